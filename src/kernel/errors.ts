@@ -1,0 +1,43 @@
+/**
+ * Every error that a user can meet carries a code from this list; docs/api.md explains each, and a test
+ * compares the two.
+ */
+export const ERROR_CODES = {
+  'invalid-input': 'A field of the input is missing, of the wrong type or out of range.',
+  'not-found': 'There is no such thing.',
+  conflict: 'The transition is impossible in the state that the thing is in.',
+  'precondition-failed': 'The thing has changed since it was read (If-Match).',
+  unauthorized: 'No token, or one that is not valid.',
+  forbidden: 'The token is valid, but its role does not allow this.',
+  unavailable: 'The store does not answer, or the read models are not caught up yet.',
+} as const;
+
+export type ErrorCode = keyof typeof ERROR_CODES;
+
+/** An error with a code, meant for whoever caused it: its message may be shown as it is. */
+export class StopgapError extends Error {
+  constructor(
+    readonly code: ErrorCode,
+    message: string,
+    readonly details: Readonly<Record<string, unknown>> = {},
+  ) {
+    super(message);
+    this.name = 'StopgapError';
+  }
+}
+
+/** The input is at fault: names the field and says what would be right. */
+export class InvalidInput extends StopgapError {
+  constructor(
+    readonly field: string,
+    message: string,
+  ) {
+    super('invalid-input', message, { field });
+    this.name = 'InvalidInput';
+  }
+}
+
+/** Text of whatever was thrown, for logs and messages. */
+export function messageOf(thrown: unknown): string {
+  return thrown instanceof Error ? thrown.message : String(thrown);
+}

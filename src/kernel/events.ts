@@ -1,0 +1,50 @@
+import type { Instant } from './time.js';
+
+/** What a decision yields: a fact without the envelope that an edge puts around it. */
+export interface Fact<Type extends string = string, Data = unknown> {
+  readonly type: Type;
+  readonly data: Data;
+}
+
+/** An event as it is handed to the store. */
+export interface NewEvent<Type extends string = string, Data = unknown> extends Fact<Type, Data> {
+  /** UUID (version 7 by preference: time order keeps the store's index compact). Makes an append idempotent. */
+  readonly id: string;
+  /** Version of the shape of `data`; absent means 1. */
+  readonly version?: number;
+  /** When it happened, by the clock of whoever saw it. */
+  readonly at: Instant;
+  /** `rule:<id>@<version>`, `admin:<name>`, `system:<part>` or `smtp:<host>`. */
+  readonly by: string;
+  /** The id that ties it to its cause: an SMTP transaction, a request, a verdict. */
+  readonly correlation?: string;
+}
+
+/** An event as the store gives it back. */
+export interface RecordedEvent<Type extends string = string, Data = unknown> extends NewEvent<Type, Data> {
+  readonly stream: string;
+  /** 0-based place in its stream, without gaps until retention takes the oldest. */
+  readonly revision: number;
+  /** Place in the store's total order: rises strictly, may have gaps, starts above 0. A safe integer. */
+  readonly position: number;
+  /** When the store wrote it, by the store's clock. */
+  readonly recordedAt: Instant;
+}
+
+/** The type an adapter gives to a stored event whose JSON cannot be read; `data` says why. Never fatal. */
+export const UNREADABLE = '$unreadable';
+
+/** `<category>-<key>`: the category is what stands before the first dash, so keys may contain dashes. */
+export function streamName(category: string, key: string): string {
+  return `${category}-${key}`;
+}
+
+export function categoryOf(stream: string): string {
+  const dash = stream.indexOf('-');
+  return dash < 0 ? stream : stream.slice(0, dash);
+}
+
+/** What stands behind the category's dash; the whole name where there is none. */
+export function keyOf(stream: string): string {
+  return stream.slice(stream.indexOf('-') + 1);
+}

@@ -1,0 +1,72 @@
+/** Milliseconds since the Unix epoch. The domain never reads a clock: an Instant is always handed to it. */
+export type Instant = number;
+
+/** A span of time in milliseconds. */
+export type Milliseconds = number;
+
+/** Where an edge gets the present from, so that a test can drive it. */
+export interface Clock {
+  now(): Instant;
+}
+
+export const SECOND: Milliseconds = 1000;
+export const MINUTE: Milliseconds = 60 * SECOND;
+export const HOUR: Milliseconds = 60 * MINUTE;
+export const DAY: Milliseconds = 24 * HOUR;
+export const WEEK: Milliseconds = 7 * DAY;
+
+const UNITS: ReadonlyArray<readonly [suffix: string, length: Milliseconds]> = [
+  ['w', WEEK],
+  ['d', DAY],
+  ['h', HOUR],
+  ['m', MINUTE],
+  ['s', SECOND],
+];
+
+/**
+ * Reads a duration such as `90s`, `10m`, `1h30m`, `35d` or `2w`.
+ *
+ * @returns milliseconds, or undefined where the text is no duration or is zero
+ */
+export function parseDuration(text: string): Milliseconds | undefined {
+  const trimmed = text.trim();
+  if (!/^(\d{1,9}[smhdw])+$/.test(trimmed)) return undefined;
+  let total = 0;
+  for (const [, count, unit] of trimmed.matchAll(/(\d+)([smhdw])/g)) {
+    total += Number(count) * UNITS.find(([suffix]) => suffix === unit)![1];
+  }
+  return total > 0 ? total : undefined;
+}
+
+/** What {@link parseDuration} accepts, for error messages. */
+export const DURATION_FORM = 'a duration such as 90s, 10m, 1h30m, 24h, 35d or 2w';
+
+/** Writes a span the way people and `parseDuration` read it: `1h30m`, `24h`, `7d`. Rounded to seconds. */
+export function formatDuration(span: Milliseconds): string {
+  let rest = Math.round(span / SECOND) * SECOND;
+  if (rest <= 0) return '0s';
+  let text = '';
+  for (const [suffix, length] of UNITS) {
+    // Nobody says "1d" for a 24-hour window or "1w" for seven days.
+    if (suffix === 'w' && rest % WEEK !== 0) continue;
+    if ((suffix === 'w' || suffix === 'd') && rest < 2 * length) continue;
+    const count = Math.floor(rest / length);
+    if (count > 0) text += `${count}${suffix}`;
+    rest -= count * length;
+  }
+  return text;
+}
+
+/** ISO 8601 in UTC with milliseconds, as the API and the logs write instants. */
+export function formatInstant(at: Instant): string {
+  return new Date(at).toISOString();
+}
+
+/** Reads an ISO 8601 instant or date (a date is its first moment in UTC); undefined where it is neither. */
+export function parseInstant(text: string): Instant | undefined {
+  if (!/^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})?)?$/.test(text))
+    return undefined;
+  const hasZone = text.length === 10 || /(Z|[+-]\d{2}:?\d{2})$/.test(text);
+  const at = Date.parse(hasZone ? text : `${text}Z`);
+  return Number.isNaN(at) ? undefined : at;
+}

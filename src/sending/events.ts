@@ -1,0 +1,98 @@
+import type { Fact, RecordedEvent } from '../kernel/events.js';
+import { streamName } from '../kernel/events.js';
+import type { Instant, Milliseconds } from '../kernel/time.js';
+import { MINUTE } from '../kernel/time.js';
+import type { MailDirection } from './subjects.js';
+
+/** Streams `send-<account | return path | client network>`. */
+export const SEND_CATEGORY = 'send';
+/** Streams `auth-<client network>`: never named by what a stranger typed as a login. */
+export const AUTH_CATEGORY = 'auth';
+
+/** Who sent, as recorded. Absent fields were not known at that stage. Addresses as the client wrote them. */
+export interface SenderFields {
+  readonly account?: string;
+  readonly returnPath?: string;
+  readonly ehlo?: string;
+  readonly ip?: string;
+  readonly direction: MailDirection;
+}
+
+/** One message accepted for relay: a send. */
+export interface MessageAccepted extends SenderFields {
+  /** The id that stands in the Received header. */
+  readonly transaction: string;
+  readonly recipients: number;
+  /** Bytes, as received. */
+  readonly size: number;
+  /** Distinct recipient domains in normal form, the first 20. */
+  readonly recipientDomains: readonly string[];
+  /** False where the account may not speak for that return path: then nothing is counted per address. */
+  readonly entitled: boolean;
+}
+
+/** Recipients that the upstream refused within one transaction. */
+export interface RecipientsRefused extends SenderFields {
+  readonly transaction: string;
+  readonly count: number;
+  /** The upstream's last answer, without any address. */
+  readonly code: number;
+  readonly entitled: boolean;
+}
+
+export type RefusalStage = 'auth' | 'rcpt' | 'data';
+
+/** Soft-failed: our own refusal. Never counts as volume. */
+export interface MessageRefused extends SenderFields {
+  readonly stage: RefusalStage;
+  /** The block that did it. */
+  readonly block: string;
+  /** What the client was told. */
+  readonly reply: string;
+  /** How many refusals this event stands for (a flood is summarised). */
+  readonly count: number;
+  /** When the first of them happened. */
+  readonly since: Instant;
+}
+
+/** A message from the null sender arrived for a local address: a bounce of what that address had sent. */
+export interface BounceReceived {
+  /** The local recipient, that is the sender whose mail bounced. */
+  readonly address: string;
+  readonly ip?: string;
+}
+
+/** Failed logins from one client network. */
+export interface AuthenticationFailed {
+  /** The client network: an IPv4 address or an IPv6 /64. */
+  readonly network: string;
+  /** `feigned`: the password may have been right; a block made it fail. Never counts against the network. */
+  readonly kind: 'genuine' | 'feigned';
+  /** The block behind a feigned failure. */
+  readonly block?: string;
+  /** The account behind a feigned failure: it exists, so its name is no stranger's guess. */
+  readonly account?: string;
+  readonly count: number;
+  readonly since: Instant;
+}
+
+export type SendEvent =
+  | Fact<'MessageAccepted', MessageAccepted>
+  | Fact<'RecipientsRefused', RecipientsRefused>
+  | Fact<'MessageRefused', MessageRefused>
+  | Fact<'BounceReceived', BounceReceived>;
+
+export type AuthEvent = Fact<'AuthenticationFailed', AuthenticationFailed>;
+
+export const sendStream = (key: string): string => streamName(SEND_CATEGORY, key);
+export const authStream = (network: string): string => streamName(AUTH_CATEGORY, network);
+
+/** How far a node's clock may be from the store's before its events are moved. */
+export const CLOCK_TOLERANCE: Milliseconds = 5 * MINUTE;
+
+/** When an event counts as having happened: `at`, but never further from the store's time than the tolerance. */
+export function effectiveAt(event: Pick<RecordedEvent, 'at' | 'recordedAt'>): Instant {
+  if (event.at > event.recordedAt + CLOCK_TOLERANCE) return event.recordedAt + CLOCK_TOLERANCE;
+  if (event.at < event.recordedAt - CLOCK_TOLERANCE) return event.recordedAt - CLOCK_TOLERANCE;
+  return event.at;
+}

@@ -1,0 +1,191 @@
+import ipaddr from 'ipaddr.js';
+import { InvalidInput } from '../kernel/errors.js';
+import {
+  clientNetwork,
+  domainOf,
+  normalizeAccount,
+  normalizeAddress,
+  normalizeDomain,
+  normalizeEhlo,
+  normalizeIp,
+} from './identity.js';
+
+export const SUBJECT_TYPES = ['account', 'address', 'domain', 'ehlo', 'ip'] as const;
+export type SubjectType = (typeof SUBJECT_TYPES)[number];
+
+/** What a block or a count is about. `value` is in normal form once it came through {@link parseSubject}. */
+export interface Subject {
+  readonly type: SubjectType;
+  readonly value: string;
+}
+
+export const DIRECTIONS = ['outbound', 'inbound', 'all'] as const;
+/** `outbound`: authenticated submission; `inbound`: mail that arrives for local users. */
+export type Direction = (typeof DIRECTIONS)[number];
+/** The direction of one message: never `all`. */
+export type MailDirection = Exclude<Direction, 'all'>;
+
+/** `<type>:<value>`: the key of maps and, behind `block-`, the name of the subject's stream. */
+export function subjectKey(subject: Subject): string {
+  return `${subject.type}:${subject.value}`;
+}
+
+/** The inverse of {@link subjectKey}; undefined where the key names no type. */
+export function subjectOfKey(key: string): Subject | undefined {
+  const colon = key.indexOf(':');
+  const type = SUBJECT_TYPES.find((known) => known === key.slice(0, colon));
+  return type === undefined ? undefined : { type, value: key.slice(colon + 1) };
+}
+
+export function directionsMeet(block: Direction, mail: Direction): boolean {
+  return block === 'all' || mail === 'all' || block === mail;
+}
+
+export function uniteDirections(a: Direction, b: Direction): Direction {
+  return a === b ? a : 'all';
+}
+
+/**
+ * Checks and normalises a subject that a person wrote.
+ *
+ * @throws InvalidInput naming `field` and what would be right
+ */
+export function parseSubject(type: string, value: string, field = 'subject'): Subject {
+  const known = SUBJECT_TYPES.find((name) => name === type);
+  if (known === undefined) {
+    throw new InvalidInput(`${field}.type`, `"${type}" is no subject type: use ${SUBJECT_TYPES.join(', ')}`);
+  }
+  const text = value.trim();
+  // eslint-disable-next-line no-control-regex -- control characters are just what must not pass
+  if (text === '' || text.length > 320 || /[\u0000-\u0020\u007f<>]/.test(text)) {
+    throw new InvalidInput(
+      `${field}.value`,
+      'must be 1 to 320 characters without spaces, control characters or <>',
+    );
+  }
+  return { type: known, value: PARSERS[known](text, `${field}.value`) };
+}
+
+const PARSERS: Record<SubjectType, (text: string, field: string) => string> = {
+  account(text, field) {
+    if (text.includes('*')) {
+      throw new InvalidInput(field, 'an account has no wildcards: use type address or domain for a pattern');
+    }
+    return normalizeAccount(text);
+  },
+  address(text, field) {
+    const domain = domainOf(text);
+    if (domain === undefined || text.startsWith('@')) {
+      throw new InvalidInput(
+        field,
+        `"${text}" is no address: use local@domain or a pattern such as *@example.com`,
+      );
+    }
+    if (domain.includes('*')) {
+      throw new InvalidInput(
+        field,
+        'wildcards may stand before the @ only: use type domain for a domain with its subdomains',
+      );
+    }
+    if (domain.startsWith('[')) return normalizeAddress(text);
+    return `${normalizeAddress(text)}`;
+  },
+  domain(text, field) {
+    const domain = normalizeDomain(text.replace(/^@/, '').replace(/^\*\./, ''));
+    if (domain.includes('*') || domain.includes('@') || !/^[^.\s]+(\.[^.\s]+)+$/.test(domain)) {
+      throw new InvalidInput(
+        field,
+        `"${text}" is no domain: use a name such as example.com (its subdomains are included)`,
+      );
+    }
+    return domain;
+  },
+  ehlo(text, field) {
+    if (text.includes('*') && text.replace(/[*.]/g, '').length < 3) {
+      throw new InvalidInput(
+        field,
+        'a pattern needs at least three characters besides * and dots, or it would refuse nearly everyone',
+      );
+    }
+    return normalizeEhlo(text);
+  },
+  ip(text, field) {
+    const slash = text.indexOf('/');
+    if (slash < 0) {
+      const ip = normalizeIp(text);
+      if (ip === undefined)
+        throw new InvalidInput(
+          field,
+          `"${text}" is no IP address or network: use 192.0.2.7, 192.0.2.0/24 or 2001:db8::/64`,
+        );
+      return ip;
+    }
+    return parseNetwork(text, field);
+  },
+};
+
+/** Shorter prefixes would refuse a good part of the Internet. */
+const SHORTEST_PREFIX = { ipv4: 8, ipv6: 16 } as const;
+
+function parseNetwork(text: string, field: string): string {
+  let address: ipaddr.IPv4 | ipaddr.IPv6;
+  let length: number;
+  try {
+    [address, length] = ipaddr.parseCIDR(text);
+  } catch {
+    throw new InvalidInput(
+      field,
+      `"${text}" is no network: use a form such as 192.0.2.0/24 or 2001:db8::/64`,
+    );
+  }
+  const shortest = SHORTEST_PREFIX[address.kind()];
+  if (length < shortest)
+    throw new InvalidInput(
+      field,
+      `/${length} is too wide: /${shortest} is the widest network that can be blocked`,
+    );
+  if (address.kind() === 'ipv4') {
+    return length === 32
+      ? address.toString()
+      : `${ipaddr.IPv4.networkAddressFromCIDR(text).toString()}/${length}`;
+  }
+  return length === 128
+    ? address.toString()
+    : `${ipaddr.IPv6.networkAddressFromCIDR(text).toString()}/${length}`;
+}
+
+/** Who is sending, in normal form: made once a session or message, asked about many times. */
+export interface SenderIdentity {
+  readonly account: string | undefined;
+  /** The return path; empty for the null sender, undefined before MAIL FROM. */
+  readonly address: string | undefined;
+  readonly ehlo: string | undefined;
+  readonly ip: string | undefined;
+  readonly direction: MailDirection;
+}
+
+/** What {@link senderIdentity} takes: all as the client gave it. */
+export interface RawIdentity {
+  readonly account?: string | undefined;
+  readonly returnPath?: string | undefined;
+  readonly ehlo?: string | undefined;
+  readonly ip?: string | undefined;
+  readonly direction: MailDirection;
+}
+
+export function senderIdentity(raw: RawIdentity): SenderIdentity {
+  return {
+    account: raw.account === undefined || raw.account === '' ? undefined : normalizeAccount(raw.account),
+    address: raw.returnPath === undefined ? undefined : normalizeAddress(raw.returnPath),
+    ehlo: raw.ehlo === undefined || raw.ehlo === '' ? undefined : normalizeEhlo(raw.ehlo),
+    ip: raw.ip === undefined ? undefined : (normalizeIp(raw.ip) ?? raw.ip),
+    direction: raw.direction,
+  };
+}
+
+/** The key of the `send-` stream: the account; without one the return path; without that the client network. */
+export function sendStreamKey(identity: SenderIdentity): string {
+  if (identity.account !== undefined) return identity.account;
+  if (identity.address !== undefined && identity.address !== '') return identity.address;
+  return identity.ip === undefined ? 'unknown' : clientNetwork(identity.ip);
+}

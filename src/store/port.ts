@@ -1,0 +1,127 @@
+import type { NewEvent, RecordedEvent } from '../kernel/events.js';
+import type { Instant, Milliseconds } from '../kernel/time.js';
+import { StopgapError } from '../kernel/errors.js';
+
+/**
+ * What a stream must look like for an append to go through: `any` state, no event at all (`none`), or the
+ * revision of its last event.
+ */
+export type ExpectedRevision = number | 'any' | 'none';
+
+export interface Appended {
+  /** Revision of the last event appended. */
+  readonly revision: number;
+  /** Position of the last event appended. */
+  readonly position: number;
+  /** True where every event had been appended before: the same append, retried. Nothing was written. */
+  readonly duplicate: boolean;
+}
+
+/** The stream is not at the expected revision: read again, decide again. */
+export class WrongExpectedRevision extends StopgapError {
+  constructor(
+    readonly stream: string,
+    readonly expected: ExpectedRevision,
+    /** Revision of the last event, or `none` where the stream has no events. */
+    readonly actual: number | 'none',
+  ) {
+    super('conflict', `stream ${stream} is at ${actual}, not at ${expected}`);
+    this.name = 'WrongExpectedRevision';
+  }
+}
+
+/** The store did not take or give what was asked in time, or is closed: try again later. Nothing is known to be written. */
+export class StoreUnavailable extends StopgapError {
+  constructor(message: string, options?: ErrorOptions) {
+    super('unavailable', message);
+    this.name = 'StoreUnavailable';
+    if (options?.cause !== undefined) this.cause = options.cause;
+  }
+}
+
+/** The store cannot be opened as it stands (corrupt, foreign, newer, locked): the message says what to do. */
+export class StoreRefused extends StopgapError {
+  constructor(message: string) {
+    super('unavailable', message);
+    this.name = 'StoreRefused';
+  }
+}
+
+export interface ReadStreamOptions {
+  readonly direction?: 'forwards' | 'backwards';
+  /** Revision to start at, inclusive; by default the first (forwards) or the last (backwards). */
+  readonly from?: number;
+  /** At most so many events. */
+  readonly limit?: number;
+}
+
+export interface ReadAllOptions {
+  /** Position to start behind, exclusive; 0 (the default) is the beginning. */
+  readonly after?: number;
+  /** Position to stop at, inclusive. */
+  readonly until?: number;
+  /** Only streams of these categories. */
+  readonly categories?: readonly string[];
+  readonly limit?: number;
+}
+
+export interface SubscribeOptions {
+  /** Position to start behind, exclusive; 0 is the beginning, `end` is whatever comes next. */
+  readonly after: number | 'end';
+  readonly categories?: readonly string[];
+}
+
+/**
+ * Handles one event. The next is not handed over before a returned promise has settled; returning nothing
+ * costs no turn of the event loop. Throwing or rejecting ends the subscription with that error.
+ */
+export type EventHandler = (event: RecordedEvent) => void | Promise<void>;
+
+export interface Subscription {
+  /** Resolves once everything that stood in the store when the subscription began has been handled. */
+  readonly caughtUp: Promise<void>;
+  /** Settles when it has ended: resolves after `stop`, rejects with what ended it otherwise. */
+  readonly ended: Promise<void>;
+  /** Position of the last event handled (or passed over for its category); 0 before the first. */
+  readonly position: number;
+  /** No event is handed over any more; resolves when the handler under way is done. */
+  stop(): Promise<void>;
+}
+
+export interface EventStore {
+  /**
+   * Appends to one stream, all or nothing; resolves when the events are durable. An event id that the
+   * stream already holds is not written again: an append whose ids were all written before succeeds as
+   * `duplicate` whatever the expected revision.
+   *
+   * @throws WrongExpectedRevision, StoreUnavailable
+   */
+  append(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): Promise<Appended>;
+
+  /** Reads a stream; one that does not exist is empty. */
+  readStream(stream: string, options?: ReadStreamOptions): AsyncIterable<RecordedEvent>;
+
+  /** Reads the total order forwards. */
+  readAll(options?: ReadAllOptions): AsyncIterable<RecordedEvent>;
+
+  /** Catches up from a position and then follows live: in order, each event once, one at a time. */
+  subscribe(options: SubscribeOptions, handler: EventHandler): Subscription;
+
+  /** Position of the last event written; 0 where there is none. */
+  head(): Promise<number>;
+
+  /** Sets how long events of a category are kept; undefined keeps them for ever. */
+  setRetention(category: string, maxAge: Milliseconds | undefined): Promise<void>;
+
+  /**
+   * Deletes what has outlived its retention at `now`, in slices that do not stall appends. Resolves with
+   * how many events went. Ever-lasting categories are untouched.
+   */
+  sweep(now: Instant): Promise<number>;
+
+  /** False while the last append failed or has been waiting for longer than it should. Never waits. */
+  readonly healthy: boolean;
+
+  /** Finishes what was accepted, then closes. Later calls throw StoreUnavailable. */
+  close(): Promise<void>;
+}
