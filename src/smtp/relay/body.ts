@@ -1,0 +1,1 @@
+export type { MessageBody } from './port.js';

@@ -1,0 +1,166 @@
+import type { Milliseconds } from '../../kernel/time.js';
+
+/** One answer in an SMTP or LMTP dialogue (RFC 5321 section 4.2). */
+export interface Reply {
+  /** 200 to 599, as the upstream gave it; never 421, which is a matter between us and the upstream. */
+  readonly code: number;
+  /** Without the code, lines joined by a space, printable, at most 480 characters; may begin with an enhanced status code (RFC 3463). */
+  readonly text: string;
+}
+
+/** What the client said at MAIL FROM. */
+export interface RelayEnvelope {
+  /** Empty for the null sender. The domain may be Unicode. */
+  readonly returnPath: string;
+  /** The client asked for SMTPUTF8 (RFC 6531). */
+  readonly utf8: boolean;
+  /** BODY= (RFC 6152), where the client gave it. */
+  readonly body?: '7BIT' | '8BITMIME';
+  /** RET= (RFC 3461 section 4.3). */
+  readonly ret?: 'FULL' | 'HDRS';
+  /** ENVID= (RFC 3461 section 4.4), decoded: plain, not xtext. */
+  readonly envid?: string;
+  /** SIZE= in bytes (RFC 1870): what the client declared. */
+  readonly size?: number;
+}
+
+export interface RelayRecipient {
+  /** The domain may be Unicode. */
+  readonly address: string;
+  /** NOTIFY= (RFC 3461 section 4.1): NEVER, or any of SUCCESS, FAILURE, DELAY. */
+  readonly notify?: readonly string[];
+  /** ORCPT= (RFC 3461 section 4.2) as `type;address`, decoded: the relay encodes it again. */
+  readonly orcpt?: string;
+}
+
+/** A message that has arrived in full: in memory, or in a spool file where it is long. */
+export interface MessageBody {
+  /** Bytes of everything that {@link open} gives: prefix and content, with canonical line ends. */
+  readonly size: number;
+  /** Bytes of what the stream gave, before line ends were made canonical. */
+  readonly received: number;
+  /** The first bytes of the content, without the prefix, at most 64 KiB: enough to count Received headers. */
+  readonly headerHead: Buffer;
+  /** True where no byte of prefix and content has its high bit set. */
+  readonly ascii: boolean;
+  /** True where the content lies in a spool file. */
+  readonly spooled: boolean;
+  /** Prefix and content as buffers where they are held in memory; undefined for a spooled body. */
+  readonly buffers: readonly Buffer[] | undefined;
+  /** Gives prefix and content in chunks, any number of times. Throws SpoolFailed where the spool cannot be read. */
+  open(): AsyncIterable<Buffer>;
+  /** SHA-256 of the content without the prefix, hexadecimal: the same for the same message sent again. */
+  digest(): Promise<string>;
+  /** Frees the memory or removes the spool file. Idempotent, never throws. */
+  dispose(): void;
+}
+
+/** What became of one recipient. */
+export interface RecipientResult {
+  readonly recipient: RelayRecipient;
+  readonly reply: Reply;
+}
+
+export interface Delivery {
+  /** The client's single answer. */
+  readonly reply: Reply;
+  /** Recipients that the upstream has taken the message for. */
+  readonly accepted: readonly RelayRecipient[];
+  /** One for each recipient that was taken at RCPT, in the order of the offers. */
+  readonly results: readonly RecipientResult[];
+  /** True: `confirm` said no just before the final dot; nothing was handed over. */
+  readonly withdrawn: boolean;
+}
+
+/** One mail transaction towards the upstream: one message, one return path. One call at a time. */
+export interface RelayTransaction {
+  /**
+   * Offers one recipient and gives the upstream's own answer: 2xx means taken.
+   *
+   * @throws RelayUnreachable where there is no answer
+   * @throws InvalidInput where the address or a parameter cannot stand in a command (control characters, `<`, `>`)
+   */
+  offer(recipient: RelayRecipient): Promise<Reply>;
+
+  /**
+   * Hands the message over to the recipients taken so far. `confirm` is asked once, synchronously, right
+   * before the final dot (maildir: before the rename); where it says no, nothing is handed over.
+   *
+   * Without a recipient taken the answer is 554 and the upstream sees no DATA.
+   *
+   * @throws RelayUnreachable; `ambiguous` where the upstream may have taken the message (RFC 1047)
+   */
+  transmit(body: MessageBody, confirm: () => boolean): Promise<Delivery>;
+
+  /** Gives the transaction up (RSET, QUIT, refusal). Idempotent, never throws. */
+  end(): void;
+}
+
+export interface Relay {
+  /**
+   * Begins a transaction; nothing is sent before the first offer.
+   *
+   * @throws InvalidInput where the return path or a parameter cannot stand in a command
+   */
+  begin(envelope: RelayEnvelope): RelayTransaction;
+  /** Asks whether the upstream answers (connection, greeting, TLS and login). Never throws. */
+  probe(): Promise<{ readonly ok: boolean; readonly detail: string }>;
+  /** Upstream sessions: `open` in all, `busy` of them in use at this moment. A maildir has none. */
+  readonly sessions: { readonly open: number; readonly busy: number };
+  /** Waits for what is under way (at most the option `closeTimeout`), then closes every session. */
+  close(): Promise<void>;
+}
+
+/** There is no answer from the upstream, or none that can be understood: the client is to try again later. */
+export class RelayUnreachable extends Error {
+  /** True where the message was sent in full and its answer never came: the upstream may have taken it (RFC 1047). */
+  readonly ambiguous: boolean;
+
+  constructor(message: string, options: { readonly ambiguous?: boolean; readonly cause?: unknown } = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.name = 'RelayUnreachable';
+    this.ambiguous = options.ambiguous ?? false;
+  }
+}
+
+/** How long to wait for the upstream; the defaults are those of RFC 5321 section 4.5.3.2. */
+export interface RelayTimeouts {
+  /** For the TCP connection and for TLS: 30 s. */
+  readonly connect: Milliseconds;
+  /** For the greeting: 5 min. */
+  readonly greeting: Milliseconds;
+  /** For the answer to EHLO, MAIL, RCPT and all other commands: 5 min. */
+  readonly command: Milliseconds;
+  /** For the answer to DATA: 2 min. */
+  readonly data: Milliseconds;
+  /** For the upstream to take a block of the body: 3 min. */
+  readonly block: Milliseconds;
+  /** For the answer to the final dot: 10 min. */
+  readonly dot: Milliseconds;
+}
+
+export interface RelayOptions {
+  /** The name said at EHLO or LHLO, and in Maildir file names. */
+  readonly hostname: string;
+  /** Upstream sessions at most: 100. */
+  readonly maxSessions?: number;
+  /** Commands that may wait for a session at once: 1000. */
+  readonly maxWaiting?: number;
+  /** How long a command waits for a session: 10 s. */
+  readonly waitTimeout?: Milliseconds;
+  /** How long an unused session is kept: 60 s. */
+  readonly idleTimeout?: Milliseconds;
+  /** After how long an open transaction that nobody uses is reset upstream: 30 s. */
+  readonly staleTransaction?: Milliseconds;
+  /** How long `close` waits for what is under way: 5 s. */
+  readonly closeTimeout?: Milliseconds;
+  readonly timeouts?: Partial<RelayTimeouts>;
+  /** Pause after a failed connect: doubles from `first` (250 ms) to `max` (5 s), of which a random half is taken off. */
+  readonly backoff?: { readonly first: Milliseconds; readonly max: Milliseconds };
+  /** Recipients of LMTP messages delivered in part that are remembered: 100,000. */
+  readonly rememberRecipients?: number;
+  /** 0 to below 1; Math.random by default. */
+  readonly random?: () => number;
+  /** Told when the upstream goes away, and when it is back. Never contains credentials or addresses. */
+  readonly onNotice?: (text: string) => void;
+}
