@@ -9,6 +9,15 @@ export interface Clock {
   now(): Instant;
 }
 
+/** A clock that can also wake somebody. */
+export interface AlarmClock extends Clock {
+  /**
+   * Calls back once, at `at` or as soon after it as can be (at once where it has passed, never
+   * synchronously). The result takes the alarm back.
+   */
+  wakeAt(at: Instant, callback: () => void): () => void;
+}
+
 export const SECOND: Milliseconds = 1000;
 export const MINUTE: Milliseconds = 60 * SECOND;
 export const HOUR: Milliseconds = 60 * MINUTE;

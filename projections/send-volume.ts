@@ -1,0 +1,236 @@
+import type { BlockEvent } from '../src/blocks/events.js';
+import { isBlockEvent } from '../src/blocks/events.js';
+import { GRACE, GRACE_FACTOR } from '../src/blocks/state.js';
+import type { RecordedEvent } from '../src/kernel/events.js';
+import type { Instant } from '../src/kernel/time.js';
+import type { Count, RulesChanged, VersionedRules } from '../src/rules/model.js';
+import type { Verdict } from '../src/rules/verdict.js';
+import type {
+  AuthenticationFailed,
+  BounceReceived,
+  MessageAccepted,
+  MessageRefused,
+  RecipientsRefused,
+  SenderFields,
+} from '../src/sending/events.js';
+import { effectiveAt } from '../src/sending/events.js';
+import {
+  clientNetwork,
+  domainOf,
+  normalizeAccount,
+  normalizeAddress,
+  normalizeEhlo,
+} from '../src/sending/identity.js';
+import type { MailDirection, Subject, SubjectType } from '../src/sending/subjects.js';
+import { SUBJECT_TYPES, subjectKey } from '../src/sending/subjects.js';
+import { SubjectVolumes } from './subject-volumes.js';
+import type { CountOrAttempts, WindowReading } from './subject-volumes.js';
+import { Timeline } from './timeline.js';
+
+const NONE: readonly Verdict[] = [];
+
+interface Fold {
+  readonly at: Instant;
+  readonly position: number;
+  readonly direction: MailDirection;
+}
+
+/**
+ * Folds events into sliding windows per subject and says when a rule trips. The same events give the same
+ * windows and the same verdicts, live, at start-up and in a replay; no clock is read.
+ *
+ * A rule that has tripped on a subject counts that subject afresh: evidence is used once. A release or a
+ * dismissal empties the subject's windows, and triples its limits for an hour. A rule counts from the moment
+ * it is in force; windows that the rule set before it had too are carried on.
+ */
+export class SendVolume {
+  #rules: VersionedRules = {
+    version: 0,
+    mode: 'enforce',
+    maxAutomaticBlocks: { max: 0, window: 0 },
+    rules: [],
+    exempt: [],
+  };
+  #volumes = this.#build();
+  readonly #grace = new Map<string, Instant>();
+  /** Proposals and blocks by id: their closing events name nothing else. */
+  readonly #subjects = new Map<string, Subject>();
+  readonly #timeline = new Timeline(() => Math.max(0, ...this.#rules.rules.map((rule) => rule.window)));
+  #verdicts: Verdict[] = [];
+
+  get rules(): VersionedRules {
+    return this.#rules;
+  }
+
+  /** Folds one event; the verdicts are those of just this event. */
+  apply(event: RecordedEvent): readonly Verdict[] {
+    switch (event.type) {
+      case 'MessageAccepted': {
+        const data = event.data as MessageAccepted;
+        const fold = this.#begin(event, data.direction);
+        this.#sent(fold, data, data.entitled, 'messages', 1, data.recipients, data.size);
+        return this.#end();
+      }
+      case 'RecipientsRefused': {
+        const data = event.data as RecipientsRefused;
+        const fold = this.#begin(event, data.direction);
+        this.#sent(fold, data, data.entitled, 'refusedRecipients', data.count, 0, 0);
+        return this.#end();
+      }
+      case 'BounceReceived': {
+        const address = normalizeAddress((event.data as BounceReceived).address);
+        const fold = this.#begin(event, 'outbound');
+        this.#count(fold, 'account', address, 'bounces', 1);
+        this.#count(fold, 'address', address, 'bounces', 1);
+        const domain = domainOf(address);
+        if (domain !== undefined) this.#count(fold, 'domain', domain, 'bounces', 1);
+        return this.#end();
+      }
+      case 'AuthenticationFailed': {
+        const data = event.data as AuthenticationFailed;
+        const fold = this.#begin(event, 'outbound');
+        if (data.kind === 'genuine') this.#count(fold, 'ip', data.network, 'authFailures', data.count);
+        return this.#end();
+      }
+      case 'MessageRefused': {
+        const data = event.data as MessageRefused;
+        const subject = this.#subjects.get(data.block);
+        if (subject === undefined) return NONE;
+        const fold = this.#begin(event, data.direction);
+        this.#count(fold, subject.type, subject.value, 'attempts', data.count);
+        return this.#end();
+      }
+      case 'RulesChanged':
+        this.#change(event.data as RulesChanged);
+        return NONE;
+      default:
+        if (isBlockEvent(event)) this.#judge(event);
+        return NONE;
+    }
+  }
+
+  /** What stands in every window of a subject, against the limits of the rules that look at it. */
+  readings(subject: Subject, now: Instant): readonly WindowReading[] {
+    return this.#volumes[subject.type].readings(subject.value, now, this.#factor(subject, now));
+  }
+
+  /** The subjects of a type that a count is highest for, in the longest window that counts it. */
+  busiest(
+    type: SubjectType,
+    count: Count,
+    most: number,
+    now: Instant,
+  ): readonly { value: string; amount: number; window: number }[] {
+    return this.#volumes[type].busiest(count, most, now);
+  }
+
+  /** How many subjects of each type have a row. */
+  sizes(): Readonly<Record<SubjectType, number>> {
+    return mapTypes((type) => this.#volumes[type].size);
+  }
+
+  #begin(event: RecordedEvent, direction: MailDirection): Fold {
+    const at = effectiveAt(event);
+    this.#timeline.note(at, event.position);
+    return { at, position: event.position, direction };
+  }
+
+  #end(): readonly Verdict[] {
+    if (this.#verdicts.length === 0) return NONE;
+    const verdicts = this.#verdicts;
+    this.#verdicts = [];
+    return verdicts;
+  }
+
+  #sent(
+    fold: Fold,
+    sender: SenderFields,
+    entitled: boolean,
+    count: Count,
+    amount: number,
+    recipients: number,
+    bytes: number,
+  ): void {
+    const account = sender.account === undefined ? undefined : normalizeAccount(sender.account);
+    const returnPath =
+      sender.returnPath === undefined || sender.returnPath === ''
+        ? undefined
+        : normalizeAddress(sender.returnPath);
+    const add = (type: SubjectType, value: string): void => {
+      this.#count(fold, type, value, count, amount);
+      if (recipients > 0) this.#count(fold, type, value, 'recipients', recipients);
+      if (bytes > 0) this.#count(fold, type, value, 'bytes', bytes);
+    };
+    if (account !== undefined) add('account', account);
+    if (returnPath !== undefined && (account === undefined || entitled)) add('address', returnPath);
+    const domain = domainOf(account ?? '') ?? domainOf(returnPath ?? '');
+    if (domain !== undefined) add('domain', domain);
+    if (sender.ehlo !== undefined && sender.ehlo !== '') add('ehlo', normalizeEhlo(sender.ehlo));
+    if (sender.ip !== undefined) add('ip', clientNetwork(sender.ip));
+  }
+
+  #count(fold: Fold, type: SubjectType, value: string, count: CountOrAttempts, amount: number): void {
+    const volumes = this.#volumes[type];
+    if (!volumes.counts(count, fold.direction)) return;
+    const factor = this.#grace.size === 0 ? 1 : this.#factor({ type, value }, fold.at);
+    volumes.add(value, count, amount, fold.direction, fold.at, fold.position, factor, this.#verdicts);
+  }
+
+  #factor(subject: Subject, now: Instant): number {
+    const until = this.#grace.get(subjectKey(subject));
+    return until !== undefined && now < until ? GRACE_FACTOR : 1;
+  }
+
+  #judge(event: BlockEvent): void {
+    switch (event.type) {
+      case 'BlockProposed':
+      case 'BlockImposed':
+        this.#subjects.set(event.data.block, event.data.subject);
+        return;
+      case 'BlockReleased':
+      case 'ProposalDismissed': {
+        const subject = this.#subjects.get(event.data.block);
+        this.#subjects.delete(event.data.block);
+        if (subject === undefined) return;
+        this.#forget(subject, event.at, event.position);
+        for (const [key, until] of this.#grace) if (until <= event.at) this.#grace.delete(key);
+        this.#grace.set(subjectKey(subject), event.at + GRACE);
+        return;
+      }
+      case 'BlockExpired':
+      case 'ProposalLapsed':
+        this.#subjects.delete(event.data.block);
+        return;
+      case 'ProposalApproved':
+      case 'BlockExtended':
+      case 'BlockShortened':
+      case 'ExemptionGranted':
+      case 'ExemptionRevoked':
+      case 'ExemptionApplied':
+        return;
+    }
+  }
+
+  /** Sends up to here count no more: neither for the subject nor, where it is an account, for its domain. */
+  #forget(subject: Subject, at: Instant, position: number): void {
+    const domain = subject.type === 'account' ? domainOf(subject.value) : undefined;
+    if (domain !== undefined) this.#volumes.domain.subtract(domain, this.#volumes.account, subject.value, at);
+    this.#volumes[subject.type].forget(subject.value, position);
+  }
+
+  #change(change: RulesChanged): void {
+    this.#rules = { ...change.rules, version: change.version };
+    const before = this.#volumes;
+    this.#volumes = this.#build();
+    for (const type of SUBJECT_TYPES) this.#volumes[type].carryOver(before[type]);
+  }
+
+  #build(): Readonly<Record<SubjectType, SubjectVolumes>> {
+    return mapTypes((type) => new SubjectVolumes(type, this.#rules, (at) => this.#timeline.positionAt(at)));
+  }
+}
+
+function mapTypes<Value>(make: (type: SubjectType) => Value): Readonly<Record<SubjectType, Value>> {
+  const entries = SUBJECT_TYPES.map((type) => [type, make(type)] as const);
+  return Object.fromEntries(entries) as Record<SubjectType, Value>;
+}

@@ -1,0 +1,110 @@
+import type { Instant, Milliseconds } from '../kernel/time.js';
+import type { Direction, Subject } from '../sending/subjects.js';
+import type { Evidence, Refusal, Until } from './events.js';
+
+/** How a repeated block by the same rule grows: `duration * factor ^ strikes`, at most `max`. */
+export interface Escalation {
+  readonly factor: number;
+  readonly max: Milliseconds;
+  /** Strikes older than this are forgotten. */
+  readonly forget: Milliseconds;
+}
+
+/** What a rule asks for once it has tripped. */
+export interface RuleTerms {
+  readonly direction: Direction;
+  readonly description: string;
+  readonly refusal: Refusal;
+  readonly duration: Milliseconds | null;
+  readonly escalate: Escalation | undefined;
+  /** How long a proposal waits before it lapses. */
+  readonly lapse: Milliseconds;
+  readonly renewWhileTrying: boolean;
+}
+
+/** The responder's: a rule tripped. */
+export interface Act {
+  readonly kind: 'act';
+  readonly action: 'propose' | 'block';
+  readonly subject: Subject;
+  readonly terms: RuleTerms;
+  readonly evidence: Evidence;
+  /** An exemption from elsewhere (the rules file, a wider subject, the never-block list). */
+  readonly sparedBy?: { readonly id: string; readonly reason: string };
+  readonly newId: string;
+}
+
+/** The responder's: refused attempts go on, so a block that asks for it stays up. */
+export interface Renew {
+  readonly kind: 'renew';
+  readonly duration: Milliseconds;
+  readonly evidence: Evidence;
+}
+
+export interface Impose {
+  readonly kind: 'impose';
+  readonly subject: Subject;
+  readonly direction: Direction;
+  readonly description: string;
+  readonly refusal: Refusal;
+  readonly until: Until;
+  readonly newId: string;
+}
+
+export interface Approve {
+  readonly kind: 'approve';
+  readonly block: string;
+  readonly note?: string;
+}
+
+export interface Dismiss {
+  readonly kind: 'dismiss';
+  readonly block: string;
+  readonly note?: string;
+}
+
+export interface Release {
+  readonly kind: 'release';
+  readonly block: string;
+  readonly falsePositive: boolean;
+  readonly note?: string;
+}
+
+export interface ChangeUntil {
+  readonly kind: 'change-until';
+  readonly block: string;
+  readonly until: Until;
+  readonly note?: string;
+}
+
+/** The timer's: harmless at any time, any number of times. */
+export interface Expire {
+  readonly kind: 'expire';
+  readonly block: string;
+}
+
+/** The timer's: harmless at any time, any number of times. */
+export interface Lapse {
+  readonly kind: 'lapse';
+  readonly block: string;
+}
+
+export interface Grant {
+  readonly kind: 'grant';
+  readonly subject: Subject;
+  readonly until: Until;
+  readonly reason: string;
+  readonly newId: string;
+}
+
+export interface Revoke {
+  readonly kind: 'revoke';
+  readonly exemption: string;
+  readonly note?: string;
+}
+
+export type BlockCommand =
+  Act | Renew | Impose | Approve | Dismiss | Release | ChangeUntil | Expire | Lapse | Grant | Revoke;
+
+/** A command at the moment it is decided: decisions see no other time. */
+export type At<Command> = Command & { readonly now: Instant };

@@ -1,0 +1,152 @@
+import type { Fact, RecordedEvent } from '../kernel/events.js';
+import { streamName } from '../kernel/events.js';
+import type { Instant, Milliseconds } from '../kernel/time.js';
+import type { Direction, Subject } from '../sending/subjects.js';
+import { subjectKey } from '../sending/subjects.js';
+
+/** Streams `block-<subject key>`: everything that ever happened to one subject. */
+export const BLOCK_CATEGORY = 'block';
+
+export const blockStream = (subject: Subject): string => streamName(BLOCK_CATEGORY, subjectKey(subject));
+
+export const REFUSALS = ['soft', 'defer', 'honest'] as const;
+/**
+ * How a block refuses. `soft`: AUTH fails like a wrong password, RCPT TO temporarily. `defer`: AUTH works,
+ * RCPT TO fails temporarily. `honest`: AUTH works, RCPT TO fails for good, with a text and a contact.
+ */
+export type Refusal = (typeof REFUSALS)[number];
+
+/** When a block ends; null is an indefinite one, which only a person can make. */
+export type Until = Instant | null;
+
+/** The numbers that tripped a rule. */
+export interface Evidence {
+  readonly rule: string;
+  /** Version of the rule set it was made under. */
+  readonly version: number;
+  readonly count: string;
+  /** Milliseconds. */
+  readonly window: Milliseconds;
+  /** What was in force, tripled where a release was less than an hour ago. */
+  readonly limit: number;
+  readonly observed: number;
+  /** No send that counted stands before this position. */
+  readonly firstPosition: number;
+  /** The send that tripped the rule. */
+  readonly lastPosition: number;
+  /** When that send happened. */
+  readonly lastAt: Instant;
+  /** What was seen and what was allowed, for a person to read. */
+  readonly sentence: string;
+}
+
+interface Terms {
+  readonly block: string;
+  readonly subject: Subject;
+  readonly direction: Direction;
+  readonly description: string;
+  readonly refusal: Refusal;
+}
+
+export interface BlockProposed extends Terms {
+  /** How long the block would last; null is indefinite. */
+  readonly duration: Milliseconds | null;
+  readonly lapsesAt: Instant;
+  readonly rule: string;
+  readonly evidence: Evidence;
+  readonly renewWhileTrying: boolean;
+}
+export interface ProposalApproved {
+  readonly block: string;
+  readonly note?: string;
+}
+export interface ProposalDismissed {
+  readonly block: string;
+  readonly note?: string;
+}
+export interface ProposalLapsed {
+  readonly block: string;
+}
+export interface BlockImposed extends Terms {
+  readonly until: Until;
+  readonly origin: 'rule' | 'admin';
+  /** The rule behind it, also where a person approved its proposal. */
+  readonly rule?: string;
+  readonly evidence?: Evidence;
+  readonly renewWhileTrying: boolean;
+}
+export interface BlockExtended {
+  readonly block: string;
+  readonly until: Until;
+  readonly direction: Direction;
+  readonly evidence?: Evidence;
+  readonly note?: string;
+}
+export interface BlockShortened {
+  readonly block: string;
+  readonly until: Instant;
+  readonly note?: string;
+}
+export interface BlockReleased {
+  readonly block: string;
+  readonly falsePositive: boolean;
+  readonly note?: string;
+}
+export interface BlockExpired {
+  readonly block: string;
+  /** When it fell due: soft-fail ended then, whenever this event came to be written. */
+  readonly dueAt: Instant;
+}
+export interface ExemptionGranted {
+  readonly exemption: string;
+  readonly subject: Subject;
+  readonly until: Until;
+  readonly reason: string;
+}
+export interface ExemptionRevoked {
+  readonly exemption: string;
+  readonly note?: string;
+}
+/** A rule tripped, and an exemption kept it from acting. */
+export interface ExemptionApplied {
+  readonly exemption: string;
+  readonly reason: string;
+  readonly action: 'propose' | 'block';
+  readonly evidence: Evidence;
+}
+
+export type BlockFact =
+  | Fact<'BlockProposed', BlockProposed>
+  | Fact<'ProposalApproved', ProposalApproved>
+  | Fact<'ProposalDismissed', ProposalDismissed>
+  | Fact<'ProposalLapsed', ProposalLapsed>
+  | Fact<'BlockImposed', BlockImposed>
+  | Fact<'BlockExtended', BlockExtended>
+  | Fact<'BlockShortened', BlockShortened>
+  | Fact<'BlockReleased', BlockReleased>
+  | Fact<'BlockExpired', BlockExpired>
+  | Fact<'ExemptionGranted', ExemptionGranted>
+  | Fact<'ExemptionRevoked', ExemptionRevoked>
+  | Fact<'ExemptionApplied', ExemptionApplied>;
+
+/** A block event with its envelope, as far as the reducers look at it. */
+export type BlockEvent = BlockFact & Pick<RecordedEvent, 'id' | 'at' | 'by' | 'position'>;
+
+const TYPES: Readonly<Record<BlockFact['type'], true>> = {
+  BlockProposed: true,
+  ProposalApproved: true,
+  ProposalDismissed: true,
+  ProposalLapsed: true,
+  BlockImposed: true,
+  BlockExtended: true,
+  BlockShortened: true,
+  BlockReleased: true,
+  BlockExpired: true,
+  ExemptionGranted: true,
+  ExemptionRevoked: true,
+  ExemptionApplied: true,
+};
+
+export function isBlockEvent(event: RecordedEvent): event is RecordedEvent & BlockEvent {
+  return Object.hasOwn(TYPES, event.type);
+}
