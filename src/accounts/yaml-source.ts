@@ -1,0 +1,160 @@
+import type { Alias, Document, Node, ParsedNode, YAMLMap, YAMLSeq } from 'yaml';
+import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, visit } from 'yaml';
+import { ConfigError, suggestion } from './problems.js';
+
+/** One entry of a mapping, with its place in the file. */
+export interface Entry {
+  readonly key: string;
+  readonly keyNode: Node;
+  readonly value: Node | null;
+}
+
+/** More references than any hand-written file has: the rest are bombs that unfold to gigabytes. */
+const MOST_ALIASES = 100;
+/** Syntax errors breed more of them: the first few say it. */
+const MOST_PROBLEMS = 5;
+
+/**
+ * A YAML file that knows where each of its nodes stands. Nothing is unfolded blindly: readers walk the nodes
+ * that they know, so what an alias can multiply stays bounded.
+ */
+export class YamlSource {
+  readonly doc: Document.Parsed<ParsedNode, true>;
+  readonly #lines = new LineCounter();
+
+  /**
+   * @param file how messages name the file
+   * @throws ConfigError for what is no YAML, has a key twice, several documents or unknown tags
+   */
+  constructor(
+    text: string,
+    readonly file: string,
+  ) {
+    this.doc = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false, stringKeys: true });
+    const problems = [...this.doc.errors, ...this.doc.warnings].slice(0, MOST_PROBLEMS).map((problem) => {
+      const { line, col } = this.#lines.linePos(problem.pos[0]);
+      // The parser is recursive, and reports its own end by absurd nesting like this.
+      const message = problem.message.includes('call stack') ? 'is nested too deeply' : problem.message;
+      return `${file}:${line}:${col}: ${message}${this.#hint(text, line)}`;
+    });
+    if (problems.length > 0) throw new ConfigError(problems);
+    let aliases = 0;
+    visit(this.doc, {
+      Alias: (_, alias) => {
+        aliases += 1;
+        if (aliases <= MOST_ALIASES) return undefined;
+        throw new ConfigError([
+          `${this.where(alias)}: has more than ${MOST_ALIASES} aliases; write the values out`,
+        ]);
+      },
+    });
+  }
+
+  /** The document's content; null where the file is empty. */
+  get root(): Node | null {
+    return this.resolve(this.doc.contents);
+  }
+
+  /** `file:line:column` of a node; of the file's start without one. */
+  where(node: Node | null | undefined): string {
+    const offset = node?.range?.[0];
+    if (offset === undefined) return `${this.file}:1:1`;
+    const { line, col } = this.#lines.linePos(offset);
+    return `${this.file}:${line}:${col}`;
+  }
+
+  /** Follows an alias to what it stands for. */
+  resolve(node: unknown): Node | null {
+    if (isAlias(node)) return (node as Alias).resolve(this.doc) ?? null;
+    return (node as Node | null | undefined) ?? null;
+  }
+
+  entries(map: YAMLMap): Entry[] {
+    return map.items.map((pair) => {
+      const keyNode = pair.key as Node;
+      return {
+        key: String(isScalar(keyNode) ? keyNode.value : keyNode),
+        keyNode,
+        value: this.resolve(pair.value),
+      };
+    });
+  }
+
+  items(list: YAMLSeq): (Node | null)[] {
+    return list.items.map((item) => this.resolve(item));
+  }
+
+  #hint(text: string, line: number): string {
+    const content = text.split('\n')[line - 1] ?? '';
+    return /[^"']\[[0-9a-f:.]*:[0-9a-f:.]*\]:\d+/i.test(content)
+      ? ' (an IPv6 address needs quotes: "[::1]:2587")'
+      : '';
+  }
+}
+
+/** The value of a scalar node, the values of a list of scalars; undefined for anything else. */
+export function plainValue(source: YamlSource, node: Node | null): unknown {
+  if (node === null) return null;
+  if (isScalar(node)) return node.value;
+  if (!isSeq(node)) return undefined;
+  const values = source.items(node).map((item) => (isScalar(item) ? item.value : undefined));
+  return values.includes(undefined) ? undefined : values;
+}
+
+/**
+ * Reads `<list>: [{…}, …]`, the shape of the users and tokens files. Problems are collected in `problems`;
+ * `read` gets each entry's scalar fields and where it stands, and may add problems of its own.
+ */
+export function readRecords(
+  source: YamlSource,
+  list: string,
+  fields: readonly string[],
+  problems: string[],
+  read: (record: ReadonlyMap<string, unknown>, where: (field?: string) => string) => void,
+): void {
+  const root = source.root;
+  if (root === null || (isScalar(root) && root.value === null)) return;
+  if (!isMap(root)) {
+    problems.push(`${source.where(root)}: must be a mapping with the key ${list}`);
+    return;
+  }
+  for (const { key, keyNode, value } of source.entries(root)) {
+    if (key !== list) {
+      problems.push(`${source.where(keyNode)}: ${key}: unknown key; ${suggestion(key, [list])}`);
+    } else if (value === null || (isScalar(value) && value.value === null)) {
+      continue;
+    } else if (!isSeq(value)) {
+      problems.push(`${source.where(value)}: ${list}: must be a list`);
+    } else {
+      source.items(value).forEach((item, index) => {
+        readRecord(source, item, `${list}[${index}]`, fields, problems, read);
+      });
+    }
+  }
+}
+
+function readRecord(
+  source: YamlSource,
+  item: Node | null,
+  path: string,
+  fields: readonly string[],
+  problems: string[],
+  read: (record: ReadonlyMap<string, unknown>, where: (field?: string) => string) => void,
+): void {
+  if (!isMap(item)) {
+    problems.push(`${source.where(item)}: ${path}: must be a mapping with ${fields.join(', ')}`);
+    return;
+  }
+  const record = new Map<string, unknown>();
+  const nodes = new Map<string, Node>();
+  for (const { key, keyNode, value } of source.entries(item)) {
+    nodes.set(key, value ?? keyNode);
+    if (fields.includes(key)) record.set(key, plainValue(source, value));
+    else problems.push(`${source.where(keyNode)}: ${path}.${key}: unknown key; ${suggestion(key, fields)}`);
+  }
+  read(record, (field) =>
+    field === undefined
+      ? `${source.where(item)}: ${path}`
+      : `${source.where(nodes.get(field) ?? item)}: ${path}.${field}`,
+  );
+}

@@ -1,0 +1,179 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { ConfigError } from '../accounts/problems.js';
+import type { SenderPolicy } from '../accounts/senders.js';
+import { parseSenderMap } from '../accounts/senders.js';
+import { messageOf } from '../kernel/errors.js';
+import { DAY } from '../kernel/time.js';
+import type { RawSettings } from './raw.js';
+import { asRelay, isLocalHost } from './relay.js';
+import type { ListenerGroup } from './settings.js';
+import { isSetting } from './settings.js';
+import type { Config, InboundListener, ListenAddress, SubmissionListener, TlsSettings } from './types.js';
+import { LOG_LEVELS, TLS_MODES } from './types.js';
+import type { Parser } from './values.js';
+import {
+  asChoice,
+  asCount,
+  asDomains,
+  asDuration,
+  asFlag,
+  asHostName,
+  asHttpUrl,
+  asListen,
+  asPath,
+  asSize,
+  asText,
+  WrongValue,
+} from './values.js';
+
+/** What the settings are when nobody says anything. */
+export interface Surroundings {
+  /** What `./data` is relative to. */
+  readonly base: string;
+  /** The machine's own name. */
+  readonly hostname: string;
+  readonly evaluation: boolean;
+  /** Whether files that are named must be there: the command line makes some of them. */
+  readonly checkFiles: boolean;
+  /** How messages name a file. */
+  readonly display: (file: string) => string;
+}
+
+/**
+ * Turns what was written into a configuration. Problems go to `raw.problems`; the result is only good where
+ * there are none.
+ */
+export function buildConfig(raw: RawSettings, around: Surroundings): Config {
+  const read = reader(raw);
+  const data = read('data', asPath, path.resolve(around.base, 'data'));
+  read('store', asChoice(['sqlite']), 'sqlite');
+  return {
+    data,
+    store: { kind: 'sqlite', file: path.join(data, 'events.db') },
+    smtp: {
+      hostname: read('smtp.hostname', asHostName, around.hostname),
+      submission: submission(raw),
+      inbound: inbound(raw),
+      auth: {
+        backend: read('smtp.auth.backend', asChoice(['file']), 'file'),
+        users: read('smtp.auth.users', asPath, path.join(data, 'users.yaml')),
+        attemptsPerMinute: read('smtp.auth.attemptsPerMinute', asCount(1, 100_000), 30),
+      },
+      relay: { url: relay(raw, data, around.evaluation) },
+      maxMessageSize: read('smtp.maxMessageSize', asSize, 50_000_000),
+      maxConnections: read('smtp.maxConnections', asCount(1, 1_000_000), 1000),
+      maxRecipients: read('smtp.maxRecipients', asCount(1, 100_000), 100),
+      senders: read('smtp.senders', senderPolicy(around), { kind: around.evaluation ? 'domain' : 'own' }),
+      softFail: { contact: read('smtp.softFail.contact', asText, undefined) },
+    },
+    api: {
+      listen: read('api.listen', asListen, { host: '127.0.0.1', port: 8025 }),
+      tokens: read('api.tokens', asPath, path.join(data, 'tokens.yaml')),
+      publicUrl: read('api.publicUrl', asHttpUrl, undefined),
+    },
+    rules: read('rules', asPath, undefined),
+    retention: { sends: read('retention.sends', asDuration, 35 * DAY) },
+    log: { level: read('log.level', asChoice(LOG_LEVELS), 'info') },
+  };
+}
+
+type Reader = <T, F extends T | undefined>(key: string, parse: Parser<T>, fallback: F) => T | F;
+
+function reader(raw: RawSettings): Reader {
+  return (key, parse, fallback) => {
+    if (!isSetting(key.replace(/\[\d+\]/, ''))) throw new Error(`${key} is missing in the table of settings`);
+    const written = raw.values.get(key);
+    if (written === undefined) return fallback;
+    try {
+      return parse(written.value, written.base);
+    } catch (thrown) {
+      if (thrown instanceof ConfigError) raw.problems.push(...thrown.problems);
+      else if (thrown instanceof WrongValue) raw.problems.push(`${written.where}: ${thrown.message}`);
+      else throw thrown;
+      return fallback;
+    }
+  };
+}
+
+/** Whether a listener can be reached from this machine alone. */
+export function listensOnLoopback(address: ListenAddress): boolean {
+  return address.host !== undefined && isLocalHost(address.host);
+}
+
+function tls(read: Reader, key: string): TlsSettings {
+  return {
+    mode: read(`${key}.tls.mode`, asChoice(TLS_MODES), 'starttls'),
+    cert: read(`${key}.tls.cert`, asPath, undefined),
+    key: read(`${key}.tls.key`, asPath, undefined),
+  };
+}
+
+function submission(raw: RawSettings): SubmissionListener[] {
+  // Without a word about submission there is one listener, on loopback.
+  const count = raw.listeners.get('smtp.submission') ?? 1;
+  const read = reader(raw);
+  return keys('smtp.submission', count).map((key) => {
+    const fallback = { host: '127.0.0.1', port: 2587 };
+    if (count > 1 && !raw.values.has(`${key}.listen`)) missing(raw, key, 'listen', '127.0.0.1:2587');
+    const listen = read(`${key}.listen`, asListen, fallback);
+    const settings = tls(read, key);
+    const insecure = read(`${key}.allowInsecureAuth`, asFlag, listensOnLoopback(listen));
+    return { listen, tls: settings, allowInsecureAuth: insecure };
+  });
+}
+
+function inbound(raw: RawSettings): InboundListener[] {
+  const read = reader(raw);
+  return keys('smtp.inbound', raw.listeners.get('smtp.inbound') ?? 0).map((key) => {
+    for (const [name, example] of [
+      ['listen', '127.0.0.1:2525'],
+      ['domains', '[example.com]'],
+    ] as const) {
+      if (!raw.values.has(`${key}.${name}`)) missing(raw, key, name, example);
+    }
+    return {
+      listen: read(`${key}.listen`, asListen, { host: '127.0.0.1', port: 0 }),
+      tls: tls(read, key),
+      domains: read(`${key}.domains`, asDomains, []),
+    };
+  });
+}
+
+function keys(group: ListenerGroup, count: number): string[] {
+  return Array.from({ length: count }, (_, index) => `${group}[${index}]`);
+}
+
+function missing(raw: RawSettings, key: string, name: string, example: string): void {
+  raw.problems.push(`${raw.place(key)}: ${key}.${name}: is missing; for instance ${name}: ${example}`);
+}
+
+function relay(raw: RawSettings, data: string, evaluation: boolean): Config['smtp']['relay']['url'] {
+  const fallback = { kind: 'maildir', directory: path.join(data, 'mail') } as const;
+  if (!evaluation && !raw.values.has('smtp.relay.url')) {
+    raw.problems.push(
+      `${raw.place('smtp.relay')}: smtp.relay.url: is missing; name where accepted mail goes, ` +
+        'such as smtp://127.0.0.1:25',
+    );
+  }
+  return reader(raw)('smtp.relay.url', asRelay, fallback);
+}
+
+function senderPolicy(around: Surroundings): Parser<SenderPolicy> {
+  return (raw, base) => {
+    if (raw === 'own' || raw === 'domain' || raw === 'any') return { kind: raw };
+    const file = typeof raw === 'string' ? /^map:(.+)$/.exec(raw)?.[1]?.trim() : undefined;
+    if (file === undefined) throw new WrongValue('is not known; use own, domain, any or map:FILE');
+    const absolute = path.resolve(base, file);
+    if (!around.checkFiles) return { kind: 'map', file: absolute, map: new Map() };
+    let text: string;
+    try {
+      text = readFileSync(absolute, 'utf8');
+    } catch (thrown) {
+      throw new WrongValue(
+        `cannot be read (${messageOf(thrown)}); name a YAML file of account to return paths`,
+      );
+    }
+    return { kind: 'map', file: absolute, map: parseSenderMap(text, around.display(absolute)) };
+  };
+}

@@ -1,0 +1,183 @@
+import { accessSync, constants, statSync } from 'node:fs';
+import { networkInterfaces } from 'node:os';
+import { DAY } from '../kernel/time.js';
+import { listensOnLoopback } from './build.js';
+import type { RawSettings } from './raw.js';
+import { isLocalHost } from './relay.js';
+import type { Config, InboundListener, ListenAddress, SubmissionListener } from './types.js';
+import { formatListen } from './types.js';
+
+/** A listener of any kind, and how the configuration names it. */
+interface Listener {
+  readonly key: string;
+  readonly listen: ListenAddress;
+}
+
+/** Settings that are right one by one and wrong together. Adds to `raw.problems`; returns warnings. */
+export function findContradictions(raw: RawSettings, config: Config): string[] {
+  const { smtp, api } = config;
+  const warnings: string[] = [];
+  const listeners: Listener[] = [
+    ...smtp.submission.map(({ listen }, index) => ({ key: `smtp.submission[${index}].listen`, listen })),
+    ...smtp.inbound.map(({ listen }, index) => ({ key: `smtp.inbound[${index}].listen`, listen })),
+  ];
+  if (listeners.length === 0) {
+    raw.problems.push(`${raw.place('smtp')}: smtp: listens nowhere; set smtp.submission or smtp.inbound`);
+  }
+  findTwins(raw, [...listeners, { key: 'api.listen', listen: api.listen }]);
+  findLoop(raw, config, listeners);
+  smtp.submission.forEach((listener, index) => {
+    checkTls(raw, `smtp.submission[${index}]`, listener, warnings);
+    checkClearText(raw, `smtp.submission[${index}]`, listener);
+  });
+  smtp.inbound.forEach((listener, index) => {
+    const key = `smtp.inbound[${index}]`;
+    checkTls(raw, key, listener, warnings);
+    if (listener.tls.mode === 'implicit') {
+      warnings.push(
+        `${where(raw, `${key}.tls.mode`)}: other mail servers do not speak implicit TLS; use starttls`,
+      );
+    }
+  });
+  if (smtp.auth.users === api.tokens) {
+    raw.problems.push(`${where(raw, 'api.tokens')}: is the users file too; use a file of its own`);
+  }
+  if (config.retention.sends < 2 * DAY) {
+    warnings.push(
+      `${where(raw, 'retention.sends')}: is shorter than two days: windows of a day lose their oldest sends`,
+    );
+  }
+  if (smtp.senders.kind === 'any') {
+    warnings.push(`${where(raw, 'smtp.senders')}: any lets each account send under every address`);
+  }
+  return warnings;
+}
+
+/** Adds a problem for each file that is named and cannot be read. */
+export function findUnreadable(raw: RawSettings, config: Config): void {
+  const named: Array<[key: string, file: string | undefined, remedy: string]> = [
+    ['smtp.auth.users', config.smtp.auth.users, 'make it with stopgap user add NAME'],
+    ['api.tokens', config.api.tokens, 'make it with stopgap token add --name NAME --role admin'],
+    ['rules', config.rules, 'leave rules out to use the built-in rules'],
+  ];
+  for (const [group, listeners] of [
+    ['smtp.submission', config.smtp.submission],
+    ['smtp.inbound', config.smtp.inbound],
+  ] as const) {
+    listeners.forEach(({ tls }, index) => {
+      const remedy = 'name a PEM file, or leave cert and key out for a self-signed certificate';
+      named.push(
+        [`${group}[${index}].tls.cert`, tls.cert, remedy],
+        [`${group}[${index}].tls.key`, tls.key, remedy],
+      );
+    });
+  }
+  for (const [key, file, remedy] of named) {
+    if (file === undefined || !raw.values.has(key)) continue;
+    const fault = faultOf(file);
+    if (fault !== undefined) raw.problems.push(`${where(raw, key)}: ${file} ${fault}; ${remedy}`);
+  }
+}
+
+function faultOf(file: string): string | undefined {
+  try {
+    if (!statSync(file).isFile()) return 'is no file';
+    accessSync(file, constants.R_OK);
+    return undefined;
+  } catch (thrown) {
+    const { code } = thrown as NodeJS.ErrnoException;
+    return code === 'ENOENT' ? 'does not exist' : `cannot be read (${code ?? 'unknown error'})`;
+  }
+}
+
+/** Where a setting was written; where its default applies, what it would be called. */
+function where(raw: RawSettings, key: string): string {
+  return raw.values.get(key)?.where ?? `${raw.place(key.replace(/\.[^.]+$/, ''))}: ${key}`;
+}
+
+function findTwins(raw: RawSettings, listeners: readonly Listener[]): void {
+  listeners.forEach((later, index) => {
+    const earlier = listeners.slice(0, index).find(({ listen }) => overlap(listen, later.listen));
+    if (earlier === undefined) return;
+    raw.problems.push(
+      `${where(raw, later.key)}: ${formatListen(later.listen)} is taken by ${earlier.key} ` +
+        `(${formatListen(earlier.listen)}); use another port`,
+    );
+  });
+}
+
+function overlap(a: ListenAddress, b: ListenAddress): boolean {
+  if (a.port !== b.port || a.port === 0) return false;
+  if (listensOnAll(a) || listensOnAll(b) || a.host === b.host) return true;
+  const [first, second] = [a.host!, b.host!];
+  return (first === 'localhost' && isLocalHost(second)) || (second === 'localhost' && isLocalHost(first));
+}
+
+function listensOnAll({ host }: ListenAddress): boolean {
+  return host === undefined || host === '::' || host === '0.0.0.0';
+}
+
+/** A relay that is one of our own listeners would get each message back for ever. */
+function findLoop(raw: RawSettings, config: Config, listeners: readonly Listener[]): void {
+  const relay = config.smtp.relay.url;
+  if (relay.kind !== 'smtp' && relay.kind !== 'lmtp') return;
+  const { host, port } = relay;
+  const own = new Set(['0.0.0.0', '::', config.smtp.hostname]);
+  for (const addresses of Object.values(networkInterfaces())) {
+    for (const { address } of addresses ?? []) own.add(address);
+  }
+  const isOwn = isLocalHost(host) || own.has(host);
+  const looped = listeners.find(
+    ({ listen }) =>
+      listen.port === port &&
+      (listen.host === host || (listensOnAll(listen) && isOwn) || overlap(listen, { host, port })),
+  );
+  if (looped === undefined) return;
+  raw.problems.push(
+    `${where(raw, 'smtp.relay.url')}: is ${looped.key} itself, so mail would go round for ever; ` +
+      'name the mail server behind Stopgap',
+  );
+}
+
+function checkTls(
+  raw: RawSettings,
+  key: string,
+  listener: SubmissionListener | InboundListener,
+  warnings: string[],
+): void {
+  const { mode, cert, key: privateKey } = listener.tls;
+  if (cert !== undefined && privateKey === undefined) {
+    raw.problems.push(
+      `${where(raw, `${key}.tls.cert`)}: has no key beside it; name the private key in tls.key`,
+    );
+  }
+  if (cert === undefined && privateKey !== undefined) {
+    raw.problems.push(
+      `${where(raw, `${key}.tls.key`)}: has no cert beside it; name the certificate in tls.cert`,
+    );
+  }
+  if (mode === 'none' && (cert !== undefined || privateKey !== undefined)) {
+    raw.problems.push(
+      `${where(raw, `${key}.tls.mode`)}: none contradicts a certificate; use starttls or implicit, or name no certificate`,
+    );
+  }
+  const { port } = listener.listen;
+  if (mode === 'implicit' && [25, 587].includes(port)) {
+    warnings.push(
+      `${where(raw, `${key}.tls.mode`)}: clients expect starttls on port ${port}, implicit on 465`,
+    );
+  }
+  if (mode !== 'implicit' && port === 465) {
+    warnings.push(`${where(raw, `${key}.tls.mode`)}: clients expect implicit TLS on port 465`);
+  }
+}
+
+function checkClearText(raw: RawSettings, key: string, listener: SubmissionListener): void {
+  if (listener.tls.mode !== 'none' || listener.allowInsecureAuth) return;
+  const remedy = listensOnLoopback(listener.listen)
+    ? 'use starttls or implicit, or leave allowInsecureAuth out'
+    : 'use starttls or implicit, or set allowInsecureAuth: true where the network itself is safe';
+  raw.problems.push(
+    `${where(raw, `${key}.tls.mode`)}: none on ${formatListen(listener.listen)} would take passwords in clear; ${remedy}`,
+  );
+}

@@ -1,0 +1,93 @@
+import { readFileSync, statSync } from 'node:fs';
+import os from 'node:os';
+import path from 'node:path';
+import { ConfigError } from '../accounts/problems.js';
+import { messageOf } from '../kernel/errors.js';
+import { buildConfig } from './build.js';
+import { findContradictions, findUnreadable } from './contradictions.js';
+import { RawSettings } from './raw.js';
+import type { LoadedConfig } from './types.js';
+import { asHostName, WrongValue } from './values.js';
+
+/** The file that is read where none is named. */
+export const DEFAULT_FILE = 'stopgap.yaml';
+/** No configuration is as large; what is, is some other file. */
+const LARGEST_FILE = 1024 * 1024;
+
+export interface LoadOptions {
+  /** What `--config` named. Goes before STOPGAP_CONFIG. */
+  readonly file?: string | undefined;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  readonly cwd: string;
+  /**
+   * False for the commands that make the users and tokens files: then nothing that is named has to be there.
+   * True by default.
+   */
+  readonly checkFiles?: boolean;
+}
+
+/**
+ * Reads `stopgap.yaml` (or the file that is named) and lays the environment over it. Without a file, and without
+ * a relay named in the environment, it is an evaluation: loopback, self-signed, mail into a Maildir.
+ *
+ * @throws ConfigError with every problem that was found
+ */
+export function loadConfig(options: LoadOptions): LoadedConfig {
+  const { env, cwd, checkFiles = true } = options;
+  const raw = new RawSettings();
+  const file = findFile(options);
+  if (file !== undefined) raw.readFile(readText(file), display(file, cwd), path.dirname(file));
+  raw.readEnvironment(env, cwd);
+  // A relay of one's own is meant for real mail: then the demo account must not be there.
+  const evaluation = file === undefined && !raw.values.has('smtp.relay.url');
+  const misnamed = raw.problems.length;
+  const config = buildConfig(raw, {
+    base: file === undefined ? cwd : path.dirname(file),
+    hostname: evaluation ? 'localhost' : ownHostName(),
+    evaluation,
+    checkFiles,
+    display: (named) => display(named, cwd),
+  });
+  // A value that is wrong by itself would only give nonsense when it is compared with the rest.
+  const warnings = raw.problems.length === misnamed ? findContradictions(raw, config) : [];
+  if (checkFiles) findUnreadable(raw, config);
+  if (raw.problems.length > 0) throw new ConfigError(raw.problems);
+  return { config, evaluation, file, warnings };
+}
+
+function findFile({ file, env, cwd }: LoadOptions): string | undefined {
+  const named = file ?? env['STOPGAP_CONFIG'];
+  if (named !== undefined && (named !== '' || file !== undefined)) return path.resolve(cwd, named);
+  const usual = path.join(cwd, DEFAULT_FILE);
+  return statSync(usual, { throwIfNoEntry: false }) === undefined ? undefined : usual;
+}
+
+function readText(file: string): string {
+  try {
+    const stat = statSync(file);
+    if (!stat.isFile()) throw new ConfigError([`${file}: is no file; name a YAML file`]);
+    if (stat.size > LARGEST_FILE) {
+      throw new ConfigError([`${file}: is larger than 1 MiB, so it is no configuration; name a YAML file`]);
+    }
+    return new TextDecoder('utf-8', { fatal: true }).decode(readFileSync(file));
+  } catch (thrown) {
+    if (thrown instanceof ConfigError) throw thrown;
+    if (thrown instanceof TypeError) throw new ConfigError([`${file}: is not UTF-8 text; save it as UTF-8`]);
+    throw new ConfigError([`${file}: cannot be read: ${messageOf(thrown)}`]);
+  }
+}
+
+/** A file as messages name it: short where it lies under the working directory. */
+function display(file: string, cwd: string): string {
+  const relative = path.relative(cwd, file);
+  return relative === '' || relative.startsWith('..') || path.isAbsolute(relative) ? file : relative;
+}
+
+function ownHostName(): string {
+  try {
+    return asHostName(os.hostname(), '');
+  } catch (thrown) {
+    if (thrown instanceof WrongValue) return 'localhost';
+    throw thrown;
+  }
+}

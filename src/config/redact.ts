@@ -1,0 +1,30 @@
+import { formatRelay } from './relay.js';
+import type { LoadedConfig } from './types.js';
+import { formatListen } from './types.js';
+
+/** The configuration in the shape of the file, without secrets: fit for a log, a page or a bug report. */
+export function redactedConfig({ config, evaluation, file }: LoadedConfig): Record<string, unknown> {
+  const { smtp, api } = config;
+  return {
+    file: file ?? null,
+    evaluation,
+    data: config.data,
+    store: config.store.kind,
+    smtp: {
+      hostname: smtp.hostname,
+      submission: smtp.submission.map((one) => ({ ...one, listen: formatListen(one.listen) })),
+      inbound: smtp.inbound.map((one) => ({ ...one, listen: formatListen(one.listen) })),
+      auth: smtp.auth,
+      relay: { url: formatRelay(smtp.relay.url) },
+      maxMessageSize: smtp.maxMessageSize,
+      maxConnections: smtp.maxConnections,
+      maxRecipients: smtp.maxRecipients,
+      senders: smtp.senders.kind === 'map' ? `map:${smtp.senders.file}` : smtp.senders.kind,
+      softFail: smtp.softFail,
+    },
+    api: { ...api, listen: formatListen(api.listen) },
+    rules: config.rules ?? null,
+    retention: config.retention,
+    log: config.log,
+  };
+}

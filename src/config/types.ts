@@ -1,0 +1,112 @@
+import type { SenderPolicy } from '../accounts/senders.js';
+import type { Milliseconds } from '../kernel/time.js';
+
+/** Where a server listens. Without a host on all interfaces. Port 0 takes any free port. */
+export interface ListenAddress {
+  readonly host: string | undefined;
+  readonly port: number;
+}
+
+export const TLS_MODES = ['none', 'starttls', 'implicit'] as const;
+export type TlsMode = (typeof TLS_MODES)[number];
+
+/** Absolute paths of PEM files: both or none; without them a self-signed certificate is made. */
+export interface TlsSettings {
+  readonly mode: TlsMode;
+  readonly cert: string | undefined;
+  readonly key: string | undefined;
+}
+
+export interface SubmissionListener {
+  readonly listen: ListenAddress;
+  readonly tls: TlsSettings;
+  /** True where AUTH may be given without TLS: the default on loopback only. */
+  readonly allowInsecureAuth: boolean;
+}
+
+export interface InboundListener {
+  readonly listen: ListenAddress;
+  readonly tls: TlsSettings;
+  /** The local domains that mail is taken for, in normal form; never empty. */
+  readonly domains: readonly string[];
+}
+
+/**
+ * `off`: never TLS. `opportunistic`: STARTTLS where it is offered, any certificate. `required`: STARTTLS with a
+ * valid certificate or no mail. `implicit`: TLS from the first byte, valid certificate.
+ */
+export type RelayTls = 'off' | 'opportunistic' | 'required' | 'implicit';
+
+/** Where accepted mail goes. */
+export type RelayTarget =
+  | {
+      readonly kind: 'smtp' | 'lmtp';
+      readonly host: string;
+      readonly port: number;
+      readonly tls: RelayTls;
+      readonly user: string | undefined;
+      readonly password: string | undefined;
+    }
+  /** LMTP over a Unix socket: absolute path. */
+  | { readonly kind: 'lmtp-socket'; readonly path: string }
+  /** Absolute path of the Maildir. */
+  | { readonly kind: 'maildir'; readonly directory: string };
+
+export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** The validated configuration. All paths are absolute. */
+export interface Config {
+  /** The data directory. */
+  readonly data: string;
+  readonly store: { readonly kind: 'sqlite'; readonly file: string };
+  readonly smtp: {
+    /** The name in the greeting and in Received headers. */
+    readonly hostname: string;
+    readonly submission: readonly SubmissionListener[];
+    readonly inbound: readonly InboundListener[];
+    readonly auth: {
+      readonly backend: 'file';
+      readonly users: string;
+      /** Failed logins a minute that one client network may have. */
+      readonly attemptsPerMinute: number;
+    };
+    readonly relay: { readonly url: RelayTarget };
+    /** Bytes. */
+    readonly maxMessageSize: number;
+    readonly maxConnections: number;
+    /** Recipients a message. */
+    readonly maxRecipients: number;
+    readonly senders: SenderPolicy;
+    readonly softFail: {
+      /** What an honest refusal tells the sender to do; undefined: no contact is named. */
+      readonly contact: string | undefined;
+    };
+  };
+  readonly api: {
+    readonly listen: ListenAddress;
+    readonly tokens: string;
+    /** Under which URL the API is reached from outside, without a slash at its end. */
+    readonly publicUrl: string | undefined;
+  };
+  /** The rules file; undefined: the built-in rules. */
+  readonly rules: string | undefined;
+  readonly retention: { readonly sends: Milliseconds };
+  readonly log: { readonly level: LogLevel };
+}
+
+export interface LoadedConfig {
+  readonly config: Config;
+  /** True with no configuration file and no relay of one's own: loopback, demo account, mail into a Maildir. */
+  readonly evaluation: boolean;
+  /** Absolute path of the file that was read. */
+  readonly file: string | undefined;
+  /** What works but is probably not meant; one line each. */
+  readonly warnings: readonly string[];
+}
+
+/** `127.0.0.1:2587`, `[::1]:2587`, `*:2587`. */
+export function formatListen(address: ListenAddress): string {
+  const { host = '*', port } = address;
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
