@@ -1,4 +1,4 @@
-import type { Alias, Document, Node, ParsedNode, YAMLMap, YAMLSeq } from 'yaml';
+import type { Document, Node, ParsedNode, YAMLMap, YAMLSeq } from 'yaml';
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, visit } from 'yaml';
 import { ConfigError, suggestion } from './problems.js';
 
@@ -65,7 +65,7 @@ export class YamlSource {
 
   /** Follows an alias to what it stands for. */
   resolve(node: unknown): Node | null {
-    if (isAlias(node)) return (node as Alias).resolve(this.doc) ?? null;
+    if (isAlias(node)) return node.resolve(this.doc) ?? null;
     return (node as Node | null | undefined) ?? null;
   }
 

@@ -6,10 +6,17 @@ import { parseSenderMap } from '../accounts/senders.js';
 import { messageOf } from '../kernel/errors.js';
 import { DAY } from '../kernel/time.js';
 import type { RawSettings } from './raw.js';
-import { asRelay, isLocalHost } from './relay.js';
+import { asRelay, isLocalHost, maildirRelay } from './relay.js';
 import type { ListenerGroup } from './settings.js';
 import { isSetting } from './settings.js';
-import type { Config, InboundListener, ListenAddress, SubmissionListener, TlsSettings } from './types.js';
+import type {
+  Config,
+  InboundListener,
+  ListenAddress,
+  RelaySettings,
+  SubmissionListener,
+  TlsSettings,
+} from './types.js';
 import { LOG_LEVELS, TLS_MODES } from './types.js';
 import type { Parser } from './values.js';
 import {
@@ -60,7 +67,7 @@ export function buildConfig(raw: RawSettings, around: Surroundings): Config {
         users: read('smtp.auth.users', asPath, path.join(data, 'users.yaml')),
         attemptsPerMinute: read('smtp.auth.attemptsPerMinute', asCount(1, 100_000), 30),
       },
-      relay: { url: relay(raw, data, around.evaluation) },
+      relay: relay(raw, data, around.evaluation),
       maxMessageSize: read('smtp.maxMessageSize', asSize, 50_000_000),
       maxConnections: read('smtp.maxConnections', asCount(1, 1_000_000), 1000),
       maxRecipients: read('smtp.maxRecipients', asCount(1, 100_000), 100),
@@ -148,8 +155,8 @@ function missing(raw: RawSettings, key: string, name: string, example: string): 
   raw.problems.push(`${raw.place(key)}: ${key}.${name}: is missing; for instance ${name}: ${example}`);
 }
 
-function relay(raw: RawSettings, data: string, evaluation: boolean): Config['smtp']['relay']['url'] {
-  const fallback = { kind: 'maildir', directory: path.join(data, 'mail') } as const;
+function relay(raw: RawSettings, data: string, evaluation: boolean): RelaySettings {
+  const fallback = maildirRelay(path.join(data, 'mail'));
   if (!evaluation && !raw.values.has('smtp.relay.url')) {
     raw.problems.push(
       `${raw.place('smtp.relay')}: smtp.relay.url: is missing; name where accepted mail goes, ` +

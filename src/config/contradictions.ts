@@ -1,6 +1,7 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
 import { DAY } from '../kernel/time.js';
+import { normalizeDomain, normalizeIp } from '../sending/identity.js';
 import { listensOnLoopback } from './build.js';
 import type { RawSettings } from './raw.js';
 import { isLocalHost } from './relay.js';
@@ -26,6 +27,7 @@ export function findContradictions(raw: RawSettings, config: Config): string[] {
   }
   findTwins(raw, [...listeners, { key: 'api.listen', listen: api.listen }]);
   findLoop(raw, config, listeners);
+  checkRelayLogin(raw, config);
   smtp.submission.forEach((listener, index) => {
     checkTls(raw, `smtp.submission[${index}]`, listener, warnings);
     checkClearText(raw, `smtp.submission[${index}]`, listener);
@@ -119,9 +121,10 @@ function listensOnAll({ host }: ListenAddress): boolean {
 
 /** A relay that is one of our own listeners would get each message back for ever. */
 function findLoop(raw: RawSettings, config: Config, listeners: readonly Listener[]): void {
-  const relay = config.smtp.relay.url;
-  if (relay.kind !== 'smtp' && relay.kind !== 'lmtp') return;
-  const { host, port } = relay;
+  const { target } = config.smtp.relay;
+  if ('maildir' in target || 'path' in target.address) return;
+  const port = target.address.port;
+  const host = normalizeIp(target.address.host) ?? normalizeDomain(target.address.host);
   const own = new Set(['0.0.0.0', '::', config.smtp.hostname]);
   for (const addresses of Object.values(networkInterfaces())) {
     for (const { address } of addresses ?? []) own.add(address);
@@ -136,6 +139,16 @@ function findLoop(raw: RawSettings, config: Config, listeners: readonly Listener
   raw.problems.push(
     `${where(raw, 'smtp.relay.url')}: is ${looped.key} itself, so mail would go round for ever; ` +
       'name the mail server behind Stopgap',
+  );
+}
+
+/** A login must not go in clear because somebody on the way took STARTTLS out. */
+function checkRelayLogin(raw: RawSettings, config: Config): void {
+  const { target } = config.smtp.relay;
+  if ('maildir' in target || target.authPlain === undefined || target.loopback) return;
+  if (target.implicitTls || target.tls === 'require') return;
+  raw.problems.push(
+    `${where(raw, 'smtp.relay.url')}: would give its password without certain TLS; add ?tls=require, or use smtps://`,
   );
 }
 

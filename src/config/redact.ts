@@ -15,7 +15,7 @@ export function redactedConfig({ config, evaluation, file }: LoadedConfig): Reco
       submission: smtp.submission.map((one) => ({ ...one, listen: formatListen(one.listen) })),
       inbound: smtp.inbound.map((one) => ({ ...one, listen: formatListen(one.listen) })),
       auth: smtp.auth,
-      relay: { url: formatRelay(smtp.relay.url) },
+      relay: { url: formatRelay(smtp.relay) },
       maxMessageSize: smtp.maxMessageSize,
       maxConnections: smtp.maxConnections,
       maxRecipients: smtp.maxRecipients,

@@ -1,5 +1,6 @@
 import type { SenderPolicy } from '../accounts/senders.js';
 import type { Milliseconds } from '../kernel/time.js';
+import type { RelayTarget } from '../smtp/relay/url.js';
 
 /** Where a server listens. Without a host on all interfaces. Port 0 takes any free port. */
 export interface ListenAddress {
@@ -31,26 +32,12 @@ export interface InboundListener {
   readonly domains: readonly string[];
 }
 
-/**
- * `off`: never TLS. `opportunistic`: STARTTLS where it is offered, any certificate. `required`: STARTTLS with a
- * valid certificate or no mail. `implicit`: TLS from the first byte, valid certificate.
- */
-export type RelayTls = 'off' | 'opportunistic' | 'required' | 'implicit';
-
 /** Where accepted mail goes. */
-export type RelayTarget =
-  | {
-      readonly kind: 'smtp' | 'lmtp';
-      readonly host: string;
-      readonly port: number;
-      readonly tls: RelayTls;
-      readonly user: string | undefined;
-      readonly password: string | undefined;
-    }
-  /** LMTP over a Unix socket: absolute path. */
-  | { readonly kind: 'lmtp-socket'; readonly path: string }
-  /** Absolute path of the Maildir. */
-  | { readonly kind: 'maildir'; readonly directory: string };
+export interface RelaySettings {
+  /** With absolute paths. May hold a password: not enumerable, so that no dump of the configuration shows it. */
+  readonly url: string;
+  readonly target: RelayTarget;
+}
 
 export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
@@ -71,7 +58,7 @@ export interface Config {
       /** Failed logins a minute that one client network may have. */
       readonly attemptsPerMinute: number;
     };
-    readonly relay: { readonly url: RelayTarget };
+    readonly relay: RelaySettings;
     /** Bytes. */
     readonly maxMessageSize: number;
     readonly maxConnections: number;
