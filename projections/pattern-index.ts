@@ -52,7 +52,7 @@ class Affixes<Value> {
   set(affix: string, pattern: string, value: Value): void {
     let group = this.#patterns.get(affix);
     if (group === undefined) {
-      this.#patterns.set(affix, (group = new Map()));
+      this.#patterns.set(affix, (group = new Map<string, Value>()));
       this.#lengths.set(affix.length, (this.#lengths.get(affix.length) ?? 0) + 1);
     }
     if (!group.has(pattern)) this.size++;

@@ -215,7 +215,7 @@ export class SendVolume {
   #forget(subject: Subject, at: Instant, position: number): void {
     const domain = subject.type === 'account' ? domainOf(subject.value) : undefined;
     if (domain !== undefined) this.#volumes.domain.subtract(domain, this.#volumes.account, subject.value, at);
-    this.#volumes[subject.type].forget(subject.value, position);
+    this.#volumes[subject.type].forget(subject.value, at, position);
   }
 
   #change(change: RulesChanged): void {

@@ -172,7 +172,7 @@ function lengthSlot<Key, Value>(
     get: () => lengths.get(length)?.get(key),
     set(value) {
       let map = lengths.get(length);
-      if (map === undefined) lengths.set(length, (map = new Map()));
+      if (map === undefined) lengths.set(length, (map = new Map<Key, Value>()));
       map.set(key, value);
     },
     delete() {

@@ -48,8 +48,8 @@ export class SubjectVolumes {
   readonly #table: WindowTable;
   /** By row, by watch: when the rule last tripped, since evidence is used once. */
   readonly #tripped = new Map<number, Float64Array>();
-  /** By row: position of the release or dismissal that emptied its windows. */
-  readonly #judged = new Map<number, number>();
+  /** By value: the release or dismissal that emptied its windows, as long as a window reaches back to it. */
+  readonly #judged = new Map<string, { readonly at: Instant; readonly position: number }>();
   readonly #watchCount: number;
 
   constructor(type: SubjectType, rules: VersionedRules, positionAt: (at: Instant) => number) {
@@ -88,7 +88,7 @@ export class SubjectVolumes {
     factor: number,
     verdicts: Verdict[],
   ): void {
-    const row = this.#table.row(value, at, (gone) => this.#drop(gone));
+    const row = this.#table.row(value, at, (gone) => this.#tripped.delete(gone));
     for (const column of this.#byCount.get(count)!) {
       const window = this.#windows[column]!;
       if (!directionsMeet(window.direction, direction)) continue;
@@ -143,12 +143,14 @@ export class SubjectVolumes {
   }
 
   /** Empties the windows of one subject: a person has judged what stood in them. */
-  forget(value: string, position: number): void {
+  forget(value: string, at: Instant, position: number): void {
+    const longest = Math.max(0, ...this.#windows.map(({ window }) => window));
+    for (const [other, judged] of this.#judged) if (judged.at + longest < at) this.#judged.delete(other);
+    this.#judged.set(value, { at, position });
     const row = this.#table.find(value);
     if (row === undefined) return;
     this.#table.clear(row);
     this.#tripped.delete(row);
-    this.#judged.set(row, position);
   }
 
   /** Takes another subject's counts out of this one's windows, where both have the same window. */
@@ -164,6 +166,7 @@ export class SubjectVolumes {
 
   /** Takes over what the windows of the rule set before held, for the windows that both have. */
   carryOver(before: SubjectVolumes): void {
+    for (const [value, judged] of before.#judged) this.#judged.set(value, judged);
     const shared = this.#windows.flatMap((window, column) => {
       const old = before.#windows.findIndex((other) => isSame(window, other));
       return old < 0 ? [] : [{ column, old }];
@@ -171,10 +174,8 @@ export class SubjectVolumes {
     if (shared.length === 0) return;
     for (const [value, oldRow] of before.#table.entries()) {
       const at = before.#table.touchedAt(oldRow);
-      const row = this.#table.row(value, at, (gone) => this.#drop(gone));
+      const row = this.#table.row(value, at, (gone) => this.#tripped.delete(gone));
       for (const { column, old } of shared) this.#table.copy(row, column, before.#table, oldRow, old);
-      const judged = before.#judged.get(oldRow);
-      if (judged !== undefined) this.#judged.set(row, judged);
       this.#carryTrips(row, before, oldRow);
     }
   }
@@ -206,11 +207,6 @@ export class SubjectVolumes {
     trips[watch.index] = at;
   }
 
-  #drop(row: number): void {
-    this.#tripped.delete(row);
-    this.#judged.delete(row);
-  }
-
   #verdict(
     value: string,
     row: number,
@@ -231,7 +227,10 @@ export class SubjectVolumes {
       window: rule.window,
       limit,
       observed,
-      firstPosition: Math.min(position, Math.max(this.#positionAt(start), (this.#judged.get(row) ?? 0) + 1)),
+      firstPosition: Math.min(
+        position,
+        Math.max(this.#positionAt(start), (this.#judged.get(value)?.position ?? 0) + 1),
+      ),
       lastPosition: position,
       lastAt: at,
       sentence: explain(rule, subject, observed, limit, kind === 'renew'),

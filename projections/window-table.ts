@@ -71,7 +71,7 @@ export class WindowTable {
   }
 
   /** The row of a key, made where there is none. Calls back with each key that made room. */
-  row(key: string, at: Instant, evicted: (row: number) => void): number {
+  row(key: string, at: Instant, evicted: (row: number) => unknown): number {
     let row = this.#rows.get(key);
     if (row === undefined) {
       this.#reclaim(at, evicted);
@@ -97,7 +97,7 @@ export class WindowTable {
     if (this.#columns[column]!.wide) {
       const before = page.wide[cell]!;
       page.wide[cell] = before + amount;
-      page.sums[slot]! += page.wide[cell]! - before;
+      page.sums[slot]! += page.wide[cell] - before;
     } else {
       const before = page.narrow[cell]!;
       const after = Math.min(NARROW_MAX, before + amount);
@@ -236,7 +236,7 @@ export class WindowTable {
   }
 
   /** Looks at the next two keys, round and round, and frees those whose windows are all empty by now. */
-  #reclaim(at: Instant, evicted: (row: number) => void): void {
+  #reclaim(at: Instant, evicted: (row: number) => unknown): void {
     for (let looked = 0; looked < 2; looked++) {
       this.#sweep ??= this.#rows.entries();
       const next = this.#sweep.next();

@@ -1,0 +1,216 @@
+import type { BlockEvent, Evidence, Refusal, Until } from '../src/blocks/events.js';
+import type { BlockState } from '../src/blocks/state.js';
+import { isOver } from '../src/blocks/state.js';
+import type { Instant, Milliseconds } from '../src/kernel/time.js';
+import type { Direction, SenderIdentity, Subject } from '../src/sending/subjects.js';
+import { directionsMeet, subjectKey } from '../src/sending/subjects.js';
+import { SubjectIndex } from './subject-index.js';
+
+export interface HistoryItem {
+  readonly type: BlockEvent['type'];
+  readonly at: Instant;
+  readonly by: string;
+  readonly position: number;
+  readonly note?: string;
+  readonly until?: Until;
+  readonly falsePositive?: boolean;
+  readonly evidence?: Evidence;
+}
+
+/** One block or proposal, from its first event to its last. */
+export interface LedgerEntry {
+  readonly id: string;
+  readonly subject: Subject;
+  /** As recorded: {@link stateAt} knows what has fallen due since. */
+  readonly state: BlockState;
+  readonly direction: Direction;
+  readonly description: string;
+  readonly refusal: Refusal;
+  readonly origin: 'rule' | 'admin';
+  readonly rule: string | undefined;
+  readonly proposedAt: Instant | undefined;
+  readonly lapsesAt: Instant | undefined;
+  /** Of a proposal: how long the block would last; null is indefinite. */
+  readonly duration: Milliseconds | null | undefined;
+  /** When the block came into force. */
+  readonly since: Instant | undefined;
+  /** When it ends or ended; null is an indefinite one; undefined before it was in force. */
+  readonly until: Until | undefined;
+  readonly endedAt: Instant | undefined;
+  readonly falsePositive: boolean;
+  /** The newest. */
+  readonly evidence: Evidence | undefined;
+  readonly history: readonly HistoryItem[];
+  /** Position of the newest event: changes whenever the entry does. */
+  readonly version: number;
+}
+
+/** By what has fallen due at `now`, not only by what was recorded. */
+export function stateAt(entry: LedgerEntry, now: Instant): BlockState {
+  if (entry.state === 'active' && isOver(entry.until!, now)) return 'expired';
+  if (entry.state === 'proposed' && entry.lapsesAt! <= now) return 'lapsed';
+  return entry.state;
+}
+
+/** Every block and proposal there ever was: what the API lists. */
+export class BlockLedger {
+  readonly #entries = new Map<string, LedgerEntry>();
+  readonly #bySubject = new Map<string, string[]>();
+  /** Ids by subject, for questions about a sender and a past instant. */
+  readonly #index = new SubjectIndex<string[]>();
+
+  get size(): number {
+    return this.#entries.size;
+  }
+
+  get(id: string): LedgerEntry | undefined {
+    return this.#entries.get(id);
+  }
+
+  /** In the order in which they began. */
+  all(): IterableIterator<LedgerEntry> {
+    return this.#entries.values();
+  }
+
+  ofSubject(subject: Subject): readonly LedgerEntry[] {
+    return (this.#bySubject.get(subjectKey(subject)) ?? []).map((id) => this.#entries.get(id)!);
+  }
+
+  /** The blocks that refused this sender at an instant, past or present: the one that ends last comes first. */
+  inForce(sender: SenderIdentity, at: Instant): readonly LedgerEntry[] {
+    const found: LedgerEntry[] = [];
+    this.#index.forEachMatch(sender, (ids) => {
+      for (const id of ids) {
+        const entry = this.#entries.get(id)!;
+        if (
+          !directionsMeet(entry.direction, sender.direction) ||
+          entry.since === undefined ||
+          entry.since > at
+        )
+          continue;
+        const end = entry.endedAt ?? entry.until ?? Infinity;
+        if (at < end) found.push(entry);
+      }
+    });
+    return found.sort((a, b) => (b.endedAt ?? b.until ?? Infinity) - (a.endedAt ?? a.until ?? Infinity));
+  }
+
+  apply(event: BlockEvent): void {
+    switch (event.type) {
+      case 'BlockProposed': {
+        const { block, lapsesAt, duration, rule, evidence, ...terms } = event.data;
+        const { subject, direction, description, refusal } = terms;
+        const before = this.#entries.get(block);
+        const fresh = {
+          id: block,
+          subject,
+          direction,
+          description,
+          refusal,
+          state: 'proposed' as const,
+          origin: 'rule' as const,
+        };
+        const proposedAt = before?.proposedAt ?? event.at;
+        this.#put({ ...(before ?? BLANK), ...fresh, rule, proposedAt, lapsesAt, duration, evidence }, event, {
+          evidence,
+        });
+        return;
+      }
+      case 'BlockImposed': {
+        const { block, subject, direction, description, refusal, origin, rule, until, evidence } = event.data;
+        const before = this.#entries.get(block);
+        const terms = { id: block, subject, direction, description, refusal, origin, until, since: event.at };
+        const proof = evidence ?? before?.evidence;
+        this.#put(
+          { ...(before ?? BLANK), ...terms, rule: rule ?? before?.rule, evidence: proof, state: 'active' },
+          event,
+          { until, ...(evidence === undefined ? {} : { evidence }) },
+        );
+        return;
+      }
+      case 'ProposalApproved':
+        return this.#change(event, event.data.block, {}, noted(event.data.note));
+      case 'ProposalDismissed':
+        return this.#change(
+          event,
+          event.data.block,
+          { state: 'dismissed', endedAt: event.at },
+          noted(event.data.note),
+        );
+      case 'ProposalLapsed':
+        return this.#change(event, event.data.block, { state: 'lapsed', endedAt: event.at });
+      case 'BlockExtended': {
+        const { block, until, direction, evidence, note } = event.data;
+        const proof = evidence === undefined ? {} : { evidence };
+        return this.#change(
+          event,
+          block,
+          { until, direction, ...proof },
+          { until, ...proof, ...noted(note) },
+        );
+      }
+      case 'BlockShortened': {
+        const { block, until, note } = event.data;
+        return this.#change(event, block, { until }, { until, ...noted(note) });
+      }
+      case 'BlockReleased': {
+        const { block, falsePositive, note } = event.data;
+        return this.#change(
+          event,
+          block,
+          { state: 'released', endedAt: event.at, falsePositive },
+          { falsePositive, ...noted(note) },
+        );
+      }
+      case 'BlockExpired':
+        return this.#change(event, event.data.block, { state: 'expired', endedAt: event.data.dueAt });
+      case 'ExemptionGranted':
+      case 'ExemptionRevoked':
+      case 'ExemptionApplied':
+        return;
+    }
+  }
+
+  #change(
+    event: BlockEvent,
+    id: string,
+    change: Partial<LedgerEntry>,
+    item: Partial<HistoryItem> = {},
+  ): void {
+    const before = this.#entries.get(id);
+    if (before !== undefined) this.#put({ ...before, ...change }, event, item);
+  }
+
+  #put(entry: LedgerEntry, event: BlockEvent, item: Partial<HistoryItem>): void {
+    const { type, at, by, position } = event;
+    if (!this.#entries.has(entry.id)) {
+      const key = subjectKey(entry.subject);
+      const ids = this.#bySubject.get(key) ?? [];
+      if (ids.length === 0) {
+        this.#bySubject.set(key, ids);
+        this.#index.set(entry.subject, ids);
+      }
+      ids.push(entry.id);
+    }
+    const history = [...entry.history, { type, at, by, position, ...item }];
+    this.#entries.set(entry.id, { ...entry, history, version: position });
+  }
+}
+
+const BLANK = {
+  proposedAt: undefined,
+  lapsesAt: undefined,
+  duration: undefined,
+  since: undefined,
+  until: undefined,
+  endedAt: undefined,
+  falsePositive: false,
+  rule: undefined,
+  evidence: undefined,
+  history: [],
+  version: 0,
+} as const;
+
+function noted(note: string | undefined): { note?: string } {
+  return note === undefined ? {} : { note };
+}

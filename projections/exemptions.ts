@@ -1,0 +1,121 @@
+import type { BlockEvent, Until } from '../src/blocks/events.js';
+import { isOver } from '../src/blocks/state.js';
+import type { Instant } from '../src/kernel/time.js';
+import type { VersionedRules } from '../src/rules/model.js';
+import { NEVER_BLOCK, neverBlock } from '../src/rules/never-block.js';
+import type { SenderIdentity, Subject } from '../src/sending/subjects.js';
+import { subjectKey } from '../src/sending/subjects.js';
+import { SubjectIndex } from './subject-index.js';
+
+export interface Exemption {
+  readonly id: string;
+  readonly subject: Subject;
+  readonly until: Until;
+  readonly reason: string;
+  readonly origin: 'rules' | 'admin';
+  /** Who granted it, and when; the rules file has neither. */
+  readonly by?: string;
+  readonly at?: Instant;
+  /** How often it kept a rule from acting, and when last. */
+  readonly saved: number;
+  readonly savedAt?: Instant;
+}
+
+/** The subjects that rules must not act on. */
+export class Exemptions {
+  readonly #byId = new Map<string, Exemption>();
+  #granted = new SubjectIndex<string>();
+  #fromRules = new SubjectIndex<string>();
+  #ruleIds: readonly string[] = [];
+
+  /** What keeps rules from acting on this subject: an exemption of it, of its domain or network, or the never-block list. */
+  covering(subject: Subject, now: Instant): { id: string; reason: string } | undefined {
+    let found: Exemption | undefined;
+    const consider = (id: string): void => {
+      const exemption = this.#byId.get(id);
+      if (exemption !== undefined && !isOver(exemption.until, now)) found = exemption;
+    };
+    const sender = asSender(subject);
+    this.#fromRules.forEachMatch(sender, consider);
+    this.#granted.forEachMatch(sender, consider);
+    if (found !== undefined) return { id: found.id, reason: found.reason };
+    const reason = neverBlock(subject);
+    return reason === undefined ? undefined : { id: NEVER_BLOCK, reason };
+  }
+
+  get(id: string): Exemption | undefined {
+    return this.#byId.get(id);
+  }
+
+  /** Those in force, oldest first. */
+  list(now: Instant): readonly Exemption[] {
+    return [...this.#byId.values()].filter((exemption) => !isOver(exemption.until, now));
+  }
+
+  useRules(rules: VersionedRules): void {
+    for (const id of this.#ruleIds) this.#byId.delete(id);
+    this.#fromRules = new SubjectIndex();
+    this.#ruleIds = rules.exempt.map(({ subject, until, reason }) => {
+      const id = `rules:${subjectKey(subject)}`;
+      this.#byId.set(id, { id, subject, until, reason, origin: 'rules', saved: 0 });
+      this.#fromRules.set(subject, id);
+      return id;
+    });
+  }
+
+  apply(event: BlockEvent): void {
+    switch (event.type) {
+      case 'ExemptionGranted': {
+        const { exemption: id, subject, until, reason } = event.data;
+        const before = this.#granted.get(subject);
+        if (before !== undefined) this.#byId.delete(before);
+        this.#granted.set(subject, id);
+        this.#byId.set(id, {
+          id,
+          subject,
+          until,
+          reason,
+          origin: 'admin',
+          by: event.by,
+          at: event.at,
+          saved: 0,
+        });
+        return;
+      }
+      case 'ExemptionRevoked': {
+        const gone = this.#byId.get(event.data.exemption);
+        if (gone === undefined) return;
+        this.#byId.delete(gone.id);
+        this.#granted.delete(gone.subject);
+        return;
+      }
+      case 'ExemptionApplied': {
+        const used = this.#byId.get(event.data.exemption);
+        if (used !== undefined)
+          this.#byId.set(used.id, { ...used, saved: used.saved + 1, savedAt: event.at });
+        return;
+      }
+      case 'BlockProposed':
+      case 'ProposalApproved':
+      case 'ProposalDismissed':
+      case 'ProposalLapsed':
+      case 'BlockImposed':
+      case 'BlockExtended':
+      case 'BlockShortened':
+      case 'BlockReleased':
+      case 'BlockExpired':
+        return;
+    }
+  }
+}
+
+/** A subject as the sender that it would match as. */
+function asSender({ type, value }: Subject): SenderIdentity {
+  return {
+    account: type === 'account' ? value : type === 'domain' ? `@${value}` : undefined,
+    address: type === 'address' ? value : undefined,
+    ehlo: type === 'ehlo' ? value : undefined,
+    ip: type === 'ip' ? value.replace(/\/\d+$/, '') : undefined,
+    direction: 'outbound',
+  };
+}
