@@ -94,6 +94,7 @@ export class ActiveBlocks {
       case 'ExemptionGranted':
       case 'ExemptionRevoked':
       case 'ExemptionApplied':
+      case 'RuleObserved':
         return;
     }
   }

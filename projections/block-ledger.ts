@@ -167,6 +167,7 @@ export class BlockLedger {
       case 'ExemptionGranted':
       case 'ExemptionRevoked':
       case 'ExemptionApplied':
+      case 'RuleObserved':
         return;
     }
   }

@@ -104,6 +104,7 @@ export class Exemptions {
       case 'BlockShortened':
       case 'BlockReleased':
       case 'BlockExpired':
+      case 'RuleObserved':
         return;
     }
   }

@@ -207,6 +207,7 @@ export class SendVolume {
       case 'ExemptionGranted':
       case 'ExemptionRevoked':
       case 'ExemptionApplied':
+      case 'RuleObserved':
         return;
     }
   }

@@ -41,6 +41,14 @@ export interface Renew {
   readonly evidence: Evidence;
 }
 
+/** The responder's: a rule tripped that may only observe. */
+export interface Observe {
+  readonly kind: 'observe';
+  readonly subject: Subject;
+  readonly action: 'observe' | 'propose' | 'block';
+  readonly evidence: Evidence;
+}
+
 export interface Impose {
   readonly kind: 'impose';
   readonly subject: Subject;
@@ -104,7 +112,18 @@ export interface Revoke {
 }
 
 export type BlockCommand =
-  Act | Renew | Impose | Approve | Dismiss | Release | ChangeUntil | Expire | Lapse | Grant | Revoke;
+  | Act
+  | Renew
+  | Observe
+  | Impose
+  | Approve
+  | Dismiss
+  | Release
+  | ChangeUntil
+  | Expire
+  | Lapse
+  | Grant
+  | Revoke;
 
 /** A command at the moment it is decided: decisions see no other time. */
 export type At<Command> = Command & { readonly now: Instant };

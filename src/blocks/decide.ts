@@ -21,6 +21,12 @@ export function decide(command: At<BlockCommand>, standing: Standing): readonly 
       return act(command, standing);
     case 'renew':
       return renew(command, standing);
+    case 'observe': {
+      const { subject, action, evidence } = command;
+      return isStale(evidence, standing)
+        ? []
+        : [{ type: 'RuleObserved', data: { subject, action, evidence } }];
+    }
     case 'impose':
       return impose(command, standing);
     case 'approve':

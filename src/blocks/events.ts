@@ -115,6 +115,14 @@ export interface ExemptionApplied {
   readonly evidence: Evidence;
 }
 
+/** A rule tripped that only observes, or that may only observe just now: nothing was done. */
+export interface RuleObserved {
+  readonly subject: Subject;
+  readonly evidence: Evidence;
+  /** What the rule asks for: `observe`, or what `mode: observe` kept it from. */
+  readonly action: 'observe' | 'propose' | 'block';
+}
+
 export type BlockFact =
   | Fact<'BlockProposed', BlockProposed>
   | Fact<'ProposalApproved', ProposalApproved>
@@ -127,7 +135,8 @@ export type BlockFact =
   | Fact<'BlockExpired', BlockExpired>
   | Fact<'ExemptionGranted', ExemptionGranted>
   | Fact<'ExemptionRevoked', ExemptionRevoked>
-  | Fact<'ExemptionApplied', ExemptionApplied>;
+  | Fact<'ExemptionApplied', ExemptionApplied>
+  | Fact<'RuleObserved', RuleObserved>;
 
 /** A block event with its envelope, as far as the reducers look at it. */
 export type BlockEvent = BlockFact & Pick<RecordedEvent, 'id' | 'at' | 'by' | 'position'>;
@@ -145,6 +154,7 @@ const TYPES: Readonly<Record<BlockFact['type'], true>> = {
   ExemptionGranted: true,
   ExemptionRevoked: true,
   ExemptionApplied: true,
+  RuleObserved: true,
 };
 
 export function isBlockEvent(event: RecordedEvent): event is RecordedEvent & BlockEvent {

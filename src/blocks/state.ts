@@ -164,6 +164,7 @@ export function evolve(standing: Standing, event: BlockEvent): Standing {
         ? { ...standing, exemption: undefined }
         : standing;
     case 'ExemptionApplied':
+    case 'RuleObserved':
       return { ...standing, handled: handle(standing, event.data.evidence) };
   }
 }
