@@ -1,0 +1,48 @@
+import type { RecordedEvent } from '../../kernel/events.js';
+import type { Slice } from './reader.js';
+import { Share } from './turn.js';
+
+/**
+ * Walks slices as an async iterable. Written out instead of as a generator, which costs several more
+ * promises an event; the loop gets its turn between slices and every few milliseconds.
+ */
+export class Cursor implements AsyncIterableIterator<RecordedEvent> {
+  private events: readonly RecordedEvent[] = [];
+  private index = 0;
+  private more = true;
+  private readonly share = new Share();
+
+  /** @param read the slice behind the event given, or the first */
+  constructor(private readonly read: (last: RecordedEvent | undefined) => Slice) {}
+
+  next(): Promise<IteratorResult<RecordedEvent, undefined>> {
+    if (this.index < this.events.length && !this.share.spent()) {
+      return Promise.resolve({ done: false, value: this.events[this.index++]! });
+    }
+    return this.advance();
+  }
+
+  private async advance(): Promise<IteratorResult<RecordedEvent, undefined>> {
+    if (this.index >= this.events.length) {
+      if (!this.more) return { done: true, value: undefined };
+      const slice = this.read(this.events.at(-1));
+      this.events = slice.events;
+      this.more = slice.more;
+      this.index = 0;
+    }
+    await this.share.turn();
+    const event = this.events[this.index++];
+    return event ? { done: false, value: event } : { done: true, value: undefined };
+  }
+
+  return(): Promise<IteratorResult<RecordedEvent, undefined>> {
+    this.events = [];
+    this.index = 0;
+    this.more = false;
+    return Promise.resolve({ done: true, value: undefined });
+  }
+
+  [Symbol.asyncIterator](): this {
+    return this;
+  }
+}

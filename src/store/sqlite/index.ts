@@ -1,0 +1,50 @@
+import path from 'node:path';
+import { messageOf } from '../../kernel/errors.js';
+import { SECOND, type Clock, type Milliseconds } from '../../kernel/time.js';
+import { StoreRefused } from '../port.js';
+import { LiveFeed } from './live.js';
+import { takeLock } from './lock.js';
+import { prepareDirectory, prepareFile } from './opening.js';
+import { Reader } from './reader.js';
+import { SqliteEventStore } from './store.js';
+import { WriterClient } from './writer-client.js';
+
+export type { SqliteEventStore } from './store.js';
+
+export interface SqliteStoreOptions {
+  /** Path of the database; it and its directory are made where they are missing. Beside it stand `-wal`, `-shm` and `.lock`. */
+  readonly file: string;
+  /** Gives `recordedAt`. */
+  readonly clock: Clock;
+  /** How long an append may wait for its answer; 5 s unless given. */
+  readonly appendTimeout?: Milliseconds;
+  /** Bound on the file's size, in pages of 4096 bytes; none unless given. Beyond it appends are refused as on a full disk. */
+  readonly maxPages?: number;
+}
+
+/**
+ * Opens the store in an SQLite file and holds it for this process alone, until `close` or the process's end.
+ *
+ * @throws StoreRefused where the file is corrupt, foreign, newer, in use, or cannot be read or written
+ */
+export async function openSqliteStore(options: SqliteStoreOptions): Promise<SqliteEventStore> {
+  const { clock, appendTimeout = 5 * SECOND, maxPages } = options;
+  const file = path.resolve(options.file);
+  prepareDirectory(file);
+  const lock = takeLock(file, clock);
+  let writer: WriterClient | undefined;
+  try {
+    prepareFile(file);
+    const feed = new LiveFeed();
+    writer = new WriterClient({ file, maxPages }, clock, appendTimeout, feed);
+    writer.thread.start();
+    await writer.started;
+    return new SqliteEventStore(writer, new Reader(file), feed, lock);
+  } catch (error) {
+    await writer?.close();
+    lock.release();
+    throw error instanceof StoreRefused
+      ? error
+      : new StoreRefused(`${file} cannot be opened: ${messageOf(error)}`);
+  }
+}

@@ -1,0 +1,194 @@
+import type Database from 'better-sqlite3';
+import { LRUCache } from 'lru-cache';
+import { categoryOf } from '../../kernel/events.js';
+import { readHead } from './schema.js';
+import { ANY, EVENT_FIELDS, NONE, Outcome } from './wire.js';
+
+/** Bound on the streams whose next revision is kept in memory: about 10 MB. */
+const REMEMBERED_STREAMS = 50_000;
+
+interface StreamState {
+  id: number;
+  categoryId: number;
+  next: number;
+  /** No event stands in it: it is new, or retention took all. */
+  empty: boolean;
+}
+
+export interface Verdict {
+  outcome: number;
+  revision: number;
+  position: number;
+  reason?: string;
+}
+
+type Flat = readonly (string | number | null)[];
+type EventParameters = (string | number | null)[];
+interface Written {
+  streamId: number;
+  revision: number;
+  position: number;
+}
+
+/**
+ * Numbers and writes events inside the transaction that its caller holds open. What it remembers is true only
+ * as long as those transactions commit: after a failed one it must `forget`.
+ */
+export class Ledger {
+  private readonly streams = new LRUCache<string, StreamState>({ max: REMEMBERED_STREAMS });
+  private readonly categories = new Map<string, number>();
+  private position: number;
+
+  private readonly findStream;
+  private readonly addStream;
+  private readonly addCategory;
+  private readonly findEvent;
+  private readonly addEvent;
+
+  constructor(private readonly db: Database.Database) {
+    this.position = readHead(db);
+    this.findStream = db.prepare<
+      [string],
+      { id: number; categoryId: number; swept: number; last: number | null }
+    >(
+      `SELECT id, category_id AS categoryId, swept,
+              (SELECT max(revision) FROM events WHERE stream_id = streams.id) AS last
+         FROM streams WHERE name = ?`,
+    );
+    this.addStream = db.prepare<[string, number]>('INSERT INTO streams (name, category_id) VALUES (?, ?)');
+    this.addCategory = db.prepare<[string], { id: number }>(
+      'INSERT INTO categories (name) VALUES (?) ON CONFLICT (name) DO UPDATE SET name = name RETURNING id',
+    );
+    this.findEvent = db.prepare<[string], Written>(
+      'SELECT stream_id AS streamId, revision, position FROM events WHERE id = ?',
+    );
+    this.addEvent = db.prepare<EventParameters>(
+      `INSERT INTO events (position, stream_id, category_id, revision, recorded_at,
+                           id, type, version, at, "by", correlation, data)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
+    );
+  }
+
+  get head(): number {
+    return this.position;
+  }
+
+  /** Appends `count` events that stand in `flat` from `at` on; writes all of them or none. */
+  append(
+    stream: string,
+    expected: number,
+    count: number,
+    flat: Flat,
+    at: number,
+    recordedAt: number,
+  ): Verdict {
+    let state = this.load(stream);
+    if (!fits(expected, state)) {
+      return (
+        this.recall(state, count, flat, at) ?? {
+          outcome: Outcome.wrongRevision,
+          revision: !state || state.empty ? -1 : state.next - 1,
+          position: 0,
+        }
+      );
+    }
+    // A single event finds out by its insertion whether it is new, which spares the look-up; several must
+    // know beforehand, since the first ones would have to be taken back.
+    if (count > 1 || !state) {
+      const before = this.recall(state, count, flat, at);
+      if (before) return before;
+    }
+    state ??= this.create(stream);
+    for (let event = 0; event < count; event++) {
+      const f = at + event * EVENT_FIELDS;
+      const { changes } = this.addEvent.run(
+        this.position + 1,
+        state.id,
+        state.categoryId,
+        state.next,
+        recordedAt,
+        flat[f]!,
+        flat[f + 1]!,
+        flat[f + 2]!,
+        flat[f + 3]!,
+        flat[f + 4]!,
+        flat[f + 5]!,
+        flat[f + 6]!,
+      );
+      if (changes === 0) return this.recall(state, count, flat, at)!;
+      this.position++;
+      state.next++;
+      state.empty = false;
+    }
+    return { outcome: Outcome.written, revision: state.next - 1, position: this.position };
+  }
+
+  /** What became of events that were written before; undefined where all are new. */
+  private recall(state: StreamState | undefined, count: number, flat: Flat, at: number): Verdict | undefined {
+    let found = 0;
+    let revision = -1;
+    let position = 0;
+    for (let event = 0; event < count; event++) {
+      const id = flat[at + event * EVENT_FIELDS] as string;
+      const written = this.findEvent.get(id);
+      if (!written) continue;
+      if (written.streamId !== state?.id) return conflict(`event ${id} was written to another stream`);
+      found++;
+      revision = Math.max(revision, written.revision);
+      position = Math.max(position, written.position);
+    }
+    if (found === 0) return undefined;
+    if (found < count)
+      return conflict(`${found} of these ${count} events were written before, the others not`);
+    return { outcome: Outcome.duplicate, revision, position };
+  }
+
+  private load(name: string): StreamState | undefined {
+    const known = this.streams.get(name);
+    if (known) return known;
+    const row = this.findStream.get(name);
+    if (!row) return undefined;
+    const state = {
+      id: row.id,
+      categoryId: row.categoryId,
+      next: Math.max(row.swept, (row.last ?? -1) + 1),
+      empty: row.last === null,
+    };
+    this.streams.set(name, state);
+    return state;
+  }
+
+  private create(name: string): StreamState {
+    const categoryId = this.categoryId(categoryOf(name));
+    const { lastInsertRowid } = this.addStream.run(name, categoryId);
+    const state = { id: Number(lastInsertRowid), categoryId, next: 0, empty: true };
+    this.streams.set(name, state);
+    return state;
+  }
+
+  categoryId(name: string): number {
+    let id = this.categories.get(name);
+    if (id === undefined) {
+      id = this.addCategory.get(name)!.id;
+      this.categories.set(name, id);
+    }
+    return id;
+  }
+
+  /** Takes what it knows from the file again: a transaction was rolled back, or retention deleted events. */
+  forget(): void {
+    this.streams.clear();
+    this.categories.clear();
+    this.position = readHead(this.db);
+  }
+}
+
+function fits(expected: number, state: StreamState | undefined): boolean {
+  if (expected === ANY) return true;
+  if (expected === NONE) return !state || state.empty;
+  return state !== undefined && state.next - 1 === expected;
+}
+
+function conflict(reason: string): Verdict {
+  return { outcome: Outcome.conflict, revision: -1, position: 0, reason };
+}

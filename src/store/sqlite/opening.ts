@@ -1,0 +1,136 @@
+import fs from 'node:fs';
+import path from 'node:path';
+import Database from 'better-sqlite3';
+import { messageOf } from '../../kernel/errors.js';
+import { StoreRefused } from '../port.js';
+import { createPrivate } from './lock.js';
+import { APPLICATION_ID, createSchema, EVENT_COLUMNS, SCHEMA_VERSION } from './schema.js';
+
+const MAGIC = 'SQLite format 3\0';
+const HEADER_LENGTH = 100;
+
+/** After an unclean end the whole file is checked up to this size in bytes; a larger one would hold up the start. */
+const QUICK_CHECK_LIMIT = 64 * 1024 * 1024;
+
+const RESTORE = 'restore it from a backup, or move it away to start with an empty store';
+
+/** Makes the store's directory where it is missing and sees that the path can be a file. */
+export function prepareDirectory(file: string): void {
+  try {
+    fs.mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
+  } catch (error) {
+    throw new StoreRefused(
+      `the directory of ${file} cannot be made (${messageOf(error)}): configure another data directory`,
+    );
+  }
+  if (fs.statSync(file, { throwIfNoEntry: false })?.isFile() === false) {
+    throw new StoreRefused(`${file} is not a file: configure the path of a file, or of one to be made`);
+  }
+}
+
+/**
+ * Sees that the file is a store that this version can use, and makes it one where it is new. To be called
+ * under the store's lock, before any other connection.
+ *
+ * @throws StoreRefused
+ */
+export function prepareFile(file: string): void {
+  createPrivate(file);
+  const unclean = (fs.statSync(`${file}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0;
+  checkHeader(file, unclean);
+  try {
+    fs.accessSync(file, fs.constants.R_OK | fs.constants.W_OK);
+    const db = new Database(file, { timeout: 1000 });
+    try {
+      identify(db, file);
+      if (unclean && fs.statSync(file).size <= QUICK_CHECK_LIMIT) check(db, file);
+    } finally {
+      db.close();
+    }
+  } catch (error) {
+    throw explain(file, error);
+  }
+}
+
+function checkHeader(file: string, unclean: boolean): void {
+  const { header, size } = readHeader(file);
+  if (size === 0) return;
+  if (header.toString('latin1', 0, MAGIC.length) !== MAGIC) {
+    throw new StoreRefused(
+      `${file} is not a Stopgap store: it does not begin like an SQLite database; move it away or configure another path`,
+    );
+  }
+  if (size < HEADER_LENGTH) throw new StoreRefused(`${file} is cut off after ${size} bytes: ${RESTORE}`);
+  // With a write-ahead log to replay, the file may rightly be shorter than its header says.
+  if (unclean) return;
+  const pageSize = header.readUInt16BE(16) === 1 ? 65536 : header.readUInt16BE(16);
+  const expected = pageSize * header.readUInt32BE(28);
+  if (size < expected) {
+    throw new StoreRefused(`${file} is cut off: ${size} of ${expected} bytes are there; ${RESTORE}`);
+  }
+}
+
+function readHeader(file: string): { header: Buffer; size: number } {
+  const header = Buffer.alloc(HEADER_LENGTH);
+  try {
+    const descriptor = fs.openSync(file, 'r');
+    try {
+      fs.readSync(descriptor, header, 0, HEADER_LENGTH, 0);
+      return { header, size: fs.fstatSync(descriptor).size };
+    } finally {
+      fs.closeSync(descriptor);
+    }
+  } catch (error) {
+    throw explain(file, error);
+  }
+}
+
+function identify(db: Database.Database, file: string): void {
+  const applicationId = db.pragma('application_id', { simple: true }) as number;
+  const version = db.pragma('user_version', { simple: true }) as number;
+  const tables = db
+    .prepare<[], { name: string }>("SELECT name FROM sqlite_schema WHERE type = 'table'")
+    .all();
+  if (applicationId === 0 && version === 0 && tables.length === 0) {
+    db.pragma('journal_mode = WAL');
+    createSchema(db);
+    return;
+  }
+  if (applicationId !== APPLICATION_ID) {
+    throw new StoreRefused(
+      `${file} is an SQLite database of another program (application_id ${applicationId}, tables: ${tables.map(({ name }) => name).join(', ') || 'none'}): configure another path`,
+    );
+  }
+  if (version > SCHEMA_VERSION) {
+    throw new StoreRefused(
+      `${file} was written by a newer Stopgap (format ${version}; this one reads up to ${SCHEMA_VERSION}): upgrade, or restore a backup made before`,
+    );
+  }
+  if (version < SCHEMA_VERSION)
+    throw new StoreRefused(`${file} has no valid format version (${version}): ${RESTORE}`);
+  db.pragma('journal_mode = WAL');
+  // Preparing fails where a table or column is missing; stepping fails where its pages are damaged.
+  db.prepare(`SELECT ${EVENT_COLUMNS} FROM events ORDER BY position DESC LIMIT 1`).get();
+  db.prepare('SELECT id, name, category_id, swept FROM streams LIMIT 1').get();
+  db.prepare('SELECT id, name, max_age FROM categories LIMIT 1').get();
+  db.prepare("SELECT value FROM counters WHERE name = 'head'").get();
+}
+
+function check(db: Database.Database, file: string): void {
+  const verdict = db.pragma('quick_check(1)', { simple: true }) as string;
+  if (verdict !== 'ok') throw new StoreRefused(`${file} is damaged (${verdict}): ${RESTORE}`);
+}
+
+function explain(file: string, error: unknown): StoreRefused {
+  if (error instanceof StoreRefused) return error;
+  const code = error instanceof Database.SqliteError ? error.code : '';
+  if (code === 'SQLITE_ERROR' || code === 'SQLITE_NOTADB' || code.startsWith('SQLITE_CORRUPT')) {
+    return new StoreRefused(`${file} is damaged (${messageOf(error)}): ${RESTORE}`);
+  }
+  if (code.startsWith('SQLITE_BUSY')) {
+    return new StoreRefused(`${file} is locked by another program: stop whatever writes to it`);
+  }
+  return new StoreRefused(
+    `${file} cannot be opened (${messageOf(error)}): make it readable and writable for the user that runs Stopgap`,
+  );
+}

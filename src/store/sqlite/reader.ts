@@ -1,0 +1,158 @@
+import Database from 'better-sqlite3';
+import { LRUCache } from 'lru-cache';
+import { messageOf } from '../../kernel/errors.js';
+import type { RecordedEvent } from '../../kernel/events.js';
+import { StoreUnavailable } from '../port.js';
+import { fromRow } from './recorded.js';
+import { EVENT_COLUMNS, type EventRow } from './schema.js';
+
+/** Rows of one slice, at most: about 2 ms on the main thread with events of usual size. */
+const SLICE_ROWS = 512;
+const FIRST_SLICE_ROWS = 64;
+
+/** Slices shrink so that one holds about so many characters of JSON: large events must not fill the memory. */
+const SLICE_CHARACTERS = 2_000_000;
+
+/** Bound on stream names kept in memory: about 10 MB. */
+const REMEMBERED_NAMES = 50_000;
+
+type Statement = Database.Statement<(number | string)[], EventRow>;
+
+export interface Slice {
+  readonly events: readonly RecordedEvent[];
+  /** False where nothing was left behind these events within the bounds asked for. */
+  readonly more: boolean;
+}
+
+/** Reads of one run share this, so that each slice is sized by the one before. */
+export class SliceSize {
+  rows = FIRST_SLICE_ROWS;
+
+  learn(events: number, characters: number): void {
+    if (events === 0) return;
+    const fitting = Math.floor((SLICE_CHARACTERS * events) / Math.max(characters, 1));
+    this.rows = Math.max(1, Math.min(SLICE_ROWS, fitting, this.rows * 4));
+  }
+}
+
+/**
+ * The reading connection, on the main thread. Every slice is one finished query: a statement left open would
+ * keep the write-ahead log from being folded into the file.
+ */
+export class Reader {
+  private readonly db: Database.Database;
+  private readonly names = new LRUCache<number, string>({ max: REMEMBERED_NAMES });
+  private readonly statements = new Map<string, Statement>();
+  private readonly findName;
+  private readonly findStream;
+  private readonly findCategory;
+
+  constructor(file: string) {
+    this.db = new Database(file, { readonly: true, timeout: 1000 });
+    this.db.pragma('cache_size = -32768');
+    this.findName = this.db.prepare<[number], string>('SELECT name FROM streams WHERE id = ?').pluck();
+    this.findStream = this.db.prepare<[string], number>('SELECT id FROM streams WHERE name = ?').pluck();
+    this.findCategory = this.db.prepare<[string], number>('SELECT id FROM categories WHERE name = ?').pluck();
+  }
+
+  /** Events with `after < position <= until`, of the given categories or of all, up to `limit` or a slice. */
+  all(
+    after: number,
+    until: number,
+    categories: readonly string[] | undefined,
+    limit: number,
+    size: SliceSize,
+  ): Slice {
+    const rows = Math.min(size.rows, limit);
+    return this.guarded(() => {
+      if (!categories) {
+        const statement = this.statement('position > ? AND position <= ? ORDER BY position LIMIT ?');
+        return this.slice(statement.all(after, until, rows), rows, size);
+      }
+      const ids = [...new Set(categories)]
+        .map((name) => this.findCategory.get(name))
+        .filter((id) => id !== undefined);
+      if (ids.length === 0) return { events: [], more: false };
+      const parameters = ids.flatMap((id) => [id, after, until, rows]);
+      return this.slice(this.byCategory(ids.length).all(...parameters, rows), rows, size);
+    });
+  }
+
+  /** Events of a stream from revision `from` on, in the given direction, up to `limit` or a slice. */
+  stream(
+    name: string,
+    direction: 'forwards' | 'backwards',
+    from: number,
+    limit: number,
+    size: SliceSize,
+  ): Slice {
+    const rows = Math.min(size.rows, limit);
+    return this.guarded(() => {
+      const id = this.findStream.get(name);
+      if (id === undefined) return { events: [], more: false };
+      const statement = this.statement(
+        direction === 'forwards'
+          ? 'stream_id = ? AND revision >= ? ORDER BY revision LIMIT ?'
+          : 'stream_id = ? AND revision <= ? ORDER BY revision DESC LIMIT ?',
+      );
+      return this.slice(statement.all(id, from, rows), rows, size);
+    });
+  }
+
+  private slice(rows: readonly EventRow[], asked: number, size: SliceSize): Slice {
+    let characters = 0;
+    const events = rows.map((row) => {
+      characters += row[10].length;
+      return fromRow(row, this.nameOf(row[1]));
+    });
+    size.learn(events.length, characters);
+    return { events, more: rows.length === asked };
+  }
+
+  private nameOf(streamId: number): string {
+    let name = this.names.get(streamId);
+    if (name === undefined) {
+      name = this.findName.get(streamId) ?? `?${streamId}`;
+      this.names.set(streamId, name);
+    }
+    return name;
+  }
+
+  private statement(where: string): Statement {
+    let statement = this.statements.get(where);
+    if (!statement) {
+      statement = this.db.prepare<(number | string)[], EventRow>(
+        `SELECT ${EVENT_COLUMNS} FROM events WHERE ${where}`,
+      );
+      statement.raw();
+      this.statements.set(where, statement);
+    }
+    return statement;
+  }
+
+  /** Merges the categories' positions, each in order from the index, before any event is looked at. */
+  private byCategory(count: number): Statement {
+    if (count === 1)
+      return this.statement(
+        'category_id = ? AND position > ? AND position <= ? ORDER BY position LIMIT min(?, ?)',
+      );
+    const one =
+      'SELECT * FROM (SELECT position FROM events WHERE category_id = ? AND position > ? AND position <= ? ORDER BY position LIMIT ?)';
+    return this.statement(
+      `position IN (SELECT position FROM (${Array(count).fill(one).join(' UNION ALL ')}) ORDER BY position LIMIT ?) ORDER BY position`,
+    );
+  }
+
+  private guarded<T>(read: () => T): T {
+    if (!this.db.open) throw new StoreUnavailable('the store is closed');
+    try {
+      return read();
+    } catch (error) {
+      throw new StoreUnavailable(`the store cannot be read: ${messageOf(error)}`, { cause: error });
+    }
+  }
+
+  close(): void {
+    this.db.close();
+  }
+}

@@ -1,0 +1,96 @@
+import type Database from 'better-sqlite3';
+
+/** `STOP` in ASCII: the mark in the file's header that makes it ours (`PRAGMA application_id`). */
+export const APPLICATION_ID = 0x53544f50;
+
+/** Version of the tables below (`PRAGMA user_version`). A file with a higher one was written by a newer Stopgap. */
+export const SCHEMA_VERSION = 1;
+
+/**
+ * Times are integer milliseconds. Positions and revisions are counted by the writer; `counters.head` and
+ * `streams.swept` keep what retention would otherwise make it forget, so that neither is ever given twice.
+ * The index by category holds positions in order, so that a reader of few events need not walk all of them.
+ */
+const TABLES = `
+  CREATE TABLE categories (
+    id      INTEGER PRIMARY KEY,
+    name    TEXT NOT NULL UNIQUE,
+    max_age INTEGER
+  ) STRICT;
+
+  CREATE TABLE streams (
+    id          INTEGER PRIMARY KEY,
+    name        TEXT NOT NULL UNIQUE,
+    category_id INTEGER NOT NULL REFERENCES categories (id),
+    swept       INTEGER NOT NULL DEFAULT 0
+  ) STRICT;
+
+  CREATE TABLE events (
+    position    INTEGER PRIMARY KEY,
+    stream_id   INTEGER NOT NULL REFERENCES streams (id),
+    category_id INTEGER NOT NULL,
+    revision    INTEGER NOT NULL,
+    id          TEXT NOT NULL,
+    type        TEXT NOT NULL,
+    version     INTEGER NOT NULL,
+    at          INTEGER NOT NULL,
+    recorded_at INTEGER NOT NULL,
+    "by"        TEXT NOT NULL,
+    correlation TEXT,
+    data        TEXT NOT NULL
+  ) STRICT;
+  CREATE UNIQUE INDEX events_by_id ON events (id);
+  CREATE UNIQUE INDEX events_by_stream ON events (stream_id, revision);
+  CREATE INDEX events_by_category ON events (category_id);
+
+  CREATE TABLE counters (
+    name  TEXT PRIMARY KEY,
+    value INTEGER NOT NULL
+  ) STRICT, WITHOUT ROWID;
+  INSERT INTO counters (name, value) VALUES ('head', 0);
+
+  CREATE VIEW event_log AS
+  SELECT e.position, s.name AS stream, e.revision, e.type, e.version,
+         strftime('%Y-%m-%dT%H:%M:%fZ', e.at / 1000.0, 'unixepoch') AS at,
+         strftime('%Y-%m-%dT%H:%M:%fZ', e.recorded_at / 1000.0, 'unixepoch') AS recorded_at,
+         e."by", e.correlation, e.id, e.data
+    FROM events e JOIN streams s ON s.id = e.stream_id;
+`;
+
+/** The columns that a reader needs, in the order in which {@link EventRow} lists them. */
+export const EVENT_COLUMNS =
+  'position, stream_id, revision, id, type, version, at, recorded_at, "by", correlation, data';
+
+export type EventRow = [
+  position: number,
+  streamId: number,
+  revision: number,
+  id: string,
+  type: string,
+  version: number,
+  at: number,
+  recordedAt: number,
+  by: string,
+  correlation: string | null,
+  data: string,
+];
+
+/** Lays the tables into an empty file; all of them or, after a crash, none. */
+export function createSchema(db: Database.Database): void {
+  db.transaction(() => {
+    db.exec(TABLES);
+    db.pragma(`application_id = ${APPLICATION_ID}`);
+    db.pragma(`user_version = ${SCHEMA_VERSION}`);
+  }).immediate();
+}
+
+/** Position of the last event ever written, also where retention has taken it; 0 where there was none. */
+export function readHead(db: Database.Database): number {
+  const row = db
+    .prepare<[], { head: number }>(
+      `SELECT max(coalesce((SELECT max(position) FROM events), 0),
+                  (SELECT value FROM counters WHERE name = 'head')) AS head`,
+    )
+    .get();
+  return row?.head ?? 0;
+}

@@ -1,0 +1,127 @@
+import type { NewEvent, RecordedEvent } from '../../kernel/events.js';
+import type { Instant, Milliseconds } from '../../kernel/time.js';
+import { InvalidInput } from '../../kernel/errors.js';
+import { StoreUnavailable } from '../port.js';
+import type {
+  Appended,
+  EventHandler,
+  EventStore,
+  ExpectedRevision,
+  ReadAllOptions,
+  ReadStreamOptions,
+  SubscribeOptions,
+  Subscription,
+} from '../port.js';
+import { Cursor } from './cursor.js';
+import type { LiveFeed } from './live.js';
+import type { Lock } from './lock.js';
+import { SliceSize, type Reader } from './reader.js';
+import { FeedSubscription } from './subscription.js';
+import type { WriterClient } from './writer-client.js';
+
+/** Events deleted in one transaction: some 20 ms for which appends wait. */
+const SWEEP_SLICE = 500;
+
+export class SqliteEventStore implements EventStore {
+  private closing: Promise<void> | undefined;
+  private readonly subscriptions = new Set<FeedSubscription>();
+
+  constructor(
+    /** For tests, which end its thread. */
+    readonly writer: WriterClient,
+    private readonly reader: Reader,
+    private readonly feed: LiveFeed,
+    private readonly lock: Lock,
+  ) {}
+
+  get healthy(): boolean {
+    return !this.closing && this.writer.healthy;
+  }
+
+  async append(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): Promise<Appended> {
+    this.checkOpen();
+    return this.writer.append(stream, events, expected);
+  }
+
+  readStream(stream: string, options: ReadStreamOptions = {}): AsyncIterable<RecordedEvent> {
+    const { direction = 'forwards', from, limit } = options;
+    const forwards = direction === 'forwards';
+    const size = new SliceSize();
+    let left = limit ?? Number.MAX_SAFE_INTEGER;
+    return new Cursor((last) => {
+      this.checkOpen();
+      const start = last
+        ? last.revision + (forwards ? 1 : -1)
+        : (from ?? (forwards ? 0 : Number.MAX_SAFE_INTEGER));
+      const slice = this.reader.stream(stream, direction, start, left, size);
+      left -= slice.events.length;
+      return left > 0 ? slice : { ...slice, more: false };
+    });
+  }
+
+  readAll(options: ReadAllOptions = {}): AsyncIterable<RecordedEvent> {
+    const { after = 0, until, categories, limit } = options;
+    const size = new SliceSize();
+    let left = limit ?? Number.MAX_SAFE_INTEGER;
+    let end: number | undefined;
+    return new Cursor((last) => {
+      this.checkOpen();
+      // What comes in meanwhile is not part of this read, or a busy store would never let it end.
+      end ??= Math.min(until ?? Number.MAX_SAFE_INTEGER, this.feed.head);
+      const slice = this.reader.all(last?.position ?? after, end, categories, left, size);
+      left -= slice.events.length;
+      return left > 0 ? slice : { ...slice, more: false };
+    });
+  }
+
+  subscribe(options: SubscribeOptions, handler: EventHandler): Subscription {
+    this.checkOpen();
+    const subscription = new FeedSubscription(this.feed, this.reader, options, handler);
+    this.subscriptions.add(subscription);
+    const forget = () => this.subscriptions.delete(subscription);
+    subscription.ended.then(forget, forget);
+    return subscription;
+  }
+
+  async head(): Promise<number> {
+    this.checkOpen();
+    return this.feed.head;
+  }
+
+  async setRetention(category: string, maxAge: Milliseconds | undefined): Promise<void> {
+    this.checkOpen();
+    if (maxAge !== undefined && !(Number.isSafeInteger(maxAge) && maxAge >= 0)) {
+      throw new InvalidInput('maxAge', `a retention is a number of whole milliseconds, not ${maxAge}`);
+    }
+    await this.writer.call({ kind: 'retain', category, maxAge: maxAge ?? null });
+  }
+
+  async sweep(now: Instant): Promise<number> {
+    let total = 0;
+    for (;;) {
+      this.checkOpen();
+      const gone = await this.writer.call({ kind: 'sweep', now, limit: SWEEP_SLICE });
+      total += gone;
+      if (gone < SWEEP_SLICE) return total;
+    }
+  }
+
+  close(): Promise<void> {
+    this.closing ??= this.shut();
+    return this.closing;
+  }
+
+  private async shut(): Promise<void> {
+    await this.writer.drained();
+    for (const subscription of this.subscriptions)
+      subscription.abort(new StoreUnavailable('the store was closed'));
+    // The reader goes first: the connection that closes last folds the log into the file.
+    this.reader.close();
+    await this.writer.close();
+    this.lock.release();
+  }
+
+  private checkOpen(): void {
+    if (this.closing) throw new StoreUnavailable('the store is closed');
+  }
+}

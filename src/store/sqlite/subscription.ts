@@ -1,0 +1,206 @@
+import { categoryOf, type RecordedEvent } from '../../kernel/events.js';
+import { StoreUnavailable, type EventHandler, type SubscribeOptions, type Subscription } from '../port.js';
+import type { Follower, LiveFeed } from './live.js';
+import { SliceSize, type Reader } from './reader.js';
+import { Share } from './turn.js';
+
+/** Events that may wait in memory for a slow handler; beyond them it goes back to reading the file. */
+const BUFFER = 2048;
+
+/**
+ * Reads the file up to the feed's head and joins the feed in the same turn of the event loop, so that there
+ * is neither gap nor overlap. While live and idle, an event is handled inside the call that offers it.
+ */
+export class FeedSubscription implements Subscription, Follower {
+  readonly caughtUp: Promise<void>;
+  readonly ended: Promise<void>;
+  live = false;
+
+  private at: number;
+  private readonly target: number;
+  private readonly categories: ReadonlySet<string> | undefined;
+  private readonly buffer: RecordedEvent[] = [];
+  private first = 0;
+  /** Position of an event passed over for its category while others were waiting before it. */
+  private passed = 0;
+  private working = false;
+  private stopping = false;
+  private over = false;
+  private readonly size = new SliceSize();
+  private readonly share = new Share();
+  private readonly settled: Promise<void>;
+
+  private reach!: () => void;
+  private miss!: (error: unknown) => void;
+  private end!: () => void;
+  private fail!: (error: unknown) => void;
+  private settle!: () => void;
+
+  constructor(
+    private readonly feed: LiveFeed,
+    private readonly reader: Reader,
+    private readonly options: SubscribeOptions,
+    private readonly handler: EventHandler,
+  ) {
+    this.caughtUp = new Promise((resolve, reject) => ((this.reach = resolve), (this.miss = reject)));
+    this.ended = new Promise((resolve, reject) => ((this.end = resolve), (this.fail = reject)));
+    this.settled = new Promise((resolve) => (this.settle = resolve));
+    // Whoever does not look at these must not be brought down by them; whoever does still gets the error.
+    this.caughtUp.catch(() => undefined);
+    this.ended.catch(() => undefined);
+    this.categories = options.categories && new Set(options.categories);
+    this.target = feed.head;
+    this.at = options.after === 'end' ? feed.head : options.after;
+    feed.join(this);
+    if (options.after === 'end') {
+      this.live = true;
+      this.reach();
+    } else {
+      this.working = true;
+      void this.work();
+    }
+  }
+
+  get position(): number {
+    return this.at;
+  }
+
+  stop(): Promise<void> {
+    this.stopping = true;
+    if (!this.working) this.finish();
+    return this.settled;
+  }
+
+  /** Ends it because the store does: `ended` rejects with the reason given. */
+  abort(reason: Error): void {
+    this.finish(reason);
+  }
+
+  offer(event: RecordedEvent): void {
+    if (!this.live || this.stopping || event.position <= this.at) return;
+    const wanted = !this.categories || this.categories.has(categoryOf(event.stream));
+    if (this.working) {
+      if (!wanted) this.passed = event.position;
+      else if (this.buffer.length - this.first < BUFFER) this.buffer.push(event);
+      else this.missed();
+      return;
+    }
+    if (!wanted) {
+      this.moveTo(event.position);
+      return;
+    }
+    try {
+      // Marked while the handler runs, so that `stop` from within it, or an event it causes, has to wait.
+      this.working = true;
+      const pending = this.handler(event);
+      if (pending) {
+        void this.work(pending, event.position);
+        return;
+      }
+      this.working = false;
+      this.moveTo(event.position);
+      if (this.stopping) this.finish();
+    } catch (error) {
+      this.finish(error);
+    }
+  }
+
+  missed(): void {
+    this.live = false;
+    this.buffer.length = 0;
+    this.first = 0;
+    if (this.working || this.over) return;
+    this.working = true;
+    void this.work();
+  }
+
+  private async work(pending?: PromiseLike<void>, position = 0): Promise<void> {
+    try {
+      if (pending) {
+        await pending;
+        this.moveTo(position);
+      } else {
+        // Nothing is handed over inside the call that subscribes.
+        await this.share.turn();
+      }
+      this.share.renew();
+      while (!this.stopping && !this.over) {
+        if (this.live ? !(await this.handleBuffered()) : !(await this.handleSlice())) {
+          this.working = false;
+          return;
+        }
+      }
+      this.finish();
+    } catch (error) {
+      this.finish(error);
+    }
+  }
+
+  /** Handles what has queued up in memory; false once nothing is left and it may idle. */
+  private async handleBuffered(): Promise<boolean> {
+    while (this.first < this.buffer.length) {
+      const event = this.buffer[this.first++]!;
+      const pending = this.handler(event);
+      if (pending) await pending;
+      this.moveTo(event.position);
+      if (this.stopping || this.over || !this.live) return true;
+      if (this.first >= BUFFER) this.first -= this.buffer.splice(0, this.first).length;
+      if (this.share.spent()) await this.share.turn();
+    }
+    // The buffer may have been given up while the loop turned.
+    if (this.stopping || this.over || !this.live) return true;
+    this.buffer.length = 0;
+    this.first = 0;
+    this.moveTo(this.passed);
+    return false;
+  }
+
+  /** Handles one slice of the file; false once it has joined the feed and may idle. */
+  private async handleSlice(): Promise<boolean> {
+    const until = this.feed.head;
+    if (this.at < until) {
+      const { categories } = this.options;
+      const { events, more } = this.reader.all(
+        this.at,
+        until,
+        categories,
+        Number.MAX_SAFE_INTEGER,
+        this.size,
+      );
+      for (const event of events) {
+        const pending = this.handler(event);
+        if (pending) await pending;
+        this.moveTo(event.position);
+        if (this.stopping || this.over) return true;
+        if (this.share.spent()) await this.share.turn();
+      }
+      if (!more) this.moveTo(until);
+      if (this.at < this.feed.head) {
+        await this.share.turn();
+        return true;
+      }
+    }
+    // Nothing is awaited between here and the comparison with the feed's head: no event can slip through.
+    this.live = true;
+    this.passed = 0;
+    this.moveTo(this.at);
+    return false;
+  }
+
+  private moveTo(position: number): void {
+    if (position > this.at) this.at = position;
+    if (this.at >= this.target) this.reach();
+  }
+
+  private finish(error?: unknown): void {
+    if (this.over) return;
+    this.over = true;
+    this.live = false;
+    this.buffer.length = 0;
+    this.feed.leave(this);
+    this.miss(error ?? new StoreUnavailable('the subscription was stopped before it had caught up'));
+    if (error === undefined) this.end();
+    else this.fail(error);
+    this.settle();
+  }
+}

@@ -1,0 +1,63 @@
+import type { Instant, Milliseconds } from '../../kernel/time.js';
+
+/**
+ * What goes between the main thread and the writer's. Appends travel as one flat array a batch: structured
+ * clone handles a run of strings and numbers several times faster than an object each.
+ */
+export type ToWriter =
+  | AppendMessage
+  | {
+      readonly kind: 'retain';
+      readonly call: number;
+      readonly category: string;
+      readonly maxAge: Milliseconds | null;
+    }
+  | { readonly kind: 'sweep'; readonly call: number; readonly now: Instant; readonly limit: number }
+  | { readonly kind: 'close' };
+
+export interface AppendMessage {
+  readonly kind: 'append';
+  readonly count: number;
+  readonly recordedAt: Instant;
+  /** For each append: stream, expected revision, number of events; then for each event {@link EVENT_FIELDS} fields. */
+  readonly flat: readonly (string | number | null)[];
+}
+
+/** id, type, version, at, by, correlation (or null), data as JSON text. */
+export const EVENT_FIELDS = 7;
+
+/** Expected revisions other than numbers, as they travel. */
+export const ANY = -1;
+export const NONE = -2;
+
+export type FromWriter =
+  | { readonly kind: 'ready'; readonly head: number }
+  | AppendedMessage
+  | { readonly kind: 'answer'; readonly call: number; readonly value: number; readonly error?: string };
+
+export interface AppendedMessage {
+  readonly kind: 'appended';
+  /** For each append in the order of arrival: {@link Outcome}, revision, position. */
+  readonly outcomes: Float64Array;
+  /** Why appends failed, by their index in `outcomes`. */
+  readonly reasons: ReadonlyMap<number, string>;
+}
+
+export const Outcome = {
+  /** Written: revision and position of its last event. */
+  written: 0,
+  /** All of it had been written before: revision and position of its last event then. */
+  duplicate: 1,
+  /** Wrong expected revision: the actual one, or -1 for none. */
+  wrongRevision: 2,
+  /** Ids that were used otherwise; the reason says which. */
+  conflict: 3,
+  /** The file did not take it; the reason says why. */
+  failed: 4,
+} as const;
+
+export interface WriterOptions {
+  readonly file: string;
+  /** Bound on the file's size in pages of 4096 bytes; undefined for none. */
+  readonly maxPages: number | undefined;
+}

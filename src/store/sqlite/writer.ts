@@ -1,0 +1,169 @@
+import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
+import Database from 'better-sqlite3';
+import { messageOf } from '../../kernel/errors.js';
+import { Ledger, type Verdict } from './ledger.js';
+import { sweepSlice } from './sweep.js';
+import { EVENT_FIELDS, Outcome } from './wire.js';
+import type { AppendMessage, FromWriter, ToWriter, WriterOptions } from './wire.js';
+
+/**
+ * The writer's thread: takes whatever appends have queued up, writes them in one transaction, and answers once
+ * the commit has returned, which with `synchronous = FULL` is once the log is on disk.
+ */
+
+/** Bound on the appends of one transaction, so that the first of them does not wait for thousands. */
+const BATCH_LIMIT = 4096;
+
+const { file, maxPages } = workerData as WriterOptions;
+const port = parentPort!;
+const db = new Database(file, { timeout: 1000 });
+db.pragma('synchronous = FULL');
+// 64 MiB keep the inner pages of the indices in memory; a log of 16 MiB before each checkpoint writes a page
+// that many appends touched once.
+db.pragma('cache_size = -65536');
+db.pragma('wal_autocheckpoint = 4000');
+if (maxPages !== undefined) db.pragma(`max_page_count = ${maxPages}`);
+const ledger = new Ledger(db);
+
+/** Set once by an error that leaves unknown whether a commit is on disk. */
+let doubt: string | undefined;
+
+interface Append {
+  stream: string;
+  expected: number;
+  count: number;
+  flat: AppendMessage['flat'];
+  at: number;
+  recordedAt: number;
+}
+
+function post(message: FromWriter): void {
+  port.postMessage(message);
+}
+
+function unpack(message: AppendMessage, into: Append[]): void {
+  const { flat, recordedAt } = message;
+  for (let i = 0; i < flat.length;) {
+    const count = flat[i + 2] as number;
+    into.push({
+      stream: flat[i] as string,
+      expected: flat[i + 1] as number,
+      count,
+      flat,
+      at: i + 3,
+      recordedAt,
+    });
+    i += 3 + count * EVENT_FIELDS;
+  }
+}
+
+function write(appends: readonly Append[]): Verdict[] {
+  try {
+    db.exec('BEGIN IMMEDIATE');
+    const verdicts = appends.map((a) =>
+      ledger.append(a.stream, a.expected, a.count, a.flat, a.at, a.recordedAt),
+    );
+    db.exec('COMMIT');
+    return verdicts;
+  } catch (error) {
+    if (db.inTransaction) db.exec('ROLLBACK');
+    ledger.forget();
+    // What the disk refuses it refuses to all; anything else is the fault of one append, which fails alone.
+    if (appends.length > 1 && !isFault(error)) return appends.flatMap((append) => write([append]));
+    const reason = messageOf(error);
+    if (isDoubtful(error)) doubt = reason;
+    return appends.map(() => ({ outcome: Outcome.failed, revision: -1, position: 0, reason }));
+  }
+}
+
+function isFault(error: unknown): boolean {
+  return (
+    error instanceof Database.SqliteError &&
+    /^SQLITE_(FULL|IOERR|BUSY|CORRUPT|READONLY|CANTOPEN)/.test(error.code)
+  );
+}
+
+/** Errors after which this connection no longer knows what is on disk. */
+function isDoubtful(error: unknown): boolean {
+  return error instanceof Database.SqliteError && /^SQLITE_(IOERR|CORRUPT)/.test(error.code);
+}
+
+function answer(verdicts: readonly Verdict[]): void {
+  const outcomes = new Float64Array(verdicts.length * 3);
+  const reasons = new Map<number, string>();
+  verdicts.forEach(({ outcome, revision, position, reason }, i) => {
+    outcomes[i * 3] = outcome;
+    outcomes[i * 3 + 1] = revision;
+    outcomes[i * 3 + 2] = position;
+    if (reason !== undefined) reasons.set(i, reason);
+  });
+  port.postMessage({ kind: 'appended', outcomes, reasons } satisfies FromWriter, [outcomes.buffer]);
+}
+
+function attempt(call: number, work: () => number): void {
+  try {
+    post({ kind: 'answer', call, value: work() });
+  } catch (error) {
+    if (db.inTransaction) db.exec('ROLLBACK');
+    ledger.forget();
+    post({ kind: 'answer', call, value: 0, error: messageOf(error) });
+  }
+}
+
+function retain(category: string, maxAge: number | null): number {
+  db.transaction(() => {
+    db.prepare<[number | null, number]>('UPDATE categories SET max_age = ? WHERE id = ?').run(
+      maxAge,
+      ledger.categoryId(category),
+    );
+  }).immediate();
+  return 0;
+}
+
+function sweep(now: number, limit: number): number {
+  const gone = sweepSlice(db, now, limit);
+  if (gone > 0) ledger.forget();
+  return gone;
+}
+
+port.on('message', (first: ToWriter) => {
+  let appends: Append[] = [];
+  const flush = () => {
+    if (appends.length === 0) return;
+    answer(write(appends));
+    appends = [];
+    // Ends the thread; its successor opens the file afresh and so learns what a failed commit left behind.
+    if (doubt !== undefined) throw new Error(doubt);
+  };
+  for (let message: ToWriter | undefined = first; message; message = next()) {
+    if (message.kind === 'append') {
+      unpack(message, appends);
+      if (appends.length >= BATCH_LIMIT) flush();
+      continue;
+    }
+    // The order of arrival is kept between appends and everything else.
+    flush();
+    if (message.kind === 'close') return close();
+    const { call } = message;
+    if (message.kind === 'retain') {
+      const { category, maxAge } = message;
+      attempt(call, () => retain(category, maxAge));
+    } else {
+      const { now, limit } = message;
+      attempt(call, () => sweep(now, limit));
+    }
+  }
+  flush();
+});
+
+function next(): ToWriter | undefined {
+  return receiveMessageOnPort(port)?.message as ToWriter | undefined;
+}
+
+/** The last connection to close folds the log into the file. */
+function close(): void {
+  db.close();
+  port.close();
+}
+
+post({ kind: 'ready', head: ledger.head });
