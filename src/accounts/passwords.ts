@@ -1,0 +1,158 @@
+import { randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
+import { availableParallelism } from 'node:os';
+import { InvalidInput, StopgapError } from '../kernel/errors.js';
+
+/*
+ * Passwords are kept as scrypt hashes in the PHC string format:
+ *   $scrypt$ln=15,r=8,p=1$<salt>$<hash>       (salt and hash in base64 without padding)
+ * ln is the logarithm of N. These parameters cost 32 MiB and some 60 to 100 ms; OWASP's next step, ln=17, would
+ * cost a mail server 128 MiB for each login under way.
+ */
+
+interface Parameters {
+  readonly ln: number;
+  readonly r: number;
+  readonly p: number;
+}
+
+interface StoredPassword extends Parameters {
+  readonly salt: Buffer;
+  readonly hash: Buffer;
+}
+
+const DEFAULT: Parameters = { ln: 15, r: 8, p: 1 };
+const SALT_BYTES = 16;
+const HASH_BYTES = 32;
+/** Bytes of UTF-8. Longer ones never match, and cost no more than this. */
+export const LONGEST_PASSWORD = 1024;
+/** A users file must not be able to ask for gigabytes at each login: 2^20 blocks of 128 * 8 bytes are 1 GiB. */
+const MOST: Parameters = { ln: 20, r: 32, p: 16 };
+const MOST_MEMORY = 1024 ** 3;
+
+/**
+ * Hashes a new password with a fresh salt.
+ *
+ * @param parameters for tests, which cannot wait; the default is right for everything else
+ * @throws InvalidInput where it is empty or longer than {@link LONGEST_PASSWORD}
+ */
+export async function hashPassword(password: string, parameters: Parameters = DEFAULT): Promise<string> {
+  const bytes = passwordBytes(password);
+  if (bytes.length === 0) throw new InvalidInput('password', 'the password is empty');
+  if (bytes.length > LONGEST_PASSWORD) {
+    throw new InvalidInput('password', `the password is longer than ${LONGEST_PASSWORD} bytes`);
+  }
+  const salt = randomBytes(SALT_BYTES);
+  const hash = await derive(bytes, { ...parameters, salt, hash: Buffer.alloc(HASH_BYTES) });
+  const { ln, r, p } = parameters;
+  return `$scrypt$ln=${ln},r=${r},p=${p}$${base64(salt)}$${base64(hash)}`;
+}
+
+/** What is wrong with a stored password; undefined where nothing is. Never shows it. */
+export function passwordFault(stored: string): string | undefined {
+  return parse(stored) === undefined
+    ? 'is no scrypt hash; set it with stopgap user passwd (plain passwords are never stored)'
+    : undefined;
+}
+
+export interface PasswordCheckerOptions {
+  /** Hashes under way at a time. By default one for each processor but one, at least 1, at most 4. */
+  readonly concurrency?: number;
+  /** Checks that may wait. 500 by default: on one processor that is the wait a client still puts up with. */
+  readonly queue?: number;
+}
+
+/**
+ * Checks passwords on the thread pool, a few at a time, so that a storm of logins can take neither all memory
+ * nor every thread that the file system needs too.
+ */
+export class PasswordChecker {
+  readonly #concurrency: number;
+  readonly #queueLimit: number;
+  readonly #waiting: Array<() => void> = [];
+  readonly #dummy: StoredPassword = {
+    ...DEFAULT,
+    salt: randomBytes(SALT_BYTES),
+    hash: randomBytes(HASH_BYTES),
+  };
+  #running = 0;
+
+  constructor(options: PasswordCheckerOptions = {}) {
+    this.#concurrency = options.concurrency ?? Math.min(4, Math.max(1, availableParallelism() - 1));
+    this.#queueLimit = options.queue ?? 500;
+  }
+
+  /** Checks that run or wait, for metrics. */
+  get pending(): number {
+    return this.#running + this.#waiting.length;
+  }
+
+  /**
+   * Checks a password. Without a stored one (an unknown user) the same work is done, and the answer is no.
+   *
+   * @throws StopgapError `unavailable` where too many checks wait already
+   */
+  async verify(stored: string | undefined, password: string): Promise<boolean> {
+    const record = stored === undefined ? undefined : parse(stored);
+    const bytes = passwordBytes(password);
+    const { hash, ...work } = record ?? this.#dummy;
+    await this.#enter();
+    try {
+      const derived = await derive(bytes.subarray(0, LONGEST_PASSWORD), { ...work, hash });
+      const equal = timingSafeEqual(derived, hash);
+      return equal && record !== undefined && bytes.length <= LONGEST_PASSWORD;
+    } finally {
+      this.#leave();
+    }
+  }
+
+  async #enter(): Promise<void> {
+    if (this.#running < this.#concurrency) {
+      this.#running += 1;
+      return;
+    }
+    if (this.#waiting.length >= this.#queueLimit) {
+      throw new StopgapError('unavailable', 'too many logins are waiting to be checked');
+    }
+    await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  }
+
+  #leave(): void {
+    const next = this.#waiting.shift();
+    // The slot is handed over: nobody who comes in between may take it.
+    if (next === undefined) this.#running -= 1;
+    else next();
+  }
+}
+
+/** NFC, as RFC 8265 has it: the same password typed on another system gives the same bytes. */
+function passwordBytes(password: string): Buffer {
+  return Buffer.from(password.normalize('NFC'), 'utf8');
+}
+
+function derive(password: Buffer, { ln, r, p, salt, hash }: StoredPassword): Promise<Buffer> {
+  const N = 2 ** ln;
+  // Node counts some overhead beside 128 * N * r bytes; its own limit of 32 MiB is just too small for it.
+  const maxmem = 128 * r * (N + p + 2) + 1024 ** 2;
+  return new Promise((resolve, reject) => {
+    scrypt(password, salt, hash.length, { N, r, p, maxmem }, (error, derived) => {
+      if (error === null) resolve(derived);
+      else reject(error);
+    });
+  });
+}
+
+function parse(stored: string): StoredPassword | undefined {
+  const match =
+    /^\$scrypt\$ln=(\d{1,2}),r=(\d{1,2}),p=(\d{1,2})\$([A-Za-z0-9+/]{11,86})\$([A-Za-z0-9+/]{22,86})$/.exec(
+      stored,
+    );
+  if (match === null) return undefined;
+  const [ln, r, p] = [Number(match[1]), Number(match[2]), Number(match[3])];
+  if (ln < 1 || ln > MOST.ln || r < 1 || r > MOST.r || p < 1 || p > MOST.p) return undefined;
+  if (128 * r * 2 ** ln > MOST_MEMORY) return undefined;
+  return { ln, r, p, salt: Buffer.from(match[4]!, 'base64'), hash: Buffer.from(match[5]!, 'base64') };
+}
+
+function base64(bytes: Buffer): string {
+  return bytes.toString('base64').replace(/=+$/, '');
+}

@@ -1,0 +1,162 @@
+import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
+import { InvalidInput, StopgapError } from '../kernel/errors.js';
+import type { Instant } from '../kernel/time.js';
+import { formatInstant } from '../kernel/time.js';
+import type { LockOptions } from './file-lock.js';
+import { readIfThere } from './private-file.js';
+import { ConfigError } from './problems.js';
+import type { RecordFile } from './record-file.js';
+import { changeRecords, isText } from './record-file.js';
+import { readRecords, YamlSource } from './yaml-source.js';
+
+/** What a token allows: `viewer` reads, `operator` also blocks and releases, `admin` also changes rules. */
+export const ROLES = ['viewer', 'operator', 'admin'] as const;
+export type Role = (typeof ROLES)[number];
+
+export interface TokenRecord {
+  readonly name: string;
+  readonly role: Role;
+  /** `sha256:<hex>`: the token has 256 random bits, so a fast hash cannot be guessed back. */
+  readonly hash: string;
+  /** ISO 8601; undefined where a person wrote the entry. */
+  readonly addedAt: string | undefined;
+}
+
+/** Makes tokens recognisable to secret scanners, and to whoever finds one. */
+const PREFIX = 'sgp_';
+const TOKEN_BYTES = 32;
+const FIELDS = ['name', 'role', 'hash', 'addedAt'];
+
+export class TokenTable {
+  readonly #hashes: ReadonlyArray<readonly [hash: Buffer, record: TokenRecord]>;
+
+  constructor(readonly records: readonly TokenRecord[]) {
+    this.#hashes = records.map((record) => [Buffer.from(record.hash.slice('sha256:'.length), 'hex'), record]);
+  }
+
+  /** Whose token it is; undefined for nobody's. The time it takes tells nothing about the tokens there are. */
+  find(token: string): TokenRecord | undefined {
+    const given = sha256(token);
+    let found: TokenRecord | undefined;
+    for (const [hash, record] of this.#hashes) {
+      if (timingSafeEqual(hash, given)) found = record;
+    }
+    return found;
+  }
+}
+
+export const NO_TOKENS = new TokenTable([]);
+
+/**
+ * Reads a tokens file: `tokens: [{name, role, hash, addedAt?}]`.
+ *
+ * @param file how messages name it
+ * @throws ConfigError with every problem, each with file, line and column; never with a hash
+ */
+export function parseTokens(text: string, file: string): TokenTable {
+  const problems: string[] = [];
+  const tokens = new Map<string, TokenRecord>();
+  readRecords(new YamlSource(text, file), 'tokens', FIELDS, problems, (record, where) => {
+    const [name, role, hash, addedAt] = FIELDS.map((field) => record.get(field));
+    const before = problems.length;
+    const known = ROLES.find((one) => one === role);
+    if (!isText(name))
+      problems.push(`${where('name')}: must be text (in quotes where it looks like a number)`);
+    else if (tokens.has(name)) problems.push(`${where('name')}: ${name} stands twice; remove one`);
+    if (known === undefined) problems.push(`${where('role')}: is not known; use ${ROLES.join(', ')}`);
+    if (!isText(hash) || !/^sha256:[0-9a-f]{64}$/.test(hash)) {
+      problems.push(
+        `${where('hash')}: must be sha256: and 64 hex digits; make the token with stopgap token add`,
+      );
+    }
+    if (addedAt !== undefined && !isText(addedAt)) problems.push(`${where('addedAt')}: must be a date`);
+    if (problems.length > before || known === undefined) return;
+    tokens.set(name as string, {
+      name: name as string,
+      role: known,
+      hash: hash as string,
+      addedAt: addedAt as string | undefined,
+    });
+  });
+  if (problems.length > 0) throw new ConfigError(problems);
+  return new TokenTable([...tokens.values()]);
+}
+
+/** The tokens of a file, none where it does not exist. */
+export async function readTokens(file: string): Promise<TokenTable> {
+  const text = await readIfThere(file);
+  return text === undefined ? NO_TOKENS : parseTokens(text, file);
+}
+
+export interface TokenAddition {
+  readonly file: string;
+  readonly name: string;
+  readonly role: string;
+  readonly now: Instant;
+  /** A token that {@link newToken} made before; undefined: a new one. */
+  readonly token?: string | undefined;
+  readonly lock?: LockOptions;
+}
+
+export function newToken(): string {
+  return PREFIX + randomBytes(TOKEN_BYTES).toString('base64url');
+}
+
+/**
+ * Makes a token and stores its hash.
+ *
+ * @returns the token itself, which nobody can find out again
+ * @throws InvalidInput for an unknown role or an unfit name; StopgapError `conflict` where the name is taken
+ */
+export async function addToken(addition: TokenAddition): Promise<string> {
+  const { name } = addition;
+  const role = ROLES.find((known) => known === addition.role);
+  if (role === undefined) {
+    throw new InvalidInput('role', `"${addition.role}" is no role: use ${ROLES.join(', ')}`);
+  }
+  if (!/^[\p{L}\p{N}._@-]{1,100}$/u.test(name)) {
+    throw new InvalidInput('name', 'the name of a token has 1 to 100 letters, digits, or any of . _ @ -');
+  }
+  const token = addition.token ?? newToken();
+  await changeRecords(
+    tokensFile(addition.file),
+    (records) => {
+      if (records.find((other) => other === name) !== undefined) {
+        throw new StopgapError(
+          'conflict',
+          `there is a token ${name} already: revoke it, or use another name`,
+        );
+      }
+      const hash = `sha256:${sha256(token).toString('hex')}`;
+      records.add({ name, role, hash, addedAt: formatInstant(addition.now) });
+    },
+    addition.lock,
+  );
+  return token;
+}
+
+/** @throws StopgapError `not-found` */
+export async function revokeToken(file: string, name: string, lock?: LockOptions): Promise<void> {
+  await changeRecords(
+    tokensFile(file),
+    (records) => {
+      const record = records.find((other) => other === name);
+      if (record === undefined) throw new StopgapError('not-found', `there is no token ${name}`);
+      records.remove(record);
+    },
+    lock,
+  );
+}
+
+function tokensFile(file: string): RecordFile {
+  return {
+    file,
+    list: 'tokens',
+    comment: 'Who may use the API. Written by stopgap token; changes are picked up without a restart.',
+    validate: (text) => parseTokens(text, file),
+  };
+}
+
+function sha256(token: string): Buffer {
+  return createHash('sha256').update(token, 'utf8').digest();
+}

@@ -1,0 +1,169 @@
+import { InvalidInput, StopgapError } from '../kernel/errors.js';
+import type { Instant } from '../kernel/time.js';
+import { formatInstant } from '../kernel/time.js';
+import { normalizeAccount } from '../sending/identity.js';
+import type { LockOptions } from './file-lock.js';
+import { hashPassword, passwordFault } from './passwords.js';
+import { ConfigError } from './problems.js';
+import { readIfThere } from './private-file.js';
+import type { RecordFile } from './record-file.js';
+import { changeRecords, isText } from './record-file.js';
+import { readRecords, YamlSource } from './yaml-source.js';
+
+export interface UserRecord {
+  /** In normal form. */
+  readonly name: string;
+  /** The stored hash. */
+  readonly password: string;
+  /** A disabled user's password is never right. */
+  readonly disabled: boolean;
+  /** ISO 8601; undefined where a person wrote the entry. */
+  readonly addedAt: string | undefined;
+}
+
+/** By name in normal form. */
+export type UserTable = ReadonlyMap<string, UserRecord>;
+
+export const NO_USERS: UserTable = new Map();
+
+const FIELDS = ['name', 'password', 'disabled', 'addedAt'];
+const LONGEST_NAME = 320;
+
+/**
+ * Reads a users file: `users: [{name, password, disabled?, addedAt?}]`.
+ *
+ * @param file how messages name it
+ * @throws ConfigError with every problem, each with file, line and column; never with a hash
+ */
+export function parseUsers(text: string, file: string): UserTable {
+  const problems: string[] = [];
+  const users = new Map<string, UserRecord>();
+  readRecords(new YamlSource(text, file), 'users', FIELDS, problems, (record, where) => {
+    const [name, password, disabled, addedAt] = FIELDS.map((field) => record.get(field));
+    const before = problems.length;
+    if (!isText(name))
+      problems.push(`${where('name')}: must be text (in quotes where it looks like a number)`);
+    else {
+      const fault = nameFault(name);
+      if (fault !== undefined) problems.push(`${where('name')}: ${fault}`);
+      if (users.has(normalizeAccount(name))) {
+        problems.push(`${where('name')}: ${normalizeAccount(name)} stands twice; remove one`);
+      }
+    }
+    const fault = isText(password) ? passwordFault(password) : 'is missing; set it with stopgap user passwd';
+    if (fault !== undefined) problems.push(`${where('password')}: ${fault}`);
+    if (disabled !== undefined && typeof disabled !== 'boolean') {
+      problems.push(`${where('disabled')}: must be true or false`);
+    }
+    if (addedAt !== undefined && !isText(addedAt)) problems.push(`${where('addedAt')}: must be a date`);
+    if (problems.length > before) return;
+    const normal = normalizeAccount(name as string);
+    users.set(normal, {
+      name: normal,
+      password: password as string,
+      disabled: disabled === true,
+      addedAt: addedAt as string | undefined,
+    });
+  });
+  if (problems.length > 0) throw new ConfigError(problems);
+  return users;
+}
+
+/** The users of a file, none where it does not exist. */
+export async function readUsers(file: string): Promise<UserTable> {
+  const text = await readIfThere(file);
+  return text === undefined ? NO_USERS : parseUsers(text, file);
+}
+
+export interface UserChange {
+  readonly file: string;
+  readonly name: string;
+  readonly lock?: LockOptions;
+}
+
+/**
+ * Adds a user.
+ *
+ * @returns the name in normal form
+ * @throws StopgapError `conflict` where there is one of that name
+ */
+export async function addUser(change: UserChange & { password: string; now: Instant }): Promise<string> {
+  const name = checkName(change.name);
+  const password = await hashPassword(change.password);
+  await changeRecords(
+    usersFile(change.file),
+    (records) => {
+      if (records.find(isNamed(name)) !== undefined) {
+        throw new StopgapError(
+          'conflict',
+          `there is a user ${name} already: stopgap user passwd changes its password`,
+        );
+      }
+      records.add({ name, password, addedAt: formatInstant(change.now) });
+    },
+    change.lock,
+  );
+  return name;
+}
+
+/** @throws StopgapError `not-found` */
+export async function setPassword(change: UserChange & { password: string }): Promise<string> {
+  const name = normalizeAccount(change.name);
+  const password = await hashPassword(change.password);
+  await changeRecords(
+    usersFile(change.file),
+    (records) => {
+      const user = records.find(isNamed(name));
+      if (user === undefined) throw noSuchUser(name);
+      user.set('password', password);
+    },
+    change.lock,
+  );
+  return name;
+}
+
+/** @throws StopgapError `not-found` */
+export async function removeUser(change: UserChange): Promise<string> {
+  const name = normalizeAccount(change.name);
+  await changeRecords(
+    usersFile(change.file),
+    (records) => {
+      const user = records.find(isNamed(name));
+      if (user === undefined) throw noSuchUser(name);
+      records.remove(user);
+    },
+    change.lock,
+  );
+  return name;
+}
+
+function usersFile(file: string): RecordFile {
+  return {
+    file,
+    list: 'users',
+    comment: 'Who may log in. Written by stopgap user; changes are picked up without a restart.',
+    validate: (text) => parseUsers(text, file),
+  };
+}
+
+function isNamed(name: string): (other: string) => boolean {
+  return (other) => normalizeAccount(other) === name;
+}
+
+function noSuchUser(name: string): StopgapError {
+  return new StopgapError('not-found', `there is no user ${name}`);
+}
+
+function checkName(raw: string): string {
+  const fault = nameFault(raw);
+  if (fault !== undefined) throw new InvalidInput('name', `the user name ${fault}`);
+  return normalizeAccount(raw);
+}
+
+function nameFault(raw: string): string | undefined {
+  const name = normalizeAccount(raw);
+  if (name === '' || name.length > LONGEST_NAME) return `must have 1 to ${LONGEST_NAME} characters`;
+  // eslint-disable-next-line no-control-regex -- control characters are just what must not pass
+  if (/[\u0000-\u0020\u007f<>*]/.test(name)) return 'must hold no spaces, control characters, < > or *';
+  return undefined;
+}

@@ -1,0 +1,144 @@
+import { open } from 'node:fs/promises';
+import { messageOf } from '../kernel/errors.js';
+import type { Milliseconds } from '../kernel/time.js';
+import { SECOND } from '../kernel/time.js';
+
+export interface WatchedFileOptions<T> {
+  readonly path: string;
+  /** Reads the content; what it throws is the reason for refusing it. */
+  readonly parse: (text: string) => T;
+  /** What holds while the file has never been there. Without it a missing file is an error at {@link WatchedFile.load}. */
+  readonly whenAbsent?: T;
+  /** Called after each change that was taken over, not for the first load. */
+  readonly onChange?: (value: T) => void;
+  /** Called once for each content that was refused: the old value stays in force. */
+  readonly onRefused?: (reason: string) => void;
+  /** 2 s by default. */
+  readonly interval?: Milliseconds;
+  readonly now?: () => number;
+}
+
+/** Within this span after a change a second one may leave time and size as they are. */
+const RACY: Milliseconds = 1500;
+
+/**
+ * A file whose content is always at hand, and picked up again when it changes. It looks at time, size and inode
+ * every few seconds: notifications of the system lose track of files that editors and tools replace by renaming.
+ */
+export class WatchedFile<T> {
+  readonly #options: WatchedFileOptions<T>;
+  #value: { readonly current: T } | undefined;
+  #signature: string | undefined;
+  /** The content read last, whether it was taken over (`good`) or not. */
+  #text: string | undefined;
+  #good = true;
+  /** What was complained about last: once is enough. */
+  #refused: string | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #checking: Promise<boolean> | undefined;
+
+  constructor(options: WatchedFileOptions<T>) {
+    this.#options = options;
+  }
+
+  /** What holds now. Only after {@link load}. */
+  get current(): T {
+    if (this.#value === undefined) throw new Error(`${this.#options.path} was not loaded`);
+    return this.#value.current;
+  }
+
+  /**
+   * Reads the file for the first time.
+   *
+   * @throws whatever `parse` throws, or the system's error for a file that cannot be read
+   */
+  async load(): Promise<this> {
+    const found = await this.#read();
+    if (found === undefined) {
+      if (!('whenAbsent' in this.#options)) throw new Error(`${this.#options.path} does not exist`);
+      this.#value = { current: this.#options.whenAbsent as T };
+    } else {
+      this.#value = { current: this.#options.parse(found.text) };
+      this.#text = found.text;
+      this.#signature = found.signature;
+    }
+    return this;
+  }
+
+  /**
+   * Looks whether the file has changed; resolves to true where a new content was taken over. It rejects only
+   * where `onChange` throws.
+   */
+  check(): Promise<boolean> {
+    this.#checking ??= this.#check().finally(() => (this.#checking = undefined));
+    return this.#checking;
+  }
+
+  /** Checks at intervals, without keeping the process alive. */
+  start(): void {
+    this.#timer ??= setInterval(() => void this.check(), this.#options.interval ?? 2 * SECOND).unref();
+  }
+
+  stop(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+
+  async #check(): Promise<boolean> {
+    let found: { text: string; signature: string | undefined } | undefined;
+    try {
+      found = await this.#read(this.#signature);
+    } catch (thrown) {
+      this.#refuse(messageOf(thrown));
+      return false;
+    }
+    if (found === undefined) {
+      if (this.#text !== undefined) this.#refuse(`${this.#options.path} is gone`);
+      return false;
+    }
+    this.#signature = found.signature;
+    if (found.text === this.#text) {
+      if (this.#good) this.#refused = undefined;
+      return false;
+    }
+    this.#text = found.text;
+    this.#good = false;
+    try {
+      this.#value = { current: this.#options.parse(found.text) };
+    } catch (thrown) {
+      this.#refuse(messageOf(thrown));
+      return false;
+    }
+    this.#good = true;
+    this.#refused = undefined;
+    this.#options.onChange?.(this.#value.current);
+    return true;
+  }
+
+  #refuse(reason: string): void {
+    if (reason === this.#refused) return;
+    this.#refused = reason;
+    this.#options.onRefused?.(reason);
+  }
+
+  /** Content and signature; undefined where there is no file; the known text where the signature is the known one. */
+  async #read(known?: string): Promise<{ text: string; signature: string | undefined } | undefined> {
+    let handle;
+    try {
+      handle = await open(this.#options.path, 'r');
+    } catch (thrown) {
+      if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      throw thrown;
+    }
+    try {
+      const { mtimeNs, ctimeNs, mtimeMs, size, ino } = await handle.stat({ bigint: true });
+      const signature = `${mtimeNs}/${ctimeNs}/${size}/${ino}`;
+      if (signature === known) return { text: this.#text!, signature };
+      const text = await handle.readFile('utf8');
+      const settled = (this.#options.now ?? Date.now)() - Number(mtimeMs) > RACY;
+      return { text, signature: settled ? signature : undefined };
+    } finally {
+      await handle.close();
+    }
+  }
+}

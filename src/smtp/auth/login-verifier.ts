@@ -1,0 +1,92 @@
+import { createHmac, randomBytes } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
+import type { PasswordChecker } from '../../accounts/passwords.js';
+import type { Milliseconds } from '../../kernel/time.js';
+import { MINUTE } from '../../kernel/time.js';
+import { normalizeAccount } from '../../sending/identity.js';
+
+/** Who knows the accounts. */
+export interface AuthBackend {
+  /**
+   * The stored hash of an account, in normal form; undefined for an unknown or disabled one. Answers from memory:
+   * the time it takes must not tell the two apart.
+   */
+  storedPassword(account: string): string | undefined;
+}
+
+export type LoginResult = { readonly ok: true; readonly account: string } | { readonly ok: false };
+
+export interface LoginVerifierOptions {
+  readonly backend: AuthBackend;
+  readonly checker: PasswordChecker;
+  /** How long a successful login is remembered. 10 min by default. */
+  readonly memory?: Milliseconds;
+  /** How many are remembered. 10,000 by default. */
+  readonly remembered?: number;
+  readonly now?: () => number;
+}
+
+/**
+ * Checks logins. A success is remembered for a while, so that a client that logs in for each message does not
+ * pay for scrypt each time; a failure never is. What is remembered is a keyed hash that dies with the process.
+ */
+export class LoginVerifier {
+  readonly #backend: AuthBackend;
+  readonly #checker: PasswordChecker;
+  readonly #memoryKey = randomBytes(32);
+  readonly #memory: LRUCache<string, true>;
+  /** The same login many times at once (a client that opens 50 sessions) is one check. */
+  readonly #underWay = new Map<string, Promise<boolean>>();
+
+  constructor(options: LoginVerifierOptions) {
+    this.#backend = options.backend;
+    this.#checker = options.checker;
+    this.#memory = new LRUCache({
+      max: options.remembered ?? 10_000,
+      ttl: options.memory ?? 10 * MINUTE,
+      ttlResolution: 0,
+      ...(options.now === undefined ? {} : { perf: { now: options.now } }),
+    });
+  }
+
+  /**
+   * @param login as the client gave it
+   * @param bypassMemory for a blocked subject, whose login will be answered like a wrong password: then the full
+   *   check is paid for, as it is for a wrong password
+   * @throws StopgapError `unavailable` where too many checks wait already
+   */
+  async verify(
+    login: string,
+    password: string,
+    { bypassMemory = false }: { readonly bypassMemory?: boolean } = {},
+  ): Promise<LoginResult> {
+    const account = normalizeAccount(login);
+    const stored = this.#backend.storedPassword(account);
+    const key = this.#key(account, password, stored);
+    const known = this.#memory.get(key) === true;
+    if (known && !bypassMemory) return { ok: true, account };
+    if (!(await this.#check(key, stored, password))) return { ok: false };
+    // A blocked subject's login is not remembered: its second try must cost what the first did.
+    if (!bypassMemory) this.#memory.set(key, true);
+    return { ok: true, account };
+  }
+
+  #check(key: string, stored: string | undefined, password: string): Promise<boolean> {
+    const running = this.#underWay.get(key);
+    if (running !== undefined) return running;
+    const check = this.#checker.verify(stored, password).finally(() => this.#underWay.delete(key));
+    this.#underWay.set(key, check);
+    return check;
+  }
+
+  /** The stored hash is part of it: a changed or removed user is forgotten at once. */
+  #key(account: string, password: string, stored: string | undefined): string {
+    const hmac = createHmac('sha256', this.#memoryKey);
+    for (const part of [account, password, stored ?? '']) {
+      const bytes = Buffer.from(part, 'utf8');
+      // Lengths keep "ab" + "c" apart from "a" + "bc".
+      hmac.update(`${bytes.length}:`).update(bytes);
+    }
+    return hmac.digest('base64');
+  }
+}
