@@ -1,1 +1,247 @@
+import { isAscii } from 'node:buffer';
+import { createHash } from 'node:crypto';
+import type { Readable } from 'node:stream';
+import { CanonicalLines, canonicalLines } from './lines.js';
+import type { MessageBody } from './port.js';
+import { SpoolFile } from './spool.js';
+
 export type { MessageBody } from './port.js';
+export { SpoolFailed, sweepSpool } from './spool.js';
+
+/** Bytes of content that are held in memory; a longer message goes to a spool file. */
+export const MEMORY_LIMIT = 256 * 1024;
+const HEADER_HEAD_LIMIT = 64 * 1024;
+
+export interface CollectOptions {
+  /** Directory for spool files; made (mode 0700) where it is missing. */
+  readonly spoolDir: string;
+  /** Header lines of our own (Received) that go before the content. */
+  readonly prefix?: Buffer;
+  /** Bytes that the content may have at the most; no limit by default. */
+  readonly maxSize?: number;
+  /** Bytes of content that are held in memory: {@link MEMORY_LIMIT}. */
+  readonly memoryLimit?: number;
+}
+
+/** The content went beyond `maxSize`. */
+export class MessageTooLarge extends Error {
+  constructor(readonly maxSize: number) {
+    super(`the message is larger than ${maxSize} bytes`);
+    this.name = 'MessageTooLarge';
+  }
+}
+
+/** The stream closed before it ended: the client is gone. */
+export class ClientGone extends Error {
+  constructor(cause?: unknown) {
+    super('the client went away before the end of the message', { cause });
+    this.name = 'ClientGone';
+  }
+}
+
+/**
+ * Takes in a whole message, dot-unstuffed as smtp-server hands it over, and gives it canonical line ends:
+ * a bare LF becomes CRLF, a bare CR a space, and the last line ends with CRLF. (DKIM signatures that such a
+ * message carries break; a message that keeps to RFC 5321 passes byte for byte.)
+ *
+ * When it rejects, whatever is left of the stream is read and thrown away, so that the SMTP dialogue can go on.
+ *
+ * @throws SpoolFailed (disk full), MessageTooLarge, ClientGone
+ */
+export function collectBody(stream: Readable, options: CollectOptions): Promise<MessageBody> {
+  return new Promise((resolve, reject) => {
+    const collector = new Collector(options);
+    let settled = false;
+    const fail = (error: Error): void => {
+      if (settled) return;
+      settled = true;
+      stream.resume();
+      void collector.abandon().then(() => reject(error));
+    };
+    // A write under way holds the stream back, so the end cannot overtake it.
+    const store = (): void => {
+      stream.pause();
+      collector.flush().then(() => {
+        if (!settled) stream.resume();
+      }, fail);
+    };
+    stream.on('data', (chunk: Buffer) => {
+      if (settled) return;
+      try {
+        collector.add(chunk);
+      } catch (error) {
+        fail(error as Error);
+        return;
+      }
+      if (collector.mustFlush) store();
+    });
+    stream.on('end', () => {
+      if (settled) return;
+      collector.finish().then((body) => {
+        if (settled) return;
+        settled = true;
+        resolve(body);
+      }, fail);
+    });
+    stream.on('error', (error) => fail(new ClientGone(error)));
+    stream.on('close', () => {
+      if (!stream.readableEnded) fail(new ClientGone());
+    });
+  });
+}
+
+/** The state of one {@link collectBody}. */
+class Collector {
+  readonly #options: CollectOptions;
+  readonly #memoryLimit: number;
+  readonly #maxSize: number;
+  readonly #lines = new CanonicalLines();
+  /** All content so far, or what is not yet in the spool file. */
+  #chunks: Buffer[] = [];
+  #held = 0;
+  #received = 0;
+  #size = 0;
+  #ascii = true;
+  #head: Buffer | undefined;
+  #spool: SpoolFile | undefined;
+
+  constructor(options: CollectOptions) {
+    this.#options = options;
+    this.#memoryLimit = options.memoryLimit ?? MEMORY_LIMIT;
+    this.#maxSize = options.maxSize ?? Infinity;
+  }
+
+  get mustFlush(): boolean {
+    return this.#held > 0 && (this.#spool !== undefined || this.#held > this.#memoryLimit);
+  }
+
+  add(chunk: Buffer): void {
+    this.#received += chunk.length;
+    if (this.#received > this.#maxSize) throw new MessageTooLarge(this.#maxSize);
+    this.#keep(this.#lines.push(chunk));
+  }
+
+  #keep(chunk: Buffer): void {
+    if (chunk.length === 0) return;
+    this.#ascii &&= isAscii(chunk);
+    this.#chunks.push(chunk);
+    this.#held += chunk.length;
+    this.#size += chunk.length;
+  }
+
+  async flush(): Promise<void> {
+    const chunks = this.#chunks;
+    this.#head ??= headOf(chunks);
+    this.#chunks = [];
+    this.#held = 0;
+    this.#spool ??= await SpoolFile.create(this.#options.spoolDir);
+    await this.#spool.write(chunks);
+  }
+
+  async finish(): Promise<MessageBody> {
+    this.#keep(this.#lines.finish());
+    if (this.mustFlush) await this.flush();
+    const prefix = canonicalLines(this.#options.prefix ?? Buffer.alloc(0));
+    const facts: BodyFacts = {
+      size: prefix.length + this.#size,
+      received: this.#received,
+      headerHead: this.#head ?? headOf(this.#chunks),
+      ascii: this.#ascii && isAscii(prefix),
+    };
+    return this.#spool === undefined
+      ? new HeldBody(facts, prefix, this.#chunks)
+      : new SpooledBody(facts, prefix, this.#spool);
+  }
+
+  async abandon(): Promise<void> {
+    this.#chunks = [];
+    await this.#spool?.remove();
+  }
+}
+
+type BodyFacts = Pick<MessageBody, 'size' | 'received' | 'headerHead' | 'ascii'>;
+
+class HeldBody implements MessageBody {
+  readonly size: number;
+  readonly received: number;
+  readonly headerHead: Buffer;
+  readonly ascii: boolean;
+  readonly spooled = false;
+  #content: readonly Buffer[];
+  #buffers: readonly Buffer[];
+
+  constructor(facts: BodyFacts, prefix: Buffer, content: readonly Buffer[]) {
+    this.size = facts.size;
+    this.received = facts.received;
+    this.headerHead = facts.headerHead;
+    this.ascii = facts.ascii;
+    this.#content = content;
+    this.#buffers = prefix.length === 0 ? content : [prefix, ...content];
+  }
+
+  get buffers(): readonly Buffer[] {
+    return this.#buffers;
+  }
+
+  async *open(): AsyncGenerator<Buffer> {
+    yield* this.#buffers;
+  }
+
+  async digest(): Promise<string> {
+    const hash = createHash('sha256');
+    for (const chunk of this.#content) hash.update(chunk);
+    return hash.digest('hex');
+  }
+
+  async dispose(): Promise<void> {
+    this.#content = [];
+    this.#buffers = [];
+  }
+}
+
+class SpooledBody implements MessageBody {
+  readonly size: number;
+  readonly received: number;
+  readonly headerHead: Buffer;
+  readonly ascii: boolean;
+  readonly spooled = true;
+  readonly buffers = undefined;
+  readonly #prefix: Buffer;
+  readonly #spool: SpoolFile;
+
+  constructor(facts: BodyFacts, prefix: Buffer, spool: SpoolFile) {
+    this.size = facts.size;
+    this.received = facts.received;
+    this.headerHead = facts.headerHead;
+    this.ascii = facts.ascii;
+    this.#prefix = prefix;
+    this.#spool = spool;
+  }
+
+  async *open(): AsyncGenerator<Buffer> {
+    if (this.#prefix.length > 0) yield this.#prefix;
+    yield* this.#spool.read();
+  }
+
+  async digest(): Promise<string> {
+    const hash = createHash('sha256');
+    for await (const chunk of this.#spool.read()) hash.update(chunk);
+    return hash.digest('hex');
+  }
+
+  dispose(): Promise<void> {
+    return this.#spool.remove();
+  }
+}
+
+/** The first bytes, as one buffer: the first chunk as it is where there is only one and it is short. */
+function headOf(chunks: readonly Buffer[]): Buffer {
+  const parts: Buffer[] = [];
+  let length = 0;
+  for (const chunk of chunks) {
+    if (length >= HEADER_HEAD_LIMIT) break;
+    parts.push(chunk.subarray(0, HEADER_HEAD_LIMIT - length));
+    length += parts.at(-1)!.length;
+  }
+  return parts.length === 1 ? parts[0]! : Buffer.concat(parts);
+}

@@ -51,8 +51,8 @@ export interface MessageBody {
   open(): AsyncIterable<Buffer>;
   /** SHA-256 of the content without the prefix, hexadecimal: the same for the same message sent again. */
   digest(): Promise<string>;
-  /** Frees the memory or removes the spool file. Idempotent, never throws. */
-  dispose(): void;
+  /** Frees the memory and removes the spool file; resolves once it is gone. Idempotent, never rejects. */
+  dispose(): Promise<void>;
 }
 
 /** What became of one recipient. */

@@ -1,0 +1,161 @@
+import { randomBytes } from 'node:crypto';
+import { access, constants, mkdir, open, rename, unlink } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
+import { messageOf } from '../../kernel/errors.js';
+import { sameForAll, withdrawn } from './answer.js';
+import { WireEnvelope, WireRecipient } from './commands.js';
+import type {
+  Delivery,
+  MessageBody,
+  Relay,
+  RelayEnvelope,
+  RelayRecipient,
+  RelayTransaction,
+  Reply,
+} from './port.js';
+import { NO_RECIPIENTS } from './transaction.js';
+
+const TAKEN: Reply = { code: 250, text: '2.1.5 ok' };
+const NO_SUCH_SYNTAX: Reply = { code: 553, text: '5.1.3 the address has no domain or no local part' };
+
+/**
+ * Puts every message into one Maildir (https://cr.yp.to/proto/maildir.html): written to `tmp`, synced, moved to
+ * `new`, and the directory synced, so that a message that was answered with 250 survives a power cut. One file a
+ * message, whatever the number of recipients: `Return-Path` (RFC 5321 section 4.4: delivery makes the final one)
+ * and one `Envelope-To` for each recipient stand before its content. Files have mode 0600, directories 0700.
+ */
+export class MaildirRelay implements Relay {
+  readonly sessions = { open: 0, busy: 0 };
+  readonly #dir: string;
+  readonly #host: string;
+  #delivered = 0;
+  #made = false;
+
+  constructor(dir: string, hostname: string) {
+    this.#dir = dir;
+    // The convention for host names in file names: these two cannot stand in one.
+    this.#host = hostname.replaceAll('/', '\\057').replaceAll(':', '\\072');
+  }
+
+  begin(envelope: RelayEnvelope): RelayTransaction {
+    return new MaildirTransaction(new WireEnvelope(envelope), (head, body, confirm) =>
+      this.#write(head, body, confirm),
+    );
+  }
+
+  async probe(): Promise<{ ok: boolean; detail: string }> {
+    try {
+      await this.#makeDirectories();
+      await access(join(this.#dir, 'tmp'), constants.W_OK);
+      await access(join(this.#dir, 'new'), constants.W_OK);
+      return { ok: true, detail: `${this.#dir} can be written to` };
+    } catch (error) {
+      return { ok: false, detail: `Maildir: ${messageOf(error)}` };
+    }
+  }
+
+  /** A delivery under way is not waited for: without its 250 the client sends again. */
+  async close(): Promise<void> {}
+
+  async #makeDirectories(): Promise<void> {
+    for (const name of ['tmp', 'new', 'cur']) {
+      await mkdir(join(this.#dir, name), { recursive: true, mode: 0o700 });
+    }
+    await syncDirectory(this.#dir);
+    await syncDirectory(dirname(resolve(this.#dir)));
+    this.#made = true;
+  }
+
+  /** The answer, or undefined where `confirm` said no. */
+  async #write(head: Buffer, body: MessageBody, confirm: () => boolean): Promise<Reply | undefined> {
+    const name = this.#uniqueName();
+    const temporary = join(this.#dir, 'tmp', name);
+    try {
+      if (!this.#made) await this.#makeDirectories();
+      await writeSynced(temporary, head, body);
+      if (!confirm()) {
+        await unlink(temporary);
+        return undefined;
+      }
+      await rename(temporary, join(this.#dir, 'new', name));
+      await syncDirectory(join(this.#dir, 'new'));
+      return { code: 250, text: `2.0.0 delivered as ${name}` };
+    } catch (error) {
+      this.#made = false; // somebody may have removed them
+      // What of it exists is of no use; it may never have come to exist.
+      await unlink(temporary).catch(() => undefined);
+      return failure(error);
+    }
+  }
+
+  /** `<seconds>.M<microseconds>P<pid>Q<deliveries>R<random>.<host>` */
+  #uniqueName(): string {
+    const now = Date.now();
+    const micros = (now % 1000) * 1000;
+    const random = randomBytes(4).toString('hex');
+    return `${Math.floor(now / 1000)}.M${micros}P${process.pid}Q${++this.#delivered}R${random}.${this.#host}`;
+  }
+}
+
+class MaildirTransaction implements RelayTransaction {
+  readonly #taken: RelayRecipient[] = [];
+
+  constructor(
+    readonly envelope: WireEnvelope,
+    readonly write: (head: Buffer, body: MessageBody, confirm: () => boolean) => Promise<Reply | undefined>,
+  ) {}
+
+  async offer(recipient: RelayRecipient): Promise<Reply> {
+    const { address } = new WireRecipient(recipient).recipient;
+    if (!/^(?:"[^"]*"|[^\s"]+)@[^\s@]+$/.test(address)) return NO_SUCH_SYNTAX;
+    if (!this.#taken.some((taken) => taken.address === address)) this.#taken.push(recipient);
+    return TAKEN;
+  }
+
+  async transmit(body: MessageBody, confirm: () => boolean): Promise<Delivery> {
+    const results = this.#taken.map((recipient) => ({ recipient, reply: TAKEN }));
+    if (results.length === 0) return sameForAll([], NO_RECIPIENTS);
+    const lines = [`Return-Path: <${this.envelope.envelope.returnPath}>`];
+    for (const { address } of this.#taken) lines.push(`Envelope-To: ${address}`);
+    const head = Buffer.from(`${lines.join('\r\n')}\r\n`, 'utf8');
+    const reply = await this.write(head, body, confirm);
+    return reply === undefined ? withdrawn(results) : sameForAll(results, reply);
+  }
+
+  end(): void {
+    this.#taken.length = 0;
+  }
+}
+
+async function writeSynced(path: string, head: Buffer, body: MessageBody): Promise<void> {
+  const file = await open(path, 'wx', 0o600);
+  try {
+    if (body.buffers !== undefined) await file.writeFile(Buffer.concat([head, ...body.buffers]));
+    else {
+      await file.writeFile(head);
+      for await (const chunk of body.open()) await file.writeFile(chunk);
+    }
+    await file.datasync();
+  } finally {
+    await file.close();
+  }
+}
+
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await open(path, 'r');
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}
+
+const NO_SPACE = new Set(['ENOSPC', 'EDQUOT', 'EFBIG', 'EMFILE', 'ENFILE']);
+
+/** 452 where room may come back by itself (RFC 5321 section 4.2.2), else 451; never which file it was. */
+function failure(error: unknown): Reply {
+  const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
+  return NO_SPACE.has(code)
+    ? { code: 452, text: `4.3.1 there is no room for the message (${code})` }
+    : { code: 451, text: `4.3.0 the message could not be written (${code})` };
+}

@@ -1,0 +1,97 @@
+import { openSession } from './connect.js';
+import { MaildirRelay } from './maildir.js';
+import { DeliveryMemory } from './memory.js';
+import { Pool } from './pool.js';
+import type { Relay, RelayEnvelope, RelayOptions, RelayTimeouts, RelayTransaction } from './port.js';
+import { messageOf } from '../../kernel/errors.js';
+import { PooledTransaction } from './transaction.js';
+import type { Upstream } from './url.js';
+import { parseRelayUrl } from './url.js';
+
+const TIMEOUTS: RelayTimeouts = {
+  connect: 30_000,
+  greeting: 300_000,
+  command: 300_000,
+  data: 120_000,
+  block: 180_000,
+  dot: 600_000,
+};
+
+/**
+ * The relay for a URL: `smtp://`, `smtps://`, `lmtp://` or `maildir:`, as {@link parseRelayUrl} describes.
+ * Nothing is connected to yet, and a Maildir's directories are made with the first delivery.
+ *
+ * @throws InvalidInput naming `relay.url`
+ */
+export function openRelay(url: string, options: RelayOptions): Relay {
+  const target = parseRelayUrl(url);
+  return 'maildir' in target
+    ? new MaildirRelay(target.maildir, options.hostname)
+    : new PooledRelay(target, options);
+}
+
+class PooledRelay implements Relay {
+  readonly #upstream: Upstream;
+  readonly #hostname: string;
+  readonly #timeouts: RelayTimeouts;
+  readonly #pool: Pool;
+  /** Nobody who asks wants to wait the minutes that RFC 5321 grants a greeting. */
+  readonly #probeTimeout: number;
+  readonly #memory: DeliveryMemory | undefined;
+
+  constructor(upstream: Upstream, options: RelayOptions) {
+    this.#upstream = upstream;
+    this.#hostname = options.hostname;
+    this.#timeouts = { ...TIMEOUTS, ...options.timeouts };
+    this.#probeTimeout = options.waitTimeout ?? 10_000;
+    this.#memory =
+      upstream.protocol === 'lmtp' ? new DeliveryMemory(options.rememberRecipients ?? 100_000) : undefined;
+    this.#pool = new Pool(() => openSession(upstream, options.hostname, this.#timeouts), {
+      maxSessions: options.maxSessions ?? 100,
+      maxWaiting: options.maxWaiting ?? 1000,
+      waitTimeout: this.#probeTimeout,
+      idleTimeout: options.idleTimeout ?? 60_000,
+      staleTransaction: options.staleTransaction ?? 30_000,
+      closeTimeout: options.closeTimeout ?? 5_000,
+      backoff: options.backoff ?? { first: 250, max: 5_000 },
+      random: options.random ?? Math.random,
+      onNotice: options.onNotice ?? (() => undefined),
+    });
+  }
+
+  get sessions(): { readonly open: number; readonly busy: number } {
+    return { open: this.#pool.open, busy: this.#pool.busy };
+  }
+
+  begin(envelope: RelayEnvelope): RelayTransaction {
+    return new PooledTransaction(this.#pool, envelope, this.#memory);
+  }
+
+  /** On a connection of its own, so that it tells whether a new one can be had. */
+  async probe(): Promise<{ ok: boolean; detail: string }> {
+    const { name } = this.#upstream;
+    const opening = openSession(this.#upstream, this.#hostname, this.#timeouts);
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      opening.abort();
+    }, this.#probeTimeout);
+    try {
+      const session = await opening.ready;
+      const offers = Object.entries(session.capabilities)
+        .filter(([, offered]) => offered === true)
+        .map(([capability]) => capability);
+      await session.quit();
+      return { ok: true, detail: `${name} answers; offers ${offers.join(', ') || 'no extension'}` };
+    } catch (error) {
+      const detail = late ? `${name} does not answer within ${this.#probeTimeout} ms` : messageOf(error);
+      return { ok: false, detail };
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#pool.close();
+  }
+}

@@ -1,0 +1,322 @@
+import type { Socket } from 'node:net';
+import type { Capabilities } from './commands.js';
+import { NO_CAPABILITIES } from './commands.js';
+import { DotStuffing } from './lines.js';
+import type { MessageBody, RelayTimeouts } from './port.js';
+import { RelayUnreachable } from './port.js';
+import type { RawReply } from './reply.js';
+import { MalformedReply, ReplyReader, textOf } from './reply.js';
+
+/** The session is of no use any more; why is in the message. */
+export class SessionLost extends Error {
+  constructor(
+    message: string,
+    /** True where the upstream closed the session (or said 421): a fresh one may well serve. */
+    readonly closedByUpstream: boolean,
+  ) {
+    super(message);
+    this.name = 'SessionLost';
+  }
+}
+
+/** What came of {@link Session.data}. */
+export type DataOutcome =
+  | { readonly kind: 'refused'; readonly reply: RawReply }
+  | { readonly kind: 'withdrawn' }
+  /** One reply, with LMTP one for each recipient. */
+  | { readonly kind: 'answered'; readonly replies: readonly RawReply[] };
+
+interface Expectation {
+  readonly count: number;
+  readonly replies: RawReply[];
+  /** 421 is an answer like any other (after the final dot), not the end of the exchange. */
+  readonly final: boolean;
+  readonly resolve: (replies: RawReply[]) => void;
+  readonly reject: (error: Error) => void;
+}
+
+const END_OF_DATA = Buffer.from('.\r\n');
+/** A body up to this size goes out with its final dot in one write. */
+const ONE_WRITE = 256 * 1024;
+/** How long an upstream may take to close after QUIT before we do. */
+const QUIT_GRACE = 1000;
+
+/**
+ * One connection to the upstream: writes commands, matches replies, keeps time. It is used by one at a time;
+ * who that is, the pool decides.
+ */
+export class Session {
+  capabilities: Capabilities = NO_CAPABILITIES;
+  /** Whose mail transaction is open upstream. */
+  owner: object | undefined;
+  /** A mail transaction is open upstream, or may be: RSET goes before the next MAIL. */
+  dirty = false;
+  /** How often it was taken from the pool. */
+  uses = 0;
+  /** When it was last given back, by the pool's monotonic clock. */
+  lastUsed = 0;
+  lost: SessionLost | undefined;
+  /** Told once, when the session is lost. */
+  onLost: (() => void) | undefined;
+
+  #socket: Socket;
+  #reader = new ReplyReader();
+  readonly #timeouts: RelayTimeouts;
+  readonly #name: string;
+  #expected: Expectation | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #onDrain: (() => void) | undefined;
+  /** Of the present message something may have reached the upstream. */
+  bodyStarted = false;
+  /** The final dot of the present message is out. */
+  #dotSent = false;
+  /** An answer to the present message that came before its final dot. */
+  #early: RawReply | undefined;
+  readonly #onReply = (reply: RawReply): void => this.#take(reply);
+
+  constructor(socket: Socket, name: string, timeouts: RelayTimeouts) {
+    this.#name = name;
+    this.#timeouts = timeouts;
+    this.#socket = socket;
+    this.#attach(socket);
+  }
+
+  get socket(): Socket {
+    return this.#socket;
+  }
+
+  /** Goes on over TLS. Throws where clear-text bytes stand behind the reply to STARTTLS: they may be injected. */
+  secure(wrap: (plain: Socket) => Socket): void {
+    if (this.#reader.partial) throw new MalformedReply('bytes after the reply to STARTTLS');
+    const plain = this.#socket;
+    for (const event of ['data', 'end', 'close', 'drain', 'error']) plain.removeAllListeners(event);
+    plain.on('error', (error: NodeJS.ErrnoException) =>
+      this.fail(`${this.#name}: ${error.code ?? error.message}`, true),
+    );
+    this.#reader = new ReplyReader();
+    this.#socket = wrap(plain);
+    this.#attach(this.#socket);
+  }
+
+  #attach(socket: Socket): void {
+    socket.on('data', (chunk: Buffer) => {
+      try {
+        this.#reader.push(chunk, this.#onReply);
+      } catch (error) {
+        this.fail(`${this.#name} answered nonsense: ${(error as Error).message}`, false);
+      }
+    });
+    socket.on('end', () => this.fail(`${this.#name} closed the connection`, true));
+    socket.on('close', () => this.fail(`${this.#name} closed the connection`, true));
+    socket.on('error', (error: NodeJS.ErrnoException) => {
+      this.fail(`${this.#name}: ${error.code ?? error.message}`, true);
+    });
+    socket.on('drain', () => this.#onDrain?.());
+  }
+
+  /** Waits for a reply that no command asks for: the greeting. */
+  greeting(): Promise<RawReply> {
+    return this.#expect(1, this.#timeouts.greeting, 'the greeting').then((replies) => replies[0]!);
+  }
+
+  /** One command, one reply. */
+  async command(line: string): Promise<RawReply> {
+    const reply = this.#expect(1, this.#timeouts.command, wordOf(line));
+    this.#write(`${line}\r\n`);
+    return (await reply)[0]!;
+  }
+
+  /**
+   * Several commands: in one write where the upstream does PIPELINING (RFC 2920), else one after the other until
+   * `goOn` says no. Gives the replies, in order; without PIPELINING perhaps fewer than commands.
+   */
+  async exchange(
+    lines: readonly string[],
+    goOn: (reply: RawReply, index: number) => boolean,
+  ): Promise<RawReply[]> {
+    if (lines.length === 1 || this.capabilities.pipelining) {
+      const replies = this.#expect(lines.length, this.#timeouts.command, wordOf(lines[0]!));
+      this.#write(`${lines.join('\r\n')}\r\n`);
+      return replies;
+    }
+    const replies: RawReply[] = [];
+    for (const [index, line] of lines.entries()) {
+      const reply = await this.command(line);
+      replies.push(reply);
+      if (!goOn(reply, index)) break;
+    }
+    return replies;
+  }
+
+  /**
+   * DATA, the body and the final dot. `confirm` is asked right before the dot; where it says no, the connection
+   * is destroyed instead, so that the upstream throws away what it has got (RFC 5321 section 4.1.1.10).
+   *
+   * @param expected replies after the dot
+   * @throws SessionLost before the dot is out; RelayUnreachable, ambiguous, afterwards
+   */
+  async data(body: MessageBody, confirm: () => boolean, expected: number): Promise<DataOutcome> {
+    const go = this.#expect(1, this.#timeouts.data, 'DATA');
+    this.#write('DATA\r\n');
+    const reply = (await go)[0]!;
+    if (reply.code >= 400) return { kind: 'refused', reply };
+    if (reply.code !== 354) throw this.fail(`${this.#name} answered DATA with ${reply.code}`, false);
+
+    const answers = this.#expectFinal(expected);
+    const sent = await this.#sendBody(body, confirm);
+    if (sent === 'withdrawn') {
+      this.fail('withdrawn before the final dot', false);
+      return { kind: 'withdrawn' };
+    }
+    if (sent === 'answered') return this.#answeredEarly(this.#early!);
+    try {
+      return { kind: 'answered', replies: await answers };
+    } catch (error) {
+      throw new RelayUnreachable(`${(error as Error).message} after the message was sent in full`, {
+        ambiguous: true,
+        cause: error,
+      });
+    }
+  }
+
+  /** An upstream that answers before the dot refuses; what it would make of the rest is anyone's guess. */
+  #answeredEarly(reply: RawReply): DataOutcome {
+    const lost = this.fail(`${this.#name} answered ${reply.code} before the end of the message`, false);
+    if (reply.code < 400) throw lost;
+    return { kind: 'refused', reply };
+  }
+
+  /** Everything up to and with the final dot; `answered`: the upstream did not wait for it. */
+  async #sendBody(body: MessageBody, confirm: () => boolean): Promise<'sent' | 'withdrawn' | 'answered'> {
+    const stuffing = new DotStuffing();
+    const { buffers } = body;
+    if (buffers !== undefined && body.size <= ONE_WRITE) {
+      const pieces = buffers.map((buffer) => stuffing.push(buffer));
+      pieces.push(END_OF_DATA);
+      const message = Buffer.concat(pieces);
+      return this.#finish(message, confirm);
+    }
+    for await (const chunk of body.open()) {
+      // Reading the spool takes turns of the event loop, in which anything may have happened.
+      if (this.lost === undefined && this.#early === undefined) {
+        if (!this.#socket.write(stuffing.push(chunk))) await this.#drained();
+      }
+      if (this.#early !== undefined) return 'answered';
+      if (this.lost !== undefined) throw this.lost;
+    }
+    return this.#finish(END_OF_DATA, confirm);
+  }
+
+  #finish(last: Buffer, confirm: () => boolean): 'sent' | 'withdrawn' | 'answered' {
+    if (this.#early !== undefined) return 'answered';
+    if (this.lost !== undefined) throw this.lost;
+    if (!confirm()) return 'withdrawn';
+    this.#dotSent = true;
+    this.#arm(this.#timeouts.dot, 'the final dot');
+    this.#socket.write(last);
+    return 'sent';
+  }
+
+  /** Resolves when the socket takes more, when the upstream answers, or when the session is lost. */
+  #drained(): Promise<void> {
+    this.#arm(this.#timeouts.block, 'the message');
+    return new Promise((resolve) => {
+      this.#onDrain = () => {
+        this.#onDrain = undefined;
+        clearTimeout(this.#timer);
+        resolve();
+      };
+    });
+  }
+
+  #expect(count: number, timeout: number, what: string): Promise<RawReply[]> {
+    if (this.lost !== undefined) return Promise.reject(this.lost);
+    this.#arm(timeout, what);
+    return new Promise((resolve, reject) => {
+      this.#expected = { count, replies: [], final: false, resolve, reject };
+    });
+  }
+
+  #expectFinal(count: number): Promise<RawReply[]> {
+    this.bodyStarted = true;
+    this.#dotSent = false;
+    this.#early = undefined;
+    const promise = new Promise<RawReply[]>((resolve, reject) => {
+      this.#expected = { count, replies: [], final: true, resolve, reject };
+    });
+    // While the body is still being written nobody awaits this; the writer sees a loss by itself.
+    promise.catch(() => undefined);
+    return promise;
+  }
+
+  #take(reply: RawReply): void {
+    const expected = this.#expected;
+    if (reply.code === 421 && expected?.final !== true) {
+      this.fail(`${this.#name} says 421 ${textOf(reply)}`, true);
+      return;
+    }
+    if (expected === undefined) {
+      this.fail(`${this.#name} said ${reply.code} without being asked`, false);
+      return;
+    }
+    if (expected.final && !this.#dotSent) {
+      this.#early ??= reply;
+      this.#onDrain?.();
+      return;
+    }
+    expected.replies.push(reply);
+    if (expected.replies.length === expected.count) {
+      this.#expected = undefined;
+      clearTimeout(this.#timer);
+      expected.resolve(expected.replies);
+    }
+    if (reply.code === 421) this.fail(`${this.#name} says 421 ${textOf(reply)}`, true);
+  }
+
+  #write(text: string): void {
+    if (this.lost === undefined) this.#socket.write(text);
+  }
+
+  #arm(timeout: number, what: string): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      this.fail(`${this.#name} did not answer ${what} within ${timeout} ms`, false);
+    }, timeout);
+  }
+
+  /** Ends the session at once; whoever waits for a reply gets the error, which is returned too. Idempotent. */
+  fail(message: string, closedByUpstream: boolean): SessionLost {
+    if (this.lost !== undefined) return this.lost;
+    this.lost = new SessionLost(message, closedByUpstream);
+    clearTimeout(this.#timer);
+    this.#socket.destroy();
+    const expected = this.#expected;
+    this.#expected = undefined;
+    if (expected?.final === true && expected.replies.length > 0) expected.resolve(expected.replies);
+    else expected?.reject(this.lost);
+    this.#onDrain?.();
+    this.onLost?.();
+    return this.lost;
+  }
+
+  /** Says QUIT and closes, politely: the upstream may close first. Resolves once the socket is closed. */
+  quit(): Promise<void> {
+    const socket = this.#socket;
+    if (this.lost !== undefined) return Promise.resolve();
+    this.lost = new SessionLost('closed', false);
+    clearTimeout(this.#timer);
+    this.onLost?.();
+    return new Promise((resolve) => {
+      const force = setTimeout(() => socket.destroy(), QUIT_GRACE);
+      socket.once('close', () => {
+        clearTimeout(force);
+        resolve();
+      });
+      socket.end('QUIT\r\n');
+    });
+  }
+}
+
+function wordOf(line: string): string {
+  return line.split(' ', 1)[0]!;
+}

@@ -1,0 +1,281 @@
+import { answerFor, changedMind, sameForAll, withdrawn } from './answer.js';
+import { NEEDS_SMTPUTF8, WireEnvelope, WireRecipient } from './commands.js';
+import type { DeliveryMemory } from './memory.js';
+import { NOBODY } from './memory.js';
+import type { Pool } from './pool.js';
+import type {
+  Delivery,
+  MessageBody,
+  RecipientResult,
+  RelayEnvelope,
+  RelayRecipient,
+  RelayTransaction,
+  Reply,
+} from './port.js';
+import { RelayUnreachable } from './port.js';
+import { isPositive, toReply } from './reply.js';
+import type { Session } from './session.js';
+import { SessionLost } from './session.js';
+
+export const NO_RECIPIENTS: Reply = { code: 554, text: '5.5.1 no valid recipients' };
+const EIGHT_BIT_UNSUPPORTED: Reply = {
+  code: 554,
+  text: '5.6.3 the message has 8-bit content, which the next server does not take',
+};
+const UTF8_HEADERS_UNSUPPORTED: Reply = {
+  code: 554,
+  text: '5.6.9 the message has UTF-8 headers, and the next server does not offer SMTPUTF8',
+};
+const DELIVERED_BEFORE: Reply = { code: 250, text: '2.0.0 delivered before' };
+
+/** A recipient that the upstream took, and what it last said. */
+interface Taken {
+  readonly wire: WireRecipient;
+  reply: Reply;
+}
+
+/** A transaction over pooled SMTP or LMTP sessions; see {@link Pool} for how it holds none of them up. */
+export class PooledTransaction implements RelayTransaction {
+  readonly #pool: Pool;
+  readonly #envelope: WireEnvelope;
+  /** With LMTP only: answers come for each recipient, and what was delivered in part is remembered. */
+  readonly #memory: DeliveryMemory | undefined;
+  readonly #taken: Taken[] = [];
+  #session: Session | undefined;
+  #ended = false;
+
+  /** Throws InvalidInput. */
+  constructor(pool: Pool, envelope: RelayEnvelope, memory: DeliveryMemory | undefined) {
+    this.#pool = pool;
+    this.#envelope = new WireEnvelope(envelope);
+    this.#memory = memory;
+  }
+
+  async offer(recipient: RelayRecipient): Promise<Reply> {
+    const wire = new WireRecipient(recipient);
+    const before = this.#taken.find((taken) => taken.wire.recipient.address === recipient.address);
+    if (before !== undefined) return before.reply;
+    return this.#leased(async (session) => {
+      const offered: Taken = { wire, reply: NEEDS_SMTPUTF8 };
+      // What another session took says nothing about this one, so all of them are offered again.
+      await this.#offerOn(session, session.owner === this ? [offered] : [...this.#taken, offered]);
+      if (isPositive(offered.reply)) this.#taken.push(offered);
+      return offered.reply;
+    });
+  }
+
+  async transmit(body: MessageBody, confirm: () => boolean): Promise<Delivery> {
+    if (this.#taken.length === 0) return sameForAll([], NO_RECIPIENTS);
+    const before = await this.#gotItBefore(body);
+    const due = this.#taken.filter((taken) => !before.has(taken.wire.recipient.address));
+    if (due.length === 0) {
+      this.end();
+      const results = resultsOf(this.#taken);
+      return confirm() ? sameForAll(results, DELIVERED_BEFORE) : withdrawn(results);
+    }
+    const delivery = await this.#leased((session) => this.#deliver(session, body, confirm, due));
+    if (due.length === this.#taken.length || delivery.withdrawn) return delivery;
+    return this.#withThoseBefore(delivery, before);
+  }
+
+  end(): void {
+    this.#ended = true;
+    this.#pool.abandon(this, this.#session);
+    this.#session = undefined;
+  }
+
+  /** Those who got the message at an earlier try count as having it. */
+  #withThoseBefore(delivery: Delivery, before: ReadonlySet<string>): Delivery {
+    const now = new Map(delivery.results.map((result) => [result.recipient, result.reply]));
+    const results = this.#taken.map(({ wire: { recipient } }) => ({
+      recipient,
+      reply: before.has(recipient.address) ? DELIVERED_BEFORE : now.get(recipient)!,
+    }));
+    const answer = answerFor(results);
+    // Where nobody new got it, the upstream's or our own reason stands.
+    return delivery.accepted.length === 0 ? { ...answer, reply: delivery.reply } : answer;
+  }
+
+  /**
+   * Runs one exchange on a session. One that turns out to be dead before anything of the message was sent, and
+   * had been used before, is replaced by a new one, once.
+   */
+  async #leased<T>(work: (session: Session) => Promise<T>): Promise<T> {
+    let session = await this.#pool.take(this, this.#session);
+    for (let first = true; ; first = false) {
+      this.#session = session;
+      session.bodyStarted = false;
+      try {
+        const outcome = await work(session);
+        this.#giveBack(session);
+        return outcome;
+      } catch (error) {
+        const again = first && session.uses > 1 && error instanceof SessionLost && error.closedByUpstream;
+        if (again && !session.bodyStarted) {
+          session = await this.#pool.replace(session);
+          continue;
+        }
+        this.#session = undefined;
+        session.fail('given up in the middle of an exchange', false);
+        this.#pool.release(session);
+        throw error instanceof SessionLost ? new RelayUnreachable(error.message, { cause: error }) : error;
+      }
+    }
+  }
+
+  #giveBack(session: Session): void {
+    if (this.#ended) this.#pool.abandon(this, session);
+    if (session.owner !== this) this.#session = undefined;
+    this.#pool.release(session);
+  }
+
+  /**
+   * Offers recipients in this session's open transaction, or in a new one where it is not ours; notes the answer
+   * to each. Where MAIL is refused, that is the answer to all.
+   */
+  async #offerOn(session: Session, recipients: readonly Taken[]): Promise<void> {
+    const { capabilities } = session;
+    const lines: string[] = [];
+    let mailAt = -1;
+    if (session.owner !== this) {
+      const mail = this.#envelope.mail(capabilities);
+      if (typeof mail !== 'string') return refuseAll(recipients, mail);
+      if (session.owner !== undefined || session.dirty) lines.push('RSET');
+      mailAt = lines.push(mail) - 1;
+    }
+    const asked: Taken[] = [];
+    for (const taken of recipients) {
+      const rcpt = taken.wire.rcpt(capabilities, this.#envelope.envelope.utf8);
+      if (typeof rcpt !== 'string') taken.reply = rcpt;
+      else {
+        lines.push(rcpt);
+        asked.push(taken);
+      }
+    }
+    if (asked.length === 0) return;
+
+    if (mailAt >= 0) {
+      session.owner = undefined;
+      session.dirty = true;
+    }
+    const firstRcpt = mailAt + 1;
+    const replies = await session.exchange(lines, (reply, index) => index >= firstRcpt || isPositive(reply));
+    if (mailAt > 0 && !isPositive(replies[0]!)) throw session.fail('RSET was refused', false);
+    if (mailAt >= 0) {
+      const mail = replies[mailAt]!;
+      if (!isPositive(mail)) {
+        session.dirty = false;
+        return refuseAll(recipients, finalReply(session, mail.code, toReply(mail)));
+      }
+      session.owner = this;
+      session.dirty = false;
+    }
+    for (const [index, taken] of asked.entries()) {
+      const raw = replies[firstRcpt + index]!;
+      taken.reply = finalReply(session, raw.code, toReply(raw));
+    }
+  }
+
+  async #deliver(
+    session: Session,
+    body: MessageBody,
+    confirm: () => boolean,
+    due: readonly Taken[],
+  ): Promise<Delivery> {
+    const results = resultsOf(due);
+    const unfit = this.#unfit(session, body);
+    if (unfit !== undefined) {
+      this.#pool.abandon(this, session);
+      return sameForAll(results, unfit);
+    }
+    if (session.owner !== this || due.length < this.#taken.length) {
+      // Ours, but with recipients in it that must not get the message again: as good as another's.
+      this.#pool.abandon(this, session);
+      await this.#offerOn(session, due);
+    }
+    if (due.some((taken) => !isPositive(taken.reply))) {
+      this.#pool.abandon(this, session);
+      return changedMind(resultsOf(due));
+    }
+    session.owner = undefined;
+    session.dirty = true;
+    const outcome = await session.data(body, confirm, this.#memory === undefined ? 1 : due.length);
+    if (outcome.kind === 'withdrawn') return withdrawn(results);
+    if (outcome.kind === 'refused')
+      return sameForAll(results, finalReply(session, outcome.reply.code, toReply(outcome.reply)));
+    session.dirty = false;
+    const replies = outcome.replies.map((raw) => finalReply(session, raw.code, toReply(raw)));
+    if (this.#memory === undefined) return sameForAll(results, replies[0]!);
+    return this.#settle(this.#memory, body, due, replies);
+  }
+
+  /** LMTP: one answer a recipient; fewer where the upstream went away in the middle of them. */
+  async #settle(
+    memory: DeliveryMemory,
+    body: MessageBody,
+    due: readonly Taken[],
+    replies: readonly Reply[],
+  ): Promise<Delivery> {
+    const results: RecipientResult[] = replies.map((reply, index) => ({
+      recipient: due[index]!.wire.recipient,
+      reply,
+    }));
+    const delivered = results.filter((result) => isPositive(result.reply));
+    if (delivered.length < due.length || !memory.empty) {
+      const key = memory.key(this.#envelope.envelope.returnPath, await body.digest());
+      if (delivered.length === due.length) memory.forget(key);
+      else
+        memory.add(
+          key,
+          delivered.map((result) => result.recipient.address),
+        );
+    }
+    if (replies.length < due.length) {
+      throw new RelayUnreachable(
+        `the upstream answered for ${replies.length} of ${due.length} recipients and went away`,
+        { ambiguous: true },
+      );
+    }
+    return answerFor(results);
+  }
+
+  /** With LMTP: who got this very message at an earlier try. */
+  async #gotItBefore(body: MessageBody): Promise<ReadonlySet<string>> {
+    const memory = this.#memory;
+    if (memory === undefined || memory.empty) return NOBODY;
+    return memory.recall(memory.key(this.#envelope.envelope.returnPath, await body.digest()));
+  }
+
+  /** Why this session cannot carry this body at all. */
+  #unfit(session: Session, body: MessageBody): Reply | undefined {
+    const { capabilities } = session;
+    const { envelope } = this.#envelope;
+    if (!body.ascii && envelope.body === '8BITMIME' && !capabilities.eightBit) return EIGHT_BIT_UNSUPPORTED;
+    if (!body.ascii && envelope.utf8 && !capabilities.utf8 && hasUtf8Headers(body))
+      return UTF8_HEADERS_UNSUPPORTED;
+    if (capabilities.maxSize > 0 && body.size > capabilities.maxSize) {
+      return { code: 552, text: `5.3.4 the next server takes messages up to ${capabilities.maxSize} bytes` };
+    }
+    return undefined;
+  }
+}
+
+/** A final answer is 2yz, 4yz or 5yz; with anything else the upstream has lost the thread. */
+function finalReply(session: Session, code: number, reply: Reply): Reply {
+  if (code >= 300 && code < 400) throw session.fail(`the upstream answers ${code} out of place`, false);
+  return reply;
+}
+
+function refuseAll(recipients: readonly Taken[], reply: Reply): void {
+  for (const taken of recipients) taken.reply = reply;
+}
+
+function resultsOf(recipients: readonly Taken[]): RecipientResult[] {
+  return recipients.map(({ wire, reply }) => ({ recipient: wire.recipient, reply }));
+}
+
+function hasUtf8Headers(body: MessageBody): boolean {
+  const end = body.headerHead.indexOf('\r\n\r\n');
+  const headers = end < 0 ? body.headerHead : body.headerHead.subarray(0, end);
+  return headers.some((byte) => byte > 0x7f);
+}
