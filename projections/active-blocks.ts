@@ -1,7 +1,7 @@
 import type { BlockEvent, Refusal, Until } from '../src/blocks/events.js';
 import { isOver } from '../src/blocks/state.js';
 import type { Instant } from '../src/kernel/time.js';
-import type { Direction, SenderIdentity, Subject } from '../src/sending/subjects.js';
+import type { Direction, SenderIdentity, Subject, SubjectType } from '../src/sending/subjects.js';
 import { directionsMeet, uniteDirections } from '../src/sending/subjects.js';
 import { SubjectIndex } from './subject-index.js';
 
@@ -22,11 +22,17 @@ export interface ActiveBlock extends Subject {
 export class ActiveBlocks {
   readonly #index = new SubjectIndex<ActiveBlock>();
   readonly #byId = new Map<string, ActiveBlock>();
+  readonly #counts = new Map<string, { type: SubjectType; byRule: boolean; count: number }>();
   /** Blocks decided on but not yet durable: in force from the moment a rule trips. */
   readonly #provisional = new SubjectIndex<ActiveBlock>();
 
   get size(): number {
     return this.#index.size;
+  }
+
+  /** How many there are of each type and origin. */
+  counts(): Iterable<{ readonly type: SubjectType; readonly byRule: boolean; readonly count: number }> {
+    return this.#counts.values();
   }
 
   /**
@@ -76,7 +82,7 @@ export class ActiveBlocks {
       case 'BlockImposed': {
         const { block: id, subject, direction, until, refusal, origin } = event.data;
         const replaced = this.#index.get(subject);
-        if (replaced !== undefined) this.#byId.delete(replaced.id);
+        if (replaced !== undefined) this.#remove(replaced.id);
         const { type, value } = subject;
         return this.#put({ id, type, value, direction, until, refusal, byRule: origin === 'rule' });
       }
@@ -105,6 +111,7 @@ export class ActiveBlocks {
   }
 
   #put(block: ActiveBlock): void {
+    if (!this.#byId.has(block.id)) this.#tally(block, 1);
     this.#index.set(block, block);
     this.#byId.set(block.id, block);
   }
@@ -114,6 +121,13 @@ export class ActiveBlocks {
     if (block === undefined) return;
     this.#byId.delete(id);
     this.#index.delete(block);
+    this.#tally(block, -1);
+  }
+
+  #tally({ type, byRule }: ActiveBlock, by: number): void {
+    const key = `${type} ${byRule}`;
+    const tally = this.#counts.get(key) ?? { type, byRule, count: 0 };
+    this.#counts.set(key, { ...tally, count: tally.count + by });
   }
 }
 

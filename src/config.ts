@@ -1,6 +1,8 @@
 /** File and environment -> validated configuration. */
 export { ConfigError } from './accounts/problems.js';
 export { listensOnLoopback } from './config/build.js';
+export type { Evaluation } from './config/evaluation.js';
+export { DEMO_ACCOUNT, DEMO_TOKEN, setUpEvaluation } from './config/evaluation.js';
 export type { LoadOptions } from './config/load.js';
 export { DEFAULT_FILE, loadConfig } from './config/load.js';
 export { redactedConfig } from './config/redact.js';

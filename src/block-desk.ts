@@ -1,0 +1,72 @@
+import type { At, BlockCommand } from './blocks/commands.js';
+import { decide } from './blocks/decide.js';
+import type { BlockFact } from './blocks/events.js';
+import { blockStream, isBlockEvent } from './blocks/events.js';
+import type { Standing } from './blocks/state.js';
+import { NOTHING_YET, evolve } from './blocks/state.js';
+import { envelope } from './ids.js';
+import type { Clock } from './kernel/time.js';
+import type { Subject } from './sending/subjects.js';
+import type { EventStore, ExpectedRevision } from './store/port.js';
+import { WrongExpectedRevision } from './store/port.js';
+
+export interface CommandContext {
+  /** Who: `admin:<name>`, `rule:<id>@<version>`, `system:<part>`. */
+  readonly by: string;
+  readonly correlation?: string | undefined;
+  /** The same seed gives the same event ids: a command that is sent again is not carried out twice. */
+  readonly seed?: string | undefined;
+}
+
+export interface Executed {
+  /** What came of it; empty where there was nothing left to do. */
+  readonly facts: readonly BlockFact[];
+  /** Position of the last event; undefined without one. */
+  readonly position: number | undefined;
+}
+
+/** Somebody else was faster this many times in a row: that is a fault, not a race. */
+const ATTEMPTS = 8;
+
+/**
+ * Carries out commands on a subject's stream: reads it, decides, appends with the revision that was read. Who
+ * loses a race reads and decides again, so two detectors, two administrators or a late timer do no harm.
+ */
+export class BlockDesk {
+  readonly #store: EventStore;
+  readonly #clock: Clock;
+
+  constructor(store: EventStore, clock: Clock) {
+    this.#store = store;
+    this.#clock = clock;
+  }
+
+  /** @throws StopgapError as `decide` does; StoreUnavailable; WrongExpectedRevision after too many lost races */
+  async execute(subject: Subject, command: BlockCommand, context: CommandContext): Promise<Executed> {
+    for (let attempt = 1; ; attempt++) {
+      const { standing, revision } = await this.standing(subject);
+      const now = this.#clock.now();
+      // The union of commands, each with the instant: TypeScript cannot see that spreading keeps them paired.
+      const facts = decide({ ...command, now }, standing);
+      if (facts.length === 0) return { facts, position: undefined };
+      try {
+        const events = envelope(facts, context, now);
+        const { position } = await this.#store.append(blockStream(subject), events, revision);
+        return { facts, position };
+      } catch (error) {
+        if (!(error instanceof WrongExpectedRevision) || attempt === ATTEMPTS) throw error;
+      }
+    }
+  }
+
+  /** The subject's present state and the revision that it was read at. */
+  async standing(subject: Subject): Promise<{ standing: Standing; revision: ExpectedRevision }> {
+    let standing = NOTHING_YET;
+    let revision: ExpectedRevision = 'none';
+    for await (const event of this.#store.readStream(blockStream(subject))) {
+      revision = event.revision;
+      if (isBlockEvent(event)) standing = evolve(standing, event);
+    }
+    return { standing, revision };
+  }
+}

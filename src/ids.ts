@@ -1,0 +1,35 @@
+import { v5, v7 } from 'uuid';
+import type { Fact, NewEvent } from './kernel/events.js';
+import type { Instant } from './kernel/time.js';
+
+/** A new id: UUID version 7, so that ids sort by when they were made. */
+export function newId(): string {
+  return v7();
+}
+
+const NAMESPACE = '6f1f3c4e-0d0b-4a7c-9d53-5c0f7e2b8a61';
+
+/** The same id for the same text, always: what makes a request that is sent again the same request. */
+export function idOf(text: string): string {
+  return v5(text, NAMESPACE);
+}
+
+/** Puts the envelope around what was decided. */
+export function envelope<F extends Fact>(
+  facts: readonly F[],
+  context: {
+    readonly by: string;
+    readonly correlation?: string | undefined;
+    readonly seed?: string | undefined;
+  },
+  now: Instant,
+): (F & NewEvent)[] {
+  const { by, correlation, seed } = context;
+  return facts.map((fact, index) => ({
+    ...fact,
+    id: seed === undefined ? newId() : idOf(`${seed}/${index}`),
+    at: fact.at ?? now,
+    by,
+    ...(correlation === undefined ? {} : { correlation }),
+  }));
+}

@@ -1,0 +1,212 @@
+import type { Logger } from 'pino';
+import type { BlockDesk } from './block-desk.js';
+import type { BlockCommand, RuleTerms } from './blocks/commands.js';
+import { newId } from './ids.js';
+import type { AlarmClock, Milliseconds } from './kernel/time.js';
+import { MINUTE, SECOND } from './kernel/time.js';
+import { messageOf } from './kernel/errors.js';
+import type { Metrics } from './metrics/metrics.js';
+import type { ReadModels } from './read-models.js';
+import type { Rule } from './rules/model.js';
+import { ruleActor } from './rules/model.js';
+import type { Verdict } from './rules/verdict.js';
+
+export interface ResponderOptions {
+  readonly desk: BlockDesk;
+  readonly models: ReadModels;
+  readonly clock: AlarmClock;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+}
+
+interface Plan {
+  readonly verdict: Verdict;
+  readonly command: BlockCommand;
+  /** In force already, ahead of its event. */
+  readonly anticipated: boolean;
+}
+
+/** Verdicts at the end of a replay that nobody may have acted upon: the process ended between fold and act. */
+const UNFINISHED: Milliseconds = MINUTE;
+const FIRST_PAUSE: Milliseconds = SECOND / 4;
+const LONGEST_PAUSE: Milliseconds = 30 * SECOND;
+
+/**
+ * Turns verdicts into commands. What is to be blocked is refused from the very moment a rule trips; the event
+ * follows as fast as the store takes it, and is tried again until it does. One verdict at a time.
+ */
+export class Responder {
+  readonly #options: ResponderOptions;
+  readonly #unfinished: Verdict[] = [];
+  /** Plans by the position that tripped them, until they are settled. */
+  readonly #pending = new Map<number, Promise<void>>();
+  #tail: Promise<void> = Promise.resolve();
+  #plannedBlocks = 0;
+  #breakerOpen = false;
+  #stopped = false;
+
+  constructor(options: ResponderOptions) {
+    this.#options = options;
+  }
+
+  /** Takes a verdict; what it forbids is in force when this returns. */
+  take(verdict: Verdict): void {
+    const plan = this.#plan(verdict);
+    const { lastPosition } = verdict.evidence;
+    const settled = new Promise<void>((resolve) => {
+      this.#tail = this.#tail.then(() => this.#carryOut(plan, resolve));
+    });
+    const before = this.#pending.get(lastPosition);
+    const all = before === undefined ? settled : Promise.all([before, settled]).then(() => undefined);
+    this.#pending.set(lastPosition, all);
+    void all.then(() => {
+      if (this.#pending.get(lastPosition) === all) this.#pending.delete(lastPosition);
+    });
+  }
+
+  /** Keeps a verdict of the replay: {@link finish} acts on the last ones. */
+  remember(verdict: Verdict): void {
+    this.#unfinished.push(verdict);
+    if (this.#unfinished.length > 10_000) this.#unfinished.splice(0, 5_000);
+  }
+
+  /** After the replay: acts on what the process that ended may have left undone. Doing it twice is harmless. */
+  finish(): void {
+    const { lastEventAt } = this.#options.models;
+    for (const verdict of this.#unfinished) if (verdict.at > lastEventAt - UNFINISHED) this.take(verdict);
+    this.#unfinished.length = 0;
+  }
+
+  /** Whatever the send at this position tripped is in force, and recorded unless the store is away. */
+  async settled(position: number): Promise<void> {
+    await this.#pending.get(position);
+  }
+
+  /** Resolves when nothing is under way. */
+  async idle(): Promise<void> {
+    await this.#tail;
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    await this.#tail;
+  }
+
+  #plan(verdict: Verdict): Plan {
+    const { rule, subject, evidence } = verdict;
+    const { models, clock } = this.#options;
+    const now = clock.now();
+    if (verdict.kind === 'renew') {
+      return { verdict, command: { kind: 'renew', duration: rule.for!, evidence }, anticipated: false };
+    }
+    if (rule.then === 'observe' || verdict.mode === 'observe') {
+      return {
+        verdict,
+        command: { kind: 'observe', subject, action: rule.then, evidence },
+        anticipated: false,
+      };
+    }
+    const sparedBy = models.exemptions.covering(subject, now);
+    const action = rule.then === 'block' && sparedBy === undefined && this.#breaks() ? 'propose' : rule.then;
+    const newBlock = newId();
+    const anticipated = action === 'block' && sparedBy === undefined;
+    if (anticipated) {
+      this.#plannedBlocks++;
+      const { direction, refuse: refusal } = rule;
+      const until = rule.for === null ? null : now + rule.for;
+      models.activeBlocks.anticipate(subject, {
+        id: newBlock,
+        ...subject,
+        direction,
+        until,
+        refusal,
+        byRule: true,
+      });
+    }
+    const spared = sparedBy === undefined ? {} : { sparedBy };
+    const terms = termsOf(rule, evidence.sentence);
+    return {
+      verdict,
+      command: { kind: 'act', action, subject, terms, evidence, newId: newBlock, ...spared },
+      anticipated,
+    };
+  }
+
+  /** The circuit breaker: too many automatic blocks in a short time are more likely our mistake than an attack. */
+  #breaks(): boolean {
+    const { models, clock, log } = this.#options;
+    const { max, window } = models.sendVolume.rules.maxAutomaticBlocks;
+    const open = models.automaticBlocks.within(window, clock.now()) + this.#plannedBlocks >= max;
+    if (open && !this.#breakerOpen) {
+      log.error(
+        { max, windowMs: window },
+        'circuit breaker: too many automatic blocks, rules only propose for now',
+      );
+    } else if (!open && this.#breakerOpen) {
+      log.warn('circuit breaker: rules block again');
+    }
+    this.#breakerOpen = open;
+    return open;
+  }
+
+  async #carryOut({ verdict, command, anticipated }: Plan, settled: () => void): Promise<void> {
+    const { desk, models, metrics, log } = this.#options;
+    const { rule, subject, evidence } = verdict;
+    const context = {
+      by: ruleActor(rule.id, evidence.version),
+      correlation: `event:${evidence.lastPosition}`,
+    };
+    for (let pause = FIRST_PAUSE; ; pause = Math.min(2 * pause, LONGEST_PAUSE)) {
+      try {
+        const { facts, position } = await desk.execute(subject, command, context);
+        if (position !== undefined) await models.reached(position);
+        const outcome = facts.at(-1)?.type ?? 'nothing to do';
+        metrics.verdicts.inc({ rule: rule.id, action: OUTCOMES[outcome] ?? 'none' });
+        log.info(
+          { rule: rule.id, version: evidence.version, subject, outcome, correlation: context.correlation },
+          evidence.sentence,
+        );
+        break;
+      } catch (error) {
+        log.error(
+          { rule: rule.id, subject, error: messageOf(error) },
+          'a verdict could not be recorded; it stays in force and is tried again',
+        );
+        settled();
+        if (this.#stopped) break;
+        await this.#sleep(pause);
+      }
+    }
+    if (anticipated) {
+      this.#plannedBlocks--;
+      models.activeBlocks.withdraw(subject);
+    }
+    settled();
+  }
+
+  #sleep(span: Milliseconds): Promise<void> {
+    const { clock } = this.#options;
+    return new Promise((resolve) => clock.wakeAt(clock.now() + span, resolve));
+  }
+}
+
+const OUTCOMES: Readonly<Record<string, string>> = {
+  BlockImposed: 'block',
+  BlockExtended: 'extend',
+  BlockProposed: 'propose',
+  RuleObserved: 'observe',
+  ExemptionApplied: 'spare',
+};
+
+function termsOf(rule: Rule, sentence: string): RuleTerms {
+  const { direction, refuse: refusal, for: duration, escalate, lapse, renewWhileTrying } = rule;
+  return {
+    direction,
+    refusal,
+    duration,
+    escalate,
+    lapse,
+    renewWhileTrying,
+    description: rule.description ?? sentence,
+  };
+}

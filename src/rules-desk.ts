@@ -1,0 +1,81 @@
+import { envelope } from './ids.js';
+import type { Clock } from './kernel/time.js';
+import { DEFAULT_RULES } from './rules/defaults.js';
+import type { RulesChanged } from './rules/model.js';
+import { RULES_STREAM } from './rules/model.js';
+import { parseRules } from './rules/parse.js';
+import type { EventStore } from './store/port.js';
+
+export interface RulesLoaded {
+  readonly version: number;
+  /** False where these very rules were in force already. */
+  readonly changed: boolean;
+  /** Position of the event; undefined without a change. */
+  readonly position: number | undefined;
+}
+
+/** Puts rule sets in force: each change is an event, so that every verdict can name its version. */
+export class RulesDesk {
+  readonly #store: EventStore;
+  readonly #clock: Clock;
+
+  constructor(store: EventStore, clock: Clock) {
+    this.#store = store;
+    this.#clock = clock;
+  }
+
+  /**
+   * Puts a rule set in force.
+   *
+   * @param expected the version that must be in force, or undefined for any
+   * @throws InvalidRules; WrongExpectedRevision where another change came first; StoreUnavailable
+   */
+  async replace(
+    source: string,
+    origin: RulesChanged['origin'],
+    by: string,
+    options: { readonly name?: string; readonly expected?: number | undefined } = {},
+  ): Promise<RulesLoaded> {
+    const rules = parseRules(source, options.name);
+    const newest = await this.current();
+    const version = newest?.version ?? 0;
+    if (newest?.source === source && options.expected === undefined)
+      return { version, changed: false, position: undefined };
+    const data: RulesChanged = { version: version + 1, rules, source, origin };
+    const events = envelope([{ type: 'RulesChanged', data }], { by }, this.#clock.now());
+    const before = options.expected ?? version;
+    const { position } = await this.#store.append(RULES_STREAM, events, before === 0 ? 'none' : before - 1);
+    return { version: version + 1, changed: true, position };
+  }
+
+  /**
+   * At the start, and whenever the file has changed: a file is put in force when it differs from the last file
+   * that was, so that what was set through the API meanwhile stays until somebody edits the file.
+   *
+   * @param file its text; undefined where no rules file is configured
+   */
+  async load(file: string | undefined, name: string): Promise<RulesLoaded> {
+    const newest = await this.current();
+    if (file !== undefined) {
+      parseRules(file, name);
+      const lastFile = await this.#newest((change) => change.origin === 'file');
+      if (lastFile?.source !== file) return this.replace(file, 'file', 'system:rules-file', { name });
+    } else if (newest === undefined || (newest.origin === 'defaults' && newest.source !== DEFAULT_RULES)) {
+      return this.replace(DEFAULT_RULES, 'defaults', 'system:defaults');
+    }
+    return { version: newest?.version ?? 0, changed: false, position: undefined };
+  }
+
+  /** The rule set in force, as recorded. */
+  async current(): Promise<RulesChanged | undefined> {
+    return this.#newest(() => true);
+  }
+
+  async #newest(wanted: (change: RulesChanged) => boolean): Promise<RulesChanged | undefined> {
+    for await (const event of this.#store.readStream(RULES_STREAM, { direction: 'backwards' })) {
+      if (event.type === 'RulesChanged' && wanted(event.data as RulesChanged))
+        return event.data as RulesChanged;
+    }
+    return undefined;
+  }
+}
