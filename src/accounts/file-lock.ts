@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { link, open, readFile, rename, unlink } from 'node:fs/promises';
+import { link, mkdir, open, readFile, rename, unlink } from 'node:fs/promises';
 import { hostname } from 'node:os';
+import path from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { StopgapError } from '../kernel/errors.js';
 import type { Milliseconds } from '../kernel/time.js';
@@ -26,7 +27,7 @@ const PAUSE: Milliseconds = 50;
 
 /**
  * Does `work` while holding `<file>.lock`, so that two writers of one file come one after the other. The lock
- * names its holder; one whose process is gone (or, from another machine, that is too old) is swept away.
+ * names its holder (the file's directory is made where it is missing); one whose process is gone (or, from another machine, that is too old) is swept away.
  *
  * @throws StopgapError `unavailable` where the lock stays taken
  */
@@ -38,6 +39,7 @@ export async function withFileLock<T>(
   const { patience = 5 * SECOND, staleAfter = 60 * SECOND, now = Date.now } = options;
   const pause = options.pause ?? ((span: Milliseconds) => wait(span).then(() => undefined));
   const lock = `${file}.lock`;
+  await mkdir(path.dirname(file), { recursive: true, mode: 0o700 });
   const mine = JSON.stringify({ pid: process.pid, host: hostname(), since: now(), nonce: nonce() });
   const tries = Math.max(1, Math.ceil(patience / PAUSE));
   for (let attempt = 1; !(await create(lock, mine)); attempt += 1) {

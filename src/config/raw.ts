@@ -12,6 +12,8 @@ import {
   OTHER_VARIABLES,
 } from './settings.js';
 
+const PREFIX = 'STOPGAP_';
+
 /** A value as it was written, and where. */
 export interface RawValue {
   readonly value: unknown;
@@ -121,13 +123,16 @@ export class RawSettings {
     const known = new Map(listSettings().map((setting) => [setting.env, setting.path]));
     const given = new Map<string, RawValue>();
     for (const [name, value] of Object.entries(env)) {
-      if (!name.startsWith('STOPGAP_') || name in OTHER_VARIABLES) continue;
+      if (!name.startsWith(PREFIX) || name in OTHER_VARIABLES) continue;
       const path = known.get(name);
       if (path === undefined) {
-        const near = nearest(name, [...known.keys(), ...Object.keys(OTHER_VARIABLES)]);
-        this.problems.push(
-          `${name}: unknown variable; ${near === undefined ? 'see docs/configuration.md' : `did you mean ${near}?`}`,
+        // The prefix that all share would make everything look alike.
+        const names = [...known.keys(), ...Object.keys(OTHER_VARIABLES)].map((one) =>
+          one.slice(PREFIX.length),
         );
+        const near = nearest(name.slice(PREFIX.length), names);
+        const remedy = near === undefined ? 'see docs/configuration.md' : `did you mean ${PREFIX}${near}?`;
+        this.problems.push(`${name}: unknown variable; ${remedy}`);
       } else if (value !== undefined && value.trim() !== '') {
         given.set(path, { value: value.trim(), where: name, base });
       }

@@ -146,7 +146,7 @@ function inspect(
   } catch (thrown) {
     throw unusable(files.cert, `cannot be used: ${messageOf(thrown)}`);
   }
-  return { secure, expiresAt: leaf.validToDate.getTime() };
+  return { secure, expiresAt: Date.parse(leaf.validTo) };
 }
 
 function unusable(file: string, reason: string): StopgapError {
@@ -218,7 +218,7 @@ async function isGood(files: CertificateFiles, hostname: string, now: Instant): 
   if (cert === undefined || key === undefined) return false;
   const leaf = parseCertificate(cert);
   if (leaf?.checkHost(hostname) === undefined) return false;
-  if (leaf.validToDate.getTime() - now < RENEW_BEFORE) return false;
+  if (Date.parse(leaf.validTo) - now < RENEW_BEFORE) return false;
   try {
     return leaf.checkPrivateKey(createPrivateKey(key));
   } catch {

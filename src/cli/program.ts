@@ -1,0 +1,89 @@
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { messageOf, StopgapError } from '../kernel/errors.js';
+import type { CliIo } from './io.js';
+import { note } from './io.js';
+import { tokenVerb } from './token.js';
+import { userVerb } from './user.js';
+
+/** Adds one verb with its options and action. */
+export type Verb = (program: Command, io: CliIo) => void;
+
+/** Every verb, in the order of the help. */
+export const VERBS: readonly Verb[] = [userVerb, tokenVerb];
+
+export const EXIT = { ok: 0, failure: 1, usage: 2 } as const;
+
+/** Builds the command line. Its `parseAsync` rejects where something is wrong; it never ends the process. */
+export function buildProgram(io: CliIo, verbs: readonly Verb[] = VERBS): Command {
+  const program = new Command('stopgap')
+    .description('Notices abnormal mail volume, blocks the sender softly, explains why, and lets go again.')
+    .version(version(), '--version')
+    .exitOverride()
+    .showSuggestionAfterError()
+    .configureOutput({
+      writeOut: (text) => void io.stdout.write(text),
+      writeErr: (text) => void io.stderr.write(text),
+      outputError: (text, write) => {
+        // One line; commander puts its suggestion into a second one.
+        write(
+          `stopgap: ${text
+            .replace(/^error: /, '')
+            .trim()
+            .replace(/\s*\n\s*/g, ' ')}\n`,
+        );
+      },
+    });
+  for (const verb of verbs) verb(program, io);
+  inheritSettings(program);
+  return program;
+}
+
+/**
+ * Runs one command line.
+ *
+ * @param args without the interpreter and the script
+ * @returns the exit code: 0 done, 1 failed, 2 not understood. Errors are already on standard error, each problem
+ *   in one line that begins with `stopgap: `
+ */
+export async function run(
+  args: readonly string[],
+  io: CliIo,
+  verbs: readonly Verb[] = VERBS,
+): Promise<number> {
+  try {
+    await buildProgram(io, verbs).parseAsync(args, { from: 'user' });
+    return EXIT.ok;
+  } catch (thrown) {
+    if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? EXIT.ok : EXIT.usage;
+    report(io, thrown);
+    return EXIT.failure;
+  }
+}
+
+function version(): string {
+  const file = new URL('../../../package.json', import.meta.url);
+  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
+}
+
+function report(io: CliIo, thrown: unknown): void {
+  const expected = thrown instanceof StopgapError || isSystemError(thrown);
+  for (const line of messageOf(thrown).split('\n')) note(io, `stopgap: ${line}`);
+  if (expected) return;
+  if (io.env['STOPGAP_DEBUG'] === undefined)
+    note(io, 'stopgap: this is a fault; STOPGAP_DEBUG=1 shows where');
+  else if (thrown instanceof Error && thrown.stack !== undefined) note(io, thrown.stack);
+}
+
+/** What the operating system said (no such file, no permission) needs no stack. */
+function isSystemError(thrown: unknown): boolean {
+  return thrown instanceof Error && typeof (thrown as NodeJS.ErrnoException).syscall === 'string';
+}
+
+/** Commander hands its settings down only to commands that are added later; verbs may be made in any way. */
+function inheritSettings(command: Command): void {
+  for (const child of command.commands) {
+    child.copyInheritedSettings(command);
+    inheritSettings(child);
+  }
+}

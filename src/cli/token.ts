@@ -1,0 +1,44 @@
+import type { Command } from 'commander';
+import { Option } from 'commander';
+import { addToken, readTokens, revokeToken, ROLES } from '../accounts/tokens.js';
+import type { ConfigOption } from './config-option.js';
+import { configForFiles, withConfig } from './config-option.js';
+import type { CliIo } from './io.js';
+import { note, print, table } from './io.js';
+
+/** `stopgap token add|list|revoke`: who may use the API. */
+export function tokenVerb(program: Command, io: CliIo): void {
+  const token = program.command('token').description('who may use the API');
+  const file = (options: ConfigOption): string => configForFiles(io, options).config.api.tokens;
+
+  withConfig(token.command('add').description('make a token and print it alone'))
+    .requiredOption('--name <name>', 'whose token it is')
+    .addOption(new Option('--role <role>', 'what it allows').choices([...ROLES]).makeOptionMandatory())
+    .action(async (options: ConfigOption & { name: string; role: string }) => {
+      const { name, role } = options;
+      const tokens = file(options);
+      print(io, await addToken({ file: tokens, name, role, now: io.clock.now() }));
+      note(io, `This token is shown only now; ${tokens} keeps its hash.`);
+    });
+
+  withConfig(token.command('list').description('list the tokens').option('--json', 'as JSON')).action(
+    async (options: ConfigOption & { json?: true }) => {
+      const { records } = await readTokens(file(options));
+      if (options.json === true) {
+        const items = records.map(({ name, role, addedAt }) => ({ name, role, addedAt: addedAt ?? null }));
+        print(io, JSON.stringify(items));
+      } else if (records.length === 0) {
+        note(io, 'no tokens yet: stopgap token add --name NAME --role ROLE');
+      } else {
+        print(io, table(records.map((one) => [one.name, one.role, one.addedAt ?? '-'])));
+      }
+    },
+  );
+
+  withConfig(token.command('revoke <name>').description('make a token worthless')).action(
+    async (name: string, options: ConfigOption) => {
+      await revokeToken(file(options), name);
+      note(io, `revoked ${name}`);
+    },
+  );
+}
