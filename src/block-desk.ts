@@ -1,4 +1,4 @@
-import type { At, BlockCommand } from './blocks/commands.js';
+import type { BlockCommand } from './blocks/commands.js';
 import { decide } from './blocks/decide.js';
 import type { BlockFact } from './blocks/events.js';
 import { blockStream, isBlockEvent } from './blocks/events.js';
@@ -46,7 +46,6 @@ export class BlockDesk {
     for (let attempt = 1; ; attempt++) {
       const { standing, revision } = await this.standing(subject);
       const now = this.#clock.now();
-      // The union of commands, each with the instant: TypeScript cannot see that spreading keeps them paired.
       const facts = decide({ ...command, now }, standing);
       if (facts.length === 0) return { facts, position: undefined };
       try {
