@@ -50,13 +50,20 @@ async function askTwice(io: CliIo): Promise<string> {
       'there is no terminal to ask at: give the password with --password-stdin',
     );
   }
-  const password = await askHidden(io, 'Password: ');
-  const again = await askHidden(io, 'Again: ');
-  if (password !== again) throw new InvalidInput('password', 'the two passwords differ');
-  return password;
+  // Before the prompt and across both questions: what is typed ahead must not be echoed either.
+  io.stdin.setRawMode(true);
+  try {
+    const password = await askHidden(io, 'Password: ');
+    const again = await askHidden(io, 'Again: ');
+    if (password !== again) throw new InvalidInput('password', 'the two passwords differ');
+    return password;
+  } finally {
+    io.stdin.setRawMode(false);
+    io.stdin.pause();
+  }
 }
 
-/** Asks for a line without echo. Ctrl-C and a closed terminal give up. */
+/** Asks for a line; the terminal is raw, so nothing is echoed. Ctrl-C and a closed terminal give up. */
 function askHidden(io: CliIo, prompt: string): Promise<string> {
   const { stdin, stderr } = io;
   return new Promise((resolve, reject) => {
@@ -64,7 +71,6 @@ function askHidden(io: CliIo, prompt: string): Promise<string> {
     let line: string[] = [];
     const finish = (end: () => void): void => {
       stdin.off('data', take).off('end', closed);
-      stdin.setRawMode(false);
       stdin.pause();
       stderr.write('\n');
       end();
@@ -89,7 +95,6 @@ function askHidden(io: CliIo, prompt: string): Promise<string> {
       }
     };
     stderr.write(prompt);
-    stdin.setRawMode(true);
     stdin.on('data', take).on('end', closed);
     stdin.resume();
   });
