@@ -1,11 +1,12 @@
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
-import type { Instant, Milliseconds } from '../kernel/time.js';
+import type { Instant } from '../kernel/time.js';
 import { formatInstant } from '../kernel/time.js';
 import type { Direction } from '../sending/subjects.js';
 import { uniteDirections } from '../sending/subjects.js';
-import type { Act, Approve, At, BlockCommand, ChangeUntil, Impose, Renew, RuleTerms } from './commands.js';
+import type { Act, Approve, At, BlockCommand, ChangeUntil, Impose, Renew } from './commands.js';
+import { after, escalated, isLater, tripped } from './durations.js';
 import type { BlockFact, BlockImposed, Evidence, Until } from './events.js';
-import type { BlockState, PendingProposal, Standing, StandingBlock, Strike } from './state.js';
+import type { BlockState, PendingProposal, Standing, StandingBlock } from './state.js';
 import { activeBlock, exemptionAt, isOver, pendingProposal } from './state.js';
 
 /**
@@ -65,6 +66,7 @@ export function decide(command: At<BlockCommand>, standing: Standing): readonly 
 function act(command: At<Act>, standing: Standing): readonly BlockFact[] {
   const { evidence, now } = command;
   if (isStale(evidence, standing)) return [];
+  if (command.action === 'propose' && evidence.lastPosition <= standing.lapsedThrough) return [];
   const spared = exemptionAt(standing, now) ?? command.sparedBy;
   if (spared !== undefined) {
     const { id: exemption, reason } = spared;
@@ -73,21 +75,29 @@ function act(command: At<Act>, standing: Standing): readonly BlockFact[] {
   return command.action === 'block' ? blockByRule(command, standing) : propose(command, standing);
 }
 
-/** Judged by a person already, or acted upon already: a detector that lags or replays must do no harm. */
+/**
+ * Judged by a person already, acted upon already, or contained by a block that has run out since: a detector
+ * that lags or replays must do no harm.
+ */
 function isStale(evidence: Evidence, standing: Standing): boolean {
   return (
     evidence.firstPosition <= standing.judgedThrough ||
-    evidence.lastPosition <= (standing.handled.get(evidence.rule) ?? 0)
+    evidence.lastPosition <= (standing.handled.get(evidence.rule) ?? 0) ||
+    evidence.lastPosition <= standing.containedThrough
   );
 }
 
 function blockByRule(command: At<Act>, standing: Standing): readonly BlockFact[] {
   const { terms, evidence, now } = command;
-  const until = after(now, escalated(terms, evidence.rule, standing.strikes, now));
+  const duration = escalated(terms, evidence.rule, standing, now);
   const standingBlock = activeBlock(standing, now);
-  if (standingBlock !== undefined) return strengthen(standingBlock, until, terms.direction, { evidence });
+  if (standingBlock !== undefined) {
+    const until = after(tripped(evidence, now), duration);
+    return strengthen(standingBlock, until, terms.direction, { evidence });
+  }
+  const until = after(now, duration);
   return [
-    ...expiry(standing, now),
+    ...overdue(standing, now),
     {
       type: 'BlockImposed',
       data: {
@@ -110,18 +120,19 @@ function blockByRule(command: At<Act>, standing: Standing): readonly BlockFact[]
 function propose(command: At<Act>, standing: Standing): readonly BlockFact[] {
   const { terms, evidence, now, subject } = command;
   if (activeBlock(standing, now) !== undefined) return []; // contained already
-  const duration = escalated(terms, evidence.rule, standing.strikes, now);
+  const duration = escalated(terms, evidence.rule, standing, now);
   const waiting = pendingProposal(standing, now);
   const { refusal, renewWhileTrying, description } = terms;
-  const fresh = { subject, refusal, renewWhileTrying, description, rule: evidence.rule, evidence };
+  const asked = { refusal, renewWhileTrying, description, rule: evidence.rule };
   if (waiting === undefined) {
     return [
-      ...expiry(standing, now),
-      ...lapse(standing, now),
+      ...overdue(standing, now),
       {
         type: 'BlockProposed',
         data: {
-          ...fresh,
+          ...asked,
+          subject,
+          evidence,
           block: command.newId,
           direction: terms.direction,
           duration,
@@ -133,11 +144,15 @@ function propose(command: At<Act>, standing: Standing): readonly BlockFact[] {
   const longer = isLater(duration, waiting.duration);
   const direction = uniteDirections(waiting.direction, terms.direction);
   if (!longer && direction === waiting.direction) return [];
+  const { refusal: keptRefusal, renewWhileTrying: keptRenew, description: keptText, rule } = waiting;
+  const kept = { refusal: keptRefusal, renewWhileTrying: keptRenew, description: keptText, rule };
   return [
     {
       type: 'BlockProposed',
       data: {
-        ...fresh,
+        ...(longer ? asked : kept),
+        subject,
+        evidence,
         block: waiting.id,
         direction,
         duration: longer ? duration : waiting.duration,
@@ -152,7 +167,7 @@ function renew(command: At<Renew>, standing: Standing): readonly BlockFact[] {
   const block = activeBlock(standing, now);
   if (block === undefined || !block.renewWhileTrying || block.rule !== evidence.rule) return [];
   if (isStale(evidence, standing)) return [];
-  return strengthen(block, now + command.duration, block.direction, { evidence });
+  return strengthen(block, tripped(evidence, now) + command.duration, block.direction, { evidence });
 }
 
 function impose(command: At<Impose>, standing: Standing): readonly BlockFact[] {
@@ -170,7 +185,7 @@ function impose(command: At<Impose>, standing: Standing): readonly BlockFact[] {
     origin: 'admin',
     renewWhileTrying: false,
   };
-  return [...expiry(standing, now), { type: 'BlockImposed', data }];
+  return [...overdue(standing, now), { type: 'BlockImposed', data }];
 }
 
 function approve(command: At<Approve>, standing: Standing): readonly BlockFact[] {
@@ -218,33 +233,15 @@ function expiry(standing: Standing, now: Instant): readonly BlockFact[] {
   return [{ type: 'BlockExpired', data: { block: block.id, dueAt: block.until }, at: block.until }];
 }
 
+/** What fell due and nobody recorded yet, so that a new case does not begin on top of an open one. */
+function overdue(standing: Standing, now: Instant): readonly BlockFact[] {
+  return [...expiry(standing, now), ...lapse(standing, now)];
+}
+
 function lapse(standing: Standing, now: Instant): readonly BlockFact[] {
   const { proposal } = standing;
   if (proposal === undefined || proposal.lapsesAt > now) return [];
   return [{ type: 'ProposalLapsed', data: { block: proposal.id }, at: proposal.lapsesAt }];
-}
-
-function escalated(
-  terms: RuleTerms,
-  rule: string,
-  strikes: readonly Strike[],
-  now: Instant,
-): Milliseconds | null {
-  const { duration, escalate } = terms;
-  if (duration === null || escalate === undefined) return duration;
-  const earlier = strikes.filter(
-    (strike) => strike.rule === rule && strike.at > now - escalate.forget,
-  ).length;
-  return Math.max(duration, Math.min(escalate.max, duration * escalate.factor ** earlier));
-}
-
-function after(now: Instant, duration: Milliseconds | null): Until {
-  return duration === null ? null : now + duration;
-}
-
-/** Null (for ever) is later than any instant or span. */
-function isLater(a: number | null, b: number | null): boolean {
-  return b !== null && (a === null || a > b);
 }
 
 function requireActive(standing: Standing, id: string, now: Instant, verb: string): StandingBlock {

@@ -16,7 +16,7 @@ export const REFUSALS = ['soft', 'defer', 'honest'] as const;
  */
 export type Refusal = (typeof REFUSALS)[number];
 
-/** When a block ends; null is an indefinite one, which only a person can make. */
+/** When a block ends; null is an indefinite one, which a person or a rule asks for by name only. */
 export type Until = Instant | null;
 
 /** The numbers that tripped a rule. */

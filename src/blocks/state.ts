@@ -54,6 +54,10 @@ export interface Standing {
   readonly judgedThrough: number;
   /** By rule: the last position of the newest evidence acted upon, so that none is acted upon twice. */
   readonly handled: ReadonlyMap<string, number>;
+  /** Position at which the last block ran out: what tripped before was contained, and asks for nothing more. */
+  readonly containedThrough: number;
+  /** Position at which the last proposal lapsed: what could only propose before has had its answer. */
+  readonly lapsedThrough: number;
   /** Newest last. */
   readonly strikes: readonly Strike[];
 }
@@ -65,6 +69,8 @@ export const NOTHING_YET: Standing = {
   ended: new Map(),
   judgedThrough: 0,
   handled: new Map(),
+  containedThrough: 0,
+  lapsedThrough: 0,
   strikes: [],
 };
 
@@ -108,9 +114,11 @@ export function evolve(standing: Standing, event: BlockEvent): Standing {
     case 'ProposalApproved':
       return standing; // BlockImposed follows in the same append
     case 'ProposalDismissed':
+      if (standing.proposal?.id !== event.data.block) return standing;
       return { ...endProposal(standing, event.data.block, 'dismissed'), judgedThrough: event.position };
     case 'ProposalLapsed':
-      return endProposal(standing, event.data.block, 'lapsed');
+      if (standing.proposal?.id !== event.data.block) return standing;
+      return { ...endProposal(standing, event.data.block, 'lapsed'), lapsedThrough: event.position };
     case 'BlockImposed': {
       const { data } = event;
       const strikes =
@@ -154,7 +162,8 @@ export function evolve(standing: Standing, event: BlockEvent): Standing {
       return { ...endBlock(standing, 'released'), judgedThrough: event.position, strikes };
     }
     case 'BlockExpired':
-      return standing.block?.id === event.data.block ? endBlock(standing, 'expired') : standing;
+      if (standing.block?.id !== event.data.block) return standing;
+      return { ...endBlock(standing, 'expired'), containedThrough: event.position };
     case 'ExemptionGranted': {
       const { exemption, until, reason } = event.data;
       return { ...standing, exemption: { id: exemption, until, reason } };
@@ -170,7 +179,6 @@ export function evolve(standing: Standing, event: BlockEvent): Standing {
 }
 
 function endProposal(standing: Standing, id: string, how: 'dismissed' | 'lapsed'): Standing {
-  if (standing.proposal?.id !== id) return standing;
   return { ...standing, proposal: undefined, ended: new Map(standing.ended).set(id, how) };
 }
 

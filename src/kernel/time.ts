@@ -77,5 +77,9 @@ export function parseInstant(text: string): Instant | undefined {
     return undefined;
   const hasZone = text.length === 10 || /(Z|[+-]\d{2}:?\d{2})$/.test(text);
   const at = Date.parse(hasZone ? text : `${text}Z`);
-  return Number.isNaN(at) ? undefined : at;
+  // Date.parse takes 31 February for 3 March.
+  const day = Date.parse(`${text.slice(0, 10)}T00:00:00Z`);
+  if (Number.isNaN(at) || Number.isNaN(day) || new Date(day).getUTCDate() !== Number(text.slice(8, 10)))
+    return undefined;
+  return at;
 }

@@ -12,17 +12,25 @@ import ipaddr from 'ipaddr.js';
  */
 
 const PLAIN_DOMAIN = /^[a-z0-9_-]+(?:\.[a-z0-9_-]+)*$/;
+const PLAIN_LOCAL = /^[a-z0-9._=*-]*$/;
+/** Most names are in normal form already: one pass of this tells, and nothing is allocated. */
+const PLAIN_ADDRESS = /^[a-z0-9._=*-]+@[a-z0-9_-]+(?:\.[a-z0-9_-]+)*$/;
+const EDGES = /^\s+|[\s.]+$/g;
+/** ASCII that a host name may hold; a URL parser would take the rest for a port, a path or an escape. */
+const HOST_CHARACTERS = /^[a-z0-9._*\u0080-\uffff-]*$/;
 
 export function normalizeDomain(raw: string): string {
   if (PLAIN_DOMAIN.test(raw)) return raw;
-  const lower = raw.normalize('NFC').toLowerCase().replace(/\.+$/, '');
-  if (PLAIN_DOMAIN.test(lower) || lower.startsWith('[')) return lower;
-  // domainToASCII gives '' for what is no domain: such a name is still compared, as it stands.
-  return domainToASCII(lower) || lower;
+  const lower = lowerCase(raw).replace(EDGES, '');
+  if (PLAIN_DOMAIN.test(lower) || !HOST_CHARACTERS.test(lower)) return lower;
+  // domainToASCII gives '' for what is no domain: such a name is still compared, as it stands. Other dots
+  // (U+3002 and its like) have become plain ones only now.
+  return domainToASCII(lower).replace(EDGES, '') || lower;
 }
 
 /** Normal form of a return path or recipient. The null sender stays the empty string. */
 export function normalizeAddress(raw: string): string {
+  if (PLAIN_ADDRESS.test(raw)) return raw;
   const at = raw.lastIndexOf('@');
   const local = normalizeLocal(at < 0 ? raw : raw.slice(0, at));
   const plus = local.indexOf('+');
@@ -31,23 +39,27 @@ export function normalizeAddress(raw: string): string {
 }
 
 export function normalizeAccount(raw: string): string {
-  const trimmed = raw.trim();
+  if (PLAIN_ADDRESS.test(raw)) return raw;
+  const trimmed = lowerCase(raw).trim();
   const at = trimmed.lastIndexOf('@');
-  if (at < 0) return normalizeLocal(trimmed);
-  return `${normalizeLocal(trimmed.slice(0, at))}@${normalizeDomain(trimmed.slice(at + 1))}`;
+  return at < 0 ? trimmed : `${trimmed.slice(0, at)}@${normalizeDomain(trimmed.slice(at + 1))}`;
 }
 
 export function normalizeEhlo(raw: string): string {
-  return normalizeDomain(raw.trim());
+  return normalizeDomain(raw);
 }
 
-/** Normal form of an IP address; undefined where the text is none. */
+const DOTTED = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/;
+
+/**
+ * Normal form of an IP address; undefined where the text is none. Of the forms that inet_aton takes only the
+ * dotted decimal is one: `010.0.0.1` and `127.1` mean different things to different people.
+ */
 export function normalizeIp(raw: string): string | undefined {
-  try {
-    return ipaddr.process(raw.trim().replace(/%.*$/, '')).toString();
-  } catch {
-    return undefined; // ipaddr.js has no other way to say "not an address"
-  }
+  if (DOTTED.test(raw)) return raw;
+  const bare = raw.trim().replace(/%.*$/, '');
+  if (!bare.includes(':')) return DOTTED.test(bare) ? bare : undefined;
+  return ipaddr.IPv6.isValid(bare) ? ipaddr.process(bare).toString() : undefined;
 }
 
 /** What stands behind the last `@`; undefined where there is none. */
@@ -58,12 +70,13 @@ export function domainOf(address: string): string | undefined {
 
 /**
  * The network that one customer holds: an IPv4 address itself, of IPv6 the /64 (RFC 6177: sites get /64s or
- * more, so single addresses can be changed at will).
+ * more, so single addresses can be changed at will). Takes an address as a socket gives it; what is none is
+ * its own network.
  */
 export function clientNetwork(ip: string): string {
-  if (!ip.includes(':')) return ip;
-  const network = ipaddr.IPv6.networkAddressFromCIDR(`${ip}/64`).toString();
-  return `${network}/64`;
+  const normal = normalizeIp(ip) ?? ip;
+  if (!normal.includes(':') || !ipaddr.IPv6.isValid(normal)) return normal;
+  return `${ipaddr.IPv6.networkAddressFromCIDR(`${normal}/64`).toString()}/64`;
 }
 
 /** True for loopback, private (RFC 1918, RFC 4193), link-local and unspecified addresses. */
@@ -80,5 +93,10 @@ export function isLoopback(ip: string): boolean {
 }
 
 function normalizeLocal(raw: string): string {
-  return raw.normalize('NFC').toLowerCase();
+  return PLAIN_LOCAL.test(raw) ? raw : lowerCase(raw);
+}
+
+/** Composed before, for the case mapping, and after, since some letters compose in lower case only (J with caron). */
+function lowerCase(raw: string): string {
+  return raw.normalize('NFC').toLowerCase().normalize('NFC');
 }

@@ -87,8 +87,14 @@ const PARSERS: Record<SubjectType, (text: string, field: string) => string> = {
         'wildcards may stand before the @ only: use type domain for a domain with its subdomains',
       );
     }
-    if (domain.startsWith('[')) return normalizeAddress(text);
-    return `${normalizeAddress(text)}`;
+    const plus = text.indexOf('+');
+    if (plus > 0 && text.slice(0, plus).includes('*')) {
+      throw new InvalidInput(
+        field,
+        'a +tag is dropped before addresses are compared: leave it out, or the pattern would match far more',
+      );
+    }
+    return normalizeAddress(text);
   },
   domain(text, field) {
     const domain = normalizeDomain(text.replace(/^@/, '').replace(/^\*\./, ''));
@@ -105,6 +111,13 @@ const PARSERS: Record<SubjectType, (text: string, field: string) => string> = {
       throw new InvalidInput(
         field,
         'a pattern needs at least three characters besides * and dots, or it would refuse nearly everyone',
+      );
+    }
+    // eslint-disable-next-line no-control-regex -- all of ASCII is just what is meant
+    if (text.split('.').some((label) => label.includes('*') && /[^\u0000-\u007f]/.test(label))) {
+      throw new InvalidInput(
+        field,
+        'a * cannot stand in a label with letters beyond ASCII: write its A-label',
       );
     }
     return normalizeEhlo(text);
@@ -128,30 +141,28 @@ const PARSERS: Record<SubjectType, (text: string, field: string) => string> = {
 const SHORTEST_PREFIX = { ipv4: 8, ipv6: 16 } as const;
 
 function parseNetwork(text: string, field: string): string {
-  let address: ipaddr.IPv4 | ipaddr.IPv6;
-  let length: number;
-  try {
-    [address, length] = ipaddr.parseCIDR(text);
-  } catch {
+  const slash = text.indexOf('/');
+  const ip = normalizeIp(text.slice(0, slash));
+  const written = /^\d{1,3}$/.test(text.slice(slash + 1)) ? Number(text.slice(slash + 1)) : NaN;
+  // ::ffff:192.0.2.0/120 is an IPv4 network: senders from it are compared in IPv4 form.
+  const length = ip !== undefined && !ip.includes(':') && text.includes(':') ? written - 96 : written;
+  const widest = ip?.includes(':') === true ? 128 : 32;
+  if (ip === undefined || !(length <= widest)) {
     throw new InvalidInput(
       field,
       `"${text}" is no network: use a form such as 192.0.2.0/24 or 2001:db8::/64`,
     );
   }
-  const shortest = SHORTEST_PREFIX[address.kind()];
-  if (length < shortest)
+  const shortest = widest === 128 ? SHORTEST_PREFIX.ipv6 : SHORTEST_PREFIX.ipv4;
+  if (length < shortest) {
     throw new InvalidInput(
       field,
-      `/${length} is too wide: /${shortest} is the widest network that can be blocked`,
+      `/${written} is too wide: /${shortest} is the widest network that can be blocked`,
     );
-  if (address.kind() === 'ipv4') {
-    return length === 32
-      ? address.toString()
-      : `${ipaddr.IPv4.networkAddressFromCIDR(text).toString()}/${length}`;
   }
-  return length === 128
-    ? address.toString()
-    : `${ipaddr.IPv6.networkAddressFromCIDR(text).toString()}/${length}`;
+  if (length === widest) return ip;
+  const kind = widest === 128 ? ipaddr.IPv6 : ipaddr.IPv4;
+  return `${kind.networkAddressFromCIDR(`${ip}/${length}`).toString()}/${length}`;
 }
 
 /** Who is sending, in normal form: made once a session or message, asked about many times. */
