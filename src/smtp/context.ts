@@ -1,0 +1,32 @@
+import type { Logger } from 'pino';
+import type { SenderPolicy } from '../accounts/senders.js';
+import type { AlarmClock } from '../kernel/time.js';
+import type { Metrics } from '../metrics/metrics.js';
+import type { ReadModels } from '../read-models.js';
+import type { Responder } from '../responder.js';
+import type { EventStore } from '../store/port.js';
+import type { AttemptLimiter } from './auth/attempt-limiter.js';
+import type { LoginVerifier } from './auth/login-verifier.js';
+import type { Recorder } from './recorder.js';
+import type { Relay } from './relay/port.js';
+
+/** What the SMTP side needs of the rest. */
+export interface SmtpContext {
+  readonly hostname: string;
+  readonly clock: AlarmClock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly models: ReadModels;
+  readonly responder: Responder;
+  readonly store: Pick<EventStore, 'healthy'>;
+  readonly recorder: Recorder;
+  readonly relay: Relay;
+  readonly verifier: LoginVerifier;
+  readonly limiter: AttemptLimiter;
+  readonly spoolDir: string;
+  readonly senders: () => SenderPolicy;
+  /** Whom an honest refusal names. */
+  readonly contact: string | undefined;
+  /** Bytes. */
+  readonly maxMessageSize: number;
+}

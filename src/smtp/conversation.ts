@@ -1,0 +1,135 @@
+import type { SMTPServerSession } from 'smtp-server';
+import type { ActiveBlock } from '../../projections/active-blocks.js';
+import type { RefusalStage, SenderFields } from '../sending/events.js';
+import { clientNetwork, normalizeIp } from '../sending/identity.js';
+import type { MailDirection, SenderIdentity } from '../sending/subjects.js';
+import { senderIdentity } from '../sending/subjects.js';
+import type { SmtpContext } from './context.js';
+import type { RelayTransaction } from './relay/port.js';
+import type { SmtpReply } from './replies.js';
+import { ReplyError, refusalReply, replyLine } from './replies.js';
+
+/** Refused recipients are recorded in lots of at most this many: a guessing client may never end its message. */
+const REFUSED_AT_ONCE = 25;
+
+/** One mail transaction: from MAIL FROM to its end. */
+interface MailTransaction {
+  readonly id: string;
+  readonly returnPath: string;
+  readonly entitled: boolean;
+  readonly sender: SenderIdentity;
+  relay: RelayTransaction | undefined;
+  /** The message is on its way: it no longer depends on its client. */
+  delivering: boolean;
+  refused: number;
+  refusedCode: number;
+}
+
+/** What we know of one client while it is connected. */
+export class Conversation {
+  readonly ip: string;
+  /** The client network: an IPv4 address or an IPv6 /64. */
+  readonly network: string;
+  /** The login, in normal form, once it succeeded. */
+  account: string | undefined;
+  mail: MailTransaction | undefined;
+  readonly #context: SmtpContext;
+  readonly #session: SMTPServerSession;
+  readonly #direction: MailDirection;
+  #count = 0;
+
+  constructor(context: SmtpContext, session: SMTPServerSession, direction: MailDirection) {
+    this.#context = context;
+    this.#session = session;
+    this.#direction = direction;
+    this.ip = normalizeIp(session.remoteAddress) ?? session.remoteAddress;
+    this.network = clientNetwork(this.ip);
+  }
+
+  get ehlo(): string {
+    return this.#session.hostNameAppearsAs || '';
+  }
+
+  /** Who a login would be: address and domain subjects match the login's own address. */
+  asLogin(login: string): SenderIdentity {
+    return senderIdentity({
+      account: login,
+      returnPath: login,
+      ehlo: this.ehlo,
+      ip: this.ip,
+      direction: 'outbound',
+    });
+  }
+
+  begin(returnPath: string, entitled: boolean): void {
+    this.end();
+    const { account, ehlo, ip } = this;
+    this.mail = {
+      id: `${this.#session.id}.${++this.#count}`,
+      returnPath,
+      entitled,
+      sender: senderIdentity({ account, returnPath, ehlo, ip, direction: this.#direction }),
+      relay: undefined,
+      delivering: false,
+      refused: 0,
+      refusedCode: 0,
+    };
+  }
+
+  /** Whether this sender is refused, at this very moment. */
+  verdict(): ActiveBlock | undefined {
+    const { models, clock } = this.#context;
+    return models.activeBlocks.verdict(this.mail!.sender, clock.now());
+  }
+
+  /** Records a refusal of ours and gives the error that tells the client. */
+  refuse(block: ActiveBlock, stage: RefusalStage): ReplyError {
+    const { contact, metrics, recorder } = this.#context;
+    const reply = refusalReply(block.refusal, contact);
+    metrics.refusals.inc({ stage, reason: block.refusal });
+    recorder.refused(
+      { ...this.fields(), stage, block: block.id, reply: replyLine(reply) },
+      this.mail?.id ?? this.#session.id,
+    );
+    return new ReplyError(reply);
+  }
+
+  /** Records that the upstream refused a recipient and gives the error that tells the client. */
+  upstreamRefused(reply: SmtpReply): ReplyError {
+    const { mail } = this;
+    this.#context.metrics.refusals.inc({ stage: 'rcpt', reason: 'upstream' });
+    if (mail === undefined) return new ReplyError(reply); // the client is gone
+    mail.refused++;
+    mail.refusedCode = reply.code;
+    if (mail.refused >= REFUSED_AT_ONCE) this.#recordRefused(mail);
+    return new ReplyError(reply);
+  }
+
+  /** Ends the mail transaction, if there is one, and with it what it holds upstream. */
+  end(): void {
+    const { mail } = this;
+    if (mail === undefined) return;
+    this.mail = undefined;
+    this.#recordRefused(mail);
+    mail.relay?.end();
+  }
+
+  /** Who is sending, as events record it: as the client wrote it. */
+  fields(mail = this.mail): SenderFields {
+    const { account, ehlo, ip } = this;
+    return {
+      direction: this.#direction,
+      ...(account === undefined ? {} : { account }),
+      ...(mail === undefined ? {} : { returnPath: mail.returnPath }),
+      ...(ehlo === '' ? {} : { ehlo }),
+      ip,
+    };
+  }
+
+  #recordRefused(mail: MailTransaction): void {
+    if (mail.refused === 0) return;
+    const { refused: count, refusedCode: code, entitled, id: transaction } = mail;
+    mail.refused = 0;
+    this.#context.recorder.recipientsRefused({ ...this.fields(mail), transaction, count, code, entitled });
+  }
+}

@@ -1,0 +1,271 @@
+import type { AddressInfo } from 'node:net';
+import type {
+  SMTPServerAddress,
+  SMTPServerAuthentication,
+  SMTPServerDataStream,
+  SMTPServerOptions,
+  SMTPServerSession,
+} from 'smtp-server';
+import { SMTPServer } from 'smtp-server';
+import { maySend } from '../accounts/senders.js';
+import type { SenderPolicy } from '../accounts/senders.js';
+import type { ListenAddress, TlsMode } from '../config/types.js';
+import { InvalidInput, messageOf } from '../kernel/errors.js';
+import type { Milliseconds } from '../kernel/time.js';
+import { MINUTE, SECOND } from '../kernel/time.js';
+import { domainOf, normalizeDomain } from '../sending/identity.js';
+import type { SmtpContext } from './context.js';
+import { Conversation } from './conversation.js';
+import { logIn } from './login.js';
+import { takeMessage } from './message.js';
+import type { RelayEnvelope, RelayRecipient } from './relay/port.js';
+import { RelayUnreachable } from './relay/port.js';
+import { NOT_YOUR_ADDRESS, NO_RELAY, ReplyError, TRY_LATER } from './replies.js';
+import type { SecureOptions } from './tls.js';
+
+interface CommonSettings {
+  readonly listen: ListenAddress;
+  readonly tlsMode: TlsMode;
+  /** The certificate; also given where no TLS is spoken, so that the library's public one is never loaded. */
+  readonly secure: SecureOptions;
+  readonly maxConnections: number;
+  readonly maxRecipients: number;
+}
+
+export type ListenerSettings =
+  | (CommonSettings & { readonly kind: 'submission'; readonly allowInsecureAuth: boolean })
+  | (CommonSettings & { readonly kind: 'inbound'; readonly domains: ReadonlySet<string> });
+
+/** RFC 5321 section 4.5.3.2.7: a server waits at least five minutes for the next command. */
+const IDLE: Milliseconds = 5 * MINUTE;
+/** How long a mail transaction under way may go on at shutdown. */
+const DRAIN: Milliseconds = 7 * SECOND;
+/** The library has these for old time's sake. */
+const NOT_OFFERED = ['WIZ', 'SHELL', 'KILL'];
+
+type Done = (error?: Error | null) => void;
+
+/** One SMTP listener: submission by our accounts, or mail that arrives for our domains. */
+export class SmtpListener {
+  readonly #context: SmtpContext;
+  readonly #settings: ListenerSettings;
+  readonly #server: SMTPServer;
+  readonly #conversations = new WeakMap<SMTPServerSession, Conversation>();
+
+  constructor(context: SmtpContext, settings: ListenerSettings) {
+    this.#context = context;
+    this.#settings = settings;
+    this.#server = new SMTPServer(this.#options());
+    this.#server.on('error', (error: Error) =>
+      context.log.debug({ error: error.message }, 'an SMTP connection failed'),
+    );
+  }
+
+  /** @returns the port, which the system has chosen where 0 was asked for */
+  async listen(): Promise<number> {
+    const { host, port } = this.#settings.listen;
+    return new Promise((resolve, reject) => {
+      this.#server.server.once('error', reject);
+      this.#server.listen({ port, host: host ?? '::' }, () => {
+        this.#server.server.off('error', reject);
+        resolve((this.#server.server.address() as AddressInfo).port);
+      });
+    });
+  }
+
+  /** A renewed certificate, for sessions that begin from now on. */
+  useCertificate(secure: SecureOptions): void {
+    this.#server.updateSecureContext(secure);
+  }
+
+  /** Takes no connection any more; sessions at rest get 421 at once, others when their message is done. */
+  async close(): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    for (const connection of [...this.#server.connections]) {
+      if (connection.session.envelope.mailFrom === false) connection.send(421, '4.3.2 Shutting down');
+    }
+    await closed;
+  }
+
+  #options(): SMTPServerOptions {
+    const { tlsMode, secure, kind, maxConnections, maxRecipients } = this.#settings;
+    const { hostname, maxMessageSize } = this.#context;
+    const withoutAuth = kind === 'inbound' ? ['AUTH'] : [];
+    const withoutTls = tlsMode === 'none' ? ['STARTTLS'] : [];
+    return {
+      ...secure,
+      name: hostname,
+      banner: '',
+      secure: tlsMode === 'implicit',
+      disabledCommands: [...NOT_OFFERED, ...withoutAuth, ...withoutTls],
+      authOptional: kind === 'inbound',
+      authMethods: ['PLAIN', 'LOGIN'],
+      allowInsecureAuth: kind === 'submission' && this.#settings.allowInsecureAuth,
+      size: maxMessageSize,
+      maxRecipients,
+      maxClients: maxConnections,
+      hideDSN: false,
+      disableReverseLookup: true,
+      logger: false,
+      socketTimeout: IDLE,
+      closeTimeout: DRAIN,
+      onConnect: (session, done) => this.#connected(session, done),
+      onClose: (session) => this.#closed(session),
+      onAuth: (auth, session, done) => this.#auth(auth, session, done),
+      onMailFrom: (address, session, done) => this.#mailFrom(address, session, done),
+      onRcptTo: (address, session, done) => this.#settle(this.#rcptTo(address, session), done),
+      onData: (stream, session, done) => this.#data(stream, session, done),
+    };
+  }
+
+  #connected(session: SMTPServerSession, done: Done): void {
+    const direction = this.#settings.kind === 'submission' ? 'outbound' : 'inbound';
+    this.#conversations.set(session, new Conversation(this.#context, session, direction));
+    this.#context.metrics.smtpSessions.inc({ direction });
+    done();
+  }
+
+  #closed(session: SMTPServerSession): void {
+    const conversation = this.#conversations.get(session);
+    if (conversation === undefined) return;
+    // A message that arrived in full goes its way without its client.
+    if (conversation.mail?.delivering !== true) conversation.end();
+    this.#context.metrics.smtpSessions.dec({
+      direction: this.#settings.kind === 'submission' ? 'outbound' : 'inbound',
+    });
+  }
+
+  #auth(
+    auth: SMTPServerAuthentication,
+    session: SMTPServerSession,
+    done: (error: Error | null | undefined, response?: { user: string }) => void,
+  ): void {
+    const conversation = this.#of(session);
+    logIn(this.#context, conversation, auth).then(
+      (account) => {
+        conversation.account = account;
+        done(null, { user: account });
+      },
+      (error: unknown) => done(this.#asReply(error)),
+    );
+  }
+
+  #mailFrom(address: SMTPServerAddress, session: SMTPServerSession, done: Done): void {
+    const conversation = this.#of(session);
+    // After STARTTLS the library forgets the login: so do we.
+    if (!session.user) conversation.account = undefined;
+    const { account } = conversation;
+    const policy = this.#context.senders();
+    if (account !== undefined && !maySend(policy, account, address.address)) {
+      this.#context.metrics.refusals.inc({ stage: 'mail', reason: 'sender' });
+      done(new ReplyError(NOT_YOUR_ADDRESS));
+      return;
+    }
+    conversation.begin(
+      address.address,
+      account === undefined || maySend(entitling(policy), account, address.address),
+    );
+    done();
+  }
+
+  /** Nothing here waits but for the upstream: the verdict is a look into memory. */
+  async #rcptTo(address: SMTPServerAddress, session: SMTPServerSession): Promise<void> {
+    const conversation = this.#of(session);
+    const { metrics, relay } = this.#context;
+    if (this.#settings.kind === 'inbound' && !this.#isLocal(address.address, this.#settings.domains)) {
+      metrics.refusals.inc({ stage: 'rcpt', reason: 'relay' });
+      throw new ReplyError(NO_RELAY);
+    }
+    const block = conversation.verdict();
+    if (block !== undefined) throw conversation.refuse(block, 'rcpt');
+    const mail = conversation.mail!;
+    mail.relay ??= relay.begin(relayEnvelope(session));
+    try {
+      const reply = await mail.relay.offer(relayRecipient(address));
+      if (reply.code >= 300) throw conversation.upstreamRefused(reply);
+    } catch (error) {
+      if (error instanceof InvalidInput) throw new ReplyError({ code: 501, text: `5.1.3 ${error.message}` });
+      if (!(error instanceof RelayUnreachable)) throw error;
+      metrics.refusals.inc({ stage: 'rcpt', reason: 'unreachable' });
+      throw new ReplyError(TRY_LATER);
+    }
+  }
+
+  #data(
+    stream: SMTPServerDataStream,
+    session: SMTPServerSession,
+    done: (error?: Error | null, message?: string) => void,
+  ): void {
+    const conversation = this.#of(session);
+    conversation.mail!.delivering = true;
+    takeMessage(this.#context, conversation, session, stream).then(
+      (text) => {
+        conversation.end();
+        done(null, text);
+      },
+      (error: unknown) => {
+        conversation.end();
+        done(this.#asReply(error));
+      },
+    );
+  }
+
+  #isLocal(address: string, domains: ReadonlySet<string>): boolean {
+    const domain = domainOf(address);
+    // RFC 5321 section 4.5.1: the bare postmaster is always ours.
+    return domain === undefined
+      ? address.toLowerCase() === 'postmaster'
+      : domains.has(normalizeDomain(domain));
+  }
+
+  #of(session: SMTPServerSession): Conversation {
+    return this.#conversations.get(session)!;
+  }
+
+  #settle(work: Promise<void>, done: Done): void {
+    work.then(
+      () => done(),
+      (error: unknown) => done(this.#asReply(error)),
+    );
+  }
+
+  /** What is no reply is a fault of ours: the client is to try again, the log says what it was. */
+  #asReply(error: unknown): ReplyError {
+    if (error instanceof ReplyError) return error;
+    this.#context.log.error(
+      { error: messageOf(error), stack: error instanceof Error ? error.stack : undefined },
+      'an SMTP command failed',
+    );
+    return new ReplyError(TRY_LATER);
+  }
+}
+
+/** Under `any` an account may use every address, but only its own is counted and blocked for what it sends. */
+function entitling(policy: SenderPolicy): SenderPolicy {
+  return policy.kind === 'any' ? { kind: 'own' } : policy;
+}
+
+function relayEnvelope({ envelope }: SMTPServerSession): RelayEnvelope {
+  const { mailFrom, smtpUtf8, dsn } = envelope;
+  if (mailFrom === false) throw new Error('RCPT TO before MAIL FROM reached the handler');
+  const args = mailFrom.args || {};
+  const size = Number(args['SIZE']);
+  const body = args['BODY'];
+  return {
+    returnPath: mailFrom.address,
+    utf8: smtpUtf8 === true,
+    // Only what the client said: the library's bodyType is 7bit where it said nothing.
+    ...(typeof body !== 'string' ? {} : { body: body.toUpperCase() === '8BITMIME' ? '8BITMIME' : '7BIT' }),
+    ...(dsn?.ret === 'FULL' || dsn?.ret === 'HDRS' ? { ret: dsn.ret } : {}),
+    ...(typeof dsn?.envid === 'string' ? { envid: dsn.envid } : {}),
+    ...(Number.isNaN(size) ? {} : { size }),
+  };
+}
+
+function relayRecipient({ address, dsn }: SMTPServerAddress): RelayRecipient {
+  return {
+    address,
+    ...(dsn?.notify === undefined ? {} : { notify: dsn.notify }),
+    ...(dsn?.orcpt === undefined ? {} : { orcpt: dsn.orcpt }),
+  };
+}

@@ -1,0 +1,72 @@
+import type { SMTPServerAuthentication } from 'smtp-server';
+import type { ActiveBlock } from '../../projections/active-blocks.js';
+import { StopgapError } from '../kernel/errors.js';
+import type { SmtpContext } from './context.js';
+import type { Conversation } from './conversation.js';
+import { BAD_CREDENTIALS, LOGIN_LATER, ReplyError, replyLine } from './replies.js';
+
+/**
+ * Checks a login and gives the account in normal form.
+ *
+ * A block that refuses softly answers byte for byte what a wrong password answers, after the same work: the
+ * password is checked all the same, and never from memory. One that defers fails temporarily; an honest one
+ * lets the login pass, so that the client is shown the text at RCPT TO.
+ *
+ * @throws ReplyError with what the client is told
+ */
+export async function logIn(
+  context: SmtpContext,
+  conversation: Conversation,
+  auth: SMTPServerAuthentication,
+): Promise<string> {
+  const { limiter, metrics, models, clock } = context;
+  const login = auth.username ?? '';
+  const { network } = conversation;
+  if (!limiter.allow(network, login)) {
+    metrics.auth.inc({ outcome: 'limited' });
+    throw new ReplyError(LOGIN_LATER);
+  }
+  const refusing = (): ActiveBlock | undefined =>
+    models.activeBlocks.verdict(conversation.asLogin(login), clock.now());
+  const before = refusing();
+  const result = await verify(context, login, auth, before?.refusal === 'soft');
+  if (!result.ok) {
+    metrics.auth.inc({ outcome: 'failed' });
+    limiter.failed(network, login, 'genuine');
+    context.recorder.loginFailed({ network, kind: 'genuine' });
+    throw new ReplyError(BAD_CREDENTIALS);
+  }
+  const block = refusing();
+  if (block === undefined || block.refusal === 'honest') {
+    metrics.auth.inc({ outcome: 'succeeded' });
+    return result.account;
+  }
+  const reply = block.refusal === 'soft' ? BAD_CREDENTIALS : LOGIN_LATER;
+  metrics.auth.inc({ outcome: 'feigned' });
+  metrics.refusals.inc({ stage: 'auth', reason: block.refusal });
+  limiter.failed(network, login, 'feigned');
+  conversation.account = result.account;
+  const fields = conversation.fields(undefined);
+  conversation.account = undefined;
+  context.recorder.loginFailed({ network, kind: 'feigned', block: block.id, account: result.account });
+  context.recorder.refused({ ...fields, stage: 'auth', block: block.id, reply: replyLine(reply) }, block.id);
+  throw new ReplyError(reply);
+}
+
+async function verify(
+  { verifier, metrics }: SmtpContext,
+  login: string,
+  auth: SMTPServerAuthentication,
+  bypassMemory: boolean,
+): Promise<Awaited<ReturnType<typeof verifier.verify>>> {
+  // Acting for somebody else (RFC 4616 authzid) is not offered.
+  const foreign = auth.authzid !== undefined && auth.authzid !== '' && auth.authzid !== login;
+  try {
+    const result = await verifier.verify(login, auth.password ?? '', { bypassMemory });
+    return foreign ? { ok: false } : result;
+  } catch (error) {
+    if (!(error instanceof StopgapError)) throw error;
+    metrics.auth.inc({ outcome: 'overloaded' });
+    throw new ReplyError(LOGIN_LATER);
+  }
+}

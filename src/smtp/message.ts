@@ -1,0 +1,171 @@
+import type { SMTPServerDataStream, SMTPServerSession } from 'smtp-server';
+import { messageOf } from '../kernel/errors.js';
+import type { Instant } from '../kernel/time.js';
+import { domainOf, normalizeDomain } from '../sending/identity.js';
+import type { MessageAccepted } from '../sending/events.js';
+import type { SmtpContext } from './context.js';
+import type { Conversation } from './conversation.js';
+import type { MessageBody } from './relay/body.js';
+import { ClientGone, MessageTooLarge, SpoolFailed, collectBody } from './relay/body.js';
+import type { Delivery } from './relay/port.js';
+import { RelayUnreachable } from './relay/port.js';
+import { MAIL_LOOP, ReplyError, TOO_LARGE, TRY_LATER } from './replies.js';
+
+/** RFC 5321 section 6.3 wants a loop counter of at least 100. */
+const MOST_RECEIVED_LINES = 100;
+/** Recipient domains that an event names. */
+const MOST_DOMAINS = 20;
+
+/**
+ * Takes a message in, hands it to the upstream and records it. In this order, so that nothing that was
+ * acknowledged can be lost: the body is complete; the sender is not blocked; the upstream has it; the event is
+ * durable and folded; if it tripped a rule, the block is in force. Only then 250.
+ *
+ * @returns the text of the positive answer
+ * @throws ReplyError with what the client is told
+ */
+export async function takeMessage(
+  context: SmtpContext,
+  conversation: Conversation,
+  session: SMTPServerSession,
+  stream: SMTPServerDataStream,
+): Promise<string> {
+  const mail = conversation.mail!;
+  const received = receivedLine(context.hostname, conversation, session, mail.id, context.clock.now());
+  const body = await collect(context, stream, received);
+  try {
+    if (isLooping(body.headerHead)) throw new ReplyError(MAIL_LOOP);
+    const refused = conversation.verdict();
+    if (refused !== undefined) throw conversation.refuse(refused, 'data');
+    const delivery = await transmit(context, conversation, body);
+    if (delivery.accepted.length > 0) await record(context, conversation, delivery, body);
+    if (delivery.reply.code >= 300) throw new ReplyError(delivery.reply);
+    return delivery.reply.text;
+  } finally {
+    await body.dispose();
+  }
+}
+
+async function collect(
+  context: SmtpContext,
+  stream: SMTPServerDataStream,
+  prefix: Buffer,
+): Promise<MessageBody> {
+  const { spoolDir, maxMessageSize: maxSize, log } = context;
+  try {
+    return await collectBody(stream, { spoolDir, prefix, maxSize });
+  } catch (error) {
+    if (error instanceof MessageTooLarge) throw new ReplyError(TOO_LARGE);
+    if (error instanceof SpoolFailed)
+      log.error({ error: messageOf(error) }, 'a message could not be spooled');
+    else if (!(error instanceof ClientGone)) throw error;
+    throw new ReplyError(TRY_LATER);
+  }
+}
+
+async function transmit(
+  context: SmtpContext,
+  conversation: Conversation,
+  body: MessageBody,
+): Promise<Delivery> {
+  const { store, metrics, log } = context;
+  const { relay, id } = conversation.mail!;
+  // A store that does not answer is known before the upstream takes the message, not after.
+  const mayGo = (): boolean => store.healthy && conversation.verdict() === undefined;
+  try {
+    if (!store.healthy) throw unavailable(context, 'store');
+    const delivery = await relay!.transmit(body, mayGo);
+    if (!delivery.withdrawn) return delivery;
+  } catch (error) {
+    if (!(error instanceof RelayUnreachable)) throw error;
+    metrics.refusals.inc({ stage: 'data', reason: 'unreachable' });
+    log.warn(
+      { transaction: id, ambiguous: error.ambiguous, error: error.message },
+      'the upstream did not take a message',
+    );
+    throw new ReplyError(TRY_LATER);
+  }
+  const block = conversation.verdict();
+  throw block === undefined ? unavailable(context, 'store') : conversation.refuse(block, 'data');
+}
+
+async function record(
+  context: SmtpContext,
+  conversation: Conversation,
+  delivery: Delivery,
+  body: MessageBody,
+): Promise<void> {
+  const { recorder, models, responder, metrics, log } = context;
+  const mail = conversation.mail!;
+  const { accepted } = delivery;
+  const fields = conversation.fields();
+  const data: MessageAccepted = {
+    ...fields,
+    transaction: mail.id,
+    recipients: accepted.length,
+    size: body.received,
+    recipientDomains: domainsOf(accepted.map(({ address }) => address)),
+    entitled: mail.entitled,
+  };
+  try {
+    const { position } = await recorder.accepted(data);
+    if (mail.returnPath === '' && fields.direction === 'inbound') {
+      await recorder.bounces(
+        accepted.map(({ address }) => address),
+        conversation.ip,
+        mail.id,
+      );
+    }
+    await models.reached(position);
+    await responder.settled(position);
+  } catch (error) {
+    // The upstream has it, we have no record: the client sends again (at least once, RFC 1047).
+    log.error(
+      { transaction: mail.id, error: messageOf(error) },
+      'a message that the upstream took could not be recorded',
+    );
+    throw unavailable(context, 'store');
+  }
+  metrics.sends.inc({ direction: fields.direction });
+  metrics.recipients.inc({ direction: fields.direction }, accepted.length);
+}
+
+function unavailable({ metrics }: SmtpContext, reason: 'store'): ReplyError {
+  metrics.refusals.inc({ stage: 'data', reason });
+  return new ReplyError(TRY_LATER);
+}
+
+function domainsOf(addresses: readonly string[]): string[] {
+  const domains = new Set<string>();
+  for (const address of addresses) {
+    const domain = domainOf(address);
+    if (domain !== undefined) domains.add(normalizeDomain(domain));
+    if (domains.size === MOST_DOMAINS) break;
+  }
+  return [...domains];
+}
+
+/** The trace line that RFC 5321 section 4.4 asks for. */
+function receivedLine(
+  hostname: string,
+  { ip, ehlo }: Conversation,
+  session: SMTPServerSession,
+  id: string,
+  now: Instant,
+): Buffer {
+  const from = ehlo.replace(/[^\x21-\x27\x2a-\x5b\x5d-\x7e]/g, '?').slice(0, 255) || 'unknown';
+  const literal = ip.includes(':') ? `[IPv6:${ip}]` : `[${ip}]`;
+  const date = new Date(now).toUTCString().replace('GMT', '+0000');
+  return Buffer.from(
+    `Received: from ${from} (${literal})\r\n\tby ${hostname} with ${session.transmissionType} id ${id};\r\n\t${date}\r\n`,
+    'latin1',
+  );
+}
+
+/** Counts the trace lines at the head of the message. */
+function isLooping(head: Buffer): boolean {
+  const text = head.toString('latin1');
+  const end = text.indexOf('\r\n\r\n');
+  const lines = (end < 0 ? text : text.slice(0, end)).match(/^received:/gim);
+  return lines !== null && lines.length > MOST_RECEIVED_LINES;
+}

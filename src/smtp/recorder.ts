@@ -1,0 +1,115 @@
+import type { Logger } from 'pino';
+import { envelope } from '../ids.js';
+import type { Fact } from '../kernel/events.js';
+import { messageOf } from '../kernel/errors.js';
+import type { AlarmClock } from '../kernel/time.js';
+import type {
+  AuthenticationFailed,
+  MessageAccepted,
+  MessageRefused,
+  RecipientsRefused,
+  SendEvent,
+} from '../sending/events.js';
+import { authStream, sendStream } from '../sending/events.js';
+import { normalizeAddress } from '../sending/identity.js';
+import { senderIdentity, sendStreamKey } from '../sending/subjects.js';
+import type { Appended, EventStore } from '../store/port.js';
+import { Summary } from './summary.js';
+
+export interface RecorderOptions {
+  readonly store: EventStore;
+  readonly clock: AlarmClock;
+  readonly log: Logger;
+  /** The name that events are signed with: `smtp:<hostname>`. */
+  readonly hostname: string;
+}
+
+type Counted<Data> = Omit<Data, 'count' | 'since'>;
+
+/** Writes down what happened at the SMTP door. */
+export class Recorder {
+  readonly #options: RecorderOptions;
+  readonly #by: string;
+  readonly #refusals: Summary<{ data: Counted<MessageRefused>; correlation: string }>;
+  readonly #failures: Summary<Counted<AuthenticationFailed>>;
+  readonly #underWay = new Set<Promise<unknown>>();
+
+  constructor(options: RecorderOptions) {
+    this.#options = options;
+    this.#by = `smtp:${options.hostname}`;
+    this.#refusals = new Summary(options.clock, ({ data, correlation }, count, since) =>
+      this.#note(
+        sendStreamOf(data),
+        { type: 'MessageRefused', data: { ...data, count, since } },
+        correlation,
+      ),
+    );
+    this.#failures = new Summary(options.clock, (data, count, since) =>
+      this.#note(authStream(data.network), { type: 'AuthenticationFailed', data: { ...data, count, since } }),
+    );
+  }
+
+  /**
+   * A message was taken by the upstream: resolves when that is durable.
+   *
+   * @throws StoreUnavailable: the client must not be told that its message was accepted
+   */
+  async accepted(data: MessageAccepted): Promise<Appended> {
+    return this.#append(sendStreamOf(data), [{ type: 'MessageAccepted', data }], data.transaction);
+  }
+
+  /** Bounces that the upstream took for local addresses. @throws StoreUnavailable */
+  async bounces(addresses: readonly string[], ip: string, transaction: string): Promise<void> {
+    for (const address of addresses) {
+      const fact: SendEvent = { type: 'BounceReceived', data: { address, ip } };
+      await this.#append(sendStream(normalizeAddress(address)), [fact], transaction);
+    }
+  }
+
+  recipientsRefused(data: RecipientsRefused): void {
+    this.#note(sendStreamOf(data), { type: 'RecipientsRefused', data }, data.transaction);
+  }
+
+  /** One refusal of ours. A flood is summarised. */
+  refused(data: Counted<MessageRefused>, correlation: string): void {
+    this.#refusals.add(`${data.block} ${data.stage} ${data.account ?? data.ip ?? ''}`, { data, correlation });
+  }
+
+  /** One failed login. A flood is summarised. */
+  loginFailed(data: Counted<AuthenticationFailed>): void {
+    this.#failures.add(`${data.network} ${data.kind} ${data.block ?? ''} ${data.account ?? ''}`, data);
+  }
+
+  /** Writes the summaries that still gather and waits for what is under way. */
+  async close(): Promise<void> {
+    this.#refusals.flush();
+    this.#failures.flush();
+    await Promise.allSettled([...this.#underWay]);
+  }
+
+  /** For what no client waits for: a store that is away costs the record, not the service. */
+  #note(stream: string, fact: Fact, correlation?: string): void {
+    const writing = this.#append(stream, [fact], correlation).catch((error: unknown) => {
+      this.#options.log.error(
+        { type: fact.type, correlation, error: messageOf(error) },
+        'an event could not be recorded',
+      );
+    });
+    this.#underWay.add(writing);
+    void writing.then(() => this.#underWay.delete(writing));
+  }
+
+  #append(stream: string, facts: readonly Fact[], correlation?: string): Promise<Appended> {
+    const { store, clock } = this.#options;
+    return store.append(stream, envelope(facts, { by: this.#by, correlation }, clock.now()), 'any');
+  }
+}
+
+function sendStreamOf(data: {
+  account?: string;
+  returnPath?: string;
+  ip?: string;
+  direction: 'outbound' | 'inbound';
+}): string {
+  return sendStream(sendStreamKey(senderIdentity(data)));
+}

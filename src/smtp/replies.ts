@@ -1,0 +1,50 @@
+import type { Refusal } from '../blocks/events.js';
+
+/** What a client is told. The text carries its enhanced status code (RFC 3463). */
+export interface SmtpReply {
+  readonly code: number;
+  readonly text: string;
+}
+
+/** One reply for all that is ours: a blocked sender, an upstream out of reach, a store that does not answer. */
+export const TRY_LATER: SmtpReply = {
+  code: 451,
+  text: '4.3.2 Service temporarily unavailable, please try again later',
+};
+/** A wrong password and a blocked account: the same bytes. */
+export const BAD_CREDENTIALS: SmtpReply = { code: 535, text: '5.7.8 Authentication credentials invalid' };
+/** Too many attempts, and blocks that defer. */
+export const LOGIN_LATER: SmtpReply = {
+  code: 454,
+  text: '4.7.0 Temporary authentication failure, please try again later',
+};
+export const NOT_YOUR_ADDRESS: SmtpReply = { code: 553, text: '5.7.1 You may not send from this address' };
+export const NO_RELAY: SmtpReply = { code: 550, text: '5.7.1 Relaying denied' };
+export const TOO_LARGE: SmtpReply = { code: 552, text: '5.3.4 Message exceeds the size limit' };
+export const MAIL_LOOP: SmtpReply = {
+  code: 554,
+  text: '5.4.6 Too many Received header lines: this looks like a mail loop',
+};
+
+/** What a blocked sender is told at RCPT TO and after DATA. */
+export function refusalReply(refusal: Refusal, contact: string | undefined): SmtpReply {
+  if (refusal !== 'honest') return TRY_LATER;
+  const help = contact === undefined ? 'contact your provider' : `contact ${contact}`;
+  return { code: 550, text: `5.7.1 Sending is blocked because of unusual activity; ${help}` };
+}
+
+/** An error that smtp-server turns into this reply; without a code it would answer a permanent 550. */
+export class ReplyError extends Error {
+  readonly responseCode: number;
+
+  constructor(reply: SmtpReply) {
+    super(reply.text);
+    this.name = 'ReplyError';
+    this.responseCode = reply.code;
+  }
+}
+
+/** The whole line, as it is recorded with a refusal. */
+export function replyLine({ code, text }: SmtpReply): string {
+  return `${code} ${text}`;
+}
