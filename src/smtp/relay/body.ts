@@ -58,7 +58,7 @@ export function collectBody(stream: Readable, options: CollectOptions): Promise<
       stream.resume();
       void collector.abandon().then(() => reject(error));
     };
-    // A write under way holds the stream back, so the end cannot overtake it.
+    // No data comes while a write is under way; the end may.
     const store = (): void => {
       stream.pause();
       collector.flush().then(() => {
@@ -104,6 +104,7 @@ class Collector {
   #ascii = true;
   #head: Buffer | undefined;
   #spool: SpoolFile | undefined;
+  #flushing: Promise<void> | undefined;
 
   constructor(options: CollectOptions) {
     this.#options = options;
@@ -129,7 +130,13 @@ class Collector {
     this.#size += chunk.length;
   }
 
-  async flush(): Promise<void> {
+  /** Writes what is held to the spool file; one call at a time. */
+  flush(): Promise<void> {
+    this.#flushing = this.#write();
+    return this.#flushing;
+  }
+
+  async #write(): Promise<void> {
     const chunks = this.#chunks;
     this.#head ??= headOf(chunks);
     this.#chunks = [];
@@ -139,6 +146,7 @@ class Collector {
   }
 
   async finish(): Promise<MessageBody> {
+    await this.#flushing;
     this.#keep(this.#lines.finish());
     if (this.mustFlush) await this.flush();
     const prefix = canonicalLines(this.#options.prefix ?? Buffer.alloc(0));
@@ -154,6 +162,8 @@ class Collector {
   }
 
   async abandon(): Promise<void> {
+    // Its failure is what we are here for, or comes after it.
+    await Promise.allSettled([this.#flushing]);
     this.#chunks = [];
     await this.#spool?.remove();
   }

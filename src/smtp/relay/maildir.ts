@@ -13,6 +13,7 @@ import type {
   RelayTransaction,
   Reply,
 } from './port.js';
+import { RelayUnreachable } from './port.js';
 import { NO_RECIPIENTS } from './transaction.js';
 
 const TAKEN: Reply = { code: 250, text: '2.1.5 ok' };
@@ -30,6 +31,8 @@ export class MaildirRelay implements Relay {
   readonly #host: string;
   #delivered = 0;
   #made = false;
+  #closed = false;
+  readonly #writing = new Set<Promise<unknown>>();
 
   constructor(dir: string, hostname: string) {
     this.#dir = dir;
@@ -38,9 +41,11 @@ export class MaildirRelay implements Relay {
   }
 
   begin(envelope: RelayEnvelope): RelayTransaction {
-    return new MaildirTransaction(new WireEnvelope(envelope), (head, body, confirm) =>
-      this.#write(head, body, confirm),
-    );
+    return new MaildirTransaction(new WireEnvelope(envelope), this);
+  }
+
+  get closed(): boolean {
+    return this.#closed;
   }
 
   async probe(): Promise<{ ok: boolean; detail: string }> {
@@ -54,8 +59,21 @@ export class MaildirRelay implements Relay {
     }
   }
 
-  /** A delivery under way is not waited for: without its 250 the client sends again. */
-  async close(): Promise<void> {}
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.allSettled(this.#writing);
+  }
+
+  /** Writes one message: the answer, or undefined where `confirm` said no. */
+  async deliver(head: Buffer, body: MessageBody, confirm: () => boolean): Promise<Reply | undefined> {
+    const write = this.#write(head, body, confirm);
+    this.#writing.add(write);
+    try {
+      return await write;
+    } finally {
+      this.#writing.delete(write);
+    }
+  }
 
   async #makeDirectories(): Promise<void> {
     for (const name of ['tmp', 'new', 'cur']) {
@@ -66,7 +84,6 @@ export class MaildirRelay implements Relay {
     this.#made = true;
   }
 
-  /** The answer, or undefined where `confirm` said no. */
   async #write(head: Buffer, body: MessageBody, confirm: () => boolean): Promise<Reply | undefined> {
     const name = this.#uniqueName();
     const temporary = join(this.#dir, 'tmp', name);
@@ -99,14 +116,17 @@ export class MaildirRelay implements Relay {
 
 class MaildirTransaction implements RelayTransaction {
   readonly #taken: RelayRecipient[] = [];
+  readonly #envelope: WireEnvelope;
+  readonly #relay: MaildirRelay;
 
-  constructor(
-    readonly envelope: WireEnvelope,
-    readonly write: (head: Buffer, body: MessageBody, confirm: () => boolean) => Promise<Reply | undefined>,
-  ) {}
+  constructor(envelope: WireEnvelope, relay: MaildirRelay) {
+    this.#envelope = envelope;
+    this.#relay = relay;
+  }
 
   async offer(recipient: RelayRecipient): Promise<Reply> {
     const { address } = new WireRecipient(recipient).recipient;
+    if (this.#relay.closed) throw new RelayUnreachable('the relay is closed');
     if (!/^(?:"[^"]*"|[^\s"]+)@[^\s@]+$/.test(address)) return NO_SUCH_SYNTAX;
     if (!this.#taken.some((taken) => taken.address === address)) this.#taken.push(recipient);
     return TAKEN;
@@ -115,10 +135,10 @@ class MaildirTransaction implements RelayTransaction {
   async transmit(body: MessageBody, confirm: () => boolean): Promise<Delivery> {
     const results = this.#taken.map((recipient) => ({ recipient, reply: TAKEN }));
     if (results.length === 0) return sameForAll([], NO_RECIPIENTS);
-    const lines = [`Return-Path: <${this.envelope.envelope.returnPath}>`];
+    const lines = [`Return-Path: <${this.#envelope.envelope.returnPath}>`];
     for (const { address } of this.#taken) lines.push(`Envelope-To: ${address}`);
     const head = Buffer.from(`${lines.join('\r\n')}\r\n`, 'utf8');
-    const reply = await this.write(head, body, confirm);
+    const reply = await this.#relay.deliver(head, body, confirm);
     return reply === undefined ? withdrawn(results) : sameForAll(results, reply);
   }
 

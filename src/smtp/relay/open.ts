@@ -52,6 +52,7 @@ class PooledRelay implements Relay {
       waitTimeout: this.#probeTimeout,
       idleTimeout: options.idleTimeout ?? 60_000,
       staleTransaction: options.staleTransaction ?? 30_000,
+      stealAfter: options.stealAfter ?? 20,
       closeTimeout: options.closeTimeout ?? 5_000,
       backoff: options.backoff ?? { first: 250, max: 5_000 },
       random: options.random ?? Math.random,

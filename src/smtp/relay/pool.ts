@@ -11,6 +11,7 @@ export interface PoolOptions {
   readonly waitTimeout: Milliseconds;
   readonly idleTimeout: Milliseconds;
   readonly staleTransaction: Milliseconds;
+  readonly stealAfter: Milliseconds;
   readonly closeTimeout: Milliseconds;
   readonly backoff: { readonly first: Milliseconds; readonly max: Milliseconds };
   readonly random: () => number;
@@ -18,7 +19,6 @@ export interface PoolOptions {
 }
 
 interface Waiter {
-  readonly owner: object;
   readonly resolve: (session: Session) => void;
   readonly reject: (error: Error) => void;
   readonly timer: NodeJS.Timeout;
@@ -30,8 +30,10 @@ interface Waiter {
  * when nothing else is left. So a client that takes its time between RCPT and the end of its message holds up
  * nobody.
  *
- * Which session one gets: the one that holds one's transaction; an unused one; a new one; the one whose
- * transaction has been waiting longest; the next that is given back.
+ * Which session one gets: the one that holds one's transaction; an unused one; a new one; the next that is given
+ * back without an open transaction; the one whose transaction has been waiting longest, once it has waited for
+ * `stealAfter`. (To take it away at once would make its owner run the transaction again a moment later: with more
+ * clients than sessions, nearly every message would be offered twice.)
  *
  * When connecting fails there is a pause, in which nothing is tried and all fail at once that no live session
  * can serve. After the pause one connect is tried; the rest goes on failing until it has succeeded.
@@ -51,6 +53,7 @@ export class Pool {
   #retryAt = 0;
   #lastFailure = '';
   #probe: Opening | undefined;
+  #stealing: NodeJS.Timeout | undefined;
   #sweeper: NodeJS.Timeout | undefined;
   #closed = false;
   readonly #quitting = new Set<Promise<unknown>>();
@@ -83,14 +86,11 @@ export class Pool {
     const free = this.#free.pop();
     if (free !== undefined) return this.#lend(free);
     if (!this.#tryConnect()) {
-      const [oldest] = this.#held;
-      if (oldest !== undefined) {
-        this.#held.delete(oldest);
-        return this.#lend(oldest);
-      }
+      const stolen = this.#waiters.size === 0 ? this.#steal() : undefined;
+      if (stolen !== undefined) return this.#lend(stolen);
       if (this.#live.size === 0 && this.#failures > 0) throw this.#failFast();
     }
-    return this.#wait(owner);
+    return this.#wait();
   }
 
   /** A new session in place of one that died in use; never one that has been lying about like it. */
@@ -122,11 +122,12 @@ export class Pool {
       return;
     }
     session.lastUsed = performance.now();
-    const [waiter] = this.#waiters;
-    if (waiter !== undefined) this.#serve(waiter, session);
-    else if (this.#closed) this.#retire(session);
-    else if (session.owner === undefined) this.#free.push(session);
-    else this.#held.add(session);
+    if (this.#closed) this.#retire(session);
+    else if (session.owner === undefined) this.#offer(session);
+    else {
+      this.#held.add(session);
+      this.#armStealing();
+    }
   }
 
   /** The owner has no more use for the transaction that is open on this session. */
@@ -135,7 +136,14 @@ export class Pool {
     session.owner = undefined;
     session.dirty = true;
     // A session in use comes to its place when it is given back.
-    if (this.#held.delete(session)) this.#free.push(session);
+    if (this.#held.delete(session)) this.#offer(session);
+  }
+
+  /** A session that nobody has a claim to. */
+  #offer(session: Session): void {
+    const [waiter] = this.#waiters;
+    if (waiter === undefined) this.#free.push(session);
+    else this.#serve(waiter, session);
   }
 
   async close(): Promise<void> {
@@ -167,7 +175,35 @@ export class Pool {
     return session;
   }
 
-  #wait(owner: object): Promise<Session> {
+  /** The session whose transaction has been waiting longest, where that is long enough. */
+  #steal(): Session | undefined {
+    const [oldest] = this.#held;
+    if (oldest === undefined) return undefined;
+    if (performance.now() - oldest.lastUsed < this.#options.stealAfter) return undefined;
+    this.#held.delete(oldest);
+    return oldest;
+  }
+
+  /** Makes sure that those who wait get a held session as soon as one may be taken away. */
+  #armStealing(): void {
+    const [oldest] = this.#held;
+    if (this.#stealing !== undefined || oldest === undefined || this.#waiters.size === 0) return;
+    const due = oldest.lastUsed + this.#options.stealAfter - performance.now();
+    this.#stealing = setTimeout(
+      () => {
+        this.#stealing = undefined;
+        for (const waiter of [...this.#waiters]) {
+          const stolen = this.#steal();
+          if (stolen === undefined) break;
+          this.#serve(waiter, stolen);
+        }
+        this.#armStealing();
+      },
+      Math.max(1, Math.ceil(due)),
+    );
+  }
+
+  #wait(): Promise<Session> {
     if (this.#waiters.size >= this.#options.maxWaiting) {
       throw new RelayUnreachable(`${this.#options.maxWaiting} commands wait for the upstream already`);
     }
@@ -176,8 +212,9 @@ export class Pool {
         if (this.#live.size === 0) this.#noAnswer();
         this.#dismiss(waiter, `no session with the upstream was free within ${this.#options.waitTimeout} ms`);
       }, this.#options.waitTimeout);
-      const waiter: Waiter = { owner, resolve, reject, timer };
+      const waiter: Waiter = { resolve, reject, timer };
       this.#waiters.add(waiter);
+      this.#armStealing();
     });
   }
 

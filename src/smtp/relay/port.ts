@@ -152,6 +152,8 @@ export interface RelayOptions {
   readonly idleTimeout?: Milliseconds;
   /** After how long an open transaction that nobody uses is reset upstream: 30 s. */
   readonly staleTransaction?: Milliseconds;
+  /** How long an open transaction waits for its owner before another may take its session, where no other is left: 20 ms. */
+  readonly stealAfter?: Milliseconds;
   /** How long `close` waits for what is under way: 5 s. */
   readonly closeTimeout?: Milliseconds;
   readonly timeouts?: Partial<RelayTimeouts>;
