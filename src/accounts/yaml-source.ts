@@ -11,6 +11,8 @@ export interface Entry {
 
 /** More references than any hand-written file has: the rest are bombs that unfold to gigabytes. */
 const MOST_ALIASES = 100;
+/** Levels of brackets, and columns of indentation. */
+const DEEPEST = 100;
 /** Syntax errors breed more of them: the first few say it. */
 const MOST_PROBLEMS = 5;
 
@@ -30,12 +32,12 @@ export class YamlSource {
     text: string,
     readonly file: string,
   ) {
+    const tooDeep = deeplyNestedLine(text);
+    if (tooDeep !== undefined) throw new ConfigError([`${file}:${tooDeep}:1: is nested too deeply`]);
     this.doc = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false, stringKeys: true });
     const problems = [...this.doc.errors, ...this.doc.warnings].slice(0, MOST_PROBLEMS).map((problem) => {
       const { line, col } = this.#lines.linePos(problem.pos[0]);
-      // The parser is recursive, and reports its own end by absurd nesting like this.
-      const message = problem.message.includes('call stack') ? 'is nested too deeply' : problem.message;
-      return `${file}:${line}:${col}: ${message}${this.#hint(text, line)}`;
+      return `${file}:${line}:${col}: ${problem.message.slice(0, 200)}${this.#hint(text, line)}`;
     });
     if (problems.length > 0) throw new ConfigError(problems);
     let aliases = 0;
@@ -90,6 +92,33 @@ export class YamlSource {
       ? ' (an IPv6 address needs quotes: "[::1]:2587")'
       : '';
   }
+}
+
+/**
+ * The line (1-based) at which nesting becomes absurd: more than any file needs, far less than the parser's recursion
+ * can take. Its end would not be an error: V8 kills the process where a regular expression is compiled on a
+ * stack that is nearly full.
+ */
+export function deeplyNestedLine(text: string): number | undefined {
+  let line = 1;
+  let brackets = 0;
+  let lead = 0;
+  let leading = true;
+  for (const character of text) {
+    if (character === '\n') {
+      line += 1;
+      lead = 0;
+      leading = true;
+      continue;
+    }
+    // Blanks and the indicators that open a block inside a line (`- - - x`).
+    leading &&= ' \t-?:'.includes(character);
+    if (leading) lead += 1;
+    if (character === '[' || character === '{') brackets += 1;
+    else if ((character === ']' || character === '}') && brackets > 0) brackets -= 1;
+    if (brackets > DEEPEST || lead > DEEPEST) return line;
+  }
+  return undefined;
 }
 
 /** The value of a scalar node, the values of a list of scalars; undefined for anything else. */

@@ -70,7 +70,7 @@ function report(io: CliIo, thrown: unknown): void {
   const expected = thrown instanceof StopgapError || isSystemError(thrown);
   for (const line of messageOf(thrown).split('\n')) note(io, `stopgap: ${line}`);
   if (expected) return;
-  if (io.env['STOPGAP_DEBUG'] === undefined)
+  if ((io.env['STOPGAP_DEBUG'] ?? '') === '')
     note(io, 'stopgap: this is a fault; STOPGAP_DEBUG=1 shows where');
   else if (thrown instanceof Error && thrown.stack !== undefined) note(io, thrown.stack);
 }

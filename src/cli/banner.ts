@@ -1,0 +1,49 @@
+import path from 'node:path';
+import type { RunningApp } from '../app.js';
+import type { LoadedConfig } from '../config/types.js';
+
+/** What listens where, and what to try next. */
+export function banner({ config, evaluation: evaluating, file }: LoadedConfig, app: RunningApp): string {
+  const shown = (target: string): string => {
+    const relative = path.relative(process.cwd(), target);
+    return relative.startsWith('..') ? target : `./${relative}`;
+  };
+  const lines = [
+    '',
+    `Stopgap is running${evaluating ? ' an evaluation set-up: nothing leaves this machine' : ''}.`,
+    '',
+    ...app.listening.map(({ what, address }) => `  ${what.padEnd(12)}${address}`),
+    `  ${'data'.padEnd(12)}${shown(config.data)}`,
+    `  ${'mail to'.padEnd(12)}${relayText(config.smtp.relay.target, shown)}`,
+    `  ${'rules'.padEnd(12)}version ${app.rulesVersion}${config.rules === undefined ? ' (built in)' : `, ${shown(config.rules)}`}`,
+    ...(file === undefined ? [] : [`  ${'configured'.padEnd(12)}${shown(file)}`]),
+  ];
+  const { evaluation } = app;
+  if (evaluation !== undefined) {
+    lines.push('');
+    if (evaluation.password !== undefined) {
+      lines.push(`  account     ${evaluation.account}`, `  password    ${evaluation.password}`);
+    }
+    if (evaluation.token !== undefined) lines.push(`  API token   ${evaluation.token} (administrator)`);
+    if (evaluation.credentialsKept) {
+      const where = shown(evaluation.credentialsFile);
+      lines.push(evaluation.token === undefined ? `  credentials are in ${where}` : `  shown this once; kept in ${where}`);
+    }
+    lines.push(
+      '',
+      'Try, in another terminal:',
+      '  npx stopgap simulate            one account is phished: watch it being contained',
+      '  npx stopgap block list          what is blocked, and why',
+      '  npx stopgap check --account demo@example.com',
+    );
+  }
+  lines.push('', 'Stop with Ctrl-C.', '');
+  return lines.join('\n');
+}
+
+function relayText(target: LoadedConfig['config']['smtp']['relay']['target'], shown: (file: string) => string): string {
+  if ('maildir' in target) return `${shown(target.maildir)} (Maildir)`;
+  const { protocol } = target;
+  const at = target.address;
+  return 'path' in at ? `${protocol} ${at.path}` : `${protocol} ${at.host}:${at.port}`;
+}

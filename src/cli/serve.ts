@@ -1,0 +1,56 @@
+import type { Command } from 'commander';
+import { pino } from 'pino';
+import { startApp } from '../app.js';
+import { loadConfig } from '../config.js';
+import { messageOf } from '../kernel/errors.js';
+import { SECOND } from '../kernel/time.js';
+import { systemClock } from '../system-clock.js';
+import { banner } from './banner.js';
+import type { ConfigOption } from './config-option.js';
+import { withConfig } from './config-option.js';
+import type { CliIo } from './io.js';
+import { note, print } from './io.js';
+
+/** The process is to be gone by then, whatever still hangs. */
+const DEADLINE = 10 * SECOND;
+
+/** `stopgap serve`: runs until SIGTERM or SIGINT, which drain. */
+export function serveVerb(program: Command, io: CliIo): void {
+  const serve = program.command('serve').description('run Stopgap');
+  withConfig(serve).action(async (options: ConfigOption) => {
+    const loaded = loadConfig({ file: options.config, env: io.env, cwd: io.cwd });
+    for (const warning of loaded.warnings) note(io, `stopgap: warning: ${warning}`);
+    // Logs go to standard error, so that the banner can be read and the log be piped.
+    const log = pino({ level: loaded.config.log.level, base: undefined }, pino.destination({ dest: 2, sync: true }));
+    const ended = new Ending();
+    const app = await startApp({ loaded, clock: systemClock, log, onFatal: (error) => ended.fail(error) });
+    print(io, banner(loaded, app));
+    const why = await ended.signal();
+    log.info({ why }, 'stopping: sessions under way may finish');
+    const guard = setTimeout(() => {
+      log.error('stopping took too long');
+      process.exit(1);
+    }, DEADLINE - SECOND / 2);
+    await app.stop();
+    clearTimeout(guard);
+    log.info('stopped');
+    if (ended.failure !== undefined) throw new Error(`stopped by a fault: ${messageOf(ended.failure)}`);
+  });
+}
+
+/** Waits for whatever ends the process. */
+class Ending {
+  failure: unknown;
+  #resolve: ((why: string) => void) | undefined;
+  readonly #ended = new Promise<string>((resolve) => (this.#resolve = resolve));
+
+  fail(error: unknown): void {
+    this.failure ??= error;
+    this.#resolve?.('fault');
+  }
+
+  async signal(): Promise<string> {
+    for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => this.#resolve?.(name));
+    return this.#ended;
+  }
+}

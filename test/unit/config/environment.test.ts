@@ -1,0 +1,159 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import test from 'node:test';
+import { environmentName, formatListen, listSettings, OTHER_VARIABLES } from '../../../src/config.js';
+import { load, problemsOf, RELAY } from './helpers.js';
+
+test('names of variables are the path in upper snake case', () => {
+  assert.equal(environmentName('smtp.maxMessageSize'), 'STOPGAP_SMTP_MAX_MESSAGE_SIZE');
+  assert.equal(environmentName('smtp.submission.tls.cert'), 'STOPGAP_SMTP_SUBMISSION_TLS_CERT');
+  assert.equal(environmentName('retention.sends'), 'STOPGAP_RETENTION_SENDS');
+});
+
+/** A value for each setting that differs from its default, and where it must arrive. */
+const SAMPLES: Readonly<Record<string, readonly [value: string, shown: RegExp]>> = {
+  data: ['/srv/x', /"data":"\/srv\/x"/],
+  store: ['sqlite', /"kind":"sqlite"/],
+  'smtp.hostname': ['mx9.example', /"hostname":"mx9.example"/],
+  'smtp.submission.listen': ['127.0.0.1:1587', /"port":1587/],
+  'smtp.submission.tls.mode': ['implicit', /"mode":"implicit"/],
+  'smtp.submission.tls.cert': ['/srv/s.crt', /"cert":"\/srv\/s.crt"/],
+  'smtp.submission.tls.key': ['/srv/s.key', /"key":"\/srv\/s.key"/],
+  'smtp.submission.allowInsecureAuth': ['false', /"allowInsecureAuth":false/],
+  'smtp.inbound.listen': ['127.0.0.1:1525', /"port":1525/],
+  'smtp.inbound.domains': ['a.example,b.example', /"domains":\["a.example","b.example"\]/],
+  'smtp.inbound.tls.mode': ['none', /"mode":"none"/],
+  'smtp.inbound.tls.cert': ['/srv/i.crt', /"cert":"\/srv\/i.crt"/],
+  'smtp.inbound.tls.key': ['/srv/i.key', /"key":"\/srv\/i.key"/],
+  'smtp.auth.backend': ['file', /"backend":"file"/],
+  'smtp.auth.users': ['/srv/u.yaml', /"users":"\/srv\/u.yaml"/],
+  'smtp.auth.attemptsPerMinute': ['77', /"attemptsPerMinute":77/],
+  'smtp.relay.url': ['lmtp://h.example:2424', /"port":2424/],
+  'smtp.maxMessageSize': ['123KB', /"maxMessageSize":123000/],
+  'smtp.maxConnections': ['78', /"maxConnections":78/],
+  'smtp.maxRecipients': ['79', /"maxRecipients":79/],
+  'smtp.senders': ['any', /"senders":{"kind":"any"}/],
+  'smtp.softFail.contact': ['call us', /"contact":"call us"/],
+  'api.listen': ['127.0.0.1:1825', /"port":1825/],
+  'api.tokens': ['/srv/t.yaml', /"tokens":"\/srv\/t.yaml"/],
+  'api.publicUrl': ['https://p.example', /"publicUrl":"https:\/\/p.example"/],
+  rules: ['/srv/r.yaml', /"rules":"\/srv\/r.yaml"/],
+  'retention.sends': ['3d', /"sends":259200000/],
+  'log.level': ['trace', /"level":"trace"/],
+};
+
+/** What a setting needs beside it to make sense. */
+const COMPANIONS: Readonly<Record<string, Record<string, string>>> = {
+  'smtp.submission.tls.cert': { STOPGAP_SMTP_SUBMISSION_TLS_KEY: '/srv/s.key' },
+  'smtp.submission.tls.key': { STOPGAP_SMTP_SUBMISSION_TLS_CERT: '/srv/s.crt' },
+  'smtp.inbound.tls.cert': { STOPGAP_SMTP_INBOUND_TLS_KEY: '/srv/i.key' },
+  'smtp.inbound.tls.key': { STOPGAP_SMTP_INBOUND_TLS_CERT: '/srv/i.crt' },
+};
+const INBOUND = { STOPGAP_SMTP_INBOUND_LISTEN: '127.0.0.1:2525', STOPGAP_SMTP_INBOUND_DOMAINS: 'x.example' };
+
+for (const { path, env } of listSettings()) {
+  test(`${env} sets ${path}, before the file`, (context) => {
+    const sample = SAMPLES[path];
+    assert.ok(sample !== undefined, `no sample for ${path}`);
+    const inbound = path.startsWith('smtp.inbound') ? INBOUND : {};
+    const { config } = load(context, {
+      yaml: RELAY,
+      checkFiles: false,
+      env: { ...inbound, ...COMPANIONS[path], [env]: sample[0] },
+    });
+    assert.match(JSON.stringify(config), sample[1]);
+  });
+}
+
+test('the environment goes before the file', (context) => {
+  const yaml = `${RELAY}log: { level: debug }\nretention: { sends: 9d }\n`;
+  const { config } = load(context, {
+    yaml,
+    env: { STOPGAP_LOG_LEVEL: 'error', STOPGAP_RETENTION_SENDS: '' },
+  });
+  assert.equal(config.log.level, 'error');
+  assert.equal(config.retention.sends, 9 * 86_400_000, 'an empty variable counts as not set');
+});
+
+test('several listeners from the environment take over the settings of the file', (context) => {
+  const yaml = `
+smtp:
+  relay: { url: smtp://127.0.0.1:25 }
+  submission:
+    - { listen: 127.0.0.1:1, tls: { mode: none } }
+    - { listen: 127.0.0.1:2, tls: { mode: implicit } }
+`;
+  const listeners = (env: Record<string, string>): string[] =>
+    load(context, { yaml, env }).config.smtp.submission.map(
+      ({ listen, tls }) => `${formatListen(listen)} ${tls.mode}`,
+    );
+  assert.deepEqual(listeners({}), ['127.0.0.1:1 none', '127.0.0.1:2 implicit']);
+  assert.deepEqual(listeners({ STOPGAP_SMTP_SUBMISSION_LISTEN: '11, [::1]:12,13' }), [
+    '127.0.0.1:11 none',
+    '[::1]:12 implicit',
+    '127.0.0.1:13 none',
+  ]);
+  assert.deepEqual(listeners({ STOPGAP_SMTP_SUBMISSION_LISTEN: '11' }), ['127.0.0.1:11 none']);
+  assert.deepEqual(listeners({ STOPGAP_SMTP_SUBMISSION_TLS_MODE: 'starttls' }), [
+    '127.0.0.1:1 starttls',
+    '127.0.0.1:2 starttls',
+  ]);
+});
+
+test('a listener group can be switched off', (context) => {
+  const yaml = `
+smtp:
+  relay: { url: smtp://127.0.0.1:25 }
+  submission: off
+  inbound: { listen: 127.0.0.1:2525, domains: x.example }
+`;
+  assert.deepEqual(load(context, { yaml }).config.smtp.submission, []);
+  const env = { STOPGAP_SMTP_SUBMISSION_LISTEN: '2587', STOPGAP_SMTP_INBOUND_LISTEN: 'off' };
+  const { smtp } = load(context, { yaml, env }).config;
+  assert.equal(smtp.submission.length, 1);
+  assert.deepEqual(smtp.inbound, []);
+});
+
+test('an unknown variable is refused with the nearest right one', (context) => {
+  const problem = (name: string): string => problemsOf(context, { env: { [name]: 'x' } })[0]!;
+  assert.equal(
+    problem('STOPGAP_SMTP_RELAI_URL'),
+    'STOPGAP_SMTP_RELAI_URL: unknown variable; did you mean STOPGAP_SMTP_RELAY_URL?',
+  );
+  assert.match(problem('STOPGAP_COMPLETELY_DIFFERENT'), /unknown variable; see docs\/configuration\.md/);
+  const env = Object.fromEntries(Object.keys(OTHER_VARIABLES).map((name) => [name, '']));
+  assert.equal(
+    load(context, { env: { ...env, STOPGAP_URL: 'http://x', STOPGAP_DEBUG: '1' } }).evaluation,
+    true,
+  );
+});
+
+const doc = readFileSync(new URL('../../../../docs/configuration.md', import.meta.url), 'utf8');
+
+test('docs/configuration.md lists exactly the settings that there are', () => {
+  const rows = doc
+    .split('\n')
+    .filter((line) => line.startsWith('| `'))
+    .map((line) =>
+      line
+        .split(/(?<!\\)\|/)
+        .slice(1, -1)
+        .map((cell) => cell.trim().replaceAll('\\|', '|')),
+    );
+  const settings = listSettings().map((one) => [
+    `\`${one.path}\``,
+    `\`${one.env}\``,
+    one.type,
+    one.default ?? 'none',
+    one.description,
+  ]);
+  const others = Object.entries(OTHER_VARIABLES).map(([name, text]) => [`\`${name}\``, text]);
+  assert.deepEqual(rows, [...settings, ...others]);
+});
+
+test('the example in docs/configuration.md is taken as it stands', (context) => {
+  const yaml = /## A file\n\n```yaml\n([^`]+)```/.exec(doc)?.[1];
+  const { config, warnings } = load(context, { yaml: yaml!, checkFiles: false });
+  assert.equal(config.smtp.submission.length, 2);
+  assert.deepEqual(warnings, []);
+});

@@ -1,0 +1,195 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import test from 'node:test';
+import { inspect } from 'node:util';
+import { ConfigError, loadConfig, redactedConfig } from '../../../src/config.js';
+import { DAY } from '../../../src/kernel/time.js';
+import { load, problemsOf, RELAY, temporaryDirectory } from './helpers.js';
+
+test('nothing at all is an evaluation on loopback', (context) => {
+  const { config, evaluation, file, warnings, cwd } = load(context, {});
+  assert.equal(evaluation, true);
+  assert.equal(file, undefined);
+  assert.deepEqual(warnings, []);
+  assert.equal(config.data, path.join(cwd, 'data'));
+  assert.equal(config.store.file, path.join(cwd, 'data/events.db'));
+  assert.equal(config.smtp.hostname, 'localhost');
+  assert.deepEqual(config.smtp.submission, [
+    {
+      listen: { host: '127.0.0.1', port: 2587 },
+      tls: { mode: 'starttls', cert: undefined, key: undefined },
+      allowInsecureAuth: true,
+    },
+  ]);
+  assert.deepEqual(config.smtp.inbound, []);
+  assert.deepEqual(config.smtp.relay.target, { maildir: path.join(cwd, 'data/mail') });
+  assert.deepEqual(config.smtp.senders, { kind: 'domain' });
+  assert.deepEqual(config.api.listen, { host: '127.0.0.1', port: 8025 });
+});
+
+test('the environment changes an evaluation, and a relay in it ends the evaluation', (context) => {
+  const moved = load(context, { env: { STOPGAP_API_LISTEN: '127.0.0.1:9000' } });
+  assert.equal(moved.evaluation, true);
+  assert.equal(moved.config.api.listen.port, 9000);
+  const real = load(context, { env: { STOPGAP_SMTP_RELAY_URL: 'smtp://mail.example' } });
+  assert.equal(real.evaluation, false);
+  assert.deepEqual(real.config.smtp.senders, { kind: 'own' });
+});
+
+test('every value of a full file arrives', (context) => {
+  const { config, cwd, evaluation, file } = load(context, {
+    checkFiles: false,
+    yaml: `
+data: ./var
+store: sqlite
+smtp:
+  hostname: mx.example.com
+  submission:
+    - { listen: ":587", tls: { mode: starttls, cert: mx.crt, key: mx.key } }
+    - { listen: 10.0.0.1:465, tls: { mode: implicit }, allowInsecureAuth: false }
+  inbound: { listen: 127.0.0.1:2525, domains: [example.com, B.example], tls: { mode: none } }
+  auth: { backend: file, users: ./u.yaml, attemptsPerMinute: 5 }
+  relay: { url: maildir:./out }
+  maxMessageSize: 10MiB
+  maxConnections: 7
+  maxRecipients: 8
+  senders: any
+  softFail: { contact: "call 555" }
+api: { listen: 8026, tokens: ./t.yaml, publicUrl: https://s.example/ }
+rules: ./r.yaml
+retention: { sends: 10d }
+log: { level: debug }
+`,
+  });
+  assert.equal(evaluation, false);
+  assert.equal(file, path.join(cwd, 'stopgap.yaml'));
+  const inCwd = (name: string): string => path.join(cwd, name);
+  assert.equal(config.smtp.relay.url, `maildir:${inCwd('out')}`);
+  assert.deepEqual(structuredClone(config), {
+    data: inCwd('var'),
+    store: { kind: 'sqlite', file: inCwd('var/events.db') },
+    smtp: {
+      hostname: 'mx.example.com',
+      submission: [
+        {
+          listen: { host: undefined, port: 587 },
+          tls: { mode: 'starttls', cert: inCwd('mx.crt'), key: inCwd('mx.key') },
+          allowInsecureAuth: false,
+        },
+        {
+          listen: { host: '10.0.0.1', port: 465 },
+          tls: { mode: 'implicit', cert: undefined, key: undefined },
+          allowInsecureAuth: false,
+        },
+      ],
+      inbound: [
+        {
+          listen: { host: '127.0.0.1', port: 2525 },
+          tls: { mode: 'none', cert: undefined, key: undefined },
+          domains: ['example.com', 'b.example'],
+        },
+      ],
+      auth: { backend: 'file', users: inCwd('u.yaml'), attemptsPerMinute: 5 },
+      relay: { target: { maildir: inCwd('out') } },
+      maxMessageSize: 10 * 1024 * 1024,
+      maxConnections: 7,
+      maxRecipients: 8,
+      senders: { kind: 'any' },
+      softFail: { contact: 'call 555' },
+    },
+    api: {
+      listen: { host: '127.0.0.1', port: 8026 },
+      tokens: inCwd('t.yaml'),
+      publicUrl: 'https://s.example',
+    },
+    rules: inCwd('r.yaml'),
+    retention: { sends: 10 * DAY },
+    log: { level: 'debug' },
+  });
+});
+
+test('--config goes before STOPGAP_CONFIG, which goes before stopgap.yaml', (context) => {
+  const cwd = temporaryDirectory(context);
+  for (const name of ['stopgap', 'variable', 'option']) {
+    writeFileSync(path.join(cwd, `${name}.yaml`), `${RELAY}data: ./${name}\n`);
+  }
+  const dataOf = (env: Record<string, string>, file?: string): string =>
+    path.basename(loadConfig({ env, cwd, file }).config.data);
+  assert.equal(dataOf({}), 'stopgap');
+  assert.equal(dataOf({ STOPGAP_CONFIG: 'variable.yaml' }), 'variable');
+  assert.equal(dataOf({ STOPGAP_CONFIG: 'variable.yaml' }, 'option.yaml'), 'option');
+  assert.throws(() => dataOf({ STOPGAP_CONFIG: 'nowhere.yaml' }), /nowhere\.yaml: cannot be read: ENOENT/);
+  assert.throws(() => dataOf({}, 'nowhere.yaml'), /nowhere\.yaml: cannot be read: ENOENT/);
+});
+
+test('paths are relative to the file, in the environment to the working directory', (context) => {
+  const cwd = temporaryDirectory(context);
+  mkdirSync(path.join(cwd, 'etc'));
+  writeFileSync(path.join(cwd, 'etc/s.yaml'), `${RELAY}data: ./var\n`);
+  const loaded = (env: Record<string, string>): string =>
+    loadConfig({ env, cwd, file: 'etc/s.yaml' }).config.data;
+  assert.equal(loaded({}), path.join(cwd, 'etc/var'));
+  assert.equal(loaded({ STOPGAP_DATA: './var' }), path.join(cwd, 'var'));
+});
+
+test('a password in the relay URL is in no message, no dump and no printed configuration', (context) => {
+  const yaml = 'smtp: { relay: { url: "smtps://user:geheim@mail.example" } }\n';
+  const loaded = load(context, { yaml });
+  assert.match(loaded.config.smtp.relay.url, /geheim/);
+  for (const text of [
+    inspect(loaded, { depth: 9 }),
+    JSON.stringify(loaded),
+    inspect(redactedConfig(loaded), { depth: 9 }),
+  ]) {
+    assert.doesNotMatch(text, /geheim/);
+    assert.match(text, /mail\.example/);
+  }
+  for (const url of [
+    'smtp://u:geheim@mail.example',
+    'smtps://u:geheim@h:99999',
+    'smtps://u:geheim@h?x=1',
+    'u:geheim@h',
+  ]) {
+    const problems = problemsOf(context, { env: { STOPGAP_SMTP_RELAY_URL: url } });
+    assert.equal(problems.length, 1);
+    assert.doesNotMatch(problems[0]!, /geheim/);
+    assert.match(problems[0]!, /^STOPGAP_SMTP_RELAY_URL: /);
+  }
+});
+
+test('what is no text file is refused', (context) => {
+  const cwd = temporaryDirectory(context);
+  mkdirSync(path.join(cwd, 'dir'));
+  writeFileSync(path.join(cwd, 'latin.yaml'), Buffer.from([0x61, 0x3a, 0x20, 0xe4]));
+  writeFileSync(path.join(cwd, 'large.yaml'), '#'.repeat(1024 * 1024 + 1));
+  const failure = (file: string): string => {
+    try {
+      loadConfig({ env: {}, cwd, file });
+    } catch (thrown) {
+      assert.ok(thrown instanceof ConfigError);
+      return thrown.message;
+    }
+    return 'taken';
+  };
+  assert.match(failure('dir'), /is no file/);
+  assert.match(failure('latin.yaml'), /not UTF-8/);
+  assert.match(failure('large.yaml'), /larger than 1 MiB/);
+});
+
+test('a sender map is read, and its problems stop the start', (context) => {
+  const yaml = 'smtp: { relay: { url: smtp://a.example }, senders: "map:senders.yaml" }\n';
+  const { config } = load(context, {
+    yaml,
+    files: { 'senders.yaml': 'Anna@Example.com: ["*@news.example"]\n' },
+  });
+  assert.ok(config.smtp.senders.kind === 'map');
+  assert.deepEqual([...config.smtp.senders.map], [['anna@example.com', ['*@news.example']]]);
+  const broken = problemsOf(context, { yaml, files: { 'senders.yaml': 'a@b.example: ["*@*"]\n' } });
+  assert.equal(broken.length, 1);
+  assert.match(broken[0]!, /^senders\.yaml:1:14: a@b\.example: "\*@\*" has a wildcard in its domain/);
+  assert.match(
+    problemsOf(context, { yaml })[0]!,
+    /^stopgap\.yaml:1:52: smtp\.senders: cannot be read \(ENOENT/,
+  );
+});

@@ -1,0 +1,242 @@
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import type { Given } from './helpers.js';
+import { load, problemsOf, RELAY } from './helpers.js';
+
+const CASES: Array<[name: string, given: Given, problem: string | RegExp]> = [
+  [
+    'an unknown key at the top',
+    { yaml: `${RELAY}dta: x\n` },
+    'stopgap.yaml:2:1: dta: unknown key; did you mean data?',
+  ],
+  [
+    'an unknown key in a listener',
+    { yaml: 'smtp:\n  relay: { url: smtp://a.example }\n  submission:\n    - lisen: 25\n' },
+    'stopgap.yaml:4:7: smtp.submission[0].lisen: unknown key; did you mean listen?',
+  ],
+  [
+    'a setting where a group belongs',
+    { yaml: `${RELAY}api: 5\n` },
+    'stopgap.yaml:2:6: api: must be a mapping with listen, tokens, publicUrl',
+  ],
+  [
+    'a group where a setting belongs',
+    { yaml: `${RELAY}rules: { a: 1 }\n` },
+    'stopgap.yaml:2:8: rules: must be a plain value, not a mapping',
+  ],
+  [
+    'an empty setting',
+    { yaml: `${RELAY}rules:\n` },
+    'stopgap.yaml:2:1: rules: is empty; give it a value or remove the key',
+  ],
+  [
+    'a file that is a list',
+    { yaml: '- a\n' },
+    /^stopgap\.yaml:1:1: must be a mapping with data, store, smtp/,
+  ],
+  [
+    'a wrong value',
+    { yaml: `${RELAY}log: { level: loud }\n` },
+    /^stopgap\.yaml:2:15: log\.level: "loud" is not known; use/,
+  ],
+  [
+    'a wrong value in the environment',
+    { env: { STOPGAP_LOG_LEVEL: 'loud' } },
+    /^STOPGAP_LOG_LEVEL: "loud" is not known/,
+  ],
+  [
+    'another store',
+    { yaml: `${RELAY}store: mysql\n` },
+    'stopgap.yaml:2:8: store: "mysql" is not known; use sqlite',
+  ],
+  ['no relay', { yaml: 'data: x\n' }, /^stopgap\.yaml:1:1: smtp\.relay\.url: is missing; .*such as smtp:/],
+  ['an empty file', { yaml: '' }, /^stopgap\.yaml:1:1: smtp\.relay\.url: is missing/],
+  ['broken YAML', { yaml: 'smtp: { a: 1\n' }, /^stopgap\.yaml:2:1: Flow map/],
+  ['a key twice', { yaml: 'data: a\ndata: b\n' }, 'stopgap.yaml:2:1: Map keys must be unique'],
+  [
+    'two documents',
+    { yaml: 'data: a\n---\ndata: b\n' },
+    /^stopgap\.yaml:2:1: Source contains multiple documents/,
+  ],
+  ['an unknown tag', { yaml: 'data: !!js/function x\n' }, /^stopgap\.yaml:1:7: Unresolved tag/],
+  ['an unquoted IPv6 address', { yaml: 'api: { listen: [::1]:25 }\n' }, /an IPv6 address needs quotes/],
+  ['absurd nesting', { yaml: '['.repeat(100_000) }, /nested too deeply/],
+  [
+    'inbound without domains',
+    { yaml: 'smtp: { relay: { url: smtp://a.example }, inbound: { listen: 2525 } }\n' },
+    'stopgap.yaml:1:52: smtp.inbound[0].domains: is missing; for instance domains: [example.com]',
+  ],
+  [
+    'inbound without an address',
+    { yaml: RELAY, env: { STOPGAP_SMTP_INBOUND_DOMAINS: 'a.example' } },
+    /smtp\.inbound\[0\]\.listen: is missing/,
+  ],
+  [
+    'one of several listeners without an address',
+    {
+      yaml: 'smtp: { relay: { url: smtp://a.example }, submission: [{ listen: 1 }, { tls: { mode: none } }] }\n',
+    },
+    /^stopgap\.yaml:1:71: smtp\.submission\[1\]\.listen: is missing/,
+  ],
+  [
+    'a named file that is missing',
+    { yaml: `${RELAY}rules: r.yaml\n` },
+    /^stopgap\.yaml:2:8: rules: \/.*\/r\.yaml does not exist; leave rules out/,
+  ],
+  [
+    'a named users file that is missing',
+    { env: { STOPGAP_SMTP_AUTH_USERS: 'u.yaml' } },
+    /^STOPGAP_SMTP_AUTH_USERS: \/.*\/u\.yaml does not exist; make it with stopgap user add NAME/,
+  ],
+  ['a directory for a file', { yaml: `${RELAY}rules: .\n` }, /rules: .* is no file; leave/],
+  [
+    'a certificate without its key',
+    { env: { STOPGAP_SMTP_SUBMISSION_TLS_CERT: 'x.crt' }, files: { 'x.crt': '' } },
+    'STOPGAP_SMTP_SUBMISSION_TLS_CERT: has no key beside it; name the private key in tls.key',
+  ],
+  [
+    'a key without its certificate',
+    { env: { STOPGAP_SMTP_SUBMISSION_TLS_KEY: 'x.key' }, files: { 'x.key': '' } },
+    'STOPGAP_SMTP_SUBMISSION_TLS_KEY: has no cert beside it; name the certificate in tls.cert',
+  ],
+  [
+    'a certificate for no TLS',
+    {
+      env: {
+        STOPGAP_SMTP_SUBMISSION_TLS_MODE: 'none',
+        STOPGAP_SMTP_SUBMISSION_TLS_CERT: 'x.crt',
+        STOPGAP_SMTP_SUBMISSION_TLS_KEY: 'x.crt',
+      },
+      files: { 'x.crt': '' },
+    },
+    /^STOPGAP_SMTP_SUBMISSION_TLS_MODE: none contradicts a certificate/,
+  ],
+  [
+    'passwords in clear beyond loopback',
+    { env: { STOPGAP_SMTP_SUBMISSION_LISTEN: ':2587', STOPGAP_SMTP_SUBMISSION_TLS_MODE: 'none' } },
+    /^STOPGAP_SMTP_SUBMISSION_TLS_MODE: none on \*:2587 would take passwords in clear; .*allowInsecureAuth: true/,
+  ],
+  [
+    'no TLS where AUTH without TLS is forbidden',
+    {
+      env: { STOPGAP_SMTP_SUBMISSION_ALLOW_INSECURE_AUTH: 'false', STOPGAP_SMTP_SUBMISSION_TLS_MODE: 'none' },
+    },
+    /leave allowInsecureAuth out/,
+  ],
+  [
+    'two listeners on one address',
+    { env: { STOPGAP_SMTP_SUBMISSION_LISTEN: '127.0.0.1:2587,localhost:2587' } },
+    /^STOPGAP_SMTP_SUBMISSION_LISTEN: localhost:2587 is taken by smtp\.submission\[0\]\.listen/,
+  ],
+  [
+    'SMTP and HTTP on one port',
+    { env: { STOPGAP_API_LISTEN: ':2587' } },
+    'STOPGAP_API_LISTEN: *:2587 is taken by smtp.submission[0].listen (127.0.0.1:2587); use another port',
+  ],
+  [
+    'a relay that is our own listener',
+    { env: { STOPGAP_SMTP_RELAY_URL: 'smtp://localhost:2587' } },
+    /^STOPGAP_SMTP_RELAY_URL: is smtp\.submission\[0\]\.listen itself/,
+  ],
+  [
+    'a relay that is our own name on a listener for all interfaces',
+    {
+      env: {
+        STOPGAP_SMTP_RELAY_URL: 'smtp://MX.example:2587',
+        STOPGAP_SMTP_HOSTNAME: 'mx.example',
+        STOPGAP_SMTP_SUBMISSION_LISTEN: ':2587',
+      },
+    },
+    /mail would go round for ever/,
+  ],
+  [
+    'a login that could go in clear',
+    { env: { STOPGAP_SMTP_RELAY_URL: 'smtp://u:p@a.example' } },
+    /would give its password without certain TLS/,
+  ],
+  ['no listener at all', { env: { STOPGAP_SMTP_SUBMISSION_LISTEN: 'off' } }, /smtp: listens nowhere/],
+  [
+    'one file for users and tokens',
+    { env: { STOPGAP_SMTP_AUTH_USERS: 'x', STOPGAP_API_TOKENS: 'x' }, files: { x: '' } },
+    'STOPGAP_API_TOKENS: is the users file too; use a file of its own',
+  ],
+];
+
+for (const [name, given, wanted] of CASES) {
+  test(`refuses ${name}`, (context) => {
+    const problems = problemsOf(context, given);
+    if (typeof wanted === 'string') assert.deepEqual(problems, [wanted]);
+    else assert.match(problems[0]!, wanted);
+  });
+}
+
+test('all problems are said at once', (context) => {
+  const problems = problemsOf(context, {
+    yaml: 'dta: x\nsmtp:\n  maxConnections: many\n  hostname: "a b"\nrules: nowhere.yaml\n',
+    env: { STOPGAP_LOG_LEVEL: 'loud', STOPGAP_NIX: '1' },
+  });
+  const wanted = [
+    /dta/,
+    /STOPGAP_NIX/,
+    /relay\.url/,
+    /maxConnections/,
+    /hostname/,
+    /LOG_LEVEL/,
+    /nowhere\.yaml/,
+  ];
+  for (const one of wanted)
+    assert.ok(
+      problems.some((problem) => one.test(problem)),
+      `${one} in ${problems.join('\n')}`,
+    );
+  assert.equal(problems.length, wanted.length);
+});
+
+test('what is allowed beside what is refused', (context) => {
+  const taken = (env: Record<string, string>): boolean => load(context, { env }).evaluation !== undefined;
+  assert.ok(taken({ STOPGAP_SMTP_SUBMISSION_TLS_MODE: 'none' }), 'no TLS on loopback');
+  assert.ok(
+    taken({
+      STOPGAP_SMTP_SUBMISSION_LISTEN: ':2587',
+      STOPGAP_SMTP_SUBMISSION_TLS_MODE: 'none',
+      STOPGAP_SMTP_SUBMISSION_ALLOW_INSECURE_AUTH: 'true',
+    }),
+    'no TLS anywhere, on purpose',
+  );
+  assert.ok(
+    taken({ STOPGAP_SMTP_SUBMISSION_LISTEN: '127.0.0.1:0', STOPGAP_API_LISTEN: '127.0.0.1:0' }),
+    'free ports',
+  );
+  assert.ok(taken({ STOPGAP_SMTP_SUBMISSION_LISTEN: '127.0.0.1:25,[::1]:25' }), 'one port on two addresses');
+  assert.ok(taken({ STOPGAP_SMTP_RELAY_URL: 'smtp://localhost:25' }), 'a relay on another port here');
+  assert.ok(taken({ STOPGAP_SMTP_RELAY_URL: 'smtp://other.example:2587' }), 'the same port elsewhere');
+});
+
+test('an anchor and its alias are followed, a bomb is refused', (context) => {
+  const { config } = load(context, {
+    yaml: 'smtp:\n  relay: { url: smtp://a.example }\n  submission: [{ listen: &here 127.0.0.1:7 }]\napi: { listen: 8 }\ndata: &d x\n',
+  });
+  assert.equal(config.smtp.submission[0]!.listen.port, 7);
+  const shared = load(context, {
+    checkFiles: false,
+    yaml: `${RELAY}rules: &f same.yaml\napi: { tokens: *f }\n`,
+  });
+  assert.equal(shared.config.rules, shared.config.api.tokens);
+  const bomb = `a: &a [x]\nb: [${'*a, '.repeat(150)}]\n`;
+  assert.match(problemsOf(context, { yaml: bomb })[0]!, /more than 100 aliases/);
+});
+
+test('what is odd but possible is a warning', (context) => {
+  const { warnings } = load(context, {
+    env: {
+      STOPGAP_SMTP_SUBMISSION_LISTEN: '127.0.0.1:587,127.0.0.1:465',
+      STOPGAP_SMTP_SUBMISSION_TLS_MODE: 'implicit',
+      STOPGAP_SMTP_SENDERS: 'any',
+      STOPGAP_RETENTION_SENDS: '1d',
+    },
+  });
+  assert.equal(warnings.length, 3);
+  assert.match(warnings[0]!, /expect starttls on port 587/);
+  assert.match(warnings[1]!, /shorter than two days/);
+  assert.match(warnings[2]!, /any lets each account/);
+});
