@@ -55,6 +55,7 @@ export function stateAt(entry: LedgerEntry, now: Instant): BlockState {
 /** Every block and proposal there ever was: what the API lists. */
 export class BlockLedger {
   readonly #entries = new Map<string, LedgerEntry>();
+  readonly #pending = new Map<string, LedgerEntry>();
   readonly #bySubject = new Map<string, string[]>();
   /** Ids by subject, for questions about a sender and a past instant. */
   readonly #index = new SubjectIndex<string[]>();
@@ -65,6 +66,11 @@ export class BlockLedger {
 
   get(id: string): LedgerEntry | undefined {
     return this.#entries.get(id);
+  }
+
+  /** The proposals that nobody has settled yet, as recorded. */
+  pending(): IterableIterator<LedgerEntry> {
+    return this.#pending.values();
   }
 
   /** In the order in which they began. */
@@ -194,7 +200,10 @@ export class BlockLedger {
       ids.push(entry.id);
     }
     const history = [...entry.history, { type, at, by, position, ...item }];
-    this.#entries.set(entry.id, { ...entry, history, version: position });
+    const next = { ...entry, history, version: position };
+    this.#entries.set(entry.id, next);
+    if (next.state === 'proposed') this.#pending.set(entry.id, next);
+    else this.#pending.delete(entry.id);
   }
 }
 

@@ -27,7 +27,11 @@ export function banner({ config, evaluation: evaluating, file }: LoadedConfig, a
     if (evaluation.token !== undefined) lines.push(`  API token   ${evaluation.token} (administrator)`);
     if (evaluation.credentialsKept) {
       const where = shown(evaluation.credentialsFile);
-      lines.push(evaluation.token === undefined ? `  credentials are in ${where}` : `  shown this once; kept in ${where}`);
+      lines.push(
+        evaluation.token === undefined
+          ? `  credentials are in ${where}`
+          : `  shown this once; kept in ${where}`,
+      );
     }
     lines.push(
       '',
@@ -41,7 +45,10 @@ export function banner({ config, evaluation: evaluating, file }: LoadedConfig, a
   return lines.join('\n');
 }
 
-function relayText(target: LoadedConfig['config']['smtp']['relay']['target'], shown: (file: string) => string): string {
+function relayText(
+  target: LoadedConfig['config']['smtp']['relay']['target'],
+  shown: (file: string) => string,
+): string {
   if ('maildir' in target) return `${shown(target.maildir)} (Maildir)`;
   const { protocol } = target;
   const at = target.address;

@@ -3,6 +3,7 @@ import { Command, CommanderError } from 'commander';
 import { messageOf, StopgapError } from '../kernel/errors.js';
 import type { CliIo } from './io.js';
 import { note } from './io.js';
+import { serveVerb } from './serve.js';
 import { tokenVerb } from './token.js';
 import { userVerb } from './user.js';
 
@@ -10,7 +11,7 @@ import { userVerb } from './user.js';
 export type Verb = (program: Command, io: CliIo) => void;
 
 /** Every verb, in the order of the help. */
-export const VERBS: readonly Verb[] = [userVerb, tokenVerb];
+export const VERBS: readonly Verb[] = [serveVerb, userVerb, tokenVerb];
 
 export const EXIT = { ok: 0, failure: 1, usage: 2 } as const;
 

@@ -21,16 +21,22 @@ export function serveVerb(program: Command, io: CliIo): void {
     const loaded = loadConfig({ file: options.config, env: io.env, cwd: io.cwd });
     for (const warning of loaded.warnings) note(io, `stopgap: warning: ${warning}`);
     // Logs go to standard error, so that the banner can be read and the log be piped.
-    const log = pino({ level: loaded.config.log.level, base: undefined }, pino.destination({ dest: 2, sync: true }));
+    const log = pino(
+      { level: loaded.config.log.level, base: undefined },
+      pino.destination({ dest: 2, sync: true }),
+    );
     const ended = new Ending();
     const app = await startApp({ loaded, clock: systemClock, log, onFatal: (error) => ended.fail(error) });
     print(io, banner(loaded, app));
     const why = await ended.signal();
     log.info({ why }, 'stopping: sessions under way may finish');
-    const guard = setTimeout(() => {
-      log.error('stopping took too long');
-      process.exit(1);
-    }, DEADLINE - SECOND / 2);
+    const guard = setTimeout(
+      () => {
+        log.error('stopping took too long');
+        process.exit(1);
+      },
+      DEADLINE - SECOND / 2,
+    );
     await app.stop();
     clearTimeout(guard);
     log.info('stopped');
