@@ -179,7 +179,12 @@ function readRecord(
   for (const { key, keyNode, value } of source.entries(item)) {
     nodes.set(key, value ?? keyNode);
     if (fields.includes(key)) record.set(key, plainValue(source, value));
-    else problems.push(`${source.where(keyNode)}: ${path}.${key}: unknown key; ${suggestion(key, fields)}`);
+    else if (/^\w{1,40}$/.test(key)) {
+      problems.push(`${source.where(keyNode)}: ${path}.${key}: unknown key; ${suggestion(key, fields)}`);
+    } else {
+      // A hash without quotes inside braces falls into pieces that look like keys.
+      problems.push(`${source.where(keyNode)}: ${path}: unknown key; put a value with commas in quotes`);
+    }
   }
   read(record, (field) =>
     field === undefined

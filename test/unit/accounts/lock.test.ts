@@ -1,0 +1,68 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+import path from 'node:path';
+import test from 'node:test';
+import { withFileLock } from '../../../src/accounts/file-lock.js';
+import { StopgapError } from '../../../src/kernel/errors.js';
+import { temporaryDirectory } from '../config/helpers.js';
+
+const impatient = { patience: 200, pause: (): Promise<void> => Promise.resolve() };
+
+test('work holds the lock, and gives it back when it fails too', async (context) => {
+  const file = path.join(temporaryDirectory(context), 'users.yaml');
+  const lock = `${file}.lock`;
+  await withFileLock(file, async () => {
+    assert.equal((JSON.parse(readFileSync(lock, 'utf8')) as { pid: number }).pid, process.pid);
+    await assert.rejects(
+      withFileLock(file, () => Promise.resolve(), impatient),
+      (thrown) =>
+        thrown instanceof StopgapError && thrown.code === 'unavailable' && thrown.message.includes(lock),
+    );
+    assert.ok(existsSync(lock), 'the loser leaves the lock of the holder alone');
+  });
+  await assert.rejects(
+    withFileLock(file, () => Promise.reject(new Error('broken'))),
+    /broken/,
+  );
+  assert.deepEqual(readdirSync(path.dirname(file)), []);
+});
+
+test('who waits goes on as soon as the lock is free', async (context) => {
+  const file = path.join(temporaryDirectory(context), 'users.yaml');
+  const order: string[] = [];
+  let release: () => void = () => undefined;
+  const first = withFileLock(file, () => new Promise<void>((resolve) => (release = resolve)));
+  let waited = 0;
+  const pause = async (): Promise<void> => {
+    waited += 1;
+    if (waited === 3) {
+      order.push('first');
+      release();
+      await first;
+    }
+  };
+  while (!existsSync(`${file}.lock`)) await new Promise(setImmediate);
+  await withFileLock(file, async () => void order.push('second'), { pause });
+  assert.deepEqual(order, ['first', 'second']);
+});
+
+const dead = spawnSync(process.execPath, ['-e', '']).pid;
+const STALE: Array<[name: string, content: string, swept: boolean]> = [
+  ['of a process that is gone', JSON.stringify({ pid: dead, host: hostname(), since: 0 }), true],
+  ['of a process that lives', JSON.stringify({ pid: process.pid, host: hostname(), since: 0 }), false],
+  ['of another machine, old', JSON.stringify({ pid: 1, host: 'elsewhere', since: 0 }), true],
+  ['of another machine, fresh', JSON.stringify({ pid: 1, host: 'elsewhere', since: 99_000 }), false],
+  ['that says nothing', 'x', true],
+];
+
+for (const [name, content, swept] of STALE) {
+  test(`a lock ${name} is ${swept ? 'swept away' : 'respected'}`, async (context) => {
+    const file = path.join(temporaryDirectory(context), 'users.yaml');
+    writeFileSync(`${file}.lock`, content);
+    const done = withFileLock(file, () => Promise.resolve('done'), { ...impatient, now: () => 100_000 });
+    if (swept) assert.equal(await done, 'done');
+    else await assert.rejects(done, StopgapError);
+  });
+}

@@ -1,0 +1,137 @@
+import assert from 'node:assert/strict';
+import { chmodSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import test from 'node:test';
+import type { TestContext } from 'node:test';
+import { WatchedFile } from '../../../src/accounts/watched-file.js';
+import { temporaryDirectory } from '../config/helpers.js';
+
+interface Watch {
+  readonly file: string;
+  readonly watched: WatchedFile<number>;
+  readonly changes: number[];
+  readonly refusals: string[];
+}
+
+/** A file that must hold a number. */
+function watch(context: TestContext, options: { whenAbsent?: number; now?: () => number } = {}): Watch {
+  const file = path.join(temporaryDirectory(context), 'number');
+  const changes: number[] = [];
+  const refusals: string[] = [];
+  const watched = new WatchedFile<number>({
+    path: file,
+    parse(text) {
+      if (!/^\d+$/.test(text)) throw new Error(`"${text}" is no number`);
+      return Number(text);
+    },
+    onChange: (value) => changes.push(value),
+    onRefused: (reason) => refusals.push(reason),
+    ...options,
+  });
+  return { file, watched, changes, refusals };
+}
+
+test('a changed file is picked up, an unchanged one is not', async (context) => {
+  const { file, watched, changes } = watch(context);
+  writeFileSync(file, '1');
+  await watched.load();
+  assert.equal(watched.current, 1);
+  assert.equal(await watched.check(), false);
+  writeFileSync(file, '2');
+  assert.equal(await watched.check(), true);
+  assert.equal(await watched.check(), false);
+  assert.equal(watched.current, 2);
+  assert.deepEqual(changes, [2], 'the first load is no change');
+});
+
+test('a file that is replaced by renaming is picked up, with time and size alike', async (context) => {
+  const { file, watched } = watch(context);
+  writeFileSync(file, '1');
+  utimesSync(file, 1000, 1000);
+  await watched.load();
+  writeFileSync(`${file}.new`, '2');
+  utimesSync(`${file}.new`, 1000, 1000);
+  renameSync(`${file}.new`, file);
+  assert.equal(await watched.check(), true);
+  assert.equal(watched.current, 2);
+});
+
+test('a broken file is refused once, the old value stays, a good one is taken again', async (context) => {
+  const { file, watched, changes, refusals } = watch(context);
+  writeFileSync(file, '1');
+  await watched.load();
+  writeFileSync(file, 'oops');
+  assert.equal(await watched.check(), false);
+  assert.equal(await watched.check(), false);
+  assert.equal(watched.current, 1);
+  assert.deepEqual(refusals, ['"oops" is no number']);
+  writeFileSync(file, '3');
+  assert.equal(await watched.check(), true);
+  writeFileSync(file, 'oops');
+  await watched.check();
+  assert.deepEqual(changes, [3]);
+  assert.equal(refusals.length, 2, 'the same fault later is said again');
+});
+
+test('a file that goes away is said once, the old value stays', async (context) => {
+  const { file, watched, refusals } = watch(context);
+  writeFileSync(file, '1');
+  await watched.load();
+  for (const round of [1, 2]) {
+    rmSync(file);
+    await watched.check();
+    await watched.check();
+    assert.equal(watched.current, 1);
+    assert.equal(refusals.length, round);
+    assert.match(refusals.at(-1)!, /number is gone$/);
+    writeFileSync(file, '1');
+    await watched.check();
+  }
+});
+
+test('a file that may be missing is picked up when it comes', async (context) => {
+  const { file, watched, changes, refusals } = watch(context, { whenAbsent: 0 });
+  await watched.load();
+  assert.equal(watched.current, 0);
+  await watched.check();
+  assert.deepEqual(refusals, []);
+  writeFileSync(file, '5');
+  assert.equal(await watched.check(), true);
+  assert.deepEqual(changes, [5]);
+});
+
+test('a file that must be there and is not, or is broken, cannot be loaded', async (context) => {
+  const { file, watched } = watch(context);
+  await assert.rejects(watched.load(), /does not exist/);
+  writeFileSync(file, 'oops');
+  await assert.rejects(watched.load(), /no number/);
+  assert.throws(() => watched.current, /was not loaded/);
+});
+
+test(
+  'a file that can no longer be read is refused',
+  { skip: process.getuid?.() === 0 && 'root reads everything' },
+  async (context) => {
+    const { file, watched, refusals } = watch(context);
+    writeFileSync(file, '1');
+    await watched.load();
+    chmodSync(file, 0);
+    assert.equal(await watched.check(), false);
+    assert.match(refusals[0]!, /EACCES/);
+  },
+);
+
+test('it looks by itself at intervals until it is stopped', async (context) => {
+  context.mock.timers.enable({ apis: ['setInterval'] });
+  const { file, watched } = watch(context);
+  writeFileSync(file, '1');
+  await watched.load();
+  const checks = context.mock.method(watched, 'check');
+  watched.start();
+  watched.start();
+  context.mock.timers.tick(2000);
+  assert.equal(checks.mock.callCount(), 1);
+  watched.stop();
+  context.mock.timers.tick(10_000);
+  assert.equal(checks.mock.callCount(), 1);
+});
