@@ -4,6 +4,7 @@ import { messageOf, StopgapError } from '../kernel/errors.js';
 import type { CliIo } from './io.js';
 import { note } from './io.js';
 import { serveVerb } from './serve.js';
+import { simulateVerb } from './simulate/verb.js';
 import { tokenVerb } from './token.js';
 import { userVerb } from './user.js';
 
@@ -11,7 +12,7 @@ import { userVerb } from './user.js';
 export type Verb = (program: Command, io: CliIo) => void;
 
 /** Every verb, in the order of the help. */
-export const VERBS: readonly Verb[] = [serveVerb, userVerb, tokenVerb];
+export const VERBS: readonly Verb[] = [serveVerb, userVerb, tokenVerb, simulateVerb];
 
 export const EXIT = { ok: 0, failure: 1, usage: 2 } as const;
 

@@ -1,0 +1,150 @@
+import { randomBytes } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
+import { InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
+import { addUser, removeUser } from '../../accounts/users.js';
+import { isLocalHost } from '../../config/relay.js';
+import type { LoadedConfig } from '../../config/types.js';
+import { InvalidInput, StopgapError } from '../../kernel/errors.js';
+import { SECOND } from '../../kernel/time.js';
+import type { ConfigOption } from '../config-option.js';
+import { configForFiles, withConfig } from '../config-option.js';
+import type { CliIo } from '../io.js';
+import { note, print } from '../io.js';
+import type { Login, Target } from './client.js';
+import { MailClient } from './client.js';
+import type { SimulationResult } from './run.js';
+import { runSimulation } from './run.js';
+
+interface SimulateOptions extends ConfigOption {
+  readonly sessions: number;
+  readonly attempts: number;
+  readonly rcptDomain: string;
+  readonly yes?: true;
+  readonly json?: true;
+}
+
+/** A server looks at its users file every two seconds. */
+const PICKED_UP_WITHIN = 15 * SECOND;
+
+/** `stopgap simulate`: one account is phished while others work; shows how long the thief can send. */
+export function simulateVerb(program: Command, io: CliIo): void {
+  const verb = program
+    .command('simulate')
+    .description(
+      'drive a running server through real SMTP: normal traffic, and one account that a thief uses',
+    )
+    .option('--sessions <n>', 'sessions that the thief opens at once', wholeNumber(1, 200), 20)
+    .option('--attempts <n>', 'messages that the thief tries at the most', wholeNumber(1, 100_000), 2000)
+    .option('--rcpt-domain <domain>', 'where the messages are addressed to', 'example.net')
+    .option('--yes', 'also where mail is relayed: the simulated messages really go out')
+    .option('--json', 'print the summary as JSON');
+  withConfig(verb).action(async (options: SimulateOptions) => {
+    const loaded = configForFiles(io, options);
+    const target = targetOf(loaded, options);
+    const domain = 'example.com';
+    const run = randomBytes(3).toString('hex');
+    const { users } = loaded.config.smtp.auth;
+    // Accounts of its own, so that nobody's mailbox is blocked by a rehearsal.
+    const names = ['phished', 'office-1', 'office-2', 'office-3'].map((name) => `${name}-${run}@${domain}`);
+    const logins = names.map((user) => ({ user, pass: randomBytes(18).toString('base64url') }));
+    try {
+      for (const { user, pass } of logins) {
+        await addUser({ file: users, name: user, password: pass, now: io.clock.now() });
+      }
+      note(io, `made ${names.length} accounts in ${users}; waiting for the server to notice`);
+      await untilKnown(target, logins.at(-1)!);
+      const [victim, ...colleagues] = logins;
+      note(io, `a thief has the password of ${victim!.user} and opens ${options.sessions} sessions`);
+      const result = await runSimulation({
+        target,
+        victim: victim!,
+        colleagues,
+        sessions: options.sessions,
+        attempts: options.attempts,
+        patience: 200,
+        longest: 60 * SECOND,
+        rcptDomain: options.rcptDomain,
+        onProgress: (so) =>
+          note(
+            io,
+            `  ${seconds(so.elapsed).padStart(6)}  through ${so.through}  refused ${so.refused}  colleagues sent ${so.colleaguesSent}`,
+          ),
+      });
+      print(io, options.json === true ? JSON.stringify(result) : summary(result, victim!.user));
+      if (result.neverIn !== undefined)
+        throw new StopgapError('unavailable', `the thief never got in: ${result.neverIn.text}`);
+    } finally {
+      for (const user of names) await removeUser({ file: users, name: user });
+    }
+  });
+}
+
+function targetOf({ config, evaluation }: LoadedConfig, options: SimulateOptions): Target {
+  const listener = config.smtp.submission.find(
+    ({ listen }) => listen.host !== undefined && isLocalHost(listen.host),
+  );
+  if (listener === undefined)
+    throw new InvalidInput(
+      'smtp.submission',
+      'simulate needs a submission listener on loopback: there is none',
+    );
+  if (listener.tls.mode === 'implicit')
+    throw new InvalidInput('smtp.submission', 'simulate needs a listener with STARTTLS or without TLS');
+  if (!evaluation && options.yes !== true) {
+    throw new InvalidInput(
+      'yes',
+      'this server relays its mail: the simulated messages would really go out; say --yes if they may',
+    );
+  }
+  return { host: listener.listen.host!, port: listener.listen.port, ehlo: 'WIN-SIMULATED' };
+}
+
+async function untilKnown(target: Target, login: Login): Promise<void> {
+  const until = performance.now() + PICKED_UP_WITHIN;
+  for (;;) {
+    const opened = await MailClient.open(target, login);
+    if (opened instanceof MailClient) return opened.close();
+    if (opened.stage === 'connect')
+      throw new StopgapError(
+        'unavailable',
+        `no server answers at ${target.host}:${target.port}: is \`stopgap serve\` running? (${opened.text})`,
+      );
+    if (performance.now() > until)
+      throw new StopgapError(
+        'unavailable',
+        `the server does not know the new accounts: does it use another users file? (${opened.text})`,
+      );
+    await pause(500);
+  }
+}
+
+function summary(result: SimulationResult, victim: string): string {
+  const { containedAfter, firstRefusal, loginAfter } = result;
+  const lines = [
+    '',
+    `Account                 ${victim}`,
+    `Got through             ${result.through} messages`,
+  ];
+  if (containedAfter === undefined) lines.push('Contained               no: no rule in force stops this');
+  else lines.push(`Contained               ${seconds(containedAfter)} after the first message`);
+  lines.push(`Refused after that      ${result.refused} attempts`);
+  if (firstRefusal !== undefined) lines.push(`The thief was told      ${firstRefusal.text}`);
+  if (loginAfter !== undefined) lines.push(`Logging in once more    ${loginAfter.text}`);
+  lines.push(`Colleagues meanwhile    ${result.colleaguesSent} sent, ${result.colleaguesRefused} refused`);
+  lines.push('', 'See it:        stopgap block list', 'And let go:    stopgap block release ID', '');
+  return lines.join('\n');
+}
+
+function seconds(span: number): string {
+  return `${(span / SECOND).toFixed(1)}s`;
+}
+
+function wholeNumber(least: number, most: number): (text: string) => number {
+  return (text) => {
+    const value = Number(text);
+    if (!Number.isInteger(value) || value < least || value > most)
+      throw new InvalidArgumentError(`It must be a whole number from ${least} to ${most}.`);
+    return value;
+  };
+}
