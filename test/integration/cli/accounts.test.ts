@@ -1,0 +1,285 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { PassThrough } from 'node:stream';
+import { fileURLToPath } from 'node:url';
+import test from 'node:test';
+import type { TestContext } from 'node:test';
+import { PasswordChecker } from '../../../src/accounts/passwords.js';
+import { readTokens } from '../../../src/accounts/tokens.js';
+import { readUsers } from '../../../src/accounts/users.js';
+import type { CliIo } from '../../../src/cli/io.js';
+import type { Verb } from '../../../src/cli/program.js';
+import { run } from '../../../src/cli/program.js';
+import { tokenVerb } from '../../../src/cli/token.js';
+import { userVerb } from '../../../src/cli/user.js';
+import { temporaryDirectory } from '../../unit/config/helpers.js';
+
+interface Result {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Standard input that is a terminal, or a pipe; tells how the terminal was set while keys came. */
+class FakeStdin extends PassThrough {
+  isRaw = false;
+
+  constructor(readonly isTTY: boolean) {
+    super();
+  }
+
+  setRawMode(raw: boolean): this {
+    this.isRaw = raw;
+    return this;
+  }
+}
+
+interface Given {
+  readonly cwd: string;
+  readonly input?: string | Buffer;
+  /** Keys, typed one after the other each time a prompt ends in `: `. */
+  readonly typed?: readonly string[];
+  readonly env?: Record<string, string>;
+  readonly verbs?: readonly Verb[];
+}
+
+async function stopgap(given: Given, ...args: string[]): Promise<Result> {
+  const stdin = new FakeStdin(given.typed !== undefined);
+  const typed = [...(given.typed ?? [])];
+  const out: string[] = [];
+  const err: string[] = [];
+  const stderr = new PassThrough().on('data', (chunk: Buffer) => {
+    err.push(chunk.toString());
+    if (!chunk.toString().endsWith(': ')) return;
+    assert.equal(stdin.isRaw, true, 'no key is echoed');
+    const keys = typed.shift();
+    if (keys !== undefined) stdin.write(keys);
+  });
+  const stdout = new PassThrough().on('data', (chunk: Buffer) => out.push(chunk.toString()));
+  if (given.typed === undefined) stdin.end(given.input ?? '');
+  const io: CliIo = {
+    stdin: stdin as unknown as CliIo['stdin'],
+    stdout,
+    stderr,
+    env: given.env ?? {},
+    cwd: given.cwd,
+    clock: { now: () => Date.parse('2026-01-02T03:04:05Z') },
+  };
+  const code = await run(args, io, given.verbs ?? [userVerb, tokenVerb]);
+  assert.equal(stdin.isRaw, false, 'the terminal is given back');
+  stdout.end();
+  stderr.end();
+  await Promise.all([once(stdout, 'end'), once(stderr, 'end')]);
+  return { code, out: out.join(''), err: err.join('') };
+}
+
+async function isRight(file: string, name: string, password: string): Promise<boolean> {
+  return new PasswordChecker().verify((await readUsers(file)).get(name)?.password, password);
+}
+
+const inData = (cwd: string, name: string): string => path.join(cwd, 'data', name);
+
+test('a user is added, listed, changed and removed, without a configuration file', async (context) => {
+  const cwd = temporaryDirectory(context);
+  const file = inData(cwd, 'users.yaml');
+  const added = await stopgap(
+    { cwd, input: 'correct horse\n' },
+    'user',
+    'add',
+    'Anna@Example.com',
+    '--password-stdin',
+  );
+  assert.deepEqual(added, { code: 0, out: '', err: `added anna@example.com to ${file}\n` });
+  assert.ok(await isRight(file, 'anna@example.com', 'correct horse'));
+  const listed = await stopgap({ cwd }, 'user', 'list');
+  assert.deepEqual(listed, {
+    code: 0,
+    out: 'anna@example.com  enabled  2026-01-02T03:04:05.000Z\n',
+    err: '',
+  });
+  const json = await stopgap({ cwd }, 'user', 'list', '--json');
+  assert.deepEqual(JSON.parse(json.out), [
+    { name: 'anna@example.com', disabled: false, addedAt: '2026-01-02T03:04:05.000Z' },
+  ]);
+  await stopgap({ cwd, input: 'battery staple' }, 'user', 'passwd', 'anna@example.com', '--password-stdin');
+  assert.ok(await isRight(file, 'anna@example.com', 'battery staple'));
+  assert.equal((await stopgap({ cwd }, 'user', 'remove', 'anna@example.com')).code, 0);
+  assert.equal((await readUsers(file)).size, 0);
+});
+
+test('a password is asked for twice, unseen, with keys that correct it', async (context) => {
+  const cwd = temporaryDirectory(context);
+  const file = inData(cwd, 'users.yaml');
+  const typed = ['wrong\u0015correct horsx\u007fe\r', 'correct horse\n'];
+  const result = await stopgap({ cwd, typed }, 'user', 'add', 'anna');
+  assert.equal(result.code, 0);
+  assert.equal(result.err, `Password: \nAgain: \nadded anna to ${file}\n`);
+  assert.ok(await isRight(file, 'anna', 'correct horse'));
+  const ahead = await stopgap({ cwd, typed: ['correct horse\rcorrect horse\r'] }, 'user', 'add', 'bob');
+  assert.equal(ahead.code, 0, 'both may be pasted at once');
+  const split = await stopgap({ cwd, typed: ['correct horse\r', 'correct horses\r'] }, 'user', 'add', 'carl');
+  assert.equal(split.code, 1);
+  assert.match(split.err, /\nstopgap: the two passwords differ\n$/);
+  for (const key of ['\u0003', '\u0004']) {
+    const given = await stopgap({ cwd, typed: [`corr${key}`] }, 'user', 'add', 'dora');
+    assert.equal(given.code, 1);
+    assert.match(given.err, /stopgap: no password was given\n$/);
+  }
+  assert.deepEqual([...(await readUsers(file)).keys()], ['anna', 'bob']);
+});
+
+const PASSWORD_FAULTS: Array<[name: string, input: string | Buffer, says: RegExp]> = [
+  ['empty', '', /the password is empty/],
+  ['of two lines', 'a\nb\n', /more than one line/],
+  ['not UTF-8', Buffer.from([0xff, 0xfe]), /not UTF-8/],
+  ['far too long', 'x'.repeat(100_000), /too long/],
+  ['too long', 'x'.repeat(1025), /longer than 1024 bytes/],
+];
+
+for (const [name, input, says] of PASSWORD_FAULTS) {
+  test(`a password that is ${name} is refused`, async (context) => {
+    const cwd = temporaryDirectory(context);
+    const result = await stopgap({ cwd, input }, 'user', 'add', 'anna', '--password-stdin');
+    assert.equal(result.code, 1);
+    assert.match(result.err, says);
+    assert.equal(result.err.trim().split('\n').length, 1);
+    assert.equal(existsSync(inData(cwd, 'users.yaml')), false);
+  });
+}
+
+test('a password is never taken from the command line, nor asked for where there is no terminal', async (context) => {
+  const cwd = temporaryDirectory(context);
+  const argument = await stopgap({ cwd }, 'user', 'add', 'anna', '--password', 'x');
+  assert.equal(argument.code, 2);
+  const pipe = await stopgap({ cwd }, 'user', 'add', 'anna');
+  assert.equal(pipe.code, 1);
+  assert.match(pipe.err, /--password-stdin/);
+});
+
+test('a token stands alone on standard output, works until it is revoked', async (context) => {
+  const cwd = temporaryDirectory(context);
+  const file = inData(cwd, 'tokens.yaml');
+  const added = await stopgap({ cwd }, 'token', 'add', '--name', 'ops', '--role', 'operator');
+  assert.equal(added.code, 0);
+  assert.match(added.out, /^sgp_[\w-]{43}\n$/);
+  assert.ok(!added.err.includes(added.out.trim()));
+  assert.equal((await readTokens(file)).find(added.out.trim())?.role, 'operator');
+  assert.equal((await stopgap({ cwd }, 'token', 'list')).out, 'ops  operator  2026-01-02T03:04:05.000Z\n');
+  const json = await stopgap({ cwd }, 'token', 'list', '--json');
+  assert.deepEqual(JSON.parse(json.out), [
+    { name: 'ops', role: 'operator', addedAt: '2026-01-02T03:04:05.000Z' },
+  ]);
+  const twice = await stopgap({ cwd }, 'token', 'add', '--name', 'ops', '--role', 'viewer');
+  assert.deepEqual([twice.code, twice.out], [1, '']);
+  assert.equal((await stopgap({ cwd }, 'token', 'revoke', 'ops')).code, 0);
+  assert.equal((await readTokens(file)).records.length, 0);
+});
+
+test('a configuration file says which files are meant, though they are not there yet', async (context) => {
+  const cwd = temporaryDirectory(context);
+  mkdirSync(path.join(cwd, 'etc'));
+  writeFileSync(
+    path.join(cwd, 'etc/s.yaml'),
+    'smtp: { relay: { url: smtp://a.example }, auth: { users: u.yaml } }\napi: { tokens: t.yaml }\n',
+  );
+  const option = ['--config', 'etc/s.yaml'];
+  const env = { STOPGAP_CONFIG: 'etc/s.yaml' };
+  const user = await stopgap(
+    { cwd, input: 'correct horse' },
+    'user',
+    'add',
+    'anna',
+    '--password-stdin',
+    ...option,
+  );
+  const token = await stopgap({ cwd, env }, 'token', 'add', '--name', 'a', '--role', 'admin');
+  assert.deepEqual([user.code, token.code], [0, 0]);
+  assert.ok(existsSync(path.join(cwd, 'etc/u.yaml')) && existsSync(path.join(cwd, 'etc/t.yaml')));
+});
+
+const FAULTS: Array<[args: string[], code: number, says: RegExp]> = [
+  [[], 2, /^Usage: stopgap/],
+  [['usr'], 2, /^stopgap: unknown command 'usr' \(Did you mean user\?\)\n$/],
+  [['user'], 2, /^Usage: stopgap user/],
+  [['user', 'add'], 2, /^stopgap: missing required argument 'name'\n$/],
+  [['user', 'remove', 'a', 'b'], 2, /^stopgap: too many arguments/],
+  [['user', 'list', '--jsn'], 2, /^stopgap: unknown option '--jsn' \(Did you mean --json\?\)\n$/],
+  [['token', 'add', '--role', 'admin'], 2, /^stopgap: required option '--name <name>' not specified\n$/],
+  [['token', 'add', '--name', 'a'], 2, /^stopgap: required option '--role <role>' not specified\n$/],
+  [['token', 'add', '--name', 'a', '--role', 'root'], 2, /^stopgap: .*viewer, operator, admin/],
+  [['user', 'remove', 'nobody'], 1, /^stopgap: there is no user nobody\n$/],
+  [['token', 'revoke', 'none'], 1, /^stopgap: there is no token none\n$/],
+  [['user', 'list', '--config', 'nowhere.yaml'], 1, /^stopgap: .*nowhere\.yaml: cannot be read: ENOENT/],
+];
+
+for (const [args, code, says] of FAULTS) {
+  test(`stopgap ${args.join(' ')} ends with ${code}`, async (context) => {
+    const result = await stopgap({ cwd: temporaryDirectory(context) }, ...args);
+    assert.equal(result.code, code);
+    assert.equal(result.out, '');
+    assert.match(result.err, says);
+  });
+}
+
+test('each problem of a configuration is a line of its own', async (context) => {
+  const env = { STOPGAP_NIX: 'x', STOPGAP_LOG_LEVEL: 'loud' };
+  const { code, err } = await stopgap({ cwd: temporaryDirectory(context), env }, 'user', 'list');
+  assert.equal(code, 1);
+  assert.match(err, /^stopgap: STOPGAP_NIX: .*\nstopgap: STOPGAP_LOG_LEVEL: .*\n$/);
+});
+
+test('a fault of our own shows its stack only when asked', async (context) => {
+  const cwd = temporaryDirectory(context);
+  const broken: Verb = (program) => {
+    program.command('break').action(() => {
+      throw new TypeError('no such method');
+    });
+  };
+  const plain = await stopgap({ cwd, verbs: [broken] }, 'break');
+  assert.equal(plain.code, 1);
+  assert.match(
+    plain.err,
+    /^stopgap: no such method\nstopgap: this is a fault; STOPGAP_DEBUG=1 shows where\n$/,
+  );
+  const debug = await stopgap({ cwd, verbs: [broken], env: { STOPGAP_DEBUG: '1' } }, 'break');
+  assert.match(debug.err, /at .*accounts\.test\.js/);
+});
+
+test('help and version go to standard output', async (context) => {
+  const cwd = temporaryDirectory(context);
+  for (const [args, says] of [
+    [['--version'], /^\d+\.\d+\.\d+\n$/],
+    [['--help'], /^Usage: stopgap/],
+    [['user', 'add', '--help'], /--password-stdin/],
+  ] as const) {
+    const result = await stopgap({ cwd }, ...args);
+    assert.deepEqual([result.code, result.err], [0, '']);
+    assert.match(result.out, says);
+  }
+});
+
+const main = fileURLToPath(new URL('../../../src/main.js', import.meta.url));
+
+async function spawned(context: TestContext, input: string, ...args: string[]): Promise<Result> {
+  const child = spawn(process.execPath, [main, ...args], { cwd: temporaryDirectory(context), env: {} });
+  const texts: [string, string] = ['', ''];
+  child.stdout.on('data', (chunk: Buffer) => (texts[0] += chunk.toString()));
+  child.stderr.on('data', (chunk: Buffer) => (texts[1] += chunk.toString()));
+  child.stdin.end(input);
+  const [code] = (await once(child, 'close')) as [number];
+  return { code, out: texts[0], err: texts[1] };
+}
+
+test('the program itself: a real process, its exit codes and its streams', async (context) => {
+  const token = await spawned(context, '', 'token', 'add', '--name', 'a', '--role', 'admin');
+  assert.equal(token.code, 0);
+  assert.match(token.out, /^sgp_[\w-]{43}\n$/);
+  const user = await spawned(context, 'correct horse\n', 'user', 'add', 'anna', '--password-stdin');
+  assert.equal(user.code, 0);
+  assert.equal((await spawned(context, '', 'user', 'remove', 'anna')).code, 1);
+  assert.equal((await spawned(context, '', 'nonsense')).code, 2);
+  assert.match(readFileSync(main, 'utf8'), /^#!\/usr\/bin\/env node\n/);
+});
