@@ -125,7 +125,13 @@ export class FeedSubscription implements Subscription, Follower {
       }
       this.share.renew();
       while (!this.stopping && !this.over) {
-        if (this.live ? !(await this.handleBuffered()) : !(await this.handleSlice())) {
+        if (!this.live) await this.handleSlice();
+        else if (this.first < this.buffer.length) await this.handleBuffered();
+        else {
+          // Idle from here on, with nothing awaited since that was found out.
+          this.buffer.length = 0;
+          this.first = 0;
+          this.moveTo(this.passed);
           this.working = false;
           return;
         }
@@ -136,27 +142,21 @@ export class FeedSubscription implements Subscription, Follower {
     }
   }
 
-  /** Handles what has queued up in memory; false once nothing is left and it may idle. */
-  private async handleBuffered(): Promise<boolean> {
-    while (this.first < this.buffer.length) {
+  /** Handles what has queued up in memory. */
+  private async handleBuffered(): Promise<void> {
+    while (this.live && this.first < this.buffer.length) {
       const event = this.buffer[this.first++]!;
       const pending = this.handler(event);
       if (pending) await pending;
       this.moveTo(event.position);
-      if (this.stopping || this.over || !this.live) return true;
+      if (this.stopping || this.over) return;
       if (this.first >= BUFFER) this.first -= this.buffer.splice(0, this.first).length;
       if (this.share.spent()) await this.share.turn();
     }
-    // The buffer may have been given up while the loop turned.
-    if (this.stopping || this.over || !this.live) return true;
-    this.buffer.length = 0;
-    this.first = 0;
-    this.moveTo(this.passed);
-    return false;
   }
 
-  /** Handles one slice of the file; false once it has joined the feed and may idle. */
-  private async handleSlice(): Promise<boolean> {
+  /** Handles one slice of the file, and joins the feed where that was the last. */
+  private async handleSlice(): Promise<void> {
     const until = this.feed.head;
     if (this.at < until) {
       const { categories } = this.options;
@@ -171,20 +171,19 @@ export class FeedSubscription implements Subscription, Follower {
         const pending = this.handler(event);
         if (pending) await pending;
         this.moveTo(event.position);
-        if (this.stopping || this.over) return true;
+        if (this.stopping || this.over) return;
         if (this.share.spent()) await this.share.turn();
       }
       if (!more) this.moveTo(until);
       if (this.at < this.feed.head) {
         await this.share.turn();
-        return true;
+        return;
       }
     }
-    // Nothing is awaited between here and the comparison with the feed's head: no event can slip through.
+    // Nothing is awaited since the comparison with the feed's head: no event can slip through.
     this.live = true;
     this.passed = 0;
     this.moveTo(this.at);
-    return false;
   }
 
   private moveTo(position: number): void {

@@ -13,6 +13,12 @@ import { WriterThread } from './writer-thread.js';
 /** Appends that may wait for their answer; more would only wait longer than they are willing to. */
 const QUEUE_LIMIT = 20_000;
 
+/**
+ * Appends answered in one turn of the loop: whatever waits for them goes on in that same turn, and a thousand
+ * continuations in a row would hold up everything else.
+ */
+const ANSWERS_A_TURN = 128;
+
 /** An answer that takes longer is a sign of an ailing disk. */
 const HEALTHY_WAIT: Milliseconds = 1000;
 
@@ -160,10 +166,11 @@ export class WriterClient {
     this.thread.post({ kind: 'append', count: batch.length, recordedAt, flat });
   }
 
-  /** Answers what the writer has decided, a few milliseconds at a time unless it must be `all` at once. */
+  /** Answers what the writer has decided, a few milliseconds and so many at a time unless it must be `all` at once. */
   private answer(all = false): void {
     this.answering = true;
     const share = new Share();
+    let answered = 0;
     for (let batch = this.answers.peek(); batch; batch = this.answers.peek()) {
       const { outcomes, reasons } = batch.message;
       while (batch.next * 3 < outcomes.length) {
@@ -175,7 +182,7 @@ export class WriterClient {
           outcomes[i * 3 + 2]!,
           reasons.get(i),
         );
-        if (!all && share.spent()) {
+        if (!all && (++answered >= ANSWERS_A_TURN || share.spent())) {
           setImmediate(() => this.answer());
           return;
         }

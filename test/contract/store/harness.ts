@@ -1,0 +1,22 @@
+import type { EventStore } from '../../../src/store/port.js';
+import type { DrivenClock } from '../../support/store/clock.js';
+
+/** One store, made for one test file's run. */
+export interface StoreUnderTest {
+  readonly store: EventStore;
+  /** The store's clock; where an adapter cannot be given one, see {@link StoreHarness.unsupported}. */
+  readonly clock: DrivenClock;
+  /** Closes the store and opens it again over the same data, as a restart would. */
+  reopen(): Promise<void>;
+  /** Closes it and deletes its data. */
+  destroy(): Promise<void>;
+}
+
+export interface StoreHarness {
+  open(): Promise<StoreUnderTest>;
+  /** What an adapter cannot do under test, each with the reason that the skip prints. */
+  readonly unsupported?: {
+    /** The store's time cannot be driven: tests of `recordedAt` and of retention are skipped. */
+    readonly clock?: string;
+  };
+}

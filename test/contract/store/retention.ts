@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { DAY, HOUR } from '../../../src/kernel/time.js';
+import { collect, ids, newEvents, positions, revisions, uniqueCategory } from '../../support/store/events.js';
+import type { StoreHarness } from './harness.js';
+import type { Subject } from './suite.js';
+
+export function retentionContract(subject: Subject, harness: StoreHarness): void {
+  const read = (...categories: string[]) => collect(subject().store.readAll({ categories }));
+
+  describe('retention', { skip: harness.unsupported?.clock ?? false }, () => {
+    it('takes what is too old, of that category alone, and says how much', async () => {
+      const { store, clock } = subject();
+      const [brief, lasting] = [uniqueCategory(), uniqueCategory()];
+      await store.setRetention(brief, DAY);
+      await store.append(`${brief}-a`, newEvents(1200), 'none');
+      await store.append(`${lasting}-a`, newEvents(5), 'none');
+      clock.advance(HOUR);
+      const young = newEvents(3);
+      await store.append(`${brief}-a`, young, 'any');
+      clock.advance(DAY - HOUR);
+      assert.equal(await store.sweep(clock.now()), 0, 'what is exactly as old as allowed stays');
+      clock.advance(1);
+      assert.equal(await store.sweep(clock.now()), 1200);
+      assert.equal(await store.sweep(clock.now()), 0);
+      assert.deepEqual(ids(await read(brief)), ids(young));
+      assert.deepEqual(revisions(await read(brief)), [1200, 1201, 1202]);
+      assert.equal((await read(lasting)).length, 5);
+      assert.deepEqual(
+        revisions(await collect(store.readStream(`${brief}-a`, { direction: 'backwards', limit: 1 }))),
+        [1202],
+      );
+    });
+
+    it('lets appends through while it deletes', async () => {
+      const { store, clock } = subject();
+      const [brief, busy] = [uniqueCategory(), uniqueCategory()];
+      // What other tests left behind is not to be counted here.
+      clock.advance(DAY + 1);
+      await store.sweep(clock.now());
+      await store.setRetention(brief, DAY);
+      await store.append(`${brief}-a`, newEvents(5000), 'none');
+      clock.advance(DAY + 1);
+      let swept = false;
+      const sweep = store.sweep(clock.now()).finally(() => (swept = true));
+      let meanwhile = 0;
+      while (!swept) {
+        await store.append(`${busy}-a`, newEvents(1), 'any');
+        if (!swept) meanwhile++;
+      }
+      assert.equal(await sweep, 5000);
+      assert.ok(meanwhile >= 2, `${meanwhile} appends were answered during the sweep`);
+      assert.equal((await read(busy)).length, meanwhile + 1);
+    });
+
+    it('never gives a revision or a position again, even after it took the last of all and a restart', async () => {
+      const category = uniqueCategory();
+      await subject().store.setRetention(category, DAY);
+      const before = await subject().store.append(`${category}-a`, newEvents(3), 'none');
+      subject().clock.advance(DAY + 1);
+      assert.equal(await subject().store.sweep(subject().clock.now()), 3);
+      assert.deepEqual(await read(category), []);
+      assert.equal(await subject().store.head(), before.position);
+      await subject().reopen();
+      assert.equal(await subject().store.head(), before.position);
+      const next = await subject().store.append(`${category}-a`, newEvents(1), before.revision);
+      assert.equal(next.revision, 3);
+      assert.ok(next.position > before.position);
+    });
+
+    it('remembers how long, until told otherwise', async () => {
+      const category = uniqueCategory();
+      await subject().store.setRetention(category, DAY);
+      await subject().store.append(`${category}-a`, newEvents(2), 'none');
+      await subject().reopen();
+      await subject().store.setRetention(category, undefined);
+      subject().clock.advance(400 * DAY);
+      await subject().store.sweep(subject().clock.now());
+      assert.equal((await read(category)).length, 2);
+      await subject().store.setRetention(category, 3 * DAY);
+      await subject().reopen();
+      await subject().store.sweep(subject().clock.now());
+      assert.deepEqual(positions(await read(category)), []);
+    });
+
+    it('is passed over by subscriptions', async () => {
+      const { store, clock } = subject();
+      const category = uniqueCategory();
+      await store.setRetention(category, DAY);
+      await store.append(`${category}-a`, newEvents(4), 'none');
+      clock.advance(DAY + 1);
+      await store.sweep(clock.now());
+      const rest = newEvents(2);
+      await store.append(`${category}-a`, rest, 'any');
+      const seen: string[] = [];
+      const subscription = store.subscribe(
+        { after: 0, categories: [category] },
+        ({ id }) => void seen.push(id),
+      );
+      await subscription.caughtUp;
+      assert.deepEqual(seen, ids(rest));
+      await subscription.stop();
+    });
+  });
+}

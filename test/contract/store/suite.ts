@@ -1,0 +1,37 @@
+import { after, before, describe } from 'node:test';
+import { appendContract } from './appends.js';
+import type { StoreHarness, StoreUnderTest } from './harness.js';
+import { lifecycleContract } from './lifecycle.js';
+import { modelContract } from './model.js';
+import { readContract } from './reads.js';
+import { retentionContract } from './retention.js';
+import { handOverContract } from './hand-over.js';
+import { subscriptionContract } from './subscriptions.js';
+
+/** Access to the store under test, which exists only while the tests run. */
+export type Subject = () => StoreUnderTest;
+
+/**
+ * What `src/store/port.ts` promises, asserted on any adapter. Tests share one store and so touch only
+ * categories of their own; they assume nothing about positions but their order.
+ */
+export function storeContract(name: string, harness: StoreHarness): void {
+  describe(`event store: ${name}`, () => {
+    let open: StoreUnderTest | undefined;
+    before(async () => {
+      open = await harness.open();
+    });
+    after(async () => {
+      await open?.destroy();
+    });
+    const subject: Subject = () => open!;
+
+    appendContract(subject, harness);
+    readContract(subject);
+    subscriptionContract(subject);
+    handOverContract(subject);
+    modelContract(subject);
+    retentionContract(subject, harness);
+    lifecycleContract(harness);
+  });
+}
