@@ -1,6 +1,5 @@
 import type { BlockEvent } from '../src/blocks/events.js';
 import { isBlockEvent } from '../src/blocks/events.js';
-import { GRACE, GRACE_FACTOR } from '../src/blocks/state.js';
 import type { RecordedEvent } from '../src/kernel/events.js';
 import type { Instant } from '../src/kernel/time.js';
 import type { Count, RulesChanged, VersionedRules } from '../src/rules/model.js';
@@ -22,9 +21,9 @@ import {
   normalizeEhlo,
 } from '../src/sending/identity.js';
 import type { MailDirection, Subject, SubjectType } from '../src/sending/subjects.js';
-import { SUBJECT_TYPES, subjectKey } from '../src/sending/subjects.js';
-import { SubjectVolumes } from './subject-volumes.js';
-import type { CountOrAttempts, WindowReading } from './subject-volumes.js';
+import { SUBJECT_TYPES } from '../src/sending/subjects.js';
+import { Amounts, SubjectVolumes } from './subject-volumes.js';
+import type { WindowReading } from './subject-volumes.js';
 import { Timeline } from './timeline.js';
 
 const NONE: readonly Verdict[] = [];
@@ -52,7 +51,7 @@ export class SendVolume {
     exempt: [],
   };
   #volumes = this.#build();
-  readonly #grace = new Map<string, Instant>();
+  readonly #amounts = new Amounts();
   /** Proposals and blocks by id: their closing events name nothing else. */
   readonly #subjects = new Map<string, Subject>();
   readonly #timeline = new Timeline(() => Math.max(0, ...this.#rules.rules.map((rule) => rule.window)));
@@ -68,28 +67,35 @@ export class SendVolume {
       case 'MessageAccepted': {
         const data = event.data as MessageAccepted;
         const fold = this.#begin(event, data.direction);
-        this.#sent(fold, data, data.entitled, 'messages', 1, data.recipients, data.size);
+        this.#amounts.set('messages', 1);
+        this.#amounts.set('recipients', data.recipients);
+        this.#amounts.set('bytes', data.size);
+        this.#sent(fold, data, data.entitled);
         return this.#end();
       }
       case 'RecipientsRefused': {
         const data = event.data as RecipientsRefused;
         const fold = this.#begin(event, data.direction);
-        this.#sent(fold, data, data.entitled, 'refusedRecipients', data.count, 0, 0);
+        this.#amounts.set('refusedRecipients', data.count);
+        this.#sent(fold, data, data.entitled);
         return this.#end();
       }
       case 'BounceReceived': {
         const address = normalizeAddress((event.data as BounceReceived).address);
         const fold = this.#begin(event, 'outbound');
-        this.#count(fold, 'account', address, 'bounces', 1);
-        this.#count(fold, 'address', address, 'bounces', 1);
+        this.#amounts.set('bounces', 1);
+        this.#count(fold, 'account', address);
+        this.#count(fold, 'address', address);
         const domain = domainOf(address);
-        if (domain !== undefined) this.#count(fold, 'domain', domain, 'bounces', 1);
+        if (domain !== undefined) this.#count(fold, 'domain', domain);
         return this.#end();
       }
       case 'AuthenticationFailed': {
         const data = event.data as AuthenticationFailed;
+        if (data.kind !== 'genuine') return NONE;
         const fold = this.#begin(event, 'outbound');
-        if (data.kind === 'genuine') this.#count(fold, 'ip', data.network, 'authFailures', data.count);
+        this.#amounts.set('authFailures', data.count);
+        this.#count(fold, 'ip', data.network);
         return this.#end();
       }
       case 'MessageRefused': {
@@ -97,7 +103,8 @@ export class SendVolume {
         const subject = this.#subjects.get(data.block);
         if (subject === undefined) return NONE;
         const fold = this.#begin(event, data.direction);
-        this.#count(fold, subject.type, subject.value, 'attempts', data.count);
+        this.#amounts.set('attempts', data.count);
+        this.#count(fold, subject.type, subject.value);
         return this.#end();
       }
       case 'RulesChanged':
@@ -111,7 +118,7 @@ export class SendVolume {
 
   /** What stands in every window of a subject, against the limits of the rules that look at it. */
   readings(subject: Subject, now: Instant): readonly WindowReading[] {
-    return this.#volumes[subject.type].readings(subject.value, now, this.#factor(subject, now));
+    return this.#volumes[subject.type].readings(subject.value, now);
   }
 
   /** The subjects of a type that a count is highest for, in the longest window that counts it. */
@@ -132,7 +139,8 @@ export class SendVolume {
   #begin(event: RecordedEvent, direction: MailDirection): Fold {
     const at = effectiveAt(event);
     this.#timeline.note(at, event.position);
-    return { at, position: event.position, direction };
+    this.#amounts.clear();
+    return { at, position: event.position, direction: direction === 'inbound' ? 'inbound' : 'outbound' };
   }
 
   #end(): readonly Verdict[] {
@@ -142,46 +150,38 @@ export class SendVolume {
     return verdicts;
   }
 
-  #sent(
-    fold: Fold,
-    sender: SenderFields,
-    entitled: boolean,
-    count: Count,
-    amount: number,
-    recipients: number,
-    bytes: number,
-  ): void {
-    const account = sender.account === undefined ? undefined : normalizeAccount(sender.account);
-    const returnPath =
-      sender.returnPath === undefined || sender.returnPath === ''
-        ? undefined
-        : normalizeAddress(sender.returnPath);
-    const add = (type: SubjectType, value: string): void => {
-      this.#count(fold, type, value, count, amount);
-      if (recipients > 0) this.#count(fold, type, value, 'recipients', recipients);
-      if (bytes > 0) this.#count(fold, type, value, 'bytes', bytes);
-    };
-    if (account !== undefined) add('account', account);
-    if (returnPath !== undefined && (account === undefined || entitled)) add('address', returnPath);
-    const domain = domainOf(account ?? '') ?? domainOf(returnPath ?? '');
-    if (domain !== undefined) add('domain', domain);
-    if (sender.ehlo !== undefined && sender.ehlo !== '') add('ehlo', normalizeEhlo(sender.ehlo));
-    if (sender.ip !== undefined) add('ip', clientNetwork(sender.ip));
+  /** Counts for everyone who stands behind a message; what no rule looks at is not even normalised. */
+  #sent(fold: Fold, sender: SenderFields, entitled: boolean): void {
+    const { account: login, returnPath: path, ehlo, ip } = sender;
+    const account = login === undefined || login === '' ? undefined : normalizeAccount(login);
+    let address = path === undefined || path === '' ? undefined : normalizeAddress(path);
+    // The same string for both, as most often: it is hashed once, and kept once in the maps.
+    if (address === account) address = account;
+    // What an account writes into MAIL FROM must not count against a stranger.
+    const own = account === undefined || entitled ? address : undefined;
+    if (account !== undefined) this.#count(fold, 'account', account);
+    if (own !== undefined) this.#count(fold, 'address', own);
+    if (this.#counts(fold, 'domain')) {
+      const domain = domainOf(account ?? '') ?? domainOf(own ?? '');
+      if (domain !== undefined) this.#count(fold, 'domain', domain);
+    }
+    if (ehlo !== undefined && ehlo !== '' && this.#counts(fold, 'ehlo')) {
+      this.#count(fold, 'ehlo', normalizeEhlo(ehlo));
+    }
+    if (ip !== undefined && this.#counts(fold, 'ip')) this.#count(fold, 'ip', clientNetwork(ip));
   }
 
-  #count(fold: Fold, type: SubjectType, value: string, count: CountOrAttempts, amount: number): void {
+  #counts(fold: Fold, type: SubjectType): boolean {
+    return this.#volumes[type].counts(this.#amounts.mask, fold.direction);
+  }
+
+  #count(fold: Fold, type: SubjectType, value: string): void {
     const volumes = this.#volumes[type];
-    if (!volumes.counts(count, fold.direction)) return;
-    const factor = this.#grace.size === 0 ? 1 : this.#factor({ type, value }, fold.at);
-    volumes.add(value, count, amount, fold.direction, fold.at, fold.position, factor, this.#verdicts);
+    if (!volumes.counts(this.#amounts.mask, fold.direction)) return;
+    volumes.add(value, this.#amounts, fold.direction, fold.at, fold.position, this.#verdicts);
   }
 
-  #factor(subject: Subject, now: Instant): number {
-    const until = this.#grace.get(subjectKey(subject));
-    return until !== undefined && now < until ? GRACE_FACTOR : 1;
-  }
-
-  #judge(event: BlockEvent): void {
+  #judge(event: RecordedEvent & BlockEvent): void {
     switch (event.type) {
       case 'BlockProposed':
       case 'BlockImposed':
@@ -191,10 +191,7 @@ export class SendVolume {
       case 'ProposalDismissed': {
         const subject = this.#subjects.get(event.data.block);
         this.#subjects.delete(event.data.block);
-        if (subject === undefined) return;
-        this.#forget(subject, event.at, event.position);
-        for (const [key, until] of this.#grace) if (until <= event.at) this.#grace.delete(key);
-        this.#grace.set(subjectKey(subject), event.at + GRACE);
+        if (subject !== undefined) this.#forget(subject, effectiveAt(event), event.position);
         return;
       }
       case 'BlockExpired':
@@ -215,7 +212,7 @@ export class SendVolume {
   /** Sends up to here count no more: neither for the subject nor, where it is an account, for its domain. */
   #forget(subject: Subject, at: Instant, position: number): void {
     const domain = subject.type === 'account' ? domainOf(subject.value) : undefined;
-    if (domain !== undefined) this.#volumes.domain.subtract(domain, this.#volumes.account, subject.value, at);
+    if (domain !== undefined) this.#volumes.domain.subtract(domain, this.#volumes.account, subject.value);
     this.#volumes[subject.type].forget(subject.value, at, position);
   }
 

@@ -1,5 +1,7 @@
+import { GRACE, GRACE_FACTOR } from '../src/blocks/state.js';
 import type { Instant, Milliseconds } from '../src/kernel/time.js';
 import { explain } from '../src/rules/explain.js';
+import { COUNTS, WINDOW_MAX } from '../src/rules/model.js';
 import type { Count, Rule, VersionedRules } from '../src/rules/model.js';
 import type { Verdict } from '../src/rules/verdict.js';
 import type { Direction, MailDirection, SubjectType } from '../src/sending/subjects.js';
@@ -8,6 +10,28 @@ import { WindowTable } from './window-table.js';
 
 /** What windows hold: the counts that rules name, and refused attempts for rules that renew while trying. */
 export type CountOrAttempts = Count | 'attempts';
+
+const HELD: readonly CountOrAttempts[] = [...COUNTS, 'attempts'];
+
+/** What one event adds, by the place of the count. One is filled anew for each event: a send costs no object. */
+export class Amounts {
+  readonly values = new Float64Array(HELD.length);
+  /** One bit a count that is not zero. */
+  mask = 0;
+
+  clear(): void {
+    this.values.fill(0);
+    this.mask = 0;
+  }
+
+  /** Leaves out what is no number above zero, as only a damaged event has it. */
+  set(count: CountOrAttempts, amount: number): void {
+    if (!(amount > 0)) return;
+    const index = HELD.indexOf(count);
+    this.values[index] = Math.min(amount, Number.MAX_SAFE_INTEGER);
+    this.mask |= 1 << index;
+  }
+}
 
 /** One window of a subject against one rule. */
 export interface WindowReading {
@@ -27,10 +51,13 @@ interface Watch {
 }
 
 interface Window {
-  readonly count: CountOrAttempts;
+  /** Place of its count among those held. */
+  readonly count: number;
   readonly window: Milliseconds;
   readonly direction: Direction;
   readonly wide: boolean;
+  /** The lowest limit of those who watch it. */
+  readonly least: number;
   readonly watches: readonly Watch[];
 }
 
@@ -43,69 +70,89 @@ export class SubjectVolumes {
   readonly #rules: VersionedRules;
   readonly #positionAt: (at: Instant) => number;
   readonly #windows: readonly Window[];
-  /** The windows that a count goes to, by count. */
-  readonly #byCount = new Map<CountOrAttempts, readonly number[]>();
+  /** The columns that mail of a direction goes to, and the counts that they hold as bits. */
+  readonly #plans: Readonly<Record<MailDirection, { columns: readonly number[]; mask: number }>>;
   readonly #table: WindowTable;
   /** By row, by watch: when the rule last tripped, since evidence is used once. */
   readonly #tripped = new Map<number, Float64Array>();
-  /** By value: the release or dismissal that emptied its windows, as long as a window reaches back to it. */
+  /** By value: the newest release or dismissal, as long as any window may reach back to it. */
   readonly #judged = new Map<string, { readonly at: Instant; readonly position: number }>();
   readonly #watchCount: number;
+  readonly #evicted = (row: number): unknown => this.#tripped.delete(row);
 
   constructor(type: SubjectType, rules: VersionedRules, positionAt: (at: Instant) => number) {
     this.#type = type;
     this.#rules = rules;
     this.#positionAt = positionAt;
-    const windows = windowsOf(type, rules.rules);
-    this.#windows = windows;
-    this.#watchCount = windows.reduce((sum, window) => sum + window.watches.length, 0);
-    this.#table = new WindowTable(windows);
-    windows.forEach(({ count }, column) =>
-      this.#byCount.set(count, [...(this.#byCount.get(count) ?? []), column]),
-    );
+    this.#windows = windowsOf(type, rules.rules);
+    this.#watchCount = this.#windows.reduce((sum, window) => sum + window.watches.length, 0);
+    this.#table = new WindowTable(this.#windows);
+    this.#plans = { outbound: planOf(this.#windows, 'outbound'), inbound: planOf(this.#windows, 'inbound') };
   }
 
   get size(): number {
     return this.#table.size;
   }
 
-  counts(count: CountOrAttempts, direction: MailDirection): boolean {
-    const columns = this.#byCount.get(count);
-    return (
-      columns !== undefined &&
-      columns.some((column) => directionsMeet(this.#windows[column]!.direction, direction))
-    );
+  /** Whether any window counts any of these (see {@link Amounts.mask}) in mail of this direction. */
+  counts(mask: number, direction: MailDirection): boolean {
+    return (this.#plans[direction].mask & mask) !== 0;
   }
 
-  /** Adds to every window of this count; pushes a verdict for every rule that trips by it. */
+  /** Adds to every window that counts any of these; pushes a verdict for every rule that trips by it. */
   add(
     value: string,
-    count: CountOrAttempts,
-    amount: number,
+    amounts: Amounts,
     direction: MailDirection,
+    at: Instant,
+    position: number,
+    verdicts: Verdict[],
+  ): void {
+    const row = this.#table.row(value, at, this.#evicted);
+    const factor = this.factor(value, at);
+    const { columns } = this.#plans[direction];
+    for (let index = 0; index < columns.length; index++) {
+      const column = columns[index]!;
+      const window = this.#windows[column]!;
+      const amount = amounts.values[window.count]!;
+      if (amount === 0) continue;
+      const sum = this.#table.add(row, column, at, amount);
+      if (sum > window.least * factor) this.#watch(value, row, column, sum, at, position, factor, verdicts);
+    }
+  }
+
+  #watch(
+    value: string,
+    row: number,
+    column: number,
+    sum: number,
     at: Instant,
     position: number,
     factor: number,
     verdicts: Verdict[],
   ): void {
-    const row = this.#table.row(value, at, (gone) => this.#tripped.delete(gone));
-    for (const column of this.#byCount.get(count)!) {
-      const window = this.#windows[column]!;
-      if (!directionsMeet(window.direction, direction)) continue;
-      this.#table.add(row, column, at, amount);
-      for (const watch of window.watches) {
-        const limit = watch.rule.limit * factor;
-        if (this.#table.sum(row, column, at) <= limit) continue;
-        const observed = this.#observed(row, column, watch, at);
-        if (observed <= limit) continue;
-        verdicts.push(this.#verdict(value, row, column, watch, observed, limit, at, position));
-        this.#trip(row, watch, at);
-      }
+    const end = this.#table.end(row, column, at);
+    for (const watch of this.#windows[column]!.watches) {
+      const limit = watch.rule.limit * factor;
+      if (sum <= limit) continue;
+      const observed = this.#observed(row, column, watch, end);
+      if (observed <= limit) continue;
+      verdicts.push(this.#verdict(value, row, column, watch, observed, limit, at, end, position));
+      this.#trip(row, watch, end);
     }
   }
 
-  readings(value: string, now: Instant, factor: number): readonly WindowReading[] {
+  /** What limits are multiplied by at `now`: more than 1 within the hour after a release or dismissal. */
+  factor(value: string, now: Instant): number {
+    if (this.#judged.size === 0) return 1;
+    const judged = this.#judged.get(value);
+    return judged !== undefined && now < judged.at + GRACE ? GRACE_FACTOR : 1;
+  }
+
+  /** Changes nothing, whatever `now` is. */
+  readings(value: string, now: Instant): readonly WindowReading[] {
     const row = this.#table.find(value);
+    const factor = this.factor(value, now);
     return this.#windows.flatMap((window, column) =>
       window.watches
         .filter((watch) => watch.kind === 'act')
@@ -125,8 +172,9 @@ export class SubjectVolumes {
     most: number,
     now: Instant,
   ): readonly { value: string; amount: number; window: number }[] {
-    const columns = (this.#byCount.get(count) ?? []).filter(
-      (column) => this.#windows[column]!.direction !== 'inbound',
+    const place = HELD.indexOf(count);
+    const columns = this.#windows.flatMap((window, index) =>
+      window.count === place && window.direction !== 'inbound' ? [index] : [],
     );
     const column = columns.sort((a, b) => this.#windows[b]!.window - this.#windows[a]!.window)[0];
     if (column === undefined) return [];
@@ -135,17 +183,17 @@ export class SubjectVolumes {
     for (const [value, row] of this.#table.entries()) {
       const amount = this.#table.sum(row, column, now);
       if (amount <= 0 || (top.length === most && amount <= top.at(-1)!.amount)) continue;
-      const place = top.findIndex((other) => other.amount < amount);
-      top.splice(place < 0 ? top.length : place, 0, { value, amount, window });
+      const behind = top.findIndex((other) => other.amount < amount);
+      top.splice(behind < 0 ? top.length : behind, 0, { value, amount, window });
       if (top.length > most) top.pop();
     }
     return top;
   }
 
-  /** Empties the windows of one subject: a person has judged what stood in them. */
+  /** Empties the windows of one subject, since a person has judged what stood in them, and begins its grace. */
   forget(value: string, at: Instant, position: number): void {
-    const longest = Math.max(0, ...this.#windows.map(({ window }) => window));
-    for (const [other, judged] of this.#judged) if (judged.at + longest < at) this.#judged.delete(other);
+    // Not the longest window of these rules: the next rule set may look back further.
+    for (const [other, judged] of this.#judged) if (judged.at + WINDOW_MAX < at) this.#judged.delete(other);
     this.#judged.set(value, { at, position });
     const row = this.#table.find(value);
     if (row === undefined) return;
@@ -154,13 +202,13 @@ export class SubjectVolumes {
   }
 
   /** Takes another subject's counts out of this one's windows, where both have the same window. */
-  subtract(value: string, from: SubjectVolumes, fromValue: string, at: Instant): void {
+  subtract(value: string, from: SubjectVolumes, fromValue: string): void {
     const row = this.#table.find(value);
     const fromRow = from.#table.find(fromValue);
     if (row === undefined || fromRow === undefined) return;
     this.#windows.forEach((window, column) => {
       const fromColumn = from.#windows.findIndex((other) => isSame(window, other));
-      if (fromColumn >= 0) this.#table.subtract(row, column, from.#table, fromRow, fromColumn, at);
+      if (fromColumn >= 0) this.#table.subtract(row, column, from.#table, fromRow, fromColumn);
     });
   }
 
@@ -174,7 +222,7 @@ export class SubjectVolumes {
     if (shared.length === 0) return;
     for (const [value, oldRow] of before.#table.entries()) {
       const at = before.#table.touchedAt(oldRow);
-      const row = this.#table.row(value, at, (gone) => this.#tripped.delete(gone));
+      const row = this.#table.row(value, at, this.#evicted);
       for (const { column, old } of shared) this.#table.copy(row, column, before.#table, oldRow, old);
       this.#carryTrips(row, before, oldRow);
     }
@@ -215,11 +263,12 @@ export class SubjectVolumes {
     observed: number,
     limit: number,
     at: Instant,
+    end: Instant,
     position: number,
   ): Verdict {
     const { rule, kind } = watch;
     const subject = { type: this.#type, value };
-    const start = Math.max(this.#table.windowStart(column, at), this.#tripped.get(row)?.[watch.index] ?? 0);
+    const start = Math.max(this.#table.windowStart(column, end), this.#tripped.get(row)?.[watch.index] ?? 0);
     const evidence = {
       rule: rule.id,
       version: this.#rules.version,
@@ -240,22 +289,34 @@ export class SubjectVolumes {
 }
 
 function isSame(a: Window, b: Window): boolean {
-  return a.count === b.count && a.window === b.window && a.direction === b.direction && a.wide === b.wide;
+  return a.count === b.count && a.window === b.window && a.direction === b.direction;
+}
+
+function planOf(
+  windows: readonly Window[],
+  direction: MailDirection,
+): { columns: readonly number[]; mask: number } {
+  const columns = windows.flatMap((window, column) =>
+    directionsMeet(window.direction, direction) ? [column] : [],
+  );
+  return { columns, mask: columns.reduce((mask, column) => mask | (1 << windows[column]!.count), 0) };
 }
 
 /** The windows that the rules need for one subject type: rules that count the same share one. */
 function windowsOf(type: SubjectType, rules: readonly Rule[]): readonly Window[] {
   const windows: { -readonly [Key in keyof Window]: Window[Key] }[] = [];
   let index = 0;
-  const need = (rule: Rule, count: CountOrAttempts, kind: Verdict['kind'] | undefined): void => {
+  const need = (rule: Rule, counted: CountOrAttempts, kind: Verdict['kind'] | undefined): void => {
     const { window, direction } = rule;
-    const wide = rule.count === 'bytes' || rule.limit > NARROW_LIMIT;
-    let found = windows.find(
-      (other) => other.count === count && other.window === window && other.direction === direction,
-    );
-    if (found === undefined) windows.push((found = { count, window, direction, wide, watches: [] }));
-    found.wide ||= wide;
-    if (kind !== undefined) found.watches = [...found.watches, { rule, index: index++, kind }];
+    const count = HELD.indexOf(counted);
+    let found = windows.find((other) => isSame(other, { ...other, count, window, direction }));
+    if (found === undefined) {
+      windows.push((found = { count, window, direction, wide: false, least: Infinity, watches: [] }));
+    }
+    found.wide ||= rule.count === 'bytes' || rule.limit > NARROW_LIMIT;
+    if (kind === undefined) return;
+    found.watches = [...found.watches, { rule, index: index++, kind }];
+    found.least = Math.min(found.least, rule.limit);
   };
   for (const rule of rules) {
     if (rule.per === type) {

@@ -1,5 +1,6 @@
 import type { Instant, Milliseconds } from '../src/kernel/time.js';
 import { SECOND } from '../src/kernel/time.js';
+import { CLOCK_TOLERANCE } from '../src/sending/events.js';
 
 const STEP: Milliseconds = 10 * SECOND;
 
@@ -9,7 +10,7 @@ export class Timeline {
   #positions: number[] = [];
   readonly #keep: () => Milliseconds;
 
-  /** @param keep how far back it must reach */
+  /** @param keep how far back it must reach, from an event that comes as late as clocks may differ */
   constructor(keep: () => Milliseconds) {
     this.#keep = keep;
   }
@@ -19,7 +20,7 @@ export class Timeline {
     if (last !== undefined && at < last + STEP) return;
     this.#times.push(at);
     this.#positions.push(position);
-    if (this.#times.length > 1024 && this.#times[512]! < at - this.#keep()) {
+    if (this.#times.length > 1024 && this.#times[512]! < at - this.#keep() - 2 * CLOCK_TOLERANCE) {
       this.#times = this.#times.slice(512);
       this.#positions = this.#positions.slice(512);
     }

@@ -1,5 +1,5 @@
 import type { Instant, Milliseconds } from '../src/kernel/time.js';
-import { SECOND } from '../src/kernel/time.js';
+import { CLOCK_TOLERANCE } from '../src/sending/events.js';
 
 /** Buckets a window: its error is at most one of them, and always in the sender's favour. */
 export const BUCKETS = 60;
@@ -16,23 +16,36 @@ const PAGE_BITS = 8;
 const PAGE_ROWS = 1 << PAGE_BITS;
 const NARROW_MAX = 0xffff;
 
-interface Page {
-  readonly narrow: Uint16Array;
-  readonly wide: Float32Array;
-  /** Newest bucket written, by row and column: bucket numbers count from the epoch. */
-  readonly newest: Uint32Array;
-  /** Sum of the buckets, by row and column. */
-  readonly sums: Float64Array;
-  /** Second of the last activity, by row. */
-  readonly touched: Uint32Array;
+/*
+ * A row begins with a head for every window: the number of the newest bucket (counted from the epoch) and the
+ * sum of the cells. The cells follow. An add so touches one line of memory for the heads and one for the cell.
+ */
+const NARROW_HEAD = 8;
+const WIDE_HEAD = 16;
+
+/** One block of memory seen as four kinds of cells: what belongs to a row lies together. */
+class Page {
+  readonly u16: Uint16Array;
+  readonly u32: Uint32Array;
+  readonly f32: Float32Array;
+  readonly f64: Float64Array;
+
+  constructor(bytes: number) {
+    const buffer = new ArrayBuffer(bytes);
+    this.u16 = new Uint16Array(buffer);
+    this.u32 = new Uint32Array(buffer);
+    this.f32 = new Float32Array(buffer);
+    this.f64 = new Float64Array(buffer);
+  }
 }
 
 /**
  * Sliding windows by key, in flat memory. A window of length W is kept in 60 buckets of W/60: the one that is
  * being filled and the 59 before it. So it covers between 59/60 W and W, and what it misses is the oldest
- * sixtieth: a count is never too high. 132 bytes a narrow window and 252 a wide one, whatever is sent.
+ * sixtieth: a count is never too high. 128 bytes a narrow window and 256 a wide one, whatever is sent.
  *
- * A narrow bucket saturates at 65,535, a wide one is exact up to 2^24 and rounds to 24 bits beyond.
+ * Events may come out of order: a window ends at the newest that was written to it. A narrow bucket saturates
+ * at 65,535, a wide one is exact up to 2^24 and rounds to 24 bits beyond.
  */
 export class WindowTable {
   readonly #rows = new Map<string, number>();
@@ -40,37 +53,35 @@ export class WindowTable {
   readonly #free: number[] = [];
   readonly #columns: readonly Column[];
   readonly #widths: readonly number[];
-  /** Where each column's cells begin within its array's row. */
-  readonly #offsets: readonly number[];
-  readonly #narrowStride: number;
-  readonly #wideStride: number;
-  readonly #longest: Milliseconds;
+  /** Where each column's head and cells begin within a row, in bytes. */
+  readonly #heads: readonly number[];
+  readonly #cells: readonly number[];
+  /** Bytes a row. */
+  readonly #stride: number;
   #rowCount = 0;
   #sweep: Iterator<[string, number]> | undefined;
 
   constructor(columns: readonly Column[]) {
     this.#columns = columns;
     this.#widths = columns.map((column) => column.window / BUCKETS);
-    let narrow = 0;
-    let wide = 0;
-    this.#offsets = columns.map(
-      (column) => (column.wide ? (wide += BUCKETS) : (narrow += BUCKETS)) - BUCKETS,
-    );
-    this.#narrowStride = narrow;
-    this.#wideStride = wide;
-    this.#longest = Math.max(0, ...columns.map((column) => column.window));
+    let bytes = 0;
+    const take = (size: number): number => (bytes += size) - size;
+    this.#heads = columns.map(({ wide }) => take(wide ? WIDE_HEAD : NARROW_HEAD));
+    this.#cells = columns.map(({ wide }) => take(BUCKETS * (wide ? 4 : 2)));
+    // Float64 sums must lie on a multiple of eight: 60 cells of 2 or 4 bytes, and heads of 8 or 16, always do.
+    this.#stride = bytes;
   }
 
   get size(): number {
     return this.#rows.size;
   }
 
-  /** The row of a key, if it has one. Valid until the next {@link row} or {@link forget}. */
+  /** The row of a key, if it has one. Valid until the next {@link row}. */
   find(key: string): number | undefined {
     return this.#rows.get(key);
   }
 
-  /** The row of a key, made where there is none. Calls back with each key that made room. */
+  /** The row of a key, made where there is none. Calls back with each row that was given up to make room. */
   row(key: string, at: Instant, evicted: (row: number) => unknown): number {
     let row = this.#rows.get(key);
     if (row === undefined) {
@@ -78,50 +89,63 @@ export class WindowTable {
       row = this.#free.pop() ?? this.#grow();
       this.#rows.set(key, row);
     }
-    const page = this.#pages[row >> PAGE_BITS]!;
-    const index = row & (PAGE_ROWS - 1);
-    const second = at / SECOND;
-    if (second > page.touched[index]!) page.touched[index] = second;
     return row;
   }
 
-  /** Adds to one window, in the bucket of `at`; what is older than the window is left out. */
-  add(row: number, column: number, at: Instant, amount: number): void {
+  /**
+   * Adds to one window, in the bucket of `at`.
+   *
+   * @returns the count within the window now; 0 where `at` is older than the window, and nothing was added
+   */
+  add(row: number, column: number, at: Instant, amount: number): number {
     const page = this.#pages[row >> PAGE_BITS]!;
-    const index = row & (PAGE_ROWS - 1);
-    const slot = index * this.#columns.length + column;
+    const start = (row & (PAGE_ROWS - 1)) * this.#stride;
+    const head = (start + this.#heads[column]!) >> 2;
+    const cells = start + this.#cells[column]!;
     const bucket = Math.floor(at / this.#widths[column]!);
-    this.#advance(page, index, slot, column, bucket);
-    if (bucket <= page.newest[slot]! - BUCKETS) return;
-    const cell = this.#base(index, column) + (bucket % BUCKETS);
+    const newest = page.u32[head]!;
+    if (bucket <= newest - BUCKETS) return 0;
     if (this.#columns[column]!.wide) {
-      const before = page.wide[cell]!;
-      page.wide[cell] = before + amount;
-      page.sums[slot]! += page.wide[cell] - before;
-    } else {
-      const before = page.narrow[cell]!;
-      const after = Math.min(NARROW_MAX, before + amount);
-      page.narrow[cell] = after;
-      page.sums[slot]! += after - before;
+      const sum = (head + 2) >> 1;
+      if (bucket > newest) {
+        page.u32[head] = bucket;
+        page.f64[sum]! -= empty(page.f32, cells >> 2, newest, bucket);
+      }
+      const cell = (cells >> 2) + (bucket % BUCKETS);
+      const before = page.f32[cell]!;
+      page.f32[cell] = before + amount;
+      return (page.f64[sum]! += page.f32[cell] - before);
     }
+    if (bucket > newest) {
+      page.u32[head] = bucket;
+      page.u32[head + 1]! -= empty(page.u16, cells >> 1, newest, bucket);
+    }
+    const cell = (cells >> 1) + (bucket % BUCKETS);
+    const before = page.u16[cell]!;
+    const after = Math.min(NARROW_MAX, before + amount);
+    page.u16[cell] = after;
+    return (page.u32[head + 1]! += after - before);
   }
 
-  /** The count within the window that ends at `at`. */
+  /** The count within the window that ends at `at`, or rather with its bucket. Changes nothing. */
   sum(row: number, column: number, at: Instant): number {
-    const page = this.#pages[row >> PAGE_BITS]!;
-    const index = row & (PAGE_ROWS - 1);
-    const slot = index * this.#columns.length + column;
-    this.#advance(page, index, slot, column, Math.floor(at / this.#widths[column]!));
-    return page.sums[slot]!;
+    const bucket = Math.floor(at / this.#widths[column]!);
+    const newest = this.#newest(row, column);
+    if (bucket === newest) return this.#total(row, column);
+    return this.#between(row, column, bucket - BUCKETS + 1, Math.min(bucket, newest));
   }
 
-  /** The count within the window in buckets after that of `since`, which itself is left out. */
+  /** The count within the window in buckets after that of `since`, which itself is left out. Changes nothing. */
   sumAfter(row: number, column: number, at: Instant, since: Instant): number {
-    const bucket = Math.floor(at / this.#widths[column]!);
-    const first = Math.max(bucket - BUCKETS + 1, Math.floor(since / this.#widths[column]!) + 1);
-    let sum = 0;
-    for (let each = first; each <= bucket; each++) sum += this.#cell(row, column, each);
-    return sum;
+    const width = this.#widths[column]!;
+    const bucket = Math.floor(at / width);
+    const first = Math.max(bucket - BUCKETS + 1, Math.floor(since / width) + 1);
+    return this.#between(row, column, first, Math.min(bucket, this.#newest(row, column)));
+  }
+
+  /** The end of a window: `at`, or the newest bucket that was written, where that is later. */
+  end(row: number, column: number, at: Instant): Instant {
+    return Math.max(at, this.#newest(row, column) * this.#widths[column]!);
   }
 
   /** Where the window that ends at `at` begins. */
@@ -130,53 +154,39 @@ export class WindowTable {
     return (Math.floor(at / width) - BUCKETS + 1) * width;
   }
 
-  /** Takes what stands in another table's window of the same length out of this one. */
-  subtract(
-    row: number,
-    column: number,
-    other: WindowTable,
-    otherRow: number,
-    otherColumn: number,
-    at: Instant,
-  ): void {
-    const bucket = Math.floor(at / this.#widths[column]!);
-    this.sum(row, column, at);
-    for (let each = bucket - BUCKETS + 1; each <= bucket; each++) {
-      const amount = Math.min(this.#cell(row, column, each), other.#cell(otherRow, otherColumn, each));
-      if (amount > 0) this.add(row, column, (each + 0.5) * this.#widths[column]!, -amount);
+  /** Takes what stands in another table's window of the same length out of this one, cell by cell, down to 0. */
+  subtract(row: number, column: number, other: WindowTable, otherRow: number, otherColumn: number): void {
+    const newest = this.#newest(row, column);
+    for (let each = newest - BUCKETS + 1; each <= newest; each++) {
+      const before = this.#cell(row, column, each);
+      const amount = Math.min(before, other.#cell(otherRow, otherColumn, each));
+      if (amount > 0) this.#write(row, column, each, before - amount);
     }
   }
 
-  /** Takes over another table's window of the same length and width as it stands. */
+  /** Takes over another table's window of the same length as it stands; the cells may be of another width. */
   copy(row: number, column: number, other: WindowTable, otherRow: number, otherColumn: number): void {
-    const from = other.#pages[otherRow >> PAGE_BITS]!;
-    const to = this.#pages[row >> PAGE_BITS]!;
-    const fromIndex = otherRow & (PAGE_ROWS - 1);
-    const toIndex = row & (PAGE_ROWS - 1);
-    const { wide } = this.#columns[column]!;
-    const source = other.#base(fromIndex, otherColumn);
-    const cells: Uint16Array | Float32Array = wide ? from.wide : from.narrow;
-    (wide ? to.wide : to.narrow).set(cells.subarray(source, source + BUCKETS), this.#base(toIndex, column));
-    const fromSlot = fromIndex * other.#columns.length + otherColumn;
-    const toSlot = toIndex * this.#columns.length + column;
-    to.newest[toSlot] = from.newest[fromSlot]!;
-    to.sums[toSlot] = from.sums[fromSlot]!;
+    const newest = other.#newest(otherRow, otherColumn);
+    this.add(row, column, newest * this.#widths[column]!, 0);
+    for (let each = newest - BUCKETS + 1; each <= newest; each++) {
+      const amount = other.#cell(otherRow, otherColumn, each);
+      if (amount > 0) this.#write(row, column, each, amount);
+    }
   }
 
-  /** When the row was last active, to the second. */
+  /** When the row's newest buckets began: it was last active then, or up to a bucket later. */
   touchedAt(row: number): Instant {
-    return this.#pages[row >> PAGE_BITS]!.touched[row & (PAGE_ROWS - 1)]! * SECOND;
+    let latest = 0;
+    for (let column = 0; column < this.#columns.length; column++) {
+      latest = Math.max(latest, this.#newest(row, column) * this.#widths[column]!);
+    }
+    return latest;
   }
 
   /** Empties every window of a row. */
   clear(row: number): void {
-    const page = this.#pages[row >> PAGE_BITS]!;
-    const index = row & (PAGE_ROWS - 1);
-    page.narrow.fill(0, index * this.#narrowStride, (index + 1) * this.#narrowStride);
-    page.wide.fill(0, index * this.#wideStride, (index + 1) * this.#wideStride);
-    const slot = index * this.#columns.length;
-    page.sums.fill(0, slot, slot + this.#columns.length);
-    page.newest.fill(0, slot, slot + this.#columns.length);
+    const start = (row & (PAGE_ROWS - 1)) * this.#stride;
+    this.#pages[row >> PAGE_BITS]!.u32.fill(0, start >> 2, (start + this.#stride) >> 2);
   }
 
   /** Every key with its row, least recently made first. */
@@ -184,59 +194,65 @@ export class WindowTable {
     return this.#rows.entries();
   }
 
-  /** The amount in one bucket, 0 where it lies outside what the window holds. */
-  #cell(row: number, column: number, bucket: number): number {
+  /** Where a column's head begins, in 32-bit elements of its page. */
+  #head(row: number, column: number): number {
+    return ((row & (PAGE_ROWS - 1)) * this.#stride + this.#heads[column]!) >> 2;
+  }
+
+  #newest(row: number, column: number): number {
+    return this.#pages[row >> PAGE_BITS]!.u32[this.#head(row, column)]!;
+  }
+
+  #total(row: number, column: number): number {
     const page = this.#pages[row >> PAGE_BITS]!;
-    const index = row & (PAGE_ROWS - 1);
-    const newest = page.newest[index * this.#columns.length + column]!;
-    if (bucket > newest || bucket <= newest - BUCKETS) return 0;
-    const cell = this.#base(index, column) + (bucket % BUCKETS);
-    return this.#columns[column]!.wide ? page.wide[cell]! : page.narrow[cell]!;
+    const head = this.#head(row, column);
+    return this.#columns[column]!.wide ? page.f64[(head + 2) >> 1]! : page.u32[head + 1]!;
   }
 
-  #base(index: number, column: number): number {
-    const stride = this.#columns[column]!.wide ? this.#wideStride : this.#narrowStride;
-    return index * stride + this.#offsets[column]!;
+  #between(row: number, column: number, first: number, last: number): number {
+    let sum = 0;
+    for (let each = first; each <= last; each++) sum += this.#cell(row, column, each);
+    return sum;
   }
 
-  /** Moves the window on to a newer bucket, emptying what falls out of it. */
-  #advance(page: Page, index: number, slot: number, column: number, bucket: number): void {
-    const newest = page.newest[slot]!;
-    if (bucket <= newest) return;
-    page.newest[slot] = bucket;
-    const cells: Uint16Array | Float32Array = this.#columns[column]!.wide ? page.wide : page.narrow;
-    const base = this.#base(index, column);
-    if (bucket - newest >= BUCKETS) {
-      if (page.sums[slot] !== 0) cells.fill(0, base, base + BUCKETS);
-      page.sums[slot] = 0;
-      return;
+  /** What one bucket holds; 0 where the window does not reach back to it or has not come to it. */
+  #cell(row: number, column: number, bucket: number): number {
+    const newest = this.#newest(row, column);
+    if (bucket > newest || bucket <= newest - BUCKETS || bucket < 0) return 0;
+    const page = this.#pages[row >> PAGE_BITS]!;
+    const cells = (row & (PAGE_ROWS - 1)) * this.#stride + this.#cells[column]!;
+    return this.#columns[column]!.wide
+      ? page.f32[(cells >> 2) + (bucket % BUCKETS)]!
+      : page.u16[(cells >> 1) + (bucket % BUCKETS)]!;
+  }
+
+  /** Sets a bucket that lies within the window as it stands. */
+  #write(row: number, column: number, bucket: number, amount: number): void {
+    const page = this.#pages[row >> PAGE_BITS]!;
+    const cells = (row & (PAGE_ROWS - 1)) * this.#stride + this.#cells[column]!;
+    const head = this.#head(row, column);
+    const before = this.#cell(row, column, bucket);
+    if (this.#columns[column]!.wide) {
+      page.f32[(cells >> 2) + (bucket % BUCKETS)] = amount;
+      page.f64[(head + 2) >> 1]! += this.#cell(row, column, bucket) - before;
+    } else {
+      page.u16[(cells >> 1) + (bucket % BUCKETS)] = Math.min(NARROW_MAX, amount);
+      page.u32[head + 1]! += this.#cell(row, column, bucket) - before;
     }
-    let gone = 0;
-    for (let each = newest + 1; each <= bucket; each++) {
-      const cell = base + (each % BUCKETS);
-      gone += cells[cell]!;
-      cells[cell] = 0;
-    }
-    page.sums[slot]! -= gone;
   }
 
   #grow(): number {
     const row = this.#rowCount++;
-    if (row >> PAGE_BITS === this.#pages.length) {
-      const columns = this.#columns.length;
-      this.#pages.push({
-        narrow: new Uint16Array(PAGE_ROWS * this.#narrowStride),
-        wide: new Float32Array(PAGE_ROWS * this.#wideStride),
-        newest: new Uint32Array(PAGE_ROWS * columns),
-        sums: new Float64Array(PAGE_ROWS * columns),
-        touched: new Uint32Array(PAGE_ROWS),
-      });
-    }
+    if (row >> PAGE_BITS === this.#pages.length) this.#pages.push(new Page(PAGE_ROWS * this.#stride));
     return row;
   }
 
-  /** Looks at the next two keys, round and round, and frees those whose windows are all empty by now. */
+  /**
+   * Looks at the next two keys, round and round, and frees those whose windows are all empty, also for an event
+   * that comes as late as clocks may differ.
+   */
   #reclaim(at: Instant, evicted: (row: number) => unknown): void {
+    const latest = at - 2 * CLOCK_TOLERANCE;
     for (let looked = 0; looked < 2; looked++) {
       this.#sweep ??= this.#rows.entries();
       const next = this.#sweep.next();
@@ -245,13 +261,33 @@ export class WindowTable {
         return;
       }
       const [key, row] = next.value;
-      const touched = this.#pages[row >> PAGE_BITS]!.touched[row & (PAGE_ROWS - 1)]! * SECOND;
-      if (touched + this.#longest + SECOND >= at) continue;
+      if (!this.#isEmpty(row, latest)) continue;
       this.#rows.delete(key);
       this.clear(row);
-      this.#pages[row >> PAGE_BITS]!.touched[row & (PAGE_ROWS - 1)] = 0;
       this.#free.push(row);
       evicted(row);
     }
   }
+
+  #isEmpty(row: number, at: Instant): boolean {
+    for (let column = 0; column < this.#columns.length; column++) {
+      if (this.#newest(row, column) > Math.floor(at / this.#widths[column]!) - BUCKETS) return false;
+    }
+    return true;
+  }
+}
+
+/**
+ * Empties what falls out of a window as it moves on to a newer bucket.
+ *
+ * @returns what those cells held
+ */
+function empty(cells: Uint16Array | Float32Array, first: number, newest: number, bucket: number): number {
+  let gone = 0;
+  for (let each = Math.max(newest + 1, bucket - BUCKETS + 1); each <= bucket; each++) {
+    const cell = first + (each % BUCKETS);
+    gone += cells[cell]!;
+    cells[cell] = 0;
+  }
+  return gone;
 }

@@ -1,5 +1,6 @@
 import type { Fact } from '../kernel/events.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
+import { DAY, MINUTE } from '../kernel/time.js';
 import type { Escalation } from '../blocks/commands.js';
 import type { Refusal } from '../blocks/events.js';
 import type { Direction, Subject, SubjectType } from '../sending/subjects.js';
@@ -17,6 +18,11 @@ export type Count = (typeof COUNTS)[number];
 
 export const ACTIONS = ['observe', 'propose', 'block'] as const;
 export type Action = (typeof ACTIONS)[number];
+
+/** Shortest window: a bucket of a sixtieth must be a whole second. */
+export const WINDOW_MIN: Milliseconds = MINUTE;
+/** Longest window: sends are kept for so long by default. */
+export const WINDOW_MAX: Milliseconds = 35 * DAY;
 
 /** When a volume is abnormal, and what then. */
 export interface Rule {

@@ -5,7 +5,7 @@ import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import { DAY, DURATION_FORM, MINUTE, parseDuration, parseInstant } from '../kernel/time.js';
 import { REFUSALS } from '../blocks/events.js';
 import { DIRECTIONS, SUBJECT_TYPES, parseSubject } from '../sending/subjects.js';
-import { ACTIONS, COUNTS } from './model.js';
+import { ACTIONS, COUNTS, WINDOW_MAX, WINDOW_MIN } from './model.js';
 import type { Breaker, Count, Rule, RuleExemption, RuleSet } from './model.js';
 
 /** One fault of a rules file: where, what, and what would be right. */
@@ -33,9 +33,6 @@ function faultLine(source: string, { line, path, message }: RuleFault): string {
   return `${source}${line === undefined ? '' : `:${line}`}: ${path === '' ? '' : `${path}: `}${message}`;
 }
 
-/** Shortest window: a bucket of a sixtieth must be a whole second. */
-const WINDOW_MIN = MINUTE;
-const WINDOW_MAX = 35 * DAY;
 const BLOCK_MAX = 3650 * DAY;
 
 const duration = (min: number, max: number) =>
@@ -118,6 +115,8 @@ const rule = z
     const fitting = ONLY_FOR[value.count];
     if (fitting !== undefined && !fitting.includes(value.per))
       fault('per', `must be ${fitting.join(' or ')} for a count of ${value.count}`);
+    if (fitting !== undefined && value.direction === 'inbound')
+      fault('direction', `must be outbound for a count of ${value.count}: it is held against whoever sends`);
     if (value.per === 'account' && value.direction === 'inbound')
       fault('direction', 'must be outbound: inbound mail has no account');
     if (value.escalate !== undefined && typeof value.for === 'number' && value.escalate.max < value.for) {

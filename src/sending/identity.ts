@@ -1,5 +1,6 @@
 import { domainToASCII } from 'node:url';
 import ipaddr from 'ipaddr.js';
+import { readIpv6, slash64 } from './ip.js';
 
 /*
  * One normal form for everything that is compared. What a client wrote is kept in events as it was; what is
@@ -74,9 +75,18 @@ export function domainOf(address: string): string | undefined {
  * its own network.
  */
 export function clientNetwork(ip: string): string {
+  if (!ip.includes(':')) return ip;
+  if (readIpv6(ip, PARTS) && !isMapped(PARTS)) return slash64(PARTS);
   const normal = normalizeIp(ip) ?? ip;
-  if (!normal.includes(':') || !ipaddr.IPv6.isValid(normal)) return normal;
-  return `${ipaddr.IPv6.networkAddressFromCIDR(`${normal}/64`).toString()}/64`;
+  return normal.includes(':') && readIpv6(normal, PARTS) ? slash64(PARTS) : normal;
+}
+
+/** Scratch for one call at a time: nothing here waits. */
+const PARTS = new Uint16Array(8);
+
+/** IPv4 in IPv6 (RFC 4291, 2.5.5.2), as a dual-stack listener sees its IPv4 clients. */
+function isMapped(parts: Uint16Array): boolean {
+  return parts[5] === 0xffff && parts.every((part, index) => index >= 5 || part === 0);
 }
 
 /** True for loopback, private (RFC 1918, RFC 4193), link-local and unspecified addresses. */

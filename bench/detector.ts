@@ -1,0 +1,148 @@
+import { fileURLToPath } from 'node:url';
+import { SendVolume } from '../projections/send-volume.js';
+import type { RecordedEvent } from '../src/kernel/events.js';
+import { parseRules } from '../src/rules/parse.js';
+import { inOwnProcess, memory } from './child.js';
+import type { Memory } from './child.js';
+import { isMain, median, print } from './report.js';
+import type { Report } from './report.js';
+
+const RULES = `version: 1
+rules:
+  - { id: burst,   per: account, count: recipients, window: 10m, limit: 100,  then: block,   for: 1h }
+  - { id: day,     per: account, count: recipients, window: 24h, limit: 1000, then: propose, for: 24h }
+  - { id: quality, per: account, count: refusedRecipients, window: 1h, limit: 50, then: block, for: 4h }
+  - { id: path,    per: address, count: messages,   window: 1h,  limit: 500,  then: propose, for: 4h }
+  - { id: domain,  per: domain,  count: recipients, window: 1h,  limit: 20000, then: propose, for: 4h }
+  - { id: network, per: ip,      count: messages,   window: 10m, limit: 1000, then: observe }
+`;
+const START = Date.UTC(2026, 0, 1);
+const PER_DOMAIN = 100;
+
+/** A send as the store hands it over: parsed from JSON, every string its own. */
+function send(sender: number, position: number, at: number): RecordedEvent {
+  const address = `user${sender}@customer${Math.floor(sender / PER_DOMAIN)}.example.com`;
+  const ip = `198.${(sender >> 16) & 255}.${(sender >> 8) & 255}.${sender & 255}`;
+  const data = {
+    account: address,
+    returnPath: address,
+    ehlo: `pc${sender % 5000}.example.net`,
+    ip,
+    direction: 'outbound',
+    transaction: `t${position}`,
+    recipients: 1 + (position % 3),
+    size: 20_000,
+    recipientDomains: ['example.org'],
+    entitled: true,
+  };
+  const event = { id: `e${position}`, type: 'MessageAccepted', at, recordedAt: at, by: 'smtp:bench', data };
+  return JSON.parse(
+    JSON.stringify({ ...event, stream: `send-${address}`, revision: 0, position }),
+  ) as RecordedEvent;
+}
+
+export function detector(): SendVolume {
+  const volume = new SendVolume();
+  const data = { version: 1, rules: parseRules(RULES), source: RULES, origin: 'file' };
+  volume.apply({
+    ...{ id: 'rules', type: 'RulesChanged', at: START, recordedAt: START, by: 'system:rules', data },
+    ...{ stream: 'rules', revision: 0, position: 1 },
+  });
+  return volume;
+}
+
+/** Where a sender stands in a round: each round is the same shuffle (the step is coprime to every size used). */
+const shuffled = (index: number, senders: number): number => (index * 7919) % senders;
+
+interface Speed {
+  /** Sends a second, the median over slices. */
+  readonly rate: number;
+  readonly verdicts: number;
+}
+
+/** Folds `sends` sends of `senders` senders, after each has sent once; only the folding is timed. */
+function measure(senders: number, sends: number): Speed {
+  const volume = detector();
+  const slice = 20_000;
+  let position = 2;
+  let at = START;
+  let verdicts = 0;
+  const rates: number[] = [];
+  for (let done = 0; done < senders + sends; done += slice) {
+    const events: RecordedEvent[] = [];
+    for (let index = 0; index < slice; index++) {
+      events.push(send(shuffled(position, senders), position, at));
+      position++;
+      // A sender sends once in 100 seconds, however many there are.
+      at = START + Math.floor((position * 100_000) / senders);
+    }
+    const start = process.hrtime.bigint();
+    for (const event of events) verdicts += volume.apply(event).length;
+    const seconds = Number(process.hrtime.bigint() - start) / 1e9;
+    if (done >= senders) rates.push(slice / seconds);
+  }
+  return { rate: median(rates), verdicts };
+}
+
+interface Footprint {
+  readonly used: number;
+  readonly resident: number;
+}
+
+/** Bytes a sender, every window of which has been written. */
+function footprint(senders: number): Footprint {
+  const volume = detector();
+  const before: Memory = memory();
+  for (let sender = 0; sender < senders; sender++) volume.apply(send(sender, sender + 2, START + sender));
+  const after = memory();
+  if (volume.sizes().account !== senders) throw new Error('not every sender has a row');
+  return {
+    used: (after.used - before.used) / senders,
+    resident: (after.resident - before.resident) / senders,
+  };
+}
+
+export async function run(): Promise<Report> {
+  const script = fileURLToPath(import.meta.url);
+  const speed = (senders: number, sends: number) =>
+    inOwnProcess<Speed>(script, ['speed', String(senders), String(sends)]);
+  const few = await speed(1_000, 600_000);
+  const many = await speed(100_000, 600_000);
+  const most = await speed(1_000_000, 600_000);
+  const bytes = await inOwnProcess<Footprint>(script, ['memory', '1000000']);
+  const kilo = (rate: number) => `${Math.round(rate / 1000)},000 sends/s`;
+  const ratio = few.rate / most.rate;
+  return {
+    name: 'The detector: 6 rules over 4 subject types',
+    rows: [
+      { label: '1,000 senders', value: kilo(few.rate) },
+      {
+        label: '100,000 senders',
+        value: kilo(many.rate),
+        target: 'at least 300,000 sends/s',
+        ok: many.rate >= 300_000,
+      },
+      { label: '1,000,000 senders', value: kilo(most.rate) },
+      {
+        label: 'cost a send, 1,000,000 senders against 1,000',
+        value: `${ratio.toFixed(2)} times`,
+        target: 'at most 5',
+        ok: ratio <= 5,
+      },
+      {
+        label: 'memory a sender, heap and buffers, maps and keys included',
+        value: `${Math.round(bytes.used)} bytes`,
+        target: 'at most 1,024',
+        ok: bytes.used <= 1024,
+      },
+      { label: 'memory a sender, resident', value: `${Math.round(bytes.resident)} bytes` },
+    ],
+  };
+}
+
+if (isMain(import.meta.url)) {
+  const [mode, senders, sends] = process.argv.slice(2);
+  if (mode === 'speed') process.stdout.write(JSON.stringify(measure(Number(senders), Number(sends))));
+  else if (mode === 'memory') process.stdout.write(JSON.stringify(footprint(Number(senders))));
+  else print(await run());
+}
