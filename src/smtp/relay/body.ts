@@ -11,6 +11,7 @@ export { SpoolFailed, sweepSpool } from './spool.js';
 /** Bytes of content that are held in memory; a longer message goes to a spool file. */
 export const MEMORY_LIMIT = 256 * 1024;
 const HEADER_HEAD_LIMIT = 64 * 1024;
+const NOTHING = Buffer.alloc(0);
 
 export interface CollectOptions {
   /** Directory for spool files; made (mode 0700) where it is missing. */
@@ -102,7 +103,8 @@ class Collector {
   #received = 0;
   #size = 0;
   #ascii = true;
-  #head: Buffer | undefined;
+  /** The first bytes of what is in the spool file. */
+  #head: Buffer = NOTHING;
   #spool: SpoolFile | undefined;
   #flushing: Promise<void> | undefined;
 
@@ -138,7 +140,7 @@ class Collector {
 
   async #write(): Promise<void> {
     const chunks = this.#chunks;
-    this.#head ??= headOf(chunks);
+    if (this.#head.length < HEADER_HEAD_LIMIT) this.#head = headOf(this.#head, chunks);
     this.#chunks = [];
     this.#held = 0;
     this.#spool ??= await SpoolFile.create(this.#options.spoolDir);
@@ -149,11 +151,11 @@ class Collector {
     await this.#flushing;
     this.#keep(this.#lines.finish());
     if (this.mustFlush) await this.flush();
-    const prefix = canonicalLines(this.#options.prefix ?? Buffer.alloc(0));
+    const prefix = canonicalLines(this.#options.prefix ?? NOTHING);
     const facts: BodyFacts = {
       size: prefix.length + this.#size,
       received: this.#received,
-      headerHead: this.#head ?? headOf(this.#chunks),
+      headerHead: this.#spool === undefined ? headOf(NOTHING, this.#chunks) : this.#head,
       ascii: this.#ascii && isAscii(prefix),
     };
     return this.#spool === undefined
@@ -244,14 +246,15 @@ class SpooledBody implements MessageBody {
   }
 }
 
-/** The first bytes, as one buffer: the first chunk as it is where there is only one and it is short. */
-function headOf(chunks: readonly Buffer[]): Buffer {
-  const parts: Buffer[] = [];
-  let length = 0;
+/** The first bytes of what follows each other, as one buffer: a copy only where it is made of several. */
+function headOf(head: Buffer, chunks: readonly Buffer[]): Buffer {
+  const parts = head.length === 0 ? [] : [head];
+  let length = head.length;
   for (const chunk of chunks) {
     if (length >= HEADER_HEAD_LIMIT) break;
-    parts.push(chunk.subarray(0, HEADER_HEAD_LIMIT - length));
-    length += parts.at(-1)!.length;
+    const part = chunk.subarray(0, HEADER_HEAD_LIMIT - length);
+    parts.push(part);
+    length += part.length;
   }
-  return parts.length === 1 ? parts[0]! : Buffer.concat(parts);
+  return parts.length === 1 ? parts[0]! : Buffer.concat(parts, length);
 }

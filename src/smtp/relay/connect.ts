@@ -90,6 +90,7 @@ function connected(
   name: string,
   timeouts: RelayTimeouts,
 ): Promise<void> {
+  if (session.lost !== undefined) return Promise.reject(session.lost);
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
       session.fail(`${name} did not take the connection within ${timeouts.connect} ms`, false);

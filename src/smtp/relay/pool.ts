@@ -5,6 +5,9 @@ import { RelayUnreachable } from './port.js';
 import { isPositive } from './reply.js';
 import type { Session } from './session.js';
 
+/** How long a connect may take before it is no reason any more to leave open transactions alone. */
+const CONNECT_GRACE: Milliseconds = 1000;
+
 export interface PoolOptions {
   readonly maxSessions: number;
   readonly maxWaiting: number;
@@ -86,7 +89,7 @@ export class Pool {
     const free = this.#free.pop();
     if (free !== undefined) return this.#lend(free);
     if (!this.#tryConnect()) {
-      const stolen = this.#waiters.size === 0 ? this.#steal() : undefined;
+      const stolen = this.#waiters.size === 0 ? this.#steal(1) : undefined;
       if (stolen !== undefined) return this.#lend(stolen);
       if (this.#live.size === 0 && this.#failures > 0) throw this.#failFast();
     }
@@ -175,11 +178,17 @@ export class Pool {
     return session;
   }
 
-  /** The session whose transaction has been waiting longest, where that is long enough. */
-  #steal(): Session | undefined {
+  /** When the session whose transaction has been waiting longest may be taken from it, for one of `waiting`. */
+  #stealableAt(oldest: Session, waiting: number): number {
+    const { stealAfter } = this.#options;
+    // A connect for each of them is under way already, unless it hangs.
+    const connecting = this.#opening.size >= waiting;
+    return oldest.lastUsed + (connecting ? Math.max(stealAfter, CONNECT_GRACE) : stealAfter);
+  }
+
+  #steal(waiting: number): Session | undefined {
     const [oldest] = this.#held;
-    if (oldest === undefined) return undefined;
-    if (performance.now() - oldest.lastUsed < this.#options.stealAfter) return undefined;
+    if (oldest === undefined || performance.now() < this.#stealableAt(oldest, waiting)) return undefined;
     this.#held.delete(oldest);
     return oldest;
   }
@@ -188,19 +197,18 @@ export class Pool {
   #armStealing(): void {
     const [oldest] = this.#held;
     if (this.#stealing !== undefined || oldest === undefined || this.#waiters.size === 0) return;
-    const due = oldest.lastUsed + this.#options.stealAfter - performance.now();
-    this.#stealing = setTimeout(
-      () => {
-        this.#stealing = undefined;
-        for (const waiter of [...this.#waiters]) {
-          const stolen = this.#steal();
-          if (stolen === undefined) break;
-          this.#serve(waiter, stolen);
-        }
-        this.#armStealing();
-      },
-      Math.max(1, Math.ceil(due)),
-    );
+    const due = this.#stealableAt(oldest, this.#waiters.size) - performance.now();
+    const steal = (): void => {
+      this.#stealing = undefined;
+      for (const waiter of [...this.#waiters]) {
+        const stolen = this.#steal(this.#waiters.size);
+        if (stolen === undefined) break;
+        this.#serve(waiter, stolen);
+      }
+      this.#armStealing();
+    };
+    // Those who wait have timers of their own that keep the process up.
+    this.#stealing = setTimeout(steal, Math.max(1, Math.ceil(due))).unref();
   }
 
   #wait(): Promise<Session> {
@@ -244,11 +252,13 @@ export class Pool {
         this.#opened(opening);
         this.#admit(session);
         this.release(session);
+        this.#armStealing();
       },
       (error: Error) => {
         this.#opened(opening);
         if (this.#closed) return;
         this.#connectFailed(error);
+        this.#armStealing();
       },
     );
     return true;
@@ -257,6 +267,8 @@ export class Pool {
   #opened(opening: Opening): void {
     this.#opening.delete(opening);
     if (this.#probe === opening) this.#probe = undefined;
+    clearTimeout(this.#stealing);
+    this.#stealing = undefined;
   }
 
   #admit(session: Session): void {

@@ -87,6 +87,7 @@ export class Session {
 
   /** Goes on over TLS. Throws where clear-text bytes stand behind the reply to STARTTLS: they may be injected. */
   secure(wrap: (plain: Socket) => Socket): void {
+    if (this.lost !== undefined) throw this.lost;
     if (this.#reader.partial) throw new MalformedReply('bytes after the reply to STARTTLS');
     const plain = this.#socket;
     for (const event of ['data', 'end', 'close', 'drain', 'error']) plain.removeAllListeners(event);

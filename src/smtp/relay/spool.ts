@@ -25,7 +25,8 @@ export class SpoolFile {
   #size = 0;
   #removed: Promise<void> | undefined;
 
-  private constructor(path: string, handle: FileHandle) {
+  /** Takes over an open file; {@link SpoolFile.create} makes a new one. */
+  constructor(path: string, handle: FileHandle) {
     this.#path = path;
     this.#handle = handle;
   }

@@ -242,7 +242,7 @@ export class Peer {
     const start = this.#body!.length === 0 && this.#rest.subarray(0, 3).equals(Buffer.from('.\r\n'));
     const end = start ? -2 : this.#rest.indexOf('\r\n.\r\n');
     if (!start && end < 0) {
-      this.upstream.script.body?.(this, this.#rest.length);
+      if (this.#rest.length > 0) this.upstream.script.body?.(this, this.#rest.length);
       return false;
     }
     const raw = this.#rest.subarray(0, end + 2);
