@@ -16,6 +16,8 @@ export interface CommandContext {
   readonly correlation?: string | undefined;
   /** The same seed gives the same event ids: a command that is sent again is not carried out twice. */
   readonly seed?: string | undefined;
+  /** Only while the stream is at this revision (what If-Match asks for); undefined: whatever it is at. */
+  readonly revision?: ExpectedRevision | undefined;
 }
 
 export interface Executed {
@@ -45,6 +47,8 @@ export class BlockDesk {
   async execute(subject: Subject, command: BlockCommand, context: CommandContext): Promise<Executed> {
     for (let attempt = 1; ; attempt++) {
       const { standing, revision } = await this.standing(subject);
+      const expected = context.revision ?? revision;
+      if (expected !== revision) throw new WrongExpectedRevision(blockStream(subject), expected, revision);
       const now = this.#clock.now();
       const facts = decide({ ...command, now }, standing);
       if (facts.length === 0) return { facts, position: undefined };
@@ -59,9 +63,9 @@ export class BlockDesk {
   }
 
   /** The subject's present state and the revision that it was read at. */
-  async standing(subject: Subject): Promise<{ standing: Standing; revision: ExpectedRevision }> {
+  async standing(subject: Subject): Promise<{ standing: Standing; revision: number | 'none' }> {
     let standing = NOTHING_YET;
-    let revision: ExpectedRevision = 'none';
+    let revision: number | 'none' = 'none';
     for await (const event of this.#store.readStream(blockStream(subject))) {
       revision = event.revision;
       if (isBlockEvent(event)) standing = evolve(standing, event);

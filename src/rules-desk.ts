@@ -27,14 +27,18 @@ export class RulesDesk {
   /**
    * Puts a rule set in force.
    *
-   * @param expected the version that must be in force, or undefined for any
+   * @param options `expected`: the version that must be in force, undefined for any; `seed`: see CommandContext
    * @throws InvalidRules; WrongExpectedRevision where another change came first; StoreUnavailable
    */
   async replace(
     source: string,
     origin: RulesChanged['origin'],
     by: string,
-    options: { readonly name?: string; readonly expected?: number | undefined } = {},
+    options: {
+      readonly name?: string;
+      readonly expected?: number | undefined;
+      readonly seed?: string | undefined;
+    } = {},
   ): Promise<RulesLoaded> {
     const rules = parseRules(source, options.name);
     const newest = await this.current();
@@ -42,7 +46,7 @@ export class RulesDesk {
     if (newest?.source === source && options.expected === undefined)
       return { version, changed: false, position: undefined };
     const data: RulesChanged = { version: version + 1, rules, source, origin };
-    const events = envelope([{ type: 'RulesChanged', data }], { by }, this.#clock.now());
+    const events = envelope([{ type: 'RulesChanged', data }], { by, seed: options.seed }, this.#clock.now());
     const before = options.expected ?? version;
     const { position } = await this.#store.append(RULES_STREAM, events, before === 0 ? 'none' : before - 1);
     return { version: version + 1, changed: true, position };

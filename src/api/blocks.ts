@@ -1,0 +1,168 @@
+import { z } from 'zod';
+import type { BlockFact } from '../blocks/events.js';
+import { REFUSALS } from '../blocks/events.js';
+import type { LedgerEntry } from '../../projections/block-ledger.js';
+import { newId } from '../ids.js';
+import { StopgapError } from '../kernel/errors.js';
+import { DIRECTIONS, parseSubject } from '../sending/subjects.js';
+import type { Commands } from './commands.js';
+import type { ApiDependencies } from './dependencies.js';
+import { blockListQuery, listBlocks } from './block-list.js';
+import type { BlockListQuery } from './block-list.js';
+import type { BlockOrder } from './block-order.js';
+import { etagOf, isKnown } from './http/etag.js';
+import type { Answer, Route } from './http/route.js';
+import { ok, route } from './http/route.js';
+import { noteInput, oneOf, spanInputs, subjectInput, untilOf } from './inputs.js';
+import { blockShape, listOf } from './shapes.js';
+import { blockView } from './views.js';
+
+export const BLOCKS = '/api/v1/blocks';
+
+const creation = z.strictObject({
+  subject: subjectInput,
+  direction: oneOf(DIRECTIONS).default('outbound'),
+  description: z.string('must be a text').max(500, 'at most 500 characters').default(''),
+  refusal: oneOf(REFUSALS).default('soft'),
+  ...spanInputs,
+});
+const change = z.strictObject({ ...spanInputs, note: noteInput.optional() });
+
+/** Blocks and proposals: list, create, read, change when they end. */
+export function blockRoutes(deps: ApiDependencies, commands: Commands, order: BlockOrder): readonly Route[] {
+  const { models, clock, desk } = deps;
+
+  return [
+    route<BlockListQuery>({
+      method: 'get',
+      path: BLOCKS,
+      summary: 'List, filter and search blocks and proposals, newest first',
+      role: 'viewer',
+      query: blockListQuery,
+      responses: { 200: { description: 'One page', schema: listOf(blockShape) } },
+      async handle({ query }) {
+        const now = clock.now();
+        const { items, next } = await listBlocks(order, query, now);
+        return ok({ items: items.map((entry) => blockView(entry, now)), next });
+      },
+    }),
+    route<unknown, z.infer<typeof creation>>({
+      method: 'post',
+      path: BLOCKS,
+      summary: 'Block a subject',
+      role: 'operator',
+      body: { schema: creation },
+      responses: {
+        201: { description: 'The block that is in force now', schema: blockShape },
+        200: {
+          description: 'The block that stood already, made stronger where this one is',
+          schema: blockShape,
+        },
+      },
+      async handle(ask) {
+        const { subject: raw, direction, description, refusal, ...span } = ask.body;
+        const subject = parseSubject(raw.type, raw.value);
+        const until = untilOf(span, clock.now());
+        const command = {
+          kind: 'impose',
+          subject,
+          direction,
+          description,
+          refusal,
+          until,
+          newId: newId(),
+        } as const;
+        const { facts, repeated } = await commands.carryOut(ask, subject, command);
+        const imposed = facts.find((fact) => fact.type === 'BlockImposed');
+        const id =
+          imposed?.data.block ?? strengthened(facts) ?? (await desk.standing(subject)).standing.block?.id;
+        const entry = id === undefined ? undefined : models.ledger.get(id);
+        if (entry === undefined)
+          throw new StopgapError('conflict', 'the block that stood has just ended: try again');
+        return blockAnswer(entry, deps, imposed === undefined ? 200 : 201, repeated);
+      },
+    }),
+    route({
+      method: 'get',
+      path: `${BLOCKS}/{id}`,
+      summary: 'Read a block with its evidence and history',
+      role: 'viewer',
+      responses: {
+        200: { description: 'The block', schema: blockShape },
+        304: { description: 'It is still at the version that If-None-Match names' },
+      },
+      handle({ params, request }) {
+        const entry = entryOf(deps, params['id']!);
+        // A state can change by the clock alone, so only what was recorded last and still holds is "not modified".
+        if (isKnown(request, entry.version) && blockView(entry, clock.now()).state === entry.state) {
+          return { status: 304, headers: { ETag: etagOf(entry.version) } };
+        }
+        return blockAnswer(entry, deps, 200, false);
+      },
+    }),
+    route<unknown, z.infer<typeof change>>({
+      method: 'patch',
+      path: `${BLOCKS}/{id}`,
+      summary: 'Change when an active block ends; a duration counts from now',
+      role: 'operator',
+      body: { schema: change },
+      responses: { 200: { description: 'The block as it is now', schema: blockShape } },
+      async handle(ask) {
+        const entry = entryOf(deps, ask.params['id']!);
+        const { note, ...span } = ask.body;
+        const until = untilOf(span, clock.now());
+        const command = {
+          kind: 'change-until',
+          block: entry.id,
+          until,
+          ...(note === undefined ? {} : { note }),
+        } as const;
+        return actOn(ask, entry, command, deps, commands);
+      },
+    }),
+  ];
+}
+
+/** @throws StopgapError `not-found` */
+export function entryOf({ models }: ApiDependencies, id: string): LedgerEntry {
+  const entry = models.ledger.get(id);
+  if (entry === undefined) throw new StopgapError('not-found', `there is no block ${id.slice(0, 100)}`);
+  return entry;
+}
+
+/** Carries out a command on a block and answers with the block; a conflict shows it as it is. */
+export async function actOn(
+  ask: Parameters<Commands['carryOut']>[0],
+  entry: LedgerEntry,
+  command: Parameters<Commands['carryOut']>[2],
+  deps: ApiDependencies,
+  commands: Commands,
+): Promise<Answer> {
+  try {
+    const { repeated } = await commands.carryOut(ask, entry.subject, command, entry.id);
+    return blockAnswer(entryOf(deps, entry.id), deps, 200, repeated);
+  } catch (thrown) {
+    if (!(thrown instanceof StopgapError) || thrown.code !== 'conflict') throw thrown;
+    const current = blockView(entryOf(deps, entry.id), deps.clock.now());
+    throw new StopgapError('conflict', thrown.message, { ...thrown.details, current });
+  }
+}
+
+function blockAnswer(
+  entry: LedgerEntry,
+  { clock }: ApiDependencies,
+  status: number,
+  repeated: boolean,
+): Answer {
+  const headers = {
+    ETag: etagOf(entry.version),
+    'Cache-Control': 'private, no-cache',
+    ...(status === 201 ? { Location: `${BLOCKS}/${entry.id}` } : {}),
+    ...(repeated ? { 'Idempotency-Replayed': 'true' } : {}),
+  };
+  return { status, body: blockView(entry, clock.now()), headers };
+}
+
+function strengthened(facts: readonly BlockFact[]): string | undefined {
+  return facts.find((fact) => fact.type === 'BlockExtended')?.data.block;
+}

@@ -1,0 +1,47 @@
+import type { Logger } from 'pino';
+import type { Role } from '../accounts/tokens.js';
+import type { BlockDesk } from '../block-desk.js';
+import type { AlarmClock } from '../kernel/time.js';
+import type { Metrics } from '../metrics/metrics.js';
+import type { ReadModels } from '../read-models.js';
+import type { RulesDesk } from '../rules-desk.js';
+import type { EventStore } from '../store/port.js';
+
+/** Whoever holds a token. */
+export interface Caller {
+  readonly name: string;
+  readonly role: Role;
+}
+
+/** Must compare in constant time: `TokenTable.find` does. */
+export interface Authenticator {
+  authenticate(token: string): Caller | undefined;
+}
+
+/** How the process is. Never holds an address: /healthz shows it to anybody. */
+export interface HealthReport {
+  readonly status: 'ok' | 'degraded';
+  readonly store: 'ok' | 'failing';
+  readonly relay: 'ok' | 'failing' | 'unknown';
+  readonly readModels: 'catching-up' | 'ready' | 'failed';
+  readonly listeners: 'starting' | 'up' | 'draining';
+  /** Position of the last event folded. */
+  readonly position: number;
+  /** Whatever else is worth a look; numbers and short words. */
+  readonly [detail: string]: unknown;
+}
+
+export interface ApiDependencies {
+  readonly models: ReadModels;
+  readonly desk: BlockDesk;
+  readonly rulesDesk: RulesDesk;
+  readonly store: EventStore;
+  /** Also drives time-outs and heartbeats. */
+  readonly clock: AlarmClock;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+  readonly tokens: Authenticator;
+  health(): HealthReport;
+  /** Whom an honest refusal names: `smtp.softFail.contact`. */
+  readonly contact?: string | undefined;
+}

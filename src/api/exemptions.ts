@@ -1,0 +1,124 @@
+import { z } from 'zod';
+import type { Exemption } from '../../projections/exemptions.js';
+import { newId } from '../ids.js';
+import { StopgapError } from '../kernel/errors.js';
+import { NEVER_BLOCK } from '../rules/never-block.js';
+import { SUBJECT_TYPES, parseSubject } from '../sending/subjects.js';
+import type { Commands } from './commands.js';
+import { cursorOf, keyOfCursor } from './cursor.js';
+import type { ApiDependencies } from './dependencies.js';
+import type { Route } from './http/route.js';
+import { ok, route } from './http/route.js';
+import { anyOf, noteInput, oneOf, once, spanInputs, subjectInput, untilOf, wholeNumber } from './inputs.js';
+import { exemptionShape, listOf } from './shapes.js';
+import { exemptionView } from './views.js';
+
+const EXEMPTIONS = '/api/v1/exemptions';
+
+const listQuery = z.strictObject({
+  type: anyOf(SUBJECT_TYPES),
+  origin: oneOf(['rules', 'admin']).optional(),
+  limit: wholeNumber(1, 500, 50),
+  cursor: once.max(1000).optional(),
+});
+const creation = z.strictObject({
+  subject: subjectInput,
+  reason: z.string('must say why').trim().min(1, 'must say why').max(500, 'at most 500 characters'),
+  ...spanInputs,
+});
+const removal = z.strictObject({ note: noteInput.optional() });
+
+/** Subjects that rules must not act on. */
+export function exemptionRoutes(deps: ApiDependencies, commands: Commands): readonly Route[] {
+  const { models, clock, desk } = deps;
+
+  const inForce = (id: string): Exemption => {
+    const exemption = models.exemptions.get(id);
+    if (exemption !== undefined && (exemption.until === null || exemption.until > clock.now()))
+      return exemption;
+    throw new StopgapError('not-found', `there is no exemption ${id.slice(0, 400)} in force`);
+  };
+
+  return [
+    route<z.infer<typeof listQuery>>({
+      method: 'get',
+      path: EXEMPTIONS,
+      summary: 'List the exemptions in force, those of the rules file too',
+      role: 'viewer',
+      query: listQuery,
+      responses: { 200: { description: 'One page', schema: listOf(exemptionShape) } },
+      handle({ query }) {
+        const { type, origin, limit, cursor } = query;
+        const after = cursor === undefined ? '' : keyOfCursor(cursor);
+        // By id: ids of administrators' exemptions sort by time, those of the rules file come behind them.
+        const found = models.exemptions
+          .list(clock.now())
+          .filter((one) => one.id > after)
+          .filter((one) => type?.has(one.subject.type) !== false && (origin ?? one.origin) === one.origin)
+          .sort((a, b) => (a.id < b.id ? -1 : 1));
+        const items = found.slice(0, limit);
+        return ok({
+          items: items.map(exemptionView),
+          next: found.length > limit ? cursorOf(items.at(-1)!.id) : null,
+        });
+      },
+    }),
+    route<unknown, z.infer<typeof creation>>({
+      method: 'post',
+      path: EXEMPTIONS,
+      summary:
+        'Exempt a subject from proposals and blocks by rules; it replaces an earlier one of the same subject',
+      role: 'operator',
+      body: { schema: creation },
+      responses: {
+        201: { description: 'The exemption', schema: exemptionShape },
+        200: { description: 'The very same exemption stood already', schema: exemptionShape },
+      },
+      async handle(ask) {
+        const { subject: raw, reason, ...span } = ask.body;
+        const subject = parseSubject(raw.type, raw.value);
+        const until = untilOf(span, clock.now());
+        const command = { kind: 'grant', subject, until, reason, newId: newId() } as const;
+        const { facts, repeated } = await commands.carryOut(ask, subject, command);
+        const granted = facts.find((fact) => fact.type === 'ExemptionGranted')?.data.exemption;
+        const id = granted ?? (await desk.standing(subject)).standing.exemption?.id ?? '';
+        const exemption = inForce(id);
+        const headers = {
+          ...(granted === undefined ? {} : { Location: `${EXEMPTIONS}/${encodeURIComponent(id)}` }),
+          ...(repeated ? { 'Idempotency-Replayed': 'true' } : {}),
+        };
+        return { status: granted === undefined ? 200 : 201, body: exemptionView(exemption), headers };
+      },
+    }),
+    route({
+      method: 'get',
+      path: `${EXEMPTIONS}/{id}`,
+      summary: 'Read an exemption',
+      role: 'viewer',
+      responses: { 200: { description: 'The exemption', schema: exemptionShape } },
+      handle: ({ params }) => ok(exemptionView(inForce(params['id']!))),
+    }),
+    route<unknown, z.infer<typeof removal>>({
+      method: 'delete',
+      path: `${EXEMPTIONS}/{id}`,
+      summary: 'Revoke an exemption',
+      role: 'operator',
+      body: { schema: removal, optional: true },
+      responses: { 204: { description: 'It is revoked' } },
+      async handle(ask) {
+        const id = ask.params['id']!;
+        if (id === NEVER_BLOCK)
+          throw new StopgapError('conflict', 'the built-in never-block list cannot be revoked');
+        const exemption = inForce(id);
+        if (exemption.origin === 'rules') {
+          const current = exemptionView(exemption);
+          const message =
+            'this exemption stands in the rules: edit the rules file, or PUT /api/v1/rules without it';
+          throw new StopgapError('conflict', message, { current });
+        }
+        await commands.carryOut(ask, exemption.subject, { kind: 'revoke', exemption: id, ...ask.body });
+        return { status: 204 };
+      },
+    }),
+  ];
+}

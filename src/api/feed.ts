@@ -1,0 +1,159 @@
+import { z } from 'zod';
+import type { Request, Response } from 'express';
+import type { RecordedEvent } from '../kernel/events.js';
+import { StopgapError, messageOf } from '../kernel/errors.js';
+import { SECOND, formatInstant } from '../kernel/time.js';
+import type { Subscription } from '../store/port.js';
+import type { ApiDependencies } from './dependencies.js';
+import { Problem, invalid } from './http/problem.js';
+import type { Route } from './http/route.js';
+import { route } from './http/route.js';
+import { anyOf, once } from './inputs.js';
+
+/** Proxies close connections that are silent for a minute. */
+const HEARTBEAT = 15 * SECOND;
+/** Feeds open at once; each may hold a slice of the store in memory. */
+const MOST_FEEDS = 100;
+/** How long a client should wait before it connects again, in milliseconds. */
+const RETRY = 2000;
+
+const feedQuery = z.strictObject({
+  categories: anyOf(['block', 'rules', 'send', 'auth']),
+  after: once
+    .regex(/^\d{1,15}$/, 'must be a position: a whole number')
+    .transform(Number)
+    .optional()
+    .meta({
+      description: 'Position to start behind; 0 is the beginning; only what comes next unless given.',
+    }),
+});
+type FeedQuery = z.infer<typeof feedQuery>;
+
+/** The events of the store as server-sent events (HTML Living Standard, 9.2). */
+export class EventFeeds {
+  readonly #deps: ApiDependencies;
+  readonly #open = new Set<() => Promise<void>>();
+  #closed = false;
+
+  constructor(deps: ApiDependencies) {
+    this.#deps = deps;
+  }
+
+  get routes(): readonly Route[] {
+    return [
+      route<FeedQuery>({
+        method: 'get',
+        path: '/api/v1/events',
+        summary: 'Events as they are written, resumable by Last-Event-ID',
+        role: 'viewer',
+        needsModels: false,
+        query: feedQuery,
+        responses: {
+          200: {
+            description:
+              'A stream: id is the position, event the type, data a JSON object {position, stream, type, at, by, correlation, data}',
+            type: 'text/event-stream',
+            schema: z.string(),
+          },
+        },
+        handle: async ({ query, request, response }) => {
+          await this.#begin(query, request, response);
+          return undefined;
+        },
+      }),
+    ];
+  }
+
+  /** Ends every feed; its client connects again elsewhere. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    await Promise.all([...this.#open].map((end) => end()));
+  }
+
+  async #begin(query: FeedQuery, request: Request, response: Response): Promise<void> {
+    const { store, log } = this.#deps;
+    const after = lastEventId(request) ?? query.after;
+    const head = await store.head();
+    if (after !== undefined && after > head) {
+      throw invalid([
+        { field: 'after', message: `lies beyond the last event, which is at ${head}: start from 0` },
+      ]);
+    }
+    if (this.#closed) throw new StopgapError('unavailable', 'the server is shutting down');
+    if (this.#open.size >= MOST_FEEDS) {
+      throw new Problem(503, `${MOST_FEEDS} feeds are open already`, {
+        code: 'unavailable',
+        headers: { 'Retry-After': '30' },
+      });
+    }
+    if (response.destroyed) return;
+    response
+      .status(200)
+      .set({ 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-store', 'X-Accel-Buffering': 'no' });
+    response.flushHeaders();
+    if (request.method === 'HEAD') {
+      response.end();
+      return;
+    }
+    response.write(`retry: ${RETRY}\n\n`);
+    const categories = [...(query.categories ?? ['block', 'rules'])];
+    const subscription = store.subscribe({ after: after ?? 'end', categories }, (event) =>
+      write(response, textOf(event)),
+    );
+    this.#keep(response, subscription);
+    subscription.ended.then(
+      () => response.end(),
+      (error: unknown) => {
+        log.warn({ error: messageOf(error) }, 'an event feed has ended: its client will connect again');
+        response.end();
+      },
+    );
+  }
+
+  /** Keeps it alive while it is silent, and cleans up when either side ends it. */
+  #keep(response: Response, subscription: Subscription): void {
+    const { clock } = this.#deps;
+    let cancel: () => void;
+    const beat = (): void => {
+      // A client that does not read gets no more to read.
+      if (!response.writableNeedDrain) response.write(': alive\n\n');
+      cancel = clock.wakeAt(clock.now() + HEARTBEAT, beat);
+    };
+    cancel = clock.wakeAt(clock.now() + HEARTBEAT, beat);
+    const end = async (): Promise<void> => {
+      this.#open.delete(end);
+      cancel();
+      response.end();
+      // A handler that waits for the client to read must be let go, or the subscription would never stop.
+      response.emit('drain');
+      await subscription.stop();
+    };
+    this.#open.add(end);
+    response.once('close', () => void end());
+    response.on('error', () => undefined); // the client is gone: `close` follows
+  }
+}
+
+function lastEventId(request: Request): number | undefined {
+  const header = request.get('last-event-id');
+  if (header === undefined || header === '') return undefined;
+  if (/^\d{1,15}$/.test(header)) return Number(header);
+  throw invalid([{ field: 'Last-Event-ID', message: 'must be a position: a whole number' }]);
+}
+
+function textOf({ position, stream, type, at, by, correlation, data }: RecordedEvent): string {
+  const body = { position, stream, type, at: formatInstant(at), by, correlation: correlation ?? null, data };
+  return `id: ${position}\nevent: ${type.replace(/[\r\n]/g, ' ')}\ndata: ${JSON.stringify(body)}\n\n`;
+}
+
+/** Writes, and has the store wait where the client does not keep up. */
+function write(response: Response, text: string): void | Promise<void> {
+  if (response.writableEnded || response.destroyed || response.write(text)) return;
+  return new Promise((resolve) => {
+    const done = (): void => {
+      response.off('drain', done).off('close', done);
+      resolve();
+    };
+    response.on('drain', done).on('close', done);
+  });
+}

@@ -1,0 +1,115 @@
+import { createHash } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
+import type { Clock } from '../../kernel/time.js';
+import { DAY } from '../../kernel/time.js';
+import type { Answer } from './route.js';
+import { Problem, invalid, problemBody, problemOf } from './problem.js';
+
+/** Answers kept, and the bytes that they may hold altogether. */
+const MOST_ANSWERS = 10_000;
+const MOST_BYTES = 32 * 1024 * 1024;
+
+interface Kept {
+  readonly fingerprint: string;
+  /** Its body is text by now. */
+  readonly answer: Answer;
+}
+
+/** The request as far as it matters for being the same one. */
+export interface Keyed {
+  /** The caller's name: keys of two callers never meet. */
+  readonly caller: string;
+  readonly key: string;
+  readonly method: string;
+  readonly url: string;
+  readonly body: Buffer;
+}
+
+/** Reads an Idempotency-Key header. @throws Problem 400 */
+export function idempotencyKey(header: string | undefined): string | undefined {
+  if (header === undefined) return undefined;
+  if (/^[\x21-\x7e]{1,255}$/.test(header)) return header;
+  throw invalid([{ field: 'Idempotency-Key', message: 'must be 1 to 255 visible ASCII characters' }]);
+}
+
+/** The same text for the same request by the same caller, also after a restart. */
+export function seedOf(keyed: Keyed): string {
+  return createHash('sha256')
+    .update(keyed.caller)
+    .update('\0')
+    .update(keyed.key)
+    .update('\0')
+    .update(fingerprint(keyed))
+    .digest('hex');
+}
+
+/** Gives the first answer again to a request that is sent again. In memory: event ids outlast a restart. */
+export class IdempotentAnswers {
+  readonly #kept: LRUCache<string, Kept>;
+  readonly #underWay = new Map<string, string>();
+
+  constructor(clock: Clock) {
+    this.#kept = new LRUCache({
+      max: MOST_ANSWERS,
+      maxSize: MOST_BYTES,
+      sizeCalculation: ({ answer }) => 512 + (answer.text?.length ?? 0),
+      ttl: DAY,
+      ttlResolution: 0,
+      perf: clock,
+    });
+  }
+
+  /**
+   * Answers from memory, or lets `work` do it. Problems of the client's are kept like any answer, faults and
+   * a store that is away are not: trying those again is the point of the key.
+   *
+   * @throws Problem 422 for another request under the same key, 409 while the first is under way; what `work` throws
+   */
+  async answer(keyed: Keyed, instance: string, work: () => Promise<Answer>): Promise<Answer> {
+    const slot = `${keyed.caller}\0${keyed.key}`;
+    const mark = fingerprint(keyed);
+    const known = this.#kept.get(slot);
+    if ((known?.fingerprint ?? this.#underWay.get(slot) ?? mark) !== mark) {
+      const message = 'was used for another request: use a new key for each';
+      const errors = [{ field: 'Idempotency-Key', message }];
+      throw new Problem(422, `Idempotency-Key ${message}`, { code: 'invalid-input', members: { errors } });
+    }
+    if (known !== undefined) {
+      const { answer } = known;
+      return { ...answer, headers: { ...answer.headers, 'Idempotency-Replayed': 'true' } };
+    }
+    if (this.#underWay.has(slot)) {
+      throw new Problem(409, 'the first request with this Idempotency-Key is still under way', {
+        code: 'conflict',
+        headers: { 'Retry-After': '1' },
+      });
+    }
+    this.#underWay.set(slot, mark);
+    try {
+      const answer = written(await work());
+      this.#kept.set(slot, { fingerprint: mark, answer });
+      return answer;
+    } catch (thrown) {
+      const problem = problemOf(thrown);
+      if (problem !== undefined && problem.status < 500) {
+        const text = JSON.stringify(problemBody(problem, instance));
+        const { status, headers } = problem;
+        const answer = { status, headers, text, type: 'application/problem+json; charset=utf-8' };
+        this.#kept.set(slot, { fingerprint: mark, answer });
+      }
+      throw thrown;
+    } finally {
+      this.#underWay.delete(slot);
+    }
+  }
+}
+
+/** The answer with its body as text, so that what is kept cannot change. */
+function written(answer: Answer): Answer {
+  const { body, ...rest } = answer;
+  return body === undefined ? answer : { ...rest, text: JSON.stringify(body) };
+}
+
+function fingerprint({ method, url, body }: Keyed): string {
+  return createHash('sha256').update(`${method} ${url}\n`).update(body).digest('hex');
+}

@@ -1,0 +1,68 @@
+import http from 'node:http';
+import type { Duplex } from 'node:stream';
+import type { RequestListener } from 'node:http';
+import type { ListenAddress } from '../../config/types.js';
+import { SECOND } from '../../kernel/time.js';
+import { Problem, problemBody } from './problem.js';
+
+/** A request must have arrived within this time: nobody holds a connection by sending it slowly. */
+const REQUEST_TIMEOUT = 30 * SECOND;
+const HEADERS_TIMEOUT = 10 * SECOND;
+/** Above the idle time-out of common reverse proxies, so that it is they who close. */
+const KEEP_ALIVE_TIMEOUT = 75 * SECOND;
+const MOST_CONNECTIONS = 1000;
+/** What requests under way may still take when the server closes. */
+const GRACE = 3 * SECOND;
+
+/** Binds; rejects where it cannot. */
+export async function listen(handler: RequestListener, { host, port }: ListenAddress): Promise<http.Server> {
+  const server = http.createServer(
+    {
+      requestTimeout: REQUEST_TIMEOUT,
+      headersTimeout: HEADERS_TIMEOUT,
+      keepAliveTimeout: KEEP_ALIVE_TIMEOUT,
+    },
+    handler,
+  );
+  server.maxConnections = MOST_CONNECTIONS;
+  server.on('clientError', answerUnreadable);
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen({ port, host, exclusive: true }, () => {
+      server.off('error', reject);
+      resolve();
+    });
+  });
+  return server;
+}
+
+/** Takes no connection any more; resolves when the last one is closed. */
+export async function shut(server: http.Server): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  server.closeIdleConnections();
+  const timer = setTimeout(() => server.closeAllConnections(), GRACE);
+  await closed;
+  clearTimeout(timer);
+}
+
+const UNREADABLE: Readonly<Record<string, readonly [status: number, message: string]>> = {
+  HPE_HEADER_OVERFLOW: [431, 'the headers are larger than 16 KiB'],
+  ERR_HTTP_REQUEST_TIMEOUT: [408, 'the request did not arrive in time'],
+};
+
+/** What could not be read as HTTP never reaches express. */
+function answerUnreadable(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const [status, message] = UNREADABLE[error.code ?? ''] ?? [400, 'this is no HTTP request'];
+  const body = JSON.stringify(problemBody(new Problem(status, message), 'about:blank'));
+  const head = [
+    `HTTP/1.1 ${status} ${http.STATUS_CODES[status]}`,
+    'Content-Type: application/problem+json; charset=utf-8',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    'Connection: close',
+  ];
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+}

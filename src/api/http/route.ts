@@ -1,0 +1,77 @@
+import type { Request, Response } from 'express';
+import type { z } from 'zod';
+import type { Role } from '../../accounts/tokens.js';
+import type { Caller } from '../dependencies.js';
+
+export type Method = 'get' | 'post' | 'put' | 'patch' | 'delete';
+
+/** What a handler gives back; {@link ../http/serve.ts} writes it. */
+export interface Answer {
+  readonly status: number;
+  /** Written as JSON. Without it and without `text` there is no body. */
+  readonly body?: unknown;
+  /** Written as it is. */
+  readonly text?: string;
+  /** Content type; application/json unless given. */
+  readonly type?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** One request, checked: what a handler works from. */
+export interface Ask<Query, Body> {
+  readonly params: Readonly<Record<string, string>>;
+  readonly query: Query;
+  readonly body: Body;
+  readonly caller: Caller;
+  readonly requestId: string;
+  /** From token, Idempotency-Key and the request itself: what event ids are made of. */
+  readonly seed: string | undefined;
+  readonly request: Request;
+  readonly response: Response;
+}
+
+export interface BodySpec<Body> {
+  readonly schema: z.ZodType<Body>;
+  /** True where the request may come without one; it is then read as `{}`. */
+  readonly optional?: boolean;
+  /** Bytes. */
+  readonly limit?: number;
+  /** Also takes YAML, which is handed to the schema as `{source: <text>}`. */
+  readonly yaml?: boolean;
+}
+
+export interface ResponseSpec {
+  readonly description: string;
+  readonly schema?: z.ZodType;
+  /** application/json unless given. */
+  readonly type?: string;
+}
+
+/** One row of the route table: express, the checks and the OpenAPI document are all made from it. */
+export interface RouteSpec<Query, Body> {
+  readonly method: Method;
+  /** With `{name}` for parameters, as OpenAPI has it. */
+  readonly path: string;
+  readonly summary: string;
+  /** The least role that may; absent where no token is asked for. */
+  readonly role?: Role;
+  /** False where it works before the read models are caught up. */
+  readonly needsModels?: boolean;
+  readonly query?: z.ZodType<Query>;
+  readonly body?: BodySpec<Body>;
+  /** The answers that are no problems, by status. */
+  readonly responses: Readonly<Record<number, ResponseSpec>>;
+  /** Gives an answer, or nothing where it has written to the response itself. */
+  handle(ask: Ask<Query, Body>): Answer | undefined | Promise<Answer | undefined>;
+}
+
+export type Route = RouteSpec<unknown, unknown>;
+
+/** A row whose handler knows the types of its own query and body. */
+export function route<Query = unknown, Body = unknown>(spec: RouteSpec<Query, Body>): Route {
+  return spec;
+}
+
+export function ok(body: unknown, headers?: Readonly<Record<string, string>>): Answer {
+  return { status: 200, body, ...(headers === undefined ? {} : { headers }) };
+}

@@ -1,0 +1,228 @@
+import type { Express, Request, Response } from 'express';
+import { z } from 'zod';
+import { ROLES } from '../../accounts/tokens.js';
+import type { Role } from '../../accounts/tokens.js';
+import { StopgapError, messageOf } from '../../kernel/errors.js';
+import { SECOND } from '../../kernel/time.js';
+import { StoreUnavailable } from '../../store/port.js';
+import type { ApiDependencies, Caller } from '../dependencies.js';
+import { readBody } from './body.js';
+import { checkInput } from './check-input.js';
+import { within } from './deadline.js';
+import { IdempotentAnswers, idempotencyKey, seedOf } from './idempotency.js';
+import { Problem, problemOf, sendProblem } from './problem.js';
+import type { Answer, Ask, Method, Route } from './route.js';
+
+/** How long a request may be worked on before it is answered 503. */
+const PATIENCE = 15 * SECOND;
+const SECURITY_HEADERS = {
+  'X-Content-Type-Options': 'nosniff',
+  'X-Frame-Options': 'DENY',
+  'Content-Security-Policy': "default-src 'none'; frame-ancestors 'none'",
+  'Cross-Origin-Resource-Policy': 'same-origin',
+  'Referrer-Policy': 'no-referrer',
+};
+/** Everything below it asks for a token. */
+const PROTECTED = '/api/v1';
+
+const NO_QUERY = z.strictObject({});
+
+interface Locals {
+  readonly requestId: string;
+  caller?: Caller;
+  /** The route's template; absent where nothing matched. */
+  route?: string;
+}
+
+/** Puts the route table on an express app: identification, checks, answers, problems and metrics. */
+export function serve(
+  app: Express,
+  routes: readonly Route[],
+  deps: ApiDependencies,
+  newRequestId: () => string,
+): void {
+  const answers = new IdempotentAnswers(deps.clock);
+  app.disable('x-powered-by').disable('etag').set('query parser', 'simple');
+  app.use((request, response, next) => {
+    const given = request.get('x-request-id');
+    const requestId = given !== undefined && /^[\w.:-]{1,100}$/.test(given) ? given : newRequestId();
+    Object.assign(response.locals, { requestId } satisfies Locals);
+    response.set(SECURITY_HEADERS).set('X-Request-Id', requestId);
+    measure(request, response, deps);
+    next();
+  });
+  app.use(PROTECTED, (request, response, next) => {
+    localsOf(response).caller = authenticate(request, deps);
+    next();
+  });
+  for (const [path, methods] of byPath(routes)) {
+    for (const route of methods) {
+      app[route.method](expressPath(path), async (request, response) => {
+        localsOf(response).route = path;
+        const answer = await work(route, request, response, deps, answers);
+        if (answer !== undefined) send(response, answer);
+      });
+    }
+    const allow = allowed(methods.map(({ method }) => method));
+    app.all(expressPath(path), (request, response) => {
+      localsOf(response).route = path;
+      if (request.method === 'OPTIONS') return send(response, { status: 204, headers: { Allow: allow } });
+      throw new Problem(405, `${request.method} is not possible here: use ${allow}`, {
+        headers: { Allow: allow },
+      });
+    });
+  }
+  app.use((request: Request) => {
+    throw new StopgapError(
+      'not-found',
+      `there is no ${request.path.slice(0, 200)}: see ${PROTECTED} for what there is`,
+    );
+  });
+  app.use((thrown: unknown, request: Request, response: Response, _next: unknown) => {
+    const { requestId } = localsOf(response);
+    sendProblem(response, problemOf(thrown) ?? fault(thrown, request, response, deps), requestId);
+  });
+}
+
+/** `/blocks/{id}` as express writes it. */
+export function expressPath(path: string): string {
+  return path.replace(/\{(\w+)\}/g, ':$1');
+}
+
+function byPath(routes: readonly Route[]): ReadonlyMap<string, readonly Route[]> {
+  const paths = new Map<string, Route[]>();
+  for (const route of routes) paths.set(route.path, [...(paths.get(route.path) ?? []), route]);
+  return paths;
+}
+
+function allowed(methods: readonly Method[]): string {
+  const names = methods.map((method) => method.toUpperCase());
+  return [...names, ...(names.includes('GET') ? ['HEAD'] : []), 'OPTIONS'].join(', ');
+}
+
+async function work(
+  route: Route,
+  request: Request,
+  response: Response,
+  deps: ApiDependencies,
+  answers: IdempotentAnswers,
+): Promise<Answer | undefined> {
+  const { requestId, caller } = localsOf(response);
+  if (route.role !== undefined) {
+    authorize(caller, route.role);
+    if (route.needsModels !== false && !deps.models.ready) {
+      throw new StoreUnavailable('the read models are not caught up with the store yet');
+    }
+  }
+  const params = Object.fromEntries(
+    Object.entries(request.params).map(([name, value]) => [name, String(value)]),
+  );
+  const query = checkInput(route.query ?? NO_QUERY, { ...request.query }, 'query');
+  const raw = route.body === undefined ? undefined : await readBody(request, response, route.body);
+  const body = raw === undefined ? undefined : checkInput(route.body!.schema, raw.value, 'body');
+  const key = route.method === 'get' ? undefined : idempotencyKey(request.get('idempotency-key'));
+  const asked = { params, query, body, caller: caller ?? NOBODY, requestId, request, response };
+  const patiently = <T>(work: Promise<T>): Promise<T> =>
+    within(
+      deps.clock,
+      work,
+      PATIENCE,
+      'the store did not answer in time: whether the change was made is not known',
+    );
+  if (key === undefined) return patiently(handle(route, { ...asked, seed: undefined }));
+  const keyed = {
+    caller: asked.caller.name,
+    key,
+    method: request.method,
+    url: request.originalUrl,
+    // If-Match is part of what was asked.
+    body: Buffer.concat([Buffer.from(`${request.get('if-match') ?? ''}\n`), raw?.bytes ?? Buffer.alloc(0)]),
+  };
+  return patiently(
+    answers.answer(keyed, `urn:request:${requestId}`, async () => {
+      const answer = await handle(route, { ...asked, seed: seedOf(keyed) });
+      return answer ?? { status: 204 };
+    }),
+  );
+}
+
+async function handle(route: Route, ask: Ask<unknown, unknown>): Promise<Answer | undefined> {
+  return route.handle(ask);
+}
+
+const NOBODY: Caller = { name: '', role: 'viewer' };
+
+function send(response: Response, { status, body, text, type, headers = {} }: Answer): void {
+  response.status(status).set('Cache-Control', 'no-store').set(headers);
+  if (body === undefined && text === undefined) {
+    response.end();
+    return;
+  }
+  response.set('Content-Type', type ?? 'application/json; charset=utf-8');
+  response.send(Buffer.from(text ?? JSON.stringify(body)));
+}
+
+/** Whose token it is (RFC 6750). */
+function authenticate(request: Request, { tokens }: ApiDependencies): Caller {
+  const header = request.get('authorization');
+  if (header === undefined) {
+    throw unauthorized('a token is needed: send Authorization: Bearer <token>', 'Bearer realm="stopgap"');
+  }
+  const token = /^Bearer +([\x21-\x7e]{1,1024})$/i.exec(header)?.[1];
+  const caller = token === undefined ? undefined : tokens.authenticate(token);
+  if (caller === undefined) {
+    throw unauthorized('the token is not valid', 'Bearer realm="stopgap", error="invalid_token"');
+  }
+  return { name: caller.name, role: caller.role };
+}
+
+function unauthorized(message: string, challenge: string): Problem {
+  return new Problem(401, message, { code: 'unauthorized', headers: { 'WWW-Authenticate': challenge } });
+}
+
+function authorize(caller: Caller | undefined, needed: Role): void {
+  if (caller === undefined) throw unauthorized('a token is needed', 'Bearer realm="stopgap"');
+  if (ROLES.indexOf(caller.role) >= ROLES.indexOf(needed)) return;
+  const message = `this needs the role ${needed}; the token ${caller.name} has the role ${caller.role}`;
+  throw new Problem(403, message, {
+    code: 'forbidden',
+    headers: { 'WWW-Authenticate': 'Bearer realm="stopgap", error="insufficient_scope"' },
+    members: { needed, role: caller.role },
+  });
+}
+
+/** A fault of ours: the log gets what happened, the client only where to look. */
+function fault(thrown: unknown, request: Request, response: Response, { log }: ApiDependencies): Problem {
+  const { requestId, route } = localsOf(response);
+  log.error(
+    {
+      requestId,
+      method: request.method,
+      route,
+      error: messageOf(thrown),
+      stack: thrown instanceof Error ? thrown.stack : undefined,
+    },
+    'a request failed through a fault of ours',
+  );
+  return new Problem(500, `a fault of ours, logged under ${requestId}`, {
+    members: { correlation: requestId },
+  });
+}
+
+const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
+
+/** Measures until the answer is written or the client is gone; a feed until it has begun. */
+function measure(request: Request, response: Response, { metrics }: ApiDependencies): void {
+  const begun = performance.now();
+  response.once('close', () => {
+    const { route = 'unmatched' } = localsOf(response);
+    if (response.getHeader('Content-Type') === 'text/event-stream') return;
+    const method = METHODS.has(request.method) ? request.method : 'other';
+    const status = response.writableFinished ? String(response.statusCode) : 'gone';
+    metrics.apiSeconds.observe({ method, route, status }, (performance.now() - begun) / SECOND);
+  });
+}
+
+function localsOf(response: Response): Locals {
+  return response.locals as Locals;
+}

@@ -1,0 +1,65 @@
+import type http from 'node:http';
+import express from 'express';
+import type { Express } from 'express';
+import type { ListenAddress } from '../config/types.js';
+import { newId } from '../ids.js';
+import { blockActionRoutes } from './block-actions.js';
+import { BlockOrder } from './block-order.js';
+import { blockRoutes } from './blocks.js';
+import { checkRoutes } from './check.js';
+import { Commands } from './commands.js';
+import type { ApiDependencies } from './dependencies.js';
+import { entranceRoutes } from './entrance.js';
+import { exemptionRoutes } from './exemptions.js';
+import { EventFeeds } from './feed.js';
+import { listen, shut } from './http/listen.js';
+import type { Route } from './http/route.js';
+import { serve } from './http/serve.js';
+import { operationRoutes } from './operations.js';
+import { rulesRoutes } from './rules.js';
+import { senderRoutes } from './senders.js';
+
+export type { ApiDependencies, Authenticator, Caller, HealthReport } from './dependencies.js';
+
+export interface Api {
+  readonly app: Express;
+  /** Every route there is: what the OpenAPI document is made from. */
+  readonly routes: readonly Route[];
+  /** Binds; rejects where the address cannot be had. May be called for several addresses. */
+  listen(address: ListenAddress): Promise<http.Server>;
+  /** Ends the event feeds, finishes the requests under way (3 s at most), closes the servers. */
+  close(): Promise<void>;
+}
+
+/** The HTTP side: docs/api.md describes it. */
+export function createApi(deps: ApiDependencies): Api {
+  const commands = new Commands(deps);
+  const feeds = new EventFeeds(deps);
+  const order = new BlockOrder(deps.models.ledger);
+  const routes = entranceRoutes([
+    ...blockRoutes(deps, commands, order),
+    ...blockActionRoutes(deps, commands),
+    ...exemptionRoutes(deps, commands),
+    ...rulesRoutes(deps, order),
+    ...senderRoutes(deps),
+    ...checkRoutes(deps),
+    ...feeds.routes,
+    ...operationRoutes(deps),
+  ]);
+  const app = express();
+  serve(app, routes, deps, newId);
+  const servers: http.Server[] = [];
+  return {
+    app,
+    routes,
+    async listen(address) {
+      const server = await listen(app, address);
+      servers.push(server);
+      return server;
+    },
+    async close() {
+      await feeds.close();
+      await Promise.all(servers.splice(0).map(shut));
+    },
+  };
+}

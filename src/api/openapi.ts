@@ -1,0 +1,127 @@
+import { z } from 'zod';
+import type { ResponseSpec, Route } from './http/route.js';
+import { problemShape } from './shapes.js';
+
+type Json = Readonly<Record<string, unknown>>;
+
+/** The OpenAPI 3.1 document, made from the route table and the schemas that the handlers themselves use. */
+export function openApi(routes: readonly Route[]): Json {
+  const schemas: Record<string, unknown> = {};
+  const paths: Record<string, Record<string, unknown>> = {};
+  const schemaOf = (schema: z.ZodType, io: 'input' | 'output'): unknown => {
+    const { $defs = {}, properties } = z.toJSONSchema(z.object({ it: schema }), {
+      io,
+      unrepresentable: 'any',
+    });
+    for (const [name, definition] of Object.entries($defs)) schemas[name] = relocated(definition);
+    return relocated(properties!['it']);
+  };
+  const problem = { 'application/problem+json': { schema: schemaOf(problemShape, 'output') } };
+
+  const responseOf = ({ description, schema, type = 'application/json' }: ResponseSpec): Json =>
+    schema === undefined
+      ? { description }
+      : { description, content: { [type]: { schema: schemaOf(schema, 'output') } } };
+
+  const operationOf = (route: Route): Json => {
+    const { method, summary, role, body, responses } = route;
+    const parameters = [
+      ...pathParameters(route),
+      ...queryParameters(route, schemaOf),
+      ...headerParameters(route),
+    ];
+    const content: Record<string, unknown> = {};
+    if (body !== undefined) content['application/json'] = { schema: schemaOf(body.schema, 'input') };
+    if (body?.yaml === true) content['application/yaml'] = { schema: { type: 'string' } };
+    return {
+      operationId: operationId(route),
+      summary,
+      ...(role === undefined ? { security: [] } : { 'x-role': role }),
+      ...(parameters.length === 0 ? {} : { parameters }),
+      ...(body === undefined ? {} : { requestBody: { required: body.optional !== true, content } }),
+      responses: {
+        ...Object.fromEntries(Object.entries(responses).map(([status, spec]) => [status, responseOf(spec)])),
+        ...(role === undefined && method === 'get'
+          ? {}
+          : { default: { description: 'A problem (RFC 9457)', content: problem } }),
+      },
+    };
+  };
+
+  for (const route of routes) (paths[route.path] ??= {})[route.method] = operationOf(route);
+  return {
+    openapi: '3.1.0',
+    info: {
+      title: 'Stopgap',
+      version: '1',
+      description: 'Contains mail abuse: blocks, rules, senders. See docs/api.md.',
+    },
+    security: [{ token: [] }],
+    paths,
+    components: { schemas, securitySchemes: { token: { type: 'http', scheme: 'bearer' } } },
+  };
+}
+
+function pathParameters({ path }: Route): readonly Json[] {
+  return [...path.matchAll(/\{(\w+)\}/g)].map(([, name]) => ({
+    name,
+    in: 'path',
+    required: true,
+    schema: { type: 'string' },
+  }));
+}
+
+function queryParameters(
+  { query }: Route,
+  schemaOf: (schema: z.ZodType, io: 'input') => unknown,
+): readonly Json[] {
+  if (query === undefined) return [];
+  const { properties = {}, required = [] } = schemaOf(query, 'input') as {
+    properties?: Record<string, Json>;
+    required?: string[];
+  };
+  return Object.entries(properties).map(([name, { description, ...schema }]) => ({
+    name,
+    in: 'query',
+    required: required.includes(name),
+    ...(description === undefined ? {} : { description }),
+    schema,
+  }));
+}
+
+function headerParameters({ method, role, path }: Route): readonly Json[] {
+  const header = (name: string, description: string): Json => ({
+    name,
+    in: 'header',
+    description,
+    schema: { type: 'string' },
+  });
+  if (role === undefined) return [];
+  if (path.endsWith('/events')) return [header('Last-Event-ID', 'Position of the last event received.')];
+  if (method === 'get') return [];
+  const key = header('Idempotency-Key', 'The same key with the same request gives the first answer again.');
+  const tagged = path.includes('/blocks/{id}') || (method === 'put' && path.endsWith('/rules'));
+  return tagged ? [key, header('If-Match', 'Only while the thing is at this version.')] : [key];
+}
+
+/** `GET /api/v1/blocks/{id}` becomes `get_blocks_id`. */
+function operationId({ method, path }: Route): string {
+  const words = path.replace(/^\/api\/v1/, '').match(/\w+/g) ?? ['root'];
+  return [method, ...words].join('_');
+}
+
+/** Named schemas move from the schema that uses them to the document's components. */
+function relocated(schema: unknown): unknown {
+  if (Array.isArray(schema)) return schema.map(relocated);
+  if (typeof schema !== 'object' || schema === null) return schema;
+  return Object.fromEntries(
+    Object.entries(schema)
+      .filter(([name]) => name !== '$schema' && name !== 'id')
+      .map(([name, value]) => [
+        name,
+        name === '$ref' && typeof value === 'string'
+          ? value.replace('#/$defs/', '#/components/schemas/')
+          : relocated(value),
+      ]),
+  );
+}

@@ -1,0 +1,166 @@
+import { z } from 'zod';
+import { REFUSALS } from '../blocks/events.js';
+import { DIRECTIONS, SUBJECT_TYPES } from '../sending/subjects.js';
+
+/*
+ * What the API gives: handlers are typed by these shapes, and the OpenAPI document is generated from them.
+ * Instants are ISO 8601 in UTC, durations texts such as 1h30m.
+ */
+
+export const BLOCK_STATES = ['proposed', 'active', 'released', 'expired', 'dismissed', 'lapsed'] as const;
+
+const instant = z.string().meta({ format: 'date-time' });
+const duration = z.string().meta({ examples: ['1h30m'] });
+const position = z.int().meta({ description: 'Place in the total order of events.' });
+
+export const subjectShape = z
+  .object({ type: z.enum(SUBJECT_TYPES), value: z.string().meta({ description: 'In normal form.' }) })
+  .meta({ id: 'Subject' });
+
+export const evidenceShape = z
+  .object({
+    rule: z.string(),
+    version: z.int().meta({ description: 'Version of the rule set.' }),
+    count: z.string(),
+    window: duration,
+    limit: z.number(),
+    observed: z.number(),
+    firstPosition: position,
+    lastPosition: position,
+    lastAt: instant,
+    sentence: z.string(),
+  })
+  .meta({ id: 'Evidence', description: 'The numbers that tripped a rule.' });
+
+export const historyShape = z
+  .object({
+    type: z.string().meta({ examples: ['BlockImposed'] }),
+    at: instant,
+    by: z.string().meta({ examples: ['admin:alice', 'rule:burst@3', 'system:expiry'] }),
+    position,
+    note: z.string().optional(),
+    until: instant.nullable().optional(),
+    falsePositive: z.boolean().optional(),
+    evidence: evidenceShape.optional(),
+  })
+  .meta({ id: 'HistoryItem' });
+
+export const blockShape = z
+  .object({
+    id: z.string(),
+    state: z.enum(BLOCK_STATES),
+    subject: subjectShape,
+    direction: z.enum(DIRECTIONS),
+    description: z.string(),
+    refusal: z.enum(REFUSALS),
+    origin: z.enum(['rule', 'admin']),
+    rule: z.string().nullable(),
+    since: instant.nullable().meta({ description: 'When it came into force; null before that.' }),
+    until: instant
+      .nullable()
+      .meta({ description: 'When it ends; null while indefinite is true, or before it is in force.' }),
+    indefinite: z.boolean().meta({ description: 'True where it ends only by a release.' }),
+    duration: duration
+      .nullable()
+      .meta({ description: 'Of what was proposed: how long it would last, or indefinite.' }),
+    proposedAt: instant.nullable(),
+    lapsesAt: instant.nullable(),
+    endedAt: instant.nullable(),
+    falsePositive: z.boolean(),
+    evidence: evidenceShape.nullable(),
+    history: z.array(historyShape),
+    version: z.int().meta({ description: 'What ETag names: changes whenever the block does.' }),
+  })
+  .meta({ id: 'Block' });
+
+export const exemptionShape = z
+  .object({
+    id: z.string(),
+    subject: subjectShape,
+    reason: z.string(),
+    until: instant.nullable().meta({ description: 'Null is for ever.' }),
+    origin: z.enum(['rules', 'admin']),
+    by: z.string().nullable(),
+    at: instant.nullable(),
+    saved: z.int().meta({ description: 'How often it kept a rule from acting.' }),
+    savedAt: instant.nullable(),
+  })
+  .meta({ id: 'Exemption' });
+
+export const faultShape = z
+  .object({ line: z.int().nullable(), path: z.string(), message: z.string() })
+  .meta({ id: 'RuleFault' });
+
+export const rulesShape = z
+  .object({
+    version: z.int(),
+    origin: z.enum(['defaults', 'file', 'api']),
+    source: z.string().meta({ description: 'The YAML that it was read from.' }),
+    mode: z.enum(['enforce', 'observe']),
+    maxAutomaticBlocks: z.string().meta({ examples: ['20 in 10m'] }),
+    rules: z.array(
+      z.object({
+        id: z.string(),
+        description: z.string().nullable(),
+        per: z.enum(SUBJECT_TYPES),
+        count: z.string(),
+        window: duration,
+        limit: z.number(),
+        then: z.string(),
+        for: duration.nullable().meta({ description: 'Or indefinite; null where it only observes.' }),
+        escalate: z.object({ factor: z.number(), max: duration, forget: duration }).nullable(),
+        lapse: duration,
+        direction: z.enum(DIRECTIONS),
+        refuse: z.enum(REFUSALS),
+        renewWhileTrying: z.boolean(),
+        activeBlocks: z.int(),
+      }),
+    ),
+    exempt: z.array(z.object({ subject: subjectShape, until: instant.nullable(), reason: z.string() })),
+  })
+  .meta({ id: 'Rules' });
+
+export const windowShape = z
+  .object({
+    subject: subjectShape,
+    rule: z.string(),
+    count: z.string(),
+    window: duration,
+    observed: z.number(),
+    limit: z.number().meta({ description: 'What is in force now: tripled for an hour after a release.' }),
+    direction: z.enum(DIRECTIONS),
+  })
+  .meta({ id: 'Window' });
+
+export const coverShape = z
+  .object({ id: z.string(), reason: z.string(), subject: subjectShape })
+  .meta({ id: 'Cover' });
+
+export const problemShape = z
+  .looseObject({
+    type: z.string().meta({ description: '/problems/<code>, or about:blank where the status says it all.' }),
+    title: z.string(),
+    status: z.int(),
+    code: z.string().optional(),
+    detail: z.string(),
+    instance: z.string(),
+    errors: z.array(z.object({ field: z.string(), message: z.string() })).optional(),
+  })
+  .meta({ id: 'Problem', description: 'RFC 9457' });
+
+export function listOf<Item extends z.ZodType>(
+  item: Item,
+): z.ZodObject<{ items: z.ZodArray<Item>; next: z.ZodNullable<z.ZodString> }> {
+  return z.object({
+    items: z.array(item),
+    next: z.string().nullable().meta({ description: 'Cursor of the next page; null at the end.' }),
+  });
+}
+
+export type BlockJson = z.infer<typeof blockShape>;
+export type EvidenceJson = z.infer<typeof evidenceShape>;
+export type HistoryJson = z.infer<typeof historyShape>;
+export type ExemptionJson = z.infer<typeof exemptionShape>;
+export type RulesJson = z.infer<typeof rulesShape>;
+export type WindowJson = z.infer<typeof windowShape>;
+export type CoverJson = z.infer<typeof coverShape>;

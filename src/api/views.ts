@@ -1,0 +1,110 @@
+import type { Exemption } from '../../projections/exemptions.js';
+import type { HistoryItem, LedgerEntry } from '../../projections/block-ledger.js';
+import { stateAt } from '../../projections/block-ledger.js';
+import type { WindowReading } from '../../projections/subject-volumes.js';
+import type { Evidence } from '../blocks/events.js';
+import type { Instant, Milliseconds } from '../kernel/time.js';
+import { formatDuration, formatInstant } from '../kernel/time.js';
+import type { Subject } from '../sending/subjects.js';
+import type { BlockJson, EvidenceJson, ExemptionJson, HistoryJson, WindowJson } from './shapes.js';
+
+/** How the API writes an indefinite span. */
+export const INDEFINITE = 'indefinite';
+
+/** A block by what has fallen due at `now`, whether or not that was recorded yet. */
+export function blockView(entry: LedgerEntry, now: Instant): BlockJson {
+  const { id, subject, direction, description, refusal, origin, rule, falsePositive, evidence, version } =
+    entry;
+  const state = stateAt(entry, now);
+  const due = state === 'expired' ? entry.until : state === 'lapsed' ? entry.lapsesAt : undefined;
+  return {
+    id,
+    state,
+    subject: subjectView(subject),
+    direction,
+    description,
+    refusal,
+    origin,
+    rule: rule ?? null,
+    since: instant(entry.since),
+    until: instant(entry.until),
+    indefinite: entry.since === undefined ? entry.duration === null : entry.until === null,
+    duration: entry.duration === undefined ? null : span(entry.duration),
+    proposedAt: instant(entry.proposedAt),
+    lapsesAt: instant(entry.lapsesAt),
+    endedAt: instant(entry.endedAt ?? due),
+    falsePositive,
+    evidence: evidence === undefined ? null : evidenceView(evidence),
+    history: entry.history.map(historyView),
+    version,
+  };
+}
+
+export function exemptionView(exemption: Exemption): ExemptionJson {
+  const { id, subject, reason, until, origin, by, at, saved, savedAt } = exemption;
+  return {
+    id,
+    subject: subjectView(subject),
+    reason,
+    until: instant(until),
+    origin,
+    by: by ?? null,
+    at: instant(at),
+    saved,
+    savedAt: instant(savedAt),
+  };
+}
+
+export function windowView(subject: Subject, reading: WindowReading): WindowJson {
+  const { rule, count, window, observed, limit, direction } = reading;
+  return {
+    subject: subjectView(subject),
+    rule,
+    count,
+    window: formatDuration(window),
+    observed,
+    limit,
+    direction,
+  };
+}
+
+/** Read models keep more beside a subject than the API shows. */
+export function subjectView({ type, value }: Subject): Subject {
+  return { type, value };
+}
+
+export function instant(at: Instant | null | undefined): string | null {
+  return at === null || at === undefined ? null : formatInstant(at);
+}
+
+export function span(length: Milliseconds | null): string {
+  return length === null ? INDEFINITE : formatDuration(length);
+}
+
+function evidenceView(evidence: Evidence): EvidenceJson {
+  const { rule, version, count, limit, observed, firstPosition, lastPosition, sentence } = evidence;
+  const [window, lastAt] = [formatDuration(evidence.window), formatInstant(evidence.lastAt)];
+  return { rule, version, count, window, limit, observed, firstPosition, lastPosition, lastAt, sentence };
+}
+
+function historyView({
+  type,
+  at,
+  by,
+  position,
+  note,
+  until,
+  falsePositive,
+  evidence,
+}: HistoryItem): HistoryJson {
+  return {
+    type,
+    at: formatInstant(at),
+    by,
+    position,
+    ...(note === undefined ? {} : { note }),
+    ...(until === undefined ? {} : { until: instant(until) }),
+    ...(falsePositive === undefined ? {} : { falsePositive }),
+    ...(evidence === undefined ? {} : { evidence: evidenceView(evidence) }),
+  };
+}
