@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { chmodSync, renameSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import path from 'node:path';
 import test from 'node:test';
 import type { TestContext } from 'node:test';
@@ -54,6 +55,27 @@ test('a file that is replaced by renaming is picked up, with time and size alike
   renameSync(`${file}.new`, file);
   assert.equal(await watched.check(), true);
   assert.equal(watched.current, 2);
+});
+
+test('a second change that leaves time, size and inode as they were is picked up too', async (context) => {
+  const clock = { now: 0 };
+  const { file, watched } = watch(context, { now: () => clock.now });
+  writeFileSync(file, '1');
+  const handle = await open(file, 'r');
+  const stat = await handle.stat({ bigint: true });
+  await handle.close();
+  // As on a file system whose clock ticks slowly: whatever happens, nothing seems to.
+  context.mock.method(Object.getPrototypeOf(handle) as { stat: unknown }, 'stat', () =>
+    Promise.resolve(stat),
+  );
+  clock.now = Number(stat.mtimeMs) + 1000;
+  await watched.load();
+  writeFileSync(file, '2');
+  assert.equal(await watched.check(), true, 'a second after a change it is too early to trust them');
+  clock.now += 1000;
+  assert.equal(await watched.check(), false);
+  writeFileSync(file, '3');
+  assert.equal(await watched.check(), false, 'later the same signature means the same content');
 });
 
 test('a broken file is refused once, the old value stays, a good one is taken again', async (context) => {

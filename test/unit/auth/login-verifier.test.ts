@@ -80,6 +80,16 @@ test('what is remembered is the name and the password together', async () => {
   assert.equal((await verifier.verify('ab', 'cd ')).ok, false);
 });
 
+test('two logins that read the same when strung together are two', async () => {
+  const stored = await hashPassword('c', CHEAP);
+  const verifier = new LoginVerifier({
+    backend: { storedPassword: () => stored },
+    checker: new PasswordChecker(),
+  });
+  assert.equal((await verifier.verify('ab', 'c')).ok, true);
+  assert.equal((await verifier.verify('a', 'bc')).ok, false);
+});
+
 test('a blocked subject always pays for the full check, remembered or not', async () => {
   const { checker, verifier } = await setUp({ anna: 'sesame' });
   const blocked = { bypassMemory: true };
