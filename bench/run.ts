@@ -1,0 +1,31 @@
+import { print } from './report.js';
+import type { Report } from './report.js';
+
+/*
+ * Runs the benchmarks: all, or those named.
+ *
+ *   npm run bench
+ *   npm run bench -- verdict store
+ */
+const BENCHES: Readonly<Record<string, () => Promise<{ run: () => Promise<Report> }>>> = {
+  verdict: () => import('./verdict.js'),
+  detector: () => import('./detector.js'),
+  store: () => import('./store.js'),
+  smtp: () => import('./smtp.js'),
+  containment: () => import('./containment.js'),
+};
+
+const wanted = process.argv.slice(2);
+const unknown = wanted.filter((name) => !Object.hasOwn(BENCHES, name));
+if (unknown.length > 0) {
+  process.stderr.write(`no benchmark ${unknown.join(', ')}: there are ${Object.keys(BENCHES).join(', ')}\n`);
+  process.exit(2);
+}
+let missed = 0;
+for (const [name, load] of Object.entries(BENCHES)) {
+  if (wanted.length > 0 && !wanted.includes(name)) continue;
+  const report = await (await load()).run();
+  print(report);
+  missed += report.rows.filter(({ ok }) => ok === false).length;
+}
+process.exitCode = missed > 0 ? 1 : 0;
