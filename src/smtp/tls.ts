@@ -174,11 +174,25 @@ const BACKDATED: Milliseconds = DAY;
  *
  * @param directory is made where it is missing; the key in it is readable by its owner only
  */
-export async function ensureSelfSigned(
+export function ensureSelfSigned(
   directory: string,
   hostname: string,
   clock: Clock,
 ): Promise<CertificateFiles> {
+  const before = lastMade.get(directory) ?? Promise.resolve(undefined);
+  const made = before.then(() => makeSelfSigned(directory, hostname, clock));
+  const settled = made.then(
+    () => undefined,
+    () => undefined, // whoever asked for it hears of it
+  );
+  lastMade.set(directory, settled);
+  return made;
+}
+
+/** One after the other: several listeners share a directory, and two made at once would mix their keys. */
+const lastMade = new Map<string, Promise<undefined>>();
+
+async function makeSelfSigned(directory: string, hostname: string, clock: Clock): Promise<CertificateFiles> {
   const files = {
     cert: path.join(directory, 'self-signed.crt'),
     key: path.join(directory, 'self-signed.key'),

@@ -80,6 +80,16 @@ test('a good certificate is kept; one that ends, is for another name or broken i
   assert.notEqual(serial(cert), fourth, 'no key');
 });
 
+test('listeners that ask at once share one certificate', async (context) => {
+  const directory = path.join(temporaryDirectory(context), 'tls');
+  const asked = Array.from({ length: 8 }, () => ensureSelfSigned(directory, 'a.example', clock));
+  const { cert } = await asked[0]!;
+  const first = serial(cert);
+  const [files] = await Promise.all(asked);
+  assert.equal(serial(cert), first, 'made once');
+  await new ListenerCertificate({ files: files!, clock }).load();
+});
+
 async function setUp(context: TestContext) {
   const directory = temporaryDirectory(context);
   const files = { cert: path.join(directory, 'mx.crt'), key: path.join(directory, 'mx.key') };

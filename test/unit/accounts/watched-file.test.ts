@@ -65,7 +65,7 @@ test('a second change that leaves time, size and inode as they were is picked up
   const stat = await handle.stat({ bigint: true });
   await handle.close();
   // As on a file system whose clock ticks slowly: whatever happens, nothing seems to.
-  context.mock.method(Object.getPrototypeOf(handle) as { stat: unknown }, 'stat', () =>
+  context.mock.method(Object.getPrototypeOf(handle) as { stat: () => Promise<unknown> }, 'stat', () =>
     Promise.resolve(stat),
   );
   clock.now = Number(stat.mtimeMs) + 1000;
