@@ -1,6 +1,7 @@
 import type { Document, Node, ParsedNode, YAMLMap, YAMLSeq } from 'yaml';
 import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, visit } from 'yaml';
 import { ConfigError, suggestion } from './problems.js';
+import { deeplyNestedLine } from '../kernel/nesting.js';
 
 /** One entry of a mapping, with its place in the file. */
 export interface Entry {
@@ -11,8 +12,6 @@ export interface Entry {
 
 /** More references than any hand-written file has: the rest are bombs that unfold to gigabytes. */
 const MOST_ALIASES = 100;
-/** Levels of brackets, and columns of indentation. */
-const DEEPEST = 100;
 /** Syntax errors breed more of them: the first few say it. */
 const MOST_PROBLEMS = 5;
 
@@ -92,33 +91,6 @@ export class YamlSource {
       ? ' (an IPv6 address needs quotes: "[::1]:2587")'
       : '';
   }
-}
-
-/**
- * The line (1-based) at which nesting becomes absurd: more than any file needs, far less than the parser's recursion
- * can take. Its end would not be an error: V8 kills the process where a regular expression is compiled on a
- * stack that is nearly full.
- */
-export function deeplyNestedLine(text: string): number | undefined {
-  let line = 1;
-  let brackets = 0;
-  let lead = 0;
-  let leading = true;
-  for (const character of text) {
-    if (character === '\n') {
-      line += 1;
-      lead = 0;
-      leading = true;
-      continue;
-    }
-    // Blanks and the indicators that open a block inside a line (`- - - x`).
-    leading &&= ' \t-?:'.includes(character);
-    if (leading) lead += 1;
-    if (character === '[' || character === '{') brackets += 1;
-    else if ((character === ']' || character === '}') && brackets > 0) brackets -= 1;
-    if (brackets > DEEPEST || lead > DEEPEST) return line;
-  }
-  return undefined;
 }
 
 /** The value of a scalar node, the values of a list of scalars; undefined for anything else. */

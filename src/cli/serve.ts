@@ -1,6 +1,5 @@
 import type { Command } from 'commander';
 import { pino } from 'pino';
-import { startApp } from '../app.js';
 import { loadConfig } from '../config.js';
 import { messageOf } from '../kernel/errors.js';
 import { SECOND } from '../kernel/time.js';
@@ -25,6 +24,8 @@ export function serveVerb(program: Command, io: CliIo): void {
       { level: loaded.config.log.level, base: undefined },
       pino.destination({ dest: 2, sync: true }),
     );
+    // The whole server is loaded for this verb alone: the others start in a fraction of the time.
+    const { startApp } = await import('../app.js');
     const ended = new Ending();
     const app = await startApp({ loaded, clock: systemClock, log, onFatal: (error) => ended.fail(error) });
     print(io, banner(loaded, app));

@@ -2,6 +2,7 @@ import { LineCounter, isNode, parseDocument } from 'yaml';
 import type { Document } from 'yaml';
 import { z } from 'zod';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
+import { deeplyNestedLine } from '../kernel/nesting.js';
 import { DAY, DURATION_FORM, MINUTE, parseDuration, parseInstant } from '../kernel/time.js';
 import { REFUSALS } from '../blocks/events.js';
 import { DIRECTIONS, SUBJECT_TYPES, parseSubject } from '../sending/subjects.js';
@@ -212,6 +213,9 @@ const ruleSet = z
  * @throws InvalidRules with every fault, each with its line
  */
 export function parseRules(text: string, source = 'rules'): RuleSet {
+  const tooDeep = deeplyNestedLine(text);
+  if (tooDeep !== undefined)
+    throw new InvalidRules([{ line: tooDeep, path: '', message: 'is nested too deeply' }], source);
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true, schema: 'core' });
   if (document.errors.length > 0) {
