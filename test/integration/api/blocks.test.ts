@@ -1,0 +1,210 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { HOUR, MINUTE, formatInstant } from '../../../src/kernel/time.js';
+import { blockShape } from '../../../src/api/shapes.js';
+import { ApiServer } from '../../support/api/server.js';
+
+const BLOCKS = '/api/v1/blocks';
+
+describe('blocks over HTTP', () => {
+  let server: ApiServer;
+  before(async () => {
+    server = await ApiServer.start();
+  });
+  after(() => server.stop());
+
+  test('a block is created, located, read and in force', async () => {
+    const created = await server.post(
+      BLOCKS,
+      { subject: { type: 'account', value: 'Alice@Example.COM' }, duration: '1h30m', description: 'phished' },
+      { role: 'operator' },
+    );
+    assert.equal(created.status, 201);
+    const { clock } = server;
+    const block = blockShape.strict().parse(created.json);
+    assert.deepEqual(block.subject, { type: 'account', value: 'alice@example.com' });
+    assert.equal(block.state, 'active');
+    assert.equal(block.direction, 'outbound');
+    assert.equal(block.refusal, 'soft');
+    assert.equal(block.origin, 'admin');
+    assert.equal(block.since, formatInstant(clock.now()));
+    assert.equal(block.until, formatInstant(clock.now() + 90 * MINUTE));
+    assert.equal(block.indefinite, false);
+    assert.deepEqual(
+      block.history.map(({ type, by }) => [type, by]),
+      [['BlockImposed', 'admin:the-operator']],
+    );
+    const location = created.headers.get('location')!;
+    const read = await server.get(location, { role: 'viewer' });
+    assert.equal(read.status, 200);
+    assert.deepEqual(read.json, created.json);
+    assert.equal(read.headers.get('etag'), `"${block.version}"`);
+  });
+
+  test('what exactly one of duration, until and indefinite has to say', async () => {
+    const subject = { type: 'domain', value: 'spans.example' };
+    const none = await server.post(BLOCKS, { subject });
+    assert.equal(none.status, 400);
+    assert.match(none.json.detail, /exactly one of duration, until or indefinite: true/);
+    const two = await server.post(BLOCKS, { subject, duration: '1h', indefinite: true });
+    assert.equal(two.status, 400);
+    const nothing = await server.post(BLOCKS, { subject, until: null });
+    assert.deepEqual(nothing.json.errors, [{ field: 'until', message: 'must be an ISO 8601 time' }]);
+    const past = await server.post(BLOCKS, { subject, until: '2020-01-01' });
+    assert.equal(past.status, 400);
+    assert.equal(past.json.errors[0].field, 'until');
+    const endless = await server.post(BLOCKS, { subject, indefinite: true });
+    assert.equal(endless.status, 201);
+    assert.equal(endless.json.until, null);
+    assert.equal(endless.json.indefinite, true);
+  });
+
+  test('every wrong field is named', async () => {
+    const reply = await server.post(BLOCKS, {
+      subject: { type: 'person', value: 7 },
+      direction: 'up',
+      duration: 'soon',
+      reason: 'x',
+    });
+    assert.equal(reply.status, 400);
+    assert.equal(reply.headers.get('content-type'), 'application/problem+json; charset=utf-8');
+    assert.equal(reply.json.type, '/problems/invalid-input');
+    const fields = reply.json.errors.map((error: { field: string }) => error.field).sort();
+    assert.deepEqual(fields, ['direction', 'duration', 'reason', 'subject.type', 'subject.value']);
+  });
+
+  test('a block as strong or weaker gives the one that stands; a stronger one makes it longer', async () => {
+    const first = await server.block('strong@example.com', { duration: '2h' });
+    const body = (duration: string) => ({
+      subject: { type: 'account', value: 'strong@example.com' },
+      duration,
+    });
+    const weaker = await server.post(BLOCKS, body('1h'));
+    assert.equal(weaker.status, 200);
+    assert.deepEqual(weaker.json, first);
+    const stronger = await server.post(BLOCKS, body('3h'));
+    assert.equal(stronger.status, 200);
+    assert.equal(stronger.json.id, first.id);
+    assert.equal(stronger.json.until, formatInstant(server.clock.now() + 3 * HOUR));
+  });
+
+  test('ETag saves reading, If-Match keeps others from being overwritten', async () => {
+    const block = await server.block('tagged@example.com');
+    const at = `${BLOCKS}/${block.id}`;
+    const tag = `"${block.version}"`;
+    const known = await server.get(at, { headers: { 'if-none-match': `W/"1", ${tag}` } });
+    assert.equal(known.status, 304);
+    assert.equal(known.text, '');
+    const changed = await server.call('PATCH', at, {
+      body: { duration: '2h', note: 'longer' },
+      headers: { 'if-match': tag },
+    });
+    assert.equal(changed.status, 200);
+    assert.notEqual(changed.headers.get('etag'), tag);
+    assert.equal(changed.json.history.at(-1).note, 'longer');
+    for (const [method, target] of [
+      ['PATCH', at],
+      ['POST', `${at}/release`],
+    ] as const) {
+      const body = method === 'PATCH' ? { duration: '3h' } : {};
+      const late = await server.call(method, target, { body, headers: { 'if-match': tag } });
+      assert.equal(late.status, 412);
+      assert.equal(late.json.code, 'precondition-failed');
+      assert.equal(late.json.version, changed.json.version);
+    }
+    const now = await server.get(at, { headers: { 'if-none-match': tag } });
+    assert.equal(now.status, 200);
+    const any = await server.post(`${at}/release`, {}, { headers: { 'if-match': '*' } });
+    assert.equal(any.json.state, 'released');
+    const malformed = await server.post(`${at}/release`, {}, { headers: { 'if-match': '7' } });
+    assert.equal(malformed.status, 400);
+    assert.equal(malformed.json.errors[0].field, 'If-Match');
+  });
+
+  test('of many changes with the same If-Match just one goes through', async () => {
+    const block = await server.block('raced@example.com');
+    const replies = await Promise.all(
+      Array.from({ length: 8 }, (_, index) =>
+        server.call('PATCH', `${BLOCKS}/${block.id}`, {
+          body: { duration: `${index + 2}h` },
+          headers: { 'if-match': `"${block.version}"` },
+        }),
+      ),
+    );
+    assert.deepEqual(replies.map(({ status }) => status).sort(), [200, ...Array<number>(7).fill(412)]);
+  });
+
+  test('an expiry that nobody has recorded shows all the same, and is not "not modified"', async () => {
+    const block = await server.block('expiring@example.com', { duration: '10s' });
+    server.clock.advance(11_000);
+    const read = await server.get(`${BLOCKS}/${block.id}`, {
+      headers: { 'if-none-match': `"${block.version}"` },
+    });
+    assert.equal(read.status, 200);
+    assert.equal(read.json.state, 'expired');
+    assert.equal(read.json.endedAt, block.until);
+    const late = await server.call('PATCH', `${BLOCKS}/${block.id}`, { body: { duration: '1h' } });
+    assert.equal(late.status, 409);
+    assert.equal(late.json.state, 'expired');
+    assert.equal(late.json.current.state, 'expired');
+  });
+
+  test('a proposal is approved or dismissed, once', async () => {
+    const [wanted, unwanted] = [
+      await server.trip('wanted@example.com'),
+      await server.trip('unwanted@example.com'),
+    ];
+    const proposal = await server.get(`${BLOCKS}/${wanted}`);
+    assert.equal(proposal.json.state, 'proposed');
+    assert.equal(proposal.json.duration, '1h');
+    assert.equal(proposal.json.since, null);
+    assert.equal(proposal.json.evidence.window, '10m');
+    blockShape.strict().parse(proposal.json);
+    const approved = await server.post(
+      `${BLOCKS}/${wanted}/approve`,
+      { note: 'spam indeed' },
+      { role: 'operator' },
+    );
+    assert.equal(approved.status, 200);
+    assert.equal(approved.json.state, 'active');
+    assert.equal(approved.json.until, formatInstant(server.clock.now() + HOUR));
+    const again = await server.post(`${BLOCKS}/${wanted}/approve`);
+    assert.equal(again.status, 409);
+    assert.equal(again.json.code, 'conflict');
+    assert.equal(again.json.current.id, wanted);
+    const dismissed = await server.post(`${BLOCKS}/${unwanted}/dismiss`);
+    assert.equal(dismissed.json.state, 'dismissed');
+    const release = await server.post(`${BLOCKS}/${unwanted}/release`);
+    assert.equal(release.status, 409);
+  });
+
+  test('a release keeps the note and whether the rule was wrong', async () => {
+    const id = await server.trip('wronged@example.com', 'block');
+    const released = await server.post(`${BLOCKS}/${id}/release`, {
+      falsePositive: true,
+      note: 'newsletter',
+    });
+    assert.equal(released.json.state, 'released');
+    assert.equal(released.json.falsePositive, true);
+    assert.equal(released.json.endedAt, formatInstant(server.clock.now()));
+    assert.deepEqual(
+      [released.json.history.at(-1).falsePositive, released.json.history.at(-1).note],
+      [true, 'newsletter'],
+    );
+  });
+
+  test('there is nothing under a strange id', async () => {
+    for (const [method, target] of [
+      ['GET', `${BLOCKS}/nope`],
+      ['PATCH', `${BLOCKS}/nope`],
+      ['POST', `${BLOCKS}/nope/approve`],
+      ['POST', `${BLOCKS}/nope/dismiss`],
+      ['POST', `${BLOCKS}/nope/release`],
+    ] as const) {
+      const body = method === 'PATCH' ? { duration: '1h' } : undefined;
+      const reply = await server.call(method, target, { body });
+      assert.equal(reply.status, 404, target);
+      assert.equal(reply.json.code, 'not-found');
+    }
+  });
+});

@@ -1,0 +1,234 @@
+import { createHash } from 'node:crypto';
+import { rm, mkdtemp } from 'node:fs/promises';
+import type http from 'node:http';
+import type { AddressInfo } from 'node:net';
+import os from 'node:os';
+import path from 'node:path';
+import { pino } from 'pino';
+import { TokenTable } from '../../../src/accounts/tokens.js';
+import type { Role } from '../../../src/accounts/tokens.js';
+import { createApi } from '../../../src/api/index.js';
+import type { Api, ApiDependencies, HealthReport } from '../../../src/api/index.js';
+import { BlockDesk } from '../../../src/block-desk.js';
+import type { Act } from '../../../src/blocks/commands.js';
+import type { Evidence } from '../../../src/blocks/events.js';
+import { newId } from '../../../src/ids.js';
+import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
+import { Metrics } from '../../../src/metrics/metrics.js';
+import { ReadModels } from '../../../src/read-models.js';
+import { RulesDesk } from '../../../src/rules-desk.js';
+import { parseSubject } from '../../../src/sending/subjects.js';
+import type { EventStore } from '../../../src/store/port.js';
+import { openSqliteStore } from '../../../src/store/sqlite/index.js';
+import { ManualClock } from '../manual-clock.js';
+
+export const TOKENS: Readonly<Record<Role, string>> = {
+  viewer: 'sgp_viewer-token-for-tests',
+  operator: 'sgp_operator-token-for-tests',
+  admin: 'sgp_admin-token-for-tests',
+};
+
+export interface Reply {
+  readonly status: number;
+  readonly headers: Headers;
+  readonly text: string;
+  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- tests assert on what it is
+  readonly json: any;
+}
+
+export interface Call {
+  readonly role?: Role | undefined;
+  readonly body?: unknown;
+  readonly headers?: Readonly<Record<string, string>>;
+}
+
+/** The whole API over real HTTP, on a real SQLite store and a clock that stands still. */
+export class ApiServer {
+  readonly url: string;
+  readonly logged: string[];
+  #node: Node;
+
+  private constructor(
+    readonly directory: string,
+    readonly clock: ManualClock,
+    node: Node,
+    logged: string[],
+  ) {
+    this.#node = node;
+    this.url = node.url;
+    this.logged = logged;
+  }
+
+  static async start(
+    change: (deps: ApiDependencies) => ApiDependencies = (deps) => deps,
+  ): Promise<ApiServer> {
+    const directory = await mkdtemp(path.join(os.tmpdir(), 'stopgap-api-'));
+    const clock = new ManualClock();
+    const logged: string[] = [];
+    return new ApiServer(directory, clock, await startNode(directory, clock, logged, change), logged);
+  }
+
+  get deps(): ApiDependencies {
+    return this.#node.deps;
+  }
+  get api(): Api {
+    return this.#node.api;
+  }
+  get health(): { -readonly [Key in keyof HealthReport]: HealthReport[Key] } {
+    return this.#node.health;
+  }
+
+  async call(
+    method: string,
+    target: string,
+    { role = 'admin', body, headers = {} }: Call = {},
+  ): Promise<Reply> {
+    const text = typeof body === 'string' || body === undefined ? body : JSON.stringify(body);
+    const response = await fetch(new URL(target, this.#node.url), {
+      method,
+      headers: {
+        authorization: `Bearer ${TOKENS[role]}`,
+        ...(text === undefined ? {} : { 'content-type': 'application/json' }),
+        ...headers,
+      },
+      ...(text === undefined ? {} : { body: text }),
+    });
+    const answer = await response.text();
+    const isJson = response.headers.get('content-type')?.includes('json') === true && answer !== '';
+    return {
+      status: response.status,
+      headers: response.headers,
+      text: answer,
+      json: isJson ? JSON.parse(answer) : undefined,
+    };
+  }
+
+  get(target: string, call: Call = {}): Promise<Reply> {
+    return this.call('GET', target, call);
+  }
+
+  post(target: string, body?: unknown, call: Call = {}): Promise<Reply> {
+    return this.call('POST', target, { ...call, body });
+  }
+
+  /** A block by an administrator. */
+  async block(value: string, more: Readonly<Record<string, unknown>> = {}): Promise<Reply['json']> {
+    const span = 'indefinite' in more || 'until' in more ? {} : { duration: '1h' };
+    const reply = await this.post('/api/v1/blocks', {
+      subject: { type: 'account', value },
+      ...span,
+      ...more,
+    });
+    return reply.json;
+  }
+
+  /** What the responder would do when a rule trips. @returns the id of the block or proposal */
+  async trip(value: string, action: Act['action'] = 'propose', rule = 'burst'): Promise<string> {
+    const subject = parseSubject('account', value);
+    const id = newId();
+    const last = (await this.deps.store.head()) + 1;
+    const evidence: Evidence = {
+      rule,
+      version: 1,
+      count: 'recipients',
+      window: 10 * MINUTE,
+      limit: 100,
+      observed: 101,
+      firstPosition: last,
+      lastPosition: last,
+      lastAt: this.clock.now(),
+      sentence: `Account ${value}: 101 recipients within 10m; rule "${rule}" allows 100.`,
+    };
+    const terms = {
+      direction: 'outbound',
+      description: 'too many',
+      refusal: 'soft',
+      duration: HOUR,
+      escalate: undefined,
+      lapse: DAY,
+      renewWhileTrying: false,
+    } as const;
+    const command: Act = { kind: 'act', action, subject, terms, evidence, newId: id };
+    const { position } = await this.deps.desk.execute(subject, command, { by: `rule:${rule}@1` });
+    if (position !== undefined) await this.deps.models.reached(position);
+    return id;
+  }
+
+  /** Ends this process's part and begins anew on the same store, as a restart does. */
+  async restart(change: (deps: ApiDependencies) => ApiDependencies = (deps) => deps): Promise<void> {
+    await this.#node.stop();
+    this.#node = await startNode(this.directory, this.clock, this.logged, change);
+  }
+
+  async stop(): Promise<void> {
+    await this.#node.stop();
+    await rm(this.directory, { recursive: true });
+  }
+}
+
+interface Node {
+  readonly url: string;
+  readonly deps: ApiDependencies;
+  readonly api: Api;
+  readonly health: { -readonly [Key in keyof HealthReport]: HealthReport[Key] };
+  stop(): Promise<void>;
+}
+
+async function startNode(
+  directory: string,
+  clock: ManualClock,
+  logged: string[],
+  change: (deps: ApiDependencies) => ApiDependencies,
+): Promise<Node> {
+  const store: EventStore = await openSqliteStore({ file: path.join(directory, 'events.db'), clock });
+  const models = new ReadModels({
+    onVerdict: () => undefined,
+    onBlockEvent: () => undefined,
+    onRulesChanged: () => undefined,
+    onSkipped: () => undefined,
+  });
+  const rulesDesk = new RulesDesk(store, clock);
+  await rulesDesk.load(undefined, 'defaults');
+  await models.follow(store);
+  const table = new TokenTable(
+    Object.entries(TOKENS).map(([role, token]) => ({
+      name: `the-${role}`,
+      role: role as Role,
+      hash: `sha256:${createHash('sha256').update(token).digest('hex')}`,
+      addedAt: undefined,
+    })),
+  );
+  const health: Node['health'] = {
+    status: 'ok',
+    store: 'ok',
+    relay: 'ok',
+    readModels: 'ready',
+    listeners: 'up',
+    position: 0,
+  };
+  const deps = change({
+    models,
+    desk: new BlockDesk(store, clock),
+    rulesDesk,
+    store,
+    clock,
+    metrics: new Metrics(),
+    log: pino({ level: 'trace' }, { write: (line: string) => void logged.push(line) }),
+    tokens: { authenticate: (token) => table.find(token) },
+    health: () => ({ ...health, position: models.position }),
+    contact: 'postmaster@example.com',
+  });
+  const api = createApi(deps);
+  const server: http.Server = await api.listen({ host: '127.0.0.1', port: 0 });
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
+    deps,
+    api,
+    health,
+    async stop() {
+      await api.close();
+      await models.stop();
+      await store.close();
+    },
+  };
+}
