@@ -1,11 +1,13 @@
 import { mkdir } from 'node:fs/promises';
+import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import type { Logger } from 'pino';
 import { PasswordChecker } from './accounts/passwords.js';
 import { NO_TOKENS, parseTokens } from './accounts/tokens.js';
 import { NO_USERS, parseUsers } from './accounts/users.js';
 import { WatchedFile } from './accounts/watched-file.js';
-import { createApi } from './api/api.js';
+import type { HealthReport } from './api/index.js';
+import { createApi } from './api/index.js';
 import { BlockDesk } from './block-desk.js';
 import { setUpEvaluation } from './config/evaluation.js';
 import type { Evaluation } from './config/evaluation.js';
@@ -14,7 +16,7 @@ import { formatListen } from './config/types.js';
 import { Timers } from './expiry/timers.js';
 import { messageOf } from './kernel/errors.js';
 import type { AlarmClock } from './kernel/time.js';
-import { HOUR, MINUTE } from './kernel/time.js';
+import { HOUR, MINUTE, SECOND } from './kernel/time.js';
 import { updateGauges } from './metrics/gauges.js';
 import { Metrics } from './metrics/metrics.js';
 import { ReadModels } from './read-models.js';
@@ -30,6 +32,7 @@ import { Recorder } from './smtp/recorder.js';
 import { sweepSpool } from './smtp/relay/body.js';
 import { openRelay } from './smtp/relay/open.js';
 import { metered } from './store/metered.js';
+import type { EventStore } from './store/port.js';
 import { openSqliteStore } from './store/sqlite/index.js';
 import { planTimedWork } from './timed-work.js';
 
@@ -39,13 +42,22 @@ export interface AppOptions {
   readonly log: Logger;
   /** The feed of the read models broke, or the store is gone for good: the process should end. */
   readonly onFatal: (error: unknown) => void;
+  /** What is to stand between the store and everything that uses it. */
+  readonly throughStore?: (store: EventStore) => EventStore;
 }
+
+/** The sessions have been waited for already when the relay is closed. */
+const RELAY_CLOSE = SECOND;
 
 export interface RunningApp {
   /** What listens where: `submission 127.0.0.1:2587`. */
   readonly listening: readonly { readonly what: string; readonly address: string }[];
   readonly evaluation: Evaluation | undefined;
   readonly rulesVersion: number;
+  readonly store: EventStore;
+  readonly models: ReadModels;
+  readonly desk: BlockDesk;
+  readonly metrics: Metrics;
   /** Finishes what is under way and closes everything; resolves within ten seconds. */
   stop(): Promise<void>;
 }
@@ -60,7 +72,16 @@ export async function startApp(options: AppOptions): Promise<RunningApp> {
   // Opened last, closed first.
   const closers: (() => unknown)[] = [];
   const stop = async (): Promise<void> => {
-    for (const close of closers.splice(0).reverse()) await close();
+    const faults: unknown[] = [];
+    // One that fails must not keep the others open: the store is the last of them.
+    for (const close of closers.splice(0).reverse()) {
+      try {
+        await close();
+      } catch (error) {
+        faults.push(error);
+      }
+    }
+    if (faults.length > 0) throw new AggregateError(faults, faults.map(messageOf).join('; '));
   };
   try {
     return { ...(await open(options, closers)), stop };
@@ -71,7 +92,7 @@ export async function startApp(options: AppOptions): Promise<RunningApp> {
 }
 
 async function open(
-  { loaded, clock, log, onFatal }: AppOptions,
+  { loaded, clock, log, onFatal, throughStore = (store) => store }: AppOptions,
   closers: (() => unknown)[],
 ): Promise<Omit<RunningApp, 'stop'>> {
   const { config } = loaded;
@@ -84,7 +105,7 @@ async function open(
   };
 
   const metrics = new Metrics();
-  const store = metered(await openSqliteStore({ file: config.store.file, clock }), metrics);
+  const store = metered(throughStore(await openSqliteStore({ file: config.store.file, clock })), metrics);
   closers.push(() => store.close());
   await store.setRetention(SEND_CATEGORY, config.retention.sends);
   await store.setRetention(AUTH_CATEGORY, config.retention.sends);
@@ -122,8 +143,13 @@ async function open(
   closers.push(() => timers.close());
 
   const { hostname } = config.smtp;
-  const relay = openRelay(config.smtp.relay.url, { hostname, onNotice: (text) => log.warn(text) });
+  const relay = openRelay(config.smtp.relay.url, {
+    hostname,
+    closeTimeout: RELAY_CLOSE,
+    onNotice: (text) => log.warn(text),
+  });
   closers.push(() => relay.close());
+  metrics.registry.beforeScrape = () => updateGauges(metrics, { models, relay, store, clock });
   const spoolDir = path.join(config.data, 'spool');
   await sweepSpool(spoolDir);
   const recorder = new Recorder({ store, clock, log, hostname });
@@ -148,7 +174,7 @@ async function open(
     }).load(),
   );
 
-  let listenersUp = false;
+  let listeners: HealthReport['listeners'] = 'starting';
   const api = createApi({
     models,
     desk,
@@ -158,17 +184,19 @@ async function open(
     metrics,
     log,
     tokens: { authenticate: (token) => tokens.current.find(token) },
-    beforeScrape: () => updateGauges(metrics, { models, relay, store, clock }),
-    health: () => ({
-      ready: listenersUp && models.ready,
-      store: store.healthy ? 'ok' : 'not answering',
-      readModels: models.ready ? 'ok' : 'catching up',
+    contact: config.smtp.softFail.contact,
+    health: (): HealthReport => ({
+      status: store.healthy ? 'ok' : 'degraded',
+      store: store.healthy ? 'ok' : 'failing',
+      relay: 'unknown',
+      readModels: models.ready ? 'ready' : 'catching-up',
+      listeners,
       position: models.position,
-      relaySessions: relay.sessions,
+      relaySessions: relay.sessions.open,
     }),
   });
   closers.push(() => api.close());
-  const httpPort = await api.listen(config.api.listen);
+  const { port: httpPort } = (await api.listen(config.api.listen)).address() as AddressInfo;
 
   const context = {
     hostname,
@@ -191,10 +219,12 @@ async function open(
     maxMessageSize: config.smtp.maxMessageSize,
   };
   const smtp = await startSmtp(context, config, closers);
-  listenersUp = true;
+  listeners = 'up';
+  closers.push(() => (listeners = 'draining'));
   closers.push(keepSwept(store.sweep.bind(store), clock, log));
   const http = { what: 'HTTP', address: formatListen({ host: config.api.listen.host, port: httpPort }) };
-  return { listening: [...smtp, http], evaluation, rulesVersion: models.sendVolume.rules.version };
+  const { version: rulesVersion } = models.sendVolume.rules;
+  return { listening: [...smtp, http], evaluation, rulesVersion, store, models, desk, metrics };
 }
 
 async function rulesFrom(file: string, desk: RulesDesk, log: Logger): Promise<WatchedFile<string>> {

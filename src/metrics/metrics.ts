@@ -2,12 +2,22 @@ import { Counter, Gauge, Histogram, Registry, collectDefaultMetrics } from 'prom
 
 const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
 
+/** A registry that can look something up before it is read. */
+class ScrapedRegistry extends Registry {
+  beforeScrape: (() => Promise<void>) | undefined;
+
+  override async metrics(): Promise<string> {
+    await this.beforeScrape?.();
+    return super.metrics();
+  }
+}
+
 /**
  * Every metric there is, on a registry of its own. Labels come from fixed lists or from the rule set: never
  * from the wire, and never an address.
  */
 export class Metrics {
-  readonly registry = new Registry();
+  readonly registry = new ScrapedRegistry();
   readonly #registers = [this.registry];
 
   readonly sends = new Counter({

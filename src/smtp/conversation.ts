@@ -19,6 +19,8 @@ interface MailTransaction {
   readonly entitled: boolean;
   readonly sender: SenderIdentity;
   relay: RelayTransaction | undefined;
+  /** Recipients that the upstream has taken. */
+  readonly taken: Set<string>;
   /** The message is on its way: it no longer depends on its client. */
   delivering: boolean;
   refused: number;
@@ -70,6 +72,7 @@ export class Conversation {
       entitled,
       sender: senderIdentity({ account, returnPath, ehlo, ip, direction: this.#direction }),
       relay: undefined,
+      taken: new Set(),
       delivering: false,
       refused: 0,
       refusedCode: 0,
@@ -94,11 +97,13 @@ export class Conversation {
     return new ReplyError(reply);
   }
 
-  /** Records that the upstream refused a recipient and gives the error that tells the client. */
+  /** Records that the upstream refused a recipient for good, and gives the error that tells the client. */
   upstreamRefused(reply: SmtpReply): ReplyError {
     const { mail } = this;
     this.#context.metrics.refusals.inc({ stage: 'rcpt', reason: 'upstream' });
     if (mail === undefined) return new ReplyError(reply); // the client is gone
+    // Greylisting or a full disk says nothing about the list: only who does not exist does.
+    if (reply.code < 500) return new ReplyError(reply);
     mail.refused++;
     mail.refusedCode = reply.code;
     if (mail.refused >= REFUSED_AT_ONCE) this.#recordRefused(mail);

@@ -20,7 +20,15 @@ import { logIn } from './login.js';
 import { takeMessage } from './message.js';
 import type { RelayEnvelope, RelayRecipient } from './relay/port.js';
 import { RelayUnreachable } from './relay/port.js';
-import { NOT_YOUR_ADDRESS, NO_RELAY, ReplyError, TRY_LATER } from './replies.js';
+import {
+  NOT_YOUR_ADDRESS,
+  NO_RELAY,
+  ReplyError,
+  SHUTTING_DOWN,
+  TLS_FIRST,
+  TOO_MANY_RECIPIENTS,
+  TRY_LATER,
+} from './replies.js';
 import type { SecureOptions } from './tls.js';
 
 interface CommonSettings {
@@ -51,6 +59,7 @@ export class SmtpListener {
   readonly #settings: ListenerSettings;
   readonly #server: SMTPServer;
   readonly #conversations = new WeakMap<SMTPServerSession, Conversation>();
+  #closing = false;
 
   constructor(context: SmtpContext, settings: ListenerSettings) {
     this.#context = context;
@@ -78,26 +87,32 @@ export class SmtpListener {
     this.#server.updateSecureContext(secure);
   }
 
-  /** Takes no connection any more; sessions at rest get 421 at once, others when their message is done. */
+  /** Takes no connection any more; sessions get 421 at once, those with a message under way when it is done. */
   async close(): Promise<void> {
+    this.#closing = true;
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
-    for (const connection of [...this.#server.connections]) {
-      if (connection.session.envelope.mailFrom === false) connection.send(421, '4.3.2 Shutting down');
+    for (const { session } of [...this.#server.connections]) {
+      // Whatever else a client may say from now on, the library answers with 421: nothing is worth waiting for.
+      if (this.#conversations.get(session)?.mail?.delivering !== true) this.#dismiss(session);
     }
     await closed;
+  }
+
+  #dismiss(session: SMTPServerSession): void {
+    for (const connection of this.#server.connections) {
+      if (connection.session === session) connection.send(SHUTTING_DOWN.code, SHUTTING_DOWN.text);
+    }
   }
 
   #options(): SMTPServerOptions {
     const { tlsMode, secure, kind, maxConnections, maxRecipients } = this.#settings;
     const { hostname, maxMessageSize } = this.#context;
-    const withoutAuth = kind === 'inbound' ? ['AUTH'] : [];
-    const withoutTls = tlsMode === 'none' ? ['STARTTLS'] : [];
     return {
       ...secure,
       name: hostname,
       banner: '',
       secure: tlsMode === 'implicit',
-      disabledCommands: [...NOT_OFFERED, ...withoutAuth, ...withoutTls],
+      disabledCommands: this.#disabledCommands(),
       authOptional: kind === 'inbound',
       authMethods: ['PLAIN', 'LOGIN'],
       allowInsecureAuth: kind === 'submission' && this.#settings.allowInsecureAuth,
@@ -110,6 +125,7 @@ export class SmtpListener {
       socketTimeout: IDLE,
       closeTimeout: DRAIN,
       onConnect: (session, done) => this.#connected(session, done),
+      onSecure: (_socket, session, done) => this.#secured(session, done),
       onClose: (session) => this.#closed(session),
       onAuth: (auth, session, done) => this.#auth(auth, session, done),
       onMailFrom: (address, session, done) => this.#mailFrom(address, session, done),
@@ -118,10 +134,28 @@ export class SmtpListener {
     };
   }
 
+  #disabledCommands(): string[] {
+    const { tlsMode, kind } = this.#settings;
+    const withoutAuth = kind === 'inbound' ? ['AUTH'] : [];
+    const withoutTls = tlsMode === 'none' ? ['STARTTLS'] : [];
+    return [...NOT_OFFERED, ...withoutAuth, ...withoutTls];
+  }
+
   #connected(session: SMTPServerSession, done: Done): void {
-    const direction = this.#settings.kind === 'submission' ? 'outbound' : 'inbound';
+    const settings = this.#settings;
+    // The library would refuse a login in clear, but offer it: some clients then give their password away.
+    if (settings.kind === 'submission' && !session.secure && !settings.allowInsecureAuth) {
+      session.disabledCommands = [...this.#disabledCommands(), 'AUTH'];
+    }
+    const direction = settings.kind === 'submission' ? 'outbound' : 'inbound';
     this.#conversations.set(session, new Conversation(this.#context, session, direction));
     this.#context.metrics.smtpSessions.inc({ direction });
+    done();
+  }
+
+  /** TLS is up, from the start or after STARTTLS. */
+  #secured(session: SMTPServerSession, done: Done): void {
+    session.disabledCommands = this.#disabledCommands();
     done();
   }
 
@@ -155,6 +189,11 @@ export class SmtpListener {
     // After STARTTLS the library forgets the login: so do we.
     if (!session.user) conversation.account = undefined;
     const { account } = conversation;
+    // The library asks for a login wherever it offers one; where it does not, nobody may pass without.
+    if (this.#settings.kind === 'submission' && account === undefined) {
+      done(new ReplyError(TLS_FIRST));
+      return;
+    }
     const policy = this.#context.senders();
     if (account !== undefined && !maySend(policy, account, address.address)) {
       this.#context.metrics.refusals.inc({ stage: 'mail', reason: 'sender' });
@@ -179,10 +218,14 @@ export class SmtpListener {
     const block = conversation.verdict();
     if (block !== undefined) throw conversation.refuse(block, 'rcpt');
     const mail = conversation.mail!;
-    mail.relay ??= relay.begin(relayEnvelope(session));
+    // The library's own count takes addresses for the same that differ in case; the upstream may not.
+    const isNew = !mail.taken.has(address.address);
+    if (isNew && mail.taken.size >= this.#settings.maxRecipients) throw new ReplyError(TOO_MANY_RECIPIENTS);
     try {
+      mail.relay ??= relay.begin(relayEnvelope(session));
       const reply = await mail.relay.offer(relayRecipient(address));
       if (reply.code >= 300) throw conversation.upstreamRefused(reply);
+      mail.taken.add(address.address);
     } catch (error) {
       if (error instanceof InvalidInput) throw new ReplyError({ code: 501, text: `5.1.3 ${error.message}` });
       if (!(error instanceof RelayUnreachable)) throw error;
@@ -198,15 +241,17 @@ export class SmtpListener {
   ): void {
     const conversation = this.#of(session);
     conversation.mail!.delivering = true;
+    const over = (error: Error | null, text?: string): void => {
+      conversation.end();
+      done(error, text);
+      if (!this.#closing) return;
+      // A refusal that came early is told the client at the end of its message, not before.
+      if (stream.readable) stream.once('end', () => this.#dismiss(session));
+      else this.#dismiss(session);
+    };
     takeMessage(this.#context, conversation, session, stream).then(
-      (text) => {
-        conversation.end();
-        done(null, text);
-      },
-      (error: unknown) => {
-        conversation.end();
-        done(this.#asReply(error));
-      },
+      (text) => over(null, text),
+      (error: unknown) => over(this.#asReply(error)),
     );
   }
 

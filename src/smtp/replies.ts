@@ -19,6 +19,9 @@ export const LOGIN_LATER: SmtpReply = {
   text: '4.7.0 Temporary authentication failure, please try again later',
 };
 export const NOT_YOUR_ADDRESS: SmtpReply = { code: 553, text: '5.7.1 You may not send from this address' };
+export const TLS_FIRST: SmtpReply = { code: 530, text: '5.7.0 Must issue a STARTTLS command first' };
+export const TOO_MANY_RECIPIENTS: SmtpReply = { code: 452, text: '4.5.3 Too many recipients' };
+export const SHUTTING_DOWN: SmtpReply = { code: 421, text: '4.3.2 Shutting down' };
 export const NO_RELAY: SmtpReply = { code: 550, text: '5.7.1 Relaying denied' };
 export const TOO_LARGE: SmtpReply = { code: 552, text: '5.3.4 Message exceeds the size limit' };
 export const MAIL_LOOP: SmtpReply = {
