@@ -1,14 +1,17 @@
 import { performance } from 'node:perf_hooks';
 import type { Milliseconds } from '../../kernel/time.js';
 import type { Opening } from './connect.js';
+import type { OutageOptions } from './outage.js';
+import { Outage } from './outage.js';
 import { RelayUnreachable } from './port.js';
 import { isPositive } from './reply.js';
 import type { Session } from './session.js';
+import { WaitingRoom } from './waiting.js';
 
 /** How long a connect may take before it is no reason any more to leave open transactions alone. */
 const CONNECT_GRACE: Milliseconds = 1000;
 
-export interface PoolOptions {
+export interface PoolOptions extends OutageOptions {
   readonly maxSessions: number;
   readonly maxWaiting: number;
   readonly waitTimeout: Milliseconds;
@@ -16,15 +19,6 @@ export interface PoolOptions {
   readonly staleTransaction: Milliseconds;
   readonly stealAfter: Milliseconds;
   readonly closeTimeout: Milliseconds;
-  readonly backoff: { readonly first: Milliseconds; readonly max: Milliseconds };
-  readonly random: () => number;
-  readonly onNotice: (text: string) => void;
-}
-
-interface Waiter {
-  readonly resolve: (session: Session) => void;
-  readonly reject: (error: Error) => void;
-  readonly timer: NodeJS.Timeout;
 }
 
 /**
@@ -44,6 +38,8 @@ interface Waiter {
 export class Pool {
   readonly #open: () => Opening;
   readonly #options: PoolOptions;
+  readonly #outage: Outage;
+  readonly #waiting: WaitingRoom<Session>;
   /** Every live session, used or not. */
   readonly #live = new Set<Session>();
   /** Not in use, without an owner; the last one given back is used first, so that the others can grow old. */
@@ -51,20 +47,19 @@ export class Pool {
   /** Not in use, with an owner; in the order in which they were given back. */
   readonly #held = new Set<Session>();
   readonly #opening = new Set<Opening>();
-  readonly #waiters = new Set<Waiter>();
-  #failures = 0;
-  #retryAt = 0;
-  #lastFailure = '';
+  readonly #quitting = new Set<Promise<unknown>>();
+  /** The one connect that is tried after a failure. */
   #probe: Opening | undefined;
   #stealing: NodeJS.Timeout | undefined;
   #sweeper: NodeJS.Timeout | undefined;
   #closed = false;
-  readonly #quitting = new Set<Promise<unknown>>();
   #onDrained: (() => void) | undefined;
 
   constructor(open: () => Opening, options: PoolOptions) {
     this.#open = open;
     this.#options = options;
+    this.#outage = new Outage(options);
+    this.#waiting = new WaitingRoom(options.maxWaiting, options.waitTimeout, () => this.#waitedInVain());
   }
 
   get open(): number {
@@ -83,24 +78,26 @@ export class Pool {
    */
   take(owner: object, preferred: Session | undefined): Session | Promise<Session> {
     if (preferred !== undefined && preferred.owner === owner && this.#held.delete(preferred)) {
-      return this.#lend(preferred);
+      return lent(preferred);
     }
     if (this.#closed) throw new RelayUnreachable('the relay is closed');
     const free = this.#free.pop();
-    if (free !== undefined) return this.#lend(free);
+    if (free !== undefined) return lent(free);
     if (!this.#tryConnect()) {
-      const stolen = this.#waiters.size === 0 ? this.#steal(1) : undefined;
-      if (stolen !== undefined) return this.#lend(stolen);
-      if (this.#live.size === 0 && this.#failures > 0) throw this.#failFast();
+      const stolen = this.#waiting.size === 0 ? this.#steal(1) : undefined;
+      if (stolen !== undefined) return lent(stolen);
+      if (this.#live.size === 0 && this.#outage.on) throw this.#outage.error();
     }
-    return this.#wait();
+    const session = this.#waiting.enter();
+    this.#armStealing();
+    return session;
   }
 
   /** A new session in place of one that died in use; never one that has been lying about like it. */
   async replace(dead: Session): Promise<Session> {
-    if (this.#closed || this.#failures > 0) {
+    if (this.#closed || this.#outage.on) {
       this.#forget(dead);
-      throw this.#closed ? new RelayUnreachable('the relay is closed') : this.#failFast();
+      throw this.#closed ? new RelayUnreachable('the relay is closed') : this.#outage.error();
     }
     // Its place is taken over at once, before anyone who waits can claim it.
     this.#live.delete(dead);
@@ -108,11 +105,11 @@ export class Pool {
     this.#opening.add(opening);
     try {
       const session = await opening.ready;
-      this.#opening.delete(opening);
+      this.#opened(opening);
       this.#admit(session);
-      return this.#lend(session);
+      return lent(session);
     } catch (error) {
-      this.#opening.delete(opening);
+      this.#opened(opening);
       this.#connectFailed(error as Error);
       throw new RelayUnreachable((error as Error).message, { cause: error });
     }
@@ -142,22 +139,14 @@ export class Pool {
     if (this.#held.delete(session)) this.#offer(session);
   }
 
-  /** A session that nobody has a claim to. */
-  #offer(session: Session): void {
-    const [waiter] = this.#waiters;
-    if (waiter === undefined) this.#free.push(session);
-    else this.#serve(waiter, session);
-  }
-
   async close(): Promise<void> {
     this.#closed = true;
-    for (const waiter of [...this.#waiters]) this.#dismiss(waiter, 'the relay is closed');
+    this.#waiting.dismissAll('the relay is closed');
+    clearTimeout(this.#stealing);
     for (const opening of this.#opening) opening.abort();
-    const idle = [...this.#free, ...this.#held];
-    this.#free.length = 0;
-    this.#held.clear();
-    for (const session of idle) this.#retire(session);
+    for (const session of [...this.#free, ...this.#held]) this.#retire(session);
     if (this.#live.size > 0) await this.#drained();
+    clearInterval(this.#sweeper);
     await Promise.all(this.#quitting);
   }
 
@@ -173,9 +162,10 @@ export class Pool {
     });
   }
 
-  #lend(session: Session): Session {
-    session.uses++;
-    return session;
+  /** A session that nobody has a claim to. */
+  #offer(session: Session): void {
+    if (this.#waiting.size === 0) this.#free.push(session);
+    else this.#waiting.serve(lent(session));
   }
 
   /** When the session whose transaction has been waiting longest may be taken from it, for one of `waiting`. */
@@ -196,14 +186,14 @@ export class Pool {
   /** Makes sure that those who wait get a held session as soon as one may be taken away. */
   #armStealing(): void {
     const [oldest] = this.#held;
-    if (this.#stealing !== undefined || oldest === undefined || this.#waiters.size === 0) return;
-    const due = this.#stealableAt(oldest, this.#waiters.size) - performance.now();
+    if (this.#stealing !== undefined || oldest === undefined || this.#waiting.size === 0) return;
+    const due = this.#stealableAt(oldest, this.#waiting.size) - performance.now();
     const steal = (): void => {
       this.#stealing = undefined;
-      for (const waiter of [...this.#waiters]) {
-        const stolen = this.#steal(this.#waiters.size);
+      while (this.#waiting.size > 0) {
+        const stolen = this.#steal(this.#waiting.size);
         if (stolen === undefined) break;
-        this.#serve(waiter, stolen);
+        this.#waiting.serve(lent(stolen));
       }
       this.#armStealing();
     };
@@ -211,41 +201,14 @@ export class Pool {
     this.#stealing = setTimeout(steal, Math.max(1, Math.ceil(due))).unref();
   }
 
-  #wait(): Promise<Session> {
-    if (this.#waiters.size >= this.#options.maxWaiting) {
-      throw new RelayUnreachable(`${this.#options.maxWaiting} commands wait for the upstream already`);
-    }
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        if (this.#live.size === 0) this.#noAnswer();
-        this.#dismiss(waiter, `no session with the upstream was free within ${this.#options.waitTimeout} ms`);
-      }, this.#options.waitTimeout);
-      const waiter: Waiter = { resolve, reject, timer };
-      this.#waiters.add(waiter);
-      this.#armStealing();
-    });
-  }
-
-  #serve(waiter: Waiter, session: Session): void {
-    this.#waiters.delete(waiter);
-    clearTimeout(waiter.timer);
-    waiter.resolve(this.#lend(session));
-  }
-
-  #dismiss(waiter: Waiter, why: string): void {
-    this.#waiters.delete(waiter);
-    clearTimeout(waiter.timer);
-    waiter.reject(new RelayUnreachable(why));
-  }
-
-  /** Starts a connect where one more is allowed; says whether there is one to wait for. */
+  /** Sees to it that one more session comes, where that is allowed; says whether one is coming. */
   #tryConnect(): boolean {
     if (this.#live.size + this.#opening.size >= this.#options.maxSessions) return false;
-    if (this.#failures > 0) {
-      if (this.#probe !== undefined || performance.now() < this.#retryAt) return false;
-    }
+    if (this.#outage.on) {
+      if (this.#probe !== undefined || this.#outage.pausing) return false;
+    } else if (this.#opening.size > this.#waiting.size) return true;
     const opening = this.#open();
-    if (this.#failures > 0) this.#probe = opening;
+    if (this.#outage.on) this.#probe = opening;
     this.#opening.add(opening);
     opening.ready.then(
       (session) => {
@@ -267,53 +230,37 @@ export class Pool {
   #opened(opening: Opening): void {
     this.#opening.delete(opening);
     if (this.#probe === opening) this.#probe = undefined;
+    // With one connect less under way, stealing may be due earlier.
     clearTimeout(this.#stealing);
     this.#stealing = undefined;
   }
 
   #admit(session: Session): void {
-    if (this.#failures > 0) this.#options.onNotice('the upstream is back');
-    this.#failures = 0;
+    this.#outage.over();
     this.#live.add(session);
     // One in use is let go when it is given back: its user may want another in its place.
     session.onLost = () => {
       if (this.#held.has(session) || this.#free.includes(session)) this.#forget(session);
     };
-    this.#sweeper ??= setInterval(() => this.#sweep(), this.#sweepEvery).unref();
-  }
-
-  get #sweepEvery(): Milliseconds {
-    return Math.max(5, Math.min(this.#options.idleTimeout, this.#options.staleTransaction) / 4);
+    const { idleTimeout, staleTransaction } = this.#options;
+    const every = Math.max(5, Math.min(idleTimeout, staleTransaction) / 4);
+    this.#sweeper ??= setInterval(() => this.#sweep(), every).unref();
   }
 
   #connectFailed(error: Error): void {
-    this.#pause(error.message);
+    this.#outage.failed(error.message);
     // Whoever waits for a session in use goes on waiting; where there is none, nothing can come.
-    if (this.#live.size > 0 || this.#opening.size > 0) return;
-    for (const waiter of [...this.#waiters]) this.#dismiss(waiter, error.message);
+    if (this.#live.size === 0 && this.#opening.size === 0) this.#waiting.dismissAll(error.message);
   }
 
-  #pause(why: string): void {
-    this.#probe = undefined;
-    if (this.#failures === 0) this.#options.onNotice(`the upstream is out of reach: ${why}`);
-    this.#lastFailure = why;
-    const { first, max } = this.#options.backoff;
-    const full = Math.min(max, first * 2 ** Math.min(this.#failures, 16));
-    this.#failures++;
-    this.#retryAt = performance.now() + full * (1 - this.#options.random() / 2);
-  }
-
-  /** A connect takes longer than anyone waits. */
-  #noAnswer(): void {
-    if (this.#failures > 0 && performance.now() < this.#retryAt) return;
+  /** Without a live session, it is a connect that takes longer than anyone waits. */
+  #waitedInVain(): void {
+    if (this.#live.size > 0 || this.#outage.pausing) return;
     const probe = this.#probe;
-    this.#pause('it does not answer');
+    this.#probe = undefined;
+    this.#outage.failed('it does not answer');
     // Without this, each pause would end with one more connection that hangs.
     probe?.abort();
-  }
-
-  #failFast(): RelayUnreachable {
-    return new RelayUnreachable(`the upstream is out of reach: ${this.#lastFailure}`);
   }
 
   /** A session is gone. Those who wait may need a new one in its place. */
@@ -328,9 +275,9 @@ export class Pool {
       clearInterval(this.#sweeper);
       this.#sweeper = undefined;
     }
-    if (this.#waiters.size <= this.#opening.size || this.#tryConnect()) return;
+    if (this.#waiting.size <= this.#opening.size || this.#tryConnect()) return;
     if (this.#live.size === 0 && this.#opening.size === 0) {
-      for (const waiter of [...this.#waiters]) this.#dismiss(waiter, this.#failFast().message);
+      this.#waiting.dismissAll(this.#outage.error().message);
     }
   }
 
@@ -361,13 +308,19 @@ export class Pool {
 
   /** RSET on a session that was taken out of the idle ones; never rejects. */
   async #reset(session: Session): Promise<void> {
+    session.dirty = true;
     try {
       const reply = await session.command('RSET');
       if (isPositive(reply)) session.dirty = false;
       else session.fail(`RSET was answered with ${reply.code}`, false);
     } catch {
-      // The session is lost, and has been forgotten by onLost.
+      // The session is lost, which is all that there is to know: it is let go below.
     }
     this.release(session);
   }
+}
+
+function lent(session: Session): Session {
+  session.uses++;
+  return session;
 }

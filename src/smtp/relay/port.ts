@@ -89,6 +89,7 @@ export interface RelayTransaction {
    * Without a recipient taken the answer is 554 and the upstream sees no DATA.
    *
    * @throws RelayUnreachable; `ambiguous` where the upstream may have taken the message (RFC 1047)
+   * @throws SpoolFailed where the body cannot be read again; nothing was handed over then
    */
   transmit(body: MessageBody, confirm: () => boolean): Promise<Delivery>;
 

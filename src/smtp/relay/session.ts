@@ -2,29 +2,12 @@ import type { Socket } from 'node:net';
 import type { Capabilities } from './commands.js';
 import { NO_CAPABILITIES } from './commands.js';
 import { DotStuffing } from './lines.js';
+import type { DataOutcome } from './outcome.js';
+import { SessionLost } from './outcome.js';
 import type { MessageBody, RelayTimeouts } from './port.js';
 import { RelayUnreachable } from './port.js';
 import type { RawReply } from './reply.js';
 import { MalformedReply, ReplyReader, textOf } from './reply.js';
-
-/** The session is of no use any more; why is in the message. */
-export class SessionLost extends Error {
-  constructor(
-    message: string,
-    /** True where the upstream closed the session (or said 421): a fresh one may well serve. */
-    readonly closedByUpstream: boolean,
-  ) {
-    super(message);
-    this.name = 'SessionLost';
-  }
-}
-
-/** What came of {@link Session.data}. */
-export type DataOutcome =
-  | { readonly kind: 'refused'; readonly reply: RawReply }
-  | { readonly kind: 'withdrawn' }
-  /** One reply, with LMTP one for each recipient. */
-  | { readonly kind: 'answered'; readonly replies: readonly RawReply[] };
 
 interface Expectation {
   readonly count: number;

@@ -15,7 +15,7 @@ import type {
 import { RelayUnreachable } from './port.js';
 import { isPositive, toReply } from './reply.js';
 import type { Session } from './session.js';
-import { SessionLost } from './session.js';
+import { SessionLost } from './outcome.js';
 
 export const NO_RECIPIENTS: Reply = { code: 554, text: '5.5.1 no valid recipients' };
 const EIGHT_BIT_UNSUPPORTED: Reply = {

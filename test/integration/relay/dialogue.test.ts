@@ -114,7 +114,7 @@ describe('relay dialogue', () => {
       buffers: undefined,
       open: () => chunks(long),
     };
-    const delivery = await transaction.transmit(body as never, yes);
+    const delivery = await transaction.transmit(body, yes);
     assert.deepEqual(delivery.reply, { code: 552, text: '5.3.4 that is too much' });
     assert.deepEqual(upstream.messages, []);
   });

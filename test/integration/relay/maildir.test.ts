@@ -98,7 +98,7 @@ describe('relay Maildir', () => {
         throw full;
       },
     };
-    const { reply } = await transaction.transmit(body as never, yes);
+    const { reply } = await transaction.transmit(body, yes);
     assert.equal(reply.code, 452);
     assert.deepEqual(await readdir(join(dir, 'tmp')), []);
   });

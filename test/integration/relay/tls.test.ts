@@ -121,7 +121,7 @@ describe('relay login', () => {
     seen.push(
       (await relay.probe()).detail,
       inspect(relay, { depth: 9, showHidden: true }),
-      String(relay),
+      JSON.stringify(relay),
       ...notices,
     );
     assert.match(seen[0]!, /refuses our login with 535/);
