@@ -1,0 +1,93 @@
+import type { Act, At } from '../../../src/blocks/commands.js';
+import type { BlockFact, BlockImposed, BlockProposed } from '../../../src/blocks/events.js';
+import { HOUR } from '../../../src/kernel/time.js';
+import { ALICE, T0, evidence, terms } from '../../support/given.js';
+
+/* Facts and commands with defaults, so that a test names only what it is about. */
+
+export function imposed(more: Partial<BlockImposed> = {}): BlockFact {
+  return {
+    type: 'BlockImposed',
+    data: {
+      block: 'b1',
+      subject: ALICE,
+      direction: 'outbound',
+      description: 'by hand',
+      refusal: 'soft',
+      until: T0 + HOUR,
+      origin: 'admin',
+      renewWhileTrying: false,
+      ...more,
+    },
+  };
+}
+
+/** As the rule `burst` imposes it, on evidence that ends at position 5. */
+export function imposedByRule(more: Partial<BlockImposed> = {}): BlockFact {
+  const proof = evidence({ firstPosition: 1, lastPosition: 5 });
+  return imposed({
+    description: 'too many recipients',
+    origin: 'rule',
+    rule: 'burst',
+    evidence: proof,
+    ...more,
+  });
+}
+
+export function proposed(more: Partial<BlockProposed> = {}): BlockFact {
+  return {
+    type: 'BlockProposed',
+    data: {
+      block: 'p1',
+      subject: ALICE,
+      direction: 'outbound',
+      description: 'too many recipients',
+      refusal: 'soft',
+      duration: HOUR,
+      lapsesAt: T0 + 24 * HOUR,
+      rule: 'burst',
+      evidence: evidence({ firstPosition: 1, lastPosition: 5 }),
+      renewWhileTrying: false,
+      ...more,
+    },
+  };
+}
+
+export const extended = (until: number | null, more: object = {}): BlockFact => ({
+  type: 'BlockExtended',
+  data: { block: 'b1', until, direction: 'outbound', ...more },
+});
+export const shortened = (until: number): BlockFact => ({
+  type: 'BlockShortened',
+  data: { block: 'b1', until },
+});
+export const released = (falsePositive = false): BlockFact => ({
+  type: 'BlockReleased',
+  data: { block: 'b1', falsePositive },
+});
+export const expired = (dueAt: number, block = 'b1'): BlockFact => ({
+  type: 'BlockExpired',
+  data: { block, dueAt },
+  at: dueAt,
+});
+export const lapsed = (lapsesAt: number): BlockFact => ({
+  type: 'ProposalLapsed',
+  data: { block: 'p1' },
+  at: lapsesAt,
+});
+export const dismissed: BlockFact = { type: 'ProposalDismissed', data: { block: 'p1' } };
+export const approved: BlockFact = { type: 'ProposalApproved', data: { block: 'p1' } };
+
+/** A rule trips a minute after T0 and wants a block for an hour. */
+export function act(more: Partial<At<Act>> = {}): At<Act> {
+  return {
+    kind: 'act',
+    action: 'block',
+    subject: ALICE,
+    terms: terms(),
+    evidence: evidence({ lastAt: T0 + 60_000 }),
+    newId: 'new',
+    now: T0 + 60_000,
+    ...more,
+  };
+}

@@ -1,0 +1,324 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { BlockFact } from '../../../src/blocks/events.js';
+import { activeBlock, isOver } from '../../../src/blocks/state.js';
+import { stateOf } from '../../../src/blocks/decide.js';
+import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
+import { ALICE, T0, evidence, given, standing } from '../../support/given.js';
+import {
+  approved,
+  dismissed,
+  expired,
+  extended,
+  imposed,
+  imposedByRule,
+  lapsed,
+  proposed,
+  released,
+  shortened,
+} from './facts.js';
+
+const NOW = T0 + MINUTE;
+
+describe('imposing', () => {
+  const command = {
+    kind: 'impose',
+    subject: ALICE,
+    direction: 'outbound',
+    description: 'by hand',
+    refusal: 'soft',
+    until: NOW + HOUR,
+    newId: 'new',
+    now: NOW,
+  } as const;
+  const fresh = (more: object = {}) => imposed({ block: 'new', until: NOW + HOUR, ...more });
+
+  test('a new block', () => given([]).when(command).then([fresh()]));
+  test('an indefinite one', () => {
+    given([])
+      .when({ ...command, until: null })
+      .then([fresh({ until: null })]);
+  });
+  test('takes over the proposal that waits', () => {
+    given([proposed()])
+      .when(command)
+      .then([fresh({ block: 'p1' })]);
+  });
+  test('records what fell due before', () => {
+    given([imposed({ until: T0 })])
+      .when(command)
+      .then([expired(T0), fresh()]);
+    given([proposed({ lapsesAt: T0 })])
+      .when(command)
+      .then([lapsed(T0), fresh()]);
+  });
+  test('a longer one extends the block in force, with what was said', () => {
+    given([imposed({ until: NOW + 1 })])
+      .when(command)
+      .then([extended(NOW + HOUR, { note: 'by hand' })]);
+  });
+  test('a shorter one, or the same again, changes nothing', () => {
+    given([imposed({ until: T0 + DAY })])
+      .when(command)
+      .then([]);
+    given([imposed({ until: null })])
+      .when(command)
+      .then([]);
+    given([imposed({ until: NOW + HOUR })])
+      .when(command)
+      .then([]);
+  });
+  test('directions unite', () => {
+    given([imposed({ until: null, direction: 'inbound' })])
+      .when(command)
+      .then([extended(null, { direction: 'all', note: 'by hand' })]);
+  });
+  test('refuses a time that has passed', () => {
+    given([])
+      .when({ ...command, until: NOW })
+      .thenError('invalid-input');
+  });
+  test('no exemption hinders a person', () => {
+    given([{ type: 'ExemptionGranted', data: { exemption: 'x', subject: ALICE, until: null, reason: 'r' } }])
+      .when(command)
+      .then([fresh()]);
+  });
+});
+
+describe('approving and dismissing', () => {
+  const approve = { kind: 'approve', block: 'p1', now: NOW } as const;
+  const dismiss = { kind: 'dismiss', block: 'p1', now: NOW } as const;
+  const block = (more: object = {}) => imposedByRule({ block: 'p1', until: NOW + HOUR, ...more });
+
+  test('the block runs from the approval', () => given([proposed()]).when(approve).then([approved, block()]));
+  test('an indefinite proposal becomes an indefinite block', () => {
+    given([proposed({ duration: null })])
+      .when(approve)
+      .then([approved, block({ until: null })]);
+  });
+  test('a note is kept, an empty one is not', () => {
+    given([proposed()])
+      .when({ ...approve, note: 'seen' })
+      .then([{ type: 'ProposalApproved', data: { block: 'p1', note: 'seen' } }, block()]);
+    given([proposed()])
+      .when({ ...dismiss, note: '' })
+      .then([dismissed]);
+  });
+  test('dismisses', () => given([proposed()]).when(dismiss).then([dismissed]));
+  for (const [name, facts, code, state] of [
+    ['an unknown one', [], 'not-found', undefined],
+    ['one dismissed', [proposed(), dismissed], 'conflict', 'dismissed'],
+    ['one lapsed', [proposed(), lapsed(T0)], 'conflict', 'lapsed'],
+    ['one whose lapse nobody recorded yet', [proposed({ lapsesAt: NOW })], 'conflict', 'lapsed'],
+    ['one approved', [proposed(), approved, block()], 'conflict', 'active'],
+    [
+      'one whose block is released',
+      [proposed(), block(), { type: 'BlockReleased', data: { block: 'p1', falsePositive: false } }],
+      'conflict',
+      'released',
+    ],
+    ['one whose block is over', [proposed(), block({ until: NOW })], 'conflict', 'expired'],
+  ] as const satisfies readonly (readonly [
+    string,
+    readonly BlockFact[],
+    'not-found' | 'conflict',
+    string | undefined,
+  ])[]) {
+    test(`is impossible for ${name}`, () => {
+      given(facts).when(approve).thenError(code, state);
+      given(facts).when(dismiss).thenError(code, state);
+    });
+  }
+});
+
+describe('releasing and changing the end', () => {
+  const release = { kind: 'release', block: 'b1', falsePositive: true, note: 'cleaned', now: NOW } as const;
+  const change = (until: number | null) => ({ kind: 'change-until', block: 'b1', until, now: NOW }) as const;
+
+  test('releases, with who was right and why', () => {
+    given([imposed()])
+      .when(release)
+      .then([{ type: 'BlockReleased', data: { block: 'b1', falsePositive: true, note: 'cleaned' } }]);
+  });
+  test('extends, shortens, makes indefinite and definite again', () => {
+    given([imposed()])
+      .when(change(T0 + DAY))
+      .then([extended(T0 + DAY)]);
+    given([imposed()])
+      .when(change(null))
+      .then([extended(null)]);
+    given([imposed()])
+      .when(change(NOW + 1))
+      .then([shortened(NOW + 1)]);
+    given([imposed({ until: null })])
+      .when(change(NOW + 1))
+      .then([shortened(NOW + 1)]);
+  });
+  test('the same end again changes nothing', () => {
+    given([imposed()])
+      .when(change(T0 + HOUR))
+      .then([]);
+    given([imposed({ until: null })])
+      .when(change(null))
+      .then([]);
+  });
+  test('refuses an end that has passed', () =>
+    given([imposed()]).when(change(NOW)).thenError('invalid-input'));
+  for (const [name, facts, code, state] of [
+    ['an unknown one', [], 'not-found', undefined],
+    ['one released', [imposed(), released()], 'conflict', 'released'],
+    ['one expired', [imposed(), expired(T0)], 'conflict', 'expired'],
+    ['one whose expiry nobody recorded yet', [imposed({ until: NOW })], 'conflict', 'expired'],
+    ['one only proposed', [proposed({ block: 'b1' })], 'conflict', 'proposed'],
+    [
+      'one whose subject is blocked under another id',
+      [imposed(), released(), imposed({ block: 'b2' })],
+      'conflict',
+      'released',
+    ],
+  ] as const satisfies readonly (readonly [
+    string,
+    readonly BlockFact[],
+    'not-found' | 'conflict',
+    string | undefined,
+  ])[]) {
+    test(`is impossible for ${name}`, () => {
+      given(facts).when(release).thenError(code, state);
+      given(facts)
+        .when(change(T0 + DAY))
+        .thenError(code, state);
+    });
+  }
+});
+
+describe('the timers’ commands', () => {
+  const expire = (now: number, block = 'b1') => ({ kind: 'expire', block, now }) as const;
+  const lapse = (now: number, block = 'p1') => ({ kind: 'lapse', block, now }) as const;
+
+  test('expiry is dated when it fell due, however late it comes', () => {
+    given([imposed()])
+      .when(expire(T0 + HOUR))
+      .then([expired(T0 + HOUR)]);
+    given([imposed()])
+      .when(expire(T0 + 9 * DAY))
+      .then([expired(T0 + HOUR)]);
+  });
+  test('expiry is harmless early, twice, for strangers and for the indefinite', () => {
+    given([imposed()])
+      .when(expire(T0 + HOUR - 1))
+      .then([]);
+    given([imposed(), expired(T0 + HOUR)])
+      .when(expire(T0 + HOUR))
+      .then([]);
+    given([imposed(), released()])
+      .when(expire(T0 + HOUR))
+      .then([]);
+    given([imposed()])
+      .when(expire(T0 + HOUR, 'b2'))
+      .then([]);
+    given([imposed({ until: null })])
+      .when(expire(T0 + 999 * DAY))
+      .then([]);
+    given([]).when(expire(T0)).then([]);
+  });
+  test('expiry follows a changed end', () => {
+    given([imposed(), extended(T0 + DAY)])
+      .when(expire(T0 + HOUR))
+      .then([]);
+    given([imposed(), shortened(T0 + MINUTE)])
+      .when(expire(NOW))
+      .then([expired(T0 + MINUTE)]);
+  });
+  test('a lapse is dated when it fell due', () => {
+    given([proposed()])
+      .when(lapse(T0 + 3 * DAY))
+      .then([lapsed(T0 + DAY)]);
+  });
+  test('a lapse is harmless early, twice, and for what became a block', () => {
+    given([proposed()])
+      .when(lapse(T0 + DAY - 1))
+      .then([]);
+    given([proposed(), lapsed(T0 + DAY)])
+      .when(lapse(T0 + DAY))
+      .then([]);
+    given([proposed(), dismissed])
+      .when(lapse(T0 + DAY))
+      .then([]);
+    given([proposed(), approved, imposed({ block: 'p1' })])
+      .when(lapse(T0 + DAY))
+      .then([]);
+  });
+});
+
+describe('exemptions', () => {
+  const grant = {
+    kind: 'grant',
+    subject: ALICE,
+    until: NOW + DAY,
+    reason: 'list',
+    newId: 'x',
+    now: NOW,
+  } as const;
+  const granted = (more: object = {}): BlockFact => ({
+    type: 'ExemptionGranted',
+    data: { exemption: 'x', subject: ALICE, until: NOW + DAY, reason: 'list', ...more },
+  });
+  const revoke = { kind: 'revoke', exemption: 'x', now: NOW } as const;
+
+  test('is granted, once', () => {
+    given([]).when(grant).then([granted()]);
+    given([granted()])
+      .when({ ...grant, newId: 'y' })
+      .then([]);
+  });
+  test('is replaced by one that says something else, or once it is over', () => {
+    given([granted()])
+      .when({ ...grant, newId: 'y', reason: 'other' })
+      .then([granted({ exemption: 'y', reason: 'other' })]);
+    given([granted({ until: NOW })])
+      .when(grant)
+      .then([granted()]);
+  });
+  test('cannot end in the past', () =>
+    given([])
+      .when({ ...grant, until: NOW })
+      .thenError('invalid-input'));
+  test('is revoked, once', () => {
+    const gone: BlockFact = { type: 'ExemptionRevoked', data: { exemption: 'x' } };
+    given([granted()]).when(revoke).then([gone]);
+    given([granted(), gone]).when(revoke).thenError('not-found');
+    given([granted({ until: NOW })])
+      .when(revoke)
+      .thenError('not-found');
+    given([granted({ exemption: 'y' })])
+      .when(revoke)
+      .thenError('not-found');
+  });
+});
+
+describe('folding', () => {
+  test('an event of an unknown id leaves the standing as it is', () => {
+    const before = [imposed(), proposed()];
+    const strangers: readonly BlockFact[] = [
+      { type: 'BlockReleased', data: { block: 'zz', falsePositive: true } },
+      { type: 'BlockExpired', data: { block: 'zz', dueAt: T0 } },
+      { type: 'BlockExtended', data: { block: 'zz', until: null, direction: 'all', evidence: evidence() } },
+      { type: 'BlockShortened', data: { block: 'zz', until: T0 } },
+      { type: 'ProposalDismissed', data: { block: 'zz' } },
+      { type: 'ProposalLapsed', data: { block: 'zz' } },
+      { type: 'ExemptionRevoked', data: { exemption: 'zz' } },
+    ];
+    for (const stranger of strangers) {
+      assert.deepEqual(standing([...before, stranger]), standing(before), stranger.type);
+    }
+  });
+
+  test('a block ends at its until, to the millisecond, whatever was recorded', () => {
+    const folded = standing([imposed()]);
+    assert.equal(activeBlock(folded, T0 + HOUR - 1)?.id, 'b1');
+    assert.equal(activeBlock(folded, T0 + HOUR), undefined);
+    assert.equal(stateOf(folded, 'b1', T0 + HOUR), 'expired');
+    assert.equal(stateOf(folded, 'zz', T0), undefined);
+    assert.equal(isOver(null, Infinity), false);
+  });
+});

@@ -1,0 +1,324 @@
+import { describe, test } from 'node:test';
+import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
+import { ALICE, T0, at, evidence, given, terms } from '../../support/given.js';
+import {
+  act,
+  dismissed,
+  expired,
+  extended,
+  imposed,
+  imposedByRule,
+  lapsed,
+  proposed,
+  released,
+} from './facts.js';
+
+const NOW = T0 + MINUTE;
+const proof = evidence({ lastAt: NOW });
+const byRule = (more: object = {}) =>
+  imposedByRule({ block: 'new', until: NOW + HOUR, evidence: proof, ...more });
+
+describe('a rule that blocks', () => {
+  test('imposes a block that runs from now', () => {
+    given([]).when(act()).then([byRule()]);
+  });
+
+  test('imposes an indefinite block where it says so', () => {
+    given([])
+      .when(act({ terms: terms({ duration: null }) }))
+      .then([byRule({ until: null })]);
+  });
+
+  test('takes over the proposal that waits: one case, one entry', () => {
+    given([proposed()])
+      .when(act())
+      .then([byRule({ block: 'p1' })]);
+  });
+
+  test('begins anew where the proposal has lapsed, and records that', () => {
+    given([proposed({ lapsesAt: NOW })])
+      .when(act())
+      .then([lapsed(NOW), byRule()]);
+  });
+
+  test('records the expiry that nobody recorded, dated when it fell due', () => {
+    given([imposed({ until: T0 + 1000 })])
+      .when(act())
+      .then([expired(T0 + 1000), byRule()]);
+  });
+
+  test('never shortens a stronger block', () => {
+    given([imposed({ until: T0 + DAY })])
+      .when(act())
+      .then([]);
+    given([imposed({ until: null })])
+      .when(act())
+      .then([]);
+  });
+
+  test('extends a weaker block, whoever set it', () => {
+    given([imposed({ until: NOW + MINUTE })])
+      .when(act())
+      .then([extended(NOW + HOUR, { evidence: proof })]);
+  });
+
+  test('an indefinite rule outlasts any block', () => {
+    given([imposed({ until: T0 + DAY })])
+      .when(act({ terms: terms({ duration: null }) }))
+      .then([extended(null, { evidence: proof })]);
+  });
+
+  test('extends from the send that tripped, not from when the verdict came to be heard', () => {
+    given([imposed({ until: T0 + 10 * MINUTE })])
+      .when(act({ now: T0 + 5 * MINUTE, terms: terms({ duration: 8 * MINUTE }) }))
+      .then([]);
+  });
+
+  test('directions unite, and the longer end stays', () => {
+    given([imposed({ until: T0 + DAY, direction: 'inbound' })])
+      .when(act())
+      .then([extended(T0 + DAY, { direction: 'all', evidence: proof })]);
+  });
+});
+
+describe('escalation', () => {
+  const escalate = { factor: 4, max: 12 * HOUR, forget: 30 * DAY };
+  const strike = (number: number, rule = 'burst') => {
+    const position = number * 2;
+    const block = `b${number}`;
+    return [
+      imposedByRule({ block, rule, evidence: evidence({ rule, firstPosition: 1, lastPosition: position }) }),
+      expired(T0, block),
+    ];
+  };
+  const ends = (facts: Parameters<typeof given>[0], until: number, more: object = {}) =>
+    given(facts)
+      .when(act({ terms: terms({ escalate }), ...more }))
+      .then([byRule({ until })]);
+
+  test('the first block lasts as long as the rule says', () => ends([], NOW + HOUR));
+  test('each earlier one multiplies it', () => {
+    ends(strike(1), NOW + 4 * HOUR);
+  });
+  test('up to the most', () => {
+    ends([...strike(1), ...strike(2)], NOW + 12 * HOUR);
+    ends([...strike(1), ...strike(2), ...strike(3)], NOW + 12 * HOUR);
+  });
+  test('another rule’s blocks do not count', () => ends(strike(1, 'other'), NOW + HOUR));
+  test('an administrator’s own block is no strike', () => ends([imposed(), expired(T0)], NOW + HOUR));
+  test('what is old is forgotten, just when it is that old', () => {
+    const old = (age: number) => [at(NOW - age, imposedByRule()), expired(T0)];
+    ends(old(30 * DAY), NOW + HOUR);
+    ends(old(30 * DAY - 1), NOW + 4 * HOUR);
+  });
+  test('a released block is a strike; one that was a false positive is none', () => {
+    const more = { evidence: proof };
+    ends([imposedByRule(), released(false)], NOW + 4 * HOUR, more);
+    ends([imposedByRule(), released(true)], NOW + HOUR, more);
+  });
+  test('a proposal that a person approved is a strike', () => {
+    given([
+      proposed(),
+      { type: 'ProposalApproved', data: { block: 'p1' } },
+      imposedByRule({ block: 'p1' }),
+      expired(T0, 'p1'),
+    ])
+      .when(act({ terms: terms({ escalate }) }))
+      .then([byRule({ until: NOW + 4 * HOUR })]);
+  });
+  test('the block in force is the same incident, no earlier one', () => {
+    given([imposedByRule({ until: NOW + MINUTE })])
+      .when(act({ terms: terms({ escalate }) }))
+      .then([extended(NOW + HOUR, { evidence: proof })]);
+  });
+  test('proposals escalate too', () => {
+    given(strike(1))
+      .when(act({ action: 'propose', terms: terms({ escalate }) }))
+      .then([proposed({ block: 'new', duration: 4 * HOUR, lapsesAt: NOW + DAY, evidence: proof })]);
+  });
+});
+
+describe('a rule that proposes', () => {
+  const propose = (more: object = {}) => act({ action: 'propose', ...more });
+  const fresh = (more: object = {}) =>
+    proposed({ block: 'new', lapsesAt: NOW + DAY, evidence: proof, ...more });
+
+  test('proposes', () => given([]).when(propose()).then([fresh()]));
+  test('holds back where a block contains the subject already', () => {
+    given([imposed()]).when(propose()).then([]);
+  });
+  test('proposes again once the block is over or the proposal has lapsed', () => {
+    given([imposed({ until: NOW })])
+      .when(propose())
+      .then([expired(NOW), fresh()]);
+    given([proposed({ lapsesAt: NOW })])
+      .when(propose())
+      .then([lapsed(NOW), fresh()]);
+  });
+  test('adds nothing to a proposal that is as strong', () => {
+    given([proposed()]).when(propose()).then([]);
+    given([proposed({ duration: null })])
+      .when(propose())
+      .then([]);
+  });
+  test('strengthens the one that waits, under its id', () => {
+    given([proposed({ duration: MINUTE })])
+      .when(propose())
+      .then([fresh({ block: 'p1', lapsesAt: T0 + DAY + MINUTE })]);
+  });
+  test('a shorter one that looks the other way widens it and leaves the rest as it is', () => {
+    const waiting = { duration: DAY, refusal: 'honest', rule: 'day', description: 'a day' } as const;
+    given([proposed(waiting)])
+      .when(propose({ terms: terms({ direction: 'inbound' }) }))
+      .then([fresh({ ...waiting, block: 'p1', direction: 'all', lapsesAt: NOW + DAY })]);
+  });
+  test('never brings the lapse forward', () => {
+    given([proposed({ duration: MINUTE, lapsesAt: T0 + 9 * DAY })])
+      .when(propose())
+      .then([fresh({ block: 'p1', lapsesAt: T0 + 9 * DAY })]);
+  });
+});
+
+describe('evidence that is stale', () => {
+  const cases = (name: string, facts: Parameters<typeof given>[0], first: number, last: number) => {
+    test(name, () => {
+      const seen = (firstPosition: number, lastPosition: number) =>
+        evidence({ firstPosition, lastPosition, lastAt: NOW });
+      const block = (firstPosition: number, lastPosition: number) =>
+        given(facts)
+          .when(act({ evidence: seen(firstPosition, lastPosition), now: NOW }))
+          .facts();
+      if (block(first, last).length > 0) throw new Error('the stale evidence was acted upon');
+      if (block(first + 1, last + 1).length === 0) throw new Error('fresh evidence was not acted upon');
+    });
+  };
+
+  cases('was judged by a release (position 20)', [imposedByRule(), released()], 20, 40);
+  cases('was judged by a dismissal (position 20)', [proposed(), dismissed], 20, 40);
+  const handled = evidence({ firstPosition: 1, lastPosition: 300 });
+  cases(
+    'was acted upon by a block',
+    [imposedByRule({ evidence: handled, until: T0 }), expired(T0)],
+    100,
+    300,
+  );
+  cases(
+    'was acted upon by an extension',
+    [imposed({ until: T0 + 1 }), extended(T0, { evidence: handled })],
+    100,
+    300,
+  );
+  cases(
+    'was answered by an exemption',
+    [
+      {
+        type: 'ExemptionApplied',
+        data: { exemption: 'x', reason: 'list', action: 'block', evidence: handled },
+      },
+    ],
+    100,
+    300,
+  );
+  cases(
+    'was observed',
+    [{ type: 'RuleObserved', data: { subject: ALICE, action: 'observe', evidence: handled } }],
+    100,
+    300,
+  );
+  cases('was contained by a block that ran out (position 20)', [imposed(), expired(T0)], 5, 20);
+
+  test('could only propose, and the proposal that stood then has lapsed (position 20)', () => {
+    const facts = [proposed({ evidence: evidence({ lastPosition: 5 }), lapsesAt: T0 }), lapsed(T0)];
+    const other = evidence({ rule: 'day', lastPosition: 20 });
+    given(facts)
+      .when(act({ action: 'propose', evidence: other }))
+      .then([]);
+    given(facts)
+      .when(act({ action: 'block', evidence: other }))
+      .then([byRule({ rule: 'day', evidence: other })]);
+  });
+
+  test('another rule’s evidence is its own', () => {
+    const day = evidence({ rule: 'day', lastPosition: 200 });
+    given([imposedByRule({ evidence: evidence({ lastPosition: 300 }), until: NOW + MINUTE })])
+      .when(act({ evidence: day }))
+      .then([extended(T0 + HOUR, { evidence: day })]);
+  });
+});
+
+describe('an exemption', () => {
+  const granted = (until: number | null) =>
+    ({ type: 'ExemptionGranted', data: { exemption: 'x', subject: ALICE, until, reason: 'list' } }) as const;
+  const spared = {
+    type: 'ExemptionApplied',
+    data: { exemption: 'x', reason: 'list', action: 'block', evidence: proof },
+  };
+
+  test('spares the subject, and is shown where it did', () => {
+    given([granted(null)])
+      .when(act())
+      .then([spared as never]);
+    given([granted(NOW + 1)])
+      .when(act())
+      .then([spared as never]);
+  });
+  test('that is over spares nobody', () => {
+    given([granted(NOW)])
+      .when(act())
+      .then([byRule()]);
+  });
+  test('from elsewhere spares too', () => {
+    given([])
+      .when(act({ sparedBy: { id: 'built-in', reason: 'postmaster' } }))
+      .then([
+        {
+          type: 'ExemptionApplied',
+          data: { exemption: 'built-in', reason: 'postmaster', action: 'block', evidence: proof },
+        },
+      ]);
+  });
+});
+
+describe('a rule that observes', () => {
+  const observe = { kind: 'observe', subject: ALICE, action: 'block', evidence: proof, now: NOW } as const;
+  test('records what it saw, once', () => {
+    const fact = {
+      type: 'RuleObserved',
+      data: { subject: ALICE, action: 'block', evidence: proof },
+    } as const;
+    given([]).when(observe).then([fact]);
+    given([fact]).when(observe).then([]);
+  });
+});
+
+describe('renewal', () => {
+  const trying = imposedByRule({ renewWhileTrying: true });
+  const renew = { kind: 'renew', duration: HOUR, evidence: proof, now: NOW } as const;
+  test('keeps the block up while attempts go on', () => {
+    given([trying])
+      .when(renew)
+      .then([extended(NOW + HOUR, { evidence: proof })]);
+  });
+  test('leaves alone a block that does not ask for it, or is another rule’s', () => {
+    given([imposedByRule()]).when(renew).then([]);
+    given([imposedByRule({ renewWhileTrying: true, rule: 'day' })])
+      .when(renew)
+      .then([]);
+  });
+  test('cannot bring back a block that is over', () => {
+    given([imposedByRule({ renewWhileTrying: true, until: NOW })])
+      .when(renew)
+      .then([]);
+    given([]).when(renew).then([]);
+  });
+  test('never shortens', () => {
+    given([imposedByRule({ renewWhileTrying: true, until: T0 + DAY })])
+      .when(renew)
+      .then([]);
+  });
+  test('uses evidence once', () => {
+    given([trying, extended(NOW + 1, { evidence: proof })])
+      .when(renew)
+      .then([]);
+  });
+});
