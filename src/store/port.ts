@@ -4,7 +4,8 @@ import { StopgapError } from '../kernel/errors.js';
 
 /**
  * What a stream must look like for an append to go through: `any` state, no event at all (`none`), or the
- * revision of its last event.
+ * revision of its last event. A stream whose events have all outlived their retention has none: it fits `none`,
+ * and its revisions go on where they were.
  */
 export type ExpectedRevision = number | 'any' | 'none';
 
@@ -78,13 +79,19 @@ export interface SubscribeOptions {
 export type EventHandler = (event: RecordedEvent) => void | Promise<void>;
 
 export interface Subscription {
-  /** Resolves once everything that stood in the store when the subscription began has been handled. */
+  /**
+   * Resolves once everything that stood in the store when the subscription began has been handled; rejects
+   * where it ends before.
+   */
   readonly caughtUp: Promise<void>;
   /** Settles when it has ended: resolves after `stop`, rejects with what ended it otherwise. */
   readonly ended: Promise<void>;
   /** Position of the last event handled (or passed over for its category); 0 before the first. */
   readonly position: number;
-  /** No event is handed over any more; resolves when the handler under way is done. */
+  /**
+   * No event is handed over any more; resolves when the handler under way is done. So a handler may call it
+   * but must not await it.
+   */
   stop(): Promise<void>;
 }
 
@@ -101,7 +108,7 @@ export interface EventStore {
   /** Reads a stream; one that does not exist is empty. */
   readStream(stream: string, options?: ReadStreamOptions): AsyncIterable<RecordedEvent>;
 
-  /** Reads the total order forwards. */
+  /** Reads the total order forwards, up to what stands in the store when the reading begins. */
   readAll(options?: ReadAllOptions): AsyncIterable<RecordedEvent>;
 
   /** Catches up from a position and then follows live: in order, each event once, one at a time. */
@@ -110,7 +117,11 @@ export interface EventStore {
   /** Position of the last event written; 0 where there is none. */
   head(): Promise<number>;
 
-  /** Sets how long events of a category are kept; undefined keeps them for ever. */
+  /**
+   * Sets how long events of a category are kept, by `recordedAt`; undefined keeps them for ever. Remembered
+   * across restarts. An event goes only once it is older than that, and never before its elders in its stream.
+   * Its id goes with it: an append retried after that would be written anew.
+   */
   setRetention(category: string, maxAge: Milliseconds | undefined): Promise<void>;
 
   /**
