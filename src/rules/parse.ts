@@ -1,4 +1,4 @@
-import { LineCounter, isNode, parseDocument } from 'yaml';
+import { LineCounter, isNode, parseDocument, visit } from 'yaml';
 import type { Document } from 'yaml';
 import { z } from 'zod';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
@@ -226,7 +226,7 @@ export function parseRules(text: string, source = 'rules'): RuleSet {
     }));
     throw new InvalidRules(faults, source);
   }
-  const value: unknown = document.toJS({ maxAliasCount: 100 });
+  const value = plain(document, lines, source);
   const result = ruleSet.safeParse(value);
   if (result.success) return result.data;
   const faults = result.error.issues.flatMap((issue) =>
@@ -237,6 +237,24 @@ export function parseRules(text: string, source = 'rules'): RuleSet {
     })),
   );
   throw new InvalidRules(faults, source);
+}
+
+/** The document without its YAML: yaml finds an alias that names nothing, or that multiplies, only here. */
+function plain(document: Document.Parsed, lines: LineCounter, source: string): unknown {
+  try {
+    return document.toJS({ maxAliasCount: 100 });
+  } catch (thrown) {
+    if (!(thrown instanceof ReferenceError)) throw thrown;
+    let line: number | undefined;
+    visit(document, {
+      Alias(_, node) {
+        if (line === undefined && node.resolve(document) === undefined && node.range) {
+          line = lines.linePos(node.range[0]).line;
+        }
+      },
+    });
+    throw new InvalidRules([{ line: line ?? 1, path: '', message: thrown.message }], source);
+  }
 }
 
 type Path = readonly PropertyKey[];

@@ -26,6 +26,12 @@ export async function listen(handler: RequestListener, { host, port }: ListenAdd
   );
   server.maxConnections = MOST_CONNECTIONS;
   server.on('clientError', answerUnreadable);
+  server.on('request', (_, response: http.ServerResponse) => {
+    // Node closes only what is idle at the moment of close(); what becomes idle later must go as well.
+    response.once('close', () => {
+      if (!server.listening) setImmediate(() => server.closeIdleConnections());
+    });
+  });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen({ port, host, exclusive: true }, () => {
