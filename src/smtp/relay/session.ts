@@ -44,6 +44,7 @@ export class Session {
 
   #socket: Socket;
   #reader = new ReplyReader();
+  #detach: () => void = () => undefined;
   readonly #timeouts: RelayTimeouts;
   readonly #name: string;
   #expected: Expectation | undefined;
@@ -73,29 +74,42 @@ export class Session {
     if (this.lost !== undefined) throw this.lost;
     if (this.#reader.partial) throw new MalformedReply('bytes after the reply to STARTTLS');
     const plain = this.#socket;
-    for (const event of ['data', 'end', 'close', 'drain', 'error']) plain.removeAllListeners(event);
-    plain.on('error', (error: NodeJS.ErrnoException) =>
-      this.fail(`${this.#name}: ${error.code ?? error.message}`, true),
-    );
+    this.#detach();
+    plain.on('error', (error) => this.#failed(error));
     this.#reader = new ReplyReader();
     this.#socket = wrap(plain);
     this.#attach(this.#socket);
   }
 
   #attach(socket: Socket): void {
-    socket.on('data', (chunk: Buffer) => {
+    const onData = (chunk: Buffer): void => {
       try {
         this.#reader.push(chunk, this.#onReply);
       } catch (error) {
         this.fail(`${this.#name} answered nonsense: ${(error as Error).message}`, false);
       }
-    });
-    socket.on('end', () => this.fail(`${this.#name} closed the connection`, true));
-    socket.on('close', () => this.fail(`${this.#name} closed the connection`, true));
-    socket.on('error', (error: NodeJS.ErrnoException) => {
-      this.fail(`${this.#name}: ${error.code ?? error.message}`, true);
-    });
-    socket.on('drain', () => this.#onDrain?.());
+    };
+    const onClose = (): SessionLost => this.fail(`${this.#name} closed the connection`, true);
+    const onError = (error: Error): void => this.#failed(error);
+    const onDrain = (): void => this.#onDrain?.();
+    socket
+      .on('data', onData)
+      .on('end', onClose)
+      .on('close', onClose)
+      .on('error', onError)
+      .on('drain', onDrain);
+    this.#detach = () => {
+      socket
+        .off('data', onData)
+        .off('end', onClose)
+        .off('close', onClose)
+        .off('error', onError)
+        .off('drain', onDrain);
+    };
+  }
+
+  #failed(error: NodeJS.ErrnoException): void {
+    this.fail(`${this.#name}: ${error.code ?? error.message}`, true);
   }
 
   /** Waits for a reply that no command asks for: the greeting. */

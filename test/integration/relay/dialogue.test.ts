@@ -1,8 +1,12 @@
 import assert from 'node:assert/strict';
+import { Readable } from 'node:stream';
 import { describe, it } from 'node:test';
+import fc from 'fast-check';
+import { collectBody } from '../../../src/smtp/relay/body.js';
+import { canonicalLines } from '../../../src/smtp/relay/lines.js';
 import type { RelayEnvelope, RelayRecipient } from '../../../src/smtp/relay/port.js';
 import type { FakeOptions } from '../../support/relay/fake-upstream.js';
-import { bodyOf, ENVELOPE, MESSAGE, pair, yes } from '../../support/relay/helpers.js';
+import { bodyOf, ENVELOPE, MESSAGE, pair, temporaryDir, yes } from '../../support/relay/helpers.js';
 
 const TO = (name: string): RelayRecipient => ({ address: `${name}@example.net` });
 
@@ -97,6 +101,31 @@ describe('relay dialogue', () => {
     assert.deepEqual(spam.reply, { code: 554, text: '5.7.1 spam' });
     assert.deepEqual(spam.results, [{ recipient: TO('one'), reply: { code: 554, text: '5.7.1 spam' } }]);
     assert.equal(upstream.peers.length, 1, 'a refusal costs no session');
+  });
+
+  it('brings over what it was given, whatever the lines and chunks, in memory and spooled', async (t) => {
+    const { upstream, relay } = await pair(t);
+    const spoolDir = await temporaryDir(t);
+    const piece = fc.constantFrom('\r', '\n', '\r\n', '.', '..', 'x', '\r\n.\r\n', '\0', 'ü');
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(piece, { maxLength: 30 }),
+        fc.constantFrom(0, 1_000_000),
+        async (pieces, memoryLimit) => {
+          const given = pieces.map((text) => Buffer.from(text));
+          const body = await collectBody(Readable.from(given), { spoolDir, memoryLimit });
+          const transaction = relay.begin(ENVELOPE);
+          await transaction.offer(TO('one'));
+          assert.equal((await transaction.transmit(body, yes)).reply.code, 250);
+          await body.dispose();
+          const { content } = upstream.messages.at(-1)!;
+          assert.equal(content.toString('latin1'), canonicalLines(Buffer.concat(given)).toString('latin1'));
+        },
+      ),
+      { numRuns: 300 },
+    );
+    assert.equal(upstream.peers.length, 1);
+    assert.equal(upstream.commands.filter((command) => command === 'DATA').length, upstream.messages.length);
   });
 
   it('takes an answer that comes before the end of the message', async (t) => {
