@@ -12,7 +12,8 @@ import type { ApiDependencies } from './dependencies.js';
 import { entranceRoutes } from './entrance.js';
 import { exemptionRoutes } from './exemptions.js';
 import { EventFeeds } from './feed.js';
-import { listen, shut } from './http/listen.js';
+import { listen } from './http/listen.js';
+import type { Listener } from './http/listen.js';
 import type { Route } from './http/route.js';
 import { serve } from './http/serve.js';
 import { operationRoutes } from './operations.js';
@@ -48,18 +49,18 @@ export function createApi(deps: ApiDependencies): Api {
   ]);
   const app = express();
   serve(app, routes, deps, newId);
-  const servers: http.Server[] = [];
+  const listeners: Listener[] = [];
   return {
     app,
     routes,
     async listen(address) {
-      const server = await listen(app, address);
-      servers.push(server);
-      return server;
+      const listener = await listen(app, address);
+      listeners.push(listener);
+      return listener.server;
     },
     async close() {
       await feeds.close();
-      await Promise.all(servers.splice(0).map(shut));
+      await Promise.all(listeners.splice(0).map((listener) => listener.close()));
     },
   };
 }

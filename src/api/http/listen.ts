@@ -14,8 +14,14 @@ const MOST_CONNECTIONS = 1000;
 /** What requests under way may still take when the server closes. */
 const GRACE = 3 * SECOND;
 
+export interface Listener {
+  readonly server: http.Server;
+  /** Takes no connection any more; resolves when the requests under way are answered and all is closed. */
+  close(): Promise<void>;
+}
+
 /** Binds; rejects where it cannot. */
-export async function listen(handler: RequestListener, { host, port }: ListenAddress): Promise<http.Server> {
+export async function listen(handler: RequestListener, { host, port }: ListenAddress): Promise<Listener> {
   const server = http.createServer(
     {
       requestTimeout: REQUEST_TIMEOUT,
@@ -26,10 +32,16 @@ export async function listen(handler: RequestListener, { host, port }: ListenAdd
   );
   server.maxConnections = MOST_CONNECTIONS;
   server.on('clientError', answerUnreadable);
+  let underWay = 0;
+  // Node takes a connection that never asked for anything for a busy one: so requests are counted here.
+  const closeWhenDone = (): void => {
+    if (underWay === 0 && !server.listening) server.closeAllConnections();
+  };
   server.on('request', (_, response: http.ServerResponse) => {
-    // Node closes only what is idle at the moment of close(); what becomes idle later must go as well.
+    underWay++;
     response.once('close', () => {
-      if (!server.listening) setImmediate(() => server.closeIdleConnections());
+      underWay--;
+      closeWhenDone();
     });
   });
   await new Promise<void>((resolve, reject) => {
@@ -39,16 +51,16 @@ export async function listen(handler: RequestListener, { host, port }: ListenAdd
       resolve();
     });
   });
-  return server;
-}
-
-/** Takes no connection any more; resolves when the last one is closed. */
-export async function shut(server: http.Server): Promise<void> {
-  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-  server.closeIdleConnections();
-  const timer = setTimeout(() => server.closeAllConnections(), GRACE);
-  await closed;
-  clearTimeout(timer);
+  return {
+    server,
+    async close() {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      closeWhenDone();
+      const timer = setTimeout(() => server.closeAllConnections(), GRACE);
+      await closed;
+      clearTimeout(timer);
+    },
+  };
 }
 
 const UNREADABLE: Readonly<Record<string, readonly [status: number, message: string]>> = {
