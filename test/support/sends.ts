@@ -1,0 +1,65 @@
+import type { RecordedEvent } from '../../src/kernel/events.js';
+import type { Instant } from '../../src/kernel/time.js';
+import { parseRules } from '../../src/rules/parse.js';
+import type { RuleSet, RulesChanged } from '../../src/rules/model.js';
+import type { BlockFact } from '../../src/blocks/events.js';
+import type { AuthenticationFailed, MessageAccepted } from '../../src/sending/events.js';
+
+/* Events as the store would hand them over, for tests of reducers. */
+
+export function event(
+  type: string,
+  data: unknown,
+  at: Instant,
+  position: number,
+  more: Partial<RecordedEvent> = {},
+): RecordedEvent {
+  return {
+    ...{ id: `e${position}`, type, data, at, by: 'smtp:test', stream: 'send-test', revision: position },
+    ...{ position, recordedAt: at, ...more },
+  };
+}
+
+/** One message to one recipient from alice, unless said otherwise. */
+export function sent(
+  at: Instant,
+  position: number,
+  more: Partial<MessageAccepted> = {},
+  envelope: Partial<RecordedEvent> = {},
+): RecordedEvent {
+  const data: MessageAccepted = {
+    account: 'alice@example.com',
+    returnPath: 'alice@example.com',
+    ehlo: 'pc.example.com',
+    ip: '192.0.2.7',
+    direction: 'outbound',
+    transaction: `t${position}`,
+    recipients: 1,
+    size: 1000,
+    recipientDomains: ['example.org'],
+    entitled: true,
+    ...more,
+  };
+  return event('MessageAccepted', data, at, position, envelope);
+}
+
+export function failed(
+  at: Instant,
+  position: number,
+  more: Partial<AuthenticationFailed> = {},
+): RecordedEvent {
+  const data = { network: '192.0.2.7', kind: 'genuine', count: 1, since: at, ...more };
+  return event('AuthenticationFailed', data, at, position);
+}
+
+/** @param source YAML of the rules list alone, or of a whole file that begins with `version:` */
+export function rulesChanged(source: string, at: Instant, position: number, version = 1): RecordedEvent {
+  const text = source.startsWith('version:') ? source : `version: 1\nrules:\n${source}`;
+  const rules: RuleSet = parseRules(text);
+  const data: RulesChanged = { version, rules, source: text, origin: 'file' };
+  return event('RulesChanged', data, at, position, { stream: 'rules' });
+}
+
+export function blockEvent(fact: BlockFact, at: Instant, position: number): RecordedEvent {
+  return event(fact.type, fact.data, at, position, { stream: 'block-test' });
+}
