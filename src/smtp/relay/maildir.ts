@@ -32,6 +32,8 @@ export class MaildirRelay implements Relay {
   #delivered = 0;
   #made = false;
   #closed = false;
+  #sync: Promise<void> | undefined;
+  #nextSync: Promise<void> | undefined;
   readonly #writing = new Set<Promise<unknown>>();
 
   constructor(dir: string, hostname: string) {
@@ -95,14 +97,31 @@ export class MaildirRelay implements Relay {
         return undefined;
       }
       await rename(temporary, join(this.#dir, 'new', name));
-      await syncDirectory(join(this.#dir, 'new'));
+      await this.#syncNew();
       return { code: 250, text: `2.0.0 delivered as ${name}` };
     } catch (error) {
       this.#made = false; // somebody may have removed them
       // What of it exists is of no use; it may never have come to exist.
       await unlink(temporary).catch(() => undefined);
-      return failure(error);
+      // Only the file system's errors are answers; the rest is the caller's (confirm, the spool).
+      if ((error as NodeJS.ErrnoException).code === undefined) throw error;
+      return failure(error as NodeJS.ErrnoException);
     }
+  }
+
+  /**
+   * Syncs `new`: one sync serves all that were moved before it began. One that is under way may have begun too
+   * early, so that those who come meanwhile share the next.
+   */
+  #syncNew(): Promise<void> {
+    this.#nextSync ??= (this.#sync ?? Promise.resolve()).then(() => {
+      this.#nextSync = undefined;
+      const sync = syncDirectory(join(this.#dir, 'new'));
+      // What failed for those who wait for it is no reason for the next not to try.
+      this.#sync = sync.catch(() => undefined);
+      return sync;
+    });
+    return this.#nextSync;
   }
 
   /** `<seconds>.M<microseconds>P<pid>Q<deliveries>R<random>.<host>` */
@@ -173,8 +192,7 @@ async function syncDirectory(path: string): Promise<void> {
 const NO_SPACE = new Set(['ENOSPC', 'EDQUOT', 'EFBIG', 'EMFILE', 'ENFILE']);
 
 /** 452 where room may come back by itself (RFC 5321 section 4.2.2), else 451; never which file it was. */
-function failure(error: unknown): Reply {
-  const code = (error as NodeJS.ErrnoException).code ?? 'unknown error';
+function failure({ code = '' }: NodeJS.ErrnoException): Reply {
   return NO_SPACE.has(code)
     ? { code: 452, text: `4.3.1 there is no room for the message (${code})` }
     : { code: 451, text: `4.3.0 the message could not be written (${code})` };

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
+import { readdir, truncate } from 'node:fs/promises';
+import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { describe, it } from 'node:test';
 import { InvalidInput } from '../../../src/kernel/errors.js';
-import { collectBody } from '../../../src/smtp/relay/body.js';
+import { collectBody, SpoolFailed } from '../../../src/smtp/relay/body.js';
 import { RelayUnreachable } from '../../../src/smtp/relay/port.js';
 import type { Adapter } from '../../support/relay/adapters.js';
 import { ADAPTERS } from '../../support/relay/adapters.js';
@@ -74,6 +76,30 @@ function contract({ name, plug }: Adapter): void {
         (await arrived()).map((message) => message.returnPath),
         ['next@example.com'],
       );
+    });
+
+    it('hands nothing over where confirmation throws, and passes the error on', async (t) => {
+      const { relay, arrived } = await plug(t);
+      const transaction = relay.begin(ENVELOPE);
+      await transaction.offer(ONE);
+      const transmission = transaction.transmit(await bodyOf(MESSAGE), () => {
+        throw new Error('the verdict broke');
+      });
+      await assert.rejects(transmission, /the verdict broke/);
+      assert.deepEqual(await arrived(), []);
+      assert.deepEqual(relay.sessions, { open: 0, busy: 0 });
+    });
+
+    it('hands nothing over where the spool cannot be read any more, and says that it was the spool', async (t) => {
+      const { relay, arrived } = await plug(t);
+      const spoolDir = await temporaryDir(t);
+      const body = await collectBody(Readable.from([Buffer.from(MESSAGE)]), { spoolDir, memoryLimit: 0 });
+      await truncate(join(spoolDir, (await readdir(spoolDir))[0]!), 5);
+      const transaction = relay.begin(ENVELOPE);
+      await transaction.offer(ONE);
+      await assert.rejects(transaction.transmit(body, yes), SpoolFailed);
+      await body.dispose();
+      assert.deepEqual(await arrived(), []);
     });
 
     it('hands nothing over without a recipient', async (t) => {

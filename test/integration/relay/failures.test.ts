@@ -171,19 +171,6 @@ describe('relay: the upstream fails', () => {
     assert.ok(upstream.commands.includes('QUIT'));
   });
 
-  it('leaves nothing behind where confirmation throws', async (t) => {
-    const { upstream, relay } = await pair(t);
-    const transaction = relay.begin(ENVELOPE);
-    await transaction.offer(ONE);
-    const transmission = transaction.transmit(await bodyOf(MESSAGE), () => {
-      throw new Error('the verdict broke');
-    });
-    await assert.rejects(transmission, /the verdict broke/);
-    await upstream.until(() => upstream.peers[0]!.closed);
-    assert.deepEqual(upstream.messages, []);
-    assert.deepEqual(relay.sessions, { open: 0, busy: 0 });
-  });
-
   it('never sees the final dot of a message that was withdrawn', async (t) => {
     const { upstream, relay } = await pair(t);
     for (const size of [10, 1_000_000]) {
