@@ -29,8 +29,7 @@ export interface SqliteStoreOptions {
  */
 export async function openSqliteStore(options: SqliteStoreOptions): Promise<SqliteEventStore> {
   const { clock, appendTimeout = 5 * SECOND, maxPages } = options;
-  const file = path.resolve(options.file);
-  prepareDirectory(file);
+  const file = prepareDirectory(path.resolve(options.file));
   const lock = takeLock(file, clock);
   let writer: WriterClient | undefined;
   try {

@@ -14,8 +14,12 @@ const QUICK_CHECK_LIMIT = 64 * 1024 * 1024;
 
 const RESTORE = 'restore it from a backup, or move it away to start with an empty store';
 
-/** Makes the store's directory where it is missing and sees that the path can be a file. */
-export function prepareDirectory(file: string): void {
+/**
+ * Makes the store's directory where it is missing and sees that the path can be a file.
+ *
+ * @returns the path without symbolic links, so that all ways to one file meet at one lock
+ */
+export function prepareDirectory(file: string): string {
   try {
     fs.mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
   } catch (error) {
@@ -23,9 +27,14 @@ export function prepareDirectory(file: string): void {
       `the directory of ${file} cannot be made (${messageOf(error)}): configure another data directory`,
     );
   }
-  if (fs.statSync(file, { throwIfNoEntry: false })?.isFile() === false) {
-    throw new StoreRefused(`${file} is not a file: configure the path of a file, or of one to be made`);
+  try {
+    const exists = fs.statSync(file, { throwIfNoEntry: false });
+    if (!exists) return path.join(fs.realpathSync(path.dirname(file)), path.basename(file));
+    if (exists.isFile()) return fs.realpathSync(file);
+  } catch (error) {
+    throw explain(file, error);
   }
+  throw new StoreRefused(`${file} is not a file: configure the path of a file, or of one to be made`);
 }
 
 /**

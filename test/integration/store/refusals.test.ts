@@ -144,6 +144,9 @@ describe('opening a store', () => {
     const link = path.join(directory, 'link');
     await fs.symlink(directory, link);
     await assert.rejects(open(path.join(link, 'events.db')), StoreRefused);
+    const alias = path.join(directory, 'alias.db');
+    await fs.symlink(file, alias);
+    await assert.rejects(open(alias), /in use by process/);
     await store.append('send-a', newEvents(1), 'none');
     await store.close();
     await (await open()).close();
