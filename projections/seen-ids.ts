@@ -1,0 +1,30 @@
+/**
+ * Tells an event that was delivered before, under the same id, from a new one: a store may give an append that
+ * was retried a second position. Remembers the newest ids only, which is where a retry can be.
+ */
+export class SeenIds {
+  #young = new Set<string>();
+  #old = new Set<string>();
+  readonly #half: number;
+
+  /** @param kept at least half so many ids are remembered, at most all of them */
+  constructor(kept = 100_000) {
+    this.#half = Math.max(1, Math.ceil(kept / 2));
+  }
+
+  /** Whether this id comes for the first time; it is remembered from here on. */
+  isNew(id: string): boolean {
+    if (this.#young.has(id) || this.#old.has(id)) return false;
+    if (this.#young.size >= this.#half) {
+      this.#old = this.#young;
+      this.#young = new Set();
+    }
+    this.#young.add(id);
+    return true;
+  }
+
+  /** How many ids are remembered. */
+  get size(): number {
+    return this.#young.size + this.#old.size;
+  }
+}

@@ -1,0 +1,326 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { SendVolume } from '../../../projections/send-volume.js';
+import type { BlockFact } from '../../../src/blocks/events.js';
+import type { RecordedEvent } from '../../../src/kernel/events.js';
+import { UNREADABLE } from '../../../src/kernel/events.js';
+import { DAY, HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
+import type { Verdict } from '../../../src/rules/verdict.js';
+import type { Subject } from '../../../src/sending/subjects.js';
+import { ALICE } from '../../support/given.js';
+import { blockEvent, event, failed, rulesChanged, sent } from '../../support/sends.js';
+
+const START = Date.UTC(2026, 0, 1);
+const BURST =
+  '  - { id: burst, per: account, count: recipients, window: 10m, limit: 10, then: block, for: 1h }';
+
+/** Folds events one after another: positions rise by one from 2, behind the rules at position 1. */
+class Stage {
+  readonly volume = new SendVolume();
+  position = 1;
+  constructor(rules: string) {
+    this.volume.apply(rulesChanged(rules, START, 1));
+  }
+  fold(make: (position: number) => RecordedEvent): readonly Verdict[] {
+    return this.volume.apply(make(++this.position));
+  }
+  send(at: number, more: Parameters<typeof sent>[2] = {}, envelope = {}): readonly Verdict[] {
+    return this.fold((position) => sent(at, position, more, envelope));
+  }
+  block(at: number, fact: BlockFact): void {
+    assert.deepEqual(
+      this.fold((position) => blockEvent(fact, at, position)),
+      [],
+    );
+  }
+  observed(subject: Subject, now: number): readonly number[] {
+    return this.volume.readings(subject, now).map(({ observed }) => observed);
+  }
+  limits(subject: Subject, now: number): readonly number[] {
+    return this.volume.readings(subject, now).map(({ limit }) => limit);
+  }
+}
+
+const imposed = (block: string, subject: Subject): BlockFact => ({
+  type: 'BlockImposed',
+  data: {
+    ...{ block, subject, direction: 'outbound', description: '', refusal: 'soft', until: START + DAY },
+    ...{ origin: 'rule', rule: 'burst', renewWhileTrying: false },
+  },
+});
+const released = (block: string): BlockFact => ({
+  type: 'BlockReleased',
+  data: { block, falsePositive: false },
+});
+
+describe('a verdict', () => {
+  test('comes with the send that exceeds the limit, and says why', () => {
+    const stage = new Stage(BURST);
+    for (let count = 1; count <= 10; count++) assert.deepEqual(stage.send(START + count * SECOND), []);
+    const [verdict, ...more] = stage.send(START + 11 * SECOND);
+    assert.deepEqual(more, []);
+    assert.deepEqual(verdict!.subject, ALICE);
+    assert.deepEqual([verdict!.kind, verdict!.mode, verdict!.at], ['act', 'enforce', START + 11 * SECOND]);
+    assert.deepEqual(verdict!.evidence, {
+      ...{ rule: 'burst', version: 1, count: 'recipients', window: 10 * MINUTE, limit: 10, observed: 11 },
+      ...{ firstPosition: 2, lastPosition: 12, lastAt: START + 11 * SECOND },
+      sentence: 'Account alice@example.com: 11 recipients within 10m; rule "burst" allows 10.',
+    });
+  });
+
+  test('uses its evidence once: the rule counts afresh behind it', () => {
+    const stage = new Stage(BURST);
+    assert.equal(stage.send(START, { recipients: 11 }).length, 1);
+    assert.equal(stage.send(START + 10 * SECOND, { recipients: 10 }).length, 0);
+    const [again] = stage.send(START + 20 * SECOND);
+    assert.equal(again?.evidence.observed, 11);
+    assert.ok(again.evidence.firstPosition > 1);
+  });
+
+  test('uses it once also where sends come out of order', () => {
+    const stage = new Stage(BURST);
+    assert.equal(stage.send(START + 5 * MINUTE, { recipients: 10 }).length, 0);
+    assert.equal(stage.send(START + MINUTE).length, 1);
+    assert.equal(stage.send(START + 6 * MINUTE).length, 0, 'the ten of minute 5 were evidence already');
+  });
+
+  test('names no position behind the first send that counted, also out of order', () => {
+    const stage = new Stage(BURST);
+    stage.send(START + 20 * MINUTE);
+    stage.send(START + 40 * MINUTE, { account: 'bob@example.com' });
+    stage.send(START + 35 * MINUTE, { recipients: 5 }); // position 4
+    stage.send(START + 39 * MINUTE, { recipients: 5 });
+    const [verdict] = stage.send(START + 44 * MINUTE, { recipients: 1 });
+    const { firstPosition, lastPosition } = verdict!.evidence;
+    assert.ok(firstPosition <= 4 && firstPosition >= 2, String(firstPosition));
+    assert.equal(lastPosition, 6);
+  });
+
+  test('follows the store’s clock where the sender’s is more than five minutes off', () => {
+    const stage = new Stage(BURST);
+    stage.send(START + DAY, { recipients: 9 }, { recordedAt: START });
+    stage.send(START, { recipients: 1 }, { recordedAt: START + 9 * MINUTE });
+    assert.deepEqual(stage.observed(ALICE, START + 10 * MINUTE), [10]);
+  });
+});
+
+describe('who is counted', () => {
+  const PER = (['account', 'address', 'domain', 'ehlo', 'ip'] as const)
+    .map(
+      (per) =>
+        `  - { id: ${per}, per: ${per}, count: messages, window: 1h, limit: 99, then: observe, direction: all }`,
+    )
+    .join('\n');
+  const counted = (more: Parameters<typeof sent>[2]): Record<string, string> => {
+    const stage = new Stage(PER);
+    stage.send(START, more);
+    const found: Record<string, string> = {};
+    for (const type of ['account', 'address', 'domain', 'ehlo', 'ip'] as const) {
+      const [top, ...others] = stage.volume.busiest(type, 'messages', 5, START);
+      assert.deepEqual(others, []);
+      if (top !== undefined) found[type] = top.value;
+    }
+    return found;
+  };
+
+  test('everyone behind a message, in normal form', () => {
+    assert.deepEqual(
+      counted({ account: 'Alice@Example.COM', returnPath: 'Alice+x@EXAMPLE.com.', ehlo: 'PC.example.com.' }),
+      {
+        ...{ account: 'alice@example.com', address: 'alice@example.com', domain: 'example.com' },
+        ...{ ehlo: 'pc.example.com', ip: '192.0.2.7' },
+      },
+    );
+  });
+  test('not a return path, nor its domain, that the account may not speak for', () => {
+    const strangers = { returnPath: 'victim@victim.example', entitled: false };
+    assert.deepEqual(counted({ ...strangers, ehlo: '', ip: 'x' }), {
+      ...{ account: 'alice@example.com', domain: 'example.com', ip: 'x' },
+    });
+    assert.deepEqual(counted({ ...strangers, account: 'alice', ehlo: '', ip: 'x' }), {
+      account: 'alice',
+      ip: 'x',
+    });
+  });
+  test('an IPv6 client by its /64, an IPv4 one behind a dual-stack listener by its address', () => {
+    assert.equal(counted({ ip: '2001:db8:0:1:2:3:4:5' })['ip'], '2001:db8:0:1::/64');
+    assert.equal(counted({ ip: '::ffff:192.0.2.7' })['ip'], '192.0.2.7');
+    assert.equal(counted({ ip: '::ffff:c000:207' })['ip'], '192.0.2.7');
+  });
+  test('a sender that nobody authenticated, by return path and its domain', () => {
+    const data = {
+      direction: 'inbound',
+      returnPath: 'bob@b.example',
+      ip: '192.0.2.9',
+      recipients: 1,
+      size: 1,
+    };
+    const stage = new Stage(PER);
+    stage.fold((position) => event('MessageAccepted', { ...data, entitled: false }, START, position));
+    assert.deepEqual(stage.volume.sizes(), { account: 0, address: 1, domain: 1, ehlo: 0, ip: 1 });
+  });
+
+  test('bounces at the address they return to; failed logins at the network, feigned ones nowhere', () => {
+    const stage = new Stage(`  - { id: b, per: account, count: bounces, window: 1h, limit: 1, then: observe }
+  - { id: g, per: ip, count: authFailures, window: 1h, limit: 10, then: observe }`);
+    const bounce = { address: 'Alice+news@example.com', ip: '192.0.2.1' };
+    assert.equal(stage.fold((position) => event('BounceReceived', bounce, START, position)).length, 0);
+    assert.equal(stage.fold((position) => event('BounceReceived', bounce, START, position)).length, 1);
+    assert.equal(stage.fold((position) => failed(START, position, { count: 11, kind: 'feigned' })).length, 0);
+    assert.equal(stage.fold((position) => failed(START, position, { count: 10 })).length, 0);
+    assert.equal(stage.fold((position) => failed(START, position)).length, 1);
+  });
+
+  test('our own refusals are no volume, and attempts only for a rule that renews', () => {
+    const refusal = (block: string) => (position: number) =>
+      event(
+        'MessageRefused',
+        { ...ALICE, block, direction: 'outbound', stage: 'rcpt', count: 50, reply: '4' },
+        START,
+        position,
+      );
+    const stage = new Stage(
+      `${BURST}\n${BURST.replace('burst', 'hold').replace('for: 1h', 'for: 1h, renewWhileTrying: true')}`,
+    );
+    stage.block(START, imposed('b1', ALICE));
+    const verdicts = stage.fold(refusal('b1'));
+    assert.deepEqual(
+      verdicts.map(({ kind, rule }) => [kind, rule.id]),
+      [['renew', 'hold']],
+    );
+    assert.match(verdicts[0]!.evidence.sentence, /50 refused attempts within 10m/);
+    assert.deepEqual(stage.fold(refusal('unknown')), []);
+    assert.deepEqual(stage.observed(ALICE, START), [0, 0]);
+  });
+
+  test('a damaged number counts for nothing', () => {
+    const stage = new Stage(BURST);
+    for (const recipients of [NaN, -5, undefined, null, 'many'] as never[]) stage.send(START, { recipients });
+    assert.deepEqual(stage.observed(ALICE, START), [0]);
+    assert.equal(stage.send(START, { recipients: 11 }).length, 1);
+  });
+
+  test('the direction of the rule decides which mail counts', () => {
+    const stage = new Stage(
+      BURST.replace('per: account', 'per: address').replace('then:', 'direction: inbound, then:'),
+    );
+    const inbound = { direction: 'inbound', recipients: 11 } as const;
+    assert.equal(stage.send(START, { recipients: 11 }).length, 0);
+    assert.equal(
+      stage.fold((position) => {
+        const { account: _, ...data } = sent(START, position, inbound).data as Record<string, unknown>;
+        return event('MessageAccepted', data, START, position);
+      }).length,
+      1,
+    );
+  });
+});
+
+describe('a release', () => {
+  const RULES = `${BURST}
+  - { id: domain, per: domain, count: recipients, window: 1h, limit: 20, then: propose, for: 1h }`;
+
+  test('empties the windows, triples the limits for an hour, and judges what came before', () => {
+    const stage = new Stage(RULES);
+    assert.equal(stage.send(START, { recipients: 11 }).length, 1);
+    stage.block(START + SECOND, imposed('b1', ALICE));
+    stage.block(START + 2 * SECOND, released('b1'));
+    const judged = stage.position;
+    assert.deepEqual(stage.observed(ALICE, START + 3 * SECOND), [0]);
+    assert.deepEqual(stage.limits(ALICE, START + HOUR), [30]);
+    assert.deepEqual(stage.limits(ALICE, START + 2 * SECOND + HOUR - 1), [30]);
+    assert.deepEqual(stage.limits(ALICE, START + 2 * SECOND + HOUR), [10]);
+    assert.equal(
+      stage.send(START + 3 * SECOND, { recipients: 30 }).filter(({ rule }) => rule.id === 'burst').length,
+      0,
+    );
+    const [verdict] = stage.send(START + 4 * SECOND);
+    assert.equal(verdict?.evidence.limit, 30);
+    assert.match(verdict.evidence.sentence, /allows 30, its 10 tripled for the hour after a release/);
+    assert.ok(verdict.evidence.firstPosition > judged);
+  });
+
+  test('takes the account’s sends out of its domain’s window, and leaves the others’', () => {
+    const stage = new Stage(RULES);
+    const domain: Subject = { type: 'domain', value: 'example.com' };
+    stage.send(START, { recipients: 11 });
+    stage.send(START, { recipients: 5, account: 'bob@example.com' });
+    assert.deepEqual(stage.observed(domain, START), [16]);
+    stage.block(START, imposed('b1', ALICE));
+    stage.block(START, released('b1'));
+    assert.deepEqual(stage.observed(domain, START), [5]);
+    assert.deepEqual(stage.limits(domain, START), [20], 'the domain itself has no grace');
+  });
+
+  test('does so also where the two windows have cells of different widths', () => {
+    const stage = new Stage(`${RULES}
+  - { id: wide, per: account, count: recipients, window: 1h, limit: 100000, then: observe }`);
+    stage.send(START, { recipients: 11 });
+    stage.block(START, imposed('b1', ALICE));
+    stage.block(START, released('b1'));
+    assert.deepEqual(stage.observed({ type: 'domain', value: 'example.com' }, START), [0]);
+  });
+
+  test('is minded by rules with longer windows that come into force later', () => {
+    const stage = new Stage(BURST);
+    stage.send(START, { recipients: 11 });
+    stage.block(START, imposed('b1', ALICE));
+    stage.block(START, released('b1'));
+    const judged = stage.position;
+    const bob: Subject = { type: 'account', value: 'bob@example.com' };
+    stage.block(START + 2 * HOUR, imposed('b2', bob));
+    stage.block(START + 2 * HOUR, released('b2'));
+    stage.fold((position) => rulesChanged(BURST.replace('10m', '24h'), START + 2 * HOUR, position, 2));
+    const [verdict] = stage.send(START + 3 * HOUR, { recipients: 11 });
+    assert.ok(verdict!.evidence.firstPosition > judged, 'else it would be taken for evidence judged already');
+  });
+
+  test('a dismissal does the same', () => {
+    const stage = new Stage(RULES);
+    stage.send(START, { recipients: 9 });
+    const { rule: _, ...data } = { ...imposed('p1', ALICE).data, rule: 'x' } as Record<string, unknown>;
+    stage.fold((position) => event('BlockProposed', data, START, position));
+    stage.block(START, { type: 'ProposalDismissed', data: { block: 'p1' } });
+    assert.deepEqual(stage.observed(ALICE, START), [0]);
+  });
+});
+
+describe('a change of rules', () => {
+  test('carries on the windows that both have, trips and limits included', () => {
+    const stage = new Stage(BURST);
+    stage.send(START, { recipients: 8 });
+    stage.send(START, { recipients: 11, account: 'bob@example.com' });
+    stage.fold((position) =>
+      rulesChanged(BURST.replace('limit: 10', 'limit: 30000'), START + MINUTE, position, 2),
+    );
+    assert.deepEqual(stage.observed(ALICE, START + MINUTE), [8], 'narrow cells become wide ones');
+    stage.fold((position) => rulesChanged(BURST, START + MINUTE, position, 3));
+    const [verdict] = stage.send(START + MINUTE, { recipients: 3 });
+    assert.deepEqual([verdict?.evidence.observed, verdict?.evidence.version], [11, 3]);
+    assert.equal(
+      stage.send(START + MINUTE, { account: 'bob@example.com' }).length,
+      0,
+      'bob’s evidence is used',
+    );
+  });
+
+  test('counts afresh in a window that is new', () => {
+    const stage = new Stage(BURST);
+    stage.send(START, { recipients: 8 });
+    stage.fold((position) => rulesChanged(BURST.replace('10m', '20m'), START, position, 2));
+    assert.deepEqual(stage.observed(ALICE, START), [0]);
+  });
+});
+
+describe('what is none of its business', () => {
+  test('unknown types and unreadable events change nothing', () => {
+    const [plain, mixed] = [new Stage(BURST), new Stage(BURST)];
+    for (let count = 0; count < 12; count++) {
+      for (const type of [UNREADABLE, 'SomethingNewer', 'constructor', '__proto__']) {
+        assert.deepEqual(mixed.volume.apply(event(type, 'no object', START, mixed.position)), []);
+      }
+      assert.deepEqual(mixed.send(START + count), plain.send(START + count));
+    }
+    assert.deepEqual(mixed.observed(ALICE, START), plain.observed(ALICE, START));
+  });
+});
