@@ -48,6 +48,8 @@ export type ListenerSettings =
 const IDLE: Milliseconds = 5 * MINUTE;
 /** How long a mail transaction under way may go on at shutdown. */
 const DRAIN: Milliseconds = 7 * SECOND;
+/** The library counts every line before a login, also those within AUTH LOGIN: room for a few mistyped passwords. */
+const LINES_BEFORE_LOGIN = 30;
 /** The library has these for old time's sake. */
 const NOT_OFFERED = ['WIZ', 'SHELL', 'KILL'];
 
@@ -115,6 +117,7 @@ export class SmtpListener {
       disabledCommands: this.#disabledCommands(),
       authOptional: kind === 'inbound',
       authMethods: ['PLAIN', 'LOGIN'],
+      maxAllowedUnauthenticatedCommands: LINES_BEFORE_LOGIN,
       allowInsecureAuth: kind === 'submission' && this.#settings.allowInsecureAuth,
       size: maxMessageSize,
       maxRecipients,

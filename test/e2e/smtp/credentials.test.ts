@@ -1,0 +1,175 @@
+import assert from 'node:assert/strict';
+import { mock, test } from 'node:test';
+import { PasswordChecker } from '../../../src/accounts/passwords.js';
+import { MINUTE, SECOND } from '../../../src/kernel/time.js';
+import type { AuthenticationFailed, MessageRefused } from '../../../src/sending/events.js';
+import { ManualClock } from '../../support/manual-clock.js';
+import type { Dialogue } from '../../support/smtp/dialogue.js';
+import { ALICE, BOB, PASSWORDS, Stopgap, WRONG } from '../../support/smtp/stopgap.js';
+
+const FAILED = '535 5.7.8 Authentication credentials invalid';
+const LATER = '454 4.7.0 Temporary authentication failure, please try again later';
+const GUESSED = 'xyzzy-plugh@typed.test';
+
+/** Enough attempts that no limit gets in the way of what is tested. */
+const UNLIMITED = { auth: { users: './users.yaml', attemptsPerMinute: 1000 } };
+
+test('a blocked account, a wrong password and an unknown user: the same bytes', async (t) => {
+  const stopgap = await Stopgap.start(t, { smtp: UNLIMITED });
+  await stopgap.block('account', ALICE);
+  const ways = {
+    PLAIN: (session: Dialogue, user: string, password: string) => session.login(user, password),
+    LOGIN: (session: Dialogue, user: string, password: string) => session.loginInSteps(user, password),
+  };
+  for (const [way, login] of Object.entries(ways)) {
+    for (const secure of [false, true]) {
+      await t.test(`${way} ${secure ? 'under TLS' : 'in clear'}`, async () => {
+        const session = await stopgap.hello();
+        if (secure) {
+          await session.startTls();
+          await session.say('EHLO client.test');
+        }
+        assert.equal(await login(session, ALICE, PASSWORDS[ALICE]!), FAILED);
+        assert.equal(await login(session, BOB, WRONG), FAILED);
+        assert.equal(await login(session, GUESSED, WRONG), FAILED);
+        assert.match(await login(session, BOB, PASSWORDS[BOB]!), /^235 /, 'the others go on as ever');
+        await session.quit();
+      });
+    }
+  }
+});
+
+test('what a login costs: one check of the password, unless a success is remembered', async (t) => {
+  const stopgap = await Stopgap.start(t, { smtp: UNLIMITED });
+  const verify = mock.method(PasswordChecker.prototype, 'verify');
+  t.after(() => verify.mock.restore());
+  const session = await stopgap.hello();
+  const costOf = async (user: string, password: string): Promise<[string, number]> => {
+    const before = verify.mock.callCount();
+    const reply = await session.login(user, password);
+    return [reply.slice(0, 3), verify.mock.callCount() - before];
+  };
+  assert.deepEqual(await costOf(GUESSED, WRONG), ['535', 1], 'unknown user');
+  assert.deepEqual(await costOf(BOB, WRONG), ['535', 1], 'wrong password');
+  assert.deepEqual(await costOf(BOB, WRONG), ['535', 1], 'wrong again: failures are not remembered');
+  await stopgap.block('account', ALICE);
+  assert.deepEqual(await costOf(ALICE, PASSWORDS[ALICE]!), ['535', 1], 'blocked, right');
+  assert.deepEqual(await costOf(ALICE, PASSWORDS[ALICE]!), ['535', 1], 'blocked, right, again');
+  assert.deepEqual(await costOf(ALICE, WRONG), ['535', 1], 'blocked, wrong');
+  await stopgap.release('account', ALICE);
+
+  const first = verify.mock.callCount();
+  await (await stopgap.loggedIn()).quit();
+  assert.equal(verify.mock.callCount() - first, 1, 'the first success');
+  await (await stopgap.loggedIn()).quit();
+  assert.equal(verify.mock.callCount() - first, 1, 'the second is remembered');
+  await stopgap.block('account', ALICE);
+  assert.deepEqual(await costOf(ALICE, PASSWORDS[ALICE]!), ['535', 1], 'blocked although remembered');
+  await session.quit();
+});
+
+test('a genuine failure is recorded by network, without the login that was typed', async (t) => {
+  const stopgap = await Stopgap.start(t, { smtp: UNLIMITED });
+  const session = await stopgap.hello({ from: '127.0.0.7' });
+  assert.equal(await session.login(GUESSED, WRONG), FAILED);
+  const [event] = await stopgap.all<AuthenticationFailed>('AuthenticationFailed');
+  assert.equal(event!.stream, 'auth-127.0.0.7');
+  assert.deepEqual(Object.keys(event!.data).sort(), ['count', 'kind', 'network', 'since']);
+  assert.equal(event!.data.kind, 'genuine');
+  assert.ok(!JSON.stringify(await stopgap.events()).includes('plugh'));
+  assert.ok(!stopgap.logs.join('').includes('plugh'));
+  await session.quit();
+});
+
+test('a feigned failure tells the administrator which block it was', async (t) => {
+  const stopgap = await Stopgap.start(t, { smtp: UNLIMITED });
+  const block = await stopgap.block('account', ALICE);
+  const session = await stopgap.hello({ from: '127.0.0.8', ehlo: 'laptop.test' });
+  assert.equal(await session.login(ALICE, PASSWORDS[ALICE]!), FAILED);
+  const [failure] = await stopgap.all<AuthenticationFailed>('AuthenticationFailed');
+  assert.equal(failure!.stream, 'auth-127.0.0.8');
+  const { kind, block: by, account, count } = failure!.data;
+  assert.deepEqual({ kind, by, account, count }, { kind: 'feigned', by: block, account: ALICE, count: 1 });
+  const [refusal] = await stopgap.all<MessageRefused>('MessageRefused');
+  assert.equal(refusal!.stream, `send-${ALICE}`);
+  const { since: _, ...data } = refusal!.data;
+  assert.deepEqual(data, {
+    direction: 'outbound',
+    account: ALICE,
+    ehlo: 'laptop.test',
+    ip: '127.0.0.8',
+    stage: 'auth',
+    block,
+    reply: FAILED,
+    count: 1,
+  });
+
+  await t.test('a wrong password on a blocked account stays a genuine failure', async () => {
+    assert.equal(await session.login(ALICE, WRONG), FAILED);
+    const failures = await stopgap.all<AuthenticationFailed>('AuthenticationFailed');
+    assert.deepEqual(
+      failures.map(({ data: { kind } }) => kind),
+      ['feigned', 'genuine'],
+    );
+  });
+  await session.quit();
+});
+
+test('failed logins are limited by network; feigned ones lock out only the account that they were for', async (t) => {
+  const clock = new ManualClock();
+  const smtp = { auth: { users: './users.yaml', attemptsPerMinute: 3 } };
+  const stopgap = await Stopgap.start(t, { clock, smtp });
+  const attempt = async (session: Dialogue, user: string, password: string): Promise<string> =>
+    session.login(user, password);
+
+  await t.test('genuine failures close the door for the whole network, for a while', async () => {
+    const guesser = await stopgap.hello({ from: '127.0.0.20' });
+    for (let i = 0; i < 3; i++) assert.equal(await attempt(guesser, BOB, WRONG), FAILED);
+    assert.equal(await attempt(guesser, BOB, WRONG), LATER);
+    assert.equal(await attempt(guesser, ALICE, PASSWORDS[ALICE]!), LATER);
+    const elsewhere = await stopgap.hello({ from: '127.0.0.21' });
+    assert.match(await attempt(elsewhere, BOB, PASSWORDS[BOB]!), /^235 /);
+    clock.advance(MINUTE);
+    assert.match(await attempt(guesser, ALICE, PASSWORDS[ALICE]!), /^235 /);
+    await Promise.all([guesser.quit(), elsewhere.quit()]);
+  });
+
+  await t.test('the phone of a blocked account does not lock its office out', async () => {
+    await stopgap.block('account', ALICE);
+    const office = await stopgap.hello({ from: '127.0.0.22' });
+    for (let i = 0; i < 3; i++) assert.equal(await attempt(office, ALICE, PASSWORDS[ALICE]!), FAILED);
+    assert.equal(await attempt(office, ALICE, PASSWORDS[ALICE]!), LATER);
+    assert.match(await attempt(office, BOB, PASSWORDS[BOB]!), /^235 /);
+    await office.quit();
+  });
+});
+
+test('a flood of refused logins becomes a few events, whose counts add up', async (t) => {
+  const clock = new ManualClock();
+  const stopgap = await Stopgap.start(t, { clock, smtp: UNLIMITED });
+  const block = await stopgap.block('account', ALICE);
+  const session = await stopgap.hello();
+  for (let i = 0; i < 50; i++) assert.equal(await session.login(ALICE, PASSWORDS[ALICE]!), FAILED);
+  clock.advance(10 * SECOND);
+  for (let i = 0; i < 50; i++) assert.equal(await session.login(ALICE, PASSWORDS[ALICE]!), FAILED);
+  clock.advance(10 * SECOND);
+  for (const type of ['MessageRefused', 'AuthenticationFailed']) {
+    const events = await stopgap.all<MessageRefused | AuthenticationFailed>(type);
+    assert.equal(
+      events.reduce((sum, { data }) => sum + data.count, 0),
+      100,
+    );
+    assert.ok(events.length <= 3, `${type}: ${events.length} events`);
+    assert.ok(events.every(({ data }) => data.block === block));
+  }
+  await session.quit();
+});
+
+test('an account acts for nobody else', async (t) => {
+  const stopgap = await Stopgap.start(t, { smtp: UNLIMITED });
+  const session = await stopgap.hello();
+  assert.equal(await session.login(ALICE, PASSWORDS[ALICE]!, BOB), FAILED);
+  assert.match(await session.login(ALICE, PASSWORDS[ALICE]!, ALICE), /^235 /);
+  assert.match(await session.login(BOB, PASSWORDS[BOB]!), /^503 /, 'one login a session');
+  await session.quit();
+});

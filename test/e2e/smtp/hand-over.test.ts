@@ -1,0 +1,141 @@
+import assert from 'node:assert/strict';
+import { readdir } from 'node:fs/promises';
+import path from 'node:path';
+import { test } from 'node:test';
+import type { MessageAccepted, MessageRefused, RecipientsRefused } from '../../../src/sending/events.js';
+import type { Script } from '../../support/relay/fake-upstream.js';
+import { FakeUpstream } from '../../support/relay/fake-upstream.js';
+import { ALICE, Stopgap } from '../../support/smtp/stopgap.js';
+import { Gate } from '../../support/smtp/gate.js';
+
+const SOFT = '451 4.3.2 Service temporarily unavailable, please try again later';
+const TO = 'one@elsewhere.test';
+
+test('a block that falls during DATA: the end of the message is refused and nothing is handed over', async (t) => {
+  const stopgap = await Stopgap.start(t);
+  const session = await stopgap.loggedIn();
+  for (const size of ['short', 'spooled'] as const) {
+    await t.test(size, async () => {
+      await session.sayAll([`MAIL FROM:<${ALICE}>`, `RCPT TO:<${TO}>`]);
+      assert.match(await session.say('DATA'), /^354 /);
+      session.write('Subject: slow\r\n\r\nfirst part\r\n');
+      if (size === 'spooled') session.write(`${'x'.repeat(78)}\r\n`.repeat(10_000));
+      const block = await stopgap.block('account', ALICE);
+      session.write('second part\r\n.\r\n');
+      assert.equal(await session.reply(), SOFT);
+      assert.ok(!stopgap.upstream.commands.includes('DATA'), 'the upstream has not seen DATA');
+      const refusals = await stopgap.all<MessageRefused>('MessageRefused');
+      const { stage, block: by, reply, returnPath } = refusals.at(-1)!.data;
+      assert.deepEqual(
+        { stage, by, reply, returnPath },
+        { stage: 'data', by: block, reply: SOFT, returnPath: ALICE },
+      );
+      assert.equal((await stopgap.all('MessageAccepted')).length, 0);
+      assert.deepEqual(
+        await readdir(path.join(stopgap.dir, 'data/spool')),
+        [],
+        'nothing is left in the spool',
+      );
+      await stopgap.release('account', ALICE);
+      assert.equal(await session.say('NOOP'), '250 OK', 'the session goes on');
+    });
+  }
+  assert.match(await session.send(ALICE, [TO]), /^250 /);
+  await session.quit();
+});
+
+test('a block that falls while the body is on its way upstream: no final dot', async (t) => {
+  const upstream = await FakeUpstream.start();
+  const stopgap = await Stopgap.start(t, { upstream });
+  const session = await stopgap.loggedIn();
+  const goAhead = new Gate();
+  // The upstream takes its time with DATA: the block falls before the last look at the verdict.
+  upstream.script.DATA = (_line, peer) => {
+    void goAhead.passed.then(() => peer.say('354 go ahead'));
+    return '';
+  };
+  await session.sayAll([`MAIL FROM:<${ALICE}>`, `RCPT TO:<${TO}>`, 'DATA']);
+  session.write('Subject: x\r\n\r\nx\r\n.\r\n');
+  await upstream.until(() => upstream.commands.includes('DATA'));
+  await stopgap.block('account', ALICE);
+  goAhead.open();
+  assert.equal(await session.reply(), SOFT);
+  assert.equal(upstream.messages.length, 0);
+  const [refusal] = await stopgap.all<MessageRefused>('MessageRefused');
+  assert.equal(refusal!.data.stage, 'data');
+  assert.equal((await stopgap.all('MessageAccepted')).length, 0);
+  await session.quit();
+});
+
+test('an upstream that is down, refuses or dies half-way', async (t) => {
+  const stopgap = await Stopgap.start(t);
+  const { upstream } = stopgap;
+  const session = await stopgap.loggedIn();
+  const attempt = async (script: Script): Promise<string> => {
+    await session.say('RSET');
+    upstream.script = script;
+    const reply = await session.send(ALICE, [TO]);
+    upstream.script = {};
+    return reply;
+  };
+
+  await t.test('its own refusals are passed on as they are', async () => {
+    const own = '550 5.1.1 no such user here';
+    assert.equal(await attempt({ RCPT: () => own }), own);
+    assert.equal(await attempt({ RCPT: () => '450 4.2.1 greylisted' }), '450 4.2.1 greylisted');
+    assert.equal(await attempt({ '.': () => '554 5.6.0 no thanks' }), '554 5.6.0 no thanks');
+    assert.equal(await attempt({ MAIL: () => '552 5.2.2 over quota' }), '552 5.2.2 over quota');
+    assert.equal((await stopgap.all('MessageAccepted')).length, 0);
+  });
+
+  await t.test('recipients that do not exist are counted, those to be tried again are not', async () => {
+    await session.say('RSET');
+    upstream.script = {
+      RCPT: (line) =>
+        /no\d/.test(line) ? '550 5.1.1 unknown' : /grey/.test(line) ? '450 4.2.0 later' : undefined,
+    };
+    await session.say(`MAIL FROM:<${ALICE}>`);
+    for (const name of ['no1', 'grey1', 'yes', 'no2', 'grey2'])
+      await session.say(`RCPT TO:<${name}@elsewhere.test>`);
+    await session.say('DATA');
+    assert.match(await session.say('Subject: x\r\n\r\nx\r\n.'), /^250 /);
+    upstream.script = {};
+    const refused = (await stopgap.all<RecipientsRefused>('RecipientsRefused')).at(-1)!;
+    assert.equal(refused.data.count, 2);
+    assert.equal(refused.data.code, 550);
+    const accepted = (await stopgap.all<MessageAccepted>('MessageAccepted')).at(-1)!;
+    assert.equal(accepted.data.recipients, 1);
+    assert.equal(refused.data.transaction, accepted.data.transaction);
+  });
+
+  const before = (await stopgap.all('MessageAccepted')).length;
+  for (const [when, script] of [
+    ['at RCPT', { RCPT: (_line, peer) => (peer.kill(), '') }],
+    ['at DATA', { DATA: (_line, peer) => (peer.kill(), '') }],
+    ['in the body', { body: (peer) => peer.kill() }],
+    ['after the dot, before its answer', { '.': (_line, peer) => (peer.kill(), '') }],
+  ] satisfies [string, Script][]) {
+    await t.test(`it dies ${when}`, async () => {
+      await session.say('RSET');
+      const big = `Subject: x\r\n\r\n${`${'y'.repeat(78)}\r\n`.repeat(2000)}`;
+      upstream.script = script;
+      const reply = await session.send(ALICE, [TO], big);
+      upstream.script = {};
+      assert.equal(reply, SOFT);
+      assert.equal((await stopgap.all('MessageAccepted')).length, before);
+    });
+  }
+
+  await t.test('and goes on once it is back', async () => {
+    await session.say('RSET');
+    assert.match(await session.send(ALICE, [TO]), /^250 /);
+    assert.equal((await stopgap.all('MessageAccepted')).length, before + 1);
+  });
+
+  await t.test('it is not there at all', async () => {
+    await upstream.stop();
+    await session.sayAll(['RSET', `MAIL FROM:<${ALICE}>`]);
+    assert.equal(await session.say(`RCPT TO:<${TO}>`), SOFT);
+  });
+  await session.quit();
+});

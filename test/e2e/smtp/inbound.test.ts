@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { SECOND } from '../../../src/kernel/time.js';
+import type { BounceReceived, MessageAccepted, MessageRefused } from '../../../src/sending/events.js';
+import { ManualClock } from '../../support/manual-clock.js';
+import { ALICE, BOB, Stopgap } from '../../support/smtp/stopgap.js';
+
+const STRANGER = 'Someone+x@Far.test';
+
+test('mail that arrives for our domains', async (t) => {
+  const stopgap = await Stopgap.start(t);
+  const session = await stopgap.stranger({ from: '127.0.0.30', ehlo: 'mx.far.test' });
+
+  await t.test('nobody is relayed for', async () => {
+    await session.say(`MAIL FROM:<${STRANGER}>`);
+    for (const elsewhere of [
+      'a@elsewhere.test',
+      'a@sub.example.com',
+      'a%elsewhere.test@other.test',
+      'a@example.com.elsewhere.test',
+    ]) {
+      assert.equal(await session.say(`RCPT TO:<${elsewhere}>`), '550 5.7.1 Relaying denied', elsewhere);
+    }
+    assert.equal(stopgap.upstream.peers.length, 0, 'the upstream is not even asked');
+    assert.match(await session.say('AUTH PLAIN AAA='), /^50[02] /, 'no login here');
+    assert.ok(!(await session.say('EHLO mx.far.test')).includes('AUTH'));
+  });
+
+  await t.test(
+    'local recipients are taken, in any spelling, and the postmaster without a domain',
+    async () => {
+      const local = [ALICE, 'Bob@EXAMPLE.com', 'postmaster', 'Postmaster@example.com'];
+      assert.match(await session.send(STRANGER, local), /^250 /);
+      assert.deepEqual(
+        stopgap.upstream.messages.at(-1)!.to.map((line) => /<(.*)>/.exec(line)![1]),
+        local,
+      );
+      const [event] = await stopgap.all<MessageAccepted>('MessageAccepted');
+      assert.equal(event!.stream, 'send-someone@far.test', 'by the return path, in normal form');
+      const { direction, account, returnPath, ehlo, ip, recipients, entitled } = event!.data;
+      assert.deepEqual(
+        { direction, account, returnPath, ehlo, ip, recipients, entitled },
+        {
+          direction: 'inbound',
+          account: undefined,
+          returnPath: STRANGER,
+          ehlo: 'mx.far.test',
+          ip: '127.0.0.30',
+          recipients: 4,
+          entitled: true,
+        },
+      );
+    },
+  );
+
+  await t.test('a blocked return path: each RCPT is refused for now', async () => {
+    const block = await stopgap.block('domain', 'far.test', { direction: 'inbound' });
+    await session.say('RSET');
+    assert.match(await session.say(`MAIL FROM:<${STRANGER}>`), /^250 /);
+    for (const to of [ALICE, BOB]) assert.match(await session.say(`RCPT TO:<${to}>`), /^451 4\.3\.2 /);
+    const [refusal] = await stopgap.all<MessageRefused>('MessageRefused');
+    assert.equal(refusal!.data.block, block);
+    assert.equal(refusal!.data.direction, 'inbound');
+    await session.say('RSET');
+    assert.match(await session.send('other@near.test', [ALICE]), /^250 /, 'others go on');
+    await stopgap.release('domain', 'far.test');
+  });
+
+  await t.test('bounces are counted for whom they are addressed to', async () => {
+    assert.match(await session.send('', [ALICE, 'Bob+list@Example.com']), /^250 /);
+    const bounces = await stopgap.all<BounceReceived>('BounceReceived');
+    assert.deepEqual(
+      bounces.map(({ stream, data }) => [stream, data.address]),
+      [
+        [`send-${ALICE}`, ALICE],
+        [`send-${BOB}`, 'Bob+list@Example.com'],
+      ],
+    );
+    const accepted = (await stopgap.all<MessageAccepted>('MessageAccepted')).at(-1)!;
+    assert.equal(accepted.stream, 'send-127.0.0.30', 'the null sender is known by its network');
+  });
+  await session.quit();
+});
+
+test('a flood of refused recipients becomes a few events, whose counts add up', async (t) => {
+  const clock = new ManualClock();
+  const stopgap = await Stopgap.start(t, { clock });
+  await stopgap.block('address', 'spam@far.test');
+  const session = await stopgap.stranger();
+  await session.say('MAIL FROM:<spam@far.test>');
+  for (let round = 0; round < 2; round++) {
+    for (let i = 0; i < 50; i++) assert.match(await session.say(`RCPT TO:<u${i}@example.com>`), /^451 /);
+    clock.advance(10 * SECOND);
+  }
+  const refusals = await stopgap.all<MessageRefused>('MessageRefused');
+  assert.equal(
+    refusals.reduce((sum, { data }) => sum + data.count, 0),
+    100,
+  );
+  assert.ok(refusals.length <= 3, `${refusals.length} events`);
+  await session.quit();
+
+  await t.test('and what still gathers is written at the end', async () => {
+    const last = await stopgap.stranger();
+    await last.say('MAIL FROM:<spam@far.test>');
+    for (let i = 0; i < 7; i++) await last.say(`RCPT TO:<u${i}@example.com>`);
+    await last.quit();
+    await stopgap.restart();
+    const after = await stopgap.all<MessageRefused>('MessageRefused');
+    assert.equal(
+      after.reduce((sum, { data }) => sum + data.count, 0),
+      107,
+    );
+  });
+});

@@ -1,0 +1,138 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { categoryOf } from '../../../src/kernel/events.js';
+import type { EventStore } from '../../../src/store/port.js';
+import { StoreUnavailable } from '../../../src/store/port.js';
+import { FakeUpstream } from '../../support/relay/fake-upstream.js';
+import { Gate } from '../../support/smtp/gate.js';
+import { ALICE, Stopgap } from '../../support/smtp/stopgap.js';
+
+const SOFT = '451 4.3.2 Service temporarily unavailable, please try again later';
+const TO = 'one@elsewhere.test';
+
+/** A store whose appends of sends fail, wait, or go through, as the test wants it. */
+class Moody {
+  mood: 'well' | 'refusing' | 'hanging' = 'well';
+  readonly hanging = new Gate();
+  readonly asked = new Gate();
+
+  through = (store: EventStore): EventStore => {
+    const moodOf = (): Moody['mood'] => this.mood;
+    const append: EventStore['append'] = async (stream, events, expected) => {
+      if (categoryOf(stream) === 'send' && moodOf() !== 'well') {
+        this.asked.open();
+        if (moodOf() === 'hanging') await this.hanging.passed;
+        throw new StoreUnavailable('the disk is full');
+      }
+      return store.append(stream, events, expected);
+    };
+    return new Proxy(store, {
+      get: (target, key) => {
+        if (key === 'append') return append;
+        if (key === 'healthy') return moodOf() === 'well';
+        const value: unknown = Reflect.get(target, key, target);
+        return typeof value === 'function' ? value.bind(target) : value;
+      },
+    });
+  };
+}
+
+test('a store that refuses: 451, and nothing is acknowledged without its event', async (t) => {
+  const moody = new Moody();
+  const stopgap = await Stopgap.start(t, { throughStore: moody.through });
+  const { upstream } = stopgap;
+  const session = await stopgap.loggedIn();
+
+  await t.test('it fails when the message is with the upstream: the client is to send again', async () => {
+    upstream.script['.'] = () => {
+      moody.mood = 'refusing';
+      return undefined;
+    };
+    assert.equal(await session.send(ALICE, [TO]), SOFT);
+    upstream.script = {};
+    assert.equal(upstream.messages.length, 1);
+  });
+
+  await t.test('it is known to be ill: the upstream does not even get DATA', async () => {
+    const before = upstream.commands.filter((line) => line === 'DATA').length;
+    assert.equal(await session.send(ALICE, [TO]), SOFT);
+    assert.equal(upstream.commands.filter((line) => line === 'DATA').length, before);
+  });
+
+  await t.test('it falls ill between DATA and the final dot: there is no dot', async () => {
+    moody.mood = 'well';
+    upstream.script.DATA = () => {
+      moody.mood = 'refusing';
+      return undefined;
+    };
+    assert.equal(await session.send(ALICE, [TO]), SOFT);
+    upstream.script = {};
+    assert.equal(upstream.messages.length, 1);
+  });
+
+  await t.test('well again, the same client gets through', async () => {
+    moody.mood = 'well';
+    assert.equal((await stopgap.all('MessageAccepted')).length, 0);
+    assert.match(await session.send(ALICE, [TO]), /^250 /);
+    assert.equal((await stopgap.all('MessageAccepted')).length, 1);
+  });
+  await session.quit();
+});
+
+test('a store that does not answer: the client waits for its 250, and gets 451 when the store gives up', async (t) => {
+  const moody = new Moody();
+  const stopgap = await Stopgap.start(t, { throughStore: moody.through });
+  const session = await stopgap.loggedIn();
+  stopgap.upstream.script['.'] = () => {
+    moody.mood = 'hanging';
+    return undefined;
+  };
+  await session.sayAll([`MAIL FROM:<${ALICE}>`, `RCPT TO:<${TO}>`, 'DATA']);
+  let answered = false;
+  const reply = session.say('Subject: x\r\n\r\nx\r\n.').finally(() => (answered = true));
+  await moody.asked.passed;
+  const other = await stopgap.hello();
+  assert.match(await other.say('NOOP'), /^250 /, 'the process is alive');
+  assert.equal(answered, false, 'nothing was acknowledged ahead of the store');
+  moody.hanging.open();
+  assert.equal(await reply, SOFT);
+  moody.mood = 'well';
+  assert.equal((await stopgap.all('MessageAccepted')).length, 0);
+  await Promise.all([session.quit(), other.quit()]);
+});
+
+test('a rule that trips while blocks cannot be written: the sender is refused all the same', async (t) => {
+  const rules = JSON.stringify({
+    version: 1,
+    rules: [
+      { id: 'two', per: 'account', count: 'recipients', window: '10m', limit: 1, then: 'block', for: '1h' },
+    ],
+  });
+  const failing = new Gate();
+  let ill = true;
+  const stopgap = await Stopgap.start(t, {
+    rules,
+    upstream: await FakeUpstream.start(),
+    throughStore: (store) =>
+      new Proxy(store, {
+        get: (target, key) => {
+          const value: unknown = Reflect.get(target, key, target);
+          if (key !== 'append' || !ill) return typeof value === 'function' ? value.bind(target) : value;
+          return async (...args: Parameters<EventStore['append']>) => {
+            if (categoryOf(args[0]) !== 'block') return target.append(...args);
+            failing.open();
+            throw new StoreUnavailable('the disk is full');
+          };
+        },
+      }),
+  });
+  const session = await stopgap.loggedIn();
+  assert.match(await session.send(ALICE, ['a@elsewhere.test', 'b@elsewhere.test']), /^250 /);
+  await failing.passed;
+  assert.match(await session.say(`MAIL FROM:<${ALICE}>`), /^250 /);
+  assert.equal(await session.say(`RCPT TO:<${TO}>`), SOFT);
+  ill = false;
+  await stopgap.event(({ type }) => type === 'BlockImposed');
+  assert.equal(await session.say(`RCPT TO:<${TO}>`), SOFT);
+  await session.quit();
+});
