@@ -65,7 +65,7 @@ const checkShape = z.object({
     .nullable()
     .meta({ description: 'Null for a past instant: only the present ones are kept.' }),
 });
-type Check = z.infer<typeof checkShape>;
+export type CheckJson = z.infer<typeof checkShape>;
 
 /** Would this sender be refused, and why? */
 export function checkRoutes(deps: ApiDependencies): readonly Route[] {
@@ -82,7 +82,7 @@ export function checkRoutes(deps: ApiDependencies): readonly Route[] {
   ];
 }
 
-function explainCheck(deps: ApiDependencies, query: CheckQuery): Check {
+function explainCheck(deps: ApiDependencies, query: CheckQuery): CheckJson {
   const { models, clock } = deps;
   const now = clock.now();
   const { at = now } = query;

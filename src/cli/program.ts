@@ -1,8 +1,12 @@
 import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { messageOf, StopgapError } from '../kernel/errors.js';
+import { blockVerb } from './block.js';
+import { checkVerb } from './check.js';
+import { ExitWith } from './client-exit.js';
 import type { CliIo } from './io.js';
 import { note } from './io.js';
+import { rulesVerb } from './rules.js';
 import { serveVerb } from './serve.js';
 import { simulateVerb } from './simulate/verb.js';
 import { tokenVerb } from './token.js';
@@ -12,7 +16,15 @@ import { userVerb } from './user.js';
 export type Verb = (program: Command, io: CliIo) => void;
 
 /** Every verb, in the order of the help. */
-export const VERBS: readonly Verb[] = [serveVerb, userVerb, tokenVerb, simulateVerb];
+export const VERBS: readonly Verb[] = [
+  serveVerb,
+  blockVerb,
+  checkVerb,
+  rulesVerb,
+  userVerb,
+  tokenVerb,
+  simulateVerb,
+];
 
 export const EXIT = { ok: 0, failure: 1, usage: 2 } as const;
 
@@ -45,7 +57,7 @@ export function buildProgram(io: CliIo, verbs: readonly Verb[] = VERBS): Command
  * Runs one command line.
  *
  * @param args without the interpreter and the script
- * @returns the exit code: 0 done, 1 failed, 2 not understood. Errors are already on standard error, each problem
+ * @returns the exit code: 0 done, 1 failed, 2 not understood, or a verb's own. Errors are already on standard error, each problem
  *   in one line that begins with `stopgap: `
  */
 export async function run(
@@ -57,6 +69,7 @@ export async function run(
     await buildProgram(io, verbs).parseAsync(args, { from: 'user' });
     return EXIT.ok;
   } catch (thrown) {
+    if (thrown instanceof ExitWith) return thrown.code;
     if (thrown instanceof CommanderError) return thrown.exitCode === 0 ? EXIT.ok : EXIT.usage;
     report(io, thrown);
     return EXIT.failure;

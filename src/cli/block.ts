@@ -1,0 +1,167 @@
+import type { Command } from 'commander';
+import { Option } from 'commander';
+import type { BlockJson } from '../api/shapes.js';
+import { BLOCK_STATES } from '../api/shapes.js';
+import { REFUSALS } from '../blocks/events.js';
+import { InvalidInput, StopgapError } from '../kernel/errors.js';
+import { DIRECTIONS, SUBJECT_TYPES } from '../sending/subjects.js';
+import type { ApiClient, ClientOption } from './client.js';
+import { connect, withClient } from './client.js';
+import { blockDetails, blockRows, ending } from './client-format.js';
+import type { CliIo } from './io.js';
+import { note, print, table } from './io.js';
+
+interface Listed {
+  readonly items: readonly BlockJson[];
+  readonly next: string | null;
+}
+
+interface JsonOption extends ClientOption {
+  readonly json?: true;
+}
+
+interface ListOption extends JsonOption {
+  readonly state?: string;
+  readonly type?: string;
+  readonly q?: string;
+  readonly limit: string;
+}
+
+interface AddOption extends JsonOption {
+  readonly for?: string;
+  readonly until?: string;
+  readonly indefinite?: true;
+  readonly direction: string;
+  readonly refusal: string;
+  readonly description?: string;
+}
+
+/** `stopgap block list|show|add|release|approve|dismiss`: asks a running server. */
+export function blockVerb(program: Command, io: CliIo): void {
+  const block = program.command('block').description('what is blocked or proposed to be');
+  listCommand(block, io);
+  addCommand(block, io);
+
+  withJson(block.command('show <id>').description('one block with its evidence and history')).action(
+    async (id: string, options: JsonOption) => show(io, options, await find(await connect(io, options), id)),
+  );
+  withJson(block.command('release <id>').description('end a block now'))
+    .option('--false-positive', 'the rule was wrong')
+    .option('--note <text>', 'why')
+    .action(async (id: string, options: JsonOption & { falsePositive?: true; note?: string }) =>
+      act(io, options, id, 'release', {
+        falsePositive: options.falsePositive === true,
+        ...noted(options.note),
+      }),
+    );
+  withJson(block.command('approve <id>').description('put a proposal in force'))
+    .option('--note <text>', 'why')
+    .action(async (id: string, options: JsonOption & { note?: string }) =>
+      act(io, options, id, 'approve', noted(options.note)),
+    );
+  withJson(block.command('dismiss <id>').description('dismiss a proposal'))
+    .option('--note <text>', 'why')
+    .action(async (id: string, options: JsonOption & { note?: string }) =>
+      act(io, options, id, 'dismiss', noted(options.note)),
+    );
+}
+
+function listCommand(block: Command, io: CliIo): void {
+  withJson(block.command('list').description('list blocks, newest first'))
+    .option('--state <states>', `any of ${BLOCK_STATES.join(',')}, or all (default: active,proposed)`)
+    .option('--type <types>', `any of ${SUBJECT_TYPES.join(',')}`)
+    .option('--q <text>', 'text within the subject or the description')
+    .option('--limit <number>', 'at most so many, up to 500', '50')
+    .action(async (options: ListOption) => {
+      const { state = 'active,proposed', type, q, limit } = options;
+      const client = await connect(io, options);
+      const query = { state: state === 'all' ? undefined : state, type, q, limit };
+      const { items, next } = await client.get<Listed>('blocks', query);
+      if (options.json === true) print(io, JSON.stringify({ items, next }));
+      else if (items.length === 0)
+        note(
+          io,
+          state === 'all'
+            ? 'no blocks'
+            : `no blocks that are ${state.split(',').join(' or ')}; --state all lists every one`,
+        );
+      else print(io, table(blockRows(items, io.clock.now())));
+      if (next !== null && options.json !== true)
+        note(io, 'there are more: raise --limit, or narrow the search');
+    });
+}
+
+function addCommand(block: Command, io: CliIo): void {
+  const add = withJson(
+    block.command('add <type> <value>').description(`block one of ${SUBJECT_TYPES.join(', ')}`),
+  );
+  add
+    .addOption(
+      new Option('--for <duration>', 'how long, such as 1h or 2d').conflicts(['until', 'indefinite']),
+    )
+    .addOption(new Option('--until <time>', 'until when, in ISO 8601').conflicts(['for', 'indefinite']))
+    .addOption(new Option('--indefinite', 'until it is released').conflicts(['for', 'until']))
+    .addOption(new Option('--direction <direction>').choices([...DIRECTIONS]).default('outbound'))
+    .addOption(new Option('--refusal <refusal>', 'how it refuses').choices([...REFUSALS]).default('soft'))
+    .option('--description <text>', 'why')
+    .action(async (type: string, value: string, options: AddOption) => {
+      const { for: duration, until, indefinite, direction, refusal, description } = options;
+      if (duration === undefined && until === undefined && indefinite === undefined) {
+        add.error('error: say how long: --for 1h, --until TIME or --indefinite', { exitCode: 2 });
+      }
+      const client = await connect(io, options);
+      const made = await client.send<BlockJson>('POST', 'blocks', {
+        subject: { type, value },
+        direction,
+        refusal,
+        duration,
+        until,
+        indefinite,
+        description,
+      });
+      show(io, options, made);
+    });
+}
+
+function withJson(command: Command): Command {
+  return withClient(command).option('--json', 'as JSON');
+}
+
+function show(io: CliIo, options: JsonOption, block: BlockJson): void {
+  print(io, options.json === true ? JSON.stringify(block) : blockDetails(block, io.clock.now()));
+}
+
+async function act(
+  io: CliIo,
+  options: JsonOption,
+  id: string,
+  action: 'approve' | 'dismiss' | 'release',
+  body: Readonly<Record<string, unknown>>,
+): Promise<void> {
+  const client = await connect(io, options);
+  const { id: whole } = await find(client, id);
+  const block = await client.send<BlockJson>('POST', `blocks/${whole}/${action}`, body);
+  if (options.json === true) print(io, JSON.stringify(block));
+  else {
+    const { type, value } = block.subject;
+    const ends = block.state === 'active' ? `, ends ${ending(block, io.clock.now())}` : '';
+    note(io, `${type} ${value} is ${block.state}${ends}`);
+  }
+}
+
+/** The block whose id begins like this. @throws StopgapError where there is none, or more than one */
+async function find(client: ApiClient, start: string): Promise<BlockJson> {
+  if (!/^[0-9a-f-]{1,36}$/i.test(start))
+    throw new InvalidInput('id', `"${start}" is no id: stopgap block list shows them`);
+  const { items } = await client.get<Listed>('blocks', { id: start.toLowerCase(), limit: '5' });
+  const [only, ...others] = items;
+  if (only === undefined)
+    throw new StopgapError('not-found', `there is no block ${start}: stopgap block list shows them`);
+  if (others.length === 0) return only;
+  const ids = items.map(({ id }) => id).join(', ');
+  throw new InvalidInput('id', `several ids begin with ${start} (${ids}): give more of it`);
+}
+
+function noted(text: string | undefined): { readonly note?: string } {
+  return text === undefined ? {} : { note: text };
+}

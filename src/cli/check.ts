@@ -1,0 +1,77 @@
+import type { Command } from 'commander';
+import { Option } from 'commander';
+import type { CheckJson } from '../api/check.js';
+import { printable, relative } from './client-format.js';
+import { ExitWith } from './client-exit.js';
+import type { ClientOption } from './client.js';
+import { connect, withClient } from './client.js';
+import type { CliIo } from './io.js';
+import { print, table } from './io.js';
+
+/** Exit code where the sender would be refused. */
+const REFUSED = 3;
+
+interface CheckOption extends ClientOption {
+  readonly account?: string;
+  readonly returnPath?: string;
+  readonly ehlo?: string;
+  readonly ip?: string;
+  readonly direction: string;
+  readonly at?: string;
+  readonly json?: true;
+}
+
+/** `stopgap check`: would this sender be refused, and why? Exit code 0 where not, 3 where so. */
+export function checkVerb(program: Command, io: CliIo): void {
+  const check = program
+    .command('check')
+    .description('whether a sender is refused, and why (exit code 3 if so)');
+  withClient(check)
+    .option('--account <name>', 'the login')
+    .option('--return-path <address>', 'the MAIL FROM address; "" is the null sender')
+    .option('--ehlo <name>', 'the EHLO name')
+    .option('--ip <address>', 'the client address')
+    .addOption(new Option('--direction <direction>').choices(['outbound', 'inbound']).default('outbound'))
+    .option('--at <time>', 'at a past instant, in ISO 8601')
+    .option('--json', 'as JSON')
+    .action(async (options: CheckOption) => {
+      const { account, returnPath, ehlo, ip, direction, at } = options;
+      if ([account, returnPath, ehlo, ip].every((part) => part === undefined)) {
+        check.error('error: say who: --account, --return-path, --ehlo or --ip', { exitCode: 2 });
+      }
+      const client = await connect(io, options);
+      const verdict = await client.get<CheckJson>('check', { account, returnPath, ehlo, ip, direction, at });
+      print(io, options.json === true ? JSON.stringify(verdict) : explain(verdict, io.clock.now()));
+      if (verdict.refused) throw new ExitWith(REFUSED);
+    });
+}
+
+function explain(verdict: CheckJson, now: number): string {
+  const { sentence, auth, rcpt, matching, exemptions, windows } = verdict;
+  const stage = (name: string, { outcome, reply }: CheckJson['auth']): string =>
+    `  ${name.padEnd(8)} ${outcome}${reply === null ? '' : `: ${reply}`}`;
+  const lines = [printable(sentence), '', stage('AUTH', auth), stage('RCPT TO', rcpt)];
+  if (matching.length > 0) {
+    lines.push('', 'Blocks that cover this sender:');
+    for (const { id, subject, state, until, indefinite } of matching) {
+      const ends = indefinite ? 'until released' : `until ${until} (${relative(until, now)})`;
+      lines.push(`  ${id}  ${subject.type} ${printable(subject.value)}  ${state}  ${ends}`);
+    }
+  }
+  if (exemptions !== null && exemptions.length > 0) {
+    lines.push('', 'Rules may not act on:');
+    for (const { subject, reason } of exemptions) {
+      lines.push(`  ${subject.type} ${printable(subject.value)}: ${printable(reason)}`);
+    }
+  }
+  if (windows !== null && windows.length > 0) {
+    const rows = windows.map(({ subject, rule, count, window, observed, limit }) => [
+      `  ${subject.type} ${printable(subject.value)}`,
+      rule,
+      `${observed} of ${limit} ${count}`,
+      `within ${window}`,
+    ]);
+    lines.push('', 'Windows against limits:', table(rows));
+  }
+  return lines.join('\n');
+}

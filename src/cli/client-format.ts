@@ -1,0 +1,114 @@
+import type { BlockJson } from '../api/shapes.js';
+import type { Instant, Milliseconds } from '../kernel/time.js';
+import { DAY, HOUR, MINUTE, SECOND } from '../kernel/time.js';
+
+/** `in 42m`, `3h ago`, `now`; `-` for no time at all. */
+export function relative(at: string | null, now: Instant): string {
+  if (at === null) return '-';
+  const away = Date.parse(at) - now;
+  if (Math.abs(away) < SECOND) return 'now';
+  return away > 0 ? `in ${coarse(away)}` : `${coarse(-away)} ago`;
+}
+
+/** A span as people say it: its largest unit, and the next one where that still tells something. */
+export function coarse(span: Milliseconds): string {
+  if (span < MINUTE) return `${Math.max(1, Math.round(span / SECOND))}s`;
+  if (span < HOUR) return `${Math.round(span / MINUTE)}m`;
+  const [large, largeName, small, smallName] =
+    span < 2 * DAY ? ([HOUR, 'h', MINUTE, 'm'] as const) : ([DAY, 'd', HOUR, 'h'] as const);
+  const rounded = Math.round(span / small) * small;
+  const rest = (rounded % large) / small;
+  return `${Math.floor(rounded / large)}${largeName}${rest === 0 ? '' : `${rest}${smallName}`}`;
+}
+
+/** When it ends, ended, or lapses. */
+export function ending(block: BlockJson, now: Instant): string {
+  switch (block.state) {
+    case 'active':
+      return block.indefinite ? 'indefinite' : relative(block.until, now);
+    case 'proposed':
+      return `lapses ${relative(block.lapsesAt, now)}`;
+    case 'released':
+    case 'expired':
+    case 'dismissed':
+    case 'lapsed':
+      return relative(block.endedAt, now);
+  }
+}
+
+/** The least that tells each id from the others, and no less than 13 characters: the time within an id. */
+export function shortIds(ids: readonly string[]): readonly string[] {
+  let length = 13;
+  while (length < 36 && new Set(ids.map((id) => id.slice(0, length))).size < ids.length) length++;
+  return ids.map((id) => id.slice(0, length).replace(/-$/, ''));
+}
+
+export function blockRows(blocks: readonly BlockJson[], now: Instant): readonly (readonly string[])[] {
+  const ids = shortIds(blocks.map(({ id }) => id));
+  return [
+    ['ID', 'STATE', 'SUBJECT', 'DIRECTION', 'BY', 'SINCE', 'ENDS', 'WHY'],
+    ...blocks.map((block, index) => [
+      ids[index]!,
+      block.state,
+      `${block.subject.type} ${printable(block.subject.value)}`,
+      block.direction,
+      whose(block),
+      relative(block.since ?? block.proposedAt, now),
+      ending(block, now),
+      shortened(printable(block.description === '' ? (block.evidence?.sentence ?? '') : block.description)),
+    ]),
+  ];
+}
+
+/** One block with everything that is known of it. */
+export function blockDetails(block: BlockJson, now: Instant): string {
+  const { id, state, subject, direction, refusal, description, since, until, evidence, history } = block;
+  const when = (at: string | null): string => (at === null ? '-' : `${at} (${relative(at, now)})`);
+  const lines: (readonly [string, string])[] = [
+    ['id', id],
+    ['state', `${state}${block.falsePositive ? ' (false positive)' : ''}`],
+    ['subject', `${subject.type} ${printable(subject.value)}`],
+    ['direction', direction],
+    ['refuses', refusal],
+    ['by', whose(block)],
+    ['why', printable(description)],
+    ...(evidence === null ? [] : [['evidence', printable(evidence.sentence)] as const]),
+    ...(block.proposedAt === null ? [] : [['proposed', when(block.proposedAt)] as const]),
+    ...(state === 'proposed'
+      ? ([
+          ['would last', block.duration ?? '-'],
+          ['lapses', when(block.lapsesAt)],
+        ] as const)
+      : []),
+    ...(since === null
+      ? []
+      : ([
+          ['since', when(since)],
+          ['until', block.indefinite ? 'released' : when(until)],
+        ] as const)),
+    ...(block.endedAt === null ? [] : [['ended', when(block.endedAt)] as const]),
+  ];
+  const head = lines.map(([name, value]) => `${name.padEnd(11)}${value}`.trimEnd());
+  const past = history.map(({ at, type, by, note, until: end }) => {
+    const more = [
+      end === undefined ? '' : end === null ? 'indefinite' : `until ${end}`,
+      note === undefined ? '' : `"${printable(note)}"`,
+    ];
+    return `  ${at}  ${type}  ${printable(by)}  ${more.filter((text) => text !== '').join('  ')}`.trimEnd();
+  });
+  return [...head, '', 'history', ...past].join('\n');
+}
+
+/** What came from the wire must not move the cursor or change colours. */
+export function printable(text: string): string {
+  // eslint-disable-next-line no-control-regex -- they are what must not reach a terminal
+  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, '\ufffd');
+}
+
+function whose({ origin, rule }: BlockJson): string {
+  return origin === 'rule' ? `rule ${rule ?? '?'}` : rule === null ? 'admin' : `admin (rule ${rule})`;
+}
+
+function shortened(text: string): string {
+  return text.length > 72 ? `${text.slice(0, 71)}…` : text;
+}

@@ -1,0 +1,178 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import type { Command } from 'commander';
+import { readIfThere } from '../accounts/private-file.js';
+import type { ListenAddress } from '../config.js';
+import { formatListen } from '../config.js';
+import { InvalidInput, StopgapError, messageOf } from '../kernel/errors.js';
+import type { ErrorCode } from '../kernel/errors.js';
+import { ERROR_CODES } from '../kernel/errors.js';
+import { SECOND } from '../kernel/time.js';
+import type { ConfigOption } from './config-option.js';
+import { configForFiles, withConfig } from './config-option.js';
+import type { CliIo } from './io.js';
+
+/** How long a server may take to answer. */
+const PATIENCE = 30 * SECOND;
+
+export interface ClientOption extends ConfigOption {
+  readonly url?: string;
+  readonly tokenFile?: string;
+}
+
+/** Adds `--url`, `--token-file` and `--config` to a command. */
+export function withClient(command: Command): Command {
+  return withConfig(command)
+    .option('--url <url>', 'the server (default: STOPGAP_URL, or api.listen of the configuration)')
+    .option('--token-file <file>', 'file with the token (default: STOPGAP_TOKEN, or the evaluation set-up)');
+}
+
+/** Parameters of a query; undefined ones are left out. */
+export type Query = Readonly<Record<string, string | undefined>>;
+
+/** What the server said was wrong. */
+interface ProblemBody {
+  readonly code?: unknown;
+  readonly detail?: unknown;
+}
+
+/** Talks to a running server's API. Its errors are made for a person at a terminal. */
+export class ApiClient {
+  readonly #base: URL;
+  readonly #token: string;
+
+  constructor(base: URL, token: string) {
+    this.#base = base;
+    this.#token = token;
+  }
+
+  /** @throws StopgapError with a hint; with the server's own words where it refuses */
+  get<Body>(target: string, query: Query = {}): Promise<Body> {
+    return this.#call<Body>('GET', target, query, undefined);
+  }
+
+  /** @throws StopgapError with a hint; with the server's own words where it refuses */
+  send<Body>(method: 'POST' | 'PUT' | 'PATCH' | 'DELETE', target: string, body: unknown): Promise<Body> {
+    return this.#call<Body>(method, target, {}, JSON.stringify(body));
+  }
+
+  async #call<Body>(method: string, target: string, query: Query, body: string | undefined): Promise<Body> {
+    const url = new URL(`api/v1/${target}`, this.#base);
+    for (const [name, value] of Object.entries(query))
+      if (value !== undefined) url.searchParams.set(name, value);
+    let response: Response;
+    let text: string;
+    try {
+      response = await fetch(url, {
+        method,
+        headers: {
+          authorization: `Bearer ${this.#token}`,
+          ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+        },
+        ...(body === undefined ? {} : { body }),
+        redirect: 'error',
+        signal: AbortSignal.timeout(PATIENCE),
+      });
+      text = await response.text();
+    } catch (thrown) {
+      throw new StopgapError(
+        'unavailable',
+        `no answer from ${this.#base.origin} (${causeOf(thrown)}): is stopgap serve running there? --url or STOPGAP_URL names another server`,
+      );
+    }
+    const answer = parse(text, response, this.#base);
+    if (response.ok) return answer as Body;
+    throw refusal(response.status, answer as ProblemBody, this.#base);
+  }
+}
+
+/** Finds the server and the token. @throws StopgapError that says where to get a token; ConfigError */
+export async function connect(io: CliIo, options: ClientOption): Promise<ApiClient> {
+  const url = options.url ?? given(io, 'STOPGAP_URL');
+  const base = url === undefined ? undefined : parseUrl(url);
+  const token =
+    options.tokenFile === undefined
+      ? given(io, 'STOPGAP_TOKEN')?.trim()
+      : readTokenFile(path.resolve(io.cwd, options.tokenFile));
+  if (base !== undefined && token !== undefined) return new ApiClient(base, checked(token));
+  const { config, evaluation } = configForFiles(io, options);
+  const known = token ?? (evaluation ? await demoToken(config.data) : undefined);
+  if (known === undefined) {
+    throw new StopgapError(
+      'unauthorized',
+      'no token: set STOPGAP_TOKEN or give --token-file; stopgap token add makes one',
+    );
+  }
+  return new ApiClient(base ?? urlOf(config.api.listen), checked(known));
+}
+
+function given(io: CliIo, name: string): string | undefined {
+  const value = io.env[name];
+  return value === undefined || value === '' ? undefined : value;
+}
+
+function parseUrl(text: string): URL {
+  try {
+    const url = new URL(text.includes('://') ? text : `http://${text}`);
+    if (url.protocol !== 'http:' && url.protocol !== 'https:') throw new TypeError('not HTTP');
+    if (!url.pathname.endsWith('/')) url.pathname += '/';
+    return url;
+  } catch {
+    throw new InvalidInput('url', `"${text}" is no URL: use a form such as http://127.0.0.1:8025`);
+  }
+}
+
+/** A server that listens everywhere is asked on loopback. */
+function urlOf({ host, port }: ListenAddress): URL {
+  const local = host === undefined || host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
+  return new URL(`http://${formatListen({ host: local, port })}/`);
+}
+
+function readTokenFile(file: string): string {
+  try {
+    return readFileSync(file, 'utf8').trim();
+  } catch (thrown) {
+    throw new StopgapError('unauthorized', `the token file cannot be read: ${messageOf(thrown)}`);
+  }
+}
+
+/** What no HTTP header can carry is no token. */
+function checked(token: string): string {
+  if (/^[\x21-\x7e]{1,1024}$/.test(token)) return token;
+  throw new StopgapError('unauthorized', 'the token is empty or has characters that no token has');
+}
+
+/** The token of the evaluation set-up, where its file can be read. */
+async function demoToken(data: string): Promise<string | undefined> {
+  const text = await readIfThere(path.join(data, 'demo-credentials.txt'));
+  return text === undefined ? undefined : /^token: (\S+)$/m.exec(text)?.[1];
+}
+
+function causeOf(thrown: unknown): string {
+  if (!(thrown instanceof Error)) return String(thrown);
+  const { cause } = thrown as { cause?: unknown };
+  if (cause instanceof Error) return (cause as NodeJS.ErrnoException).code ?? cause.message;
+  return thrown.name === 'TimeoutError' ? `nothing within ${PATIENCE / SECOND} s` : thrown.message;
+}
+
+function parse(text: string, response: Response, base: URL): unknown {
+  if (text === '') return undefined;
+  try {
+    if (response.headers.get('content-type')?.includes('json') === true) return JSON.parse(text);
+  } catch {
+    // Said below: what claims to be JSON and is none is as foreign as what claims to be something else.
+  }
+  throw new StopgapError('unavailable', `${base.origin} answers, but not as Stopgap does: check the URL`);
+}
+
+function refusal(status: number, { code, detail }: ProblemBody, base: URL): StopgapError {
+  const text = typeof detail === 'string' ? detail : `status ${status}`;
+  const known = Object.keys(ERROR_CODES).find((one): one is ErrorCode => one === code);
+  if (status === 401) {
+    return new StopgapError(
+      'unauthorized',
+      `${base.origin} does not take the token (${text}): stopgap token list shows which there are`,
+    );
+  }
+  return new StopgapError(known ?? 'unavailable', known === undefined ? `${base.origin}: ${text}` : text);
+}

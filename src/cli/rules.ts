@@ -1,0 +1,55 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import type { Command } from 'commander';
+import type { RulesJson } from '../api/shapes.js';
+import { parseRules } from '../rules/parse.js';
+import type { ClientOption } from './client.js';
+import { connect, withClient } from './client.js';
+import type { CliIo } from './io.js';
+import { note, print } from './io.js';
+
+/** `stopgap rules check|show|apply`. */
+export function rulesVerb(program: Command, io: CliIo): void {
+  const rules = program.command('rules').description('when a volume is abnormal');
+
+  rules
+    .command('check <file>')
+    .description('check a rules file; needs no server')
+    .action((file: string) => {
+      const set = parseRules(read(io, file), file);
+      const exempt = set.exempt.length === 0 ? '' : `, ${counted(set.exempt.length, 'exemption')}`;
+      note(io, `${file}: valid, ${counted(set.rules.length, 'rule')}${exempt}, mode ${set.mode}`);
+    });
+
+  withClient(rules.command('show').description('print the rules in force'))
+    .option('--json', 'as JSON, parsed')
+    .action(async (options: ClientOption & { json?: true }) => {
+      const inForce = await (await connect(io, options)).get<RulesJson>('rules');
+      if (options.json === true) print(io, JSON.stringify(inForce));
+      else {
+        note(io, `version ${inForce.version}, from ${inForce.origin}`);
+        print(io, inForce.source.trimEnd());
+      }
+    });
+
+  withClient(rules.command('apply <file>').description('put a rules file in force')).action(
+    async (file: string, options: ClientOption) => {
+      const source = read(io, file);
+      // Here already, so that faults name the file and its lines.
+      parseRules(source, file);
+      const inForce = await (await connect(io, options)).send<RulesJson>('PUT', 'rules', { source });
+      note(
+        io,
+        `rules version ${inForce.version} in force: ${counted(inForce.rules.length, 'rule')}, mode ${inForce.mode}`,
+      );
+    },
+  );
+}
+
+function read(io: CliIo, file: string): string {
+  return readFileSync(path.resolve(io.cwd, file), 'utf8');
+}
+
+function counted(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? '' : 's'}`;
+}
