@@ -1,0 +1,203 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { ActiveBlocks } from '../../projections/active-blocks.js';
+import { Exemptions } from '../../projections/exemptions.js';
+import { SendVolume } from '../../projections/send-volume.js';
+import type { BlockCommand } from '../../src/blocks/commands.js';
+import { decide } from '../../src/blocks/decide.js';
+import type { BlockEvent, BlockFact } from '../../src/blocks/events.js';
+import { NOTHING_YET, evolve } from '../../src/blocks/state.js';
+import type { Standing } from '../../src/blocks/state.js';
+import { formatDuration, parseDuration } from '../../src/kernel/time.js';
+import type { RulesChanged } from '../../src/rules/model.js';
+import { ruleActor } from '../../src/rules/model.js';
+import { parseRules } from '../../src/rules/parse.js';
+import type { Verdict } from '../../src/rules/verdict.js';
+import type { SenderFields } from '../../src/sending/events.js';
+import type { Subject } from '../../src/sending/subjects.js';
+import { senderIdentity, subjectKey } from '../../src/sending/subjects.js';
+import { event } from '../support/sends.js';
+
+/** When every case begins. */
+const START = Date.UTC(2026, 2, 1, 12);
+
+/** One line of events.ndjson. Exactly one of `type`, `command` and `rules` says what happens. */
+interface Line {
+  /** Since the beginning of the case, such as `10m5s`. */
+  readonly at: string;
+  /** An event type of DESIGN's list, with what its data differs in from {@link DEFAULTS}. */
+  readonly type?: string;
+  readonly data?: Readonly<Record<string, unknown>>;
+  /** So many in all, `every` so far apart; `{n}` in the data becomes 0, 1, 2 … */
+  readonly times?: number;
+  readonly every?: string;
+  /** Somebody's command; the subject is that of the block which it names. */
+  readonly command?: { readonly kind: string; readonly block?: string } & Readonly<Record<string, unknown>>;
+  /** A rules file of the case that comes into force. */
+  readonly rules?: string;
+}
+
+const SENDER = {
+  ...{ account: 'alice@example.com', returnPath: 'alice@example.com', ehlo: 'pc.example.com' },
+  ...{ ip: '198.51.100.7', direction: 'outbound', transaction: 't', entitled: true },
+};
+const DEFAULTS: Readonly<Record<string, object>> = {
+  MessageAccepted: { ...SENDER, recipients: 1, size: 2000, recipientDomains: ['example.org'] },
+  RecipientsRefused: { ...SENDER, count: 1, code: 550 },
+  BounceReceived: { address: 'alice@example.com' },
+  AuthenticationFailed: { network: '203.0.113.9', kind: 'genuine', count: 1, since: 0 },
+};
+
+export type Outcome = Readonly<Record<string, unknown>>;
+
+/** Replays one case as the running system would go through it, but in no time. */
+export class Replay {
+  readonly #folder: string;
+  readonly #volume = new SendVolume();
+  readonly #active = new ActiveBlocks();
+  readonly #exemptions = new Exemptions();
+  readonly #standings = new Map<string, Standing>();
+  readonly #subjectOf = new Map<string, Subject>();
+  readonly #outcomes: Record<string, unknown>[] = [];
+  #position = 0;
+  #version = 0;
+
+  constructor(folder: string) {
+    this.#folder = folder;
+  }
+
+  run(): readonly Outcome[] {
+    this.#useRules('rules.yaml', START);
+    const text = readFileSync(path.join(this.#folder, 'events.ndjson'), 'utf8');
+    for (const line of text.split('\n').filter((each) => each.trim() !== '')) {
+      this.#play(JSON.parse(line) as Line);
+    }
+    return this.#outcomes;
+  }
+
+  #play(line: Line): void {
+    const first = START + span(line.at);
+    const times = line.times ?? 1;
+    for (let index = 0; index < times; index++) {
+      const now = first + index * (line.every === undefined ? 0 : span(line.every));
+      this.#expire(now);
+      if (line.rules !== undefined) this.#useRules(line.rules, now);
+      else if (line.command !== undefined) this.#command(line.command, now);
+      else this.#happen(line, index, now);
+    }
+  }
+
+  #happen({ type, data }: Line, index: number, now: number): void {
+    const defaults = type === undefined ? undefined : DEFAULTS[type];
+    if (type === undefined || defaults === undefined) throw new Error(`no such event type: ${String(type)}`);
+    const filled = JSON.parse(JSON.stringify({ ...defaults, ...data }).replaceAll('{n}', String(index))) as object;
+    // A sender that is blocked gets no further: the attempt is refused, which is no send.
+    const block = type === 'MessageAccepted' ? this.#refusing(filled as SenderFields, now) : undefined;
+    const happened =
+      block === undefined
+        ? event(type, filled, now, ++this.#position)
+        : event('MessageRefused', { ...filled, block, stage: 'rcpt', reply: '451', count: 1, since: now }, now, ++this.#position);
+    if (block !== undefined) this.#note({ at: offset(now), refusedBy: block });
+    for (const verdict of this.#volume.apply(happened)) this.#respond(verdict, now);
+  }
+
+  #refusing(sender: SenderFields, now: number): string | undefined {
+    return this.#active.verdict(senderIdentity(sender), now)?.id;
+  }
+
+  #respond(verdict: Verdict, now: number): void {
+    const { rule, subject, evidence, kind } = verdict;
+    const { observed, limit, firstPosition, lastPosition, sentence } = evidence;
+    const which = { kind, rule: `${rule.id}@${evidence.version}`, subject: subjectKey(subject) };
+    this.#note({ at: offset(now), verdict: { ...which, observed, limit, firstPosition, lastPosition, sentence } });
+    const by = ruleActor(rule.id, evidence.version);
+    if (kind === 'renew') return this.#decide(subject, { kind, duration: rule.for!, evidence }, now, by);
+    if (rule.then === 'observe' || verdict.mode === 'observe') {
+      return this.#decide(subject, { kind: 'observe', subject, action: rule.then, evidence }, now, by);
+    }
+    const { direction, refuse: refusal, for: duration, escalate, lapse, renewWhileTrying } = rule;
+    const sparedBy = this.#exemptions.covering(subject, now);
+    const terms = { direction, refusal, duration, escalate, lapse, renewWhileTrying, description: rule.id };
+    const act = { kind: 'act', action: rule.then, subject, terms, evidence, newId: this.#newId() } as const;
+    this.#decide(subject, sparedBy === undefined ? act : { ...act, sparedBy }, now, by);
+  }
+
+  #command(command: NonNullable<Line['command']>, now: number): void {
+    const subject = (command['subject'] as Subject | undefined) ?? this.#subjectOf.get(command.block ?? '');
+    if (subject === undefined) throw new Error(`no such block: ${command.block ?? '(none named)'}`);
+    const until = typeof command['until'] === 'string' ? { until: START + span(command['until']) } : {};
+    const full = { newId: this.#newId(), ...command, ...until } as unknown as BlockCommand;
+    this.#decide(subject, full, now, 'admin:carol');
+  }
+
+  /** What falls due, in the order in which it does, as the timers would have it. */
+  #expire(now: number): void {
+    for (const { block, proposal } of [...this.#standings.values()]) {
+      if (block !== undefined) this.#decide(block.subject, { kind: 'expire', block: block.id }, now, 'system:expiry');
+      if (proposal !== undefined) {
+        this.#decide(proposal.subject, { kind: 'lapse', block: proposal.id }, now, 'system:expiry');
+      }
+    }
+  }
+
+  #decide(subject: Subject, command: BlockCommand, now: number, by: string): void {
+    const key = subjectKey(subject);
+    let standing = this.#standings.get(key) ?? NOTHING_YET;
+    for (const fact of decide({ ...command, now }, standing)) {
+      const recorded = event(fact.type, fact.data, fact.at ?? now, ++this.#position, { by, recordedAt: now });
+      const folded = recorded as typeof recorded & BlockEvent;
+      standing = evolve(standing, folded);
+      this.#active.apply(folded);
+      this.#exemptions.apply(folded);
+      this.#volume.apply(recorded);
+      const { block } = fact.data as { block?: string };
+      if (block !== undefined) this.#subjectOf.set(block, subject);
+      this.#note({ at: offset(recorded.at), by, event: fact.type, ...brief(fact, key) });
+    }
+    this.#standings.set(key, standing);
+  }
+
+  #useRules(file: string, at: number): void {
+    const source = readFileSync(path.join(this.#folder, file), 'utf8');
+    const data: RulesChanged = { version: ++this.#version, rules: parseRules(source, file), source, origin: 'file' };
+    this.#volume.apply(event('RulesChanged', data, at, ++this.#position));
+    this.#exemptions.useRules(this.#volume.rules);
+  }
+
+  /** Refusals that follow one another are one outcome. */
+  #note(outcome: Record<string, unknown>): void {
+    const last = this.#outcomes.at(-1);
+    if (outcome['refusedBy'] === undefined || last?.['refusedBy'] !== outcome['refusedBy']) {
+      this.#outcomes.push(outcome['refusedBy'] === undefined ? outcome : { ...outcome, times: 1 });
+    } else last['times'] = (last['times'] as number) + 1;
+  }
+
+  #ids = 0;
+  #newId(): string {
+    return `case-${++this.#ids}`;
+  }
+}
+
+function brief(fact: BlockFact, subject: string): Record<string, unknown> {
+  const { until, lapsesAt, evidence, subject: _, ...rest } = fact.data as unknown as Record<string, unknown>;
+  const instant = (value: unknown): unknown => (typeof value === 'number' ? offset(value) : value);
+  return {
+    ...('block' in rest ? { block: rest['block'] } : {}),
+    subject,
+    ...rest,
+    ...(until === undefined ? {} : { until: instant(until) }),
+    ...(lapsesAt === undefined ? {} : { lapsesAt: instant(lapsesAt) }),
+    ...(typeof rest['dueAt'] === 'number' ? { dueAt: instant(rest['dueAt']) } : {}),
+    ...(evidence === undefined ? {} : { evidence: (evidence as { lastPosition: number }).lastPosition }),
+  };
+}
+
+function span(text: string): number {
+  const length = text === '0s' ? 0 : parseDuration(text);
+  if (length === undefined) throw new Error(`"${text}" is no duration`);
+  return length;
+}
+
+function offset(at: number): string {
+  return formatDuration(at - START);
+}

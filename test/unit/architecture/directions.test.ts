@@ -1,0 +1,113 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { importsOf, impurities, parse, sources } from './imports.js';
+
+/** The pure core, and what each part may import: of our own folders, and of packages. */
+const CORE: Readonly<Record<string, readonly string[]>> = {
+  'src/kernel/': [],
+  'src/sending/': ['src/kernel/', 'node:url', 'ipaddr.js'],
+  'src/blocks/': ['src/sending/', 'src/kernel/'],
+  'src/rules/': ['src/blocks/', 'src/sending/', 'src/kernel/', 'yaml', 'zod'],
+  'projections/': ['src/rules/', 'src/blocks/', 'src/sending/', 'src/kernel/', 'ipaddr.js'],
+};
+const CORE_FOLDERS = Object.keys(CORE);
+
+/** Adapters, and who alone may name what lies in them: the composition root. */
+const ADAPTERS = /^src\/(store\/(sqlite|kurrentdb)|expiry\/(timers|bullmq))(\/|\.ts$)/;
+
+/** Edges: nothing below them may know them. */
+const EDGES = /^src\/(smtp|policy|api|web|cli|main\.ts|app\.ts)/;
+
+const all = sources('src', 'projections');
+const inCore = all.filter(({ file }) => CORE_FOLDERS.some((folder) => file.startsWith(folder)));
+
+function offences(list: typeof all, offends: (file: string, name: string) => boolean): readonly string[] {
+  return list.flatMap(({ file, imports }) =>
+    imports.filter((name) => offends(file, name)).map((name) => `${file} imports ${name}`),
+  );
+}
+
+describe('imports', () => {
+  test('are found in every form', () => {
+    const text = `import a from './a.js'; import type { B } from '../b.js'; export * from 'c';
+      export { d } from "node:d"; const e = await import('./e.js'); type F = import('./f.js').F;
+      import './g.js'; const h = await import(name);`;
+    assert.deepEqual(importsOf('src/x/y.ts', parse('src/x/y.ts', text)), [
+      ...['src/x/a.ts', 'src/b.ts', 'c', 'node:d', 'src/x/e.ts', 'src/x/f.ts', 'src/x/g.ts', '(computed)'],
+    ]);
+    assert.ok(inCore.length > 20, 'the sources were found');
+    assert.ok(all.flatMap(({ imports }) => imports).length > 100, 'and their imports');
+  });
+
+  test('of the pure core point downwards, and to no I/O', () => {
+    const found = offences(inCore, (file, name) => {
+      const home = CORE_FOLDERS.find((folder) => file.startsWith(folder))!;
+      return ![home, ...CORE[home]!].some((allowed) =>
+        allowed.endsWith('/') ? name.startsWith(allowed) : name === allowed,
+      );
+    });
+    assert.deepEqual(found, []);
+  });
+
+  test('name an adapter in the composition root only', () => {
+    const found = offences(all, (file, name) => {
+      const folder = ADAPTERS.exec(name)?.[0];
+      return (
+        folder !== undefined &&
+        !file.startsWith(folder) &&
+        file !== 'src/app.ts' &&
+        !file.startsWith('src/cli/')
+      );
+    });
+    assert.deepEqual(found, []);
+  });
+
+  test('of ports and adapters reach no edge', () => {
+    const lower = all.filter(({ file }) => /^src\/(store|expiry|metrics|config|accounts)\b/.test(file));
+    assert.ok(lower.length > 5);
+    assert.deepEqual(
+      offences(lower, (_file, name) => EDGES.test(name)),
+      [],
+    );
+  });
+
+  test('of one edge reach no other, nor the composition root', () => {
+    const edgeOf = (name: string): string | undefined => /^src\/(smtp|policy|api|web)\//.exec(name)?.[1];
+    const found = offences(all, (file, name) => {
+      const home = edgeOf(file);
+      if (home === undefined) return false;
+      const other = edgeOf(name);
+      return (other !== undefined && other !== home) || /^src\/(app|main)\.ts$|^src\/cli\//.test(name);
+    });
+    assert.deepEqual(found, []);
+  });
+
+  test('form no circle between files of the core', () => {
+    const known = new Map(inCore.map(({ file, imports }) => [file, imports]));
+    const done = new Set<string>();
+    const circles: string[] = [];
+    const walk = (file: string, trail: readonly string[]): void => {
+      if (trail.includes(file)) circles.push([...trail.slice(trail.indexOf(file)), file].join(' -> '));
+      if (done.has(file) || trail.includes(file)) return;
+      for (const next of known.get(file) ?? []) walk(next, [...trail, file]);
+      done.add(file);
+    };
+    for (const { file } of inCore) walk(file, []);
+    assert.deepEqual(circles, []);
+  });
+});
+
+describe('the pure core', () => {
+  test('reads no clock, rolls no dice, waits for nothing', () => {
+    assert.deepEqual(
+      inCore.flatMap(({ tree }) => impurities(tree)),
+      [],
+    );
+  });
+
+  test('would be caught at it', () => {
+    const text = `Date.now(); new Date(); Math.random(); setTimeout(f, 1); process.env.X; performance.now();
+      new Date(at); Date.parse(text); x.setTimeout;`;
+    assert.equal(impurities(parse('x.ts', text)).length, 6);
+  });
+});
