@@ -31,11 +31,9 @@ test('a block that falls during DATA: the end of the message is refused and noth
         { stage: 'data', by: block, reply: SOFT, returnPath: ALICE },
       );
       assert.equal((await stopgap.all('MessageAccepted')).length, 0);
-      assert.deepEqual(
-        await readdir(path.join(stopgap.dir, 'data/spool')),
-        [],
-        'nothing is left in the spool',
-      );
+      if (size === 'spooled') {
+        assert.deepEqual(await readdir(path.join(stopgap.dir, 'data/spool')), [], 'nothing is left there');
+      }
       await stopgap.release('account', ALICE);
       assert.equal(await session.say('NOOP'), '250 OK', 'the session goes on');
     });
