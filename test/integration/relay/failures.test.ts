@@ -150,6 +150,16 @@ describe('relay: the upstream fails', () => {
     assert.equal(upstream.peers.length, 1);
   });
 
+  it('hangs on: the connect that was tried after the pause is given up with the one who waited for it', async (t) => {
+    const options = { waitTimeout: 20, backoff: { first: 0, max: 0 } };
+    const { upstream, relay } = await pair(t, { script: silent('connect') }, options);
+    await assert.rejects(send(relay), unreachable(false, /within 20 ms/));
+    await assert.rejects(send(relay), unreachable(false, /within 20 ms|does not answer|closed/));
+    await upstream.until(() => upstream.peers[1]?.closed === true);
+    upstream.script = {};
+    assert.equal(await send(relay), 250);
+  });
+
   it('breaks off what the relay is doing when the relay is closed', async (t) => {
     const { upstream, relay } = await pair(t, { script: silent('RCPT') }, { closeTimeout: 20 });
     const sending = send(relay);

@@ -93,6 +93,9 @@ describe('relay LMTP', () => {
       upstream.messages.map(({ to }) => to),
       [['a', 'b452', 'c'].map((name) => `RCPT TO:<${address(name)}>`), [`RCPT TO:<${address('b452')}>`]],
     );
+    // It has reached everyone: the same once more is a message of its own.
+    await send(relay, ['a', 'c']);
+    assert.equal(upstream.messages[2]!.to.length, 2);
   });
 
   it('answers at once where everyone has got it already, and asks for confirmation all the same', async (t) => {

@@ -75,6 +75,17 @@ describe('relay TLS', () => {
     assert.deepEqual(upstream.messages, []);
   });
 
+  it('refuses even the beginning of a line behind the reply to STARTTLS', async (t) => {
+    const script = {
+      STARTTLS(_line: string, peer: Peer) {
+        peer.socket.write('220 ready\r\n250 inj');
+        return '';
+      },
+    };
+    const { relay } = await pair(t, { tls: await selfSigned(), script });
+    await assert.rejects(send(relay), /bytes after the reply to STARTTLS/);
+  });
+
   it('insists on STARTTLS and on the certificate where it is required', async (t) => {
     const without = await pair(t, {}, {}, '?tls=require');
     await assert.rejects(send(without.relay), /does not offer STARTTLS/);
