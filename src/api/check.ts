@@ -3,7 +3,7 @@ import type { ActiveBlock } from '../../projections/active-blocks.js';
 import type { LedgerEntry } from '../../projections/block-ledger.js';
 import { InvalidInput } from '../kernel/errors.js';
 import type { Instant } from '../kernel/time.js';
-import { formatDuration, formatInstant } from '../kernel/time.js';
+import { HOUR, MINUTE, SECOND, formatDuration, formatInstant } from '../kernel/time.js';
 import { nameOf } from '../rules/explain.js';
 import { clientNetwork, domainOf } from '../sending/identity.js';
 import type { SenderIdentity, Subject } from '../sending/subjects.js';
@@ -233,20 +233,24 @@ function ofActive(
 }
 
 function sentence(refusing: Refusing | undefined, at: Instant, isPast: boolean): string {
-  const [verb, is] = isPast ? ['was', 'was'] : ['is', 'is'];
+  const verb = isPast ? 'was' : 'is';
   if (refusing === undefined) {
     return `This sender ${verb} not refused: no block ${isPast ? `in force at ${formatInstant(at)}` : 'in force'} covers it.`;
   }
   const { block, subject } = refusing;
   const ends = block.until === null ? 'until it is released' : until(block.until, at);
   const whose = block.origin === 'rule' ? `by rule "${block.rule ?? '?'}"` : 'by an administrator';
-  const why = block.evidence?.sentence ?? (block.description === '' ? '' : `${block.description}.`);
-  return `This sender ${verb} refused: ${lowerFirst(nameOf(subject))} ${is} blocked ${whose} ${ends}. ${why}`.trim();
+  const given = block.description === '' ? '' : `The reason given: ${block.description}`;
+  const why = block.evidence?.sentence ?? given;
+  return `This sender ${verb} refused: ${lowerFirst(nameOf(subject))} ${verb} blocked ${whose} ${ends}. ${why}`.trim();
 }
 
 function until(end: string, at: Instant): string {
   const left = Date.parse(end) - at;
-  return `until ${end}${left > 0 ? ` (for another ${formatDuration(Math.max(1000, left))})` : ''}`;
+  // Nobody plans by the second what lasts for hours.
+  const unit = left > HOUR ? MINUTE : SECOND;
+  const rounded = Math.max(1, Math.round(left / unit)) * unit;
+  return left > 0 ? `until ${end} (for another ${formatDuration(rounded)})` : `until ${end}`;
 }
 
 function lowerFirst(text: string): string {

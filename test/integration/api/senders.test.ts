@@ -1,0 +1,214 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { newId } from '../../../src/ids.js';
+import { HOUR, MINUTE, formatInstant } from '../../../src/kernel/time.js';
+import { sendStream } from '../../../src/sending/events.js';
+import { ApiServer } from '../../support/api/server.js';
+
+describe('senders and checks over HTTP', () => {
+  let server: ApiServer;
+  before(async () => {
+    server = await ApiServer.start();
+  });
+  after(() => server.stop());
+
+  async function sent(account: string, recipients: number): Promise<void> {
+    const data = {
+      account,
+      returnPath: account,
+      ehlo: 'laptop.example',
+      ip: '192.0.2.7',
+      direction: 'outbound',
+      transaction: newId(),
+      recipients,
+      size: 1000,
+      recipientDomains: [],
+      entitled: true,
+    };
+    const event = { id: newId(), type: 'MessageAccepted', at: server.clock.now(), by: 'smtp:test', data };
+    const { position } = await server.deps.store.append(sendStream(account), [event], 'any');
+    await server.deps.models.reached(position);
+  }
+
+  const check = async (query: string) => {
+    const reply = await server.get(`/api/v1/check?${query}`, { role: 'viewer' });
+    assert.equal(reply.status, 200, reply.text);
+    return reply.json;
+  };
+
+  test('the busiest come first', async () => {
+    await sent('few@example.com', 3);
+    await sent('many@example.com', 30);
+    await sent('some@example.com', 10);
+    const { json } = await server.get('/api/v1/senders?by=account&count=recipients&limit=2');
+    const found = json.items.map(({ subject, amount }: { subject: { value: string }; amount: number }) => [
+      subject.value,
+      amount,
+    ]);
+    assert.deepEqual(found, [
+      ['many@example.com', 30],
+      ['some@example.com', 10],
+    ]);
+    assert.equal(json.items[0].window, '24h');
+    assert.equal(json.next, null);
+    const uncounted = await server.get('/api/v1/senders?by=ehlo&count=bytes');
+    assert.deepEqual(uncounted.json, { items: [], next: null });
+    assert.equal((await server.get('/api/v1/senders?by=planet')).json.errors[0].field, 'by');
+  });
+
+  test('one sender: windows against limits, sends newest first, blocks so far', async () => {
+    await sent('one@example.com', 4);
+    await sent('one@example.com', 5);
+    const block = await server.block('one@example.com');
+    const { json } = await server.get(`/api/v1/senders/account/${encodeURIComponent('One@EXAMPLE.com')}`);
+    assert.equal(json.subject.value, 'one@example.com');
+    const burst = json.windows.find(({ rule }: { rule: string }) => rule === 'burst');
+    assert.deepEqual([burst.observed, burst.limit, burst.window], [9, 100, '10m']);
+    assert.equal(json.standing.block.id, block.id);
+    assert.equal(json.standing.proposal, null);
+    assert.deepEqual(
+      json.blocks.map(({ id }: { id: string }) => id),
+      [block.id],
+    );
+    assert.deepEqual(
+      json.sends.items.map(({ data }: { data: { recipients: number } }) => data.recipients),
+      [5, 4],
+    );
+    await server.post(`/api/v1/blocks/${block.id}/release`);
+    const after = await server.get('/api/v1/senders/account/one@example.com');
+    assert.equal(after.json.standing.block, null);
+    const graced = after.json.windows.find(({ rule }: { rule: string }) => rule === 'burst');
+    assert.deepEqual([graced.observed, graced.limit], [0, 300]);
+  });
+
+  test('a sender that nobody has seen is empty, one that is no sender is 400', async () => {
+    const unseen = await server.get('/api/v1/senders/domain/unseen.example');
+    assert.equal(unseen.status, 200);
+    assert.equal(unseen.json.windows[0].observed, 0);
+    assert.equal(unseen.json.sends.available, false);
+    assert.match(unseen.json.sends.note, /kept by account/);
+    assert.equal((await server.get('/api/v1/senders/ip/300.1.1.1')).json.errors[0].field, 'sender.value');
+    assert.equal((await server.get('/api/v1/senders/planet/x')).json.errors[0].field, 'sender.type');
+  });
+
+  test('a check names at least one identity, each in its form', async () => {
+    for (const [query, field] of [
+      ['', 'account'],
+      ['direction=outbound', 'account'],
+      ['ip=192.0.2.0/24', 'ip'],
+      ['ip=nine', 'ip'],
+      ['returnPath=nobody', 'returnPath'],
+      ['account=a%20b', 'account'],
+      ['account=a@example.com&at=2999-01-01', 'at'],
+      ['account=a@example.com&direction=all', 'direction'],
+      ['user=a', 'user'],
+    ] as const) {
+      const reply = await server.get(`/api/v1/check?${query}`);
+      assert.equal(reply.status, 400, query);
+      assert.equal(reply.json.errors[0].field, field, query);
+    }
+    assert.equal((await check('returnPath=')).refused, false);
+  });
+
+  test('who is not refused', async () => {
+    const verdict = await check('account=fine@example.com&ip=192.0.2.1&ehlo=laptop.example');
+    assert.equal(verdict.refused, false);
+    assert.equal(verdict.sentence, 'This sender is not refused: no block in force covers it.');
+    assert.deepEqual(verdict.auth, { outcome: 'passes', block: null, reply: null });
+    assert.deepEqual(verdict.matching, []);
+    assert.ok(verdict.windows.some(({ rule }: { rule: string }) => rule === 'guessing'));
+  });
+
+  for (const [refusal, auth, rcpt] of [
+    ['soft', /^535 5\.7\.8 /, /^451 4\.3\.2 /],
+    ['defer', /^454 4\.7\.0 /, /^451 4\.3\.2 /],
+    ['honest', undefined, /^550 5\.7\.1 .*postmaster@example\.com$/],
+  ] as const) {
+    test(`what the client sees: ${refusal}`, async () => {
+      const block = await server.block(`${refusal}@example.com`, { refusal });
+      const verdict = await check(`account=${refusal}@example.com`);
+      assert.equal(verdict.refused, true);
+      assert.equal(verdict.block.id, block.id);
+      if (auth === undefined) assert.equal(verdict.auth.outcome, 'passes');
+      else assert.match(verdict.auth.reply, auth);
+      assert.match(verdict.rcpt.reply, rcpt);
+    });
+  }
+
+  test('a return path is judged at RCPT, the login as its own address at AUTH', async () => {
+    const body = { subject: { type: 'address', value: '*@shared.example' }, indefinite: true };
+    const { json: block } = await server.post('/api/v1/blocks', body);
+    const foreign = await check('account=me@example.com&returnPath=bulk@shared.example');
+    assert.equal(foreign.auth.outcome, 'passes');
+    assert.deepEqual([foreign.rcpt.outcome, foreign.rcpt.block], ['refused', block.id]);
+    assert.match(
+      foreign.sentence,
+      /return path \*@shared\.example is blocked by an administrator until it is released/,
+    );
+    const own = await check('account=bulk@shared.example');
+    assert.equal(own.auth.block, block.id);
+    const inbound = await check('account=bulk@shared.example&direction=inbound');
+    assert.equal(inbound.auth.outcome, 'not asked');
+    assert.equal(inbound.refused, false);
+  });
+
+  test('of several blocks the one that ends last decides, and all are shown', async () => {
+    const account = await server.block('both@several.example', { duration: '1h' });
+    const domain = await server.post('/api/v1/blocks', {
+      subject: { type: 'domain', value: 'several.example' },
+      duration: '2h',
+    });
+    const verdict = await check('account=both@several.example');
+    assert.equal(verdict.block.id, domain.json.id);
+    const ids = verdict.matching.map(({ id }: { id: string }) => id);
+    assert.deepEqual(ids.sort(), [account.id, domain.json.id].sort());
+  });
+
+  test('evidence and exemptions explain', async () => {
+    await server.trip('spam@example.com', 'block');
+    const verdict = await check('account=spam@example.com&ip=10.0.0.1');
+    assert.match(
+      verdict.sentence,
+      /is blocked by rule "burst" until .* \(for another 1h\)\. Account spam@example\.com: 101 recipients within 10m/,
+    );
+    assert.deepEqual(
+      verdict.exemptions.map(({ id }: { id: string }) => id),
+      ['built-in'],
+    );
+  });
+
+  test('a past instant is judged by what was in force then', async () => {
+    const before = server.clock.now();
+    server.clock.advance(MINUTE);
+    const block = await server.block('past@example.com', { duration: '1h' });
+    server.clock.advance(10 * MINUTE);
+    const during = server.clock.now();
+    server.clock.advance(MINUTE);
+    await server.post(`/api/v1/blocks/${block.id}/release`);
+    server.clock.advance(HOUR);
+    const at = (instant: number) => check(`account=past@example.com&at=${formatInstant(instant)}`);
+    assert.equal((await at(before)).refused, false);
+    const then = await at(during);
+    assert.equal(then.refused, true);
+    assert.match(then.sentence, /^This sender was refused: account past@example\.com was blocked/);
+    assert.equal(then.windows, null);
+    assert.equal((await check('account=past@example.com')).refused, false);
+  });
+
+  test('a block that is in force before its event is durable refuses too', async () => {
+    const subject = { type: 'account', value: 'quick@example.com' } as const;
+    const { activeBlocks } = server.deps.models;
+    activeBlocks.anticipate(subject, {
+      ...subject,
+      id: newId(),
+      direction: 'outbound',
+      until: null,
+      refusal: 'soft',
+      byRule: true,
+    });
+    const verdict = await check('account=quick@example.com');
+    activeBlocks.withdraw(subject);
+    assert.equal(verdict.refused, true);
+    assert.equal(verdict.block.description, 'in force, being recorded');
+  });
+});
