@@ -114,9 +114,13 @@ export class Dialogue {
     return go.startsWith('354') ? this.say(`${content}.`) : go;
   }
 
-  /** STARTTLS and the handshake; EHLO is to be said again. */
-  async startTls(): Promise<tls.TLSSocket> {
-    const reply = await this.say('STARTTLS');
+  /**
+   * STARTTLS and the handshake; EHLO is to be said again.
+   *
+   * @param injected sent in clear, in the same write
+   */
+  async startTls(injected = ''): Promise<tls.TLSSocket> {
+    const reply = await this.say(`STARTTLS\r\n${injected}`.replace(/\r\n$/, ''));
     if (!reply.startsWith('220')) throw new Error(`STARTTLS: ${reply}`);
     this.socket.removeAllListeners();
     const secure = tls.connect({ socket: this.socket, rejectUnauthorized: false });

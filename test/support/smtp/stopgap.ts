@@ -38,6 +38,8 @@ export interface StopgapOptions {
   readonly rules?: string;
   /** Where mail goes; a scripted upstream that takes everything by default. */
   readonly upstream?: FakeUpstream;
+  /** More files beside the configuration, by name. */
+  readonly files?: Readonly<Record<string, string>>;
   readonly throughStore?: (store: EventStore) => EventStore;
 }
 
@@ -76,7 +78,8 @@ export class Stopgap {
   }
 
   async #configure(): Promise<void> {
-    const { smtp, rules } = this.options;
+    const { smtp, rules, files = {} } = this.options;
+    for (const [name, text] of Object.entries(files)) await writeFile(path.join(this.dir, name), text);
     const users = await Promise.all(
       Object.entries(PASSWORDS).map(async ([name, password]) => ({
         name,

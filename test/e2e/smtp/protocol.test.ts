@@ -1,0 +1,195 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { MessageAccepted } from '../../../src/sending/events.js';
+import { Dialogue } from '../../support/smtp/dialogue.js';
+import { ALICE, Stopgap } from '../../support/smtp/stopgap.js';
+
+const TO = 'one@elsewhere.test';
+
+test('what a session may say, and what it is answered', async (t) => {
+  const stopgap = await Stopgap.start(t, { smtp: { maxRecipients: 3, maxMessageSize: '20kB' } });
+  const { upstream } = stopgap;
+  const session = await stopgap.loggedIn();
+  const last = (): string[] => upstream.peers.at(-1)!.commands;
+
+  await t.test('EHLO offers what is there', async () => {
+    const open = await stopgap.hello();
+    const lines = (await open.say('EHLO client.test')).split('\r\n').map((line) => line.slice(4));
+    assert.deepEqual(lines.slice(1), [
+      'PIPELINING',
+      '8BITMIME',
+      'SMTPUTF8',
+      'DSN',
+      'AUTH PLAIN LOGIN',
+      'STARTTLS',
+      'SIZE 20000',
+    ]);
+    await open.quit();
+  });
+
+  await t.test('one recipient too many in a message: 452, the others stay', async () => {
+    await session.say(`MAIL FROM:<${ALICE}>`);
+    for (const name of ['a', 'b', 'c']) assert.match(await session.say(`RCPT TO:<${name}@x.test>`), /^250 /);
+    assert.match(await session.say('RCPT TO:<d@x.test>'), /^452 /);
+    assert.match(await session.say('RCPT TO:<c@x.test>'), /^250 /, 'the same once more is no other');
+    assert.match(await session.say('RCPT TO:<C@x.test>'), /^452 /, 'spelled differently it may be another');
+    await session.say('DATA');
+    assert.match(await session.say('Subject: x\r\n\r\nx\r\n.'), /^250 /);
+    assert.equal(upstream.messages.at(-1)!.to.length, 3);
+    const [event] = await stopgap.all<MessageAccepted>('MessageAccepted');
+    assert.equal(event!.data.recipients, 3);
+    assert.deepEqual(event!.data.recipientDomains, ['x.test']);
+  });
+
+  await t.test('too large, as declared and as sent', async () => {
+    assert.match(await session.say(`MAIL FROM:<${ALICE}> SIZE=20001`), /^552 /);
+    const before = upstream.messages.length;
+    const reply = await session.send(ALICE, [TO], `Subject: x\r\n\r\n${`${'x'.repeat(98)}\r\n`.repeat(201)}`);
+    assert.equal(reply, '552 5.3.4 Message exceeds the size limit');
+    assert.equal(upstream.messages.length, before);
+    assert.match(
+      await session.send(ALICE, [TO], `Subject: x\r\n\r\n${`${'x'.repeat(98)}\r\n`.repeat(190)}`),
+      /^250 /,
+    );
+  });
+
+  await t.test('MAIL parameters are passed on: BODY, SMTPUTF8, SIZE, RET, ENVID, NOTIFY, ORCPT', async () => {
+    await session.say(`MAIL FROM:<${ALICE}> SIZE=100 BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=a+2Bb`);
+    await session.say(
+      `RCPT TO:<jürgen@bücher.test> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;old+2Bx@elsewhere.test`,
+    );
+    await session.say('DATA');
+    session.write('Subject: grüße\r\n\r\nÄÖÜ\r\n.\r\n');
+    assert.match(await session.reply(), /^250 /);
+    const commands = last().join('\n');
+    assert.match(
+      commands,
+      /MAIL FROM:<alice@example\.com> SIZE=100 BODY=8BITMIME SMTPUTF8 RET=HDRS ENVID=a\+2Bb/,
+    );
+    assert.match(
+      commands,
+      /RCPT TO:<jürgen@bücher\.test> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;old\+2Bx@elsewhere\.test/,
+    );
+    assert.ok(upstream.messages.at(-1)!.content.toString('utf8').endsWith('Subject: grüße\r\n\r\nÄÖÜ\r\n'));
+  });
+
+  await t.test('the content passes byte for byte behind one Received line', async () => {
+    const content = 'Subject: dots\r\n\r\n..two\r\n...three\r\nend\r\n';
+    assert.match(await session.send(ALICE, [TO], content), /^250 /);
+    const { raw } = upstream.messages.at(-1)!;
+    const text = raw.toString();
+    assert.ok(text.endsWith(content));
+    const received = text.slice(0, -content.length);
+    assert.match(
+      received,
+      /^Received: from client\.test \(\[127\.0\.0\.1\]\)\r\n\tby mx\.example\.com with ESMTPA id [\w.]+;\r\n\t\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d \+0000\r\n$/,
+    );
+    const event = (await stopgap.all<MessageAccepted>('MessageAccepted')).at(-1)!;
+    assert.ok(
+      received.includes(` id ${event.data.transaction};`),
+      'the id of the event stands in the message',
+    );
+    assert.equal(event.correlation, event.data.transaction);
+    assert.ok(!received.includes(ALICE), 'whose account it was is nobody else’s business');
+  });
+
+  await t.test('pipelining: a whole message in one write', async () => {
+    session.write(
+      [`MAIL FROM:<${ALICE}>`, 'RCPT TO:<p1@x.test>', 'RCPT TO:<p2@x.test>', 'DATA', ''].join('\r\n'),
+    );
+    assert.deepEqual(
+      (await session.replies(4)).map((reply) => reply.slice(0, 3)),
+      ['250', '250', '250', '354'],
+    );
+    session.write(`Subject: x\r\n\r\nx\r\n.\r\nMAIL FROM:<${ALICE}>\r\nRSET\r\nNOOP\r\n`);
+    assert.deepEqual(
+      (await session.replies(4)).map((reply) => reply.slice(0, 3)),
+      ['250', '250', '250', '250'],
+    );
+    assert.deepEqual(upstream.messages.at(-1)!.to.length, 2);
+  });
+
+  await t.test('a mail loop ends', async () => {
+    const hop = 'Received: from a by b; Mon, 2 Mar 2026 09:00:00 +0000\r\n';
+    const before = upstream.messages.length;
+    assert.match(await session.send(ALICE, [TO], `${hop.repeat(101)}\r\nx\r\n`), /^554 5\.4\.6 /);
+    assert.equal(upstream.messages.length, before);
+    assert.match(await session.send(ALICE, [TO], `${hop.repeat(100)}\r\nx\r\n`), /^250 /);
+  });
+
+  await t.test('RSET forgets recipients; DATA without one is refused', async () => {
+    await session.sayAll([`MAIL FROM:<${ALICE}>`, 'RCPT TO:<forgotten@x.test>', 'RSET']);
+    assert.match(await session.say('DATA'), /^503 /);
+    assert.match(await session.send(ALICE, ['kept@x.test']), /^250 /);
+    assert.deepEqual(upstream.messages.at(-1)!.to, ['RCPT TO:<kept@x.test>']);
+  });
+
+  await t.test('two messages in one session are two sends', async () => {
+    const before = (await stopgap.all<MessageAccepted>('MessageAccepted')).length;
+    for (let i = 0; i < 2; i++) assert.match(await session.send(ALICE, [TO]), /^250 /);
+    const sends = (await stopgap.all<MessageAccepted>('MessageAccepted')).slice(before);
+    assert.equal(new Set(sends.map(({ data }) => data.transaction)).size, 2);
+  });
+  await session.quit();
+});
+
+test('what is not offered, and what is no SMTP', async (t) => {
+  const stopgap = await Stopgap.start(t);
+
+  await t.test('the library’s jokes and the commands of proxies', async () => {
+    const session = await stopgap.hello();
+    for (const line of ['WIZ secret', 'SHELL', 'KILL', 'LHLO x'])
+      assert.match(await session.say(line), /^500 /, line);
+    assert.match(await session.say('XCLIENT ADDR=192.0.2.1'), /^550 /);
+    assert.match(await session.say('XFORWARD ADDR=192.0.2.1'), /^550 /);
+    for (const method of ['CRAM-MD5', 'XOAUTH2', 'GSSAPI', '']) {
+      assert.match(await session.say(`AUTH ${method}`), /^504 /, method);
+    }
+    await session.quit();
+  });
+
+  await t.test('no mail without a login', async () => {
+    const session = await stopgap.hello();
+    for (const line of [`MAIL FROM:<${ALICE}>`, `RCPT TO:<${TO}>`, 'DATA'])
+      assert.match(await session.say(line), /^530 /);
+    await session.quit();
+  });
+
+  await t.test(
+    'an HTTP request, a flood of nonsense, a line without end, a login that breaks off',
+    async () => {
+      for (const [name, bytes, answer] of [
+        ['HTTP', 'POST / HTTP/1.1\r\nHost: x\r\n\r\n', /^421 /],
+        ['nonsense', 'ZZZ\r\n'.repeat(50), /^500 /],
+        ['a long line', 'x'.repeat(100_000), /^421 /],
+        ['NUL bytes', '\0\0\0\r\n'.repeat(20), /^500 /],
+        ['half a login', 'AUTH PLAIN\r\n*\r\n', /^334/],
+        ['a broken login', 'AUTH PLAIN !!!!\r\n', /^501 /],
+        ['control characters', 'EHLO a\u0007b\r\n', /^501 /],
+        ['an address with a line end in xtext', 'MAIL FROM:<a@b.test> ENVID=a+0D+0AQUIT\r\n', /^5/],
+      ] as const) {
+        const session = await stopgap.hello();
+        session.write(bytes);
+        assert.match(await session.reply(), answer, name);
+        session.vanish();
+        await session.closed;
+      }
+      const talker = stopgap.hello();
+      await (await talker).quit();
+    },
+  );
+
+  await t.test('who talks before the greeting is sent away', async () => {
+    const early = await Dialogue.connect(stopgap.port());
+    assert.match(await early.say('EHLO early.test'), /^421 /);
+    await early.closed;
+  });
+
+  await t.test('and it still works', async () => {
+    const session = await stopgap.loggedIn();
+    assert.match(await session.send(ALICE, [TO]), /^250 /);
+    await session.quit();
+    assert.equal((await stopgap.all('MessageAccepted')).length, 1);
+    assert.deepEqual(stopgap.faults, []);
+  });
+});
