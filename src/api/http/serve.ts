@@ -216,7 +216,7 @@ function measure(request: Request, response: Response, { metrics }: ApiDependenc
   const begun = performance.now();
   response.once('close', () => {
     const { route = 'unmatched' } = localsOf(response);
-    if (response.getHeader('Content-Type') === 'text/event-stream') return;
+    if (String(response.getHeader('Content-Type')).startsWith('text/event-stream')) return;
     const method = METHODS.has(request.method) ? request.method : 'other';
     const status = response.writableFinished ? String(response.statusCode) : 'gone';
     metrics.apiSeconds.observe({ method, route, status }, (performance.now() - begun) / SECOND);

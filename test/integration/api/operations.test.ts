@@ -1,0 +1,103 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { after, before, describe, test } from 'node:test';
+import { expressPath } from '../../../src/api/http/serve.js';
+import { ERROR_CODES } from '../../../src/kernel/errors.js';
+import { ApiServer } from '../../support/api/server.js';
+
+interface Layer {
+  readonly route?: { readonly path: string; readonly methods: Readonly<Record<string, boolean>> };
+}
+interface Operation {
+  readonly responses: Readonly<Record<string, unknown>>;
+  readonly parameters?: readonly { readonly name: string }[];
+}
+interface Document {
+  readonly openapi: string;
+  readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
+  readonly components: { readonly schemas: Readonly<Record<string, unknown>> };
+}
+
+describe('operations and the description of the API', () => {
+  let server: ApiServer;
+  before(async () => {
+    server = await ApiServer.start();
+  });
+  after(() => server.stop());
+
+  const open = (target: string) => fetch(new URL(target, server.url));
+
+  test('health, readiness and metrics need no token and hold no address', async () => {
+    await server.block('secret@example.com');
+    for (const target of ['/healthz', '/readyz', '/metrics', '/']) {
+      const response = await open(target);
+      assert.equal(response.status, 200, target);
+      assert.equal((await response.text()).includes('secret@'), false, target);
+    }
+    const health = (await (await open('/healthz')).json()) as Record<string, unknown>;
+    assert.equal(health['status'], 'ok');
+    assert.equal(health['position'], server.deps.models.position);
+    assert.match((await open('/metrics')).headers.get('content-type')!, /^text\/plain; version=0\.0\.4/);
+  });
+
+  test('ready only while read models and listeners are', async () => {
+    assert.deepEqual(await (await open('/readyz')).json(), {
+      ready: true,
+      readModels: 'ready',
+      listeners: 'up',
+    });
+    server.health.readModels = 'catching-up';
+    assert.equal((await open('/readyz')).status, 503);
+    server.health.readModels = 'ready';
+    server.health.listeners = 'draining';
+    assert.equal((await open('/readyz')).status, 503);
+    server.health.listeners = 'up';
+  });
+
+  test('the OpenAPI document has every express route, and no other', async () => {
+    const { json } = await server.get('/api/v1/openapi.json', { role: 'viewer' });
+    const document = json as Document;
+    assert.equal(document.openapi, '3.1.0');
+    const documented = Object.entries(document.paths).flatMap(([path, operations]) =>
+      Object.keys(operations).map((method) => `${method} ${expressPath(path)}`),
+    );
+    const stack = (server.api.app as unknown as { router: { stack: Layer[] } }).router.stack;
+    const served = stack.flatMap(({ route }) =>
+      // app.all() is what answers 405 and OPTIONS.
+      route === undefined || Object.keys(route.methods).length > 1
+        ? []
+        : Object.keys(route.methods).map((method) => `${method} ${route.path}`),
+    );
+    assert.ok(served.length > 20);
+    assert.deepEqual(documented.sort(), served.sort());
+  });
+
+  test('every reference in the document leads somewhere, and every input is in it', async () => {
+    const { json, text } = await server.get('/api/v1/openapi.json');
+    const document = json as Document;
+    const references = new Set(
+      [...text.matchAll(/"\$ref":"#\/components\/schemas\/(\w+)"/g)].map(([, name]) => name!),
+    );
+    assert.ok(references.has('Block') && references.has('Problem'));
+    for (const name of references) assert.ok(Object.hasOwn(document.components.schemas, name), name);
+    const names = (path: string, method: string) =>
+      document.paths[path]![method]!.parameters!.map(({ name }) => name);
+    assert.ok(names('/api/v1/blocks', 'get').includes('cursor'));
+    assert.deepEqual(names('/api/v1/blocks/{id}', 'patch'), ['id', 'Idempotency-Key', 'If-Match']);
+  });
+
+  test('the list of resources and docs/api.md name every route', async () => {
+    const { json } = await server.get('/api/v1', { role: 'viewer' });
+    const docs = readFileSync('docs/api.md', 'utf8');
+    for (const { method, path } of json.items as { method: string; path: string }[]) {
+      assert.ok(docs.includes(`${method} ${path}`), `docs/api.md does not name ${method} ${path}`);
+    }
+    assert.equal((json.items as unknown[]).length, server.api.routes.length);
+  });
+
+  test('docs/api.md explains just the error codes that there are', () => {
+    const docs = readFileSync('docs/api.md', 'utf8');
+    const explained = [...docs.matchAll(/^\| `\/problems\/([a-z-]+)` \|/gm)].map(([, code]) => code!);
+    assert.deepEqual(explained.sort(), Object.keys(ERROR_CODES).sort());
+  });
+});

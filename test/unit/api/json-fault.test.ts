@@ -1,0 +1,41 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { findJsonFault } from '../../../src/api/http/json-fault.js';
+
+test('names the character that does not belong', () => {
+  const cases: ReadonlyArray<readonly [text: string, line: number, column: number]> = [
+    ['{"a":}', 1, 6],
+    ['{"a":1,}', 1, 8],
+    ['[1,]', 1, 4],
+    ['{\n  "a": 1\n  "b": 2\n}', 3, 3],
+    ['{"a" 1}', 1, 6],
+    ['tru', 1, 1],
+    ['01', 1, 1],
+    ['1 2', 1, 3],
+    ['{"a":"\n"}', 1, 6],
+    ['"\\x"', 1, 1],
+    ["{'a':1}", 1, 2],
+    [']', 1, 1],
+    ['[}', 1, 2],
+    ['{]', 1, 2],
+  ];
+  for (const [text, line, column] of cases) {
+    const fault = findJsonFault(text);
+    assert.deepEqual([fault.line, fault.column], [line, column], JSON.stringify(text));
+  }
+});
+
+test('finds the end of what is cut short, and of what is no fault at all', () => {
+  fc.assert(
+    fc.property(fc.json({ maxDepth: 4 }), (text) => {
+      assert.equal(findJsonFault(text).offset, text.length);
+    }),
+  );
+  for (const text of ['', '{', '[[', '{"a"', '{"a":', '[1,'])
+    assert.equal(findJsonFault(text).offset, text.length);
+});
+
+test('deep nesting is no trouble', () => {
+  assert.equal(findJsonFault('['.repeat(100_000)).offset, 100_000);
+});
