@@ -13,6 +13,8 @@ export type ToWriter =
       readonly maxAge: Milliseconds | null;
     }
   | { readonly kind: 'sweep'; readonly call: number; readonly now: Instant; readonly limit: number }
+  /** Asks for a write that changes nothing: whether the file takes any again. */
+  | { readonly kind: 'probe'; readonly call: number }
   | { readonly kind: 'close' };
 
 export interface AppendMessage {

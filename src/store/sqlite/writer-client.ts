@@ -19,6 +19,22 @@ const QUEUE_LIMIT = 20_000;
  */
 const ANSWERS_A_TURN = 128;
 
+/**
+ * Batches that may be under way to the writer: one that it works on, one that waits. What comes meanwhile becomes one
+ * batch, so the busier the disk, the fewer the flushes.
+ */
+const BATCHES_UNDER_WAY = 2;
+
+/**
+ * A flush of the disk costs the same for one append as for fifty. So while appends come from several sides at once,
+ * a batch waits until two milliseconds have passed since the last one, or enough have gathered; one alone never waits.
+ */
+const GATHERING: Milliseconds = 2;
+const ENOUGH_GATHERED = 32;
+
+/** How often a store that failed is tried again: nobody may dare to append while it is not healthy. */
+const PROBE_PAUSE: Milliseconds = 1000;
+
 /** An answer that takes longer is a sign of an ailing disk. */
 const HEALTHY_WAIT: Milliseconds = 1000;
 
@@ -28,7 +44,8 @@ interface Call {
 }
 type CallMessage =
   | { kind: 'retain'; category: string; maxAge: number | null }
-  | { kind: 'sweep'; now: Instant; limit: number };
+  | { kind: 'sweep'; now: Instant; limit: number }
+  | { kind: 'probe' };
 
 /**
  * The main thread's side of the writer: collects the appends of one turn of the loop into one message, and
@@ -49,6 +66,12 @@ export class WriterClient {
   private readonly calls = new Map<number, Call>();
   private lastCall = 0;
   private failed = false;
+  private probing: NodeJS.Timeout | undefined;
+  private underWay = 0;
+  private gathering: NodeJS.Timeout | undefined;
+  private lastFlush = 0;
+  private lastBatch = 0;
+  private closed = false;
   private idle: (() => void)[] = [];
 
   constructor(
@@ -61,12 +84,15 @@ export class WriterClient {
     this.started.catch(() => undefined);
     this.thread = new WriterThread(options, {
       ready: (head) => {
+        this.underWay = 0;
         this.feed.resume(head);
         this.start();
         this.flush();
       },
       message: (message) => {
         if (message.kind === 'appended') {
+          this.underWay--;
+          this.flush();
           this.answers.push({ message, next: 0 });
           if (!this.answering) this.answer();
         } else {
@@ -87,7 +113,7 @@ export class WriterClient {
     return new Promise((resolve, reject) => {
       const texts = checkAppend(stream, events, expected);
       if (this.sent.length + this.unsent.length >= QUEUE_LIMIT) {
-        this.failed = true;
+        this.fail();
         reject(new StoreUnavailable(`${QUEUE_LIMIT} appends are waiting for the store already`));
         return;
       }
@@ -104,10 +130,7 @@ export class WriterClient {
         settled: false,
       });
       this.timer ??= setTimeout(this.expire, this.timeout);
-      if (!this.flushing) {
-        this.flushing = true;
-        setImmediate(() => this.flush());
-      }
+      this.flushSoon();
     });
   }
 
@@ -131,8 +154,24 @@ export class WriterClient {
 
   /** Ends the writer after whatever it was handed. */
   async close(): Promise<void> {
+    this.closed = true;
+    clearTimeout(this.probing);
     await this.thread.close();
     clearTimeout(this.timer);
+  }
+
+  /** Not healthy until an append, or a probe where none is made, has gone through. */
+  private fail(): void {
+    this.failed = true;
+    if (this.closed) return;
+    this.probing ??= setTimeout(() => {
+      this.probing = undefined;
+      if (!this.failed) return;
+      this.call({ kind: 'probe' }).then(
+        () => (this.failed = false),
+        () => this.fail(),
+      );
+    }, PROBE_PAUSE).unref();
   }
 
   private get busy(): boolean {
@@ -150,7 +189,10 @@ export class WriterClient {
 
   private flush(): void {
     this.flushing = false;
-    if (!this.thread.ready || this.unsent.length === 0) return;
+    if (!this.thread.ready || this.unsent.length === 0 || this.underWay >= BATCHES_UNDER_WAY) return;
+    this.underWay++;
+    this.lastFlush = performance.now();
+    this.lastBatch = this.unsent.length;
     const batch = this.unsent.drain();
     const recordedAt = this.clock.now();
     const flat: (string | number | null)[] = [];
@@ -219,7 +261,7 @@ export class WriterClient {
         pending.reject(new StopgapError('conflict', `append to ${pending.stream}: ${reason}`));
         break;
       default:
-        this.failed = true;
+        this.fail();
         pending.reject(
           new StoreUnavailable(`the store did not take an append to ${pending.stream}: ${reason}`),
         );
@@ -240,13 +282,24 @@ export class WriterClient {
     this.answer(true);
     const error = () => new StoreUnavailable(`the store's writer ended: ${reason}`);
     for (const pending of [...this.sent.drain(), ...this.unsent.drain()]) {
-      this.failed = true;
+      this.fail();
       pending.settled = true;
       pending.reject(error());
     }
     for (const call of this.calls.values()) call.reject(error());
     this.calls.clear();
     this.wakeIdle();
+  }
+
+  private flushSoon(): void {
+    const waiting = this.unsent.length;
+    if (this.flushing && waiting !== ENOUGH_GATHERED) return;
+    clearTimeout(this.gathering);
+    this.flushing = true;
+    const gathers = this.lastBatch > 1 && waiting < ENOUGH_GATHERED;
+    const wait = gathers ? this.lastFlush + GATHERING - performance.now() : 0;
+    if (wait > 0) this.gathering = setTimeout(() => this.flush(), wait);
+    else setImmediate(() => this.flush());
   }
 
   private readonly expire = (): void => {
@@ -261,7 +314,7 @@ export class WriterClient {
           return false;
         }
         pending.settled = true;
-        this.failed = true;
+        this.fail();
         pending.reject(
           new StoreUnavailable(
             `the store did not answer an append to ${pending.stream} within ${this.timeout} ms`,

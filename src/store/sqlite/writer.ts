@@ -120,6 +120,14 @@ function retain(category: string, maxAge: number | null): number {
   return 0;
 }
 
+/** Allocates pages and gives them back in one transaction: fails wherever an append would. */
+function probe(): number {
+  db.exec(
+    'BEGIN IMMEDIATE; CREATE TABLE probe (room); INSERT INTO probe VALUES (zeroblob(65536)); DROP TABLE probe; COMMIT',
+  );
+  return 0;
+}
+
 function sweep(now: number, limit: number): number {
   const gone = sweepSlice(db, now, limit);
   if (gone > 0) ledger.forget();
@@ -148,6 +156,8 @@ port.on('message', (first: ToWriter) => {
     if (message.kind === 'retain') {
       const { category, maxAge } = message;
       attempt(call, () => retain(category, maxAge));
+    } else if (message.kind === 'probe') {
+      attempt(call, probe);
     } else {
       const { now, limit } = message;
       attempt(call, () => sweep(now, limit));

@@ -119,6 +119,17 @@ describe('a store in trouble', () => {
     assert.equal(store.healthy, true);
   });
 
+  it('becomes healthy again by itself: whoever looks before appending would never append', async () => {
+    await open();
+    const lost = assert.rejects(store.append('send-a', newEvents(1), 'any'), StoreUnavailable);
+    await store.writer.thread.kill();
+    await lost;
+    assert.equal(store.healthy, false);
+    const deadline = performance.now() + 20_000;
+    while (!store.healthy && performance.now() < deadline) await settle(1);
+    assert.equal(store.healthy, true);
+  });
+
   it('gives up on an append that is not answered in time, and recovers', async () => {
     await open({ appendTimeout: 150 });
     const other = new Database(file);
