@@ -46,16 +46,17 @@ const LINES: fc.Arbitrary<string> = fc.oneof(
   },
 );
 
-const ENDS = fc.constantFrom('\r\n', '\r\n', '\r\n', '\n');
+const ENDS: fc.Arbitrary<string> = fc.constantFrom('\r\n', '\r\n', '\r\n', '\n');
 const ANYTHING = fc.array(fc.tuple(LINES, ENDS), { maxLength: 25 });
-/** Half of them begin well, or none would ever get far. */
+const after = (...lines: string[]): typeof ANYTHING =>
+  ANYTHING.map((rest) => [...lines.map((line): [string, string] => [line, '\r\n']), ...rest]);
+const LOGGED_IN = ['EHLO fuzz.test', plain(ALICE, PASSWORDS[ALICE]!)];
+/** Most of them begin well, or none would ever get far. */
 const SCRIPT = fc.oneof(
   ANYTHING,
-  ANYTHING.map((rest) => [
-    ['EHLO fuzz.test', '\r\n'] as [string, string],
-    [plain(ALICE, PASSWORDS[ALICE]!), '\r\n'] as [string, string],
-    ...rest,
-  ]),
+  after(...LOGGED_IN),
+  after(...LOGGED_IN, `MAIL FROM:<${ALICE}>`, 'RCPT TO:<a@x.test>'),
+  after(...LOGGED_IN, `MAIL FROM:<${ALICE}>`, 'RCPT TO:<a@x.test>', 'DATA'),
 );
 const RUNS = 25;
 

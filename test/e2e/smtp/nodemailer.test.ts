@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import nodemailer from 'nodemailer';
+import { createTransport } from 'nodemailer';
 import type { MessageAccepted } from '../../../src/sending/events.js';
 import { ALICE, PASSWORDS, Stopgap } from '../../support/smtp/stopgap.js';
 
@@ -16,8 +16,8 @@ test('a client that is not ours: nodemailer, over STARTTLS and TLS', async (t) =
   const stopgap = await Stopgap.start(t, {
     smtp: { submission: [{ listen }, { listen, tls: { mode: 'implicit' } }] },
   });
-  const mailer = (index: number, pass = PASSWORDS[ALICE]!): nodemailer.Transporter => {
-    const transport = nodemailer.createTransport({
+  const mailer = (index: number, pass = PASSWORDS[ALICE]!): ReturnType<typeof createTransport> => {
+    const transport = createTransport({
       host: '127.0.0.1',
       port: stopgap.port('submission', index),
       secure: index === 1,

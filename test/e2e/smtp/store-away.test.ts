@@ -33,11 +33,15 @@ class Moody {
       get: (target, key) => {
         if (key === 'append') return append;
         if (key === 'healthy') return this.healthy;
-        const value: unknown = Reflect.get(target, key, target);
-        return typeof value === 'function' ? value.bind(target) : value;
+        return memberOf(target, key);
       },
     });
   };
+}
+
+function memberOf(store: EventStore, key: string | symbol): unknown {
+  const value: unknown = Reflect.get(store, key, store);
+  return typeof value === 'function' ? (value.bind(store) as unknown) : value;
 }
 
 test('a store that refuses: 451, and nothing is acknowledged without its event', async (t) => {
@@ -124,8 +128,7 @@ test('a rule that trips while blocks cannot be written: the sender is refused al
     throughStore: (store) =>
       new Proxy(store, {
         get: (target, key) => {
-          const value: unknown = Reflect.get(target, key, target);
-          if (key !== 'append' || !ill) return typeof value === 'function' ? value.bind(target) : value;
+          if (key !== 'append' || !ill) return memberOf(target, key);
           return async (...args: Parameters<EventStore['append']>) => {
             if (categoryOf(args[0]) !== 'block') return target.append(...args);
             failing.open();

@@ -1,0 +1,113 @@
+import assert from 'node:assert/strict';
+import type { ChildProcess } from 'node:child_process';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import type { TestContext } from 'node:test';
+import { fileURLToPath } from 'node:url';
+
+const MAIN = fileURLToPath(new URL('../../../src/main.js', import.meta.url));
+const BANNER_END = 'Stop with Ctrl-C.';
+
+/** Ports of the system's choice; otherwise as somebody finds it who has configured nothing. */
+const ENVIRONMENT = {
+  PATH: process.env['PATH'],
+  STOPGAP_SMTP_SUBMISSION_LISTEN: '127.0.0.1:0',
+  STOPGAP_API_LISTEN: '127.0.0.1:0',
+};
+
+export interface Ended {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** A directory of its own, gone after the test. */
+export async function workDir(t: Pick<TestContext, 'after'>): Promise<string> {
+  const dir = await mkdtemp(path.join(tmpdir(), 'stopgap-process-'));
+  t.after(() => rm(dir, { recursive: true, force: true }));
+  return dir;
+}
+
+/** `stopgap serve` as a process of its own. */
+export class Served {
+  readonly child: ChildProcess;
+  stdout = '';
+  stderr = '';
+  readonly ended: Promise<Ended>;
+
+  private constructor(cwd: string, env: Readonly<Record<string, string>>) {
+    this.child = spawn(process.execPath, [MAIN, 'serve'], {
+      cwd,
+      env: { ...ENVIRONMENT, ...env },
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+    this.child.stdout!.on('data', (chunk: Buffer) => (this.stdout += chunk.toString()));
+    this.child.stderr!.on('data', (chunk: Buffer) => (this.stderr += chunk.toString()));
+    this.ended = once(this.child, 'close').then(([code, signal]) => ({
+      code: code as number | null,
+      signal: signal as NodeJS.Signals | null,
+      stdout: this.stdout,
+      stderr: this.stderr,
+    }));
+  }
+
+  /** Starts it and waits for its banner; it is killed after the test, should it still be there. */
+  static async start(
+    t: Pick<TestContext, 'after'>,
+    cwd: string,
+    env: Readonly<Record<string, string>> = {},
+  ): Promise<Served> {
+    const served = new Served(cwd, env);
+    t.after(() => served.kill());
+    const announced = new Promise<void>((resolve) => {
+      served.child.stdout!.on('data', () => {
+        if (served.stdout.includes(BANNER_END)) resolve();
+      });
+    });
+    const failed = served.ended.then(({ code, stderr }) => assert.fail(`ended with ${code}: ${stderr}`));
+    await Promise.race([announced, failed]);
+    failed.catch(() => undefined); // that it ends later is no failure of the start
+    return served;
+  }
+
+  /** Starts it where it is expected to end by itself. */
+  static run(cwd: string, env: Readonly<Record<string, string>> = {}): Promise<Ended> {
+    return new Served(cwd, env).ended;
+  }
+
+  /** What the banner says behind a word: `submission`, `HTTP`, `password`, `API token`. */
+  told(word: string): string {
+    const line = new RegExp(`^ {2}${word} +(\\S+)`, 'm').exec(this.stdout);
+    assert.ok(line !== null, `the banner says nothing of ${word}:\n${this.stdout}`);
+    return line[1]!;
+  }
+
+  port(what: 'submission' | 'HTTP'): number {
+    return Number(this.told(what).split(':').at(-1));
+  }
+
+  /** A request to the API. */
+  api(method: string, resource: string, token: string, body?: unknown): Promise<Response> {
+    return fetch(`http://127.0.0.1:${this.port('HTTP')}${resource}`, {
+      method,
+      headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    });
+  }
+
+  /** SIGTERM, and how it ended. */
+  terminate(): Promise<Ended> {
+    this.child.kill('SIGTERM');
+    return this.ended;
+  }
+
+  /** SIGKILL: no chance to finish anything. */
+  async kill(): Promise<void> {
+    this.child.kill('SIGKILL');
+    await this.ended;
+  }
+}
