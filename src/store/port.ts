@@ -130,7 +130,10 @@ export interface EventStore {
    */
   sweep(now: Instant): Promise<number>;
 
-  /** False while the last append failed or has been waiting for longer than it should. Never waits. */
+  /**
+   * False while the last append failed or has been waiting for longer than it should. Never waits. The adapter finds
+   * out by itself when the store takes writes again: whoever looks before appending may wait for it.
+   */
   readonly healthy: boolean;
 
   /** Finishes what was accepted, then closes. Later calls throw StoreUnavailable. */
