@@ -69,7 +69,7 @@ describe('blocks over HTTP', () => {
     assert.equal(reply.status, 400);
     assert.equal(reply.headers.get('content-type'), 'application/problem+json; charset=utf-8');
     assert.equal(reply.json.type, '/problems/invalid-input');
-    const fields = reply.json.errors.map((error: { field: string }) => error.field).sort();
+    const fields = reply.json.errors.map((error) => error.field).sort();
     assert.deepEqual(fields, ['direction', 'duration', 'reason', 'subject.type', 'subject.value']);
   });
 
@@ -101,7 +101,7 @@ describe('blocks over HTTP', () => {
     });
     assert.equal(changed.status, 200);
     assert.notEqual(changed.headers.get('etag'), tag);
-    assert.equal(changed.json.history.at(-1).note, 'longer');
+    assert.equal(changed.json.history.at(-1)!.note, 'longer');
     for (const [method, target] of [
       ['PATCH', at],
       ['POST', `${at}/release`],
@@ -188,7 +188,7 @@ describe('blocks over HTTP', () => {
     assert.equal(released.json.falsePositive, true);
     assert.equal(released.json.endedAt, formatInstant(server.clock.now()));
     assert.deepEqual(
-      [released.json.history.at(-1).falsePositive, released.json.history.at(-1).note],
+      [released.json.history.at(-1)!.falsePositive, released.json.history.at(-1)!.note],
       [true, 'newsletter'],
     );
   });

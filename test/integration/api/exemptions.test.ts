@@ -62,7 +62,7 @@ describe('exemptions over HTTP', () => {
   test('those of the rules are listed, and are changed in the rules only', async () => {
     const { json } = await server.get(`${EXEMPTIONS}?origin=rules`);
     assert.deepEqual(
-      json.items.map(({ id }: { id: string }) => id),
+      json.items.map(({ id }) => id),
       ['rules:ip:192.0.2.0/24'],
     );
     const target = `${EXEMPTIONS}/${encodeURIComponent('rules:ip:192.0.2.0/24')}`;
@@ -78,7 +78,7 @@ describe('exemptions over HTTP', () => {
     const all: string[] = [];
     for (let cursor = ''; ;) {
       const { json } = await server.get(`${EXEMPTIONS}?limit=2${cursor}`);
-      all.push(...json.items.map(({ subject }: { subject: { value: string } }) => subject.value));
+      all.push(...json.items.map(({ subject }) => subject.value));
       if (json.next === null) break;
       cursor = `&cursor=${json.next}`;
     }
@@ -91,7 +91,7 @@ describe('exemptions over HTTP', () => {
     server.clock.advance(2 * HOUR);
     const { json } = await server.get(`${EXEMPTIONS}?limit=500`);
     assert.equal(
-      json.items.some(({ subject }: { subject: { value: string } }) => subject.value === 'p1@example.com'),
+      json.items.some(({ subject }) => subject.value === 'p1@example.com'),
       false,
     );
   });

@@ -196,7 +196,7 @@ describe('what every request meets', () => {
     await once(socket, 'close');
     const text = Buffer.concat(chunks).toString();
     assert.match(text, /^HTTP\/1\.1 400 Bad Request\r\nContent-Type: application\/problem\+json/);
-    assert.equal(JSON.parse(text.split('\r\n\r\n')[1]!).status, 400);
+    assert.equal((JSON.parse(text.split('\r\n\r\n')[1]!) as { status: number }).status, 400);
   });
 });
 
@@ -279,7 +279,7 @@ describe('when something is amiss', () => {
       assert.equal(reply.text.includes('innards'), false);
       assert.equal(reply.text.includes(' at '), false);
       const line = server.logged.find((one) => one.includes('innards'))!;
-      assert.equal(JSON.parse(line).requestId, 'fault-1');
+      assert.equal((JSON.parse(line) as { requestId: string }).requestId, 'fault-1');
     } finally {
       await server.stop();
     }

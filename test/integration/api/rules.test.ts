@@ -54,7 +54,7 @@ describe('rules over HTTP', () => {
       });
       assert.equal(reply.status, 200);
       assert.equal(reply.json.valid, false);
-      const faults = reply.json.faults.map(({ line, path }: { line: number; path: string }) => [line, path]);
+      const faults = reply.json.faults.map(({ line, path }) => [line, path]);
       assert.deepEqual(faults, [
         [3, 'rules[0].window'],
         [5, 'rules[1].per'],

@@ -62,22 +62,22 @@ describe('senders and checks over HTTP', () => {
     const block = await server.block('one@example.com');
     const { json } = await server.get(`/api/v1/senders/account/${encodeURIComponent('One@EXAMPLE.com')}`);
     assert.equal(json.subject.value, 'one@example.com');
-    const burst = json.windows.find(({ rule }: { rule: string }) => rule === 'burst');
+    const burst = json.windows.find(({ rule }) => rule === 'burst')!;
     assert.deepEqual([burst.observed, burst.limit, burst.window], [9, 100, '10m']);
     assert.equal(json.standing.block.id, block.id);
     assert.equal(json.standing.proposal, null);
     assert.deepEqual(
-      json.blocks.map(({ id }: { id: string }) => id),
+      json.blocks.map(({ id }) => id),
       [block.id],
     );
     assert.deepEqual(
-      json.sends.items.map(({ data }: { data: { recipients: number } }) => data.recipients),
+      json.sends.items.map(({ data }) => data.recipients),
       [5, 4],
     );
     await server.post(`/api/v1/blocks/${block.id}/release`);
     const after = await server.get('/api/v1/senders/account/one@example.com');
     assert.equal(after.json.standing.block, null);
-    const graced = after.json.windows.find(({ rule }: { rule: string }) => rule === 'burst');
+    const graced = after.json.windows.find(({ rule }) => rule === 'burst')!;
     assert.deepEqual([graced.observed, graced.limit], [0, 300]);
   });
 
@@ -116,7 +116,7 @@ describe('senders and checks over HTTP', () => {
     assert.equal(verdict.sentence, 'This sender is not refused: no block in force covers it.');
     assert.deepEqual(verdict.auth, { outcome: 'passes', block: null, reply: null });
     assert.deepEqual(verdict.matching, []);
-    assert.ok(verdict.windows.some(({ rule }: { rule: string }) => rule === 'guessing'));
+    assert.ok(verdict.windows.some(({ rule }) => rule === 'guessing'));
   });
 
   for (const [refusal, auth, rcpt] of [
@@ -160,7 +160,7 @@ describe('senders and checks over HTTP', () => {
     });
     const verdict = await check('account=both@several.example');
     assert.equal(verdict.block.id, domain.json.id);
-    const ids = verdict.matching.map(({ id }: { id: string }) => id);
+    const ids = verdict.matching.map(({ id }) => id);
     assert.deepEqual(ids.sort(), [account.id, domain.json.id].sort());
   });
 
@@ -172,7 +172,7 @@ describe('senders and checks over HTTP', () => {
       /is blocked by rule "burst" until .* \(for another 1h\)\. Account spam@example\.com: 101 recipients within 10m/,
     );
     assert.deepEqual(
-      verdict.exemptions.map(({ id }: { id: string }) => id),
+      verdict.exemptions.map(({ id }) => id),
       ['built-in'],
     );
   });

@@ -21,6 +21,7 @@ import { parseSubject } from '../../../src/sending/subjects.js';
 import type { EventStore } from '../../../src/store/port.js';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
 import { ManualClock } from '../manual-clock.js';
+import type { Answered } from './answered.js';
 
 export const TOKENS: Readonly<Record<Role, string>> = {
   viewer: 'sgp_viewer-token-for-tests',
@@ -32,8 +33,8 @@ export interface Reply {
   readonly status: number;
   readonly headers: Headers;
   readonly text: string;
-  // eslint-disable-next-line @typescript-eslint/no-explicit-any -- tests assert on what it is
-  readonly json: any;
+  /** Undefined at run time where the answer is no JSON. */
+  readonly json: Answered;
 }
 
 export interface Call {
@@ -99,7 +100,7 @@ export class ApiServer {
       status: response.status,
       headers: response.headers,
       text: answer,
-      json: isJson ? JSON.parse(answer) : undefined,
+      json: (isJson ? JSON.parse(answer) : undefined) as Answered,
     };
   }
 
@@ -112,7 +113,7 @@ export class ApiServer {
   }
 
   /** A block by an administrator. */
-  async block(value: string, more: Readonly<Record<string, unknown>> = {}): Promise<Reply['json']> {
+  async block(value: string, more: Readonly<Record<string, unknown>> = {}): Promise<Answered> {
     const span = 'indefinite' in more || 'until' in more ? {} : { duration: '1h' };
     const reply = await this.post('/api/v1/blocks', {
       subject: { type: 'account', value },

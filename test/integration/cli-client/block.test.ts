@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { MINUTE } from '../../../src/kernel/time.js';
+import { ApiServer } from '../../support/api/server.js';
+import { Terminal } from './support.js';
+
+describe('stopgap block', () => {
+  let server: ApiServer;
+  let terminal: Terminal;
+  before(async () => {
+    server = await ApiServer.start();
+    terminal = await Terminal.at(server);
+  });
+  after(async () => {
+    await terminal.close();
+    await server.stop();
+  });
+
+  test('says so where there is nothing to list', async () => {
+    const { code, out, err } = await terminal.run('block', 'list');
+    assert.deepEqual([code, out], [0, '']);
+    assert.match(err, /no blocks that are active or proposed; --state all/);
+  });
+
+  test('adds, shows and lists', async () => {
+    const added = await terminal.run(
+      'block',
+      'add',
+      'account',
+      'Bob@Example.com',
+      '--for',
+      '1h',
+      '--description',
+      'phished',
+    );
+    assert.equal(added.code, 0, added.err);
+    assert.match(added.out, /^subject {4}account bob@example\.com$/m);
+    assert.match(added.out, /^until {6}2026-03-01T13:00:00\.000Z \(in 1h\)$/m);
+    assert.match(added.out, /BlockImposed {2}admin:the-admin/);
+    server.clock.advance(18 * MINUTE);
+    const { out } = await terminal.run('block', 'list');
+    const [head, row] = out.trimEnd().split('\n');
+    assert.match(head!, /^ID +STATE +SUBJECT +DIRECTION +BY +SINCE +ENDS +WHY$/);
+    assert.match(
+      row!,
+      /^[0-9a-f-]{13} +active +account bob@example\.com +outbound +admin +18m ago +in 42m +phished$/,
+    );
+    // A table: every column begins where its heading does.
+    assert.equal(row!.indexOf('in 42m'), head!.indexOf('ENDS'));
+  });
+
+  test('gives machines what the API gives', async () => {
+    const listed = JSON.parse((await terminal.run('block', 'list', '--json')).out) as {
+      items: { id: string }[];
+      next: null;
+    };
+    const { json } = await server.get('/api/v1/blocks?state=active,proposed');
+    assert.deepEqual(listed, json);
+    const shown = JSON.parse(
+      (await terminal.run('block', 'show', listed.items[0].id, '--json')).out,
+    ) as unknown;
+    assert.deepEqual(shown, json.items[0]);
+  });
+
+  test('filters', async () => {
+    await server.block('alice@example.net');
+    const { out } = await terminal.run(
+      'block',
+      'list',
+      '--q',
+      'example.net',
+      '--type',
+      'account',
+      '--state',
+      'all',
+      '--json',
+    );
+    assert.equal((JSON.parse(out) as { items: unknown[] }).items.length, 1);
+    const wrong = await terminal.run('block', 'list', '--state', 'asleep');
+    assert.equal(wrong.code, 1);
+    assert.match(wrong.err, /^stopgap: state: must be of proposed, active/);
+    assert.equal(wrong.err.trimEnd().split('\n').length, 1);
+  });
+
+  test('takes ids that are cut short, as long as they are unique', async () => {
+    const first = await server.block('short1@example.com');
+    await server.block('short2@example.com');
+    const { code, err } = await terminal.run(
+      'block',
+      'release',
+      first.id.slice(0, 25),
+      '--false-positive',
+      '--note',
+      'ours',
+    );
+    assert.equal(code, 0, err);
+    assert.match(err, /account short1@example\.com is released/);
+    const read = await server.get(`/api/v1/blocks/${first.id}`);
+    assert.deepEqual([read.json.falsePositive, read.json.history.at(-1)!.note], [true, 'ours']);
+    const many = await terminal.run('block', 'show', '0');
+    assert.equal(many.code, 1);
+    assert.match(many.err, /several ids begin with 0 .*: give more of it/);
+    const none = await terminal.run('block', 'show', 'ffff');
+    assert.match(none.err, /there is no block ffff/);
+    const strange = await terminal.run('block', 'show', '../rules');
+    assert.match(strange.err, /is no id/);
+    const again = await terminal.run('block', 'release', first.id);
+    assert.equal(again.code, 1);
+    assert.match(again.err, /is released: only an active block can be released/);
+  });
+
+  test('approves and dismisses', async () => {
+    const wanted = await server.trip('wanted@example.com');
+    const listed = await terminal.run('block', 'list', '--state', 'proposed');
+    assert.match(
+      listed.out,
+      /proposed +account wanted@example\.com +outbound +rule burst +now +lapses in 1d|lapses in 24h/,
+    );
+    const approved = await terminal.run('block', 'approve', wanted);
+    assert.match(approved.err, /account wanted@example\.com is active, ends in 1h/);
+    const shown = await terminal.run('block', 'show', wanted);
+    assert.match(shown.out, /^evidence {3}Account wanted@example\.com: 101 recipients within 10m/m);
+    const unwanted = await server.trip('unwanted@example.com');
+    assert.match((await terminal.run('block', 'dismiss', unwanted, '--note', 'fine')).err, /is dismissed/);
+  });
+
+  test('wants to know how long, and just once', async () => {
+    const none = await terminal.run('block', 'add', 'account', 'x@example.com');
+    assert.deepEqual(
+      [none.code, none.err],
+      [2, 'stopgap: say how long: --for 1h, --until TIME or --indefinite\n'],
+    );
+    const two = await terminal.run('block', 'add', 'account', 'x@example.com', '--for', '1h', '--indefinite');
+    assert.equal(two.code, 2);
+    const wrong = await terminal.run('block', 'add', 'planet', 'x', '--for', '1h');
+    assert.equal(wrong.code, 1);
+    assert.match(wrong.err, /^stopgap: subject\.type: must be one of account/);
+  });
+
+  test('lets nothing from the wire reach the terminal as a control sequence', async () => {
+    const { id } = await server.block('ansi@example.com', { description: '\u001b[31mred' });
+    const { out } = await terminal.run('block', 'show', id);
+    assert.equal(out.includes('\u001b'), false);
+    assert.match(out, /\ufffd\[31mred/);
+  });
+});

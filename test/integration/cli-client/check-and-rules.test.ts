@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { ApiServer } from '../../support/api/server.js';
+import { Terminal } from './support.js';
+
+const VALID = `version: 1
+mode: observe
+rules:
+  - { id: burst, per: account, count: recipients, window: 10m, limit: 50, then: block, for: 1h }
+`;
+
+describe('stopgap check and stopgap rules', () => {
+  let server: ApiServer;
+  let terminal: Terminal;
+  before(async () => {
+    server = await ApiServer.start();
+    terminal = await Terminal.at(server);
+  });
+  after(async () => {
+    await terminal.close();
+    await server.stop();
+  });
+
+  test('check ends with 0 where the sender is not refused, and says why it thinks so', async () => {
+    const { code, out, err } = await terminal.run(
+      'check',
+      '--account',
+      'fine@example.com',
+      '--ip',
+      '192.0.2.1',
+    );
+    assert.deepEqual([code, err], [0, '']);
+    assert.match(out, /^This sender is not refused/);
+    assert.match(out, /account fine@example\.com +burst +0 of 100 recipients +within 10m/);
+  });
+
+  test('check ends with 3 where the sender is refused', async () => {
+    await server.block('bad@example.com');
+    const { code, out, err } = await terminal.run('check', '--account', 'BAD@example.com');
+    assert.deepEqual([code, err], [3, '']);
+    assert.match(out, /^This sender is refused: account bad@example\.com is blocked by an administrator/);
+    assert.match(out, /AUTH +refused: 535 5\.7\.8 /);
+    const json = await terminal.run('check', '--account', 'bad@example.com', '--json');
+    assert.equal(json.code, 3);
+    assert.equal((JSON.parse(json.out) as { refused: boolean }).refused, true);
+  });
+
+  test('check takes the null sender, and wants somebody', async () => {
+    assert.equal((await terminal.run('check', '--return-path', '')).code, 0);
+    const nobody = await terminal.run('check');
+    assert.equal(nobody.code, 2);
+    assert.match(nobody.err, /^stopgap: say who/);
+    assert.equal((await terminal.run('check', '--ip', '1.2.3')).code, 1);
+  });
+
+  test('rules check needs no server, and names line and reason', async () => {
+    const offline = await Terminal.open(server.clock);
+    try {
+      await writeFile(path.join(offline.cwd, 'good.yaml'), VALID);
+      await writeFile(
+        path.join(offline.cwd, 'bad.yaml'),
+        VALID.replace('10m', 'soon').replace('observe', 'sleep'),
+      );
+      const good = await offline.run('rules', 'check', 'good.yaml');
+      assert.deepEqual([good.code, good.err], [0, 'good.yaml: valid, 1 rule, mode observe\n']);
+      const bad = await offline.run('rules', 'check', 'bad.yaml');
+      assert.equal(bad.code, 1);
+      const lines = bad.err.trimEnd().split('\n');
+      assert.equal(lines.length, 2);
+      assert.match(lines[0]!, /^stopgap: bad\.yaml:2: mode: must be enforce or observe$/);
+      assert.match(lines[1]!, /^stopgap: bad\.yaml:4: rules\[0\]\.window: must be a duration/);
+      const missing = await offline.run('rules', 'check', 'none.yaml');
+      assert.equal(missing.code, 1);
+      assert.match(missing.err, /^stopgap: ENOENT.*none\.yaml/);
+    } finally {
+      await offline.close();
+    }
+  });
+
+  test('rules apply puts a file in force, rules show prints it', async () => {
+    await writeFile(path.join(terminal.cwd, 'rules.yaml'), VALID);
+    const applied = await terminal.run('rules', 'apply', 'rules.yaml');
+    assert.deepEqual([applied.code, applied.err], [0, 'rules version 2 in force: 1 rule, mode observe\n']);
+    const shown = await terminal.run('rules', 'show');
+    assert.deepEqual([shown.out, shown.err], [VALID, 'version 2, from api\n']);
+    const parsed = JSON.parse((await terminal.run('rules', 'show', '--json')).out) as { version: number };
+    assert.equal(parsed.version, 2);
+  });
+});

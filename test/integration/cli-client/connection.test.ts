@@ -1,0 +1,92 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdir, writeFile } from 'node:fs/promises';
+import http from 'node:http';
+import type { AddressInfo } from 'node:net';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { ApiServer, TOKENS } from '../../support/api/server.js';
+import { ManualClock } from '../../support/manual-clock.js';
+import { Terminal } from './support.js';
+
+describe('how the command line finds server and token', () => {
+  let server: ApiServer;
+  before(async () => {
+    server = await ApiServer.start();
+  });
+  after(() => server.stop());
+
+  async function withTerminal(
+    env: Record<string, string>,
+    body: (terminal: Terminal) => Promise<void>,
+  ): Promise<void> {
+    const terminal = await Terminal.open(new ManualClock(), env);
+    try {
+      await body(terminal);
+    } finally {
+      await terminal.close();
+    }
+  }
+
+  test('the evaluation set-up needs nothing but its directory', () =>
+    withTerminal({ STOPGAP_API_LISTEN: new URL(server.url).host }, async (terminal) => {
+      await mkdir(path.join(terminal.cwd, 'data'));
+      await writeFile(path.join(terminal.cwd, 'data/demo-credentials.txt'), `# x\ntoken: ${TOKENS.admin}\n`);
+      const { code, err } = await terminal.run('block', 'list', '--json');
+      assert.equal(code, 0, err);
+    }));
+
+  test('options go before the environment', () =>
+    withTerminal({ STOPGAP_URL: 'http://127.0.0.1:9', STOPGAP_TOKEN: 'sgp_wrong' }, async (terminal) => {
+      await writeFile(path.join(terminal.cwd, 'token'), `${TOKENS.viewer}\n`);
+      const { code, err } = await terminal.run('block', 'list', '--url', server.url, '--token-file', 'token');
+      assert.equal(code, 0, err);
+      const missing = await terminal.run('block', 'list', '--url', server.url, '--token-file', 'none');
+      assert.match(missing.err, /^stopgap: the token file cannot be read: ENOENT/);
+    }));
+
+  test('without a token it says where to get one', () =>
+    withTerminal({ STOPGAP_URL: server.url }, async (terminal) => {
+      const { code, err } = await terminal.run('block', 'list');
+      assert.equal(code, 1);
+      assert.match(
+        err,
+        /^stopgap: no token: set STOPGAP_TOKEN or give --token-file; stopgap token add makes one\n$/,
+      );
+    }));
+
+  test('a wrong token is named as such, and never printed', () =>
+    withTerminal({ STOPGAP_URL: server.url, STOPGAP_TOKEN: 'sgp_wrong-token' }, async (terminal) => {
+      const { code, err } = await terminal.run('block', 'list');
+      assert.equal(code, 1);
+      assert.match(err, /does not take the token/);
+      assert.equal(err.includes('sgp_wrong'), false);
+    }));
+
+  test('a role that is too small is told', () =>
+    withTerminal({ STOPGAP_URL: server.url, STOPGAP_TOKEN: TOKENS.viewer }, async (terminal) => {
+      const { code, err } = await terminal.run('block', 'add', 'account', 'x@example.com', '--for', '1h');
+      assert.equal(code, 1);
+      assert.match(err, /needs the role operator; the token the-viewer has the role viewer/);
+    }));
+
+  test('a server that does not run, and one that is another, are told', async () => {
+    const other = http.createServer((_, response) => response.end('<html>'));
+    other.listen(0, '127.0.0.1');
+    await once(other, 'listening');
+    const url = `http://127.0.0.1:${(other.address() as AddressInfo).port}`;
+    await withTerminal({ STOPGAP_URL: url, STOPGAP_TOKEN: 'sgp_x' }, async (terminal) => {
+      const foreign = await terminal.run('block', 'list');
+      assert.equal(foreign.code, 1);
+      assert.match(foreign.err, /answers, but not as Stopgap does/);
+      other.close();
+      other.closeAllConnections();
+      await once(other, 'close');
+      const down = await terminal.run('block', 'list');
+      assert.equal(down.code, 1);
+      assert.match(down.err, /no answer from .* \(ECONNREFUSED\): is stopgap serve running there\?/);
+      const malformed = await terminal.run('block', 'list', '--url', 'ftp://x');
+      assert.match(malformed.err, /"ftp:\/\/x" is no URL/);
+    });
+  });
+});

@@ -1,0 +1,52 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { PassThrough } from 'node:stream';
+import type { CliIo } from '../../../src/cli/io.js';
+import { run } from '../../../src/cli/program.js';
+import type { Clock } from '../../../src/kernel/time.js';
+import type { ApiServer } from '../../support/api/server.js';
+import { TOKENS } from '../../support/api/server.js';
+
+export interface Ran {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** Runs command lines in this process, in a directory of their own. */
+export class Terminal {
+  private constructor(
+    readonly cwd: string,
+    readonly env: Record<string, string>,
+    readonly clock: Clock,
+  ) {}
+
+  static async open(clock: Clock, env: Record<string, string> = {}): Promise<Terminal> {
+    return new Terminal(await mkdtemp(path.join(os.tmpdir(), 'stopgap-cli-')), env, clock);
+  }
+
+  /** One that may do everything on this server. */
+  static at(server: ApiServer): Promise<Terminal> {
+    return Terminal.open(server.clock, { STOPGAP_URL: server.url, STOPGAP_TOKEN: TOKENS.admin });
+  }
+
+  async run(...args: string[]): Promise<Ran> {
+    const [stdout, stderr] = [new PassThrough(), new PassThrough()];
+    const io: CliIo = {
+      stdin: process.stdin,
+      stdout,
+      stderr,
+      env: this.env,
+      cwd: this.cwd,
+      clock: this.clock,
+    };
+    const code = await run(args, io);
+    const text = (stream: PassThrough): string => ((stream.read() as Buffer | null) ?? '').toString();
+    return { code, out: text(stdout), err: text(stderr) };
+  }
+
+  async close(): Promise<void> {
+    await rm(this.cwd, { recursive: true });
+  }
+}
