@@ -1,0 +1,199 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import { AutomaticBlocks } from '../../../projections/automatic-blocks.js';
+import { BlockLedger } from '../../../projections/block-ledger.js';
+import { Exemptions } from '../../../projections/exemptions.js';
+import { SeenIds } from '../../../projections/seen-ids.js';
+import { Timeline } from '../../../projections/timeline.js';
+import type { BlockEvent, BlockFact } from '../../../src/blocks/events.js';
+import { isBlockEvent } from '../../../src/blocks/events.js';
+import { UNREADABLE } from '../../../src/kernel/events.js';
+import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
+import { parseRules } from '../../../src/rules/parse.js';
+import { parseSubject } from '../../../src/sending/subjects.js';
+import { ALICE, T0, evidence, recorded } from '../../support/given.js';
+import { event } from '../../support/sends.js';
+import { imposed, proposed, released } from '../blocks/facts.js';
+
+describe('ids seen before', () => {
+  test('are known while they are among the newest, and memory is bounded', () => {
+    fc.assert(
+      fc.property(fc.array(fc.nat(40)), fc.integer({ min: 1, max: 20 }), (ids, kept) => {
+        const seen = new SeenIds(kept);
+        const history: number[] = [];
+        for (const id of ids) {
+          const recent = [...new Set(history)].slice(-Math.ceil(kept / 2));
+          const isNew = seen.isNew(`e${id}`);
+          if (recent.includes(id)) assert.equal(isNew, false, 'known');
+          if (!history.includes(id)) assert.equal(isNew, true, 'never seen');
+          if (isNew) {
+            if (history.includes(id)) history.splice(history.indexOf(id), 1);
+            history.push(id);
+          }
+          assert.ok(seen.size <= 2 * Math.ceil(kept / 2));
+        }
+      }),
+    );
+  });
+});
+
+describe('the timeline', () => {
+  test('never names a position behind the first event at or after an instant', () => {
+    const step = fc.record({ pause: fc.nat(20_000), skew: fc.integer({ min: -300_000, max: 300_000 }) });
+    fc.assert(
+      fc.property(
+        fc.array(step, { minLength: 1 }),
+        fc.integer({ min: -400_000, max: 900_000 }),
+        (steps, offset) => {
+          const timeline = new Timeline(() => DAY);
+          let clock = T0;
+          const events = steps.map(({ pause, skew }, index) => ({
+            at: (clock += pause) + skew,
+            position: index + 1,
+          }));
+          for (const { at, position } of events) timeline.note(at, position);
+          const first = events.find(({ at }) => at >= T0 + offset)?.position;
+          const named = timeline.positionAt(T0 + offset);
+          assert.ok(named >= 1 && named <= steps.length);
+          if (first !== undefined) assert.ok(named <= first, `${named} is behind ${first}`);
+        },
+      ),
+    );
+  });
+
+  test('forgets only what nobody can ask for', () => {
+    const timeline = new Timeline(() => HOUR);
+    for (let index = 0; index < 5000; index++) timeline.note(T0 + index * 10_000, index + 1);
+    const last = T0 + 4999 * 10_000;
+    assert.equal(timeline.positionAt(last - HOUR - 10 * MINUTE), 5000 - 420 - 1);
+    assert.ok(timeline.positionAt(T0) > 1, 'the oldest entries are gone');
+  });
+});
+
+describe('automatic blocks', () => {
+  test('count what rules imposed by themselves within a window, ends excluded', () => {
+    const blocks = new AutomaticBlocks();
+    const by = (who: string, at: number): void => {
+      blocks.apply({ ...recorded([imposed()])[0]!, by: who, at });
+    };
+    by('rule:burst@1', T0);
+    by('admin:carol', T0);
+    by('rule:burst@1', T0 + 5);
+    blocks.apply({ ...recorded([released()])[0]!, by: 'rule:burst@1', at: T0 + 6 });
+    assert.equal(blocks.within(10, T0 + 9), 2);
+    assert.equal(blocks.within(10, T0 + 10), 1);
+    assert.equal(blocks.within(10, T0 + 15), 0);
+  });
+});
+
+describe('exemptions', () => {
+  const granted = (exemption: string, subject = ALICE, until: number | null = null): BlockFact => ({
+    type: 'ExemptionGranted',
+    data: { exemption, subject, until, reason: exemption },
+  });
+  const given = (facts: readonly BlockFact[], rules = ''): Exemptions => {
+    const exemptions = new Exemptions();
+    exemptions.useRules({ ...parseRules(`version: 1\nrules: []\n${rules}`), version: 1 });
+    for (const fact of recorded(facts)) exemptions.apply(fact);
+    return exemptions;
+  };
+  const network = parseSubject('ip', '198.51.100.0/24');
+
+  test('cover their subject, a domain its accounts, a network its addresses', () => {
+    const exemptions = given([
+      granted('x'),
+      granted('d', parseSubject('domain', 'b.example')),
+      granted('n', network),
+    ]);
+    const covering = (type: string, value: string): string | undefined =>
+      exemptions.covering(parseSubject(type, value), T0)?.id;
+    assert.equal(covering('account', 'alice@example.com'), 'x');
+    assert.equal(covering('account', 'bob@example.com'), undefined);
+    assert.equal(covering('account', 'bob@sub.b.example'), 'd');
+    assert.equal(covering('domain', 'sub.b.example'), 'd');
+    assert.equal(covering('address', 'x@b.example'), 'd');
+    assert.equal(covering('ip', '198.51.100.9'), 'n');
+    assert.equal(covering('ip', '198.51.101.9'), undefined);
+    assert.equal(covering('ehlo', 'b.example'), undefined);
+  });
+  test('end when they end, when revoked, and when replaced', () => {
+    const ended = given([granted('x', ALICE, T0 + 5)]);
+    assert.deepEqual([ended.covering(ALICE, T0 + 4)?.id, ended.covering(ALICE, T0 + 5)], ['x', undefined]);
+    assert.deepEqual(ended.list(T0 + 5), []);
+    const revoked = given([granted('x'), { type: 'ExemptionRevoked', data: { exemption: 'x' } }]);
+    assert.equal(revoked.covering(ALICE, T0), undefined);
+    const replaced = given([granted('x'), granted('y')]);
+    assert.deepEqual(
+      replaced.list(T0).map(({ id }) => id),
+      ['y'],
+    );
+    assert.equal(
+      given([granted('y'), { type: 'ExemptionRevoked', data: { exemption: 'x' } }]).covering(ALICE, T0)?.id,
+      'y',
+    );
+  });
+  test('of the rules file come and go with it; what they saved is counted', () => {
+    const list = 'exempt: [{ subject: { type: account, value: Alice@Example.com }, reason: list }]';
+    const exemptions = given([], list);
+    const { id } = exemptions.covering(ALICE, T0)!;
+    const applied: BlockFact = {
+      type: 'ExemptionApplied',
+      data: { exemption: id, reason: 'list', action: 'block', evidence: evidence() },
+    };
+    for (const fact of recorded([applied, applied])) exemptions.apply(fact);
+    assert.deepEqual([exemptions.get(id)?.saved, exemptions.get(id)?.savedAt], [2, T0]);
+    exemptions.useRules({ ...parseRules('version: 1\nrules: []'), version: 2 });
+    assert.equal(exemptions.covering(ALICE, T0), undefined);
+  });
+  test('of the built-in list are always there', () => {
+    const exemptions = given([]);
+    for (const [type, value] of [
+      ['account', 'postmaster@example.com'],
+      ['ip', '10.1.2.3'],
+      ['ip', '::1'],
+      ['ip', 'fe80::/64'],
+      ['ehlo', 'localhost'],
+      ['ehlo', '[192.0.2.1]'],
+    ] as const) {
+      assert.equal(exemptions.covering(parseSubject(type, value), T0)?.id, 'built-in', value);
+    }
+    assert.equal(exemptions.covering(parseSubject('ip', '198.51.100.1'), T0), undefined);
+  });
+});
+
+describe('the ledger', () => {
+  test('tells a proposal that became a block as one entry with its whole history', () => {
+    const ledger = new BlockLedger();
+    const facts: BlockFact[] = [
+      proposed({ block: 'b1' }),
+      { type: 'ProposalApproved', data: { block: 'b1', note: 'seen' } },
+      imposed({ until: T0 + HOUR, origin: 'rule' }),
+      { type: 'BlockExtended', data: { block: 'b1', until: null, direction: 'all' } },
+      released(true),
+    ];
+    for (const fact of recorded(facts)) ledger.apply(fact);
+    const entry = ledger.get('b1')!;
+    assert.equal(ledger.size, 1);
+    assert.deepEqual(
+      entry.history.map(({ type }) => type),
+      facts.map(({ type }) => type),
+    );
+    assert.deepEqual(
+      [entry.state, entry.falsePositive, entry.direction, entry.version],
+      ['released', true, 'all', 50],
+    );
+    assert.equal(entry.evidence?.rule, 'burst', 'the proposal’s evidence stays with the block');
+    assert.deepEqual(ledger.ofSubject(ALICE), [entry]);
+  });
+});
+
+describe('block events', () => {
+  test('are told from everything else, whatever it calls itself', () => {
+    for (const type of [UNREADABLE, 'MessageAccepted', 'toString', '__proto__', 'BlockImposed2', '']) {
+      assert.equal(isBlockEvent(event(type, null, T0, 1)), false, type);
+    }
+    const known: BlockEvent = recorded([imposed()])[0]!;
+    assert.equal(isBlockEvent(event(known.type, known.data, T0, 1)), true);
+  });
+});
