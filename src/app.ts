@@ -28,7 +28,7 @@ import { startSmtp } from './smtp/start.js';
 import { AttemptLimiter } from './smtp/auth/attempt-limiter.js';
 import { fileBackend } from './smtp/auth/file-backend.js';
 import { LoginVerifier } from './smtp/auth/login-verifier.js';
-import { PROBE_CATEGORY, Recorder } from './smtp/recorder.js';
+import { Recorder } from './smtp/recorder.js';
 import { sweepSpool } from './smtp/relay/body.js';
 import { openRelay } from './smtp/relay/open.js';
 import { metered } from './store/metered.js';
@@ -109,7 +109,6 @@ async function open(
   closers.push(() => store.close());
   await store.setRetention(SEND_CATEGORY, config.retention.sends);
   await store.setRetention(AUTH_CATEGORY, config.retention.sends);
-  await store.setRetention(PROBE_CATEGORY, HOUR);
 
   const desk = new BlockDesk(store, clock);
   const rulesDesk = new RulesDesk(store, clock);
@@ -189,7 +188,7 @@ async function open(
     health: (): HealthReport => ({
       status: store.healthy ? 'ok' : 'degraded',
       store: store.healthy ? 'ok' : 'failing',
-      relay: 'unknown',
+      relay: relay.sessions.open > 0 ? 'ok' : 'unknown',
       readModels: models.ready ? 'ready' : 'catching-up',
       listeners,
       position: models.position,

@@ -44,6 +44,7 @@ export class Responder {
   #plannedBlocks = 0;
   #breakerOpen = false;
   #stopped = false;
+  #wake: (() => void) | undefined;
 
   constructor(options: ResponderOptions) {
     this.#options = options;
@@ -89,6 +90,7 @@ export class Responder {
 
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#wake?.();
     await this.#tail;
   }
 
@@ -186,7 +188,13 @@ export class Responder {
 
   #sleep(span: Milliseconds): Promise<void> {
     const { clock } = this.#options;
-    return new Promise((resolve) => clock.wakeAt(clock.now() + span, resolve));
+    return new Promise((resolve) => {
+      const cancel = clock.wakeAt(clock.now() + span, resolve);
+      this.#wake = () => {
+        cancel();
+        resolve();
+      };
+    });
   }
 }
 

@@ -1,4 +1,4 @@
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type {
   SMTPServerAddress,
   SMTPServerAuthentication,
@@ -46,8 +46,8 @@ export type ListenerSettings =
 
 /** RFC 5321 section 4.5.3.2.7: a server waits at least five minutes for the next command. */
 const IDLE: Milliseconds = 5 * MINUTE;
-/** How long a mail transaction under way may go on at shutdown. */
-const DRAIN: Milliseconds = 7 * SECOND;
+/** How long a message under way may go on at shutdown: what comes after it needs some of the ten seconds too. */
+const DRAIN: Milliseconds = 5 * SECOND;
 /** The library counts every line before a login, also those within AUTH LOGIN: room for a few mistyped passwords. */
 const LINES_BEFORE_LOGIN = 30;
 /** The library has these for old time's sake. */
@@ -61,12 +61,17 @@ export class SmtpListener {
   readonly #settings: ListenerSettings;
   readonly #server: SMTPServer;
   readonly #conversations = new WeakMap<SMTPServerSession, Conversation>();
+  readonly #sockets = new Set<Socket>();
   #closing = false;
 
   constructor(context: SmtpContext, settings: ListenerSettings) {
     this.#context = context;
     this.#settings = settings;
     this.#server = new SMTPServer(this.#options());
+    this.#server.server.on('connection', (socket) => {
+      this.#sockets.add(socket);
+      socket.once('close', () => this.#sockets.delete(socket));
+    });
     this.#server.on('error', (error: Error) =>
       context.log.debug({ error: error.message }, 'an SMTP connection failed'),
     );
@@ -98,6 +103,8 @@ export class SmtpListener {
       if (this.#conversations.get(session)?.mail?.delivering !== true) this.#dismiss(session);
     }
     await closed;
+    // A client that does not close its side must not keep the process alive: it has been told.
+    for (const socket of this.#sockets) socket.unref();
   }
 
   #dismiss(session: SMTPServerSession): void {

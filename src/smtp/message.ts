@@ -68,12 +68,12 @@ async function transmit(
   conversation: Conversation,
   body: MessageBody,
 ): Promise<Delivery> {
-  const { store, recorder, metrics, log } = context;
+  const { store, metrics, log } = context;
   const { relay, id } = conversation.mail!;
   // A store that does not answer is known before the upstream takes the message, not after.
   const mayGo = (): boolean => store.healthy && conversation.verdict() === undefined;
   try {
-    if (!store.healthy && !(await recorder.probe())) throw unavailable(context, 'store');
+    if (!store.healthy) throw unavailable(context, 'store');
     const delivery = await relay!.transmit(body, mayGo);
     if (!delivery.withdrawn) return delivery;
   } catch (error) {

@@ -1,7 +1,6 @@
 import type { Logger } from 'pino';
 import { envelope } from '../ids.js';
 import type { Fact } from '../kernel/events.js';
-import { streamName } from '../kernel/events.js';
 import { messageOf } from '../kernel/errors.js';
 import type { AlarmClock } from '../kernel/time.js';
 import type {
@@ -25,9 +24,6 @@ export interface RecorderOptions {
   readonly hostname: string;
 }
 
-/** Streams of {@link Recorder.probe}. */
-export const PROBE_CATEGORY = 'probe';
-
 type Counted<Data> = Omit<Data, 'count' | 'since'>;
 
 /** Writes down what happened at the SMTP door. */
@@ -37,7 +33,6 @@ export class Recorder {
   readonly #refusals: Summary<{ data: Counted<MessageRefused>; correlation: string }>;
   readonly #failures: Summary<Counted<AuthenticationFailed>>;
   readonly #underWay = new Set<Promise<unknown>>();
-  #probing: Promise<boolean> | undefined;
 
   constructor(options: RecorderOptions) {
     this.#options = options;
@@ -83,22 +78,6 @@ export class Recorder {
   /** One failed login. A flood is summarised. */
   loginFailed(data: Counted<AuthenticationFailed>): void {
     this.#failures.add(`${data.network} ${data.kind} ${data.block ?? ''} ${data.account ?? ''}`, data);
-  }
-
-  /**
-   * Writes something, to find out whether the store takes writes again. A store counts as ill until an append
-   * has succeeded, and no message may be the one to try it: the upstream would have it without a record.
-   */
-  probe(): Promise<boolean> {
-    this.#probing ??= this.#append(streamName(PROBE_CATEGORY, this.#options.hostname), [
-      { type: 'StoreProbed', data: {} },
-    ])
-      .then(
-        () => true,
-        () => false, // whoever had the first failure has logged it
-      )
-      .finally(() => (this.#probing = undefined));
-    return this.#probing;
   }
 
   /** Writes the summaries that still gather and waits for what is under way. */

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import net from 'node:net';
 import path from 'node:path';
 import { test } from 'node:test';
 import { SECOND } from '../../../src/kernel/time.js';
@@ -26,6 +28,15 @@ test('with nothing configured: an evaluation set-up, from the first start to the
     assert.ok(!first.stderr.includes(password) && !first.stderr.includes(token), 'the log holds no secret');
   });
 
+  await t.test('the demo account sends; the mail lies in the Maildir', async () => {
+    const session = await Dialogue.hello(first.port('submission'));
+    assert.match(await session.login(DEMO, password), /^235 /);
+    assert.match(await session.send(DEMO, ['somebody@elsewhere.test']), /^250 /);
+    await session.quit();
+    const [mail] = await readMaildir(path.join(dir, 'data/mail'));
+    assert.deepEqual(mail!.recipients, ['somebody@elsewhere.test']);
+  });
+
   await t.test('everything in the data directory is its owner’s alone', async () => {
     const data = path.join(dir, 'data');
     const entries = await readdir(data, { recursive: true, withFileTypes: true });
@@ -37,15 +48,6 @@ test('with nothing configured: an evaluation set-up, from the first start to the
     }
     assert.equal((await stat(path.join(data, 'demo-credentials.txt'))).mode & 0o777, 0o600);
     assert.equal((await stat(data)).mode & 0o777, 0o700);
-  });
-
-  await t.test('the demo account sends; the mail lies in the Maildir', async () => {
-    const session = await Dialogue.hello(first.port('submission'));
-    assert.match(await session.login(DEMO, password), /^235 /);
-    assert.match(await session.send(DEMO, ['somebody@elsewhere.test']), /^250 /);
-    await session.quit();
-    const [mail] = await readMaildir(path.join(dir, 'data/mail'));
-    assert.deepEqual(mail!.recipients, ['somebody@elsewhere.test']);
   });
 
   await t.test('the token opens the API', async () => {
@@ -71,13 +73,11 @@ test('with nothing configured: an evaluation set-up, from the first start to the
     session.write('Subject: last\r\n\r\nhalf');
     const began = performance.now();
     const ended = first.terminate();
-    const resting = Dialogue.hello(first.port('submission')).catch(() => undefined);
     session.write(' and half\r\n.\r\n');
     assert.match(await session.reply(), /^250 /);
     const { code, signal } = await ended;
     assert.deepEqual({ code, signal }, { code: 0, signal: null });
     assert.ok(performance.now() - began < 10 * SECOND);
-    await resting;
     assert.equal((await readMaildir(path.join(dir, 'data/mail'))).length, 2);
   });
 
@@ -93,6 +93,47 @@ test('with nothing configured: an evaluation set-up, from the first start to the
     assert.equal(senders.status, 200);
     assert.equal((await second.terminate()).code, 0);
   });
+});
+
+test('SIGTERM with clients that never say another word nor close their side', async (t) => {
+  const served = await Served.start(t, await workDir(t));
+  const { hostname, port } = new URL(`tcp://127.0.0.1:${served.port('submission')}`);
+  const deaf = Array.from({ length: 3 }, () =>
+    net.connect({ host: hostname, port: Number(port), allowHalfOpen: true }),
+  );
+  t.after(() => deaf.forEach((socket) => socket.destroy()));
+  const [inData] = deaf;
+  await Promise.all(deaf.map((socket) => once(socket, 'data')));
+  const login = Buffer.from(`\0${DEMO}\0${served.told('password')}`).toString('base64');
+  const commands = [
+    'EHLO deaf.test',
+    `AUTH PLAIN ${login}`,
+    `MAIL FROM:<${DEMO}>`,
+    'RCPT TO:<a@x.test>',
+    'DATA',
+  ];
+  for (const command of commands) {
+    inData!.write(`${command}\r\n`);
+    await once(inData!, 'data');
+  }
+  const began = performance.now();
+  const { code } = await served.terminate();
+  const took = performance.now() - began;
+  assert.equal(code, 0);
+  assert.ok(took < 10 * SECOND, `${Math.round(took)} ms`);
+});
+
+test('a port that is taken is named, and the exit code says so', async (t) => {
+  const taken = net.createServer().listen(0, '127.0.0.1');
+  await once(taken, 'listening');
+  t.after(() => taken.close());
+  const { port } = taken.address() as net.AddressInfo;
+  for (const variable of ['STOPGAP_SMTP_SUBMISSION_LISTEN', 'STOPGAP_API_LISTEN']) {
+    const { code, stderr } = await Served.run(await workDir(t), { [variable]: `127.0.0.1:${port}` });
+    assert.equal(code, 1);
+    assert.match(stderr, new RegExp(`EADDRINUSE.*127\\.0\\.0\\.1:${port}`));
+    assert.ok(!stderr.includes('    at '), 'without a stack trace');
+  }
 });
 
 test('a configuration that is wrong stops the start with file, line and remedy', async (t) => {

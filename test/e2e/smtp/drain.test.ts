@@ -1,6 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { categoryOf } from '../../../src/kernel/events.js';
 import { SECOND } from '../../../src/kernel/time.js';
+import { StoreUnavailable } from '../../../src/store/port.js';
+import { ManualClock } from '../../support/manual-clock.js';
 import { Dialogue } from '../../support/smtp/dialogue.js';
 import { Gate } from '../../support/smtp/gate.js';
 import { ALICE, Stopgap } from '../../support/smtp/stopgap.js';
@@ -97,4 +100,34 @@ test('an upstream that never answers and a client that never ends: over within t
     await stopgap.open();
     assert.equal((await stopgap.all('MessageAccepted')).length, 0);
   });
+});
+
+test('a verdict that cannot be recorded does not hold up the end', async (t) => {
+  const failed = new Gate();
+  const stopgap = await Stopgap.start(t, {
+    // Nobody moves it: the pause before the next try would never end.
+    clock: new ManualClock(),
+    rules: JSON.stringify({
+      version: 1,
+      rules: [
+        { id: 'two', per: 'account', count: 'recipients', window: '10m', limit: 1, then: 'block', for: '1h' },
+      ],
+    }),
+    throughStore: (store) => {
+      const append = store.append.bind(store);
+      store.append = async (...args) => {
+        if (categoryOf(args[0]) !== 'block') return append(...args);
+        failed.open();
+        throw new StoreUnavailable('the disk is full');
+      };
+      return store;
+    },
+  });
+  const session = await stopgap.loggedIn();
+  assert.match(await session.send(ALICE, ['a@x.test', 'b@x.test']), /^250 /);
+  await failed.passed;
+  await session.quit();
+  const began = performance.now();
+  await stopgap.stop();
+  assert.ok(performance.now() - began < 5 * SECOND);
 });
