@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
+import { networkInterfaces } from 'node:os';
 import { mock, test } from 'node:test';
 import { PasswordChecker } from '../../../src/accounts/passwords.js';
 import { MINUTE, SECOND } from '../../../src/kernel/time.js';
 import type { AuthenticationFailed, MessageRefused } from '../../../src/sending/events.js';
 import { ManualClock } from '../../support/manual-clock.js';
-import type { Dialogue } from '../../support/smtp/dialogue.js';
+import { Dialogue } from '../../support/smtp/dialogue.js';
 import { ALICE, BOB, PASSWORDS, Stopgap, WRONG } from '../../support/smtp/stopgap.js';
 
 const FAILED = '535 5.7.8 Authentication credentials invalid';
@@ -172,4 +173,39 @@ test('an account acts for nobody else', async (t) => {
   assert.match(await session.login(ALICE, PASSWORDS[ALICE]!, ALICE), /^235 /);
   assert.match(await session.login(BOB, PASSWORDS[BOB]!), /^503 /, 'one login a session');
   await session.quit();
+});
+
+test('clients on IPv6, and on IPv4 at a listener for both', async (t) => {
+  const hasIpv6 = Object.values(networkInterfaces()).some((addresses) =>
+    addresses?.some(({ address }) => address === '::1'),
+  );
+  if (!hasIpv6) return t.skip('this machine has no IPv6 loopback');
+  const stopgap = await Stopgap.start(t, {
+    smtp: { submission: [{ listen: '[::1]:0' }, { listen: '*:0', allowInsecureAuth: true }] },
+  });
+  for (const [index, host, stream] of [
+    [0, '::1', 'auth-::/64'],
+    [1, '::1', 'auth-::/64'],
+    [1, '127.0.0.1', 'auth-127.0.0.1'],
+  ] as const) {
+    const session = await Dialogue.hello(stopgap.port('submission', index), { host });
+    assert.equal(await session.login(BOB, WRONG), FAILED);
+    await session.quit();
+    const failures = await stopgap.all<AuthenticationFailed>('AuthenticationFailed');
+    assert.ok(
+      failures.some((failure) => failure.stream === stream),
+      `${host} at ${index}`,
+    );
+  }
+  await stopgap.block('ip', '127.0.0.0/8');
+  const mapped = await Dialogue.hello(stopgap.port('submission', 1), { host: '127.0.0.1' });
+  assert.equal(await mapped.login(ALICE, PASSWORDS[ALICE]!), FAILED);
+  const other = await Dialogue.hello(stopgap.port('submission', 1), { host: '::1' });
+  assert.match(await other.login(ALICE, PASSWORDS[ALICE]!), /^235 /);
+  assert.match(await other.send(ALICE, ['a@x.test']), /^250 /);
+  assert.match(
+    stopgap.upstream.messages[0]!.content.toString(),
+    /^Received: from client\.test \(\[IPv6:::1\]\)/,
+  );
+  await Promise.all([mapped.quit(), other.quit()]);
 });

@@ -93,6 +93,24 @@ test('what a session may say, and what it is answered', async (t) => {
     assert.ok(!received.includes(ALICE), 'whose account it was is nobody else’s business');
   });
 
+  await t.test('only a real end ends a message: nothing is smuggled', async () => {
+    const before = upstream.messages.length;
+    const inner = `MAIL FROM:<ceo@example.com>\r\nRCPT TO:<victim@x.test>\r\nDATA\r\nSubject: smuggled\r\n\r\nx`;
+    for (const end of ['\n.\n', '\n.\r\n', '\r\n.\n', '\r.\r', '\r\n.\r', '\n.\r']) {
+      const content = `Subject: outer\r\n\r\nx${end}${inner}\r\n`;
+      assert.match(await session.send(ALICE, [TO], content), /^250 /, JSON.stringify(end));
+      assert.equal(await session.say('NOOP'), '250 OK', JSON.stringify(end));
+    }
+    assert.equal(upstream.messages.length, before + 6);
+    for (const { to, raw } of upstream.messages.slice(before)) {
+      assert.deepEqual(to, [`RCPT TO:<${TO}>`]);
+      const text = raw.toString('latin1');
+      assert.ok(text.includes('smuggled'), 'it is content');
+      assert.doesNotMatch(text, /(^|[^\r])\n|\r[^\n]/, 'and with line ends that no server takes for others');
+      assert.doesNotMatch(text, /\r\n\.\r\n/);
+    }
+  });
+
   await t.test('pipelining: a whole message in one write', async () => {
     session.write(
       [`MAIL FROM:<${ALICE}>`, 'RCPT TO:<p1@x.test>', 'RCPT TO:<p2@x.test>', 'DATA', ''].join('\r\n'),
@@ -134,7 +152,7 @@ test('what a session may say, and what it is answered', async (t) => {
 });
 
 test('what is not offered, and what is no SMTP', async (t) => {
-  const stopgap = await Stopgap.start(t);
+  const stopgap = await Stopgap.start(t, { smtp: { maxConnections: 30 } });
 
   await t.test('the library’s jokes and the commands of proxies', async () => {
     const session = await stopgap.hello();
@@ -183,6 +201,16 @@ test('what is not offered, and what is no SMTP', async (t) => {
     const early = await Dialogue.connect(stopgap.port());
     assert.match(await early.say('EHLO early.test'), /^421 /);
     await early.closed;
+  });
+
+  await t.test('more connections than there may be', async () => {
+    const crowd = await Promise.all(Array.from({ length: 40 }, () => Dialogue.connect(stopgap.port())));
+    const greetings = await Promise.all(crowd.map((session) => session.reply()));
+    const turnedAway = greetings.filter((greeting) => greeting.startsWith('421 '));
+    assert.equal(turnedAway.length, 10);
+    await Promise.all(
+      crowd.map((session, index) => (greetings[index]!.startsWith('220') ? session.quit() : session.closed)),
+    );
   });
 
   await t.test('and it still works', async () => {

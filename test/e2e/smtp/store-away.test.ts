@@ -143,3 +143,42 @@ test('a rule that trips while blocks cannot be written: the sender is refused al
   assert.equal(await session.say(`RCPT TO:<${TO}>`), SOFT);
   await session.quit();
 });
+
+test('a feed that lags behind the store: 250 is not said before the send is counted', async (t) => {
+  const rules = JSON.stringify({
+    version: 1,
+    rules: [
+      { id: 'one', per: 'account', count: 'recipients', window: '10m', limit: 1, then: 'block', for: '1h' },
+    ],
+  });
+  const lag = new Gate();
+  const stored = new Gate();
+  const stopgap = await Stopgap.start(t, {
+    rules,
+    throughStore: (store) => {
+      const subscribe = store.subscribe.bind(store);
+      store.subscribe = (options, handler) =>
+        subscribe(options, async (event) => {
+          if (event.type === 'MessageAccepted') {
+            stored.open();
+            await lag.passed;
+          }
+          await handler(event);
+        });
+      return store;
+    },
+  });
+  const session = await stopgap.loggedIn();
+  await session.sayAll([`MAIL FROM:<${ALICE}>`, 'RCPT TO:<a@x.test>', 'RCPT TO:<b@x.test>', 'DATA']);
+  let answered = false;
+  const reply = session.say('Subject: x\r\n\r\nx\r\n.').finally(() => (answered = true));
+  await stored.passed;
+  // The event is durable, and whoever else asks is answered; this client is not.
+  const other = await stopgap.hello();
+  assert.equal(answered, false);
+  lag.open();
+  assert.match(await reply, /^250 /);
+  await session.say(`MAIL FROM:<${ALICE}>`);
+  assert.equal(await session.say(`RCPT TO:<${TO}>`), SOFT, 'the block is in force by the time of the 250');
+  await Promise.all([session.quit(), other.quit()]);
+});

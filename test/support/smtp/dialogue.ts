@@ -6,6 +6,8 @@ import tls from 'node:tls';
 export interface DialogueOptions {
   /** TLS from the first byte. */
   readonly implicitTls?: boolean;
+  /** Where to; 127.0.0.1 by default. */
+  readonly host?: string;
   /** The loopback address to come from. */
   readonly from?: string;
 }
@@ -33,10 +35,13 @@ export class Dialogue {
   }
 
   /** Connects; the greeting is the first reply. */
-  static async connect(port: number, { implicitTls = false, from }: DialogueOptions = {}): Promise<Dialogue> {
+  static async connect(
+    port: number,
+    { implicitTls = false, host = '127.0.0.1', from }: DialogueOptions = {},
+  ): Promise<Dialogue> {
     const plain = net.connect({
       port,
-      host: '127.0.0.1',
+      host,
       ...(from === undefined ? {} : { localAddress: from }),
     });
     await once(plain, 'connect');
