@@ -11,8 +11,8 @@ export const blockStream = (subject: Subject): string => streamName(BLOCK_CATEGO
 
 export const REFUSALS = ['soft', 'defer', 'honest'] as const;
 /**
- * How a block refuses. `soft`: AUTH fails like a wrong password, RCPT TO temporarily. `defer`: AUTH works,
- * RCPT TO fails temporarily. `honest`: AUTH works, RCPT TO fails for good, with a text and a contact.
+ * How a block refuses. `soft`: AUTH fails like a wrong password, RCPT TO temporarily. `defer`: AUTH and RCPT TO both
+ * fail temporarily, from the start. `honest`: AUTH works, RCPT TO fails for good, with a text and a contact.
  */
 export type Refusal = (typeof REFUSALS)[number];
 
