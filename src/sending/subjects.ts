@@ -63,7 +63,9 @@ export function parseSubject(type: string, value: string, field = 'subject'): Su
       'must be 1 to 320 characters without spaces, control characters or <>',
     );
   }
-  return { type: known, value: PARSERS[known](text, `${field}.value`) };
+  const normal = PARSERS[known](text, `${field}.value`);
+  if (normal === '') throw new InvalidInput(`${field}.value`, `"${text}" names nothing`);
+  return { type: known, value: normal };
 }
 
 const PARSERS: Record<SubjectType, (text: string, field: string) => string> = {
@@ -74,8 +76,9 @@ const PARSERS: Record<SubjectType, (text: string, field: string) => string> = {
     return normalizeAccount(text);
   },
   address(text, field) {
-    const domain = domainOf(text);
-    if (domain === undefined || text.startsWith('@')) {
+    const normal = normalizeAddress(text);
+    const domain = domainOf(normal);
+    if (domain === undefined || normal.startsWith('@')) {
       throw new InvalidInput(
         field,
         `"${text}" is no address: use local@domain or a pattern such as *@example.com`,
@@ -94,7 +97,7 @@ const PARSERS: Record<SubjectType, (text: string, field: string) => string> = {
         'a +tag is dropped before addresses are compared: leave it out, or the pattern would match far more',
       );
     }
-    return normalizeAddress(text);
+    return normal;
   },
   domain(text, field) {
     const domain = normalizeDomain(text.replace(/^@/, '').replace(/^\*\./, ''));
@@ -107,20 +110,21 @@ const PARSERS: Record<SubjectType, (text: string, field: string) => string> = {
     return domain;
   },
   ehlo(text, field) {
-    if (text.includes('*') && text.replace(/[*.]/g, '').length < 3) {
+    const normal = normalizeEhlo(text);
+    if (normal.includes('*') && normal.replace(/[*.]/g, '').length < 3) {
       throw new InvalidInput(
         field,
         'a pattern needs at least three characters besides * and dots, or it would refuse nearly everyone',
       );
     }
     // eslint-disable-next-line no-control-regex -- all of ASCII is just what is meant
-    if (text.split('.').some((label) => label.includes('*') && /[^\u0000-\u007f]/.test(label))) {
+    if (text.split(/[.。．｡]/).some((label) => label.includes('*') && /[^\u0000-\u007f]/.test(label))) {
       throw new InvalidInput(
         field,
         'a * cannot stand in a label with letters beyond ASCII: write its A-label',
       );
     }
-    return normalizeEhlo(text);
+    return normal;
   },
   ip(text, field) {
     const slash = text.indexOf('/');

@@ -57,6 +57,11 @@ describe('imposing', () => {
       .when(command)
       .then([extended(NOW + HOUR, { note: 'by hand' })]);
   });
+  test('an indefinite one outlasts the block in force', () => {
+    given([imposed()])
+      .when({ ...command, until: null })
+      .then([extended(null, { note: 'by hand' })]);
+  });
   test('a shorter one, or the same again, changes nothing', () => {
     given([imposed({ until: T0 + DAY })])
       .when(command)

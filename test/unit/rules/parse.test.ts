@@ -1,0 +1,197 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
+import { DEFAULT_RULES } from '../../../src/rules/defaults.js';
+import { amount, explain, nameOf } from '../../../src/rules/explain.js';
+import { ruleActor } from '../../../src/rules/model.js';
+import type { Rule } from '../../../src/rules/model.js';
+import { neverBlock } from '../../../src/rules/never-block.js';
+import { InvalidRules, parseRules } from '../../../src/rules/parse.js';
+
+const GOOD = '{ id: r, per: account, count: recipients, window: 10m, limit: 100, then: block, for: 1h }';
+const file = (...rules: readonly string[]): string =>
+  `version: 1\nrules:\n${rules.map((rule) => `  - ${rule}\n`).join('')}`;
+
+describe('rules', () => {
+  test('are read, with what they leave unsaid', () => {
+    assert.deepEqual(parseRules(file(GOOD)), {
+      mode: 'enforce',
+      maxAutomaticBlocks: { max: 20, window: 10 * MINUTE },
+      rules: [
+        {
+          ...{ id: 'r', per: 'account', count: 'recipients', window: 10 * MINUTE, limit: 100, then: 'block' },
+          ...{ for: HOUR, lapse: DAY, direction: 'outbound', refuse: 'soft', renewWhileTrying: false },
+        },
+      ],
+      exempt: [],
+    });
+  });
+  test('are read with everything said', () => {
+    const text = `version: 1
+mode: observe
+maxAutomaticBlocks: 5 in 1h
+rules:
+  - id: big.one
+    description: Too much
+    per: domain
+    count: bytes
+    window: 24h
+    limit: 1.5GiB
+    then: propose
+    for: indefinite
+    lapse: 2h
+    direction: all
+    refuse: honest
+    renewWhileTrying: true
+    escalate: { factor: 2, max: 7d, forget: 10d }
+exempt:
+  - { subject: { type: account, value: News@Example.com }, until: 2027-01-01, reason: weekly }
+`;
+    const { rules, exempt, mode, maxAutomaticBlocks } = parseRules(text);
+    assert.deepEqual([mode, maxAutomaticBlocks], ['observe', { max: 5, window: HOUR }]);
+    assert.deepEqual(rules[0], {
+      ...{ id: 'big.one', description: 'Too much', per: 'domain', count: 'bytes', window: DAY },
+      ...{ limit: 1.5 * 1024 ** 3, then: 'propose', for: null, lapse: 2 * HOUR, direction: 'all' },
+      ...{
+        refuse: 'honest',
+        renewWhileTrying: true,
+        escalate: { factor: 2, max: 7 * DAY, forget: 10 * DAY },
+      },
+    });
+    const subject = { type: 'account', value: 'news@example.com' };
+    assert.deepEqual(exempt, [{ subject, until: Date.UTC(2027, 0, 1), reason: 'weekly' }]);
+  });
+  test('that ship are sound, block only what no mailbox does, and each has a description', () => {
+    const { rules, mode } = parseRules(DEFAULT_RULES);
+    assert.equal(mode, 'enforce');
+    assert.ok(rules.length >= 6);
+    for (const rule of rules) assert.ok((rule.description?.length ?? 0) > 10, rule.id);
+  });
+
+  const faults = (text: string): readonly (readonly [number | undefined, string, string])[] => {
+    try {
+      parseRules(text, 'rules.yaml');
+    } catch (error) {
+      assert.ok(error instanceof InvalidRules, String(error));
+      assert.match(error.message, /^rules\.yaml/);
+      return error.faults.map(({ line, path, message }) => [line, path, message]);
+    }
+    return assert.fail('was accepted');
+  };
+  const change = (from: string | RegExp, to: string): string => file(GOOD.replace(from, to));
+
+  for (const [text, line, path, message] of [
+    ['', 1, '', /mapping/],
+    ['version: 2\nrules: []', 1, 'version', /must be 1/],
+    ['version: 1', 1, 'rules', /list of rules|is missing/],
+    ['version: 1\nrules: []\nmodes: observe', 3, 'modes', /not a known key/],
+    ['version: 1\nrules: []\nrules: []', 3, '', /unique/],
+    ['version: 1\nrules: [', 2, '', /./],
+    [change('per: account', 'per: user'), 3, 'rules[0].per', /one of account/],
+    [change('count: recipients', 'count: mails'), 3, 'rules[0].count', /one of messages/],
+    [change('10m', '59s'), 3, 'rules[0].window', /from 1m to 35d/],
+    [change('10m', '36d'), 3, 'rules[0].window', /from 1m to 35d/],
+    [change('10m', '600'), 3, 'rules[0].window', /duration such as/],
+    [change('limit: 100', 'limit: 0'), 3, 'rules[0].limit', /whole number/],
+    [change('limit: 100', 'limit: 1.5'), 3, 'rules[0].limit', /whole number/],
+    [change('limit: 100', 'limit: many'), 3, 'rules[0].limit', /whole number/],
+    [change('then: block', 'then: ban'), 3, 'rules[0].then', /one of observe/],
+    [change(', for: 1h', ''), 3, 'rules[0].for', /is missing/],
+    [change('for: 1h', 'for: 1h, extra: 1'), 3, 'rules[0].extra', /not a known key/],
+    [
+      change('for: 1h', 'for: 1h, escalate: { factor: 0.5, max: 7d }'),
+      3,
+      'rules[0].escalate.factor',
+      /at least 1/,
+    ],
+    [change('for: 1h', 'for: 1h, escalate: { factor: 2, max: 30m }'), 3, 'rules[0].escalate', /shorter/],
+    [change('for: 1h', 'for: 1h, direction: inbound'), 3, 'rules[0].direction', /no account/],
+    [change('count: recipients', 'count: authFailures'), 3, 'rules[0].per', /must be ip/],
+    [
+      change('per: account, count: recipients', 'per: ip, count: bounces'),
+      3,
+      'rules[0].per',
+      /account or address/,
+    ],
+    [
+      change('per: account, count: recipients', 'per: ip, direction: inbound, count: authFailures'),
+      3,
+      'rules[0].direction',
+      /outbound/,
+    ],
+    [change('id: r', 'id: "a b"'), 3, 'rules[0].id', /1 to 64/],
+    [file(GOOD, GOOD), 4, 'rules[1].id', /already/],
+    [
+      `${file(GOOD)}exempt:\n  - { subject: { type: ip, value: 10/8 }, reason: x }`,
+      5,
+      'exempt[0].subject.value',
+      /no network/,
+    ],
+    [
+      `${file(GOOD)}exempt:\n  - { subject: { type: ip, value: 192.0.2.1 }, until: 2027-02-31, reason: x }`,
+      5,
+      'exempt[0].until',
+      /a date/,
+    ],
+    [
+      `${file(GOOD)}exempt:\n  - { subject: { type: ip, value: 192.0.2.1 } }`,
+      5,
+      'exempt[0].reason',
+      /why|missing/,
+    ],
+    [`${file(GOOD)}maxAutomaticBlocks: 20 in 2d`, 4, 'maxAutomaticBlocks', /20 in 10m/],
+  ] as const) {
+    test(`are refused: ${path === '' ? JSON.stringify(text) : path} ${String(message)}`, () => {
+      const found = faults(text);
+      const fault = found.find((each) => each[1] === path && message.test(each[2]));
+      assert.ok(fault !== undefined, JSON.stringify(found));
+      assert.equal(fault[0], line);
+    });
+  }
+  test('are refused with every fault at once', () => {
+    const found = faults(file(GOOD.replace('10m', 'x'), GOOD.replace('100', '-1').replace('id: r', 'id: s')));
+    assert.deepEqual(
+      found.map(([line, path]) => [line, path]),
+      [
+        [3, 'rules[0].window'],
+        [4, 'rules[1].limit'],
+      ],
+    );
+  });
+});
+
+describe('explanations', () => {
+  const rule: Rule = parseRules(file(GOOD)).rules[0]!;
+  const subject = { type: 'account', value: 'alice@example.com' } as const;
+  test('say what was seen and what is allowed', () => {
+    assert.equal(
+      explain(rule, subject, 1234, 100, false),
+      'Account alice@example.com: 1,234 recipients within 10m; rule "r" allows 100.',
+    );
+    assert.match(
+      explain(rule, subject, 301, 300, false),
+      /allows 300, its 100 tripled for the hour after a release\.$/,
+    );
+    assert.match(explain(rule, subject, 101, 100, true), /101 refused attempts within 10m/);
+  });
+  test('name one and many', () => {
+    assert.deepEqual([amount('bounces', 1), amount('authFailures', 2)], ['1 bounce', '2 failed logins']);
+    assert.equal(nameOf({ type: 'ip', value: '192.0.2.1' }), 'Network 192.0.2.1');
+    assert.equal(ruleActor('burst', 3), 'rule:burst@3');
+  });
+});
+
+describe('the never-block list', () => {
+  test('spares what strangers share and what must be reachable, and nothing else', () => {
+    const spared = (type: 'ehlo' | 'ip' | 'account' | 'address' | 'domain', value: string): boolean =>
+      neverBlock({ type, value }) !== undefined;
+    assert.ok(
+      spared('ehlo', 'localhost') && spared('ehlo', 'localhost.localdomain') && spared('ehlo', '[192.0.2.1]'),
+    );
+    assert.ok(
+      spared('ip', '192.168.1.1') && spared('ip', 'fd00::/64') && spared('address', 'postmaster@a.example'),
+    );
+    assert.ok(!spared('ehlo', 'localhostess.example') && !spared('ip', '198.51.100.1'));
+    assert.ok(!spared('account', 'postmasters@a.example') && !spared('domain', 'example.com'));
+  });
+});
