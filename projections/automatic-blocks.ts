@@ -1,5 +1,9 @@
 import type { BlockEvent } from '../src/blocks/events.js';
 import type { Instant, Milliseconds } from '../src/kernel/time.js';
+import { DAY } from '../src/kernel/time.js';
+
+/** The longest window that a breaker may have. */
+const LONGEST: Milliseconds = DAY;
 
 /** When rules imposed blocks by themselves: what the circuit breaker looks at. */
 export class AutomaticBlocks {
@@ -8,7 +12,8 @@ export class AutomaticBlocks {
   apply(event: BlockEvent): void {
     if (event.type !== 'BlockImposed' || !event.by.startsWith('rule:')) return;
     this.#times.push(event.at);
-    if (this.#times.length > 10_000) this.#times = this.#times.slice(5_000);
+    if (this.#times.length > 1024 && this.#times[512]! < event.at - LONGEST)
+      this.#times = this.#times.slice(512);
   }
 
   /** How many within the window that ends at `now`. */

@@ -22,7 +22,8 @@ import {
 } from '../src/sending/identity.js';
 import type { MailDirection, Subject, SubjectType } from '../src/sending/subjects.js';
 import { SUBJECT_TYPES } from '../src/sending/subjects.js';
-import { Amounts, SubjectVolumes } from './subject-volumes.js';
+import { Amounts } from './counted-windows.js';
+import { SubjectVolumes } from './subject-volumes.js';
 import type { WindowReading } from './subject-volumes.js';
 import { Timeline } from './timeline.js';
 
@@ -168,7 +169,7 @@ export class SendVolume {
     if (ehlo !== undefined && ehlo !== '' && this.#counts(fold, 'ehlo')) {
       this.#count(fold, 'ehlo', normalizeEhlo(ehlo));
     }
-    if (ip !== undefined && this.#counts(fold, 'ip')) this.#count(fold, 'ip', clientNetwork(ip));
+    if (ip !== undefined && ip !== '' && this.#counts(fold, 'ip')) this.#count(fold, 'ip', clientNetwork(ip));
   }
 
   #counts(fold: Fold, type: SubjectType): boolean {

@@ -87,6 +87,20 @@ describe('automatic blocks', () => {
   });
 });
 
+describe('many automatic blocks', () => {
+  test('are all counted for a day, however many, and no longer kept than that', () => {
+    const blocks = new AutomaticBlocks();
+    const one = recorded([imposed()])[0]!;
+    for (let index = 0; index < 20_000; index++) blocks.apply({ ...one, by: 'rule:r@1', at: T0 + index });
+    assert.equal(blocks.within(DAY, T0 + 20_000), 20_000);
+    for (let index = 0; index < 20_000; index++) {
+      blocks.apply({ ...one, by: 'rule:r@1', at: T0 + 2 * DAY + index });
+    }
+    assert.equal(blocks.within(DAY, T0 + 2 * DAY + 20_000), 20_000);
+    assert.ok(blocks.within(9 * DAY, T0 + 2 * DAY + 20_000) < 21_025, 'the first day is forgotten');
+  });
+});
+
 describe('exemptions', () => {
   const granted = (exemption: string, subject = ALICE, until: number | null = null): BlockFact => ({
     type: 'ExemptionGranted',
