@@ -72,9 +72,12 @@ export class SmtpListener {
       this.#sockets.add(socket);
       socket.once('close', () => this.#sockets.delete(socket));
     });
-    this.#server.on('error', (error: Error) =>
-      context.log.debug({ error: error.message }, 'an SMTP connection failed'),
-    );
+    this.#server.on('error', (error: NodeJS.ErrnoException) => {
+      // Clients go away all the time; that no connection can be taken any more (no descriptor is left) is ours.
+      if (error.syscall === 'accept')
+        context.log.error({ error: error.message }, 'connections are not taken');
+      else context.log.debug({ error: error.message }, 'an SMTP connection failed');
+    });
   }
 
   /** @returns the port, which the system has chosen where 0 was asked for */

@@ -102,7 +102,7 @@ test('an upstream that never answers and a client that never ends: over within t
   });
 });
 
-test('a verdict that cannot be recorded does not hold up the end', async (t) => {
+test('a verdict that cannot be recorded does not hold up the end', { timeout: 20 * SECOND }, async (t) => {
   const failed = new Gate();
   const stopgap = await Stopgap.start(t, {
     // Nobody moves it: the pause before the next try would never end.

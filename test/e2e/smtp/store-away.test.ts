@@ -89,6 +89,7 @@ test('a store that refuses: 451, and nothing is acknowledged without its event',
 
 test('a store that does not answer: the client waits for its 250, and gets 451 when the store gives up', async (t) => {
   const moody = new Moody();
+  t.after(() => moody.hanging.open());
   const stopgap = await Stopgap.start(t, { throughStore: moody.through });
   const session = await stopgap.loggedIn();
   stopgap.upstream.script['.'] = () => {
@@ -153,6 +154,8 @@ test('a feed that lags behind the store: 250 is not said before the send is coun
   });
   const lag = new Gate();
   const stored = new Gate();
+  // Registered first, so that a failure does not leave the feed waiting when all is stopped.
+  t.after(() => lag.open());
   const stopgap = await Stopgap.start(t, {
     rules,
     throughStore: (store) => {

@@ -123,9 +123,11 @@ export class Stopgap {
     await this.open();
   }
 
-  /** Stops it and looks for secrets. */
+  /** Stops it, and looks for passwords in logs and events and for addresses in metrics. */
   async stop(): Promise<void> {
     await this.#flush().catch(() => undefined); // it may be stopped already, or its store be out of order
+    const metrics = await this.app.metrics.registry.metrics().catch(() => ''); // needs the store too
+    assert.ok(!metrics.includes('@'), 'an address stands in the metrics');
     const events = JSON.stringify(await this.events().catch(() => []));
     await this.app.stop();
     for (const secret of [...Object.values(PASSWORDS), WRONG]) {
