@@ -3,9 +3,7 @@ import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import type { Logger } from 'pino';
 import { PasswordChecker } from './accounts/passwords.js';
-import { NO_TOKENS, parseTokens } from './accounts/tokens.js';
-import { NO_USERS, parseUsers } from './accounts/users.js';
-import { WatchedFile } from './accounts/watched-file.js';
+import type { WatchedFile } from './accounts/watched-file.js';
 import type { HealthReport } from './api/index.js';
 import { createApi } from './api/index.js';
 import { BlockDesk } from './block-desk.js';
@@ -22,7 +20,7 @@ import { Metrics } from './metrics/metrics.js';
 import { ReadModels } from './read-models.js';
 import { Responder } from './responder.js';
 import { RulesDesk } from './rules-desk.js';
-import { parseRules } from './rules/parse.js';
+import type { RulesChanged } from './rules/model.js';
 import { AUTH_CATEGORY, SEND_CATEGORY } from './sending/events.js';
 import { startSmtp } from './smtp/start.js';
 import { AttemptLimiter } from './smtp/auth/attempt-limiter.js';
@@ -31,10 +29,12 @@ import { LoginVerifier } from './smtp/auth/login-verifier.js';
 import { Recorder } from './smtp/recorder.js';
 import { sweepSpool } from './smtp/relay/body.js';
 import { openRelay } from './smtp/relay/open.js';
+import { watchRelay } from './smtp/relay/watch.js';
 import { metered } from './store/metered.js';
 import type { EventStore } from './store/port.js';
 import { openSqliteStore } from './store/sqlite/index.js';
 import { planTimedWork } from './timed-work.js';
+import { watchRules, watchSenders, watchTokens, watchUsers } from './watched-files.js';
 
 export interface AppOptions {
   readonly loaded: LoadedConfig;
@@ -53,7 +53,8 @@ export interface RunningApp {
   /** What listens where: `submission 127.0.0.1:2587`. */
   readonly listening: readonly { readonly what: string; readonly address: string }[];
   readonly evaluation: Evaluation | undefined;
-  readonly rulesVersion: number;
+  /** The rule set in force, and where it came from: the built-in defaults, the rules file or the API. */
+  readonly rules: Pick<RulesChanged, 'version' | 'origin'>;
   readonly store: EventStore;
   readonly models: ReadModels;
   readonly desk: BlockDesk;
@@ -122,15 +123,15 @@ async function open(
     onVerdict: (verdict, live) => (live ? responder.take(verdict) : responder.remember(verdict)),
     onBlockEvent: (event) => planTimedWork(timers, models.ledger, event),
     onRulesChanged: () => log.info({ version: models.sendVolume.rules.version }, 'rules are in force'),
-    onSkipped: (event) => {
+    onSkipped: ({ position, stream, type }, reason) => {
       metrics.skippedEvents.inc();
-      log.warn({ position: event.position, stream: event.stream, type: event.type }, 'an event was skipped');
+      log.warn({ position, stream, type, reason }, 'an event was skipped');
     },
   });
   const responder = new Responder({ desk, models, clock, metrics, log });
 
   const rulesFile =
-    config.rules === undefined ? undefined : watch(await rulesFrom(config.rules, rulesDesk, log));
+    config.rules === undefined ? undefined : watch(await watchRules(config.rules, rulesDesk, log));
   await rulesDesk.load(rulesFile?.current, config.rules ?? 'defaults');
   const feed = await models.follow(store);
   feed.ended.catch(onFatal);
@@ -155,24 +156,12 @@ async function open(
   const recorder = new Recorder({ store, clock, log, hostname });
   closers.push(() => recorder.close());
 
-  const users = watch(
-    await new WatchedFile({
-      path: config.smtp.auth.users,
-      parse: (text) => parseUsers(text, config.smtp.auth.users),
-      whenAbsent: NO_USERS,
-      onChange: (table) => log.info({ users: table.size }, 'the users file was read again'),
-      onRefused: (reason) => log.error({ reason }, 'the users file was refused; the old one stays in force'),
-    }).load(),
-  );
-  const tokens = watch(
-    await new WatchedFile({
-      path: config.api.tokens,
-      parse: (text) => parseTokens(text, config.api.tokens),
-      whenAbsent: NO_TOKENS,
-      onChange: (table) => log.info({ tokens: table.records.length }, 'the tokens file was read again'),
-      onRefused: (reason) => log.error({ reason }, 'the tokens file was refused; the old one stays in force'),
-    }).load(),
-  );
+  const users = watch(await watchUsers(config.smtp.auth.users, log));
+  const tokens = watch(await watchTokens(config.api.tokens, log));
+  const { senders } = config.smtp;
+  const senderMap = senders.kind === 'map' ? watch(await watchSenders(senders.file, log)) : undefined;
+  const upstream = watchRelay(relay, clock);
+  closers.push(() => upstream.stop());
 
   let listeners: HealthReport['listeners'] = 'starting';
   const api = createApi({
@@ -185,10 +174,11 @@ async function open(
     log,
     tokens: { authenticate: (token) => tokens.current.find(token) },
     contact: config.smtp.softFail.contact,
+    publicUrl: config.api.publicUrl,
     health: (): HealthReport => ({
-      status: store.healthy ? 'ok' : 'degraded',
+      status: store.healthy && upstream.state !== 'failing' ? 'ok' : 'degraded',
       store: store.healthy ? 'ok' : 'failing',
-      relay: relay.sessions.open > 0 ? 'ok' : 'unknown',
+      relay: upstream.state,
       readModels: models.ready ? 'ready' : 'catching-up',
       listeners,
       position: models.position,
@@ -214,7 +204,7 @@ async function open(
     }),
     limiter: new AttemptLimiter({ attemptsPerMinute: config.smtp.auth.attemptsPerMinute, clock }),
     spoolDir,
-    senders: () => config.smtp.senders,
+    senders: () => senderMap?.current ?? senders,
     contact: config.smtp.softFail.contact,
     maxMessageSize: config.smtp.maxMessageSize,
   };
@@ -223,24 +213,8 @@ async function open(
   closers.push(() => (listeners = 'draining'));
   closers.push(keepSwept(store.sweep.bind(store), clock, log));
   const http = { what: 'HTTP', address: formatListen({ host: config.api.listen.host, port: httpPort }) };
-  const { version: rulesVersion } = models.sendVolume.rules;
-  return { listening: [...smtp, http], evaluation, rulesVersion, store, models, desk, metrics };
-}
-
-async function rulesFrom(file: string, desk: RulesDesk, log: Logger): Promise<WatchedFile<string>> {
-  return new WatchedFile({
-    path: file,
-    parse: (text) => {
-      parseRules(text, file);
-      return text;
-    },
-    onChange: (text) => {
-      desk
-        .load(text, file)
-        .catch((error: unknown) => log.error({ error: messageOf(error) }, 'new rules could not be recorded'));
-    },
-    onRefused: (reason) => log.error({ reason }, 'the rules file was refused; the old rules stay in force'),
-  }).load();
+  const rules = (await rulesDesk.current())!;
+  return { listening: [...smtp, http], evaluation, rules, store, models, desk, metrics };
 }
 
 /** Deletes what has outlived its retention: soon after the start, then every hour. */

@@ -2,10 +2,12 @@ import { ActiveBlocks } from '../projections/active-blocks.js';
 import { AutomaticBlocks } from '../projections/automatic-blocks.js';
 import { BlockLedger } from '../projections/block-ledger.js';
 import { Exemptions } from '../projections/exemptions.js';
+import { SeenIds } from '../projections/seen-ids.js';
 import { SendVolume } from '../projections/send-volume.js';
 import type { BlockEvent } from './blocks/events.js';
 import { BLOCK_CATEGORY, isBlockEvent } from './blocks/events.js';
 import type { RecordedEvent } from './kernel/events.js';
+import { messageOf } from './kernel/errors.js';
 import { UNREADABLE } from './kernel/events.js';
 import { RULES_CATEGORY } from './rules/model.js';
 import type { Verdict } from './rules/verdict.js';
@@ -29,8 +31,8 @@ export interface ReadModelListeners {
   onVerdict(verdict: Verdict, live: boolean): void;
   onBlockEvent(event: BlockEvent, live: boolean): void;
   onRulesChanged(): void;
-  /** An event that nobody here can read: skipped, never fatal. */
-  onSkipped(event: RecordedEvent): void;
+  /** An event that nobody here can read, or whose data are not what its type promises: skipped, never fatal. */
+  onSkipped(event: RecordedEvent, reason: string): void;
 }
 
 /**
@@ -45,6 +47,7 @@ export class ReadModels {
   readonly sendVolume = new SendVolume();
   readonly #listeners: ReadModelListeners;
   #subscription: Subscription | undefined;
+  readonly #seen = new SeenIds();
   #position = 0;
   #lastEventAt = 0;
   #live = false;
@@ -99,14 +102,29 @@ export class ReadModels {
     if (event.position <= this.#position) return;
     this.#position = event.position;
     this.#lastEventAt = event.recordedAt;
-    if (isBlockEvent(event)) this.#applyBlock(event);
-    else if (!KNOWN_OTHERS.has(event.type) || event.type === UNREADABLE) this.#listeners.onSkipped(event);
-    for (const verdict of this.sendVolume.apply(event)) this.#listeners.onVerdict(verdict, this.#live);
-    if (event.type === 'RulesChanged') {
-      this.exemptions.useRules(this.sendVolume.rules);
-      this.#listeners.onRulesChanged();
-    }
+    if (this.#seen.isNew(event.id)) this.#fold(event);
     if (this.#waiting.length > 0) this.#wake();
+  }
+
+  #fold(event: RecordedEvent): void {
+    if (!isBlockEvent(event) && !KNOWN_OTHERS.has(event.type)) {
+      const reason = event.type === UNREADABLE ? 'its data cannot be read' : 'its type is unknown';
+      this.#listeners.onSkipped(event, reason);
+      return;
+    }
+    let verdicts: readonly Verdict[];
+    try {
+      if (isBlockEvent(event)) this.#applyBlock(event);
+      verdicts = this.sendVolume.apply(event);
+      if (event.type === 'RulesChanged') this.exemptions.useRules(this.sendVolume.rules);
+    } catch (error) {
+      // A poison event must not keep everything behind it from being folded, at every start anew.
+      this.#listeners.onSkipped(event, messageOf(error));
+      return;
+    }
+    for (const verdict of verdicts) this.#listeners.onVerdict(verdict, this.#live);
+    if (event.type === 'RulesChanged') this.#listeners.onRulesChanged();
+    if (isBlockEvent(event)) this.#listeners.onBlockEvent(event, this.#live);
   }
 
   #applyBlock(event: RecordedEvent & BlockEvent): void {
@@ -114,7 +132,6 @@ export class ReadModels {
     this.ledger.apply(event);
     this.exemptions.apply(event);
     this.automaticBlocks.apply(event);
-    this.#listeners.onBlockEvent(event, this.#live);
   }
 
   #wake(): void {

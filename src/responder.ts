@@ -98,7 +98,7 @@ export class Responder {
     const { rule, subject, evidence } = verdict;
     const { models, clock } = this.#options;
     const now = clock.now();
-    if (verdict.kind === 'renew') {
+    if (verdict.kind === 'renew' && verdict.mode === 'enforce') {
       return { verdict, command: { kind: 'renew', duration: rule.for!, evidence }, anticipated: false };
     }
     if (rule.then === 'observe' || verdict.mode === 'observe') {

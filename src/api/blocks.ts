@@ -150,14 +150,14 @@ export async function actOn(
 
 function blockAnswer(
   entry: LedgerEntry,
-  { clock }: ApiDependencies,
+  { clock, publicUrl = '' }: ApiDependencies,
   status: number,
   repeated: boolean,
 ): Answer {
   const headers = {
     ETag: etagOf(entry.version),
     'Cache-Control': 'private, no-cache',
-    ...(status === 201 ? { Location: `${BLOCKS}/${entry.id}` } : {}),
+    ...(status === 201 ? { Location: `${publicUrl}${BLOCKS}/${entry.id}` } : {}),
     ...(repeated ? { 'Idempotency-Replayed': 'true' } : {}),
   };
   return { status, body: blockView(entry, clock.now()), headers };

@@ -44,4 +44,6 @@ export interface ApiDependencies {
   health(): HealthReport;
   /** Whom an honest refusal names: `smtp.softFail.contact`. */
   readonly contact?: string | undefined;
+  /** Under which URL the API is reached from outside: what Location headers begin with. */
+  readonly publicUrl?: string | undefined;
 }

@@ -84,7 +84,9 @@ export function exemptionRoutes(deps: ApiDependencies, commands: Commands): read
         const id = granted ?? (await desk.standing(subject)).standing.exemption?.id ?? '';
         const exemption = inForce(id);
         const headers = {
-          ...(granted === undefined ? {} : { Location: `${EXEMPTIONS}/${encodeURIComponent(id)}` }),
+          ...(granted === undefined
+            ? {}
+            : { Location: `${deps.publicUrl ?? ''}${EXEMPTIONS}/${encodeURIComponent(id)}` }),
           ...(repeated ? { 'Idempotency-Replayed': 'true' } : {}),
         };
         return { status: granted === undefined ? 200 : 201, body: exemptionView(exemption), headers };

@@ -15,7 +15,7 @@ export function banner({ config, evaluation: evaluating, file }: LoadedConfig, a
     ...app.listening.map(({ what, address }) => `  ${what.padEnd(12)}${address}`),
     `  ${'data'.padEnd(12)}${shown(config.data)}`,
     `  ${'mail to'.padEnd(12)}${relayText(config.smtp.relay.target, shown)}`,
-    `  ${'rules'.padEnd(12)}version ${app.rulesVersion}${config.rules === undefined ? ' (built in)' : `, ${shown(config.rules)}`}`,
+    `  ${'rules'.padEnd(12)}version ${app.rules.version} ${rulesText(app.rules.origin, config.rules, shown)}`,
     ...(file === undefined ? [] : [`  ${'configured'.padEnd(12)}${shown(file)}`]),
   ];
   const { evaluation } = app;
@@ -43,6 +43,15 @@ export function banner({ config, evaluation: evaluating, file }: LoadedConfig, a
   }
   lines.push('', 'Stop with Ctrl-C.', '');
   return lines.join('\n');
+}
+
+function rulesText(
+  origin: RunningApp['rules']['origin'],
+  file: string | undefined,
+  shown: (file: string) => string,
+): string {
+  if (origin === 'api') return '(set through the API)';
+  return origin === 'defaults' ? '(built in)' : `(${file === undefined ? 'from a file' : shown(file)})`;
 }
 
 function relayText(

@@ -52,7 +52,12 @@ const TABLE: ReadonlyArray<
   ['smtp.softFail.contact', 'text', undefined, 'What an honest refusal names as contact.'],
   ['api.listen', 'address', '127.0.0.1:8025', 'Where the HTTP API, the page and the metrics are served.'],
   ['api.tokens', 'path', 'tokens.yaml in data', 'The tokens file (stopgap token).'],
-  ['api.publicUrl', 'URL', undefined, 'Under which URL the API is reached from outside.'],
+  [
+    'api.publicUrl',
+    'URL',
+    undefined,
+    'Under which URL the API is reached from outside: Location headers begin with it.',
+  ],
   ['rules', 'path', 'built-in rules', 'The rules file.'],
   ['retention.sends', 'duration', '35d', 'How long single sends are kept.'],
   ['log.level', 'fatal | error | warn | info | debug | trace | silent', 'info', 'How much is logged.'],

@@ -64,7 +64,7 @@ export interface RecipientResult {
 export interface Delivery {
   /** The client's single answer. */
   readonly reply: Reply;
-  /** Recipients that the upstream has taken the message for. */
+  /** Recipients that the upstream has taken the message for at this try: who had it already counts no second time. */
   readonly accepted: readonly RelayRecipient[];
   /** One for each recipient that was taken at RCPT, in the order of the offers. */
   readonly results: readonly RecipientResult[];

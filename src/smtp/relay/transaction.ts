@@ -71,7 +71,7 @@ export class PooledTransaction implements RelayTransaction {
     if (due.length === 0) {
       this.end();
       const results = resultsOf(this.#taken);
-      return confirm() ? sameForAll(results, DELIVERED_BEFORE) : withdrawn(results);
+      return confirm() ? { ...sameForAll(results, DELIVERED_BEFORE), accepted: [] } : withdrawn(results);
     }
     const delivery = await this.#leased((session) => this.#deliver(session, body, confirm, due));
     if (due.length === this.#taken.length || delivery.withdrawn) return delivery;
@@ -84,16 +84,17 @@ export class PooledTransaction implements RelayTransaction {
     this.#session = undefined;
   }
 
-  /** Those who got the message at an earlier try count as having it. */
+  /** Those who got the message at an earlier try have it, but were not given it at this one. */
   #withThoseBefore(delivery: Delivery, before: ReadonlySet<string>): Delivery {
     const now = new Map(delivery.results.map((result) => [result.recipient, result.reply]));
     const results = this.#taken.map(({ wire: { recipient } }) => ({
       recipient,
       reply: before.has(recipient.address) ? DELIVERED_BEFORE : now.get(recipient)!,
     }));
-    const answer = answerFor(results);
+    const { accepted } = delivery;
     // Where nobody new got it, the upstream's or our own reason stands.
-    return delivery.accepted.length === 0 ? { ...answer, reply: delivery.reply } : answer;
+    const { reply } = accepted.length === 0 ? delivery : answerFor(results);
+    return { ...delivery, reply, results, accepted };
   }
 
   /**

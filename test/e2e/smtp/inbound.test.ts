@@ -21,7 +21,8 @@ test('mail that arrives for our domains', async (t) => {
     ]) {
       assert.equal(await session.say(`RCPT TO:<${elsewhere}>`), '550 5.7.1 Relaying denied', elsewhere);
     }
-    assert.equal(stopgap.upstream.peers.length, 0, 'the upstream is not even asked');
+    const asked = stopgap.upstream.peers.flatMap(({ commands }) => commands);
+    assert.ok(!asked.some((command) => /^(MAIL|RCPT)/i.test(command)), 'the upstream is not even asked');
     assert.match(await session.say('AUTH PLAIN AAA='), /^50[02] /, 'no login here');
     assert.ok(!(await session.say('EHLO mx.far.test')).includes('AUTH'));
   });

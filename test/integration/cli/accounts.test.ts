@@ -247,7 +247,7 @@ test('a fault of our own shows its stack only when asked', async (context) => {
     /^stopgap: no such method\nstopgap: this is a fault; STOPGAP_DEBUG=1 shows where\n$/,
   );
   const debug = await stopgap({ cwd, verbs: [broken], env: { STOPGAP_DEBUG: '1' } }, 'break');
-  assert.match(debug.err, /at .*accounts\.test\.js/);
+  assert.match(debug.err, /at .*accounts\.test\.[jt]s/);
 });
 
 test('help and version go to standard output', async (context) => {

@@ -84,7 +84,7 @@ describe('relay LMTP', () => {
     upstream.script = {};
     const again = await send(relay, ['a', 'b452', 'c']);
     assert.equal(again.reply.code, 250);
-    assert.deepEqual(who(again.accepted), ['a', 'b452', 'c']);
+    assert.deepEqual(who(again.accepted), ['b452']);
     assert.deepEqual(
       again.results.map(({ reply }) => reply.text),
       ['2.0.0 delivered before', '2.0.0 queued', '2.0.0 delivered before'],
@@ -104,7 +104,7 @@ describe('relay LMTP', () => {
     assert.equal((await send(relay, ['a'], MESSAGE, () => false)).withdrawn, true);
     const again = await send(relay, ['a']);
     assert.equal(again.reply.code, 250);
-    assert.deepEqual(who(again.accepted), ['a']);
+    assert.deepEqual(who(again.accepted), []);
     assert.equal(upstream.messages.length, 1);
   });
 
@@ -113,7 +113,7 @@ describe('relay LMTP', () => {
     await send(relay, ['a', 'b452', 'c451']);
     const second = await send(relay, ['a', 'b452', 'c451']);
     assert.equal(second.reply.code, 452);
-    assert.deepEqual(who(second.accepted), ['a']);
+    assert.deepEqual(who(second.accepted), []);
     upstream.script = { '.': (rcpt) => (rcpt.includes('b452') ? '550 5.1.1 gone' : undefined) };
     const third = await send(relay, ['a', 'b452', 'c451']);
     assert.equal(third.reply.code, 554);

@@ -1,0 +1,34 @@
+import type { AlarmClock, Milliseconds } from '../../kernel/time.js';
+import { SECOND } from '../../kernel/time.js';
+import type { Relay } from './port.js';
+
+const INTERVAL: Milliseconds = 30 * SECOND;
+
+export interface RelayWatch {
+  /** What the last probe said; `unknown` before the first. */
+  readonly state: 'ok' | 'failing' | 'unknown';
+  stop(): void;
+}
+
+/** Asks the upstream every half minute whether it answers, so that health tells it before a client does. */
+export function watchRelay(relay: Pick<Relay, 'probe'>, clock: AlarmClock): RelayWatch {
+  let state: RelayWatch['state'] = 'unknown';
+  let stopped = false;
+  let cancel = (): void => undefined;
+  const ask = (): void => {
+    void relay.probe().then(({ ok }) => {
+      state = ok ? 'ok' : 'failing';
+      if (!stopped) cancel = clock.wakeAt(clock.now() + INTERVAL, ask);
+    });
+  };
+  ask();
+  return {
+    get state() {
+      return state;
+    },
+    stop() {
+      stopped = true;
+      cancel();
+    },
+  };
+}

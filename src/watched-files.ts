@@ -1,0 +1,67 @@
+import type { Logger } from 'pino';
+import type { SenderPolicy } from './accounts/senders.js';
+import { parseSenderMap } from './accounts/senders.js';
+import type { TokenTable } from './accounts/tokens.js';
+import { NO_TOKENS, parseTokens } from './accounts/tokens.js';
+import type { UserTable } from './accounts/users.js';
+import { NO_USERS, parseUsers } from './accounts/users.js';
+import { WatchedFile } from './accounts/watched-file.js';
+import { messageOf } from './kernel/errors.js';
+import type { RulesDesk } from './rules-desk.js';
+import { parseRules } from './rules/parse.js';
+
+/*
+ * The files that are picked up again when they change. One that cannot be used is refused with its reason in the
+ * log, and what was in force stays.
+ */
+
+export async function watchUsers(file: string, log: Logger): Promise<WatchedFile<UserTable>> {
+  return new WatchedFile({
+    path: file,
+    parse: (text) => parseUsers(text, file),
+    whenAbsent: NO_USERS,
+    onChange: (table) => log.info({ users: table.size }, 'the users file was read again'),
+    onRefused: refused(log, 'users'),
+  }).load();
+}
+
+export async function watchTokens(file: string, log: Logger): Promise<WatchedFile<TokenTable>> {
+  return new WatchedFile({
+    path: file,
+    parse: (text) => parseTokens(text, file),
+    whenAbsent: NO_TOKENS,
+    onChange: (table) => log.info({ tokens: table.records.length }, 'the tokens file was read again'),
+    onRefused: refused(log, 'tokens'),
+  }).load();
+}
+
+/** The map behind `smtp.senders: map:FILE`, as the policy that it makes. */
+export async function watchSenders(file: string, log: Logger): Promise<WatchedFile<SenderPolicy>> {
+  return new WatchedFile<SenderPolicy>({
+    path: file,
+    parse: (text) => ({ kind: 'map', file, map: parseSenderMap(text, file) }),
+    onChange: () => log.info('the senders file was read again'),
+    onRefused: refused(log, 'senders'),
+  }).load();
+}
+
+/** The rules file; a new one is put in force through the desk. */
+export async function watchRules(file: string, desk: RulesDesk, log: Logger): Promise<WatchedFile<string>> {
+  return new WatchedFile({
+    path: file,
+    parse: (text) => {
+      parseRules(text, file);
+      return text;
+    },
+    onChange: (text) => {
+      desk
+        .load(text, file)
+        .catch((error: unknown) => log.error({ error: messageOf(error) }, 'new rules could not be recorded'));
+    },
+    onRefused: refused(log, 'rules'),
+  }).load();
+}
+
+function refused(log: Logger, what: string): (reason: string) => void {
+  return (reason) => log.error({ reason }, `the ${what} file was refused; what was in force stays`);
+}
