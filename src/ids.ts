@@ -36,11 +36,9 @@ export function envelope<F extends Fact>(
   now: Instant,
 ): (F & NewEvent)[] {
   const { by, correlation, seed } = context;
-  return facts.map((fact, index) => ({
-    ...fact,
-    id: seed === undefined ? newId() : idOf(`${seed}/${index}`),
-    at: fact.at ?? now,
-    by,
-    ...(correlation === undefined ? {} : { correlation }),
-  }));
+  return facts.map((fact, index) => {
+    const id = seed === undefined ? newId() : idOf(`${seed}/${index}`);
+    const event = { ...fact, id, at: fact.at ?? now, by };
+    return correlation === undefined ? event : { ...event, correlation };
+  });
 }

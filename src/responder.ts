@@ -78,9 +78,12 @@ export class Responder {
     this.#unfinished.length = 0;
   }
 
-  /** Whatever the send at this position tripped is in force, and recorded unless the store is away. */
-  async settled(position: number): Promise<void> {
-    await this.#pending.get(position);
+  /**
+   * Resolves once whatever the send at this position tripped is in force, and recorded unless the store is away;
+   * undefined where it tripped nothing.
+   */
+  settled(position: number): Promise<void> | undefined {
+    return this.#pending.get(position);
   }
 
   /** Resolves when nothing is under way. */

@@ -1,8 +1,10 @@
 import type { SMTPServerDataStream, SMTPServerSession } from 'smtp-server';
 import { messageOf } from '../kernel/errors.js';
 import type { Instant } from '../kernel/time.js';
+import { SECOND } from '../kernel/time.js';
 import { domainOf, normalizeDomain } from '../sending/identity.js';
 import type { MessageAccepted } from '../sending/events.js';
+import { sendStreamKey } from '../sending/subjects.js';
 import type { SmtpContext } from './context.js';
 import type { Conversation } from './conversation.js';
 import type { MessageBody } from './relay/body.js';
@@ -108,7 +110,7 @@ async function record(
     entitled: mail.entitled,
   };
   try {
-    const { position } = await recorder.accepted(data);
+    const { position } = await recorder.accepted(sendStreamKey(mail.sender), data);
     if (mail.returnPath === '' && fields.direction === 'inbound') {
       await recorder.bounces(
         accepted.map(({ address }) => address),
@@ -116,8 +118,9 @@ async function record(
         mail.id,
       );
     }
-    await models.reached(position);
-    await responder.settled(position);
+    if (models.position < position) await models.reached(position);
+    const tripped = responder.settled(position);
+    if (tripped !== undefined) await tripped;
   } catch (error) {
     // The upstream has it, we have no record: the client sends again (at least once, RFC 1047).
     log.error(
@@ -155,11 +158,23 @@ function receivedLine(
 ): Buffer {
   const from = ehlo.replace(/[^\x21-\x27\x2a-\x5b\x5d-\x7e]/g, '?').slice(0, 255) || 'unknown';
   const literal = ip.includes(':') ? `[IPv6:${ip}]` : `[${ip}]`;
-  const date = new Date(now).toUTCString().replace('GMT', '+0000');
   return Buffer.from(
-    `Received: from ${from} (${literal})\r\n\tby ${hostname} with ${session.transmissionType} id ${id};\r\n\t${date}\r\n`,
+    `Received: from ${from} (${literal})\r\n\tby ${hostname} with ${session.transmissionType} id ${id};\r\n\t${dateText(now)}\r\n`,
     'latin1',
   );
+}
+
+let dateSecond = 0;
+let date = '';
+
+/** RFC 5322 section 3.3; made anew once a second. */
+function dateText(now: Instant): string {
+  const second = Math.floor(now / SECOND);
+  if (second !== dateSecond) {
+    dateSecond = second;
+    date = new Date(now).toUTCString().replace('GMT', '+0000');
+  }
+  return date;
 }
 
 /** Counts the trace lines at the head of the message. */

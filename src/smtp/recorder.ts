@@ -52,10 +52,11 @@ export class Recorder {
   /**
    * A message was taken by the upstream: resolves when that is durable.
    *
+   * @param key of the sender's stream, which the caller has at hand
    * @throws StoreUnavailable: the client must not be told that its message was accepted
    */
-  async accepted(data: MessageAccepted): Promise<Appended> {
-    return this.#append(sendStreamOf(data), [{ type: 'MessageAccepted', data }], data.transaction);
+  accepted(key: string, data: MessageAccepted): Promise<Appended> {
+    return this.#append(sendStream(key), [{ type: 'MessageAccepted', data }], data.transaction);
   }
 
   /** Bounces that the upstream took for local addresses. @throws StoreUnavailable */

@@ -1,0 +1,77 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { RecordedEvent } from '../../src/kernel/events.js';
+import { UNREADABLE } from '../../src/kernel/events.js';
+import { ReadModels } from '../../src/read-models.js';
+
+const AT = Date.UTC(2026, 0, 1);
+
+function recorded(position: number, type: string, data: unknown, id = `id-${position}`): RecordedEvent {
+  const envelope = { id, at: AT, recordedAt: AT, by: 'test' };
+  return { ...envelope, type, data, stream: 'send-a', revision: position, position };
+}
+
+function imposed(position: number, id?: string): RecordedEvent {
+  const subject = { type: 'account', value: `a${position}@example.com` };
+  const terms = {
+    subject,
+    direction: 'outbound',
+    description: 'test',
+    refusal: 'soft',
+    renewWhileTrying: false,
+  };
+  return recorded(
+    position,
+    'BlockImposed',
+    { ...terms, block: `b${position}`, until: null, origin: 'admin' },
+    id,
+  );
+}
+
+function models(): { models: ReadModels; skipped: { position: number; reason: string }[] } {
+  const skipped: { position: number; reason: string }[] = [];
+  const listeners = {
+    onVerdict: () => undefined,
+    onBlockEvent: () => undefined,
+    onRulesChanged: () => undefined,
+    onSkipped: ({ position }: RecordedEvent, reason: string) => skipped.push({ position, reason }),
+  };
+  return { models: new ReadModels(listeners), skipped };
+}
+
+describe('the read models', () => {
+  it('pass over what nobody can read, name it, and fold what comes behind it', () => {
+    const { models: folding, skipped } = models();
+    folding.apply(recorded(1, 'MessageAccepted', null));
+    folding.apply(recorded(2, 'BlockImposed', { block: 'x' }));
+    folding.apply(recorded(3, 'RulesChanged', { rules: 7 }));
+    folding.apply(recorded(4, 'FromTheFuture', {}));
+    folding.apply(recorded(5, UNREADABLE, { type: 'MessageAccepted', error: 'no JSON' }));
+    folding.apply(imposed(6));
+    assert.deepEqual(
+      skipped.map(({ position }) => position),
+      [1, 2, 3, 4, 5],
+    );
+    for (const { reason } of skipped) assert.notEqual(reason, '');
+    assert.equal(folding.position, 6);
+    assert.equal(folding.activeBlocks.size, 1);
+  });
+
+  it('fold an event once, whether its position comes again or its id at another position', () => {
+    const { models: folding } = models();
+    folding.apply(imposed(1));
+    folding.apply(imposed(1));
+    folding.apply(imposed(2, 'id-1'));
+    assert.equal(folding.ledger.size, 1);
+    assert.equal(folding.position, 2);
+  });
+
+  it('tell when a position is reached, at once where it was', async () => {
+    const { models: folding } = models();
+    const reached = folding.reached(2);
+    folding.apply(imposed(1));
+    folding.apply(imposed(2));
+    await reached;
+    await folding.reached(1);
+  });
+});
