@@ -16,9 +16,9 @@ import { MINUTE, SECOND } from '../kernel/time.js';
 import { domainOf, normalizeDomain } from '../sending/identity.js';
 import type { SmtpContext } from './context.js';
 import { Conversation } from './conversation.js';
+import { relayEnvelope, relayRecipient } from './envelope.js';
 import { logIn } from './login.js';
 import { takeMessage } from './message.js';
-import type { RelayEnvelope, RelayRecipient } from './relay/port.js';
 import { RelayUnreachable } from './relay/port.js';
 import {
   NOT_YOUR_ADDRESS,
@@ -301,29 +301,4 @@ export class SmtpListener {
 /** Under `any` an account may use every address, but only its own is counted and blocked for what it sends. */
 function entitling(policy: SenderPolicy): SenderPolicy {
   return policy.kind === 'any' ? { kind: 'own' } : policy;
-}
-
-function relayEnvelope({ envelope }: SMTPServerSession): RelayEnvelope {
-  const { mailFrom, smtpUtf8, dsn } = envelope;
-  if (mailFrom === false) throw new Error('RCPT TO before MAIL FROM reached the handler');
-  const args = mailFrom.args || {};
-  const size = Number(args['SIZE']);
-  const body = args['BODY'];
-  return {
-    returnPath: mailFrom.address,
-    utf8: smtpUtf8 === true,
-    // Only what the client said: the library's bodyType is 7bit where it said nothing.
-    ...(typeof body !== 'string' ? {} : { body: body.toUpperCase() === '8BITMIME' ? '8BITMIME' : '7BIT' }),
-    ...(dsn?.ret === 'FULL' || dsn?.ret === 'HDRS' ? { ret: dsn.ret } : {}),
-    ...(typeof dsn?.envid === 'string' ? { envid: dsn.envid } : {}),
-    ...(Number.isNaN(size) ? {} : { size }),
-  };
-}
-
-function relayRecipient({ address, dsn }: SMTPServerAddress): RelayRecipient {
-  return {
-    address,
-    ...(dsn?.notify === undefined ? {} : { notify: dsn.notify }),
-    ...(dsn?.orcpt === undefined ? {} : { orcpt: dsn.orcpt }),
-  };
 }

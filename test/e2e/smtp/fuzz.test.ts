@@ -91,7 +91,7 @@ test('whatever clients say in whatever order, the process stays up and keeps its
   );
   const sends = await stopgap.all<MessageAccepted>('MessageAccepted');
   const handedOver = stopgap.upstream.messages;
-  assert.ok(handedOver.length > 2 * RUNS, 'not only the message that proves that it still works');
+  assert.ok(handedOver.length > RUNS + 10, 'not only the message that proves that it still works');
   assert.equal(sends.length, handedOver.length, 'an event for each message that went out');
   for (const { data } of sends) {
     const message = handedOver.find(({ content }) => content.includes(` id ${data.transaction};`));

@@ -73,6 +73,13 @@ test('what a session may say, and what it is answered', async (t) => {
     assert.ok(upstream.messages.at(-1)!.content.toString('utf8').endsWith('Subject: grüße\r\n\r\nÄÖÜ\r\n'));
   });
 
+  await t.test('what was said at a MAIL FROM that was refused is forgotten', async () => {
+    const params = 'SIZE=77 BODY=8BITMIME SMTPUTF8 RET=FULL ENVID=forget-me';
+    assert.match(await session.say(`MAIL FROM:<ceo@example.com> ${params}`), /^553 /);
+    assert.match(await session.send(ALICE, [TO]), /^250 /);
+    assert.equal(upstream.messages.at(-1)!.from, `MAIL FROM:<${ALICE}>`);
+  });
+
   await t.test('the content passes byte for byte behind one Received line', async () => {
     const content = 'Subject: dots\r\n\r\n..two\r\n...three\r\nend\r\n';
     assert.match(await session.send(ALICE, [TO], content), /^250 /);
