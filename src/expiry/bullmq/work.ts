@@ -1,0 +1,347 @@
+import { InvalidInput, StopgapError, messageOf } from '../../kernel/errors.js';
+import type { AlarmClock, Instant, Milliseconds } from '../../kernel/time.js';
+import { DAY, SECOND } from '../../kernel/time.js';
+import type { RedisSettings } from '../../redis/address.js';
+import { RedisAddress, parseRedis } from '../../redis/address.js';
+import type { Purpose, RedisConnection } from '../../redis/connection.js';
+import { connectRedis } from '../../redis/connection.js';
+import { SAFE_POLICY, inspectServer } from '../../redis/server.js';
+import type { TaskRunner, TimedTask, TimedWork } from '../port.js';
+import type { Healed } from '../reconcile.js';
+import { Reconciler } from '../reconcile.js';
+import type { JobCounts, Retries } from './job-queue.js';
+import { JobQueue, RETRIES } from './job-queue.js';
+import { Outbox } from './outbox.js';
+import type { History } from './runner.js';
+import { JobRunner } from './runner.js';
+
+export interface BullWorkOptions {
+  readonly redis: string | RedisSettings | RedisAddress;
+  readonly clock: AlarmClock;
+  /** What every key in Redis begins with; `stopgap` unless said otherwise. */
+  readonly prefix?: string;
+  /** What must be planned, by the ledger: what reconciliation goes by. By default what was planned here. */
+  readonly planned?: () => Iterable<TimedTask>;
+  /**
+   * False while the ledger is being rebuilt or is known to lag. What is planned then is left to the next
+   * reconciliation, so that a start does not send again what Redis has; and no job counts as a stray.
+   */
+  readonly caughtUp?: () => boolean;
+  /** Tasks that run at once in this process; 16 unless said otherwise. */
+  readonly concurrency?: number;
+  /** Between reconciliations: 30 seconds unless said otherwise. */
+  readonly reconcileEvery?: Milliseconds;
+  /** A worker that is silent for so long (10 seconds unless said otherwise) has lost its jobs to others. */
+  readonly lock?: Milliseconds;
+  readonly retries?: Retries;
+  /** Finished jobs that Redis keeps: 1,000 of each kind for a day unless said otherwise. */
+  readonly history?: History;
+  /** How long opening waits for Redis before it goes on without: 5 seconds unless said otherwise. */
+  readonly openTimeout?: Milliseconds;
+  /** Told how late a task was carried out here, in milliseconds. */
+  readonly onDone?: (task: TimedTask, lateness: Milliseconds) => void;
+  /** Told of a task that failed here; it is tried again, after longer and longer pauses. */
+  readonly onFailed?: (task: TimedTask, error: unknown) => void;
+  /** Told in words what an operator should know: Redis away or back, a wrong `maxmemory-policy`, a stalled job. */
+  readonly onNotice?: (text: string) => void;
+  /** Told of a reconciliation that had something to heal. */
+  readonly onHealed?: (healed: Healed) => void;
+  /** Redis turned out to be too old, or to refuse us, only after opening: no timed work is done any more. */
+  readonly onRefused?: (error: StopgapError) => void;
+}
+
+/** `away`: it was there, or has not come yet; `refused`: it is there, but cannot be used. */
+export type ConnectionState = 'ready' | 'away' | 'refused' | 'closed';
+
+export interface BullWorkStatus {
+  readonly connection: ConnectionState;
+  /** Tasks whose changes Redis has not acknowledged. */
+  readonly unsent: number;
+  /** When the last reconciliation ended well; undefined before the first, and where no runner was started. */
+  readonly reconciledAt: Instant | undefined;
+}
+
+const CLOSE_PATIENCE: Milliseconds = 3 * SECOND;
+/** Redis says so where the password is missing or wrong: that does not pass by waiting. */
+const REFUSAL = /^(NOAUTH|WRONGPASS|NOPERM|ERR (invalid|Client sent AUTH|AUTH))/;
+
+/**
+ * Opens timed work on Redis. Where Redis cannot be reached it opens all the same and goes on trying: `until`
+ * governs what is refused meanwhile, and reconciliation makes good what was missed.
+ *
+ * @throws InvalidInput for an address or prefix that cannot be used, StopgapError `unavailable` where Redis is
+ *   older than 6.2 or refuses us
+ */
+export async function openBullWork(options: BullWorkOptions): Promise<BullWork> {
+  const address = options.redis instanceof RedisAddress ? options.redis : parseRedis(options.redis);
+  const work = new BullWork(options, address);
+  const { clock, openTimeout = 5 * SECOND } = options;
+  let wake = (): void => undefined;
+  const enough = new Promise<void>((resolve) => {
+    wake = clock.wakeAt(clock.now() + openTimeout, resolve);
+  });
+  try {
+    await Promise.race([work.opened, enough]);
+  } catch (error) {
+    await work.close();
+    throw error;
+  } finally {
+    wake();
+  }
+  return work;
+}
+
+/** Timed work as delayed jobs in Redis: what one process plans, any process may carry out. */
+export class BullWork implements TimedWork {
+  readonly #options: BullWorkOptions;
+  readonly #address: RedisAddress;
+  readonly #prefix: string;
+  readonly #connection: RedisConnection;
+  readonly #tasks = new Map<string, TimedTask>();
+  readonly #outbox: Outbox;
+  /** Resolves when Redis was looked at and is fit; rejects where it is not. */
+  readonly opened: Promise<void>;
+  #settleOpened!: { resolve: () => void; reject: (error: StopgapError) => void };
+  #state: ConnectionState = 'away';
+  #isOpen = false;
+  #queue: JobQueue | undefined;
+  #reconciler: Reconciler | undefined;
+  #reconciledAt: Instant | undefined;
+  #passing: Promise<void> | undefined;
+  #passAgain = false;
+  #cancelPass: (() => void) | undefined;
+  #run: TaskRunner | undefined;
+  #runner: JobRunner | undefined;
+  #closing: Promise<void> | undefined;
+  #lastNotice = '';
+
+  /** Use {@link openBullWork}. */
+  constructor(options: BullWorkOptions, address: RedisAddress) {
+    this.#options = options;
+    this.#address = address;
+    this.#prefix = keyPrefix(options.prefix ?? 'stopgap', address);
+    this.opened = new Promise((resolve, reject) => {
+      this.#settleOpened = { resolve, reject };
+    });
+    // Whoever opens us waits for it only so long.
+    this.opened.catch(() => undefined);
+    this.#outbox = new Outbox({
+      clock: options.clock,
+      send: (changes) => this.#queue!.apply(changes),
+      canSend: () => this.#state === 'ready',
+      onFailed: (error) => this.#notice(`timed work could not be planned: ${messageOf(error)}; tried again`),
+    });
+    this.#connection = this.#connect('producer');
+    const { client } = this.#connection;
+    client.on('ready', () => void this.#welcome());
+    client.on('close', () => this.#lost());
+    client.on('error', (error: Error) => this.#settleRefusal(error));
+  }
+
+  get size(): number {
+    return this.#tasks.size;
+  }
+
+  get status(): BullWorkStatus {
+    return { connection: this.#state, unsent: this.#outbox.size, reconciledAt: this.#reconciledAt };
+  }
+
+  plan(task: TimedTask): void {
+    const key = `${task.kind} ${task.block}`;
+    const before = this.#tasks.get(key);
+    this.#tasks.set(key, task);
+    if (before?.dueAt !== task.dueAt && this.#isLive()) this.#outbox.put(key, task, before);
+  }
+
+  cancel(kind: TimedTask['kind'], block: string): void {
+    const key = `${kind} ${block}`;
+    const before = this.#tasks.get(key);
+    this.#tasks.delete(key);
+    // An overdue one is over because its job was done: the job is left among the finished ones, for people to see.
+    const isOver = before !== undefined && before.dueAt <= this.#options.clock.now();
+    if (before !== undefined && !isOver && this.#isLive()) this.#outbox.put(key, undefined, before);
+  }
+
+  /** Begins to run what is due, and to reconcile. A process that only plans for others does not call it. */
+  start(run: TaskRunner): void {
+    this.#run = run;
+    if (this.#state === 'ready') this.#startRunner();
+  }
+
+  /** Resolves once Redis has acknowledged everything that was planned so far; not before it is there. */
+  settled(): Promise<void> {
+    return this.#outbox.settled();
+  }
+
+  /** @throws StopgapError `unavailable` where Redis does not answer */
+  async counts(): Promise<JobCounts> {
+    if (this.#queue === undefined || this.#state !== 'ready')
+      throw new StopgapError('unavailable', `Redis is ${this.#state}`);
+    try {
+      return await this.#queue.counts();
+    } catch (error) {
+      throw new StopgapError('unavailable', `Redis does not answer: ${messageOf(error)}`);
+    }
+  }
+
+  /** Compares the queue with what must be planned now, rather than when it is time. Resolves after that pass. */
+  async reconcile(): Promise<void> {
+    if (this.#passing === undefined) this.#passing = this.#passes();
+    else this.#passAgain = true;
+    await this.#passing;
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#close();
+    return this.#closing;
+  }
+
+  async #close(): Promise<void> {
+    const { clock } = this.#options;
+    this.#cancelPass?.();
+    await this.#runner?.close(CLOSE_PATIENCE);
+    if (this.#state === 'ready') {
+      let wake = (): void => undefined;
+      const enough = new Promise<void>((resolve) => {
+        wake = clock.wakeAt(clock.now() + CLOSE_PATIENCE, resolve);
+      });
+      await Promise.race([Promise.all([this.#outbox.settled(), this.#passing]), enough]);
+      wake();
+    }
+    this.#state = 'closed';
+    this.#outbox.close();
+    await this.#queue?.close();
+    this.#connection.close();
+  }
+
+  #isLive(): boolean {
+    return this.#closing === undefined && (this.#options.caughtUp?.() ?? true);
+  }
+
+  #connect(purpose: Purpose): RedisConnection {
+    return connectRedis(this.#address, purpose, (error) => this.#trouble(error));
+  }
+
+  async #welcome(): Promise<void> {
+    try {
+      const { evictionPolicy } = await inspectServer(this.#connection.client);
+      if (evictionPolicy !== undefined && evictionPolicy !== SAFE_POLICY) {
+        this.#notice(
+          `Redis has maxmemory-policy ${evictionPolicy}: when its memory is full it throws timed work away. ` +
+            `Set it to ${SAFE_POLICY}`,
+        );
+      }
+    } catch (error) {
+      if (error instanceof StopgapError) this.#refuse(error);
+      else this.#trouble(error);
+      return;
+    }
+    if (this.#state === 'closed' || this.#state === 'refused' || this.#closing !== undefined) return;
+    if (this.#isOpen && this.#state === 'away') this.#notice(`Redis at ${this.#address} is there again`);
+    this.#isOpen = true;
+    this.#state = 'ready';
+    this.#queue ??= this.#openQueue();
+    this.#settleOpened.resolve();
+    this.#outbox.flush();
+    if (this.#run !== undefined) this.#startRunner();
+  }
+
+  #openQueue(): JobQueue {
+    const { clock, planned = () => this.#tasks.values(), caughtUp = () => true, retries } = this.#options;
+    const queue = new JobQueue({
+      client: this.#connection.client,
+      prefix: this.#prefix,
+      clock,
+      retries: retries ?? RETRIES,
+      onError: (error) => this.#trouble(error),
+    });
+    this.#reconciler = new Reconciler({ queue, planned, caughtUp, clock });
+    return queue;
+  }
+
+  #startRunner(): void {
+    const { clock, concurrency = 16, lock = 10 * SECOND, history, onDone, onFailed } = this.#options;
+    this.#runner ??= new JobRunner({
+      connection: this.#connect('worker'),
+      prefix: this.#prefix,
+      clock,
+      run: this.#run!,
+      concurrency,
+      lock,
+      history: history ?? { count: 1000, age: DAY },
+      onDone: (task, lateness) => {
+        this.#forget(task);
+        onDone?.(task, lateness);
+      },
+      onFailed: (task, error) => onFailed?.(task, error),
+      onError: (error) => this.#trouble(error),
+      onStalled: (job) => this.#notice(`timed job ${job} lost its worker; another runs it`),
+    });
+    void this.reconcile();
+  }
+
+  #forget(task: TimedTask): void {
+    const key = `${task.kind} ${task.block}`;
+    if (this.#tasks.get(key)?.dueAt === task.dueAt) this.#tasks.delete(key);
+  }
+
+  async #passes(): Promise<void> {
+    const { clock, reconcileEvery = 30 * SECOND, onHealed } = this.#options;
+    this.#cancelPass?.();
+    try {
+      do {
+        this.#passAgain = false;
+        if (this.#reconciler === undefined || this.#state !== 'ready') break;
+        const healed = await this.#reconciler.pass();
+        this.#reconciledAt = clock.now();
+        if (healed.added + healed.moved + healed.removed > 0) onHealed?.(healed);
+      } while (this.#passAgain && this.#closing === undefined);
+    } catch (error) {
+      this.#trouble(error);
+    } finally {
+      this.#passing = undefined;
+    }
+    if (this.#closing !== undefined || this.#run === undefined) return;
+    this.#cancelPass = clock.wakeAt(clock.now() + reconcileEvery, () => void this.reconcile());
+  }
+
+  #lost(): void {
+    if (this.#state === 'ready') this.#state = 'away';
+  }
+
+  /** A fault of the connection: it is said once, not with every attempt. */
+  #trouble(fault: unknown): void {
+    if (this.#closing !== undefined || this.#state === 'refused') return;
+    const text = messageOf(fault) || (fault instanceof AggregateError ? messageOf(fault.errors[0]) : '');
+    this.#notice(`Redis at ${this.#address}: ${text === '' ? 'no connection' : text}`);
+  }
+
+  #settleRefusal(error: Error): void {
+    if (!this.#isOpen && REFUSAL.test(error.message))
+      this.#refuse(new StopgapError('unavailable', `Redis at ${this.#address} refuses us: ${error.message}`));
+  }
+
+  #refuse(error: StopgapError): void {
+    if (this.#state === 'refused' || this.#closing !== undefined) return;
+    this.#state = 'refused';
+    this.#connection.close();
+    this.#settleOpened.reject(error);
+    this.#options.onRefused?.(error);
+  }
+
+  #notice(text: string): void {
+    if (text === this.#lastNotice) return;
+    this.#lastNotice = text;
+    this.#options.onNotice?.(text);
+  }
+}
+
+/** In a cluster all keys of the queue must share a slot: that of what stands in braces. */
+function keyPrefix(prefix: string, { topology }: RedisAddress): string {
+  if (!/^[\w.{}-]{1,64}$/.test(prefix))
+    throw new InvalidInput(
+      'redis.prefix',
+      'must be 1 to 64 letters, digits, dots, dashes, underscores or braces',
+    );
+  return topology === 'cluster' && !/\{.+\}/.test(prefix) ? `{${prefix}}` : prefix;
+}
