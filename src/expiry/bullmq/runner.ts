@@ -8,6 +8,7 @@ import type { TaskRunner, TimedTask } from '../port.js';
 import { QUEUE } from './job-queue.js';
 import type { JobData } from './jobs.js';
 import { taskOfJob } from './jobs.js';
+import { waitAtMost } from './patience.js';
 
 export interface History {
   /** Jobs that are kept of each kind, finished and failed. */
@@ -77,12 +78,7 @@ export class JobRunner {
     await Promise.allSettled(this.#underWay);
     const reachable = connection.client.status === 'ready';
     const closed = this.#worker.close(!reachable).catch(this.#options.onError);
-    let wake = (): void => undefined;
-    const enough = new Promise<void>((resolve) => {
-      wake = clock.wakeAt(clock.now() + patience, resolve);
-    });
-    await Promise.race([closed, enough]);
-    wake();
+    await waitAtMost(clock, patience, closed);
     connection.close();
   }
 
@@ -121,12 +117,7 @@ export class JobRunner {
     const { clock } = this.#options;
     const now = clock.now();
     if (now >= dueAt) return true;
-    let wake = (): void => undefined;
-    const waited = new Promise<void>((resolve) => {
-      wake = clock.wakeAt(Math.min(dueAt, now + LONGEST_WAIT), resolve);
-    });
-    await Promise.race([waited, this.#closing]);
-    wake();
+    await waitAtMost(clock, Math.min(dueAt - now, LONGEST_WAIT), this.#closing);
     return clock.now() >= dueAt;
   }
 }

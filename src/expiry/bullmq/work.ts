@@ -1,65 +1,18 @@
 import { InvalidInput, StopgapError, messageOf } from '../../kernel/errors.js';
-import type { AlarmClock, Instant, Milliseconds } from '../../kernel/time.js';
+import type { Instant, Milliseconds } from '../../kernel/time.js';
 import { DAY, SECOND } from '../../kernel/time.js';
-import type { RedisSettings } from '../../redis/address.js';
 import { RedisAddress, parseRedis } from '../../redis/address.js';
 import type { Purpose, RedisConnection } from '../../redis/connection.js';
 import { connectRedis } from '../../redis/connection.js';
 import { SAFE_POLICY, inspectServer } from '../../redis/server.js';
 import type { TaskRunner, TimedTask, TimedWork } from '../port.js';
-import type { Healed } from '../reconcile.js';
 import { Reconciler } from '../reconcile.js';
-import type { JobCounts, Retries } from './job-queue.js';
+import type { JobCounts } from './job-queue.js';
 import { JobQueue, RETRIES } from './job-queue.js';
 import { Outbox } from './outbox.js';
-import type { History } from './runner.js';
+import type { BullWorkOptions, BullWorkStatus, ConnectionState } from './options.js';
+import { waitAtMost } from './patience.js';
 import { JobRunner } from './runner.js';
-
-export interface BullWorkOptions {
-  readonly redis: string | RedisSettings | RedisAddress;
-  readonly clock: AlarmClock;
-  /** What every key in Redis begins with; `stopgap` unless said otherwise. */
-  readonly prefix?: string;
-  /** What must be planned, by the ledger: what reconciliation goes by. By default what was planned here. */
-  readonly planned?: () => Iterable<TimedTask>;
-  /**
-   * False while the ledger is being rebuilt or is known to lag. What is planned then is left to the next
-   * reconciliation, so that a start does not send again what Redis has; and no job counts as a stray.
-   */
-  readonly caughtUp?: () => boolean;
-  /** Tasks that run at once in this process; 16 unless said otherwise. */
-  readonly concurrency?: number;
-  /** Between reconciliations: 30 seconds unless said otherwise. */
-  readonly reconcileEvery?: Milliseconds;
-  /** A worker that is silent for so long (10 seconds unless said otherwise) has lost its jobs to others. */
-  readonly lock?: Milliseconds;
-  readonly retries?: Retries;
-  /** Finished jobs that Redis keeps: 1,000 of each kind for a day unless said otherwise. */
-  readonly history?: History;
-  /** How long opening waits for Redis before it goes on without: 5 seconds unless said otherwise. */
-  readonly openTimeout?: Milliseconds;
-  /** Told how late a task was carried out here, in milliseconds. */
-  readonly onDone?: (task: TimedTask, lateness: Milliseconds) => void;
-  /** Told of a task that failed here; it is tried again, after longer and longer pauses. */
-  readonly onFailed?: (task: TimedTask, error: unknown) => void;
-  /** Told in words what an operator should know: Redis away or back, a wrong `maxmemory-policy`, a stalled job. */
-  readonly onNotice?: (text: string) => void;
-  /** Told of a reconciliation that had something to heal. */
-  readonly onHealed?: (healed: Healed) => void;
-  /** Redis turned out to be too old, or to refuse us, only after opening: no timed work is done any more. */
-  readonly onRefused?: (error: StopgapError) => void;
-}
-
-/** `away`: it was there, or has not come yet; `refused`: it is there, but cannot be used. */
-export type ConnectionState = 'ready' | 'away' | 'refused' | 'closed';
-
-export interface BullWorkStatus {
-  readonly connection: ConnectionState;
-  /** Tasks whose changes Redis has not acknowledged. */
-  readonly unsent: number;
-  /** When the last reconciliation ended well; undefined before the first, and where no runner was started. */
-  readonly reconciledAt: Instant | undefined;
-}
 
 const CLOSE_PATIENCE: Milliseconds = 3 * SECOND;
 /** Redis says so where the password is missing or wrong: that does not pass by waiting. */
@@ -76,17 +29,11 @@ export async function openBullWork(options: BullWorkOptions): Promise<BullWork> 
   const address = options.redis instanceof RedisAddress ? options.redis : parseRedis(options.redis);
   const work = new BullWork(options, address);
   const { clock, openTimeout = 5 * SECOND } = options;
-  let wake = (): void => undefined;
-  const enough = new Promise<void>((resolve) => {
-    wake = clock.wakeAt(clock.now() + openTimeout, resolve);
-  });
   try {
-    await Promise.race([work.opened, enough]);
+    await waitAtMost(clock, openTimeout, work.opened);
   } catch (error) {
     await work.close();
     throw error;
-  } finally {
-    wake();
   }
   return work;
 }
@@ -95,6 +42,8 @@ export async function openBullWork(options: BullWorkOptions): Promise<BullWork> 
 export class BullWork implements TimedWork {
   readonly #options: BullWorkOptions;
   readonly #address: RedisAddress;
+  /** The address without secrets. */
+  readonly #where: string;
   readonly #prefix: string;
   readonly #connection: RedisConnection;
   readonly #tasks = new Map<string, TimedTask>();
@@ -119,6 +68,7 @@ export class BullWork implements TimedWork {
   constructor(options: BullWorkOptions, address: RedisAddress) {
     this.#options = options;
     this.#address = address;
+    this.#where = address.toString();
     this.#prefix = keyPrefix(options.prefix ?? 'stopgap', address);
     this.opened = new Promise((resolve, reject) => {
       this.#settleOpened = { resolve, reject };
@@ -201,12 +151,8 @@ export class BullWork implements TimedWork {
     this.#cancelPass?.();
     await this.#runner?.close(CLOSE_PATIENCE);
     if (this.#state === 'ready') {
-      let wake = (): void => undefined;
-      const enough = new Promise<void>((resolve) => {
-        wake = clock.wakeAt(clock.now() + CLOSE_PATIENCE, resolve);
-      });
-      await Promise.race([Promise.all([this.#outbox.settled(), this.#passing]), enough]);
-      wake();
+      const rest = Promise.all([this.#outbox.settled(), this.#passing]);
+      await waitAtMost(clock, CLOSE_PATIENCE, rest);
     }
     this.#state = 'closed';
     this.#outbox.close();
@@ -237,7 +183,7 @@ export class BullWork implements TimedWork {
       return;
     }
     if (this.#state === 'closed' || this.#state === 'refused' || this.#closing !== undefined) return;
-    if (this.#isOpen && this.#state === 'away') this.#notice(`Redis at ${this.#address} is there again`);
+    if (this.#isOpen && this.#state === 'away') this.#notice(`Redis at ${this.#where} is there again`);
     this.#isOpen = true;
     this.#state = 'ready';
     this.#queue ??= this.#openQueue();
@@ -313,12 +259,12 @@ export class BullWork implements TimedWork {
   #trouble(fault: unknown): void {
     if (this.#closing !== undefined || this.#state === 'refused') return;
     const text = messageOf(fault) || (fault instanceof AggregateError ? messageOf(fault.errors[0]) : '');
-    this.#notice(`Redis at ${this.#address}: ${text === '' ? 'no connection' : text}`);
+    this.#notice(`Redis at ${this.#where}: ${text === '' ? 'no connection' : text}`);
   }
 
   #settleRefusal(error: Error): void {
     if (!this.#isOpen && REFUSAL.test(error.message))
-      this.#refuse(new StopgapError('unavailable', `Redis at ${this.#address} refuses us: ${error.message}`));
+      this.#refuse(new StopgapError('unavailable', `Redis at ${this.#where} refuses us: ${error.message}`));
   }
 
   #refuse(error: StopgapError): void {
