@@ -218,7 +218,8 @@ describe('what an address is', () => {
       [9 * minute, 5 * minute],
       [-9 * minute, -5 * minute],
     ] as const) {
-      assert.equal(effectiveAt({ at: 1e12 + at, recordedAt: 1e12 }), 1e12 + effective);
+      const sent = { at: 1e12 + at, recordedAt: 1e12, data: {} };
+      assert.equal(effectiveAt(sent), 1e12 + effective);
     }
   });
 });
