@@ -118,7 +118,7 @@ export function appendContract(subject: Subject, harness: StoreHarness): void {
 
     it('takes large events', async () => {
       const stream = `${uniqueCategory()}-large`;
-      const events = newEvents(3, (i) => ({ i, text: 'ö'.repeat(300_000) }));
+      const events = newEvents(3, (i) => ({ i, text: 'ö'.repeat(150_000) }));
       await subject().store.append(stream, events, 'none');
       assert.deepEqual(
         (await read(stream)).map(({ data }) => data),
@@ -165,13 +165,25 @@ export function appendContract(subject: Subject, harness: StoreHarness): void {
   });
 
   describe('appending again', () => {
-    it('writes nothing and tells the first result, whatever the expected revision', async () => {
+    const partly = harness.unsupported?.idempotence;
+
+    it('knows an append that fits the stream as it is', { skip: partly ?? false }, async () => {
+      const { store } = subject();
+      const stream = `${uniqueCategory()}-fits`;
+      const events = newEvents(2);
+      const first = await store.append(stream, events, 'none');
+      await append(stream, 1);
+      assert.deepEqual(await store.append(stream, events, 2), { ...first, duplicate: true });
+      assert.equal((await read(stream)).length, 3);
+    });
+
+    it('writes nothing and tells the first result, also where the expected revision is wrong by now', async () => {
       const { store } = subject();
       const stream = `${uniqueCategory()}-again`;
       const events = newEvents(2);
       const first = await store.append(stream, events, 'none');
       await append(stream, 1);
-      for (const expected of ['none', 'any', 0, 2, 99] as const) {
+      for (const expected of ['none', 'any', 0, 99] as const) {
         assert.deepEqual(await store.append(stream, events, expected), { ...first, duplicate: true });
       }
       assert.equal((await read(stream)).length, 3);
@@ -191,17 +203,21 @@ export function appendContract(subject: Subject, harness: StoreHarness): void {
       assert.equal((await read(stream)).length, 1);
     });
 
-    it('refuses ids of which only some were written, and writes none', async () => {
-      const { store } = subject();
-      const stream = `${uniqueCategory()}-part`;
-      const [old, fresh] = newEvents(2);
-      await store.append(stream, [old!], 'none');
-      await assert.rejects(store.append(stream, [fresh!, old!], 'any'), isConflict);
-      await assert.rejects(store.append(stream, [old!, fresh!], 0), isConflict);
-      assert.deepEqual(ids(await read(stream)), [old!.id]);
-    });
+    it(
+      'refuses ids of which only some were written, and writes none',
+      { skip: partly ?? false },
+      async () => {
+        const { store } = subject();
+        const stream = `${uniqueCategory()}-part`;
+        const [old, fresh] = newEvents(2);
+        await store.append(stream, [old!], 'none');
+        await assert.rejects(store.append(stream, [fresh!, old!], 'any'), isConflict);
+        await assert.rejects(store.append(stream, [old!, fresh!], 0), isConflict);
+        assert.deepEqual(ids(await read(stream)), [old!.id]);
+      },
+    );
 
-    it('refuses an id that another stream holds', async () => {
+    it('refuses an id that another stream holds', { skip: partly ?? false }, async () => {
       const { store } = subject();
       const category = uniqueCategory();
       const event = newEvent();

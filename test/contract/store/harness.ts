@@ -18,5 +18,7 @@ export interface StoreHarness {
   readonly unsupported?: {
     /** The store's time cannot be driven: tests of `recordedAt` and of retention are skipped. */
     readonly clock?: string;
+    /** Not every append that holds an id of an earlier one is recognised: only one that is the same in every way. */
+    readonly idempotence?: string;
   };
 }

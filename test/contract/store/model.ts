@@ -5,6 +5,7 @@ import type { NewEvent } from '../../../src/kernel/events.js';
 import { StopgapError } from '../../../src/kernel/errors.js';
 import { WrongExpectedRevision, type ExpectedRevision } from '../../../src/store/port.js';
 import { collect, ids, newEvent, positions, rising, uniqueCategory } from '../../support/store/events.js';
+import type { StoreHarness } from './harness.js';
 import type { Subject } from './suite.js';
 
 type Step =
@@ -68,7 +69,9 @@ class Model {
   }
 }
 
-export function modelContract(subject: Subject): void {
+export function modelContract(subject: Subject, harness: StoreHarness): void {
+  const partly = harness.unsupported?.idempotence !== undefined;
+
   async function attempt(
     stream: string,
     events: readonly NewEvent[],
@@ -92,6 +95,8 @@ export function modelContract(subject: Subject): void {
           const model = new Model();
           const done: { stream: string; events: NewEvent[] }[] = [];
           for (const step of sequence) {
+            // Where ids are not looked for everywhere, nobody reuses one.
+            if (partly && (step.kind === 'elsewhere' || step.kind === 'part')) continue;
             const [stream, events, expected] = concrete(step, category, model, done);
             assert.equal(await attempt(stream, events, expected), model.append(stream, events, expected));
             done.push({ stream, events });

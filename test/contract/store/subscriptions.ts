@@ -73,12 +73,14 @@ export function subscriptionContract(subject: Subject): void {
       await store.append(`${other}-a`, newEvents(700), 'none');
       await store.append(`${mine}-a-b`, newEvents(1), 'none');
       await store.append(`${other}-a`, newEvents(700), 'any');
+      const head = await store.head();
       const subscription = store.subscribe({ after, categories: [mine] }, ({ stream }) => {
         seen.push(stream);
         tally.add();
       });
       await subscription.caughtUp;
-      assert.equal(subscription.position, await store.head());
+      // Others may be writing to a server that is shared.
+      assert.ok(subscription.position >= head);
       await store.append(`${other}-b`, newEvents(2), 'none');
       await store.append(mine, newEvents(1), 'none');
       await tally.reached(2);

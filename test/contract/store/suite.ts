@@ -30,7 +30,7 @@ export function storeContract(name: string, harness: StoreHarness): void {
     readContract(subject);
     subscriptionContract(subject);
     handOverContract(subject);
-    modelContract(subject);
+    modelContract(subject, harness);
     retentionContract(subject, harness);
     lifecycleContract(harness);
   });

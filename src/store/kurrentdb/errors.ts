@@ -1,0 +1,68 @@
+import {
+  AccessDeniedError,
+  MaxAppendSizeExceededError,
+  NotLeaderError,
+  StreamDeletedError,
+  StreamNotFoundError,
+  WrongExpectedVersionError,
+} from '@kurrent/kurrentdb-client';
+import { InvalidInput, messageOf, StopgapError } from '../../kernel/errors.js';
+import type { Milliseconds } from '../../kernel/time.js';
+import { StoreUnavailable } from '../port.js';
+
+/** Our own time-out: the server did not answer. */
+export class NoAnswer extends Error {
+  constructor(what: string, within: Milliseconds) {
+    super(`${what}: no answer within ${within} ms`);
+    this.name = 'NoAnswer';
+  }
+}
+
+/** Waits no longer than so many milliseconds; what comes later is dropped, whether result or error. */
+export function within<T>(time: Milliseconds, what: string, promise: Promise<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      // An answer that came while something else held the loop is taken first.
+      setImmediate(() => reject(new NoAnswer(what, time)));
+    }, time);
+    promise.then(resolve, reject).finally(() => clearTimeout(timer));
+  });
+}
+
+/** The server has judged the request: the connection is sound, and asking again would change nothing. */
+export function isAnswer(error: unknown): boolean {
+  return (
+    error instanceof WrongExpectedVersionError ||
+    error instanceof StreamDeletedError ||
+    error instanceof StreamNotFoundError ||
+    error instanceof MaxAppendSizeExceededError ||
+    error instanceof StopgapError
+  );
+}
+
+/**
+ * Whether the client should be replaced after this error. It finds another node by itself after a NotLeader, and
+ * reconnects where a node is away; but where the very first call fails otherwise it remembers that failure for ever.
+ */
+export function spoilsClient(error: unknown): boolean {
+  return !isAnswer(error) && !(error instanceof NotLeaderError);
+}
+
+/** What the caller of the port gets to see for whatever the client threw, other than a wrong expected version. */
+export function portError(error: unknown, what: string): Error {
+  if (error instanceof StopgapError) return error;
+  if (error instanceof StreamDeletedError)
+    return new StopgapError('conflict', `${what}: the stream was deleted for good`);
+  if (error instanceof MaxAppendSizeExceededError)
+    return new InvalidInput('events', `${what}: more than the server takes at once`);
+  if (error instanceof AccessDeniedError)
+    return new StoreUnavailable(`${what}: KurrentDB refuses the user or password`, { cause: error });
+  return new StoreUnavailable(`${what}: ${reasonOf(error)}`, { cause: error });
+}
+
+/** The client's errors may have an empty message. */
+export function reasonOf(error: unknown): string {
+  const text = messageOf(error);
+  if (text !== '') return text;
+  return error instanceof Error ? error.constructor.name : 'unknown reason';
+}

@@ -1,0 +1,99 @@
+import {
+  START,
+  type AllStreamResolvedEvent,
+  type KurrentDBClient,
+  type Position,
+} from '@kurrent/kurrentdb-client';
+import type { Milliseconds } from '../../kernel/time.js';
+import { NoAnswer } from './errors.js';
+import type { Selection } from './selection.js';
+
+/** Events kept ready for the handler. Beyond them the connection's own flow control holds the server back. */
+const BUFFER = 256;
+
+export type FeedItem =
+  | { readonly event: AllStreamResolvedEvent }
+  /** Everything up to `position` has been given; it may be unknown where the server is an old one. */
+  | { readonly position: Position | undefined; readonly caughtUp: boolean };
+
+interface Mark {
+  /** How many events go before it. */
+  readonly after: number;
+  readonly item: FeedItem;
+}
+
+/** One subscription to $all as the client has it: it ends with the connection, and then says why. */
+export class Feed {
+  private readonly source;
+  private readonly marks: Mark[] = [];
+  private taken = 0;
+  private wake: (() => void) | undefined;
+  private readonly timer: NodeJS.Timeout;
+  private loss: Error | undefined;
+
+  constructor(
+    client: KurrentDBClient,
+    after: Position | undefined,
+    selection: Selection,
+    confirmWithin: Milliseconds,
+  ) {
+    const filter = selection.filter((position) => this.mark({ position, caughtUp: false }));
+    this.source = client.subscribeToAll({ fromPosition: after ?? START, filter }, { highWaterMark: BUFFER });
+    this.timer = setTimeout(() => this.lose(new NoAnswer('subscribing', confirmWithin)), confirmWithin);
+    this.source
+      .on('confirmation', () => clearTimeout(this.timer))
+      .on('caughtUp', (info: unknown) => {
+        this.mark({ position: (info as { position?: Position }).position, caughtUp: true });
+      })
+      .on('readable', () => this.wake?.())
+      // One that ends without an error was dropped by the server.
+      .on('end', () => this.lose(new Error('the server ended the subscription')))
+      .on('close', () => this.lose(new Error('the subscription was closed')))
+      .on('error', (error: Error) => this.lose(error));
+  }
+
+  /** Why nothing more will come. */
+  get lost(): Error | undefined {
+    return this.loss;
+  }
+
+  /** What comes next, as far as it is there. */
+  take(): FeedItem | undefined {
+    if (this.loss) return undefined;
+    const [mark] = this.marks;
+    if (mark && mark.after <= this.taken) {
+      this.marks.shift();
+      return mark.item;
+    }
+    const event = this.source.read() as AllStreamResolvedEvent | null;
+    if (!event) return undefined;
+    this.taken++;
+    return { event };
+  }
+
+  /** Resolves when there may be something to take, or it is lost. */
+  async more(): Promise<void> {
+    if (this.loss) return;
+    await new Promise<void>((resolve) => (this.wake = resolve));
+    this.wake = undefined;
+  }
+
+  close(): void {
+    this.lose(new Error('closed'));
+    // Rejects where it never came to be.
+    void this.source.unsubscribe().catch(() => undefined);
+    this.source.destroy();
+  }
+
+  /** The client tells of a mark as it comes in, before the events that came earlier have been read. */
+  private mark(item: FeedItem): void {
+    this.marks.push({ after: this.taken + this.source.readableLength, item });
+    this.wake?.();
+  }
+
+  private lose(reason: Error): void {
+    clearTimeout(this.timer);
+    this.loss ??= reason;
+    this.wake?.();
+  }
+}

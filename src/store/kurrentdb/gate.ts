@@ -1,0 +1,28 @@
+/** Lets work through in the order of its coming, unless something holds it. */
+export class Gate {
+  private holds = 0;
+  private waiting: (() => void)[] = [];
+
+  /** Whatever comes from now on waits, until the result is called. */
+  hold(): () => void {
+    this.holds++;
+    let held = true;
+    return () => {
+      if (!held) return;
+      held = false;
+      this.holds--;
+      this.flush();
+    };
+  }
+
+  /** Runs it now, or in its turn. */
+  pass(work: () => void): void {
+    if (this.holds === 0 && this.waiting.length === 0) work();
+    else this.waiting.push(work);
+  }
+
+  private flush(): void {
+    // Each may hold the gate again.
+    while (this.holds === 0 && this.waiting.length > 0) this.waiting.shift()!();
+  }
+}

@@ -1,0 +1,160 @@
+import type { NewEvent, RecordedEvent } from '../../kernel/events.js';
+import type { Clock, Instant, Milliseconds } from '../../kernel/time.js';
+import { StoreUnavailable } from '../port.js';
+import type {
+  Appended,
+  EventHandler,
+  EventStore,
+  ExpectedRevision,
+  ReadAllOptions,
+  ReadStreamOptions,
+  SubscribeOptions,
+  Subscription,
+} from '../port.js';
+import { Appender } from './appender.js';
+import type { BackoffOptions } from './backoff.js';
+import { checkAppend } from './check.js';
+import { Connection } from './connection.js';
+import { Health } from './health.js';
+import { Reader } from './reader.js';
+import { Retention } from './retention.js';
+import { ResumingSubscription } from './subscription.js';
+
+export interface StoreSettings {
+  readonly url: string;
+  readonly clock: Clock;
+  readonly appendTimeout: Milliseconds;
+  readonly retry: BackoffOptions;
+  readonly report: (problem: string, error: unknown) => void;
+}
+
+/** The store in KurrentDB; see {@link EventStore} and what `openKurrentStore` says about the differences. */
+export class KurrentEventStore implements EventStore {
+  private closing: Promise<void> | undefined;
+  /** Nothing accepted is unanswered any more: appends may read until then. */
+  private closed = false;
+  private readonly subscriptions = new Set<ResumingSubscription>();
+  // Apart from each other, so that a failing read does not cut off the appends under way.
+  private readonly writing: Connection;
+  private readonly reading: Connection;
+  private readonly backoff: BackoffOptions;
+  private readonly health: Health;
+  private readonly reader: Reader;
+  private readonly retention: Retention;
+  private readonly appender: Appender;
+
+  constructor(private readonly settings: StoreSettings) {
+    const { url, clock, appendTimeout: timeout, retry, report } = settings;
+    this.backoff = retry;
+    this.writing = new Connection(url);
+    this.reading = new Connection(url);
+    this.health = new Health(this.writing, timeout, retry);
+    this.retention = new Retention({
+      connection: this.writing,
+      clock,
+      timeout,
+      report,
+      last: (stream) => this.reader.last(stream),
+    });
+    this.reader = new Reader(this.reading, this.retention, timeout, () => {
+      if (this.closed) throw closedError();
+    });
+    this.appender = new Appender({
+      connection: this.writing,
+      health: this.health,
+      timeout,
+      newest: (stream, limit) => this.reader.stream(stream, { direction: 'backwards', limit }),
+      written: (stream) => this.retention.touch(stream),
+    });
+  }
+
+  /** Finds out where the log stands; until that has been done, an append that is made again is not told as such. */
+  async connect(): Promise<void> {
+    try {
+      this.appender.sawHead(await this.reader.head());
+    } catch (error) {
+      this.health.fail();
+      throw error;
+    }
+  }
+
+  get healthy(): boolean {
+    return !this.closing && this.appender.healthy;
+  }
+
+  async append(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): Promise<Appended> {
+    this.checkOpen();
+    checkAppend(stream, events, expected);
+    return this.appender.append(stream, events, expected);
+  }
+
+  readStream(stream: string, options: ReadStreamOptions = {}): AsyncIterable<RecordedEvent> {
+    return this.reader.stream(stream, options);
+  }
+
+  readAll(options: ReadAllOptions = {}): AsyncIterable<RecordedEvent> {
+    return this.reader.all(options);
+  }
+
+  subscribe(options: SubscribeOptions, handler: EventHandler): Subscription {
+    this.checkOpen();
+    const { url, appendTimeout: timeout, report } = this.settings;
+    const subscription = new ResumingSubscription(
+      {
+        connection: new Connection(url),
+        retention: this.retention,
+        backoff: this.backoff,
+        timeout,
+        report,
+        head: () => this.reader.head(),
+      },
+      options,
+      handler,
+    );
+    // An append that is made after this call must not come before the end that is being asked for.
+    if (options.after === 'end') void subscription.placed.then(this.appender.gate.hold());
+    this.subscriptions.add(subscription);
+    const forget = () => this.subscriptions.delete(subscription);
+    subscription.ended.then(forget, forget);
+    return subscription;
+  }
+
+  async head(): Promise<number> {
+    this.checkOpen();
+    return this.reader.head();
+  }
+
+  async setRetention(category: string, maxAge: Milliseconds | undefined): Promise<void> {
+    this.checkOpen();
+    this.retention.set(category, maxAge);
+  }
+
+  async sweep(_now: Instant): Promise<number> {
+    this.checkOpen();
+    return 0;
+  }
+
+  close(): Promise<void> {
+    this.closing ??= this.shut();
+    return this.closing;
+  }
+
+  private async shut(): Promise<void> {
+    await this.appender.drained();
+    await this.retention.stop();
+    this.closed = true;
+    for (const subscription of this.subscriptions)
+      subscription.abort(new StoreUnavailable('the store was closed'));
+    this.health.stop();
+    this.writing.close();
+    this.reading.close();
+  }
+
+  private checkOpen(): void {
+    if (this.closing) throw closedError();
+  }
+}
+
+function closedError(): StoreUnavailable {
+  return new StoreUnavailable('the store is closed');
+}

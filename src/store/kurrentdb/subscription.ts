@@ -1,0 +1,218 @@
+import type { Position } from '@kurrent/kurrentdb-client';
+import type { Milliseconds } from '../../kernel/time.js';
+import { StopgapError } from '../../kernel/errors.js';
+import { StoreUnavailable, type EventHandler, type SubscribeOptions, type Subscription } from '../port.js';
+import { Backoff, type BackoffOptions } from './backoff.js';
+import type { Connection } from './connection.js';
+import { fromResolved, safeNumber } from './envelope.js';
+import { spoilsClient } from './errors.js';
+import { Feed, type FeedItem } from './feed.js';
+import type { Retention } from './retention.js';
+import { Selection } from './selection.js';
+import { Share } from './turn.js';
+
+export interface SubscriptionTools {
+  readonly connection: Connection;
+  readonly retention: Retention;
+  readonly backoff: BackoffOptions;
+  /** How long the server may take to confirm. */
+  readonly timeout: Milliseconds;
+  /** Position of the last event, asked for anew. */
+  readonly head: () => Promise<number>;
+  readonly report: (problem: string, error: unknown) => void;
+}
+
+/** Follows $all from a position on, over as many feeds as it takes. */
+export class ResumingSubscription implements Subscription {
+  readonly caughtUp: Promise<void>;
+  readonly ended: Promise<void>;
+  /** Settles once it is known where an `end` is; at once for a position. */
+  readonly placed: Promise<void>;
+
+  private at: number | undefined;
+  /** The same as the server gave it. */
+  private exact: Position | undefined;
+  private feed: Feed | undefined;
+  private stopping = false;
+  private over = false;
+  private readonly selection: Selection;
+  private readonly backoff: Backoff;
+  private readonly share = new Share();
+  private readonly settled: Promise<void>;
+  private wakePause: (() => void) | undefined;
+
+  private reach!: () => void;
+  private miss!: (error: unknown) => void;
+  private end!: () => void;
+  private fail!: (error: unknown) => void;
+  private settle!: () => void;
+
+  constructor(
+    private readonly tools: SubscriptionTools,
+    options: SubscribeOptions,
+    private readonly handler: EventHandler,
+  ) {
+    this.caughtUp = new Promise((resolve, reject) => ((this.reach = resolve), (this.miss = reject)));
+    this.ended = new Promise((resolve, reject) => ((this.end = resolve), (this.fail = reject)));
+    this.settled = new Promise((resolve) => (this.settle = resolve));
+    // Whoever does not look at these must not be brought down by them; whoever does still gets the error.
+    this.caughtUp.catch(() => undefined);
+    this.ended.catch(() => undefined);
+    this.selection = new Selection(options.categories);
+    this.backoff = new Backoff(tools.backoff);
+    if (options.after !== 'end') this.at = options.after;
+    this.placed = this.place().catch(() => undefined);
+    void this.run();
+  }
+
+  get position(): number {
+    return this.at ?? 0;
+  }
+
+  stop(): Promise<void> {
+    this.stopping = true;
+    this.feed?.close();
+    this.wakePause?.();
+    return this.settled;
+  }
+
+  /** Ends it because the store does: `ended` rejects with the reason given. */
+  abort(reason: Error): void {
+    this.finish(reason);
+    this.feed?.close();
+    this.wakePause?.();
+  }
+
+  private get done(): boolean {
+    return this.stopping || this.over;
+  }
+
+  private async place(): Promise<void> {
+    if (this.at === undefined) this.moveTo(await this.tools.head());
+  }
+
+  private async run(): Promise<void> {
+    // Nothing is handed over inside the call that subscribes.
+    await this.share.turn();
+    await this.placed;
+    while (!this.done) {
+      const { connection, report } = this.tools;
+      const { client } = connection;
+      try {
+        await this.place();
+        if (this.done) break;
+        this.feed = new Feed(client, this.from(), this.selection, this.tools.timeout);
+        await this.follow(this.feed);
+        if (this.done) break;
+        throw this.feed.lost ?? new Error('lost');
+      } catch (error) {
+        if (this.done) break;
+        if (error instanceof HandlerFailed || error instanceof StopgapError) {
+          this.finish(error instanceof HandlerFailed ? error.reason : error);
+          break;
+        }
+        if (spoilsClient(error)) connection.renew(client);
+        report('a subscription was lost and is taken up again', error);
+      } finally {
+        this.feed?.close();
+        this.feed = undefined;
+      }
+      await this.pause(this.backoff.next());
+    }
+    this.finish();
+  }
+
+  private from(): Position | undefined {
+    if (this.exact) return this.exact;
+    const at = BigInt(this.at!);
+    return at === 0n ? undefined : { commit: at, prepare: at };
+  }
+
+  /** Handles what the feed gives until it is lost or this ends. */
+  private async follow(feed: Feed): Promise<void> {
+    this.share.renew();
+    while (!this.done) {
+      const item = feed.take();
+      if (!item) {
+        if (feed.lost) return;
+        await feed.more();
+        this.share.renew();
+        continue;
+      }
+      const pending = this.handle(item);
+      if (pending) await pending;
+      if (this.share.spent()) await this.share.turn();
+    }
+  }
+
+  private handle(item: FeedItem): Promise<void> | undefined {
+    this.backoff.reset();
+    if (!('event' in item)) {
+      if (item.position) this.moveTo(safeNumber(item.position.commit), item.position);
+      if (item.caughtUp) this.reach();
+      return undefined;
+    }
+    const exact = item.event.event?.position;
+    if (!exact) return undefined;
+    const position = safeNumber(exact.commit);
+    // A server that begins anew may give again what was handled.
+    if (position <= this.at!) return undefined;
+    const event = fromResolved(item.event);
+    if (!event || !this.selection.wants(event) || this.tools.retention.outlived(event)) {
+      this.moveTo(position, exact);
+      return undefined;
+    }
+    try {
+      const pending = this.handler(event);
+      if (pending) return this.finishHandling(pending, position, exact);
+    } catch (error) {
+      throw new HandlerFailed(error);
+    }
+    this.moveTo(position, exact);
+    return undefined;
+  }
+
+  private async finishHandling(pending: Promise<void>, position: number, exact: Position): Promise<void> {
+    try {
+      await pending;
+    } catch (error) {
+      throw new HandlerFailed(error);
+    }
+    this.moveTo(position, exact);
+  }
+
+  private moveTo(position: number, exact?: Position): void {
+    if (this.at !== undefined && position <= this.at) return;
+    this.at = position;
+    this.exact = exact;
+  }
+
+  private async pause(time: Milliseconds): Promise<void> {
+    if (this.done) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, time);
+      this.wakePause = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+    this.wakePause = undefined;
+  }
+
+  private finish(error?: unknown): void {
+    if (this.over) return;
+    this.over = true;
+    this.tools.connection.close();
+    this.miss(error ?? new StoreUnavailable('the subscription was stopped before it had caught up'));
+    if (error === undefined) this.end();
+    else this.fail(error);
+    this.settle();
+  }
+}
+
+/** Tells the handler's error, which ends the subscription, from the server's, which do not. */
+class HandlerFailed extends Error {
+  constructor(readonly reason: unknown) {
+    super('the handler failed');
+  }
+}

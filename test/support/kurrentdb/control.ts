@@ -1,0 +1,31 @@
+import type { Faults } from './faults.js';
+
+export interface ServerArguments {
+  /** 0 for any that is free. */
+  readonly port: number;
+  /** Where the events are kept over a kill; in memory unless given. */
+  readonly file?: string;
+  /** Whether BatchAppend is offered, as every server from 21.10 on does. */
+  readonly batch?: boolean;
+  /** Of the server, as it tells it. */
+  readonly version?: string;
+  /** Files in PEM form. */
+  readonly tls?: { readonly key: string; readonly certificate: string };
+}
+
+/** What the process may be told, one JSON line each. */
+export type Command =
+  | ({ readonly do: 'faults' } & Partial<Omit<Faults, 'refusal'>>)
+  /** Ends all lasting faults. */
+  | { readonly do: 'heal' }
+  /** Cuts all connections; new ones are taken. */
+  | { readonly do: 'drop' }
+  /** Ends subscriptions with status OK. */
+  | { readonly do: 'end quietly' }
+  | { readonly do: 'too slow' }
+  /** Empties the cache of event ids. */
+  | { readonly do: 'forget' }
+  /** Sets the server's clock, which stands still from then on. */
+  | { readonly do: 'time'; readonly now: number }
+  /** Takes over as the leader, with all that stands in the file. */
+  | { readonly do: 'lead' };

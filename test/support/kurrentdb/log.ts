@@ -1,0 +1,217 @@
+import fs from 'node:fs';
+
+/** What a writer hands over. */
+export interface Proposed {
+  readonly id: string;
+  readonly type: string;
+  readonly contentType: string;
+  readonly data: Buffer;
+  readonly metadata: Buffer;
+}
+
+export interface Stored extends Proposed {
+  readonly stream: string;
+  readonly revision: number;
+  /** Commit and prepare position alike. */
+  readonly position: number;
+  /** Milliseconds since the Unix epoch. */
+  readonly created: number;
+}
+
+export type Expected = 'any' | 'none' | 'exists' | number;
+
+export type Verdict =
+  | { readonly kind: 'written'; readonly last: Stored }
+  | { readonly kind: 'idempotent'; readonly last: Stored }
+  | { readonly kind: 'wrong'; readonly current: number | undefined }
+  | { readonly kind: 'deleted' };
+
+interface Stream {
+  readonly events: Stored[];
+  /** Events before it are gone; Infinity after a soft delete, until the next append. */
+  truncateBefore: number;
+  maxAge: number | undefined;
+  maxCount: number | undefined;
+  tombstone: boolean;
+}
+
+/** The server's log, its checks of expected versions and its cache of event ids, as KurrentDB 26.1 has them. */
+export class Log {
+  readonly all: Stored[] = [];
+  /** The time by the server's clock. */
+  now: () => number = Date.now;
+  private readonly streams = new Map<string, Stream>();
+  /** Ids that the server still has in memory: what idempotence without an expected revision rests on. */
+  private readonly committed = new Map<string, Stored>();
+  private readonly waiting = new Set<() => void>();
+  private end = 1024;
+  private fd: number | undefined;
+
+  /** @param file keeps what was acknowledged over a kill: JSON lines */
+  constructor(private readonly file?: string) {
+    if (file !== undefined) this.reload();
+    // A server is never empty: whoever reads everything meets its own events first.
+    if (this.all.length === 0) this.append('$settings', 'any', [systemEvent('$settings', {})]);
+  }
+
+  /** Takes in what others wrote to the same file, as a follower that becomes the leader has it. */
+  reload(): void {
+    this.all.length = 0;
+    this.streams.clear();
+    this.committed.clear();
+    this.end = 1024;
+    const text = fs.existsSync(this.file!) ? fs.readFileSync(this.file!, 'utf8') : '';
+    for (const line of text.split('\n').slice(0, -1)) {
+      const { data, metadata, ...rest } = JSON.parse(line) as Stored & { data: string; metadata: string };
+      this.keep({ ...rest, data: Buffer.from(data, 'base64'), metadata: Buffer.from(metadata, 'base64') });
+    }
+    this.fd ??= fs.openSync(this.file!, 'a');
+    this.wake();
+  }
+
+  append(stream: string, expected: Expected, events: readonly Proposed[]): Verdict {
+    if (this.streams.get(stream)?.tombstone) return { kind: 'deleted' };
+    const verdict = this.check(stream, expected, events);
+    return verdict ?? { kind: 'written', last: this.write(stream, events) };
+  }
+
+  /** Forgets which ids were written lately, as a restart makes the server do. */
+  forget(): void {
+    this.committed.clear();
+  }
+
+  delete(stream: string): void {
+    this.append(`$$${stream}`, 'any', [systemEvent('$metadata', { $tb: Number.MAX_SAFE_INTEGER })]);
+  }
+
+  tombstone(stream: string): void {
+    this.write(stream, [systemEvent('$streamDeleted', {})]);
+    this.wake();
+  }
+
+  /** What a reader of the stream gets to see; undefined where there is no such stream. */
+  visible(name: string): readonly Stored[] | 'deleted' | undefined {
+    const stream = this.streams.get(name);
+    if (!stream || stream.truncateBefore === Infinity) return undefined;
+    if (stream.tombstone) return 'deleted';
+    const { events, maxAge, maxCount, truncateBefore } = stream;
+    const oldest = maxAge === undefined ? -Infinity : this.now() - maxAge * 1000;
+    const seen = events.filter(({ created, revision }) => created >= oldest && revision >= truncateBefore);
+    return maxCount === undefined ? seen : seen.slice(-maxCount);
+  }
+
+  /** Index in `all` of the event at exactly this position; undefined where none begins there. */
+  indexOf(position: number): number | undefined {
+    let low = 0;
+    let high = this.all.length - 1;
+    while (low <= high) {
+      const middle = (low + high) >> 1;
+      const found = this.all[middle]!.position;
+      if (found === position) return middle;
+      if (found < position) low = middle + 1;
+      else high = middle - 1;
+    }
+    return undefined;
+  }
+
+  /** Calls back at every change, until the result is called. */
+  onChange(callback: () => void): () => void {
+    this.waiting.add(callback);
+    return () => this.waiting.delete(callback);
+  }
+
+  private wake(): void {
+    for (const callback of this.waiting) callback();
+  }
+
+  /** The server's rule; undefined means: write. */
+  private check(stream: string, expected: Expected, events: readonly Proposed[]): Verdict | undefined {
+    const state = this.streams.get(stream);
+    const current = state && state.events.length > 0 ? state.events.at(-1)!.revision : undefined;
+    const wrong: Verdict = { kind: 'wrong', current };
+    if (expected === 'any' || expected === 'exists') {
+      if (expected === 'exists' && current === undefined) return wrong;
+      let last: Stored | undefined;
+      for (const [index, { id }] of events.entries()) {
+        const known = this.committed.get(id);
+        if (known?.stream !== stream) return index === 0 ? undefined : wrong;
+        last = known;
+      }
+      return last && { kind: 'idempotent', last };
+    }
+    const at = expected === 'none' ? -1 : expected;
+    const now = current ?? -1;
+    if (at === now) return undefined;
+    if (at > now) return wrong;
+    let last: Stored | undefined;
+    for (const [index, { id }] of events.entries()) {
+      const there = state!.events[at + 1 + index];
+      if (there?.id !== id) {
+        return index === 0 && at === -1 && state!.truncateBefore === Infinity ? undefined : wrong;
+      }
+      last = there;
+    }
+    return last ? { kind: 'idempotent', last } : wrong;
+  }
+
+  private write(stream: string, events: readonly Proposed[]): Stored {
+    const before = this.streams.get(stream)?.events.length ?? 0;
+    const created = this.now();
+    let lines = '';
+    let last: Stored | undefined;
+    for (const [index, event] of events.entries()) {
+      last = { ...event, stream, revision: before + index, position: this.end, created };
+      this.keep(last);
+      if (this.fd !== undefined) {
+        const { data, metadata } = event;
+        const line = { ...last, data: data.toString('base64'), metadata: metadata.toString('base64') };
+        lines += `${JSON.stringify(line)}\n`;
+      }
+    }
+    // Handed to the system before it is acknowledged: a kill loses nothing.
+    if (this.fd !== undefined) fs.writeSync(this.fd, lines);
+    this.wake();
+    return last!;
+  }
+
+  private keep(event: Stored): void {
+    const { stream, type, data } = event;
+    let state = this.streams.get(stream);
+    if (!state) {
+      state = { events: [], truncateBefore: 0, maxAge: undefined, maxCount: undefined, tombstone: false };
+      this.streams.set(stream, state);
+    }
+    if (state.truncateBefore === Infinity) state.truncateBefore = event.revision;
+    state.events.push(event);
+    if (type === '$streamDeleted') state.tombstone = true;
+    this.all.push(event);
+    this.committed.set(event.id, event);
+    // Like the real log, positions are places in a file.
+    this.end = event.position + 120 + data.length + event.metadata.length;
+    if (stream.startsWith('$$')) this.takeMetadata(stream.slice(2), data);
+  }
+
+  private takeMetadata(name: string, data: Buffer): void {
+    const metadata = JSON.parse(data.toString()) as Record<string, number | undefined>;
+    let state = this.streams.get(name);
+    if (!state) {
+      state = { events: [], truncateBefore: 0, maxAge: undefined, maxCount: undefined, tombstone: false };
+      this.streams.set(name, state);
+    }
+    const before = metadata.$tb ?? 0;
+    state.truncateBefore = before === Number.MAX_SAFE_INTEGER ? Infinity : before;
+    state.maxAge = metadata.$maxAge;
+    state.maxCount = metadata.$maxCount;
+  }
+}
+
+function systemEvent(type: string, data: unknown): Proposed {
+  const id = crypto.randomUUID();
+  return {
+    id,
+    type,
+    contentType: 'application/json',
+    data: Buffer.from(JSON.stringify(data)),
+    metadata: Buffer.alloc(0),
+  };
+}
