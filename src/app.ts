@@ -1,40 +1,37 @@
 import { mkdir } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
-import path from 'node:path';
 import type { Logger } from 'pino';
-import { PasswordChecker } from './accounts/passwords.js';
 import type { WatchedFile } from './accounts/watched-file.js';
 import type { HealthReport } from './api/index.js';
 import { createApi } from './api/index.js';
 import { BlockDesk } from './block-desk.js';
 import { setUpEvaluation } from './config/evaluation.js';
 import type { Evaluation } from './config/evaluation.js';
-import type { LoadedConfig } from './config/types.js';
+import type { Config, LoadedConfig } from './config/types.js';
 import { formatListen } from './config/types.js';
+import { LocalContainment } from './containment.js';
+import { openBullWork } from './expiry/bullmq/index.js';
+import type { TimedWork } from './expiry/port.js';
 import { Timers } from './expiry/timers.js';
 import { messageOf } from './kernel/errors.js';
 import type { AlarmClock } from './kernel/time.js';
 import { HOUR, MINUTE, SECOND } from './kernel/time.js';
 import { updateGauges } from './metrics/gauges.js';
 import { Metrics } from './metrics/metrics.js';
-import { ReadModels } from './read-models.js';
+import { OUTBOX_CATEGORIES, OutboxedStore } from './outbox/outboxed-store.js';
+import { DECISIONS_ONLY, FOLDED_CATEGORIES, ReadModels } from './read-models.js';
 import { Responder } from './responder.js';
 import { RulesDesk } from './rules-desk.js';
 import type { RulesChanged } from './rules/model.js';
 import { AUTH_CATEGORY, SEND_CATEGORY } from './sending/events.js';
-import { startSmtp } from './smtp/start.js';
-import { AttemptLimiter } from './smtp/auth/attempt-limiter.js';
-import { fileBackend } from './smtp/auth/file-backend.js';
-import { LoginVerifier } from './smtp/auth/login-verifier.js';
-import { Recorder } from './smtp/recorder.js';
-import { sweepSpool } from './smtp/relay/body.js';
-import { openRelay } from './smtp/relay/open.js';
-import { watchRelay } from './smtp/relay/watch.js';
+import type { SmtpContext } from './smtp/context.js';
+import { openSmtpRole } from './smtp/role.js';
+import { openKurrentStore } from './store/kurrentdb/index.js';
 import { metered } from './store/metered.js';
 import type { EventStore } from './store/port.js';
 import { openSqliteStore } from './store/sqlite/index.js';
-import { planTimedWork } from './timed-work.js';
-import { watchRules, watchSenders, watchTokens, watchUsers } from './watched-files.js';
+import { planTimedWork, timedTasks } from './timed-work.js';
+import { watchRules, watchTokens } from './watched-files.js';
 
 export interface AppOptions {
   readonly loaded: LoadedConfig;
@@ -45,9 +42,6 @@ export interface AppOptions {
   /** What is to stand between the store and everything that uses it. */
   readonly throughStore?: (store: EventStore) => EventStore;
 }
-
-/** The sessions have been waited for already when the relay is closed. */
-const RELAY_CLOSE = SECOND;
 
 export interface RunningApp {
   /** What listens where: `submission 127.0.0.1:2587`. */
@@ -63,15 +57,20 @@ export interface RunningApp {
   stop(): Promise<void>;
 }
 
+/** Opened last, closed first. */
+type Closers = (() => unknown)[];
+
+/** How long a message that was recorded may wait for the detector's feed, which may lag behind a distant store. */
+const FOLDED_WITHIN = 2 * SECOND;
+
 /**
- * The composition root: the one place that knows which adapter stands behind which port. Starts the whole of
- * Stopgap in this process; when it resolves, everything is caught up and listening.
+ * The composition root: the one place that knows which adapter stands behind which port. Starts what the roles
+ * ask for in this process; when it resolves, everything is caught up and listening.
  *
  * @throws StopgapError with what to do about it; what had been opened is closed again
  */
 export async function startApp(options: AppOptions): Promise<RunningApp> {
-  // Opened last, closed first.
-  const closers: (() => unknown)[] = [];
+  const closers: Closers = [];
   const stop = async (): Promise<void> => {
     const faults: unknown[] = [];
     // One that fails must not keep the others open: the store is the last of them.
@@ -92,11 +91,10 @@ export async function startApp(options: AppOptions): Promise<RunningApp> {
   }
 }
 
-async function open(
-  { loaded, clock, log, onFatal, throughStore = (store) => store }: AppOptions,
-  closers: (() => unknown)[],
-): Promise<Omit<RunningApp, 'stop'>> {
+async function open(options: AppOptions, closers: Closers): Promise<Omit<RunningApp, 'stop'>> {
+  const { loaded, clock, log, onFatal, throughStore = (same) => same } = options;
   const { config } = loaded;
+  const roles = new Set(config.roles);
   await mkdir(config.data, { recursive: true, mode: 0o700 });
   const evaluation = loaded.evaluation ? await setUpEvaluation(config, clock.now()) : undefined;
   const watch = <T>(file: WatchedFile<T>): WatchedFile<T> => {
@@ -104,117 +102,174 @@ async function open(
     closers.push(() => file.stop());
     return file;
   };
-
   const metrics = new Metrics();
-  const store = metered(throughStore(await openSqliteStore({ file: config.store.file, clock })), metrics);
+  const { store: opened, outbox } = await openStore(config, options, metrics);
+  const store = metered(throughStore(opened), metrics);
   closers.push(() => store.close());
   await store.setRetention(SEND_CATEGORY, config.retention.sends);
   await store.setRetention(AUTH_CATEGORY, config.retention.sends);
 
   const desk = new BlockDesk(store, clock);
   const rulesDesk = new RulesDesk(store, clock);
-  const timers = new Timers({
-    clock,
-    onDone: (_task, lateness) => metrics.expiryLateness.observe(lateness / 1000),
-    onFailed: (task, error) =>
-      log.error({ task, error: messageOf(error) }, 'an expiry failed; it is tried again'),
-  });
+  const detects = roles.has('detector');
   const models: ReadModels = new ReadModels({
-    onVerdict: (verdict, live) => (live ? responder.take(verdict) : responder.remember(verdict)),
-    onBlockEvent: (event) => planTimedWork(timers, models.ledger, event),
+    onVerdict(verdict, live) {
+      if (!detects) return;
+      if (live) responder.take(verdict);
+      else responder.remember(verdict);
+    },
+    onBlockEvent: (event) => work !== undefined && planTimedWork(work, models.ledger, event),
     onRulesChanged: () => log.info({ version: models.sendVolume.rules.version }, 'rules are in force'),
-    onSkipped: ({ position, stream, type }, reason) => {
+    onSkipped({ position, stream, type }, reason) {
       metrics.skippedEvents.inc();
       log.warn({ position, stream, type, reason }, 'an event was skipped');
     },
+    onFolded: (event) => containment?.follow(event),
   });
   const responder = new Responder({ desk, models, clock, metrics, log });
+  const containment =
+    outbox === undefined ? undefined : new LocalContainment({ models, clock, log, away: () => outbox.away });
+  const work = roles.has('worker') ? await openTimedWork(config, options, metrics, models) : undefined;
 
-  const rulesFile =
-    config.rules === undefined ? undefined : watch(await watchRules(config.rules, rulesDesk, log));
-  await rulesDesk.load(rulesFile?.current, config.rules ?? 'defaults');
-  const feed = await models.follow(store);
+  if (detects) {
+    const file =
+      config.rules === undefined ? undefined : watch(await watchRules(config.rules, rulesDesk, log));
+    await rulesDesk.load(file?.current, config.rules ?? 'defaults');
+  }
+  const feed = await models.follow(store, detects || roles.has('api') ? FOLDED_CATEGORIES : DECISIONS_ONLY);
   feed.ended.catch(onFatal);
   closers.push(() => models.stop());
-  responder.finish();
+  if (detects) responder.finish();
   closers.push(() => responder.stop());
-  timers.start(async (task) => {
-    await desk.execute(task.subject, { kind: task.kind, block: task.block }, { by: 'system:expiry' });
-  });
-  closers.push(() => timers.close());
+  if (work !== undefined) {
+    work.start(async (task) => {
+      await desk.execute(task.subject, { kind: task.kind, block: task.block }, { by: 'system:expiry' });
+    });
+    closers.push(() => work.close());
+  }
 
-  const { hostname } = config.smtp;
-  const relay = openRelay(config.smtp.relay.url, {
-    hostname,
-    closeTimeout: RELAY_CLOSE,
-    onNotice: (text) => log.warn(text),
-  });
-  closers.push(() => relay.close());
-  metrics.registry.beforeScrape = () => updateGauges(metrics, { models, relay, store, clock });
-  const spoolDir = path.join(config.data, 'spool');
-  await sweepSpool(spoolDir);
-  const recorder = new Recorder({ store, clock, log, hostname });
-  closers.push(() => recorder.close());
-
-  const users = watch(await watchUsers(config.smtp.auth.users, log));
-  const tokens = watch(await watchTokens(config.api.tokens, log));
-  const { senders } = config.smtp;
-  const senderMap = senders.kind === 'map' ? watch(await watchSenders(senders.file, log)) : undefined;
-  const upstream = watchRelay(relay, clock);
-  closers.push(() => upstream.stop());
+  const accepted: SmtpContext['accepted'] = (appended, data) => {
+    containment?.sent(data);
+    if (!detects || appended.position === 0) return undefined;
+    if (appended.position <= models.position) return responder.settled(appended.position);
+    const folded = models.reached(appended.position).then(() => responder.settled(appended.position));
+    return outbox === undefined ? folded : Promise.race([folded, passed(clock, FOLDED_WITHIN)]);
+  };
+  const smtp = roles.has('smtp')
+    ? await openSmtpRole({ config, clock, log, metrics, models, store, accepted, watch, closers })
+    : undefined;
+  metrics.registry.beforeScrape = () =>
+    updateGauges(metrics, { models, relay: smtp?.relay, outbox, store, clock });
 
   let listeners: HealthReport['listeners'] = 'starting';
-  const api = createApi({
-    models,
-    desk,
-    rulesDesk,
-    store,
-    clock,
-    metrics,
-    log,
-    tokens: { authenticate: (token) => tokens.current.find(token) },
-    contact: config.smtp.softFail.contact,
-    publicUrl: config.api.publicUrl,
-    health: (): HealthReport => ({
-      status: store.healthy && upstream.state !== 'failing' ? 'ok' : 'degraded',
-      store: store.healthy ? 'ok' : 'failing',
-      relay: upstream.state,
-      readModels: models.ready ? 'ready' : 'catching-up',
-      listeners,
-      position: models.position,
-      relaySessions: relay.sessions.open,
-    }),
-  });
-  closers.push(() => api.close());
-  const { port: httpPort } = (await api.listen(config.api.listen)).address() as AddressInfo;
-
-  const context = {
-    hostname,
-    clock,
-    log,
-    metrics,
-    models,
-    responder,
-    store,
-    recorder,
-    relay,
-    verifier: new LoginVerifier({
-      backend: fileBackend(() => users.current),
-      checker: new PasswordChecker(),
-    }),
-    limiter: new AttemptLimiter({ attemptsPerMinute: config.smtp.auth.attemptsPerMinute, clock }),
-    spoolDir,
-    senders: () => senderMap?.current ?? senders,
-    contact: config.smtp.softFail.contact,
-    maxMessageSize: config.smtp.maxMessageSize,
-  };
-  const smtp = await startSmtp(context, config, closers);
+  const listening: { what: string; address: string }[] = [];
+  if (roles.has('api')) {
+    const tokens = watch(await watchTokens(config.api.tokens, log));
+    const api = createApi({
+      models,
+      desk,
+      rulesDesk,
+      store,
+      clock,
+      metrics,
+      log,
+      tokens: { authenticate: (token) => tokens.current.find(token) },
+      contact: config.smtp.softFail.contact,
+      publicUrl: config.api.publicUrl,
+      health: (): HealthReport => ({
+        status:
+          store.healthy && outbox?.away !== true && smtp?.upstream.state !== 'failing' ? 'ok' : 'degraded',
+        store: store.healthy && outbox?.away !== true ? 'ok' : 'failing',
+        relay: smtp?.upstream.state ?? 'unknown',
+        readModels: models.ready ? 'ready' : 'catching-up',
+        listeners,
+        position: models.position,
+        relaySessions: smtp?.relay.sessions.open ?? 0,
+        ...(outbox === undefined ? {} : { outbox: outbox.waiting }),
+      }),
+    });
+    closers.push(() => api.close());
+    const { port } = (await api.listen(config.api.listen)).address() as AddressInfo;
+    listening.push({ what: 'HTTP', address: formatListen({ host: config.api.listen.host, port }) });
+  }
+  if (smtp !== undefined) listening.unshift(...(await smtp.listen()));
   listeners = 'up';
   closers.push(() => (listeners = 'draining'));
-  closers.push(keepSwept(store.sweep.bind(store), clock, log));
-  const http = { what: 'HTTP', address: formatListen({ host: config.api.listen.host, port: httpPort }) };
-  const rules = (await rulesDesk.current())!;
-  return { listening: [...smtp, http], evaluation, rules, store, models, desk, metrics };
+  if (roles.has('worker')) closers.push(keepSwept(store.sweep.bind(store), clock, log));
+  if (containment !== undefined) closers.push(letGoWhenBack(containment, outbox!, models, store, clock));
+  const rules = (await rulesDesk.current()) ?? { version: 0, origin: 'defaults' as const };
+  return { listening, evaluation, rules, store, models, desk, metrics };
+}
+
+async function openStore(
+  config: Config,
+  { clock, log }: AppOptions,
+  metrics: Metrics,
+): Promise<{ store: EventStore; outbox: OutboxedStore | undefined }> {
+  if (config.store.kind === 'sqlite') {
+    return { store: await openSqliteStore({ file: config.store.file, clock }), outbox: undefined };
+  }
+  const remote = await openKurrentStore({
+    url: config.store.url,
+    clock,
+    report: (problem, error) => log.warn({ error: messageOf(error) }, problem),
+  });
+  if (!config.roles.includes('smtp')) return { store: remote, outbox: undefined };
+  const { file, maxEvents, whenFull } = config.outbox;
+  const local = await openSqliteStore({ file, clock });
+  for (const category of OUTBOX_CATEGORIES) await local.setRetention(category, 1);
+  const onLost = (events: number): void => metrics.outboxLost.inc(events);
+  const outbox = await OutboxedStore.open({ remote, local, clock, log, maxEvents, whenFull, onLost });
+  return { store: outbox, outbox };
+}
+
+async function openTimedWork(
+  config: Config,
+  { clock, log, onFatal }: AppOptions,
+  metrics: Metrics,
+  models: ReadModels,
+): Promise<TimedWork> {
+  const common = {
+    clock,
+    onDone: (_task: unknown, lateness: number) => metrics.expiryLateness.observe(lateness / SECOND),
+    onFailed: (task: unknown, error: unknown) =>
+      log.error({ task, error: messageOf(error) }, 'an expiry failed; it is tried again'),
+  };
+  if (config.redis === undefined) return new Timers(common);
+  return openBullWork({
+    ...common,
+    redis: config.redis.url,
+    planned: () => timedTasks(models.ledger),
+    caughtUp: () => models.ready,
+    onNotice: (text) => log.warn(text),
+    onHealed: (healed) => log.warn(healed, 'timed work in Redis was healed by the ledger'),
+    onRefused: onFatal,
+  });
+}
+
+/** Once the outbox is delivered and what came of it is folded, the detectors' word holds again. */
+function letGoWhenBack(
+  containment: LocalContainment,
+  outbox: OutboxedStore,
+  models: ReadModels,
+  store: EventStore,
+  clock: AlarmClock,
+): () => void {
+  let cancel = (): void => undefined;
+  let back = false;
+  const look = (): void => {
+    const isBack = !outbox.away && store.healthy && models.feedPosition > 0;
+    // Between two looks the detectors have had their time to act on what was delivered.
+    if (isBack && back) containment.letGo();
+    back = isBack;
+    cancel = clock.wakeAt(clock.now() + 10 * SECOND, look);
+  };
+  look();
+  return () => cancel();
+}
+
+function passed(clock: AlarmClock, span: number): Promise<void> {
+  return new Promise((resolve) => clock.wakeAt(clock.now() + span, resolve));
 }
 
 /** Deletes what has outlived its retention: soon after the start, then every hour. */

@@ -16,6 +16,8 @@ import type { EventStore, Subscription } from './store/port.js';
 
 /** Everything that a node folds. */
 export const FOLDED_CATEGORIES = [BLOCK_CATEGORY, RULES_CATEGORY, SEND_CATEGORY, AUTH_CATEGORY];
+/** What a node folds that neither detects nor shows senders. */
+export const DECISIONS_ONLY = [BLOCK_CATEGORY, RULES_CATEGORY];
 
 const KNOWN_OTHERS = new Set([
   'MessageAccepted',
@@ -31,6 +33,8 @@ export interface ReadModelListeners {
   onVerdict(verdict: Verdict, live: boolean): void;
   onBlockEvent(event: BlockEvent, live: boolean): void;
   onRulesChanged(): void;
+  /** After an event has been folded. */
+  onFolded?(event: RecordedEvent): void;
   /** An event that nobody here can read, or whose data are not what its type promises: skipped, never fatal. */
   onSkipped(event: RecordedEvent, reason: string): void;
 }
@@ -62,6 +66,11 @@ export class ReadModels {
     return this.#position;
   }
 
+  /** Position up to which the feed has come, counting what it passed over for its category. */
+  get feedPosition(): number {
+    return this.#subscription?.position ?? 0;
+  }
+
   /** When the store wrote the last event folded; 0 before the first. */
   get lastEventAt(): number {
     return this.#lastEventAt;
@@ -77,10 +86,11 @@ export class ReadModels {
    *
    * @returns when caught up; `ended` rejects later should the feed break
    */
-  async follow(store: EventStore): Promise<{ ended: Promise<void> }> {
-    const subscription = store.subscribe({ after: 0, categories: FOLDED_CATEGORIES }, (event) =>
-      this.apply(event),
-    );
+  async follow(
+    store: EventStore,
+    categories: readonly string[] = FOLDED_CATEGORIES,
+  ): Promise<{ ended: Promise<void> }> {
+    const subscription = store.subscribe({ after: 0, categories }, (event) => this.apply(event));
     this.#subscription = subscription;
     await Promise.race([subscription.caughtUp, subscription.ended]);
     this.#live = true;
@@ -124,6 +134,7 @@ export class ReadModels {
     }
     for (const verdict of verdicts) this.#listeners.onVerdict(verdict, this.#live);
     if (event.type === 'RulesChanged') this.#listeners.onRulesChanged();
+    this.#listeners.onFolded?.(event);
     if (isBlockEvent(event)) this.#listeners.onBlockEvent(event, this.#live);
   }
 

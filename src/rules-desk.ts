@@ -5,6 +5,7 @@ import type { RulesChanged } from './rules/model.js';
 import { RULES_STREAM } from './rules/model.js';
 import { parseRules } from './rules/parse.js';
 import type { EventStore } from './store/port.js';
+import { WrongExpectedRevision } from './store/port.js';
 
 export interface RulesLoaded {
   readonly version: number;
@@ -13,6 +14,8 @@ export interface RulesLoaded {
   /** Position of the event; undefined without a change. */
   readonly position: number | undefined;
 }
+
+const ATTEMPTS = 5;
 
 /** Puts rule sets in force: each change is an event, so that every verdict can name its version. */
 export class RulesDesk {
@@ -59,6 +62,17 @@ export class RulesDesk {
    * @param file its text; undefined where no rules file is configured
    */
   async load(file: string | undefined, name: string): Promise<RulesLoaded> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.#load(file, name);
+      } catch (error) {
+        // Another detector was faster, most likely with the very same rules.
+        if (!(error instanceof WrongExpectedRevision) || attempt === ATTEMPTS) throw error;
+      }
+    }
+  }
+
+  async #load(file: string | undefined, name: string): Promise<RulesLoaded> {
     const newest = await this.current();
     if (file !== undefined) {
       parseRules(file, name);

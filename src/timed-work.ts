@@ -1,17 +1,36 @@
-import type { BlockLedger } from '../projections/block-ledger.js';
+import type { BlockLedger, LedgerEntry } from '../projections/block-ledger.js';
 import type { BlockEvent } from './blocks/events.js';
-import type { TimedWork } from './expiry/port.js';
+import type { TimedTask, TimedWork } from './expiry/port.js';
 
 /** Keeps the timed work in step with the ledger: what a block event means for when something falls due. */
 export function planTimedWork(work: TimedWork, ledger: BlockLedger, event: BlockEvent): void {
   if (!('block' in event.data)) return;
   const entry = ledger.get(event.data.block);
   if (entry === undefined) return;
-  const { id: block, subject, state, until, lapsesAt } = entry;
-  if (state === 'active' && typeof until === 'number')
-    work.plan({ kind: 'expire', block, subject, dueAt: until });
-  else work.cancel('expire', block);
-  if (state === 'proposed' && lapsesAt !== undefined)
-    work.plan({ kind: 'lapse', block, subject, dueAt: lapsesAt });
-  else work.cancel('lapse', block);
+  const { expire, lapse } = tasksOf(entry);
+  if (expire !== undefined) work.plan(expire);
+  else work.cancel('expire', entry.id);
+  if (lapse !== undefined) work.plan(lapse);
+  else work.cancel('lapse', entry.id);
+}
+
+/** Everything that falls due, by the ledger. */
+export function* timedTasks(ledger: BlockLedger): Iterable<TimedTask> {
+  for (const entry of ledger.all()) {
+    const { expire, lapse } = tasksOf(entry);
+    if (expire !== undefined) yield expire;
+    if (lapse !== undefined) yield lapse;
+  }
+}
+
+function tasksOf({ id: block, subject, state, until, lapsesAt }: LedgerEntry): {
+  expire: TimedTask | undefined;
+  lapse: TimedTask | undefined;
+} {
+  const expires = state === 'active' && typeof until === 'number';
+  const lapses = state === 'proposed' && lapsesAt !== undefined;
+  return {
+    expire: expires ? { kind: 'expire', block, subject, dueAt: until } : undefined,
+    lapse: lapses ? { kind: 'lapse', block, subject, dueAt: lapsesAt } : undefined,
+  };
 }

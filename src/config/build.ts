@@ -17,7 +17,8 @@ import type {
   SubmissionListener,
   TlsSettings,
 } from './types.js';
-import { LOG_LEVELS, TLS_MODES } from './types.js';
+import { LOG_LEVELS, ROLES, TLS_MODES } from './types.js';
+import { asRedis, asRoles, asStore } from './engines.js';
 import type { Parser } from './values.js';
 import {
   asChoice,
@@ -54,10 +55,19 @@ export interface Surroundings {
 export function buildConfig(raw: RawSettings, around: Surroundings): Config {
   const read = reader(raw);
   const data = read('data', asPath, path.resolve(around.base, 'data'));
-  read('store', asChoice(['sqlite']), 'sqlite');
   return {
     data,
-    store: { kind: 'sqlite', file: path.join(data, 'events.db') },
+    roles: read('roles', asRoles, ROLES),
+    store: read('store', asStore(path.join(data, 'events.db')), {
+      kind: 'sqlite',
+      file: path.join(data, 'events.db'),
+    }),
+    outbox: {
+      file: path.join(data, 'outbox.db'),
+      maxEvents: read('outbox.maxEvents', asCount(1, 1_000_000_000), 1_000_000),
+      whenFull: read('onStoreLost', asChoice(['accept', 'defer']), 'defer'),
+    },
+    redis: read('redis', asRedis, undefined),
     smtp: {
       hostname: read('smtp.hostname', asHostName, around.hostname),
       submission: submission(raw),

@@ -6,7 +6,7 @@ import { listensOnLoopback } from './build.js';
 import type { RawSettings } from './raw.js';
 import { isLocalHost } from './relay.js';
 import type { Config, InboundListener, ListenAddress, SubmissionListener } from './types.js';
-import { formatListen } from './types.js';
+import { formatListen, ROLES } from './types.js';
 
 /** A listener of any kind, and how the configuration names it. */
 interface Listener {
@@ -41,6 +41,12 @@ export function findContradictions(raw: RawSettings, config: Config): string[] {
       );
     }
   });
+  if (config.store.kind === 'sqlite' && config.roles.length < ROLES.length) {
+    raw.problems.push(
+      `${where(raw, 'roles')}: one process alone can hold the sqlite store, so it must have all roles; ` +
+        'name a KurrentDB in store to split them',
+    );
+  }
   if (smtp.auth.users === api.tokens) {
     raw.problems.push(`${where(raw, 'api.tokens')}: is the users file too; use a file of its own`);
   }

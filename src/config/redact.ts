@@ -1,3 +1,4 @@
+import { parseRedis } from '../redis/address.js';
 import { formatRelay } from './relay.js';
 import type { LoadedConfig } from './types.js';
 import { formatListen } from './types.js';
@@ -9,7 +10,10 @@ export function redactedConfig({ config, evaluation, file }: LoadedConfig): Reco
     file: file ?? null,
     evaluation,
     data: config.data,
+    roles: config.roles,
     store: config.store.kind,
+    outbox: config.outbox,
+    redis: config.redis === undefined ? null : parseRedis(config.redis.url).toString(),
     smtp: {
       hostname: smtp.hostname,
       submission: smtp.submission.map((one) => ({ ...one, listen: formatListen(one.listen) })),

@@ -14,7 +14,31 @@ const TABLE: ReadonlyArray<
   readonly [path: string, type: string, fallback: string | undefined, text: string]
 > = [
   ['data', 'path', './data', 'Directory for everything that Stopgap writes.'],
-  ['store', 'sqlite', 'sqlite', 'The event store: sqlite keeps events.db in the data directory.'],
+  [
+    'store',
+    'sqlite | URL',
+    'sqlite',
+    'The event store: sqlite keeps events.db in the data directory; kurrentdb://, kurrentdb+discover:// and esdb:// name a server.',
+  ],
+  [
+    'roles',
+    'list of smtp, detector, api, worker',
+    'smtp,detector,api,worker',
+    'What this process does; with sqlite it does all.',
+  ],
+  [
+    'redis',
+    'URL',
+    undefined,
+    'Where timed work waits (BullMQ): redis:// or rediss://; without it in the process.',
+  ],
+  [
+    'onStoreLost',
+    'accept | defer',
+    'defer',
+    'When the store is away and the outbox full: take mail without a record, or tell clients to try again later.',
+  ],
+  ['outbox.maxEvents', 'number', '1000000', 'Sends that may wait on disk while the store is away.'],
   ['smtp.hostname', 'host name', "the machine's name", 'The name in the greeting and in Received headers.'],
   ['smtp.submission.listen', 'address', '127.0.0.1:2587', 'Where users hand in mail; needs a login.'],
   ['smtp.submission.tls.mode', 'none | starttls | implicit', 'starttls', 'TLS of submission.'],

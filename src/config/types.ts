@@ -42,11 +42,35 @@ export interface RelaySettings {
 export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
+export const ROLES = ['smtp', 'detector', 'api', 'worker'] as const;
+/**
+ * What a process does. `smtp`: takes mail. `detector`: folds sends and acts on rules. `api`: HTTP. `worker`: timed
+ * work. With SQLite one process does it all.
+ */
+export type Role = (typeof ROLES)[number];
+
+/** Where events are kept. The URL may hold a password: not enumerable, so that no dump shows it. */
+export type StoreSettings =
+  { readonly kind: 'sqlite'; readonly file: string } | { readonly kind: 'kurrentdb'; readonly url: string };
+
+/** What an SMTP node does while the store is away: sends wait on its disk. */
+export interface OutboxSettings {
+  readonly file: string;
+  /** Sends that may wait. */
+  readonly maxEvents: number;
+  /** When it is full. `accept`: mail goes on, unrecorded. `defer`: clients are told to try again later. */
+  readonly whenFull: 'accept' | 'defer';
+}
+
 /** The validated configuration. All paths are absolute. */
 export interface Config {
   /** The data directory. */
   readonly data: string;
-  readonly store: { readonly kind: 'sqlite'; readonly file: string };
+  readonly roles: readonly Role[];
+  readonly store: StoreSettings;
+  readonly outbox: OutboxSettings;
+  /** Where timed work waits; undefined: in the process. The URL may hold a password: not enumerable. */
+  readonly redis: { readonly url: string } | undefined;
   readonly smtp: {
     /** The name in the greeting and in Received headers. */
     readonly hostname: string;

@@ -5,10 +5,19 @@ import type { EventStore } from '../store/port.js';
 import { stateAt } from '../../projections/block-ledger.js';
 import type { Metrics } from './metrics.js';
 
+/** What the gauges are read off; a process has as much of it as its roles need. */
+interface Gauged {
+  readonly models: ReadModels;
+  readonly relay: Relay | undefined;
+  readonly outbox: { readonly waiting: number } | undefined;
+  readonly store: EventStore;
+  readonly clock: Clock;
+}
+
 /** Brings the gauges up to date that are read off the read models, just before a scrape. */
 export async function updateGauges(
   metrics: Metrics,
-  { models, relay, store, clock }: { models: ReadModels; relay: Relay; store: EventStore; clock: Clock },
+  { models, relay, outbox, store, clock }: Gauged,
 ): Promise<void> {
   metrics.activeBlocks.reset();
   for (const { type, byRule, count } of models.activeBlocks.counts()) {
@@ -18,7 +27,10 @@ export async function updateGauges(
   metrics.pendingProposals.set(
     [...models.ledger.pending()].filter((entry) => stateAt(entry, now) === 'proposed').length,
   );
-  metrics.relaySessions.set({ state: 'open' }, relay.sessions.open);
-  metrics.relaySessions.set({ state: 'busy' }, relay.sessions.busy);
-  metrics.projectionLag.set(Math.max(0, (await store.head()) - models.position));
+  if (relay !== undefined) {
+    metrics.relaySessions.set({ state: 'open' }, relay.sessions.open);
+    metrics.relaySessions.set({ state: 'busy' }, relay.sessions.busy);
+  }
+  metrics.outboxWaiting.set(outbox?.waiting ?? 0);
+  if (store.healthy) metrics.projectionLag.set(Math.max(0, (await store.head()) - models.feedPosition));
 }

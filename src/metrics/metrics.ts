@@ -88,6 +88,16 @@ export class Metrics {
     help: 'Appends that the store did not take (lost races are none).',
     registers: this.#registers,
   });
+  readonly outboxWaiting = new Gauge({
+    name: 'stopgap_outbox_events',
+    help: 'Events that wait on this disk for a store that is away.',
+    registers: this.#registers,
+  });
+  readonly outboxLost = new Counter({
+    name: 'stopgap_outbox_lost_events_total',
+    help: 'Events that were not recorded, the outbox being full (onStoreLost: accept).',
+    registers: this.#registers,
+  });
   readonly smtpSessions = new Gauge({
     name: 'stopgap_smtp_sessions',
     help: 'SMTP sessions open now.',

@@ -90,9 +90,20 @@ export const authStream = (network: string): string => streamName(AUTH_CATEGORY,
 /** How far a node's clock may be from the store's before its events are moved. */
 export const CLOCK_TOLERANCE: Milliseconds = 5 * MINUTE;
 
-/** When an event counts as having happened: `at`, but never further from the store's time than the tolerance. */
-export function effectiveAt(event: Pick<RecordedEvent, 'at' | 'recordedAt'>): Instant {
-  if (event.at > event.recordedAt + CLOCK_TOLERANCE) return event.recordedAt + CLOCK_TOLERANCE;
-  if (event.at < event.recordedAt - CLOCK_TOLERANCE) return event.recordedAt - CLOCK_TOLERANCE;
+/** What an outbox adds to the data of an event that had to wait for the store. */
+export interface Outboxed {
+  /** When it was written to the node's own disk. */
+  readonly outboxedAt?: Instant;
+}
+
+/**
+ * When an event counts as having happened: `at`, but never further from the time of the store that took it first
+ * than the tolerance. An hour of sends that waited in an outbox is an hour of sends, not a burst.
+ */
+export function effectiveAt(event: Pick<RecordedEvent, 'at' | 'recordedAt' | 'data'>): Instant {
+  const { outboxedAt } = (event.data ?? {}) as Outboxed;
+  const taken = outboxedAt ?? event.recordedAt;
+  if (event.at > taken + CLOCK_TOLERANCE) return taken + CLOCK_TOLERANCE;
+  if (event.at < taken - CLOCK_TOLERANCE) return taken - CLOCK_TOLERANCE;
   return event.at;
 }

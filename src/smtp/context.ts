@@ -3,8 +3,8 @@ import type { SenderPolicy } from '../accounts/senders.js';
 import type { AlarmClock } from '../kernel/time.js';
 import type { Metrics } from '../metrics/metrics.js';
 import type { ReadModels } from '../read-models.js';
-import type { Responder } from '../responder.js';
-import type { EventStore } from '../store/port.js';
+import type { MessageAccepted } from '../sending/events.js';
+import type { Appended, EventStore } from '../store/port.js';
 import type { AttemptLimiter } from './auth/attempt-limiter.js';
 import type { LoginVerifier } from './auth/login-verifier.js';
 import type { Recorder } from './recorder.js';
@@ -17,7 +17,10 @@ export interface SmtpContext {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly models: ReadModels;
-  readonly responder: Responder;
+  /**
+   * Called when a message is durable; a promise holds its 250 back until what it tripped is in force.
+   */
+  readonly accepted: (appended: Appended, data: MessageAccepted) => Promise<void> | undefined;
   readonly store: Pick<EventStore, 'healthy'>;
   readonly recorder: Recorder;
   readonly relay: Relay;

@@ -97,7 +97,7 @@ async function record(
   delivery: Delivery,
   body: MessageBody,
 ): Promise<void> {
-  const { recorder, models, responder, metrics, log } = context;
+  const { recorder, metrics, log } = context;
   const mail = conversation.mail!;
   const { accepted } = delivery;
   const fields = conversation.fields();
@@ -110,7 +110,7 @@ async function record(
     entitled: mail.entitled,
   };
   try {
-    const { position } = await recorder.accepted(sendStreamKey(mail.sender), data);
+    const appended = await recorder.accepted(sendStreamKey(mail.sender), data);
     if (mail.returnPath === '' && fields.direction === 'inbound') {
       await recorder.bounces(
         accepted.map(({ address }) => address),
@@ -118,9 +118,8 @@ async function record(
         mail.id,
       );
     }
-    if (models.position < position) await models.reached(position);
-    const tripped = responder.settled(position);
-    if (tripped !== undefined) await tripped;
+    const inForce = context.accepted(appended, data);
+    if (inForce !== undefined) await inForce;
   } catch (error) {
     // The upstream has it, we have no record: the client sends again (at least once, RFC 1047).
     log.error(

@@ -37,6 +37,10 @@ const SAMPLES: Readonly<Record<string, readonly [value: string, shown: RegExp]>>
   'api.listen': ['127.0.0.1:1825', /"port":1825/],
   'api.tokens': ['/srv/t.yaml', /"tokens":"\/srv\/t.yaml"/],
   'api.publicUrl': ['https://p.example', /"publicUrl":"https:\/\/p.example"/],
+  roles: ['detector,smtp', /"roles":\["smtp","detector"\]/],
+  redis: ['redis://r.example:6390', /"redis":{}/],
+  onStoreLost: ['accept', /"whenFull":"accept"/],
+  'outbox.maxEvents': ['4321', /"maxEvents":4321/],
   rules: ['/srv/r.yaml', /"rules":"\/srv\/r.yaml"/],
   'retention.sends': ['3d', /"sends":259200000/],
   'log.level': ['trace', /"level":"trace"/],
@@ -44,6 +48,7 @@ const SAMPLES: Readonly<Record<string, readonly [value: string, shown: RegExp]>>
 
 /** What a setting needs beside it to make sense. */
 const COMPANIONS: Readonly<Record<string, Record<string, string>>> = {
+  roles: { STOPGAP_STORE: 'kurrentdb://k.example:2113?tls=false' },
   'smtp.submission.tls.cert': { STOPGAP_SMTP_SUBMISSION_TLS_KEY: '/srv/s.key' },
   'smtp.submission.tls.key': { STOPGAP_SMTP_SUBMISSION_TLS_CERT: '/srv/s.crt' },
   'smtp.inbound.tls.cert': { STOPGAP_SMTP_INBOUND_TLS_KEY: '/srv/i.key' },

@@ -13,7 +13,7 @@ test('nothing at all is an evaluation on loopback', (context) => {
   assert.equal(file, undefined);
   assert.deepEqual(warnings, []);
   assert.equal(config.data, path.join(cwd, 'data'));
-  assert.equal(config.store.file, path.join(cwd, 'data/events.db'));
+  assert.deepEqual(config.store, { kind: 'sqlite', file: path.join(cwd, 'data/events.db') });
   assert.equal(config.smtp.hostname, 'localhost');
   assert.deepEqual(config.smtp.submission, [
     {
@@ -43,6 +43,10 @@ test('every value of a full file arrives', (context) => {
     yaml: `
 data: ./var
 store: sqlite
+roles: [smtp, detector, api, worker]
+redis: redis://r.example
+onStoreLost: accept
+outbox: { maxEvents: 5 }
 smtp:
   hostname: mx.example.com
   submission:
@@ -68,7 +72,10 @@ log: { level: debug }
   assert.equal(config.smtp.relay.url, `maildir:${inCwd('out')}`);
   assert.deepEqual(structuredClone(config), {
     data: inCwd('var'),
+    roles: ['smtp', 'detector', 'api', 'worker'],
     store: { kind: 'sqlite', file: inCwd('var/events.db') },
+    outbox: { file: inCwd('var/outbox.db'), maxEvents: 5, whenFull: 'accept' },
+    redis: {},
     smtp: {
       hostname: 'mx.example.com',
       submission: [

@@ -32,7 +32,7 @@ const CASES: Array<[name: string, given: Given, problem: string | RegExp]> = [
   [
     'a file that is a list',
     { yaml: '- a\n' },
-    /^stopgap\.yaml:1:1: must be a mapping with data, store, smtp/,
+    /^stopgap\.yaml:1:1: must be a mapping with data, store, roles/,
   ],
   [
     'a wrong value',
@@ -47,7 +47,22 @@ const CASES: Array<[name: string, given: Given, problem: string | RegExp]> = [
   [
     'another store',
     { yaml: `${RELAY}store: mysql\n` },
-    'stopgap.yaml:2:8: store: "mysql" is not known; use sqlite',
+    /^stopgap\.yaml:2:8: store: is no event store; use sqlite, or a URL such as kurrentdb:/,
+  ],
+  [
+    'a part of the roles without a store to share',
+    { yaml: `${RELAY}roles: [smtp, api]\n` },
+    /^stopgap\.yaml:2:8: roles: one process alone can hold the sqlite store/,
+  ],
+  [
+    'an unknown role',
+    { yaml: `${RELAY}roles: smtp,polisher\n` },
+    'stopgap.yaml:2:8: roles: "polisher" is no role; use smtp, detector, api, worker',
+  ],
+  [
+    'a Redis that is none, without its password',
+    { yaml: `${RELAY}redis: 'http://:secret@x'\n` },
+    /^stopgap\.yaml:2:8: redis: (?!.*secret)is no address of Redis/,
   ],
   ['no relay', { yaml: 'data: x\n' }, /^stopgap\.yaml:1:1: smtp\.relay\.url: is missing; .*such as smtp:/],
   ['an empty file', { yaml: '' }, /^stopgap\.yaml:1:1: smtp\.relay\.url: is missing/],

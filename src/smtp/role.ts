@@ -1,0 +1,86 @@
+import path from 'node:path';
+import type { Logger } from 'pino';
+import { PasswordChecker } from '../accounts/passwords.js';
+import type { WatchedFile } from '../accounts/watched-file.js';
+import type { Config } from '../config/types.js';
+import type { AlarmClock } from '../kernel/time.js';
+import { SECOND } from '../kernel/time.js';
+import type { Metrics } from '../metrics/metrics.js';
+import type { ReadModels } from '../read-models.js';
+import type { EventStore } from '../store/port.js';
+import { watchSenders, watchUsers } from '../watched-files.js';
+import { AttemptLimiter } from './auth/attempt-limiter.js';
+import { fileBackend } from './auth/file-backend.js';
+import { LoginVerifier } from './auth/login-verifier.js';
+import type { SmtpContext } from './context.js';
+import { Recorder } from './recorder.js';
+import { sweepSpool } from './relay/body.js';
+import { openRelay } from './relay/open.js';
+import type { Relay } from './relay/port.js';
+import type { RelayWatch } from './relay/watch.js';
+import { watchRelay } from './relay/watch.js';
+import { startSmtp } from './start.js';
+
+/** The sessions have been waited for already when the relay is closed. */
+const RELAY_CLOSE = SECOND;
+
+export interface SmtpRoleOptions {
+  readonly config: Config;
+  readonly clock: AlarmClock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly models: ReadModels;
+  readonly store: EventStore;
+  readonly accepted: SmtpContext['accepted'];
+  readonly watch: <T>(file: WatchedFile<T>) => WatchedFile<T>;
+  /** Gets what closes what was opened. */
+  readonly closers: (() => unknown)[];
+}
+
+export interface SmtpRole {
+  readonly relay: Relay;
+  readonly upstream: RelayWatch;
+  /** Opens the listeners. */
+  listen(): Promise<{ what: string; address: string }[]>;
+}
+
+/** Everything that taking mail needs; it takes none before `listen`. */
+export async function openSmtpRole(options: SmtpRoleOptions): Promise<SmtpRole> {
+  const { config, clock, log, metrics, models, store, accepted, watch, closers } = options;
+  const { hostname, auth, senders, softFail, maxMessageSize } = config.smtp;
+  const relay = openRelay(config.smtp.relay.url, {
+    hostname,
+    closeTimeout: RELAY_CLOSE,
+    onNotice: (text) => log.warn(text),
+  });
+  closers.push(() => relay.close());
+  const upstream = watchRelay(relay, clock);
+  closers.push(() => upstream.stop());
+  const spoolDir = path.join(config.data, 'spool');
+  await sweepSpool(spoolDir);
+  const recorder = new Recorder({ store, clock, log, hostname });
+  closers.push(() => recorder.close());
+  const users = watch(await watchUsers(auth.users, log));
+  const senderMap = senders.kind === 'map' ? watch(await watchSenders(senders.file, log)) : undefined;
+  const context: SmtpContext = {
+    hostname,
+    clock,
+    log,
+    metrics,
+    models,
+    store,
+    accepted,
+    recorder,
+    relay,
+    verifier: new LoginVerifier({
+      backend: fileBackend(() => users.current),
+      checker: new PasswordChecker(),
+    }),
+    limiter: new AttemptLimiter({ attemptsPerMinute: auth.attemptsPerMinute, clock }),
+    spoolDir,
+    senders: () => senderMap?.current ?? senders,
+    contact: softFail.contact,
+    maxMessageSize,
+  };
+  return { relay, upstream, listen: () => startSmtp(context, config, closers) };
+}
