@@ -47,8 +47,12 @@ function session(): void {
   };
   const answer = (code: number): void => {
     if (code >= 400 && stage !== 'quit') {
-      if (stage === 'auth' || stage === 'greeting' || stage === 'ehlo') return say('quit', 'QUIT\r\n');
       refused++;
+      if (stage === 'auth' || stage === 'greeting' || stage === 'ehlo') {
+        // A session that is not let in is a message that could not be tried.
+        started++;
+        return say('quit', 'QUIT\r\n');
+      }
       return stage === 'dot' ? nextMessage() : say('rset', 'RSET\r\n');
     }
     switch (stage) {
