@@ -1,8 +1,8 @@
 import type { ChildProcess } from 'node:child_process';
 import { execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtemp, rm } from 'node:fs/promises';
-import { createConnection, createServer } from 'node:net';
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
@@ -42,6 +42,8 @@ export interface RedisServerOptions {
   readonly appendOnly?: boolean;
   /** More arguments, such as `--requirepass`, `secret`. */
   readonly args?: readonly string[];
+  /** Makes it a sentinel that watches the server on this port under the name `mymaster`. */
+  readonly sentinelOf?: number;
 }
 
 /** A private Redis on a port of its own, with its data in a temporary directory. */
@@ -83,23 +85,8 @@ export class RedisServer {
   /** Starts it on the same port; resolves when it answers. */
   async restart(): Promise<void> {
     await this.kill();
-    const { appendOnly = false, args = [] } = this.options;
-    const child = spawn(
-      'redis-server',
-      [
-        ...['--port', String(this.port), '--bind', '127.0.0.1', '--dir', this.dir, '--save', ''],
-        ...[
-          '--appendonly',
-          appendOnly ? 'yes' : 'no',
-          '--appendfsync',
-          'always',
-          '--maxmemory-policy',
-          'noeviction',
-        ],
-        ...args,
-      ],
-      { stdio: ['ignore', 'pipe', 'inherit'] },
-    );
+    const args = this.options.sentinelOf === undefined ? this.#arguments() : await this.#sentinelArguments();
+    const child = spawn('redis-server', args, { stdio: ['ignore', 'pipe', 'inherit'] });
     this.#process = child;
     child.stdout.setEncoding('utf8');
     await new Promise<void>((resolve, reject) => {
@@ -109,6 +96,28 @@ export class RedisServer {
         if (/Ready to accept connections|monitor master/.test(text)) resolve();
       });
     });
+  }
+
+  #arguments(): readonly string[] {
+    const { appendOnly = false, args = [] } = this.options;
+    return [
+      ...['--port', String(this.port), '--bind', '127.0.0.1', '--dir', this.dir, '--save', ''],
+      ...['--appendonly', appendOnly ? 'yes' : 'no', '--appendfsync', 'always'],
+      ...['--maxmemory-policy', 'noeviction', ...args],
+    ];
+  }
+
+  /** A sentinel keeps what it learns in its configuration file. */
+  async #sentinelArguments(): Promise<readonly string[]> {
+    const file = path.join(this.dir, 'sentinel.conf');
+    const lines = [
+      `port ${this.port}`,
+      'bind 127.0.0.1',
+      `dir ${this.dir}`,
+      `sentinel monitor mymaster 127.0.0.1 ${this.options.sentinelOf} 1`,
+    ];
+    await writeFile(file, lines.join('\n'));
+    return [file, '--sentinel'];
   }
 
   /** Kills it and deletes its data. */
@@ -162,6 +171,7 @@ export async function openTestRedis(): Promise<TestRedis> {
 export async function startFakeRedis(
   version: string,
   info: readonly string[] = [],
+  port = 0,
 ): Promise<{ url: string; close: () => Promise<void> }> {
   const text = ['# Server', `redis_version:${version}`, 'loading:0', ...info, ''].join('\r\n');
   const server = createServer((socket) => {
@@ -179,7 +189,7 @@ export async function startFakeRedis(
     sockets.add(socket);
   });
   const sockets = new Set<{ destroy: () => void }>();
-  server.listen(0, '127.0.0.1');
+  server.listen(port, '127.0.0.1');
   await once(server, 'listening');
   return {
     url: `redis://127.0.0.1:${(server.address() as AddressInfo).port}`,
@@ -199,17 +209,4 @@ export async function freePort(): Promise<number> {
   server.close();
   await once(server, 'close');
   return port;
-}
-
-/** Whether somebody accepts connections there. */
-export async function isListening(port: number): Promise<boolean> {
-  const socket = createConnection(port, '127.0.0.1');
-  try {
-    await once(socket, 'connect');
-    return true;
-  } catch {
-    return false;
-  } finally {
-    socket.destroy();
-  }
 }

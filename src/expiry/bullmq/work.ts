@@ -31,6 +31,8 @@ export async function openBullWork(options: BullWorkOptions): Promise<BullWork> 
   const { clock, openTimeout = 5 * SECOND } = options;
   try {
     await waitAtMost(clock, openTimeout, work.opened);
+    if (work.status.connection === 'away')
+      options.onNotice?.(`Redis at ${address.toString()} is not there yet: timed work waits for it`);
   } catch (error) {
     await work.close();
     throw error;

@@ -1,0 +1,122 @@
+import assert from 'node:assert/strict';
+import { afterEach, describe, test } from 'node:test';
+import { Redis } from 'ioredis';
+import { HOUR, SECOND } from '../../../src/kernel/time.js';
+import { RedisServer, freePort, skipWithoutRedisServer } from '../../support/redis.js';
+import type { World } from './world.js';
+import { Log, doNothing, openWorld, taskFor } from './world.js';
+
+const skip = await skipWithoutRedisServer();
+if (skip !== false) process.stdout.write(`outages of Redis are not tested: ${skip}\n`);
+
+describe('while Redis is away', { skip, timeout: 40_000 }, () => {
+  const servers: RedisServer[] = [];
+  const worlds: World[] = [];
+  afterEach(async () => {
+    await Promise.all(worlds.splice(0).map(({ work }) => work.close()));
+    await Promise.all(servers.splice(0).map((server) => server.stop()));
+  });
+  const serve = async (...args: Parameters<typeof RedisServer.start>): Promise<RedisServer> => {
+    const server = await RedisServer.start(...args);
+    servers.push(server);
+    return server;
+  };
+  const world = async (options: Parameters<typeof openWorld>[0]): Promise<World> => {
+    const made = await openWorld({ reconcileEvery: HOUR, ...options });
+    worlds.push(made);
+    return made;
+  };
+
+  for (const appendOnly of [true, false]) {
+    test(`nothing is lost or done twice, where it ${appendOnly ? 'keeps' : 'loses'} its data`, async () => {
+      const server = await serve({ appendOnly });
+      const { work, done, notices } = await world({ redis: server.url });
+      work.start(doNothing);
+      await work.reconcile();
+      const due = Date.now() + 400;
+      const before = [...Array(20).keys()].map((n) => taskFor(`before-${n}`, due));
+      for (const task of before) work.plan(task);
+      await work.settled();
+      await server.kill();
+      await notices.until((all) => all.some((text) => text.includes('ECONNREFUSED')));
+      assert.equal(work.status.connection, 'away');
+      const meanwhile = [...Array(20).keys()].map((n) => taskFor(`meanwhile-${n}`, due));
+      for (const task of meanwhile) work.plan(task);
+      work.plan(taskFor('released', due));
+      work.plan(taskFor('released', due + HOUR));
+      work.cancel('expire', 'released');
+      await assert.rejects(work.counts(), { code: 'unavailable' });
+      await server.restart();
+      const back = Date.now();
+      await done.count(40);
+      assert.ok(Date.now() - back < 10 * SECOND, `took ${Date.now() - back} ms`);
+      await work.settled();
+      await work.reconcile();
+      const blocks = done.all.map(({ block }) => block).sort();
+      assert.deepEqual(blocks, [...before, ...meanwhile].map(({ block }) => block).sort());
+      assert.equal(work.size, 0);
+      assert.ok(notices.all.some((text) => text.endsWith('is there again')));
+    });
+  }
+
+  test('FLUSHALL under a waiting worker is healed', async () => {
+    const server = await serve();
+    const { work, done } = await world({ redis: server.url, reconcileEvery: 200 });
+    work.start(doNothing);
+    for (let n = 0; n < 50; n++) work.plan(taskFor(`block-${n}`, Date.now() + 700));
+    await work.settled();
+    const client = new Redis(server.url);
+    assert.equal(await client.flushall(), 'OK');
+    client.disconnect();
+    await done.count(50);
+    assert.equal(new Set(done.all.map(({ block }) => block)).size, 50);
+    assert.equal(done.all.length, 50);
+  });
+
+  test('opens without it, and takes up work when it comes', async () => {
+    const server = await serve();
+    await server.kill();
+    const { work, done, notices } = await world({ redis: server.url, openTimeout: 100 });
+    assert.equal(work.status.connection, 'away');
+    work.start(doNothing);
+    work.plan(taskFor('a', Date.now()));
+    assert.equal(work.status.unsent, 1);
+    await server.restart();
+    await done.count(1);
+    assert.equal(work.status.connection, 'ready');
+    assert.ok(notices.all.length > 0);
+  });
+
+  test('closes soon, though a run that ended cannot be reported', async () => {
+    const server = await serve();
+    const { work } = await world({ redis: server.url });
+    const running = new Log<string>();
+    let finish = (): void => undefined;
+    let finished = false;
+    const held = new Promise<void>((resolve) => (finish = resolve));
+    work.start(async ({ block }) => {
+      running.push(block);
+      await held;
+      finished = true;
+    });
+    work.plan(taskFor('a', Date.now()));
+    await running.count(1);
+    await server.kill();
+    const from = Date.now();
+    const closed = work.close();
+    finish();
+    await closed;
+    assert.equal(finished, true);
+    assert.ok(Date.now() - from < 8 * SECOND, `took ${Date.now() - from} ms`);
+  });
+
+  test('closes at once where it never was there', async () => {
+    const { work } = await world({ redis: `redis://127.0.0.1:${await freePort()}`, openTimeout: 50 });
+    work.start(doNothing);
+    work.plan(taskFor('a', Date.now()));
+    const from = Date.now();
+    await work.close();
+    assert.ok(Date.now() - from < 2 * SECOND, `took ${Date.now() - from} ms`);
+    assert.equal(work.status.connection, 'closed');
+  });
+});
