@@ -8,6 +8,7 @@ import {
   type AppendStreamState,
   type EventData,
 } from '@kurrent/kurrentdb-client';
+import { LRUCache } from 'lru-cache';
 import { StopgapError } from '../../kernel/errors.js';
 import type { NewEvent, RecordedEvent } from '../../kernel/events.js';
 import type { Milliseconds } from '../../kernel/time.js';
@@ -26,6 +27,9 @@ const HEALTHY_WAIT: Milliseconds = 1000;
 
 /** How far back a stream is searched for the events of an append that was refused. */
 const READ_BACK = 1000;
+
+/** Bound on the appends that are remembered as possibly written. */
+const REMEMBERED_DOUBTS = 20_000;
 
 /** The client learns who leads from the refusal itself, a turn or two of the event loop later. */
 const LEADER_PAUSE: Milliseconds = 20;
@@ -54,6 +58,9 @@ export class Appender {
   private readonly pending = new Set<Request>();
   /** Appends under way, by the id of their first event. */
   private readonly underWay = new Map<string, Promise<unknown>>();
+  /** Appends that were sent and not answered, by the id of their first event. */
+  private readonly doubtful = new LRUCache<string, true>({ max: REMEMBERED_DOUBTS });
+  /** The client that has answered an append. */
   private warm: unknown;
   private lastAnswer = 0;
   private idle: (() => void)[] = [];
@@ -120,14 +127,21 @@ export class Appender {
   private async perform(request: Request): Promise<Appended> {
     const { stream, events, expected } = request;
     const what = `append to ${stream}`;
+    const first = events[0]!.id;
     const known = this.head;
     const state = expected === 'any' ? ANY : expected === 'none' ? NO_STREAM : BigInt(expected);
     try {
+      if (expected === 'any' && this.doubtful.has(first)) {
+        // The server may have been started anew since, and then knows nothing of the first attempt.
+        const { found } = await this.lookBack(request);
+        if (found.length === events.length) return duplicateOf(found);
+      }
       const result = await this.send(request, events.map(toEventData), state);
       const position = result.position && safeNumber(result.position.commit);
       this.tools.health.succeed();
+      this.doubtful.delete(first);
       this.tools.written(stream);
-      if (position === undefined) return await this.recall(request, this.deadline(request));
+      if (position === undefined) return await this.recall(request);
       this.sawHead(position);
       // What is written now stands behind all that was known before.
       return { revision: safeNumber(result.nextExpectedRevision), position, duplicate: position <= known };
@@ -136,7 +150,10 @@ export class Appender {
         this.tools.health.succeed();
         return await this.refused(request, error);
       }
-      if (!isAnswer(error)) this.tools.health.fail();
+      if (!isAnswer(error)) {
+        this.tools.health.fail();
+        this.doubtful.set(first, true);
+      }
       throw portError(error, what);
     }
   }
@@ -151,7 +168,7 @@ export class Appender {
       const sent = performance.now();
       try {
         const answer = client.appendToStream(request.stream, data, { streamState, requiresLeader: true });
-        const result = await within(this.deadline(request), `append to ${request.stream}`, answer);
+        const result = await within(this.deadline(request), answer);
         this.answered(client);
         return result;
       } catch (error) {
@@ -182,16 +199,9 @@ export class Appender {
    */
   private async refused(request: Request, wrong: WrongExpectedVersionError): Promise<Appended> {
     const { stream, events, expected } = request;
-    const ids = new Set(events.map(({ id }) => id.toLowerCase()));
-    let last: RecordedEvent | undefined;
-    const found = new Map<string, RecordedEvent>();
-    for await (const event of this.tools.newest(stream, READ_BACK)) {
-      last ??= event;
-      if (ids.has(event.id)) found.set(event.id, event);
-      if (found.size === ids.size) break;
-    }
-    if (found.size === ids.size) return duplicateOf([...found.values()]);
-    if (found.size > 0 || expected === 'any') {
+    const { found, last } = await this.lookBack(request);
+    if (found.length === events.length) return duplicateOf(found);
+    if (found.length > 0 || expected === 'any') {
       throw new StopgapError(
         'conflict',
         `append to ${stream}: some of these ${events.length} events were written before, the others not`,
@@ -221,13 +231,26 @@ export class Appender {
   }
 
   /** Where an append went whose answer names no position. */
-  private async recall({ stream, events }: Request, time: Milliseconds): Promise<Appended> {
+  private async recall(request: Request): Promise<Appended> {
+    const { found } = await this.lookBack(request);
+    if (found.length > 0) return duplicateOf(found);
+    throw new StoreUnavailable(`append to ${request.stream}: written, but not found again`);
+  }
+
+  /** Those of the request's events that the stream holds, as far back as is searched, and its last event. */
+  private async lookBack({
+    stream,
+    events,
+  }: Request): Promise<{ found: RecordedEvent[]; last: RecordedEvent | undefined }> {
     const ids = new Set(events.map(({ id }) => id.toLowerCase()));
-    const look = async () => {
-      for await (const event of this.tools.newest(stream, READ_BACK)) if (ids.has(event.id)) return event;
-      throw new StoreUnavailable(`append to ${stream}: written, but not found again`);
-    };
-    return duplicateOf([await within(time, `append to ${stream}`, look())]);
+    const found = new Map<string, RecordedEvent>();
+    let last: RecordedEvent | undefined;
+    for await (const event of this.tools.newest(stream, READ_BACK)) {
+      last ??= event;
+      if (ids.has(event.id)) found.set(event.id, event);
+      if (found.size === ids.size) break;
+    }
+    return { found: [...found.values()], last };
   }
 }
 

@@ -12,18 +12,26 @@ import { StoreUnavailable } from '../port.js';
 
 /** Our own time-out: the server did not answer. */
 export class NoAnswer extends Error {
-  constructor(what: string, within: Milliseconds) {
-    super(`${what}: no answer within ${within} ms`);
+  constructor(within: Milliseconds) {
+    super(`no answer within ${Math.round(within)} ms`);
     this.name = 'NoAnswer';
   }
 }
 
+/** The log went on, but a subscription did not. */
+export class Silence extends Error {
+  constructor(span: Milliseconds) {
+    super(`nothing came for ${span} ms although the log went on`);
+    this.name = 'Silence';
+  }
+}
+
 /** Waits no longer than so many milliseconds; what comes later is dropped, whether result or error. */
-export function within<T>(time: Milliseconds, what: string, promise: Promise<T>): Promise<T> {
+export function within<T>(time: Milliseconds, promise: Promise<T>): Promise<T> {
   return new Promise((resolve, reject) => {
     const timer = setTimeout(() => {
       // An answer that came while something else held the loop is taken first.
-      setImmediate(() => reject(new NoAnswer(what, time)));
+      setImmediate(() => reject(new NoAnswer(time)));
     }, time);
     promise.then(resolve, reject).finally(() => clearTimeout(timer));
   });
@@ -45,7 +53,7 @@ export function isAnswer(error: unknown): boolean {
  * reconnects where a node is away; but where the very first call fails otherwise it remembers that failure for ever.
  */
 export function spoilsClient(error: unknown): boolean {
-  return !isAnswer(error) && !(error instanceof NotLeaderError);
+  return !isAnswer(error) && !(error instanceof NotLeaderError) && !(error instanceof Silence);
 }
 
 /** What the caller of the port gets to see for whatever the client threw, other than a wrong expected version. */

@@ -26,6 +26,7 @@ interface Mark {
 export class Feed {
   private readonly source;
   private readonly marks: Mark[] = [];
+  /** How many events were taken. */
   private taken = 0;
   private wake: (() => void) | undefined;
   private readonly timer: NodeJS.Timeout;
@@ -39,7 +40,7 @@ export class Feed {
   ) {
     const filter = selection.filter((position) => this.mark({ position, caughtUp: false }));
     this.source = client.subscribeToAll({ fromPosition: after ?? START, filter }, { highWaterMark: BUFFER });
-    this.timer = setTimeout(() => this.lose(new NoAnswer('subscribing', confirmWithin)), confirmWithin);
+    this.timer = setTimeout(() => this.lose(new NoAnswer(confirmWithin)), confirmWithin);
     this.source
       .on('confirmation', () => clearTimeout(this.timer))
       .on('caughtUp', (info: unknown) => {
@@ -91,7 +92,8 @@ export class Feed {
     this.wake?.();
   }
 
-  private lose(reason: Error): void {
+  /** Ends it for a reason that only the reader knows. */
+  lose(reason: Error): void {
     clearTimeout(this.timer);
     this.loss ??= reason;
     this.wake?.();

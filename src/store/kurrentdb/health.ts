@@ -56,7 +56,6 @@ export class Health {
     try {
       await within(
         this.timeout,
-        'probing',
         client.appendToStream(PROBE_STREAM, event, {
           streamState: IMPOSSIBLE_REVISION,
           requiresLeader: true,

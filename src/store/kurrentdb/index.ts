@@ -21,6 +21,8 @@ export interface KurrentStoreOptions {
   readonly appendTimeout?: Milliseconds;
   /** Pauses between attempts to reach the server; from 100 ms to 10 s unless given. */
   readonly retry?: BackoffOptions;
+  /** After so long without a sign a subscription looks whether the server has forgotten it; 30 s unless given. */
+  readonly silence?: Milliseconds;
   /** Told of what the store puts right by itself, for a log: a lost subscription, a retention that could not be set. */
   readonly report?: (problem: string, error: unknown) => void;
 }
@@ -46,6 +48,7 @@ export async function openKurrentStore(options: KurrentStoreOptions): Promise<Ku
   const store = new KurrentEventStore({
     appendTimeout: 5 * SECOND,
     retry: { first: 100, most: 10 * SECOND },
+    silence: 30 * SECOND,
     report: () => undefined,
     ...withoutGaps(options),
   });

@@ -12,7 +12,7 @@ import type { Milliseconds } from '../../kernel/time.js';
 import type { ReadAllOptions, ReadStreamOptions } from '../port.js';
 import type { Connection } from './connection.js';
 import { fromResolved, safeNumber, type Resolved } from './envelope.js';
-import { portError, spoilsClient, within } from './errors.js';
+import { NoAnswer, portError, within } from './errors.js';
 import type { Retention } from './retention.js';
 import { Selection } from './selection.js';
 
@@ -146,26 +146,26 @@ class Page<T> implements AsyncIterable<T> {
   ) {}
 
   async *[Symbol.asyncIterator](): AsyncGenerator<T, void> {
-    // The connection that reads go through notices that a server is back only by failing once.
+    // Reads have a connection of their own below the client. It may notice only by failing that it was lost, and then
+    // connects anew; a new client would be half a second behind it.
     for (let attempt = 1; ; attempt++) {
       let begun = false;
       const { client } = this.connection;
       try {
         const events = this.open(client);
         for (;;) {
-          const step = await within(this.timeout, this.what, events.next());
+          const step = await within(this.timeout, events.next());
           if (step.done) return;
           begun = true;
           yield step.value;
         }
       } catch (error) {
         if (error instanceof StreamNotFoundError || error instanceof StreamDeletedError) return;
-        if (spoilsClient(error)) this.connection.renew(client);
         if (begun) {
           this.cut = true;
           return;
         }
-        if (attempt === 2) throw portError(error, this.what);
+        if (attempt === 2 || error instanceof NoAnswer) throw portError(error, this.what);
       }
     }
   }

@@ -104,10 +104,6 @@ export class Retention {
     // Whatever else stands there (access rights, a bound on the count) stays.
     const event = jsonEvent({ type: '$metadata', data: { ...before, $maxAge } });
     const streamState = found ? found.revision : NO_STREAM;
-    await within(
-      timeout,
-      `setting the retention of ${stream}`,
-      connection.client.appendToStream(metastream, event, { streamState }),
-    );
+    await within(timeout, connection.client.appendToStream(metastream, event, { streamState }));
   }
 }

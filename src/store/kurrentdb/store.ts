@@ -25,6 +25,7 @@ export interface StoreSettings {
   readonly clock: Clock;
   readonly appendTimeout: Milliseconds;
   readonly retry: BackoffOptions;
+  readonly silence: Milliseconds;
   readonly report: (problem: string, error: unknown) => void;
 }
 
@@ -98,13 +99,14 @@ export class KurrentEventStore implements EventStore {
 
   subscribe(options: SubscribeOptions, handler: EventHandler): Subscription {
     this.checkOpen();
-    const { url, appendTimeout: timeout, report } = this.settings;
+    const { url, appendTimeout: timeout, silence, report } = this.settings;
     const subscription = new ResumingSubscription(
       {
         connection: new Connection(url),
         retention: this.retention,
         backoff: this.backoff,
         timeout,
+        silence,
         report,
         head: () => this.reader.head(),
       },

@@ -1,11 +1,16 @@
 import type { Position } from '@kurrent/kurrentdb-client';
 import type { Milliseconds } from '../../kernel/time.js';
-import { StopgapError } from '../../kernel/errors.js';
-import { StoreUnavailable, type EventHandler, type SubscribeOptions, type Subscription } from '../port.js';
+import {
+  StoreRefused,
+  StoreUnavailable,
+  type EventHandler,
+  type SubscribeOptions,
+  type Subscription,
+} from '../port.js';
 import { Backoff, type BackoffOptions } from './backoff.js';
 import type { Connection } from './connection.js';
 import { fromResolved, safeNumber } from './envelope.js';
-import { spoilsClient } from './errors.js';
+import { Silence, spoilsClient } from './errors.js';
 import { Feed, type FeedItem } from './feed.js';
 import type { Retention } from './retention.js';
 import { Selection } from './selection.js';
@@ -17,6 +22,8 @@ export interface SubscriptionTools {
   readonly backoff: BackoffOptions;
   /** How long the server may take to confirm. */
   readonly timeout: Milliseconds;
+  /** After so long without a sign from the server it is looked whether the log went on. */
+  readonly silence: Milliseconds;
   /** Position of the last event, asked for anew. */
   readonly head: () => Promise<number>;
   readonly report: (problem: string, error: unknown) => void;
@@ -38,6 +45,9 @@ export class ResumingSubscription implements Subscription {
   private readonly selection: Selection;
   private readonly backoff: Backoff;
   private readonly share = new Share();
+  /** Signs from the server so far. */
+  private signs = 0;
+  private handling = false;
   private readonly settled: Promise<void>;
   private wakePause: (() => void) | undefined;
 
@@ -107,12 +117,13 @@ export class ResumingSubscription implements Subscription {
         throw this.feed.lost ?? new Error('lost');
       } catch (error) {
         if (this.done) break;
-        if (error instanceof HandlerFailed || error instanceof StopgapError) {
+        if (error instanceof HandlerFailed || error instanceof StoreRefused) {
           this.finish(error instanceof HandlerFailed ? error.reason : error);
           break;
         }
         if (spoilsClient(error)) connection.renew(client);
-        report('a subscription was lost and is taken up again', error);
+        // Where little is written this may only mean that nothing concerned this subscription.
+        if (!(error instanceof Silence)) report('a subscription was lost and is taken up again', error);
       } finally {
         this.feed?.close();
         this.feed = undefined;
@@ -131,22 +142,50 @@ export class ResumingSubscription implements Subscription {
   /** Handles what the feed gives until it is lost or this ends. */
   private async follow(feed: Feed): Promise<void> {
     this.share.renew();
-    while (!this.done) {
-      const item = feed.take();
-      if (!item) {
-        if (feed.lost) return;
-        await feed.more();
-        this.share.renew();
-        continue;
+    const watch = this.watch(feed);
+    try {
+      while (!this.done) {
+        const item = feed.take();
+        if (!item) {
+          if (feed.lost) return;
+          await feed.more();
+          this.share.renew();
+          continue;
+        }
+        const pending = this.handle(item);
+        if (pending) {
+          this.handling = true;
+          await pending;
+          this.handling = false;
+        }
+        if (this.share.spent()) await this.share.turn();
       }
-      const pending = this.handle(item);
-      if (pending) await pending;
-      if (this.share.spent()) await this.share.turn();
+    } finally {
+      this.handling = false;
+      clearInterval(watch);
     }
+  }
+
+  /** A server has been seen to forget a subscription without ending it. */
+  private watch(feed: Feed): NodeJS.Timeout {
+    const { silence, head, report } = this.tools;
+    let seen = -1;
+    return setInterval(() => {
+      const quiet = this.signs === seen && !this.handling;
+      seen = this.signs;
+      if (!quiet) return;
+      head().then(
+        (position) => {
+          if (position > this.at! && this.signs === seen && !this.handling) feed.lose(new Silence(silence));
+        },
+        (error: unknown) => report('the head could not be asked for', error),
+      );
+    }, silence).unref();
   }
 
   private handle(item: FeedItem): Promise<void> | undefined {
     this.backoff.reset();
+    this.signs++;
     if (!('event' in item)) {
       if (item.position) this.moveTo(safeNumber(item.position.commit), item.position);
       if (item.caughtUp) this.reach();

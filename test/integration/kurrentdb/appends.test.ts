@@ -1,0 +1,217 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { binaryEvent, jsonEvent } from '@kurrent/kurrentdb-client';
+import { InvalidInput, StopgapError } from '../../../src/kernel/errors.js';
+import { UNREADABLE } from '../../../src/kernel/events.js';
+import { StoreRefused, StoreUnavailable, WrongExpectedRevision } from '../../../src/store/port.js';
+import { openKurrentStore } from '../../../src/store/kurrentdb/index.js';
+import { direct } from '../../support/kurrentdb/direct.js';
+import { Follower, Scene, SHORT } from '../../support/kurrentdb/scene.js';
+import { eventually } from '../../support/smtp/eventually.js';
+import { collect, ids, newEvent, newEvents } from '../../support/store/events.js';
+
+const STREAM = 'send-a';
+
+describe('appending to KurrentDB', () => {
+  it('gives up an append that is never answered, and is healthy again by itself', () =>
+    Scene.play(async (scene) => {
+      const server = await scene.server();
+      const store = await scene.store(server.url, { appendTimeout: SHORT });
+      await store.append(STREAM, [newEvent()], 'none');
+      await server.tell({ do: 'faults', stalled: ['append'] });
+      await assert.rejects(store.append(STREAM, [newEvent()], 'any'), StoreUnavailable);
+      assert.equal(store.healthy, false);
+      await server.tell({ do: 'heal' });
+      await eventually('healthy', () => store.healthy);
+      assert.equal((await store.append(STREAM, [newEvent()], 0)).revision, 1);
+    }));
+
+  it('is not spoilt by a server that was dumb at the first question', () =>
+    Scene.play(async (scene) => {
+      const server = await scene.server();
+      await server.tell({ do: 'faults', stalled: ['features'] });
+      const store = await scene.store(server.url, { appendTimeout: SHORT });
+      await assert.rejects(store.append(STREAM, [newEvent()], 'none'), StoreUnavailable);
+      await server.tell({ do: 'heal' });
+      await eventually('healthy', () => store.healthy);
+      assert.equal((await store.append(STREAM, [newEvent()], 'none')).revision, 0);
+    }));
+
+  it('answers late appends among others without giving up the connection', () =>
+    Scene.play(async (scene) => {
+      const server = await scene.server();
+      const store = await scene.store(server.url);
+      await store.append(STREAM, [newEvent()], 'none');
+      await server.tell({ do: 'faults', slow: 50 });
+      const events = newEvents(200);
+      const began = performance.now();
+      await Promise.all(events.map((event) => store.append(STREAM, [event], 'any')));
+      assert.ok(performance.now() - began < 200 * 50, 'they were under way together');
+      assert.deepEqual(ids(await collect(store.readStream(STREAM, { from: 1 }))), ids(events));
+    }));
+
+  for (const expected of ['none', 'any'] as const) {
+    it(`writes an append once that was written but not answered, and made again (${expected})`, () =>
+      Scene.play(async (scene) => {
+        let server = await scene.server();
+        const store = await scene.store(server.url, { appendTimeout: SHORT });
+        await server.tell({ do: 'faults', mute: true });
+        const events = newEvents(2);
+        await assert.rejects(store.append(STREAM, events, expected), StoreUnavailable);
+        // After this the server knows of no id: under `any` it would write again.
+        await server.kill();
+        server = await scene.restarted(server);
+        await eventually('healthy', () => store.healthy);
+        const { revision } = await store.append(STREAM, events, expected);
+        assert.equal(revision, 1);
+        assert.deepEqual(ids(await collect(store.readStream(STREAM))), ids(events));
+      }));
+  }
+
+  it('lets a duplicate through under `any` where neither server nor process knows better', () =>
+    Scene.play(async (scene) => {
+      const server = await scene.server();
+      const store = await scene.store(server.url);
+      const event = newEvent();
+      await store.append(STREAM, [event], 'any');
+      assert.equal((await store.append(STREAM, [event], 'any')).duplicate, true);
+      await server.tell({ do: 'forget' });
+      assert.deepEqual(await (await scene.store(server.url)).append(STREAM, [event], 'any'), {
+        revision: 1,
+        position: await store.head(),
+        duplicate: false,
+      });
+      const follower = new Follower(store, { after: 0 });
+      await follower.subscription.caughtUp;
+      assert.deepEqual(follower.ids, [event.id, event.id]);
+    }));
+
+  it('fails and recovers with a server that is killed in mid-append, losing nothing that was acknowledged', () =>
+    Scene.play(async (scene) => {
+      let server = await scene.server();
+      const store = await scene.store(server.url, { appendTimeout: SHORT });
+      const acknowledged: string[] = [];
+      const load = Promise.all(
+        Array.from({ length: 16 }, async (_, i) => {
+          try {
+            for (;;) {
+              const event = newEvent();
+              await store.append(`send-${i}`, [event], 'any');
+              acknowledged.push(event.id);
+            }
+          } catch (error) {
+            assert.ok(error instanceof StoreUnavailable, String(error));
+          }
+        }),
+      );
+      await eventually('under load', () => acknowledged.length > 200);
+      await server.kill();
+      await load;
+      assert.equal(store.healthy, false);
+      server = await scene.restarted(server);
+      await eventually('healthy', () => store.healthy);
+      const there = new Set(ids(await collect(store.readAll({ categories: ['send'] }))));
+      assert.deepEqual(
+        acknowledged.filter((id) => !there.has(id)),
+        [],
+      );
+      await store.append('send-0', [newEvent()], 'any');
+    }));
+
+  for (const batch of [true, false]) {
+    it(`maps what the server refuses (${batch ? 'BatchAppend' : 'Append'})`, () =>
+      Scene.play(async (scene) => {
+        const server = await scene.server({ batch });
+        const store = await scene.store(server.url);
+        await assert.rejects(store.append(STREAM, [newEvent()], 3), WrongExpectedRevision);
+        await store.append(STREAM, newEvents(3), 'none');
+        await assert.rejects(store.append(STREAM, [newEvent()], 'none'), WrongExpectedRevision);
+        const large = newEvents(2, () => 'x'.repeat(600_000));
+        await assert.rejects(store.append(STREAM, large, 'any'), InvalidInput);
+        await direct(server.url, (client) => client.tombstoneStream(STREAM));
+        await assert.rejects(
+          store.append(STREAM, [newEvent()], 'any'),
+          (error) => error instanceof StopgapError && error.code === 'conflict',
+        );
+        assert.deepEqual(await collect(store.readStream(STREAM)), []);
+        assert.equal(store.healthy, true, 'the server has answered all of it');
+      }));
+  }
+
+  it('takes only what KurrentDB can hold', () =>
+    Scene.play(async (scene) => {
+      const store = await scene.store((await scene.server()).url);
+      await assert.rejects(store.append('$mine', [newEvent()], 'any'), InvalidInput);
+      for (const id of ['1', '00000000-0000-0000-0000-000000000000']) {
+        await assert.rejects(store.append(STREAM, [newEvent({}, { id })], 'any'), InvalidInput);
+      }
+    }));
+
+  it('reads text as text, and as unreadable what is no JSON or not ours', () =>
+    Scene.play(async (scene) => {
+      const server = await scene.server();
+      const store = await scene.store(server.url);
+      await store.append(STREAM, [newEvent('{"not":"an object"'), newEvent(null), newEvent(7)], 'none');
+      await direct(server.url, async (client) => {
+        await client.appendToStream(STREAM, [
+          jsonEvent({ type: 'Foreign', data: { a: 1 } }),
+          binaryEvent({ type: 'Bytes', data: Buffer.from([1, 2]) }),
+        ]);
+      });
+      const follower = new Follower(store, { after: 0 });
+      await follower.subscription.caughtUp;
+      assert.deepEqual(
+        follower.seen.map(({ type, data }) => [type, data]),
+        [
+          ['Noted', '{"not":"an object"'],
+          ['Noted', null],
+          ['Noted', 7],
+          [UNREADABLE, { type: 'Foreign', error: 'not written by Stopgap' }],
+          [UNREADABLE, { type: 'Bytes', error: 'not JSON' }],
+        ],
+      );
+      assert.deepEqual(await collect(store.readStream(STREAM)), follower.seen);
+    }));
+});
+
+describe('opening KurrentDB', () => {
+  it('refuses a URL that cannot be used, and shows no password', async () => {
+    for (const url of [
+      'http://admin:hush@127.0.0.1:1',
+      'kurrentdb://admin:hush@',
+      'kurrentdb://admin:hush@h?tls=maybe',
+    ]) {
+      await assert.rejects(openKurrentStore({ url, clock: { now: Date.now } }), (error: Error) => {
+        assert.ok(error instanceof StoreRefused, String(error));
+        assert.doesNotMatch(error.message, /hush/);
+        return true;
+      });
+    }
+  });
+
+  it('takes the former name of the scheme', () =>
+    Scene.play(async (scene) => {
+      const server = await scene.server();
+      const store = await scene.store(server.url.replace('kurrentdb', 'esdb'));
+      assert.equal(await store.head(), 0);
+      assert.equal(store.healthy, true);
+    }));
+
+  it('refuses where the server refuses the user', () =>
+    Scene.play(async (scene) => {
+      const server = await scene.server();
+      await server.tell({ do: 'faults', denied: true });
+      await assert.rejects(openKurrentStore({ url: server.url, clock: { now: Date.now } }), StoreRefused);
+    }));
+
+  it('says that it is away where a read is never answered', () =>
+    Scene.play(async (scene) => {
+      const server = await scene.server();
+      const store = await scene.store(server.url, { appendTimeout: SHORT });
+      await server.tell({ do: 'faults', stalled: ['read'] });
+      await assert.rejects(collect(store.readStream(STREAM)), StoreUnavailable);
+      await assert.rejects(store.head(), StoreUnavailable);
+      await server.tell({ do: 'heal' });
+      assert.equal(await store.head(), 0);
+    }));
+});

@@ -1,0 +1,164 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import type { EventStore } from '../../../src/store/port.js';
+import { StoreUnavailable } from '../../../src/store/port.js';
+import type { Command } from '../../support/kurrentdb/control.js';
+import { Follower, Scene, SHORT } from '../../support/kurrentdb/scene.js';
+import { eventually } from '../../support/smtp/eventually.js';
+import { ids, newEvent, newEvents, positions, rising } from '../../support/store/events.js';
+
+const STREAM = 'block-a';
+
+/** Appends one at a time until it is stopped; only what was acknowledged counts. */
+function writer(store: EventStore) {
+  const written: string[] = [];
+  let going = true;
+  const done = (async () => {
+    while (going) {
+      const event = newEvent();
+      for (;;) {
+        try {
+          await store.append(STREAM, [event], 'any');
+          break;
+        } catch (error) {
+          assert.ok(error instanceof StoreUnavailable, String(error));
+        }
+      }
+      written.push(event.id);
+    }
+  })();
+  return {
+    written,
+    async stop() {
+      going = false;
+      await done;
+    },
+  };
+}
+
+describe('a KurrentDB subscription', () => {
+  const losses: [name: string, command: Command][] = [
+    ['its connection is cut', { do: 'drop' }],
+    ['the server ends it as if all were well', { do: 'end quietly' }],
+    ['the server calls it too slow', { do: 'too slow' }],
+  ];
+  for (const [name, command] of losses) {
+    it(`goes on where it was when ${name}, again and again, while events come`, () =>
+      Scene.play(async (scene) => {
+        const server = await scene.server();
+        const store = await scene.store(server.url);
+        const other = await scene.store(server.url);
+        const follower = new Follower(store, { after: 0, categories: ['block'] });
+        await follower.subscription.caughtUp;
+        const { written, stop } = writer(other);
+        for (let round = 1; round <= 5; round++) {
+          await follower.reached(follower.seen.length + 20);
+          await server.tell(command);
+          await eventually('the loss was noticed', () => scene.reports.length >= round);
+        }
+        await follower.reached(follower.seen.length + 20);
+        await stop();
+        await follower.reached(written.length);
+        assert.deepEqual([...new Set(follower.ids)], written);
+        assert.equal(follower.seen.length, written.length, 'each event once');
+        assert.ok(rising(positions(follower.seen)));
+      }));
+  }
+
+  it('goes on after the server was killed and started anew', () =>
+    Scene.play(async (scene) => {
+      const server = await scene.server();
+      const store = await scene.store(server.url);
+      const follower = new Follower(store, { after: 'end', categories: ['block'] });
+      const before = newEvents(10);
+      await store.append(STREAM, before, 'none');
+      await follower.reached(10);
+      await server.kill();
+      await eventually('the loss was noticed', () => scene.reports.length > 1);
+      await scene.restarted(server);
+      const other = await scene.store(server.url);
+      const after = newEvents(10);
+      await other.append(STREAM, after, 9);
+      await follower.reached(20);
+      assert.deepEqual(follower.ids, ids([...before, ...after]));
+    }));
+
+  it('begins when a server appears at last, also at the end', () =>
+    Scene.play(async (scene) => {
+      const server = await scene.server();
+      await server.kill();
+      const store = await scene.store(server.url, { appendTimeout: SHORT });
+      assert.equal(store.healthy, false);
+      const all = new Follower(store, { after: 0, categories: ['block'] });
+      const end = new Follower(store, { after: 'end', categories: ['block'] });
+      await scene.restarted(server);
+      await Promise.all([all.subscription.caughtUp, end.subscription.caughtUp]);
+      await eventually('it is healthy by itself', () => store.healthy);
+      const event = newEvent();
+      await store.append(STREAM, [event], 'none');
+      await Promise.all([all.reached(1), end.reached(1)]);
+      assert.deepEqual([all.ids, end.ids], [[event.id], [event.id]]);
+    }));
+
+  it('tries again where its confirmation does not come', () =>
+    Scene.play(async (scene) => {
+      const server = await scene.server();
+      const store = await scene.store(server.url, { appendTimeout: SHORT });
+      await server.tell({ do: 'faults', stalled: ['subscribe'] });
+      const follower = new Follower(store, { after: 0, categories: ['block'] });
+      await eventually('it was given up', () => scene.reports.some((text) => text.includes('no answer')));
+      await server.tell({ do: 'heal' });
+      await follower.subscription.caughtUp;
+    }));
+
+  it('notices that the server has forgotten it', () =>
+    Scene.play(async (scene) => {
+      const server = await scene.server();
+      const store = await scene.store(server.url, { appendTimeout: SHORT, silence: 50 });
+      const follower = new Follower(store, { after: 0, categories: ['block'] });
+      await follower.subscription.caughtUp;
+      await server.tell({ do: 'faults', stalled: ['subscribe'] });
+      const events = newEvents(3);
+      await store.append(STREAM, events, 'none');
+      // It is given up for its silence; that its successor is not confirmed is what gets reported.
+      await eventually('it was given up', () => scene.reports.some((text) => text.includes('no answer')));
+      assert.deepEqual(follower.ids, []);
+      await server.tell({ do: 'heal' });
+      await follower.reached(3);
+      assert.deepEqual(follower.ids, ids(events));
+    }));
+
+  it('hands nothing over twice where the connection is lost in mid-handler', () =>
+    Scene.play(async (scene) => {
+      const server = await scene.server();
+      const store = await scene.store(server.url);
+      const events = newEvents(50);
+      await store.append(STREAM, events, 'none');
+      let dropped = false;
+      const follower = new Follower(store, { after: 0, categories: ['block'] }, async () => {
+        if (follower.seen.length !== 20 || dropped) return;
+        dropped = true;
+        await server.tell({ do: 'drop' });
+        const [more] = newEvents(1);
+        events.push(more!);
+        await store.append(STREAM, [more!], 'any');
+      });
+      await follower.reached(51);
+      assert.deepEqual(follower.ids, ids(events));
+    }));
+
+  it('stops while the server is away, and with the store', () =>
+    Scene.play(async (scene) => {
+      const server = await scene.server();
+      const store = await scene.store(server.url);
+      const one = new Follower(store, { after: 0 });
+      const two = new Follower(store, { after: 0 });
+      await Promise.all([one.subscription.caughtUp, two.subscription.caughtUp]);
+      await server.kill();
+      await eventually('both losses were noticed', () => scene.reports.length >= 2);
+      await one.subscription.stop();
+      await one.subscription.ended;
+      await store.close();
+      await assert.rejects(two.subscription.ended, StoreUnavailable);
+    }));
+});
