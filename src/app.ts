@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import type { Logger } from 'pino';
 import type { WatchedFile } from './accounts/watched-file.js';
 import type { HealthReport } from './api/index.js';
-import { createApi } from './api/index.js';
+import { createApi, createOperations } from './api/index.js';
 import { BlockDesk } from './block-desk.js';
 import { setUpEvaluation } from './config/evaluation.js';
 import type { Evaluation } from './config/evaluation.js';
@@ -163,35 +163,33 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
 
   let listeners: HealthReport['listeners'] = 'starting';
   const listening: { what: string; address: string }[] = [];
-  if (roles.has('api')) {
-    const tokens = watch(await watchTokens(config.api.tokens, log));
-    const api = createApi({
-      models,
-      desk,
-      rulesDesk,
-      store,
-      clock,
-      metrics,
-      log,
-      tokens: { authenticate: (token) => tokens.current.find(token) },
-      contact: config.smtp.softFail.contact,
-      publicUrl: config.api.publicUrl,
-      health: (): HealthReport => ({
-        status:
-          store.healthy && outbox?.away !== true && smtp?.upstream.state !== 'failing' ? 'ok' : 'degraded',
-        store: store.healthy && outbox?.away !== true ? 'ok' : 'failing',
-        relay: smtp?.upstream.state ?? 'unknown',
-        readModels: models.ready ? 'ready' : 'catching-up',
-        listeners,
-        position: models.position,
-        relaySessions: smtp?.relay.sessions.open ?? 0,
-        ...(outbox === undefined ? {} : { outbox: outbox.waiting }),
-      }),
-    });
-    closers.push(() => api.close());
-    const { port } = (await api.listen(config.api.listen)).address() as AddressInfo;
-    listening.push({ what: 'HTTP', address: formatListen({ host: config.api.listen.host, port }) });
-  }
+  const tokens = roles.has('api') ? watch(await watchTokens(config.api.tokens, log)) : undefined;
+  const api = (tokens === undefined ? createOperations : createApi)({
+    models,
+    desk,
+    rulesDesk,
+    store,
+    clock,
+    metrics,
+    log,
+    tokens: { authenticate: (token) => tokens?.current.find(token) },
+    contact: config.smtp.softFail.contact,
+    publicUrl: config.api.publicUrl,
+    health: (): HealthReport => ({
+      status:
+        store.healthy && outbox?.away !== true && smtp?.upstream.state !== 'failing' ? 'ok' : 'degraded',
+      store: store.healthy && outbox?.away !== true ? 'ok' : 'failing',
+      relay: smtp?.upstream.state ?? 'unknown',
+      readModels: models.ready ? 'ready' : 'catching-up',
+      listeners,
+      position: models.position,
+      relaySessions: smtp?.relay.sessions.open ?? 0,
+      ...(outbox === undefined ? {} : { outbox: outbox.waiting }),
+    }),
+  });
+  closers.push(() => api.close());
+  const { port } = (await api.listen(config.api.listen)).address() as AddressInfo;
+  listening.push({ what: 'HTTP', address: formatListen({ host: config.api.listen.host, port }) });
   if (smtp !== undefined) listening.unshift(...(await smtp.listen()));
   listeners = 'up';
   closers.push(() => (listeners = 'draining'));

@@ -32,6 +32,11 @@ export interface Api {
   close(): Promise<void>;
 }
 
+/** What a process without the `api` role serves: health, readiness and metrics, no resource and no token. */
+export function createOperations(deps: ApiDependencies): Api {
+  return serving(deps, operationRoutes(deps), () => Promise.resolve());
+}
+
 /** The HTTP side: docs/api.md describes it. */
 export function createApi(deps: ApiDependencies): Api {
   const commands = new Commands(deps);
@@ -47,6 +52,10 @@ export function createApi(deps: ApiDependencies): Api {
     ...feeds.routes,
     ...operationRoutes(deps),
   ]);
+  return serving(deps, routes, () => feeds.close());
+}
+
+function serving(deps: ApiDependencies, routes: readonly Route[], finish: () => Promise<void>): Api {
   const app = express();
   serve(app, routes, deps, newId);
   const listeners: Listener[] = [];
@@ -59,7 +68,7 @@ export function createApi(deps: ApiDependencies): Api {
       return listener.server;
     },
     async close() {
-      await feeds.close();
+      await finish();
       await Promise.all(listeners.splice(0).map((listener) => listener.close()));
     },
   };
