@@ -55,9 +55,10 @@ export interface Surroundings {
 export function buildConfig(raw: RawSettings, around: Surroundings): Config {
   const read = reader(raw);
   const data = read('data', asPath, path.resolve(around.base, 'data'));
+  const roles = read('roles', asRoles, ROLES);
   return {
     data,
-    roles: read('roles', asRoles, ROLES),
+    roles,
     store: read('store', asStore(path.join(data, 'events.db')), {
       kind: 'sqlite',
       file: path.join(data, 'events.db'),
@@ -77,7 +78,7 @@ export function buildConfig(raw: RawSettings, around: Surroundings): Config {
         users: read('smtp.auth.users', asPath, path.join(data, 'users.yaml')),
         attemptsPerMinute: read('smtp.auth.attemptsPerMinute', asCount(1, 100_000), 30),
       },
-      relay: relay(raw, data, around.evaluation),
+      relay: relay(raw, data, around.evaluation || !roles.includes('smtp')),
       maxMessageSize: read('smtp.maxMessageSize', asSize, 50_000_000),
       maxConnections: read('smtp.maxConnections', asCount(1, 1_000_000), 1000),
       maxRecipients: read('smtp.maxRecipients', asCount(1, 100_000), 100),
@@ -165,9 +166,9 @@ function missing(raw: RawSettings, key: string, name: string, example: string): 
   raw.problems.push(`${raw.place(key)}: ${key}.${name}: is missing; for instance ${name}: ${example}`);
 }
 
-function relay(raw: RawSettings, data: string, evaluation: boolean): RelaySettings {
+function relay(raw: RawSettings, data: string, optional: boolean): RelaySettings {
   const fallback = maildirRelay(path.join(data, 'mail'));
-  if (!evaluation && !raw.values.has('smtp.relay.url')) {
+  if (!optional && !raw.values.has('smtp.relay.url')) {
     raw.problems.push(
       `${raw.place('smtp.relay')}: smtp.relay.url: is missing; name where accepted mail goes, ` +
         'such as smtp://127.0.0.1:25',

@@ -38,8 +38,9 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
   const file = findFile(options);
   if (file !== undefined) raw.readFile(readText(file), display(file, cwd), path.dirname(file));
   raw.readEnvironment(env, cwd);
-  // A relay of one's own is meant for real mail: then the demo account must not be there.
-  const evaluation = file === undefined && !raw.values.has('smtp.relay.url');
+  // A relay or a store of one's own is meant for real mail: then the demo account must not be there.
+  const serious = ['smtp.relay.url', 'store', 'roles'].some((key) => raw.values.has(key));
+  const evaluation = file === undefined && !serious;
   const misnamed = raw.problems.length;
   const config = buildConfig(raw, {
     base: file === undefined ? cwd : path.dirname(file),

@@ -64,6 +64,11 @@ const CASES: Array<[name: string, given: Given, problem: string | RegExp]> = [
     { yaml: `${RELAY}redis: 'http://:secret@x'\n` },
     /^stopgap\.yaml:2:8: redis: (?!.*secret)is no address of Redis/,
   ],
+  [
+    'no relay in a process that takes no mail is no problem, an unknown key is',
+    { yaml: 'store: kurrentdb://k\nroles: api\nx: 1\n' },
+    /^stopgap\.yaml:3:1: x: unknown key/,
+  ],
   ['no relay', { yaml: 'data: x\n' }, /^stopgap\.yaml:1:1: smtp\.relay\.url: is missing; .*such as smtp:/],
   ['an empty file', { yaml: '' }, /^stopgap\.yaml:1:1: smtp\.relay\.url: is missing/],
   ['broken YAML', { yaml: 'smtp: { a: 1\n' }, /^stopgap\.yaml:2:1: Flow map/],
