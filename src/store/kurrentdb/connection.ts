@@ -1,5 +1,6 @@
 import { KurrentDBClient } from '@kurrent/kurrentdb-client';
 import { messageOf } from '../../kernel/errors.js';
+import type { Milliseconds } from '../../kernel/time.js';
 import { StoreRefused } from '../port.js';
 
 /** Schemes that are read as they are in KurrentDB's own documents, and the former names of the same. */
@@ -12,6 +13,7 @@ const SCHEME = /^(kurrentdb|esdb)(\+discover)?:\/\//;
 export class Connection {
   private readonly url: string;
   private current: KurrentDBClient;
+  private since = performance.now();
 
   /** @throws StoreRefused where the URL is none that the client understands */
   constructor(url: string) {
@@ -33,9 +35,10 @@ export class Connection {
     return this.current;
   }
 
-  /** Takes a new client where `failed` is still the one in use. */
-  renew(failed: KurrentDBClient): void {
-    if (failed !== this.current) return;
+  /** Takes a new client where `failed` is still the one in use, and has been for at least so long. */
+  renew(failed: KurrentDBClient, atLeast: Milliseconds = 0): void {
+    if (failed !== this.current || performance.now() - this.since < atLeast) return;
+    this.since = performance.now();
     this.current = KurrentDBClient.connectionString(this.url);
     this.dispose(failed);
   }

@@ -5,6 +5,7 @@ import {
   START,
   StreamDeletedError,
   StreamNotFoundError,
+  UnavailableError,
   type KurrentDBClient,
 } from '@kurrent/kurrentdb-client';
 import type { RecordedEvent } from '../../kernel/events.js';
@@ -18,6 +19,12 @@ import { Selection } from './selection.js';
 
 /** Events asked for at once. The client has no way to take back a read: what is left of one is read for nothing. */
 const PAGE = 512;
+
+/**
+ * The connection that reads go through is dead for good where it was never made, and half a second in the making. So a
+ * client that cannot read is replaced, but not before it has had its time.
+ */
+const SETTLING: Milliseconds = 1000;
 
 /** Reads at the leader, so that what was acknowledged is seen. */
 const LEADER = { requiresLeader: true } as const;
@@ -147,7 +154,7 @@ class Page<T> implements AsyncIterable<T> {
 
   async *[Symbol.asyncIterator](): AsyncGenerator<T, void> {
     // Reads have a connection of their own below the client. It may notice only by failing that it was lost, and then
-    // connects anew; a new client would be half a second behind it.
+    // connects anew.
     for (let attempt = 1; ; attempt++) {
       let begun = false;
       const { client } = this.connection;
@@ -165,7 +172,9 @@ class Page<T> implements AsyncIterable<T> {
           this.cut = true;
           return;
         }
-        if (attempt === 2 || error instanceof NoAnswer) throw portError(error, this.what);
+        if (attempt < 2 && !(error instanceof NoAnswer)) continue;
+        if (error instanceof UnavailableError) this.connection.renew(client, SETTLING);
+        throw portError(error, this.what);
       }
     }
   }

@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import type { EventStore } from '../../../src/store/port.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
 import type { Command } from '../../support/kurrentdb/control.js';
-import { Follower, Scene, SHORT } from '../../support/kurrentdb/scene.js';
+import { Follower, insist, Scene, SHORT } from '../../support/kurrentdb/scene.js';
 import { eventually } from '../../support/smtp/eventually.js';
 import { ids, newEvent, newEvents, positions, rising } from '../../support/store/events.js';
 
@@ -16,14 +16,7 @@ function writer(store: EventStore) {
   const done = (async () => {
     while (going) {
       const event = newEvent();
-      for (;;) {
-        try {
-          await store.append(STREAM, [event], 'any');
-          break;
-        } catch (error) {
-          assert.ok(error instanceof StoreUnavailable, String(error));
-        }
-      }
+      await insist(store, STREAM, [event]);
       written.push(event.id);
     }
   })();
@@ -141,7 +134,7 @@ describe('a KurrentDB subscription', () => {
         await server.tell({ do: 'drop' });
         const [more] = newEvents(1);
         events.push(more!);
-        await store.append(STREAM, [more!], 'any');
+        await insist(store, STREAM, [more!]);
       });
       await follower.reached(51);
       assert.deepEqual(follower.ids, ids(events));

@@ -9,6 +9,8 @@ export interface ServerArguments {
   readonly batch?: boolean;
   /** Of the server, as it tells it. */
   readonly version?: string;
+  /** `name:password` that every call must carry; without one anybody may do anything. */
+  readonly user?: string;
   /** Files in PEM form. */
   readonly tls?: { readonly key: string; readonly certificate: string };
 }

@@ -21,6 +21,8 @@ export class Faults {
   leader: { readonly host: string; readonly port: number } | undefined;
   /** Every call is refused: the credentials are wrong. */
   denied = false;
+  /** Who may call: the value of the authorization header. */
+  authorization: string | undefined;
   members: readonly Member[] | undefined;
 
   /** The refusal of a call, if there is any. */

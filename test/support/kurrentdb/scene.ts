@@ -1,7 +1,12 @@
 import fs from 'node:fs/promises';
 import path from 'node:path';
-import type { RecordedEvent } from '../../../src/kernel/events.js';
-import type { EventStore, SubscribeOptions, Subscription } from '../../../src/store/port.js';
+import type { NewEvent, RecordedEvent } from '../../../src/kernel/events.js';
+import {
+  StoreUnavailable,
+  type EventStore,
+  type SubscribeOptions,
+  type Subscription,
+} from '../../../src/store/port.js';
 import { openKurrentStore, type KurrentStoreOptions } from '../../../src/store/kurrentdb/index.js';
 import { temporaryDirectory } from '../store/files.js';
 import { Tally } from '../store/gate.js';
@@ -54,6 +59,18 @@ export class Scene {
     });
     this.stores.push(store);
     return store;
+  }
+}
+
+/** Appends, again and again where the store is away. */
+export async function insist(store: EventStore, stream: string, events: readonly NewEvent[]): Promise<void> {
+  for (;;) {
+    try {
+      await store.append(stream, events, 'any');
+      return;
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable)) throw error;
+    }
   }
 }
 

@@ -20,9 +20,17 @@ import { Writes } from './writes.js';
  * A stand-in for a KurrentDB server in a process of its own: `server '<JSON of ServerArguments>'`. Writes one JSON
  * line when it listens, then one for each command that came as a JSON line on standard input and was carried out.
  */
-const { port, file, batch = true, version = '26.1.0', tls } = JSON.parse(process.argv[2]!) as ServerArguments;
+const {
+  port,
+  file,
+  batch = true,
+  version = '26.1.0',
+  tls,
+  user,
+} = JSON.parse(process.argv[2]!) as ServerArguments;
 const log = new Log(file);
 const faults = new Faults();
+if (user !== undefined) faults.authorization = `Basic ${Buffer.from(user).toString('base64')}`;
 const reads = new Reads(log, faults);
 const writes = new Writes(log, faults);
 const server = new Server({ 'grpc.max_receive_message_length': -1, 'grpc.max_send_message_length': -1 });

@@ -1,0 +1,138 @@
+import assert from 'node:assert/strict';
+import fs from 'node:fs/promises';
+import path from 'node:path';
+import { describe, it } from 'node:test';
+import { generate } from 'selfsigned';
+import type { Member } from '../../support/kurrentdb/faults.js';
+import { Follower, insist, Scene } from '../../support/kurrentdb/scene.js';
+import type { StandIn } from '../../support/kurrentdb/stand-in.js';
+import { eventually } from '../../support/smtp/eventually.js';
+import { collect, ids, newEvents } from '../../support/store/events.js';
+
+const HOST = '127.0.0.1';
+
+/** Tells each node that is alive who is in the cluster, and who leads it. */
+async function elect(
+  leader: StandIn,
+  alive: readonly StandIn[],
+  dead: readonly StandIn[] = [],
+): Promise<void> {
+  const members: Member[] = [...alive, ...dead].map((node) => ({
+    host: HOST,
+    port: node.port,
+    state: node === leader ? 'leader' : 'follower',
+    alive: alive.includes(node),
+  }));
+  for (const node of alive) {
+    await node.tell({ do: 'faults', members });
+    await node.tell(
+      node === leader ? { do: 'lead' } : { do: 'faults', leader: { host: HOST, port: leader.port } },
+    );
+  }
+}
+
+const urlOf = (...nodes: StandIn[]) =>
+  `kurrentdb://${nodes.map(({ port }) => `${HOST}:${port}`).join(',')}?tls=false&discoveryInterval=20`;
+
+describe('a KurrentDB cluster', () => {
+  const changes: [name: string, depose: (old: StandIn, next: StandIn) => Promise<void>][] = [
+    ['steps down', (old, next) => elect(next, [old, next])],
+    [
+      'is killed',
+      async (old, next) => {
+        await old.kill();
+        await elect(next, [next], [old]);
+      },
+    ],
+  ];
+  for (const [name, depose] of changes) {
+    it(`goes on when its leader ${name}: appends, reads and subscriptions, nothing lost or twice`, () =>
+      Scene.play(async (scene) => {
+        const [old, next] = [await scene.server(), await scene.server()];
+        await elect(old, [old, next]);
+        const store = await scene.store(urlOf(old, next));
+        const follower = new Follower(store, { after: 0, categories: ['block'] });
+        const before = newEvents(20);
+        await store.append('block-a', before, 'none');
+        await follower.reached(20);
+        await depose(old, next);
+        const after = newEvents(20);
+        for (const event of after) await insist(store, 'block-a', [event]);
+        await follower.reached(40);
+        assert.deepEqual(follower.ids, ids([...before, ...after]));
+        await eventually('healthy', () => store.healthy);
+        await eventually('reads go to the new leader', async () => {
+          const read = await collect(store.readStream('block-a')).catch(() => []);
+          return read.length === 40;
+        });
+      }));
+  }
+
+  it('is found by one name', () =>
+    Scene.play(async (scene) => {
+      const [leader, other] = [await scene.server(), await scene.server()];
+      await elect(leader, [leader, other]);
+      const store = await scene.store(`kurrentdb+discover://${HOST}:${other.port}?tls=false`);
+      const events = newEvents(3);
+      await insist(store, 'block-a', events);
+      assert.deepEqual(ids(await collect(store.readStream('block-a'))), ids(events));
+      assert.equal(store.healthy, true);
+    }));
+
+  it('is found again after nobody could be reached for longer than the client itself tries', () =>
+    Scene.play(async (scene) => {
+      const [one, two] = [await scene.server(), await scene.server()];
+      await elect(one, [one, two]);
+      const url = `${urlOf(one, two)}&maxDiscoverAttempts=2`;
+      const store = await scene.store(url);
+      const follower = new Follower(store, { after: 0, categories: ['block'] });
+      await follower.subscription.caughtUp;
+      await Promise.all([one.kill(), two.kill()]);
+      await assert.rejects(store.append('block-a', newEvents(1), 'any'));
+      await eventually('discovery was given up', () =>
+        scene.reports.some((text) => text.includes('Failed to discover')),
+      );
+      const again = [await scene.restarted(one), await scene.restarted(two)];
+      await elect(again[1]!, again);
+      await eventually('healthy', () => store.healthy);
+      const events = newEvents(3);
+      await insist(store, 'block-a', events);
+      await follower.reached(3);
+      assert.deepEqual(follower.ids, ids(events));
+    }));
+});
+
+describe('KurrentDB over TLS', () => {
+  it('is reached with the authority and the user of its URL', () =>
+    Scene.play(async (scene) => {
+      const { private: key, cert } = await generate([{ name: 'commonName', value: 'localhost' }], {
+        algorithm: 'sha256',
+        extensions: [
+          { name: 'basicConstraints', cA: true, critical: true },
+          {
+            name: 'subjectAltName',
+            altNames: [
+              { type: 2, value: 'localhost' },
+              { type: 7, ip: HOST },
+            ],
+          },
+        ],
+      });
+      const files = {
+        key: path.join(scene.directory, 'key'),
+        certificate: path.join(scene.directory, 'cert'),
+      };
+      await fs.writeFile(files.key, key, { mode: 0o600 });
+      await fs.writeFile(files.certificate, cert);
+      const server = await scene.server({ tls: files, user: 'stopgap:s3cret' });
+      const url = (user: string) =>
+        `kurrentdb://${user}@localhost:${server.port}?tls=true&tlsCaFile=${encodeURIComponent(files.certificate)}`;
+      const store = await scene.store(url('stopgap:s3cret'));
+      const events = newEvents(3);
+      await store.append('block-a', events, 'none');
+      const follower = new Follower(store, { after: 0 });
+      await follower.reached(3);
+      assert.deepEqual(ids(await collect(store.readStream('block-a'))), ids(events));
+      await assert.rejects(scene.store(url('stopgap:wrong')), /refuses the user or password/);
+    }));
+});

@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict';
+import { describe, it } from 'node:test';
+import { InvalidInput } from '../../../src/kernel/errors.js';
+import { DAY, HOUR, SECOND } from '../../../src/kernel/time.js';
+import { WrongExpectedRevision } from '../../../src/store/port.js';
+import { direct } from '../../support/kurrentdb/direct.js';
+import { Follower, Scene } from '../../support/kurrentdb/scene.js';
+import type { StandIn } from '../../support/kurrentdb/stand-in.js';
+import { eventually } from '../../support/smtp/eventually.js';
+import { DrivenClock } from '../../support/store/clock.js';
+import { collect, ids, newEvent, newEvents, revisions } from '../../support/store/events.js';
+
+/** Every write of metadata to a stream so far. */
+const metadata = (server: StandIn, stream: string) =>
+  direct(server.url, async (client) => {
+    const found: unknown[] = [];
+    try {
+      for await (const { event } of client.readStream(`$$${stream}`)) found.push(event!.data);
+    } catch {
+      // None was ever written.
+    }
+    return found;
+  });
+
+async function scene(act: (tools: Awaited<ReturnType<typeof tools>>) => Promise<void>): Promise<void> {
+  await Scene.play(async (stage) => act(await tools(stage)));
+}
+
+async function tools(stage: Scene) {
+  const server = await stage.server();
+  const clock = new DrivenClock();
+  const advance = async (by: number) => {
+    clock.advance(by);
+    await server.tell({ do: 'time', now: clock.now() });
+  };
+  await advance(0);
+  const open = () => stage.store(server.url, { clock });
+  return { server, clock, advance, open, store: await open() };
+}
+
+describe('retention in KurrentDB', () => {
+  it("puts $maxAge on a stream once, after its first append, and keeps to its category's", () =>
+    scene(async ({ server, store, open }) => {
+      await store.setRetention('send', 35 * DAY);
+      await store.append('send-a', [newEvent()], 'none');
+      await store.append('block-a', [newEvent()], 'none');
+      await eventually('it is there', async () => (await metadata(server, 'send-a')).length > 0);
+      await store.append('send-a', newEvents(3), 'any');
+      const other = await open();
+      await other.setRetention('send', 35 * DAY);
+      await other.append('send-a', [newEvent()], 'any');
+      await other.close();
+      await store.close();
+      assert.deepEqual(await metadata(server, 'send-a'), [{ $maxAge: (35 * DAY) / SECOND }]);
+      assert.deepEqual(await metadata(server, 'block-a'), []);
+    }));
+
+  it('changes it where it was set otherwise, leaves the rest of the metadata, and takes it away', () =>
+    scene(async ({ server, store }) => {
+      await direct(server.url, (client) =>
+        client.setStreamMetadata('send-a', { maxCount: 5000, maxAge: 7, owner: 'them' }),
+      );
+      await store.setRetention('send', DAY);
+      await store.append('send-a', [newEvent()], 'none');
+      await eventually('changed', async () => (await metadata(server, 'send-a')).length === 2);
+      await store.setRetention('send', undefined);
+      await store.append('send-a', [newEvent()], 'any');
+      await eventually('taken away', async () => (await metadata(server, 'send-a')).length === 3);
+      assert.deepEqual((await metadata(server, 'send-a')).slice(1), [
+        { $maxCount: 5000, $maxAge: DAY / SECOND, owner: 'them' },
+        { $maxCount: 5000, owner: 'them' },
+      ]);
+    }));
+
+  it('hides what is too old from every read, and from subscriptions, before the server has scavenged', () =>
+    scene(async ({ server, advance, clock, store }) => {
+      await store.setRetention('send', DAY);
+      const old = newEvents(3);
+      await store.append('send-a', old, 'none');
+      await store.append('block-a', [newEvent()], 'none');
+      await eventually('set', async () => (await metadata(server, 'send-a')).length === 1);
+      await advance(DAY);
+      assert.equal((await collect(store.readStream('send-a'))).length, 3, 'not older than allowed');
+      await advance(HOUR);
+      const young = newEvents(2);
+      await store.append('send-a', young, 2);
+      const follower = new Follower(store, { after: 0, categories: ['send'] });
+      await follower.subscription.caughtUp;
+      assert.deepEqual(follower.ids, ids(young));
+      assert.deepEqual(ids(await collect(store.readAll({ categories: ['send'] }))), ids(young));
+      assert.deepEqual(revisions(await collect(store.readStream('send-a'))), [3, 4]);
+      assert.equal((await collect(store.readAll({ categories: ['block'] }))).length, 1);
+      assert.equal(await store.sweep(clock.now()), 0, 'that is for the scavenge');
+    }));
+
+  it('takes a stream that has outlived all its events for one without any', () =>
+    scene(async ({ server, advance, store }) => {
+      await store.setRetention('profile', DAY);
+      await store.append('profile-a', newEvents(3), 'none');
+      await eventually('set', async () => (await metadata(server, 'profile-a')).length === 1);
+      await advance(DAY + HOUR);
+      await assert.rejects(store.append('profile-a', [newEvent()], 0), (error) => {
+        assert.ok(error instanceof WrongExpectedRevision);
+        assert.equal(error.actual, 'none');
+        return true;
+      });
+      assert.equal((await store.append('profile-a', [newEvent()], 'none')).revision, 3);
+      await assert.rejects(store.append('profile-a', [newEvent()], 'none'), WrongExpectedRevision);
+    }));
+
+  it('refuses what is no span of time', () =>
+    scene(async ({ store }) => {
+      for (const span of [-1, 0.5, Number.NaN])
+        await assert.rejects(store.setRetention('send', span), InvalidInput);
+    }));
+});
