@@ -42,9 +42,20 @@ export function connectRedis(
     client,
     close: () => {
       closed = true;
-      client.disconnect();
+      endClient(client);
     },
   };
+}
+
+/**
+ * Ends a client for good. ioredis, told to disconnect between two attempts to connect, would leave the commands
+ * that wait for the next one pending for ever: one last attempt makes it let go of them.
+ */
+export function endClient(client: Pick<RedisClient, 'status' | 'disconnect' | 'connect'>): void {
+  client.disconnect();
+  if (client.status !== 'reconnecting') return;
+  const end = (): void => client.disconnect();
+  client.connect().then(end, end);
 }
 
 function makeClient(

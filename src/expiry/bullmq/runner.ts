@@ -3,7 +3,8 @@ import { DelayedError, UnrecoverableError, Worker } from 'bullmq';
 import { messageOf } from '../../kernel/errors.js';
 import type { AlarmClock, Instant, Milliseconds } from '../../kernel/time.js';
 import { SECOND } from '../../kernel/time.js';
-import type { RedisConnection } from '../../redis/connection.js';
+import type { RedisClient, RedisConnection } from '../../redis/connection.js';
+import { endClient } from '../../redis/connection.js';
 import type { TaskRunner, TimedTask } from '../port.js';
 import { QUEUE } from './job-queue.js';
 import type { JobData } from './jobs.js';
@@ -77,9 +78,19 @@ export class JobRunner {
     await this.#worker.pause(true);
     await Promise.allSettled(this.#underWay);
     const reachable = connection.client.status === 'ready';
-    const closed = this.#worker.close(!reachable).catch(this.#options.onError);
+    let isClosed = false;
+    const closed = this.#worker
+      .close(!reachable)
+      .catch(this.#options.onError)
+      .finally(() => (isClosed = true));
     await waitAtMost(clock, patience, closed);
+    // Where Redis went away meanwhile, BullMQ waits for it for ever, with timers that keep the process alive.
     connection.close();
+    if (!isClosed) {
+      const blocking = this.#worker.getBackend().blockingClient;
+      void blocking?.then((client) => endClient(client as unknown as RedisClient), this.#options.onError);
+      await waitAtMost(clock, SECOND, closed);
+    }
   }
 
   #track(work: Promise<void>): Promise<void> {
