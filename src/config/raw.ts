@@ -1,7 +1,10 @@
+import { readFileSync, statSync } from 'node:fs';
+import path from 'node:path';
 import type { Node } from 'yaml';
 import { isMap, isScalar, isSeq } from 'yaml';
 import { nearest, suggestion } from '../accounts/problems.js';
 import { plainValue, YamlSource } from '../accounts/yaml-source.js';
+import { messageOf } from '../kernel/errors.js';
 import type { ListenerGroup } from './settings.js';
 import {
   childrenOf,
@@ -13,6 +16,10 @@ import {
 } from './settings.js';
 
 const PREFIX = 'STOPGAP_';
+/** `STOPGAP_REDIS_FILE` names a file that holds the value of `STOPGAP_REDIS`: how secrets are handed to containers. */
+const FROM_FILE = '_FILE';
+/** No value is as large; what is, is some other file. */
+const LARGEST_VALUE = 64 * 1024;
 
 /** A value as it was written, and where. */
 export interface RawValue {
@@ -113,8 +120,8 @@ export class RawSettings {
   }
 
   /**
-   * Lays the environment over what the file said. An empty variable counts as not set. `…_LISTEN` of a listener
-   * group may be a comma-separated list; each address is a listener, with the other settings of the file's
+   * Lays the environment over what the file said. An empty variable counts as not set. A variable with `_FILE` behind
+   * its name names a file that holds the value. `…_LISTEN` of a listener group may be a comma-separated list; each address is a listener, with the other settings of the file's
    * listener at the same place, or of its first.
    *
    * @param base what relative paths are relative to: the working directory
@@ -124,21 +131,44 @@ export class RawSettings {
     const given = new Map<string, RawValue>();
     for (const [name, value] of Object.entries(env)) {
       if (!name.startsWith(PREFIX) || name in OTHER_VARIABLES) continue;
-      const path = known.get(name);
-      if (path === undefined) {
+      const direct = known.has(name) || !name.endsWith(FROM_FILE);
+      const setting = direct ? name : name.slice(0, -FROM_FILE.length);
+      const key = known.get(setting);
+      if (key === undefined) {
         // The prefix that all share would make everything look alike.
         const names = [...known.keys(), ...Object.keys(OTHER_VARIABLES)].map((one) =>
           one.slice(PREFIX.length),
         );
-        const near = nearest(name.slice(PREFIX.length), names);
-        const remedy = near === undefined ? 'see docs/configuration.md' : `did you mean ${PREFIX}${near}?`;
+        const near = nearest(setting.slice(PREFIX.length), names);
+        const meant = `${PREFIX}${near}${direct ? '' : FROM_FILE}`;
+        const remedy = near === undefined ? 'see docs/configuration.md' : `did you mean ${meant}?`;
         this.problems.push(`${name}: unknown variable; ${remedy}`);
       } else if (value !== undefined && value.trim() !== '') {
-        given.set(path, { value: value.trim(), where: name, base });
+        if (direct) given.set(key, { value: value.trim(), where: name, base });
+        else if ((env[setting] ?? '').trim() !== '')
+          this.problems.push(`${name}: ${setting} is given too; keep one of the two`);
+        else this.#readValueFile(given, key, name, path.resolve(base, value.trim()), base);
       }
     }
     for (const group of LISTENER_GROUPS) this.#overlayListeners(group, given);
     for (const [path, value] of given) this.values.set(path, value);
+  }
+
+  /** The value is taken as if it stood in the variable itself; no message repeats it. */
+  #readValueFile(given: Map<string, RawValue>, key: string, where: string, file: string, base: string): void {
+    let text: string;
+    try {
+      if (statSync(file).size > LARGEST_VALUE) {
+        this.problems.push(`${where}: ${file} is larger than 64 KiB; name a file that holds the value alone`);
+        return;
+      }
+      text = readFileSync(file, 'utf8').trim();
+    } catch (thrown) {
+      this.problems.push(`${where}: cannot be read (${messageOf(thrown)}); name a file that holds the value`);
+      return;
+    }
+    if (text === '') this.problems.push(`${where}: ${file} is empty; put the value into it`);
+    else given.set(key, { value: text, where, base });
   }
 
   #overlayListeners(group: ListenerGroup, given: Map<string, RawValue>): void {

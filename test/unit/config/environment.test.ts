@@ -133,6 +133,42 @@ test('an unknown variable is refused with the nearest right one', (context) => {
   );
 });
 
+for (const { path, env } of listSettings()) {
+  test(`${env}_FILE names a file that holds ${path}`, (context) => {
+    const inbound = path.startsWith('smtp.inbound') ? INBOUND : {};
+    const { config } = load(context, {
+      yaml: RELAY,
+      files: { value: `\n  ${SAMPLES[path]![0]}\n` },
+      checkFiles: false,
+      env: { ...inbound, ...COMPANIONS[path], [env]: '', [`${env}_FILE`]: 'value' },
+    });
+    assert.match(JSON.stringify(config), SAMPLES[path]![1]);
+  });
+}
+
+test('a value from a file is refused where it is no use', (context) => {
+  const problem = (env: Record<string, string>, text: string): string => {
+    const problems = problemsOf(context, { yaml: RELAY, env, files: { value: text } });
+    assert.equal(problems.length, 1);
+    return problems[0]!;
+  };
+  const named = { STOPGAP_REDIS_FILE: 'value' };
+  assert.equal(
+    problem({ ...named, STOPGAP_REDIS: 'redis://a' }, 'redis://b'),
+    'STOPGAP_REDIS_FILE: STOPGAP_REDIS is given too; keep one of the two',
+  );
+  assert.match(problem(named, ' \n'), /^STOPGAP_REDIS_FILE: \S+value is empty; put the value into it$/);
+  assert.match(problem(named, 'x'.repeat(65_537)), /is larger than 64 KiB/);
+  assert.match(problem({ STOPGAP_REDIS_FILE: 'none' }, ''), /^STOPGAP_REDIS_FILE: cannot be read \(ENOENT/);
+  assert.match(problem({ STOPGAP_REDIS_FILE: '.' }, ''), /^STOPGAP_REDIS_FILE: cannot be read \(EISDIR/);
+  assert.match(problem(named, 'http://:secret@a'), /^STOPGAP_REDIS_FILE: (?!.*secret)/);
+  assert.equal(
+    problem({ STOPGAP_REDSI_FILE: 'value' }, 'x'),
+    'STOPGAP_REDSI_FILE: unknown variable; did you mean STOPGAP_REDIS_FILE?',
+  );
+  assert.equal(load(context, { yaml: RELAY, env: { STOPGAP_REDIS_FILE: '' } }).config.redis, undefined);
+});
+
 const doc = readFileSync(new URL('../../../../docs/configuration.md', import.meta.url), 'utf8');
 
 test('docs/configuration.md lists exactly the settings that there are', () => {
