@@ -1,0 +1,118 @@
+import assert from 'node:assert/strict';
+import { mkdir } from 'node:fs/promises';
+import path from 'node:path';
+import type { Served } from '../smtp/served.js';
+import { Dialogue } from '../smtp/dialogue.js';
+import { PASSWORD } from './accounts.js';
+
+/** What a client of the API sees of a block. */
+export interface BlockView {
+  readonly id: string;
+  readonly state: string;
+  readonly subject: { readonly type: string; readonly value: string };
+  readonly until: string | null;
+  readonly origin?: string;
+}
+
+/** One process of a cluster: its directory outlives it, so that it can be started again on what it left. */
+export class Node {
+  served!: Served;
+
+  constructor(
+    readonly name: string,
+    readonly dir: string,
+    private readonly begin: () => Promise<Served>,
+    private readonly token: string,
+  ) {}
+
+  async start(): Promise<void> {
+    await mkdir(path.join(this.dir, 'data'), { recursive: true });
+    this.served = await this.begin();
+  }
+
+  get smtp(): number {
+    return this.served.port('submission');
+  }
+
+  get http(): number {
+    return this.served.port('HTTP');
+  }
+
+  kill(): Promise<void> {
+    return this.served.kill();
+  }
+
+  /** A session of an account that is logged in. */
+  async session(account: string): Promise<Dialogue> {
+    const dialogue = await Dialogue.hello(this.smtp);
+    const reply = await dialogue.login(account, PASSWORD);
+    assert.match(reply, /^235 /, `${account} at ${this.name}: ${reply}`);
+    return dialogue;
+  }
+
+  /** What RCPT TO answers to this account just now, at this node, in a session of its own. */
+  async rcpt(account: string): Promise<string> {
+    const dialogue = await Dialogue.hello(this.smtp);
+    try {
+      const login = await dialogue.login(account, PASSWORD);
+      if (!login.startsWith('235')) return login;
+      await dialogue.say(`MAIL FROM:<${account}>`);
+      return await dialogue.say('RCPT TO:<someone@elsewhere.test>');
+    } finally {
+      dialogue.vanish();
+    }
+  }
+
+  async refuses(account: string): Promise<boolean> {
+    return !(await this.rcpt(account)).startsWith('250');
+  }
+
+  api(method: string, resource: string, body?: unknown): Promise<Response> {
+    return this.served.api(method, resource, this.token, body);
+  }
+
+  /** As {@link api}, where it must succeed. */
+  async json<T>(method: string, resource: string, body?: unknown): Promise<T> {
+    const answer = await this.api(method, resource, body);
+    const text = await answer.text();
+    assert.ok(answer.ok, `${method} ${resource} at ${this.name}: ${answer.status} ${text}`);
+    return JSON.parse(text) as T;
+  }
+
+  async blocks(): Promise<readonly BlockView[]> {
+    const { items } = await this.json<{ items: BlockView[] }>('GET', '/api/v1/blocks?limit=200');
+    return items;
+  }
+
+  /** Blocks of one account, whatever became of them. */
+  async blocksOf(account: string): Promise<readonly BlockView[]> {
+    return (await this.blocks()).filter(({ subject }) => subject.value === account);
+  }
+
+  /** Blocks an account by the API; gives the block's id. */
+  async block(account: string, duration = '1h'): Promise<string> {
+    const wish = { subject: { type: 'account', value: account }, direction: 'all', description: 'by a test' };
+    const { id } = await this.json<{ id: string }>('POST', '/api/v1/blocks', { ...wish, duration });
+    return id;
+  }
+
+  release(id: string): Promise<unknown> {
+    return this.json('POST', `/api/v1/blocks/${id}/release`, { note: 'by a test' });
+  }
+
+  /** What an operator sees without a token. */
+  async health(): Promise<Record<string, unknown>> {
+    const answer = await fetch(`http://127.0.0.1:${this.http}/healthz`);
+    return (await answer.json()) as Record<string, unknown>;
+  }
+
+  /** The sum of a metric over its labels. */
+  async metric(name: string): Promise<number> {
+    const answer = await fetch(`http://127.0.0.1:${this.http}/metrics`);
+    const text = await answer.text();
+    assert.equal(answer.status, 200, text);
+    const values = [...text.matchAll(new RegExp(`^${name}(?:\\{[^}]*\\})? (\\S+)$`, 'gm'))];
+    assert.ok(values.length > 0, `${this.name} has no metric ${name}`);
+    return values.reduce((sum, [, value]) => sum + Number(value), 0);
+  }
+}
