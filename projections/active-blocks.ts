@@ -27,7 +27,17 @@ export class ActiveBlocks {
   readonly #provisional = new SubjectIndex<ActiveBlock>();
 
   get size(): number {
-    return this.#index.size;
+    return this.#byId.size;
+  }
+
+  /** Those that are recorded, without what is only anticipated. The opposite of {@link restore}. */
+  dump(): readonly ActiveBlock[] {
+    return [...this.#byId.values()];
+  }
+
+  /** Takes over what {@link dump} gave. Must come before anything is applied. */
+  restore(blocks: readonly ActiveBlock[]): void {
+    for (const block of blocks) this.#put(block);
   }
 
   /** How many there are of each type and origin. */
@@ -132,6 +142,8 @@ export class ActiveBlocks {
 }
 
 function isStronger(a: ActiveBlock, b: ActiveBlock): boolean {
+  // Of equals, the one with the lower id: never what the index happens to come upon first.
+  if (a.until === b.until) return a.id < b.id;
   if (a.until === null || b.until === null) return b.until !== null;
   return a.until > b.until;
 }

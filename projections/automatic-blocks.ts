@@ -16,6 +16,16 @@ export class AutomaticBlocks {
       this.#times = this.#times.slice(512);
   }
 
+  /** When they were imposed. The opposite of {@link restore}. */
+  dump(): readonly Instant[] {
+    return this.#times.slice();
+  }
+
+  /** Takes over what {@link dump} gave, instead of all that it held. */
+  restore(times: readonly Instant[]): void {
+    this.#times = times.slice();
+  }
+
   /** How many within the window that ends at `now`. */
   within(window: Milliseconds, now: Instant): number {
     let count = 0;

@@ -52,6 +52,13 @@ export function stateAt(entry: LedgerEntry, now: Instant): BlockState {
   return entry.state;
 }
 
+export interface LedgerState {
+  /** In the order in which they began. */
+  readonly entries: readonly LedgerEntry[];
+  /** Ids of the proposals that nobody has settled. */
+  readonly pending: readonly string[];
+}
+
 /** Every block and proposal there ever was: what the API lists. */
 export class BlockLedger {
   readonly #entries = new Map<string, LedgerEntry>();
@@ -62,6 +69,20 @@ export class BlockLedger {
 
   get size(): number {
     return this.#entries.size;
+  }
+
+  /** The opposite of {@link restore}. */
+  dump(): LedgerState {
+    return { entries: [...this.#entries.values()], pending: [...this.#pending.keys()] };
+  }
+
+  /** Takes over what {@link dump} gave. Must come before anything is applied. */
+  restore({ entries, pending }: LedgerState): void {
+    for (const entry of entries) {
+      this.#list(entry);
+      this.#entries.set(entry.id, entry);
+    }
+    for (const id of pending) this.#pending.set(id, this.#entries.get(id)!);
   }
 
   get(id: string): LedgerEntry | undefined {
@@ -98,7 +119,9 @@ export class BlockLedger {
         if (at < end) found.push(entry);
       }
     });
-    return found.sort((a, b) => (b.endedAt ?? b.until ?? Infinity) - (a.endedAt ?? a.until ?? Infinity));
+    const end = ({ endedAt, until }: LedgerEntry): number => endedAt ?? until ?? Infinity;
+    // Of equals, the one with the lower id: never what the index happens to come upon first.
+    return found.sort((a, b) => (end(a) === end(b) ? (a.id < b.id ? -1 : 1) : end(b) - end(a)));
   }
 
   apply(event: BlockEvent): void {
@@ -190,20 +213,22 @@ export class BlockLedger {
 
   #put(entry: LedgerEntry, event: BlockEvent, item: Partial<HistoryItem>): void {
     const { type, at, by, position } = event;
-    if (!this.#entries.has(entry.id)) {
-      const key = subjectKey(entry.subject);
-      const ids = this.#bySubject.get(key) ?? [];
-      if (ids.length === 0) {
-        this.#bySubject.set(key, ids);
-        this.#index.set(entry.subject, ids);
-      }
-      ids.push(entry.id);
-    }
+    if (!this.#entries.has(entry.id)) this.#list(entry);
     const history = [...entry.history, { type, at, by, position, ...item }];
     const next = { ...entry, history, version: position };
     this.#entries.set(entry.id, next);
     if (next.state === 'proposed') this.#pending.set(entry.id, next);
     else this.#pending.delete(entry.id);
+  }
+
+  #list({ id, subject }: LedgerEntry): void {
+    const key = subjectKey(subject);
+    const ids = this.#bySubject.get(key) ?? [];
+    if (ids.length === 0) {
+      this.#bySubject.set(key, ids);
+      this.#index.set(subject, ids);
+    }
+    ids.push(id);
   }
 }
 

@@ -21,6 +21,12 @@ export interface Exemption {
   readonly savedAt?: Instant;
 }
 
+export interface ExemptionsState {
+  readonly all: readonly Exemption[];
+  /** Those of them that stand in the rules. */
+  readonly ruleIds: readonly string[];
+}
+
 /** The subjects that rules must not act on. */
 export class Exemptions {
   readonly #byId = new Map<string, Exemption>();
@@ -33,7 +39,11 @@ export class Exemptions {
     let found: Exemption | undefined;
     const consider = (id: string): void => {
       const exemption = this.#byId.get(id);
-      if (exemption !== undefined && !isOver(exemption.until, now)) found = exemption;
+      if (exemption === undefined || isOver(exemption.until, now)) return;
+      // Of several patterns that match, the order must not depend on how the index came to be what it is.
+      const rivals = found !== undefined && found.subject.type === exemption.subject.type;
+      if (rivals && found!.origin === exemption.origin && isBehind(exemption, found!)) return;
+      found = exemption;
     };
     const sender = asSender(subject);
     this.#fromRules.forEachMatch(sender, consider);
@@ -45,6 +55,27 @@ export class Exemptions {
 
   get(id: string): Exemption | undefined {
     return this.#byId.get(id);
+  }
+
+  /** The opposite of {@link restore}. */
+  dump(): ExemptionsState {
+    return { all: [...this.#byId.values()], ruleIds: this.#ruleIds };
+  }
+
+  /** Takes over what {@link dump} gave, instead of all that it held. */
+  restore({ all, ruleIds }: ExemptionsState): void {
+    this.#byId.clear();
+    this.#granted = new SubjectIndex();
+    this.#fromRules = new SubjectIndex();
+    this.#ruleIds = ruleIds;
+    for (const exemption of all) {
+      this.#byId.set(exemption.id, exemption);
+      if (exemption.origin === 'admin') this.#granted.set(exemption.subject, exemption.id);
+    }
+    for (const id of ruleIds) {
+      const exemption = this.#byId.get(id);
+      if (exemption !== undefined) this.#fromRules.set(exemption.subject, id);
+    }
   }
 
   /** Those in force, oldest first. */
@@ -108,6 +139,10 @@ export class Exemptions {
         return;
     }
   }
+}
+
+function isBehind(a: Exemption, b: Exemption): boolean {
+  return a.subject.value.includes('*') && b.subject.value.includes('*') && a.id < b.id;
 }
 
 /** A subject as the sender that it would match as. */

@@ -1,3 +1,8 @@
+export interface SeenIdsState {
+  readonly young: readonly string[];
+  readonly old: readonly string[];
+}
+
 /**
  * Tells an event that was delivered before, under the same id, from a new one: a store may give an append that
  * was retried a second position. Remembers the newest ids only, which is where a retry can be.
@@ -21,6 +26,17 @@ export class SeenIds {
     }
     this.#young.add(id);
     return true;
+  }
+
+  /** The opposite of {@link restore}. */
+  dump(): SeenIdsState {
+    return { young: [...this.#young], old: [...this.#old] };
+  }
+
+  /** Takes over what {@link dump} gave, instead of all that it held. */
+  restore({ young, old }: SeenIdsState): void {
+    this.#young = new Set(young);
+    this.#old = new Set(old);
   }
 
   /** How many ids are remembered. */

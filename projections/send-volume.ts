@@ -24,8 +24,10 @@ import type { MailDirection, Subject, SubjectType } from '../src/sending/subject
 import { SUBJECT_TYPES } from '../src/sending/subjects.js';
 import { Amounts } from './counted-windows.js';
 import { SubjectVolumes } from './subject-volumes.js';
-import type { WindowReading } from './subject-volumes.js';
+import { NOTHING_COUNTED } from './subject-volumes.js';
+import type { VolumesState, WindowReading } from './subject-volumes.js';
 import { Timeline } from './timeline.js';
+import type { TimelineState } from './timeline.js';
 
 const NONE: readonly Verdict[] = [];
 
@@ -33,6 +35,16 @@ interface Fold {
   readonly at: Instant;
   readonly position: number;
   readonly direction: MailDirection;
+}
+
+export interface SendVolumeState {
+  readonly rules: VersionedRules;
+  readonly volumes: Readonly<Record<SubjectType, VolumesState>>;
+  /** Of proposals and blocks that stand, by id. */
+  readonly subjects: readonly (readonly [block: string, subject: Subject])[];
+  readonly timeline: TimelineState;
+  /** What an event that could not be folded to its end has left behind. */
+  readonly verdicts: readonly Verdict[];
 }
 
 /**
@@ -51,7 +63,7 @@ export class SendVolume {
     rules: [],
     exempt: [],
   };
-  #volumes = this.#build();
+  #volumes = this.#build(this.#rules);
   readonly #amounts = new Amounts();
   /** Proposals and blocks by id: their closing events name nothing else. */
   readonly #subjects = new Map<string, Subject>();
@@ -115,6 +127,38 @@ export class SendVolume {
         if (isBlockEvent(event)) this.#judge(event);
         return NONE;
     }
+  }
+
+  /** Cheap, whatever there is: windows are shared until they are written to. The opposite of {@link restore}. */
+  dump(): SendVolumeState {
+    return {
+      rules: this.#rules,
+      volumes: mapTypes((type) => this.#volumes[type].dump()),
+      subjects: [...this.#subjects],
+      timeline: this.#timeline.dump(),
+      verdicts: this.#verdicts.slice(),
+    };
+  }
+
+  /** Takes over what {@link dump} gave. Must come before anything is applied. */
+  restore({ rules, volumes, subjects, timeline, verdicts }: SendVolumeState): void {
+    this.#rules = rules;
+    this.#volumes = this.#build(rules);
+    for (const type of SUBJECT_TYPES) this.#volumes[type].restore(volumes[type]);
+    for (const [block, subject] of subjects) this.#subjects.set(block, subject);
+    this.#timeline.restore(timeline);
+    this.#verdicts = verdicts.slice();
+  }
+
+  /** Takes over the rules and what people have judged, but nothing that was counted. */
+  restoreRules({ rules, volumes, subjects }: SendVolumeState): void {
+    this.restore({
+      rules,
+      volumes: mapTypes((type) => ({ ...NOTHING_COUNTED, judged: volumes[type].judged })),
+      subjects,
+      timeline: { times: [], positions: [] },
+      verdicts: [],
+    });
   }
 
   /** What stands in every window of a subject, against the limits of the rules that look at it. */
@@ -218,14 +262,16 @@ export class SendVolume {
   }
 
   #change(change: RulesChanged): void {
-    this.#rules = { ...change.rules, version: change.version };
-    const before = this.#volumes;
-    this.#volumes = this.#build();
-    for (const type of SUBJECT_TYPES) this.#volumes[type].carryOver(before[type]);
+    const rules = { ...change.rules, version: change.version };
+    const volumes = this.#build(rules);
+    for (const type of SUBJECT_TYPES) volumes[type].carryOver(this.#volumes[type]);
+    // Rules that cannot be used have thrown by now, and those before them stay in force.
+    this.#rules = rules;
+    this.#volumes = volumes;
   }
 
-  #build(): Readonly<Record<SubjectType, SubjectVolumes>> {
-    return mapTypes((type) => new SubjectVolumes(type, this.#rules, (at) => this.#timeline.positionAt(at)));
+  #build(rules: VersionedRules): Readonly<Record<SubjectType, SubjectVolumes>> {
+    return mapTypes((type) => new SubjectVolumes(type, rules, (at) => this.#timeline.positionAt(at)));
   }
 }
 

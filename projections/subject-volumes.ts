@@ -8,6 +8,7 @@ import type { Direction, MailDirection, SubjectType } from '../src/sending/subje
 import { HELD, isSame, planOf, windowsOf } from './counted-windows.js';
 import type { Amounts, Watch, Window } from './counted-windows.js';
 import { WindowTable } from './window-table.js';
+import type { WindowTableState } from './window-table.js';
 
 /** One window of a subject against one rule. */
 export interface WindowReading {
@@ -18,6 +19,25 @@ export interface WindowReading {
   readonly limit: number;
   readonly direction: Direction;
 }
+
+/** A release or dismissal. */
+interface Judged {
+  readonly at: Instant;
+  readonly position: number;
+}
+
+export interface VolumesState {
+  readonly table: WindowTableState;
+  /** By row of the table: when each watch last tripped. */
+  readonly tripped: readonly (readonly [row: number, trips: Float64Array])[];
+  readonly judged: readonly (readonly [value: string, judged: Judged])[];
+}
+
+export const NOTHING_COUNTED: VolumesState = {
+  table: { keys: [], free: [], sweep: 0, pages: [] },
+  tripped: [],
+  judged: [],
+};
 
 /** The windows of all subjects of one type, and the rules that look at them. */
 export class SubjectVolumes {
@@ -31,7 +51,7 @@ export class SubjectVolumes {
   /** By row, by watch: when the rule last tripped, since evidence is used once. */
   readonly #tripped = new Map<number, Float64Array>();
   /** By value: the newest release or dismissal, as long as any window may reach back to it. */
-  readonly #judged = new Map<string, { readonly at: Instant; readonly position: number }>();
+  readonly #judged = new Map<string, Judged>();
   readonly #watchCount: number;
   readonly #evicted = (row: number): unknown => this.#tripped.delete(row);
 
@@ -47,6 +67,22 @@ export class SubjectVolumes {
 
   get size(): number {
     return this.#table.size;
+  }
+
+  /** The opposite of {@link restore}. */
+  dump(): VolumesState {
+    return {
+      table: this.#table.dump(),
+      tripped: [...this.#tripped].map(([row, trips]) => [row, trips.slice()]),
+      judged: [...this.#judged],
+    };
+  }
+
+  /** Takes over what {@link dump} gave under the same rules. Must come before anything is added. */
+  restore({ table, tripped, judged }: VolumesState): void {
+    this.#table.restore(table);
+    for (const [row, trips] of tripped) this.#tripped.set(row, trips.slice());
+    for (const [value, each] of judged) this.#judged.set(value, each);
   }
 
   /** Whether any window counts any of these (see {@link Amounts.mask}) in mail of this direction. */

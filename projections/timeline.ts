@@ -4,6 +4,12 @@ import { CLOCK_TOLERANCE } from '../src/sending/events.js';
 
 const STEP: Milliseconds = 10 * SECOND;
 
+export interface TimelineState {
+  readonly times: readonly Instant[];
+  /** As many: one each. */
+  readonly positions: readonly number[];
+}
+
 /** Which position the store had reached when: one entry each ten seconds in which something happened. */
 export class Timeline {
   #times: Instant[] = [];
@@ -24,6 +30,17 @@ export class Timeline {
       this.#times = this.#times.slice(512);
       this.#positions = this.#positions.slice(512);
     }
+  }
+
+  /** The opposite of {@link restore}. */
+  dump(): TimelineState {
+    return { times: this.#times.slice(), positions: this.#positions.slice() };
+  }
+
+  /** Takes over what {@link dump} gave, instead of all that it held. */
+  restore({ times, positions }: TimelineState): void {
+    this.#times = times.slice();
+    this.#positions = positions.slice();
   }
 
   /** A position at or before the first event that happened at `at` or later. */

@@ -1,8 +1,6 @@
 import type { Instant, Milliseconds } from '../src/kernel/time.js';
 import { CLOCK_TOLERANCE } from '../src/sending/events.js';
-
-/** Buckets a window: its error is at most one of them, and always in the sender's favour. */
-export const BUCKETS = 60;
+import { BUCKETS, PAGE_BITS, PAGE_ROWS, Page, empty } from './window-page.js';
 
 /** One sliding window that every row of a table has. */
 export interface Column {
@@ -11,9 +9,6 @@ export interface Column {
   readonly wide: boolean;
 }
 
-/** Rows a page: a table grows by pages, so growing never copies. */
-const PAGE_BITS = 8;
-const PAGE_ROWS = 1 << PAGE_BITS;
 const NARROW_MAX = 0xffff;
 
 /*
@@ -23,20 +18,15 @@ const NARROW_MAX = 0xffff;
 const NARROW_HEAD = 8;
 const WIDE_HEAD = 16;
 
-/** One block of memory seen as four kinds of cells: what belongs to a row lies together. */
-class Page {
-  readonly u16: Uint16Array;
-  readonly u32: Uint32Array;
-  readonly f32: Float32Array;
-  readonly f64: Float64Array;
-
-  constructor(bytes: number) {
-    const buffer = new ArrayBuffer(bytes);
-    this.u16 = new Uint16Array(buffer);
-    this.u32 = new Uint32Array(buffer);
-    this.f32 = new Float32Array(buffer);
-    this.f64 = new Float64Array(buffer);
-  }
+/** What {@link WindowTable.dump} gives. */
+export interface WindowTableState {
+  /** The key of each row; undefined where the row is free. */
+  readonly keys: readonly (string | undefined)[];
+  readonly free: readonly number[];
+  /** The row that is looked at next for whether it can be freed. */
+  readonly sweep: number;
+  /** The rows' memory, 256 rows each, in the layout that the columns give. Never to be written to. */
+  readonly pages: readonly Uint8Array[];
 }
 
 /**
@@ -50,7 +40,7 @@ class Page {
 export class WindowTable {
   readonly #rows = new Map<string, number>();
   readonly #pages: Page[] = [];
-  readonly #free: number[] = [];
+  #free: number[] = [];
   readonly #columns: readonly Column[];
   readonly #widths: readonly number[];
   /** Where each column's head and cells begin within a row, in bytes. */
@@ -58,8 +48,9 @@ export class WindowTable {
   readonly #cells: readonly number[];
   /** Bytes a row. */
   readonly #stride: number;
-  #rowCount = 0;
-  #sweep: Iterator<[string, number]> | undefined;
+  /** By row; undefined where it is free. Its length is the number of rows. */
+  #keys: (string | undefined)[] = [];
+  #sweep = 0;
 
   constructor(columns: readonly Column[]) {
     this.#columns = columns;
@@ -88,8 +79,30 @@ export class WindowTable {
       this.#reclaim(at, evicted);
       row = this.#free.pop() ?? this.#grow();
       this.#rows.set(key, row);
+      this.#keys[row] = key;
     }
     return row;
+  }
+
+  /**
+   * The table as it is now, whatever is done to it afterwards: a page is copied when it is next written to, so that
+   * nothing waits for all of them. The opposite of {@link restore}.
+   */
+  dump(): WindowTableState {
+    const pages = this.#pages.map((page) => page.share());
+    return { keys: this.#keys.slice(), free: this.#free.slice(), sweep: this.#sweep, pages };
+  }
+
+  /** Takes over, and copies, what a table of the same columns has dumped. Must come before anything is added. */
+  restore({ keys, free, sweep, pages }: WindowTableState): void {
+    this.#keys = keys.slice();
+    keys.forEach((key, row) => key !== undefined && this.#rows.set(key, row));
+    this.#free = free.slice();
+    this.#sweep = sweep;
+    for (const bytes of pages) {
+      if (bytes.length !== PAGE_ROWS * this.#stride) throw new Error('a page of windows has another size');
+      this.#pages.push(Page.like(bytes));
+    }
   }
 
   /**
@@ -98,7 +111,7 @@ export class WindowTable {
    * @returns the count within the window now; 0 where `at` is older than the window, and nothing was added
    */
   add(row: number, column: number, at: Instant, amount: number): number {
-    const page = this.#pages[row >> PAGE_BITS]!;
+    const page = this.#writable(row);
     const start = (row & (PAGE_ROWS - 1)) * this.#stride;
     const head = (start + this.#heads[column]!) >> 2;
     const cells = start + this.#cells[column]!;
@@ -186,12 +199,15 @@ export class WindowTable {
   /** Empties every window of a row. */
   clear(row: number): void {
     const start = (row & (PAGE_ROWS - 1)) * this.#stride;
-    this.#pages[row >> PAGE_BITS]!.u32.fill(0, start >> 2, (start + this.#stride) >> 2);
+    this.#writable(row).u32.fill(0, start >> 2, (start + this.#stride) >> 2);
   }
 
-  /** Every key with its row, least recently made first. */
-  entries(): IterableIterator<[string, number]> {
-    return this.#rows.entries();
+  /** Every key with its row, in the order of the rows. */
+  *entries(): IterableIterator<[string, number]> {
+    for (let row = 0; row < this.#keys.length; row++) {
+      const key = this.#keys[row];
+      if (key !== undefined) yield [key, row];
+    }
   }
 
   /** Where a column's head begins, in 32-bit elements of its page. */
@@ -228,7 +244,7 @@ export class WindowTable {
 
   /** Sets a bucket that lies within the window as it stands. */
   #write(row: number, column: number, bucket: number, amount: number): void {
-    const page = this.#pages[row >> PAGE_BITS]!;
+    const page = this.#writable(row);
     const cells = (row & (PAGE_ROWS - 1)) * this.#stride + this.#cells[column]!;
     const head = this.#head(row, column);
     const before = this.#cell(row, column, bucket);
@@ -242,27 +258,32 @@ export class WindowTable {
   }
 
   #grow(): number {
-    const row = this.#rowCount++;
-    if (row >> PAGE_BITS === this.#pages.length) this.#pages.push(new Page(PAGE_ROWS * this.#stride));
+    const row = this.#keys.length;
+    if (row >> PAGE_BITS === this.#pages.length) this.#pages.push(Page.of(PAGE_ROWS * this.#stride));
     return row;
   }
 
+  #writable(row: number): Page {
+    const page = this.#pages[row >> PAGE_BITS]!;
+    return page.shared ? (this.#pages[row >> PAGE_BITS] = Page.like(page.bytes)) : page;
+  }
+
   /**
-   * Looks at the next two keys, round and round, and frees those whose windows are all empty, also for an event
+   * Looks at the next two rows, round and round, and frees those whose windows are all empty, also for an event
    * that comes as late as clocks may differ.
    */
   #reclaim(at: Instant, evicted: (row: number) => unknown): void {
     const latest = at - 2 * CLOCK_TOLERANCE;
     for (let looked = 0; looked < 2; looked++) {
-      this.#sweep ??= this.#rows.entries();
-      const next = this.#sweep.next();
-      if (next.done === true) {
-        this.#sweep = undefined;
+      if (this.#sweep >= this.#keys.length) {
+        this.#sweep = 0;
         return;
       }
-      const [key, row] = next.value;
-      if (!this.#isEmpty(row, latest)) continue;
+      const row = this.#sweep++;
+      const key = this.#keys[row];
+      if (key === undefined || !this.#isEmpty(row, latest)) continue;
       this.#rows.delete(key);
+      this.#keys[row] = undefined;
       this.clear(row);
       this.#free.push(row);
       evicted(row);
@@ -275,19 +296,4 @@ export class WindowTable {
     }
     return true;
   }
-}
-
-/**
- * Empties what falls out of a window as it moves on to a newer bucket.
- *
- * @returns what those cells held
- */
-function empty(cells: Uint16Array | Float32Array, first: number, newest: number, bucket: number): number {
-  let gone = 0;
-  for (let each = Math.max(newest + 1, bucket - BUCKETS + 1); each <= bucket; each++) {
-    const cell = first + (each % BUCKETS);
-    gone += cells[cell]!;
-    cells[cell] = 0;
-  }
-  return gone;
 }

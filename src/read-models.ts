@@ -9,6 +9,7 @@ import { BLOCK_CATEGORY, isBlockEvent } from './blocks/events.js';
 import type { RecordedEvent } from './kernel/events.js';
 import { messageOf } from './kernel/errors.js';
 import { UNREADABLE } from './kernel/events.js';
+import type { Instant } from './kernel/time.js';
 import { RULES_CATEGORY } from './rules/model.js';
 import type { Verdict } from './rules/verdict.js';
 import { AUTH_CATEGORY, SEND_CATEGORY } from './sending/events.js';
@@ -28,6 +29,23 @@ const KNOWN_OTHERS = new Set([
   'RulesChanged',
 ]);
 
+/** What tells that an event in a store is the one that was folded. */
+export type Anchor = Pick<RecordedEvent, 'stream' | 'revision' | 'id' | 'position'>;
+
+/** What {@link ReadModels.dump} gives: plain data that can be cloned. Never to be written to. */
+export interface ReadModelsState {
+  readonly position: number;
+  readonly lastEventAt: Instant;
+  /** The last event, and the last of those that are kept for ever. */
+  readonly anchors: readonly (Anchor | undefined)[];
+  readonly activeBlocks: ReturnType<ActiveBlocks['dump']>;
+  readonly ledger: ReturnType<BlockLedger['dump']>;
+  readonly exemptions: ReturnType<Exemptions['dump']>;
+  readonly automaticBlocks: ReturnType<AutomaticBlocks['dump']>;
+  readonly sendVolume: ReturnType<SendVolume['dump']>;
+  readonly seen: ReturnType<SeenIds['dump']>;
+}
+
 export interface ReadModelListeners {
   /** Called within the fold, so that what it puts in force is so before anything else happens. */
   onVerdict(verdict: Verdict, live: boolean): void;
@@ -40,25 +58,43 @@ export interface ReadModelListeners {
 }
 
 /**
- * All that is folded from the store, fed by one subscription: in order, each event once. Thrown away and
- * rebuilt at every start.
+ * All that is folded from the store, fed by one subscription: in order, each event once. Thrown away and rebuilt at
+ * every start, from the beginning or from what a snapshot holds: the result is the same.
  */
 export class ReadModels {
-  readonly activeBlocks = new ActiveBlocks();
-  readonly ledger = new BlockLedger();
-  readonly exemptions = new Exemptions();
-  readonly automaticBlocks = new AutomaticBlocks();
-  readonly sendVolume = new SendVolume();
+  #models = fresh();
   readonly #listeners: ReadModelListeners;
   #subscription: Subscription | undefined;
-  readonly #seen = new SeenIds();
   #position = 0;
   #lastEventAt = 0;
+  /** The last event, and the last of those that are kept for ever. */
+  #last: Anchor | undefined;
+  #lastKept: Anchor | undefined;
   #live = false;
   #waiting: { position: number; resolve: () => void }[] = [];
 
   constructor(listeners: ReadModelListeners) {
     this.#listeners = listeners;
+  }
+
+  get activeBlocks(): ActiveBlocks {
+    return this.#models.activeBlocks;
+  }
+
+  get ledger(): BlockLedger {
+    return this.#models.ledger;
+  }
+
+  get exemptions(): Exemptions {
+    return this.#models.exemptions;
+  }
+
+  get automaticBlocks(): AutomaticBlocks {
+    return this.#models.automaticBlocks;
+  }
+
+  get sendVolume(): SendVolume {
+    return this.#models.sendVolume;
   }
 
   /** Position of the last event folded. */
@@ -81,16 +117,55 @@ export class ReadModels {
     return this.#live;
   }
 
+  /** All that is folded so far, whatever is folded afterwards. Takes milliseconds. The opposite of {@link restore}. */
+  dump(): ReadModelsState {
+    const { activeBlocks, ledger, exemptions, automaticBlocks, sendVolume, seen } = this.#models;
+    return {
+      position: this.#position,
+      lastEventAt: this.#lastEventAt,
+      anchors: [this.#last, this.#lastKept].map((event) => event && anchorOf(event)),
+      activeBlocks: activeBlocks.dump(),
+      ledger: ledger.dump(),
+      exemptions: exemptions.dump(),
+      automaticBlocks: automaticBlocks.dump(),
+      sendVolume: sendVolume.dump(),
+      seen: seen.dump(),
+    };
+  }
+
   /**
-   * Catches up and follows.
+   * Goes on from what {@link dump} gave, as if everything up to its position had been folded here; no listener is
+   * told. Must come before {@link follow}. Where it throws, nothing has changed.
+   */
+  restore(state: ReadModelsState): void {
+    const models = fresh();
+    models.activeBlocks.restore(state.activeBlocks);
+    models.ledger.restore(state.ledger);
+    models.exemptions.restore(state.exemptions);
+    models.automaticBlocks.restore(state.automaticBlocks);
+    models.sendVolume.restore(state.sendVolume);
+    models.seen.restore(state.seen);
+    this.#models = models;
+    this.#position = state.position;
+    this.#lastEventAt = state.lastEventAt;
+    [this.#last, this.#lastKept] = state.anchors;
+  }
+
+  /**
+   * Catches up, from where it stands, and follows.
    *
+   * @param afterEach called after each event that came, whatever became of it
    * @returns when caught up; `ended` rejects later should the feed break
    */
   async follow(
     store: EventStore,
     categories: readonly string[] = FOLDED_CATEGORIES,
+    afterEach: () => void = () => undefined,
   ): Promise<{ ended: Promise<void> }> {
-    const subscription = store.subscribe({ after: 0, categories }, (event) => this.apply(event));
+    const subscription = store.subscribe({ after: this.#position, categories }, (event) => {
+      this.apply(event);
+      afterEach();
+    });
     this.#subscription = subscription;
     await Promise.race([subscription.caughtUp, subscription.ended]);
     this.#live = true;
@@ -112,7 +187,9 @@ export class ReadModels {
     if (event.position <= this.#position) return;
     this.#position = event.position;
     this.#lastEventAt = event.recordedAt;
-    if (this.#seen.isNew(event.id)) this.#fold(event);
+    this.#last = event;
+    if (isKept(event)) this.#lastKept = event;
+    if (this.#models.seen.isNew(event.id)) this.#fold(event);
     if (this.#waiting.length > 0) this.#wake();
   }
 
@@ -150,4 +227,23 @@ export class ReadModels {
     this.#waiting = this.#waiting.filter((waiter) => waiter.position > this.#position);
     for (const { resolve } of due) resolve();
   }
+}
+
+function fresh() {
+  return {
+    activeBlocks: new ActiveBlocks(),
+    ledger: new BlockLedger(),
+    exemptions: new Exemptions(),
+    automaticBlocks: new AutomaticBlocks(),
+    sendVolume: new SendVolume(),
+    seen: new SeenIds(),
+  };
+}
+
+function anchorOf({ stream, revision, id, position }: Anchor): Anchor {
+  return { stream, revision, id, position };
+}
+
+function isKept(event: RecordedEvent): boolean {
+  return event.type === 'RulesChanged' || isBlockEvent(event);
 }
