@@ -1,0 +1,232 @@
+import { createHash } from 'node:crypto';
+import type { Stats } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
+import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import path from 'node:path';
+import { HOUR } from '../kernel/time.js';
+import { Assembly, decode, encode, framesOf } from './frames.js';
+
+/** What a snapshot must have been made from and by, to be of use. */
+export interface Provenance {
+  /** See `foldingFingerprint`. */
+  readonly fingerprint: string;
+  /** Of the categories folded: other roles fold others. */
+  readonly categories: readonly string[];
+}
+
+/** What stands in a snapshot's first frame. */
+interface Label extends Provenance {
+  readonly position: number;
+}
+
+/*
+ * <magic> <SHA-256 of the rest: 32 bytes> <length of the rest: 8 bytes> then, of each frame, its length (4 bytes) and
+ * itself. The first frame is the label, the others are the state.
+ */
+const MAGIC = Buffer.from('stopgap snapshot 1\n');
+const HEAD = MAGIC.length + 32 + 8;
+const FRAME_MAX = 2 ** 30;
+const KEPT = 2;
+
+/** Why a file is not used. */
+export class SnapshotRefused extends Error {
+  override readonly name = 'SnapshotRefused';
+}
+
+/** The snapshots of one set of categories, in one folder: the newest two. */
+export class SnapshotFolder {
+  readonly #folder: string;
+  readonly #provenance: Provenance;
+  readonly #prefix: string;
+
+  constructor(folder: string, { fingerprint, categories }: Provenance) {
+    this.#folder = folder;
+    this.#provenance = { fingerprint, categories: categories.toSorted() };
+    const set = createHash('sha256').update(this.#provenance.categories.join(' ')).digest('hex').slice(0, 8);
+    this.#prefix = `models-${set}-`;
+  }
+
+  /**
+   * Paths of the snapshots, the newest first; none where there is no folder yet.
+   *
+   * @throws Error of the file system
+   */
+  async list(): Promise<readonly string[]> {
+    let names: readonly string[];
+    try {
+      names = await readdir(this.#folder);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+      throw error;
+    }
+    const ours = names.filter((name) => name.startsWith(this.#prefix) && name.endsWith('.snapshot'));
+    return ours
+      .sort()
+      .reverse()
+      .map((name) => path.join(this.#folder, name));
+  }
+
+  /**
+   * Writes a snapshot frame by frame, under another name until it is whole and on disk; then drops all but the newest two.
+   *
+   * @param state plain data that nobody changes meanwhile
+   * @param signal gives it up
+   * @returns bytes written
+   * @throws Error of the file system, or the signal's reason; nothing is left behind
+   */
+  async write(position: number, state: unknown, signal: AbortSignal): Promise<number> {
+    await mkdir(this.#folder, { recursive: true, mode: 0o700 });
+    const target = path.join(this.#folder, `${this.#prefix}${await this.#nextNumber()}.snapshot`);
+    const draft = `${target}.${process.pid}.tmp`;
+    let bytes: number;
+    try {
+      const file = await open(draft, 'w', 0o600);
+      try {
+        bytes = await this.#fill(file, { ...this.#provenance, position }, state, signal);
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+      await rename(draft, target);
+    } catch (error) {
+      await rm(draft, { force: true });
+      throw error;
+    }
+    await syncFolder(this.#folder);
+    await this.#tidy(target);
+    return bytes;
+  }
+
+  async #fill(file: FileHandle, label: Label, state: unknown, signal: AbortSignal): Promise<number> {
+    const hash = createHash('sha256');
+    let at = HEAD;
+    const put = async (bytes: Buffer): Promise<void> => {
+      signal.throwIfAborted();
+      const framed = Buffer.allocUnsafe(4 + bytes.length);
+      framed.writeUInt32BE(bytes.length);
+      bytes.copy(framed, 4);
+      hash.update(framed);
+      await writeAll(file, framed, at);
+      at += framed.length;
+    };
+    await put(encode({ path: [], kind: 'value', value: label }));
+    for (const frame of framesOf(state)) await put(encode(frame));
+    const length = Buffer.alloc(8);
+    length.writeBigUInt64BE(BigInt(at - HEAD));
+    await writeAll(file, Buffer.concat([MAGIC, hash.digest(), length]), 0);
+    return at;
+  }
+
+  /**
+   * Reads a snapshot, once to see that it is whole and once for what it holds.
+   *
+   * @param head position of the store's last event: no snapshot may be ahead of it
+   * @throws SnapshotRefused; Error of the file system
+   */
+  async read(name: string, head: number): Promise<unknown> {
+    const file = await open(name, 'r');
+    try {
+      const length = await this.#check(file);
+      let at = HEAD;
+      const next = async (): Promise<Buffer> => {
+        const size = (await readAll(file, at, 4)).readUInt32BE();
+        if (size > FRAME_MAX) throw new SnapshotRefused('it holds an absurdly large frame');
+        const bytes = await readAll(file, at + 4, size);
+        at += 4 + size;
+        return bytes;
+      };
+      this.#judge(decode(await next()).value as Label, head);
+      const assembly = new Assembly();
+      while (at < HEAD + length) assembly.add(decode(await next()));
+      return assembly.result();
+    } finally {
+      await file.close();
+    }
+  }
+
+  /** @returns length of what stands behind the head, which is what the head says */
+  async #check(file: FileHandle): Promise<number> {
+    const { size } = await file.stat();
+    if (size < HEAD) throw new SnapshotRefused('it is truncated');
+    const head = await readAll(file, 0, HEAD);
+    if (!head.subarray(0, MAGIC.length).equals(MAGIC)) throw new SnapshotRefused('it is of another format');
+    const length = Number(head.readBigUInt64BE(HEAD - 8));
+    if (size !== HEAD + length) throw new SnapshotRefused('it is truncated');
+    const hash = createHash('sha256');
+    for await (const chunk of file.createReadStream({
+      start: HEAD,
+      autoClose: false,
+      highWaterMark: 2 ** 20,
+    })) {
+      hash.update(chunk as Buffer);
+    }
+    if (!hash.digest().equals(head.subarray(MAGIC.length, MAGIC.length + 32))) {
+      throw new SnapshotRefused('it is damaged: its checksum is another');
+    }
+    return length;
+  }
+
+  #judge({ fingerprint, categories, position }: Label, head: number): void {
+    if (fingerprint !== this.#provenance.fingerprint) throw new SnapshotRefused('another version made it');
+    if (categories.join(' ') !== this.#provenance.categories.join(' ')) {
+      throw new SnapshotRefused('it was made from other categories');
+    }
+    if (position > head) throw new SnapshotRefused(`it is ahead of the store: ${position}, not ${head}`);
+  }
+
+  /** Rises with each: a snapshot of an older store that was put back is the newer one all the same. */
+  async #nextNumber(): Promise<string> {
+    const [newest = ''] = await this.list();
+    const number = Number(/(\d+)\.snapshot$/.exec(newest)?.[1] ?? 0) + 1;
+    return String(number).padStart(8, '0');
+  }
+
+  /** Drops what is older than the newest two, and drafts that a kill has left behind. */
+  async #tidy(target: string): Promise<void> {
+    for (const old of (await this.list()).slice(KEPT)) await rm(old, { force: true });
+    const { mtimeMs: now } = await stat(target);
+    for (const name of await readdir(this.#folder)) {
+      if (!name.startsWith(this.#prefix) || !name.endsWith('.tmp')) continue;
+      const draft = path.join(this.#folder, name);
+      // A younger one may be in the making, by another process with the same data directory.
+      const age = now - ((await statOf(draft))?.mtimeMs ?? now);
+      if (age > HOUR) await rm(draft, { force: true });
+    }
+  }
+}
+
+/** Undefined where the file has gone meanwhile. */
+async function statOf(file: string): Promise<Stats | undefined> {
+  try {
+    return await stat(file);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw error;
+  }
+}
+
+async function writeAll(file: FileHandle, bytes: Buffer, position: number): Promise<void> {
+  for (let done = 0; done < bytes.length;) {
+    done += (await file.write(bytes, done, bytes.length - done, position + done)).bytesWritten;
+  }
+}
+
+async function readAll(file: FileHandle, position: number, length: number): Promise<Buffer> {
+  const bytes = Buffer.allocUnsafe(length);
+  for (let done = 0; done < length;) {
+    const { bytesRead } = await file.read(bytes, done, length - done, position + done);
+    if (bytesRead === 0) throw new SnapshotRefused('it is truncated');
+    done += bytesRead;
+  }
+  return bytes;
+}
+
+/** Makes a rename last. */
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await open(folder, 'r');
+  try {
+    await handle.sync();
+  } finally {
+    await handle.close();
+  }
+}

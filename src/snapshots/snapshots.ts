@@ -1,0 +1,168 @@
+import type { Logger } from 'pino';
+import { messageOf } from '../kernel/errors.js';
+import type { Clock, Instant, Milliseconds } from '../kernel/time.js';
+import { MINUTE, SECOND } from '../kernel/time.js';
+import type { Anchor, ReadModels, ReadModelsState } from '../read-models.js';
+import type { Verdict } from '../rules/verdict.js';
+import type { EventStore } from '../store/port.js';
+import { foldingFingerprint } from './fingerprint.js';
+import { SnapshotFolder, SnapshotRefused } from './snapshot-file.js';
+
+export interface SnapshotOptions {
+  /** Folder that they lie in; made where there is none. May be deleted at any time. */
+  readonly folder: string;
+  readonly categories: readonly string[];
+  readonly models: ReadModels;
+  /** Verdicts that were given up to now and not carried out to the end. */
+  readonly unfinished: () => readonly Verdict[];
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Events folded from one snapshot to the next, at most; 250,000 by default. */
+  readonly every?: number;
+  /** Time from one snapshot to the next while anything is folded; 15 minutes by default. */
+  readonly within?: Milliseconds;
+}
+
+interface State {
+  readonly models: ReadModelsState;
+  readonly unfinished: readonly Verdict[];
+}
+
+const EVERY = 250_000;
+const WITHIN = 15 * MINUTE;
+/** A replay writes more rarely: its snapshots only matter should it be killed. */
+const RARER_WHILE_CATCHING_UP = 8;
+/** How long the end of the process waits for the last one. */
+const LAST_WITHIN: Milliseconds = 3 * SECOND;
+
+/**
+ * Snapshots of the read models: they make a start faster and change nothing else. Each is made between two events, in one
+ * go, and written while the next events are folded.
+ */
+export class Snapshots {
+  readonly #options: SnapshotOptions;
+  readonly #folder: SnapshotFolder;
+  readonly #every: number;
+  readonly #within: Milliseconds;
+  readonly #abort = new AbortController();
+  /** Events that came since the last one. */
+  #since = 0;
+  #lastAt: Instant;
+  #writing: Promise<void> | undefined;
+
+  private constructor(options: SnapshotOptions, fingerprint: string) {
+    this.#options = options;
+    this.#folder = new SnapshotFolder(options.folder, { fingerprint, categories: options.categories });
+    this.#every = options.every ?? EVERY;
+    this.#within = options.within ?? WITHIN;
+    this.#lastAt = options.clock.now();
+  }
+
+  static async open(options: SnapshotOptions): Promise<Snapshots> {
+    return new Snapshots(options, await foldingFingerprint());
+  }
+
+  /**
+   * Puts the newest usable snapshot into the read models, before they follow the store. Whatever cannot be used is named
+   * in the log.
+   *
+   * @returns the verdicts that were not carried out to the end then; undefined where everything is to be folded
+   */
+  async restore(store: Pick<EventStore, 'head' | 'readStream'>): Promise<readonly Verdict[] | undefined> {
+    const { models, log } = this.#options;
+    const head = await store.head();
+    for (const file of await this.#files()) {
+      try {
+        const state = (await this.#folder.read(file, head)) as State;
+        await checkAnchors(state.models.anchors, store);
+        models.restore(state.models);
+        log.info({ file, position: models.position, head }, 'the read models start from a snapshot');
+        return state.unfinished;
+      } catch (error) {
+        const reason = messageOf(error);
+        log.warn({ file, reason }, 'a snapshot is not used: an older one is, or all events are folded');
+      }
+    }
+    return undefined;
+  }
+
+  /** To be called after each event: begins a snapshot where one is due. */
+  folded(): void {
+    this.#since++;
+    if (this.#writing !== undefined || this.#abort.signal.aborted || !this.#isDue()) return;
+    this.#writing = this.#write().finally(() => (this.#writing = undefined));
+  }
+
+  /** Resolves when none is being written. */
+  async idle(): Promise<void> {
+    await this.#writing;
+  }
+
+  /** Writes the last one, where anything was folded since, within three seconds or not at all. */
+  async close(): Promise<void> {
+    const timer = setTimeout(() => this.#abort.abort(new Error('it took too long')), LAST_WITHIN);
+    try {
+      await this.#writing;
+      if (this.#since > 0 && !this.#abort.signal.aborted) await this.#write();
+    } finally {
+      clearTimeout(timer);
+      this.#abort.abort(new Error('the process ends'));
+    }
+  }
+
+  async #files(): Promise<readonly string[]> {
+    try {
+      return await this.#folder.list();
+    } catch (error) {
+      const { folder, log } = this.#options;
+      log.warn({ folder, reason: messageOf(error) }, 'snapshots cannot be looked for: all events are folded');
+      return [];
+    }
+  }
+
+  #isDue(): boolean {
+    const { models, clock } = this.#options;
+    if (!models.ready) return this.#since >= this.#every * RARER_WHILE_CATCHING_UP;
+    return this.#since >= this.#every || clock.now() >= this.#lastAt + this.#within;
+  }
+
+  /** Never rejects: without a snapshot, only the next start is slower. */
+  async #write(): Promise<void> {
+    const { models, unfinished, clock, log, folder } = this.#options;
+    this.#since = 0;
+    this.#lastAt = clock.now();
+    try {
+      // Both in the same turn: what an event has tripped is either among these, or recorded behind this position.
+      const state: State = { models: models.dump(), unfinished: [...unfinished()] };
+      const { position } = state.models;
+      const bytes = await this.#folder.write(position, state, this.#abort.signal);
+      log.debug({ position, bytes }, 'a snapshot of the read models was written');
+    } catch (error) {
+      log.warn(
+        { folder, reason: messageOf(error) },
+        'a snapshot could not be written: the next start is slower',
+      );
+    }
+  }
+}
+
+/**
+ * Looks whether the events that a snapshot ends with are those of this store: it may be another, or have been restored
+ * from a backup and gone on differently. Sends may be gone by their age, and then say nothing.
+ */
+async function checkAnchors(
+  [last, kept]: readonly (Anchor | undefined)[],
+  store: Pick<EventStore, 'readStream'>,
+): Promise<void> {
+  for (const anchor of [last, kept]) {
+    if (anchor === undefined) continue;
+    const { stream, revision, id, position } = anchor;
+    let found: Anchor | undefined;
+    for await (const event of store.readStream(stream, { from: revision, limit: 1 })) found = event;
+    const gone = found === undefined || found.revision !== revision;
+    if (gone && anchor === last && last !== kept && last.position !== kept?.position) continue;
+    if (gone || found!.id !== id || found!.position !== position) {
+      throw new SnapshotRefused(`it was made from another store: ${stream} has another event ${revision}`);
+    }
+  }
+}
