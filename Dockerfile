@@ -1,0 +1,40 @@
+# syntax=docker/dockerfile:1
+
+# With compiler and Python: better-sqlite3 is compiled where no ready-made library fits.
+FROM node:20.20.2-bookworm AS build
+WORKDIR /build
+COPY package.json package-lock.json ./
+# No package's scripts but the one that is needed: our own `prepare` would want the sources, which come later.
+RUN npm ci --ignore-scripts && npm rebuild better-sqlite3 --ignore-scripts=false
+COPY tsconfig.json tsconfig.build.json ./
+COPY projections projections
+COPY src src
+# Tests and benchmarks are not part of it. What compiling SQLite needed is not either.
+RUN npx tsc -p tsconfig.build.json \
+  && rm dist-image/.tsbuildinfo \
+  && npm prune --omit=dev --ignore-scripts \
+  && rm -rf node_modules/better-sqlite3/deps node_modules/better-sqlite3/src node_modules/@kurrent/bridge-*-musl \
+  && find node_modules/better-sqlite3/build -type f ! -name better_sqlite3.node -delete \
+  && node -e "new (require('better-sqlite3'))(':memory:').exec('SELECT 1')"
+
+FROM node:20.20.2-bookworm-slim
+# The files of users and tokens are shared by several processes: a directory of their own, outside the data.
+RUN install -d -o node -g node -m 0700 /var/lib/stopgap /var/lib/stopgap-accounts \
+  && printf 'users: []\n' > /var/lib/stopgap-accounts/users.yaml \
+  && printf 'tokens: []\n' > /var/lib/stopgap-accounts/tokens.yaml \
+  && chown node:node /var/lib/stopgap-accounts/*.yaml \
+  && chmod 0600 /var/lib/stopgap-accounts/*.yaml
+WORKDIR /app
+COPY --from=build /build/node_modules node_modules
+COPY --from=build /build/dist-image dist
+COPY package.json LICENSE ./
+ENV NODE_ENV=production \
+  STOPGAP_DATA=/var/lib/stopgap
+USER node
+VOLUME /var/lib/stopgap
+# Whether it answers. Whether it is ready to work is what /readyz says.
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
+  CMD ["node", "-e", "fetch('http://127.0.0.1:8025/healthz').then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
+# It drains: give it fifteen seconds. As process 1 it is not reaped for: run it with an init (`docker run --init`).
+STOPSIGNAL SIGTERM
+CMD ["node", "dist/src/main.js", "serve"]
