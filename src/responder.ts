@@ -1,15 +1,17 @@
 import type { Logger } from 'pino';
 import type { BlockDesk } from './block-desk.js';
 import type { BlockCommand, RuleTerms } from './blocks/commands.js';
+import type { Evidence } from './blocks/events.js';
 import { newId } from './ids.js';
-import type { AlarmClock, Milliseconds } from './kernel/time.js';
-import { MINUTE, SECOND } from './kernel/time.js';
+import type { AlarmClock, Instant, Milliseconds } from './kernel/time.js';
+import { DAY, MINUTE, SECOND } from './kernel/time.js';
 import { messageOf } from './kernel/errors.js';
 import type { Metrics } from './metrics/metrics.js';
 import type { ReadModels } from './read-models.js';
 import type { Rule } from './rules/model.js';
 import { ruleActor } from './rules/model.js';
 import type { Verdict } from './rules/verdict.js';
+import { StoreUnavailable, WrongExpectedRevision } from './store/port.js';
 
 export interface ResponderOptions {
   readonly desk: BlockDesk;
@@ -28,6 +30,12 @@ interface Plan {
 
 /** Verdicts at the end of a replay that nobody may have acted upon: the process ended between fold and act. */
 const UNFINISHED: Milliseconds = MINUTE;
+/** A verdict that nobody answered is acted upon while what it asks for would still be in force, but no longer than this. */
+const UNANSWERED: Milliseconds = DAY;
+/** Of the replay; the oldest go first. */
+const REMEMBERED = 10_000;
+/** What fails so often for another reason than the store's fails for ever. */
+const ATTEMPTS = 5;
 const FIRST_PAUSE: Milliseconds = SECOND / 4;
 const LONGEST_PAUSE: Milliseconds = 30 * SECOND;
 
@@ -37,7 +45,10 @@ const LONGEST_PAUSE: Milliseconds = 30 * SECOND;
  */
 export class Responder {
   readonly #options: ResponderOptions;
-  readonly #unfinished: Verdict[] = [];
+  /** Verdicts of the replay that no event has answered, by {@link answerKey}. */
+  readonly #unanswered = new Map<string, Verdict>();
+  /** Taken, and not carried out to the end. */
+  readonly #underWay = new Set<Verdict>();
   /** Plans by the position that tripped them, until they are settled. */
   readonly #pending = new Map<number, Promise<void>>();
   #tail: Promise<void> = Promise.resolve();
@@ -45,6 +56,8 @@ export class Responder {
   #breakerOpen = false;
   #stopped = false;
   #wake: (() => void) | undefined;
+  #stop!: () => void;
+  readonly #stopping = new Promise<void>((resolve) => (this.#stop = resolve));
 
   constructor(options: ResponderOptions) {
     this.#options = options;
@@ -53,6 +66,7 @@ export class Responder {
   /** Takes a verdict; what it forbids is in force when this returns. */
   take(verdict: Verdict): void {
     const plan = this.#plan(verdict);
+    this.#underWay.add(verdict);
     const { lastPosition } = verdict.evidence;
     const settled = new Promise<void>((resolve) => {
       this.#tail = this.#tail.then(() => this.#carryOut(plan, resolve));
@@ -65,17 +79,28 @@ export class Responder {
     });
   }
 
-  /** Keeps a verdict of the replay: {@link finish} acts on the last ones. */
+  /** Keeps a verdict of the replay: {@link finish} acts on what nobody has answered. */
   remember(verdict: Verdict): void {
-    this.#unfinished.push(verdict);
-    if (this.#unfinished.length > 10_000) this.#unfinished.splice(0, 5_000);
+    this.#unanswered.set(answerKey(verdict.evidence), verdict);
+    if (this.#unanswered.size <= REMEMBERED) return;
+    for (const oldest of this.#unanswered.keys()) return void this.#unanswered.delete(oldest);
   }
 
-  /** After the replay: acts on what the process that ended may have left undone. Doing it twice is harmless. */
+  /** An event rests on this evidence: it has been acted upon. */
+  answered(evidence: Evidence): void {
+    this.#unanswered.delete(answerKey(evidence));
+  }
+
+  /**
+   * After the replay: acts on what tripped while no detector ran, or was left undone by one that ended. Doing it
+   * twice is harmless.
+   */
   finish(): void {
-    const { lastEventAt } = this.#options.models;
-    for (const verdict of this.#unfinished) if (verdict.at > lastEventAt - UNFINISHED) this.take(verdict);
-    this.#unfinished.length = 0;
+    const { models, clock } = this.#options;
+    for (const verdict of this.#unanswered.values()) {
+      if (verdict.at > models.lastEventAt - UNFINISHED || isWanting(verdict, clock.now())) this.take(verdict);
+    }
+    this.#unanswered.clear();
   }
 
   /**
@@ -93,6 +118,7 @@ export class Responder {
 
   async stop(): Promise<void> {
     this.#stopped = true;
+    this.#stop();
     this.#wake?.();
     await this.#tail;
   }
@@ -161,18 +187,26 @@ export class Responder {
       by: ruleActor(rule.id, evidence.version),
       correlation: `event:${evidence.lastPosition}`,
     };
+    let faults = 0;
     for (let pause = FIRST_PAUSE; ; pause = Math.min(2 * pause, LONGEST_PAUSE)) {
       try {
-        const { facts, position } = await desk.execute(subject, command, context);
-        if (position !== undefined) await models.reached(position);
+        const { facts, position, seen } = await desk.execute(subject, command, context);
+        // Where another detector was faster it is the event of that one that must be in force here before ours goes.
+        await Promise.race([models.reached(position ?? seen), this.#stopping]);
         const outcome = facts.at(-1)?.type ?? 'nothing to do';
         metrics.verdicts.inc({ rule: rule.id, action: OUTCOMES[outcome] ?? 'none' });
         log.info(
           { rule: rule.id, version: evidence.version, subject, outcome, correlation: context.correlation },
           evidence.sentence,
         );
+        this.#underWay.delete(verdict);
         break;
       } catch (error) {
+        if (!isPassing(error) && ++faults === ATTEMPTS) {
+          // It must not keep all verdicts behind it waiting for ever.
+          log.error({ rule: rule.id, subject, error: messageOf(error) }, 'a verdict is given up');
+          break;
+        }
         log.error(
           { rule: rule.id, subject, error: messageOf(error) },
           'a verdict could not be recorded; it stays in force and is tried again',
@@ -199,6 +233,20 @@ export class Responder {
       };
     });
   }
+}
+
+/** One event trips a rule only once. */
+const answerKey = ({ rule, lastPosition }: Evidence): string => `${rule} ${lastPosition}`;
+
+/** Whether what it asks for, had it been done in time, would be in force now. */
+function isWanting({ kind, mode, rule, at }: Verdict, now: Instant): boolean {
+  if (kind !== 'act' || mode !== 'enforce' || rule.then === 'observe') return false;
+  const lasts = rule.then === 'block' ? (rule.for ?? UNANSWERED) : rule.lapse;
+  return at + Math.min(lasts, UNANSWERED) > now;
+}
+
+function isPassing(error: unknown): boolean {
+  return error instanceof StoreUnavailable || error instanceof WrongExpectedRevision;
 }
 
 const OUTCOMES: Readonly<Record<string, string>> = {

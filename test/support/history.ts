@@ -1,0 +1,246 @@
+import fc from 'fast-check';
+import type { BlockCommand } from '../../src/blocks/commands.js';
+import { decide } from '../../src/blocks/decide.js';
+import type { BlockEvent } from '../../src/blocks/events.js';
+import { NOTHING_YET, evolve } from '../../src/blocks/state.js';
+import type { Standing } from '../../src/blocks/state.js';
+import type { RecordedEvent } from '../../src/kernel/events.js';
+import { StopgapError } from '../../src/kernel/errors.js';
+import { DAY, HOUR, MINUTE, SECOND } from '../../src/kernel/time.js';
+import type { ReadModelListeners } from '../../src/read-models.js';
+import { ReadModels } from '../../src/read-models.js';
+import type { Verdict } from '../../src/rules/verdict.js';
+import type { Subject } from '../../src/sending/subjects.js';
+import { subjectKey } from '../../src/sending/subjects.js';
+import { blockEvent, event, failed, rulesChanged, sent } from './sends.js';
+
+/* Logs of a small system that ran: every kind of event, verdicts acted upon, people, timers, damage. */
+
+export const START = Date.UTC(2026, 0, 1);
+
+const RULES = `version: 1
+exempt:
+  - { subject: { type: account, value: user3@example.com }, reason: newsletter }
+rules:
+  - { id: burst, per: account, count: recipients, window: 10m, limit: 20, then: block, for: 30m, escalate: { factor: 2, max: 2h }, renewWhileTrying: true }
+  - { id: hour,  per: account, count: messages,   window: 1h,  limit: 6,  then: propose, for: 10m, lapse: 1h }
+  - { id: size,  per: address, count: bytes,      window: 20m, limit: 9kB, then: block, for: 5m }
+  - { id: site,  per: domain,  count: recipients, window: 1h,  limit: 40, then: propose, for: 4h, lapse: 30m }
+  - { id: fails, per: ip,      count: authFailures, window: 1h, limit: 5, then: block, for: 1h }
+  - { id: back,  per: account, count: bounces,    window: 1h,  limit: 3,  then: observe }
+`;
+const OTHER = RULES.replace('limit: 20', 'limit: 10').replace('window: 20m', 'window: 30m');
+
+/** Subjects that people block and exempt: exact ones, and several patterns that match the same address. */
+export const SUBJECTS: readonly Subject[] = [
+  ...[0, 1, 2, 3].map((user) => ({ type: 'account' as const, value: `user${user}@example.com` })),
+  { type: 'address', value: 'user0@example.com' },
+  { type: 'address', value: 'user*@example.com' },
+  { type: 'address', value: '*0@example.com' },
+  { type: 'address', value: '*@example.com' },
+  { type: 'domain', value: 'example.com' },
+  { type: 'ehlo', value: '*.example.net' },
+  { type: 'ehlo', value: 'pc1.*' },
+  { type: 'ip', value: '192.0.2.1' },
+  { type: 'ip', value: '192.0.2.0/24' },
+];
+
+const PERSON = ['impose', 'release', 'dismiss', 'approve', 'change', 'grant', 'revoke'] as const;
+
+const step = fc.oneof(
+  {
+    weight: 12,
+    arbitrary: fc.record({
+      kind: fc.constant('send' as const),
+      user: fc.nat(3),
+      recipients: fc.integer({ min: 1, max: 12 }),
+      skew: fc.oneof(fc.constant(0), fc.integer({ min: -HOUR, max: HOUR })),
+    }),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      kind: fc.constant('person' as const),
+      what: fc.constantFrom(...PERSON),
+      subject: fc.nat(SUBJECTS.length - 1),
+    }),
+  },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('bounce' as const), user: fc.nat(3) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constant('fail' as const), count: fc.integer({ min: 1, max: 4 }) }),
+  },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('rules' as const), other: fc.boolean() }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('again' as const), which: fc.nat() }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('poison' as const), which: fc.nat(4) }) },
+);
+type Step = typeof step extends fc.Arbitrary<infer Value> ? Value : never;
+
+/** Pauses in milliseconds, and what happens after them. */
+export const histories = fc.array(
+  fc.tuple(fc.oneof(fc.nat(20 * SECOND), fc.nat(3 * MINUTE), fc.nat(40 * MINUTE), fc.nat(2 * DAY)), step),
+  { minLength: 1, maxLength: 120, size: 'max' },
+);
+
+/** Read models, and the verdicts that they have given. */
+export function folding(): { models: ReadModels; verdicts: Verdict[] } {
+  const verdicts: Verdict[] = [];
+  const listeners: ReadModelListeners = {
+    onVerdict: (verdict) => verdicts.push(verdict),
+    onBlockEvent: () => undefined,
+    onRulesChanged: () => undefined,
+    onSkipped: () => undefined,
+  };
+  return { models: new ReadModels(listeners), verdicts };
+}
+
+/** The log that a history makes. */
+export function logOf(history: readonly (readonly [pause: number, step: Step])[]): readonly RecordedEvent[] {
+  const system = new System();
+  for (const [pause, each] of history) system.play(pause, each);
+  return system.log;
+}
+
+class System {
+  readonly log: RecordedEvent[] = [];
+  readonly #folding = folding();
+  readonly #standings = new Map<string, Standing>();
+  #now = START;
+  #ids = 0;
+
+  constructor() {
+    this.#fold(rulesChanged(RULES, this.#now, 1));
+  }
+
+  play(pause: number, step: Step): void {
+    this.#now += pause;
+    for (const { block, proposal } of [...this.#standings.values()]) {
+      if (block !== undefined) this.#decide(block.subject, { kind: 'expire', block: block.id });
+      if (proposal !== undefined) this.#decide(proposal.subject, { kind: 'lapse', block: proposal.id });
+    }
+    const position = this.log.length + 1;
+    switch (step.kind) {
+      case 'send':
+        return this.#send(step, position);
+      case 'person':
+        return this.#person(step);
+      case 'bounce':
+        return this.#fold(
+          event('BounceReceived', { address: `user${step.user}@example.com` }, this.#now, position),
+        );
+      case 'fail':
+        return this.#fold(failed(this.#now, position, { count: step.count }));
+      case 'rules': {
+        const version = this.#folding.models.sendVolume.rules.version + 1;
+        return this.#fold(rulesChanged(step.other ? OTHER : RULES, this.#now, position, version));
+      }
+      case 'again':
+        return this.#fold({ ...this.log[step.which % this.log.length]!, position, revision: position });
+      case 'poison': {
+        const [type, data] = POISON[step.which]!;
+        return this.#fold(event(type, data, this.#now, position));
+      }
+    }
+  }
+
+  #send({ user, recipients, skew }: Step & { kind: 'send' }, position: number): void {
+    const account = `user${user}@example.com`;
+    const refusing = this.#folding.models.activeBlocks.verdict(
+      { account, address: account, ehlo: undefined, ip: undefined, direction: 'outbound' },
+      this.#now,
+    );
+    const envelope = { recordedAt: this.#now };
+    const sender = { account, returnPath: account, ehlo: `pc${user}.example.net`, ip: `192.0.2.${user}` };
+    if (refusing === undefined) {
+      return this.#fold(sent(this.#now + skew, position, { ...sender, recipients, size: 1500 }, envelope));
+    }
+    const told = { stage: 'rcpt', block: refusing.id, reply: '', count: 1, since: this.#now };
+    const data = { ...sender, ...told, direction: 'outbound' };
+    this.#fold(event('MessageRefused', data, this.#now + skew, position, envelope));
+  }
+
+  #person({ what, subject: index }: Step & { kind: 'person' }): void {
+    const subject = SUBJECTS[index]!;
+    const { block, proposal, exemption } = this.#standings.get(subjectKey(subject)) ?? NOTHING_YET;
+    const newId = `id-${++this.#ids}`;
+    const until = this.#now + 45 * MINUTE;
+    const terms = { direction: 'all', description: '', refusal: 'soft' } as const;
+    switch (what) {
+      case 'impose':
+        return this.#decide(subject, {
+          kind: what,
+          subject,
+          ...terms,
+          until: this.#ids % 2 ? START + DAY : null,
+          newId,
+        });
+      case 'release':
+        return this.#decide(subject, { kind: what, block: block?.id ?? '', falsePositive: false });
+      case 'change':
+        return this.#decide(subject, { kind: 'change-until', block: block?.id ?? '', until });
+      case 'grant':
+        return this.#decide(subject, { kind: what, subject, until: null, reason: 'test', newId });
+      case 'revoke':
+        return this.#decide(subject, { kind: what, exemption: exemption?.id ?? '' });
+      case 'dismiss':
+      case 'approve':
+        return this.#decide(subject, { kind: what, block: proposal?.id ?? '' });
+    }
+  }
+
+  #act({ kind, rule, subject, evidence }: Verdict): void {
+    if (kind === 'renew') return this.#decide(subject, { kind, duration: rule.for!, evidence });
+    if (rule.then === 'observe')
+      return this.#decide(subject, { kind: 'observe', subject, action: 'observe', evidence });
+    const {
+      direction,
+      refuse: refusal,
+      for: duration,
+      escalate,
+      lapse,
+      renewWhileTrying,
+      id: description,
+    } = rule;
+    const terms = { direction, refusal, duration, escalate, lapse, renewWhileTrying, description };
+    const sparedBy = this.#folding.models.exemptions.covering(subject, this.#now);
+    const spared = sparedBy === undefined ? {} : { sparedBy };
+    const newId = `id-${++this.#ids}`;
+    this.#decide(subject, { kind: 'act', action: rule.then, subject, terms, evidence, newId, ...spared });
+  }
+
+  #decide(subject: Subject, command: BlockCommand): void {
+    const key = subjectKey(subject);
+    let standing = this.#standings.get(key) ?? NOTHING_YET;
+    try {
+      for (const fact of decide({ ...command, now: this.#now }, standing)) {
+        const by = command.kind === 'act' ? 'rule:x@1' : 'admin:test';
+        const recorded = {
+          ...blockEvent(fact, fact.at ?? this.#now, this.log.length + 1),
+          recordedAt: this.#now,
+          by,
+        };
+        standing = evolve(standing, recorded as RecordedEvent & BlockEvent);
+        this.#standings.set(key, standing);
+        this.#fold(recorded);
+      }
+    } catch (error) {
+      // What people try in vain is part of the play.
+      if (!(error instanceof StopgapError)) throw error;
+    }
+  }
+
+  #fold(recorded: RecordedEvent): void {
+    this.log.push(recorded);
+    this.#folding.models.apply(recorded);
+    for (const verdict of this.#folding.verdicts.splice(0)) this.#act(verdict);
+  }
+}
+
+/** What nobody can read, or only in part. */
+const POISON: readonly (readonly [type: string, data: unknown])[] = [
+  ['MessageAccepted', null],
+  ['BlockImposed', { block: 'x' }],
+  ['RulesChanged', { version: 9, rules: 7 }],
+  ['FromTheFuture', {}],
+  ['BounceReceived', { address: 7 }],
+];

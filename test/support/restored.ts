@@ -1,0 +1,52 @@
+import type { ReadModels } from '../../src/read-models.js';
+import { Assembly, decode, encode, framesOf } from '../../src/snapshots/frames.js';
+import { DAY, HOUR, MINUTE } from '../../src/kernel/time.js';
+import type { Instant } from '../../src/kernel/time.js';
+import { stateAt } from '../../projections/block-ledger.js';
+import { COUNTS } from '../../src/rules/model.js';
+import { SUBJECT_TYPES } from '../../src/sending/subjects.js';
+import { timedTasks } from '../../src/timed-work.js';
+import { SUBJECTS } from './history.js';
+
+/** What a state is after it was written and read. */
+export function throughFrames<State>(state: State): State {
+  const assembly = new Assembly();
+  for (const bytes of [...framesOf(state)].map(encode)) assembly.add(decode(Buffer.from(bytes)));
+  return assembly.result() as State;
+}
+
+/** Everything that anybody can see of read models at an instant. */
+export function observables(models: ReadModels, now: Instant): unknown {
+  const senders = [0, 1, 2, 3].map((user) => ({
+    account: `user${user}@example.com`,
+    address: `user${user}@example.com`,
+    ehlo: `pc${user}.example.net`,
+    ip: `192.0.2.${user}`,
+    direction: 'outbound' as const,
+  }));
+  const { activeBlocks, ledger, exemptions, automaticBlocks, sendVolume } = models;
+  return structuredClone({
+    position: models.position,
+    lastEventAt: models.lastEventAt,
+    active: [...activeBlocks.counts()].filter(({ count }) => count > 0).sort(byText),
+    size: activeBlocks.size,
+    refused: senders.map((sender) => activeBlocks.verdict(sender, now)),
+    on: SUBJECTS.map((subject) => activeBlocks.on(subject)),
+    ledger: [...ledger.all()].map((entry) => [entry, stateAt(entry, now), activeBlocks.byId(entry.id)]),
+    pending: [...ledger.pending()],
+    ofSubject: SUBJECTS.map((subject) => ledger.ofSubject(subject)),
+    inForce: senders.map((sender) => [now, now - HOUR, now - DAY].map((at) => ledger.inForce(sender, at))),
+    tasks: [...timedTasks(ledger)],
+    exemptions: exemptions.list(now),
+    covering: SUBJECTS.map((subject) => exemptions.covering(subject, now)),
+    automatic: [MINUTE, HOUR, DAY].map((window) => automaticBlocks.within(window, now)),
+    rules: sendVolume.rules,
+    readings: SUBJECTS.map((subject) => sendVolume.readings(subject, now)),
+    busiest: SUBJECT_TYPES.map((type) => COUNTS.map((count) => sendVolume.busiest(type, count, 3, now))),
+    sizes: sendVolume.sizes(),
+  });
+}
+
+function byText(a: unknown, b: unknown): number {
+  return JSON.stringify(a) < JSON.stringify(b) ? -1 : 1;
+}
