@@ -32,7 +32,7 @@ interface Plan {
 const UNFINISHED: Milliseconds = MINUTE;
 /** A verdict that nobody answered is acted upon while what it asks for would still be in force, but no longer than this. */
 const UNANSWERED: Milliseconds = DAY;
-/** Of the replay; the oldest go first. */
+/** The oldest go first. */
 const REMEMBERED = 10_000;
 /** What fails so often for another reason than the store's fails for ever. */
 const ATTEMPTS = 5;
@@ -45,10 +45,8 @@ const LONGEST_PAUSE: Milliseconds = 30 * SECOND;
  */
 export class Responder {
   readonly #options: ResponderOptions;
-  /** Verdicts of the replay that no event has answered, by {@link answerKey}. */
+  /** Verdicts that no event has answered, by {@link answerKey}: follows from the events alone, live as in a replay. */
   readonly #unanswered = new Map<string, Verdict>();
-  /** Taken, and not carried out to the end. */
-  readonly #underWay = new Set<Verdict>();
   /** Plans by the position that tripped them, until they are settled. */
   readonly #pending = new Map<number, Promise<void>>();
   #tail: Promise<void> = Promise.resolve();
@@ -66,7 +64,6 @@ export class Responder {
   /** Takes a verdict; what it forbids is in force when this returns. */
   take(verdict: Verdict): void {
     const plan = this.#plan(verdict);
-    this.#underWay.add(verdict);
     const { lastPosition } = verdict.evidence;
     const settled = new Promise<void>((resolve) => {
       this.#tail = this.#tail.then(() => this.#carryOut(plan, resolve));
@@ -79,7 +76,7 @@ export class Responder {
     });
   }
 
-  /** Keeps a verdict of the replay: {@link finish} acts on what nobody has answered. */
+  /** Keeps a verdict until it is {@link answered}: {@link finish} acts on what nobody has answered. */
   remember(verdict: Verdict): void {
     this.#unanswered.set(answerKey(verdict.evidence), verdict);
     if (this.#unanswered.size <= REMEMBERED) return;
@@ -100,7 +97,11 @@ export class Responder {
     for (const verdict of this.#unanswered.values()) {
       if (verdict.at > models.lastEventAt - UNFINISHED || isWanting(verdict, clock.now())) this.take(verdict);
     }
-    this.#unanswered.clear();
+  }
+
+  /** What {@link remember} must be told, in this order, by whoever begins where the events folded up to now end. */
+  unanswered(): readonly Verdict[] {
+    return [...this.#unanswered.values()];
   }
 
   /**
@@ -199,7 +200,6 @@ export class Responder {
           { rule: rule.id, version: evidence.version, subject, outcome, correlation: context.correlation },
           evidence.sentence,
         );
-        this.#underWay.delete(verdict);
         break;
       } catch (error) {
         if (!isPassing(error) && ++faults === ATTEMPTS) {

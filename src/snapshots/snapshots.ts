@@ -13,8 +13,8 @@ export interface SnapshotOptions {
   readonly folder: string;
   readonly categories: readonly string[];
   readonly models: ReadModels;
-  /** Verdicts that were given up to now and not carried out to the end. */
-  readonly unfinished: () => readonly Verdict[];
+  /** Verdicts that no event folded up to now has answered. */
+  readonly unanswered: () => readonly Verdict[];
   readonly clock: Clock;
   readonly log: Logger;
   /** Events folded from one snapshot to the next, at most; 250,000 by default. */
@@ -25,7 +25,7 @@ export interface SnapshotOptions {
 
 interface State {
   readonly models: ReadModelsState;
-  readonly unfinished: readonly Verdict[];
+  readonly unanswered: readonly Verdict[];
 }
 
 const EVERY = 250_000;
@@ -66,24 +66,23 @@ export class Snapshots {
    * Puts the newest usable snapshot into the read models, before they follow the store. Whatever cannot be used is named
    * in the log.
    *
-   * @returns the verdicts that were not carried out to the end then; undefined where everything is to be folded
+   * @returns the verdicts that no event up to there has answered
    */
-  async restore(store: Pick<EventStore, 'head' | 'readStream'>): Promise<readonly Verdict[] | undefined> {
+  async restore(store: Pick<EventStore, 'head' | 'readStream'>): Promise<readonly Verdict[]> {
     const { models, log } = this.#options;
-    const head = await store.head();
     for (const file of await this.#files()) {
       try {
-        const state = (await this.#folder.read(file, head)) as State;
+        const state = (await this.#folder.read(file, await store.head())) as State;
         await checkAnchors(state.models.anchors, store);
         models.restore(state.models);
-        log.info({ file, position: models.position, head }, 'the read models start from a snapshot');
-        return state.unfinished;
+        log.info({ file, position: models.position }, 'the read models start from a snapshot');
+        return state.unanswered;
       } catch (error) {
         const reason = messageOf(error);
         log.warn({ file, reason }, 'a snapshot is not used: an older one is, or all events are folded');
       }
     }
-    return undefined;
+    return [];
   }
 
   /** To be called after each event: begins a snapshot where one is due. */
@@ -128,12 +127,12 @@ export class Snapshots {
 
   /** Never rejects: without a snapshot, only the next start is slower. */
   async #write(): Promise<void> {
-    const { models, unfinished, clock, log, folder } = this.#options;
+    const { models, unanswered, clock, log, folder } = this.#options;
     this.#since = 0;
     this.#lastAt = clock.now();
     try {
-      // Both in the same turn: what an event has tripped is either among these, or recorded behind this position.
-      const state: State = { models: models.dump(), unfinished: [...unfinished()] };
+      // Both in the same turn, after the same event.
+      const state: State = { models: models.dump(), unanswered: unanswered() };
       const { position } = state.models;
       const bytes = await this.#folder.write(position, state, this.#abort.signal);
       log.debug({ position, bytes }, 'a snapshot of the read models was written');
