@@ -132,7 +132,6 @@ export class Outbox {
         continue;
       }
       for (const id of old.remove) newer.remove.add(id);
-      if (old.add !== undefined) newer.remove.add(jobId(old.add));
       if (newer.add !== undefined) newer.remove.delete(jobId(newer.add));
     }
   }

@@ -91,8 +91,10 @@ describe('changes on their way to the queue', () => {
       await outbox.settled();
       queue.failing = failing;
       outbox.put('a', second, first);
-      await turns();
+      await turn();
+      // While the batch that fails is under way.
       outbox.put('a', third, second);
+      await turns();
       for (let n = 0; n < 6; n++) {
         clock.advance(10 * SECOND);
         await turns();
