@@ -2,6 +2,7 @@ import type { Clock } from '../kernel/time.js';
 import type { ReadModels } from '../read-models.js';
 import type { Relay } from '../smtp/relay/port.js';
 import type { EventStore } from '../store/port.js';
+import { StoreUnavailable } from '../store/port.js';
 import { stateAt } from '../../projections/block-ledger.js';
 import type { Metrics } from './metrics.js';
 
@@ -32,5 +33,14 @@ export async function updateGauges(
     metrics.relaySessions.set({ state: 'busy' }, relay.sessions.busy);
   }
   metrics.outboxWaiting.set(outbox?.waiting ?? 0);
-  if (store.healthy) metrics.projectionLag.set(Math.max(0, (await store.head()) - models.feedPosition));
+  if (store.healthy) await updateLag(metrics, models, store);
+}
+
+async function updateLag(metrics: Metrics, models: ReadModels, store: EventStore): Promise<void> {
+  try {
+    metrics.projectionLag.set(Math.max(0, (await store.head()) - models.feedPosition));
+  } catch (error) {
+    // Just when the store is away the other metrics are wanted most; how far behind we are nobody knows then.
+    if (!(error instanceof StoreUnavailable)) throw error;
+  }
 }
