@@ -2,7 +2,9 @@ import type { Fact, RecordedEvent } from '../kernel/events.js';
 import { streamName } from '../kernel/events.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import type { Direction, Subject } from '../sending/subjects.js';
-import { subjectKey } from '../sending/subjects.js';
+import { DIRECTIONS, SUBJECT_TYPES, subjectKey } from '../sending/subjects.js';
+import type { Check, Shape } from './shape.js';
+import { oneOf, optional, shaped, text, whole, wholeOrNull } from './shape.js';
 
 /** Streams `block-<subject key>`: everything that ever happened to one subject. */
 export const BLOCK_CATEGORY = 'block';
@@ -141,22 +143,41 @@ export type BlockFact =
 /** A block event with its envelope, as far as the reducers look at it. */
 export type BlockEvent = BlockFact & Pick<RecordedEvent, 'id' | 'at' | 'by' | 'position'>;
 
-const TYPES: Readonly<Record<BlockFact['type'], true>> = {
-  BlockProposed: true,
-  ProposalApproved: true,
-  ProposalDismissed: true,
-  ProposalLapsed: true,
-  BlockImposed: true,
-  BlockExtended: true,
-  BlockShortened: true,
-  BlockReleased: true,
-  BlockExpired: true,
-  ExemptionGranted: true,
-  ExemptionRevoked: true,
-  ExemptionApplied: true,
-  RuleObserved: true,
+const direction = oneOf(DIRECTIONS);
+const subject = shaped({ type: oneOf(SUBJECT_TYPES), value: text });
+const evidence = shaped<Evidence>({
+  rule: text,
+  firstPosition: whole,
+  lastPosition: whole,
+  lastAt: whole,
+  sentence: text,
+});
+const closing = shaped({ block: text });
+const terms: Shape<BlockImposed> = {
+  block: text,
+  subject,
+  direction,
+  description: text,
+  refusal: oneOf(REFUSALS),
 };
 
+const SHAPES: { readonly [Type in BlockFact['type']]: Check } = {
+  BlockProposed: shaped({ ...terms, duration: wholeOrNull, lapsesAt: whole, rule: text, evidence }),
+  ProposalApproved: closing,
+  ProposalDismissed: closing,
+  ProposalLapsed: closing,
+  BlockImposed: shaped({ ...terms, until: wholeOrNull, evidence: optional(evidence) }),
+  BlockExtended: shaped({ block: text, until: wholeOrNull, direction, evidence: optional(evidence) }),
+  BlockShortened: shaped({ block: text, until: whole }),
+  BlockReleased: closing,
+  BlockExpired: closing,
+  ExemptionGranted: shaped({ exemption: text, subject, until: wholeOrNull, reason: text }),
+  ExemptionRevoked: shaped({ exemption: text }),
+  ExemptionApplied: shaped({ exemption: text, evidence }),
+  RuleObserved: shaped({ subject, evidence }),
+};
+
+/** One of ours, with data that are what its type promises. */
 export function isBlockEvent(event: RecordedEvent): event is RecordedEvent & BlockEvent {
-  return Object.hasOwn(TYPES, event.type);
+  return Object.hasOwn(SHAPES, event.type) && SHAPES[event.type as BlockFact['type']](event.data);
 }

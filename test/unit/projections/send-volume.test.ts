@@ -7,7 +7,7 @@ import { UNREADABLE } from '../../../src/kernel/events.js';
 import { DAY, HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import type { Verdict } from '../../../src/rules/verdict.js';
 import type { Subject } from '../../../src/sending/subjects.js';
-import { ALICE } from '../../support/given.js';
+import { ALICE, evidence } from '../../support/given.js';
 import { blockEvent, event, failed, rulesChanged, sent } from '../../support/sends.js';
 
 const START = Date.UTC(2026, 0, 1);
@@ -278,7 +278,8 @@ describe('a release', () => {
   test('a dismissal does the same', () => {
     const stage = new Stage(RULES);
     stage.send(START, { recipients: 9 });
-    const { rule: _, ...data } = { ...imposed('p1', ALICE).data, rule: 'x' } as Record<string, unknown>;
+    const waits = { duration: HOUR, lapsesAt: START + HOUR, rule: 'burst', evidence: evidence() };
+    const data = { ...imposed('p1', ALICE).data, ...waits };
     stage.fold((position) => event('BlockProposed', data, START, position));
     stage.block(START, { type: 'ProposalDismissed', data: { block: 'p1' } });
     assert.deepEqual(stage.observed(ALICE, START), [0]);
