@@ -1,6 +1,7 @@
 import { envelope } from './ids.js';
 import type { Clock } from './kernel/time.js';
 import { DEFAULT_RULES } from './rules/defaults.js';
+import type { RecordedEvent } from './kernel/events.js';
 import type { RulesChanged } from './rules/model.js';
 import { RULES_STREAM } from './rules/model.js';
 import { parseRules } from './rules/parse.js';
@@ -44,14 +45,15 @@ export class RulesDesk {
     } = {},
   ): Promise<RulesLoaded> {
     const rules = parseRules(source, options.name);
-    const newest = await this.current();
+    const { newest, revision } = await this.#read(() => true);
     const version = newest?.version ?? 0;
     if (newest?.source === source && options.expected === undefined)
       return { version, changed: false, position: undefined };
+    if (options.expected !== undefined && options.expected !== version)
+      throw new WrongExpectedRevision(RULES_STREAM, versionAsRevision(options.expected), revision);
     const data: RulesChanged = { version: version + 1, rules, source, origin };
     const events = envelope([{ type: 'RulesChanged', data }], { by, seed: options.seed }, this.#clock.now());
-    const before = options.expected ?? version;
-    const { position } = await this.#store.append(RULES_STREAM, events, before === 0 ? 'none' : before - 1);
+    const { position } = await this.#store.append(RULES_STREAM, events, revision);
     return { version: version + 1, changed: true, position };
   }
 
@@ -90,10 +92,31 @@ export class RulesDesk {
   }
 
   async #newest(wanted: (change: RulesChanged) => boolean): Promise<RulesChanged | undefined> {
+    return (await this.#read(wanted)).newest;
+  }
+
+  /** The newest change that is wanted, and where the stream stands, whatever else is in it. */
+  async #read(
+    wanted: (change: RulesChanged) => boolean,
+  ): Promise<{ newest: RulesChanged | undefined; revision: number | 'none' }> {
+    let revision: number | 'none' = 'none';
     for await (const event of this.#store.readStream(RULES_STREAM, { direction: 'backwards' })) {
-      if (event.type === 'RulesChanged' && wanted(event.data as RulesChanged))
-        return event.data as RulesChanged;
+      if (revision === 'none') ({ revision } = event);
+      if (isChange(event) && wanted(event.data)) return { newest: event.data, revision };
     }
-    return undefined;
+    return { newest: undefined, revision };
   }
 }
+
+/** Anything else in the stream is passed over, as the read models do. */
+function isChange(event: RecordedEvent): event is RecordedEvent & { data: RulesChanged } {
+  const { version, source, rules } = (event.data ?? {}) as Partial<RulesChanged>;
+  return (
+    event.type === 'RulesChanged' &&
+    Number.isSafeInteger(version) &&
+    typeof source === 'string' &&
+    Array.isArray(rules?.rules)
+  );
+}
+
+const versionAsRevision = (version: number): number | 'none' => (version === 0 ? 'none' : version - 1);
