@@ -1,5 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
+import path from 'node:path';
 import type { Logger } from 'pino';
 import type { WatchedFile } from './accounts/watched-file.js';
 import type { HealthReport } from './api/index.js';
@@ -14,6 +15,7 @@ import { openBullWork } from './expiry/bullmq/index.js';
 import type { TimedWork } from './expiry/port.js';
 import { Timers } from './expiry/timers.js';
 import { messageOf } from './kernel/errors.js';
+import type { NewEvent } from './kernel/events.js';
 import type { AlarmClock } from './kernel/time.js';
 import { HOUR, MINUTE, SECOND } from './kernel/time.js';
 import { updateGauges } from './metrics/gauges.js';
@@ -26,6 +28,7 @@ import type { RulesChanged } from './rules/model.js';
 import { AUTH_CATEGORY, SEND_CATEGORY } from './sending/events.js';
 import type { SmtpContext } from './smtp/context.js';
 import { openSmtpRole } from './smtp/role.js';
+import { Snapshots } from './snapshots/snapshots.js';
 import { openKurrentStore } from './store/kurrentdb/index.js';
 import { metered } from './store/metered.js';
 import type { EventStore } from './store/port.js';
@@ -103,7 +106,9 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     return file;
   };
   const metrics = new Metrics();
-  const { store: opened, outbox } = await openStore(config, options, metrics);
+  const { store: opened, outbox } = await openStore(config, options, metrics, (stream, events) =>
+    containment?.saw(stream, events),
+  );
   const store = metered(throughStore(opened), metrics);
   closers.push(() => store.close());
   await store.setRetention(SEND_CATEGORY, config.retention.sends);
@@ -114,11 +119,14 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   const detects = roles.has('detector');
   const models: ReadModels = new ReadModels({
     onVerdict(verdict, live) {
-      if (!detects) return;
-      if (live) responder.take(verdict);
-      else responder.remember(verdict);
+      responder.remember(verdict);
+      if (live && detects) responder.take(verdict);
     },
-    onBlockEvent: (event) => work !== undefined && planTimedWork(work, models.ledger, event),
+    onBlockEvent(event) {
+      if ('evidence' in event.data && event.data.evidence !== undefined)
+        responder.answered(event.data.evidence);
+      if (work !== undefined) planTimedWork(work, models.ledger, event);
+    },
     onRulesChanged: () => log.info({ version: models.sendVolume.rules.version }, 'rules are in force'),
     onSkipped({ position, stream, type }, reason) {
       metrics.skippedEvents.inc();
@@ -127,7 +135,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     onFolded: (event) => containment?.follow(event),
   });
   const responder = new Responder({ desk, models, clock, metrics, log });
-  const containment =
+  const containment: LocalContainment | undefined =
     outbox === undefined ? undefined : new LocalContainment({ models, clock, log, away: () => outbox.away });
   const work = roles.has('worker') ? await openTimedWork(config, options, metrics, models) : undefined;
 
@@ -136,9 +144,21 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
       config.rules === undefined ? undefined : watch(await watchRules(config.rules, rulesDesk, log));
     await rulesDesk.load(file?.current, config.rules ?? 'defaults');
   }
-  const feed = await models.follow(store, detects || roles.has('api') ? FOLDED_CATEGORIES : DECISIONS_ONLY);
+  const categories = detects || roles.has('api') ? FOLDED_CATEGORIES : DECISIONS_ONLY;
+  const snapshots = await Snapshots.open({
+    ...{ folder: path.join(config.data, 'snapshots'), categories, models, clock, log },
+    unanswered: () => responder.unanswered(),
+  });
+  // What the events up to the snapshot have brought about elsewhere than in the models is made up for.
+  for (const verdict of await snapshots.restore(store)) responder.remember(verdict);
+  if (work !== undefined) for (const task of timedTasks(models.ledger)) work.plan(task);
+  containment?.adopt();
+  const feed = await models.follow(store, categories, () => snapshots.folded());
   feed.ended.catch(onFatal);
-  closers.push(() => models.stop());
+  closers.push(async () => {
+    await models.stop();
+    await snapshots.close();
+  });
   if (detects) responder.finish();
   closers.push(() => responder.stop());
   if (work !== undefined) {
@@ -148,12 +168,14 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     closers.push(() => work.close());
   }
 
-  const accepted: SmtpContext['accepted'] = (appended, data) => {
-    containment?.sent(data);
-    if (!detects || appended.position === 0) return undefined;
-    if (appended.position <= models.position) return responder.settled(appended.position);
-    const folded = models.reached(appended.position).then(() => responder.settled(appended.position));
-    return outbox === undefined ? folded : Promise.race([folded, passed(clock, FOLDED_WITHIN)]);
+  const accepted: SmtpContext['accepted'] = ({ position }) => {
+    if (!detects || position === 0) return undefined;
+    const settled =
+      position <= models.position
+        ? responder.settled(position)
+        : models.reached(position).then(() => responder.settled(position));
+    if (settled === undefined || outbox === undefined) return settled;
+    return Promise.race([settled, passed(clock, FOLDED_WITHIN)]);
   };
   const smtp = roles.has('smtp')
     ? await openSmtpRole({ config, clock, log, metrics, models, store, accepted, watch, closers })
@@ -203,6 +225,7 @@ async function openStore(
   config: Config,
   { clock, log }: AppOptions,
   metrics: Metrics,
+  onTaken: (stream: string, events: readonly NewEvent[]) => void,
 ): Promise<{ store: EventStore; outbox: OutboxedStore | undefined }> {
   if (config.store.kind === 'sqlite') {
     return { store: await openSqliteStore({ file: config.store.file, clock }), outbox: undefined };
@@ -217,7 +240,9 @@ async function openStore(
   const local = await openSqliteStore({ file, clock });
   for (const category of OUTBOX_CATEGORIES) await local.setRetention(category, 1);
   const onLost = (events: number): void => metrics.outboxLost.inc(events);
-  const outbox = await OutboxedStore.open({ remote, local, clock, log, maxEvents, whenFull, onLost });
+  const outbox = await OutboxedStore.open({
+    ...{ remote, local, clock, log, maxEvents, whenFull, onLost, onTaken },
+  });
   return { store: outbox, outbox };
 }
 

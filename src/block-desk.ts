@@ -25,6 +25,8 @@ export interface Executed {
   readonly facts: readonly BlockFact[];
   /** Position of the last event; undefined without one. */
   readonly position: number | undefined;
+  /** Position of the last event of the stream that the decision rests on; 0 where there was none. */
+  readonly seen: number;
 }
 
 /** Somebody else was faster this many times in a row: that is a fault, not a race. */
@@ -46,16 +48,16 @@ export class BlockDesk {
   /** @throws StopgapError as `decide` does; StoreUnavailable; WrongExpectedRevision after too many lost races */
   async execute(subject: Subject, command: BlockCommand, context: CommandContext): Promise<Executed> {
     for (let attempt = 1; ; attempt++) {
-      const { standing, revision } = await this.standing(subject);
+      const { standing, revision, position: seen } = await this.standing(subject);
       const expected = context.revision ?? revision;
       if (expected !== revision) throw new WrongExpectedRevision(blockStream(subject), expected, revision);
       const now = this.#clock.now();
       const facts = decide({ ...command, now }, standing);
-      if (facts.length === 0) return { facts, position: undefined };
+      if (facts.length === 0) return { facts, position: undefined, seen };
       try {
         const events = envelope(facts, context, now);
         const { position } = await this.#store.append(blockStream(subject), events, revision);
-        return { facts, position };
+        return { facts, position, seen };
       } catch (error) {
         if (!(error instanceof WrongExpectedRevision) || attempt === ATTEMPTS) throw error;
       }
@@ -63,13 +65,16 @@ export class BlockDesk {
   }
 
   /** The subject's present state and the revision that it was read at. */
-  async standing(subject: Subject): Promise<{ standing: Standing; revision: number | 'none' }> {
+  async standing(
+    subject: Subject,
+  ): Promise<{ standing: Standing; revision: number | 'none'; position: number }> {
     let standing = NOTHING_YET;
     let revision: number | 'none' = 'none';
+    let position = 0;
     for await (const event of this.#store.readStream(blockStream(subject))) {
-      revision = event.revision;
+      ({ revision, position } = event);
       if (isBlockEvent(event)) standing = evolve(standing, event);
     }
-    return { standing, revision };
+    return { standing, revision, position };
   }
 }

@@ -1,11 +1,12 @@
 import type { Logger } from 'pino';
 import { SendVolume } from '../projections/send-volume.js';
+import { isBlockEvent } from './blocks/events.js';
 import { newId } from './ids.js';
-import type { RecordedEvent } from './kernel/events.js';
+import { messageOf } from './kernel/errors.js';
+import type { NewEvent, RecordedEvent } from './kernel/events.js';
 import type { Clock, Instant } from './kernel/time.js';
 import type { ReadModels } from './read-models.js';
 import type { Verdict } from './rules/verdict.js';
-import type { MessageAccepted } from './sending/events.js';
 import type { Subject } from './sending/subjects.js';
 import { subjectKey } from './sending/subjects.js';
 
@@ -36,29 +37,46 @@ export class LocalContainment {
     return this.#held.size;
   }
 
-  /** Follows the rules, and the releases that empty windows. */
+  /** Follows the rules, the releases that empty windows, and what is decided on those that are held. */
   follow(event: RecordedEvent): void {
-    if (event.type !== 'MessageAccepted') this.#volume.apply(event);
+    if (isBlockEvent(event)) {
+      // From here on the record says who is refused: a release that follows must work here as everywhere.
+      if (event.type === 'BlockImposed' || event.type === 'ExemptionGranted')
+        this.#release(event.data.subject);
+    } else if (event.type !== 'RulesChanged') return;
+    this.#volume.apply(event);
   }
 
-  /** Counts a message that this node has accepted; what it trips is refused at once where the store is away. */
-  sent(data: MessageAccepted): void {
-    const { models, clock, away } = this.#options;
-    const at = clock.now();
-    const envelope = { id: data.transaction, at, recordedAt: at, by: 'smtp:local', stream: '', revision: 0 };
-    const verdicts = this.#volume.apply({
-      ...envelope,
-      type: 'MessageAccepted',
-      data,
-      position: models.position,
-    });
-    if (away()) for (const verdict of verdicts) this.#hold(verdict, at);
+  /** Takes over the rules, and what people have judged, from read models that began with a snapshot. */
+  adopt(): void {
+    this.#volume.restoreRules(this.#options.models.sendVolume.dump());
+  }
+
+  /** Counts what this node has seen itself; what it trips is refused at once where the store is away. */
+  saw(stream: string, events: readonly NewEvent[]): void {
+    const { models, clock, log, away } = this.#options;
+    const recordedAt = clock.now();
+    for (const event of events) {
+      try {
+        const verdicts = this.#volume.apply({
+          ...event,
+          ...{ stream, revision: 0, position: models.position, recordedAt },
+        });
+        if (away()) for (const verdict of verdicts) this.#hold(verdict, recordedAt);
+      } catch (error) {
+        // It is recorded by now: what goes wrong in counting it must not look like a failure to record.
+        log.error({ type: event.type, error: messageOf(error) }, 'an event could not be counted here');
+      }
+    }
   }
 
   /** The store is back and its events are folded: whoever is to stay blocked is so by now. */
   letGo(): void {
-    for (const subject of this.#held.values()) this.#options.models.activeBlocks.withdraw(subject);
-    this.#held.clear();
+    for (const subject of [...this.#held.values()]) this.#release(subject);
+  }
+
+  #release(subject: Subject): void {
+    if (this.#held.delete(subjectKey(subject))) this.#options.models.activeBlocks.withdraw(subject);
   }
 
   #hold({ kind, mode, rule, subject, evidence }: Verdict, now: Instant): void {

@@ -18,6 +18,8 @@ export interface OutboxOptions {
   /** When so many wait. `accept`: what comes is not recorded, and counted as lost. `defer`: it is refused. */
   readonly whenFull: 'accept' | 'defer';
   readonly onLost?: (events: number) => void;
+  /** Told of what was taken, wherever it went: what happened at this node. */
+  readonly onTaken?: (stream: string, events: readonly NewEvent[]) => void;
 }
 
 /** Where in the local store it is written how much of it has been delivered. */
@@ -80,10 +82,16 @@ export class OutboxedStore implements EventStore {
 
   async append(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): Promise<Appended> {
     if (expected !== 'any') return this.#remote.append(stream, events, expected);
+    const appended = await this.#take(stream, events);
+    this.#options.onTaken?.(stream, events);
+    return appended;
+  }
+
+  async #take(stream: string, events: readonly NewEvent[]): Promise<Appended> {
     // What waits goes first: a later event must not overtake it.
     if (this.#waiting === 0 && this.#remote.healthy) {
       try {
-        return await this.#remote.append(stream, events, expected);
+        return await this.#remote.append(stream, events, 'any');
       } catch (error) {
         if (!(error instanceof StoreUnavailable)) throw error;
       }
@@ -133,7 +141,8 @@ export class OutboxedStore implements EventStore {
     );
     this.#writes.add(write);
     try {
-      await write;
+      // What waits already under the same ids is not written again.
+      if ((await write).duplicate) this.#waiting -= events.length;
     } catch (error) {
       this.#waiting -= events.length;
       throw error;
@@ -178,8 +187,11 @@ export class OutboxedStore implements EventStore {
       through = event.position;
       if (event.stream !== PROGRESS_STREAM) batch.push(event);
     }
-    if (through === this.#delivered) return false;
-    for (const run of runsOf(batch)) await this.#remote.append(run[0]!.stream, run.map(plain), 'any');
+    if (batch.length === 0) {
+      this.#delivered = through;
+      return false;
+    }
+    for (const run of runsOf(batch)) await this.#deliver(run);
     this.#delivered = through;
     this.#waiting -= batch.length;
     const { clock } = this.#options;
@@ -191,6 +203,23 @@ export class OutboxedStore implements EventStore {
     };
     await this.#local.append(PROGRESS_STREAM, [{ ...progress, data: { through } }], 'any');
     return true;
+  }
+
+  /** @throws StoreUnavailable where it is to be tried again */
+  async #deliver(run: readonly RecordedEvent[]): Promise<void> {
+    const { log, onLost } = this.#options;
+    const { stream } = run[0]!;
+    try {
+      await this.#remote.append(stream, run.map(plain), 'any');
+    } catch (error) {
+      if (error instanceof StoreUnavailable) throw error;
+      // The store will never take it: it must not keep everything behind it waiting for ever.
+      log.error(
+        { stream, events: run.map(({ id }) => id), error: messageOf(error) },
+        'the store refuses what waited: it is lost',
+      );
+      onLost?.(run.length);
+    }
   }
 
   #sleep(span: Milliseconds): Promise<void> {

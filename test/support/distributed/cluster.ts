@@ -75,7 +75,8 @@ export class Cluster {
     const store = await openKurrentStore({ url: this.store.url, clock: systemClock });
     try {
       const all: RecordedEvent[] = [];
-      for await (const event of store.readAll(categories === undefined ? {} : { categories })) all.push(event);
+      for await (const event of store.readAll(categories === undefined ? {} : { categories }))
+        all.push(event);
       return all;
     } finally {
       await store.close();
