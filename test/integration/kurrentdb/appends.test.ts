@@ -6,13 +6,13 @@ import { UNREADABLE } from '../../../src/kernel/events.js';
 import { StoreRefused, StoreUnavailable, WrongExpectedRevision } from '../../../src/store/port.js';
 import { openKurrentStore } from '../../../src/store/kurrentdb/index.js';
 import { direct } from '../../support/kurrentdb/direct.js';
-import { Follower, Scene, SHORT } from '../../support/kurrentdb/scene.js';
+import { Follower, PATIENCE, Scene, SHORT } from '../../support/kurrentdb/scene.js';
 import { eventually } from '../../support/smtp/eventually.js';
 import { collect, ids, newEvent, newEvents } from '../../support/store/events.js';
 
 const STREAM = 'send-a';
 
-describe('appending to KurrentDB', () => {
+describe('appending to KurrentDB', { timeout: PATIENCE }, () => {
   it('gives up an append that is never answered, and is healthy again by itself', () =>
     Scene.play(async (scene) => {
       const server = await scene.server();
@@ -174,7 +174,7 @@ describe('appending to KurrentDB', () => {
     }));
 });
 
-describe('opening KurrentDB', () => {
+describe('opening KurrentDB', { timeout: PATIENCE }, () => {
   it('refuses a URL that cannot be used, and shows no password', async () => {
     for (const url of [
       'http://admin:hush@127.0.0.1:1',

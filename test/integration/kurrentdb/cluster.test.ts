@@ -4,7 +4,7 @@ import path from 'node:path';
 import { describe, it } from 'node:test';
 import { generate } from 'selfsigned';
 import type { Member } from '../../support/kurrentdb/faults.js';
-import { Follower, insist, Scene } from '../../support/kurrentdb/scene.js';
+import { Follower, insist, PATIENCE, Scene } from '../../support/kurrentdb/scene.js';
 import type { StandIn } from '../../support/kurrentdb/stand-in.js';
 import { eventually } from '../../support/smtp/eventually.js';
 import { collect, ids, newEvents } from '../../support/store/events.js';
@@ -26,7 +26,7 @@ async function elect(
   for (const node of alive) {
     await node.tell({ do: 'faults', members });
     await node.tell(
-      node === leader ? { do: 'lead' } : { do: 'faults', leader: { host: HOST, port: leader.port } },
+      node === leader ? { do: 'lead' } : { do: 'follow', leader: { host: HOST, port: leader.port } },
     );
   }
 }
@@ -34,7 +34,7 @@ async function elect(
 const urlOf = (...nodes: StandIn[]) =>
   `kurrentdb://${nodes.map(({ port }) => `${HOST}:${port}`).join(',')}?tls=false&discoveryInterval=20`;
 
-describe('a KurrentDB cluster', () => {
+describe('a KurrentDB cluster', { timeout: PATIENCE }, () => {
   const changes: [name: string, depose: (old: StandIn, next: StandIn) => Promise<void>][] = [
     ['steps down', (old, next) => elect(next, [old, next])],
     [
@@ -102,7 +102,7 @@ describe('a KurrentDB cluster', () => {
     }));
 });
 
-describe('KurrentDB over TLS', () => {
+describe('KurrentDB over TLS', { timeout: PATIENCE }, () => {
   it('is reached with the authority and the user of its URL', () =>
     Scene.play(async (scene) => {
       const { private: key, cert } = await generate([{ name: 'commonName', value: 'localhost' }], {

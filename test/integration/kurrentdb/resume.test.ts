@@ -3,7 +3,7 @@ import { describe, it } from 'node:test';
 import type { EventStore } from '../../../src/store/port.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
 import type { Command } from '../../support/kurrentdb/control.js';
-import { Follower, insist, Scene, SHORT } from '../../support/kurrentdb/scene.js';
+import { Follower, insist, PATIENCE, Scene, SHORT } from '../../support/kurrentdb/scene.js';
 import { eventually } from '../../support/smtp/eventually.js';
 import { ids, newEvent, newEvents, positions, rising } from '../../support/store/events.js';
 
@@ -29,7 +29,7 @@ function writer(store: EventStore) {
   };
 }
 
-describe('a KurrentDB subscription', () => {
+describe('a KurrentDB subscription', { timeout: PATIENCE }, () => {
   const losses: [name: string, command: Command][] = [
     ['its connection is cut', { do: 'drop' }],
     ['the server ends it as if all were well', { do: 'end quietly' }],

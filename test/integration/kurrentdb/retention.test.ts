@@ -4,7 +4,7 @@ import { InvalidInput } from '../../../src/kernel/errors.js';
 import { DAY, HOUR, SECOND } from '../../../src/kernel/time.js';
 import { WrongExpectedRevision } from '../../../src/store/port.js';
 import { direct } from '../../support/kurrentdb/direct.js';
-import { Follower, Scene } from '../../support/kurrentdb/scene.js';
+import { Follower, PATIENCE, Scene } from '../../support/kurrentdb/scene.js';
 import type { StandIn } from '../../support/kurrentdb/stand-in.js';
 import { eventually } from '../../support/smtp/eventually.js';
 import { DrivenClock } from '../../support/store/clock.js';
@@ -22,10 +22,6 @@ const metadata = (server: StandIn, stream: string) =>
     return found;
   });
 
-async function scene(act: (tools: Awaited<ReturnType<typeof tools>>) => Promise<void>): Promise<void> {
-  await Scene.play(async (stage) => act(await tools(stage)));
-}
-
 async function tools(stage: Scene) {
   const server = await stage.server();
   const clock = new DrivenClock();
@@ -38,7 +34,10 @@ async function tools(stage: Scene) {
   return { server, clock, advance, open, store: await open() };
 }
 
-describe('retention in KurrentDB', () => {
+type Tools = Awaited<ReturnType<typeof tools>>;
+const scene = (act: (tools: Tools) => Promise<void>) => Scene.play(async (stage) => act(await tools(stage)));
+
+describe('retention in KurrentDB', { timeout: PATIENCE }, () => {
   it("puts $maxAge on a stream once, after its first append, and keeps to its category's", () =>
     scene(async ({ server, store, open }) => {
       await store.setRetention('send', 35 * DAY);

@@ -29,5 +29,7 @@ export type Command =
   | { readonly do: 'forget' }
   /** Sets the server's clock, which stands still from then on. */
   | { readonly do: 'time'; readonly now: number }
+  /** Another node leads from now on: whoever asks for the leader is sent there. */
+  | { readonly do: 'follow'; readonly leader: { readonly host: string; readonly port: number } }
   /** Takes over as the leader, with all that stands in the file. */
   | { readonly do: 'lead' };

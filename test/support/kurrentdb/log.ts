@@ -46,6 +46,7 @@ export class Log {
   private readonly waiting = new Set<() => void>();
   private end = 1024;
   private fd: number | undefined;
+  private replica: fs.FSWatcher | undefined;
 
   /** @param file keeps what was acknowledged over a kill: JSON lines */
   constructor(private readonly file?: string) {
@@ -54,8 +55,8 @@ export class Log {
     if (this.all.length === 0) this.append('$settings', 'any', [systemEvent('$settings', {})]);
   }
 
-  /** Takes in what others wrote to the same file, as a follower that becomes the leader has it. */
-  reload(): void {
+  /** Reads the file anew. */
+  private reload(): void {
     this.all.length = 0;
     this.streams.clear();
     this.committed.clear();
@@ -67,6 +68,18 @@ export class Log {
     }
     this.fd ??= fs.openSync(this.file!, 'a');
     this.wake();
+  }
+
+  /** Takes in what the leader writes, as its replica; until it leads itself. */
+  replicate(): void {
+    this.replica ??= fs.watch(this.file!, () => this.reload());
+    this.reload();
+  }
+
+  lead(): void {
+    this.replica?.close();
+    this.replica = undefined;
+    this.reload();
   }
 
   append(stream: string, expected: Expected, events: readonly Proposed[]): Verdict {

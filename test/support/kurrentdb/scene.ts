@@ -16,6 +16,9 @@ import { StandIn } from './stand-in.js';
 /** Short enough that a test of a time-out does not last, long enough for a busy machine. */
 export const SHORT = 400;
 
+/** Milliseconds after which a group of tests has failed: an event that never comes would hold it for ever. */
+export const PATIENCE = 60_000;
+
 /** Servers and stores of one test, ended with it. */
 export class Scene {
   private readonly servers: StandIn[] = [];

@@ -106,6 +106,10 @@ function obey(command: Command, bound: number): void {
     case 'faults':
       Object.assign(faults, rest);
       break;
+    case 'follow':
+      faults.leader = command.leader;
+      log.replicate();
+      break;
     case 'heal':
       Object.assign(faults, { stalled: [], mute: false, slow: 0, leader: undefined, denied: false });
       break;
@@ -125,7 +129,7 @@ function obey(command: Command, bound: number): void {
       log.now = () => command.now;
       break;
     case 'lead':
-      log.reload();
+      log.lead();
       faults.leader = undefined;
       break;
   }
