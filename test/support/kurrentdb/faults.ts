@@ -19,7 +19,7 @@ export class Faults {
   slow = 0;
   /** Where the leader is, if it is another node. */
   leader: { readonly host: string; readonly port: number } | undefined;
-  /** Every call is refused: the credentials are wrong. */
+  /** Every call is refused: whoever calls has not the rights. */
   denied = false;
   /** Who may call: the value of the authorization header. */
   authorization: string | undefined;
@@ -27,6 +27,8 @@ export class Faults {
 
   /** The refusal of a call, if there is any. */
   refusal(metadata: Metadata): Partial<ServiceError> | undefined {
+    if (this.authorization !== undefined && metadata.get('authorization')[0] !== this.authorization)
+      return failure(status.UNAUTHENTICATED, 'Bad credentials');
     if (this.denied)
       return failure(status.PERMISSION_DENIED, 'Access Denied', { exception: 'access-denied' });
     if (!this.leader || metadata.get('requires-leader')[0] !== 'true') return undefined;
