@@ -183,7 +183,7 @@ for (const [what, fault] of Object.entries(faults)) {
   test(`the store fails otherwise: ${what}`, async () => {
     const from = account('fault');
     const acknowledged: string[] = [];
-    await cluster.store.tell(fault as Parameters<typeof cluster.store.tell>[0]);
+    await cluster.store.tell(fault);
     await Promise.all(
       [one, two].map(async (node) => {
         const session = await node.session(from);
