@@ -82,7 +82,7 @@ export function readContract(subject: Subject): void {
             .map((event, j) => store.append(`${category}-${(i + j) % 7}`, [event], 'any')),
         );
       }
-      const read = await all({ after: start });
+      const read = await all({ after: start, categories: [category] });
       assert.deepEqual(ids(read).sort(), ids(events).sort());
       assert.ok(rising(positions(read)));
       for (let key = 0; key < 7; key++) {
@@ -96,7 +96,8 @@ export function readContract(subject: Subject): void {
           own.map((_, i) => i),
         );
       }
-      assert.equal(await store.head(), read.at(-1)!.position);
+      // Others may be writing to a server that is shared.
+      assert.ok((await store.head()) >= read.at(-1)!.position);
     });
 
     it('keeps to its bounds: behind `after`, up to `until`, at most `limit`', async () => {
@@ -104,16 +105,17 @@ export function readContract(subject: Subject): void {
       const category = uniqueCategory();
       const start = await store.head();
       await store.append(`${category}-a`, newEvents(10), 'none');
-      const full = positions(await all({ after: start }));
+      const own = (options: ReadAllOptions) => all({ ...options, categories: [category] });
+      const full = positions(await own({ after: start }));
       assert.equal(full.length, 10);
-      assert.deepEqual(positions(await all({ after: full[3]! })), full.slice(4));
-      assert.deepEqual(positions(await all({ after: start, until: full[3]! })), full.slice(0, 4));
+      assert.deepEqual(positions(await own({ after: full[3]! })), full.slice(4));
+      assert.deepEqual(positions(await own({ after: start, until: full[3]! })), full.slice(0, 4));
       assert.deepEqual(
-        positions(await all({ after: full[1]!, until: full[7]!, limit: 3 })),
+        positions(await own({ after: full[1]!, until: full[7]!, limit: 3 })),
         full.slice(2, 5),
       );
-      assert.deepEqual(await all({ after: full[9]! }), []);
-      assert.deepEqual(await all({ after: full[5]!, until: full[2]! }), []);
+      assert.deepEqual(await own({ after: full[9]! }), []);
+      assert.deepEqual(await own({ after: full[5]!, until: full[2]! }), []);
     });
 
     it('keeps to the categories asked for', async () => {

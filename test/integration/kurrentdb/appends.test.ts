@@ -53,14 +53,14 @@ describe('appending to KurrentDB', { timeout: PATIENCE }, () => {
   for (const expected of ['none', 'any'] as const) {
     it(`writes an append once that was written but not answered, and made again (${expected})`, () =>
       Scene.play(async (scene) => {
-        let server = await scene.server();
+        const server = await scene.server();
         const store = await scene.store(server.url, { appendTimeout: SHORT });
         await server.tell({ do: 'faults', mute: true });
         const events = newEvents(2);
         await assert.rejects(store.append(STREAM, events, expected), StoreUnavailable);
         // After this the server knows of no id: under `any` it would write again.
         await server.kill();
-        server = await scene.restarted(server);
+        await scene.restarted(server);
         await eventually('healthy', () => store.healthy);
         const { revision } = await store.append(STREAM, events, expected);
         assert.equal(revision, 1);
@@ -88,7 +88,7 @@ describe('appending to KurrentDB', { timeout: PATIENCE }, () => {
 
   it('fails and recovers with a server that is killed in mid-append, losing nothing that was acknowledged', () =>
     Scene.play(async (scene) => {
-      let server = await scene.server();
+      const server = await scene.server();
       const store = await scene.store(server.url, { appendTimeout: SHORT });
       const acknowledged: string[] = [];
       const load = Promise.all(
@@ -108,7 +108,7 @@ describe('appending to KurrentDB', { timeout: PATIENCE }, () => {
       await server.kill();
       await load;
       assert.equal(store.healthy, false);
-      server = await scene.restarted(server);
+      await scene.restarted(server);
       await eventually('healthy', () => store.healthy);
       const there = new Set(ids(await collect(store.readAll({ categories: ['send'] }))));
       assert.deepEqual(

@@ -22,7 +22,7 @@ function writer(store: EventStore) {
   })();
   return {
     written,
-    async stop() {
+    stop: async () => {
       going = false;
       await done;
     },
