@@ -8,6 +8,7 @@ import { parseUsers } from '../../../src/accounts/users.js';
 import type { Config } from '../../../src/config.js';
 import { listSettings, loadConfig, OTHER_VARIABLES } from '../../../src/config.js';
 import { ROLES } from '../../../src/config/types.js';
+import { Metrics } from '../../../src/metrics/metrics.js';
 import { DEFAULT_RULES } from '../../../src/rules/defaults.js';
 import { parseRules } from '../../../src/rules/parse.js';
 import type { Service } from './compose.js';
@@ -227,6 +228,34 @@ test('Prometheus asks every node, and Grafana asks Prometheus', () => {
   assert.deepEqual(
     datasources.map(({ url }) => url),
     ['http://prometheus:9090'],
+  );
+});
+
+test('docs/deploy.md names settings, metrics and services that there are', async () => {
+  const doc = text('docs/deploy.md');
+  const known = new Set(listSettings().flatMap(({ env }) => [env, `${env}_FILE`]));
+  const mentioned = [...doc.matchAll(/\bSTOPGAP_[A-Z_]*[A-Z]/g)].map(([name]) => name);
+  assert.deepEqual(
+    mentioned.filter((name) => !known.has(name) && !(name in OTHER_VARIABLES)),
+    [],
+  );
+  const metrics = new Set((await new Metrics().registry.getMetricsAsJSON()).map(({ name }) => name));
+  const watched = [...doc.matchAll(/`(stopgap_\w+)/g)].map(([, name]) => name!);
+  assert.deepEqual(
+    watched.filter((name) => !metrics.has(name) && !/^stopgap_kurrentdb/.test(name)),
+    [],
+  );
+  const paths = [...doc.matchAll(/`((?:deploy|test)\/[\w./-]+)`/g)].map(([, name]) => name!);
+  const secrets = /^deploy\/secrets\/(?!README)/;
+  assert.deepEqual(
+    paths.filter((name) => !secrets.test(name) && !existsSync(path.join(ROOT, name))),
+    [],
+  );
+  const { volumes } = FORMS['a KurrentDB cluster'];
+  const removed = [...doc.matchAll(/stopgap_([a-z][a-z0-9-]*-[a-z0-9-]+)/g)].map(([, name]) => name!);
+  assert.deepEqual(
+    removed.filter((name) => !(name in volumes!)),
+    [],
   );
 });
 
