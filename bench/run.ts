@@ -13,6 +13,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ run: () => Promise<Report
   store: () => import('./store.js'),
   smtp: () => import('./smtp.js'),
   containment: () => import('./containment.js'),
+  startup: () => import('./startup.js'),
 };
 
 const wanted = process.argv.slice(2);
