@@ -224,6 +224,8 @@ export class OutboxedStore implements EventStore {
 
   #sleep(span: Milliseconds): Promise<void> {
     const { clock } = this.#options;
+    // Closing has waited for the attempt under way already.
+    if (this.#closed) return Promise.resolve();
     return new Promise((resolve) => {
       const cancel = clock.wakeAt(clock.now() + span, resolve);
       this.#wake = () => {

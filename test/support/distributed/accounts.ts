@@ -9,8 +9,8 @@ export function account(name: string, index = 1): string {
 }
 
 /** A users file in which these may log in. */
-export async function usersFile(accounts: readonly string[]): Promise<string> {
+export async function usersFile(accounts: readonly string[], secret = PASSWORD): Promise<string> {
   // As cheap as it gets: what is proved here does not depend on the price.
-  const password = await hashPassword(PASSWORD, { ln: 4, r: 1, p: 1 });
+  const password = await hashPassword(secret, { ln: 4, r: 1, p: 1 });
   return JSON.stringify({ users: accounts.map((name) => ({ name, password })) });
 }

@@ -15,6 +15,8 @@ export interface ClusterOptions {
   readonly accounts: readonly string[];
   /** Whether there is a Redis; without one the worker keeps its timers in its process. */
   readonly redis?: boolean;
+  /** Of every account; {@link PASSWORD} unless given. */
+  readonly password?: string;
   /** For every process. */
   readonly env?: Readonly<Record<string, string>>;
 }
@@ -32,9 +34,9 @@ export class Cluster {
     private readonly env: Readonly<Record<string, string>>,
   ) {}
 
-  static async start({ accounts, redis = true, env = {} }: ClusterOptions): Promise<Cluster> {
+  static async start({ accounts, password, redis = true, env = {} }: ClusterOptions): Promise<Cluster> {
     const dir = await mkdtemp(path.join(tmpdir(), 'stopgap-cluster-'));
-    await writeFile(path.join(dir, 'users.yaml'), await usersFile(accounts));
+    await writeFile(path.join(dir, 'users.yaml'), await usersFile(accounts, password));
     const now = Date.now();
     const file = path.join(dir, 'tokens.yaml');
     const token = await addToken({ file, name: 'tests', role: 'admin', now });
