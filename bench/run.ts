@@ -13,6 +13,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ run: () => Promise<Report
   store: () => import('./store.js'),
   smtp: () => import('./smtp.js'),
   containment: () => import('./containment.js'),
+  distributed: () => import('./distributed.js'),
   startup: () => import('./startup.js'),
 };
 
