@@ -111,6 +111,11 @@ export class Appender {
   private enter(request: Request): Promise<Appended> {
     return new Promise((resolve, reject) => {
       this.gate.pass(() => {
+        if (performance.now() - request.since >= this.tools.timeout) {
+          this.tools.health.fail();
+          reject(new StoreUnavailable(`append to ${request.stream}: it could not be sent in time`));
+          return;
+        }
         const { client } = this.tools.connection;
         let release = (): void => undefined;
         if (this.warm !== client) {

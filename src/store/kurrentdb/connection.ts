@@ -7,6 +7,12 @@ import { StoreRefused } from '../port.js';
 const SCHEME = /^(kurrentdb|esdb)(\+discover)?:\/\//;
 
 /**
+ * A client costs some milliseconds, and its reads are half a second in the making (and dead for good where they found
+ * nobody then). So it is replaced no sooner than after this.
+ */
+const SETTLING: Milliseconds = 1000;
+
+/**
  * Holds the client, and replaces it where it can no longer be trusted: it never drops a request that is not
  * answered, and keeps for ever the failure of its first question to a server.
  */
@@ -15,8 +21,14 @@ export class Connection {
   private current: KurrentDBClient;
   private since = performance.now();
 
-  /** @throws StoreRefused where the URL is none that the client understands */
-  constructor(url: string) {
+  /**
+   * @param cuts whether what is still under way on a client that is replaced ends with it
+   * @throws StoreRefused where the URL is none that the client understands
+   */
+  constructor(
+    url: string,
+    private readonly cuts: boolean,
+  ) {
     if (!SCHEME.test(url)) {
       throw new StoreRefused(
         `a KurrentDB store is kurrentdb://, kurrentdb+discover:// or esdb://, not ${redacted(url)}`,
@@ -35,12 +47,12 @@ export class Connection {
     return this.current;
   }
 
-  /** Takes a new client where `failed` is still the one in use, and has been for at least so long. */
-  renew(failed: KurrentDBClient, atLeast: Milliseconds = 0): void {
-    if (failed !== this.current || performance.now() - this.since < atLeast) return;
+  /** Takes a new client where `failed` is still the one in use, and has had its time. */
+  renew(failed: KurrentDBClient): void {
+    if (failed !== this.current || performance.now() - this.since < SETTLING) return;
     this.since = performance.now();
     this.current = KurrentDBClient.connectionString(this.url);
-    this.dispose(failed);
+    if (this.cuts) this.dispose(failed);
   }
 
   close(): void {

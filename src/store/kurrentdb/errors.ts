@@ -1,9 +1,11 @@
 import {
   AccessDeniedError,
+  CancelledError,
   MaxAppendSizeExceededError,
   NotLeaderError,
   StreamDeletedError,
   StreamNotFoundError,
+  UnavailableError,
   WrongExpectedVersionError,
 } from '@kurrent/kurrentdb-client';
 import { InvalidInput, messageOf, StopgapError } from '../../kernel/errors.js';
@@ -33,7 +35,16 @@ export function within<T>(time: Milliseconds, promise: Promise<T>): Promise<T> {
       // An answer that came while something else held the loop is taken first.
       setImmediate(() => reject(new NoAnswer(time)));
     }, time);
-    promise.then(resolve, reject).finally(() => clearTimeout(timer));
+    promise.then(
+      (value) => {
+        clearTimeout(timer);
+        resolve(value);
+      },
+      (error: Error) => {
+        clearTimeout(timer);
+        reject(error);
+      },
+    );
   });
 }
 
@@ -50,10 +61,17 @@ export function isAnswer(error: unknown): boolean {
 
 /**
  * Whether the client should be replaced after this error. It finds another node by itself after a NotLeader, and
- * reconnects where a node is away; but where the very first call fails otherwise it remembers that failure for ever.
+ * connects anew where a node is away; but where it found no node at all, or was never answered, it may hold on to that
+ * for ever.
  */
 export function spoilsClient(error: unknown): boolean {
-  return !isAnswer(error) && !(error instanceof NotLeaderError) && !(error instanceof Silence);
+  return !(
+    isAnswer(error) ||
+    error instanceof NotLeaderError ||
+    error instanceof UnavailableError ||
+    error instanceof CancelledError ||
+    error instanceof Silence
+  );
 }
 
 /** What the caller of the port gets to see for whatever the client threw, other than a wrong expected version. */

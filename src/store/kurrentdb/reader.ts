@@ -20,12 +20,6 @@ import { Selection } from './selection.js';
 /** Events asked for at once. The client has no way to take back a read: what is left of one is read for nothing. */
 const PAGE = 512;
 
-/**
- * The connection that reads go through is dead for good where it was never made, and half a second in the making. So a
- * client that cannot read is replaced, but not before it has had its time.
- */
-const SETTLING: Milliseconds = 1000;
-
 /** Reads at the leader, so that what was acknowledged is seen. */
 const LEADER = { requiresLeader: true } as const;
 
@@ -173,7 +167,8 @@ class Page<T> implements AsyncIterable<T> {
           return;
         }
         if (attempt < 2 && !(error instanceof NoAnswer)) continue;
-        if (error instanceof UnavailableError) this.connection.renew(client, SETTLING);
+        // It is dead for good where its first attempt found nobody.
+        if (error instanceof UnavailableError) this.connection.renew(client);
         throw portError(error, this.what);
       }
     }

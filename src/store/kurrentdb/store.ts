@@ -15,6 +15,7 @@ import { Appender } from './appender.js';
 import type { BackoffOptions } from './backoff.js';
 import { checkAppend } from './check.js';
 import { Connection } from './connection.js';
+import { within } from './errors.js';
 import { Health } from './health.js';
 import { Reader } from './reader.js';
 import { Retention } from './retention.js';
@@ -38,6 +39,7 @@ export class KurrentEventStore implements EventStore {
   // Apart from each other, so that a failing read does not cut off the appends under way.
   private readonly writing: Connection;
   private readonly reading: Connection;
+  private readonly following: Connection;
   private readonly backoff: BackoffOptions;
   private readonly health: Health;
   private readonly reader: Reader;
@@ -47,8 +49,9 @@ export class KurrentEventStore implements EventStore {
   constructor(private readonly settings: StoreSettings) {
     const { url, clock, appendTimeout: timeout, retry, report } = settings;
     this.backoff = retry;
-    this.writing = new Connection(url);
-    this.reading = new Connection(url);
+    this.writing = new Connection(url, true);
+    this.reading = new Connection(url, false);
+    this.following = new Connection(url, false);
     this.health = new Health(this.writing, timeout, retry);
     this.retention = new Retention({
       connection: this.writing,
@@ -99,10 +102,10 @@ export class KurrentEventStore implements EventStore {
 
   subscribe(options: SubscribeOptions, handler: EventHandler): Subscription {
     this.checkOpen();
-    const { url, appendTimeout: timeout, silence, report } = this.settings;
+    const { appendTimeout: timeout, silence, report } = this.settings;
     const subscription = new ResumingSubscription(
       {
-        connection: new Connection(url),
+        connection: this.following,
         retention: this.retention,
         backoff: this.backoff,
         timeout,
@@ -114,7 +117,10 @@ export class KurrentEventStore implements EventStore {
       handler,
     );
     // An append that is made after this call must not come before the end that is being asked for.
-    if (options.after === 'end') void subscription.placed.then(this.appender.gate.hold());
+    if (options.after === 'end') {
+      const release = this.appender.gate.hold();
+      within(timeout, subscription.placed).then(release, release);
+    }
     this.subscriptions.add(subscription);
     const forget = () => this.subscriptions.delete(subscription);
     subscription.ended.then(forget, forget);
@@ -150,6 +156,7 @@ export class KurrentEventStore implements EventStore {
     this.health.stop();
     this.writing.close();
     this.reading.close();
+    this.following.close();
   }
 
   private checkOpen(): void {

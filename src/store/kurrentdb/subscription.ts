@@ -241,7 +241,6 @@ export class ResumingSubscription implements Subscription {
   private finish(error?: unknown): void {
     if (this.over) return;
     this.over = true;
-    this.tools.connection.close();
     this.miss(error ?? new StoreUnavailable('the subscription was stopped before it had caught up'));
     if (error === undefined) this.end();
     else this.fail(error);

@@ -26,6 +26,26 @@ describe('appending to KurrentDB', { timeout: PATIENCE }, () => {
       assert.equal((await store.append(STREAM, [newEvent()], 0)).revision, 1);
     }));
 
+  it('gives up what waits behind an append that is not answered, in the same time', () =>
+    Scene.play(async (scene) => {
+      const server = await scene.server();
+      const store = await scene.store(server.url, { appendTimeout: SHORT });
+      await server.tell({ do: 'faults', stalled: ['append'] });
+      const began = performance.now();
+      const results = await Promise.allSettled(
+        newEvents(200).map((event) => store.append(STREAM, [event], 'any')),
+      );
+      assert.ok(performance.now() - began < 3 * SHORT);
+      for (const result of results) {
+        assert.ok(result.status === 'rejected' && result.reason instanceof StoreUnavailable);
+      }
+      await server.tell({ do: 'heal' });
+      await eventually('healthy', () => store.healthy);
+      const events = newEvents(50);
+      await Promise.all(events.map((event, i) => store.append('block-a', [event], i === 0 ? 'none' : i - 1)));
+      assert.deepEqual(ids(await collect(store.readStream('block-a'))), ids(events));
+    }));
+
   it('is not spoilt by a server that was dumb at the first question', () =>
     Scene.play(async (scene) => {
       const server = await scene.server();
