@@ -48,7 +48,7 @@ export interface Scene {
   readonly outbox: OutboxedStore;
   readonly lost: () => number;
   /** Ends it and opens it again on what it left on its disk; the distant store stays as it is. */
-  again(): Promise<Scene>;
+  readonly again: () => Promise<Scene>;
 }
 
 export async function openScene(

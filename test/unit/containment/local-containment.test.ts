@@ -43,7 +43,7 @@ function use(rules: string): void {
 
 /** As this node has taken it itself. */
 function send(recipients: number, account = ALICE): void {
-  containment.saw(`send-${account}`, [sent(clock.now(), 0, { recipients, account }) as NewEvent]);
+  containment.saw(`send-${account}`, [sent(clock.now(), 0, { recipients, account })]);
 }
 
 function record(fact: BlockFact): void {
@@ -102,7 +102,7 @@ describe('what a node does for itself', () => {
 
   test('not only volume: wrong passwords that it sees itself', () => {
     for (let n = 0; n < 4; n++) {
-      containment.saw(`auth-${NETWORK}`, [failed(clock.now(), 0, { network: NETWORK }) as NewEvent]);
+      containment.saw(`auth-${NETWORK}`, [failed(clock.now(), 0, { network: NETWORK })]);
     }
     const sender = senderIdentity({ ip: NETWORK, direction: 'outbound' });
     assert.ok(models.activeBlocks.verdict(sender, clock.now()) !== undefined);

@@ -1,0 +1,200 @@
+import assert from 'node:assert/strict';
+import type { TestContext } from 'node:test';
+import { describe, test } from 'node:test';
+import { pino } from 'pino';
+import { BlockDesk } from '../../../src/block-desk.js';
+import { HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
+import { Metrics } from '../../../src/metrics/metrics.js';
+import { ReadModels } from '../../../src/read-models.js';
+import { Responder } from '../../../src/responder.js';
+import { RulesDesk } from '../../../src/rules-desk.js';
+import type { EventStore } from '../../../src/store/port.js';
+import { StoreUnavailable } from '../../../src/store/port.js';
+import { ManualClock } from '../../support/manual-clock.js';
+import { sent } from '../../support/sends.js';
+import { eventually } from '../../support/smtp/eventually.js';
+import { collect, newEvent } from '../../support/store/events.js';
+import { openScene } from './scene.js';
+
+const RULES = `version: 1
+rules:
+  - { id: burst, per: account, count: recipients, window: 10m, limit: 10, then: block, for: 1h }
+`;
+const ALICE = 'alice@example.com';
+const SUBJECT = { type: 'account', value: ALICE } as const;
+
+interface Detector {
+  readonly models: ReadModels;
+  readonly responder: Responder;
+  readonly desk: BlockDesk;
+  stop(): Promise<void>;
+}
+
+/** A detector as the application puts it together, over any store. */
+async function detect(store: EventStore, clock: ManualClock): Promise<Detector> {
+  const log = pino({ level: 'silent' });
+  const desk = new BlockDesk(store, clock);
+  await new RulesDesk(store, clock).load(RULES, 'rules.yaml');
+  const models: ReadModels = new ReadModels({
+    onVerdict: (verdict, live) => (live ? responder.take(verdict) : responder.remember(verdict)),
+    onBlockEvent({ data }) {
+      if ('evidence' in data && data.evidence !== undefined) responder.answered(data.evidence);
+    },
+    onRulesChanged: () => undefined,
+    onSkipped: () => undefined,
+  });
+  const responder = new Responder({ desk, models, clock, metrics: new Metrics(), log });
+  await models.follow(store);
+  responder.finish();
+  const stop = async (): Promise<void> => {
+    await responder.stop();
+    await models.stop();
+  };
+  return { models, responder, desk, stop };
+}
+
+interface Stage {
+  readonly clock: ManualClock;
+  readonly store: EventStore;
+  readonly send: (recipients: number, account?: string) => Promise<number>;
+  readonly imposed: () => Promise<number>;
+}
+
+async function stage(t: TestContext): Promise<Stage> {
+  const clock = new ManualClock();
+  const { distant: store } = await openScene(t, clock);
+  return {
+    clock,
+    store,
+    async send(recipients, account = ALICE) {
+      const { data } = sent(clock.now(), 0, { recipients, account });
+      const event = newEvent(data, { type: 'MessageAccepted', at: clock.now() });
+      return (await store.append(`send-${account}`, [event], 'any')).position;
+    },
+    imposed: async () =>
+      (await collect(store.readAll({ categories: ['block'] }))).filter(({ type }) => type === 'BlockImposed')
+        .length,
+  };
+}
+
+describe('a detector that was away', () => {
+  test('acts on a flood of half an hour ago, though mail went on since', async (t) => {
+    const { clock, store, send, imposed } = await stage(t);
+    await (await detect(store, clock)).stop();
+    await send(11);
+    clock.advance(30 * MINUTE);
+    await send(1, 'bob@example.com');
+    const detector = await detect(store, clock);
+    await detector.responder.idle();
+    assert.equal(await imposed(), 1);
+    await detector.stop();
+  });
+
+  test('but not on one whose block would be over by now', async (t) => {
+    const { clock, store, send, imposed } = await stage(t);
+    await (await detect(store, clock)).stop();
+    await send(11);
+    clock.advance(HOUR + SECOND);
+    await send(1, 'bob@example.com');
+    const detector = await detect(store, clock);
+    await detector.responder.idle();
+    assert.equal(await imposed(), 0);
+    await detector.stop();
+  });
+
+  test('nor again on what was acted upon, released or not', async (t) => {
+    const { clock, store, send, imposed } = await stage(t);
+    let detector = await detect(store, clock);
+    const position = await send(11);
+    await detector.models.reached(position);
+    await detector.responder.idle();
+    assert.equal(await imposed(), 1);
+    const { standing } = await detector.desk.standing(SUBJECT);
+    const release = { kind: 'release', block: standing.block!.id, falsePositive: true } as const;
+    await detector.desk.execute(SUBJECT, release, { by: 'admin:test' });
+    await detector.stop();
+    detector = await detect(store, clock);
+    const refused = detector.models.activeBlocks.on(SUBJECT);
+    await detector.responder.idle();
+    assert.deepEqual([await imposed(), refused], [1, undefined]);
+    await detector.stop();
+  });
+});
+
+test('of two detectors the slower one keeps refusing until it has folded the block of the other', async (t) => {
+  const { clock, store, send, imposed } = await stage(t);
+  const fast = await detect(store, clock);
+  // Its feed stops short of the block, as that of a distant store may.
+  let held: (() => void) | undefined;
+  const lagging: EventStore = Object.assign(Object.create(store) as EventStore, {
+    subscribe: ((options, handler) =>
+      store.subscribe(options, async (event) => {
+        if (event.type === 'BlockImposed') await new Promise<void>((resolve) => (held = resolve));
+        await handler(event);
+      })) satisfies EventStore['subscribe'],
+  });
+  const slow = await detect(lagging, clock);
+  const position = await send(11);
+  await eventually('the fast one has blocked', async () => (await imposed()) === 1 && held !== undefined);
+  await slow.models.reached(position);
+  let settled = false;
+  void slow.responder.settled(position)?.then(() => (settled = true));
+  const sender = {
+    account: ALICE,
+    address: undefined,
+    ehlo: undefined,
+    ip: undefined,
+    direction: 'outbound',
+  };
+  const refused = (): boolean => slow.models.activeBlocks.verdict(sender as never, clock.now()) !== undefined;
+  // Whatever the slow one has yet to do about the verdict takes it fewer turns than this.
+  for (let turn = 0; turn < 50; turn++) {
+    await collect(store.readStream('block-account:alice@example.com'));
+    assert.ok(refused());
+  }
+  assert.equal(settled, false);
+  held!();
+  await slow.responder.idle();
+  assert.ok(refused());
+  assert.equal(await imposed(), 1);
+  await Promise.all([fast.stop(), slow.stop()]);
+});
+
+test('a fault that is not the store’s does not hold up the verdicts behind it', async (t) => {
+  const { clock, store, send, imposed } = await stage(t);
+  const broken = 'block-account:alice@example.com';
+  const faulty: EventStore = Object.assign(Object.create(store) as EventStore, {
+    readStream: ((stream, options) => {
+      if (stream === broken) throw new TypeError('a bug');
+      return store.readStream(stream, options);
+    }) satisfies EventStore['readStream'],
+  });
+  const detector = await detect(faulty, clock);
+  await send(11);
+  await send(11, 'bob@example.com');
+  await eventually('the second is blocked', async () => {
+    clock.advance(SECOND);
+    return (await imposed()) === 1;
+  });
+  await detector.stop();
+});
+
+test('while the store takes nothing a verdict is tried until it does', async (t) => {
+  const { clock, store, send, imposed } = await stage(t);
+  let failures = 10;
+  const away: EventStore = Object.assign(Object.create(store) as EventStore, {
+    append: ((stream, events, expected) =>
+      failures-- > 0 && stream.startsWith('block-')
+        ? Promise.reject(new StoreUnavailable('away'))
+        : store.append(stream, events, expected)) satisfies EventStore['append'],
+  });
+  failures = 0;
+  const detector = await detect(away, clock);
+  failures = 10;
+  await send(11);
+  await eventually('it is recorded', async () => {
+    clock.advance(30 * SECOND);
+    return (await imposed()) === 1;
+  });
+  await detector.stop();
+});
