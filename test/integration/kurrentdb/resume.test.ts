@@ -5,6 +5,7 @@ import { StoreUnavailable } from '../../../src/store/port.js';
 import type { Command } from '../../support/kurrentdb/control.js';
 import { Follower, insist, PATIENCE, Scene, SHORT } from '../../support/kurrentdb/scene.js';
 import { eventually } from '../../support/smtp/eventually.js';
+import { Gate, isSettled, settle } from '../../support/store/gate.js';
 import { ids, newEvent, newEvents, positions, rising } from '../../support/store/events.js';
 
 const STREAM = 'block-a';
@@ -118,6 +119,28 @@ describe('a KurrentDB subscription', { timeout: PATIENCE }, () => {
       assert.deepEqual(follower.ids, []);
       await server.tell({ do: 'heal' });
       await follower.reached(3);
+      assert.deepEqual(follower.ids, ids(events));
+    }));
+
+  it('does not run ahead of its handler, however much has come in', () =>
+    Scene.play(async (scene) => {
+      const server = await scene.server();
+      const store = await scene.store(server.url);
+      const events = newEvents(100);
+      await store.append(STREAM, events, 'none');
+      const other = new Follower(store, { after: 0 });
+      const gate = new Gate();
+      const follower: Follower = new Follower(store, { after: 0, categories: ['block'] }, () =>
+        follower.seen.length === 20 ? gate.opened : undefined,
+      );
+      await follower.reached(20);
+      // By then the server has said to both that they have caught up.
+      await other.subscription.caughtUp;
+      await settle();
+      assert.equal(await isSettled(follower.subscription.caughtUp), false);
+      assert.equal(follower.subscription.position, follower.seen[18]!.position);
+      gate.open();
+      await follower.reached(100);
       assert.deepEqual(follower.ids, ids(events));
     }));
 

@@ -66,6 +66,8 @@ export class Log {
       const { data, metadata, ...rest } = JSON.parse(line) as Stored & { data: string; metadata: string };
       this.keep({ ...rest, data: Buffer.from(data, 'base64'), metadata: Buffer.from(metadata, 'base64') });
     }
+    // The cache does not outlive the process, nor does another node have it.
+    this.committed.clear();
     this.fd ??= fs.openSync(this.file!, 'a');
     this.wake();
   }
