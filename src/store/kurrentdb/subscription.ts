@@ -71,6 +71,7 @@ export class ResumingSubscription implements Subscription {
     this.selection = new Selection(options.categories);
     this.backoff = new Backoff(tools.backoff);
     if (options.after !== 'end') this.at = options.after;
+    // Where this fails it is tried again, and reported, like any other loss.
     this.placed = this.place().catch(() => undefined);
     void this.run();
   }
