@@ -12,7 +12,7 @@ import type {
   RecipientsRefused,
   SenderFields,
 } from '../src/sending/events.js';
-import { effectiveAt } from '../src/sending/events.js';
+import { CLOCK_TOLERANCE, effectiveAt } from '../src/sending/events.js';
 import {
   clientNetwork,
   domainOf,
@@ -45,6 +45,8 @@ export interface SendVolumeState {
   readonly timeline: TimelineState;
   /** What an event that could not be folded to its end has left behind. */
   readonly verdicts: readonly Verdict[];
+  /** When the last event was recorded. */
+  readonly recordedAt: Instant;
 }
 
 /**
@@ -68,6 +70,8 @@ export class SendVolume {
   /** Proposals and blocks by id: their closing events name nothing else. */
   readonly #subjects = new Map<string, Subject>();
   readonly #timeline = new Timeline(() => Math.max(0, ...this.#rules.rules.map((rule) => rule.window)));
+  /** By the store's clock: of the last event that was counted. */
+  #recordedAt: Instant = 0;
   #verdicts: Verdict[] = [];
 
   get rules(): VersionedRules {
@@ -136,27 +140,30 @@ export class SendVolume {
       volumes: mapTypes((type) => this.#volumes[type].dump()),
       subjects: [...this.#subjects],
       timeline: this.#timeline.dump(),
+      recordedAt: this.#recordedAt,
       verdicts: this.#verdicts.slice(),
     };
   }
 
   /** Takes over what {@link dump} gave. Must come before anything is applied. */
-  restore({ rules, volumes, subjects, timeline, verdicts }: SendVolumeState): void {
+  restore({ rules, volumes, subjects, timeline, recordedAt, verdicts }: SendVolumeState): void {
     this.#rules = rules;
     this.#volumes = this.#build(rules);
     for (const type of SUBJECT_TYPES) this.#volumes[type].restore(volumes[type]);
     for (const [block, subject] of subjects) this.#subjects.set(block, subject);
     this.#timeline.restore(timeline);
+    this.#recordedAt = recordedAt;
     this.#verdicts = verdicts.slice();
   }
 
   /** Takes over the rules and what people have judged, but nothing that was counted. */
-  restoreRules({ rules, volumes, subjects }: SendVolumeState): void {
+  restoreRules({ rules, volumes, subjects, recordedAt }: SendVolumeState): void {
     this.restore({
       rules,
       volumes: mapTypes((type) => ({ ...NOTHING_COUNTED, judged: volumes[type].judged })),
       subjects,
       timeline: { times: [], positions: [] },
+      recordedAt,
       verdicts: [],
     });
   }
@@ -182,6 +189,9 @@ export class SendVolume {
   }
 
   #begin(event: RecordedEvent, direction: MailDirection): Fold {
+    // The store's own clock was set back: windows that end in what is the future now would count nothing till then.
+    if (event.recordedAt < this.#recordedAt - CLOCK_TOLERANCE) this.restoreRules(this.dump());
+    this.#recordedAt = event.recordedAt;
     const at = effectiveAt(event);
     this.#timeline.note(at, event.position);
     this.#amounts.clear();
