@@ -3,8 +3,10 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { WindowTable } from '../../../projections/window-table.js';
 import { HOUR, MINUTE } from '../../../src/kernel/time.js';
-import { folding, histories, logOf } from '../../support/history.js';
+import type { Subject } from '../../../src/sending/subjects.js';
+import { START, folding, histories, logOf } from '../../support/history.js';
 import { observables, throughFrames } from '../../support/restored.js';
+import { blockEvent } from '../../support/sends.js';
 
 describe('read models that were dumped and restored', () => {
   test('go on just as those that folded everything, wherever the cut', () => {
@@ -56,6 +58,41 @@ describe('read models that were dumped and restored', () => {
     const again = folding().models;
     again.restore(throughFrames(restored.dump()));
     assert.notDeepEqual(again.dump(), whole.dump());
+  });
+});
+
+describe('of several patterns that match the same sender', () => {
+  const patterns = ['user*@example.com', '*0@example.com', '*@example.com'];
+  const sender = {
+    account: undefined,
+    address: 'user0@example.com',
+    ehlo: undefined,
+    ip: undefined,
+  } as const;
+
+  /** What answers, after these patterns came in this order. */
+  function answers(order: readonly string[]): unknown {
+    const { models } = folding();
+    order.forEach((value, index) => {
+      const subject: Subject = { type: 'address', value };
+      const id = `b${patterns.indexOf(value)}`;
+      const terms = { subject, direction: 'all', description: '', refusal: 'soft', until: null } as const;
+      const block = { ...terms, block: id, origin: 'admin', renewWhileTrying: false } as const;
+      models.apply(blockEvent({ type: 'BlockImposed', data: block }, START, 2 * index + 1));
+      const exemption = { exemption: id, subject, until: null, reason: value };
+      models.apply(blockEvent({ type: 'ExemptionGranted', data: exemption }, START, 2 * index + 2));
+    });
+    return {
+      block: models.activeBlocks.verdict({ ...sender, direction: 'outbound' }, START)?.id,
+      past: models.ledger.inForce({ ...sender, direction: 'outbound' }, START).map(({ id }) => id),
+      exemption: models.exemptions.covering({ type: 'address', value: 'user0@example.com' }, START)?.id,
+    };
+  }
+
+  test('the answer does not depend on which came first, and so not on how an index was filled', () => {
+    const expected = { block: 'b0', past: ['b0', 'b1', 'b2'], exemption: 'b2' };
+    assert.deepEqual(answers(patterns), expected);
+    assert.deepEqual(answers(patterns.toReversed()), expected);
   });
 });
 
