@@ -15,6 +15,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ run: () => Promise<Report
   containment: () => import('./containment.js'),
   distributed: () => import('./distributed.js'),
   startup: () => import('./startup.js'),
+  expiry: () => import('./expiry.js'),
 };
 
 const wanted = process.argv.slice(2);

@@ -13,7 +13,7 @@ import type {
 } from '../port.js';
 import { Appender } from './appender.js';
 import type { BackoffOptions } from './backoff.js';
-import { checkAppend } from './check.js';
+import { checkForServer } from './check.js';
 import { Connection } from './connection.js';
 import { within } from './errors.js';
 import { Health } from './health.js';
@@ -88,7 +88,7 @@ export class KurrentEventStore implements EventStore {
 
   async append(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): Promise<Appended> {
     this.checkOpen();
-    checkAppend(stream, events, expected);
+    checkForServer(stream, events, expected);
     return this.appender.append(stream, events, expected);
   }
 

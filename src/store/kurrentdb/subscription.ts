@@ -14,7 +14,7 @@ import { Silence, spoilsClient } from './errors.js';
 import { Feed, type FeedItem } from './feed.js';
 import type { Retention } from './retention.js';
 import { Selection } from './selection.js';
-import { Share } from './turn.js';
+import { Share } from '../turn.js';
 
 export interface SubscriptionTools {
   readonly connection: Connection;

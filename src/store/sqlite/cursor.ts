@@ -1,6 +1,6 @@
 import type { RecordedEvent } from '../../kernel/events.js';
 import type { Slice } from './reader.js';
-import { Share } from './turn.js';
+import { Share } from '../turn.js';
 
 /**
  * Walks slices as an async iterable. Written out instead of as a generator, which costs several more

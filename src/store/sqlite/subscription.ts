@@ -2,7 +2,7 @@ import { categoryOf, type RecordedEvent } from '../../kernel/events.js';
 import { StoreUnavailable, type EventHandler, type SubscribeOptions, type Subscription } from '../port.js';
 import type { Follower, LiveFeed } from './live.js';
 import { SliceSize, type Reader } from './reader.js';
-import { Share } from './turn.js';
+import { Share } from '../turn.js';
 
 /** Events that may wait in memory for a slow handler; beyond them it goes back to reading the file. */
 const BUFFER = 2048;

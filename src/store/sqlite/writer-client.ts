@@ -2,11 +2,11 @@ import type { NewEvent } from '../../kernel/events.js';
 import { StopgapError } from '../../kernel/errors.js';
 import type { Clock, Instant, Milliseconds } from '../../kernel/time.js';
 import { StoreUnavailable, WrongExpectedRevision, type Appended, type ExpectedRevision } from '../port.js';
-import { checkAppend } from './check.js';
+import { checkAppend } from '../check.js';
 import type { LiveFeed } from './live.js';
 import { Fifo, type Pending } from './pending.js';
 import { fromAppend } from './recorded.js';
-import { Share } from './turn.js';
+import { Share } from '../turn.js';
 import { ANY, NONE, Outcome, type AppendedMessage, type WriterOptions } from './wire.js';
 import { WriterThread } from './writer-thread.js';
 

@@ -1,7 +1,7 @@
-import { InvalidInput } from '../../kernel/errors.js';
-import type { NewEvent } from '../../kernel/events.js';
-import { messageOf } from '../../kernel/errors.js';
-import type { ExpectedRevision } from '../port.js';
+import { InvalidInput } from '../kernel/errors.js';
+import type { NewEvent } from '../kernel/events.js';
+import { messageOf } from '../kernel/errors.js';
+import type { ExpectedRevision } from './port.js';
 
 /** Half of a surrogate pair, which UTF-8 cannot hold: the name would come back as another one. */
 const LONE_SURROGATE = /\p{Surrogate}/u;
