@@ -1,5 +1,6 @@
 import { isMain, median, print } from './report.js';
 import type { Report, Row } from './report.js';
+import { HARAKA, startHaraka } from './smtp/haraka.js';
 import type { Running } from './smtp/processes.js';
 import { load, start, startStopgap } from './smtp/processes.js';
 
@@ -25,6 +26,7 @@ export async function run(): Promise<Report> {
     stopgap: await startStopgap(sink.port, RULES),
     relay: await start('baseline.js', 'relay', upstream),
     discard: await start('baseline.js', 'discard'),
+    ...(HARAKA === undefined ? {} : { haraka: await startHaraka(HARAKA) }),
   };
   const rows: Row[] = [];
   try {
@@ -53,6 +55,13 @@ async function measure(servers: Record<string, Running>, connections: number): P
     { label: `${at}: Stopgap, everything on`, value: rate('stopgap') },
     { label: `${at}: smtp-server with the same relay`, value: rate('relay') },
     { label: `${at}: smtp-server that discards`, value: rate('discard') },
+    {
+      label: `${at}: Haraka with its limit plugin on Redis, discarding`,
+      value:
+        HARAKA === undefined
+          ? 'not measured: set HARAKA to a folder in which it is installed'
+          : rate('haraka'),
+    },
     {
       label: `${at}: Stopgap / the same relay`,
       value: ratio.toFixed(2),
