@@ -71,6 +71,7 @@ const step = fc.oneof(
     arbitrary: fc.record({ kind: fc.constant('fail' as const), count: fc.integer({ min: 1, max: 4 }) }),
   },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('rules' as const), other: fc.boolean() }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('back' as const), by: fc.nat(3 * HOUR) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('again' as const), which: fc.nat() }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('poison' as const), which: fc.nat(4) }) },
 );
@@ -134,6 +135,10 @@ class System {
         const version = this.#folding.models.sendVolume.rules.version + 1;
         return this.#fold(rulesChanged(step.other ? OTHER : RULES, this.#now, position, version));
       }
+      case 'back':
+        // The store's own clock is set back.
+        this.#now -= step.by;
+        return;
       case 'again':
         return this.#fold({ ...this.log[step.which % this.log.length]!, position, revision: position });
       case 'poison': {
