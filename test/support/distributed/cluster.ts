@@ -24,6 +24,7 @@ export interface ClusterOptions {
 /** Any number of Stopgap processes over one store and one Redis, each of them a process of its own. */
 export class Cluster {
   readonly nodes: Node[] = [];
+  #storeKilled = false;
   readonly #closers: (() => unknown)[] = [];
 
   private constructor(
@@ -67,9 +68,16 @@ export class Cluster {
     };
   }
 
-  /** The store comes back at its old address, with what it had written and nothing that it only remembered. */
+  async killStore(): Promise<void> {
+    this.#storeKilled = true;
+    await this.store.kill();
+  }
+
+  /** A killed store comes back at its old address, with what it had written and nothing that it only remembered. */
   async storeBack(): Promise<void> {
+    if (!this.#storeKilled) return;
     this.store = await this.store.again();
+    this.#storeKilled = false;
   }
 
   /** Everything that stands in the store, in its order. */
