@@ -17,7 +17,7 @@ import { Timers } from './expiry/timers.js';
 import { messageOf } from './kernel/errors.js';
 import type { NewEvent } from './kernel/events.js';
 import type { AlarmClock } from './kernel/time.js';
-import { HOUR, MINUTE, SECOND } from './kernel/time.js';
+import { SECOND } from './kernel/time.js';
 import { updateGauges } from './metrics/gauges.js';
 import { Metrics } from './metrics/metrics.js';
 import { OUTBOX_CATEGORIES, OutboxedStore } from './outbox/outboxed-store.js';
@@ -33,6 +33,7 @@ import { openKurrentStore } from './store/kurrentdb/index.js';
 import { metered } from './store/metered.js';
 import type { EventStore } from './store/port.js';
 import { openSqliteStore } from './store/sqlite/index.js';
+import { keepSwept, letGoWhenBack } from './housekeeping.js';
 import { planTimedWork, timedTasks } from './timed-work.js';
 import { watchRules, watchTokens } from './watched-files.js';
 
@@ -146,7 +147,11 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   }
   const categories = detects || roles.has('api') ? FOLDED_CATEGORIES : DECISIONS_ONLY;
   const snapshots = await Snapshots.open({
-    ...{ folder: path.join(config.data, 'snapshots'), categories, models, clock, log },
+    folder: path.join(config.data, 'snapshots'),
+    categories,
+    models,
+    clock,
+    log,
     unanswered: () => responder.unanswered(),
   });
   // What the events up to the snapshot have brought about elsewhere than in the models is made up for.
@@ -240,9 +245,8 @@ async function openStore(
   const local = await openSqliteStore({ file, clock });
   for (const category of OUTBOX_CATEGORIES) await local.setRetention(category, 1);
   const onLost = (events: number): void => metrics.outboxLost.inc(events);
-  const outbox = await OutboxedStore.open({
-    ...{ remote, local, clock, log, maxEvents, whenFull, onLost, onTaken },
-  });
+  const waiting = { maxEvents, whenFull, onLost, onTaken };
+  const outbox = await OutboxedStore.open({ remote, local, clock, log, ...waiting });
   return { store: outbox, outbox };
 }
 
@@ -270,44 +274,6 @@ async function openTimedWork(
   });
 }
 
-/** Once the outbox is delivered and what came of it is folded, the detectors' word holds again. */
-function letGoWhenBack(
-  containment: LocalContainment,
-  outbox: OutboxedStore,
-  models: ReadModels,
-  store: EventStore,
-  clock: AlarmClock,
-): () => void {
-  let cancel = (): void => undefined;
-  let back = false;
-  const look = (): void => {
-    const isBack = !outbox.away && store.healthy && models.feedPosition > 0;
-    // Between two looks the detectors have had their time to act on what was delivered.
-    if (isBack && back) containment.letGo();
-    back = isBack;
-    cancel = clock.wakeAt(clock.now() + 10 * SECOND, look);
-  };
-  look();
-  return () => cancel();
-}
-
 function passed(clock: AlarmClock, span: number): Promise<void> {
   return new Promise((resolve) => clock.wakeAt(clock.now() + span, resolve));
-}
-
-/** Deletes what has outlived its retention: soon after the start, then every hour. */
-function keepSwept(sweep: (now: number) => Promise<number>, clock: AlarmClock, log: Logger): () => void {
-  let cancel = (): void => undefined;
-  const plan = (after: number): void => {
-    cancel = clock.wakeAt(clock.now() + after, () => {
-      sweep(clock.now()).then(
-        (gone) => gone > 0 && log.info({ events: gone }, 'events beyond their retention were deleted'),
-        (error: unknown) =>
-          log.error({ error: messageOf(error) }, 'the sweep failed; it is tried again in an hour'),
-      );
-      plan(HOUR);
-    });
-  };
-  plan(MINUTE);
-  return () => cancel();
 }

@@ -195,7 +195,10 @@ export class ReadModels {
 
   #fold(event: RecordedEvent): void {
     if (!isBlockEvent(event) && !KNOWN_OTHERS.has(event.type)) {
-      const reason = event.type === UNREADABLE ? 'its data cannot be read' : 'its type is unknown';
+      const reason =
+        event.type === UNREADABLE
+          ? 'its data cannot be read'
+          : 'its type is unknown, or its data are not of it';
       this.#listeners.onSkipped(event, reason);
       return;
     }

@@ -3,7 +3,6 @@ import type { SenderPolicy } from '../accounts/senders.js';
 import type { AlarmClock } from '../kernel/time.js';
 import type { Metrics } from '../metrics/metrics.js';
 import type { ReadModels } from '../read-models.js';
-import type { MessageAccepted } from '../sending/events.js';
 import type { Appended, EventStore } from '../store/port.js';
 import type { AttemptLimiter } from './auth/attempt-limiter.js';
 import type { LoginVerifier } from './auth/login-verifier.js';
@@ -20,7 +19,7 @@ export interface SmtpContext {
   /**
    * Called when a message is durable; a promise holds its 250 back until what it tripped is in force.
    */
-  readonly accepted: (appended: Appended, data: MessageAccepted) => Promise<void> | undefined;
+  readonly accepted: (appended: Appended) => Promise<void> | undefined;
   readonly store: Pick<EventStore, 'healthy'>;
   readonly recorder: Recorder;
   readonly relay: Relay;

@@ -118,7 +118,7 @@ async function record(
         mail.id,
       );
     }
-    const inForce = context.accepted(appended, data);
+    const inForce = context.accepted(appended);
     if (inForce !== undefined) await inForce;
   } catch (error) {
     // The upstream has it, we have no record: the client sends again (at least once, RFC 1047).
