@@ -27,9 +27,10 @@ const BATCHES_UNDER_WAY = 2;
 
 /**
  * A flush of the disk costs the same for one append as for fifty. So while appends come from several sides at once,
- * a batch waits until two milliseconds have passed since the last one, or enough have gathered; one alone never waits.
+ * a batch waits until a few milliseconds have passed since the last one, one for each append that was in it, or enough
+ * have gathered; one alone never waits.
  */
-const GATHERING: Milliseconds = 2;
+const LONGEST_GATHERING: Milliseconds = 4;
 const ENOUGH_GATHERED = 32;
 
 /** How often a store that failed is tried again: nobody may dare to append while it is not healthy. */
@@ -297,7 +298,8 @@ export class WriterClient {
     clearTimeout(this.gathering);
     this.flushing = true;
     const gathers = this.lastBatch > 1 && waiting < ENOUGH_GATHERED;
-    const wait = gathers ? this.lastFlush + GATHERING - performance.now() : 0;
+    const gathering = Math.min(LONGEST_GATHERING, this.lastBatch);
+    const wait = gathers ? this.lastFlush + gathering - performance.now() : 0;
     if (wait > 0) this.gathering = setTimeout(() => this.flush(), wait);
     else setImmediate(() => this.flush());
   }
