@@ -4,7 +4,7 @@ import { HARAKA, startHaraka } from './smtp/haraka.js';
 import type { Running } from './smtp/processes.js';
 import { load, start, startStopgap } from './smtp/processes.js';
 
-const ROUNDS = 5;
+const ROUNDS = 9;
 const MESSAGES = 6_000;
 
 /** Everything counts, nothing trips: six rules over four subject types, far above what is sent here. */

@@ -28,6 +28,11 @@ export async function startHaraka(folder: string): Promise<Running> {
       '[concurrency]\nenabled=true\nmax=10000\n[rate_rcpt]\nenabled=true\n127=100000000/1h\ndefault=100000000/1h\n' +
       '[rate_rcpt_host]\nenabled=true\n127=100000000/1h\ndefault=100000000/1h\n',
     'log.ini': 'level=ERROR\n',
+    // Without these settings Haraka 3.3 fails at every greeting.
+    'connection.ini':
+      '[main]\n[haproxy]\nhosts[] =\n[headers]\nmax_lines=1000\nmax_received=100\n' +
+      '[max]\nbytes=26214400\nmime_parts=1000\nline_length=512\ndata_line_length=992\n' +
+      '[message]\nhelo=Haraka\nclose=bye\n[uuid]\nbanner_chars=6\ndeny_chars=0\n',
     me: 'bench.example.com\n',
   };
   for (const [name, text] of Object.entries(files)) await writeFile(path.join(config, name), text);

@@ -31,7 +31,7 @@ const BATCHES_UNDER_WAY = 2;
  * have gathered; one alone never waits.
  */
 const LONGEST_GATHERING: Milliseconds = 4;
-const ENOUGH_GATHERED = 32;
+const ENOUGH_GATHERED = 24;
 
 /** How often a store that failed is tried again: nobody may dare to append while it is not healthy. */
 const PROBE_PAUSE: Milliseconds = 1000;
