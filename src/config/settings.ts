@@ -74,7 +74,7 @@ const TABLE: ReadonlyArray<
   ['smtp.maxRecipients', 'number', '100', 'Recipients a message.'],
   ['smtp.senders', 'own | domain | any | map:FILE', 'own', 'Which return paths an account may use.'],
   ['smtp.softFail.contact', 'text', undefined, 'What an honest refusal names as contact.'],
-  ['api.listen', 'address', '127.0.0.1:8025', 'Where the HTTP API, the page and the metrics are served.'],
+  ['api.listen', 'address', '127.0.0.1:8025', 'Where the HTTP API and the metrics are served.'],
   ['api.tokens', 'path', 'tokens.yaml in data', 'The tokens file (stopgap token).'],
   [
     'api.publicUrl',
