@@ -23,6 +23,8 @@ import {
 import type { MailDirection, Subject, SubjectType } from '../src/sending/subjects.js';
 import { SUBJECT_TYPES } from '../src/sending/subjects.js';
 import { Amounts } from './counted-windows.js';
+import { Neighbours } from './neighbours.js';
+import type { Neighbour } from './neighbours.js';
 import { SubjectVolumes } from './subject-volumes.js';
 import { NOTHING_COUNTED } from './subject-volumes.js';
 import type { VolumesState, WindowReading } from './subject-volumes.js';
@@ -30,6 +32,7 @@ import { Timeline } from './timeline.js';
 import type { TimelineState } from './timeline.js';
 
 const NONE: readonly Verdict[] = [];
+const AT_SIGN = 64;
 
 interface Fold {
   readonly at: Instant;
@@ -66,6 +69,7 @@ export class SendVolume {
     exempt: [],
   };
   #volumes = this.#build(this.#rules);
+  #neighbours = new Neighbours();
   readonly #amounts = new Amounts();
   /** Proposals and blocks by id: their closing events name nothing else. */
   readonly #subjects = new Map<string, Subject>();
@@ -149,6 +153,7 @@ export class SendVolume {
   restore({ rules, volumes, subjects, timeline, recordedAt, verdicts }: SendVolumeState): void {
     this.#rules = rules;
     this.#volumes = this.#build(rules);
+    this.#neighbours = new Neighbours();
     for (const type of SUBJECT_TYPES) this.#volumes[type].restore(volumes[type]);
     for (const [block, subject] of subjects) this.#subjects.set(block, subject);
     this.#timeline.restore(timeline);
@@ -208,32 +213,62 @@ export class SendVolume {
   /** Counts for everyone who stands behind a message; what no rule looks at is not even normalised. */
   #sent(fold: Fold, sender: SenderFields, entitled: boolean): void {
     const { account: login, returnPath: path, ehlo, ip } = sender;
-    const account = login === undefined || login === '' ? undefined : normalizeAccount(login);
-    let address = path === undefined || path === '' ? undefined : normalizeAddress(path);
-    // The same string for both, as most often: it is hashed once, and kept once in the maps.
-    if (address === account) address = account;
+    let account = login === undefined || login === '' ? undefined : normalizeAccount(login);
+    let address = path === undefined || path === '' ? undefined : path;
+    // Without a tag, what is in normal form as a login is so as an address, which saves looking at it twice.
+    const alike = path === login && account === login && !account?.includes('+');
+    if (address !== undefined && !alike) address = normalizeAddress(address);
+    const row = account === undefined ? -1 : this.#count(fold, 'account', account);
+    if (row >= 0) {
+      // From here on the string that is kept: it knows its hash, and is told from another by where it lies.
+      const kept = this.#volumes.account.valueOf(row);
+      if (address === account) address = kept;
+      account = kept;
+    }
     // What an account writes into MAIL FROM must not count against a stranger.
     const own = account === undefined || entitled ? address : undefined;
-    if (account !== undefined) this.#count(fold, 'account', account);
-    if (own !== undefined) this.#count(fold, 'address', own);
+    if (own !== undefined) this.#countBeside(fold, 'address', own, row);
     if (this.#counts(fold, 'domain')) {
-      const domain = domainOf(account ?? '') ?? domainOf(own ?? '');
-      if (domain !== undefined) this.#count(fold, 'domain', domain);
+      const domain = this.#guessedDomain(row, account) ?? domainOf(account ?? '') ?? domainOf(own ?? '');
+      if (domain !== undefined) this.#countBeside(fold, 'domain', domain, row);
     }
     if (ehlo !== undefined && ehlo !== '' && this.#counts(fold, 'ehlo')) {
       this.#count(fold, 'ehlo', normalizeEhlo(ehlo));
     }
-    if (ip !== undefined && ip !== '' && this.#counts(fold, 'ip')) this.#count(fold, 'ip', clientNetwork(ip));
+    if (ip !== undefined && ip !== '' && this.#counts(fold, 'ip')) {
+      this.#countBeside(fold, 'ip', clientNetwork(ip), row);
+    }
   }
 
   #counts(fold: Fold, type: SubjectType): boolean {
     return this.#volumes[type].counts(this.#amounts.mask, fold.direction);
   }
 
-  #count(fold: Fold, type: SubjectType, value: string): void {
+  /** @returns the row that counts, or -1 where none does */
+  #count(fold: Fold, type: SubjectType, value: string, guess = -1): number {
     const volumes = this.#volumes[type];
-    if (!volumes.counts(this.#amounts.mask, fold.direction)) return;
-    volumes.add(value, this.#amounts, fold.direction, fold.at, fold.position, this.#verdicts);
+    if (!volumes.counts(this.#amounts.mask, fold.direction)) return -1;
+    return volumes.add(value, this.#amounts, fold.direction, fold.at, fold.position, this.#verdicts, guess);
+  }
+
+  /** Counts for what stands beside an account, whose last row of this type is most often the one. */
+  #countBeside(fold: Fold, type: Neighbour, value: string, account: number): void {
+    if (account < 0) {
+      this.#count(fold, type, value);
+      return;
+    }
+    const guess = this.#neighbours.guess(account, type);
+    const row = this.#count(fold, type, value, guess);
+    if (row >= 0 && row !== guess) this.#neighbours.note(account, type, row);
+  }
+
+  /** The account's domain as it is kept, where the row that it had last time is still its own. */
+  #guessedDomain(row: number, account: string | undefined): string | undefined {
+    if (row < 0 || account === undefined) return undefined;
+    const domain = this.#volumes.domain.valueOf(this.#neighbours.guess(row, 'domain'));
+    if (domain === undefined || !account.endsWith(domain)) return undefined;
+    const at = account.length - domain.length - 1;
+    return account.charCodeAt(at) === AT_SIGN ? domain : undefined;
   }
 
   #judge(event: RecordedEvent & BlockEvent): void {
@@ -278,6 +313,7 @@ export class SendVolume {
     // Rules that cannot be used have thrown by now, and those before them stay in force.
     this.#rules = rules;
     this.#volumes = volumes;
+    this.#neighbours = new Neighbours();
   }
 
   #build(rules: VersionedRules): Readonly<Record<SubjectType, SubjectVolumes>> {

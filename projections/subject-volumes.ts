@@ -90,7 +90,17 @@ export class SubjectVolumes {
     return (this.#plans[direction].mask & mask) !== 0;
   }
 
-  /** Adds to every window that counts any of these; pushes a verdict for every rule that trips by it. */
+  /** The value that a row stands for, as it is kept here; undefined where there is no such row. */
+  valueOf(row: number): string | undefined {
+    return this.#table.keyOf(row);
+  }
+
+  /**
+   * Adds to every window that counts any of these; pushes a verdict for every rule that trips by it.
+   *
+   * @param guess the row that the value may have
+   * @returns the row that it has
+   */
   add(
     value: string,
     amounts: Amounts,
@@ -98,8 +108,9 @@ export class SubjectVolumes {
     at: Instant,
     position: number,
     verdicts: Verdict[],
-  ): void {
-    const row = this.#table.row(value, at, this.#evicted);
+    guess: number,
+  ): number {
+    const row = this.#table.holds(guess, value) ? guess : this.#table.row(value, at, this.#evicted);
     const factor = this.factor(value, at);
     const { columns } = this.#plans[direction];
     for (let index = 0; index < columns.length; index++) {
@@ -110,6 +121,7 @@ export class SubjectVolumes {
       const sum = this.#table.add(row, column, at, amount);
       if (sum > window.least * factor) this.#watch(value, row, column, sum, at, position, factor, verdicts);
     }
+    return row;
   }
 
   #watch(

@@ -72,6 +72,16 @@ export class WindowTable {
     return this.#rows.get(key);
   }
 
+  /** Whether a row, of which nothing more is known than its number, is that of a key. */
+  holds(row: number, key: string): boolean {
+    return row >= 0 && row < this.#keys.length && this.#keys[row] === key;
+  }
+
+  /** The key of a row as it is kept here: the very same string each time. */
+  keyOf(row: number): string | undefined {
+    return row >= 0 && row < this.#keys.length ? this.#keys[row] : undefined;
+  }
+
   /** The row of a key, made where there is none. Calls back with each row that was given up to make room. */
   row(key: string, at: Instant, evicted: (row: number) => unknown): number {
     let row = this.#rows.get(key);
