@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { ActiveBlocks } from '../projections/active-blocks.js';
-import { matches } from '../projections/pattern-index.js';
+import { matches } from '../src/sending/wildcard.js';
 import type { BlockEvent } from '../src/blocks/events.js';
 import { DIRECTIONS, directionsMeet, parseSubject, senderIdentity } from '../src/sending/subjects.js';
 import type { SenderIdentity, Subject, SubjectType } from '../src/sending/subjects.js';

@@ -1,3 +1,4 @@
+import { matches } from '../src/sending/wildcard.js';
 import { FilteredMap, HASH_SEED, hashStep } from './filtered-map.js';
 
 /** One pattern that stands alone, as most do: a map of its own would weigh ten times as much. */
@@ -168,26 +169,4 @@ function groupMatch<Value>(group: Group<Value>, text: string, callback: (value: 
   if (!(group instanceof Map)) {
     if (matches(group.pattern, text)) callback(group.value);
   } else for (const [pattern, value] of group) if (matches(pattern, text)) callback(value);
-}
-
-/** Whether the text matches a pattern in which `*` stands for any characters, none included. No regex. */
-export function matches(pattern: string, text: string): boolean {
-  let p = 0;
-  let t = 0;
-  let star = -1;
-  let resume = 0;
-  while (t < text.length) {
-    if (p < pattern.length && pattern[p] === '*') {
-      star = p++;
-      resume = t;
-    } else if (p < pattern.length && pattern[p] === text[t]) {
-      p++;
-      t++;
-    } else if (star >= 0) {
-      p = star + 1;
-      t = ++resume;
-    } else return false;
-  }
-  while (p < pattern.length && pattern[p] === '*') p++;
-  return p === pattern.length;
 }

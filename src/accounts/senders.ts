@@ -1,5 +1,6 @@
 import { isMap, isScalar } from 'yaml';
 import { domainOf, normalizeAccount, normalizeAddress } from '../sending/identity.js';
+import { matches } from '../sending/wildcard.js';
 import { ConfigError } from './problems.js';
 import { plainValue, YamlSource } from './yaml-source.js';
 
@@ -43,21 +44,6 @@ export function maySend(policy: SenderPolicy, account: string, returnPath: strin
       return patterns?.some((pattern) => matches(pattern, used)) ?? false;
     }
   }
-}
-
-/** Matches by hand: a pattern of many stars turned into a regular expression could take exponential time. */
-function matches(pattern: string, text: string): boolean {
-  const [head, ...rest] = pattern.split('*');
-  if (rest.length === 0) return pattern === text;
-  if (!text.startsWith(head!)) return false;
-  const tail = rest.pop()!;
-  let at = head!.length;
-  for (const part of rest) {
-    const found = text.indexOf(part, at);
-    if (found < 0) return false;
-    at = found + part.length;
-  }
-  return text.length - at >= tail.length && text.endsWith(tail);
 }
 
 /**
