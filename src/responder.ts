@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { BlockDesk } from './block-desk.js';
-import type { BlockCommand, RuleTerms } from './blocks/commands.js';
+import type { BlockCommand } from './blocks/commands.js';
 import type { Evidence } from './blocks/events.js';
 import { newId } from './ids.js';
 import type { AlarmClock, Instant, Milliseconds } from './kernel/time.js';
@@ -8,8 +8,8 @@ import { DAY, MINUTE, SECOND } from './kernel/time.js';
 import { messageOf } from './kernel/errors.js';
 import type { Metrics } from './metrics/metrics.js';
 import type { ReadModels } from './read-models.js';
-import type { Rule } from './rules/model.js';
 import { ruleActor } from './rules/model.js';
+import { respond } from './rules/respond.js';
 import type { Verdict } from './rules/verdict.js';
 import { StoreUnavailable, WrongExpectedRevision } from './store/port.js';
 
@@ -125,50 +125,27 @@ export class Responder {
   }
 
   #plan(verdict: Verdict): Plan {
-    const { rule, subject, evidence } = verdict;
     const { models, clock } = this.#options;
     const now = clock.now();
-    if (verdict.kind === 'renew' && verdict.mode === 'enforce') {
-      return { verdict, command: { kind: 'renew', duration: rule.for!, evidence }, anticipated: false };
-    }
-    if (rule.then === 'observe' || verdict.mode === 'observe') {
-      return {
-        verdict,
-        command: { kind: 'observe', subject, action: rule.then, evidence },
-        anticipated: false,
-      };
-    }
-    const sparedBy = models.exemptions.covering(subject, now);
-    const action = rule.then === 'block' && sparedBy === undefined && this.#breaks() ? 'propose' : rule.then;
-    const newBlock = newId();
-    const anticipated = action === 'block' && sparedBy === undefined;
-    if (anticipated) {
+    const { command, anticipated, breakerOpen } = respond(verdict, {
+      now,
+      breaker: models.sendVolume.rules.maxAutomaticBlocks,
+      sparedBy: (subject) => models.exemptions.covering(subject, now),
+      automaticBlocks: (window) => models.automaticBlocks.within(window, now) + this.#plannedBlocks,
+      newId,
+    });
+    if (breakerOpen !== undefined) this.#noteBreaker(breakerOpen);
+    if (anticipated !== undefined) {
       this.#plannedBlocks++;
-      const { direction, refuse: refusal } = rule;
-      const until = rule.for === null ? null : now + rule.for;
-      models.activeBlocks.anticipate(subject, {
-        id: newBlock,
-        ...subject,
-        direction,
-        until,
-        refusal,
-        byRule: true,
-      });
+      models.activeBlocks.anticipate(verdict.subject, anticipated);
     }
-    const spared = sparedBy === undefined ? {} : { sparedBy };
-    const terms = termsOf(rule, evidence.sentence);
-    return {
-      verdict,
-      command: { kind: 'act', action, subject, terms, evidence, newId: newBlock, ...spared },
-      anticipated,
-    };
+    return { verdict, command, anticipated: anticipated !== undefined };
   }
 
-  /** The circuit breaker: too many automatic blocks in a short time are more likely our mistake than an attack. */
-  #breaks(): boolean {
-    const { models, clock, log } = this.#options;
+  /** The circuit breaker opens or closes: said once. */
+  #noteBreaker(open: boolean): void {
+    const { models, log } = this.#options;
     const { max, window } = models.sendVolume.rules.maxAutomaticBlocks;
-    const open = models.automaticBlocks.within(window, clock.now()) + this.#plannedBlocks >= max;
     if (open && !this.#breakerOpen) {
       log.error(
         { max, windowMs: window },
@@ -178,7 +155,6 @@ export class Responder {
       log.warn('circuit breaker: rules block again');
     }
     this.#breakerOpen = open;
-    return open;
   }
 
   async #carryOut({ verdict, command, anticipated }: Plan, settled: () => void): Promise<void> {
@@ -256,16 +232,3 @@ const OUTCOMES: Readonly<Record<string, string>> = {
   RuleObserved: 'observe',
   ExemptionApplied: 'spare',
 };
-
-function termsOf(rule: Rule, sentence: string): RuleTerms {
-  const { direction, refuse: refusal, for: duration, escalate, lapse, renewWhileTrying } = rule;
-  return {
-    direction,
-    refusal,
-    duration,
-    escalate,
-    lapse,
-    renewWhileTrying,
-    description: rule.description ?? sentence,
-  };
-}
