@@ -1,7 +1,6 @@
 import { mkdir } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
-import type { Logger } from 'pino';
 import type { WatchedFile } from './accounts/watched-file.js';
 import type { HealthReport } from './api/index.js';
 import { createApi, createOperations } from './api/index.js';
@@ -18,6 +17,7 @@ import { messageOf } from './kernel/errors.js';
 import type { NewEvent } from './kernel/events.js';
 import type { AlarmClock } from './kernel/time.js';
 import { SECOND } from './kernel/time.js';
+import type { Logs } from './log/logs.js';
 import { updateGauges } from './metrics/gauges.js';
 import { Metrics } from './metrics/metrics.js';
 import { OUTBOX_CATEGORIES, OutboxedStore } from './outbox/outboxed-store.js';
@@ -34,13 +34,13 @@ import { metered } from './store/metered.js';
 import type { EventStore } from './store/port.js';
 import { openSqliteStore } from './store/sqlite/index.js';
 import { keepSwept, letGoWhenBack } from './housekeeping.js';
-import { planTimedWork, timedTasks } from './timed-work.js';
+import { planTimedWork, taskRunner, timedTasks } from './timed-work.js';
 import { watchRules, watchTokens } from './watched-files.js';
 
 export interface AppOptions {
   readonly loaded: LoadedConfig;
   readonly clock: AlarmClock;
-  readonly log: Logger;
+  readonly logs: Logs;
   /** The feed of the read models broke, or the store is gone for good: the process should end. */
   readonly onFatal: (error: unknown) => void;
   /** What is to stand between the store and everything that uses it. */
@@ -96,7 +96,8 @@ export async function startApp(options: AppOptions): Promise<RunningApp> {
 }
 
 async function open(options: AppOptions, closers: Closers): Promise<Omit<RunningApp, 'stop'>> {
-  const { loaded, clock, log, onFatal, throughStore = (same) => same } = options;
+  const { loaded, clock, logs, onFatal, throughStore = (same) => same } = options;
+  const { levels } = logs;
   const { config } = loaded;
   const roles = new Set(config.roles);
   await mkdir(config.data, { recursive: true, mode: 0o700 });
@@ -128,21 +129,26 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
         responder.answered(event.data.evidence);
       if (work !== undefined) planTimedWork(work, models.ledger, event);
     },
-    onRulesChanged: () => log.info({ version: models.sendVolume.rules.version }, 'rules are in force'),
+    onRulesChanged: () =>
+      levels.of('rules').info({ version: models.sendVolume.rules.version }, 'rules are in force'),
     onSkipped({ position, stream, type }, reason) {
       metrics.skippedEvents.inc();
-      log.warn({ position, stream, type, reason }, 'an event was skipped');
+      levels.of('store').warn({ position, stream, type, reason }, 'an event was skipped');
     },
     onFolded: (event) => containment?.follow(event),
   });
-  const responder = new Responder({ desk, models, clock, metrics, log });
+  const responder = new Responder({ desk, models, clock, metrics, log: levels.of('rules') });
   const containment: LocalContainment | undefined =
-    outbox === undefined ? undefined : new LocalContainment({ models, clock, log, away: () => outbox.away });
+    outbox === undefined
+      ? undefined
+      : new LocalContainment({ models, clock, log: levels.of('rules'), away: () => outbox.away });
   const work = roles.has('worker') ? await openTimedWork(config, options, metrics, models) : undefined;
 
   if (detects) {
     const file =
-      config.rules === undefined ? undefined : watch(await watchRules(config.rules, rulesDesk, log));
+      config.rules === undefined
+        ? undefined
+        : watch(await watchRules(config.rules, rulesDesk, levels.of('files')));
     await rulesDesk.load(file?.current, config.rules ?? 'defaults');
   }
   const categories = detects || roles.has('api') ? FOLDED_CATEGORIES : DECISIONS_ONLY;
@@ -151,7 +157,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     categories,
     models,
     clock,
-    log,
+    log: levels.of('snapshots'),
     unanswered: () => responder.unanswered(),
   });
   // What the events up to the snapshot have brought about elsewhere than in the models is made up for.
@@ -167,9 +173,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   if (detects) responder.finish();
   closers.push(() => responder.stop());
   if (work !== undefined) {
-    work.start(async (task) => {
-      await desk.execute(task.subject, { kind: task.kind, block: task.block }, { by: 'system:expiry' });
-    });
+    work.start(taskRunner(desk, models, levels.of('expiry')));
     closers.push(() => work.close());
   }
 
@@ -183,14 +187,16 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     return Promise.race([settled, passed(clock, FOLDED_WITHIN)]);
   };
   const smtp = roles.has('smtp')
-    ? await openSmtpRole({ config, clock, log, metrics, models, store, accepted, watch, closers })
+    ? await openSmtpRole({ config, clock, logs: levels, metrics, models, store, accepted, watch, closers })
     : undefined;
   metrics.registry.beforeScrape = () =>
     updateGauges(metrics, { models, relay: smtp?.relay, outbox, store, clock });
 
   let listeners: HealthReport['listeners'] = 'starting';
   const listening: { what: string; address: string }[] = [];
-  const tokens = roles.has('api') ? watch(await watchTokens(config.api.tokens, log)) : undefined;
+  const tokens = roles.has('api')
+    ? watch(await watchTokens(config.api.tokens, levels.of('files')))
+    : undefined;
   const api = (tokens === undefined ? createOperations : createApi)({
     models,
     desk,
@@ -198,7 +204,8 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     store,
     clock,
     metrics,
-    log,
+    log: levels.of('api'),
+    logs,
     tokens: { authenticate: (token) => tokens?.current.find(token) },
     contact: config.smtp.softFail.contact,
     publicUrl: config.api.publicUrl,
@@ -220,7 +227,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   if (smtp !== undefined) listening.unshift(...(await smtp.listen()));
   listeners = 'up';
   closers.push(() => (listeners = 'draining'));
-  if (roles.has('worker')) closers.push(keepSwept(store.sweep.bind(store), clock, log));
+  if (roles.has('worker')) closers.push(keepSwept(store.sweep.bind(store), clock, levels.of('store')));
   if (containment !== undefined) closers.push(letGoWhenBack(containment, outbox!, models, store, clock));
   const rules = (await rulesDesk.current()) ?? { version: 0, origin: 'defaults' as const };
   return { listening, evaluation, rules, store, models, desk, metrics };
@@ -228,17 +235,18 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
 
 async function openStore(
   config: Config,
-  { clock, log }: AppOptions,
+  { clock, logs }: AppOptions,
   metrics: Metrics,
   onTaken: (stream: string, events: readonly NewEvent[]) => void,
 ): Promise<{ store: EventStore; outbox: OutboxedStore | undefined }> {
   if (config.store.kind === 'sqlite') {
     return { store: await openSqliteStore({ file: config.store.file, clock }), outbox: undefined };
   }
+  const log = logs.levels.of('store');
   const remote = await openKurrentStore({
     url: config.store.url,
     clock,
-    report: (problem, error) => log.warn({ error: messageOf(error) }, problem),
+    report: (notice, error) => log.warn({ notice, error: messageOf(error) }, 'news of KurrentDB'),
   });
   if (!config.roles.includes('smtp')) return { store: remote, outbox: undefined };
   const { file, maxEvents, whenFull } = config.outbox;
@@ -252,10 +260,11 @@ async function openStore(
 
 async function openTimedWork(
   config: Config,
-  { clock, log, onFatal }: AppOptions,
+  { clock, logs, onFatal }: AppOptions,
   metrics: Metrics,
   models: ReadModels,
 ): Promise<TimedWork> {
+  const log = logs.levels.of('expiry');
   const common = {
     clock,
     onDone: (_task: unknown, lateness: number) => metrics.expiryLateness.observe(lateness / SECOND),
@@ -268,8 +277,9 @@ async function openTimedWork(
     redis: config.redis.url,
     planned: () => timedTasks(models.ledger),
     caughtUp: () => models.ready,
-    onNotice: (text) => log.warn(text),
-    onHealed: (healed) => log.warn(healed, 'timed work in Redis was healed by the ledger'),
+    onNotice: (notice) => log.warn({ notice }, 'news of Redis'),
+    onHealed: ({ added, moved, removed }) =>
+      log.warn({ added, moved, removed }, 'timed work in Redis was healed by the ledger'),
     onRefused: onFatal,
   });
 }

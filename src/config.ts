@@ -15,6 +15,7 @@ export type {
   ListenAddress,
   LoadedConfig,
   LogLevel,
+  LogSettings,
   RelaySettings,
   SubmissionListener,
   TlsMode,

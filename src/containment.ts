@@ -85,7 +85,7 @@ export class LocalContainment {
     if (models.exemptions.covering(subject, now) !== undefined) return;
     const { max } = models.sendVolume.rules.maxAutomaticBlocks;
     if (this.#held.size >= max) {
-      log.error({ subject, rule: rule.id }, 'the store is away and too many are held already: not refused');
+      log.error({ rule: rule.id, subject }, 'the store is away and too many are held already: not refused');
       return;
     }
     const until = rule.for === null ? null : now + rule.for;
@@ -100,8 +100,8 @@ export class LocalContainment {
     });
     this.#held.set(subjectKey(subject), subject);
     log.warn(
-      { subject, rule: rule.id },
-      `refused by this node alone, the store being away: ${evidence.sentence}`,
+      { rule: rule.id, subject, sentence: evidence.sentence },
+      'refused by this node alone, the store being away',
     );
   }
 }

@@ -6,6 +6,7 @@ import { newId } from './ids.js';
 import type { AlarmClock, Instant, Milliseconds } from './kernel/time.js';
 import { DAY, MINUTE, SECOND } from './kernel/time.js';
 import { messageOf } from './kernel/errors.js';
+import { verdictFields } from './log/decisions.js';
 import type { Metrics } from './metrics/metrics.js';
 import type { ReadModels } from './read-models.js';
 import { ruleActor } from './rules/model.js';
@@ -164,6 +165,7 @@ export class Responder {
       by: ruleActor(rule.id, evidence.version),
       correlation: `event:${evidence.lastPosition}`,
     };
+    const about = { correlation: context.correlation, rule: rule.id, subject };
     let faults = 0;
     for (let pause = FIRST_PAUSE; ; pause = Math.min(2 * pause, LONGEST_PAUSE)) {
       try {
@@ -172,19 +174,16 @@ export class Responder {
         await Promise.race([models.reached(position ?? seen), this.#stopping]);
         const outcome = facts.at(-1)?.type ?? 'nothing to do';
         metrics.verdicts.inc({ rule: rule.id, action: OUTCOMES[outcome] ?? 'none' });
-        log.info(
-          { rule: rule.id, version: evidence.version, subject, outcome, correlation: context.correlation },
-          evidence.sentence,
-        );
+        log.info(verdictFields(verdict, context.by, facts, context.correlation), 'a rule tripped');
         break;
       } catch (error) {
         if (!isPassing(error) && ++faults === ATTEMPTS) {
           // It must not keep all verdicts behind it waiting for ever.
-          log.error({ rule: rule.id, subject, error: messageOf(error) }, 'a verdict is given up');
+          log.error({ ...about, error: messageOf(error) }, 'a verdict is given up');
           break;
         }
         log.error(
-          { rule: rule.id, subject, error: messageOf(error) },
+          { ...about, error: messageOf(error) },
           'a verdict could not be recorded; it stays in force and is tried again',
         );
         settled();

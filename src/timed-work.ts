@@ -1,6 +1,9 @@
+import type { Logger } from 'pino';
 import type { BlockLedger, LedgerEntry } from '../projections/block-ledger.js';
+import type { BlockDesk } from './block-desk.js';
 import type { BlockEvent } from './blocks/events.js';
-import type { TimedTask, TimedWork } from './expiry/port.js';
+import type { TaskRunner, TimedTask, TimedWork } from './expiry/port.js';
+import { decisionFields } from './log/decisions.js';
 
 /** Keeps the timed work in step with the ledger: what a block event means for when something falls due. */
 export function planTimedWork(work: TimedWork, ledger: BlockLedger, event: BlockEvent): void {
@@ -21,6 +24,23 @@ export function* timedTasks(ledger: BlockLedger): Iterable<TimedTask> {
     if (expire !== undefined) yield expire;
     if (lapse !== undefined) yield lapse;
   }
+}
+
+/** Carries out what has fallen due. */
+export function taskRunner(
+  desk: BlockDesk,
+  models: { readonly ledger: BlockLedger },
+  log: Logger,
+): TaskRunner {
+  return async ({ kind, subject, block }) => {
+    const by = 'system:expiry';
+    // Whatever set the time is what brings it about.
+    const cause = models.ledger.get(block)?.version;
+    const correlation = cause === undefined ? undefined : `event:${cause}`;
+    const { facts } = await desk.execute(subject, { kind, block }, { by, correlation });
+    if (facts.length === 0) return;
+    log.info(decisionFields(by, subject, facts, correlation), 'a block or proposal ran out');
+  };
 }
 
 function tasksOf({ id: block, subject, state, until, lapsesAt }: LedgerEntry): {

@@ -20,7 +20,7 @@ export async function watchUsers(file: string, log: Logger): Promise<WatchedFile
     path: file,
     parse: (text) => parseUsers(text, file),
     whenAbsent: NO_USERS,
-    onChange: (table) => log.info({ users: table.size }, 'the users file was read again'),
+    onChange: (table) => log.info({ what: 'users', entries: table.size }, 'a file was read again'),
     onRefused: refused(log, 'users'),
   }).load();
 }
@@ -30,7 +30,7 @@ export async function watchTokens(file: string, log: Logger): Promise<WatchedFil
     path: file,
     parse: (text) => parseTokens(text, file),
     whenAbsent: NO_TOKENS,
-    onChange: (table) => log.info({ tokens: table.records.length }, 'the tokens file was read again'),
+    onChange: (table) => log.info({ what: 'tokens', entries: table.records.length }, 'a file was read again'),
     onRefused: refused(log, 'tokens'),
   }).load();
 }
@@ -40,7 +40,7 @@ export async function watchSenders(file: string, log: Logger): Promise<WatchedFi
   return new WatchedFile<SenderPolicy>({
     path: file,
     parse: (text) => ({ kind: 'map', file, map: parseSenderMap(text, file) }),
-    onChange: () => log.info('the senders file was read again'),
+    onChange: () => log.info({ what: 'senders' }, 'a file was read again'),
     onRefused: refused(log, 'senders'),
   }).load();
 }
@@ -63,5 +63,5 @@ export async function watchRules(file: string, desk: RulesDesk, log: Logger): Pr
 }
 
 function refused(log: Logger, what: string): (reason: string) => void {
-  return (reason) => log.error({ reason }, `the ${what} file was refused; what was in force stays`);
+  return (faults) => log.error({ what, faults }, 'a file was refused; what was in force stays');
 }

@@ -5,6 +5,7 @@ import { blockStream, isBlockEvent } from '../blocks/events.js';
 import { idOf } from '../ids.js';
 import { StopgapError } from '../kernel/errors.js';
 import { SECOND } from '../kernel/time.js';
+import { decisionFields } from '../log/decisions.js';
 import type { Subject } from '../sending/subjects.js';
 import type { ExpectedRevision } from '../store/port.js';
 import { WrongExpectedRevision } from '../store/port.js';
@@ -74,10 +75,12 @@ export class Commands {
   }
 
   async #execute(subject: Subject, command: BlockCommand, context: CommandContext): Promise<Outcome> {
-    const { desk } = this.#deps;
+    const { desk, log } = this.#deps;
     try {
       const { facts, position } = await desk.execute(subject, command, context);
       await this.#folded(position ?? (await this.#lastPosition(subject)));
+      if (facts.length > 0)
+        log.info(decisionFields(context.by, subject, facts, context.correlation), 'an administrator decided');
       return { facts, repeated: false };
     } catch (thrown) {
       // What is shown with the conflict must be what the decision saw.

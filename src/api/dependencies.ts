@@ -3,6 +3,7 @@ import type { Role } from '../accounts/tokens.js';
 import type { BlockDesk } from '../block-desk.js';
 import type { AlarmClock } from '../kernel/time.js';
 import type { Metrics } from '../metrics/metrics.js';
+import type { Logs } from '../log/logs.js';
 import type { ReadModels } from '../read-models.js';
 import type { RulesDesk } from '../rules-desk.js';
 import type { EventStore } from '../store/port.js';
@@ -40,6 +41,8 @@ export interface ApiDependencies {
   readonly clock: AlarmClock;
   readonly metrics: Metrics;
   readonly log: Logger;
+  /** What the whole process logs, and how much. */
+  readonly logs: Logs;
   readonly tokens: Authenticator;
   health(): HealthReport;
   /** Whom an honest refusal names: `smtp.softFail.contact`. */

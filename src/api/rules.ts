@@ -48,7 +48,7 @@ const validation = z.object({ valid: z.boolean(), faults: z.array(faultShape) })
 
 /** The rule set in force: read, try out, replace. */
 export function rulesRoutes(deps: ApiDependencies, order: BlockOrder): readonly Route[] {
-  const { models, clock, rulesDesk } = deps;
+  const { models, clock, rulesDesk, log } = deps;
 
   const current = async (): Promise<RulesChanged> => {
     const rules = await rulesDesk.current();
@@ -77,8 +77,11 @@ export function rulesRoutes(deps: ApiDependencies, order: BlockOrder): readonly 
     if (matches !== undefined && !matches(version)) throw preconditionFailed('the rule set', version);
     const expected = matches === undefined ? undefined : version;
     try {
-      const { position } = await rulesDesk.replace(source, 'api', `admin:${caller.name}`, { expected, seed });
+      const by = `admin:${caller.name}`;
+      const { position, version } = await rulesDesk.replace(source, 'api', by, { expected, seed });
       if (position !== undefined) {
+        const correlation = `request:${ask.requestId}`;
+        log.info({ correlation, by, version }, 'an administrator changed the rules');
         await within(
           clock,
           models.reached(position),

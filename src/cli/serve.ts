@@ -3,6 +3,7 @@ import { pino } from 'pino';
 import { loadConfig } from '../config.js';
 import { messageOf } from '../kernel/errors.js';
 import { SECOND } from '../kernel/time.js';
+import { openLogs } from '../log/logs.js';
 import { systemClock } from '../system-clock.js';
 import { banner } from './banner.js';
 import type { ConfigOption } from './config-option.js';
@@ -19,15 +20,16 @@ export function serveVerb(program: Command, io: CliIo): void {
   withConfig(serve).action(async (options: ConfigOption) => {
     const loaded = loadConfig({ file: options.config, env: io.env, cwd: io.cwd });
     for (const warning of loaded.warnings) note(io, `stopgap: warning: ${warning}`);
-    // Logs go to standard error, so that the banner can be read and the log be piped.
-    const log = pino(
-      { level: loaded.config.log.level, base: undefined },
-      pino.destination({ dest: 2, sync: true }),
-    );
+    // Logs go to standard error, so that the banner can be read and the log be piped; at once, so that none is lost.
+    const standardError = pino.destination({ dest: 2, sync: true });
+    const logs = await openLogs(loaded.config.log, (text) => standardError.write(text));
+    const log = logs.levels.of('app');
+    // From the beginning: left alone, the signal would end the process.
+    process.on('SIGUSR2', () => logs.levels.toggleDebug('signal:SIGUSR2'));
     // The whole server is loaded for this verb alone: the others start in a fraction of the time.
     const { startApp } = await import('../app.js');
     const ended = new Ending();
-    const app = await startApp({ loaded, clock: systemClock, log, onFatal: (error) => ended.fail(error) });
+    const app = await startApp({ loaded, clock: systemClock, logs, onFatal: (error) => ended.fail(error) });
     print(io, banner(loaded, app));
     const why = await ended.signal();
     log.info({ why }, 'stopping: sessions under way may finish');

@@ -17,7 +17,7 @@ import type {
   SubmissionListener,
   TlsSettings,
 } from './types.js';
-import { LOG_LEVELS, ROLES, TLS_MODES } from './types.js';
+import { LOG_ADDRESSES, LOG_FORMATS, LOG_LEVELS, ROLES, TLS_MODES } from './types.js';
 import { asRedis, asRoles, asStore } from './engines.js';
 import type { Parser } from './values.js';
 import {
@@ -92,7 +92,14 @@ export function buildConfig(raw: RawSettings, around: Surroundings): Config {
     },
     rules: read('rules', asPath, undefined),
     retention: { sends: read('retention.sends', asDuration, 35 * DAY) },
-    log: { level: read('log.level', asChoice(LOG_LEVELS), 'info') },
+    log: {
+      level: read('log.level', asChoice(LOG_LEVELS), 'info'),
+      format: read('log.format', asChoice(LOG_FORMATS), 'json'),
+      addresses: read('log.addresses', asChoice(LOG_ADDRESSES), 'plain'),
+      key: read('log.key', asPath, path.join(data, 'log-key')),
+      file: read('log.file', asPath, undefined),
+      maxFileSize: read('log.maxFileSize', asSize, 10_000_000),
+    },
   };
 }
 

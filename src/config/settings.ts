@@ -85,6 +85,21 @@ const TABLE: ReadonlyArray<
   ['rules', 'path', 'built-in rules', 'The rules file.'],
   ['retention.sends', 'duration', '35d', 'How long single sends are kept.'],
   ['log.level', 'fatal | error | warn | info | debug | trace | silent', 'info', 'How much is logged.'],
+  ['log.format', 'json | text', 'json', 'How lines on standard error look; files hold JSON always.'],
+  [
+    'log.addresses',
+    'plain | hashed',
+    'plain',
+    'Whether the log names accounts, addresses, domains, EHLO names and IP addresses, or keyed hashes of them.',
+  ],
+  ['log.key', 'path', 'log-key in data', 'The secret that hashes are made with; made where there is none.'],
+  ['log.file', 'path', undefined, 'A file that gets every line too.'],
+  [
+    'log.maxFileSize',
+    'size',
+    '10MB',
+    'How large log.file may get: then it becomes log.file.1, in place of the one before.',
+  ],
 ];
 
 /** Environment variables that are no settings: which file, the command-line client's own, stack traces. */

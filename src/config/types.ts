@@ -42,6 +42,21 @@ export interface RelaySettings {
 export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
+export const LOG_FORMATS = ['json', 'text'] as const;
+export const LOG_ADDRESSES = ['plain', 'hashed'] as const;
+
+/** What is logged, how, and where to besides standard error. */
+export interface LogSettings {
+  readonly level: LogLevel;
+  readonly format: (typeof LOG_FORMATS)[number];
+  readonly addresses: (typeof LOG_ADDRESSES)[number];
+  /** The secret that hashes of addresses are made with. */
+  readonly key: string;
+  readonly file: string | undefined;
+  /** Bytes. */
+  readonly maxFileSize: number;
+}
+
 export const ROLES = ['smtp', 'detector', 'api', 'worker'] as const;
 /**
  * What a process does. `smtp`: takes mail. `detector`: folds sends and acts on rules. `api`: HTTP. `worker`: timed
@@ -103,7 +118,7 @@ export interface Config {
   /** The rules file; undefined: the built-in rules. */
   readonly rules: string | undefined;
   readonly retention: { readonly sends: Milliseconds };
-  readonly log: { readonly level: LogLevel };
+  readonly log: LogSettings;
 }
 
 export interface LoadedConfig {

@@ -82,7 +82,7 @@ async function transmit(
     if (!(error instanceof RelayUnreachable)) throw error;
     metrics.refusals.inc({ stage: 'data', reason: 'unreachable' });
     log.warn(
-      { transaction: id, ambiguous: error.ambiguous, error: error.message },
+      { correlation: id, ambiguous: error.ambiguous, error: error.message },
       'the upstream did not take a message',
     );
     throw new ReplyError(TRY_LATER);
@@ -123,10 +123,17 @@ async function record(
   } catch (error) {
     // The upstream has it, we have no record: the client sends again (at least once, RFC 1047).
     log.error(
-      { transaction: mail.id, error: messageOf(error) },
+      { correlation: mail.id, error: messageOf(error) },
       'a message that the upstream took could not be recorded',
     );
     throw unavailable(context, 'store');
+  }
+  if (log.isLevelEnabled('debug')) {
+    const { account, returnPath, direction, recipients, size } = data;
+    log.debug(
+      { correlation: mail.id, account, returnPath, direction, recipients, size },
+      'a message was taken',
+    );
   }
   metrics.sends.inc({ direction: fields.direction });
   metrics.recipients.inc({ direction: fields.direction }, accepted.length);

@@ -3,6 +3,7 @@ import { envelope } from '../ids.js';
 import type { Fact } from '../kernel/events.js';
 import { messageOf } from '../kernel/errors.js';
 import type { AlarmClock } from '../kernel/time.js';
+import { formatInstant } from '../kernel/time.js';
 import type {
   AuthenticationFailed,
   MessageAccepted,
@@ -37,16 +38,26 @@ export class Recorder {
   constructor(options: RecorderOptions) {
     this.#options = options;
     this.#by = `smtp:${options.hostname}`;
-    this.#refusals = new Summary(options.clock, ({ data, correlation }, count, since) =>
+    const { clock, log } = options;
+    this.#refusals = new Summary(clock, ({ data, correlation }, count, since) => {
+      const { stage, block, reply, account, returnPath, ehlo, ip } = data;
+      const who = { account, returnPath, ehlo, ip };
+      log.info(
+        { correlation, stage, block, ...who, reply, count, since: formatInstant(since) },
+        'a blocked sender was refused',
+      );
       this.#note(
         sendStreamOf(data),
         { type: 'MessageRefused', data: { ...data, count, since } },
         correlation,
-      ),
-    );
-    this.#failures = new Summary(options.clock, (data, count, since) =>
-      this.#note(authStream(data.network), { type: 'AuthenticationFailed', data: { ...data, count, since } }),
-    );
+      );
+    });
+    this.#failures = new Summary(clock, (data, count, since) => {
+      const { network, kind } = data;
+      // A feigned failure has a line already: it is a refusal.
+      if (kind === 'genuine') log.info({ network, count, since: formatInstant(since) }, 'a login failed');
+      this.#note(authStream(network), { type: 'AuthenticationFailed', data: { ...data, count, since } });
+    });
   }
 
   /**
@@ -68,6 +79,14 @@ export class Recorder {
   }
 
   recipientsRefused(data: RecipientsRefused): void {
+    const { log } = this.#options;
+    if (log.isLevelEnabled('debug')) {
+      const { transaction, account, returnPath, count, code } = data;
+      log.debug(
+        { correlation: transaction, account, returnPath, count, code },
+        'the upstream refused recipients',
+      );
+    }
     this.#note(sendStreamOf(data), { type: 'RecipientsRefused', data }, data.transaction);
   }
 

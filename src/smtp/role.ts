@@ -1,10 +1,10 @@
 import path from 'node:path';
-import type { Logger } from 'pino';
 import { PasswordChecker } from '../accounts/passwords.js';
 import type { WatchedFile } from '../accounts/watched-file.js';
 import type { Config } from '../config/types.js';
 import type { AlarmClock } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
+import type { LogLevels } from '../log/levels.js';
 import type { Metrics } from '../metrics/metrics.js';
 import type { ReadModels } from '../read-models.js';
 import type { EventStore } from '../store/port.js';
@@ -27,7 +27,7 @@ const RELAY_CLOSE = SECOND;
 export interface SmtpRoleOptions {
   readonly config: Config;
   readonly clock: AlarmClock;
-  readonly log: Logger;
+  readonly logs: LogLevels;
   readonly metrics: Metrics;
   readonly models: ReadModels;
   readonly store: EventStore;
@@ -46,12 +46,13 @@ export interface SmtpRole {
 
 /** Everything that taking mail needs; it takes none before `listen`. */
 export async function openSmtpRole(options: SmtpRoleOptions): Promise<SmtpRole> {
-  const { config, clock, log, metrics, models, store, accepted, watch, closers } = options;
+  const { config, clock, logs, metrics, models, store, accepted, watch, closers } = options;
+  const log = logs.of('smtp');
   const { hostname, auth, senders, softFail, maxMessageSize } = config.smtp;
   const relay = openRelay(config.smtp.relay.url, {
     hostname,
     closeTimeout: RELAY_CLOSE,
-    onNotice: (text) => log.warn(text),
+    onNotice: (notice) => logs.of('relay').warn({ notice }, 'news of the upstream'),
   });
   closers.push(() => relay.close());
   const upstream = watchRelay(relay, clock);
@@ -60,8 +61,9 @@ export async function openSmtpRole(options: SmtpRoleOptions): Promise<SmtpRole> 
   await sweepSpool(spoolDir);
   const recorder = new Recorder({ store, clock, log, hostname });
   closers.push(() => recorder.close());
-  const users = watch(await watchUsers(auth.users, log));
-  const senderMap = senders.kind === 'map' ? watch(await watchSenders(senders.file, log)) : undefined;
+  const users = watch(await watchUsers(auth.users, logs.of('files')));
+  const senderMap =
+    senders.kind === 'map' ? watch(await watchSenders(senders.file, logs.of('files'))) : undefined;
   const context: SmtpContext = {
     hostname,
     clock,

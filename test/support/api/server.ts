@@ -14,6 +14,7 @@ import type { Act } from '../../../src/blocks/commands.js';
 import type { Evidence } from '../../../src/blocks/events.js';
 import { newId } from '../../../src/ids.js';
 import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
+import { logsOf } from '../../../src/log/logs.js';
 import { Metrics } from '../../../src/metrics/metrics.js';
 import { ReadModels } from '../../../src/read-models.js';
 import { RulesDesk } from '../../../src/rules-desk.js';
@@ -207,6 +208,7 @@ async function startNode(
     listeners: 'up',
     position: 0,
   };
+  const log = pino({ level: 'trace' }, { write: (line: string) => void logged.push(line) });
   const deps = change({
     models,
     desk: new BlockDesk(store, clock),
@@ -214,7 +216,8 @@ async function startNode(
     store,
     clock,
     metrics: new Metrics(),
-    log: pino({ level: 'trace' }, { write: (line: string) => void logged.push(line) }),
+    log,
+    logs: logsOf(log),
     tokens: { authenticate: (token) => table.find(token) },
     health: () => ({ ...health, position: models.position }),
     contact: 'postmaster@example.com',

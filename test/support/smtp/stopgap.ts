@@ -12,6 +12,7 @@ import { loadConfig } from '../../../src/config.js';
 import { newId } from '../../../src/ids.js';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
 import type { AlarmClock } from '../../../src/kernel/time.js';
+import { logsOf } from '../../../src/log/logs.js';
 import { FOLDED_CATEGORIES } from '../../../src/read-models.js';
 import type { Direction, Subject, SubjectType } from '../../../src/sending/subjects.js';
 import { parseSubject } from '../../../src/sending/subjects.js';
@@ -112,7 +113,7 @@ export class Stopgap {
     this.app = await startApp({
       loaded: loadConfig({ env: {}, cwd: this.dir }),
       clock: this.clock,
-      log: pino({ level: 'trace', base: undefined }, sink),
+      logs: logsOf(pino({ level: 'trace', base: undefined }, sink)),
       onFatal: (error) => this.faults.push(error),
       ...(this.options.throughStore === undefined ? {} : { throughStore: this.options.throughStore }),
     });

@@ -44,6 +44,11 @@ const SAMPLES: Readonly<Record<string, readonly [value: string, shown: RegExp]>>
   rules: ['/srv/r.yaml', /"rules":"\/srv\/r.yaml"/],
   'retention.sends': ['3d', /"sends":259200000/],
   'log.level': ['trace', /"level":"trace"/],
+  'log.format': ['text', /"format":"text"/],
+  'log.addresses': ['hashed', /"addresses":"hashed"/],
+  'log.key': ['/srv/k', /"key":"\/srv\/k"/],
+  'log.file': ['/srv/l.log', /"file":"\/srv\/l.log"/],
+  'log.maxFileSize': ['321KB', /"maxFileSize":321000/],
 };
 
 /** What a setting needs beside it to make sense. */

@@ -63,7 +63,7 @@ smtp:
 api: { listen: 8026, tokens: ./t.yaml, publicUrl: https://s.example/ }
 rules: ./r.yaml
 retention: { sends: 10d }
-log: { level: debug }
+log: { level: debug, format: text, addresses: hashed, key: ./k, file: ./l, maxFileSize: 1MB }
 `,
   });
   assert.equal(evaluation, false);
@@ -112,7 +112,14 @@ log: { level: debug }
     },
     rules: inCwd('r.yaml'),
     retention: { sends: 10 * DAY },
-    log: { level: 'debug' },
+    log: {
+      level: 'debug',
+      format: 'text',
+      addresses: 'hashed',
+      key: inCwd('k'),
+      file: inCwd('l'),
+      maxFileSize: 1_000_000,
+    },
   });
 });
 

@@ -1,0 +1,47 @@
+import type { BlockFact, Until } from '../blocks/events.js';
+import { formatInstant } from '../kernel/time.js';
+import type { Verdict } from '../rules/verdict.js';
+import type { Subject } from '../sending/subjects.js';
+
+/** Who decided on whom, and what came of it: the fields of the line that each decision has. */
+export interface DecisionFields {
+  readonly correlation: string | undefined;
+  readonly by: string;
+  readonly subject: Subject;
+  /** The type of the last event that came of it; `none` where there was nothing left to do. */
+  readonly outcome: BlockFact['type'] | 'none';
+  readonly block: string | undefined;
+  /** ISO 8601, or `indefinite`. */
+  readonly until: string | undefined;
+}
+
+export function decisionFields(
+  by: string,
+  subject: Subject,
+  facts: readonly BlockFact[],
+  correlation: string | undefined,
+): DecisionFields {
+  const last = facts.at(-1);
+  const data = (last?.data ?? {}) as { readonly block?: string; readonly until?: Until };
+  return {
+    correlation,
+    by,
+    subject,
+    outcome: last?.type ?? 'none',
+    block: data.block,
+    until:
+      data.until === undefined ? undefined : data.until === null ? 'indefinite' : formatInstant(data.until),
+  };
+}
+
+/** The same for a rule that tripped, with the numbers that it rests on. */
+export function verdictFields(
+  { kind, subject, evidence }: Verdict,
+  by: string,
+  facts: readonly BlockFact[],
+  correlation: string,
+): DecisionFields & Readonly<Record<string, unknown>> {
+  const { rule, version, count, window, limit, observed, sentence } = evidence;
+  const numbers = { count, observed, limit, windowMs: window };
+  return { ...decisionFields(by, subject, facts, correlation), kind, rule, version, ...numbers, sentence };
+}

@@ -1,0 +1,77 @@
+import type { Logger } from 'pino';
+import { pino } from 'pino';
+import type { LogSettings } from '../config/types.js';
+import { messageOf, StopgapError } from '../kernel/errors.js';
+import { openLogKey } from './key.js';
+import { LogLevels } from './levels.js';
+import { Pseudonyms } from './pseudonyms.js';
+import { LogFile, RecentLines } from './sinks.js';
+import { asText } from './text.js';
+
+/** What a process logs with. */
+export interface Logs {
+  readonly levels: LogLevels;
+  readonly recent: RecentLines;
+}
+
+/** No line has these: nobody hands them to a logger. Should somebody one day, they are struck out here. */
+const SECRETS = [
+  'password',
+  'pass',
+  'token',
+  'secret',
+  'authorization',
+  'cookie',
+  'credentials',
+  'authPlain',
+];
+
+/**
+ * Opens the log: structured lines to `write`, to the file that is configured, and to memory.
+ *
+ * @param write standard error
+ * @throws StopgapError, or the system's error, where key or file cannot be used
+ */
+export async function openLogs(settings: LogSettings, write: (text: string) => void): Promise<Logs> {
+  const { level, format, addresses, key, file, maxFileSize } = settings;
+  const names = addresses === 'hashed' ? new Pseudonyms(await openLogKey(key)) : undefined;
+  const recent = new RecentLines();
+  const onTrouble = (reason: string): void =>
+    levels.of('app').error({ file, reason }, 'the log file takes no lines; standard error goes on');
+  const logFile = file === undefined ? undefined : openFile(file, maxFileSize, onTrouble);
+  const sink = {
+    write(line: string): void {
+      recent.push(line);
+      write(format === 'json' ? line : asText(line));
+      logFile?.write(line);
+    },
+  };
+  const options = {
+    level,
+    base: undefined,
+    timestamp: pino.stdTimeFunctions.isoTime,
+    redact: { paths: SECRETS.flatMap((name) => [name, `*.${name}`]), censor: '***' },
+    formatters: {
+      level: (label: string) => ({ level: label }),
+      ...(names === undefined ? {} : { log: (record: object) => names.record({ ...record }) }),
+    },
+  };
+  const levels = new LogLevels(pino(options, sink));
+  return { levels, recent };
+}
+
+function openFile(...options: ConstructorParameters<typeof LogFile>): LogFile {
+  try {
+    return new LogFile(...options);
+  } catch (error) {
+    throw new StopgapError(
+      'unavailable',
+      `log.file: ${messageOf(error)}; name a file that can be written to`,
+    );
+  }
+}
+
+/** For a logger that somebody else has made. */
+export function logsOf(root: Logger): Logs {
+  return { levels: new LogLevels(root), recent: new RecentLines() };
+}

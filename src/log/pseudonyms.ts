@@ -1,0 +1,126 @@
+import { createHmac } from 'node:crypto';
+import { isIP } from 'node:net';
+import { isLoopback, normalizeAddress, normalizeDomain, normalizeIp } from '../sending/identity.js';
+
+/** Fields whose value is a name: of a person, a domain or a machine. `value` is a subject's. */
+const NAMES = new Set(['account', 'address', 'returnPath', 'ehlo', 'ip', 'network', 'value']);
+/** Fields that never hold a name, and may look as if they did. */
+const PLAIN = new Set(['level', 'time', 'component', 'correlation', 'transaction', 'rule', 'listener']);
+/** Fields that hold what a person wrote into a file, names and all: only where the faults stand is kept. */
+const FAULTS = 'faults';
+const DEEPEST = 6;
+
+const ADDRESS = /(?:"[^"\n]*"|[^\s<>()[\],;:"'`|]*)@[^\s<>()[\],;:"'`|]*[^\s<>()[\],;:"'`|.]/g;
+const STREAM = /\b(send|auth|profile|block)-((?:(?:account|address|domain|ehlo|ip):)?)(\S*[^\s.,;:'"])/g;
+/** How the sentence of an evidence begins. */
+const SUBJECT = /\b(Account|Return path|Domain|EHLO name|Network) (\S+?)(?=:?(?:\s|$))/g;
+const IPV6 = /(?<![\w:.])[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7}(?:(?:\.\d{1,3}){3})?(?:\/\d{1,3})?(?![\w:])/gi;
+const IPV4 = /(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?:\/\d{1,2})?(?![\w]|\.\d)/g;
+const PLACE = /^\S+?:\d+(?::\d+)?(?=:|\s|$)/;
+
+/**
+ * Puts keyed hashes in the place of names, in what is logged or handed on. Equal names give equal hashes, whatever kind
+ * of subject they are, so that a log can still be followed; only who has the key can tell which name it was, by hashing
+ * the names that it may have been.
+ */
+export class Pseudonyms {
+  readonly #key: Buffer;
+
+  constructor(key: Buffer) {
+    this.#key = key;
+  }
+
+  /** `h:` and 16 hex digits: HMAC-SHA-256 of the name in its normal form, cut to 64 bits. The null sender stays empty. */
+  of(name: string): string {
+    if (name === '' || name.startsWith('h:')) return name;
+    const digest = createHmac('sha256', this.#key).update(normal(name)).digest('hex');
+    return `h:${digest.slice(0, 16)}`;
+  }
+
+  /**
+   * A record with no name left in it: fields that hold names by what they are called, all other texts by what looks
+   * like one, or is a name that another field of the same record holds.
+   */
+  record(record: Readonly<Record<string, unknown>>): Record<string, unknown> {
+    const known = new Set<string>();
+    collect(record, known, 0);
+    return this.#fields(record, [...known], 0);
+  }
+
+  /** A text with a hash for each address, stream, subject and IP address in it, and for each of the `known` names. */
+  text(text: string, known: readonly string[] = []): string {
+    let result = text
+      .replace(ADDRESS, (name) => this.of(name))
+      .replace(
+        STREAM,
+        (_, category: string, type: string, key: string) => `${category}-${type}${this.of(key)}`,
+      )
+      .replace(SUBJECT, (_, noun: string, name: string) => `${noun} ${this.of(name)}`)
+      .replace(IPV6, (ip) => this.#ip(ip))
+      .replace(IPV4, (ip) => this.#ip(ip));
+    for (const name of known) {
+      const alone = new RegExp(`(?<![\\w@.-])${escaped(name)}(?![\\w@-])`, 'gi');
+      result = result.replace(alone, () => this.of(name));
+    }
+    return result;
+  }
+
+  /** Loopback is nobody. */
+  #ip(text: string): string {
+    const bare = text.replace(/\/.*$/, '');
+    return isIP(bare) === 0 || isLoopback(bare) ? text : this.of(text);
+  }
+
+  #fields(
+    record: Readonly<Record<string, unknown>>,
+    known: readonly string[],
+    depth: number,
+  ): Record<string, unknown> {
+    return Object.fromEntries(
+      Object.entries(record).map(([key, value]) => [key, this.#value(key, value, known, depth)]),
+    );
+  }
+
+  #value(key: string, value: unknown, known: readonly string[], depth: number): unknown {
+    if (typeof value === 'string') {
+      if (PLAIN.has(key)) return value;
+      if (key === FAULTS) return places(value);
+      return NAMES.has(key) ? this.of(value) : this.text(value, known);
+    }
+    if (typeof value !== 'object' || value === null) return value;
+    if (depth === DEEPEST) return '(too deep)';
+    if (Array.isArray(value)) return value.map((item) => this.#value(key, item, known, depth + 1));
+    if (value instanceof Error) {
+      const { name, message, stack = '' } = value;
+      return this.#fields({ name, message, stack }, known, depth + 1);
+    }
+    return this.#fields(value as Record<string, unknown>, known, depth + 1);
+  }
+}
+
+/** The names that a record's own fields hold. */
+function collect(value: unknown, known: Set<string>, depth: number): void {
+  if (typeof value !== 'object' || value === null || depth > DEEPEST) return;
+  for (const [key, part] of Object.entries(value)) {
+    if (typeof part === 'string' && part !== '' && NAMES.has(key)) known.add(part);
+    else collect(part, known, depth + 1);
+  }
+}
+
+function places(faults: string): string {
+  const kept = faults.split('\n').map((line) => PLACE.exec(line)?.[0] ?? '(left out)');
+  return kept.join('; ');
+}
+
+/** One form for all kinds of names, so that an account and the address of the same spelling are seen to be one. */
+function normal(name: string): string {
+  const trimmed = name.trim();
+  const [ip, prefix] = trimmed.split('/', 2);
+  const address = normalizeIp(ip!);
+  if (address !== undefined) return prefix === undefined ? address : `${address}/${prefix}`;
+  return trimmed.includes('@') ? normalizeAddress(trimmed) : normalizeDomain(trimmed);
+}
+
+function escaped(text: string): string {
+  return text.replace(/[\\^$.*+?()[\]{}|/-]/g, '\\$&');
+}
