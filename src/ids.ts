@@ -31,14 +31,16 @@ export function envelope<F extends Fact>(
   context: {
     readonly by: string;
     readonly correlation?: string | undefined;
+    readonly trace?: string | undefined;
     readonly seed?: string | undefined;
   },
   now: Instant,
 ): (F & NewEvent)[] {
-  const { by, correlation, seed } = context;
+  const { by, correlation, trace, seed } = context;
   return facts.map((fact, index) => {
     const id = seed === undefined ? newId() : idOf(`${seed}/${index}`);
     const event = { ...fact, id, at: fact.at ?? now, by };
-    return correlation === undefined ? event : { ...event, correlation };
+    const tied = correlation === undefined ? event : { ...event, correlation };
+    return trace === undefined ? tied : { ...tied, trace };
   });
 }

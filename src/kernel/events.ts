@@ -20,6 +20,11 @@ export interface NewEvent<Type extends string = string, Data = unknown> extends 
   readonly by: string;
   /** The id that ties it to its cause: an SMTP transaction, a request, a verdict. */
   readonly correlation?: string;
+  /**
+   * The span that brought it about, as a W3C traceparent (Trace Context level 1, section 3.2): whoever acts on the event
+   * goes on in its trace. Only where that trace is recorded.
+   */
+  readonly trace?: string;
 }
 
 /** An event as the store gives it back. */

@@ -255,7 +255,7 @@ function marked(event: NewEvent, outboxedAt: Instant): NewEvent {
   return { ...event, data: { ...(event.data as object), outboxedAt } };
 }
 
-function plain({ id, type, version, at, by, correlation, data }: RecordedEvent): NewEvent {
+function plain({ id, type, version, at, by, correlation, trace, data }: RecordedEvent): NewEvent {
   return {
     id,
     type,
@@ -264,5 +264,6 @@ function plain({ id, type, version, at, by, correlation, data }: RecordedEvent):
     data,
     ...(version === undefined ? {} : { version }),
     ...(correlation === undefined ? {} : { correlation }),
+    ...(trace === undefined ? {} : { trace }),
   };
 }

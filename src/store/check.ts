@@ -36,6 +36,7 @@ function checkEvent(event: NewEvent): string {
   checkText('type', event.type);
   checkText('by', event.by);
   if (event.correlation !== undefined) checkText('correlation', event.correlation);
+  if (event.trace !== undefined) checkText('trace', event.trace);
   if (!Number.isSafeInteger(event.at)) {
     throw new InvalidInput('at', `an event's time is in whole milliseconds, not ${event.at}`);
   }

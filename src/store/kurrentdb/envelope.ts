@@ -14,6 +14,7 @@ interface EnvelopeMetadata {
   readonly by: string;
   readonly version?: number;
   readonly $correlationId?: string;
+  readonly traceparent?: string;
   /** The data is text: what the client gives back for JSON that it cannot read looks the same. */
   readonly text?: true;
 }
@@ -28,12 +29,13 @@ export interface Unreadable {
 export type Resolved = { readonly event?: Given | AllStreamRecordedEvent };
 
 export function toEventData(event: NewEvent): EventData {
-  const { id, type, version, at, by, correlation, data } = event;
+  const { id, type, version, at, by, correlation, trace, data } = event;
   const metadata: EnvelopeMetadata = {
     at,
     by,
     ...(version !== undefined && { version }),
     ...(correlation !== undefined && { $correlationId: correlation }),
+    ...(trace !== undefined && { traceparent: trace }),
     ...(typeof data === 'string' && { text: true }),
   };
   return jsonEvent({
@@ -60,9 +62,10 @@ export function fromResolved({ event }: Resolved): RecordedEvent | undefined {
     const data: Unreadable = { type: event.type, error: problem ?? 'not written by Stopgap' };
     return { ...base, type: UNREADABLE, at: base.recordedAt, by: 'system:store', data };
   }
-  const { at, by, version = 1, $correlationId: correlation } = metadata;
+  const { at, by, version = 1, $correlationId: correlation, traceparent: trace } = metadata;
   const read = { ...base, type: event.type, version, at, by, data: event.data as unknown };
-  return correlation === undefined ? read : { ...read, correlation };
+  const tied = correlation === undefined ? read : { ...read, correlation };
+  return trace === undefined ? tied : { ...tied, trace };
 }
 
 function problemOf(data: unknown, metadata: unknown): string | undefined {
@@ -72,12 +75,13 @@ function problemOf(data: unknown, metadata: unknown): string | undefined {
 
 function isEnvelope(metadata: unknown): metadata is EnvelopeMetadata {
   if (typeof metadata !== 'object' || metadata === null) return false;
-  const { at, by, version = 1, $correlationId = '' } = metadata as Record<string, unknown>;
+  const { at, by, version = 1, $correlationId = '', traceparent = '' } = metadata as Record<string, unknown>;
   return (
     Number.isSafeInteger(at) &&
     typeof by === 'string' &&
     Number.isSafeInteger(version) &&
-    typeof $correlationId === 'string'
+    typeof $correlationId === 'string' &&
+    typeof traceparent === 'string'
   );
 }
 

@@ -64,8 +64,8 @@ export class Ledger {
     );
     this.addEvent = db.prepare<EventParameters>(
       `INSERT INTO events (position, stream_id, category_id, revision, recorded_at,
-                           id, type, version, at, "by", correlation, data)
-       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
+                           id, type, version, at, "by", correlation, data, trace)
+       VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING`,
     );
   }
 
@@ -114,6 +114,7 @@ export class Ledger {
         flat[f + 4]!,
         flat[f + 5]!,
         flat[f + 6]!,
+        flat[f + 7]!,
       );
       if (changes === 0) return this.recall(state, count, flat, at)!;
       this.position++;

@@ -4,7 +4,7 @@ import Database from 'better-sqlite3';
 import { messageOf } from '../../kernel/errors.js';
 import { StoreRefused } from '../port.js';
 import { createPrivate } from './lock.js';
-import { APPLICATION_ID, createSchema, EVENT_COLUMNS, SCHEMA_VERSION } from './schema.js';
+import { APPLICATION_ID, createSchema, EVENT_COLUMNS, SCHEMA_VERSION, upgradeSchema } from './schema.js';
 
 const MAGIC = 'SQLite format 3\0';
 const HEADER_LENGTH = 100;
@@ -115,9 +115,9 @@ function identify(db: Database.Database, file: string): void {
       `${file} was written by a newer Stopgap (format ${version}; this one reads up to ${SCHEMA_VERSION}): upgrade, or restore a backup made before`,
     );
   }
-  if (version < SCHEMA_VERSION)
-    throw new StoreRefused(`${file} has no valid format version (${version}): ${RESTORE}`);
+  if (version < 1) throw new StoreRefused(`${file} has no valid format version (${version}): ${RESTORE}`);
   db.pragma('journal_mode = WAL');
+  if (version < SCHEMA_VERSION) upgradeSchema(db, version);
   // Preparing fails where a table or column is missing; stepping fails where its pages are damaged.
   db.prepare(`SELECT ${EVENT_COLUMNS} FROM events ORDER BY position DESC LIMIT 1`).get();
   db.prepare('SELECT id, name, category_id, swept FROM streams LIMIT 1').get();

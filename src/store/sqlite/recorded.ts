@@ -19,7 +19,20 @@ export function fromRow(row: EventRow, stream: string): RecordedEvent {
     data = { type, error: messageOf(error) } satisfies Unreadable;
     type = UNREADABLE;
   }
-  return envelope(stream, row[2], row[0], row[3], type, row[5], row[6], row[7], row[8], row[9], data);
+  return envelope(
+    stream,
+    row[2],
+    row[0],
+    row[3],
+    type,
+    row[5],
+    row[6],
+    row[7],
+    row[8],
+    row[9],
+    data,
+    row[11],
+  );
 }
 
 /** The same event as a live subscriber gets it, straight from the append: equal to what a reader will see. */
@@ -31,10 +44,23 @@ export function fromAppend(
   position: number,
   recordedAt: number,
 ): RecordedEvent {
-  const { id, type, version = 1, at, by, correlation = null } = event;
+  const { id, type, version = 1, at, by, correlation = null, trace = null } = event;
   // Parsed from the text that was stored: what JSON drops or changes must not depend on how an event arrives.
   const data: unknown = JSON.parse(text);
-  return envelope(stream, revision, position, id, type, version, at, recordedAt, by, correlation, data);
+  return envelope(
+    stream,
+    revision,
+    position,
+    id,
+    type,
+    version,
+    at,
+    recordedAt,
+    by,
+    correlation,
+    data,
+    trace,
+  );
 }
 
 function envelope(
@@ -49,8 +75,11 @@ function envelope(
   by: string,
   correlation: string | null,
   data: unknown,
+  trace: string | null,
 ): RecordedEvent {
-  return correlation === null
-    ? { stream, revision, position, id, type, version, at, recordedAt, by, data }
-    : { stream, revision, position, id, type, version, at, recordedAt, by, correlation, data };
+  const event =
+    correlation === null
+      ? { stream, revision, position, id, type, version, at, recordedAt, by, data }
+      : { stream, revision, position, id, type, version, at, recordedAt, by, correlation, data };
+  return trace === null ? event : { ...event, trace };
 }

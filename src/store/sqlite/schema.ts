@@ -4,7 +4,7 @@ import type Database from 'better-sqlite3';
 export const APPLICATION_ID = 0x53544f50;
 
 /** Version of the tables below (`PRAGMA user_version`). A file with a higher one was written by a newer Stopgap. */
-export const SCHEMA_VERSION = 1;
+export const SCHEMA_VERSION = 2;
 
 /**
  * Times are integer milliseconds. Positions and revisions are counted by the writer; `counters.head` and
@@ -37,7 +37,8 @@ const TABLES = `
     recorded_at INTEGER NOT NULL,
     "by"        TEXT NOT NULL,
     correlation TEXT,
-    data        TEXT NOT NULL
+    data        TEXT NOT NULL,
+    trace       TEXT
   ) STRICT;
   CREATE UNIQUE INDEX events_by_id ON events (id);
   CREATE UNIQUE INDEX events_by_stream ON events (stream_id, revision);
@@ -48,18 +49,21 @@ const TABLES = `
     value INTEGER NOT NULL
   ) STRICT, WITHOUT ROWID;
   INSERT INTO counters (name, value) VALUES ('head', 0);
+`;
 
+/** For people: `by` and `correlation` say who and why, `trace` where it can be looked up. */
+const VIEW = `
   CREATE VIEW event_log AS
   SELECT e.position, s.name AS stream, e.revision, e.type, e.version,
          strftime('%Y-%m-%dT%H:%M:%fZ', e.at / 1000.0, 'unixepoch') AS at,
          strftime('%Y-%m-%dT%H:%M:%fZ', e.recorded_at / 1000.0, 'unixepoch') AS recorded_at,
-         e."by", e.correlation, e.id, e.data
+         e."by", e.correlation, e.trace, e.id, e.data
     FROM events e JOIN streams s ON s.id = e.stream_id;
 `;
 
 /** The columns that a reader needs, in the order in which {@link EventRow} lists them. */
 export const EVENT_COLUMNS =
-  'position, stream_id, revision, id, type, version, at, recorded_at, "by", correlation, data';
+  'position, stream_id, revision, id, type, version, at, recorded_at, "by", correlation, data, trace';
 
 export type EventRow = [
   position: number,
@@ -73,13 +77,25 @@ export type EventRow = [
   by: string,
   correlation: string | null,
   data: string,
+  trace: string | null,
 ];
 
 /** Lays the tables into an empty file; all of them or, after a crash, none. */
 export function createSchema(db: Database.Database): void {
   db.transaction(() => {
     db.exec(TABLES);
+    db.exec(VIEW);
     db.pragma(`application_id = ${APPLICATION_ID}`);
+    db.pragma(`user_version = ${SCHEMA_VERSION}`);
+  }).immediate();
+}
+
+/** Brings the tables of an older version up to this one; all at once or, after a crash, not at all. */
+export function upgradeSchema(db: Database.Database, from: number): void {
+  db.transaction(() => {
+    if (from < 2) db.exec('ALTER TABLE events ADD COLUMN trace TEXT');
+    db.exec('DROP VIEW IF EXISTS event_log');
+    db.exec(VIEW);
     db.pragma(`user_version = ${SCHEMA_VERSION}`);
   }).immediate();
 }

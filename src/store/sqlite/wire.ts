@@ -25,8 +25,8 @@ export interface AppendMessage {
   readonly flat: readonly (string | number | null)[];
 }
 
-/** id, type, version, at, by, correlation (or null), data as JSON text. */
-export const EVENT_FIELDS = 7;
+/** id, type, version, at, by, correlation (or null), data as JSON text, trace (or null). */
+export const EVENT_FIELDS = 8;
 
 /** Expected revisions other than numbers, as they travel. */
 export const ANY = -1;

@@ -200,8 +200,8 @@ export class WriterClient {
     for (const pending of batch) {
       const { stream, expected, events, texts } = pending;
       flat.push(stream, expected === 'any' ? ANY : expected === 'none' ? NONE : expected, events.length);
-      events.forEach(({ id, type, version = 1, at, by, correlation = null }, i) =>
-        flat.push(id, type, version, at, by, correlation, texts[i]!),
+      events.forEach(({ id, type, version = 1, at, by, correlation = null, trace = null }, i) =>
+        flat.push(id, type, version, at, by, correlation, texts[i]!, trace),
       );
       pending.recordedAt = recordedAt;
       this.sent.push(pending);

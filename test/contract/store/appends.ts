@@ -9,6 +9,7 @@ import {
   newEvents,
   rising,
   START,
+  TRACE,
   uniqueCategory,
 } from '../../support/store/events.js';
 import type { StoreHarness } from './harness.js';
@@ -52,6 +53,7 @@ export function appendContract(subject: Subject, harness: StoreHarness): void {
         at: START + 7,
         by: 'admin:zoë',
         correlation: 'c-1',
+        trace: TRACE,
       });
       const plain = newEvent({ n: 1 });
       await subject().store.append(stream, [full, plain], 'none');
@@ -61,6 +63,7 @@ export function appendContract(subject: Subject, harness: StoreHarness): void {
       assert.ok(Number.isSafeInteger(position) && Number.isSafeInteger(recordedAt));
       assert.equal(second!.version ?? 1, 1);
       assert.equal(second!.correlation, undefined);
+      assert.ok(!('trace' in second!));
       assert.deepEqual(second!.data, { n: 1 });
     });
 
@@ -152,6 +155,7 @@ export function appendContract(subject: Subject, harness: StoreHarness): void {
         ['data', () => store.append(stream, [newEvent(circular)], 'any')],
         ['data', () => store.append(stream, [newEvent(() => 1)], 'any')],
         ['type', () => store.append(stream, [newEvent({}, { type: '' })], 'any')],
+        ['trace', () => store.append(stream, [newEvent({}, { trace: '' })], 'any')],
       ];
       for (const [field, attempt] of bad) {
         await assert.rejects(

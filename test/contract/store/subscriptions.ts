@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { categoryOf, type RecordedEvent } from '../../../src/kernel/events.js';
-import { collect, ids, newEvent, newEvents, uniqueCategory } from '../../support/store/events.js';
+import { collect, ids, newEvent, newEvents, TRACE, uniqueCategory } from '../../support/store/events.js';
 import { Gate, isSettled, settle, Tally } from '../../support/store/gate.js';
 import type { Subject } from './suite.js';
 
@@ -24,7 +24,7 @@ export function subscriptionContract(subject: Subject): void {
       assert.equal(seen.length, 0, 'nothing is handed over inside the call');
       await subscription.caughtUp;
       assert.deepEqual(ids(seen), ids(old));
-      const fresh = newEvents(3);
+      const fresh = [...newEvents(2), newEvent({}, { correlation: 'c-1', trace: TRACE })];
       for (const event of fresh) await store.append(`${category}-b`, [event], 'any');
       await tally.reached(1503);
       assert.deepEqual(ids(seen), ids([...old, ...fresh]));

@@ -4,7 +4,7 @@ import { HOUR, SECOND } from '../../../src/kernel/time.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
 import { ManualClock } from '../../support/manual-clock.js';
 import { eventually } from '../../support/smtp/eventually.js';
-import { collect, ids, newEvent, newEvents } from '../../support/store/events.js';
+import { collect, ids, newEvent, newEvents, TRACE } from '../../support/store/events.js';
 import type { Scene } from './scene.js';
 import { openScene } from './scene.js';
 
@@ -35,7 +35,7 @@ describe('an outbox', () => {
     const { distant, outbox } = scene;
     distant.away = true;
     // More than one batch, and streams that take turns.
-    const events = newEvents(450);
+    const events = [newEvent({}, { correlation: 'c-1', trace: TRACE }), ...newEvents(449)];
     const since = clock.now();
     for (const [index, event] of events.entries()) {
       const { position } = await outbox.append(index % 3 === 0 ? BOB : ALICE, [event], 'any');
@@ -47,6 +47,7 @@ describe('an outbox', () => {
     await delivered(scene, clock);
     const found = await collect(distant.readAll());
     assert.deepEqual(ids(found), ids(events));
+    assert.deepEqual([found[0]!.correlation, found[0]!.trace], ['c-1', TRACE]);
     assert.ok(found.every(({ data }) => (data as { outboxedAt: number }).outboxedAt === since));
     const next = newEvent();
     await outbox.append(ALICE, [next], 'any');

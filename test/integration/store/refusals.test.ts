@@ -7,7 +7,7 @@ import { StoreRefused } from '../../../src/store/port.js';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
 import { LoadChild } from '../../support/store/child.js';
 import { DrivenClock } from '../../support/store/clock.js';
-import { collect, newEvents } from '../../support/store/events.js';
+import { collect, newEvent, newEvents } from '../../support/store/events.js';
 import { temporaryDirectory } from '../../support/store/files.js';
 
 describe('opening a store', () => {
@@ -111,6 +111,24 @@ describe('opening a store', () => {
     db.pragma('user_version = 99');
     db.close();
     await refuses(/newer Stopgap \(format 99.*upgrade/);
+  });
+
+  it('upgrades what an older version wrote, once', async () => {
+    await fill(2);
+    const db = new Database(file);
+    db.exec('DROP VIEW event_log; ALTER TABLE events DROP COLUMN trace');
+    db.pragma('user_version = 1');
+    db.close();
+    for (const [round, trace] of ['', '00-one', '00-two'].entries()) {
+      const store = await open();
+      if (round > 0) await store.append('send-a', [newEvent({}, { trace })], round);
+      const traces = (await collect(store.readStream('send-a'))).map((event) => event.trace);
+      assert.deepEqual(traces, [undefined, undefined, '00-one', '00-two'].slice(0, round + 2));
+      await store.close();
+    }
+    const upgraded = new Database(file, { readonly: true });
+    assert.equal(upgraded.prepare('SELECT count(trace) FROM event_log').pluck().get(), 2);
+    upgraded.close();
   });
 
   it('refuses tables that are not as they should be', async () => {

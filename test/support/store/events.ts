@@ -5,6 +5,9 @@ import type { Instant } from '../../../src/kernel/time.js';
 /** 2026-03-01T12:00:00Z, where tests begin unless they say otherwise. */
 export const START: Instant = Date.UTC(2026, 2, 1, 12);
 
+/** A W3C traceparent, as an event carries it. */
+export const TRACE = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
+
 /** An event with a fresh id. */
 export function newEvent(data: unknown = {}, over: Partial<NewEvent> = {}): NewEvent {
   return { id: v7(), type: 'Noted', at: START, by: 'system:test', data, ...over };
