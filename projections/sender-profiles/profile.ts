@@ -1,0 +1,258 @@
+import type { Day, SenderDaySummarised } from '../../src/sending/day-summary.js';
+
+/** Weeks that a profile looks back on: two runs of what comes monthly, and a vacation between. */
+export const WEEKS = 8;
+
+/** Active days that are remembered one by one. */
+const ACTIVE_DAYS = 16;
+
+/**
+ * What is older is no habit any more. Shorter than summaries are kept, so that a profile is the same whether it was
+ * folded as time went by or is rebuilt from what is left.
+ */
+export const REMEMBERED_DAYS = 390;
+
+/** Networks and EHLO names that a profile remembers; those not used for longest make room. */
+const PLACES = 48;
+/** Days withheld that may still be learnt, should their block be taken back as a false positive. */
+const WITHHELD = 4;
+
+/** What a week's cells hold before the peaks. */
+const MESSAGES = 0;
+const RECIPIENTS = 1;
+const REFUSED = 2;
+const BOUNCES = 3;
+const LARGEST = 4;
+/** A bit for each hour of the day in UTC: 24 bits are whole in a 32-bit float. */
+const HOURS = 5;
+const FIXED = 6;
+
+/** Somewhere that a sender has sent from, and when last. */
+export interface Place {
+  readonly name: string;
+  readonly day: Day;
+}
+
+/**
+ * What a sender usually does, folded from the summaries of its days. Never changed: folding gives a new one, so that
+ * whoever holds an old one can go on reading it.
+ */
+export interface Profile {
+  readonly firstDay: Day;
+  readonly lastDay: Day;
+  /** The newest days on which it sent, {@link ACTIVE_DAYS} at most, ascending. */
+  readonly activeDays: readonly Day[];
+  /** The newest day that was summarised: what comes late for it, or for one before it, teaches nothing. */
+  readonly summarised: Day;
+  /** By slot: which week since the epoch it holds; -1 where none. */
+  readonly weeks: Int32Array;
+  /** By slot and kind. */
+  readonly cells: Float32Array;
+  readonly networks: readonly Place[];
+  readonly ehlos: readonly Place[];
+  readonly countries: readonly Place[];
+  readonly asns: readonly Place[];
+  /** The newest day, until it is learnt: an attack that began late on it may be noticed on the next only. */
+  readonly latest: SenderDaySummarised | undefined;
+  /** Days on which it was contained. */
+  readonly withheld: readonly SenderDaySummarised[];
+}
+
+/** What is usual for one window: the median of the weekly peaks, and the highest of them. */
+export interface Usual {
+  readonly typical: number;
+  readonly record: number;
+  /** Weeks with any sends that it rests upon. */
+  readonly weeks: number;
+}
+
+export const NO_PROFILE: Profile = {
+  firstDay: -1,
+  lastDay: -1,
+  activeDays: [],
+  summarised: -1,
+  weeks: new Int32Array(WEEKS).fill(-1),
+  cells: new Float32Array(WEEKS * FIXED),
+  networks: [],
+  ehlos: [],
+  countries: [],
+  asns: [],
+  latest: undefined,
+  withheld: [],
+};
+
+/** Names of windows whose peaks are kept, in the order in which they came up; only ever added to. */
+export type PeakKeys = readonly string[];
+
+const weekOf = (day: Day): number => Math.floor(day / 7);
+
+/** Folds the summary of a day; that of the day before it is learnt. One that comes a second time changes nothing. */
+export function withDay(profile: Profile, summary: SenderDaySummarised, keys: PeakKeys): Profile {
+  if (summary.day <= profile.summarised) return profile;
+  const { day } = summary;
+  const before = withLatest(profile, keys);
+  return {
+    ...before,
+    firstDay: before.firstDay < 0 ? day : before.firstDay,
+    lastDay: day,
+    activeDays: [...before.activeDays, day].slice(-ACTIVE_DAYS),
+    summarised: day,
+    latest: summary,
+  };
+}
+
+/** The profile as it is on a day: one that is two days gone is learnt. */
+export function asOf(profile: Profile, day: Day, keys: PeakKeys): Profile {
+  if (profile.lastDay < day - REMEMBERED_DAYS) return NO_PROFILE;
+  return profile.latest === undefined || profile.latest.day >= day - 1 ? profile : withLatest(profile, keys);
+}
+
+function withLatest(profile: Profile, keys: PeakKeys): Profile {
+  const { latest: summary } = profile;
+  if (summary === undefined) return profile;
+  const settled = { ...profile, latest: undefined };
+  return summary.contained.length === 0 ? learnt(settled, summary, keys) : withholding(settled, summary);
+}
+
+function withholding(profile: Profile, summary: SenderDaySummarised): Profile {
+  return { ...profile, withheld: [...profile.withheld, summary].slice(-WITHHELD) };
+}
+
+/** A block came about whose evidence reaches back to `since`: the newest day, where it is one of them, is not learnt. */
+export function withBlock(profile: Profile, block: string, since: Day): Profile {
+  const { latest } = profile;
+  if (latest === undefined || latest.day < since || latest.contained.includes(block)) return profile;
+  return { ...profile, latest: { ...latest, contained: [...latest.contained, block] } };
+}
+
+/** A block was taken back as a false positive: what was withheld on its account is learnt after all. */
+export function withFalsePositive(profile: Profile, block: string, keys: PeakKeys): Profile {
+  const without = (summary: SenderDaySummarised): SenderDaySummarised =>
+    summary.contained.includes(block)
+      ? { ...summary, contained: summary.contained.filter((other) => other !== block) }
+      : summary;
+  const { latest } = profile;
+  let changed = profile;
+  if (latest?.contained.includes(block) === true) changed = { ...changed, latest: without(latest) };
+  if (!profile.withheld.some((each) => each.contained.includes(block))) return changed;
+  const withheld = profile.withheld.map(without);
+  for (const each of withheld) if (each.contained.length === 0) changed = learnt(changed, each, keys);
+  return { ...changed, withheld: withheld.filter((each) => each.contained.length > 0) };
+}
+
+function learnt(profile: Profile, summary: SenderDaySummarised, keys: PeakKeys): Profile {
+  const week = weekOf(summary.day);
+  const slot = week % WEEKS;
+  const width = FIXED + keys.length;
+  const weeks = profile.weeks.slice();
+  const cells = widened(profile.cells, width);
+  const first = slot * width;
+  // A week that was there eight weeks later already is not gone back on.
+  if (week > weeks[slot]!) {
+    weeks[slot] = week;
+    cells.fill(0, first, first + width);
+  }
+  if (week === weeks[slot]) {
+    cells[first + MESSAGES]! += summary.messages;
+    cells[first + RECIPIENTS]! += summary.recipients;
+    cells[first + REFUSED]! += summary.refusedRecipients;
+    cells[first + BOUNCES]! += summary.bounces;
+    cells[first + LARGEST] = Math.max(cells[first + LARGEST]!, summary.largest);
+    cells[first + HOURS] = cells[first + HOURS]! | summary.hours;
+    keys.forEach((key, index) => {
+      const peak = summary.peaks[key] ?? 0;
+      if (peak > cells[first + FIXED + index]!) cells[first + FIXED + index] = peak;
+    });
+  }
+  const { day } = summary;
+  return {
+    ...profile,
+    weeks,
+    cells,
+    networks: withPlaces(profile.networks, summary.networks, day),
+    ehlos: withPlaces(profile.ehlos, summary.ehlos, day),
+    countries: withPlaces(profile.countries, summary.countries ?? [], day),
+    asns: withPlaces(profile.asns, (summary.asns ?? []).map(String), day),
+  };
+}
+
+function widened(cells: Float32Array, width: number): Float32Array {
+  const before = cells.length / WEEKS;
+  if (before === width) return cells.slice();
+  const wider = new Float32Array(WEEKS * width);
+  for (let slot = 0; slot < WEEKS; slot++) {
+    wider.set(cells.subarray(slot * before, (slot + 1) * before), slot * width);
+  }
+  return wider;
+}
+
+function withPlaces(known: readonly Place[], names: readonly string[], day: Day): readonly Place[] {
+  if (names.length === 0) return known;
+  const fresh = names.map((name) => ({ name, day }));
+  const others = known.filter((place) => !names.includes(place.name));
+  return [...others, ...fresh].slice(-PLACES);
+}
+
+/** What was usual for a window in the weeks before this day and its own. Weeks without sends say nothing. */
+export function usualOf(profile: Profile, key: number, day: Day): Usual {
+  return usualCells(profile, FIXED + key, day);
+}
+
+/** Recipients of the largest messages: typical of a week, and of all weeks. */
+export function usualLargest(profile: Profile, day: Day): Usual {
+  return usualCells(profile, LARGEST, day);
+}
+
+function usualCells(profile: Profile, kind: number, day: Day): Usual {
+  const width = profile.cells.length / WEEKS;
+  const now = weekOf(day);
+  let count = 0;
+  for (let slot = 0; slot < WEEKS; slot++) {
+    if (profile.weeks[slot]! < 0 || profile.weeks[slot]! <= now - WEEKS) continue;
+    // A window that was not kept then held nothing that is known.
+    SORTED[count++] = kind < width ? profile.cells[slot * width + kind]! : 0;
+  }
+  for (let index = 1; index < count; index++) {
+    const value = SORTED[index]!;
+    let place = index;
+    for (; place > 0 && SORTED[place - 1]! > value; place--) SORTED[place] = SORTED[place - 1]!;
+    SORTED[place] = value;
+  }
+  if (count === 0) return { typical: 0, record: 0, weeks: 0 };
+  return { typical: SORTED[count >> 1]!, record: SORTED[count - 1]!, weeks: count };
+}
+
+/** Scratch of one call at a time. */
+const SORTED = new Float32Array(WEEKS);
+
+/** In how many of the weeks it sent within this hour of the day in UTC, and of how many. */
+export function hourOf(profile: Profile, hour: number, day: Day): { used: number; weeks: number } {
+  const width = profile.cells.length / WEEKS;
+  let used = 0;
+  let weeks = 0;
+  for (let slot = 0; slot < WEEKS; slot++) {
+    if (profile.weeks[slot]! < 0 || profile.weeks[slot]! <= weekOf(day) - WEEKS) continue;
+    weeks++;
+    used += (profile.cells[slot * width + HOURS]! >> hour) & 1;
+  }
+  return { used, weeks };
+}
+
+/** Totals over the weeks looked back on, those on which it was contained left out. */
+export function totalsOf(
+  profile: Profile,
+  day: Day,
+): { messages: number; recipients: number; refusedRecipients: number; bounces: number } {
+  const width = profile.cells.length / WEEKS;
+  const sums = new Float64Array(4);
+  for (let slot = 0; slot < WEEKS; slot++) {
+    if (profile.weeks[slot]! < 0 || profile.weeks[slot]! <= weekOf(day) - WEEKS) continue;
+    for (let kind = 0; kind < 4; kind++) sums[kind]! += profile.cells[slot * width + kind]!;
+  }
+  return {
+    messages: sums[MESSAGES]!,
+    recipients: sums[RECIPIENTS]!,
+    refusedRecipients: sums[REFUSED]!,
+    bounces: sums[BOUNCES]!,
+  };
+}
