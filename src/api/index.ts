@@ -16,6 +16,7 @@ import { listen } from './http/listen.js';
 import type { Listener } from './http/listen.js';
 import type { Route } from './http/route.js';
 import { serve } from './http/serve.js';
+import { logRoutes } from './log.js';
 import { operationRoutes } from './operations.js';
 import { rulesRoutes } from './rules.js';
 import { senderRoutes } from './senders.js';
@@ -50,6 +51,7 @@ export function createApi(deps: ApiDependencies): Api {
     ...senderRoutes(deps),
     ...checkRoutes(deps),
     ...feeds.routes,
+    ...logRoutes(deps),
     ...operationRoutes(deps),
   ]);
   return serving(deps, routes, () => feeds.close());

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { messageOf, StopgapError } from '../kernel/errors.js';
 import { blockVerb } from './block.js';
@@ -11,6 +10,7 @@ import { serveVerb } from './serve.js';
 import { simulateVerb } from './simulate/verb.js';
 import { tokenVerb } from './token.js';
 import { userVerb } from './user.js';
+import { ownPackage } from './version.js';
 
 /** Adds one verb with its options and action. */
 export type Verb = (program: Command, io: CliIo) => void;
@@ -32,7 +32,7 @@ export const EXIT = { ok: 0, failure: 1, usage: 2 } as const;
 export function buildProgram(io: CliIo, verbs: readonly Verb[] = VERBS): Command {
   const program = new Command('stopgap')
     .description('Notices abnormal mail volume, blocks the sender softly, explains why, and lets go again.')
-    .version(version(), '--version')
+    .version(ownPackage().version, '--version')
     .exitOverride()
     .showSuggestionAfterError()
     .configureOutput({
@@ -74,11 +74,6 @@ export async function run(
     report(io, thrown);
     return EXIT.failure;
   }
-}
-
-function version(): string {
-  const file = new URL('../../../package.json', import.meta.url);
-  return (JSON.parse(readFileSync(file, 'utf8')) as { version: string }).version;
 }
 
 function report(io: CliIo, thrown: unknown): void {

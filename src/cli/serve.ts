@@ -10,6 +10,7 @@ import type { ConfigOption } from './config-option.js';
 import { withConfig } from './config-option.js';
 import type { CliIo } from './io.js';
 import { note, print } from './io.js';
+import { ownPackage } from './version.js';
 
 /** The process is to be gone by then, whatever still hangs. */
 const DEADLINE = 10 * SECOND;
@@ -31,6 +32,11 @@ export function serveVerb(program: Command, io: CliIo): void {
     const ended = new Ending();
     const app = await startApp({ loaded, clock: systemClock, logs, onFatal: (error) => ended.fail(error) });
     print(io, banner(loaded, app));
+    const listening = app.listening.map(({ what, address }) => `${what} ${address}`);
+    log.info(
+      { version: ownPackage().version, node: process.version, pid: process.pid, listening },
+      'started',
+    );
     const why = await ended.signal();
     log.info({ why }, 'stopping: sessions under way may finish');
     const guard = setTimeout(

@@ -57,7 +57,7 @@ export class LogLevels {
     const fields = {
       logLevel: level,
       by,
-      ...(component && { of: component }),
+      ...(component && { scope: component }),
       ...(correlation && { correlation }),
     };
     const tell = (): void => this.of('app').info(fields, 'the log level was changed');

@@ -5,16 +5,29 @@ import { isLoopback, normalizeAddress, normalizeDomain, normalizeIp } from '../s
 /** Fields whose value is a name: of a person, a domain or a machine. `value` is a subject's. */
 const NAMES = new Set(['account', 'address', 'returnPath', 'ehlo', 'ip', 'network', 'value']);
 /** Fields that never hold a name, and may look as if they did. */
-const PLAIN = new Set(['level', 'time', 'component', 'correlation', 'transaction', 'rule', 'listener']);
+const PLAIN = new Set([
+  'level',
+  'time',
+  'component',
+  'correlation',
+  'transaction',
+  'rule',
+  'listener',
+  'listening',
+]);
 /** Fields that hold what a person wrote into a file, names and all: only where the faults stand is kept. */
 const FAULTS = 'faults';
 const DEEPEST = 6;
 
 const ADDRESS = /(?:"[^"\n]*"|[^\s<>()[\],;:"'`|]*)@[^\s<>()[\],;:"'`|]*[^\s<>()[\],;:"'`|.]/g;
-const STREAM = /\b(send|auth|profile|block)-((?:(?:account|address|domain|ehlo|ip):)?)(\S*[^\s.,;:'"])/g;
+/** A stream's name may hold anything, spaces too: it ends where our own messages go on, or else the line does. */
+const STREAM =
+  /\b(send|auth|profile|block)-((?:(?:account|address|domain|ehlo|ip):)?)(.+?)(?=: | within \d| with(?:out)? | is at | has another | could not |$)/gm;
 /** How the sentence of an evidence begins. */
-const SUBJECT = /\b(Account|Return path|Domain|EHLO name|Network) (\S+?)(?=:?(?:\s|$))/g;
-const IPV6 = /(?<![\w:.])[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7}(?:(?:\.\d{1,3}){3})?(?:\/\d{1,3})?(?![\w:])/gi;
+const SUBJECT = /\b(Account|Return path|Domain|EHLO name|Network) (.+?)(?=: )/g;
+const HASHED = /^h:[0-9a-f]{16}$/;
+const IPV6 =
+  /(?<=\bIPv6:|(?<![\w:.]))[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7}(?:(?:\.\d{1,3}){3})?(?:\/\d{1,3})?(?![\w:])/gi;
 const IPV4 = /(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?:\/\d{1,2})?(?![\w]|\.\d)/g;
 const PLACE = /^\S+?:\d+(?::\d+)?(?=:|\s|$)/;
 
@@ -32,7 +45,7 @@ export class Pseudonyms {
 
   /** `h:` and 16 hex digits: HMAC-SHA-256 of the name in its normal form, cut to 64 bits. The null sender stays empty. */
   of(name: string): string {
-    if (name === '' || name.startsWith('h:')) return name;
+    if (name === '' || HASHED.test(name)) return name;
     const digest = createHmac('sha256', this.#key).update(normal(name)).digest('hex');
     return `h:${digest.slice(0, 16)}`;
   }
@@ -49,20 +62,20 @@ export class Pseudonyms {
 
   /** A text with a hash for each address, stream, subject and IP address in it, and for each of the `known` names. */
   text(text: string, known: readonly string[] = []): string {
-    let result = text
-      .replace(ADDRESS, (name) => this.of(name))
-      .replace(
-        STREAM,
-        (_, category: string, type: string, key: string) => `${category}-${type}${this.of(key)}`,
-      )
-      .replace(SUBJECT, (_, noun: string, name: string) => `${noun} ${this.of(name)}`)
-      .replace(IPV6, (ip) => this.#ip(ip))
-      .replace(IPV4, (ip) => this.#ip(ip));
+    let result = text;
     for (const name of known) {
       const alone = new RegExp(`(?<![\\w@.-])${escaped(name)}(?![\\w@-])`, 'gi');
       result = result.replace(alone, () => this.of(name));
     }
-    return result;
+    return result
+      .replace(
+        STREAM,
+        (_, category: string, type: string, key: string) => `${category}-${type}${this.of(key)}`,
+      )
+      .replace(ADDRESS, (name) => this.of(name))
+      .replace(SUBJECT, (_, noun: string, name: string) => `${noun} ${this.of(name)}`)
+      .replace(IPV6, (ip) => this.#ip(ip))
+      .replace(IPV4, (ip) => this.#ip(ip));
   }
 
   /** Loopback is nobody. */

@@ -54,8 +54,8 @@ export class LogFile {
   write(line: string): void {
     const bytes = Buffer.from(line);
     try {
-      if (this.#size > 0 && this.#size + bytes.length > this.#maxSize) this.#turnOver();
-      const descriptor = this.#descriptor ?? this.#open();
+      let descriptor = this.#descriptor ?? this.#open();
+      if (this.#size > 0 && this.#size + bytes.length > this.#maxSize) descriptor = this.#turnOver();
       this.#size += writeSync(descriptor, bytes);
       this.#troubled = false;
     } catch (error) {
@@ -79,9 +79,9 @@ export class LogFile {
     return descriptor;
   }
 
-  #turnOver(): void {
+  #turnOver(): number {
     this.close();
     renameSync(this.#file, `${this.#file}.1`);
-    this.#open();
+    return this.#open();
   }
 }

@@ -209,7 +209,10 @@ export class SmtpListener {
     }
     const policy = this.#context.senders();
     if (account !== undefined && !maySend(policy, account, address.address)) {
-      this.#context.metrics.refusals.inc({ stage: 'mail', reason: 'sender' });
+      const { log, metrics } = this.#context;
+      metrics.refusals.inc({ stage: 'mail', reason: 'sender' });
+      if (log.isLevelEnabled('debug'))
+        log.debug({ account, returnPath: address.address }, 'a return path is not for this account');
       done(new ReplyError(NOT_YOUR_ADDRESS));
       return;
     }

@@ -19,11 +19,12 @@ export async function logIn(
   conversation: Conversation,
   auth: SMTPServerAuthentication,
 ): Promise<string> {
-  const { limiter, metrics, models, clock } = context;
+  const { limiter, metrics, models, clock, log } = context;
   const login = auth.username ?? '';
   const { network } = conversation;
   if (!limiter.allow(network, login)) {
     metrics.auth.inc({ outcome: 'limited' });
+    if (log.isLevelEnabled('debug')) log.debug({ network }, 'a login was put off: too many have failed');
     throw new ReplyError(LOGIN_LATER);
   }
   const refusing = (): ActiveBlock | undefined =>
@@ -39,6 +40,7 @@ export async function logIn(
   const block = refusing();
   if (block === undefined || block.refusal === 'honest') {
     metrics.auth.inc({ outcome: 'succeeded' });
+    if (log.isLevelEnabled('debug')) log.debug({ account: result.account, network }, 'a login succeeded');
     return result.account;
   }
   const reply = block.refusal === 'soft' ? BAD_CREDENTIALS : LOGIN_LATER;

@@ -196,7 +196,7 @@ function fault(thrown: unknown, request: Request, response: Response, { log }: A
   const { requestId, route } = localsOf(response);
   log.error(
     {
-      requestId,
+      correlation: `request:${requestId}`,
       method: request.method,
       route,
       error: messageOf(thrown),

@@ -279,7 +279,7 @@ describe('when something is amiss', () => {
       assert.equal(reply.text.includes('innards'), false);
       assert.equal(reply.text.includes(' at '), false);
       const line = server.logged.find((one) => one.includes('innards'))!;
-      assert.equal((JSON.parse(line) as { requestId: string }).requestId, 'fault-1');
+      assert.equal((JSON.parse(line) as { correlation: string }).correlation, 'request:fault-1');
     } finally {
       await server.stop();
     }

@@ -1,0 +1,170 @@
+import assert from 'node:assert/strict';
+import { chmodSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, test } from 'node:test';
+import type { LogSettings } from '../../../src/config/types.js';
+import { openLogKey } from '../../../src/log/key.js';
+import { openLogs } from '../../../src/log/logs.js';
+import { LogFile, RecentLines } from '../../../src/log/sinks.js';
+import { asText } from '../../../src/log/text.js';
+import { temporaryDirectory } from '../config/helpers.js';
+
+describe('the lines in memory', () => {
+  test('are the last ones, bounded by number', () => {
+    const recent = new RecentLines(3, 1000);
+    for (const line of ['a', 'b', 'c', 'd']) recent.push(line);
+    assert.deepEqual(recent.lines, ['b', 'c', 'd']);
+  });
+
+  test('and by characters', () => {
+    const recent = new RecentLines(100, 10);
+    for (const line of ['aaaa', 'bbbb', 'cccc']) recent.push(line);
+    assert.deepEqual(recent.lines, ['bbbb', 'cccc']);
+    recent.push('d'.repeat(11));
+    assert.deepEqual(recent.lines, [], 'one that is too long by itself is not kept');
+  });
+});
+
+describe('a log file', () => {
+  test('turns over before it grows beyond its bound, and keeps the one before', (t) => {
+    const file = path.join(temporaryDirectory(t), 'logs', 'stopgap.log');
+    const log = new LogFile(file, 10, assert.fail);
+    for (const line of ['first\n', 'second\n', 'third\n', 'a line longer than all\n', 'last\n'])
+      log.write(line);
+    log.close();
+    assert.equal(readFileSync(file, 'utf8'), 'last\n');
+    assert.equal(readFileSync(`${file}.1`, 'utf8'), 'a line longer than all\n');
+    assert.equal(statSync(file).mode & 0o777, 0o600);
+  });
+
+  test('goes on with what is there', (t) => {
+    const file = path.join(temporaryDirectory(t), 'stopgap.log');
+    writeFileSync(file, '12345\n');
+    const log = new LogFile(file, 10, assert.fail);
+    log.write('6789\n');
+    log.close();
+    assert.equal(readFileSync(`${file}.1`, 'utf8'), '12345\n');
+  });
+
+  test('that cannot be written to says so once, and is tried again', (t) => {
+    const directory = path.join(temporaryDirectory(t), 'logs');
+    const file = path.join(directory, 'stopgap.log');
+    const troubles: string[] = [];
+    const log = new LogFile(file, 10, (reason) => void troubles.push(reason));
+    log.write('0123456789\n');
+    // A file where the folder was: whoever runs this, nothing can be opened below it.
+    rmSync(directory, { recursive: true });
+    writeFileSync(directory, '');
+    log.write('lost\n');
+    log.write('lost\n');
+    assert.equal(troubles.length, 1);
+    assert.match(troubles[0]!, /ENOTDIR/);
+    rmSync(directory);
+    mkdirSync(directory);
+    log.write('found\n');
+    assert.equal(readFileSync(file, 'utf8'), 'found\n');
+    log.close();
+  });
+});
+
+const SETTINGS: LogSettings = {
+  level: 'info',
+  format: 'json',
+  addresses: 'plain',
+  key: '/nonexistent/key',
+  file: undefined,
+  maxFileSize: 1000,
+};
+
+describe('the log', () => {
+  test('is one JSON object a line, with level, time and component', async () => {
+    const out: string[] = [];
+    const { levels, recent } = await openLogs(SETTINGS, (text) => void out.push(text));
+    levels.of('smtp').info({ account: 'alice@example.com' }, 'a message was taken');
+    const { time, ...rest } = JSON.parse(out[0]!) as Record<string, string>;
+    assert.match(time!, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+    assert.deepEqual(rest, {
+      level: 'info',
+      component: 'smtp',
+      account: 'alice@example.com',
+      msg: 'a message was taken',
+    });
+    assert.deepEqual(recent.lines, out);
+  });
+
+  test('strikes out what is called a secret, should anybody hand it one', async () => {
+    const out: string[] = [];
+    const { levels } = await openLogs(SETTINGS, (text) => void out.push(text));
+    levels.of('api').info({ password: 'plugh', headers: { authorization: 'Bearer xyzzy' } }, 'x');
+    assert.ok(!/plugh|xyzzy/.test(out[0]!), out[0]);
+  });
+
+  test('goes to a file too, in JSON whatever the terminal gets', async (t) => {
+    const file = path.join(temporaryDirectory(t), 'stopgap.log');
+    const out: string[] = [];
+    const { levels } = await openLogs({ ...SETTINGS, file, format: 'text' }, (text) => void out.push(text));
+    levels.of('rules').info({ rule: 'burst', max: 3 }, 'a rule tripped');
+    assert.match(out[0]!, /^\S+Z info {2}rules: a rule tripped rule=burst max=3\n$/);
+    assert.equal((JSON.parse(readFileSync(file, 'utf8')) as { rule: string }).rule, 'burst');
+  });
+
+  test('says which setting is at fault where the file cannot be', async (t) => {
+    const file = path.join(temporaryDirectory(t), 'file');
+    writeFileSync(file, '');
+    await assert.rejects(
+      openLogs({ ...SETTINGS, file: path.join(file, 'x') }, assert.fail),
+      /^StopgapError: log\.file: /,
+    );
+  });
+
+  test('names nobody where addresses are hashed, and the key stays', async (t) => {
+    const key = path.join(temporaryDirectory(t), 'data', 'log-key');
+    const lineOf = async (): Promise<string> => {
+      const out: string[] = [];
+      const { levels } = await openLogs(
+        { ...SETTINGS, addresses: 'hashed', key },
+        (text) => void out.push(text),
+      );
+      levels.of('smtp').info({ account: 'alice@example.com', error: 'alice@example.com' }, 'x');
+      return out[0]!;
+    };
+    const [first, second] = [await lineOf(), await lineOf()] as const;
+    assert.ok(!first.includes('alice'));
+    const hash = /"account":"(h:[0-9a-f]{16})"/.exec(first)![1]!;
+    assert.ok(second.includes(`"error":"${hash}"`));
+    assert.equal(statSync(key).mode & 0o777, 0o600);
+  });
+});
+
+describe('the key', () => {
+  test('is made once, by whoever comes first', async (t) => {
+    const file = path.join(temporaryDirectory(t), 'data', 'log-key');
+    const keys = await Promise.all(Array.from({ length: 8 }, () => openLogKey(file)));
+    assert.equal(new Set(keys.map((key) => key.toString('hex'))).size, 1);
+    assert.equal(keys[0]!.length, 32);
+    assert.deepEqual(readdirSync(path.dirname(file)), ['log-key']);
+  });
+
+  test('that is none is refused, not replaced', async (t) => {
+    const file = path.join(temporaryDirectory(t), 'log-key');
+    writeFileSync(file, 'short');
+    chmodSync(file, 0o600);
+    await assert.rejects(openLogKey(file), /log-key: is no key of 32 bytes/);
+    assert.equal(readFileSync(file, 'utf8'), 'short');
+  });
+});
+
+test('a line for people has its fields as logfmt', () => {
+  const line = JSON.stringify({
+    level: 'warn',
+    time: '2027-01-31T08:00:00.000Z',
+    component: 'rules',
+    subject: { type: 'account', value: 'a' },
+    reply: '451 4.3.2 try "later"',
+    msg: 'x',
+  });
+  assert.equal(
+    asText(line),
+    '2027-01-31T08:00:00.000Z warn  rules: x subject={"type":"account","value":"a"} reply="451 4.3.2 try \\"later\\""\n',
+  );
+});
