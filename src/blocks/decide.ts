@@ -5,7 +5,7 @@ import type { Direction } from '../sending/subjects.js';
 import { uniteDirections } from '../sending/subjects.js';
 import type { Act, Approve, At, BlockCommand, ChangeUntil, Impose, Renew } from './commands.js';
 import { after, escalated, isLater, tripped } from './durations.js';
-import type { BlockFact, BlockImposed, Evidence, Until } from './events.js';
+import type { BlockFact, BlockImposed, Evidence, Judged, Until } from './events.js';
 import type { BlockState, PendingProposal, Standing, StandingBlock } from './state.js';
 import { activeBlock, exemptionAt, isOver, pendingProposal } from './state.js';
 
@@ -33,13 +33,16 @@ export function decide(command: At<BlockCommand>, standing: Standing): readonly 
     case 'approve':
       return approve(command, standing);
     case 'dismiss': {
-      const { id } = requireProposal(standing, command.block, now, 'dismissed');
-      return [{ type: 'ProposalDismissed', data: { block: id, ...noted(command.note) } }];
+      const proposal = requireProposal(standing, command.block, now, 'dismissed');
+      const data = { block: proposal.id, ...judged(proposal), ...noted(command.note) };
+      return [{ type: 'ProposalDismissed', data }];
     }
     case 'release': {
-      const { id } = requireActive(standing, command.block, now, 'released');
-      const { falsePositive } = command;
-      return [{ type: 'BlockReleased', data: { block: id, falsePositive, ...noted(command.note) } }];
+      const block = requireActive(standing, command.block, now, 'released');
+      const { falsePositive, note } = command;
+      return [
+        { type: 'BlockReleased', data: { block: block.id, falsePositive, ...judged(block), ...noted(note) } },
+      ];
     }
     case 'change-until':
       return changeUntil(command, standing);
@@ -280,6 +283,14 @@ function impossible(
 
 function inThePast(field: string, now: Instant, hint = ''): InvalidInput {
   return new InvalidInput(field, `must lie in the future (it is ${formatInstant(now)})${hint}`);
+}
+
+function judged({ subject, rule, evidence }: PendingProposal | StandingBlock): Judged {
+  return {
+    subject,
+    ...(rule === undefined ? {} : { rule }),
+    ...(evidence === undefined ? {} : { evidence }),
+  };
 }
 
 function noted(note: string | undefined): { note?: string } {

@@ -62,7 +62,15 @@ export interface ProposalApproved {
   readonly block: string;
   readonly note?: string;
 }
-export interface ProposalDismissed {
+/** What a person has judged, so that whoever learns from it need not have followed the block. */
+export interface Judged {
+  readonly subject?: Subject;
+  /** The rule behind it, and its newest evidence; absent where a person had blocked. */
+  readonly rule?: string;
+  readonly evidence?: Evidence;
+}
+
+export interface ProposalDismissed extends Judged {
   readonly block: string;
   readonly note?: string;
 }
@@ -89,8 +97,9 @@ export interface BlockShortened {
   readonly until: Instant;
   readonly note?: string;
 }
-export interface BlockReleased {
+export interface BlockReleased extends Judged {
   readonly block: string;
+  /** The rule was wrong: what the subject did is usual for it. */
   readonly falsePositive: boolean;
   readonly note?: string;
 }
@@ -153,6 +162,7 @@ const evidence = shaped<Evidence>({
   sentence: text,
 });
 const closing = shaped({ block: text });
+const judging = shaped({ block: text, subject: optional(subject), evidence: optional(evidence) });
 const terms: Shape<BlockImposed> = {
   block: text,
   subject,
@@ -164,12 +174,12 @@ const terms: Shape<BlockImposed> = {
 const SHAPES: { readonly [Type in BlockFact['type']]: Check } = {
   BlockProposed: shaped({ ...terms, duration: wholeOrNull, lapsesAt: whole, rule: text, evidence }),
   ProposalApproved: closing,
-  ProposalDismissed: closing,
+  ProposalDismissed: judging,
   ProposalLapsed: closing,
   BlockImposed: shaped({ ...terms, until: wholeOrNull, evidence: optional(evidence) }),
   BlockExtended: shaped({ block: text, until: wholeOrNull, direction, evidence: optional(evidence) }),
   BlockShortened: shaped({ block: text, until: whole }),
-  BlockReleased: closing,
+  BlockReleased: judging,
   BlockExpired: closing,
   ExemptionGranted: shaped({ exemption: text, subject, until: wholeOrNull, reason: text }),
   ExemptionRevoked: shaped({ exemption: text }),

@@ -27,6 +27,8 @@ export interface StandingBlock {
   readonly since: Instant;
   readonly until: Until;
   readonly rule: string | undefined;
+  /** The newest. */
+  readonly evidence: Evidence | undefined;
   readonly renewWhileTrying: boolean;
 }
 
@@ -136,6 +138,7 @@ export function evolve(standing: Standing, event: BlockEvent): Standing {
           since: event.at,
           until: data.until,
           rule: data.rule,
+          evidence: data.evidence,
           renewWhileTrying: data.renewWhileTrying,
         },
         handled: handle(standing, data.evidence),
@@ -147,7 +150,7 @@ export function evolve(standing: Standing, event: BlockEvent): Standing {
       const { until, direction, evidence } = event.data;
       return {
         ...standing,
-        block: { ...standing.block, until, direction },
+        block: { ...standing.block, until, direction, evidence: evidence ?? standing.block.evidence },
         handled: handle(standing, evidence),
       };
     }

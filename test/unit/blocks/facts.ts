@@ -75,7 +75,16 @@ export const lapsed = (lapsesAt: number): BlockFact => ({
   data: { block: 'p1' },
   at: lapsesAt,
 });
-export const dismissed: BlockFact = { type: 'ProposalDismissed', data: { block: 'p1' } };
+/** Of {@link proposed}. */
+export const dismissed: BlockFact = {
+  type: 'ProposalDismissed',
+  data: {
+    block: 'p1',
+    subject: ALICE,
+    rule: 'burst',
+    evidence: evidence({ firstPosition: 1, lastPosition: 5 }),
+  },
+};
 export const approved: BlockFact = { type: 'ProposalApproved', data: { block: 'p1' } };
 
 /** A rule trips a minute after T0 and wants a block for an hour. */

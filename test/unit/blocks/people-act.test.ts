@@ -141,9 +141,20 @@ describe('releasing and changing the end', () => {
   const change = (until: number | null) => ({ kind: 'change-until', block: 'b1', until, now: NOW }) as const;
 
   test('releases, with who was right and why', () => {
+    const data = { block: 'b1', falsePositive: true, subject: ALICE, note: 'cleaned' };
     given([imposed()])
       .when(release)
-      .then([{ type: 'BlockReleased', data: { block: 'b1', falsePositive: true, note: 'cleaned' } }]);
+      .then([{ type: 'BlockReleased', data }]);
+  });
+  test('says what a release judges: the rule, and its newest evidence', () => {
+    const data = { block: 'b1', falsePositive: true, subject: ALICE, rule: 'burst', note: 'cleaned' };
+    const [first, newer] = [evidence({ firstPosition: 1, lastPosition: 5 }), evidence({ lastPosition: 300 })];
+    given([imposedByRule({ until: NOW + HOUR })])
+      .when(release)
+      .then([{ type: 'BlockReleased', data: { ...data, evidence: first } }]);
+    given([imposedByRule({ until: NOW + HOUR }), extended(NOW + 2 * HOUR, { evidence: newer })])
+      .when(release)
+      .then([{ type: 'BlockReleased', data: { ...data, evidence: newer } }]);
   });
   test('extends, shortens, makes indefinite and definite again', () => {
     given([imposed()])
