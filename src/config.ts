@@ -20,5 +20,6 @@ export type {
   SubmissionListener,
   TlsMode,
   TlsSettings,
+  TracingSettings,
 } from './config/types.js';
 export { formatListen } from './config/types.js';

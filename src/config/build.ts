@@ -19,6 +19,7 @@ import type {
 } from './types.js';
 import { LOG_ADDRESSES, LOG_FORMATS, LOG_LEVELS, ROLES, TLS_MODES } from './types.js';
 import { asRedis, asRoles, asStore } from './engines.js';
+import { buildTracing } from './tracing.js';
 import type { Parser } from './values.js';
 import {
   asChoice,
@@ -100,6 +101,7 @@ export function buildConfig(raw: RawSettings, around: Surroundings): Config {
       file: read('log.file', asPath, undefined),
       maxFileSize: read('log.maxFileSize', asSize, 10_000_000),
     },
+    tracing: buildTracing(read),
   };
 }
 

@@ -5,6 +5,7 @@ import { normalizeDomain, normalizeIp } from '../sending/identity.js';
 import { listensOnLoopback } from './build.js';
 import type { RawSettings } from './raw.js';
 import { isLocalHost } from './relay.js';
+import { tracingWarnings } from './tracing.js';
 import type { Config, InboundListener, ListenAddress, SubmissionListener } from './types.js';
 import { formatListen, ROLES } from './types.js';
 
@@ -50,6 +51,7 @@ export function findContradictions(raw: RawSettings, config: Config): string[] {
   if (smtp.auth.users === api.tokens) {
     raw.problems.push(`${where(raw, 'api.tokens')}: is the users file too; use a file of its own`);
   }
+  warnings.push(...tracingWarnings(raw, config.tracing));
   if (config.retention.sends < 2 * DAY) {
     warnings.push(
       `${where(raw, 'retention.sends')}: is shorter than two days: windows of a day lose their oldest sends`,

@@ -5,6 +5,7 @@ import { ConfigError } from '../accounts/problems.js';
 import { messageOf } from '../kernel/errors.js';
 import { buildConfig } from './build.js';
 import { findContradictions, findUnreadable } from './contradictions.js';
+import { readOpenTelemetry } from './otel.js';
 import { RawSettings } from './raw.js';
 import type { LoadedConfig } from './types.js';
 import { asHostName, WrongValue } from './values.js';
@@ -38,6 +39,7 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
   const file = findFile(options);
   if (file !== undefined) raw.readFile(readText(file), display(file, cwd), path.dirname(file));
   raw.readEnvironment(env, cwd);
+  const unheeded = readOpenTelemetry(raw, env);
   // A relay or a store of one's own is meant for real mail: then the demo account must not be there.
   const serious = ['smtp.relay.url', 'store', 'roles'].some((key) => raw.values.has(key));
   const evaluation = file === undefined && !serious;
@@ -53,7 +55,7 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
   const warnings = raw.problems.length === misnamed ? findContradictions(raw, config) : [];
   if (checkFiles) findUnreadable(raw, config);
   if (raw.problems.length > 0) throw new ConfigError(raw.problems);
-  return { config, evaluation, file, warnings };
+  return { config, evaluation, file, warnings: [...warnings, ...unheeded] };
 }
 
 function findFile({ file, env, cwd }: LoadOptions): string | undefined {

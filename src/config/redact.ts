@@ -30,5 +30,6 @@ export function redactedConfig({ config, evaluation, file }: LoadedConfig): Reco
     rules: config.rules ?? null,
     retention: config.retention,
     log: config.log,
+    tracing: config.tracing ?? null,
   };
 }

@@ -100,6 +100,20 @@ const TABLE: ReadonlyArray<
     '10MB',
     'How large log.file may get: then it becomes log.file.1, in place of the one before.',
   ],
+  [
+    'tracing.endpoint',
+    'URL',
+    undefined,
+    'Where traces go (OpenTelemetry, OTLP over HTTP), such as http://127.0.0.1:4318/v1/traces; without it nothing is traced.',
+  ],
+  [
+    'tracing.sample',
+    'share from 0 to 1',
+    '0.01',
+    'The share of SMTP transactions that are traced; what is decided is traced always.',
+  ],
+  ['tracing.service', 'text', 'stopgap', 'What the process is called in traces.'],
+  ['tracing.headers', 'name=value list', undefined, 'Headers for the collector, such as a key.'],
 ];
 
 /** Environment variables that are no settings: which file, the command-line client's own, stack traces. */

@@ -57,6 +57,18 @@ export interface LogSettings {
   readonly maxFileSize: number;
 }
 
+/** Where traces go, and how many. */
+export interface TracingSettings {
+  /** OTLP over HTTP, with its path. */
+  readonly endpoint: string;
+  /** The share of SMTP transactions that are traced, from 0 to 1. */
+  readonly sample: number;
+  /** What the process is called: `service.name`. */
+  readonly service: string;
+  /** Sent with each batch. May hold a secret: not enumerable, so that no dump of the configuration shows it. */
+  readonly headers: Readonly<Record<string, string>>;
+}
+
 export const ROLES = ['smtp', 'detector', 'api', 'worker'] as const;
 /**
  * What a process does. `smtp`: takes mail. `detector`: folds sends and acts on rules. `api`: HTTP. `worker`: timed
@@ -119,6 +131,8 @@ export interface Config {
   readonly rules: string | undefined;
   readonly retention: { readonly sends: Milliseconds };
   readonly log: LogSettings;
+  /** Undefined: nothing is traced. */
+  readonly tracing: TracingSettings | undefined;
 }
 
 export interface LoadedConfig {

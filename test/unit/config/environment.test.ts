@@ -49,6 +49,10 @@ const SAMPLES: Readonly<Record<string, readonly [value: string, shown: RegExp]>>
   'log.key': ['/srv/k', /"key":"\/srv\/k"/],
   'log.file': ['/srv/l.log', /"file":"\/srv\/l.log"/],
   'log.maxFileSize': ['321KB', /"maxFileSize":321000/],
+  'tracing.endpoint': ['http://t.example:4318', /"endpoint":"http:\/\/t.example:4318\/v1\/traces"/],
+  'tracing.sample': ['0.25', /"sample":0.25/],
+  'tracing.service': ['mx', /"service":"mx"/],
+  'tracing.headers': ['x-key=a-secret', /"tracing":\{(?!.*a-secret)/],
 };
 
 /** What a setting needs beside it to make sense. */
@@ -59,17 +63,18 @@ const COMPANIONS: Readonly<Record<string, Record<string, string>>> = {
   'smtp.inbound.tls.cert': { STOPGAP_SMTP_INBOUND_TLS_KEY: '/srv/i.key' },
   'smtp.inbound.tls.key': { STOPGAP_SMTP_INBOUND_TLS_CERT: '/srv/i.crt' },
 };
+const TRACES = { STOPGAP_TRACING_ENDPOINT: 'http://t.example:4318' };
 const INBOUND = { STOPGAP_SMTP_INBOUND_LISTEN: '127.0.0.1:2525', STOPGAP_SMTP_INBOUND_DOMAINS: 'x.example' };
 
 for (const { path, env } of listSettings()) {
   test(`${env} sets ${path}, before the file`, (context) => {
     const sample = SAMPLES[path];
     assert.ok(sample !== undefined, `no sample for ${path}`);
-    const inbound = path.startsWith('smtp.inbound') ? INBOUND : {};
+    const group = path.startsWith('smtp.inbound') ? INBOUND : path.startsWith('tracing') ? TRACES : {};
     const { config } = load(context, {
       yaml: RELAY,
       checkFiles: false,
-      env: { ...inbound, ...COMPANIONS[path], [env]: sample[0] },
+      env: { ...group, ...COMPANIONS[path], [env]: sample[0] },
     });
     assert.match(JSON.stringify(config), sample[1]);
   });
@@ -140,12 +145,12 @@ test('an unknown variable is refused with the nearest right one', (context) => {
 
 for (const { path, env } of listSettings()) {
   test(`${env}_FILE names a file that holds ${path}`, (context) => {
-    const inbound = path.startsWith('smtp.inbound') ? INBOUND : {};
+    const group = path.startsWith('smtp.inbound') ? INBOUND : path.startsWith('tracing') ? TRACES : {};
     const { config } = load(context, {
       yaml: RELAY,
       files: { value: `\n  ${SAMPLES[path]![0]}\n` },
       checkFiles: false,
-      env: { ...inbound, ...COMPANIONS[path], [env]: '', [`${env}_FILE`]: 'value' },
+      env: { ...group, ...COMPANIONS[path], [env]: '', [`${env}_FILE`]: 'value' },
     });
     assert.match(JSON.stringify(config), SAMPLES[path]![1]);
   });

@@ -64,6 +64,7 @@ api: { listen: 8026, tokens: ./t.yaml, publicUrl: https://s.example/ }
 rules: ./r.yaml
 retention: { sends: 10d }
 log: { level: debug, format: text, addresses: hashed, key: ./k, file: ./l, maxFileSize: 1MB }
+tracing: { endpoint: http://t.example, sample: 0.5, service: mx, headers: x-key=secret }
 `,
   });
   assert.equal(evaluation, false);
@@ -120,6 +121,7 @@ log: { level: debug, format: text, addresses: hashed, key: ./k, file: ./l, maxFi
       file: inCwd('l'),
       maxFileSize: 1_000_000,
     },
+    tracing: { endpoint: 'http://t.example/v1/traces', sample: 0.5, service: 'mx' },
   });
 });
 
