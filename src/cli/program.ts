@@ -5,6 +5,7 @@ import { checkVerb } from './check.js';
 import { ExitWith } from './client-exit.js';
 import type { CliIo } from './io.js';
 import { note } from './io.js';
+import { logVerb } from './log.js';
 import { rulesVerb } from './rules.js';
 import { serveVerb } from './serve.js';
 import { simulateVerb } from './simulate/verb.js';
@@ -23,6 +24,7 @@ export const VERBS: readonly Verb[] = [
   rulesVerb,
   userVerb,
   tokenVerb,
+  logVerb,
   simulateVerb,
 ];
 

@@ -1,0 +1,83 @@
+import { existsSync } from 'node:fs';
+import type { Command } from 'commander';
+import { Option } from 'commander';
+import type { LogLevelsJson, LogLinesJson } from '../api/log.js';
+import { LOG_LEVELS } from '../config/types.js';
+import { StopgapError } from '../kernel/errors.js';
+import { openLogKey } from '../log/key.js';
+import { COMPONENTS } from '../log/levels.js';
+import { Pseudonyms } from '../log/pseudonyms.js';
+import { asText } from '../log/text.js';
+import { printable } from './client-format.js';
+import type { ClientOption } from './client.js';
+import { connect, withClient } from './client.js';
+import type { ConfigOption } from './config-option.js';
+import { configForFiles, withConfig } from './config-option.js';
+import type { CliIo } from './io.js';
+import { note, print, table } from './io.js';
+
+interface LevelOption extends ClientOption {
+  readonly component?: string;
+  readonly json?: true;
+}
+
+interface ShowOption extends LevelOption {
+  readonly limit: string;
+  readonly level?: string;
+}
+
+/** `stopgap log show|level|hash`: what a running server logs, and who is behind a hash. */
+export function logVerb(program: Command, io: CliIo): void {
+  const log = program.command('log').description('what a running server logs');
+  const component = (): Option =>
+    new Option('--component <name>', 'of one component').choices([...COMPONENTS]);
+
+  withClient(log.command('show').description('the last lines that the server logged'))
+    .option('--limit <number>', 'at most so many', '200')
+    .addOption(new Option('--level <level>', 'as severe as this at least').choices(LOG_LEVELS.slice(0, -1)))
+    .addOption(component())
+    .option('--json', 'as JSON, one line each')
+    .action(async (options: ShowOption) => {
+      const { limit, level, component, json } = options;
+      const query = { limit, level, component };
+      const { items } = await (await connect(io, options)).get<LogLinesJson>('log', query);
+      for (const line of items.map((item) => JSON.stringify(item)))
+        print(io, json === true ? line : printable(asText(line).trimEnd()));
+    });
+
+  withClient(
+    log.command('level [level]').description(`how much it logs; or change it: ${LOG_LEVELS.join(', ')}`),
+  )
+    .addOption(component())
+    .option('--json', 'as JSON')
+    .action(async (level: string | undefined, options: LevelOption) => {
+      const client = await connect(io, options);
+      const { component } = options;
+      const levels =
+        level === undefined
+          ? await client.get<LogLevelsJson>('log-level')
+          : await client.send<LogLevelsJson>('PUT', 'log-level', { level, component });
+      print(io, options.json === true ? JSON.stringify(levels) : levelsText(levels));
+    });
+
+  withConfig(
+    log.command('hash <names...>').description('what stands in the log in the place of a name'),
+  ).action(async (names: string[], options: ConfigOption) => {
+    const { key } = configForFiles(io, options).config.log;
+    if (!existsSync(key)) {
+      throw new StopgapError(
+        'not-found',
+        `there is no ${key}: nothing was hashed here yet; log.key names the key of another data directory`,
+      );
+    }
+    const pseudonyms = new Pseudonyms(await openLogKey(key));
+    print(io, table(names.map((name) => [pseudonyms.of(name), name])));
+    note(io, 'equal names have equal hashes for as long as the key stays');
+  });
+}
+
+function levelsText({ level, configured, components }: LogLevelsJson): string {
+  const others = Object.entries(components).map(([name, own]) => [name, own]);
+  const all = level === configured ? level : `${level} (configured: ${configured})`;
+  return table([['all', all], ...others]);
+}
