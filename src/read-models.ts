@@ -2,8 +2,10 @@ import { ActiveBlocks } from '../projections/active-blocks.js';
 import { AutomaticBlocks } from '../projections/automatic-blocks.js';
 import { BlockLedger } from '../projections/block-ledger.js';
 import { Exemptions } from '../projections/exemptions.js';
+import { RulePrecision } from '../projections/rule-precision.js';
 import { SeenIds } from '../projections/seen-ids.js';
 import { SendVolume } from '../projections/send-volume.js';
+import { ShadowRules } from '../projections/shadow.js';
 import type { BlockEvent } from './blocks/events.js';
 import { BLOCK_CATEGORY, isBlockEvent } from './blocks/events.js';
 import type { RecordedEvent } from './kernel/events.js';
@@ -11,6 +13,7 @@ import { messageOf } from './kernel/errors.js';
 import { UNREADABLE } from './kernel/events.js';
 import type { Instant } from './kernel/time.js';
 import { RULES_CATEGORY } from './rules/model.js';
+import { isShadowEvent } from './rules/shadow.js';
 import type { Verdict } from './rules/verdict.js';
 import { AUTH_CATEGORY, SEND_CATEGORY } from './sending/events.js';
 import type { EventStore, Subscription } from './store/port.js';
@@ -43,6 +46,8 @@ export interface ReadModelsState {
   readonly exemptions: ReturnType<Exemptions['dump']>;
   readonly automaticBlocks: ReturnType<AutomaticBlocks['dump']>;
   readonly sendVolume: ReturnType<SendVolume['dump']>;
+  readonly shadow: ReturnType<ShadowRules['dump']>;
+  readonly rulePrecision: ReturnType<RulePrecision['dump']>;
   readonly seen: ReturnType<SeenIds['dump']>;
 }
 
@@ -97,6 +102,14 @@ export class ReadModels {
     return this.#models.sendVolume;
   }
 
+  get shadow(): ShadowRules {
+    return this.#models.shadow;
+  }
+
+  get rulePrecision(): RulePrecision {
+    return this.#models.rulePrecision;
+  }
+
   /** Position of the last event folded. */
   get position(): number {
     return this.#position;
@@ -119,7 +132,8 @@ export class ReadModels {
 
   /** All that is folded so far, whatever is folded afterwards. Takes milliseconds. The opposite of {@link restore}. */
   dump(): ReadModelsState {
-    const { activeBlocks, ledger, exemptions, automaticBlocks, sendVolume, seen } = this.#models;
+    const { activeBlocks, ledger, exemptions, automaticBlocks, sendVolume } = this.#models;
+    const { shadow, rulePrecision, seen } = this.#models;
     return {
       position: this.#position,
       lastEventAt: this.#lastEventAt,
@@ -129,6 +143,8 @@ export class ReadModels {
       exemptions: exemptions.dump(),
       automaticBlocks: automaticBlocks.dump(),
       sendVolume: sendVolume.dump(),
+      shadow: shadow.dump(),
+      rulePrecision: rulePrecision.dump(),
       seen: seen.dump(),
     };
   }
@@ -144,6 +160,8 @@ export class ReadModels {
     models.exemptions.restore(state.exemptions);
     models.automaticBlocks.restore(state.automaticBlocks);
     models.sendVolume.restore(state.sendVolume);
+    models.shadow.restore(state.shadow);
+    models.rulePrecision.restore(state.rulePrecision);
     models.seen.restore(state.seen);
     this.#models = models;
     this.#position = state.position;
@@ -194,7 +212,7 @@ export class ReadModels {
   }
 
   #fold(event: RecordedEvent): void {
-    if (!isBlockEvent(event) && !KNOWN_OTHERS.has(event.type)) {
+    if (!isBlockEvent(event) && !KNOWN_OTHERS.has(event.type) && !isShadowEvent(event)) {
       const reason =
         event.type === UNREADABLE
           ? 'its data cannot be read'
@@ -205,13 +223,16 @@ export class ReadModels {
     let verdicts: readonly Verdict[];
     try {
       if (isBlockEvent(event)) this.#applyBlock(event);
-      verdicts = this.sendVolume.apply(event);
-      if (event.type === 'RulesChanged') this.exemptions.useRules(this.sendVolume.rules);
+      const promoted = this.shadow.promotedBy(event);
+      verdicts = (promoted ?? this.sendVolume).apply(event);
+      if (promoted !== undefined) this.#models.sendVolume = promoted;
+      if (event.type === 'RulesChanged') this.#useRules();
     } catch (error) {
       // A poison event must not keep everything behind it from being folded, at every start anew.
       this.#listeners.onSkipped(event, messageOf(error));
       return;
     }
+    this.#applyShadow(event, verdicts);
     for (const verdict of verdicts) this.#listeners.onVerdict(verdict, this.#live);
     if (event.type === 'RulesChanged') this.#listeners.onRulesChanged();
     this.#listeners.onFolded?.(event);
@@ -223,6 +244,22 @@ export class ReadModels {
     this.ledger.apply(event);
     this.exemptions.apply(event);
     this.automaticBlocks.apply(event);
+    this.rulePrecision.apply(event);
+  }
+
+  #useRules(): void {
+    this.exemptions.useRules(this.sendVolume.rules);
+    this.rulePrecision.useRules(this.sendVolume.rules.rules);
+  }
+
+  /** What goes wrong in the shadow must not touch what the rules in force have found. */
+  #applyShadow(event: RecordedEvent, verdicts: readonly Verdict[]): void {
+    const { shadow, sendVolume, exemptions } = this.#models;
+    try {
+      shadow.apply(event, { verdicts, sendVolume, exemptions });
+    } catch (error) {
+      this.#listeners.onSkipped(event, `shadow rules: ${messageOf(error)}`);
+    }
   }
 
   #wake(): void {
@@ -239,6 +276,8 @@ function fresh() {
     exemptions: new Exemptions(),
     automaticBlocks: new AutomaticBlocks(),
     sendVolume: new SendVolume(),
+    shadow: new ShadowRules(() => new SendVolume()),
+    rulePrecision: new RulePrecision(),
     seen: new SeenIds(),
   };
 }
@@ -248,5 +287,5 @@ function anchorOf({ stream, revision, id, position }: Anchor): Anchor {
 }
 
 function isKept(event: RecordedEvent): boolean {
-  return event.type === 'RulesChanged' || isBlockEvent(event);
+  return event.type === 'RulesChanged' || isBlockEvent(event) || isShadowEvent(event);
 }
