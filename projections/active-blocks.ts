@@ -40,6 +40,11 @@ export class ActiveBlocks {
     for (const block of blocks) this.#put(block);
   }
 
+  /** Those that are recorded, overdue ones among them. */
+  all(): Iterable<ActiveBlock> {
+    return this.#byId.values();
+  }
+
   /** How many there are of each type and origin. */
   counts(): Iterable<{ readonly type: SubjectType; readonly byRule: boolean; readonly count: number }> {
     return this.#counts.values();

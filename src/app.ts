@@ -10,8 +10,8 @@ import type { Evaluation } from './config/evaluation.js';
 import type { Config, LoadedConfig } from './config/types.js';
 import { formatListen } from './config/types.js';
 import { LocalContainment } from './containment.js';
+import type { BullWork } from './expiry/bullmq/index.js';
 import { openBullWork } from './expiry/bullmq/index.js';
-import type { TimedWork } from './expiry/port.js';
 import { Timers } from './expiry/timers.js';
 import { messageOf } from './kernel/errors.js';
 import type { NewEvent } from './kernel/events.js';
@@ -34,6 +34,7 @@ import { metered } from './store/metered.js';
 import type { EventStore } from './store/port.js';
 import { openSqliteStore } from './store/sqlite/index.js';
 import { keepSwept, letGoWhenBack } from './housekeeping.js';
+import { ownPackage } from './cli/version.js';
 import { planTimedWork, taskRunner, timedTasks } from './timed-work.js';
 import { watchRules, watchTokens } from './watched-files.js';
 
@@ -43,6 +44,8 @@ export interface AppOptions {
   readonly logs: Logs;
   /** The feed of the read models broke, or the store is gone for good: the process should end. */
   readonly onFatal: (error: unknown) => void;
+  /** Made here unless given. */
+  readonly metrics?: Metrics;
   /** What is to stand between the store and everything that uses it. */
   readonly throughStore?: (store: EventStore) => EventStore;
 }
@@ -107,35 +110,45 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     closers.push(() => file.stop());
     return file;
   };
-  const metrics = new Metrics();
+  const { metrics = new Metrics() } = options;
+  metrics.process.runs(ownPackage().version, config.store.kind, config.roles);
   const { store: opened, outbox } = await openStore(config, options, metrics, (stream, events) =>
     containment?.saw(stream, events),
   );
-  const store = metered(throughStore(opened), metrics);
+  const through = throughStore(opened);
+  const store = metrics.measuresMessages ? metered(through, metrics.store) : through;
   closers.push(() => store.close());
   await store.setRetention(SEND_CATEGORY, config.retention.sends);
   await store.setRetention(AUTH_CATEGORY, config.retention.sends);
 
-  const desk = new BlockDesk(store, clock);
+  const desk = new BlockDesk(store, clock, (decision) => metrics.blocks.decided(decision));
   const rulesDesk = new RulesDesk(store, clock);
   const detects = roles.has('detector');
   const models: ReadModels = new ReadModels({
     onVerdict(verdict, live) {
+      if (live) metrics.containment.tripped(verdict);
       responder.remember(verdict);
       if (live && detects) responder.take(verdict);
     },
-    onBlockEvent(event) {
+    onBlockEvent(event, live) {
+      if (live) metrics.containment.foldedBlock(event, models.ledger, clock.now());
       if ('evidence' in event.data && event.data.evidence !== undefined)
         responder.answered(event.data.evidence);
       if (work !== undefined) planTimedWork(work, models.ledger, event);
     },
-    onRulesChanged: () =>
-      levels.of('rules').info({ version: models.sendVolume.rules.version }, 'rules are in force'),
+    onRulesChanged() {
+      const { version, rules } = models.sendVolume.rules;
+      metrics.blocks.useRules(rules);
+      levels.of('rules').info({ version }, 'rules are in force');
+    },
     onSkipped({ position, stream, type }, reason) {
-      metrics.skippedEvents.inc();
+      metrics.store.skippedEvents.inc();
       levels.of('store').warn({ position, stream, type, reason }, 'an event was skipped');
     },
-    onFolded: (event) => containment?.follow(event),
+    onFolded(event) {
+      containment?.follow(event);
+      if (models.ready) metrics.folded(event, models.ledger);
+    },
   });
   const responder = new Responder({ desk, models, clock, metrics, log: levels.of('rules') });
   const containment: LocalContainment | undefined =
@@ -148,7 +161,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     const file =
       config.rules === undefined
         ? undefined
-        : watch(await watchRules(config.rules, rulesDesk, levels.of('files')));
+        : watch(await watchRules(config.rules, rulesDesk, levels.of('files'), metrics.rules));
     await rulesDesk.load(file?.current, config.rules ?? 'defaults');
   }
   const categories = detects || roles.has('api') ? FOLDED_CATEGORIES : DECISIONS_ONLY;
@@ -159,9 +172,12 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     clock,
     log: levels.of('snapshots'),
     unanswered: () => responder.unanswered(),
+    onSnapshot: (at) => metrics.store.snapshot(at),
+    onFailed: () => metrics.store.snapshotFailures.inc(),
   });
   // What the events up to the snapshot have brought about elsewhere than in the models is made up for.
   for (const verdict of await snapshots.restore(store)) responder.remember(verdict);
+  metrics.blocks.useRules(models.sendVolume.rules.rules);
   if (work !== undefined) for (const task of timedTasks(models.ledger)) work.plan(task);
   containment?.adopt();
   const feed = await models.follow(store, categories, () => snapshots.folded());
@@ -190,12 +206,16 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     ? await openSmtpRole({ config, clock, logs: levels, metrics, models, store, accepted, watch, closers })
     : undefined;
   metrics.registry.beforeScrape = () =>
-    updateGauges(metrics, { models, relay: smtp?.relay, outbox, store, clock });
+    updateGauges(metrics, {
+      ...{ clock, models, store, smtp, outbox },
+      breaker: responder.breaker,
+      timedWork: work,
+    });
 
   let listeners: HealthReport['listeners'] = 'starting';
   const listening: { what: string; address: string }[] = [];
   const tokens = roles.has('api')
-    ? watch(await watchTokens(config.api.tokens, levels.of('files')))
+    ? watch(await watchTokens(config.api.tokens, levels.of('files'), metrics.rules))
     : undefined;
   const api = (tokens === undefined ? createOperations : createApi)({
     models,
@@ -252,7 +272,7 @@ async function openStore(
   const { file, maxEvents, whenFull } = config.outbox;
   const local = await openSqliteStore({ file, clock });
   for (const category of OUTBOX_CATEGORIES) await local.setRetention(category, 1);
-  const onLost = (events: number): void => metrics.outboxLost.inc(events);
+  const onLost = (events: number): void => metrics.store.outboxLost.inc(events);
   const waiting = { maxEvents, whenFull, onLost, onTaken };
   const outbox = await OutboxedStore.open({ remote, local, clock, log, ...waiting });
   return { store: outbox, outbox };
@@ -263,13 +283,15 @@ async function openTimedWork(
   { clock, logs, onFatal }: AppOptions,
   metrics: Metrics,
   models: ReadModels,
-): Promise<TimedWork> {
+): Promise<Timers | BullWork> {
   const log = logs.levels.of('expiry');
   const common = {
     clock,
-    onDone: (_task: unknown, lateness: number) => metrics.expiryLateness.observe(lateness / SECOND),
-    onFailed: (task: unknown, error: unknown) =>
-      log.error({ task, error: messageOf(error) }, 'an expiry failed; it is tried again'),
+    onDone: (_task: unknown, lateness: number) => metrics.timedWork.done(lateness),
+    onFailed(task: unknown, error: unknown) {
+      metrics.timedWork.failed();
+      log.error({ task, error: messageOf(error) }, 'an expiry failed; it is tried again');
+    },
   };
   if (config.redis === undefined) return new Timers(common);
   return openBullWork({

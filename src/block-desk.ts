@@ -5,7 +5,7 @@ import { blockStream, isBlockEvent } from './blocks/events.js';
 import type { Standing } from './blocks/state.js';
 import { NOTHING_YET, evolve } from './blocks/state.js';
 import { envelope } from './ids.js';
-import type { Clock } from './kernel/time.js';
+import type { Clock, Instant } from './kernel/time.js';
 import type { Subject } from './sending/subjects.js';
 import type { EventStore, ExpectedRevision } from './store/port.js';
 import { WrongExpectedRevision } from './store/port.js';
@@ -29,6 +29,17 @@ export interface Executed {
   readonly seen: number;
 }
 
+/** What was decided on a subject, and appended. */
+export interface Decision {
+  readonly subject: Subject;
+  readonly facts: readonly BlockFact[];
+  /** As it was before. */
+  readonly standing: Standing;
+  readonly by: string;
+  /** When it was durable. */
+  readonly durableAt: Instant;
+}
+
 /** Somebody else was faster this many times in a row: that is a fault, not a race. */
 const ATTEMPTS = 8;
 
@@ -39,10 +50,13 @@ const ATTEMPTS = 8;
 export class BlockDesk {
   readonly #store: EventStore;
   readonly #clock: Clock;
+  readonly #onDecided: (decision: Decision) => void;
 
-  constructor(store: EventStore, clock: Clock) {
+  /** @param onDecided told of what was decided here, once it is durable */
+  constructor(store: EventStore, clock: Clock, onDecided: (decision: Decision) => void = () => undefined) {
     this.#store = store;
     this.#clock = clock;
+    this.#onDecided = onDecided;
   }
 
   /** @throws StopgapError as `decide` does; StoreUnavailable; WrongExpectedRevision after too many lost races */
@@ -56,7 +70,9 @@ export class BlockDesk {
       if (facts.length === 0) return { facts, position: undefined, seen };
       try {
         const events = envelope(facts, context, now);
-        const { position } = await this.#store.append(blockStream(subject), events, revision);
+        const { position, duplicate } = await this.#store.append(blockStream(subject), events, revision);
+        const { by } = context;
+        if (!duplicate) this.#onDecided({ subject, facts, standing, by, durableAt: this.#clock.now() });
         return { facts, position, seen };
       } catch (error) {
         if (!(error instanceof WrongExpectedRevision) || attempt === ATTEMPTS) throw error;

@@ -7,6 +7,7 @@ import type { AlarmClock, Instant, Milliseconds } from './kernel/time.js';
 import { DAY, MINUTE, SECOND } from './kernel/time.js';
 import { messageOf } from './kernel/errors.js';
 import { verdictFields } from './log/decisions.js';
+import type { VerdictAction } from './metrics/blocks.js';
 import type { Metrics } from './metrics/metrics.js';
 import type { ReadModels } from './read-models.js';
 import { ruleActor } from './rules/model.js';
@@ -118,6 +119,14 @@ export class Responder {
     await this.#tail;
   }
 
+  /** How the circuit breaker stands just now, with the blocks that are on their way. */
+  get breaker(): { readonly open: boolean; readonly blocks: number; readonly max: number } {
+    const { models, clock } = this.#options;
+    const { max, window } = models.sendVolume.rules.maxAutomaticBlocks;
+    const blocks = models.automaticBlocks.within(window, clock.now()) + this.#plannedBlocks;
+    return { open: blocks >= max, blocks, max };
+  }
+
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#stop();
@@ -126,7 +135,7 @@ export class Responder {
   }
 
   #plan(verdict: Verdict): Plan {
-    const { models, clock } = this.#options;
+    const { models, clock, metrics } = this.#options;
     const now = clock.now();
     const { command, anticipated, breakerOpen } = respond(verdict, {
       now,
@@ -139,6 +148,7 @@ export class Responder {
     if (anticipated !== undefined) {
       this.#plannedBlocks++;
       models.activeBlocks.anticipate(verdict.subject, anticipated);
+      metrics.containment.anticipated(verdict, now);
     }
     return { verdict, command, anticipated: anticipated !== undefined };
   }
@@ -173,13 +183,14 @@ export class Responder {
         // Where another detector was faster it is the event of that one that must be in force here before ours goes.
         await Promise.race([models.reached(position ?? seen), this.#stopping]);
         const outcome = facts.at(-1)?.type ?? 'nothing to do';
-        metrics.verdicts.inc({ rule: rule.id, action: OUTCOMES[outcome] ?? 'none' });
+        metrics.blocks.settled(verdict, OUTCOMES[outcome] ?? 'none');
         log.info(verdictFields(verdict, context.by, facts, context.correlation), 'a rule tripped');
         break;
       } catch (error) {
         if (!isPassing(error) && ++faults === ATTEMPTS) {
           // It must not keep all verdicts behind it waiting for ever.
           log.error({ ...about, error: messageOf(error) }, 'a verdict is given up');
+          metrics.blocks.settled(verdict, 'failed');
           break;
         }
         log.error(
@@ -224,7 +235,7 @@ function isPassing(error: unknown): boolean {
   return error instanceof StoreUnavailable || error instanceof WrongExpectedRevision;
 }
 
-const OUTCOMES: Readonly<Record<string, string>> = {
+const OUTCOMES: Readonly<Record<string, VerdictAction>> = {
   BlockImposed: 'block',
   BlockExtended: 'extend',
   BlockProposed: 'propose',

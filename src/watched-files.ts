@@ -7,6 +7,7 @@ import type { UserTable } from './accounts/users.js';
 import { NO_USERS, parseUsers } from './accounts/users.js';
 import { WatchedFile } from './accounts/watched-file.js';
 import { messageOf } from './kernel/errors.js';
+import type { ReloadedFile, RulesMetrics } from './metrics/rules.js';
 import type { RulesDesk } from './rules-desk.js';
 import { parseRules } from './rules/parse.js';
 
@@ -15,38 +16,57 @@ import { parseRules } from './rules/parse.js';
  * log, and what was in force stays.
  */
 
-export async function watchUsers(file: string, log: Logger): Promise<WatchedFile<UserTable>> {
+type Refusals = Pick<RulesMetrics, 'fileRefused'>;
+
+export async function watchUsers(
+  file: string,
+  log: Logger,
+  metrics: Refusals,
+): Promise<WatchedFile<UserTable>> {
   return new WatchedFile({
     path: file,
     parse: (text) => parseUsers(text, file),
     whenAbsent: NO_USERS,
     onChange: (table) => log.info({ what: 'users', entries: table.size }, 'a file was read again'),
-    onRefused: refused(log, 'users'),
+    onRefused: refused(log, metrics, 'users'),
   }).load();
 }
 
-export async function watchTokens(file: string, log: Logger): Promise<WatchedFile<TokenTable>> {
+export async function watchTokens(
+  file: string,
+  log: Logger,
+  metrics: Refusals,
+): Promise<WatchedFile<TokenTable>> {
   return new WatchedFile({
     path: file,
     parse: (text) => parseTokens(text, file),
     whenAbsent: NO_TOKENS,
     onChange: (table) => log.info({ what: 'tokens', entries: table.records.length }, 'a file was read again'),
-    onRefused: refused(log, 'tokens'),
+    onRefused: refused(log, metrics, 'tokens'),
   }).load();
 }
 
 /** The map behind `smtp.senders: map:FILE`, as the policy that it makes. */
-export async function watchSenders(file: string, log: Logger): Promise<WatchedFile<SenderPolicy>> {
+export async function watchSenders(
+  file: string,
+  log: Logger,
+  metrics: Refusals,
+): Promise<WatchedFile<SenderPolicy>> {
   return new WatchedFile<SenderPolicy>({
     path: file,
     parse: (text) => ({ kind: 'map', file, map: parseSenderMap(text, file) }),
     onChange: () => log.info({ what: 'senders' }, 'a file was read again'),
-    onRefused: refused(log, 'senders'),
+    onRefused: refused(log, metrics, 'senders'),
   }).load();
 }
 
 /** The rules file; a new one is put in force through the desk. */
-export async function watchRules(file: string, desk: RulesDesk, log: Logger): Promise<WatchedFile<string>> {
+export async function watchRules(
+  file: string,
+  desk: RulesDesk,
+  log: Logger,
+  metrics: Refusals,
+): Promise<WatchedFile<string>> {
   return new WatchedFile({
     path: file,
     parse: (text) => {
@@ -58,10 +78,13 @@ export async function watchRules(file: string, desk: RulesDesk, log: Logger): Pr
         .load(text, file)
         .catch((error: unknown) => log.error({ error: messageOf(error) }, 'new rules could not be recorded'));
     },
-    onRefused: refused(log, 'rules'),
+    onRefused: refused(log, metrics, 'rules'),
   }).load();
 }
 
-function refused(log: Logger, what: string): (reason: string) => void {
-  return (faults) => log.error({ what, faults }, 'a file was refused; what was in force stays');
+function refused(log: Logger, metrics: Refusals, what: ReloadedFile): (reason: string) => void {
+  return (faults) => {
+    metrics.fileRefused(what);
+    log.error({ what, faults }, 'a file was refused; what was in force stays');
+  };
 }

@@ -112,7 +112,7 @@ export class EventFeeds {
 
   /** Keeps it alive while it is silent, and cleans up when either side ends it. */
   #keep(response: Response, subscription: Subscription): void {
-    const { clock } = this.#deps;
+    const { clock, metrics } = this.#deps;
     let cancel: () => void;
     const beat = (): void => {
       // A client that does not read gets no more to read.
@@ -122,6 +122,7 @@ export class EventFeeds {
     cancel = clock.wakeAt(clock.now() + HEARTBEAT, beat);
     const end = async (): Promise<void> => {
       this.#open.delete(end);
+      metrics.api.feeds.set(this.#open.size);
       cancel();
       response.end();
       // A handler that waits for the client to read must be let go, or the subscription would never stop.
@@ -129,6 +130,7 @@ export class EventFeeds {
       await subscription.stop();
     };
     this.#open.add(end);
+    metrics.api.feeds.set(this.#open.size);
     response.once('close', () => void end());
     response.on('error', () => undefined); // the client is gone: `close` follows
   }

@@ -1,4 +1,6 @@
+import { Registry } from 'prom-client';
 import { z } from 'zod';
+import { wantsOpenMetrics } from '../metrics/registry.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Route } from './http/route.js';
 import { ok, route } from './http/route.js';
@@ -40,13 +42,17 @@ export function operationRoutes(deps: ApiDependencies): readonly Route[] {
     route({
       method: 'get',
       path: '/metrics',
-      summary: 'Metrics in the Prometheus text format',
+      summary: 'Metrics in the Prometheus text format, or in OpenMetrics where Accept prefers it',
       responses: { 200: { description: 'Metrics', schema: z.string(), type: 'text/plain' } },
-      handle: async () => ({
-        status: 200,
-        text: await deps.metrics.registry.metrics(),
-        type: deps.metrics.registry.contentType,
-      }),
+      async handle({ request }) {
+        const { registry } = deps.metrics;
+        const headers = { Vary: 'Accept' };
+        if (wantsOpenMetrics(request.get('accept'))) {
+          const type = Registry.OPENMETRICS_CONTENT_TYPE;
+          return { status: 200, headers, text: await registry.openMetrics(), type };
+        }
+        return { status: 200, headers, text: await registry.metrics(), type: registry.contentType };
+      },
     }),
   ];
 }

@@ -1,46 +1,191 @@
-import type { Clock } from '../kernel/time.js';
+import type { ActiveBlocks } from '../../projections/active-blocks.js';
+import type { BlockLedger } from '../../projections/block-ledger.js';
+import { stateAt } from '../../projections/block-ledger.js';
+import { StopgapError } from '../kernel/errors.js';
+import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
+import { DAY, HOUR, MINUTE, SECOND } from '../kernel/time.js';
 import type { ReadModels } from '../read-models.js';
 import type { Relay } from '../smtp/relay/port.js';
 import type { EventStore } from '../store/port.js';
-import { StoreUnavailable } from '../store/port.js';
-import { stateAt } from '../../projections/block-ledger.js';
 import type { Metrics } from './metrics.js';
 
 /** What the gauges are read off; a process has as much of it as its roles need. */
-interface Gauged {
+export interface Gauged {
+  readonly clock: AlarmClock;
   readonly models: ReadModels;
-  readonly relay: Relay | undefined;
-  readonly outbox: { readonly waiting: number } | undefined;
   readonly store: EventStore;
-  readonly clock: Clock;
+  readonly breaker: { readonly open: boolean; readonly blocks: number; readonly max: number };
+  readonly smtp:
+    | {
+        readonly relay: Pick<Relay, 'sessions'>;
+        readonly upstream: { readonly state: 'ok' | 'failing' | 'unknown' };
+        readonly checks: { readonly pending: number };
+      }
+    | undefined;
+  readonly outbox:
+    | {
+        readonly waiting: number;
+        readonly limit: number;
+        readonly away: boolean;
+        oldestAt(): Promise<Instant | undefined>;
+      }
+    | undefined;
+  readonly timedWork: TimedWork | undefined;
 }
 
-/** Brings the gauges up to date that are read off the read models, just before a scrape. */
-export async function updateGauges(
-  metrics: Metrics,
-  { models, relay, outbox, store, clock }: Gauged,
-): Promise<void> {
-  metrics.activeBlocks.reset();
-  for (const { type, byRule, count } of models.activeBlocks.counts()) {
-    metrics.activeBlocks.set({ type, origin: byRule ? 'rule' : 'admin' }, count);
-  }
+/** Timed work as far as it can be looked at: with Redis behind it there is more. */
+interface TimedWork {
+  readonly size: number;
+  readonly status?: {
+    readonly connection: string;
+    readonly unsent: number;
+    readonly reconciledAt: Instant | undefined;
+  };
+  counts?(): Promise<Readonly<Record<'waiting' | 'delayed' | 'active' | 'failed', number>>>;
+}
+
+/** What does not answer by then is left out: a scraper waits ten seconds, and wants the rest most of all just then. */
+const PATIENCE: Milliseconds = 2 * SECOND;
+
+/** How long proposals may have waited, ascending. */
+const AGES: readonly (readonly [age: string, below: Milliseconds])[] = [
+  ['under_15m', 15 * MINUTE],
+  ['15m_to_1h', HOUR],
+  ['1h_to_4h', 4 * HOUR],
+  ['4h_to_1d', DAY],
+  ['over_1d', Infinity],
+];
+
+/** Brings the gauges up to date that are read off other things, just before a scrape. Never rejects for what is away. */
+export async function updateGauges(metrics: Metrics, gauged: Gauged): Promise<void> {
+  const { clock, models } = gauged;
   const now = clock.now();
-  metrics.pendingProposals.set(
-    [...models.ledger.pending()].filter((entry) => stateAt(entry, now) === 'proposed').length,
-  );
-  if (relay !== undefined) {
-    metrics.relaySessions.set({ state: 'open' }, relay.sessions.open);
-    metrics.relaySessions.set({ state: 'busy' }, relay.sessions.busy);
-  }
-  metrics.outboxWaiting.set(outbox?.waiting ?? 0);
-  if (store.healthy) await updateLag(metrics, models, store);
+  updateBlocks(metrics, models.activeBlocks);
+  updateProposals(metrics, models.ledger, now);
+  updateRules(metrics, gauged);
+  updateSmtp(metrics, gauged);
+  metrics.containment.settleThrough(now);
+  metrics.timedWork.overdue.set(overdue(models, now) / SECOND);
+  metrics.store.ready.set(Number(models.ready));
+  await Promise.all([
+    updateStore(metrics, gauged, now),
+    updateOutbox(metrics, gauged, now),
+    updateTimedWork(metrics, gauged),
+  ]);
 }
 
-async function updateLag(metrics: Metrics, models: ReadModels, store: EventStore): Promise<void> {
+function updateBlocks({ blocks }: Metrics, active: ActiveBlocks): void {
+  blocks.active.reset();
+  for (const { type, byRule, count } of active.counts())
+    blocks.active.set({ type, origin: byRule ? 'rule' : 'admin' }, count);
+}
+
+function updateProposals({ blocks }: Metrics, ledger: BlockLedger, now: Instant): void {
+  const waited: Milliseconds[] = [];
+  for (const entry of ledger.pending())
+    if (stateAt(entry, now) === 'proposed') waited.push(Math.max(0, now - entry.proposedAt!));
+  blocks.pending.set(waited.length);
+  blocks.oldestProposal.set(waited.reduce((a, b) => Math.max(a, b), 0) / SECOND);
+  let from = 0;
+  for (const [age, below] of AGES) {
+    blocks.pendingByAge.set({ age }, waited.filter((span) => span >= from && span < below).length);
+    from = below;
+  }
+}
+
+function updateRules({ rules: metrics }: Metrics, { models, breaker }: Gauged): void {
+  const { version, rules, mode } = models.sendVolume.rules;
+  metrics.version.set(version);
+  metrics.inForce.set(rules.length);
+  metrics.observing.set(Number(mode === 'observe'));
+  metrics.breakerOpen.set(Number(breaker.open));
+  metrics.breakerBlocks.set(breaker.blocks);
+  metrics.breakerLimit.set(breaker.max);
+}
+
+function updateSmtp({ smtpGauges: metrics }: Metrics, { smtp }: Gauged): void {
+  if (smtp === undefined) return;
+  const { relay, upstream, checks } = smtp;
+  metrics.relaySessions.set({ state: 'open' }, relay.sessions.open);
+  metrics.relaySessions.set({ state: 'busy' }, relay.sessions.busy);
+  if (upstream.state !== 'unknown') metrics.relayUp.set(Number(upstream.state === 'ok'));
+  metrics.passwordChecks.set(checks.pending);
+}
+
+/** How long ago the most overdue expiry or lapse fell due that nobody has recorded. */
+function overdue({ activeBlocks, ledger }: ReadModels, now: Instant): Milliseconds {
+  let most = 0;
+  for (const { until } of activeBlocks.all()) if (until !== null) most = Math.max(most, now - until);
+  for (const { lapsesAt } of ledger.pending())
+    if (lapsesAt !== undefined) most = Math.max(most, now - lapsesAt);
+  return most;
+}
+
+async function updateStore({ store: metrics }: Metrics, gauged: Gauged, now: Instant): Promise<void> {
+  const { store, models, outbox, clock } = gauged;
+  const isUp = store.healthy && outbox?.away !== true;
+  metrics.up.set(Number(isUp));
+  const lag = isUp ? await inTime(clock, lagOf(models, store, now)) : undefined;
+  if (lag === undefined) {
+    // How far behind we are nobody knows: the last figure would be a lie.
+    metrics.lagEvents.remove();
+    metrics.lagSeconds.remove();
+    return;
+  }
+  metrics.lagEvents.set(lag.events);
+  metrics.lagSeconds.set(lag.span / SECOND);
+}
+
+async function lagOf(
+  models: ReadModels,
+  store: EventStore,
+  now: Instant,
+): Promise<{ events: number; span: Milliseconds }> {
+  const { feedPosition } = models;
+  const events = Math.max(0, (await store.head()) - feedPosition);
+  if (events === 0) return { events, span: 0 };
+  for await (const { recordedAt } of store.readAll({ after: feedPosition, limit: 1 }))
+    return { events, span: Math.max(0, now - recordedAt) };
+  return { events, span: 0 };
+}
+
+async function updateOutbox({ store: metrics }: Metrics, gauged: Gauged, now: Instant): Promise<void> {
+  const { outbox, clock } = gauged;
+  metrics.outboxWaiting.set(outbox?.waiting ?? 0);
+  metrics.outboxLimit.set(outbox?.limit ?? 0);
+  const oldestAt = outbox === undefined ? undefined : await inTime(clock, outbox.oldestAt());
+  metrics.outboxOldest.set(oldestAt === undefined ? 0 : Math.max(0, now - oldestAt) / SECOND);
+}
+
+async function updateTimedWork({ timedWork: metrics }: Metrics, gauged: Gauged): Promise<void> {
+  const { timedWork, clock } = gauged;
+  if (timedWork === undefined) return;
+  const { status, size } = timedWork;
+  if (status !== undefined) {
+    metrics.redisUp.set(Number(status.connection === 'ready'));
+    metrics.unsent.set(status.unsent);
+    if (status.reconciledAt !== undefined) metrics.reconciledAt.set(status.reconciledAt / SECOND);
+  }
+  const jobs =
+    timedWork.counts === undefined
+      ? { waiting: 0, delayed: size, active: 0, failed: 0 }
+      : await inTime(clock, timedWork.counts());
+  metrics.jobs.reset();
+  for (const [state, count] of Object.entries(jobs ?? {})) metrics.jobs.set({ state }, count);
+}
+
+/** What a promise gives; undefined where it takes too long or what it asks is away, which other metrics tell. */
+async function inTime<T>(clock: AlarmClock, promise: Promise<T>): Promise<T | undefined> {
+  let cancel = (): void => undefined;
+  const late = new Promise<undefined>((resolve) => {
+    cancel = clock.wakeAt(clock.now() + PATIENCE, () => resolve(undefined));
+  });
   try {
-    metrics.projectionLag.set(Math.max(0, (await store.head()) - models.feedPosition));
+    return await Promise.race([promise, late]);
   } catch (error) {
-    // Just when the store is away the other metrics are wanted most; how far behind we are nobody knows then.
-    if (!(error instanceof StoreUnavailable)) throw error;
+    if (error instanceof StopgapError && error.code === 'unavailable') return undefined;
+    throw error;
+  } finally {
+    cancel();
   }
 }

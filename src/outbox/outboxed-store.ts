@@ -75,6 +75,20 @@ export class OutboxedStore implements EventStore {
     return this.#waiting;
   }
 
+  /** Events that may wait. */
+  get limit(): number {
+    return this.#options.maxEvents;
+  }
+
+  /** When the oldest that waits was written down here; undefined where none waits. @throws StoreUnavailable */
+  async oldestAt(): Promise<Instant | undefined> {
+    if (this.#waiting === 0) return undefined;
+    for await (const event of this.#local.readAll({ after: this.#delivered })) {
+      if (event.stream !== PROGRESS_STREAM) return event.recordedAt;
+    }
+    return undefined;
+  }
+
   /** True while what is appended goes to this node's disk. */
   get away(): boolean {
     return this.#waiting > 0;

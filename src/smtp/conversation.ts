@@ -89,7 +89,7 @@ export class Conversation {
   refuse(block: ActiveBlock, stage: RefusalStage): ReplyError {
     const { contact, metrics, recorder } = this.#context;
     const reply = refusalReply(block.refusal, contact);
-    metrics.refusals.inc({ stage, reason: block.refusal });
+    metrics.smtp.refused(stage, block.refusal);
     recorder.refused(
       { ...this.fields(), stage, block: block.id, reply: replyLine(reply) },
       this.mail?.id ?? this.#session.id,
@@ -100,7 +100,7 @@ export class Conversation {
   /** Records that the upstream refused a recipient for good, and gives the error that tells the client. */
   upstreamRefused(reply: SmtpReply): ReplyError {
     const { mail } = this;
-    this.#context.metrics.refusals.inc({ stage: 'rcpt', reason: 'upstream' });
+    this.#context.metrics.smtp.refused('rcpt', 'upstream');
     if (mail === undefined) return new ReplyError(reply); // the client is gone
     // Greylisting or a full disk says nothing about the list: only who does not exist does.
     if (reply.code < 500) return new ReplyError(reply);

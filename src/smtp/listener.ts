@@ -14,6 +14,7 @@ import { InvalidInput, messageOf } from '../kernel/errors.js';
 import type { Milliseconds } from '../kernel/time.js';
 import { MINUTE, SECOND } from '../kernel/time.js';
 import { domainOf, normalizeDomain } from '../sending/identity.js';
+import type { DoorMeter } from '../metrics/smtp.js';
 import type { SmtpContext } from './context.js';
 import { Conversation } from './conversation.js';
 import { relayEnvelope, relayRecipient } from './envelope.js';
@@ -60,6 +61,7 @@ export class SmtpListener {
   readonly #context: SmtpContext;
   readonly #settings: ListenerSettings;
   readonly #server: SMTPServer;
+  readonly #meter: DoorMeter;
   readonly #conversations = new WeakMap<SMTPServerSession, Conversation>();
   readonly #sockets = new Set<Socket>();
   #closing = false;
@@ -67,13 +69,16 @@ export class SmtpListener {
   constructor(context: SmtpContext, settings: ListenerSettings) {
     this.#context = context;
     this.#settings = settings;
+    this.#meter = context.metrics.smtp.door(settings.kind === 'submission' ? 'outbound' : 'inbound');
     this.#server = new SMTPServer(this.#options());
     this.#server.server.on('connection', (socket) => {
       this.#sockets.add(socket);
+      this.#meter.arrived(socket, () => this.#server.connections.size >= settings.maxConnections);
       socket.once('close', () => this.#sockets.delete(socket));
     });
     this.#server.on('error', (error: NodeJS.ErrnoException) => {
       // Clients go away all the time; that no connection can be taken any more (no descriptor is left) is ours.
+      context.metrics.smtp.connectionFailed(error.syscall === 'accept' ? 'accept' : 'client');
       if (error.syscall === 'accept')
         context.log.error({ error: error.message }, 'connections are not taken');
       else context.log.debug({ error: error.message }, 'an SMTP connection failed');
@@ -140,10 +145,12 @@ export class SmtpListener {
       onConnect: (session, done) => this.#connected(session, done),
       onSecure: (_socket, session, done) => this.#secured(session, done),
       onClose: (session) => this.#closed(session),
-      onAuth: (auth, session, done) => this.#auth(auth, session, done),
-      onMailFrom: (address, session, done) => this.#mailFrom(address, session, done),
-      onRcptTo: (address, session, done) => this.#settle(this.#rcptTo(address, session), done),
-      onData: (stream, session, done) => this.#data(stream, session, done),
+      onAuth: (auth, session, done) => this.#auth(auth, session, this.#meter.measured('auth', done)),
+      onMailFrom: (address, session, done) =>
+        this.#mailFrom(address, session, this.#meter.measured('mail', done)),
+      onRcptTo: (address, session, done) =>
+        this.#settle(this.#rcptTo(address, session), this.#meter.measured('rcpt', done)),
+      onData: (stream, session, done) => this.#data(stream, session, this.#meter.measured('data', done)),
     };
   }
 
@@ -162,7 +169,7 @@ export class SmtpListener {
     }
     const direction = settings.kind === 'submission' ? 'outbound' : 'inbound';
     this.#conversations.set(session, new Conversation(this.#context, session, direction));
-    this.#context.metrics.smtpSessions.inc({ direction });
+    this.#meter.greeted(session);
     done();
   }
 
@@ -177,15 +184,13 @@ export class SmtpListener {
     if (conversation === undefined) return;
     // A message that arrived in full goes its way without its client.
     if (conversation.mail?.delivering !== true) conversation.end();
-    this.#context.metrics.smtpSessions.dec({
-      direction: this.#settings.kind === 'submission' ? 'outbound' : 'inbound',
-    });
+    this.#meter.closed();
   }
 
   #auth(
     auth: SMTPServerAuthentication,
     session: SMTPServerSession,
-    done: (error: Error | null | undefined, response?: { user: string }) => void,
+    done: (error?: Error | null, response?: { user: string }) => void,
   ): void {
     const conversation = this.#of(session);
     logIn(this.#context, conversation, auth).then(
@@ -210,7 +215,7 @@ export class SmtpListener {
     const policy = this.#context.senders();
     if (account !== undefined && !maySend(policy, account, address.address)) {
       const { log, metrics } = this.#context;
-      metrics.refusals.inc({ stage: 'mail', reason: 'sender' });
+      metrics.smtp.refused('mail', 'sender');
       if (log.isLevelEnabled('debug'))
         log.debug({ account, returnPath: address.address }, 'a return path is not for this account');
       done(new ReplyError(NOT_YOUR_ADDRESS));
@@ -228,7 +233,7 @@ export class SmtpListener {
     const conversation = this.#of(session);
     const { metrics, relay } = this.#context;
     if (this.#settings.kind === 'inbound' && !this.#isLocal(address.address, this.#settings.domains)) {
-      metrics.refusals.inc({ stage: 'rcpt', reason: 'relay' });
+      metrics.smtp.refused('rcpt', 'relay');
       throw new ReplyError(NO_RELAY);
     }
     const block = conversation.verdict();
@@ -245,7 +250,7 @@ export class SmtpListener {
     } catch (error) {
       if (error instanceof InvalidInput) throw new ReplyError({ code: 501, text: `5.1.3 ${error.message}` });
       if (!(error instanceof RelayUnreachable)) throw error;
-      metrics.refusals.inc({ stage: 'rcpt', reason: 'unreachable' });
+      metrics.smtp.refused('rcpt', 'unreachable');
       throw new ReplyError(TRY_LATER);
     }
   }
@@ -297,7 +302,7 @@ export class SmtpListener {
       { error: messageOf(error), stack: error instanceof Error ? error.stack : undefined },
       'an SMTP command failed',
     );
-    return new ReplyError(TRY_LATER);
+    return new ReplyError(TRY_LATER, true);
   }
 }
 

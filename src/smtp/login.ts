@@ -23,7 +23,7 @@ export async function logIn(
   const login = auth.username ?? '';
   const { network } = conversation;
   if (!limiter.allow(network, login)) {
-    metrics.auth.inc({ outcome: 'limited' });
+    metrics.smtp.login('limited');
     if (log.isLevelEnabled('debug')) log.debug({ network }, 'a login was put off: too many have failed');
     throw new ReplyError(LOGIN_LATER);
   }
@@ -32,20 +32,20 @@ export async function logIn(
   const before = refusing();
   const result = await verify(context, login, auth, before?.refusal === 'soft');
   if (!result.ok) {
-    metrics.auth.inc({ outcome: 'failed' });
+    metrics.smtp.login('failed');
     limiter.failed(network, login, 'genuine');
     context.recorder.loginFailed({ network, kind: 'genuine' });
     throw new ReplyError(BAD_CREDENTIALS);
   }
   const block = refusing();
   if (block === undefined || block.refusal === 'honest') {
-    metrics.auth.inc({ outcome: 'succeeded' });
+    metrics.smtp.login('succeeded');
     if (log.isLevelEnabled('debug')) log.debug({ account: result.account, network }, 'a login succeeded');
     return result.account;
   }
   const reply = block.refusal === 'soft' ? BAD_CREDENTIALS : LOGIN_LATER;
-  metrics.auth.inc({ outcome: 'feigned' });
-  metrics.refusals.inc({ stage: 'auth', reason: block.refusal });
+  metrics.smtp.login('feigned');
+  metrics.smtp.refused('auth', block.refusal);
   limiter.failed(network, login, 'feigned');
   conversation.account = result.account;
   const fields = conversation.fields(undefined);
@@ -68,7 +68,7 @@ async function verify(
     return foreign ? { ok: false } : result;
   } catch (error) {
     if (!(error instanceof StopgapError)) throw error;
-    metrics.auth.inc({ outcome: 'overloaded' });
+    metrics.smtp.login('overloaded');
     throw new ReplyError(LOGIN_LATER);
   }
 }

@@ -41,7 +41,10 @@ export async function takeMessage(
     if (refused !== undefined) throw conversation.refuse(refused, 'data');
     const delivery = await transmit(context, conversation, body);
     if (delivery.accepted.length > 0) await record(context, conversation, delivery, body);
-    if (delivery.reply.code >= 300) throw new ReplyError(delivery.reply);
+    if (delivery.reply.code >= 300) {
+      context.metrics.smtp.refused('data', 'upstream');
+      throw new ReplyError(delivery.reply);
+    }
     return delivery.reply.text;
   } finally {
     await body.dispose();
@@ -76,11 +79,12 @@ async function transmit(
   const mayGo = (): boolean => store.healthy && conversation.verdict() === undefined;
   try {
     if (!store.healthy) throw unavailable(context, 'store');
-    const delivery = await relay!.transmit(body, mayGo);
+    const over = metrics.smtp.handingOver();
+    const delivery = await relay!.transmit(body, mayGo).finally(over);
     if (!delivery.withdrawn) return delivery;
   } catch (error) {
     if (!(error instanceof RelayUnreachable)) throw error;
-    metrics.refusals.inc({ stage: 'data', reason: 'unreachable' });
+    metrics.smtp.refused('data', 'unreachable');
     log.warn(
       { correlation: id, ambiguous: error.ambiguous, error: error.message },
       'the upstream did not take a message',
@@ -135,12 +139,11 @@ async function record(
       'a message was taken',
     );
   }
-  metrics.sends.inc({ direction: fields.direction });
-  metrics.recipients.inc({ direction: fields.direction }, accepted.length);
+  metrics.smtp.accepted(fields.direction, accepted.length);
 }
 
 function unavailable({ metrics }: SmtpContext, reason: 'store'): ReplyError {
-  metrics.refusals.inc({ stage: 'data', reason });
+  metrics.smtp.refused('data', reason);
   return new ReplyError(TRY_LATER);
 }
 

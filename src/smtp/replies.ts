@@ -40,7 +40,11 @@ export function refusalReply(refusal: Refusal, contact: string | undefined): Smt
 export class ReplyError extends Error {
   readonly responseCode: number;
 
-  constructor(reply: SmtpReply) {
+  /** @param isFault whether it stands for a fault of ours, which the log has */
+  constructor(
+    reply: SmtpReply,
+    readonly isFault = false,
+  ) {
     super(reply.text);
     this.name = 'ReplyError';
     this.responseCode = reply.code;

@@ -40,6 +40,8 @@ export interface SmtpRoleOptions {
 export interface SmtpRole {
   readonly relay: Relay;
   readonly upstream: RelayWatch;
+  /** Password checks that run or wait. */
+  readonly checks: { readonly pending: number };
   /** Opens the listeners. */
   listen(): Promise<{ what: string; address: string }[]>;
 }
@@ -61,9 +63,12 @@ export async function openSmtpRole(options: SmtpRoleOptions): Promise<SmtpRole> 
   await sweepSpool(spoolDir);
   const recorder = new Recorder({ store, clock, log, hostname });
   closers.push(() => recorder.close());
-  const users = watch(await watchUsers(auth.users, logs.of('files')));
+  const users = watch(await watchUsers(auth.users, logs.of('files'), metrics.rules));
   const senderMap =
-    senders.kind === 'map' ? watch(await watchSenders(senders.file, logs.of('files'))) : undefined;
+    senders.kind === 'map'
+      ? watch(await watchSenders(senders.file, logs.of('files'), metrics.rules))
+      : undefined;
+  const checker = new PasswordChecker();
   const context: SmtpContext = {
     hostname,
     clock,
@@ -76,7 +81,7 @@ export async function openSmtpRole(options: SmtpRoleOptions): Promise<SmtpRole> 
     relay,
     verifier: new LoginVerifier({
       backend: fileBackend(() => users.current),
-      checker: new PasswordChecker(),
+      checker,
     }),
     limiter: new AttemptLimiter({ attemptsPerMinute: auth.attemptsPerMinute, clock }),
     spoolDir,
@@ -84,5 +89,5 @@ export async function openSmtpRole(options: SmtpRoleOptions): Promise<SmtpRole> 
     contact: softFail.contact,
     maxMessageSize,
   };
-  return { relay, upstream, listen: () => startSmtp(context, config, closers) };
+  return { relay, upstream, checks: checker, listen: () => startSmtp(context, config, closers) };
 }

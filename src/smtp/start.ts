@@ -31,14 +31,14 @@ export async function startSmtp(
     const certificate = await certificateOf(tls, path.join(config.data, 'tls'), context, name, (secure) => {
       listener.useCertificate(secure);
       log.info({ listener: name }, 'a new certificate is in force');
-      metrics.certificateExpiry.set({ listener: name }, certificate.expiresAt / 1000);
+      metrics.smtp.certificate(name, certificate.expiresAt);
     });
     const listener = new SmtpListener(context, {
       ...settings,
       secure: certificate.secure,
     } as ListenerSettings);
     const port = await listener.listen();
-    metrics.certificateExpiry.set({ listener: name }, certificate.expiresAt / 1000);
+    metrics.smtp.certificate(name, certificate.expiresAt);
     certificate.start();
     stops.push(async () => {
       certificate.stop();
@@ -66,12 +66,14 @@ export async function startSmtp(
 async function certificateOf(
   tls: TlsSettings,
   directory: string,
-  { hostname, clock, log }: SmtpContext,
+  { hostname, clock, log, metrics }: SmtpContext,
   listener: string,
   onChange: (secure: ListenerCertificate['secure']) => void,
 ): Promise<ListenerCertificate> {
-  const onRefused = (reason: string): void =>
+  const onRefused = (reason: string): void => {
+    metrics.rules.fileRefused('certificate');
     log.error({ listener, reason }, 'a certificate was refused; the old one stays in force');
+  };
   if (tls.cert !== undefined && tls.key !== undefined) {
     return new ListenerCertificate({
       files: { cert: tls.cert, key: tls.key },

@@ -3,6 +3,7 @@ import type { Stats } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import path from 'node:path';
+import type { Instant } from '../kernel/time.js';
 import { HOUR } from '../kernel/time.js';
 import { Assembly, decode, encode, framesOf } from './frames.js';
 
@@ -64,6 +65,11 @@ export class SnapshotFolder {
       .sort()
       .reverse()
       .map((name) => path.join(this.#folder, name));
+  }
+
+  /** When it was written, by the clock of the file system. @throws Error of the file system */
+  async madeAt(file: string): Promise<Instant> {
+    return Math.floor((await stat(file)).mtimeMs);
   }
 
   /**

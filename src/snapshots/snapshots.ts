@@ -19,6 +19,10 @@ export interface SnapshotOptions {
   readonly log: Logger;
   /** Events folded from one snapshot to the next, at most; 250,000 by default. */
   readonly every?: number;
+  /** Told of each that was written, and of the one that a start begins with: when it was made. */
+  readonly onSnapshot?: (at: Instant) => void;
+  /** Told of each that could not be written. */
+  readonly onFailed?: () => void;
   /** Time from one snapshot to the next while anything is folded; 15 minutes by default. */
   readonly within?: Milliseconds;
 }
@@ -74,7 +78,9 @@ export class Snapshots {
       try {
         const state = (await this.#folder.read(file, await store.head())) as State;
         await checkAnchors(state.models.anchors, store);
+        const madeAt = await this.#folder.madeAt(file);
         models.restore(state.models);
+        this.#options.onSnapshot?.(madeAt);
         log.info({ file, position: models.position }, 'the read models start from a snapshot');
         return state.unanswered;
       } catch (error) {
@@ -127,7 +133,7 @@ export class Snapshots {
 
   /** Never rejects: without a snapshot, only the next start is slower. */
   async #write(): Promise<void> {
-    const { models, unanswered, clock, log, folder } = this.#options;
+    const { models, unanswered, clock, log, folder, onSnapshot, onFailed } = this.#options;
     this.#since = 0;
     this.#lastAt = clock.now();
     try {
@@ -136,7 +142,9 @@ export class Snapshots {
       const { position } = state.models;
       const bytes = await this.#folder.write(position, state, this.#abort.signal);
       log.debug({ position, bytes }, 'a snapshot of the read models was written');
+      onSnapshot?.(this.#lastAt);
     } catch (error) {
+      onFailed?.();
       log.warn(
         { folder, reason: messageOf(error) },
         'a snapshot could not be written: the next start is slower',

@@ -32,6 +32,8 @@ interface Locals {
   caller?: Caller;
   /** The route's template; absent where nothing matched. */
   route?: string;
+  /** The route's method; absent where the path has none such. */
+  method?: string;
 }
 
 /** Puts the route table on an express app: identification, checks, answers, problems and metrics. */
@@ -48,7 +50,7 @@ export function serve(
     const requestId = given !== undefined && /^[\w.:-]{1,100}$/.test(given) ? given : newRequestId();
     Object.assign(response.locals, { requestId } satisfies Locals);
     response.set(SECURITY_HEADERS).set('X-Request-Id', requestId);
-    measure(request, response, deps);
+    measure(response, deps);
     next();
   });
   app.use(PROTECTED, (request, response, next) => {
@@ -58,7 +60,7 @@ export function serve(
   for (const [path, methods] of byPath(routes)) {
     for (const route of methods) {
       app[route.method](expressPath(path), async (request, response) => {
-        localsOf(response).route = path;
+        Object.assign(localsOf(response), { route: path, method: route.method.toUpperCase() });
         const answer = await work(route, request, response, deps, answers);
         if (answer !== undefined) send(response, answer);
       });
@@ -209,17 +211,14 @@ function fault(thrown: unknown, request: Request, response: Response, { log }: A
   });
 }
 
-const METHODS = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
-
 /** Measures until the answer is written or the client is gone; a feed until it has begun. */
-function measure(request: Request, response: Response, { metrics }: ApiDependencies): void {
+function measure(response: Response, { metrics }: ApiDependencies): void {
   const begun = performance.now();
   response.once('close', () => {
-    const { route = 'unmatched' } = localsOf(response);
+    const { route = 'unmatched', method = 'other' } = localsOf(response);
     if (String(response.getHeader('Content-Type')).startsWith('text/event-stream')) return;
-    const method = METHODS.has(request.method) ? request.method : 'other';
     const status = response.writableFinished ? String(response.statusCode) : 'gone';
-    metrics.apiSeconds.observe({ method, route, status }, (performance.now() - begun) / SECOND);
+    metrics.api.answered(method, route, status, performance.now() - begun);
   });
 }
 

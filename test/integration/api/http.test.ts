@@ -181,7 +181,7 @@ describe('what every request meets', () => {
     const { text } = await server.get('/metrics');
     assert.match(
       text,
-      /stopgap_api_request_seconds_count\{method="GET",route="\/api\/v1\/blocks\/\{id\}",status="200"\} \d/,
+      /stopgap_api_requests_total\{method="GET",route="\/api\/v1\/blocks\/\{id\}",status="200"\} \d/,
     );
     assert.match(text, /route="unmatched",status="404"/);
     assert.equal(text.includes(block.id), false);

@@ -1,0 +1,28 @@
+import { Gauge, collectDefaultMetrics } from 'prom-client';
+import type { ScrapedRegistry } from './registry.js';
+
+/** What runs here, how it is set up, and how the process does. */
+export class ProcessMetrics {
+  readonly #build = new Gauge({
+    name: 'stopgap_build_info',
+    help: 'Always 1: what runs here.',
+    labelNames: ['version', 'node', 'store'] as const,
+    registers: [],
+  });
+  readonly #roles = new Gauge({
+    name: 'stopgap_role_info',
+    help: '1 for each role that this process has.',
+    labelNames: ['role'] as const,
+    registers: [],
+  });
+
+  constructor(registry: ScrapedRegistry) {
+    for (const metric of [this.#build, this.#roles]) registry.add(metric);
+    collectDefaultMetrics({ register: registry, prefix: 'stopgap_' });
+  }
+
+  runs(version: string, store: string, roles: readonly string[]): void {
+    this.#build.set({ version, node: process.versions.node, store }, 1);
+    for (const role of roles) this.#roles.set({ role }, 1);
+  }
+}

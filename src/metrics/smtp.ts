@@ -1,0 +1,295 @@
+import type { Socket } from 'node:net';
+import { Counter, Gauge } from 'prom-client';
+import type { Instant } from '../kernel/time.js';
+import { SECOND } from '../kernel/time.js';
+import type { MailDirection } from '../sending/subjects.js';
+import { ReplyError } from '../smtp/replies.js';
+import type { CounterCell, HistogramCell } from './flat.js';
+import { FlatCounter, FlatHistogram } from './flat.js';
+import type { ScrapedRegistry } from './registry.js';
+
+const DIRECTIONS: readonly MailDirection[] = ['outbound', 'inbound'];
+const COMMANDS = ['auth', 'mail', 'rcpt', 'data'] as const;
+type Command = (typeof COMMANDS)[number];
+
+const OUTCOMES = ['accepted', 'deferred', 'refused', 'failed'] as const;
+type Outcome = (typeof OUTCOMES)[number];
+const ARRIVALS = ['accepted', 'deferred', 'gone'] as const;
+type Arrival = (typeof ARRIVALS)[number];
+
+const LOGINS = ['succeeded', 'failed', 'feigned', 'limited', 'overloaded'] as const;
+export type LoginOutcome = (typeof LOGINS)[number];
+
+/** What may refuse where. */
+const REASONS = {
+  auth: ['soft', 'defer'],
+  mail: ['sender'],
+  rcpt: ['soft', 'defer', 'honest', 'upstream', 'unreachable', 'relay'],
+  data: ['soft', 'defer', 'honest', 'upstream', 'unreachable', 'store'],
+} as const;
+export type RefusalReason =
+  'soft' | 'defer' | 'honest' | 'upstream' | 'unreachable' | 'store' | 'sender' | 'relay';
+
+/** Seconds. Few, since a command costs a walk through them: memory, a disk, a network, a person's patience. */
+const COMMAND_SECONDS = [0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10];
+
+/** How a command's answer is handed to the library. */
+type Done<Result> = (error?: Error | null, result?: Result) => void;
+
+/** Where a client comes from, as a socket or a session has it. */
+interface Peer {
+  readonly remoteAddress?: string | undefined;
+  readonly remotePort?: number | undefined;
+}
+
+/** What one listener tells of itself. */
+export interface DoorMeter {
+  /** A connection is there, before TLS and greeting. @param isFull whether so many are open that it is sent away */
+  arrived(socket: Socket, isFull: () => boolean): void;
+  /** It is greeted: a session begins. */
+  greeted(session: Peer): void;
+  closed(): void;
+  /** Gives a callback in place of `done` that measures the command until it is answered. */
+  measured<Result>(command: Command, done: Done<Result>): Done<Result>;
+}
+
+/** What the SMTP side tells of itself. */
+export interface SmtpMeter {
+  door(direction: MailDirection): DoorMeter;
+  connectionFailed(kind: 'accept' | 'client'): void;
+  login(outcome: LoginOutcome): void;
+  refused(stage: Command, reason: RefusalReason): void;
+  /** A message is handed to the upstream. @returns to be called when that is over, either way */
+  handingOver(): () => void;
+  accepted(direction: MailDirection, recipients: number): void;
+  certificate(listener: string, expiresAt: Instant): void;
+}
+
+/** Measures the SMTP side. */
+export class SmtpMetrics implements SmtpMeter {
+  readonly #sends = new FlatCounter({
+    name: 'stopgap_sends_total',
+    help: 'Messages accepted for relay.',
+    labelNames: ['direction'] as const,
+  });
+  readonly #recipients = new FlatCounter({
+    name: 'stopgap_recipients_total',
+    help: 'Recipients of the messages accepted for relay.',
+    labelNames: ['direction'] as const,
+  });
+  readonly sessions = new Gauge({
+    name: 'stopgap_smtp_sessions',
+    help: 'SMTP sessions open now.',
+    labelNames: ['direction'] as const,
+    registers: [],
+  });
+  readonly #commands = new FlatCounter({
+    name: 'stopgap_smtp_commands_total',
+    help: 'What was asked at each stage, by how it was answered.',
+    labelNames: ['direction', 'stage', 'outcome'] as const,
+  });
+  readonly #seconds = new FlatHistogram({
+    name: 'stopgap_smtp_command_seconds',
+    help: 'From a command until its answer was decided.',
+    labelNames: ['direction', 'stage'] as const,
+    buckets: COMMAND_SECONDS,
+  });
+  readonly #errors = new Counter({
+    name: 'stopgap_smtp_errors_total',
+    help: 'Connections that failed: not to be taken, or by their client.',
+    labelNames: ['kind'] as const,
+    registers: [],
+  });
+  readonly #refusals = new Counter({
+    name: 'stopgap_refusals_total',
+    help: 'Commands refused, by stage and reason.',
+    labelNames: ['stage', 'reason'] as const,
+    registers: [],
+  });
+  readonly #logins = new Counter({
+    name: 'stopgap_auth_total',
+    help: 'AUTH attempts, by outcome. A feigned failure is a block that looks like a wrong password.',
+    labelNames: ['outcome'] as const,
+    registers: [],
+  });
+  readonly passwordChecks = new Gauge({
+    name: 'stopgap_password_checks',
+    help: 'Password checks that run or wait.',
+    registers: [],
+  });
+  readonly #certificates = new Gauge({
+    name: 'stopgap_certificate_expiry_timestamp_seconds',
+    help: 'When the certificate of a listener ends, in seconds since the epoch.',
+    labelNames: ['listener'] as const,
+    registers: [],
+  });
+  readonly relayUp = new Gauge({
+    name: 'stopgap_relay_up',
+    help: 'Whether the upstream answered when last asked.',
+    registers: [],
+  });
+  readonly relaySessions = new Gauge({
+    name: 'stopgap_relay_sessions',
+    help: 'Upstream sessions.',
+    labelNames: ['state'] as const,
+    registers: [],
+  });
+  readonly #transmit = new FlatHistogram({
+    name: 'stopgap_relay_transmit_seconds',
+    help: 'Handing a complete message to the upstream, until it took or refused it.',
+    buckets: COMMAND_SECONDS,
+  });
+  readonly #sent: Readonly<Record<MailDirection, { messages: CounterCell; recipients: CounterCell }>>;
+  readonly #handedOver: HistogramCell;
+
+  constructor(registry: ScrapedRegistry) {
+    for (const metric of [this.#sends, this.#recipients, this.sessions, this.#commands, this.#seconds])
+      registry.add(metric);
+    for (const metric of [this.#errors, this.#refusals, this.#logins, this.passwordChecks])
+      registry.add(metric);
+    for (const metric of [this.#certificates, this.relayUp, this.relaySessions, this.#transmit])
+      registry.add(metric);
+    const sent = (direction: MailDirection) => ({
+      messages: this.#sends.cell({ direction }),
+      recipients: this.#recipients.cell({ direction }),
+    });
+    this.#sent = { outbound: sent('outbound'), inbound: sent('inbound') };
+    this.#handedOver = this.#transmit.cell({});
+    // From 0 on, so that the first of each is an increase.
+    for (const direction of DIRECTIONS) this.sessions.set({ direction }, 0);
+    for (const kind of ['accept', 'client']) this.#errors.inc({ kind }, 0);
+    for (const [stage, reasons] of Object.entries(REASONS))
+      for (const reason of reasons) this.#refusals.inc({ stage, reason }, 0);
+    for (const outcome of LOGINS) this.#logins.inc({ outcome }, 0);
+    this.relayUp.remove();
+  }
+
+  door(direction: MailDirection): DoorMeter {
+    const command = (stage: Command): Measured => ({
+      seconds: this.#seconds.cell({ direction, stage }),
+      counts: byName(OUTCOMES, (outcome) => this.#commands.cell({ direction, stage, outcome })),
+    });
+    return new Door({
+      sessions: this.sessions.labels({ direction }),
+      arrivals: byName(ARRIVALS, (outcome) => this.#commands.cell({ direction, stage: 'connect', outcome })),
+      arrivalSeconds: this.#seconds.cell({ direction, stage: 'connect' }),
+      commands: byName(COMMANDS, command),
+    });
+  }
+
+  connectionFailed(kind: 'accept' | 'client'): void {
+    this.#errors.inc({ kind });
+  }
+
+  login(outcome: LoginOutcome): void {
+    this.#logins.inc({ outcome });
+  }
+
+  refused(stage: Command, reason: RefusalReason): void {
+    this.#refusals.inc({ stage, reason });
+  }
+
+  handingOver(): () => void {
+    const began = performance.now();
+    return () => this.#handedOver.observe((performance.now() - began) / SECOND);
+  }
+
+  accepted(direction: MailDirection, recipients: number): void {
+    const sent = this.#sent[direction];
+    sent.messages.inc();
+    sent.recipients.inc(recipients);
+  }
+
+  certificate(listener: string, expiresAt: Instant): void {
+    this.#certificates.set({ listener }, expiresAt / SECOND);
+  }
+}
+
+interface Measured {
+  readonly seconds: HistogramCell;
+  readonly counts: Readonly<Record<Outcome, CounterCell>>;
+}
+
+interface DoorCells {
+  readonly sessions: Pick<Gauge.Internal<'direction'>, 'inc' | 'dec'>;
+  readonly arrivals: Readonly<Record<Arrival, CounterCell>>;
+  readonly arrivalSeconds: HistogramCell;
+  readonly commands: Readonly<Record<Command, Measured>>;
+}
+
+class Door implements DoorMeter {
+  readonly #cells: DoorCells;
+  /** When those came that are not greeted yet, by where they come from. */
+  readonly #arriving = new Map<string, number>();
+
+  constructor(cells: DoorCells) {
+    this.#cells = cells;
+  }
+
+  arrived(socket: Socket, isFull: () => boolean): void {
+    const peer = peerKey(socket);
+    this.#arriving.set(peer, performance.now());
+    socket.once('close', () => {
+      if (this.#arriving.delete(peer)) this.#cells.arrivals[isFull() ? 'deferred' : 'gone'].inc();
+    });
+  }
+
+  greeted(session: Peer): void {
+    const peer = peerKey(session);
+    const began = this.#arriving.get(peer);
+    this.#arriving.delete(peer);
+    this.#cells.sessions.inc();
+    this.#cells.arrivals.accepted.inc();
+    if (began !== undefined) this.#cells.arrivalSeconds.observe((performance.now() - began) / SECOND);
+  }
+
+  closed(): void {
+    this.#cells.sessions.dec();
+  }
+
+  measured<Result>(command: Command, done: Done<Result>): Done<Result> {
+    const { seconds, counts } = this.#cells.commands[command];
+    const began = performance.now();
+    return (error, result) => {
+      seconds.observe((performance.now() - began) / SECOND);
+      counts[outcomeOf(error)].inc();
+      done(error, result);
+    };
+  }
+}
+
+function outcomeOf(error: Error | null | undefined): Outcome {
+  if (error === null || error === undefined) return 'accepted';
+  if (!(error instanceof ReplyError) || error.isFault) return 'failed';
+  return error.responseCode >= 500 ? 'refused' : 'deferred';
+}
+
+/** A dual-stack socket has IPv4 addresses in IPv6 form, the session as IPv4. */
+function peerKey({ remoteAddress = '', remotePort = 0 }: Peer): string {
+  return `${remotePort} ${remoteAddress.toLowerCase().replace(/^::ffff:/, '')}`;
+}
+
+function byName<Name extends string, Value>(
+  names: readonly Name[],
+  make: (name: Name) => Value,
+): Readonly<Record<Name, Value>> {
+  return Object.fromEntries(names.map((name) => [name, make(name)])) as Record<Name, Value>;
+}
+
+const nothing = (): void => undefined;
+
+/** Measures nothing: what the SMTP side costs without being measured. */
+export const UNMEASURED_SMTP: SmtpMeter = {
+  door: () => ({
+    arrived: nothing,
+    greeted: nothing,
+    closed: nothing,
+    measured: (_command, done) => done,
+  }),
+  connectionFailed: nothing,
+  login: nothing,
+  refused: nothing,
+  handingOver: () => nothing,
+  accepted: nothing,
+  certificate: nothing,
+};

@@ -1,0 +1,134 @@
+import { Counter, Gauge, Histogram } from 'prom-client';
+import type { Instant } from '../kernel/time.js';
+import { SECOND } from '../kernel/time.js';
+import type { HistogramCell } from './flat.js';
+import { FlatHistogram } from './flat.js';
+import type { ScrapedRegistry } from './registry.js';
+
+/** Seconds: from memory to a disk that is in trouble. */
+const BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5];
+
+const OPERATIONS = ['stream', 'all', 'head'] as const;
+export type ReadOperation = (typeof OPERATIONS)[number];
+
+/** Measures the store, what follows it, and what stands in for it. */
+export class StoreMetrics {
+  readonly up = new Gauge({
+    name: 'stopgap_store_up',
+    help: '1 while the store takes events.',
+    registers: [],
+  });
+  readonly #appends = new FlatHistogram({
+    name: 'stopgap_store_append_seconds',
+    help: 'From handing events to the store until they are durable.',
+    buckets: BUCKETS,
+  });
+  readonly #appendFailures = new Counter({
+    name: 'stopgap_store_append_failures_total',
+    help: 'Appends that the store did not take (lost races are none).',
+    registers: [],
+  });
+  readonly #reads = new Histogram({
+    name: 'stopgap_store_read_seconds',
+    help: 'Until the store gave the first event of a stream, of everything, or the position of the last one.',
+    labelNames: ['operation'] as const,
+    buckets: BUCKETS,
+    registers: [],
+  });
+  readonly #readFailures = new Counter({
+    name: 'stopgap_store_read_failures_total',
+    help: 'Reads that failed.',
+    labelNames: ['operation'] as const,
+    registers: [],
+  });
+  readonly ready = new Gauge({
+    name: 'stopgap_read_models_ready',
+    help: '1 once everything that stood in the store at the start is folded.',
+    registers: [],
+  });
+  readonly lagEvents = new Gauge({
+    name: 'stopgap_projection_lag_events',
+    help: 'Events written that the read models have not folded yet.',
+    registers: [],
+  });
+  readonly lagSeconds = new Gauge({
+    name: 'stopgap_projection_lag_seconds',
+    help: 'How long ago the oldest event was written that the read models have not folded yet.',
+    registers: [],
+  });
+  readonly skippedEvents = new Counter({
+    name: 'stopgap_skipped_events_total',
+    help: 'Stored events that could not be read or are of an unknown type.',
+    registers: [],
+  });
+  readonly outboxWaiting = new Gauge({
+    name: 'stopgap_outbox_events',
+    help: 'Events that wait on this disk for a store that is away.',
+    registers: [],
+  });
+  readonly outboxLimit = new Gauge({
+    name: 'stopgap_outbox_limit_events',
+    help: 'Events that may wait on this disk; 0 without an outbox.',
+    registers: [],
+  });
+  readonly outboxOldest = new Gauge({
+    name: 'stopgap_outbox_oldest_age_seconds',
+    help: 'How long the oldest event in the outbox has waited; 0 where none waits.',
+    registers: [],
+  });
+  readonly outboxLost = new Counter({
+    name: 'stopgap_outbox_lost_events_total',
+    help: 'Events that were not recorded: the outbox was full, or the store refused them for good.',
+    registers: [],
+  });
+  readonly #snapshotAt = new Gauge({
+    name: 'stopgap_snapshot_timestamp_seconds',
+    help: 'When the newest snapshot of the read models was written, in seconds since the epoch.',
+    registers: [],
+  });
+  readonly snapshotFailures = new Counter({
+    name: 'stopgap_snapshot_failures_total',
+    help: 'Snapshots that could not be written.',
+    registers: [],
+  });
+  readonly #append: HistogramCell;
+
+  constructor(registry: ScrapedRegistry) {
+    for (const metric of [this.up, this.#appends, this.#appendFailures, this.#reads, this.#readFailures])
+      registry.add(metric);
+    for (const metric of [this.ready, this.lagEvents, this.lagSeconds, this.skippedEvents])
+      registry.add(metric);
+    for (const metric of [this.outboxWaiting, this.outboxLimit, this.outboxOldest, this.outboxLost])
+      registry.add(metric);
+    for (const metric of [this.#snapshotAt, this.snapshotFailures]) registry.add(metric);
+    this.#append = this.#appends.cell({});
+    for (const operation of OPERATIONS) {
+      this.#reads.zero({ operation });
+      this.#readFailures.inc({ operation }, 0);
+    }
+    this.#snapshotAt.remove();
+  }
+
+  /** @param began by `performance.now()` */
+  appended(began: number): void {
+    this.#append.observe((performance.now() - began) / SECOND);
+  }
+
+  appendFailed(): void {
+    this.#appendFailures.inc();
+  }
+
+  /** @param began by `performance.now()` */
+  read(operation: ReadOperation, began: number): void {
+    this.#reads.observe({ operation }, (performance.now() - began) / SECOND);
+  }
+
+  readFailed(operation: ReadOperation): void {
+    this.#readFailures.inc({ operation });
+  }
+
+  /** A snapshot was written, or begun with, that was made at this time. */
+  snapshot(at: Instant): void {
+    this.#snapshotAt.set(at / SECOND);
+  }
+}
