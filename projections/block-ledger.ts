@@ -124,6 +124,22 @@ export class BlockLedger {
     return found.sort((a, b) => (end(a) === end(b) ? (a.id < b.id ? -1 : 1) : end(b) - end(a)));
   }
 
+  /**
+   * Drops one that has ended: for who folds without end and keeps a record of its own, as a back-test does. What
+   * answers for the past must not.
+   */
+  forget(id: string): void {
+    const entry = this.#entries.get(id);
+    if (entry === undefined || entry.state === 'active' || entry.state === 'proposed') return;
+    this.#entries.delete(id);
+    const key = subjectKey(entry.subject);
+    const ids = this.#bySubject.get(key)!;
+    ids.splice(ids.indexOf(id), 1);
+    if (ids.length > 0) return;
+    this.#bySubject.delete(key);
+    this.#index.delete(entry.subject);
+  }
+
   apply(event: BlockEvent): void {
     switch (event.type) {
       case 'BlockProposed': {

@@ -6,7 +6,11 @@ import type { TaskRunner, TimedTask, TimedWork } from './expiry/port.js';
 import { decisionFields } from './log/decisions.js';
 
 /** Keeps the timed work in step with the ledger: what a block event means for when something falls due. */
-export function planTimedWork(work: TimedWork, ledger: BlockLedger, event: BlockEvent): void {
+export function planTimedWork(
+  work: Pick<TimedWork, 'plan' | 'cancel'>,
+  ledger: BlockLedger,
+  event: BlockEvent,
+): void {
   if (!('block' in event.data)) return;
   const entry = ledger.get(event.data.block);
   if (entry === undefined) return;
