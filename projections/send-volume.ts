@@ -12,7 +12,7 @@ import type {
   RecipientsRefused,
   SenderFields,
 } from '../src/sending/events.js';
-import { CLOCK_TOLERANCE, effectiveAt } from '../src/sending/events.js';
+import { CLOCK_TOLERANCE, effectiveAt, isImported } from '../src/sending/events.js';
 import {
   clientNetwork,
   domainOf,
@@ -84,6 +84,7 @@ export class SendVolume {
 
   /** Folds one event; the verdicts are those of just this event. */
   apply(event: RecordedEvent): readonly Verdict[] {
+    if (isImported(event)) return NONE;
     switch (event.type) {
       case 'MessageAccepted': {
         const data = event.data as MessageAccepted;

@@ -96,14 +96,29 @@ export interface Outboxed {
   readonly outboxedAt?: Instant;
 }
 
+/** What an import adds to the data of an event. */
+export interface Imported {
+  /** What it was read from: `postfix-log`. */
+  readonly imported?: string;
+}
+
+/**
+ * Whether it is history that was read from somebody else's records: nobody here saw it happen, and it is over. No window
+ * counts it and no rule acts on it; habits come from the summaries of its days.
+ */
+export function isImported({ data }: Pick<RecordedEvent, 'data'>): boolean {
+  return ((data ?? {}) as Imported).imported !== undefined;
+}
+
 /**
  * When an event counts as having happened: `at`, but never further from the time of the store that took it first
- * than the tolerance. An hour of sends that waited in an outbox is an hour of sends, not a burst.
+ * than the tolerance. An hour of sends that waited in an outbox is an hour of sends, not a burst. History may be of any
+ * age, but not of the future.
  */
 export function effectiveAt(event: Pick<RecordedEvent, 'at' | 'recordedAt' | 'data'>): Instant {
-  const { outboxedAt } = (event.data ?? {}) as Outboxed;
+  const { outboxedAt, imported } = (event.data ?? {}) as Outboxed & Imported;
   const taken = outboxedAt ?? event.recordedAt;
   if (event.at > taken + CLOCK_TOLERANCE) return taken + CLOCK_TOLERANCE;
-  if (event.at < taken - CLOCK_TOLERANCE) return taken - CLOCK_TOLERANCE;
+  if (event.at < taken - CLOCK_TOLERANCE && imported === undefined) return taken - CLOCK_TOLERANCE;
   return event.at;
 }
