@@ -60,6 +60,11 @@ export class FilteredMap<Value> {
     return this.#map.size;
   }
 
+  /** In the order in which their keys came. */
+  values(): IterableIterator<Value> {
+    return this.#map.values();
+  }
+
   /** False where no key has this hash (see {@link hashOf}); true where one may. */
   mayHave(hash: number): boolean {
     return this.#filter.has(hash);

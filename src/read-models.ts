@@ -2,6 +2,7 @@ import { ActiveBlocks } from '../projections/active-blocks.js';
 import { AutomaticBlocks } from '../projections/automatic-blocks.js';
 import { BlockLedger } from '../projections/block-ledger.js';
 import { Exemptions } from '../projections/exemptions.js';
+import { Overrides } from '../projections/overrides.js';
 import { RulePrecision } from '../projections/rule-precision.js';
 import { SeenIds } from '../projections/seen-ids.js';
 import { SendVolume } from '../projections/send-volume.js';
@@ -12,6 +13,7 @@ import type { RecordedEvent } from './kernel/events.js';
 import { messageOf } from './kernel/errors.js';
 import { UNREADABLE } from './kernel/events.js';
 import type { Instant } from './kernel/time.js';
+import { OVERRIDE_CATEGORY, isOverrideEvent } from './overrides/events.js';
 import { RULES_CATEGORY } from './rules/model.js';
 import { isShadowEvent } from './rules/shadow.js';
 import type { Verdict } from './rules/verdict.js';
@@ -19,9 +21,12 @@ import { AUTH_CATEGORY, SEND_CATEGORY } from './sending/events.js';
 import type { EventStore, Subscription } from './store/port.js';
 
 /** Everything that a node folds. */
-export const FOLDED_CATEGORIES = [BLOCK_CATEGORY, RULES_CATEGORY, SEND_CATEGORY, AUTH_CATEGORY];
+export const FOLDED_CATEGORIES = [
+  ...[BLOCK_CATEGORY, RULES_CATEGORY, OVERRIDE_CATEGORY],
+  ...[SEND_CATEGORY, AUTH_CATEGORY],
+];
 /** What a node folds that neither detects nor shows senders. */
-export const DECISIONS_ONLY = [BLOCK_CATEGORY, RULES_CATEGORY];
+export const DECISIONS_ONLY = [BLOCK_CATEGORY, RULES_CATEGORY, OVERRIDE_CATEGORY];
 
 const KNOWN_OTHERS = new Set([
   'MessageAccepted',
@@ -45,6 +50,7 @@ export interface ReadModelsState {
   readonly ledger: ReturnType<BlockLedger['dump']>;
   readonly exemptions: ReturnType<Exemptions['dump']>;
   readonly automaticBlocks: ReturnType<AutomaticBlocks['dump']>;
+  readonly overrides: ReturnType<Overrides['dump']>;
   readonly sendVolume: ReturnType<SendVolume['dump']>;
   readonly shadow: ReturnType<ShadowRules['dump']>;
   readonly rulePrecision: ReturnType<RulePrecision['dump']>;
@@ -98,6 +104,10 @@ export class ReadModels {
     return this.#models.automaticBlocks;
   }
 
+  get overrides(): Overrides {
+    return this.#models.overrides;
+  }
+
   get sendVolume(): SendVolume {
     return this.#models.sendVolume;
   }
@@ -132,7 +142,7 @@ export class ReadModels {
 
   /** All that is folded so far, whatever is folded afterwards. Takes milliseconds. The opposite of {@link restore}. */
   dump(): ReadModelsState {
-    const { activeBlocks, ledger, exemptions, automaticBlocks, sendVolume } = this.#models;
+    const { activeBlocks, ledger, exemptions, automaticBlocks, overrides, sendVolume } = this.#models;
     const { shadow, rulePrecision, seen } = this.#models;
     return {
       position: this.#position,
@@ -142,6 +152,7 @@ export class ReadModels {
       ledger: ledger.dump(),
       exemptions: exemptions.dump(),
       automaticBlocks: automaticBlocks.dump(),
+      overrides: overrides.dump(),
       sendVolume: sendVolume.dump(),
       shadow: shadow.dump(),
       rulePrecision: rulePrecision.dump(),
@@ -159,6 +170,7 @@ export class ReadModels {
     models.ledger.restore(state.ledger);
     models.exemptions.restore(state.exemptions);
     models.automaticBlocks.restore(state.automaticBlocks);
+    models.overrides.restore(state.overrides);
     models.sendVolume.restore(state.sendVolume);
     models.shadow.restore(state.shadow);
     models.rulePrecision.restore(state.rulePrecision);
@@ -212,7 +224,7 @@ export class ReadModels {
   }
 
   #fold(event: RecordedEvent): void {
-    if (!isBlockEvent(event) && !KNOWN_OTHERS.has(event.type) && !isShadowEvent(event)) {
+    if (!isBlockEvent(event) && !KNOWN_OTHERS.has(event.type) && !isOwn(event)) {
       const reason =
         event.type === UNREADABLE
           ? 'its data cannot be read'
@@ -223,6 +235,7 @@ export class ReadModels {
     let verdicts: readonly Verdict[];
     try {
       if (isBlockEvent(event)) this.#applyBlock(event);
+      else if (isOverrideEvent(event)) this.overrides.apply(event);
       const promoted = this.shadow.promotedBy(event);
       verdicts = (promoted ?? this.sendVolume).apply(event);
       if (promoted !== undefined) this.#models.sendVolume = promoted;
@@ -275,6 +288,7 @@ function fresh() {
     ledger: new BlockLedger(),
     exemptions: new Exemptions(),
     automaticBlocks: new AutomaticBlocks(),
+    overrides: new Overrides(),
     sendVolume: new SendVolume(),
     shadow: new ShadowRules(() => new SendVolume()),
     rulePrecision: new RulePrecision(),
@@ -287,5 +301,10 @@ function anchorOf({ stream, revision, id, position }: Anchor): Anchor {
 }
 
 function isKept(event: RecordedEvent): boolean {
-  return event.type === 'RulesChanged' || isBlockEvent(event) || isShadowEvent(event);
+  return event.type === 'RulesChanged' || isBlockEvent(event) || isOwn(event);
+}
+
+/** What shows by its data that it is one of ours, besides blocks. */
+function isOwn(event: RecordedEvent): boolean {
+  return isShadowEvent(event) || isOverrideEvent(event);
 }

@@ -4,7 +4,10 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** All that decides what events are folded into, seen from the folder of this program that holds `src`. */
-const FOLDING = ['projections', 'src/blocks', 'src/kernel', 'src/rules', 'src/sending', 'src/read-models.js'];
+const FOLDING = [
+  ...['projections', 'src/blocks', 'src/kernel', 'src/overrides', 'src/rules', 'src/sending'],
+  'src/read-models.js',
+];
 
 /**
  * Names the code that folds, as SHA-256 of its files: what another version has folded is no start for this one, be it
@@ -21,7 +24,7 @@ export async function foldingFingerprint(): Promise<string> {
 }
 
 async function scripts(root: string, folder: string): Promise<readonly string[]> {
-  const names = await readdir(path.join(root, folder));
+  const names = await readdir(path.join(root, folder), { recursive: true });
   return names
     .filter((name) => name.endsWith('.js'))
     .sort()

@@ -7,8 +7,12 @@ const CORE: Readonly<Record<string, readonly string[]>> = {
   'src/kernel/': [],
   'src/sending/': ['src/kernel/', 'node:url', 'ipaddr.js'],
   'src/blocks/': ['src/sending/', 'src/kernel/'],
-  'src/rules/': ['src/blocks/', 'src/sending/', 'src/kernel/', 'yaml', 'zod'],
-  'projections/': ['src/rules/', 'src/blocks/', 'src/sending/', 'src/kernel/', 'ipaddr.js'],
+  'src/overrides/': ['src/blocks/', 'src/sending/', 'src/kernel/', 'zod'],
+  'src/rules/': ['src/overrides/', 'src/blocks/', 'src/sending/', 'src/kernel/', 'yaml', 'zod'],
+  'projections/': [
+    ...['src/rules/', 'src/overrides/', 'src/blocks/', 'src/sending/', 'src/kernel/'],
+    'ipaddr.js',
+  ],
 };
 const CORE_FOLDERS = Object.keys(CORE);
 
