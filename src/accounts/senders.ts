@@ -47,6 +47,16 @@ export function maySend(policy: SenderPolicy, account: string, returnPath: strin
 }
 
 /**
+ * Whether what an account sends under a return path counts for that address too. Under `any` it may use every address, but
+ * only its own is counted, and blocked for what it sends.
+ */
+export function isEntitled(policy: SenderPolicy, account: string, returnPath: string): boolean {
+  return maySend(policy.kind === 'any' ? OWN : policy, account, returnPath);
+}
+
+const OWN: SenderPolicy = { kind: 'own' };
+
+/**
  * Reads a sender map: a YAML mapping of account -> one return path or a list of them. A pattern's domain may
  * hold no wildcard, so that nobody allows the whole Internet by a slip.
  *

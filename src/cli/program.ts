@@ -3,8 +3,10 @@ import { messageOf, StopgapError } from '../kernel/errors.js';
 import { blockVerb } from './block.js';
 import { checkVerb } from './check.js';
 import { ExitWith } from './client-exit.js';
+import { importVerb } from './import/verb.js';
 import type { CliIo } from './io.js';
 import { note } from './io.js';
+import { doctorVerb } from './doctor/verb.js';
 import { logVerb } from './log.js';
 import { rulesVerb } from './rules.js';
 import { serveVerb } from './serve.js';
@@ -25,6 +27,8 @@ export const VERBS: readonly Verb[] = [
   userVerb,
   tokenVerb,
   logVerb,
+  doctorVerb,
+  importVerb,
   simulateVerb,
 ];
 

@@ -7,8 +7,7 @@ import type {
   SMTPServerSession,
 } from 'smtp-server';
 import { SMTPServer } from 'smtp-server';
-import { maySend } from '../accounts/senders.js';
-import type { SenderPolicy } from '../accounts/senders.js';
+import { isEntitled, maySend } from '../accounts/senders.js';
 import type { ListenAddress, TlsMode } from '../config/types.js';
 import { InvalidInput, messageOf } from '../kernel/errors.js';
 import type { Milliseconds } from '../kernel/time.js';
@@ -31,6 +30,7 @@ import {
   TRY_LATER,
 } from './replies.js';
 import type { SecureOptions } from './tls.js';
+import { relayed } from './transaction-trace.js';
 
 interface CommonSettings {
   readonly listen: ListenAddress;
@@ -223,13 +223,19 @@ export class SmtpListener {
     }
     conversation.begin(
       address.address,
-      account === undefined || maySend(entitling(policy), account, address.address),
+      account === undefined || isEntitled(policy, account, address.address),
     );
     done();
   }
 
+  #rcptTo(address: SMTPServerAddress, session: SMTPServerSession): Promise<void> {
+    const trace = this.#of(session).mail?.trace;
+    if (trace === undefined) return this.#offer(address, session);
+    return trace.command('RCPT TO', () => this.#offer(address, session));
+  }
+
   /** Nothing here waits but for the upstream: the verdict is a look into memory. */
-  async #rcptTo(address: SMTPServerAddress, session: SMTPServerSession): Promise<void> {
+  async #offer(address: SMTPServerAddress, session: SMTPServerSession): Promise<void> {
     const conversation = this.#of(session);
     const { metrics, relay } = this.#context;
     if (this.#settings.kind === 'inbound' && !this.#isLocal(address.address, this.#settings.domains)) {
@@ -244,7 +250,7 @@ export class SmtpListener {
     if (isNew && mail.taken.size >= this.#settings.maxRecipients) throw new ReplyError(TOO_MANY_RECIPIENTS);
     try {
       mail.relay ??= relay.begin(relayEnvelope(session));
-      const reply = await mail.relay.offer(relayRecipient(address));
+      const reply = await relayed(mail.trace, 'RCPT TO', mail.relay.offer(relayRecipient(address)));
       if (reply.code >= 300) throw conversation.upstreamRefused(reply);
       mail.taken.add(address.address);
     } catch (error) {
@@ -270,7 +276,9 @@ export class SmtpListener {
       if (stream.readable) stream.once('end', () => this.#dismiss(session));
       else this.#dismiss(session);
     };
-    takeMessage(this.#context, conversation, session, stream).then(
+    const { trace } = conversation.mail!;
+    const take = (): Promise<string> => takeMessage(this.#context, conversation, session, stream);
+    (trace === undefined ? take() : trace.command('DATA', take)).then(
       (text) => over(null, text),
       (error: unknown) => over(this.#asReply(error)),
     );
@@ -304,9 +312,4 @@ export class SmtpListener {
     );
     return new ReplyError(TRY_LATER, true);
   }
-}
-
-/** Under `any` an account may use every address, but only its own is counted and blocked for what it sends. */
-function entitling(policy: SenderPolicy): SenderPolicy {
-  return policy.kind === 'any' ? { kind: 'own' } : policy;
 }

@@ -1,0 +1,76 @@
+import { readFileSync } from 'node:fs';
+import type { SenderPolicy } from '../../accounts/senders.js';
+import { isEntitled, parseSenderMap } from '../../accounts/senders.js';
+import { Appender } from '../../import/appender.js';
+import { DaySummaries } from '../../import/day-summaries.js';
+import { History } from '../../import/history.js';
+import { KnownIds } from '../../import/known-ids.js';
+import { messageOf } from '../../kernel/errors.js';
+import { RulesDesk } from '../../rules-desk.js';
+import { PROFILE_CATEGORY, SUMMARIES_KEPT } from '../../sending/day-summary.js';
+import { AUTH_CATEGORY, SEND_CATEGORY } from '../../sending/events.js';
+import type { EventStore } from '../../store/port.js';
+import { StoreRefused } from '../../store/port.js';
+import { openKurrentStore } from '../../store/kurrentdb/index.js';
+import { openSqliteStore } from '../../store/sqlite/index.js';
+import type { Config } from '../../config.js';
+import type { ConfigOption } from '../config-option.js';
+import { configForFiles } from '../config-option.js';
+import type { Target } from './verb.js';
+import type { CliIo } from '../io.js';
+import { note } from '../io.js';
+
+/** The store of the configuration, for history to be written into. @throws StoreRefused */
+export async function openHistory(io: CliIo, options: ConfigOption): Promise<Target> {
+  const { config } = configForFiles(io, options);
+  const store = await openStore(io, config);
+  try {
+    await store.setRetention(SEND_CATEGORY, config.retention.sends);
+    await store.setRetention(AUTH_CATEGORY, config.retention.sends);
+    await store.setRetention(PROFILE_CATEGORY, SUMMARIES_KEPT);
+    // What is usual is counted in the windows of the rules: those that the server puts in force when it starts.
+    const desk = new RulesDesk(store, io.clock);
+    const file = config.rules === undefined ? undefined : readFileSync(config.rules, 'utf8');
+    await desk.load(file, config.rules ?? 'defaults');
+    const rules = (await desk.current())!;
+    // SQLite's store knows every id that stands in it; the other forgets those of long ago.
+    const known = config.store.kind === 'sqlite' ? undefined : await KnownIds.of(store);
+    const appender = new Appender(store, (id) => known?.has(id) === true);
+    const days = new DaySummaries(rules);
+    const policy = policyOf(config);
+    return {
+      sink: new History({ appender, days, source: 'postfix-log', now: io.clock.now() }),
+      entitled: (account, returnPath) => isEntitled(policy, account, returnPath),
+      written: () => ({ added: appender.added, known: appender.known }),
+      close: () => store.close(),
+    };
+  } catch (error) {
+    await store.close();
+    throw error;
+  }
+}
+
+/** The configuration for files that need not be there yet holds no map. */
+function policyOf({ smtp: { senders } }: Config): SenderPolicy {
+  if (senders.kind !== 'map') return senders;
+  return { ...senders, map: parseSenderMap(readFileSync(senders.file, 'utf8'), senders.file) };
+}
+
+async function openStore(io: CliIo, { store }: Config): Promise<EventStore> {
+  if (store.kind === 'kurrentdb') {
+    return openKurrentStore({
+      url: store.url,
+      clock: io.clock,
+      report: (problem, error) => note(io, `stopgap: ${problem}: ${messageOf(error)}`),
+    });
+  }
+  try {
+    return await openSqliteStore({ file: store.file, clock: io.clock });
+  } catch (error) {
+    if (!(error instanceof StoreRefused) || !error.message.includes('is in use')) throw error;
+    throw new StoreRefused(
+      `${error.message}\na server with this store is running: stop it, import, and start it again (it then folds what was ` +
+        'imported); or keep it running and look at a trace first: --trace FILE',
+    );
+  }
+}

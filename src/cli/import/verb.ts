@@ -1,0 +1,179 @@
+import { createWriteStream } from 'node:fs';
+import { once } from 'node:events';
+import path from 'node:path';
+import type { Command } from 'commander';
+import { InvalidArgumentError } from 'commander';
+import { isEntitled } from '../../accounts/senders.js';
+import { InvalidInput, StopgapError } from '../../kernel/errors.js';
+import { SECOND, parseInstant } from '../../kernel/time.js';
+import { parseNetworks } from '../../import/networks.js';
+import type { LogFile, LogSummary, PostfixLogOptions } from '../../import/postfix-log/index.js';
+import { onceReadable, openLogFile, ownZone, readPostfixLogs, Zone } from '../../import/postfix-log/index.js';
+import type { Sink } from '../../import/sink.js';
+import { TraceWriter } from '../../import/trace.js';
+import { normalizeAccount } from '../../sending/identity.js';
+import type { ConfigOption } from '../config-option.js';
+import { withConfig } from '../config-option.js';
+import { openHistory } from './history.js';
+import { progressLine, summaryJson, summaryLines } from './summary.js';
+import type { CliIo } from '../io.js';
+
+export interface ImportOptions extends ConfigOption {
+  readonly trace?: string;
+  readonly year?: number;
+  readonly timezone?: string;
+  readonly networks: string;
+  readonly accountDomain?: string;
+  readonly inbound?: true;
+  readonly from?: number;
+  readonly to?: number;
+  readonly json?: true;
+}
+
+/** `stopgap import postfix-log FILE…`: what a server's logs say becomes history, or a trace. */
+export function importVerb(program: Command, io: CliIo): void {
+  const verb = program.command('import').description('make history of what another program has recorded');
+  const postfix = verb
+    .command('postfix-log <file...>')
+    .description('mail logs of Postfix, in any order, plain or gzipped; - is standard input')
+    .option('--trace <file>', 'write a trace there instead (- is standard output)')
+    .option('--year <year>', 'the year in which each file begins, where its lines name none', year)
+    .option(
+      '--timezone <name>',
+      `the zone of times that name none, such as Europe/Berlin (default: this machine's)`,
+    )
+    .option('--networks <list>', 'who may send without a login, as in mynetworks', '127.0.0.0/8 [::1]/128')
+    .option('--account-domain <domain>', 'the domain of logins that have none')
+    .option('--inbound', 'also mail that arrived from outside')
+    .option('--from <time>', 'only what happened from then on, in ISO 8601', time)
+    .option('--to <time>', 'only what happened before', time)
+    .option('--json', 'the summary as JSON');
+  withConfig(postfix).action(async (names: string[], options: ImportOptions) => {
+    const files = await filesOf(io, names);
+    const zone = options.timezone ?? ownZone();
+    const reading = readingOptions(io, options, new Zone(zone, '--timezone'));
+    const target =
+      options.trace === undefined ? await openHistory(io, options) : await openTrace(io, options.trace);
+    const progress = new Progress(io, files);
+    let summary: LogSummary;
+    try {
+      summary = await readPostfixLogs(
+        files,
+        { ...reading, entitled: target.entitled, onProgress: (so) => progress.show(so) },
+        target.sink,
+      );
+    } finally {
+      progress.clear();
+      await target.close();
+    }
+    const written = target.written();
+    const text =
+      options.json === true
+        ? JSON.stringify(summaryJson(summary, zone, written))
+        : summaryLines(summary, zone, written).join('\n');
+    // Standard output is for the result: a trace, or else the summary.
+    (options.trace === '-' ? io.stderr : io.stdout).write(`${text}\n`);
+  });
+}
+
+/** Where events go, and what became of them. */
+export interface Target {
+  readonly sink: Sink;
+  readonly entitled: PostfixLogOptions['entitled'];
+  written(): Record<string, number>;
+  close(): Promise<void>;
+}
+
+async function openTrace(io: CliIo, name: string): Promise<Target> {
+  const isFile = name !== '-';
+  const out = isFile ? createWriteStream(path.resolve(io.cwd, name)) : io.stdout;
+  if (isFile) await once(out, 'open');
+  const sink = new TraceWriter(out);
+  return {
+    sink,
+    entitled: (account, returnPath) => isEntitled({ kind: 'own' }, account, returnPath),
+    written: () => ({ lines: sink.written }),
+    async close() {
+      if (isFile) await new Promise<void>((resolve) => out.end(() => resolve()));
+    },
+  };
+}
+
+/** All are opened before any is read: a slip of the pen costs no half import. */
+async function filesOf(io: CliIo, names: readonly string[]): Promise<readonly LogFile[]> {
+  if (names.filter((name) => name === '-').length > 1)
+    throw new InvalidInput('file', 'standard input can be read once only: give - once');
+  const files: LogFile[] = [];
+  for (const name of names) {
+    files.push(
+      name === '-'
+        ? onceReadable('standard input', io.stdin, io.clock.now())
+        : await openLogFile(name, path.resolve(io.cwd, name)),
+    );
+  }
+  return files;
+}
+
+function readingOptions(
+  io: CliIo,
+  { year, networks, accountDomain, inbound, from, to }: ImportOptions,
+  zone: Zone,
+): Omit<PostfixLogOptions, 'entitled' | 'onProgress'> {
+  if (from !== undefined && to !== undefined && from >= to)
+    throw new StopgapError('invalid-input', '--from must lie before --to');
+  return {
+    ...{ zone, year, from, to, now: io.clock.now(), inbound: inbound === true },
+    isOurs: parseNetworks(networks, '--networks'),
+    accountOf: (login) =>
+      normalizeAccount(
+        accountDomain === undefined || login.includes('@') ? login : `${login}@${accountDomain}`,
+      ),
+  };
+}
+
+/** One line that is written over, where somebody sits at a terminal. */
+class Progress {
+  readonly #io: CliIo;
+  readonly #total: number | undefined;
+  readonly #isShown: boolean;
+  #shownAt = 0;
+  #length = 0;
+
+  constructor(io: CliIo, files: readonly LogFile[]) {
+    this.#io = io;
+    this.#isShown = (io.stderr as Partial<NodeJS.WriteStream>).isTTY === true;
+    const sizes = files.map(({ bytes }) => bytes);
+    this.#total = sizes.some((size) => size === undefined)
+      ? undefined
+      : sizes.reduce<number>((sum, size) => sum + size!, 0);
+  }
+
+  show(so: LogSummary): void {
+    const now = this.#io.clock.now();
+    if (!this.#isShown || now < this.#shownAt + SECOND / 4) return;
+    this.#shownAt = now;
+    this.#write(progressLine(so, this.#total));
+  }
+
+  clear(): void {
+    if (this.#length > 0) this.#write('');
+    this.#length = 0;
+  }
+
+  #write(text: string): void {
+    this.#io.stderr.write(`\r${text.padEnd(this.#length)}${text === '' ? '\r' : ''}`);
+    this.#length = text.length;
+  }
+}
+
+function year(text: string): number {
+  const value = Number(text);
+  if (!/^\d{4}$/.test(text) || value < 1970) throw new InvalidArgumentError('a year such as 2025.');
+  return value;
+}
+
+function time(text: string): number {
+  const at = parseInstant(text);
+  if (at === undefined) throw new InvalidArgumentError('a time such as 2026-11-24 or 2026-11-24T03:04:05Z.');
+  return at;
+}

@@ -1,0 +1,300 @@
+import { LRUCache } from 'lru-cache';
+import type { Instant } from '../../kernel/time.js';
+import type { AuthEvent, SendEvent } from '../../sending/events.js';
+import { clientNetwork, normalizeIp } from '../../sending/identity.js';
+import type { PastEvent } from '../past-event.js';
+import { Held } from './held.js';
+import type { Said } from './message.js';
+import { Message } from './message-in-queue.js';
+import type { LogRecord } from './reader.js';
+
+export interface AssemblerOptions {
+  /** Whether a client may send without a login: the server's `mynetworks`. */
+  readonly isOurs: (ip: string) => boolean;
+  /** The account behind a login. */
+  readonly accountOf: (login: string) => string;
+  /** Whether an account may speak for a return path. */
+  readonly entitled: (account: string, returnPath: string) => boolean;
+  /** Whether mail that arrived from outside counts too, and recipients that were refused to it. */
+  readonly inbound: boolean;
+  readonly onEvent: (event: PastEvent) => void;
+}
+
+/** Messages whose end has not come, and those whose ids are remembered: some 100 MB. */
+const REMEMBERED = 100_000;
+/** smtpd processes that have handed a message to a filter before the queue. */
+const PROCESSES = 10_000;
+
+/** Makes of the lines of many daemons what happened: a send, a refused recipient, a bounce, a failed login. */
+export class Assembler {
+  readonly #options: AssemblerOptions;
+  /** By host and queue id. */
+  readonly #messages = new LRUCache<string, Message>({ max: REMEMBERED });
+  /** By host, Message-ID and return path: the first time that a message was here. */
+  readonly #originals = new LRUCache<string, Message>({ max: REMEMBERED });
+  /** By host and process: the client whose message is with a filter before the queue. */
+  readonly #passed = new LRUCache<string, Said & { kind: 'passed' }>({ max: PROCESSES });
+  readonly #held = new Held<Message | (PastEvent & { settled: true })>();
+  /** How often a line has come within this second. */
+  readonly #times = new Map<string, number>();
+  #wall = '';
+  /** Messages that were handed back by a filter or put into the queue anew: counted where they came first. */
+  reinjected = 0;
+  /** Messages whose beginning stands in none of the logs: of whom they are is not known. */
+  headless = 0;
+
+  constructor(options: AssemblerOptions) {
+    this.#options = options;
+  }
+
+  /** Takes what was written at one time; groups come in the order of time. */
+  take(records: readonly LogRecord[]): void {
+    for (const record of records) this.#take(record);
+    const { order } = records[0]!;
+    this.#held.release(order, (item) => this.#settle(item));
+  }
+
+  /**
+   * The log has ended: what is still open goes as it is.
+   *
+   * @param most so many of it
+   * @returns whether there is more
+   */
+  finish(most: number): boolean {
+    this.#held.release(Infinity, (item) => this.#settle(item), most);
+    return this.#held.size > 0;
+  }
+
+  #take(record: LogRecord): void {
+    const { said, host, process } = record;
+    switch (said.kind) {
+      case 'taken':
+      case 'picked':
+        return this.#begin(record, said);
+      case 'passed':
+        this.#passed.set(`${host} ${process}`, said);
+        return;
+      case 'proxied':
+        return this.#proxied(said, host, process);
+      case 'identified':
+        return this.#identified(record, said);
+      case 'queued':
+        return this.#queued(record, said);
+      case 'tried':
+        return this.#tried(said, host);
+      case 'refused':
+        return this.#refused(record, said);
+      case 'loginFailed':
+        return this.#loginFailed(record, said.ip);
+      case 'bounced':
+        return this.#bounced(record, said.queueId);
+      case 'removed': {
+        const key = keyOf(host, said.queueId);
+        const message = this.#messages.peek(key);
+        if (message === undefined) return;
+        message.settled = true;
+        this.#messages.delete(key);
+      }
+    }
+  }
+
+  #begin(record: LogRecord, said: Said & { kind: 'taken' | 'picked' }): void {
+    const { host, wall } = record;
+    const key = keyOf(host, said.queueId);
+    const known = this.#messages.peek(key);
+    const isKnown = known?.wall === wall;
+    // The same line from a log in another form.
+    if (isKnown && !known.internal) return;
+    const message = new Message(host, said.queueId, wall, record.at);
+    // Lines of two daemons may have come the wrong way round.
+    if (isKnown) message.messageId = known.messageId;
+    this.#messages.set(key, message);
+    if (said.kind === 'picked') {
+      message.local = true;
+      message.requeued = said.requeued;
+      return;
+    }
+    message.ip = said.originalIp ?? said.ip;
+    if (said.account !== undefined) message.account = this.#options.accountOf(said.account);
+    if (said.originalId !== undefined) message.original = this.#messages.peek(keyOf(host, said.originalId));
+  }
+
+  #proxied({ queueId, account, ehlo }: Said & { kind: 'proxied' }, host: string, process: string): void {
+    const passed = this.#passed.get(`${host} ${process}`);
+    const message = this.#messages.peek(keyOf(host, queueId));
+    if (message === undefined) return;
+    const login = account ?? passed?.account;
+    if (login !== undefined) message.account = this.#options.accountOf(login);
+    if (passed?.ip !== undefined) message.ip = passed.ip;
+    message.ehlo = ehlo;
+  }
+
+  #identified({ host, wall, at }: LogRecord, { queueId, messageId }: Said & { kind: 'identified' }): void {
+    const key = keyOf(host, queueId);
+    let message = this.#messages.peek(key);
+    if (message === undefined) {
+      // Made by Postfix itself: a bounce, a forwarded copy.
+      this.#messages.set(key, (message = new Message(host, queueId, wall, at)));
+      message.internal = true;
+    }
+    message.messageId = messageId;
+  }
+
+  #queued(
+    { host, wall, at }: LogRecord,
+    { queueId, from, size, recipients }: Said & { kind: 'queued' },
+  ): void {
+    const key = keyOf(host, queueId);
+    let message = this.#messages.get(key);
+    if (message === undefined) {
+      this.headless++;
+      this.#messages.set(key, (message = new Message(host, queueId, wall, at)));
+      message.internal = true;
+    }
+    // Every further attempt says it again.
+    if (message.from !== undefined || message.internal) return;
+    message.complete(at, from, size, recipients);
+    const { name } = message;
+    if (name !== undefined) {
+      const known = this.#originals.get(name);
+      if (known === undefined || message.isBefore(known)) this.#originals.set(name, message);
+    }
+    this.#held.add(message);
+  }
+
+  #tried({ queueId, to, handedTo }: Said & { kind: 'tried' }, host: string): void {
+    const message = this.#messages.get(keyOf(host, queueId));
+    if (message === undefined) return;
+    message.addRecipient(to);
+    const next = handedTo === undefined ? undefined : this.#messages.peek(keyOf(host, handedTo));
+    if (next !== undefined && next.account === undefined && message.root !== next) next.original ??= message;
+  }
+
+  #refused(record: LogRecord, said: Said & { kind: 'refused' }): void {
+    const { queueId, from, code, ehlo } = said;
+    const message = queueId === undefined ? undefined : this.#messages.peek(keyOf(record.host, queueId));
+    const account = said.account === undefined ? message?.account : this.#options.accountOf(said.account);
+    const ip = said.ip;
+    const direction = account === undefined && !this.#isOurs(ip) ? 'inbound' : 'outbound';
+    if (direction === 'inbound' && !this.#options.inbound) return;
+    this.#add(record.at, queueId, this.#lineId(record), {
+      type: 'RecipientsRefused',
+      data: {
+        ...(account === undefined ? {} : { account }),
+        returnPath: from,
+        ...(ehlo === undefined || ehlo === '' ? {} : { ehlo }),
+        ...(ip === undefined ? {} : { ip: normalizeIp(ip) ?? ip }),
+        direction,
+        transaction: queueId ?? 'NOQUEUE',
+        count: record.times,
+        code,
+        entitled: account === undefined || this.#options.entitled(account, from),
+      },
+    });
+  }
+
+  #loginFailed(record: LogRecord, ip: string): void {
+    this.#add(record.at, undefined, this.#lineId(record), {
+      type: 'AuthenticationFailed',
+      data: {
+        network: clientNetwork(normalizeIp(ip) ?? ip),
+        kind: 'genuine',
+        count: record.times,
+        since: record.at,
+      },
+    });
+  }
+
+  #bounced({ host, at, wall }: LogRecord, queueId: string): void {
+    const message = this.#messages.get(keyOf(host, queueId));
+    if (message === undefined || message.internal || message.from === undefined || message.from === '')
+      return;
+    // Somebody else's mail that we had taken: what came back from it says nothing of ours.
+    if (!this.#isFromUs(this.#originalOf(message) ?? message)) return;
+    this.#add(at, queueId, `${message.id} bounced ${wall}`, {
+      type: 'BounceReceived',
+      data: { address: message.from },
+    });
+  }
+
+  #settle(item: Message | PastEvent): void {
+    const { onEvent } = this.#options;
+    if (!(item instanceof Message)) return onEvent(item);
+    if (item.requeued || this.#originalOf(item) !== undefined) {
+      this.reinjected++;
+      return;
+    }
+    const { at, queueId: correlation, from } = item;
+    const isFromUs = this.#isFromUs(item);
+    if (isFromUs || this.#options.inbound) {
+      const event = sendOf(item, isFromUs, this.#options);
+      onEvent({ id: item.id, at, correlation, event });
+    }
+    if (from !== '' || isFromUs) return;
+    const { ip } = item;
+    for (const address of item.recipients) {
+      const data = ip === undefined ? { address } : { address, ip };
+      onEvent({ id: `${item.id} to ${address}`, at, correlation, event: { type: 'BounceReceived', data } });
+    }
+  }
+
+  /**
+   * Where a message was here before: a filter has handed it back. Known by what the filter or the delivery to it says, or
+   * because it has the same Message-ID and return path, and comes without a login from this machine or after one that
+   * had a login.
+   */
+  #originalOf(message: Message): Message | undefined {
+    if (message.account !== undefined) return undefined;
+    if (message.original !== undefined) return message.root;
+    const { name } = message;
+    const known = name === undefined ? undefined : this.#originals.peek(name)?.root;
+    if (known === undefined || known === message) return undefined;
+    return known.account !== undefined || this.#isFromUs(message) ? known : undefined;
+  }
+
+  #isFromUs(message: Message): boolean {
+    return message.account !== undefined || message.local || this.#isOurs(message.ip);
+  }
+
+  #isOurs(ip: string | undefined): boolean {
+    return ip !== undefined && this.#options.isOurs(ip);
+  }
+
+  /** Of a line that stands for itself. */
+  #lineId({ wall, text }: LogRecord): string {
+    if (wall !== this.#wall) {
+      this.#wall = wall;
+      this.#times.clear();
+    }
+    const times = (this.#times.get(text) ?? 0) + 1;
+    this.#times.set(text, times);
+    return `${wall} ${text} ${times}`;
+  }
+
+  #add(at: Instant, correlation: string | undefined, id: string, event: SendEvent | AuthEvent): void {
+    this.#held.add({ id, at, correlation, event, settled: true });
+  }
+}
+
+function sendOf(message: Message, isFromUs: boolean, { entitled }: AssemblerOptions): SendEvent {
+  const { account, from, ehlo, ip, queueId, size, nrcpt, domains } = message;
+  return {
+    type: 'MessageAccepted',
+    data: {
+      ...(account === undefined ? {} : { account }),
+      returnPath: from!,
+      ...(ehlo === undefined || ehlo === '' ? {} : { ehlo }),
+      ...(ip === undefined ? {} : { ip: normalizeIp(ip) ?? ip }),
+      direction: isFromUs ? 'outbound' : 'inbound',
+      transaction: queueId,
+      recipients: nrcpt,
+      size,
+      recipientDomains: domains,
+      entitled: account === undefined || entitled(account, from!),
+    },
+  };
+}
+
+function keyOf(host: string, queueId: string): string {
+  return `${host} ${queueId}`;
+}

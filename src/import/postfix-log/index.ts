@@ -1,0 +1,110 @@
+import { SeenIds } from '../../../projections/seen-ids.js';
+import type { Instant } from '../../kernel/time.js';
+import type { PastEvent } from '../past-event.js';
+import type { Sink } from '../sink.js';
+import type { AssemblerOptions } from './assembler.js';
+import { Assembler } from './assembler.js';
+import type { LogFile } from './files.js';
+import { readMerged } from './merge.js';
+import type { BrokenLine, ReaderOptions } from './reader.js';
+
+export type { LogFile } from './files.js';
+export { onceReadable, openLogFile } from './files.js';
+export type { BrokenLine } from './reader.js';
+export { ownZone, Zone } from './zone.js';
+
+export interface PostfixLogOptions
+  extends Pick<ReaderOptions, 'zone' | 'year' | 'now'>, Omit<AssemblerOptions, 'onEvent'> {
+  /** Only what happened from here on, and before there. */
+  readonly from: Instant | undefined;
+  readonly to: Instant | undefined;
+  /** Told as it goes on, many times a second. */
+  readonly onProgress?: (so: LogSummary) => void;
+}
+
+/** What was read, and what came of it. */
+export interface LogSummary {
+  files: number;
+  /** Bytes read from disk, packed or not. */
+  bytes: number;
+  lines: number;
+  /** Of other programs, and of Postfix's what says nothing here. */
+  ignored: number;
+  broken: number;
+  /** The first few of them. */
+  readonly brokenLines: BrokenLine[];
+  /** Events by type. */
+  readonly events: Record<string, number>;
+  /** Accepted messages, and their recipients. */
+  messages: number;
+  recipients: number;
+  readonly accounts: Set<string>;
+  /** Time of the first and the last event. */
+  firstAt: Instant | undefined;
+  lastAt: Instant | undefined;
+  /** See {@link Assembler}. */
+  reinjected: number;
+  headless: number;
+}
+
+/** Messages that are handed on without a look at whether there is room for them. */
+const AT_ONCE = 256;
+/** Broken lines that are shown. */
+const SHOWN = 5;
+
+/**
+ * Reads Postfix's mail logs as one, in whatever order and pieces they are given, and hands what happened to a sink, in the
+ * order of time, each event once. Memory does not grow with the logs.
+ */
+export async function readPostfixLogs(
+  files: readonly LogFile[],
+  options: PostfixLogOptions,
+  sink: Sink,
+): Promise<LogSummary> {
+  const summary: LogSummary = {
+    ...{ files: files.length, bytes: 0, lines: 0, ignored: 0, broken: 0, brokenLines: [], events: {} },
+    ...{ messages: 0, recipients: 0, accounts: new Set<string>(), firstAt: undefined, lastAt: undefined },
+    ...{ reinjected: 0, headless: 0 },
+  };
+  const seen = new SeenIds();
+  const { from = -Infinity, to = Infinity } = options;
+  const assembler = new Assembler({
+    ...options,
+    onEvent(past) {
+      if (past.at < from || past.at >= to || !seen.isNew(`${past.event.type} ${past.id}`)) return;
+      count(summary, past);
+      sink.write(past);
+    },
+  });
+  const reading: ReaderOptions = {
+    ...options,
+    onLine: (kind) => void (kind === 'counted' ? summary.lines++ : summary.ignored++),
+    onBroken(line) {
+      summary.broken++;
+      if (summary.brokenLines.length < SHOWN) summary.brokenLines.push(line);
+    },
+    onBytes(bytes) {
+      summary.bytes += bytes;
+      options.onProgress?.(summary);
+    },
+  };
+  await readMerged(files, reading, (records) => {
+    assembler.take(records);
+    return sink.room();
+  });
+  while (assembler.finish(AT_ONCE)) await sink.room();
+  await sink.finish();
+  summary.reinjected = assembler.reinjected;
+  summary.headless = assembler.headless;
+  return summary;
+}
+
+function count(summary: LogSummary, { at, event }: PastEvent): void {
+  summary.events[event.type] = (summary.events[event.type] ?? 0) + 1;
+  summary.firstAt ??= at;
+  summary.lastAt = Math.max(summary.lastAt ?? at, at);
+  if (event.type !== 'MessageAccepted') return;
+  summary.messages++;
+  summary.recipients += event.data.recipients;
+  if (event.data.account !== undefined) summary.accounts.add(event.data.account);
+}

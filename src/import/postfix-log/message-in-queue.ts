@@ -1,0 +1,95 @@
+import type { Instant } from '../../kernel/time.js';
+import { domainOf, normalizeDomain } from '../../sending/identity.js';
+
+/** Recipient domains that an event names. */
+const MOST_DOMAINS = 20;
+/** Recipients of one bounce that are remembered: it has one, as a rule. */
+const MOST_RECIPIENTS = 100;
+
+/** What is known of one message in Postfix's queue. */
+export class Message {
+  readonly host: string;
+  readonly queueId: string;
+  /** When it began, as the clock on the wall showed it. */
+  readonly wall: string;
+  readonly beganAt: Instant;
+  /** By the `sendmail` command: it has no client. */
+  local = false;
+  /** Made by Postfix itself, or begun before the logs do: nobody here has sent it. */
+  internal = false;
+  /** It was in the queue before, under another id. */
+  requeued = false;
+  /** The message that a filter has handed back as this one. */
+  original: Message | undefined;
+  account: string | undefined;
+  ip: string | undefined;
+  ehlo: string | undefined;
+  messageId: string | undefined;
+  /** When it was complete. */
+  at: Instant = 0;
+  /** The return path; undefined until it is complete. */
+  from: string | undefined;
+  /** Bytes. */
+  size = 0;
+  /** How many recipients it has. */
+  nrcpt = 0;
+  /** It has left the queue. */
+  settled = false;
+  readonly #domains = new Set<string>();
+  readonly #recipients = new Set<string>();
+
+  constructor(host: string, queueId: string, wall: string, beganAt: Instant) {
+    this.host = host;
+    this.queueId = queueId;
+    this.wall = wall;
+    this.beganAt = beganAt;
+  }
+
+  /** Of nothing but what its first line says, whatever files that stands in. */
+  get id(): string {
+    return `${this.host} ${this.queueId} ${this.wall}`;
+  }
+
+  /** What it has in common with itself after a filter; undefined where it has no Message-ID. */
+  get name(): string | undefined {
+    const { host, messageId, from } = this;
+    return messageId === undefined || messageId === '' || messageId === '<>' || from === undefined
+      ? undefined
+      : `${host} ${messageId} ${from}`;
+  }
+
+  /** Distinct recipient domains in normal form, as far as deliveries have named them. */
+  get domains(): readonly string[] {
+    return [...this.#domains];
+  }
+
+  /** Of a message from the null sender: to whom it went. */
+  get recipients(): readonly string[] {
+    return [...this.#recipients];
+  }
+
+  complete(at: Instant, from: string, size: number, nrcpt: number): void {
+    this.at = at;
+    this.from = from;
+    this.size = size;
+    this.nrcpt = nrcpt;
+  }
+
+  addRecipient(address: string): void {
+    if (this.from === '' && this.#recipients.size < MOST_RECIPIENTS) this.#recipients.add(address);
+    if (this.#domains.size >= MOST_DOMAINS) return;
+    const domain = domainOf(address);
+    if (domain !== undefined) this.#domains.add(normalizeDomain(domain));
+  }
+
+  /** Whether this one came first, of two that have the same name: only the first can have had a login. */
+  isBefore(other: Message): boolean {
+    if ((this.account === undefined) !== (other.account === undefined)) return this.account !== undefined;
+    return this.beganAt < other.beganAt;
+  }
+
+  /** Where it came from in the end, through however many filters. */
+  get root(): Message {
+    return this.original?.root ?? this;
+  }
+}

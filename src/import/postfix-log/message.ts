@@ -1,0 +1,221 @@
+/**
+ * What one line of Postfix's says, as far as it matters here. The forms are those of Postfix 2.3 to 3.10; addresses are given
+ * as they stand there, the null sender as ''.
+ */
+export type Said =
+  /** smtpd: a client's message gets its id in the queue. */
+  | {
+      readonly kind: 'taken';
+      readonly queueId: string;
+      readonly ip: string | undefined;
+      readonly account: string | undefined;
+      /** What a filter that hands a message back says of its first time here (XFORWARD). */
+      readonly originalId: string | undefined;
+      readonly originalIp: string | undefined;
+    }
+  /** smtpd: the same where a filter before the queue gets the message first. */
+  | { readonly kind: 'passed'; readonly ip: string | undefined; readonly account: string | undefined }
+  /** smtpd: what that filter has handed on, under the id that it has got. */
+  | {
+      readonly kind: 'proxied';
+      readonly queueId: string;
+      readonly account: string | undefined;
+      readonly ehlo: string | undefined;
+    }
+  /** pickup: a message by the `sendmail` command; requeued where it was here before. */
+  | { readonly kind: 'picked'; readonly queueId: string; readonly requeued: boolean }
+  /** cleanup */
+  | { readonly kind: 'identified'; readonly queueId: string; readonly messageId: string }
+  /** qmgr: it is complete, and its delivery begins; said again at each further attempt. */
+  | {
+      readonly kind: 'queued';
+      readonly queueId: string;
+      readonly from: string;
+      /** Bytes. */
+      readonly size: number;
+      readonly recipients: number;
+    }
+  /** smtp, lmtp, local, virtual, pipe …: what became of one recipient. */
+  | {
+      readonly kind: 'tried';
+      readonly queueId: string;
+      /** The recipient as the sender wrote it, where that is known. */
+      readonly to: string;
+      /** The id that whoever took it has given it: where that is this machine again, it is the same message. */
+      readonly handedTo: string | undefined;
+    }
+  /** smtpd: a recipient that does not exist. */
+  | {
+      readonly kind: 'refused';
+      /** Undefined before the first recipient was taken. */
+      readonly queueId: string | undefined;
+      readonly ip: string | undefined;
+      readonly code: number;
+      readonly from: string;
+      readonly account: string | undefined;
+      readonly ehlo: string | undefined;
+    }
+  /** smtpd: a wrong password, or no such login. */
+  | { readonly kind: 'loginFailed'; readonly ip: string }
+  /** bounce: the sender is told that it could not be delivered. */
+  | { readonly kind: 'bounced'; readonly queueId: string }
+  /** qmgr, postsuper: it is gone from the queue. */
+  | { readonly kind: 'removed'; readonly queueId: string };
+
+/** Beginning like a line that matters, but not going on like it. */
+export interface Garbled {
+  readonly kind: 'garbled';
+  readonly reason: string;
+}
+
+/** `host.example[192.0.2.7]`, or with `:port`; `unknown[unknown]` where the client was gone already. */
+const CLIENT = String.raw`\S*\[([^\]\s]+)\](?::\d+)?`;
+
+const TAKEN = new RegExp(
+  String.raw`^(\w+): client=${CLIENT}(?:, orig_queue_id=(\w+))?(?:, orig_client=${CLIENT})?` +
+    String.raw`(?:, sasl_method=[^,]*)?(?:, sasl_username=(.*?))?(?:, sasl_sender=.*)?$`,
+);
+const PROXIED =
+  /^(?:\w+: )?proxy-accept: END-OF-MESSAGE: 2.*\bqueued as (\w+)\W.*? proto=\S+(?: helo=<(.*?)>)?(?: sasl_method=\S+)?(?: sasl_username=<?(.*?)>?)?$/;
+const REFUSED = new RegExp(
+  String.raw`^(\w+): reject: RCPT from ${CLIENT}: (5\d\d) (?:5\.[12]\.\d+ |(?!\d\.\d)).*: Recipient address rejected: .*; ` +
+    String.raw`from=<(.*?)> to=<.*> proto=\S+(?: helo=<(.*?)>)?(?: sasl_method=\S+)?(?: sasl_username=<?(.*?)>?)?$`,
+);
+const LOGIN_FAILED = new RegExp(
+  String.raw`^warning: ${CLIENT}: SASL \S+ authentication failed:?\s*(.*?)(?:, sasl_username=.*)?$`,
+);
+/** What says that nobody looked at the password: the server behind is away, or the client did not go on. */
+const NOT_TRIED =
+  /^(?:temporary|internal|generic failure|connection lost|no mechanism|invalid authentication mechanism|bad protocol|invalid base64)/i;
+
+const PICKED = /^(\w+): uid=\d+ from=<?.*?>?(?: (orig_id=\w+))?$/;
+const IDENTIFIED = /^(\w+): (?:resent-)?message-id=(.*)$/;
+const QUEUED = /^(\w+): from=<(.*)>, size=(\d+), nrcpt=(\d+) \(queue active\)$/;
+const TRIED = /^(\w+): to=<(.*?)>,(?: orig_to=<(.*?)>,)? relay=.*?, .*\bstatus=(\w+)/;
+const HANDED = /\bqueued as (\w+)\)?/;
+const BOUNCED = /^(\w+): sender non-delivery notification: \w+/;
+const REMOVED = /^(\w+): removed$/;
+
+/**
+ * Reads what a daemon of Postfix says.
+ *
+ * @param daemon the last part of the program's name: `smtpd`, `qmgr`
+ * @returns undefined where it does not matter here
+ */
+export function readMessage(daemon: string, text: string): Said | Garbled | undefined {
+  switch (daemon) {
+    case 'smtpd':
+      return readSmtpd(text);
+    case 'qmgr':
+    case 'oqmgr':
+    case 'nqmgr':
+      return readQmgr(text);
+    case 'postsuper':
+      return readRemoved(text);
+    case 'cleanup': {
+      const found = IDENTIFIED.exec(text);
+      return found === null ? undefined : { kind: 'identified', queueId: found[1]!, messageId: found[2]! };
+    }
+    case 'pickup': {
+      const found = PICKED.exec(text);
+      if (found === null) return undefined;
+      return { kind: 'picked', queueId: found[1]!, requeued: found[2] !== undefined };
+    }
+    case 'bounce': {
+      const found = BOUNCED.exec(text);
+      return found === null ? undefined : { kind: 'bounced', queueId: found[1]! };
+    }
+    default:
+      return text.includes(': to=<') ? readTried(text) : undefined;
+  }
+}
+
+function readSmtpd(text: string): Said | Garbled | undefined {
+  if (text.includes(': client=')) {
+    const found = TAKEN.exec(text);
+    if (found === null) return garbled('a client= line that breaks off');
+    const [, queueId, client, originalId, originalClient, account] = found;
+    const ip = addressOf(client);
+    if (queueId === 'NOQUEUE') return { kind: 'passed', ip, account };
+    return {
+      kind: 'taken',
+      queueId: queueId!,
+      ip,
+      account,
+      originalId,
+      originalIp: addressOf(originalClient),
+    };
+  }
+  if (text.startsWith('warning: ')) {
+    const found = LOGIN_FAILED.exec(text);
+    const ip = addressOf(found?.[1]);
+    return found === null || ip === undefined || NOT_TRIED.test(found[2]!)
+      ? undefined
+      : { kind: 'loginFailed', ip };
+  }
+  if (text.includes(': Recipient address rejected: ')) {
+    const found = REFUSED.exec(text);
+    if (found === null) return undefined;
+    const [, id, client, code, from, ehlo, account] = found;
+    const queueId = id === 'NOQUEUE' ? undefined : id;
+    return {
+      kind: 'refused',
+      queueId,
+      ip: addressOf(client),
+      code: Number(code),
+      from: from!,
+      account,
+      ehlo,
+    };
+  }
+  if (!text.includes('proxy-accept: ')) return undefined;
+  const found = PROXIED.exec(text);
+  if (found === null) return undefined;
+  return { kind: 'proxied', queueId: found[1]!, ehlo: found[2], account: found[3] };
+}
+
+function readQmgr(text: string): Said | Garbled | undefined {
+  if (!text.includes(': from=<')) return readRemoved(text);
+  const found = QUEUED.exec(text);
+  if (found !== null) {
+    const [, queueId, from, size, recipients] = found;
+    return {
+      kind: 'queued',
+      queueId: queueId!,
+      from: from!,
+      size: Number(size),
+      recipients: Number(recipients),
+    };
+  }
+  // `status=expired, returned to sender`: the bounce that follows says it.
+  return text.includes('>, status=')
+    ? undefined
+    : garbled('a qmgr line without size, nrcpt and (queue active)');
+}
+
+function readRemoved(text: string): Said | undefined {
+  const found = REMOVED.exec(text);
+  return found === null ? undefined : { kind: 'removed', queueId: found[1]! };
+}
+
+function readTried(text: string): Said | Garbled {
+  const found = TRIED.exec(text);
+  if (found === null) return garbled('a delivery without relay and status');
+  const [, queueId, to, originalTo, status] = found;
+  const handedTo = status === 'sent' ? HANDED.exec(text)?.[1] : undefined;
+  // An alias without a domain says less than what it stands for.
+  return {
+    kind: 'tried',
+    queueId: queueId!,
+    to: originalTo?.includes('@') === true ? originalTo : to!,
+    handedTo,
+  };
+}
+
+function garbled(reason: string): Garbled {
+  return { kind: 'garbled', reason };
+}
+
+function addressOf(client: string | undefined): string | undefined {
+  return client === undefined || client === 'unknown' ? undefined : client;
+}
