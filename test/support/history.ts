@@ -12,7 +12,7 @@ import { ReadModels } from '../../src/read-models.js';
 import type { Verdict } from '../../src/rules/verdict.js';
 import type { Subject } from '../../src/sending/subjects.js';
 import { subjectKey } from '../../src/sending/subjects.js';
-import { blockEvent, event, failed, rulesChanged, sent } from './sends.js';
+import { blockEvent, event, failed, rulesChanged, sent, shadowChanged } from './sends.js';
 
 /* Logs of a small system that ran: every kind of event, verdicts acted upon, people, timers, damage. */
 
@@ -30,6 +30,10 @@ rules:
   - { id: back,  per: account, count: bounces,    window: 1h,  limit: 3,  then: observe }
 `;
 const OTHER = RULES.replace('limit: 20', 'limit: 10').replace('window: 20m', 'window: 30m');
+const STRICTER = OTHER.replace('limit: 6,  then: propose', 'limit: 2,  then: block')
+  .replace('limit: 9kB, then: block', 'limit: 2kB, then: propose')
+  .replace('burst, per: account', 'burst, per: address')
+  .replace('user3', 'user2');
 
 /** Subjects that people block and exempt: exact ones, and several patterns that match the same address. */
 export const SUBJECTS: readonly Subject[] = [
@@ -44,6 +48,9 @@ export const SUBJECTS: readonly Subject[] = [
   { type: 'ip', value: '192.0.2.1' },
   { type: 'ip', value: '192.0.2.0/24' },
 ];
+
+/** Place of the last kind of {@link POISON}. */
+const POISON_MOST = 6;
 
 const PERSON = ['impose', 'release', 'dismiss', 'approve', 'change', 'grant', 'revoke'] as const;
 
@@ -71,9 +78,16 @@ const step = fc.oneof(
     arbitrary: fc.record({ kind: fc.constant('fail' as const), count: fc.integer({ min: 1, max: 4 }) }),
   },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('rules' as const), other: fc.boolean() }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      kind: fc.constant('shadow' as const),
+      what: fc.constantFrom('same', 'stricter', 'stricter', 'stricter', 'promote', 'remove'),
+    }),
+  },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('back' as const), by: fc.nat(3 * HOUR) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('again' as const), which: fc.nat() }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant('poison' as const), which: fc.nat(4) }) },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('poison' as const), which: fc.nat(POISON_MOST) }) },
 );
 type Step = typeof step extends fc.Arbitrary<infer Value> ? Value : never;
 
@@ -108,6 +122,7 @@ class System {
   readonly #standings = new Map<string, Standing>();
   #now = START;
   #ids = 0;
+  #shadows = 0;
 
   constructor() {
     this.#fold(rulesChanged(RULES, this.#now, 1));
@@ -135,6 +150,8 @@ class System {
         const version = this.#folding.models.sendVolume.rules.version + 1;
         return this.#fold(rulesChanged(step.other ? OTHER : RULES, this.#now, position, version));
       }
+      case 'shadow':
+        return this.#shadow(step);
       case 'back':
         // The store's own clock is set back.
         this.#now -= step.by;
@@ -193,6 +210,29 @@ class System {
     }
   }
 
+  #shadow({ what }: Step & { kind: 'shadow' }): void {
+    const { shadow, sendVolume } = this.#folding.models;
+    const fold = (recorded: RecordedEvent): void =>
+      this.#fold({ ...recorded, stream: 'rules', by: 'admin:test' });
+    const next = (): number => this.log.length + 1;
+    if (what === 'same' || what === 'stricter') {
+      const rules = what === 'same' ? RULES : STRICTER;
+      if (shadow.set?.source === rules) return;
+      return fold(shadowChanged(rules, this.#now, next(), ++this.#shadows));
+    }
+    if (shadow.set === undefined) return;
+    const { version, source } = shadow.set;
+    fold(
+      event(
+        what === 'promote' ? 'ShadowRulesPromoted' : 'ShadowRulesRemoved',
+        { version },
+        this.#now,
+        next(),
+      ),
+    );
+    if (what === 'promote') fold(rulesChanged(source, this.#now, next(), sendVolume.rules.version + 1));
+  }
+
   #act({ kind, rule, subject, evidence }: Verdict): void {
     if (kind === 'renew') return this.#decide(subject, { kind, duration: rule.for!, evidence });
     if (rule.then === 'observe')
@@ -248,4 +288,6 @@ const POISON: readonly (readonly [type: string, data: unknown])[] = [
   ['RulesChanged', { version: 9, rules: 7 }],
   ['FromTheFuture', {}],
   ['BounceReceived', { address: 7 }],
+  ['ShadowRulesChanged', { version: 9, source: '', rules: { rules: [], exempt: [7] } }],
+  ['ShadowRulesRemoved', { version: 'all' }],
 ];

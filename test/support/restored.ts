@@ -24,7 +24,7 @@ export function observables(models: ReadModels, now: Instant): unknown {
     ip: `192.0.2.${user}`,
     direction: 'outbound' as const,
   }));
-  const { activeBlocks, ledger, exemptions, automaticBlocks, sendVolume } = models;
+  const { activeBlocks, ledger, exemptions, automaticBlocks, sendVolume, shadow, rulePrecision } = models;
   return structuredClone({
     position: models.position,
     lastEventAt: models.lastEventAt,
@@ -44,6 +44,11 @@ export function observables(models: ReadModels, now: Instant): unknown {
     readings: SUBJECTS.map((subject) => sendVolume.readings(subject, now)),
     busiest: SUBJECT_TYPES.map((type) => COUNTS.map((count) => sendVolume.busiest(type, count, 3, now))),
     sizes: sendVolume.sizes(),
+    precision: rulePrecision.all(),
+    shadow: shadow.set,
+    shadowRules: shadow.rules,
+    differences: shadow.comparison?.differences(),
+    tallies: [...(shadow.comparison?.tallies() ?? [])],
   });
 }
 

@@ -60,6 +60,13 @@ export function rulesChanged(source: string, at: Instant, position: number, vers
   return event('RulesChanged', data, at, position, { stream: 'rules' });
 }
 
+/** @param source as for {@link rulesChanged} */
+export function shadowChanged(source: string, at: Instant, position: number, version = 1): RecordedEvent {
+  const { data } = rulesChanged(source, at, position) as RecordedEvent<string, RulesChanged>;
+  const { rules, source: text } = data;
+  return event('ShadowRulesChanged', { version, rules, source: text }, at, position, { stream: 'rules' });
+}
+
 export function blockEvent(fact: BlockFact, at: Instant, position: number): RecordedEvent {
   return event(fact.type, fact.data, at, position, { stream: 'block-test' });
 }
