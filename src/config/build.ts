@@ -92,6 +92,11 @@ export function buildConfig(raw: RawSettings, around: Surroundings): Config {
       publicUrl: read('api.publicUrl', asHttpUrl, undefined),
     },
     rules: read('rules', asPath, undefined),
+    overrides: read('overrides', asPath, undefined),
+    geoip: {
+      country: read('geoip.country', asPath, undefined),
+      asn: read('geoip.asn', asPath, undefined),
+    },
     retention: { sends: read('retention.sends', asDuration, 35 * DAY) },
     log: {
       level: read('log.level', asChoice(LOG_LEVELS), 'info'),

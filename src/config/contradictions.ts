@@ -69,6 +69,9 @@ export function findUnreadable(raw: RawSettings, config: Config): void {
     ['smtp.auth.users', config.smtp.auth.users, 'make it with stopgap user add NAME'],
     ['api.tokens', config.api.tokens, 'make it with stopgap token add --name NAME --role admin'],
     ['rules', config.rules, 'leave rules out to use the built-in rules'],
+    ['overrides', config.overrides, 'name a YAML file, or leave overrides out'],
+    ['geoip.country', config.geoip.country, 'name a file such as GeoLite2-Country.mmdb, or leave it out'],
+    ['geoip.asn', config.geoip.asn, 'name a file such as GeoLite2-ASN.mmdb, or leave it out'],
   ];
   for (const [group, listeners] of [
     ['smtp.submission', config.smtp.submission],

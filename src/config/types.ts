@@ -89,6 +89,11 @@ export interface OutboxSettings {
   readonly whenFull: 'accept' | 'defer';
 }
 
+export interface GeoipSettings {
+  readonly country: string | undefined;
+  readonly asn: string | undefined;
+}
+
 /** The validated configuration. All paths are absolute. */
 export interface Config {
   /** The data directory. */
@@ -129,6 +134,10 @@ export interface Config {
   };
   /** The rules file; undefined: the built-in rules. */
   readonly rules: string | undefined;
+  /** The overrides file. */
+  readonly overrides: string | undefined;
+  /** Databases in MaxMind's format that tell where a client is. */
+  readonly geoip: GeoipSettings;
   readonly retention: { readonly sends: Milliseconds };
   readonly log: LogSettings;
   /** Undefined: nothing is traced. */

@@ -15,6 +15,10 @@ export interface SenderFields {
   readonly returnPath?: string;
   readonly ehlo?: string;
   readonly ip?: string;
+  /** Where the client is, by the operator's database: ISO 3166-1 alpha-2. */
+  readonly country?: string;
+  /** The number of the autonomous system that it is in, likewise. */
+  readonly asn?: number;
   readonly direction: MailDirection;
 }
 

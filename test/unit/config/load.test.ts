@@ -62,6 +62,8 @@ smtp:
   softFail: { contact: "call 555" }
 api: { listen: 8026, tokens: ./t.yaml, publicUrl: https://s.example/ }
 rules: ./r.yaml
+overrides: ./o.yaml
+geoip: { country: ./c.mmdb, asn: ./a.mmdb }
 retention: { sends: 10d }
 log: { level: debug, format: text, addresses: hashed, key: ./k, file: ./l, maxFileSize: 1MB }
 tracing: { endpoint: http://t.example, sample: 0.5, service: mx, headers: x-key=secret }
@@ -112,6 +114,8 @@ tracing: { endpoint: http://t.example, sample: 0.5, service: mx, headers: x-key=
       publicUrl: 'https://s.example',
     },
     rules: inCwd('r.yaml'),
+    overrides: inCwd('o.yaml'),
+    geoip: { country: inCwd('c.mmdb'), asn: inCwd('a.mmdb') },
     retention: { sends: 10 * DAY },
     log: {
       level: 'debug',

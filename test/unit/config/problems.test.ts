@@ -108,6 +108,16 @@ const CASES: Array<[name: string, given: Given, problem: string | RegExp]> = [
     { env: { STOPGAP_SMTP_AUTH_USERS: 'u.yaml' } },
     /^STOPGAP_SMTP_AUTH_USERS: \/.*\/u\.yaml does not exist; make it with stopgap user add NAME/,
   ],
+  [
+    'a named database that is missing',
+    { yaml: `${RELAY}geoip: { country: c.mmdb }\n` },
+    /^stopgap\.yaml:2:19: geoip\.country: \/.*\/c\.mmdb does not exist; name a file such as GeoLite2-Country/,
+  ],
+  [
+    'named overrides that are missing',
+    { env: { STOPGAP_OVERRIDES: 'o.yaml' } },
+    /^STOPGAP_OVERRIDES: \/.*\/o\.yaml does not exist; name a YAML file/,
+  ],
   ['a directory for a file', { yaml: `${RELAY}rules: .\n` }, /rules: .* is no file; leave/],
   [
     'a certificate without its key',
