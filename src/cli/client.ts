@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Command } from 'commander';
 import { readIfThere } from '../accounts/private-file.js';
-import type { ListenAddress } from '../config.js';
+import type { Config, ListenAddress } from '../config.js';
 import { formatListen } from '../config.js';
 import { InvalidInput, StopgapError, messageOf } from '../kernel/errors.js';
 import type { ErrorCode } from '../kernel/errors.js';
@@ -104,6 +104,12 @@ export async function connect(io: CliIo, options: ClientOption): Promise<ApiClie
     );
   }
   return new ApiClient(base ?? urlOf(config.api.listen), checked(known));
+}
+
+/** Where the server is, by the same rules; it need not be there. @throws InvalidInput for what is no URL */
+export function serverUrl(io: CliIo, options: { readonly url?: string }, config: Config): URL {
+  const url = options.url ?? given(io, 'STOPGAP_URL');
+  return url === undefined ? urlOf(config.api.listen) : parseUrl(url);
 }
 
 function given(io: CliIo, name: string): string | undefined {

@@ -10,10 +10,12 @@ export interface Lock {
   release(): void;
 }
 
-interface Holder {
-  pid: number;
-  host: string;
-  since: string;
+/** Who has a store open, by its own account. */
+export interface Holder {
+  readonly pid: number;
+  readonly host: string;
+  /** ISO 8601. */
+  readonly since: string;
 }
 
 /**
@@ -81,7 +83,7 @@ function refuse(file: string, path: string, db: Database.Database | undefined, e
   );
 }
 
-function readHolder(db: Database.Database): Holder | undefined {
+export function readHolder(db: Database.Database): Holder | undefined {
   try {
     return db.prepare<[], Holder>('SELECT pid, host, since FROM holder').get();
   } catch (error) {

@@ -1,0 +1,169 @@
+import { accessSync, constants } from 'node:fs';
+import path from 'node:path';
+import { messageOf } from '../../kernel/errors.js';
+import { formatDuration } from '../../kernel/time.js';
+import { parseRedis } from '../../redis/address.js';
+import { connectRedis } from '../../redis/connection.js';
+import { inspectServer, SAFE_POLICY } from '../../redis/server.js';
+import { openRelay } from '../../smtp/relay/open.js';
+import { openKurrentStore } from '../../store/kurrentdb/index.js';
+import { redacted } from '../../store/kurrentdb/connection.js';
+import type { StoreInspection } from '../../store/sqlite/inspect.js';
+import { inspectStore } from '../../store/sqlite/inspect.js';
+import type { Findings } from './findings.js';
+import type { World } from './world.js';
+import { nearestThere, PATIENCE, patiently } from './world.js';
+
+/** Whether the event store can be used. */
+export async function checkStore(findings: Findings, world: World): Promise<void> {
+  const { store } = world.loaded.config;
+  if (store.kind === 'sqlite') tellInspection(findings, store.file, world.store!, world);
+  else await checkKurrent(findings, store.url, world);
+}
+
+/** The store on the disk of an SMTP node, where events wait for the one that all share. */
+export function checkOutbox(findings: Findings, world: World): void {
+  const { file } = world.loaded.config.outbox;
+  tellInspection(findings, file, inspectStore(file), world);
+}
+
+function tellInspection(findings: Findings, file: string, found: StoreInspection, { server }: World): void {
+  const { state, holder, size, logSize, format, fault, unread } = found;
+  if (state === 'absent') {
+    findings.ok(`${file} is not there yet: the first start makes it`);
+    return;
+  }
+  if (state === 'barred') {
+    findings.notTried(`${file} cannot be looked at (${unread}): run this as the service's user`);
+    return;
+  }
+  const who =
+    holder === undefined ? 'a process' : `process ${holder.pid} on ${holder.host} since ${holder.since}`;
+  const use = state === 'held' ? `open in ${who}` : 'open nowhere';
+  const text = `${file}: ${megabytes(size + logSize)}, format ${format ?? '?'}, ${use}`;
+  if (fault !== undefined) {
+    findings.problem(
+      `${text}: ${fault}`,
+      'restore it from a backup, or move it away to start with an empty store (docs/operating.md)',
+    );
+  } else if (state === 'held' && server === undefined) {
+    findings.warning(
+      `${text}, which does not answer over HTTP`,
+      'see whether it starts or hangs: its log says; a store serves one process at a time',
+    );
+  } else if (state === 'unclean') {
+    findings.warning(`${text}: ${unread}`, 'start Stopgap');
+  } else {
+    findings.ok(text);
+    if (unread === undefined) findings.ok(`${path.basename(file)} is whole`);
+    else findings.notTried(`whether ${path.basename(file)} is whole: ${unread}`);
+  }
+}
+
+async function checkKurrent(findings: Findings, url: string, { clock }: World): Promise<void> {
+  const where = `KurrentDB at ${redacted(url)}`;
+  let trouble: Error | undefined;
+  const report = (problem: string, error: unknown): void =>
+    void (trouble ??= error instanceof Error ? error : new Error(problem));
+  try {
+    const store = await openKurrentStore({ url, clock, appendTimeout: PATIENCE, report });
+    try {
+      if (trouble !== undefined) throw trouble;
+      findings.ok(
+        `${where} answers; it is at position ${await patiently(store.head(), 'it gave no position')}`,
+      );
+    } finally {
+      await store.close();
+    }
+  } catch (error) {
+    findings.problem(
+      `${where} does not answer: ${messageOf(error)}`,
+      'see that it runs, that the address is right, and that TLS is what it expects (?tls=false without)',
+    );
+  }
+}
+
+/** Clocks are seldom nearer than this to each other. */
+const APART = 5000;
+
+/** Whether Redis can be used for timed work. */
+export async function checkRedis(findings: Findings, { loaded, clock }: World): Promise<void> {
+  const address = parseRedis(loaded.config.redis!.url);
+  const where = `Redis at ${address.toString()}`;
+  let trouble: Error | undefined;
+  const connection = connectRedis(address, 'producer', (error) => (trouble ??= error));
+  const { client } = connection;
+  try {
+    const ready = new Promise<void>((resolve) => void client.once('ready', () => resolve()));
+    await patiently(ready, 'no connection').catch((error: unknown) => {
+      throw trouble ?? error;
+    });
+    const { version, evictionPolicy } = await inspectServer(client);
+    findings.ok(`${where} answers, version ${version}`);
+    if (evictionPolicy !== SAFE_POLICY) {
+      findings.problem(
+        `its maxmemory-policy is ${evictionPolicy ?? 'unknown'}: it may throw timed work away`,
+        `set maxmemory-policy ${SAFE_POLICY} in its configuration`,
+      );
+    }
+    const persistence = await client.info('persistence');
+    const says = (name: string): string | undefined =>
+      new RegExp(`^${name}:(\\S+)`, 'm').exec(persistence)?.[1];
+    if (says('aof_last_write_status') === 'err' || says('rdb_last_bgsave_status') === 'err')
+      findings.problem('it cannot write to its disk', 'see its log, and free space there');
+    else if (says('aof_enabled') === '1') findings.ok('it writes to disk what it is told (appendonly)');
+    else
+      findings.warning(
+        'it has no appendonly file: a restart forgets timed work until Stopgap has compared it with the ledger',
+        'set appendonly yes',
+      );
+    const [seconds] = await client.time();
+    const apart = Math.abs(seconds! * 1000 - clock.now());
+    if (apart > APART)
+      findings.warning(`its clock is ${formatDuration(apart)} from ours`, 'keep both by NTP');
+  } catch (error) {
+    findings.problem(
+      `${where} does not answer: ${messageOf(error)}`,
+      'see that it runs, and that address and password are right',
+    );
+  } finally {
+    connection.close();
+  }
+}
+
+/** Whether accepted mail can be handed over. */
+export async function checkUpstream(findings: Findings, { loaded }: World): Promise<void> {
+  const { relay, hostname } = loaded.config.smtp;
+  if ('maildir' in relay.target) {
+    checkMaildir(findings, relay.target.maildir);
+    return;
+  }
+  const upstream = openRelay(relay.url, { hostname, waitTimeout: PATIENCE });
+  try {
+    const { ok, detail } = await upstream.probe();
+    if (ok) findings.ok(detail);
+    else findings.problem(detail, 'see that the mail server runs, and that smtp.relay.url is right');
+  } finally {
+    await upstream.close();
+  }
+}
+
+function checkMaildir(findings: Findings, maildir: string): void {
+  const places = ['tmp', 'new', 'cur'].map((name) => nearestThere(path.join(maildir, name)));
+  for (const place of new Set(places)) {
+    try {
+      accessSync(place, constants.W_OK | constants.X_OK);
+    } catch (error) {
+      findings.problem(
+        `${place} cannot be written to (${messageOf(error)})`,
+        "give it to the service's user",
+      );
+      return;
+    }
+  }
+  findings.ok(`${maildir} can be written to`);
+}
+
+function megabytes(bytes: number): string {
+  return bytes < 1e6 ? `${Math.ceil(bytes / 1000)} KB` : `${(bytes / 1e6).toFixed(1)} MB`;
+}

@@ -1,0 +1,100 @@
+import type { ConfigOption } from '../config-option.js';
+import { ConfigError, loadConfig } from '../../config.js';
+import type { Config, LoadedConfig } from '../../config.js';
+import { messageOf } from '../../kernel/errors.js';
+import { inspectStore } from '../../store/sqlite/inspect.js';
+import { serverUrl } from '../client.js';
+import type { CliIo } from '../io.js';
+import { checkOutbox, checkRedis, checkStore, checkUpstream } from './engines.js';
+import { checkAccounts, checkPermissions, checkRules } from './files.js';
+import type { CheckName, Finding } from './findings.js';
+import { CHECKS, Findings } from './findings.js';
+import { checkClock, checkDisk, checkNode } from './machine.js';
+import { askServer, checkPorts, checkServer } from './network.js';
+import { checkTls } from './tls.js';
+import type { World } from './world.js';
+
+type Check = (findings: Findings, world: World) => void | Promise<void>;
+
+/** All that need a configuration. */
+const LOOKS: Readonly<Partial<Record<CheckName, Check>>> = {
+  accounts: checkAccounts,
+  rules: checkRules,
+  permissions: checkPermissions,
+  disk: checkDisk,
+  clock: checkClock,
+  server: checkServer,
+  ports: checkPorts,
+  tls: checkTls,
+  store: checkStore,
+  outbox: checkOutbox,
+  redis: checkRedis,
+  upstream: checkUpstream,
+};
+
+/** Which of them there is nothing to look at for, and why. */
+function needless(check: CheckName, { roles, redis, store }: Config): string | undefined {
+  const takesMail = roles.includes('smtp');
+  if (check === 'rules' && !roles.includes('detector')) return 'this process has no role detector';
+  if ((check === 'tls' || check === 'upstream') && !takesMail) return 'this process has no role smtp';
+  if (check === 'outbox' && (store.kind === 'sqlite' || !takesMail)) return 'nothing waits on this disk';
+  if (check === 'redis' && redis === undefined) return 'none is configured: timed work waits in the process';
+  if (check === 'redis' && !roles.includes('worker')) return 'this process has no role worker';
+  return undefined;
+}
+
+/**
+ * Looks at everything that a Stopgap here depends on, before its first start or beside it while it runs. Changes
+ * nothing. What cannot be looked at is told with the reason.
+ */
+export async function examine(
+  io: CliIo,
+  options: ConfigOption & { readonly url?: string },
+): Promise<Finding[]> {
+  const findings = new Map(CHECKS.map((check) => [check, new Findings(check)]));
+  await checkNode(findings.get('node')!);
+  const loaded = configuration(findings.get('configuration')!, io, options);
+  if (loaded === undefined) {
+    for (const check of Object.keys(LOOKS) as CheckName[])
+      findings.get(check)!.notTried('the configuration has to be right first');
+  } else {
+    const { config } = loaded;
+    const store = config.store.kind === 'sqlite' ? inspectStore(config.store.file) : undefined;
+    const server = await askServer(serverUrl(io, options, config));
+    const world: World = { loaded, clock: io.clock, server, store };
+    await Promise.all(
+      Object.entries(LOOKS).map(async ([name, look]) => {
+        const told = findings.get(name as CheckName)!;
+        const why = needless(told.check, config);
+        if (why !== undefined) told.notTried(why);
+        else await guarded(look, told, world);
+      }),
+    );
+  }
+  return [...findings.values()].flatMap(({ list }) => list);
+}
+
+/** A check that fails is a finding too. */
+async function guarded(look: Check, findings: Findings, world: World): Promise<void> {
+  try {
+    await look(findings, world);
+  } catch (error) {
+    findings.problem(`could not be looked at: ${messageOf(error)}`);
+  }
+}
+
+function configuration(findings: Findings, io: CliIo, { config }: ConfigOption): LoadedConfig | undefined {
+  try {
+    const loaded = loadConfig({ file: config, env: io.env, cwd: io.cwd });
+    for (const warning of loaded.warnings) findings.warning(warning);
+    const from = loaded.file ?? 'the environment alone';
+    findings.ok(
+      loaded.evaluation ? 'none: the evaluation set-up' : `${from}, roles ${loaded.config.roles.join(', ')}`,
+    );
+    return loaded;
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    for (const problem of error.problems) findings.problem(problem);
+    return undefined;
+  }
+}

@@ -1,0 +1,137 @@
+import { accessSync, constants, readFileSync, statSync } from 'node:fs';
+import path from 'node:path';
+import { readTokens } from '../../accounts/tokens.js';
+import { readUsers } from '../../accounts/users.js';
+import type { Config } from '../../config.js';
+import { messageOf, StopgapError } from '../../kernel/errors.js';
+import { parseRedis } from '../../redis/address.js';
+import { parseRules } from '../../rules/parse.js';
+import type { Findings } from './findings.js';
+import type { World } from './world.js';
+import { nearestThere } from './world.js';
+
+/** Who may log in, and who may use the API. */
+export async function checkAccounts(findings: Findings, { loaded }: World): Promise<void> {
+  const { config, evaluation } = loaded;
+  const counted = async (
+    what: string,
+    file: string,
+    read: () => Promise<number>,
+    make: string,
+  ): Promise<void> => {
+    try {
+      const count = await read();
+      if (count > 0) findings.ok(`${count} ${what}${count === 1 ? '' : 's'} in ${file}`);
+      else if (evaluation) findings.ok(`no ${what} yet: the first start makes one`);
+      else findings.warning(`no ${what} in ${file}`, make);
+    } catch (error) {
+      eachLine(error, (line) => findings.problem(line));
+    }
+  };
+  const { users } = config.smtp.auth;
+  if (config.roles.includes('smtp'))
+    await counted('user', users, async () => (await readUsers(users)).size, 'stopgap user add NAME');
+  const { tokens } = config.api;
+  if (config.roles.includes('api')) {
+    const make = 'stopgap token add --name NAME --role admin';
+    await counted('token', tokens, async () => (await readTokens(tokens)).records.length, make);
+  }
+}
+
+export function checkRules(findings: Findings, { loaded }: World): void {
+  const file = loaded.config.rules;
+  if (file === undefined) {
+    findings.ok('the built-in rules, unless others were set through the API');
+    return;
+  }
+  try {
+    const { rules, mode } = parseRules(readFileSync(file, 'utf8'), file);
+    findings.ok(`${file}: ${rules.length} rule${rules.length === 1 ? '' : 's'}, mode ${mode}`);
+  } catch (error) {
+    eachLine(error, (line) => findings.problem(line, 'stopgap rules check FILE, until it is valid'));
+  }
+}
+
+function eachLine(error: unknown, tell: (line: string) => void): void {
+  if (!(error instanceof StopgapError) && (error as NodeJS.ErrnoException).syscall === undefined) throw error;
+  for (const line of messageOf(error).split('\n')) tell(line);
+}
+
+const GROUP_READS = 0o040;
+const OTHERS = 0o007;
+
+/** Whether what is secret is its owner's, and what is to be written can be. */
+export function checkPermissions(findings: Findings, { loaded }: World): void {
+  const { config, file } = loaded;
+  const before = findings.list.length;
+  checkData(findings, config.data);
+  const secrets: [what: string, place: string | undefined][] = [
+    ['the users file', config.smtp.auth.users],
+    ['the tokens file', config.api.tokens],
+    ['the credentials of the evaluation', path.join(config.data, 'demo-credentials.txt')],
+    ['the key of the log', config.log.key],
+    ['the event store', config.store.kind === 'sqlite' ? config.store.file : undefined],
+    ['the configuration', file !== undefined && holdsPassword(config) ? file : undefined],
+    ...[...config.smtp.submission, ...config.smtp.inbound].map(({ tls }): [string, string | undefined] => [
+      'a private key',
+      tls.key,
+    ]),
+  ];
+  const seen = new Set<string>();
+  for (const [what, place] of secrets) {
+    if (place === undefined || seen.has(place)) continue;
+    seen.add(place);
+    checkSecret(findings, what, place);
+  }
+  if (findings.list.length === before)
+    findings.ok(`what is secret is its owner's alone, and ${config.data} can be written to`);
+}
+
+function checkData(findings: Findings, data: string): void {
+  const there = nearestThere(data);
+  try {
+    accessSync(there, constants.W_OK | constants.X_OK);
+  } catch {
+    const who = process.getuid?.() ?? '?';
+    findings.problem(
+      `${there} cannot be written to by this user (id ${who})`,
+      "give it to the service's user, or run this as that user",
+    );
+  }
+  if (there !== data) return;
+  const mode = statSync(data).mode & 0o777;
+  if ((mode & OTHERS) !== 0)
+    findings.problem(`everybody may look into ${data} (mode ${octal(mode)})`, `chmod 700 ${data}`);
+  else if ((mode & GROUP_READS) !== 0)
+    findings.warning(
+      `the group may read ${data} (mode ${octal(mode)})`,
+      `chmod 700 ${data}, unless it is meant to`,
+    );
+}
+
+function checkSecret(findings: Findings, what: string, place: string): void {
+  const stat = statSync(place, { throwIfNoEntry: false });
+  if (stat === undefined) return;
+  const mode = stat.mode & 0o777;
+  if ((mode & OTHERS) !== 0)
+    findings.problem(`everybody may read ${what}, ${place} (mode ${octal(mode)})`, `chmod 600 ${place}`);
+  else if ((mode & GROUP_READS) !== 0)
+    findings.warning(
+      `the group may read ${what}, ${place} (mode ${octal(mode)})`,
+      `chmod 600 ${place}, unless it is meant to`,
+    );
+}
+
+function octal(mode: number): string {
+  return mode.toString(8).padStart(3, '0');
+}
+
+/** Whether one of its addresses has a login in it. */
+function holdsPassword({ smtp, redis, store }: Config): boolean {
+  const { target } = smtp.relay;
+  return (
+    (!('maildir' in target) && target.authPlain !== undefined) ||
+    (redis !== undefined && parseRedis(redis.url).secrets().password !== undefined) ||
+    (store.kind === 'kurrentdb' && /\/\/[^/@]+@/.test(store.url))
+  );
+}

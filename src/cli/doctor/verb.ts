@@ -1,0 +1,31 @@
+import type { Command } from 'commander';
+import { ExitWith } from '../client-exit.js';
+import type { ConfigOption } from '../config-option.js';
+import { withConfig } from '../config-option.js';
+import type { CliIo } from '../io.js';
+import { note, print } from '../io.js';
+import type { Outcome } from './findings.js';
+import { findingText } from './findings.js';
+
+/** `stopgap doctor`: looks at everything that a Stopgap here depends on. Exit code 1 where there is a problem. */
+export function doctorVerb(program: Command, io: CliIo): void {
+  const doctor = program
+    .command('doctor')
+    .description('look at configuration, ports, certificates, store, upstream … and say what to do');
+  withConfig(doctor)
+    .option('--url <url>', 'the running server (default: STOPGAP_URL, or api.listen of the configuration)')
+    .option('--json', 'as JSON')
+    .action(async (options: ConfigOption & { readonly url?: string; readonly json?: true }) => {
+      // Every engine's client is loaded for this verb alone.
+      const { examine } = await import('./examine.js');
+      const findings = await examine(io, options);
+      const count = (outcome: Outcome): number => findings.filter((one) => one.outcome === outcome).length;
+      const problems = count('problem');
+      if (options.json === true) print(io, JSON.stringify({ ok: problems === 0, findings }));
+      else {
+        for (const finding of findings) print(io, findingText(finding));
+        note(io, `problems: ${problems}, warnings: ${count('warning')}, not tried: ${count('not tried')}`);
+      }
+      if (problems > 0) throw new ExitWith(1);
+    });
+}

@@ -1,0 +1,46 @@
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+import type { Clock, Milliseconds } from '../../kernel/time.js';
+import { SECOND } from '../../kernel/time.js';
+import type { LoadedConfig } from '../../config.js';
+import type { StoreInspection } from '../../store/sqlite/inspect.js';
+
+/** How long anybody is waited for. */
+export const PATIENCE: Milliseconds = 5 * SECOND;
+
+/** What a running server says of itself. */
+export interface ServerState {
+  readonly origin: string;
+  /** `/healthz`. */
+  readonly health: Readonly<Record<string, unknown>>;
+  /** `/readyz`. */
+  readonly ready: boolean;
+}
+
+/** What every check may look at. */
+export interface World {
+  readonly loaded: LoadedConfig;
+  readonly clock: Clock;
+  /** Undefined where none answers. */
+  readonly server: ServerState | undefined;
+  /** The store in its SQLite file; undefined where events are kept elsewhere. */
+  readonly store: StoreInspection | undefined;
+}
+
+/** Resolves as `work` does, or rejects after {@link PATIENCE}. */
+export async function patiently<T>(work: Promise<T>, what: string): Promise<T> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what} within ${PATIENCE / SECOND} s`)), PATIENCE);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** The place itself, or the nearest folder above it that exists. */
+export function nearestThere(place: string): string {
+  return existsSync(place) || path.dirname(place) === place ? place : nearestThere(path.dirname(place));
+}
