@@ -35,6 +35,8 @@ import type { EventStore } from './store/port.js';
 import { openSqliteStore } from './store/sqlite/index.js';
 import { keepSwept, letGoWhenBack } from './housekeeping.js';
 import { ownPackage } from './cli/version.js';
+import { openTracing } from './tracing/open.js';
+import { tracedStore } from './tracing/traced-store.js';
 import { planTimedWork, taskRunner, timedTasks } from './timed-work.js';
 import { watchRules, watchTokens } from './watched-files.js';
 
@@ -111,17 +113,25 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     return file;
   };
   const { metrics = new Metrics() } = options;
-  metrics.process.runs(ownPackage().version, config.store.kind, config.roles);
+  const { version } = ownPackage();
+  metrics.process.runs(version, config.store.kind, config.roles);
+  const traces =
+    config.tracing === undefined
+      ? undefined
+      : await openTracing(config.tracing, { version, roles: config.roles }, levels.of('app'));
+  if (traces !== undefined) closers.push(() => traces.close());
+  const tracing = traces?.tracing;
   const { store: opened, outbox } = await openStore(config, options, metrics, (stream, events) =>
     containment?.saw(stream, events),
   );
   const through = throughStore(opened);
-  const store = metrics.measuresMessages ? metered(through, metrics.store) : through;
+  const measured = metrics.measuresMessages ? metered(through, metrics.store) : through;
+  const store = tracing === undefined ? measured : tracedStore(measured, tracing);
   closers.push(() => store.close());
   await store.setRetention(SEND_CATEGORY, config.retention.sends);
   await store.setRetention(AUTH_CATEGORY, config.retention.sends);
 
-  const desk = new BlockDesk(store, clock, (decision) => metrics.blocks.decided(decision));
+  const desk = new BlockDesk(store, clock, (decision) => metrics.blocks.decided(decision), tracing);
   const rulesDesk = new RulesDesk(store, clock);
   const detects = roles.has('detector');
   const models: ReadModels = new ReadModels({
@@ -148,9 +158,10 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     onFolded(event) {
       containment?.follow(event);
       if (models.ready) metrics.folded(event, models.ledger);
+      if (event.trace !== undefined && models.ready) tracing?.folded(event, event.trace);
     },
   });
-  const responder = new Responder({ desk, models, clock, metrics, log: levels.of('rules') });
+  const responder = new Responder({ desk, models, clock, metrics, tracing, log: levels.of('rules') });
   const containment: LocalContainment | undefined =
     outbox === undefined
       ? undefined
@@ -203,7 +214,10 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     return Promise.race([settled, passed(clock, FOLDED_WITHIN)]);
   };
   const smtp = roles.has('smtp')
-    ? await openSmtpRole({ config, clock, logs: levels, metrics, models, store, accepted, watch, closers })
+    ? await openSmtpRole({
+        ...{ config, clock, logs: levels, metrics, tracing, models, store },
+        ...{ accepted, watch, closers },
+      })
     : undefined;
   metrics.registry.beforeScrape = () =>
     updateGauges(metrics, {
@@ -224,6 +238,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     store,
     clock,
     metrics,
+    tracing,
     log: levels.of('api'),
     logs,
     tokens: { authenticate: (token) => tokens?.current.find(token) },

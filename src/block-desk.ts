@@ -9,11 +9,15 @@ import type { Clock, Instant } from './kernel/time.js';
 import type { Subject } from './sending/subjects.js';
 import type { EventStore, ExpectedRevision } from './store/port.js';
 import { WrongExpectedRevision } from './store/port.js';
+import type { CommandSpan } from './tracing/command-span.js';
+import type { Tracing } from './tracing/tracing.js';
 
 export interface CommandContext {
   /** Who: `admin:<name>`, `rule:<id>@<version>`, `system:<part>`. */
   readonly by: string;
   readonly correlation?: string | undefined;
+  /** The traceparent of whoever gives the command, where that is traced. */
+  readonly trace?: string | undefined;
   /** The same seed gives the same event ids: a command that is sent again is not carried out twice. */
   readonly seed?: string | undefined;
   /** Only while the stream is at this revision (what If-Match asks for); undefined: whatever it is at. */
@@ -51,25 +55,50 @@ export class BlockDesk {
   readonly #store: EventStore;
   readonly #clock: Clock;
   readonly #onDecided: (decision: Decision) => void;
+  readonly #tracing: Tracing | undefined;
 
   /** @param onDecided told of what was decided here, once it is durable */
-  constructor(store: EventStore, clock: Clock, onDecided: (decision: Decision) => void = () => undefined) {
+  constructor(
+    store: EventStore,
+    clock: Clock,
+    onDecided: (decision: Decision) => void = () => undefined,
+    tracing?: Tracing,
+  ) {
     this.#store = store;
     this.#clock = clock;
     this.#onDecided = onDecided;
+    this.#tracing = tracing;
   }
 
   /** @throws StopgapError as `decide` does; StoreUnavailable; WrongExpectedRevision after too many lost races */
   async execute(subject: Subject, command: BlockCommand, context: CommandContext): Promise<Executed> {
+    const span = this.#tracing?.command(command.kind, subject, context.trace);
+    try {
+      const executed = await this.#execute(subject, command, context, span);
+      span?.end(executed.facts);
+      return executed;
+    } catch (error) {
+      span?.fail(error);
+      throw error;
+    }
+  }
+
+  async #execute(
+    subject: Subject,
+    command: BlockCommand,
+    context: CommandContext,
+    span: CommandSpan | undefined,
+  ): Promise<Executed> {
     for (let attempt = 1; ; attempt++) {
-      const { standing, revision, position: seen } = await this.standing(subject);
+      const { standing, revision, position: seen, trace: before } = await this.standing(subject);
+      const trace = span?.begin(before) ?? context.trace;
       const expected = context.revision ?? revision;
       if (expected !== revision) throw new WrongExpectedRevision(blockStream(subject), expected, revision);
       const now = this.#clock.now();
       const facts = decide({ ...command, now }, standing);
       if (facts.length === 0) return { facts, position: undefined, seen };
       try {
-        const events = envelope(facts, context, now);
+        const events = envelope(facts, { ...context, trace }, now);
         const { position, duplicate } = await this.#store.append(blockStream(subject), events, revision);
         const { by } = context;
         if (!duplicate) this.#onDecided({ subject, facts, standing, by, durableAt: this.#clock.now() });
@@ -80,17 +109,19 @@ export class BlockDesk {
     }
   }
 
-  /** The subject's present state and the revision that it was read at. */
+  /** The subject's present state, the revision that it was read at, and the trace that last had to do with it. */
   async standing(
     subject: Subject,
-  ): Promise<{ standing: Standing; revision: number | 'none'; position: number }> {
+  ): Promise<{ standing: Standing; revision: number | 'none'; position: number; trace: string | undefined }> {
     let standing = NOTHING_YET;
     let revision: number | 'none' = 'none';
     let position = 0;
+    let trace: string | undefined;
     for await (const event of this.#store.readStream(blockStream(subject))) {
       ({ revision, position } = event);
+      trace = event.trace ?? trace;
       if (isBlockEvent(event)) standing = evolve(standing, event);
     }
-    return { standing, revision, position };
+    return { standing, revision, position, trace };
   }
 }

@@ -246,7 +246,7 @@ export class ReadModels {
       return;
     }
     this.#applyShadow(event, verdicts);
-    for (const verdict of verdicts) this.#listeners.onVerdict(verdict, this.#live);
+    for (const verdict of verdicts) this.#listeners.onVerdict(inTraceOf(event, verdict), this.#live);
     if (event.type === 'RulesChanged') this.#listeners.onRulesChanged();
     this.#listeners.onFolded?.(event);
     if (isBlockEvent(event)) this.#listeners.onBlockEvent(event, this.#live);
@@ -294,6 +294,11 @@ function fresh() {
     rulePrecision: new RulePrecision(),
     seen: new SeenIds(),
   };
+}
+
+/** A verdict goes on in the trace of what tripped it. */
+function inTraceOf({ trace }: RecordedEvent, verdict: Verdict): Verdict {
+  return trace === undefined ? verdict : { ...verdict, trace };
 }
 
 function anchorOf({ stream, revision, id, position }: Anchor): Anchor {

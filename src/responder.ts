@@ -1,3 +1,4 @@
+import type { Span } from '@opentelemetry/api';
 import type { Logger } from 'pino';
 import type { BlockDesk } from './block-desk.js';
 import type { BlockCommand } from './blocks/commands.js';
@@ -14,12 +15,16 @@ import { ruleActor } from './rules/model.js';
 import { respond } from './rules/respond.js';
 import type { Verdict } from './rules/verdict.js';
 import { StoreUnavailable, WrongExpectedRevision } from './store/port.js';
+import { traceField, traceparentOf } from './tracing/traceparent.js';
+import type { Tracing } from './tracing/tracing.js';
 
 export interface ResponderOptions {
   readonly desk: BlockDesk;
   readonly models: ReadModels;
   readonly clock: AlarmClock;
   readonly metrics: Metrics;
+  /** Undefined where nothing is traced. */
+  readonly tracing?: Tracing | undefined;
   readonly log: Logger;
 }
 
@@ -28,6 +33,7 @@ interface Plan {
   readonly command: BlockCommand;
   /** In force already, ahead of its event. */
   readonly anticipated: boolean;
+  readonly span: Span | undefined;
 }
 
 /** Verdicts at the end of a replay that nobody may have acted upon: the process ended between fold and act. */
@@ -135,8 +141,9 @@ export class Responder {
   }
 
   #plan(verdict: Verdict): Plan {
-    const { models, clock, metrics } = this.#options;
+    const { models, clock, metrics, tracing } = this.#options;
     const now = clock.now();
+    const span = tracing?.verdict(verdict, correlationOf(verdict));
     const { command, anticipated, breakerOpen } = respond(verdict, {
       now,
       breaker: models.sendVolume.rules.maxAutomaticBlocks,
@@ -149,8 +156,9 @@ export class Responder {
       this.#plannedBlocks++;
       models.activeBlocks.anticipate(verdict.subject, anticipated);
       metrics.containment.anticipated(verdict, now);
+      if (span !== undefined) tracing?.anticipated(anticipated.id, span);
     }
-    return { verdict, command, anticipated: anticipated !== undefined };
+    return { verdict, command, anticipated: anticipated !== undefined, span };
   }
 
   /** The circuit breaker opens or closes: said once. */
@@ -168,23 +176,26 @@ export class Responder {
     this.#breakerOpen = open;
   }
 
-  async #carryOut({ verdict, command, anticipated }: Plan, settled: () => void): Promise<void> {
+  async #carryOut({ verdict, command, anticipated, span }: Plan, settled: () => void): Promise<void> {
     const { desk, models, metrics, log } = this.#options;
     const { rule, subject, evidence } = verdict;
     const context = {
       by: ruleActor(rule.id, evidence.version),
-      correlation: `event:${evidence.lastPosition}`,
+      correlation: correlationOf(verdict),
+      trace: span && traceparentOf(span),
     };
     const about = { correlation: context.correlation, rule: rule.id, subject };
     let faults = 0;
+    let outcome = 'failed';
     for (let pause = FIRST_PAUSE; ; pause = Math.min(2 * pause, LONGEST_PAUSE)) {
       try {
         const { facts, position, seen } = await desk.execute(subject, command, context);
         // Where another detector was faster it is the event of that one that must be in force here before ours goes.
         await Promise.race([models.reached(position ?? seen), this.#stopping]);
-        const outcome = facts.at(-1)?.type ?? 'nothing to do';
+        outcome = facts.at(-1)?.type ?? 'nothing to do';
         metrics.blocks.settled(verdict, OUTCOMES[outcome] ?? 'none');
-        log.info(verdictFields(verdict, context.by, facts, context.correlation), 'a rule tripped');
+        const fields = verdictFields(verdict, context.by, facts, context.correlation);
+        log.info({ ...fields, ...traceField(context.trace) }, 'a rule tripped');
         break;
       } catch (error) {
         if (!isPassing(error) && ++faults === ATTEMPTS) {
@@ -206,6 +217,7 @@ export class Responder {
       this.#plannedBlocks--;
       models.activeBlocks.withdraw(subject);
     }
+    span?.setAttribute('stopgap.outcome', outcome).end();
     settled();
   }
 
@@ -220,6 +232,9 @@ export class Responder {
     });
   }
 }
+
+/** What an act upon a verdict, and the log, know it by: the send that tripped it. */
+const correlationOf = ({ evidence }: Verdict): string => `event:${evidence.lastPosition}`;
 
 /** One event trips a rule only once. */
 const answerKey = ({ rule, lastPosition }: Evidence): string => `${rule} ${lastPosition}`;

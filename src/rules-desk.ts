@@ -31,7 +31,7 @@ export class RulesDesk {
   /**
    * Puts a rule set in force.
    *
-   * @param options `expected`: the version that must be in force, undefined for any; `seed`: see CommandContext
+   * @param options `expected`: the version that must be in force, undefined for any; `seed` and `trace`: see CommandContext
    * @throws InvalidRules; WrongExpectedRevision where another change came first; StoreUnavailable
    */
   async replace(
@@ -42,6 +42,7 @@ export class RulesDesk {
       readonly name?: string;
       readonly expected?: number | undefined;
       readonly seed?: string | undefined;
+      readonly trace?: string | undefined;
     } = {},
   ): Promise<RulesLoaded> {
     const rules = parseRules(source, options.name);
@@ -52,7 +53,8 @@ export class RulesDesk {
     if (options.expected !== undefined && options.expected !== version)
       throw new WrongExpectedRevision(RULES_STREAM, versionAsRevision(options.expected), revision);
     const data: RulesChanged = { version: version + 1, rules, source, origin };
-    const events = envelope([{ type: 'RulesChanged', data }], { by, seed: options.seed }, this.#clock.now());
+    const { seed, trace } = options;
+    const events = envelope([{ type: 'RulesChanged', data }], { by, seed, trace }, this.#clock.now());
     const { position } = await this.#store.append(RULES_STREAM, events, revision);
     return { version: version + 1, changed: true, position };
   }

@@ -9,6 +9,7 @@ import { decisionFields } from '../log/decisions.js';
 import type { Subject } from '../sending/subjects.js';
 import type { ExpectedRevision } from '../store/port.js';
 import { WrongExpectedRevision } from '../store/port.js';
+import { traceField } from '../tracing/traceparent.js';
 import type { ApiDependencies } from './dependencies.js';
 import { within } from './http/deadline.js';
 import { ifMatch, preconditionFailed } from './http/etag.js';
@@ -47,9 +48,9 @@ export class Commands {
     command: BlockCommand,
     block?: string,
   ): Promise<Outcome> {
-    const { seed, caller, requestId } = ask;
+    const { seed, caller, requestId, trace } = ask;
     const matches = block === undefined ? undefined : ifMatch(ask.request);
-    const context = { by: `admin:${caller.name}`, correlation: `request:${requestId}`, seed };
+    const context = { by: `admin:${caller.name}`, correlation: `request:${requestId}`, seed, trace };
     for (let attempt = 1; ; attempt++) {
       let expected: ExpectedRevision | undefined;
       if (seed !== undefined || matches !== undefined) {
@@ -80,7 +81,13 @@ export class Commands {
       const { facts, position } = await desk.execute(subject, command, context);
       await this.#folded(position ?? (await this.#lastPosition(subject)));
       if (facts.length > 0)
-        log.info(decisionFields(context.by, subject, facts, context.correlation), 'an administrator decided');
+        log.info(
+          {
+            ...decisionFields(context.by, subject, facts, context.correlation),
+            ...traceField(context.trace),
+          },
+          'an administrator decided',
+        );
       return { facts, repeated: false };
     } catch (thrown) {
       // What is shown with the conflict must be what the decision saw.

@@ -7,6 +7,7 @@ import type { Logs } from '../log/logs.js';
 import type { ReadModels } from '../read-models.js';
 import type { RulesDesk } from '../rules-desk.js';
 import type { EventStore } from '../store/port.js';
+import type { Tracing } from '../tracing/tracing.js';
 
 /** Whoever holds a token. */
 export interface Caller {
@@ -40,6 +41,8 @@ export interface ApiDependencies {
   /** Also drives time-outs and heartbeats. */
   readonly clock: AlarmClock;
   readonly metrics: Metrics;
+  /** Undefined where nothing is traced. */
+  readonly tracing?: Tracing | undefined;
   readonly log: Logger;
   /** What the whole process logs, and how much. */
   readonly logs: Logs;

@@ -66,7 +66,7 @@ export function rulesRoutes(deps: ApiDependencies, order: BlockOrder): readonly 
   };
 
   const replace = async (ask: Ask<unknown, RulesInput>): Promise<Answer> => {
-    const { caller, seed, body } = ask;
+    const { caller, seed, body, trace } = ask;
     const { source } = body;
     const matches = ifMatch(ask.request);
     const before = await rulesDesk.current();
@@ -78,7 +78,7 @@ export function rulesRoutes(deps: ApiDependencies, order: BlockOrder): readonly 
     const expected = matches === undefined ? undefined : version;
     try {
       const by = `admin:${caller.name}`;
-      const { position, version } = await rulesDesk.replace(source, 'api', by, { expected, seed });
+      const { position, version } = await rulesDesk.replace(source, 'api', by, { expected, seed, trace });
       if (position !== undefined) {
         const correlation = `request:${ask.requestId}`;
         log.info({ correlation, by, version }, 'an administrator changed the rules');

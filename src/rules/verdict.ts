@@ -13,4 +13,6 @@ export interface Verdict {
   readonly evidence: Evidence;
   /** When the send that tripped it happened. */
   readonly at: Instant;
+  /** The traceparent of that send, where it is traced. */
+  readonly trace?: string;
 }

@@ -4,6 +4,7 @@ import type { AlarmClock } from '../kernel/time.js';
 import type { Metrics } from '../metrics/metrics.js';
 import type { ReadModels } from '../read-models.js';
 import type { Appended, EventStore } from '../store/port.js';
+import type { Tracing } from '../tracing/tracing.js';
 import type { AttemptLimiter } from './auth/attempt-limiter.js';
 import type { LoginVerifier } from './auth/login-verifier.js';
 import type { Recorder } from './recorder.js';
@@ -15,6 +16,8 @@ export interface SmtpContext {
   readonly clock: AlarmClock;
   readonly log: Logger;
   readonly metrics: Metrics;
+  /** Undefined where nothing is traced. */
+  readonly tracing?: Tracing | undefined;
   readonly models: ReadModels;
   /**
    * Called when a message is durable; a promise holds its 250 back until what it tripped is in force.

@@ -8,6 +8,8 @@ import type { SmtpContext } from './context.js';
 import type { RelayTransaction } from './relay/port.js';
 import type { SmtpReply } from './replies.js';
 import { ReplyError, refusalReply, replyLine } from './replies.js';
+import type { LoginTimes } from './transaction-trace.js';
+import { TransactionTrace } from './transaction-trace.js';
 
 /** Refused recipients are recorded in lots of at most this many: a guessing client may never end its message. */
 const REFUSED_AT_ONCE = 25;
@@ -18,6 +20,8 @@ interface MailTransaction {
   readonly returnPath: string;
   readonly entitled: boolean;
   readonly sender: SenderIdentity;
+  /** Undefined where it is not traced, as most are not. */
+  readonly trace: TransactionTrace | undefined;
   relay: RelayTransaction | undefined;
   /** Recipients that the upstream has taken. */
   readonly taken: Set<string>;
@@ -34,6 +38,8 @@ export class Conversation {
   readonly network: string;
   /** The login, in normal form, once it succeeded. */
   account: string | undefined;
+  /** When that was, until the first transaction after it. Only where anything is traced. */
+  login: LoginTimes | undefined;
   mail: MailTransaction | undefined;
   readonly #context: SmtpContext;
   readonly #session: SMTPServerSession;
@@ -66,11 +72,13 @@ export class Conversation {
   begin(returnPath: string, entitled: boolean): void {
     this.end();
     const { account, ehlo, ip } = this;
+    const id = `${this.#session.id}.${++this.#count}`;
     this.mail = {
-      id: `${this.#session.id}.${++this.#count}`,
+      id,
       returnPath,
       entitled,
       sender: senderIdentity({ account, returnPath, ehlo, ip, direction: this.#direction }),
+      trace: this.#trace(id),
       relay: undefined,
       taken: new Set(),
       delivering: false,
@@ -87,12 +95,14 @@ export class Conversation {
 
   /** Records a refusal of ours and gives the error that tells the client. */
   refuse(block: ActiveBlock, stage: RefusalStage): ReplyError {
-    const { contact, metrics, recorder } = this.#context;
+    const { contact, metrics, recorder, tracing } = this.#context;
+    const { id: correlation, trace } = this.mail ?? { id: this.#session.id };
     const reply = refusalReply(block.refusal, contact);
     metrics.smtp.refused(stage, block.refusal);
     recorder.refused(
       { ...this.fields(), stage, block: block.id, reply: replyLine(reply) },
-      this.mail?.id ?? this.#session.id,
+      correlation,
+      tracing?.refused(block.id, stage, reply.code, correlation, trace?.current),
     );
     return new ReplyError(reply);
   }
@@ -117,6 +127,7 @@ export class Conversation {
     this.mail = undefined;
     this.#recordRefused(mail);
     mail.relay?.end();
+    mail.trace?.end();
   }
 
   /** Who is sending, as events record it: as the client wrote it. */
@@ -135,6 +146,15 @@ export class Conversation {
     if (mail.refused === 0) return;
     const { refused: count, refusedCode: code, entitled, id: transaction } = mail;
     mail.refused = 0;
-    this.#context.recorder.recipientsRefused({ ...this.fields(mail), transaction, count, code, entitled });
+    const fields = { ...this.fields(mail), transaction, count, code, entitled };
+    this.#context.recorder.recipientsRefused(fields, mail.trace?.traceparent);
+  }
+
+  #trace(id: string): TransactionTrace | undefined {
+    const { tracing } = this.#context;
+    if (tracing === undefined) return undefined;
+    const { login } = this;
+    this.login = undefined;
+    return tracing.chosen() ? new TransactionTrace(tracing, id, this.#direction, login) : undefined;
   }
 }

@@ -19,7 +19,8 @@ export async function logIn(
   conversation: Conversation,
   auth: SMTPServerAuthentication,
 ): Promise<string> {
-  const { limiter, metrics, models, clock, log } = context;
+  const { limiter, metrics, models, clock, log, tracing } = context;
+  const begun = performance.now();
   const login = auth.username ?? '';
   const { network } = conversation;
   if (!limiter.allow(network, login)) {
@@ -40,6 +41,7 @@ export async function logIn(
   const block = refusing();
   if (block === undefined || block.refusal === 'honest') {
     metrics.smtp.login('succeeded');
+    if (tracing !== undefined) conversation.login = [begun, performance.now()];
     if (log.isLevelEnabled('debug')) log.debug({ account: result.account, network }, 'a login succeeded');
     return result.account;
   }
@@ -51,7 +53,11 @@ export async function logIn(
   const fields = conversation.fields(undefined);
   conversation.account = undefined;
   context.recorder.loginFailed({ network, kind: 'feigned', block: block.id, account: result.account });
-  context.recorder.refused({ ...fields, stage: 'auth', block: block.id, reply: replyLine(reply) }, block.id);
+  context.recorder.refused(
+    { ...fields, stage: 'auth', block: block.id, reply: replyLine(reply) },
+    block.id,
+    tracing?.refused(block.id, 'auth', reply.code, block.id, undefined),
+  );
   throw new ReplyError(reply);
 }
 

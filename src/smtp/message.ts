@@ -12,6 +12,7 @@ import { ClientGone, MessageTooLarge, SpoolFailed, collectBody } from './relay/b
 import type { Delivery } from './relay/port.js';
 import { RelayUnreachable } from './relay/port.js';
 import { MAIL_LOOP, ReplyError, TOO_LARGE, TRY_LATER } from './replies.js';
+import { relayed } from './transaction-trace.js';
 
 /** RFC 5321 section 6.3 wants a loop counter of at least 100. */
 const MOST_RECEIVED_LINES = 100;
@@ -74,13 +75,13 @@ async function transmit(
   body: MessageBody,
 ): Promise<Delivery> {
   const { store, metrics, log } = context;
-  const { relay, id } = conversation.mail!;
+  const { relay, id, trace } = conversation.mail!;
   // A store that does not answer is known before the upstream takes the message, not after.
   const mayGo = (): boolean => store.healthy && conversation.verdict() === undefined;
   try {
     if (!store.healthy) throw unavailable(context, 'store');
     const over = metrics.smtp.handingOver();
-    const delivery = await relay!.transmit(body, mayGo).finally(over);
+    const delivery = await relayed(trace, 'DATA', relay!.transmit(body, mayGo).finally(over));
     if (!delivery.withdrawn) return delivery;
   } catch (error) {
     if (!(error instanceof RelayUnreachable)) throw error;
@@ -114,12 +115,13 @@ async function record(
     entitled: mail.entitled,
   };
   try {
-    const appended = await recorder.accepted(sendStreamKey(mail.sender), data);
+    const appended = await recorder.accepted(sendStreamKey(mail.sender), data, mail.trace?.traceparent);
     if (mail.returnPath === '' && fields.direction === 'inbound') {
       await recorder.bounces(
         accepted.map(({ address }) => address),
         conversation.ip,
         mail.id,
+        mail.trace?.traceparent,
       );
     }
     const inForce = context.accepted(appended);
@@ -139,6 +141,7 @@ async function record(
       'a message was taken',
     );
   }
+  mail.trace?.accepted(accepted.length, body.received);
   metrics.smtp.accepted(fields.direction, accepted.length);
 }
 

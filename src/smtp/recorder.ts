@@ -27,11 +27,17 @@ export interface RecorderOptions {
 
 type Counted<Data> = Omit<Data, 'count' | 'since'>;
 
+interface Refusal {
+  readonly data: Counted<MessageRefused>;
+  readonly correlation: string;
+  readonly trace: string | undefined;
+}
+
 /** Writes down what happened at the SMTP door. */
 export class Recorder {
   readonly #options: RecorderOptions;
   readonly #by: string;
-  readonly #refusals: Summary<{ data: Counted<MessageRefused>; correlation: string }>;
+  readonly #refusals: Summary<Refusal>;
   readonly #failures: Summary<Counted<AuthenticationFailed>>;
   readonly #underWay = new Set<Promise<unknown>>();
 
@@ -39,7 +45,7 @@ export class Recorder {
     this.#options = options;
     this.#by = `smtp:${options.hostname}`;
     const { clock, log } = options;
-    this.#refusals = new Summary(clock, ({ data, correlation }, count, since) => {
+    this.#refusals = new Summary(clock, ({ data, correlation, trace }, count, since) => {
       const { stage, block, reply, account, returnPath, ehlo, ip } = data;
       const who = { account, returnPath, ehlo, ip };
       log.info(
@@ -50,6 +56,7 @@ export class Recorder {
         sendStreamOf(data),
         { type: 'MessageRefused', data: { ...data, count, since } },
         correlation,
+        trace,
       );
     });
     this.#failures = new Summary(clock, (data, count, since) => {
@@ -64,21 +71,27 @@ export class Recorder {
    * A message was taken by the upstream: resolves when that is durable.
    *
    * @param key of the sender's stream, which the caller has at hand
+   * @param trace the traceparent that the event carries
    * @throws StoreUnavailable: the client must not be told that its message was accepted
    */
-  accepted(key: string, data: MessageAccepted): Promise<Appended> {
-    return this.#append(sendStream(key), [{ type: 'MessageAccepted', data }], data.transaction);
+  accepted(key: string, data: MessageAccepted, trace?: string): Promise<Appended> {
+    return this.#append(sendStream(key), [{ type: 'MessageAccepted', data }], data.transaction, trace);
   }
 
   /** Bounces that the upstream took for local addresses. @throws StoreUnavailable */
-  async bounces(addresses: readonly string[], ip: string, transaction: string): Promise<void> {
+  async bounces(
+    addresses: readonly string[],
+    ip: string,
+    transaction: string,
+    trace?: string,
+  ): Promise<void> {
     for (const address of addresses) {
       const fact: SendEvent = { type: 'BounceReceived', data: { address, ip } };
-      await this.#append(sendStream(normalizeAddress(address)), [fact], transaction);
+      await this.#append(sendStream(normalizeAddress(address)), [fact], transaction, trace);
     }
   }
 
-  recipientsRefused(data: RecipientsRefused): void {
+  recipientsRefused(data: RecipientsRefused, trace?: string): void {
     const { log } = this.#options;
     if (log.isLevelEnabled('debug')) {
       const { transaction, account, returnPath, count, code } = data;
@@ -87,12 +100,13 @@ export class Recorder {
         'the upstream refused recipients',
       );
     }
-    this.#note(sendStreamOf(data), { type: 'RecipientsRefused', data }, data.transaction);
+    this.#note(sendStreamOf(data), { type: 'RecipientsRefused', data }, data.transaction, trace);
   }
 
   /** One refusal of ours. A flood is summarised. */
-  refused(data: Counted<MessageRefused>, correlation: string): void {
-    this.#refusals.add(`${data.block} ${data.stage} ${data.account ?? data.ip ?? ''}`, { data, correlation });
+  refused(data: Counted<MessageRefused>, correlation: string, trace: string | undefined): void {
+    const key = `${data.block} ${data.stage} ${data.account ?? data.ip ?? ''}`;
+    this.#refusals.add(key, { data, correlation, trace });
   }
 
   /** One failed login. A flood is summarised. */
@@ -108,8 +122,8 @@ export class Recorder {
   }
 
   /** For what no client waits for: a store that is away costs the record, not the service. */
-  #note(stream: string, fact: Fact, correlation?: string): void {
-    const writing = this.#append(stream, [fact], correlation).catch((error: unknown) => {
+  #note(stream: string, fact: Fact, correlation?: string, trace?: string): void {
+    const writing = this.#append(stream, [fact], correlation, trace).catch((error: unknown) => {
       this.#options.log.error(
         { type: fact.type, correlation, error: messageOf(error) },
         'an event could not be recorded',
@@ -119,9 +133,9 @@ export class Recorder {
     void writing.then(() => this.#underWay.delete(writing));
   }
 
-  #append(stream: string, facts: readonly Fact[], correlation?: string): Promise<Appended> {
+  #append(stream: string, facts: readonly Fact[], correlation?: string, trace?: string): Promise<Appended> {
     const { store, clock } = this.#options;
-    return store.append(stream, envelope(facts, { by: this.#by, correlation }, clock.now()), 'any');
+    return store.append(stream, envelope(facts, { by: this.#by, correlation, trace }, clock.now()), 'any');
   }
 }
 

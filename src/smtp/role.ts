@@ -8,6 +8,7 @@ import type { LogLevels } from '../log/levels.js';
 import type { Metrics } from '../metrics/metrics.js';
 import type { ReadModels } from '../read-models.js';
 import type { EventStore } from '../store/port.js';
+import type { Tracing } from '../tracing/tracing.js';
 import { watchSenders, watchUsers } from '../watched-files.js';
 import { AttemptLimiter } from './auth/attempt-limiter.js';
 import { fileBackend } from './auth/file-backend.js';
@@ -29,6 +30,7 @@ export interface SmtpRoleOptions {
   readonly clock: AlarmClock;
   readonly logs: LogLevels;
   readonly metrics: Metrics;
+  readonly tracing?: Tracing | undefined;
   readonly models: ReadModels;
   readonly store: EventStore;
   readonly accepted: SmtpContext['accepted'];
@@ -48,7 +50,7 @@ export interface SmtpRole {
 
 /** Everything that taking mail needs; it takes none before `listen`. */
 export async function openSmtpRole(options: SmtpRoleOptions): Promise<SmtpRole> {
-  const { config, clock, logs, metrics, models, store, accepted, watch, closers } = options;
+  const { config, clock, logs, metrics, tracing, models, store, accepted, watch, closers } = options;
   const log = logs.of('smtp');
   const { hostname, auth, senders, softFail, maxMessageSize } = config.smtp;
   const relay = openRelay(config.smtp.relay.url, {
@@ -74,6 +76,7 @@ export async function openSmtpRole(options: SmtpRoleOptions): Promise<SmtpRole> 
     clock,
     log,
     metrics,
+    tracing,
     models,
     store,
     accepted,

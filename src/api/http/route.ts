@@ -26,6 +26,8 @@ export interface Ask<Query, Body> {
   readonly requestId: string;
   /** From token, Idempotency-Key and the request itself: what event ids are made of. */
   readonly seed: string | undefined;
+  /** The traceparent for what it brings about, where it is traced. */
+  readonly trace?: string | undefined;
   readonly request: Request;
   readonly response: Response;
 }

@@ -12,6 +12,7 @@ import { within } from './deadline.js';
 import { IdempotentAnswers, idempotencyKey, seedOf } from './idempotency.js';
 import { Problem, problemOf, sendProblem } from './problem.js';
 import type { Answer, Ask, Method, Route } from './route.js';
+import { traceRequest } from './traced.js';
 
 /** How long a request may be worked on before it is answered 503. */
 const PATIENCE = 15 * SECOND;
@@ -30,6 +31,7 @@ const NO_QUERY = z.strictObject({});
 interface Locals {
   readonly requestId: string;
   caller?: Caller;
+  trace?: string | undefined;
   /** The route's template; absent where nothing matched. */
   route?: string;
   /** The route's method; absent where the path has none such. */
@@ -54,7 +56,10 @@ export function serve(
     next();
   });
   app.use(PROTECTED, (request, response, next) => {
-    localsOf(response).caller = authenticate(request, deps);
+    const locals = localsOf(response);
+    locals.caller = authenticate(request, deps);
+    if (deps.tracing !== undefined)
+      locals.trace = traceRequest(deps.tracing, request, response, () => locals);
     next();
   });
   for (const [path, methods] of byPath(routes)) {
@@ -109,7 +114,7 @@ async function work(
   deps: ApiDependencies,
   answers: IdempotentAnswers,
 ): Promise<Answer | undefined> {
-  const { requestId, caller } = localsOf(response);
+  const { requestId, caller, trace } = localsOf(response);
   if (route.role !== undefined) {
     authorize(caller, route.role);
     if (route.needsModels !== false && !deps.models.ready) {
@@ -123,7 +128,7 @@ async function work(
   const raw = route.body === undefined ? undefined : await readBody(request, response, route.body);
   const body = raw === undefined ? undefined : checkInput(route.body!.schema, raw.value, 'body');
   const key = route.method === 'get' ? undefined : idempotencyKey(request.get('idempotency-key'));
-  const asked = { params, query, body, caller: caller ?? NOBODY, requestId, request, response };
+  const asked = { params, query, body, caller: caller ?? NOBODY, requestId, trace, request, response };
   const patiently = <T>(work: Promise<T>): Promise<T> =>
     within(
       deps.clock,

@@ -1,0 +1,20 @@
+import type { Attributes, Span, SpanKind } from '@opentelemetry/api';
+import { SpanStatusCode } from '@opentelemetry/api';
+
+export interface SpanOptions {
+  /** The span to go on from, or its traceparent; a new trace begins without one. */
+  readonly parent?: Span | string | undefined;
+  readonly kind?: SpanKind;
+  readonly attributes?: Attributes;
+  /** What else has to do with it. */
+  readonly links?: readonly (Span | string | undefined)[];
+  /** When it began, by `performance.now()`; now unless given. */
+  readonly begun?: number | undefined;
+}
+
+/** Ends a span with what went wrong: the kind of error only, since a message may name anybody. */
+export function failed(span: Span, error: unknown): void {
+  span.setAttribute('error.type', error instanceof Error ? error.name : typeof error);
+  span.setStatus({ code: SpanStatusCode.ERROR });
+  span.end();
+}
