@@ -1,11 +1,11 @@
 /** The windows that an account's sends go to besides its own. */
-export type Neighbour = 'address' | 'domain' | 'ip';
+export type Neighbour = 'address' | 'domain' | 'ip' | 'day' | 'domainDay';
 
-const PLACES: Readonly<Record<Neighbour, number>> = { address: 0, domain: 1, ip: 2 };
-const WIDTH = 3;
+const PLACES: Readonly<Record<Neighbour, number>> = { address: 0, domain: 1, ip: 2, day: 3, domainDay: 4 };
+const WIDTH = 5;
 
 /**
- * Where the return path, the domain and the network of an account's last send have their rows, by the account's own
+ * Where the return path, the domain, the network and the days of an account's last send have their rows, by its own
  * row: most accounts send the next message from the same ones, and a row that is guessed right costs no look-up in a
  * map of its own. Only ever a guess, which who uses it checks; so nothing here is dumped, and nothing is kept up to
  * date when rows are given up.

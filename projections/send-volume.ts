@@ -13,6 +13,8 @@ import type {
   SenderFields,
 } from '../src/sending/events.js';
 import { CLOCK_TOLERANCE, effectiveAt, isImported } from '../src/sending/events.js';
+import type { ProfiledType, SenderDaySummarised } from '../src/sending/day-summary.js';
+import { dayOf } from '../src/sending/day-summary.js';
 import {
   clientNetwork,
   domainOf,
@@ -24,6 +26,8 @@ import type { MailDirection, Subject, SubjectType } from '../src/sending/subject
 import { SUBJECT_TYPES } from '../src/sending/subjects.js';
 import { Amounts } from './counted-windows.js';
 import { Neighbours } from './neighbours.js';
+import { SenderProfiles } from './sender-profiles/sender-profiles.js';
+import type { SenderProfilesState } from './sender-profiles/sender-profiles.js';
 import type { Neighbour } from './neighbours.js';
 import { SubjectVolumes } from './subject-volumes.js';
 import { NOTHING_COUNTED } from './subject-volumes.js';
@@ -43,6 +47,7 @@ interface Fold {
 export interface SendVolumeState {
   readonly rules: VersionedRules;
   readonly volumes: Readonly<Record<SubjectType, VolumesState>>;
+  readonly profiles: SenderProfilesState;
   /** Of proposals and blocks that stand, by id. */
   readonly subjects: readonly (readonly [block: string, subject: Subject])[];
   readonly timeline: TimelineState;
@@ -68,6 +73,8 @@ export class SendVolume {
     rules: [],
     exempt: [],
   };
+  /** What is usual, as far as it is known. */
+  readonly profiles = new SenderProfiles();
   #volumes = this.#build(this.#rules);
   #neighbours = new Neighbours();
   readonly #amounts = new Amounts();
@@ -106,10 +113,11 @@ export class SendVolume {
         const address = normalizeAddress((event.data as BounceReceived).address);
         const fold = this.#begin(event, 'outbound');
         this.#amounts.set('bounces', 1);
-        this.#count(fold, 'account', address);
+        this.#count(fold, 'account', address, -1, this.#day(fold, 'account', address, -1));
         this.#count(fold, 'address', address);
         const domain = domainOf(address);
-        if (domain !== undefined) this.#count(fold, 'domain', domain);
+        if (domain !== undefined)
+          this.#count(fold, 'domain', domain, -1, this.#day(fold, 'domain', domain, -1));
         return this.#end();
       }
       case 'AuthenticationFailed': {
@@ -129,6 +137,9 @@ export class SendVolume {
         this.#count(fold, subject.type, subject.value);
         return this.#end();
       }
+      case 'SenderDaySummarised':
+        this.profiles.summarised(event.data as SenderDaySummarised);
+        return NONE;
       case 'RulesChanged':
         this.#change(event.data as RulesChanged);
         return NONE;
@@ -143,6 +154,7 @@ export class SendVolume {
     return {
       rules: this.#rules,
       volumes: mapTypes((type) => this.#volumes[type].dump()),
+      profiles: this.profiles.dump(),
       subjects: [...this.#subjects],
       timeline: this.#timeline.dump(),
       recordedAt: this.#recordedAt,
@@ -151,8 +163,9 @@ export class SendVolume {
   }
 
   /** Takes over what {@link dump} gave. Must come before anything is applied. */
-  restore({ rules, volumes, subjects, timeline, recordedAt, verdicts }: SendVolumeState): void {
+  restore({ rules, volumes, profiles, subjects, timeline, recordedAt, verdicts }: SendVolumeState): void {
     this.#rules = rules;
+    this.profiles.restore(profiles);
     this.#volumes = this.#build(rules);
     this.#neighbours = new Neighbours();
     for (const type of SUBJECT_TYPES) this.#volumes[type].restore(volumes[type]);
@@ -163,9 +176,9 @@ export class SendVolume {
   }
 
   /** Takes over the rules and what people have judged, but nothing that was counted. */
-  restoreRules({ rules, volumes, subjects, recordedAt }: SendVolumeState): void {
+  restoreRules({ rules, volumes, profiles, subjects, recordedAt }: SendVolumeState): void {
     this.restore({
-      rules,
+      ...{ rules, profiles },
       volumes: mapTypes((type) => ({ ...NOTHING_COUNTED, judged: volumes[type].judged })),
       subjects,
       timeline: { times: [], positions: [] },
@@ -219,19 +232,24 @@ export class SendVolume {
     // Without a tag, what is in normal form as a login is so as an address, which saves looking at it twice.
     const alike = path === login && account === login && !account?.includes('+');
     if (address !== undefined && !alike) address = normalizeAddress(address);
-    const row = account === undefined ? -1 : this.#count(fold, 'account', account);
-    if (row >= 0) {
+    let row = -1;
+    if (account !== undefined) {
+      row = this.#rowOf(fold, account);
       // From here on the string that is kept: it knows its hash, and is told from another by where it lies.
-      const kept = this.#volumes.account.valueOf(row);
+      const kept = this.#volumes.account.valueOf(row) ?? account;
       if (address === account) address = kept;
       account = kept;
+      const day = this.#day(fold, 'account', account, row);
+      if (day >= 0) this.profiles.days('account').place(day, sender);
+      if (row >= 0) this.#count(fold, 'account', account, row, day);
     }
     // What an account writes into MAIL FROM must not count against a stranger.
     const own = account === undefined || entitled ? address : undefined;
     if (own !== undefined) this.#countBeside(fold, 'address', own, row);
     if (this.#counts(fold, 'domain')) {
       const domain = this.#guessedDomain(row, account) ?? domainOf(account ?? '') ?? domainOf(own ?? '');
-      if (domain !== undefined) this.#countBeside(fold, 'domain', domain, row);
+      if (domain !== undefined)
+        this.#countBeside(fold, 'domain', domain, row, this.#day(fold, 'domain', domain, row));
     }
     if (ehlo !== undefined && ehlo !== '' && this.#counts(fold, 'ehlo')) {
       this.#count(fold, 'ehlo', normalizeEhlo(ehlo));
@@ -245,21 +263,44 @@ export class SendVolume {
     return this.#volumes[type].counts(this.#amounts.mask, fold.direction);
   }
 
+  /** The row of an account where any rule looks at what it did; -1 where none does. */
+  #rowOf(fold: Fold, account: string): number {
+    return this.#counts(fold, 'account') ? this.#volumes.account.rowOf(account, fold.at) : -1;
+  }
+
+  /**
+   * Adds what the event brings to the sender's day.
+   *
+   * @param account the row of the account whose event it is
+   * @returns the row of the day; -1 where the event comes too late for it
+   */
+  #day(fold: Fold, type: ProfiledType, value: string, account: number): number {
+    const days = this.profiles.days(type);
+    const which = type === 'account' ? 'day' : 'domainDay';
+    const guess = account < 0 ? -1 : this.#neighbours.guess(account, which);
+    const row = days.row(value, dayOf(fold.at), guess);
+    if (row < 0) return row;
+    if (account >= 0 && row !== guess) this.#neighbours.note(account, which, row);
+    days.add(row, this.#amounts, fold.at);
+    return row;
+  }
+
   /** @returns the row that counts, or -1 where none does */
-  #count(fold: Fold, type: SubjectType, value: string, guess = -1): number {
+  #count(fold: Fold, type: SubjectType, value: string, guess = -1, day = -1): number {
     const volumes = this.#volumes[type];
     if (!volumes.counts(this.#amounts.mask, fold.direction)) return -1;
-    return volumes.add(value, this.#amounts, fold.direction, fold.at, fold.position, this.#verdicts, guess);
+    const { direction, at, position } = fold;
+    return volumes.add(value, this.#amounts, direction, at, position, this.#verdicts, guess, day);
   }
 
   /** Counts for what stands beside an account, whose last row of this type is most often the one. */
-  #countBeside(fold: Fold, type: Neighbour, value: string, account: number): void {
+  #countBeside(fold: Fold, type: Neighbour & SubjectType, value: string, account: number, day = -1): void {
     if (account < 0) {
-      this.#count(fold, type, value);
+      this.#count(fold, type, value, -1, day);
       return;
     }
     const guess = this.#neighbours.guess(account, type);
-    const row = this.#count(fold, type, value, guess);
+    const row = this.#count(fold, type, value, guess, day);
     if (row >= 0 && row !== guess) this.#neighbours.note(account, type, row);
   }
 
@@ -275,12 +316,20 @@ export class SendVolume {
   #judge(event: RecordedEvent & BlockEvent): void {
     switch (event.type) {
       case 'BlockProposed':
-      case 'BlockImposed':
         this.#subjects.set(event.data.block, event.data.subject);
         return;
+      case 'BlockImposed': {
+        const { block, subject, evidence } = event.data;
+        this.#subjects.set(block, subject);
+        const since = evidence === undefined ? effectiveAt(event) : evidence.lastAt - evidence.window;
+        this.profiles.contain(subject, block, dayOf(since));
+        return;
+      }
       case 'BlockReleased':
       case 'ProposalDismissed': {
         const subject = this.#subjects.get(event.data.block);
+        if (subject !== undefined && event.type === 'BlockReleased' && event.data.falsePositive)
+          this.profiles.pardon(subject, event.data.block);
         this.#subjects.delete(event.data.block);
         if (subject !== undefined) this.#forget(subject, effectiveAt(event), event.position);
         return;
@@ -318,7 +367,9 @@ export class SendVolume {
   }
 
   #build(rules: VersionedRules): Readonly<Record<SubjectType, SubjectVolumes>> {
-    return mapTypes((type) => new SubjectVolumes(type, rules, (at) => this.#timeline.positionAt(at)));
+    return mapTypes(
+      (type) => new SubjectVolumes(type, rules, (at) => this.#timeline.positionAt(at), this.profiles),
+    );
   }
 }
 

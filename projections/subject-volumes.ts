@@ -7,6 +7,8 @@ import type { Verdict } from '../src/rules/verdict.js';
 import type { Direction, MailDirection, SubjectType } from '../src/sending/subjects.js';
 import { HELD, isSame, planOf, windowsOf } from './counted-windows.js';
 import type { Amounts, Watch, Window } from './counted-windows.js';
+import type { OpenDays } from './sender-profiles/open-days.js';
+import type { SenderProfiles } from './sender-profiles/sender-profiles.js';
 import { WindowTable } from './window-table.js';
 import type { WindowTableState } from './window-table.js';
 
@@ -53,15 +55,27 @@ export class SubjectVolumes {
   /** By value: the newest release or dismissal, as long as any window may reach back to it. */
   readonly #judged = new Map<string, Judged>();
   readonly #watchCount: number;
+  /** By column: the number of its peaks in profiles; undefined where none are kept. */
+  readonly #peaks: readonly (number | undefined)[];
+  readonly #days: OpenDays | undefined;
   readonly #evicted = (row: number): unknown => this.#tripped.delete(row);
 
-  constructor(type: SubjectType, rules: VersionedRules, positionAt: (at: Instant) => number) {
+  constructor(
+    type: SubjectType,
+    rules: VersionedRules,
+    positionAt: (at: Instant) => number,
+    profiles: SenderProfiles,
+  ) {
     this.#type = type;
     this.#rules = rules;
     this.#positionAt = positionAt;
     this.#windows = windowsOf(type, rules.rules);
     this.#watchCount = this.#windows.reduce((sum, window) => sum + window.watches.length, 0);
     this.#table = new WindowTable(this.#windows);
+    this.#days = type === 'account' || type === 'domain' ? profiles.days(type) : undefined;
+    this.#peaks = this.#windows.map(({ count, window, direction }) =>
+      this.#days === undefined || direction === 'inbound' ? undefined : profiles.peakOf(HELD[count]!, window),
+    );
     this.#plans = { outbound: planOf(this.#windows, 'outbound'), inbound: planOf(this.#windows, 'inbound') };
   }
 
@@ -95,10 +109,16 @@ export class SubjectVolumes {
     return this.#table.keyOf(row);
   }
 
+  /** The row of a value, made where there is none. */
+  rowOf(value: string, at: Instant): number {
+    return this.#table.row(value, at, this.#evicted);
+  }
+
   /**
    * Adds to every window that counts any of these; pushes a verdict for every rule that trips by it.
    *
    * @param guess the row that the value may have
+   * @param day the row of the day on which the peaks of its windows are noted; -1 for none
    * @returns the row that it has
    */
   add(
@@ -109,6 +129,7 @@ export class SubjectVolumes {
     position: number,
     verdicts: Verdict[],
     guess: number,
+    day: number,
   ): number {
     const row = this.#table.holds(guess, value) ? guess : this.#table.row(value, at, this.#evicted);
     const factor = this.factor(value, at);
@@ -119,6 +140,8 @@ export class SubjectVolumes {
       const amount = amounts.values[window.count]!;
       if (amount === 0) continue;
       const sum = this.#table.add(row, column, at, amount);
+      const peak = this.#peaks[column];
+      if (day >= 0 && peak !== undefined) this.#days!.peak(day, peak, sum);
       if (sum > window.least * factor) this.#watch(value, row, column, sum, at, position, factor, verdicts);
     }
     return row;

@@ -7,35 +7,17 @@ import type {
   SenderDaySummarised,
 } from '../../src/sending/day-summary.js';
 import type { Subject } from '../../src/sending/subjects.js';
-import { copyOf, openDay, summaryOf } from './open-day.js';
-import type { OpenDay } from './open-day.js';
+import { MOST_PEAKS, OpenDays } from './open-days.js';
+import type { ClosedDay, OpenDaysState } from './open-days.js';
 import { NO_PROFILE, asOf, withBlock, withDay, withFalsePositive } from './profile.js';
 import type { Profile } from './profile.js';
 
-/** Windows whose peaks are kept; those of a rule set that asks for more have no history. */
-const MOST_KEYS = 32;
-/** Days of one sender that may wait for their summary. */
-const MOST_OPEN = 40;
-
-/** One sender: what it usually does, and its days that are not summarised yet. */
-export interface Entry {
-  readonly value: string;
-  readonly profile: Profile;
-  /** Ascending. */
-  readonly open: readonly OpenDay[];
-}
-
-interface Live extends Entry {
-  profile: Profile;
-  open: OpenDay[];
-  /** Which dump it was written after: an older one stands in a dump, and must not be written to. */
-  epoch: number;
-}
+const PROFILED: readonly ProfiledType[] = ['account', 'domain'];
 
 export interface SenderProfilesState {
-  readonly keys: readonly string[];
-  readonly accounts: readonly Entry[];
-  readonly domains: readonly Entry[];
+  readonly peaks: readonly string[];
+  readonly days: Readonly<Record<ProfiledType, OpenDaysState>>;
+  readonly profiles: Readonly<Record<ProfiledType, readonly (readonly [value: string, profile: Profile])[]>>;
 }
 
 /**
@@ -44,125 +26,101 @@ export interface SenderProfilesState {
  * it are still kept or not.
  */
 export class SenderProfiles {
-  #keys: string[] = [];
-  #entries: Readonly<Record<ProfiledType, Map<string, Live>>> = { account: new Map(), domain: new Map() };
-  #epoch = 0;
+  /** Names of the windows whose peaks are kept, in the order in which they came up. */
+  #peaks: string[] = [];
+  #days = { account: new OpenDays(this.#peaks), domain: new OpenDays(this.#peaks) };
+  #profiles = { account: new Map<string, Profile>(), domain: new Map<string, Profile>() };
 
-  /** The number of a window's peaks; undefined where there are too many kinds of windows. */
-  keyOf(count: string, window: Milliseconds): number | undefined {
-    const key = `${count}/${formatDuration(window)}`;
-    const index = this.#keys.indexOf(key);
-    if (index >= 0 || this.#keys.length >= MOST_KEYS) return index < 0 ? undefined : index;
-    return this.#keys.push(key) - 1;
+  /** The number of a window's peaks; undefined where there are too many kinds of windows to keep those of all. */
+  peakOf(count: string, window: Milliseconds): number | undefined {
+    const name = `${count}/${formatDuration(window)}`;
+    const index = this.#peaks.indexOf(name);
+    if (index >= 0) return index;
+    return this.#peaks.length < MOST_PEAKS ? this.#peaks.push(name) - 1 : undefined;
   }
 
-  get size(): number {
-    return this.#entries.account.size + this.#entries.domain.size;
-  }
-
-  find(type: ProfiledType, value: string): Entry | undefined {
-    return this.#entries[type].get(value);
+  /** Where sends are noted, day by day. */
+  days(type: ProfiledType): OpenDays {
+    return this.#days[type];
   }
 
   /** What a sender usually does, as known on a day. */
   profile(type: ProfiledType, value: string, day: Day): Profile {
-    const entry = this.#entries[type].get(value);
-    return entry === undefined ? NO_PROFILE : asOf(entry.profile, day, this.#keys);
+    return asOf(this.#profiles[type].get(value) ?? NO_PROFILE, day, this.#peaks);
   }
 
-  /**
-   * The sender's day to write to; undefined where it has been summarised already: what comes so late teaches nothing.
-   */
-  today(type: ProfiledType, value: string, day: Day): OpenDay | undefined {
-    const entry = this.#writable(type, value);
-    const last = entry.open.at(-1);
-    if (last?.day === day) return last;
-    if (day <= entry.profile.summarised) return undefined;
-    entry.profile = asOf(entry.profile, day, this.#keys);
-    const place = entry.open.findIndex((open) => open.day >= day);
-    if (place >= 0 && entry.open[place]!.day === day) return entry.open[place];
-    if (entry.open.length >= MOST_OPEN) return undefined;
-    const made = openDay(day);
-    entry.open.splice(place < 0 ? entry.open.length : place, 0, made);
-    return made;
+  /** The days of a sender that are not summarised yet, ascending. */
+  open(type: ProfiledType, value: string): readonly ClosedDay[] {
+    return this.#days[type].of(value);
+  }
+
+  /** How many senders are known, and how many of them have a day that is not summarised. */
+  get sizes(): { readonly profiles: number; readonly open: number } {
+    const { account, domain } = this.#profiles;
+    return { profiles: account.size + domain.size, open: this.#days.account.size + this.#days.domain.size };
   }
 
   /** Folds a day's summary: the day is closed. */
   summarised(summary: SenderDaySummarised): void {
     const { type, value } = summary.subject;
-    for (const key of Object.keys(summary.peaks)) {
-      if (!this.#keys.includes(key) && this.#keys.length < MOST_KEYS) this.#keys.push(key);
+    for (const name of Object.keys(summary.peaks)) {
+      if (!this.#peaks.includes(name) && this.#peaks.length < MOST_PEAKS) this.#peaks.push(name);
     }
-    const entry = this.#writable(type, value);
-    entry.profile = withDay(entry.profile, summary, this.#keys);
-    entry.open = entry.open.filter((open) => open.day > summary.day);
+    const before = this.#profiles[type].get(value) ?? NO_PROFILE;
+    this.#profiles[type].set(value, withDay(asOf(before, summary.day, this.#peaks), summary, this.#peaks));
+    this.#days[type].summarised(value, summary.day);
   }
 
   /** A block came about: what its subject does on days from `since` on is no habit. */
   contain(subject: Subject, block: string, since: Day): void {
-    const entry = this.#judged(subject);
-    if (entry === undefined) return;
-    entry.profile = withBlock(entry.profile, block, since);
-    for (const open of entry.open) {
-      if (open.day >= since && !open.contained.includes(block)) open.contained = [...open.contained, block];
-    }
+    this.#judge(subject, (profile) => withBlock(profile, block, since));
+    const type = profiledAs(subject);
+    if (type !== undefined) this.#days[type].contain(subject.value, block, since);
   }
 
   /** A block was taken back as a false positive: what it stopped is learnt like any other day. */
   pardon(subject: Subject, block: string): void {
-    const entry = this.#judged(subject);
-    if (entry === undefined) return;
-    entry.profile = withFalsePositive(entry.profile, block, this.#keys);
-    for (const open of entry.open) open.contained = open.contained.filter((other) => other !== block);
+    this.#judge(subject, (profile) => withFalsePositive(profile, block, this.#peaks));
+    const type = profiledAs(subject);
+    if (type !== undefined) this.#days[type].pardon(subject.value, block);
   }
 
   /** The summaries of all days before this one that are not written yet, a sender's oldest first. */
   *due(before: Day): IterableIterator<DaySummaryFact> {
     for (const type of PROFILED) {
-      for (const { value, open } of this.#entries[type].values()) {
-        for (const each of open) {
-          if (each.day < before) yield summaryOf({ type, value }, each, this.#keys);
-        }
+      for (const [value, closed] of this.#days[type].before(before)) {
+        yield { type: 'SenderDaySummarised', data: { subject: { type, value }, ...closed } };
       }
     }
   }
 
-  /** Cheap: an entry is copied when it is next written to. The opposite of {@link restore}. */
+  /** Cheap: profiles never change, and days are copied when they are next written to. The opposite of {@link restore}. */
   dump(): SenderProfilesState {
-    this.#epoch++;
-    const { account, domain } = this.#entries;
-    return { keys: this.#keys.slice(), accounts: [...account.values()], domains: [...domain.values()] };
+    const { account, domain } = this.#days;
+    return {
+      peaks: this.#peaks.slice(),
+      days: { account: account.dump(), domain: domain.dump() },
+      profiles: { account: [...this.#profiles.account], domain: [...this.#profiles.domain] },
+    };
   }
 
   /** Takes over what {@link dump} gave, instead of all that it held. */
-  restore({ keys, accounts, domains }: SenderProfilesState): void {
-    this.#keys = keys.slice();
-    const live = (entry: Entry): [string, Live] => [
-      entry.value,
-      { ...entry, open: entry.open.map(copyOf), epoch: this.#epoch },
-    ];
-    this.#entries = { account: new Map(accounts.map(live)), domain: new Map(domains.map(live)) };
+  restore({ peaks, days, profiles }: SenderProfilesState): void {
+    this.#peaks = peaks.slice();
+    this.#days = { account: new OpenDays(this.#peaks), domain: new OpenDays(this.#peaks) };
+    for (const type of PROFILED) this.#days[type].restore(days[type]);
+    this.#profiles = { account: new Map(profiles.account), domain: new Map(profiles.domain) };
   }
 
-  /** Whose habits a block is about: a return path has those of the account that is called like it. */
-  #judged({ type, value }: Subject): Live | undefined {
-    const profiled =
-      type === 'domain' ? 'domain' : type === 'account' || type === 'address' ? 'account' : undefined;
-    if (profiled === undefined || !this.#entries[profiled].has(value)) return undefined;
-    return this.#writable(profiled, value);
-  }
-
-  #writable(type: ProfiledType, value: string): Live {
-    const entry = this.#entries[type].get(value);
-    if (entry?.epoch === this.#epoch) return entry;
-    const epoch = this.#epoch;
-    const fresh: Live =
-      entry === undefined
-        ? { value, profile: NO_PROFILE, open: [], epoch }
-        : { ...entry, open: entry.open.map(copyOf), epoch };
-    this.#entries[type].set(value, fresh);
-    return fresh;
+  #judge(subject: Subject, judge: (profile: Profile) => Profile): void {
+    const type = profiledAs(subject);
+    const profile = type === undefined ? undefined : this.#profiles[type].get(subject.value);
+    if (type !== undefined && profile !== undefined) this.#profiles[type].set(subject.value, judge(profile));
   }
 }
 
-const PROFILED: readonly ProfiledType[] = ['account', 'domain'];
+/** Whose habits a block is about: a return path has those of the account that is called like it. */
+function profiledAs({ type }: Subject): ProfiledType | undefined {
+  if (type === 'domain') return 'domain';
+  return type === 'account' || type === 'address' ? 'account' : undefined;
+}

@@ -1,0 +1,301 @@
+import type { Instant } from '../../src/kernel/time.js';
+import { DAY, HOUR } from '../../src/kernel/time.js';
+import type { Day, SenderDaySummarised } from '../../src/sending/day-summary.js';
+import { PLACES_A_DAY } from '../../src/sending/day-summary.js';
+import type { SenderFields } from '../../src/sending/events.js';
+import { clientNetwork, normalizeEhlo } from '../../src/sending/identity.js';
+import type { Amounts } from '../counted-windows.js';
+import { HELD } from '../counted-windows.js';
+import { hashOf } from '../filtered-map.js';
+import { PAGE_BITS, PAGE_ROWS, Page } from '../window-page.js';
+
+/** Windows whose peaks are kept, at most. */
+export const MOST_PEAKS = 24;
+/** Days of one sender that may wait for their summary; were there more, the oldest would never be written. */
+const MOST_CLOSED = 40;
+
+/* A row, in cells of 32 bits: whole numbers first, then the peaks as floats. */
+const DAY_CELL = 0;
+const MESSAGES = 1;
+const RECIPIENTS = 2;
+const REFUSED = 3;
+const BOUNCES = 4;
+const LARGEST = 5;
+const HOURS = 6;
+const IP_HASH = 7;
+const EHLO_HASH = 8;
+const PEAKS = 9;
+const CELLS = PEAKS + MOST_PEAKS + 1;
+
+const PLACE_OF = {
+  messages: HELD.indexOf('messages'),
+  recipients: HELD.indexOf('recipients'),
+  refused: HELD.indexOf('refusedRecipients'),
+  bounces: HELD.indexOf('bounces'),
+};
+
+/** Where a sender has sent from on a day, each in the order of its first use. */
+export interface Places {
+  readonly networks: readonly string[];
+  readonly ehlos: readonly string[];
+  readonly countries: readonly string[];
+  readonly asns: readonly number[];
+}
+
+const NOWHERE: Places = { networks: [], ehlos: [], countries: [], asns: [] };
+
+/** Where a network lies, where that is known. */
+interface Whereabouts {
+  readonly country?: string;
+  readonly asn?: number;
+}
+
+/** A day's summary but for whose it is. */
+export type ClosedDay = Omit<SenderDaySummarised, 'subject'>;
+
+export interface OpenDaysState {
+  readonly values: readonly (string | undefined)[];
+  readonly free: readonly number[];
+  readonly pages: readonly Uint8Array[];
+  readonly places: readonly (Places | undefined)[];
+  readonly contained: readonly (readonly [row: number, blocks: readonly string[]])[];
+  readonly closed: readonly (readonly [value: string, days: readonly ClosedDay[]])[];
+}
+
+/**
+ * What the senders of one type have done on the day that each of them is in, in flat memory since every send writes
+ * here; and the days before it that wait for their summary. A row is given up when its day is summarised.
+ */
+export class OpenDays {
+  readonly #peakNames: readonly string[];
+  readonly #rows = new Map<string, number>();
+  readonly #pages: Page[] = [];
+  #values: (string | undefined)[] = [];
+  #free: number[] = [];
+  #places: (Places | undefined)[] = [];
+  readonly #contained = new Map<number, readonly string[]>();
+  readonly #closed = new Map<string, readonly ClosedDay[]>();
+
+  /** @param peakNames of the windows whose peaks are kept, such as `messages/1h`; only ever added to */
+  constructor(peakNames: readonly string[]) {
+    this.#peakNames = peakNames;
+  }
+
+  get size(): number {
+    return this.#rows.size;
+  }
+
+  /**
+   * The row of a sender in which this day stands; -1 where a later one does already: what comes so late is no part of
+   * any summary.
+   *
+   * @param guess the row that the sender may have
+   */
+  row(value: string, day: Day, guess: number): number {
+    const row =
+      guess >= 0 && guess < this.#values.length && this.#values[guess] === value
+        ? guess
+        : this.#find(value, day);
+    const stands = this.#pages[row >> PAGE_BITS]!.u32[cellOf(row) + DAY_CELL]!;
+    if (stands === day) return row;
+    if (stands > day) return -1;
+    this.#close(row, value, stands);
+    this.#writable(row).u32[cellOf(row) + DAY_CELL] = day;
+    return row;
+  }
+
+  /** Adds what one event brings. */
+  add(row: number, amounts: Amounts, at: Instant): void {
+    const { u32 } = this.#writable(row);
+    const first = cellOf(row);
+    const { values } = amounts;
+    const recipients = values[PLACE_OF.recipients]!;
+    u32[first + MESSAGES]! += values[PLACE_OF.messages]!;
+    u32[first + RECIPIENTS]! += recipients;
+    u32[first + REFUSED]! += values[PLACE_OF.refused]!;
+    u32[first + BOUNCES]! += values[PLACE_OF.bounces]!;
+    if (recipients > u32[first + LARGEST]!) u32[first + LARGEST] = recipients;
+    if (recipients > 0) u32[first + HOURS]! |= 1 << Math.floor((at % DAY) / HOUR);
+  }
+
+  /** Notes what a window stands at. */
+  peak(row: number, key: number, sum: number): void {
+    const { f32 } = this.#writable(row);
+    const cell = cellOf(row) + PEAKS + key;
+    if (sum > f32[cell]!) f32[cell] = sum;
+  }
+
+  /** Notes where a message came from; the names are looked at only where they differ from those of the last message. */
+  place(row: number, { ip = '', ehlo = '', country, asn }: SenderFields & Whereabouts): void {
+    const { u32 } = this.#writable(row);
+    const first = cellOf(row);
+    const ipHash = hashOf(ip) >>> 0;
+    const ehloHash = hashOf(ehlo) >>> 0;
+    if (u32[first + IP_HASH] === ipHash && u32[first + EHLO_HASH] === ehloHash) return;
+    u32[first + IP_HASH] = ipHash;
+    u32[first + EHLO_HASH] = ehloHash;
+    const known = this.#places[row] ?? NOWHERE;
+    this.#places[row] = {
+      networks: withName(known.networks, ip === '' ? undefined : clientNetwork(ip)),
+      ehlos: withName(known.ehlos, ehlo === '' ? undefined : normalizeEhlo(ehlo)),
+      countries: withName(known.countries, country),
+      asns: withName(known.asns, asn),
+    };
+  }
+
+  /** A block came about: whatever day from `since` on is open is contained. */
+  contain(value: string, block: string, since: Day): void {
+    const add = (blocks: readonly string[]): readonly string[] =>
+      blocks.includes(block) ? blocks : [...blocks, block];
+    const row = this.#rows.get(value);
+    if (row !== undefined && this.#day(row) >= since) {
+      this.#contained.set(row, add(this.#contained.get(row) ?? []));
+    }
+    const closed = this.#closed.get(value);
+    if (closed === undefined) return;
+    const judged = closed.map((each) =>
+      each.day < since ? each : { ...each, contained: add(each.contained) },
+    );
+    this.#closed.set(value, judged);
+  }
+
+  /** A block was taken back as a false positive. */
+  pardon(value: string, block: string): void {
+    const without = (blocks: readonly string[]): readonly string[] =>
+      blocks.filter((other) => other !== block);
+    const row = this.#rows.get(value);
+    if (row !== undefined && this.#contained.has(row)) {
+      this.#contained.set(row, without(this.#contained.get(row)!));
+    }
+    const closed = this.#closed.get(value);
+    if (closed === undefined) return;
+    const judged = closed.map((each) => ({ ...each, contained: without(each.contained) }));
+    this.#closed.set(value, judged);
+  }
+
+  /** A day was summarised, and with it all before it. */
+  summarised(value: string, day: Day): void {
+    const closed = this.#closed.get(value)?.filter((each) => each.day > day) ?? [];
+    if (closed.length === 0) this.#closed.delete(value);
+    else this.#closed.set(value, closed);
+    const row = this.#rows.get(value);
+    if (row === undefined || this.#day(row) > day) return;
+    this.#rows.delete(value);
+    this.#values[row] = undefined;
+    this.#clear(row);
+    this.#free.push(row);
+  }
+
+  /** Days before this one that are not summarised, a sender's oldest first. */
+  *before(day: Day): IterableIterator<readonly [value: string, closed: ClosedDay]> {
+    for (const [value, closed] of this.#closed) {
+      for (const each of closed) if (each.day < day) yield [value, each];
+    }
+    for (const [value, row] of this.#rows) {
+      if (this.#day(row) < day) yield [value, this.#read(row)];
+    }
+  }
+
+  /** The days of one sender that are not summarised, ascending. */
+  of(value: string): readonly ClosedDay[] {
+    const row = this.#rows.get(value);
+    return [...(this.#closed.get(value) ?? []), ...(row === undefined ? [] : [this.#read(row)])];
+  }
+
+  /** A page is copied when it is next written to. The opposite of {@link restore}. */
+  dump(): OpenDaysState {
+    return {
+      ...{ values: this.#values.slice(), free: this.#free.slice(), places: this.#places.slice() },
+      pages: this.#pages.map((page) => page.share()),
+      contained: [...this.#contained],
+      closed: [...this.#closed],
+    };
+  }
+
+  /** Takes over what {@link dump} gave. Must come before anything is added. */
+  restore({ values, free, pages, places, contained, closed }: OpenDaysState): void {
+    this.#values = values.slice();
+    values.forEach((value, row) => value !== undefined && this.#rows.set(value, row));
+    this.#free = free.slice();
+    this.#places = places.slice();
+    for (const bytes of pages) this.#pages.push(Page.like(bytes));
+    for (const [row, blocks] of contained) this.#contained.set(row, blocks);
+    for (const [value, days] of closed) this.#closed.set(value, days);
+  }
+
+  #find(value: string, day: Day): number {
+    const found = this.#rows.get(value);
+    if (found !== undefined) return found;
+    const row = this.#free.pop() ?? this.#grow();
+    this.#rows.set(value, row);
+    this.#values[row] = value;
+    this.#writable(row).u32[cellOf(row) + DAY_CELL] = day;
+    return row;
+  }
+
+  #close(row: number, value: string, day: Day): void {
+    const closed = [...(this.#closed.get(value) ?? []), { ...this.#read(row), day }];
+    this.#closed.set(value, closed.slice(-MOST_CLOSED));
+    this.#clear(row);
+  }
+
+  #clear(row: number): void {
+    const first = cellOf(row);
+    this.#writable(row).u32.fill(0, first, first + CELLS);
+    this.#places[row] = undefined;
+    this.#contained.delete(row);
+  }
+
+  #day(row: number): Day {
+    return this.#pages[row >> PAGE_BITS]!.u32[cellOf(row) + DAY_CELL]!;
+  }
+
+  #read(row: number): ClosedDay {
+    const { u32, f32 } = this.#pages[row >> PAGE_BITS]!;
+    const first = cellOf(row);
+    const peaks: Record<string, number> = {};
+    this.#peakNames.forEach((name, index) => {
+      const peak = f32[first + PEAKS + index]!;
+      if (peak > 0) peaks[name] = peak;
+    });
+    const { networks, ehlos, countries, asns } = this.#places[row] ?? NOWHERE;
+    return {
+      day: u32[first + DAY_CELL]!,
+      messages: u32[first + MESSAGES]!,
+      recipients: u32[first + RECIPIENTS]!,
+      refusedRecipients: u32[first + REFUSED]!,
+      bounces: u32[first + BOUNCES]!,
+      largest: u32[first + LARGEST]!,
+      ...{ peaks, networks, ehlos },
+      ...(countries.length === 0 ? {} : { countries }),
+      ...(asns.length === 0 ? {} : { asns }),
+      hours: u32[first + HOURS]!,
+      contained: this.#contained.get(row) ?? [],
+    };
+  }
+
+  #grow(): number {
+    const row = this.#values.length;
+    if (row >> PAGE_BITS === this.#pages.length) this.#pages.push(Page.of(PAGE_ROWS * CELLS * 4));
+    this.#values.push(undefined);
+    return row;
+  }
+
+  #writable(row: number): Page {
+    const page = this.#pages[row >> PAGE_BITS]!;
+    return page.shared ? (this.#pages[row >> PAGE_BITS] = Page.like(page.bytes)) : page;
+  }
+}
+
+function cellOf(row: number): number {
+  return (row & (PAGE_ROWS - 1)) * CELLS;
+}
+
+/** One more name, where it is new and there is room. */
+function withName<Name extends string | number>(
+  names: readonly Name[],
+  name: Name | undefined,
+): readonly Name[] {
+  if (name === undefined || names.length >= PLACES_A_DAY || names.includes(name)) return names;
+  return [...names, name];
+}
