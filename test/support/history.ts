@@ -7,6 +7,8 @@ import type { Standing } from '../../src/blocks/state.js';
 import type { RecordedEvent } from '../../src/kernel/events.js';
 import { StopgapError } from '../../src/kernel/errors.js';
 import { DAY, HOUR, MINUTE, SECOND } from '../../src/kernel/time.js';
+import { overrideStream } from '../../src/overrides/events.js';
+import type { OverrideSubject, Terms } from '../../src/overrides/model.js';
 import type { ReadModelListeners } from '../../src/read-models.js';
 import { ReadModels } from '../../src/read-models.js';
 import type { Verdict } from '../../src/rules/verdict.js';
@@ -50,7 +52,7 @@ export const SUBJECTS: readonly Subject[] = [
 ];
 
 /** Place of the last kind of {@link POISON}. */
-const POISON_MOST = 6;
+const POISON_MOST = 7;
 
 const PERSON = ['impose', 'release', 'dismiss', 'approve', 'change', 'grant', 'revoke'] as const;
 
@@ -76,6 +78,10 @@ const step = fc.oneof(
   {
     weight: 1,
     arbitrary: fc.record({ kind: fc.constant('fail' as const), count: fc.integer({ min: 1, max: 4 }) }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constant('override' as const), which: fc.nat(3), set: fc.boolean() }),
   },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('rules' as const), other: fc.boolean() }) },
   {
@@ -152,6 +158,13 @@ class System {
       }
       case 'shadow':
         return this.#shadow(step);
+      case 'override': {
+        const [subject, terms] = OVERRIDES[step.which]!;
+        const origin = step.which % 2 === 0 ? 'api' : 'file';
+        const data = { subject, origin, ...(step.set ? { ...terms, until: this.#now + DAY } : {}) };
+        const type = step.set ? 'OverrideSet' : 'OverrideRemoved';
+        return this.#fold(event(type, data, this.#now, position, { stream: overrideStream(subject) }));
+      }
       case 'back':
         // The store's own clock is set back.
         this.#now -= step.by;
@@ -281,6 +294,23 @@ class System {
   }
 }
 
+/** What customers buy, and cancel. */
+const OVERRIDES: readonly (readonly [OverrideSubject, Terms])[] = [
+  [{ type: 'account', value: 'user0@example.com' }, { limits: { burst: 60, hour: 'off' } }],
+  [
+    { type: 'account', value: 'user1@example.com' },
+    { factor: 2, plan: 'double' },
+  ],
+  [
+    { type: 'domain', value: 'example.com' },
+    { factor: 0.5, total: { limits: { site: 9 } } },
+  ],
+  [
+    { type: 'account', value: 'user0@example.com' },
+    { limits: { burst: 30 }, factor: 3 },
+  ],
+];
+
 /** What nobody can read, or only in part. */
 const POISON: readonly (readonly [type: string, data: unknown])[] = [
   ['MessageAccepted', null],
@@ -288,6 +318,7 @@ const POISON: readonly (readonly [type: string, data: unknown])[] = [
   ['RulesChanged', { version: 9, rules: 7 }],
   ['FromTheFuture', {}],
   ['BounceReceived', { address: 7 }],
+  ['OverrideSet', { subject: { type: 'account', value: 'user0@example.com' }, origin: 'api', until: 'soon' }],
   ['ShadowRulesChanged', { version: 9, source: '', rules: { rules: [], exempt: [7] } }],
   ['ShadowRulesRemoved', { version: 'all' }],
 ];

@@ -3,6 +3,7 @@ import { Assembly, decode, encode, framesOf } from '../../src/snapshots/frames.j
 import { DAY, HOUR, MINUTE } from '../../src/kernel/time.js';
 import type { Instant } from '../../src/kernel/time.js';
 import { stateAt } from '../../projections/block-ledger.js';
+import { OVERRIDE_TYPES } from '../../src/overrides/model.js';
 import { COUNTS } from '../../src/rules/model.js';
 import { SUBJECT_TYPES } from '../../src/sending/subjects.js';
 import { timedTasks } from '../../src/timed-work.js';
@@ -24,7 +25,8 @@ export function observables(models: ReadModels, now: Instant): unknown {
     ip: `192.0.2.${user}`,
     direction: 'outbound' as const,
   }));
-  const { activeBlocks, ledger, exemptions, automaticBlocks, sendVolume, shadow, rulePrecision } = models;
+  const { activeBlocks, ledger, exemptions, automaticBlocks, overrides } = models;
+  const { sendVolume, shadow, rulePrecision } = models;
   return structuredClone({
     position: models.position,
     lastEventAt: models.lastEventAt,
@@ -40,6 +42,10 @@ export function observables(models: ReadModels, now: Instant): unknown {
     exemptions: exemptions.list(now),
     covering: SUBJECTS.map((subject) => exemptions.covering(subject, now)),
     automatic: [MINUTE, HOUR, DAY].map((window) => automaticBlocks.within(window, now)),
+    overrides: OVERRIDE_TYPES.map((type) => overrides.page(type, '', '', 9)),
+    limits: SUBJECTS.map(({ type, value }) =>
+      ['burst', 'hour', 'size'].map((rule) => overrides.explain(rule, type, value, 7, now)),
+    ),
     rules: sendVolume.rules,
     readings: SUBJECTS.map((subject) => sendVolume.readings(subject, now)),
     busiest: SUBJECT_TYPES.map((type) => COUNTS.map((count) => sendVolume.busiest(type, count, 3, now))),
