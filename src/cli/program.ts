@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { messageOf, StopgapError } from '../kernel/errors.js';
+import { backtestVerb } from './backtest/verb.js';
 import { blockVerb } from './block.js';
 import { checkVerb } from './check.js';
 import { ExitWith } from './client-exit.js';
@@ -24,6 +25,7 @@ export const VERBS: readonly Verb[] = [
   blockVerb,
   checkVerb,
   rulesVerb,
+  backtestVerb,
   userVerb,
   tokenVerb,
   logVerb,

@@ -6,7 +6,7 @@ import { StopgapError, messageOf } from '../../kernel/errors.js';
 import type { Instant } from '../../kernel/time.js';
 import { SECOND } from '../../kernel/time.js';
 
-/** One log to be read. */
+/** One log, or trace, to be read. */
 export interface LogFile {
   /** As the user named it. */
   readonly name: string;
@@ -50,7 +50,7 @@ export async function openLogFile(name: string, path: string): Promise<LogFile> 
       if (!magic.startsWith(begin)) continue;
       throw new StopgapError(
         'invalid-input',
-        `${name} is packed by ${kind}, which this does not read: ${unpack} ${name} | stopgap import postfix-log -`,
+        `${name} is packed by ${kind}, which this does not read: unpack it into standard input, as in ${unpack} ${name} | stopgap … -`,
       );
     }
     const isPacked = magic.startsWith(GZIP);

@@ -1,0 +1,171 @@
+import type { BlockEvent, Evidence, Until } from '../blocks/events.js';
+import type { Instant } from '../kernel/time.js';
+import type { Subject } from '../sending/subjects.js';
+
+/** Messages, and how many recipients they had. */
+export interface Mail {
+  messages: number;
+  recipients: number;
+}
+
+/** Whether it was right to stop somebody; null where nobody has said. */
+export type Judgement = 'right' | 'wrong' | null;
+
+/** A block or proposal of the rules under test, from its first event to its last. */
+export interface Case {
+  readonly id: string;
+  readonly subject: Subject;
+  readonly rule: string;
+  readonly evidence: Evidence;
+  /** What its account had sent that day, the message that tripped the rule included; null where it is about no account. */
+  readonly sentThatDay: Readonly<Mail> | null;
+  readonly proposedAt: Instant | null;
+  blockedAt: Instant | null;
+  /** Of a block: when it ends or would have ended; null is never. */
+  until: Until;
+  ended: 'expired' | 'released' | 'lapsed' | 'dismissed' | null;
+  endedAt: Instant | null;
+  /** What it stopped. */
+  readonly refused: Mail;
+  /** Whether a message of an attack was among what it covers, or was what tripped it. */
+  caught: boolean;
+  judged: Judgement;
+  /** Of a comparison: whether the other rules blocked the same subject meanwhile. */
+  shared: boolean;
+}
+
+/** What one rule did. */
+export interface RuleTally {
+  blocks: number;
+  proposals: number;
+  /** Tripped, and was only to observe. */
+  observed: number;
+  /** Tripped, and an exemption kept it from acting. */
+  spared: number;
+  right: number;
+  wrong: number;
+  readonly refused: Mail;
+}
+
+export interface CaseListener {
+  opened?(one: Case): void;
+  /** A case became a block: at once, or when its proposal was approved. */
+  blocked?(one: Case): void;
+  closed?(one: Case): void;
+}
+
+/** Keeps the cases that stand, and hands over each that is over: what it holds does not grow with what has been. */
+export class CaseBook {
+  readonly #open = new Map<string, Case>();
+  readonly #rules = new Map<string, RuleTally>();
+  readonly #listener: CaseListener;
+  readonly #sentThatDay: (subject: Subject) => Readonly<Mail> | null;
+
+  constructor(listener: CaseListener, sentThatDay: (subject: Subject) => Readonly<Mail> | null) {
+    this.#listener = listener;
+    this.#sentThatDay = sentThatDay;
+  }
+
+  /** The case that stands under this id; undefined for a block that only a person has set. */
+  get(id: string): Case | undefined {
+    return this.#open.get(id);
+  }
+
+  /** By id of the rule, in the order in which they first tripped. */
+  rules(): ReadonlyMap<string, RuleTally> {
+    return this.#rules;
+  }
+
+  tallyOf(rule: string): RuleTally {
+    let tally = this.#rules.get(rule);
+    if (tally === undefined) {
+      const refused = { messages: 0, recipients: 0 };
+      tally = { blocks: 0, proposals: 0, observed: 0, spared: 0, right: 0, wrong: 0, refused };
+      this.#rules.set(rule, tally);
+    }
+    return tally;
+  }
+
+  apply(event: BlockEvent): void {
+    switch (event.type) {
+      case 'BlockProposed': {
+        const { block, subject, rule, evidence } = event.data;
+        if (this.#open.has(block)) return; // the same proposal, made longer or wider
+        this.tallyOf(rule).proposals++;
+        this.#begin(block, subject, rule, evidence, event.at);
+        return;
+      }
+      case 'BlockImposed': {
+        const { block, subject, rule, evidence, until } = event.data;
+        let one = this.#open.get(block);
+        if (one === undefined) {
+          if (rule === undefined || evidence === undefined) return; // a person's alone
+          one = this.#begin(block, subject, rule, evidence, null);
+        }
+        this.tallyOf(one.rule).blocks++;
+        one.blockedAt = event.at;
+        one.until = until;
+        this.#listener.blocked?.(one);
+        return;
+      }
+      case 'BlockExtended':
+      case 'BlockShortened': {
+        const one = this.#open.get(event.data.block);
+        if (one !== undefined) one.until = event.data.until;
+        return;
+      }
+      case 'BlockExpired':
+        return this.#end(event.data.block, 'expired', event.data.dueAt);
+      case 'BlockReleased':
+        return this.#end(event.data.block, 'released', event.at);
+      case 'ProposalLapsed':
+        return this.#end(event.data.block, 'lapsed', event.at);
+      case 'ProposalDismissed':
+        return this.#end(event.data.block, 'dismissed', event.at);
+      case 'RuleObserved':
+        this.tallyOf(event.data.evidence.rule).observed++;
+        return;
+      case 'ExemptionApplied':
+        this.tallyOf(event.data.evidence.rule).spared++;
+        return;
+      case 'ProposalApproved':
+      case 'ExemptionGranted':
+      case 'ExemptionRevoked':
+        return;
+    }
+  }
+
+  /** Hands over what still stands when nothing more comes. */
+  close(): void {
+    for (const one of this.#open.values()) this.#listener.closed?.(one);
+    this.#open.clear();
+  }
+
+  #begin(id: string, subject: Subject, rule: string, evidence: Evidence, proposedAt: Instant | null): Case {
+    const one: Case = {
+      ...{ id, subject, rule, evidence, proposedAt, sentThatDay: this.#sentThatDay(subject) },
+      ...{
+        blockedAt: null,
+        until: null,
+        ended: null,
+        endedAt: null,
+        caught: false,
+        judged: null,
+        shared: false,
+      },
+      refused: { messages: 0, recipients: 0 },
+    };
+    this.#open.set(id, one);
+    this.#listener.opened?.(one);
+    return one;
+  }
+
+  #end(id: string, how: NonNullable<Case['ended']>, at: Instant): void {
+    const one = this.#open.get(id);
+    if (one === undefined) return;
+    one.ended = how;
+    one.endedAt = at;
+    this.#open.delete(id);
+    this.#listener.closed?.(one);
+  }
+}

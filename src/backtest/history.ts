@@ -1,0 +1,134 @@
+import type { BlockEvent } from '../blocks/events.js';
+import { BLOCK_CATEGORY, isBlockEvent } from '../blocks/events.js';
+import { StopgapError } from '../kernel/errors.js';
+import type { RecordedEvent } from '../kernel/events.js';
+import type { Instant } from '../kernel/time.js';
+import { FOLDED_CATEGORIES } from '../read-models.js';
+import type { RulesChanged } from '../rules/model.js';
+import { RULES_CATEGORY } from '../rules/model.js';
+import { isImported } from '../sending/events.js';
+import { subjectKey } from '../sending/subjects.js';
+import type { Subject } from '../sending/subjects.js';
+import type { ReadableStore } from '../read-store.js';
+import type { Case, Judgement } from './cases.js';
+import type { Batch, Source } from './source.js';
+import type { Candidate } from './trial.js';
+
+const TOGETHER = 512;
+/** The rules under test take the place of those that were in force. */
+const REPLAYED = FOLDED_CATEGORIES.filter((category) => category !== RULES_CATEGORY);
+
+/** What a store has recorded. */
+export class RecordedHistory implements Source {
+  readonly name = 'history';
+  readonly #store: ReadableStore;
+
+  constructor(store: ReadableStore) {
+    this.#store = store;
+  }
+
+  /** @throws StoreUnavailable */
+  async *batches(): AsyncGenerator<Batch> {
+    const total = await this.#store.head();
+    let happenings: RecordedEvent[] = [];
+    for await (const event of this.#store.readAll({ categories: REPLAYED, until: total })) {
+      // What was imported is over: its habits stand in the summaries of its days, and a trace tries rules on it.
+      if (isImported(event)) continue;
+      happenings.push(event);
+      if (happenings.length < TOGETHER) continue;
+      yield { happenings, done: event.position, total };
+      happenings = [];
+    }
+    yield { happenings, done: total, total };
+  }
+}
+
+/**
+ * The newest rules that were recorded.
+ *
+ * @throws StopgapError where there are none, as in a store that no server has opened yet
+ */
+export async function rulesInForce(store: ReadableStore): Promise<Candidate> {
+  let newest: RulesChanged | undefined;
+  for await (const { type, data } of store.readAll({ categories: [RULES_CATEGORY] })) {
+    if (type === 'RulesChanged') newest = data as RulesChanged;
+  }
+  if (newest === undefined)
+    throw new StopgapError('not-found', 'no rules are in force yet: name a rules file');
+  return { name: `rules in force (version ${newest.version})`, rules: newest.rules };
+}
+
+/** What people have made of one case that was recorded. */
+interface Judged {
+  readonly from: Instant;
+  readonly to: Instant;
+  readonly judgement: NonNullable<Judgement>;
+}
+
+/** Recorded cases that have not ended. */
+type Open = Map<string, { readonly subject: Subject; readonly from: Instant }>;
+
+/**
+ * What people have said of the blocks and proposals that were recorded. One that was released as a false positive, or
+ * dismissed, was wrong; one that was approved, that ran out, or that was released without that word, was right.
+ */
+export class RecordedJudgements {
+  readonly #judged = new Map<string, Judged[]>();
+
+  /** @throws StoreUnavailable */
+  static async of(store: ReadableStore): Promise<RecordedJudgements> {
+    const judgements = new RecordedJudgements();
+    const open: Open = new Map();
+    for await (const event of store.readAll({ categories: [BLOCK_CATEGORY] })) {
+      if (isBlockEvent(event)) judgements.#apply(event, open);
+    }
+    return judgements;
+  }
+
+  /** Of a case whose subject had a recorded one at the same time: of several the one that was wrong. */
+  of({ subject, proposedAt, blockedAt, endedAt }: Case): Judgement {
+    const from = proposedAt ?? blockedAt!;
+    const to = endedAt ?? Infinity;
+    const met =
+      this.#judged.get(subjectKey(subject))?.filter((one) => one.from <= to && from <= one.to) ?? [];
+    return met.find(({ judgement }) => judgement === 'wrong')?.judgement ?? met[0]?.judgement ?? null;
+  }
+
+  #apply(event: BlockEvent, open: Open): void {
+    switch (event.type) {
+      case 'BlockProposed':
+      case 'BlockImposed': {
+        const { block, subject, rule } = event.data;
+        if (rule !== undefined && !open.has(block)) open.set(block, { subject, from: event.at });
+        return;
+      }
+      case 'BlockReleased':
+        return this.#end(event.data.block, open, event.at, event.data.falsePositive ? 'wrong' : 'right');
+      case 'ProposalDismissed':
+        return this.#end(event.data.block, open, event.at, 'wrong');
+      case 'BlockExpired':
+        return this.#end(event.data.block, open, event.at, 'right');
+      case 'ProposalLapsed': // nobody answered: it says nothing
+        open.delete(event.data.block);
+        return;
+      case 'ProposalApproved': // the block that follows will be judged
+      case 'BlockExtended':
+      case 'BlockShortened':
+      case 'ExemptionGranted':
+      case 'ExemptionRevoked':
+      case 'ExemptionApplied':
+      case 'RuleObserved':
+        return;
+    }
+  }
+
+  #end(block: string, open: Open, to: Instant, judgement: NonNullable<Judgement>): void {
+    const begun = open.get(block);
+    if (begun === undefined) return;
+    open.delete(block);
+    const key = subjectKey(begun.subject);
+    const judged = this.#judged.get(key) ?? [];
+    if (judged.length === 0) this.#judged.set(key, judged);
+    judged.push({ from: begun.from, to, judgement });
+  }
+}

@@ -1,0 +1,125 @@
+import type { Instant } from '../kernel/time.js';
+import { formatDuration, formatInstant } from '../kernel/time.js';
+import type { Subject } from '../sending/subjects.js';
+import type { Case, Judgement, Mail, RuleTally } from './cases.js';
+import type { Compared, Comparison } from './comparison.js';
+import type { Score } from './score.js';
+import type { Trial } from './trial.js';
+
+/*
+ * What a back-test says, as `--json` and the API give it. Instants are ISO 8601 texts, durations texts such as `10m`,
+ * null is what does not apply. docs/backtest.md explains each field; a change here is a change of the interface.
+ */
+
+/** One block or proposal. */
+export interface CaseReport {
+  readonly subject: Subject;
+  /** `block` also where it was proposed first and approved. */
+  readonly action: 'block' | 'propose';
+  readonly rule: string;
+  readonly proposedAt: string | null;
+  readonly blockedAt: string | null;
+  /** When the block ends or would have ended; null also for one without end: then `blockedAt` is set. */
+  readonly until: string | null;
+  /** How it ended; null where it still stood at the end. */
+  readonly ended: Case['ended'];
+  readonly endedAt: string | null;
+  readonly evidence: {
+    readonly count: string;
+    readonly window: string;
+    readonly limit: number;
+    readonly observed: number;
+    readonly sentence: string;
+  };
+  /** What the account got through on that day (UTC) up to then, this message included; null where the subject is no account. */
+  readonly sentThatDay: Readonly<Mail> | null;
+  readonly refused: Readonly<Mail>;
+  readonly judged: Judgement;
+  /** Of a comparison: whether the other rules blocked the same subject meanwhile; null without one. */
+  readonly shared: boolean | null;
+}
+
+export interface CandidateReport {
+  /** The file's name, or what the rules were otherwise called. */
+  readonly rules: string;
+  readonly mode: 'enforce' | 'observe';
+  readonly accepted: Readonly<Mail>;
+  readonly refused: Readonly<Mail>;
+  /** Attempts that were refused when they were recorded, and that these rules would have let through. */
+  readonly letThrough: number;
+  readonly blocks: number;
+  readonly proposals: number;
+  readonly right: number;
+  readonly wrong: number;
+  readonly byRule: readonly (Readonly<RuleTally> & { readonly rule: string })[];
+  /** In the order in which they began; the first ones, where there are too many. */
+  readonly cases: readonly CaseReport[];
+  readonly casesLeftOut: number;
+  /** Only where labels say what was an attack. */
+  readonly score: Score | null;
+}
+
+export interface ComparisonReport {
+  /** Messages refused by the first rules alone, by the second alone, by both. */
+  readonly refused: Compared<Readonly<Mail>>;
+  readonly blocks: Comparison['blocks'];
+}
+
+export interface BacktestReport {
+  readonly source: string;
+  /** When the first and the last thing happened that was gone through. */
+  readonly from: string | null;
+  readonly to: string | null;
+  /** Messages, and their recipients. */
+  readonly sends: Readonly<Mail>;
+  /** Accounts, or who else was behind a send. */
+  readonly senders: number;
+  /** Days on which a sender sent, summed over all of them; days of nothing but a labelled attack left out. */
+  readonly senderDays: number;
+  /** Events that could not be read, as when they were recorded. */
+  readonly skipped: number;
+  /** One, or two that are compared. */
+  readonly candidates: readonly CandidateReport[];
+  readonly comparison: ComparisonReport | null;
+}
+
+export function caseReport(one: Case, compared: boolean): CaseReport {
+  const { subject, rule, proposedAt, blockedAt, until, ended, endedAt, evidence, judged, shared } = one;
+  const { count, window, limit, observed, sentence } = evidence;
+  return {
+    subject: { type: subject.type, value: subject.value },
+    action: blockedAt === null ? 'propose' : 'block',
+    rule,
+    proposedAt: instant(proposedAt),
+    blockedAt: instant(blockedAt),
+    until: instant(until),
+    ended,
+    endedAt: instant(endedAt),
+    evidence: { count, window: formatDuration(window), limit, observed, sentence },
+    sentThatDay: one.sentThatDay,
+    refused: one.refused,
+    judged,
+    shared: compared ? shared : null,
+  };
+}
+
+export function candidateReport(
+  trial: Trial,
+  senderDays: number,
+  cases: readonly CaseReport[],
+  casesLeftOut: number,
+): CandidateReport {
+  const byRule = [...trial.cases.rules()].map(([rule, tally]) => ({ rule, ...tally }));
+  const sum = (figure: 'blocks' | 'proposals' | 'right' | 'wrong'): number =>
+    byRule.reduce((total, tally) => total + tally[figure], 0);
+  const { name, rules, accepted, refused, letThrough, scorer } = trial;
+  return {
+    ...{ rules: name, mode: rules.mode, accepted, refused, letThrough },
+    ...{ blocks: sum('blocks'), proposals: sum('proposals'), right: sum('right'), wrong: sum('wrong') },
+    ...{ byRule, cases, casesLeftOut, score: scorer?.score(senderDays) ?? null },
+  };
+}
+
+export function instant(at: Instant | null): string | null {
+  return at === null ? null : formatInstant(at);
+}

@@ -1,0 +1,191 @@
+import { StopgapError } from '../kernel/errors.js';
+import type { Instant } from '../kernel/time.js';
+import type { MessageAccepted } from '../sending/events.js';
+import { sendStreamKey, senderIdentity } from '../sending/subjects.js';
+import type { Case, Judgement, Mail } from './cases.js';
+import { Comparison } from './comparison.js';
+import type { Decision } from './decisions.js';
+import { decisionsOf } from './decisions.js';
+import type { Labels } from './labels.js';
+import type { BacktestReport, CaseReport } from './report.js';
+import { candidateReport, caseReport, instant } from './report.js';
+import { Senders } from './senders.js';
+import type { Source } from './source.js';
+import type { Candidate } from './trial.js';
+import { Trial } from './trial.js';
+import type { Happening } from './world.js';
+
+export interface Progress extends Readonly<Mail> {
+  /** Bytes or positions. */
+  readonly done: number;
+  readonly total: number | undefined;
+  /** How far time has come; undefined before the first event. */
+  readonly at: Instant | undefined;
+  /** By the first rules, so far. */
+  readonly refused: number;
+}
+
+export interface BacktestOptions {
+  readonly source: Source;
+  /** One, or two to be compared. */
+  readonly candidates: readonly Candidate[];
+  /** Before it, what happens is counted but nothing is done about it, nor told. */
+  readonly from?: Instant | undefined;
+  /** What happens then or later is left out. */
+  readonly to?: Instant | undefined;
+  readonly labels?: Labels | undefined;
+  /** What people have said of a case, where there are no labels. */
+  readonly judge?: ((one: Case) => Judgement) | undefined;
+  /** Cases that the report lists, for each candidate; the rest only counts. */
+  readonly most?: number | undefined;
+  /** Told what the first candidate decides, a case at a time, once it is over. */
+  readonly onDecision?: (decision: Decision) => void;
+  /** Told after each batch; whoever returns a promise is waited for. */
+  readonly onProgress?: (so: Progress) => void | Promise<void>;
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** The back-test was called off. */
+export class BacktestCancelled extends StopgapError {
+  constructor() {
+    super('conflict', 'the back-test was cancelled');
+    this.name = 'BacktestCancelled';
+  }
+}
+
+/** Cases that a report lists unless said otherwise. */
+export const MOST_CASES = 10_000;
+
+/**
+ * Goes through what happened under one or two rule sets, blocks taking effect. Memory grows with the senders and with
+ * what stands blocked, not with the length of what is gone through. The same input gives the same report.
+ *
+ * @throws BacktestCancelled; what the source throws
+ */
+export async function runBacktest(options: BacktestOptions): Promise<BacktestReport> {
+  const run = new Run(options);
+  for await (const { happenings, done, total } of options.source.batches()) {
+    if (options.signal?.aborted === true) throw new BacktestCancelled();
+    for (const happening of happenings) run.take(happening);
+    const told = options.onProgress?.({ ...run.progress(), done, total });
+    if (told !== undefined) await told;
+  }
+  return run.report();
+}
+
+class Run {
+  readonly #options: BacktestOptions;
+  readonly #senders: Senders;
+  readonly #comparison: Comparison | undefined;
+  readonly #sends: Mail = { messages: 0, recipients: 0 };
+  readonly #listed: readonly CaseReport[][];
+  readonly #leftOut: number[];
+  #trials: readonly Trial[] = [];
+  readonly #to: Instant;
+  #acting = true;
+  #first: Instant | undefined;
+  #last: Instant | undefined;
+
+  constructor(options: BacktestOptions) {
+    const { candidates, labels } = options;
+    this.#options = options;
+    this.#to = options.to ?? Infinity;
+    this.#senders = new Senders(candidates.length, labels);
+    this.#comparison = candidates.length === 2 ? new Comparison() : undefined;
+    this.#listed = candidates.map(() => []);
+    this.#leftOut = candidates.map(() => 0);
+  }
+
+  take(happening: Happening): void {
+    const { recordedAt } = happening;
+    if (recordedAt >= this.#to) return;
+    if (this.#first === undefined) this.#begin(recordedAt);
+    if (!this.#acting && recordedAt >= this.#options.from!) this.#act(recordedAt);
+    this.#last = recordedAt;
+    for (const trial of this.#trials) trial.world.advance(recordedAt);
+    if (happening.type === 'MessageAccepted') this.#message(happening);
+    else for (const trial of this.#trials) trial.other(happening);
+  }
+
+  progress(): Omit<Progress, 'done' | 'total'> {
+    return { ...this.#sends, at: this.#last, refused: this.#trials[0]?.refused.messages ?? 0 };
+  }
+
+  report(): BacktestReport {
+    if (this.#trials.length === 0) this.#try(0);
+    for (const trial of this.#trials) trial.close();
+    const { size: senders, days: senderDays } = this.#senders;
+    const comparison = this.#comparison;
+    return {
+      source: this.#options.source.name,
+      from: instant(this.#first ?? null),
+      to: instant(this.#last ?? null),
+      ...{ sends: this.#sends, senders, senderDays },
+      skipped: this.#trials[0]?.world.skipped ?? 0,
+      candidates: this.#trials.map((trial, index) =>
+        candidateReport(trial, senderDays, this.#listed[index]!.sort(byBegin), this.#leftOut[index]!),
+      ),
+      comparison:
+        comparison === undefined ? null : { refused: comparison.refused, blocks: comparison.blocks },
+    };
+  }
+
+  #begin(start: Instant): void {
+    const { from } = this.#options;
+    this.#first = start;
+    this.#acting = from === undefined || from <= start;
+    this.#try(start);
+    for (const { world } of this.#trials) world.acting = this.#acting;
+  }
+
+  #try(start: Instant): void {
+    const { candidates, labels, judge } = this.#options;
+    this.#trials = candidates.map((candidate, index) => {
+      const listener = {
+        blocked: (one: Case) => this.#comparison?.blocked(index, one),
+        closed: (one: Case) => this.#closed(index, one),
+      };
+      return new Trial({ ...candidate, index, start, senders: this.#senders, labels, judge, listener });
+    });
+  }
+
+  #act(now: Instant): void {
+    this.#acting = true;
+    this.#first = now;
+    for (const { world } of this.#trials) world.acting = true;
+  }
+
+  #message(happening: Happening): void {
+    const data = happening.data as MessageAccepted;
+    const identity = senderIdentity(data);
+    const sender = this.#senders.at(sendStreamKey(identity), happening.at);
+    const attack = sender.label?.sent.get(happening.at);
+    if (!this.#acting) {
+      for (const trial of this.#trials) trial.world.fold(happening);
+      return;
+    }
+    this.#sends.messages++;
+    this.#sends.recipients += data.recipients;
+    if (attack === undefined) this.#senders.active(sender);
+    let refusals = 0;
+    for (const [index, trial] of this.#trials.entries()) {
+      if (trial.message(happening, identity, sender, attack) !== undefined) refusals |= 1 << index;
+    }
+    this.#comparison?.message((refusals & 1) !== 0, (refusals & 2) !== 0, data.recipients);
+  }
+
+  #closed(index: number, one: Case): void {
+    const { most = MOST_CASES, onDecision } = this.#options;
+    this.#comparison?.closed(index, one);
+    if (index === 0 && onDecision !== undefined)
+      for (const decision of decisionsOf(one)) onDecision(decision);
+    const listed = this.#listed[index]!;
+    if (listed.length < most) listed.push(caseReport(one, this.#comparison !== undefined));
+    else this.#leftOut[index]!++;
+  }
+}
+
+function byBegin(a: CaseReport, b: CaseReport): number {
+  const beginOf = ({ proposedAt, blockedAt }: CaseReport): string => proposedAt ?? blockedAt!;
+  return beginOf(a) < beginOf(b) ? -1 : beginOf(a) > beginOf(b) ? 1 : 0;
+}

@@ -1,0 +1,199 @@
+import { isEntitled } from '../accounts/senders.js';
+import { StopgapError } from '../kernel/errors.js';
+import type { Instant } from '../kernel/time.js';
+import { MINUTE, formatInstant, parseInstant } from '../kernel/time.js';
+import { DamagedFile } from '../import/postfix-log/files.js';
+import type { LogFile } from '../import/postfix-log/files.js';
+import { linesOf } from '../import/postfix-log/lines.js';
+import type { MessageAccepted } from '../sending/events.js';
+import { sendStream } from '../sending/events.js';
+import type { Batch, Source } from './source.js';
+import type { Happening } from './world.js';
+
+/** A line may be so much older than the newest before it, as the clocks of several servers are. */
+const DISORDER = 5 * MINUTE;
+const NO_DOMAINS: readonly string[] = [];
+const Z = 90;
+
+/**
+ * A trace: one accepted message a line, in the order of time, as JSON
+ * `{"time","account","returnPath","ehlo","ip","recipients","size","recipientDomains","direction","entitled"}`. `time` (ISO
+ * 8601), `recipients` and one of `account`, `returnPath` and `ip` must be there; `size` is 0 unless given, `direction`
+ * `outbound`; `entitled` says whether the account may speak for the return path, which it may for its own address
+ * unless given. Further fields are passed over.
+ */
+export class Trace implements Source {
+  readonly #file: LogFile;
+
+  constructor(file: LogFile) {
+    this.#file = file;
+  }
+
+  get name(): string {
+    return this.#file.name;
+  }
+
+  /** @throws StopgapError naming file, line and what would be right */
+  async *batches(): AsyncGenerator<Batch> {
+    const { name, bytes: total } = this.#file;
+    const reader = new LineReader(name);
+    let done = 0;
+    try {
+      for await (const lines of linesOf(this.#file.chunks((bytes) => (done += bytes)))) {
+        const happenings: Happening[] = [];
+        for (const line of lines) {
+          const happening = reader.read(line);
+          if (happening !== undefined) happenings.push(happening);
+        }
+        yield { happenings, done, total };
+      }
+    } catch (error) {
+      if (!(error instanceof DamagedFile)) throw error;
+      throw new StopgapError(
+        'invalid-input',
+        `${name}: cannot be unpacked beyond line ${reader.line}: ${error.message}`,
+      );
+    }
+    if (reader.newest === -Infinity) throw new StopgapError('invalid-input', `${name}: holds no message`);
+  }
+}
+
+/** What {@link LineReader} looks at; anything may stand there. */
+interface Written {
+  readonly time?: unknown;
+  readonly account?: unknown;
+  readonly returnPath?: unknown;
+  readonly ehlo?: unknown;
+  readonly ip?: unknown;
+  readonly recipients?: unknown;
+  readonly size?: unknown;
+  readonly recipientDomains?: unknown;
+  readonly direction?: unknown;
+  readonly entitled?: unknown;
+}
+
+/** Reads line after line of a trace, and counts them. */
+export class LineReader {
+  readonly #name: string;
+  line = 0;
+  /** The latest time so far. */
+  newest: Instant = -Infinity;
+
+  constructor(name: string) {
+    this.#name = name;
+  }
+
+  /**
+   * @param text undefined for a line that is too long to be read
+   * @returns undefined for an empty line
+   * @throws StopgapError naming file, line and what would be right
+   */
+  read(text: string | undefined): Happening | undefined {
+    this.line++;
+    if (text === undefined) throw this.#fault('is longer than 64 KiB');
+    if (text === '' || text.trim() === '') return undefined;
+    const written = this.#parse(text);
+    const at = this.#time(written.time);
+    if (at < this.newest - DISORDER) {
+      throw this.#fault(
+        `time: ${formatInstant(at)} is more than 5 minutes before ${formatInstant(this.newest)}, which came earlier: sort the trace by time`,
+      );
+    }
+    if (at > this.newest) this.newest = at;
+    const data = this.#message(written);
+    const stream = sendStream(data.account ?? data.returnPath ?? data.ip!);
+    return { type: 'MessageAccepted', at, recordedAt: this.newest, by: 'system:trace', stream, data };
+  }
+
+  #parse(text: string): Written {
+    let value: unknown;
+    try {
+      value = JSON.parse(text);
+    } catch {
+      throw this.#fault('is no JSON: one object {"time","account",…} a line');
+    }
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) {
+      throw this.#fault('is no JSON object: one {"time","account",…} a line');
+    }
+    return value;
+  }
+
+  #message(written: Written): MessageAccepted {
+    const { recipientDomains = NO_DOMAINS, direction = 'outbound' } = written;
+    const account = this.#text(written, 'account');
+    const returnPath = this.#text(written, 'returnPath');
+    const ip = this.#text(written, 'ip');
+    if (account === undefined && (returnPath === undefined || returnPath === '') && ip === undefined) {
+      throw this.#fault('says not who sent: account, returnPath or ip must be there');
+    }
+    if (direction !== 'outbound' && direction !== 'inbound') {
+      throw this.#fault(`direction: must be outbound or inbound, not ${shown(direction)}`);
+    }
+    const { entitled = isOwn(account, returnPath) } = written;
+    if (typeof entitled !== 'boolean')
+      throw this.#fault(`entitled: must be true or false, not ${shown(entitled)}`);
+    if (recipientDomains !== NO_DOMAINS && !isTexts(recipientDomains)) {
+      throw this.#fault(`recipientDomains: must be a list of domains, not ${shown(recipientDomains)}`);
+    }
+    return {
+      account,
+      returnPath,
+      ehlo: this.#text(written, 'ehlo'),
+      ip,
+      direction,
+      transaction: '',
+      recipients: this.#whole(written, 'recipients', 1),
+      size: written.size === undefined ? 0 : this.#whole(written, 'size', 0),
+      recipientDomains: recipientDomains as readonly string[],
+      entitled,
+    };
+  }
+
+  #time(text: unknown): Instant {
+    if (typeof text === 'string') {
+      // The form that most lines have; days that not every month has take the longer way.
+      if (text.length === 24 && text.charCodeAt(23) === Z && text[10] === 'T' && text.slice(8, 10) < '29') {
+        const at = Date.parse(text);
+        if (!Number.isNaN(at)) return at;
+      }
+      const at = parseInstant(text);
+      if (at !== undefined) return at;
+    }
+    throw this.#fault(`time: must be an ISO 8601 time such as 2016-01-04T09:39:38.771Z, not ${shown(text)}`);
+  }
+
+  #text(written: Written, field: 'account' | 'returnPath' | 'ehlo' | 'ip'): string | undefined {
+    const value = written[field];
+    if (value === undefined || value === null) return undefined;
+    if (typeof value !== 'string') throw this.#fault(`${field}: must be a text, not ${shown(value)}`);
+    return value === '' && field !== 'returnPath' ? undefined : value;
+  }
+
+  #whole(written: Written, field: 'recipients' | 'size', least: number): number {
+    const value = written[field];
+    if (typeof value === 'number' && Number.isSafeInteger(value) && value >= least) return value;
+    throw this.#fault(`${field}: must be a whole number of at least ${least}, not ${shown(value)}`);
+  }
+
+  #fault(what: string): StopgapError {
+    const { line } = this;
+    return new StopgapError('invalid-input', `${this.#name}:${line}: ${what}`, { line });
+  }
+}
+
+/** What the policy `own` says, which is in force unless another is configured. */
+function isOwn(account: string | undefined, returnPath: string | undefined): boolean {
+  if (account === undefined || returnPath === undefined || returnPath === account) return true;
+  return isEntitled({ kind: 'own' }, account, returnPath);
+}
+
+function isTexts(value: unknown): boolean {
+  return Array.isArray(value) && value.every((item) => typeof item === 'string');
+}
+
+/** A value as a message shows it: in JSON, and not all of it. */
+function shown(value: unknown): string {
+  if (value === undefined) return 'missing';
+  const text = JSON.stringify(value);
+  return text.length > 60 ? `${text.slice(0, 59)}…` : text;
+}

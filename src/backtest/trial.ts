@@ -1,0 +1,185 @@
+import type { ActiveBlock } from '../../projections/active-blocks.js';
+import { isBlockEvent } from '../blocks/events.js';
+import type { RecordedEvent } from '../kernel/events.js';
+import type { Instant } from '../kernel/time.js';
+import type { RuleSet } from '../rules/model.js';
+import type {
+  AuthenticationFailed,
+  MessageAccepted,
+  MessageRefused,
+  RecipientsRefused,
+} from '../sending/events.js';
+import type { SenderIdentity, Subject } from '../sending/subjects.js';
+import { senderIdentity } from '../sending/subjects.js';
+import type { Case, CaseListener, Judgement, Mail } from './cases.js';
+import { CaseBook } from './cases.js';
+import { CHORES } from './chores.js';
+import type { Attack, Labels } from './labels.js';
+import type { Sender, Senders } from './senders.js';
+import { People } from './people.js';
+import { Scorer } from './score.js';
+import type { Happening } from './world.js';
+import { World } from './world.js';
+
+/** One rule set that is tried out. */
+export interface Candidate {
+  /** What reports call it. */
+  readonly name: string;
+  readonly rules: RuleSet;
+}
+
+export interface TrialOptions extends Candidate {
+  /** Its place among those that are compared. */
+  readonly index: number;
+  readonly start: Instant;
+  readonly senders: Senders;
+  readonly labels?: Labels | undefined;
+  /** What people have said of a case, where there are no labels. */
+  readonly judge?: ((one: Case) => Judgement) | undefined;
+  readonly listener: CaseListener;
+}
+
+/** One rule set against what happened: what it refuses, the cases that come of it, and how right they are. */
+export class Trial {
+  readonly name: string;
+  readonly rules: RuleSet;
+  readonly world: World;
+  readonly cases: CaseBook;
+  readonly accepted: Mail = { messages: 0, recipients: 0 };
+  readonly refused: Mail = { messages: 0, recipients: 0 };
+  /** Attempts that were refused then, and that these rules would have let through. */
+  letThrough = 0;
+  readonly scorer: Scorer | undefined;
+  readonly #people: People;
+  readonly #index: number;
+  readonly #judge: (one: Case) => Judgement;
+  /** The attack that the message under way belongs to: what it trips has caught it. */
+  #attack: Attack | undefined;
+
+  constructor({ name, rules, index, start, senders, labels, judge, listener }: TrialOptions) {
+    this.name = name;
+    this.rules = rules;
+    this.#index = index;
+    this.scorer = labels === undefined ? undefined : new Scorer(labels);
+    this.#judge =
+      labels === undefined ? (judge ?? (() => null)) : ({ caught }) => (caught ? 'right' : 'wrong');
+    const sentThatDay = (subject: Subject): Readonly<Mail> | null =>
+      subject.type === 'account' ? senders.sentToday(subject.value, index) : null;
+    const listen: CaseListener = {
+      opened: (one) => this.#opened(one),
+      blocked: (one) => this.#blocked(one, listener),
+      closed: (one) => this.#closed(one, listener),
+    };
+    this.cases = new CaseBook(listen, sentThatDay);
+    this.world = new World({
+      rules,
+      start,
+      chores: CHORES,
+      onBlockEvent: (event) => this.cases.apply(event),
+    });
+    this.#people = new People(this.world);
+  }
+
+  /** @returns the block that refused the message */
+  message(
+    happening: Happening,
+    identity: SenderIdentity,
+    sender: Sender,
+    attack: Attack | undefined,
+  ): ActiveBlock | undefined {
+    const { recipients } = happening.data as MessageAccepted;
+    const refusing = this.world.refusing(identity);
+    this.scorer?.message(happening.at, recipients, attack, sender.label, refusing !== undefined);
+    if (refusing !== undefined) {
+      this.world.refused(refusing, happening.data as MessageAccepted);
+      add(this.refused, recipients);
+      this.#credit(refusing, recipients, identity, attack);
+      return refusing;
+    }
+    add(this.accepted, recipients);
+    add(sender.sent[this.#index]!, recipients);
+    this.#attack = attack;
+    this.world.fold(happening);
+    this.#attack = undefined;
+    return undefined;
+  }
+
+  /** Whatever else happened: refused recipients, bounces, failed logins. */
+  other(happening: Happening): void {
+    switch (happening.type) {
+      case 'RecipientsRefused':
+        // Who is refused gets no recipients refused by anybody else.
+        if (this.world.refusing(senderIdentity(happening.data as RecipientsRefused)) === undefined)
+          this.world.fold(happening);
+        return;
+      case 'MessageRefused':
+        return this.#refusedThen(happening.data as MessageRefused);
+      case 'AuthenticationFailed':
+        // A feigned failure was a refusal of other rules.
+        if ((happening.data as AuthenticationFailed).kind === 'genuine') this.world.fold(happening);
+        return;
+      default: {
+        // A block event carries what `apply` asks for: it was recorded.
+        const event = happening as RecordedEvent;
+        if (isBlockEvent(event)) this.#people.apply(event);
+        else this.world.fold(happening);
+      }
+    }
+  }
+
+  /** Nothing more happens: what still stands is handed over. */
+  close(): void {
+    this.cases.close();
+  }
+
+  /** What was refused then is an attempt still; how many recipients it would have had nobody knows. */
+  #refusedThen(data: MessageRefused): void {
+    const refusing = this.world.refusing(senderIdentity(data));
+    if (refusing === undefined) this.letThrough += this.world.acting ? data.count : 0;
+    else for (let attempt = 0; attempt < data.count; attempt++) this.world.refused(refusing, data);
+  }
+
+  #credit(
+    refusing: ActiveBlock,
+    recipients: number,
+    identity: SenderIdentity,
+    attack: Attack | undefined,
+  ): void {
+    const strongest = this.cases.get(refusing.id);
+    if (strongest !== undefined) {
+      add(strongest.refused, recipients);
+      add(this.cases.tallyOf(strongest.rule).refused, recipients);
+    }
+    if (attack === undefined) return;
+    // Each block that covers the attack is right, not only the one that ends last.
+    for (const { id } of this.world.models.ledger.inForce(identity, this.world.now)) {
+      const one = this.cases.get(id);
+      if (one !== undefined) one.caught = true;
+    }
+  }
+
+  #opened(one: Case): void {
+    // A proposal stops nothing: it is right where an attack tripped it.
+    if (one.proposedAt === null) return;
+    one.caught = this.#attack !== undefined;
+    this.scorer?.proposed();
+  }
+
+  #blocked(one: Case, listener: CaseListener): void {
+    // From here on it is judged by what it stops.
+    one.caught = false;
+    listener.blocked?.(one);
+  }
+
+  #closed(one: Case, listener: CaseListener): void {
+    one.judged = this.#judge(one);
+    if (one.judged !== null) this.cases.tallyOf(one.rule)[one.judged]++;
+    if (one.blockedAt !== null) this.scorer?.block(one.judged === 'wrong');
+    listener.closed?.(one);
+  }
+}
+
+function add(mail: Mail, recipients: number): void {
+  mail.messages++;
+  mail.recipients += recipients;
+}

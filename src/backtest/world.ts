@@ -1,0 +1,212 @@
+import type { ActiveBlock } from '../../projections/active-blocks.js';
+import type { BlockCommand } from '../blocks/commands.js';
+import { decide } from '../blocks/decide.js';
+import type { BlockEvent } from '../blocks/events.js';
+import { blockStream } from '../blocks/events.js';
+import type { Standing } from '../blocks/state.js';
+import { NOTHING_YET, evolve } from '../blocks/state.js';
+import type { RecordedEvent } from '../kernel/events.js';
+import type { Instant } from '../kernel/time.js';
+import { ReadModels } from '../read-models.js';
+import type { RuleSet, RulesChanged } from '../rules/model.js';
+import { RULES_STREAM, ruleActor } from '../rules/model.js';
+import type { Response } from '../rules/respond.js';
+import { respond } from '../rules/respond.js';
+import type { Verdict } from '../rules/verdict.js';
+import type { MessageAccepted, MessageRefused } from '../sending/events.js';
+import type { SenderIdentity, Subject } from '../sending/subjects.js';
+import { subjectKey } from '../sending/subjects.js';
+import { Summary } from '../smtp/summary.js';
+import { planTimedWork } from '../timed-work.js';
+import type { Chore } from './chores.js';
+import { DueTasks } from './due-tasks.js';
+import { VirtualClock } from './virtual-clock.js';
+
+/** Something that happened, by whatever recorded it; a {@link RecordedEvent} is one. */
+export type Happening = Pick<RecordedEvent, 'type' | 'at' | 'recordedAt' | 'by' | 'stream' | 'data'>;
+
+export interface WorldOptions {
+  readonly rules: RuleSet;
+  /** When it begins: nothing may happen earlier. */
+  readonly start: Instant;
+  /** What housekeeping does live, at its times. */
+  readonly chores?: readonly Chore[];
+  /** Called for each change of a block, a proposal or an exemption, once it is folded. */
+  readonly onBlockEvent: (event: BlockEvent) => void;
+}
+
+/** The version of the rules under test: every verdict names it. */
+const VERSION = 1;
+const EXPIRY = 'system:expiry';
+const DETECTOR = 'system:backtest';
+
+interface Plan {
+  readonly verdict: Verdict;
+  readonly response: Response;
+}
+
+/**
+ * One detector, its store and its timers, in memory and without waiting: the projections, `respond`, `decide` and
+ * `evolve` of live traffic, in the order in which live traffic goes through them. What falls due comes before what
+ * happens at the same instant. Ids are counted, so that the same events give the same outcome to the last byte.
+ */
+export class World {
+  readonly models: ReadModels;
+  readonly #clock: VirtualClock;
+  readonly #standings = new Map<string, Standing>();
+  readonly #due: DueTasks;
+  readonly #refusals: Summary<Omit<MessageRefused, 'count' | 'since'>>;
+  readonly #onBlockEvent: WorldOptions['onBlockEvent'];
+  readonly #plans: Plan[] = [];
+  /** Events that nobody could read. */
+  skipped = 0;
+  #position = 0;
+  #cases = 0;
+  #settling = false;
+  #acting = true;
+
+  constructor({ rules, start, chores = [], onBlockEvent }: WorldOptions) {
+    this.#clock = new VirtualClock(start);
+    this.#onBlockEvent = onBlockEvent;
+    this.#due = new DueTasks(this.#clock, ({ kind, block, subject }) =>
+      this.execute(subject, { kind, block }, EXPIRY),
+    );
+    this.models = new ReadModels({
+      onVerdict: (verdict) => this.#plan(verdict),
+      onBlockEvent: (event) => this.#blockChanged(event),
+      onRulesChanged: () => undefined,
+      onSkipped: () => this.skipped++,
+    });
+    this.#refusals = new Summary(this.#clock, (data, count, since) => {
+      this.#append('MessageRefused', { ...data, count, since }, this.#clock.now(), DETECTOR, 'send-refused');
+    });
+    const change: RulesChanged = { version: VERSION, rules, source: '', origin: 'file' };
+    this.#append('RulesChanged', change, start, 'system:rules-file', RULES_STREAM);
+    for (const chore of chores) this.#keep(chore);
+  }
+
+  get now(): Instant {
+    return this.#clock.now();
+  }
+
+  get acting(): boolean {
+    return this.#acting;
+  }
+
+  /** False: rules count and trip, but nothing comes of it. */
+  set acting(acting: boolean) {
+    this.#acting = acting;
+  }
+
+  /** Lets time pass: what falls due on the way is done, each at its own time. */
+  advance(to: Instant): void {
+    this.#clock.advance(to);
+  }
+
+  /** The block that refuses this sender now. */
+  refusing(sender: SenderIdentity): ActiveBlock | undefined {
+    return this.models.activeBlocks.verdict(sender, this.#clock.now());
+  }
+
+  /**
+   * A message arrives, now.
+   *
+   * @returns the block that refuses it; undefined where it was accepted and counted
+   */
+  message(happening: Happening, sender: SenderIdentity): ActiveBlock | undefined {
+    const block = this.refusing(sender);
+    if (block === undefined) this.fold(happening);
+    else this.refused(block, happening.data as MessageAccepted);
+    return block;
+  }
+
+  /** An attempt was refused: recorded as live, where a flood becomes few events. */
+  refused(
+    block: ActiveBlock,
+    from: Pick<MessageRefused, 'direction' | 'account' | 'returnPath' | 'ip'>,
+  ): void {
+    const { direction, account, returnPath, ip } = from;
+    const stage = block.refusal === 'honest' ? 'rcpt' : 'auth';
+    const key = `${block.id} ${stage} ${account ?? ip ?? ''}`;
+    this.#refusals.add(key, { direction, account, returnPath, ip, stage, block: block.id, reply: '' });
+  }
+
+  /** Folds what happened, whoever did it; what it trips is acted upon before this returns. */
+  fold({ type, data, at, by, stream }: Happening): void {
+    this.#append(type, data, at, by, stream);
+  }
+
+  /** The subject's present state, without how its earlier blocks ended. */
+  standing(subject: Subject): Standing {
+    return this.#standings.get(subjectKey(subject)) ?? NOTHING_YET;
+  }
+
+  /** Carries out a command, now. @throws StopgapError as `decide` does */
+  execute(subject: Subject, command: BlockCommand, by: string): void {
+    const now = this.#clock.now();
+    let standing = this.standing(subject);
+    for (const fact of decide({ ...command, now }, standing)) {
+      const event = this.#append(fact.type, fact.data, fact.at ?? now, by, blockStream(subject));
+      standing = evolve(standing, event as RecordedEvent & BlockEvent);
+    }
+    // Which block ended how is looked up only for those who name one: it would grow for ever.
+    this.#standings.set(subjectKey(subject), { ...standing, ended: NOTHING_YET.ended });
+  }
+
+  /** The id of a case that begins: the older one sorts first, as those of live traffic do. */
+  newId(): string {
+    return `case-${String(++this.#cases).padStart(8, '0')}`;
+  }
+
+  #append(type: string, data: unknown, at: Instant, by: string, stream: string): RecordedEvent {
+    const position = ++this.#position;
+    const recordedAt = this.#clock.now();
+    const event = { id: `e${position}`, type, data, at, by, stream, revision: 0, position, recordedAt };
+    this.models.apply(event);
+    if (this.#plans.length > 0 && !this.#settling) this.#settle();
+    return event;
+  }
+
+  #plan(verdict: Verdict): void {
+    if (!this.#acting) return;
+    const now = this.#clock.now();
+    const { exemptions, automaticBlocks, sendVolume } = this.models;
+    const planned = this.#plans.filter(({ response }) => response.anticipated !== undefined).length;
+    const response = respond(verdict, {
+      now,
+      breaker: sendVolume.rules.maxAutomaticBlocks,
+      sparedBy: (subject) => exemptions.covering(subject, now),
+      automaticBlocks: (window) => automaticBlocks.within(window, now) + planned,
+      newId: () => this.newId(),
+    });
+    this.#plans.push({ verdict, response });
+  }
+
+  /** As the responder does: what one event trips is decided once it is folded, one after the other. */
+  #settle(): void {
+    this.#settling = true;
+    for (let plan = this.#plans[0]; plan !== undefined; plan = this.#plans[0]) {
+      const { rule, subject, evidence } = plan.verdict;
+      this.execute(subject, plan.response.command, ruleActor(rule.id, evidence.version));
+      this.#plans.shift();
+    }
+    this.#settling = false;
+  }
+
+  #blockChanged(event: BlockEvent): void {
+    planTimedWork(this.#due, this.models.ledger, event);
+    this.#onBlockEvent(event);
+    // Its own record keeps what is over.
+    if ('block' in event.data) this.models.ledger.forget(event.data.block);
+  }
+
+  #keep(chore: Chore): void {
+    this.#clock.wakeAt(chore.after(this.#clock.now()), () => {
+      const now = this.#clock.now();
+      for (const { type, data, at, stream } of chore.run(this.models, now)) {
+        this.#append(type, data, at ?? now, chore.by, stream);
+      }
+      this.#keep(chore);
+    });
+  }
+}

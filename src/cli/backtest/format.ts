@@ -1,0 +1,191 @@
+import type { BacktestReport, CandidateReport, CaseReport } from '../../backtest/report.js';
+import type { Mail } from '../../backtest/cases.js';
+import type { Score } from '../../backtest/score.js';
+import { printable } from '../client-format.js';
+import { table } from '../io.js';
+
+type Row = readonly string[];
+
+/** The report as people read it. */
+export function reportText(report: BacktestReport): string {
+  const { source, from, to, sends, senders, senderDays, skipped, candidates } = report;
+  const span = from === null || to === null ? '' : `, ${minute(from)} to ${minute(to)} UTC`;
+  const lines = [
+    `${printable(source)}: ${mailText(sends)} by ${counted(senders, 'sender')} on ${counted(senderDays, 'sender-day')}${span}`,
+  ];
+  if (skipped > 0) lines.push(`${counted(skipped, 'event')} could not be read and counted for nothing`);
+  if (candidates.length === 1) lines.push('', ...alone(candidates[0]!, senderDays));
+  else lines.push('', ...sideBySide(candidates, senderDays), '', ...differences(report));
+  return lines.join('\n');
+}
+
+export function number(value: number): string {
+  return Math.round(value).toLocaleString('en-US');
+}
+
+function alone(candidate: CandidateReport, senderDays: number): readonly string[] {
+  const { cases, casesLeftOut } = candidate;
+  return [
+    table(figures(candidate, senderDays).map(([name, value]) => [name, value])),
+    ...section('By rule', ruleRows(candidate)),
+    ...section('Blocks and proposals', cases.length === 0 ? [] : [CASE_HEAD, ...cases.map(caseRow)]),
+    ...more(casesLeftOut, cases.length),
+  ];
+}
+
+function sideBySide(candidates: readonly CandidateReport[], senderDays: number): readonly string[] {
+  const columns = candidates.map((candidate) => figures(candidate, senderDays));
+  const rows = columns[0]!.map(([name, value], index) => [name, value, columns[1]![index]![1]]);
+  const sections = candidates.flatMap((candidate) =>
+    section(`By rule of ${printable(candidate.rules)}`, ruleRows(candidate)),
+  );
+  return [table(rows), ...sections];
+}
+
+function differences({ candidates, comparison }: BacktestReport): readonly string[] {
+  const [first, second] = candidates;
+  const { refused, blocks } = comparison!;
+  const names = [printable(first!.rules), printable(second!.rules)] as const;
+  const rows = [
+    ['', `${names[0]} only`, `${names[1]} only`, 'both'],
+    [
+      'Messages refused',
+      ...[refused.onlyFirst, refused.onlySecond, refused.both].map(({ messages }) => number(messages)),
+    ],
+    [
+      'Blocks',
+      number(blocks.first.only),
+      number(blocks.second.only),
+      `${number(blocks.first.shared)} and ${number(blocks.second.shared)}`,
+    ],
+  ];
+  const lists = candidates.flatMap((candidate, index) => {
+    const own = candidate.cases.filter((one) => one.action === 'block' && one.shared === false);
+    return section(
+      `Blocked by ${names[index]} only`,
+      own.length === 0 ? [] : [CASE_HEAD, ...own.map(caseRow)],
+    );
+  });
+  const leftOut = candidates.reduce((sum, { casesLeftOut }) => sum + casesLeftOut, 0);
+  return [
+    table(rows),
+    ...lists,
+    ...more(
+      leftOut,
+      candidates.reduce((sum, { cases }) => sum + cases.length, 0),
+    ),
+  ];
+}
+
+function figures(candidate: CandidateReport, senderDays: number): readonly (readonly [string, string])[] {
+  const { rules, mode, refused, accepted, letThrough, blocks, proposals, right, wrong, score } = candidate;
+  const rate = (count: number): string =>
+    senderDays === 0
+      ? number(count)
+      : `${number(count)} (${((1000 * count) / senderDays).toFixed(1)} per 1,000 sender-days)`;
+  return [
+    ['Rules', `${printable(rules)}${mode === 'observe' ? ' (mode: observe)' : ''}`],
+    ['Let through', mailText(accepted)],
+    ['Refused', mailText(refused)],
+    ...(letThrough === 0 ? [] : [['Refused then, not now', counted(letThrough, 'attempt')] as const]),
+    ['Blocks', rate(blocks)],
+    ['Proposals', rate(proposals)],
+    ...(right + wrong === 0 ? [] : [['Judged', `${number(right)} right, ${number(wrong)} wrong`] as const]),
+    ...(score === null ? [] : scoreFigures(score)),
+  ];
+}
+
+function scoreFigures(score: Score): readonly (readonly [string, string])[] {
+  return [
+    ['Attacks contained', `${score.contained} of ${score.attacks}`],
+    [
+      'Attack recipients leaked',
+      `${percent(score.leakedShare)}; median ${number(score.leakedMedian)}, 95th percentile ${number(score.leakedP95)} an attack`,
+    ],
+    [
+      'Wrong blocks',
+      `${number(score.wrongBlocks)} (${score.wrongBlocksPer1000SenderDays.toFixed(2)} per 1,000 sender-days)`,
+    ],
+    ['Clean mail stopped', percent(score.cleanStoppedShare)],
+    ['Owners’ own mail stopped', percent(score.ownersStoppedShare)],
+    ['Bulk mail stopped', percent(score.bulkStoppedShare)],
+    ...Object.entries(score.byKind).map(
+      ([kind, of]) =>
+        [
+          `  ${printable(kind)}`,
+          `${of.contained} of ${of.attacks} contained, ${percent(of.leakedShare)} leaked, median ${number(of.leakedMedian)}`,
+        ] as const,
+    ),
+  ];
+}
+
+function ruleRows({ byRule }: CandidateReport): readonly Row[] {
+  if (byRule.length === 0) return [];
+  return [
+    ['RULE', 'BLOCKS', 'PROPOSALS', 'OBSERVED', 'SPARED', 'RIGHT', 'WRONG', 'REFUSED'],
+    ...byRule.map(({ rule, blocks, proposals, observed, spared, right, wrong, refused }) => [
+      rule,
+      ...[blocks, proposals, observed, spared, right, wrong].map(number),
+      mailText(refused),
+    ]),
+  ];
+}
+
+const CASE_HEAD: Row = [
+  'FROM (UTC)',
+  'UNTIL',
+  'SUBJECT',
+  'DECISION',
+  'SENT THAT DAY',
+  'REFUSED',
+  'JUDGED',
+  'EVIDENCE',
+];
+
+function caseRow(one: CaseReport): Row {
+  const { proposedAt, blockedAt, until, ended, endedAt, subject, action, sentThatDay, refused, judged } = one;
+  const end = endedAt ?? until;
+  const how = ended === null || ended === 'expired' ? '' : ` ${ended}`;
+  return [
+    minute(proposedAt ?? blockedAt!),
+    `${end === null ? '-' : minute(end)}${how}`,
+    `${subject.type} ${printable(subject.value)}`,
+    action,
+    sentThatDay === null
+      ? '-'
+      : `${number(sentThatDay.messages)} msg, ${number(sentThatDay.recipients)} rcpt`,
+    action === 'block' ? number(refused.messages) : '-',
+    judged ?? '-',
+    evidenceText(one),
+  ];
+}
+
+function section(title: string, rows: readonly Row[]): readonly string[] {
+  return rows.length === 0 ? [] : ['', `${title}:`, table(rows)];
+}
+
+function more(leftOut: number, listed: number): readonly string[] {
+  return leftOut === 0 ? [] : [`… and ${number(leftOut)} more: --cases ${leftOut + listed} lists all`];
+}
+
+function mailText({ messages, recipients }: Readonly<Mail>): string {
+  return `${counted(messages, 'message')} (${counted(recipients, 'recipient')})`;
+}
+
+/** What was seen and what is allowed, without whose it was: that stands beside it. */
+function evidenceText({ subject, evidence: { sentence } }: CaseReport): string {
+  const at = sentence.indexOf(`${subject.value}: `);
+  return printable(at < 0 ? sentence : sentence.slice(at + subject.value.length + 2));
+}
+
+function counted(count: number, noun: string): string {
+  return `${number(count)} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+function percent(share: number): string {
+  return `${(100 * share).toFixed(2)} %`;
+}
+
+function minute(instant: string): string {
+  return instant.slice(0, 16).replace('T', ' ');
+}

@@ -1,0 +1,168 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import type { Command } from 'commander';
+import { InvalidArgumentError } from 'commander';
+import { RecordedHistory, RecordedJudgements, rulesInForce } from '../../backtest/history.js';
+import { Labels } from '../../backtest/labels.js';
+import type { BacktestReport } from '../../backtest/report.js';
+import type { BacktestOptions, Progress } from '../../backtest/run.js';
+import { MOST_CASES, runBacktest } from '../../backtest/run.js';
+import { Trace } from '../../backtest/trace.js';
+import type { Candidate } from '../../backtest/trial.js';
+import { onceReadable, openLogFile } from '../../import/postfix-log/index.js';
+import { InvalidInput } from '../../kernel/errors.js';
+import type { Instant } from '../../kernel/time.js';
+import { SECOND, formatInstant, parseInstant } from '../../kernel/time.js';
+import { openForReading } from '../../read-store.js';
+import type { ReadableStore } from '../../read-store.js';
+import { DEFAULT_RULES } from '../../rules/defaults.js';
+import { parseRules } from '../../rules/parse.js';
+import type { ConfigOption } from '../config-option.js';
+import { configForFiles, withConfig } from '../config-option.js';
+import type { CliIo } from '../io.js';
+import { note, print } from '../io.js';
+import { StatusLine } from '../status-line.js';
+import { DecisionsFile } from './decisions-file.js';
+import { number, reportText } from './format.js';
+
+interface BacktestOption extends ConfigOption {
+  readonly trace?: string;
+  readonly from?: Instant;
+  readonly to?: Instant;
+  readonly rules?: string;
+  readonly against?: string;
+  readonly labels?: string;
+  readonly decisions?: string;
+  readonly cases?: number;
+  readonly json?: true;
+}
+
+/** Cases that the text lists unless more are asked for. */
+const LISTED = 40;
+/** Rule sets that are no files. */
+const DEFAULTS = 'defaults';
+const IN_FORCE = 'in-force';
+
+/** `stopgap backtest`: what rules would have done to a trace, or to what was recorded. */
+export function backtestVerb(program: Command, io: CliIo): void {
+  const verb = program
+    .command('backtest')
+    .description('what rules would have done: to a trace, or to what the store has recorded')
+    .option('--trace <file>', 'one accepted message a line, as JSON, plain or gzipped (- is standard input)')
+    .option('--from <time>', 'count from the beginning, but act and tell only from then on', time)
+    .option('--to <time>', 'leave out what happened then or later', time)
+    .option(
+      '--rules <file>',
+      `the rules to try; ${DEFAULTS} are those that ship (the default for a trace), ${IN_FORCE} those in the store (the default without one)`,
+    )
+    .option('--against <file>', 'other rules, to be compared with them')
+    .option('--labels <file>', 'what of the trace was an attack, as JSON: judges every block')
+    .option('--decisions <file>', 'write each decision there, one a line, as JSON')
+    .option('--cases <n>', 'list at most so many blocks and proposals', wholeNumber)
+    .option('--json', 'the report as JSON');
+  withConfig(verb).action(async (options: BacktestOption) => {
+    if (options.labels !== undefined && options.trace === undefined) {
+      verb.error('error: --labels are about a trace: name it with --trace', { exitCode: 2 });
+    }
+    if (options.from !== undefined && options.to !== undefined && options.from >= options.to) {
+      throw new InvalidInput('--from', 'must lie before --to');
+    }
+    const store = options.trace === undefined ? await openStore(io, options) : undefined;
+    try {
+      await backtest(io, options, store);
+    } finally {
+      await store?.close();
+    }
+  });
+}
+
+async function backtest(io: CliIo, options: BacktestOption, store: ReadableStore | undefined): Promise<void> {
+  const { from, to, json } = options;
+  // Everything that may be wrong is looked at before the first event is.
+  const candidates = await candidatesOf(io, options, store);
+  const labels =
+    options.labels === undefined ? undefined : Labels.parse(read(io, options.labels), options.labels);
+  const judgements = store === undefined ? undefined : await RecordedJudgements.of(store);
+  const source = store === undefined ? await openTrace(io, options.trace!) : new RecordedHistory(store);
+  const decisions =
+    options.decisions === undefined
+      ? undefined
+      : await DecisionsFile.open(path.resolve(io.cwd, options.decisions));
+  const status = new StatusLine(io);
+  const begun = io.clock.now();
+  const running: BacktestOptions = {
+    ...{ source, candidates, from, to, labels },
+    judge: judgements === undefined ? undefined : (one) => judgements.of(one),
+    most: options.cases ?? (json === true ? MOST_CASES : LISTED),
+    onDecision: (decision) => decisions?.write(decision),
+    onProgress(so) {
+      status.show(() => progressText(so, io.clock.now() - begun));
+      return decisions?.room();
+    },
+  };
+  let report: BacktestReport;
+  try {
+    report = await runBacktest(running);
+  } finally {
+    status.clear();
+    await decisions?.close();
+  }
+  note(io, speedText(report.sends.messages, io.clock.now() - begun));
+  print(io, json === true ? JSON.stringify(report) : reportText(report));
+}
+
+async function openTrace(io: CliIo, name: string): Promise<Trace> {
+  if (name === '-') return new Trace(onceReadable('standard input', io.stdin, io.clock.now()));
+  return new Trace(await openLogFile(name, path.resolve(io.cwd, name)));
+}
+
+function openStore(io: CliIo, options: BacktestOption): Promise<ReadableStore> {
+  const { config } = configForFiles(io, options);
+  return openForReading(config, io.clock, (text) => note(io, `stopgap: ${text}`));
+}
+
+async function candidatesOf(
+  io: CliIo,
+  { rules, against }: BacktestOption,
+  store: ReadableStore | undefined,
+): Promise<readonly Candidate[]> {
+  const named = [
+    rules ?? (store === undefined ? DEFAULTS : IN_FORCE),
+    ...(against === undefined ? [] : [against]),
+  ];
+  const candidates: Candidate[] = [];
+  for (const name of named) {
+    if (name === DEFAULTS) candidates.push({ name, rules: parseRules(DEFAULT_RULES, name) });
+    else if (name !== IN_FORCE) candidates.push({ name, rules: parseRules(read(io, name), name) });
+    else if (store !== undefined) candidates.push(await rulesInForce(store));
+    else
+      throw new InvalidInput('--rules', `${IN_FORCE} are those in the store: a trace has none; name a file`);
+  }
+  return candidates;
+}
+
+function read(io: CliIo, file: string): string {
+  return readFileSync(path.resolve(io.cwd, file), 'utf8');
+}
+
+function progressText({ messages, refused, done, total, at }: Progress, span: number): string {
+  const share = total === undefined || total === 0 ? '' : `${Math.floor((100 * done) / total)} %  `;
+  const when = at === undefined ? '' : `  ${formatInstant(at).slice(0, 10)}`;
+  const rate = number((messages * SECOND) / Math.max(1, span));
+  return `${share}${number(messages)} sends  ${number(refused)} refused  ${rate}/s${when}`;
+}
+
+function speedText(messages: number, span: number): string {
+  return `${number(messages)} sends in ${(span / SECOND).toFixed(1)} s: ${number((messages * SECOND) / Math.max(1, span))} a second`;
+}
+
+function time(text: string): Instant {
+  const at = parseInstant(text);
+  if (at === undefined) throw new InvalidArgumentError('a time such as 2026-11-24 or 2026-11-24T03:04:05Z.');
+  return at;
+}
+
+function wholeNumber(text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('It must be a whole number, 0 or more.');
+  return Number(text);
+}
