@@ -1,0 +1,130 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { RulePrecision, precisionOf } from '../../../projections/rule-precision.js';
+import type { BlockFact } from '../../../src/blocks/events.js';
+import { parseRules } from '../../../src/rules/parse.js';
+import { T0, recorded } from '../../support/given.js';
+import {
+  approved,
+  dismissed,
+  expired,
+  imposed,
+  imposedByRule,
+  lapsed,
+  proposed,
+  released,
+} from '../blocks/facts.js';
+
+function folded(...facts: readonly BlockFact[]): RulePrecision {
+  const precision = new RulePrecision();
+  for (const fact of recorded(facts)) precision.apply(fact);
+  return precision;
+}
+
+/** What is not zero of how the rule `burst` has fared. */
+function judged(...facts: readonly BlockFact[]): Readonly<Record<string, number>> {
+  const [burst] = folded(...facts).all();
+  const { rule: _rule, inForce: _inForce, ...counts } = burst!;
+  return Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0));
+}
+
+const became = (block = 'p1'): BlockFact => imposedByRule({ block });
+const releasedCase = (block: string, falsePositive: boolean): BlockFact => ({
+  type: 'BlockReleased',
+  data: { block, falsePositive },
+});
+
+describe('how a rule has fared', () => {
+  for (const [name, facts, expected] of [
+    ['a block in force has no judgement', [imposedByRule()], { imposed: 1, open: 1 }],
+    ['one that ran out is confirmed', [imposedByRule(), expired(T0)], { imposed: 1, confirmed: 1 }],
+    [
+      'so is one that was released without a complaint',
+      [imposedByRule(), released()],
+      { imposed: 1, confirmed: 1 },
+    ],
+    ['a false positive is one', [imposedByRule(), released(true)], { imposed: 1, falsePositives: 1 }],
+    ['a proposal that waits has no judgement', [proposed()], { proposed: 1, open: 1 }],
+    ['one approved is confirmed, once', [proposed(), approved, became()], { proposed: 1, confirmed: 1 }],
+    [
+      'also after its block ran out',
+      [proposed(), approved, became(), expired(T0, 'p1')],
+      { proposed: 1, confirmed: 1 },
+    ],
+    [
+      'unless it turns out to be wrong',
+      [proposed(), approved, became(), releasedCase('p1', true)],
+      { proposed: 1, falsePositives: 1 },
+    ],
+    ['one dismissed is told apart', [proposed(), dismissed], { proposed: 1, dismissed: 1 }],
+    ['one lapsed says nothing', [proposed(), lapsed(T0)], { proposed: 1, lapsed: 1 }],
+    [
+      'one that grew is one',
+      [proposed(), proposed({ duration: null }), dismissed],
+      { proposed: 1, dismissed: 1 },
+    ],
+    [
+      'one that a rule made a block of is one case',
+      [proposed(), became(), expired(T0, 'p1')],
+      { proposed: 1, imposed: 1, confirmed: 1 },
+    ],
+    [
+      'one that a person blocked by hand is confirmed',
+      [proposed(), imposed({ block: 'p1' })],
+      { proposed: 1, confirmed: 1 },
+    ],
+  ] as const satisfies readonly (readonly [string, readonly BlockFact[], object])[]) {
+    test(name, () => assert.deepEqual(judged(...facts), expected));
+  }
+
+  test('what people block by hand, and ends that nobody knows a beginning of, are no rule’s', () => {
+    assert.deepEqual(folded(imposed(), released(true), expired(T0, 'zz'), dismissed, approved).all(), []);
+  });
+
+  test('precision is the share of right ones among the judged, and none where nothing is judged', () => {
+    const counts = { imposed: 9, proposed: 9, confirmed: 6, falsePositives: 1, dismissed: 1, lapsed: 5 };
+    assert.equal(precisionOf(counts), 0.75);
+    assert.equal(precisionOf({ ...counts, confirmed: 0, falsePositives: 0, dismissed: 0 }), undefined);
+  });
+});
+
+describe('the list of rules', () => {
+  const rules = (...ids: readonly string[]) =>
+    parseRules(
+      `version: 1\nrules:\n${ids.map((id) => `  - { id: ${id}, per: ip, count: messages, window: 1h, limit: 9, then: observe }`).join('\n')}`,
+    ).rules;
+
+  test('has those in force first, also where nothing is known of them', () => {
+    const precision = folded(imposedByRule(), imposedByRule({ block: 'b2', rule: 'abuse' }));
+    precision.useRules(rules('day', 'burst'));
+    assert.deepEqual(
+      precision.all().map(({ rule, inForce, imposed: count }) => [rule, inForce, count]),
+      [
+        ['burst', true, 1],
+        ['day', true, 0],
+        ['abuse', false, 1],
+      ],
+    );
+  });
+
+  test('forgets rules that are gone beyond the 200 last heard of, and keeps those in force', () => {
+    const precision = new RulePrecision();
+    precision.useRules(rules('burst'));
+    const block = (index: number, rule: string): BlockFact => imposedByRule({ block: `b${index}`, rule });
+    const facts = [
+      block(0, 'burst'),
+      ...Array.from({ length: 300 }, (_, index) => block(index + 1, `gone${index}`)),
+    ];
+    for (const fact of recorded(facts)) precision.apply(fact);
+    const ids = precision.all().map(({ rule }) => rule);
+    assert.equal(ids.length, 201);
+    assert.ok(
+      ids.includes('burst') && ids.includes('gone299') && ids.includes('gone100') && !ids.includes('gone99'),
+    );
+    // The case of a rule that is forgotten ends: it begins at nothing, and below it never goes.
+    for (const fact of recorded([releasedCase('b1', true)], 10_000)) precision.apply(fact);
+    assert.equal(precision.all().find(({ rule }) => rule === 'gone0')?.falsePositives, 1);
+    precision.useRules(rules('other'));
+    assert.equal(precision.all().length, 201, 'what has gone from force is among the 200');
+  });
+});
