@@ -6,7 +6,7 @@ import type { Subject } from '../src/sending/subjects.js';
 import { subjectKey } from '../src/sending/subjects.js';
 import type { WindowReading } from './subject-volumes.js';
 
-export const COMPARISONS = ['both', 'shadow_only', 'live_only', 'stronger', 'weaker'] as const;
+export const COMPARISONS = ['both', 'shadowOnly', 'liveOnly', 'stronger', 'weaker'] as const;
 /**
  * What became of a case: both rule sets asked for the same; only one of them asked for anything; or the shadow set
  * would have blocked where the live one proposed (`stronger`), or the other way round (`weaker`).
@@ -52,12 +52,12 @@ const MOST_RULES = 500;
 /** What the tally of all further rules is called: no rule's id has parentheses. */
 const OTHER = '(other)';
 
-const NOTHING: Tally = { both: 0, shadow_only: 0, live_only: 0, stronger: 0, weaker: 0 };
+const NOTHING: Tally = { both: 0, shadowOnly: 0, liveOnly: 0, stronger: 0, weaker: 0 };
 
 /** How a case stands. */
 export function comparisonOf({ live, shadow }: Case): Comparison {
-  if (live === undefined) return 'shadow_only';
-  if (shadow === undefined) return 'live_only';
+  if (live === undefined) return 'shadowOnly';
+  if (shadow === undefined) return 'liveOnly';
   if (live.action === shadow.action) return 'both';
   return shadow.action === 'block' ? 'stronger' : 'weaker';
 }

@@ -1,11 +1,8 @@
-import { stringify } from 'yaml';
 import { z } from 'zod';
-import { stateAt } from '../../projections/block-ledger.js';
 import { idOf } from '../ids.js';
 import { StopgapError } from '../kernel/errors.js';
-import type { Instant } from '../kernel/time.js';
-import { SECOND, formatDuration } from '../kernel/time.js';
-import type { Rule, RulesChanged } from '../rules/model.js';
+import { SECOND } from '../kernel/time.js';
+import type { RulesChanged } from '../rules/model.js';
 import { RULES_STREAM } from '../rules/model.js';
 import { InvalidRules, parseRules } from '../rules/parse.js';
 import { WrongExpectedRevision } from '../store/port.js';
@@ -15,35 +12,12 @@ import { within } from './http/deadline.js';
 import { etagOf, ifMatch, preconditionFailed } from './http/etag.js';
 import type { Answer, Ask, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
-import type { RulesJson } from './shapes.js';
+import type { RulesInput } from './rules-input.js';
+import { rulesBody, withoutLines } from './rules-input.js';
+import { activeByRule, rulesView } from './rules-view.js';
 import { faultShape, rulesShape } from './shapes.js';
-import { instant, span } from './views.js';
 
 const RULES = '/api/v1/rules';
-/** Bytes. */
-const LARGEST = 1024 * 1024;
-
-/** Rules as YAML text, as `{source}`, or as a JSON object that is the rule set itself. */
-const rulesInput = z
-  .union(
-    [
-      z.strictObject({ source: z.string('must be a text') }),
-      z.looseObject({ version: z.unknown() }).refine((value) => value['source'] === undefined),
-    ],
-    'must be YAML text, an object {source}, or a rule set as an object with version and rules',
-  )
-  .transform((value): RulesInput =>
-    typeof value['source'] === 'string'
-      ? { source: value['source'], hasLines: true }
-      : { source: stringify(value), hasLines: false },
-  );
-
-interface RulesInput {
-  readonly source: string;
-  /** False where the YAML was made here: then its lines mean nothing to the client. */
-  readonly hasLines: boolean;
-}
-
 const validation = z.object({ valid: z.boolean(), faults: z.array(faultShape) });
 
 /** The rule set in force: read, try out, replace. */
@@ -111,7 +85,7 @@ export function rulesRoutes(deps: ApiDependencies, order: BlockOrder): readonly 
       path: RULES,
       summary: 'Replace the rule set; a faulty one is refused as a whole and the old one stays',
       role: 'admin',
-      body: { schema: rulesInput, limit: LARGEST, yaml: true },
+      body: rulesBody,
       responses: { 200: { description: 'The rules that are in force now', schema: rulesShape } },
       handle: replace,
     }),
@@ -121,7 +95,7 @@ export function rulesRoutes(deps: ApiDependencies, order: BlockOrder): readonly 
       summary: 'Check a rule set without putting it in force',
       role: 'viewer',
       needsModels: false,
-      body: { schema: rulesInput, limit: LARGEST, yaml: true },
+      body: rulesBody,
       responses: { 200: { description: 'Whether it is valid, and every fault', schema: validation } },
       handle({ body }) {
         try {
@@ -142,69 +116,10 @@ export function rulesRoutes(deps: ApiDependencies, order: BlockOrder): readonly 
   ];
 }
 
-/** The lines of YAML that was made here mean nothing to the client. */
-function withoutLines(thrown: unknown, { hasLines }: RulesInput): unknown {
-  if (hasLines || !(thrown instanceof InvalidRules)) return thrown;
-  return new InvalidRules(
-    thrown.faults.map((fault) => ({ ...fault, line: undefined })),
-    thrown.source,
-  );
-}
-
+/** Whether the request with this seed has changed the rules before. */
 async function wasCarriedOut({ store }: ApiDependencies, seed: string): Promise<boolean> {
   const id = idOf(`${seed}/0`);
   for await (const event of store.readStream(RULES_STREAM, { direction: 'backwards' }))
     if (event.id === id) return true;
   return false;
-}
-
-async function activeByRule(order: BlockOrder, now: Instant): Promise<ReadonlyMap<string, number>> {
-  const counts = new Map<string, number>();
-  for await (const entry of order.walk('newest')) {
-    if (entry.rule !== undefined && stateAt(entry, now) === 'active') {
-      counts.set(entry.rule, (counts.get(entry.rule) ?? 0) + 1);
-    }
-  }
-  return counts;
-}
-
-function rulesView(changed: RulesChanged, active: ReadonlyMap<string, number>): RulesJson {
-  const { version, origin, source, rules: set } = changed;
-  const { mode, maxAutomaticBlocks, rules, exempt } = set;
-  return {
-    version,
-    origin,
-    source,
-    mode,
-    maxAutomaticBlocks: `${maxAutomaticBlocks.max} in ${formatDuration(maxAutomaticBlocks.window)}`,
-    rules: rules.map((rule) => ruleView(rule, active.get(rule.id) ?? 0)),
-    exempt: exempt.map(({ subject, until, reason }) => ({ subject, until: instant(until), reason })),
-  };
-}
-
-function ruleView(rule: Rule, activeBlocks: number): RulesJson['rules'][number] {
-  const { id, per, count, limit, direction, refuse, renewWhileTrying, escalate } = rule;
-  return {
-    id,
-    description: rule.description ?? null,
-    per,
-    count,
-    window: formatDuration(rule.window),
-    limit,
-    then: rule.then,
-    for: rule.then === 'observe' ? null : span(rule.for),
-    escalate:
-      escalate === undefined
-        ? null
-        : {
-            factor: escalate.factor,
-            max: formatDuration(escalate.max),
-            forget: formatDuration(escalate.forget),
-          },
-    lapse: formatDuration(rule.lapse),
-    direction,
-    refuse,
-    renewWhileTrying,
-    activeBlocks,
-  };
 }

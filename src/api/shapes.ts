@@ -91,32 +91,37 @@ export const faultShape = z
   .object({ line: z.int().nullable(), path: z.string(), message: z.string() })
   .meta({ id: 'RuleFault' });
 
+const ruleShape = z.object({
+  id: z.string(),
+  description: z.string().nullable(),
+  per: z.enum(SUBJECT_TYPES),
+  count: z.string(),
+  window: duration,
+  limit: z.number(),
+  then: z.string(),
+  for: duration.nullable().meta({ description: 'Or indefinite; null where it only observes.' }),
+  escalate: z.object({ factor: z.number(), max: duration, forget: duration }).nullable(),
+  lapse: duration,
+  direction: z.enum(DIRECTIONS),
+  refuse: z.enum(REFUSALS),
+  renewWhileTrying: z.boolean(),
+});
+
+/** What a rule set says, wherever it stands. */
+export const ruleSetShape = z.object({
+  mode: z.enum(['enforce', 'observe']),
+  maxAutomaticBlocks: z.string().meta({ examples: ['20 in 10m'] }),
+  rules: z.array(ruleShape),
+  exempt: z.array(z.object({ subject: subjectShape, until: instant.nullable(), reason: z.string() })),
+});
+
 export const rulesShape = z
   .object({
     version: z.int(),
     origin: z.enum(['defaults', 'file', 'api']),
     source: z.string().meta({ description: 'The YAML that it was read from.' }),
-    mode: z.enum(['enforce', 'observe']),
-    maxAutomaticBlocks: z.string().meta({ examples: ['20 in 10m'] }),
-    rules: z.array(
-      z.object({
-        id: z.string(),
-        description: z.string().nullable(),
-        per: z.enum(SUBJECT_TYPES),
-        count: z.string(),
-        window: duration,
-        limit: z.number(),
-        then: z.string(),
-        for: duration.nullable().meta({ description: 'Or indefinite; null where it only observes.' }),
-        escalate: z.object({ factor: z.number(), max: duration, forget: duration }).nullable(),
-        lapse: duration,
-        direction: z.enum(DIRECTIONS),
-        refuse: z.enum(REFUSALS),
-        renewWhileTrying: z.boolean(),
-        activeBlocks: z.int(),
-      }),
-    ),
-    exempt: z.array(z.object({ subject: subjectShape, until: instant.nullable(), reason: z.string() })),
+    ...ruleSetShape.shape,
+    rules: z.array(ruleShape.extend({ activeBlocks: z.int() })),
   })
   .meta({ id: 'Rules' });
 
@@ -161,6 +166,8 @@ export type BlockJson = z.infer<typeof blockShape>;
 export type EvidenceJson = z.infer<typeof evidenceShape>;
 export type HistoryJson = z.infer<typeof historyShape>;
 export type ExemptionJson = z.infer<typeof exemptionShape>;
+export type RuleJson = z.infer<typeof ruleShape>;
+export type RuleSetJson = z.infer<typeof ruleSetShape>;
 export type RulesJson = z.infer<typeof rulesShape>;
 export type WindowJson = z.infer<typeof windowShape>;
 export type CoverJson = z.infer<typeof coverShape>;

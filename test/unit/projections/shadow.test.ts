@@ -99,7 +99,7 @@ describe('shadow rules', () => {
 
   test('that would have blocked are a difference, which counts once the block would be over', () => {
     const seen = stage(burst(100), burst(50)).send(60);
-    assert.deepEqual(seen.differences(), ['shadow_only burst alice@example.com (open)']);
+    assert.deepEqual(seen.differences(), ['shadowOnly burst alice@example.com (open)']);
     assert.deepEqual(seen.tally(), {});
     const [open] = seen.models.shadow.comparison!.differences();
     assert.match(open!.shadow!.evidence.sentence, /60 recipients within 10m; rule "burst" allows 50/);
@@ -110,17 +110,17 @@ describe('shadow rules', () => {
     seen.wait(HOUR - 1).send(1, 'bob@example.com');
     assert.deepEqual(seen.tally(), {});
     seen.wait(1).send(1, 'bob@example.com');
-    assert.deepEqual(seen.tally(), { shadow_only: 1 });
-    assert.deepEqual(seen.differences(), ['shadow_only burst alice@example.com']);
+    assert.deepEqual(seen.tally(), { shadowOnly: 1 });
+    assert.deepEqual(seen.differences(), ['shadowOnly burst alice@example.com']);
   });
 
   test('that would not have blocked are one too, and it says how far they were from it', () => {
     const seen = stage(burst(50), burst(200)).send(60);
-    assert.deepEqual(seen.differences(), ['live_only burst alice@example.com (open)']);
+    assert.deepEqual(seen.differences(), ['liveOnly burst alice@example.com (open)']);
     const [{ live, shadow, nearest }] = seen.models.shadow.comparison!.differences() as [never];
     assert.deepEqual([(live as { action: string }).action, shadow], ['block', undefined]);
     assert.equal((nearest as { limit: number }).limit, 200);
-    assert.deepEqual(seen.wait(HOUR).send(1, 'bob@example.com').tally(), { live_only: 1 });
+    assert.deepEqual(seen.wait(HOUR).send(1, 'bob@example.com').tally(), { liveOnly: 1 });
   });
 
   test('agree where both come to the same while the first would hold, in whichever order', () => {
@@ -143,13 +143,13 @@ describe('shadow rules', () => {
       .send(101)
       .wait(DAY)
       .send(1, 'bob@example.com');
-    assert.deepEqual(seen.tally(), { shadow_only: 1, both: 1 });
+    assert.deepEqual(seen.tally(), { shadowOnly: 1, both: 1 });
   });
 
   test('count further trips while the first would hold as the same case', () => {
     const seen = stage(burst(1000), burst(50));
     for (let index = 0; index < 5; index++) seen.send(60).wait(11 * MINUTE);
-    assert.deepEqual(seen.wait(HOUR).send(1, 'bob@example.com').tally(), { shadow_only: 1 });
+    assert.deepEqual(seen.wait(HOUR).send(1, 'bob@example.com').tally(), { shadowOnly: 1 });
   });
 
   test('of another strength are told: what was proposed would be blocked, and the other way round', () => {
@@ -172,7 +172,7 @@ describe('shadow rules', () => {
     );
     assert.deepEqual(stage(burst(100), observing).send(60).differences(), []);
     assert.deepEqual(stage(observing, burst(50)).send(60).differences(), [
-      'shadow_only burst alice@example.com (open)',
+      'shadowOnly burst alice@example.com (open)',
     ]);
   });
 
@@ -186,7 +186,7 @@ describe('shadow rules', () => {
   test('spare whom they exempt, and whom people have exempted before or since', () => {
     const exempt = 'exempt: [{ subject: { type: account, value: alice@example.com }, reason: list }]';
     const listed = stage(burst(50), `version: 1\nrules:\n${burst(50)}\n${exempt}`).send(60);
-    assert.deepEqual(listed.differences(), ['live_only burst alice@example.com (open)']);
+    assert.deepEqual(listed.differences(), ['liveOnly burst alice@example.com (open)']);
     const grant = (subject: Subject): BlockFact => ({
       type: 'ExemptionGranted',
       data: { exemption: subject.value, subject, until: null, reason: 'known' },
@@ -199,7 +199,7 @@ describe('shadow rules', () => {
 
   test('begin with the windows that the rules in force have counted, and forget what people judge', () => {
     const warm = new Stage().rules(burst(100)).send(60).shadow(burst(50)).send(1);
-    assert.deepEqual(warm.differences(), ['shadow_only burst alice@example.com (open)']);
+    assert.deepEqual(warm.differences(), ['shadowOnly burst alice@example.com (open)']);
     const cold = new Stage().rules(burst(100)).send(60).shadow(day(60)).send(1);
     assert.deepEqual(cold.differences(), [], 'a window that no live rule had begins now');
     const judged = new Stage()
@@ -213,7 +213,7 @@ describe('shadow rules', () => {
 
   test('go on with their own windows where they are replaced', () => {
     const seen = stage(burst(100), day(1000)).send(60).shadow(day(60), 2).send(1);
-    assert.deepEqual(seen.differences(), ['shadow_only day alice@example.com (open)']);
+    assert.deepEqual(seen.differences(), ['shadowOnly day alice@example.com (open)']);
   });
 
   test('begin to compare anew where they are replaced', () => {
@@ -247,7 +247,7 @@ describe('shadow rules', () => {
 
   test('settle all cases where the store’s clock is set back', () => {
     const seen = stage(burst(100), burst(50)).wait(DAY).send(60).wait(-HOUR).send(1, 'bob@example.com');
-    assert.deepEqual(seen.tally(), { shadow_only: 1 });
+    assert.deepEqual(seen.tally(), { shadowOnly: 1 });
     assert.equal(seen.models.shadow.comparison!.open, 0);
   });
 });

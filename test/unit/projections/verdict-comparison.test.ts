@@ -70,9 +70,9 @@ describe('what a comparison keeps', () => {
     const comparison = begun();
     for (let user = 1; user <= 10_050; user++) asks(comparison, 'shadow', user);
     assert.equal(comparison.open, 10_000);
-    assert.equal(comparison.tallies().get('burst')?.shadow_only, 50);
+    assert.equal(comparison.tallies().get('burst')?.shadowOnly, 50);
     comparison.advance(T0 + HOUR);
-    assert.equal(comparison.tallies().get('burst')?.shadow_only, 10_050);
+    assert.equal(comparison.tallies().get('burst')?.shadowOnly, 10_050);
     const kept = comparison.differences();
     assert.equal(kept.length, 1000);
     assert.deepEqual([kept[0]?.number, kept.at(-1)?.number], [10_050, 9051]);
@@ -84,7 +84,7 @@ describe('what a comparison keeps', () => {
     comparison.advance(T0 + HOUR);
     const tallies = comparison.tallies();
     assert.equal(tallies.size, 501);
-    assert.equal(tallies.get('r499')?.live_only, 1);
-    assert.equal(tallies.get('(other)')?.live_only, 100);
+    assert.equal(tallies.get('r499')?.liveOnly, 1);
+    assert.equal(tallies.get('(other)')?.liveOnly, 100);
   });
 });

@@ -1,0 +1,62 @@
+import { stateAt } from '../../projections/block-ledger.js';
+import type { Instant } from '../kernel/time.js';
+import { formatDuration } from '../kernel/time.js';
+import type { Rule, RuleSet, RulesChanged } from '../rules/model.js';
+import type { BlockOrder } from './block-order.js';
+import type { RuleJson, RuleSetJson, RulesJson } from './shapes.js';
+import { instant, span } from './views.js';
+
+/** How many blocks each rule has in force. */
+export async function activeByRule(order: BlockOrder, now: Instant): Promise<ReadonlyMap<string, number>> {
+  const counts = new Map<string, number>();
+  for await (const entry of order.walk('newest')) {
+    if (entry.rule !== undefined && stateAt(entry, now) === 'active') {
+      counts.set(entry.rule, (counts.get(entry.rule) ?? 0) + 1);
+    }
+  }
+  return counts;
+}
+
+/** The rule set in force. */
+export function rulesView(changed: RulesChanged, active: ReadonlyMap<string, number>): RulesJson {
+  const { version, origin, source, rules: set } = changed;
+  const { rules, ...rest } = ruleSetView(set);
+  const shown = rules.map((rule) => ({ ...rule, activeBlocks: active.get(rule.id) ?? 0 }));
+  return { version, origin, source, ...rest, rules: shown };
+}
+
+/** What a rule set says, whether it is in force or not. */
+export function ruleSetView({ mode, maxAutomaticBlocks, rules, exempt }: RuleSet): RuleSetJson {
+  return {
+    mode,
+    maxAutomaticBlocks: `${maxAutomaticBlocks.max} in ${formatDuration(maxAutomaticBlocks.window)}`,
+    rules: rules.map(ruleView),
+    exempt: exempt.map(({ subject, until, reason }) => ({ subject, until: instant(until), reason })),
+  };
+}
+
+function ruleView(rule: Rule): RuleJson {
+  const { id, per, count, limit, direction, refuse, renewWhileTrying, escalate } = rule;
+  return {
+    id,
+    description: rule.description ?? null,
+    per,
+    count,
+    window: formatDuration(rule.window),
+    limit,
+    then: rule.then,
+    for: rule.then === 'observe' ? null : span(rule.for),
+    escalate:
+      escalate === undefined
+        ? null
+        : {
+            factor: escalate.factor,
+            max: formatDuration(escalate.max),
+            forget: formatDuration(escalate.forget),
+          },
+    lapse: formatDuration(rule.lapse),
+    direction,
+    refuse,
+    renewWhileTrying,
+  };
+}
