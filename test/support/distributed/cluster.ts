@@ -31,7 +31,7 @@ export class Cluster {
     readonly dir: string,
     public store: StandIn,
     readonly redis: RedisServer | undefined,
-    private readonly token: string,
+    readonly token: string,
     private readonly env: Readonly<Record<string, string>>,
   ) {}
 

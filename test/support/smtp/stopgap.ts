@@ -35,6 +35,8 @@ export interface StopgapOptions {
   readonly clock?: AlarmClock;
   /** Laid over the `smtp` part of the configuration. */
   readonly smtp?: Readonly<Record<string, unknown>>;
+  /** Laid over the whole configuration. */
+  readonly settings?: Readonly<Record<string, unknown>>;
   /** The rules file; the built-in rules without one. */
   readonly rules?: string;
   /** Where mail goes; a scripted upstream that takes everything by default. */
@@ -79,7 +81,7 @@ export class Stopgap {
   }
 
   async #configure(): Promise<void> {
-    const { smtp, rules, files = {} } = this.options;
+    const { smtp, settings, rules, files = {} } = this.options;
     for (const [name, text] of Object.entries(files)) await writeFile(path.join(this.dir, name), text);
     const users = await Promise.all(
       Object.entries(PASSWORDS).map(async ([name, password]) => ({
@@ -102,6 +104,7 @@ export class Stopgap {
         relay: { url: this.upstream.url() },
         ...smtp,
       },
+      ...settings,
     };
     // JSON is YAML.
     await writeFile(path.join(this.dir, 'stopgap.yaml'), JSON.stringify(config, null, 2));
