@@ -4,6 +4,7 @@ import path from 'node:path';
 import type { WatchedFile } from './accounts/watched-file.js';
 import type { HealthReport } from './api/index.js';
 import { createApi, createOperations } from './api/index.js';
+import { BacktestJobs } from './backtest/jobs.js';
 import { BlockDesk } from './block-desk.js';
 import { setUpEvaluation } from './config/evaluation.js';
 import type { Evaluation } from './config/evaluation.js';
@@ -231,10 +232,15 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   const tokens = roles.has('api')
     ? watch(await watchTokens(config.api.tokens, levels.of('files'), metrics.rules))
     : undefined;
+  const { store: where, retention } = config;
+  const location = { store: where, retention: { sends: retention.sends } };
+  const backtests = new BacktestJobs({ location, clock, log: levels.of('api') });
+  closers.push(() => backtests.close());
   const api = (tokens === undefined ? createOperations : createApi)({
     models,
     desk,
     rulesDesk,
+    backtests,
     store,
     clock,
     metrics,

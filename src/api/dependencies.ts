@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { Role } from '../accounts/tokens.js';
+import type { BacktestJobs } from '../backtest/jobs.js';
 import type { BlockDesk } from '../block-desk.js';
 import type { AlarmClock } from '../kernel/time.js';
 import type { Metrics } from '../metrics/metrics.js';
@@ -37,6 +38,7 @@ export interface ApiDependencies {
   readonly models: ReadModels;
   readonly desk: BlockDesk;
   readonly rulesDesk: RulesDesk;
+  readonly backtests: BacktestJobs;
   readonly store: EventStore;
   /** Also drives time-outs and heartbeats. */
   readonly clock: AlarmClock;

@@ -3,6 +3,7 @@ import express from 'express';
 import type { Express } from 'express';
 import type { ListenAddress } from '../config/types.js';
 import { newId } from '../ids.js';
+import { backtestRoutes } from './backtests.js';
 import { blockActionRoutes } from './block-actions.js';
 import { BlockOrder } from './block-order.js';
 import { blockRoutes } from './blocks.js';
@@ -48,6 +49,7 @@ export function createApi(deps: ApiDependencies): Api {
     ...blockActionRoutes(deps, commands),
     ...exemptionRoutes(deps, commands),
     ...rulesRoutes(deps, order),
+    ...backtestRoutes(deps),
     ...senderRoutes(deps),
     ...checkRoutes(deps),
     ...feeds.routes,

@@ -76,8 +76,10 @@ export interface BacktestReport {
   readonly senders: number;
   /** Days on which a sender sent, summed over all of them; days of nothing but a labelled attack left out. */
   readonly senderDays: number;
-  /** Events that could not be read, as when they were recorded. */
+  /** Events that could not be folded, and count for nothing. */
   readonly skipped: number;
+  /** Why the first of them could not be. */
+  readonly skippedFor: string | null;
   /** One, or two that are compared. */
   readonly candidates: readonly CandidateReport[];
   readonly comparison: ComparisonReport | null;

@@ -121,7 +121,8 @@ class Run {
       from: instant(this.#first ?? null),
       to: instant(this.#last ?? null),
       ...{ sends: this.#sends, senders, senderDays },
-      skipped: this.#trials[0]?.world.skipped ?? 0,
+      skipped: this.#trials[0]!.world.skipped,
+      skippedFor: this.#trials[0]!.world.skippedFor ?? null,
       candidates: this.#trials.map((trial, index) =>
         candidateReport(trial, senderDays, this.#listed[index]!.sort(byBegin), this.#leftOut[index]!),
       ),

@@ -60,6 +60,8 @@ export class World {
   readonly #plans: Plan[] = [];
   /** Events that nobody could read. */
   skipped = 0;
+  /** Why the first of them could not be. */
+  skippedFor: string | undefined;
   #position = 0;
   #cases = 0;
   #settling = false;
@@ -75,7 +77,10 @@ export class World {
       onVerdict: (verdict) => this.#plan(verdict),
       onBlockEvent: (event) => this.#blockChanged(event),
       onRulesChanged: () => undefined,
-      onSkipped: () => this.skipped++,
+      onSkipped: (_event, reason) => {
+        this.skipped++;
+        this.skippedFor ??= reason;
+      },
     });
     this.#refusals = new Summary(this.#clock, (data, count, since) => {
       this.#append('MessageRefused', { ...data, count, since }, this.#clock.now(), DETECTOR, 'send-refused');

@@ -46,6 +46,11 @@ export class ApiClient {
     this.#token = token;
   }
 
+  /** What it shows to the server. */
+  get token(): string {
+    return this.#token;
+  }
+
   /** @throws StopgapError with a hint; with the server's own words where it refuses */
   get<Body>(target: string, query: Query = {}): Promise<Body> {
     return this.#call<Body>('GET', target, query, undefined);

@@ -12,6 +12,7 @@ import { logVerb } from './log.js';
 import { rulesVerb } from './rules.js';
 import { serveVerb } from './serve.js';
 import { simulateVerb } from './simulate/verb.js';
+import { supportBundleVerb } from './support-bundle/verb.js';
 import { tokenVerb } from './token.js';
 import { userVerb } from './user.js';
 import { ownPackage } from './version.js';
@@ -30,6 +31,7 @@ export const VERBS: readonly Verb[] = [
   tokenVerb,
   logVerb,
   doctorVerb,
+  supportBundleVerb,
   importVerb,
   simulateVerb,
 ];

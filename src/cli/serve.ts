@@ -31,13 +31,15 @@ export function serveVerb(program: Command, io: CliIo): void {
     const { startApp } = await import('../app.js');
     const ended = new Ending();
     const app = await startApp({ loaded, clock: systemClock, logs, onFatal: (error) => ended.fail(error) });
+    // Before anybody can read that it runs, and end it.
+    const signalled = ended.signal();
     print(io, banner(loaded, app));
     const listening = app.listening.map(({ what, address }) => `${what} ${address}`);
     log.info(
       { version: ownPackage().version, node: process.version, pid: process.pid, listening },
       'started',
     );
-    const why = await ended.signal();
+    const why = await signalled;
     log.info({ why }, 'stopping: sessions under way may finish');
     const guard = setTimeout(
       () => {

@@ -90,7 +90,10 @@ export class Pseudonyms {
     depth: number,
   ): Record<string, unknown> {
     return Object.fromEntries(
-      Object.entries(record).map(([key, value]) => [key, this.#value(key, value, known, depth)]),
+      Object.entries(record).map(([key, value]) => [
+        key.includes('@') ? this.text(key) : key,
+        this.#value(key, value, known, depth),
+      ]),
     );
   }
 

@@ -8,12 +8,16 @@ type Row = readonly string[];
 
 /** The report as people read it. */
 export function reportText(report: BacktestReport): string {
-  const { source, from, to, sends, senders, senderDays, skipped, candidates } = report;
+  const { source, from, to, sends, senders, senderDays, skipped, skippedFor, candidates } = report;
   const span = from === null || to === null ? '' : `, ${minute(from)} to ${minute(to)} UTC`;
   const lines = [
     `${printable(source)}: ${mailText(sends)} by ${counted(senders, 'sender')} on ${counted(senderDays, 'sender-day')}${span}`,
   ];
-  if (skipped > 0) lines.push(`${counted(skipped, 'event')} could not be read and counted for nothing`);
+  if (skipped > 0) {
+    lines.push(
+      `${counted(skipped, 'event')} could not be folded and count for nothing: ${printable(skippedFor!)}`,
+    );
+  }
   if (candidates.length === 1) lines.push('', ...alone(candidates[0]!, senderDays));
   else lines.push('', ...sideBySide(candidates, senderDays), '', ...differences(report));
   return lines.join('\n');

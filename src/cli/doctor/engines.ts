@@ -90,14 +90,16 @@ const APART = 5000;
 export async function checkRedis(findings: Findings, { loaded, clock }: World): Promise<void> {
   const address = parseRedis(loaded.config.redis!.url);
   const where = `Redis at ${address.toString()}`;
-  let trouble: Error | undefined;
-  const connection = connectRedis(address, 'producer', (error) => (trouble ??= error));
+  let onError: (error: Error) => void = () => undefined;
+  const connection = connectRedis(address, 'producer', (error) => onError(error));
   const { client } = connection;
   try {
-    const ready = new Promise<void>((resolve) => void client.once('ready', () => resolve()));
-    await patiently(ready, 'no connection').catch((error: unknown) => {
-      throw trouble ?? error;
+    const ready = new Promise<void>((resolve, reject) => {
+      client.once('ready', () => resolve());
+      // Of several sentinels or nodes, one may well be away.
+      if (address.topology === 'single') onError = reject;
     });
+    await patiently(ready, 'no connection');
     const { version, evictionPolicy } = await inspectServer(client);
     findings.ok(`${where} answers, version ${version}`);
     if (evictionPolicy !== SAFE_POLICY) {

@@ -31,6 +31,11 @@ export class Terminal {
     return Terminal.open(server.clock, { STOPGAP_URL: server.url, STOPGAP_TOKEN: TOKENS.admin });
   }
 
+  /** The same in another folder, which is not this one's to remove. */
+  in(cwd: string): Terminal {
+    return new Terminal(cwd, this.env, this.clock);
+  }
+
   async run(...args: string[]): Promise<Ran> {
     const [stdout, stderr] = [new PassThrough(), new PassThrough()];
     const io: CliIo = {

@@ -9,6 +9,7 @@ import { TokenTable } from '../../../src/accounts/tokens.js';
 import type { Role } from '../../../src/accounts/tokens.js';
 import { createApi } from '../../../src/api/index.js';
 import type { Api, ApiDependencies, HealthReport } from '../../../src/api/index.js';
+import { BacktestJobs } from '../../../src/backtest/jobs.js';
 import { BlockDesk } from '../../../src/block-desk.js';
 import type { Act } from '../../../src/blocks/commands.js';
 import type { Evidence } from '../../../src/blocks/events.js';
@@ -209,10 +210,16 @@ async function startNode(
     position: 0,
   };
   const log = pino({ level: 'trace' }, { write: (line: string) => void logged.push(line) });
+  const location = {
+    store: { kind: 'sqlite', file: path.join(directory, 'events.db') },
+    retention: { sends: 35 * DAY },
+  } as const;
+  const backtests = new BacktestJobs({ location, clock, log });
   const deps = change({
     models,
     desk: new BlockDesk(store, clock),
     rulesDesk,
+    backtests,
     store,
     clock,
     metrics: new Metrics(),
@@ -231,6 +238,7 @@ async function startNode(
     health,
     async stop() {
       await api.close();
+      await backtests.close();
       await models.stop();
       await store.close();
     },

@@ -1,0 +1,29 @@
+import type { Instant } from '../kernel/time.js';
+import type { StoreLocation } from '../read-store.js';
+import type { BacktestReport } from './report.js';
+import type { Progress } from './run.js';
+import type { Candidate } from './trial.js';
+
+/** What the thread of a back-test is given. */
+export interface Assignment {
+  readonly location: StoreLocation;
+  readonly from: Instant | undefined;
+  readonly to: Instant | undefined;
+  /** Undefined: the rules in force. */
+  readonly rules: Candidate | undefined;
+  readonly against: Candidate | undefined;
+  /** Cases that the report lists. */
+  readonly most: number;
+}
+
+/** What it tells; `done`, `cancelled` and `failed` come last. */
+export type Told =
+  | { readonly kind: 'progress'; readonly progress: Progress }
+  | { readonly kind: 'notice'; readonly text: string }
+  | { readonly kind: 'done'; readonly report: BacktestReport }
+  | { readonly kind: 'cancelled' }
+  /** `expected`: the message is meant for whoever asked. */
+  | { readonly kind: 'failed'; readonly message: string; readonly expected: boolean };
+
+/** The one thing that it is told. */
+export const CANCEL = 'cancel';

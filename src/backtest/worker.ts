@@ -1,0 +1,58 @@
+import { parentPort, workerData } from 'node:worker_threads';
+import { StopgapError, messageOf } from '../kernel/errors.js';
+import type { Milliseconds } from '../kernel/time.js';
+import { SECOND } from '../kernel/time.js';
+import { openForReading } from '../read-store.js';
+import { systemClock } from '../system-clock.js';
+import { RecordedHistory, RecordedJudgements, rulesInForce } from './history.js';
+import type { Assignment, Told } from './messages.js';
+import { CANCEL } from './messages.js';
+import type { BacktestReport } from './report.js';
+import { BacktestCancelled, runBacktest } from './run.js';
+
+/*
+ * The thread that a back-test of the server runs in: it reads the store by a connection of its own, so that neither the
+ * main thread nor whoever appends waits for it.
+ */
+
+const PACE: Milliseconds = SECOND / 4;
+
+if (parentPort !== null) {
+  const port = parentPort;
+  const cancelled = new AbortController();
+  port.on('message', (message) => message === CANCEL && cancelled.abort());
+  const tell = (told: Told): void => port.postMessage(told);
+  try {
+    tell({ kind: 'done', report: await work(workerData as Assignment, tell, cancelled.signal) });
+  } catch (error) {
+    if (error instanceof BacktestCancelled) tell({ kind: 'cancelled' });
+    else tell({ kind: 'failed', message: messageOf(error), expected: error instanceof StopgapError });
+  }
+  port.close();
+}
+
+async function work(
+  { location, from, to, rules, against, most }: Assignment,
+  tell: (told: Told) => void,
+  signal: AbortSignal,
+): Promise<BacktestReport> {
+  const store = await openForReading(location, systemClock, (text) => tell({ kind: 'notice', text }));
+  try {
+    const first = rules ?? (await rulesInForce(store));
+    const candidates = against === undefined ? [first] : [first, against];
+    const judgements = await RecordedJudgements.of(store);
+    let toldAt = -Infinity;
+    return await runBacktest({
+      ...{ source: new RecordedHistory(store), candidates, from, to, most, signal },
+      judge: (one) => judgements.of(one),
+      onProgress(progress) {
+        const now = systemClock.now();
+        if (now < toldAt + PACE) return;
+        toldAt = now;
+        tell({ kind: 'progress', progress });
+      },
+    });
+  } finally {
+    await store.close();
+  }
+}

@@ -1,0 +1,35 @@
+import path from 'node:path';
+import type { Command } from 'commander';
+import { Option } from 'commander';
+import { withClient } from '../client.js';
+import type { CliIo } from '../io.js';
+import { note, print } from '../io.js';
+import type { BundleOptions } from './bundle.js';
+
+/** `stopgap support-bundle`: what somebody who is to help would ask for, in one file. */
+export function supportBundleVerb(program: Command, io: CliIo): void {
+  const verb = program
+    .command('support-bundle')
+    .description(
+      'gather versions, configuration without secrets, metrics, log … in one file, for whoever is to help',
+    );
+  withClient(verb)
+    .option('--out <file>', 'where to (default: stopgap-support-TIME.tar.gz)')
+    .addOption(
+      new Option('--addresses <how>', 'hash names of senders, or leave them')
+        .choices(['hashed', 'plain'])
+        .default('hashed'),
+    )
+    .action(async (options: BundleOptions & { readonly out?: string }) => {
+      // Every engine's client is loaded for this verb alone.
+      const { defaultName, gather, writeBundle } = await import('./bundle.js');
+      const now = io.clock.now();
+      const file = path.resolve(io.cwd, options.out ?? defaultName(now));
+      const gathered = await gather(io, options);
+      writeBundle(file, gathered, options, now);
+      for (const { part, missing } of gathered)
+        note(io, `  ${part.file.padEnd(20)}${missing === undefined ? part.about : `not there: ${missing}`}`);
+      note(io, 'Look through it before you send it: tar -xzf FILE');
+      print(io, file);
+    });
+}

@@ -1,0 +1,308 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { chmodSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import net from 'node:net';
+import path from 'node:path';
+import { describe, test } from 'node:test';
+import type { TestContext } from 'node:test';
+import { generate } from 'selfsigned';
+import type { Finding } from '../../../src/cli/doctor/findings.js';
+import { DAY } from '../../../src/kernel/time.js';
+import { openSqliteStore } from '../../../src/store/sqlite/index.js';
+import { systemClock } from '../../../src/system-clock.js';
+import { StandIn } from '../../support/kurrentdb/stand-in.js';
+import { freePort, RedisServer, skipWithoutRedisServer } from '../../support/redis.js';
+import { FakeUpstream } from '../../support/relay/fake-upstream.js';
+import { Served, workDir } from '../../support/smtp/served.js';
+import { newEvents } from '../../support/store/events.js';
+import { Terminal } from '../cli-client/support.js';
+
+interface Examined {
+  readonly code: number;
+  readonly findings: readonly Finding[];
+  /** Whether there is such a finding. */
+  readonly has: (check: Finding['check'], outcome: Finding['outcome'], text: RegExp) => void;
+}
+
+interface Given {
+  readonly yaml?: string;
+  readonly files?: Readonly<Record<string, string>>;
+  readonly env?: Record<string, string>;
+}
+
+/** `stopgap doctor --json` in a folder that holds just this. */
+async function doctor(t: TestContext, given: Given, cwd?: string): Promise<Examined> {
+  const terminal = await Terminal.open(systemClock, given.env);
+  t.after(() => terminal.close());
+  const folder = cwd ?? terminal.cwd;
+  if (given.yaml !== undefined) writeFileSync(path.join(folder, 'stopgap.yaml'), given.yaml);
+  for (const [name, text] of Object.entries(given.files ?? {})) writeFileSync(path.join(folder, name), text);
+  const { code, out, err } = await terminal.in(folder).run('doctor', '--json');
+  assert.equal(err, '');
+  const { ok, findings } = JSON.parse(out) as { ok: boolean; findings: Finding[] };
+  assert.equal(ok, code === 0);
+  const has: Examined['has'] = (check, outcome, text) => {
+    const found = findings.some(
+      (one) =>
+        one.check === check && one.outcome === outcome && text.test(`${one.detail}; ${one.remedy ?? ''}`),
+    );
+    assert.ok(found, `no ${outcome} of ${check} like ${text} in\n${JSON.stringify(findings, null, 1)}`);
+  };
+  return { code, findings, has };
+}
+
+/** A configuration in which nothing is at fault, with what is laid over it. */
+async function yamlWith(over: Readonly<Record<string, unknown>> = {}): Promise<string> {
+  const { smtp, ...rest } = over;
+  return JSON.stringify({
+    api: { listen: `127.0.0.1:${await freePort()}` },
+    smtp: {
+      hostname: 'mx.example.com',
+      submission: { listen: `127.0.0.1:${await freePort()}` },
+      relay: { url: 'maildir:./mail' },
+      ...(smtp as object | undefined),
+    },
+    ...rest,
+  });
+}
+
+const noRedis = await skipWithoutRedisServer();
+const QUIET = { STOPGAP_SMTP_SUBMISSION_LISTEN: '127.0.0.1:0', STOPGAP_API_LISTEN: '127.0.0.1:0' };
+
+describe('stopgap doctor', () => {
+  test('before the first start: all is well, and nothing has changed', async (t) => {
+    const cwd = await workDir(t);
+    const { code, findings, has } = await doctor(t, { env: QUIET }, cwd);
+    assert.equal(code, 0, JSON.stringify(findings));
+    has('configuration', 'ok', /evaluation/);
+    has('store', 'ok', /not there yet/);
+    has('server', 'not tried', /none answers/);
+    assert.deepEqual(readdirSync(cwd), []);
+  });
+
+  test('prints one line a check, with what to do, and ends with 1 where there is a problem', async (t) => {
+    const terminal = await Terminal.open(systemClock, QUIET);
+    t.after(() => terminal.close());
+    const well = await terminal.run('doctor');
+    assert.equal(well.code, 0);
+    for (const line of well.out.trimEnd().split('\n'))
+      assert.match(line, /^(ok|warning|not tried) +[a-z]+ +\S/);
+    assert.match(well.err, /^problems: 0, warnings: \d, not tried: \d\n$/);
+    writeFileSync(path.join(terminal.cwd, 'stopgap.yaml'), await yamlWith({ rules: './rules.yaml' }));
+    writeFileSync(path.join(terminal.cwd, 'rules.yaml'), 'version: 1\nrules: [{ id: x }]\n');
+    const ill = await terminal.run('doctor');
+    assert.equal(ill.code, 1);
+    assert.match(ill.out, /^problem {4}rules +\S+rules\.yaml:2: rules\[0\].*; stopgap rules check FILE/m);
+  });
+
+  test('beside a running server: asks it, and leaves everything as it is', async (t) => {
+    const cwd = await workDir(t);
+    const [submission, api] = [await freePort(), await freePort()];
+    const env = {
+      STOPGAP_SMTP_SUBMISSION_LISTEN: `127.0.0.1:${submission}`,
+      STOPGAP_API_LISTEN: `127.0.0.1:${api}`,
+    };
+    const served = await Served.start(t, cwd, env);
+    const before = readdirSync(path.join(cwd, 'data')).sort();
+    const { code, findings, has } = await doctor(t, { env }, cwd);
+    assert.equal(code, 0, JSON.stringify(findings));
+    has('server', 'ok', /store ok, relay \w+, readModels ready, listeners up/);
+    has('ports', 'ok', new RegExp(`submission 127.0.0.1:${submission} is held by the running Stopgap`));
+    has('ports', 'ok', new RegExp(`HTTP 127.0.0.1:${api} is held by the running Stopgap`));
+    has('store', 'ok', new RegExp(`events\\.db: .* open in process ${served.child.pid} on`));
+    has('store', 'ok', /is whole/);
+    has('clock', 'ok', /after the last event/);
+    has('accounts', 'ok', /1 user in/);
+    assert.deepEqual(readdirSync(path.join(cwd, 'data')).sort(), before);
+
+    const elsewhere = { ...env, STOPGAP_SMTP_SUBMISSION_LISTEN: `127.0.0.1:${await freePort()}` };
+    (await doctor(t, { env: elsewhere }, cwd)).has('ports', 'warning', /is free, though Stopgap runs/);
+    const hidden = { ...env, STOPGAP_API_LISTEN: `127.0.0.1:${await freePort()}` };
+    const alone = await doctor(t, { env: hidden }, cwd);
+    alone.has('store', 'warning', /does not answer over HTTP/);
+    alone.has('ports', 'problem', /is held by who greets with "220 localhost ESMTP/);
+
+    await served.kill();
+    const after = await doctor(t, { env }, cwd);
+    after.has('store', 'warning', /who had it last did not close it/);
+    await Served.start(t, cwd, env).then((again) => again.terminate());
+    (await doctor(t, { env }, cwd)).has('store', 'ok', /open nowhere/);
+  });
+
+  test('a configuration that is wrong: every problem, and nothing else can be looked at', async (t) => {
+    const { code, has } = await doctor(t, { yaml: 'smtp: { maxRecipients: none }\nlog: { level: loud }\n' });
+    assert.equal(code, 1);
+    has('configuration', 'problem', /^stopgap\.yaml:1:\d+: smtp\.maxRecipients: "none" does not fit/);
+    has('configuration', 'problem', /^stopgap\.yaml:2:\d+: log\.level/);
+    has('store', 'not tried', /the configuration has to be right first/);
+    has('node', 'ok', /^Node\.js v/);
+  });
+
+  test('users and tokens: none, and what cannot be read', async (t) => {
+    const none = await doctor(t, { yaml: await yamlWith() });
+    assert.equal(none.code, 0);
+    none.has('accounts', 'warning', /no user in \S+users\.yaml; stopgap user add/);
+    none.has('accounts', 'warning', /no token in \S+; stopgap token add/);
+    const yaml = await yamlWith({ api: { listen: '127.0.0.1:0', tokens: './tokens.yaml' } });
+    const broken = await doctor(t, { yaml, files: { 'tokens.yaml': 'tokens: [{ name: me, role: boss }]' } });
+    assert.equal(broken.code, 1);
+    broken.has('accounts', 'problem', /tokens\.yaml:1:\d+: tokens\[0\]\.role: is not known/);
+  });
+
+  test('permissions: what others may read', async (t) => {
+    const cwd = await workDir(t);
+    mkdirSync(path.join(cwd, 'data'), { mode: 0o755 });
+    writeFileSync(path.join(cwd, 'data', 'users.yaml'), 'users: []', { mode: 0o644 });
+    writeFileSync(path.join(cwd, 'data', 'tokens.yaml'), 'tokens: []', { mode: 0o640 });
+    chmodSync(path.join(cwd, 'data'), 0o755);
+    const { code, has } = await doctor(t, { yaml: await yamlWith() }, cwd);
+    assert.equal(code, 1);
+    has('permissions', 'problem', /everybody may look into \S+data \(mode 755\); chmod 700/);
+    has('permissions', 'problem', /everybody may read the users file, \S+ \(mode 644\); chmod 600/);
+    has('permissions', 'warning', /the group may read the tokens file/);
+    const secret = await yamlWith({ redis: 'redis://:plugh@127.0.0.1:6379' });
+    const open = await doctor(t, { yaml: secret });
+    open.has('permissions', 'problem', /everybody may read the configuration/);
+    assert.ok(!JSON.stringify(open.findings).includes('plugh'));
+  });
+
+  test('a port that another program has', async (t) => {
+    const server = net.createServer((socket) => void socket.end('220 other.example ESMTP\r\n'));
+    server.listen(0, '127.0.0.1');
+    t.after(() => server.close());
+    await once(server, 'listening');
+    const { port } = server.address() as net.AddressInfo;
+    const listen = `127.0.0.1:${port}`;
+    const { code, has } = await doctor(t, {
+      yaml: await yamlWith({ smtp: { submission: { listen }, relay: { url: 'maildir:./mail' } } }),
+    });
+    assert.equal(code, 1);
+    has('ports', 'problem', /is held by who greets with "220 other\.example ESMTP"; stop that program/);
+    const http = await doctor(t, { yaml: await yamlWith({ api: { listen } }) });
+    http.has('ports', 'problem', /HTTP \S+ is held by a program that does not answer as Stopgap does/);
+    const foreign = await doctor(t, { yaml: await yamlWith({ api: { listen: '192.0.2.1:8025' } }) });
+    foreign.has('ports', 'problem', /192\.0\.2\.1:8025: this machine has no such address/);
+  });
+
+  test('certificates: their key, their time, their name, their chain', async (t) => {
+    const cases: readonly (readonly [
+      from: number,
+      to: number,
+      name: string,
+      outcome: Finding['outcome'],
+      text: RegExp,
+    ])[] = [
+      [-1, 90, 'mx.example.com', 'ok', /is for mx\.example\.com, until \d{4}-/],
+      [-90, -1, 'mx.example.com', 'problem', /has ended at .*; renew it/],
+      [1, 90, 'mx.example.com', 'problem', /is not valid before/],
+      [-80, 5, 'mx.example.com', 'warning', /ends at .*, in [45] days/],
+      [
+        -1,
+        90,
+        'other.example.com',
+        'warning',
+        /is for DNS:other\.example\.com, not for smtp\.hostname mx\.example\.com/,
+      ],
+    ];
+    const submission = { listen: '127.0.0.1:0', tls: { cert: './mx.crt', key: './mx.key' } };
+    const yaml = await yamlWith({
+      smtp: { hostname: 'mx.example.com', submission, relay: { url: 'maildir:./mail' } },
+    });
+    const now = systemClock.now();
+    const made = (from: number, to: number, name: string) =>
+      generate([{ name: 'commonName', value: name }], {
+        keyType: 'ec',
+        notBeforeDate: new Date(now + from * DAY),
+        notAfterDate: new Date(now + to * DAY),
+        extensions: [{ name: 'subjectAltName', altNames: [{ type: 2, value: name }] }],
+      });
+    for (const [from, to, name, outcome, text] of cases) {
+      const { cert, private: key } = await made(from, to, name);
+      (await doctor(t, { yaml, files: { 'mx.crt': cert, 'mx.key': key } })).has('tls', outcome, text);
+    }
+    const { cert } = await made(-1, 90, 'mx.example.com');
+    const { private: key } = await made(-1, 90, 'mx.example.com');
+    const mixed = await doctor(t, { yaml, files: { 'mx.crt': cert, 'mx.key': key } });
+    assert.equal(mixed.code, 1);
+    mixed.has('tls', 'problem', /does not belong to the certificate/);
+    const wide = { submission: { listen: ':0' }, relay: { url: 'maildir:./mail' } };
+    (await doctor(t, { yaml: await yamlWith({ smtp: wide }) })).has(
+      'tls',
+      'warning',
+      /self-signed.*clients will not trust it/,
+    );
+  });
+
+  test('a store that is damaged, and a clock that stands before its last event', async (t) => {
+    const yaml = await yamlWith();
+    const cwd = await workDir(t);
+    const file = path.join(cwd, 'data', 'events.db');
+    const store = await openSqliteStore({ file, clock: { now: () => systemClock.now() + DAY } });
+    await store.append('send-a', newEvents(1), 'any');
+    await store.close();
+    const early = await doctor(t, { yaml }, cwd);
+    assert.equal(early.code, 1);
+    early.has('clock', 'problem', /the last event was written at .*, 24h from now; set the clock/);
+    writeFileSync(file, 'not a database at all'.repeat(10));
+    const damaged = await doctor(t, { yaml }, cwd);
+    damaged.has('store', 'problem', /it is no SQLite database; restore it from a backup/);
+  });
+
+  test('an upstream that answers, and one that does not', async (t) => {
+    const upstream = await FakeUpstream.start();
+    const yaml = await yamlWith({
+      smtp: { relay: { url: upstream.url() }, submission: { listen: '127.0.0.1:0' } },
+    });
+    const there = await doctor(t, { yaml });
+    there.has('upstream', 'ok', /answers; offers pipelining/);
+    await upstream.stop();
+    const away = await doctor(t, { yaml });
+    assert.equal(away.code, 1);
+    away.has('upstream', 'problem', /ECONNREFUSED.*; see that the mail server runs/);
+    const cwd = await workDir(t);
+    writeFileSync(path.join(cwd, 'mail'), 'a file where the Maildir is to be');
+    (await doctor(t, { yaml: await yamlWith() }, cwd)).has(
+      'upstream',
+      'problem',
+      /mail cannot be written to/,
+    );
+  });
+
+  test('Redis: fit, forgetful, away', { skip: noRedis }, async (t) => {
+    const password = 'xyzzy-plugh';
+    const redis = await RedisServer.start({ args: ['--requirepass', password], appendOnly: true });
+    t.after(() => redis.stop());
+    const url = (secret: string): string => `redis://:${secret}@127.0.0.1:${redis.port}`;
+    const env = (secret: string): Given => ({ env: { ...QUIET, STOPGAP_REDIS: url(secret) } });
+    const fit = await doctor(t, env(password));
+    assert.equal(fit.code, 0, JSON.stringify(fit.findings));
+    fit.has('redis', 'ok', /answers, version \d/);
+    fit.has('redis', 'ok', /appendonly/);
+    const refused = await doctor(t, env('wrong-password'));
+    assert.equal(refused.code, 1);
+    refused.has('redis', 'problem', /does not answer: .*(WRONGPASS|NOAUTH).*password are right/);
+    const forgetful = await RedisServer.start({ args: ['--maxmemory-policy', 'allkeys-lru'] });
+    t.after(() => forgetful.stop());
+    const lossy = await doctor(t, { env: { ...QUIET, STOPGAP_REDIS: forgetful.url } });
+    assert.equal(lossy.code, 1);
+    lossy.has('redis', 'problem', /maxmemory-policy is allkeys-lru.*set maxmemory-policy noeviction/);
+    lossy.has('redis', 'warning', /no appendonly file/);
+    await redis.kill();
+    (await doctor(t, env(password))).has('redis', 'problem', /ECONNREFUSED/);
+    for (const { findings } of [fit, refused])
+      assert.ok(!/plugh|wrong-password/.test(JSON.stringify(findings)));
+  });
+
+  test('KurrentDB: there, and away', async (t) => {
+    const standIn = await StandIn.start();
+    t.after(() => standIn.kill());
+    const env = { ...QUIET, STOPGAP_STORE: standIn.url };
+    const given: Given = { env: { ...env, STOPGAP_SMTP_RELAY_URL: 'maildir:./mail' } };
+    (await doctor(t, given)).has('store', 'ok', /KurrentDB at kurrentdb:\S+ answers; it is at position \d/);
+    await standIn.kill();
+    const away = await doctor(t, given);
+    assert.equal(away.code, 1);
+    away.has('store', 'problem', /KurrentDB at \S+ does not answer/);
+    away.has('outbox', 'ok', /outbox\.db is not there yet/);
+  });
+});
