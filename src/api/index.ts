@@ -21,6 +21,7 @@ import { logRoutes } from './log.js';
 import { operationRoutes } from './operations.js';
 import { rulesRoutes } from './rules.js';
 import { senderRoutes } from './senders.js';
+import { shadowRoutes } from './shadow-rules.js';
 
 export type { ApiDependencies, Authenticator, Caller, HealthReport } from './dependencies.js';
 
@@ -49,6 +50,7 @@ export function createApi(deps: ApiDependencies): Api {
     ...blockActionRoutes(deps, commands),
     ...exemptionRoutes(deps, commands),
     ...rulesRoutes(deps, order),
+    ...shadowRoutes(deps, order),
     ...backtestRoutes(deps),
     ...senderRoutes(deps),
     ...checkRoutes(deps),

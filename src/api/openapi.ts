@@ -100,7 +100,10 @@ function headerParameters({ method, role, path }: Route): readonly Json[] {
   if (path.endsWith('/events')) return [header('Last-Event-ID', 'Position of the last event received.')];
   if (method === 'get') return [];
   const key = header('Idempotency-Key', 'The same key with the same request gives the first answer again.');
-  const tagged = path.includes('/blocks/{id}') || (method === 'put' && path.endsWith('/rules'));
+  const tagged =
+    path.includes('/blocks/{id}') ||
+    path.includes('/rules/shadow') ||
+    (method === 'put' && path.endsWith('/rules'));
   return tagged ? [key, header('If-Match', 'Only while the thing is at this version.')] : [key];
 }
 

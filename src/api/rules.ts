@@ -15,7 +15,9 @@ import { ok, route } from './http/route.js';
 import type { RulesInput } from './rules-input.js';
 import { rulesBody, withoutLines } from './rules-input.js';
 import { activeByRule, rulesView } from './rules-view.js';
-import { faultShape, rulesShape } from './shapes.js';
+import { precisionShape } from './shadow-shapes.js';
+import { precisionView } from './shadow-view.js';
+import { faultShape, listOf, rulesShape } from './shapes.js';
 
 const RULES = '/api/v1/rules';
 const validation = z.object({ valid: z.boolean(), faults: z.array(faultShape) });
@@ -88,6 +90,19 @@ export function rulesRoutes(deps: ApiDependencies, order: BlockOrder): readonly 
       body: rulesBody,
       responses: { 200: { description: 'The rules that are in force now', schema: rulesShape } },
       handle: replace,
+    }),
+    route({
+      method: 'get',
+      path: `${RULES}/precision`,
+      summary: 'How often each rule was right, by what people and time have made of its blocks and proposals',
+      role: 'viewer',
+      responses: {
+        200: {
+          description: 'Those in force, and the last 200 that are gone',
+          schema: listOf(precisionShape),
+        },
+      },
+      handle: () => ok({ items: models.rulePrecision.all().map(precisionView), next: null }),
     }),
     route<unknown, RulesInput>({
       method: 'post',

@@ -81,7 +81,7 @@ export function span(length: Milliseconds | null): string {
   return length === null ? INDEFINITE : formatDuration(length);
 }
 
-function evidenceView(evidence: Evidence): EvidenceJson {
+export function evidenceView(evidence: Evidence): EvidenceJson {
   const { rule, version, count, limit, observed, firstPosition, lastPosition, sentence } = evidence;
   const [window, lastAt] = [formatDuration(evidence.window), formatInstant(evidence.lastAt)];
   return { rule, version, count, window, limit, observed, firstPosition, lastPosition, lastAt, sentence };

@@ -3,7 +3,7 @@ import { StopgapError } from '../../kernel/errors.js';
 import { invalid } from './problem.js';
 
 /** The strong entity tag of a version (RFC 9110, 8.8.3). */
-export function etagOf(version: number): string {
+export function etagOf(version: number | string): string {
   return `"${version}"`;
 }
 
@@ -17,14 +17,14 @@ export function isKnown(request: Request, version: number): boolean {
 }
 
 /** Whether If-Match lets a version through; undefined where the client did not ask. */
-export function ifMatch(request: Request): ((version: number) => boolean) | undefined {
+export function ifMatch(request: Request): ((version: number | string) => boolean) | undefined {
   const header = request.get('if-match');
   if (header === undefined) return undefined;
   const wanted = tags(header, 'If-Match');
   return (version) => wanted.includes('*') || wanted.includes(etagOf(version));
 }
 
-export function preconditionFailed(what: string, version: number): StopgapError {
+export function preconditionFailed(what: string, version: number | string): StopgapError {
   return new StopgapError(
     'precondition-failed',
     `${what} has changed since it was read: it is at version ${version}`,

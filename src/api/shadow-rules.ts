@@ -1,0 +1,196 @@
+import { z } from 'zod';
+import type { Case } from '../../projections/verdict-comparison.js';
+import { comparisonOf } from '../../projections/verdict-comparison.js';
+import { InvalidInput, StopgapError } from '../kernel/errors.js';
+import { SECOND } from '../kernel/time.js';
+import { parseRules } from '../rules/parse.js';
+import type { ShadowCommand, ShadowStanding } from '../rules/shadow-decide.js';
+import { ShadowDesk } from '../shadow-desk.js';
+import type { ShadowChange } from '../shadow-desk.js';
+import { WrongExpectedRevision } from '../store/port.js';
+import type { BlockOrder } from './block-order.js';
+import { cursorOf, keyOfCursor } from './cursor.js';
+import type { ApiDependencies } from './dependencies.js';
+import { within } from './http/deadline.js';
+import { etagOf, ifMatch, preconditionFailed } from './http/etag.js';
+import type { Answer, Ask, Route } from './http/route.js';
+import { ok, route } from './http/route.js';
+import { anyOf, once, wholeNumber } from './inputs.js';
+import type { RulesInput } from './rules-input.js';
+import { rulesBody, withoutLines } from './rules-input.js';
+import { activeByRule, rulesView } from './rules-view.js';
+import { DIFFERENCES, differenceShape, shadowShape } from './shadow-shapes.js';
+import { differenceView, shadowView } from './shadow-view.js';
+import { listOf, rulesShape } from './shapes.js';
+
+const SHADOW = '/api/v1/rules/shadow';
+
+const differencesQuery = z.strictObject({
+  kind: anyOf(DIFFERENCES),
+  rule: once.max(64).optional().meta({ description: 'Id of the rule that tripped, of either set.' }),
+  limit: wholeNumber(1, 500, 50),
+  cursor: once.max(200).optional().meta({ description: 'What next of the page before said.' }),
+});
+type DifferencesQuery = z.infer<typeof differencesQuery>;
+
+/** Names both what runs in the shadow and what it is compared with: a change of either is a change. */
+const tagOf = (shadow: number, live: number): string => `${shadow}.${live}`;
+
+/** Rules in the shadow: load, compare, promote, remove. */
+export function shadowRoutes(deps: ApiDependencies, order: BlockOrder): readonly Route[] {
+  const { models, clock, rulesDesk, store, log } = deps;
+  const desk = new ShadowDesk(store, clock);
+
+  const answer = (status: number, repeated: boolean): Answer => {
+    const body = shadowView(models);
+    if (body === undefined) throw nothing();
+    const headers = { ETag: etagOf(tagOf(body.version, body.inForce)), 'Cache-Control': 'private, no-cache' };
+    return { status, body, headers: { ...headers, ...replayed(repeated) } };
+  };
+
+  /** Resolves when the read models show what came of it. */
+  const carryOut = async (
+    ask: Ask<unknown, unknown>,
+    command: ShadowCommand,
+    done: string,
+  ): Promise<ShadowChange> => {
+    const { seed, trace, caller, requestId } = ask;
+    const matches = ifMatch(ask.request);
+    const by = `admin:${caller.name}`;
+    const correlation = `request:${requestId}`;
+    const precondition = matches && ((standing: ShadowStanding) => check(matches, command, standing));
+    try {
+      const change = await desk.execute(command, { by, correlation, seed, trace, precondition });
+      const message = 'the change is recorded, but the read models have not caught up with it yet';
+      await within(clock, models.reached(change.position), 5 * SECOND, message);
+      if (!change.repeated) log.info({ correlation, by, shadow: models.shadow.set?.version }, done);
+      return change;
+    } catch (thrown) {
+      if (!(thrown instanceof WrongExpectedRevision)) throw thrown;
+      throw new StopgapError('conflict', 'others are changing the rules just now: try again');
+    }
+  };
+
+  return [
+    route({
+      method: 'get',
+      path: SHADOW,
+      summary: 'The rules in the shadow, and how they compare with those in force',
+      role: 'viewer',
+      responses: { 200: { description: 'The shadow rules', schema: shadowShape } },
+      handle: () => answer(200, false),
+    }),
+    route<unknown, RulesInput>({
+      method: 'put',
+      path: SHADOW,
+      summary: 'Run a rule set beside the one in force, without acting; the one before it is gone',
+      role: 'admin',
+      body: rulesBody,
+      responses: {
+        200: { description: 'What runs in the shadow now, instead of another', schema: shadowShape },
+        201: { description: 'What runs in the shadow now', schema: shadowShape },
+      },
+      async handle(ask) {
+        const { source } = ask.body;
+        let rules;
+        try {
+          rules = parseRules(source);
+        } catch (thrown) {
+          throw withoutLines(thrown, ask.body);
+        }
+        const done = 'an administrator loaded shadow rules';
+        const { before, repeated } = await carryOut(ask, { kind: 'load', rules, source }, done);
+        return answer(before.shadow === undefined ? 201 : 200, repeated);
+      },
+    }),
+    route({
+      method: 'delete',
+      path: SHADOW,
+      summary: 'Stop running rules in the shadow',
+      role: 'admin',
+      responses: { 204: { description: 'Nothing runs in the shadow' } },
+      async handle(ask) {
+        const done = 'an administrator removed the shadow rules';
+        const { repeated } = await carryOut(ask, { kind: 'remove' }, done);
+        return { status: 204, headers: replayed(repeated) };
+      },
+    }),
+    route<DifferencesQuery>({
+      method: 'get',
+      path: `${SHADOW}/differences`,
+      summary: 'What the shadow rules would have done otherwise, newest first',
+      role: 'viewer',
+      query: differencesQuery,
+      responses: {
+        200: { description: 'The newest thousand, and those not settled', schema: listOf(differenceShape) },
+      },
+      handle: ({ query }) => ok(differences(deps, query)),
+    }),
+    route({
+      method: 'post',
+      path: `${SHADOW}/promote`,
+      summary: 'Put the shadow rules in force, with the windows that they have counted',
+      role: 'admin',
+      responses: { 200: { description: 'The rules that are in force now', schema: rulesShape } },
+      async handle(ask) {
+        const done = 'an administrator promoted the shadow rules';
+        const { repeated } = await carryOut(ask, { kind: 'promote' }, done);
+        const rules = (await rulesDesk.current())!;
+        return ok(rulesView(rules, await activeByRule(order, clock.now())), {
+          ETag: etagOf(rules.version),
+          ...replayed(repeated),
+        });
+      },
+    }),
+  ];
+}
+
+function differences({ models }: ApiDependencies, query: DifferencesQuery) {
+  const { shadow, ledger } = models;
+  if (shadow.set === undefined || shadow.comparison === undefined) throw nothing();
+  const { version } = shadow.set;
+  const { comparison } = shadow;
+  const before = query.cursor === undefined ? Infinity : placeOf(query.cursor, version);
+  const wanted = ({ live, shadow: other }: Case): boolean =>
+    query.rule === undefined || [live, other].some((asked) => asked?.evidence.rule === query.rule);
+  const found = comparison.differences().filter((each) => {
+    const kind = comparisonOf(each);
+    const isOfKind = query.kind === undefined || (kind !== 'both' && query.kind.has(kind));
+    return each.number < before && isOfKind && wanted(each);
+  });
+  const page = found.slice(0, query.limit);
+  const next = found.length > page.length ? cursorOf(`${version}.${page.at(-1)!.number}`) : null;
+  return { items: page.map((each) => differenceView(each, comparison, ledger)), next };
+}
+
+/** The number that a page ended with. @throws InvalidInput where the list was of other shadow rules */
+function placeOf(cursor: string, version: number): number {
+  const parts = /^(\d{1,15})\.(\d{1,15})$/.exec(keyOfCursor(cursor));
+  if (parts === null) throw new InvalidInput('cursor', 'is of another list');
+  if (Number(parts[1]) !== version)
+    throw new InvalidInput('cursor', 'is of shadow rules that are gone: begin anew');
+  return Number(parts[2]);
+}
+
+/** @throws StopgapError `precondition-failed` */
+function check(
+  matches: (tag: string) => boolean,
+  command: ShadowCommand,
+  { shadow, live }: ShadowStanding,
+): void {
+  // Where these very rules run in the shadow, the change has been made: RFC 9110, 13.1.1 lets that count as success.
+  if (command.kind === 'load' && shadow?.source === command.source) return;
+  if (shadow === undefined) {
+    const message = 'nothing runs in the shadow any more: it was promoted or removed since it was read';
+    throw new StopgapError('precondition-failed', message, { version: null });
+  }
+  const tag = tagOf(shadow.version, live);
+  if (!matches(tag)) throw preconditionFailed('what runs in the shadow, or what it is compared with,', tag);
+}
+
+const replayed = (repeated: boolean): Readonly<Record<string, string>> =>
+  repeated ? { 'Idempotency-Replayed': 'true' } : {};
+
+function nothing(): StopgapError {
+  return new StopgapError('not-found', 'no rules run in the shadow: PUT /api/v1/rules/shadow loads some');
+}

@@ -1,0 +1,98 @@
+import type { BlockLedger, LedgerEntry } from '../../projections/block-ledger.js';
+import type { JudgedRule } from '../../projections/rule-precision.js';
+import { precisionOf } from '../../projections/rule-precision.js';
+import type { Asked, Case, Tally, VerdictComparison } from '../../projections/verdict-comparison.js';
+import { COMPARISONS, comparisonOf } from '../../projections/verdict-comparison.js';
+import type { ReadModels } from '../read-models.js';
+import { formatInstant } from '../kernel/time.js';
+import { amount } from '../rules/explain.js';
+import { ruleSetView } from './rules-view.js';
+import type { DifferenceJson, PrecisionJson, ShadowJson } from './shadow-shapes.js';
+import { evidenceView, subjectView, windowView } from './views.js';
+
+/** What runs in the shadow, and how it compares; undefined where nothing does. */
+export function shadowView({ shadow, sendVolume }: ReadModels): ShadowJson | undefined {
+  const { set, rules, comparison } = shadow;
+  if (set === undefined || rules === undefined || comparison === undefined) return undefined;
+  const byRule = [...comparison.tallies()].map(([rule, tally]) => ({ rule, ...tally }));
+  return {
+    version: set.version,
+    since: formatInstant(set.since),
+    by: set.by,
+    source: set.source,
+    ...ruleSetView(rules),
+    inForce: sendVolume.rules.version,
+    open: comparison.open,
+    compared: total(byRule),
+    byRule: byRule.sort((a, b) => (a.rule < b.rule ? -1 : 1)),
+  };
+}
+
+function total(tallies: readonly Tally[]): Tally {
+  const sums = COMPARISONS.map((kind) => [kind, tallies.reduce((sum, each) => sum + each[kind], 0)]);
+  return Object.fromEntries(sums) as Tally;
+}
+
+/** @param difference none that both sets agree on */
+export function differenceView(
+  difference: Case,
+  comparison: VerdictComparison,
+  ledger: BlockLedger,
+): DifferenceJson {
+  const { number, subject, live, shadow, nearest } = difference;
+  const block = live === undefined ? undefined : blockOf(difference, live, ledger);
+  return {
+    number,
+    kind: comparisonOf(difference) as DifferenceJson['kind'],
+    settled: !comparison.isOpen(difference),
+    subject: subjectView(subject),
+    sentence: sentenceOf(difference),
+    live: askedView(live),
+    shadow: askedView(shadow),
+    nearest: nearest === undefined ? null : windowView(subject, nearest),
+    block: block?.id ?? null,
+    falsePositive: block?.falsePositive ?? false,
+  };
+}
+
+/** The case that rests on what the rules in force saw. */
+function blockOf({ subject }: Case, { evidence }: Asked, ledger: BlockLedger): LedgerEntry | undefined {
+  const { rule, lastPosition } = evidence;
+  return ledger
+    .ofSubject(subject)
+    .find(({ history }) =>
+      history.some((item) => item.evidence?.rule === rule && item.evidence.lastPosition === lastPosition),
+    );
+}
+
+const DONE = { propose: 'proposed', block: 'blocked' } as const;
+
+/** What the difference is, and the numbers behind it. */
+function sentenceOf({ live, shadow, nearest }: Case): string {
+  const seen = (shadow ?? live!).evidence.sentence;
+  if (live !== undefined && shadow !== undefined) {
+    return `Would have been ${DONE[shadow.action]}, not ${DONE[live.action]}. ${seen}`;
+  }
+  const others = live === undefined ? 'in force' : 'in the shadow';
+  const far =
+    nearest === undefined
+      ? `No rule ${others} looks at this.`
+      : `The nearest rule ${others}, "${nearest.rule}", stood at ${amount(nearest.count, nearest.observed)}, of ${nearest.limit} that it allows.`;
+  const what =
+    live === undefined
+      ? `Would have been ${DONE[shadow!.action]}.`
+      : `Would not have been ${DONE[live.action]}.`;
+  return `${what} ${seen} ${far}`;
+}
+
+function askedView(asked: Asked | undefined): DifferenceJson['live'] {
+  if (asked === undefined) return null;
+  const { action, at, evidence } = asked;
+  return { action, at: formatInstant(at), evidence: evidenceView(evidence) };
+}
+
+export function precisionView(judged: JudgedRule): PrecisionJson {
+  const { rule, inForce, imposed, proposed, confirmed, falsePositives, dismissed, lapsed, open } = judged;
+  const counts = { imposed, proposed, confirmed, falsePositives, dismissed, lapsed, open };
+  return { rule, inForce, ...counts, precision: precisionOf(judged) ?? null };
+}
