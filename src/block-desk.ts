@@ -42,6 +42,8 @@ export interface Decision {
   readonly by: string;
   /** When it was durable. */
   readonly durableAt: Instant;
+  /** The traceparent of the command, where it is traced. */
+  readonly trace?: string | undefined;
 }
 
 /** Somebody else was faster this many times in a row: that is a fault, not a race. */
@@ -101,7 +103,8 @@ export class BlockDesk {
         const events = envelope(facts, { ...context, trace }, now);
         const { position, duplicate } = await this.#store.append(blockStream(subject), events, revision);
         const { by } = context;
-        if (!duplicate) this.#onDecided({ subject, facts, standing, by, durableAt: this.#clock.now() });
+        const durableAt = this.#clock.now();
+        if (!duplicate) this.#onDecided({ subject, facts, standing, by, durableAt, trace });
         return { facts, position, seen };
       } catch (error) {
         if (!(error instanceof WrongExpectedRevision) || attempt === ATTEMPTS) throw error;

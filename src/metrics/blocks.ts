@@ -125,7 +125,7 @@ export class BlockMetrics {
     this.#refusedAttempts.inc({ stage, rule: this.#rules.of(ledger.get(block)?.rule) }, count);
   }
 
-  #count(fact: BlockFact, { subject, facts, standing, by, durableAt }: Decision): void {
+  #count(fact: BlockFact, { subject, facts, standing, by, durableAt, trace }: Decision): void {
     const { block, proposal } = standing;
     const became = (state: State, origin: 'rule' | 'admin'): void =>
       this.#transitions.inc({ type: subject.type, origin, state });
@@ -149,7 +149,7 @@ export class BlockMetrics {
         const approved = facts.some(({ type }) => type === 'ProposalApproved');
         if (waited && !approved) this.#proposalEnded(proposal.rule, 'overtaken');
         const evidence = fact.data.evidence ?? (waited ? proposal.evidence : undefined);
-        if (evidence !== undefined) this.#containment.contained(subject, evidence, by, durableAt);
+        if (evidence !== undefined) this.#containment.contained(subject, evidence, by, durableAt, trace);
         return;
       }
       case 'BlockExtended':

@@ -6,6 +6,7 @@ import type { Instant } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
 import type { Verdict } from '../rules/verdict.js';
 import type { Subject } from '../sending/subjects.js';
+import { traceField } from '../tracing/traceparent.js';
 import type { ScrapedRegistry } from './registry.js';
 import type { Through } from './through.js';
 import { ThroughCounts } from './through.js';
@@ -29,7 +30,6 @@ export class ContainmentMetrics {
   readonly #through = new ThroughCounts();
   /** When verdicts came into force that are not recorded yet. */
   readonly #inForce = new Map<string, Instant>();
-  readonly #traceId: () => string | undefined;
 
   readonly #seconds = histogram(
     'stopgap_containment_seconds',
@@ -52,9 +52,7 @@ export class ContainmentMetrics {
     THROUGH,
   );
 
-  /** @param traceId of what is under way just now, for exemplars */
-  constructor(registry: ScrapedRegistry, traceId: () => string | undefined) {
-    this.#traceId = traceId;
+  constructor(registry: ScrapedRegistry) {
     for (const metric of [this.#seconds, this.#recordSeconds, this.#sends, this.#recipients]) {
       registry.add(metric);
       for (const decided_by of DECIDERS) metric.zero({ decided_by });
@@ -78,12 +76,18 @@ export class ContainmentMetrics {
     if (!contains) this.#through.drop(subject, evidence);
   }
 
-  /** This process has blocked on that evidence. */
-  contained(subject: Subject, evidence: Evidence, by: string, durableAt: Instant): void {
+  /** This process has blocked on that evidence. @param trace the traceparent of that, where it is traced */
+  contained(
+    subject: Subject,
+    evidence: Evidence,
+    by: string,
+    durableAt: Instant,
+    trace: string | undefined,
+  ): void {
     const decidedBy = by.startsWith('rule:') ? 'rule' : 'admin';
     const inForceAt = this.#inForce.get(keyOf(evidence)) ?? durableAt;
     const since = (at: Instant): number => Math.max(0, at - evidence.lastAt) / SECOND;
-    const about = this.#about(decidedBy, evidence.lastPosition);
+    const about = this.#about(decidedBy, evidence.lastPosition, trace);
     this.#seconds.observe({ ...about, value: since(inForceAt) });
     this.#recordSeconds.observe({ ...about, value: since(durableAt) });
     this.#through.blocked(subject, durableAt);
@@ -118,10 +122,8 @@ export class ContainmentMetrics {
   }
 
   /** The exemplar is the verdict's correlation, as it stands in the log: far below the 128 characters of OpenMetrics. */
-  #about(decided_by: 'rule' | 'admin', position: number) {
-    const exemplarLabels: Record<string, string> = { correlation: `event:${position}` };
-    const trace = this.#traceId();
-    if (trace !== undefined) exemplarLabels['trace_id'] = trace;
+  #about(decided_by: 'rule' | 'admin', position: number, trace?: string) {
+    const exemplarLabels: Record<string, string> = { correlation: `event:${position}`, ...traceField(trace) };
     return { labels: { decided_by }, exemplarLabels };
   }
 }

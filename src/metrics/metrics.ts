@@ -14,8 +14,6 @@ import { TimedWorkMetrics } from './timed-work.js';
 export interface MetricsOptions {
   /** False: nothing is measured on the way of a message, which shows what measuring costs. True by default. */
   readonly measuresMessages?: boolean;
-  /** Of the trace that is under way, where there is one: exemplars name it. */
-  readonly traceId?: () => string | undefined;
 }
 
 /**
@@ -37,12 +35,12 @@ export class Metrics {
   readonly api = new ApiMetrics(this.registry);
   readonly process = new ProcessMetrics(this.registry);
 
-  constructor({ measuresMessages = true, traceId = () => undefined }: MetricsOptions = {}) {
+  constructor({ measuresMessages = true }: MetricsOptions = {}) {
     this.measuresMessages = measuresMessages;
     const smtp = new SmtpMetrics(this.registry);
     this.smtp = measuresMessages ? smtp : UNMEASURED_SMTP;
     this.smtpGauges = smtp;
-    this.containment = new ContainmentMetrics(this.registry, traceId);
+    this.containment = new ContainmentMetrics(this.registry);
     this.blocks = new BlockMetrics(this.registry, this.containment);
   }
 

@@ -1,6 +1,6 @@
 import type { Span } from '@opentelemetry/api';
 import { SpanKind } from '@opentelemetry/api';
-import { failed } from '../tracing/spans.js';
+import { failed, sinceEpoch } from '../tracing/spans.js';
 import type { Tracing } from '../tracing/tracing.js';
 import { traceparentOf } from '../tracing/traceparent.js';
 import type { MailDirection } from '../sending/subjects.js';
@@ -30,15 +30,13 @@ export class TransactionTrace {
   /** @param login the login before it, where this is the first transaction since */
   constructor(tracing: Tracing, id: string, direction: MailDirection, login: LoginTimes | undefined) {
     this.#tracing = tracing;
+    const [begun, ended] = login === undefined ? [] : sinceEpoch(...login);
     this.root = tracing.start('smtp transaction', {
       kind: SpanKind.SERVER,
       attributes: { 'stopgap.correlation': id, 'stopgap.direction': direction },
-      begun: login?.[0],
+      begun,
     });
-    if (login !== undefined) {
-      const [begun, ended] = login;
-      tracing.start('AUTH', { parent: this.root, begun }).end(ended);
-    }
+    if (login !== undefined) tracing.start('AUTH', { parent: this.root, begun }).end(ended);
     this.root.addEvent('MAIL FROM');
   }
 

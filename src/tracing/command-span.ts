@@ -1,7 +1,7 @@
 import type { Span } from '@opentelemetry/api';
 import type { BlockFact } from '../blocks/events.js';
 import type { SpanOptions } from './spans.js';
-import { failed } from './spans.js';
+import { failed, sinceEpoch } from './spans.js';
 import { traceparentOf } from './traceparent.js';
 
 /**
@@ -30,7 +30,7 @@ export class CommandSpan {
     this.#span ??= this.#start({
       parent: given ?? before,
       links: given === undefined ? [] : [before],
-      begun: this.#begun,
+      begun: sinceEpoch(this.#begun)[0],
     });
     return traceparentOf(this.#span);
   }

@@ -8,8 +8,17 @@ export interface SpanOptions {
   readonly attributes?: Attributes;
   /** What else has to do with it. */
   readonly links?: readonly (Span | string | undefined)[];
-  /** When it began, by `performance.now()`; now unless given. */
+  /** When it began, in milliseconds since the epoch; now unless given. */
   readonly begun?: number | undefined;
+}
+
+/**
+ * What `performance.now()` gave, in milliseconds since the epoch. Whatever belongs together is to be asked for together:
+ * the clock that spans go by has whole milliseconds.
+ */
+export function sinceEpoch(...times: readonly number[]): readonly number[] {
+  const offset = Date.now() - performance.now();
+  return times.map((time) => time + offset);
 }
 
 /** Ends a span with what went wrong: the kind of error only, since a message may name anybody. */

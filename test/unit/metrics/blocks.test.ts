@@ -158,9 +158,10 @@ describe('containment', () => {
   });
 
   test('by a person lasts until the approval; its exemplar names the verdict and the trace, and nobody', async () => {
-    const metrics = new Metrics({ traceId: () => '0af7651916cd43dd8448eb211c80319c' });
+    const metrics = new Metrics();
+    const trace = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
     const proof = evidence({ lastPosition: 200, firstPosition: 199 });
-    metrics.containment.contained(ALICE, proof, 'admin:eve', T0 + 10 * MINUTE);
+    metrics.containment.contained(ALICE, proof, 'admin:eve', T0 + 10 * MINUTE, trace);
     const text = await metrics.registry.openMetrics();
     const figures = new Figures(text);
     assert.equal(figures.of('stopgap_containment_seconds_sum', { decided_by: 'admin' }), 600);
