@@ -1,0 +1,234 @@
+import assert from 'node:assert/strict';
+import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, test } from 'node:test';
+import type { TestContext } from 'node:test';
+import { parseTarGzip } from 'nanotar';
+import { addToken } from '../../../src/accounts/tokens.js';
+import { addUser } from '../../../src/accounts/users.js';
+import { systemClock } from '../../../src/system-clock.js';
+import { freePort } from '../../support/redis.js';
+import { Dialogue } from '../../support/smtp/dialogue.js';
+import { Served, workDir } from '../../support/smtp/served.js';
+import { Terminal } from '../cli-client/support.js';
+
+const PASSWORD = 'correct-horse-battery-staple';
+const RELAY_PASSWORD = 'relay:p@ss/word';
+const REDIS_PASSWORD = 'redis-plugh-pass';
+const HEADER = 'collector-xyzzy-key';
+const CONTACT = 'helpdesk@example.org';
+/** Names that must not stand in a bundle with hashed ones. */
+const NAMES = [
+  'alice@example.com',
+  'mallory@example.net',
+  'example.net',
+  'win-7f3a',
+  '192.0.2.77',
+  CONTACT,
+  'news@example.com',
+];
+
+const RULES = `version: 1
+rules:
+  - { id: burst, per: account, count: recipients, window: 10m, limit: 2, then: block, for: 1h, description: for alice@example.com }
+exempt:
+  - { subject: { type: account, value: news@example.com }, reason: weekly mail of news@example.com }
+`;
+
+interface Bundle {
+  readonly file: string;
+  readonly files: Readonly<Record<string, string>>;
+  readonly text: string;
+  readonly err: string;
+}
+
+/** Runs the verb and unpacks what it has made. */
+async function bundle(cwd: string, env: Record<string, string>, ...args: string[]): Promise<Bundle> {
+  const terminal = await Terminal.open(systemClock, env);
+  try {
+    const { code, out, err } = await terminal.in(cwd).run('support-bundle', ...args);
+    assert.equal(code, 0, err);
+    const file = out.trim();
+    const entries = await parseTarGzip(readFileSync(file));
+    const files = Object.fromEntries(entries.map(({ name, text }) => [name.split('/').at(-1)!, text]));
+    assert.equal(new Set(entries.map(({ name }) => name.split('/')[0])).size, 1, 'all in one folder');
+    return { file, files, text: entries.map(({ text }) => text).join('\n'), err };
+  } finally {
+    await terminal.close();
+  }
+}
+
+interface Installation {
+  readonly cwd: string;
+  readonly env: Record<string, string>;
+  readonly token: string;
+  readonly served: Served;
+}
+
+/** A server with passwords wherever there can be one, a user who sent too much, and a stranger who was refused. */
+async function busyInstallation(t: TestContext): Promise<Installation> {
+  const cwd = await workDir(t);
+  const now = systemClock.now();
+  const users = path.join(cwd, 'data', 'users.yaml');
+  const tokens = path.join(cwd, 'data', 'tokens.yaml');
+  await addUser({ file: users, name: 'alice@example.com', password: PASSWORD, now });
+  const token = await addToken({ file: tokens, name: 'me', role: 'admin', now });
+  writeFileSync(path.join(cwd, 'rules.yaml'), RULES);
+  const [submission, inbound, api] = [await freePort(), await freePort(), await freePort()];
+  const config = {
+    rules: './rules.yaml',
+    api: { listen: `127.0.0.1:${api}` },
+    smtp: {
+      hostname: 'mx.example.com',
+      submission: { listen: `127.0.0.1:${submission}` },
+      inbound: { listen: `127.0.0.1:${inbound}`, domains: ['example.com', 'example.net'] },
+      relay: { url: 'maildir:./mail' },
+      softFail: { contact: CONTACT },
+    },
+    tracing: { endpoint: `http://127.0.0.1:${await freePort()}/v1/traces`, headers: `x-key=${HEADER}` },
+  };
+  writeFileSync(path.join(cwd, 'stopgap.yaml'), JSON.stringify(config, null, 1), { mode: 0o600 });
+  const served = await Served.start(t, cwd, {
+    STOPGAP_SMTP_SUBMISSION_LISTEN: `127.0.0.1:${submission}`,
+    STOPGAP_API_LISTEN: `127.0.0.1:${api}`,
+    STOPGAP_LOG_LEVEL: 'trace',
+  });
+  const alice = await Dialogue.hello(submission, { ehlo: 'win-7f3a' });
+  assert.match(await alice.login('alice@example.com', PASSWORD), /^235 /);
+  await alice.say('MAIL FROM:<alice@example.com>');
+  for (const n of [1, 2, 3]) await alice.say(`RCPT TO:<u${n}@example.org>`);
+  await alice.say('DATA');
+  assert.match(await alice.say('Subject: x\r\n\r\nx\r\n.'), /^250 /);
+  await alice.say('MAIL FROM:<alice@example.com>');
+  assert.match(await alice.say('RCPT TO:<u4@example.org>'), /^451 /, 'alice is blocked');
+  await alice.quit();
+  for (const [type, value] of [
+    ['ip', '192.0.2.77'],
+    ['account', 'mallory@example.net'],
+  ]) {
+    const body = { subject: { type, value }, duration: '1h', description: `seen: ${value}` };
+    assert.equal((await served.api('POST', '/api/v1/blocks', token, body)).status, 201);
+  }
+  // What the server needs not to have, so that everything is found in one configuration.
+  const env = {
+    STOPGAP_TOKEN: token,
+    STOPGAP_SMTP_RELAY_URL: `smtps://relay-user:${encodeURIComponent(RELAY_PASSWORD)}@127.0.0.1:${await freePort()}`,
+    STOPGAP_REDIS: `redis://:${REDIS_PASSWORD}@127.0.0.1:${await freePort()}`,
+  };
+  return { cwd, env, token, served };
+}
+
+describe('stopgap support-bundle', () => {
+  test('holds what helps, and no secret and no name', async (t) => {
+    const { cwd, env, token } = await busyInstallation(t);
+    const made = await bundle(cwd, env);
+    assert.deepEqual(Object.keys(made.files).sort(), [
+      ...['README.txt', 'configuration.json', 'doctor.json', 'log.ndjson', 'metrics.txt'],
+      ...['rules.json', 'store.json', 'versions.json'],
+    ]);
+    assert.match(path.basename(made.file), /^stopgap-support-\d{8}T\d{6}Z\.tar\.gz$/);
+    assert.equal(statSync(made.file).mode & 0o777, 0o600);
+    for (const secret of [
+      PASSWORD,
+      RELAY_PASSWORD,
+      encodeURIComponent(RELAY_PASSWORD),
+      REDIS_PASSWORD,
+      HEADER,
+      token,
+    ]) {
+      assert.ok(!made.text.includes(secret), `${secret} stands in the bundle`);
+    }
+    assert.ok(!/scrypt|sha256:/.test(made.text), 'no hash of a password or a token either');
+    for (const name of NAMES)
+      assert.ok(!made.text.toLowerCase().includes(name), `${name} stands in the bundle`);
+
+    const {
+      'doctor.json': doctor,
+      'log.ndjson': log,
+      'metrics.txt': metrics,
+      'store.json': store,
+    } = made.files;
+    const json = <T>(name: string): T => JSON.parse(made.files[name]!) as T;
+    assert.match(metrics!, /^# TYPE stopgap_/m);
+    assert.ok(doctor!.includes('"check": "upstream"'));
+    assert.match(
+      json<{ libraries: Record<string, string> }>('versions.json').libraries['pino']!,
+      /^\d+\.\d+/,
+    );
+    const { counts } = JSON.parse(store!) as { counts: { types: Record<string, number> } };
+    assert.equal(counts.types['BlockImposed'], 3);
+    assert.equal(json<{ rules: { limit: number }[] }>('rules.json').rules[0]!.limit, 2);
+    assert.equal(json<{ smtp: { maxRecipients: number } }>('configuration.json').smtp.maxRecipients, 100);
+
+    // The verdict is there, and alice can be found in it by whoever has the key.
+    const verdict = log!
+      .split('\n')
+      .filter((line) => line.includes('"a rule tripped"'))
+      .map((line) => JSON.parse(line) as { subject: { value: string }; sentence: string })[0]!;
+    const terminal = (await Terminal.open(systemClock, env)).in(cwd);
+    const hash = (await terminal.run('log', 'hash', 'alice@example.com')).out.split(' ')[0]!;
+    assert.equal(verdict.subject.value, hash);
+    assert.equal(verdict.sentence, `Account ${hash}: 3 recipients within 10m; rule "burst" allows 2.`);
+    assert.match(made.files['README.txt']!, /Look through it before you send it/);
+    assert.match(made.err, /Look through it before you send it/);
+  });
+
+  test('names whom it names where that is asked for, and still no secret', async (t) => {
+    const { cwd, env, token } = await busyInstallation(t);
+    const out = path.join(cwd, 'bundle.tgz');
+    const made = await bundle(cwd, env, '--addresses', 'plain', '--out', out);
+    assert.equal(made.file, out);
+    for (const name of ['alice@example.com', 'news@example.com', CONTACT])
+      assert.ok(made.text.includes(name), name);
+    for (const secret of [PASSWORD, RELAY_PASSWORD, REDIS_PASSWORD, HEADER, token])
+      assert.ok(!made.text.includes(secret));
+    assert.match(made.files['README.txt']!, /stand in it as they are/);
+    const terminal = (await Terminal.open(systemClock, env)).in(cwd);
+    const again = await terminal.run('support-bundle', '--out', out);
+    assert.equal(again.code, 1);
+    assert.match(again.err, /bundle\.tgz exists already: name another file with --out/);
+  });
+
+  test('after the end of the server: what is on the disk, and why the rest is not there', async (t) => {
+    const { cwd, env, served } = await busyInstallation(t);
+    await served.terminate();
+    const file = path.join(cwd, 'data', 'stopgap.log');
+    const line = {
+      level: 'error',
+      component: 'smtp',
+      account: 'alice@example.com',
+      msg: 'an SMTP command failed',
+    };
+    writeFileSync(file, `${JSON.stringify(line)}\n{"cut off`);
+    const made = await bundle(cwd, { ...env, STOPGAP_LOG_FILE: file });
+    assert.equal(made.files['metrics.txt'], undefined);
+    assert.match(made.files['README.txt']!, /metrics\.txt {9}not here: no Stopgap answers at/);
+    assert.match(made.err, /metrics\.txt {9}not there: no Stopgap answers/);
+    assert.match(
+      made.files['log.ndjson']!,
+      /^\{.*"account":"h:[0-9a-f]{16}","msg":"an SMTP command failed"\}\n$/,
+    );
+    const rules = JSON.parse(made.files['rules.json']!) as {
+      from: string;
+      exempt: { subject: { value: string } }[];
+    };
+    assert.match(rules.from, /rules\.yaml$/);
+    assert.match(rules.exempt[0]!.subject.value, /^h:/);
+    assert.match(made.files['store.json']!, /"BlockImposed": 3/);
+  });
+
+  test('before the first start: versions, configuration and findings', async (t) => {
+    const cwd = await workDir(t);
+    const env = {
+      STOPGAP_SMTP_SUBMISSION_LISTEN: '127.0.0.1:0',
+      STOPGAP_API_LISTEN: `127.0.0.1:${await freePort()}`,
+    };
+    const made = await bundle(cwd, env);
+    assert.deepEqual(Object.keys(made.files).sort(), [
+      ...['README.txt', 'configuration.json', 'doctor.json', 'store.json', 'versions.json'],
+    ]);
+    assert.match(made.files['README.txt']!, /log\.ndjson {10}not here: no token: set STOPGAP_TOKEN/);
+    assert.match(made.files['store.json']!, /not counted: there is none yet/);
+    assert.ok(existsSync(path.join(cwd, 'data', 'log-key')), 'so that the hashes can be told afterwards');
+  });
+});
