@@ -7,8 +7,9 @@ import type { ClientOption } from './client.js';
 import { connect, withClient } from './client.js';
 import type { CliIo } from './io.js';
 import { note, print } from './io.js';
+import { precisionCommand, shadowCommands } from './shadow-rules.js';
 
-/** `stopgap rules check|show|apply`. */
+/** `stopgap rules check|show|apply|shadow|precision`. */
 export function rulesVerb(program: Command, io: CliIo): void {
   const rules = program.command('rules').description('when a volume is abnormal');
 
@@ -44,6 +45,9 @@ export function rulesVerb(program: Command, io: CliIo): void {
       );
     },
   );
+
+  shadowCommands(rules, io);
+  precisionCommand(rules, io);
 }
 
 function read(io: CliIo, file: string): string {

@@ -1,0 +1,107 @@
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { newId } from '../../../src/ids.js';
+import { HOUR } from '../../../src/kernel/time.js';
+import { sendStream } from '../../../src/sending/events.js';
+import { ApiServer } from '../../support/api/server.js';
+import { sent } from '../../support/sends.js';
+import { Terminal } from './support.js';
+
+const STRICTER = `version: 1
+rules:
+  - { id: burst, per: account, count: recipients, window: 10m, limit: 50, then: block, for: 1h }
+`;
+
+describe('stopgap rules shadow and stopgap rules precision', () => {
+  let server: ApiServer;
+  let terminal: Terminal;
+  before(async () => {
+    server = await ApiServer.start();
+    terminal = await Terminal.at(server);
+    await writeFile(path.join(terminal.cwd, 'stricter.yaml'), STRICTER);
+    await writeFile(path.join(terminal.cwd, 'bad.yaml'), STRICTER.replace('10m', 'soon'));
+  });
+  after(async () => {
+    await terminal.close();
+    await server.stop();
+  });
+
+  async function send(account: string, recipients: number): Promise<void> {
+    const { store, models, clock } = server.deps;
+    const { data, type } = sent(clock.now(), 0, { account, returnPath: account, recipients });
+    const message = { type, data, id: newId(), at: clock.now(), by: 'smtp:test' };
+    const { position } = await store.append(sendStream(account), [message], 'any');
+    await models.reached(position);
+  }
+
+  const shadow = (...args: string[]) => terminal.run('rules', 'shadow', ...args);
+
+  test('say where nothing runs in the shadow', async () => {
+    for (const args of [['show'], ['differences'], ['promote'], ['remove']]) {
+      const { code, err } = await shadow(...args);
+      assert.deepEqual([code, err.startsWith('stopgap: no rules run in the shadow')], [1, true], args[0]);
+    }
+  });
+
+  test('apply names the file and line of a fault before it asks anybody', async () => {
+    const { code, err } = await shadow('apply', 'bad.yaml');
+    assert.equal(code, 1);
+    assert.match(err, /^stopgap: bad\.yaml:3: rules\[0\]\.window: must be a duration/);
+  });
+
+  test('apply, show and differences tell how the two compare', async () => {
+    const applied = await shadow('apply', 'stricter.yaml');
+    assert.equal(applied.code, 0, applied.err);
+    const head = /^shadow rules 1 by admin:the-admin since \S+Z, beside version 1 in force/;
+    assert.match(applied.err, head);
+    assert.equal((await shadow('differences')).err, 'no differences\n');
+    await send('early@example.com', 60);
+    const open = await shadow('show');
+    assert.match(open.err, /, 1 not settled\n$/);
+    server.clock.advance(HOUR);
+    await send('other@example.com', 1);
+    const { out, err } = await shadow('show');
+    assert.match(err, head);
+    assert.deepEqual(
+      out
+        .trimEnd()
+        .split('\n')
+        .map((line) => line.trim().split(/ {2,}/)),
+      [
+        ['RULE', 'BOTH', 'ONLY SHADOW', 'ONLY IN FORCE', 'STRONGER', 'WEAKER'],
+        ['burst', '0', '1', '0', '0', '0'],
+        ['all', '0', '1', '0', '0', '0'],
+      ],
+    );
+    assert.equal((await shadow('show', '--source')).out, STRICTER);
+    const listed = await shadow('differences', '--kind', 'shadowOnly', '--limit', '1');
+    assert.match(
+      listed.out,
+      /1h ago +shadowOnly +yes +Would have been blocked\. Account early@example\.com: 60 recipients/,
+    );
+    assert.equal((await shadow('differences', '--kind', 'both')).code, 1);
+    const json = JSON.parse((await shadow('show', '--json')).out) as { compared: { shadowOnly: number } };
+    assert.equal(json.compared.shadowOnly, 1);
+  });
+
+  test('remove and promote end it', async () => {
+    assert.deepEqual(await shadow('remove'), { code: 0, out: '', err: 'no rules run in the shadow\n' });
+    await shadow('apply', 'stricter.yaml');
+    const promoted = await shadow('promote');
+    assert.equal(promoted.err, 'rules version 2 in force, from the shadow, mode enforce\n');
+    assert.equal((await terminal.run('rules', 'show')).out, STRICTER);
+  });
+
+  test('precision counts by rule', async () => {
+    const right = await server.trip('right@example.com', 'block', 'burst');
+    await server.post(`/api/v1/blocks/${right}/release`);
+    await server.trip('open@example.com', 'block', 'burst');
+    const { out } = await terminal.run('rules', 'precision');
+    assert.match(out, /^RULE +PRECISION +CONFIRMED +FALSE POSITIVES +DISMISSED +LAPSED +OPEN +IN FORCE\n/);
+    assert.match(out, /^burst +100% +1 +0 +0 +0 +1 +yes$/m);
+    const json = JSON.parse((await terminal.run('rules', 'precision', '--json')).out) as { items: unknown[] };
+    assert.ok(json.items.length >= 1);
+  });
+});
