@@ -12,6 +12,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ run: () => Promise<Report
   detector: () => import('./detector.js'),
   store: () => import('./store.js'),
   smtp: () => import('./smtp.js'),
+  tracing: () => import('./tracing.js'),
   containment: () => import('./containment.js'),
   distributed: () => import('./distributed.js'),
   startup: () => import('./startup.js'),

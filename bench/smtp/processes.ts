@@ -30,8 +30,17 @@ export async function start(script: string, ...args: string[]): Promise<Running>
   return { port: Number(await firstLine(child, /^(\d+)$/)), stop: () => stop(child) };
 }
 
-/** Stopgap as it ships, with everything on. @param rules the text of its rules file */
-export async function startStopgap(upstream: number | 'maildir', rules: string): Promise<Running> {
+/**
+ * Stopgap as it ships, with everything on.
+ *
+ * @param rules the text of its rules file
+ * @param more lines of its configuration
+ */
+export async function startStopgap(
+  upstream: number | 'maildir',
+  rules: string,
+  ...more: readonly string[]
+): Promise<Running> {
   const directory = await mkdtemp(path.join(tmpdir(), 'stopgap-bench-'));
   const config = [
     `data: ${directory}/data`,
@@ -43,6 +52,7 @@ export async function startStopgap(upstream: number | 'maildir', rules: string):
     'api: { listen: "127.0.0.1:0" }',
     `rules: ${directory}/rules.yaml`,
     'log: { level: error }',
+    ...more,
   ].join('\n');
   await writeFile(path.join(directory, 'stopgap.yaml'), config);
   await writeFile(path.join(directory, 'rules.yaml'), rules);
