@@ -18,7 +18,7 @@ const MOST_FEEDS = 100;
 const RETRY = 2000;
 
 const feedQuery = z.strictObject({
-  categories: anyOf(['block', 'rules', 'send', 'auth']),
+  categories: anyOf(['block', 'rules', 'override', 'send', 'auth']),
   after: once
     .regex(/^\d{1,15}$/, 'must be a position: a whole number')
     .transform(Number)

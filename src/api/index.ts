@@ -18,6 +18,7 @@ import type { Listener } from './http/listen.js';
 import type { Route } from './http/route.js';
 import { serve } from './http/serve.js';
 import { logRoutes } from './log.js';
+import { overrideRoutes } from './overrides.js';
 import { operationRoutes } from './operations.js';
 import { rulesRoutes } from './rules.js';
 import { senderRoutes } from './senders.js';
@@ -49,6 +50,7 @@ export function createApi(deps: ApiDependencies): Api {
     ...blockRoutes(deps, commands, order),
     ...blockActionRoutes(deps, commands),
     ...exemptionRoutes(deps, commands),
+    ...overrideRoutes(deps),
     ...rulesRoutes(deps, order),
     ...shadowRoutes(deps, order),
     ...backtestRoutes(deps),

@@ -32,6 +32,7 @@ export function openApi(routes: readonly Route[]): Json {
     ];
     const content: Record<string, unknown> = {};
     if (body !== undefined) content['application/json'] = { schema: schemaOf(body.schema, 'input') };
+    if (body?.ndjson === true) content['application/x-ndjson'] = { schema: { type: 'string' } };
     if (body?.yaml === true) content['application/yaml'] = { schema: { type: 'string' } };
     return {
       operationId: operationId(route),
@@ -101,7 +102,7 @@ function headerParameters({ method, role, path }: Route): readonly Json[] {
   if (method === 'get') return [];
   const key = header('Idempotency-Key', 'The same key with the same request gives the first answer again.');
   const tagged =
-    path.includes('/blocks/{id}') ||
+    /\/(?:blocks|overrides)\/\{/.test(path) ||
     path.includes('/rules/shadow') ||
     (method === 'put' && path.endsWith('/rules'));
   return tagged ? [key, header('If-Match', 'Only while the thing is at this version.')] : [key];

@@ -9,6 +9,7 @@ import type { CliIo } from './io.js';
 import { note } from './io.js';
 import { doctorVerb } from './doctor/verb.js';
 import { logVerb } from './log.js';
+import { overrideVerb } from './override.js';
 import { rulesVerb } from './rules.js';
 import { serveVerb } from './serve.js';
 import { simulateVerb } from './simulate/verb.js';
@@ -26,6 +27,7 @@ export const VERBS: readonly Verb[] = [
   blockVerb,
   checkVerb,
   rulesVerb,
+  overrideVerb,
   backtestVerb,
   userVerb,
   tokenVerb,

@@ -61,7 +61,8 @@ const keys = {
   plan: words(100).optional(),
 };
 
-const subject = z
+/** Whom an override is for, in normal form. */
+export const overrideSubject = z
   .strictObject(
     {
       type: z.enum(OVERRIDE_TYPES, `must be one of ${OVERRIDE_TYPES.join(', ')}`),
@@ -89,7 +90,10 @@ export const overrideBody = z
 
 /** An override with its subject. */
 export const overrideEntry = z
-  .strictObject({ subject, ...keys }, noObject('must be an object with subject, and limits or factor'))
+  .strictObject(
+    { subject: overrideSubject, ...keys },
+    noObject('must be an object with subject, and limits or factor'),
+  )
   .transform((value, context): OverrideEntry => {
     if (value.subject.type === 'account' && value.total !== undefined) {
       context.addIssue({ code: 'custom', path: ['total'], message: TOTAL_OF_ACCOUNT });

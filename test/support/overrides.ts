@@ -7,6 +7,14 @@ import { event } from './sends.js';
 
 /* Override events as the store would hand them over, for tests of reducers. */
 
+/** Rules of the most usual shapes, whatever the built-in ones are. */
+export const RULES = `version: 1
+rules:
+  - { id: burst, per: account, count: recipients, window: 10m, limit: 100, then: block, for: 1h }
+  - { id: day, per: account, count: recipients, window: 24h, limit: 1000, then: propose, for: 24h }
+  - { id: domain, per: domain, count: recipients, window: 1h, limit: 2000, then: propose, for: 4h }
+`;
+
 export const account = (value: string): OverrideSubject => ({ type: 'account', value });
 export const domain = (value: string): OverrideSubject => ({ type: 'domain', value });
 

@@ -8,6 +8,7 @@ import { Problem, invalid } from './problem.js';
 const LIMIT = 64 * 1024;
 
 const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json$/;
+const NDJSON_TYPE = /^application\/(?:x-)?(?:ndjson|jsonl)$/;
 const YAML_TYPE = /^(?:text|application)\/(?:x-)?yaml$/;
 
 export interface RawBody {
@@ -35,17 +36,23 @@ export async function readBody(
     .split(';')
     .map((part) => part.trim());
   const isYaml = spec.yaml === true && YAML_TYPE.test(type.toLowerCase());
-  if (!isYaml && !JSON_TYPE.test(type.toLowerCase())) {
-    const accepted =
-      spec.yaml === true ? 'application/json, application/yaml or text/yaml' : 'application/json';
-    throw new Problem(415, `the body is ${type === '' ? 'of no stated type' : type}: send ${accepted}`);
+  const isLines = spec.ndjson === true && NDJSON_TYPE.test(type.toLowerCase());
+  if (!isYaml && !isLines && !JSON_TYPE.test(type.toLowerCase())) {
+    const stated = type === '' ? 'of no stated type' : type;
+    throw new Problem(415, `the body is ${stated}: send ${acceptedBy(spec)}`);
   }
   const charset = parameters.find((parameter) => /^charset=/i.test(parameter))?.slice('charset='.length);
   if (charset !== undefined && !/^"?(?:utf-8|us-ascii)"?$/i.test(charset)) {
     throw new Problem(415, `the body is in ${charset}: send UTF-8`);
   }
   const text = decode(bytes);
+  if (isLines) return { bytes, value: text.split(/\r?\n/).flatMap(parseLine) };
   return { bytes, value: isYaml ? { source: text } : parse(text) };
+}
+
+function acceptedBy({ yaml, ndjson }: BodySpec<unknown>): string {
+  if (yaml === true) return 'application/json, application/yaml or text/yaml';
+  return ndjson === true ? 'application/json or application/x-ndjson' : 'application/json';
 }
 
 function readBytes(request: Request, response: Response, limit: number): Promise<Buffer> {
@@ -67,11 +74,18 @@ function decode(bytes: Buffer): string {
   }
 }
 
-function parse(text: string): unknown {
+/** Empty lines, such as the one behind the last, hold nothing. */
+function parseLine(text: string, index: number): readonly unknown[] {
+  return text.trim() === '' ? [] : [parse(text, index)];
+}
+
+/** @param before how many lines stand before this text */
+function parse(text: string, before = 0): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    const { line, column, offset } = findJsonFault(text);
+    const { line: within, column, offset } = findJsonFault(text);
+    const line = before + within;
     const seen = offset >= text.length ? 'it ends too early' : `unexpected ${JSON.stringify(text[offset])}`;
     const message = `is not valid JSON at line ${line}, column ${column}: ${seen}`;
     const errors = [{ field: 'body', message }];

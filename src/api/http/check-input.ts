@@ -14,7 +14,8 @@ export function checkInput<T>(schema: z.ZodType<T>, value: unknown, whole: strin
   throw invalid(result.error.issues.flatMap((issue) => faultsOf(issue, whole)));
 }
 
-function faultsOf(issue: z.core.$ZodIssue, whole: string): readonly FieldFault[] {
+/** What an issue says of which fields. @param whole how to name the value as a whole */
+export function faultsOf(issue: z.core.$ZodIssue, whole: string): readonly FieldFault[] {
   const path = issue.path.map(String);
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map((key) => ({ field: [...path, key].join('.'), message: 'is not known here' }));

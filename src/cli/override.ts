@@ -1,0 +1,179 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import type { Command } from 'commander';
+import { InvalidArgumentError } from 'commander';
+import { parseOverrides } from '../accounts/overrides.js';
+import type { OverrideDetailJson, OverrideJson } from '../api/override-views.js';
+import { OVERRIDE_TYPES } from '../overrides/model.js';
+import type { Limit } from '../overrides/model.js';
+import type { ClientOption } from './client.js';
+import { connect, withClient } from './client.js';
+import { printable, relative } from './client-format.js';
+import type { CliIo } from './io.js';
+import { note, print, table } from './io.js';
+
+interface JsonOption extends ClientOption {
+  readonly json?: true;
+}
+
+interface ListOption extends JsonOption {
+  readonly type?: string;
+  readonly prefix?: string;
+  readonly limit: string;
+}
+
+type Limits = Readonly<Record<string, Limit>>;
+
+interface SetOption extends JsonOption {
+  readonly limit?: Limits;
+  readonly factor?: number;
+  readonly totalLimit?: Limits;
+  readonly totalFactor?: number;
+  readonly until?: string;
+  readonly plan?: string;
+  readonly reason?: string;
+}
+
+/** `stopgap override list|show|set|remove|check`. */
+export function overrideVerb(program: Command, io: CliIo): void {
+  const override = program.command('override').description('limits of single accounts and domains');
+  listCommand(override, io);
+  setCommand(override, io);
+
+  withJson(
+    override.command('show <type> <value>').description('what is set, what holds, and the history'),
+  ).action(async (type: string, value: string, options: JsonOption) => {
+    const detail = await (await connect(io, options)).get<OverrideDetailJson>(target(type, value));
+    print(io, options.json === true ? JSON.stringify(detail) : details(detail, io.clock.now()));
+  });
+
+  withClient(override.command('remove <type> <value>').description('remove what the API has set'))
+    .option('--note <text>', 'why')
+    .action(async (type: string, value: string, options: ClientOption & { note?: string }) => {
+      const body = options.note === undefined ? {} : { note: options.note };
+      await (await connect(io, options)).send('DELETE', target(type, value), body);
+      note(io, `the override of ${type} ${value} is removed`);
+    });
+
+  override
+    .command('check <file>')
+    .description('check an overrides file; needs no server')
+    .action((file: string) => {
+      const entries = parseOverrides(readFileSync(path.resolve(io.cwd, file), 'utf8'), file);
+      note(io, `${file}: valid, ${entries.length} ${entries.length === 1 ? 'entry' : 'entries'}`);
+    });
+}
+
+function listCommand(override: Command, io: CliIo): void {
+  withJson(override.command('list').description('list who has overrides, accounts before domains'))
+    .option('--type <types>', `any of ${OVERRIDE_TYPES.join(',')}`)
+    .option('--prefix <text>', 'how the account or domain begins')
+    .option('--limit <number>', 'at most so many, up to 500', '50')
+    .action(async (options: ListOption) => {
+      const { type, prefix, limit } = options;
+      const client = await connect(io, options);
+      const found = await client.get<{ items: readonly OverrideJson[]; next: string | null }>('overrides', {
+        ...{ type, prefix, limit },
+      });
+      if (options.json === true) print(io, JSON.stringify(found));
+      else if (found.items.length === 0) note(io, 'no overrides');
+      else {
+        const head = ['SUBJECT', 'LIMITS', 'PLAN', 'UNTIL', 'BY'];
+        print(io, table([head, ...found.items.flatMap((item) => rows(item, io.clock.now()))]));
+        if (found.next !== null) note(io, 'there are more: raise --limit, or narrow the search');
+      }
+    });
+}
+
+function setCommand(override: Command, io: CliIo): void {
+  const set = override
+    .command('set <type> <value>')
+    .description(
+      `set the override of an ${OVERRIDE_TYPES.join(' or a ')}, in place of what the API had set before`,
+    );
+  withJson(set)
+    .option('--limit <rule=limit>', "a limit in place of a rule's, or off; may stand several times", limitOf)
+    .option('--factor <number>', 'multiplies every other limit', Number)
+    .option('--total-limit <rule=limit>', 'of a domain: for a rule per domain', limitOf)
+    .option('--total-factor <number>', 'of a domain: for its rules per domain', Number)
+    .option('--until <time>', 'until when, in ISO 8601; for ever without it')
+    .option('--plan <text>', 'what was bought')
+    .option('--reason <text>', 'why')
+    .action(async (type: string, value: string, options: SetOption) => {
+      const { limit: limits, factor, totalLimit, totalFactor, until, plan, reason } = options;
+      const total =
+        totalLimit === undefined && totalFactor === undefined
+          ? undefined
+          : { limits: totalLimit, factor: totalFactor };
+      const body = { limits, factor, total, until, plan, reason };
+      const detail = await (
+        await connect(io, options)
+      ).send<OverrideDetailJson>('PUT', target(type, value), body);
+      for (const { field, message } of detail.unused) note(io, `${field}: ${message}`);
+      print(io, options.json === true ? JSON.stringify(detail) : details(detail, io.clock.now()));
+    });
+}
+
+function withJson(command: Command): Command {
+  return withClient(command).option('--json', 'as JSON');
+}
+
+function target(type: string, value: string): string {
+  return `overrides/${encodeURIComponent(type)}/${encodeURIComponent(value)}`;
+}
+
+/** `burst=500` or `day=off`, added to those before it. What is no limit is the server's to refuse. */
+function limitOf(text: string, before: Limits = {}): Limits {
+  const [, rule, limit] = /^([^=]+)=(off|\d{1,15})$/.exec(text) ?? [];
+  if (rule === undefined) throw new InvalidArgumentError('write it as burst=500, or day=off.');
+  return { ...before, [rule]: limit === 'off' ? 'off' : Number(limit) };
+}
+
+type Layer = NonNullable<OverrideJson['api']>;
+
+function rows({ subject, api, file }: OverrideJson, now: number): string[][] {
+  return [api, file]
+    .filter((layer) => layer !== null)
+    .map((layer) => [
+      `${subject.type} ${printable(subject.value)}`,
+      words(layer),
+      printable(layer.plan ?? '-'),
+      layer.until === null ? '-' : `${relative(layer.until, now)}${layer.inForce ? '' : ' (over)'}`,
+      layer === file ? 'file' : printable(layer.by),
+    ]);
+}
+
+/** `burst=500 day=off x2, in all domain=9000` */
+function words({ total, ...each }: Pick<Layer, 'limits' | 'factor' | 'total'>): string {
+  const of = ({ limits, factor }: Pick<Layer, 'limits' | 'factor'>): string =>
+    [
+      ...Object.entries(limits).map(([rule, limit]) => `${rule}=${limit}`),
+      ...(factor === null ? [] : [`x${factor}`]),
+    ].join(' ');
+  return [of(each), total === null ? '' : `in all ${of(total)}`].filter((text) => text !== '').join(', ');
+}
+
+function details(detail: OverrideDetailJson, now: number): string {
+  const { subject, effective, history } = detail;
+  const set = rows(detail, now).map(([, ...cells]) => ['  ', ...cells]);
+  const holds = effective.map(({ rule, per, sentence }) => [
+    `  ${rule}`,
+    subject.type === 'account' ? '' : per === 'domain' ? 'in all' : 'each account',
+    printable(sentence),
+  ]);
+  const past = history.map(({ type, origin, at, by, note: text, set: terms }) =>
+    [`  ${at}  ${type}  ${origin}  ${printable(by)}`, terms === undefined ? '' : words(terms), noted(text)]
+      .filter((part) => part !== '')
+      .join('  '),
+  );
+  return [
+    `${subject.type} ${printable(subject.value)}`,
+    set.length === 0 ? '  nothing is set' : table(set),
+    ...(holds.length === 0 ? [] : ['holds', table(holds)]),
+    ...(past.length === 0 ? [] : ['history', ...past]),
+  ].join('\n');
+}
+
+function noted(text: string | undefined): string {
+  return text === undefined ? '' : `"${printable(text)}"`;
+}

@@ -1,0 +1,54 @@
+import { setImmediate } from 'node:timers/promises';
+import type { Clock } from './kernel/time.js';
+import type { OverrideContext, OverrideDesk } from './override-desk.js';
+import type { OverrideCommand } from './overrides/decide.js';
+import { decide } from './overrides/decide.js';
+import type { Standing } from './overrides/state.js';
+import { NOTHING_SET } from './overrides/state.js';
+import type { ReadModels } from './read-models.js';
+
+export interface BatchOptions {
+  readonly desk: OverrideDesk;
+  readonly models: ReadModels;
+  readonly clock: Clock;
+}
+
+export interface BatchOutcome {
+  readonly set: number;
+  readonly removed: number;
+  readonly unchanged: number;
+  /** Position of the last change; 0 where nothing changed. */
+  readonly position: number;
+}
+
+/** Commands that are looked at before others get a turn. */
+const SLICE = 500;
+
+/**
+ * Carries out many commands, each on a subject of its own. What the read models show to be so already is not read
+ * again: whoever syncs all customers every night changes few. Resolves when the changes are durable.
+ *
+ * @throws what OverrideDesk.executeAll throws; what had been carried out by then stays
+ */
+export async function carryOutBatch(
+  { desk, models, clock }: BatchOptions,
+  commands: readonly OverrideCommand[],
+  context: (command: OverrideCommand) => OverrideContext,
+): Promise<BatchOutcome> {
+  const due: OverrideCommand[] = [];
+  const now = clock.now();
+  for (const [index, command] of commands.entries()) {
+    if (index % SLICE === SLICE - 1) await setImmediate();
+    const known: Standing = models.overrides.on(command.subject) ?? NOTHING_SET;
+    if (decide(command, known, now).length > 0) due.push(command);
+  }
+  const done = await desk.executeAll(due, context);
+  const made = done.filter(({ fact }) => fact !== undefined);
+  const set = made.filter(({ fact }) => fact?.type === 'OverrideSet').length;
+  return {
+    set,
+    removed: made.length - set,
+    unchanged: commands.length - made.length,
+    position: Math.max(0, ...made.map(({ version }) => version)),
+  };
+}

@@ -1,0 +1,106 @@
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { ApiServer } from '../../support/api/server.js';
+import { RULES } from '../../support/overrides.js';
+import { Terminal } from './support.js';
+
+describe('stopgap override', () => {
+  let server: ApiServer;
+  let terminal: Terminal;
+  before(async () => {
+    server = await ApiServer.start();
+    await server.call('PUT', '/api/v1/rules', { body: { source: RULES } });
+    terminal = await Terminal.at(server);
+  });
+  after(async () => {
+    await terminal.close();
+    await server.stop();
+  });
+
+  test('sets, shows, lists and removes', async () => {
+    assert.equal((await terminal.run('override', 'list')).err, 'no overrides\n');
+    const options = ['--limit', 'burst=500', '--limit', 'day=off', '--limit', 'old=1', '--plan', 'news'];
+    const set = await terminal.run('override', 'set', 'account', 'News@example.com', ...options);
+    assert.deepEqual([set.code, set.err], [0, 'limits.old: no rule in force has this id\n']);
+    assert.match(
+      set.out,
+      /^account news@example\.com\n +burst=500 day=off old=1 +news +- +admin:the-admin\n/,
+    );
+    assert.match(
+      set.out,
+      /\nholds\n +burst +500 instead of 100, by the override of account news@example\.com/,
+    );
+    const shop = [
+      '--factor',
+      '2',
+      '--total-limit',
+      'domain=9000',
+      '--total-factor',
+      '3',
+      '--until',
+      '2026-03-02',
+    ];
+    assert.equal((await terminal.run('override', 'set', 'domain', 'shop.example', ...shop)).code, 0);
+    const listed = await terminal.run('override', 'list');
+    assert.deepEqual(
+      listed.out
+        .split('\n')
+        .map((line) => line.trim().split(/ {2,}/))
+        .slice(1, 3),
+      [
+        ['account news@example.com', 'burst=500 day=off old=1', 'news', '-', 'admin:the-admin'],
+        ['domain shop.example', 'x2, in all domain=9000 x3', '-', 'in 12h', 'admin:the-admin'],
+      ],
+    );
+    const some = await terminal.run('override', 'list', '--type', 'domain', '--prefix', 'sh', '--json');
+    assert.equal((JSON.parse(some.out) as { items: unknown[] }).items.length, 1);
+    const removed = await terminal.run('override', 'remove', 'account', 'news@example.com', '--note', 'left');
+    assert.deepEqual(
+      [removed.code, removed.err],
+      [0, 'the override of account news@example.com is removed\n'],
+    );
+    const shown = await terminal.run('override', 'show', 'account', 'news@example.com');
+    assert.match(
+      shown.out,
+      /nothing is set\nhistory\n.*OverrideSet.*\n.*OverrideRemoved {2}api {2}admin:the-admin {2}"left"/,
+    );
+  });
+
+  test('says what is wrong', async () => {
+    const form = await terminal.run('override', 'set', 'account', 'a@example.com', '--limit', 'burst');
+    assert.equal(form.code, 2);
+    assert.match(form.err, /write it as burst=500, or day=off/);
+    const empty = await terminal.run('override', 'set', 'account', 'a@example.com');
+    assert.equal(empty.code, 1);
+    assert.match(empty.err, /changes nothing: give limits, factor/);
+    assert.match(
+      (await terminal.run('override', 'set', 'ip', '192.0.2.1', '--factor', '2')).err,
+      /type: must be one of/,
+    );
+    assert.match(
+      (await terminal.run('override', 'remove', 'account', 'a@example.com')).err,
+      /has no override/,
+    );
+  });
+
+  test('checks a file without a server', async () => {
+    const offline = await Terminal.open(server.clock);
+    try {
+      const text =
+        'version: 1\noverrides:\n  - { subject: { type: account, value: a@example.com }, factor: 2 }\n';
+      await writeFile(path.join(offline.cwd, 'good.yaml'), text);
+      await writeFile(path.join(offline.cwd, 'bad.yaml'), text.replace('factor: 2', 'factor: two'));
+      const good = await offline.run('override', 'check', 'good.yaml');
+      assert.deepEqual([good.code, good.err], [0, 'good.yaml: valid, 1 entry\n']);
+      const bad = await offline.run('override', 'check', 'bad.yaml');
+      assert.deepEqual(
+        [bad.code, bad.err],
+        [1, 'stopgap: bad.yaml:3:65: overrides[0].factor: must be a number from 0.1 to 100\n'],
+      );
+    } finally {
+      await offline.close();
+    }
+  });
+});
