@@ -63,6 +63,7 @@ export async function updateGauges(metrics: Metrics, gauged: Gauged): Promise<vo
   updateBlocks(metrics, models.activeBlocks);
   updateProposals(metrics, models.ledger, now);
   updateRules(metrics, gauged);
+  metrics.judgements.update(models);
   updateSmtp(metrics, gauged);
   metrics.containment.settleThrough(now);
   metrics.timedWork.overdue.set(overdue(models, now) / SECOND);

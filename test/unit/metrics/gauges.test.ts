@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { ActiveBlocks } from '../../../projections/active-blocks.js';
 import { BlockLedger } from '../../../projections/block-ledger.js';
+import { RulePrecision } from '../../../projections/rule-precision.js';
 import type { BlockFact, Until } from '../../../src/blocks/events.js';
 import { HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import type { Instant } from '../../../src/kernel/time.js';
@@ -50,7 +51,10 @@ function gauged(clock: ManualClock, { facts = [], store = {}, more = {} }: Given
   };
   return {
     clock,
-    models: { activeBlocks, ledger, ready: true, feedPosition: 3, sendVolume: { rules } },
+    models: {
+      ...{ activeBlocks, ledger, ready: true, feedPosition: 3, sendVolume: { rules } },
+      ...{ rulePrecision: new RulePrecision(), shadow: {} },
+    },
     store: { ...well, ...store },
     breaker: { open: true, blocks: 6, max: 5 },
     ...{ smtp: undefined, outbox: undefined, timedWork: undefined },
