@@ -1,8 +1,8 @@
-import { LRUCache } from 'lru-cache';
 import type { Instant } from '../../kernel/time.js';
 import type { AuthEvent, SendEvent } from '../../sending/events.js';
 import { clientNetwork, normalizeIp } from '../../sending/identity.js';
 import type { PastEvent } from '../past-event.js';
+import { BoundedMap } from './bounded-map.js';
 import { Held } from './held.js';
 import type { Said } from './message.js';
 import { Message } from './message-in-queue.js';
@@ -20,8 +20,10 @@ export interface AssemblerOptions {
   readonly onEvent: (event: PastEvent) => void;
 }
 
-/** Messages whose end has not come, and those whose ids are remembered: some 100 MB. */
-const REMEMBERED = 100_000;
+/** Messages whose end has not come: at most some 100 MB. */
+const OPEN = 100_000;
+/** Messages that are known again, should a filter hand them back: at most some 20 MB. */
+const ORIGINALS = 20_000;
 /** smtpd processes that have handed a message to a filter before the queue. */
 const PROCESSES = 10_000;
 
@@ -29,11 +31,11 @@ const PROCESSES = 10_000;
 export class Assembler {
   readonly #options: AssemblerOptions;
   /** By host and queue id. */
-  readonly #messages = new LRUCache<string, Message>({ max: REMEMBERED });
+  readonly #messages = new BoundedMap<string, Message>(OPEN);
   /** By host, Message-ID and return path: the first time that a message was here. */
-  readonly #originals = new LRUCache<string, Message>({ max: REMEMBERED });
+  readonly #originals = new BoundedMap<string, Message>(ORIGINALS);
   /** By host and process: the client whose message is with a filter before the queue. */
-  readonly #passed = new LRUCache<string, Said & { kind: 'passed' }>({ max: PROCESSES });
+  readonly #passed = new BoundedMap<string, Said & { kind: 'passed' }>(PROCESSES);
   readonly #held = new Held<Message | (PastEvent & { settled: true })>();
   /** How often a line has come within this second. */
   readonly #times = new Map<string, number>();
@@ -90,7 +92,7 @@ export class Assembler {
         return this.#bounced(record, said.queueId);
       case 'removed': {
         const key = keyOf(host, said.queueId);
-        const message = this.#messages.peek(key);
+        const message = this.#messages.get(key);
         if (message === undefined) return;
         message.settled = true;
         this.#messages.delete(key);
@@ -101,7 +103,7 @@ export class Assembler {
   #begin(record: LogRecord, said: Said & { kind: 'taken' | 'picked' }): void {
     const { host, wall } = record;
     const key = keyOf(host, said.queueId);
-    const known = this.#messages.peek(key);
+    const known = this.#messages.get(key);
     const isKnown = known?.wall === wall;
     // The same line from a log in another form.
     if (isKnown && !known.internal) return;
@@ -116,12 +118,12 @@ export class Assembler {
     }
     message.ip = said.originalIp ?? said.ip;
     if (said.account !== undefined) message.account = this.#options.accountOf(said.account);
-    if (said.originalId !== undefined) message.original = this.#messages.peek(keyOf(host, said.originalId));
+    if (said.originalId !== undefined) message.original = this.#messages.get(keyOf(host, said.originalId));
   }
 
   #proxied({ queueId, account, ehlo }: Said & { kind: 'proxied' }, host: string, process: string): void {
     const passed = this.#passed.get(`${host} ${process}`);
-    const message = this.#messages.peek(keyOf(host, queueId));
+    const message = this.#messages.get(keyOf(host, queueId));
     if (message === undefined) return;
     const login = account ?? passed?.account;
     if (login !== undefined) message.account = this.#options.accountOf(login);
@@ -131,7 +133,7 @@ export class Assembler {
 
   #identified({ host, wall, at }: LogRecord, { queueId, messageId }: Said & { kind: 'identified' }): void {
     const key = keyOf(host, queueId);
-    let message = this.#messages.peek(key);
+    let message = this.#messages.get(key);
     if (message === undefined) {
       // Made by Postfix itself: a bounce, a forwarded copy.
       this.#messages.set(key, (message = new Message(host, queueId, wall, at)));
@@ -166,13 +168,13 @@ export class Assembler {
     const message = this.#messages.get(keyOf(host, queueId));
     if (message === undefined) return;
     message.addRecipient(to);
-    const next = handedTo === undefined ? undefined : this.#messages.peek(keyOf(host, handedTo));
+    const next = handedTo === undefined ? undefined : this.#messages.get(keyOf(host, handedTo));
     if (next !== undefined && next.account === undefined && message.root !== next) next.original ??= message;
   }
 
   #refused(record: LogRecord, said: Said & { kind: 'refused' }): void {
     const { queueId, from, code, ehlo } = said;
-    const message = queueId === undefined ? undefined : this.#messages.peek(keyOf(record.host, queueId));
+    const message = queueId === undefined ? undefined : this.#messages.get(keyOf(record.host, queueId));
     const account = said.account === undefined ? message?.account : this.#options.accountOf(said.account);
     const ip = said.ip;
     const direction = account === undefined && !this.#isOurs(ip) ? 'inbound' : 'outbound';
@@ -247,7 +249,7 @@ export class Assembler {
     if (message.account !== undefined) return undefined;
     if (message.original !== undefined) return message.root;
     const { name } = message;
-    const known = name === undefined ? undefined : this.#originals.peek(name)?.root;
+    const known = name === undefined ? undefined : this.#originals.get(name)?.root;
     if (known === undefined || known === message) return undefined;
     return known.account !== undefined || this.#isFromUs(message) ? known : undefined;
   }

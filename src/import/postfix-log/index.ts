@@ -49,6 +49,8 @@ export interface LogSummary {
 
 /** Messages that are handed on without a look at whether there is room for them. */
 const AT_ONCE = 256;
+/** What stands in overlapping files comes twice within a short time. */
+const REMEMBERED = 20_000;
 /** Broken lines that are shown. */
 const SHOWN = 5;
 
@@ -66,7 +68,7 @@ export async function readPostfixLogs(
     ...{ messages: 0, recipients: 0, accounts: new Set<string>(), firstAt: undefined, lastAt: undefined },
     ...{ reinjected: 0, headless: 0 },
   };
-  const seen = new SeenIds();
+  const seen = new SeenIds(REMEMBERED);
   const { from = -Infinity, to = Infinity } = options;
   const assembler = new Assembler({
     ...options,

@@ -6,6 +6,8 @@ const MOST_DOMAINS = 20;
 /** Recipients of one bounce that are remembered: it has one, as a rule. */
 const MOST_RECIPIENTS = 100;
 
+const NONE: readonly string[] = [];
+
 /** What is known of one message in Postfix's queue. */
 export class Message {
   readonly host: string;
@@ -35,8 +37,10 @@ export class Message {
   nrcpt = 0;
   /** It has left the queue. */
   settled = false;
-  readonly #domains = new Set<string>();
-  readonly #recipients = new Set<string>();
+  /** Distinct recipient domains in normal form, as far as deliveries have named them. */
+  domains: readonly string[] = NONE;
+  /** Of a message from the null sender: to whom it went. */
+  recipients: readonly string[] = NONE;
 
   constructor(host: string, queueId: string, wall: string, beganAt: Instant) {
     this.host = host;
@@ -58,16 +62,6 @@ export class Message {
       : `${host} ${messageId} ${from}`;
   }
 
-  /** Distinct recipient domains in normal form, as far as deliveries have named them. */
-  get domains(): readonly string[] {
-    return [...this.#domains];
-  }
-
-  /** Of a message from the null sender: to whom it went. */
-  get recipients(): readonly string[] {
-    return [...this.#recipients];
-  }
-
   complete(at: Instant, from: string, size: number, nrcpt: number): void {
     this.at = at;
     this.from = from;
@@ -76,10 +70,9 @@ export class Message {
   }
 
   addRecipient(address: string): void {
-    if (this.from === '' && this.#recipients.size < MOST_RECIPIENTS) this.#recipients.add(address);
-    if (this.#domains.size >= MOST_DOMAINS) return;
+    if (this.from === '') this.recipients = including(this.recipients, address, MOST_RECIPIENTS);
     const domain = domainOf(address);
-    if (domain !== undefined) this.#domains.add(normalizeDomain(domain));
+    if (domain !== undefined) this.domains = including(this.domains, normalizeDomain(domain), MOST_DOMAINS);
   }
 
   /** Whether this one came first, of two that have the same name: only the first can have had a login. */
@@ -92,4 +85,8 @@ export class Message {
   get root(): Message {
     return this.original?.root ?? this;
   }
+}
+
+function including(names: readonly string[], name: string, most: number): readonly string[] {
+  return names.length >= most || names.includes(name) ? names : [...names, name];
 }

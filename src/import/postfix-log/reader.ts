@@ -73,7 +73,7 @@ export async function survey(
         }
         const at = instantOf(stamp, stamp.year ?? year!, zone, undefined);
         // The form was changed on the way: this line says how old those before it may be.
-        if (years.first !== undefined) return surveyed(years, at, zone);
+        if (years.first !== undefined) return surveyed(years, Math.min(at, file.writtenAt, now), zone);
         return { firstAt: at, firstYear: year };
       }
     }

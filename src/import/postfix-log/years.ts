@@ -9,14 +9,14 @@ import { isLeap } from './stamp.js';
  * line of the year before. The last line cannot be younger than the file: that fixes the year.
  */
 
-/** Days by which lines may come late. */
-const LATE = 7;
-/** Days of a year in which all months have 31. */
-const ROUND = 372;
+/** Days by which lines may come late: a week, and one more where a 29 February that was not lies between. */
+const LATE = 8;
+/** Days of a leap year, which any is taken for until it is known. */
+const ROUND = 366;
 /** How far the clock of whoever wrote the file may be ahead of its lines' (or their zones apart). */
 const TOLERANCE = DAY;
 
-const dayOf = ({ month, day }: Stamp): number => month * 31 + day;
+const dayOf = ({ month, day }: Stamp): number => Date.UTC(2000, month - 1, day) / DAY;
 
 /** Follows the years of the lines of one file. */
 export class YearCounter {

@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { readMessage } from '../../../src/import/postfix-log/message.js';
+
+/* What the golden logs in test/integration/import do not show: the forms that are told apart line by line. */
+describe('what a daemon of Postfix says', () => {
+  test('matters only where it is about a message, a refused recipient or a login', () => {
+    for (const [daemon, text] of [
+      ['smtpd', 'connect from unknown[192.0.2.7]'],
+      ['smtpd', 'disconnect from unknown[192.0.2.7] ehlo=1 auth=0/1 quit=1 commands=2/3'],
+      ['smtpd', 'warning: unknown[192.0.2.7]: SASL PLAIN authentication aborted'],
+      [
+        'smtpd',
+        'NOQUEUE: reject: CONNECT from unknown[192.0.2.7]: 554 5.7.1 <unknown>: Client host rejected',
+      ],
+      ['smtpd', '16613AA8102: reject: DATA from unknown[192.0.2.7]: 503 5.5.0 <DATA>: Data command rejected'],
+      ['qmgr', '387D2AA8167: from=<bob@example.com>, status=expired, returned to sender'],
+      ['qmgr', 'warning: bounce_queue_lifetime is larger than maximal_queue_lifetime'],
+      ['cleanup', '16613AA8102: milter-reject: END-OF-MESSAGE from unknown[192.0.2.7]: 5.7.1 Spam'],
+      ['bounce', '16613AA8102: sender delay notification: 7FCA8AA816D'],
+      ['bounce', '16613AA8102: postmaster non-delivery notification: 7FCA8AA816D'],
+      ['smtp', 'connect to mx.example.net[198.51.100.25]:25: Connection refused'],
+      ['smtp', '16613AA8102: host mx.example.net[198.51.100.25] said: 450 4.7.1 Greylisted'],
+      ['anvil', 'statistics: max connection rate 1/60s for (smtp:192.0.2.7) at Nov 24 03:04:05'],
+      ['postscreen', 'CONNECT from [192.0.2.7]:40000 to [192.0.2.1]:25'],
+    ] as const)
+      assert.equal(readMessage(daemon, text), undefined, `${daemon}: ${text}`);
+  });
+
+  test('names a client by its address, with whatever host name and port', () => {
+    for (const [client, ip] of [
+      ['pc.example.net[192.0.2.7]', '192.0.2.7'],
+      ['unknown[2001:db8::7]:51234', '2001:db8::7'],
+      ['unknown[unknown]', undefined],
+    ] as const) {
+      const said = readMessage('smtpd', `16613AA8102: client=${client}, sasl_method=PLAIN, sasl_username=a`);
+      assert.deepEqual(said, {
+        ...{ kind: 'taken', queueId: '16613AA8102', ip, account: 'a' },
+        ...{ originalId: undefined, originalIp: undefined },
+      });
+    }
+  });
+
+  test('names a login that may hold nearly anything', () => {
+    const loginOf = (rest: string): unknown =>
+      (readMessage('smtpd', `1A: client=unknown[192.0.2.7]${rest}`) as { account?: unknown }).account;
+    assert.equal(loginOf(''), undefined);
+    assert.equal(loginOf(', sasl_method=PLAIN, sasl_username=DOMAIN\\bob smith'), 'DOMAIN\\bob smith');
+    assert.equal(loginOf(', sasl_method=PLAIN, sasl_username=a,b@example.com'), 'a,b@example.com');
+    assert.equal(loginOf(', sasl_username=bob, sasl_sender=<x@example.com>'), 'bob');
+    assert.equal(loginOf(', sasl_sender=<x@example.com>'), undefined);
+  });
+
+  test('is a delivery to whom the sender wrote, where an alias has a domain', () => {
+    const told = (text: string): unknown => readMessage('virtual', text);
+    const rest = 'relay=virtual, delay=1, delays=0/0/0/1, dsn=2.0.0, status=sent (delivered to maildir)';
+    assert.deepEqual(told(`1A: to=<bob@example.com>, orig_to=<sales@example.com>, ${rest}`), {
+      ...{ kind: 'tried', queueId: '1A', to: 'sales@example.com', handedTo: undefined },
+    });
+    assert.deepEqual(told(`1A: to=<bob@mail.example.com>, orig_to=<root>, ${rest}`), {
+      ...{ kind: 'tried', queueId: '1A', to: 'bob@mail.example.com', handedTo: undefined },
+    });
+  });
+
+  test('is garbled where it begins like what matters and breaks off', () => {
+    for (const [daemon, text] of [
+      ['smtpd', '16613AA8102: client=pc.example.n'],
+      ['qmgr', '16613AA8102: from=<alice@example.com>, size=42'],
+      ['smtp', '16613AA8102: to=<carol@example.net>, relay=mx.example.net[198'],
+    ] as const)
+      assert.equal(readMessage(daemon, text)?.kind, 'garbled', `${daemon}: ${text}`);
+  });
+});
