@@ -1,8 +1,10 @@
-import type { BlockEvent } from '../src/blocks/events.js';
+import type { BlockEvent, Evidence } from '../src/blocks/events.js';
 import { isBlockEvent } from '../src/blocks/events.js';
 import type { RecordedEvent } from '../src/kernel/events.js';
 import type { Instant } from '../src/kernel/time.js';
-import type { Count, RulesChanged, VersionedRules } from '../src/rules/model.js';
+import { DAY } from '../src/kernel/time.js';
+import { togetherSentence } from '../src/rules/explain.js';
+import type { Rule, RulesChanged, Sum, VersionedRules } from '../src/rules/model.js';
 import type { Verdict } from '../src/rules/verdict.js';
 import type {
   AuthenticationFailed,
@@ -13,7 +15,7 @@ import type {
   SenderFields,
 } from '../src/sending/events.js';
 import { CLOCK_TOLERANCE, effectiveAt, isImported } from '../src/sending/events.js';
-import type { ProfiledType, SenderDaySummarised } from '../src/sending/day-summary.js';
+import type { Day, ProfiledType, SenderDaySummarised } from '../src/sending/day-summary.js';
 import { dayOf } from '../src/sending/day-summary.js';
 import {
   clientNetwork,
@@ -24,25 +26,23 @@ import {
 } from '../src/sending/identity.js';
 import type { MailDirection, Subject, SubjectType } from '../src/sending/subjects.js';
 import { SUBJECT_TYPES } from '../src/sending/subjects.js';
-import { Amounts } from './counted-windows.js';
+import { Amounts, peakName } from './counted-windows.js';
 import { Neighbours } from './neighbours.js';
 import { SenderProfiles } from './sender-profiles/sender-profiles.js';
 import type { SenderProfilesState } from './sender-profiles/sender-profiles.js';
 import type { Neighbour } from './neighbours.js';
+import { Overrides } from './overrides.js';
+import type { Surroundings } from './limits.js';
 import { SubjectVolumes } from './subject-volumes.js';
 import { NOTHING_COUNTED } from './subject-volumes.js';
-import type { VolumesState, WindowReading } from './subject-volumes.js';
+import type { Fold, VolumesState, WindowReading } from './subject-volumes.js';
 import { Timeline } from './timeline.js';
 import type { TimelineState } from './timeline.js';
+import { Together } from './together.js';
+import type { TogetherState } from './together.js';
 
 const NONE: readonly Verdict[] = [];
 const AT_SIGN = 64;
-
-interface Fold {
-  readonly at: Instant;
-  readonly position: number;
-  readonly direction: MailDirection;
-}
 
 export interface SendVolumeState {
   readonly rules: VersionedRules;
@@ -51,6 +51,8 @@ export interface SendVolumeState {
   /** Of proposals and blocks that stand, by id. */
   readonly subjects: readonly (readonly [block: string, subject: Subject])[];
   readonly timeline: TimelineState;
+  readonly together: TogetherState;
+  readonly installedAt: Instant;
   /** What an event that could not be folded to its end has left behind. */
   readonly verdicts: readonly Verdict[];
   /** When the last event was recorded. */
@@ -75,7 +77,8 @@ export class SendVolume {
   };
   /** What is usual, as far as it is known. */
   readonly profiles = new SenderProfiles();
-  #volumes = this.#build(this.#rules);
+  readonly #around: Surroundings;
+  #volumes: Readonly<Record<SubjectType, SubjectVolumes>>;
   #neighbours = new Neighbours();
   readonly #amounts = new Amounts();
   /** Proposals and blocks by id: their closing events name nothing else. */
@@ -84,6 +87,25 @@ export class SendVolume {
   /** By the store's clock: of the last event that was counted. */
   #recordedAt: Instant = 0;
   #verdicts: Verdict[] = [];
+  readonly #together = new Together();
+  #installedAt: Instant = 0;
+  /** The event that is being folded: one at a time, so one is filled anew for each. */
+  readonly #fold = {
+    ...{ at: 0, position: 0, direction: 'outbound' as MailDirection },
+    message: undefined as MessageAccepted | undefined,
+    verdicts: this.#verdicts,
+    turned: (rule: Rule, account: string, sentence: string): void => this.#turned(rule, account, sentence),
+  };
+
+  constructor(overrides = new Overrides()) {
+    this.#around = {
+      profiles: this.profiles,
+      overrides,
+      positionAt: (at) => this.#timeline.positionAt(at),
+      installedAt: () => this.#installedAt,
+    };
+    this.#volumes = this.#build(this.#rules);
+  }
 
   get rules(): VersionedRules {
     return this.#rules;
@@ -95,7 +117,7 @@ export class SendVolume {
     switch (event.type) {
       case 'MessageAccepted': {
         const data = event.data as MessageAccepted;
-        const fold = this.#begin(event, data.direction);
+        const fold = this.#begin(event, data.direction, data);
         this.#amounts.set('messages', 1);
         this.#amounts.set('recipients', data.recipients);
         this.#amounts.set('bytes', data.size);
@@ -137,11 +159,15 @@ export class SendVolume {
         this.#count(fold, subject.type, subject.value);
         return this.#end();
       }
-      case 'SenderDaySummarised':
-        this.profiles.summarised(event.data as SenderDaySummarised);
+      case 'SenderDaySummarised': {
+        const summary = event.data as SenderDaySummarised;
+        if (this.#installedAt === 0 || summary.day * DAY < this.#installedAt)
+          this.#installedAt = summary.day * DAY;
+        this.profiles.summarised(summary);
         return NONE;
+      }
       case 'RulesChanged':
-        this.#change(event.data as RulesChanged);
+        this.#change(event.data as RulesChanged, effectiveAt(event));
         return NONE;
       default:
         if (isBlockEvent(event)) this.#judge(event);
@@ -157,13 +183,16 @@ export class SendVolume {
       profiles: this.profiles.dump(),
       subjects: [...this.#subjects],
       timeline: this.#timeline.dump(),
+      together: this.#together.dump(),
+      installedAt: this.#installedAt,
       recordedAt: this.#recordedAt,
       verdicts: this.#verdicts.slice(),
     };
   }
 
   /** Takes over what {@link dump} gave. Must come before anything is applied. */
-  restore({ rules, volumes, profiles, subjects, timeline, recordedAt, verdicts }: SendVolumeState): void {
+  restore(state: SendVolumeState): void {
+    const { rules, volumes, profiles, subjects, timeline, recordedAt, verdicts } = state;
     this.#rules = rules;
     this.profiles.restore(profiles);
     this.#volumes = this.#build(rules);
@@ -171,14 +200,17 @@ export class SendVolume {
     for (const type of SUBJECT_TYPES) this.#volumes[type].restore(volumes[type]);
     for (const [block, subject] of subjects) this.#subjects.set(block, subject);
     this.#timeline.restore(timeline);
+    this.#together.restore(state.together);
+    this.#installedAt = state.installedAt;
     this.#recordedAt = recordedAt;
     this.#verdicts = verdicts.slice();
+    this.#fold.verdicts = this.#verdicts;
   }
 
   /** Takes over the rules and what people have judged, but nothing that was counted. */
-  restoreRules({ rules, volumes, profiles, subjects, recordedAt }: SendVolumeState): void {
+  restoreRules({ rules, volumes, profiles, subjects, recordedAt, installedAt }: SendVolumeState): void {
     this.restore({
-      ...{ rules, profiles },
+      ...{ rules, profiles, installedAt, together: [] },
       volumes: mapTypes((type) => ({ ...NOTHING_COUNTED, judged: volumes[type].judged })),
       subjects,
       timeline: { times: [], positions: [] },
@@ -195,7 +227,7 @@ export class SendVolume {
   /** The subjects of a type that a count is highest for, in the longest window that counts it. */
   busiest(
     type: SubjectType,
-    count: Count,
+    count: Sum,
     most: number,
     now: Instant,
   ): readonly { value: string; amount: number; window: number }[] {
@@ -207,20 +239,28 @@ export class SendVolume {
     return mapTypes((type) => this.#volumes[type].size);
   }
 
-  #begin(event: RecordedEvent, direction: MailDirection): Fold {
+  #begin(event: RecordedEvent, direction: MailDirection, message?: MessageAccepted): Fold {
     // The store's own clock was set back: windows that end in what is the future now would count nothing till then.
     if (event.recordedAt < this.#recordedAt - CLOCK_TOLERANCE) this.restoreRules(this.dump());
     this.#recordedAt = event.recordedAt;
     const at = effectiveAt(event);
-    this.#timeline.note(at, event.position);
+    const { position } = event;
+    this.#timeline.note(at, position);
     this.#amounts.clear();
-    return { at, position: event.position, direction: direction === 'inbound' ? 'inbound' : 'outbound' };
+    if (this.#installedAt === 0 || at < this.#installedAt) this.#installedAt = at;
+    const fold = this.#fold;
+    fold.at = at;
+    fold.position = position;
+    fold.message = message;
+    fold.direction = direction === 'inbound' ? 'inbound' : 'outbound';
+    return fold;
   }
 
   #end(): readonly Verdict[] {
     if (this.#verdicts.length === 0) return NONE;
     const verdicts = this.#verdicts;
     this.#verdicts = [];
+    this.#fold.verdicts = this.#verdicts;
     return verdicts;
   }
 
@@ -289,8 +329,7 @@ export class SendVolume {
   #count(fold: Fold, type: SubjectType, value: string, guess = -1, day = -1): number {
     const volumes = this.#volumes[type];
     if (!volumes.counts(this.#amounts.mask, fold.direction)) return -1;
-    const { direction, at, position } = fold;
-    return volumes.add(value, this.#amounts, direction, at, position, this.#verdicts, guess, day);
+    return volumes.add(value, this.#amounts, fold, guess, day);
   }
 
   /** Counts for what stands beside an account, whose last row of this type is most often the one. */
@@ -313,6 +352,32 @@ export class SendVolume {
     return account.charCodeAt(at) === AT_SIGN ? domain : undefined;
   }
 
+  /** An account has turned abnormal, says a rule over its domain: are there too many of them? */
+  #turned(rule: Rule, account: string, sentence: string): void {
+    const domain = domainOf(account);
+    const { at, position, verdicts } = this.#fold;
+    if (domain === undefined) return;
+    const limit = this.#around.overrides.limit(rule.id, 'domain', domain, rule.limit, at);
+    if (limit === null) return;
+    const { window } = rule;
+    const turned = { account, at, position, sentence };
+    const found = this.#together.note(`${rule.id} ${domain}`, turned, {
+      window,
+      limit,
+      alarm: rule.turned!.alarm,
+    });
+    for (const each of found?.accounts ?? []) {
+      const subject = { type: 'account', value: each.account } as const;
+      const evidence = {
+        ...{ rule: rule.id, version: this.#rules.version, count: rule.count, window, limit },
+        observed: found!.count,
+        ...{ firstPosition: each.position, lastPosition: position, lastAt: at },
+        sentence: togetherSentence(rule, subject, each.sentence, { domain, limit, ...found! }),
+      };
+      verdicts.push({ kind: 'act', rule, mode: this.#rules.mode, subject, evidence, at });
+    }
+  }
+
   #judge(event: RecordedEvent & BlockEvent): void {
     switch (event.type) {
       case 'BlockProposed':
@@ -321,15 +386,24 @@ export class SendVolume {
       case 'BlockImposed': {
         const { block, subject, evidence } = event.data;
         this.#subjects.set(block, subject);
-        const since = evidence === undefined ? effectiveAt(event) : evidence.lastAt - evidence.window;
-        this.profiles.contain(subject, block, dayOf(since));
+        const at = effectiveAt(event);
+        this.#volumes[subject.type].contain(subject.value, at);
+        if (subject.type === 'account') this.#together.forget(subject.value);
+        const by = this.#rules.rules.find((rule) => rule.id === evidence?.rule);
+        // What a rule says that teaches is too much for now, not wrong.
+        if (by?.teaches === true) return;
+        this.profiles.contain(
+          subject,
+          block,
+          dayOf(evidence === undefined ? at : evidence.lastAt - evidence.window),
+        );
         return;
       }
       case 'BlockReleased':
       case 'ProposalDismissed': {
         const subject = this.#subjects.get(event.data.block);
         if (subject !== undefined && event.type === 'BlockReleased' && event.data.falsePositive)
-          this.profiles.pardon(subject, event.data.block);
+          this.profiles.pardon(subject, event.data.block, cutShort(event.data.evidence));
         this.#subjects.delete(event.data.block);
         if (subject !== undefined) this.#forget(subject, effectiveAt(event), event.position);
         return;
@@ -354,26 +428,35 @@ export class SendVolume {
     const domain = subject.type === 'account' ? domainOf(subject.value) : undefined;
     if (domain !== undefined) this.#volumes.domain.subtract(domain, this.#volumes.account, subject.value);
     this.#volumes[subject.type].forget(subject.value, at, position);
+    if (subject.type === 'account') this.#together.forget(subject.value);
   }
 
-  #change(change: RulesChanged): void {
+  #change(change: RulesChanged, at: Instant): void {
     const rules = { ...change.rules, version: change.version };
     const volumes = this.#build(rules);
     for (const type of SUBJECT_TYPES) volumes[type].carryOver(this.#volumes[type]);
     // Rules that cannot be used have thrown by now, and those before them stay in force.
     this.#rules = rules;
+    if (this.#installedAt === 0) this.#installedAt = at;
     this.#volumes = volumes;
     this.#neighbours = new Neighbours();
   }
 
   #build(rules: VersionedRules): Readonly<Record<SubjectType, SubjectVolumes>> {
-    return mapTypes(
-      (type) => new SubjectVolumes(type, rules, (at) => this.#timeline.positionAt(at), this.profiles),
-    );
+    return mapTypes((type) => new SubjectVolumes(type, rules, this.#around));
   }
 }
 
 function mapTypes<Value>(make: (type: SubjectType) => Value): Readonly<Record<SubjectType, Value>> {
   const entries = SUBJECT_TYPES.map((type) => [type, make(type)] as const);
   return Object.fromEntries(entries) as Record<SubjectType, Value>;
+}
+
+/** A block cuts a run short: its sender would have gone on, to about twice as much. */
+const CUT_SHORT = 2;
+
+function cutShort(evidence: Evidence | undefined): { day: Day; peak: string; value: number } | undefined {
+  if (evidence === undefined) return undefined;
+  const { count, window, leaveOut = 0, observed, lastAt } = evidence;
+  return { day: dayOf(lastAt), peak: peakName(count, leaveOut, window), value: CUT_SHORT * observed };
 }

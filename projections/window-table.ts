@@ -150,6 +150,40 @@ export class WindowTable {
     return (page.u32[head + 1]! += after - before);
   }
 
+  /**
+   * Notes the size of a message in two columns of the same window, which hold each bucket's largest and second largest.
+   *
+   * @param second undefined where only the largest is held
+   */
+  raise(row: number, first: number, second: number | undefined, at: Instant, size: number): void {
+    this.add(row, first, at, 0);
+    if (second !== undefined) this.add(row, second, at, 0);
+    const bucket = Math.floor(at / this.#widths[first]!);
+    if (bucket <= this.#newest(row, first) - BUCKETS) return;
+    const largest = this.#cell(row, first, bucket);
+    if (size > largest) this.#write(row, first, bucket, size);
+    const beneath = Math.min(size, largest);
+    if (second !== undefined && beneath > this.#cell(row, second, bucket)) {
+      this.#write(row, second, bucket, beneath);
+    }
+  }
+
+  /** The sum of the largest messages, one or two, within the window, in buckets after that of `since`. */
+  largest(row: number, first: number, second: number | undefined, at: Instant, since = 0): number {
+    const width = this.#widths[first]!;
+    const bucket = Math.floor(at / width);
+    const from = Math.max(bucket - BUCKETS + 1, since === 0 ? 0 : Math.floor(since / width) + 1);
+    let largest = 0;
+    let next = 0;
+    for (let each = from; each <= Math.min(bucket, this.#newest(row, first)); each++) {
+      const size = this.#cell(row, first, each);
+      next = Math.max(next, Math.min(size, largest));
+      if (size > largest) largest = size;
+      if (second !== undefined) next = Math.max(next, this.#cell(row, second, each));
+    }
+    return second === undefined ? largest : largest + next;
+  }
+
   /** The count within the window that ends at `at`, or rather with its bucket. Changes nothing. */
   sum(row: number, column: number, at: Instant): number {
     const bucket = Math.floor(at / this.#widths[column]!);

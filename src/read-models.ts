@@ -17,13 +17,14 @@ import { OVERRIDE_CATEGORY, isOverrideEvent } from './overrides/events.js';
 import { RULES_CATEGORY } from './rules/model.js';
 import { isShadowEvent } from './rules/shadow.js';
 import type { Verdict } from './rules/verdict.js';
+import { PROFILE_CATEGORY } from './sending/day-summary.js';
 import { AUTH_CATEGORY, SEND_CATEGORY } from './sending/events.js';
 import type { EventStore, Subscription } from './store/port.js';
 
 /** Everything that a node folds. */
 export const FOLDED_CATEGORIES = [
   ...[BLOCK_CATEGORY, RULES_CATEGORY, OVERRIDE_CATEGORY],
-  ...[SEND_CATEGORY, AUTH_CATEGORY],
+  ...[SEND_CATEGORY, AUTH_CATEGORY, PROFILE_CATEGORY],
 ];
 /** What a node folds that neither detects nor shows senders. */
 export const DECISIONS_ONLY = [BLOCK_CATEGORY, RULES_CATEGORY, OVERRIDE_CATEGORY];
@@ -35,6 +36,7 @@ const KNOWN_OTHERS = new Set([
   'BounceReceived',
   'AuthenticationFailed',
   'RulesChanged',
+  'SenderDaySummarised',
 ]);
 
 /** What tells that an event in a store is the one that was folded. */
@@ -283,14 +285,15 @@ export class ReadModels {
 }
 
 function fresh() {
+  const overrides = new Overrides();
   return {
     activeBlocks: new ActiveBlocks(),
     ledger: new BlockLedger(),
     exemptions: new Exemptions(),
     automaticBlocks: new AutomaticBlocks(),
-    overrides: new Overrides(),
-    sendVolume: new SendVolume(),
-    shadow: new ShadowRules(() => new SendVolume()),
+    overrides,
+    sendVolume: new SendVolume(overrides),
+    shadow: new ShadowRules(() => new SendVolume(overrides)),
     rulePrecision: new RulePrecision(),
     seen: new SeenIds(),
   };

@@ -15,7 +15,7 @@ import { ruleActor } from './rules/model.js';
 import { respond } from './rules/respond.js';
 import type { Verdict } from './rules/verdict.js';
 import { StoreUnavailable, WrongExpectedRevision } from './store/port.js';
-import { traceField, traceparentOf } from './tracing/traceparent.js';
+import { traceparentOf } from './tracing/traceparent.js';
 import type { Tracing } from './tracing/tracing.js';
 
 export interface ResponderOptions {
@@ -33,6 +33,8 @@ interface Plan {
   readonly command: BlockCommand;
   /** In force already, ahead of its event. */
   readonly anticipated: boolean;
+  /** Counts for the circuit breaker until its event does. */
+  readonly counts: boolean;
   readonly span: Span | undefined;
 }
 
@@ -144,7 +146,7 @@ export class Responder {
     const { models, clock, metrics, tracing } = this.#options;
     const now = clock.now();
     const span = tracing?.verdict(verdict, correlationOf(verdict));
-    const { command, anticipated, breakerOpen } = respond(verdict, {
+    const { command, anticipated, counts, breakerOpen } = respond(verdict, {
       now,
       breaker: models.sendVolume.rules.maxAutomaticBlocks,
       sparedBy: (subject) => models.exemptions.covering(subject, now),
@@ -152,13 +154,13 @@ export class Responder {
       newId,
     });
     if (breakerOpen !== undefined) this.#noteBreaker(breakerOpen);
+    if (counts) this.#plannedBlocks++;
     if (anticipated !== undefined) {
-      this.#plannedBlocks++;
       models.activeBlocks.anticipate(verdict.subject, anticipated);
       metrics.containment.anticipated(verdict, now);
       if (span !== undefined) tracing?.anticipated(anticipated.id, span);
     }
-    return { verdict, command, anticipated: anticipated !== undefined, span };
+    return { verdict, command, anticipated: anticipated !== undefined, counts, span };
   }
 
   /** The circuit breaker opens or closes: said once. */
@@ -176,7 +178,7 @@ export class Responder {
     this.#breakerOpen = open;
   }
 
-  async #carryOut({ verdict, command, anticipated, span }: Plan, settled: () => void): Promise<void> {
+  async #carryOut({ verdict, command, anticipated, counts, span }: Plan, settled: () => void): Promise<void> {
     const { desk, models, metrics, log } = this.#options;
     const { rule, subject, evidence } = verdict;
     const context = {
@@ -189,13 +191,13 @@ export class Responder {
     let outcome = 'failed';
     for (let pause = FIRST_PAUSE; ; pause = Math.min(2 * pause, LONGEST_PAUSE)) {
       try {
-        const { facts, position, seen } = await desk.execute(subject, command, context);
+        const executed = await desk.execute(subject, command, context);
+        const { facts, position, seen } = executed;
         // Where another detector was faster it is the event of that one that must be in force here before ours goes.
         await Promise.race([models.reached(position ?? seen), this.#stopping]);
         outcome = facts.at(-1)?.type ?? 'nothing to do';
         metrics.blocks.settled(verdict, OUTCOMES[outcome] ?? 'none');
-        const fields = verdictFields(verdict, context.by, facts, context.correlation);
-        log.info({ ...fields, ...traceField(context.trace) }, 'a rule tripped');
+        log.info(verdictFields(verdict, context.by, executed, context.correlation), 'a rule tripped');
         break;
       } catch (error) {
         if (!isPassing(error) && ++faults === ATTEMPTS) {
@@ -213,10 +215,8 @@ export class Responder {
         await this.#sleep(pause);
       }
     }
-    if (anticipated) {
-      this.#plannedBlocks--;
-      models.activeBlocks.withdraw(subject);
-    }
+    if (counts) this.#plannedBlocks--;
+    if (anticipated) models.activeBlocks.withdraw(subject);
     span?.setAttribute('stopgap.outcome', outcome).end();
     settled();
   }

@@ -125,6 +125,11 @@ export class OpenDays {
     if (sum > f32[cell]!) f32[cell] = sum;
   }
 
+  /** The highest that a window stood at on the day. */
+  peakAt(row: number, key: number): number {
+    return this.#pages[row >> PAGE_BITS]!.f32[cellOf(row) + PEAKS + key]!;
+  }
+
   /** Notes where a message came from; the names are looked at only where they differ from those of the last message. */
   place(row: number, { ip = '', ehlo = '', country, asn }: SenderFields & Whereabouts): void {
     const { u32 } = this.#writable(row);

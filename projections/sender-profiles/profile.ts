@@ -52,8 +52,6 @@ export interface Profile {
   readonly ehlos: readonly Place[];
   readonly countries: readonly Place[];
   readonly asns: readonly Place[];
-  /** The newest day, until it is learnt: an attack that began late on it may be noticed on the next only. */
-  readonly latest: SenderDaySummarised | undefined;
   /** Days on which it was contained. */
   readonly withheld: readonly SenderDaySummarised[];
 }
@@ -77,7 +75,6 @@ export const NO_PROFILE: Profile = {
   ehlos: [],
   countries: [],
   asns: [],
-  latest: undefined,
   withheld: [],
 };
 
@@ -86,68 +83,91 @@ export type PeakKeys = readonly string[];
 
 const weekOf = (day: Day): number => Math.floor(day / 7);
 
-/** Folds the summary of a day; that of the day before it is learnt. One that comes a second time changes nothing. */
+/** Folds the summary of a day. One that comes a second time changes nothing. */
 export function withDay(profile: Profile, summary: SenderDaySummarised, keys: PeakKeys): Profile {
   if (summary.day <= profile.summarised) return profile;
   const { day } = summary;
-  const before = withLatest(profile, keys);
-  return {
+  const before = asOf(profile, day);
+  const seen: Profile = {
     ...before,
     firstDay: before.firstDay < 0 ? day : before.firstDay,
     lastDay: day,
     activeDays: [...before.activeDays, day].slice(-ACTIVE_DAYS),
     summarised: day,
-    latest: summary,
+  };
+  if (summary.contained.length === 0) return learnt(seen, summary, keys);
+  const withheld = [...seen.withheld, summary].slice(-WITHHELD);
+  return { ...learnt(seen, clipped(seen, summary, keys), keys), withheld };
+}
+
+/** The profile as it is on a day: whoever was silent for too long is a stranger again. */
+export function asOf(profile: Profile, day: Day): Profile {
+  return profile.lastDay < day - REMEMBERED_DAYS ? NO_PROFILE : profile;
+}
+
+/**
+ * What a contained day teaches: that what was known still goes on, and nothing above it (winsorised; Dixon 1960). Were
+ * it to teach nothing at all, a monthly run that was once cut off would be forgotten, and cut off for ever.
+ */
+function clipped(profile: Profile, summary: SenderDaySummarised, keys: PeakKeys): SenderDaySummarised {
+  const { day } = summary;
+  const peaks = Object.entries(summary.peaks).map(
+    ([name, peak]) => [name, Math.min(peak, usualOf(profile, indexIn(keys, name), day).record)] as const,
+  );
+  return {
+    ...summary,
+    ...{ messages: 0, recipients: 0, refusedRecipients: 0, bounces: 0, hours: 0, networks: [], ehlos: [] },
+    ...{ countries: [], asns: [], peaks: Object.fromEntries(peaks) },
+    largest: Math.min(summary.largest, usualLargest(profile, day).record),
   };
 }
 
-/** The profile as it is on a day: one that is two days gone is learnt. */
-export function asOf(profile: Profile, day: Day, keys: PeakKeys): Profile {
-  if (profile.lastDay < day - REMEMBERED_DAYS) return NO_PROFILE;
-  return profile.latest === undefined || profile.latest.day >= day - 1 ? profile : withLatest(profile, keys);
+function indexIn(keys: PeakKeys, name: string): number {
+  const index = keys.indexOf(name);
+  return index < 0 ? keys.length : index;
 }
 
-function withLatest(profile: Profile, keys: PeakKeys): Profile {
-  const { latest: summary } = profile;
-  if (summary === undefined) return profile;
-  const settled = { ...profile, latest: undefined };
-  return summary.contained.length === 0 ? learnt(settled, summary, keys) : withholding(settled, summary);
-}
-
-function withholding(profile: Profile, summary: SenderDaySummarised): Profile {
-  return { ...profile, withheld: [...profile.withheld, summary].slice(-WITHHELD) };
-}
-
-/** A block came about whose evidence reaches back to `since`: the newest day, where it is one of them, is not learnt. */
-export function withBlock(profile: Profile, block: string, since: Day): Profile {
-  const { latest } = profile;
-  if (latest === undefined || latest.day < since || latest.contained.includes(block)) return profile;
-  return { ...profile, latest: { ...latest, contained: [...latest.contained, block] } };
-}
-
-/** A block was taken back as a false positive: what was withheld on its account is learnt after all. */
-export function withFalsePositive(profile: Profile, block: string, keys: PeakKeys): Profile {
-  const without = (summary: SenderDaySummarised): SenderDaySummarised =>
-    summary.contained.includes(block)
-      ? { ...summary, contained: summary.contained.filter((other) => other !== block) }
-      : summary;
-  const { latest } = profile;
+/**
+ * A block was taken back as a false positive: what was withheld on its account is learnt after all.
+ *
+ * @param least what the window that tripped would have reached, had it not been cut short; undefined where that is not known
+ */
+export function withFalsePositive(
+  profile: Profile,
+  block: string,
+  least: { readonly day: Day; readonly peak: string; readonly value: number } | undefined,
+  keys: PeakKeys,
+): Profile {
   let changed = profile;
-  if (latest?.contained.includes(block) === true) changed = { ...changed, latest: without(latest) };
-  if (!profile.withheld.some((each) => each.contained.includes(block))) return changed;
-  const withheld = profile.withheld.map(without);
-  for (const each of withheld) if (each.contained.length === 0) changed = learnt(changed, each, keys);
-  return { ...changed, withheld: withheld.filter((each) => each.contained.length > 0) };
+  const withheld: SenderDaySummarised[] = [];
+  for (const each of profile.withheld) {
+    const contained = each.contained.filter((other) => other !== block);
+    if (contained.length > 0)
+      withheld.push(contained.length === each.contained.length ? each : { ...each, contained });
+    else changed = learnt(changed, each, keys);
+  }
+  if (least === undefined) return { ...changed, withheld };
+  return {
+    ...learnt(changed, { ...nothingOn(least.day), peaks: { [least.peak]: least.value } }, keys),
+    withheld,
+  };
 }
 
-function learnt(profile: Profile, summary: SenderDaySummarised, keys: PeakKeys): Profile {
+function nothingOn(day: Day): Omit<SenderDaySummarised, 'subject'> {
+  return {
+    ...{ day, messages: 0, recipients: 0, refusedRecipients: 0, bounces: 0, largest: 0, hours: 0 },
+    ...{ peaks: {}, networks: [], ehlos: [], contained: [] },
+  };
+}
+
+function learnt(profile: Profile, summary: Omit<SenderDaySummarised, 'subject'>, keys: PeakKeys): Profile {
   const week = weekOf(summary.day);
   const slot = week % WEEKS;
   const width = FIXED + keys.length;
   const weeks = profile.weeks.slice();
   const cells = widened(profile.cells, width);
   const first = slot * width;
-  // A week that was there eight weeks later already is not gone back on.
+  // What is eight weeks newer has taken its place.
   if (week > weeks[slot]!) {
     weeks[slot] = week;
     cells.fill(0, first, first + width);
@@ -208,7 +228,7 @@ function usualCells(profile: Profile, kind: number, day: Day): Usual {
   const now = weekOf(day);
   let count = 0;
   for (let slot = 0; slot < WEEKS; slot++) {
-    if (profile.weeks[slot]! < 0 || profile.weeks[slot]! <= now - WEEKS) continue;
+    if (profile.weeks[slot]! < 0 || profile.weeks[slot]! < now - WEEKS) continue;
     // A window that was not kept then held nothing that is known.
     SORTED[count++] = kind < width ? profile.cells[slot * width + kind]! : 0;
   }
@@ -231,7 +251,7 @@ export function hourOf(profile: Profile, hour: number, day: Day): { used: number
   let used = 0;
   let weeks = 0;
   for (let slot = 0; slot < WEEKS; slot++) {
-    if (profile.weeks[slot]! < 0 || profile.weeks[slot]! <= weekOf(day) - WEEKS) continue;
+    if (profile.weeks[slot]! < 0 || profile.weeks[slot]! < weekOf(day) - WEEKS) continue;
     weeks++;
     used += (profile.cells[slot * width + HOURS]! >> hour) & 1;
   }
@@ -246,7 +266,7 @@ export function totalsOf(
   const width = profile.cells.length / WEEKS;
   const sums = new Float64Array(4);
   for (let slot = 0; slot < WEEKS; slot++) {
-    if (profile.weeks[slot]! < 0 || profile.weeks[slot]! <= weekOf(day) - WEEKS) continue;
+    if (profile.weeks[slot]! < 0 || profile.weeks[slot]! < weekOf(day) - WEEKS) continue;
     for (let kind = 0; kind < 4; kind++) sums[kind]! += profile.cells[slot * width + kind]!;
   }
   return {

@@ -1,5 +1,3 @@
-import type { Milliseconds } from '../../src/kernel/time.js';
-import { formatDuration } from '../../src/kernel/time.js';
 import type {
   Day,
   DaySummaryFact,
@@ -9,7 +7,7 @@ import type {
 import type { Subject } from '../../src/sending/subjects.js';
 import { MOST_PEAKS, OpenDays } from './open-days.js';
 import type { ClosedDay, OpenDaysState } from './open-days.js';
-import { NO_PROFILE, asOf, withBlock, withDay, withFalsePositive } from './profile.js';
+import { NO_PROFILE, asOf, withDay, withFalsePositive } from './profile.js';
 import type { Profile } from './profile.js';
 
 const PROFILED: readonly ProfiledType[] = ['account', 'domain'];
@@ -31,12 +29,17 @@ export class SenderProfiles {
   #days = { account: new OpenDays(this.#peaks), domain: new OpenDays(this.#peaks) };
   #profiles = { account: new Map<string, Profile>(), domain: new Map<string, Profile>() };
 
-  /** The number of a window's peaks; undefined where there are too many kinds of windows to keep those of all. */
-  peakOf(count: string, window: Milliseconds): number | undefined {
-    const name = `${count}/${formatDuration(window)}`;
+  /** The number of a window's peaks, from now on kept; undefined where there are too many kinds of windows. */
+  keep(name: string): number | undefined {
     const index = this.#peaks.indexOf(name);
     if (index >= 0) return index;
     return this.#peaks.length < MOST_PEAKS ? this.#peaks.push(name) - 1 : undefined;
+  }
+
+  /** The number of a window's peaks; one beyond all where none are kept. */
+  indexOf(name: string): number {
+    const index = this.#peaks.indexOf(name);
+    return index < 0 ? this.#peaks.length : index;
   }
 
   /** Where sends are noted, day by day. */
@@ -46,7 +49,7 @@ export class SenderProfiles {
 
   /** What a sender usually does, as known on a day. */
   profile(type: ProfiledType, value: string, day: Day): Profile {
-    return asOf(this.#profiles[type].get(value) ?? NO_PROFILE, day, this.#peaks);
+    return asOf(this.#profiles[type].get(value) ?? NO_PROFILE, day);
   }
 
   /** The days of a sender that are not summarised yet, ascending. */
@@ -67,22 +70,29 @@ export class SenderProfiles {
       if (!this.#peaks.includes(name) && this.#peaks.length < MOST_PEAKS) this.#peaks.push(name);
     }
     const before = this.#profiles[type].get(value) ?? NO_PROFILE;
-    this.#profiles[type].set(value, withDay(asOf(before, summary.day, this.#peaks), summary, this.#peaks));
+    this.#profiles[type].set(value, withDay(before, summary, this.#peaks));
     this.#days[type].summarised(value, summary.day);
   }
 
-  /** A block came about: what its subject does on days from `since` on is no habit. */
+  /** A block came about: what its subject does on days from `since` on is no habit, unless it has been summarised. */
   contain(subject: Subject, block: string, since: Day): void {
-    this.#judge(subject, (profile) => withBlock(profile, block, since));
     const type = profiledAs(subject);
     if (type !== undefined) this.#days[type].contain(subject.value, block, since);
   }
 
-  /** A block was taken back as a false positive: what it stopped is learnt like any other day. */
-  pardon(subject: Subject, block: string): void {
-    this.#judge(subject, (profile) => withFalsePositive(profile, block, this.#peaks));
+  /**
+   * A block was taken back as a false positive: what it stopped is learnt like any other day.
+   *
+   * @param least what the window that tripped would have reached, had it not been cut short
+   */
+  pardon(subject: Subject, block: string, least?: { day: Day; peak: string; value: number }): void {
     const type = profiledAs(subject);
-    if (type !== undefined) this.#days[type].pardon(subject.value, block);
+    if (type === undefined) return;
+    this.#days[type].pardon(subject.value, block);
+    const profile = this.#profiles[type].get(subject.value);
+    if (profile === undefined) return;
+    if (least !== undefined) this.keep(least.peak);
+    this.#profiles[type].set(subject.value, withFalsePositive(profile, block, least, this.#peaks));
   }
 
   /** The summaries of all days before this one that are not written yet, a sender's oldest first. */
@@ -110,12 +120,6 @@ export class SenderProfiles {
     this.#days = { account: new OpenDays(this.#peaks), domain: new OpenDays(this.#peaks) };
     for (const type of PROFILED) this.#days[type].restore(days[type]);
     this.#profiles = { account: new Map(profiles.account), domain: new Map(profiles.domain) };
-  }
-
-  #judge(subject: Subject, judge: (profile: Profile) => Profile): void {
-    const type = profiledAs(subject);
-    const profile = type === undefined ? undefined : this.#profiles[type].get(subject.value);
-    if (type !== undefined && profile !== undefined) this.#profiles[type].set(subject.value, judge(profile));
   }
 }
 

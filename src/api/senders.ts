@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { stateAt } from '../../projections/block-ledger.js';
-import { COUNTS } from '../rules/model.js';
+import { SUMS } from '../rules/model.js';
 import { sendStream } from '../sending/events.js';
 import { clientNetwork } from '../sending/identity.js';
 import type { Subject } from '../sending/subjects.js';
@@ -19,7 +19,7 @@ const LATEST_BLOCKS = 50;
 
 const busiestQuery = z.strictObject({
   by: oneOf(SUBJECT_TYPES).default('account'),
-  count: oneOf(COUNTS).default('recipients'),
+  count: oneOf(SUMS).default('recipients'),
   limit: wholeNumber(1, 500, 20),
 });
 const busiestItem = z.object({

@@ -13,7 +13,7 @@ import type { SenderIdentity, Subject } from '../sending/subjects.js';
 import { senderIdentity } from '../sending/subjects.js';
 import type { Case, CaseListener, Judgement, Mail } from './cases.js';
 import { CaseBook } from './cases.js';
-import { CHORES } from './chores.js';
+import { CHORES } from '../chores.js';
 import type { Attack, Labels } from './labels.js';
 import type { Sender, Senders } from './senders.js';
 import { People } from './people.js';
@@ -47,8 +47,8 @@ export class Trial {
   readonly cases: CaseBook;
   readonly accepted: Mail = { messages: 0, recipients: 0 };
   readonly refused: Mail = { messages: 0, recipients: 0 };
-  /** Attempts that were refused then, and that these rules would have let through. */
-  letThrough = 0;
+  /** Attempts that were refused when they were recorded: by whether these rules refuse them too. */
+  readonly attempts = { refused: 0, letThrough: 0 };
   readonly scorer: Scorer | undefined;
   readonly #people: People;
   readonly #index: number;
@@ -113,7 +113,7 @@ export class Trial {
           this.world.fold(happening);
         return;
       case 'MessageRefused':
-        return this.#refusedThen(happening.data as MessageRefused);
+        return this.#refusedThen(happening);
       case 'AuthenticationFailed':
         // A feigned failure was a refusal of other rules.
         if ((happening.data as AuthenticationFailed).kind === 'genuine') this.world.fold(happening);
@@ -133,10 +133,14 @@ export class Trial {
   }
 
   /** What was refused then is an attempt still; how many recipients it would have had nobody knows. */
-  #refusedThen(data: MessageRefused): void {
-    const refusing = this.world.refusing(senderIdentity(data));
-    if (refusing === undefined) this.letThrough += this.world.acting ? data.count : 0;
-    else for (let attempt = 0; attempt < data.count; attempt++) this.world.refused(refusing, data);
+  #refusedThen(happening: Happening): void {
+    const data = happening.data as MessageRefused;
+    // At AUTH there is no return path yet: a login is taken for its own address.
+    const refusing = this.world.refusing(
+      senderIdentity({ ...data, returnPath: data.returnPath ?? data.account }),
+    );
+    if (refusing !== undefined) this.world.fold({ ...happening, data: { ...data, block: refusing.id } });
+    if (this.world.acting) this.attempts[refusing === undefined ? 'letThrough' : 'refused'] += data.count;
   }
 
   #credit(

@@ -24,6 +24,11 @@ export class VirtualClock implements AlarmClock {
     return this.#now;
   }
 
+  /** When the next alarm rings; Infinity where none is set. */
+  get next(): Instant {
+    return this.#next;
+  }
+
   wakeAt(at: Instant, callback: () => void): () => void {
     const alarm: Alarm = { at, order: this.#order++, callback };
     this.#alarms.push(alarm);

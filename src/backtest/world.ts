@@ -18,7 +18,7 @@ import type { SenderIdentity, Subject } from '../sending/subjects.js';
 import { subjectKey } from '../sending/subjects.js';
 import { Summary } from '../smtp/summary.js';
 import { planTimedWork } from '../timed-work.js';
-import type { Chore } from './chores.js';
+import type { Chore } from '../chores.js';
 import { DueTasks } from './due-tasks.js';
 import { VirtualClock } from './virtual-clock.js';
 
@@ -176,7 +176,7 @@ export class World {
     if (!this.#acting) return;
     const now = this.#clock.now();
     const { exemptions, automaticBlocks, sendVolume } = this.models;
-    const planned = this.#plans.filter(({ response }) => response.anticipated !== undefined).length;
+    const planned = this.#plans.filter(({ response }) => response.counts).length;
     const response = respond(verdict, {
       now,
       breaker: sendVolume.rules.maxAutomaticBlocks,

@@ -29,6 +29,8 @@ export interface Evidence {
   readonly count: string;
   /** Milliseconds. */
   readonly window: Milliseconds;
+  /** So many of the largest messages are left out of the count. */
+  readonly leaveOut?: number;
   /** What was in force, tripled where a release was less than an hour ago. */
   readonly limit: number;
   readonly observed: number;
@@ -38,6 +40,15 @@ export interface Evidence {
   readonly lastPosition: number;
   /** When that send happened. */
   readonly lastAt: Instant;
+  /** What the sender usually does, where that made the limit: weekly peaks, their median and the highest of them. */
+  readonly habit?: {
+    readonly typical: number;
+    readonly record: number;
+    readonly weeks: number;
+    readonly learnt: boolean;
+  };
+  /** What else was noticed that the rule asks for. */
+  readonly signals?: readonly string[];
   /** What was seen and what was allowed, for a person to read. */
   readonly sentence: string;
 }

@@ -1,32 +1,132 @@
 /**
- * The rules that ship: fixed limits that hold for nearly every mailbox, chosen so that a flood is stopped
- * within its first hundred recipients while what may be legitimate is only proposed. docs/rules.md explains
- * each.
+ * The rules that ship. Each sender is measured by what it usually does; a flood is stopped within its first dozens of
+ * recipients, and what may be legitimate is only proposed. docs/detection.md says where the numbers come from.
  */
 export const DEFAULT_RULES = `# The rule set that is in force where no rules file is configured.
 version: 1
 mode: enforce
 maxAutomaticBlocks: 20 in 10m
+learning: { days: 5, age: 7d, installation: 31d }
 
 rules:
-  - id: burst
-    description: More recipients within minutes than a person writes to
+  - id: minute
+    description: More messages within a minute than anybody writes
     per: account
-    count: recipients
-    window: 10m
-    limit: 100
+    count: messages
+    window: 1m
+    limit: { baseline: 1.5x, record: 1.25x, floor: 8 }
     then: block
-    for: 1h
-    escalate: { factor: 4, max: 7d, forget: 30d }
+    for: 2h
+    escalate: { factor: 12, max: 24h, forget: 2d }
+
+  - id: hour
+    description: More messages within an hour than this sender writes
+    per: account
+    count: messages
+    window: 1h
+    limit: { baseline: 2.5x, record: 2x, floor: 20, start: 40 }
+    then: block
+    for: 2h
+    escalate: { factor: 12, max: 24h, forget: 2d }
 
   - id: day
-    description: More recipients within a day than is usual for a mailbox
+    description: More messages within a day than this sender writes
+    per: account
+    count: messages
+    window: 24h
+    limit: { baseline: 3x, record: 2x, floor: 150 }
+    then: propose
+    for: 24h
+
+  - id: wide-minute
+    description: A second message to many within a minute
+    per: account
+    count: recipients
+    leaveOut: 1
+    window: 1m
+    limit: { baseline: 2x, record: 1.5x, largest: 1.5x, floor: 40 }
+    then: block
+    for: 2h
+    escalate: { factor: 12, max: 24h, forget: 2d }
+
+  - id: wide
+    description: A third message to many within ten minutes
+    per: account
+    count: recipients
+    leaveOut: 2
+    window: 10m
+    limit: { baseline: 2x, record: 1.5x, largest: 1.5x, floor: 40 }
+    then: block
+    for: 2h
+    escalate: { factor: 12, max: 24h, forget: 2d }
+
+  - id: addresses
+    description: One login from many networks at once, as a botnet uses it
+    per: account
+    count: networks
+    window: 10m
+    limit: 4
+    then: block
+    for: 2h
+    escalate: { factor: 12, max: 24h, forget: 2d }
+
+  - id: paths
+    description: One login with many return paths
+    per: account
+    count: returnPaths
+    window: 1h
+    limit: 5
+    then: block
+    for: 2h
+    escalate: { factor: 12, max: 24h, forget: 2d }
+
+  - id: together
+    description: Many accounts of a domain that turn abnormal together
+    per: domain
+    count: accounts
+    window: 30m
+    limit: 4
+    turned: { count: messages, window: 30m, limit: { baseline: 0.5x, record: 0.5x, floor: 1 }, alarm: 4h }
+    then: block
+    for: 4h
+    escalate: { factor: 6, max: 24h, forget: 2d }
+
+  - id: strange
+    description: More than usual, from where this sender never was
+    per: account
+    count: messages
+    window: 10m
+    limit: { baseline: 1.5x, record: 1.5x, floor: 5 }
+    score:
+      threshold: 2
+      signals:
+        - { newIp: true, points: 1 }
+        - { newEhlo: true, points: 1 }
+        - { dormantFor: 30d, points: 1 }
+    then: propose
+    for: 2h
+
+  - id: start-first
+    description: Very many recipients while nobody is known yet
     per: account
     count: recipients
     window: 24h
-    limit: 1000
-    then: propose
-    for: 24h
+    limit: { baseline: 1.5x, record: 1.5x, floor: 2000 }
+    when: { learning: true, installedWithin: 10d }
+    then: block
+    for: 2h
+    teaches: true
+
+  - id: start-second
+    description: Many recipients of a sender that is not known yet
+    per: account
+    count: recipients
+    window: 24h
+    limit: { baseline: 1.5x, record: 1.5x, floor: 300 }
+    when: { learning: true, installedFor: 10d, installedWithin: 31d }
+    then: block
+    for: 2h
+    teaches: true
 
   - id: list-quality
     description: Many recipients that do not exist, as bought or guessed lists have them
@@ -46,16 +146,6 @@ rules:
     limit: 100
     then: propose
     for: 24h
-
-  - id: domain
-    description: More recipients within an hour than is usual for a whole domain
-    per: domain
-    count: recipients
-    window: 1h
-    limit: 2000
-    then: propose
-    for: 4h
-    lapse: 24h
 
   - id: guessing
     description: Many wrong passwords from one network

@@ -11,6 +11,11 @@ const UNITS: Readonly<Record<Count, readonly [one: string, many: string]>> = {
   refusedRecipients: ['refused recipient', 'refused recipients'],
   bounces: ['bounce', 'bounces'],
   authFailures: ['failed login', 'failed logins'],
+  networks: ['network', 'different networks'],
+  ehlos: ['EHLO name', 'different EHLO names'],
+  returnPaths: ['return path', 'different return paths'],
+  recipientDomains: ['recipient domain', 'different recipient domains'],
+  accounts: ['account that turned abnormal', 'accounts that turned abnormal'],
 };
 
 const NOUNS: Readonly<Record<SubjectType, string>> = {
@@ -32,18 +37,76 @@ export function nameOf(subject: Subject): string {
   return `${NOUNS[subject.type]} ${subject.value}`;
 }
 
-/** One sentence: what was seen, in which time, and what the rule allows. */
-export function explain(
+/** What a sender usually does, where that made the limit. */
+export interface Habit {
+  /** Median of the weekly peaks, and the highest of them. */
+  readonly typical: number;
+  readonly record: number;
+  /** Weeks that these rest upon. */
+  readonly weeks: number;
+  /** False while it is still being learnt. */
+  readonly learnt: boolean;
+}
+
+/** What tripped a rule, for the sentence about it. */
+export interface Seen {
+  readonly observed: number;
+  /** What was in force. */
+  readonly limit: number;
+  /** Without the tripling after a release. */
+  readonly untripled: number;
+  /** Refused attempts are what was counted. */
+  readonly attempts: boolean;
+  readonly habit?: Habit | undefined;
+  /** The limit in words, where an override made it. */
+  readonly bought?: string | undefined;
+  /** What else was noticed. */
+  readonly signals?: readonly string[];
+}
+
+/** One sentence: what was seen, in which time, what is usual, what the rule allows, and which signals counted. */
+export function explain(rule: Rule, subject: Subject, seen: Seen): string {
+  const { observed, limit, untripled, attempts, habit, bought, signals = [] } = seen;
+  const within = `within ${formatDuration(rule.window)}`;
+  const what = attempts ? `${NUMBERS.format(observed)} refused attempts` : amount(rule.count, observed);
+  const without = rule.leaveOut === undefined ? '' : ` besides ${LARGEST[rule.leaveOut]}`;
+  const tripled =
+    limit === untripled ? '' : `, its ${NUMBERS.format(untripled)} tripled for the hour after a release`;
+  const parts = [
+    `${what} ${within}${without}`,
+    ...(habit === undefined ? [] : [habitOf(habit)]),
+    ...signals,
+    `rule "${rule.id}" allows ${bought ?? NUMBERS.format(limit)}${tripled}`,
+  ];
+  return `${nameOf(subject)}: ${parts.join('; ')}.`;
+}
+
+const LARGEST = { 1: 'its largest message', 2: 'its two largest messages' } as const;
+
+function habitOf({ typical, record, weeks, learnt }: Habit): string {
+  const known =
+    weeks === 0
+      ? 'nothing is known of it yet'
+      : `in a week usually ${NUMBERS.format(typical)} at most, never above ${NUMBERS.format(record)} in ${weeks === 1 ? 'one week' : `${weeks} weeks`}`;
+  return learnt ? known : `${known}, still being learnt`;
+}
+
+/** What one account did that is more than usual: a part of the sentence about its domain. */
+export function turnedSentence({ turned }: Rule, observed: number, habit: Habit | undefined): string {
+  const what = `${amount(turned!.count, observed)} within ${formatDuration(turned!.window)}`;
+  return habit === undefined ? what : `${what}; ${habitOf(habit)}`;
+}
+
+/** Why an account is acted on that turned abnormal together with others of its domain. */
+export function togetherSentence(
   rule: Rule,
   subject: Subject,
-  observed: number,
-  limit: number,
-  attempts: boolean,
+  own: string,
+  all: { readonly domain: string; readonly count: number; readonly limit: number; readonly alarmed: boolean },
 ): string {
-  const seen = attempts ? `${NUMBERS.format(observed)} refused attempts` : amount(rule.count, observed);
-  const allowed =
-    limit === rule.limit
-      ? NUMBERS.format(limit)
-      : `${NUMBERS.format(limit)}, its ${NUMBERS.format(rule.limit)} tripled for the hour after a release`;
-  return `${nameOf(subject)}: ${seen} within ${formatDuration(rule.window)}; rule "${rule.id}" allows ${allowed}.`;
+  const { domain, count, limit, alarmed } = all;
+  const others = alarmed
+    ? `an alarm stands for ${domain} since more than ${NUMBERS.format(limit)} of its accounts turned abnormal together`
+    : `one of ${NUMBERS.format(count)} accounts of ${domain} that turned abnormal within ${formatDuration(rule.window)}`;
+  return `${nameOf(subject)}: ${own}; ${others}; rule "${rule.id}" allows ${NUMBERS.format(limit)}.`;
 }

@@ -5,7 +5,8 @@ import type { Escalation } from '../blocks/commands.js';
 import type { Refusal } from '../blocks/events.js';
 import type { Direction, Subject, SubjectType } from '../sending/subjects.js';
 
-export const COUNTS = [
+/** What is added up: a limit always names it, and a message to 30 recipients is 1 message and 30 recipients. */
+export const SUMS = [
   'messages',
   'recipients',
   'bytes',
@@ -13,8 +14,18 @@ export const COUNTS = [
   'bounces',
   'authFailures',
 ] as const;
-/** What is counted: a limit always names it, and a message to 30 recipients is 1 message and 30 recipients. */
+export type Sum = (typeof SUMS)[number];
+
+/** How many different ones there are among a sender's messages. */
+export const DIVERSITIES = ['networks', 'ehlos', 'returnPaths', 'recipientDomains'] as const;
+export type Diversity = (typeof DIVERSITIES)[number];
+
+/** Everything a rule may count; `accounts` are those of a domain that turned abnormal together. */
+export const COUNTS = [...SUMS, ...DIVERSITIES, 'accounts'] as const;
 export type Count = (typeof COUNTS)[number];
+
+/** More different ones than this are not told apart: a limit must lie below. */
+export const DIVERSITY_MAX = 16;
 
 export const ACTIONS = ['observe', 'propose', 'block'] as const;
 export type Action = (typeof ACTIONS)[number];
@@ -30,8 +41,18 @@ export interface Rule {
   readonly per: SubjectType;
   readonly count: Count;
   readonly window: Milliseconds;
-  /** The rule trips when the count within the window is greater than this. */
+  /** So many of the largest messages within the window are left out of the count. */
+  readonly leaveOut?: 1 | 2;
+  /** The rule trips when the count within the window is greater than this; with a baseline, the lowest it can be. */
   readonly limit: number;
+  /** Makes the limit follow what the sender usually does. */
+  readonly baseline?: Baseline;
+  /** What must hold besides. */
+  readonly when?: Conditions;
+  /** Signals that must add up besides. */
+  readonly score?: Score;
+  /** Of a count of `accounts`: when one of them has turned abnormal. */
+  readonly turned?: Turned;
   readonly then: Action;
   /** How long it blocks; null is `indefinite`. */
   readonly for: Milliseconds | null;
@@ -43,8 +64,93 @@ export interface Rule {
   readonly refuse: Refusal;
   /** Refused attempts that go on at a rate above the limit keep the block up. */
   readonly renewWhileTrying: boolean;
+  /** What it cuts off becomes a habit all the same. */
+  readonly teaches?: true;
   readonly description?: string;
 }
+
+/** How a limit follows a sender's habits; see docs/detection.md. */
+export interface Baseline {
+  /** Times the median of the weekly peaks. */
+  readonly typical: number;
+  /** Times the highest of them; 0 leaves it out. */
+  readonly record: number;
+  /** Times the recipients of the largest message of those weeks; 0 leaves it out. */
+  readonly largest: number;
+  /** Never lower, for a sender that is known. */
+  readonly floor: number;
+  /** Never lower, for a sender that is still being learnt. */
+  readonly start: number;
+  /** Never higher; null for no such bound. */
+  readonly ceiling: number | null;
+}
+
+/** What must hold of the sender, all of it. Novelty is never held against a sender who is still being learnt. */
+export interface Conditions {
+  /** The message comes from a network, EHLO name, country or autonomous system not seen on any day before. */
+  readonly newIp?: true;
+  readonly newEhlo?: true;
+  readonly newCountry?: true;
+  readonly newAsn?: true;
+  /** The sender was first seen no longer ago. */
+  readonly firstSeenWithin?: Milliseconds;
+  /** Before today it had sent nothing for so long. */
+  readonly dormantFor?: Milliseconds;
+  /** It is still being learnt, or is no longer. */
+  readonly learning?: boolean;
+  /** Stopgap has watched for no longer, or at least for so long. */
+  readonly installedWithin?: Milliseconds;
+  readonly installedFor?: Milliseconds;
+  /** Hours in which one does not send. */
+  readonly quietHours?: QuietHours;
+  /** More different ones within the rule's window. */
+  readonly distinct?: Partial<Readonly<Record<Diversity, number>>>;
+  /** Refused recipients, or bounces, within the rule's window. */
+  readonly share?: Share;
+}
+
+/** `unusual`: hours in which it sent in none of the weeks before. Else minutes of the day by a zone's clock. */
+export type QuietHours =
+  | { readonly kind: 'unusual' }
+  | { readonly kind: 'fixed'; readonly from: number; readonly to: number; readonly zone: string };
+
+export interface Share {
+  readonly of: 'refusedRecipients' | 'bounces';
+  /** Of all recipients tried, 0 to 1. */
+  readonly above: number;
+  /** Fewer of them say nothing. */
+  readonly least: number;
+}
+
+export interface Signal extends Conditions {
+  readonly points: number;
+}
+
+/** Weak signals that together are a strong one. */
+export interface Score {
+  readonly threshold: number;
+  readonly signals: readonly Signal[];
+}
+
+export interface Turned {
+  readonly count: 'messages' | 'recipients';
+  readonly window: Milliseconds;
+  readonly baseline: Baseline;
+  /** For so long after the rule tripped, every further account that turns is taken at once. */
+  readonly alarm: Milliseconds;
+}
+
+/** When a sender counts as known. */
+export interface Learning {
+  /** Active days that it takes. */
+  readonly days: number;
+  /** How long ago it must have been first seen. */
+  readonly age: Milliseconds;
+  /** For so long after Stopgap first ran, baselines of senders that are being learnt only propose. */
+  readonly installation: Milliseconds;
+}
+
+export const LEARNING: Learning = { days: 5, age: 7 * DAY, installation: 31 * DAY };
 
 /** An exemption written in the rules file. */
 export interface RuleExemption {
@@ -65,6 +171,8 @@ export interface RuleSet {
   readonly mode: 'enforce' | 'observe';
   /** More automatic blocks than this within the window become proposals. */
   readonly maxAutomaticBlocks: Breaker;
+  /** Absent in what was recorded before there were baselines: then as {@link LEARNING}. */
+  readonly learning?: Learning;
   readonly rules: readonly Rule[];
   readonly exempt: readonly RuleExemption[];
 }

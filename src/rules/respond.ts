@@ -30,6 +30,8 @@ export interface Anticipated extends Subject {
 export interface Response {
   readonly command: Act | Renew | Observe;
   readonly anticipated: Anticipated | undefined;
+  /** Whether what is anticipated counts for the circuit breaker until its event does. */
+  readonly counts: boolean;
   /** Whether the circuit breaker made a proposal of a block; undefined where it was not asked. */
   readonly breakerOpen: boolean | undefined;
 }
@@ -52,16 +54,22 @@ export function respond(verdict: Verdict, circumstances: Circumstances): Respons
   if (rule.then !== 'block') return only(act);
   // Too many automatic blocks in a short time are more likely our mistake than an attack.
   if (circumstances.automaticBlocks(breaker.window) >= breaker.max) {
-    return { command: { ...act, action: 'propose' }, anticipated: undefined, breakerOpen: true };
+    return {
+      command: { ...act, action: 'propose' },
+      anticipated: undefined,
+      counts: false,
+      breakerOpen: true,
+    };
   }
   const { direction, refuse: refusal } = rule;
   const until = rule.for === null ? null : now + rule.for;
   const anticipated = { id, ...subject, direction, until, refusal, byRule: true } as const;
-  return { command: act, anticipated, breakerOpen: false };
+  // Accounts that turned abnormal together are one finding, which the first of their blocks stands for.
+  return { command: act, anticipated, counts: rule.count !== 'accounts', breakerOpen: false };
 }
 
 function only(command: Response['command']): Response {
-  return { command, anticipated: undefined, breakerOpen: undefined };
+  return { command, anticipated: undefined, counts: false, breakerOpen: undefined };
 }
 
 function termsOf(rule: Rule, sentence: string): RuleTerms {

@@ -4,7 +4,7 @@ import { DAY, HOUR, MINUTE } from '../../src/kernel/time.js';
 import type { Instant } from '../../src/kernel/time.js';
 import { stateAt } from '../../projections/block-ledger.js';
 import { OVERRIDE_TYPES } from '../../src/overrides/model.js';
-import { COUNTS } from '../../src/rules/model.js';
+import { SUMS } from '../../src/rules/model.js';
 import { SUBJECT_TYPES } from '../../src/sending/subjects.js';
 import { timedTasks } from '../../src/timed-work.js';
 import { SUBJECTS } from './history.js';
@@ -48,7 +48,7 @@ export function observables(models: ReadModels, now: Instant): unknown {
     ),
     rules: sendVolume.rules,
     readings: SUBJECTS.map((subject) => sendVolume.readings(subject, now)),
-    busiest: SUBJECT_TYPES.map((type) => COUNTS.map((count) => sendVolume.busiest(type, count, 3, now))),
+    busiest: SUBJECT_TYPES.map((type) => SUMS.map((count) => sendVolume.busiest(type, count, 3, now))),
     sizes: sendVolume.sizes(),
     precision: rulePrecision.all(),
     shadow: shadow.set,

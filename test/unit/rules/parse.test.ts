@@ -24,6 +24,7 @@ describe('rules', () => {
         },
       ],
       exempt: [],
+      learning: { days: 5, age: 7 * DAY, installation: 31 * DAY },
     });
   });
   test('are read with everything said', () => {
@@ -163,16 +164,38 @@ exempt:
 describe('explanations', () => {
   const rule: Rule = parseRules(file(GOOD)).rules[0]!;
   const subject = { type: 'account', value: 'alice@example.com' } as const;
+  const seen = { observed: 1234, limit: 100, untripled: 100, attempts: false };
   test('say what was seen and what is allowed', () => {
     assert.equal(
-      explain(rule, subject, 1234, 100, false),
+      explain(rule, subject, seen),
       'Account alice@example.com: 1,234 recipients within 10m; rule "r" allows 100.',
     );
     assert.match(
-      explain(rule, subject, 301, 300, false),
+      explain(rule, subject, { ...seen, observed: 301, limit: 300 }),
       /allows 300, its 100 tripled for the hour after a release\.$/,
     );
-    assert.match(explain(rule, subject, 101, 100, true), /101 refused attempts within 10m/);
+    assert.match(
+      explain(rule, subject, { ...seen, observed: 101, attempts: true }),
+      /101 refused attempts within 10m/,
+    );
+  });
+  test('say what is usual, what was bought and which signals counted', () => {
+    const habit = { typical: 12, record: 20, weeks: 6, learnt: true };
+    assert.equal(
+      explain({ ...rule, leaveOut: 2 }, subject, {
+        ...{ ...seen, habit, bought: '500 instead of 100, by the override of account alice@example.com' },
+        signals: ['network 192.0.2.7 never seen before (1)', '1 points of 1 needed'],
+      }),
+      'Account alice@example.com: 1,234 recipients within 10m besides its two largest messages; ' +
+        'in a week usually 12 at most, never above 20 in 6 weeks; ' +
+        'network 192.0.2.7 never seen before (1); 1 points of 1 needed; ' +
+        'rule "r" allows 500 instead of 100, by the override of account alice@example.com.',
+    );
+    const unknown = { typical: 0, record: 0, weeks: 0, learnt: false };
+    assert.match(
+      explain(rule, subject, { ...seen, habit: unknown }),
+      /; nothing is known of it yet, still being learnt; rule/,
+    );
   });
   test('name one and many', () => {
     assert.deepEqual([amount('bounces', 1), amount('authFailures', 2)], ['1 bounce', '2 failed logins']);

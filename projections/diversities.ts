@@ -1,0 +1,96 @@
+import type { Instant, Milliseconds } from '../src/kernel/time.js';
+import { DIVERSITIES } from '../src/rules/model.js';
+import type { Diversity, Rule } from '../src/rules/model.js';
+import type { MessageAccepted } from '../src/sending/events.js';
+import { clientNetwork, normalizeAddress, normalizeEhlo } from '../src/sending/identity.js';
+import type { SubjectType } from '../src/sending/subjects.js';
+import { DifferentOnes } from './different-ones.js';
+import type { DifferentOnesState } from './different-ones.js';
+import { hashOf } from './filtered-map.js';
+
+/** A rule that counts different ones. */
+export interface DiversityWatch {
+  readonly rule: Rule;
+  readonly kind: Diversity;
+  /** Place among all watches of the subject type. */
+  readonly index: number;
+}
+
+export type DiversitiesState = Partial<Readonly<Record<Diversity, DifferentOnesState>>>;
+
+/** How many different networks, EHLO names, return paths and recipient domains each row has, as far as rules ask. */
+export class Diversities {
+  readonly watches: readonly DiversityWatch[];
+  readonly #kinds: ReadonlyMap<Diversity, DifferentOnes>;
+
+  /** @param first the place of the first of its watches */
+  constructor(type: SubjectType, rules: readonly Rule[], first: number) {
+    const own = rules.filter((rule) => rule.per === type);
+    this.watches = own
+      .flatMap((rule) => DIVERSITIES.filter((kind) => kind === rule.count).map((kind) => ({ rule, kind })))
+      .map((watch, place) => ({ ...watch, index: first + place }));
+    const asked = new Set(own.flatMap(askedBy));
+    this.#kinds = new Map([...asked].map((kind) => [kind, new DifferentOnes()]));
+  }
+
+  get any(): boolean {
+    return this.#kinds.size > 0;
+  }
+
+  note(row: number, message: MessageAccepted, at: Instant): void {
+    for (const [kind, ones] of this.#kinds) {
+      for (const name of namesOf(kind, message)) ones.note(row, hashOf(name) >>> 0 || 1, at);
+    }
+  }
+
+  /** Seen within the window that ends at `at`, and after `since`. */
+  count(kind: Diversity, row: number, at: Instant, window: Milliseconds, since: Instant): number {
+    return this.#kinds.get(kind)?.count(row, Math.max(at - window, since)) ?? 0;
+  }
+
+  clear(row: number): void {
+    for (const ones of this.#kinds.values()) ones.clear(row);
+  }
+
+  copy(row: number, before: Diversities, oldRow: number): void {
+    for (const [kind, ones] of this.#kinds) {
+      const old = before.#kinds.get(kind);
+      if (old !== undefined) ones.copy(row, old, oldRow);
+    }
+  }
+
+  /** The opposite of {@link restore}. */
+  dump(): DiversitiesState {
+    return Object.fromEntries([...this.#kinds].map(([kind, ones]) => [kind, ones.dump()]));
+  }
+
+  /** Takes over what {@link dump} gave under the same rules. Must come before anything is noted. */
+  restore(state: DiversitiesState): void {
+    for (const [kind, ones] of this.#kinds) ones.restore(state[kind] ?? []);
+  }
+}
+
+function askedBy({ count, when, score }: Rule): readonly Diversity[] {
+  const conditions = [when, ...(score?.signals ?? [])];
+  return DIVERSITIES.filter(
+    (kind) => kind === count || conditions.some((each) => each?.distinct?.[kind] !== undefined),
+  );
+}
+
+function namesOf(
+  kind: Diversity,
+  { ip, ehlo, returnPath, recipientDomains }: MessageAccepted,
+): readonly string[] {
+  switch (kind) {
+    case 'networks':
+      return ip === undefined || ip === '' ? NONE : [clientNetwork(ip)];
+    case 'ehlos':
+      return ehlo === undefined || ehlo === '' ? NONE : [normalizeEhlo(ehlo)];
+    case 'returnPaths':
+      return returnPath === undefined || returnPath === '' ? NONE : [normalizeAddress(returnPath)];
+    case 'recipientDomains':
+      return recipientDomains;
+  }
+}
+
+const NONE: readonly string[] = [];

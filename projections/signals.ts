@@ -1,0 +1,171 @@
+import type { Instant, Milliseconds } from '../src/kernel/time.js';
+import { DAY, HOUR, MINUTE, formatDuration } from '../src/kernel/time.js';
+import type { Conditions, Diversity, QuietHours, Score, Share } from '../src/rules/model.js';
+import type { Day } from '../src/sending/day-summary.js';
+import type { SenderFields } from '../src/sending/events.js';
+import { clientNetwork, normalizeEhlo } from '../src/sending/identity.js';
+import { hourOf } from './sender-profiles/profile.js';
+import type { Place, Profile } from './sender-profiles/profile.js';
+
+/** What conditions are asked about: one sender at the moment of one send. */
+export interface Moment {
+  readonly at: Instant;
+  readonly day: Day;
+  readonly profile: Profile;
+  /** Whether the sender is known well enough to have habits. */
+  readonly learnt: boolean;
+  /** How long Stopgap has been watching. */
+  readonly watchedFor: Milliseconds;
+  /** The message; undefined where what happened is none. */
+  readonly sender: (SenderFields & { readonly country?: string; readonly asn?: number }) | undefined;
+  /** Different ones within the rule's window. */
+  distinct(kind: Diversity): number;
+  /** Within the rule's window: how many failed, and how many were tried in all. */
+  share(of: Share['of']): { readonly failed: number; readonly tried: number };
+}
+
+const NAMES: Readonly<Record<Diversity, string>> = {
+  networks: 'networks',
+  ehlos: 'EHLO names',
+  returnPaths: 'return paths',
+  recipientDomains: 'recipient domains',
+};
+
+/** What holds, in words; undefined where any of it does not. */
+export function signalsOf(conditions: Conditions, moment: Moment): readonly string[] | undefined {
+  const signals: string[] = [];
+  for (const [key, wanted] of Object.entries(conditions)) {
+    const check = CHECKS[key as keyof Conditions];
+    if (check === undefined) continue;
+    const text = check(wanted as never, moment);
+    if (text === undefined) return undefined;
+    if (text !== '') signals.push(text);
+  }
+  return signals;
+}
+
+/** What adds up to the threshold, in words; undefined where it does not. */
+export function scoreOf({ threshold, signals }: Score, moment: Moment): readonly string[] | undefined {
+  const texts: string[] = [];
+  let score = 0;
+  for (const { points, ...conditions } of signals) {
+    const held = signalsOf(conditions, moment);
+    if (held === undefined) continue;
+    score += points;
+    texts.push(`${held.join(' and ') || 'as always'} (${points})`);
+  }
+  return score < threshold ? undefined : [...texts, `${score} points of ${threshold} needed`];
+}
+
+type Checks = {
+  readonly [Key in keyof Conditions]-?: (
+    wanted: NonNullable<Conditions[Key]>,
+    moment: Moment,
+  ) => string | undefined;
+};
+
+/** Each gives what it noticed in words, nothing to say, or undefined where it does not hold. */
+const CHECKS: Checks = {
+  newIp: (_, moment) => {
+    const network = moment.sender?.ip;
+    if (network === undefined || network === '') return undefined;
+    const from = clientNetwork(network);
+    const near = moment.profile.networks.some((place) => neighbourhood(place.name) === neighbourhood(from));
+    return near ? undefined : isNew(moment, [], from, 'network');
+  },
+  newEhlo: (_, moment) => {
+    const ehlo = moment.sender?.ehlo;
+    return isNew(moment, moment.profile.ehlos, ehlo && normalizeEhlo(ehlo), 'EHLO name');
+  },
+  newCountry: (_, moment) => isNew(moment, moment.profile.countries, moment.sender?.country, 'country'),
+  newAsn: (_, moment) =>
+    isNew(moment, moment.profile.asns, moment.sender?.asn?.toString(), 'autonomous system'),
+  firstSeenWithin: (span, { profile, day }) => {
+    if (profile.firstDay < 0) return 'first seen today';
+    const ago = (day - profile.firstDay) * DAY;
+    return ago <= span ? `first seen ${formatDuration(ago)} ago` : undefined;
+  },
+  dormantFor: (span, { profile, day }) => {
+    const idle = (day - profile.lastDay) * DAY;
+    return profile.lastDay >= 0 && idle >= span
+      ? `silent for ${formatDuration(idle)} before today`
+      : undefined;
+  },
+  learning: (wanted, { learnt }) => {
+    if (wanted === learnt) return undefined;
+    return learnt ? '' : 'still being learnt';
+  },
+  installedWithin: (span, { watchedFor }) => (watchedFor < span ? '' : undefined),
+  installedFor: (span, { watchedFor }) => (watchedFor >= span ? '' : undefined),
+  quietHours: (hours, moment) => quiet(hours, moment),
+  distinct: (most, moment) => {
+    const texts: string[] = [];
+    for (const [kind, above] of Object.entries(most) as [Diversity, number][]) {
+      const count = moment.distinct(kind);
+      if (count <= above) return undefined;
+      texts.push(`${count} different ${NAMES[kind]}`);
+    }
+    return texts.join(' and ');
+  },
+  share: ({ of, above, least }, moment) => {
+    const { failed, tried } = moment.share(of);
+    if (failed < least || failed <= above * tried) return undefined;
+    const what = of === 'bounces' ? 'bounced' : 'were refused';
+    return `${failed} of ${tried} recipients ${what}`;
+  },
+};
+
+/** Novelty says something only of who has habits. */
+function isNew(
+  { learnt }: Moment,
+  known: readonly Place[],
+  name: string | undefined,
+  what: string,
+): string | undefined {
+  if (!learnt || name === undefined || name === '' || known.some((place) => place.name === name))
+    return undefined;
+  return `${what} ${name} never seen before`;
+}
+
+/** The /24 of an IPv4 address or the /48 of an IPv6 network: who is handed another address there is no stranger. */
+function neighbourhood(network: string): string {
+  return network.includes(':')
+    ? network.split(':').slice(0, 3).join(':')
+    : network.slice(0, network.lastIndexOf('.'));
+}
+
+function quiet(hours: QuietHours, { at, day, profile, learnt }: Moment): string | undefined {
+  if (hours.kind === 'unusual') {
+    const hour = Math.floor((at % DAY) / HOUR);
+    const { used, weeks } = hourOf(profile, hour, day);
+    if (!learnt || used > 0 || weeks === 0) return undefined;
+    return `at an hour (${hour}:00 UTC) in which it never sent in ${weeks} weeks`;
+  }
+  const { from, to, zone } = hours;
+  const minute = minuteOf(at, zone);
+  const within = from < to ? minute >= from && minute < to : minute >= from || minute < to;
+  return within ? `in the quiet hours ${clock(from)}-${clock(to)} ${zone}` : undefined;
+}
+
+const formats = new Map<string, Intl.DateTimeFormat>();
+
+/** The minute of the day that a zone's clocks show. */
+function minuteOf(at: Instant, zone: string): number {
+  if (zone === 'UTC') return Math.floor((at % DAY) / MINUTE);
+  let format = formats.get(zone);
+  if (format === undefined) {
+    format = new Intl.DateTimeFormat('en-GB', {
+      timeZone: zone,
+      hour: '2-digit',
+      minute: '2-digit',
+      hourCycle: 'h23',
+    });
+    formats.set(zone, format);
+  }
+  const [hour, minute] = format.format(at).split(':');
+  return Number(hour) * 60 + Number(minute);
+}
+
+function clock(minute: number): string {
+  return `${String(Math.floor(minute / 60)).padStart(2, '0')}:${String(minute % 60).padStart(2, '0')}`;
+}

@@ -1,0 +1,92 @@
+import type { Instant, Milliseconds } from '../src/kernel/time.js';
+
+/** An account that turned abnormal. */
+export interface Turned {
+  readonly account: string;
+  readonly at: Instant;
+  /** The send that showed it. */
+  readonly position: number;
+  /** What it did, in words. */
+  readonly sentence: string;
+}
+
+interface Group {
+  /** By account, as it turned last. */
+  readonly accounts: Map<string, Turned>;
+  alarmUntil: Instant;
+}
+
+export type TogetherState = readonly {
+  readonly key: string;
+  readonly accounts: readonly Turned[];
+  readonly alarmUntil: Instant;
+}[];
+
+/** Groups that nothing happens in are dropped whenever so many have come up. */
+const SWEEP = 1_000;
+/** Accounts of one group that are remembered; more say nothing new. */
+const MOST = 1_000;
+
+/**
+ * Which accounts of a domain turned abnormal lately, by rule: each sends little, but all at once. Once too many have,
+ * an alarm stands, and whoever turns while it does is taken at once.
+ */
+export class Together {
+  readonly #groups = new Map<string, Group>();
+  #noted = 0;
+
+  /**
+   * An account has turned.
+   *
+   * @param key of the rule and the domain
+   * @returns those to act on, and how many had turned; undefined while there are not too many
+   */
+  note(
+    key: string,
+    turned: Turned,
+    { window, limit, alarm }: { window: Milliseconds; limit: number; alarm: Milliseconds },
+  ): { readonly accounts: readonly Turned[]; readonly count: number; readonly alarmed: boolean } | undefined {
+    const { account, at } = turned;
+    this.#sweep(at, window);
+    let group = this.#groups.get(key);
+    if (group === undefined) this.#groups.set(key, (group = { accounts: new Map(), alarmUntil: 0 }));
+    const { accounts } = group;
+    for (const other of accounts.values()) if (other.at <= at - window) accounts.delete(other.account);
+    if (accounts.has(account) || accounts.size < MOST) accounts.set(account, turned);
+    const alarmed = at < group.alarmUntil;
+    if (!alarmed && accounts.size <= limit) return undefined;
+    group.alarmUntil = at + alarm;
+    const found = { accounts: alarmed ? [turned] : [...accounts.values()], count: accounts.size, alarmed };
+    for (const each of found.accounts) accounts.delete(each.account);
+    return found;
+  }
+
+  /** An account was released or dismissed: it has not turned. */
+  forget(account: string): void {
+    for (const { accounts } of this.#groups.values()) accounts.delete(account);
+  }
+
+  /** The opposite of {@link restore}. */
+  dump(): TogetherState {
+    return [...this.#groups].map(([key, { accounts, alarmUntil }]) => ({
+      ...{ key, alarmUntil, accounts: [...accounts.values()] },
+    }));
+  }
+
+  /** Takes over what {@link dump} gave, instead of all that it held. */
+  restore(state: TogetherState): void {
+    this.#groups.clear();
+    for (const { key, accounts, alarmUntil } of state) {
+      const byAccount = new Map(accounts.map((turned) => [turned.account, turned]));
+      this.#groups.set(key, { accounts: byAccount, alarmUntil });
+    }
+  }
+
+  #sweep(at: Instant, window: Milliseconds): void {
+    if (++this.#noted % SWEEP !== 0) return;
+    for (const [key, { accounts, alarmUntil }] of this.#groups) {
+      const newest = Math.max(0, ...[...accounts.values()].map((turned) => turned.at));
+      if (alarmUntil < at && newest <= at - window) this.#groups.delete(key);
+    }
+  }
+}

@@ -1,0 +1,124 @@
+import { z } from 'zod';
+import { DAY, HOUR, MINUTE } from '../../kernel/time.js';
+import type { Conditions, QuietHours, Score } from '../model.js';
+import { DIVERSITIES, DIVERSITY_MAX } from '../model.js';
+import { duration } from './values.js';
+
+const yes = z.literal(true, 'must be true; leave it out where it does not matter').optional();
+/** No longer than profiles remember. */
+const within = duration(HOUR, 365 * DAY).optional();
+
+const HOURS = /^([01]?\d|2[0-3]):([0-5]\d)\s*-\s*([01]?\d|2[0-3]):([0-5]\d)(?:\s+(\S+))?$/;
+
+const quietHours = z
+  .string('must be unusual, or hours such as 22:00-06:00 Europe/Berlin')
+  .transform((text, context): QuietHours => {
+    if (text.trim() === 'unusual') return { kind: 'unusual' };
+    const parts = HOURS.exec(text.trim());
+    const zone = parts?.[5] ?? 'UTC';
+    if (parts === null || !isZone(zone)) {
+      context.addIssue({
+        code: 'custom',
+        message:
+          'must be unusual, or hours such as 22:00-06:00 Europe/Berlin (a zone of the IANA database; UTC unless given)',
+      });
+      return z.NEVER;
+    }
+    const minutes = (hour: string, minute: string): number => Number(hour) * 60 + Number(minute);
+    const from = minutes(parts[1]!, parts[2]!);
+    const to = minutes(parts[3]!, parts[4]!);
+    if (from === to) {
+      context.addIssue({ code: 'custom', message: 'must begin and end at different times' });
+      return z.NEVER;
+    }
+    return { kind: 'fixed', from, to, zone };
+  });
+
+function isZone(zone: string): boolean {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: zone });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const few = z
+  .int(`must be a whole number from 1 to ${DIVERSITY_MAX - 1}`)
+  .min(1, `must be a whole number from 1 to ${DIVERSITY_MAX - 1}`)
+  .max(DIVERSITY_MAX - 1, `must be a whole number from 1 to ${DIVERSITY_MAX - 1}`);
+
+const fields = {
+  ...{ newIp: yes, newEhlo: yes, newCountry: yes, newAsn: yes },
+  ...{ firstSeenWithin: within, dormantFor: within, installedWithin: within, installedFor: within },
+  learning: z.boolean('must be true or false').optional(),
+  quietHours: quietHours.optional(),
+  distinct: z.partialRecord(z.enum(DIVERSITIES, `must be one of ${DIVERSITIES.join(', ')}`), few).optional(),
+  share: z
+    .strictObject({
+      of: z.enum(['refusedRecipients', 'bounces'], 'must be refusedRecipients or bounces'),
+      above: z
+        .number('must be a share from 0 to 1')
+        .min(0, 'must be a share from 0 to 1')
+        .max(1, 'must be a share from 0 to 1'),
+      least: z.int('must be a whole number of at least 1').min(1, 'must be a whole number of at least 1'),
+    })
+    .optional(),
+};
+
+/** What zod makes of an absent key is not what the types call absent. */
+function compact<T extends object>(value: T): T {
+  return Object.fromEntries(Object.entries(value).filter(([, each]) => each !== undefined)) as T;
+}
+
+const someOf = (value: object, context: z.RefinementCtx): void => {
+  if (
+    Object.keys(value).every(
+      (key) => key === 'points' || (value as Record<string, unknown>)[key] === undefined,
+    )
+  )
+    context.addIssue({ code: 'custom', message: 'must name at least one condition' });
+};
+
+export const conditions = z
+  .strictObject(fields)
+  .superRefine(someOf)
+  .transform((value) => compact(value) as Conditions);
+
+export const score = z
+  .strictObject({
+    threshold: z.number('must be a number above 0').positive('must be a number above 0'),
+    signals: z
+      .array(
+        z
+          .strictObject({
+            points: z.number('must be a number above 0').positive('must be a number above 0'),
+            ...fields,
+          })
+          .superRefine(someOf)
+          .transform(compact),
+        'must be a list of signals',
+      )
+      .min(1, 'must have at least one signal')
+      .max(20, 'at most 20 signals'),
+  })
+  .superRefine(({ threshold, signals }, context) => {
+    if (signals.reduce((sum, { points }) => sum + points, 0) < threshold)
+      context.addIssue({
+        code: 'custom',
+        path: ['threshold'],
+        message: 'must not be more than all signals together: it could never be reached',
+      });
+  })
+  .transform((value) => value as Score);
+
+export const learning = z
+  .strictObject({
+    days: z
+      .int('must be a whole number from 1 to 16')
+      .min(1, 'must be a whole number from 1 to 16')
+      .max(16, 'must be a whole number from 1 to 16'),
+    age: duration(MINUTE, 365 * DAY),
+    installation: duration(MINUTE, 365 * DAY),
+  })
+  .partial();

@@ -1,0 +1,88 @@
+import { z } from 'zod';
+import { InvalidInput } from '../../kernel/errors.js';
+import { DAY, MINUTE, parseDuration, parseInstant } from '../../kernel/time.js';
+import { parseSubject } from '../../sending/subjects.js';
+import { LEARNING } from '../model.js';
+import type { Breaker, RuleExemption, RuleSet } from '../model.js';
+import { learning } from './conditions.js';
+import { rule } from './rule.js';
+
+const exemption = z
+  .strictObject({
+    subject: z.strictObject({ type: z.string(), value: z.string() }),
+    until: z.union([z.string(), z.null()]).optional(),
+    reason: z.string('must say why').min(1, 'must say why').max(500),
+  })
+  .transform((value, context): RuleExemption => {
+    let until: number | null = null;
+    if (typeof value.until === 'string') {
+      const at = parseInstant(value.until);
+      if (at === undefined)
+        context.addIssue({
+          code: 'custom',
+          path: ['until'],
+          message: 'must be a date such as 2027-01-01 or an ISO 8601 time',
+        });
+      else until = at;
+    }
+    try {
+      const { type, value: text } = value.subject;
+      return { subject: parseSubject(type, text), until, reason: value.reason };
+    } catch (error) {
+      if (!(error instanceof InvalidInput)) throw error;
+      context.addIssue({ code: 'custom', path: error.field.split('.'), message: error.message });
+      return z.NEVER;
+    }
+  });
+
+const breaker = z.string('must be a text such as 20 in 10m').transform((text, context): Breaker => {
+  const parts = /^(\d{1,6})\s+in\s+(\S+)$/.exec(text.trim());
+  const window = parts === null ? undefined : parseDuration(parts[2]!);
+  if (parts === null || window === undefined || window > DAY) {
+    context.addIssue({
+      code: 'custom',
+      message: 'must be a text such as 20 in 10m (a window of at most a day)',
+    });
+    return z.NEVER;
+  }
+  return { max: Number(parts[1]), window };
+});
+
+/** A rules file. */
+export const ruleSet = z
+  .strictObject(
+    {
+      version: z.literal(1, 'must be 1: the version of this file format'),
+      mode: z.enum(['enforce', 'observe'], 'must be enforce or observe').default('enforce'),
+      maxAutomaticBlocks: breaker.default({ max: 20, window: 10 * MINUTE }),
+      learning: learning.default({}),
+      rules: z.array(rule, 'must be a list of rules').max(200, 'at most 200 rules'),
+      exempt: z
+        .array(exemption, 'must be a list of exemptions')
+        .max(10_000, 'at most 10000 exemptions')
+        .default([]),
+    },
+    {
+      error: (issue) =>
+        issue.code === 'invalid_type'
+          ? 'the rules must be a mapping that begins with version: 1 and rules:'
+          : undefined,
+    },
+  )
+  .superRefine((value, context) => {
+    const seen = new Map<string, number>();
+    value.rules.forEach(({ id }, index) => {
+      const first = seen.get(id);
+      if (first === undefined) seen.set(id, index);
+      else
+        context.addIssue({
+          code: 'custom',
+          path: ['rules', index, 'id'],
+          message: `"${id}" is the id of rules[${first}] already`,
+        });
+    });
+  })
+  .transform(({ version: _, learning: learns, ...rest }): RuleSet => ({
+    ...rest,
+    learning: { ...LEARNING, ...(learns as Partial<typeof LEARNING>) },
+  }));
