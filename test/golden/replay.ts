@@ -3,11 +3,14 @@ import path from 'node:path';
 import { ActiveBlocks } from '../../projections/active-blocks.js';
 import { Exemptions } from '../../projections/exemptions.js';
 import { SendVolume } from '../../projections/send-volume.js';
+import { ShadowRules } from '../../projections/shadow.js';
+import { comparisonOf } from '../../projections/verdict-comparison.js';
 import type { BlockCommand } from '../../src/blocks/commands.js';
 import { decide } from '../../src/blocks/decide.js';
 import type { BlockEvent, BlockFact } from '../../src/blocks/events.js';
 import { NOTHING_YET, evolve } from '../../src/blocks/state.js';
 import type { Standing } from '../../src/blocks/state.js';
+import type { RecordedEvent } from '../../src/kernel/events.js';
 import { formatDuration, parseDuration } from '../../src/kernel/time.js';
 import type { RulesChanged } from '../../src/rules/model.js';
 import { ruleActor } from '../../src/rules/model.js';
@@ -21,7 +24,7 @@ import { event } from '../support/sends.js';
 /** When every case begins. */
 const START = Date.UTC(2026, 2, 1, 12);
 
-/** One line of events.ndjson. Exactly one of `type`, `command` and `rules` says what happens. */
+/** One line of events.ndjson. Exactly one of `type`, `command`, `rules` and `shadow` says what happens. */
 interface Line {
   /** Since the beginning of the case, such as `10m5s`. */
   readonly at: string;
@@ -35,6 +38,8 @@ interface Line {
   readonly command?: { readonly kind: string; readonly block?: string } & Readonly<Record<string, unknown>>;
   /** A rules file of the case that comes into force. */
   readonly rules?: string;
+  /** A rules file of the case that runs in the shadow from here on, or what is to be done with the one that does. */
+  readonly shadow?: { readonly load: string } | 'report' | 'promote';
 }
 
 const SENDER = {
@@ -53,7 +58,8 @@ export type Outcome = Readonly<Record<string, unknown>>;
 /** Replays one case as the running system would go through it, but in no time. */
 export class Replay {
   readonly #folder: string;
-  readonly #volume = new SendVolume();
+  #volume = new SendVolume();
+  readonly #shadow = new ShadowRules(() => new SendVolume());
   readonly #active = new ActiveBlocks();
   readonly #exemptions = new Exemptions();
   readonly #standings = new Map<string, Standing>();
@@ -82,6 +88,7 @@ export class Replay {
       const now = first + index * (line.every === undefined ? 0 : span(line.every));
       this.#expire(now);
       if (line.rules !== undefined) this.#useRules(line.rules, now);
+      else if (line.shadow !== undefined) this.#inShadow(line.shadow, now);
       else if (line.command !== undefined) this.#command(line.command, now);
       else this.#happen(line, index, now);
     }
@@ -98,7 +105,7 @@ export class Replay {
         ? event(type, filled, now, ++this.#position)
         : event('MessageRefused', { ...filled, block, stage: 'rcpt', reply: '451', count: 1, since: now }, now, ++this.#position);
     if (block !== undefined) this.#note({ at: offset(now), refusedBy: block });
-    for (const verdict of this.#volume.apply(happened)) this.#respond(verdict, now);
+    for (const verdict of this.#fold(happened)) this.#respond(verdict, now);
   }
 
   #refusing(sender: SenderFields, now: number): string | undefined {
@@ -149,7 +156,7 @@ export class Replay {
       standing = evolve(standing, folded);
       this.#active.apply(folded);
       this.#exemptions.apply(folded);
-      this.#volume.apply(recorded);
+      this.#fold(recorded);
       const { block } = fact.data as { block?: string };
       if (block !== undefined) this.#subjectOf.set(block, subject);
       this.#note({ at: offset(recorded.at), by, event: fact.type, ...brief(fact, key) });
@@ -160,8 +167,41 @@ export class Replay {
   #useRules(file: string, at: number): void {
     const source = readFileSync(path.join(this.#folder, file), 'utf8');
     const data: RulesChanged = { version: ++this.#version, rules: parseRules(source, file), source, origin: 'file' };
-    this.#volume.apply(event('RulesChanged', data, at, ++this.#position));
+    this.#fold(event('RulesChanged', data, at, ++this.#position));
     this.#exemptions.useRules(this.#volume.rules);
+  }
+
+  /** As the read models do. */
+  #fold(recorded: RecordedEvent): readonly Verdict[] {
+    const volume = this.#shadow.promotedBy(recorded) ?? this.#volume;
+    const verdicts = volume.apply(recorded);
+    this.#volume = volume;
+    this.#shadow.apply(recorded, { verdicts, sendVolume: volume, exemptions: this.#exemptions });
+    return verdicts;
+  }
+
+  #inShadow(what: NonNullable<Line['shadow']>, now: number): void {
+    if (what === 'report') return this.#report(now);
+    const { set } = this.#shadow;
+    if (what === 'promote') {
+      this.#fold(event('ShadowRulesPromoted', { version: set!.version }, now, ++this.#position));
+      return this.#useRules(set!.source, now);
+    }
+    const source = readFileSync(path.join(this.#folder, what.load), 'utf8');
+    const rules = parseRules(source, what.load);
+    // The file's name in place of its text: a promotion reads it again.
+    const data = { version: (set?.version ?? 0) + 1, rules, source: what.load };
+    this.#fold(event('ShadowRulesChanged', data, now, ++this.#position));
+  }
+
+  #report(now: number): void {
+    const comparison = this.#shadow.comparison!;
+    for (const each of comparison.differences().toReversed()) {
+      const [live, shadow] = [each.live, each.shadow].map((asked) => asked?.evidence.sentence);
+      const which = { difference: comparisonOf(each), subject: subjectKey(each.subject) };
+      this.#note({ at: offset(now), ...which, settled: !comparison.isOpen(each), live, shadow });
+    }
+    this.#note({ at: offset(now), compared: Object.fromEntries(comparison.tallies()) });
   }
 
   /** Refusals that follow one another are one outcome. */
