@@ -13,6 +13,8 @@ const BENCHES: Readonly<Record<string, () => Promise<{ run: () => Promise<Report
   store: () => import('./store.js'),
   smtp: () => import('./smtp.js'),
   tracing: () => import('./tracing.js'),
+  instrumentation: () => import('./instrumentation.js'),
+  scrape: () => import('./scrape.js'),
   containment: () => import('./containment.js'),
   distributed: () => import('./distributed.js'),
   startup: () => import('./startup.js'),

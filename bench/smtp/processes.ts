@@ -36,10 +36,25 @@ export async function start(script: string, ...args: string[]): Promise<Running>
  * @param rules the text of its rules file
  * @param more lines of its configuration
  */
-export async function startStopgap(
+export function startStopgap(
   upstream: number | 'maildir',
   rules: string,
   ...more: readonly string[]
+): Promise<Running> {
+  return serve([here('../../src/main.js'), 'serve'], upstream, rules, more);
+}
+
+/** The same, in a process that may be told not to measure the way of a message. */
+export function startMeasured(upstream: number, rules: string, measures: boolean): Promise<Running> {
+  return serve([here('measured.js'), String(measures)], upstream, rules, []);
+}
+
+/** @param command what begins to serve in a directory with a `stopgap.yaml`, and says where */
+async function serve(
+  command: readonly string[],
+  upstream: number | 'maildir',
+  rules: string,
+  more: readonly string[],
 ): Promise<Running> {
   const directory = await mkdtemp(path.join(tmpdir(), 'stopgap-bench-'));
   const config = [
@@ -63,7 +78,7 @@ export async function startStopgap(
   });
   adding.stdin.end(PASSWORD);
   await new Promise((resolve) => adding.once('exit', resolve));
-  const child = spawn(process.execPath, [main, 'serve'], {
+  const child = spawn(process.execPath, command, {
     cwd: directory,
     stdio: ['ignore', 'pipe', 'inherit'],
   });
