@@ -49,11 +49,7 @@ export function shadowRoutes(deps: ApiDependencies, order: BlockOrder): readonly
   };
 
   /** Resolves when the read models show what came of it. */
-  const carryOut = async (
-    ask: Ask<unknown, unknown>,
-    command: ShadowCommand,
-    done: string,
-  ): Promise<ShadowChange> => {
+  const carryOut = async (ask: Ask<unknown, unknown>, command: ShadowCommand): Promise<ShadowChange> => {
     const { seed, trace, caller, requestId } = ask;
     const matches = ifMatch(ask.request);
     const by = `admin:${caller.name}`;
@@ -63,7 +59,8 @@ export function shadowRoutes(deps: ApiDependencies, order: BlockOrder): readonly
       const change = await desk.execute(command, { by, correlation, seed, trace, precondition });
       const message = 'the change is recorded, but the read models have not caught up with it yet';
       await within(clock, models.reached(change.position), 5 * SECOND, message);
-      if (!change.repeated) log.info({ correlation, by, shadow: models.shadow.set?.version }, done);
+      const fields = { correlation, by, change: command.kind, version: models.shadow.set?.version };
+      if (!change.repeated) log.info(fields, 'an administrator changed the shadow rules');
       return change;
     } catch (thrown) {
       if (!(thrown instanceof WrongExpectedRevision)) throw thrown;
@@ -98,8 +95,7 @@ export function shadowRoutes(deps: ApiDependencies, order: BlockOrder): readonly
         } catch (thrown) {
           throw withoutLines(thrown, ask.body);
         }
-        const done = 'an administrator loaded shadow rules';
-        const { before, repeated } = await carryOut(ask, { kind: 'load', rules, source }, done);
+        const { before, repeated } = await carryOut(ask, { kind: 'load', rules, source });
         return answer(before.shadow === undefined ? 201 : 200, repeated);
       },
     }),
@@ -110,8 +106,7 @@ export function shadowRoutes(deps: ApiDependencies, order: BlockOrder): readonly
       role: 'admin',
       responses: { 204: { description: 'Nothing runs in the shadow' } },
       async handle(ask) {
-        const done = 'an administrator removed the shadow rules';
-        const { repeated } = await carryOut(ask, { kind: 'remove' }, done);
+        const { repeated } = await carryOut(ask, { kind: 'remove' });
         return { status: 204, headers: replayed(repeated) };
       },
     }),
@@ -133,8 +128,7 @@ export function shadowRoutes(deps: ApiDependencies, order: BlockOrder): readonly
       role: 'admin',
       responses: { 200: { description: 'The rules that are in force now', schema: rulesShape } },
       async handle(ask) {
-        const done = 'an administrator promoted the shadow rules';
-        const { repeated } = await carryOut(ask, { kind: 'promote' }, done);
+        const { repeated } = await carryOut(ask, { kind: 'promote' });
         const rules = (await rulesDesk.current())!;
         return ok(rulesView(rules, await activeByRule(order, clock.now())), {
           ETag: etagOf(rules.version),
