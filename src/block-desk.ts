@@ -31,6 +31,8 @@ export interface Executed {
   readonly position: number | undefined;
   /** Position of the last event of the stream that the decision rests on; 0 where there was none. */
   readonly seen: number;
+  /** The traceparent of the command, where it is traced. */
+  readonly trace?: string | undefined;
 }
 
 /** What was decided on a subject, and appended. */
@@ -98,14 +100,14 @@ export class BlockDesk {
       if (expected !== revision) throw new WrongExpectedRevision(blockStream(subject), expected, revision);
       const now = this.#clock.now();
       const facts = decide({ ...command, now }, standing);
-      if (facts.length === 0) return { facts, position: undefined, seen };
+      if (facts.length === 0) return { facts, position: undefined, seen, trace };
       try {
         const events = envelope(facts, { ...context, trace }, now);
         const { position, duplicate } = await this.#store.append(blockStream(subject), events, revision);
         const { by } = context;
         const durableAt = this.#clock.now();
         if (!duplicate) this.#onDecided({ subject, facts, standing, by, durableAt, trace });
-        return { facts, position, seen };
+        return { facts, position, seen, trace };
       } catch (error) {
         if (!(error instanceof WrongExpectedRevision) || attempt === ATTEMPTS) throw error;
       }

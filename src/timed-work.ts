@@ -41,9 +41,9 @@ export function taskRunner(
     // Whatever set the time is what brings it about.
     const cause = models.ledger.get(block)?.version;
     const correlation = cause === undefined ? undefined : `event:${cause}`;
-    const { facts } = await desk.execute(subject, { kind, block }, { by, correlation });
-    if (facts.length === 0) return;
-    log.info(decisionFields(by, subject, facts, correlation), 'a block or proposal ran out');
+    const executed = await desk.execute(subject, { kind, block }, { by, correlation });
+    if (executed.facts.length === 0) return;
+    log.info(decisionFields(by, subject, executed, correlation), 'a block or proposal ran out');
   };
 }
 

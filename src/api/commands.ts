@@ -9,7 +9,6 @@ import { decisionFields } from '../log/decisions.js';
 import type { Subject } from '../sending/subjects.js';
 import type { ExpectedRevision } from '../store/port.js';
 import { WrongExpectedRevision } from '../store/port.js';
-import { traceField } from '../tracing/traceparent.js';
 import type { ApiDependencies } from './dependencies.js';
 import { within } from './http/deadline.js';
 import { ifMatch, preconditionFailed } from './http/etag.js';
@@ -78,14 +77,12 @@ export class Commands {
   async #execute(subject: Subject, command: BlockCommand, context: CommandContext): Promise<Outcome> {
     const { desk, log } = this.#deps;
     try {
-      const { facts, position } = await desk.execute(subject, command, context);
+      const executed = await desk.execute(subject, command, context);
+      const { facts, position } = executed;
       await this.#folded(position ?? (await this.#lastPosition(subject)));
       if (facts.length > 0)
         log.info(
-          {
-            ...decisionFields(context.by, subject, facts, context.correlation),
-            ...traceField(context.trace),
-          },
+          decisionFields(context.by, subject, executed, context.correlation),
           'an administrator decided',
         );
       return { facts, repeated: false };

@@ -2,6 +2,7 @@ import type { BlockFact, Until } from '../blocks/events.js';
 import { formatInstant } from '../kernel/time.js';
 import type { Verdict } from '../rules/verdict.js';
 import type { Subject } from '../sending/subjects.js';
+import { traceIdOf } from '../tracing/traceparent.js';
 
 /** Who decided on whom, and what came of it: the fields of the line that each decision has. */
 export interface DecisionFields {
@@ -13,12 +14,20 @@ export interface DecisionFields {
   readonly block: string | undefined;
   /** ISO 8601, or `indefinite`. */
   readonly until: string | undefined;
+  /** The trace that it belongs to, under the name that OpenTelemetry has for it in logs. */
+  readonly trace_id: string | undefined;
+}
+
+/** What came of a command, and its traceparent where it is traced. */
+interface Outcome {
+  readonly facts: readonly BlockFact[];
+  readonly trace?: string | undefined;
 }
 
 export function decisionFields(
   by: string,
   subject: Subject,
-  facts: readonly BlockFact[],
+  { facts, trace }: Outcome,
   correlation: string | undefined,
 ): DecisionFields {
   const last = facts.at(-1);
@@ -31,6 +40,7 @@ export function decisionFields(
     block: data.block,
     until:
       data.until === undefined ? undefined : data.until === null ? 'indefinite' : formatInstant(data.until),
+    trace_id: trace === undefined ? undefined : traceIdOf(trace),
   };
 }
 
@@ -38,10 +48,10 @@ export function decisionFields(
 export function verdictFields(
   { kind, subject, evidence }: Verdict,
   by: string,
-  facts: readonly BlockFact[],
+  outcome: Outcome,
   correlation: string,
 ): DecisionFields & Readonly<Record<string, unknown>> {
   const { rule, version, count, window, limit, observed, sentence } = evidence;
   const numbers = { count, observed, limit, windowMs: window };
-  return { ...decisionFields(by, subject, facts, correlation), kind, rule, version, ...numbers, sentence };
+  return { ...decisionFields(by, subject, outcome, correlation), kind, rule, version, ...numbers, sentence };
 }

@@ -6,7 +6,7 @@ import type { Instant } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
 import type { Verdict } from '../rules/verdict.js';
 import type { Subject } from '../sending/subjects.js';
-import { traceField } from '../tracing/traceparent.js';
+import { traceIdOf } from '../tracing/traceparent.js';
 import type { ScrapedRegistry } from './registry.js';
 import type { Through } from './through.js';
 import { ThroughCounts } from './through.js';
@@ -123,7 +123,8 @@ export class ContainmentMetrics {
 
   /** The exemplar is the verdict's correlation, as it stands in the log: far below the 128 characters of OpenMetrics. */
   #about(decided_by: 'rule' | 'admin', position: number, trace?: string) {
-    const exemplarLabels: Record<string, string> = { correlation: `event:${position}`, ...traceField(trace) };
+    const exemplarLabels: Record<string, string> = { correlation: `event:${position}` };
+    if (trace !== undefined) exemplarLabels['trace_id'] = traceIdOf(trace);
     return { labels: { decided_by }, exemplarLabels };
   }
 }

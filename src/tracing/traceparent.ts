@@ -23,7 +23,7 @@ export function isSampled({ traceFlags }: SpanContext): boolean {
   return (traceFlags & TraceFlags.SAMPLED) !== 0;
 }
 
-/** Which trace a line in the log belongs to, under the name that OpenTelemetry has for it in logs. */
-export function traceField(traceparent: string | undefined): { readonly trace_id?: string } {
-  return traceparent === undefined ? {} : { trace_id: traceparent.slice(3, 35) };
+/** The trace that one of our own traceparents belongs to. */
+export function traceIdOf(traceparent: string): string {
+  return traceparent.slice(3, 35);
 }

@@ -31,8 +31,8 @@ for (const line of readFileSync('docs/logging.md', 'utf8').split('\n')) {
 const verdict = { kind: 'act', subject: {}, evidence: {} } as unknown as Verdict;
 /** What the functions give that make fields for several lines. */
 const MADE: Readonly<Record<string, readonly string[]>> = {
-  'decisionFields()': Object.keys(decisionFields('', { type: 'account', value: '' }, [], '')),
-  'verdictFields()': Object.keys(verdictFields(verdict, '', [], '')),
+  'decisionFields()': Object.keys(decisionFields('', { type: 'account', value: '' }, { facts: [] }, '')),
+  'verdictFields()': Object.keys(verdictFields(verdict, '', { facts: [] }, '')),
 };
 
 describe('docs/logging.md', () => {
