@@ -8,7 +8,7 @@ import type { Memory } from './child.js';
 import { isMain, median, print } from './report.js';
 import type { Report } from './report.js';
 
-const RULES = `version: 1
+export const RULES = `version: 1
 rules:
   - { id: burst,   per: account, count: recipients, window: 10m, limit: 100,  then: block,   for: 1h }
   - { id: day,     per: account, count: recipients, window: 24h, limit: 1000, then: propose, for: 24h }
@@ -17,11 +17,11 @@ rules:
   - { id: domain,  per: domain,  count: recipients, window: 1h,  limit: 20000, then: propose, for: 4h }
   - { id: network, per: ip,      count: messages,   window: 10m, limit: 1000, then: observe }
 `;
-const START = Date.UTC(2026, 0, 1);
+export const START = Date.UTC(2026, 0, 1);
 const PER_DOMAIN = 100;
 
 /** A send as the store hands it over: parsed from JSON, every string its own. */
-function send(sender: number, position: number, at: number): RecordedEvent {
+export function send(sender: number, position: number, at: number): RecordedEvent {
   const address = `user${sender}@customer${Math.floor(sender / PER_DOMAIN)}.example.com`;
   const ip = `198.${(sender >> 16) & 255}.${(sender >> 8) & 255}.${sender & 255}`;
   const data = {
