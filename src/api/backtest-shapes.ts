@@ -67,7 +67,7 @@ const candidate = z
     mode: z.enum(['enforce', 'observe']),
     accepted: mail,
     refused: mail,
-    letThrough: count,
+    attempts: z.object({ refused: count, letThrough: count }),
     blocks: count,
     proposals: count,
     right: count,

@@ -15,10 +15,12 @@ export type Judgement = 'right' | 'wrong' | null;
 export interface Case {
   readonly id: string;
   readonly subject: Subject;
-  readonly rule: string;
-  readonly evidence: Evidence;
+  /** The rule that blocked; before that the one that proposed. */
+  rule: string;
+  /** On which it did. */
+  evidence: Evidence;
   /** What its account had sent that day, the message that tripped the rule included; null where it is about no account. */
-  readonly sentThatDay: Readonly<Mail> | null;
+  sentThatDay: Readonly<Mail> | null;
   readonly proposedAt: Instant | null;
   blockedAt: Instant | null;
   /** Of a block: when it ends or would have ended; null is never. */
@@ -102,7 +104,10 @@ export class CaseBook {
           if (rule === undefined || evidence === undefined) return; // a person's alone
           one = this.#begin(block, subject, rule, evidence, null);
         }
+        if (evidence !== undefined) one.evidence = evidence;
+        if (rule !== undefined) one.rule = rule;
         this.tallyOf(one.rule).blocks++;
+        one.sentThatDay = this.#sentThatDay(subject);
         one.blockedAt = event.at;
         one.until = until;
         this.#listener.blocked?.(one);

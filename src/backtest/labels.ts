@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { InvalidInput } from '../kernel/errors.js';
+import { StopgapError } from '../kernel/errors.js';
 import type { Instant } from '../kernel/time.js';
 import { DAY, parseInstant } from '../kernel/time.js';
 import { normalizeAccount } from '../sending/identity.js';
@@ -66,11 +66,8 @@ export class Labels {
         const space = entry.lastIndexOf(' ');
         const at = parseInstant(entry.slice(space + 1));
         if (space < 1 || at === undefined) {
-          const field = `${name}: attacks[${index}].sent[${place}]`;
-          throw new InvalidInput(
-            field,
-            `must be an account and a time, such as "anna@example.com 2016-01-04T09:39:38.771Z"`,
-          );
+          const right = 'must be an account and a time, such as "anna@example.com 2016-01-04T09:39:38.771Z"';
+          throw faulty(name, `attacks[${index}].sent[${place}]`, right);
         }
         this.#label(entry.slice(0, space)).sent.set(at, attack);
       });
@@ -82,20 +79,20 @@ export class Labels {
    * Reads `{attacks: [{id, kind, accounts, start, end, sent: ["<account> <time>", …]}], bulk: [<account>, …]}`;
    * further fields are passed over.
    *
-   * @throws InvalidInput naming the file and the field
+   * @throws StopgapError naming the file and the field
    */
   static parse(content: string, name: string): Labels {
     let json: unknown;
     try {
       json = JSON.parse(content);
     } catch {
-      throw new InvalidInput(name, 'is no JSON: it must be one object {attacks, bulk}');
+      throw faulty(name, '', 'is no JSON: it must be one object {attacks, bulk}');
     }
     const result = file.safeParse(json);
     if (result.success) return new Labels(result.data, name);
     const { path, message } = result.error.issues[0]!;
     const where = path.map((part) => (typeof part === 'number' ? `[${part}]` : `.${String(part)}`)).join('');
-    throw new InvalidInput(`${name}${where === '' ? '' : `: ${where.replace(/^\./, '')}`}`, message);
+    throw faulty(name, where.replace(/^\./, ''), message);
   }
 
   /** @param account in normal form */
@@ -114,4 +111,8 @@ export class Labels {
 /** Whether an attack on this account was under way, or had ended less than a day ago. */
 export function isAftermath({ attacks }: AccountLabel, at: Instant): boolean {
   return attacks.some(({ start, end }) => at >= start && at <= end + AFTERMATH);
+}
+
+function faulty(file: string, field: string, message: string): StopgapError {
+  return new StopgapError('invalid-input', [file, field, message].filter((part) => part !== '').join(': '));
 }

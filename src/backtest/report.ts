@@ -45,8 +45,8 @@ export interface CandidateReport {
   readonly mode: 'enforce' | 'observe';
   readonly accepted: Readonly<Mail>;
   readonly refused: Readonly<Mail>;
-  /** Attempts that were refused when they were recorded, and that these rules would have let through. */
-  readonly letThrough: number;
+  /** Attempts that were refused when they were recorded: by whether these rules refuse them too. */
+  readonly attempts: { readonly refused: number; readonly letThrough: number };
   readonly blocks: number;
   readonly proposals: number;
   readonly right: number;
@@ -114,9 +114,9 @@ export function candidateReport(
   const byRule = [...trial.cases.rules()].map(([rule, tally]) => ({ rule, ...tally }));
   const sum = (figure: 'blocks' | 'proposals' | 'right' | 'wrong'): number =>
     byRule.reduce((total, tally) => total + tally[figure], 0);
-  const { name, rules, accepted, refused, letThrough, scorer } = trial;
+  const { name, rules, accepted, refused, attempts, scorer } = trial;
   return {
-    ...{ rules: name, mode: rules.mode, accepted, refused, letThrough },
+    ...{ rules: name, mode: rules.mode, accepted, refused, attempts },
     ...{ blocks: sum('blocks'), proposals: sum('proposals'), right: sum('right'), wrong: sum('wrong') },
     ...{ byRule, cases, casesLeftOut, score: scorer?.score(senderDays) ?? null },
   };

@@ -5,6 +5,7 @@ import { printable } from '../client-format.js';
 import { table } from '../io.js';
 
 type Row = readonly string[];
+type Figure = readonly [name: string, value: string];
 
 /** The report as people read it. */
 export function reportText(report: BacktestReport): string {
@@ -38,8 +39,9 @@ function alone(candidate: CandidateReport, senderDays: number): readonly string[
 }
 
 function sideBySide(candidates: readonly CandidateReport[], senderDays: number): readonly string[] {
-  const columns = candidates.map((candidate) => figures(candidate, senderDays));
-  const rows = columns[0]!.map(([name, value], index) => [name, value, columns[1]![index]![1]]);
+  const columns = candidates.map((candidate) => new Map(figures(candidate, senderDays)));
+  const names = new Set(columns.flatMap((column) => [...column.keys()]));
+  const rows = [...names].map((name) => [name, ...columns.map((column) => column.get(name) ?? '-')]);
   const sections = candidates.flatMap((candidate) =>
     section(`By rule of ${printable(candidate.rules)}`, ruleRows(candidate)),
   );
@@ -81,8 +83,8 @@ function differences({ candidates, comparison }: BacktestReport): readonly strin
   ];
 }
 
-function figures(candidate: CandidateReport, senderDays: number): readonly (readonly [string, string])[] {
-  const { rules, mode, refused, accepted, letThrough, blocks, proposals, right, wrong, score } = candidate;
+function figures(candidate: CandidateReport, senderDays: number): readonly Figure[] {
+  const { rules, mode, refused, accepted, attempts, blocks, proposals, right, wrong, score } = candidate;
   const rate = (count: number): string =>
     senderDays === 0
       ? number(count)
@@ -91,7 +93,7 @@ function figures(candidate: CandidateReport, senderDays: number): readonly (read
     ['Rules', `${printable(rules)}${mode === 'observe' ? ' (mode: observe)' : ''}`],
     ['Let through', mailText(accepted)],
     ['Refused', mailText(refused)],
-    ...(letThrough === 0 ? [] : [['Refused then, not now', counted(letThrough, 'attempt')] as const]),
+    ...attemptFigures(attempts),
     ['Blocks', rate(blocks)],
     ['Proposals', rate(proposals)],
     ...(right + wrong === 0 ? [] : [['Judged', `${number(right)} right, ${number(wrong)} wrong`] as const]),
@@ -99,7 +101,17 @@ function figures(candidate: CandidateReport, senderDays: number): readonly (read
   ];
 }
 
-function scoreFigures(score: Score): readonly (readonly [string, string])[] {
+function attemptFigures({ refused, letThrough }: CandidateReport['attempts']): readonly Figure[] {
+  if (refused + letThrough === 0) return [];
+  return [
+    [
+      'Refused when recorded',
+      `${counted(refused, 'attempt')} also by these rules, ${number(letThrough)} not`,
+    ],
+  ];
+}
+
+function scoreFigures(score: Score): readonly Figure[] {
   return [
     ['Attacks contained', `${score.contained} of ${score.attacks}`],
     [

@@ -10,7 +10,7 @@ import { MOST_CASES, runBacktest } from '../../backtest/run.js';
 import { Trace } from '../../backtest/trace.js';
 import type { Candidate } from '../../backtest/trial.js';
 import { onceReadable, openLogFile } from '../../import/postfix-log/index.js';
-import { InvalidInput } from '../../kernel/errors.js';
+import { StopgapError } from '../../kernel/errors.js';
 import type { Instant } from '../../kernel/time.js';
 import { SECOND, formatInstant, parseInstant } from '../../kernel/time.js';
 import { openForReading } from '../../read-store.js';
@@ -65,7 +65,7 @@ export function backtestVerb(program: Command, io: CliIo): void {
       verb.error('error: --labels are about a trace: name it with --trace', { exitCode: 2 });
     }
     if (options.from !== undefined && options.to !== undefined && options.from >= options.to) {
-      throw new InvalidInput('--from', 'must lie before --to');
+      throw new StopgapError('invalid-input', '--from must lie before --to');
     }
     const store = options.trace === undefined ? await openStore(io, options) : undefined;
     try {
@@ -136,7 +136,10 @@ async function candidatesOf(
     else if (name !== IN_FORCE) candidates.push({ name, rules: parseRules(read(io, name), name) });
     else if (store !== undefined) candidates.push(await rulesInForce(store));
     else
-      throw new InvalidInput('--rules', `${IN_FORCE} are those in the store: a trace has none; name a file`);
+      throw new StopgapError(
+        'invalid-input',
+        `${IN_FORCE} are the rules in the store: with a trace name a file, or ${DEFAULTS}`,
+      );
   }
   return candidates;
 }

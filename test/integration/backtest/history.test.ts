@@ -1,0 +1,194 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { RecordedHistory, RecordedJudgements, rulesInForce } from '../../../src/backtest/history.js';
+import type { CandidateReport } from '../../../src/backtest/report.js';
+import { runBacktest } from '../../../src/backtest/run.js';
+import type { BlockCommand } from '../../../src/blocks/commands.js';
+import { newId } from '../../../src/ids.js';
+import { HOUR, MINUTE, SECOND, formatInstant } from '../../../src/kernel/time.js';
+import { parseRules } from '../../../src/rules/parse.js';
+import type { MessageAccepted } from '../../../src/sending/events.js';
+import type { Subject } from '../../../src/sending/subjects.js';
+import { openSqliteForReading } from '../../../src/store/sqlite/readable.js';
+import { Live } from '../../support/backtest/live.js';
+
+const START = Date.UTC(2027, 0, 4, 8);
+const RULES = `version: 1
+rules:
+  - { id: burst, per: account, count: recipients, window: 10m, limit: 5, then: block, for: 4h }
+`;
+const PROPOSING = RULES.replace('then: block', 'then: propose');
+const ANNA: Subject = { type: 'account', value: 'anna@example.com' };
+
+/** A server that runs, and whoever looks after it. */
+class Scene {
+  constructor(readonly live: Live) {}
+
+  async send(messages: number, account = ANNA.value): Promise<void> {
+    for (let sent = 0; sent < messages; sent++) {
+      const data: MessageAccepted = {
+        ...{ account, returnPath: account, ehlo: 'pc.example.com', ip: '192.0.2.7', direction: 'outbound' },
+        ...{ transaction: 't', recipients: 1, size: 1000, recipientDomains: [], entitled: true },
+      };
+      await this.live.message({ at: this.live.clock.now() + SECOND, data });
+    }
+  }
+
+  async pass(span: number): Promise<void> {
+    await this.live.advance(this.live.clock.now() + span);
+  }
+
+  /** What an administrator does to the block or proposal that stands. */
+  async act(
+    command: Partial<BlockCommand> & { readonly kind: BlockCommand['kind'] },
+    subject = ANNA,
+  ): Promise<void> {
+    const { standing } = await this.live.desk.standing(subject);
+    const block = standing.block?.id ?? standing.proposal?.id;
+    const full = { block, newId: newId(), ...command } as unknown as BlockCommand;
+    const { position } = await this.live.desk.execute(subject, full, { by: 'admin:carol' });
+    if (position !== undefined) await this.live.models.reached(position);
+  }
+
+  async backtest(rules: string, from?: number): Promise<CandidateReport> {
+    const store = openSqliteForReading(this.live.file);
+    try {
+      const judgements = await RecordedJudgements.of(store);
+      const report = await runBacktest({
+        source: new RecordedHistory(store),
+        candidates: [{ name: 'rules.yaml', rules: parseRules(rules) }],
+        judge: (one) => judgements.of(one),
+        from,
+      });
+      return report.candidates[0]!;
+    } finally {
+      await store.close();
+    }
+  }
+}
+
+/** Lets a server run under rules, and looks back. */
+async function after(rules: string, work: (scene: Scene) => Promise<void>): Promise<void> {
+  const live = await Live.start(rules, START);
+  try {
+    await work(new Scene(live));
+  } finally {
+    await live.stop();
+  }
+}
+
+const brief = ({ cases }: CandidateReport): unknown[] =>
+  cases.map(({ subject, action, ended, judged }) => [subject.value, action, ended, judged]);
+
+describe('over what was recorded', () => {
+  test('a release as a false positive releases what the rules under test block, and calls it wrong', () =>
+    after(RULES, async (scene) => {
+      await scene.send(8);
+      await scene.pass(10 * MINUTE);
+      await scene.act({ kind: 'release', falsePositive: true });
+      await scene.send(3);
+      const report = await scene.backtest(RULES);
+      assert.deepEqual(brief(report), [[ANNA.value, 'block', 'released', 'wrong']]);
+      assert.equal(report.cases[0]!.endedAt, formatInstant(START + 8 * SECOND + 10 * MINUTE));
+      assert.equal(report.accepted.messages, 9, 'six that tripped it, three after the release');
+      assert.deepEqual(report.attempts, { refused: 2, letThrough: 0 });
+      assert.deepEqual([report.right, report.wrong], [0, 1]);
+    }));
+
+  test('a release without that word, and a block that ran out, were right', () =>
+    after(RULES, async (scene) => {
+      await scene.send(6);
+      await scene.send(6, 'bert@example.com');
+      await scene.act({ kind: 'release', falsePositive: false });
+      await scene.pass(5 * HOUR);
+      await scene.send(1);
+      assert.deepEqual(brief(await scene.backtest(RULES)), [
+        [ANNA.value, 'block', 'released', 'right'],
+        ['bert@example.com', 'block', 'expired', 'right'],
+      ]);
+    }));
+
+  test('a dismissal dismisses, an approval approves, and nobody has judged what nobody answered', () =>
+    after(PROPOSING, async (scene) => {
+      for (const account of [ANNA.value, 'bert@example.com', 'cleo@example.com'])
+        await scene.send(6, account);
+      await scene.act({ kind: 'dismiss' });
+      await scene.act({ kind: 'approve' }, { type: 'account', value: 'bert@example.com' });
+      await scene.pass(5 * HOUR);
+      await scene.send(1, 'bert@example.com');
+      await scene.pass(24 * HOUR);
+      await scene.send(1);
+      const report = await scene.backtest(PROPOSING);
+      assert.deepEqual(brief(report), [
+        [ANNA.value, 'propose', 'dismissed', 'wrong'],
+        ['bert@example.com', 'block', 'expired', 'right'],
+        ['cleo@example.com', 'propose', 'lapsed', null],
+      ]);
+      assert.deepEqual([report.blocks, report.proposals], [1, 3]);
+    }));
+
+  test('rules that are stricter are judged by what was said of the same sender at the same time', () =>
+    after(RULES, async (scene) => {
+      await scene.send(6);
+      await scene.act({ kind: 'release', falsePositive: true });
+      const report = await scene.backtest(RULES.replace('limit: 5', 'limit: 3'));
+      assert.deepEqual(brief(report), [[ANNA.value, 'block', 'released', 'wrong']]);
+      assert.equal(report.refused.messages, 2);
+    }));
+
+  test('attempts that were refused then count for nothing under rules that let them through', () =>
+    after(RULES, async (scene) => {
+      await scene.send(20);
+      await scene.pass(MINUTE);
+      const report = await scene.backtest(RULES.replace('limit: 5', 'limit: 50'));
+      assert.deepEqual([report.blocks, report.accepted.messages], [0, 6]);
+      assert.deepEqual(report.attempts, { refused: 0, letThrough: 14 });
+    }));
+
+  test('exemptions and blocks of people hold under any rules', () =>
+    after(PROPOSING, async (scene) => {
+      const bert: Subject = { type: 'account', value: 'bert@example.com' };
+      const terms = {
+        direction: 'outbound',
+        description: 'phished',
+        refusal: 'soft',
+        until: START + HOUR,
+      } as const;
+      await scene.act({ kind: 'grant', subject: ANNA, until: null, reason: 'newsletter' });
+      await scene.act({ kind: 'impose', subject: bert, ...terms }, bert);
+      await scene.send(7);
+      await scene.send(2, bert.value);
+      await scene.pass(2 * HOUR);
+      const report = await scene.backtest(RULES);
+      assert.deepEqual(brief(report), [], 'what a person has set is no case of the rules');
+      assert.deepEqual([report.byRule[0]!.rule, report.byRule[0]!.spared], ['burst', 1]);
+      assert.deepEqual(report.attempts, { refused: 2, letThrough: 0 });
+    }));
+
+  test('what came before the span is counted, but not acted upon', () =>
+    after(PROPOSING, async (scene) => {
+      await scene.send(4);
+      const from = scene.live.clock.now() + 1;
+      await scene.send(3);
+      const report = await scene.backtest(RULES, from);
+      assert.equal(report.accepted.messages, 2, 'the sixth in all trips it');
+      assert.equal(report.refused.messages, 1);
+    }));
+
+  test('the rules in force are the newest that were recorded', () =>
+    after(PROPOSING, async (scene) => {
+      const store = openSqliteForReading(scene.live.file);
+      const { name, rules } = await rulesInForce(store);
+      await store.close();
+      assert.equal(name, 'rules in force (version 1)');
+      assert.equal(rules.rules[0]!.then, 'propose');
+    }));
+});
+
+test('a store that is not there, or is none, is refused with what to do', async () => {
+  assert.throws(
+    () => openSqliteForReading('/nowhere/events.db'),
+    /there is no store at \/nowhere\/events\.db/,
+  );
+  assert.throws(() => openSqliteForReading('/etc/hostname'), /\/etc\/hostname/);
+});

@@ -1,0 +1,131 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { RecordedHistory } from '../../../src/backtest/history.js';
+import type { CaseReport, CandidateReport } from '../../../src/backtest/report.js';
+import { runBacktest } from '../../../src/backtest/run.js';
+import { LineReader, Trace } from '../../../src/backtest/trace.js';
+import type { Instant } from '../../../src/kernel/time.js';
+import { formatInstant } from '../../../src/kernel/time.js';
+import { parseRules } from '../../../src/rules/parse.js';
+import { openSqliteForReading } from '../../../src/store/sqlite/readable.js';
+import { Live } from '../../support/backtest/live.js';
+import { line, lively, traceFile } from '../../support/backtest/traces.js';
+
+const START = Date.UTC(2027, 0, 4, 8);
+/** Of everything that may come of a verdict, something. */
+const RULES = `version: 1
+maxAutomaticBlocks: 2 in 20m
+rules:
+  - { id: burst, per: account, count: recipients, window: 10m, limit: 20, then: block, for: 30m, escalate: { factor: 2, max: 4h } }
+  - { id: trying, per: account, count: messages, window: 1h, limit: 15, then: block, for: 5m, renewWhileTrying: true }
+  - { id: day, per: account, count: recipients, window: 24h, limit: 100, then: propose, for: 12h, lapse: 90m }
+  - { id: path, per: address, count: messages, window: 10m, limit: 8, then: block, for: 20m, refuse: honest }
+  - { id: domain, per: domain, count: recipients, window: 1h, limit: 45, then: propose, for: 1h, lapse: 30m }
+  - { id: network, per: ip, count: messages, window: 10m, limit: 5, then: observe }
+  - { id: name, per: ehlo, count: messages, window: 10m, limit: 18, then: block, for: 10m }
+exempt:
+  - { subject: { type: account, value: user5@two.example.com }, reason: known }
+`;
+
+/** A case, by what both ways of going through it must agree on. */
+type Agreed = Pick<
+  CaseReport,
+  'subject' | 'rule' | 'proposedAt' | 'blockedAt' | 'until' | 'ended' | 'endedAt'
+> & { readonly sentence: string };
+
+function agreed({ cases }: CandidateReport): readonly Agreed[] {
+  return sorted(
+    cases.map(({ subject, rule, proposedAt, blockedAt, until, ended, endedAt, evidence: { sentence } }) => ({
+      ...{ subject, rule, proposedAt, blockedAt, until, ended, endedAt, sentence },
+    })),
+  );
+}
+
+function recorded({ models }: Live): readonly Agreed[] {
+  const text = (at: Instant | null | undefined): string | null =>
+    at === null || at === undefined ? null : formatInstant(at);
+  return sorted(
+    [...models.ledger.all()].map(({ subject, rule, proposedAt, since, until, state, endedAt, history }) => ({
+      subject,
+      rule: rule!,
+      proposedAt: text(proposedAt),
+      blockedAt: text(since),
+      until: text(until),
+      ended: state === 'active' || state === 'proposed' ? null : (state as Agreed['ended']),
+      endedAt: text(endedAt),
+      // What it came into force on, or was proposed on: the back-test tells of no later one.
+      sentence: (history.find(({ type }) => type === 'BlockImposed') ?? history[0]!).evidence!.sentence,
+    })),
+  );
+}
+
+function sorted(cases: readonly Agreed[]): readonly Agreed[] {
+  const key = ({ proposedAt, blockedAt, subject }: Agreed): string =>
+    `${proposedAt ?? blockedAt} ${subject.type} ${subject.value}`;
+  return [...cases].sort((a, b) => (key(a) < key(b) ? -1 : 1));
+}
+
+describe('a back-test decides as a running server does', () => {
+  for (const seed of [1, 2, 3]) {
+    test(`over the same messages, and over what the server recorded of them (seed ${seed})`, async () => {
+      const lines = lively(seed, 400, START).map(line);
+      const reader = new LineReader('trace');
+      const messages = lines.map((text) => reader.read(text)!);
+      const live = await Live.start(RULES, messages[0]!.at);
+      try {
+        for (const message of messages) await live.message(message);
+        const candidates = [{ name: 'rules.yaml', rules: parseRules(RULES) }];
+        const overTrace = await runBacktest({ source: new Trace(traceFile(lines)), candidates });
+        const expected = recorded(live);
+        assert.ok(expected.length > 10, `only ${expected.length} cases: the messages show too little`);
+        assert.deepEqual(agreed(overTrace.candidates[0]!), expected);
+
+        const store = openSqliteForReading(live.file);
+        try {
+          const overHistory = await runBacktest({ source: new RecordedHistory(store), candidates });
+          assert.deepEqual(agreed(overHistory.candidates[0]!), expected);
+          assert.equal(overHistory.candidates[0]!.attempts.letThrough, 0);
+          assert.deepEqual(
+            overHistory.candidates[0]!.accepted,
+            overTrace.candidates[0]!.accepted,
+            'what was accepted is accepted again',
+          );
+        } finally {
+          await store.close();
+        }
+      } finally {
+        await live.stop();
+      }
+    });
+  }
+
+  test('and the cases show all that may come of a rule', async () => {
+    const seen = new Set<string>();
+    for (const seed of [1, 2, 3]) {
+      const source = new Trace(traceFile(lively(seed, 400, START).map(line)));
+      const candidates = [{ name: 'rules.yaml', rules: parseRules(RULES) }];
+      const [{ cases, byRule }] = (await runBacktest({ source, candidates })).candidates as [CandidateReport];
+      for (const { action, ended, proposedAt, blockedAt, until } of cases) {
+        seen.add(`${action} ${ended}`);
+        if (proposedAt !== null && blockedAt !== null) seen.add('a proposal that became a block');
+        if (blockedAt !== null && Date.parse(until!) - Date.parse(blockedAt) > 60 * 60_000)
+          seen.add('a longer block for who was blocked before');
+      }
+      for (const { observed, spared, rule, proposals } of byRule) {
+        if (observed > 0) seen.add('observed');
+        if (spared > 0) seen.add('spared');
+        if (rule === 'burst' && proposals > 0) seen.add('held back by the breaker');
+      }
+    }
+    for (const what of [
+      'block expired',
+      'propose lapsed',
+      'observed',
+      'spared',
+      'held back by the breaker',
+      'a proposal that became a block',
+    ]) {
+      assert.ok(seen.has(what), `no case shows: ${what} (${[...seen].join(', ')})`);
+    }
+  });
+});

@@ -1,0 +1,268 @@
+import assert from 'node:assert/strict';
+import { readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { PassThrough, Readable } from 'node:stream';
+import { describe, test } from 'node:test';
+import type { TestContext } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import { reportShape } from '../../../src/api/backtest-shapes.js';
+import type { Decision } from '../../../src/backtest/decisions.js';
+import type { BacktestReport } from '../../../src/backtest/report.js';
+import type { CliIo } from '../../../src/cli/io.js';
+import { run } from '../../../src/cli/program.js';
+import { HOUR, SECOND, formatInstant } from '../../../src/kernel/time.js';
+import { Live } from '../../support/backtest/live.js';
+import { line, series } from '../../support/backtest/traces.js';
+import { temporaryDirectory } from '../../unit/config/helpers.js';
+
+const START = Date.UTC(2027, 0, 4, 8);
+const RULES = `version: 1
+rules:
+  - { id: burst, per: account, count: recipients, window: 10m, limit: 5, then: block, for: 1h }
+`;
+const LINES = [
+  ...series({ at: START }, 20, SECOND),
+  { at: START + 2 * HOUR, account: 'bert@example.com' },
+].map(line);
+
+interface Result {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+interface Given {
+  readonly cwd: string;
+  readonly input?: Buffer | string;
+  readonly terminal?: boolean;
+}
+
+async function stopgap({ cwd, input = '', terminal = false }: Given, ...args: string[]): Promise<Result> {
+  const texts = { out: '', err: '' };
+  const sink = (name: 'out' | 'err'): PassThrough =>
+    Object.assign(
+      new PassThrough().on('data', (chunk: Buffer) => (texts[name] += chunk.toString())),
+      { isTTY: terminal },
+    );
+  let now = 0;
+  const io: CliIo = {
+    stdin: Readable.from([Buffer.from(input)]) as unknown as NodeJS.ReadStream,
+    ...{ stdout: sink('out'), stderr: sink('err'), env: {}, cwd },
+    clock: { now: () => (now += SECOND) },
+  };
+  const code = await run(['backtest', ...args], io);
+  return { code, ...texts };
+}
+
+function folder(t: TestContext): string {
+  const cwd = temporaryDirectory(t);
+  writeFileSync(path.join(cwd, 'trace.ndjson'), LINES.map((text) => `${text}\n`).join(''));
+  writeFileSync(path.join(cwd, 'rules.yaml'), RULES);
+  return cwd;
+}
+
+describe('stopgap backtest', () => {
+  test('shows a trace under rules as people read it', async (t) => {
+    const cwd = folder(t);
+    const { code, out, err } = await stopgap({ cwd }, '--trace', 'trace.ndjson', '--rules', 'rules.yaml');
+    assert.equal(code, 0);
+    assert.match(err, /^21 sends in .* s: .* a second\n$/);
+    const rows = out.split('\n').map((row) => row.replace(/ {2,}/g, ' | '));
+    for (const row of [
+      'trace.ndjson: 21 messages (21 recipients) by 2 senders on 2 sender-days, 2027-01-04 08:00 to 2027-01-04 10:00 UTC',
+      'Refused | 14 messages (14 recipients)',
+      'Blocks | 1 (500.0 per 1,000 sender-days)',
+      '2027-01-04 08:00 | 2027-01-04 09:00 | account alice@example.com | block | 6 msg, 6 rcpt | 14 | - | 6 recipients within 10m; rule "burst" allows 5.',
+    ]) {
+      assert.ok(rows.includes(row), `${row}\nstands not in\n${rows.join('\n')}`);
+    }
+  });
+
+  test('gives a report of the promised shape, and each decision as a line', async (t) => {
+    const cwd = folder(t);
+    const { out } = await stopgap(
+      { cwd },
+      '--trace',
+      'trace.ndjson',
+      '--rules',
+      'rules.yaml',
+      '--json',
+      '--decisions',
+      'd.ndjson',
+    );
+    const report: BacktestReport = reportShape.strict().parse(JSON.parse(out));
+    assert.equal(report.candidates[0]!.rules, 'rules.yaml');
+    const decisions = readFileSync(path.join(cwd, 'd.ndjson'), 'utf8').trimEnd().split('\n');
+    const { time, action, type, value, until } = JSON.parse(decisions[0]!) as Decision;
+    assert.equal(decisions.length, 1);
+    assert.deepEqual(
+      [time, action, type, value, until],
+      [
+        ...[formatInstant(START + 5 * SECOND), 'block', 'account', 'alice@example.com'],
+        formatInstant(START + 5 * SECOND + HOUR),
+      ],
+    );
+  });
+
+  test('reads gzipped files and standard input alike', async (t) => {
+    const cwd = folder(t);
+    const packed = gzipSync(readFileSync(path.join(cwd, 'trace.ndjson')));
+    writeFileSync(path.join(cwd, 'trace.ndjson.gz'), packed);
+    const rules = ['--rules', 'rules.yaml', '--json'];
+    const plain = await stopgap({ cwd }, '--trace', 'trace.ndjson', ...rules);
+    const unpacked = await stopgap({ cwd }, '--trace', 'trace.ndjson.gz', ...rules);
+    const piped = await stopgap({ cwd, input: packed }, '--trace', '-', ...rules);
+    const named = (text: string): unknown => ({ ...(JSON.parse(text) as object), source: '' });
+    assert.deepEqual(named(unpacked.out), named(plain.out));
+    assert.deepEqual(named(piped.out), named(plain.out));
+    writeFileSync(path.join(cwd, 'torn.gz'), packed.subarray(0, packed.length - 12));
+    const torn = await stopgap({ cwd }, '--trace', 'torn.gz', ...rules);
+    assert.deepEqual([torn.code, torn.out], [1, '']);
+    assert.match(torn.err, /^stopgap: torn\.gz: cannot be unpacked beyond line \d+: /);
+  });
+
+  test('judges by labels', async (t) => {
+    const cwd = folder(t);
+    const attack = {
+      ...{ id: 'a0', kind: 'burst', accounts: ['alice@example.com'], start: formatInstant(START) },
+      ...{
+        end: formatInstant(START + 19 * SECOND),
+        sent: [`alice@example.com ${formatInstant(START + 9 * SECOND)}`],
+      },
+    };
+    writeFileSync(path.join(cwd, 'labels.json'), JSON.stringify({ attacks: [attack], bulk: [] }));
+    const { out } = await stopgap(
+      { cwd },
+      '--trace',
+      'trace.ndjson',
+      '--rules',
+      'rules.yaml',
+      '--labels',
+      'labels.json',
+    );
+    assert.match(out, /Attacks contained +1 of 1\n/);
+    assert.match(out, /Judged +1 right, 0 wrong\n/);
+  });
+
+  test('compares two rule sets', async (t) => {
+    const cwd = folder(t);
+    const { out } = await stopgap(
+      { cwd },
+      '--trace',
+      'trace.ndjson',
+      '--rules',
+      'rules.yaml',
+      '--against',
+      'defaults',
+    );
+    assert.match(out, /^Rules +rules\.yaml +defaults$/m);
+    assert.match(out, /^Messages refused +14 +0 +0$/m);
+    assert.match(out, /^Blocked by rules\.yaml only:\n.*\n2027-01-04 08:00 .* alice@example\.com /m);
+  });
+
+  test('shows how far it is where somebody watches', async (t) => {
+    const cwd = folder(t);
+    const { err } = await stopgap(
+      { cwd, terminal: true },
+      '--trace',
+      'trace.ndjson',
+      '--rules',
+      'rules.yaml',
+    );
+    assert.match(err, /^\r100 % {2}21 sends {2}14 refused {2}\d+\/s {2}2027-01-04\r +\r\r?21 sends in /);
+  });
+
+  test('goes through what a running server has recorded', async (t) => {
+    const cwd = folder(t);
+    const live = await Live.start('version: 1\nrules: []\n', START);
+    try {
+      const data = {
+        ...(JSON.parse(LINES[0]!) as object),
+        direction: 'outbound',
+        transaction: 't',
+        recipientDomains: [],
+        entitled: true,
+      };
+      for (let sent = 1; sent <= 8; sent++) await live.message({ at: START + sent * SECOND, data });
+      const config = `data: ${path.dirname(live.file)}\nsmtp: { relay: { url: 'smtp://127.0.0.1:25' } }\n`;
+      writeFileSync(path.join(cwd, 'stopgap.yaml'), config);
+      const { code, out, err } = await stopgap(
+        { cwd },
+        '--rules',
+        'rules.yaml',
+        '--against',
+        'in-force',
+        '--json',
+      );
+      assert.equal(code, 0, err);
+      const { source, sends, candidates } = JSON.parse(out) as BacktestReport;
+      assert.deepEqual([source, sends.messages], ['history', 8]);
+      assert.deepEqual(
+        candidates.map(({ rules, blocks }) => [rules, blocks]),
+        [
+          ['rules.yaml', 1],
+          ['rules in force (version 1)', 0],
+        ],
+      );
+    } finally {
+      await live.stop();
+    }
+  });
+
+  for (const [what, code, args, message] of [
+    ['no such trace', 1, ['--trace', 'none.ndjson'], /ENOENT.*none\.ndjson/],
+    ['no such rules', 1, ['--trace', 'trace.ndjson', '--rules', 'none.yaml'], /ENOENT.*none\.yaml/],
+    ['faulty rules', 1, ['--trace', 'trace.ndjson', '--rules', 'bad.yaml'], /^stopgap: bad\.yaml:2: rules: /],
+    [
+      'a faulty line',
+      1,
+      ['--trace', 'bad.ndjson'],
+      /^stopgap: bad\.ndjson:2: recipients: must be a whole number of at least 1, not 0\n$/,
+    ],
+    [
+      'faulty labels',
+      1,
+      ['--trace', 'trace.ndjson', '--labels', 'bad.yaml'],
+      /^stopgap: bad\.yaml: is no JSON/,
+    ],
+    ['labels without a trace', 2, ['--labels', 'bad.yaml'], /--labels are about a trace/],
+    [
+      'a span the wrong way round',
+      1,
+      ['--trace', 'trace.ndjson', '--from', '2027-02-01', '--to', '2027-01-01'],
+      /--from must lie before --to/,
+    ],
+    ['no time', 2, ['--trace', 'trace.ndjson', '--from', 'noon'], /--from.*a time such as/],
+    ['no number', 2, ['--trace', 'trace.ndjson', '--cases', 'all'], /--cases.*whole number/],
+    [
+      'rules in force of a trace',
+      1,
+      ['--trace', 'trace.ndjson', '--rules', 'in-force'],
+      /in-force are the rules in the store/,
+    ],
+    [
+      'decisions that cannot be written',
+      1,
+      ['--trace', 'trace.ndjson', '--decisions', 'no/such/folder'],
+      /ENOENT/,
+    ],
+    [
+      'no store',
+      1,
+      ['--rules', 'rules.yaml'],
+      /there is no store at .*: nothing has been recorded there yet/,
+    ],
+  ] as const) {
+    test(`says what is wrong: ${what}`, async (t) => {
+      const cwd = folder(t);
+      writeFileSync(path.join(cwd, 'bad.yaml'), 'version: 1\nrules: 7\n');
+      writeFileSync(
+        path.join(cwd, 'bad.ndjson'),
+        `${LINES[0]}\n${LINES[1]!.replace('"recipients":1', '"recipients":0')}\n`,
+      );
+      const result = await stopgap({ cwd }, ...args);
+      assert.deepEqual([result.code, result.out], [code, '']);
+      assert.match(result.err, message);
+    });
+  }
+});

@@ -1,0 +1,149 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import os from 'node:os';
+import path from 'node:path';
+import { setImmediate } from 'node:timers/promises';
+import { pino } from 'pino';
+import { VirtualClock } from '../../../src/backtest/virtual-clock.js';
+import type { Happening } from '../../../src/backtest/world.js';
+import { BlockDesk } from '../../../src/block-desk.js';
+import { Timers } from '../../../src/expiry/timers.js';
+import type { Instant } from '../../../src/kernel/time.js';
+import { Metrics } from '../../../src/metrics/metrics.js';
+import { ReadModels } from '../../../src/read-models.js';
+import { Responder } from '../../../src/responder.js';
+import { RulesDesk } from '../../../src/rules-desk.js';
+import type { MessageAccepted } from '../../../src/sending/events.js';
+import { sendStreamKey, senderIdentity } from '../../../src/sending/subjects.js';
+import { Recorder } from '../../../src/smtp/recorder.js';
+import type { EventStore } from '../../../src/store/port.js';
+import { openSqliteStore } from '../../../src/store/sqlite/index.js';
+import { planTimedWork } from '../../../src/timed-work.js';
+
+/**
+ * The parts of a running server that decide, wired as it wires them, on a real store: what a back-test must agree with.
+ * Only time is driven, alarm by alarm, each with all that follows from it.
+ */
+export class Live {
+  readonly clock: VirtualClock;
+  readonly file: string;
+  readonly store: EventStore;
+  readonly models: ReadModels;
+  readonly desk: BlockDesk;
+  readonly #directory: string;
+  readonly #responder: Responder;
+  readonly #recorder: Recorder;
+  readonly #timers: Timers;
+  #underWay = 0;
+  #messages = 0;
+
+  static async start(rules: string, at: Instant): Promise<Live> {
+    const directory = await mkdtemp(path.join(os.tmpdir(), 'stopgap-live-'));
+    const clock = new VirtualClock(at);
+    const file = path.join(directory, 'events.db');
+    const live = new Live(directory, file, clock, await openSqliteStore({ file, clock }));
+    await live.#begin(rules);
+    return live;
+  }
+
+  private constructor(directory: string, file: string, clock: VirtualClock, opened: EventStore) {
+    this.#directory = directory;
+    this.file = file;
+    this.clock = clock;
+    this.store = this.#counting(opened);
+    this.desk = new BlockDesk(this.store, clock);
+    this.#timers = new Timers({ clock });
+    this.models = new ReadModels({
+      onVerdict: (verdict, live) => live && this.#responder.take(verdict),
+      onBlockEvent: (event) => planTimedWork(this.#timers, this.models.ledger, event),
+      onRulesChanged: () => undefined,
+      onSkipped: (event, reason) => {
+        throw new Error(`${event.type}: ${reason}`);
+      },
+    });
+    const log = pino({ level: 'silent' });
+    const { desk, models, store } = this;
+    this.#responder = new Responder({ desk, models, clock, metrics: new Metrics(), log });
+    this.#recorder = new Recorder({ store, clock, log, hostname: 'mx.example.com' });
+  }
+
+  /** A message arrives: refused, or accepted, recorded and acted upon. */
+  async message({ at, data }: Pick<Happening, 'at' | 'data'>): Promise<void> {
+    await this.advance(at);
+    const message = { ...(data as MessageAccepted), transaction: `t${++this.#messages}` };
+    const sender = senderIdentity(message);
+    const block = this.models.activeBlocks.verdict(sender, this.clock.now());
+    if (block === undefined) {
+      await this.#recorder.accepted(sendStreamKey(sender), message);
+    } else {
+      const { account, returnPath, ehlo, ip, direction } = message;
+      const attempt = {
+        account,
+        returnPath,
+        ehlo,
+        ip,
+        direction,
+        block: block.id,
+        stage: 'rcpt',
+        reply: '451',
+      } as const;
+      this.#recorder.refused(attempt, message.transaction, undefined);
+    }
+    await this.#quiet();
+  }
+
+  /** Lets time pass. */
+  async advance(to: Instant): Promise<void> {
+    while (this.clock.next <= to) {
+      this.clock.advance(this.clock.next);
+      await this.#quiet();
+    }
+    this.clock.advance(to);
+  }
+
+  /** Resolves once nothing more follows from what has happened. */
+  async #quiet(): Promise<void> {
+    do {
+      // Whoever was woken must have come to what it does.
+      for (let turns = 0; turns < 3; turns++) await setImmediate();
+      await this.models.reached(await this.store.head());
+      await this.#responder.idle();
+    } while (this.#underWay > 0);
+  }
+
+  async stop(): Promise<void> {
+    await this.#timers.close();
+    await this.#recorder.close();
+    await this.#responder.stop();
+    await this.models.stop();
+    await this.store.close();
+    await rm(this.#directory, { recursive: true });
+  }
+
+  async #begin(rules: string): Promise<void> {
+    await new RulesDesk(this.store, this.clock).load(rules, 'rules.yaml');
+    await this.models.follow(this.store);
+    this.#timers.start(async ({ kind, block, subject }) => {
+      this.#underWay++;
+      await this.desk.execute(subject, { kind, block }, { by: 'system:expiry' });
+      this.#underWay--;
+    });
+  }
+
+  #counting(opened: EventStore): EventStore {
+    const append: EventStore['append'] = async (...args) => {
+      this.#underWay++;
+      try {
+        return await opened.append(...args);
+      } finally {
+        this.#underWay--;
+      }
+    };
+    return new Proxy(opened, {
+      get: (target, name) => {
+        if (name === 'append') return append;
+        const value: unknown = Reflect.get(target, name, target);
+        return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+      },
+    });
+  }
+}

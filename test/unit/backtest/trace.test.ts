@@ -1,0 +1,175 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { LineReader, Trace } from '../../../src/backtest/trace.js';
+import type { MessageAccepted } from '../../../src/sending/events.js';
+import { traceFile } from '../../support/backtest/traces.js';
+
+const TIME = '2027-01-04T09:39:38.771Z';
+const FULL = {
+  time: TIME,
+  account: 'anna@example.com',
+  returnPath: 'news@example.com',
+  ehlo: 'pc.example.com',
+  ip: '192.0.2.7',
+  recipients: 30,
+  size: 2000,
+  recipientDomains: ['example.org'],
+  direction: 'inbound',
+  entitled: true,
+};
+
+function read(line: object | string): MessageAccepted {
+  const text = typeof line === 'string' ? line : JSON.stringify(line);
+  return new LineReader('trace.ndjson').read(text)!.data as MessageAccepted;
+}
+
+describe('a line of a trace', () => {
+  test('is one accepted message', () => {
+    const happening = new LineReader('t').read(JSON.stringify({ ...FULL, attack: 'a7', more: { x: 1 } }))!;
+    const { time: _, ...data } = FULL;
+    assert.deepEqual(happening.data, { ...data, transaction: '' });
+    assert.deepEqual([happening.type, happening.at], ['MessageAccepted', Date.parse(TIME)]);
+  });
+
+  test('may leave out what is not known', () => {
+    assert.deepEqual(read({ time: TIME, ip: '192.0.2.7', recipients: 1 }), {
+      ...{ account: undefined, returnPath: undefined, ehlo: undefined, ip: '192.0.2.7' },
+      ...{
+        direction: 'outbound',
+        transaction: '',
+        recipients: 1,
+        size: 0,
+        recipientDomains: [],
+        entitled: true,
+      },
+    });
+    assert.equal(
+      read({ time: TIME, account: 'a@example.com', returnPath: null, recipients: 1 }).returnPath,
+      undefined,
+    );
+  });
+
+  test('speaks for a return path that is its account’s own, unless it says otherwise', () => {
+    const of = (more: object): boolean =>
+      read({ time: TIME, account: 'anna@example.com', recipients: 1, ...more }).entitled;
+    assert.equal(of({ returnPath: 'anna@example.com' }), true);
+    assert.equal(of({ returnPath: 'Anna+list@Example.com' }), true);
+    assert.equal(of({ returnPath: '' }), true);
+    assert.equal(of({ returnPath: 'x7@example.com' }), false);
+    assert.equal(of({ returnPath: 'x7@example.com', entitled: true }), true);
+  });
+
+  test('has a time in any form of ISO 8601', () => {
+    const at = (time: string): number => new LineReader('t').read(JSON.stringify({ ...FULL, time }))!.at;
+    assert.equal(at('2027-01-04T09:39:38Z'), Date.UTC(2027, 0, 4, 9, 39, 38));
+    assert.equal(at('2027-01-04T10:39:38.771+01:00'), Date.parse(TIME));
+    assert.equal(at('2028-02-29T00:00:00.000Z'), Date.UTC(2028, 1, 29));
+  });
+
+  for (const [what, line, message] of [
+    ['no JSON', '{"time":', /^trace\.ndjson:1: is no JSON: one object \{"time","account",…\} a line$/],
+    ['a list', [], /^trace\.ndjson:1: is no JSON object/],
+    ['a number', '7', /^trace\.ndjson:1: is no JSON object/],
+    ['no time', { ...FULL, time: undefined }, /:1: time: must be an ISO 8601 time such as .*, not missing$/],
+    ['a number for a time', { ...FULL, time: 1451900378 }, /:1: time: .*, not 1451900378$/],
+    [
+      'no such day',
+      { ...FULL, time: '2027-02-31T00:00:00.000Z' },
+      /:1: time: .*, not "2027-02-31T00:00:00.000Z"$/,
+    ],
+    ['no such month', { ...FULL, time: '2027-13-01T00:00:00.000Z' }, /:1: time: /],
+    [
+      'nobody',
+      { time: TIME, recipients: 1 },
+      /:1: says not who sent: account, returnPath or ip must be there$/,
+    ],
+    ['an empty account', { time: TIME, account: '', recipients: 1 }, /:1: says not who sent/],
+    ['an account that is no text', { ...FULL, account: 7 }, /:1: account: must be a text, not 7$/],
+    [
+      'no recipients',
+      { ...FULL, recipients: undefined },
+      /:1: recipients: must be a whole number of at least 1, not missing$/,
+    ],
+    [
+      'recipients as a list',
+      { ...FULL, recipients: ['a@example.com'] },
+      /:1: recipients: .*, not \["a@example\.com"\]$/,
+    ],
+    ['zero recipients', { ...FULL, recipients: 0 }, /:1: recipients: .*, not 0$/],
+    ['half a recipient', { ...FULL, recipients: 1.5 }, /:1: recipients: .*, not 1\.5$/],
+    ['a negative size', { ...FULL, size: -1 }, /:1: size: must be a whole number of at least 0, not -1$/],
+    [
+      'no direction',
+      { ...FULL, direction: 'sideways' },
+      /:1: direction: must be outbound or inbound, not "sideways"$/,
+    ],
+    ['a word for entitled', { ...FULL, entitled: 'yes' }, /:1: entitled: must be true or false, not "yes"$/],
+    [
+      'one recipient domain',
+      { ...FULL, recipientDomains: 'example.org' },
+      /:1: recipientDomains: must be a list of domains/,
+    ],
+  ] as const) {
+    test(`is refused with its place: ${what}`, () => {
+      assert.throws(() => read(line), { code: 'invalid-input', message });
+    });
+  }
+
+  test('is refused where it is too long', () => {
+    assert.throws(() => new LineReader('t').read(undefined), /^StopgapError: t:1: is longer than 64 KiB$/);
+  });
+
+  test('shows no more of a wrong value than is needed', () => {
+    assert.throws(
+      () => read({ ...FULL, account: { x: 'y'.repeat(5000) } }),
+      ({ message }: Error) => message.length < 150,
+    );
+  });
+});
+
+describe('a trace', () => {
+  const at = (second: number): string =>
+    JSON.stringify({ ...FULL, time: new Date(second * 1000).toISOString() });
+
+  test('may be five minutes out of order, and no more', () => {
+    const reader = new LineReader('t');
+    reader.read(at(1000));
+    const late = reader.read(at(700))!;
+    assert.deepEqual([late.at, late.recordedAt], [700_000, 1_000_000], 'it is recorded when the newest was');
+    assert.throws(
+      () => reader.read(at(699)),
+      /t:3: time: .* is more than 5 minutes before .*: sort the trace by time/,
+    );
+  });
+
+  test('counts empty lines, and passes over them', async () => {
+    const read: number[] = [];
+    const lines = [at(1), '', '   ', at(2), 'x'];
+    await assert.rejects(async () => {
+      for await (const { happenings } of new Trace(traceFile(lines, 10)).batches())
+        read.push(...happenings.map((one) => one.at));
+    }, /trace\.ndjson:5: is no JSON/);
+    assert.deepEqual(read, [1000], 'what came in an earlier chunk was given');
+  });
+
+  test('without a message is none', async () => {
+    const all = async (): Promise<void> => {
+      for await (const _ of new Trace(traceFile(['', ''])).batches());
+    };
+    await assert.rejects(all, /trace\.ndjson: holds no message/);
+  });
+
+  test('says how far it has been read', async () => {
+    const file = traceFile([at(1), at(2), at(3)], 100);
+    const done: number[] = [];
+    for await (const batch of new Trace(file).batches()) {
+      done.push(batch.done);
+      assert.equal(batch.total, file.bytes);
+    }
+    assert.deepEqual(
+      done,
+      [...done].sort((a, b) => a - b),
+    );
+    assert.equal(done.at(-1), file.bytes);
+  });
+});
