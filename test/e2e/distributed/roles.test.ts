@@ -48,9 +48,13 @@ test('every process tells how it is, whatever its roles', { skip }, async () => 
     assert.equal((await node.health())['store'], 'ok', node.name);
     assert.equal((await fetch(`${base}/readyz`)).status, 200, node.name);
     assert.equal(await node.metric('stopgap_outbox_events'), 0, node.name);
+    assert.equal(await node.metric('stopgap_store_up'), 1, node.name);
+    assert.equal(await node.metric('stopgap_role_info'), 1, node.name);
     const blocks = await node.api('GET', '/api/v1/blocks');
     assert.equal(blocks.status === 200, apis.includes(node), node.name);
   }
+  assert.equal(await worker.metric('stopgap_redis_up'), 1);
+  assert.equal(await worker.metric('stopgap_expiry_unsent_jobs'), 0);
 });
 
 test('a block made at one API, and its release at another, hold at every SMTP node', { skip }, async () => {

@@ -193,3 +193,24 @@ test('each stage tells how often it was asked, how it answered and how long that
   assert.equal(figures.of('stopgap_smtp_sessions', { direction: 'outbound' }), 3);
   await Promise.all([session, second, third].map((one) => one.quit()));
 });
+
+test('a start goes on from a snapshot, whose age shows; so does what runs', async (t) => {
+  const stopgap = await Stopgap.start(t);
+  const before = await scrape(stopgap);
+  assert.ok(Number.isNaN(before.of('stopgap_snapshot_timestamp_seconds')), 'there is none yet');
+  const session = await stopgap.loggedIn();
+  await session.send(ALICE, [TO]);
+  await session.quit();
+  const began = Math.floor(Date.now() / SECOND);
+  await stopgap.restart();
+  const figures = await scrape(stopgap);
+  const at = figures.of('stopgap_snapshot_timestamp_seconds');
+  assert.ok(at >= began && at <= Date.now() / SECOND, String(at));
+  assert.equal(figures.of('stopgap_snapshot_failures_total'), 0);
+  assert.equal(figures.of('stopgap_read_models_ready'), 1);
+  assert.equal(figures.of('stopgap_projection_lag_events'), 0);
+  assert.equal(figures.of('stopgap_store_up'), 1);
+  assert.ok(figures.of('stopgap_rules_in_force') > 0);
+  assert.equal(figures.of('stopgap_role_info', { role: 'detector' }), 1);
+  assert.deepEqual(Object.values(figures.nonzero('stopgap_build_info')), [1]);
+});

@@ -40,6 +40,17 @@ describe('operations and the description of the API', () => {
     assert.match((await open('/metrics')).headers.get('content-type')!, /^text\/plain; version=0\.0\.4/);
   });
 
+  test('metrics come as OpenMetrics where that is preferred', async () => {
+    const accept = 'application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5';
+    const response = await fetch(new URL('/metrics', server.url), { headers: { accept } });
+    assert.match(response.headers.get('content-type')!, /^application\/openmetrics-text; version=1\.0\.0/);
+    assert.equal(response.headers.get('vary'), 'Accept');
+    assert.match(
+      await response.text(),
+      /^# TYPE stopgap_skipped_events counter\nstopgap_skipped_events_total 0$/m,
+    );
+  });
+
   test('ready only while read models and listeners are', async () => {
     assert.deepEqual(await (await open('/readyz')).json(), {
       ready: true,

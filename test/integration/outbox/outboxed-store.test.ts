@@ -54,6 +54,26 @@ describe('an outbox', () => {
     assert.equal((await collect(distant.readAll())).at(-1)!.id, next.id);
   });
 
+  test('knows how many may wait, and since when the oldest does', async (t) => {
+    const clock = new ManualClock();
+    const scene = await openScene(t, clock, { maxEvents: 500 });
+    assert.equal(scene.outbox.limit, 500);
+    assert.equal(await scene.outbox.oldestAt(), undefined);
+    scene.distant.away = true;
+    const since = clock.now();
+    await scene.outbox.append(ALICE, [newEvent()], 'any');
+    clock.skip(HOUR);
+    await scene.outbox.append(BOB, [newEvent()], 'any');
+    assert.equal(await scene.outbox.oldestAt(), since);
+    scene.distant.away = false;
+    await delivered(scene, clock);
+    assert.equal(await scene.outbox.oldestAt(), undefined);
+    scene.distant.away = true;
+    const again = clock.now();
+    await scene.outbox.append(ALICE, [newEvent()], 'any');
+    assert.equal(await scene.outbox.oldestAt(), again, 'what was delivered is not meant');
+  });
+
   test('lets nothing overtake what waits', async (t) => {
     const clock = new ManualClock();
     const scene = await openScene(t, clock);
