@@ -16,6 +16,8 @@ import { openBullWork } from './expiry/bullmq/index.js';
 import { Timers } from './expiry/timers.js';
 import { messageOf } from './kernel/errors.js';
 import type { NewEvent } from './kernel/events.js';
+import { OverrideDesk } from './override-desk.js';
+import { OverridesFile } from './overrides-file.js';
 import type { AlarmClock } from './kernel/time.js';
 import { SECOND } from './kernel/time.js';
 import type { Logs } from './log/logs.js';
@@ -34,6 +36,7 @@ import { openKurrentStore } from './store/kurrentdb/index.js';
 import { metered } from './store/metered.js';
 import type { EventStore } from './store/port.js';
 import { openSqliteStore } from './store/sqlite/index.js';
+import { DaySummaries } from './day-summaries.js';
 import { keepSwept, letGoWhenBack } from './housekeeping.js';
 import { ownPackage } from './cli/version.js';
 import { openTracing } from './tracing/open.js';
@@ -176,6 +179,13 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
         : watch(await watchRules(config.rules, rulesDesk, levels.of('files'), metrics.rules));
     await rulesDesk.load(file?.current, config.rules ?? 'defaults');
   }
+  const overrides =
+    detects && config.overrides !== undefined
+      ? await OverridesFile.open({
+          ...{ path: config.overrides, desk: new OverrideDesk(store, clock), models, clock },
+          ...{ log: levels.of('files'), metrics: metrics.rules },
+        })
+      : undefined;
   const categories = detects || roles.has('api') ? FOLDED_CATEGORIES : DECISIONS_ONLY;
   const snapshots = await Snapshots.open({
     folder: path.join(config.data, 'snapshots'),
@@ -198,7 +208,13 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     await models.stop();
     await snapshots.close();
   });
-  if (detects) responder.finish();
+  await overrides?.start();
+  closers.push(() => overrides?.stop());
+  if (detects) {
+    responder.finish();
+    const summaries = await DaySummaries.start({ store, models, clock, log: levels.of('rules') });
+    closers.push(() => summaries.stop());
+  }
   closers.push(() => responder.stop());
   if (work !== undefined) {
     work.start(taskRunner(desk, models, levels.of('expiry')));

@@ -2,6 +2,7 @@ import type { Fact } from './kernel/events.js';
 import type { Instant, Milliseconds } from './kernel/time.js';
 import { DAY, HOUR } from './kernel/time.js';
 import type { ReadModels } from './read-models.js';
+import type { Day } from './sending/day-summary.js';
 import { dayOf, profileStream } from './sending/day-summary.js';
 
 /**
@@ -20,12 +21,17 @@ export interface Chore {
 /** So long after midnight (UTC) a day is summarised: what ran on into the next is judged by then. */
 const AFTER_MIDNIGHT: Milliseconds = HOUR;
 
+/** The first day that is not over, a while after midnight. */
+export function firstDayOpen(now: Instant): Day {
+  return dayOf(now - AFTER_MIDNIGHT);
+}
+
 /** Days that are over are summarised, for what senders usually do. */
 export const DAY_SUMMARIES: Chore = {
   by: 'system:profiles',
-  after: (now) => (dayOf(now - AFTER_MIDNIGHT) + 1) * DAY + AFTER_MIDNIGHT,
+  after: (now) => (firstDayOpen(now) + 1) * DAY + AFTER_MIDNIGHT,
   run: ({ sendVolume }, now) =>
-    [...sendVolume.profiles.due(dayOf(now - AFTER_MIDNIGHT))].map((fact) => ({
+    [...sendVolume.profiles.due(firstDayOpen(now))].map((fact) => ({
       ...fact,
       stream: profileStream(fact.data.subject),
     })),

@@ -68,6 +68,7 @@ export interface OpenDaysState {
  */
 export class OpenDays {
   readonly #peakNames: readonly string[];
+  readonly #isClosed: (value: string, day: Day) => boolean;
   readonly #rows = new Map<string, number>();
   readonly #pages: Page[] = [];
   #values: (string | undefined)[] = [];
@@ -76,9 +77,13 @@ export class OpenDays {
   readonly #contained = new Map<number, readonly string[]>();
   readonly #closed = new Map<string, readonly ClosedDay[]>();
 
-  /** @param peakNames of the windows whose peaks are kept, such as `messages/1h`; only ever added to */
-  constructor(peakNames: readonly string[]) {
+  /**
+   * @param peakNames of the windows whose peaks are kept, such as `messages/1h`; only ever added to
+   * @param isClosed whether a sender's day has been summarised
+   */
+  constructor(peakNames: readonly string[], isClosed: (value: string, day: Day) => boolean) {
     this.#peakNames = peakNames;
+    this.#isClosed = isClosed;
   }
 
   get size(): number {
@@ -86,8 +91,8 @@ export class OpenDays {
   }
 
   /**
-   * The row of a sender in which this day stands; -1 where a later one does already: what comes so late is no part of
-   * any summary.
+   * The row of a sender in which this day stands; -1 where a later one does already, or it has been summarised: what comes
+   * so late is no part of any summary.
    *
    * @param guess the row that the sender may have
    */
@@ -96,6 +101,7 @@ export class OpenDays {
       guess >= 0 && guess < this.#values.length && this.#values[guess] === value
         ? guess
         : this.#find(value, day);
+    if (row < 0) return row;
     const stands = this.#pages[row >> PAGE_BITS]!.u32[cellOf(row) + DAY_CELL]!;
     if (stands === day) return row;
     if (stands > day) return -1;
@@ -231,6 +237,7 @@ export class OpenDays {
   #find(value: string, day: Day): number {
     const found = this.#rows.get(value);
     if (found !== undefined) return found;
+    if (this.#isClosed(value, day)) return -1;
     const row = this.#free.pop() ?? this.#grow();
     this.#rows.set(value, row);
     this.#values[row] = value;

@@ -42,8 +42,6 @@ export interface Profile {
   readonly lastDay: Day;
   /** The newest days on which it sent, {@link ACTIVE_DAYS} at most, ascending. */
   readonly activeDays: readonly Day[];
-  /** The newest day that was summarised: what comes late for it, or for one before it, teaches nothing. */
-  readonly summarised: Day;
   /** By slot: which week since the epoch it holds; -1 where none. */
   readonly weeks: Int32Array;
   /** By slot and kind. */
@@ -68,7 +66,6 @@ export const NO_PROFILE: Profile = {
   firstDay: -1,
   lastDay: -1,
   activeDays: [],
-  summarised: -1,
   weeks: new Int32Array(WEEKS).fill(-1),
   cells: new Float32Array(WEEKS * FIXED),
   networks: [],
@@ -83,17 +80,19 @@ export type PeakKeys = readonly string[];
 
 const weekOf = (day: Day): number => Math.floor(day / 7);
 
-/** Folds the summary of a day. One that comes a second time changes nothing. */
+/**
+ * Folds the summary of a day. One that comes a second time changes nothing; one of an older day, as an import brings it,
+ * is learnt as if it had come in its time.
+ */
 export function withDay(profile: Profile, summary: SenderDaySummarised, keys: PeakKeys): Profile {
-  if (summary.day <= profile.summarised) return profile;
   const { day } = summary;
+  if (profile.activeDays.includes(day)) return profile;
   const before = asOf(profile, day);
   const seen: Profile = {
     ...before,
-    firstDay: before.firstDay < 0 ? day : before.firstDay,
-    lastDay: day,
-    activeDays: [...before.activeDays, day].slice(-ACTIVE_DAYS),
-    summarised: day,
+    firstDay: before.firstDay < 0 ? day : Math.min(before.firstDay, day),
+    lastDay: Math.max(before.lastDay, day),
+    activeDays: [...before.activeDays, day].sort((a, b) => a - b).slice(-ACTIVE_DAYS),
   };
   if (summary.contained.length === 0) return learnt(seen, summary, keys);
   const withheld = [...seen.withheld, summary].slice(-WITHHELD);

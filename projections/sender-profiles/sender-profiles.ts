@@ -26,8 +26,8 @@ export interface SenderProfilesState {
 export class SenderProfiles {
   /** Names of the windows whose peaks are kept, in the order in which they came up. */
   #peaks: string[] = [];
-  #days = { account: new OpenDays(this.#peaks), domain: new OpenDays(this.#peaks) };
   #profiles = { account: new Map<string, Profile>(), domain: new Map<string, Profile>() };
+  #days = { account: this.#openDays('account'), domain: this.#openDays('domain') };
 
   /** The number of a window's peaks, from now on kept; undefined where there are too many kinds of windows. */
   keep(name: string): number | undefined {
@@ -117,9 +117,16 @@ export class SenderProfiles {
   /** Takes over what {@link dump} gave, instead of all that it held. */
   restore({ peaks, days, profiles }: SenderProfilesState): void {
     this.#peaks = peaks.slice();
-    this.#days = { account: new OpenDays(this.#peaks), domain: new OpenDays(this.#peaks) };
+    this.#days = { account: this.#openDays('account'), domain: this.#openDays('domain') };
     for (const type of PROFILED) this.#days[type].restore(days[type]);
     this.#profiles = { account: new Map(profiles.account), domain: new Map(profiles.domain) };
+  }
+
+  #openDays(type: ProfiledType): OpenDays {
+    return new OpenDays(this.#peaks, (value, day) => {
+      const profile = this.#profiles[type].get(value);
+      return profile !== undefined && day <= profile.lastDay;
+    });
   }
 }
 

@@ -1,0 +1,107 @@
+import type { Logger } from 'pino';
+import { DAY_SUMMARIES, firstDayOpen } from './chores.js';
+import { idOf } from './ids.js';
+import { messageOf } from './kernel/errors.js';
+import type { AlarmClock, Milliseconds } from './kernel/time.js';
+import { MINUTE } from './kernel/time.js';
+import type { ReadModels } from './read-models.js';
+import type { SenderDaySummarised } from './sending/day-summary.js';
+import { PROFILE_CATEGORY, SUMMARIES_KEPT, profileStream } from './sending/day-summary.js';
+import type { EventStore } from './store/port.js';
+
+/** Summaries that are written at once: live mail must not wait behind those of all senders. */
+const AT_ONCE = 16;
+/** How soon it is tried again where the store did not take them all. */
+const AGAIN: Milliseconds = 5 * MINUTE;
+
+export interface DaySummariesOptions {
+  readonly store: EventStore;
+  readonly models: ReadModels;
+  readonly clock: AlarmClock;
+  readonly log: Logger;
+}
+
+/** The same for the same sender and day, whoever writes it: two detectors, or an import, write it once. */
+export function summaryId({ subject, day }: Pick<SenderDaySummarised, 'subject' | 'day'>): string {
+  return idOf(`day-summary/${subject.type}/${subject.value}/${day}`);
+}
+
+/**
+ * Writes the summary of every sender's day once the day is over, and at the start those of the days on which nothing ran.
+ * A detector's task: it alone has counted them.
+ */
+export class DaySummaries {
+  readonly #options: DaySummariesOptions;
+  #cancel: () => void = () => undefined;
+  #running: Promise<void> = Promise.resolve();
+  #stopped = false;
+
+  private constructor(options: DaySummariesOptions) {
+    this.#options = options;
+  }
+
+  /** Read models must be caught up: only then is it known what has been written. */
+  static async start(options: DaySummariesOptions): Promise<DaySummaries> {
+    await options.store.setRetention(PROFILE_CATEGORY, SUMMARIES_KEPT);
+    const summaries = new DaySummaries(options);
+    summaries.#run();
+    return summaries;
+  }
+
+  /** Waits for those that are being written; the others are written at the next start. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#cancel();
+    await this.#running;
+  }
+
+  /** Resolves once what is under way is done. */
+  async idle(): Promise<void> {
+    await this.#running;
+  }
+
+  #run(): void {
+    this.#running = this.#write().then((complete) => {
+      const { clock } = this.#options;
+      const now = clock.now();
+      if (this.#stopped) return;
+      this.#cancel = clock.wakeAt(complete ? DAY_SUMMARIES.after(now) : now + AGAIN, () => this.#run());
+    });
+  }
+
+  /** @returns false where the store did not take them all */
+  async #write(): Promise<boolean> {
+    const { store, models, clock, log } = this.#options;
+    const now = clock.now();
+    let written = 0;
+    try {
+      // Looked up as they are written, not all at first: there may be a hundred thousand.
+      for (const some of slices(models.sendVolume.profiles.due(firstDayOpen(now)), AT_ONCE)) {
+        if (this.#stopped) break;
+        await Promise.all(
+          some.map(({ type, data }) => {
+            const event = { type, data, id: summaryId(data), at: now, by: DAY_SUMMARIES.by };
+            return store.append(profileStream(data.subject), [event], 'any');
+          }),
+        );
+        written += some.length;
+      }
+    } catch (error) {
+      log.warn({ written, error: messageOf(error) }, 'day summaries could not be written; it is tried again');
+      return false;
+    }
+    if (written > 0) log.info({ senders: written }, 'the days of senders were summarised');
+    return true;
+  }
+}
+
+function* slices<T>(all: Iterable<T>, size: number): Generator<readonly T[]> {
+  let slice: T[] = [];
+  for (const each of all) {
+    slice.push(each);
+    if (slice.length < size) continue;
+    yield slice;
+    slice = [];
+  }
+  if (slice.length > 0) yield slice;
+}
