@@ -1,4 +1,4 @@
-import { setTimeout as pause } from 'node:timers/promises';
+import { setTimeout } from 'node:timers/promises';
 import { StopgapError, errorOf } from '../kernel/errors.js';
 import type { NewEvent } from '../kernel/events.js';
 import type { Milliseconds } from '../kernel/time.js';
@@ -12,10 +12,18 @@ const AT_ONCE = 512;
 const ATTEMPTS = 8;
 const FIRST_PAUSE: Milliseconds = SECOND / 4;
 
+export interface AppenderOptions {
+  /** Whether an id is known to stand in the store: for stores that forget what was appended long ago. */
+  readonly isKnown?: (id: string) => boolean;
+  /** How to wait for a store that is away. */
+  readonly pause?: (span: Milliseconds) => Promise<unknown>;
+}
+
 /** Appends many events that may stand in the store already, in the order in which they come. */
 export class Appender {
-  readonly #store: EventStore;
+  readonly #store: Pick<EventStore, 'append'>;
   readonly #isKnown: (id: string) => boolean;
+  readonly #pause: (span: Milliseconds) => Promise<unknown>;
   #underWay = 0;
   #fault: Error | undefined;
   #waiting: (() => void)[] = [];
@@ -24,10 +32,10 @@ export class Appender {
   /** Events that were. */
   known = 0;
 
-  /** @param isKnown whether an id is known to stand there: for stores that forget what was appended long ago */
-  constructor(store: EventStore, isKnown: (id: string) => boolean = () => false) {
+  constructor(store: Pick<EventStore, 'append'>, options: AppenderOptions = {}) {
     this.#store = store;
-    this.#isKnown = isKnown;
+    this.#isKnown = options.isKnown ?? (() => false);
+    this.#pause = options.pause ?? setTimeout;
   }
 
   put(stream: string, event: NewEvent): void {
@@ -72,7 +80,7 @@ export class Appender {
         // It stands in another stream: the account had another name when it was imported.
         if (isConflict(error)) return false;
         if (!(error instanceof StoreUnavailable) || attempt === ATTEMPTS) throw error;
-        await pause(wait);
+        await this.#pause(wait);
       }
     }
   }

@@ -18,7 +18,7 @@ export class KnownIds {
   #size = 0;
 
   /** Goes through all that stands in the store. */
-  static async of(store: EventStore): Promise<KnownIds> {
+  static async of(store: Pick<EventStore, 'readAll'>): Promise<KnownIds> {
     const known = new KnownIds();
     for await (const { id, by } of store.readAll({ categories: IMPORTED_CATEGORIES })) {
       if (by === IMPORTER) known.#add(id);

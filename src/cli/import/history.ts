@@ -35,7 +35,7 @@ export async function openHistory(io: CliIo, options: ConfigOption): Promise<Tar
     const rules = (await desk.current())!;
     // SQLite's store knows every id that stands in it; the other forgets those of long ago.
     const known = config.store.kind === 'sqlite' ? undefined : await KnownIds.of(store);
-    const appender = new Appender(store, (id) => known?.has(id) === true);
+    const appender = new Appender(store, { isKnown: (id) => known?.has(id) === true });
     const days = new DaySummaries(rules);
     const policy = policyOf(config);
     return {

@@ -5,7 +5,7 @@ import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
 import { isEntitled } from '../../accounts/senders.js';
 import { InvalidInput, StopgapError } from '../../kernel/errors.js';
-import { SECOND, parseInstant } from '../../kernel/time.js';
+import { parseInstant } from '../../kernel/time.js';
 import { parseNetworks } from '../../import/networks.js';
 import type { LogFile, LogSummary, PostfixLogOptions } from '../../import/postfix-log/index.js';
 import { onceReadable, openLogFile, ownZone, readPostfixLogs, Zone } from '../../import/postfix-log/index.js';
@@ -14,6 +14,7 @@ import { TraceWriter } from '../../import/trace.js';
 import { normalizeAccount } from '../../sending/identity.js';
 import type { ConfigOption } from '../config-option.js';
 import { withConfig } from '../config-option.js';
+import { StatusLine } from '../status-line.js';
 import { openHistory } from './history.js';
 import { progressLine, summaryJson, summaryLines } from './summary.js';
 import type { CliIo } from '../io.js';
@@ -54,12 +55,17 @@ export function importVerb(program: Command, io: CliIo): void {
     const reading = readingOptions(io, options, new Zone(zone, '--timezone'));
     const target =
       options.trace === undefined ? await openHistory(io, options) : await openTrace(io, options.trace);
-    const progress = new Progress(io, files);
+    const progress = new StatusLine(io);
+    const total = totalOf(files);
     let summary: LogSummary;
     try {
       summary = await readPostfixLogs(
         files,
-        { ...reading, entitled: target.entitled, onProgress: (so) => progress.show(so) },
+        {
+          ...reading,
+          entitled: target.entitled,
+          onProgress: (so) => progress.show(() => progressLine(so, total)),
+        },
         target.sink,
       );
     } finally {
@@ -131,39 +137,12 @@ function readingOptions(
   };
 }
 
-/** One line that is written over, where somebody sits at a terminal. */
-class Progress {
-  readonly #io: CliIo;
-  readonly #total: number | undefined;
-  readonly #isShown: boolean;
-  #shownAt = 0;
-  #length = 0;
-
-  constructor(io: CliIo, files: readonly LogFile[]) {
-    this.#io = io;
-    this.#isShown = (io.stderr as Partial<NodeJS.WriteStream>).isTTY === true;
-    const sizes = files.map(({ bytes }) => bytes);
-    this.#total = sizes.some((size) => size === undefined)
-      ? undefined
-      : sizes.reduce<number>((sum, size) => sum + size!, 0);
-  }
-
-  show(so: LogSummary): void {
-    const now = this.#io.clock.now();
-    if (!this.#isShown || now < this.#shownAt + SECOND / 4) return;
-    this.#shownAt = now;
-    this.#write(progressLine(so, this.#total));
-  }
-
-  clear(): void {
-    if (this.#length > 0) this.#write('');
-    this.#length = 0;
-  }
-
-  #write(text: string): void {
-    this.#io.stderr.write(`\r${text.padEnd(this.#length)}${text === '' ? '\r' : ''}`);
-    this.#length = text.length;
-  }
+/** Bytes that there are to be read; undefined where nobody knows. */
+function totalOf(files: readonly LogFile[]): number | undefined {
+  return files.reduce<number | undefined>(
+    (sum, { bytes }) => (sum === undefined || bytes === undefined ? undefined : sum + bytes),
+    0,
+  );
 }
 
 function year(text: string): number {

@@ -228,7 +228,9 @@ export class Assembler {
     }
     const { at, queueId: correlation, from } = item;
     const isFromUs = this.#isFromUs(item);
-    if (isFromUs || this.#options.inbound) {
+    // Of a message from nobody, by nobody and from nowhere there is nothing to tell.
+    const isAnonymous = item.account === undefined && from === '' && item.ip === undefined;
+    if ((isFromUs || this.#options.inbound) && !isAnonymous) {
       const event = sendOf(item, isFromUs, this.#options);
       onEvent({ id: item.id, at, correlation, event });
     }

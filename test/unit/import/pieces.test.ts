@@ -50,10 +50,15 @@ function cut(lines: readonly Line[], parts: readonly Piece[]): readonly (readonl
 function comparable(events: readonly PastEvent[]): readonly string[] {
   return events
     .map(({ id, at, event }) => {
-      const data: Record<string, unknown> = { ...event.data };
-      if (Array.isArray(data['recipientDomains']))
-        data['recipientDomains'] = [...data['recipientDomains']].sort();
-      return JSON.stringify({ at: formatInstant(at), id, type: event.type, data });
+      const { data } = event;
+      const domains = 'recipientDomains' in data ? [...data.recipientDomains].sort() : [];
+      return JSON.stringify({
+        at: formatInstant(at),
+        id,
+        type: event.type,
+        ...data,
+        recipientDomains: domains,
+      });
     })
     .sort();
 }
@@ -76,7 +81,7 @@ describe('a log in pieces', () => {
           const cuts = cut(lines, parts).map((part, index) => file(`part ${index}`, part, age));
           const twice = [...cuts, cuts[0]!];
           const mixed = twice
-            .map((each) => ({ each, rank: order.next().value }))
+            .map((each) => ({ each, rank: order.next().value as number }))
             .sort((a, b) => a.rank - b.rank)
             .map(({ each }) => each);
           const { events } = await eventsOf(mixed, { inbound: true });
