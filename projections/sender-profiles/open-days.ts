@@ -290,6 +290,7 @@ export class OpenDays {
     const row = this.#values.length;
     if (row >> PAGE_BITS === this.#pages.length) this.#pages.push(Page.of(PAGE_ROWS * CELLS * 4));
     this.#values.push(undefined);
+    this.#places.push(undefined);
     return row;
   }
 
