@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import { test } from 'node:test';
 import { account } from '../../support/distributed/accounts.js';
 import { awaited } from '../../support/distributed/awaited.js';
@@ -7,6 +9,10 @@ import { floodAt } from '../../support/distributed/sends.js';
 import type { Seen } from '../../support/tracing/collector.js';
 import { Collector, describe } from '../../support/tracing/collector.js';
 
+const RULES = `version: 1
+rules:
+  - { id: burst, per: account, count: recipients, window: 10m, limit: 50, then: block, for: 1h }
+`;
 const FLOODS = account('flood');
 const BLOCKED = account('blocked');
 
@@ -18,11 +24,13 @@ test('one trace goes through all the processes that had to do with it', async (t
     env: { STOPGAP_TRACING_ENDPOINT: collector.endpoint, STOPGAP_TRACING_SAMPLE: '1' },
   });
   t.after(() => cluster.stop());
+  const rules = path.join(cluster.dir, 'rules.yaml');
+  await writeFile(rules, RULES);
   const [first, second, api] = await Promise.all([
     cluster.node('smtp-1', 'smtp'),
     cluster.node('smtp-2', 'smtp'),
     cluster.node('api', 'api'),
-    cluster.node('detector', 'detector,worker'),
+    cluster.node('detector', 'detector,worker', { STOPGAP_RULES: rules }),
   ]);
   const roles = (span: Seen): string => (span.resource['stopgap.roles'] as string[]).join();
   const process = (span: Seen): unknown => span.resource['service.instance.id'];
