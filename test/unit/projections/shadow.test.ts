@@ -313,8 +313,8 @@ describe('a copy of the rules in force in the shadow', () => {
         const tallies = [...(comparison?.tallies().values() ?? [])];
         agreed += tallies.reduce((sum, { both }) => sum + both, comparison?.open ?? 0);
       }),
-      { numRuns: 250 },
+      { numRuns: 120 },
     );
-    assert.ok(agreed > 100, `only ${agreed} agreements`);
+    assert.ok(agreed > 40, `only ${agreed} agreements`);
   });
 });
