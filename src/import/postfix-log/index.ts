@@ -31,7 +31,7 @@ export interface LogSummary {
   /** Of other programs, and of Postfix's what says nothing here. */
   ignored: number;
   broken: number;
-  /** The first few of them. */
+  /** The first few of them for each reason. */
   readonly brokenLines: BrokenLine[];
   /** Events by type. */
   readonly events: Record<string, number>;
@@ -51,8 +51,8 @@ export interface LogSummary {
 const AT_ONCE = 256;
 /** What stands in overlapping files comes twice within a short time. */
 const REMEMBERED = 20_000;
-/** Broken lines that are shown. */
-const SHOWN = 5;
+/** Broken lines that are shown for each reason. */
+const SHOWN = 3;
 
 /**
  * Reads Postfix's mail logs as one, in whatever order and pieces they are given, and hands what happened to a sink, in the
@@ -83,7 +83,8 @@ export async function readPostfixLogs(
     onLine: (kind) => void (kind === 'counted' ? summary.lines++ : summary.ignored++),
     onBroken(line) {
       summary.broken++;
-      if (summary.brokenLines.length < SHOWN) summary.brokenLines.push(line);
+      const { brokenLines } = summary;
+      if (brokenLines.filter(({ reason }) => reason === line.reason).length < SHOWN) brokenLines.push(line);
     },
     onBytes(bytes) {
       summary.bytes += bytes;

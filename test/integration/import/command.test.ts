@@ -1,0 +1,268 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { PassThrough } from 'node:stream';
+import type { TestContext } from 'node:test';
+import { describe, test } from 'node:test';
+import type { CliIo } from '../../../src/cli/io.js';
+import { run } from '../../../src/cli/program.js';
+import type { RecordedEvent } from '../../../src/kernel/events.js';
+import { openSqliteStore } from '../../../src/store/sqlite/index.js';
+import { NOW, gzipped } from '../../support/logs.js';
+import type { Doing } from '../../support/postfix.js';
+import { logOf } from '../../support/postfix.js';
+
+interface Ran {
+  readonly code: number;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** A folder with a configuration and logs, and a command line in it. */
+class Desk {
+  private constructor(readonly cwd: string) {}
+
+  static async open(t: TestContext, files: Readonly<Record<string, string | Buffer>> = {}): Promise<Desk> {
+    const desk = new Desk(await mkdtemp(path.join(tmpdir(), 'stopgap-import-')));
+    t.after(() => rm(desk.cwd, { recursive: true, force: true }));
+    await desk.write({
+      'stopgap.yaml': 'data: ./data\nrules: ./rules.yaml\nsmtp: { relay: { url: smtp://127.0.0.1:25 } }\n',
+      'rules.yaml': `version: 1
+rules:
+  - { id: hour, per: account, count: recipients, window: 1h, limit: 30, then: block, for: 1h }
+`,
+      ...files,
+    });
+    return desk;
+  }
+
+  async write(files: Readonly<Record<string, string | Buffer>>): Promise<void> {
+    for (const [name, content] of Object.entries(files)) await writeFile(this.path(name), content);
+  }
+
+  path(name: string): string {
+    return path.join(this.cwd, name);
+  }
+
+  /** `stopgap import postfix-log …`, an hour after the logs end unless said otherwise. */
+  async import(args: readonly string[], input: string | Buffer = '', now = NOW): Promise<Ran> {
+    const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()];
+    const texts = { out: '', err: '' };
+    stdout.on('data', (chunk: Buffer) => (texts.out += chunk.toString()));
+    stderr.on('data', (chunk: Buffer) => (texts.err += chunk.toString()));
+    stdin.end(input);
+    const io: CliIo = {
+      ...{ stdin: stdin as unknown as CliIo['stdin'], stdout, stderr, env: {}, cwd: this.cwd },
+      clock: { now: () => now },
+    };
+    const code = await run(['import', 'postfix-log', ...args], io);
+    stdout.end();
+    stderr.end();
+    await Promise.all([once(stdout, 'end'), once(stderr, 'end')]);
+    return { code, ...texts };
+  }
+
+  async events(): Promise<RecordedEvent[]> {
+    const store = await openSqliteStore({ file: this.path('data/events.db'), clock: { now: () => NOW } });
+    const events: RecordedEvent[] = [];
+    for await (const event of store.readAll()) events.push(event);
+    await store.close();
+    return events;
+  }
+}
+
+const doing = (more: Partial<Doing> = {}): Doing => ({
+  ...{ gap: 60_000, what: 'login', who: 1, recipients: 2, life: 500 },
+  ...more,
+});
+const START = Date.parse('2026-11-22T10:00:00Z');
+/** Ten messages, one of which comes back, one refused recipient and two failed logins. */
+const DOINGS = [
+  ...Array.from({ length: 9 }, () => doing()),
+  doing({ what: 'bounced' }),
+  doing({ what: 'refused', recipients: 1 }),
+  doing({ what: 'failed', recipients: 2 }),
+];
+const LINES = logOf(DOINGS, START, 'iso').map(({ text }) => text);
+const LOG = LINES.map((line) => `${line}\n`).join('');
+
+const parsed = (text: string): Record<string, unknown>[] =>
+  text
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
+
+describe('stopgap import postfix-log', () => {
+  test('makes a trace of accepted messages', async (t) => {
+    const desk = await Desk.open(t, { 'mail.log': LOG });
+    const { code, out, err } = await desk.import(['mail.log', '--trace', 'trace.ndjson']);
+    assert.deepEqual([code, err], [0, '']);
+    const trace = parsed(await readFile(desk.path('trace.ndjson'), 'utf8'));
+    assert.equal(trace.length, 10);
+    assert.deepEqual(trace[0], {
+      time: '2026-11-22T10:01:00.003Z',
+      ...{ account: 'user1@example.com', returnPath: 'user1@example.com', ip: '192.0.2.2' },
+      ...{ recipients: 2, size: 1000, recipientDomains: ['d0.example', 'd1.example'] },
+    });
+    assert.match(out, /^found +10 messages to 20 recipients, by 1 account$/m);
+    assert.match(out, /^ +1 refused recipient\n +1 bounce\n +2 failed logins$/m);
+    assert.match(out, /^written +10 lines of the trace$/m);
+  });
+
+  test('reads standard input, packed or not, and writes the trace to standard output', async (t) => {
+    const desk = await Desk.open(t);
+    const plain = await desk.import(['-', '--trace', '-'], LOG);
+    const packed = await desk.import(['-', '--trace', '-', '--json'], gzipped(LINES));
+    assert.deepEqual([plain.code, packed.code], [0, 0]);
+    assert.equal(parsed(plain.out).length, 10);
+    assert.equal(packed.out, plain.out);
+    assert.match(plain.err, /^read +\d+ lines of 1 file/);
+    const [summary] = parsed(packed.err);
+    assert.deepEqual(
+      [
+        summary!['lines'],
+        summary!['messages'],
+        summary!['accounts'],
+        summary!['written'],
+        summary!['broken'],
+      ],
+      [LINES.length, 10, 1, { lines: 10 }, 0],
+    );
+  });
+
+  test('writes history, once however often and in whatever pieces', async (t) => {
+    const middle = Math.floor(LINES.length / 2);
+    const desk = await Desk.open(t, {
+      'mail.log': LINES.slice(middle - 3).join('\n'),
+      'mail.log.1.gz': gzipped(LINES.slice(0, middle)),
+      'whole.log': LOG,
+    });
+    const first = await desk.import(['mail.log', 'mail.log.1.gz']);
+    assert.equal(first.code, 0, first.err);
+    const stored = await desk.events();
+    assert.match(first.out, new RegExp(`^written +${stored.length - 1} events added, 0 known before$`, 'm'));
+    assert.ok(stored.some(({ type }) => type === 'SenderDaySummarised'));
+    assert.deepEqual(
+      stored.map(({ type }) => type).filter((type) => type !== 'SenderDaySummarised'),
+      [
+        'RulesChanged',
+        ...Array.from({ length: 10 }, () => 'MessageAccepted'),
+        ...['BounceReceived', 'RecipientsRefused', 'AuthenticationFailed', 'AuthenticationFailed'],
+      ],
+    );
+    const [, message] = stored;
+    assert.deepEqual(
+      [message!.stream, message!.by, message!.at, message!.correlation],
+      ['send-user1@example.com', 'system:import', START + 60_003, 'AB0001F'],
+    );
+    assert.equal((message!.data as { imported: string }).imported, 'postfix-log');
+    for (const files of [
+      ['mail.log', 'mail.log.1.gz'],
+      ['mail.log.1.gz'],
+      ['whole.log', 'whole.log', 'mail.log'],
+    ]) {
+      const again = await desk.import(files);
+      assert.equal(again.code, 0, again.err);
+      assert.match(again.out, /^written +0 events added, \d+ known before$/m);
+    }
+    assert.deepEqual(await desk.events(), stored);
+  });
+
+  test('takes what was only between two times', async (t) => {
+    const desk = await Desk.open(t, { 'mail.log': LOG });
+    const between = ['--from', '2026-11-22T10:02:00Z', '--to', '2026-11-22T10:05'];
+    const { out } = await desk.import(['mail.log', '--trace', '-', ...between]);
+    assert.deepEqual(
+      parsed(out).map(({ time }) => time),
+      [2, 3, 4].map((minute) => `2026-11-22T10:0${minute}:00.003Z`),
+    );
+  });
+
+  test('reads local time in the zone that is named, and gives logins a domain', async (t) => {
+    const desk = await Desk.open(t, {
+      'mail.log': [
+        'Jul  1 12:00:00 mail postfix/smtpd[1]: 4A1: client=x[192.0.2.7], sasl_method=PLAIN, sasl_username=bob',
+        'Jul  1 12:00:00 mail postfix/qmgr[2]: 4A1: from=<bob@example.com>, size=10, nrcpt=1 (queue active)',
+        'Jul  1 12:00:01 mail postfix/smtpd[1]: 4A2: client=x[198.51.100.7]',
+        'Jul  1 12:00:01 mail postfix/qmgr[2]: 4A2: from=<web@example.com>, size=10, nrcpt=1 (queue active)',
+        '',
+      ].join('\n'),
+    });
+    const { out, err } = await desk.import([
+      ...['mail.log', '--trace', '-', '--timezone', 'Europe/Berlin', '--year', '2024'],
+      ...['--account-domain', 'Example.com', '--networks', '198.51.100.0/24'],
+    ]);
+    assert.deepEqual(
+      parsed(out).map(({ time, account, returnPath }) => [time, account, returnPath]),
+      [
+        ['2024-07-01T10:00:00.000Z', 'bob@example.com', 'bob@example.com'],
+        ['2024-07-01T10:00:01.000Z', undefined, 'web@example.com'],
+      ],
+    );
+    assert.match(err, /times without a zone in Europe\/Berlin/);
+  });
+
+  test('shows the first broken lines, and goes on', async (t) => {
+    const damaged = gzipped(LINES);
+    const desk = await Desk.open(t, {
+      'mail.log': `rubbish\u001b[31m\n${LOG}${'more rubbish\n'.repeat(8)}`,
+      'cut.gz': damaged.subarray(0, damaged.length - 40),
+    });
+    const { code, out } = await desk.import(['mail.log', 'cut.gz', '--trace', '/dev/null']);
+    assert.equal(code, 0);
+    assert.match(out, /^mail\.log:1: no time at its beginning such as .*: rubbish\ufffd\[31m$/m);
+    assert.match(out, /^… and \d+ more lines$/m);
+    assert.match(out, /^not understood +10 lines$/m);
+    assert.match(out, /^cut\.gz:\d+: the file is damaged from here on: unexpected end of file$/m);
+    assert.match(out, /^found +10 messages/m);
+  });
+
+  test('refuses what it cannot read before it writes anything', async (t) => {
+    const desk = await Desk.open(t, {
+      'mail.log': LOG,
+      'mail.log.xz': Buffer.from('fd377a585a000004', 'hex'),
+    });
+    for (const [args, code, message] of [
+      [
+        ['mail.log', 'missing.log'],
+        1,
+        /^stopgap: ENOENT: no such file or directory, open '.*missing\.log'\n$/,
+      ],
+      [
+        ['mail.log.xz'],
+        1,
+        /^stopgap: mail\.log\.xz is packed by xz, which this does not read: .*xzcat mail\.log\.xz \| stopgap /,
+      ],
+      [['-', '-'], 1, /^stopgap: standard input can be read once only: give - once\n$/],
+      [['mail.log', '--timezone', 'Mars'], 1, /"Mars" is no time zone: use a name such as Europe\/Berlin/],
+      [
+        ['mail.log', '--networks', 'lan'],
+        1,
+        /"lan" is no network: write addresses and networks as in mynetworks/,
+      ],
+      [['mail.log', '--from', '2026-11-24', '--to', '2026-11-23'], 1, /--from must lie before --to/],
+      [['mail.log', '--from', 'yesterday'], 2, /a time such as 2026-11-24/],
+      [['mail.log', '--year', '26'], 2, /a year such as 2025/],
+      [['mail.log', '--trace', 'no/such/folder.ndjson'], 1, /ENOENT/],
+      [[], 2, /missing required argument 'file'/],
+    ] as const) {
+      const ran = await desk.import(args);
+      assert.deepEqual([ran.code, ran.out], [code, ''], args.join(' '));
+      assert.match(ran.err, message);
+    }
+    await assert.rejects(readFile(desk.path('data/events.db')), { code: 'ENOENT' });
+  });
+
+  test('says what to do where a server has the store', async (t) => {
+    const desk = await Desk.open(t, { 'mail.log': LOG });
+    await desk.import(['mail.log']);
+    const store = await openSqliteStore({ file: desk.path('data/events.db'), clock: { now: () => NOW } });
+    const { code, err } = await desk.import(['mail.log']);
+    await store.close();
+    assert.equal(code, 1);
+    assert.match(err, /^stopgap: .*events\.db is in use by process \d+ on .*\n/);
+    assert.match(err, /stop it, import, and start it again .*--trace FILE\n$/);
+  });
+});
