@@ -5,7 +5,7 @@ import { HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import type { Subject } from '../../../src/sending/subjects.js';
 import { ManualClock } from '../../support/manual-clock.js';
 import { Figures } from '../../support/metrics.js';
-import type { Dialogue } from '../../support/smtp/dialogue.js';
+import { Dialogue } from '../../support/smtp/dialogue.js';
 import { eventually } from '../../support/smtp/eventually.js';
 import { ALICE, BOB, PASSWORDS, Stopgap } from '../../support/smtp/stopgap.js';
 
@@ -166,10 +166,17 @@ test('each stage tells how often it was asked, how it answered and how long that
   assert.match(await session.say(`MAIL FROM:<${BOB}>`), /^553 /);
   const [second, third] = await Promise.all([stopgap.hello(), stopgap.hello()]);
   await assert.rejects(stopgap.hello(), /closed/, 'too many at once');
+  (await Dialogue.connect(stopgap.port('inbound'))).vanish();
+  const gone = { direction: 'inbound', stage: 'connect', outcome: 'gone' };
+  await eventually(
+    'a client that leaves before the greeting is counted',
+    async () => (await scrape(stopgap)).of('stopgap_smtp_commands_total', gone) === 1,
+  );
   const figures = await scrape(stopgap);
   assert.deepEqual(figures.nonzero('stopgap_smtp_commands_total'), {
     'outbound connect accepted': 3,
     'outbound connect deferred': 1,
+    'inbound connect gone': 1,
     'outbound auth accepted': 1,
     'outbound mail accepted': 4,
     'outbound mail refused': 1,
