@@ -1,7 +1,7 @@
 import { Counter, Gauge } from 'prom-client';
 import type { ScrapedRegistry } from './registry.js';
 
-const FILES = ['rules', 'users', 'senders', 'tokens', 'certificate'] as const;
+const FILES = ['rules', 'users', 'senders', 'tokens', 'certificate', 'overrides', 'geoip'] as const;
 /** Files that are picked up again when they change. */
 export type ReloadedFile = (typeof FILES)[number];
 

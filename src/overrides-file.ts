@@ -1,0 +1,143 @@
+import type { Logger } from 'pino';
+import { parseOverridesAside } from './accounts/overrides-thread.js';
+import { ConfigError } from './accounts/problems.js';
+import { WatchedFile } from './accounts/watched-file.js';
+import { messageOf } from './kernel/errors.js';
+import type { AlarmClock } from './kernel/time.js';
+import { SECOND } from './kernel/time.js';
+import type { RulesMetrics } from './metrics/rules.js';
+import { carryOutBatch } from './override-batch.js';
+import type { OverrideDesk } from './override-desk.js';
+import type { OverrideCommand } from './overrides/decide.js';
+import type { OverrideEntry } from './overrides/model.js';
+import { OVERRIDE_TYPES } from './overrides/model.js';
+import { unusedLimits } from './overrides/unused.js';
+import type { ReadModels } from './read-models.js';
+import { subjectKey } from './sending/subjects.js';
+
+const BY = 'system:overrides-file';
+/** Where the store did not take the changes: when they are tried again. */
+const AGAIN_AFTER = 30 * SECOND;
+
+export interface OverridesFileOptions {
+  readonly path: string;
+  readonly desk: OverrideDesk;
+  readonly models: ReadModels;
+  readonly clock: AlarmClock;
+  readonly log: Logger;
+  readonly metrics: Pick<RulesMetrics, 'fileRefused'>;
+}
+
+/**
+ * The overrides file, watched: what it says holds, and what is gone from it holds no more. What the API has set is
+ * not touched. A file that cannot be used is refused with its reasons in the log, and what was in force stays.
+ */
+export class OverridesFile {
+  readonly #options: OverridesFileOptions;
+  readonly #watched: WatchedFile<string>;
+  #entries: readonly OverrideEntry[] = [];
+  #work: Promise<void> = Promise.resolve();
+  #stopped = false;
+  #cancelRetry = (): void => undefined;
+
+  private constructor(options: OverridesFileOptions) {
+    this.#options = options;
+    this.#watched = new WatchedFile({
+      path: options.path,
+      parse: (text) => text,
+      onChange: (text) => this.#next(() => this.#take(text)),
+      onRefused: (faults) => this.#refuse(faults),
+    });
+  }
+
+  /** Reads the file for the first time. @throws ConfigError; the system's error where it cannot be read */
+  static async open(options: OverridesFileOptions): Promise<OverridesFile> {
+    const file = new OverridesFile(options);
+    const text = (await file.#watched.load()).current;
+    file.#entries = await parseOverridesAside(text, options.path);
+    return file;
+  }
+
+  /**
+   * Brings what is in force in line with the file, for the first time; the read models must be caught up. From then
+   * on a changed file is taken over within seconds.
+   *
+   * @throws StoreUnavailable
+   */
+  async start(): Promise<void> {
+    await this.#reconcile();
+    this.#watched.start();
+  }
+
+  /** Looks at the file now; resolves when what it says is in force, or was refused. */
+  async check(): Promise<void> {
+    await this.#watched.check();
+    await this.#work;
+  }
+
+  /** Takes nothing over any more; what is under way ends with the store. */
+  stop(): void {
+    this.#stopped = true;
+    this.#watched.stop();
+    this.#cancelRetry();
+  }
+
+  async #take(text: string): Promise<void> {
+    try {
+      this.#entries = await parseOverridesAside(text, this.#options.path);
+    } catch (error) {
+      if (!(error instanceof ConfigError)) throw error;
+      this.#refuse(error.message);
+      return;
+    }
+    await this.#reconcile();
+  }
+
+  async #reconcile(): Promise<void> {
+    const { desk, models, clock, log } = this.#options;
+    const listed = new Set(this.#entries.map(({ subject }) => subjectKey(subject)));
+    const commands: OverrideCommand[] = this.#entries.map((entry) => ({
+      kind: 'set',
+      origin: 'file',
+      ...entry,
+    }));
+    for (const type of OVERRIDE_TYPES) {
+      for (const { subject, file } of models.overrides.all(type)) {
+        if (file === undefined || listed.has(subjectKey(subject))) continue;
+        commands.push({ kind: 'remove', origin: 'file', subject });
+      }
+    }
+    const done = await carryOutBatch({ desk, models, clock }, commands, () => ({ by: BY }));
+    const { set, removed, unchanged, position } = done;
+    await models.reached(position);
+    if (set + removed === 0) return;
+    const { rules } = models.sendVolume.rules;
+    const unused = this.#entries.filter(({ terms }) => unusedLimits(terms, rules).length > 0).length;
+    log.info({ set, removed, unchanged, unused }, 'the overrides file is in force');
+  }
+
+  #refuse(faults: string): void {
+    this.#options.metrics.fileRefused('overrides');
+    this.#options.log.error({ what: 'overrides', faults }, 'a file was refused; what was in force stays');
+  }
+
+  /** One after the other: the newest file wins. */
+  #next(work: () => Promise<void>): void {
+    this.#cancelRetry();
+    this.#work = this.#work.then(async () => {
+      if (this.#stopped) return;
+      try {
+        await work();
+      } catch (error) {
+        if (this.#stopped) return;
+        const { log, clock } = this.#options;
+        log.error(
+          { error: messageOf(error) },
+          'overrides of the file could not be recorded; it is tried again',
+        );
+        const again = (): void => this.#next(() => this.#reconcile());
+        this.#cancelRetry = clock.wakeAt(clock.now() + AGAIN_AFTER, again);
+      }
+    });
+  }
+}
