@@ -1,77 +1,11 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
-import path from 'node:path';
-import { PassThrough } from 'node:stream';
-import type { TestContext } from 'node:test';
+import { readFile } from 'node:fs/promises';
 import { describe, test } from 'node:test';
-import type { CliIo } from '../../../src/cli/io.js';
-import { run } from '../../../src/cli/program.js';
-import type { RecordedEvent } from '../../../src/kernel/events.js';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
+import { ImportDesk } from '../../support/import-desk.js';
 import { NOW, gzipped } from '../../support/logs.js';
 import type { Doing } from '../../support/postfix.js';
 import { logOf } from '../../support/postfix.js';
-
-interface Ran {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-/** A folder with a configuration and logs, and a command line in it. */
-class Desk {
-  private constructor(readonly cwd: string) {}
-
-  static async open(t: TestContext, files: Readonly<Record<string, string | Buffer>> = {}): Promise<Desk> {
-    const desk = new Desk(await mkdtemp(path.join(tmpdir(), 'stopgap-import-')));
-    t.after(() => rm(desk.cwd, { recursive: true, force: true }));
-    await desk.write({
-      'stopgap.yaml': 'data: ./data\nrules: ./rules.yaml\nsmtp: { relay: { url: smtp://127.0.0.1:25 } }\n',
-      'rules.yaml': `version: 1
-rules:
-  - { id: hour, per: account, count: recipients, window: 1h, limit: 30, then: block, for: 1h }
-`,
-      ...files,
-    });
-    return desk;
-  }
-
-  async write(files: Readonly<Record<string, string | Buffer>>): Promise<void> {
-    for (const [name, content] of Object.entries(files)) await writeFile(this.path(name), content);
-  }
-
-  path(name: string): string {
-    return path.join(this.cwd, name);
-  }
-
-  /** `stopgap import postfix-log …`, an hour after the logs end unless said otherwise. */
-  async import(args: readonly string[], input: string | Buffer = '', now = NOW): Promise<Ran> {
-    const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()];
-    const texts = { out: '', err: '' };
-    stdout.on('data', (chunk: Buffer) => (texts.out += chunk.toString()));
-    stderr.on('data', (chunk: Buffer) => (texts.err += chunk.toString()));
-    stdin.end(input);
-    const io: CliIo = {
-      ...{ stdin: stdin as unknown as CliIo['stdin'], stdout, stderr, env: {}, cwd: this.cwd },
-      clock: { now: () => now },
-    };
-    const code = await run(['import', 'postfix-log', ...args], io);
-    stdout.end();
-    stderr.end();
-    await Promise.all([once(stdout, 'end'), once(stderr, 'end')]);
-    return { code, ...texts };
-  }
-
-  async events(): Promise<RecordedEvent[]> {
-    const store = await openSqliteStore({ file: this.path('data/events.db'), clock: { now: () => NOW } });
-    const events: RecordedEvent[] = [];
-    for await (const event of store.readAll()) events.push(event);
-    await store.close();
-    return events;
-  }
-}
 
 const doing = (more: Partial<Doing> = {}): Doing => ({
   ...{ gap: 60_000, what: 'login', who: 1, recipients: 2, life: 500 },
@@ -96,7 +30,7 @@ const parsed = (text: string): Record<string, unknown>[] =>
 
 describe('stopgap import postfix-log', () => {
   test('makes a trace of accepted messages', async (t) => {
-    const desk = await Desk.open(t, { 'mail.log': LOG });
+    const desk = await ImportDesk.open(t, { 'mail.log': LOG });
     const { code, out, err } = await desk.import(['mail.log', '--trace', 'trace.ndjson']);
     assert.deepEqual([code, err], [0, '']);
     const trace = parsed(await readFile(desk.path('trace.ndjson'), 'utf8'));
@@ -112,7 +46,7 @@ describe('stopgap import postfix-log', () => {
   });
 
   test('reads standard input, packed or not, and writes the trace to standard output', async (t) => {
-    const desk = await Desk.open(t);
+    const desk = await ImportDesk.open(t);
     const plain = await desk.import(['-', '--trace', '-'], LOG);
     const packed = await desk.import(['-', '--trace', '-', '--json'], gzipped(LINES));
     assert.deepEqual([plain.code, packed.code], [0, 0]);
@@ -134,7 +68,7 @@ describe('stopgap import postfix-log', () => {
 
   test('writes history, once however often and in whatever pieces', async (t) => {
     const middle = Math.floor(LINES.length / 2);
-    const desk = await Desk.open(t, {
+    const desk = await ImportDesk.open(t, {
       'mail.log': LINES.slice(middle - 3).join('\n'),
       'mail.log.1.gz': gzipped(LINES.slice(0, middle)),
       'whole.log': LOG,
@@ -171,7 +105,7 @@ describe('stopgap import postfix-log', () => {
   });
 
   test('takes what was only between two times', async (t) => {
-    const desk = await Desk.open(t, { 'mail.log': LOG });
+    const desk = await ImportDesk.open(t, { 'mail.log': LOG });
     const between = ['--from', '2026-11-22T10:02:00Z', '--to', '2026-11-22T10:05'];
     const { out } = await desk.import(['mail.log', '--trace', '-', ...between]);
     assert.deepEqual(
@@ -181,7 +115,7 @@ describe('stopgap import postfix-log', () => {
   });
 
   test('reads local time in the zone that is named, and gives logins a domain', async (t) => {
-    const desk = await Desk.open(t, {
+    const desk = await ImportDesk.open(t, {
       'mail.log': [
         'Jul  1 12:00:00 mail postfix/smtpd[1]: 4A1: client=x[192.0.2.7], sasl_method=PLAIN, sasl_username=bob',
         'Jul  1 12:00:00 mail postfix/qmgr[2]: 4A1: from=<bob@example.com>, size=10, nrcpt=1 (queue active)',
@@ -206,7 +140,7 @@ describe('stopgap import postfix-log', () => {
 
   test('shows the first broken lines, and goes on', async (t) => {
     const damaged = gzipped(LINES);
-    const desk = await Desk.open(t, {
+    const desk = await ImportDesk.open(t, {
       'mail.log': `rubbish\u001b[31m\n${LOG}${'more rubbish\n'.repeat(8)}`,
       'cut.gz': damaged.subarray(0, damaged.length - 40),
     });
@@ -220,7 +154,7 @@ describe('stopgap import postfix-log', () => {
   });
 
   test('refuses what it cannot read before it writes anything', async (t) => {
-    const desk = await Desk.open(t, {
+    const desk = await ImportDesk.open(t, {
       'mail.log': LOG,
       'mail.log.xz': Buffer.from('fd377a585a000004', 'hex'),
     });
@@ -256,7 +190,7 @@ describe('stopgap import postfix-log', () => {
   });
 
   test('says what to do where a server has the store', async (t) => {
-    const desk = await Desk.open(t, { 'mail.log': LOG });
+    const desk = await ImportDesk.open(t, { 'mail.log': LOG });
     await desk.import(['mail.log']);
     const store = await openSqliteStore({ file: desk.path('data/events.db'), clock: { now: () => NOW } });
     const { code, err } = await desk.import(['mail.log']);

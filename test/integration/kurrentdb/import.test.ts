@@ -1,0 +1,40 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { ImportDesk } from '../../support/import-desk.js';
+import { PATIENCE, Scene } from '../../support/kurrentdb/scene.js';
+import { logOf } from '../../support/postfix.js';
+import { collect } from '../../support/store/events.js';
+
+const START = Date.parse('2026-11-22T10:00:00Z');
+const DOINGS = Array.from({ length: 40 }, (_, who) => ({
+  ...{ gap: 1000, what: 'login' as const, who: who % 4, recipients: 1, life: 10 },
+}));
+const LOG = logOf(DOINGS, START, 'iso')
+  .map(({ text }) => `${text}\n`)
+  .join('');
+
+test(
+  'importing twice into KurrentDB adds nothing, though the server has forgotten the ids',
+  { timeout: PATIENCE },
+  (t) =>
+    Scene.play(async (scene) => {
+      const server = await scene.server();
+      const desk = await ImportDesk.open(t, {
+        'mail.log': LOG,
+        'stopgap.yaml': `data: ./data\nstore: ${server.url}\nsmtp: { relay: { url: smtp://127.0.0.1:25 } }\n`,
+      });
+      const first = await desk.import(['mail.log']);
+      assert.equal(first.code, 0, first.err);
+      const added = Number(/^written +(\d+) events added, 0 known before$/m.exec(first.out)![1]);
+      assert.ok(added > 40, first.out);
+      const store = await scene.store(server.url);
+      const before = await collect(store.readAll());
+      assert.equal(before.filter(({ type }) => type === 'MessageAccepted').length, 40);
+
+      await server.tell({ do: 'forget' });
+      const second = await desk.import(['mail.log']);
+      assert.equal(second.code, 0, second.err);
+      assert.match(second.out, new RegExp(`^written +0 events added, ${added} known before$`, 'm'));
+      assert.deepEqual(await collect(store.readAll()), before);
+    }),
+);
