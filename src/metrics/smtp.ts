@@ -1,22 +1,14 @@
-import type { Socket } from 'node:net';
 import { Counter, Gauge } from 'prom-client';
 import type { Instant } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
 import type { MailDirection } from '../sending/subjects.js';
-import { ReplyError } from '../smtp/replies.js';
+import { Door } from './door.js';
+import type { Command, DoorMeter } from './door.js';
 import type { CounterCell, HistogramCell } from './flat.js';
 import { FlatCounter, FlatHistogram } from './flat.js';
 import type { ScrapedRegistry } from './registry.js';
 
 const DIRECTIONS: readonly MailDirection[] = ['outbound', 'inbound'];
-const COMMANDS = ['auth', 'mail', 'rcpt', 'data'] as const;
-type Command = (typeof COMMANDS)[number];
-
-const OUTCOMES = ['accepted', 'deferred', 'refused', 'failed'] as const;
-type Outcome = (typeof OUTCOMES)[number];
-const ARRIVALS = ['accepted', 'deferred', 'gone'] as const;
-type Arrival = (typeof ARRIVALS)[number];
-
 const LOGINS = ['succeeded', 'failed', 'feigned', 'limited', 'overloaded'] as const;
 export type LoginOutcome = (typeof LOGINS)[number];
 
@@ -32,26 +24,6 @@ export type RefusalReason =
 
 /** Seconds. Few, since a command costs a walk through them: memory, a disk, a network, a person's patience. */
 const COMMAND_SECONDS = [0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10];
-
-/** How a command's answer is handed to the library. */
-type Done<Result> = (error?: Error | null, result?: Result) => void;
-
-/** Where a client comes from, as a socket or a session has it. */
-interface Peer {
-  readonly remoteAddress?: string | undefined;
-  readonly remotePort?: number | undefined;
-}
-
-/** What one listener tells of itself. */
-export interface DoorMeter {
-  /** A connection is there, before TLS and greeting. @param isFull whether so many are open that it is sent away */
-  arrived(socket: Socket, isFull: () => boolean): void;
-  /** It is greeted: a session begins. */
-  greeted(session: Peer): void;
-  closed(): void;
-  /** Gives a callback in place of `done` that measures the command until it is answered. */
-  measured<Result>(command: Command, done: Done<Result>): Done<Result>;
-}
 
 /** What the SMTP side tells of itself. */
 export interface SmtpMeter {
@@ -165,16 +137,7 @@ export class SmtpMetrics implements SmtpMeter {
   }
 
   door(direction: MailDirection): DoorMeter {
-    const command = (stage: Command): Measured => ({
-      seconds: this.#seconds.cell({ direction, stage }),
-      counts: byName(OUTCOMES, (outcome) => this.#commands.cell({ direction, stage, outcome })),
-    });
-    return new Door({
-      sessions: this.sessions.labels({ direction }),
-      arrivals: byName(ARRIVALS, (outcome) => this.#commands.cell({ direction, stage: 'connect', outcome })),
-      arrivalSeconds: this.#seconds.cell({ direction, stage: 'connect' }),
-      commands: byName(COMMANDS, command),
-    });
+    return new Door(direction, { commands: this.#commands, seconds: this.#seconds, sessions: this.sessions });
   }
 
   connectionFailed(kind: 'accept' | 'client'): void {
@@ -203,77 +166,6 @@ export class SmtpMetrics implements SmtpMeter {
   certificate(listener: string, expiresAt: Instant): void {
     this.#certificates.set({ listener }, expiresAt / SECOND);
   }
-}
-
-interface Measured {
-  readonly seconds: HistogramCell;
-  readonly counts: Readonly<Record<Outcome, CounterCell>>;
-}
-
-interface DoorCells {
-  readonly sessions: Pick<Gauge.Internal<'direction'>, 'inc' | 'dec'>;
-  readonly arrivals: Readonly<Record<Arrival, CounterCell>>;
-  readonly arrivalSeconds: HistogramCell;
-  readonly commands: Readonly<Record<Command, Measured>>;
-}
-
-class Door implements DoorMeter {
-  readonly #cells: DoorCells;
-  /** When those came that are not greeted yet, by where they come from. */
-  readonly #arriving = new Map<string, number>();
-
-  constructor(cells: DoorCells) {
-    this.#cells = cells;
-  }
-
-  arrived(socket: Socket, isFull: () => boolean): void {
-    const peer = peerKey(socket);
-    this.#arriving.set(peer, performance.now());
-    socket.once('close', () => {
-      if (this.#arriving.delete(peer)) this.#cells.arrivals[isFull() ? 'deferred' : 'gone'].inc();
-    });
-  }
-
-  greeted(session: Peer): void {
-    const peer = peerKey(session);
-    const began = this.#arriving.get(peer);
-    this.#arriving.delete(peer);
-    this.#cells.sessions.inc();
-    this.#cells.arrivals.accepted.inc();
-    if (began !== undefined) this.#cells.arrivalSeconds.observe((performance.now() - began) / SECOND);
-  }
-
-  closed(): void {
-    this.#cells.sessions.dec();
-  }
-
-  measured<Result>(command: Command, done: Done<Result>): Done<Result> {
-    const { seconds, counts } = this.#cells.commands[command];
-    const began = performance.now();
-    return (error, result) => {
-      seconds.observe((performance.now() - began) / SECOND);
-      counts[outcomeOf(error)].inc();
-      done(error, result);
-    };
-  }
-}
-
-function outcomeOf(error: Error | null | undefined): Outcome {
-  if (error === null || error === undefined) return 'accepted';
-  if (!(error instanceof ReplyError) || error.isFault) return 'failed';
-  return error.responseCode >= 500 ? 'refused' : 'deferred';
-}
-
-/** A dual-stack socket has IPv4 addresses in IPv6 form, the session as IPv4. */
-function peerKey({ remoteAddress = '', remotePort = 0 }: Peer): string {
-  return `${remotePort} ${remoteAddress.toLowerCase().replace(/^::ffff:/, '')}`;
-}
-
-function byName<Name extends string, Value>(
-  names: readonly Name[],
-  make: (name: Name) => Value,
-): Readonly<Record<Name, Value>> {
-  return Object.fromEntries(names.map((name) => [name, make(name)])) as Record<Name, Value>;
 }
 
 const nothing = (): void => undefined;

@@ -13,7 +13,7 @@ import { InvalidInput, messageOf } from '../kernel/errors.js';
 import type { Milliseconds } from '../kernel/time.js';
 import { MINUTE, SECOND } from '../kernel/time.js';
 import { domainOf, normalizeDomain } from '../sending/identity.js';
-import type { DoorMeter } from '../metrics/smtp.js';
+import type { DoorMeter } from '../metrics/door.js';
 import type { SmtpContext } from './context.js';
 import { Conversation } from './conversation.js';
 import { relayEnvelope, relayRecipient } from './envelope.js';
