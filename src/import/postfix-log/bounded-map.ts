@@ -1,15 +1,31 @@
-/** A map that gives up what was put in first where it would hold too much. */
-export class BoundedMap<Key, Value> extends Map<Key, Value> {
-  readonly #most: number;
+/**
+ * A map that forgets what was put in long ago: it holds at least half as much as it may, and at most that. Two generations
+ * cost nothing to drop; the oldest of one map could only be found by walking over all that was deleted before it.
+ */
+export class BoundedMap<Key, Value> {
+  #young = new Map<Key, Value>();
+  #old = new Map<Key, Value>();
+  readonly #half: number;
 
+  /** @param most entries */
   constructor(most: number) {
-    super();
-    this.#most = most;
+    this.#half = Math.max(1, Math.floor(most / 2));
   }
 
-  override set(key: Key, value: Value): this {
-    super.set(key, value);
-    if (this.size > this.#most) this.delete(this.keys().next().value!);
-    return this;
+  get(key: Key): Value | undefined {
+    return this.#young.get(key) ?? this.#old.get(key);
+  }
+
+  set(key: Key, value: Value): void {
+    if (this.#young.size >= this.#half && !this.#young.has(key)) {
+      this.#old = this.#young;
+      this.#young = new Map();
+    }
+    this.#young.set(key, value);
+  }
+
+  delete(key: Key): void {
+    this.#young.delete(key);
+    this.#old.delete(key);
   }
 }
