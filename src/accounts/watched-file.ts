@@ -3,10 +3,13 @@ import { messageOf } from '../kernel/errors.js';
 import type { Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
 
-export interface WatchedFileOptions<T> {
+/** Reads the content, as text or as it is; what it throws is the reason for refusing it. */
+type Reading<T> =
+  | { readonly parse: (text: string) => T; readonly parseBytes?: undefined }
+  | { readonly parseBytes: (bytes: Buffer) => T };
+
+export type WatchedFileOptions<T> = Reading<T> & {
   readonly path: string;
-  /** Reads the content; what it throws is the reason for refusing it. */
-  readonly parse: (text: string) => T;
   /** What holds while the file has never been there. Without it a missing file is an error at {@link WatchedFile.load}. */
   readonly whenAbsent?: T;
   /** Called after each change that was taken over, not for the first load. */
@@ -16,7 +19,7 @@ export interface WatchedFileOptions<T> {
   /** 2 s by default. */
   readonly interval?: Milliseconds;
   readonly now?: () => number;
-}
+};
 
 /** Within this span after a change a second one may leave time and size as they are. */
 const RACY: Milliseconds = 1500;
@@ -30,7 +33,7 @@ export class WatchedFile<T> {
   #value: { readonly current: T } | undefined;
   #signature: string | undefined;
   /** The content read last, whether it was taken over (`good`) or not. */
-  #text: string | undefined;
+  #content: string | Buffer | undefined;
   #good = true;
   /** What was complained about last: once is enough. */
   #refused: string | undefined;
@@ -58,8 +61,8 @@ export class WatchedFile<T> {
       if (!('whenAbsent' in this.#options)) throw new Error(`${this.#options.path} does not exist`);
       this.#value = { current: this.#options.whenAbsent as T };
     } else {
-      this.#value = { current: this.#options.parse(found.text) };
-      this.#text = found.text;
+      this.#value = { current: this.#parse(found.content) };
+      this.#content = found.content;
       this.#signature = found.signature;
     }
     return this;
@@ -85,7 +88,7 @@ export class WatchedFile<T> {
   }
 
   async #check(): Promise<boolean> {
-    let found: { text: string; signature: string | undefined } | undefined;
+    let found: Found | undefined;
     try {
       found = await this.#read(this.#signature);
     } catch (thrown) {
@@ -93,18 +96,18 @@ export class WatchedFile<T> {
       return false;
     }
     if (found === undefined) {
-      if (this.#text !== undefined) this.#refuse(`${this.#options.path} is gone`);
+      if (this.#content !== undefined) this.#refuse(`${this.#options.path} is gone`);
       return false;
     }
     this.#signature = found.signature;
-    if (found.text === this.#text) {
+    if (isSame(found.content, this.#content)) {
       if (this.#good) this.#refused = undefined;
       return false;
     }
-    this.#text = found.text;
+    this.#content = found.content;
     this.#good = false;
     try {
-      this.#value = { current: this.#options.parse(found.text) };
+      this.#value = { current: this.#parse(found.content) };
     } catch (thrown) {
       this.#refuse(messageOf(thrown));
       return false;
@@ -121,8 +124,15 @@ export class WatchedFile<T> {
     this.#options.onRefused?.(reason);
   }
 
-  /** Content and signature; undefined where there is no file; the known text where the signature is the known one. */
-  async #read(known?: string): Promise<{ text: string; signature: string | undefined } | undefined> {
+  #parse(content: string | Buffer): T {
+    const options = this.#options;
+    return options.parseBytes === undefined
+      ? options.parse(content as string)
+      : options.parseBytes(content as Buffer);
+  }
+
+  /** Content and signature; undefined where there is no file; the known content where the signature is the known one. */
+  async #read(known?: string): Promise<Found | undefined> {
     let handle;
     try {
       handle = await open(this.#options.path, 'r');
@@ -133,12 +143,25 @@ export class WatchedFile<T> {
     try {
       const { mtimeNs, ctimeNs, mtimeMs, size, ino } = await handle.stat({ bigint: true });
       const signature = `${mtimeNs}/${ctimeNs}/${size}/${ino}`;
-      if (signature === known) return { text: this.#text!, signature };
-      const text = await handle.readFile('utf8');
+      if (signature === known) return { content: this.#content!, signature };
+      const bytes = await handle.readFile();
+      const content = this.#options.parseBytes === undefined ? bytes.toString('utf8') : bytes;
       const settled = (this.#options.now ?? Date.now)() - Number(mtimeMs) > RACY;
-      return { text, signature: settled ? signature : undefined };
+      return { content, signature: settled ? signature : undefined };
     } finally {
       await handle.close();
     }
   }
+}
+
+interface Found {
+  readonly content: string | Buffer;
+  /** Undefined where the file may change once more without showing it. */
+  readonly signature: string | undefined;
+}
+
+function isSame(found: string | Buffer, known: string | Buffer | undefined): boolean {
+  return typeof found === 'string' || known === undefined || typeof known === 'string'
+    ? found === known
+    : found.equals(known);
 }

@@ -76,6 +76,9 @@ export interface AuthenticationFailed {
   readonly block?: string;
   /** The account behind a feigned failure: it exists, so its name is no stranger's guess. */
   readonly account?: string;
+  /** Where the client is, as {@link SenderFields} have it. */
+  readonly country?: string;
+  readonly asn?: number;
   readonly count: number;
   readonly since: Instant;
 }

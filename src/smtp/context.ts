@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { SenderPolicy } from '../accounts/senders.js';
 import type { AlarmClock } from '../kernel/time.js';
+import type { Place } from '../geoip/geoip.js';
 import type { Metrics } from '../metrics/metrics.js';
 import type { ReadModels } from '../read-models.js';
 import type { Appended, EventStore } from '../store/port.js';
@@ -28,6 +29,8 @@ export interface SmtpContext {
   readonly relay: Relay;
   readonly verifier: LoginVerifier;
   readonly limiter: AttemptLimiter;
+  /** Where a client is; its address in normal form. */
+  readonly placeOf: (ip: string) => Place;
   readonly spoolDir: string;
   readonly senders: () => SenderPolicy;
   /** Whom an honest refusal names. */

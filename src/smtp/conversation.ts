@@ -1,5 +1,6 @@
 import type { SMTPServerSession } from 'smtp-server';
 import type { ActiveBlock } from '../../projections/active-blocks.js';
+import type { Place } from '../geoip/geoip.js';
 import type { RefusalStage, SenderFields } from '../sending/events.js';
 import { clientNetwork, normalizeIp } from '../sending/identity.js';
 import type { MailDirection, SenderIdentity } from '../sending/subjects.js';
@@ -44,6 +45,7 @@ export class Conversation {
   readonly #context: SmtpContext;
   readonly #session: SMTPServerSession;
   readonly #direction: MailDirection;
+  #place: Place | undefined;
   #count = 0;
 
   constructor(context: SmtpContext, session: SMTPServerSession, direction: MailDirection) {
@@ -52,6 +54,11 @@ export class Conversation {
     this.#direction = direction;
     this.ip = normalizeIp(session.remoteAddress) ?? session.remoteAddress;
     this.network = clientNetwork(this.ip);
+  }
+
+  /** Where the client is: looked for once, when something is to be recorded. */
+  get place(): Place {
+    return (this.#place ??= this.#context.placeOf(this.ip));
   }
 
   get ehlo(): string {
@@ -139,6 +146,7 @@ export class Conversation {
       ...(mail === undefined ? {} : { returnPath: mail.returnPath }),
       ...(ehlo === '' ? {} : { ehlo }),
       ip,
+      ...this.place,
     };
   }
 

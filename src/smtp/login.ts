@@ -35,7 +35,7 @@ export async function logIn(
   if (!result.ok) {
     metrics.smtp.login('failed');
     limiter.failed(network, login, 'genuine');
-    context.recorder.loginFailed({ network, kind: 'genuine' });
+    context.recorder.loginFailed({ network, kind: 'genuine', ...conversation.place });
     throw new ReplyError(BAD_CREDENTIALS);
   }
   const block = refusing();
@@ -52,7 +52,13 @@ export async function logIn(
   conversation.account = result.account;
   const fields = conversation.fields(undefined);
   conversation.account = undefined;
-  context.recorder.loginFailed({ network, kind: 'feigned', block: block.id, account: result.account });
+  context.recorder.loginFailed({
+    network,
+    kind: 'feigned',
+    block: block.id,
+    account: result.account,
+    ...conversation.place,
+  });
   context.recorder.refused(
     { ...fields, stage: 'auth', block: block.id, reply: replyLine(reply) },
     block.id,

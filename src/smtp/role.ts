@@ -2,6 +2,7 @@ import path from 'node:path';
 import { PasswordChecker } from '../accounts/passwords.js';
 import type { WatchedFile } from '../accounts/watched-file.js';
 import type { Config } from '../config/types.js';
+import { Geoip } from '../geoip/geoip.js';
 import type { AlarmClock } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
 import type { LogLevels } from '../log/levels.js';
@@ -70,6 +71,11 @@ export async function openSmtpRole(options: SmtpRoleOptions): Promise<SmtpRole> 
     senders.kind === 'map'
       ? watch(await watchSenders(senders.file, logs.of('files'), metrics.rules))
       : undefined;
+  const geoip = await Geoip.open({
+    ...{ files: config.geoip, clock, log: logs.of('files'), metrics: metrics.rules },
+  });
+  geoip.start();
+  closers.push(() => geoip.stop());
   const checker = new PasswordChecker();
   const context: SmtpContext = {
     hostname,
@@ -87,6 +93,7 @@ export async function openSmtpRole(options: SmtpRoleOptions): Promise<SmtpRole> 
       checker,
     }),
     limiter: new AttemptLimiter({ attemptsPerMinute: auth.attemptsPerMinute, clock }),
+    placeOf: geoip.placeOf,
     spoolDir,
     senders: () => senderMap?.current ?? senders,
     contact: softFail.contact,

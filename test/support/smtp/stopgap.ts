@@ -129,6 +129,7 @@ export class Stopgap {
 
   /** Stops it, and looks for passwords in logs and events and for addresses in metrics. */
   async stop(): Promise<void> {
+    if ((this.app as RunningApp | undefined) === undefined) return; // it did not start
     await this.#flush().catch(() => undefined); // it may be stopped already, or its store be out of order
     const metrics = await this.app.metrics.registry.metrics().catch(() => ''); // needs the store too
     assert.ok(!metrics.includes('@'), 'an address stands in the metrics');

@@ -1,0 +1,135 @@
+import type { Logger } from 'pino';
+import { WatchedFile } from '../accounts/watched-file.js';
+import { StopgapError, messageOf } from '../kernel/errors.js';
+import type { AlarmClock, Milliseconds } from '../kernel/time.js';
+import { DAY, SECOND, formatInstant } from '../kernel/time.js';
+import type { RulesMetrics } from '../metrics/rules.js';
+import { isPrivateIp } from '../sending/identity.js';
+import type { Kind } from './database.js';
+import { GeoDatabase } from './database.js';
+
+/** Networks change hands: from this age on a database tells more and more that is wrong. */
+const OLD: Milliseconds = 60 * DAY;
+const LOOK_EVERY: Milliseconds = 10 * SECOND;
+
+/** Where a client is, as far as is known. */
+export interface Place {
+  /** ISO 3166-1 alpha-2. */
+  readonly country?: string;
+  /** Number of the autonomous system. */
+  readonly asn?: number;
+}
+
+export interface GeoipOptions {
+  /** Paths; none is fine. */
+  readonly files: { readonly [Each in Kind]: string | undefined };
+  readonly clock: AlarmClock;
+  readonly log: Logger;
+  readonly metrics: Pick<RulesMetrics, 'fileRefused'>;
+}
+
+const NOWHERE: Place = {};
+
+/**
+ * Tells where clients are, from databases that the operator supplies. They are in memory; a file that is replaced is
+ * read again within seconds, and one that cannot be used is refused while the old one goes on.
+ */
+export class Geoip {
+  readonly #options: GeoipOptions;
+  readonly #databases: Partial<Record<Kind, WatchedFile<GeoDatabase>>> = {};
+  #cancelLook = (): void => undefined;
+  #failed = false;
+
+  private constructor(options: GeoipOptions) {
+    this.#options = options;
+  }
+
+  /** Reads the databases. @throws StopgapError naming the file that is missing, broken or of the wrong kind */
+  static async open(options: GeoipOptions): Promise<Geoip> {
+    const geoip = new Geoip(options);
+    for (const kind of ['country', 'asn'] as const) {
+      const file = options.files[kind];
+      if (file !== undefined) geoip.#databases[kind] = await geoip.#watch(kind, file);
+    }
+    geoip.#lookAtAges();
+    return geoip;
+  }
+
+  /** @param ip in normal form. Private and loopback addresses are nowhere. */
+  readonly placeOf = (ip: string): Place => {
+    const { country, asn } = this.#databases;
+    if ((country === undefined && asn === undefined) || isPrivateIp(ip)) return NOWHERE;
+    const [where, whose] = [this.#find(country, ip), this.#find(asn, ip)];
+    return {
+      ...(typeof where === 'string' ? { country: where } : {}),
+      ...(typeof whose === 'number' ? { asn: whose } : {}),
+    };
+  };
+
+  start(): void {
+    for (const database of Object.values(this.#databases)) database.start();
+  }
+
+  stop(): void {
+    for (const database of Object.values(this.#databases)) database.stop();
+    this.#cancelLook();
+  }
+
+  /** Looks at the files now. */
+  async check(): Promise<void> {
+    for (const database of Object.values(this.#databases)) await database.check();
+  }
+
+  /** A record that cannot be read says nothing of its client, and must not stop its mail. */
+  #find(database: WatchedFile<GeoDatabase> | undefined, ip: string): string | number | undefined {
+    try {
+      return database?.current.find(ip);
+    } catch (error) {
+      if (!this.#failed) {
+        this.#options.log.error({ error: messageOf(error) }, 'a database of places has a broken record');
+      }
+      this.#failed = true;
+      return undefined;
+    }
+  }
+
+  async #watch(kind: Kind, path: string): Promise<WatchedFile<GeoDatabase>> {
+    const { log, metrics } = this.#options;
+    const watched = new WatchedFile<GeoDatabase>({
+      path,
+      parseBytes: (bytes) => new GeoDatabase(bytes, kind),
+      interval: LOOK_EVERY,
+      onChange: ({ type, builtAt }) => {
+        this.#failed = false;
+        log.info({ kind, type, builtAt: formatInstant(builtAt) }, 'a database of places was read again');
+        this.#lookAtAges();
+      },
+      onRefused: (faults) => {
+        metrics.fileRefused('geoip');
+        log.error({ what: 'geoip', faults }, 'a file was refused; what was in force stays');
+      },
+    });
+    try {
+      return await watched.load();
+    } catch (error) {
+      throw new StopgapError('invalid-input', `geoip.${kind}: ${path}: ${messageOf(error)}`);
+    }
+  }
+
+  /** Says which are too old, now and every day. */
+  #lookAtAges(): void {
+    const { clock, log } = this.#options;
+    const now = clock.now();
+    for (const [kind, database] of Object.entries(this.#databases)) {
+      const { builtAt } = database.current;
+      if (now - builtAt <= OLD) continue;
+      const days = Math.floor((now - builtAt) / DAY);
+      log.warn(
+        { kind, builtAt: formatInstant(builtAt), days },
+        'a database of places is old: get a newer one',
+      );
+    }
+    this.#cancelLook();
+    this.#cancelLook = clock.wakeAt(now + DAY, () => this.#lookAtAges());
+  }
+}
