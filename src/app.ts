@@ -27,6 +27,7 @@ import { OUTBOX_CATEGORIES, OutboxedStore } from './outbox/outboxed-store.js';
 import { DECISIONS_ONLY, FOLDED_CATEGORIES, ReadModels } from './read-models.js';
 import { Responder } from './responder.js';
 import { RulesDesk } from './rules-desk.js';
+import { DEFAULT_RULES, EVALUATION_RULES } from './rules/defaults.js';
 import type { RulesChanged } from './rules/model.js';
 import { AUTH_CATEGORY, SEND_CATEGORY } from './sending/events.js';
 import type { SmtpContext } from './smtp/context.js';
@@ -177,7 +178,8 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
       config.rules === undefined
         ? undefined
         : watch(await watchRules(config.rules, rulesDesk, levels.of('files'), metrics.rules));
-    await rulesDesk.load(file?.current, config.rules ?? 'defaults');
+    const builtIn = loaded.evaluation ? EVALUATION_RULES : DEFAULT_RULES;
+    await rulesDesk.load(file?.current, config.rules ?? 'defaults', builtIn);
   }
   const overrides =
     detects && config.overrides !== undefined

@@ -64,11 +64,12 @@ export class RulesDesk {
    * that was, so that what was set through the API meanwhile stays until somebody edits the file.
    *
    * @param file its text; undefined where no rules file is configured
+   * @param builtIn what is in force without one
    */
-  async load(file: string | undefined, name: string): Promise<RulesLoaded> {
+  async load(file: string | undefined, name: string, builtIn = DEFAULT_RULES): Promise<RulesLoaded> {
     for (let attempt = 1; ; attempt++) {
       try {
-        return await this.#load(file, name);
+        return await this.#load(file, name, builtIn);
       } catch (error) {
         // Another detector was faster, most likely with the very same rules.
         if (!(error instanceof WrongExpectedRevision) || attempt === ATTEMPTS) throw error;
@@ -76,14 +77,14 @@ export class RulesDesk {
     }
   }
 
-  async #load(file: string | undefined, name: string): Promise<RulesLoaded> {
+  async #load(file: string | undefined, name: string, builtIn: string): Promise<RulesLoaded> {
     const newest = await this.current();
     if (file !== undefined) {
       parseRules(file, name);
       const lastFile = await this.#newest((change) => change.origin === 'file');
       if (lastFile?.source !== file) return this.replace(file, 'file', 'system:rules-file', { name });
-    } else if (newest === undefined || (newest.origin === 'defaults' && newest.source !== DEFAULT_RULES)) {
-      return this.replace(DEFAULT_RULES, 'defaults', 'system:defaults');
+    } else if (newest === undefined || (newest.origin === 'defaults' && newest.source !== builtIn)) {
+      return this.replace(builtIn, 'defaults', 'system:defaults');
     }
     return { version: newest?.version ?? 0, changed: false, position: undefined };
   }

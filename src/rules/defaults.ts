@@ -157,3 +157,22 @@ rules:
     for: 1h
     escalate: { factor: 4, max: 7d, forget: 30d }
 `;
+
+/**
+ * What is in force where nothing is configured at all, to be tried out: on the first day nobody is known, and rules that
+ * know what is normal only propose; so that there is a block to be seen, there is a fixed limit besides.
+ */
+export const EVALUATION_RULES = DEFAULT_RULES.replace(
+  'rules:\n',
+  `rules:
+  - id: burst
+    description: More recipients within minutes than a person writes to
+    per: account
+    count: recipients
+    window: 10m
+    limit: 100
+    then: block
+    for: 1h
+
+`,
+);

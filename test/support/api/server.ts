@@ -19,6 +19,7 @@ import { logsOf } from '../../../src/log/logs.js';
 import { Metrics } from '../../../src/metrics/metrics.js';
 import { ReadModels } from '../../../src/read-models.js';
 import { RulesDesk } from '../../../src/rules-desk.js';
+import { FIXED_RULES } from '../fixed-rules.js';
 import { parseSubject } from '../../../src/sending/subjects.js';
 import type { EventStore } from '../../../src/store/port.js';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
@@ -191,7 +192,7 @@ async function startNode(
     onSkipped: () => undefined,
   });
   const rulesDesk = new RulesDesk(store, clock);
-  await rulesDesk.load(undefined, 'defaults');
+  await rulesDesk.load(undefined, 'defaults', FIXED_RULES);
   await models.follow(store);
   const table = new TokenTable(
     Object.entries(TOKENS).map(([role, token]) => ({

@@ -5,6 +5,7 @@ import { addToken } from '../../../src/accounts/tokens.js';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
 import { openKurrentStore } from '../../../src/store/kurrentdb/index.js';
 import { systemClock } from '../../../src/system-clock.js';
+import { FIXED_RULES } from '../fixed-rules.js';
 import { StandIn } from '../kurrentdb/stand-in.js';
 import { RedisServer } from '../redis.js';
 import { Served } from '../smtp/served.js';
@@ -38,6 +39,7 @@ export class Cluster {
   static async start({ accounts, password, redis = true, env = {} }: ClusterOptions): Promise<Cluster> {
     const dir = await mkdtemp(path.join(tmpdir(), 'stopgap-cluster-'));
     await writeFile(path.join(dir, 'users.yaml'), await usersFile(accounts, password));
+    await writeFile(path.join(dir, 'rules.yaml'), FIXED_RULES);
     const now = Date.now();
     const file = path.join(dir, 'tokens.yaml');
     const token = await addToken({ file, name: 'tests', role: 'admin', now });
@@ -64,6 +66,7 @@ export class Cluster {
       STOPGAP_SMTP_HOSTNAME: 'mx.example.com',
       STOPGAP_SMTP_AUTH_USERS: path.join(this.dir, 'users.yaml'),
       STOPGAP_SMTP_RELAY_URL: `maildir:${path.join(this.dir, 'mail')}`,
+      STOPGAP_RULES: path.join(this.dir, 'rules.yaml'),
       STOPGAP_API_TOKENS: path.join(this.dir, 'tokens.yaml'),
     };
   }

@@ -18,6 +18,7 @@ import type { Direction, Subject, SubjectType } from '../../../src/sending/subje
 import { parseSubject } from '../../../src/sending/subjects.js';
 import type { EventStore } from '../../../src/store/port.js';
 import { systemClock } from '../../../src/system-clock.js';
+import { FIXED_RULES } from '../fixed-rules.js';
 import { FakeUpstream } from '../relay/fake-upstream.js';
 import type { DialogueOptions } from './dialogue.js';
 import { Dialogue } from './dialogue.js';
@@ -37,7 +38,7 @@ export interface StopgapOptions {
   readonly smtp?: Readonly<Record<string, unknown>>;
   /** Laid over the whole configuration. */
   readonly settings?: Readonly<Record<string, unknown>>;
-  /** The rules file; the built-in rules without one. */
+  /** The rules file; {@link FIXED_RULES} unless given. */
   readonly rules?: string;
   /** Where mail goes; a scripted upstream that takes everything by default. */
   readonly upstream?: FakeUpstream;
@@ -81,7 +82,7 @@ export class Stopgap {
   }
 
   async #configure(): Promise<void> {
-    const { smtp, settings, rules, files = {} } = this.options;
+    const { smtp, settings, rules = FIXED_RULES, files = {} } = this.options;
     for (const [name, text] of Object.entries(files)) await writeFile(path.join(this.dir, name), text);
     const users = await Promise.all(
       Object.entries(PASSWORDS).map(async ([name, password]) => ({
@@ -91,11 +92,11 @@ export class Stopgap {
       })),
     );
     await writeFile(path.join(this.dir, 'users.yaml'), JSON.stringify({ users }));
-    if (rules !== undefined) await writeFile(path.join(this.dir, 'rules.yaml'), rules);
+    await writeFile(path.join(this.dir, 'rules.yaml'), rules);
     const config = {
       data: './data',
       api: { listen: '127.0.0.1:0' },
-      ...(rules === undefined ? {} : { rules: './rules.yaml' }),
+      rules: './rules.yaml',
       smtp: {
         hostname: 'mx.example.com',
         submission: { listen: '127.0.0.1:0' },
