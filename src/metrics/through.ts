@@ -5,6 +5,7 @@ import type { Instant, Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
 import type { Verdict } from '../rules/verdict.js';
 import type { MessageAccepted } from '../sending/events.js';
+import { isImported } from '../sending/events.js';
 import type { Direction, Subject } from '../sending/subjects.js';
 import { directionsMeet, senderIdentity, subjectKey } from '../sending/subjects.js';
 
@@ -67,9 +68,10 @@ export class ThroughCounts {
     });
   }
 
-  /** Counts a message that was accepted; of all else it takes no notice. */
+  /** Counts a message that was accepted, here and now; of all else it takes no notice. */
   fold(event: RecordedEvent): void {
     if (this.#bySubject.size === 0 || event.type !== 'MessageAccepted' || !isSound(event.data)) return;
+    if (isImported(event)) return;
     const { recipients, direction, ...names } = event.data;
     this.#index.forEachMatch(senderIdentity({ direction, ...names }), ({ counts }) => {
       for (const count of counts) {

@@ -44,6 +44,9 @@ describe('what got through', () => {
     counts.begin(tripped);
     counts.fold(sent(T0, 10, { recipients: 6 }));
     counts.fold(sent(T0, 11, { recipients: 2 }));
+    counts.fold(
+      event('MessageAccepted', { ...(sent(T0, 11).data as object), imported: 'postfix-log' }, T0, 11),
+    );
     block(counts, tripped, T0 + SECOND);
     counts.fold(sent(T0 + 2 * SECOND, 12, { recipients: 3 }));
     assert.deepEqual(counts.settle(T0 + 10 * SECOND), []);
