@@ -20,6 +20,8 @@ const BENCHES: Readonly<Record<string, () => Promise<{ run: () => Promise<Report
   distributed: () => import('./distributed.js'),
   startup: () => import('./startup.js'),
   expiry: () => import('./expiry.js'),
+  backtest: () => import('./backtest.js'),
+  detection: () => import('./detection.js'),
 };
 
 const wanted = process.argv.slice(2);

@@ -75,8 +75,9 @@ export interface ReadModelListeners {
  * every start, from the beginning or from what a snapshot holds: the result is the same.
  */
 export class ReadModels {
-  #models = fresh();
+  #models: ReturnType<typeof fresh>;
   readonly #listeners: ReadModelListeners;
+  readonly #idsKept: number | undefined;
   #subscription: Subscription | undefined;
   #position = 0;
   #lastEventAt = 0;
@@ -86,8 +87,14 @@ export class ReadModels {
   #live = false;
   #waiting: { position: number; resolve: () => void }[] = [];
 
-  constructor(listeners: ReadModelListeners) {
+  /**
+   * @param idsKept ids that are remembered, to tell an event that was delivered before; as many as a store may need
+   *   unless given
+   */
+  constructor(listeners: ReadModelListeners, idsKept?: number) {
     this.#listeners = listeners;
+    this.#idsKept = idsKept;
+    this.#models = fresh(idsKept);
   }
 
   get activeBlocks(): ActiveBlocks {
@@ -167,7 +174,7 @@ export class ReadModels {
    * told. Must come before {@link follow}. Where it throws, nothing has changed.
    */
   restore(state: ReadModelsState): void {
-    const models = fresh();
+    const models = fresh(this.#idsKept);
     models.activeBlocks.restore(state.activeBlocks);
     models.ledger.restore(state.ledger);
     models.exemptions.restore(state.exemptions);
@@ -284,7 +291,7 @@ export class ReadModels {
   }
 }
 
-function fresh() {
+function fresh(idsKept: number | undefined) {
   const overrides = new Overrides();
   return {
     activeBlocks: new ActiveBlocks(),
@@ -295,7 +302,7 @@ function fresh() {
     sendVolume: new SendVolume(overrides),
     shadow: new ShadowRules(() => new SendVolume(overrides)),
     rulePrecision: new RulePrecision(),
-    seen: new SeenIds(),
+    seen: new SeenIds(idsKept),
   };
 }
 

@@ -1,11 +1,15 @@
 import type { BlockEvent } from '../blocks/events.js';
 import { BLOCK_CATEGORY, isBlockEvent } from '../blocks/events.js';
+import { DAY_SUMMARIES } from '../chores.js';
 import { StopgapError } from '../kernel/errors.js';
 import type { RecordedEvent } from '../kernel/events.js';
+import { categoryOf } from '../kernel/events.js';
 import type { Instant } from '../kernel/time.js';
 import { FOLDED_CATEGORIES } from '../read-models.js';
 import type { RulesChanged } from '../rules/model.js';
 import { RULES_CATEGORY } from '../rules/model.js';
+import type { Day, SenderDaySummarised } from '../sending/day-summary.js';
+import { PROFILE_CATEGORY, dayOf } from '../sending/day-summary.js';
 import { isImported } from '../sending/events.js';
 import { subjectKey } from '../sending/subjects.js';
 import type { Subject } from '../sending/subjects.js';
@@ -15,8 +19,8 @@ import type { Batch, Source } from './source.js';
 import type { Candidate } from './trial.js';
 
 const TOGETHER = 512;
-/** The rules under test take the place of those that were in force. */
-const REPLAYED = FOLDED_CATEGORIES.filter((category) => category !== RULES_CATEGORY);
+/** What counts towards the day of a sender. */
+const COUNTED: readonly string[] = ['MessageAccepted', 'RecipientsRefused', 'BounceReceived'];
 
 /** What a store has recorded. */
 export class RecordedHistory implements Source {
@@ -30,16 +34,44 @@ export class RecordedHistory implements Source {
   /** @throws StoreUnavailable */
   async *batches(): AsyncGenerator<Batch> {
     const total = await this.#store.head();
+    const replay = new Replay();
     let happenings: RecordedEvent[] = [];
-    for await (const event of this.#store.readAll({ categories: REPLAYED, until: total })) {
-      // What was imported is over: its habits stand in the summaries of its days, and a trace tries rules on it.
-      if (isImported(event)) continue;
+    // All categories: a store gives those faster than some.
+    for await (const event of this.#store.readAll({ until: total })) {
+      if (!replay.takes(event)) continue;
       happenings.push(event);
       if (happenings.length < TOGETHER) continue;
       yield { happenings, done: event.position, total };
       happenings = [];
     }
     yield { happenings, done: total, total };
+  }
+}
+
+/** Which of the recorded events happen again. */
+class Replay {
+  /** From here on days are summarised anew, of what the rules under test let through. */
+  #firstDay: Day | undefined;
+
+  takes(event: RecordedEvent): boolean {
+    const { type, stream } = event;
+    // What was imported is over: its habits stand in the summaries of its days, and a trace tries rules on it.
+    if (isImported(event)) return false;
+    if (COUNTED.includes(type)) {
+      this.#firstDay ??= dayOf(event.at);
+      return true;
+    }
+    const category = categoryOf(stream);
+    if (category === PROFILE_CATEGORY) return !this.#isSummarisedAnew(event);
+    // The rules under test take the place of those that were in force, in the shadow too.
+    return category !== RULES_CATEGORY && FOLDED_CATEGORIES.includes(category);
+  }
+
+  #isSummarisedAnew({ by, data }: RecordedEvent): boolean {
+    const { day } = (data ?? {}) as Partial<SenderDaySummarised>;
+    return (
+      by === DAY_SUMMARIES.by && this.#firstDay !== undefined && day !== undefined && day >= this.#firstDay
+    );
   }
 }
 

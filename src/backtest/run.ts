@@ -1,7 +1,7 @@
 import { StopgapError } from '../kernel/errors.js';
 import type { Instant } from '../kernel/time.js';
 import type { MessageAccepted } from '../sending/events.js';
-import { sendStreamKey, senderIdentity } from '../sending/subjects.js';
+import { senderIdentity } from '../sending/subjects.js';
 import type { Case, Judgement, Mail } from './cases.js';
 import { Comparison } from './comparison.js';
 import type { Decision } from './decisions.js';
@@ -158,8 +158,7 @@ class Run {
 
   #message(happening: Happening): void {
     const data = happening.data as MessageAccepted;
-    const identity = senderIdentity(data);
-    const sender = this.#senders.at(sendStreamKey(identity), happening.at);
+    const sender = this.#senders.of(data, happening.at);
     const attack = sender.label?.sent.get(happening.at);
     if (!this.#acting) {
       for (const trial of this.#trials) trial.world.fold(happening);
@@ -168,11 +167,17 @@ class Run {
     this.#sends.messages++;
     this.#sends.recipients += data.recipients;
     if (attack === undefined) this.#senders.active(sender);
+    const identity = this.#isAnybodyRefused() ? senderIdentity(data) : undefined;
     let refusals = 0;
     for (const [index, trial] of this.#trials.entries()) {
       if (trial.message(happening, identity, sender, attack) !== undefined) refusals |= 1 << index;
     }
     this.#comparison?.message((refusals & 1) !== 0, (refusals & 2) !== 0, data.recipients);
+  }
+
+  #isAnybodyRefused(): boolean {
+    for (const { world } of this.#trials) if (world.refuses) return true;
+    return false;
   }
 
   #closed(index: number, one: Case): void {

@@ -1,7 +1,13 @@
+import { LRUCache } from 'lru-cache';
 import type { Instant } from '../kernel/time.js';
 import { DAY } from '../kernel/time.js';
+import type { RawIdentity } from '../sending/subjects.js';
+import { sendStreamKey, senderIdentity } from '../sending/subjects.js';
 import type { Mail } from './cases.js';
 import type { AccountLabel, Labels } from './labels.js';
+
+/** Spellings of logins. */
+const LOGINS_KEPT = 100_000;
 
 /** Who sent, and how much on the day that is passing. */
 export interface Sender {
@@ -18,7 +24,10 @@ export interface Sender {
 export class Senders {
   /** Days on which a sender sent, summed over all: what rates are given for. Days of nothing but an attack are left out. */
   days = 0;
+  /** By the key of their streams. */
   readonly #all = new Map<string, Sender>();
+  /** The same by their logins as clients write them, in a few ways each: normal forms cost more than look-ups. */
+  readonly #byLogin = new LRUCache<string, Sender>({ max: LOGINS_KEPT });
   readonly #labels: Labels | undefined;
   readonly #candidates: number;
 
@@ -31,15 +40,17 @@ export class Senders {
     return this.#all.size;
   }
 
-  /** The sender of a message; @param name as in the key of its stream */
-  at(name: string, at: Instant): Sender {
-    const day = Math.floor(at / DAY);
-    let sender = this.#all.get(name);
+  /** Who sends this message. */
+  of(message: RawIdentity, at: Instant): Sender {
+    const { account: login } = message;
+    let sender = login === undefined ? undefined : this.#byLogin.get(login);
     if (sender === undefined) {
-      const sent = Array.from({ length: this.#candidates }, () => ({ messages: 0, recipients: 0 }));
-      sender = { day, countedDay: -Infinity, sent, label: this.#labels?.of(name) };
-      this.#all.set(name, sender);
-    } else if (day > sender.day) {
+      const name = sendStreamKey(senderIdentity(message));
+      sender = this.#all.get(name) ?? this.#add(name, at);
+      if (login !== undefined) this.#byLogin.set(login, sender);
+    }
+    const day = Math.floor(at / DAY);
+    if (day > sender.day) {
       sender.day = day;
       for (const mail of sender.sent) mail.messages = mail.recipients = 0;
     }
@@ -57,5 +68,13 @@ export class Senders {
   sentToday(account: string, candidate: number): Readonly<Mail> | null {
     const sent = this.#all.get(account)?.sent[candidate];
     return sent === undefined ? null : { ...sent };
+  }
+
+  #add(name: string, at: Instant): Sender {
+    const sent = Array.from({ length: this.#candidates }, () => ({ messages: 0, recipients: 0 }));
+    const label = this.#labels?.of(name);
+    const sender: Sender = { day: Math.floor(at / DAY), countedDay: -Infinity, sent, label };
+    this.#all.set(name, sender);
+    return sender;
   }
 }

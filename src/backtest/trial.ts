@@ -80,20 +80,23 @@ export class Trial {
     this.#people = new People(this.world);
   }
 
-  /** @returns the block that refused the message */
+  /**
+   * @param identity who sends it; undefined where nobody is refused
+   * @returns the block that refused the message
+   */
   message(
     happening: Happening,
-    identity: SenderIdentity,
+    identity: SenderIdentity | undefined,
     sender: Sender,
     attack: Attack | undefined,
   ): ActiveBlock | undefined {
     const { recipients } = happening.data as MessageAccepted;
-    const refusing = this.world.refusing(identity);
+    const refusing = identity && this.world.refusing(identity);
     this.scorer?.message(happening.at, recipients, attack, sender.label, refusing !== undefined);
     if (refusing !== undefined) {
       this.world.refused(refusing, happening.data as MessageAccepted);
       add(this.refused, recipients);
-      this.#credit(refusing, recipients, identity, attack);
+      this.#credit(refusing, recipients, identity!, attack);
       return refusing;
     }
     add(this.accepted, recipients);

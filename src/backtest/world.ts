@@ -13,7 +13,7 @@ import { RULES_STREAM, ruleActor } from '../rules/model.js';
 import type { Response } from '../rules/respond.js';
 import { respond } from '../rules/respond.js';
 import type { Verdict } from '../rules/verdict.js';
-import type { MessageAccepted, MessageRefused } from '../sending/events.js';
+import type { MessageRefused } from '../sending/events.js';
 import type { SenderIdentity, Subject } from '../sending/subjects.js';
 import { subjectKey } from '../sending/subjects.js';
 import { Summary } from '../smtp/summary.js';
@@ -37,6 +37,8 @@ export interface WorldOptions {
 
 /** The version of the rules under test: every verdict names it. */
 const VERSION = 1;
+/** Events are numbered here: none comes twice. */
+const IDS_KEPT = 256;
 const EXPIRY = 'system:expiry';
 const DETECTOR = 'system:backtest';
 
@@ -73,15 +75,18 @@ export class World {
     this.#due = new DueTasks(this.#clock, ({ kind, block, subject }) =>
       this.execute(subject, { kind, block }, EXPIRY),
     );
-    this.models = new ReadModels({
-      onVerdict: (verdict) => this.#plan(verdict),
-      onBlockEvent: (event) => this.#blockChanged(event),
-      onRulesChanged: () => undefined,
-      onSkipped: (_event, reason) => {
-        this.skipped++;
-        this.skippedFor ??= reason;
+    this.models = new ReadModels(
+      {
+        onVerdict: (verdict) => this.#plan(verdict),
+        onBlockEvent: (event) => this.#blockChanged(event),
+        onRulesChanged: () => undefined,
+        onSkipped: (_event, reason) => {
+          this.skipped++;
+          this.skippedFor ??= reason;
+        },
       },
-    });
+      IDS_KEPT,
+    );
     this.#refusals = new Summary(this.#clock, (data, count, since) => {
       this.#append('MessageRefused', { ...data, count, since }, this.#clock.now(), DETECTOR, 'send-refused');
     });
@@ -108,21 +113,14 @@ export class World {
     this.#clock.advance(to);
   }
 
+  /** Whether anybody is refused at all. */
+  get refuses(): boolean {
+    return this.models.activeBlocks.size > 0;
+  }
+
   /** The block that refuses this sender now. */
   refusing(sender: SenderIdentity): ActiveBlock | undefined {
     return this.models.activeBlocks.verdict(sender, this.#clock.now());
-  }
-
-  /**
-   * A message arrives, now.
-   *
-   * @returns the block that refuses it; undefined where it was accepted and counted
-   */
-  message(happening: Happening, sender: SenderIdentity): ActiveBlock | undefined {
-    const block = this.refusing(sender);
-    if (block === undefined) this.fold(happening);
-    else this.refused(block, happening.data as MessageAccepted);
-    return block;
   }
 
   /** An attempt was refused: recorded as live, where a flood becomes few events. */

@@ -24,6 +24,8 @@ export interface LogFile {
   chunks(onBytes?: (bytes: number) => void): AsyncIterable<Buffer>;
 }
 
+/** Bytes that are read at once: a turn of the event loop each. */
+const AT_ONCE = 256 * 1024;
 /** What begins each kind of packed file, in hexadecimal, and what unpacks those that this cannot. */
 const GZIP = '1f8b';
 const FOREIGN: readonly (readonly [magic: string, kind: string, unpack: string])[] = [
@@ -62,7 +64,7 @@ export async function openLogFile(name: string, path: string): Promise<LogFile> 
       bytes: size,
       rereadable: true,
       chunks(onBytes) {
-        const bytes = counting(createReadStream(path), onBytes);
+        const bytes = counting(createReadStream(path, { highWaterMark: AT_ONCE }), onBytes);
         return isPacked ? unpacked(bytes) : bytes;
       },
     };

@@ -27,6 +27,14 @@ exempt:
   - { subject: { type: account, value: user5@two.example.com }, reason: known }
 `;
 
+/** What is usual for a sender limits it: habits are learnt from the summaries of days, which live are a task of their own. */
+const HABITS = `version: 1
+maxAutomaticBlocks: 1000 in 10m
+rules:
+  - { id: habit, per: account, count: recipients, window: 1h, limit: { baseline: 2x, floor: 10, ceiling: 60 }, then: block, for: 20m }
+  - { id: firm, per: domain, count: recipients, window: 1h, limit: { baseline: 2x, floor: 15, ceiling: 90 }, then: propose, for: 1h, lapse: 2h }
+`;
+
 /** A case, by what both ways of going through it must agree on. */
 type Agreed = Pick<
   CaseReport,
@@ -66,15 +74,20 @@ function sorted(cases: readonly Agreed[]): readonly Agreed[] {
 }
 
 describe('a back-test decides as a running server does', () => {
-  for (const seed of [1, 2, 3]) {
-    test(`over the same messages, and over what the server recorded of them (seed ${seed})`, async () => {
-      const lines = lively(seed, 400, START).map(line);
+  for (const [name, rules, seed, pauses] of [
+    ['all that a verdict may lead to', RULES, 1, 1],
+    ['the same with other messages', RULES, 2, 1],
+    ['and others', RULES, 3, 1],
+    ['habits', HABITS, 4, 12],
+  ] as const) {
+    test(`over the same messages, and over what the server recorded of them: ${name}`, async () => {
+      const lines = lively(seed, 400, START, pauses).map(line);
       const reader = new LineReader('trace');
       const messages = lines.map((text) => reader.read(text)!);
-      const live = await Live.start(RULES, messages[0]!.at);
+      const live = await Live.start(rules, messages[0]!.at);
       try {
         for (const message of messages) await live.message(message);
-        const candidates = [{ name: 'rules.yaml', rules: parseRules(RULES) }];
+        const candidates = [{ name: 'rules.yaml', rules: parseRules(rules) }];
         const overTrace = await runBacktest({ source: new Trace(traceFile(lines)), candidates });
         const expected = recorded(live);
         assert.ok(expected.length > 10, `only ${expected.length} cases: the messages show too little`);

@@ -6,6 +6,7 @@ import { pino } from 'pino';
 import { VirtualClock } from '../../../src/backtest/virtual-clock.js';
 import type { Happening } from '../../../src/backtest/world.js';
 import { BlockDesk } from '../../../src/block-desk.js';
+import { DaySummaries } from '../../../src/day-summaries.js';
 import { Timers } from '../../../src/expiry/timers.js';
 import type { Instant } from '../../../src/kernel/time.js';
 import { Metrics } from '../../../src/metrics/metrics.js';
@@ -18,6 +19,8 @@ import { Recorder } from '../../../src/smtp/recorder.js';
 import type { EventStore } from '../../../src/store/port.js';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
 import { planTimedWork } from '../../../src/timed-work.js';
+
+const SILENT = pino({ level: 'silent' });
 
 /**
  * The parts of a running server that decide, wired as it wires them, on a real store: what a back-test must agree with.
@@ -33,6 +36,7 @@ export class Live {
   readonly #responder: Responder;
   readonly #recorder: Recorder;
   readonly #timers: Timers;
+  #summaries: DaySummaries | undefined;
   #underWay = 0;
   #messages = 0;
 
@@ -60,10 +64,9 @@ export class Live {
         throw new Error(`${event.type}: ${reason}`);
       },
     });
-    const log = pino({ level: 'silent' });
     const { desk, models, store } = this;
-    this.#responder = new Responder({ desk, models, clock, metrics: new Metrics(), log });
-    this.#recorder = new Recorder({ store, clock, log, hostname: 'mx.example.com' });
+    this.#responder = new Responder({ desk, models, clock, metrics: new Metrics(), log: SILENT });
+    this.#recorder = new Recorder({ store, clock, log: SILENT, hostname: 'mx.example.com' });
   }
 
   /** A message arrives: refused, or accepted, recorded and acted upon. */
@@ -107,10 +110,12 @@ export class Live {
       for (let turns = 0; turns < 3; turns++) await setImmediate();
       await this.models.reached(await this.store.head());
       await this.#responder.idle();
+      await this.#summaries?.idle();
     } while (this.#underWay > 0);
   }
 
   async stop(): Promise<void> {
+    await this.#summaries?.stop();
     await this.#timers.close();
     await this.#recorder.close();
     await this.#responder.stop();
@@ -122,6 +127,8 @@ export class Live {
   async #begin(rules: string): Promise<void> {
     await new RulesDesk(this.store, this.clock).load(rules, 'rules.yaml');
     await this.models.follow(this.store);
+    const { store, models, clock } = this;
+    this.#summaries = await DaySummaries.start({ store, models, clock, log: SILENT });
     this.#timers.start(async ({ kind, block, subject }) => {
       this.#underWay++;
       await this.desk.execute(subject, { kind, block }, { by: 'system:expiry' });

@@ -51,8 +51,10 @@ export function randomOf(seed: number): () => number {
 /**
  * Some accounts that write now and then, and now and then in floods, from machines that they partly share. Times are whole
  * seconds, so that messages often come at the very instant at which a block or proposal ends.
+ *
+ * @param pauses how many times as long the longer pauses are: 10 makes weeks of it
  */
-export function lively(seed: number, messages: number, start: Instant): readonly Line[] {
+export function lively(seed: number, messages: number, start: Instant, pauses = 1): readonly Line[] {
   const random = randomOf(seed);
   const pick = (count: number): number => Math.floor(random() * count);
   const lines: Line[] = [];
@@ -68,7 +70,7 @@ export function lively(seed: number, messages: number, start: Instant): readonly
       lines.push({ at, account, returnPath, ehlo, ip: `192.0.2.${pick(4)}`, recipients: 1 + pick(3) });
       at += pick(3) * pace;
     }
-    at += pick(4) === 0 ? pick(4) * HOUR : pick(10) * MINUTE;
+    at += pick(4) === 0 ? pick(4) * pauses * HOUR : pick(10) * MINUTE;
   }
   return lines;
 }

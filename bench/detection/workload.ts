@@ -1,0 +1,91 @@
+import type { Batch, Source } from '../../src/backtest/source.js';
+import type { Happening } from '../../src/backtest/world.js';
+import { Labels } from '../../src/backtest/labels.js';
+import { formatInstant } from '../../src/kernel/time.js';
+import type { MessageAccepted } from '../../src/sending/events.js';
+import { sendStream } from '../../src/sending/events.js';
+import { attacks as carryOut } from './attacks.js';
+import { bulkSenders } from './bulk.js';
+import type { Message } from './message.js';
+import { population } from './people.js';
+import { Random } from './random.js';
+
+const TOGETHER = 1000;
+
+/** Messages in the order of time, and which of them are what. */
+export interface Workload {
+  readonly name: string;
+  readonly messages: readonly Message[];
+  readonly labels: Labels;
+}
+
+/** Real senders, legitimate bulk senders, and compromises of seven kinds: other ones for each seed. */
+export function workload(seed: number): Workload {
+  const random = new Random(seed);
+  const people = population(random);
+  const bulk = bulkSenders(people, random);
+  const crime = carryOut(people, random);
+  const messages = [...people.messages, ...bulk.messages, ...crime.messages].sort((a, b) => a.at - b.at);
+  keepApart(messages);
+  const attacks = crime.attacks.map(({ kind, accounts }, index) => {
+    const own = messages.filter(({ attack }) => attack === index);
+    return {
+      ...{ id: `attack${index}`, kind, accounts },
+      ...{ start: formatInstant(own[0]!.at), end: formatInstant(own.at(-1)!.at) },
+      sent: own.map(({ account, at }) => `${account} ${formatInstant(at)}`),
+    };
+  });
+  const name = `seed ${seed}`;
+  return { name, messages, labels: Labels.parse(JSON.stringify({ attacks, bulk: bulk.accounts }), name) };
+}
+
+/** An account and a millisecond tell a message from any other: labels name no more of it. */
+function keepApart(messages: Message[]): void {
+  const last = new Map<string, number>();
+  for (const message of messages) {
+    const before = last.get(message.account);
+    if (before !== undefined && message.at <= before) message.at = before + 1;
+    last.set(message.account, message.at);
+  }
+  messages.sort((a, b) => a.at - b.at);
+}
+
+/** A line of a trace, as files hold it. */
+export function traceLine({ at, attack: _, ...message }: Message): string {
+  return JSON.stringify({ time: formatInstant(at), ...message });
+}
+
+/** The messages, without the way through a file. */
+export function sourceOf({ name, messages }: Workload): Source {
+  return {
+    name,
+    async *batches(): AsyncGenerator<Batch> {
+      const total = messages.length;
+      for (let done = 0; done < total;) {
+        const happenings = messages.slice(done, done + TOGETHER).map(happeningOf);
+        done += happenings.length;
+        yield { happenings, done, total };
+      }
+    },
+  };
+}
+
+/** A message as a back-test takes it. */
+export function happeningOf({ at, attack: _, ...sender }: Message): Happening {
+  const entitled = sender.returnPath === sender.account;
+  const data: MessageAccepted = {
+    ...sender,
+    direction: 'outbound',
+    transaction: '',
+    recipientDomains: [],
+    entitled,
+  };
+  return {
+    type: 'MessageAccepted',
+    at,
+    recordedAt: at,
+    by: 'system:trace',
+    stream: sendStream(sender.account),
+    data,
+  };
+}
