@@ -67,11 +67,9 @@ export class Limits {
     return overridden === undefined ? undefined : inWords(overridden);
   }
 
-  /** Whether a sender is known well enough to have habits. */
-  isLearnt({ firstDay, activeDays }: Profile, day: Day): boolean {
-    if (firstDay < 0) return false;
-    const active = activeDays.filter((each) => each >= day - REMEMBERED_DAYS).length;
-    return active >= this.#learning.days && (day - firstDay) * DAY >= this.#learning.age;
+  /** See {@link isLearnt}. */
+  isLearnt(profile: Profile, day: Day): boolean {
+    return isLearnt(profile, day, this.#learning);
   }
 
   /** Whether what a baseline says of a subject is only to be proposed: nearly everybody is being learnt still. */
@@ -96,6 +94,13 @@ export class Limits {
     const limit = Math.max(least, baseline.typical * typical, baseline.record * record, largest);
     return Math.min(limit, baseline.ceiling ?? Infinity);
   }
+}
+
+/** Whether a sender is known well enough to have habits. */
+export function isLearnt({ firstDay, activeDays }: Profile, day: Day, learning: Learning): boolean {
+  if (firstDay < 0) return false;
+  const active = activeDays.filter((each) => each >= day - REMEMBERED_DAYS).length;
+  return active >= learning.days && (day - firstDay) * DAY >= learning.age;
 }
 
 function profiled(type: SubjectType): ProfiledType | undefined {

@@ -1,5 +1,6 @@
 import type { Instant, Milliseconds } from '../src/kernel/time.js';
 import { DAY, HOUR, MINUTE, formatDuration } from '../src/kernel/time.js';
+import { formatQuietHours } from '../src/rules/explain.js';
 import type { Conditions, Diversity, QuietHours, Score, Share } from '../src/rules/model.js';
 import type { Day } from '../src/sending/day-summary.js';
 import type { SenderFields } from '../src/sending/events.js';
@@ -144,7 +145,7 @@ function quiet(hours: QuietHours, { at, day, profile, learnt }: Moment): string 
   const { from, to, zone } = hours;
   const minute = minuteOf(at, zone);
   const within = from < to ? minute >= from && minute < to : minute >= from || minute < to;
-  return within ? `in the quiet hours ${clock(from)}-${clock(to)} ${zone}` : undefined;
+  return within ? `in the quiet hours ${formatQuietHours(hours)}` : undefined;
 }
 
 const formats = new Map<string, Intl.DateTimeFormat>();
@@ -164,8 +165,4 @@ function minuteOf(at: Instant, zone: string): number {
   }
   const [hour, minute] = format.format(at).split(':');
   return Number(hour) * 60 + Number(minute);
-}
-
-function clock(minute: number): string {
-  return `${String(Math.floor(minute / 60)).padStart(2, '0')}:${String(minute % 60).padStart(2, '0')}`;
 }

@@ -29,6 +29,11 @@ export class SenderProfiles {
   #profiles = { account: new Map<string, Profile>(), domain: new Map<string, Profile>() };
   #days = { account: this.#openDays('account'), domain: this.#openDays('domain') };
 
+  /** Names of the windows whose peaks are kept, by number. */
+  get names(): readonly string[] {
+    return this.#peaks;
+  }
+
   /** The number of a window's peaks, from now on kept; undefined where there are too many kinds of windows. */
   keep(name: string): number | undefined {
     const index = this.#peaks.indexOf(name);

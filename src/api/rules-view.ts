@@ -1,7 +1,17 @@
 import { stateAt } from '../../projections/block-ledger.js';
 import type { Instant } from '../kernel/time.js';
 import { formatDuration } from '../kernel/time.js';
-import type { Rule, RuleSet, RulesChanged } from '../rules/model.js';
+import { formatQuietHours } from '../rules/explain.js';
+import { LEARNING } from '../rules/model.js';
+import type {
+  Baseline,
+  Conditions,
+  QuietHours,
+  Rule,
+  RuleSet,
+  RulesChanged,
+  Turned,
+} from '../rules/model.js';
 import type { BlockOrder } from './block-order.js';
 import type { RuleJson, RuleSetJson, RulesJson } from './shapes.js';
 import { instant, span } from './views.js';
@@ -26,9 +36,20 @@ export function rulesView(changed: RulesChanged, active: ReadonlyMap<string, num
 }
 
 /** What a rule set says, whether it is in force or not. */
-export function ruleSetView({ mode, maxAutomaticBlocks, rules, exempt }: RuleSet): RuleSetJson {
+export function ruleSetView({
+  mode,
+  maxAutomaticBlocks,
+  learning = LEARNING,
+  rules,
+  exempt,
+}: RuleSet): RuleSetJson {
   return {
     mode,
+    learning: {
+      days: learning.days,
+      age: formatDuration(learning.age),
+      installation: formatDuration(learning.installation),
+    },
     maxAutomaticBlocks: `${maxAutomaticBlocks.max} in ${formatDuration(maxAutomaticBlocks.window)}`,
     rules: rules.map(ruleView),
     exempt: exempt.map(({ subject, until, reason }) => ({ subject, until: instant(until), reason })),
@@ -43,7 +64,21 @@ function ruleView(rule: Rule): RuleJson {
     per,
     count,
     window: formatDuration(rule.window),
+    leaveOut: rule.leaveOut ?? null,
     limit,
+    baseline: rule.baseline === undefined ? null : baselineView(rule.baseline),
+    when: rule.when === undefined ? null : conditionsView(rule.when),
+    score:
+      rule.score === undefined
+        ? null
+        : {
+            threshold: rule.score.threshold,
+            signals: rule.score.signals.map(({ points, ...conditions }) => ({
+              points,
+              ...conditionsView(conditions),
+            })),
+          },
+    turned: rule.turned === undefined ? null : turnedView(rule.turned),
     then: rule.then,
     for: rule.then === 'observe' ? null : span(rule.for),
     escalate:
@@ -58,5 +93,31 @@ function ruleView(rule: Rule): RuleJson {
     direction,
     refuse,
     renewWhileTrying,
+    teaches: rule.teaches === true,
   };
+}
+
+function baselineView({ typical, ...rest }: Baseline): NonNullable<RuleJson['baseline']> {
+  return { baseline: typical, ...rest };
+}
+
+function turnedView({ count, window, baseline, alarm }: Turned): NonNullable<RuleJson['turned']> {
+  return {
+    count,
+    window: formatDuration(window),
+    limit: baselineView(baseline),
+    alarm: formatDuration(alarm),
+  };
+}
+
+const SPANS = new Set(['firstSeenWithin', 'dormantFor', 'installedWithin', 'installedFor']);
+
+/** As they are written in a rules file. */
+function conditionsView(conditions: Conditions): Record<string, unknown> {
+  return Object.fromEntries(
+    Object.entries(conditions).map(([key, value]: [string, unknown]) => {
+      if (SPANS.has(key)) return [key, formatDuration(value as number)];
+      return [key, key === 'quietHours' ? formatQuietHours(value as QuietHours) : value];
+    }),
+  );
 }

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { stateAt } from '../../projections/block-ledger.js';
-import { SUMS } from '../rules/model.js';
+import { LEARNING, SUMS } from '../rules/model.js';
 import { sendStream } from '../sending/events.js';
 import { clientNetwork } from '../sending/identity.js';
 import type { Subject } from '../sending/subjects.js';
@@ -9,6 +9,7 @@ import type { ApiDependencies } from './dependencies.js';
 import type { Route } from './http/route.js';
 import { ok, route } from './http/route.js';
 import { oneOf, wholeNumber } from './inputs.js';
+import { profileShape, profileView } from './profile-view.js';
 import { blockShape, coverShape, listOf, subjectShape, windowShape } from './shapes.js';
 import { blockView, subjectView, windowView } from './views.js';
 import { formatDuration, formatInstant } from '../kernel/time.js';
@@ -32,6 +33,9 @@ const busiestItem = z.object({
 const sender = z.object({
   subject: subjectShape,
   windows: z.array(windowShape),
+  usual: profileShape.nullable().meta({
+    description: 'What an account or a domain usually does; null where nothing is known yet.',
+  }),
   standing: z.object({
     block: blockShape.nullable(),
     proposal: blockShape.nullable(),
@@ -101,6 +105,12 @@ async function senderView(deps: ApiDependencies, subject: Subject): Promise<Send
   return {
     subject: subjectView(subject),
     windows: models.sendVolume.readings(counted, now).map((reading) => windowView(counted, reading)),
+    usual: profileView(
+      models.sendVolume.profiles,
+      subject,
+      models.sendVolume.rules.learning ?? LEARNING,
+      now,
+    ),
     standing: {
       block: inState('active'),
       proposal: inState('proposed'),

@@ -91,13 +91,38 @@ export const faultShape = z
   .object({ line: z.int().nullable(), path: z.string(), message: z.string() })
   .meta({ id: 'RuleFault' });
 
+const baselineShape = z.object({
+  baseline: z.number().meta({ description: 'Times the median of the weekly peaks.' }),
+  record: z.number().meta({ description: 'Times the highest of them; 0 leaves it out.' }),
+  largest: z.number().meta({ description: 'Times the largest message; 0 leaves it out.' }),
+  floor: z.number(),
+  start: z.number().meta({ description: 'The floor of who is still being learnt.' }),
+  ceiling: z.number().nullable(),
+});
+
 const ruleShape = z.object({
   id: z.string(),
   description: z.string().nullable(),
   per: z.enum(SUBJECT_TYPES),
   count: z.string(),
   window: duration,
-  limit: z.number(),
+  leaveOut: z
+    .int()
+    .nullable()
+    .meta({ description: 'So many of the largest messages are left out of the count.' }),
+  limit: z.number().meta({ description: 'With a baseline the lowest that it can be.' }),
+  baseline: baselineShape.nullable().meta({ description: 'How the limit follows the sender.' }),
+  when: z.record(z.string(), z.unknown()).nullable().meta({ description: 'As in the rules file.' }),
+  score: z
+    .object({
+      threshold: z.number(),
+      signals: z.array(z.looseObject({ points: z.number() })),
+    })
+    .nullable(),
+  turned: z
+    .object({ count: z.string(), window: duration, limit: baselineShape, alarm: duration })
+    .nullable()
+    .meta({ description: 'Of a count of accounts: when one of them has turned.' }),
   then: z.string(),
   for: duration.nullable().meta({ description: 'Or indefinite; null where it only observes.' }),
   escalate: z.object({ factor: z.number(), max: duration, forget: duration }).nullable(),
@@ -105,12 +130,16 @@ const ruleShape = z.object({
   direction: z.enum(DIRECTIONS),
   refuse: z.enum(REFUSALS),
   renewWhileTrying: z.boolean(),
+  teaches: z.boolean(),
 });
 
 /** What a rule set says, wherever it stands. */
 export const ruleSetShape = z.object({
   mode: z.enum(['enforce', 'observe']),
   maxAutomaticBlocks: z.string().meta({ examples: ['20 in 10m'] }),
+  learning: z
+    .object({ days: z.int(), age: duration, installation: duration })
+    .meta({ description: 'When a sender counts as known.' }),
   rules: z.array(ruleShape),
   exempt: z.array(z.object({ subject: subjectShape, until: instant.nullable(), reason: z.string() })),
 });

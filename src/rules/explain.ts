@@ -1,6 +1,6 @@
 import { formatDuration } from '../kernel/time.js';
 import type { Subject, SubjectType } from '../sending/subjects.js';
-import type { Count, Rule } from './model.js';
+import type { Count, QuietHours, Rule } from './model.js';
 
 const NUMBERS = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
 
@@ -109,4 +109,14 @@ export function togetherSentence(
     ? `an alarm stands for ${domain} since more than ${NUMBERS.format(limit)} of its accounts turned abnormal together`
     : `one of ${NUMBERS.format(count)} accounts of ${domain} that turned abnormal within ${formatDuration(rule.window)}`;
   return `${nameOf(subject)}: ${own}; ${others}; rule "${rule.id}" allows ${NUMBERS.format(limit)}.`;
+}
+
+/** `unusual`, or `22:00-06:00 Europe/Berlin`: as in a rules file. */
+export function formatQuietHours(hours: QuietHours): string {
+  if (hours.kind === 'unusual') return 'unusual';
+  return `${clock(hours.from)}-${clock(hours.to)} ${hours.zone}`;
+}
+
+function clock(minute: number): string {
+  return `${String(Math.floor(minute / 60)).padStart(2, '0')}:${String(minute % 60).padStart(2, '0')}`;
 }
