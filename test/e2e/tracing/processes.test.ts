@@ -45,7 +45,8 @@ test('one trace goes through all the processes that had to do with it', async (t
     async () => {
       const { refused } = await floodAt(first, FLOODS, []);
       assert.ok(refused, cluster.logs());
-      const [{ id }] = (await api.blocksOf(FLOODS)) as unknown as [{ id: string }];
+      await awaited('the API shows the block', async () => (await api.blocksOf(FLOODS)).length === 1);
+      const [block] = await api.blocksOf(FLOODS);
       const transaction = await collector.found('transaction at the flooded node', () =>
         collector.named('smtp transaction').at(0),
       );
@@ -67,7 +68,7 @@ test('one trace goes through all the processes that had to do with it', async (t
         describe(collector.spans.filter(({ trace }) => trace === refusal.trace)),
       );
       assert.equal(process(causes[0]!), process(transaction));
-      assert.equal(refusal.attributes['stopgap.block'], id);
+      assert.equal(refusal.attributes['stopgap.block'], block!.id);
       await collector.found('block in force at all four', () => {
         const there = collector.named('in force').filter(({ trace }) => trace === refusal.trace);
         return new Set(there.map(process)).size === 4 ? there : undefined;
