@@ -22,7 +22,7 @@ const DEEPEST = 6;
 const ADDRESS = /(?:"[^"\n]*"|[^\s<>()[\],;:"'`|]*)@[^\s<>()[\],;:"'`|]*[^\s<>()[\],;:"'`|.]/g;
 /** A stream's name may hold anything, spaces too: it ends where our own messages go on, or else the line does. */
 const STREAM =
-  /\b(send|auth|profile|block)-((?:(?:account|address|domain|ehlo|ip):)?)(.+?)(?=: | within \d| with(?:out)? | is at | has another | could not |$)/gm;
+  /\b(send|auth|profile|block|override)-((?:(?:account|address|domain|ehlo|ip):)?)(.+?)(?=: | within \d| with(?:out)? | is at | has another | could not |$)/gm;
 /** How the sentence of an evidence begins. */
 const SUBJECT = /\b(Account|Return path|Domain|EHLO name|Network) (.+?)(?=: )/g;
 const HASHED = /^h:[0-9a-f]{16}$/;

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { Pseudonyms } from '../../../src/log/pseudonyms.js';
+import { sources } from '../architecture/imports.js';
 
 const names = new Pseudonyms(Buffer.alloc(32, 7));
 const others = new Pseudonyms(Buffer.alloc(32, 8));
@@ -116,6 +117,20 @@ describe('a text', () => {
       assert.ok(hidden.includes(names.of(clear)), `${hidden} has no ${names.of(clear)}`);
     });
   }
+
+  test('hides the key of every category of streams that has one for each name', () => {
+    const texts = sources('src').map(({ tree }) => tree.text);
+    const categories = texts.flatMap((text) =>
+      [...text.matchAll(/_CATEGORY = '(\w+)'/g)].map(([, name]) => name!),
+    );
+    const keyed = categories.filter((name) => !['rules', 'delivered'].includes(name));
+    assert.ok(keyed.length >= 5, keyed.join());
+    for (const category of keyed)
+      assert.equal(
+        names.text(`append to ${category}-front desk: no`),
+        `append to ${category}-${names.of('front desk')}: no`,
+      );
+  });
 
   test('keeps what names nobody', () => {
     for (const text of [
