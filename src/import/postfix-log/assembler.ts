@@ -112,8 +112,10 @@ export class Assembler {
     if (isKnown) message.messageId = known.messageId;
     this.#messages.set(key, message);
     if (said.kind === 'picked') {
-      message.local = true;
-      message.requeued = said.requeued;
+      const before = said.requeuedFrom;
+      message.local = before === undefined;
+      message.requeued = before !== undefined;
+      if (before !== undefined) message.original = this.#messages.get(keyOf(host, before));
       return;
     }
     message.ip = said.originalIp ?? said.ip;

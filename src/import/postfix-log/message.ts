@@ -22,8 +22,8 @@ export type Said =
       readonly account: string | undefined;
       readonly ehlo: string | undefined;
     }
-  /** pickup: a message by the `sendmail` command; requeued where it was here before. */
-  | { readonly kind: 'picked'; readonly queueId: string; readonly requeued: boolean }
+  /** pickup: a message by the `sendmail` command, or one that postsuper has put into the queue anew. */
+  | { readonly kind: 'picked'; readonly queueId: string; readonly requeuedFrom: string | undefined }
   /** cleanup */
   | { readonly kind: 'identified'; readonly queueId: string; readonly messageId: string }
   /** qmgr: it is complete, and its delivery begins; said again at each further attempt. */
@@ -88,7 +88,7 @@ const LOGIN_FAILED = new RegExp(
 const NOT_TRIED =
   /^(?:temporary|internal|generic failure|connection lost|no mechanism|invalid authentication mechanism|bad protocol|invalid base64)/i;
 
-const PICKED = /^(\w+): uid=\d+ from=<?.*?>?(?: (orig_id=\w+))?$/;
+const PICKED = /^(\w+): uid=\d+ from=<?.*?>?(?: orig_id=(\w+))?$/;
 const IDENTIFIED = /^(\w+): (?:resent-)?message-id=(.*)$/;
 const QUEUED = /^(\w+): from=<(.*)>, size=(\d+), nrcpt=(\d+) \(queue active\)$/;
 const TRIED = /^(\w+): to=<(.*?)>,(?: orig_to=<(.*?)>,)? relay=.*?, .*\bstatus=(\w+)/;
@@ -119,7 +119,7 @@ export function readMessage(daemon: string, text: string): Said | Garbled | unde
     case 'pickup': {
       const found = PICKED.exec(text);
       if (found === null) return undefined;
-      return { kind: 'picked', queueId: found[1]!, requeued: found[2] !== undefined };
+      return { kind: 'picked', queueId: found[1]!, requeuedFrom: found[2] };
     }
     case 'bounce': {
       const found = BOUNCED.exec(text);
