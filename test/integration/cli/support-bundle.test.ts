@@ -42,6 +42,12 @@ interface Bundle {
   readonly err: string;
 }
 
+async function terminalIn(t: TestContext, cwd: string, env: Record<string, string>): Promise<Terminal> {
+  const terminal = await Terminal.open(systemClock, env);
+  t.after(() => terminal.close());
+  return terminal.in(cwd);
+}
+
 /** Runs the verb and unpacks what it has made. */
 async function bundle(cwd: string, env: Record<string, string>, ...args: string[]): Promise<Bundle> {
   const terminal = await Terminal.open(systemClock, env);
@@ -165,7 +171,7 @@ describe('stopgap support-bundle', () => {
       .split('\n')
       .filter((line) => line.includes('"a rule tripped"'))
       .map((line) => JSON.parse(line) as { subject: { value: string }; sentence: string })[0]!;
-    const terminal = (await Terminal.open(systemClock, env)).in(cwd);
+    const terminal = await terminalIn(t, cwd, env);
     const hash = (await terminal.run('log', 'hash', 'alice@example.com')).out.split(' ')[0]!;
     assert.equal(verdict.subject.value, hash);
     assert.equal(verdict.sentence, `Account ${hash}: 3 recipients within 10m; rule "burst" allows 2.`);
@@ -183,7 +189,7 @@ describe('stopgap support-bundle', () => {
     for (const secret of [PASSWORD, RELAY_PASSWORD, REDIS_PASSWORD, HEADER, token])
       assert.ok(!made.text.includes(secret));
     assert.match(made.files['README.txt']!, /stand in it as they are/);
-    const terminal = (await Terminal.open(systemClock, env)).in(cwd);
+    const terminal = await terminalIn(t, cwd, env);
     const again = await terminal.run('support-bundle', '--out', out);
     assert.equal(again.code, 1);
     assert.match(again.err, /bundle\.tgz exists already: name another file with --out/);
