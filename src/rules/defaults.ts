@@ -86,7 +86,7 @@ rules:
     count: accounts
     window: 30m
     limit: 4
-    turned: { count: messages, window: 30m, limit: { baseline: 0.5x, record: 0.5x, floor: 1 }, alarm: 4h }
+    turned: { count: messages, window: 30m, limit: { baseline: 0.5x, record: 0.5x, floor: 2 }, alarm: 30m }
     then: block
     for: 4h
     escalate: { factor: 6, max: 24h, forget: 2d }
