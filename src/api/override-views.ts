@@ -59,6 +59,9 @@ const effectiveShape = z.object({
   per: z.enum(OVERRIDE_TYPES).meta({ description: 'For a domain: each of its accounts, or all of it.' }),
   limit: limitShape,
   usual: z.number().meta({ description: "The rule's own." }),
+  lowest: z.boolean().meta({
+    description: "True where the limit follows the sender's habits: then both are the lowest it can be.",
+  }),
   sentence: z.string(),
 });
 
@@ -114,11 +117,13 @@ export function effectiveView(
   now: Instant,
 ): OverrideDetailJson['effective'] {
   const counted = { account: type === 'account' ? value : `@${value}`, domain: value };
-  return rules.flatMap(({ id, per, limit: usual }) => {
+  return rules.flatMap(({ id, per, limit: usual, baseline }) => {
     if (per !== 'account' && (per !== 'domain' || type !== 'domain')) return [];
     const found = overrides.explain(id, per, counted[per], usual, now);
     if (found === undefined) return [];
-    return [{ rule: id, per, limit: found.limit ?? ('off' as const), usual, sentence: inWords(found) }];
+    const lowest = baseline !== undefined && found.named === undefined;
+    const sentence = lowest ? `at least ${inWords(found)}` : inWords(found);
+    return [{ rule: id, per, limit: found.limit ?? ('off' as const), usual, lowest, sentence }];
   });
 }
 

@@ -61,6 +61,10 @@ const bodies = fc.oneof(
       source: value,
       version: value,
       rules: value,
+      limits: fc.oneof(fc.dictionary(text, fc.oneof(fc.constantFrom('off', 5), value)), value),
+      factor: fc.oneof(fc.constantFrom(2, 0.1), value),
+      total: fc.oneof(fc.record({ factor: value }), value),
+      plan: value,
       other: value,
     },
     { requiredKeys: [] },
@@ -85,6 +89,7 @@ const queryNames = fc.constantFrom(
   ],
   ...[
     'by',
+    'prefix',
     'count',
     'account',
     'returnPath',
@@ -126,6 +131,9 @@ describe('whatever is sent, it is no fault of ours', () => {
       ['DELETE', '/api/v1/exemptions/x'],
       ['POST', '/api/v1/rules/validate'],
       ['PUT', '/api/v1/rules'],
+      ['PUT', '/api/v1/overrides'],
+      ['PUT', '/api/v1/overrides/account/fuzzed@example.com'],
+      ['PUT', '/api/v1/overrides/domain/example.com'],
     );
     await fc.assert(
       fc.asyncProperty(targets, bodies, async ([method, target], body) => {
@@ -147,7 +155,7 @@ describe('whatever is sent, it is no fault of ours', () => {
   });
 
   test('queries', async () => {
-    const targets = fc.constantFrom('blocks', 'exemptions', 'senders', 'check', 'rules');
+    const targets = fc.constantFrom('blocks', 'exemptions', 'overrides', 'senders', 'check', 'rules');
     await fc.assert(
       fc.asyncProperty(targets, query, async (target, parameters) => {
         const search = parameters
@@ -168,6 +176,7 @@ describe('whatever is sent, it is no fault of ours', () => {
       fc.asyncProperty(typed, text, header, async (type, given, tag) => {
         const part = encodeURIComponent(wellFormed(given));
         isFine(await server.get(`/api/v1/senders/${type}/${part}`));
+        isFine(await server.get(`/api/v1/overrides/${type}/${part}`));
         isFine(await server.get(`/api/v1/blocks/${part}`));
         isFine(await server.call('DELETE', `/api/v1/exemptions/${part}`));
         isFine(await server.get(`/api/v1/blocks/${id}`, { headers: { 'if-none-match': tag } }));

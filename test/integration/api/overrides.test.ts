@@ -101,9 +101,28 @@ describe('overrides over HTTP', () => {
         per: 'account',
         limit: 150,
         usual: 100,
+        lowest: false,
         sentence: '150 instead of 100, by the override of domain shop.example (plan "pro")',
       },
     ]);
+  });
+
+  test('of a rule that follows habits multiplies what it would be, and names it for good', async () => {
+    const habits =
+      '  - { id: habit, per: account, count: messages, window: 1h, limit: { baseline: 3x, floor: 20 }, then: block, for: 1h }\n';
+    await server.call('PUT', '/api/v1/rules', { body: { source: `${RULES}${habits}` } });
+    const twice = detailOf(await put('account/habit@example.com', { factor: 2 }));
+    assert.deepEqual(
+      twice.effective
+        .filter(({ rule }) => rule === 'habit')
+        .map(({ limit: now, lowest, sentence }) => [now, lowest, sentence]),
+      [[40, true, 'at least 40 instead of 20, times 2 by the override of account habit@example.com']],
+    );
+    const named = detailOf(await put('account/habit@example.com', { limits: { habit: 7 } }));
+    assert.deepEqual(
+      named.effective.map(({ limit: now, lowest }) => [now, lowest]),
+      [[7, false]],
+    );
   });
 
   test('ends by itself, and cannot begin in the past', async () => {
