@@ -25,11 +25,12 @@ export interface ContainmentOptions {
  */
 export class LocalContainment {
   readonly #options: ContainmentOptions;
-  readonly #volume = new SendVolume();
+  #volume: SendVolume;
   readonly #held = new Map<string, Subject>();
 
   constructor(options: ContainmentOptions) {
     this.#options = options;
+    this.#volume = new SendVolume(options.models.overrides);
   }
 
   /** Subjects that only this node refuses. */
@@ -49,7 +50,9 @@ export class LocalContainment {
 
   /** Takes over the rules, and what people have judged, from read models that began with a snapshot. */
   adopt(): void {
-    this.#volume.restoreRules(this.#options.models.sendVolume.dump());
+    const { sendVolume, overrides } = this.#options.models;
+    this.#volume = new SendVolume(overrides);
+    this.#volume.restoreRules(sendVolume.dump());
   }
 
   /** Counts what this node has seen itself; what it trips is refused at once where the store is away. */

@@ -8,6 +8,7 @@ import { HOUR, MINUTE } from '../../../src/kernel/time.js';
 import { ReadModels } from '../../../src/read-models.js';
 import { senderIdentity } from '../../../src/sending/subjects.js';
 import { ManualClock } from '../../support/manual-clock.js';
+import { account, overrideSet } from '../../support/overrides.js';
 import { blockEvent, failed, rulesChanged, sent } from '../../support/sends.js';
 
 const RULES = `  - { id: burst, per: account, count: recipients, window: 10m, limit: 10, then: block, for: 1h }
@@ -75,6 +76,19 @@ describe('what a node does for itself', () => {
     send(1);
     assert.equal(refused(), true);
     assert.equal(refused('bob@example.com'), false);
+  });
+
+  test('under the limits that the sender has instead of the rules, also after a start from a snapshot', () => {
+    models.apply(overrideSet(account(ALICE), { limits: { burst: 20 } }, clock.now(), ++position));
+    send(11);
+    assert.equal(refused(), false);
+    const snapshot = models.dump();
+    models.restore(snapshot);
+    containment.adopt();
+    send(20);
+    assert.equal(refused(), false);
+    send(1);
+    assert.equal(refused(), true);
   });
 
   test('what it had counted before the store went counts', () => {
