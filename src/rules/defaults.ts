@@ -91,6 +91,16 @@ rules:
     for: 4h
     escalate: { factor: 6, max: 24h, forget: 2d }
 
+  - id: domain
+    description: More recipients within an hour than a whole domain writes to
+    per: domain
+    count: recipients
+    window: 1h
+    limit: { baseline: 5x, record: 3x, floor: 500, start: 2000 }
+    then: propose
+    for: 4h
+    lapse: 24h
+
   - id: strange
     description: More than usual, from where this sender never was
     per: account
