@@ -4,16 +4,19 @@ import type { Instant } from '../kernel/time.js';
 import { MINUTE, formatInstant, parseInstant } from '../kernel/time.js';
 import { DamagedFile } from '../import/postfix-log/files.js';
 import type { LogFile } from '../import/postfix-log/files.js';
-import { linesOf } from '../import/postfix-log/lines.js';
 import type { MessageAccepted } from '../sending/events.js';
 import { sendStream } from '../sending/events.js';
+import { linesOf } from './lines.js';
 import type { Batch, Source } from './source.js';
 import type { Happening } from './world.js';
 
 /** A line may be so much older than the newest before it, as the clocks of several servers are. */
 const DISORDER = 5 * MINUTE;
+/** No store holds it: one name does for all. */
+const STREAM = sendStream('trace');
 const NO_DOMAINS: readonly string[] = [];
 const Z = 90;
+const BRACE = 123;
 
 /**
  * A trace: one accepted message a line, in the order of time, as JSON
@@ -91,7 +94,7 @@ export class LineReader {
   read(text: string | undefined): Happening | undefined {
     this.line++;
     if (text === undefined) throw this.#fault('is longer than 64 KiB');
-    if (text === '' || text.trim() === '') return undefined;
+    if (text.charCodeAt(0) !== BRACE && text.trim() === '') return undefined;
     const written = this.#parse(text);
     const at = this.#time(written.time);
     if (at < this.newest - DISORDER) {
@@ -101,8 +104,7 @@ export class LineReader {
     }
     if (at > this.newest) this.newest = at;
     const data = this.#message(written);
-    const stream = sendStream(data.account ?? data.returnPath ?? data.ip!);
-    return { type: 'MessageAccepted', at, recordedAt: this.newest, by: 'system:trace', stream, data };
+    return { type: 'MessageAccepted', at, recordedAt: this.newest, by: 'system:trace', stream: STREAM, data };
   }
 
   #parse(text: string): Written {
