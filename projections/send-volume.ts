@@ -35,7 +35,8 @@ import { Overrides } from './overrides.js';
 import type { Surroundings } from './limits.js';
 import { SubjectVolumes } from './subject-volumes.js';
 import { NOTHING_COUNTED } from './subject-volumes.js';
-import type { Fold, VolumesState, WindowReading } from './subject-volumes.js';
+import type { Fold } from './conclusions.js';
+import type { VolumesState, WindowReading } from './subject-volumes.js';
 import { Timeline } from './timeline.js';
 import type { TimelineState } from './timeline.js';
 import { Together } from './together.js';
@@ -387,7 +388,8 @@ export class SendVolume {
         const { block, subject, evidence } = event.data;
         this.#subjects.set(block, subject);
         const at = effectiveAt(event);
-        this.#volumes[subject.type].contain(subject.value, at);
+        // A person's block rests upon no evidence.
+        if (evidence !== undefined) this.#volumes[subject.type].contain(subject.value, at);
         if (subject.type === 'account') this.#together.forget(subject.value);
         const by = this.#rules.rules.find((rule) => rule.id === evidence?.rule);
         // What a rule says that teaches is too much for now, not wrong.

@@ -1,0 +1,126 @@
+import type { Evidence } from '../src/blocks/events.js';
+import type { Instant } from '../src/kernel/time.js';
+import { explain, turnedSentence } from '../src/rules/explain.js';
+import type { Diversity, Rule, Share, VersionedRules } from '../src/rules/model.js';
+import type { Verdict } from '../src/rules/verdict.js';
+import { dayOf } from '../src/sending/day-summary.js';
+import type { MessageAccepted } from '../src/sending/events.js';
+import type { MailDirection, SubjectType } from '../src/sending/subjects.js';
+import type { Watch } from './counted-windows.js';
+import type { Limits, Surroundings } from './limits.js';
+import { scoreOf, signalsOf } from './signals.js';
+import type { Moment } from './signals.js';
+import type { SubjectWindows } from './subject-windows.js';
+
+/** One event as it is folded: when, where, and who sent. */
+export interface Fold {
+  readonly at: Instant;
+  readonly position: number;
+  readonly direction: MailDirection;
+  /** Undefined where the event is no message. */
+  readonly message: MessageAccepted | undefined;
+  /** Takes the verdicts of this event. */
+  readonly verdicts: Verdict[];
+  /** An account has turned abnormal, says a rule over its domain. */
+  turned(rule: Rule, account: string, sentence: string): void;
+}
+
+/** A count that is above its limit. */
+export interface Excess {
+  readonly value: string;
+  readonly row: number;
+  readonly watch: Watch;
+  readonly observed: number;
+  /** What was in force, and what it is without the tripling after a release. */
+  readonly limit: number;
+  readonly untripled: number;
+  /** Where the window ends. */
+  readonly end: Instant;
+  /** Up to which position a person has judged the subject. */
+  readonly judgedTo: number;
+}
+
+/** Says what follows where a count is above its limit: whether whatever else the rule asks for holds, and why. */
+export class Conclusions {
+  readonly #type: SubjectType;
+  readonly #rules: VersionedRules;
+  readonly #around: Surroundings;
+  readonly #limits: Limits;
+  readonly #counted: SubjectWindows;
+
+  constructor(
+    type: SubjectType,
+    rules: VersionedRules,
+    around: Surroundings,
+    limits: Limits,
+    counted: SubjectWindows,
+  ) {
+    this.#type = type;
+    this.#rules = rules;
+    this.#around = around;
+    this.#limits = limits;
+    this.#counted = counted;
+  }
+
+  /** The verdict; undefined where something else that the rule asks for does not hold. */
+  verdict(excess: Excess, fold: Fold): Verdict | undefined {
+    const { value, watch } = excess;
+    const { rule, kind } = watch;
+    const { at } = fold;
+    const signals = kind === 'act' ? this.#signals(excess, fold) : [];
+    if (signals === undefined) return undefined;
+    const then = rule.then === 'block' && this.#limits.isDoubtful(watch, value, at) ? 'propose' : rule.then;
+    return {
+      kind: kind === 'renew' ? 'renew' : 'act',
+      rule: then === rule.then ? rule : { ...rule, then },
+      ...{ mode: this.#rules.mode, subject: { type: this.#type, value }, at },
+      evidence: this.#evidence(excess, signals, fold),
+    };
+  }
+
+  /** What an account did that turned, in words; undefined while nearly everybody is being learnt and seems to turn. */
+  turned({ value, watch, observed }: Excess, at: Instant): string | undefined {
+    if (this.#limits.isDoubtful(watch, value, at)) return undefined;
+    return turnedSentence(watch.rule, observed, this.#limits.habit(watch, value, at));
+  }
+
+  #evidence(excess: Excess, signals: readonly string[], { at, position }: Fold): Evidence {
+    const { value, row, watch, observed, limit, end, judgedTo } = excess;
+    const { rule } = watch;
+    const habit = this.#limits.habit(watch, value, at);
+    const bought = this.#limits.bought(watch, value, at);
+    const start = this.#counted.start(row, watch, end);
+    const seen = { ...excess, attempts: watch.kind === 'renew', habit, bought, signals };
+    return {
+      ...{ rule: rule.id, version: this.#rules.version, count: rule.count, window: rule.window },
+      ...{ limit, observed },
+      firstPosition: Math.min(position, Math.max(this.#around.positionAt(start), judgedTo + 1)),
+      ...{ lastPosition: position, lastAt: at },
+      ...(rule.leaveOut === undefined ? {} : { leaveOut: rule.leaveOut }),
+      ...(habit === undefined ? {} : { habit }),
+      ...(signals.length === 0 ? {} : { signals }),
+      sentence: explain(rule, { type: this.#type, value }, seen),
+    };
+  }
+
+  /** What was noticed besides; undefined where it is not what the rule asks for. */
+  #signals({ value, row, watch: { rule } }: Excess, { at, message }: Fold): readonly string[] | undefined {
+    const { when, score } = rule;
+    if (when === undefined && score === undefined) return [];
+    const day = dayOf(at);
+    const profile = this.#around.profiles.profile('account', value, day);
+    const moment: Moment = {
+      ...{ at, day, profile, sender: message, learnt: this.#limits.isLearnt(profile, day) },
+      watchedFor: at - this.#around.installedAt(),
+      distinct: (kind: Diversity) => this.#counted.diversities.count(kind, row, at, rule.window, 0),
+      share: (of: Share['of']) => {
+        const failed = this.#counted.sumOf(of, rule, row, at);
+        const accepted = this.#counted.sumOf('recipients', rule, row, at);
+        return { failed, tried: of === 'bounces' ? accepted : accepted + failed };
+      },
+    };
+    const held = when === undefined ? [] : signalsOf(when, moment);
+    const scored = score === undefined ? [] : scoreOf(score, moment);
+    return held === undefined || scored === undefined ? undefined : [...held, ...scored];
+  }
+}
