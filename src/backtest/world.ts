@@ -16,7 +16,7 @@ import type { Verdict } from '../rules/verdict.js';
 import type { MessageRefused } from '../sending/events.js';
 import type { SenderIdentity, Subject } from '../sending/subjects.js';
 import { subjectKey } from '../sending/subjects.js';
-import { Summary } from '../smtp/summary.js';
+import { Summary } from '../summary.js';
 import { planTimedWork } from '../timed-work.js';
 import type { Chore } from '../chores.js';
 import { DueTasks } from './due-tasks.js';

@@ -15,7 +15,7 @@ import { authStream, sendStream } from '../sending/events.js';
 import { normalizeAddress } from '../sending/identity.js';
 import { senderIdentity, sendStreamKey } from '../sending/subjects.js';
 import type { Appended, EventStore } from '../store/port.js';
-import { Summary } from './summary.js';
+import { Summary } from '../summary.js';
 
 export interface RecorderOptions {
   readonly store: EventStore;

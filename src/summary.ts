@@ -1,5 +1,5 @@
-import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
-import { SECOND } from '../kernel/time.js';
+import type { AlarmClock, Instant, Milliseconds } from './kernel/time.js';
+import { SECOND } from './kernel/time.js';
 
 /** How often a flood of the same thing is written down. */
 const INTERVAL: Milliseconds = 10 * SECOND;
