@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
+import { PassThrough } from 'node:stream';
+import { test } from 'node:test';
+import { processIo } from '../../../src/cli/io.js';
+import { run } from '../../../src/cli/program.js';
+import { Served, workDir } from '../../support/smtp/served.js';
+
+const COLLEAGUES = 3;
+
+/** `stopgap simulate` in this process, against a server that runs in a directory. */
+async function simulate(
+  cwd: string,
+  served: Served,
+  ...more: string[]
+): Promise<{ code: number; out: string }> {
+  const [stdout, stderr] = [new PassThrough(), new PassThrough()];
+  const env = { STOPGAP_SMTP_SUBMISSION_LISTEN: served.told('submission') };
+  const code = await run(['simulate', ...more], { ...processIo, stdout, stderr, env, cwd });
+  return { code, out: String(stdout.read()) };
+}
+
+/** A server that is configured to deliver into a Maildir, under rules of its own. */
+async function configured(t: Parameters<typeof workDir>[0], rules: string): Promise<[string, Served]> {
+  const dir = await workDir(t);
+  await writeFile(
+    path.join(dir, 'stopgap.yaml'),
+    'data: ./data\nrules: ./rules.yaml\nsmtp: { relay: { url: "maildir:./mail" } }\n',
+  );
+  await writeFile(path.join(dir, 'rules.yaml'), `version: 1\nrules:\n${rules}`);
+  return [dir, await Served.start(t, dir)];
+}
+
+test('in the evaluation set-up the thief is contained, and nobody else', async (t) => {
+  const dir = await workDir(t);
+  const served = await Served.start(t, dir);
+  const sessions = 5;
+  const { code, out } = await simulate(dir, served, '--json', '--sessions', String(sessions));
+  assert.equal(code, 0);
+  const result = JSON.parse(out) as Record<string, unknown>;
+  const through = Number(result['through']);
+  assert.ok(through > 0 && through <= 100 + sessions, `${through} got through`);
+  assert.equal(typeof result['containedAfter'], 'number');
+  assert.deepEqual((result['loginAfter'] as { code: number }).code, 535);
+  assert.deepEqual([result['colleaguesSent'], result['colleaguesRefused']], [2 * COLLEAGUES, 0]);
+});
+
+test('colleagues write no more than rules allow that watch for two messages too many', async (t) => {
+  const two = '  - { id: two, per: account, count: messages, window: 1m, limit: 2, then: block, for: 1h }\n';
+  const [dir, served] = await configured(t, two);
+  const { code, out } = await simulate(dir, served, '--yes', '--sessions', '2');
+  assert.equal(code, 0);
+  assert.match(out, /^Contained +\d+\.\d+s after the first message$/m);
+  assert.match(out, new RegExp(`^Colleagues meanwhile +${2 * COLLEAGUES} sent, 0 refused$`, 'm'));
+  assert.match(out, /The account was a new one\./);
+});
+
+test('where rules only propose it says so, and where to look', async (t) => {
+  const only =
+    '  - { id: only, per: account, count: messages, window: 1m, limit: 8, then: propose, for: 1h }\n';
+  const [dir, served] = await configured(t, only);
+  const { code, out } = await simulate(dir, served, '--yes', '--sessions', '2', '--attempts', '20');
+  assert.equal(code, 0);
+  assert.match(out, /^Got through +20 messages$/m);
+  assert.match(out, /^Contained +no: no rule in force blocked it$/m);
+  assert.match(out, /stopgap block list --state proposed/);
+  assert.ok(!out.includes('release'), 'there is nothing to release');
+});
+
+test('without --yes nothing goes out where mail is relayed', async (t) => {
+  const [dir, served] = await configured(t, '  []\n');
+  assert.deepEqual(await simulate(dir, served), { code: 1, out: 'null' });
+});
