@@ -2,20 +2,17 @@ import { mkdir } from 'node:fs/promises';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import type { WatchedFile } from './accounts/watched-file.js';
+import { openStore, openTimedWork } from './adapters.js';
 import type { HealthReport } from './api/index.js';
 import { createApi, createOperations } from './api/index.js';
 import { BacktestJobs } from './backtest/jobs.js';
 import { BlockDesk } from './block-desk.js';
 import { setUpEvaluation } from './config/evaluation.js';
 import type { Evaluation } from './config/evaluation.js';
-import type { Config, LoadedConfig } from './config/types.js';
+import type { LoadedConfig } from './config/types.js';
 import { formatListen } from './config/types.js';
 import { LocalContainment } from './containment.js';
-import type { BullWork } from './expiry/bullmq/index.js';
-import { openBullWork } from './expiry/bullmq/index.js';
-import { Timers } from './expiry/timers.js';
 import { messageOf } from './kernel/errors.js';
-import type { NewEvent } from './kernel/events.js';
 import { OverrideDesk } from './override-desk.js';
 import { OverridesFile } from './overrides-file.js';
 import type { AlarmClock } from './kernel/time.js';
@@ -23,7 +20,6 @@ import { SECOND } from './kernel/time.js';
 import type { Logs } from './log/logs.js';
 import { updateGauges } from './metrics/gauges.js';
 import { Metrics } from './metrics/metrics.js';
-import { OUTBOX_CATEGORIES, OutboxedStore } from './outbox/outboxed-store.js';
 import { DECISIONS_ONLY, FOLDED_CATEGORIES, ReadModels } from './read-models.js';
 import { Responder } from './responder.js';
 import { RulesDesk } from './rules-desk.js';
@@ -33,10 +29,8 @@ import { AUTH_CATEGORY, SEND_CATEGORY } from './sending/events.js';
 import type { SmtpContext } from './smtp/context.js';
 import { openSmtpRole } from './smtp/role.js';
 import { Snapshots } from './snapshots/snapshots.js';
-import { openKurrentStore } from './store/kurrentdb/index.js';
 import { metered } from './store/metered.js';
 import type { EventStore } from './store/port.js';
-import { openSqliteStore } from './store/sqlite/index.js';
 import { DaySummaries } from './day-summaries.js';
 import { keepSwept, letGoWhenBack } from './housekeeping.js';
 import { ownPackage } from './cli/version.js';
@@ -78,8 +72,8 @@ type Closers = (() => unknown)[];
 const FOLDED_WITHIN = 2 * SECOND;
 
 /**
- * The composition root: the one place that knows which adapter stands behind which port. Starts what the roles
- * ask for in this process; when it resolves, everything is caught up and listening.
+ * The composition root: starts what the roles ask for in this process, over the adapters that `adapters.ts` opens;
+ * when it resolves, everything is caught up and listening.
  *
  * @throws StopgapError with what to do about it; what had been opened is closed again
  */
@@ -126,9 +120,10 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
       : await openTracing(config.tracing, { version, roles: config.roles }, levels.of('app'));
   if (traces !== undefined) closers.push(() => traces.close());
   const tracing = traces?.tracing;
-  const { store: opened, outbox } = await openStore(config, options, metrics, (stream, events) =>
-    containment?.saw(stream, events),
-  );
+  const { store: opened, outbox } = await openStore({
+    ...{ config, clock, metrics, log: levels.of('store') },
+    onTaken: (stream, events) => containment?.saw(stream, events),
+  });
   const through = throughStore(opened);
   const measured = metrics.measuresMessages ? metered(through, metrics.store) : through;
   const store = tracing === undefined ? measured : tracedStore(measured, tracing);
@@ -171,7 +166,9 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     outbox === undefined
       ? undefined
       : new LocalContainment({ models, clock, log: levels.of('rules'), away: () => outbox.away });
-  const work = roles.has('worker') ? await openTimedWork(config, options, metrics, models) : undefined;
+  const work = roles.has('worker')
+    ? await openTimedWork({ config, clock, metrics, models, log: levels.of('expiry'), onFatal })
+    : undefined;
 
   if (detects) {
     const file =
@@ -290,59 +287,6 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   if (containment !== undefined) closers.push(letGoWhenBack(containment, outbox!, models, store, clock));
   const rules = (await rulesDesk.current()) ?? { version: 0, origin: 'defaults' as const };
   return { listening, evaluation, rules, store, models, desk, metrics };
-}
-
-async function openStore(
-  config: Config,
-  { clock, logs }: AppOptions,
-  metrics: Metrics,
-  onTaken: (stream: string, events: readonly NewEvent[]) => void,
-): Promise<{ store: EventStore; outbox: OutboxedStore | undefined }> {
-  if (config.store.kind === 'sqlite') {
-    return { store: await openSqliteStore({ file: config.store.file, clock }), outbox: undefined };
-  }
-  const log = logs.levels.of('store');
-  const remote = await openKurrentStore({
-    url: config.store.url,
-    clock,
-    report: (notice, error) => log.warn({ notice, error: messageOf(error) }, 'news of KurrentDB'),
-  });
-  if (!config.roles.includes('smtp')) return { store: remote, outbox: undefined };
-  const { file, maxEvents, whenFull } = config.outbox;
-  const local = await openSqliteStore({ file, clock });
-  for (const category of OUTBOX_CATEGORIES) await local.setRetention(category, 1);
-  const onLost = (events: number): void => metrics.store.outboxLost.inc(events);
-  const waiting = { maxEvents, whenFull, onLost, onTaken };
-  const outbox = await OutboxedStore.open({ remote, local, clock, log, ...waiting });
-  return { store: outbox, outbox };
-}
-
-async function openTimedWork(
-  config: Config,
-  { clock, logs, onFatal }: AppOptions,
-  metrics: Metrics,
-  models: ReadModels,
-): Promise<Timers | BullWork> {
-  const log = logs.levels.of('expiry');
-  const common = {
-    clock,
-    onDone: (_task: unknown, lateness: number) => metrics.timedWork.done(lateness),
-    onFailed(task: unknown, error: unknown) {
-      metrics.timedWork.failed();
-      log.error({ task, error: messageOf(error) }, 'an expiry failed; it is tried again');
-    },
-  };
-  if (config.redis === undefined) return new Timers(common);
-  return openBullWork({
-    ...common,
-    redis: config.redis.url,
-    planned: () => timedTasks(models.ledger),
-    caughtUp: () => models.ready,
-    onNotice: (notice) => log.warn({ notice }, 'news of Redis'),
-    onHealed: ({ added, moved, removed }) =>
-      log.warn({ added, moved, removed }, 'timed work in Redis was healed by the ledger'),
-    onRefused: onFatal,
-  });
 }
 
 function passed(clock: AlarmClock, span: number): Promise<void> {

@@ -16,11 +16,11 @@ const CORE: Readonly<Record<string, readonly string[]>> = {
 };
 const CORE_FOLDERS = Object.keys(CORE);
 
-/** Adapters, and who alone may name what lies in them: the composition root. */
+/** Adapters: only who opens them may name what lies in them. */
 const ADAPTERS = /^src\/(store\/(sqlite|kurrentdb)|expiry\/(timers|bullmq))(\/|\.ts$)/;
 
-/** Those who may: the composition root, and what it is to whoever only reads. */
-const COMPOSITION = ['src/app.ts', 'src/read-store.ts'];
+/** Those who do: for the server, and for whoever only reads. */
+const OPENERS = ['src/adapters.ts', 'src/read-store.ts'];
 
 /**
  * What others may name of the SMTP edge: how a relay's URL reads and what a relay is (configuration, gauges), and
@@ -29,7 +29,7 @@ const COMPOSITION = ['src/app.ts', 'src/read-store.ts'];
 const SHARED = ['src/smtp/relay/url.ts', 'src/smtp/relay/port.ts', 'src/smtp/replies.ts'];
 
 /** Edges: nothing below them may know them. */
-const EDGES = /^src\/(smtp|policy|api|web|cli|main\.ts|app\.ts)/;
+const EDGES = /^src\/(smtp|policy|api|web|cli|main\.ts|app\.ts|adapters\.ts)/;
 
 const all = sources('src', 'projections');
 const inCore = all.filter(({ file }) => CORE_FOLDERS.some((folder) => file.startsWith(folder)));
@@ -62,13 +62,13 @@ describe('imports', () => {
     assert.deepEqual(found, []);
   });
 
-  test('name an adapter in the composition root only', () => {
+  test('name an adapter only where adapters are opened', () => {
     const found = offences(all, (file, name) => {
       const folder = ADAPTERS.exec(name)?.[0];
       return (
         folder !== undefined &&
         !file.startsWith(folder) &&
-        !COMPOSITION.includes(file) &&
+        !OPENERS.includes(file) &&
         !file.startsWith('src/cli/')
       );
     });
@@ -101,7 +101,9 @@ describe('imports', () => {
       const home = edgeOf(file);
       if (home === undefined || SHARED.includes(name)) return false;
       const other = edgeOf(name);
-      return (other !== undefined && other !== home) || /^src\/(app|main)\.ts$|^src\/cli\//.test(name);
+      return (
+        (other !== undefined && other !== home) || /^src\/(app|adapters|main)\.ts$|^src\/cli\//.test(name)
+      );
     });
     assert.deepEqual(found, []);
   });
