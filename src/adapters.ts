@@ -7,7 +7,7 @@ import { messageOf } from './kernel/errors.js';
 import type { NewEvent } from './kernel/events.js';
 import type { AlarmClock } from './kernel/time.js';
 import type { Metrics } from './metrics/metrics.js';
-import { OUTBOX_CATEGORIES, OutboxedStore } from './outbox/outboxed-store.js';
+import { OUTBOX_CATEGORIES, OutboxedStore } from './store/outboxed.js';
 import type { ReadModels } from './read-models.js';
 import { openKurrentStore } from './store/kurrentdb/index.js';
 import type { EventStore } from './store/port.js';

@@ -3,7 +3,7 @@ import type { LocalContainment } from './containment.js';
 import { messageOf } from './kernel/errors.js';
 import type { AlarmClock } from './kernel/time.js';
 import { HOUR, MINUTE, SECOND } from './kernel/time.js';
-import type { OutboxedStore } from './outbox/outboxed-store.js';
+import type { OutboxedStore } from './store/outboxed.js';
 import type { ReadModels } from './read-models.js';
 import type { EventStore } from './store/port.js';
 

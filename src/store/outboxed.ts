@@ -3,8 +3,8 @@ import type { NewEvent, RecordedEvent } from '../kernel/events.js';
 import { messageOf } from '../kernel/errors.js';
 import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
-import type { Appended, EventStore, ExpectedRevision } from '../store/port.js';
-import { StoreUnavailable } from '../store/port.js';
+import type { Appended, EventStore, ExpectedRevision } from './port.js';
+import { StoreUnavailable } from './port.js';
 
 export interface OutboxOptions {
   /** The store that all share. */
