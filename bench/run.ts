@@ -10,6 +10,7 @@ import type { Report } from './report.js';
 const BENCHES: Readonly<Record<string, () => Promise<{ run: () => Promise<Report> }>>> = {
   verdict: () => import('./verdict.js'),
   detector: () => import('./detector.js'),
+  overrides: () => import('./overrides.js'),
   shadow: () => import('./shadow.js'),
   store: () => import('./store.js'),
   smtp: () => import('./smtp.js'),
