@@ -110,10 +110,7 @@ function encode(value: MmdbValue): Buffer {
   if (typeof value === 'bigint') return unsigned(UINT64, value);
   if (Array.isArray(value)) return Buffer.concat([control(ARRAY, value.length), ...value.map(encode)]);
   const entries = Object.entries(value);
-  return Buffer.concat([
-    control(MAP, entries.length),
-    ...entries.flat().map((each) => encode(each as MmdbValue)),
-  ]);
+  return Buffer.concat([control(MAP, entries.length), ...entries.flat().map((each) => encode(each))]);
 }
 
 function unsigned(type: number, value: bigint): Buffer {
