@@ -1,6 +1,6 @@
 import type { Instant, Milliseconds } from '../src/kernel/time.js';
 import { DAY, HOUR, MINUTE, formatDuration } from '../src/kernel/time.js';
-import { formatQuietHours } from '../src/rules/explain.js';
+import { LEARNING_SIGNAL, formatQuietHours } from '../src/rules/explain.js';
 import type { Conditions, Diversity, QuietHours, Score, Share } from '../src/rules/model.js';
 import type { Day } from '../src/sending/day-summary.js';
 import type { SenderFields } from '../src/sending/events.js';
@@ -94,7 +94,7 @@ const CHECKS: Checks = {
   },
   learning: (wanted, { learnt }) => {
     if (wanted === learnt) return undefined;
-    return learnt ? '' : 'still being learnt';
+    return learnt ? '' : LEARNING_SIGNAL;
   },
   installedWithin: (span, { watchedFor }) => (watchedFor < span ? '' : undefined),
   installedFor: (span, { watchedFor }) => (watchedFor >= span ? '' : undefined),

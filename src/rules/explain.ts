@@ -75,11 +75,15 @@ export function explain(rule: Rule, subject: Subject, seen: Seen): string {
   const parts = [
     `${what} ${within}${without}`,
     ...(habit === undefined ? [] : [habitOf(habit)]),
-    ...signals,
+    // Of a habit that is young this has been said.
+    ...(habit?.learnt === false ? signals.filter((signal) => signal !== LEARNING_SIGNAL) : signals),
     `rule "${rule.id}" allows ${bought ?? NUMBERS.format(limit)}${tripled}`,
   ];
   return `${nameOf(subject)}: ${parts.join('; ')}.`;
 }
+
+/** What a rule for senders who are still being learnt has noticed. */
+export const LEARNING_SIGNAL = 'still being learnt';
 
 const LARGEST = { 1: 'its largest message', 2: 'its two largest messages' } as const;
 
@@ -88,7 +92,7 @@ function habitOf({ typical, record, weeks, learnt }: Habit): string {
     weeks === 0
       ? 'nothing is known of it yet'
       : `in a week usually ${NUMBERS.format(typical)} at most, never above ${NUMBERS.format(record)} in ${weeks === 1 ? 'one week' : `${weeks} weeks`}`;
-  return learnt ? known : `${known}, still being learnt`;
+  return learnt ? known : `${known}, ${LEARNING_SIGNAL}`;
 }
 
 /** What one account did that is more than usual: a part of the sentence about its domain. */

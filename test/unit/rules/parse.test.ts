@@ -192,10 +192,11 @@ describe('explanations', () => {
         'rule "r" allows 500 instead of 100, by the override of account alice@example.com.',
     );
     const unknown = { typical: 0, record: 0, weeks: 0, learnt: false };
-    assert.match(
-      explain(rule, subject, { ...seen, habit: unknown }),
-      /; nothing is known of it yet, still being learnt; rule/,
-    );
+    for (const signals of [[], ['still being learnt']])
+      assert.match(
+        explain(rule, subject, { ...seen, habit: unknown, signals }),
+        /; nothing is known of it yet, still being learnt; rule/,
+      );
   });
   test('name one and many', () => {
     assert.deepEqual([amount('bounces', 1), amount('authFailures', 2)], ['1 bounce', '2 failed logins']);
