@@ -1,23 +1,16 @@
 import type { NewEvent } from '../../kernel/events.js';
-import { StopgapError } from '../../kernel/errors.js';
 import type { Clock, Instant, Milliseconds } from '../../kernel/time.js';
-import { StoreUnavailable, WrongExpectedRevision, type Appended, type ExpectedRevision } from '../port.js';
+import { StoreUnavailable, type Appended, type ExpectedRevision } from '../port.js';
 import { checkAppend } from '../check.js';
+import { Answering } from './answering.js';
+import { Health } from './health.js';
 import type { LiveFeed } from './live.js';
 import { Fifo, type Pending } from './pending.js';
-import { fromAppend } from './recorded.js';
-import { Share } from '../turn.js';
-import { ANY, NONE, Outcome, type AppendedMessage, type WriterOptions } from './wire.js';
+import { ANY, NONE, type WriterOptions } from './wire.js';
 import { WriterThread } from './writer-thread.js';
 
 /** Appends that may wait for their answer; more would only wait longer than they are willing to. */
 const QUEUE_LIMIT = 20_000;
-
-/**
- * Appends answered in one turn of the loop: whatever waits for them goes on in that same turn, and a thousand
- * continuations in a row would hold up everything else.
- */
-const ANSWERS_A_TURN = 128;
 
 /**
  * Batches that may be under way to the writer: one that it works on, one that waits. What comes meanwhile becomes one
@@ -33,9 +26,6 @@ const BATCHES_UNDER_WAY = 2;
 const LONGEST_GATHERING: Milliseconds = 4;
 const ENOUGH_GATHERED = 24;
 
-/** How often a store that failed is tried again: nobody may dare to append while it is not healthy. */
-const PROBE_PAUSE: Milliseconds = 1000;
-
 /** An answer that takes longer is a sign of an ailing disk. */
 const HEALTHY_WAIT: Milliseconds = 1000;
 
@@ -49,8 +39,8 @@ type CallMessage =
   | { kind: 'probe' };
 
 /**
- * The main thread's side of the writer: collects the appends of one turn of the loop into one message, and
- * answers them in order: first whoever follows live gets the events, then the append resolves.
+ * The main thread's side of the writer: collects the appends of one turn of the loop into one message, and gives up
+ * on what is not answered in time.
  */
 export class WriterClient {
   readonly thread: WriterThread;
@@ -59,34 +49,31 @@ export class WriterClient {
   private start!: () => void;
   private refuse!: (error: Error) => void;
   private unsent = new Fifo<Pending>();
-  private readonly sent = new Fifo<Pending>();
-  private readonly answers = new Fifo<{ message: AppendedMessage; next: number }>();
-  private answering = false;
+  private readonly answering: Answering;
+  private readonly health = new Health(() => this.call({ kind: 'probe' }));
   private flushing = false;
   private timer: NodeJS.Timeout | undefined;
   private readonly calls = new Map<number, Call>();
   private lastCall = 0;
-  private failed = false;
-  private probing: NodeJS.Timeout | undefined;
   private underWay = 0;
   private gathering: NodeJS.Timeout | undefined;
   private lastFlush = 0;
   private lastBatch = 0;
-  private closed = false;
   private idle: (() => void)[] = [];
 
   constructor(
     options: WriterOptions,
     private readonly clock: Clock,
     private readonly timeout: Milliseconds,
-    private readonly feed: LiveFeed,
+    feed: LiveFeed,
   ) {
     this.started = new Promise((resolve, reject) => ((this.start = resolve), (this.refuse = reject)));
     this.started.catch(() => undefined);
+    this.answering = new Answering(feed, this.health, () => this.wakeIdle());
     this.thread = new WriterThread(options, {
       ready: (head) => {
         this.underWay = 0;
-        this.feed.resume(head);
+        feed.resume(head);
         this.start();
         this.flush();
       },
@@ -94,8 +81,7 @@ export class WriterClient {
         if (message.kind === 'appended') {
           this.underWay--;
           this.flush();
-          this.answers.push({ message, next: 0 });
-          if (!this.answering) this.answer();
+          this.answering.take(message);
         } else {
           this.answerCall(message.call, message.value, message.error);
         }
@@ -105,16 +91,16 @@ export class WriterClient {
   }
 
   get healthy(): boolean {
-    if (this.failed) return false;
-    const oldest = this.sent.peek() ?? this.unsent.peek();
+    if (!this.health.good) return false;
+    const oldest = this.answering.sent.peek() ?? this.unsent.peek();
     return oldest === undefined || performance.now() - oldest.since <= HEALTHY_WAIT;
   }
 
   append(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): Promise<Appended> {
     return new Promise((resolve, reject) => {
       const texts = checkAppend(stream, events, expected);
-      if (this.sent.length + this.unsent.length >= QUEUE_LIMIT) {
-        this.fail();
+      if (this.answering.sent.length + this.unsent.length >= QUEUE_LIMIT) {
+        this.health.fail();
         reject(new StoreUnavailable(`${QUEUE_LIMIT} appends are waiting for the store already`));
         return;
       }
@@ -155,29 +141,14 @@ export class WriterClient {
 
   /** Ends the writer after whatever it was handed. */
   async close(): Promise<void> {
-    this.closed = true;
-    clearTimeout(this.probing);
+    this.health.close();
     await this.thread.close();
     clearTimeout(this.timer);
   }
 
-  /** Not healthy until an append, or a probe where none is made, has gone through. */
-  private fail(): void {
-    this.failed = true;
-    if (this.closed) return;
-    this.probing ??= setTimeout(() => {
-      this.probing = undefined;
-      if (!this.failed) return;
-      this.call({ kind: 'probe' }).then(
-        () => (this.failed = false),
-        () => this.fail(),
-      );
-    }, PROBE_PAUSE).unref();
-  }
-
   private get busy(): boolean {
     if (this.unsent.length > 0) return true;
-    for (const pending of this.sent) if (!pending.settled) return true;
+    for (const pending of this.answering.sent) if (!pending.settled) return true;
     return false;
   }
 
@@ -204,70 +175,9 @@ export class WriterClient {
         flat.push(id, type, version, at, by, correlation, texts[i]!, trace),
       );
       pending.recordedAt = recordedAt;
-      this.sent.push(pending);
+      this.answering.sent.push(pending);
     }
     this.thread.post({ kind: 'append', count: batch.length, recordedAt, flat });
-  }
-
-  /** Answers what the writer has decided, a few milliseconds and so many at a time unless it must be `all` at once. */
-  private answer(all = false): void {
-    this.answering = true;
-    const share = new Share();
-    let answered = 0;
-    for (let batch = this.answers.peek(); batch; batch = this.answers.peek()) {
-      const { outcomes, reasons } = batch.message;
-      while (batch.next * 3 < outcomes.length) {
-        const i = batch.next++;
-        this.settle(
-          this.sent.shift()!,
-          outcomes[i * 3]!,
-          outcomes[i * 3 + 1]!,
-          outcomes[i * 3 + 2]!,
-          reasons.get(i),
-        );
-        if (!all && (++answered >= ANSWERS_A_TURN || share.spent())) {
-          setImmediate(() => this.answer());
-          return;
-        }
-      }
-      this.answers.shift();
-    }
-    this.answering = false;
-    this.wakeIdle();
-  }
-
-  private settle(
-    pending: Pending,
-    outcome: number,
-    revision: number,
-    position: number,
-    reason?: string,
-  ): void {
-    switch (outcome) {
-      case Outcome.written:
-        this.failed = false;
-        this.feed.committed(position, () => recordedEvents(pending, revision, position));
-        pending.resolve({ revision, position, duplicate: false });
-        break;
-      case Outcome.duplicate:
-        this.failed = false;
-        pending.resolve({ revision, position, duplicate: true });
-        break;
-      case Outcome.wrongRevision:
-        pending.reject(
-          new WrongExpectedRevision(pending.stream, pending.expected, revision < 0 ? 'none' : revision),
-        );
-        break;
-      case Outcome.conflict:
-        pending.reject(new StopgapError('conflict', `append to ${pending.stream}: ${reason}`));
-        break;
-      default:
-        this.fail();
-        pending.reject(
-          new StoreUnavailable(`the store did not take an append to ${pending.stream}: ${reason}`),
-        );
-    }
-    pending.settled = true;
   }
 
   private answerCall(number: number, value: number, error: string | undefined): void {
@@ -280,10 +190,10 @@ export class WriterClient {
 
   private bury(reason: string): void {
     this.refuse(new Error(reason));
-    this.answer(true);
+    this.answering.finish();
     const error = () => new StoreUnavailable(`the store's writer ended: ${reason}`);
-    for (const pending of [...this.sent.drain(), ...this.unsent.drain()]) {
-      this.fail();
+    for (const pending of [...this.answering.sent.drain(), ...this.unsent.drain()]) {
+      this.health.fail();
       pending.settled = true;
       pending.reject(error());
     }
@@ -316,7 +226,7 @@ export class WriterClient {
           return false;
         }
         pending.settled = true;
-        this.fail();
+        this.health.fail();
         pending.reject(
           new StoreUnavailable(
             `the store did not answer an append to ${pending.stream} within ${this.timeout} ms`,
@@ -324,7 +234,7 @@ export class WriterClient {
         );
         return true;
       };
-      for (const pending of this.sent) late(pending);
+      for (const pending of this.answering.sent) late(pending);
       const keep = new Fifo<Pending>();
       for (const pending of this.unsent) if (!late(pending)) keep.push(pending);
       this.unsent = keep;
@@ -332,11 +242,4 @@ export class WriterClient {
       this.wakeIdle();
     });
   };
-}
-
-function recordedEvents({ events, texts, stream, recordedAt }: Pending, revision: number, position: number) {
-  const before = events.length - 1;
-  return events.map((event, i) =>
-    fromAppend(event, texts[i]!, stream, revision - before + i, position - before + i, recordedAt),
-  );
 }
