@@ -1,22 +1,21 @@
 import { performance } from 'node:perf_hooks';
 import type { Milliseconds } from '../../kernel/time.js';
 import type { Opening } from './connect.js';
+import type { IdleOptions } from './idle.js';
+import { IdleSessions, reset } from './idle.js';
 import type { OutageOptions } from './outage.js';
 import { Outage } from './outage.js';
 import { RelayUnreachable } from './port.js';
-import { isPositive } from './reply.js';
 import type { Session } from './session.js';
 import { WaitingRoom } from './waiting.js';
 
 /** How long a connect may take before it is no reason any more to leave open transactions alone. */
 const CONNECT_GRACE: Milliseconds = 1000;
 
-export interface PoolOptions extends OutageOptions {
+export interface PoolOptions extends OutageOptions, IdleOptions {
   readonly maxSessions: number;
   readonly maxWaiting: number;
   readonly waitTimeout: Milliseconds;
-  readonly idleTimeout: Milliseconds;
-  readonly staleTransaction: Milliseconds;
   readonly stealAfter: Milliseconds;
   readonly closeTimeout: Milliseconds;
 }
@@ -42,10 +41,7 @@ export class Pool {
   readonly #waiting: WaitingRoom<Session>;
   /** Every live session, used or not. */
   readonly #live = new Set<Session>();
-  /** Not in use, without an owner; the last one given back is used first, so that the others can grow old. */
-  readonly #free: Session[] = [];
-  /** Not in use, with an owner; in the order in which they were given back. */
-  readonly #held = new Set<Session>();
+  readonly #idle: IdleSessions;
   readonly #opening = new Set<Opening>();
   readonly #quitting = new Set<Promise<unknown>>();
   /** The one connect that is tried after a failure. */
@@ -59,6 +55,7 @@ export class Pool {
     this.#open = open;
     this.#options = options;
     this.#outage = new Outage(options);
+    this.#idle = new IdleSessions(options);
     this.#waiting = new WaitingRoom(options.maxWaiting, options.waitTimeout, () => this.#waitedInVain());
   }
 
@@ -67,7 +64,7 @@ export class Pool {
   }
 
   get busy(): number {
-    return this.#live.size - this.#free.length - this.#held.size;
+    return this.#live.size - this.#idle.size;
   }
 
   /**
@@ -77,11 +74,11 @@ export class Pool {
    * @throws RelayUnreachable
    */
   take(owner: object, preferred: Session | undefined): Session | Promise<Session> {
-    if (preferred !== undefined && preferred.owner === owner && this.#held.delete(preferred)) {
+    if (preferred !== undefined && preferred.owner === owner && this.#idle.takeHeld(preferred)) {
       return lent(preferred);
     }
     if (this.#closed) throw new RelayUnreachable('the relay is closed');
-    const free = this.#free.pop();
+    const free = this.#idle.takeFree();
     if (free !== undefined) return lent(free);
     if (!this.#tryConnect()) {
       const stolen = this.#waiting.size === 0 ? this.#steal(1) : undefined;
@@ -125,7 +122,7 @@ export class Pool {
     if (this.#closed) this.#retire(session);
     else if (session.owner === undefined) this.#offer(session);
     else {
-      this.#held.add(session);
+      this.#idle.hold(session);
       this.#armStealing();
     }
   }
@@ -136,7 +133,7 @@ export class Pool {
     session.owner = undefined;
     session.dirty = true;
     // A session in use comes to its place when it is given back.
-    if (this.#held.delete(session)) this.#offer(session);
+    if (this.#idle.takeHeld(session)) this.#offer(session);
   }
 
   async close(): Promise<void> {
@@ -144,7 +141,7 @@ export class Pool {
     this.#waiting.dismissAll('the relay is closed');
     clearTimeout(this.#stealing);
     for (const opening of this.#opening) opening.abort();
-    for (const session of [...this.#free, ...this.#held]) this.#retire(session);
+    for (const session of this.#idle.all()) this.#retire(session);
     if (this.#live.size > 0) await this.#drained();
     clearInterval(this.#sweeper);
     await Promise.all(this.#quitting);
@@ -164,7 +161,7 @@ export class Pool {
 
   /** A session that nobody has a claim to. */
   #offer(session: Session): void {
-    if (this.#waiting.size === 0) this.#free.push(session);
+    if (this.#waiting.size === 0) this.#idle.addFree(session);
     else this.#waiting.serve(lent(session));
   }
 
@@ -177,15 +174,15 @@ export class Pool {
   }
 
   #steal(waiting: number): Session | undefined {
-    const [oldest] = this.#held;
+    const oldest = this.#idle.longestHeld;
     if (oldest === undefined || performance.now() < this.#stealableAt(oldest, waiting)) return undefined;
-    this.#held.delete(oldest);
+    this.#idle.takeHeld(oldest);
     return oldest;
   }
 
   /** Makes sure that those who wait get a held session as soon as one may be taken away. */
   #armStealing(): void {
-    const [oldest] = this.#held;
+    const oldest = this.#idle.longestHeld;
     if (this.#stealing !== undefined || oldest === undefined || this.#waiting.size === 0) return;
     const due = this.#stealableAt(oldest, this.#waiting.size) - performance.now();
     const steal = (): void => {
@@ -240,7 +237,7 @@ export class Pool {
     this.#live.add(session);
     // One in use is let go when it is given back: its user may want another in its place.
     session.onLost = () => {
-      if (this.#held.has(session) || this.#free.includes(session)) this.#forget(session);
+      if (this.#idle.has(session)) this.#forget(session);
     };
     const { idleTimeout, staleTransaction } = this.#options;
     const every = Math.max(5, Math.min(idleTimeout, staleTransaction) / 4);
@@ -267,9 +264,7 @@ export class Pool {
   #forget(session: Session): void {
     session.onLost = undefined;
     if (!this.#live.delete(session)) return;
-    this.#held.delete(session);
-    const index = this.#free.indexOf(session);
-    if (index >= 0) this.#free.splice(index, 1);
+    this.#idle.remove(session);
     if (this.#live.size === 0) {
       this.#onDrained?.();
       clearInterval(this.#sweeper);
@@ -288,35 +283,9 @@ export class Pool {
   }
 
   #sweep(): void {
-    const now = performance.now();
-    const { idleTimeout, staleTransaction } = this.#options;
-    for (const session of [...this.#held]) {
-      if (now - session.lastUsed < staleTransaction) break;
-      this.#held.delete(session);
-      session.owner = undefined;
-      void this.#reset(session);
-    }
-    for (const session of [...this.#free]) {
-      const unused = now - session.lastUsed;
-      if (unused >= idleTimeout) this.#retire(session);
-      else if (session.dirty && unused >= staleTransaction) {
-        this.#free.splice(this.#free.indexOf(session), 1);
-        void this.#reset(session);
-      }
-    }
-  }
-
-  /** RSET on a session that was taken out of the idle ones; never rejects. */
-  async #reset(session: Session): Promise<void> {
-    session.dirty = true;
-    try {
-      const reply = await session.command('RSET');
-      if (isPositive(reply)) session.dirty = false;
-      else session.fail(`RSET was answered with ${reply.code}`, false);
-    } catch {
-      // The session is lost, which is all that there is to know: it is let go below.
-    }
-    this.release(session);
+    const overdue = this.#idle.overdue();
+    for (const session of overdue.reset) void reset(session).then(() => this.release(session));
+    for (const session of overdue.go) this.#retire(session);
   }
 }
 

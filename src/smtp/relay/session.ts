@@ -7,7 +7,8 @@ import { SessionLost } from './outcome.js';
 import type { MessageBody, RelayTimeouts } from './port.js';
 import { RelayUnreachable } from './port.js';
 import type { RawReply } from './reply.js';
-import { MalformedReply, ReplyReader, textOf } from './reply.js';
+import { textOf } from './reply.js';
+import { Wire } from './wire.js';
 
 interface Expectation {
   readonly count: number;
@@ -42,9 +43,7 @@ export class Session {
   /** Told once, when the session is lost. */
   onLost: (() => void) | undefined;
 
-  #socket: Socket;
-  #reader = new ReplyReader();
-  #detach: () => void = () => undefined;
+  readonly #wire: Wire;
   readonly #timeouts: RelayTimeouts;
   readonly #name: string;
   #expected: Expectation | undefined;
@@ -56,60 +55,25 @@ export class Session {
   #dotSent = false;
   /** An answer to the present message that came before its final dot. */
   #early: RawReply | undefined;
-  readonly #onReply = (reply: RawReply): void => this.#take(reply);
 
   constructor(socket: Socket, name: string, timeouts: RelayTimeouts) {
     this.#name = name;
     this.#timeouts = timeouts;
-    this.#socket = socket;
-    this.#attach(socket);
+    this.#wire = new Wire(socket, name, {
+      reply: (reply) => this.#take(reply),
+      broken: (why, closedByUpstream) => void this.fail(why, closedByUpstream),
+      drained: () => this.#onDrain?.(),
+    });
   }
 
   get socket(): Socket {
-    return this.#socket;
+    return this.#wire.socket;
   }
 
-  /** Goes on over TLS. Throws where clear-text bytes stand behind the reply to STARTTLS: they may be injected. */
+  /** Goes on over TLS. @throws MalformedReply where clear-text bytes stand behind the reply to STARTTLS */
   secure(wrap: (plain: Socket) => Socket): void {
     if (this.lost !== undefined) throw this.lost;
-    if (this.#reader.partial) throw new MalformedReply('bytes after the reply to STARTTLS');
-    const plain = this.#socket;
-    this.#detach();
-    plain.on('error', (error) => this.#failed(error));
-    this.#reader = new ReplyReader();
-    this.#socket = wrap(plain);
-    this.#attach(this.#socket);
-  }
-
-  #attach(socket: Socket): void {
-    const onData = (chunk: Buffer): void => {
-      try {
-        this.#reader.push(chunk, this.#onReply);
-      } catch (error) {
-        this.fail(`${this.#name} answered nonsense: ${(error as Error).message}`, false);
-      }
-    };
-    const onClose = (): SessionLost => this.fail(`${this.#name} closed the connection`, true);
-    const onError = (error: Error): void => this.#failed(error);
-    const onDrain = (): void => this.#onDrain?.();
-    socket
-      .on('data', onData)
-      .on('end', onClose)
-      .on('close', onClose)
-      .on('error', onError)
-      .on('drain', onDrain);
-    this.#detach = () => {
-      socket
-        .off('data', onData)
-        .off('end', onClose)
-        .off('close', onClose)
-        .off('error', onError)
-        .off('drain', onDrain);
-    };
-  }
-
-  #failed(error: NodeJS.ErrnoException): void {
-    this.fail(`${this.#name}: ${error.code ?? error.message}`, true);
+    this.#wire.secure(wrap);
   }
 
   /** Waits for a reply that no command asks for: the greeting. */
@@ -197,7 +161,7 @@ export class Session {
     for await (const chunk of body.open()) {
       // Reading the spool takes turns of the event loop, in which anything may have happened.
       if (this.lost === undefined && this.#early === undefined) {
-        if (!this.#socket.write(stuffing.push(chunk))) await this.#drained();
+        if (!this.socket.write(stuffing.push(chunk))) await this.#drained();
       }
       if (this.#early !== undefined) return 'answered';
       if (this.lost !== undefined) throw this.lost;
@@ -211,7 +175,7 @@ export class Session {
     if (!confirm()) return 'withdrawn';
     this.#dotSent = true;
     this.#arm(this.#timeouts.dot, 'the final dot');
-    this.#socket.write(last);
+    this.socket.write(last);
     return 'sent';
   }
 
@@ -272,7 +236,7 @@ export class Session {
   }
 
   #write(text: string): void {
-    if (this.lost === undefined) this.#socket.write(text);
+    if (this.lost === undefined) this.socket.write(text);
   }
 
   #arm(timeout: number, what: string): void {
@@ -287,7 +251,7 @@ export class Session {
     if (this.lost !== undefined) return this.lost;
     this.lost = new SessionLost(message, closedByUpstream);
     clearTimeout(this.#timer);
-    this.#socket.destroy();
+    this.socket.destroy();
     const expected = this.#expected;
     this.#expected = undefined;
     if (expected?.final === true && expected.replies.length > 0) expected.resolve(expected.replies);
@@ -299,7 +263,7 @@ export class Session {
 
   /** Says QUIT and closes, politely: the upstream may close first. Resolves once the socket is closed. */
   quit(): Promise<void> {
-    const socket = this.#socket;
+    const { socket } = this;
     if (this.lost !== undefined) return Promise.resolve();
     this.lost = new SessionLost('closed', false);
     clearTimeout(this.#timer);
