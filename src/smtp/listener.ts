@@ -9,28 +9,18 @@ import type {
 import { SMTPServer } from 'smtp-server';
 import { isEntitled, maySend } from '../accounts/senders.js';
 import type { ListenAddress, TlsMode } from '../config/types.js';
-import { InvalidInput, messageOf } from '../kernel/errors.js';
+import { messageOf } from '../kernel/errors.js';
 import type { Milliseconds } from '../kernel/time.js';
 import { MINUTE, SECOND } from '../kernel/time.js';
-import { domainOf, normalizeDomain } from '../sending/identity.js';
 import type { DoorMeter } from '../metrics/door.js';
 import type { SmtpContext } from './context.js';
 import { Conversation } from './conversation.js';
-import { relayEnvelope, relayRecipient } from './envelope.js';
 import { logIn } from './login.js';
 import { takeMessage } from './message.js';
-import { RelayUnreachable } from './relay/port.js';
-import {
-  NOT_YOUR_ADDRESS,
-  NO_RELAY,
-  ReplyError,
-  SHUTTING_DOWN,
-  TLS_FIRST,
-  TOO_MANY_RECIPIENTS,
-  TRY_LATER,
-} from './replies.js';
+import type { RecipientBounds } from './recipient.js';
+import { offerRecipient } from './recipient.js';
+import { NOT_YOUR_ADDRESS, ReplyError, SHUTTING_DOWN, TLS_FIRST, TRY_LATER } from './replies.js';
 import type { SecureOptions } from './tls.js';
-import { relayed } from './transaction-trace.js';
 
 interface CommonSettings {
   readonly listen: ListenAddress;
@@ -60,6 +50,7 @@ type Done = (error?: Error | null) => void;
 export class SmtpListener {
   readonly #context: SmtpContext;
   readonly #settings: ListenerSettings;
+  readonly #bounds: RecipientBounds;
   readonly #server: SMTPServer;
   readonly #meter: DoorMeter;
   readonly #conversations = new WeakMap<SMTPServerSession, Conversation>();
@@ -69,6 +60,8 @@ export class SmtpListener {
   constructor(context: SmtpContext, settings: ListenerSettings) {
     this.#context = context;
     this.#settings = settings;
+    const { maxRecipients } = settings;
+    this.#bounds = { maxRecipients, domains: settings.kind === 'inbound' ? settings.domains : undefined };
     this.#meter = context.metrics.smtp.door(settings.kind === 'submission' ? 'outbound' : 'inbound');
     this.#server = new SMTPServer(this.#options());
     this.#server.server.on('connection', (socket) => {
@@ -229,36 +222,11 @@ export class SmtpListener {
   }
 
   #rcptTo(address: SMTPServerAddress, session: SMTPServerSession): Promise<void> {
-    const trace = this.#of(session).mail?.trace;
-    if (trace === undefined) return this.#offer(address, session);
-    return trace.command('RCPT TO', () => this.#offer(address, session));
-  }
-
-  /** Nothing here waits but for the upstream: the verdict is a look into memory. */
-  async #offer(address: SMTPServerAddress, session: SMTPServerSession): Promise<void> {
     const conversation = this.#of(session);
-    const { metrics, relay } = this.#context;
-    if (this.#settings.kind === 'inbound' && !this.#isLocal(address.address, this.#settings.domains)) {
-      metrics.smtp.refused('rcpt', 'relay');
-      throw new ReplyError(NO_RELAY);
-    }
-    const block = conversation.verdict();
-    if (block !== undefined) throw conversation.refuse(block, 'rcpt');
-    const mail = conversation.mail!;
-    // The library's own count takes addresses for the same that differ in case; the upstream may not.
-    const isNew = !mail.taken.has(address.address);
-    if (isNew && mail.taken.size >= this.#settings.maxRecipients) throw new ReplyError(TOO_MANY_RECIPIENTS);
-    try {
-      mail.relay ??= relay.begin(relayEnvelope(session));
-      const reply = await relayed(mail.trace, 'RCPT TO', mail.relay.offer(relayRecipient(address)));
-      if (reply.code >= 300) throw conversation.upstreamRefused(reply);
-      mail.taken.add(address.address);
-    } catch (error) {
-      if (error instanceof InvalidInput) throw new ReplyError({ code: 501, text: `5.1.3 ${error.message}` });
-      if (!(error instanceof RelayUnreachable)) throw error;
-      metrics.smtp.refused('rcpt', 'unreachable');
-      throw new ReplyError(TRY_LATER);
-    }
+    const offer = (): Promise<void> =>
+      offerRecipient(this.#context, conversation, session, address, this.#bounds);
+    const trace = conversation.mail?.trace;
+    return trace === undefined ? offer() : trace.command('RCPT TO', offer);
   }
 
   #data(
@@ -282,14 +250,6 @@ export class SmtpListener {
       (text) => over(null, text),
       (error: unknown) => over(this.#asReply(error)),
     );
-  }
-
-  #isLocal(address: string, domains: ReadonlySet<string>): boolean {
-    const domain = domainOf(address);
-    // RFC 5321 section 4.5.1: the bare postmaster is always ours.
-    return domain === undefined
-      ? address.toLowerCase() === 'postmaster'
-      : domains.has(normalizeDomain(domain));
   }
 
   #of(session: SMTPServerSession): Conversation {

@@ -1,0 +1,57 @@
+import type { SMTPServerAddress, SMTPServerSession } from 'smtp-server';
+import { InvalidInput } from '../kernel/errors.js';
+import { domainOf, normalizeDomain } from '../sending/identity.js';
+import type { SmtpContext } from './context.js';
+import type { Conversation } from './conversation.js';
+import { relayEnvelope, relayRecipient } from './envelope.js';
+import { RelayUnreachable } from './relay/port.js';
+import { NO_RELAY, ReplyError, TOO_MANY_RECIPIENTS, TRY_LATER } from './replies.js';
+import { relayed } from './transaction-trace.js';
+
+/** What bounds the recipients of one listener. */
+export interface RecipientBounds {
+  readonly maxRecipients: number;
+  /** Mail goes to these domains only; to anywhere where they are left out. */
+  readonly domains: ReadonlySet<string> | undefined;
+}
+
+/**
+ * RCPT TO. Nothing here waits but for the upstream: the verdict is a look into memory.
+ *
+ * @throws ReplyError what the client is told where the recipient is not taken
+ */
+export async function offerRecipient(
+  { metrics, relay }: SmtpContext,
+  conversation: Conversation,
+  session: SMTPServerSession,
+  address: SMTPServerAddress,
+  { maxRecipients, domains }: RecipientBounds,
+): Promise<void> {
+  if (domains !== undefined && !isLocal(address.address, domains)) {
+    metrics.smtp.refused('rcpt', 'relay');
+    throw new ReplyError(NO_RELAY);
+  }
+  const block = conversation.verdict();
+  if (block !== undefined) throw conversation.refuse(block, 'rcpt');
+  const mail = conversation.mail!;
+  // The library's own count takes addresses for the same that differ in case; the upstream may not.
+  const isNew = !mail.taken.has(address.address);
+  if (isNew && mail.taken.size >= maxRecipients) throw new ReplyError(TOO_MANY_RECIPIENTS);
+  try {
+    mail.relay ??= relay.begin(relayEnvelope(session));
+    const reply = await relayed(mail.trace, 'RCPT TO', mail.relay.offer(relayRecipient(address)));
+    if (reply.code >= 300) throw conversation.upstreamRefused(reply);
+    mail.taken.add(address.address);
+  } catch (error) {
+    if (error instanceof InvalidInput) throw new ReplyError({ code: 501, text: `5.1.3 ${error.message}` });
+    if (!(error instanceof RelayUnreachable)) throw error;
+    metrics.smtp.refused('rcpt', 'unreachable');
+    throw new ReplyError(TRY_LATER);
+  }
+}
+
+function isLocal(address: string, domains: ReadonlySet<string>): boolean {
+  const domain = domainOf(address);
+  // RFC 5321 section 4.5.1: the bare postmaster is always ours.
+  return domain === undefined ? address.toLowerCase() === 'postmaster' : domains.has(normalizeDomain(domain));
+}
