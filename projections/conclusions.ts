@@ -22,7 +22,7 @@ export interface Fold {
   /** Takes the verdicts of this event. */
   readonly verdicts: Verdict[];
   /** An account has turned abnormal, says a rule over its domain. */
-  turned(rule: Rule, account: string, sentence: string): void;
+  turned(rule: Rule, account: string, observed: number): void;
 }
 
 /** A count that is above its limit. */
@@ -78,10 +78,11 @@ export class Conclusions {
     };
   }
 
-  /** What an account did that turned, in words; undefined while nearly everybody is being learnt and seems to turn. */
-  turned({ value, watch, observed }: Excess, at: Instant): string | undefined {
-    if (this.#limits.isDoubtful(watch, value, at)) return undefined;
-    return turnedSentence(watch.rule, observed, this.#limits.habit(watch, value, at));
+  /** What an account did that turned, in words. */
+  turned(rule: Rule, value: string, observed: number, at: Instant): string {
+    const watches = this.#counted.windows.flatMap((window) => window.watches);
+    const watch = watches.find((each) => each.kind === 'turn' && each.rule.id === rule.id);
+    return turnedSentence(rule, observed, watch && this.#limits.habit(watch, value, at));
   }
 
   #evidence(excess: Excess, signals: readonly string[], { at, position }: Fold): Evidence {

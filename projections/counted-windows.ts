@@ -2,7 +2,7 @@ import { SUMS } from '../src/rules/model.js';
 import type { Baseline, Rule, Sum } from '../src/rules/model.js';
 import type { Verdict } from '../src/rules/verdict.js';
 import type { Milliseconds } from '../src/kernel/time.js';
-import { formatDuration } from '../src/kernel/time.js';
+import { peakName } from '../src/sending/day-summary.js';
 import type { Direction, MailDirection, SubjectType } from '../src/sending/subjects.js';
 import { directionsMeet } from '../src/sending/subjects.js';
 
@@ -52,11 +52,8 @@ export interface Watch {
 export interface Peak {
   readonly name: string;
   readonly leaveOut: LeftOut;
-}
-
-/** `recipients/1h`; without its two largest messages `recipients-2/1h`. */
-export function peakName(count: string, leaveOut: number, window: Milliseconds): string {
-  return `${count}${leaveOut === 0 ? '' : `-${leaveOut}`}/${formatDuration(window)}`;
+  /** Whether a limit follows it. */
+  readonly followed: boolean;
 }
 
 /** One sliding window that every subject of a type has. */
@@ -118,11 +115,15 @@ export function windowsOf(type: SubjectType, rules: readonly Rule[]): readonly W
     draft.wide ||= sum === 'bytes' || Math.max(each.limit, each.baseline?.ceiling ?? 0) > NARROW_LIMIT;
     draft.largest = Math.max(draft.largest, each.leaveOut) as LeftOut;
     draft.least = Math.min(draft.least, each.limit);
-    const peak = { name: peakName(sum, each.leaveOut, draft.window), leaveOut: each.leaveOut };
+    const peak = peakName(sum, each.leaveOut, draft.window);
     // Habits are those of who sends: of what comes in there are none.
-    if (each.kind !== 'renew' && draft.direction !== 'inbound' && isProfiled(type))
-      if (!draft.peaks.some((other) => other.name === peak.name)) draft.peaks = [...draft.peaks, peak];
-    draft.watches = [...draft.watches, { ...each, index: index++, peak: peak.name }];
+    if (each.kind !== 'renew' && draft.direction !== 'inbound' && isProfiled(type)) {
+      const known = draft.peaks.find((other) => other.name === peak);
+      const followed = each.baseline !== undefined || known?.followed === true;
+      const others = draft.peaks.filter((other) => other !== known);
+      draft.peaks = [...others, { name: peak, leaveOut: each.leaveOut, followed }];
+    }
+    draft.watches = [...draft.watches, { ...each, index: index++, peak }];
   };
   for (const rule of rules) {
     const { count, window, direction } = rule;
@@ -169,7 +170,7 @@ function sharesOf({ when, score }: Rule): readonly Sum[] {
   );
 }
 
-export function isSum(count: Rule['count']): count is Sum {
+export function isSum(count: string): count is Sum {
   return SUMS.includes(count as Sum);
 }
 

@@ -10,7 +10,7 @@ import type { SubjectType } from '../src/sending/subjects.js';
 import type { Watch } from './counted-windows.js';
 import type { Overrides } from './overrides.js';
 import type { Profile } from './sender-profiles/profile.js';
-import { REMEMBERED_DAYS, usualLargest, usualOf } from './sender-profiles/profile.js';
+import { activeDays, firstSeen, usualLargest, usualOf } from './sender-profiles/profile.js';
 import type { SenderProfiles } from './sender-profiles/sender-profiles.js';
 
 /** What the windows of all types share. */
@@ -23,11 +23,21 @@ export interface Surroundings {
   installedAt(): Instant;
 }
 
+/** The limits of one subject on one day, by watch. */
+interface Found {
+  readonly value: string;
+  readonly day: Day;
+  readonly version: number;
+  readonly limits: (number | undefined)[];
+}
+
 /** Says what the limit of a rule is for one subject: its own, what the subject's habits make of it, what was bought. */
 export class Limits {
   readonly #type: SubjectType;
   readonly #learning: Learning;
   readonly #around: Surroundings;
+  /** By row of the windows: what was found last, which holds all day unless a profile changes. */
+  readonly #found: (Found | undefined)[] = [];
 
   constructor(type: SubjectType, rules: VersionedRules, around: Surroundings) {
     this.#type = type;
@@ -40,10 +50,13 @@ export class Limits {
     return this.#around.overrides.size > 0;
   }
 
-  /** @returns null where the rule is off for this subject */
-  of(watch: Watch, value: string, at: Instant): number | null {
+  /**
+   * @param row of the subject's windows, where it has one
+   * @returns null where the rule is off for this subject
+   */
+  of(watch: Watch, value: string, at: Instant, row = -1): number | null {
     const { baseline, rule, kind } = watch;
-    const own = baseline === undefined ? watch.limit : this.#followed(baseline, watch.peak, value, at);
+    const own = baseline === undefined ? watch.limit : this.#remembered(baseline, watch, value, at, row);
     if (kind === 'turn') return own;
     return this.#around.overrides.limit(rule.id, this.#type, value, own, at);
   }
@@ -54,8 +67,10 @@ export class Limits {
     if (baseline === undefined || type === undefined) return undefined;
     const day = dayOf(at);
     const profile = this.#around.profiles.profile(type, value, day);
-    const { typical, record, weeks } = usualOf(profile, this.#around.profiles.indexOf(peak), day);
-    return { typical, record, weeks, learnt: this.isLearnt(profile, day) };
+    const { peaks } = this.#around.profiles;
+    const number = peaks.numberOf(peak);
+    const { typical, record, weeks } = usualOf(profile, number, day);
+    return { typical, record, weeks, learnt: this.isLearnt(profile, day, peaks.since(number)) };
   }
 
   /** The limit in words, where an override made it. */
@@ -68,8 +83,8 @@ export class Limits {
   }
 
   /** See {@link isLearnt}. */
-  isLearnt(profile: Profile, day: Day): boolean {
-    return isLearnt(profile, day, this.#learning);
+  isLearnt(profile: Profile, day: Day, since?: Day): boolean {
+    return isLearnt(profile, day, this.#learning, since);
   }
 
   /** Whether what a baseline says of a subject is only to be proposed: nearly everybody is being learnt still. */
@@ -77,9 +92,24 @@ export class Limits {
     const type = profiled(this.#type);
     if (watch.baseline === undefined || type === undefined || watch.rule.when?.learning === true)
       return false;
-    if (at - this.#around.installedAt() >= this.#learning.installation) return false;
+    const { profiles } = this.#around;
+    // A window that no rule looked at before is as new as all of them are at first.
+    const since = profiles.peaks.since(profiles.peaks.numberOf(watch.peak));
+    const began = Math.max(this.#around.installedAt(), since * DAY);
+    if (at - began >= this.#learning.installation) return false;
     const day = dayOf(at);
-    return !this.isLearnt(this.#around.profiles.profile(type, value, day), day);
+    return !this.isLearnt(profiles.profile(type, value, day), day, since);
+  }
+
+  #remembered(baseline: Baseline, { index, peak }: Watch, value: string, at: Instant, row: number): number {
+    if (row < 0) return this.#followed(baseline, peak, value, at);
+    const day = dayOf(at);
+    const { version } = this.#around.profiles;
+    let found = this.#found[row];
+    if (found === undefined || found.value !== value || found.day !== day || found.version !== version) {
+      this.#found[row] = found = { value, day, version, limits: [] };
+    }
+    return (found.limits[index] ??= this.#followed(baseline, peak, value, at));
   }
 
   #followed(baseline: Baseline, peak: string, value: string, at: Instant): number {
@@ -88,19 +118,26 @@ export class Limits {
     const { profiles } = this.#around;
     const day = dayOf(at);
     const profile = profiles.profile(type, value, day);
-    const { typical, record } = usualOf(profile, profiles.indexOf(peak), day);
+    const number = profiles.peaks.numberOf(peak);
+    const { typical, record } = usualOf(profile, number, day);
     const largest = baseline.largest === 0 ? 0 : baseline.largest * usualLargest(profile, day).record;
-    const least = this.isLearnt(profile, day) ? baseline.floor : baseline.start;
+    const learnt = this.isLearnt(profile, day, profiles.peaks.since(number));
+    const least = learnt ? baseline.floor : baseline.start;
     const limit = Math.max(least, baseline.typical * typical, baseline.record * record, largest);
-    return Math.min(limit, baseline.ceiling ?? Infinity);
+    // What is counted is whole: a limit that is not would allow one more in the sentence than in fact.
+    return Math.min(Math.floor(limit), baseline.ceiling ?? Infinity);
   }
 }
 
-/** Whether a sender is known well enough to have habits. */
-export function isLearnt({ firstDay, activeDays }: Profile, day: Day, learning: Learning): boolean {
-  if (firstDay < 0) return false;
-  const active = activeDays.filter((each) => each >= day - REMEMBERED_DAYS).length;
-  return active >= learning.days && (day - firstDay) * DAY >= learning.age;
+/**
+ * Whether a sender is known well enough to have habits.
+ *
+ * @param since the first day that is known of what is asked about
+ */
+export function isLearnt(profile: Profile, day: Day, learning: Learning, since: Day = -Infinity): boolean {
+  const first = Math.max(firstSeen(profile, day), since);
+  if (first < 0 || (day - first) * DAY < learning.age) return false;
+  return activeDays(profile, since, day, learning.days) >= learning.days;
 }
 
 function profiled(type: SubjectType): ProfiledType | undefined {

@@ -16,7 +16,7 @@ import type {
 } from '../src/sending/events.js';
 import { CLOCK_TOLERANCE, effectiveAt, isImported } from '../src/sending/events.js';
 import type { Day, ProfiledType, SenderDaySummarised } from '../src/sending/day-summary.js';
-import { dayOf } from '../src/sending/day-summary.js';
+import { dayOf, peakName } from '../src/sending/day-summary.js';
 import {
   clientNetwork,
   domainOf,
@@ -26,8 +26,9 @@ import {
 } from '../src/sending/identity.js';
 import type { MailDirection, Subject, SubjectType } from '../src/sending/subjects.js';
 import { SUBJECT_TYPES } from '../src/sending/subjects.js';
-import { Amounts, peakName } from './counted-windows.js';
+import { Amounts, isSum } from './counted-windows.js';
 import { Neighbours } from './neighbours.js';
+import type { LeastPeak } from './sender-profiles/learning.js';
 import { SenderProfiles } from './sender-profiles/sender-profiles.js';
 import type { SenderProfilesState } from './sender-profiles/sender-profiles.js';
 import type { Neighbour } from './neighbours.js';
@@ -95,7 +96,7 @@ export class SendVolume {
     ...{ at: 0, position: 0, direction: 'outbound' as MailDirection },
     message: undefined as MessageAccepted | undefined,
     verdicts: this.#verdicts,
-    turned: (rule: Rule, account: string, sentence: string): void => this.#turned(rule, account, sentence),
+    turned: (rule: Rule, account: string, observed: number): void => this.#turned(rule, account, observed),
   };
 
   constructor(overrides = new Overrides()) {
@@ -162,9 +163,10 @@ export class SendVolume {
       }
       case 'SenderDaySummarised': {
         const summary = event.data as SenderDaySummarised;
+        if (summary.day > dayOf(event.recordedAt)) throw new Error('it summarises a day of the future');
+        this.profiles.summarised(summary);
         if (this.#installedAt === 0 || summary.day * DAY < this.#installedAt)
           this.#installedAt = summary.day * DAY;
-        this.profiles.summarised(summary);
         return NONE;
       }
       case 'RulesChanged':
@@ -354,14 +356,14 @@ export class SendVolume {
   }
 
   /** An account has turned abnormal, says a rule over its domain: are there too many of them? */
-  #turned(rule: Rule, account: string, sentence: string): void {
+  #turned(rule: Rule, account: string, observed: number): void {
     const domain = domainOf(account);
     const { at, position, verdicts } = this.#fold;
     if (domain === undefined) return;
     const limit = this.#around.overrides.limit(rule.id, 'domain', domain, rule.limit, at);
     if (limit === null) return;
     const { window } = rule;
-    const turned = { account, at, position, sentence };
+    const turned = { account, at, position, observed };
     const found = this.#together.note(`${rule.id} ${domain}`, turned, {
       window,
       limit,
@@ -369,11 +371,12 @@ export class SendVolume {
     });
     for (const each of found?.accounts ?? []) {
       const subject = { type: 'account', value: each.account } as const;
+      const own = this.#volumes.account.turned(rule, each.account, each.observed, each.at);
       const evidence = {
         ...{ rule: rule.id, version: this.#rules.version, count: rule.count, window, limit },
         observed: found!.count,
         ...{ firstPosition: each.position, lastPosition: position, lastAt: at },
-        sentence: togetherSentence(rule, subject, each.sentence, { domain, limit, ...found! }),
+        sentence: togetherSentence(rule, subject, own, { domain, limit, ...found! }),
       };
       verdicts.push({ kind: 'act', rule, mode: this.#rules.mode, subject, evidence, at });
     }
@@ -439,9 +442,21 @@ export class SendVolume {
     for (const type of SUBJECT_TYPES) volumes[type].carryOver(this.#volumes[type]);
     // Rules that cannot be used have thrown by now, and those before them stay in force.
     this.#rules = rules;
+    this.#watchPeaks(volumes, dayOf(at));
     if (this.#installedAt === 0) this.#installedAt = at;
     this.#volumes = volumes;
     this.#neighbours = new Neighbours();
+  }
+
+  /** Those that a limit follows come first: there may be too many. */
+  #watchPeaks(volumes: Readonly<Record<SubjectType, SubjectVolumes>>, today: Day): void {
+    const peaks = SUBJECT_TYPES.flatMap((type) => volumes[type].peaks);
+    const followed = peaks.filter((peak) => peak.followed);
+    this.profiles.watch(
+      [...followed, ...peaks].map(({ name }) => name),
+      today,
+    );
+    for (const type of SUBJECT_TYPES) volumes[type].numberPeaks();
   }
 
   #build(rules: VersionedRules): Readonly<Record<SubjectType, SubjectVolumes>> {
@@ -457,8 +472,8 @@ function mapTypes<Value>(make: (type: SubjectType) => Value): Readonly<Record<Su
 /** A block cuts a run short: its sender would have gone on, to about twice as much. */
 const CUT_SHORT = 2;
 
-function cutShort(evidence: Evidence | undefined): { day: Day; peak: string; value: number } | undefined {
-  if (evidence === undefined) return undefined;
+function cutShort(evidence: Evidence | undefined): LeastPeak | undefined {
+  if (evidence === undefined || !isSum(evidence.count)) return undefined;
   const { count, window, leaveOut = 0, observed, lastAt } = evidence;
   return { day: dayOf(lastAt), peak: peakName(count, leaveOut, window), value: CUT_SHORT * observed };
 }

@@ -1,15 +1,16 @@
 import { GRACE, GRACE_FACTOR } from '../src/blocks/state.js';
 import type { Instant, Milliseconds } from '../src/kernel/time.js';
 import { WINDOW_MAX } from '../src/rules/model.js';
-import type { Count, Sum, VersionedRules } from '../src/rules/model.js';
+import type { Count, Rule, Sum, VersionedRules } from '../src/rules/model.js';
 import type { Direction, MailDirection, SubjectType } from '../src/sending/subjects.js';
 import { Conclusions } from './conclusions.js';
 import type { Excess, Fold } from './conclusions.js';
 import { HELD } from './counted-windows.js';
-import type { Amounts, LeftOut, Watch } from './counted-windows.js';
+import type { Amounts, LeftOut, Peak, Watch } from './counted-windows.js';
 import { Limits } from './limits.js';
 import type { Surroundings } from './limits.js';
 import type { OpenDays } from './sender-profiles/open-days.js';
+import type { SenderProfiles } from './sender-profiles/sender-profiles.js';
 import { NO_WINDOWS, SubjectWindows } from './subject-windows.js';
 import type { WindowsState } from './subject-windows.js';
 
@@ -43,20 +44,31 @@ export class SubjectVolumes {
   /** By value: the newest release or dismissal, as long as any window may reach back to it. */
   readonly #judged = new Map<string, Judged>();
   /** By window: the numbers of its peaks in profiles. */
-  readonly #peaks: readonly (readonly { readonly number: number; readonly leaveOut: LeftOut }[])[];
+  #peaks: readonly (readonly { readonly number: number; readonly leaveOut: LeftOut }[])[] = [];
+  readonly #profiles: SenderProfiles;
   readonly #days: OpenDays | undefined;
 
   constructor(type: SubjectType, rules: VersionedRules, around: Surroundings) {
     this.#limits = new Limits(type, rules, around);
     this.#counted = new SubjectWindows(type, rules.rules);
     this.#conclusions = new Conclusions(type, rules, around, this.#limits, this.#counted);
-    const { profiles } = around;
-    this.#days = type === 'account' || type === 'domain' ? profiles.days(type) : undefined;
+    this.#profiles = around.profiles;
+    this.#days = type === 'account' || type === 'domain' ? around.profiles.days(type) : undefined;
+    this.numberPeaks();
+  }
+
+  /** The peaks of its windows. */
+  get peaks(): readonly Peak[] {
+    return this.#counted.windows.flatMap((window) => window.peaks);
+  }
+
+  /** Looks up the numbers of its peaks: profiles have chosen those that they keep. */
+  numberPeaks(): void {
+    const { peaks: kept } = this.#profiles;
     this.#peaks = this.#counted.windows.map(({ peaks }) =>
-      peaks.flatMap(({ name, leaveOut }) => {
-        const number = profiles.keep(name);
-        return number === undefined ? [] : [{ number, leaveOut }];
-      }),
+      peaks
+        .map(({ name, leaveOut }) => ({ number: kept.numberOf(name), leaveOut }))
+        .filter(({ number }) => number < kept.names.length),
     );
   }
 
@@ -132,11 +144,13 @@ export class SubjectVolumes {
   #look(value: string, row: number, number: number, sum: number, factor: number, fold: Fold): void {
     const end = this.#counted.end(row, number, fold.at);
     for (const watch of this.#counted.windows[number]!.watches) {
-      const untripled = this.#limits.of(watch, value, fold.at);
+      const untripled = this.#limits.of(watch, value, fold.at, row);
       if (untripled === null || sum <= untripled * factor) continue;
       const observed = this.#counted.observed(row, number, watch, end);
       const limit = untripled * factor;
-      if (observed > limit) this.#exceeds({ value, row, watch, observed, limit, untripled, end }, fold);
+      if (observed <= limit) continue;
+      if (watch.kind === 'turn') this.#turns(value, watch, observed, fold);
+      else this.#exceeds({ value, row, watch, observed, limit, untripled, end }, fold);
     }
   }
 
@@ -146,23 +160,28 @@ export class SubjectVolumes {
     for (const [watch, diversity] of this.#counted.diverse) {
       const observed = this.#counted.different(row, diversity, at);
       if (observed <= watch.limit * factor && !this.#limits.mayBeLower) continue;
-      const untripled = this.#limits.of(watch, value, at);
+      const untripled = this.#limits.of(watch, value, at, row);
       if (untripled === null || observed <= untripled * factor) continue;
       this.#exceeds({ value, row, watch, observed, limit: untripled * factor, untripled, end: at }, fold);
     }
   }
 
+  #turns(value: string, watch: Watch, observed: number, fold: Fold): void {
+    // While nearly everybody is being learnt, everybody seems to turn.
+    if (!this.#limits.isDoubtful(watch, value, fold.at)) fold.turned(watch.rule, value, observed);
+  }
+
   #exceeds(found: Omit<Excess, 'judgedTo'>, fold: Fold): void {
     const excess = { ...found, judgedTo: this.#judged.get(found.value)?.position ?? 0 };
-    if (found.watch.kind === 'turn') {
-      const sentence = this.#conclusions.turned(excess, fold.at);
-      if (sentence !== undefined) fold.turned(found.watch.rule, found.value, sentence);
-      return;
-    }
     const verdict = this.#conclusions.verdict(excess, fold);
     if (verdict === undefined) return;
     fold.verdicts.push(verdict);
     this.#counted.trip(found.row, found.watch, found.end);
+  }
+
+  /** See {@link Conclusions.turned}. */
+  turned(rule: Rule, value: string, observed: number, at: Instant): string {
+    return this.#conclusions.turned(rule, value, observed, at);
   }
 
   /** What limits are multiplied by at `now`: more than 1 within the hour after a release or dismissal. */

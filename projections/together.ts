@@ -6,8 +6,8 @@ export interface Turned {
   readonly at: Instant;
   /** The send that showed it. */
   readonly position: number;
-  /** What it did, in words. */
-  readonly sentence: string;
+  /** What it had sent by then. */
+  readonly observed: number;
 }
 
 interface Group {

@@ -1,18 +1,15 @@
 import type { Instant } from '../../src/kernel/time.js';
 import { DAY, HOUR } from '../../src/kernel/time.js';
-import type { Day, SenderDaySummarised } from '../../src/sending/day-summary.js';
-import { PLACES_A_DAY } from '../../src/sending/day-summary.js';
+import type { Day } from '../../src/sending/day-summary.js';
+import { PEAKS_KEPT, PLACES_A_DAY } from '../../src/sending/day-summary.js';
 import type { SenderFields } from '../../src/sending/events.js';
 import { clientNetwork, normalizeEhlo } from '../../src/sending/identity.js';
 import type { Amounts } from '../counted-windows.js';
 import { HELD } from '../counted-windows.js';
 import { hashOf } from '../filtered-map.js';
 import { PAGE_BITS, PAGE_ROWS, Page } from '../window-page.js';
-
-/** Windows whose peaks are kept, at most. */
-export const MOST_PEAKS = 24;
-/** Days of one sender that may wait for their summary; were there more, the oldest would never be written. */
-const MOST_CLOSED = 40;
+import { ClosedDays, withBlock, withoutBlock } from './closed-days.js';
+import type { ClosedDay, ClosedDaysState } from './closed-days.js';
 
 /* A row, in cells of 32 bits: whole numbers first, then the peaks as floats. */
 const DAY_CELL = 0;
@@ -25,7 +22,7 @@ const HOURS = 6;
 const IP_HASH = 7;
 const EHLO_HASH = 8;
 const PEAKS = 9;
-const CELLS = PEAKS + MOST_PEAKS + 1;
+const CELLS = PEAKS + PEAKS_KEPT;
 
 const PLACE_OF = {
   messages: HELD.indexOf('messages'),
@@ -50,16 +47,13 @@ interface Whereabouts {
   readonly asn?: number;
 }
 
-/** A day's summary but for whose it is. */
-export type ClosedDay = Omit<SenderDaySummarised, 'subject'>;
-
 export interface OpenDaysState {
   readonly values: readonly (string | undefined)[];
   readonly free: readonly number[];
   readonly pages: readonly Uint8Array[];
   readonly places: readonly (Places | undefined)[];
   readonly contained: readonly (readonly [row: number, blocks: readonly string[]])[];
-  readonly closed: readonly (readonly [value: string, days: readonly ClosedDay[]])[];
+  readonly closed: ClosedDaysState;
 }
 
 /**
@@ -75,10 +69,10 @@ export class OpenDays {
   #free: number[] = [];
   #places: (Places | undefined)[] = [];
   readonly #contained = new Map<number, readonly string[]>();
-  readonly #closed = new Map<string, readonly ClosedDay[]>();
+  readonly #closed = new ClosedDays();
 
   /**
-   * @param peakNames of the windows whose peaks are kept, such as `messages/1h`; only ever added to
+   * @param peakNames of the windows whose peaks are kept, such as `messages/1h`
    * @param isClosed whether a sender's day has been summarised
    */
   constructor(peakNames: readonly string[], isClosed: (value: string, day: Day) => boolean) {
@@ -88,6 +82,11 @@ export class OpenDays {
 
   get size(): number {
     return this.#rows.size;
+  }
+
+  /** Whether any of a sender's days is not summarised. */
+  has(value: string): boolean {
+    return this.#rows.has(value) || this.#closed.has(value);
   }
 
   /**
@@ -105,7 +104,8 @@ export class OpenDays {
     const stands = this.#pages[row >> PAGE_BITS]!.u32[cellOf(row) + DAY_CELL]!;
     if (stands === day) return row;
     if (stands > day) return -1;
-    this.#close(row, value, stands);
+    this.#closed.add(value, this.#read(row));
+    this.#clear(row);
     this.#writable(row).u32[cellOf(row) + DAY_CELL] = day;
     return row;
   }
@@ -156,39 +156,23 @@ export class OpenDays {
 
   /** A block came about: whatever day from `since` on is open is contained. */
   contain(value: string, block: string, since: Day): void {
-    const add = (blocks: readonly string[]): readonly string[] =>
-      blocks.includes(block) ? blocks : [...blocks, block];
+    this.#closed.contain(value, block, since);
     const row = this.#rows.get(value);
-    if (row !== undefined && this.#day(row) >= since) {
-      this.#contained.set(row, add(this.#contained.get(row) ?? []));
-    }
-    const closed = this.#closed.get(value);
-    if (closed === undefined) return;
-    const judged = closed.map((each) =>
-      each.day < since ? each : { ...each, contained: add(each.contained) },
-    );
-    this.#closed.set(value, judged);
+    if (row === undefined || this.#day(row) < since) return;
+    this.#contained.set(row, withBlock(this.#contained.get(row) ?? [], block));
   }
 
   /** A block was taken back as a false positive. */
   pardon(value: string, block: string): void {
-    const without = (blocks: readonly string[]): readonly string[] =>
-      blocks.filter((other) => other !== block);
+    this.#closed.pardon(value, block);
     const row = this.#rows.get(value);
-    if (row !== undefined && this.#contained.has(row)) {
-      this.#contained.set(row, without(this.#contained.get(row)!));
-    }
-    const closed = this.#closed.get(value);
-    if (closed === undefined) return;
-    const judged = closed.map((each) => ({ ...each, contained: without(each.contained) }));
-    this.#closed.set(value, judged);
+    const blocks = row === undefined ? undefined : this.#contained.get(row);
+    if (blocks !== undefined) this.#contained.set(row!, withoutBlock(blocks, block));
   }
 
   /** A day was summarised, and with it all before it. */
   summarised(value: string, day: Day): void {
-    const closed = this.#closed.get(value)?.filter((each) => each.day > day) ?? [];
-    if (closed.length === 0) this.#closed.delete(value);
-    else this.#closed.set(value, closed);
+    this.#closed.summarised(value, day);
     const row = this.#rows.get(value);
     if (row === undefined || this.#day(row) > day) return;
     this.#rows.delete(value);
@@ -197,11 +181,14 @@ export class OpenDays {
     this.#free.push(row);
   }
 
+  /** What stands for another window from now on. */
+  emptyPeak(key: number): void {
+    for (const row of this.#rows.values()) this.#writable(row).f32[cellOf(row) + PEAKS + key] = 0;
+  }
+
   /** Days before this one that are not summarised, a sender's oldest first. */
   *before(day: Day): IterableIterator<readonly [value: string, closed: ClosedDay]> {
-    for (const [value, closed] of this.#closed) {
-      for (const each of closed) if (each.day < day) yield [value, each];
-    }
+    yield* this.#closed.before(day);
     for (const [value, row] of this.#rows) {
       if (this.#day(row) < day) yield [value, this.#read(row)];
     }
@@ -210,7 +197,7 @@ export class OpenDays {
   /** The days of one sender that are not summarised, ascending. */
   of(value: string): readonly ClosedDay[] {
     const row = this.#rows.get(value);
-    return [...(this.#closed.get(value) ?? []), ...(row === undefined ? [] : [this.#read(row)])];
+    return [...this.#closed.of(value), ...(row === undefined ? [] : [this.#read(row)])];
   }
 
   /** A page is copied when it is next written to. The opposite of {@link restore}. */
@@ -219,7 +206,7 @@ export class OpenDays {
       ...{ values: this.#values.slice(), free: this.#free.slice(), places: this.#places.slice() },
       pages: this.#pages.map((page) => page.share()),
       contained: [...this.#contained],
-      closed: [...this.#closed],
+      closed: this.#closed.dump(),
     };
   }
 
@@ -231,7 +218,7 @@ export class OpenDays {
     this.#places = places.slice();
     for (const bytes of pages) this.#pages.push(Page.like(bytes));
     for (const [row, blocks] of contained) this.#contained.set(row, blocks);
-    for (const [value, days] of closed) this.#closed.set(value, days);
+    this.#closed.restore(closed);
   }
 
   #find(value: string, day: Day): number {
@@ -243,12 +230,6 @@ export class OpenDays {
     this.#values[row] = value;
     this.#writable(row).u32[cellOf(row) + DAY_CELL] = day;
     return row;
-  }
-
-  #close(row: number, value: string, day: Day): void {
-    const closed = [...(this.#closed.get(value) ?? []), { ...this.#read(row), day }];
-    this.#closed.set(value, closed.slice(-MOST_CLOSED));
-    this.#clear(row);
   }
 
   #clear(row: number): void {

@@ -3,29 +3,26 @@ import type { Day, SenderDaySummarised } from '../../src/sending/day-summary.js'
 /** Weeks that a profile looks back on: two runs of what comes monthly, and a vacation between. */
 export const WEEKS = 8;
 
-/** Active days that are remembered one by one. */
-const ACTIVE_DAYS = 16;
-
 /**
  * What is older is no habit any more. Shorter than summaries are kept, so that a profile is the same whether it was
  * folded as time went by or is rebuilt from what is left.
  */
 export const REMEMBERED_DAYS = 390;
 
-/** Networks and EHLO names that a profile remembers; those not used for longest make room. */
-const PLACES = 48;
-/** Days withheld that may still be learnt, should their block be taken back as a false positive. */
-const WITHHELD = 4;
+/** Words of 32 days, round and round: as many days as are remembered, and today. */
+export const RING_WORDS = Math.ceil((REMEMBERED_DAYS + 1) / 32);
 
 /** What a week's cells hold before the peaks. */
-const MESSAGES = 0;
-const RECIPIENTS = 1;
-const REFUSED = 2;
-const BOUNCES = 3;
-const LARGEST = 4;
+export const MESSAGES = 0;
+export const RECIPIENTS = 1;
+export const REFUSED = 2;
+export const BOUNCES = 3;
+export const LARGEST = 4;
 /** A bit for each hour of the day in UTC: 24 bits are whole in a 32-bit float. */
-const HOURS = 5;
-const FIXED = 6;
+export const HOURS = 5;
+/** A bit for each day of the week that is summarised. */
+export const DAYS = 6;
+export const FIXED = 7;
 
 /** Somewhere that a sender has sent from, and when last. */
 export interface Place {
@@ -38,34 +35,29 @@ export interface Place {
  * whoever holds an old one can go on reading it.
  */
 export interface Profile {
+  /** The first day on which it sent, of those that were remembered on the last; -1 where it sent on none. */
   readonly firstDay: Day;
+  /** The newest day that is summarised; -1 where none is. */
   readonly lastDay: Day;
-  /** The newest days on which it sent, {@link ACTIVE_DAYS} at most, ascending. */
-  readonly activeDays: readonly Day[];
+  /** A bit for each day on which it sent, of those up to {@link REMEMBERED_DAYS} before the last. */
+  readonly active: Uint32Array;
   /** By slot: which week since the epoch it holds; -1 where none. */
   readonly weeks: Int32Array;
   /** By slot and kind. */
   readonly cells: Float32Array;
+  /** Those used last come last. */
   readonly networks: readonly Place[];
   readonly ehlos: readonly Place[];
   readonly countries: readonly Place[];
   readonly asns: readonly Place[];
-  /** Days on which it was contained. */
+  /** Days on which it was contained, as they were seen. */
   readonly withheld: readonly SenderDaySummarised[];
-}
-
-/** What is usual for one window: the median of the weekly peaks, and the highest of them. */
-export interface Usual {
-  readonly typical: number;
-  readonly record: number;
-  /** Weeks with any sends that it rests upon. */
-  readonly weeks: number;
 }
 
 export const NO_PROFILE: Profile = {
   firstDay: -1,
   lastDay: -1,
-  activeDays: [],
+  active: new Uint32Array(RING_WORDS),
   weeks: new Int32Array(WEEKS).fill(-1),
   cells: new Float32Array(WEEKS * FIXED),
   networks: [],
@@ -75,141 +67,60 @@ export const NO_PROFILE: Profile = {
   withheld: [],
 };
 
-/** Names of windows whose peaks are kept, in the order in which they came up; only ever added to. */
-export type PeakKeys = readonly string[];
-
-const weekOf = (day: Day): number => Math.floor(day / 7);
-
-/**
- * Folds the summary of a day. One that comes a second time changes nothing; one of an older day, as an import brings it,
- * is learnt as if it had come in its time.
- */
-export function withDay(profile: Profile, summary: SenderDaySummarised, keys: PeakKeys): Profile {
-  const { day } = summary;
-  if (profile.activeDays.includes(day)) return profile;
-  const before = asOf(profile, day);
-  const seen: Profile = {
-    ...before,
-    firstDay: before.firstDay < 0 ? day : Math.min(before.firstDay, day),
-    lastDay: Math.max(before.lastDay, day),
-    activeDays: [...before.activeDays, day].sort((a, b) => a - b).slice(-ACTIVE_DAYS),
-  };
-  if (summary.contained.length === 0) return learnt(seen, summary, keys);
-  const withheld = [...seen.withheld, summary].slice(-WITHHELD);
-  return { ...learnt(seen, clipped(seen, summary, keys), keys), withheld };
+/** What is usual for one window: the median of the weekly peaks, and the highest of them. */
+export interface Usual {
+  readonly typical: number;
+  readonly record: number;
+  /** Weeks with any sends that it rests upon. */
+  readonly weeks: number;
 }
+
+export const weekOf = (day: Day): number => Math.floor(day / 7);
 
 /** The profile as it is on a day: whoever was silent for too long is a stranger again. */
 export function asOf(profile: Profile, day: Day): Profile {
-  return profile.lastDay < day - REMEMBERED_DAYS ? NO_PROFILE : profile;
+  return profile.lastDay >= 0 && profile.lastDay < day - REMEMBERED_DAYS ? NO_PROFILE : profile;
 }
 
-/**
- * What a contained day teaches: that what was known still goes on, and nothing above it (winsorised; Dixon 1960). Were
- * it to teach nothing at all, a monthly run that was once cut off would be forgotten, and cut off for ever.
- */
-function clipped(profile: Profile, summary: SenderDaySummarised, keys: PeakKeys): SenderDaySummarised {
-  const { day } = summary;
-  const peaks = Object.entries(summary.peaks).map(
-    ([name, peak]) => [name, Math.min(peak, usualOf(profile, indexIn(keys, name), day).record)] as const,
-  );
-  return {
-    ...summary,
-    ...{ messages: 0, recipients: 0, refusedRecipients: 0, bounces: 0, hours: 0, networks: [], ehlos: [] },
-    ...{ countries: [], asns: [], peaks: Object.fromEntries(peaks) },
-    largest: Math.min(summary.largest, usualLargest(profile, day).record),
-  };
+/** Whether nothing is left of it on a day: neither days nor weeks. */
+export function isForgotten({ lastDay, weeks }: Profile, day: Day): boolean {
+  return Math.max(lastDay, 7 * Math.max(...weeks) + 6) < day - REMEMBERED_DAYS;
 }
 
-function indexIn(keys: PeakKeys, name: string): number {
-  const index = keys.indexOf(name);
-  return index < 0 ? keys.length : index;
+/** Whether it sent on one of the days that are remembered. */
+export function sentOn({ active }: Pick<Profile, 'active'>, day: Day): boolean {
+  return ((active[(day >>> 5) % RING_WORDS]! >>> (day & 31)) & 1) === 1;
 }
 
-/**
- * A block was taken back as a false positive: what was withheld on its account is learnt after all.
- *
- * @param least what the window that tripped would have reached, had it not been cut short; undefined where that is not known
- */
-export function withFalsePositive(
-  profile: Profile,
-  block: string,
-  least: { readonly day: Day; readonly peak: string; readonly value: number } | undefined,
-  keys: PeakKeys,
-): Profile {
-  let changed = profile;
-  const withheld: SenderDaySummarised[] = [];
-  for (const each of profile.withheld) {
-    const contained = each.contained.filter((other) => other !== block);
-    if (contained.length > 0)
-      withheld.push(contained.length === each.contained.length ? each : { ...each, contained });
-    else changed = learnt(changed, each, keys);
+/** The first day on which it sent, of those that are remembered on a day; -1 where there is none. */
+export function firstSeen(profile: Pick<Profile, 'firstDay' | 'lastDay' | 'active'>, day: Day): Day {
+  const { firstDay, lastDay } = profile;
+  const oldest = day - REMEMBERED_DAYS;
+  if (firstDay < 0 || firstDay >= oldest) return firstDay;
+  for (let each = oldest; each <= lastDay; each++) if (sentOn(profile, each)) return each;
+  return -1;
+}
+
+/** The newest day on which it sent; -1 where there is none. */
+export function lastSeen(profile: Profile): Day {
+  const { firstDay, lastDay } = profile;
+  if (firstDay < 0) return -1;
+  let day = lastDay;
+  while (day > firstDay && !sentOn(profile, day)) day--;
+  return day;
+}
+
+/** On how many days it sent from `since` on, of those that are remembered on `today`; counted up to `most`. */
+export function activeDays(profile: Profile, since: Day, today: Day, most: number): number {
+  const first = firstSeen(profile, today);
+  if (first < 0) return 0;
+  let count = 0;
+  for (let day = profile.lastDay; day >= Math.max(since, first) && count < most;) {
+    // A month without any.
+    if (profile.active[(day >>> 5) % RING_WORDS] === 0) day = (day & ~31) - 1;
+    else if (sentOn(profile, day--)) count++;
   }
-  if (least === undefined) return { ...changed, withheld };
-  return {
-    ...learnt(changed, { ...nothingOn(least.day), peaks: { [least.peak]: least.value } }, keys),
-    withheld,
-  };
-}
-
-function nothingOn(day: Day): Omit<SenderDaySummarised, 'subject'> {
-  return {
-    ...{ day, messages: 0, recipients: 0, refusedRecipients: 0, bounces: 0, largest: 0, hours: 0 },
-    ...{ peaks: {}, networks: [], ehlos: [], contained: [] },
-  };
-}
-
-function learnt(profile: Profile, summary: Omit<SenderDaySummarised, 'subject'>, keys: PeakKeys): Profile {
-  const week = weekOf(summary.day);
-  const slot = week % WEEKS;
-  const width = FIXED + keys.length;
-  const weeks = profile.weeks.slice();
-  const cells = widened(profile.cells, width);
-  const first = slot * width;
-  // What is eight weeks newer has taken its place.
-  if (week > weeks[slot]!) {
-    weeks[slot] = week;
-    cells.fill(0, first, first + width);
-  }
-  if (week === weeks[slot]) {
-    cells[first + MESSAGES]! += summary.messages;
-    cells[first + RECIPIENTS]! += summary.recipients;
-    cells[first + REFUSED]! += summary.refusedRecipients;
-    cells[first + BOUNCES]! += summary.bounces;
-    cells[first + LARGEST] = Math.max(cells[first + LARGEST]!, summary.largest);
-    cells[first + HOURS] = cells[first + HOURS]! | summary.hours;
-    keys.forEach((key, index) => {
-      const peak = summary.peaks[key] ?? 0;
-      if (peak > cells[first + FIXED + index]!) cells[first + FIXED + index] = peak;
-    });
-  }
-  const { day } = summary;
-  return {
-    ...profile,
-    weeks,
-    cells,
-    networks: withPlaces(profile.networks, summary.networks, day),
-    ehlos: withPlaces(profile.ehlos, summary.ehlos, day),
-    countries: withPlaces(profile.countries, summary.countries ?? [], day),
-    asns: withPlaces(profile.asns, (summary.asns ?? []).map(String), day),
-  };
-}
-
-function widened(cells: Float32Array, width: number): Float32Array {
-  const before = cells.length / WEEKS;
-  if (before === width) return cells.slice();
-  const wider = new Float32Array(WEEKS * width);
-  for (let slot = 0; slot < WEEKS; slot++) {
-    wider.set(cells.subarray(slot * before, (slot + 1) * before), slot * width);
-  }
-  return wider;
-}
-
-function withPlaces(known: readonly Place[], names: readonly string[], day: Day): readonly Place[] {
-  if (names.length === 0) return known;
-  const fresh = names.map((name) => ({ name, day }));
-  const others = known.filter((place) => !names.includes(place.name));
-  return [...others, ...fresh].slice(-PLACES);
+  return count;
 }
 
 /** What was usual for a window in the weeks before this day and its own. Weeks without sends say nothing. */

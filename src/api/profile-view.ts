@@ -77,7 +77,7 @@ function windowsOf(
   profile: Profile,
   day: Day,
 ): z.infer<typeof profileShape>['windows'] {
-  return profiles.names.flatMap((window, index) => {
+  return profiles.peaks.names.flatMap((window, index) => {
     const { typical, record } = usualOf(profile, index, day);
     return record === 0 ? [] : [{ window, typical, record }];
   });

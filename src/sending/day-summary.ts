@@ -1,7 +1,7 @@
 import type { Fact } from '../kernel/events.js';
 import { streamName } from '../kernel/events.js';
 import type { Milliseconds } from '../kernel/time.js';
-import { DAY } from '../kernel/time.js';
+import { DAY, formatDuration } from '../kernel/time.js';
 import type { Subject } from './subjects.js';
 
 /** Streams `profile-<account>` and `profile-<domain>`. */
@@ -52,10 +52,38 @@ export type DaySummaryFact = Fact<'SenderDaySummarised', SenderDaySummarised>;
 /** How many networks and EHLO names a day's summary names. */
 export const PLACES_A_DAY = 16;
 
+/** Windows whose peaks are kept, at most: each is a number more for every sender and day. */
+export const PEAKS_KEPT = 24;
+
+/** What a window is called in summaries: `recipients/1h`; without its two largest messages `recipients-2/1h`. */
+export function peakName(count: string, leaveOut: number, window: Milliseconds): string {
+  return `${count}${leaveOut === 0 ? '' : `-${leaveOut}`}/${formatDuration(window)}`;
+}
+
 export function profileStream(subject: SenderDaySummarised['subject']): string {
   return streamName(PROFILE_CATEGORY, subject.value);
 }
 
 export function dayOf(at: number): Day {
   return Math.floor(at / DAY);
+}
+
+/** Whether data are those of a day's summary. Anybody may write to a shared store. */
+export function isDaySummary(data: unknown): data is SenderDaySummarised {
+  if (typeof data !== 'object' || data === null) return false;
+  const { subject, day, peaks, networks, ehlos, contained, ...rest } = data as Partial<SenderDaySummarised>;
+  const { messages, recipients, refusedRecipients, bounces, largest, hours } = rest;
+  return (
+    (subject?.type === 'account' || subject?.type === 'domain') &&
+    typeof subject.value === 'string' &&
+    [day, messages, recipients, refusedRecipients, bounces, largest, hours].every(isAmount) &&
+    Number.isSafeInteger(day) &&
+    typeof peaks === 'object' &&
+    peaks !== null &&
+    [networks, ehlos, contained].every((list) => Array.isArray(list))
+  );
+}
+
+function isAmount(value: unknown): boolean {
+  return typeof value === 'number' && value >= 0 && value < Infinity;
 }

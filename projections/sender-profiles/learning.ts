@@ -1,0 +1,196 @@
+import type { Day, SenderDaySummarised } from '../../src/sending/day-summary.js';
+import {
+  BOUNCES,
+  DAYS,
+  FIXED,
+  HOURS,
+  LARGEST,
+  MESSAGES,
+  RECIPIENTS,
+  REFUSED,
+  REMEMBERED_DAYS,
+  RING_WORDS,
+  WEEKS,
+  asOf,
+  firstSeen,
+  usualLargest,
+  usualOf,
+  weekOf,
+} from './profile.js';
+import type { Place, Profile } from './profile.js';
+
+/** Networks and EHLO names that a profile remembers; those not used for longest make room. */
+const PLACES = 48;
+/** Days withheld that may still be learnt, should their block be taken back as a false positive. */
+const WITHHELD = 4;
+
+/** Names of windows whose peaks are kept, in the order of their cells. */
+export type PeakKeys = readonly string[];
+
+/** What a window that tripped would have reached, had it not been cut short. */
+export interface LeastPeak {
+  readonly day: Day;
+  readonly peak: string;
+  readonly value: number;
+}
+
+/**
+ * Folds the summary of a day. One that comes a second time changes nothing; one of an older day, as an import brings it,
+ * is learnt as if it had come in its time.
+ */
+export function withDay(profile: Profile, summary: SenderDaySummarised, keys: PeakKeys): Profile {
+  const { day } = summary;
+  const before = asOf(profile, day);
+  if (day < before.lastDay - REMEMBERED_DAYS || isSummarised(before, day)) return profile;
+  const seen = dated(before, day, summary.messages > 0);
+  const dayBit = 1 << (day % 7);
+  if (summary.contained.length === 0) return learnt(seen, summary, keys, dayBit);
+  const withheld = [...seen.withheld, summary].slice(-WITHHELD);
+  return { ...learnt(seen, clipped(seen, summary, keys), keys, dayBit), withheld };
+}
+
+/** Beyond the weeks that are looked back on a day leaves only what can come twice without harm. */
+function isSummarised({ weeks, cells, withheld }: Profile, day: Day): boolean {
+  const slot = weekOf(day) % WEEKS;
+  if (weeks[slot] !== weekOf(day)) return withheld.some((each) => each.day === day);
+  return ((cells[(slot * cells.length) / WEEKS + DAYS]! >> (day % 7)) & 1) === 1;
+}
+
+/** One more day is known, on which it sent or did not. */
+function dated(profile: Profile, day: Day, sent: boolean): Profile {
+  const lastDay = Math.max(profile.lastDay, day);
+  const active = profile.active.slice();
+  // What stood in the place of the days in between is so old that it is forgotten.
+  for (let each = profile.lastDay + 1; profile.lastDay >= 0 && each <= lastDay; each++) {
+    active[wordOf(each)]! &= ~(1 << (each & 31));
+  }
+  if (sent) active[wordOf(day)]! |= 1 << (day & 31);
+  const first = profile.firstDay < 0 ? Infinity : profile.firstDay;
+  const dates = { lastDay, active, firstDay: sent ? Math.min(first, day) : profile.firstDay };
+  return { ...profile, ...dates, firstDay: firstSeen(dates, lastDay) };
+}
+
+function wordOf(day: Day): number {
+  return (day >>> 5) % RING_WORDS;
+}
+
+/**
+ * What a contained day teaches: that what was known still goes on, and nothing above it (winsorised; Dixon 1960). Were
+ * it to teach nothing at all, a monthly run that was once cut off would be forgotten, and cut off for ever.
+ */
+function clipped(profile: Profile, summary: SenderDaySummarised, keys: PeakKeys): SenderDaySummarised {
+  const { day } = summary;
+  const peaks = Object.entries(summary.peaks).map(
+    ([name, peak]) => [name, Math.min(peak, usualOf(profile, indexIn(keys, name), day).record)] as const,
+  );
+  return {
+    ...{ subject: summary.subject, contained: summary.contained },
+    ...nothingOn(day),
+    peaks: Object.fromEntries(peaks),
+    largest: Math.min(summary.largest, usualLargest(profile, day).record),
+  };
+}
+
+function indexIn(keys: PeakKeys, name: string): number {
+  const index = keys.indexOf(name);
+  return index < 0 ? keys.length : index;
+}
+
+/** A block was taken back as a false positive: what was withheld on its account is learnt after all. */
+export function withFalsePositive(
+  profile: Profile,
+  block: string,
+  least: LeastPeak | undefined,
+  keys: PeakKeys,
+): Profile {
+  let changed = profile;
+  const withheld: SenderDaySummarised[] = [];
+  for (const each of profile.withheld) {
+    const contained = each.contained.filter((other) => other !== block);
+    if (contained.length > 0)
+      withheld.push(contained.length === each.contained.length ? each : { ...each, contained });
+    else changed = learnt(changed, each, keys);
+  }
+  if (least !== undefined) {
+    changed = learnt(changed, { ...nothingOn(least.day), peaks: { [least.peak]: least.value } }, keys);
+  }
+  return { ...changed, withheld };
+}
+
+type Lesson = Omit<SenderDaySummarised, 'subject' | 'contained'>;
+
+function nothingOn(day: Day): Lesson {
+  return {
+    ...{ day, messages: 0, recipients: 0, refusedRecipients: 0, bounces: 0, largest: 0, hours: 0 },
+    ...{ peaks: {}, networks: [], ehlos: [] },
+  };
+}
+
+/** @param dayBit that of the day, where it is summarised now */
+function learnt(profile: Profile, summary: Lesson, keys: PeakKeys, dayBit = 0): Profile {
+  const { day } = summary;
+  const week = weekOf(day);
+  const slot = week % WEEKS;
+  const width = FIXED + keys.length;
+  const weeks = profile.weeks.slice();
+  const cells = widened(profile.cells, width);
+  const first = slot * width;
+  // What is eight weeks newer has taken its place.
+  if (week > weeks[slot]!) {
+    weeks[slot] = week;
+    cells.fill(0, first, first + width);
+  }
+  if (week === weeks[slot]) {
+    cells[first + MESSAGES]! += summary.messages;
+    cells[first + RECIPIENTS]! += summary.recipients;
+    cells[first + REFUSED]! += summary.refusedRecipients;
+    cells[first + BOUNCES]! += summary.bounces;
+    cells[first + LARGEST] = Math.max(cells[first + LARGEST]!, summary.largest);
+    cells[first + HOURS] = cells[first + HOURS]! | summary.hours;
+    cells[first + DAYS] = cells[first + DAYS]! | dayBit;
+    keys.forEach((key, index) => {
+      const peak = summary.peaks[key] ?? 0;
+      if (peak > cells[first + FIXED + index]!) cells[first + FIXED + index] = peak;
+    });
+  }
+  return {
+    ...profile,
+    weeks,
+    cells,
+    networks: withPlaces(profile.networks, summary.networks, day),
+    ehlos: withPlaces(profile.ehlos, summary.ehlos, day),
+    countries: withPlaces(profile.countries, summary.countries ?? [], day),
+    asns: withPlaces(profile.asns, (summary.asns ?? []).map(String), day),
+  };
+}
+
+function widened(cells: Float32Array, width: number): Float32Array {
+  const before = cells.length / WEEKS;
+  if (before === width) return cells.slice();
+  const wider = new Float32Array(WEEKS * width);
+  for (let slot = 0; slot < WEEKS; slot++) {
+    wider.set(cells.subarray(slot * before, (slot + 1) * before), slot * width);
+  }
+  return wider;
+}
+
+/** Those used last, in the order of the days on which they were: an older day takes nothing back. */
+function withPlaces(known: readonly Place[], names: readonly string[], day: Day): readonly Place[] {
+  if (names.length === 0) return known;
+  const others = known.filter((place) => place.day > day || !names.includes(place.name));
+  const fresh = names.filter((name) => !others.some((place) => place.name === name));
+  const behind = others.findIndex((place) => place.day > day);
+  const at = behind < 0 ? others.length : behind;
+  const all = [...others.slice(0, at), ...fresh.map((name) => ({ name, day })), ...others.slice(at)];
+  const oldest = all.at(-1)!.day - REMEMBERED_DAYS;
+  return all.filter((place) => place.day >= oldest).slice(-PLACES);
+}
+
+/** The same profile without what it knows of one window. */
+export function withoutPeak(profile: Profile, key: number): Profile {
+  const cells = profile.cells.slice();
+  const width = cells.length / WEEKS;
+  if (FIXED + key >= width) return profile;
+  for (let slot = 0; slot < WEEKS; slot++) cells[slot * width + FIXED + key] = 0;
+  return { ...profile, cells };
+}
