@@ -22,7 +22,7 @@ export interface DaySummariesOptions {
 }
 
 /** The same for the same sender and day, whoever writes it: two detectors, or an import, write it once. */
-export function summaryId({ subject, day }: Pick<SenderDaySummarised, 'subject' | 'day'>): string {
+function summaryId({ subject, day }: Pick<SenderDaySummarised, 'subject' | 'day'>): string {
   return idOf(`day-summary/${subject.type}/${subject.value}/${day}`);
 }
 

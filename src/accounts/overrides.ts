@@ -8,7 +8,7 @@ import { plainValue, YamlSource } from './yaml-source.js';
 
 const KEYS = ['version', 'overrides'];
 /** Entries of a file. More go through the API, which takes them in lots. */
-export const MOST_ENTRIES = 10_000;
+const MOST_ENTRIES = 10_000;
 /** Characters: what so many entries can need. */
 const LONGEST_FILE = 8 * 1024 * 1024;
 /** Faults breed more of them: the first tell what is wrong. */

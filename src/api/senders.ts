@@ -122,7 +122,7 @@ async function senderView(deps: ApiDependencies, subject: Subject): Promise<Send
 }
 
 /** The subject under which sends are counted: of an IPv6 address its /64. */
-export function countedAs(subject: Subject): Subject {
+function countedAs(subject: Subject): Subject {
   const isAddress = subject.type === 'ip' && !subject.value.includes('/');
   return isAddress ? { type: 'ip', value: clientNetwork(subject.value) } : subject;
 }

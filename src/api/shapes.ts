@@ -32,7 +32,7 @@ export const evidenceShape = z
   })
   .meta({ id: 'Evidence', description: 'The numbers that tripped a rule.' });
 
-export const historyShape = z
+const historyShape = z
   .object({
     type: z.string().meta({ examples: ['BlockImposed'] }),
     at: instant,

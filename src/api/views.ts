@@ -9,7 +9,7 @@ import type { Subject } from '../sending/subjects.js';
 import type { BlockJson, EvidenceJson, ExemptionJson, HistoryJson, WindowJson } from './shapes.js';
 
 /** How the API writes an indefinite span. */
-export const INDEFINITE = 'indefinite';
+const INDEFINITE = 'indefinite';
 
 /** A block by what has fallen due at `now`, whether or not that was recorded yet. */
 export function blockView(entry: LedgerEntry, now: Instant): BlockJson {

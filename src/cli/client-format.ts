@@ -11,7 +11,7 @@ export function relative(at: string | null, now: Instant): string {
 }
 
 /** A span as people say it: its largest unit, and the next one where that still tells something. */
-export function coarse(span: Milliseconds): string {
+function coarse(span: Milliseconds): string {
   if (span < MINUTE) return `${Math.max(1, Math.round(span / SECOND))}s`;
   if (span < HOUR) return `${Math.round(span / MINUTE)}m`;
   const [large, largeName, small, smallName] =
@@ -37,7 +37,7 @@ export function ending(block: BlockJson, now: Instant): string {
 }
 
 /** The least that tells each id from the others, and no less than 13 characters: the time within an id. */
-export function shortIds(ids: readonly string[]): readonly string[] {
+function shortIds(ids: readonly string[]): readonly string[] {
   let length = 13;
   while (length < 36 && new Set(ids.map((id) => id.slice(0, length))).size < ids.length) length++;
   return ids.map((id) => id.slice(0, length).replace(/-$/, ''));

@@ -22,7 +22,7 @@ import { ownPackage } from './version.js';
 export type Verb = (program: Command, io: CliIo) => void;
 
 /** Every verb, in the order of the help. */
-export const VERBS: readonly Verb[] = [
+const VERBS: readonly Verb[] = [
   serveVerb,
   blockVerb,
   checkVerb,
@@ -38,10 +38,10 @@ export const VERBS: readonly Verb[] = [
   simulateVerb,
 ];
 
-export const EXIT = { ok: 0, failure: 1, usage: 2 } as const;
+const EXIT = { ok: 0, failure: 1, usage: 2 } as const;
 
 /** Builds the command line. Its `parseAsync` rejects where something is wrong; it never ends the process. */
-export function buildProgram(io: CliIo, verbs: readonly Verb[] = VERBS): Command {
+function buildProgram(io: CliIo, verbs: readonly Verb[] = VERBS): Command {
   const program = new Command('stopgap')
     .description('Notices abnormal mail volume, blocks the sender softly, explains why, and lets go again.')
     .version(ownPackage().version, '--version')

@@ -7,11 +7,11 @@ import { asText, shown, WrongValue } from './values.js';
 export const TRACES_PATH = '/v1/traces';
 const ENDPOINT_FORM = 'use a URL such as http://127.0.0.1:4318/v1/traces';
 /** Every hundredth transaction: enough to see how the machine is, too little to cost anything. */
-export const DEFAULT_SAMPLE = 0.01;
-export const DEFAULT_SERVICE = 'stopgap';
+const DEFAULT_SAMPLE = 0.01;
+const DEFAULT_SERVICE = 'stopgap';
 
 /** Where traces go. Without a path the usual one is meant. Secrets belong into headers: a URL is shown. */
-export const asTracesEndpoint: Parser<string> = (raw) => {
+const asTracesEndpoint: Parser<string> = (raw) => {
   const url = typeof raw === 'string' && URL.canParse(raw) ? new URL(raw) : undefined;
   if (url === undefined || !['http:', 'https:'].includes(url.protocol)) {
     throw new WrongValue(`${shown(raw)} is no place for traces; ${ENDPOINT_FORM}`);
@@ -27,7 +27,7 @@ export const asTracesEndpoint: Parser<string> = (raw) => {
 };
 
 /** A share from 0 (nothing) to 1 (everything). */
-export const asShare: Parser<number> = (raw) => {
+const asShare: Parser<number> = (raw) => {
   const share = typeof raw === 'string' && /^\d*\.?\d+$/.test(raw) ? Number(raw) : raw;
   if (typeof share !== 'number' || !(share >= 0 && share <= 1)) {
     throw new WrongValue(`${shown(raw)} is no share; use a number from 0 to 1 such as 0.01`);
@@ -39,7 +39,7 @@ export const asShare: Parser<number> = (raw) => {
 const HEADER = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+)=([\x20-\x7e]+)$/;
 
 /** `name=value`, several with commas, as OTEL_EXPORTER_OTLP_HEADERS has them. Errors never repeat a value. */
-export const asHeaders: Parser<Readonly<Record<string, string>>> = (raw, base) => {
+const asHeaders: Parser<Readonly<Record<string, string>>> = (raw, base) => {
   const headers: Record<string, string> = {};
   for (const entry of asText(raw, base).split(',')) {
     const [, name, value] = HEADER.exec(entry.trim()) ?? [];

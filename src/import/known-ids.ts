@@ -4,7 +4,7 @@ import type { EventStore } from '../store/port.js';
 import { IMPORTER } from './history.js';
 
 /** Where imported events stand. */
-export const IMPORTED_CATEGORIES: readonly string[] = [SEND_CATEGORY, AUTH_CATEGORY, PROFILE_CATEGORY];
+const IMPORTED_CATEGORIES: readonly string[] = [SEND_CATEGORY, AUTH_CATEGORY, PROFILE_CATEGORY];
 
 /** Hexadecimal digits of an id that fit a number: two of ten million are the same once in a hundred such imports. */
 const DIGITS = 13;

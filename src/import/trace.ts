@@ -16,7 +16,7 @@ const TOGETHER = 256;
  *
  * @returns undefined for an event that is no accepted message
  */
-export function traceLine({ at, event }: PastEvent): string | undefined {
+function traceLine({ at, event }: PastEvent): string | undefined {
   if (event.type !== 'MessageAccepted') return undefined;
   const { account, returnPath, ehlo, ip, recipients, size, recipientDomains, direction } = event.data;
   return JSON.stringify({

@@ -50,8 +50,3 @@ export function categoryOf(stream: string): string {
   const dash = stream.indexOf('-');
   return dash < 0 ? stream : stream.slice(0, dash);
 }
-
-/** What stands behind the category's dash; the whole name where there is none. */
-export function keyOf(stream: string): string {
-  return stream.slice(stream.indexOf('-') + 1);
-}

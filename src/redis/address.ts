@@ -67,7 +67,7 @@ export class RedisAddress {
 }
 
 /** What {@link parseRedis} accepts, for error messages. */
-export const REDIS_FORMS =
+const REDIS_FORMS =
   'redis://[user:password@]host[:port][/db], redis+sentinel://host[:port],…/<master>[/db] or ' +
   'redis+cluster://host[:port],… (with TLS: rediss…)';
 

@@ -36,7 +36,7 @@ export const gzipped = (lines: readonly string[]): Buffer =>
   gzipSync(lines.map((line) => `${line}\n`).join(''));
 
 /** Keeps what it is given. */
-export class Kept implements Sink {
+class Kept implements Sink {
   readonly events: PastEvent[] = [];
 
   write(event: PastEvent): void {
@@ -52,7 +52,7 @@ export class Kept implements Sink {
   }
 }
 
-export const READING: PostfixLogOptions = {
+const READING: PostfixLogOptions = {
   ...{ zone: new Zone('UTC'), year: undefined, now: NOW, inbound: false, from: undefined, to: undefined },
   isOurs: parseNetworks('127.0.0.0/8 [::1]/128'),
   accountOf: normalizeAccount,

@@ -9,7 +9,7 @@ export type { MessageBody } from './port.js';
 export { SpoolFailed, sweepSpool } from './spool.js';
 
 /** Bytes of content that are held in memory; a longer message goes to a spool file. */
-export const MEMORY_LIMIT = 256 * 1024;
+const MEMORY_LIMIT = 256 * 1024;
 const HEADER_HEAD_LIMIT = 64 * 1024;
 const NOTHING = Buffer.alloc(0);
 

@@ -70,7 +70,7 @@ const ASCII = /^[\u0000-\u007f]*$/;
  *
  * @throws InvalidInput
  */
-export function wireAddress(address: string, field: string): WireAddress {
+function wireAddress(address: string, field: string): WireAddress {
   if (UNSAFE.test(address)) {
     throw new InvalidInput(field, 'an address must not contain control characters, "<" or ">"');
   }

@@ -90,7 +90,7 @@ export function textOf(raw: RawReply): string {
 }
 
 /** Text that may stand in a reply line or a log line: control characters become `?`. */
-export function printable(text: string): string {
+function printable(text: string): string {
   // eslint-disable-next-line no-control-regex -- control characters are just what must not pass
   return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, '?');
 }

@@ -87,7 +87,7 @@ export function portError(error: unknown, what: string): Error {
 }
 
 /** The client's errors may have an empty message. */
-export function reasonOf(error: unknown): string {
+function reasonOf(error: unknown): string {
   const text = messageOf(error);
   if (text !== '') return text;
   return error instanceof Error ? error.constructor.name : 'unknown reason';

@@ -7,7 +7,7 @@ import { readHolder } from './lock.js';
 import { APPLICATION_ID, SCHEMA_VERSION } from './schema.js';
 
 /** Looked through as a whole up to this size in bytes; more would take its time. */
-export const READ_LIMIT = 64 * 1024 * 1024;
+const READ_LIMIT = 64 * 1024 * 1024;
 
 /** Bytes of the header (https://sqlite.org/fileformat2.html, 1.3). */
 const HEADER = { length: 100, writeVersion: 18, userVersion: 60, applicationId: 68 } as const;

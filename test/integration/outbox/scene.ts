@@ -11,7 +11,7 @@ import { StoreUnavailable } from '../../../src/store/port.js';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
 
 /** A store that is there or away as it is told, or refuses what it will never take. */
-export class Distant implements EventStore {
+class Distant implements EventStore {
   away = false;
   /** Events of this type it never takes. */
   refuses: string | undefined;

@@ -38,7 +38,7 @@ export function traceFile(lines: readonly string[], chunk = 65_536, name = 'trac
 }
 
 /** The same numbers for the same seed (mulberry32). */
-export function randomOf(seed: number): () => number {
+function randomOf(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
     state = (state + 0x6d2b79f5) >>> 0;
