@@ -1,12 +1,7 @@
 import type { Position } from '@kurrent/kurrentdb-client';
 import type { Milliseconds } from '../../kernel/time.js';
-import {
-  StoreRefused,
-  StoreUnavailable,
-  type EventHandler,
-  type SubscribeOptions,
-  type Subscription,
-} from '../port.js';
+import { Course } from '../course.js';
+import { StoreRefused, type EventHandler, type SubscribeOptions, type Subscription } from '../port.js';
 import { Backoff, type BackoffOptions } from './backoff.js';
 import type { Connection } from './connection.js';
 import { fromResolved, safeNumber } from './envelope.js';
@@ -31,8 +26,9 @@ export interface SubscriptionTools {
 
 /** Follows $all from a position on, over as many feeds as it takes. */
 export class ResumingSubscription implements Subscription {
-  readonly caughtUp: Promise<void>;
-  readonly ended: Promise<void>;
+  private readonly course = new Course();
+  readonly caughtUp = this.course.caughtUp;
+  readonly ended = this.course.ended;
   /** Settles once it is known where an `end` is; at once for a position. */
   readonly placed: Promise<void>;
 
@@ -41,33 +37,19 @@ export class ResumingSubscription implements Subscription {
   private exact: Position | undefined;
   private feed: Feed | undefined;
   private stopping = false;
-  private over = false;
   private readonly selection: Selection;
   private readonly backoff: Backoff;
   private readonly share = new Share();
   /** Signs from the server so far. */
   private signs = 0;
   private handling = false;
-  private readonly settled: Promise<void>;
   private wakePause: (() => void) | undefined;
-
-  private reach!: () => void;
-  private miss!: (error: unknown) => void;
-  private end!: () => void;
-  private fail!: (error: unknown) => void;
-  private settle!: () => void;
 
   constructor(
     private readonly tools: SubscriptionTools,
     options: SubscribeOptions,
     private readonly handler: EventHandler,
   ) {
-    this.caughtUp = new Promise((resolve, reject) => ((this.reach = resolve), (this.miss = reject)));
-    this.ended = new Promise((resolve, reject) => ((this.end = resolve), (this.fail = reject)));
-    this.settled = new Promise((resolve) => (this.settle = resolve));
-    // Whoever does not look at these must not be brought down by them; whoever does still gets the error.
-    this.caughtUp.catch(() => undefined);
-    this.ended.catch(() => undefined);
     this.selection = new Selection(options.categories);
     this.backoff = new Backoff(tools.backoff);
     if (options.after !== 'end') this.at = options.after;
@@ -84,18 +66,18 @@ export class ResumingSubscription implements Subscription {
     this.stopping = true;
     this.feed?.close();
     this.wakePause?.();
-    return this.settled;
+    return this.course.settled;
   }
 
   /** Ends it because the store does: `ended` rejects with the reason given. */
   abort(reason: Error): void {
-    this.finish(reason);
+    this.course.end(reason);
     this.feed?.close();
     this.wakePause?.();
   }
 
   private get done(): boolean {
-    return this.stopping || this.over;
+    return this.stopping || this.course.over;
   }
 
   private async place(): Promise<void> {
@@ -119,7 +101,7 @@ export class ResumingSubscription implements Subscription {
       } catch (error) {
         if (this.done) break;
         if (error instanceof HandlerFailed || error instanceof StoreRefused) {
-          this.finish(error instanceof HandlerFailed ? error.reason : error);
+          this.course.end(error instanceof HandlerFailed ? error.reason : error);
           break;
         }
         if (spoilsClient(error)) connection.renew(client);
@@ -131,7 +113,7 @@ export class ResumingSubscription implements Subscription {
       }
       await this.pause(this.backoff.next());
     }
-    this.finish();
+    this.course.end();
   }
 
   private from(): Position | undefined {
@@ -189,7 +171,7 @@ export class ResumingSubscription implements Subscription {
     this.signs++;
     if (!('event' in item)) {
       if (item.position) this.moveTo(safeNumber(item.position.commit), item.position);
-      if (item.caughtUp) this.reach();
+      if (item.caughtUp) this.course.reach();
       return undefined;
     }
     const exact = item.event.event?.position;
@@ -237,15 +219,6 @@ export class ResumingSubscription implements Subscription {
       };
     });
     this.wakePause = undefined;
-  }
-
-  private finish(error?: unknown): void {
-    if (this.over) return;
-    this.over = true;
-    this.miss(error ?? new StoreUnavailable('the subscription was stopped before it had caught up'));
-    if (error === undefined) this.end();
-    else this.fail(error);
-    this.settle();
   }
 }
 

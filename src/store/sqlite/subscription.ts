@@ -1,5 +1,6 @@
 import { categoryOf, type RecordedEvent } from '../../kernel/events.js';
-import { StoreUnavailable, type EventHandler, type SubscribeOptions, type Subscription } from '../port.js';
+import { Course } from '../course.js';
+import type { EventHandler, SubscribeOptions, Subscription } from '../port.js';
 import type { Follower, LiveFeed } from './live.js';
 import { SliceSize, type Reader } from './reader.js';
 import { Share } from '../turn.js';
@@ -12,8 +13,9 @@ const BUFFER = 2048;
  * is neither gap nor overlap. While live and idle, an event is handled inside the call that offers it.
  */
 export class FeedSubscription implements Subscription, Follower {
-  readonly caughtUp: Promise<void>;
-  readonly ended: Promise<void>;
+  private readonly course = new Course();
+  readonly caughtUp = this.course.caughtUp;
+  readonly ended = this.course.ended;
   live = false;
 
   private at: number;
@@ -25,16 +27,8 @@ export class FeedSubscription implements Subscription, Follower {
   private passed = 0;
   private working = false;
   private stopping = false;
-  private over = false;
   private readonly size = new SliceSize();
   private readonly share = new Share();
-  private readonly settled: Promise<void>;
-
-  private reach!: () => void;
-  private miss!: (error: unknown) => void;
-  private end!: () => void;
-  private fail!: (error: unknown) => void;
-  private settle!: () => void;
 
   constructor(
     private readonly feed: LiveFeed,
@@ -42,19 +36,13 @@ export class FeedSubscription implements Subscription, Follower {
     private readonly options: SubscribeOptions,
     private readonly handler: EventHandler,
   ) {
-    this.caughtUp = new Promise((resolve, reject) => ((this.reach = resolve), (this.miss = reject)));
-    this.ended = new Promise((resolve, reject) => ((this.end = resolve), (this.fail = reject)));
-    this.settled = new Promise((resolve) => (this.settle = resolve));
-    // Whoever does not look at these must not be brought down by them; whoever does still gets the error.
-    this.caughtUp.catch(() => undefined);
-    this.ended.catch(() => undefined);
     this.categories = options.categories && new Set(options.categories);
     this.target = feed.head;
     this.at = options.after === 'end' ? feed.head : options.after;
     feed.join(this);
     if (options.after === 'end') {
       this.live = true;
-      this.reach();
+      this.course.reach();
     } else {
       this.working = true;
       void this.work();
@@ -68,7 +56,7 @@ export class FeedSubscription implements Subscription, Follower {
   stop(): Promise<void> {
     this.stopping = true;
     if (!this.working) this.finish();
-    return this.settled;
+    return this.course.settled;
   }
 
   /** Ends it because the store does: `ended` rejects with the reason given. */
@@ -109,7 +97,7 @@ export class FeedSubscription implements Subscription, Follower {
     this.live = false;
     this.buffer.length = 0;
     this.first = 0;
-    if (this.working || this.over) return;
+    if (this.working || this.course.over) return;
     this.working = true;
     void this.work();
   }
@@ -124,7 +112,7 @@ export class FeedSubscription implements Subscription, Follower {
         await this.share.turn();
       }
       this.share.renew();
-      while (!this.stopping && !this.over) {
+      while (!this.stopping && !this.course.over) {
         if (!this.live) await this.handleSlice();
         else if (this.first < this.buffer.length) await this.handleBuffered();
         else {
@@ -149,7 +137,7 @@ export class FeedSubscription implements Subscription, Follower {
       const pending = this.handler(event);
       if (pending) await pending;
       this.moveTo(event.position);
-      if (this.stopping || this.over) return;
+      if (this.stopping || this.course.over) return;
       if (this.first >= BUFFER) this.first -= this.buffer.splice(0, this.first).length;
       if (this.share.spent()) await this.share.turn();
     }
@@ -171,7 +159,7 @@ export class FeedSubscription implements Subscription, Follower {
         const pending = this.handler(event);
         if (pending) await pending;
         this.moveTo(event.position);
-        if (this.stopping || this.over) return;
+        if (this.stopping || this.course.over) return;
         if (this.share.spent()) await this.share.turn();
       }
       if (!more) this.moveTo(until);
@@ -188,18 +176,14 @@ export class FeedSubscription implements Subscription, Follower {
 
   private moveTo(position: number): void {
     if (position > this.at) this.at = position;
-    if (this.at >= this.target) this.reach();
+    if (this.at >= this.target) this.course.reach();
   }
 
   private finish(error?: unknown): void {
-    if (this.over) return;
-    this.over = true;
+    if (this.course.over) return;
     this.live = false;
     this.buffer.length = 0;
     this.feed.leave(this);
-    this.miss(error ?? new StoreUnavailable('the subscription was stopped before it had caught up'));
-    if (error === undefined) this.end();
-    else this.fail(error);
-    this.settle();
+    this.course.end(error);
   }
 }
