@@ -1,8 +1,6 @@
-import { Series } from './promql.js';
+import { installation as series } from './promql.js';
 import type { PrometheusAnnotation } from './schema.js';
 import { DATASOURCE } from './variables.js';
-
-const series = new Series('job="$job"');
 
 /** Where somebody came to be refused. */
 export const blocks = annotation({

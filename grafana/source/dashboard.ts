@@ -69,7 +69,7 @@ function placed(rows: readonly Row[]): (Panel | RowPanel)[] {
       height = Math.max(height, h);
       return asPanel({ ...panel, id: ++id, gridPos: at });
     });
-    y += height;
+    y = collapsed ? top + 1 : y + height;
     all.push({ ...row, gridPos: { x: 0, y: top, w: GRID_WIDTH, h: 1 }, panels: collapsed ? within : [] });
     if (!collapsed) all.push(...within);
   }

@@ -1,4 +1,4 @@
-import type { DashboardLink, FieldConfig, GridPos } from '@grafana/schema';
+import type { DashboardLink, GridPos, ValueMap } from '@grafana/schema';
 import {
   BarGaugeDisplayMode,
   BarGaugeNamePlacement,
@@ -12,6 +12,7 @@ import {
   GraphDrawStyle,
   GraphThresholdsStyleMode,
   LegendDisplayMode,
+  MappingType,
   PercentChangeColorMode,
   SortOrder,
   StackingMode,
@@ -190,19 +191,22 @@ export function common(frame: Pick<Frame, 'title' | 'description' | 'size' | 'qu
 /** What every kind of value has. */
 export function defaults(frame: Omit<Frame, 'title' | 'description' | 'size' | 'queries' | 'links'>) {
   const { unit, decimals, states, none, thresholds = [['text']], valueLinks = [] } = frame;
-  const named = Object.entries(states ?? {}).map(([value, [text, color]]) => [value, { text, color }]);
   return {
     unit,
     ...(decimals === undefined ? {} : { decimals }),
     ...(none === undefined ? {} : { noValue: none }),
-    mappings:
-      states === undefined ? [] : [{ type: 'value', options: Object.fromEntries(named) } as ValueMapping],
+    mappings: states === undefined ? [] : [named(states)],
     color: { mode: FieldColorModeId.Thresholds },
     thresholds: steps(thresholds),
     links: [...valueLinks],
   };
 }
-type ValueMapping = NonNullable<FieldConfig['mappings']>[number];
+
+function named(states: NonNullable<Frame['states']>): ValueMap {
+  const options: ValueMap['options'] = {};
+  for (const [value, [text, color]] of Object.entries(states)) options[value] = { text, color };
+  return { type: MappingType.ValueToText, options };
+}
 
 function target({ expr, legend, instant = false, exemplar }: Query, index: number): PrometheusQuery {
   return {

@@ -72,6 +72,11 @@ export class Series {
   }
 }
 
+/** Of one installation: what its processes say is put together. */
+export const installation = new Series('job="$job"');
+/** Of those of its processes that are chosen at the top. */
+export const processes = new Series('job="$job",instance=~"$instance"');
+
 /** One of the other; nothing where there is nothing to have a share of. */
 export function share(part: string, whole: string): string {
   return `${part} / (${whole} > 0)`;

@@ -69,7 +69,10 @@ function labelValues(
   return {
     type: 'query',
     datasource: DATASOURCE,
-    query: { query: `label_values(${metric}, ${label})`, refId: 'PrometheusVariableQueryEditor-VariableQuery' },
+    query: {
+      query: `label_values(${metric}, ${label})`,
+      refId: 'PrometheusVariableQueryEditor-VariableQuery',
+    },
     refresh,
     sort: VariableSort.alphabeticalAsc,
   };
