@@ -3,6 +3,9 @@ import type { Milliseconds } from '../../kernel/time.js';
 import type { Login, Outcome, Target } from './client.js';
 import { MailClient } from './client.js';
 
+/** The EHLO name of the colleagues' machines. */
+export const OFFICE = 'office.example.com';
+
 /** Between the messages of two colleagues. */
 const APART: Milliseconds = 400;
 
@@ -143,7 +146,7 @@ class Simulation {
   async #write({ user, pass }: Login, wait: Milliseconds): Promise<void> {
     const { target, rcptDomain } = this.#options;
     await pause(wait);
-    const client = await MailClient.open({ ...target, ehlo: 'office.example.com' }, { user, pass });
+    const client = await MailClient.open({ ...target, ehlo: OFFICE }, { user, pass });
     if (!(client instanceof MailClient)) {
       this.#colleaguesRefused++;
       return;

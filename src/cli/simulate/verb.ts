@@ -14,7 +14,7 @@ import { note, print } from '../io.js';
 import type { Login, Target } from './client.js';
 import { MailClient } from './client.js';
 import type { SimulationResult } from './run.js';
-import { runSimulation } from './run.js';
+import { OFFICE, runSimulation } from './run.js';
 
 interface SimulateOptions extends ConfigOption {
   readonly sessions: number;
@@ -56,7 +56,7 @@ export function simulateVerb(program: Command, io: CliIo): void {
         await addUser({ file: users, name: user, password: pass, now: io.clock.now() });
       }
       note(io, `made ${names.length} accounts in ${users}; waiting for the server to notice`);
-      await untilKnown(target, logins.at(-1)!);
+      await untilKnown({ ...target, ehlo: OFFICE }, logins.at(-1)!);
       const [victim, ...colleagues] = logins;
       note(io, `a thief has the password of ${victim!.user} and opens ${options.sessions} sessions`);
       const result = await runSimulation({
@@ -74,9 +74,13 @@ export function simulateVerb(program: Command, io: CliIo): void {
             `  ${seconds(so.elapsed).padStart(6)}  through ${so.through}  refused ${so.refused}  colleagues sent ${so.colleaguesSent}`,
           ),
       });
-      print(io, options.json === true ? JSON.stringify(result) : summary(result, victim!.user, loaded));
+      if (options.json === true) print(io, JSON.stringify(result));
       if (result.neverIn !== undefined)
-        throw new StopgapError('unavailable', `the thief never got in: ${result.neverIn.text}`);
+        throw new StopgapError(
+          'unavailable',
+          `the thief never got in (${result.neverIn.text}): see stopgap check --ehlo ${target.ehlo} --ip ${target.host} --account ${victim!.user}`,
+        );
+      if (options.json !== true) print(io, summary(result, victim!.user, loaded));
     } finally {
       for (const user of names) await removeUser({ file: users, name: user });
     }

@@ -14,11 +14,12 @@ async function simulate(
   cwd: string,
   served: Served,
   ...more: string[]
-): Promise<{ code: number; out: string }> {
+): Promise<{ code: number; out: string; err: string }> {
   const [stdout, stderr] = [new PassThrough(), new PassThrough()];
   const env = { STOPGAP_SMTP_SUBMISSION_LISTEN: served.told('submission') };
   const code = await run(['simulate', ...more], { ...processIo, stdout, stderr, env, cwd });
-  return { code, out: String(stdout.read()) };
+  const text = (stream: PassThrough): string => ((stream.read() as Buffer | null) ?? '').toString();
+  return { code, out: text(stdout), err: text(stderr) };
 }
 
 /** A server that is configured to deliver into a Maildir, under rules of its own. */
@@ -68,7 +69,22 @@ test('where rules only propose it says so, and where to look', async (t) => {
   assert.ok(!out.includes('release'), 'there is nothing to release');
 });
 
+test('a thief whose machine is refused is told apart from one who is contained', async (t) => {
+  const dir = await workDir(t);
+  const served = await Served.start(t, dir);
+  const blocked = await served.api('POST', '/api/v1/blocks', served.told('API token'), {
+    subject: { type: 'ehlo', value: 'win-*' },
+    duration: '1h',
+  });
+  assert.equal(blocked.status, 201);
+  const { code, out, err } = await simulate(dir, served, '--sessions', '2');
+  assert.deepEqual([code, out], [1, '']);
+  assert.match(err, /the thief never got in \(535 .*\): see stopgap check --ehlo WIN-SIMULATED/);
+});
+
 test('without --yes nothing goes out where mail is relayed', async (t) => {
   const [dir, served] = await configured(t, '  []\n');
-  assert.deepEqual(await simulate(dir, served), { code: 1, out: 'null' });
+  const { code, out, err } = await simulate(dir, served);
+  assert.deepEqual([code, out], [1, '']);
+  assert.match(err, /the simulated messages would really go out; say --yes if they may/);
 });
