@@ -101,6 +101,14 @@ export class Limits {
     return !this.isLearnt(profiles.profile(type, value, day), day, since);
   }
 
+  /** Whether an account may turn: not while it is being learnt and nearly everybody is. */
+  mayTurn({ rule }: Watch, value: string, at: Instant): boolean {
+    const { profiles, installedAt } = this.#around;
+    if (at - installedAt() >= (rule.turned?.after ?? 0)) return true;
+    const day = dayOf(at);
+    return this.isLearnt(profiles.profile('account', value, day), day);
+  }
+
   #remembered(baseline: Baseline, { index, peak }: Watch, value: string, at: Instant, row: number): number {
     if (row < 0) return this.#followed(baseline, peak, value, at);
     const day = dayOf(at);

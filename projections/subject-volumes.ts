@@ -13,6 +13,7 @@ import type { OpenDays } from './sender-profiles/open-days.js';
 import type { SenderProfiles } from './sender-profiles/sender-profiles.js';
 import { NO_WINDOWS, SubjectWindows } from './subject-windows.js';
 import type { WindowsState } from './subject-windows.js';
+import type { Turned } from './together.js';
 
 /** One window of a subject against one rule. */
 export interface WindowReading {
@@ -167,8 +168,7 @@ export class SubjectVolumes {
   }
 
   #turns(value: string, watch: Watch, observed: number, fold: Fold): void {
-    // While nearly everybody is being learnt, everybody seems to turn.
-    if (!this.#limits.isDoubtful(watch, value, fold.at)) fold.turned(watch.rule, value, observed);
+    if (this.#limits.mayTurn(watch, value, fold.at)) fold.turned(watch.rule, value, observed);
   }
 
   #exceeds(found: Omit<Excess, 'judgedTo'>, fold: Fold): void {
@@ -179,9 +179,11 @@ export class SubjectVolumes {
     this.#counted.trip(found.row, found.watch, found.end);
   }
 
-  /** See {@link Conclusions.turned}. */
-  turned(rule: Rule, value: string, observed: number, at: Instant): string {
-    return this.#conclusions.turned(rule, value, observed, at);
+  /** What an account did that turned, in words: it is evidence of the rule no more, whatever comes of it. */
+  turned(rule: Rule, turned: Turned, now: Instant): string {
+    const watch = this.#counted.turnOf(rule);
+    this.#counted.use(turned.account, now, (other) => other === watch);
+    return this.#conclusions.turned(watch, turned);
   }
 
   /** What limits are multiplied by at `now`: more than 1 within the hour after a release or dismissal. */
@@ -249,7 +251,7 @@ export class SubjectVolumes {
 
   /** A block came about: what it rests upon is evidence of no rule any more, since it is contained. */
   contain(value: string, at: Instant): void {
-    this.#counted.use(value, at);
+    this.#counted.use(value, at, (watch) => watch.kind !== 'renew');
   }
 
   /** Takes another subject's counts out of this one's windows, where both have the same window. */

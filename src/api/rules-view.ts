@@ -101,12 +101,10 @@ function baselineView({ typical, ...rest }: Baseline): NonNullable<RuleJson['bas
   return { baseline: typical, ...rest };
 }
 
-function turnedView({ count, window, baseline, alarm }: Turned): NonNullable<RuleJson['turned']> {
+function turnedView({ count, window, baseline, alarm, after }: Turned): NonNullable<RuleJson['turned']> {
   return {
-    count,
-    window: formatDuration(window),
-    limit: baselineView(baseline),
-    alarm: formatDuration(alarm),
+    ...{ count, window: formatDuration(window), limit: baselineView(baseline) },
+    ...{ alarm: formatDuration(alarm), after: formatDuration(after) },
   };
 }
 

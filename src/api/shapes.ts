@@ -120,7 +120,7 @@ const ruleShape = z.object({
     })
     .nullable(),
   turned: z
-    .object({ count: z.string(), window: duration, limit: baselineShape, alarm: duration })
+    .object({ count: z.string(), window: duration, limit: baselineShape, alarm: duration, after: duration })
     .nullable()
     .meta({ description: 'Of a count of accounts: when one of them has turned.' }),
   then: z.string(),

@@ -138,6 +138,8 @@ export interface Turned {
   readonly baseline: Baseline;
   /** For so long after the rule tripped, every further account that turns is taken at once. */
   readonly alarm: Milliseconds;
+  /** Until Stopgap has watched for so long, nearly everybody is being learnt, and whoever is does not turn. */
+  readonly after: Milliseconds;
 }
 
 /** When a sender counts as known. */

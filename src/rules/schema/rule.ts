@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { REFUSALS } from '../../blocks/events.js';
-import { DAY, DURATION_FORM, HOUR, MINUTE } from '../../kernel/time.js';
+import { DAY, DURATION_FORM, MINUTE } from '../../kernel/time.js';
 import { DIRECTIONS, SUBJECT_TYPES } from '../../sending/subjects.js';
 import { ACTIONS, COUNTS, DIVERSITIES, DIVERSITY_MAX, WINDOW_MAX, WINDOW_MIN } from '../model.js';
 import type { Count, Diversity, Rule, Turned } from '../model.js';
@@ -23,7 +23,8 @@ const turned = z
     count: z.enum(['messages', 'recipients'], 'must be messages or recipients'),
     window: duration(WINDOW_MIN, WINDOW_MAX),
     limit: baseline,
-    alarm: duration(MINUTE, 7 * DAY).default(4 * HOUR),
+    alarm: duration(MINUTE, 7 * DAY).default(30 * MINUTE),
+    after: duration(MINUTE, 365 * DAY).default(10 * DAY),
   })
   .transform(({ limit: follows, ...rest }): Turned => ({ ...rest, baseline: follows }));
 
