@@ -4,13 +4,14 @@ import { explain, turnedSentence } from '../src/rules/explain.js';
 import type { Diversity, Rule, Share, VersionedRules } from '../src/rules/model.js';
 import type { Verdict } from '../src/rules/verdict.js';
 import { dayOf } from '../src/sending/day-summary.js';
-import type { MessageAccepted } from '../src/sending/events.js';
+import type { MessageAccepted, SenderFields } from '../src/sending/events.js';
 import type { MailDirection, SubjectType } from '../src/sending/subjects.js';
 import type { Watch } from './counted-windows.js';
 import type { Limits, Surroundings } from './limits.js';
 import { scoreOf, signalsOf } from './signals.js';
 import type { Moment } from './signals.js';
 import type { SubjectWindows } from './subject-windows.js';
+import type { Turned } from './together.js';
 
 /** One event as it is folded: when, where, and who sent. */
 export interface Fold {
@@ -19,6 +20,8 @@ export interface Fold {
   readonly direction: MailDirection;
   /** Undefined where the event is no message. */
   readonly message: MessageAccepted | undefined;
+  /** Undefined where nobody sent anything. */
+  readonly sender: SenderFields | undefined;
   /** Takes the verdicts of this event. */
   readonly verdicts: Verdict[];
   /** An account has turned abnormal, says a rule over its domain. */
@@ -79,10 +82,8 @@ export class Conclusions {
   }
 
   /** What an account did that turned, in words. */
-  turned(rule: Rule, value: string, observed: number, at: Instant): string {
-    const watches = this.#counted.windows.flatMap((window) => window.watches);
-    const watch = watches.find((each) => each.kind === 'turn' && each.rule.id === rule.id);
-    return turnedSentence(rule, observed, watch && this.#limits.habit(watch, value, at));
+  turned(watch: Watch, { account, observed, at }: Turned): string {
+    return turnedSentence(watch.rule, observed, this.#limits.habit(watch, account, at));
   }
 
   #evidence(excess: Excess, signals: readonly string[], { at, position }: Fold): Evidence {
@@ -105,13 +106,15 @@ export class Conclusions {
   }
 
   /** What was noticed besides; undefined where it is not what the rule asks for. */
-  #signals({ value, row, watch: { rule } }: Excess, { at, message }: Fold): readonly string[] | undefined {
+  #signals({ value, row, watch: { rule } }: Excess, { at, sender }: Fold): readonly string[] | undefined {
     const { when, score } = rule;
     if (when === undefined && score === undefined) return [];
     const day = dayOf(at);
-    const profile = this.#around.profiles.profile('account', value, day);
+    const { profiles } = this.#around;
+    const profile = profiles.profile('account', value, day);
     const moment: Moment = {
-      ...{ at, day, profile, sender: message, learnt: this.#limits.isLearnt(profile, day) },
+      ...{ at, day, profile, sender, learnt: this.#limits.isLearnt(profile, day) },
+      pending: profiles.open('account', value).filter((each) => each.day < day),
       watchedFor: at - this.#around.installedAt(),
       distinct: (kind: Diversity) => this.#counted.diversities.count(kind, row, at, rule.window, 0),
       share: (of: Share['of']) => {

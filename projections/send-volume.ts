@@ -1,9 +1,7 @@
-import type { BlockEvent, Evidence } from '../src/blocks/events.js';
 import { isBlockEvent } from '../src/blocks/events.js';
 import type { RecordedEvent } from '../src/kernel/events.js';
 import type { Instant } from '../src/kernel/time.js';
 import { DAY } from '../src/kernel/time.js';
-import { togetherSentence } from '../src/rules/explain.js';
 import type { Rule, RulesChanged, Sum, VersionedRules } from '../src/rules/model.js';
 import type { Verdict } from '../src/rules/verdict.js';
 import type {
@@ -15,43 +13,36 @@ import type {
   SenderFields,
 } from '../src/sending/events.js';
 import { CLOCK_TOLERANCE, effectiveAt, isImported } from '../src/sending/events.js';
-import type { Day, ProfiledType, SenderDaySummarised } from '../src/sending/day-summary.js';
-import { dayOf, peakName } from '../src/sending/day-summary.js';
-import {
-  clientNetwork,
-  domainOf,
-  normalizeAccount,
-  normalizeAddress,
-  normalizeEhlo,
-} from '../src/sending/identity.js';
+import type { Day, SenderDaySummarised } from '../src/sending/day-summary.js';
+import { dayOf } from '../src/sending/day-summary.js';
+import { normalizeAddress } from '../src/sending/identity.js';
 import type { MailDirection, Subject, SubjectType } from '../src/sending/subjects.js';
 import { SUBJECT_TYPES } from '../src/sending/subjects.js';
-import { Amounts, isSum } from './counted-windows.js';
-import { Neighbours } from './neighbours.js';
-import type { LeastPeak } from './sender-profiles/learning.js';
+import type { Fold } from './conclusions.js';
+import { Counting } from './counting.js';
+import type { Volumes } from './counting.js';
+import { Judgements } from './judgements.js';
+import type { JudgementsState } from './judgements.js';
+import type { Surroundings } from './limits.js';
+import { Overrides } from './overrides.js';
 import { SenderProfiles } from './sender-profiles/sender-profiles.js';
 import type { SenderProfilesState } from './sender-profiles/sender-profiles.js';
-import type { Neighbour } from './neighbours.js';
-import { Overrides } from './overrides.js';
-import type { Surroundings } from './limits.js';
-import { SubjectVolumes } from './subject-volumes.js';
-import { NOTHING_COUNTED } from './subject-volumes.js';
-import type { Fold } from './conclusions.js';
+import { NOTHING_COUNTED, SubjectVolumes } from './subject-volumes.js';
 import type { VolumesState, WindowReading } from './subject-volumes.js';
 import { Timeline } from './timeline.js';
 import type { TimelineState } from './timeline.js';
 import { Together } from './together.js';
 import type { TogetherState } from './together.js';
+import { turnedTogether } from './turned-together.js';
 
 const NONE: readonly Verdict[] = [];
-const AT_SIGN = 64;
 
 export interface SendVolumeState {
   readonly rules: VersionedRules;
   readonly volumes: Readonly<Record<SubjectType, VolumesState>>;
   readonly profiles: SenderProfilesState;
   /** Of proposals and blocks that stand, by id. */
-  readonly subjects: readonly (readonly [block: string, subject: Subject])[];
+  readonly subjects: JudgementsState;
   readonly timeline: TimelineState;
   readonly together: TogetherState;
   readonly installedAt: Instant;
@@ -80,23 +71,26 @@ export class SendVolume {
   /** What is usual, as far as it is known. */
   readonly profiles = new SenderProfiles();
   readonly #around: Surroundings;
-  #volumes: Readonly<Record<SubjectType, SubjectVolumes>>;
-  #neighbours = new Neighbours();
-  readonly #amounts = new Amounts();
-  /** Proposals and blocks by id: their closing events name nothing else. */
-  readonly #subjects = new Map<string, Subject>();
+  #volumes: Volumes;
+  #counting: Counting;
   readonly #timeline = new Timeline(() => Math.max(0, ...this.#rules.rules.map((rule) => rule.window)));
   /** By the store's clock: of the last event that was counted. */
   #recordedAt: Instant = 0;
   #verdicts: Verdict[] = [];
   readonly #together = new Together();
+  readonly #judgements = new Judgements(this.profiles, this.#together);
   #installedAt: Instant = 0;
   /** The event that is being folded: one at a time, so one is filled anew for each. */
   readonly #fold = {
     ...{ at: 0, position: 0, direction: 'outbound' as MailDirection },
     message: undefined as MessageAccepted | undefined,
+    sender: undefined as SenderFields | undefined,
     verdicts: this.#verdicts,
-    turned: (rule: Rule, account: string, observed: number): void => this.#turned(rule, account, observed),
+    turned: (rule: Rule, account: string, observed: number): void => {
+      const { at, position, verdicts } = this.#fold;
+      const judged = { rules: this.#rules, volumes: this.#volumes, overrides: this.#around.overrides };
+      verdicts.push(...turnedTogether(this.#together, rule, { account, at, position, observed }, judged));
+    },
   };
 
   constructor(overrides = new Overrides()) {
@@ -107,6 +101,7 @@ export class SendVolume {
       installedAt: () => this.#installedAt,
     };
     this.#volumes = this.#build(this.#rules);
+    this.#counting = new Counting(this.#volumes, this.profiles);
   }
 
   get rules(): VersionedRules {
@@ -119,46 +114,43 @@ export class SendVolume {
     switch (event.type) {
       case 'MessageAccepted': {
         const data = event.data as MessageAccepted;
-        const fold = this.#begin(event, data.direction, data);
-        this.#amounts.set('messages', 1);
-        this.#amounts.set('recipients', data.recipients);
-        this.#amounts.set('bytes', data.size);
-        this.#sent(fold, data, data.entitled);
+        const fold = this.#begin(event, data.direction, data, data);
+        const { amounts } = this.#counting;
+        amounts.set('messages', 1);
+        amounts.set('recipients', data.recipients);
+        amounts.set('bytes', data.size);
+        this.#counting.sent(fold, data, data.entitled);
         return this.#end();
       }
       case 'RecipientsRefused': {
         const data = event.data as RecipientsRefused;
-        const fold = this.#begin(event, data.direction);
-        this.#amounts.set('refusedRecipients', data.count);
-        this.#sent(fold, data, data.entitled);
+        const fold = this.#begin(event, data.direction, data);
+        this.#counting.amounts.set('refusedRecipients', data.count);
+        this.#counting.sent(fold, data, data.entitled);
         return this.#end();
       }
       case 'BounceReceived': {
         const address = normalizeAddress((event.data as BounceReceived).address);
         const fold = this.#begin(event, 'outbound');
-        this.#amounts.set('bounces', 1);
-        this.#count(fold, 'account', address, -1, this.#day(fold, 'account', address, -1));
-        this.#count(fold, 'address', address);
-        const domain = domainOf(address);
-        if (domain !== undefined)
-          this.#count(fold, 'domain', domain, -1, this.#day(fold, 'domain', domain, -1));
+        this.#counting.amounts.set('bounces', 1);
+        this.#counting.bounced(fold, address);
         return this.#end();
       }
       case 'AuthenticationFailed': {
         const data = event.data as AuthenticationFailed;
         if (data.kind !== 'genuine') return NONE;
         const fold = this.#begin(event, 'outbound');
-        this.#amounts.set('authFailures', data.count);
-        this.#count(fold, 'ip', data.network);
+        this.#counting.amounts.set('authFailures', data.count);
+        this.#counting.of(fold, { type: 'ip', value: data.network });
         return this.#end();
       }
       case 'MessageRefused': {
         const data = event.data as MessageRefused;
-        const subject = this.#subjects.get(data.block);
+        const subject = this.#judgements.subjectOf(data.block);
         if (subject === undefined) return NONE;
         const fold = this.#begin(event, data.direction);
-        this.#amounts.set('attempts', data.count);
-        this.#count(fold, subject.type, subject.value);
+        this.#counting.amounts.set('attempts', data.count);
+        this.#counting.of(fold, subject);
         return this.#end();
       }
       case 'SenderDaySummarised': {
@@ -173,7 +165,9 @@ export class SendVolume {
         this.#change(event.data as RulesChanged, effectiveAt(event));
         return NONE;
       default:
-        if (isBlockEvent(event)) this.#judge(event);
+        if (isBlockEvent(event)) {
+          this.#judgements.apply(event, { rules: this.#rules, volumes: this.#volumes });
+        }
         return NONE;
     }
   }
@@ -184,7 +178,7 @@ export class SendVolume {
       rules: this.#rules,
       volumes: mapTypes((type) => this.#volumes[type].dump()),
       profiles: this.profiles.dump(),
-      subjects: [...this.#subjects],
+      subjects: this.#judgements.dump(),
       timeline: this.#timeline.dump(),
       together: this.#together.dump(),
       installedAt: this.#installedAt,
@@ -199,9 +193,9 @@ export class SendVolume {
     this.#rules = rules;
     this.profiles.restore(profiles);
     this.#volumes = this.#build(rules);
-    this.#neighbours = new Neighbours();
+    this.#counting = new Counting(this.#volumes, this.profiles);
     for (const type of SUBJECT_TYPES) this.#volumes[type].restore(volumes[type]);
-    for (const [block, subject] of subjects) this.#subjects.set(block, subject);
+    this.#judgements.restore(subjects);
     this.#timeline.restore(timeline);
     this.#together.restore(state.together);
     this.#installedAt = state.installedAt;
@@ -242,19 +236,25 @@ export class SendVolume {
     return mapTypes((type) => this.#volumes[type].size);
   }
 
-  #begin(event: RecordedEvent, direction: MailDirection, message?: MessageAccepted): Fold {
+  #begin(
+    event: RecordedEvent,
+    direction: MailDirection,
+    sender?: SenderFields,
+    message?: MessageAccepted,
+  ): Fold {
     // The store's own clock was set back: windows that end in what is the future now would count nothing till then.
     if (event.recordedAt < this.#recordedAt - CLOCK_TOLERANCE) this.restoreRules(this.dump());
     this.#recordedAt = event.recordedAt;
     const at = effectiveAt(event);
     const { position } = event;
     this.#timeline.note(at, position);
-    this.#amounts.clear();
+    this.#counting.amounts.clear();
     if (this.#installedAt === 0 || at < this.#installedAt) this.#installedAt = at;
     const fold = this.#fold;
     fold.at = at;
     fold.position = position;
     fold.message = message;
+    fold.sender = sender;
     fold.direction = direction === 'inbound' ? 'inbound' : 'outbound';
     return fold;
   }
@@ -267,175 +267,6 @@ export class SendVolume {
     return verdicts;
   }
 
-  /** Counts for everyone who stands behind a message; what no rule looks at is not even normalised. */
-  #sent(fold: Fold, sender: SenderFields, entitled: boolean): void {
-    const { account: login, returnPath: path, ehlo, ip } = sender;
-    let account = login === undefined || login === '' ? undefined : normalizeAccount(login);
-    let address = path === undefined || path === '' ? undefined : path;
-    // Without a tag, what is in normal form as a login is so as an address, which saves looking at it twice.
-    const alike = path === login && account === login && !account?.includes('+');
-    if (address !== undefined && !alike) address = normalizeAddress(address);
-    let row = -1;
-    if (account !== undefined) {
-      row = this.#rowOf(fold, account);
-      // From here on the string that is kept: it knows its hash, and is told from another by where it lies.
-      const kept = this.#volumes.account.valueOf(row) ?? account;
-      if (address === account) address = kept;
-      account = kept;
-      const day = this.#day(fold, 'account', account, row);
-      if (day >= 0) this.profiles.days('account').place(day, sender);
-      if (row >= 0) this.#count(fold, 'account', account, row, day);
-    }
-    // What an account writes into MAIL FROM must not count against a stranger.
-    const own = account === undefined || entitled ? address : undefined;
-    if (own !== undefined) this.#countBeside(fold, 'address', own, row);
-    if (this.#counts(fold, 'domain')) {
-      const domain = this.#guessedDomain(row, account) ?? domainOf(account ?? '') ?? domainOf(own ?? '');
-      if (domain !== undefined)
-        this.#countBeside(fold, 'domain', domain, row, this.#day(fold, 'domain', domain, row));
-    }
-    if (ehlo !== undefined && ehlo !== '' && this.#counts(fold, 'ehlo')) {
-      this.#count(fold, 'ehlo', normalizeEhlo(ehlo));
-    }
-    if (ip !== undefined && ip !== '' && this.#counts(fold, 'ip')) {
-      this.#countBeside(fold, 'ip', clientNetwork(ip), row);
-    }
-  }
-
-  #counts(fold: Fold, type: SubjectType): boolean {
-    return this.#volumes[type].counts(this.#amounts.mask, fold.direction);
-  }
-
-  /** The row of an account where any rule looks at what it did; -1 where none does. */
-  #rowOf(fold: Fold, account: string): number {
-    return this.#counts(fold, 'account') ? this.#volumes.account.rowOf(account, fold.at) : -1;
-  }
-
-  /**
-   * Adds what the event brings to the sender's day.
-   *
-   * @param account the row of the account whose event it is
-   * @returns the row of the day; -1 where the event comes too late for it
-   */
-  #day(fold: Fold, type: ProfiledType, value: string, account: number): number {
-    const days = this.profiles.days(type);
-    const which = type === 'account' ? 'day' : 'domainDay';
-    const guess = account < 0 ? -1 : this.#neighbours.guess(account, which);
-    const row = days.row(value, dayOf(fold.at), guess);
-    if (row < 0) return row;
-    if (account >= 0 && row !== guess) this.#neighbours.note(account, which, row);
-    days.add(row, this.#amounts, fold.at);
-    return row;
-  }
-
-  /** @returns the row that counts, or -1 where none does */
-  #count(fold: Fold, type: SubjectType, value: string, guess = -1, day = -1): number {
-    const volumes = this.#volumes[type];
-    if (!volumes.counts(this.#amounts.mask, fold.direction)) return -1;
-    return volumes.add(value, this.#amounts, fold, guess, day);
-  }
-
-  /** Counts for what stands beside an account, whose last row of this type is most often the one. */
-  #countBeside(fold: Fold, type: Neighbour & SubjectType, value: string, account: number, day = -1): void {
-    if (account < 0) {
-      this.#count(fold, type, value, -1, day);
-      return;
-    }
-    const guess = this.#neighbours.guess(account, type);
-    const row = this.#count(fold, type, value, guess, day);
-    if (row >= 0 && row !== guess) this.#neighbours.note(account, type, row);
-  }
-
-  /** The account's domain as it is kept, where the row that it had last time is still its own. */
-  #guessedDomain(row: number, account: string | undefined): string | undefined {
-    if (row < 0 || account === undefined) return undefined;
-    const domain = this.#volumes.domain.valueOf(this.#neighbours.guess(row, 'domain'));
-    if (domain === undefined || !account.endsWith(domain)) return undefined;
-    const at = account.length - domain.length - 1;
-    return account.charCodeAt(at) === AT_SIGN ? domain : undefined;
-  }
-
-  /** An account has turned abnormal, says a rule over its domain: are there too many of them? */
-  #turned(rule: Rule, account: string, observed: number): void {
-    const domain = domainOf(account);
-    const { at, position, verdicts } = this.#fold;
-    if (domain === undefined) return;
-    const limit = this.#around.overrides.limit(rule.id, 'domain', domain, rule.limit, at);
-    if (limit === null) return;
-    const { window } = rule;
-    const turned = { account, at, position, observed };
-    const found = this.#together.note(`${rule.id} ${domain}`, turned, {
-      window,
-      limit,
-      alarm: rule.turned!.alarm,
-    });
-    for (const each of found?.accounts ?? []) {
-      const subject = { type: 'account', value: each.account } as const;
-      const own = this.#volumes.account.turned(rule, each.account, each.observed, each.at);
-      const evidence = {
-        ...{ rule: rule.id, version: this.#rules.version, count: rule.count, window, limit },
-        observed: found!.count,
-        ...{ firstPosition: each.position, lastPosition: position, lastAt: at },
-        sentence: togetherSentence(rule, subject, own, { domain, limit, ...found! }),
-      };
-      verdicts.push({ kind: 'act', rule, mode: this.#rules.mode, subject, evidence, at });
-    }
-  }
-
-  #judge(event: RecordedEvent & BlockEvent): void {
-    switch (event.type) {
-      case 'BlockProposed':
-        this.#subjects.set(event.data.block, event.data.subject);
-        return;
-      case 'BlockImposed': {
-        const { block, subject, evidence } = event.data;
-        this.#subjects.set(block, subject);
-        const at = effectiveAt(event);
-        // A person's block rests upon no evidence.
-        if (evidence !== undefined) this.#volumes[subject.type].contain(subject.value, at);
-        if (subject.type === 'account') this.#together.forget(subject.value);
-        const by = this.#rules.rules.find((rule) => rule.id === evidence?.rule);
-        // What a rule says that teaches is too much for now, not wrong.
-        if (by?.teaches === true) return;
-        this.profiles.contain(
-          subject,
-          block,
-          dayOf(evidence === undefined ? at : evidence.lastAt - evidence.window),
-        );
-        return;
-      }
-      case 'BlockReleased':
-      case 'ProposalDismissed': {
-        const subject = this.#subjects.get(event.data.block);
-        if (subject !== undefined && event.type === 'BlockReleased' && event.data.falsePositive)
-          this.profiles.pardon(subject, event.data.block, cutShort(event.data.evidence));
-        this.#subjects.delete(event.data.block);
-        if (subject !== undefined) this.#forget(subject, effectiveAt(event), event.position);
-        return;
-      }
-      case 'BlockExpired':
-      case 'ProposalLapsed':
-        this.#subjects.delete(event.data.block);
-        return;
-      case 'ProposalApproved':
-      case 'BlockExtended':
-      case 'BlockShortened':
-      case 'ExemptionGranted':
-      case 'ExemptionRevoked':
-      case 'ExemptionApplied':
-      case 'RuleObserved':
-        return;
-    }
-  }
-
-  /** Sends up to here count no more: neither for the subject nor, where it is an account, for its domain. */
-  #forget(subject: Subject, at: Instant, position: number): void {
-    const domain = subject.type === 'account' ? domainOf(subject.value) : undefined;
-    if (domain !== undefined) this.#volumes.domain.subtract(domain, this.#volumes.account, subject.value);
-    this.#volumes[subject.type].forget(subject.value, at, position);
-    if (subject.type === 'account') this.#together.forget(subject.value);
-  }
-
   #change(change: RulesChanged, at: Instant): void {
     const rules = { ...change.rules, version: change.version };
     const volumes = this.#build(rules);
@@ -445,11 +276,11 @@ export class SendVolume {
     this.#watchPeaks(volumes, dayOf(at));
     if (this.#installedAt === 0) this.#installedAt = at;
     this.#volumes = volumes;
-    this.#neighbours = new Neighbours();
+    this.#counting = new Counting(volumes, this.profiles);
   }
 
   /** Those that a limit follows come first: there may be too many. */
-  #watchPeaks(volumes: Readonly<Record<SubjectType, SubjectVolumes>>, today: Day): void {
+  #watchPeaks(volumes: Volumes, today: Day): void {
     const peaks = SUBJECT_TYPES.flatMap((type) => volumes[type].peaks);
     const followed = peaks.filter((peak) => peak.followed);
     this.profiles.watch(
@@ -459,7 +290,7 @@ export class SendVolume {
     for (const type of SUBJECT_TYPES) volumes[type].numberPeaks();
   }
 
-  #build(rules: VersionedRules): Readonly<Record<SubjectType, SubjectVolumes>> {
+  #build(rules: VersionedRules): Volumes {
     return mapTypes((type) => new SubjectVolumes(type, rules, this.#around));
   }
 }
@@ -467,13 +298,4 @@ export class SendVolume {
 function mapTypes<Value>(make: (type: SubjectType) => Value): Readonly<Record<SubjectType, Value>> {
   const entries = SUBJECT_TYPES.map((type) => [type, make(type)] as const);
   return Object.fromEntries(entries) as Record<SubjectType, Value>;
-}
-
-/** A block cuts a run short: its sender would have gone on, to about twice as much. */
-const CUT_SHORT = 2;
-
-function cutShort(evidence: Evidence | undefined): LeastPeak | undefined {
-  if (evidence === undefined || !isSum(evidence.count)) return undefined;
-  const { count, window, leaveOut = 0, observed, lastAt } = evidence;
-  return { day: dayOf(lastAt), peak: peakName(count, leaveOut, window), value: CUT_SHORT * observed };
 }

@@ -5,14 +5,17 @@ import type { Conditions, Diversity, QuietHours, Score, Share } from '../src/rul
 import type { Day } from '../src/sending/day-summary.js';
 import type { SenderFields } from '../src/sending/events.js';
 import { clientNetwork, normalizeEhlo } from '../src/sending/identity.js';
-import { hourOf } from './sender-profiles/profile.js';
-import type { Place, Profile } from './sender-profiles/profile.js';
+import type { ClosedDay } from './sender-profiles/closed-days.js';
+import { REMEMBERED_DAYS, firstSeen, hourOf, lastSeen } from './sender-profiles/profile.js';
+import type { Profile } from './sender-profiles/profile.js';
 
 /** What conditions are asked about: one sender at the moment of one send. */
 export interface Moment {
   readonly at: Instant;
   readonly day: Day;
   readonly profile: Profile;
+  /** The days before today that are not part of the profile yet, ascending. */
+  readonly pending: readonly ClosedDay[];
   /** Whether the sender is known well enough to have habits. */
   readonly learnt: boolean;
   /** How long Stopgap has been watching. */
@@ -68,29 +71,30 @@ type Checks = {
 /** Each gives what it noticed in words, nothing to say, or undefined where it does not hold. */
 const CHECKS: Checks = {
   newIp: (_, moment) => {
-    const network = moment.sender?.ip;
-    if (network === undefined || network === '') return undefined;
-    const from = clientNetwork(network);
-    const near = moment.profile.networks.some((place) => neighbourhood(place.name) === neighbourhood(from));
-    return near ? undefined : isNew(moment, [], from, 'network');
+    const ip = moment.sender?.ip;
+    if (ip === undefined || ip === '') return undefined;
+    const from = clientNetwork(ip);
+    const near = neighbourhood(from);
+    return isNew(moment, 'networks', from, 'network', (known) => neighbourhood(known) === near);
   },
   newEhlo: (_, moment) => {
     const ehlo = moment.sender?.ehlo;
-    return isNew(moment, moment.profile.ehlos, ehlo && normalizeEhlo(ehlo), 'EHLO name');
+    return isNew(moment, 'ehlos', ehlo && normalizeEhlo(ehlo), 'EHLO name');
   },
-  newCountry: (_, moment) => isNew(moment, moment.profile.countries, moment.sender?.country, 'country'),
-  newAsn: (_, moment) =>
-    isNew(moment, moment.profile.asns, moment.sender?.asn?.toString(), 'autonomous system'),
-  firstSeenWithin: (span, { profile, day }) => {
-    if (profile.firstDay < 0) return 'first seen today';
-    const ago = (day - profile.firstDay) * DAY;
+  newCountry: (_, moment) => isNew(moment, 'countries', moment.sender?.country, 'country'),
+  newAsn: (_, moment) => isNew(moment, 'asns', moment.sender?.asn?.toString(), 'autonomous system'),
+  firstSeenWithin: (span, { profile, pending, day }) => {
+    const known = firstSeen(profile, day);
+    const first = known < 0 ? pending.find(({ messages }) => messages > 0)?.day : known;
+    if (first === undefined) return 'first seen today';
+    const ago = (day - first) * DAY;
     return ago <= span ? `first seen ${formatDuration(ago)} ago` : undefined;
   },
-  dormantFor: (span, { profile, day }) => {
-    const idle = (day - profile.lastDay) * DAY;
-    return profile.lastDay >= 0 && idle >= span
-      ? `silent for ${formatDuration(idle)} before today`
-      : undefined;
+  dormantFor: (span, { profile, pending, day }) => {
+    const last = pending.findLast(({ messages }) => messages > 0)?.day ?? lastSeen(profile);
+    // Whole days between the last on which it sent and today.
+    const idle = (day - last - 1) * DAY;
+    return last >= 0 && idle >= span ? `silent for ${formatDuration(idle)} before today` : undefined;
   },
   learning: (wanted, { learnt }) => {
     if (wanted === learnt) return undefined;
@@ -118,13 +122,16 @@ const CHECKS: Checks = {
 
 /** Novelty says something only of who has habits. */
 function isNew(
-  { learnt }: Moment,
-  known: readonly Place[],
+  { learnt, profile, pending, day }: Moment,
+  kind: 'networks' | 'ehlos' | 'countries' | 'asns',
   name: string | undefined,
   what: string,
+  isKnown = (known: string): boolean => known === name,
 ): string | undefined {
-  if (!learnt || name === undefined || name === '' || known.some((place) => place.name === name))
-    return undefined;
+  if (!learnt || name === undefined || name === '') return undefined;
+  const oldest = day - REMEMBERED_DAYS;
+  if (profile[kind].some((place) => place.day >= oldest && isKnown(place.name))) return undefined;
+  if (pending.some((each) => each[kind]?.some((known) => isKnown(String(known))))) return undefined;
   return `${what} ${name} never seen before`;
 }
 

@@ -153,12 +153,17 @@ export class SubjectWindows {
     trips[index] = at;
   }
 
-  /** What has been counted is evidence of no rule any more. */
-  use(value: string, at: Instant): void {
+  /** What has been counted is evidence no more of the rules that are chosen. */
+  use(value: string, at: Instant, chosen: (watch: Watch) => boolean): void {
     const row = this.#table.find(value);
     if (row === undefined) return;
     const end = Math.max(at, this.#table.touchedAt(row));
-    for (const watch of this.#watches) if (watch.kind !== 'renew') this.trip(row, watch, end);
+    for (const watch of this.#watches) if (chosen(watch)) this.trip(row, watch, end);
+  }
+
+  /** How a rule asks of each account whether it has turned. */
+  turnOf(rule: Rule): Watch {
+    return this.#watches.find((watch) => watch.kind === 'turn' && watch.rule.id === rule.id)!;
   }
 
   /** Empties all that is counted of a value. */

@@ -55,7 +55,8 @@ export class Together {
     if (accounts.has(account) || accounts.size < MOST) accounts.set(account, turned);
     const alarmed = at < group.alarmUntil;
     if (!alarmed && accounts.size <= limit) return undefined;
-    group.alarmUntil = at + alarm;
+    // An event that comes late shortens no alarm.
+    group.alarmUntil = Math.max(group.alarmUntil, at + alarm);
     const found = { accounts: alarmed ? [turned] : [...accounts.values()], count: accounts.size, alarmed };
     for (const each of found.accounts) accounts.delete(each.account);
     return found;
