@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { EventHandler, Subscription } from '../../../src/store/port.js';
 import { collect, ids, newEvent, newEvents, uniqueCategory } from '../../support/store/events.js';
-import { Gate, settle, Tally } from '../../support/store/gate.js';
+import { Gate, settle, Tally } from '../../support/gate.js';
 import type { Subject } from './suite.js';
 
 /** More than a subscription is likely to keep in memory for a slow handler. */

@@ -1,15 +1,40 @@
 import type { EventStore } from '../../../src/store/port.js';
-import type { DrivenClock } from '../../support/store/clock.js';
+import type { ManualClock } from '../../support/manual-clock.js';
 
 /** One store, made for one test file's run. */
 export interface StoreUnderTest {
   readonly store: EventStore;
   /** The store's clock; where an adapter cannot be given one, see {@link StoreHarness.unsupported}. */
-  readonly clock: DrivenClock;
+  readonly clock: ManualClock;
   /** Closes the store and opens it again over the same data, as a restart would. */
   reopen(): Promise<void>;
   /** Closes it and deletes its data. */
   destroy(): Promise<void>;
+}
+
+/** Opens one by `open`; `remove` deletes its data once it is closed, `restart` is what lies between two openings. */
+export async function underTest(
+  clock: ManualClock,
+  open: () => Promise<EventStore>,
+  remove: () => Promise<unknown>,
+  restart: () => Promise<unknown> = () => Promise.resolve(),
+): Promise<StoreUnderTest> {
+  let store = await open();
+  return {
+    get store() {
+      return store;
+    },
+    clock,
+    async reopen() {
+      await store.close();
+      await restart();
+      store = await open();
+    },
+    async destroy() {
+      await store.close();
+      await remove();
+    },
+  };
 }
 
 export interface StoreHarness {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { StoreUnavailable } from '../../../src/store/port.js';
 import { collect, ids, newEvents, uniqueCategory } from '../../support/store/events.js';
-import { Gate, Tally } from '../../support/store/gate.js';
+import { Gate, Tally } from '../../support/gate.js';
 import type { StoreHarness } from './harness.js';
 
 export function lifecycleContract(harness: StoreHarness): void {

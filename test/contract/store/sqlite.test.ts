@@ -1,27 +1,16 @@
 import fs from 'node:fs/promises';
 import path from 'node:path';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
-import { DrivenClock } from '../../support/store/clock.js';
+import { ManualClock } from '../../support/manual-clock.js';
 import { temporaryDirectory } from '../../support/store/files.js';
+import { underTest } from './harness.js';
 import { storeContract } from './suite.js';
 
 storeContract('SQLite', {
   async open() {
     const directory = await temporaryDirectory();
-    const clock = new DrivenClock();
+    const clock = new ManualClock();
     const open = () => openSqliteStore({ file: path.join(directory, 'events.db'), clock });
-    const subject = {
-      store: await open(),
-      clock,
-      async reopen() {
-        await subject.store.close();
-        subject.store = await open();
-      },
-      async destroy() {
-        await subject.store.close();
-        await fs.rm(directory, { recursive: true });
-      },
-    };
-    return subject;
+    return underTest(clock, open, () => fs.rm(directory, { recursive: true }));
   },
 });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { categoryOf, type RecordedEvent } from '../../../src/kernel/events.js';
 import { collect, ids, newEvent, newEvents, TRACE, uniqueCategory } from '../../support/store/events.js';
-import { Gate, isSettled, settle, Tally } from '../../support/store/gate.js';
+import { Gate, isSettled, settle, Tally } from '../../support/gate.js';
 import type { Subject } from './suite.js';
 
 export function subscriptionContract(subject: Subject): void {

@@ -8,7 +8,7 @@ import { openSqliteStore } from '../../../src/store/sqlite/index.js';
 import { systemClock } from '../../../src/system-clock.js';
 import { readMaildir } from '../../support/relay/adapters.js';
 import { Dialogue } from '../../support/smtp/dialogue.js';
-import { Gate } from '../../support/smtp/gate.js';
+import { Gate } from '../../support/gate.js';
 import { seeded } from '../../support/smtp/random.js';
 import { Served, workDir } from '../../support/smtp/served.js';
 
@@ -70,7 +70,7 @@ async function loadAndKill(
   };
   const load = [administrator(), ...Array.from({ length: CONNECTIONS }, (_, index) => sender(index))];
   // Whatever fails before the kill is a fault of the test's subject; afterwards all of them must fail.
-  await Promise.race([reached.passed, Promise.all(load)]);
+  await Promise.race([reached.opened, Promise.all(load)]);
   const killed = served.kill();
   const outcomes = await Promise.allSettled(load);
   await killed;

@@ -5,7 +5,7 @@ import { SECOND } from '../../../src/kernel/time.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
 import { ManualClock } from '../../support/manual-clock.js';
 import { Dialogue } from '../../support/smtp/dialogue.js';
-import { Gate } from '../../support/smtp/gate.js';
+import { Gate } from '../../support/gate.js';
 import { ALICE, Stopgap } from '../../support/smtp/stopgap.js';
 
 const TO = 'one@elsewhere.test';
@@ -23,7 +23,7 @@ test('stopping: who rests gets 421 at once, whose message is under way may finis
   const atDot = await stopgap.loggedIn();
   const answer = new Gate();
   upstream.script['.'] = (_line, peer) => {
-    void answer.passed.then(() => peer.say('250 2.0.0 queued'));
+    void answer.opened.then(() => peer.say('250 2.0.0 queued'));
     return '';
   };
   await atDot.sayAll([`MAIL FROM:<${ALICE}>`, `RCPT TO:<${TO}>`, 'DATA']);
@@ -125,7 +125,7 @@ test('a verdict that cannot be recorded does not hold up the end', { timeout: 20
   });
   const session = await stopgap.loggedIn();
   assert.match(await session.send(ALICE, ['a@x.test', 'b@x.test']), /^250 /);
-  await failed.passed;
+  await failed.opened;
   await session.quit();
   const began = performance.now();
   await stopgap.stop();

@@ -6,7 +6,7 @@ import type { MessageAccepted, MessageRefused, RecipientsRefused } from '../../.
 import type { Script } from '../../support/relay/fake-upstream.js';
 import { FakeUpstream } from '../../support/relay/fake-upstream.js';
 import { ALICE, Stopgap } from '../../support/smtp/stopgap.js';
-import { Gate } from '../../support/smtp/gate.js';
+import { Gate } from '../../support/gate.js';
 
 const SOFT = '451 4.3.2 Service temporarily unavailable, please try again later';
 const TO = 'one@elsewhere.test';
@@ -49,7 +49,7 @@ test('a block that falls while the body is on its way upstream: no final dot', a
   const goAhead = new Gate();
   // The upstream takes its time with DATA: the block falls before the last look at the verdict.
   upstream.script.DATA = (_line, peer) => {
-    void goAhead.passed.then(() => peer.say('354 go ahead'));
+    void goAhead.opened.then(() => peer.say('354 go ahead'));
     return '';
   };
   await session.sayAll([`MAIL FROM:<${ALICE}>`, `RCPT TO:<${TO}>`, 'DATA']);

@@ -4,8 +4,9 @@ import { categoryOf } from '../../../src/kernel/events.js';
 import type { EventStore } from '../../../src/store/port.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
 import { FakeUpstream } from '../../support/relay/fake-upstream.js';
-import { Gate } from '../../support/smtp/gate.js';
+import { Gate } from '../../support/gate.js';
 import { ALICE, Stopgap } from '../../support/smtp/stopgap.js';
+import { changed } from '../../support/store/changed.js';
 
 const SOFT = '451 4.3.2 Service temporarily unavailable, please try again later';
 const TO = 'one@elsewhere.test';
@@ -21,23 +22,18 @@ class Moody {
     const append: EventStore['append'] = async (...args) => {
       if (this.mood === 'well') return store.append(...args);
       this.asked.open();
-      if (this.mood === 'hanging') await this.hanging.passed;
+      if (this.mood === 'hanging') await this.hanging.opened;
       this.healthy = false;
       throw new StoreUnavailable('the disk is full');
     };
-    return new Proxy(store, {
-      get: (target, key) => {
-        if (key === 'append') return append;
-        if (key === 'healthy') return this.healthy;
-        return memberOf(target, key);
+    const isHealthy = (): boolean => this.healthy;
+    return changed(store, {
+      append,
+      get healthy() {
+        return isHealthy();
       },
     });
   };
-}
-
-function memberOf(store: EventStore, key: string | symbol): unknown {
-  const value: unknown = Reflect.get(store, key, store);
-  return typeof value === 'function' ? (value.bind(store) as unknown) : value;
 }
 
 test('a store that refuses: 451, and nothing is acknowledged without its event', async (t) => {
@@ -99,7 +95,7 @@ test('a store that does not answer: the client waits for its 250, and gets 451 w
   await session.sayAll([`MAIL FROM:<${ALICE}>`, `RCPT TO:<${TO}>`, 'DATA']);
   let answered = false;
   const reply = session.say('Subject: x\r\n\r\nx\r\n.').finally(() => (answered = true));
-  await moody.asked.passed;
+  await moody.asked.opened;
   const other = await stopgap.hello();
   assert.match(await other.say('NOOP'), /^250 /, 'the process is alive');
   assert.equal(answered, false, 'nothing was acknowledged ahead of the store');
@@ -123,20 +119,17 @@ test('a rule that trips while blocks cannot be written: the sender is refused al
     rules,
     upstream: await FakeUpstream.start(),
     throughStore: (store) =>
-      new Proxy(store, {
-        get: (target, key) => {
-          if (key !== 'append' || !ill) return memberOf(target, key);
-          return async (...args: Parameters<EventStore['append']>) => {
-            if (categoryOf(args[0]) !== 'block') return target.append(...args);
-            failing.open();
-            throw new StoreUnavailable('the disk is full');
-          };
+      changed(store, {
+        append: async (...args) => {
+          if (!ill || categoryOf(args[0]) !== 'block') return store.append(...args);
+          failing.open();
+          throw new StoreUnavailable('the disk is full');
         },
       }),
   });
   const session = await stopgap.loggedIn();
   assert.match(await session.send(ALICE, ['a@elsewhere.test', 'b@elsewhere.test']), /^250 /);
-  await failing.passed;
+  await failing.opened;
   assert.match(await session.say(`MAIL FROM:<${ALICE}>`), /^250 /);
   assert.equal(await session.say(`RCPT TO:<${TO}>`), SOFT);
   ill = false;
@@ -164,7 +157,7 @@ test('a feed that lags behind the store: 250 is not said before the send is coun
         subscribe(options, async (event) => {
           if (event.type === 'MessageAccepted') {
             stored.open();
-            await lag.passed;
+            await lag.opened;
           }
           await handler(event);
         });
@@ -175,7 +168,7 @@ test('a feed that lags behind the store: 250 is not said before the send is coun
   await session.sayAll([`MAIL FROM:<${ALICE}>`, 'RCPT TO:<a@x.test>', 'RCPT TO:<b@x.test>', 'DATA']);
   let answered = false;
   const reply = session.say('Subject: x\r\n\r\nx\r\n.').finally(() => (answered = true));
-  await stored.passed;
+  await stored.opened;
   // The event is durable, and whoever else asks is answered; this client is not.
   const other = await stopgap.hello();
   assert.equal(answered, false);

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import type { MessageAccepted } from '../../../src/sending/events.js';
 import { Dialogue } from '../../support/smtp/dialogue.js';
 import { eventually } from '../../support/smtp/eventually.js';
-import { Gate } from '../../support/smtp/gate.js';
+import { Gate } from '../../support/gate.js';
 import { ALICE, PASSWORDS, Stopgap } from '../../support/smtp/stopgap.js';
 
 const TO = 'one@elsewhere.test';
@@ -80,7 +80,7 @@ test('after the final dot the message no longer needs its client', async (t) => 
   await t.test('the client goes while the upstream makes up its mind', async () => {
     const answer = new Gate();
     upstream.script['.'] = (_line, peer) => {
-      void answer.passed.then(() => peer.say('250 2.0.0 queued'));
+      void answer.opened.then(() => peer.say('250 2.0.0 queued'));
       return '';
     };
     const session = await stopgap.loggedIn();

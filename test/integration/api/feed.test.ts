@@ -10,7 +10,8 @@ import { SECOND } from '../../../src/kernel/time.js';
 import type { EventStore } from '../../../src/store/port.js';
 import type { ApiDependencies } from '../../../src/api/index.js';
 import { ApiServer, TOKENS } from '../../support/api/server.js';
-import { Tally } from '../../support/store/gate.js';
+import { Tally } from '../../support/gate.js';
+import { changed } from '../../support/store/changed.js';
 
 /** A client of the feed that reads only while it is told to. */
 class FeedClient {
@@ -202,13 +203,7 @@ describe('the event feed and a client that does not read', () => {
           handed++;
           return handler(event);
         });
-      const store = new Proxy(deps.store, {
-        get(target, name) {
-          const value: unknown = name === 'subscribe' ? subscribe : Reflect.get(target, name, target);
-          return typeof value === 'function' ? (value.bind(target) as unknown) : value;
-        },
-      });
-      return { ...deps, store };
+      return { ...deps, store: changed(deps.store, { subscribe }) };
     });
     try {
       const feed = await FeedClient.open(server, 'after=0&categories=send', { reads: false });

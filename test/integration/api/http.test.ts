@@ -5,8 +5,9 @@ import { after, before, describe, test } from 'node:test';
 import type { EventStore } from '../../../src/store/port.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
 import { MINUTE } from '../../../src/kernel/time.js';
-import { ApiServer, TOKENS } from '../../support/api/server.js';
-import { Gate } from '../../support/store/gate.js';
+import { ApiServer, TOKENS, onStore } from '../../support/api/server.js';
+import { Gate } from '../../support/gate.js';
+import { changed } from '../../support/store/changed.js';
 
 const BLOCKS = '/api/v1/blocks';
 const BLOCK = { subject: { type: 'account', value: 'x@example.com' }, duration: '1h' };
@@ -200,31 +201,15 @@ describe('what every request meets', () => {
   });
 });
 
-/** The real store with one thing that it does differently. */
-function changed(store: EventStore, change: Partial<EventStore>): EventStore {
-  return new Proxy(store, {
-    get(target, name) {
-      if (Object.hasOwn(change, name)) return change[name as keyof EventStore];
-      const value: unknown = Reflect.get(target, name, target);
-      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
-    },
-  });
-}
-
 describe('when something is amiss', () => {
   test('a store that is away is 503, and so is one that does not answer in time', async () => {
     const asked = new Gate();
     let append: EventStore['append'] = async () => {
       throw new StoreUnavailable('the disk is full');
     };
-    const server = await ApiServer.start((deps) => {
-      const store = changed(deps.store, { append: (...args) => append(...args) });
-      const Desk = deps.desk.constructor as new (
-        store: EventStore,
-        clock: typeof deps.clock,
-      ) => typeof deps.desk;
-      return { ...deps, store, desk: new Desk(store, deps.clock) };
-    });
+    const server = await ApiServer.start((deps) =>
+      onStore(deps, changed(deps.store, { append: (...args) => append(...args) })),
+    );
     try {
       const full = await server.post(BLOCKS, BLOCK);
       assert.equal(full.status, 503);

@@ -3,8 +3,9 @@ import { after, before, describe, test } from 'node:test';
 import { DAY, HOUR } from '../../../src/kernel/time.js';
 import type { EventStore } from '../../../src/store/port.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
-import { ApiServer } from '../../support/api/server.js';
-import { Gate } from '../../support/store/gate.js';
+import { ApiServer, onStore } from '../../support/api/server.js';
+import { Gate } from '../../support/gate.js';
+import { changed } from '../../support/store/changed.js';
 
 const BLOCKS = '/api/v1/blocks';
 const keyed = (key: string) => ({ headers: { 'idempotency-key': key } });
@@ -131,24 +132,13 @@ describe('Idempotency-Key while the store is slow or away', () => {
     let fails = false;
     const server = await ApiServer.start((deps) => {
       const real = deps.store;
-      const store = new Proxy(real, {
-        get(target, name) {
-          const value: unknown = Reflect.get(target, name, target);
-          if (name !== 'append') return typeof value === 'function' ? (value.bind(target) as unknown) : value;
-          const append: EventStore['append'] = async (...args) => {
-            if (fails) throw new StoreUnavailable('away');
-            asked.open();
-            await go.opened;
-            return real.append(...args);
-          };
-          return append;
-        },
-      });
-      const Desk = deps.desk.constructor as new (
-        store: EventStore,
-        clock: typeof deps.clock,
-      ) => typeof deps.desk;
-      return { ...deps, store, desk: new Desk(store, deps.clock) };
+      const append: EventStore['append'] = async (...args) => {
+        if (fails) throw new StoreUnavailable('away');
+        asked.open();
+        await go.opened;
+        return real.append(...args);
+      };
+      return onStore(deps, changed(real, { append }));
     });
     try {
       const body = bodyOf('slow@example.com');

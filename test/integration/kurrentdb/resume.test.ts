@@ -5,7 +5,7 @@ import { StoreUnavailable } from '../../../src/store/port.js';
 import type { Command } from '../../support/kurrentdb/control.js';
 import { Follower, insist, PATIENCE, Scene, SHORT } from '../../support/kurrentdb/scene.js';
 import { eventually } from '../../support/smtp/eventually.js';
-import { Gate, isSettled, settle } from '../../support/store/gate.js';
+import { Gate, isSettled, settle } from '../../support/gate.js';
 import { ids, newEvent, newEvents, positions, rising } from '../../support/store/events.js';
 
 const STREAM = 'block-a';

@@ -7,7 +7,7 @@ import { direct } from '../../support/kurrentdb/direct.js';
 import { Follower, PATIENCE, Scene } from '../../support/kurrentdb/scene.js';
 import type { StandIn } from '../../support/kurrentdb/stand-in.js';
 import { eventually } from '../../support/smtp/eventually.js';
-import { DrivenClock } from '../../support/store/clock.js';
+import { ManualClock } from '../../support/manual-clock.js';
 import { collect, ids, newEvent, newEvents, revisions } from '../../support/store/events.js';
 
 /** Every write of metadata to a stream so far. */
@@ -24,7 +24,7 @@ const metadata = (server: StandIn, stream: string) =>
 
 async function tools(stage: Scene) {
   const server = await stage.server();
-  const clock = new DrivenClock();
+  const clock = new ManualClock();
   const advance = async (by: number) => {
     clock.advance(by);
     await server.tell({ do: 'time', now: clock.now() });

@@ -7,23 +7,23 @@ import { UNREADABLE } from '../../../src/kernel/events.js';
 import { DAY } from '../../../src/kernel/time.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
 import { openSqliteStore, type SqliteEventStore } from '../../../src/store/sqlite/index.js';
-import { DrivenClock } from '../../support/store/clock.js';
+import { ManualClock } from '../../support/manual-clock.js';
 import { collect, ids, newEvent, newEvents, revisions } from '../../support/store/events.js';
 import { temporaryDirectory } from '../../support/store/files.js';
-import { settle, Tally } from '../../support/store/gate.js';
+import { settle, Tally } from '../../support/gate.js';
 
 describe('a store in trouble', () => {
   let directory: string;
   let file: string;
   let store: SqliteEventStore;
-  let clock: DrivenClock;
+  let clock: ManualClock;
   const open = async (options: { appendTimeout?: number; maxPages?: number } = {}) => {
     store = await openSqliteStore({ file, clock, ...options });
   };
   beforeEach(async () => {
     directory = await temporaryDirectory();
     file = path.join(directory, 'events.db');
-    clock = new DrivenClock();
+    clock = new ManualClock();
   });
   afterEach(async () => {
     await store.close();

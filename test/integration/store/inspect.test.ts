@@ -7,7 +7,7 @@ import type { TestContext } from 'node:test';
 import Database from 'better-sqlite3';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
 import { countEvents, inspectStore } from '../../../src/store/sqlite/inspect.js';
-import { DrivenClock } from '../../support/store/clock.js';
+import { ManualClock } from '../../support/manual-clock.js';
 import { newEvents, START } from '../../support/store/events.js';
 import { temporaryDirectory } from '../../unit/config/helpers.js';
 
@@ -25,7 +25,7 @@ function contents(folder: string): Record<string, string> {
 async function closedStore(t: TestContext): Promise<{ folder: string; file: string }> {
   const folder = path.join(temporaryDirectory(t), 'data');
   const file = path.join(folder, 'events.db');
-  const store = await openSqliteStore({ file, clock: new DrivenClock() });
+  const store = await openSqliteStore({ file, clock: new ManualClock() });
   await store.append('send-a', newEvents(2), 'any');
   await store.append('send-b', newEvents(1), 'any');
   await store.close();
@@ -53,7 +53,7 @@ describe('looking at a store from outside', () => {
 
   test('whose process was killed says so, and leaves it to the next start', async (t) => {
     const folder = path.join(temporaryDirectory(t), 'data');
-    const store = await openSqliteStore({ file: path.join(folder, 'events.db'), clock: new DrivenClock() });
+    const store = await openSqliteStore({ file: path.join(folder, 'events.db'), clock: new ManualClock() });
     await store.append('send-a', newEvents(1), 'any');
     // What a kill would leave behind.
     const left = path.join(path.dirname(folder), 'left');

@@ -6,7 +6,7 @@ import Database from 'better-sqlite3';
 import { StoreRefused } from '../../../src/store/port.js';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
 import { LoadChild } from '../../support/store/child.js';
-import { DrivenClock } from '../../support/store/clock.js';
+import { ManualClock } from '../../support/manual-clock.js';
 import { collect, newEvent, newEvents } from '../../support/store/events.js';
 import { temporaryDirectory } from '../../support/store/files.js';
 
@@ -21,7 +21,7 @@ describe('opening a store', () => {
   });
   after(() => Promise.all(directories.map((made) => fs.rm(made, { recursive: true }))));
 
-  const open = (at = file) => openSqliteStore({ file: at, clock: new DrivenClock() });
+  const open = (at = file) => openSqliteStore({ file: at, clock: new ManualClock() });
   const refuses = (reason: RegExp, at = file) =>
     assert.rejects(open(at), (error) => {
       assert.ok(error instanceof StoreRefused, String(error));

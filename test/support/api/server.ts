@@ -170,6 +170,11 @@ export class ApiServer {
   }
 }
 
+/** The same parts on another store, for a test in which it misbehaves. */
+export function onStore(deps: ApiDependencies, store: EventStore): ApiDependencies {
+  return { ...deps, store, desk: new BlockDesk(store, deps.clock) };
+}
+
 interface Node {
   readonly url: string;
   readonly deps: ApiDependencies;

@@ -19,6 +19,7 @@ import { Recorder } from '../../../src/smtp/recorder.js';
 import type { EventStore } from '../../../src/store/port.js';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
 import { planTimedWork } from '../../../src/timed-work.js';
+import { changed } from '../store/changed.js';
 
 const SILENT = pino({ level: 'silent' });
 
@@ -145,12 +146,6 @@ export class Live {
         this.#underWay--;
       }
     };
-    return new Proxy(opened, {
-      get: (target, name) => {
-        if (name === 'append') return append;
-        const value: unknown = Reflect.get(target, name, target);
-        return typeof value === 'function' ? (value.bind(target) as unknown) : value;
-      },
-    });
+    return changed(opened, { append });
   }
 }

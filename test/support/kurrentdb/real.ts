@@ -1,8 +1,9 @@
 import type { KurrentDBClient } from '@kurrent/kurrentdb-client';
 import type { EventStore } from '../../../src/store/port.js';
 import { openKurrentStore } from '../../../src/store/kurrentdb/index.js';
-import type { StoreHarness } from '../../contract/store/harness.js';
-import { DrivenClock } from '../store/clock.js';
+import { underTest, type StoreHarness } from '../../contract/store/harness.js';
+import { ManualClock } from '../manual-clock.js';
+import { changed } from '../store/changed.js';
 import { direct } from './direct.js';
 import { KURRENTDB_LIMITS } from './limits.js';
 
@@ -23,39 +24,21 @@ export function realHarness(url: string): StoreHarness {
   return {
     unsupported: KURRENTDB_LIMITS,
     async open() {
-      const clock = new DrivenClock();
+      const clock = new ManualClock();
       const streams = new Set<string>();
       const open = async () => noting(await openKurrentStore({ url, clock }), streams);
-      const subject = {
-        store: await open(),
-        clock,
-        async reopen() {
-          await subject.store.close();
-          subject.store = await open();
-        },
-        async destroy() {
-          await subject.store.close();
-          await direct(url, (client) => remove(client, [...streams]));
-        },
-      };
-      return subject;
+      return underTest(clock, open, () => direct(url, (client) => remove(client, [...streams])));
     },
   };
 }
 
 /** The same store; it notes which streams are written to. */
 function noting(store: EventStore, streams: Set<string>): EventStore {
-  return new Proxy(store, {
-    get(target, name) {
-      if (name === 'append') {
-        return async (...call: Parameters<EventStore['append']>) => {
-          const appended = await target.append(...call);
-          streams.add(call[0]);
-          return appended;
-        };
-      }
-      const value: unknown = Reflect.get(target, name, target);
-      return typeof value === 'function' ? (value.bind(target) as unknown) : value;
+  return changed(store, {
+    append: async (...call) => {
+      const appended = await store.append(...call);
+      streams.add(call[0]);
+      return appended;
     },
   });
 }

@@ -9,7 +9,7 @@ import {
 } from '../../../src/store/port.js';
 import { openKurrentStore, type KurrentStoreOptions } from '../../../src/store/kurrentdb/index.js';
 import { temporaryDirectory } from '../store/files.js';
-import { Tally } from '../store/gate.js';
+import { Tally } from '../gate.js';
 import type { ServerArguments } from './control.js';
 import { StandIn } from './stand-in.js';
 

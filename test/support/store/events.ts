@@ -1,9 +1,10 @@
 import { v7 } from 'uuid';
 import type { NewEvent, RecordedEvent } from '../../../src/kernel/events.js';
 import type { Instant } from '../../../src/kernel/time.js';
+import { NOON } from '../manual-clock.js';
 
-/** 2026-03-01T12:00:00Z, where tests begin unless they say otherwise. */
-export const START: Instant = Date.UTC(2026, 2, 1, 12);
+/** Where tests begin unless they say otherwise. */
+export const START: Instant = NOON;
 
 /** A W3C traceparent, as an event carries it. */
 export const TRACE = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
