@@ -62,10 +62,10 @@ async function collect(
     return await collectBody(stream, { spoolDir, prefix, maxSize });
   } catch (error) {
     if (error instanceof MessageTooLarge) throw new ReplyError(TOO_LARGE);
-    if (error instanceof SpoolFailed)
-      log.error({ error: messageOf(error) }, 'a message could not be spooled');
-    else if (!(error instanceof ClientGone)) throw error;
-    throw new ReplyError(TRY_LATER);
+    if (error instanceof ClientGone) throw new ReplyError(TRY_LATER);
+    if (!(error instanceof SpoolFailed)) throw error;
+    log.error({ error: messageOf(error) }, 'a message could not be spooled');
+    throw new ReplyError(TRY_LATER, true);
   }
 }
 

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import { test } from 'node:test';
 import type { BlockProposed } from '../../../src/blocks/events.js';
 import { HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
@@ -220,4 +222,20 @@ test('a start goes on from a snapshot, whose age shows; so does what runs', asyn
   assert.ok(figures.of('stopgap_rules_in_force') > 0);
   assert.equal(figures.of('stopgap_role_info', { role: 'detector' }), 1);
   assert.deepEqual(Object.values(figures.nonzero('stopgap_build_info')), [1]);
+});
+
+test('a message that cannot be spooled meets a fault of ours', async (t) => {
+  const stopgap = await Stopgap.start(t);
+  await writeFile(path.join(stopgap.dir, 'data/spool'), 'in the way');
+  const session = await stopgap.loggedIn();
+  assert.match(
+    await session.send(ALICE, [TO], `Subject: long\r\n\r\n${'x'.repeat(300 * 1024)}\r\n`),
+    /^451 /,
+  );
+  const figures = await scrape(stopgap);
+  const data = { direction: 'outbound', stage: 'data' };
+  assert.equal(figures.of('stopgap_smtp_commands_total', { ...data, outcome: 'failed' }), 1);
+  assert.equal(figures.of('stopgap_smtp_commands_total', { ...data, outcome: 'deferred' }), 0);
+  assert.ok(stopgap.logs.some((line) => line.includes('a message could not be spooled')));
+  await session.quit();
 });
