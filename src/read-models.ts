@@ -8,36 +8,15 @@ import { SeenIds } from '../projections/seen-ids.js';
 import { SendVolume } from '../projections/send-volume.js';
 import { ShadowRules } from '../projections/shadow.js';
 import type { BlockEvent } from './blocks/events.js';
-import { BLOCK_CATEGORY, isBlockEvent } from './blocks/events.js';
+import { isBlockEvent } from './blocks/events.js';
 import type { RecordedEvent } from './kernel/events.js';
 import { messageOf } from './kernel/errors.js';
 import { UNREADABLE } from './kernel/events.js';
 import type { Instant } from './kernel/time.js';
-import { OVERRIDE_CATEGORY, isOverrideEvent } from './overrides/events.js';
-import { RULES_CATEGORY } from './rules/model.js';
-import { isShadowEvent } from './rules/shadow.js';
+import { FOLDED_CATEGORIES, isKept, isKnown } from './known-events.js';
+import { isOverrideEvent } from './overrides/events.js';
 import type { Verdict } from './rules/verdict.js';
-import { PROFILE_CATEGORY } from './sending/day-summary.js';
-import { AUTH_CATEGORY, SEND_CATEGORY } from './sending/events.js';
 import type { EventStore, Subscription } from './store/port.js';
-
-/** Everything that a node folds. */
-export const FOLDED_CATEGORIES = [
-  ...[BLOCK_CATEGORY, RULES_CATEGORY, OVERRIDE_CATEGORY],
-  ...[SEND_CATEGORY, AUTH_CATEGORY, PROFILE_CATEGORY],
-];
-/** What a node folds that neither detects nor shows senders. */
-export const DECISIONS_ONLY = [BLOCK_CATEGORY, RULES_CATEGORY, OVERRIDE_CATEGORY];
-
-const KNOWN_OTHERS = new Set([
-  'MessageAccepted',
-  'RecipientsRefused',
-  'MessageRefused',
-  'BounceReceived',
-  'AuthenticationFailed',
-  'RulesChanged',
-  'SenderDaySummarised',
-]);
 
 /** What tells that an event in a store is the one that was folded. */
 export type Anchor = Pick<RecordedEvent, 'stream' | 'revision' | 'id' | 'position'>;
@@ -233,7 +212,7 @@ export class ReadModels {
   }
 
   #fold(event: RecordedEvent): void {
-    if (!isBlockEvent(event) && !KNOWN_OTHERS.has(event.type) && !isOwn(event)) {
+    if (!isKnown(event)) {
       const reason =
         event.type === UNREADABLE
           ? 'its data cannot be read'
@@ -313,13 +292,4 @@ function inTraceOf({ trace }: RecordedEvent, verdict: Verdict): Verdict {
 
 function anchorOf({ stream, revision, id, position }: Anchor): Anchor {
   return { stream, revision, id, position };
-}
-
-function isKept(event: RecordedEvent): boolean {
-  return event.type === 'RulesChanged' || isBlockEvent(event) || isOwn(event);
-}
-
-/** What shows by its data that it is one of ours, besides blocks. */
-function isOwn(event: RecordedEvent): boolean {
-  return isShadowEvent(event) || isOverrideEvent(event);
 }

@@ -5,7 +5,7 @@ import { StopgapError } from '../kernel/errors.js';
 import type { RecordedEvent } from '../kernel/events.js';
 import { categoryOf } from '../kernel/events.js';
 import type { Instant } from '../kernel/time.js';
-import { FOLDED_CATEGORIES } from '../read-models.js';
+import { FOLDED_CATEGORIES } from '../known-events.js';
 import type { RulesChanged } from '../rules/model.js';
 import { RULES_CATEGORY } from '../rules/model.js';
 import type { Day, SenderDaySummarised } from '../sending/day-summary.js';

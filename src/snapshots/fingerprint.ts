@@ -4,9 +4,9 @@ import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** All that decides what events are folded into, seen from the folder of this program that holds `src`. */
-const FOLDING = [
+export const FOLDING: readonly string[] = [
   ...['projections', 'src/blocks', 'src/kernel', 'src/overrides', 'src/rules', 'src/sending'],
-  'src/read-models.js',
+  ...['src/known-events.js', 'src/read-models.js'],
 ];
 
 /**

@@ -2,7 +2,7 @@ import { readFile, readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { pino } from 'pino';
 import type { Clock } from '../../src/kernel/time.js';
-import { FOLDED_CATEGORIES } from '../../src/read-models.js';
+import { FOLDED_CATEGORIES } from '../../src/known-events.js';
 import type { ReadModels } from '../../src/read-models.js';
 import type { Verdict } from '../../src/rules/verdict.js';
 import { Snapshots } from '../../src/snapshots/snapshots.js';
