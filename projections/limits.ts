@@ -1,4 +1,4 @@
-import type { Instant } from '../src/kernel/time.js';
+import type { Instant, Milliseconds } from '../src/kernel/time.js';
 import { DAY } from '../src/kernel/time.js';
 import { inWords } from '../src/overrides/explain.js';
 import type { Habit } from '../src/rules/explain.js';
@@ -92,21 +92,29 @@ export class Limits {
     const type = profiled(this.#type);
     if (watch.baseline === undefined || type === undefined || watch.rule.when?.learning === true)
       return false;
-    const { profiles } = this.#around;
-    // A window that no rule looked at before is as new as all of them are at first.
-    const since = profiles.peaks.since(profiles.peaks.numberOf(watch.peak));
-    const began = Math.max(this.#around.installedAt(), since * DAY);
-    if (at - began >= this.#learning.installation) return false;
-    const day = dayOf(at);
-    return !this.isLearnt(profiles.profile(type, value, day), day, since);
+    return this.#watchedFor(watch, at) < this.#learning.installation && !this.#knows(watch, type, value, at);
   }
 
   /** Whether an account may turn: not while it is being learnt and nearly everybody is. */
-  mayTurn({ rule }: Watch, value: string, at: Instant): boolean {
-    const { profiles, installedAt } = this.#around;
-    if (at - installedAt() >= (rule.turned?.after ?? 0)) return true;
+  mayTurn(watch: Watch, value: string, at: Instant): boolean {
+    const after = watch.rule.turned?.after ?? 0;
+    return this.#watchedFor(watch, at) >= after || this.#knows(watch, 'account', value, at);
+  }
+
+  /** A window that no rule looked at before is as new as all of them are at first. */
+  #watchedFor({ peak }: Watch, at: Instant): Milliseconds {
+    return at - Math.max(this.#around.installedAt(), this.#since(peak) * DAY);
+  }
+
+  #knows({ peak }: Watch, type: ProfiledType, value: string, at: Instant): boolean {
     const day = dayOf(at);
-    return this.isLearnt(profiles.profile('account', value, day), day);
+    return this.isLearnt(this.#around.profiles.profile(type, value, day), day, this.#since(peak));
+  }
+
+  /** The first day of which anything is known of a window. */
+  #since(peak: string): Day {
+    const { peaks } = this.#around.profiles;
+    return peaks.since(peaks.numberOf(peak));
   }
 
   #remembered(baseline: Baseline, { index, peak }: Watch, value: string, at: Instant, row: number): number {

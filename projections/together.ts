@@ -1,4 +1,5 @@
 import type { Instant, Milliseconds } from '../src/kernel/time.js';
+import { TOGETHER_MAX } from '../src/rules/model.js';
 
 /** An account that turned abnormal. */
 export interface Turned {
@@ -24,8 +25,6 @@ export type TogetherState = readonly {
 
 /** Groups that nothing happens in are dropped whenever so many have come up. */
 const SWEEP = 1_000;
-/** Accounts of one group that are remembered; more say nothing new. */
-const MOST = 1_000;
 
 /**
  * Which accounts of a domain turned abnormal lately, by rule: each sends little, but all at once. Once too many have,
@@ -52,7 +51,7 @@ export class Together {
     if (group === undefined) this.#groups.set(key, (group = { accounts: new Map(), alarmUntil: 0 }));
     const { accounts } = group;
     for (const other of accounts.values()) if (other.at <= at - window) accounts.delete(other.account);
-    if (accounts.has(account) || accounts.size < MOST) accounts.set(account, turned);
+    if (accounts.has(account) || accounts.size < TOGETHER_MAX) accounts.set(account, turned);
     const alarmed = at < group.alarmUntil;
     if (!alarmed && accounts.size <= limit) return undefined;
     // An event that comes late shortens no alarm.

@@ -27,6 +27,9 @@ export type Count = (typeof COUNTS)[number];
 /** More different ones than this are not told apart: a limit must lie below. */
 export const DIVERSITY_MAX = 16;
 
+/** Accounts of one domain that are remembered to have turned: a limit must lie below. */
+export const TOGETHER_MAX = 1_000;
+
 export const ACTIONS = ['observe', 'propose', 'block'] as const;
 export type Action = (typeof ACTIONS)[number];
 

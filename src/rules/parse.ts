@@ -1,9 +1,10 @@
 import { LineCounter, isNode, parseDocument, visit } from 'yaml';
 import type { Document } from 'yaml';
-import type { z } from 'zod';
 import { StopgapError } from '../kernel/errors.js';
 import { deeplyNestedLine } from '../kernel/nesting.js';
 import type { RuleSet } from './model.js';
+import { faultsOf } from './schema/faults.js';
+import type { Path } from './schema/faults.js';
 import { ruleSet } from './schema/rule-set.js';
 
 /** One fault of a rules file: where, what, and what would be right. */
@@ -80,18 +81,6 @@ function plain(document: Document.Parsed, lines: LineCounter, source: string): u
     });
     throw new InvalidRules([{ line: line ?? 1, path: '', message: thrown.message }], source);
   }
-}
-
-type Path = readonly PropertyKey[];
-
-function faultsOf(issue: z.core.$ZodIssue): readonly { path: Path; message: string }[] {
-  if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => ({ path: [...issue.path, key], message: 'is not a known key' }));
-  }
-  if (issue.code === 'invalid_type' && issue.message.includes('received undefined')) {
-    return [{ path: issue.path, message: 'is missing' }];
-  }
-  return [{ path: issue.path, message: issue.message }];
 }
 
 function pathText(path: Path): string {

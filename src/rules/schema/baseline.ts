@@ -1,17 +1,28 @@
 import { z } from 'zod';
 import type { Baseline } from '../model.js';
+import { faultsOf } from './faults.js';
 import { amount, times } from './values.js';
 
 /** `{ baseline: 5x, record: 1.5x, floor: 40, ceiling: 2000 }` */
 export const baseline = z
-  .strictObject({
-    baseline: times,
-    record: times.optional(),
-    largest: times.optional(),
-    floor: amount,
-    start: amount.optional(),
-    ceiling: amount.optional(),
-  })
+  .strictObject(
+    {
+      baseline: times,
+      record: times.optional(),
+      largest: times.optional(),
+      floor: amount,
+      start: amount.optional(),
+      ceiling: amount.optional(),
+    },
+    {
+      error: ({ code, input }) => {
+        if (code !== 'invalid_type') return undefined;
+        return input === undefined
+          ? 'is missing'
+          : 'must follow the sender, such as { baseline: 3x, floor: 40 }';
+      },
+    },
+  )
   .superRefine(({ floor, start = floor, ceiling }, context) => {
     if (ceiling !== undefined && ceiling < Math.max(floor, start))
       context.addIssue({
@@ -26,10 +37,15 @@ export const baseline = z
 
 /** A fixed number, or one that follows the sender: the faults are those of the form that was meant. */
 export const limit = z.unknown().transform((value, context) => {
-  const follows = typeof value === 'object' && value !== null;
-  const result = follows ? baseline.safeParse(value) : amount.safeParse(value);
+  const fault = (message: string, path: readonly PropertyKey[] = []): void =>
+    context.addIssue({ code: 'custom', message, path: [...path] });
+  if (value === undefined) fault('is missing');
+  else if (value === null || Array.isArray(value))
+    fault('must be a number, or follow the sender such as { baseline: 3x, floor: 40 }');
+  if (value === undefined || value === null || Array.isArray(value)) return z.NEVER;
+  const result = typeof value === 'object' ? baseline.safeParse(value) : amount.safeParse(value);
   if (!result.success) {
-    for (const { message, path } of result.error.issues) context.addIssue({ code: 'custom', message, path });
+    for (const { message, path } of result.error.issues.flatMap(faultsOf)) fault(message, path);
     return z.NEVER;
   }
   const bound = result.data;

@@ -7,6 +7,8 @@ import { duration } from './values.js';
 const yes = z.literal(true, 'must be true; leave it out where it does not matter').optional();
 /** No longer than profiles remember. */
 const within = duration(HOUR, 365 * DAY).optional();
+/** Habits are known by the day. */
+const days = duration(DAY, 365 * DAY).optional();
 
 const HOURS = /^([01]?\d|2[0-3]):([0-5]\d)\s*-\s*([01]?\d|2[0-3]):([0-5]\d)(?:\s+(\S+))?$/;
 
@@ -50,10 +52,13 @@ const few = z
 
 const fields = {
   ...{ newIp: yes, newEhlo: yes, newCountry: yes, newAsn: yes },
-  ...{ firstSeenWithin: within, dormantFor: within, installedWithin: within, installedFor: within },
+  ...{ firstSeenWithin: days, dormantFor: days, installedWithin: within, installedFor: within },
   learning: z.boolean('must be true or false').optional(),
   quietHours: quietHours.optional(),
-  distinct: z.partialRecord(z.enum(DIVERSITIES, `must be one of ${DIVERSITIES.join(', ')}`), few).optional(),
+  distinct: z
+    .partialRecord(z.enum(DIVERSITIES, `must be one of ${DIVERSITIES.join(', ')}`), few)
+    .refine((most) => Object.keys(most).length > 0, `must name one of ${DIVERSITIES.join(', ')}`)
+    .optional(),
   share: z
     .strictObject({
       of: z.enum(['refusedRecipients', 'bounces'], 'must be refusedRecipients or bounces'),
@@ -62,6 +67,10 @@ const fields = {
         .min(0, 'must be a share from 0 to 1')
         .max(1, 'must be a share from 0 to 1'),
       least: z.int('must be a whole number of at least 1').min(1, 'must be a whole number of at least 1'),
+    })
+    .refine(({ of, above }) => of === 'bounces' || above < 1, {
+      path: ['above'],
+      message: 'must be below 1: no more can be refused than were tried',
     })
     .optional(),
 };
@@ -80,9 +89,27 @@ const someOf = (value: object, context: z.RefinementCtx): void => {
     context.addIssue({ code: 'custom', message: 'must name at least one condition' });
 };
 
+const NOVELTIES = ['newIp', 'newEhlo', 'newCountry', 'newAsn', 'quietHours'] as const;
+
+/** What can never hold together is a mistake. */
+const possible = (value: Conditions, context: z.RefinementCtx): void => {
+  const fault = (key: keyof Conditions, message: string) =>
+    context.addIssue({ code: 'custom', path: [key], message: `${message}: it could never hold` });
+  const { learning, firstSeenWithin, dormantFor, installedWithin, installedFor, quietHours } = value;
+  const news = NOVELTIES.find((key) =>
+    key === 'quietHours' ? quietHours?.kind === 'unusual' : value[key] !== undefined,
+  );
+  if (learning === true && news !== undefined) fault(news, 'says nothing of who is still being learnt');
+  if (installedFor !== undefined && installedWithin !== undefined && installedFor >= installedWithin)
+    fault('installedFor', 'must be shorter than installedWithin');
+  if (firstSeenWithin !== undefined && dormantFor !== undefined && dormantFor >= firstSeenWithin)
+    fault('dormantFor', 'must be shorter than firstSeenWithin');
+};
+
 export const conditions = z
   .strictObject(fields)
   .superRefine(someOf)
+  .superRefine((value, context) => possible(value as Conditions, context))
   .transform((value) => compact(value) as Conditions);
 
 export const score = z
@@ -96,6 +123,7 @@ export const score = z
             ...fields,
           })
           .superRefine(someOf)
+          .superRefine((value, context) => possible(value as Conditions, context))
           .transform(compact),
         'must be a list of signals',
       )

@@ -1,9 +1,10 @@
 import { z } from 'zod';
 import { InvalidInput } from '../../kernel/errors.js';
 import { DAY, MINUTE, parseDuration, parseInstant } from '../../kernel/time.js';
+import { PEAKS_KEPT, peakName } from '../../sending/day-summary.js';
 import { parseSubject } from '../../sending/subjects.js';
 import { LEARNING } from '../model.js';
-import type { Breaker, RuleExemption, RuleSet } from '../model.js';
+import type { Breaker, Rule, RuleExemption, RuleSet } from '../model.js';
 import { learning } from './conditions.js';
 import { rule } from './rule.js';
 
@@ -48,6 +49,12 @@ const breaker = z.string('must be a text such as 20 in 10m').transform((text, co
   return { max: Number(parts[1]), window };
 });
 
+/** The window whose peaks the limit of a rule follows. */
+function followedPeak({ count, leaveOut, window, baseline, turned }: Rule): string | undefined {
+  if (turned !== undefined) return peakName(turned.count, 0, turned.window);
+  return baseline === undefined ? undefined : peakName(count, leaveOut ?? 0, window);
+}
+
 /** A rules file. */
 export const ruleSet = z
   .strictObject(
@@ -80,6 +87,16 @@ export const ruleSet = z
           path: ['rules', index, 'id'],
           message: `"${id}" is the id of rules[${first}] already`,
         });
+    });
+    const followed = new Set<string>();
+    value.rules.forEach((each, index) => {
+      const peak = followedPeak(each);
+      if (peak === undefined || followed.has(peak)) return;
+      followed.add(peak);
+      if (followed.size <= PEAKS_KEPT) return;
+      const path = ['rules', index, each.turned === undefined ? 'limit' : 'turned'];
+      const message = `${peak} would be the ${followed.size}th window whose limit follows habits: at most ${PEAKS_KEPT}`;
+      context.addIssue({ code: 'custom', path, message });
     });
   })
   .transform(({ version: _, learning: learns, ...rest }): RuleSet => ({

@@ -2,8 +2,16 @@ import { z } from 'zod';
 import { REFUSALS } from '../../blocks/events.js';
 import { DAY, DURATION_FORM, MINUTE } from '../../kernel/time.js';
 import { DIRECTIONS, SUBJECT_TYPES } from '../../sending/subjects.js';
-import { ACTIONS, COUNTS, DIVERSITIES, DIVERSITY_MAX, WINDOW_MAX, WINDOW_MIN } from '../model.js';
-import type { Count, Diversity, Rule, Turned } from '../model.js';
+import {
+  ACTIONS,
+  COUNTS,
+  DIVERSITIES,
+  DIVERSITY_MAX,
+  TOGETHER_MAX,
+  WINDOW_MAX,
+  WINDOW_MIN,
+} from '../model.js';
+import type { Conditions, Count, Diversity, Rule, Turned } from '../model.js';
 import { baseline, limit } from './baseline.js';
 import { conditions, score } from './conditions.js';
 import { LONGEST, duration } from './values.js';
@@ -38,6 +46,12 @@ const ONLY_FOR: Partial<Record<Count, readonly Rule['per'][]>> = {
   recipientDomains: ['account'],
   accounts: ['domain'],
 };
+
+/** What is asked of where a message comes from. */
+const asksWhere = (conditions: Conditions | undefined): boolean =>
+  (['newIp', 'newEhlo', 'newCountry', 'newAsn'] as const).some((key) => conditions?.[key] !== undefined);
+
+const NOWHERE = 'cannot ask for what is new at a count of bounces: they come from nowhere the sender was';
 
 const isDiversity = (count: Count): count is Diversity => DIVERSITIES.includes(count as Diversity);
 
@@ -98,8 +112,14 @@ export const rule = z
       );
     if (value.count !== 'accounts' && value.turned !== undefined)
       fault('turned', 'is for a count of accounts');
-    if (value.count === 'accounts' && value.renewWhileTrying)
-      fault('renewWhileTrying', 'does not go with a count of accounts');
+    if (bounded && value.renewWhileTrying)
+      fault('renewWhileTrying', `does not go with a count of ${value.count}`);
+    if (value.count === 'accounts' && value.limit.limit >= TOGETHER_MAX)
+      fault('limit', `must be below ${TOGETHER_MAX} for a count of accounts: more are not remembered`);
+    if ((value.limit.baseline ?? value.turned) !== undefined && value.direction !== 'outbound')
+      fault('direction', 'must be outbound where a limit follows habits: they are those of who sends');
+    if (value.count === 'bounces' && [value.when, ...(value.score?.signals ?? [])].some(asksWhere))
+      fault(value.when !== undefined && asksWhere(value.when) ? 'when' : 'score', NOWHERE);
     if (value.escalate !== undefined && typeof value.for === 'number' && value.escalate.max < value.for) {
       fault('escalate', 'max must not be shorter than for');
     }

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { DAY, DURATION_FORM, MINUTE, parseDuration } from '../../kernel/time.js';
+import { DAY, DURATION_FORM, formatDuration, parseDuration } from '../../kernel/time.js';
 
 /** Longest block, and longest time that is looked back. */
 export const LONGEST = 3650 * DAY;
@@ -10,12 +10,17 @@ export const duration = (min: number, max: number) =>
     if (span === undefined || span < min || span > max) {
       context.addIssue({
         code: 'custom',
-        message: `must be ${DURATION_FORM}, from ${min / MINUTE}m to ${max / DAY}d`,
+        message: `must be ${DURATION_FORM}, from ${formatDuration(min)} to ${max / DAY}d`,
       });
       return z.NEVER;
     }
     return span;
   });
+
+/** What is said of a value of no use, and of none at all. */
+export function orMissing(message: string): { error: (issue: { readonly input?: unknown }) => string } {
+  return { error: ({ input }) => (input === undefined ? 'is missing' : message) };
+}
 
 const SIZE_UNITS: Readonly<Record<string, number>> = {
   '': 1,
@@ -28,13 +33,15 @@ const SIZE_UNITS: Readonly<Record<string, number>> = {
 };
 
 /** A whole number from 1, or a size. */
-export const amount = z.union([z.number(), z.string()]).transform((value, context) => {
+const AMOUNT = 'must be a whole number of at least 1 (for bytes also a size such as 500MB)';
+
+export const amount = z.union([z.number(), z.string()], orMissing(AMOUNT)).transform((value, context) => {
   const parts = /^(\d+(?:\.\d+)?)\s*(?:([kmg]i?)b|b)?$/i.exec(String(value));
   const number = parts === null ? NaN : Number(parts[1]) * SIZE_UNITS[(parts[2] ?? '').toLowerCase()]!;
   if (!Number.isSafeInteger(number) || number < 1) {
     context.addIssue({
       code: 'custom',
-      message: 'must be a whole number of at least 1 (for bytes also a size such as 500MB)',
+      message: AMOUNT,
     });
     return z.NEVER;
   }
@@ -42,10 +49,12 @@ export const amount = z.union([z.number(), z.string()]).transform((value, contex
 });
 
 /** `5x`, `1.5x`, or the bare number. */
-export const times = z.union([z.number(), z.string()]).transform((value, context) => {
+const TIMES = 'must be a multiple such as 5x, above 0 and at most 1000x';
+
+export const times = z.union([z.number(), z.string()], orMissing(TIMES)).transform((value, context) => {
   const number = Number(/^(\d+(?:\.\d+)?)\s*x?$/i.exec(String(value).trim())?.[1] ?? NaN);
   if (!(number > 0 && number <= 1000)) {
-    context.addIssue({ code: 'custom', message: 'must be a multiple such as 5x, above 0 and at most 1000x' });
+    context.addIssue({ code: 'custom', message: TIMES });
     return z.NEVER;
   }
   return number;
