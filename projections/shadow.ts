@@ -7,6 +7,7 @@ import { respond } from '../src/rules/respond.js';
 import type { ShadowEvent, ShadowRulesChanged } from '../src/rules/shadow.js';
 import { isShadowEvent } from '../src/rules/shadow.js';
 import type { Verdict } from '../src/rules/verdict.js';
+import type { Day, SenderDaySummarised } from '../src/sending/day-summary.js';
 import type { Subject } from '../src/sending/subjects.js';
 import { Exemptions } from './exemptions.js';
 import type { ExemptionsState } from './exemptions.js';
@@ -76,6 +77,12 @@ export class ShadowRules {
 
   get comparison(): VerdictComparison | undefined {
     return this.#loaded?.comparison;
+  }
+
+  /** The peaks of the windows that these rules look at, on a day of a sender that is not summarised yet. */
+  peaks({ type, value }: SenderDaySummarised['subject'], day: Day): SenderDaySummarised['peaks'] {
+    const open = this.#loaded?.volume.profiles.open(type, value) ?? [];
+    return open.find((each) => each.day === day)?.peaks ?? {};
   }
 
   /**

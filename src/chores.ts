@@ -2,7 +2,7 @@ import type { Fact } from './kernel/events.js';
 import type { Instant, Milliseconds } from './kernel/time.js';
 import { DAY, HOUR } from './kernel/time.js';
 import type { ReadModels } from './read-models.js';
-import type { Day } from './sending/day-summary.js';
+import type { Day, DaySummaryFact } from './sending/day-summary.js';
 import { dayOf, profileStream } from './sending/day-summary.js';
 
 /**
@@ -22,16 +22,27 @@ export interface Chore {
 const AFTER_MIDNIGHT: Milliseconds = HOUR;
 
 /** The first day that is not over, a while after midnight. */
-export function firstDayOpen(now: Instant): Day {
+function firstDayOpen(now: Instant): Day {
   return dayOf(now - AFTER_MIDNIGHT);
+}
+
+/**
+ * The summaries of the days that are over by now, a sender's oldest first. They tell also of the windows that only shadow
+ * rules look at: once these are in force, what is usual must be known.
+ */
+export function* dueSummaries({ sendVolume, shadow }: ReadModels, now: Instant): Generator<DaySummaryFact> {
+  for (const { type, data } of sendVolume.profiles.due(firstDayOpen(now))) {
+    const { subject, day, peaks } = data;
+    yield { type, data: { ...data, peaks: { ...shadow.peaks(subject, day), ...peaks } } };
+  }
 }
 
 /** Days that are over are summarised, for what senders usually do. */
 export const DAY_SUMMARIES: Chore = {
   by: 'system:profiles',
   after: (now) => (firstDayOpen(now) + 1) * DAY + AFTER_MIDNIGHT,
-  run: ({ sendVolume }, now) =>
-    [...sendVolume.profiles.due(firstDayOpen(now))].map((fact) => ({
+  run: (models, now) =>
+    [...dueSummaries(models, now)].map((fact) => ({
       ...fact,
       stream: profileStream(fact.data.subject),
     })),

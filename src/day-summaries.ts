@@ -1,11 +1,10 @@
 import type { Logger } from 'pino';
-import { DAY_SUMMARIES, firstDayOpen } from './chores.js';
-import { idOf } from './ids.js';
+import { DAY_SUMMARIES, dueSummaries } from './chores.js';
+import { summaryId } from './ids.js';
 import { messageOf } from './kernel/errors.js';
 import type { AlarmClock, Milliseconds } from './kernel/time.js';
 import { MINUTE } from './kernel/time.js';
 import type { ReadModels } from './read-models.js';
-import type { SenderDaySummarised } from './sending/day-summary.js';
 import { PROFILE_CATEGORY, SUMMARIES_KEPT, profileStream } from './sending/day-summary.js';
 import type { EventStore } from './store/port.js';
 
@@ -19,11 +18,6 @@ export interface DaySummariesOptions {
   readonly models: ReadModels;
   readonly clock: AlarmClock;
   readonly log: Logger;
-}
-
-/** The same for the same sender and day, whoever writes it: two detectors, or an import, write it once. */
-function summaryId({ subject, day }: Pick<SenderDaySummarised, 'subject' | 'day'>): string {
-  return idOf(`day-summary/${subject.type}/${subject.value}/${day}`);
 }
 
 /**
@@ -76,7 +70,7 @@ export class DaySummaries {
     let written = 0;
     try {
       // Looked up as they are written, not all at first: there may be a hundred thousand.
-      for (const some of slices(models.sendVolume.profiles.due(firstDayOpen(now)), AT_ONCE)) {
+      for (const some of slices(dueSummaries(models, now), AT_ONCE)) {
         if (this.#stopped) break;
         await Promise.all(
           some.map(({ type, data }) => {

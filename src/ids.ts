@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { v5, v7 } from 'uuid';
 import type { Fact, NewEvent } from './kernel/events.js';
 import type { Instant } from './kernel/time.js';
+import type { SenderDaySummarised } from './sending/day-summary.js';
 
 const ID_BYTES = 16;
 /** Random bytes are fetched for many ids at once: one by one they cost more than all the rest of an event. */
@@ -23,6 +24,11 @@ const NAMESPACE = '6f1f3c4e-0d0b-4a7c-9d53-5c0f7e2b8a61';
 /** The same id for the same text, always: what makes a request that is sent again the same request. */
 export function idOf(text: string): string {
   return v5(text, NAMESPACE);
+}
+
+/** The same for the same sender and day, whoever writes the summary: two detectors, or an import, write it once. */
+export function summaryId({ subject, day }: Pick<SenderDaySummarised, 'subject' | 'day'>): string {
+  return idOf(`day-summary/${subject.type}/${subject.value}/${day}`);
 }
 
 /** Puts the envelope around what was decided. */

@@ -1,4 +1,4 @@
-import { idOf } from '../ids.js';
+import { idOf, summaryId } from '../ids.js';
 import type { NewEvent } from '../kernel/events.js';
 import type { Instant } from '../kernel/time.js';
 import { DAY } from '../kernel/time.js';
@@ -56,11 +56,10 @@ export class History implements Sink {
   }
 
   #summarise(facts: readonly DaySummaryFact[]): void {
-    const { appender, source } = this.#options;
+    const { appender } = this.#options;
     for (const { type, data } of facts) {
-      const { subject, day } = data;
-      const id = idOf(`${source}/${type}/${subject.type}:${subject.value}/${day}`);
-      appender.put(profileStream(subject), { id, type, data, at: (day + 1) * DAY, by: IMPORTER });
+      const at = (data.day + 1) * DAY;
+      appender.put(profileStream(data.subject), { id: summaryId(data), type, data, at, by: IMPORTER });
     }
   }
 }
