@@ -20,6 +20,8 @@ export interface WindowReading {
   readonly rule: string;
   readonly count: Count;
   readonly window: Milliseconds;
+  /** So many of the largest messages are left out of the count. */
+  readonly leaveOut?: number;
   readonly observed: number;
   readonly limit: number;
   readonly direction: Direction;
@@ -198,12 +200,13 @@ export class SubjectVolumes {
     const row = this.#counted.find(value);
     const factor = this.factor(value, now);
     const reading = (watch: Watch, observed: (row: number) => number): WindowReading[] => {
-      const { id: rule, count, window, direction } = watch.rule;
+      const { id: rule, count, window, leaveOut, direction } = watch.rule;
       const limit = this.#limits.of(watch, value, now);
       // A rule that is off for this subject has nothing to say of it.
       if (limit === null) return [];
       const seen = row === undefined ? 0 : observed(row);
-      return [{ rule, count, window, observed: seen, limit: limit * factor, direction }];
+      const without = leaveOut === undefined ? {} : { leaveOut };
+      return [{ rule, count, window, ...without, observed: seen, limit: limit * factor, direction }];
     };
     const sums = this.#counted.windows.flatMap(({ watches }, number) =>
       watches

@@ -17,14 +17,25 @@ export const subjectShape = z
   .object({ type: z.enum(SUBJECT_TYPES), value: z.string().meta({ description: 'In normal form.' }) })
   .meta({ id: 'Subject' });
 
+const leaveOut = z
+  .int()
+  .optional()
+  .meta({ description: 'So many of the largest messages are left out of the count.' });
+
 export const evidenceShape = z
   .object({
     rule: z.string(),
     version: z.int().meta({ description: 'Version of the rule set.' }),
     count: z.string(),
     window: duration,
+    leaveOut,
     limit: z.number(),
     observed: z.number(),
+    habit: z
+      .object({ typical: z.number(), record: z.number(), weeks: z.int(), learnt: z.boolean() })
+      .optional()
+      .meta({ description: 'What is usual, where that made the limit: the weekly peaks.' }),
+    signals: z.array(z.string()).optional().meta({ description: 'What else was noticed.' }),
     firstPosition: position,
     lastPosition: position,
     lastAt: instant,
@@ -160,6 +171,7 @@ export const windowShape = z
     rule: z.string(),
     count: z.string(),
     window: duration,
+    leaveOut,
     observed: z.number(),
     limit: z.number().meta({ description: 'What is in force now: tripled for an hour after a release.' }),
     direction: z.enum(DIRECTIONS),

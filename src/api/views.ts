@@ -56,16 +56,7 @@ export function exemptionView(exemption: Exemption): ExemptionJson {
 }
 
 export function windowView(subject: Subject, reading: WindowReading): WindowJson {
-  const { rule, count, window, observed, limit, direction } = reading;
-  return {
-    subject: subjectView(subject),
-    rule,
-    count,
-    window: formatDuration(window),
-    observed,
-    limit,
-    direction,
-  };
+  return { subject: subjectView(subject), ...reading, window: formatDuration(reading.window) };
 }
 
 /** Read models keep more beside a subject than the API shows. */
@@ -83,8 +74,14 @@ export function span(length: Milliseconds | null): string {
 
 export function evidenceView(evidence: Evidence): EvidenceJson {
   const { rule, version, count, limit, observed, firstPosition, lastPosition, sentence } = evidence;
+  const { leaveOut, habit, signals } = evidence;
   const [window, lastAt] = [formatDuration(evidence.window), formatInstant(evidence.lastAt)];
-  return { rule, version, count, window, limit, observed, firstPosition, lastPosition, lastAt, sentence };
+  return {
+    ...{ rule, version, count, window, ...(leaveOut === undefined ? {} : { leaveOut }), limit, observed },
+    ...(habit === undefined ? {} : { habit }),
+    ...(signals === undefined ? {} : { signals: [...signals] }),
+    ...{ firstPosition, lastPosition, lastAt, sentence },
+  };
 }
 
 function historyView({

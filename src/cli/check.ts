@@ -65,11 +65,11 @@ function explain(verdict: CheckJson, now: number): string {
     }
   }
   if (windows !== null && windows.length > 0) {
-    const rows = windows.map(({ subject, rule, count, window, observed, limit }) => [
+    const rows = windows.map(({ subject, rule, count, window, leaveOut, observed, limit }) => [
       `  ${subject.type} ${printable(subject.value)}`,
       rule,
       `${observed} of ${limit} ${count}`,
-      `within ${window}`,
+      `within ${window}${leaveOut === undefined ? '' : `, less the ${leaveOut === 1 ? 'largest message' : 'two largest'}`}`,
     ]);
     lines.push('', 'Windows against limits:', table(rows));
   }

@@ -47,6 +47,21 @@ describe('stopgap check and stopgap rules', () => {
     assert.equal((JSON.parse(json.out) as { refused: boolean }).refused, true);
   });
 
+  test('check says what a rule leaves out', async () => {
+    const wide =
+      'version: 1\nrules: [{ id: wide, per: account, count: recipients, leaveOut: 2, window: 10m, limit: 40, then: propose, for: 2h }]';
+    const other = await ApiServer.start();
+    const there = await Terminal.at(other);
+    try {
+      await other.call('PUT', '/api/v1/rules', { body: { source: wide } });
+      const { out } = await there.run('check', '--account', 'fine@example.com');
+      assert.match(out, / wide +0 of 40 recipients +within 10m, less the two largest$/m);
+    } finally {
+      await there.close();
+      await other.stop();
+    }
+  });
+
   test('check takes the null sender, and wants somebody', async () => {
     assert.equal((await terminal.run('check', '--return-path', '')).code, 0);
     const nobody = await terminal.run('check');

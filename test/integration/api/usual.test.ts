@@ -1,0 +1,116 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import type { Act } from '../../../src/blocks/commands.js';
+import type { Evidence } from '../../../src/blocks/events.js';
+import { newId } from '../../../src/ids.js';
+import { DAY, HOUR } from '../../../src/kernel/time.js';
+import type { SenderDaySummarised } from '../../../src/sending/day-summary.js';
+import { dayOf, profileStream } from '../../../src/sending/day-summary.js';
+import { ApiServer } from '../../support/api/server.js';
+
+const NEWS = { type: 'account', value: 'news@example.com' } as const;
+const RULES = `version: 1
+rules:
+  - id: hour
+    per: account
+    count: messages
+    window: 1h
+    limit: { baseline: 2.5x, record: 2x, floor: 20, start: 40 }
+    then: propose
+    for: 2h
+  - { id: wide, per: account, count: recipients, leaveOut: 2, window: 10m, limit: 40, then: propose, for: 2h }
+`;
+
+/** What one sender usually does, in fields that an answer may have. */
+interface Shown {
+  readonly usual: { readonly windows: readonly unknown[] } & Readonly<Record<string, unknown>>;
+  readonly windows: readonly { readonly rule: string; readonly limit: number; readonly leaveOut?: number }[];
+}
+
+describe('what is usual, over HTTP', () => {
+  let server: ApiServer;
+  let today: number;
+  before(async () => {
+    server = await ApiServer.start();
+    today = dayOf(server.clock.now());
+    const rules = await server.call('PUT', '/api/v1/rules', { body: { source: RULES } });
+    assert.equal(rules.status, 200, rules.text);
+  });
+  after(() => server.stop());
+
+  /** A day so many days ago. */
+  async function summarised(
+    ago: number,
+    peak: number,
+    more: Partial<SenderDaySummarised> = {},
+  ): Promise<void> {
+    const data: SenderDaySummarised = {
+      ...{ subject: NEWS, day: today - ago, messages: peak, recipients: 2 * peak, refusedRecipients: 1 },
+      ...{ bounces: 0, largest: 9, peaks: { 'messages/1h': peak }, hours: 1 << 9, contained: [] },
+      ...{ networks: ['192.0.2.7'], ehlos: ['pc.example.com'], ...more },
+    };
+    const event = {
+      id: newId(),
+      type: 'SenderDaySummarised',
+      data,
+      at: server.clock.now(),
+      by: 'system:test',
+    };
+    const { position } = await server.deps.store.append(profileStream(NEWS), [event], 'any');
+    await server.deps.models.reached(position);
+  }
+
+  const shown = async (): Promise<Shown> =>
+    (await server.get('/api/v1/senders/account/news@example.com')).json as unknown as Shown;
+  const dateOf = (ago: number): string => new Date((today - ago) * DAY).toISOString().slice(0, 10);
+
+  test('is null of whom nothing is known', async () => {
+    assert.equal((await shown()).usual, null);
+    const { json } = await server.get('/api/v1/senders/ip/192.0.2.7');
+    assert.equal((json as unknown as Shown).usual, null, 'a network has no habits');
+  });
+
+  test('comes from the summaries of days, and limits follow it', async () => {
+    for (const ago of [30, 23, 16, 9]) await summarised(ago, 100);
+    await summarised(2, 300, { contained: ['a-block'] });
+    const { usual, windows } = await shown();
+    assert.deepEqual(usual, {
+      ...{ known: true, firstDay: dateOf(30), lastDay: dateOf(2), weeks: 5 },
+      windows: [{ window: 'messages/1h', typical: 100, record: 100 }],
+      largestMessage: { typical: 9, record: 9 },
+      ...{ messages: 400, recipients: 800, refusedRecipients: 4, bounces: 0 },
+      hours: Array.from({ length: 24 }, (_, hour) => (hour === 9 ? 4 : 0)),
+      networks: [{ name: '192.0.2.7', lastDay: dateOf(9) }],
+      ehlos: [{ name: 'pc.example.com', lastDay: dateOf(9) }],
+      ...{ countries: [], asns: [], containedDays: [dateOf(2)] },
+    });
+    assert.equal(windows.find(({ rule }) => rule === 'hour')?.limit, 250);
+    assert.equal(windows.find(({ rule }) => rule === 'wide')?.leaveOut, 2);
+  });
+
+  test('stands in the evidence that it made', async () => {
+    const habit = { typical: 100, record: 100, weeks: 5, learnt: true };
+    const last = (await server.deps.store.head()) + 1;
+    const evidence: Evidence = {
+      ...{ rule: 'hour', version: 2, count: 'messages', window: HOUR, limit: 250, observed: 251 },
+      ...{ firstPosition: last, lastPosition: last, lastAt: server.clock.now() },
+      ...{ habit, signals: ['EHLO name win never seen before'], sentence: 'too many' },
+    };
+    const terms: Act['terms'] = {
+      direction: 'outbound',
+      description: '',
+      refusal: 'soft',
+      duration: HOUR,
+      escalate: undefined,
+      lapse: DAY,
+      renewWhileTrying: false,
+    };
+    const id = newId();
+    const act: Act = { kind: 'act', action: 'propose', subject: NEWS, terms, evidence, newId: id };
+    const { position } = await server.deps.desk.execute(NEWS, act, { by: 'rule:hour@2' });
+    await server.deps.models.reached(position!);
+    const { json } = await server.get(`/api/v1/blocks/${id}`);
+    const told = json.evidence as unknown as Evidence;
+    assert.deepEqual([told.habit, told.signals], [habit, evidence.signals]);
+  });
+});
