@@ -24,12 +24,12 @@ export class Series {
 
   /** A second, over all processes. */
   rate(by: By, metric: string, ...matchers: readonly string[]): string {
-    return `${sum(by)} (rate(${this.of(metric, ...matchers)}[${RATE}]))`;
+    return `${sum(by)}(rate(${this.of(metric, ...matchers)}[${RATE}]))`;
   }
 
   /** How many within a window, over all processes. */
   increase(by: By, window: string, metric: string, ...matchers: readonly string[]): string {
-    return `${sum(by)} (increase(${this.of(metric, ...matchers)}[${window}]))`;
+    return `${sum(by)}(increase(${this.of(metric, ...matchers)}[${window}]))`;
   }
 
   /** How many between two points of the graph, or a little more where these are close. */
@@ -39,22 +39,22 @@ export class Series {
 
   /** What all processes that have caught up say alike. */
   max(by: By, metric: string, ...matchers: readonly string[]): string {
-    return `${aggregate('max', by)} (${this.of(metric, ...matchers)})`;
+    return `${aggregate('max', by)}(${this.of(metric, ...matchers)})`;
   }
 
   /** What has to hold in every process. */
   min(by: By, metric: string, ...matchers: readonly string[]): string {
-    return `${aggregate('min', by)} (${this.of(metric, ...matchers)})`;
+    return `${aggregate('min', by)}(${this.of(metric, ...matchers)})`;
   }
 
   /** What each process has of its own. */
   sum(by: By, metric: string, ...matchers: readonly string[]): string {
-    return `${sum(by)} (${this.of(metric, ...matchers)})`;
+    return `${sum(by)}(${this.of(metric, ...matchers)})`;
   }
 
   /** The quantile that is chosen at the top, of a histogram. */
   quantile(by: By, histogram: string, window: string = RATE): string {
-    const buckets = `${sum(['le', ...by])} (rate(${this.of(`${histogram}_bucket`)}[${window}]))`;
+    const buckets = `${sum(['le', ...by])}(rate(${this.of(`${histogram}_bucket`)}[${window}]))`;
     return `histogram_quantile($quantile, ${buckets})`;
   }
 
@@ -85,5 +85,5 @@ export function share(part: string, whole: string): string {
 const sum = (by: By): string => aggregate('sum', by);
 
 function aggregate(operator: string, by: By): string {
-  return by.length === 0 ? operator : `${operator} by (${by.join(', ')})`;
+  return by.length === 0 ? operator : `${operator} by (${by.join(', ')}) `;
 }

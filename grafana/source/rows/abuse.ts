@@ -27,15 +27,13 @@ export const abuse: Row = {
     stat({
       title: 'Blocked by rules',
       description: text`
-        How many came to be blocked by a rule within the time shown. Five within a quarter of an hour are an
-        attack on many accounts or a rule that is wrong: ${runbook('StopgapManyBlocks')}
+        How many a rule has blocked within the time shown. Five within a quarter of an hour are an attack on
+        many accounts or a rule that is wrong: ${runbook('StopgapManyBlocks')}
       `,
       unit: 'none',
       decimals: 0,
       size: [4, 4],
-      queries: [
-        now(series.increase([], RANGE, 'stopgap_block_transitions_total', 'state="active"', 'origin="rule"')),
-      ],
+      queries: [now(series.increase([], RANGE, 'stopgap_verdicts_total', 'action="block"'))],
       thresholds: above(1, 5),
       links: [apiLink('By rules, newest first', '/api/v1/blocks?origin=rule&sort=newest')],
     }),

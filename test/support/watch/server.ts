@@ -16,14 +16,22 @@ interface Server {
   readonly address: string;
 }
 
-/** A Prometheus on loopback with this configuration, its data below `dir`. It is gone after the test. */
+/**
+ * A Prometheus on loopback with this configuration, its data below `dir`. It is gone after the test.
+ *
+ * @param args more of its command line
+ */
 export async function startPrometheus(
   t: Pick<TestContext, 'after'>,
   dir: string,
   config: unknown,
+  args: readonly string[] = [],
 ): Promise<Server> {
   const file = await configured(dir, 'prometheus', config);
-  return startServer(t, 'prometheus', [`--config.file=${file}`, `--storage.tsdb.path=${dir}/tsdb`]);
+  return startServer(t, 'prometheus', [
+    ...[`--config.file=${file}`, `--storage.tsdb.path=${dir}/tsdb`],
+    ...args,
+  ]);
 }
 
 /** An Alertmanager likewise. */

@@ -222,7 +222,7 @@ test('Prometheus asks every node, and Grafana asks Prometheus', () => {
   const { names, port } = jobs.find((job) => job.job_name === 'stopgap')!.dns_sd_configs[0]!;
   assert.deepEqual([...names].sort(), nodes.sort());
   assert.equal(port, 8025);
-  const { datasources } = readYaml('deploy/grafana/provisioning/datasources/prometheus.yml') as {
+  const { datasources } = readYaml('grafana/provisioning/datasources/prometheus.yaml') as {
     datasources: { url: string }[];
   };
   assert.deepEqual(

@@ -1,0 +1,57 @@
+import assert from 'node:assert/strict';
+import { Metrics } from '../../../src/metrics/metrics.js';
+import { documentedMetrics } from '../metrics.js';
+import { groupingLabels, selectorsOf } from './promql.js';
+
+/** What Prometheus puts on every series. */
+const TARGET = ['job', 'instance'];
+
+/** A series as it is asked for: a histogram has three. */
+export interface Exposed {
+  readonly type: 'counter' | 'gauge' | 'histogram';
+  readonly labels: readonly string[];
+  /** By label the values that it may have, where docs/metrics.md lists them. */
+  readonly values: ReadonlyMap<string, readonly string[] | undefined>;
+}
+
+/** Every series that a process exposes, and what Prometheus tells of it itself, by name. */
+export function exposedSeries(): ReadonlyMap<string, Exposed> {
+  const documented = documentedMetrics();
+  const all = new Map<string, Exposed>();
+  for (const { name, type, labelNames } of new Metrics().registry.shown()) {
+    const series = {
+      type: type as Exposed['type'],
+      labels: [...labelNames, ...TARGET],
+      values: documented.get(name)!.labels,
+    };
+    if (type !== 'histogram') all.set(name, series);
+    else {
+      all.set(`${name}_bucket`, { ...series, labels: [...series.labels, 'le'] });
+      all.set(`${name}_sum`, series).set(`${name}_count`, series);
+    }
+  }
+  return all.set('up', { type: 'gauge', labels: TARGET, values: new Map() });
+}
+
+/** An expression asks for series, labels and values that there are, and groups by labels that these have. */
+export function assertAsksForWhatIs(
+  expr: string,
+  series: ReadonlyMap<string, Pick<Exposed, 'labels' | 'values'>>,
+  where: string,
+): void {
+  const selectors = selectorsOf(expr);
+  assert.ok(selectors.length > 0, `${where}: no selector in ${expr}`);
+  for (const { metric, matchers } of selectors) {
+    const known = series.get(metric);
+    assert.ok(known !== undefined, `${where}: there is no ${metric}`);
+    for (const { label, op, value } of matchers) {
+      assert.ok(known.labels.includes(label), `${where}: ${metric} has no label ${label}`);
+      const list = known.values.get(label);
+      if (list === undefined || value.startsWith('$')) continue;
+      for (const one of op === '=~' || op === '!~' ? value.split('|') : [value])
+        assert.ok(list.includes(one), `${where}: ${label} of ${metric} is never ${one}`);
+    }
+  }
+  const there = new Set(selectors.flatMap(({ metric }) => series.get(metric)!.labels));
+  for (const label of groupingLabels(expr)) assert.ok(there.has(label), `${where}: nothing has ${label}`);
+}
