@@ -42,11 +42,11 @@ export class ClosedDays {
     );
   }
 
-  /** A day was summarised, and with it all before it. */
+  /** A day was summarised: history that is imported may fill days around one that waits still. */
   summarised(value: string, day: Day): void {
     this.#set(
       value,
-      this.of(value).filter((each) => each.day > day),
+      this.of(value).filter((each) => each.day !== day),
     );
   }
 

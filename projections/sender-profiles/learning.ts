@@ -10,6 +10,7 @@ import {
   REFUSED,
   REMEMBERED_DAYS,
   RING_WORDS,
+  SENT,
   WEEKS,
   asOf,
   firstSeen,
@@ -43,10 +44,10 @@ export function withDay(profile: Profile, summary: SenderDaySummarised, keys: Pe
   const before = asOf(profile, day);
   if (day < before.lastDay - REMEMBERED_DAYS || isSummarised(before, day)) return profile;
   const seen = dated(before, day, summary.messages > 0);
-  const dayBit = 1 << (day % 7);
-  if (summary.contained.length === 0) return learnt(seen, summary, keys, dayBit);
+  const marks = (1 << (day % 7)) | (summary.messages > 0 ? SENT : 0);
+  if (summary.contained.length === 0) return learnt(seen, summary, keys, marks);
   const withheld = [...seen.withheld, summary].slice(-WITHHELD);
-  return { ...learnt(seen, clipped(seen, summary, keys), keys, dayBit), withheld };
+  return { ...learnt(seen, clipped(seen, summary, keys), keys, marks), withheld };
 }
 
 /** Beyond the weeks that are looked back on a day leaves only what can come twice without harm. */
@@ -109,10 +110,11 @@ export function withFalsePositive(
     const contained = each.contained.filter((other) => other !== block);
     if (contained.length > 0)
       withheld.push(contained.length === each.contained.length ? each : { ...each, contained });
-    else changed = learnt(changed, each, keys);
+    else changed = learnt(changed, each, keys, 0);
   }
   if (least !== undefined) {
-    changed = learnt(changed, { ...nothingOn(least.day), peaks: { [least.peak]: least.value } }, keys);
+    const lesson = { ...nothingOn(least.day), peaks: { [least.peak]: least.value } };
+    changed = learnt(changed, lesson, keys, SENT);
   }
   return { ...changed, withheld };
 }
@@ -126,8 +128,8 @@ function nothingOn(day: Day): Lesson {
   };
 }
 
-/** @param dayBit that of the day, where it is summarised now */
-function learnt(profile: Profile, summary: Lesson, keys: PeakKeys, dayBit = 0): Profile {
+/** @param marks what is known of the week from now on: the bit of a day, and {@link SENT} */
+function learnt(profile: Profile, summary: Lesson, keys: PeakKeys, marks: number): Profile {
   const { day } = summary;
   const week = weekOf(day);
   const slot = week % WEEKS;
@@ -147,7 +149,7 @@ function learnt(profile: Profile, summary: Lesson, keys: PeakKeys, dayBit = 0): 
     cells[first + BOUNCES]! += summary.bounces;
     cells[first + LARGEST] = Math.max(cells[first + LARGEST]!, summary.largest);
     cells[first + HOURS] = cells[first + HOURS]! | summary.hours;
-    cells[first + DAYS] = cells[first + DAYS]! | dayBit;
+    cells[first + DAYS] = cells[first + DAYS]! | marks;
     keys.forEach((key, index) => {
       const peak = summary.peaks[key] ?? 0;
       if (peak > cells[first + FIXED + index]!) cells[first + FIXED + index] = peak;

@@ -170,11 +170,11 @@ export class OpenDays {
     if (blocks !== undefined) this.#contained.set(row!, withoutBlock(blocks, block));
   }
 
-  /** A day was summarised, and with it all before it. */
+  /** A day was summarised. */
   summarised(value: string, day: Day): void {
     this.#closed.summarised(value, day);
     const row = this.#rows.get(value);
-    if (row === undefined || this.#day(row) > day) return;
+    if (row === undefined || this.#day(row) !== day) return;
     this.#rows.delete(value);
     this.#values[row] = undefined;
     this.#clear(row);

@@ -20,8 +20,10 @@ export const BOUNCES = 3;
 export const LARGEST = 4;
 /** A bit for each hour of the day in UTC: 24 bits are whole in a 32-bit float. */
 export const HOURS = 5;
-/** A bit for each day of the week that is summarised. */
+/** A bit for each day of the week that is summarised, and one more: {@link SENT}. */
 export const DAYS = 6;
+/** It sent in this week: one that has seen nothing but bounces says nothing of what is usual. */
+export const SENT = 1 << 7;
 export const FIXED = 7;
 
 /** Somewhere that a sender has sent from, and when last. */
@@ -138,7 +140,7 @@ function usualCells(profile: Profile, kind: number, day: Day): Usual {
   const now = weekOf(day);
   let count = 0;
   for (let slot = 0; slot < WEEKS; slot++) {
-    if (profile.weeks[slot]! < 0 || profile.weeks[slot]! < now - WEEKS) continue;
+    if (!saysSomething(profile, slot, now)) continue;
     // A window that was not kept then held nothing that is known.
     SORTED[count++] = kind < width ? profile.cells[slot * width + kind]! : 0;
   }
@@ -152,6 +154,11 @@ function usualCells(profile: Profile, kind: number, day: Day): Usual {
   return { typical: SORTED[count >> 1]!, record: SORTED[count - 1]!, weeks: count };
 }
 
+function saysSomething({ weeks, cells }: Profile, slot: number, now: number): boolean {
+  if (weeks[slot]! < 0 || weeks[slot]! < now - WEEKS) return false;
+  return (cells[(slot * cells.length) / WEEKS + DAYS]! & SENT) !== 0;
+}
+
 /** Scratch of one call at a time. */
 const SORTED = new Float32Array(WEEKS);
 
@@ -161,7 +168,7 @@ export function hourOf(profile: Profile, hour: number, day: Day): { used: number
   let used = 0;
   let weeks = 0;
   for (let slot = 0; slot < WEEKS; slot++) {
-    if (profile.weeks[slot]! < 0 || profile.weeks[slot]! < weekOf(day) - WEEKS) continue;
+    if (!saysSomething(profile, slot, weekOf(day))) continue;
     weeks++;
     used += (profile.cells[slot * width + HOURS]! >> hour) & 1;
   }
