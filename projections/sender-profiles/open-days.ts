@@ -189,8 +189,10 @@ export class OpenDays {
   /** Days before this one that are not summarised, a sender's oldest first. */
   *before(day: Day): IterableIterator<readonly [value: string, closed: ClosedDay]> {
     yield* this.#closed.before(day);
-    for (const [value, row] of this.#rows) {
-      if (this.#day(row) < day) yield [value, this.#read(row)];
+    // By row: the same order in a process that began with a snapshot.
+    for (let row = 0; row < this.#values.length; row++) {
+      const value = this.#values[row];
+      if (value !== undefined && this.#day(row) < day) yield [value, this.#read(row)];
     }
   }
 
