@@ -20,6 +20,9 @@ const FAULTS = 'faults';
 const DEEPEST = 6;
 
 const ADDRESS = /(?:"[^"\n]*"|[^\s<>()[\],;:"'`|]*)@[^\s<>()[\],;:"'`|]*[^\s<>()[\],;:"'`|.]/g;
+/** Who a rule signs as: `rule:<id>@<version>` is nobody's address. No mail domain is a number. */
+const RULE = String.raw`(?<![\w:.@-])rule:[A-Za-z0-9][\w.-]{0,63}@\d+(?![\w@-]|\.\w)`;
+const RULE_OR_ADDRESS = new RegExp(`${RULE}|${ADDRESS.source}`, 'g');
 /** A stream's name may hold anything, spaces too: it ends where our own messages go on, or else the line does. */
 const STREAM =
   /\b(send|auth|profile|block|override)-((?:(?:account|address|domain|ehlo|ip):)?)(.+?)(?=: | within \d| with(?:out)? | is at | has another | could not |$)/gm;
@@ -72,7 +75,7 @@ export class Pseudonyms {
         STREAM,
         (_, category: string, type: string, key: string) => `${category}-${type}${this.of(key)}`,
       )
-      .replace(ADDRESS, (name) => this.of(name))
+      .replace(RULE_OR_ADDRESS, (name) => (name.startsWith('rule:') ? name : this.of(name)))
       .replace(SUBJECT, (_, noun: string, name: string) => `${noun} ${this.of(name)}`)
       .replace(IPV6, (ip) => this.#ip(ip))
       .replace(IPV4, (ip) => this.#ip(ip));

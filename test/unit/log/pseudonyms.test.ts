@@ -70,6 +70,16 @@ describe('a record', () => {
     assert.equal(error, `the ${hash} is at front-desk2, not ${hash}`);
   });
 
+  test('keeps what a rule signs as, which is no address', () => {
+    const { by, sentence } = names.record({
+      by: 'rule:minute@1',
+      sentence: 'blocked by rule:New_account-2.b@17. Not by rule:bob@example.com or rule:bob@1.example',
+    });
+    assert.equal(by, 'rule:minute@1');
+    const [bob, other] = [names.of('bob@example.com'), names.of('bob@1.example')];
+    assert.equal(sentence, `blocked by rule:New_account-2.b@17. Not by rule:${bob} or rule:${other}`);
+  });
+
   test('says of a faulty file only where the faults stand', () => {
     const { faults } = names.record({
       what: 'users',
