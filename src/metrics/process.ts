@@ -1,6 +1,9 @@
 import { Gauge, collectDefaultMetrics } from 'prom-client';
 import type { ScrapedRegistry } from './registry.js';
 
+/** Gauges named like counters, which they are not: each is the sum over `type` of one that stays. */
+const MISNAMED = ['handles', 'requests', 'resources'].map((what) => `stopgap_nodejs_active_${what}_total`);
+
 /** What runs here, how it is set up, and how the process does. */
 export class ProcessMetrics {
   readonly #build = new Gauge({
@@ -19,6 +22,7 @@ export class ProcessMetrics {
   constructor(registry: ScrapedRegistry) {
     for (const metric of [this.#build, this.#roles]) registry.add(metric);
     collectDefaultMetrics({ register: registry, prefix: 'stopgap_' });
+    for (const name of MISNAMED) registry.removeSingleMetric(name);
   }
 
   runs(version: string, store: string, roles: readonly string[]): void {
