@@ -3,7 +3,7 @@ import { DAY } from '../src/kernel/time.js';
 import { inWords } from '../src/overrides/explain.js';
 import type { Habit } from '../src/rules/explain.js';
 import type { Baseline, Learning, VersionedRules } from '../src/rules/model.js';
-import { LEARNING } from '../src/rules/model.js';
+import { DIVERSITY_MAX, LEARNING, isDiversity, isVolume } from '../src/rules/model.js';
 import type { Day, ProfiledType } from '../src/sending/day-summary.js';
 import { dayOf } from '../src/sending/day-summary.js';
 import type { SubjectType } from '../src/sending/subjects.js';
@@ -58,7 +58,9 @@ export class Limits {
     const { baseline, rule, kind } = watch;
     const own = baseline === undefined ? watch.limit : this.#remembered(baseline, watch, value, at, row);
     if (kind === 'turn') return own;
-    return this.#around.overrides.limit(rule.id, this.#type, value, own, at);
+    const limit = this.#around.overrides.limit(rule.id, this.#type, value, own, at, isVolume(rule.count));
+    // More different ones than that are not told apart: a higher limit would be none.
+    return limit !== null && isDiversity(rule.count) ? Math.min(limit, DIVERSITY_MAX - 1) : limit;
   }
 
   /** The habits behind a limit; undefined where it is a fixed one. */
@@ -69,8 +71,10 @@ export class Limits {
     const profile = this.#around.profiles.profile(type, value, day);
     const { peaks } = this.#around.profiles;
     const number = peaks.numberOf(peak);
-    const { typical, record, weeks } = usualOf(profile, number, day);
-    return { typical, record, weeks, learnt: this.isLearnt(profile, day, peaks.since(number)) };
+    const since = peaks.since(number);
+    const learnt = this.isLearnt(profile, day, since);
+    const bound = this.#boundOf(baseline, this.#followed(baseline, peak, value, at), learnt);
+    return { ...usualOf(profile, number, day, since), learnt, ...(bound === undefined ? {} : { bound }) };
   }
 
   /** The limit in words, where an override made it. */
@@ -78,7 +82,8 @@ export class Limits {
     const { baseline, rule, kind } = watch;
     if (!this.mayBeLower || kind === 'turn') return undefined;
     const own = baseline === undefined ? watch.limit : this.#followed(baseline, watch.peak, value, at);
-    const overridden = this.#around.overrides.explain(rule.id, this.#type, value, own, at);
+    const volume = isVolume(rule.count);
+    const overridden = this.#around.overrides.explain(rule.id, this.#type, value, own, at, volume);
     return overridden === undefined ? undefined : inWords(overridden);
   }
 
@@ -117,6 +122,13 @@ export class Limits {
     return peaks.since(peaks.numberOf(peak));
   }
 
+  /** Where a limit comes from, if not from habits. */
+  #boundOf({ floor, start, ceiling }: Baseline, limit: number, learnt: boolean): Habit['bound'] {
+    if (limit === ceiling) return 'ceiling';
+    if (limit !== (learnt ? floor : start)) return undefined;
+    return learnt ? 'floor' : 'start';
+  }
+
   #remembered(baseline: Baseline, { index, peak }: Watch, value: string, at: Instant, row: number): number {
     if (row < 0) return this.#followed(baseline, peak, value, at);
     const day = dayOf(at);
@@ -135,9 +147,10 @@ export class Limits {
     const day = dayOf(at);
     const profile = profiles.profile(type, value, day);
     const number = profiles.peaks.numberOf(peak);
-    const { typical, record } = usualOf(profile, number, day);
+    const since = profiles.peaks.since(number);
+    const { typical, record } = usualOf(profile, number, day, since);
     const largest = baseline.largest === 0 ? 0 : baseline.largest * usualLargest(profile, day).record;
-    const learnt = this.isLearnt(profile, day, profiles.peaks.since(number));
+    const learnt = this.isLearnt(profile, day, since);
     const least = learnt ? baseline.floor : baseline.start;
     const limit = Math.max(least, baseline.typical * typical, baseline.record * record, largest);
     // What is counted is whole: a limit that is not would allow one more in the sentence than in fact.

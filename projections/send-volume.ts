@@ -157,7 +157,8 @@ export class SendVolume {
         const summary = event.data as SenderDaySummarised;
         if (summary.day > dayOf(event.recordedAt)) throw new Error('it summarises a day of the future');
         this.profiles.summarised(summary);
-        if (this.#installedAt === 0 || summary.day * DAY < this.#installedAt)
+        // A day on which events were seen began before the first of them.
+        if (this.#installedAt === 0 || summary.day < dayOf(this.#installedAt))
           this.#installedAt = summary.day * DAY;
         return NONE;
       }

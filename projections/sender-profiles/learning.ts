@@ -82,7 +82,8 @@ function wordOf(day: Day): number {
 function clipped(profile: Profile, summary: SenderDaySummarised, keys: PeakKeys): SenderDaySummarised {
   const { day } = summary;
   const peaks = Object.entries(summary.peaks).map(
-    ([name, peak]) => [name, Math.min(peak, usualOf(profile, indexIn(keys, name), day).record)] as const,
+    ([name, peak]) =>
+      [name, Math.min(peak, usualOf(profile, indexIn(keys, name), day, -Infinity).record)] as const,
   );
   return {
     ...{ subject: summary.subject, contained: summary.contained },

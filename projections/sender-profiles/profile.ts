@@ -125,23 +125,26 @@ export function activeDays(profile: Profile, since: Day, today: Day, most: numbe
   return count;
 }
 
-/** What was usual for a window in the weeks before this day and its own. Weeks without sends say nothing. */
-export function usualOf(profile: Profile, key: number, day: Day): Usual {
-  return usualCells(profile, FIXED + key, day);
+/**
+ * What was usual for a window in the weeks before this day and its own. Weeks without sends say nothing.
+ *
+ * @param since the first day of which anything is known of the window: nor do weeks before
+ */
+export function usualOf(profile: Profile, key: number, day: Day, since: Day): Usual {
+  return usualCells(profile, FIXED + key, day, weekOf(since));
 }
 
 /** Recipients of the largest messages: typical of a week, and of all weeks. */
 export function usualLargest(profile: Profile, day: Day): Usual {
-  return usualCells(profile, LARGEST, day);
+  return usualCells(profile, LARGEST, day, -Infinity);
 }
 
-function usualCells(profile: Profile, kind: number, day: Day): Usual {
+function usualCells(profile: Profile, kind: number, day: Day, firstWeek: number): Usual {
   const width = profile.cells.length / WEEKS;
   const now = weekOf(day);
   let count = 0;
   for (let slot = 0; slot < WEEKS; slot++) {
-    if (!saysSomething(profile, slot, now)) continue;
-    // A window that was not kept then held nothing that is known.
+    if (!saysSomething(profile, slot, now) || profile.weeks[slot]! < firstWeek) continue;
     SORTED[count++] = kind < width ? profile.cells[slot * width + kind]! : 0;
   }
   for (let index = 1; index < count; index++) {

@@ -78,7 +78,7 @@ function windowsOf(
   day: Day,
 ): z.infer<typeof profileShape>['windows'] {
   return profiles.peaks.names.flatMap((window, index) => {
-    const { typical, record } = usualOf(profile, index, day);
+    const { typical, record } = usualOf(profile, index, day, profiles.peaks.since(index));
     return record === 0 ? [] : [{ window, typical, record }];
   });
 }

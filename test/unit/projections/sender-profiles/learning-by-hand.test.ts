@@ -58,7 +58,7 @@ function everything(profile: Profile, today: Day): unknown {
   const { networks, ehlos, withheld } = asOf(profile, today);
   const recent = ({ day }: { day: Day }): boolean => day >= today - 390;
   return {
-    usual: usualOf(asOf(profile, today), 0, today),
+    usual: usualOf(asOf(profile, today), 0, today, -Infinity),
     largest: usualLargest(asOf(profile, today), today),
     totals: totalsOf(asOf(profile, today), today),
     hours: Array.from({ length: 24 }, (_, hour) => hourOf(asOf(profile, today), hour, today)),

@@ -25,7 +25,7 @@ const learn = (days: readonly SenderDaySummarised[], from: Profile = NO_PROFILE)
 const reached = (day: Day, peak: number, more: Partial<SenderDaySummarised> = {}): SenderDaySummarised =>
   summary(day, { peaks: { [HOUR_PEAK]: peak }, ...more });
 const usual = (profile: Profile, day: Day): readonly number[] => {
-  const { typical, record, weeks } = usualOf(profile, 0, day);
+  const { typical, record, weeks } = usualOf(profile, 0, day, -Infinity);
   return [typical, record, weeks];
 };
 
@@ -68,13 +68,13 @@ describe('what is usual', () => {
 
   test('of a window that was not kept yet is nothing', () => {
     const narrow = withDay(NO_PROFILE, reached(DAY_0, 5), [HOUR_PEAK]);
-    assert.deepEqual(usualOf(narrow, 1, DAY_0 + 1), { typical: 0, record: 0, weeks: 1 });
+    assert.deepEqual(usualOf(narrow, 1, DAY_0 + 1, -Infinity), { typical: 0, record: 0, weeks: 1 });
     const wider = withDay(
       narrow,
       summary(DAY_0 + 7, { peaks: { 'recipients/24h': 40, [HOUR_PEAK]: 6 } }),
       KEYS,
     );
-    assert.deepEqual(usualOf(wider, 1, DAY_0 + 8), { typical: 40, record: 40, weeks: 2 });
+    assert.deepEqual(usualOf(wider, 1, DAY_0 + 8, -Infinity), { typical: 40, record: 40, weeks: 2 });
     assert.deepEqual(usual(wider, DAY_0 + 8), [6, 6, 2]);
   });
 });

@@ -41,7 +41,7 @@ class Stage {
 
   usual(day: number, { type, value }: Subject = ALICE): readonly number[] {
     const profile = this.profiles.profile(type === 'domain' ? 'domain' : 'account', value, DAY_0 + day);
-    const { typical, record, weeks } = usualOf(profile, 0, DAY_0 + day);
+    const { typical, record, weeks } = usualOf(profile, 0, DAY_0 + day, -Infinity);
     return [typical, record, weeks];
   }
 }
@@ -204,7 +204,7 @@ describe('windows', () => {
     stage.profiles.summarised(summary(DAY_0, { peaks: { 'bytes/1h': 700, [HOUR_PEAK]: 3 } }));
     assert.deepEqual(stage.profiles.peaks.names, [HOUR_PEAK, 'bytes/1h']);
     const profile = stage.profiles.profile('account', ALICE.value, DAY_0 + 1);
-    assert.equal(usualOf(profile, 1, DAY_0 + 1).record, 700);
+    assert.equal(usualOf(profile, 1, DAY_0 + 1, -Infinity).record, 700);
   });
 });
 
