@@ -83,7 +83,8 @@ export class Conclusions {
 
   /** What an account did that turned, in words. */
   turned(watch: Watch, { account, observed, at }: Turned): string {
-    return turnedSentence(watch.rule, observed, this.#limits.habit(watch, account, at));
+    const limit = this.#limits.of(watch, account, at) ?? watch.limit;
+    return turnedSentence(watch.rule, observed, limit, this.#limits.habit(watch, account, at));
   }
 
   #evidence(excess: Excess, signals: readonly string[], { at, position }: Fold): Evidence {

@@ -77,10 +77,18 @@ export class Overrides {
    * @param value the account or the domain that is counted, in normal form
    * @param usual the rule's own limit
    * @param at when the send happened
+   * @param volume whether the limit is one on volume: a factor multiplies what was bought, and nobody buys bots
    */
-  limit(rule: string, type: SubjectType, value: string, usual: number, at: Instant): number | null {
+  limit(
+    rule: string,
+    type: SubjectType,
+    value: string,
+    usual: number,
+    at: Instant,
+    volume = true,
+  ): number | null {
     if (this.#accounts.size === 0 && this.#domains.size === 0) return usual;
-    return this.#walk(rule, type, value, usual, at);
+    return this.#walk(rule, type, value, usual, at, volume);
   }
 
   /** Whose doing the limit is; undefined where it is the rule's own. Takes what {@link limit} takes. */
@@ -90,8 +98,9 @@ export class Overrides {
     value: string,
     usual: number,
     at: Instant,
+    volume = true,
   ): Overridden | undefined {
-    const limit = this.#walk(rule, type, value, usual, at);
+    const limit = this.#walk(rule, type, value, usual, at, volume);
     const [named, multiplied] = [this.#named, this.#multiplied];
     if (named === undefined && multiplied === undefined) return undefined;
     return {
@@ -177,15 +186,22 @@ export class Overrides {
   }
 
   /** From the nearest to the farthest, until one names the limit. */
-  #walk(rule: string, type: SubjectType, value: string, usual: number, at: Instant): number | null {
+  #walk(
+    rule: string,
+    type: SubjectType,
+    value: string,
+    usual: number,
+    at: Instant,
+    volume: boolean,
+  ): number | null {
     this.#named = this.#multiplied = undefined;
     if (type !== 'account' && type !== 'domain') return usual;
     const layers = this.#layersOf(type, value);
     for (let index = layers.length - 1; index >= 0; index--) {
       const limit = this.#look(layers[index], rule, type, at);
-      if (limit !== undefined) return this.#multiply(limit, type);
+      if (limit !== undefined) return this.#multiply(limit, type, volume);
     }
-    return this.#multiply(usual, type);
+    return this.#multiply(usual, type, volume);
   }
 
   /** What is set for a subject and for the domains that it lies in, the farthest first. */
@@ -236,7 +252,8 @@ export class Overrides {
     return undefined;
   }
 
-  #multiply(limit: number | 'off', per: 'account' | 'domain'): number | null {
+  #multiply(limit: number | 'off', per: 'account' | 'domain', volume: boolean): number | null {
+    if (!volume) this.#multiplied = undefined;
     if (limit === 'off') {
       this.#multiplied = undefined;
       return null;

@@ -1,5 +1,6 @@
 import type { Span } from '@opentelemetry/api';
 import type { Logger } from 'pino';
+import { stateAt } from '../projections/block-ledger.js';
 import type { BlockDesk } from './block-desk.js';
 import type { BlockCommand } from './blocks/commands.js';
 import type { Evidence } from './blocks/events.js';
@@ -14,6 +15,7 @@ import type { ReadModels } from './read-models.js';
 import { ruleActor } from './rules/model.js';
 import { respond } from './rules/respond.js';
 import type { Verdict } from './rules/verdict.js';
+import type { Subject } from './sending/subjects.js';
 import { StoreUnavailable, WrongExpectedRevision } from './store/port.js';
 import { traceparentOf } from './tracing/traceparent.js';
 import type { Tracing } from './tracing/tracing.js';
@@ -151,6 +153,7 @@ export class Responder {
       breaker: models.sendVolume.rules.maxAutomaticBlocks,
       sparedBy: (subject) => models.exemptions.covering(subject, now),
       automaticBlocks: (window) => models.automaticBlocks.within(window, now) + this.#plannedBlocks,
+      pending: (subject) => pendingOn(models, subject, now),
       newId,
     });
     if (breakerOpen !== undefined) this.#noteBreaker(breakerOpen);
@@ -235,6 +238,11 @@ export class Responder {
 
 /** What an act upon a verdict, and the log, know it by: the send that tripped it. */
 const correlationOf = ({ evidence }: Verdict): string => `event:${evidence.lastPosition}`;
+
+function pendingOn({ ledger }: ReadModels, subject: Subject, now: Instant): string | undefined {
+  for (const entry of ledger.ofSubject(subject)) if (stateAt(entry, now) === 'proposed') return entry.id;
+  return undefined;
+}
 
 /** One event trips a rule only once. */
 const answerKey = ({ rule, lastPosition }: Evidence): string => `${rule} ${lastPosition}`;

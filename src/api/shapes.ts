@@ -32,7 +32,13 @@ export const evidenceShape = z
     limit: z.number(),
     observed: z.number(),
     habit: z
-      .object({ typical: z.number(), record: z.number(), weeks: z.int(), learnt: z.boolean() })
+      .object({
+        ...{ typical: z.number(), record: z.number(), weeks: z.int(), learnt: z.boolean() },
+        bound: z
+          .enum(['floor', 'start', 'ceiling'])
+          .optional()
+          .meta({ description: 'Where the limit comes from, if not from these.' }),
+      })
       .optional()
       .meta({ description: 'What is usual, where that made the limit: the weekly peaks.' }),
     signals: z.array(z.string()).optional().meta({ description: 'What else was noticed.' }),

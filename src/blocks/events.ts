@@ -46,6 +46,8 @@ export interface Evidence {
     readonly record: number;
     readonly weeks: number;
     readonly learnt: boolean;
+    /** Where the limit comes from, if not from these. */
+    readonly bound?: 'floor' | 'start' | 'ceiling';
   };
   /** What else was noticed that the rule asks for. */
   readonly signals?: readonly string[];

@@ -46,6 +46,8 @@ export interface Habit {
   readonly weeks: number;
   /** False while it is still being learnt. */
   readonly learnt: boolean;
+  /** Where the limit comes from, if not from these. */
+  readonly bound?: 'floor' | 'start' | 'ceiling';
 }
 
 /** What tripped a rule, for the sentence about it. */
@@ -77,7 +79,7 @@ export function explain(rule: Rule, subject: Subject, seen: Seen): string {
     ...(habit === undefined ? [] : [habitOf(habit)]),
     // Of a habit that is young this has been said.
     ...(habit?.learnt === false ? signals.filter((signal) => signal !== LEARNING_SIGNAL) : signals),
-    `rule "${rule.id}" allows ${bought ?? NUMBERS.format(limit)}${tripled}`,
+    `rule "${rule.id}" allows ${bought ?? allowance(limit, habit)}${tripled}`,
   ];
   return `${nameOf(subject)}: ${parts.join('; ')}.`;
 }
@@ -87,17 +89,40 @@ export const LEARNING_SIGNAL = 'still being learnt';
 
 const LARGEST = { 1: 'its largest message', 2: 'its two largest messages' } as const;
 
+/** How much, and who so much is allowed to where that is not a matter of habits. */
+function allowance(limit: number, habit: Habit | undefined): string {
+  const number = NUMBERS.format(limit);
+  switch (habit?.bound) {
+    case 'floor':
+      return `everybody ${number}`;
+    case 'start':
+      return `${number} to whoever is`;
+    case 'ceiling':
+      return `nobody more than ${number}`;
+    case undefined:
+      return number;
+  }
+}
+
 function habitOf({ typical, record, weeks, learnt }: Habit): string {
   const known =
     weeks === 0
       ? 'nothing is known of it yet'
-      : `in a week usually ${NUMBERS.format(typical)} at most, never above ${NUMBERS.format(record)} in ${weeks === 1 ? 'one week' : `${weeks} weeks`}`;
+      : record === 0
+        ? 'never any but on days on which it was blocked'
+        : `in a week usually ${NUMBERS.format(typical)} at most, never above ${NUMBERS.format(record)} in ${weeks === 1 ? 'one week' : `${weeks} weeks`}`;
   return learnt ? known : `${known}, ${LEARNING_SIGNAL}`;
 }
 
 /** What one account did that is more than usual: a part of the sentence about its domain. */
-export function turnedSentence({ turned }: Rule, observed: number, habit: Habit | undefined): string {
-  const what = `${amount(turned!.count, observed)} within ${formatDuration(turned!.window)}`;
+export function turnedSentence(
+  { turned }: Rule,
+  observed: number,
+  limit: number,
+  habit: Habit | undefined,
+): string {
+  const within = formatDuration(turned!.window);
+  const what = `${amount(turned!.count, observed)} within ${within}, more than the ${NUMBERS.format(limit)} that are its own`;
   return habit === undefined ? what : `${what}; ${habitOf(habit)}`;
 }
 
@@ -109,10 +134,11 @@ export function togetherSentence(
   all: { readonly domain: string; readonly count: number; readonly limit: number; readonly alarmed: boolean },
 ): string {
   const { domain, count, limit, alarmed } = all;
+  const so = `${NUMBERS.format(limit)} such accounts within ${formatDuration(rule.window)}`;
   const others = alarmed
-    ? `an alarm stands for ${domain} since more than ${NUMBERS.format(limit)} of its accounts turned abnormal together`
-    : `one of ${NUMBERS.format(count)} accounts of ${domain} that turned abnormal within ${formatDuration(rule.window)}`;
-  return `${nameOf(subject)}: ${own}; ${others}; rule "${rule.id}" allows ${NUMBERS.format(limit)}.`;
+    ? `${domain} is on alarm, where rule "${rule.id}" had found more than ${so}`
+    : `one of ${NUMBERS.format(count)} accounts of ${domain} that turned abnormal together; rule "${rule.id}" allows ${so}`;
+  return `${nameOf(subject)}: ${own}; ${others}.`;
 }
 
 /** `unusual`, or `22:00-06:00 Europe/Berlin`: as in a rules file. */

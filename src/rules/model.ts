@@ -24,6 +24,15 @@ export type Diversity = (typeof DIVERSITIES)[number];
 export const COUNTS = [...SUMS, ...DIVERSITIES, 'accounts'] as const;
 export type Count = (typeof COUNTS)[number];
 
+export function isDiversity(count: Count): count is Diversity {
+  return DIVERSITIES.includes(count as Diversity);
+}
+
+/** Whether it is how much is sent, rather than how: what can be bought. */
+export function isVolume(count: Count): boolean {
+  return count === 'messages' || count === 'recipients' || count === 'bytes';
+}
+
 /** More different ones than this are not told apart: a limit must lie below. */
 export const DIVERSITY_MAX = 16;
 
@@ -127,6 +136,11 @@ export interface Share {
 
 export interface Signal extends Conditions {
   readonly points: number;
+}
+
+/** What signals add up to, exact to a millionth: seven tenths and one are eight. */
+export function pointsOf(signals: readonly Signal[]): number {
+  return Math.round(signals.reduce((sum, { points }) => sum + points, 0) * 1e6) / 1e6;
 }
 
 /** Weak signals that together are a strong one. */

@@ -14,6 +14,8 @@ export interface Circumstances {
   sparedBy(subject: Subject): Act['sparedBy'] | undefined;
   /** How many blocks rules imposed within the window that ends now, those on their way included. */
   automaticBlocks(window: Milliseconds): number;
+  /** The proposal that waits on a subject: a block takes over its id. */
+  pending?(subject: Subject): string | undefined;
   /** The id of the case, should this begin one. */
   newId(): string;
 }
@@ -63,7 +65,10 @@ export function respond(verdict: Verdict, circumstances: Circumstances): Respons
   }
   const { direction, refuse: refusal } = rule;
   const until = rule.for === null ? null : now + rule.for;
-  const anticipated = { id, ...subject, direction, until, refusal, byRule: true } as const;
+  const anticipated = {
+    id: circumstances.pending?.(subject) ?? id,
+    ...{ ...subject, direction, until, refusal, byRule: true as const },
+  };
   // Accounts that turned abnormal together are one finding, which the first of their blocks stands for.
   return { command: act, anticipated, counts: rule.count !== 'accounts', breakerOpen: false };
 }

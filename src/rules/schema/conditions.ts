@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { DAY, HOUR, MINUTE } from '../../kernel/time.js';
 import type { Conditions, QuietHours, Score } from '../model.js';
-import { DIVERSITIES, DIVERSITY_MAX } from '../model.js';
+import { DIVERSITIES, DIVERSITY_MAX, pointsOf } from '../model.js';
 import { duration } from './values.js';
 
 const yes = z.literal(true, 'must be true; leave it out where it does not matter').optional();
@@ -131,7 +131,7 @@ export const score = z
       .max(20, 'at most 20 signals'),
   })
   .superRefine(({ threshold, signals }, context) => {
-    if (signals.reduce((sum, { points }) => sum + points, 0) < threshold)
+    if (pointsOf(signals) < threshold)
       context.addIssue({
         code: 'custom',
         path: ['threshold'],

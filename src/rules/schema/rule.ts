@@ -5,13 +5,13 @@ import { DIRECTIONS, SUBJECT_TYPES } from '../../sending/subjects.js';
 import {
   ACTIONS,
   COUNTS,
-  DIVERSITIES,
   DIVERSITY_MAX,
   TOGETHER_MAX,
   WINDOW_MAX,
   WINDOW_MIN,
+  isDiversity,
 } from '../model.js';
-import type { Conditions, Count, Diversity, Rule, Turned } from '../model.js';
+import type { Conditions, Count, Rule, Turned } from '../model.js';
 import { baseline, limit } from './baseline.js';
 import { conditions, score } from './conditions.js';
 import { LONGEST, duration } from './values.js';
@@ -52,8 +52,6 @@ const asksWhere = (conditions: Conditions | undefined): boolean =>
   (['newIp', 'newEhlo', 'newCountry', 'newAsn'] as const).some((key) => conditions?.[key] !== undefined);
 
 const NOWHERE = 'cannot ask for what is new at a count of bounces: they come from nowhere the sender was';
-
-const isDiversity = (count: Count): count is Diversity => DIVERSITIES.includes(count as Diversity);
 
 export const rule = z
   .strictObject({
