@@ -1,7 +1,8 @@
 import type { Instant, Milliseconds } from '../src/kernel/time.js';
 import { DAY, HOUR, MINUTE, formatDuration } from '../src/kernel/time.js';
 import { LEARNING_SIGNAL, formatQuietHours } from '../src/rules/explain.js';
-import type { Conditions, Diversity, QuietHours, Score, Share } from '../src/rules/model.js';
+import { pointsOf } from '../src/rules/model.js';
+import type { Conditions, Diversity, QuietHours, Score, Share, Signal } from '../src/rules/model.js';
 import type { Day } from '../src/sending/day-summary.js';
 import type { SenderFields } from '../src/sending/events.js';
 import { clientNetwork, normalizeEhlo } from '../src/sending/identity.js';
@@ -51,13 +52,15 @@ export function signalsOf(conditions: Conditions, moment: Moment): readonly stri
 /** What adds up to the threshold, in words; undefined where it does not. */
 export function scoreOf({ threshold, signals }: Score, moment: Moment): readonly string[] | undefined {
   const texts: string[] = [];
-  let score = 0;
-  for (const { points, ...conditions } of signals) {
+  const found: Signal[] = [];
+  for (const signal of signals) {
+    const { points, ...conditions } = signal;
     const held = signalsOf(conditions, moment);
     if (held === undefined) continue;
-    score += points;
+    found.push(signal);
     texts.push(`${held.join(' and ') || 'as always'} (${points})`);
   }
+  const score = pointsOf(found);
   return score < threshold ? undefined : [...texts, `${score} points of ${threshold} needed`];
 }
 
