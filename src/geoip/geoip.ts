@@ -9,7 +9,7 @@ import type { Kind } from './database.js';
 import { GeoDatabase } from './database.js';
 
 /** Networks change hands: from this age on a database tells more and more that is wrong. */
-const OLD: Milliseconds = 60 * DAY;
+export const OLD: Milliseconds = 60 * DAY;
 const LOOK_EVERY: Milliseconds = 10 * SECOND;
 
 /** Where a client is, as far as is known. */

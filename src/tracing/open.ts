@@ -34,7 +34,7 @@ export async function openTracing(
   about: { readonly version: string; readonly roles: readonly string[] },
   log: Logger,
 ): Promise<OpenTracing> {
-  const started = (await load()).startSdk(settings, about, log);
+  const started = (await loadSdk()).startSdk(settings, about, log);
   log.info({ endpoint: settings.endpoint, sample: settings.sample }, 'traces are sent');
   return {
     tracing: new Tracing(started.tracer, settings.sample),
@@ -43,7 +43,8 @@ export async function openTracing(
   };
 }
 
-async function load(): Promise<Pick<typeof sdk, 'startSdk'>> {
+/** @throws StopgapError where its packages are not installed */
+export async function loadSdk(): Promise<Pick<typeof sdk, 'startSdk'>> {
   try {
     return await import('./sdk.js');
   } catch (error) {

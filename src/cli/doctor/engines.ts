@@ -10,6 +10,7 @@ import { openKurrentStore } from '../../store/kurrentdb/index.js';
 import { redacted } from '../../store/kurrentdb/connection.js';
 import type { StoreInspection } from '../../store/sqlite/inspect.js';
 import { inspectStore } from '../../store/sqlite/inspect.js';
+import { loadSdk } from '../../tracing/open.js';
 import type { Findings } from './findings.js';
 import type { World } from './world.js';
 import { nearestThere, PATIENCE, patiently } from './world.js';
@@ -147,6 +148,33 @@ export async function checkUpstream(findings: Findings, { loaded }: World): Prom
     else findings.problem(detail, 'see that the mail server runs, and that smtp.relay.url is right');
   } finally {
     await upstream.close();
+  }
+}
+
+/** Whether traces would arrive. Where they do not, mail goes on: never more than a warning. */
+export async function checkTracing(findings: Findings, { loaded }: World): Promise<void> {
+  const { endpoint, headers } = loaded.config.tracing!;
+  try {
+    await loadSdk();
+  } catch (error) {
+    findings.problem(messageOf(error));
+    return;
+  }
+  const remedy = 'see that the collector runs, and that tracing.endpoint is right, path and all';
+  try {
+    // Nothing to export is a request like any other, and leaves nothing behind (OTLP 1.3, "Full Success").
+    const { ok, status, body } = await fetch(endpoint, {
+      ...{ method: 'POST', body: '{"resourceSpans":[]}', redirect: 'error' },
+      headers: { ...headers, 'content-type': 'application/json' },
+      signal: AbortSignal.timeout(PATIENCE),
+    });
+    await body?.cancel();
+    if (ok) findings.ok(`${endpoint} takes traces`);
+    else findings.warning(`${endpoint} answers ${status}: no trace arrives`, remedy);
+  } catch (error) {
+    // Its message may repeat a header, and a header may be a secret: the kind of error says enough.
+    const { name, cause } = error as Error & { readonly cause?: { readonly code?: string } };
+    findings.warning(`${endpoint} does not answer (${cause?.code ?? name})`, remedy);
   }
 }
 

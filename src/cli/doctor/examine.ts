@@ -5,8 +5,8 @@ import { messageOf } from '../../kernel/errors.js';
 import { inspectStore } from '../../store/sqlite/inspect.js';
 import { serverUrl } from '../client.js';
 import type { CliIo } from '../io.js';
-import { checkOutbox, checkRedis, checkStore, checkUpstream } from './engines.js';
-import { checkAccounts, checkPermissions, checkRules } from './files.js';
+import { checkOutbox, checkRedis, checkStore, checkTracing, checkUpstream } from './engines.js';
+import { checkAccounts, checkGeoip, checkOverrides, checkPermissions, checkRules } from './files.js';
 import type { CheckName, Finding } from './findings.js';
 import { CHECKS, Findings } from './findings.js';
 import { checkClock, checkDisk, checkNode } from './machine.js';
@@ -20,6 +20,8 @@ type Check = (findings: Findings, world: World) => void | Promise<void>;
 const LOOKS: Readonly<Partial<Record<CheckName, Check>>> = {
   accounts: checkAccounts,
   rules: checkRules,
+  overrides: checkOverrides,
+  geoip: checkGeoip,
   permissions: checkPermissions,
   disk: checkDisk,
   clock: checkClock,
@@ -30,13 +32,21 @@ const LOOKS: Readonly<Partial<Record<CheckName, Check>>> = {
   outbox: checkOutbox,
   redis: checkRedis,
   upstream: checkUpstream,
+  tracing: checkTracing,
 };
 
 /** Which of them there is nothing to look at for, and why. */
-function needless(check: CheckName, { roles, redis, store }: Config): string | undefined {
+function needless(check: CheckName, config: Config): string | undefined {
+  const { roles, redis, store, overrides, geoip, tracing } = config;
   const takesMail = roles.includes('smtp');
-  if (check === 'rules' && !roles.includes('detector')) return 'this process has no role detector';
-  if ((check === 'tls' || check === 'upstream') && !takesMail) return 'this process has no role smtp';
+  if (check === 'overrides' && overrides === undefined) return 'no file is configured';
+  if (check === 'geoip' && geoip.country === undefined && geoip.asn === undefined)
+    return 'no database is configured';
+  if (check === 'tracing' && tracing === undefined) return 'no endpoint is configured';
+  if ((check === 'rules' || check === 'overrides') && !roles.includes('detector'))
+    return 'this process has no role detector';
+  if ((check === 'tls' || check === 'upstream' || check === 'geoip') && !takesMail)
+    return 'this process has no role smtp';
   if (check === 'outbox' && (store.kind === 'sqlite' || !takesMail)) return 'nothing waits on this disk';
   if (check === 'redis' && redis === undefined) return 'none is configured: timed work waits in the process';
   if (check === 'redis' && !roles.includes('worker')) return 'this process has no role worker';

@@ -1,9 +1,13 @@
 import { accessSync, constants, readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
+import { parseOverrides } from '../../accounts/overrides.js';
 import { readTokens } from '../../accounts/tokens.js';
 import { readUsers } from '../../accounts/users.js';
 import type { Config } from '../../config.js';
+import { GeoDatabase } from '../../geoip/database.js';
+import { OLD } from '../../geoip/geoip.js';
 import { messageOf, StopgapError } from '../../kernel/errors.js';
+import { DAY, formatInstant } from '../../kernel/time.js';
 import { parseRedis } from '../../redis/address.js';
 import { parseRules } from '../../rules/parse.js';
 import type { Findings } from './findings.js';
@@ -49,6 +53,37 @@ export function checkRules(findings: Findings, { loaded }: World): void {
     findings.ok(`${file}: ${rules.length} rule${rules.length === 1 ? '' : 's'}, mode ${mode}`);
   } catch (error) {
     eachLine(error, (line) => findings.problem(line, 'stopgap rules check FILE, until it is valid'));
+  }
+}
+
+export function checkOverrides(findings: Findings, { loaded }: World): void {
+  const file = loaded.config.overrides!;
+  try {
+    const { length } = parseOverrides(readFileSync(file, 'utf8'), file);
+    findings.ok(`${file}: ${length} override${length === 1 ? '' : 's'}`);
+  } catch (error) {
+    eachLine(error, (line) =>
+      findings.problem(line, 'correct it: with a file at fault serve does not start'),
+    );
+  }
+}
+
+/** Whether the databases of places can be used, and how old they are. */
+export function checkGeoip(findings: Findings, { loaded, clock }: World): void {
+  for (const kind of ['country', 'asn'] as const) {
+    const file = loaded.config.geoip[kind];
+    if (file === undefined) continue;
+    try {
+      const { type, builtAt } = new GeoDatabase(readFileSync(file), kind);
+      const text = `${file}: ${type} of ${formatInstant(builtAt)}`;
+      const age = clock.now() - builtAt;
+      if (age <= OLD) findings.ok(text);
+      else findings.warning(`${text}, ${Math.floor(age / DAY)} days old`, 'get a newer one');
+    } catch (error) {
+      eachLine(error, (line) =>
+        findings.problem(`geoip.${kind}: ${file}: ${line}`, 'get it anew, or leave the setting out'),
+      );
+    }
   }
 }
 

@@ -4,6 +4,8 @@ export const CHECKS = [
   'configuration',
   'accounts',
   'rules',
+  'overrides',
+  'geoip',
   'permissions',
   'disk',
   'clock',
@@ -14,6 +16,7 @@ export const CHECKS = [
   'outbox',
   'redis',
   'upstream',
+  'tracing',
 ] as const;
 export type CheckName = (typeof CHECKS)[number];
 

@@ -12,9 +12,11 @@ import { openSqliteStore } from '../../../src/store/sqlite/index.js';
 import { systemClock } from '../../../src/system-clock.js';
 import { StandIn } from '../../support/kurrentdb/stand-in.js';
 import { freePort, RedisServer, skipWithoutRedisServer } from '../../support/redis.js';
+import { mmdb } from '../../support/mmdb.js';
 import { FakeUpstream } from '../../support/relay/fake-upstream.js';
 import { Served, workDir } from '../../support/smtp/served.js';
 import { newEvents } from '../../support/store/events.js';
+import { Collector } from '../../support/tracing/collector.js';
 import { Terminal } from '../cli-client/support.js';
 
 interface Examined {
@@ -26,7 +28,7 @@ interface Examined {
 
 interface Given {
   readonly yaml?: string;
-  readonly files?: Readonly<Record<string, string>>;
+  readonly files?: Readonly<Record<string, string | Buffer>>;
   readonly env?: Record<string, string>;
 }
 
@@ -147,6 +149,64 @@ describe('stopgap doctor', () => {
     const broken = await doctor(t, { yaml, files: { 'tokens.yaml': 'tokens: [{ name: me, role: boss }]' } });
     assert.equal(broken.code, 1);
     broken.has('accounts', 'problem', /tokens\.yaml:1:\d+: tokens\[0\]\.role: is not known/);
+  });
+
+  test('overrides: as many as there are, and every fault', async (t) => {
+    const yaml = await yamlWith({ overrides: './overrides.yaml' });
+    const good =
+      'version: 1\noverrides: [{ subject: { type: account, value: a@example.com }, limits: { hour: 500 } }]\n';
+    const fine = await doctor(t, { yaml, files: { 'overrides.yaml': good } });
+    assert.equal(fine.code, 0, JSON.stringify(fine.findings));
+    fine.has('overrides', 'ok', /overrides\.yaml: 1 override;/);
+    const faulty =
+      'version: 1\noverrides: [{ subject: { type: account, value: a@example.com }, limit: 5 }]\nmore: 1\n';
+    const { code, has } = await doctor(t, { yaml, files: { 'overrides.yaml': faulty } });
+    assert.equal(code, 1);
+    has('overrides', 'problem', /overrides\.yaml:2:\d+: .*limit.*; correct it/);
+    has('overrides', 'problem', /overrides\.yaml:3:\d+: more: unknown key/);
+    (await doctor(t, { env: QUIET })).has('overrides', 'not tried', /no file is configured/);
+  });
+
+  test('databases of places: of use, old, of the wrong kind, broken', async (t) => {
+    const yaml = await yamlWith({ geoip: { asn: './asn.mmdb' } });
+    const made = (type: string, days: number): Buffer =>
+      mmdb({
+        type,
+        networks: { '192.0.2.0/24': { autonomous_system_number: 64500 } },
+        builtAt: systemClock.now() - days * DAY,
+      });
+    const cases: readonly (readonly [content: string | Buffer, Finding['outcome'], RegExp])[] = [
+      [made('GeoLite2-ASN', 1), 'ok', /asn\.mmdb: GeoLite2-ASN of \d{4}-/],
+      [made('GeoLite2-ASN', 90), 'warning', /90 days old; get a newer one/],
+      [
+        made('GeoLite2-Country', 1),
+        'problem',
+        /geoip\.asn: \S+asn\.mmdb: is a database of type GeoLite2-Country/,
+      ],
+      ['no database', 'problem', /geoip\.asn: \S+asn\.mmdb: is no MaxMind database/],
+    ];
+    for (const [content, outcome, text] of cases) {
+      const { code, has } = await doctor(t, { yaml, files: { 'asn.mmdb': content } });
+      has('geoip', outcome, text);
+      assert.equal(code, outcome === 'problem' ? 1 : 0);
+    }
+  });
+
+  test('where traces go: taken, refused, nobody there', async (t) => {
+    const collector = await Collector.start(t);
+    const yaml = async (endpoint: string): Promise<string> =>
+      yamlWith({ tracing: { endpoint, headers: 'authorization=Bearer xyzzy' } });
+    const there = await doctor(t, { yaml: await yaml(collector.endpoint) });
+    there.has('tracing', 'ok', /takes traces/);
+    assert.equal(collector.headers[0]!.authorization, 'Bearer xyzzy');
+    collector.status = 404;
+    const lost = await doctor(t, { yaml: await yaml(collector.endpoint) });
+    lost.has('tracing', 'warning', /answers 404: no trace arrives; see/);
+    assert.deepEqual(collector.spans, []);
+    const nobody = await doctor(t, { yaml: await yaml(`http://127.0.0.1:${await freePort()}/v1/traces`) });
+    assert.equal(nobody.code, 0);
+    nobody.has('tracing', 'warning', /does not answer \(ECONNREFUSED\); see that the collector runs/);
+    assert.ok(!JSON.stringify([there.findings, nobody.findings]).includes('xyzzy'));
   });
 
   test('permissions: what others may read', async (t) => {
