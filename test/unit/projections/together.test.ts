@@ -1,0 +1,157 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import { Together } from '../../../projections/together.js';
+import { HOUR, MINUTE } from '../../../src/kernel/time.js';
+import { TOGETHER_MAX } from '../../../src/rules/model.js';
+
+const START = Date.UTC(2026, 0, 1);
+const TERMS = { window: 30 * MINUTE, limit: 2, alarm: HOUR };
+/** A minute of {@link START}; accounts are numbered. */
+class Stage {
+  readonly together = new Together();
+  terms = TERMS;
+  note(account: number, minute: number, key = 'rule example.com'): readonly string[] | undefined {
+    const turned = { account: `u${account}`, at: START + minute * MINUTE, position: minute + 1, observed: 3 };
+    return this.together.note(key, turned, this.terms)?.accounts.map((each) => each.account);
+  }
+}
+
+describe('accounts that turn together', () => {
+  test('are acted upon once there are more than the limit, all of them', () => {
+    const stage = new Stage();
+    assert.equal(stage.note(1, 0), undefined);
+    assert.equal(stage.note(2, 1), undefined);
+    assert.equal(stage.note(2, 2), undefined, 'the same one again is none more');
+    assert.deepEqual(stage.note(3, 3), ['u1', 'u2', 'u3']);
+  });
+
+  test('are those of one group: another rule, another domain', () => {
+    const stage = new Stage();
+    stage.note(1, 0);
+    stage.note(2, 0);
+    assert.equal(stage.note(3, 0, 'rule example.net'), undefined);
+    assert.equal(stage.note(3, 0, 'other example.com'), undefined);
+    assert.deepEqual(stage.note(3, 0), ['u1', 'u2', 'u3']);
+  });
+
+  test('are those that turned within the window', () => {
+    const stage = new Stage();
+    stage.note(1, 0);
+    stage.note(2, 10);
+    assert.equal(stage.note(3, 30), undefined, 'the first is out by a moment');
+    assert.deepEqual(stage.note(4, 31), ['u2', 'u3', 'u4']);
+    const again = new Stage();
+    again.note(1, 0);
+    again.note(2, 10);
+    again.note(1, 20);
+    assert.deepEqual(again.note(3, 49), undefined, 'the second is out');
+    assert.deepEqual(again.note(4, 49), ['u1', 'u3', 'u4'], 'and who turned again is in');
+  });
+
+  test('say how many there were, and whether it was an alarm', () => {
+    const { together } = new Stage();
+    const note = (account: string, minute: number): ReturnType<Together['note']> =>
+      together.note('k', { account, at: START + minute * MINUTE, position: 1, observed: 3 }, TERMS);
+    note('a', 0);
+    note('b', 0);
+    const found = note('c', 0)!;
+    assert.deepEqual([found.count, found.alarmed], [3, false]);
+    const alarmed = note('d', 1)!;
+    assert.deepEqual([alarmed.count, alarmed.alarmed, alarmed.accounts.length], [1, true, 1]);
+  });
+});
+
+describe('an alarm', () => {
+  const alarmed = (): Stage => {
+    const stage = new Stage();
+    for (const account of [1, 2, 3]) stage.note(account, 0);
+    return stage;
+  };
+
+  test('takes whoever turns while it stands at once, and each prolongs it', () => {
+    const stage = alarmed();
+    assert.deepEqual(stage.note(4, 59), ['u4']);
+    assert.deepEqual(stage.note(5, 118), ['u5']);
+    assert.equal(stage.note(6, 178), undefined, 'an hour after the last');
+    assert.equal(stage.note(7, 179), undefined);
+    assert.deepEqual(stage.note(8, 180), ['u6', 'u7', 'u8']);
+  });
+
+  test('is not shortened by what comes late', () => {
+    const stage = alarmed();
+    assert.deepEqual(stage.note(4, 50), ['u4']);
+    assert.deepEqual(stage.note(5, 1), ['u5']);
+    assert.deepEqual(stage.note(6, 109), ['u6']);
+  });
+
+  test('does not name again whom it has named', () => {
+    const stage = alarmed();
+    assert.deepEqual(stage.note(1, 1), ['u1'], 'unless they turn again');
+  });
+});
+
+describe('who is forgotten', () => {
+  test('has not turned', () => {
+    const stage = new Stage();
+    stage.note(1, 0);
+    stage.note(2, 0);
+    stage.together.forget('u1');
+    stage.together.forget('nobody');
+    assert.equal(stage.note(3, 1), undefined);
+    assert.deepEqual(stage.note(4, 1), ['u2', 'u3', 'u4']);
+  });
+});
+
+describe('memory', () => {
+  test('is bounded in a group', () => {
+    const stage = new Stage();
+    stage.terms = { ...TERMS, limit: TOGETHER_MAX - 1 };
+    for (let account = 0; account < TOGETHER_MAX - 1; account++)
+      assert.equal(stage.note(account, 0), undefined);
+    assert.equal(stage.note(TOGETHER_MAX, 0)?.length, TOGETHER_MAX);
+    stage.terms = { ...TERMS, limit: 10 * TOGETHER_MAX, alarm: 0 };
+    for (let account = 0; account < 2 * TOGETHER_MAX; account++) stage.note(account, 1000);
+    assert.equal(stage.together.dump()[0]!.accounts.length, TOGETHER_MAX);
+  });
+
+  test('is bounded in groups: those in which nothing happens are dropped', () => {
+    const stage = new Stage();
+    for (let group = 0; group < 5_000; group++) stage.note(1, group, `rule d${group}.example`);
+    assert.ok(stage.together.dump().length <= 1_100, String(stage.together.dump().length));
+    // An alarm keeps its group.
+    const alarmed = new Stage();
+    for (const account of [1, 2, 3]) alarmed.note(account, 0);
+    for (let group = 0; group < 1_000; group++) alarmed.note(1, 59, `rule d${group}.example`);
+    assert.deepEqual(alarmed.note(4, 59), ['u4']);
+  });
+});
+
+describe('a dump', () => {
+  test('goes on as what it was taken from, whatever is done to that', () => {
+    const step = fc.record({ account: fc.nat(6), pause: fc.nat(20), key: fc.nat(1), forget: fc.boolean() });
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 60 }), fc.nat(60), (steps, cut) => {
+        const play = (stage: Stage, part: typeof steps, first: number): unknown[] => {
+          let minute = first;
+          return part.map(({ account, pause, key, forget }) => {
+            minute += pause;
+            if (forget && account === 0) stage.together.forget(`u${minute % 7}`);
+            return stage.note(account, minute, `rule d${key}.example`);
+          });
+        };
+        const [whole, cutOff, restored] = [new Stage(), new Stage(), new Stage()];
+        const all = play(whole, steps, 0);
+        const first = play(cutOff, steps.slice(0, cut), 0);
+        const dump = cutOff.together.dump();
+        const copy = structuredClone(dump);
+        play(cutOff, steps, 1000);
+        assert.deepEqual(dump, copy);
+        restored.note(9, 0);
+        restored.together.restore(dump);
+        const minute = steps.slice(0, cut).reduce((sum, { pause }) => sum + pause, 0);
+        assert.deepEqual([...first, ...play(restored, steps.slice(cut), minute)], all);
+      }),
+    );
+  });
+});
