@@ -1,5 +1,3 @@
-import { readFileSync } from 'node:fs';
-import path from 'node:path';
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
 import { parseOverrides } from '../accounts/overrides.js';
@@ -11,6 +9,7 @@ import { connect, withClient } from './client.js';
 import { printable, relative } from './client-format.js';
 import type { CliIo } from './io.js';
 import { note, print, table } from './io.js';
+import { readNamed } from './named-file.js';
 
 interface JsonOption extends ClientOption {
   readonly json?: true;
@@ -59,7 +58,7 @@ export function overrideVerb(program: Command, io: CliIo): void {
     .command('check <file>')
     .description('check an overrides file; needs no server')
     .action((file: string) => {
-      const entries = parseOverrides(readFileSync(path.resolve(io.cwd, file), 'utf8'), file);
+      const entries = parseOverrides(readNamed(io, file, 'name an overrides file'), file);
       note(io, `${file}: valid, ${entries.length} ${entries.length === 1 ? 'entry' : 'entries'}`);
     });
 }

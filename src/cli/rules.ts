@@ -1,5 +1,3 @@
-import { readFileSync } from 'node:fs';
-import path from 'node:path';
 import type { Command } from 'commander';
 import type { RulesJson } from '../api/shapes.js';
 import { parseRules } from '../rules/parse.js';
@@ -7,6 +5,7 @@ import type { ClientOption } from './client.js';
 import { connect, withClient } from './client.js';
 import type { CliIo } from './io.js';
 import { note, print } from './io.js';
+import { readNamed } from './named-file.js';
 import { precisionCommand, shadowCommands } from './shadow-rules.js';
 
 /** `stopgap rules check|show|apply|shadow|precision`. */
@@ -17,7 +16,7 @@ export function rulesVerb(program: Command, io: CliIo): void {
     .command('check <file>')
     .description('check a rules file; needs no server')
     .action((file: string) => {
-      const set = parseRules(read(io, file), file);
+      const set = parseRules(readNamed(io, file, 'name a rules file'), file);
       const exempt = set.exempt.length === 0 ? '' : `, ${counted(set.exempt.length, 'exemption')}`;
       note(io, `${file}: valid, ${counted(set.rules.length, 'rule')}${exempt}, mode ${set.mode}`);
     });
@@ -35,7 +34,7 @@ export function rulesVerb(program: Command, io: CliIo): void {
 
   withClient(rules.command('apply <file>').description('put a rules file in force')).action(
     async (file: string, options: ClientOption) => {
-      const source = read(io, file);
+      const source = readNamed(io, file, 'name a rules file');
       // Here already, so that faults name the file and its lines.
       parseRules(source, file);
       const inForce = await (await connect(io, options)).send<RulesJson>('PUT', 'rules', { source });
@@ -48,10 +47,6 @@ export function rulesVerb(program: Command, io: CliIo): void {
 
   shadowCommands(rules, io);
   precisionCommand(rules, io);
-}
-
-function read(io: CliIo, file: string): string {
-  return readFileSync(path.resolve(io.cwd, file), 'utf8');
 }
 
 function counted(number: number, noun: string): string {

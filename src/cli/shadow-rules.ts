@@ -1,5 +1,3 @@
-import { readFileSync } from 'node:fs';
-import path from 'node:path';
 import type { Command } from 'commander';
 import type { DifferenceJson, PrecisionJson, ShadowJson } from '../api/shadow-shapes.js';
 import { DIFFERENCES } from '../api/shadow-shapes.js';
@@ -10,6 +8,7 @@ import type { ClientOption } from './client.js';
 import { connect, withClient } from './client.js';
 import type { CliIo } from './io.js';
 import { note, print, table } from './io.js';
+import { readNamed } from './named-file.js';
 
 interface JsonOption extends ClientOption {
   readonly json?: true;
@@ -41,7 +40,7 @@ export function shadowCommands(rules: Command, io: CliIo): void {
 
   withClient(shadow.command('apply <file>').description('run a rules file in the shadow')).action(
     async (file: string, options: ClientOption) => {
-      const source = readFileSync(path.resolve(io.cwd, file), 'utf8');
+      const source = readNamed(io, file, 'name a rules file');
       // Here already, so that faults name the file and its lines.
       parseRules(source, file);
       const client = await connect(io, options);

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
@@ -21,6 +20,7 @@ import type { ConfigOption } from '../config-option.js';
 import { configForFiles, withConfig } from '../config-option.js';
 import type { CliIo } from '../io.js';
 import { note, print } from '../io.js';
+import { openNamed, readNamed } from '../named-file.js';
 import { StatusLine } from '../status-line.js';
 import { DecisionsFile } from './decisions-file.js';
 import { number, reportText } from './format.js';
@@ -81,13 +81,19 @@ async function backtest(io: CliIo, options: BacktestOption, store: ReadableStore
   // Everything that may be wrong is looked at before the first event is.
   const candidates = await candidatesOf(io, options, store);
   const labels =
-    options.labels === undefined ? undefined : Labels.parse(read(io, options.labels), options.labels);
+    options.labels === undefined
+      ? undefined
+      : Labels.parse(readNamed(io, options.labels, 'name the labels of the trace, as JSON'), options.labels);
   const judgements = store === undefined ? undefined : await RecordedJudgements.of(store);
   const source = store === undefined ? await openTrace(io, options.trace!) : new RecordedHistory(store);
   const decisions =
     options.decisions === undefined
       ? undefined
-      : await DecisionsFile.open(path.resolve(io.cwd, options.decisions));
+      : await openNamed(
+          options.decisions,
+          'name a file in a folder that is there and can be written to',
+          DecisionsFile.open(path.resolve(io.cwd, options.decisions)),
+        );
   const status = new StatusLine(io);
   const begun = io.clock.now();
   const running: BacktestOptions = {
@@ -113,7 +119,13 @@ async function backtest(io: CliIo, options: BacktestOption, store: ReadableStore
 
 async function openTrace(io: CliIo, name: string): Promise<Trace> {
   if (name === '-') return new Trace(onceReadable('standard input', io.stdin, io.clock.now()));
-  return new Trace(await openLogFile(name, path.resolve(io.cwd, name)));
+  return new Trace(
+    await openNamed(
+      name,
+      'name a trace as stopgap import postfix-log --trace writes it, or - for standard input',
+      openLogFile(name, path.resolve(io.cwd, name)),
+    ),
+  );
 }
 
 function openStore(io: CliIo, options: BacktestOption): Promise<ReadableStore> {
@@ -133,7 +145,11 @@ async function candidatesOf(
   const candidates: Candidate[] = [];
   for (const name of named) {
     if (name === DEFAULTS) candidates.push({ name, rules: parseRules(DEFAULT_RULES, name) });
-    else if (name !== IN_FORCE) candidates.push({ name, rules: parseRules(read(io, name), name) });
+    else if (name !== IN_FORCE)
+      candidates.push({
+        name,
+        rules: parseRules(readNamed(io, name, `name a rules file, ${DEFAULTS} or ${IN_FORCE}`), name),
+      });
     else if (store !== undefined) candidates.push(await rulesInForce(store));
     else
       throw new StopgapError(
@@ -142,10 +158,6 @@ async function candidatesOf(
       );
   }
   return candidates;
-}
-
-function read(io: CliIo, file: string): string {
-  return readFileSync(path.resolve(io.cwd, file), 'utf8');
 }
 
 function progressText({ messages, refused, done, total, at }: Progress, span: number): string {

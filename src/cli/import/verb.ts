@@ -15,6 +15,7 @@ import { normalizeAccount } from '../../sending/identity.js';
 import type { ConfigOption } from '../config-option.js';
 import { withConfig } from '../config-option.js';
 import { StatusLine } from '../status-line.js';
+import { openNamed } from '../named-file.js';
 import { progressLine, summaryJson, summaryLines } from './summary.js';
 import type { CliIo } from '../io.js';
 
@@ -29,6 +30,9 @@ export interface ImportOptions extends ConfigOption {
   readonly to?: number;
   readonly json?: true;
 }
+
+/** What to name in place of a log that cannot be read. */
+const RIGHT = 'name mail logs that this user can read, as in /var/log/mail.log*, or - for standard input';
 
 /** `stopgap import postfix-log FILE…`: what a server's logs say becomes history, or a trace. */
 export function importVerb(program: Command, io: CliIo): void {
@@ -98,7 +102,8 @@ async function openStore(io: CliIo, options: ConfigOption): Promise<Target> {
 async function openTrace(io: CliIo, name: string): Promise<Target> {
   const isFile = name !== '-';
   const out = isFile ? createWriteStream(path.resolve(io.cwd, name)) : io.stdout;
-  if (isFile) await once(out, 'open');
+  if (isFile)
+    await openNamed(name, 'name a file in a folder that is there and can be written to', once(out, 'open'));
   const sink = new TraceWriter(out);
   return {
     sink,
@@ -119,7 +124,7 @@ async function filesOf(io: CliIo, names: readonly string[]): Promise<readonly Lo
     files.push(
       name === '-'
         ? onceReadable('standard input', io.stdin, io.clock.now())
-        : await openLogFile(name, path.resolve(io.cwd, name)),
+        : await openNamed(name, RIGHT, openLogFile(name, path.resolve(io.cwd, name))),
     );
   }
   return files;

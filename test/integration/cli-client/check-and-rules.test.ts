@@ -88,7 +88,7 @@ describe('stopgap check and stopgap rules', () => {
       assert.match(lines[1]!, /^stopgap: bad\.yaml:4: rules\[0\]\.window: must be a duration/);
       const missing = await offline.run('rules', 'check', 'none.yaml');
       assert.equal(missing.code, 1);
-      assert.match(missing.err, /^stopgap: ENOENT.*none\.yaml/);
+      assert.match(missing.err, /^stopgap: none\.yaml: does not exist; name a rules file\n$/);
     } finally {
       await offline.close();
     }

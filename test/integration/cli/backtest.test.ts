@@ -210,8 +210,14 @@ describe('stopgap backtest', () => {
   });
 
   for (const [what, code, args, message] of [
-    ['no such trace', 1, ['--trace', 'none.ndjson'], /ENOENT.*none\.ndjson/],
-    ['no such rules', 1, ['--trace', 'trace.ndjson', '--rules', 'none.yaml'], /ENOENT.*none\.yaml/],
+    ['no such trace', 1, ['--trace', 'none.ndjson'], /^stopgap: none\.ndjson: does not exist; name a trace/],
+    [
+      'no such rules',
+      1,
+      ['--trace', 'trace.ndjson', '--rules', 'none.yaml'],
+      /^stopgap: none\.yaml: does not exist; name a rules file/,
+    ],
+    ['a folder for a trace', 1, ['--trace', '.'], /^stopgap: \.: is a folder; name a trace/],
     ['faulty rules', 1, ['--trace', 'trace.ndjson', '--rules', 'bad.yaml'], /^stopgap: bad\.yaml:2: rules: /],
     [
       'a faulty line',
@@ -244,7 +250,7 @@ describe('stopgap backtest', () => {
       'decisions that cannot be written',
       1,
       ['--trace', 'trace.ndjson', '--decisions', 'no/such/folder'],
-      /ENOENT/,
+      /^stopgap: no\/such\/folder: does not exist; name a file in a folder that is there and can be written to\n$/,
     ],
     [
       'no store',

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { readFile } from 'node:fs/promises';
+import { mkdir, readFile } from 'node:fs/promises';
 import { describe, test } from 'node:test';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
 import { ImportDesk } from '../../support/import-desk.js';
@@ -158,12 +158,10 @@ describe('stopgap import postfix-log', () => {
       'mail.log': LOG,
       'mail.log.xz': Buffer.from('fd377a585a000004', 'hex'),
     });
+    await mkdir(desk.path('logs'));
     for (const [args, code, message] of [
-      [
-        ['mail.log', 'missing.log'],
-        1,
-        /^stopgap: ENOENT: no such file or directory, open '.*missing\.log'\n$/,
-      ],
+      [['mail.log', 'missing.log'], 1, /^stopgap: missing\.log: does not exist; name mail logs .*\n$/],
+      [['mail.log', 'logs'], 1, /^stopgap: logs: is a folder; name mail logs .*\/var\/log\/mail\.log\*/],
       [
         ['mail.log.xz'],
         1,
@@ -179,7 +177,11 @@ describe('stopgap import postfix-log', () => {
       [['mail.log', '--from', '2026-11-24', '--to', '2026-11-23'], 1, /--from must lie before --to/],
       [['mail.log', '--from', 'yesterday'], 2, /a time such as 2026-11-24/],
       [['mail.log', '--year', '26'], 2, /a year such as 2025/],
-      [['mail.log', '--trace', 'no/such/folder.ndjson'], 1, /ENOENT/],
+      [
+        ['mail.log', '--trace', 'no/such/folder.ndjson'],
+        1,
+        /^stopgap: no\/such\/folder\.ndjson: does not exist; name a file in a folder that is there and can be written to\n$/,
+      ],
       [[], 2, /missing required argument 'file'/],
     ] as const) {
       const ran = await desk.import(args);
