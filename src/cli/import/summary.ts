@@ -24,6 +24,12 @@ export function summaryLines(summary: LogSummary, zone: string, written: Written
   for (const [type, what] of OTHERS) {
     if ((events[type] ?? 0) > 0) rows.push(['', counted(events[type]!, what)]);
   }
+  const { messages, refusedRecipients } = summary.outside;
+  if (messages + refusedRecipients > 0)
+    rows.push([
+      '',
+      `${counted(messages, 'message')} and ${counted(refusedRecipients, 'refused recipient')} from outside, left out: --inbound takes them in`,
+    ]);
   if (summary.reinjected > 0)
     rows.push(['', `${counted(summary.reinjected, 'message')} handed back by a filter, counted once`]);
   if (summary.headless > 0)

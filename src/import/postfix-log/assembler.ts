@@ -15,8 +15,7 @@ export interface AssemblerOptions {
   readonly accountOf: (login: string) => string;
   /** Whether an account may speak for a return path. */
   readonly entitled: (account: string, returnPath: string) => boolean;
-  /** Whether mail that arrived from outside counts too, and recipients that were refused to it. */
-  readonly inbound: boolean;
+  /** Told of mail from outside too, and of recipients that were refused to it: their direction tells. */
   readonly onEvent: (event: PastEvent) => void;
 }
 
@@ -180,7 +179,6 @@ export class Assembler {
     const account = said.account === undefined ? message?.account : this.#options.accountOf(said.account);
     const ip = said.ip;
     const direction = account === undefined && !this.#isOurs(ip) ? 'inbound' : 'outbound';
-    if (direction === 'inbound' && !this.#options.inbound) return;
     this.#add(record.at, queueId, this.#lineId(record), {
       type: 'RecipientsRefused',
       data: {
@@ -232,7 +230,7 @@ export class Assembler {
     const isFromUs = this.#isFromUs(item);
     // Of a message from nobody, by nobody and from nowhere there is nothing to tell.
     const isAnonymous = item.account === undefined && from === '' && item.ip === undefined;
-    if ((isFromUs || this.#options.inbound) && !isAnonymous) {
+    if (!isAnonymous) {
       const event = sendOf(item, isFromUs, this.#options);
       onEvent({ id: item.id, at, correlation, event });
     }

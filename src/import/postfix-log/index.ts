@@ -18,6 +18,8 @@ export interface PostfixLogOptions
   /** Only what happened from here on, and before there. */
   readonly from: Instant | undefined;
   readonly to: Instant | undefined;
+  /** Whether mail that arrived from outside counts too, and recipients that were refused to it. */
+  readonly inbound: boolean;
   /** Told as it goes on, many times a second. */
   readonly onProgress?: (so: LogSummary) => void;
 }
@@ -42,6 +44,8 @@ export interface LogSummary {
   /** Time of the first and the last event. */
   firstAt: Instant | undefined;
   lastAt: Instant | undefined;
+  /** What came from outside, and was not asked for. */
+  readonly outside: { messages: number; refusedRecipients: number };
   /** See {@link Assembler}. */
   reinjected: number;
   headless: number;
@@ -66,7 +70,7 @@ export async function readPostfixLogs(
   const summary: LogSummary = {
     ...{ files: files.length, bytes: 0, lines: 0, ignored: 0, broken: 0, brokenLines: [], events: {} },
     ...{ messages: 0, recipients: 0, accounts: new Set<string>(), firstAt: undefined, lastAt: undefined },
-    ...{ reinjected: 0, headless: 0 },
+    ...{ outside: { messages: 0, refusedRecipients: 0 }, reinjected: 0, headless: 0 },
   };
   const seen = new SeenIds(REMEMBERED);
   const { from = -Infinity, to = Infinity } = options;
@@ -74,6 +78,7 @@ export async function readPostfixLogs(
     ...options,
     onEvent(past) {
       if (past.at < from || past.at >= to || !seen.isNew(`${past.event.type} ${past.id}`)) return;
+      if (!options.inbound && isInbound(past)) return leaveOut(summary, past);
       count(summary, past);
       sink.write(past);
     },
@@ -100,6 +105,15 @@ export async function readPostfixLogs(
   summary.reinjected = assembler.reinjected;
   summary.headless = assembler.headless;
   return summary;
+}
+
+function isInbound({ event }: PastEvent): boolean {
+  return 'direction' in event.data && event.data.direction === 'inbound';
+}
+
+function leaveOut({ outside }: LogSummary, { event }: PastEvent): void {
+  if (event.type === 'MessageAccepted') outside.messages++;
+  else outside.refusedRecipients++;
 }
 
 function count(summary: LogSummary, { at, event }: PastEvent): void {

@@ -45,6 +45,34 @@ describe('stopgap import postfix-log', () => {
     assert.match(out, /^written +10 lines of the trace$/m);
   });
 
+  test('counts once what came from outside, and says how to have it', async (t) => {
+    const said = (second: number, text: string): string => `Nov 22 09:00:0${second} mail postfix/${text}\n`;
+    const reject =
+      '550 5.1.1 <guess@example.com>: Recipient address rejected: User unknown in local recipient table';
+    const log = [
+      said(
+        1,
+        `smtpd[7]: NOQUEUE: reject: RCPT from unknown[203.0.113.80]: ${reject}; from=<d@example.org> to=<guess@example.com> proto=ESMTP helo=<mx.example.org>`,
+      ),
+      said(2, 'smtpd[7]: 440CFAA816B: client=unknown[203.0.113.80]'),
+      said(3, 'qmgr[9]: 440CFAA816B: from=<d@example.org>, size=450, nrcpt=1 (queue active)'),
+      said(4, 'qmgr[9]: 440CFAA816B: removed'),
+    ].join('');
+    const desk = await ImportDesk.open(t, { 'mail.log': log, 'copy.log': log });
+    const args = ['mail.log', 'copy.log', '--trace', '/dev/null'];
+    const without = await desk.import(args);
+    assert.match(without.out, /^found +0 messages/m);
+    assert.match(without.out, /^ +1 message and 1 refused recipient from outside, left out: --inbound/m);
+    assert.deepEqual(parsed((await desk.import([...args, '--json'])).out)[0]!['outside'], {
+      messages: 1,
+      refusedRecipients: 1,
+    });
+    const asked = await desk.import([...args, '--inbound']);
+    assert.match(asked.out, /^found +1 message to 1 recipient/m);
+    assert.match(asked.out, /^ +1 refused recipient$/m);
+    assert.doesNotMatch(asked.out, /from outside/);
+  });
+
   test('reads standard input, packed or not, and writes the trace to standard output', async (t) => {
     const desk = await ImportDesk.open(t);
     const plain = await desk.import(['-', '--trace', '-'], LOG);
