@@ -2,9 +2,15 @@ import assert from 'node:assert/strict';
 import { Metrics } from '../../../src/metrics/metrics.js';
 import { documentedMetrics } from '../metrics.js';
 import { groupingLabels, selectorsOf } from './promql.js';
+import { shippedRules } from './rules.js';
 
 /** What Prometheus puts on every series. */
 const TARGET = ['job', 'instance'];
+/** What it tells of itself, and runbooks ask for. */
+const OF_PROMETHEUS = [
+  'prometheus_notifications_alertmanagers_discovered',
+  'prometheus_notifications_errors_total',
+];
 
 /** A series as it is asked for: a histogram has three. */
 export interface Exposed {
@@ -33,6 +39,18 @@ export function exposedSeries(): ReadonlyMap<string, Exposed> {
   return all.set('up', { type: 'gauge', labels: TARGET, values: new Map() });
 }
 
+/** Those, what the rules that ship record, and what Prometheus tells of itself. */
+export function watchedSeries(): ReadonlyMap<string, Pick<Exposed, 'labels' | 'values'>> {
+  const all = new Map<string, Pick<Exposed, 'labels' | 'values'>>(exposedSeries());
+  for (const name of OF_PROMETHEUS) all.set(name, { labels: TARGET, values: new Map() });
+  for (const { record, expr } of shippedRules().recorded) {
+    // Labels keep the values of what they were recorded from.
+    const { values } = all.get(selectorsOf(expr)[0]!.metric)!;
+    all.set(record, { labels: groupingLabels(expr), values });
+  }
+  return all;
+}
+
 /** An expression asks for series, labels and values that there are, and groups by labels that these have. */
 export function assertAsksForWhatIs(
   expr: string,
@@ -52,6 +70,7 @@ export function assertAsksForWhatIs(
         assert.ok(list.includes(one), `${where}: ${label} of ${metric} is never ${one}`);
     }
   }
-  const there = new Set(selectors.flatMap(({ metric }) => series.get(metric)!.labels));
+  const made = [...expr.matchAll(/\blabel_replace\([^"]*"(\w+)"/g)].map(([, label]) => label!);
+  const there = new Set([...selectors.flatMap(({ metric }) => series.get(metric)!.labels), ...made]);
   for (const label of groupingLabels(expr)) assert.ok(there.has(label), `${where}: nothing has ${label}`);
 }

@@ -77,3 +77,13 @@ export function groupsOf(file: string): RuleFile['groups'] {
 export function ruleTestFile(file: string): RuleTestFile {
   return readYaml<RuleTestFile>('tests', file);
 }
+
+/** The PromQL of a page: one expression a paragraph, after a comment or none. */
+export function queriesIn(text: string): readonly string[] {
+  return [...text.matchAll(/^```promql\n([\s\S]*?)^```$/gm)].flatMap(([, code]) =>
+    code!
+      .split(/\n{2,}/)
+      .map((part) => part.replace(/^#.*$/gm, '').trim())
+      .filter((query) => query !== ''),
+  );
+}

@@ -1,0 +1,105 @@
+import assert from 'node:assert/strict';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, test } from 'node:test';
+import { assertAsksForWhatIs, watchedSeries } from '../../support/watch/exposed.js';
+import { groupingLabels } from '../../support/watch/promql.js';
+import { filesOf, groupsOf, REPOSITORY, ruleTestFile, shippedRules } from '../../support/watch/rules.js';
+
+const { alerts, recorded } = shippedRules();
+const names = [...new Set(alerts.map(({ alert }) => alert))];
+const series = watchedSeries();
+const RUNBOOKS = path.join(REPOSITORY, 'docs/runbooks');
+
+test('rules ask for series and labels that there are, and for values that these may have', () => {
+  for (const { alert, expr } of alerts) assertAsksForWhatIs(expr, series, alert);
+  for (const { record, expr } of recorded) assertAsksForWhatIs(expr, series, record);
+});
+
+test('recorded series are named level:metric:operation, the level being their labels', () => {
+  for (const { record, expr } of recorded) {
+    const [level, metric, operation, ...rest] = record.split(':');
+    assert.deepEqual(rest, [], record);
+    assert.equal(level, groupingLabels(expr).join('_'), record);
+    assert.match(metric!, /^stopgap_/, record);
+    assert.match(operation!, /^[a-z]+(\d+[smhdw])?$/, record);
+  }
+});
+
+describe('every alert', () => {
+  for (const name of names) {
+    const rules = alerts.filter(({ alert }) => alert === name);
+    test(name, () => {
+      assert.match(name, /^Stopgap[A-Z][A-Za-z]+$/);
+      const severities = rules.map(({ labels }) => labels.severity);
+      assert.equal(new Set(severities).size, severities.length, 'two rules of one severity');
+      for (const { labels, annotations, for: span } of rules) {
+        assert.match(labels.severity, name === 'StopgapWatchdog' ? /^none$/ : /^(critical|warning|info)$/);
+        assert.deepEqual(Object.keys(annotations), ['summary', 'description', 'runbook_url']);
+        const { summary, description, runbook_url: url } = annotations;
+        assert.ok(summary!.length < 140 && !/\.$/.test(summary!), summary);
+        assert.match(description!, /\.$/);
+        assert.equal(url, `{{ $externalLabels.stopgap_base_url }}docs/runbooks/${name}.md`);
+        assert.match(span ?? '1m', /^\d+[mhd]$/);
+      }
+      assert.ok(existsSync(path.join(RUNBOOKS, `${name}.md`)), `docs/runbooks/${name}.md is missing`);
+      const text = readFileSync(path.join(RUNBOOKS, `${name}.md`), 'utf8');
+      assert.ok(text.startsWith(`# ${name}\n`));
+      for (const severity of severities) assert.match(text, new RegExp(`\\b${severity}\\b`));
+      const headings = [...text.matchAll(/^## (.*)$/gm)].map(([, heading]) => heading);
+      assert.deepEqual(headings, ['How urgent', 'Look', 'Do', 'Over']);
+    });
+  }
+});
+
+test('every runbook is of an alert, and the index and docs/alerts.md name them all', () => {
+  const files = readdirSync(RUNBOOKS).filter((file) => file !== 'README.md');
+  assert.deepEqual(files.sort(), names.map((name) => `${name}.md`).sort());
+  const index = readFileSync(path.join(RUNBOOKS, 'README.md'), 'utf8');
+  const listed = [...index.matchAll(/^- \[(\w+)\]\((\w+)\.md\)/gm)];
+  for (const [, name, file] of listed) assert.equal(file, name);
+  assert.deepEqual(listed.map(([, name]) => name).sort(), [...names].sort());
+  const rows = readFileSync(path.join(REPOSITORY, 'docs/alerts.md'), 'utf8').matchAll(
+    /^\| \[(\w+)\]\(runbooks\/(\w+)\.md\) +\| ([\w, ]+?) +\|/gm,
+  );
+  const said = new Map([...rows].map(([, name, file, severities]) => [name!, { file, severities }]));
+  for (const name of names) {
+    const severities = alerts.filter(({ alert }) => alert === name).map(({ labels }) => labels.severity);
+    assert.deepEqual(said.get(name), { file: name, severities: severities.join(', ') }, name);
+  }
+  assert.equal(said.size, names.length);
+});
+
+describe('tests of the rules', () => {
+  const tests = filesOf('tests').flatMap((file) => ruleTestFile(file).tests);
+
+  test('show each alert fire, with all that it says, and not fire', () => {
+    const expectations = tests.flatMap((one) => one.alert_rule_test);
+    for (const { alert, labels } of alerts) {
+      const about = expectations.filter(({ alertname }) => alertname === alert);
+      const fires = about.filter(({ exp_alerts: expected }) =>
+        expected.some(({ exp_labels: { severity } }) => severity === labels.severity),
+      );
+      const title = `${alert}, ${labels.severity}`;
+      assert.ok(fires.length > 0, `${title}: no test shows it fire`);
+      assert.ok(fires.length < about.length, `${title}: no test shows it not fire`);
+      for (const { exp_annotations: said } of fires.flatMap(({ exp_alerts: expected }) => expected))
+        assert.deepEqual(Object.keys(said ?? {}), ['summary', 'description', 'runbook_url'], title);
+    }
+    for (const { alertname } of expectations) assert.ok(names.includes(alertname), alertname);
+  });
+
+  test('feed series, labels and values that there are', () => {
+    for (const { name, input_series: inputs } of tests)
+      for (const { series: input } of inputs) assertAsksForWhatIs(input, series, name);
+  });
+
+  test('evaluate the groups in an order: those that record come first', () => {
+    for (const file of filesOf('tests')) {
+      const { rule_files: rules, group_eval_order: order } = ruleTestFile(file);
+      const groups = rules.flatMap((rule) => groupsOf(path.basename(rule)).map((group) => group.name));
+      // Of a single group there is no order.
+      if (groups.length > 1) assert.deepEqual(order, groups, file);
+    }
+  });
+});
