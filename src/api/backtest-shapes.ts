@@ -100,6 +100,7 @@ export const reportShape = z
     sends: mail,
     senders: count,
     senderDays: count,
+    imported: count,
     skipped: count,
     skippedFor: z.string().nullable(),
     candidates: z.array(candidate),

@@ -25,6 +25,7 @@ const COUNTED: readonly string[] = ['MessageAccepted', 'RecipientsRefused', 'Bou
 /** What a store has recorded. */
 export class RecordedHistory implements Source {
   readonly name = 'history';
+  imported = 0;
   readonly #store: ReadableStore;
 
   constructor(store: ReadableStore) {
@@ -35,9 +36,11 @@ export class RecordedHistory implements Source {
   async *batches(): AsyncGenerator<Batch> {
     const total = await this.#store.head();
     const replay = new Replay();
+    this.imported = 0;
     let happenings: RecordedEvent[] = [];
     // All categories: a store gives those faster than some.
     for await (const event of this.#store.readAll({ until: total })) {
+      if (event.type === 'MessageAccepted' && isImported(event)) this.imported++;
       if (!replay.takes(event)) continue;
       happenings.push(event);
       if (happenings.length < TOGETHER) continue;

@@ -76,6 +76,8 @@ export interface BacktestReport {
   readonly senders: number;
   /** Days on which a sender sent, summed over all of them; days of nothing but a labelled attack left out. */
   readonly senderDays: number;
+  /** Messages that were not gone through because they were imported. */
+  readonly imported: number;
   /** Events that could not be folded, and count for nothing. */
   readonly skipped: number;
   /** Why the first of them could not be. */

@@ -121,6 +121,7 @@ class Run {
       from: instant(this.#first ?? null),
       to: instant(this.#last ?? null),
       ...{ sends: this.#sends, senders, senderDays },
+      imported: this.#options.source.imported ?? 0,
       skipped: this.#trials[0]!.world.skipped,
       skippedFor: this.#trials[0]!.world.skippedFor ?? null,
       candidates: this.#trials.map((trial, index) =>

@@ -14,5 +14,7 @@ export interface Batch {
 export interface Source {
   /** What reports call it: a file's name, or `history`. */
   readonly name: string;
+  /** Messages that are not gone through because they were imported; known at the end. */
+  readonly imported?: number;
   batches(): AsyncIterable<Batch>;
 }

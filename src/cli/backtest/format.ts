@@ -7,13 +7,24 @@ import { table } from '../io.js';
 type Row = readonly string[];
 type Figure = readonly [name: string, value: string];
 
-/** The report as people read it. */
-export function reportText(report: BacktestReport): string {
-  const { source, from, to, sends, senders, senderDays, skipped, skippedFor, candidates } = report;
+/**
+ * The report as people read it.
+ *
+ * @param ranged whether it is of a part only, by --from or --to
+ */
+export function reportText(report: BacktestReport, ranged = false): string {
+  const { source, from, to, sends, senders, senderDays, imported, skipped, skippedFor, candidates } = report;
   const span = from === null || to === null ? '' : `, ${minute(from)} to ${minute(to)} UTC`;
   const lines = [
     `${printable(source)}: ${mailText(sends)} by ${counted(senders, 'sender')} on ${counted(senderDays, 'sender-day')}${span}`,
   ];
+  if (ranged && sends.messages === 0) lines.push('Nothing was sent in the range of --from and --to.');
+  if (imported > 0) {
+    lines.push(
+      `${counted(imported, 'imported message')} left out: rules act on none. To try rules on them, make a trace of the same logs: ` +
+        'stopgap import postfix-log LOG… --trace FILE, then stopgap backtest --trace FILE',
+    );
+  }
   if (skipped > 0) {
     lines.push(
       `${counted(skipped, 'event')} could not be folded and count for nothing: ${printable(skippedFor!)}`,

@@ -114,7 +114,10 @@ async function backtest(io: CliIo, options: BacktestOption, store: ReadableStore
     await decisions?.close();
   }
   note(io, speedText(report.sends.messages, io.clock.now() - begun));
-  print(io, json === true ? JSON.stringify(report) : reportText(report));
+  print(
+    io,
+    json === true ? JSON.stringify(report) : reportText(report, from !== undefined || to !== undefined),
+  );
 }
 
 async function openTrace(io: CliIo, name: string): Promise<Trace> {

@@ -172,6 +172,51 @@ describe('stopgap backtest', () => {
     assert.match(err, /^\r100 % {2}21 sends {2}14 refused {2}\d+\/s {2}2027-01-04\r +\r\r?21 sends in /);
   });
 
+  test('says where nothing lies in the range', async (t) => {
+    const cwd = folder(t);
+    const args = ['--trace', 'trace.ndjson', '--rules', 'rules.yaml'];
+    for (const range of [
+      ['--from', '2028-01-01'],
+      ['--to', '2026-01-01'],
+    ]) {
+      const { code, out } = await stopgap({ cwd }, ...args, ...range);
+      assert.equal(code, 0);
+      assert.match(
+        out,
+        /^trace\.ndjson: 0 messages .*\nNothing was sent in the range of --from and --to\.\n/,
+      );
+    }
+    const within = await stopgap({ cwd }, ...args, '--from', '2027-01-04T09:00:00Z');
+    assert.match(within.out, /^trace\.ndjson: 1 message /);
+    assert.doesNotMatch(within.out, /Nothing was sent|imported/);
+  });
+
+  test('leaves imported history out, and says what to do instead', async (t) => {
+    const cwd = folder(t);
+    const live = await Live.start('version: 1\nrules: []\n', START);
+    try {
+      const data = {
+        ...(JSON.parse(LINES[0]!) as object),
+        ...{ direction: 'outbound', transaction: 't', recipientDomains: [], entitled: true },
+      };
+      await live.message({ at: START + SECOND, data });
+      for (const sent of [2, 3])
+        await live.message({ at: START + sent * SECOND, data: { ...data, imported: 'postfix-log' } });
+      const config = `data: ${path.dirname(live.file)}\nsmtp: { relay: { url: 'smtp://127.0.0.1:25' } }\n`;
+      writeFileSync(path.join(cwd, 'stopgap.yaml'), config);
+      const text = await stopgap({ cwd }, '--rules', 'rules.yaml');
+      assert.equal(text.code, 0, text.err);
+      assert.match(
+        text.out,
+        /^history: 1 message .*\n2 imported messages left out: .* backtest --trace FILE\n/,
+      );
+      const json = await stopgap({ cwd }, '--rules', 'rules.yaml', '--json');
+      assert.equal((JSON.parse(json.out) as BacktestReport).imported, 2);
+    } finally {
+      await live.stop();
+    }
+  });
+
   test('goes through what a running server has recorded', async (t) => {
     const cwd = folder(t);
     const live = await Live.start('version: 1\nrules: []\n', START);
