@@ -37,7 +37,9 @@ export class PrometheusClient {
   }
 
   async #get<T>(what: string, query: Readonly<Record<string, string>>): Promise<T> {
-    const response = await fetch(`http://${this.address}/api/v1/${what}?${new URLSearchParams(query).toString()}`);
+    const response = await fetch(
+      `http://${this.address}/api/v1/${what}?${new URLSearchParams(query).toString()}`,
+    );
     const answer = (await response.json()) as { status: string; error?: string; data: T };
     if (answer.status !== 'success') throw new Error(`${answer.error}\n${Object.values(query).join('\n')}`);
     return answer.data;
