@@ -6,73 +6,58 @@ import { NOTHING_YET, evolve } from '../../src/blocks/state.js';
 import type { Standing } from '../../src/blocks/state.js';
 import type { RecordedEvent } from '../../src/kernel/events.js';
 import { StopgapError } from '../../src/kernel/errors.js';
+import { DAY_SUMMARIES } from '../../src/chores.js';
 import { DAY, HOUR, MINUTE, SECOND } from '../../src/kernel/time.js';
 import { overrideStream } from '../../src/overrides/events.js';
-import type { OverrideSubject, Terms } from '../../src/overrides/model.js';
 import type { ReadModelListeners } from '../../src/read-models.js';
 import { ReadModels } from '../../src/read-models.js';
 import type { Verdict } from '../../src/rules/verdict.js';
 import type { Subject } from '../../src/sending/subjects.js';
 import { subjectKey } from '../../src/sending/subjects.js';
+import { OTHER, OVERRIDES, POISON, RULES, START, STRICTER, SUBJECTS } from './history-world.js';
 import { blockEvent, event, failed, rulesChanged, sent, shadowChanged } from './sends.js';
 
+export { START, SUBJECTS } from './history-world.js';
+
 /* Logs of a small system that ran: every kind of event, verdicts acted upon, people, timers, damage. */
-
-export const START = Date.UTC(2026, 0, 1);
-
-const RULES = `version: 1
-exempt:
-  - { subject: { type: account, value: user3@example.com }, reason: newsletter }
-rules:
-  - { id: burst, per: account, count: recipients, window: 10m, limit: 20, then: block, for: 30m, escalate: { factor: 2, max: 2h }, renewWhileTrying: true }
-  - { id: hour,  per: account, count: messages,   window: 1h,  limit: 6,  then: propose, for: 10m, lapse: 1h }
-  - { id: size,  per: address, count: bytes,      window: 20m, limit: 9kB, then: block, for: 5m }
-  - { id: site,  per: domain,  count: recipients, window: 1h,  limit: 40, then: propose, for: 4h, lapse: 30m }
-  - { id: fails, per: ip,      count: authFailures, window: 1h, limit: 5, then: block, for: 1h }
-  - { id: back,  per: account, count: bounces,    window: 1h,  limit: 3,  then: observe }
-`;
-const OTHER = RULES.replace('limit: 20', 'limit: 10').replace('window: 20m', 'window: 30m');
-const STRICTER = OTHER.replace('limit: 6,  then: propose', 'limit: 2,  then: block')
-  .replace('limit: 9kB, then: block', 'limit: 2kB, then: propose')
-  .replace('burst, per: account', 'burst, per: address')
-  .replace('user3', 'user2');
-
-/** Subjects that people block and exempt: exact ones, and several patterns that match the same address. */
-export const SUBJECTS: readonly Subject[] = [
-  ...[0, 1, 2, 3].map((user) => ({ type: 'account' as const, value: `user${user}@example.com` })),
-  { type: 'address', value: 'user0@example.com' },
-  { type: 'address', value: 'user*@example.com' },
-  { type: 'address', value: '*0@example.com' },
-  { type: 'address', value: '*@example.com' },
-  { type: 'domain', value: 'example.com' },
-  { type: 'ehlo', value: '*.example.net' },
-  { type: 'ehlo', value: 'pc1.*' },
-  { type: 'ip', value: '192.0.2.1' },
-  { type: 'ip', value: '192.0.2.0/24' },
-];
-
-/** Place of the last kind of {@link POISON}. */
-const POISON_MOST = 7;
 
 const PERSON = ['impose', 'release', 'dismiss', 'approve', 'change', 'grant', 'revoke'] as const;
 
 const step = fc.oneof(
   {
     weight: 12,
+    arbitrary: fc.record(
+      {
+        kind: fc.constant('send' as const),
+        user: fc.nat(3),
+        recipients: fc.integer({ min: 1, max: 12 }),
+        skew: fc.oneof(fc.constant(0), fc.integer({ min: -HOUR, max: HOUR })),
+        /** Where from: 0 is where this one always sends from. */
+        from: fc.oneof({ weight: 3, arbitrary: fc.constant(0) }, fc.nat(3)),
+        times: fc.oneof({ weight: 3, arbitrary: fc.constant(1) }, fc.integer({ min: 2, max: 4 })),
+      },
+      { requiredKeys: ['kind', 'user', 'recipients', 'skew'] },
+    ),
+  },
+  {
+    weight: 2,
     arbitrary: fc.record({
-      kind: fc.constant('send' as const),
+      kind: fc.constant('refused' as const),
       user: fc.nat(3),
-      recipients: fc.integer({ min: 1, max: 12 }),
-      skew: fc.oneof(fc.constant(0), fc.integer({ min: -HOUR, max: HOUR })),
+      count: fc.integer({ min: 1, max: 4 }),
     }),
   },
   {
     weight: 4,
-    arbitrary: fc.record({
-      kind: fc.constant('person' as const),
-      what: fc.constantFrom(...PERSON),
-      subject: fc.nat(SUBJECTS.length - 1),
-    }),
+    arbitrary: fc.record(
+      {
+        kind: fc.constant('person' as const),
+        what: fc.constantFrom(...PERSON),
+        subject: fc.nat(SUBJECTS.length - 1),
+        falsePositive: fc.boolean(),
+      },
+      { requiredKeys: ['kind', 'what', 'subject'] },
+    ),
   },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('bounce' as const), user: fc.nat(3) }) },
   {
@@ -93,7 +78,10 @@ const step = fc.oneof(
   },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('back' as const), by: fc.nat(3 * HOUR) }) },
   { weight: 1, arbitrary: fc.record({ kind: fc.constant('again' as const), which: fc.nat() }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant('poison' as const), which: fc.nat(POISON_MOST) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ kind: fc.constant('poison' as const), which: fc.nat(POISON.length - 1) }),
+  },
 );
 type Step = typeof step extends fc.Arbitrary<infer Value> ? Value : never;
 
@@ -127,6 +115,7 @@ class System {
   readonly #folding = folding();
   readonly #standings = new Map<string, Standing>();
   #now = START;
+  #chore = DAY_SUMMARIES.after(START);
   #ids = 0;
   #shadows = 0;
 
@@ -135,7 +124,7 @@ class System {
   }
 
   play(pause: number, step: Step): void {
-    this.#now += pause;
+    this.#pass(this.#now + pause);
     for (const { block, proposal } of [...this.#standings.values()]) {
       if (block !== undefined) this.#decide(block.subject, { kind: 'expire', block: block.id });
       if (proposal !== undefined) this.#decide(proposal.subject, { kind: 'lapse', block: proposal.id });
@@ -143,13 +132,26 @@ class System {
     const position = this.log.length + 1;
     switch (step.kind) {
       case 'send':
-        return this.#send(step, position);
+        return this.#send(step);
       case 'person':
         return this.#person(step);
       case 'bounce':
         return this.#fold(
           event('BounceReceived', { address: `user${step.user}@example.com` }, this.#now, position),
         );
+      case 'refused': {
+        const account = `user${step.user}@example.com`;
+        const sender = {
+          account,
+          returnPath: account,
+          direction: 'outbound',
+          transaction: 't',
+          entitled: true,
+        };
+        return this.#fold(
+          event('RecipientsRefused', { ...sender, count: step.count, code: 550 }, this.#now, position),
+        );
+      }
       case 'fail':
         return this.#fold(failed(this.#now, position, { count: step.count }));
       case 'rules': {
@@ -178,14 +180,41 @@ class System {
     }
   }
 
-  #send({ user, recipients, skew }: Step & { kind: 'send' }, position: number): void {
+  /** Days are summarised when they would be. */
+  #pass(until: number): void {
+    while (this.#chore <= until) {
+      this.#now = this.#chore;
+      for (const { type, data, stream } of DAY_SUMMARIES.run(this.#folding.models, this.#now)) {
+        this.#fold(event(type, data, this.#now, this.log.length + 1, { stream, by: DAY_SUMMARIES.by }));
+      }
+      this.#chore = DAY_SUMMARIES.after(this.#now);
+    }
+    this.#now = until;
+  }
+
+  #send(step: Step & { kind: 'send' }): void {
+    const { user, recipients, skew, from = 0, times = 1 } = step;
+    for (let index = 0; index < times; index++) this.#message(user, recipients, skew, from);
+  }
+
+  #message(user: number, recipients: number, skew: number, from: number): void {
+    const position = this.log.length + 1;
     const account = `user${user}@example.com`;
     const refusing = this.#folding.models.activeBlocks.verdict(
       { account, address: account, ehlo: undefined, ip: undefined, direction: 'outbound' },
       this.#now,
     );
     const envelope = { recordedAt: this.#now };
-    const sender = { account, returnPath: account, ehlo: `pc${user}.example.net`, ip: `192.0.2.${user}` };
+    const place =
+      from === 0
+        ? { ehlo: `pc${user}.example.net`, ip: `192.0.2.${user}` }
+        : {
+            ehlo: `bot${from}.example.net`,
+            ip: `203.0.${from}.${user}`,
+            country: `Z${from}`,
+            asn: 64_500 + from,
+          };
+    const sender = { account, returnPath: account, ...place };
     if (refusing === undefined) {
       return this.#fold(sent(this.#now + skew, position, { ...sender, recipients, size: 1500 }, envelope));
     }
@@ -194,8 +223,12 @@ class System {
     this.#fold(event('MessageRefused', data, this.#now + skew, position, envelope));
   }
 
-  #person({ what, subject: index }: Step & { kind: 'person' }): void {
-    const subject = SUBJECTS[index]!;
+  #person({ what, subject: index, falsePositive = false }: Step & { kind: 'person' }): void {
+    // Who looks for something to release or to judge finds what came last.
+    const waiting = [...this.#standings.values()].findLast((each) =>
+      what === 'release' ? each.block !== undefined : what === 'approve' && each.proposal !== undefined,
+    );
+    const subject = (waiting?.block ?? waiting?.proposal)?.subject ?? SUBJECTS[index]!;
     const { block, proposal, exemption } = this.#standings.get(subjectKey(subject)) ?? NOTHING_YET;
     const newId = `id-${++this.#ids}`;
     const until = this.#now + 45 * MINUTE;
@@ -210,7 +243,7 @@ class System {
           newId,
         });
       case 'release':
-        return this.#decide(subject, { kind: what, block: block?.id ?? '', falsePositive: false });
+        return this.#decide(subject, { kind: what, block: block?.id ?? '', falsePositive });
       case 'change':
         return this.#decide(subject, { kind: 'change-until', block: block?.id ?? '', until });
       case 'grant':
@@ -293,32 +326,3 @@ class System {
     for (const verdict of this.#folding.verdicts.splice(0)) this.#act(verdict);
   }
 }
-
-/** What customers buy, and cancel. */
-const OVERRIDES: readonly (readonly [OverrideSubject, Terms])[] = [
-  [{ type: 'account', value: 'user0@example.com' }, { limits: { burst: 60, hour: 'off' } }],
-  [
-    { type: 'account', value: 'user1@example.com' },
-    { factor: 2, plan: 'double' },
-  ],
-  [
-    { type: 'domain', value: 'example.com' },
-    { factor: 0.5, total: { limits: { site: 9 } } },
-  ],
-  [
-    { type: 'account', value: 'user0@example.com' },
-    { limits: { burst: 30 }, factor: 3 },
-  ],
-];
-
-/** What nobody can read, or only in part. */
-const POISON: readonly (readonly [type: string, data: unknown])[] = [
-  ['MessageAccepted', null],
-  ['BlockImposed', { block: 'x' }],
-  ['RulesChanged', { version: 9, rules: 7 }],
-  ['FromTheFuture', {}],
-  ['BounceReceived', { address: 7 }],
-  ['OverrideSet', { subject: { type: 'account', value: 'user0@example.com' }, origin: 'api', until: 'soon' }],
-  ['ShadowRulesChanged', { version: 9, source: '', rules: { rules: [], exempt: [7] } }],
-  ['ShadowRulesRemoved', { version: 'all' }],
-];

@@ -6,6 +6,7 @@ import { stateAt } from '../../projections/block-ledger.js';
 import { OVERRIDE_TYPES } from '../../src/overrides/model.js';
 import { SUMS } from '../../src/rules/model.js';
 import { SUBJECT_TYPES } from '../../src/sending/subjects.js';
+import { dayOf } from '../../src/sending/day-summary.js';
 import { timedTasks } from '../../src/timed-work.js';
 import { SUBJECTS } from './history.js';
 
@@ -50,12 +51,27 @@ export function observables(models: ReadModels, now: Instant): unknown {
     readings: SUBJECTS.map((subject) => sendVolume.readings(subject, now)),
     busiest: SUBJECT_TYPES.map((type) => SUMS.map((count) => sendVolume.busiest(type, count, 3, now))),
     sizes: sendVolume.sizes(),
+    profiles: habits(models, now),
     precision: rulePrecision.all(),
     shadow: shadow.set,
     shadowRules: shadow.rules,
     differences: shadow.comparison?.differences(),
     tallies: [...(shadow.comparison?.tallies() ?? [])],
   });
+}
+
+/** What is known of what senders usually do. */
+export function habits(models: ReadModels, now: Instant): unknown {
+  const { profiles } = models.sendVolume;
+  const senders = SUBJECTS.flatMap(({ type, value }) =>
+    type === 'account' || type === 'domain' ? [[type, value] as const] : [],
+  );
+  const today = dayOf(now);
+  const due = [...profiles.due(today)].map(({ data }) => data).sort(byText);
+  return {
+    ...{ peaks: profiles.peaks.dump(), sizes: profiles.sizes, due },
+    of: senders.map(([type, value]) => [profiles.profile(type, value, today), profiles.open(type, value)]),
+  };
 }
 
 function byText(a: unknown, b: unknown): number {
