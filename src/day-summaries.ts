@@ -72,13 +72,16 @@ export class DaySummaries {
       // Looked up as they are written, not all at first: there may be a hundred thousand.
       for (const some of slices(dueSummaries(models, now), AT_ONCE)) {
         if (this.#stopped) break;
-        await Promise.all(
+        // Whoever stops waits for all of them, also where one fails.
+        const outcomes = await Promise.allSettled(
           some.map(({ type, data }) => {
             const event = { type, data, id: summaryId(data), at: now, by: DAY_SUMMARIES.by };
             return store.append(profileStream(data.subject), [event], 'any');
           }),
         );
-        written += some.length;
+        const failed = outcomes.filter((outcome) => outcome.status === 'rejected');
+        written += outcomes.length - failed.length;
+        if (failed.length > 0) throw failed[0]!.reason;
       }
     } catch (error) {
       log.warn({ written, error: messageOf(error) }, 'day summaries could not be written; it is tried again');
