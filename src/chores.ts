@@ -5,6 +5,9 @@ import type { ReadModels } from './read-models.js';
 import type { Day, DaySummaryFact } from './sending/day-summary.js';
 import { dayOf, profileStream } from './sending/day-summary.js';
 
+/** What chores look at. */
+export type Counted = Pick<ReadModels, 'sendVolume' | 'shadow'>;
+
 /**
  * What is done at set times whatever arrives, and written down as events: live by housekeeping, in a back-test by the
  * clock that the events drive.
@@ -15,7 +18,7 @@ export interface Chore {
   /** When it is due next, after `now`. */
   after(now: Instant): Instant;
   /** What is to be recorded, and where. */
-  run(models: ReadModels, now: Instant): readonly (Fact & { readonly stream: string })[];
+  run(models: Counted, now: Instant): readonly (Fact & { readonly stream: string })[];
 }
 
 /** So long after midnight (UTC) a day is summarised: what ran on into the next is judged by then. */
@@ -30,7 +33,7 @@ function firstDayOpen(now: Instant): Day {
  * The summaries of the days that are over by now, a sender's oldest first. They tell also of the windows that only shadow
  * rules look at: once these are in force, what is usual must be known.
  */
-export function* dueSummaries({ sendVolume, shadow }: ReadModels, now: Instant): Generator<DaySummaryFact> {
+export function* dueSummaries({ sendVolume, shadow }: Counted, now: Instant): Generator<DaySummaryFact> {
   for (const { type, data } of sendVolume.profiles.due(firstDayOpen(now))) {
     const { subject, day, peaks } = data;
     yield { type, data: { ...data, peaks: { ...shadow.peaks(subject, day), ...peaks } } };

@@ -105,13 +105,12 @@ function allowance(limit: number, habit: Habit | undefined): string {
 }
 
 function habitOf({ typical, record, weeks, learnt }: Habit): string {
-  const known =
-    weeks === 0
-      ? 'nothing is known of it yet'
-      : record === 0
-        ? 'never any but on days on which it was blocked'
-        : `in a week usually ${NUMBERS.format(typical)} at most, never above ${NUMBERS.format(record)} in ${weeks === 1 ? 'one week' : `${weeks} weeks`}`;
-  return learnt ? known : `${known}, ${LEARNING_SIGNAL}`;
+  const span = weeks === 1 ? 'one week' : `${weeks} weeks`;
+  const usual = `in a week usually ${NUMBERS.format(typical)} at most, never above ${NUMBERS.format(record)} in ${span}`;
+  // What was seen on days on which it was blocked is not known, and so is none.
+  const known = record === 0 ? `none known in ${span}` : usual;
+  const said = weeks === 0 ? 'nothing is known of it yet' : known;
+  return learnt ? said : `${said}, ${LEARNING_SIGNAL}`;
 }
 
 /** What one account did that is more than usual: a part of the sentence about its domain. */

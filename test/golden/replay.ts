@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { ActiveBlocks } from '../../projections/active-blocks.js';
 import { Exemptions } from '../../projections/exemptions.js';
+import { Overrides } from '../../projections/overrides.js';
 import { SendVolume } from '../../projections/send-volume.js';
 import { ShadowRules } from '../../projections/shadow.js';
 import { comparisonOf } from '../../projections/verdict-comparison.js';
@@ -16,6 +17,9 @@ import type { RulesChanged } from '../../src/rules/model.js';
 import { ruleActor } from '../../src/rules/model.js';
 import { parseRules } from '../../src/rules/parse.js';
 import type { Verdict } from '../../src/rules/verdict.js';
+import { DAY_SUMMARIES } from '../../src/chores.js';
+import { isOverrideEvent } from '../../src/overrides/events.js';
+import type { OverrideSubject, Terms } from '../../src/overrides/model.js';
 import type { SenderFields } from '../../src/sending/events.js';
 import type { Subject } from '../../src/sending/subjects.js';
 import { senderIdentity, subjectKey } from '../../src/sending/subjects.js';
@@ -24,7 +28,7 @@ import { event } from '../support/sends.js';
 /** When every case begins. */
 const START = Date.UTC(2026, 2, 1, 12);
 
-/** One line of events.ndjson. Exactly one of `type`, `command`, `rules` and `shadow` says what happens. */
+/** One line of events.ndjson. Exactly one of `type`, `command`, `override`, `rules` and `shadow` says what happens. */
 interface Line {
   /** Since the beginning of the case, such as `10m5s`. */
   readonly at: string;
@@ -34,8 +38,12 @@ interface Line {
   /** So many in all, `every` so far apart; `{n}` in the data becomes 0, 1, 2 … */
   readonly times?: number;
   readonly every?: string;
+  /** The whole of it, so many times in all, so far apart. */
+  readonly again?: { readonly times: number; readonly every: string };
   /** Somebody's command; the subject is that of the block which it names. */
   readonly command?: { readonly kind: string; readonly block?: string } & Readonly<Record<string, unknown>>;
+  /** What somebody bought, from here on. */
+  readonly override?: { readonly subject: OverrideSubject } & Terms;
   /** A rules file of the case that comes into force. */
   readonly rules?: string;
   /** A rules file of the case that runs in the shadow from here on, or what is to be done with the one that does. */
@@ -58,8 +66,9 @@ export type Outcome = Readonly<Record<string, unknown>>;
 /** Replays one case as the running system would go through it, but in no time. */
 export class Replay {
   readonly #folder: string;
-  #volume = new SendVolume();
-  readonly #shadow = new ShadowRules(() => new SendVolume());
+  readonly #overrides = new Overrides();
+  #volume = new SendVolume(this.#overrides);
+  readonly #shadow = new ShadowRules(() => new SendVolume(this.#overrides));
   readonly #active = new ActiveBlocks();
   readonly #exemptions = new Exemptions();
   readonly #standings = new Map<string, Standing>();
@@ -67,6 +76,8 @@ export class Replay {
   readonly #outcomes: Record<string, unknown>[] = [];
   #position = 0;
   #version = 0;
+  /** When days are summarised next. */
+  #chore = DAY_SUMMARIES.after(START);
 
   constructor(folder: string) {
     this.#folder = folder;
@@ -82,16 +93,38 @@ export class Replay {
   }
 
   #play(line: Line): void {
-    const first = START + span(line.at);
-    const times = line.times ?? 1;
-    for (let index = 0; index < times; index++) {
-      const now = first + index * (line.every === undefined ? 0 : span(line.every));
-      this.#expire(now);
-      if (line.rules !== undefined) this.#useRules(line.rules, now);
-      else if (line.shadow !== undefined) this.#inShadow(line.shadow, now);
-      else if (line.command !== undefined) this.#command(line.command, now);
-      else this.#happen(line, index, now);
+    const { again = { times: 1, every: '0s' }, times = 1, every = '0s' } = line;
+    for (let run = 0; run < again.times; run++) {
+      const first = START + span(line.at) + run * span(again.every);
+      for (let index = 0; index < times; index++) this.#playOnce(line, index, first + index * span(every));
     }
+  }
+
+  #playOnce(line: Line, index: number, now: number): void {
+    this.#summarise(now);
+    this.#expire(now);
+    if (line.override !== undefined) this.#override(line.override, now);
+    else if (line.rules !== undefined) this.#useRules(line.rules, now);
+    else if (line.shadow !== undefined) this.#inShadow(line.shadow, now);
+    else if (line.command !== undefined) this.#command(line.command, now);
+    else this.#happen(line, index, now);
+  }
+
+  /** Days are summarised at their times, as housekeeping does it. */
+  #summarise(now: number): void {
+    for (; this.#chore <= now; this.#chore = DAY_SUMMARIES.after(this.#chore)) {
+      const models = { sendVolume: this.#volume, shadow: this.#shadow };
+      for (const { type, data } of DAY_SUMMARIES.run(models, this.#chore)) {
+        this.#fold(event(type, data, this.#chore, ++this.#position, { by: DAY_SUMMARIES.by }));
+      }
+    }
+  }
+
+  #override({ subject, ...terms }: NonNullable<Line['override']>, now: number): void {
+    const data = { subject, origin: 'api', until: null, ...terms };
+    const recorded = event('OverrideSet', data, now, ++this.#position, { by: 'admin:panel' });
+    if (!isOverrideEvent(recorded)) throw new Error('no such override');
+    this.#overrides.apply(recorded);
   }
 
   #happen({ type, data }: Line, index: number, now: number): void {
@@ -103,7 +136,12 @@ export class Replay {
     const happened =
       block === undefined
         ? event(type, filled, now, ++this.#position)
-        : event('MessageRefused', { ...filled, block, stage: 'rcpt', reply: '451', count: 1, since: now }, now, ++this.#position);
+        : event(
+            'MessageRefused',
+            { ...filled, block, stage: 'rcpt', reply: '451', count: 1, since: now },
+            now,
+            ++this.#position,
+          );
     if (block !== undefined) this.#note({ at: offset(now), refusedBy: block });
     for (const verdict of this.#fold(happened)) this.#respond(verdict, now);
   }
