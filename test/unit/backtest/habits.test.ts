@@ -68,7 +68,7 @@ describe('a back-test', () => {
       ...[0, 1, 2, 3].flatMap((number) => series(day(number), 8, MINUTE)),
       // An hour after midnight yesterday is known, and not before.
       ...series({ at: Date.UTC(2027, 0, 31, 23) }, 16, MINUTE),
-      ...series({ at: Date.UTC(2027, 1, 1, 0, 30) }, 1, MINUTE),
+      ...series({ at: Date.UTC(2027, 1, 1, 0, 30) }, 6, SECOND),
       ...series({ at: Date.UTC(2027, 1, 1, 1, 30) }, 32, MINUTE),
       ...series({ at: Date.UTC(2027, 1, 1, 3) }, 33, MINUTE),
     ];

@@ -52,6 +52,15 @@ describe('different ones', () => {
     );
   });
 
+  test('are not pushed out by one that comes late and was seen before all of them', () => {
+    const ones = new DifferentOnes();
+    for (let hash = 1; hash <= DIVERSITY_MAX; hash++) ones.note(0, hash, START + hash * SECOND);
+    ones.note(0, 99, START);
+    assert.equal(ones.count(0, START), DIVERSITY_MAX);
+    ones.note(0, 99, START + MINUTE);
+    assert.equal(ones.count(0, START + SECOND), DIVERSITY_MAX, 'the oldest makes room');
+  });
+
   test('with hashes above 2^31 are told apart', () => {
     const ones = new DifferentOnes();
     for (const hash of [0xffffffff, 0x80000000, 0x7fffffff, 1]) {

@@ -87,6 +87,24 @@ describe('a limit that follows habits', () => {
     }
   });
 
+  test('is that of whoever has the row, also where another had it the same day', () => {
+    const minutely = rule('{ baseline: 2x, floor: 3 }').replace('window: 1h', 'window: 1m');
+    const watching = new Watching(minutely);
+    watching.habit(WEEK, {}, 20, 1000);
+    watching.morning(7);
+    assert.deepEqual(watching.send({}, 40, 1000), []);
+    watching.pass(HOUR);
+    // Each that comes looks at two rows, and takes one that is given up.
+    const others = Array.from({ length: 8 }, (_, user) =>
+      watching.send({ account: `new${user}@example.com` }, 4, 1000).map(({ evidence }) => evidence.limit),
+    );
+    assert.deepEqual(
+      others,
+      others.map(() => [3]),
+    );
+    assert.equal(watching.models.sendVolume.sizes().account, 8, 'alice has none any more');
+  });
+
   test('of a domain follows what the domain does', () => {
     const watching = new Watching(rule('{ baseline: 2x, floor: 3 }').replace('per: account', 'per: domain'));
     for (const day of WEEK) {
@@ -157,8 +175,10 @@ describe('the hour after a release', () => {
     watching.release(watching.impose(verdict), true, verdict);
     // Twice thirteen, and that is the upper median of two weeks: twice that.
     assert.equal(limit(watching.pass(HOUR)), 52);
+    assert.deepEqual(watching.send({}, 52, MINUTE / 2), [], 'on the very same day');
     watching.morning(15);
-    assert.equal(limit(watching), 52, 'the day itself is learnt, and holds no more');
+    // The day itself has had its fifty-two, which is the record now, and the upper median.
+    assert.equal(limit(watching), 100, 'the ceiling');
   });
 });
 

@@ -66,6 +66,24 @@ const CASES: readonly (readonly [
   ['no address', { newIp: true }, from({ ip: '' }), undefined],
   ['nobody who sent', { newIp: true, newEhlo: true }, { sender: undefined }, undefined],
   [
+    'a network that nobody has used for 391 days',
+    { newIp: true },
+    {
+      ...from({ ip: '203.0.113.1' }),
+      profile: learn(summary(TODAY - 391, { networks: ['203.0.113.1'] }), summary(TODAY - 1)),
+    },
+    ['network 203.0.113.1 never seen before'],
+  ],
+  [
+    'one that was used 390 days ago',
+    { newIp: true },
+    {
+      ...from({ ip: '203.0.113.1' }),
+      profile: learn(summary(TODAY - 390, { networks: ['203.0.113.1'] }), summary(TODAY - 1)),
+    },
+    undefined,
+  ],
+  [
     'a new network of who is being learnt',
     { newIp: true },
     { ...from({ ip: '192.0.3.7' }), learnt: false },

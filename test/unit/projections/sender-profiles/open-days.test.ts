@@ -185,6 +185,12 @@ describe('a block', () => {
     );
     stage.send(START + 3 * DAY);
     assert.deepEqual(stage.days.of(ALICE).at(-1)!.contained, [], 'the next day is free');
+    stage.days.contain(ALICE, 'b2', DAY_0 + 5);
+    assert.deepEqual(
+      stage.days.of(ALICE).at(-1)!.contained,
+      [],
+      'and what went before a block of a later day',
+    );
   });
 
   test('that is taken back contains none of them, but another does', () => {
