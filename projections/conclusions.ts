@@ -1,8 +1,9 @@
 import type { Evidence } from '../src/blocks/events.js';
-import type { Instant } from '../src/kernel/time.js';
+import type { Instant, Milliseconds } from '../src/kernel/time.js';
 import { explain, turnedSentence } from '../src/rules/explain.js';
 import type { Diversity, Rule, Share, VersionedRules } from '../src/rules/model.js';
 import type { Verdict } from '../src/rules/verdict.js';
+import type { Day } from '../src/sending/day-summary.js';
 import { dayOf } from '../src/sending/day-summary.js';
 import type { MessageAccepted, SenderFields } from '../src/sending/events.js';
 import type { MailDirection, SubjectType } from '../src/sending/subjects.js';
@@ -10,6 +11,8 @@ import type { Watch } from './counted-windows.js';
 import type { Limits, Surroundings } from './limits.js';
 import { scoreOf, signalsOf } from './signals.js';
 import type { Moment } from './signals.js';
+import type { ClosedDay } from './sender-profiles/closed-days.js';
+import type { Profile } from './sender-profiles/profile.js';
 import type { SubjectWindows } from './subject-windows.js';
 import type { Turned } from './together.js';
 
@@ -110,22 +113,77 @@ export class Conclusions {
   #signals({ value, row, watch: { rule } }: Excess, { at, sender }: Fold): readonly string[] | undefined {
     const { when, score } = rule;
     if (when === undefined && score === undefined) return [];
-    const day = dayOf(at);
-    const { profiles } = this.#around;
-    const profile = profiles.profile('account', value, day);
-    const moment: Moment = {
-      ...{ at, day, profile, sender, learnt: this.#limits.isLearnt(profile, day) },
-      pending: profiles.open('account', value).filter((each) => each.day < day),
-      watchedFor: at - this.#around.installedAt(),
-      distinct: (kind: Diversity) => this.#counted.diversities.count(kind, row, at, rule.window, 0),
-      share: (of: Share['of']) => {
-        const failed = this.#counted.sumOf(of, rule, row, at);
-        const accepted = this.#counted.sumOf('recipients', rule, row, at);
-        return { failed, tried: of === 'bounces' ? accepted : accepted + failed };
-      },
-    };
+    const moment = new Asked(
+      { value, row, rule, at, sender },
+      { around: this.#around, limits: this.#limits, counted: this.#counted },
+    );
     const held = when === undefined ? [] : signalsOf(when, moment);
-    const scored = score === undefined ? [] : scoreOf(score, moment);
-    return held === undefined || scored === undefined ? undefined : [...held, ...scored];
+    if (held === undefined || score === undefined) return held;
+    const scored = scoreOf(score, moment);
+    return scored === undefined ? undefined : [...held, ...scored];
+  }
+}
+
+/** One send of somebody whose rule asks for more. Looks up what it is asked for: most such rules ask at every send. */
+class Asked implements Moment {
+  readonly at: Instant;
+  readonly day: Day;
+  readonly sender: SenderFields | undefined;
+  readonly #value: string;
+  readonly #row: number;
+  readonly #rule: Rule;
+  readonly #around: Surroundings;
+  readonly #limits: Limits;
+  readonly #counted: SubjectWindows;
+
+  constructor(
+    {
+      value,
+      row,
+      rule,
+      at,
+      sender,
+    }: Pick<Excess, 'value' | 'row'> & Pick<Fold, 'at' | 'sender'> & { readonly rule: Rule },
+    {
+      around,
+      limits,
+      counted,
+    }: { readonly around: Surroundings; readonly limits: Limits; readonly counted: SubjectWindows },
+  ) {
+    this.at = at;
+    this.day = dayOf(at);
+    this.sender = sender;
+    this.#value = value;
+    this.#row = row;
+    this.#rule = rule;
+    this.#around = around;
+    this.#limits = limits;
+    this.#counted = counted;
+  }
+
+  get profile(): Profile {
+    return this.#around.profiles.profile('account', this.#value, this.day);
+  }
+
+  get pending(): readonly ClosedDay[] {
+    return this.#around.profiles.open('account', this.#value).filter((each) => each.day < this.day);
+  }
+
+  get learnt(): boolean {
+    return this.#limits.isLearnt(this.profile, this.day);
+  }
+
+  get watchedFor(): Milliseconds {
+    return this.at - this.#around.installedAt();
+  }
+
+  distinct(kind: Diversity): number {
+    return this.#counted.diversities.count(kind, this.#row, this.at, this.#rule.window, 0);
+  }
+
+  share(of: Share['of']): { readonly failed: number; readonly tried: number } {
+    const failed = this.#counted.sumOf(of, this.#rule, this.#row, this.at);
+    const accepted = this.#counted.sumOf('recipients', this.#rule, this.#row, this.at);
+    return { failed, tried: of === 'bounces' ? accepted : accepted + failed };
   }
 }

@@ -22,11 +22,14 @@ export class DifferentOnes {
     const second = Math.floor(at / SECOND);
     let oldest = 0;
     for (let slot = 0; slot < DIVERSITY_MAX; slot++) {
+      const seen = u32[first + DIVERSITY_MAX + slot]!;
       if (u32[first + slot] === hash) {
-        if (second > u32[first + DIVERSITY_MAX + slot]!) u32[first + DIVERSITY_MAX + slot] = second;
+        if (second > seen) u32[first + DIVERSITY_MAX + slot] = second;
         return;
       }
-      if (u32[first + DIVERSITY_MAX + slot]! < u32[first + DIVERSITY_MAX + oldest]!) oldest = slot;
+      if (seen < u32[first + DIVERSITY_MAX + oldest]!) oldest = slot;
+      // Slots are filled in order: behind the first that is free there are none.
+      if (seen === 0) break;
     }
     if (second < u32[first + DIVERSITY_MAX + oldest]!) return;
     u32[first + oldest] = hash;
@@ -41,7 +44,8 @@ export class DifferentOnes {
     let count = 0;
     for (let slot = 0; slot < DIVERSITY_MAX; slot++) {
       const second = page.u32[first + slot]!;
-      if (second > 0 && second * SECOND > since) count++;
+      if (second === 0) break;
+      if (second * SECOND > since) count++;
     }
     return count;
   }

@@ -39,7 +39,12 @@ export class Diversities {
 
   note(row: number, message: MessageAccepted, at: Instant): void {
     for (const [kind, ones] of this.#kinds) {
-      for (const name of namesOf(kind, message)) ones.note(row, hashOf(name) >>> 0 || 1, at);
+      if (kind === 'recipientDomains') {
+        for (const domain of message.recipientDomains) ones.note(row, nonzeroHash(domain), at);
+      } else {
+        const name = nameOf(kind, message);
+        if (name !== undefined) ones.note(row, nonzeroHash(name), at);
+      }
     }
   }
 
@@ -77,20 +82,21 @@ function askedBy({ count, when, score }: Rule): readonly Diversity[] {
   );
 }
 
-function namesOf(
-  kind: Diversity,
-  { ip, ehlo, returnPath, recipientDomains }: MessageAccepted,
-): readonly string[] {
+/** What a message has one of; undefined where it has none. */
+function nameOf(
+  kind: Exclude<Diversity, 'recipientDomains'>,
+  { ip, ehlo, returnPath }: MessageAccepted,
+): string | undefined {
   switch (kind) {
     case 'networks':
-      return ip === undefined || ip === '' ? NONE : [clientNetwork(ip)];
+      return ip === undefined || ip === '' ? undefined : clientNetwork(ip);
     case 'ehlos':
-      return ehlo === undefined || ehlo === '' ? NONE : [normalizeEhlo(ehlo)];
+      return ehlo === undefined || ehlo === '' ? undefined : normalizeEhlo(ehlo);
     case 'returnPaths':
-      return returnPath === undefined || returnPath === '' ? NONE : [normalizeAddress(returnPath)];
-    case 'recipientDomains':
-      return recipientDomains;
+      return returnPath === undefined || returnPath === '' ? undefined : normalizeAddress(returnPath);
   }
 }
 
-const NONE: readonly string[] = [];
+function nonzeroHash(name: string): number {
+  return hashOf(name) >>> 0 || 1;
+}

@@ -29,6 +29,8 @@ interface Found {
   readonly day: Day;
   readonly version: number;
   readonly limits: (number | undefined)[];
+  /** The lowest of those that watch a window, by window. */
+  readonly lowest: (number | undefined)[];
 }
 
 /** Says what the limit of a rule is for one subject: its own, what the subject's habits make of it, what was bought. */
@@ -61,6 +63,12 @@ export class Limits {
     const limit = this.#around.overrides.limit(rule.id, this.#type, value, own, at, isVolume(rule.count));
     // More different ones than that are not told apart: a higher limit would be none.
     return limit !== null && isDiversity(rule.count) ? Math.min(limit, DIVERSITY_MAX - 1) : limit;
+  }
+
+  /** The lowest limit of those who watch a window, where none {@link mayBeLower}. */
+  lowest(window: number, watches: readonly Watch[], value: string, at: Instant, row: number): number {
+    const { lowest } = this.#foundOf(value, at, row);
+    return (lowest[window] ??= Math.min(...watches.map((watch) => this.of(watch, value, at, row) ?? Infinity)));
   }
 
   /** The habits behind a limit; undefined where it is a fixed one. */
@@ -131,13 +139,17 @@ export class Limits {
 
   #remembered(baseline: Baseline, { index, peak }: Watch, value: string, at: Instant, row: number): number {
     if (row < 0) return this.#followed(baseline, peak, value, at);
+    return (this.#foundOf(value, at, row).limits[index] ??= this.#followed(baseline, peak, value, at));
+  }
+
+  /** What has been found for a row, as far as it still holds. */
+  #foundOf(value: string, at: Instant, row: number): Found {
     const day = dayOf(at);
     const { version } = this.#around.profiles;
-    let found = this.#found[row];
-    if (found === undefined || found.value !== value || found.day !== day || found.version !== version) {
-      this.#found[row] = found = { value, day, version, limits: [] };
-    }
-    return (found.limits[index] ??= this.#followed(baseline, peak, value, at));
+    const found = this.#found[row];
+    if (found !== undefined && found.value === value && found.day === day && found.version === version)
+      return found;
+    return (this.#found[row] = { value, day, version, limits: [], lowest: [] });
   }
 
   #followed(baseline: Baseline, peak: string, value: string, at: Instant): number {

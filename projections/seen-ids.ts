@@ -12,13 +12,14 @@ export class SeenIds {
   #old = new Set<string>();
   readonly #half: number;
 
-  /** @param kept at least half so many ids are remembered, at most all of them */
+  /** @param kept at least half so many ids are remembered, at most all of them; 0 where none comes twice */
   constructor(kept = 100_000) {
-    this.#half = Math.max(1, Math.ceil(kept / 2));
+    this.#half = Math.ceil(kept / 2);
   }
 
   /** Whether this id comes for the first time; it is remembered from here on. */
   isNew(id: string): boolean {
+    if (this.#half === 0) return true;
     if (this.#old.has(id)) return false;
     if (this.#young.size >= this.#half) {
       if (this.#young.has(id)) return false;

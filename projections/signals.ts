@@ -39,10 +39,11 @@ const NAMES: Readonly<Record<Diversity, string>> = {
 /** What holds, in words; undefined where any of it does not. */
 export function signalsOf(conditions: Conditions, moment: Moment): readonly string[] | undefined {
   const signals: string[] = [];
-  for (const [key, wanted] of Object.entries(conditions)) {
+  for (const key in conditions) {
+    // What else a signal has, its points, is nothing to be checked.
     const check = CHECKS[key as keyof Conditions];
     if (check === undefined) continue;
-    const text = check(wanted as never, moment);
+    const text = check(conditions[key as keyof Conditions] as never, moment);
     if (text === undefined) return undefined;
     if (text !== '') signals.push(text);
   }
@@ -54,11 +55,10 @@ export function scoreOf({ threshold, signals }: Score, moment: Moment): readonly
   const texts: string[] = [];
   const found: Signal[] = [];
   for (const signal of signals) {
-    const { points, ...conditions } = signal;
-    const held = signalsOf(conditions, moment);
+    const held = signalsOf(signal, moment);
     if (held === undefined) continue;
     found.push(signal);
-    texts.push(`${held.join(' and ') || 'as always'} (${points})`);
+    texts.push(`${held.join(' and ') || 'as always'} (${signal.points})`);
   }
   const score = pointsOf(found);
   return score < threshold ? undefined : [...texts, `${score} points of ${threshold} needed`];

@@ -127,7 +127,10 @@ export class SubjectVolumes {
       if (amount === 0) continue;
       const sum = counted.add(row, number, at, amount);
       if (day >= 0) this.#notePeaks(row, number, day, sum, amount, at);
-      if (sum > window.least * factor || anyLimit) this.#look(value, row, number, sum, factor, fold);
+      const isAbove =
+        sum > window.least * factor &&
+        sum > this.#limits.lowest(number, window.watches, value, at, row) * factor;
+      if (isAbove || anyLimit) this.#look(value, row, number, sum, factor, fold);
     }
     if (message !== undefined && counted.diverse.length > 0) this.#compare(value, row, factor, fold);
     return row;

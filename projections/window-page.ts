@@ -56,10 +56,11 @@ export function empty(
   bucket: number,
 ): number {
   let gone = 0;
-  for (let each = Math.max(newest + 1, bucket - BUCKETS + 1); each <= bucket; each++) {
-    const cell = first + (each % BUCKETS);
-    gone += cells[cell]!;
-    cells[cell] = 0;
+  let place = Math.max(newest + 1, bucket - BUCKETS + 1) % BUCKETS;
+  for (let left = Math.min(bucket - newest, BUCKETS); left > 0; left--) {
+    gone += cells[first + place]!;
+    cells[first + place] = 0;
+    if (++place === BUCKETS) place = 0;
   }
   return gone;
 }

@@ -132,7 +132,8 @@ export class WindowTable {
       const sum = (head + 2) >> 1;
       if (bucket > newest) {
         page.u32[head] = bucket;
-        page.f64[sum]! -= empty(page.f32, cells >> 2, newest, bucket);
+        // Most senders have been silent for longer than their shorter windows reach back.
+        if (page.f64[sum]! > 0) page.f64[sum]! -= empty(page.f32, cells >> 2, newest, bucket);
       }
       const cell = (cells >> 2) + (bucket % BUCKETS);
       const before = page.f32[cell]!;
@@ -141,7 +142,7 @@ export class WindowTable {
     }
     if (bucket > newest) {
       page.u32[head] = bucket;
-      page.u32[head + 1]! -= empty(page.u16, cells >> 1, newest, bucket);
+      if (page.u32[head + 1]! > 0) page.u32[head + 1]! -= empty(page.u16, cells >> 1, newest, bucket);
     }
     const cell = (cells >> 1) + (bucket % BUCKETS);
     const before = page.u16[cell]!;
@@ -156,16 +157,30 @@ export class WindowTable {
    * @param second undefined where only the largest is held
    */
   raise(row: number, first: number, second: number | undefined, at: Instant, size: number): void {
-    this.add(row, first, at, 0);
-    if (second !== undefined) this.add(row, second, at, 0);
     const bucket = Math.floor(at / this.#widths[first]!);
-    if (bucket <= this.#newest(row, first) - BUCKETS) return;
-    const largest = this.#cell(row, first, bucket);
-    if (size > largest) this.#write(row, first, bucket, size);
-    const beneath = Math.min(size, largest);
-    if (second !== undefined && beneath > this.#cell(row, second, bucket)) {
-      this.#write(row, second, bucket, beneath);
+    const beneath = this.#raiseOne(row, first, bucket, size);
+    if (second !== undefined) this.#raiseOne(row, second, bucket, beneath);
+  }
+
+  /** Notes a size in one narrow column. @returns which of the two it was or found there is the smaller one */
+  #raiseOne(row: number, column: number, bucket: number, size: number): number {
+    const { u16, u32 } = this.#writable(row);
+    const start = (row & (PAGE_ROWS - 1)) * this.#stride;
+    const head = (start + this.#heads[column]!) >> 2;
+    const cells = (start + this.#cells[column]!) >> 1;
+    const newest = u32[head]!;
+    if (bucket <= newest - BUCKETS) return 0;
+    if (bucket > newest) {
+      u32[head] = bucket;
+      if (u32[head + 1]! > 0) u32[head + 1]! -= empty(u16, cells, newest, bucket);
     }
+    const cell = cells + (bucket % BUCKETS);
+    const largest = u16[cell]!;
+    if (size <= largest) return size;
+    const held = Math.min(NARROW_MAX, size);
+    u16[cell] = held;
+    u32[head + 1]! += held - largest;
+    return largest;
   }
 
   /** The sum of the largest messages, one or two, within the window, in buckets after that of `since`. */

@@ -34,9 +34,10 @@ function firstDayOpen(now: Instant): Day {
  * rules look at: once these are in force, what is usual must be known.
  */
 export function* dueSummaries({ sendVolume, shadow }: Counted, now: Instant): Generator<DaySummaryFact> {
-  for (const { type, data } of sendVolume.profiles.due(firstDayOpen(now))) {
-    const { subject, day, peaks } = data;
-    yield { type, data: { ...data, peaks: { ...shadow.peaks(subject, day), ...peaks } } };
+  for (const fact of sendVolume.profiles.due(firstDayOpen(now))) {
+    const { type, data } = fact;
+    const more = shadow.peaks(data.subject, data.day);
+    yield more === undefined ? fact : { type, data: { ...data, peaks: { ...more, ...data.peaks } } };
   }
 }
 

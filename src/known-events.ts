@@ -12,28 +12,22 @@ export const DECISIONS_ONLY = [BLOCK_CATEGORY, RULES_CATEGORY, OVERRIDE_CATEGORY
 /** Everything that a node folds. */
 export const FOLDED_CATEGORIES = [...DECISIONS_ONLY, SEND_CATEGORY, AUTH_CATEGORY, PROFILE_CATEGORY];
 
-/** Those that are known by their type; the others show by their data that they are ours. */
-const KNOWN_OTHERS = new Set([
+/** What happens rather than is decided; these are known by their type, the others show by their data that they are ours. */
+const HAPPENINGS = new Set([
   'MessageAccepted',
   'RecipientsRefused',
   'MessageRefused',
   'BounceReceived',
   'AuthenticationFailed',
-  'RulesChanged',
   'SenderDaySummarised',
 ]);
 
-/** Whether something here can make something of it. */
-export function isKnown(event: RecordedEvent): boolean {
-  return isBlockEvent(event) || KNOWN_OTHERS.has(event.type) || isOwn(event);
+/** Whether it tells what happened: nearly all events do, so this is asked before anything else. */
+export function isHappening({ type }: Pick<RecordedEvent, 'type'>): boolean {
+  return HAPPENINGS.has(type);
 }
 
 /** Whether it is kept for ever: what was decided, rather than what happened. */
 export function isKept(event: RecordedEvent): boolean {
-  return event.type === 'RulesChanged' || isBlockEvent(event) || isOwn(event);
-}
-
-/** What shows by its data that it is one of ours, besides blocks. */
-function isOwn(event: RecordedEvent): boolean {
-  return isShadowEvent(event) || isOverrideEvent(event);
+  return event.type === 'RulesChanged' || isBlockEvent(event) || isShadowEvent(event) || isOverrideEvent(event);
 }

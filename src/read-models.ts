@@ -13,7 +13,7 @@ import type { RecordedEvent } from './kernel/events.js';
 import { messageOf } from './kernel/errors.js';
 import { UNREADABLE } from './kernel/events.js';
 import type { Instant } from './kernel/time.js';
-import { FOLDED_CATEGORIES, isKept, isKnown } from './known-events.js';
+import { FOLDED_CATEGORIES, isHappening, isKept } from './known-events.js';
 import { isOverrideEvent } from './overrides/events.js';
 import type { Verdict } from './rules/verdict.js';
 import type { EventStore, Subscription } from './store/port.js';
@@ -206,13 +206,15 @@ export class ReadModels {
     this.#position = event.position;
     this.#lastEventAt = event.recordedAt;
     this.#last = event;
-    if (isKept(event)) this.#lastKept = event;
-    if (this.#models.seen.isNew(event.id)) this.#fold(event);
+    // Nearly all events are none, and are spared every further question of that kind.
+    const isDecision = !isHappening(event);
+    if (isDecision && isKept(event)) this.#lastKept = event;
+    if (this.#models.seen.isNew(event.id)) this.#fold(event, isDecision);
     if (this.#waiting.length > 0) this.#wake();
   }
 
-  #fold(event: RecordedEvent): void {
-    if (!isKnown(event)) {
+  #fold(event: RecordedEvent, isDecision: boolean): void {
+    if (isDecision && !isKept(event)) {
       const reason =
         event.type === UNREADABLE
           ? 'its data cannot be read'
@@ -222,22 +224,27 @@ export class ReadModels {
     }
     let verdicts: readonly Verdict[];
     try {
-      if (isBlockEvent(event)) this.#applyBlock(event);
-      else if (isOverrideEvent(event)) this.overrides.apply(event);
-      const promoted = this.shadow.promotedBy(event);
-      verdicts = (promoted ?? this.sendVolume).apply(event);
-      if (promoted !== undefined) this.#models.sendVolume = promoted;
-      if (event.type === 'RulesChanged') this.#useRules();
+      verdicts = isDecision ? this.#applyDecision(event) : this.#models.sendVolume.apply(event);
     } catch (error) {
       // A poison event must not keep everything behind it from being folded, at every start anew.
       this.#listeners.onSkipped(event, messageOf(error));
       return;
     }
-    this.#applyShadow(event, verdicts);
+    if (isDecision || this.#models.shadow.set !== undefined) this.#applyShadow(event, verdicts);
     for (const verdict of verdicts) this.#listeners.onVerdict(inTraceOf(event, verdict), this.#live);
     if (event.type === 'RulesChanged') this.#listeners.onRulesChanged();
     this.#listeners.onFolded?.(event);
-    if (isBlockEvent(event)) this.#listeners.onBlockEvent(event, this.#live);
+    if (isDecision && isBlockEvent(event)) this.#listeners.onBlockEvent(event, this.#live);
+  }
+
+  #applyDecision(event: RecordedEvent): readonly Verdict[] {
+    if (isBlockEvent(event)) this.#applyBlock(event);
+    else if (isOverrideEvent(event)) this.overrides.apply(event);
+    const promoted = this.shadow.promotedBy(event);
+    const verdicts = (promoted ?? this.sendVolume).apply(event);
+    if (promoted !== undefined) this.#models.sendVolume = promoted;
+    if (event.type === 'RulesChanged') this.#useRules();
+    return verdicts;
   }
 
   #applyBlock(event: RecordedEvent & BlockEvent): void {

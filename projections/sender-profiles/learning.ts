@@ -22,6 +22,7 @@ import type { Place, Profile } from './profile.js';
 
 /** Networks and EHLO names that a profile remembers; those not used for longest make room. */
 const PLACES = 48;
+const NOWHERE: readonly string[] = [];
 /** Days withheld that may still be learnt, should their block be taken back as a false positive. */
 const WITHHELD = 4;
 
@@ -43,11 +44,11 @@ export function withDay(profile: Profile, summary: SenderDaySummarised, keys: Pe
   const { day } = summary;
   const before = asOf(profile, day);
   if (day < before.lastDay - REMEMBERED_DAYS || isSummarised(before, day)) return profile;
-  const seen = dated(before, day, summary.messages > 0);
+  const dates = dated(before, day, summary.messages > 0);
   const marks = (1 << (day % 7)) | (summary.messages > 0 ? SENT : 0);
-  if (summary.contained.length === 0) return learnt(seen, summary, keys, marks);
-  const withheld = [...seen.withheld, summary].slice(-WITHHELD);
-  return { ...learnt(seen, clipped(seen, summary, keys), keys, marks), withheld };
+  if (summary.contained.length === 0) return learnt(before, summary, { keys, marks, dates });
+  const withheld = [...before.withheld, summary].slice(-WITHHELD);
+  return { ...learnt(before, clipped(before, summary, keys), { keys, marks, dates }), withheld };
 }
 
 /** Beyond the weeks that are looked back on a day leaves only what can come twice without harm. */
@@ -57,8 +58,11 @@ function isSummarised({ weeks, cells, withheld }: Profile, day: Day): boolean {
   return ((cells[(slot * cells.length) / WEEKS + DAYS]! >> (day % 7)) & 1) === 1;
 }
 
+/** On which days it sent. */
+type Dates = Pick<Profile, 'firstDay' | 'lastDay' | 'active'>;
+
 /** One more day is known, on which it sent or did not. */
-function dated(profile: Profile, day: Day, sent: boolean): Profile {
+function dated(profile: Dates, day: Day, sent: boolean): Dates {
   const lastDay = Math.max(profile.lastDay, day);
   const active = profile.active.slice();
   // What stood in the place of the days in between is so old that it is forgotten.
@@ -68,7 +72,7 @@ function dated(profile: Profile, day: Day, sent: boolean): Profile {
   if (sent) active[wordOf(day)]! |= 1 << (day & 31);
   const first = profile.firstDay < 0 ? Infinity : profile.firstDay;
   const dates = { lastDay, active, firstDay: sent ? Math.min(first, day) : profile.firstDay };
-  return { ...profile, ...dates, firstDay: firstSeen(dates, lastDay) };
+  return { lastDay, active, firstDay: firstSeen(dates, lastDay) };
 }
 
 function wordOf(day: Day): number {
@@ -111,11 +115,11 @@ export function withFalsePositive(
     const contained = each.contained.filter((other) => other !== block);
     if (contained.length > 0)
       withheld.push(contained.length === each.contained.length ? each : { ...each, contained });
-    else changed = learnt(changed, each, keys, 0);
+    else changed = learnt(changed, each, { keys, marks: 0 });
   }
   if (least !== undefined) {
     const lesson = { ...nothingOn(least.day), peaks: { [least.peak]: least.value } };
-    changed = learnt(changed, lesson, keys, SENT);
+    changed = learnt(changed, lesson, { keys, marks: SENT });
   }
   return { ...changed, withheld };
 }
@@ -129,8 +133,19 @@ function nothingOn(day: Day): Lesson {
   };
 }
 
-/** @param marks what is known of the week from now on: the bit of a day, and {@link SENT} */
-function learnt(profile: Profile, summary: Lesson, keys: PeakKeys, marks: number): Profile {
+interface Learning {
+  readonly keys: PeakKeys;
+  /** What is known of the week from now on: the bit of a day, and {@link SENT}. */
+  readonly marks: number;
+  /** Those of the profile unless given. */
+  readonly dates?: Dates;
+}
+
+function learnt(
+  profile: Profile,
+  summary: Lesson,
+  { keys, marks, dates: { firstDay, lastDay, active } = profile }: Learning,
+): Profile {
   const { day } = summary;
   const week = weekOf(day);
   const slot = week % WEEKS;
@@ -157,13 +172,12 @@ function learnt(profile: Profile, summary: Lesson, keys: PeakKeys, marks: number
     });
   }
   return {
-    ...profile,
-    weeks,
-    cells,
+    ...{ firstDay, lastDay, active, weeks, cells },
     networks: withPlaces(profile.networks, summary.networks, day),
     ehlos: withPlaces(profile.ehlos, summary.ehlos, day),
-    countries: withPlaces(profile.countries, summary.countries ?? [], day),
-    asns: withPlaces(profile.asns, (summary.asns ?? []).map(String), day),
+    countries: withPlaces(profile.countries, summary.countries ?? NOWHERE, day),
+    asns: withPlaces(profile.asns, summary.asns?.map(String) ?? NOWHERE, day),
+    withheld: profile.withheld,
   };
 }
 

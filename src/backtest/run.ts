@@ -1,7 +1,6 @@
 import { StopgapError } from '../kernel/errors.js';
 import type { Instant } from '../kernel/time.js';
 import type { MessageAccepted } from '../sending/events.js';
-import { senderIdentity } from '../sending/subjects.js';
 import type { Case, Judgement, Mail } from './cases.js';
 import { Comparison } from './comparison.js';
 import type { Decision } from './decisions.js';
@@ -168,10 +167,11 @@ class Run {
     this.#sends.messages++;
     this.#sends.recipients += data.recipients;
     if (attack === undefined) this.#senders.active(sender);
-    const identity = this.#isAnybodyRefused() ? senderIdentity(data) : undefined;
+    const identity = this.#isAnybodyRefused() ? this.#senders.identity(sender, data) : undefined;
     let refusals = 0;
-    for (const [index, trial] of this.#trials.entries()) {
-      if (trial.message(happening, identity, sender, attack) !== undefined) refusals |= 1 << index;
+    for (let index = 0; index < this.#trials.length; index++) {
+      const refusing = this.#trials[index]!.message(happening, identity, sender, attack);
+      if (refusing !== undefined) refusals |= 1 << index;
     }
     this.#comparison?.message((refusals & 1) !== 0, (refusals & 2) !== 0, data.recipients);
   }

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import type { Instant } from '../kernel/time.js';
 import { DAY } from '../kernel/time.js';
-import type { RawIdentity } from '../sending/subjects.js';
+import type { RawIdentity, SenderIdentity } from '../sending/subjects.js';
 import { sendStreamKey, senderIdentity } from '../sending/subjects.js';
 import type { Mail } from './cases.js';
 import type { AccountLabel, Labels } from './labels.js';
@@ -18,6 +18,8 @@ export interface Sender {
   /** On that day, by the place of a candidate: what its rules let through. */
   readonly sent: readonly Mail[];
   readonly label: AccountLabel | undefined;
+  /** Of its last message, as it was written and in normal form. */
+  last: { readonly raw: RawIdentity; readonly identity: SenderIdentity } | undefined;
 }
 
 /** Everybody who sent: one small record each, however much they sent. */
@@ -57,6 +59,17 @@ export class Senders {
     return sender;
   }
 
+  /** Who sends a message, in normal form: most messages of a sender name the same as the one before. */
+  identity(sender: Sender, message: RawIdentity): SenderIdentity {
+    const { last } = sender;
+    if (last !== undefined && isSame(last.raw, message)) return last.identity;
+    const { account, returnPath, ehlo, ip, direction } = message;
+    const raw = { account, returnPath, ehlo, ip, direction };
+    const identity = senderIdentity(raw);
+    sender.last = { raw, identity };
+    return identity;
+  }
+
   /** Counts the day, once. */
   active(sender: Sender): void {
     if (sender.day <= sender.countedDay) return;
@@ -73,8 +86,18 @@ export class Senders {
   #add(name: string, at: Instant): Sender {
     const sent = Array.from({ length: this.#candidates }, () => ({ messages: 0, recipients: 0 }));
     const label = this.#labels?.of(name);
-    const sender: Sender = { day: Math.floor(at / DAY), countedDay: -Infinity, sent, label };
+    const sender: Sender = { day: Math.floor(at / DAY), countedDay: -Infinity, sent, label, last: undefined };
     this.#all.set(name, sender);
     return sender;
   }
+}
+
+function isSame(a: RawIdentity, b: RawIdentity): boolean {
+  return (
+    a.account === b.account &&
+    a.returnPath === b.returnPath &&
+    a.ehlo === b.ehlo &&
+    a.ip === b.ip &&
+    a.direction === b.direction
+  );
 }

@@ -1,13 +1,14 @@
 import { isEntitled } from '../accounts/senders.js';
 import { StopgapError } from '../kernel/errors.js';
 import type { Instant } from '../kernel/time.js';
-import { MINUTE, formatInstant, parseInstant } from '../kernel/time.js';
+import { MINUTE, formatInstant } from '../kernel/time.js';
 import { DamagedFile } from '../import/postfix-log/files.js';
 import type { LogFile } from '../import/postfix-log/files.js';
 import type { MessageAccepted } from '../sending/events.js';
 import { sendStream } from '../sending/events.js';
 import { linesOf } from './lines.js';
 import type { Batch, Source } from './source.js';
+import { Times } from './times.js';
 import type { Happening } from './world.js';
 
 /** A line may be so much older than the newest before it, as the clocks of several servers are. */
@@ -15,7 +16,6 @@ const DISORDER = 5 * MINUTE;
 /** No store holds it: one name does for all. */
 const STREAM = sendStream('trace');
 const NO_DOMAINS: readonly string[] = [];
-const Z = 90;
 const BRACE = 123;
 
 /**
@@ -78,6 +78,7 @@ interface Written {
 /** Reads line after line of a trace, and counts them. */
 export class LineReader {
   readonly #name: string;
+  readonly #times = new Times();
   line = 0;
   /** The latest time so far. */
   newest: Instant = -Infinity;
@@ -152,15 +153,8 @@ export class LineReader {
   }
 
   #time(text: unknown): Instant {
-    if (typeof text === 'string') {
-      // The form that most lines have; days that not every month has take the longer way.
-      if (text.length === 24 && text.charCodeAt(23) === Z && text[10] === 'T' && text.slice(8, 10) < '29') {
-        const at = Date.parse(text);
-        if (!Number.isNaN(at)) return at;
-      }
-      const at = parseInstant(text);
-      if (at !== undefined) return at;
-    }
+    const at = typeof text === 'string' ? this.#times.read(text) : undefined;
+    if (at !== undefined) return at;
     throw this.#fault(`time: must be an ISO 8601 time such as 2016-01-04T09:39:38.771Z, not ${shown(text)}`);
   }
 

@@ -38,7 +38,7 @@ export interface WorldOptions {
 /** The version of the rules under test: every verdict names it. */
 const VERSION = 1;
 /** Events are numbered here: none comes twice. */
-const IDS_KEPT = 256;
+const IDS_KEPT = 0;
 const EXPIRY = 'system:expiry';
 const DETECTOR = 'system:backtest';
 
@@ -87,8 +87,10 @@ export class World {
       },
       IDS_KEPT,
     );
-    this.#refusals = new Summary(this.#clock, (data, count, since) => {
-      this.#append('MessageRefused', { ...data, count, since }, this.#clock.now(), DETECTOR, 'send-refused');
+    this.#refusals = new Summary(this.#clock, (item, count, since) => {
+      const { direction, account, returnPath, ip, stage, block, reply } = item;
+      const data: MessageRefused = { direction, account, returnPath, ip, stage, block, reply, count, since };
+      this.#append('MessageRefused', data, this.#clock.now(), DETECTOR, 'send-refused');
     });
     const change: RulesChanged = { version: VERSION, rules, source: '', origin: 'file' };
     this.#append('RulesChanged', change, start, 'system:rules-file', RULES_STREAM);
