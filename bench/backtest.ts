@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { RecordedHistory } from '../src/backtest/history.js';
 import { runBacktest } from '../src/backtest/run.js';
 import type { Source } from '../src/backtest/source.js';
-import { Trace } from '../src/backtest/trace.js';
+import { TraceThread } from '../src/backtest/trace/thread.js';
 import { envelope } from '../src/ids.js';
 import type { LogFile } from '../src/import/postfix-log/index.js';
 import { openLogFile } from '../src/import/postfix-log/index.js';
@@ -96,12 +96,12 @@ interface Footprint {
 
 /** What the process holds near the end of a trace that is so many times as long. */
 async function footprint(file: string, times: number): Promise<Footprint> {
-  const length = (await backtest(new Trace(repeated(file, 1)))) * times;
+  const length = (await backtest(new TraceThread(repeated(file, 1)))) * times;
   const before = memory();
   let used = 0;
   const candidates = [{ name: 'defaults', rules: parseRules(DEFAULT_RULES) }];
   await runBacktest({
-    ...{ source: new Trace(repeated(file, times)), candidates, most: 100 },
+    ...{ source: new TraceThread(repeated(file, times)), candidates, most: 100 },
     onProgress({ messages }) {
       if (used === 0 && messages > 0.95 * length) used = memory().used - before.used;
     },
@@ -186,7 +186,7 @@ async function child([mode = '', file, times]: readonly string[]): Promise<unkno
     case 'parse':
       return parseOnly(file!);
     case 'trace':
-      return speed(async () => new Trace(await openLogFile(file!, file!)));
+      return speed(async () => new TraceThread(await openLogFile(file!, file!)));
     case 'record':
       return writeStore(file!);
     case 'memory':

@@ -129,6 +129,8 @@ class Asked implements Moment {
   readonly at: Instant;
   readonly day: Day;
   readonly sender: SenderFields | undefined;
+  #profile: Profile | undefined;
+  #learnt: boolean | undefined;
   readonly #value: string;
   readonly #row: number;
   readonly #rule: Rule;
@@ -162,7 +164,7 @@ class Asked implements Moment {
   }
 
   get profile(): Profile {
-    return this.#around.profiles.profile('account', this.#value, this.day);
+    return (this.#profile ??= this.#around.profiles.profile('account', this.#value, this.day));
   }
 
   get pending(): readonly ClosedDay[] {
@@ -170,7 +172,7 @@ class Asked implements Moment {
   }
 
   get learnt(): boolean {
-    return this.#limits.isLearnt(this.profile, this.day);
+    return (this.#learnt ??= this.#limits.isLearnt(this.profile, this.day));
   }
 
   get watchedFor(): Milliseconds {

@@ -12,6 +12,8 @@ export type SumOrAttempts = Sum | 'attempts';
 /** Their order gives each its place. */
 export const HELD: readonly SumOrAttempts[] = [...SUMS, 'attempts'];
 
+const PLACES = new Map(HELD.map((count, place) => [count, place]));
+
 /** What one event adds, by the place of the sum. One is filled anew for each event: a send costs no object. */
 export class Amounts {
   readonly values = new Float64Array(HELD.length);
@@ -26,7 +28,7 @@ export class Amounts {
   /** Leaves out what is no number above zero, as only a damaged event has it. */
   set(count: SumOrAttempts, amount: number): void {
     if (!(amount > 0)) return;
-    const index = HELD.indexOf(count);
+    const index = PLACES.get(count)!;
     this.values[index] = Math.min(amount, Number.MAX_SAFE_INTEGER);
     this.mask |= 1 << index;
   }

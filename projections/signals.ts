@@ -2,7 +2,7 @@ import type { Instant, Milliseconds } from '../src/kernel/time.js';
 import { DAY, HOUR, MINUTE, formatDuration } from '../src/kernel/time.js';
 import { LEARNING_SIGNAL, formatQuietHours } from '../src/rules/explain.js';
 import { pointsOf } from '../src/rules/model.js';
-import type { Conditions, Diversity, QuietHours, Score, Share, Signal } from '../src/rules/model.js';
+import type { Conditions, Diversity, QuietHours, Score, Share } from '../src/rules/model.js';
 import type { Day } from '../src/sending/day-summary.js';
 import type { SenderFields } from '../src/sending/events.js';
 import { clientNetwork, normalizeEhlo } from '../src/sending/identity.js';
@@ -53,15 +53,19 @@ export function signalsOf(conditions: Conditions, moment: Moment): readonly stri
 /** What adds up to the threshold, in words; undefined where it does not. */
 export function scoreOf({ threshold, signals }: Score, moment: Moment): readonly string[] | undefined {
   const texts: string[] = [];
-  const found: Signal[] = [];
+  /** Those that hold, or may. */
+  let counted = signals;
   for (const signal of signals) {
     const held = signalsOf(signal, moment);
-    if (held === undefined) continue;
-    found.push(signal);
-    texts.push(`${held.join(' and ') || 'as always'} (${signal.points})`);
+    if (held !== undefined) {
+      texts.push(`${held.join(' and ') || 'as always'} (${signal.points})`);
+      continue;
+    }
+    counted = counted.filter((each) => each !== signal);
+    // What cannot be reached any more need not be looked for.
+    if (pointsOf(counted) < threshold) return undefined;
   }
-  const score = pointsOf(found);
-  return score < threshold ? undefined : [...texts, `${score} points of ${threshold} needed`];
+  return [...texts, `${pointsOf(counted)} points of ${threshold} needed`];
 }
 
 type Checks = {

@@ -42,10 +42,11 @@ export class WindowTable {
   readonly #pages: Page[] = [];
   #free: number[] = [];
   readonly #columns: readonly Column[];
-  readonly #widths: readonly number[];
+  /** Of a bucket, by column. */
+  readonly #widths: Float64Array;
   /** Where each column's head and cells begin within a row, in bytes. */
-  readonly #heads: readonly number[];
-  readonly #cells: readonly number[];
+  readonly #heads: Int32Array;
+  readonly #cells: Int32Array;
   /** Bytes a row. */
   readonly #stride: number;
   /** By row; undefined where it is free. Its length is the number of rows. */
@@ -54,11 +55,11 @@ export class WindowTable {
 
   constructor(columns: readonly Column[]) {
     this.#columns = columns;
-    this.#widths = columns.map((column) => column.window / BUCKETS);
+    this.#widths = Float64Array.from(columns, (column) => column.window / BUCKETS);
     let bytes = 0;
     const take = (size: number): number => (bytes += size) - size;
-    this.#heads = columns.map(({ wide }) => take(wide ? WIDE_HEAD : NARROW_HEAD));
-    this.#cells = columns.map(({ wide }) => take(BUCKETS * (wide ? 4 : 2)));
+    this.#heads = Int32Array.from(columns, ({ wide }) => take(wide ? WIDE_HEAD : NARROW_HEAD));
+    this.#cells = Int32Array.from(columns, ({ wide }) => take(BUCKETS * (wide ? 4 : 2)));
     // Float64 sums must lie on a multiple of eight: 60 cells of 2 or 4 bytes, and heads of 8 or 16, always do.
     this.#stride = bytes;
   }

@@ -166,10 +166,11 @@ function learnt(
     cells[first + LARGEST] = Math.max(cells[first + LARGEST]!, summary.largest);
     cells[first + HOURS] = cells[first + HOURS]! | summary.hours;
     cells[first + DAYS] = cells[first + DAYS]! | marks;
-    keys.forEach((key, index) => {
-      const peak = summary.peaks[key] ?? 0;
-      if (peak > cells[first + FIXED + index]!) cells[first + FIXED + index] = peak;
-    });
+    for (const name in summary.peaks) {
+      const index = keys.indexOf(name);
+      const peak = summary.peaks[name]!;
+      if (index >= 0 && peak > cells[first + FIXED + index]!) cells[first + FIXED + index] = peak;
+    }
   }
   return {
     ...{ firstDay, lastDay, active, weeks, cells },

@@ -1,4 +1,3 @@
-import { LRUCache } from 'lru-cache';
 import type { Instant } from '../kernel/time.js';
 import { DAY } from '../kernel/time.js';
 import type { RawIdentity, SenderIdentity } from '../sending/subjects.js';
@@ -29,7 +28,7 @@ export class Senders {
   /** By the key of their streams. */
   readonly #all = new Map<string, Sender>();
   /** The same by their logins as clients write them, in a few ways each: normal forms cost more than look-ups. */
-  readonly #byLogin = new LRUCache<string, Sender>({ max: LOGINS_KEPT });
+  readonly #byLogin = new Map<string, Sender>();
   readonly #labels: Labels | undefined;
   readonly #candidates: number;
 
@@ -49,6 +48,8 @@ export class Senders {
     if (sender === undefined) {
       const name = sendStreamKey(senderIdentity(message));
       sender = this.#all.get(name) ?? this.#add(name, at);
+      // Too many are begun anew: keeping the newest would cost more than it saves.
+      if (this.#byLogin.size >= LOGINS_KEPT) this.#byLogin.clear();
       if (login !== undefined) this.#byLogin.set(login, sender);
     }
     const day = Math.floor(at / DAY);

@@ -166,7 +166,7 @@ export class World {
   #append(type: string, data: unknown, at: Instant, by: string, stream: string): RecordedEvent {
     const position = ++this.#position;
     const recordedAt = this.#clock.now();
-    const event = { id: `e${position}`, type, data, at, by, stream, revision: 0, position, recordedAt };
+    const event = { id: '', type, data, at, by, stream, revision: 0, position, recordedAt };
     this.models.apply(event);
     if (this.#plans.length > 0 && !this.#settling) this.#settle();
     return event;

@@ -6,7 +6,7 @@ import { Labels } from '../../backtest/labels.js';
 import type { BacktestReport } from '../../backtest/report.js';
 import type { BacktestOptions, Progress } from '../../backtest/run.js';
 import { MOST_CASES, runBacktest } from '../../backtest/run.js';
-import { Trace } from '../../backtest/trace.js';
+import { TraceThread } from '../../backtest/trace/thread.js';
 import type { Candidate } from '../../backtest/trial.js';
 import { onceReadable, openLogFile } from '../../import/postfix-log/index.js';
 import { StopgapError } from '../../kernel/errors.js';
@@ -79,13 +79,14 @@ export function backtestVerb(program: Command, io: CliIo): void {
 async function backtest(io: CliIo, options: BacktestOption, store: ReadableStore | undefined): Promise<void> {
   const { from, to, json } = options;
   // Everything that may be wrong is looked at before the first event is.
+  const trace = options.trace === undefined ? undefined : await openTrace(io, options.trace);
   const candidates = await candidatesOf(io, options, store);
   const labels =
     options.labels === undefined
       ? undefined
       : Labels.parse(readNamed(io, options.labels, 'name the labels of the trace, as JSON'), options.labels);
   const judgements = store === undefined ? undefined : await RecordedJudgements.of(store);
-  const source = store === undefined ? await openTrace(io, options.trace!) : new RecordedHistory(store);
+  const source = trace ?? new RecordedHistory(store!);
   const decisions =
     options.decisions === undefined
       ? undefined
@@ -120,9 +121,9 @@ async function backtest(io: CliIo, options: BacktestOption, store: ReadableStore
   );
 }
 
-async function openTrace(io: CliIo, name: string): Promise<Trace> {
-  if (name === '-') return new Trace(onceReadable('standard input', io.stdin, io.clock.now()));
-  return new Trace(
+async function openTrace(io: CliIo, name: string): Promise<TraceThread> {
+  if (name === '-') return new TraceThread(onceReadable('standard input', io.stdin, io.clock.now()));
+  return new TraceThread(
     await openNamed(
       name,
       'name a trace as stopgap import postfix-log --trace writes it, or - for standard input',

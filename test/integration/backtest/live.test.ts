@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { RecordedHistory } from '../../../src/backtest/history.js';
 import type { CaseReport, CandidateReport } from '../../../src/backtest/report.js';
 import { runBacktest } from '../../../src/backtest/run.js';
-import { LineReader, Trace } from '../../../src/backtest/trace.js';
+import { LineReader, Trace } from '../../../src/backtest/trace/trace.js';
 import type { Instant } from '../../../src/kernel/time.js';
 import { formatInstant } from '../../../src/kernel/time.js';
 import { parseRules } from '../../../src/rules/parse.js';

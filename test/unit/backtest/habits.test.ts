@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { runBacktest } from '../../../src/backtest/run.js';
 import type { CandidateReport } from '../../../src/backtest/report.js';
-import { Trace } from '../../../src/backtest/trace.js';
+import { Trace } from '../../../src/backtest/trace/trace.js';
 import { DAY, HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import { parseRules } from '../../../src/rules/parse.js';
 import type { Line } from '../../support/backtest/traces.js';

@@ -6,7 +6,7 @@ import { Labels } from '../../../src/backtest/labels.js';
 import type { BacktestReport, CandidateReport } from '../../../src/backtest/report.js';
 import type { BacktestOptions } from '../../../src/backtest/run.js';
 import { BacktestCancelled, runBacktest } from '../../../src/backtest/run.js';
-import { Trace } from '../../../src/backtest/trace.js';
+import { Trace } from '../../../src/backtest/trace/trace.js';
 import { DAY, HOUR, MINUTE, SECOND, formatInstant } from '../../../src/kernel/time.js';
 import { parseRules } from '../../../src/rules/parse.js';
 import type { Line } from '../../support/backtest/traces.js';

@@ -1,5 +1,5 @@
-import type { Instant, Milliseconds } from '../kernel/time.js';
-import { DAY, HOUR, MINUTE, SECOND, parseInstant } from '../kernel/time.js';
+import type { Instant, Milliseconds } from '../../kernel/time.js';
+import { DAY, HOUR, MINUTE, SECOND, parseInstant } from '../../kernel/time.js';
 
 const [ZERO, COLON, POINT, T, Z] = [48, 58, 46, 84, 90];
 /** What is no number makes every sum that it is part of negative. */

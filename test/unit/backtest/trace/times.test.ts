@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { Times } from '../../../src/backtest/times.js';
-import { DAY, parseInstant } from '../../../src/kernel/time.js';
+import { Times } from '../../../../src/backtest/trace/times.js';
+import { DAY, parseInstant } from '../../../../src/kernel/time.js';
 
 /** Times as a trace has them, and what is nearly one: a character of it is another, or missing. */
 const written = fc

@@ -1,15 +1,16 @@
-import { isEntitled } from '../accounts/senders.js';
-import { StopgapError } from '../kernel/errors.js';
-import type { Instant } from '../kernel/time.js';
-import { MINUTE, formatInstant } from '../kernel/time.js';
-import { DamagedFile } from '../import/postfix-log/files.js';
-import type { LogFile } from '../import/postfix-log/files.js';
-import type { MessageAccepted } from '../sending/events.js';
-import { sendStream } from '../sending/events.js';
-import { linesOf } from './lines.js';
-import type { Batch, Source } from './source.js';
+import { isEntitled } from '../../accounts/senders.js';
+import { StopgapError } from '../../kernel/errors.js';
+import type { Instant } from '../../kernel/time.js';
+import { MINUTE, formatInstant } from '../../kernel/time.js';
+import { DamagedFile } from '../../import/postfix-log/files.js';
+import type { LogFile } from '../../import/postfix-log/files.js';
+import type { MessageAccepted } from '../../sending/events.js';
+import { sendStream } from '../../sending/events.js';
+import type { Batch, Source } from '../source.js';
+import type { Happening } from '../world.js';
+import { LineCutter } from './lines.js';
+import type { Lines } from './lines.js';
 import { Times } from './times.js';
-import type { Happening } from './world.js';
 
 /** A line may be so much older than the newest before it, as the clocks of several servers are. */
 const DISORDER = 5 * MINUTE;
@@ -39,25 +40,61 @@ export class Trace implements Source {
   /** @throws StopgapError naming file, line and what would be right */
   async *batches(): AsyncGenerator<Batch> {
     const { name, bytes: total } = this.#file;
-    const reader = new LineReader(name);
+    const reader = new TraceReader(name);
     let done = 0;
     try {
-      for await (const lines of linesOf(this.#file.chunks((bytes) => (done += bytes)))) {
-        const happenings: Happening[] = [];
-        for (const line of lines) {
-          const happening = reader.read(line);
-          if (happening !== undefined) happenings.push(happening);
-        }
-        yield { happenings, done, total };
-      }
+      for await (const chunk of this.#file.chunks((bytes) => (done += bytes)))
+        yield { happenings: reader.read(chunk), done, total };
     } catch (error) {
-      if (!(error instanceof DamagedFile)) throw error;
-      throw new StopgapError(
-        'invalid-input',
-        `${name}: cannot be unpacked beyond line ${reader.line}: ${error.message}`,
-      );
+      throw error instanceof DamagedFile ? damaged(name, reader.line, error) : error;
     }
-    if (reader.newest === -Infinity) throw new StopgapError('invalid-input', `${name}: holds no message`);
+    yield { happenings: reader.end(), done, total };
+    if (reader.messages === 0) throw noMessage(name);
+  }
+}
+
+/** A packed trace ends too early, or is something else behind this line. */
+export function damaged(name: string, line: number, { message }: DamagedFile): StopgapError {
+  return new StopgapError('invalid-input', `${name}: cannot be unpacked beyond line ${line}: ${message}`);
+}
+
+export function noMessage(name: string): StopgapError {
+  return new StopgapError('invalid-input', `${name}: holds no message`);
+}
+
+/** Reads chunk after chunk of a trace. */
+export class TraceReader {
+  readonly #cutter = new LineCutter();
+  readonly #lines: LineReader;
+  messages = 0;
+
+  constructor(name: string) {
+    this.#lines = new LineReader(name);
+  }
+
+  /** Lines read. */
+  get line(): number {
+    return this.#lines.line;
+  }
+
+  /** What happened in the lines that this ends. @throws StopgapError naming file, line and what would be right */
+  read(chunk: Uint8Array): readonly Happening[] {
+    return this.#happenings(this.#cutter.cut(chunk));
+  }
+
+  /** The last one, should its line have no end: nothing more comes. @throws as {@link read} */
+  end(): readonly Happening[] {
+    return this.#happenings(this.#cutter.end());
+  }
+
+  #happenings(lines: Lines): readonly Happening[] {
+    const happenings: Happening[] = [];
+    for (const line of lines) {
+      const happening = this.#lines.read(line);
+      if (happening !== undefined) happenings.push(happening);
+    }
+    this.messages += happenings.length;
+    return happenings;
   }
 }
 
@@ -104,8 +141,7 @@ export class LineReader {
       );
     }
     if (at > this.newest) this.newest = at;
-    const data = this.#message(written);
-    return { type: 'MessageAccepted', at, recordedAt: this.newest, by: 'system:trace', stream: STREAM, data };
+    return accepted(at, this.newest, this.#message(written));
   }
 
   #parse(text: string): Written {
@@ -123,9 +159,9 @@ export class LineReader {
 
   #message(written: Written): MessageAccepted {
     const { recipientDomains = NO_DOMAINS, direction = 'outbound' } = written;
-    const account = this.#text(written, 'account');
-    const returnPath = this.#text(written, 'returnPath');
-    const ip = this.#text(written, 'ip');
+    const account = this.#text(written.account, 'account');
+    const returnPath = this.#text(written.returnPath, 'returnPath');
+    const ip = this.#text(written.ip, 'ip');
     if (account === undefined && (returnPath === undefined || returnPath === '') && ip === undefined) {
       throw this.#fault('says not who sent: account, returnPath or ip must be there');
     }
@@ -141,12 +177,12 @@ export class LineReader {
     return {
       account,
       returnPath,
-      ehlo: this.#text(written, 'ehlo'),
+      ehlo: this.#text(written.ehlo, 'ehlo'),
       ip,
       direction,
       transaction: '',
-      recipients: this.#whole(written, 'recipients', 1),
-      size: written.size === undefined ? 0 : this.#whole(written, 'size', 0),
+      recipients: this.#whole(written.recipients, 'recipients', 1),
+      size: written.size === undefined ? 0 : this.#whole(written.size, 'size', 0),
       recipientDomains: recipientDomains as readonly string[],
       entitled,
     };
@@ -158,15 +194,13 @@ export class LineReader {
     throw this.#fault(`time: must be an ISO 8601 time such as 2016-01-04T09:39:38.771Z, not ${shown(text)}`);
   }
 
-  #text(written: Written, field: 'account' | 'returnPath' | 'ehlo' | 'ip'): string | undefined {
-    const value = written[field];
+  #text(value: unknown, field: 'account' | 'returnPath' | 'ehlo' | 'ip'): string | undefined {
     if (value === undefined || value === null) return undefined;
     if (typeof value !== 'string') throw this.#fault(`${field}: must be a text, not ${shown(value)}`);
     return value === '' && field !== 'returnPath' ? undefined : value;
   }
 
-  #whole(written: Written, field: 'recipients' | 'size', least: number): number {
-    const value = written[field];
+  #whole(value: unknown, field: 'recipients' | 'size', least: number): number {
     if (typeof value === 'number' && Number.isSafeInteger(value) && value >= least) return value;
     throw this.#fault(`${field}: must be a whole number of at least ${least}, not ${shown(value)}`);
   }
@@ -175,6 +209,11 @@ export class LineReader {
     const { line } = this;
     return new StopgapError('invalid-input', `${this.#name}:${line}: ${what}`, { line });
   }
+}
+
+/** A line of a trace, as what happened then. */
+export function accepted(at: Instant, recordedAt: Instant, data: MessageAccepted): Happening {
+  return { type: 'MessageAccepted', at, recordedAt, by: 'system:trace', stream: STREAM, data };
 }
 
 /** What the policy `own` says, which is in force unless another is configured. */

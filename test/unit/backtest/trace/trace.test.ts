@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { LineReader, Trace } from '../../../src/backtest/trace.js';
-import type { MessageAccepted } from '../../../src/sending/events.js';
-import { traceFile } from '../../support/backtest/traces.js';
+import { LineReader } from '../../../../src/backtest/trace/trace.js';
+import type { MessageAccepted } from '../../../../src/sending/events.js';
 
 const TIME = '2027-01-04T09:39:38.771Z';
 const FULL = {
@@ -140,36 +139,5 @@ describe('a trace', () => {
       () => reader.read(at(699)),
       /t:3: time: .* is more than 5 minutes before .*: sort the trace by time/,
     );
-  });
-
-  test('counts empty lines, and passes over them', async () => {
-    const read: number[] = [];
-    const lines = [at(1), '', '   ', at(2), 'x'];
-    await assert.rejects(async () => {
-      for await (const { happenings } of new Trace(traceFile(lines, 10)).batches())
-        read.push(...happenings.map((one) => one.at));
-    }, /trace\.ndjson:5: is no JSON/);
-    assert.deepEqual(read, [1000], 'what came in an earlier chunk was given');
-  });
-
-  test('without a message is none', async () => {
-    const all = async (): Promise<void> => {
-      for await (const _ of new Trace(traceFile(['', ''])).batches());
-    };
-    await assert.rejects(all, /trace\.ndjson: holds no message/);
-  });
-
-  test('says how far it has been read', async () => {
-    const file = traceFile([at(1), at(2), at(3)], 100);
-    const done: number[] = [];
-    for await (const batch of new Trace(file).batches()) {
-      done.push(batch.done);
-      assert.equal(batch.total, file.bytes);
-    }
-    assert.deepEqual(
-      done,
-      [...done].sort((a, b) => a - b),
-    );
-    assert.equal(done.at(-1), file.bytes);
   });
 });
