@@ -12,7 +12,7 @@ import type { ReadModels } from './read-models.js';
 import { openKurrentStore } from './store/kurrentdb/index.js';
 import type { EventStore } from './store/port.js';
 import { openSqliteStore } from './store/sqlite/index.js';
-import { timedTasks } from './timed-work.js';
+import { timedTasks } from './response/timed-work.js';
 
 /*
  * Which adapter stands behind which port, as the configuration says. For whoever only reads, `read-store.ts` is what

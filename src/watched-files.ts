@@ -8,7 +8,7 @@ import { NO_USERS, parseUsers } from './accounts/users.js';
 import { WatchedFile } from './accounts/watched-file.js';
 import { messageOf } from './kernel/errors.js';
 import type { ReloadedFile, RulesMetrics } from './metrics/rules.js';
-import type { RulesDesk } from './rules-desk.js';
+import type { RulesDesk } from './desks/rules-desk.js';
 import { parseRules } from './rules/parse.js';
 
 /*

@@ -1,4 +1,4 @@
-import type { CommandContext } from '../block-desk.js';
+import type { CommandContext } from '../desks/block-desk.js';
 import type { BlockCommand } from '../blocks/commands.js';
 import type { BlockFact } from '../blocks/events.js';
 import { blockStream, isBlockEvent } from '../blocks/events.js';

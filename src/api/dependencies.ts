@@ -1,12 +1,12 @@
 import type { Logger } from 'pino';
 import type { Role } from '../accounts/tokens.js';
 import type { BacktestJobs } from '../backtest/jobs.js';
-import type { BlockDesk } from '../block-desk.js';
+import type { BlockDesk } from '../desks/block-desk.js';
 import type { AlarmClock } from '../kernel/time.js';
 import type { Metrics } from '../metrics/metrics.js';
 import type { Logs } from '../log/logs.js';
 import type { ReadModels } from '../read-models.js';
-import type { RulesDesk } from '../rules-desk.js';
+import type { RulesDesk } from '../desks/rules-desk.js';
 import type { EventStore } from '../store/port.js';
 import type { Tracing } from '../tracing/tracing.js';
 

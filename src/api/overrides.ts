@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import { SECOND } from '../kernel/time.js';
-import { OverrideDesk } from '../override-desk.js';
-import type { OverrideContext, OverrideExecuted } from '../override-desk.js';
+import { OverrideDesk } from '../desks/override-desk.js';
+import type { OverrideContext, OverrideExecuted } from '../desks/override-desk.js';
 import type { OverrideCommand } from '../overrides/decide.js';
 import type { OverrideSubject } from '../overrides/model.js';
 import { OVERRIDE_TYPES } from '../overrides/model.js';

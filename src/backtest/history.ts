@@ -1,6 +1,6 @@
 import type { BlockEvent } from '../blocks/events.js';
 import { BLOCK_CATEGORY, isBlockEvent } from '../blocks/events.js';
-import { DAY_SUMMARIES } from '../chores.js';
+import { DAY_SUMMARIES } from '../housekeeping/chores.js';
 import { StopgapError } from '../kernel/errors.js';
 import type { RecordedEvent } from '../kernel/events.js';
 import { categoryOf } from '../kernel/events.js';

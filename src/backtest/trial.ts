@@ -13,7 +13,7 @@ import type { SenderIdentity, Subject } from '../sending/subjects.js';
 import { senderIdentity } from '../sending/subjects.js';
 import type { Case, CaseListener, Judgement, Mail } from './cases.js';
 import { CaseBook } from './cases.js';
-import { CHORES } from '../chores.js';
+import { CHORES } from '../housekeeping/chores.js';
 import type { Attack, Labels } from './labels.js';
 import type { Sender, Senders } from './senders.js';
 import { People } from './people.js';

@@ -17,8 +17,8 @@ import type { MessageRefused } from '../sending/events.js';
 import type { SenderIdentity, Subject } from '../sending/subjects.js';
 import { subjectKey } from '../sending/subjects.js';
 import { Summary } from '../summary.js';
-import { planTimedWork } from '../timed-work.js';
-import type { Chore } from '../chores.js';
+import { planTimedWork } from '../response/timed-work.js';
+import type { Chore } from '../housekeeping/chores.js';
 import { DueTasks } from './due-tasks.js';
 import { VirtualClock } from './virtual-clock.js';
 

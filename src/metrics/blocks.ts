@@ -1,5 +1,5 @@
 import { Counter, Gauge } from 'prom-client';
-import type { Decision } from '../block-desk.js';
+import type { Decision } from '../desks/block-desk.js';
 import type { BlockLedger } from '../../projections/block-ledger.js';
 import type { BlockFact } from '../blocks/events.js';
 import type { RecordedEvent } from '../kernel/events.js';

@@ -17,7 +17,7 @@ import type { RulesChanged } from '../../src/rules/model.js';
 import { ruleActor } from '../../src/rules/model.js';
 import { parseRules } from '../../src/rules/parse.js';
 import type { Verdict } from '../../src/rules/verdict.js';
-import { DAY_SUMMARIES } from '../../src/chores.js';
+import { DAY_SUMMARIES } from '../../src/housekeeping/chores.js';
 import { isOverrideEvent } from '../../src/overrides/events.js';
 import type { OverrideSubject, Terms } from '../../src/overrides/model.js';
 import type { SenderFields } from '../../src/sending/events.js';

@@ -6,7 +6,7 @@ import { NOTHING_YET, evolve } from '../../src/blocks/state.js';
 import type { Standing } from '../../src/blocks/state.js';
 import type { RecordedEvent } from '../../src/kernel/events.js';
 import { StopgapError } from '../../src/kernel/errors.js';
-import { DAY_SUMMARIES } from '../../src/chores.js';
+import { DAY_SUMMARIES } from '../../src/housekeeping/chores.js';
 import { DAY, HOUR, MINUTE, SECOND } from '../../src/kernel/time.js';
 import { overrideStream } from '../../src/overrides/events.js';
 import type { ReadModelListeners } from '../../src/read-models.js';

@@ -1,5 +1,5 @@
 import type { BlockFact } from '../../src/blocks/events.js';
-import { DAY_SUMMARIES } from '../../src/chores.js';
+import { DAY_SUMMARIES } from '../../src/housekeeping/chores.js';
 import type { RecordedEvent } from '../../src/kernel/events.js';
 import type { Instant } from '../../src/kernel/time.js';
 import { DAY, HOUR, SECOND } from '../../src/kernel/time.js';

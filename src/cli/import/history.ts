@@ -6,7 +6,7 @@ import { DaySummaries } from '../../import/day-summaries.js';
 import { History } from '../../import/history.js';
 import { KnownIds } from '../../import/known-ids.js';
 import { messageOf } from '../../kernel/errors.js';
-import { RulesDesk } from '../../rules-desk.js';
+import { RulesDesk } from '../../desks/rules-desk.js';
 import { PROFILE_CATEGORY, SUMMARIES_KEPT } from '../../sending/day-summary.js';
 import { AUTH_CATEGORY, SEND_CATEGORY } from '../../sending/events.js';
 import type { EventStore } from '../../store/port.js';

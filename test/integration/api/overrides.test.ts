@@ -3,7 +3,7 @@ import { after, before, describe, test } from 'node:test';
 import type { OverrideDetailJson, OverrideJson } from '../../../src/api/override-views.js';
 import { overrideDetailShape, overrideShape } from '../../../src/api/override-views.js';
 import { HOUR, formatInstant } from '../../../src/kernel/time.js';
-import { OverrideDesk } from '../../../src/override-desk.js';
+import { OverrideDesk } from '../../../src/desks/override-desk.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
 import type { EventStore } from '../../../src/store/port.js';
 import { ApiServer } from '../../support/api/server.js';

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { describe, test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { pino } from 'pino';
-import { DaySummaries } from '../../../src/day-summaries.js';
+import { DaySummaries } from '../../../src/housekeeping/day-summaries.js';
 import { newId } from '../../../src/ids.js';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
 import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';

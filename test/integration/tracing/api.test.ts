@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import { describe, test } from 'node:test';
-import { BlockDesk } from '../../../src/block-desk.js';
-import { RulesDesk } from '../../../src/rules-desk.js';
+import { BlockDesk } from '../../../src/desks/block-desk.js';
+import { RulesDesk } from '../../../src/desks/rules-desk.js';
 import { tracedStore } from '../../../src/tracing/traced-store.js';
 import { ApiServer } from '../../support/api/server.js';
 import { TRACE } from '../../support/store/events.js';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
 import { pino } from 'pino';
 import type { BlockFact } from '../../../src/blocks/events.js';
-import { LocalContainment } from '../../../src/containment.js';
+import { LocalContainment } from '../../../src/response/containment.js';
 import type { NewEvent } from '../../../src/kernel/events.js';
 import { HOUR, MINUTE } from '../../../src/kernel/time.js';
 import { ReadModels } from '../../../src/read-models.js';

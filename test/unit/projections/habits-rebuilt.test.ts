@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { WEEKS } from '../../../projections/sender-profiles/profile.js';
 import type { Profile } from '../../../projections/sender-profiles/profile.js';
-import { DAY_SUMMARIES } from '../../../src/chores.js';
+import { DAY_SUMMARIES } from '../../../src/housekeeping/chores.js';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
 import { DAY, HOUR } from '../../../src/kernel/time.js';
 import { PEAKS_KEPT } from '../../../src/sending/day-summary.js';

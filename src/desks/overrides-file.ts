@@ -1,19 +1,19 @@
 import type { Logger } from 'pino';
-import { parseOverridesAside } from './accounts/overrides-thread.js';
-import { ConfigError } from './accounts/problems.js';
-import { WatchedFile } from './accounts/watched-file.js';
-import { messageOf } from './kernel/errors.js';
-import type { AlarmClock } from './kernel/time.js';
-import { SECOND } from './kernel/time.js';
-import type { RulesMetrics } from './metrics/rules.js';
+import { parseOverridesAside } from '../accounts/overrides-thread.js';
+import { ConfigError } from '../accounts/problems.js';
+import { WatchedFile } from '../accounts/watched-file.js';
+import { messageOf } from '../kernel/errors.js';
+import type { AlarmClock } from '../kernel/time.js';
+import { SECOND } from '../kernel/time.js';
+import type { RulesMetrics } from '../metrics/rules.js';
 import { carryOutBatch } from './override-batch.js';
 import type { OverrideDesk } from './override-desk.js';
-import type { OverrideCommand } from './overrides/decide.js';
-import type { OverrideEntry } from './overrides/model.js';
-import { OVERRIDE_TYPES } from './overrides/model.js';
-import { unusedLimits } from './overrides/unused.js';
-import type { ReadModels } from './read-models.js';
-import { subjectKey } from './sending/subjects.js';
+import type { OverrideCommand } from '../overrides/decide.js';
+import type { OverrideEntry } from '../overrides/model.js';
+import { OVERRIDE_TYPES } from '../overrides/model.js';
+import { unusedLimits } from '../overrides/unused.js';
+import type { ReadModels } from '../read-models.js';
+import { subjectKey } from '../sending/subjects.js';
 
 const BY = 'system:overrides-file';
 /** Where the store did not take the changes: when they are tried again. */

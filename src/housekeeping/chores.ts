@@ -1,9 +1,9 @@
-import type { Fact } from './kernel/events.js';
-import type { Instant, Milliseconds } from './kernel/time.js';
-import { DAY, HOUR } from './kernel/time.js';
-import type { ReadModels } from './read-models.js';
-import type { Day, DaySummaryFact } from './sending/day-summary.js';
-import { dayOf, profileStream } from './sending/day-summary.js';
+import type { Fact } from '../kernel/events.js';
+import type { Instant, Milliseconds } from '../kernel/time.js';
+import { DAY, HOUR } from '../kernel/time.js';
+import type { ReadModels } from '../read-models.js';
+import type { Day, DaySummaryFact } from '../sending/day-summary.js';
+import { dayOf, profileStream } from '../sending/day-summary.js';
 
 /** What chores look at. */
 export type Counted = Pick<ReadModels, 'sendVolume' | 'shadow'>;

@@ -1,16 +1,16 @@
-import { envelope, idOf } from './ids.js';
-import { StopgapError } from './kernel/errors.js';
-import type { RecordedEvent } from './kernel/events.js';
-import type { Clock } from './kernel/time.js';
-import type { OverrideCommand } from './overrides/decide.js';
-import { decide } from './overrides/decide.js';
-import type { OverrideEvent, OverrideFact } from './overrides/events.js';
-import { isOverrideEvent, overrideStream } from './overrides/events.js';
-import type { OverrideSubject } from './overrides/model.js';
-import type { Standing } from './overrides/state.js';
-import { NOTHING_SET, evolve } from './overrides/state.js';
-import type { EventStore } from './store/port.js';
-import { WrongExpectedRevision } from './store/port.js';
+import { envelope, idOf } from '../ids.js';
+import { StopgapError } from '../kernel/errors.js';
+import type { RecordedEvent } from '../kernel/events.js';
+import type { Clock } from '../kernel/time.js';
+import type { OverrideCommand } from '../overrides/decide.js';
+import { decide } from '../overrides/decide.js';
+import type { OverrideEvent, OverrideFact } from '../overrides/events.js';
+import { isOverrideEvent, overrideStream } from '../overrides/events.js';
+import type { OverrideSubject } from '../overrides/model.js';
+import type { Standing } from '../overrides/state.js';
+import { NOTHING_SET, evolve } from '../overrides/state.js';
+import type { EventStore } from '../store/port.js';
+import { WrongExpectedRevision } from '../store/port.js';
 
 export interface OverrideContext {
   /** Who: `admin:<name>`, `system:overrides-file`. */

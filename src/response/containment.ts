@@ -1,14 +1,14 @@
 import type { Logger } from 'pino';
-import { SendVolume } from '../projections/send-volume.js';
-import { isBlockEvent } from './blocks/events.js';
-import { newId } from './ids.js';
-import { messageOf } from './kernel/errors.js';
-import type { NewEvent, RecordedEvent } from './kernel/events.js';
-import type { Clock, Instant } from './kernel/time.js';
-import type { ReadModels } from './read-models.js';
-import type { Verdict } from './rules/verdict.js';
-import type { Subject } from './sending/subjects.js';
-import { subjectKey } from './sending/subjects.js';
+import { SendVolume } from '../../projections/send-volume.js';
+import { isBlockEvent } from '../blocks/events.js';
+import { newId } from '../ids.js';
+import { messageOf } from '../kernel/errors.js';
+import type { NewEvent, RecordedEvent } from '../kernel/events.js';
+import type { Clock, Instant } from '../kernel/time.js';
+import type { ReadModels } from '../read-models.js';
+import type { Verdict } from '../rules/verdict.js';
+import type { Subject } from '../sending/subjects.js';
+import { subjectKey } from '../sending/subjects.js';
 
 export interface ContainmentOptions {
   readonly models: ReadModels;

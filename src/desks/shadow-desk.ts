@@ -1,10 +1,10 @@
-import { envelope, idOf } from './ids.js';
-import type { Clock } from './kernel/time.js';
-import { RULES_STREAM } from './rules/model.js';
-import type { ShadowCommand, ShadowStanding } from './rules/shadow-decide.js';
-import { NO_RULES_YET, decideShadow, evolveShadow } from './rules/shadow-decide.js';
-import type { EventStore } from './store/port.js';
-import { WrongExpectedRevision } from './store/port.js';
+import { envelope, idOf } from '../ids.js';
+import type { Clock } from '../kernel/time.js';
+import { RULES_STREAM } from '../rules/model.js';
+import type { ShadowCommand, ShadowStanding } from '../rules/shadow-decide.js';
+import { NO_RULES_YET, decideShadow, evolveShadow } from '../rules/shadow-decide.js';
+import type { EventStore } from '../store/port.js';
+import { WrongExpectedRevision } from '../store/port.js';
 
 export interface ShadowContext {
   /** `admin:<name>` */

@@ -1,11 +1,11 @@
 import type { Logger } from 'pino';
-import type { LocalContainment } from './containment.js';
-import { messageOf } from './kernel/errors.js';
-import type { AlarmClock } from './kernel/time.js';
-import { HOUR, MINUTE, SECOND } from './kernel/time.js';
-import type { OutboxedStore } from './store/outboxed.js';
-import type { ReadModels } from './read-models.js';
-import type { EventStore } from './store/port.js';
+import type { LocalContainment } from '../response/containment.js';
+import { messageOf } from '../kernel/errors.js';
+import type { AlarmClock } from '../kernel/time.js';
+import { HOUR, MINUTE, SECOND } from '../kernel/time.js';
+import type { OutboxedStore } from '../store/outboxed.js';
+import type { ReadModels } from '../read-models.js';
+import type { EventStore } from '../store/port.js';
 
 /** Once the outbox is delivered and what came of it is folded, the detectors' word holds again. */
 export function letGoWhenBack(

@@ -1,9 +1,9 @@
 import type { Logger } from 'pino';
-import type { BlockLedger, LedgerEntry } from '../projections/block-ledger.js';
-import type { BlockDesk } from './block-desk.js';
-import type { BlockEvent } from './blocks/events.js';
-import type { TaskRunner, TimedTask, TimedWork } from './expiry/port.js';
-import { decisionFields } from './log/decisions.js';
+import type { BlockLedger, LedgerEntry } from '../../projections/block-ledger.js';
+import type { BlockDesk } from '../desks/block-desk.js';
+import type { BlockEvent } from '../blocks/events.js';
+import type { TaskRunner, TimedTask, TimedWork } from '../expiry/port.js';
+import { decisionFields } from '../log/decisions.js';
 
 /** Keeps the timed work in step with the ledger: what a block event means for when something falls due. */
 export function planTimedWork(

@@ -1,11 +1,11 @@
 import { setImmediate } from 'node:timers/promises';
-import type { Clock } from './kernel/time.js';
+import type { Clock } from '../kernel/time.js';
 import type { OverrideContext, OverrideDesk } from './override-desk.js';
-import type { OverrideCommand } from './overrides/decide.js';
-import { decide } from './overrides/decide.js';
-import type { Standing } from './overrides/state.js';
-import { NOTHING_SET } from './overrides/state.js';
-import type { ReadModels } from './read-models.js';
+import type { OverrideCommand } from '../overrides/decide.js';
+import { decide } from '../overrides/decide.js';
+import type { Standing } from '../overrides/state.js';
+import { NOTHING_SET } from '../overrides/state.js';
+import type { ReadModels } from '../read-models.js';
 
 export interface BatchOptions {
   readonly desk: OverrideDesk;

@@ -1,12 +1,12 @@
 import type { Logger } from 'pino';
 import { DAY_SUMMARIES, dueSummaries } from './chores.js';
-import { summaryId } from './ids.js';
-import { messageOf } from './kernel/errors.js';
-import type { AlarmClock, Milliseconds } from './kernel/time.js';
-import { MINUTE } from './kernel/time.js';
-import type { ReadModels } from './read-models.js';
-import { PROFILE_CATEGORY, SUMMARIES_KEPT, profileStream } from './sending/day-summary.js';
-import type { EventStore } from './store/port.js';
+import { summaryId } from '../ids.js';
+import { messageOf } from '../kernel/errors.js';
+import type { AlarmClock, Milliseconds } from '../kernel/time.js';
+import { MINUTE } from '../kernel/time.js';
+import type { ReadModels } from '../read-models.js';
+import { PROFILE_CATEGORY, SUMMARIES_KEPT, profileStream } from '../sending/day-summary.js';
+import type { EventStore } from '../store/port.js';
 
 /** Summaries that are written at once: live mail must not wait behind those of all senders. */
 const AT_ONCE = 16;

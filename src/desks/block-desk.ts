@@ -1,16 +1,16 @@
-import type { BlockCommand } from './blocks/commands.js';
-import { decide } from './blocks/decide.js';
-import type { BlockFact } from './blocks/events.js';
-import { blockStream, isBlockEvent } from './blocks/events.js';
-import type { Standing } from './blocks/state.js';
-import { NOTHING_YET, evolve } from './blocks/state.js';
-import { envelope } from './ids.js';
-import type { Clock, Instant } from './kernel/time.js';
-import type { Subject } from './sending/subjects.js';
-import type { EventStore, ExpectedRevision } from './store/port.js';
-import { WrongExpectedRevision } from './store/port.js';
-import type { CommandSpan } from './tracing/command-span.js';
-import type { Tracing } from './tracing/tracing.js';
+import type { BlockCommand } from '../blocks/commands.js';
+import { decide } from '../blocks/decide.js';
+import type { BlockFact } from '../blocks/events.js';
+import { blockStream, isBlockEvent } from '../blocks/events.js';
+import type { Standing } from '../blocks/state.js';
+import { NOTHING_YET, evolve } from '../blocks/state.js';
+import { envelope } from '../ids.js';
+import type { Clock, Instant } from '../kernel/time.js';
+import type { Subject } from '../sending/subjects.js';
+import type { EventStore, ExpectedRevision } from '../store/port.js';
+import { WrongExpectedRevision } from '../store/port.js';
+import type { CommandSpan } from '../tracing/command-span.js';
+import type { Tracing } from '../tracing/tracing.js';
 
 export interface CommandContext {
   /** Who: `admin:<name>`, `rule:<id>@<version>`, `system:<part>`. */

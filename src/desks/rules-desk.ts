@@ -1,12 +1,12 @@
-import { envelope } from './ids.js';
-import type { Clock } from './kernel/time.js';
-import { DEFAULT_RULES } from './rules/defaults.js';
-import type { RecordedEvent } from './kernel/events.js';
-import type { RulesChanged } from './rules/model.js';
-import { RULES_STREAM } from './rules/model.js';
-import { parseRules } from './rules/parse.js';
-import type { EventStore } from './store/port.js';
-import { WrongExpectedRevision } from './store/port.js';
+import { envelope } from '../ids.js';
+import type { Clock } from '../kernel/time.js';
+import { DEFAULT_RULES } from '../rules/defaults.js';
+import type { RecordedEvent } from '../kernel/events.js';
+import type { RulesChanged } from '../rules/model.js';
+import { RULES_STREAM } from '../rules/model.js';
+import { parseRules } from '../rules/parse.js';
+import type { EventStore } from '../store/port.js';
+import { WrongExpectedRevision } from '../store/port.js';
 
 export interface RulesLoaded {
   readonly version: number;
