@@ -68,7 +68,9 @@ export class Limits {
   /** The lowest limit of those who watch a window, where none {@link mayBeLower}. */
   lowest(window: number, watches: readonly Watch[], value: string, at: Instant, row: number): number {
     const { lowest } = this.#foundOf(value, at, row);
-    return (lowest[window] ??= Math.min(...watches.map((watch) => this.of(watch, value, at, row) ?? Infinity)));
+    return (lowest[window] ??= Math.min(
+      ...watches.map((watch) => this.of(watch, value, at, row) ?? Infinity),
+    ));
   }
 
   /** The habits behind a limit; undefined where it is a fixed one. */

@@ -80,10 +80,7 @@ export class ShadowRules {
   }
 
   /** The peaks of the windows that these rules look at, on a day of a sender that is not summarised yet. */
-  peaks(
-    { type, value }: SenderDaySummarised['subject'],
-    day: Day,
-  ): SenderDaySummarised['peaks'] | undefined {
+  peaks({ type, value }: SenderDaySummarised['subject'], day: Day): SenderDaySummarised['peaks'] | undefined {
     const open = this.#loaded?.volume.profiles.open(type, value);
     return open?.find((each) => each.day === day)?.peaks;
   }

@@ -6,8 +6,9 @@ import { HELD, isSame, planOf, windowsOf } from './counted-windows.js';
 import type { LeftOut, Plan, Watch, Window } from './counted-windows.js';
 import { Diversities } from './diversities.js';
 import type { DiversitiesState, DiversityWatch } from './diversities.js';
+import type { Column } from './window-cells.js';
 import { WindowTable } from './window-table.js';
-import type { Column, WindowTableState } from './window-table.js';
+import type { WindowTableState } from './window-table.js';
 
 export interface WindowsState {
   readonly table: WindowTableState;
@@ -68,17 +69,17 @@ export class SubjectWindows {
   }
 
   get size(): number {
-    return this.#table.size;
+    return this.#table.rows.size;
   }
 
   /** The row of a value, if it has one. */
   find(value: string): number | undefined {
-    return this.#table.find(value);
+    return this.#table.rows.find(value);
   }
 
   /** The value that a row stands for, as it is kept here; undefined where there is no such row. */
   valueOf(row: number): string | undefined {
-    return this.#table.keyOf(row);
+    return this.#table.rows.keyOf(row);
   }
 
   /**
@@ -87,7 +88,7 @@ export class SubjectWindows {
    * @param guess the row that it may have
    */
   row(value: string, at: Instant, guess = -1): number {
-    return this.#table.holds(guess, value) ? guess : this.#table.row(value, at, this.#evicted);
+    return this.#table.rows.holds(guess, value) ? guess : this.#table.row(value, at, this.#evicted);
   }
 
   /** Adds to a window. @returns the count within it now; 0 where `at` is older than the window */
@@ -155,7 +156,7 @@ export class SubjectWindows {
 
   /** What has been counted is evidence no more of the rules that are chosen. */
   use(value: string, at: Instant, chosen: (watch: Watch) => boolean): void {
-    const row = this.#table.find(value);
+    const row = this.#table.rows.find(value);
     if (row === undefined) return;
     const end = Math.max(at, this.#table.touchedAt(row));
     for (const watch of this.#watches) if (chosen(watch)) this.trip(row, watch, end);
@@ -168,7 +169,7 @@ export class SubjectWindows {
 
   /** Empties all that is counted of a value. */
   clear(value: string): void {
-    const row = this.#table.find(value);
+    const row = this.#table.rows.find(value);
     if (row === undefined) return;
     this.#table.clear(row);
     this.#evicted(row);
@@ -176,8 +177,8 @@ export class SubjectWindows {
 
   /** Takes another subject's counts out of this one's windows, where both have the same window. */
   subtract(value: string, from: SubjectWindows, fromValue: string): void {
-    const row = this.#table.find(value);
-    const fromRow = from.#table.find(fromValue);
+    const row = this.#table.rows.find(value);
+    const fromRow = from.#table.rows.find(fromValue);
     if (row === undefined || fromRow === undefined) return;
     this.windows.forEach((window, number) => {
       const other = from.windows.findIndex((each) => isSame(window, each));
@@ -193,7 +194,7 @@ export class SubjectWindows {
       return old < 0 ? [] : columnPairs(this.#places[number]!, before.#places[old]!);
     });
     if (shared.length === 0) return;
-    for (const [value, oldRow] of before.#table.entries()) {
+    for (const [value, oldRow] of before.#table.rows.entries()) {
       const row = this.#table.row(value, before.#table.touchedAt(oldRow), this.#evicted);
       for (const [column, old] of shared) this.#table.copy(row, column, before.#table, oldRow, old);
       this.diversities.copy(row, before.diversities, oldRow);
@@ -203,7 +204,7 @@ export class SubjectWindows {
 
   /** Every value with its row, in the order of the rows. */
   entries(): IterableIterator<[string, number]> {
-    return this.#table.entries();
+    return this.#table.rows.entries();
   }
 
   /** The opposite of {@link restore}. */

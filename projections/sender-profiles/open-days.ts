@@ -7,6 +7,8 @@ import { clientNetwork, normalizeEhlo } from '../../src/sending/identity.js';
 import type { Amounts } from '../counted-windows.js';
 import { HELD } from '../counted-windows.js';
 import { hashOf } from '../filtered-map.js';
+import { KeyedRows } from '../keyed-rows.js';
+import type { KeyedRowsState } from '../keyed-rows.js';
 import { PAGE_BITS, PAGE_ROWS, Page } from '../window-page.js';
 import { ClosedDays, withBlock, withoutBlock } from './closed-days.js';
 import type { ClosedDay, ClosedDaysState } from './closed-days.js';
@@ -47,9 +49,7 @@ interface Whereabouts {
   readonly asn?: number;
 }
 
-export interface OpenDaysState {
-  readonly values: readonly (string | undefined)[];
-  readonly free: readonly number[];
+export interface OpenDaysState extends KeyedRowsState {
   readonly pages: readonly Uint8Array[];
   readonly places: readonly (Places | undefined)[];
   readonly contained: readonly (readonly [row: number, blocks: readonly string[]])[];
@@ -63,10 +63,8 @@ export interface OpenDaysState {
 export class OpenDays {
   readonly #peakNames: readonly string[];
   readonly #isClosed: (value: string, day: Day) => boolean;
-  readonly #rows = new Map<string, number>();
+  readonly #rows = new KeyedRows();
   readonly #pages: Page[] = [];
-  #values: (string | undefined)[] = [];
-  #free: number[] = [];
   #places: (Places | undefined)[] = [];
   readonly #contained = new Map<number, readonly string[]>();
   readonly #closed = new ClosedDays();
@@ -86,7 +84,7 @@ export class OpenDays {
 
   /** Whether any of a sender's days is not summarised. */
   has(value: string): boolean {
-    return this.#rows.has(value) || this.#closed.has(value);
+    return this.#rows.find(value) !== undefined || this.#closed.has(value);
   }
 
   /**
@@ -96,10 +94,7 @@ export class OpenDays {
    * @param guess the row that the sender may have
    */
   row(value: string, day: Day, guess: number): number {
-    const row =
-      guess >= 0 && guess < this.#values.length && this.#values[guess] === value
-        ? guess
-        : this.#find(value, day);
+    const row = this.#rows.holds(guess, value) ? guess : this.#find(value, day);
     if (row < 0) return row;
     const stands = this.#pages[row >> PAGE_BITS]!.u32[cellOf(row) + DAY_CELL]!;
     if (stands === day) return row;
@@ -157,7 +152,7 @@ export class OpenDays {
   /** A block came about: whatever day from `since` on is open is contained. */
   contain(value: string, block: string, since: Day): void {
     this.#closed.contain(value, block, since);
-    const row = this.#rows.get(value);
+    const row = this.#rows.find(value);
     if (row === undefined || this.#day(row) < since) return;
     this.#contained.set(row, withBlock(this.#contained.get(row) ?? [], block));
   }
@@ -165,7 +160,7 @@ export class OpenDays {
   /** A block was taken back as a false positive. */
   pardon(value: string, block: string): void {
     this.#closed.pardon(value, block);
-    const row = this.#rows.get(value);
+    const row = this.#rows.find(value);
     const blocks = row === undefined ? undefined : this.#contained.get(row);
     if (blocks !== undefined) this.#contained.set(row!, withoutBlock(blocks, block));
   }
@@ -173,39 +168,34 @@ export class OpenDays {
   /** A day was summarised. */
   summarised(value: string, day: Day): void {
     this.#closed.summarised(value, day);
-    const row = this.#rows.get(value);
+    const row = this.#rows.find(value);
     if (row === undefined || this.#day(row) !== day) return;
-    this.#rows.delete(value);
-    this.#values[row] = undefined;
+    this.#rows.giveBack(row, value);
     this.#clear(row);
-    this.#free.push(row);
   }
 
   /** What stands for another window from now on. */
   emptyPeak(key: number): void {
-    for (const row of this.#rows.values()) this.#writable(row).f32[cellOf(row) + PEAKS + key] = 0;
+    for (const [, row] of this.#rows.entries()) this.#writable(row).f32[cellOf(row) + PEAKS + key] = 0;
   }
 
   /** Days before this one that are not summarised, a sender's oldest first. */
   *before(day: Day): IterableIterator<readonly [value: string, closed: ClosedDay]> {
     yield* this.#closed.before(day);
-    // By row: the same order in a process that began with a snapshot.
-    for (let row = 0; row < this.#values.length; row++) {
-      const value = this.#values[row];
-      if (value !== undefined && this.#day(row) < day) yield [value, this.#read(row)];
-    }
+    for (const [value, row] of this.#rows.entries()) if (this.#day(row) < day) yield [value, this.#read(row)];
   }
 
   /** The days of one sender that are not summarised, ascending. */
   of(value: string): readonly ClosedDay[] {
-    const row = this.#rows.get(value);
+    const row = this.#rows.find(value);
     return [...this.#closed.of(value), ...(row === undefined ? [] : [this.#read(row)])];
   }
 
   /** A page is copied when it is next written to. The opposite of {@link restore}. */
   dump(): OpenDaysState {
     return {
-      ...{ values: this.#values.slice(), free: this.#free.slice(), places: this.#places.slice() },
+      ...this.#rows.dump(),
+      places: this.#places.slice(),
       pages: this.#pages.map((page) => page.share()),
       contained: [...this.#contained],
       closed: this.#closed.dump(),
@@ -213,10 +203,8 @@ export class OpenDays {
   }
 
   /** Takes over what {@link dump} gave. Must come before anything is added. */
-  restore({ values, free, pages, places, contained, closed }: OpenDaysState): void {
-    this.#values = values.slice();
-    values.forEach((value, row) => value !== undefined && this.#rows.set(value, row));
-    this.#free = free.slice();
+  restore({ keys, free, pages, places, contained, closed }: OpenDaysState): void {
+    this.#rows.restore({ keys, free });
     this.#places = places.slice();
     for (const bytes of pages) this.#pages.push(Page.like(bytes));
     for (const [row, blocks] of contained) this.#contained.set(row, blocks);
@@ -224,12 +212,12 @@ export class OpenDays {
   }
 
   #find(value: string, day: Day): number {
-    const found = this.#rows.get(value);
+    const found = this.#rows.find(value);
     if (found !== undefined) return found;
     if (this.#isClosed(value, day)) return -1;
-    const row = this.#free.pop() ?? this.#grow();
-    this.#rows.set(value, row);
-    this.#values[row] = value;
+    const row = this.#rows.take(value);
+    if (row >> PAGE_BITS === this.#pages.length) this.#pages.push(Page.of(PAGE_ROWS * CELLS * 4));
+    this.#places[row] = undefined;
     this.#writable(row).u32[cellOf(row) + DAY_CELL] = day;
     return row;
   }
@@ -267,14 +255,6 @@ export class OpenDays {
       hours: u32[first + HOURS]!,
       contained: this.#contained.get(row) ?? [],
     };
-  }
-
-  #grow(): number {
-    const row = this.#values.length;
-    if (row >> PAGE_BITS === this.#pages.length) this.#pages.push(Page.of(PAGE_ROWS * CELLS * 4));
-    this.#values.push(undefined);
-    this.#places.push(undefined);
-    return row;
   }
 
   #writable(row: number): Page {

@@ -126,7 +126,7 @@ describe('a dump of a window table', () => {
     const before = structuredClone(dump);
     assert.ok(before.free.length > 0 && before.pages.length > 3 && before.sweep > 0, 'it shows enough');
     for (let key = 0; key < 1500; key += 7) {
-      const row = table.find(`k${key}`);
+      const row = table.rows.find(`k${key}`);
       if (row !== undefined) table.clear(row);
     }
     for (let key = 0; key < 2000; key++) add(table, `new${key}`, AT + 5 * HOUR);
@@ -138,7 +138,7 @@ describe('a dump of a window table', () => {
     assert.deepEqual(other.dump(), before, 'two that were restored from the same share nothing');
     for (let key = 0; key < 700; key++) add(other, `more${key}`, AT + 6 * HOUR);
     assert.deepEqual(other.dump(), one.dump());
-    assert.deepEqual([...other.entries()], [...one.entries()]);
+    assert.deepEqual([...other.rows.entries()], [...one.rows.entries()]);
   });
 
   test('of other columns is refused', () => {
