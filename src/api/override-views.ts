@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import type { Overrides, SubjectOverrides } from '../../projections/overrides.js';
+import type { SubjectOverrides } from '../../projections/override-entries.js';
+import type { Overrides } from '../../projections/overrides.js';
 import { isOver } from '../blocks/state.js';
 import type { RecordedEvent } from '../kernel/events.js';
 import type { Instant } from '../kernel/time.js';
