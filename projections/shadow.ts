@@ -136,7 +136,7 @@ export class ShadowRules {
   #load(event: ShadowEvent, { version, rules, source }: ShadowRulesChanged, live: Live): Loaded {
     const volume = this.#newVolume();
     volume.restore((this.#loaded?.volume ?? live.sendVolume).dump());
-    const data: RulesChanged = { version, rules, source, origin: 'api' };
+    const data: RulesChanged = { version, rules, source, origin: 'shadow' };
     volume.apply({ ...event, type: 'RulesChanged', data });
     const exemptions = new Exemptions();
     exemptions.restore(live.exemptions.dump());

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { REFUSALS } from '../blocks/events.js';
+import { RULES_ORIGINS } from '../rules/model.js';
 import { DIRECTIONS, SUBJECT_TYPES } from '../sending/subjects.js';
 
 /*
@@ -164,7 +165,7 @@ export const ruleSetShape = z.object({
 export const rulesShape = z
   .object({
     version: z.int(),
-    origin: z.enum(['defaults', 'file', 'api']),
+    origin: z.enum(RULES_ORIGINS).meta({ description: 'A promotion is one of shadow.' }),
     source: z.string().meta({ description: 'The YAML that it was read from.' }),
     ...ruleSetShape.shape,
     rules: z.array(ruleShape.extend({ activeBlocks: z.int() })),

@@ -50,8 +50,16 @@ function rulesText(
   file: string | undefined,
   shown: (file: string) => string,
 ): string {
-  if (origin === 'api') return '(set through the API)';
-  return origin === 'defaults' ? '(built in)' : `(${file === undefined ? 'from a file' : shown(file)})`;
+  switch (origin) {
+    case 'defaults':
+      return '(built in)';
+    case 'file':
+      return `(${file === undefined ? 'from a file' : shown(file)})`;
+    case 'api':
+      return '(set through the API)';
+    case 'shadow':
+      return '(promoted from the shadow)';
+  }
 }
 
 function relayText(

@@ -201,14 +201,17 @@ export interface VersionedRules extends RuleSet {
   readonly version: number;
 }
 
+/** What brought a rule set into force: `shadow` is a promotion, which was recorded as `api` at first. */
+export const RULES_ORIGINS = ['defaults', 'file', 'api', 'shadow'] as const;
+export type RulesOrigin = (typeof RULES_ORIGINS)[number];
+
 export interface RulesChanged {
   /** 1 for the first rule set ever in force, then one more each time. */
   readonly version: number;
   readonly rules: RuleSet;
   /** The YAML it was read from. */
   readonly source: string;
-  /** `defaults`, `file` or `api`. */
-  readonly origin: 'defaults' | 'file' | 'api';
+  readonly origin: RulesOrigin;
 }
 
 export type RulesFact = Fact<'RulesChanged', RulesChanged>;

@@ -39,7 +39,7 @@ export function decideShadow(
   if (command.kind === 'remove') return [{ type: 'ShadowRulesRemoved', data: { version } }];
   return [
     { type: 'ShadowRulesPromoted', data: { version } },
-    { type: 'RulesChanged', data: { version: live + 1, rules, source, origin: 'api' } },
+    { type: 'RulesChanged', data: { version: live + 1, rules, source, origin: 'shadow' } },
   ];
 }
 

@@ -5,6 +5,7 @@ import { differenceShape, precisionShape, shadowShape } from '../../../src/api/s
 import { rulesShape } from '../../../src/api/shapes.js';
 import { newId } from '../../../src/ids.js';
 import { HOUR } from '../../../src/kernel/time.js';
+import { parseRules } from '../../../src/rules/parse.js';
 import { sendStream } from '../../../src/sending/events.js';
 import type { Reply } from '../../support/api/server.js';
 import { ApiServer } from '../../support/api/server.js';
@@ -235,7 +236,7 @@ describe('shadow rules over HTTP', () => {
     rulesShape.strict().parse(reply.json);
     assert.deepEqual(
       [reply.json.version, reply.json.origin, reply.json.source, tagOf(reply)],
-      [before + 1, 'api', rules(100, DAY_RULE), `"${before + 1}"`],
+      [before + 1, 'shadow', rules(100, DAY_RULE), `"${before + 1}"`],
     );
     assert.deepEqual((await server.get(RULES)).json, reply.json);
     assert.equal((await server.get(SHADOW)).status, 404);
@@ -243,6 +244,25 @@ describe('shadow rules over HTTP', () => {
     const sender = await server.get('/api/v1/senders/account/warm@example.com');
     const windows = (sender.json as unknown as { windows: { rule: string; observed: number }[] }).windows;
     assert.equal(windows.find(({ rule }) => rule === 'week')?.observed, 29);
+  });
+
+  test('that were promoted before an origin said so are shown with the one that was recorded', async () => {
+    const { store, models, clock } = server.deps;
+    await put(rules(60));
+    const { version } = (await server.get(SHADOW)).json;
+    const next = (await server.get(RULES)).json.version + 1;
+    const recorded = [
+      { type: 'ShadowRulesPromoted', data: { version } },
+      {
+        type: 'RulesChanged',
+        data: { version: next, rules: parseRules(rules(60)), source: rules(60), origin: 'api' },
+      },
+    ].map((fact) => ({ ...fact, id: newId(), at: clock.now(), by: 'admin:test' }));
+    const { position } = await store.append('rules', recorded, 'any');
+    await models.reached(position);
+    const { json } = await server.get(RULES);
+    rulesShape.strict().parse(json);
+    assert.deepEqual([json.version, json.origin], [next, 'api']);
   });
 
   for (const [how, headers, other] of [

@@ -91,7 +91,8 @@ describe('stopgap rules shadow and stopgap rules precision', () => {
     await shadow('apply', 'stricter.yaml');
     const promoted = await shadow('promote');
     assert.equal(promoted.err, 'rules version 2 in force, from the shadow, mode enforce\n');
-    assert.equal((await terminal.run('rules', 'show')).out, STRICTER);
+    const shown = await terminal.run('rules', 'show');
+    assert.deepEqual([shown.out, shown.err], [STRICTER, 'version 2, from shadow\n']);
   });
 
   test('precision counts by rule', async () => {

@@ -55,7 +55,7 @@ describe('shadow rules, decided', () => {
     const rules = parseRules(source(50));
     assert.deepEqual(given(inForce(7), loaded(3))(PROMOTE), [
       { type: 'ShadowRulesPromoted', data: { version: 3 } },
-      { type: 'RulesChanged', data: { version: 8, rules, source: source(50), origin: 'api' } },
+      { type: 'RulesChanged', data: { version: 8, rules, source: source(50), origin: 'shadow' } },
     ]);
   });
 
