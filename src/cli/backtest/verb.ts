@@ -9,7 +9,6 @@ import { MOST_CASES, runBacktest } from '../../backtest/run.js';
 import { TraceThread } from '../../backtest/trace/thread.js';
 import type { Candidate } from '../../backtest/trial.js';
 import { onceReadable, openLogFile } from '../../import/postfix-log/index.js';
-import { StopgapError } from '../../kernel/errors.js';
 import type { Instant } from '../../kernel/time.js';
 import { SECOND, formatInstant, parseInstant } from '../../kernel/time.js';
 import { openForReading } from '../../read-store.js';
@@ -65,7 +64,11 @@ export function backtestVerb(program: Command, io: CliIo): void {
       verb.error('error: --labels are about a trace: name it with --trace', { exitCode: 2 });
     }
     if (options.from !== undefined && options.to !== undefined && options.from >= options.to) {
-      throw new StopgapError('invalid-input', '--from must lie before --to');
+      verb.error('error: --from must lie before --to', { exitCode: 2 });
+    }
+    if (options.trace !== undefined && [options.rules, options.against].includes(IN_FORCE)) {
+      const right = `with a trace name a file, or ${DEFAULTS}`;
+      verb.error(`error: ${IN_FORCE} are the rules in the store: ${right}`, { exitCode: 2 });
     }
     const store = options.trace === undefined ? await openStore(io, options) : undefined;
     try {
@@ -154,12 +157,7 @@ async function candidatesOf(
         name,
         rules: parseRules(readNamed(io, name, `name a rules file, ${DEFAULTS} or ${IN_FORCE}`), name),
       });
-    else if (store !== undefined) candidates.push(await rulesInForce(store));
-    else
-      throw new StopgapError(
-        'invalid-input',
-        `${IN_FORCE} are the rules in the store: with a trace name a file, or ${DEFAULTS}`,
-      );
+    else candidates.push(await rulesInForce(store!));
   }
   return candidates;
 }

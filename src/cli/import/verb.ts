@@ -4,7 +4,7 @@ import path from 'node:path';
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
 import { isEntitled } from '../../accounts/senders.js';
-import { InvalidInput, StopgapError } from '../../kernel/errors.js';
+import { messageOf } from '../../kernel/errors.js';
 import { parseInstant } from '../../kernel/time.js';
 import { parseNetworks } from '../../import/networks.js';
 import type { LogFile, LogSummary, PostfixLogOptions } from '../../import/postfix-log/index.js';
@@ -31,6 +31,8 @@ export interface ImportOptions extends ConfigOption {
   readonly json?: true;
 }
 
+/** Who may send without a login, unless told otherwise. */
+const OWN_NETWORKS = '127.0.0.0/8 [::1]/128';
 /** What to name in place of a log that cannot be read. */
 const RIGHT = 'name mail logs that this user can read, as in /var/log/mail.log*, or - for standard input';
 
@@ -45,14 +47,19 @@ export function importVerb(program: Command, io: CliIo): void {
     .option(
       '--timezone <name>',
       `the zone of times that name none, such as Europe/Berlin (default: this machine's)`,
+      zoneName,
     )
-    .option('--networks <list>', 'who may send without a login, as in mynetworks', '127.0.0.0/8 [::1]/128')
+    .option('--networks <list>', 'who may send without a login, as in mynetworks', networkList, OWN_NETWORKS)
     .option('--account-domain <domain>', 'the domain of logins that have none')
     .option('--inbound', 'also mail that arrived from outside')
     .option('--from <time>', 'only what happened from then on, in ISO 8601', time)
     .option('--to <time>', 'only what happened before', time)
     .option('--json', 'the summary as JSON');
   withConfig(postfix).action(async (names: string[], options: ImportOptions) => {
+    if (options.from !== undefined && options.to !== undefined && options.from >= options.to)
+      postfix.error('error: --from must lie before --to', { exitCode: 2 });
+    if (names.filter((name) => name === '-').length > 1)
+      postfix.error('error: standard input can be read once only: give - once', { exitCode: 2 });
     const files = await filesOf(io, names);
     const zone = options.timezone ?? ownZone();
     const reading = readingOptions(io, options, new Zone(zone, '--timezone'));
@@ -117,8 +124,6 @@ async function openTrace(io: CliIo, name: string): Promise<Target> {
 
 /** All are opened before any is read: a slip of the pen costs no half import. */
 async function filesOf(io: CliIo, names: readonly string[]): Promise<readonly LogFile[]> {
-  if (names.filter((name) => name === '-').length > 1)
-    throw new InvalidInput('file', 'standard input can be read once only: give - once');
   const files: LogFile[] = [];
   for (const name of names) {
     files.push(
@@ -135,8 +140,6 @@ function readingOptions(
   { year, networks, accountDomain, inbound, from, to }: ImportOptions,
   zone: Zone,
 ): Omit<PostfixLogOptions, 'entitled' | 'onProgress'> {
-  if (from !== undefined && to !== undefined && from >= to)
-    throw new StopgapError('invalid-input', '--from must lie before --to');
   return {
     ...{ zone, year, from, to, now: io.clock.now(), inbound: inbound === true },
     isOurs: parseNetworks(networks, '--networks'),
@@ -165,4 +168,22 @@ function time(text: string): number {
   const at = parseInstant(text);
   if (at === undefined) throw new InvalidArgumentError('a time such as 2026-11-24 or 2026-11-24T03:04:05Z.');
   return at;
+}
+
+function zoneName(text: string): string {
+  return checked(text, () => new Zone(text));
+}
+
+function networkList(text: string): string {
+  return checked(text, () => parseNetworks(text));
+}
+
+/** The text itself, if `reading` takes it: an option that makes no sense is told from a file that is faulty. */
+function checked(text: string, reading: () => unknown): string {
+  try {
+    reading();
+  } catch (error) {
+    throw new InvalidArgumentError(messageOf(error));
+  }
+  return text;
 }

@@ -169,7 +169,10 @@ describe('stopgap backtest', () => {
       '--rules',
       'rules.yaml',
     );
-    assert.match(err, /^\r100 % {2}21 sends {2}14 refused {2}\d+\/s {2}2027-01-04\r +\r\r?21 sends in /);
+    assert.match(
+      err,
+      /^(?:\r100 % {2}21 sends {2}14 refused {2}\d+\/s {2}2027-01-04 *)+\r +\r\r?21 sends in /,
+    );
   });
 
   test('says where nothing lies in the range', async (t) => {
@@ -279,7 +282,7 @@ describe('stopgap backtest', () => {
     ['labels without a trace', 2, ['--labels', 'bad.yaml'], /--labels are about a trace/],
     [
       'a span the wrong way round',
-      1,
+      2,
       ['--trace', 'trace.ndjson', '--from', '2027-02-01', '--to', '2027-01-01'],
       /--from must lie before --to/,
     ],
@@ -287,8 +290,14 @@ describe('stopgap backtest', () => {
     ['no number', 2, ['--trace', 'trace.ndjson', '--cases', 'all'], /--cases.*whole number/],
     [
       'rules in force of a trace',
-      1,
+      2,
       ['--trace', 'trace.ndjson', '--rules', 'in-force'],
+      /in-force are the rules in the store: with a trace name a file, or defaults\n$/,
+    ],
+    [
+      'rules in force against those of a trace',
+      2,
+      ['--trace', 'trace.ndjson', '--against', 'in-force'],
       /in-force are the rules in the store/,
     ],
     [

@@ -195,14 +195,18 @@ describe('stopgap import postfix-log', () => {
         1,
         /^stopgap: mail\.log\.xz is packed by xz, which this does not read: .*xzcat mail\.log\.xz \| stopgap /,
       ],
-      [['-', '-'], 1, /^stopgap: standard input can be read once only: give - once\n$/],
-      [['mail.log', '--timezone', 'Mars'], 1, /"Mars" is no time zone: use a name such as Europe\/Berlin/],
+      [['-', '-'], 2, /^stopgap: standard input can be read once only: give - once\n$/],
+      [
+        ['mail.log', '--timezone', 'Mars/X'],
+        2,
+        /"Mars\/X" is no time zone: use a name such as Europe\/Berlin/,
+      ],
       [
         ['mail.log', '--networks', 'lan'],
-        1,
+        2,
         /"lan" is no network: write addresses and networks as in mynetworks/,
       ],
-      [['mail.log', '--from', '2026-11-24', '--to', '2026-11-23'], 1, /--from must lie before --to/],
+      [['mail.log', '--from', '2026-11-24', '--to', '2026-11-23'], 2, /--from must lie before --to/],
       [['mail.log', '--from', 'yesterday'], 2, /a time such as 2026-11-24/],
       [['mail.log', '--year', '26'], 2, /a year such as 2025/],
       [
