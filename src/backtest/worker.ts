@@ -8,6 +8,7 @@ import { RecordedHistory, RecordedJudgements, rulesInForce } from './history.js'
 import type { Assignment, Told } from './messages.js';
 import { CANCEL } from './messages.js';
 import type { BacktestReport } from './report.js';
+import type { Progress } from './run.js';
 import { BacktestCancelled, runBacktest } from './run.js';
 
 /*
@@ -42,16 +43,21 @@ async function work(
     const candidates = against === undefined ? [first] : [first, against];
     const judgements = await RecordedJudgements.of(store);
     let toldAt = -Infinity;
-    return await runBacktest({
+    let last: Progress | undefined;
+    const report = await runBacktest({
       ...{ source: new RecordedHistory(store), candidates, from, to, most, signal },
       judge: (one) => judgements.of(one),
       onProgress(progress) {
+        last = progress;
         const now = systemClock.now();
         if (now < toldAt + PACE) return;
         toldAt = now;
         tell({ kind: 'progress', progress });
       },
     });
+    // However fast it went: who is told that it is done must not have seen less than all of it.
+    if (last !== undefined) tell({ kind: 'progress', progress: last });
+    return report;
   } finally {
     await store.close();
   }

@@ -137,6 +137,26 @@ describe('back-tests over HTTP', () => {
     assert.equal((await server.call('DELETE', `${BACKTESTS}/${ids[0]}`)).status, 404);
   });
 
+  test('have come to the end of the history once they are done', async () => {
+    const data = { account: 'ben@example.com', direction: 'outbound', transaction: 't', recipients: 1 };
+    const facts = Array.from({ length: 1500 }, () => ({
+      type: 'MessageAccepted',
+      data: { ...data, size: 1000, recipientDomains: [], entitled: true },
+    }));
+    const events = envelope(facts, { by: 'smtp:test' }, server.clock.now());
+    await server.deps.store.append(sendStream('ben@example.com'), events, 'any');
+    const begun = await server.post(BACKTESTS, { rules: STRICT });
+    const { state, progress, report } = await ended(server, begun.json.id);
+    assert.equal(state, 'done');
+    const { share, at, ...mail } = progress!;
+    assert.equal(share, 1);
+    assert.equal(at, report!.to);
+    assert.deepEqual(mail, {
+      messages: report!.sends.messages,
+      refused: report!.candidates[0]!.refused.messages,
+    });
+  });
+
   test('begin once for one Idempotency-Key', async () => {
     const headers = { 'idempotency-key': 'once' };
     const first = await server.post(BACKTESTS, { rules: STRICT }, { headers });
