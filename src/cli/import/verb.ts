@@ -4,7 +4,7 @@ import path from 'node:path';
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
 import { isEntitled } from '../../accounts/senders.js';
-import { messageOf } from '../../kernel/errors.js';
+import { StopgapError, messageOf } from '../../kernel/errors.js';
 import { parseInstant } from '../../kernel/time.js';
 import { parseNetworks } from '../../import/networks.js';
 import type { LogFile, LogSummary, PostfixLogOptions } from '../../import/postfix-log/index.js';
@@ -89,6 +89,11 @@ export function importVerb(program: Command, io: CliIo): void {
         : summaryLines(summary, zone, written).join('\n');
     // Standard output is for the result: a trace, or else the summary.
     (options.trace === '-' ? io.stderr : io.stdout).write(`${text}\n`);
+    const { lines, broken, understood } = summary;
+    if (broken > 0 && understood === 0) {
+      const what = `nothing was imported: not one of ${lines} lines was understood`;
+      throw new StopgapError('invalid-input', `${what}; name mail logs of Postfix, as in /var/log/mail.log*`);
+    }
   });
 }
 

@@ -30,6 +30,8 @@ export interface LogSummary {
   /** Bytes read from disk, packed or not. */
   bytes: number;
   lines: number;
+  /** Of a log, whosever: neither broken nor blank. */
+  understood: number;
   /** Of other programs, and of Postfix's what says nothing here. */
   ignored: number;
   broken: number;
@@ -68,7 +70,16 @@ export async function readPostfixLogs(
   sink: Sink,
 ): Promise<LogSummary> {
   const summary: LogSummary = {
-    ...{ files: files.length, bytes: 0, lines: 0, ignored: 0, broken: 0, brokenLines: [], events: {} },
+    ...{
+      files: files.length,
+      bytes: 0,
+      lines: 0,
+      understood: 0,
+      ignored: 0,
+      broken: 0,
+      brokenLines: [],
+      events: {},
+    },
     ...{ messages: 0, recipients: 0, accounts: new Set<string>(), firstAt: undefined, lastAt: undefined },
     ...{ outside: { messages: 0, refusedRecipients: 0 }, reinjected: 0, headless: 0 },
   };
@@ -85,7 +96,11 @@ export async function readPostfixLogs(
   });
   const reading: ReaderOptions = {
     ...options,
-    onLine: (kind) => void (kind === 'counted' ? summary.lines++ : summary.ignored++),
+    onLine(kind) {
+      if (kind === 'counted') summary.lines++;
+      if (kind === 'blank' || kind === 'ofOthers') summary.ignored++;
+      if (kind === 'taken' || kind === 'ofOthers') summary.understood++;
+    },
     onBroken(line) {
       summary.broken++;
       const { brokenLines } = summary;

@@ -42,7 +42,8 @@ export interface ReaderOptions {
   readonly year: number | undefined;
   /** Lines later than this, by more than a day, are not believed. */
   readonly now: Instant;
-  readonly onLine: (kind: 'counted' | 'ofOthers') => void;
+  /** Each line is counted; then it is blank, of others or taken, or else broken. */
+  readonly onLine: (kind: 'counted' | 'blank' | 'ofOthers' | 'taken') => void;
   readonly onBroken: (line: BrokenLine) => void;
   readonly onBytes: (bytes: number) => void;
 }
@@ -130,7 +131,7 @@ export class LogReader {
     onLine('counted');
     if (line === undefined) return this.#break(`longer than ${LONGEST_LINE} bytes`, '');
     // journalctl puts such between boots.
-    if (line === '' || line.startsWith('-- ')) return onLine('ofOthers');
+    if (line === '' || line.startsWith('-- ')) return onLine('blank');
     const reason = this.#readTime(line);
     if (reason !== undefined) return this.#break(reason, line);
     const found = PROGRAM.exec(line.slice(this.#stamp!.end));
@@ -142,6 +143,7 @@ export class LogReader {
     const message = readMessage(daemon, repeated === null ? said! : repeated[2]!);
     if (message === undefined) return onLine('ofOthers');
     if (message.kind === 'garbled') return this.#break(message.reason, line);
+    onLine('taken');
     into.push({
       at: this.#at!,
       order: this.#order,

@@ -181,6 +181,32 @@ describe('stopgap import postfix-log', () => {
     assert.match(out, /^found +10 messages/m);
   });
 
+  test('fails where nothing at all was understood, and says so', async (t) => {
+    const rubbish = '{"a":1}\n\n{"b":2}\n';
+    const desk = await ImportDesk.open(t, {
+      ...{ 'wrong.json': rubbish, 'empty.log': '' },
+      'others.log': 'Nov 22 10:00:00 mail sshd[7]: Connection closed\n',
+      'mail.log': LOG,
+    });
+    const failed = await desk.import(['wrong.json', 'empty.log', '--trace', '-']);
+    assert.equal(failed.code, 1);
+    assert.equal(failed.out, '');
+    assert.match(failed.err, /^wrong\.json:1: no time at its beginning/);
+    assert.match(failed.err, /^not understood +2 lines$/m);
+    assert.match(
+      failed.err,
+      /\nstopgap: nothing was imported: not one of 3 lines was understood; name mail logs of Postfix, as in [^\n]*\n$/,
+    );
+    const json = await desk.import(['wrong.json', '--trace', '/dev/null', '--json']);
+    assert.equal(json.code, 1);
+    assert.equal(parsed(json.out)[0]!['broken'], 2);
+    assert.match(json.err, /^stopgap: nothing was imported/);
+    for (const files of [['empty.log'], ['others.log', 'wrong.json'], ['wrong.json', 'mail.log']]) {
+      const { code, err } = await desk.import([...files, '--trace', '/dev/null', '--to', '2026-11-21']);
+      assert.deepEqual([code, err], [0, ''], files.join(' '));
+    }
+  });
+
   test('refuses what it cannot read before it writes anything', async (t) => {
     const desk = await ImportDesk.open(t, {
       'mail.log': LOG,
