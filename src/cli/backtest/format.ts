@@ -5,6 +5,7 @@ import { printable } from '../client-format.js';
 import { table } from '../io.js';
 
 type Row = readonly string[];
+type Sides = NonNullable<BacktestReport['comparison']>['blocks']['first'];
 type Figure = readonly [name: string, value: string];
 
 /**
@@ -69,12 +70,10 @@ function differences({ candidates, comparison }: BacktestReport): readonly strin
       'Messages refused',
       ...[refused.onlyFirst, refused.onlySecond, refused.both].map(({ messages }) => number(messages)),
     ],
-    [
-      'Blocks',
-      number(blocks.first.only),
-      number(blocks.second.only),
-      `${number(blocks.first.shared)} and ${number(blocks.second.shared)}`,
-    ],
+  ];
+  const shared = [
+    sharedText(names[0], blocks.first, names[1]),
+    sharedText(names[1], blocks.second, names[0]),
   ];
   const lists = candidates.flatMap((candidate, index) => {
     const own = candidate.cases.filter((one) => one.action === 'block' && one.shared === false);
@@ -86,12 +85,21 @@ function differences({ candidates, comparison }: BacktestReport): readonly strin
   const leftOut = candidates.reduce((sum, { casesLeftOut }) => sum + casesLeftOut, 0);
   return [
     table(rows),
+    '',
+    ...shared,
     ...lists,
     ...more(
       leftOut,
       candidates.reduce((sum, { cases }) => sum + cases.length, 0),
     ),
   ];
+}
+
+/** Two blocks that meet need not be one and one: a long one of these rules may meet several short ones of those. */
+function sharedText(name: string, { shared, only }: Sides, other: string): string {
+  if (shared + only === 0) return `${name}: no block`;
+  const blocks = counted(shared + only, 'block');
+  return `${name}: ${blocks}, ${number(shared)} of a subject that ${other} blocked too at the time, ${number(only)} not`;
 }
 
 function figures(candidate: CandidateReport, senderDays: number): readonly Figure[] {

@@ -157,6 +157,11 @@ describe('stopgap backtest', () => {
     );
     assert.match(out, /^Rules +rules\.yaml +defaults$/m);
     assert.match(out, /^Messages refused +14 +0 +0$/m);
+    assert.match(
+      out,
+      /^rules\.yaml: 1 block, 0 of a subject that defaults blocked too at the time, 1 not\ndefaults: no block$/m,
+    );
+    assert.doesNotMatch(out, /^Blocks .* and /m);
     assert.match(out, /^Blocked by rules\.yaml only:\n.*\n2027-01-04 08:00 .* alice@example\.com /m);
   });
 
