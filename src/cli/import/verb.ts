@@ -89,9 +89,9 @@ export function importVerb(program: Command, io: CliIo): void {
         : summaryLines(summary, zone, written).join('\n');
     // Standard output is for the result: a trace, or else the summary.
     (options.trace === '-' ? io.stderr : io.stdout).write(`${text}\n`);
-    const { lines, broken, understood } = summary;
+    const { broken, understood } = summary;
     if (broken > 0 && understood === 0) {
-      const what = `nothing was imported: not one of ${lines} lines was understood`;
+      const what = `nothing was imported: not a single line was understood`;
       throw new StopgapError('invalid-input', `${what}; name mail logs of Postfix, as in /var/log/mail.log*`);
     }
   });

@@ -195,7 +195,7 @@ describe('stopgap import postfix-log', () => {
     assert.match(failed.err, /^not understood +2 lines$/m);
     assert.match(
       failed.err,
-      /\nstopgap: nothing was imported: not one of 3 lines was understood; name mail logs of Postfix, as in [^\n]*\n$/,
+      /\nstopgap: nothing was imported: not a single line was understood; name mail logs of Postfix, as in [^\n]*\n$/,
     );
     const json = await desk.import(['wrong.json', '--trace', '/dev/null', '--json']);
     assert.equal(json.code, 1);
