@@ -211,7 +211,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   await overrides?.start();
   closers.push(() => overrides?.stop());
   if (detects) {
-    responder.finish();
+    await responder.finish();
     const summaries = await DaySummaries.start({ store, models, clock, log: levels.of('rules') });
     closers.push(() => summaries.stop());
   }

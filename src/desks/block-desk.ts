@@ -114,6 +114,12 @@ export class BlockDesk {
     }
   }
 
+  /** Whether anything would come of a command now. Changes nothing. @throws as {@link execute} does */
+  async wouldChange(subject: Subject, command: BlockCommand): Promise<boolean> {
+    const { standing } = await this.standing(subject);
+    return decide({ ...command, now: this.#clock.now() }, standing).length > 0;
+  }
+
   /** The subject's present state, the revision that it was read at, and the trace that last had to do with it. */
   async standing(
     subject: Subject,

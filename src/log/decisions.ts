@@ -46,12 +46,13 @@ export function decisionFields(
 
 /** The same for a rule that tripped, with the numbers that it rests on. */
 export function verdictFields(
-  { kind, subject, evidence }: Verdict,
+  { kind, subject, evidence, at }: Verdict,
   by: string,
   outcome: Outcome,
   correlation: string,
 ): DecisionFields & Readonly<Record<string, unknown>> {
   const { rule, version, count, window, limit, observed, sentence } = evidence;
   const numbers = { count, observed, limit, windowMs: window };
-  return { ...decisionFields(by, subject, outcome, correlation), kind, rule, version, ...numbers, sentence };
+  const verdict = { kind, rule, version, ...numbers, trippedAt: formatInstant(at), sentence };
+  return { ...decisionFields(by, subject, outcome, correlation), ...verdict };
 }

@@ -1,7 +1,7 @@
 import type { Span } from '@opentelemetry/api';
 import type { Logger } from 'pino';
 import { stateAt } from '../../projections/block-ledger.js';
-import type { BlockDesk } from '../desks/block-desk.js';
+import type { BlockDesk, Executed } from '../desks/block-desk.js';
 import type { BlockCommand } from '../blocks/commands.js';
 import type { Evidence } from '../blocks/events.js';
 import { newId } from '../ids.js';
@@ -13,6 +13,7 @@ import type { VerdictAction } from '../metrics/blocks.js';
 import type { Metrics } from '../metrics/metrics.js';
 import type { ReadModels } from '../read-models.js';
 import { ruleActor } from '../rules/model.js';
+import type { Response } from '../rules/respond.js';
 import { respond } from '../rules/respond.js';
 import type { Verdict } from '../rules/verdict.js';
 import type { Subject } from '../sending/subjects.js';
@@ -38,6 +39,8 @@ interface Plan {
   /** Counts for the circuit breaker until its event does. */
   readonly counts: boolean;
   readonly span: Span | undefined;
+  /** Decided at a start, of what tripped before it. */
+  readonly madeUp: boolean;
 }
 
 /** Verdicts at the end of a replay that nobody may have acted upon: the process ended between fold and act. */
@@ -75,7 +78,11 @@ export class Responder {
 
   /** Takes a verdict; what it forbids is in force when this returns. */
   take(verdict: Verdict): void {
-    const plan = this.#plan(verdict);
+    this.#take(verdict, false);
+  }
+
+  #take(verdict: Verdict, madeUp: boolean): void {
+    const plan = this.#plan(verdict, madeUp);
     const { lastPosition } = verdict.evidence;
     const settled = new Promise<void>((resolve) => {
       this.#tail = this.#tail.then(() => this.#carryOut(plan, resolve));
@@ -102,13 +109,18 @@ export class Responder {
 
   /**
    * After the replay: acts on what tripped while no detector ran, or was left undone by one that ended. Doing it
-   * twice is harmless.
+   * twice is harmless. What is to be made up for is in force when this resolves.
+   *
+   * Most verdicts without an answer had one that left no event: the sender was contained already. Nothing comes of
+   * them, so they are passed over beforehand: they must neither be told anew, nor refuse anybody for the moment that
+   * deciding takes, nor look like many blocks at once to the circuit breaker.
    */
-  finish(): void {
+  async finish(): Promise<void> {
     const { models, clock } = this.#options;
-    for (const verdict of this.#unanswered.values()) {
-      if (verdict.at > models.lastEventAt - UNFINISHED || isWanting(verdict, clock.now())) this.take(verdict);
-    }
+    const due = this.unanswered().filter(
+      (verdict) => verdict.at > models.lastEventAt - UNFINISHED || isWanting(verdict, clock.now()),
+    );
+    for (const verdict of due) if (await this.#leavesSomething(verdict)) this.#take(verdict, true);
   }
 
   /** What {@link remember} must be told, in this order, by whoever begins where the events folded up to now end. */
@@ -144,11 +156,19 @@ export class Responder {
     await this.#tail;
   }
 
-  #plan(verdict: Verdict): Plan {
-    const { models, clock, metrics, tracing } = this.#options;
-    const now = clock.now();
-    const span = tracing?.verdict(verdict, correlationOf(verdict));
-    const { command, anticipated, counts, breakerOpen } = respond(verdict, {
+  /** Whether anything would come of a verdict now. Where the store does not say, it is to be tried. */
+  async #leavesSomething(verdict: Verdict): Promise<boolean> {
+    const { desk, clock } = this.#options;
+    try {
+      return await desk.wouldChange(verdict.subject, this.#respond(verdict, clock.now()).command);
+    } catch {
+      return true;
+    }
+  }
+
+  #respond(verdict: Verdict, now: Instant): Response {
+    const { models } = this.#options;
+    return respond(verdict, {
       now,
       breaker: models.sendVolume.rules.maxAutomaticBlocks,
       sparedBy: (subject) => models.exemptions.covering(subject, now),
@@ -156,6 +176,13 @@ export class Responder {
       pending: (subject) => pendingOn(models, subject, now),
       newId,
     });
+  }
+
+  #plan(verdict: Verdict, madeUp: boolean): Plan {
+    const { models, clock, metrics, tracing } = this.#options;
+    const now = clock.now();
+    const span = tracing?.verdict(verdict, correlationOf(verdict));
+    const { command, anticipated, counts, breakerOpen } = this.#respond(verdict, now);
     if (breakerOpen !== undefined) this.#noteBreaker(breakerOpen);
     if (counts) this.#plannedBlocks++;
     if (anticipated !== undefined) {
@@ -163,7 +190,7 @@ export class Responder {
       metrics.containment.anticipated(verdict, now);
       if (span !== undefined) tracing?.anticipated(anticipated.id, span);
     }
-    return { verdict, command, anticipated: anticipated !== undefined, counts, span };
+    return { verdict, command, anticipated: anticipated !== undefined, counts, span, madeUp };
   }
 
   /** The circuit breaker opens or closes: said once. */
@@ -181,8 +208,9 @@ export class Responder {
     this.#breakerOpen = open;
   }
 
-  async #carryOut({ verdict, command, anticipated, counts, span }: Plan, settled: () => void): Promise<void> {
-    const { desk, models, metrics, log } = this.#options;
+  async #carryOut(plan: Plan, settled: () => void): Promise<void> {
+    const { verdict, command, anticipated, counts, span } = plan;
+    const { desk, models, log } = this.#options;
     const { rule, subject, evidence } = verdict;
     const context = {
       by: ruleActor(rule.id, evidence.version),
@@ -199,14 +227,13 @@ export class Responder {
         // Where another detector was faster it is the event of that one that must be in force here before ours goes.
         await Promise.race([models.reached(position ?? seen), this.#stopping]);
         outcome = facts.at(-1)?.type ?? 'nothing to do';
-        metrics.blocks.settled(verdict, OUTCOMES[outcome] ?? 'none');
-        log.info(verdictFields(verdict, context.by, executed, context.correlation), 'a rule tripped');
+        this.#tell(plan, executed, context.by);
         break;
       } catch (error) {
         if (!isPassing(error) && ++faults === ATTEMPTS) {
           // It must not keep all verdicts behind it waiting for ever.
           log.error({ ...about, error: messageOf(error) }, 'a verdict is given up');
-          metrics.blocks.settled(verdict, 'failed');
+          this.#options.metrics.blocks.settled(verdict, 'failed');
           break;
         }
         log.error(
@@ -222,6 +249,21 @@ export class Responder {
     if (anticipated) models.activeBlocks.withdraw(subject);
     span?.setAttribute('stopgap.outcome', outcome).end();
     settled();
+  }
+
+  /** Counts and logs what came of a verdict. Of one that is made up for, and had come to nothing, nothing is said. */
+  #tell({ verdict, madeUp }: Plan, executed: Executed, by: string): void {
+    const { metrics, log } = this.#options;
+    const type = executed.facts.at(-1)?.type;
+    if (madeUp && type === undefined) return;
+    metrics.blocks.settled(verdict, (type && OUTCOMES[type]) ?? 'none');
+    const correlation = correlationOf(verdict);
+    if (!madeUp) log.info(verdictFields(verdict, by, executed, correlation), 'a rule tripped');
+    else
+      log.info(
+        verdictFields(verdict, by, executed, correlation),
+        'a rule had tripped before this start: it is acted upon now',
+      );
   }
 
   #sleep(span: Milliseconds): Promise<void> {

@@ -8,9 +8,11 @@ import { Metrics } from '../../../src/metrics/metrics.js';
 import { ReadModels } from '../../../src/read-models.js';
 import { Responder } from '../../../src/response/responder.js';
 import { RulesDesk } from '../../../src/desks/rules-desk.js';
+import { parseRules } from '../../../src/rules/parse.js';
 import type { EventStore } from '../../../src/store/port.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
 import { ManualClock } from '../../support/manual-clock.js';
+import { Figures } from '../../support/metrics.js';
 import { sent } from '../../support/sends.js';
 import { eventually } from '../../support/smtp/eventually.js';
 import { collect, newEvent } from '../../support/store/events.js';
@@ -27,14 +29,19 @@ interface Detector {
   readonly models: ReadModels;
   readonly responder: Responder;
   readonly desk: BlockDesk;
+  /** What it logged: each line's message, rule and outcome. */
+  readonly said: () => readonly string[];
+  readonly figures: () => Promise<Figures>;
   stop(): Promise<void>;
 }
 
 /** A detector as the application puts it together, over any store. */
-async function detect(store: EventStore, clock: ManualClock): Promise<Detector> {
-  const log = pino({ level: 'silent' });
+async function detect(store: EventStore, clock: ManualClock, rules = RULES): Promise<Detector> {
+  const lines: string[] = [];
+  const log = pino({ level: 'info' }, { write: (line) => void lines.push(line) });
+  const metrics = new Metrics();
   const desk = new BlockDesk(store, clock);
-  await new RulesDesk(store, clock).load(RULES, 'rules.yaml');
+  await new RulesDesk(store, clock).load(rules, 'rules.yaml');
   const models: ReadModels = new ReadModels({
     onVerdict: (verdict, live) => (live ? responder.take(verdict) : responder.remember(verdict)),
     onBlockEvent({ data }) {
@@ -43,14 +50,21 @@ async function detect(store: EventStore, clock: ManualClock): Promise<Detector> 
     onRulesChanged: () => undefined,
     onSkipped: () => undefined,
   });
-  const responder = new Responder({ desk, models, clock, metrics: new Metrics(), log });
+  const responder = new Responder({ desk, models, clock, metrics, log });
+  metrics.blocks.useRules(parseRules(rules).rules);
   await models.follow(store);
-  responder.finish();
+  await responder.finish();
   const stop = async (): Promise<void> => {
     await responder.stop();
     await models.stop();
   };
-  return { models, responder, desk, stop };
+  const said = (): string[] =>
+    lines.map((line) => {
+      const { msg, rule, outcome } = JSON.parse(line) as Record<'msg' | 'rule' | 'outcome', string>;
+      return [msg, rule, outcome].filter((part) => part !== undefined).join(' / ');
+    });
+  const figures = async (): Promise<Figures> => new Figures(await metrics.registry.metrics());
+  return { models, responder, desk, said, figures, stop };
 }
 
 interface Stage {
@@ -78,7 +92,7 @@ async function stage(t: TestContext): Promise<Stage> {
 }
 
 describe('a detector that was away', () => {
-  test('acts on a flood of half an hour ago, though mail went on since', async (t) => {
+  test('acts on a flood of half an hour ago, though mail went on since, and says that it is made up for', async (t) => {
     const { clock, store, send, imposed } = await stage(t);
     await (await detect(store, clock)).stop();
     await send(11);
@@ -87,6 +101,9 @@ describe('a detector that was away', () => {
     const detector = await detect(store, clock);
     await detector.responder.idle();
     assert.equal(await imposed(), 1);
+    assert.deepEqual(detector.said(), [
+      'a rule had tripped before this start: it is acted upon now / burst / BlockImposed',
+    ]);
     await detector.stop();
   });
 
@@ -118,6 +135,65 @@ describe('a detector that was away', () => {
     await detector.responder.idle();
     assert.deepEqual([await imposed(), refused], [1, undefined]);
     await detector.stop();
+  });
+});
+
+describe('a detector that starts again', () => {
+  // While the block of the one stands, nothing is left to do about the other.
+  const BOTH = `${RULES}  - { id: also, per: account, count: recipients, window: 10m, limit: 10, then: block, for: 30m }\n`;
+
+  test('says nothing of what nothing had come of, and counts it no second time', async (t) => {
+    const { clock, store, send, imposed } = await stage(t);
+    const before = await detect(store, clock, BOTH);
+    await before.models.reached(await send(11));
+    await before.responder.idle();
+    assert.deepEqual(before.said(), [
+      'a rule tripped / burst / BlockImposed',
+      'a rule tripped / also / none',
+    ]);
+    await before.stop();
+    clock.advance(5 * MINUTE);
+    const after = await detect(store, clock, RULES);
+    await after.responder.idle();
+    assert.deepEqual(after.said(), []);
+    assert.deepEqual((await after.figures()).nonzero('stopgap_verdicts_total'), {});
+    assert.equal(await imposed(), 1);
+    await after.stop();
+  });
+
+  test('does not take the past for a storm of blocks: the circuit breaker stays closed', async (t) => {
+    const { clock, store, send } = await stage(t);
+    const breaker = BOTH.replace('rules:', 'maxAutomaticBlocks: 5 in 1m\nrules:');
+    const before = await detect(store, clock, breaker);
+    for (const who of [1, 2, 3, 4, 5, 6]) {
+      await before.models.reached(await send(11, `a${who}@example.com`));
+      await before.responder.idle();
+      clock.advance(MINUTE);
+    }
+    await before.stop();
+    await send(11, 'lost@example.com');
+    const after = await detect(store, clock, breaker);
+    await after.responder.idle();
+    assert.deepEqual(after.said(), [
+      'a rule had tripped before this start: it is acted upon now / burst / BlockImposed',
+    ]);
+    await after.stop();
+  });
+
+  test('refuses nobody for a moment whom a person has let go', async (t) => {
+    const { clock, store, send } = await stage(t);
+    const before = await detect(store, clock, BOTH);
+    await before.models.reached(await send(11));
+    await before.responder.idle();
+    const { standing } = await before.desk.standing(SUBJECT);
+    const release = { kind: 'release', block: standing.block!.id, falsePositive: true } as const;
+    await before.desk.execute(SUBJECT, release, { by: 'admin:test' });
+    await before.stop();
+    const after = await detect(store, clock, BOTH);
+    const refused = after.models.activeBlocks.on(SUBJECT);
+    await after.responder.idle();
+    assert.deepEqual([refused, after.said()], [undefined, []]);
+    await after.stop();
   });
 });
 

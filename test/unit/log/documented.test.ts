@@ -28,7 +28,7 @@ for (const line of readFileSync('docs/logging.md', 'utf8').split('\n')) {
   });
 }
 
-const verdict = { kind: 'act', subject: {}, evidence: {} } as unknown as Verdict;
+const verdict = { kind: 'act', subject: {}, evidence: {}, at: 0 } as unknown as Verdict;
 /** What the functions give that make fields for several lines. */
 const MADE: Readonly<Record<string, readonly string[]>> = {
   'decisionFields()': Object.keys(decisionFields('', { type: 'account', value: '' }, { facts: [] }, '')),
