@@ -121,7 +121,8 @@ const CHECKS: Checks = {
   },
   share: ({ of, above, least }, moment) => {
     const { failed, tried } = moment.share(of);
-    if (failed < least || failed <= above * tried) return undefined;
+    // More than were tried are of something else: of what was sent before, or by others in its name.
+    if (failed > tried || failed < least || failed <= above * tried) return undefined;
     const what = of === 'bounces' ? 'bounced' : 'were refused';
     return `${failed} of ${tried} recipients ${what}`;
   },

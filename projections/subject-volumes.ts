@@ -50,6 +50,9 @@ export class SubjectVolumes {
   #peaks: readonly (readonly { readonly number: number; readonly leaveOut: LeftOut }[])[] = [];
   readonly #profiles: SenderProfiles;
   readonly #days: OpenDays | undefined;
+  /** Windows that may be above a limit, and what they hold: scratch of one {@link add} at a time. */
+  readonly #above: number[] = [];
+  readonly #sums: number[] = [];
 
   constructor(type: SubjectType, rules: VersionedRules, around: Surroundings) {
     this.#limits = new Limits(type, rules, around);
@@ -106,7 +109,7 @@ export class SubjectVolumes {
   }
 
   /**
-   * Adds to every window that counts any of these; pushes a verdict for every rule that trips by it.
+   * Adds to every window that counts any of these, and then pushes a verdict for every rule that trips by it.
    *
    * @param guess the row that the value may have
    * @param day the row of the day on which the peaks of its windows are noted; -1 for none
@@ -120,6 +123,7 @@ export class SubjectVolumes {
     const anyLimit = this.#limits.mayBeLower;
     if (message !== undefined) counted.note(row, message, at);
     const { windows } = counted.plans[fold.direction];
+    let above = 0;
     for (let index = 0; index < windows.length; index++) {
       const number = windows[index]!;
       const window = counted.windows[number]!;
@@ -130,7 +134,13 @@ export class SubjectVolumes {
       const isAbove =
         sum > window.least * factor &&
         sum > this.#limits.lowest(number, window.watches, value, at, row) * factor;
-      if (isAbove || anyLimit) this.#look(value, row, number, sum, factor, fold);
+      if (!isAbove && !anyLimit) continue;
+      this.#above[above] = number;
+      this.#sums[above++] = sum;
+    }
+    // Rules may ask what stands in other windows: first all of them hold what has come.
+    for (let each = 0; each < above; each++) {
+      this.#look(value, row, this.#above[each]!, this.#sums[each]!, factor, fold);
     }
     if (message !== undefined && counted.diverse.length > 0) this.#compare(value, row, factor, fold);
     return row;
