@@ -36,7 +36,7 @@ export function scoreOf({ count, limits }: FixedLimits, { messages, labels }: Wo
   for (const message of messages) {
     const { at, recipients } = message;
     const sender = senders.of({ ...message, direction: 'outbound' }, at);
-    const attack = sender.label?.sent.get(at);
+    const attack = sender.label?.sent.get(at)?.attack;
     if (attack === undefined) senders.active(sender);
     let account = accounts.get(message.account);
     if (account === undefined)

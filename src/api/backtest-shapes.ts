@@ -40,6 +40,7 @@ const caseShape = z
 
 const attackScore = {
   attacks: count,
+  absent: count,
   contained: count,
   leakedMedian: z.number(),
   leakedP95: z.number(),
@@ -103,6 +104,7 @@ export const reportShape = z
     imported: count,
     skipped: count,
     skippedFor: z.string().nullable(),
+    labelled: z.object({ messages: count, missing: count }).nullable(),
     candidates: z.array(candidate),
     comparison: z
       .object({

@@ -14,14 +14,19 @@ export interface Attack {
   readonly end: Instant;
 }
 
+/** One message of an attack: its account and its time name it. */
+export interface LabelledMessage {
+  readonly attack: Attack;
+}
+
 /** What is known of one account. */
 export interface AccountLabel {
   /** Sends in bulk, and may. */
   bulk: boolean;
   /** The attacks in which it was used. */
   readonly attacks: Attack[];
-  /** When a message of an attack was sent in its name. */
-  readonly sent: Map<Instant, Attack>;
+  /** The messages of attacks that were sent in its name, by their time. */
+  readonly sent: Map<Instant, LabelledMessage>;
 }
 
 const instant = z.string().transform((text, context): Instant => {
@@ -54,10 +59,13 @@ const AFTERMATH = DAY;
 
 /** Which messages of a trace belong to an attack, and who may send in bulk. */
 export class Labels {
+  /** Of the file. */
+  readonly name: string;
   readonly attacks: readonly Attack[];
   readonly #accounts = new Map<string, AccountLabel>();
 
   private constructor(read: z.infer<typeof file>, name: string) {
+    this.name = name;
     this.attacks = read.attacks.map(({ id, kind, start, end }, index) => ({ id, kind, index, start, end }));
     read.attacks.forEach(({ accounts, sent }, index) => {
       const attack = this.attacks[index]!;
@@ -69,7 +77,7 @@ export class Labels {
           const right = 'must be an account and a time, such as "anna@example.com 2016-01-04T09:39:38.771Z"';
           throw faulty(name, `attacks[${index}].sent[${place}]`, right);
         }
-        this.#label(entry.slice(0, space)).sent.set(at, attack);
+        this.#label(entry.slice(0, space)).sent.set(at, { attack });
       });
     });
     for (const account of read.bulk) this.#label(account).bulk = true;
@@ -93,6 +101,13 @@ export class Labels {
     const { path, message } = result.error.issues[0]!;
     const where = path.map((part) => (typeof part === 'number' ? `[${part}]` : `.${String(part)}`)).join('');
     throw faulty(name, where.replace(/^\./, ''), message);
+  }
+
+  /** Different messages that are named. */
+  get messages(): number {
+    let sum = 0;
+    for (const { sent } of this.#accounts.values()) sum += sent.size;
+    return sum;
   }
 
   /** @param account in normal form */

@@ -82,6 +82,8 @@ export interface BacktestReport {
   readonly skipped: number;
   /** Why the first of them could not be. */
   readonly skippedFor: string | null;
+  /** Messages that the labels name, and how many of them are nowhere in the trace; null without labels. */
+  readonly labelled: { readonly messages: number; readonly missing: number } | null;
   /** One, or two that are compared. */
   readonly candidates: readonly CandidateReport[];
   readonly comparison: ComparisonReport | null;

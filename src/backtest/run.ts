@@ -1,11 +1,12 @@
 import { StopgapError } from '../kernel/errors.js';
 import type { Instant } from '../kernel/time.js';
 import type { MessageAccepted } from '../sending/events.js';
+import { sendStreamKey, senderIdentity } from '../sending/subjects.js';
 import type { Case, Judgement, Mail } from './cases.js';
 import { Comparison } from './comparison.js';
 import type { Decision } from './decisions.js';
 import { decisionsOf } from './decisions.js';
-import type { Labels } from './labels.js';
+import type { LabelledMessage, Labels } from './labels.js';
 import type { BacktestReport, CaseReport } from './report.js';
 import { candidateReport, caseReport, instant } from './report.js';
 import { Senders } from './senders.js';
@@ -59,7 +60,7 @@ export const MOST_CASES = 10_000;
  * Goes through what happened under one or two rule sets, blocks taking effect. Memory grows with the senders and with
  * what stands blocked, not with the length of what is gone through. The same input gives the same report.
  *
- * @throws BacktestCancelled; what the source throws
+ * @throws BacktestCancelled; StopgapError where the labels are those of another trace; what the source throws
  */
 export async function runBacktest(options: BacktestOptions): Promise<BacktestReport> {
   const run = new Run(options);
@@ -76,6 +77,8 @@ class Run {
   readonly #options: BacktestOptions;
   readonly #senders: Senders;
   readonly #comparison: Comparison | undefined;
+  /** Labelled messages that are in the trace, whether gone through or not. */
+  readonly #met = new Set<LabelledMessage>();
   readonly #sends: Mail = { messages: 0, recipients: 0 };
   readonly #listed: readonly CaseReport[][];
   readonly #leftOut: number[];
@@ -97,7 +100,7 @@ class Run {
 
   take(happening: Happening): void {
     const { recordedAt } = happening;
-    if (recordedAt >= this.#to) return;
+    if (recordedAt >= this.#to) return this.#leaveOut(happening);
     if (this.#first === undefined) this.#begin(recordedAt);
     if (!this.#acting && recordedAt >= this.#options.from!) this.#act(recordedAt);
     this.#last = recordedAt;
@@ -110,7 +113,9 @@ class Run {
     return { ...this.#sends, at: this.#last, refused: this.#trials[0]?.refused.messages ?? 0 };
   }
 
+  /** @throws StopgapError where the labels are those of another trace */
   report(): BacktestReport {
+    const labelled = this.#labelled();
     if (this.#trials.length === 0) this.#try(0);
     for (const trial of this.#trials) trial.close();
     const { size: senders, days: senderDays } = this.#senders;
@@ -123,6 +128,7 @@ class Run {
       imported: this.#options.source.imported ?? 0,
       skipped: this.#trials[0]!.world.skipped,
       skippedFor: this.#trials[0]!.world.skippedFor ?? null,
+      labelled,
       candidates: this.#trials.map((trial, index) =>
         candidateReport(trial, senderDays, this.#listed[index]!.sort(byBegin), this.#leftOut[index]!),
       ),
@@ -159,7 +165,9 @@ class Run {
   #message(happening: Happening): void {
     const data = happening.data as MessageAccepted;
     const sender = this.#senders.of(data, happening.at);
-    const attack = sender.label?.sent.get(happening.at);
+    const labelled = sender.label?.sent.get(happening.at);
+    if (labelled !== undefined) this.#met.add(labelled);
+    const attack = labelled?.attack;
     if (!this.#acting) {
       for (const trial of this.#trials) trial.world.fold(happening);
       return;
@@ -174,6 +182,28 @@ class Run {
       if (refusing !== undefined) refusals |= 1 << index;
     }
     this.#comparison?.message((refusals & 1) !== 0, (refusals & 2) !== 0, data.recipients);
+  }
+
+  /** Labels are of the whole trace: that a part of it is not gone through does not make them those of another. */
+  #leaveOut({ type, at, data }: Happening): void {
+    const { labels } = this.#options;
+    if (labels === undefined || type !== 'MessageAccepted') return;
+    const sender = sendStreamKey(senderIdentity(data as MessageAccepted));
+    const labelled = labels.of(sender)?.sent.get(at);
+    if (labelled !== undefined) this.#met.add(labelled);
+  }
+
+  /** @throws StopgapError where most of what the labels name is not there: every figure would be about nothing */
+  #labelled(): BacktestReport['labelled'] {
+    const { labels } = this.#options;
+    if (labels === undefined) return null;
+    const { messages } = labels;
+    const missing = messages - this.#met.size;
+    if (2 * missing > messages) {
+      const what = `${missing} of ${messages} labelled messages are not in this trace: are these its labels?`;
+      throw new StopgapError('invalid-input', `${labels.name}: ${what}`);
+    }
+    return { messages, missing };
   }
 
   #isAnybodyRefused(): boolean {

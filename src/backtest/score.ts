@@ -4,7 +4,10 @@ import type { AccountLabel, Attack, Labels } from './labels.js';
 
 /** How attacks fared. */
 export interface AttackScore {
+  /** Those of which messages were gone through; all that follows is of them alone. */
   readonly attacks: number;
+  /** Those of which none was: nobody knows how they would have fared. */
+  readonly absent: number;
   /** Attacks of which at least half of the recipients were stopped. */
   readonly contained: number;
   /** Recipients of attack messages that nothing stopped: the median over the attacks, and the 95th percentile. */
@@ -119,11 +122,14 @@ export class Scorer {
   }
 }
 
-function attackScore(fates: readonly Fate[]): AttackScore {
+function attackScore(labelled: readonly Fate[]): AttackScore {
+  // A message has a recipient.
+  const fates = labelled.filter((fate) => fate.leaked + fate.stopped > 0);
   const leaked = fates.map((fate) => fate.leaked).sort((a, b) => a - b);
   const total = fates.reduce((sum, fate) => sum + fate.leaked + fate.stopped, 0);
   return {
     attacks: fates.length,
+    absent: labelled.length - fates.length,
     contained: fates.filter((fate) => fate.stopped >= (fate.leaked + fate.stopped) / 2).length,
     leakedMedian: quantile(leaked, 0.5),
     leakedP95: quantile(leaked, 0.95),

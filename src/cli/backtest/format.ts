@@ -1,6 +1,6 @@
 import type { BacktestReport, CandidateReport, CaseReport } from '../../backtest/report.js';
 import type { Mail } from '../../backtest/cases.js';
-import type { Score } from '../../backtest/score.js';
+import type { AttackScore, Score } from '../../backtest/score.js';
 import { printable } from '../client-format.js';
 import { table } from '../io.js';
 
@@ -14,7 +14,19 @@ type Figure = readonly [name: string, value: string];
  * @param ranged whether it is of a part only, by --from or --to
  */
 export function reportText(report: BacktestReport, ranged = false): string {
-  const { source, from, to, sends, senders, senderDays, imported, skipped, skippedFor, candidates } = report;
+  const {
+    source,
+    from,
+    to,
+    sends,
+    senders,
+    senderDays,
+    imported,
+    skipped,
+    skippedFor,
+    labelled,
+    candidates,
+  } = report;
   const span = from === null || to === null ? '' : `, ${minute(from)} to ${minute(to)} UTC`;
   const lines = [
     `${printable(source)}: ${mailText(sends)} by ${counted(senders, 'sender')} on ${counted(senderDays, 'sender-day')}${span}`,
@@ -30,6 +42,10 @@ export function reportText(report: BacktestReport, ranged = false): string {
     lines.push(
       `${counted(skipped, 'event')} could not be folded and count for nothing: ${printable(skippedFor!)}`,
     );
+  }
+  if (labelled !== null && labelled.missing > 0) {
+    const some = `${number(labelled.missing)} of ${counted(labelled.messages, 'labelled message')}`;
+    lines.push(`${some} are not in this trace: are these its labels?`);
   }
   if (candidates.length === 1) lines.push('', ...alone(candidates[0]!, senderDays));
   else lines.push('', ...sideBySide(candidates, senderDays), '', ...differences(report));
@@ -132,7 +148,7 @@ function attemptFigures({ refused, letThrough }: CandidateReport['attempts']): r
 
 function scoreFigures(score: Score): readonly Figure[] {
   return [
-    ['Attacks contained', `${score.contained} of ${score.attacks}`],
+    ['Attacks contained', `${score.contained} of ${score.attacks}${absentText(score)}`],
     [
       'Attack recipients leaked',
       `${percent(score.leakedShare)}; median ${number(score.leakedMedian)}, 95th percentile ${number(score.leakedP95)} an attack`,
@@ -148,10 +164,14 @@ function scoreFigures(score: Score): readonly Figure[] {
       ([kind, of]) =>
         [
           `  ${printable(kind)}`,
-          `${of.contained} of ${of.attacks} contained, ${percent(of.leakedShare)} leaked, median ${number(of.leakedMedian)}`,
+          `${of.contained} of ${of.attacks} contained, ${percent(of.leakedShare)} leaked, median ${number(of.leakedMedian)}${absentText(of)}`,
         ] as const,
     ),
   ];
+}
+
+function absentText({ absent }: AttackScore): string {
+  return absent === 0 ? '' : `; of ${number(absent)} more there is no message here`;
 }
 
 function ruleRows({ byRule }: CandidateReport): readonly Row[] {

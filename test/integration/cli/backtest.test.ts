@@ -144,6 +144,34 @@ describe('stopgap backtest', () => {
     assert.match(out, /Judged +1 right, 0 wrong\n/);
   });
 
+  test('says where labels are not those of the trace', async (t) => {
+    const cwd = folder(t);
+    const span = { start: formatInstant(START), end: formatInstant(START + HOUR) };
+    const attack = (id: string, account: string, sent: number): object => ({
+      ...{ id, kind: 'burst', accounts: [account], ...span },
+      sent: series({ at: START }, sent, SECOND).map(({ at }) => `${account} ${formatInstant(at)}`),
+    });
+    const args = ['--trace', 'trace.ndjson', '--rules', 'rules.yaml', '--labels', 'labels.json'];
+    const write = (...attacks: readonly object[]): void =>
+      writeFileSync(path.join(cwd, 'labels.json'), JSON.stringify({ attacks }));
+    write(attack('a0', 'alice@example.com', 20), attack('a1', 'gone@example.com', 5));
+    const some = await stopgap({ cwd }, ...args);
+    assert.equal(some.code, 0);
+    assert.match(some.out, /\n5 of 25 labelled messages are not in this trace: are these its labels\?\n/);
+    assert.match(some.out, /^Attacks contained +1 of 1; of 1 more there is no message here$/m);
+    const json = JSON.parse((await stopgap({ cwd }, ...args, '--json')).out) as BacktestReport;
+    assert.deepEqual(json.labelled, { messages: 25, missing: 5 });
+    write(attack('a1', 'gone@example.com', 5));
+    for (const form of [[], ['--json']]) {
+      const none = await stopgap({ cwd }, ...args, ...form);
+      assert.deepEqual([none.code, none.out], [1, '']);
+      assert.match(
+        none.err,
+        /^stopgap: labels\.json: 5 of 5 labelled messages are not in this trace: are these its labels\?$/m,
+      );
+    }
+  });
+
   test('compares two rule sets', async (t) => {
     const cwd = folder(t);
     const { out } = await stopgap(

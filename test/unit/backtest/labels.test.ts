@@ -17,11 +17,17 @@ describe('labels', () => {
       'labels.json',
     );
     const anna = labels.of('anna@example.com')!;
-    assert.equal(anna.sent.get(START)?.id, 'a0');
+    assert.equal(anna.sent.get(START)?.attack.id, 'a0');
     assert.equal(anna.sent.get(START + 1), undefined);
     assert.equal(anna.bulk, false);
     assert.equal(labels.of('news@example.com')?.bulk, true);
     assert.equal(labels.of('bert@example.com'), undefined);
+  });
+
+  test('say how many messages they name: each once, however it is written', () => {
+    const sent = [...ATTACK.sent, `anna@example.com ${iso(START)}`, `ben@example.com ${iso(START)}`];
+    const labels = Labels.parse(JSON.stringify({ attacks: [{ ...ATTACK, sent }] }), 'labels.json');
+    assert.deepEqual([labels.messages, labels.name], [2, 'labels.json']);
   });
 
   test('leave out the attack and the day after it', () => {

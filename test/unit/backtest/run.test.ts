@@ -234,7 +234,7 @@ describe('labels', () => {
         ['news@example.com', 'wrong'],
       ],
     );
-    const burst = { attacks: 1, contained: 1, leakedMedian: 6, leakedP95: 6, leakedShare: 0.3 };
+    const burst = { attacks: 1, absent: 0, contained: 1, leakedMedian: 6, leakedP95: 6, leakedShare: 0.3 };
     assert.deepEqual(score, {
       ...burst,
       ...{
@@ -274,6 +274,53 @@ describe('labels', () => {
       ],
     );
     assert.deepEqual([score!.proposals, score!.contained, score!.leakedShare], [2, 0, 1]);
+  });
+
+  /** Those above, and a second attack whose messages are nowhere: so many. */
+  function beside(absent: number): Labels {
+    const sent = (from: Line, count: number): readonly string[] =>
+      series(from, count, SECOND).map(({ at, account }) => `${account} ${formatInstant(at)}`);
+    const span = { start: formatInstant(START), end: formatInstant(START + HOUR) };
+    const [there, gone] = ['victim@example.com', 'gone@example.com'];
+    const attacks = [
+      {
+        ...{ id: 'a0', kind: 'burst', accounts: [there], ...span },
+        sent: sent({ at: START, account: there }, 20),
+      },
+      {
+        ...{ id: 'a1', kind: 'slow', accounts: [gone], ...span },
+        sent: sent({ at: START, account: gone }, absent),
+      },
+    ];
+    return Labels.parse(JSON.stringify({ attacks, bulk: [] }), 'labels.json');
+  }
+
+  test('of messages that are not there count for nothing, and how many is told', async () => {
+    const { labelled, candidates } = await backtest(lines, [BURST], { labels: beside(20) });
+    assert.deepEqual(labelled, { messages: 40, missing: 20 });
+    const { attacks, absent, contained, leakedMedian, byKind } = candidates[0]!.score!;
+    assert.deepEqual([attacks, absent, contained, leakedMedian], [1, 1, 1, 6]);
+    assert.deepEqual(byKind['slow'], {
+      ...{ attacks: 0, absent: 1, contained: 0 },
+      ...{ leakedMedian: 0, leakedP95: 0, leakedShare: 0 },
+    });
+    assert.equal((await backtest(lines, [BURST])).labelled, null);
+  });
+
+  test('most of which are not there are those of another trace', async () => {
+    await assert.rejects(backtest(lines, [BURST], { labels: beside(21) }), {
+      ...{ name: 'StopgapError', code: 'invalid-input' },
+      message: 'labels.json: 21 of 41 labelled messages are not in this trace: are these its labels?',
+    });
+  });
+
+  test('are of the whole trace, whatever part of it is gone through', async () => {
+    for (const span of [{ from: START + HOUR }, { to: START }]) {
+      const { labelled, candidates } = await backtest(lines, [BURST], { labels, ...span });
+      assert.deepEqual(labelled, { messages: 20, missing: 0 });
+      const { attacks, absent, contained } = candidates[0]!.score!;
+      assert.deepEqual([attacks, absent, contained], [0, 1, 0], 'an attack outside of it was not contained');
+    }
   });
 });
 
