@@ -2,6 +2,7 @@ import type { Command } from 'commander';
 import type { DifferenceJson, PrecisionJson, ShadowJson } from '../api/shadow-shapes.js';
 import { DIFFERENCES } from '../api/shadow-shapes.js';
 import type { RulesJson } from '../api/shapes.js';
+import { StopgapError } from '../kernel/errors.js';
 import { parseRules } from '../rules/parse.js';
 import { printable, relative } from './client-format.js';
 import type { ClientOption } from './client.js';
@@ -32,7 +33,8 @@ export function shadowCommands(rules: Command, io: CliIo): void {
   withJson(shadow.command('show').description('how the shadow rules compare with those in force'))
     .option('--source', 'print the rules themselves')
     .action(async (options: JsonOption & { source?: true }) => {
-      const standing = await (await connect(io, options)).get<ShadowJson>('rules/shadow');
+      const client = await connect(io, options);
+      const standing = await inShadow(client.get<ShadowJson>('rules/shadow'));
       if (options.json === true) return print(io, JSON.stringify(standing));
       note(io, headOf(standing));
       print(io, options.source === true ? standing.source.trimEnd() : table(comparedRows(standing)));
@@ -56,9 +58,9 @@ export function shadowCommands(rules: Command, io: CliIo): void {
     .action(async (options: DifferencesOption) => {
       const { kind, rule, limit } = options;
       const client = await connect(io, options);
-      const listed = await client.get<Listed<DifferenceJson>>('rules/shadow/differences', {
-        ...{ kind, rule, limit },
-      });
+      const listed = await inShadow(
+        client.get<Listed<DifferenceJson>>('rules/shadow/differences', { kind, rule, limit }),
+      );
       if (options.json === true) return print(io, JSON.stringify(listed));
       if (listed.items.length === 0) note(io, 'no differences');
       else print(io, table(differenceRows(listed.items, io.clock.now())));
@@ -68,18 +70,31 @@ export function shadowCommands(rules: Command, io: CliIo): void {
   withClient(shadow.command('promote').description('put the shadow rules in force')).action(
     async (options: ClientOption) => {
       const client = await connect(io, options);
-      const inForce = await client.send<RulesJson>('POST', 'rules/shadow/promote', {});
+      const inForce = await inShadow(client.send<RulesJson>('POST', 'rules/shadow/promote', {}));
       note(io, `rules version ${inForce.version} in force, from the shadow, mode ${inForce.mode}`);
     },
   );
 
   withClient(shadow.command('remove').description('stop running rules in the shadow')).action(
     async (options: ClientOption) => {
-      await (await connect(io, options)).send('DELETE', 'rules/shadow', undefined);
+      const client = await connect(io, options);
+      await inShadow(client.send('DELETE', 'rules/shadow', undefined));
       note(io, 'no rules run in the shadow');
     },
   );
 }
+
+/** Where nothing runs in the shadow the server names the request that loads some; here it is a verb. */
+async function inShadow<Body>(asked: Promise<Body>): Promise<Body> {
+  try {
+    return await asked;
+  } catch (thrown) {
+    if (!(thrown instanceof StopgapError) || !thrown.message.startsWith(NOTHING_THERE)) throw thrown;
+    throw new StopgapError(thrown.code, `${NOTHING_THERE}: stopgap rules shadow apply FILE loads some`);
+  }
+}
+
+const NOTHING_THERE = 'no rules run in the shadow';
 
 /** `stopgap rules precision`: asks a running server. */
 export function precisionCommand(rules: Command, io: CliIo): void {
