@@ -52,7 +52,7 @@ const MOST_RULES = 500;
 /** What the tally of all further rules is called: no rule's id has parentheses. */
 const OTHER = '(other)';
 
-const NOTHING: Tally = { both: 0, shadowOnly: 0, liveOnly: 0, stronger: 0, weaker: 0 };
+export const NOTHING: Tally = { both: 0, shadowOnly: 0, liveOnly: 0, stronger: 0, weaker: 0 };
 
 /** How a case stands. */
 export function comparisonOf({ live, shadow }: Case): Comparison {
@@ -137,6 +137,16 @@ export class VerdictComparison {
     return this.#open.size;
   }
 
+  /** The same by rule, which is that of {@link tallies}, as it would be were they settled now. */
+  openByRule(): ReadonlyMap<string, number> {
+    const counts = new Map<string, number>();
+    for (const each of this.#open.values()) {
+      const rule = this.#countedUnder(each);
+      counts.set(rule, (counts.get(rule) ?? 0) + 1);
+    }
+    return counts;
+  }
+
   /** Settled cases, by rule: the shadow set's, or the live one's where only that tripped. */
   tallies(): ReadonlyMap<string, Tally> {
     return this.#tallies;
@@ -165,12 +175,16 @@ export class VerdictComparison {
     for (const [rule, tally] of tallies) this.#tallies.set(rule, tally);
   }
 
+  #countedUnder({ live, shadow }: Case): string {
+    const { rule } = (shadow ?? live!).evidence;
+    return this.#tallies.has(rule) || this.#tallies.size < MOST_RULES ? rule : OTHER;
+  }
+
   #settle(key: string): void {
     const ended = this.#open.get(key)!;
     this.#open.delete(key);
     const comparison = comparisonOf(ended);
-    const { rule } = (ended.shadow ?? ended.live!).evidence;
-    const counted = this.#tallies.has(rule) || this.#tallies.size < MOST_RULES ? rule : OTHER;
+    const counted = this.#countedUnder(ended);
     const tally = this.#tallies.get(counted) ?? NOTHING;
     this.#tallies.set(counted, { ...tally, [comparison]: tally[comparison] + 1 });
     if (comparison === 'both') return;

@@ -15,6 +15,12 @@ const comparedShape = z.object({
   weaker: z.int().meta({ description: 'Blocked by the rules in force, proposed by the shadow rules.' }),
 });
 
+const open = z
+  .int()
+  .meta({
+    description: 'Cases that are not settled, and not counted yet: what was asked for would still hold.',
+  });
+
 export const shadowShape = z
   .object({
     version: z.int().meta({ description: 'Counts the rule sets that ran in the shadow.' }),
@@ -25,9 +31,9 @@ export const shadowShape = z
     inForce: z
       .int()
       .meta({ description: 'Version of the rules in force, with which they are compared now.' }),
-    open: z.int().meta({ description: 'Cases that are not settled: what was asked for would still hold.' }),
+    open,
     compared: comparedShape,
-    byRule: z.array(z.object({ rule: z.string(), ...comparedShape.shape })).meta({
+    byRule: z.array(z.object({ rule: z.string(), ...comparedShape.shape, open })).meta({
       description: 'The same by rule: that of the shadow set, or the one in force where only it tripped.',
     }),
   })

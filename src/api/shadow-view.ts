@@ -2,7 +2,7 @@ import type { BlockLedger, LedgerEntry } from '../../projections/block-ledger.js
 import type { JudgedRule } from '../../projections/rule-precision.js';
 import { precisionOf } from '../../projections/rule-precision.js';
 import type { Asked, Case, Tally, VerdictComparison } from '../../projections/verdict-comparison.js';
-import { COMPARISONS, comparisonOf } from '../../projections/verdict-comparison.js';
+import { COMPARISONS, NOTHING, comparisonOf } from '../../projections/verdict-comparison.js';
 import type { ReadModels } from '../read-models.js';
 import { formatInstant } from '../kernel/time.js';
 import { amount } from '../rules/explain.js';
@@ -14,7 +14,10 @@ import { evidenceView, subjectView, windowView } from './views.js';
 export function shadowView({ shadow, sendVolume }: ReadModels): ShadowJson | undefined {
   const { set, rules, comparison } = shadow;
   if (set === undefined || rules === undefined || comparison === undefined) return undefined;
-  const byRule = [...comparison.tallies()].map(([rule, tally]) => ({ rule, ...tally }));
+  const [tallies, open] = [comparison.tallies(), comparison.openByRule()];
+  const byRule = [...new Set([...tallies.keys(), ...open.keys()])].map((rule) => ({
+    ...{ rule, ...(tallies.get(rule) ?? NOTHING), open: open.get(rule) ?? 0 },
+  }));
   return {
     version: set.version,
     since: formatInstant(set.since),

@@ -112,17 +112,19 @@ function withJson(command: Command): Command {
 }
 
 function headOf({ version, by, since, inForce, open }: ShadowJson): string {
-  const cases = open === 0 ? '' : `, ${open} not settled`;
-  return `shadow rules ${version} by ${by} since ${since}, beside version ${inForce} in force${cases}`;
+  const head = `shadow rules ${version} by ${by} since ${since}, beside version ${inForce} in force`;
+  if (open === 0) return head;
+  const cases = open === 1 ? '1 case is open: it is' : `${open} cases are open: they are`;
+  return `${head}\n${cases} counted once settled, within a day; stopgap rules shadow differences lists what differs so far`;
 }
 
-function comparedRows({ byRule, compared }: ShadowJson): readonly (readonly string[])[] {
-  const rows = [...byRule, { rule: 'all', ...compared }];
+function comparedRows({ byRule, compared, open }: ShadowJson): readonly (readonly string[])[] {
+  const rows = [...byRule, { rule: 'all', ...compared, open }];
   return [
-    ['RULE', 'BOTH', 'ONLY SHADOW', 'ONLY IN FORCE', 'STRONGER', 'WEAKER'],
-    ...rows.map(({ rule, both, shadowOnly, liveOnly, stronger, weaker }) => [
-      rule,
-      ...[both, shadowOnly, liveOnly, stronger, weaker].map(String),
+    ['RULE', 'BOTH', 'ONLY SHADOW', 'ONLY IN FORCE', 'STRONGER', 'WEAKER', 'OPEN'],
+    ...rows.map((row) => [
+      row.rule,
+      ...[row.both, row.shadowOnly, row.liveOnly, row.stronger, row.weaker, row.open].map(String),
     ]),
   ];
 }

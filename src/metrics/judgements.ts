@@ -1,6 +1,6 @@
 import { Gauge } from 'prom-client';
 import { precisionOf } from '../../projections/rule-precision.js';
-import { COMPARISONS } from '../../projections/verdict-comparison.js';
+import { COMPARISONS, NOTHING } from '../../projections/verdict-comparison.js';
 import type { ReadModels } from '../read-models.js';
 import type { ScrapedRegistry } from './registry.js';
 import { OTHER_RULE, RuleLabels } from './rule-labels.js';
@@ -62,7 +62,7 @@ export class JudgementMetrics {
     this.#shadowVersion.set(shadow.set?.version ?? 0);
     this.#shadowOpen.set(shadow.comparison?.open ?? 0);
     this.#compared.use([...new Set([...(shadow.rules?.rules ?? []).map(({ id }) => id), ...inForce])]);
-    this.#updateShadow(shadow);
+    this.#updateShadow(shadow, inForce);
   }
 
   #updatePrecision(rulePrecision: Judged['rulePrecision']): void {
@@ -78,10 +78,14 @@ export class JudgementMetrics {
     }
   }
 
-  #updateShadow({ comparison }: Judged['shadow']): void {
+  #updateShadow({ comparison, rules }: Judged['shadow'], inForce: readonly string[]): void {
     this.#shadowVerdicts.reset();
-    for (const [id, tally] of comparison?.tallies() ?? []) {
+    if (comparison === undefined || rules === undefined) return;
+    const tallies = comparison.tallies();
+    // Series of each rule that may be counted begin at 0, so that the first case of each is an increase.
+    for (const id of new Set([...rules.rules.map((rule) => rule.id), ...inForce, ...tallies.keys()])) {
       const rule = this.#compared.of(id);
+      const tally = tallies.get(id) ?? NOTHING;
       for (const kind of COMPARISONS) {
         const snake = kind.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
         this.#shadowVerdicts.inc({ rule, kind: snake }, tally[kind]);

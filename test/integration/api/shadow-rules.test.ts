@@ -166,12 +166,17 @@ describe('shadow rules over HTTP', () => {
       'Would have been blocked. Account early@example.com: 60 recipients within 10m; rule "burst" allows 50. ' +
         'The nearest rule in force, "burst", stood at 60 recipients, of 100 that it allows.',
     );
+    const none = { both: 0, shadowOnly: 0, liveOnly: 0, stronger: 0, weaker: 0 };
+    const { json: early } = await server.get(SHADOW);
+    shadowShape.strict().parse(early);
+    const so = early as unknown as { compared: object; byRule: readonly object[]; open: number };
+    assert.deepEqual([so.compared, so.byRule, so.open], [none, [{ rule: 'burst', ...none, open: 1 }], 1]);
     server.clock.advance(HOUR);
     await send('other@example.com', 1);
     const { json } = await server.get(SHADOW);
     const { compared, byRule } = json as unknown as { compared: object; byRule: readonly object[] };
     const counts = { both: 0, shadowOnly: 1, liveOnly: 0, stronger: 0, weaker: 0 };
-    assert.deepEqual([compared, byRule], [counts, [{ rule: 'burst', ...counts }]]);
+    assert.deepEqual([compared, byRule], [counts, [{ rule: 'burst', ...counts, open: 0 }]]);
   });
 
   test('differ where they would have let pass what was blocked, and name the block and whether it was wrong', async () => {

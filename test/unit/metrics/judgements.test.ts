@@ -59,6 +59,16 @@ describe('the figures of shadow rules', () => {
     assert.deepEqual(figures.nonzero('stopgap_shadow_verdicts'), {});
   });
 
+  test('are there from the start for each rule of either set, so that the first case of each is an increase', async () => {
+    const figures = await figuresOf((position) => [
+      rulesChanged(rule('burst', 100), START, position()),
+      shadowChanged(rule('strict', 50), START, position(), 1),
+    ]);
+    for (const id of ['burst', 'strict'])
+      for (const kind of documentedMetrics().get('stopgap_shadow_verdicts')!.labels.get('kind')!)
+        assert.equal(figures.of('stopgap_shadow_verdicts', { rule: id, kind }), 0, `${id} ${kind}`);
+  });
+
   test('count by rule and kind what is settled, in the words of the document', async () => {
     const figures = await figuresOf((position) => [
       rulesChanged(rule('burst', 100), START, position()),
