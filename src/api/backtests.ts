@@ -1,7 +1,8 @@
 import { stringify } from 'yaml';
 import { z } from 'zod';
 import type { BacktestJob } from '../backtest/jobs.js';
-import type { Candidate } from '../backtest/trial.js';
+import type { Asked } from '../backtest/rule-sets.js';
+import { DEFAULTS, IN_FORCE, rulesThatShip } from '../backtest/rule-sets.js';
 import { idOf, newId } from '../ids.js';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import { parseRules } from '../rules/parse.js';
@@ -18,11 +19,13 @@ const BACKTESTS = '/api/v1/backtests';
 /** Bytes: two rule sets. */
 const LARGEST = 2 * 1024 * 1024;
 
-/** Rules as YAML text, or as a JSON object that is the rule set itself. */
-const rulesInput = z.union(
-  [z.string(), z.looseObject({ version: z.unknown() })],
-  'must be YAML text, or a rule set as an object with version and rules',
-);
+/** Rules by name, as YAML text, or as a JSON object that is the rule set itself. */
+const rulesInput = z
+  .union(
+    [z.string(), z.looseObject({ version: z.unknown() })],
+    `must be YAML text, a rule set as an object with version and rules, ${IN_FORCE} or ${DEFAULTS}`,
+  )
+  .meta({ description: `A rule set, as YAML text or as an object; or ${IN_FORCE}, or ${DEFAULTS}.` });
 const creation = z.strictObject({
   from: instantInput.optional(),
   to: instantInput.optional(),
@@ -62,8 +65,8 @@ export function backtestRoutes({ backtests, publicUrl = '' }: ApiDependencies): 
         const request = {
           from,
           to,
-          rules: candidate('rules', rules),
-          against: candidate('against', against),
+          rules: rules === undefined ? IN_FORCE : asked('rules', rules),
+          against: against === undefined ? undefined : asked('against', against),
         };
         const job = backtests.get(id) ?? backtests.start(id, request, `admin:${caller.name}`);
         return { status: 202, body: view(job), headers: { Location: `${publicUrl}${BACKTESTS}/${id}` } };
@@ -89,8 +92,9 @@ export function backtestRoutes({ backtests, publicUrl = '' }: ApiDependencies): 
 }
 
 /** @throws InvalidRules; the lines are those of the text that was sent */
-function candidate(field: string, rules: z.infer<typeof rulesInput> | undefined): Candidate | undefined {
-  if (rules === undefined) return undefined;
+function asked(field: string, rules: z.infer<typeof rulesInput>): Asked {
+  if (rules === IN_FORCE) return IN_FORCE;
+  if (rules === DEFAULTS) return rulesThatShip();
   const text = typeof rules === 'string' ? rules : stringify(rules);
   return { name: field, rules: parseRules(text, field) };
 }

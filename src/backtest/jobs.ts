@@ -7,16 +7,15 @@ import type { StoreLocation } from '../read-store.js';
 import type { Assignment, Told } from './messages.js';
 import { CANCEL } from './messages.js';
 import type { BacktestReport } from './report.js';
+import type { Asked } from './rule-sets.js';
 import type { Progress } from './run.js';
-import type { Candidate } from './trial.js';
 
 /** What somebody wants to have tried out on the recorded history. */
 export interface BacktestRequest {
   readonly from: Instant | undefined;
   readonly to: Instant | undefined;
-  /** Undefined: the rules in force. */
-  readonly rules: Candidate | undefined;
-  readonly against: Candidate | undefined;
+  readonly rules: Asked;
+  readonly against: Asked | undefined;
 }
 
 export interface BacktestJob extends BacktestRequest {

@@ -2,16 +2,15 @@ import type { Instant } from '../kernel/time.js';
 import type { StoreLocation } from '../read-store.js';
 import type { BacktestReport } from './report.js';
 import type { Progress } from './run.js';
-import type { Candidate } from './trial.js';
+import type { Asked } from './rule-sets.js';
 
 /** What the thread of a back-test is given. */
 export interface Assignment {
   readonly location: StoreLocation;
   readonly from: Instant | undefined;
   readonly to: Instant | undefined;
-  /** Undefined: the rules in force. */
-  readonly rules: Candidate | undefined;
-  readonly against: Candidate | undefined;
+  readonly rules: Asked;
+  readonly against: Asked | undefined;
   /** Cases that the report lists. */
   readonly most: number;
 }

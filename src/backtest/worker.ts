@@ -8,8 +8,10 @@ import { RecordedHistory, RecordedJudgements, rulesInForce } from './history.js'
 import type { Assignment, Told } from './messages.js';
 import { CANCEL } from './messages.js';
 import type { BacktestReport } from './report.js';
+import { IN_FORCE } from './rule-sets.js';
 import type { Progress } from './run.js';
 import { BacktestCancelled, runBacktest } from './run.js';
+import type { Candidate } from './trial.js';
 
 /*
  * The thread that a back-test of the server runs in: it reads the store by a connection of its own, so that neither the
@@ -39,8 +41,9 @@ async function work(
 ): Promise<BacktestReport> {
   const store = await openForReading(location, systemClock, (text) => tell({ kind: 'notice', text }));
   try {
-    const first = rules ?? (await rulesInForce(store));
-    const candidates = against === undefined ? [first] : [first, against];
+    const candidates: Candidate[] = [];
+    for (const asked of against === undefined ? [rules] : [rules, against])
+      candidates.push(asked === IN_FORCE ? await rulesInForce(store) : asked);
     const judgements = await RecordedJudgements.of(store);
     let toldAt = -Infinity;
     let last: Progress | undefined;

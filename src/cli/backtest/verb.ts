@@ -4,6 +4,7 @@ import { InvalidArgumentError } from 'commander';
 import { RecordedHistory, RecordedJudgements, rulesInForce } from '../../backtest/history.js';
 import { Labels } from '../../backtest/labels.js';
 import type { BacktestReport } from '../../backtest/report.js';
+import { DEFAULTS, IN_FORCE, rulesThatShip } from '../../backtest/rule-sets.js';
 import type { BacktestOptions, Progress } from '../../backtest/run.js';
 import { MOST_CASES, runBacktest } from '../../backtest/run.js';
 import { TraceThread } from '../../backtest/trace/thread.js';
@@ -13,7 +14,6 @@ import type { Instant } from '../../kernel/time.js';
 import { SECOND, formatInstant, parseInstant } from '../../kernel/time.js';
 import { openForReading } from '../../read-store.js';
 import type { ReadableStore } from '../../read-store.js';
-import { DEFAULT_RULES } from '../../rules/defaults.js';
 import { parseRules } from '../../rules/parse.js';
 import type { ConfigOption } from '../config-option.js';
 import { configForFiles, withConfig } from '../config-option.js';
@@ -38,9 +38,6 @@ interface BacktestOption extends ConfigOption {
 
 /** Cases that the text lists unless more are asked for. */
 const LISTED = 40;
-/** Rule sets that are no files. */
-const DEFAULTS = 'defaults';
-const IN_FORCE = 'in-force';
 
 /** `stopgap backtest`: what rules would have done to a trace, or to what was recorded. */
 export function backtestVerb(program: Command, io: CliIo): void {
@@ -151,7 +148,7 @@ async function candidatesOf(
   ];
   const candidates: Candidate[] = [];
   for (const name of named) {
-    if (name === DEFAULTS) candidates.push({ name, rules: parseRules(DEFAULT_RULES, name) });
+    if (name === DEFAULTS) candidates.push(rulesThatShip());
     else if (name !== IN_FORCE)
       candidates.push({
         name,

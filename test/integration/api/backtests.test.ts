@@ -91,6 +91,20 @@ describe('back-tests over HTTP', () => {
     assert.deepEqual(report!.comparison!.refused.both, { messages: 0, recipients: 0 });
   });
 
+  test('know the rules in force and those that ship by their names, as the command line does', async () => {
+    const names = async (body: object): Promise<readonly string[]> => {
+      const begun = await server.post(BACKTESTS, body);
+      assert.equal(begun.status, 202, JSON.stringify(begun.json));
+      const { report, error } = await ended(server, begun.json.id);
+      assert.equal(error, null);
+      return report!.candidates.map(({ rules }) => rules);
+    };
+    const inForce = 'rules in force (version 1)';
+    assert.deepEqual(await names({ rules: STRICT, against: 'in-force' }), ['rules', inForce]);
+    assert.deepEqual(await names({ rules: 'defaults', against: 'in-force' }), ['defaults', inForce]);
+    assert.deepEqual(await names({ rules: 'in-force', against: 'defaults' }), [inForce, 'defaults']);
+  });
+
   test('act and tell only within the span, though all that came before counts', async () => {
     const now = server.clock.now();
     const begun = await server.post(BACKTESTS, {
