@@ -17,7 +17,8 @@ export class LineCutter {
 
   /** The lines that this ends. */
   cut(chunk: Uint8Array): Lines {
-    const text = this.#rest + this.#decoder.write(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength));
+    const text =
+      this.#rest + this.#decoder.write(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength));
     const lines: (string | undefined)[] = [];
     let start = 0;
     for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', start)) {

@@ -15,16 +15,12 @@ describe('lines', () => {
   test('are the same in whatever chunks they come, also where a letter is cut in two', () => {
     const text = fc.string({ unit: 'grapheme', maxLength: 20 }).map((line) => line.replaceAll('\n', ''));
     fc.assert(
-      fc.property(
-        fc.array(text, { maxLength: 8 }),
-        fc.integer({ min: 1, max: 40 }),
-        (lines, chunk) => {
-          const whole = lines.join('\n');
-          const expected =
-            whole.endsWith('\n') || whole === '' ? whole.split('\n').slice(0, -1) : whole.split('\n');
-          assert.deepEqual(cut(Buffer.from(whole), chunk), expected);
-        },
-      ),
+      fc.property(fc.array(text, { maxLength: 8 }), fc.integer({ min: 1, max: 40 }), (lines, chunk) => {
+        const whole = lines.join('\n');
+        const expected =
+          whole.endsWith('\n') || whole === '' ? whole.split('\n').slice(0, -1) : whole.split('\n');
+        assert.deepEqual(cut(Buffer.from(whole), chunk), expected);
+      }),
     );
   });
 
