@@ -1,6 +1,7 @@
 import type { Evidence } from '../src/blocks/events.js';
 import type { Instant, Milliseconds } from '../src/kernel/time.js';
 import { explain, turnedSentence } from '../src/rules/explain.js';
+import type { InForce } from '../src/rules/explain.js';
 import type { Diversity, Rule, Share, VersionedRules } from '../src/rules/model.js';
 import type { Verdict } from '../src/rules/verdict.js';
 import type { Day } from '../src/sending/day-summary.js';
@@ -28,18 +29,15 @@ export interface Fold {
   /** Takes the verdicts of this event. */
   readonly verdicts: Verdict[];
   /** An account has turned abnormal, says a rule over its domain. */
-  turned(rule: Rule, account: string, observed: number): void;
+  turned(rule: Rule, turned: Omit<Turned, 'at' | 'position'>): void;
 }
 
 /** A count that is above its limit. */
-export interface Excess {
+export interface Excess extends InForce {
   readonly value: string;
   readonly row: number;
   readonly watch: Watch;
   readonly observed: number;
-  /** What was in force, and what it is without the tripling after a release. */
-  readonly limit: number;
-  readonly untripled: number;
   /** Where the window ends. */
   readonly end: Instant;
   /** Up to which position a person has judged the subject. */
@@ -85,9 +83,9 @@ export class Conclusions {
   }
 
   /** What an account did that turned, in words. */
-  turned(watch: Watch, { account, observed, at }: Turned): string {
-    const limit = this.#limits.of(watch, account, at) ?? watch.limit;
-    return turnedSentence(watch.rule, observed, limit, this.#limits.habit(watch, account, at));
+  turned(watch: Watch, turned: Turned): string {
+    const habit = this.#limits.habit(watch, turned.account, turned.at);
+    return turnedSentence(watch.rule, { ...turned, habit });
   }
 
   #evidence(excess: Excess, signals: readonly string[], { at, position }: Fold): Evidence {

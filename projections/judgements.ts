@@ -10,6 +10,7 @@ import { isSum } from './counted-windows.js';
 import type { Volumes } from './counting.js';
 import type { LeastPeak } from './sender-profiles/learning.js';
 import type { SenderProfiles } from './sender-profiles/sender-profiles.js';
+import type { Judged as Judgement } from './subject-volumes.js';
 import type { Together } from './together.js';
 
 /** What blocks and their ends are about. */
@@ -63,7 +64,8 @@ export class Judgements {
         if (event.type === 'BlockReleased' && event.data.falsePositive) {
           this.#profiles.pardon(subject, block, this.#cutShort(event.data.evidence));
         }
-        this.#forget(subject, effectiveAt(event), event.position, judged);
+        const by = event.type === 'BlockReleased' ? 'release' : 'dismissal';
+        this.#forget(subject, { by, at: effectiveAt(event), position: event.position }, judged);
         return;
       }
       case 'BlockExpired':
@@ -109,10 +111,10 @@ export class Judgements {
   }
 
   /** Sends up to here count no more: neither for the subject nor, where it is an account, for its domain. */
-  #forget(subject: Subject, at: Instant, position: number, { volumes }: Judged): void {
+  #forget(subject: Subject, judgement: Judgement, { volumes }: Judged): void {
     const domain = subject.type === 'account' ? domainOf(subject.value) : undefined;
     if (domain !== undefined) volumes.domain.subtract(domain, volumes.account, subject.value);
-    volumes[subject.type].forget(subject.value, at, position);
+    volumes[subject.type].forget(subject.value, judgement);
     if (subject.type === 'account') this.#together.forget(subject.value);
   }
 

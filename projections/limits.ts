@@ -94,7 +94,9 @@ export class Limits {
     const own = baseline === undefined ? watch.limit : this.#followed(baseline, watch.peak, value, at);
     const volume = isVolume(rule.count);
     const overridden = this.#around.overrides.explain(rule.id, this.#type, value, own, at, volume);
-    return overridden === undefined ? undefined : inWords(overridden);
+    if (overridden === undefined) return undefined;
+    const isCut = isDiversity(rule.count) && (overridden.limit ?? 0) > DIVERSITY_MAX - 1;
+    return `${isCut ? `${DIVERSITY_MAX - 1}, since more are not told apart: ` : ''}${inWords(overridden)}`;
   }
 
   /** See {@link isLearnt}. */

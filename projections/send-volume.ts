@@ -32,7 +32,7 @@ import type { VolumesState, WindowReading } from './subject-volumes.js';
 import { Timeline } from './timeline.js';
 import type { TimelineState } from './timeline.js';
 import { Together } from './together.js';
-import type { TogetherState } from './together.js';
+import type { TogetherState, Turned } from './together.js';
 import { turnedTogether } from './turned-together.js';
 
 const NONE: readonly Verdict[] = [];
@@ -86,10 +86,10 @@ export class SendVolume {
     message: undefined as MessageAccepted | undefined,
     sender: undefined as SenderFields | undefined,
     verdicts: this.#verdicts,
-    turned: (rule: Rule, account: string, observed: number): void => {
+    turned: (rule: Rule, turned: Omit<Turned, 'at' | 'position'>): void => {
       const { at, position, verdicts } = this.#fold;
       const judged = { rules: this.#rules, volumes: this.#volumes, overrides: this.#around.overrides };
-      verdicts.push(...turnedTogether(this.#together, rule, { account, at, position, observed }, judged));
+      verdicts.push(...turnedTogether(this.#together, rule, { ...turned, at, position }, judged));
     },
   };
 

@@ -1,5 +1,6 @@
 import { GRACE, GRACE_FACTOR } from '../src/blocks/state.js';
 import type { Instant, Milliseconds } from '../src/kernel/time.js';
+import type { Grace, InForce } from '../src/rules/explain.js';
 import { WINDOW_MAX } from '../src/rules/model.js';
 import type { Count, Rule, Sum, VersionedRules } from '../src/rules/model.js';
 import type { Direction, MailDirection, SubjectType } from '../src/sending/subjects.js';
@@ -27,8 +28,9 @@ export interface WindowReading {
   readonly direction: Direction;
 }
 
-/** A release or dismissal. */
-interface Judged {
+/** A person has judged what a subject did. */
+export interface Judged {
+  readonly by: Grace;
   readonly at: Instant;
   readonly position: number;
 }
@@ -163,10 +165,10 @@ export class SubjectVolumes {
       const untripled = this.#limits.of(watch, value, fold.at, row);
       if (untripled === null || sum <= untripled * factor) continue;
       const observed = this.#counted.observed(row, number, watch, end);
-      const limit = untripled * factor;
-      if (observed <= limit) continue;
-      if (watch.kind === 'turn') this.#turns(value, watch, observed, fold);
-      else this.#exceeds({ value, row, watch, observed, limit, untripled, end }, fold);
+      if (observed <= untripled * factor) continue;
+      const inForce = this.#inForce(value, untripled, fold.at);
+      if (watch.kind === 'turn') this.#turns(watch, { account: value, observed, ...inForce }, fold);
+      else this.#exceeds({ value, row, watch, observed, ...inForce, end }, fold);
     }
   }
 
@@ -178,12 +180,19 @@ export class SubjectVolumes {
       if (observed <= watch.limit * factor && !this.#limits.mayBeLower) continue;
       const untripled = this.#limits.of(watch, value, at, row);
       if (untripled === null || observed <= untripled * factor) continue;
-      this.#exceeds({ value, row, watch, observed, limit: untripled * factor, untripled, end: at }, fold);
+      this.#exceeds({ value, row, watch, observed, ...this.#inForce(value, untripled, at), end: at }, fold);
     }
   }
 
-  #turns(value: string, watch: Watch, observed: number, fold: Fold): void {
-    if (this.#limits.mayTurn(watch, value, fold.at)) fold.turned(watch.rule, value, observed);
+  #turns(watch: Watch, turned: Omit<Turned, 'at' | 'position'>, fold: Fold): void {
+    if (this.#limits.mayTurn(watch, turned.account, fold.at)) fold.turned(watch.rule, turned);
+  }
+
+  /** What a limit comes to at an instant, and why. */
+  #inForce(value: string, untripled: number, at: Instant): InForce {
+    const judged = this.#graced(value, at);
+    if (judged === undefined) return { limit: untripled, untripled };
+    return { limit: untripled * GRACE_FACTOR, untripled, grace: judged.by };
   }
 
   #exceeds(found: Omit<Excess, 'judgedTo'>, fold: Fold): void {
@@ -203,9 +212,13 @@ export class SubjectVolumes {
 
   /** What limits are multiplied by at `now`: more than 1 within the hour after a release or dismissal. */
   factor(value: string, now: Instant): number {
-    if (this.#judged.size === 0) return 1;
+    return this.#judged.size > 0 && this.#graced(value, now) !== undefined ? GRACE_FACTOR : 1;
+  }
+
+  /** The judgement that an account has its grace of, if it has any. */
+  #graced(value: string, now: Instant): Judged | undefined {
     const judged = this.#judged.get(value);
-    return judged !== undefined && now < judged.at + GRACE ? GRACE_FACTOR : 1;
+    return judged !== undefined && now < judged.at + GRACE ? judged : undefined;
   }
 
   /** Changes nothing, whatever `now` is. */
@@ -258,10 +271,11 @@ export class SubjectVolumes {
   }
 
   /** Empties the windows of one subject, since a person has judged what stood in them, and begins its grace. */
-  forget(value: string, at: Instant, position: number): void {
+  forget(value: string, judged: Judged): void {
+    const { at } = judged;
     // Not the longest window of these rules: the next rule set may look back further.
-    for (const [other, judged] of this.#judged) if (judged.at + WINDOW_MAX < at) this.#judged.delete(other);
-    this.#judged.set(value, { at, position });
+    for (const [other, before] of this.#judged) if (before.at + WINDOW_MAX < at) this.#judged.delete(other);
+    this.#judged.set(value, judged);
     this.#counted.clear(value);
   }
 

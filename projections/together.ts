@@ -1,8 +1,9 @@
 import type { Instant, Milliseconds } from '../src/kernel/time.js';
+import type { InForce } from '../src/rules/explain.js';
 import { TOGETHER_MAX } from '../src/rules/model.js';
 
 /** An account that turned abnormal. */
-export interface Turned {
+export interface Turned extends InForce {
   readonly account: string;
   readonly at: Instant;
   /** The send that showed it. */

@@ -31,7 +31,7 @@ export interface Evidence {
   readonly window: Milliseconds;
   /** So many of the largest messages are left out of the count. */
   readonly leaveOut?: number;
-  /** What was in force, tripled where a release was less than an hour ago. */
+  /** What was in force, tripled where a release or a dismissal was less than an hour ago. */
   readonly limit: number;
   readonly observed: number;
   /** No send that counted stands before this position. */

@@ -50,13 +50,22 @@ export interface Habit {
   readonly bound?: 'floor' | 'start' | 'ceiling';
 }
 
-/** What tripped a rule, for the sentence about it. */
-export interface Seen {
-  readonly observed: number;
+/** What a person did last with a block or a proposal of a subject: for the hour after it the subject's limits are tripled. */
+export type Grace = 'release' | 'dismissal';
+
+/** A limit, as it was and as it came about. */
+export interface InForce {
   /** What was in force. */
   readonly limit: number;
-  /** Without the tripling after a release. */
+  /** What it is without the tripling. */
   readonly untripled: number;
+  /** Why it was tripled; undefined where it was not. */
+  readonly grace?: Grace | undefined;
+}
+
+/** What tripped a rule, for the sentence about it. */
+export interface Seen extends InForce {
+  readonly observed: number;
   /** Refused attempts are what was counted. */
   readonly attempts: boolean;
   readonly habit?: Habit | undefined;
@@ -68,18 +77,16 @@ export interface Seen {
 
 /** One sentence: what was seen, in which time, what is usual, what the rule allows, and which signals counted. */
 export function explain(rule: Rule, subject: Subject, seen: Seen): string {
-  const { observed, limit, untripled, attempts, habit, bought, signals = [] } = seen;
+  const { observed, attempts, habit, signals = [] } = seen;
   const within = `within ${formatDuration(rule.window)}`;
   const what = attempts ? `${NUMBERS.format(observed)} refused attempts` : amount(rule.count, observed);
   const without = rule.leaveOut === undefined ? '' : ` besides ${LARGEST[rule.leaveOut]}`;
-  const tripled =
-    limit === untripled ? '' : `, its ${NUMBERS.format(untripled)} tripled for the hour after a release`;
   const parts = [
     `${what} ${within}${without}`,
     ...(habit === undefined ? [] : [habitOf(habit)]),
     // Of a habit that is young this has been said.
     ...(habit?.learnt === false ? signals.filter((signal) => signal !== LEARNING_SIGNAL) : signals),
-    `rule "${rule.id}" allows ${bought ?? allowance(limit, habit)}${tripled}`,
+    `rule "${rule.id}" allows ${allowed(seen)}`,
   ];
   return `${nameOf(subject)}: ${parts.join('; ')}.`;
 }
@@ -88,6 +95,20 @@ export function explain(rule: Rule, subject: Subject, seen: Seen): string {
 export const LEARNING_SIGNAL = 'still being learnt';
 
 const LARGEST = { 1: 'its largest message', 2: 'its two largest messages' } as const;
+
+/** The limit that was in force, and how it came about. */
+function allowed({ limit, untripled, grace, habit, bought }: Seen): string {
+  if (grace === undefined) return bought ?? allowance(untripled, habit);
+  if (bought !== undefined) return `${NUMBERS.format(limit)}: ${bought}, ${tripledAfter(grace)}`;
+  return `${NUMBERS.format(limit)}, ${OWN[habit?.bound ?? 'habits']}${NUMBERS.format(untripled)} ${tripledAfter(grace)}`;
+}
+
+function tripledAfter(grace: Grace): string {
+  return `tripled for the hour after a ${grace}`;
+}
+
+/** What a limit is called that was tripled. */
+const OWN = { habits: 'its ', start: 'its ', floor: 'everybody’s ', ceiling: 'its ceiling of ' } as const;
 
 /** How much, and who so much is allowed to where that is not a matter of habits. */
 function allowance(limit: number, habit: Habit | undefined): string {
@@ -116,12 +137,11 @@ function habitOf({ typical, record, weeks, learnt }: Habit): string {
 /** What one account did that is more than usual: a part of the sentence about its domain. */
 export function turnedSentence(
   { turned }: Rule,
-  observed: number,
-  limit: number,
-  habit: Habit | undefined,
+  { observed, limit, untripled, grace, habit }: Omit<Seen, 'attempts'>,
 ): string {
   const within = formatDuration(turned!.window);
-  const what = `${amount(turned!.count, observed)} within ${within}, more than the ${NUMBERS.format(limit)} that are its own`;
+  const tripled = grace === undefined ? '' : ` (${NUMBERS.format(untripled)}, ${tripledAfter(grace)})`;
+  const what = `${amount(turned!.count, observed)} within ${within}, more than the ${NUMBERS.format(limit)} that are its own${tripled}`;
   return habit === undefined ? what : `${what}; ${habitOf(habit)}`;
 }
 
@@ -135,7 +155,7 @@ export function togetherSentence(
   const { domain, count, limit, alarmed } = all;
   const so = `${NUMBERS.format(limit)} such accounts within ${formatDuration(rule.window)}`;
   const others = alarmed
-    ? `${domain} is on alarm, where rule "${rule.id}" had found more than ${so}`
+    ? `${amount('accounts', count)} while ${domain} is on alarm, since rule "${rule.id}" had found more than ${so}`
     : `one of ${NUMBERS.format(count)} accounts of ${domain} that turned abnormal together; rule "${rule.id}" allows ${so}`;
   return `${nameOf(subject)}: ${own}; ${others}.`;
 }

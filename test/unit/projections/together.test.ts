@@ -6,13 +6,14 @@ import { HOUR, MINUTE } from '../../../src/kernel/time.js';
 import { TOGETHER_MAX } from '../../../src/rules/model.js';
 
 const START = Date.UTC(2026, 0, 1);
+const OWN = { observed: 3, limit: 2, untripled: 2 };
 const TERMS = { window: 30 * MINUTE, limit: 2, alarm: HOUR };
 /** A minute of {@link START}; accounts are numbered. */
 class Stage {
   readonly together = new Together();
   terms = TERMS;
   note(account: number, minute: number, key = 'rule example.com'): readonly string[] | undefined {
-    const turned = { account: `u${account}`, at: START + minute * MINUTE, position: minute + 1, observed: 3 };
+    const turned = { account: `u${account}`, at: START + minute * MINUTE, position: minute + 1, ...OWN };
     return this.together.note(key, turned, this.terms)?.accounts.map((each) => each.account);
   }
 }
@@ -52,7 +53,7 @@ describe('accounts that turn together', () => {
   test('say how many there were, and whether it was an alarm', () => {
     const { together } = new Stage();
     const note = (account: string, minute: number): ReturnType<Together['note']> =>
-      together.note('k', { account, at: START + minute * MINUTE, position: 1, observed: 3 }, TERMS);
+      together.note('k', { account, at: START + minute * MINUTE, position: 1, ...OWN }, TERMS);
     note('a', 0);
     note('b', 0);
     const found = note('c', 0)!;

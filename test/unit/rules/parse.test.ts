@@ -171,13 +171,30 @@ describe('explanations', () => {
       'Account alice@example.com: 1,234 recipients within 10m; rule "r" allows 100.',
     );
     assert.match(
-      explain(rule, subject, { ...seen, observed: 301, limit: 300 }),
+      explain(rule, subject, { ...seen, observed: 301, limit: 300, grace: 'release' }),
       /allows 300, its 100 tripled for the hour after a release\.$/,
     );
     assert.match(
       explain(rule, subject, { ...seen, observed: 101, attempts: true }),
       /101 refused attempts within 10m/,
     );
+  });
+  test('say the limit that was in force, where a tripled one came from, and why', () => {
+    const tripled = { ...seen, observed: 1600, limit: 1500, untripled: 500, grace: 'dismissal' } as const;
+    const habit = { typical: 12, record: 20, weeks: 6, learnt: true };
+    const bought = '500 instead of 100, by the override of domain example.com (plan "pro")';
+    for (const [more, expected] of [
+      [{}, 'allows 1,500, its 500 tripled for the hour after a dismissal.'],
+      [{ habit }, 'allows 1,500, its 500 tripled for the hour after a dismissal.'],
+      [{ habit: { ...habit, bound: 'floor' } }, 'allows 1,500, everybody’s 500 tripled for the hour'],
+      [{ habit: { ...habit, bound: 'start', learnt: false } }, 'allows 1,500, its 500 tripled for the hour'],
+      [{ habit: { ...habit, bound: 'ceiling' } }, 'allows 1,500, its ceiling of 500 tripled for the hour'],
+      [{ bought }, `allows 1,500: ${bought}, tripled for the hour after a dismissal.`],
+      [{ bought, habit }, `allows 1,500: ${bought}, tripled for the hour after a dismissal.`],
+    ] as const) {
+      const sentence = explain(rule, subject, { ...tripled, ...more });
+      assert.ok(sentence.includes(expected), sentence);
+    }
   });
   test('say what is usual, what was bought and which signals counted', () => {
     const habit = { typical: 12, record: 20, weeks: 6, learnt: true };
