@@ -9,7 +9,7 @@ import type { ApiClient, ClientOption } from './client.js';
 import { connect, withClient } from './client.js';
 import { blockDetails, blockRows, ending } from './client-format.js';
 import type { CliIo } from './io.js';
-import { note, print, table } from './io.js';
+import { note, print, tableWithin, terminalWidth } from './io.js';
 
 interface Listed {
   readonly items: readonly BlockJson[];
@@ -25,6 +25,7 @@ interface ListOption extends JsonOption {
   readonly type?: string;
   readonly q?: string;
   readonly limit: string;
+  readonly wide?: true;
 }
 
 interface AddOption extends JsonOption {
@@ -72,6 +73,7 @@ function listCommand(block: Command, io: CliIo): void {
     .option('--type <types>', `any of ${SUBJECT_TYPES.join(',')}`)
     .option('--q <text>', 'text within the subject or the description')
     .option('--limit <number>', 'at most so many, up to 500', '50')
+    .option('--wide', 'say why in full, however wide the terminal is')
     .action(async (options: ListOption) => {
       const { state = 'active,proposed', type, q, limit } = options;
       const client = await connect(io, options);
@@ -85,7 +87,10 @@ function listCommand(block: Command, io: CliIo): void {
             ? 'no blocks'
             : `no blocks that are ${state.split(',').join(' or ')}; --state all lists every one`,
         );
-      else print(io, table(blockRows(items, io.clock.now())));
+      else {
+        const width = options.wide === true ? Infinity : terminalWidth(io);
+        print(io, tableWithin(blockRows(items, io.clock.now()), width));
+      }
       if (next !== null && options.json !== true)
         note(io, 'there are more: raise --limit, or narrow the search');
     });

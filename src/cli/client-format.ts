@@ -1,4 +1,5 @@
 import type { BlockJson } from '../api/shapes.js';
+import { whyOf } from './block-why.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { DAY, HOUR, MINUTE, SECOND } from '../kernel/time.js';
 
@@ -43,6 +44,7 @@ function shortIds(ids: readonly string[]): readonly string[] {
   return ids.map((id) => id.slice(0, length).replace(/-$/, ''));
 }
 
+/** The last column is to be made to fit: {@link tableWithin} does. */
 export function blockRows(blocks: readonly BlockJson[], now: Instant): readonly (readonly string[])[] {
   const ids = shortIds(blocks.map(({ id }) => id));
   return [
@@ -55,7 +57,7 @@ export function blockRows(blocks: readonly BlockJson[], now: Instant): readonly 
       whose(block),
       relative(block.since ?? block.proposedAt, now),
       ending(block, now),
-      shortened(printable(block.description === '' ? (block.evidence?.sentence ?? '') : block.description)),
+      printable(whyOf(block)),
     ]),
   ];
 }
@@ -107,8 +109,4 @@ export function printable(text: string): string {
 
 function whose({ origin, rule }: BlockJson): string {
   return origin === 'rule' ? `rule ${rule ?? '?'}` : rule === null ? 'admin' : `admin (rule ${rule})`;
-}
-
-function shortened(text: string): string {
-  return text.length > 72 ? `${text.slice(0, 71)}…` : text;
 }

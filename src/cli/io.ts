@@ -29,6 +29,36 @@ export function note(io: CliIo, text: string): void {
   io.stderr.write(`${text}\n`);
 }
 
+/** How wide the terminal is that results go to, in characters; Infinity where they go elsewhere. */
+export function terminalWidth({ stdout, env }: CliIo): number {
+  const { columns } = stdout as { readonly columns?: unknown };
+  const said = Number(env['COLUMNS'] ?? columns);
+  return Number.isInteger(said) && said > 0 ? said : Infinity;
+}
+
+/** What is shorter than this says nothing: then a line rather wraps. */
+const LEAST_ROOM = 40;
+
+/** A table whose last column is cut at a word, so that each line fits. @param width of a line, in characters */
+export function tableWithin(rows: ReadonlyArray<readonly string[]>, width: number): string {
+  const before = Math.max(
+    0,
+    ...table(rows.map((row) => [...row.slice(0, -1), '|']))
+      .split('\n')
+      .map((line) => line.length - 1),
+  );
+  const room = Math.max(LEAST_ROOM, width - before);
+  return table(rows.map((row) => [...row.slice(0, -1), fitting(row.at(-1)!, room)]));
+}
+
+/** A text that fits, cut at a word where it must be. @param room in characters */
+export function fitting(text: string, room: number): string {
+  if (text.length <= room) return text;
+  const cut = text.slice(0, room);
+  const end = cut.lastIndexOf(' ');
+  return `${cut.slice(0, end > room / 2 ? end : room - 1).replace(/[;,]$/, '')}…`;
+}
+
 /** Columns of text under each other, two spaces apart. */
 export function table(rows: ReadonlyArray<readonly string[]>): string {
   const widths: number[] = [];

@@ -49,6 +49,32 @@ describe('stopgap block', () => {
     assert.equal(row!.indexOf('in 42m'), head!.indexOf('ENDS'));
   });
 
+  test('says why with the numbers, in a line that fits the terminal unless it is to be wide', async () => {
+    const other = await ApiServer.start();
+    const there = await Terminal.at(other);
+    try {
+      const why = 'its owner has opened the attachment and gives out passwords on the telephone';
+      await other.block('bob@example.com', { description: why });
+      const list = async (...more: string[]): Promise<string> => {
+        const { out } = await there.run('block', 'list', ...more);
+        return out.trimEnd().split('\n').at(-1)!;
+      };
+      const whole = await list();
+      assert.ok(whole.endsWith(why), `${whole} (no terminal: it may be searched)`);
+      there.env['COLUMNS'] = String(whole.length);
+      assert.equal(await list(), whole);
+      there.env['COLUMNS'] = String(whole.length - 1);
+      assert.equal(await list(), whole.replace(' telephone', '…'));
+      assert.equal(await list('--wide'), whole);
+      await other.trip('eve@example.com', 'block');
+      const { out } = await there.run('block', 'list', '--type', 'account', '--q', 'eve');
+      assert.match(out, / {2}101 recipients within 10m; allows 100\n$/);
+    } finally {
+      await there.close();
+      await other.stop();
+    }
+  });
+
   test('gives machines what the API gives', async () => {
     const listed = JSON.parse((await terminal.run('block', 'list', '--json')).out) as {
       items: { id: string }[];

@@ -1,0 +1,72 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { BlockJson } from '../../../src/api/shapes.js';
+import { whyOf } from '../../../src/cli/block-why.js';
+import { fitting } from '../../../src/cli/io.js';
+
+const SUBJECT = { type: 'account', value: 'alice@example.com' } as const;
+
+/** As the API gives it, with what matters here. */
+function block(sentence: string | undefined, more: Partial<BlockJson> = {}): BlockJson {
+  const evidence = sentence === undefined ? null : { rule: 'minute', sentence };
+  return {
+    ...{ subject: SUBJECT, origin: 'rule', rule: 'minute', evidence, history: [] },
+    ...{ description: 'More messages within a minute than a person writes' },
+    ...more,
+  } as unknown as BlockJson;
+}
+
+describe('why a block is there, in a row', () => {
+  for (const [what, sentence, why] of [
+    [
+      'a fixed limit',
+      'Account alice@example.com: 101 recipients within 10m; rule "minute" allows 100.',
+      '101 recipients within 10m; allows 100',
+    ],
+    [
+      'a habit',
+      'Account alice@example.com: 9 messages within 1m; in a week usually 2 at most, never above 3 in 8 weeks; a new network; rule "minute" allows everybody 8.',
+      '9 messages within 1m; allows everybody 8; usually 2 at most, never above 3 in 8 weeks; a new network',
+    ],
+    [
+      'somebody who is being learnt',
+      'Account alice@example.com: 9 messages within 1m; nothing is known of it yet, still being learnt; rule "minute" allows 8 to whoever is.',
+      '9 messages within 1m; allows 8; nothing is known of it yet, still being learnt',
+    ],
+    [
+      'many accounts together',
+      'Account alice@example.com: 4 messages within 30m, more than the 2 that are its own; one of 5 accounts of example.com that turned abnormal together; rule "minute" allows 4 such accounts within 30m.',
+      '4 messages within 30m, more than the 2 that are its own; allows 4 such accounts within 30m; one of 5 accounts of example.com that turned abnormal together',
+    ],
+    ['a sentence of another kind', 'Something of old.', 'Something of old'],
+  ] as const)
+    test(`by ${what}: the numbers first, whatever the rule is described as`, () =>
+      assert.equal(whyOf(block(sentence)), why));
+
+  test('is what the administrator said, who knew better than the proposal', () => {
+    const sentence = 'Account alice@example.com: 101 recipients within 10m; rule "minute" allows 100.';
+    const own = { origin: 'admin', description: 'phished' } as const;
+    assert.equal(whyOf(block(sentence, own)), 'phished');
+    assert.equal(whyOf(block(undefined, own)), 'phished');
+    const history = [{ type: 'ProposalApproved', at: '', by: '', position: 1 }];
+    assert.equal(whyOf(block(sentence, { ...own, history })), '101 recipients within 10m; allows 100');
+    assert.equal(
+      whyOf(block(sentence, { ...own, description: '' })),
+      '101 recipients within 10m; allows 100',
+      'nothing said',
+    );
+  });
+});
+
+describe('a text that must fit', () => {
+  for (const [text, room, fits] of [
+    ['9 messages within 1m', 20, '9 messages within 1m'],
+    ['9 messages within 1m; allows 8', 24, '9 messages within 1m…'],
+    ['9 messages within 1m; allows 8', 29, '9 messages within 1m; allows…'],
+    ['donaudampfschifffahrt', 10, 'donaudamp…'],
+  ] as const)
+    test(`${room} characters: ${fits}`, () => {
+      assert.equal(fitting(text, room), fits);
+      assert.ok(fitting(text, room).length <= room);
+    });
+});
