@@ -63,6 +63,12 @@ export function normalizeIp(raw: string): string | undefined {
   return ipaddr.IPv6.isValid(bare) ? ipaddr.process(bare).toString() : undefined;
 }
 
+/** Whether the text is an address, in any form that {@link normalizeIp} takes. Asked for each line of a trace. */
+export function isIp(raw: string): boolean {
+  if (DOTTED.test(raw)) return true;
+  return (raw.includes(':') && readIpv6(raw, PARTS)) || normalizeIp(raw) !== undefined;
+}
+
 /** What stands behind the last `@`; undefined where there is none. */
 export function domainOf(address: string): string | undefined {
   const at = address.lastIndexOf('@');

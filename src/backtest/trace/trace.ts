@@ -6,6 +6,7 @@ import { DamagedFile } from '../../import/postfix-log/files.js';
 import type { LogFile } from '../../import/postfix-log/files.js';
 import type { MessageAccepted } from '../../sending/events.js';
 import { sendStream } from '../../sending/events.js';
+import { isIp } from '../../sending/identity.js';
 import type { Batch, Source } from '../source.js';
 import type { Happening } from '../world.js';
 import { LineCutter } from './lines.js';
@@ -162,6 +163,9 @@ export class LineReader {
     const account = this.#text(written.account, 'account');
     const returnPath = this.#text(written.returnPath, 'returnPath');
     const ip = this.#text(written.ip, 'ip');
+    if (ip !== undefined && !isIp(ip)) {
+      throw this.#fault(`ip: must be an address such as 192.0.2.7 or 2001:db8::7, not ${shown(ip)}`);
+    }
     if (account === undefined && (returnPath === undefined || returnPath === '') && ip === undefined) {
       throw this.#fault('says not who sent: account, returnPath or ip must be there');
     }

@@ -1,6 +1,6 @@
 import type { Instant } from '../../kernel/time.js';
 import type { AuthEvent, SendEvent } from '../../sending/events.js';
-import { clientNetwork, normalizeIp } from '../../sending/identity.js';
+import { clientNetwork } from '../../sending/identity.js';
 import type { PastEvent } from '../past-event.js';
 import { BoundedMap } from './bounded-map.js';
 import { Held } from './held.js';
@@ -185,7 +185,7 @@ export class Assembler {
         ...(account === undefined ? {} : { account }),
         returnPath: from,
         ...(ehlo === undefined || ehlo === '' ? {} : { ehlo }),
-        ...(ip === undefined ? {} : { ip: normalizeIp(ip) ?? ip }),
+        ...(ip === undefined ? {} : { ip }),
         direction,
         transaction: queueId ?? 'NOQUEUE',
         count: record.times,
@@ -199,7 +199,7 @@ export class Assembler {
     this.#add(record.at, undefined, this.#lineId(record), {
       type: 'AuthenticationFailed',
       data: {
-        network: clientNetwork(normalizeIp(ip) ?? ip),
+        network: clientNetwork(ip),
         kind: 'genuine',
         count: record.times,
         since: record.at,
@@ -288,7 +288,7 @@ function sendOf(message: Message, isFromUs: boolean, { entitled }: AssemblerOpti
       ...(account === undefined ? {} : { account }),
       returnPath: from!,
       ...(ehlo === undefined || ehlo === '' ? {} : { ehlo }),
-      ...(ip === undefined ? {} : { ip: normalizeIp(ip) ?? ip }),
+      ...(ip === undefined ? {} : { ip }),
       direction: isFromUs ? 'outbound' : 'inbound',
       transaction: queueId,
       recipients: nrcpt,

@@ -1,3 +1,5 @@
+import { normalizeIp } from '../../sending/identity.js';
+
 /**
  * What one line of Postfix's says, as far as it matters here. The forms are those of Postfix 2.3 to 3.10; addresses are given
  * as they stand there, the null sender as ''.
@@ -216,6 +218,7 @@ function garbled(reason: string): Garbled {
   return { kind: 'garbled', reason };
 }
 
+/** In normal form; undefined for what is none, such as `unknown`. */
 function addressOf(client: string | undefined): string | undefined {
-  return client === undefined || client === 'unknown' ? undefined : client;
+  return client === undefined ? undefined : normalizeIp(client);
 }

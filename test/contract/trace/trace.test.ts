@@ -29,7 +29,8 @@ const text = fc.oneof(
 );
 const message = fc.record(
   {
-    ...{ account: text, returnPath: fc.oneof(text, fc.constant('')), ip: text, ehlo: text },
+    ...{ account: text, returnPath: fc.oneof(text, fc.constant('')), ehlo: text },
+    ip: fc.oneof(fc.ipV4(), fc.ipV6()),
     recipients: fc.integer({ min: 1, max: 2 ** 31 }),
     size: fc.nat(Number.MAX_SAFE_INTEGER),
     recipientDomains: fc.array(text, { maxLength: 3 }),

@@ -32,6 +32,8 @@ describe('what a daemon of Postfix says', () => {
       ['pc.example.net[192.0.2.7]', '192.0.2.7'],
       ['unknown[2001:db8::7]:51234', '2001:db8::7'],
       ['unknown[unknown]', undefined],
+      ['localhost[local]', undefined],
+      ['unknown[::ffff:192.0.2.7]', '192.0.2.7'],
     ] as const) {
       const said = readMessage('smtpd', `16613AA8102: client=${client}, sasl_method=PLAIN, sasl_username=a`);
       assert.deepEqual(said, {

@@ -6,6 +6,7 @@ import { effectiveAt } from '../../../src/sending/events.js';
 import {
   clientNetwork,
   domainOf,
+  isIp,
   isLoopback,
   isPrivateIp,
   normalizeAccount,
@@ -135,6 +136,26 @@ describe('normal forms', () => {
   ] as const) {
     test(`of the IP "${raw}" is ${normal}`, () => assert.equal(normalizeIp(raw), normal));
   }
+
+  test('is there for every address, and for nothing else', () => {
+    const spoilt = fc
+      .tuple(
+        fc.oneof(
+          fc.ipV4(),
+          fc.ipV6(),
+          fc.ipV4().map((ip) => `::ffff:${ip}`),
+        ),
+        fc.nat(40),
+        fc.constantFrom('', ':', '.', '9', 'g', '%', ' '),
+      )
+      .map(([ip, place, other]) => `${ip.slice(0, place)}${other}${ip.slice(place + 1)}`);
+    fc.assert(
+      fc.property(fc.oneof(spoilt, fc.ipV4(), fc.ipV6(), fc.string()), (raw) => {
+        assert.equal(isIp(raw), normalizeIp(raw) !== undefined, raw);
+      }),
+      { numRuns: 5000 },
+    );
+  });
 });
 
 describe('IPv6', () => {

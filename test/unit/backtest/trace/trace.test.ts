@@ -65,6 +65,10 @@ describe('a line of a trace', () => {
     assert.equal(at('2028-02-29T00:00:00.000Z'), Date.UTC(2028, 1, 29));
   });
 
+  for (const ip of ['192.0.2.7', '2001:db8::7', '2001:DB8:0::7', '::', '::ffff:192.0.2.7', 'fe80::1%eth0']) {
+    test(`takes an address as a socket gives it: ${ip}`, () => assert.equal(read({ ...FULL, ip }).ip, ip));
+  }
+
   for (const [what, line, message] of [
     ['no JSON', '{"time":', /^trace\.ndjson:1: is no JSON: one object \{"time","account",…\} a line$/],
     ['a list', [], /^trace\.ndjson:1: is no JSON object/],
@@ -84,6 +88,17 @@ describe('a line of a trace', () => {
     ],
     ['an empty account', { time: TIME, account: '', recipients: 1 }, /:1: says not who sent/],
     ['an account that is no text', { ...FULL, account: 7 }, /:1: account: must be a text, not 7$/],
+    [
+      'no address',
+      { ...FULL, ip: '999.1.1.1' },
+      /:1: ip: must be an address such as 192\.0\.2\.7 or 2001:db8::7, not "999\.1\.1\.1"$/,
+    ],
+    ['a part of an address', { ...FULL, ip: '192.0.2' }, /:1: ip: must be an address/],
+    ['a network', { ...FULL, ip: '192.0.2.0/24' }, /:1: ip: must be an address/],
+    ['a name for an address', { ...FULL, ip: 'pc.example.com' }, /:1: ip: must be an address/],
+    ['IPv6 of nine groups', { ...FULL, ip: '1:2:3:4:5:6:7:8:9' }, /:1: ip: must be an address/],
+    ['IPv4 in IPv6 that is none', { ...FULL, ip: '::ffff:999.1.1.1' }, /:1: ip: must be an address/],
+    ['a number for an address', { ...FULL, ip: 7 }, /:1: ip: must be a text, not 7$/],
     [
       'no recipients',
       { ...FULL, recipients: undefined },
