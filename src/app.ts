@@ -33,7 +33,7 @@ import { Snapshots } from './snapshots/snapshots.js';
 import { metered } from './store/metered.js';
 import type { EventStore } from './store/port.js';
 import { DaySummaries } from './housekeeping/day-summaries.js';
-import { keepSwept, letGoWhenBack } from './housekeeping/housekeeping.js';
+import { keepProbed, keepSwept, letGoWhenBack } from './housekeeping/housekeeping.js';
 import { ownPackage } from './cli/version.js';
 import { openTracing } from './tracing/open.js';
 import { tracedStore } from './tracing/traced-store.js';
@@ -129,6 +129,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   const measured = metrics.measuresMessages ? metered(through, metrics.store) : through;
   const store = tracing === undefined ? measured : tracedStore(measured, tracing);
   closers.push(() => store.close());
+  closers.push(keepProbed(store, clock, levels.of('store')));
   await store.setRetention(SEND_CATEGORY, config.retention.sends);
   await store.setRetention(AUTH_CATEGORY, config.retention.sends);
 

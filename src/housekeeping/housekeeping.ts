@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { LocalContainment } from '../response/containment.js';
 import { messageOf } from '../kernel/errors.js';
-import type { AlarmClock } from '../kernel/time.js';
+import type { AlarmClock, Milliseconds } from '../kernel/time.js';
 import { HOUR, MINUTE, SECOND } from '../kernel/time.js';
 import type { OutboxedStore } from '../store/outboxed.js';
 import type { ReadModels } from '../read-models.js';
@@ -26,6 +26,31 @@ export function letGoWhenBack(
   };
   look();
   return () => cancel();
+}
+
+/** A store that nobody appends to is known to be away after two rounds, and the time that an append may take. */
+const PROBE_PAUSE: Milliseconds = 3 * SECOND;
+
+/** Probes the store for as long as this runs, so that health tells that it is away before somebody needs it. */
+export function keepProbed(store: Pick<EventStore, 'probe'>, clock: AlarmClock, log: Logger): () => void {
+  let stopped = false;
+  let cancel = (): void => undefined;
+  const plan = (): void => {
+    if (stopped) return;
+    cancel = clock.wakeAt(clock.now() + PROBE_PAUSE, () => {
+      store
+        .probe()
+        .catch((error: unknown) => {
+          if (!stopped) log.warn({ error: messageOf(error) }, 'the store takes no events');
+        })
+        .then(plan, plan);
+    });
+  };
+  plan();
+  return () => {
+    stopped = true;
+    cancel();
+  };
 }
 
 /** Deletes what has outlived its retention: soon after the start, then every hour. */

@@ -26,6 +26,7 @@ export function metered(store: EventStore, metrics: StoreMetrics): EventStore {
     get healthy() {
       return store.healthy;
     },
+    probe: () => store.probe(),
     close: () => store.close(),
   };
 }

@@ -91,7 +91,7 @@ export class OutboxedStore implements EventStore {
 
   /** True while what is appended goes to this node's disk. */
   get away(): boolean {
-    return this.#waiting > 0;
+    return this.#waiting > 0 || !this.#remote.healthy;
   }
 
   async append(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): Promise<Appended> {
@@ -120,6 +120,7 @@ export class OutboxedStore implements EventStore {
   setRetention: EventStore['setRetention'] = (category, maxAge) =>
     this.#remote.setRetention(category, maxAge);
   sweep: EventStore['sweep'] = (now) => this.#remote.sweep(now);
+  probe: EventStore['probe'] = () => this.#remote.probe();
 
   /** Whether what happens can be recorded, here or there. */
   get healthy(): boolean {

@@ -131,10 +131,19 @@ export interface EventStore {
   sweep(now: Instant): Promise<number>;
 
   /**
-   * False while the last append failed or has been waiting for longer than it should. Never waits. The adapter finds
-   * out by itself when the store takes writes again: whoever looks before appending may wait for it.
+   * False while the last append or probe failed, or an append has been waiting for longer than it should. Never waits.
+   * The adapter finds out by itself when the store takes writes again: whoever looks before appending may wait for it.
    */
   readonly healthy: boolean;
+
+  /**
+   * Looks whether an append would go through, so that `healthy` tells of a store that is gone although nobody appends.
+   * Writes no event. Does nothing where an append has gone through since the last probe, or where the store is known not
+   * to be healthy. Settles by when an append would give up.
+   *
+   * @throws StoreUnavailable where this probe is what found out
+   */
+  probe(): Promise<void>;
 
   /** Finishes what was accepted, then closes. Later calls throw StoreUnavailable. */
   close(): Promise<void>;

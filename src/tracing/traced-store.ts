@@ -30,6 +30,7 @@ export function tracedStore(store: EventStore, tracing: Tracing): EventStore {
     get healthy() {
       return store.healthy;
     },
+    probe: () => store.probe(),
     close: () => store.close(),
   };
 }

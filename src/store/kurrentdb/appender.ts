@@ -12,12 +12,12 @@ import { LRUCache } from 'lru-cache';
 import { StopgapError } from '../../kernel/errors.js';
 import type { NewEvent, RecordedEvent } from '../../kernel/events.js';
 import type { Milliseconds } from '../../kernel/time.js';
+import type { Health } from '../health.js';
 import { StoreUnavailable, WrongExpectedRevision, type Appended, type ExpectedRevision } from '../port.js';
 import type { Connection } from './connection.js';
 import { safeNumber, toEventData } from './envelope.js';
 import { isAnswer, NoAnswer, portError, spoilsClient, within } from './errors.js';
 import { Gate } from './gate.js';
-import type { Health } from './health.js';
 
 /** Appends that may wait for their answer; more would only wait longer than they are willing to. */
 const QUEUE_LIMIT = 20_000;

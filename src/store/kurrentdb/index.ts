@@ -1,7 +1,7 @@
 import { AccessDeniedError } from '@kurrent/kurrentdb-client';
 import { SECOND, type Clock, type Milliseconds } from '../../kernel/time.js';
 import { StoreRefused } from '../port.js';
-import type { BackoffOptions } from './backoff.js';
+import type { BackoffOptions } from '../backoff.js';
 import { redacted } from './connection.js';
 import { KurrentEventStore } from './store.js';
 

@@ -1,5 +1,6 @@
 import type { NewEvent, RecordedEvent } from '../../kernel/events.js';
 import type { Clock, Instant, Milliseconds } from '../../kernel/time.js';
+import { Health } from '../health.js';
 import { StoreUnavailable } from '../port.js';
 import type {
   Appended,
@@ -12,11 +13,11 @@ import type {
   Subscription,
 } from '../port.js';
 import { Appender } from './appender.js';
-import type { BackoffOptions } from './backoff.js';
+import type { BackoffOptions } from '../backoff.js';
 import { checkForServer } from './check.js';
 import { Connection } from './connection.js';
 import { within } from './errors.js';
-import { Health } from './health.js';
+import { probe } from './probe.js';
 import { Reader } from './reader.js';
 import { Retention } from './retention.js';
 import { ResumingSubscription } from './subscription.js';
@@ -52,7 +53,8 @@ export class KurrentEventStore implements EventStore {
     this.writing = new Connection(url, true);
     this.reading = new Connection(url, false);
     this.following = new Connection(url, false);
-    this.health = new Health(this.writing, timeout, retry);
+    const look = (): Promise<void> => probe(this.writing, timeout);
+    this.health = new Health({ look, retry: look, backoff: retry });
     this.retention = new Retention({
       connection: this.writing,
       clock,
@@ -142,6 +144,11 @@ export class KurrentEventStore implements EventStore {
     return 0;
   }
 
+  async probe(): Promise<void> {
+    this.checkOpen();
+    await this.health.look();
+  }
+
   close(): Promise<void> {
     this.closing ??= this.shut();
     return this.closing;
@@ -153,7 +160,7 @@ export class KurrentEventStore implements EventStore {
     this.closed = true;
     for (const subscription of this.subscriptions)
       subscription.abort(new StoreUnavailable('the store was closed'));
-    this.health.stop();
+    this.health.close();
     this.writing.close();
     this.reading.close();
     this.following.close();

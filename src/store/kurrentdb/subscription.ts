@@ -2,7 +2,7 @@ import type { Position } from '@kurrent/kurrentdb-client';
 import type { Milliseconds } from '../../kernel/time.js';
 import { Course } from '../course.js';
 import { StoreRefused, type EventHandler, type SubscribeOptions, type Subscription } from '../port.js';
-import { Backoff, type BackoffOptions } from './backoff.js';
+import { Backoff, type BackoffOptions } from '../backoff.js';
 import type { Connection } from './connection.js';
 import { fromResolved, safeNumber } from './envelope.js';
 import { Silence, spoilsClient } from './errors.js';

@@ -2,7 +2,7 @@ import { StopgapError } from '../../kernel/errors.js';
 import type { RecordedEvent } from '../../kernel/events.js';
 import { StoreUnavailable, WrongExpectedRevision } from '../port.js';
 import { Share } from '../turn.js';
-import type { Health } from './health.js';
+import type { Health } from '../health.js';
 import type { LiveFeed } from './live.js';
 import { Fifo, type Pending } from './pending.js';
 import { fromAppend } from './recorded.js';
@@ -78,12 +78,12 @@ export class Answering {
   ): void {
     switch (outcome) {
       case Outcome.written:
-        this.health.recover();
+        this.health.succeed();
         this.feed.committed(position, () => recordedEvents(pending, revision, position));
         pending.resolve({ revision, position, duplicate: false });
         break;
       case Outcome.duplicate:
-        this.health.recover();
+        this.health.succeed();
         pending.resolve({ revision, position, duplicate: true });
         break;
       case Outcome.wrongRevision:

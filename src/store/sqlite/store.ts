@@ -106,6 +106,11 @@ export class SqliteEventStore implements EventStore {
     }
   }
 
+  async probe(): Promise<void> {
+    this.checkOpen();
+    await this.writer.look();
+  }
+
   close(): Promise<void> {
     this.closing ??= this.shut();
     return this.closing;

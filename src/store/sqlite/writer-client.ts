@@ -1,9 +1,9 @@
 import type { NewEvent } from '../../kernel/events.js';
-import type { Clock, Instant, Milliseconds } from '../../kernel/time.js';
+import { SECOND, type Clock, type Instant, type Milliseconds } from '../../kernel/time.js';
 import { StoreUnavailable, type Appended, type ExpectedRevision } from '../port.js';
 import { checkAppend } from '../check.js';
+import { Health } from '../health.js';
 import { Answering } from './answering.js';
-import { Health } from './health.js';
 import type { LiveFeed } from './live.js';
 import { Fifo, type Pending } from './pending.js';
 import { ANY, NONE, type WriterOptions } from './wire.js';
@@ -29,6 +29,9 @@ const ENOUGH_GATHERED = 24;
 /** An answer that takes longer is a sign of an ailing disk. */
 const HEALTHY_WAIT: Milliseconds = 1000;
 
+/** How often a store that failed is tried again. */
+const PROBE_PAUSE = { first: SECOND, most: SECOND };
+
 interface Call {
   resolve: (value: number) => void;
   reject: (error: Error) => void;
@@ -36,7 +39,7 @@ interface Call {
 type CallMessage =
   | { kind: 'retain'; category: string; maxAge: number | null }
   | { kind: 'sweep'; now: Instant; limit: number }
-  | { kind: 'probe' };
+  | { kind: 'probe'; room: boolean };
 
 /**
  * The main thread's side of the writer: collects the appends of one turn of the loop into one message, and gives up
@@ -50,7 +53,11 @@ export class WriterClient {
   private refuse!: (error: Error) => void;
   private unsent = new Fifo<Pending>();
   private readonly answering: Answering;
-  private readonly health = new Health(() => this.call({ kind: 'probe' }));
+  private readonly health = new Health({
+    look: () => this.inTime(this.call({ kind: 'probe', room: false })),
+    retry: () => this.call({ kind: 'probe', room: true }),
+    backoff: PROBE_PAUSE,
+  });
   private flushing = false;
   private timer: NodeJS.Timeout | undefined;
   private readonly calls = new Map<number, Call>();
@@ -134,6 +141,11 @@ export class WriterClient {
     });
   }
 
+  /** Rejects where appends would not go through, in no more time than one of them may take. */
+  look(): Promise<void> {
+    return this.health.look();
+  }
+
   /** Resolves once no append is unanswered, which is by its time-out at the latest. */
   async drained(): Promise<void> {
     while (this.busy) await new Promise<void>((resolve) => this.idle.push(resolve));
@@ -144,6 +156,18 @@ export class WriterClient {
     this.health.close();
     await this.thread.close();
     clearTimeout(this.timer);
+  }
+
+  /** A disk that hangs answers nothing. */
+  private inTime(answer: Promise<unknown>): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      const late = (): void =>
+        reject(new StoreUnavailable(`the store did not answer within ${this.timeout} ms`));
+      // An answer that came while something else held the loop is taken first.
+      const timer = setTimeout(() => setImmediate(late), this.timeout);
+      const done = (): void => clearTimeout(timer);
+      answer.then(resolve, reject).finally(done);
+    });
   }
 
   private get busy(): boolean {

@@ -8,8 +8,15 @@ export interface StoreUnderTest {
   readonly clock: ManualClock;
   /** Closes the store and opens it again over the same data, as a restart would. */
   reopen(): Promise<void>;
+  /** Makes it take no more appends, however it would come to that, and take them again. */
+  readonly outage?: Outage;
   /** Closes it and deletes its data. */
   destroy(): Promise<void>;
+}
+
+interface Outage {
+  begin(): Promise<void>;
+  end(): Promise<void>;
 }
 
 /** Opens one by `open`; `remove` deletes its data once it is closed, `restart` is what lies between two openings. */
@@ -18,6 +25,7 @@ export async function underTest(
   open: () => Promise<EventStore>,
   remove: () => Promise<unknown>,
   restart: () => Promise<unknown> = () => Promise.resolve(),
+  outage?: Outage,
 ): Promise<StoreUnderTest> {
   let store = await open();
   return {
@@ -25,6 +33,7 @@ export async function underTest(
       return store;
     },
     clock,
+    ...(outage === undefined ? {} : { outage }),
     async reopen() {
       await store.close();
       await restart();
@@ -45,5 +54,7 @@ export interface StoreHarness {
     readonly clock?: string;
     /** Not every append that holds an id of an earlier one is recognised: only one that is the same in every way. */
     readonly idempotence?: string;
+    /** The store cannot be taken away: tests of {@link StoreUnderTest.outage} are skipped. */
+    readonly outage?: string;
   };
 }

@@ -19,9 +19,13 @@ storeContract('KurrentDB (stand-in)', {
       await server.kill();
       await fs.rm(directory, { recursive: true });
     };
-    return underTest(clock, open, remove, async () => {
-      await server.kill();
+    const back = async () => {
       server = await server.again();
-    });
+    };
+    const restart = async () => {
+      await server.kill();
+      await back();
+    };
+    return underTest(clock, open, remove, restart, { begin: () => server.kill(), end: back });
   },
 });

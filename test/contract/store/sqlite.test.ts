@@ -1,5 +1,6 @@
 import fs from 'node:fs/promises';
 import path from 'node:path';
+import Database from 'better-sqlite3';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
 import { ManualClock } from '../../support/manual-clock.js';
 import { temporaryDirectory } from '../../support/store/files.js';
@@ -10,7 +11,23 @@ storeContract('SQLite', {
   async open() {
     const directory = await temporaryDirectory();
     const clock = new ManualClock();
-    const open = () => openSqliteStore({ file: path.join(directory, 'events.db'), clock });
-    return underTest(clock, open, () => fs.rm(directory, { recursive: true }));
+    const file = path.join(directory, 'events.db');
+    const open = () => openSqliteStore({ file, clock });
+    let other: Database.Database | undefined;
+    const remove = async () => {
+      other?.close();
+      await fs.rm(directory, { recursive: true });
+    };
+    const restart = () => Promise.resolve();
+    return underTest(clock, open, remove, restart, {
+      // As a backup does that hangs.
+      async begin() {
+        other = new Database(file);
+        other.exec('BEGIN IMMEDIATE');
+      },
+      async end() {
+        other!.close();
+      },
+    });
   },
 });

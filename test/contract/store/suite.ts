@@ -1,6 +1,7 @@
 import { after, before, describe } from 'node:test';
 import { appendContract } from './appends.js';
 import type { StoreHarness, StoreUnderTest } from './harness.js';
+import { healthContract } from './health.js';
 import { lifecycleContract } from './lifecycle.js';
 import { modelContract } from './model.js';
 import { readContract } from './reads.js';
@@ -33,5 +34,6 @@ export function storeContract(name: string, harness: StoreHarness): void {
     modelContract(subject, harness);
     retentionContract(subject, harness);
     lifecycleContract(harness);
+    healthContract(harness);
   });
 }

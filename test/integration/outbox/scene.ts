@@ -40,6 +40,7 @@ class Distant implements EventStore {
   head: EventStore['head'] = () => this.inner.head();
   setRetention: EventStore['setRetention'] = (...args) => this.inner.setRetention(...args);
   sweep: EventStore['sweep'] = (now) => this.inner.sweep(now);
+  probe: EventStore['probe'] = () => this.inner.probe();
   close: EventStore['close'] = () => this.inner.close();
 }
 

@@ -1,4 +1,4 @@
-import type { Milliseconds } from '../../kernel/time.js';
+import type { Milliseconds } from '../kernel/time.js';
 
 export interface BackoffOptions {
   /** Pause after the first failure. */

@@ -1,0 +1,77 @@
+import { Backoff, type BackoffOptions } from './backoff.js';
+
+export interface HealthOptions {
+  /** Looks whether appends would go through, and leaves nothing behind; rejects where they would not, in bounded time. */
+  readonly look: () => Promise<unknown>;
+  /** The same of a store that has failed: it may cost more. */
+  readonly retry: () => Promise<unknown>;
+  /** Between attempts at a store that has failed. */
+  readonly backoff: BackoffOptions;
+}
+
+/** Knows whether appends go through, and finds out by itself when they do again. */
+export class Health {
+  private failed = false;
+  private closed = false;
+  /** An append has gone through since the last look. */
+  private heard = false;
+  private timer: NodeJS.Timeout | undefined;
+  private readonly backoff: Backoff;
+
+  constructor(private readonly options: HealthOptions) {
+    this.backoff = new Backoff(options.backoff);
+  }
+
+  get good(): boolean {
+    return !this.failed;
+  }
+
+  /** An append went through. */
+  succeed(): void {
+    this.failed = false;
+    this.heard = true;
+    this.backoff.reset();
+  }
+
+  /** One did not. Nobody may dare to append from here on, so it is tried again. */
+  fail(): void {
+    this.failed = true;
+    if (this.closed) return;
+    this.timer ??= setTimeout(() => void this.retry(), this.backoff.next()).unref();
+  }
+
+  /** Fails where the store takes nothing although nobody has tried; rejects with the reason. */
+  async look(): Promise<void> {
+    if (this.failed) return;
+    if (this.heard) {
+      this.heard = false;
+      return;
+    }
+    try {
+      await this.options.look();
+    } catch (error) {
+      // An append that went through meanwhile knows better.
+      if (this.heard || this.closed) return;
+      this.fail();
+      throw error;
+    }
+  }
+
+  private async retry(): Promise<void> {
+    let works = false;
+    try {
+      if (this.failed) await this.options.retry();
+      works = true;
+    } catch {
+      // It is tried again.
+    }
+    this.timer = undefined;
+    if (works) this.succeed();
+    else if (this.failed) this.fail();
+  }
+
+  close(): void {
+    this.closed = true;
+    clearTimeout(this.timer);
+  }
+}
