@@ -61,11 +61,11 @@ export class Judgements {
         const subject = this.#subjects.get(block);
         this.#subjects.delete(block);
         if (subject === undefined) return;
-        if (event.type === 'BlockReleased' && event.data.falsePositive) {
-          this.#profiles.pardon(subject, block, this.#cutShort(event.data.evidence));
-        }
         const by = event.type === 'BlockReleased' ? 'release' : 'dismissal';
-        this.#forget(subject, { by, at: effectiveAt(event), position: event.position }, judged);
+        const falsePositive = event.type === 'BlockReleased' && event.data.falsePositive;
+        if (falsePositive) this.#profiles.pardon(subject, block, this.#cutShort(event.data.evidence));
+        const { position } = event;
+        this.#forget(subject, { by, falsePositive, at: effectiveAt(event), position }, judged);
         return;
       }
       case 'BlockExpired':

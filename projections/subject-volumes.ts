@@ -31,6 +31,8 @@ export interface WindowReading {
 /** A person has judged what a subject did. */
 export interface Judged {
   readonly by: Grace;
+  /** The verdict was wrong. */
+  readonly falsePositive: boolean;
   readonly at: Instant;
   readonly position: number;
 }
@@ -185,6 +187,8 @@ export class SubjectVolumes {
   }
 
   #turns(watch: Watch, turned: Omit<Turned, 'at' | 'position'>, fold: Fold): void {
+    // Of this very account a person has just said that it is no thief's: it is no part of what others do.
+    if (this.#graced(turned.account, fold.at)?.falsePositive === true) return;
     if (this.#limits.mayTurn(watch, turned.account, fold.at)) fold.turned(watch.rule, turned);
   }
 

@@ -1,4 +1,5 @@
 import type { Day, SenderDaySummarised } from '../../src/sending/day-summary.js';
+import { holdsAtLeast } from '../../src/sending/day-summary.js';
 import {
   BOUNCES,
   DAYS,
@@ -32,6 +33,7 @@ export type PeakKeys = readonly string[];
 /** What a window that tripped would have reached, had it not been cut short. */
 export interface LeastPeak {
   readonly day: Day;
+  /** The window. */
   readonly peak: string;
   readonly value: number;
 }
@@ -118,8 +120,10 @@ export function withFalsePositive(
     else changed = learnt(changed, each, { keys, marks: 0 });
   }
   if (least !== undefined) {
-    const lesson = { ...nothingOn(least.day), peaks: { [least.peak]: least.value } };
-    changed = learnt(changed, lesson, { keys, marks: SENT });
+    // What one window would have reached, whatever holds at least as much would have reached as well.
+    const names = keys.filter((name) => holdsAtLeast(name, least.peak));
+    const peaks = Object.fromEntries(names.map((name) => [name, least.value]));
+    changed = learnt(changed, { ...nothingOn(least.day), peaks }, { keys, marks: SENT });
   }
   return { ...changed, withheld };
 }

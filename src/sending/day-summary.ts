@@ -1,7 +1,7 @@
 import type { Fact } from '../kernel/events.js';
 import { streamName } from '../kernel/events.js';
 import type { Milliseconds } from '../kernel/time.js';
-import { DAY, formatDuration } from '../kernel/time.js';
+import { DAY, formatDuration, parseDuration } from '../kernel/time.js';
 import type { Subject } from './subjects.js';
 
 /** Streams `profile-<account>` and `profile-<domain>`. */
@@ -59,6 +59,23 @@ export const PEAKS_KEPT = 24;
 export function peakName(count: string, leaveOut: number, window: Milliseconds): string {
   return `${count}${leaveOut === 0 ? '' : `-${leaveOut}`}/${formatDuration(window)}`;
 }
+
+/**
+ * Whether a window always stands at least as high as another one: it adds up the same over no less time, and leaves out no
+ * more of the largest messages.
+ *
+ * @param name of the one, as {@link peakName} gives it
+ * @param other name of the other
+ */
+export function holdsAtLeast(name: string, other: string): boolean {
+  if (name === other) return true;
+  const [one, two] = [PEAK.exec(name)?.groups, PEAK.exec(other)?.groups];
+  if (one === undefined || two === undefined || one['count'] !== two['count']) return false;
+  const [longer, shorter] = [parseDuration(one['window']!) ?? 0, parseDuration(two['window']!) ?? Infinity];
+  return longer >= shorter && Number(one['leaveOut'] ?? 0) <= Number(two['leaveOut'] ?? 0);
+}
+
+const PEAK = /^(?<count>\w+)(?:-(?<leaveOut>\d))?\/(?<window>\w+)$/;
 
 export function profileStream(subject: SenderDaySummarised['subject']): string {
   return streamName(PROFILE_CATEGORY, subject.value);
