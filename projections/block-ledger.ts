@@ -1,6 +1,6 @@
 import type { BlockEvent, Evidence, Refusal, Until } from '../src/blocks/events.js';
 import type { BlockState } from '../src/blocks/state.js';
-import { isOver } from '../src/blocks/state.js';
+import { GRACE, isOver } from '../src/blocks/state.js';
 import type { Instant, Milliseconds } from '../src/kernel/time.js';
 import type { Direction, SenderIdentity, Subject } from '../src/sending/subjects.js';
 import { directionsMeet, subjectKey } from '../src/sending/subjects.js';
@@ -15,6 +15,17 @@ export interface HistoryItem {
   readonly until?: Until;
   readonly falsePositive?: boolean;
   readonly evidence?: Evidence;
+}
+
+/** What a person decided on the same subject within {@link GRACE} before a block or proposal of it began. */
+export interface Followed {
+  /** Of the block that was released, or of the proposal that was dismissed. */
+  readonly block: string;
+  readonly state: 'released' | 'dismissed';
+  readonly at: Instant;
+  readonly by: string;
+  readonly falsePositive: boolean;
+  readonly note?: string;
 }
 
 /** One block or proposal, from its first event to its last. */
@@ -40,6 +51,8 @@ export interface LedgerEntry {
   readonly falsePositive: boolean;
   /** The newest. */
   readonly evidence: Evidence | undefined;
+  /** What it came right after: then whoever let go was wrong, or this is. */
+  readonly follows: Followed | undefined;
   readonly history: readonly HistoryItem[];
   /** Position of the newest event: changes whenever the entry does. */
   readonly version: number;
@@ -229,12 +242,24 @@ export class BlockLedger {
 
   #put(entry: LedgerEntry, event: BlockEvent, item: Partial<HistoryItem>): void {
     const { type, at, by, position } = event;
-    if (!this.#entries.has(entry.id)) this.#list(entry);
+    const begun = this.#entries.has(entry.id) ? entry : { ...entry, follows: this.#letGo(entry.subject, at) };
+    if (begun !== entry) this.#list(entry);
     const history = [...entry.history, { type, at, by, position, ...item }];
-    const next = { ...entry, history, version: position };
+    const next = { ...begun, history, version: position };
     this.#entries.set(entry.id, next);
     if (next.state === 'proposed') this.#pending.set(entry.id, next);
     else this.#pending.delete(entry.id);
+  }
+
+  /** The last time that a person let go of this subject, where that is not long ago. */
+  #letGo(subject: Subject, at: Instant): Followed | undefined {
+    const ended = this.ofSubject(subject).findLast(
+      ({ state }) => state === 'released' || state === 'dismissed',
+    );
+    if (ended?.endedAt === undefined || ended.endedAt > at || ended.endedAt + GRACE < at) return undefined;
+    const { by, note } = ended.history.at(-1)!;
+    const { id: block, state, falsePositive, endedAt } = ended;
+    return { block, state: state as Followed['state'], at: endedAt, by, falsePositive, ...noted(note) };
   }
 
   #list({ id, subject }: LedgerEntry): void {
@@ -258,6 +283,7 @@ const BLANK = {
   falsePositive: false,
   rule: undefined,
   evidence: undefined,
+  follows: undefined,
   history: [],
   version: 0,
 } as const;

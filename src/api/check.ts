@@ -226,6 +226,7 @@ function ofActive(
     endedAt: undefined,
     falsePositive: false,
     evidence: undefined,
+    follows: undefined,
     history: [],
     version: 0,
   };

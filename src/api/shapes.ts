@@ -86,6 +86,17 @@ export const blockShape = z
     endedAt: instant.nullable(),
     falsePositive: z.boolean(),
     evidence: evidenceShape.nullable(),
+    follows: z
+      .object({
+        block: z.string().meta({ description: 'Id of what was let go of.' }),
+        state: z.enum(['released', 'dismissed']),
+        at: instant,
+        by: z.string().meta({ examples: ['admin:carol'] }),
+        falsePositive: z.boolean(),
+        note: z.string().optional(),
+      })
+      .nullable()
+      .meta({ description: 'What a person decided on this subject within the hour before this began.' }),
     history: z.array(historyShape),
     version: z.int().meta({ description: 'What ETag names: changes whenever the block does.' }),
   })

@@ -13,8 +13,8 @@ const INDEFINITE = 'indefinite';
 
 /** A block by what has fallen due at `now`, whether or not that was recorded yet. */
 export function blockView(entry: LedgerEntry, now: Instant): BlockJson {
-  const { id, subject, direction, description, refusal, origin, rule, falsePositive, evidence, version } =
-    entry;
+  const { id, subject, direction, description, refusal, origin, rule, falsePositive } = entry;
+  const { evidence, follows, version } = entry;
   const state = stateAt(entry, now);
   const due = state === 'expired' ? entry.until : state === 'lapsed' ? entry.lapsesAt : undefined;
   return {
@@ -35,6 +35,7 @@ export function blockView(entry: LedgerEntry, now: Instant): BlockJson {
     endedAt: instant(entry.endedAt ?? due),
     falsePositive,
     evidence: evidence === undefined ? null : evidenceView(evidence),
+    follows: follows === undefined ? null : { ...follows, at: formatInstant(follows.at) },
     history: entry.history.map(historyView),
     version,
   };

@@ -7,10 +7,11 @@ import { nameOf } from '../rules/explain.js';
  * administrator gave as the reason.
  */
 export function whyOf(block: BlockJson): string {
-  const { evidence, description, history, origin } = block;
+  const { evidence, description, history, origin, follows } = block;
   const ownReason =
     origin === 'admin' && description !== '' && !history.some(({ type }) => type === 'ProposalApproved');
-  if (evidence === null || ownReason) return description;
+  const since = follows === null ? [] : [followedText(follows)];
+  if (evidence === null || ownReason) return [description, ...since].filter((text) => text !== '').join('; ');
   const { sentence, rule } = evidence;
   const name = `${nameOf(block.subject)}: `;
   const parts = (sentence.startsWith(name) ? sentence.slice(name.length) : sentence)
@@ -25,5 +26,12 @@ export function whyOf(block: BlockJson): string {
     const allows = said!.slice(allowance.length).replace(' to whoever is', '');
     parts.splice(1, 0, `allows ${allows}`);
   }
+  parts.splice(at > 0 ? 2 : 1, 0, ...since);
   return parts.join('; ');
+}
+
+/** `released at 03:12 UTC by carol as a false positive`: the date is that of what follows within the hour. */
+export function followedText({ state, at, by, falsePositive }: NonNullable<BlockJson['follows']>): string {
+  const wrong = falsePositive ? ' as a false positive' : '';
+  return `${state} at ${at.slice(11, 16)} UTC by ${by.replace(/^admin:/, '')}${wrong}`;
 }

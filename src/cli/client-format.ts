@@ -1,5 +1,5 @@
 import type { BlockJson } from '../api/shapes.js';
-import { whyOf } from './block-why.js';
+import { followedText, whyOf } from './block-why.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { DAY, HOUR, MINUTE, SECOND } from '../kernel/time.js';
 
@@ -88,6 +88,7 @@ export function blockDetails(block: BlockJson, now: Instant): string {
           ['since', when(since)],
           ['until', block.indefinite ? 'released' : when(until)],
         ] as const)),
+    ...(block.follows === null ? [] : [['follows', followed(block.follows)] as const]),
     ...(block.endedAt === null ? [] : [['ended', when(block.endedAt)] as const]),
   ];
   const head = lines.map(([name, value]) => `${name.padEnd(11)}${value}`.trimEnd());
@@ -105,6 +106,11 @@ export function blockDetails(block: BlockJson, now: Instant): string {
 export function printable(text: string): string {
   // eslint-disable-next-line no-control-regex -- they are what must not reach a terminal
   return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, '\ufffd');
+}
+
+function followed(follows: NonNullable<BlockJson['follows']>): string {
+  const note = follows.note === undefined ? '' : `, "${follows.note}"`;
+  return printable(`${follows.block.slice(0, 13)}, ${followedText(follows)}${note}`);
 }
 
 function whose({ origin, rule }: BlockJson): string {

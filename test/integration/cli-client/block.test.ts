@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { MINUTE } from '../../../src/kernel/time.js';
+import { blockShape } from '../../../src/api/shapes.js';
 import { ApiServer } from '../../support/api/server.js';
 import { Terminal } from './support.js';
 
@@ -133,6 +134,24 @@ describe('stopgap block', () => {
     const again = await terminal.run('block', 'release', first.id);
     assert.equal(again.code, 1);
     assert.match(again.err, /is released: only an active block can be released/);
+  });
+
+  test('says of a block that it follows a release within the hour, who let go and why', async () => {
+    const first = await server.trip('again@example.com', 'block');
+    await terminal.run('block', 'release', first, '--false-positive', '--note', 'their newsletter');
+    server.clock.advance(12 * MINUTE);
+    const second = await server.trip('again@example.com', 'block');
+    const at = new Date(server.clock.now() - 12 * MINUTE).toISOString();
+    const { out } = await terminal.run('block', 'show', second);
+    const text = `released at ${at.slice(11, 16)} UTC by the-admin as a false positive`;
+    assert.ok(out.includes(`\nfollows    ${first.slice(0, 13)}, ${text}, "their newsletter"\n`), out);
+    const listed = await terminal.run('block', 'list', '--q', 'again@');
+    assert.ok(listed.out.trimEnd().endsWith(`101 recipients within 10m; allows 100; ${text}`), listed.out);
+    const { json } = await server.get(`/api/v1/blocks/${second}`);
+    assert.deepEqual(blockShape.strict().parse(json).follows, {
+      ...{ block: first, state: 'released', at, by: 'admin:the-admin', falsePositive: true },
+      note: 'their newsletter',
+    });
   });
 
   test('approves and dismisses', async () => {

@@ -10,7 +10,7 @@ const SUBJECT = { type: 'account', value: 'alice@example.com' } as const;
 function block(sentence: string | undefined, more: Partial<BlockJson> = {}): BlockJson {
   const evidence = sentence === undefined ? null : { rule: 'minute', sentence };
   return {
-    ...{ subject: SUBJECT, origin: 'rule', rule: 'minute', evidence, history: [] },
+    ...{ subject: SUBJECT, origin: 'rule', rule: 'minute', evidence, follows: null, history: [] },
     ...{ description: 'More messages within a minute than a person writes' },
     ...more,
   } as unknown as BlockJson;
@@ -56,6 +56,25 @@ describe('why a block is there, in a row', () => {
       'nothing said',
     );
   });
+});
+
+test('a block right after a release says so, before what is left of the sentence', () => {
+  const state = 'released' as const;
+  const at = '2027-01-31T03:12:44.000Z';
+  const follows = { block: 'b1', state, at, by: 'admin:carol', falsePositive: true };
+  const sentence =
+    'Account alice@example.com: 9 messages within 1m; in a week usually 2 at most, never above 3 in 8 weeks; rule "minute" allows everybody 8.';
+  assert.equal(
+    whyOf(block(sentence, { follows })),
+    '9 messages within 1m; allows everybody 8; released at 03:12 UTC by carol as a false positive; usually 2 at most, never above 3 in 8 weeks',
+  );
+  const byHand = {
+    origin: 'admin',
+    description: 'phished',
+    follows: { ...follows, falsePositive: false },
+  } as const;
+  assert.equal(whyOf(block(undefined, byHand)), 'phished; released at 03:12 UTC by carol');
+  assert.equal(whyOf(block(undefined, { ...byHand, description: '' })), 'released at 03:12 UTC by carol');
 });
 
 describe('a text that must fit', () => {

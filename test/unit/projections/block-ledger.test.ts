@@ -1,0 +1,76 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { BlockLedger } from '../../../projections/block-ledger.js';
+import type { Followed } from '../../../projections/block-ledger.js';
+import type { BlockEvent, BlockFact } from '../../../src/blocks/events.js';
+import { HOUR, MINUTE } from '../../../src/kernel/time.js';
+import { T0 } from '../../support/given.js';
+import { blockEvent } from '../../support/sends.js';
+import { dismissed, expired, imposed, imposedByRule, proposed, released } from '../blocks/facts.js';
+
+const BOB = { type: 'account', value: 'bob@example.com' } as const;
+
+/** What the ledger says that the last of these began right after. */
+function followed(...facts: readonly (readonly [at: number, fact: BlockFact])[]): Followed | undefined {
+  const ledger = new BlockLedger();
+  facts.forEach(([at, fact], index) => ledger.apply(blockEvent(fact, at, index + 1) as BlockEvent));
+  const entries = [...ledger.all()];
+  const restored = new BlockLedger();
+  restored.restore(ledger.dump());
+  assert.deepEqual([...restored.all()], entries);
+  return entries.at(-1)!.follows;
+}
+
+describe('a block or proposal right after a person has let go of the subject', () => {
+  const by = 'smtp:test';
+  const again = imposedByRule({ block: 'b2' });
+
+  test('says who released what, when, and whether as a false positive', () => {
+    const follows = followed([T0, imposedByRule()], [T0 + MINUTE, released(true)], [T0 + HOUR, again]);
+    assert.deepEqual(follows, {
+      ...{ block: 'b1', state: 'released', at: T0 + MINUTE, by, falsePositive: true },
+    });
+  });
+
+  test('says who dismissed what, and keeps it when it is approved or changed', () => {
+    const next = proposed({ block: 'p2' });
+    const follows = followed(
+      [T0, proposed()],
+      [T0 + MINUTE, { ...dismissed, data: { ...dismissed.data, note: 'ours' } } as BlockFact],
+      [T0 + 2 * MINUTE, next],
+      [T0 + 3 * HOUR, imposedByRule({ block: 'p2' })],
+    );
+    assert.deepEqual(follows, {
+      ...{ block: 'p1', state: 'dismissed', at: T0 + MINUTE, by, falsePositive: false, note: 'ours' },
+    });
+  });
+
+  for (const [what, facts] of [
+    ['the first of all', [[T0, imposed()]]],
+    [
+      'what came more than an hour later',
+      [
+        [T0, imposed()],
+        [T0, released()],
+        [T0 + HOUR + 1, again],
+      ],
+    ],
+    [
+      'another subject',
+      [
+        [T0, imposed()],
+        [T0, released()],
+        [T0, imposedByRule({ block: 'b2', subject: BOB })],
+      ],
+    ],
+    [
+      'what ran out',
+      [
+        [T0, imposed()],
+        [T0 + HOUR, expired(T0 + HOUR)],
+        [T0 + HOUR, again],
+      ],
+    ],
+  ] as const satisfies readonly (readonly [string, readonly (readonly [number, BlockFact])[]])[])
+    test(`not ${what}`, () => assert.equal(followed(...facts), undefined));
+});
