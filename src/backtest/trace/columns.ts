@@ -5,9 +5,13 @@ import { accepted } from './trace.js';
 
 /** Texts that both ends know; were there more, both begin anew, so that memory does not grow with the trace. */
 const MOST_TEXTS = 20_000;
-/** Account, return path, client address, EHLO name. */
-const TEXTS = 4;
+/** Account, return path, client address, EHLO name, country. */
+const TEXTS = 5;
 const NO_TEXT = -1;
+/** Recipients, bytes, number of the autonomous system. */
+const AMOUNTS = 3;
+/** No autonomous system has it. */
+const NO_ASN = 0;
 const [OUTBOUND, ENTITLED] = [1, 2];
 
 /**
@@ -17,7 +21,7 @@ const [OUTBOUND, ENTITLED] = [1, 2];
 export interface Columns {
   /** When each happened, and the latest so far. */
   readonly times: Float64Array<ArrayBuffer>;
-  /** Recipients and bytes. */
+  /** {@link AMOUNTS} a message. */
   readonly amounts: Float64Array<ArrayBuffer>;
   /** Numbers of texts, {@link TEXTS} a message. */
   readonly texts: Int32Array<ArrayBuffer>;
@@ -46,7 +50,7 @@ export class Packer {
     this.#fresh = [];
     const count = happenings.length;
     const times = new Float64Array(2 * count);
-    const amounts = new Float64Array(2 * count);
+    const amounts = new Float64Array(AMOUNTS * count);
     const texts = new Int32Array(TEXTS * count);
     const flags = new Uint8Array(count);
     const domains: number[] = [];
@@ -54,12 +58,14 @@ export class Packer {
       const message = data as MessageAccepted;
       times[2 * index] = at;
       times[2 * index + 1] = recordedAt;
-      amounts[2 * index] = message.recipients;
-      amounts[2 * index + 1] = message.size;
+      amounts[AMOUNTS * index] = message.recipients;
+      amounts[AMOUNTS * index + 1] = message.size;
+      amounts[AMOUNTS * index + 2] = message.asn ?? NO_ASN;
       texts[TEXTS * index] = this.#number(message.account);
       texts[TEXTS * index + 1] = this.#number(message.returnPath);
       texts[TEXTS * index + 2] = this.#number(message.ip);
       texts[TEXTS * index + 3] = this.#number(message.ehlo);
+      texts[TEXTS * index + 4] = this.#number(message.country);
       flags[index] = (message.direction === 'outbound' ? OUTBOUND : 0) | (message.entitled ? ENTITLED : 0);
       domains.push(message.recipientDomains.length);
       for (const domain of message.recipientDomains) domains.push(this.#number(domain));
@@ -90,15 +96,18 @@ export class Unpacker {
     for (let index = 0; index < flags.length; index++) {
       const named = domains[place++]!;
       const at: Instant = times[2 * index]!;
+      const asn = amounts[AMOUNTS * index + 2]!;
       const data: MessageAccepted = {
         account: this.#text(texts[TEXTS * index]!),
         returnPath: this.#text(texts[TEXTS * index + 1]!),
         ehlo: this.#text(texts[TEXTS * index + 3]!),
         ip: this.#text(texts[TEXTS * index + 2]!),
+        country: this.#text(texts[TEXTS * index + 4]!),
+        asn: asn === NO_ASN ? undefined : asn,
         direction: (flags[index]! & OUTBOUND) === 0 ? 'inbound' : 'outbound',
         transaction: '',
-        recipients: amounts[2 * index]!,
-        size: amounts[2 * index + 1]!,
+        recipients: amounts[AMOUNTS * index]!,
+        size: amounts[AMOUNTS * index + 1]!,
         recipientDomains:
           named === 0
             ? NO_DOMAINS

@@ -19,13 +19,16 @@ const DISORDER = 5 * MINUTE;
 const STREAM = sendStream('trace');
 const NO_DOMAINS: readonly string[] = [];
 const BRACE = 123;
+const COUNTRY = /^[A-Z]{2}$/;
+/** Numbers of autonomous systems have four bytes (RFC 6793). */
+const MOST_ASN = 2 ** 32 - 1;
 
 /**
  * A trace: one accepted message a line, in the order of time, as JSON
- * `{"time","account","returnPath","ehlo","ip","recipients","size","recipientDomains","direction","entitled"}`. `time` (ISO
- * 8601), `recipients` and one of `account`, `returnPath` and `ip` must be there; `size` is 0 unless given, `direction`
- * `outbound`; `entitled` says whether the account may speak for the return path, which it may for its own address
- * unless given. Further fields are passed over.
+ * `{"time","account","returnPath","ehlo","ip","country","asn","recipients","size","recipientDomains","direction","entitled"}`.
+ * `time` (ISO 8601), `recipients` and one of `account`, `returnPath` and `ip` must be there; `country` (ISO 3166-1 alpha-2)
+ * and `asn` say where the client is; `size` is 0 unless given, `direction` `outbound`; `entitled` says whether the account
+ * may speak for the return path, which it may for its own address unless given. Further fields are passed over.
  */
 export class Trace implements Source {
   readonly #file: LogFile;
@@ -106,6 +109,8 @@ interface Written {
   readonly returnPath?: unknown;
   readonly ehlo?: unknown;
   readonly ip?: unknown;
+  readonly country?: unknown;
+  readonly asn?: unknown;
   readonly recipients?: unknown;
   readonly size?: unknown;
   readonly recipientDomains?: unknown;
@@ -183,6 +188,8 @@ export class LineReader {
       returnPath,
       ehlo: this.#text(written.ehlo, 'ehlo'),
       ip,
+      country: written.country === undefined ? undefined : this.#country(written.country),
+      asn: written.asn === undefined ? undefined : this.#asn(written.asn),
       direction,
       transaction: '',
       recipients: this.#whole(written.recipients, 'recipients', 1),
@@ -202,6 +209,18 @@ export class LineReader {
     if (value === undefined || value === null) return undefined;
     if (typeof value !== 'string') throw this.#fault(`${field}: must be a text, not ${shown(value)}`);
     return value === '' && field !== 'returnPath' ? undefined : value;
+  }
+
+  #country(value: unknown): string | undefined {
+    if (value === null) return undefined;
+    if (typeof value === 'string' && COUNTRY.test(value)) return value;
+    throw this.#fault(`country: must be two capital letters of ISO 3166-1 such as FR, not ${shown(value)}`);
+  }
+
+  #asn(value: unknown): number | undefined {
+    if (value === null) return undefined;
+    if (typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= MOST_ASN) return value;
+    throw this.#fault(`asn: must be a number from 1 to ${MOST_ASN}, not ${shown(value)}`);
   }
 
   #whole(value: unknown, field: 'recipients' | 'size', least: number): number {

@@ -31,6 +31,8 @@ const message = fc.record(
   {
     ...{ account: text, returnPath: fc.oneof(text, fc.constant('')), ehlo: text },
     ip: fc.oneof(fc.ipV4(), fc.ipV6()),
+    country: fc.constantFrom('FR', 'SE', 'JP', null),
+    asn: fc.oneof(fc.integer({ min: 1, max: 2 ** 32 - 1 }), fc.constant(null)),
     recipients: fc.integer({ min: 1, max: 2 ** 31 }),
     size: fc.nat(Number.MAX_SAFE_INTEGER),
     recipientDomains: fc.array(text, { maxLength: 3 }),

@@ -9,12 +9,16 @@ export interface Line {
   readonly returnPath?: string;
   readonly ehlo?: string;
   readonly ip?: string;
+  readonly country?: string;
+  readonly asn?: number;
   readonly recipients?: number;
 }
 
 export function line({ at, account = 'alice@example.com', ...more }: Line): string {
   const { returnPath = account, ehlo = 'pc.example.com', ip = '192.0.2.7', recipients = 1 } = more;
-  return JSON.stringify({ time: formatInstant(at), account, returnPath, ehlo, ip, recipients, size: 1000 });
+  const { country, asn } = more;
+  const sender = { account, returnPath, ehlo, ip, country, asn };
+  return JSON.stringify({ time: formatInstant(at), ...sender, recipients, size: 1000 });
 }
 
 /** So many, so far apart. */

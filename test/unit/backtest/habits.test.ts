@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { runBacktest } from '../../../src/backtest/run.js';
 import type { CandidateReport } from '../../../src/backtest/report.js';
 import { Trace } from '../../../src/backtest/trace/trace.js';
-import { DAY, HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
+import { DAY, HOUR, MINUTE, SECOND, formatInstant } from '../../../src/kernel/time.js';
 import { parseRules } from '../../../src/rules/parse.js';
 import type { Line } from '../../support/backtest/traces.js';
 import { line, series, traceFile } from '../../support/backtest/traces.js';
@@ -50,6 +50,30 @@ describe('a back-test', () => {
       ['block', 40, 41],
     ]);
   });
+
+  for (const [condition, usual, strange, what] of [
+    ['newCountry', { country: 'FR' }, { country: 'SE' }, 'country SE never seen before'],
+    ['newAsn', { asn: 64_500 }, { asn: 64_501 }, 'autonomous system 64501 never seen before'],
+  ] as const) {
+    test(`knows where senders usually are: ${condition}`, async () => {
+      const rules = `version: 1
+learning: { days: 2, age: 3d, installation: 5d }
+rules:
+  - { id: abroad, per: account, count: messages, window: 1h, limit: 5, when: { ${condition}: true }, then: block, for: 1h }
+`;
+      const known = [0, 1, 2, 3, 4].flatMap((number) => series({ ...day(number), ...usual }, 8, MINUTE));
+      const of = async (place: object): Promise<CandidateReport> =>
+        backtest([...known, ...series({ ...day(8), ...place }, 8, SECOND)], rules);
+      const { cases } = await of(strange);
+      assert.deepEqual(
+        cases.map(({ rule, blockedAt }) => [rule, blockedAt]),
+        [['abroad', formatInstant(day(8).at + 5 * SECOND)]],
+      );
+      assert.match(cases[0]!.evidence.sentence, new RegExp(what));
+      assert.deepEqual((await of(usual)).cases, []);
+      assert.deepEqual((await of({})).cases, [], 'of whom it is not known where nothing is new');
+    });
+  }
 
   test('does not learn of what it blocks', async () => {
     const lines = [

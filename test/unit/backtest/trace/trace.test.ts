@@ -10,6 +10,8 @@ const FULL = {
   returnPath: 'news@example.com',
   ehlo: 'pc.example.com',
   ip: '192.0.2.7',
+  country: 'FR',
+  asn: 4_200_000_000,
   recipients: 30,
   size: 2000,
   recipientDomains: ['example.org'],
@@ -33,6 +35,7 @@ describe('a line of a trace', () => {
   test('may leave out what is not known', () => {
     assert.deepEqual(read({ time: TIME, ip: '192.0.2.7', recipients: 1 }), {
       ...{ account: undefined, returnPath: undefined, ehlo: undefined, ip: '192.0.2.7' },
+      ...{ country: undefined, asn: undefined },
       ...{
         direction: 'outbound',
         transaction: '',
@@ -42,10 +45,8 @@ describe('a line of a trace', () => {
         entitled: true,
       },
     });
-    assert.equal(
-      read({ time: TIME, account: 'a@example.com', returnPath: null, recipients: 1 }).returnPath,
-      undefined,
-    );
+    const { returnPath, country, asn } = read({ ...FULL, returnPath: null, country: null, asn: null });
+    assert.deepEqual([returnPath, country, asn], [undefined, undefined, undefined]);
   });
 
   test('speaks for a return path that is its account’s own, unless it says otherwise', () => {
@@ -99,6 +100,21 @@ describe('a line of a trace', () => {
     ['IPv6 of nine groups', { ...FULL, ip: '1:2:3:4:5:6:7:8:9' }, /:1: ip: must be an address/],
     ['IPv4 in IPv6 that is none', { ...FULL, ip: '::ffff:999.1.1.1' }, /:1: ip: must be an address/],
     ['a number for an address', { ...FULL, ip: 7 }, /:1: ip: must be a text, not 7$/],
+    [
+      'a country by its name',
+      { ...FULL, country: 'France' },
+      /:1: country: must be two capital letters of ISO 3166-1 such as FR, not "France"$/,
+    ],
+    ['a country in small letters', { ...FULL, country: 'fr' }, /:1: country: .*, not "fr"$/],
+    ['an empty country', { ...FULL, country: '' }, /:1: country: .*, not ""$/],
+    [
+      'an autonomous system as a text',
+      { ...FULL, asn: 'AS64500' },
+      /:1: asn: must be a number from 1 to 4294967295, not "AS64500"$/,
+    ],
+    ['no autonomous system', { ...FULL, asn: 0 }, /:1: asn: .*, not 0$/],
+    ['half an autonomous system', { ...FULL, asn: 1.5 }, /:1: asn: .*, not 1\.5$/],
+    ['too large an autonomous system', { ...FULL, asn: 2 ** 32 }, /:1: asn: .*, not 4294967296$/],
     [
       'no recipients',
       { ...FULL, recipients: undefined },
