@@ -83,12 +83,16 @@ export class Exemptions {
     return [...this.#byId.values()].filter((exemption) => !isOver(exemption.until, now));
   }
 
+  /** One whose subject stands in the rules again keeps what it has saved, whatever else of it was changed. */
   useRules(rules: VersionedRules): void {
+    const before = new Map(this.#ruleIds.map((id) => [id, this.#byId.get(id)]));
     for (const id of this.#ruleIds) this.#byId.delete(id);
     this.#fromRules = new SubjectIndex();
     this.#ruleIds = rules.exempt.map(({ subject, until, reason }) => {
       const id = `rules:${subjectKey(subject)}`;
-      this.#byId.set(id, { id, subject, until, reason, origin: 'rules', saved: 0 });
+      const { saved = 0, savedAt } = before.get(id) ?? {};
+      const used = savedAt === undefined ? {} : { savedAt };
+      this.#byId.set(id, { id, subject, until, reason, origin: 'rules', saved, ...used });
       this.#fromRules.set(subject, id);
       return id;
     });

@@ -160,6 +160,45 @@ describe('exemptions', () => {
     exemptions.useRules({ ...parseRules('version: 1\nrules: []'), version: 2 });
     assert.equal(exemptions.covering(ALICE, T0), undefined);
   });
+  test('of the rules file keep what they saved for as long as they stand in it', () => {
+    const of = (value: string, more = 'reason: list'): string =>
+      `{ subject: { type: account, value: ${value} }, ${more} }`;
+    const use = (version: number, ...list: readonly string[]): void =>
+      exemptions.useRules({
+        ...parseRules(`version: 1\nrules: []\nexempt: [${list.join(', ')}]`),
+        version,
+      });
+    const exemptions = given([]);
+    use(1, of('alice@example.com'), of('bob@example.com'));
+    const { id } = exemptions.covering(ALICE, T0)!;
+    const [applied] = recorded([
+      {
+        type: 'ExemptionApplied',
+        data: { exemption: id, reason: 'list', action: 'block', evidence: evidence() },
+      },
+    ]);
+    exemptions.apply(applied!);
+
+    // Another reason and another end make no other exemption of it.
+    use(2, of('carol@example.com'), of('Alice@example.com', 'reason: news, until: 2099-01-01'));
+    const kept = exemptions.get(id)!;
+    assert.deepEqual([kept.saved, kept.savedAt, kept.reason], [1, T0, 'news']);
+    assert.deepEqual(
+      exemptions.list(T0).map(({ subject, saved }) => [subject.value, saved]),
+      [
+        ['carol@example.com', 0],
+        ['alice@example.com', 1],
+      ],
+    );
+    const restored = new Exemptions();
+    restored.restore(exemptions.dump());
+    restored.apply(applied!);
+    assert.equal(restored.get(id)!.saved, 2);
+
+    use(3, of('carol@example.com'));
+    use(4, of('alice@example.com'));
+    assert.deepEqual([exemptions.get(id)!.saved, exemptions.get(id)!.savedAt], [0, undefined]);
+  });
   test('of the built-in list are always there', () => {
     const exemptions = given([]);
     for (const [type, value] of [
