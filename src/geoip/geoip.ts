@@ -4,21 +4,14 @@ import { StopgapError, messageOf } from '../kernel/errors.js';
 import type { AlarmClock, Milliseconds } from '../kernel/time.js';
 import { DAY, SECOND, formatInstant } from '../kernel/time.js';
 import type { RulesMetrics } from '../metrics/rules.js';
-import { isPrivateIp } from '../sending/identity.js';
 import type { Kind } from './database.js';
 import { GeoDatabase } from './database.js';
+import type { Place } from './place.js';
+import { placeIn } from './place.js';
 
 /** Networks change hands: from this age on a database tells more and more that is wrong. */
 export const OLD: Milliseconds = 60 * DAY;
 const LOOK_EVERY: Milliseconds = 10 * SECOND;
-
-/** Where a client is, as far as is known. */
-export interface Place {
-  /** ISO 3166-1 alpha-2. */
-  readonly country?: string;
-  /** Number of the autonomous system. */
-  readonly asn?: number;
-}
 
 export interface GeoipOptions {
   /** Paths; none is fine. */
@@ -27,8 +20,6 @@ export interface GeoipOptions {
   readonly log: Logger;
   readonly metrics: Pick<RulesMetrics, 'fileRefused'>;
 }
-
-const NOWHERE: Place = {};
 
 /**
  * Tells where clients are, from databases that the operator supplies. They are in memory; a file that is replaced is
@@ -39,6 +30,13 @@ export class Geoip {
   readonly #databases: Partial<Record<Kind, WatchedFile<GeoDatabase>>> = {};
   #cancelLook = (): void => undefined;
   #failed = false;
+
+  readonly #onFault = (error: unknown): void => {
+    if (!this.#failed) {
+      this.#options.log.error({ error: messageOf(error) }, 'a database of places has a broken record');
+    }
+    this.#failed = true;
+  };
 
   private constructor(options: GeoipOptions) {
     this.#options = options;
@@ -58,12 +56,7 @@ export class Geoip {
   /** @param ip in normal form. Private and loopback addresses are nowhere. */
   readonly placeOf = (ip: string): Place => {
     const { country, asn } = this.#databases;
-    if ((country === undefined && asn === undefined) || isPrivateIp(ip)) return NOWHERE;
-    const [where, whose] = [this.#find(country, ip), this.#find(asn, ip)];
-    return {
-      ...(typeof where === 'string' ? { country: where } : {}),
-      ...(typeof whose === 'number' ? { asn: whose } : {}),
-    };
+    return placeIn({ country: country?.current, asn: asn?.current }, ip, this.#onFault);
   };
 
   start(): void {
@@ -78,19 +71,6 @@ export class Geoip {
   /** Looks at the files now. */
   async check(): Promise<void> {
     for (const database of Object.values(this.#databases)) await database.check();
-  }
-
-  /** A record that cannot be read says nothing of its client, and must not stop its mail. */
-  #find(database: WatchedFile<GeoDatabase> | undefined, ip: string): string | number | undefined {
-    try {
-      return database?.current.find(ip);
-    } catch (error) {
-      if (!this.#failed) {
-        this.#options.log.error({ error: messageOf(error) }, 'a database of places has a broken record');
-      }
-      this.#failed = true;
-      return undefined;
-    }
   }
 
   async #watch(kind: Kind, path: string): Promise<WatchedFile<GeoDatabase>> {

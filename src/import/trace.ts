@@ -10,17 +10,18 @@ const TOGETHER = 256;
 /**
  * One accepted message a line, as JSON, in the order of time:
  *
- * `{"time","account","returnPath","ehlo","ip","recipients","size","recipientDomains","direction"}`: `time` in ISO 8601, `size` in
- * bytes. `account`, `ehlo` and `ip` are left out where they are not known, `recipientDomains` where it would be empty,
- * `direction` but for `inbound`.
+ * `{"time","account","returnPath","ehlo","ip","country","asn","recipients","size","recipientDomains","direction"}`: `time` in
+ * ISO 8601, `size` in bytes. `account`, `ehlo`, `ip`, `country` and `asn` are left out where they are not known,
+ * `recipientDomains` where it would be empty, `direction` but for `inbound`.
  *
  * @returns undefined for an event that is no accepted message
  */
 function traceLine({ at, event }: PastEvent): string | undefined {
   if (event.type !== 'MessageAccepted') return undefined;
-  const { account, returnPath, ehlo, ip, recipients, size, recipientDomains, direction } = event.data;
+  const { account, returnPath, ehlo, ip, country, asn } = event.data;
+  const { recipients, size, recipientDomains, direction } = event.data;
   return JSON.stringify({
-    ...{ time: formatInstant(at), account, returnPath, ehlo, ip, recipients, size },
+    ...{ time: formatInstant(at), account, returnPath, ehlo, ip, country, asn, recipients, size },
     ...(recipientDomains.length === 0 ? {} : { recipientDomains }),
     ...(direction === 'inbound' ? { direction } : {}),
   });

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { SenderPolicy } from '../accounts/senders.js';
 import type { AlarmClock } from '../kernel/time.js';
-import type { Place } from '../geoip/geoip.js';
+import type { Place } from '../geoip/place.js';
 import type { Metrics } from '../metrics/metrics.js';
 import type { ReadModels } from '../read-models.js';
 import type { Appended, EventStore } from '../store/port.js';

@@ -1,6 +1,6 @@
 import type { SMTPServerSession } from 'smtp-server';
 import type { ActiveBlock } from '../../projections/active-blocks.js';
-import type { Place } from '../geoip/geoip.js';
+import type { Place } from '../geoip/place.js';
 import type { RefusalStage, SenderFields } from '../sending/events.js';
 import { clientNetwork, normalizeIp } from '../sending/identity.js';
 import type { MailDirection, SenderIdentity } from '../sending/subjects.js';

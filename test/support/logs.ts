@@ -56,6 +56,7 @@ const READING: PostfixLogOptions = {
   ...{ zone: new Zone('UTC'), year: undefined, now: NOW, inbound: false, from: undefined, to: undefined },
   isOurs: parseNetworks('127.0.0.0/8 [::1]/128'),
   accountOf: normalizeAccount,
+  placeOf: () => ({}),
   entitled: (account, returnPath) => returnPath === '' || account === returnPath,
 };
 

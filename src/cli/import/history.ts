@@ -14,15 +14,12 @@ import { StoreRefused } from '../../store/port.js';
 import { openKurrentStore } from '../../store/kurrentdb/index.js';
 import { openSqliteStore } from '../../store/sqlite/index.js';
 import type { Config } from '../../config.js';
-import type { ConfigOption } from '../config-option.js';
-import { configForFiles } from '../config-option.js';
 import type { Target } from './verb.js';
 import type { CliIo } from '../io.js';
 import { note } from '../io.js';
 
 /** The store of the configuration, for history to be written into. @throws StoreRefused */
-export async function openHistory(io: CliIo, options: ConfigOption): Promise<Target> {
-  const { config } = configForFiles(io, options);
+export async function openHistory(io: CliIo, config: Config): Promise<Target> {
   const store = await openStore(io, config);
   try {
     await store.setRetention(SEND_CATEGORY, config.retention.sends);

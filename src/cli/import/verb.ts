@@ -11,13 +11,15 @@ import type { LogFile, LogSummary, PostfixLogOptions } from '../../import/postfi
 import { onceReadable, openLogFile, ownZone, readPostfixLogs, Zone } from '../../import/postfix-log/index.js';
 import type { Sink } from '../../import/sink.js';
 import { TraceWriter } from '../../import/trace.js';
+import type { Config } from '../../config.js';
 import { normalizeAccount } from '../../sending/identity.js';
 import type { ConfigOption } from '../config-option.js';
-import { withConfig } from '../config-option.js';
+import { configForFiles, withConfig } from '../config-option.js';
 import { StatusLine } from '../status-line.js';
 import { openNamed } from '../named-file.js';
 import { progressLine, summaryJson, summaryLines } from './summary.js';
 import type { CliIo } from '../io.js';
+import { note } from '../io.js';
 
 export interface ImportOptions extends ConfigOption {
   readonly trace?: string;
@@ -63,8 +65,11 @@ export function importVerb(program: Command, io: CliIo): void {
     const files = await filesOf(io, names);
     const zone = options.timezone ?? ownZone();
     const reading = readingOptions(io, options, new Zone(zone, '--timezone'));
+    const { config } = configForFiles(io, options);
+    // Everything that may be wrong is looked at before anything is written.
+    const placeOf = await placesOf(io, config);
     const target =
-      options.trace === undefined ? await openStore(io, options) : await openTrace(io, options.trace);
+      options.trace === undefined ? await openStore(io, config) : await openTrace(io, options.trace);
     const progress = new StatusLine(io);
     const total = totalOf(files);
     let summary: LogSummary;
@@ -73,6 +78,7 @@ export function importVerb(program: Command, io: CliIo): void {
         files,
         {
           ...reading,
+          placeOf,
           entitled: target.entitled,
           onProgress: (so) => progress.show(() => progressLine(so, total)),
         },
@@ -106,9 +112,17 @@ export interface Target {
 }
 
 /** Stores are loaded for this alone: other verbs start in a fraction of the time. */
-async function openStore(io: CliIo, options: ConfigOption): Promise<Target> {
+async function openStore(io: CliIo, config: Config): Promise<Target> {
   const { openHistory } = await import('./history.js');
-  return openHistory(io, options);
+  return openHistory(io, config);
+}
+
+/** Where clients are, by the databases of the configuration; they too are loaded for this alone. */
+async function placesOf(io: CliIo, { geoip }: Config): Promise<PostfixLogOptions['placeOf']> {
+  const { readPlaces } = await import('../../geoip/once.js');
+  return readPlaces(geoip, (error) =>
+    note(io, `stopgap: a database of places has a broken record: ${messageOf(error)}`),
+  );
 }
 
 async function openTrace(io: CliIo, name: string): Promise<Target> {
@@ -144,7 +158,7 @@ function readingOptions(
   io: CliIo,
   { year, networks, accountDomain, inbound, from, to }: ImportOptions,
   zone: Zone,
-): Omit<PostfixLogOptions, 'entitled' | 'onProgress'> {
+): Omit<PostfixLogOptions, 'placeOf' | 'entitled' | 'onProgress'> {
   return {
     ...{ zone, year, from, to, now: io.clock.now(), inbound: inbound === true },
     isOurs: parseNetworks(networks, '--networks'),

@@ -1,3 +1,4 @@
+import type { Place } from '../../geoip/place.js';
 import type { Instant } from '../../kernel/time.js';
 import type { AuthEvent, SendEvent } from '../../sending/events.js';
 import { clientNetwork } from '../../sending/identity.js';
@@ -15,6 +16,8 @@ export interface AssemblerOptions {
   readonly accountOf: (login: string) => string;
   /** Whether an account may speak for a return path. */
   readonly entitled: (account: string, returnPath: string) => boolean;
+  /** Where a client is, by its address in normal form. */
+  readonly placeOf: (ip: string) => Place;
   /** Told of mail from outside too, and of recipients that were refused to it: their direction tells. */
   readonly onEvent: (event: PastEvent) => void;
 }
@@ -185,7 +188,7 @@ export class Assembler {
         ...(account === undefined ? {} : { account }),
         returnPath: from,
         ...(ehlo === undefined || ehlo === '' ? {} : { ehlo }),
-        ...(ip === undefined ? {} : { ip }),
+        ...(ip === undefined ? {} : { ip, ...this.#options.placeOf(ip) }),
         direction,
         transaction: queueId ?? 'NOQUEUE',
         count: record.times,
@@ -201,6 +204,7 @@ export class Assembler {
       data: {
         network: clientNetwork(ip),
         kind: 'genuine',
+        ...this.#options.placeOf(ip),
         count: record.times,
         since: record.at,
       },
@@ -280,7 +284,7 @@ export class Assembler {
   }
 }
 
-function sendOf(message: Message, isFromUs: boolean, { entitled }: AssemblerOptions): SendEvent {
+function sendOf(message: Message, isFromUs: boolean, { entitled, placeOf }: AssemblerOptions): SendEvent {
   const { account, from, ehlo, ip, queueId, size, nrcpt, domains } = message;
   return {
     type: 'MessageAccepted',
@@ -288,7 +292,7 @@ function sendOf(message: Message, isFromUs: boolean, { entitled }: AssemblerOpti
       ...(account === undefined ? {} : { account }),
       returnPath: from!,
       ...(ehlo === undefined || ehlo === '' ? {} : { ehlo }),
-      ...(ip === undefined ? {} : { ip }),
+      ...(ip === undefined ? {} : { ip, ...placeOf(ip) }),
       direction: isFromUs ? 'outbound' : 'inbound',
       transaction: queueId,
       recipients: nrcpt,

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir, readFile, rm } from 'node:fs/promises';
 import { describe, test } from 'node:test';
+import { LineReader } from '../../../src/backtest/trace/trace.js';
+import type { MessageAccepted } from '../../../src/sending/events.js';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
 import { ImportDesk } from '../../support/import-desk.js';
 import { NOW, gzipped } from '../../support/logs.js';
+import { mmdb } from '../../support/mmdb.js';
 import type { Doing } from '../../support/postfix.js';
 import { logOf } from '../../support/postfix.js';
 
@@ -43,6 +46,68 @@ describe('stopgap import postfix-log', () => {
     assert.match(out, /^found +10 messages to 20 recipients, by 1 account$/m);
     assert.match(out, /^ +1 refused recipient\n +1 bounce\n +2 failed logins$/m);
     assert.match(out, /^written +10 lines of the trace$/m);
+  });
+
+  describe('where databases of places are configured', () => {
+    const builtAt = NOW - 86_400_000;
+    const files = {
+      'mail.log': LOG,
+      'stopgap.yaml':
+        'data: ./data\nsmtp: { relay: { url: smtp://127.0.0.1:25 } }\ngeoip: { country: country.mmdb, asn: asn.mmdb }\n',
+      'country.mmdb': mmdb({
+        ...{ type: 'Test-Country', builtAt },
+        networks: { '192.0.2.0/24': { country: { iso_code: 'FR' } } },
+      }),
+      'asn.mmdb': mmdb({
+        ...{ type: 'Test-ASN', builtAt },
+        networks: { '192.0.2.0/24': { autonomous_system_number: 64_500 } },
+      }),
+    };
+
+    test('a trace says where clients are', async (t) => {
+      const desk = await ImportDesk.open(t, files);
+      const { code, out, err } = await desk.import(['mail.log', '--trace', '-']);
+      assert.equal(code, 0, err);
+      const places = parsed(out).map(({ ip, country, asn }) => [ip, country, asn]);
+      assert.deepEqual(
+        places,
+        Array.from({ length: 10 }, () => ['192.0.2.2', 'FR', 64_500]),
+      );
+      await desk.write({ 'trace.ndjson': out });
+      for (const line of out.trimEnd().split('\n'))
+        assert.equal((new LineReader('t').read(line)!.data as MessageAccepted).asn, 64_500);
+    });
+
+    test('history does, in its events and in the summaries of its days', async (t) => {
+      const desk = await ImportDesk.open(t, files);
+      const { code, err } = await desk.import(['mail.log']);
+      assert.equal(code, 0, err);
+      const events = await desk.events();
+      const of = (type: string): readonly Record<string, unknown>[] =>
+        events.filter((event) => event.type === type).map(({ data }) => data as Record<string, unknown>);
+      for (const type of ['MessageAccepted', 'RecipientsRefused', 'AuthenticationFailed']) {
+        assert.ok(of(type).length > 0, type);
+        for (const { country, asn } of of(type)) assert.deepEqual([country, asn], ['FR', 64_500], type);
+      }
+      const [day] = of('SenderDaySummarised');
+      assert.deepEqual([day!['countries'], day!['asns']], [['FR'], [64_500]]);
+    });
+
+    test('one that cannot be used ends it before anything is written', async (t) => {
+      const desk = await ImportDesk.open(t, { ...files, 'asn.mmdb': 'x' });
+      for (const args of [[], ['--trace', 'trace.ndjson']]) {
+        const { code, err } = await desk.import(['mail.log', ...args]);
+        assert.equal(code, 1);
+        assert.match(err, /^stopgap: geoip\.asn: .*asn\.mmdb: is no MaxMind database/);
+      }
+      await rm(desk.path('country.mmdb'));
+      assert.match(
+        (await desk.import(['mail.log'])).err,
+        /^stopgap: geoip\.country: .*country\.mmdb: does not exist$/m,
+      );
+      await assert.rejects(readFile(desk.path('trace.ndjson')), { code: 'ENOENT' });
+      await assert.rejects(readFile(desk.path('data/events.db')), { code: 'ENOENT' });
+    });
   });
 
   test('counts once what came from outside, and says how to have it', async (t) => {
