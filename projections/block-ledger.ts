@@ -4,6 +4,8 @@ import { GRACE, isOver } from '../src/blocks/state.js';
 import type { Instant, Milliseconds } from '../src/kernel/time.js';
 import type { Direction, SenderIdentity, Subject } from '../src/sending/subjects.js';
 import { directionsMeet, subjectKey } from '../src/sending/subjects.js';
+import type { Observation } from './observed.js';
+import { Observed } from './observed.js';
 import { SubjectIndex } from './subject-index.js';
 
 export interface HistoryItem {
@@ -70,10 +72,12 @@ export interface LedgerState {
   readonly entries: readonly LedgerEntry[];
   /** Ids of the proposals that nobody has settled. */
   readonly pending: readonly string[];
+  readonly observed: readonly Observation[];
 }
 
-/** Every block and proposal there ever was: what the API lists. */
+/** Every block and proposal there ever was, and what rules only observed: what the API lists. */
 export class BlockLedger {
+  readonly observed = new Observed();
   readonly #entries = new Map<string, LedgerEntry>();
   readonly #pending = new Map<string, LedgerEntry>();
   readonly #bySubject = new Map<string, string[]>();
@@ -86,11 +90,13 @@ export class BlockLedger {
 
   /** The opposite of {@link restore}. */
   dump(): LedgerState {
-    return { entries: [...this.#entries.values()], pending: [...this.#pending.keys()] };
+    const [entries, pending] = [[...this.#entries.values()], [...this.#pending.keys()]];
+    return { entries, pending, observed: this.observed.dump() };
   }
 
   /** Takes over what {@link dump} gave. Must come before anything is applied. */
-  restore({ entries, pending }: LedgerState): void {
+  restore({ entries, pending, observed }: LedgerState): void {
+    this.observed.restore(observed);
     for (const entry of entries) {
       this.#list(entry);
       this.#entries.set(entry.id, entry);
@@ -225,8 +231,9 @@ export class BlockLedger {
       case 'ExemptionGranted':
       case 'ExemptionRevoked':
       case 'ExemptionApplied':
-      case 'RuleObserved':
         return;
+      case 'RuleObserved':
+        return this.observed.apply(event);
     }
   }
 

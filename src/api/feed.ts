@@ -1,10 +1,12 @@
 import { z } from 'zod';
 import type { Request, Response } from 'express';
 import type { RecordedEvent } from '../kernel/events.js';
-import { StopgapError, messageOf } from '../kernel/errors.js';
+import { InvalidInput, StopgapError, messageOf } from '../kernel/errors.js';
 import { SECOND, formatInstant } from '../kernel/time.js';
 import type { Subscription } from '../store/port.js';
 import type { ApiDependencies } from './dependencies.js';
+import type { FeedCategory } from './event-types.js';
+import { CATEGORY_OF, FEED_CATEGORIES, FEED_TYPES } from './event-types.js';
 import { Problem, invalid } from './http/problem.js';
 import type { Route } from './http/route.js';
 import { route } from './http/route.js';
@@ -18,7 +20,8 @@ const MOST_FEEDS = 100;
 const RETRY = 2000;
 
 const feedQuery = z.strictObject({
-  categories: anyOf(['block', 'rules', 'override', 'send', 'auth']),
+  categories: anyOf(FEED_CATEGORIES),
+  types: anyOf(FEED_TYPES),
   after: once
     .regex(/^\d{1,15}$/, 'must be a position: a whole number')
     .transform(Number)
@@ -72,6 +75,8 @@ export class EventFeeds {
 
   async #begin(query: FeedQuery, request: Request, response: Response): Promise<void> {
     const { store, log } = this.#deps;
+    const { types } = query;
+    const categories = categoriesOf(query);
     const after = lastEventId(request) ?? query.after;
     const head = await store.head();
     if (after !== undefined && after > head) {
@@ -96,9 +101,9 @@ export class EventFeeds {
       return;
     }
     response.write(`retry: ${RETRY}\n\n`);
-    const categories = [...(query.categories ?? ['block', 'rules'])];
+    const wanted: ReadonlySet<string> | undefined = types;
     const subscription = store.subscribe({ after: after ?? 'end', categories }, (event) =>
-      write(response, textOf(event)),
+      wanted === undefined || wanted.has(event.type) ? write(response, textOf(event)) : undefined,
     );
     this.#keep(response, subscription);
     subscription.ended.then(
@@ -134,6 +139,19 @@ export class EventFeeds {
     response.once('close', () => void end());
     response.on('error', () => undefined); // the client is gone: `close` follows
   }
+}
+
+/** Which streams are read. @throws InvalidInput for a type that could never come */
+function categoriesOf({ categories, types }: FeedQuery): readonly FeedCategory[] {
+  if (types === undefined) return [...(categories ?? (['block', 'rules'] as const))];
+  const needed = new Set([...types].map((type) => CATEGORY_OF[type]));
+  for (const type of types)
+    if (categories !== undefined && !categories.has(CATEGORY_OF[type]))
+      throw new InvalidInput(
+        'types',
+        `${type} is of category ${CATEGORY_OF[type]}, which categories leaves out`,
+      );
+  return [...needed];
 }
 
 function lastEventId(request: Request): number | undefined {

@@ -20,6 +20,7 @@ import { serve } from './http/serve.js';
 import { logRoutes } from './log.js';
 import { overrideRoutes } from './overrides.js';
 import { operationRoutes } from './operations.js';
+import { observedRoute } from './observed.js';
 import { rulesRoutes } from './rules.js';
 import { senderRoutes } from './senders.js';
 import { shadowRoutes } from './shadow-rules.js';
@@ -52,6 +53,7 @@ export function createApi(deps: ApiDependencies): Api {
     ...exemptionRoutes(deps, commands),
     ...overrideRoutes(deps),
     ...rulesRoutes(deps, order),
+    observedRoute(deps),
     ...shadowRoutes(deps, order),
     ...backtestRoutes(deps),
     ...senderRoutes(deps),

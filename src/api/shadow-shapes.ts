@@ -1,8 +1,9 @@
 import { z } from 'zod';
 import { COMPARISONS } from '../../projections/verdict-comparison.js';
-import { evidenceShape, ruleSetShape, subjectShape, windowShape } from './shapes.js';
+import { ACTIONS } from '../rules/model.js';
+import { evidenceShape, position, ruleSetShape, subjectShape, windowShape } from './shapes.js';
 
-/* What the API gives of shadow rules, and of how rules have fared. */
+/* What the API gives of rules that do not act, and of how rules have fared. */
 
 const instant = z.string().meta({ format: 'date-time' });
 
@@ -15,11 +16,9 @@ const comparedShape = z.object({
   weaker: z.int().meta({ description: 'Blocked by the rules in force, proposed by the shadow rules.' }),
 });
 
-const open = z
-  .int()
-  .meta({
-    description: 'Cases that are not settled, and not counted yet: what was asked for would still hold.',
-  });
+const open = z.int().meta({
+  description: 'Cases that are not settled, and not counted yet: what was asked for would still hold.',
+});
 
 export const shadowShape = z
   .object({
@@ -65,6 +64,19 @@ export const differenceShape = z
   })
   .meta({ id: 'ShadowDifference' });
 
+export const observedShape = z
+  .object({
+    position,
+    at: instant,
+    subject: subjectShape,
+    rule: z.string(),
+    action: z
+      .enum(ACTIONS)
+      .meta({ description: 'What the rule asks for: observe, or what mode: observe kept it from.' }),
+    evidence: evidenceShape,
+  })
+  .meta({ id: 'Observed', description: 'A rule tripped, and did nothing but say so.' });
+
 export const precisionShape = z
   .object({
     rule: z.string(),
@@ -86,4 +98,5 @@ export const precisionShape = z
 
 export type ShadowJson = z.infer<typeof shadowShape>;
 export type DifferenceJson = z.infer<typeof differenceShape>;
+export type ObservedJson = z.infer<typeof observedShape>;
 export type PrecisionJson = z.infer<typeof precisionShape>;

@@ -12,7 +12,7 @@ export const BLOCK_STATES = ['proposed', 'active', 'released', 'expired', 'dismi
 
 const instant = z.string().meta({ format: 'date-time' });
 const duration = z.string().meta({ examples: ['1h30m'] });
-const position = z.int().meta({ description: 'Place in the total order of events.' });
+export const position = z.int().meta({ description: 'Place in the total order of events.' });
 
 export const subjectShape = z
   .object({ type: z.enum(SUBJECT_TYPES), value: z.string().meta({ description: 'In normal form.' }) })

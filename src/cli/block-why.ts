@@ -12,8 +12,16 @@ export function whyOf(block: BlockJson): string {
     origin === 'admin' && description !== '' && !history.some(({ type }) => type === 'ProposalApproved');
   const since = follows === null ? [] : [followedText(follows)];
   if (evidence === null || ownReason) return [description, ...since].filter((text) => text !== '').join('; ');
-  const { sentence, rule } = evidence;
-  const name = `${nameOf(block.subject)}: `;
+  return numbersOf(block.subject, evidence, since);
+}
+
+/** The evidence's sentence without its subject and rule, and what was allowed right behind what was counted. */
+export function numbersOf(
+  subject: BlockJson['subject'],
+  { sentence, rule }: NonNullable<BlockJson['evidence']>,
+  since: readonly string[] = [],
+): string {
+  const name = `${nameOf(subject)}: `;
   const parts = (sentence.startsWith(name) ? sentence.slice(name.length) : sentence)
     .replace(/\.$/, '')
     .replace('in a week usually', 'usually')

@@ -6,9 +6,10 @@ import { connect, withClient } from './client.js';
 import type { CliIo } from './io.js';
 import { note, print } from './io.js';
 import { readNamed } from './named-file.js';
+import { observedCommand } from './observed-rules.js';
 import { precisionCommand, shadowCommands } from './shadow-rules.js';
 
-/** `stopgap rules check|show|apply|shadow|precision`. */
+/** `stopgap rules check|show|apply|observed|shadow|precision`. */
 export function rulesVerb(program: Command, io: CliIo): void {
   const rules = program.command('rules').description('when a volume is abnormal');
 
@@ -45,6 +46,7 @@ export function rulesVerb(program: Command, io: CliIo): void {
     },
   );
 
+  observedCommand(rules, io);
   shadowCommands(rules, io);
   precisionCommand(rules, io);
 }

@@ -139,11 +139,30 @@ describe('the event feed', () => {
     feed.close();
   });
 
+  test('gives the types that are asked for, from whichever category they are of', async () => {
+    const from = await server.deps.store.head();
+    const event = {
+      id: newId(),
+      type: 'BounceReceived',
+      at: server.clock.now(),
+      by: 'smtp:test',
+      data: { address: 'a@b.example' },
+    };
+    const block = await server.block('typed@example.com');
+    await server.deps.store.append('send-a@b.example', [event], 'any');
+    const feed = await FeedClient.open(server, `after=${from}&types=BlockReleased,BounceReceived`);
+    await server.post(`/api/v1/blocks/${block.id}/release`, {});
+    assert.deepEqual(types(await feed.received(2)), ['BounceReceived', 'BlockReleased']);
+    feed.close();
+  });
+
   test('what it cannot make sense of is an error, not a silent feed', async () => {
     for (const [query, headers, field] of [
       ['after=-1', {}, 'after'],
       ['after=999999', {}, 'after'],
       ['categories=mail', {}, 'categories'],
+      ['types=RuleObserver', {}, 'types'],
+      ['types=RuleObserved&categories=rules', {}, 'types'],
       ['', { 'last-event-id': 'seven' }, 'Last-Event-ID'],
     ] as const) {
       const reply = await server.get(`/api/v1/events?${query}`, { headers });

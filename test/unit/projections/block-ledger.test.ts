@@ -2,9 +2,10 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { BlockLedger } from '../../../projections/block-ledger.js';
 import type { Followed } from '../../../projections/block-ledger.js';
+import { OBSERVATIONS_KEPT } from '../../../projections/observed.js';
 import type { BlockEvent, BlockFact } from '../../../src/blocks/events.js';
 import { HOUR, MINUTE } from '../../../src/kernel/time.js';
-import { T0 } from '../../support/given.js';
+import { T0, evidence } from '../../support/given.js';
 import { blockEvent } from '../../support/sends.js';
 import { dismissed, expired, imposed, imposedByRule, proposed, released } from '../blocks/facts.js';
 
@@ -20,6 +21,28 @@ function followed(...facts: readonly (readonly [at: number, fact: BlockFact])[])
   assert.deepEqual([...restored.all()], entries);
   return entries.at(-1)!.follows;
 }
+
+test('of what rules only observed the newest are kept, also by a dump', () => {
+  const ledger = new BlockLedger();
+  const subject = BOB;
+  for (let position = 1; position <= OBSERVATIONS_KEPT + 2; position++) {
+    const data = { subject, action: 'propose', evidence: evidence() } as const;
+    ledger.apply(blockEvent({ type: 'RuleObserved', data }, T0 + position, position) as BlockEvent);
+  }
+  const restored = new BlockLedger();
+  restored.restore(ledger.dump());
+  for (const { observed } of [ledger, restored]) {
+    const newest = observed.newest();
+    assert.deepEqual(
+      [newest.length, newest[0]!.position, newest.at(-1)!.position],
+      [OBSERVATIONS_KEPT, OBSERVATIONS_KEPT + 2, 3],
+    );
+    assert.deepEqual(newest[0], {
+      ...{ position: OBSERVATIONS_KEPT + 2, at: T0 + OBSERVATIONS_KEPT + 2 },
+      ...{ subject, action: 'propose', evidence: evidence() },
+    });
+  }
+});
 
 describe('a block or proposal right after a person has let go of the subject', () => {
   const by = 'smtp:test';
