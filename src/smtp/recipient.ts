@@ -21,7 +21,7 @@ export interface RecipientBounds {
  * @throws ReplyError what the client is told where the recipient is not taken
  */
 export async function offerRecipient(
-  { metrics, relay }: SmtpContext,
+  { metrics, recorder, relay }: SmtpContext,
   conversation: Conversation,
   session: SMTPServerSession,
   address: SMTPServerAddress,
@@ -46,6 +46,7 @@ export async function offerRecipient(
     if (error instanceof InvalidInput) throw new ReplyError({ code: 501, text: `5.1.3 ${error.message}` });
     if (!(error instanceof RelayUnreachable)) throw error;
     metrics.smtp.refused('rcpt', 'unreachable');
+    if (error.fault !== undefined) recorder.unanswered(error.fault, mail.id, error.message);
     throw new ReplyError(TRY_LATER);
   }
 }

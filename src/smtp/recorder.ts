@@ -39,6 +39,7 @@ export class Recorder {
   readonly #by: string;
   readonly #refusals: Summary<Refusal>;
   readonly #failures: Summary<Counted<AuthenticationFailed>>;
+  readonly #unanswered: Summary<{ readonly correlation: string; readonly error: string }>;
   readonly #underWay = new Set<Promise<unknown>>();
 
   constructor(options: RecorderOptions) {
@@ -65,6 +66,12 @@ export class Recorder {
       if (kind === 'genuine') log.info({ network, count, since: formatInstant(since) }, 'a login failed');
       this.#note(authStream(network), { type: 'AuthenticationFailed', data: { ...data, count, since } });
     });
+    this.#unanswered = new Summary(clock, (item, count, since) =>
+      log.warn(
+        { correlation: item.correlation, error: item.error, count, since: formatInstant(since) },
+        'the upstream gave no answer about recipients',
+      ),
+    );
   }
 
   /**
@@ -114,10 +121,20 @@ export class Recorder {
     this.#failures.add(`${data.network} ${data.kind} ${data.block ?? ''} ${data.account ?? ''}`, data);
   }
 
+  /**
+   * A recipient was put off, the upstream having gone away: a line in the log, and no event. A flood is summarised.
+   *
+   * @param fault what is the same for all that failed alike
+   */
+  unanswered(fault: string, correlation: string, error: string): void {
+    this.#unanswered.add(fault, { correlation, error });
+  }
+
   /** Writes the summaries that still gather and waits for what is under way. */
   async close(): Promise<void> {
     this.#refusals.flush();
     this.#failures.flush();
+    this.#unanswered.flush();
     await Promise.allSettled([...this.#underWay]);
   }
 

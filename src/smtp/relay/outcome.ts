@@ -6,6 +6,8 @@ export class SessionLost extends Error {
     message: string,
     /** True where the upstream closed the session (or said 421): a fresh one may well serve. */
     readonly closedByUpstream: boolean,
+    /** The message without what the upstream itself has said. */
+    readonly fault: string = message,
   ) {
     super(message);
     this.name = 'SessionLost';

@@ -116,11 +116,20 @@ export interface Relay {
 export class RelayUnreachable extends Error {
   /** True where the message was sent in full and its answer never came: the upstream may have taken it (RFC 1047). */
   readonly ambiguous: boolean;
+  /**
+   * The message without what the upstream itself has said, the same for all that fail alike; undefined where there is
+   * nothing to tell: a notice has told of it, or the relay is closed.
+   */
+  readonly fault: string | undefined;
 
-  constructor(message: string, options: { readonly ambiguous?: boolean; readonly cause?: unknown } = {}) {
+  constructor(
+    message: string,
+    options: { readonly ambiguous?: boolean; readonly cause?: unknown; readonly fault?: string } = {},
+  ) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
     this.name = 'RelayUnreachable';
     this.ambiguous = options.ambiguous ?? false;
+    this.fault = options.fault;
   }
 }
 

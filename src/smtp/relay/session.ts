@@ -61,7 +61,7 @@ export class Session {
     this.#timeouts = timeouts;
     this.#wire = new Wire(socket, name, {
       reply: (reply) => this.#take(reply),
-      broken: (why, closedByUpstream) => void this.fail(why, closedByUpstream),
+      broken: (why, closedByUpstream, fault) => void this.fail(why, closedByUpstream, fault),
       drained: () => this.#onDrain?.(),
     });
   }
@@ -214,7 +214,7 @@ export class Session {
   #take(reply: RawReply): void {
     const expected = this.#expected;
     if (reply.code === 421 && expected?.final !== true) {
-      this.fail(`${this.#name} says 421 ${textOf(reply)}`, true);
+      this.#closing(reply);
       return;
     }
     if (expected === undefined) {
@@ -232,7 +232,12 @@ export class Session {
       clearTimeout(this.#timer);
       expected.resolve(expected.replies);
     }
-    if (reply.code === 421) this.fail(`${this.#name} says 421 ${textOf(reply)}`, true);
+    if (reply.code === 421) this.#closing(reply);
+  }
+
+  #closing(reply: RawReply): void {
+    const fault = `${this.#name} says 421`;
+    this.fail(`${fault} ${textOf(reply)}`, true, fault);
   }
 
   #write(text: string): void {
@@ -247,9 +252,9 @@ export class Session {
   }
 
   /** Ends the session at once; whoever waits for a reply gets the error, which is returned too. Idempotent. */
-  fail(message: string, closedByUpstream: boolean): SessionLost {
+  fail(message: string, closedByUpstream: boolean, fault?: string): SessionLost {
     if (this.lost !== undefined) return this.lost;
-    this.lost = new SessionLost(message, closedByUpstream);
+    this.lost = new SessionLost(message, closedByUpstream, fault);
     clearTimeout(this.#timer);
     this.socket.destroy();
     const expected = this.#expected;

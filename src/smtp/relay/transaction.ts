@@ -119,7 +119,8 @@ export class PooledTransaction implements RelayTransaction {
         this.#session = undefined;
         session.fail('given up in the middle of an exchange', false);
         this.#pool.release(session);
-        throw error instanceof SessionLost ? new RelayUnreachable(error.message, { cause: error }) : error;
+        if (!(error instanceof SessionLost)) throw error;
+        throw new RelayUnreachable(error.message, { cause: error, fault: error.fault });
       }
     }
   }

@@ -28,13 +28,13 @@ export class WaitingRoom<T> {
   /** Throws RelayUnreachable where it is full; rejects with it where the wait was in vain. */
   enter(): Promise<T> {
     if (this.#waiters.size >= this.#max) {
-      throw new RelayUnreachable(`${this.#max} commands wait for the upstream already`);
+      throw inVain(`${this.#max} commands wait for the upstream already`);
     }
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         this.#onTimeout();
         this.#leave(waiter);
-        reject(new RelayUnreachable(`no session with the upstream was free within ${this.#timeout} ms`));
+        reject(inVain(`no session with the upstream was free within ${this.#timeout} ms`));
       }, this.#timeout);
       const waiter: Waiter<T> = { resolve, reject, timer };
       this.#waiters.add(waiter);
@@ -61,4 +61,8 @@ export class WaitingRoom<T> {
     this.#waiters.delete(waiter);
     clearTimeout(waiter.timer);
   }
+}
+
+function inVain(message: string): RelayUnreachable {
+  return new RelayUnreachable(message, { fault: message });
 }

@@ -5,8 +5,11 @@ import { MalformedReply, ReplyReader } from './reply.js';
 /** What a wire tells whoever uses it. */
 export interface WireEvents {
   reply(reply: RawReply): void;
-  /** The connection is of no more use; `closedByUpstream`: it went away, rather than to talk nonsense. */
-  broken(why: string, closedByUpstream: boolean): void;
+  /**
+   * The connection is of no more use. `closedByUpstream`: it went away, rather than to talk nonsense; `fault`: why
+   * without what it said, where that is less.
+   */
+  broken(why: string, closedByUpstream: boolean, fault?: string): void;
   /** The socket takes more again. */
   drained(): void;
 }
@@ -48,7 +51,8 @@ export class Wire {
       try {
         this.#reader.push(chunk, this.#onReply);
       } catch (error) {
-        this.#events.broken(`${this.#name} answered nonsense: ${(error as Error).message}`, false);
+        const fault = `${this.#name} answered nonsense`;
+        this.#events.broken(`${fault}: ${(error as Error).message}`, false, fault);
       }
     };
     const onClose = (): void => this.#events.broken(`${this.#name} closed the connection`, true);
