@@ -108,6 +108,11 @@ export class SendVolume {
     return this.#rules;
   }
 
+  /** What the age of the installation counts from; undefined before the first event. */
+  get installedAt(): Instant | undefined {
+    return this.#installedAt === 0 ? undefined : this.#installedAt;
+  }
+
   /** Folds one event; the verdicts are those of just this event. */
   apply(event: RecordedEvent): readonly Verdict[] {
     if (isImported(event)) return NONE;

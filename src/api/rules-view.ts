@@ -1,6 +1,7 @@
 import { stateAt } from '../../projections/block-ledger.js';
 import type { Instant } from '../kernel/time.js';
 import { formatDuration } from '../kernel/time.js';
+import type { ReadModels } from '../read-models.js';
 import { formatQuietHours } from '../rules/explain.js';
 import { LEARNING } from '../rules/model.js';
 import type {
@@ -28,11 +29,15 @@ export async function activeByRule(order: BlockOrder, now: Instant): Promise<Rea
 }
 
 /** The rule set in force. */
-export function rulesView(changed: RulesChanged, active: ReadonlyMap<string, number>): RulesJson {
+export function rulesView(
+  changed: RulesChanged,
+  active: ReadonlyMap<string, number>,
+  { sendVolume }: Pick<ReadModels, 'sendVolume'>,
+): RulesJson {
   const { version, origin, source, rules: set } = changed;
   const { rules, ...rest } = ruleSetView(set);
   const shown = rules.map((rule) => ({ ...rule, activeBlocks: active.get(rule.id) ?? 0 }));
-  return { version, origin, source, ...rest, rules: shown };
+  return { version, origin, source, ...rest, installedAt: instant(sendVolume.installedAt), rules: shown };
 }
 
 /** What a rule set says, whether it is in force or not. */

@@ -33,7 +33,7 @@ export function rulesRoutes(deps: ApiDependencies, order: BlockOrder): readonly 
   };
 
   const answer = async (rules: RulesChanged, repeated = false): Promise<Answer> => {
-    const view = rulesView(rules, await activeByRule(order, clock.now()));
+    const view = rulesView(rules, await activeByRule(order, clock.now()), models);
     return ok(view, {
       ETag: etagOf(rules.version),
       'Cache-Control': 'private, no-cache',

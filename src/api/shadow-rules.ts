@@ -130,7 +130,7 @@ export function shadowRoutes(deps: ApiDependencies, order: BlockOrder): readonly
       async handle(ask) {
         const { repeated } = await carryOut(ask, { kind: 'promote' });
         const rules = (await rulesDesk.current())!;
-        return ok(rulesView(rules, await activeByRule(order, clock.now())), {
+        return ok(rulesView(rules, await activeByRule(order, clock.now()), models), {
           ETag: etagOf(rules.version),
           ...replayed(repeated),
         });

@@ -179,6 +179,9 @@ export const rulesShape = z
     origin: z.enum(RULES_ORIGINS).meta({ description: 'A promotion is one of shadow.' }),
     source: z.string().meta({ description: 'The YAML that it was read from.' }),
     ...ruleSetShape.shape,
+    installedAt: instant.nullable().meta({
+      description: 'What learning.installation counts from: the first event or day that there is.',
+    }),
     rules: z.array(ruleShape.extend({ activeBlocks: z.int() })),
   })
   .meta({ id: 'Rules' });

@@ -2,17 +2,20 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { InvalidArgumentError } from 'commander';
 import type { Command } from 'commander';
+import type { RulesJson } from '../../api/shapes.js';
 import { addUser, removeUser } from '../../accounts/users.js';
-import { isLocalHost } from '../../config/relay.js';
+import { formatRelay, isLocalHost } from '../../config/relay.js';
 import type { LoadedConfig } from '../../config/types.js';
 import { InvalidInput, StopgapError } from '../../kernel/errors.js';
 import { SECOND } from '../../kernel/time.js';
+import { connect } from '../client.js';
 import type { ConfigOption } from '../config-option.js';
 import { configForFiles, withConfig } from '../config-option.js';
 import type { CliIo } from '../io.js';
 import { note, print } from '../io.js';
 import type { Login, Target } from './client.js';
 import { MailClient } from './client.js';
+import { firstMonth } from './first-month.js';
 import type { SimulationResult } from './run.js';
 import { OFFICE, runSimulation } from './run.js';
 
@@ -45,6 +48,9 @@ export function simulateVerb(program: Command, io: CliIo): void {
   withConfig(verb).action(async (options: SimulateOptions) => {
     const loaded = configForFiles(io, options);
     const target = targetOf(loaded, options);
+    const { target: upstream } = loaded.config.smtp.relay;
+    if (!loaded.evaluation && 'maildir' in upstream)
+      note(io, `nothing leaves this machine: mail goes into the Maildir ${upstream.maildir}`);
     const domain = 'example.com';
     const run = randomBytes(3).toString('hex');
     const { users } = loaded.config.smtp.auth;
@@ -80,14 +86,17 @@ export function simulateVerb(program: Command, io: CliIo): void {
           'unavailable',
           `the thief never got in (${result.neverIn.text}): see stopgap check --ehlo ${target.ehlo} --ip ${target.host} --account ${victim!.user}`,
         );
-      if (options.json !== true) print(io, summary(result, victim!.user, loaded));
+      if (options.json === true) return;
+      // In the evaluation set-up a fixed limit is there for this very account.
+      const why = loaded.evaluation ? [] : firstMonth(await rulesInForce(io, options), io.clock.now());
+      print(io, summary(result, victim!.user, why));
     } finally {
       for (const user of names) await removeUser({ file: users, name: user });
     }
   });
 }
 
-function targetOf({ config, evaluation }: LoadedConfig, options: SimulateOptions): Target {
+function targetOf({ config }: LoadedConfig, options: SimulateOptions): Target {
   const listener = config.smtp.submission.find(
     ({ listen }) => listen.host !== undefined && isLocalHost(listen.host),
   );
@@ -98,10 +107,11 @@ function targetOf({ config, evaluation }: LoadedConfig, options: SimulateOptions
     );
   if (listener.tls.mode === 'implicit')
     throw new InvalidInput('smtp.submission', 'simulate needs a listener with STARTTLS or without TLS');
-  if (!evaluation && options.yes !== true) {
+  const { relay } = config.smtp;
+  if (!('maildir' in relay.target) && options.yes !== true) {
     throw new InvalidInput(
       'yes',
-      'this server relays its mail: the simulated messages would really go out; say --yes if they may',
+      `this server relays its mail to ${formatRelay(relay)}: the simulated messages would really go out; say --yes if they may`,
     );
   }
   return { host: listener.listen.host!, port: listener.listen.port, ehlo: 'WIN-SIMULATED' };
@@ -126,7 +136,18 @@ async function untilKnown(target: Target, login: Login): Promise<void> {
   }
 }
 
-function summary(result: SimulationResult, victim: string, { evaluation }: LoadedConfig): string {
+/** Undefined where the server gives them to nobody here: no token, or no API. */
+async function rulesInForce(io: CliIo, options: ConfigOption): Promise<RulesJson | undefined> {
+  try {
+    return await (await connect(io, options)).get<RulesJson>('rules');
+  } catch (thrown) {
+    if (thrown instanceof StopgapError) return undefined;
+    throw thrown;
+  }
+}
+
+/** @param why what else is to be said of how long it took */
+function summary(result: SimulationResult, victim: string, why: readonly string[]): string {
   const { through, refused, containedAfter, firstRefusal, loginAfter } = result;
   const lines = ['', `Account                 ${victim}`, `Got through             ${through} messages`];
   if (containedAfter === undefined) lines.push('Contained               no: no rule in force blocked it');
@@ -137,19 +158,13 @@ function summary(result: SimulationResult, victim: string, { evaluation }: Loade
   if (firstRefusal !== undefined) lines.push(`The thief was told      ${firstRefusal.text}`);
   if (loginAfter !== undefined) lines.push(`Logging in once more    ${loginAfter.text}`);
   lines.push(`Colleagues meanwhile    ${result.colleaguesSent} sent, ${result.colleaguesRefused} refused`);
-  if (!evaluation) lines.push('', ...NOBODY_KNOWN);
+  if (why.length > 0) lines.push('', ...why);
   const next =
     containedAfter === undefined
       ? ['What was proposed:  stopgap block list --state proposed']
       : ['See it:        stopgap block list', 'And let go:    stopgap block release ID'];
   return [...lines, '', ...next, ''].join('\n');
 }
-
-/** Why it may have taken long. In the evaluation set-up a fixed limit is there for this very account. */
-const NOBODY_KNOWN = [
-  'The account was a new one. In the first month of an installation rules that go by habits only',
-  'propose for whom they do not know yet, and high fixed ceilings block: see docs/detection.md.',
-];
 
 function seconds(span: number): string {
   return `${(span / SECOND).toFixed(1)}s`;

@@ -1,10 +1,17 @@
 import assert from 'node:assert/strict';
-import { writeFile } from 'node:fs/promises';
+import { existsSync, readFileSync } from 'node:fs';
+import { mkdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { PassThrough } from 'node:stream';
 import { test } from 'node:test';
+import { addToken } from '../../../src/accounts/tokens.js';
 import { processIo } from '../../../src/cli/io.js';
 import { run } from '../../../src/cli/program.js';
+import { RulesDesk } from '../../../src/desks/rules-desk.js';
+import { DAY } from '../../../src/kernel/time.js';
+import { openSqliteStore } from '../../../src/store/sqlite/index.js';
+import { systemClock } from '../../../src/system-clock.js';
+import { ManualClock } from '../../support/manual-clock.js';
 import { Served, workDir } from '../../support/smtp/served.js';
 
 const COLLEAGUES = 3;
@@ -16,19 +23,42 @@ async function simulate(
   ...more: string[]
 ): Promise<{ code: number; out: string; err: string }> {
   const [stdout, stderr] = [new PassThrough(), new PassThrough()];
-  const env = { STOPGAP_SMTP_SUBMISSION_LISTEN: served.told('submission') };
+  const token = existsSync(path.join(cwd, 'token')) ? readFileSync(path.join(cwd, 'token'), 'utf8') : '';
+  const env = {
+    ...{ STOPGAP_SMTP_SUBMISSION_LISTEN: served.told('submission') },
+    ...{ STOPGAP_API_LISTEN: served.told('HTTP'), STOPGAP_TOKEN: token },
+  };
   const code = await run(['simulate', ...more], { ...processIo, stdout, stderr, env, cwd });
   const text = (stream: PassThrough): string => ((stream.read() as Buffer | null) ?? '').toString();
   return { code, out: text(stdout), err: text(stderr) };
 }
 
-/** A server that is configured to deliver into a Maildir, under rules of its own. */
-async function configured(t: Parameters<typeof workDir>[0], rules: string): Promise<[string, Served]> {
+/** A server that is configured to deliver into a Maildir unless said otherwise, under rules of its own. */
+async function configured(
+  t: Parameters<typeof workDir>[0],
+  rules: string,
+  { relay = 'maildir:./mail', installed }: { readonly relay?: string; readonly installed?: number } = {},
+): Promise<[string, Served]> {
   const dir = await workDir(t);
   await writeFile(
     path.join(dir, 'stopgap.yaml'),
-    'data: ./data\nrules: ./rules.yaml\nsmtp: { relay: { url: "maildir:./mail" } }\n',
+    `data: ./data\nrules: ./rules.yaml\nsmtp: { relay: { url: "${relay}" } }\n`,
   );
+  if (installed !== undefined) {
+    await mkdir(path.join(dir, 'data'), { mode: 0o700 });
+    const file = path.join(dir, 'data', 'events.db');
+    const clock = new ManualClock(installed);
+    const store = await openSqliteStore({ file, clock });
+    await new RulesDesk(store, clock).load(undefined, 'defaults');
+    await store.close();
+    const added = await addToken({
+      file: path.join(dir, 'data', 'tokens.yaml'),
+      name: 'me',
+      role: 'viewer',
+      now: installed,
+    });
+    await writeFile(path.join(dir, 'token'), added);
+  }
   await writeFile(path.join(dir, 'rules.yaml'), `version: 1\nrules:\n${rules}`);
   return [dir, await Served.start(t, dir)];
 }
@@ -50,18 +80,19 @@ test('in the evaluation set-up the thief is contained, and nobody else', async (
 test('colleagues write no more than rules allow that watch for two messages too many', async (t) => {
   const two = '  - { id: two, per: account, count: messages, window: 1m, limit: 2, then: block, for: 1h }\n';
   const [dir, served] = await configured(t, two);
-  const { code, out } = await simulate(dir, served, '--yes', '--sessions', '2');
-  assert.equal(code, 0);
+  const { code, out, err } = await simulate(dir, served, '--sessions', '2');
+  assert.equal(code, 0, err);
+  assert.match(err, /^nothing leaves this machine: mail goes into the Maildir \S+mail$/m);
   assert.match(out, /^Contained +\d+\.\d+s after the first message$/m);
   assert.match(out, new RegExp(`^Colleagues meanwhile +${2 * COLLEAGUES} sent, 0 refused$`, 'm'));
-  assert.match(out, /The account was a new one\./);
+  assert.match(out, /The account was a new one\. Should this installation be younger than a month \(/);
 });
 
 test('where rules only propose it says so, and where to look', async (t) => {
   const only =
     '  - { id: only, per: account, count: messages, window: 1m, limit: 8, then: propose, for: 1h }\n';
   const [dir, served] = await configured(t, only);
-  const { code, out } = await simulate(dir, served, '--yes', '--sessions', '2', '--attempts', '20');
+  const { code, out } = await simulate(dir, served, '--sessions', '2', '--attempts', '20');
   assert.equal(code, 0);
   assert.match(out, /^Got through +20 messages$/m);
   assert.match(out, /^Contained +no: no rule in force blocked it$/m);
@@ -83,8 +114,21 @@ test('a thief whose machine is refused is told apart from one who is contained',
 });
 
 test('without --yes nothing goes out where mail is relayed', async (t) => {
-  const [dir, served] = await configured(t, '  []\n');
+  const [dir, served] = await configured(t, '  []\n', { relay: 'smtp://127.0.0.1:1' });
   const { code, out, err } = await simulate(dir, served);
   assert.deepEqual([code, out], [1, '']);
-  assert.match(err, /the simulated messages would really go out; say --yes if they may/);
+  assert.match(
+    err,
+    /relays its mail to smtp:.*127.0.0.1.*: the simulated messages would really go out; say --yes/,
+  );
+});
+
+test('in an installation that is older than a month nothing is said of the first one', async (t) => {
+  const one = '  - { id: one, per: account, count: messages, window: 1m, limit: 5, then: block, for: 1h }\n';
+  const installed = systemClock.now() - 70 * DAY;
+  const [dir, served] = await configured(t, one, { installed });
+  const { code, out, err } = await simulate(dir, served, '--sessions', '2');
+  assert.equal(code, 0, err);
+  assert.match(out, /^Contained +\d/m);
+  assert.ok(!out.includes('The account was a new one'), out);
 });
