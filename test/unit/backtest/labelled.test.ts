@@ -1,0 +1,148 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { Labels } from '../../../src/backtest/labels.js';
+import type { BacktestReport, CandidateReport } from '../../../src/backtest/report.js';
+import type { BacktestOptions } from '../../../src/backtest/run.js';
+import { runBacktest } from '../../../src/backtest/run.js';
+import { Trace } from '../../../src/backtest/trace/trace.js';
+import { DAY, HOUR, SECOND, formatInstant } from '../../../src/kernel/time.js';
+import { parseRules } from '../../../src/rules/parse.js';
+import type { Line } from '../../support/backtest/traces.js';
+import { line, series, traceFile } from '../../support/backtest/traces.js';
+
+const START = Date.UTC(2027, 0, 4, 8);
+const BURST =
+  '  - { id: burst, per: account, count: recipients, window: 10m, limit: 5, then: block, for: 1h }\n';
+
+async function backtest(
+  lines: readonly Line[],
+  [rules]: readonly [string],
+  more: Partial<BacktestOptions> = {},
+): Promise<BacktestReport> {
+  const source = new Trace(traceFile(lines.map(line)));
+  const candidate = { name: 'rules.yaml', rules: parseRules(`version: 1\nrules:\n${rules}`) };
+  return runBacktest({ source, candidates: [candidate], ...more });
+}
+
+async function alone(...args: Parameters<typeof backtest>): Promise<CandidateReport> {
+  return (await backtest(...args)).candidates[0]!;
+}
+
+describe('labels', () => {
+  const spam = series({ at: START, account: 'victim@example.com' }, 20, SECOND);
+  const bulk = series({ at: START + 500, account: 'news@example.com' }, 10, SECOND);
+  const clean = series({ at: START + 700 }, 3, SECOND);
+  const own = { at: START + 3 * DAY, account: 'victim@example.com' };
+  const lines = [...[...spam, ...bulk, ...clean].sort((a, b) => a.at - b.at), own];
+  const labels = Labels.parse(
+    JSON.stringify({
+      attacks: [
+        {
+          ...{ id: 'a0', kind: 'burst', accounts: ['victim@example.com'] },
+          ...{ start: formatInstant(START), end: formatInstant(spam.at(-1)!.at) },
+          sent: spam.map(({ at }) => `victim@example.com ${formatInstant(at)}`),
+        },
+      ],
+      bulk: ['news@example.com'],
+    }),
+    'labels.json',
+  );
+
+  test('judge every block, and give the figures', async () => {
+    const { cases, score } = await alone(lines, [BURST], { labels });
+    assert.deepEqual(
+      cases.map(({ subject, judged }) => [subject.value, judged]),
+      [
+        ['victim@example.com', 'right'],
+        ['news@example.com', 'wrong'],
+      ],
+    );
+    const burst = { attacks: 1, absent: 0, contained: 1, leakedMedian: 6, leakedP95: 6, leakedShare: 0.3 };
+    assert.deepEqual(score, {
+      ...burst,
+      ...{
+        byKind: { burst },
+        senderDays: 3,
+        blocks: 2,
+        wrongBlocks: 1,
+        wrongBlocksPer1000SenderDays: 333.333333,
+      },
+      ...{ proposals: 0, proposalsPer1000SenderDays: 0, cleanMessages: 3, cleanStoppedShare: 0 },
+      ...{ ownersStoppedShare: 0, bulkStoppedShare: 0.4 },
+    });
+  });
+
+  test('credit each block that covers the attack, not only the one that refuses', async () => {
+    const rules = `${BURST}  - { id: path, per: address, count: recipients, window: 10m, limit: 5, then: block, for: 2h }\n`;
+    const { cases } = await alone(lines, [rules], { labels });
+    assert.deepEqual(
+      cases
+        .filter(({ judged }) => judged === 'right')
+        .map(({ subject, refused }) => [subject.type, refused.messages]),
+      [
+        ['account', 0],
+        ['address', 14],
+      ],
+    );
+  });
+
+  test('call a proposal right where a message of the attack tripped it', async () => {
+    const rules = BURST.replace('then: block', 'then: propose');
+    const { cases, score } = await alone(lines, [rules], { labels });
+    assert.deepEqual(
+      cases.map(({ subject, judged }) => [subject.value, judged]),
+      [
+        ['victim@example.com', 'right'],
+        ['news@example.com', 'wrong'],
+      ],
+    );
+    assert.deepEqual([score!.proposals, score!.contained, score!.leakedShare], [2, 0, 1]);
+  });
+
+  /** Those above, and a second attack whose messages are nowhere: so many. */
+  function beside(absent: number): Labels {
+    const sent = (from: Line, count: number): readonly string[] =>
+      series(from, count, SECOND).map(({ at, account }) => `${account} ${formatInstant(at)}`);
+    const span = { start: formatInstant(START), end: formatInstant(START + HOUR) };
+    const [there, gone] = ['victim@example.com', 'gone@example.com'];
+    const attacks = [
+      {
+        ...{ id: 'a0', kind: 'burst', accounts: [there], ...span },
+        sent: sent({ at: START, account: there }, 20),
+      },
+      {
+        ...{ id: 'a1', kind: 'slow', accounts: [gone], ...span },
+        sent: sent({ at: START, account: gone }, absent),
+      },
+    ];
+    return Labels.parse(JSON.stringify({ attacks, bulk: [] }), 'labels.json');
+  }
+
+  test('of messages that are not there count for nothing, and how many is told', async () => {
+    const { labelled, candidates } = await backtest(lines, [BURST], { labels: beside(20) });
+    assert.deepEqual(labelled, { messages: 40, missing: 20 });
+    const { attacks, absent, contained, leakedMedian, byKind } = candidates[0]!.score!;
+    assert.deepEqual([attacks, absent, contained, leakedMedian], [1, 1, 1, 6]);
+    assert.deepEqual(byKind['slow'], {
+      ...{ attacks: 0, absent: 1, contained: 0 },
+      ...{ leakedMedian: 0, leakedP95: 0, leakedShare: 0 },
+    });
+    assert.equal((await backtest(lines, [BURST])).labelled, null);
+  });
+
+  test('most of which are not there are those of another trace', async () => {
+    await assert.rejects(backtest(lines, [BURST], { labels: beside(21) }), {
+      ...{ name: 'StopgapError', code: 'invalid-input' },
+      message: 'labels.json: 21 of 41 labelled messages are not in this trace: are these its labels?',
+    });
+  });
+
+  test('are of the whole trace, whatever part of it is gone through', async () => {
+    for (const span of [{ from: START + HOUR }, { to: START }]) {
+      const { labelled, candidates } = await backtest(lines, [BURST], { labels, ...span });
+      assert.deepEqual(labelled, { messages: 20, missing: 0 });
+      const { attacks, absent, contained } = candidates[0]!.score!;
+      assert.deepEqual([attacks, absent, contained], [0, 1, 0], 'an attack outside of it was not contained');
+    }
+  });
+});
