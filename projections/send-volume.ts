@@ -1,7 +1,6 @@
 import { isBlockEvent } from '../src/blocks/events.js';
 import type { RecordedEvent } from '../src/kernel/events.js';
 import type { Instant } from '../src/kernel/time.js';
-import { DAY } from '../src/kernel/time.js';
 import type { Rule, RulesChanged, Sum, VersionedRules } from '../src/rules/model.js';
 import type { Verdict } from '../src/rules/verdict.js';
 import type {
@@ -25,6 +24,7 @@ import { Judgements } from './judgements.js';
 import type { JudgementsState } from './judgements.js';
 import type { Surroundings } from './limits.js';
 import { Overrides } from './overrides.js';
+import type { Habits } from './sender-profiles/habits.js';
 import { SenderProfiles } from './sender-profiles/sender-profiles.js';
 import type { SenderProfilesState } from './sender-profiles/sender-profiles.js';
 import { NOTHING_COUNTED, SubjectVolumes } from './subject-volumes.js';
@@ -45,7 +45,6 @@ export interface SendVolumeState {
   readonly subjects: JudgementsState;
   readonly timeline: TimelineState;
   readonly together: TogetherState;
-  readonly installedAt: Instant;
   /** What an event that could not be folded to its end has left behind. */
   readonly verdicts: readonly Verdict[];
   /** When the last event was recorded. */
@@ -69,7 +68,7 @@ export class SendVolume {
     exempt: [],
   };
   /** What is usual, as far as it is known. */
-  readonly profiles = new SenderProfiles();
+  readonly profiles: SenderProfiles;
   readonly #around: Surroundings;
   #volumes: Volumes;
   #counting: Counting;
@@ -78,8 +77,7 @@ export class SendVolume {
   #recordedAt: Instant = 0;
   #verdicts: Verdict[] = [];
   readonly #together = new Together();
-  readonly #judgements = new Judgements(this.profiles, this.#together);
-  #installedAt: Instant = 0;
+  readonly #judgements: Judgements;
   /** The event that is being folded: one at a time, so one is filled anew for each. */
   readonly #fold = {
     ...{ at: 0, position: 0, direction: 'outbound' as MailDirection },
@@ -93,12 +91,15 @@ export class SendVolume {
     },
   };
 
-  constructor(overrides = new Overrides()) {
+  /** @param lent what another one knows of senders, for one that only counts: see {@link SenderProfiles} */
+  constructor(overrides = new Overrides(), lent?: () => Habits | undefined) {
+    this.profiles = new SenderProfiles(lent);
+    this.#judgements = new Judgements(this.profiles, this.#together);
     this.#around = {
       profiles: this.profiles,
       overrides,
       positionAt: (at) => this.#timeline.positionAt(at),
-      installedAt: () => this.#installedAt,
+      installedAt: () => this.profiles.installedAt,
     };
     this.#volumes = this.#build(this.#rules);
     this.#counting = new Counting(this.#volumes, this.profiles);
@@ -110,7 +111,8 @@ export class SendVolume {
 
   /** What the age of the installation counts from; undefined before the first event. */
   get installedAt(): Instant | undefined {
-    return this.#installedAt === 0 ? undefined : this.#installedAt;
+    const { installedAt } = this.profiles;
+    return installedAt === 0 ? undefined : installedAt;
   }
 
   /** Folds one event; the verdicts are those of just this event. */
@@ -162,9 +164,6 @@ export class SendVolume {
         const summary = event.data as SenderDaySummarised;
         if (summary.day > dayOf(event.recordedAt)) throw new Error('it summarises a day of the future');
         this.profiles.summarised(summary);
-        // A day on which events were seen began before the first of them.
-        if (this.#installedAt === 0 || summary.day < dayOf(this.#installedAt))
-          this.#installedAt = summary.day * DAY;
         return NONE;
       }
       case 'RulesChanged':
@@ -187,7 +186,6 @@ export class SendVolume {
       subjects: this.#judgements.dump(),
       timeline: this.#timeline.dump(),
       together: this.#together.dump(),
-      installedAt: this.#installedAt,
       recordedAt: this.#recordedAt,
       verdicts: this.#verdicts.slice(),
     };
@@ -204,16 +202,15 @@ export class SendVolume {
     this.#judgements.restore(subjects);
     this.#timeline.restore(timeline);
     this.#together.restore(state.together);
-    this.#installedAt = state.installedAt;
     this.#recordedAt = recordedAt;
     this.#verdicts = verdicts.slice();
     this.#fold.verdicts = this.#verdicts;
   }
 
   /** Takes over the rules and what people have judged, but nothing that was counted. */
-  restoreRules({ rules, volumes, profiles, subjects, recordedAt, installedAt }: SendVolumeState): void {
+  restoreRules({ rules, volumes, profiles, subjects, recordedAt }: SendVolumeState): void {
     this.restore({
-      ...{ rules, profiles, installedAt, together: [] },
+      ...{ rules, profiles, together: [] },
       volumes: mapTypes((type) => ({ ...NOTHING_COUNTED, judged: volumes[type].judged })),
       subjects,
       timeline: { times: [], positions: [] },
@@ -255,7 +252,7 @@ export class SendVolume {
     const { position } = event;
     this.#timeline.note(at, position);
     this.#counting.amounts.clear();
-    if (this.#installedAt === 0 || at < this.#installedAt) this.#installedAt = at;
+    this.profiles.began(at);
     const fold = this.#fold;
     fold.at = at;
     fold.position = position;
@@ -280,7 +277,7 @@ export class SendVolume {
     // Rules that cannot be used have thrown by now, and those before them stay in force.
     this.#rules = rules;
     this.#watchPeaks(volumes, dayOf(at));
-    if (this.#installedAt === 0) this.#installedAt = at;
+    this.profiles.governed(at);
     this.#volumes = volumes;
     this.#counting = new Counting(volumes, this.profiles);
   }

@@ -74,11 +74,11 @@ export class SubjectVolumes {
 
   /** Looks up the numbers of its peaks: profiles have chosen those that they keep. */
   numberPeaks(): void {
-    const { peaks: kept } = this.#profiles;
     this.#peaks = this.#counted.windows.map(({ peaks }) =>
-      peaks
-        .map(({ name, leaveOut }) => ({ number: kept.numberOf(name), leaveOut }))
-        .filter(({ number }) => number < kept.names.length),
+      peaks.flatMap(({ name, leaveOut }) => {
+        const number = this.#profiles.noted(name);
+        return number === undefined ? [] : [{ number, leaveOut }];
+      }),
     );
   }
 

@@ -1,3 +1,4 @@
+import type { Instant } from '../../src/kernel/time.js';
 import type {
   Day,
   DaySummaryFact,
@@ -7,23 +8,16 @@ import type {
 import { isDaySummary } from '../../src/sending/day-summary.js';
 import type { Subject } from '../../src/sending/subjects.js';
 import type { ClosedDay } from './closed-days.js';
-import { KeptPeaks } from './kept-peaks.js';
-import type { KeptPeak } from './kept-peaks.js';
-import { withDay, withFalsePositive, withoutPeak } from './learning.js';
+import { Habits, PROFILED } from './habits.js';
+import type { HabitsState } from './habits.js';
+import type { KeptPeaks } from './kept-peaks.js';
 import type { LeastPeak } from './learning.js';
 import { OpenDays } from './open-days.js';
 import type { OpenDaysState } from './open-days.js';
-import { NO_PROFILE, asOf, isForgotten } from './profile.js';
 import type { Profile } from './profile.js';
 
-const PROFILED: readonly ProfiledType[] = ['account', 'domain'];
-/** How often it is looked for profiles that are forgotten. */
-const SWEEP_DAYS: Day = 30;
-
-export interface SenderProfilesState {
-  readonly peaks: readonly KeptPeak[];
+export interface SenderProfilesState extends HabitsState {
   readonly days: Readonly<Record<ProfiledType, OpenDaysState>>;
-  readonly profiles: Readonly<Record<ProfiledType, readonly (readonly [value: string, profile: Profile])[]>>;
 }
 
 /**
@@ -32,15 +26,47 @@ export interface SenderProfilesState {
  * it are still kept or not.
  */
 export class SenderProfiles {
-  readonly peaks = new KeptPeaks();
-  #profiles = { account: new Map<string, Profile>(), domain: new Map<string, Profile>() };
-  #days = { account: this.#openDays('account'), domain: this.#openDays('domain') };
-  #swept: Day = -Infinity;
-  #version = 0;
+  readonly #own = new Habits();
+  readonly #habits: () => Habits;
+  readonly #learns: boolean;
+  #days = this.#newDays();
+
+  /**
+   * @param lent habits that somebody else folds, for one that learns nothing by itself; undefined as long as there are none:
+   *   then nobody is known, and all began with what is noted here
+   */
+  constructor(lent?: () => Habits | undefined) {
+    this.#learns = lent === undefined;
+    this.#habits = () => lent?.() ?? this.#own;
+  }
+
+  /** The days that are over. */
+  get habits(): Habits {
+    return this.#habits();
+  }
+
+  get peaks(): KeptPeaks {
+    return this.#habits().peaks;
+  }
 
   /** Rises whenever any profile may have changed: what was read from one before then may not hold any more. */
   get version(): number {
-    return this.#version;
+    return this.#habits().version;
+  }
+
+  /** When Stopgap first had a rule, or an event; 0 before. */
+  get installedAt(): Instant {
+    return this.#habits().installedAt;
+  }
+
+  /** Something happened here. */
+  began(at: Instant): void {
+    this.#own.began(at);
+  }
+
+  /** Rules came into force: where nothing has happened yet, that is the beginning. */
+  governed(at: Instant): void {
+    if (this.#learns && this.#own.installedAt === 0) this.#own.began(at);
   }
 
   /** Where sends are noted, day by day. */
@@ -48,9 +74,19 @@ export class SenderProfiles {
     return this.#days[type];
   }
 
+  /**
+   * Under which number the peak of a window is noted in the days that are open; undefined where it is not: where nothing is
+   * learnt, days become no summaries.
+   */
+  noted(name: string): number | undefined {
+    const { peaks } = this.#own;
+    const number = peaks.numberOf(name);
+    return number < peaks.names.length ? number : undefined;
+  }
+
   /** What a sender usually does, as known on a day. */
   profile(type: ProfiledType, value: string, day: Day): Profile {
-    return asOf(this.#profiles[type].get(value) ?? NO_PROFILE, day);
+    return this.#habits().profile(type, value, day);
   }
 
   /** The days of a sender that are not summarised yet, ascending. */
@@ -60,39 +96,28 @@ export class SenderProfiles {
 
   /** Whether a sender has been seen to send at all. */
   knows(type: ProfiledType, value: string): boolean {
-    return this.#profiles[type].has(value) || this.#days[type].has(value);
+    return this.#habits().has(type, value) || this.#days[type].has(value);
   }
 
   /** How many senders are known, and how many of them have a day that is not summarised. */
   get sizes(): { readonly profiles: number; readonly open: number } {
-    const { account, domain } = this.#profiles;
-    return { profiles: account.size + domain.size, open: this.#days.account.size + this.#days.domain.size };
+    return { profiles: this.#habits().size, open: this.#days.account.size + this.#days.domain.size };
   }
 
   /** The windows whose peaks are kept from now on, those that matter most first. */
   watch(names: readonly string[], today: Day): void {
-    this.#version++;
-    for (const number of this.peaks.watch(names, today)) {
-      for (const type of PROFILED) {
-        this.#days[type].emptyPeak(number);
-        for (const [value, profile] of this.#profiles[type]) {
-          this.#profiles[type].set(value, withoutPeak(profile, number));
-        }
-      }
+    if (!this.#learns) return;
+    for (const number of this.#own.watch(names, today)) {
+      for (const type of PROFILED) this.#days[type].emptyPeak(number);
     }
   }
 
   /** Folds a day's summary: the day is closed. @throws Error where it is none */
   summarised(summary: SenderDaySummarised): void {
     if (!isDaySummary(summary)) throw new Error('it is no summary of a day');
-    const { subject, day, peaks } = summary;
-    const { type, value } = subject;
-    this.#version++;
-    this.peaks.seen(Object.keys(peaks), day);
-    const before = this.#profiles[type].get(value) ?? NO_PROFILE;
-    this.#profiles[type].set(value, withDay(before, summary, this.peaks.names));
-    this.#days[type].summarised(value, day);
-    this.#sweep(day);
+    const { subject, day } = summary;
+    if (this.#learns) this.#own.learn(summary);
+    this.#days[subject.type].summarised(subject.value, day);
   }
 
   /** A block came about: what its subject does on days from `since` on is no habit, unless it has been summarised. */
@@ -106,11 +131,7 @@ export class SenderProfiles {
     const type = profiledAs(subject);
     if (type === undefined) return;
     this.#days[type].pardon(subject.value, block);
-    const profile = this.#profiles[type].get(subject.value);
-    if (profile === undefined && least === undefined) return;
-    this.#version++;
-    const pardoned = withFalsePositive(profile ?? NO_PROFILE, block, least, this.peaks.names);
-    this.#profiles[type].set(subject.value, pardoned);
+    if (this.#learns) this.#own.pardon(type, subject.value, block, least);
   }
 
   /** The summaries of all days before this one that are not written yet, a sender's oldest first. */
@@ -125,38 +146,20 @@ export class SenderProfiles {
   /** Cheap: profiles never change, and days are copied when they are next written to. The opposite of {@link restore}. */
   dump(): SenderProfilesState {
     const { account, domain } = this.#days;
-    return {
-      peaks: this.peaks.dump(),
-      days: { account: account.dump(), domain: domain.dump() },
-      profiles: { account: [...this.#profiles.account], domain: [...this.#profiles.domain] },
-    };
+    return { ...this.#habits().dump(), days: { account: account.dump(), domain: domain.dump() } };
   }
 
-  /** Takes over what {@link dump} gave, instead of all that it held. */
-  restore({ peaks, days, profiles }: SenderProfilesState): void {
-    this.#version++;
-    this.peaks.restore(peaks);
-    this.#days = { account: this.#openDays('account'), domain: this.#openDays('domain') };
+  /** Takes over what {@link dump} gave, instead of all that it held; habits only where they are its own. */
+  restore({ days, ...habits }: SenderProfilesState): void {
+    if (this.#learns) this.#own.restore(habits);
+    this.#days = this.#newDays();
     for (const type of PROFILED) this.#days[type].restore(days[type]);
-    this.#profiles = { account: new Map(profiles.account), domain: new Map(profiles.domain) };
   }
 
-  /** Strangers make room: whoever is asked about is one already. */
-  #sweep(day: Day): void {
-    if (day < this.#swept + SWEEP_DAYS) return;
-    this.#swept = day;
-    for (const type of PROFILED) {
-      for (const [value, profile] of this.#profiles[type]) {
-        if (isForgotten(profile, day)) this.#profiles[type].delete(value);
-      }
-    }
-  }
-
-  #openDays(type: ProfiledType): OpenDays {
-    return new OpenDays(this.peaks.names, (value, day) => {
-      const profile = this.#profiles[type].get(value);
-      return profile !== undefined && day <= profile.lastDay;
-    });
+  #newDays(): Readonly<Record<ProfiledType, OpenDays>> {
+    const days = (type: ProfiledType): OpenDays =>
+      new OpenDays(this.#own.peaks.names, (value, day) => this.#habits().isClosed(type, value, day));
+    return { account: days('account'), domain: days('domain') };
   }
 }
 
