@@ -13,7 +13,7 @@ import type { Limits, Surroundings } from './limits.js';
 import { scoreOf, signalsOf } from './signals.js';
 import type { Moment } from './signals.js';
 import type { ClosedDay } from './sender-profiles/closed-days.js';
-import type { Profile } from './sender-profiles/profile.js';
+import type { PlaceKind, Profile } from './sender-profiles/profile.js';
 import type { SubjectWindows } from './subject-windows.js';
 import type { Turned } from './together.js';
 
@@ -171,6 +171,10 @@ class Asked implements Moment {
 
   get learnt(): boolean {
     return (this.#learnt ??= this.#limits.isLearnt(this.profile, this.day));
+  }
+
+  isKnownOf(kind: PlaceKind): boolean {
+    return this.#limits.isKnownOf(this.profile, kind, this.day);
   }
 
   get watchedFor(): Milliseconds {

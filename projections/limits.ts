@@ -9,7 +9,8 @@ import { dayOf } from '../src/sending/day-summary.js';
 import type { SubjectType } from '../src/sending/subjects.js';
 import type { Watch } from './counted-windows.js';
 import type { Overrides } from './overrides.js';
-import type { Profile } from './sender-profiles/profile.js';
+import { isHabit } from './sender-profiles/known-days.js';
+import type { PlaceKind, Profile } from './sender-profiles/profile.js';
 import { activeDays, firstSeen, usualLargest, usualOf } from './sender-profiles/profile.js';
 import type { SenderProfiles } from './sender-profiles/sender-profiles.js';
 
@@ -104,6 +105,11 @@ export class Limits {
     return isLearnt(profile, day, this.#learning, since);
   }
 
+  /** See {@link isKnownOf}. */
+  isKnownOf(profile: Profile, kind: PlaceKind, day: Day): boolean {
+    return isKnownOf(profile, kind, day, this.#learning);
+  }
+
   /** Whether what a baseline says of a subject is only to be proposed: nearly everybody is being learnt still. */
   isDoubtful(watch: Watch, value: string, at: Instant): boolean {
     const type = profiled(this.#type);
@@ -183,6 +189,11 @@ export function isLearnt(profile: Profile, day: Day, learning: Learning, since: 
   const first = Math.max(firstSeen(profile, day), since);
   if (first < 0 || (day - first) * DAY < learning.age) return false;
   return activeDays(profile, since, day, learning.days) >= learning.days;
+}
+
+/** Whether enough is known of where a sender sends from, of one kind, to call something new. */
+export function isKnownOf(profile: Profile, kind: PlaceKind, day: Day, learning: Learning): boolean {
+  return isHabit(profile.placed[kind], profile.lastDay, day, learning);
 }
 
 function profiled(type: SubjectType): ProfiledType | undefined {

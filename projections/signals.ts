@@ -7,8 +7,9 @@ import type { Day } from '../src/sending/day-summary.js';
 import type { SenderFields } from '../src/sending/events.js';
 import { clientNetwork, normalizeEhlo } from '../src/sending/identity.js';
 import type { ClosedDay } from './sender-profiles/closed-days.js';
-import { REMEMBERED_DAYS, firstSeen, hourOf, lastSeen } from './sender-profiles/profile.js';
-import type { Profile } from './sender-profiles/profile.js';
+import { REMEMBERED_DAYS } from './sender-profiles/known-days.js';
+import { firstSeen, hourOf, lastSeen } from './sender-profiles/profile.js';
+import type { PlaceKind, Profile } from './sender-profiles/profile.js';
 
 /** What conditions are asked about: one sender at the moment of one send. */
 export interface Moment {
@@ -19,6 +20,8 @@ export interface Moment {
   readonly pending: readonly ClosedDay[];
   /** Whether the sender is known well enough to have habits. */
   readonly learnt: boolean;
+  /** Whether enough is known of where the sender sends from, of this kind, to call something new. */
+  isKnownOf(kind: PlaceKind): boolean;
   /** How long Stopgap has been watching. */
   readonly watchedFor: Milliseconds;
   /** The message; undefined where what happened is none. */
@@ -53,6 +56,7 @@ export function signalsOf(conditions: Conditions, moment: Moment): readonly stri
 /** What adds up to the threshold, in words; undefined where it does not. */
 export function scoreOf({ threshold, signals }: Score, moment: Moment): readonly string[] | undefined {
   const texts: string[] = [];
+  const unknown = new Set<string>();
   /** Those that hold, or may. */
   let counted = signals;
   for (const signal of signals) {
@@ -64,9 +68,53 @@ export function scoreOf({ threshold, signals }: Score, moment: Moment): readonly
     counted = counted.filter((each) => each !== signal);
     // What cannot be reached any more need not be looked for.
     if (pointsOf(counted) < threshold) return undefined;
+    for (const what of unknownOf(signal, moment)) unknown.add(what);
   }
-  return [...texts, `${pointsOf(counted)} points of ${threshold} needed`];
+  return [...texts, ...unknown, `${pointsOf(counted)} points of ${threshold} needed`];
 }
+
+/** What could not be called new, whatever it is, in words. */
+function unknownOf(conditions: Conditions, moment: Moment): readonly string[] {
+  const asked = (Object.keys(NOVELTY) as Novelty[]).filter((key) => conditions[key] === true);
+  return asked
+    .map((key) => NOVELTY[key])
+    .filter(({ kind, of }) => moment.learnt && of(moment.sender) !== '' && !moment.isKnownOf(kind))
+    .map(({ many }) => `too little is known of its ${many} yet`);
+}
+
+type Novelty = 'newIp' | 'newEhlo' | 'newCountry' | 'newAsn';
+
+/** What can be new about where a message comes from. */
+interface Place {
+  readonly kind: PlaceKind;
+  readonly one: string;
+  readonly many: string;
+  /** Its name, of a message; empty where it is not known. */
+  readonly of: (sender: Moment['sender']) => string;
+  /** What is the same of places that are no strangers to each other. */
+  readonly near: (name: string) => string;
+}
+
+const itself = (name: string): string => name;
+
+const NOVELTY: Readonly<Record<Novelty, Place>> = {
+  newIp: {
+    ...{ kind: 'networks', one: 'network', many: 'networks', near: neighbourhood },
+    of: (sender) => (sender?.ip === undefined || sender.ip === '' ? '' : clientNetwork(sender.ip)),
+  },
+  newEhlo: {
+    ...{ kind: 'ehlos', one: 'EHLO name', many: 'EHLO names', near: itself },
+    of: (sender) => (sender?.ehlo === undefined || sender.ehlo === '' ? '' : normalizeEhlo(sender.ehlo)),
+  },
+  newCountry: {
+    ...{ kind: 'countries', one: 'country', many: 'countries', near: itself },
+    of: (sender) => sender?.country ?? '',
+  },
+  newAsn: {
+    ...{ kind: 'asns', one: 'autonomous system', many: 'autonomous systems', near: itself },
+    of: (sender) => sender?.asn?.toString() ?? '',
+  },
+};
 
 type Checks = {
   readonly [Key in keyof Conditions]-?: (
@@ -77,19 +125,10 @@ type Checks = {
 
 /** Each gives what it noticed in words, nothing to say, or undefined where it does not hold. */
 const CHECKS: Checks = {
-  newIp: (_, moment) => {
-    const ip = moment.sender?.ip;
-    if (ip === undefined || ip === '') return undefined;
-    const from = clientNetwork(ip);
-    const near = neighbourhood(from);
-    return isNew(moment, 'networks', from, 'network', (known) => neighbourhood(known) === near);
-  },
-  newEhlo: (_, moment) => {
-    const ehlo = moment.sender?.ehlo;
-    return isNew(moment, 'ehlos', ehlo && normalizeEhlo(ehlo), 'EHLO name');
-  },
-  newCountry: (_, moment) => isNew(moment, 'countries', moment.sender?.country, 'country'),
-  newAsn: (_, moment) => isNew(moment, 'asns', moment.sender?.asn?.toString(), 'autonomous system'),
+  newIp: (_, moment) => isNew(moment, NOVELTY.newIp),
+  newEhlo: (_, moment) => isNew(moment, NOVELTY.newEhlo),
+  newCountry: (_, moment) => isNew(moment, NOVELTY.newCountry),
+  newAsn: (_, moment) => isNew(moment, NOVELTY.newAsn),
   firstSeenWithin: (span, { profile, pending, day }) => {
     const known = firstSeen(profile, day);
     const first = known < 0 ? pending.find(({ messages }) => messages > 0)?.day : known;
@@ -128,19 +167,19 @@ const CHECKS: Checks = {
   },
 };
 
-/** Novelty says something only of who has habits. */
-function isNew(
-  { learnt, profile, pending, day }: Moment,
-  kind: 'networks' | 'ehlos' | 'countries' | 'asns',
-  name: string | undefined,
-  what: string,
-  isKnown = (known: string): boolean => known === name,
-): string | undefined {
-  if (!learnt || name === undefined || name === '') return undefined;
+/**
+ * Novelty says something only of who has habits, and has them of this very kind: where no EHLO names were recorded, or no
+ * countries until today, the first one is nobody's oddity.
+ */
+function isNew(moment: Moment, { kind, one, of, near }: Place): string | undefined {
+  const { learnt, profile, pending, day, sender } = moment;
+  const name = learnt ? of(sender) : '';
+  if (name === '') return undefined;
+  const here = near(name);
   const oldest = day - REMEMBERED_DAYS;
-  if (profile[kind].some((place) => place.day >= oldest && isKnown(place.name))) return undefined;
-  if (pending.some((each) => each[kind]?.some((known) => isKnown(String(known))))) return undefined;
-  return `${what} ${name} never seen before`;
+  if (profile[kind].some((place) => place.day >= oldest && near(place.name) === here)) return undefined;
+  if (pending.some((each) => each[kind]?.some((known) => near(String(known)) === here))) return undefined;
+  return moment.isKnownOf(kind) ? `${one} ${name} never seen before` : undefined;
 }
 
 /** The /24 of an IPv4 address or the /48 of an IPv6 network: who is handed another address there is no stranger. */

@@ -1,5 +1,6 @@
 import type { Day, SenderDaySummarised } from '../../src/sending/day-summary.js';
 import { holdsAtLeast } from '../../src/sending/day-summary.js';
+import { REMEMBERED_DAYS, aged, withKnown } from './known-days.js';
 import {
   BOUNCES,
   DAYS,
@@ -7,9 +8,9 @@ import {
   HOURS,
   LARGEST,
   MESSAGES,
+  PLACE_KINDS,
   RECIPIENTS,
   REFUSED,
-  REMEMBERED_DAYS,
   RING_WORDS,
   SENT,
   WEEKS,
@@ -19,7 +20,7 @@ import {
   usualOf,
   weekOf,
 } from './profile.js';
-import type { Place, Profile } from './profile.js';
+import type { Place, PlaceKind, Profile } from './profile.js';
 
 /** Networks and EHLO names that a profile remembers; those not used for longest make room. */
 const PLACES = 48;
@@ -60,8 +61,8 @@ function isSummarised({ weeks, cells, withheld }: Profile, day: Day): boolean {
   return ((cells[(slot * cells.length) / WEEKS + DAYS]! >> (day % 7)) & 1) === 1;
 }
 
-/** On which days it sent. */
-type Dates = Pick<Profile, 'firstDay' | 'lastDay' | 'active'>;
+/** On which days it sent, and on which it is known from where. */
+type Dates = Pick<Profile, 'firstDay' | 'lastDay' | 'active' | 'placed'>;
 
 /** One more day is known, on which it sent or did not. */
 function dated(profile: Dates, day: Day, sent: boolean): Dates {
@@ -74,7 +75,13 @@ function dated(profile: Dates, day: Day, sent: boolean): Dates {
   if (sent) active[wordOf(day)]! |= 1 << (day & 31);
   const first = profile.firstDay < 0 ? Infinity : profile.firstDay;
   const dates = { lastDay, active, firstDay: sent ? Math.min(first, day) : profile.firstDay };
-  return { lastDay, active, firstDay: firstSeen(dates, lastDay) };
+  const passed = profile.lastDay < 0 ? 0 : lastDay - profile.lastDay;
+  const placed = passed === 0 ? profile.placed : byKind((kind) => aged(profile.placed[kind], passed));
+  return { lastDay, active, placed, firstDay: firstSeen(dates, lastDay) };
+}
+
+function byKind<Value>(of: (kind: PlaceKind) => Value): Record<PlaceKind, Value> {
+  return { networks: of('networks'), ehlos: of('ehlos'), countries: of('countries'), asns: of('asns') };
 }
 
 function wordOf(day: Day): number {
@@ -148,7 +155,7 @@ interface Learning {
 function learnt(
   profile: Profile,
   summary: Lesson,
-  { keys, marks, dates: { firstDay, lastDay, active } = profile }: Learning,
+  { keys, marks, dates: { firstDay, lastDay, active, placed } = profile }: Learning,
 ): Profile {
   const { day } = summary;
   const week = weekOf(day);
@@ -182,8 +189,16 @@ function learnt(
     ehlos: withPlaces(profile.ehlos, summary.ehlos, day),
     countries: withPlaces(profile.countries, summary.countries ?? NOWHERE, day),
     asns: withPlaces(profile.asns, summary.asns?.map(String) ?? NOWHERE, day),
+    placed: placedOn(placed, summary, lastDay - day),
     withheld: profile.withheld,
   };
+}
+
+/** It is known from where it sent so many days before the last. */
+function placedOn(placed: Profile['placed'], summary: Lesson, ago: number): Profile['placed'] {
+  const has = (kind: PlaceKind): boolean => (summary[kind]?.length ?? 0) > 0;
+  if (!PLACE_KINDS.some(has)) return placed;
+  return byKind((kind) => (has(kind) ? withKnown(placed[kind], ago) : placed[kind]));
 }
 
 function widened(cells: Float32Array, width: number): Float32Array {

@@ -1,13 +1,9 @@
 import type { Day, SenderDaySummarised } from '../../src/sending/day-summary.js';
+import { REMEMBERED_DAYS } from './known-days.js';
+import type { KnownDays } from './known-days.js';
 
 /** Weeks that a profile looks back on: two runs of what comes monthly, and a vacation between. */
 export const WEEKS = 8;
-
-/**
- * What is older is no habit any more. Shorter than summaries are kept, so that a profile is the same whether it was
- * folded as time went by or is rebuilt from what is left.
- */
-export const REMEMBERED_DAYS = 390;
 
 /** Words of 32 days, round and round: as many days as are remembered, and today. */
 export const RING_WORDS = Math.ceil((REMEMBERED_DAYS + 1) / 32);
@@ -25,6 +21,10 @@ export const DAYS = 6;
 /** It sent in this week: one that has seen nothing but bounces says nothing of what is usual. */
 export const SENT = 1 << 7;
 export const FIXED = 7;
+
+/** What is remembered of where a sender has sent from. */
+export const PLACE_KINDS = ['networks', 'ehlos', 'countries', 'asns'] as const;
+export type PlaceKind = (typeof PLACE_KINDS)[number];
 
 /** Somewhere that a sender has sent from, and when last. */
 export interface Place {
@@ -52,6 +52,8 @@ export interface Profile {
   readonly ehlos: readonly Place[];
   readonly countries: readonly Place[];
   readonly asns: readonly Place[];
+  /** On which days any place of a kind was recorded, as far as these are remembered on the last day. */
+  readonly placed: Readonly<Record<PlaceKind, KnownDays>>;
   /** Days on which it was contained, as they were seen. */
   readonly withheld: readonly SenderDaySummarised[];
 }
@@ -66,6 +68,7 @@ export const NO_PROFILE: Profile = {
   ehlos: [],
   countries: [],
   asns: [],
+  placed: { networks: 0n, ehlos: 0n, countries: 0n, asns: 0n },
   withheld: [],
 };
 

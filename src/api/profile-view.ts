@@ -1,11 +1,17 @@
 import { z } from 'zod';
 import type { Place, Profile } from '../../projections/sender-profiles/profile.js';
-import { hourOf, totalsOf, usualLargest, usualOf } from '../../projections/sender-profiles/profile.js';
+import {
+  PLACE_KINDS,
+  hourOf,
+  totalsOf,
+  usualLargest,
+  usualOf,
+} from '../../projections/sender-profiles/profile.js';
 import type { SenderProfiles } from '../../projections/sender-profiles/sender-profiles.js';
 import type { Instant } from '../kernel/time.js';
 import { DAY } from '../kernel/time.js';
 import type { Learning } from '../rules/model.js';
-import { isLearnt } from '../../projections/limits.js';
+import { isKnownOf, isLearnt } from '../../projections/limits.js';
 import type { Day, ProfiledType } from '../sending/day-summary.js';
 import { dayOf } from '../sending/day-summary.js';
 import type { Subject } from '../sending/subjects.js';
@@ -39,6 +45,9 @@ export const profileShape = z
     ehlos: places,
     countries: places,
     asns: places,
+    placesKnown: z.array(z.enum(PLACE_KINDS)).meta({
+      description: 'Of which of these enough is known to call another one new.',
+    }),
     containedDays: z
       .array(z.string())
       .meta({ description: 'The newest days that taught nothing, since a block fell on them.' }),
@@ -68,6 +77,7 @@ export function profileView(
     ehlos: placesOf(profile.ehlos),
     countries: placesOf(profile.countries),
     asns: placesOf(profile.asns),
+    placesKnown: PLACE_KINDS.filter((kind) => isKnownOf(profile, kind, day, learning)),
     containedDays: profile.withheld.map((summary) => dateOf(summary.day)),
   };
 }

@@ -82,7 +82,7 @@ describe('what is usual, over HTTP', () => {
       hours: Array.from({ length: 24 }, (_, hour) => (hour === 9 ? 4 : 0)),
       networks: [{ name: '192.0.2.7', lastDay: dateOf(9) }],
       ehlos: [{ name: 'pc.example.com', lastDay: dateOf(9) }],
-      ...{ countries: [], asns: [], containedDays: [dateOf(2)] },
+      ...{ countries: [], asns: [], placesKnown: [], containedDays: [dateOf(2)] },
     });
     assert.equal(windows.find(({ rule }) => rule === 'hour')?.limit, 250);
     assert.equal(windows.find(({ rule }) => rule === 'wide')?.leaveOut, 2);

@@ -35,6 +35,7 @@ const KNOWN = learn(
 function moment(more: Partial<Moment> = {}): Moment {
   return {
     ...{ at: TODAY * DAY + 10 * HOUR, day: TODAY, profile: KNOWN, pending: [], learnt: true },
+    isKnownOf: () => true,
     ...{ watchedFor: 60 * DAY, sender: SENDER, distinct: () => 0, share: () => ({ failed: 0, tried: 0 }) },
     ...more,
   };
@@ -114,6 +115,31 @@ const CASES: readonly (readonly [
     { ...from({ asn: 64501 }), ...pending(TODAY - 1, { asns: [64501] }) },
     undefined,
   ],
+  [
+    'a network of who has shown enough EHLO names, but hardly any network',
+    { newIp: true },
+    { ...from({ ip: '192.0.3.7' }), isKnownOf: (kind) => kind === 'ehlos' },
+    undefined,
+  ],
+  [
+    'a name of who has hardly shown any',
+    { newEhlo: true },
+    { ...from({ ehlo: 'Bot' }), isKnownOf: () => false },
+    undefined,
+  ],
+  [
+    'one of who has shown enough names, but hardly any network',
+    { newEhlo: true },
+    { ...from({ ehlo: 'Bot' }), isKnownOf: (kind) => kind === 'ehlos' },
+    ['EHLO name bot never seen before'],
+  ],
+  [
+    'a country since nobody knows when',
+    { newCountry: true },
+    { ...from({ country: 'ZZ' }), isKnownOf: () => false },
+    undefined,
+  ],
+  ['an operator likewise', { newAsn: true }, { ...from({ asn: 64501 }), isKnownOf: () => false }, undefined],
   ['a stranger', { firstSeenWithin: 7 * DAY }, { profile: NO_PROFILE }, ['first seen today']],
   [
     'who was first seen yesterday, which is not summarised',
@@ -288,6 +314,29 @@ describe('a score', () => {
       '4 points of 4 needed',
     ]);
     assert.equal(scoreOf(score(5, 1, 2, 3), half), undefined);
+  });
+
+  test('tells what could not be called new, where it is reached without', () => {
+    const known = (...kinds: readonly string[]): Moment => ({
+      ...strange,
+      isKnownOf: (kind) => kinds.includes(kind),
+    });
+    assert.deepEqual(scoreOf(score(4, 1, 2, 3), known('networks', 'ehlos')), [
+      'network 192.0.3.7 never seen before (1)',
+      'as always (3)',
+      'too little is known of its countries yet',
+      '4 points of 4 needed',
+    ]);
+    assert.deepEqual(scoreOf(score(3, 1, 2, 3), known()), [
+      'as always (3)',
+      'too little is known of its networks yet',
+      'too little is known of its EHLO names yet',
+      'too little is known of its countries yet',
+      '3 points of 3 needed',
+    ]);
+    assert.equal(scoreOf(score(4, 1, 2, 3), known()), undefined);
+    const plain = { ...moment({ sender: { direction: 'outbound' } }), isKnownOf: () => false };
+    assert.deepEqual(scoreOf(score(3, 1, 2, 3), plain), ['as always (3)', '3 points of 3 needed']);
   });
 
   test('is exact in tenths', () => {

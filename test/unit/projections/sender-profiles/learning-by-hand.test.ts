@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { withDay, withFalsePositive } from '../../../../projections/sender-profiles/learning.js';
+import { isHabit } from '../../../../projections/sender-profiles/known-days.js';
 import {
   NO_PROFILE,
   activeDays,
@@ -13,6 +14,7 @@ import {
   usualOf,
 } from '../../../../projections/sender-profiles/profile.js';
 import type { Profile } from '../../../../projections/sender-profiles/profile.js';
+import { DAY } from '../../../../src/kernel/time.js';
 import type { Day, SenderDaySummarised } from '../../../../src/sending/day-summary.js';
 import { DAY_0, summary } from '../../../support/days.js';
 
@@ -54,6 +56,14 @@ const asSummary = ({ day, peak, messages, networks, ...rest }: Seen): SenderDayS
     peaks: messages > 0 ? { [HOUR_PEAK]: peak } : {},
   });
 
+/** So many days, the first so many days ago. */
+const ENOUGH = [
+  [1, 1],
+  [5, 7],
+  [16, 30],
+  [2, 365],
+] as const;
+
 function everything(profile: Profile, today: Day): unknown {
   const { networks, ehlos, withheld } = asOf(profile, today);
   const recent = ({ day }: { day: Day }): boolean => day >= today - 390;
@@ -65,6 +75,10 @@ function everything(profile: Profile, today: Day): unknown {
     first: firstSeen(asOf(profile, today), today),
     active: [1, 5, 16].map((most) => activeDays(asOf(profile, today), today - 100, today, most)),
     networks: networks.filter(recent),
+    placed: ENOUGH.map(([days, age]) => {
+      const { placed, lastDay } = asOf(profile, today);
+      return isHabit(placed.networks, lastDay, today, { days, age: age * DAY, installation: 0 });
+    }),
     ehlos: ehlos.filter(recent),
     withheld: withheld.filter(recent).map(({ day }) => day),
   };
@@ -89,6 +103,8 @@ function byHand(all: readonly SenderDaySummarised[], today: Day): unknown {
   const sum = (key: 'messages' | 'recipients' | 'refusedRecipients' | 'bounces'): number =>
     weeks.flat().reduce((total, each) => total + each[key], 0);
   const sent = days.filter(({ day, messages }) => messages > 0 && day >= today - 390).map(({ day }) => day);
+  const placed = days.filter(({ day, networks }) => networks.length > 0 && day >= today - 390);
+  const firstPlaced = Math.min(...placed.map(({ day }) => day));
   const lastUse = new Map<string, Day>();
   for (const { day, networks } of [...days].sort((a, b) => a.day - b.day)) {
     for (const name of networks) {
@@ -113,6 +129,7 @@ function byHand(all: readonly SenderDaySummarised[], today: Day): unknown {
       .map(([name, day]) => ({ name, day }))
       .slice(-48)
       .filter(({ day }) => day >= today - 390),
+    placed: ENOUGH.map(([count, age]) => placed.length >= count && firstPlaced <= today - age),
     ehlos: [],
     withheld: [],
   };
