@@ -12,6 +12,7 @@ import type { Evaluation } from './config/evaluation.js';
 import type { LoadedConfig } from './config/types.js';
 import { formatListen } from './config/types.js';
 import { LocalContainment } from './response/containment.js';
+import { KnownHabits } from './response/known-habits.js';
 import { messageOf } from './kernel/errors.js';
 import { OverrideDesk } from './desks/override-desk.js';
 import { OverridesFile } from './desks/overrides-file.js';
@@ -22,6 +23,7 @@ import type { Logs } from './log/logs.js';
 import { updateGauges } from './metrics/gauges.js';
 import { Metrics } from './metrics/metrics.js';
 import { ReadModels } from './read-models.js';
+import type { ReadModelListeners } from './read-models.js';
 import { Responder } from './response/responder.js';
 import { RulesDesk } from './desks/rules-desk.js';
 import { DEFAULT_RULES, EVALUATION_RULES } from './rules/defaults.js';
@@ -136,6 +138,10 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   const desk = new BlockDesk(store, clock, (decision) => metrics.blocks.decided(decision), tracing);
   const rulesDesk = new RulesDesk(store, clock);
   const detects = roles.has('detector');
+  const onSkipped: ReadModelListeners['onSkipped'] = ({ position, stream, type }, reason) => {
+    metrics.store.skippedEvents.inc();
+    levels.of('store').warn({ position, stream, type, reason }, 'an event was skipped');
+  };
   const models: ReadModels = new ReadModels({
     onVerdict(verdict, live) {
       if (live) metrics.containment.tripped(verdict);
@@ -153,10 +159,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
       metrics.blocks.useRules(rules);
       levels.of('rules').info({ version }, 'rules are in force');
     },
-    onSkipped({ position, stream, type }, reason) {
-      metrics.store.skippedEvents.inc();
-      levels.of('store').warn({ position, stream, type, reason }, 'an event was skipped');
-    },
+    onSkipped,
     onFolded(event) {
       containment?.follow(event);
       if (models.ready) metrics.folded(event, models.ledger);
@@ -164,10 +167,20 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     },
   });
   const responder = new Responder({ desk, models, clock, metrics, tracing, log: levels.of('rules') });
-  const containment: LocalContainment | undefined =
-    outbox === undefined
+  const categories = detects || roles.has('api') ? FOLDED_CATEGORIES : DECISIONS_ONLY;
+  const habits =
+    outbox === undefined || categories === FOLDED_CATEGORIES
       ? undefined
-      : new LocalContainment({ models, clock, log: levels.of('rules'), away: () => outbox.away });
+      : new KnownHabits({
+          ...{ store, data: config.data, clock, metrics, log: levels.of('snapshots'), onFatal, onSkipped },
+          onFolded: (event) => containment?.follow(event),
+        });
+  const containment =
+    outbox &&
+    new LocalContainment({
+      ...{ models, clock, log: levels.of('rules'), away: () => outbox.away },
+      habits: () => (habits ?? models.sendVolume.profiles).habits,
+    });
   const work = roles.has('worker')
     ? await openTimedWork({ config, clock, metrics, models, log: levels.of('expiry'), onFatal })
     : undefined;
@@ -187,7 +200,6 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
           ...{ log: levels.of('files'), metrics: metrics.rules },
         })
       : undefined;
-  const categories = detects || roles.has('api') ? FOLDED_CATEGORIES : DECISIONS_ONLY;
   const snapshots = await Snapshots.open({
     folder: path.join(config.data, 'snapshots'),
     categories,
@@ -205,9 +217,9 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   containment?.adopt();
   const feed = await models.follow(store, categories, () => snapshots.folded());
   feed.ended.catch(onFatal);
+  habits?.start();
   closers.push(async () => {
-    await models.stop();
-    await snapshots.close();
+    await Promise.all([habits?.close(), models.stop().then(() => snapshots.close())]);
   });
   await overrides?.start();
   closers.push(() => overrides?.stop());
@@ -239,7 +251,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     : undefined;
   metrics.registry.beforeScrape = () =>
     updateGauges(metrics, {
-      ...{ clock, models, store, smtp, outbox },
+      ...{ clock, models, store, smtp, outbox, habits },
       breaker: responder.breaker,
       timedWork: work,
     });

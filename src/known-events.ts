@@ -9,6 +9,9 @@ import { AUTH_CATEGORY, SEND_CATEGORY } from './sending/events.js';
 /** What a node folds that neither detects nor shows senders. */
 export const DECISIONS_ONLY = [BLOCK_CATEGORY, RULES_CATEGORY, OVERRIDE_CATEGORY];
 
+/** What tells what senders usually do: the summaries of their days, and what says which of them teach and what. */
+export const HABITS_ONLY = [BLOCK_CATEGORY, RULES_CATEGORY, PROFILE_CATEGORY];
+
 /** Everything that a node folds. */
 export const FOLDED_CATEGORIES = [...DECISIONS_ONLY, SEND_CATEGORY, AUTH_CATEGORY, PROFILE_CATEGORY];
 
@@ -29,5 +32,7 @@ export function isHappening({ type }: Pick<RecordedEvent, 'type'>): boolean {
 
 /** Whether it is kept for ever: what was decided, rather than what happened. */
 export function isKept(event: RecordedEvent): boolean {
-  return event.type === 'RulesChanged' || isBlockEvent(event) || isShadowEvent(event) || isOverrideEvent(event);
+  return (
+    event.type === 'RulesChanged' || isBlockEvent(event) || isShadowEvent(event) || isOverrideEvent(event)
+  );
 }

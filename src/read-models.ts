@@ -4,29 +4,23 @@ import { BlockLedger } from '../projections/block-ledger.js';
 import { Exemptions } from '../projections/exemptions.js';
 import { Overrides } from '../projections/overrides.js';
 import { RulePrecision } from '../projections/rule-precision.js';
-import { SeenIds } from '../projections/seen-ids.js';
 import { SendVolume } from '../projections/send-volume.js';
 import { ShadowRules } from '../projections/shadow.js';
 import type { BlockEvent } from './blocks/events.js';
 import { isBlockEvent } from './blocks/events.js';
+import { Following } from './following.js';
+import type { FollowingState } from './following.js';
 import type { RecordedEvent } from './kernel/events.js';
 import { messageOf } from './kernel/errors.js';
 import { UNREADABLE } from './kernel/events.js';
 import type { Instant } from './kernel/time.js';
-import { FOLDED_CATEGORIES, isHappening, isKept } from './known-events.js';
+import { FOLDED_CATEGORIES, isKept } from './known-events.js';
 import { isOverrideEvent } from './overrides/events.js';
 import type { Verdict } from './rules/verdict.js';
-import type { EventStore, Subscription } from './store/port.js';
-
-/** What tells that an event in a store is the one that was folded. */
-export type Anchor = Pick<RecordedEvent, 'stream' | 'revision' | 'id' | 'position'>;
+import type { EventStore } from './store/port.js';
 
 /** What {@link ReadModels.dump} gives: plain data that can be cloned. Never to be written to. */
-export interface ReadModelsState {
-  readonly position: number;
-  readonly lastEventAt: Instant;
-  /** The last event, and the last of those that are kept for ever. */
-  readonly anchors: readonly (Anchor | undefined)[];
+export interface ReadModelsState extends FollowingState {
   readonly activeBlocks: ReturnType<ActiveBlocks['dump']>;
   readonly ledger: ReturnType<BlockLedger['dump']>;
   readonly exemptions: ReturnType<Exemptions['dump']>;
@@ -35,7 +29,6 @@ export interface ReadModelsState {
   readonly sendVolume: ReturnType<SendVolume['dump']>;
   readonly shadow: ReturnType<ShadowRules['dump']>;
   readonly rulePrecision: ReturnType<RulePrecision['dump']>;
-  readonly seen: ReturnType<SeenIds['dump']>;
 }
 
 export interface ReadModelListeners {
@@ -54,26 +47,14 @@ export interface ReadModelListeners {
  * every start, from the beginning or from what a snapshot holds: the result is the same.
  */
 export class ReadModels {
-  #models: ReturnType<typeof fresh>;
+  #models = fresh();
   readonly #listeners: ReadModelListeners;
-  readonly #idsKept: number | undefined;
-  #subscription: Subscription | undefined;
-  #position = 0;
-  #lastEventAt = 0;
-  /** The last event, and the last of those that are kept for ever. */
-  #last: Anchor | undefined;
-  #lastKept: Anchor | undefined;
-  #live = false;
-  #waiting: { position: number; resolve: () => void }[] = [];
+  readonly #following: Following;
 
-  /**
-   * @param idsKept ids that are remembered, to tell an event that was delivered before; as many as a store may need
-   *   unless given
-   */
+  /** @param idsKept see {@link Following} */
   constructor(listeners: ReadModelListeners, idsKept?: number) {
     this.#listeners = listeners;
-    this.#idsKept = idsKept;
-    this.#models = fresh(idsKept);
+    this.#following = new Following((event, isDecision) => this.#fold(event, isDecision), idsKept);
   }
 
   get activeBlocks(): ActiveBlocks {
@@ -110,32 +91,30 @@ export class ReadModels {
 
   /** Position of the last event folded. */
   get position(): number {
-    return this.#position;
+    return this.#following.position;
   }
 
   /** Position up to which the feed has come, counting what it passed over for its category. */
   get feedPosition(): number {
-    return this.#subscription?.position ?? 0;
+    return this.#following.feedPosition;
   }
 
   /** When the store wrote the last event folded; 0 before the first. */
-  get lastEventAt(): number {
-    return this.#lastEventAt;
+  get lastEventAt(): Instant {
+    return this.#following.lastEventAt;
   }
 
   /** True once everything that stood in the store at the start is folded. */
   get ready(): boolean {
-    return this.#live;
+    return this.#following.ready;
   }
 
   /** All that is folded so far, whatever is folded afterwards. Takes milliseconds. The opposite of {@link restore}. */
   dump(): ReadModelsState {
     const { activeBlocks, ledger, exemptions, automaticBlocks, overrides, sendVolume } = this.#models;
-    const { shadow, rulePrecision, seen } = this.#models;
+    const { shadow, rulePrecision } = this.#models;
     return {
-      position: this.#position,
-      lastEventAt: this.#lastEventAt,
-      anchors: [this.#last, this.#lastKept].map((event) => event && anchorOf(event)),
+      ...this.#following.dump(),
       activeBlocks: activeBlocks.dump(),
       ledger: ledger.dump(),
       exemptions: exemptions.dump(),
@@ -144,7 +123,6 @@ export class ReadModels {
       sendVolume: sendVolume.dump(),
       shadow: shadow.dump(),
       rulePrecision: rulePrecision.dump(),
-      seen: seen.dump(),
     };
   }
 
@@ -153,7 +131,7 @@ export class ReadModels {
    * told. Must come before {@link follow}. Where it throws, nothing has changed.
    */
   restore(state: ReadModelsState): void {
-    const models = fresh(this.#idsKept);
+    const models = fresh();
     models.activeBlocks.restore(state.activeBlocks);
     models.ledger.restore(state.ledger);
     models.exemptions.restore(state.exemptions);
@@ -162,55 +140,31 @@ export class ReadModels {
     models.sendVolume.restore(state.sendVolume);
     models.shadow.restore(state.shadow);
     models.rulePrecision.restore(state.rulePrecision);
-    models.seen.restore(state.seen);
+    this.#following.restore(state);
     this.#models = models;
-    this.#position = state.position;
-    this.#lastEventAt = state.lastEventAt;
-    [this.#last, this.#lastKept] = state.anchors;
   }
 
-  /**
-   * Catches up, from where it stands, and follows.
-   *
-   * @param afterEach called after each event that came, whatever became of it
-   * @returns when caught up; `ended` rejects later should the feed break
-   */
+  /** Catches up, from where it stands, and follows. See {@link Following.follow}. */
   async follow(
-    store: EventStore,
+    store: Pick<EventStore, 'subscribe'>,
     categories: readonly string[] = FOLDED_CATEGORIES,
-    afterEach: () => void = () => undefined,
+    afterEach?: () => void,
   ): Promise<{ ended: Promise<void> }> {
-    const subscription = store.subscribe({ after: this.#position, categories }, (event) => {
-      this.apply(event);
-      afterEach();
-    });
-    this.#subscription = subscription;
-    await Promise.race([subscription.caughtUp, subscription.ended]);
-    this.#live = true;
-    return { ended: subscription.ended };
+    return this.#following.follow(store, categories, afterEach);
   }
 
   async stop(): Promise<void> {
-    await this.#subscription?.stop();
+    await this.#following.stop();
   }
 
   /** Resolves once the event at this position is folded. */
   async reached(position: number): Promise<void> {
-    if (position <= this.#position) return;
-    return new Promise((resolve) => this.#waiting.push({ position, resolve }));
+    return this.#following.reached(position);
   }
 
   /** Folds one event. Delivered again, it changes nothing. */
   apply(event: RecordedEvent): void {
-    if (event.position <= this.#position) return;
-    this.#position = event.position;
-    this.#lastEventAt = event.recordedAt;
-    this.#last = event;
-    // Nearly all events are none, and are spared every further question of that kind.
-    const isDecision = !isHappening(event);
-    if (isDecision && isKept(event)) this.#lastKept = event;
-    if (this.#models.seen.isNew(event.id)) this.#fold(event, isDecision);
-    if (this.#waiting.length > 0) this.#wake();
+    this.#following.take(event);
   }
 
   #fold(event: RecordedEvent, isDecision: boolean): void {
@@ -231,10 +185,10 @@ export class ReadModels {
       return;
     }
     if (isDecision || this.#models.shadow.set !== undefined) this.#applyShadow(event, verdicts);
-    for (const verdict of verdicts) this.#listeners.onVerdict(inTraceOf(event, verdict), this.#live);
+    for (const verdict of verdicts) this.#listeners.onVerdict(inTraceOf(event, verdict), this.ready);
     if (event.type === 'RulesChanged') this.#listeners.onRulesChanged();
     this.#listeners.onFolded?.(event);
-    if (isDecision && isBlockEvent(event)) this.#listeners.onBlockEvent(event, this.#live);
+    if (isDecision && isBlockEvent(event)) this.#listeners.onBlockEvent(event, this.ready);
   }
 
   #applyDecision(event: RecordedEvent): readonly Verdict[] {
@@ -269,15 +223,9 @@ export class ReadModels {
       this.#listeners.onSkipped(event, `shadow rules: ${messageOf(error)}`);
     }
   }
-
-  #wake(): void {
-    const due = this.#waiting.filter((waiter) => waiter.position <= this.#position);
-    this.#waiting = this.#waiting.filter((waiter) => waiter.position > this.#position);
-    for (const { resolve } of due) resolve();
-  }
 }
 
-function fresh(idsKept: number | undefined) {
+function fresh() {
   const overrides = new Overrides();
   return {
     activeBlocks: new ActiveBlocks(),
@@ -288,15 +236,10 @@ function fresh(idsKept: number | undefined) {
     sendVolume: new SendVolume(overrides),
     shadow: new ShadowRules(() => new SendVolume(overrides)),
     rulePrecision: new RulePrecision(),
-    seen: new SeenIds(idsKept),
   };
 }
 
 /** A verdict goes on in the trace of what tripped it. */
 function inTraceOf({ trace }: RecordedEvent, verdict: Verdict): Verdict {
   return trace === undefined ? verdict : { ...verdict, trace };
-}
-
-function anchorOf({ stream, revision, id, position }: Anchor): Anchor {
-  return { stream, revision, id, position };
 }

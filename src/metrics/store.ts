@@ -46,6 +46,11 @@ export class StoreMetrics {
     help: '1 once everything that stood in the store at the start is folded.',
     registers: [],
   });
+  readonly habitsReady = new Gauge({
+    name: 'stopgap_habits_ready',
+    help: '1 once it is known here what senders usually do, for when the store is away.',
+    registers: [],
+  });
   readonly lagEvents = new Gauge({
     name: 'stopgap_projection_lag_events',
     help: 'Events written that the read models have not folded yet.',
@@ -96,7 +101,7 @@ export class StoreMetrics {
   constructor(registry: ScrapedRegistry) {
     for (const metric of [this.up, this.#appends, this.#appendFailures, this.#reads, this.#readFailures])
       registry.add(metric);
-    for (const metric of [this.ready, this.lagEvents, this.lagSeconds, this.skippedEvents])
+    for (const metric of [this.ready, this.habitsReady, this.lagEvents, this.lagSeconds, this.skippedEvents])
       registry.add(metric);
     for (const metric of [this.outboxWaiting, this.outboxLimit, this.outboxOldest, this.outboxLost])
       registry.add(metric);
@@ -107,6 +112,7 @@ export class StoreMetrics {
       this.#readFailures.inc({ operation }, 0);
     }
     this.#snapshotAt.remove();
+    this.habitsReady.remove();
   }
 
   /** @param began by `performance.now()` */

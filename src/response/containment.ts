@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import { SendVolume } from '../../projections/send-volume.js';
+import type { Habits } from '../../projections/sender-profiles/habits.js';
 import { isBlockEvent } from '../blocks/events.js';
 import { newId } from '../ids.js';
 import { messageOf } from '../kernel/errors.js';
@@ -16,12 +17,17 @@ export interface ContainmentOptions {
   readonly log: Logger;
   /** Whether the shared store is away, so that nobody else acts. */
   readonly away: () => boolean;
+  /** What senders usually do; undefined as long as that is not known here. */
+  readonly habits: () => Habits | undefined;
 }
 
 /**
  * What an SMTP node does for itself while the store is away: it goes on counting what it sees with its own eyes,
- * under the last rules it knew, and refuses who trips a blocking one. Nothing of it is recorded: once the store is
- * back, the sends that waited are delivered, and the detectors decide on all of them.
+ * under the last rules and by the last habits that it knew, and refuses who trips a blocking one. Nothing of it is recorded:
+ * once the store is back, the sends that waited are delivered, and the detectors decide on all of them.
+ *
+ * As long as it knows no habits it is like a young installation to it, in which nobody is known: rules that follow habits
+ * refuse nobody, and the fixed limits hold.
  */
 export class LocalContainment {
   readonly #options: ContainmentOptions;
@@ -30,7 +36,7 @@ export class LocalContainment {
 
   constructor(options: ContainmentOptions) {
     this.#options = options;
-    this.#volume = new SendVolume(options.models.overrides);
+    this.#volume = new SendVolume(options.models.overrides, options.habits);
   }
 
   /** Subjects that only this node refuses. */
@@ -38,20 +44,29 @@ export class LocalContainment {
     return this.#held.size;
   }
 
-  /** Follows the rules, the releases that empty windows, and what is decided on those that are held. */
+  /** Senders of whom it has noted a day that is not summarised. */
+  get days(): number {
+    return this.#volume.profiles.sizes.open;
+  }
+
+  /**
+   * Follows the rules, the releases that empty windows, and what is decided on those that are held; and the summaries, by
+   * which the days are over that it has noted of whom it saw.
+   */
   follow(event: RecordedEvent): void {
     if (isBlockEvent(event)) {
       // From here on the record says who is refused: a release that follows must work here as everywhere.
       if (event.type === 'BlockImposed' || event.type === 'ExemptionGranted')
         this.#release(event.data.subject);
-    } else if (event.type !== 'RulesChanged') return;
+    } else if (event.type !== 'RulesChanged' && event.type !== 'SenderDaySummarised') return;
     this.#volume.apply(event);
   }
 
   /** Takes over the rules, and what people have judged, from read models that began with a snapshot. */
   adopt(): void {
-    const { sendVolume, overrides } = this.#options.models;
-    this.#volume = new SendVolume(overrides);
+    const { models, habits } = this.#options;
+    const { sendVolume, overrides } = models;
+    this.#volume = new SendVolume(overrides, habits);
     this.#volume.restoreRules(sendVolume.dump());
   }
 

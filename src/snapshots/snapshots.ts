@@ -1,20 +1,31 @@
 import type { Logger } from 'pino';
 import { messageOf } from '../kernel/errors.js';
+import type { Anchor, FollowingState } from '../following.js';
 import type { Clock, Instant, Milliseconds } from '../kernel/time.js';
 import { MINUTE, SECOND } from '../kernel/time.js';
-import type { Anchor, ReadModels, ReadModelsState } from '../read-models.js';
 import type { Verdict } from '../rules/verdict.js';
 import type { EventStore } from '../store/port.js';
 import { foldingFingerprint } from './fingerprint.js';
 import { SnapshotFolder, SnapshotRefused } from './snapshot-file.js';
 
+/** What is folded from the store, and can go on from what it was. */
+export interface Snapshotted {
+  readonly position: number;
+  /** True once it has caught up. */
+  readonly ready: boolean;
+  /** Plain data that nobody changes; made in milliseconds. */
+  dump(): FollowingState;
+  /** Takes over what its own {@link dump} gave. Where it throws, nothing has changed. */
+  restore(state: FollowingState): void;
+}
+
 export interface SnapshotOptions {
   /** Folder that they lie in; made where there is none. May be deleted at any time. */
   readonly folder: string;
   readonly categories: readonly string[];
-  readonly models: ReadModels;
-  /** Verdicts that no event folded up to now has answered. */
-  readonly unanswered: () => readonly Verdict[];
+  readonly models: Snapshotted;
+  /** Verdicts that no event folded up to now has answered; none unless given. */
+  readonly unanswered?: () => readonly Verdict[];
   readonly clock: Clock;
   readonly log: Logger;
   /** Events folded from one snapshot to the next, at most; 250,000 by default. */
@@ -28,7 +39,7 @@ export interface SnapshotOptions {
 }
 
 interface State {
-  readonly models: ReadModelsState;
+  readonly models: FollowingState;
   readonly unanswered: readonly Verdict[];
 }
 
@@ -133,7 +144,7 @@ export class Snapshots {
 
   /** Never rejects: without a snapshot, only the next start is slower. */
   async #write(): Promise<void> {
-    const { models, unanswered, clock, log, folder, onSnapshot, onFailed } = this.#options;
+    const { models, unanswered = () => [], clock, log, folder, onSnapshot, onFailed } = this.#options;
     this.#since = 0;
     this.#lastAt = clock.now();
     try {

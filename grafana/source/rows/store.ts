@@ -76,14 +76,15 @@ export const store: Row = {
     stat({
       title: 'Ready',
       description: text`
-        Processes that have folded everything that stood in the store at their start, and those that have
-        not: a long replay, the log tells why.
+        Processes that have folded what stood in the store at their start, and those that have not: the log
+        tells why. SMTP nodes that know no habits yet.
       `,
       unit: 'none',
       size: [4, 5],
       queries: [
         over(series.sum([], 'stopgap_read_models_ready'), 'ready'),
         over(`sum(1 - ${series.of('stopgap_read_models_ready')})`, 'not yet'),
+        over(`sum(1 - ${series.of('stopgap_habits_ready')})`, 'without habits'),
       ],
     }),
     stat({

@@ -34,7 +34,10 @@ beforeEach(() => {
     onSkipped: ({ type }, reason) => assert.fail(`${type}: ${reason}`),
     onFolded: (event) => containment.follow(event),
   });
-  containment = new LocalContainment({ models, clock, log: pino({ level: 'silent' }), away: () => away });
+  containment = new LocalContainment({
+    ...{ models, clock, log: pino({ level: 'silent' }), away: () => away },
+    habits: () => undefined,
+  });
   use(RULES);
 });
 

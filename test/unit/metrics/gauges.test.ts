@@ -113,6 +113,13 @@ describe('gauges', () => {
     assert.equal(level.of('stopgap_projection_lag_seconds'), 0);
   });
 
+  test('tell whether a node knows what senders usually do, where it has to catch up with that by itself', async () => {
+    const ready = async (habits: Gauged['habits']): Promise<number> =>
+      (await figuresOf({ more: { habits } })).of('stopgap_habits_ready');
+    assert.ok(Number.isNaN(await ready(undefined)));
+    assert.deepEqual([await ready({ ready: false }), await ready({ ready: true })], [0, 1]);
+  });
+
   test('say nothing of a lag while the store is away, rather than the last figure', async () => {
     const metrics = new Metrics();
     await figuresOf({}, metrics);

@@ -1,0 +1,137 @@
+import { SeenIds } from '../projections/seen-ids.js';
+import type { SeenIdsState } from '../projections/seen-ids.js';
+import type { RecordedEvent } from './kernel/events.js';
+import type { Instant } from './kernel/time.js';
+import { isHappening, isKept } from './known-events.js';
+import type { EventStore, Subscription } from './store/port.js';
+
+/** What tells that an event in a store is the one that was folded. */
+export type Anchor = Pick<RecordedEvent, 'stream' | 'revision' | 'id' | 'position'>;
+
+/** What {@link Following.dump} gives: plain data that can be cloned. Never to be written to. */
+export interface FollowingState {
+  readonly position: number;
+  readonly lastEventAt: Instant;
+  /** The last event, and the last of those that are kept for ever. */
+  readonly anchors: readonly (Anchor | undefined)[];
+  readonly seen: SeenIdsState;
+}
+
+/**
+ * Hands one event after the other to whoever folds them: in order, each once, from the beginning or from where a snapshot
+ * ends.
+ */
+export class Following {
+  readonly #fold: (event: RecordedEvent, isDecision: boolean) => void;
+  readonly #seen: SeenIds;
+  #subscription: Subscription | undefined;
+  #position = 0;
+  #lastEventAt = 0;
+  /** The last event, and the last of those that are kept for ever. */
+  #last: Anchor | undefined;
+  #lastKept: Anchor | undefined;
+  #live = false;
+  #waiting: { position: number; resolve: () => void }[] = [];
+
+  /**
+   * @param fold told of each event, and whether it is a decision or tells what happened
+   * @param idsKept ids that are remembered, to tell an event that was delivered before; as many as a store may need
+   *   unless given
+   */
+  constructor(fold: (event: RecordedEvent, isDecision: boolean) => void, idsKept?: number) {
+    this.#fold = fold;
+    this.#seen = new SeenIds(idsKept);
+  }
+
+  /** Position of the last event handed over. */
+  get position(): number {
+    return this.#position;
+  }
+
+  /** Position up to which the feed has come, counting what it passed over for its category. */
+  get feedPosition(): number {
+    return this.#subscription?.position ?? 0;
+  }
+
+  /** When the store wrote the last event handed over; 0 before the first. */
+  get lastEventAt(): Instant {
+    return this.#lastEventAt;
+  }
+
+  /** True once everything that stood in the store at the start has been handed over. */
+  get ready(): boolean {
+    return this.#live;
+  }
+
+  /** The opposite of {@link restore}. */
+  dump(): FollowingState {
+    return {
+      position: this.#position,
+      lastEventAt: this.#lastEventAt,
+      anchors: [this.#last, this.#lastKept].map((event) => event && anchorOf(event)),
+      seen: this.#seen.dump(),
+    };
+  }
+
+  /** Goes on from where {@link dump} was. Must come before {@link follow}. */
+  restore({ position, lastEventAt, anchors, seen }: FollowingState): void {
+    this.#seen.restore(seen);
+    this.#position = position;
+    this.#lastEventAt = lastEventAt;
+    [this.#last, this.#lastKept] = anchors;
+  }
+
+  /**
+   * Catches up, from where it stands, and follows.
+   *
+   * @param afterEach called after each event that came, whatever became of it
+   * @returns when caught up; `ended` rejects later should the feed break
+   */
+  async follow(
+    store: Pick<EventStore, 'subscribe'>,
+    categories: readonly string[],
+    afterEach: () => void = () => undefined,
+  ): Promise<{ ended: Promise<void> }> {
+    const subscription = store.subscribe({ after: this.#position, categories }, (event) => {
+      this.take(event);
+      afterEach();
+    });
+    this.#subscription = subscription;
+    await Promise.race([subscription.caughtUp, subscription.ended]);
+    this.#live = true;
+    return { ended: subscription.ended };
+  }
+
+  async stop(): Promise<void> {
+    await this.#subscription?.stop();
+  }
+
+  /** Resolves once the event at this position has been handed over. */
+  async reached(position: number): Promise<void> {
+    if (position <= this.#position) return;
+    return new Promise((resolve) => this.#waiting.push({ position, resolve }));
+  }
+
+  /** Hands one event over. Delivered again, it is passed over. */
+  take(event: RecordedEvent): void {
+    if (event.position <= this.#position) return;
+    this.#position = event.position;
+    this.#lastEventAt = event.recordedAt;
+    this.#last = event;
+    // Nearly all events are none, and are spared every further question of that kind.
+    const isDecision = !isHappening(event);
+    if (isDecision && isKept(event)) this.#lastKept = event;
+    if (this.#seen.isNew(event.id)) this.#fold(event, isDecision);
+    if (this.#waiting.length > 0) this.#wake();
+  }
+
+  #wake(): void {
+    const due = this.#waiting.filter((waiter) => waiter.position <= this.#position);
+    this.#waiting = this.#waiting.filter((waiter) => waiter.position > this.#position);
+    for (const { resolve } of due) resolve();
+  }
+}
+
+function anchorOf({ stream, revision, id, position }: Anchor): Anchor {
+  return { stream, revision, id, position };
+}

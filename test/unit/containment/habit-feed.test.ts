@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import type { Habits } from '../../../projections/sender-profiles/habits.js';
+import { HabitFeed } from '../../../src/habit-feed.js';
+import type { RecordedEvent } from '../../../src/kernel/events.js';
+import { categoryOf } from '../../../src/kernel/events.js';
+import { HABITS_ONLY } from '../../../src/known-events.js';
+import { DAY } from '../../../src/kernel/time.js';
+import { dayOf } from '../../../src/sending/day-summary.js';
+import { SUBJECTS, folding, histories, logOf } from '../../support/history.js';
+import { throughFrames } from '../../support/restored.js';
+
+function newFeed(): HabitFeed {
+  return new HabitFeed({ onFolded: () => undefined, onSkipped: () => undefined });
+}
+
+/** As its subscription hands it over. */
+function fed(log: readonly RecordedEvent[], feed = newFeed()): HabitFeed {
+  for (const event of log) if (HABITS_ONLY.includes(categoryOf(event.stream))) feed.apply(event);
+  return feed;
+}
+
+/** Everything that limits rest upon. */
+function known(habits: Habits, now: number): unknown {
+  const senders = SUBJECTS.flatMap(({ type, value }) =>
+    type === 'account' || type === 'domain' ? [[type, value] as const] : [],
+  );
+  return {
+    ...{ size: habits.size, peaks: habits.peaks.dump() },
+    of: senders.map(([type, value]) => habits.profile(type, value, dayOf(now))),
+  };
+}
+
+describe('what a node knows that folds no sends', () => {
+  test('is what a detector knows that has seen all of them', () => {
+    const shown = { profiles: 0, left: 0 };
+    fc.assert(
+      fc.property(histories, (history) => {
+        const log = logOf(history);
+        const now = log.at(-1)!.recordedAt;
+        const { models } = folding();
+        for (const event of log) models.apply(event);
+        const feed = fed(log);
+        const { habits } = models.sendVolume.profiles;
+        assert.deepEqual(known(feed.habits, now), known(habits, now));
+        // A first day that has no summary yet began with a send that only the detector has seen.
+        assert.ok(Math.abs(feed.habits.installedAt - habits.installedAt) <= DAY);
+        shown.profiles += feed.habits.size;
+        shown.left += log.filter(({ stream }) => !HABITS_ONLY.includes(categoryOf(stream))).length;
+      }),
+      { numRuns: 150 },
+    );
+    for (const [what, count] of Object.entries(shown)) assert.ok(count > 100, `only ${count} ${what}`);
+  });
+
+  test('goes on from a snapshot as if everything had been folded here, wherever the cut', () => {
+    fc.assert(
+      fc.property(histories, fc.double({ min: 0, max: 1, noNaN: true }), (history, where) => {
+        const log = logOf(history);
+        const cut = Math.floor(where * log.length);
+        const whole = fed(log.slice(0, cut));
+        const dump = throughFrames(whole.dump());
+        fed(log.slice(cut), whole);
+        const restored = newFeed();
+        restored.restore(dump);
+        assert.deepEqual(restored.dump(), dump);
+        fed(log.slice(cut), restored);
+        assert.deepEqual(restored.dump(), throughFrames(whole.dump()));
+      }),
+      { numRuns: 60 },
+    );
+  });
+});
