@@ -1,0 +1,30 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { test } from 'node:test';
+import { Scene } from '../../support/kurrentdb/scene.js';
+import { Stopgap } from '../../support/smtp/stopgap.js';
+
+/** The fields that docs/api.md says `/healthz` has. */
+function documented(): readonly string[] {
+  const docs = readFileSync('docs/api.md', 'utf8');
+  const [, section] = /^### GET \/healthz\n([\s\S]*?)(?=^#)/m.exec(docs)!;
+  return [...section!.matchAll(/^\| `(\w+)` /gm)].map(([, name]) => name!);
+}
+
+async function fieldsOf(stopgap: Stopgap): Promise<readonly string[]> {
+  const answer = await fetch(`http://127.0.0.1:${stopgap.port('HTTP')}/healthz`);
+  return Object.keys((await answer.json()) as object);
+}
+
+test('docs/api.md lists just what /healthz says, at an SMTP node with an outbox', (t) =>
+  Scene.play(async (scene) => {
+    const { url } = await scene.server();
+    const stopgap = await Stopgap.start(t, { settings: { roles: ['smtp'], store: url } });
+    assert.deepEqual([...(await fieldsOf(stopgap))].sort(), [...documented()].sort());
+    await stopgap.stop();
+  }));
+
+test('without an outbox nothing waits in one', async (t) => {
+  const stopgap = await Stopgap.start(t);
+  assert.deepEqual([...(await fieldsOf(stopgap)), 'outbox'].sort(), [...documented()].sort());
+});
