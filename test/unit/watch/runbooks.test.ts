@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { readdirSync, readFileSync } from 'node:fs';
 import { access, readFile } from 'node:fs/promises';
 import path from 'node:path';
 import { PassThrough } from 'node:stream';
@@ -7,9 +6,9 @@ import { describe, test } from 'node:test';
 import { run } from '../../../src/cli/program.js';
 import { processIo } from '../../../src/cli/io.js';
 import { assertAsksForWhatIs, watchedSeries } from '../../support/watch/exposed.js';
-import { queriesIn, REPOSITORY, shippedRules } from '../../support/watch/rules.js';
+import { queriesIn, shippedRules } from '../../support/watch/rules.js';
+import { RUNBOOKS, runbooks, stopgapCallsOf } from '../../support/watch/runbooks.js';
 
-const RUNBOOKS = path.join(REPOSITORY, 'docs/runbooks');
 const series = watchedSeries();
 const alerts = new Set(shippedRules().alerts.map(({ alert }) => alert));
 
@@ -20,17 +19,11 @@ async function help(verbs: readonly string[]): Promise<string> {
   return String(stdout.read());
 }
 
-/** Commands of ours in code, without what they are piped into. */
-function commandsIn(text: string): readonly string[] {
-  const code = [...text.matchAll(/^```sh\n([\s\S]*?)^```$/gm), ...text.matchAll(/`(stopgap [^`]+)`/g)];
-  return code.flatMap(([, lines]) =>
-    lines!
-      .replaceAll('\\\n', ' ')
-      .split(/\n|\||&&|;/)
-      .map((line) => line.replace(/\s#.*$/, '').trim())
-      .map((line) => line.replace(/^xargs -n 1 |^[A-Z_]+=\S+ /, ''))
-      .filter((line) => line.startsWith('stopgap ')),
-  );
+/** The values that an option may have, where its help lists them. */
+function choicesOf(option: string, said: string): readonly string[] | undefined {
+  const [, rest] = new RegExp(`^ +${option}\\b([\\s\\S]*?)(?=^ +-|$(?![\\s\\S]))`, 'm').exec(said) ?? [];
+  const [, list] = /\(choices: ([^)]*?)(?:, default: [^)]*)?\)/.exec(rest?.replace(/\s+/g, ' ') ?? '') ?? [];
+  return list?.split(', ').map((value) => value.replaceAll('"', ''));
 }
 
 /** What headings are linked by. */
@@ -44,9 +37,7 @@ function anchorsOf(page: string): readonly string[] {
 }
 
 describe('a runbook', () => {
-  for (const file of readdirSync(RUNBOOKS)) {
-    const text = readFileSync(path.join(RUNBOOKS, file), 'utf8');
-
+  for (const { file, text, commands } of runbooks()) {
     test(`${file} asks for series, and names alerts, that there are`, () => {
       for (const query of queriesIn(text)) assertAsksForWhatIs(query, series, query);
       for (const [name] of text.matchAll(/(?<!:)\bstopgap_[a-z0-9_]+/g))
@@ -55,15 +46,23 @@ describe('a runbook', () => {
     });
 
     test(`${file} names commands and options that there are`, async () => {
-      for (const command of commandsIn(text)) {
-        const words = command.split(/\s+/).slice(1);
+      for (const words of stopgapCallsOf(commands)) {
+        const command = words.join(' ');
         const end = words.findIndex((word) => !/^[a-z][a-z-]*$/.test(word));
         const verbs = end === -1 ? words : words.slice(0, end);
+        // `stopgap` alone is the name of a process.
+        if (verbs.length === 0) continue;
         const said = await help(verbs);
         assert.match(said, new RegExp(`^Usage: stopgap ${verbs[0]}\\b`), command);
-        assert.doesNotMatch(said, /^Usage: .*\[command\]/, command);
-        for (const option of words.filter((word) => word.startsWith('--')))
+        for (const [index, option] of words.entries()) {
+          if (!option.startsWith('--')) continue;
           assert.ok(new RegExp(`^ +${option}\\b`, 'm').test(said), `${command}: there is no ${option}`);
+          const choices = choicesOf(option, said);
+          const value = words[index + 1]!;
+          if (choices !== undefined && !/^[A-Z]+$/.test(value))
+            assert.ok(choices.includes(value), `${command}: ${option} is one of ${choices.join(', ')}`);
+        }
+        assert.doesNotMatch(said, /^Usage: .*\[command\]/, command);
       }
     });
 
