@@ -194,13 +194,16 @@ export class BlockLedger {
       }
       case 'ProposalApproved':
         return this.#change(event, event.data.block, {}, noted(event.data.note));
-      case 'ProposalDismissed':
+      case 'ProposalDismissed': {
+        const { block, note } = event.data;
+        const marked = event.data.falsePositive === true ? { falsePositive: true } : {};
         return this.#change(
           event,
-          event.data.block,
-          { state: 'dismissed', endedAt: event.at },
-          noted(event.data.note),
+          block,
+          { state: 'dismissed', endedAt: event.at, ...marked },
+          { ...marked, ...noted(note) },
         );
+      }
       case 'ProposalLapsed':
         return this.#change(event, event.data.block, { state: 'lapsed', endedAt: event.at });
       case 'BlockExtended': {

@@ -21,7 +21,10 @@ export interface Judged {
 
 export type JudgementsState = readonly (readonly [block: string, subject: Subject])[];
 
-/** A block cuts a run short: its sender would have gone on, to about twice as much. */
+/**
+ * A block cuts a run short: its sender would have gone on, to about twice as much. A dismissal cuts short what is counted
+ * of it: the windows begin anew, and what the run reaches in all no day will show.
+ */
 const CUT_SHORT = 2;
 
 /**
@@ -62,8 +65,8 @@ export class Judgements {
         this.#subjects.delete(block);
         if (subject === undefined) return;
         const by = event.type === 'BlockReleased' ? 'release' : 'dismissal';
-        const falsePositive = event.type === 'BlockReleased' && event.data.falsePositive;
-        if (falsePositive) this.#profiles.pardon(subject, block, this.#cutShort(event.data.evidence));
+        const { falsePositive = false, evidence } = event.data;
+        if (falsePositive) this.#profiles.pardon(subject, block, this.#cutShort(evidence));
         const { position } = event;
         this.#forget(subject, { by, falsePositive, at: effectiveAt(event), position }, judged);
         return;

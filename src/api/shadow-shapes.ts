@@ -60,7 +60,9 @@ export const differenceShape = z
       description: 'Where only one set tripped: the fullest window of the other, just then.',
     }),
     block: z.string().nullable().meta({ description: 'Id of the block or proposal that came of it.' }),
-    falsePositive: z.boolean().meta({ description: 'That block was released as a false positive.' }),
+    falsePositive: z
+      .boolean()
+      .meta({ description: 'That block was released, or that proposal dismissed, as one.' }),
   })
   .meta({ id: 'ShadowDifference' });
 

@@ -41,10 +41,12 @@ export class People {
       }
       case 'ProposalApproved':
         return this.#toProposal(event, event.data.block, (block) => ({ kind: 'approve', block }));
-      case 'ProposalDismissed':
-        this.#toProposal(event, event.data.block, (block) => ({ kind: 'dismiss', block }));
-        this.#subjects.delete(event.data.block);
+      case 'ProposalDismissed': {
+        const { block: recorded, falsePositive = false } = event.data;
+        this.#toProposal(event, recorded, (block) => ({ kind: 'dismiss', block, falsePositive }));
+        this.#subjects.delete(recorded);
         return;
+      }
       case 'BlockExtended':
       case 'BlockShortened': {
         const { block: recorded, until } = event.data;

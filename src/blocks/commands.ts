@@ -68,6 +68,8 @@ export interface Approve {
 export interface Dismiss {
   readonly kind: 'dismiss';
   readonly block: string;
+  /** The rule was wrong: what the subject did is usual for it. */
+  readonly falsePositive?: boolean;
   readonly note?: string;
 }
 

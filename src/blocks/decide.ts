@@ -34,7 +34,8 @@ export function decide(command: At<BlockCommand>, standing: Standing): readonly 
       return approve(command, standing);
     case 'dismiss': {
       const proposal = requireProposal(standing, command.block, now, 'dismissed');
-      const data = { block: proposal.id, ...judged(proposal), ...noted(command.note) };
+      const marked = command.falsePositive === true ? { falsePositive: true } : {};
+      const data = { block: proposal.id, ...marked, ...judged(proposal), ...noted(command.note) };
       return [{ type: 'ProposalDismissed', data }];
     }
     case 'release': {

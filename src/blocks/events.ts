@@ -85,6 +85,8 @@ export interface Judged {
 
 export interface ProposalDismissed extends Judged {
   readonly block: string;
+  /** The rule was wrong: what the subject did is usual for it. Absent where nobody has said so. */
+  readonly falsePositive?: boolean;
   readonly note?: string;
 }
 export interface ProposalLapsed {

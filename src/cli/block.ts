@@ -37,6 +37,13 @@ interface AddOption extends JsonOption {
   readonly description?: string;
 }
 
+interface JudgeOption extends JsonOption {
+  readonly falsePositive?: boolean;
+  readonly note?: string;
+}
+
+const FALSE_POSITIVE = 'the rule was wrong: what was sent is usual';
+
 /** `stopgap block list|show|add|release|approve|dismiss`: asks a running server. */
 export function blockVerb(program: Command, io: CliIo): void {
   const block = program.command('block').description('what is blocked or proposed to be');
@@ -47,24 +54,18 @@ export function blockVerb(program: Command, io: CliIo): void {
     async (id: string, options: JsonOption) => show(io, options, await find(await connect(io, options), id)),
   );
   withJson(block.command('release <id>').description('end a block now'))
-    .option('--false-positive', 'the rule was wrong')
+    .option('--false-positive', FALSE_POSITIVE)
     .option('--note <text>', 'why')
-    .action(async (id: string, options: JsonOption & { falsePositive?: true; note?: string }) =>
-      act(io, options, id, 'release', {
-        falsePositive: options.falsePositive === true,
-        ...noted(options.note),
-      }),
-    );
+    .action(async (id: string, options: JudgeOption) => act(io, options, id, 'release', judging(options)));
   withJson(block.command('approve <id>').description('put a proposal in force'))
     .option('--note <text>', 'why')
     .action(async (id: string, options: JsonOption & { note?: string }) =>
       act(io, options, id, 'approve', noted(options.note)),
     );
   withJson(block.command('dismiss <id>').description('dismiss a proposal'))
+    .option('--false-positive', FALSE_POSITIVE)
     .option('--note <text>', 'why')
-    .action(async (id: string, options: JsonOption & { note?: string }) =>
-      act(io, options, id, 'dismiss', noted(options.note)),
-    );
+    .action(async (id: string, options: JudgeOption) => act(io, options, id, 'dismiss', judging(options)));
 }
 
 function listCommand(block: Command, io: CliIo): void {
@@ -165,6 +166,10 @@ async function find(client: ApiClient, start: string): Promise<BlockJson> {
   if (others.length === 0) return only;
   const ids = items.map(({ id }) => id).join(', ');
   throw new InvalidInput('id', `several ids begin with ${start} (${ids}): give more of it`);
+}
+
+function judging({ falsePositive = false, note: text }: JudgeOption): Readonly<Record<string, unknown>> {
+  return { falsePositive, ...noted(text) };
 }
 
 function noted(text: string | undefined): { readonly note?: string } {

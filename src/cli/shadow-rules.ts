@@ -136,7 +136,7 @@ function differenceRows(items: readonly DifferenceJson[], now: number): readonly
       relative((live ?? shadow!).at, now),
       kind,
       settled ? 'yes' : 'no',
-      `${printable(sentence)}${falsePositive ? ' It was released as a false positive.' : ''}`,
+      `${printable(sentence)}${falsePositive ? ' It was taken back as a false positive.' : ''}`,
     ]),
   ];
 }

@@ -251,6 +251,7 @@ class System {
       case 'revoke':
         return this.#decide(subject, { kind: what, exemption: exemption?.id ?? '' });
       case 'dismiss':
+        return this.#decide(subject, { kind: what, block: proposal?.id ?? '', falsePositive });
       case 'approve':
         return this.#decide(subject, { kind: what, block: proposal?.id ?? '' });
     }

@@ -121,6 +121,15 @@ export class Watching {
     return block;
   }
 
+  /** What a verdict asks for waits for an answer. */
+  propose({ rule, subject, evidence }: Verdict, block = `p${this.log.length}`): string {
+    const terms = { direction: rule.direction, description: '', refusal: rule.refuse, duration: rule.for };
+    const lapsesAt = this.#now + rule.lapse;
+    const data = { ...terms, block, subject, lapsesAt, rule: rule.id, evidence, renewWhileTrying: false };
+    this.#block({ type: 'BlockProposed', data });
+    return block;
+  }
+
   /** A person blocks. */
   block(subject: Subject, block = `b${this.log.length}`): string {
     const terms = { direction: 'outbound', description: '', refusal: 'soft', until: null } as const;
@@ -135,6 +144,12 @@ export class Watching {
   release(block: string, falsePositive = false, of?: Verdict): void {
     const evidence = of === undefined ? {} : { evidence: of.evidence, subject: of.subject };
     this.#block({ type: 'BlockReleased', data: { block, falsePositive, ...evidence } });
+  }
+
+  /** @param of the verdict behind the proposal, whose evidence the dismissal names */
+  dismiss(block: string, falsePositive: boolean, { evidence, subject }: Verdict): void {
+    const marked = falsePositive ? { falsePositive } : {};
+    this.#block({ type: 'ProposalDismissed', data: { block, subject, evidence, ...marked } });
   }
 
   override(subject: OverrideSubject, terms: Terms): void {

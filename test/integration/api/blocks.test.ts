@@ -193,6 +193,22 @@ describe('blocks over HTTP', () => {
     );
   });
 
+  test('so does a dismissal', async () => {
+    const [wrong, other] = [await server.trip('wrong@example.com'), await server.trip('other@example.com')];
+    const body = { falsePositive: true, note: 'newsletter' };
+    const dismissed = await server.post(`${BLOCKS}/${wrong}/dismiss`, body);
+    blockShape.strict().parse(dismissed.json);
+    assert.deepEqual([dismissed.json.state, dismissed.json.falsePositive], ['dismissed', true]);
+    const { falsePositive, note } = dismissed.json.history.at(-1)!;
+    assert.deepEqual({ falsePositive, note }, body);
+    const plain = await server.post(`${BLOCKS}/${other}/dismiss`, { falsePositive: false });
+    assert.deepEqual([plain.json.state, plain.json.falsePositive], ['dismissed', false]);
+    assert.equal(plain.json.history.at(-1)!.falsePositive, undefined);
+    const faulty = await server.post(`${BLOCKS}/${other}/dismiss`, { falsePositive: 'yes' });
+    assert.equal(faulty.status, 400);
+    assert.deepEqual(faulty.json.errors, [{ field: 'falsePositive', message: 'must be true or false' }]);
+  });
+
   test('there is nothing under a strange id', async () => {
     for (const [method, target] of [
       ['GET', `${BLOCKS}/nope`],

@@ -127,6 +127,27 @@ describe('over what was recorded', () => {
       assert.deepEqual([report.blocks, report.proposals], [1, 3]);
     }));
 
+  for (const [falsePositive, proposals] of [
+    [false, 2],
+    [true, 1],
+  ] as const) {
+    test(`a dismissal ${falsePositive ? 'as a false positive' : 'without that word'} teaches as it did then`, () => {
+      const habits = PROPOSING.replace('limit: 5', 'limit: { baseline: 1x, floor: 5 }').replace(
+        'rules:',
+        'learning: { days: 1, age: 1m, installation: 1m }\nrules:',
+      );
+      return after(habits, async (scene) => {
+        await scene.send(6);
+        await scene.act({ kind: 'dismiss', falsePositive });
+        await scene.pass(2 * HOUR);
+        await scene.send(8);
+        const report = await scene.backtest(habits);
+        assert.equal(scene.live.models.ledger.ofSubject(ANNA).length, proposals);
+        assert.equal(report.proposals, proposals);
+      });
+    });
+  }
+
   test('rules that are stricter are judged by what was said of the same sender at the same time', () =>
     after(RULES, async (scene) => {
       await scene.send(6);

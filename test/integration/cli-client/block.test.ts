@@ -167,6 +167,11 @@ describe('stopgap block', () => {
     assert.match(shown.out, /^evidence {3}Account wanted@example\.com: 101 recipients within 10m/m);
     const unwanted = await server.trip('unwanted@example.com');
     assert.match((await terminal.run('block', 'dismiss', unwanted, '--note', 'fine')).err, /is dismissed/);
+    const wrong = await server.trip('wrong@example.com');
+    assert.match((await terminal.run('block', 'dismiss', wrong, '--false-positive')).err, /is dismissed/);
+    const { out } = await terminal.run('block', 'show', wrong);
+    assert.match(out, /^state +dismissed \(false positive\)$/m);
+    assert.doesNotMatch((await terminal.run('block', 'show', unwanted)).out, /false positive/);
   });
 
   test('wants to know how long, and just once', async () => {

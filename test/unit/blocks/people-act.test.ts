@@ -110,6 +110,20 @@ describe('approving and dismissing', () => {
       .then([dismissed]);
   });
   test('dismisses', () => given([proposed()]).when(dismiss).then([dismissed]));
+  test('a dismissal says that the rule was wrong where it does', () => {
+    const data = { block: 'p1', falsePositive: true, subject: ALICE, rule: 'burst', note: 'newsletter' };
+    given([proposed()])
+      .when({ ...dismiss, falsePositive: true, note: 'newsletter' })
+      .then([
+        {
+          type: 'ProposalDismissed',
+          data: { ...data, evidence: evidence({ firstPosition: 1, lastPosition: 5 }) },
+        },
+      ]);
+    given([proposed()])
+      .when({ ...dismiss, falsePositive: false })
+      .then([dismissed]);
+  });
   for (const [name, facts, code, state] of [
     ['an unknown one', [], 'not-found', undefined],
     ['one dismissed', [proposed(), dismissed], 'conflict', 'dismissed'],

@@ -118,11 +118,30 @@ describe('a block', () => {
 
   test('that is only proposed does not', () => {
     const { watching, verdict } = attacked();
-    const waits = { duration: HOUR, lapsesAt: watching.now + HOUR, rule: 'hour', evidence: verdict.evidence };
-    const terms = { direction: 'outbound', description: '', refusal: 'soft', renewWhileTrying: false };
-    watching.fold('BlockProposed', { block: 'p1', subject: ALICE, ...terms, ...waits });
+    watching.propose(verdict);
     watching.morning(15);
     assert.equal(record(watching), 11);
+  });
+
+  test('that was proposed and dismissed does not: its day teaches what was seen, when it is over', () => {
+    const { watching, verdict } = attacked();
+    watching.dismiss(watching.propose(verdict), false, verdict);
+    assert.equal(record(watching), 4, 'limits come from the days before');
+    watching.morning(15);
+    assert.deepEqual(summaries(watching).at(-1)?.contained, []);
+    assert.equal(record(watching), 11);
+    assert.equal(totalsOf(profile(watching), dayOf(watching.now)).messages, 15);
+  });
+
+  test('that was dismissed as a false positive teaches at once, and twice what was seen', () => {
+    const { watching, verdict } = attacked();
+    watching.dismiss(watching.propose(verdict), true, verdict);
+    assert.equal(record(watching), 22);
+    assert.deepEqual(watching.limits(ALICE), { hour: 3 * 44 }, 'and for an hour three times as much');
+    watching.morning(15);
+    assert.equal(record(watching), 22);
+    assert.deepEqual(watching.limits(ALICE), { hour: 44 }, 'twice the upper median of 4 and 22');
+    assert.equal(totalsOf(profile(watching), dayOf(watching.now)).messages, 15);
   });
 
   test('reaches back over midnight with its evidence', () => {

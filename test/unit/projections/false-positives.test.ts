@@ -7,7 +7,7 @@ import { DEFAULT_RULES } from '../../../src/rules/defaults.js';
 import type { Verdict } from '../../../src/rules/verdict.js';
 import type { SenderDaySummarised } from '../../../src/sending/day-summary.js';
 import { dayOf, holdsAtLeast } from '../../../src/sending/day-summary.js';
-import { ALICE } from '../../support/given.js';
+import { ALICE, evidence } from '../../support/given.js';
 import { DAWN, Watching } from '../../support/watching.js';
 
 /* The owner of a released account goes on with what it was doing. */
@@ -94,6 +94,29 @@ describe('accounts that turn together', () => {
     watching.until(DAWN + 8 * HOUR + MINUTE + HOUR);
     assert.equal(turn(watching, 1, 3).length, 1);
   });
+
+  for (const falsePositive of [true, false]) {
+    const name = falsePositive
+      ? 'without one whose proposal was dismissed as such'
+      : 'with one that was dismissed';
+    test(`are ${name}`, () => {
+      const watching = new Watching(RULES);
+      watching.pass(MINUTE);
+      const rule = watching.models.sendVolume.rules.rules[0]!;
+      const subject = { type: 'account', value: 'u1@example.com' } as const;
+      const proposed = {
+        kind: 'act',
+        mode: 'enforce',
+        at: watching.now,
+        rule,
+        subject,
+        evidence: evidence(),
+      } as const;
+      watching.dismiss(watching.propose(proposed), falsePositive, proposed);
+      // Nine are above the three times two that are its own in that hour
+      assert.equal([1, 2, 3].flatMap((user) => turn(watching, user)).length, falsePositive ? 0 : 3);
+    });
+  }
 
   test('are with one that was released for another reason, above three times its own', () => {
     const watching = new Watching(RULES);
