@@ -37,7 +37,7 @@ export function scoreOf({ count, limits }: FixedLimits, { messages, labels }: Wo
     const { at, recipients } = message;
     const sender = senders.of({ ...message, direction: 'outbound' }, at);
     const attack = sender.label?.sent.get(at)?.attack;
-    if (attack === undefined) senders.active(sender);
+    senders.active(sender, attack !== undefined);
     let account = accounts.get(message.account);
     if (account === undefined)
       accounts.set(message.account, (account = { sent: [], gone: 0, block: undefined }));

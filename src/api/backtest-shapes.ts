@@ -96,6 +96,8 @@ const sides = z.object({ shared: count, only: count });
 export const reportShape = z
   .object({
     source: z.string(),
+    begins: instant.nullable().meta({ description: 'When the first thing happened that is recorded.' }),
+    ends: instant.nullable().meta({ description: 'When the last thing happened that is recorded.' }),
     from: instant.nullable(),
     to: instant.nullable(),
     sends: mail,

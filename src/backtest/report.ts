@@ -67,12 +67,15 @@ export interface ComparisonReport {
 
 export interface BacktestReport {
   readonly source: string;
-  /** When the first and the last thing happened that was gone through. */
+  /** When the first and the last thing happened that the source holds, whether gone through or not; null where it holds none. */
+  readonly begins: string | null;
+  readonly ends: string | null;
+  /** The same of what was gone through: null where nothing happened in the range that was asked for. */
   readonly from: string | null;
   readonly to: string | null;
   /** Messages, and their recipients. */
   readonly sends: Readonly<Mail>;
-  /** Accounts, or who else was behind a send. */
+  /** Accounts, or who else was behind one of these sends. */
   readonly senders: number;
   /** Days on which a sender sent, summed over all of them; days of nothing but a labelled attack left out. */
   readonly senderDays: number;

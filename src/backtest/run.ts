@@ -85,6 +85,10 @@ class Run {
   #trials: readonly Trial[] = [];
   readonly #to: Instant;
   #acting = true;
+  /** When the first and the last thing happened that there is. */
+  #begins: Instant | undefined;
+  #ends: Instant | undefined;
+  /** The same of what lies in the range. */
   #first: Instant | undefined;
   #last: Instant | undefined;
 
@@ -100,17 +104,22 @@ class Run {
 
   take(happening: Happening): void {
     const { recordedAt } = happening;
+    this.#begins ??= recordedAt;
+    this.#ends = recordedAt;
     if (recordedAt >= this.#to) return this.#leaveOut(happening);
-    if (this.#first === undefined) this.#begin(recordedAt);
-    if (!this.#acting && recordedAt >= this.#options.from!) this.#act(recordedAt);
-    this.#last = recordedAt;
+    if (this.#trials.length === 0) this.#begin(recordedAt);
+    if (!this.#acting && recordedAt >= this.#options.from!) this.#act();
+    if (this.#acting) {
+      this.#first ??= recordedAt;
+      this.#last = recordedAt;
+    }
     for (const trial of this.#trials) trial.world.advance(recordedAt);
     if (happening.type === 'MessageAccepted') this.#message(happening);
     else for (const trial of this.#trials) trial.other(happening);
   }
 
   progress(): Omit<Progress, 'done' | 'total'> {
-    return { ...this.#sends, at: this.#last, refused: this.#trials[0]?.refused.messages ?? 0 };
+    return { ...this.#sends, at: this.#ends, refused: this.#trials[0]?.refused.messages ?? 0 };
   }
 
   /** @throws StopgapError where the labels are those of another trace */
@@ -118,10 +127,12 @@ class Run {
     const labelled = this.#labelled();
     if (this.#trials.length === 0) this.#try(0);
     for (const trial of this.#trials) trial.close();
-    const { size: senders, days: senderDays } = this.#senders;
+    const { count: senders, days: senderDays } = this.#senders;
     const comparison = this.#comparison;
     return {
       source: this.#options.source.name,
+      begins: instant(this.#begins ?? null),
+      ends: instant(this.#ends ?? null),
       from: instant(this.#first ?? null),
       to: instant(this.#last ?? null),
       ...{ sends: this.#sends, senders, senderDays },
@@ -139,7 +150,6 @@ class Run {
 
   #begin(start: Instant): void {
     const { from } = this.#options;
-    this.#first = start;
     this.#acting = from === undefined || from <= start;
     this.#try(start);
     for (const { world } of this.#trials) world.acting = this.#acting;
@@ -156,9 +166,8 @@ class Run {
     });
   }
 
-  #act(now: Instant): void {
+  #act(): void {
     this.#acting = true;
-    this.#first = now;
     for (const { world } of this.#trials) world.acting = true;
   }
 
@@ -174,7 +183,7 @@ class Run {
     }
     this.#sends.messages++;
     this.#sends.recipients += data.recipients;
-    if (attack === undefined) this.#senders.active(sender);
+    this.#senders.active(sender, attack !== undefined);
     const identity = this.#isAnybodyRefused() ? this.#senders.identity(sender, data) : undefined;
     let refusals = 0;
     for (let index = 0; index < this.#trials.length; index++) {

@@ -19,12 +19,16 @@ export interface Sender {
   readonly label: AccountLabel | undefined;
   /** Of its last message, as it was written and in normal form. */
   last: { readonly raw: RawIdentity; readonly identity: SenderIdentity } | undefined;
+  /** It is among those that are counted. */
+  counted: boolean;
 }
 
 /** Everybody who sent: one small record each, however much they sent. */
 export class Senders {
   /** Days on which a sender sent, summed over all: what rates are given for. Days of nothing but an attack are left out. */
   days = 0;
+  /** How many of them were counted. */
+  count = 0;
   /** By the key of their streams. */
   readonly #all = new Map<string, Sender>();
   /** The same by their logins as clients write them, in a few ways each: normal forms cost more than look-ups. */
@@ -35,10 +39,6 @@ export class Senders {
   constructor(candidates: number, labels?: Labels) {
     this.#candidates = candidates;
     this.#labels = labels;
-  }
-
-  get size(): number {
-    return this.#all.size;
   }
 
   /** Who sends this message. */
@@ -71,9 +71,13 @@ export class Senders {
     return identity;
   }
 
-  /** Counts the day, once. */
-  active(sender: Sender): void {
-    if (sender.day <= sender.countedDay) return;
+  /** Counts it, and its day where this is not part of an attack; each once. */
+  active(sender: Sender, isAttack: boolean): void {
+    if (!sender.counted) {
+      sender.counted = true;
+      this.count++;
+    }
+    if (isAttack || sender.day <= sender.countedDay) return;
     sender.countedDay = sender.day;
     this.days++;
   }
@@ -87,7 +91,8 @@ export class Senders {
   #add(name: string, at: Instant): Sender {
     const sent = Array.from({ length: this.#candidates }, () => ({ messages: 0, recipients: 0 }));
     const label = this.#labels?.of(name);
-    const sender: Sender = { day: Math.floor(at / DAY), countedDay: -Infinity, sent, label, last: undefined };
+    const day = Math.floor(at / DAY);
+    const sender: Sender = { day, countedDay: -Infinity, sent, label, last: undefined, counted: false };
     this.#all.set(name, sender);
     return sender;
   }

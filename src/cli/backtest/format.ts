@@ -9,10 +9,21 @@ type Sides = NonNullable<BacktestReport['comparison']>['blocks']['first'];
 type Figure = readonly [name: string, value: string];
 
 /**
- * The report as people read it.
+ * Why there is nothing to report, where that is so: what was sent lies outside of --from and --to, or nowhere.
  *
  * @param ranged whether it is of a part only, by --from or --to
  */
+export function nothingText(
+  { source, sends, begins, ends }: BacktestReport,
+  ranged: boolean,
+): string | undefined {
+  if (sends.messages > 0) return undefined;
+  if (!ranged || begins === null || ends === null) return 'nothing that was sent is recorded';
+  const span = `${printable(source)} goes from ${minute(begins)} to ${minute(ends)} UTC`;
+  return `nothing was sent in the range of --from and --to: ${span}`;
+}
+
+/** The report as people read it; `ranged` as for {@link nothingText}. */
 export function reportText(report: BacktestReport, ranged = false): string {
   const {
     source,
@@ -31,7 +42,8 @@ export function reportText(report: BacktestReport, ranged = false): string {
   const lines = [
     `${printable(source)}: ${mailText(sends)} by ${counted(senders, 'sender')} on ${counted(senderDays, 'sender-day')}${span}`,
   ];
-  if (ranged && sends.messages === 0) lines.push('Nothing was sent in the range of --from and --to.');
+  const nothing = nothingText(report, ranged);
+  if (nothing !== undefined) lines.push(`${nothing.replace('n', 'N')}.`);
   if (imported > 0) {
     lines.push(
       `${counted(imported, 'imported message')} left out: rules act on none. To try rules on them, make a trace of the same logs: ` +

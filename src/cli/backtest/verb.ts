@@ -22,7 +22,7 @@ import { note, print } from '../io.js';
 import { openNamed, readNamed } from '../named-file.js';
 import { StatusLine } from '../status-line.js';
 import { DecisionsFile } from './decisions-file.js';
-import { number, reportText } from './format.js';
+import { nothingText, number, reportText } from './format.js';
 
 interface BacktestOption extends ConfigOption {
   readonly trace?: string;
@@ -115,10 +115,10 @@ async function backtest(io: CliIo, options: BacktestOption, store: ReadableStore
     await decisions?.close();
   }
   note(io, speedText(report.sends.messages, io.clock.now() - begun));
-  print(
-    io,
-    json === true ? JSON.stringify(report) : reportText(report, from !== undefined || to !== undefined),
-  );
+  const ranged = from !== undefined || to !== undefined;
+  const nothing = json === true ? nothingText(report, ranged) : undefined;
+  if (nothing !== undefined) note(io, `stopgap: ${nothing}`);
+  print(io, json === true ? JSON.stringify(report) : reportText(report, ranged));
 }
 
 async function openTrace(io: CliIo, name: string): Promise<TraceThread> {

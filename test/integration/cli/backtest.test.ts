@@ -1,65 +1,15 @@
 import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { PassThrough, Readable } from 'node:stream';
 import { describe, test } from 'node:test';
-import type { TestContext } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { reportShape } from '../../../src/api/backtest-shapes.js';
 import type { Decision } from '../../../src/backtest/decisions.js';
 import type { BacktestReport } from '../../../src/backtest/report.js';
-import type { CliIo } from '../../../src/cli/io.js';
-import { run } from '../../../src/cli/program.js';
 import { HOUR, SECOND, formatInstant } from '../../../src/kernel/time.js';
+import { LINES, START, folder, stopgap } from '../../support/backtest/command.js';
 import { Live } from '../../support/backtest/live.js';
-import { line, series } from '../../support/backtest/traces.js';
-import { temporaryDirectory } from '../../unit/config/helpers.js';
-
-const START = Date.UTC(2027, 0, 4, 8);
-const RULES = `version: 1
-rules:
-  - { id: burst, per: account, count: recipients, window: 10m, limit: 5, then: block, for: 1h }
-`;
-const LINES = [
-  ...series({ at: START }, 20, SECOND),
-  { at: START + 2 * HOUR, account: 'bert@example.com' },
-].map(line);
-
-interface Result {
-  readonly code: number;
-  readonly out: string;
-  readonly err: string;
-}
-
-interface Given {
-  readonly cwd: string;
-  readonly input?: Buffer | string;
-  readonly terminal?: boolean;
-}
-
-async function stopgap({ cwd, input = '', terminal = false }: Given, ...args: string[]): Promise<Result> {
-  const texts = { out: '', err: '' };
-  const sink = (name: 'out' | 'err'): PassThrough =>
-    Object.assign(
-      new PassThrough().on('data', (chunk: Buffer) => (texts[name] += chunk.toString())),
-      { isTTY: terminal },
-    );
-  let now = 0;
-  const io: CliIo = {
-    stdin: Readable.from([Buffer.from(input)]) as unknown as NodeJS.ReadStream,
-    ...{ stdout: sink('out'), stderr: sink('err'), env: {}, cwd },
-    clock: { now: () => (now += SECOND) },
-  };
-  const code = await run(['backtest', ...args], io);
-  return { code, ...texts };
-}
-
-function folder(t: TestContext): string {
-  const cwd = temporaryDirectory(t);
-  writeFileSync(path.join(cwd, 'trace.ndjson'), LINES.map((text) => `${text}\n`).join(''));
-  writeFileSync(path.join(cwd, 'rules.yaml'), RULES);
-  return cwd;
-}
+import { series } from '../../support/backtest/traces.js';
 
 describe('stopgap backtest', () => {
   test('shows a trace under rules as people read it', async (t) => {
@@ -206,25 +156,6 @@ describe('stopgap backtest', () => {
       err,
       /^(?:\r100 % {2}21 sends {2}14 refused {2}\d+\/s {2}2027-01-04 *)+\r +\r\r?21 sends in /,
     );
-  });
-
-  test('says where nothing lies in the range', async (t) => {
-    const cwd = folder(t);
-    const args = ['--trace', 'trace.ndjson', '--rules', 'rules.yaml'];
-    for (const range of [
-      ['--from', '2028-01-01'],
-      ['--to', '2026-01-01'],
-    ]) {
-      const { code, out } = await stopgap({ cwd }, ...args, ...range);
-      assert.equal(code, 0);
-      assert.match(
-        out,
-        /^trace\.ndjson: 0 messages .*\nNothing was sent in the range of --from and --to\.\n/,
-      );
-    }
-    const within = await stopgap({ cwd }, ...args, '--from', '2027-01-04T09:00:00Z');
-    assert.match(within.out, /^trace\.ndjson: 1 message /);
-    assert.doesNotMatch(within.out, /Nothing was sent|imported/);
   });
 
   test('leaves imported history out, and says what to do instead', async (t) => {
