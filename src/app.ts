@@ -10,6 +10,7 @@ import { BlockDesk } from './desks/block-desk.js';
 import { setUpEvaluation } from './config/evaluation.js';
 import type { Evaluation } from './config/evaluation.js';
 import type { LoadedConfig } from './config/types.js';
+import { knownPlaces } from './config/places.js';
 import { formatListen } from './config/types.js';
 import { LocalContainment } from './response/containment.js';
 import { KnownHabits } from './response/known-habits.js';
@@ -20,6 +21,7 @@ import type { AlarmClock } from './kernel/time.js';
 import { SECOND } from './kernel/time.js';
 import { DECISIONS_ONLY, FOLDED_CATEGORIES } from './known-events.js';
 import type { Logs } from './log/logs.js';
+import { tellRulesInForce } from './log/rules-in-force.js';
 import { updateGauges } from './metrics/gauges.js';
 import { Metrics } from './metrics/metrics.js';
 import { ReadModels } from './read-models.js';
@@ -142,6 +144,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     metrics.store.skippedEvents.inc();
     levels.of('store').warn({ position, stream, type, reason }, 'an event was skipped');
   };
+  const places = knownPlaces(config);
   const models: ReadModels = new ReadModels({
     onVerdict(verdict, live) {
       if (live) metrics.containment.tripped(verdict);
@@ -155,9 +158,9 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
       if (work !== undefined) planTimedWork(work, models.ledger, event);
     },
     onRulesChanged() {
-      const { version, rules } = models.sendVolume.rules;
-      metrics.blocks.useRules(rules);
-      levels.of('rules').info({ version }, 'rules are in force');
+      const { rules } = models.sendVolume;
+      metrics.blocks.useRules(rules.rules);
+      if (models.ready) tellRulesInForce(rules, places, levels.of('rules'));
     },
     onSkipped,
     onFolded(event) {
@@ -218,6 +221,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   const feed = await models.follow(store, categories, () => snapshots.folded());
   feed.ended.catch(onFatal);
   habits?.start();
+  tellRulesInForce(models.sendVolume.rules, places, levels.of('rules'));
   closers.push(async () => {
     await Promise.all([habits?.close(), models.stop().then(() => snapshots.close())]);
   });
@@ -275,7 +279,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     metrics,
     tracing,
     log: levels.of('api'),
-    logs,
+    ...{ logs, places },
     tokens: { authenticate: (token) => tokens?.current.find(token) },
     contact: config.smtp.softFail.contact,
     publicUrl: config.api.publicUrl,

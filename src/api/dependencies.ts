@@ -7,6 +7,7 @@ import type { Metrics } from '../metrics/metrics.js';
 import type { Logs } from '../log/logs.js';
 import type { ReadModels } from '../read-models.js';
 import type { RulesDesk } from '../desks/rules-desk.js';
+import type { KnownPlaces } from '../rules/places.js';
 import type { EventStore } from '../store/port.js';
 import type { Tracing } from '../tracing/tracing.js';
 
@@ -49,6 +50,8 @@ export interface ApiDependencies {
   /** What the whole process logs, and how much. */
   readonly logs: Logs;
   readonly tokens: Authenticator;
+  /** Whether anybody tells where clients are; undefined where that is not to be asked. */
+  readonly places?: KnownPlaces | undefined;
   health(): HealthReport;
   /** Whom an honest refusal names: `smtp.softFail.contact`. */
   readonly contact?: string | undefined;

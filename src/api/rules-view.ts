@@ -1,7 +1,6 @@
 import { stateAt } from '../../projections/block-ledger.js';
 import type { Instant } from '../kernel/time.js';
 import { formatDuration } from '../kernel/time.js';
-import type { ReadModels } from '../read-models.js';
 import { formatQuietHours } from '../rules/explain.js';
 import { LEARNING } from '../rules/model.js';
 import type {
@@ -13,7 +12,9 @@ import type {
   RulesChanged,
   Turned,
 } from '../rules/model.js';
+import { placeless } from '../rules/places.js';
 import type { BlockOrder } from './block-order.js';
+import type { ApiDependencies } from './dependencies.js';
 import type { RuleJson, RuleSetJson, RulesJson } from './shapes.js';
 import { instant, span } from './views.js';
 
@@ -32,12 +33,19 @@ export async function activeByRule(order: BlockOrder, now: Instant): Promise<Rea
 export function rulesView(
   changed: RulesChanged,
   active: ReadonlyMap<string, number>,
-  { sendVolume }: Pick<ReadModels, 'sendVolume'>,
+  { models: { sendVolume }, places }: Pick<ApiDependencies, 'models' | 'places'>,
 ): RulesJson {
   const { version, origin, source, rules: set } = changed;
   const { rules, ...rest } = ruleSetView(set);
   const shown = rules.map((rule) => ({ ...rule, activeBlocks: active.get(rule.id) ?? 0 }));
-  return { version, origin, source, ...rest, installedAt: instant(sendVolume.installedAt), rules: shown };
+  const warnings = rulesWarningsOf(set, places);
+  const installedAt = instant(sendVolume.installedAt);
+  return { version, origin, source, ...rest, warnings, installedAt, rules: shown };
+}
+
+/** What is valid and will not do what it is meant to here. */
+export function rulesWarningsOf(set: Pick<RuleSet, 'rules'>, places: ApiDependencies['places']): string[] {
+  return places === undefined ? [] : placeless(set, places).map(({ sentence }) => sentence);
 }
 
 /** What a rule set says, whether it is in force or not. */

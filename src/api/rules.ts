@@ -14,13 +14,15 @@ import type { Answer, Ask, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
 import type { RulesInput } from './rules-input.js';
 import { rulesBody, withoutLines } from './rules-input.js';
-import { activeByRule, rulesView } from './rules-view.js';
+import { activeByRule, rulesView, rulesWarningsOf } from './rules-view.js';
 import { precisionShape } from './shadow-shapes.js';
 import { precisionView } from './shadow-view.js';
-import { faultShape, listOf, rulesShape } from './shapes.js';
+import { faultShape, listOf, rulesShape, rulesWarnings } from './shapes.js';
 
 const RULES = '/api/v1/rules';
-const validation = z.object({ valid: z.boolean(), faults: z.array(faultShape) });
+const validation = z.object({
+  ...{ valid: z.boolean(), faults: z.array(faultShape), warnings: rulesWarnings },
+});
 
 /** The rule set in force: read, try out, replace. */
 export function rulesRoutes(deps: ApiDependencies, order: BlockOrder): readonly Route[] {
@@ -33,7 +35,7 @@ export function rulesRoutes(deps: ApiDependencies, order: BlockOrder): readonly 
   };
 
   const answer = async (rules: RulesChanged, repeated = false): Promise<Answer> => {
-    const view = rulesView(rules, await activeByRule(order, clock.now()), models);
+    const view = rulesView(rules, await activeByRule(order, clock.now()), deps);
     return ok(view, {
       ETag: etagOf(rules.version),
       'Cache-Control': 'private, no-cache',
@@ -114,8 +116,8 @@ export function rulesRoutes(deps: ApiDependencies, order: BlockOrder): readonly 
       responses: { 200: { description: 'Whether it is valid, and every fault', schema: validation } },
       handle({ body }) {
         try {
-          parseRules(body.source);
-          return ok({ valid: true, faults: [] });
+          const warnings = rulesWarningsOf(parseRules(body.source), deps.places);
+          return ok({ valid: true, faults: [], warnings });
         } catch (thrown) {
           const refused = withoutLines(thrown, body);
           if (!(refused instanceof InvalidRules)) throw refused;
@@ -124,7 +126,7 @@ export function rulesRoutes(deps: ApiDependencies, order: BlockOrder): readonly 
             path,
             message,
           }));
-          return ok({ valid: false, faults });
+          return ok({ valid: false, faults, warnings: [] });
         }
       },
     }),

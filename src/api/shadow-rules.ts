@@ -42,7 +42,7 @@ export function shadowRoutes(deps: ApiDependencies, order: BlockOrder): readonly
   const desk = new ShadowDesk(store, clock);
 
   const answer = (status: number, repeated: boolean): Answer => {
-    const body = shadowView(models);
+    const body = shadowView(deps);
     if (body === undefined) throw nothing();
     const headers = { ETag: etagOf(tagOf(body.version, body.inForce)), 'Cache-Control': 'private, no-cache' };
     return { status, body, headers: { ...headers, ...replayed(repeated) } };
@@ -130,7 +130,7 @@ export function shadowRoutes(deps: ApiDependencies, order: BlockOrder): readonly
       async handle(ask) {
         const { repeated } = await carryOut(ask, { kind: 'promote' });
         const rules = (await rulesDesk.current())!;
-        return ok(rulesView(rules, await activeByRule(order, clock.now()), models), {
+        return ok(rulesView(rules, await activeByRule(order, clock.now()), deps), {
           ETag: etagOf(rules.version),
           ...replayed(repeated),
         });

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { COMPARISONS } from '../../projections/verdict-comparison.js';
 import { ACTIONS } from '../rules/model.js';
-import { evidenceShape, position, ruleSetShape, subjectShape, windowShape } from './shapes.js';
+import { evidenceShape, position, ruleSetShape, rulesWarnings, subjectShape, windowShape } from './shapes.js';
 
 /* What the API gives of rules that do not act, and of how rules have fared. */
 
@@ -27,6 +27,7 @@ export const shadowShape = z
     by: z.string().meta({ examples: ['admin:alice'] }),
     source: z.string().meta({ description: 'The YAML that it was read from.' }),
     ...ruleSetShape.shape,
+    warnings: rulesWarnings,
     inForce: z
       .int()
       .meta({ description: 'Version of the rules in force, with which they are compared now.' }),

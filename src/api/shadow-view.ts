@@ -3,15 +3,18 @@ import type { JudgedRule } from '../../projections/rule-precision.js';
 import { precisionOf } from '../../projections/rule-precision.js';
 import type { Asked, Case, Tally, VerdictComparison } from '../../projections/verdict-comparison.js';
 import { COMPARISONS, NOTHING, comparisonOf } from '../../projections/verdict-comparison.js';
-import type { ReadModels } from '../read-models.js';
+import type { ApiDependencies } from './dependencies.js';
 import { formatInstant } from '../kernel/time.js';
 import { amount } from '../rules/explain.js';
-import { ruleSetView } from './rules-view.js';
+import { ruleSetView, rulesWarningsOf } from './rules-view.js';
 import type { DifferenceJson, PrecisionJson, ShadowJson } from './shadow-shapes.js';
 import { evidenceView, subjectView, windowView } from './views.js';
 
 /** What runs in the shadow, and how it compares; undefined where nothing does. */
-export function shadowView({ shadow, sendVolume }: ReadModels): ShadowJson | undefined {
+export function shadowView({
+  models: { shadow, sendVolume },
+  places,
+}: Pick<ApiDependencies, 'models' | 'places'>): ShadowJson | undefined {
   const { set, rules, comparison } = shadow;
   if (set === undefined || rules === undefined || comparison === undefined) return undefined;
   const [tallies, open] = [comparison.tallies(), comparison.openByRule()];
@@ -24,6 +27,7 @@ export function shadowView({ shadow, sendVolume }: ReadModels): ShadowJson | und
     by: set.by,
     source: set.source,
     ...ruleSetView(rules),
+    warnings: rulesWarningsOf(rules, places),
     inForce: sendVolume.rules.version,
     open: comparison.open,
     compared: total(byRule),

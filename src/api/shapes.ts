@@ -173,12 +173,17 @@ export const ruleSetShape = z.object({
   exempt: z.array(z.object({ subject: subjectShape, until: instant.nullable(), reason: z.string() })),
 });
 
+export const rulesWarnings = z.array(z.string()).meta({
+  description: 'What is valid and will not do what it is meant to here, a sentence each.',
+});
+
 export const rulesShape = z
   .object({
     version: z.int(),
     origin: z.enum(RULES_ORIGINS).meta({ description: 'A promotion is one of shadow.' }),
     source: z.string().meta({ description: 'The YAML that it was read from.' }),
     ...ruleSetShape.shape,
+    warnings: rulesWarnings,
     installedAt: instant.nullable().meta({
       description: 'What learning.installation counts from: the first event or day that there is.',
     }),

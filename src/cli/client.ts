@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Command } from 'commander';
 import { readIfThere } from '../accounts/private-file.js';
+import type { RulesJson } from '../api/shapes.js';
 import type { Config, ListenAddress } from '../config.js';
 import { formatListen } from '../config.js';
 import { InvalidInput, StopgapError, messageOf } from '../kernel/errors.js';
@@ -109,6 +110,16 @@ export async function connect(io: CliIo, options: ClientOption): Promise<ApiClie
     );
   }
   return new ApiClient(base ?? urlOf(config.api.listen), checked(known));
+}
+
+/** The rules in force, for who can do without: undefined where no server answers, or there is no token for it. */
+export async function rulesInForce(io: CliIo, options: ClientOption): Promise<RulesJson | undefined> {
+  try {
+    return await (await connect(io, options)).get<RulesJson>('rules');
+  } catch (thrown) {
+    if (thrown instanceof StopgapError) return undefined;
+    throw thrown;
+  }
 }
 
 /** Where the server is, by the same rules; it need not be there. @throws InvalidInput for what is no URL */

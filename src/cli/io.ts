@@ -29,6 +29,11 @@ export function note(io: CliIo, text: string): void {
   io.stderr.write(`${text}\n`);
 }
 
+/** What is carried out all the same, and probably not meant: a line each, on standard error. */
+export function warn(io: CliIo, warnings: readonly string[]): void {
+  for (const warning of warnings) note(io, `warning: ${warning}`);
+}
+
 /** How wide the terminal is that results go to, in characters; Infinity where they go elsewhere. */
 export function terminalWidth({ stdout, env }: CliIo): number {
   const { columns } = stdout as { readonly columns?: unknown };

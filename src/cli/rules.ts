@@ -1,10 +1,16 @@
 import type { Command } from 'commander';
 import type { RulesJson } from '../api/shapes.js';
 import { parseRules } from '../rules/parse.js';
+import { ConfigError } from '../config.js';
+import { knownPlaces } from '../config/places.js';
+import type { RuleSet } from '../rules/model.js';
+import { placeless } from '../rules/places.js';
+import type { ConfigOption } from './config-option.js';
+import { configForFiles, withConfig } from './config-option.js';
 import type { ClientOption } from './client.js';
 import { connect, withClient } from './client.js';
 import type { CliIo } from './io.js';
-import { note, print } from './io.js';
+import { note, print, warn } from './io.js';
 import { readNamed } from './named-file.js';
 import { observedCommand } from './observed-rules.js';
 import { precisionCommand, shadowCommands } from './shadow-rules.js';
@@ -13,14 +19,14 @@ import { precisionCommand, shadowCommands } from './shadow-rules.js';
 export function rulesVerb(program: Command, io: CliIo): void {
   const rules = program.command('rules').description('when a volume is abnormal');
 
-  rules
-    .command('check <file>')
-    .description('check a rules file; needs no server')
-    .action((file: string) => {
+  withConfig(rules.command('check <file>').description('check a rules file; needs no server')).action(
+    (file: string, options: ConfigOption) => {
       const set = parseRules(readNamed(io, file, 'name a rules file'), file);
       const exempt = set.exempt.length === 0 ? '' : `, ${counted(set.exempt.length, 'exemption')}`;
       note(io, `${file}: valid, ${counted(set.rules.length, 'rule')}${exempt}, mode ${set.mode}`);
-    });
+      warn(io, warningsHere(io, options, set));
+    },
+  );
 
   withClient(rules.command('show').description('print the rules in force'))
     .option('--json', 'as JSON, parsed')
@@ -29,6 +35,7 @@ export function rulesVerb(program: Command, io: CliIo): void {
       if (options.json === true) print(io, JSON.stringify(inForce));
       else {
         note(io, `version ${inForce.version}, from ${inForce.origin}`);
+        warn(io, inForce.warnings);
         print(io, inForce.source.trimEnd());
       }
     });
@@ -43,12 +50,26 @@ export function rulesVerb(program: Command, io: CliIo): void {
         io,
         `rules version ${inForce.version} in force: ${counted(inForce.rules.length, 'rule')}, mode ${inForce.mode}`,
       );
+      warn(io, inForce.warnings);
     },
   );
 
   observedCommand(rules, io);
   shadowCommands(rules, io);
   precisionCommand(rules, io);
+}
+
+/** Of rules that ask where clients are, what the configuration here says to that. */
+function warningsHere(io: CliIo, options: ConfigOption, set: RuleSet): readonly string[] {
+  if (placeless(set, { country: false, asn: false }).length === 0) return [];
+  try {
+    const { config } = configForFiles(io, options);
+    return placeless(set, knownPlaces(config)).map(({ sentence }) => sentence);
+  } catch (thrown) {
+    if (!(thrown instanceof ConfigError)) throw thrown;
+    const [problem] = thrown.problems;
+    return [`rules ask where clients are, and whether geoip is configured is not known: ${problem}`];
+  }
 }
 
 function counted(number: number, noun: string): string {

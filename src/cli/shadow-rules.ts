@@ -8,7 +8,7 @@ import { printable, relative } from './client-format.js';
 import type { ClientOption } from './client.js';
 import { connect, withClient } from './client.js';
 import type { CliIo } from './io.js';
-import { note, print, table } from './io.js';
+import { note, print, table, warn } from './io.js';
 import { readNamed } from './named-file.js';
 
 interface JsonOption extends ClientOption {
@@ -37,6 +37,7 @@ export function shadowCommands(rules: Command, io: CliIo): void {
       const standing = await inShadow(client.get<ShadowJson>('rules/shadow'));
       if (options.json === true) return print(io, JSON.stringify(standing));
       note(io, headOf(standing));
+      warn(io, standing.warnings);
       print(io, options.source === true ? standing.source.trimEnd() : table(comparedRows(standing)));
     });
 
@@ -48,6 +49,7 @@ export function shadowCommands(rules: Command, io: CliIo): void {
       const client = await connect(io, options);
       const standing = await client.send<ShadowJson>('PUT', 'rules/shadow', { source });
       note(io, headOf(standing));
+      warn(io, standing.warnings);
     },
   );
 
@@ -72,6 +74,7 @@ export function shadowCommands(rules: Command, io: CliIo): void {
       const client = await connect(io, options);
       const inForce = await inShadow(client.send<RulesJson>('POST', 'rules/shadow/promote', {}));
       note(io, `rules version ${inForce.version} in force, from the shadow, mode ${inForce.mode}`);
+      warn(io, inForce.warnings);
     },
   );
 

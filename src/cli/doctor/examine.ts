@@ -3,7 +3,7 @@ import { ConfigError, loadConfig } from '../../config.js';
 import type { Config, LoadedConfig } from '../../config.js';
 import { messageOf } from '../../kernel/errors.js';
 import { inspectStore } from '../../store/sqlite/inspect.js';
-import { serverUrl } from '../client.js';
+import { rulesInForce, serverUrl } from '../client.js';
 import type { CliIo } from '../io.js';
 import { checkOutbox, checkRedis, checkStore, checkTracing, checkUpstream } from './engines.js';
 import { checkAccounts, checkGeoip, checkOverrides, checkPermissions, checkRules } from './files.js';
@@ -71,7 +71,8 @@ export async function examine(
     const { config } = loaded;
     const store = config.store.kind === 'sqlite' ? inspectStore(config.store.file) : undefined;
     const server = await askServer(serverUrl(io, options, config));
-    const world: World = { loaded, clock: io.clock, server, store };
+    const rules = server === undefined ? undefined : await rulesInForce(io, options);
+    const world: World = { loaded, clock: io.clock, server, rules, store };
     await Promise.all(
       Object.entries(LOOKS).map(async ([name, look]) => {
         const told = findings.get(name as CheckName)!;

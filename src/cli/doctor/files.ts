@@ -4,12 +4,14 @@ import { parseOverrides } from '../../accounts/overrides.js';
 import { readTokens } from '../../accounts/tokens.js';
 import { readUsers } from '../../accounts/users.js';
 import type { Config } from '../../config.js';
+import { knownPlaces } from '../../config/places.js';
 import { GeoDatabase } from '../../geoip/database.js';
 import { OLD } from '../../geoip/geoip.js';
 import { messageOf, StopgapError } from '../../kernel/errors.js';
 import { DAY, formatInstant } from '../../kernel/time.js';
 import { parseRedis } from '../../redis/address.js';
 import { parseRules } from '../../rules/parse.js';
+import { placeless } from '../../rules/places.js';
 import type { Findings } from './findings.js';
 import type { World } from './world.js';
 import { nearestThere } from './world.js';
@@ -42,18 +44,24 @@ export async function checkAccounts(findings: Findings, { loaded }: World): Prom
   }
 }
 
-export function checkRules(findings: Findings, { loaded }: World): void {
+/** Whether the rules file is valid, and whether these rules, and those in force, can do what they are meant to. */
+export function checkRules(findings: Findings, { loaded, rules: inForce }: World): void {
   const file = loaded.config.rules;
-  if (file === undefined) {
-    findings.ok('the built-in rules, unless others were set through the API');
-    return;
-  }
-  try {
-    const { rules, mode } = parseRules(readFileSync(file, 'utf8'), file);
-    findings.ok(`${file}: ${rules.length} rule${rules.length === 1 ? '' : 's'}, mode ${mode}`);
-  } catch (error) {
-    eachLine(error, (line) => findings.problem(line, 'stopgap rules check FILE, until it is valid'));
-  }
+  const warnings = new Set(inForce?.warnings);
+  if (file !== undefined) {
+    try {
+      const set = parseRules(readFileSync(file, 'utf8'), file);
+      const { rules, mode } = set;
+      findings.ok(`${file}: ${rules.length} rule${rules.length === 1 ? '' : 's'}, mode ${mode}`);
+      for (const { sentence } of placeless(set, knownPlaces(loaded.config))) warnings.add(sentence);
+    } catch (error) {
+      eachLine(error, (line) => findings.problem(line, 'stopgap rules check FILE, until it is valid'));
+    }
+  } else if (inForce !== undefined)
+    findings.ok(`version ${inForce.version} in force, from ${inForce.origin}`);
+  else findings.ok('the built-in rules, unless others were set through the API');
+  for (const warning of warnings)
+    findings.warning(warning, 'name a database in that setting (docs/configuration.md), or change the rule');
 }
 
 export function checkOverrides(findings: Findings, { loaded }: World): void {

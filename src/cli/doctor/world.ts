@@ -1,5 +1,6 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
+import type { RulesJson } from '../../api/shapes.js';
 import type { Clock, Milliseconds } from '../../kernel/time.js';
 import { SECOND } from '../../kernel/time.js';
 import type { LoadedConfig } from '../../config.js';
@@ -23,6 +24,8 @@ export interface World {
   readonly clock: Clock;
   /** Undefined where none answers. */
   readonly server: ServerState | undefined;
+  /** Those in force; undefined where no server answers, or none that we have a token for. */
+  readonly rules: RulesJson | undefined;
   /** The store in its SQLite file; undefined where events are kept elsewhere. */
   readonly store: StoreInspection | undefined;
 }

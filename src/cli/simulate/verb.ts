@@ -2,13 +2,12 @@ import { randomBytes } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
 import { InvalidArgumentError } from 'commander';
 import type { Command } from 'commander';
-import type { RulesJson } from '../../api/shapes.js';
 import { addUser, removeUser } from '../../accounts/users.js';
 import { formatRelay, isLocalHost } from '../../config/relay.js';
 import type { LoadedConfig } from '../../config/types.js';
 import { InvalidInput, StopgapError } from '../../kernel/errors.js';
 import { SECOND } from '../../kernel/time.js';
-import { connect } from '../client.js';
+import { rulesInForce } from '../client.js';
 import type { ConfigOption } from '../config-option.js';
 import { configForFiles, withConfig } from '../config-option.js';
 import type { CliIo } from '../io.js';
@@ -133,16 +132,6 @@ async function untilKnown(target: Target, login: Login): Promise<void> {
         `the server does not know the new accounts: does it use another users file? (${opened.text})`,
       );
     await pause(500);
-  }
-}
-
-/** Undefined where the server gives them to nobody here: no token, or no API. */
-async function rulesInForce(io: CliIo, options: ConfigOption): Promise<RulesJson | undefined> {
-  try {
-    return await (await connect(io, options)).get<RulesJson>('rules');
-  } catch (thrown) {
-    if (thrown instanceof StopgapError) return undefined;
-    throw thrown;
   }
 }
 

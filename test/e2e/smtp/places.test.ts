@@ -4,6 +4,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import type { SMTPServerSession } from 'smtp-server';
+import { RulesDesk } from '../../../src/desks/rules-desk.js';
 import type { AuthenticationFailed, MessageAccepted } from '../../../src/sending/events.js';
 import type { SmtpContext } from '../../../src/smtp/context.js';
 import { Conversation } from '../../../src/smtp/conversation.js';
@@ -39,6 +40,37 @@ test('a process that is given the wrong database does not start', async (context
     withDatabase(context, 'Test-ASN', Date.now()),
     /geoip\.country: .*places\.mmdb: is a database of type Test-ASN; name one of countries/,
   );
+});
+
+test('rules that ask where clients are, where nobody tells, are logged when they come into force', async (context) => {
+  const rules = `version: 1
+rules:
+  - { id: far, per: account, count: messages, window: 1h, limit: 9, when: { newCountry: true }, then: block, for: 1h }
+`;
+  const [INFO, WARN] = [30, 40];
+  const lines = ({ logs }: Stopgap): readonly unknown[] =>
+    logs
+      .map((line) => JSON.parse(line) as Record<string, unknown>)
+      .filter(({ msg }) => msg === 'rules are in force' || String(msg).startsWith('a rule asks where'))
+      .map(({ msg, level, version, rule, setting, never }) => [msg, level, version, rule, setting, never]);
+  const inForce = (version: number): unknown[] => [
+    'rules are in force',
+    INFO,
+    version,
+    undefined,
+    undefined,
+    undefined,
+  ];
+  const asks = (version: number): unknown[] => [
+    'a rule asks where clients are, and no database tells',
+    ...[WARN, version, 'far', 'geoip.country', true],
+  ];
+  const stopgap = await Stopgap.start(context, { rules });
+  assert.deepEqual(lines(stopgap), [inForce(1), asks(1)]);
+  const desk = new RulesDesk(stopgap.app.store, stopgap.clock);
+  const { position } = await desk.replace(`${rules}mode: observe\n`, 'api', 'admin:test');
+  await stopgap.app.models.reached(position!);
+  assert.deepEqual(lines(stopgap).slice(2), [inForce(2), asks(2)]);
 });
 
 test('a client is looked for once, and what is recorded of it says where it is', () => {

@@ -65,7 +65,7 @@ describe('rules over HTTP', () => {
   test('may also come as a JSON object, which has no lines', async () => {
     const rule = { id: 'a', per: 'account', count: 'messages', window: '10m', limit: 3, then: 'observe' };
     const valid = await server.post(`${RULES}/validate`, { version: 1, rules: [rule] });
-    assert.deepEqual(valid.json, { valid: true, faults: [] });
+    assert.deepEqual(valid.json, { valid: true, faults: [], warnings: [] });
     const faulty = await server.post(`${RULES}/validate`, { version: 1, rules: [{ ...rule, limit: 0 }] });
     assert.equal(faulty.json.faults[0].line, null);
     assert.equal(faulty.json.faults[0].path, 'rules[0].limit');

@@ -94,6 +94,54 @@ describe('stopgap check and stopgap rules', () => {
     }
   });
 
+  test('rules that ask where clients are: check, apply, show and the shadow warn where nobody tells', async () => {
+    const other = await ApiServer.start((deps) => ({ ...deps, places: { country: false, asn: true } }));
+    const there = await Terminal.at(other);
+    const far = `version: 1
+rules:
+  - { id: far, per: account, count: messages, window: 1h, limit: 9, when: { newCountry: true }, then: block, for: 1h }
+`;
+    const warning =
+      'warning: rule "far" asks for the country of clients, but geoip.country is not configured: it never trips\n';
+    try {
+      await writeFile(path.join(there.cwd, 'far.yaml'), far);
+      await writeFile(path.join(there.cwd, 'good.yaml'), VALID);
+      const check = async (...more: string[]): Promise<[number, string]> => {
+        const { code, err } = await there.run('rules', 'check', 'far.yaml', ...more);
+        return [code, err];
+      };
+      const valid = 'far.yaml: valid, 1 rule, mode enforce\n';
+      assert.deepEqual(await check(), [0, valid + warning]);
+      await writeFile(
+        path.join(there.cwd, 'with.yaml'),
+        'geoip: { country: ./places.mmdb }\nsmtp: { relay: { url: "maildir:./mail" } }\n',
+      );
+      assert.deepEqual(await check('--config', 'with.yaml'), [0, valid]);
+      await writeFile(path.join(there.cwd, 'wrong.yaml'), 'geoip: { land: ./places.mmdb }\n');
+      const [code, said] = await check('--config', 'wrong.yaml');
+      assert.equal(code, 0);
+      assert.match(
+        said,
+        /^warning: rules ask where clients are, and whether geoip is configured is not known: wrong\.yaml:1:\d+: .*land/m,
+      );
+      for (const command of [
+        ['shadow', 'apply', 'far.yaml'],
+        ['shadow', 'show'],
+        ['apply', 'far.yaml'],
+        ['show'],
+      ]) {
+        const { err } = await there.run('rules', ...command);
+        assert.ok(err.endsWith(warning), `${command.join(' ')}: ${err}`);
+      }
+      const validated = await other.post('/api/v1/rules/validate', { source: far });
+      assert.deepEqual([validated.json.valid, validated.json.warnings.length], [true, 1]);
+      assert.ok(!(await there.run('rules', 'apply', 'good.yaml')).err.includes('warning'));
+    } finally {
+      await there.close();
+      await other.stop();
+    }
+  });
+
   test('rules apply puts a file in force, rules show prints it', async () => {
     await writeFile(path.join(terminal.cwd, 'rules.yaml'), VALID);
     const applied = await terminal.run('rules', 'apply', 'rules.yaml');

@@ -192,6 +192,29 @@ describe('stopgap doctor', () => {
     }
   });
 
+  test('rules that ask where clients are, where nobody tells: of the file, and of the API', async (t) => {
+    const far =
+      'version: 1\nrules: [{ id: far, per: account, count: messages, window: 1h, limit: 9, when: { newAsn: true }, then: propose, for: 1h }]\n';
+    const warning =
+      /^rule "far" asks for the network operator .*geoip\.asn is not configured: it never trips; name/;
+    const yaml = await yamlWith({ rules: './rules.yaml' });
+    const { code, has } = await doctor(t, { yaml, files: { 'rules.yaml': far } });
+    assert.equal(code, 0);
+    has('rules', 'ok', /rules\.yaml: 1 rule, mode enforce/);
+    has('rules', 'warning', warning);
+
+    const cwd = await workDir(t);
+    const env = {
+      STOPGAP_SMTP_SUBMISSION_LISTEN: `127.0.0.1:${await freePort()}`,
+      STOPGAP_API_LISTEN: `127.0.0.1:${await freePort()}`,
+    };
+    const served = await Served.start(t, cwd, env);
+    await served.api('PUT', '/api/v1/rules', served.told('API token'), { source: far });
+    const asked = await doctor(t, { env }, cwd);
+    asked.has('rules', 'ok', /^version 2 in force, from api/);
+    asked.has('rules', 'warning', warning);
+  });
+
   test('where traces go: taken, refused, nobody there', async (t) => {
     const collector = await Collector.start(t);
     const yaml = async (endpoint: string): Promise<string> =>

@@ -68,6 +68,7 @@ export interface Answered {
   readonly until: string;
   readonly valid: boolean;
   readonly version: number;
+  readonly warnings: readonly string[];
   readonly window: string;
   readonly windows: Some<Answered>;
 }
