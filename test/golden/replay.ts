@@ -1,10 +1,5 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { ActiveBlocks } from '../../projections/active-blocks.js';
-import { Exemptions } from '../../projections/exemptions.js';
-import { Overrides } from '../../projections/overrides.js';
-import { SendVolume } from '../../projections/send-volume.js';
-import { ShadowRules } from '../../projections/shadow.js';
 import { comparisonOf } from '../../projections/verdict-comparison.js';
 import type { BlockCommand } from '../../src/blocks/commands.js';
 import { decide } from '../../src/blocks/decide.js';
@@ -16,10 +11,11 @@ import { formatDuration, parseDuration } from '../../src/kernel/time.js';
 import type { RulesChanged } from '../../src/rules/model.js';
 import { ruleActor } from '../../src/rules/model.js';
 import { parseRules } from '../../src/rules/parse.js';
+import { respond } from '../../src/rules/respond.js';
 import type { Verdict } from '../../src/rules/verdict.js';
 import { DAY_SUMMARIES } from '../../src/housekeeping/chores.js';
-import { isOverrideEvent } from '../../src/overrides/events.js';
 import type { OverrideSubject, Terms } from '../../src/overrides/model.js';
+import { ReadModels } from '../../src/read-models.js';
 import type { SenderFields } from '../../src/sending/events.js';
 import type { Subject } from '../../src/sending/subjects.js';
 import { senderIdentity, subjectKey } from '../../src/sending/subjects.js';
@@ -66,11 +62,16 @@ export type Outcome = Readonly<Record<string, unknown>>;
 /** Replays one case as the running system would go through it, but in no time. */
 export class Replay {
   readonly #folder: string;
-  readonly #overrides = new Overrides();
-  #volume = new SendVolume(this.#overrides);
-  readonly #shadow = new ShadowRules(() => new SendVolume(this.#overrides));
-  readonly #active = new ActiveBlocks();
-  readonly #exemptions = new Exemptions();
+  readonly #models = new ReadModels({
+    onVerdict: (verdict) => this.#tripped.push(verdict),
+    onBlockEvent: () => undefined,
+    onRulesChanged: () => undefined,
+    onSkipped({ type }, reason) {
+      throw new Error(`${type}: ${reason}`);
+    },
+  });
+  /** Verdicts that nobody has acted upon yet. */
+  readonly #tripped: Verdict[] = [];
   readonly #standings = new Map<string, Standing>();
   readonly #subjectOf = new Map<string, Subject>();
   readonly #outcomes: Record<string, unknown>[] = [];
@@ -113,18 +114,15 @@ export class Replay {
   /** Days are summarised at their times, as housekeeping does it. */
   #summarise(now: number): void {
     for (; this.#chore <= now; this.#chore = DAY_SUMMARIES.after(this.#chore)) {
-      const models = { sendVolume: this.#volume, shadow: this.#shadow };
-      for (const { type, data } of DAY_SUMMARIES.run(models, this.#chore)) {
-        this.#fold(event(type, data, this.#chore, ++this.#position, { by: DAY_SUMMARIES.by }));
+      for (const { type, data } of DAY_SUMMARIES.run(this.#models, this.#chore)) {
+        this.#fold(type, data, this.#chore, { by: DAY_SUMMARIES.by });
       }
     }
   }
 
   #override({ subject, ...terms }: NonNullable<Line['override']>, now: number): void {
     const data = { subject, origin: 'api', until: null, ...terms };
-    const recorded = event('OverrideSet', data, now, ++this.#position, { by: 'admin:panel' });
-    if (!isOverrideEvent(recorded)) throw new Error('no such override');
-    this.#overrides.apply(recorded);
+    this.#fold('OverrideSet', data, now, { by: 'admin:panel' });
   }
 
   #happen({ type, data }: Line, index: number, now: number): void {
@@ -133,21 +131,18 @@ export class Replay {
     const filled = JSON.parse(JSON.stringify({ ...defaults, ...data }).replaceAll('{n}', String(index))) as object;
     // A sender that is blocked gets no further: the attempt is refused, which is no send.
     const block = type === 'MessageAccepted' ? this.#refusing(filled as SenderFields, now) : undefined;
-    const happened =
-      block === undefined
-        ? event(type, filled, now, ++this.#position)
-        : event(
-            'MessageRefused',
-            { ...filled, block, stage: 'rcpt', reply: '451', count: 1, since: now },
-            now,
-            ++this.#position,
-          );
-    if (block !== undefined) this.#note({ at: offset(now), refusedBy: block });
-    for (const verdict of this.#fold(happened)) this.#respond(verdict, now);
+    if (block === undefined) this.#fold(type, filled, now);
+    else {
+      this.#note({ at: offset(now), refusedBy: block });
+      this.#fold('MessageRefused', { ...filled, block, stage: 'rcpt', reply: '451', count: 1, since: now }, now);
+    }
+    for (let verdict = this.#tripped.shift(); verdict !== undefined; verdict = this.#tripped.shift()) {
+      this.#respond(verdict, now);
+    }
   }
 
   #refusing(sender: SenderFields, now: number): string | undefined {
-    return this.#active.verdict(senderIdentity(sender), now)?.id;
+    return this.#models.activeBlocks.verdict(senderIdentity(sender), now)?.id;
   }
 
   #respond(verdict: Verdict, now: number): void {
@@ -155,16 +150,15 @@ export class Replay {
     const { observed, limit, firstPosition, lastPosition, sentence } = evidence;
     const which = { kind, rule: `${rule.id}@${evidence.version}`, subject: subjectKey(subject) };
     this.#note({ at: offset(now), verdict: { ...which, observed, limit, firstPosition, lastPosition, sentence } });
-    const by = ruleActor(rule.id, evidence.version);
-    if (kind === 'renew') return this.#decide(subject, { kind, duration: rule.for!, evidence }, now, by);
-    if (rule.then === 'observe' || verdict.mode === 'observe') {
-      return this.#decide(subject, { kind: 'observe', subject, action: rule.then, evidence }, now, by);
-    }
-    const { direction, refuse: refusal, for: duration, escalate, lapse, renewWhileTrying } = rule;
-    const sparedBy = this.#exemptions.covering(subject, now);
-    const terms = { direction, refusal, duration, escalate, lapse, renewWhileTrying, description: rule.id };
-    const act = { kind: 'act', action: rule.then, subject, terms, evidence, newId: this.#newId() } as const;
-    this.#decide(subject, sparedBy === undefined ? act : { ...act, sparedBy }, now, by);
+    const { exemptions, automaticBlocks, sendVolume } = this.#models;
+    const { command } = respond(verdict, {
+      now,
+      breaker: sendVolume.rules.maxAutomaticBlocks,
+      sparedBy: (whom) => exemptions.covering(whom, now),
+      automaticBlocks: (window) => automaticBlocks.within(window, now),
+      newId: () => this.#newId(),
+    });
+    this.#decide(subject, command, now, ruleActor(rule.id, evidence.version));
   }
 
   #command(command: NonNullable<Line['command']>, now: number): void {
@@ -189,12 +183,8 @@ export class Replay {
     const key = subjectKey(subject);
     let standing = this.#standings.get(key) ?? NOTHING_YET;
     for (const fact of decide({ ...command, now }, standing)) {
-      const recorded = event(fact.type, fact.data, fact.at ?? now, ++this.#position, { by, recordedAt: now });
-      const folded = recorded as typeof recorded & BlockEvent;
-      standing = evolve(standing, folded);
-      this.#active.apply(folded);
-      this.#exemptions.apply(folded);
-      this.#fold(recorded);
+      const recorded = this.#fold(fact.type, fact.data, fact.at ?? now, { by, recordedAt: now });
+      standing = evolve(standing, recorded as RecordedEvent & BlockEvent);
       const { block } = fact.data as { block?: string };
       if (block !== undefined) this.#subjectOf.set(block, subject);
       this.#note({ at: offset(recorded.at), by, event: fact.type, ...brief(fact, key) });
@@ -205,35 +195,31 @@ export class Replay {
   #useRules(file: string, at: number): void {
     const source = readFileSync(path.join(this.#folder, file), 'utf8');
     const data: RulesChanged = { version: ++this.#version, rules: parseRules(source, file), source, origin: 'file' };
-    this.#fold(event('RulesChanged', data, at, ++this.#position));
-    this.#exemptions.useRules(this.#volume.rules);
+    this.#fold('RulesChanged', data, at);
   }
 
-  /** As the read models do. */
-  #fold(recorded: RecordedEvent): readonly Verdict[] {
-    const volume = this.#shadow.promotedBy(recorded) ?? this.#volume;
-    const verdicts = volume.apply(recorded);
-    this.#volume = volume;
-    this.#shadow.apply(recorded, { verdicts, sendVolume: volume, exemptions: this.#exemptions });
-    return verdicts;
+  #fold(type: string, data: unknown, at: number, more: Partial<RecordedEvent> = {}): RecordedEvent {
+    const recorded = event(type, data, at, ++this.#position, more);
+    this.#models.apply(recorded);
+    return recorded;
   }
 
   #inShadow(what: NonNullable<Line['shadow']>, now: number): void {
     if (what === 'report') return this.#report(now);
-    const { set } = this.#shadow;
+    const { set } = this.#models.shadow;
     if (what === 'promote') {
-      this.#fold(event('ShadowRulesPromoted', { version: set!.version }, now, ++this.#position));
+      this.#fold('ShadowRulesPromoted', { version: set!.version }, now);
       return this.#useRules(set!.source, now);
     }
     const source = readFileSync(path.join(this.#folder, what.load), 'utf8');
     const rules = parseRules(source, what.load);
     // The file's name in place of its text: a promotion reads it again.
     const data = { version: (set?.version ?? 0) + 1, rules, source: what.load };
-    this.#fold(event('ShadowRulesChanged', data, now, ++this.#position));
+    this.#fold('ShadowRulesChanged', data, now);
   }
 
   #report(now: number): void {
-    const comparison = this.#shadow.comparison!;
+    const comparison = this.#models.shadow.comparison!;
     for (const each of comparison.differences().toReversed()) {
       const [live, shadow] = [each.live, each.shadow].map((asked) => asked?.evidence.sentence);
       const which = { difference: comparisonOf(each), subject: subjectKey(each.subject) };
