@@ -1,0 +1,205 @@
+import assert from 'node:assert/strict';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import { describe, test } from 'node:test';
+import type { TestContext } from 'node:test';
+import { pino } from 'pino';
+import { newId, summaryId } from '../../../src/ids.js';
+import type { RecordedEvent } from '../../../src/kernel/events.js';
+import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
+import { Metrics } from '../../../src/metrics/metrics.js';
+import { KnownHabits } from '../../../src/response/known-habits.js';
+import { RULES_STREAM } from '../../../src/rules/model.js';
+import { dayOf, profileStream } from '../../../src/sending/day-summary.js';
+import type { Day } from '../../../src/sending/day-summary.js';
+import { sendStream } from '../../../src/sending/events.js';
+import { openSqliteStore } from '../../../src/store/sqlite/index.js';
+import type { EventStore } from '../../../src/store/port.js';
+import { summary } from '../../support/days.js';
+import { Gate, Tally, settle } from '../../support/gate.js';
+import { ManualClock } from '../../support/manual-clock.js';
+import { rulesChanged, sent } from '../../support/sends.js';
+import { changed } from '../../support/store/changed.js';
+
+const RULES =
+  '  - { id: hour, per: account, count: messages, window: 1h, limit: { baseline: 2x, floor: 5 }, then: block, for: 1h }';
+const SENDERS = ['a@example.com', 'b@example.com', 'c@example.com'];
+
+interface Node {
+  readonly known: KnownHabits;
+  /** Events handed over. */
+  readonly folded: Tally;
+  readonly faults: unknown[];
+  /** Counts the faults. */
+  readonly faulted: Tally;
+  /** It has said that it knows. */
+  readonly knowing: Gate;
+  readonly lines: readonly string[];
+}
+
+class Scene {
+  private constructor(
+    readonly clock: ManualClock,
+    readonly store: EventStore,
+    readonly dir: string,
+  ) {}
+
+  static async open(t: TestContext): Promise<Scene> {
+    const dir = await mkdtemp(path.join(tmpdir(), 'stopgap-habits-'));
+    t.after(() => rm(dir, { recursive: true, force: true }));
+    const clock = new ManualClock();
+    const store = await openSqliteStore({ file: path.join(dir, 'events.db'), clock });
+    t.after(() => store.close());
+    const { type, data, by } = rulesChanged(RULES, clock.now(), 1);
+    await store.append(RULES_STREAM, [{ id: newId(), type, data, at: clock.now(), by }], 'any');
+    return new Scene(clock, store, dir);
+  }
+
+  /** Each sender's summary of a day; and a send, which is none of it. */
+  async summarise(day: Day): Promise<void> {
+    for (const value of SENDERS) {
+      const data = summary(day, { subject: { type: 'account', value }, peaks: { 'messages/1h': 7 } });
+      const envelope = { at: this.clock.now(), by: 'system:profiles' };
+      const event = { id: summaryId(data), type: 'SenderDaySummarised', data, ...envelope };
+      await this.store.append(profileStream(data.subject), [event], 'any');
+      const { type, data: message } = sent(this.clock.now(), 1, { account: value });
+      await this.store.append(sendStream(value), [{ id: newId(), type, data: message, ...envelope }], 'any');
+    }
+  }
+
+  get today(): Day {
+    return dayOf(this.clock.now());
+  }
+
+  node(t: TestContext, change: Partial<EventStore> = {}): Node {
+    const lines: string[] = [];
+    const [folded, faulted, knowing] = [new Tally(), new Tally(), new Gate()];
+    const faults: unknown[] = [];
+    const write = (line: string): void => {
+      lines.push(line);
+      if (line.includes('it is known what senders usually do')) knowing.open();
+    };
+    const readsOnly = { append: () => Promise.reject(new Error('it writes nothing')), ...change };
+    const known = new KnownHabits({
+      ...{ store: changed(this.store, readsOnly), data: this.dir, clock: this.clock, metrics: new Metrics() },
+      log: pino({ level: 'debug', base: undefined }, { write }),
+      onFatal: (error) => {
+        faults.push(error);
+        faulted.add();
+      },
+      onFolded: () => folded.add(),
+      onSkipped: ({ type }, reason) => assert.fail(`${type}: ${reason}`),
+    });
+    t.after(() => known.close());
+    return { known, folded, faults, faulted, knowing, lines };
+  }
+}
+
+/** As {@link EventStore.subscribe}, but each event waits. */
+function held(store: EventStore, gate: Gate): EventStore['subscribe'] {
+  return (options, handler) =>
+    store.subscribe(options, async (event: RecordedEvent) => {
+      await gate.opened;
+      await handler(event);
+    });
+}
+
+describe('what a node knows of habits', () => {
+  test('is nothing until it has caught up, then all there is, and goes on from there', async (t) => {
+    const scene = await Scene.open(t);
+    for (let day = scene.today - 3; day < scene.today; day++) await scene.summarise(day);
+    const gate = new Gate();
+    const { known, folded, knowing, lines } = scene.node(t, { subscribe: held(scene.store, gate) });
+    known.start();
+    await settle();
+    assert.deepEqual([known.ready, known.habits], [false, undefined]);
+    gate.open();
+    await knowing.opened;
+    assert.deepEqual([folded.count, known.ready, known.habits!.size], [10, true, 3]);
+    assert.match(lines.at(-1)!, /"senders":3,.*it is known what senders usually do/);
+    scene.clock.advance(DAY);
+    await scene.summarise(scene.today - 1);
+    await folded.reached(13);
+    const { lastDay } = known.habits!.profile('account', SENDERS[0]!, scene.today);
+    assert.equal(lastDay, scene.today - 1);
+  });
+
+  test('is there again after the end, from a snapshot of its own', async (t) => {
+    const scene = await Scene.open(t);
+    for (let day = scene.today - 3; day < scene.today; day++) await scene.summarise(day);
+    const first = scene.node(t);
+    first.known.start();
+    await first.knowing.opened;
+    await first.known.close();
+    scene.clock.advance(DAY);
+    await scene.summarise(scene.today - 1);
+
+    const second = scene.node(t);
+    second.known.start();
+    await second.knowing.opened;
+    assert.equal(second.folded.count, 3, 'only what came after it');
+    assert.equal(second.known.ready, true);
+    assert.equal(second.known.habits!.size, 3);
+    assert.ok(second.lines.some((line) => line.includes('start from a snapshot')));
+    assert.deepEqual(second.faults, []);
+  });
+
+  test('is written down seldom: decisions come all the time, summaries once a day', async (t) => {
+    const scene = await Scene.open(t);
+    const { known, folded, lines } = scene.node(t);
+    const written = (): number => lines.filter((line) => line.includes('was written')).length;
+    known.start();
+    await folded.reached(1);
+    scene.clock.advance(5 * HOUR + 59 * MINUTE);
+    await scene.summarise(scene.today - 1);
+    await folded.reached(4);
+    await settle();
+    assert.equal(written(), 0);
+    await known.close();
+    assert.equal(written(), 1, 'and at the end');
+  });
+});
+
+describe('a feed of habits', () => {
+  test('that is stopped while it catches up has not failed', async (t) => {
+    const scene = await Scene.open(t);
+    const gate = new Gate();
+    const { known, faults } = scene.node(t, { subscribe: held(scene.store, gate) });
+    known.start();
+    await settle();
+    const closed = known.close();
+    gate.open();
+    await closed;
+    await settle();
+    assert.deepEqual([faults, known.ready], [[], false]);
+  });
+
+  test('that is stopped before it began has not failed either', async (t) => {
+    const scene = await Scene.open(t);
+    const { known, faults, folded } = scene.node(t);
+    known.start();
+    await known.close();
+    assert.deepEqual([faults, folded.count], [[], 0]);
+  });
+
+  for (const when of ['while it catches up', 'later'] as const) {
+    test(`that breaks ${when} ends the process`, async (t) => {
+      const scene = await Scene.open(t);
+      let breakIt = when === 'while it catches up';
+      const subscribe: EventStore['subscribe'] = (options, handler) =>
+        scene.store.subscribe(options, (event) => {
+          if (breakIt) throw new Error('it broke');
+          return handler(event);
+        });
+      const { known, faults, faulted, knowing } = scene.node(t, { subscribe });
+      known.start();
+      if (!breakIt) await knowing.opened;
+      breakIt = true;
+      await scene.summarise(scene.today - 1);
+      await faulted.reached(1);
+      await settle();
+      assert.deepEqual(faults.map(String), ['Error: it broke']);
+    });
+  }
+});
