@@ -29,6 +29,14 @@ describe('an outbox', () => {
     assert.ok(!('outboxedAt' in (event!.data as object)));
   });
 
+  test('is away as soon as the shared store is known to be, although nothing waits', async (t) => {
+    const { distant, outbox } = await openScene(t, new ManualClock());
+    distant.away = true;
+    assert.deepEqual([outbox.waiting, outbox.away, outbox.healthy], [0, true, true]);
+    distant.away = false;
+    assert.equal(outbox.away, false);
+  });
+
   test('delivers later, in order over all streams, what it took meanwhile', async (t) => {
     const clock = new ManualClock();
     const scene = await openScene(t, clock);
