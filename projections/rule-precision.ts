@@ -5,11 +5,11 @@ import type { Rule } from '../src/rules/model.js';
 export interface Judgement {
   /** Blocks that it imposed by itself. */
   readonly imposed: number;
-  /** Proposals that it made. */
+  /** Proposals that it made, or made longer. */
   readonly proposed: number;
   /** Cases that stood: a block that ran out or that somebody ended without calling it wrong, a proposal approved. */
   readonly confirmed: number;
-  /** Blocks released as false positives. */
+  /** Blocks released as false positives, also those that began as a proposal of it. */
   readonly falsePositives: number;
   /** Proposals that somebody looked at and declined. */
   readonly dismissed: number;
@@ -27,7 +27,8 @@ export interface JudgedRule extends Judgement {
 
 /** A block or proposal that has not ended. */
 interface Case {
-  readonly rule: string;
+  /** Those behind it: who proposed, who made the proposal longer, who blocked. */
+  readonly rules: readonly string[];
   /** A person has put it in force: it counts as confirmed, unless it turns out to be wrong. */
   readonly confirmed: boolean;
 }
@@ -57,7 +58,10 @@ export function precisionOf({ confirmed, falsePositives, dismissed }: Judgement)
   return judged === 0 ? undefined : confirmed / judged;
 }
 
-/** What became of what each rule asked for. A block that grew out of a proposal is one case, judged once. */
+/**
+ * What became of what each rule asked for. A block that grew out of a proposal is one case, judged once; where several
+ * rules have asked for it, what is said of it is said of each of them.
+ */
 export class RulePrecision {
   readonly #judgements = new Map<string, Judgement>();
   readonly #cases = new Map<string, Case>();
@@ -66,8 +70,8 @@ export class RulePrecision {
   /** In the order of their ids, those in force first. */
   all(): readonly JudgedRule[] {
     const open = new Map<string, number>();
-    for (const { rule, confirmed } of this.#cases.values()) {
-      if (!confirmed) open.set(rule, (open.get(rule) ?? 0) + 1);
+    for (const { rules, confirmed } of this.#cases.values()) {
+      if (!confirmed) for (const rule of rules) open.set(rule, (open.get(rule) ?? 0) + 1);
     }
     const ids = new Set([...this.#inForce, ...this.#judgements.keys()]);
     return [...ids]
@@ -89,9 +93,7 @@ export class RulePrecision {
     switch (event.type) {
       case 'BlockProposed': {
         const { block, rule } = event.data;
-        const before = this.#cases.get(block);
-        this.#cases.set(block, { rule, confirmed: false });
-        if (before === undefined) this.#count(rule, 'proposed', 1);
+        if (this.#joins(block, rule)) this.#count(rule, 'proposed', 1);
         return;
       }
       case 'BlockImposed': {
@@ -100,7 +102,7 @@ export class RulePrecision {
         if (proposal?.confirmed === true) return; // an approval that this follows
         if (origin === 'admin') return this.#confirm(block); // by hand what a rule proposed; else no rule's
         if (rule === undefined) return;
-        this.#cases.set(block, { rule, confirmed: false });
+        this.#joins(block, rule);
         this.#count(rule, 'imposed', 1);
         return;
       }
@@ -140,19 +142,29 @@ export class RulePrecision {
     this.#inForce = new Set(inForce);
   }
 
+  /** @returns whether the rule had no part in the case before */
+  #joins(block: string, rule: string): boolean {
+    const { rules, confirmed } = this.#cases.get(block) ?? { rules: [], confirmed: false };
+    if (rules.includes(rule)) return false;
+    this.#cases.set(block, { rules: [...rules, rule], confirmed });
+    return true;
+  }
+
   #confirm(block: string): void {
     const open = this.#cases.get(block);
     if (open === undefined) return;
     this.#cases.set(block, { ...open, confirmed: true });
-    this.#count(open.rule, 'confirmed', 1);
+    for (const rule of open.rules) this.#count(rule, 'confirmed', 1);
   }
 
   #end(block: string, as: 'confirmed' | 'falsePositives' | 'dismissed' | 'lapsed'): void {
     const open = this.#cases.get(block);
     if (open === undefined) return;
     this.#cases.delete(block);
-    if (open.confirmed) this.#count(open.rule, 'confirmed', -1);
-    this.#count(open.rule, as, 1);
+    for (const rule of open.rules) {
+      if (open.confirmed) this.#count(rule, 'confirmed', -1);
+      this.#count(rule, as, 1);
+    }
   }
 
   /** The rule moves to the end, where those last heard of stand. */

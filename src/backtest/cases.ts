@@ -17,6 +17,8 @@ export interface Case {
   readonly subject: Subject;
   /** The rule that blocked; before that the one that proposed. */
   rule: string;
+  /** All that asked for it: who proposed, who made the proposal longer, who blocked. */
+  readonly rules: Set<string>;
   /** On which it did. */
   evidence: Evidence;
   /** What its account had sent that day, the message that tripped the rule included; null where it is about no account. */
@@ -60,6 +62,8 @@ export interface CaseListener {
 export class CaseBook {
   readonly #open = new Map<string, Case>();
   readonly #rules = new Map<string, RuleTally>();
+  /** Cases: of one that several rules asked for each of them has its part, and it is one. */
+  readonly totals = { proposals: 0, right: 0, wrong: 0 };
   readonly #listener: CaseListener;
   readonly #sentThatDay: (subject: Subject) => Readonly<Mail> | null;
 
@@ -92,8 +96,11 @@ export class CaseBook {
     switch (event.type) {
       case 'BlockProposed': {
         const { block, subject, rule, evidence } = event.data;
-        if (this.#open.has(block)) return; // the same proposal, made longer or wider
+        const one = this.#open.get(block);
+        if (one?.rules.has(rule) === true) return; // the same proposal, made longer or wider
         this.tallyOf(rule).proposals++;
+        if (one !== undefined) return void one.rules.add(rule);
+        this.totals.proposals++;
         this.#begin(block, subject, rule, evidence, event.at);
         return;
       }
@@ -105,7 +112,7 @@ export class CaseBook {
           one = this.#begin(block, subject, rule, evidence, null);
         }
         if (evidence !== undefined) one.evidence = evidence;
-        if (rule !== undefined) one.rule = rule;
+        if (rule !== undefined) one.rules.add((one.rule = rule));
         this.tallyOf(one.rule).blocks++;
         one.sentThatDay = this.#sentThatDay(subject);
         one.blockedAt = event.at;
@@ -140,6 +147,14 @@ export class CaseBook {
     }
   }
 
+  /** What it was, is said of every rule that asked for it. */
+  judge(one: Case, judged: Judgement): void {
+    one.judged = judged;
+    if (judged === null) return;
+    this.totals[judged]++;
+    for (const rule of one.rules) this.tallyOf(rule)[judged]++;
+  }
+
   /** Hands over what still stands when nothing more comes. */
   close(): void {
     for (const one of this.#open.values()) this.#listener.closed?.(one);
@@ -148,7 +163,8 @@ export class CaseBook {
 
   #begin(id: string, subject: Subject, rule: string, evidence: Evidence, proposedAt: Instant | null): Case {
     const one: Case = {
-      ...{ id, subject, rule, evidence, proposedAt, sentThatDay: this.#sentThatDay(subject) },
+      ...{ id, subject, rule, rules: new Set([rule]), evidence, proposedAt },
+      sentThatDay: this.#sentThatDay(subject),
       ...{
         blockedAt: null,
         until: null,

@@ -51,6 +51,7 @@ export interface CandidateReport {
   readonly proposals: number;
   readonly right: number;
   readonly wrong: number;
+  /** Of a case that several rules asked for each has its part: the columns may add up to more than there were. */
   readonly byRule: readonly (Readonly<RuleTally> & { readonly rule: string })[];
   /** In the order in which they began; the first ones, where there are too many. */
   readonly cases: readonly CaseReport[];
@@ -119,13 +120,18 @@ export function candidateReport(
   casesLeftOut: number,
 ): CandidateReport {
   const byRule = [...trial.cases.rules()].map(([rule, tally]) => ({ rule, ...tally }));
-  const sum = (figure: 'blocks' | 'proposals' | 'right' | 'wrong'): number =>
-    byRule.reduce((total, tally) => total + tally[figure], 0);
+  const blocks = byRule.reduce((total, tally) => total + tally.blocks, 0);
   const { name, rules, accepted, refused, attempts, scorer } = trial;
   return {
     ...{ rules: name, mode: rules.mode, accepted, refused, attempts },
-    ...{ blocks: sum('blocks'), proposals: sum('proposals'), right: sum('right'), wrong: sum('wrong') },
-    ...{ byRule, cases, casesLeftOut, score: scorer?.score(senderDays) ?? null },
+    ...{
+      blocks,
+      ...trial.cases.totals,
+      byRule,
+      cases,
+      casesLeftOut,
+      score: scorer?.score(senderDays) ?? null,
+    },
   };
 }
 

@@ -179,8 +179,7 @@ export class Trial {
   }
 
   #closed(one: Case, listener: CaseListener): void {
-    one.judged = this.#judge(one);
-    if (one.judged !== null) this.cases.tallyOf(one.rule)[one.judged]++;
+    this.cases.judge(one, this.#judge(one));
     if (one.blockedAt !== null) this.scorer?.block(one.judged === 'wrong');
     listener.closed?.(one);
   }

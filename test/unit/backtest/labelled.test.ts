@@ -99,6 +99,33 @@ describe('labels', () => {
     assert.deepEqual([score!.proposals, score!.contained, score!.leakedShare], [2, 0, 1]);
   });
 
+  test('judge a block also for the rule that had proposed it; in all it is one case', async () => {
+    const early = BURST.replace('burst', 'early').replace('limit: 5', 'limit: 2').replace('block', 'propose');
+    const { byRule, ...report } = await alone(lines, [early + BURST], { labels });
+    assert.deepEqual(
+      byRule.map(({ rule, blocks, proposals, right, wrong }) => [rule, blocks, proposals, right, wrong]),
+      [
+        ['early', 0, 3, 1, 2],
+        ['burst', 2, 0, 1, 1],
+      ],
+    );
+    assert.deepEqual([report.blocks, report.proposals, report.right, report.wrong], [2, 3, 1, 2]);
+  });
+
+  test('count a proposal that another rule made longer for both, and once in all', async () => {
+    const proposing = BURST.replace('then: block', 'then: propose');
+    const longer = proposing.replace('burst', 'longer').replace('limit: 5', 'limit: 7').replace('1h', '4h');
+    const { byRule, ...report } = await alone(lines, [proposing + longer], { labels });
+    assert.deepEqual(
+      byRule.map(({ rule, proposals, right, wrong }) => [rule, proposals, right, wrong]),
+      [
+        ['burst', 2, 1, 1],
+        ['longer', 2, 1, 1],
+      ],
+    );
+    assert.deepEqual([report.proposals, report.right, report.wrong], [2, 1, 1]);
+  });
+
   /** Those above, and a second attack whose messages are nowhere: so many. */
   function beside(absent: number): Labels {
     const sent = (from: Line, count: number): readonly string[] =>

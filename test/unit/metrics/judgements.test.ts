@@ -49,6 +49,20 @@ describe('the figures of how right rules have been', () => {
     assert.ok(Number.isNaN(figures.of('stopgap_rule_precision_ratio', { rule: '(other)' })));
     assert.equal(figures.of('stopgap_rule_judgements', { rule: 'idle', judgement: 'open' }), 0);
   });
+
+  test('hold a block for the rule that had proposed it, too', async () => {
+    const figures = await figuresOf((position) => [
+      rulesChanged(rule('burst', 100) + rule('day', 100), START, position()),
+      ...[proposed({ rule: 'day' }), block('p1'), release('p1', true)].map((fact) =>
+        blockEvent(fact, START, position()),
+      ),
+    ]);
+    assert.deepEqual(figures.nonzero('stopgap_rule_judgements'), {
+      ...{ 'burst false_positive': 1, 'day false_positive': 1 },
+    });
+    for (const id of ['burst', 'day'])
+      assert.equal(figures.of('stopgap_rule_precision_ratio', { rule: id }), 0);
+  });
 });
 
 describe('the figures of shadow rules', () => {

@@ -3,11 +3,12 @@ import { describe, test } from 'node:test';
 import { RulePrecision, precisionOf } from '../../../projections/rule-precision.js';
 import type { BlockFact } from '../../../src/blocks/events.js';
 import { parseRules } from '../../../src/rules/parse.js';
-import { T0, recorded } from '../../support/given.js';
+import { T0, evidence, recorded } from '../../support/given.js';
 import {
   approved,
   dismissed,
   expired,
+  extended,
   imposed,
   imposedByRule,
   lapsed,
@@ -26,6 +27,17 @@ function judged(...facts: readonly BlockFact[]): Readonly<Record<string, number>
   const [burst] = folded(...facts).all();
   const { rule: _rule, inForce: _inForce, ...counts } = burst!;
   return Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0));
+}
+
+/** What is not zero of how each rule has fared. */
+function fared(...facts: readonly BlockFact[]): Readonly<Record<string, object>> {
+  const all = folded(...facts).all();
+  return Object.fromEntries(
+    all.map(({ rule, inForce: _inForce, ...counts }) => [
+      rule,
+      Object.fromEntries(Object.entries(counts).filter(([, count]) => count > 0)),
+    ]),
+  );
 }
 
 const became = (block = 'p1'): BlockFact => imposedByRule({ block });
@@ -76,6 +88,57 @@ describe('how a rule has fared', () => {
   ] as const satisfies readonly (readonly [string, readonly BlockFact[], object])[]) {
     test(name, () => assert.deepEqual(judged(...facts), expected));
   }
+
+  const overtaken = [proposed({ rule: 'day' }), became()];
+  const grown = [proposed({ rule: 'day' }), proposed({ rule: 'burst', duration: null })];
+  const alike = (counts: Readonly<Record<string, number>>, imposedToo = false): object => ({
+    day: { proposed: 1, ...counts },
+    burst: { ...(imposedToo ? { imposed: 1 } : { proposed: 1 }), ...counts },
+  });
+  for (const [name, facts, expected] of [
+    ['waits with it', overtaken, alike({ open: 1 }, true)],
+    ['is confirmed with its block', [...overtaken, expired(T0, 'p1')], alike({ confirmed: 1 }, true)],
+    [
+      'also where that was released without a complaint',
+      [...overtaken, releasedCase('p1', false)],
+      alike({ confirmed: 1 }, true),
+    ],
+    [
+      'is a false positive with it',
+      [...overtaken, releasedCase('p1', true)],
+      alike({ falsePositives: 1 }, true),
+    ],
+    ['shares a proposal that it began', grown, alike({ open: 1 })],
+    ['is dismissed with the one that made it longer', [...grown, dismissed], alike({ dismissed: 1 })],
+    ['lapses with it', [...grown, lapsed(T0)], alike({ lapsed: 1 })],
+    ['is approved with it', [...grown, approved, became()], alike({ confirmed: 1 })],
+    [
+      'is wrong with it, where what was approved turns out to be',
+      [...grown, approved, became(), releasedCase('p1', true)],
+      alike({ falsePositives: 1 }),
+    ],
+    ['is confirmed with it by hand', [...grown, imposed({ block: 'p1' })], alike({ confirmed: 1 })],
+    [
+      'has no part in a block that it would only have made longer',
+      [became(), extended(null, { block: 'p1', evidence: evidence({ rule: 'day' }) }), expired(T0, 'p1')],
+      { burst: { imposed: 1, confirmed: 1 } },
+    ],
+  ] as const satisfies readonly (readonly [string, readonly BlockFact[], object])[]) {
+    test(`a rule that another one overtakes ${name}`, () => assert.deepEqual(fared(...facts), expected));
+  }
+
+  test('a case of several rules is theirs after a restart, too', () => {
+    const restored = new RulePrecision();
+    restored.restore(structuredClone(folded(...overtaken).dump()));
+    for (const fact of recorded([expired(T0, 'p1')], 100)) restored.apply(fact);
+    assert.deepEqual(
+      restored.all().map(({ rule, confirmed, open }) => [rule, confirmed, open]),
+      [
+        ['burst', 1, 0],
+        ['day', 1, 0],
+      ],
+    );
+  });
 
   test('what people block by hand, and ends that nobody knows a beginning of, are no rule’s', () => {
     assert.deepEqual(folded(imposed(), released(true), expired(T0, 'zz'), dismissed, approved).all(), []);
