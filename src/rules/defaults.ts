@@ -26,8 +26,7 @@ rules:
     window: 1h
     limit: { baseline: 2.5x, record: 2x, floor: 20, start: 40 }
     then: block
-    for: 2h
-    escalate: { factor: 12, max: 24h, forget: 2d }
+    for: 24h
 
   - id: day
     description: More messages within a day than this sender writes
@@ -86,7 +85,7 @@ rules:
     count: accounts
     window: 30m
     limit: 4
-    turned: { count: messages, window: 30m, limit: { baseline: 0.5x, record: 0.5x, floor: 2 }, alarm: 30m }
+    turned: { count: messages, window: 30m, limit: { baseline: 1x, record: 1x, floor: 2 }, alarm: 30m }
     then: block
     for: 4h
     escalate: { factor: 6, max: 24h, forget: 2d }
@@ -135,7 +134,7 @@ rules:
     limit: { baseline: 1.5x, record: 1.5x, floor: 300 }
     when: { learning: true, installedFor: 10d, installedWithin: 31d }
     then: block
-    for: 2h
+    for: 24h
     teaches: true
 
   - id: list-quality
