@@ -233,6 +233,49 @@ describe('a node that has not caught up with what is usual', () => {
   });
 });
 
+describe('a process that folds sends itself', () => {
+  beforeEach(() => {
+    containment = new LocalContainment({
+      ...{ models, clock, log: pino({ level: 'silent' }), away: () => true },
+      habits: () => models.sendVolume.profiles.habits,
+    });
+  });
+
+  /** As a detector does. */
+  function foldAll(): void {
+    models.apply(rulesChanged(RULES, clock.now() - 60 * DAY, ++position));
+    for (let day = today() - 49; day < today(); day++) {
+      const data = summary(day, { subject: account(NEWS), peaks: { 'messages/1h': 40 } });
+      models.apply(event('SenderDaySummarised', data, clock.now(), ++position, { stream: 'profile-x' }));
+    }
+  }
+
+  test('goes by the habits of its read models, and counts what it takes once in each', () => {
+    foldAll();
+    for (let n = 0; n < 40; n++) {
+      send(1, NEWS);
+      models.apply(sent(clock.now(), ++position, { account: NEWS, returnPath: NEWS }));
+    }
+    send(40, NEWS);
+    assert.equal(refused(NEWS), false);
+    send(1, NEWS);
+    assert.equal(refused(NEWS), true);
+    send(9, THIEF);
+    assert.equal(refused(THIEF), true);
+    const [open] = models.sendVolume.profiles.open('account', NEWS);
+    assert.equal(open!.messages, 40);
+  });
+
+  test('also after a start from a snapshot', () => {
+    foldAll();
+    models.restore(models.dump());
+    containment.adopt();
+    send(80, NEWS);
+    send(9, THIEF);
+    assert.deepEqual([refused(NEWS), refused(THIEF)], [false, true]);
+  });
+});
+
 describe('the days that a node has noted of whom it saw', () => {
   test('go with their summaries', () => {
     known();
