@@ -29,7 +29,7 @@ export interface Fold {
   /** Takes the verdicts of this event. */
   readonly verdicts: Verdict[];
   /** An account has turned abnormal, says a rule over its domain. */
-  turned(rule: Rule, turned: Omit<Turned, 'at' | 'position'>): void;
+  turned(rule: Rule, turned: Turned): void;
 }
 
 /** A count that is above its limit. */

@@ -84,10 +84,9 @@ export class SendVolume {
     message: undefined as MessageAccepted | undefined,
     sender: undefined as SenderFields | undefined,
     verdicts: this.#verdicts,
-    turned: (rule: Rule, turned: Omit<Turned, 'at' | 'position'>): void => {
-      const { at, position, verdicts } = this.#fold;
+    turned: (rule: Rule, turned: Turned): void => {
       const judged = { rules: this.#rules, volumes: this.#volumes, overrides: this.#around.overrides };
-      verdicts.push(...turnedTogether(this.#together, rule, { ...turned, at, position }, judged));
+      this.#fold.verdicts.push(...turnedTogether(this.#together, rule, turned, judged));
     },
   };
 

@@ -56,7 +56,6 @@ export function signalsOf(conditions: Conditions, moment: Moment): readonly stri
 /** What adds up to the threshold, in words; undefined where it does not. */
 export function scoreOf({ threshold, signals }: Score, moment: Moment): readonly string[] | undefined {
   const texts: string[] = [];
-  const unknown = new Set<string>();
   /** Those that hold, or may. */
   let counted = signals;
   for (const signal of signals) {
@@ -68,8 +67,9 @@ export function scoreOf({ threshold, signals }: Score, moment: Moment): readonly
     counted = counted.filter((each) => each !== signal);
     // What cannot be reached any more need not be looked for.
     if (pointsOf(counted) < threshold) return undefined;
-    for (const what of unknownOf(signal, moment)) unknown.add(what);
   }
+  const missed = signals.filter((signal) => !counted.includes(signal));
+  const unknown = new Set(missed.flatMap((signal) => unknownOf(signal, moment)));
   return [...texts, ...unknown, `${pointsOf(counted)} points of ${threshold} needed`];
 }
 
@@ -172,13 +172,14 @@ const CHECKS: Checks = {
  * countries until today, the first one is nobody's oddity.
  */
 function isNew(moment: Moment, { kind, one, of, near }: Place): string | undefined {
-  const { learnt, profile, pending, day, sender } = moment;
-  const name = learnt ? of(sender) : '';
+  const name = moment.learnt ? of(moment.sender) : '';
   if (name === '') return undefined;
   const here = near(name);
-  const oldest = day - REMEMBERED_DAYS;
-  if (profile[kind].some((place) => place.day >= oldest && near(place.name) === here)) return undefined;
-  if (pending.some((each) => each[kind]?.some((known) => near(String(known)) === here))) return undefined;
+  const oldest = moment.day - REMEMBERED_DAYS;
+  if (moment.profile[kind].some((place) => place.day >= oldest && near(place.name) === here))
+    return undefined;
+  if (moment.pending.some((each) => each[kind]?.some((known) => near(String(known)) === here)))
+    return undefined;
   return moment.isKnownOf(kind) ? `${one} ${name} never seen before` : undefined;
 }
 

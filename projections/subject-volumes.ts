@@ -167,10 +167,11 @@ export class SubjectVolumes {
       const untripled = this.#limits.of(watch, value, fold.at, row);
       if (untripled === null || sum <= untripled * factor) continue;
       const observed = this.#counted.observed(row, number, watch, end);
-      if (observed <= untripled * factor) continue;
-      const inForce = this.#inForce(value, untripled, fold.at);
-      if (watch.kind === 'turn') this.#turns(watch, { account: value, observed, ...inForce }, fold);
-      else this.#exceeds({ value, row, watch, observed, ...inForce, end }, fold);
+      const limit = untripled * factor;
+      if (observed <= limit) continue;
+      const grace = factor === 1 ? undefined : this.#graced(value, fold.at)?.by;
+      if (watch.kind === 'turn') this.#turns(watch, value, observed, { limit, untripled, grace }, fold);
+      else this.#exceeds({ value, row, watch, observed, limit, untripled, grace, end }, fold);
     }
   }
 
@@ -182,21 +183,19 @@ export class SubjectVolumes {
       if (observed <= watch.limit * factor && !this.#limits.mayBeLower) continue;
       const untripled = this.#limits.of(watch, value, at, row);
       if (untripled === null || observed <= untripled * factor) continue;
-      this.#exceeds({ value, row, watch, observed, ...this.#inForce(value, untripled, at), end: at }, fold);
+      const limit = untripled * factor;
+      const grace = factor === 1 ? undefined : this.#graced(value, at)?.by;
+      this.#exceeds({ value, row, watch, observed, limit, untripled, grace, end: at }, fold);
     }
   }
 
-  #turns(watch: Watch, turned: Omit<Turned, 'at' | 'position'>, fold: Fold): void {
+  #turns(watch: Watch, account: string, observed: number, inForce: InForce, fold: Fold): void {
+    const { at, position } = fold;
+    const { limit, untripled, grace } = inForce;
     // Of this very account a person has just said that it is no thief's: it is no part of what others do.
-    if (this.#graced(turned.account, fold.at)?.falsePositive === true) return;
-    if (this.#limits.mayTurn(watch, turned.account, fold.at)) fold.turned(watch.rule, turned);
-  }
-
-  /** What a limit comes to at an instant, and why. */
-  #inForce(value: string, untripled: number, at: Instant): InForce {
-    const judged = this.#graced(value, at);
-    if (judged === undefined) return { limit: untripled, untripled };
-    return { limit: untripled * GRACE_FACTOR, untripled, grace: judged.by };
+    if (grace !== undefined && this.#graced(account, at)?.falsePositive === true) return;
+    if (!this.#limits.mayTurn(watch, account, at)) return;
+    fold.turned(watch.rule, { account, at, position, observed, limit, untripled, grace });
   }
 
   #exceeds(found: Omit<Excess, 'judgedTo'>, fold: Fold): void {
