@@ -84,17 +84,17 @@ export class Following {
   /**
    * Catches up, from where it stands, and follows.
    *
-   * @param afterEach called after each event that came, whatever became of it
+   * @param afterEach called after each event that came, whatever became of it; the next waits for a promise that it returns
    * @returns when caught up; `ended` rejects later should the feed break
    */
   async follow(
     store: Pick<EventStore, 'subscribe'>,
     categories: readonly string[],
-    afterEach: () => void = () => undefined,
+    afterEach: () => void | Promise<void> = () => undefined,
   ): Promise<{ ended: Promise<void> }> {
     const subscription = store.subscribe({ after: this.#position, categories }, (event) => {
       this.take(event);
-      afterEach();
+      return afterEach();
     });
     this.#subscription = subscription;
     await Promise.race([subscription.caughtUp, subscription.ended]);

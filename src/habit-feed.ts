@@ -78,7 +78,7 @@ export class HabitFeed {
   /** Catches up, from where it stands, and follows. See {@link Following.follow}. */
   async follow(
     store: Pick<EventStore, 'subscribe'>,
-    afterEach?: () => void,
+    afterEach?: () => void | Promise<void>,
   ): Promise<{ ended: Promise<void> }> {
     return this.#following.follow(store, HABITS_ONLY, afterEach);
   }

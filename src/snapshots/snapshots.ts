@@ -5,6 +5,7 @@ import type { Clock, Instant, Milliseconds } from '../kernel/time.js';
 import { MINUTE, SECOND } from '../kernel/time.js';
 import type { Verdict } from '../rules/verdict.js';
 import type { EventStore } from '../store/port.js';
+import { StoreUnavailable } from '../store/port.js';
 import { foldingFingerprint } from './fingerprint.js';
 import { SnapshotFolder, SnapshotRefused } from './snapshot-file.js';
 
@@ -36,6 +37,8 @@ export interface SnapshotOptions {
   readonly onFailed?: () => void;
   /** Time from one snapshot to the next while anything is folded; 15 minutes by default. */
   readonly within?: Milliseconds;
+  /** Whoever restores can come again: no snapshot is passed over because the store does not answer. */
+  readonly patient?: boolean;
 }
 
 interface State {
@@ -82,9 +85,10 @@ export class Snapshots {
    * in the log.
    *
    * @returns the verdicts that no event up to there has answered
+   * @throws StoreUnavailable to the `patient`
    */
   async restore(store: Pick<EventStore, 'head' | 'readStream'>): Promise<readonly Verdict[]> {
-    const { models, log } = this.#options;
+    const { models, log, patient = false } = this.#options;
     for (const file of await this.#files()) {
       try {
         const state = (await this.#folder.read(file, await store.head())) as State;
@@ -95,6 +99,7 @@ export class Snapshots {
         log.info({ file, position: models.position }, 'the read models start from a snapshot');
         return state.unanswered;
       } catch (error) {
+        if (patient && error instanceof StoreUnavailable) throw error;
         const reason = messageOf(error);
         log.warn({ file, reason }, 'a snapshot is not used: an older one is, or all events are folded');
       }

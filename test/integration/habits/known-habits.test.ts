@@ -7,7 +7,7 @@ import type { TestContext } from 'node:test';
 import { pino } from 'pino';
 import { newId, summaryId } from '../../../src/ids.js';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
-import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
+import { DAY, HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import { Metrics } from '../../../src/metrics/metrics.js';
 import { KnownHabits } from '../../../src/response/known-habits.js';
 import { RULES_STREAM } from '../../../src/rules/model.js';
@@ -16,6 +16,7 @@ import type { Day } from '../../../src/sending/day-summary.js';
 import { sendStream } from '../../../src/sending/events.js';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
 import type { EventStore } from '../../../src/store/port.js';
+import { StoreUnavailable } from '../../../src/store/port.js';
 import { summary } from '../../support/days.js';
 import { Gate, Tally, settle } from '../../support/gate.js';
 import { ManualClock } from '../../support/manual-clock.js';
@@ -143,6 +144,40 @@ describe('what a node knows of habits', () => {
     assert.equal(second.known.habits!.size, 3);
     assert.ok(second.lines.some((line) => line.includes('start from a snapshot')));
     assert.deepEqual(second.faults, []);
+  });
+
+  test('waits for a store that has just gone, rather than going through everything again', async (t) => {
+    const scene = await Scene.open(t);
+    await scene.summarise(scene.today - 1);
+    const first = scene.node(t);
+    first.known.start();
+    await first.knowing.opened;
+    await first.known.close();
+
+    const asked = new Tally();
+    let away = true;
+    const head = (): Promise<number> => {
+      asked.add();
+      return away ? Promise.reject(new StoreUnavailable('away')) : scene.store.head();
+    };
+    const second = scene.node(t, { head });
+    second.known.start();
+    for (let times = 1; times <= 3; times++) {
+      await asked.reached(times);
+      await settle();
+      if (times === 3) away = false;
+      scene.clock.advance(5 * SECOND);
+    }
+    await second.knowing.opened;
+    assert.deepEqual([second.folded.count, second.known.habits!.size], [0, 3]);
+
+    away = true;
+    const third = scene.node(t, { head });
+    third.known.start();
+    await asked.reached(5);
+    await settle();
+    await third.known.close();
+    assert.deepEqual([third.faults, third.known.ready, scene.clock.waiting], [[], false, 0]);
   });
 
   test('is written down seldom: decisions come all the time, summaries once a day', async (t) => {
