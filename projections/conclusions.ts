@@ -10,6 +10,8 @@ import type { MessageAccepted, SenderFields } from '../src/sending/events.js';
 import type { MailDirection, SubjectType } from '../src/sending/subjects.js';
 import type { Watch } from './counted-windows.js';
 import type { Limits, Surroundings } from './limits.js';
+import { prospectOf } from './prospects.js';
+import type { Prospect } from './prospects.js';
 import { scoreOf, signalsOf } from './signals.js';
 import type { Moment } from './signals.js';
 import type { ClosedDay } from './sender-profiles/closed-days.js';
@@ -88,6 +90,12 @@ export class Conclusions {
     return turnedSentence(watch.rule, { ...turned, habit });
   }
 
+  /** What the rule asks for besides of a subject that may have no row, before there is a message. */
+  prospect(rule: Rule, value: string, row: number | undefined, at: Instant): Prospect {
+    if (rule.when === undefined && rule.score === undefined) return { besides: [] };
+    return prospectOf(rule, this.#moment({ value, row: row ?? -1, rule, at, sender: undefined }));
+  }
+
   #evidence(excess: Excess, signals: readonly string[], { at, position }: Fold): Evidence {
     const { value, row, watch, observed, limit, end, judgedTo } = excess;
     const { rule } = watch;
@@ -111,15 +119,22 @@ export class Conclusions {
   #signals({ value, row, watch: { rule } }: Excess, { at, sender }: Fold): readonly string[] | undefined {
     const { when, score } = rule;
     if (when === undefined && score === undefined) return [];
-    const moment = new Asked(
-      { value, row, rule, at, sender },
-      { around: this.#around, limits: this.#limits, counted: this.#counted },
-    );
+    const moment = this.#moment({ value, row, rule, at, sender });
     const held = when === undefined ? [] : signalsOf(when, moment);
     if (held === undefined || score === undefined) return held;
     const scored = scoreOf(score, moment);
     return scored === undefined ? undefined : [...held, ...scored];
   }
+
+  #moment(of: OneSend): Moment {
+    return new Asked(of, { around: this.#around, limits: this.#limits, counted: this.#counted });
+  }
+}
+
+interface OneSend extends Pick<Excess, 'value'>, Pick<Fold, 'at' | 'sender'> {
+  /** -1 where nothing is counted of it. */
+  readonly row: number;
+  readonly rule: Rule;
 }
 
 /** One send of somebody whose rule asks for more. Looks up what it is asked for: most such rules ask at every send. */
@@ -137,13 +152,7 @@ class Asked implements Moment {
   readonly #counted: SubjectWindows;
 
   constructor(
-    {
-      value,
-      row,
-      rule,
-      at,
-      sender,
-    }: Pick<Excess, 'value' | 'row'> & Pick<Fold, 'at' | 'sender'> & { readonly rule: Rule },
+    { value, row, rule, at, sender }: OneSend,
     {
       around,
       limits,
@@ -182,10 +191,12 @@ class Asked implements Moment {
   }
 
   distinct(kind: Diversity): number {
+    if (this.#row < 0) return 0;
     return this.#counted.diversities.count(kind, this.#row, this.at, this.#rule.window, 0);
   }
 
   share(of: Share['of']): { readonly failed: number; readonly tried: number } {
+    if (this.#row < 0) return { failed: 0, tried: 0 };
     const failed = this.#counted.sumOf(of, this.#rule, this.#row, this.at);
     const accepted = this.#counted.sumOf('recipients', this.#rule, this.#row, this.at);
     return { failed, tried: of === 'bounces' ? accepted : accepted + failed };

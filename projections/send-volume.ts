@@ -28,12 +28,13 @@ import type { Habits } from './sender-profiles/habits.js';
 import { SenderProfiles } from './sender-profiles/sender-profiles.js';
 import type { SenderProfilesState } from './sender-profiles/sender-profiles.js';
 import { NOTHING_COUNTED, SubjectVolumes } from './subject-volumes.js';
-import type { VolumesState, WindowReading } from './subject-volumes.js';
+import type { VolumesState } from './subject-volumes.js';
 import { Timeline } from './timeline.js';
 import type { TimelineState } from './timeline.js';
 import { Together } from './together.js';
 import type { TogetherState, Turned } from './together.js';
-import { turnedTogether } from './turned-together.js';
+import { togetherReadings, turnedTogether } from './turned-together.js';
+import type { WindowReading } from './window-readings.js';
 
 const NONE: readonly Verdict[] = [];
 
@@ -218,9 +219,11 @@ export class SendVolume {
     });
   }
 
-  /** What stands in every window of a subject, against the limits of the rules that look at it. */
+  /** What stands in every window of a subject, against the limits of the rules that look at it; whether they apply now. */
   readings(subject: Subject, now: Instant): readonly WindowReading[] {
-    return this.#volumes[subject.type].readings(subject.value, now);
+    const judged = { rules: this.#rules, volumes: this.#volumes, overrides: this.#around.overrides };
+    const own = this.#volumes[subject.type].readings(subject.value, now);
+    return [...own, ...togetherReadings(this.#together, subject, now, judged)];
   }
 
   /** The subjects of a type that a count is highest for, in the longest window that counts it. */

@@ -12,7 +12,7 @@ import type { Subject } from '../src/sending/subjects.js';
 import { Exemptions } from './exemptions.js';
 import type { ExemptionsState } from './exemptions.js';
 import type { SendVolume, SendVolumeState } from './send-volume.js';
-import type { WindowReading } from './subject-volumes.js';
+import type { WindowReading } from './window-readings.js';
 import { VerdictComparison } from './verdict-comparison.js';
 import type { ComparisonState } from './verdict-comparison.js';
 
@@ -194,8 +194,11 @@ function askedFor(
   return command.kind === 'act' && command.sparedBy === undefined ? command.action : undefined;
 }
 
-/** The window of a subject that is fullest, by its limit. */
+/** The window of a subject that is fullest, by its limit, of the rules that apply to it and act on what it does alone. */
 function nearest(volume: SendVolume, subject: Subject, at: Instant): WindowReading | undefined {
   const share = ({ observed, limit }: WindowReading): number => observed / limit;
-  return volume.readings(subject, at).toSorted((a, b) => share(b) - share(a))[0];
+  return volume
+    .readings(subject, at)
+    .filter(({ notNow, together }) => notNow === undefined && together === undefined)
+    .toSorted((a, b) => share(b) - share(a))[0];
 }

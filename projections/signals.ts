@@ -32,7 +32,8 @@ export interface Moment {
   share(of: Share['of']): { readonly failed: number; readonly tried: number };
 }
 
-const NAMES: Readonly<Record<Diversity, string>> = {
+/** What different ones are called. */
+export const DIFFERENT: Readonly<Record<Diversity, string>> = {
   networks: 'networks',
   ehlos: 'EHLO names',
   returnPaths: 'return paths',
@@ -82,7 +83,7 @@ function unknownOf(conditions: Conditions, moment: Moment): readonly string[] {
     .map(({ many }) => `too little is known of its ${many} yet`);
 }
 
-type Novelty = 'newIp' | 'newEhlo' | 'newCountry' | 'newAsn';
+export type Novelty = 'newIp' | 'newEhlo' | 'newCountry' | 'newAsn';
 
 /** What can be new about where a message comes from. */
 interface Place {
@@ -97,7 +98,7 @@ interface Place {
 
 const itself = (name: string): string => name;
 
-const NOVELTY: Readonly<Record<Novelty, Place>> = {
+export const NOVELTY: Readonly<Record<Novelty, Place>> = {
   newIp: {
     ...{ kind: 'networks', one: 'network', many: 'networks', near: neighbourhood },
     of: (sender) => (sender?.ip === undefined || sender.ip === '' ? '' : clientNetwork(sender.ip)),
@@ -129,18 +130,14 @@ const CHECKS: Checks = {
   newEhlo: (_, moment) => isNew(moment, NOVELTY.newEhlo),
   newCountry: (_, moment) => isNew(moment, NOVELTY.newCountry),
   newAsn: (_, moment) => isNew(moment, NOVELTY.newAsn),
-  firstSeenWithin: (span, { profile, pending, day }) => {
-    const known = firstSeen(profile, day);
-    const first = known < 0 ? pending.find(({ messages }) => messages > 0)?.day : known;
-    if (first === undefined) return 'first seen today';
-    const ago = (day - first) * DAY;
+  firstSeenWithin: (span, moment) => {
+    const ago = seenFor(moment);
+    if (ago === undefined) return 'first seen today';
     return ago <= span ? `first seen ${formatDuration(ago)} ago` : undefined;
   },
-  dormantFor: (span, { profile, pending, day }) => {
-    const last = pending.findLast(({ messages }) => messages > 0)?.day ?? lastSeen(profile);
-    // Whole days between the last on which it sent and today.
-    const idle = (day - last - 1) * DAY;
-    return last >= 0 && idle >= span ? `silent for ${formatDuration(idle)} before today` : undefined;
+  dormantFor: (span, moment) => {
+    const idle = silentFor(moment);
+    return idle !== undefined && idle >= span ? `silent for ${formatDuration(idle)} before today` : undefined;
   },
   learning: (wanted, { learnt }) => {
     if (wanted === learnt) return undefined;
@@ -154,7 +151,7 @@ const CHECKS: Checks = {
     for (const [kind, above] of Object.entries(most) as [Diversity, number][]) {
       const count = moment.distinct(kind);
       if (count <= above) return undefined;
-      texts.push(`${count} different ${NAMES[kind]}`);
+      texts.push(`${count} different ${DIFFERENT[kind]}`);
     }
     return texts.join(' and ');
   },
@@ -166,6 +163,19 @@ const CHECKS: Checks = {
     return `${failed} of ${tried} recipients ${what}`;
   },
 };
+
+/** How long ago the sender was first seen, by days; undefined where that is today. */
+export function seenFor({ profile, pending, day }: Moment): Milliseconds | undefined {
+  const known = firstSeen(profile, day);
+  const first = known < 0 ? pending.find(({ messages }) => messages > 0)?.day : known;
+  return first === undefined ? undefined : (day - first) * DAY;
+}
+
+/** Whole days between the last on which the sender sent and today; undefined where there is none. */
+export function silentFor({ profile, pending, day }: Moment): Milliseconds | undefined {
+  const last = pending.findLast(({ messages }) => messages > 0)?.day ?? lastSeen(profile);
+  return last < 0 ? undefined : (day - last - 1) * DAY;
+}
 
 /**
  * Novelty says something only of who has habits, and has them of this very kind: where no EHLO names were recorded, or no
@@ -192,7 +202,7 @@ function neighbourhood(network: string): string {
 
 function quiet(hours: QuietHours, { at, day, profile, learnt }: Moment): string | undefined {
   if (hours.kind === 'unusual') {
-    const hour = Math.floor((at % DAY) / HOUR);
+    const hour = hourOfDay(at);
     const { used, weeks } = hourOf(profile, hour, day);
     if (!learnt || used > 0 || weeks === 0) return undefined;
     return `at an hour (${hour}:00 UTC) in which it never sent in ${weeks} weeks`;
@@ -201,6 +211,11 @@ function quiet(hours: QuietHours, { at, day, profile, learnt }: Moment): string 
   const minute = minuteOf(at, zone);
   const within = from < to ? minute >= from && minute < to : minute >= from || minute < to;
   return within ? `in the quiet hours ${formatQuietHours(hours)}` : undefined;
+}
+
+/** By UTC, from 0 to 23. */
+export function hourOfDay(at: Instant): number {
+  return Math.floor((at % DAY) / HOUR);
 }
 
 const formats = new Map<string, Intl.DateTimeFormat>();

@@ -1,9 +1,9 @@
 import { GRACE, GRACE_FACTOR } from '../src/blocks/state.js';
-import type { Instant, Milliseconds } from '../src/kernel/time.js';
+import type { Instant } from '../src/kernel/time.js';
 import type { Grace, InForce } from '../src/rules/explain.js';
 import { WINDOW_MAX } from '../src/rules/model.js';
-import type { Count, Rule, Sum, VersionedRules } from '../src/rules/model.js';
-import type { Direction, MailDirection, SubjectType } from '../src/sending/subjects.js';
+import type { Rule, Sum, VersionedRules } from '../src/rules/model.js';
+import type { MailDirection, SubjectType } from '../src/sending/subjects.js';
 import { Conclusions } from './conclusions.js';
 import type { Excess, Fold } from './conclusions.js';
 import { HELD } from './counted-windows.js';
@@ -15,18 +15,8 @@ import type { SenderProfiles } from './sender-profiles/sender-profiles.js';
 import { NO_WINDOWS, SubjectWindows } from './subject-windows.js';
 import type { WindowsState } from './subject-windows.js';
 import type { Turned } from './together.js';
-
-/** One window of a subject against one rule. */
-export interface WindowReading {
-  readonly rule: string;
-  readonly count: Count;
-  readonly window: Milliseconds;
-  /** So many of the largest messages are left out of the count. */
-  readonly leaveOut?: number;
-  readonly observed: number;
-  readonly limit: number;
-  readonly direction: Direction;
-}
+import { WindowReadings } from './window-readings.js';
+import type { WindowReading } from './window-readings.js';
 
 /** A person has judged what a subject did. */
 export interface Judged {
@@ -48,6 +38,7 @@ export class SubjectVolumes {
   readonly #limits: Limits;
   readonly #counted: SubjectWindows;
   readonly #conclusions: Conclusions;
+  readonly #readings: WindowReadings;
   /** By value: the newest release or dismissal, as long as any window may reach back to it. */
   readonly #judged = new Map<string, Judged>();
   /** By window: the numbers of its peaks in profiles. */
@@ -62,6 +53,8 @@ export class SubjectVolumes {
     this.#limits = new Limits(type, rules, around);
     this.#counted = new SubjectWindows(type, rules.rules);
     this.#conclusions = new Conclusions(type, rules, around, this.#limits, this.#counted);
+    const graced = (value: string, now: Instant): Judged | undefined => this.#graced(value, now);
+    this.#readings = new WindowReadings(this.#limits, this.#counted, this.#conclusions, graced);
     this.#profiles = around.profiles;
     this.#days = type === 'account' || type === 'domain' ? around.profiles.days(type) : undefined;
     this.numberPeaks();
@@ -224,28 +217,14 @@ export class SubjectVolumes {
     return judged !== undefined && now < judged.at + GRACE ? judged : undefined;
   }
 
-  /** Changes nothing, whatever `now` is. */
+  /** What stands in its windows. Changes nothing, whatever `now` is. */
   readings(value: string, now: Instant): readonly WindowReading[] {
-    const row = this.#counted.find(value);
-    const factor = this.factor(value, now);
-    const reading = (watch: Watch, observed: (row: number) => number): WindowReading[] => {
-      const { id: rule, count, window, leaveOut, direction } = watch.rule;
-      const limit = this.#limits.of(watch, value, now);
-      // A rule that is off for this subject has nothing to say of it.
-      if (limit === null) return [];
-      const seen = row === undefined ? 0 : observed(row);
-      const without = leaveOut === undefined ? {} : { leaveOut };
-      return [{ rule, count, window, ...without, observed: seen, limit: limit * factor, direction }];
-    };
-    const sums = this.#counted.windows.flatMap(({ watches }, number) =>
-      watches
-        .filter((watch) => watch.kind === 'act')
-        .flatMap((watch) => reading(watch, (own) => this.#counted.observed(own, number, watch, now))),
-    );
-    const different = this.#counted.diverse.flatMap(([watch, diversity]) =>
-      reading(watch, (own) => this.#counted.different(own, diversity, now)),
-    );
-    return [...sums, ...different];
+    return this.#readings.of(value, now);
+  }
+
+  /** How far an account is from turning, says a rule over its domain. Changes nothing. */
+  turning(rule: Rule, value: string, now: Instant): WindowReading {
+    return this.#readings.turning(rule, value, now);
   }
 
   /** The subjects that a count is highest for, in the longest window that counts it. */

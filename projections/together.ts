@@ -24,6 +24,8 @@ export type TogetherState = readonly {
   readonly alarmUntil: Instant;
 }[];
 
+const NOBODY: ReadonlyMap<string, Turned> = new Map();
+
 /** Groups that nothing happens in are dropped whenever so many have come up. */
 const SWEEP = 1_000;
 
@@ -60,6 +62,23 @@ export class Together {
     const found = { accounts: alarmed ? [turned] : [...accounts.values()], count: accounts.size, alarmed };
     for (const each of found.accounts) accounts.delete(each.account);
     return found;
+  }
+
+  /** How a group stands, and when an account of it turned, where it has. Changes nothing. */
+  standing(
+    key: string,
+    window: Milliseconds,
+    now: Instant,
+    account?: string,
+  ): { readonly accounts: number; readonly turnedAt?: Instant; readonly alarmUntil?: Instant } {
+    const { accounts = NOBODY, alarmUntil = 0 } = this.#groups.get(key) ?? {};
+    const turned = [...accounts.values()].filter(({ at }) => at > now - window);
+    const turnedAt = turned.find((each) => each.account === account)?.at;
+    return {
+      accounts: turned.length,
+      ...(turnedAt === undefined ? {} : { turnedAt }),
+      ...(now < alarmUntil ? { alarmUntil } : {}),
+    };
   }
 
   /** An account was released or dismissed: it has not turned. */

@@ -1,10 +1,13 @@
 import { togetherSentence } from '../src/rules/explain.js';
 import type { Rule } from '../src/rules/model.js';
 import type { Verdict } from '../src/rules/verdict.js';
+import type { Instant } from '../src/kernel/time.js';
 import { domainOf } from '../src/sending/identity.js';
+import type { Subject } from '../src/sending/subjects.js';
 import type { Judged } from './judgements.js';
 import type { Overrides } from './overrides.js';
 import type { Together, Turned } from './together.js';
+import type { WindowReading } from './window-readings.js';
 
 /**
  * An account has turned abnormal, says a rule over its domain: are there too many of them?
@@ -24,7 +27,7 @@ export function turnedTogether(
   if (limit === null) return [];
   const { window } = rule;
   const { alarm } = rule.turned!;
-  const found = together.note(`${rule.id} ${domain}`, turned, { window, limit, alarm });
+  const found = together.note(keyOf(rule, domain), turned, { window, limit, alarm });
   if (found === undefined) return [];
   return found.accounts.map((each) => {
     const subject = { type: 'account', value: each.account } as const;
@@ -37,4 +40,36 @@ export function turnedTogether(
     };
     return { kind: 'act', rule, mode: rules.mode, subject, evidence, at };
   });
+}
+
+/** How it stands with a domain, or with an account and its domain, by every rule that counts accounts which turn abnormal. */
+export function togetherReadings(
+  together: Together,
+  { type, value }: Subject,
+  now: Instant,
+  { rules, volumes, overrides }: Judged & { readonly overrides: Overrides },
+): readonly WindowReading[] {
+  if (type !== 'account' && type !== 'domain') return [];
+  const domain = type === 'domain' ? value : domainOf(value);
+  if (domain === undefined) return [];
+  return rules.rules.flatMap((rule) => {
+    if (rule.count !== 'accounts') return [];
+    const limit = overrides.limit(rule.id, 'domain', domain, rule.limit, now);
+    if (limit === null) return [];
+    const { id, count, window, direction } = rule;
+    const standing = together.standing(
+      keyOf(rule, domain),
+      window,
+      now,
+      type === 'account' ? value : undefined,
+    );
+    const group = { domain, limit, window, ...standing };
+    if (type === 'account') return [{ ...volumes.account.turning(rule, value, now), together: group }];
+    const { accounts: observed } = standing;
+    return [{ rule: id, count, window, observed, limit, direction, besides: [], together: group }];
+  });
+}
+
+function keyOf({ id }: Rule, domain: string): string {
+  return `${id} ${domain}`;
 }

@@ -4,7 +4,7 @@ import { DAY, HOUR } from '../src/kernel/time.js';
 import { CLOCK_TOLERANCE } from '../src/sending/events.js';
 import type { Subject } from '../src/sending/subjects.js';
 import { subjectKey } from '../src/sending/subjects.js';
-import type { WindowReading } from './subject-volumes.js';
+import type { WindowReading } from './window-readings.js';
 
 export const COMPARISONS = ['both', 'shadowOnly', 'liveOnly', 'stronger', 'weaker'] as const;
 /**

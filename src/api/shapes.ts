@@ -201,6 +201,31 @@ export const windowShape = z
     observed: z.number(),
     limit: z.number().meta({ description: 'What is in force now: tripled for an hour after a release.' }),
     direction: z.enum(DIRECTIONS),
+    applies: z
+      .boolean()
+      .meta({ description: 'False where the rule cannot trip for this sender now, whatever it sends.' }),
+    reason: z.string().nullable().meta({ description: 'Why it does not apply; null where it does.' }),
+    besides: z
+      .array(z.string())
+      .meta({ description: 'What must be so besides of a message, or of what is within the window.' }),
+    together: z
+      .object({
+        domain: z.string(),
+        accounts: z.int().meta({ description: 'So many have turned within its window.' }),
+        limit: z.number().meta({ description: 'The rule trips above so many.' }),
+        window: duration,
+        turnedAt: instant
+          .nullable()
+          .meta({ description: 'When this account turned; null where it has not, and of the domain.' }),
+        alarmUntil: instant
+          .nullable()
+          .meta({ description: 'Until then whoever turns is acted upon at once; null where there is none.' }),
+      })
+      .optional()
+      .meta({
+        description:
+          'Of a rule that counts accounts which turn: how it stands with their domain. Of an account, count, window and limit are then those above which it turns.',
+      }),
   })
   .meta({ id: 'Window' });
 

@@ -1,7 +1,7 @@
 import type { Exemption } from '../../projections/exemptions.js';
 import type { HistoryItem, LedgerEntry } from '../../projections/block-ledger.js';
 import { stateAt } from '../../projections/block-ledger.js';
-import type { WindowReading } from '../../projections/subject-volumes.js';
+import type { GroupReading, WindowReading } from '../../projections/window-readings.js';
 import type { Evidence } from '../blocks/events.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { formatDuration, formatInstant } from '../kernel/time.js';
@@ -57,7 +57,19 @@ export function exemptionView(exemption: Exemption): ExemptionJson {
 }
 
 export function windowView(subject: Subject, reading: WindowReading): WindowJson {
-  return { subject: subjectView(subject), ...reading, window: formatDuration(reading.window) };
+  const { window, notNow, besides, together, ...rest } = reading;
+  return {
+    ...{ subject: subjectView(subject), ...rest, window: formatDuration(window) },
+    ...{ applies: notNow === undefined, reason: notNow ?? null, besides: [...besides] },
+    ...(together === undefined ? {} : { together: groupView(together) }),
+  };
+}
+
+function groupView({ window, turnedAt, alarmUntil, ...rest }: GroupReading): WindowJson['together'] {
+  return {
+    ...rest,
+    ...{ window: formatDuration(window), turnedAt: instant(turnedAt), alarmUntil: instant(alarmUntil) },
+  };
 }
 
 /** Read models keep more beside a subject than the API shows. */

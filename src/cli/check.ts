@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { Option } from 'commander';
 import type { CheckJson } from '../api/check.js';
+import type { WindowJson } from '../api/shapes.js';
 import { printable, relative } from './client-format.js';
 import { ExitWith } from './client-exit.js';
 import type { ClientOption } from './client.js';
@@ -64,14 +65,46 @@ function explain(verdict: CheckJson, now: number): string {
       lines.push(`  ${subject.type} ${printable(subject.value)}: ${printable(reason)}`);
     }
   }
-  if (windows !== null && windows.length > 0) {
-    const rows = windows.map(({ subject, rule, count, window, leaveOut, observed, limit }) => [
-      `  ${subject.type} ${printable(subject.value)}`,
-      rule,
-      `${observed} of ${limit} ${count}`,
-      `within ${window}${leaveOut === undefined ? '' : `, less the ${leaveOut === 1 ? 'largest message' : 'two largest'}`}`,
-    ]);
+  const limits = (windows ?? []).filter(({ applies }) => applies);
+  if (limits.length > 0) {
+    const rows = limits.map((each) => [...headOf(each), ...limitOf(each, now)]);
     lines.push('', 'Windows against limits:', table(rows));
   }
+  const others = (windows ?? []).filter(({ applies }) => !applies);
+  if (others.length > 0) {
+    const rows = others.map((each) => [...headOf(each), each.reason ?? '']);
+    lines.push('', 'Not for this sender now:', table(rows));
+  }
   return lines.join('\n');
+}
+
+function headOf({ subject, rule }: WindowJson): readonly string[] {
+  return [`  ${subject.type} ${printable(subject.value)}`, rule];
+}
+
+function limitOf(reading: WindowJson, now: number): readonly string[] {
+  const { count, window, leaveOut, observed, limit, besides, together } = reading;
+  const without =
+    leaveOut === undefined ? '' : `, less the ${leaveOut === 1 ? 'largest message' : 'two largest'}`;
+  const more =
+    together === undefined
+      ? besides.map((each) => `and ${each}`).join(', ')
+      : groupOf(reading, together, now);
+  return [`${observed} of ${limit} ${count}`, `within ${window}${without}`, more];
+}
+
+/** Whether an account has turned abnormal, and how many of its domain have. */
+function groupOf(
+  { subject }: WindowJson,
+  { domain, accounts, limit, window, turnedAt, alarmUntil }: NonNullable<WindowJson['together']>,
+  now: number,
+): string {
+  const alarm =
+    alarmUntil === null
+      ? []
+      : [`on alarm, over ${relative(alarmUntil, now)}: whoever turns is acted upon at once`];
+  const own = turnedAt === null ? 'has not turned' : `turned ${relative(turnedAt, now)}`;
+  const others = `${accounts} of ${limit} accounts of ${printable(domain)} within ${window} have`;
+  // Of the domain the count itself says so.
+  return [...(subject.type === 'domain' ? [] : [own, others]), ...alarm].join('; ');
 }

@@ -1,15 +1,20 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import type { z } from 'zod';
 import type { Act } from '../../../src/blocks/commands.js';
 import type { Evidence } from '../../../src/blocks/events.js';
+import { windowShape } from '../../../src/api/shapes.js';
 import { newId } from '../../../src/ids.js';
-import { DAY, HOUR } from '../../../src/kernel/time.js';
+import { DAY, HOUR, formatInstant } from '../../../src/kernel/time.js';
 import type { SenderDaySummarised } from '../../../src/sending/day-summary.js';
 import { dayOf, profileStream } from '../../../src/sending/day-summary.js';
+import { sendStream } from '../../../src/sending/events.js';
 import { ApiServer } from '../../support/api/server.js';
+import { sent } from '../../support/sends.js';
 
 const NEWS = { type: 'account', value: 'news@example.com' } as const;
 const RULES = `version: 1
+learning: { days: 5, age: 7d, installation: 1h }
 rules:
   - id: hour
     per: account
@@ -19,12 +24,36 @@ rules:
     then: propose
     for: 2h
   - { id: wide, per: account, count: recipients, leaveOut: 2, window: 10m, limit: 40, then: propose, for: 2h }
+  - id: first
+    per: account
+    count: recipients
+    window: 24h
+    limit: 9
+    when: { learning: true }
+    then: propose
+    for: 2h
+  - id: odd
+    per: account
+    count: messages
+    window: 10m
+    limit: 5
+    when: { learning: false, distinct: { networks: 3 } }
+    then: propose
+    for: 2h
+  - id: together
+    per: domain
+    count: accounts
+    window: 30m
+    limit: 3
+    turned: { count: messages, window: 20m, limit: { baseline: 1x, floor: 2 }, alarm: 30m, after: 1m }
+    then: propose
+    for: 1h
 `;
 
 /** What one sender usually does, in fields that an answer may have. */
 interface Shown {
   readonly usual: { readonly windows: readonly unknown[] } & Readonly<Record<string, unknown>>;
-  readonly windows: readonly { readonly rule: string; readonly limit: number; readonly leaveOut?: number }[];
+  readonly windows: readonly z.infer<typeof windowShape>[];
 }
 
 describe('what is usual, over HTTP', () => {
@@ -86,6 +115,68 @@ describe('what is usual, over HTTP', () => {
     });
     assert.equal(windows.find(({ rule }) => rule === 'hour')?.limit, 250);
     assert.equal(windows.find(({ rule }) => rule === 'wide')?.leaveOut, 2);
+  });
+
+  test('says which limits apply now, why others do not, and what they ask for besides', async () => {
+    const told = async (account: string): Promise<unknown> => {
+      const { json } = await server.get(`/api/v1/senders/account/${account}`);
+      const { windows } = json as unknown as Shown;
+      for (const each of windows) windowShape.strict().parse(each);
+      return windows
+        .map(({ rule, applies, reason, besides }) => [rule, applies, reason, besides])
+        .filter(([rule]) => rule !== 'together');
+    };
+    assert.deepEqual(await told(NEWS.value), [
+      ['hour', true, null, []],
+      ['wide', true, null, []],
+      ['first', false, 'asks for a sender that is still being learnt: it is known', []],
+      ['odd', true, null, ['more than 3 different networks (0 now)']],
+    ]);
+    assert.deepEqual(await told('new@example.com'), [
+      ['hour', true, null, []],
+      ['wide', true, null, []],
+      ['first', true, null, []],
+      ['odd', false, 'asks for a sender that is known: it is still being learnt', []],
+    ]);
+  });
+
+  test('says of an account and of its domain how many turn abnormal together', async () => {
+    const { store, models, clock } = server.deps;
+    server.clock.advance(HOUR);
+    let last = 0;
+    for (const account of ['a@example.com', 'b@example.com']) {
+      const sender = { account, returnPath: account };
+      const { type, data } = sent(clock.now(), 0, sender);
+      const messages = Array.from({ length: 3 }, () => ({
+        ...{ type, data, id: newId(), at: clock.now(), by: 'smtp:test' },
+      }));
+      ({ position: last } = await store.append(sendStream(account), messages, 'any'));
+    }
+    await models.reached(last);
+    const reading = async (path: string): Promise<unknown> => {
+      const { windows } = (await server.get(path)).json as unknown as Shown;
+      return windows.filter(({ rule }) => rule === 'together');
+    };
+    const common = { rule: 'together', direction: 'outbound', applies: true, reason: null, besides: [] };
+    const group = { domain: 'example.com', accounts: 2, limit: 3, window: '30m', alarmUntil: null };
+    const own = { count: 'messages', window: '20m', limit: 2, ...common };
+    const turnedAt = formatInstant(clock.now());
+    const ofAccount = (value: string, observed: number, turned: string | null): object => ({
+      ...{ subject: { type: 'account', value }, ...own, observed },
+      together: { ...group, turnedAt: turned },
+    });
+    const ofDomain = {
+      ...{ subject: { type: 'domain', value: 'example.com' }, count: 'accounts', window: '30m', limit: 3 },
+      ...{ ...common, observed: 2, together: { ...group, turnedAt: null } },
+    };
+    assert.deepEqual(await reading('/api/v1/senders/account/a@example.com'), [
+      ofAccount('a@example.com', 3, turnedAt),
+    ]);
+    assert.deepEqual(await reading('/api/v1/senders/domain/example.com'), [ofDomain]);
+    assert.deepEqual(await reading('/api/v1/check?account=c@example.com'), [
+      ofAccount('c@example.com', 0, null),
+      ofDomain,
+    ]);
   });
 
   test('stands in the evidence that it made', async () => {

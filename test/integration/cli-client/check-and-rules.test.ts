@@ -2,7 +2,11 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { newId } from '../../../src/ids.js';
+import { MINUTE } from '../../../src/kernel/time.js';
+import { sendStream } from '../../../src/sending/events.js';
 import { ApiServer } from '../../support/api/server.js';
+import { sent } from '../../support/sends.js';
 import { Terminal } from './support.js';
 
 const VALID = `version: 1
@@ -56,6 +60,66 @@ describe('stopgap check and stopgap rules', () => {
       await other.call('PUT', '/api/v1/rules', { body: { source: wide } });
       const { out } = await there.run('check', '--account', 'fine@example.com');
       assert.match(out, / wide +0 of 40 recipients +within 10m, less the two largest$/m);
+    } finally {
+      await there.close();
+      await other.stop();
+    }
+  });
+
+  test('check says which limits apply now, and of accounts that turn together how many have', async () => {
+    const source = `version: 1
+learning: { days: 1, age: 1m, installation: 1m }
+rules:
+  - { id: first, per: account, count: recipients, window: 24h, limit: 9, when: { learning: false }, then: propose, for: 2h }
+  - { id: odd, per: account, count: messages, window: 10m, limit: 5, when: { distinct: { networks: 3 } }, then: propose, for: 2h }
+  - { id: all, per: domain, count: accounts, window: 30m, limit: 1, turned: { count: messages, window: 20m, limit: { baseline: 1x, floor: 1 }, alarm: 1h, after: 1m }, then: propose, for: 1h }
+`;
+    const other = await ApiServer.start();
+    const there = await Terminal.at(other);
+    const check = async (account: string): Promise<string> =>
+      (await there.run('check', '--account', account)).out;
+    const send = async (account: string): Promise<void> => {
+      const { store, models, clock } = other.deps;
+      const { type, data } = sent(clock.now(), 0, { account, returnPath: account });
+      const messages = [1, 2].map(() => ({ type, data, id: newId(), at: clock.now(), by: 'smtp:test' }));
+      const { position } = await store.append(sendStream(account), messages, 'any');
+      await models.reached(position);
+    };
+    try {
+      await other.call('PUT', '/api/v1/rules', { body: { source } });
+      other.clock.advance(MINUTE);
+      const quiet = await check('a@example.com');
+      assert.match(
+        quiet,
+        /^ {2}account a@example\.com +odd +0 of 5 messages +within 10m +and more than 3 different networks \(0 now\)$/m,
+      );
+      assert.match(
+        quiet,
+        /^ {2}account a@example\.com +all +0 of 1 messages +within 20m +has not turned; 0 of 1 accounts of example\.com within 30m have$/m,
+      );
+      assert.match(quiet, /^ {2}domain example\.com +all +0 of 1 accounts +within 30m$/m);
+      const apart = quiet.split('Not for this sender now:\n')[1]!;
+      assert.equal(
+        apart,
+        '  account a@example.com  first  asks for a sender that is known: it is still being learnt\n',
+      );
+      await send('a@example.com');
+      other.clock.advance(MINUTE);
+      const turned = await check('a@example.com');
+      assert.match(
+        turned,
+        /all +2 of 1 messages +within 20m +turned 1m ago; 1 of 1 accounts of example\.com within 30m have$/m,
+      );
+      await send('b@example.com');
+      const alarmed = await check('c@example.com');
+      assert.match(
+        alarmed,
+        /has not turned; 0 of 1 accounts of example\.com within 30m have; on alarm, over in 1h: whoever turns is acted upon at once$/m,
+      );
+      assert.match(
+        alarmed,
+        /^ {2}domain example\.com +all +0 of 1 accounts +within 30m +on alarm, over in 1h: whoever turns is acted upon at once$/m,
+      );
     } finally {
       await there.close();
       await other.stop();

@@ -123,6 +123,17 @@ describe('shadow rules', () => {
     assert.deepEqual(seen.wait(HOUR).send(1, 'bob@example.com').tally(), { liveOnly: 1 });
   });
 
+  test('are compared with the nearest rule that applies to the sender and goes by what it does alone', () => {
+    const others =
+      '\n  - { id: known, per: account, count: recipients, window: 10m, limit: 60, when: { learning: false }, then: block, for: 1h }\n' +
+      '  - { id: all, per: domain, count: accounts, window: 10m, limit: 9, turned: { count: recipients, window: 10m, limit: { baseline: 1x, floor: 1 }, after: 1m }, then: block, for: 1h }\n';
+    const [open] = stage(burst(100) + others, burst(50))
+      .wait(HOUR)
+      .send(60)
+      .models.shadow.comparison!.differences();
+    assert.deepEqual([open!.nearest?.rule, open!.nearest?.limit], ['burst', 100]);
+  });
+
   test('agree where both come to the same while the first would hold, in whichever order', () => {
     for (const [live, shadow] of [
       [100, 50],

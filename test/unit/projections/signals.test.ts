@@ -1,45 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { ClosedDay } from '../../../projections/sender-profiles/closed-days.js';
-import { withDay } from '../../../projections/sender-profiles/learning.js';
 import { NO_PROFILE } from '../../../projections/sender-profiles/profile.js';
-import type { Profile } from '../../../projections/sender-profiles/profile.js';
 import { scoreOf, signalsOf } from '../../../projections/signals.js';
 import type { Moment } from '../../../projections/signals.js';
 import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
 import type { Conditions, Score } from '../../../src/rules/model.js';
-import type { SenderDaySummarised } from '../../../src/sending/day-summary.js';
 import type { SenderFields } from '../../../src/sending/events.js';
-import { DAY_0, summary } from '../../support/days.js';
+import { summary } from '../../support/days.js';
+import { SENDER, TODAY, learn, moment } from '../../support/moments.js';
 
-const TODAY = DAY_0 + 60;
-const SENDER: SenderFields = {
-  ...{ direction: 'outbound', ip: '192.0.2.7', ehlo: 'PC.example.com', country: 'DE', asn: 64500 },
-};
-const learn = (...days: readonly SenderDaySummarised[]): Profile =>
-  days.reduce((profile, each) => withDay(profile, each, []), NO_PROFILE);
-const KNOWN = learn(
-  summary(TODAY - 40, {
-    ...{
-      networks: ['192.0.2.7', '2001:db8:1:2::/64'],
-      ehlos: ['pc.example.com'],
-      countries: ['DE'],
-      asns: [64500],
-    },
-    hours: (1 << 8) | (1 << 9),
-  }),
-  summary(TODAY - 35, { hours: 1 << 17 }),
-);
-
-/** At ten in the morning, of a sender that is known. */
-function moment(more: Partial<Moment> = {}): Moment {
-  return {
-    ...{ at: TODAY * DAY + 10 * HOUR, day: TODAY, profile: KNOWN, pending: [], learnt: true },
-    isKnownOf: () => true,
-    ...{ watchedFor: 60 * DAY, sender: SENDER, distinct: () => 0, share: () => ({ failed: 0, tried: 0 }) },
-    ...more,
-  };
-}
 const from = (more: Partial<SenderFields>): Partial<Moment> => ({ sender: { ...SENDER, ...more } });
 const pending = (day: number, more: Partial<ClosedDay> = {}): Partial<Moment> => {
   const { subject: _, ...closed } = summary(day, more);
