@@ -188,7 +188,8 @@ export class Appender {
     }
   }
 
-  private answered(client: unknown): void {
+  /** An append on this client, or a probe, has its answer: the stream of appends stands. */
+  answered(client: unknown): void {
     this.warm = client;
     this.lastAnswer = performance.now();
   }

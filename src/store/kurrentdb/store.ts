@@ -53,7 +53,7 @@ export class KurrentEventStore implements EventStore {
     this.writing = new Connection(url, true);
     this.reading = new Connection(url, false);
     this.following = new Connection(url, false);
-    const look = (): Promise<void> => probe(this.writing, timeout);
+    const look = async (): Promise<void> => this.appender.answered(await probe(this.writing, timeout));
     this.health = new Health({ look, retry: look, backoff: retry });
     this.retention = new Retention({
       connection: this.writing,

@@ -8,7 +8,7 @@ import { ManualClock } from '../../support/manual-clock.js';
 import { Figures } from '../../support/metrics.js';
 import { eventually } from '../../support/smtp/eventually.js';
 import { Stopgap } from '../../support/smtp/stopgap.js';
-import { newEvents } from '../../support/store/events.js';
+import { collect, newEvents } from '../../support/store/events.js';
 
 /** Of an append: long enough for whatever must succeed here. */
 const LONGER = 1500;
@@ -60,5 +60,23 @@ describe('KurrentDB away, and nobody appends', { timeout: PATIENCE }, () => {
         return true;
       });
       assert.equal(store.healthy, false);
+    }));
+
+  it('a probe that is answered makes way for appends: none waits for the first to be answered', () =>
+    Scene.play(async (scene) => {
+      const server = await scene.server();
+      const other = await scene.store(server.url);
+      const store = await scene.store(server.url, { appendTimeout: LONGER });
+      await eventually('it was reached', () => store.healthy);
+      await store.probe();
+      await server.tell({ do: 'faults', mute: true });
+      const answers = Promise.allSettled(newEvents(5).map((event) => store.append('send-a', [event], 'any')));
+      await eventually('all of them are written', async () => {
+        return (await collect(other.readStream('send-a'))).length === 5;
+      });
+      assert.ok(
+        (await answers).every(({ status }) => status === 'rejected'),
+        'no answer came',
+      );
     }));
 });
