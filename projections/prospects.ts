@@ -145,6 +145,7 @@ function novelty(key: Novelty, moment: Moment): Chance {
 }
 
 function watched({ watchedFor }: Moment): string {
+  if (watchedFor < MINUTE) return 'Stopgap has watched for less than a minute';
   const unit = watchedFor >= 2 * DAY ? DAY : watchedFor >= HOUR ? HOUR : MINUTE;
   return `Stopgap has watched for ${formatDuration(Math.floor(watchedFor / unit) * unit)}`;
 }

@@ -6,7 +6,7 @@ import { prospectOf } from '../../../projections/prospects.js';
 import { NO_PROFILE } from '../../../projections/sender-profiles/profile.js';
 import { scoreOf, signalsOf } from '../../../projections/signals.js';
 import type { Moment } from '../../../projections/signals.js';
-import { DAY, HOUR } from '../../../src/kernel/time.js';
+import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
 import { pointsOf } from '../../../src/rules/model.js';
 import type { Conditions, Score } from '../../../src/rules/model.js';
 import { summary } from '../../support/days.js';
@@ -32,6 +32,16 @@ const CASES: readonly (readonly [
     { installedFor: 10 * DAY },
     { watchedFor: 5 * HOUR + 59_000 },
     'asks for 10d of watching: Stopgap has watched for 5h',
+  ],
+  [
+    { installedFor: 10 * DAY },
+    { watchedFor: MINUTE - 1 },
+    'asks for 10d of watching: Stopgap has watched for less than a minute',
+  ],
+  [
+    { installedFor: 10 * DAY },
+    { watchedFor: 2 * MINUTE - 1 },
+    'asks for 10d of watching: Stopgap has watched for 1m',
   ],
   [{ installedFor: 10 * DAY }, {}, undefined],
   [{ firstSeenWithin: 7 * DAY }, {}, 'asks for a sender first seen within 7d: it was 40 days ago'],
