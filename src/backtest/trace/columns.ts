@@ -4,7 +4,7 @@ import type { Happening } from '../world.js';
 import { accepted } from './trace.js';
 
 /** Texts that both ends know; were there more, both begin anew, so that memory does not grow with the trace. */
-const MOST_TEXTS = 20_000;
+const MOST_TEXTS = 10_000;
 /** Account, return path, client address, EHLO name, country. */
 const TEXTS = 5;
 const NO_TEXT = -1;

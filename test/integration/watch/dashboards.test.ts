@@ -16,8 +16,9 @@ import { selectorsOf } from '../../support/watch/promql.js';
 import { PROMETHEUS } from '../../support/watch/rules.js';
 import { startPrometheus } from '../../support/watch/server.js';
 
-/** What a single process that is well, without Redis, has nothing to say of. */
+/** What a single process that is well, without Redis, has nothing to say of: nor of habits that a node alone follows. */
 const MAY_BE_EMPTY: readonly string[] = [
+  'operation.json, Ready, C',
   'operation.json, Redis, A',
   'operation.json, Jobs compared with the ledger, A',
   'operation.json, Restarts, Anno',
