@@ -40,6 +40,9 @@ interface Node {
 }
 
 class Scene {
+  /** What is to be closed, the last first: nodes write a snapshot into the folder as they stop. */
+  readonly #closing: (() => Promise<unknown>)[] = [];
+
   private constructor(
     readonly clock: ManualClock,
     readonly store: EventStore,
@@ -48,13 +51,19 @@ class Scene {
 
   static async open(t: TestContext): Promise<Scene> {
     const dir = await mkdtemp(path.join(tmpdir(), 'stopgap-habits-'));
-    t.after(() => rm(dir, { recursive: true, force: true }));
     const clock = new ManualClock();
     const store = await openSqliteStore({ file: path.join(dir, 'events.db'), clock });
-    t.after(() => store.close());
+    const scene = new Scene(clock, store, dir);
+    scene.#closing.push(
+      () => rm(dir, { recursive: true, force: true }),
+      () => store.close(),
+    );
+    t.after(async () => {
+      for (const close of scene.#closing.reverse()) await close();
+    });
     const { type, data, by } = rulesChanged(RULES, clock.now(), 1);
     await store.append(RULES_STREAM, [{ id: newId(), type, data, at: clock.now(), by }], 'any');
-    return new Scene(clock, store, dir);
+    return scene;
   }
 
   /** Each sender's summary of a day; and a send, which is none of it. */
@@ -73,7 +82,7 @@ class Scene {
     return dayOf(this.clock.now());
   }
 
-  node(t: TestContext, change: Partial<EventStore> = {}): Node {
+  node(change: Partial<EventStore> = {}): Node {
     const lines: string[] = [];
     const [folded, faulted, knowing] = [new Tally(), new Tally(), new Gate()];
     const faults: unknown[] = [];
@@ -92,7 +101,7 @@ class Scene {
       onFolded: () => folded.add(),
       onSkipped: ({ type }, reason) => assert.fail(`${type}: ${reason}`),
     });
-    t.after(() => known.close());
+    this.#closing.push(() => known.close());
     return { known, folded, faults, faulted, knowing, lines };
   }
 }
@@ -111,7 +120,7 @@ describe('what a node knows of habits', () => {
     const scene = await Scene.open(t);
     for (let day = scene.today - 3; day < scene.today; day++) await scene.summarise(day);
     const gate = new Gate();
-    const { known, folded, knowing, lines } = scene.node(t, { subscribe: held(scene.store, gate) });
+    const { known, folded, knowing, lines } = scene.node({ subscribe: held(scene.store, gate) });
     known.start();
     await settle();
     assert.deepEqual([known.ready, known.habits], [false, undefined]);
@@ -129,14 +138,14 @@ describe('what a node knows of habits', () => {
   test('is there again after the end, from a snapshot of its own', async (t) => {
     const scene = await Scene.open(t);
     for (let day = scene.today - 3; day < scene.today; day++) await scene.summarise(day);
-    const first = scene.node(t);
+    const first = scene.node();
     first.known.start();
     await first.knowing.opened;
     await first.known.close();
     scene.clock.advance(DAY);
     await scene.summarise(scene.today - 1);
 
-    const second = scene.node(t);
+    const second = scene.node();
     second.known.start();
     await second.knowing.opened;
     assert.equal(second.folded.count, 3, 'only what came after it');
@@ -149,7 +158,7 @@ describe('what a node knows of habits', () => {
   test('waits for a store that has just gone, rather than going through everything again', async (t) => {
     const scene = await Scene.open(t);
     await scene.summarise(scene.today - 1);
-    const first = scene.node(t);
+    const first = scene.node();
     first.known.start();
     await first.knowing.opened;
     await first.known.close();
@@ -160,7 +169,7 @@ describe('what a node knows of habits', () => {
       asked.add();
       return away ? Promise.reject(new StoreUnavailable('away')) : scene.store.head();
     };
-    const second = scene.node(t, { head });
+    const second = scene.node({ head });
     second.known.start();
     for (let times = 1; times <= 3; times++) {
       await asked.reached(times);
@@ -172,7 +181,7 @@ describe('what a node knows of habits', () => {
     assert.deepEqual([second.folded.count, second.known.habits!.size], [0, 3]);
 
     away = true;
-    const third = scene.node(t, { head });
+    const third = scene.node({ head });
     third.known.start();
     await asked.reached(5);
     await settle();
@@ -182,7 +191,7 @@ describe('what a node knows of habits', () => {
 
   test('is written down seldom: decisions come all the time, summaries once a day', async (t) => {
     const scene = await Scene.open(t);
-    const { known, folded, lines } = scene.node(t);
+    const { known, folded, lines } = scene.node();
     const written = (): number => lines.filter((line) => line.includes('was written')).length;
     known.start();
     await folded.reached(1);
@@ -200,7 +209,7 @@ describe('a feed of habits', () => {
   test('that is stopped while it catches up has not failed', async (t) => {
     const scene = await Scene.open(t);
     const gate = new Gate();
-    const { known, faults } = scene.node(t, { subscribe: held(scene.store, gate) });
+    const { known, faults } = scene.node({ subscribe: held(scene.store, gate) });
     known.start();
     await settle();
     const closed = known.close();
@@ -212,7 +221,7 @@ describe('a feed of habits', () => {
 
   test('that is stopped before it began has not failed either', async (t) => {
     const scene = await Scene.open(t);
-    const { known, faults, folded } = scene.node(t);
+    const { known, faults, folded } = scene.node();
     known.start();
     await known.close();
     assert.deepEqual([faults, folded.count], [[], 0]);
@@ -227,7 +236,7 @@ describe('a feed of habits', () => {
           if (breakIt) throw new Error('it broke');
           return handler(event);
         });
-      const { known, faults, faulted, knowing } = scene.node(t, { subscribe });
+      const { known, faults, faulted, knowing } = scene.node({ subscribe });
       known.start();
       if (!breakIt) await knowing.opened;
       breakIt = true;
