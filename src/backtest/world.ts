@@ -37,7 +37,7 @@ export interface WorldOptions {
 
 /** The version of the rules under test: every verdict names it. */
 const VERSION = 1;
-/** Events are numbered here: none comes twice. */
+/** No event comes twice here, so none needs an id either: positions tell them apart. */
 const IDS_KEPT = 0;
 const EXPIRY = 'system:expiry';
 const DETECTOR = 'system:backtest';

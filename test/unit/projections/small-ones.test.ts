@@ -36,6 +36,11 @@ describe('ids seen before', () => {
       }),
     );
   });
+
+  test('are not remembered where none comes twice', () => {
+    const seen = new SeenIds(0);
+    assert.deepEqual([seen.isNew(''), seen.isNew(''), seen.size], [true, true, 0]);
+  });
 });
 
 describe('the timeline', () => {
