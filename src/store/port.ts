@@ -40,6 +40,25 @@ export class StoreUnavailable extends StopgapError {
   }
 }
 
+/** The store is there and refuses the user: nothing passes until somebody changes the configuration, here or there. */
+export class AccessRefused extends StoreUnavailable {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'AccessRefused';
+  }
+}
+
+/**
+ * The log that is there is not the one that was followed: the store was emptied, or restored from an older backup.
+ * What was folded from the other log says nothing of this one. The message says how it was recognised.
+ */
+export class LogReplaced extends StopgapError {
+  constructor(message: string) {
+    super('unavailable', message);
+    this.name = 'LogReplaced';
+  }
+}
+
 /** The store cannot be opened as it stands (corrupt, foreign, newer, locked): the message says what to do. */
 export class StoreRefused extends StopgapError {
   constructor(message: string) {
@@ -84,8 +103,13 @@ export interface Subscription {
    * where it ends before.
    */
   readonly caughtUp: Promise<void>;
-  /** Settles when it has ended: resolves after `stop`, rejects with what ended it otherwise. */
+  /** Settles when it has ended: resolves after `stop`, rejects with what ended it otherwise, {@link LogReplaced} for one. */
   readonly ended: Promise<void>;
+  /**
+   * For how long it has not been known to be up to date, by a monotonic clock; 0 while it is. Where the store is a server
+   * that gives no sign this grows, whether or not anything was written.
+   */
+  readonly lag: Milliseconds;
   /** Position of the last event handled (or passed over for its category); 0 before the first. */
   readonly position: number;
   /**
@@ -144,6 +168,12 @@ export interface EventStore {
    * @throws StoreUnavailable where this probe is what found out
    */
   probe(): Promise<void>;
+
+  /**
+   * The clock of the store's server less ours, as of the last answer. Undefined until that is known, and where the
+   * store has no clock but ours.
+   */
+  readonly clockSkew?: Milliseconds | undefined;
 
   /** Finishes what was accepted, then closes. Later calls throw StoreUnavailable. */
   close(): Promise<void>;

@@ -43,6 +43,8 @@ export class ResumingSubscription implements Subscription {
   /** Signs from the server so far. */
   private signs = 0;
   private handling = false;
+  /** By `performance.now()`; undefined while the server says that everything has been given. */
+  private behindSince: number | undefined = performance.now();
   private wakePause: (() => void) | undefined;
 
   constructor(
@@ -60,6 +62,10 @@ export class ResumingSubscription implements Subscription {
 
   get position(): number {
     return this.at ?? 0;
+  }
+
+  get lag(): Milliseconds {
+    return this.behindSince === undefined ? 0 : performance.now() - this.behindSince;
   }
 
   stop(): Promise<void> {
@@ -108,6 +114,7 @@ export class ResumingSubscription implements Subscription {
         // Where little is written this may only mean that nothing concerned this subscription.
         if (!(error instanceof Silence)) report('a subscription was lost and is taken up again', error);
       } finally {
+        this.behindSince ??= performance.now();
         this.feed?.close();
         this.feed = undefined;
       }
@@ -171,7 +178,10 @@ export class ResumingSubscription implements Subscription {
     this.signs++;
     if (!('event' in item)) {
       if (item.position) this.moveTo(safeNumber(item.position.commit), item.position);
-      if (item.caughtUp) this.course.reach();
+      if (item.caughtUp) {
+        this.behindSince = undefined;
+        this.course.reach();
+      }
       return undefined;
     }
     const exact = item.event.event?.position;

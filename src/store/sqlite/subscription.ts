@@ -1,4 +1,5 @@
 import { categoryOf, type RecordedEvent } from '../../kernel/events.js';
+import type { Milliseconds } from '../../kernel/time.js';
 import { Course } from '../course.js';
 import type { EventHandler, SubscribeOptions, Subscription } from '../port.js';
 import type { Follower, LiveFeed } from './live.js';
@@ -26,6 +27,8 @@ export class FeedSubscription implements Subscription, Follower {
   /** Position of an event passed over for its category while others were waiting before it. */
   private passed = 0;
   private working = false;
+  /** Since when events have waited for the handler, by `performance.now()`; undefined while none waits. */
+  private behindSince: number | undefined;
   private stopping = false;
   private readonly size = new SliceSize();
   private readonly share = new Share();
@@ -51,6 +54,10 @@ export class FeedSubscription implements Subscription, Follower {
 
   get position(): number {
     return this.at;
+  }
+
+  get lag(): Milliseconds {
+    return this.behindSince === undefined ? 0 : performance.now() - this.behindSince;
   }
 
   stop(): Promise<void> {
@@ -103,6 +110,7 @@ export class FeedSubscription implements Subscription, Follower {
   }
 
   private async work(pending?: PromiseLike<void>, position = 0): Promise<void> {
+    this.behindSince ??= performance.now();
     try {
       if (pending) {
         await pending;
@@ -121,6 +129,7 @@ export class FeedSubscription implements Subscription, Follower {
           this.first = 0;
           this.moveTo(this.passed);
           this.working = false;
+          this.behindSince = undefined;
           return;
         }
       }

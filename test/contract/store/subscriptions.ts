@@ -128,6 +128,28 @@ export function subscriptionContract(subject: Subject): void {
       await subscription.stop();
     });
 
+    it('tells for how long it has not been up to date, and 0 once it is', async () => {
+      const { store } = subject();
+      const category = uniqueCategory();
+      await store.append(`${category}-a`, newEvents(1), 'none');
+      const gate = new Gate();
+      const called = new Tally();
+      const subscription = store.subscribe({ after: 0, categories: [category] }, () => {
+        called.add();
+        return gate.opened;
+      });
+      await called.reached(1);
+      const { lag } = subscription;
+      assert.ok(lag > 0);
+      await settle();
+      assert.ok(subscription.lag > lag, 'it grows while nothing comes');
+      gate.open();
+      await subscription.caughtUp;
+      await settle();
+      assert.equal(subscription.lag, 0);
+      await subscription.stop();
+    });
+
     it('stops in mid-handler: waits for it, hands nothing over afterwards', async () => {
       const { store } = subject();
       const category = uniqueCategory();
