@@ -82,6 +82,11 @@ export class RedisServer {
     await gone;
   }
 
+  /** SIGSTOP stops it where it is, with its connections open; SIGCONT lets it go on. */
+  signal(name: 'SIGSTOP' | 'SIGCONT'): void {
+    this.#process?.kill(name);
+  }
+
   /** Starts it on the same port; resolves when it answers. */
   async restart(): Promise<void> {
     await this.kill();
@@ -201,9 +206,9 @@ export async function startFakeRedis(
   };
 }
 
-/** A port of loopback that nobody listens on at the moment. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
+/** A port of loopback that nobody listens on at the moment; the one asked for, else EADDRINUSE. */
+export async function freePort(wanted = 0): Promise<number> {
+  const server = createServer().listen(wanted, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   server.close();

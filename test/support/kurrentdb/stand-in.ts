@@ -51,6 +51,11 @@ export class StandIn {
     await this.ended;
   }
 
+  /** SIGSTOP stops it where it is, with its connections open; SIGCONT lets it go on. */
+  signal(name: 'SIGSTOP' | 'SIGCONT'): void {
+    this.process.kill(name);
+  }
+
   /** A new process at the same port, with the same file. */
   again(): Promise<StandIn> {
     return StandIn.start({ ...this.args, port: this.port });
