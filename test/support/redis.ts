@@ -12,8 +12,7 @@ import { Redis } from 'ioredis';
 const run = promisify(execFile);
 
 /** How to come by a Redis for the tests that need one, in one line. */
-const HOW_TO_GET_REDIS =
-  'install redis-server (apt-get install redis-server, brew install redis), or set REDIS_URL to one for tests';
+const HOW_TO_GET_REDIS = 'npm run test:install installs redis-server; or set REDIS_URL to one for tests';
 
 let binary: Promise<boolean> | undefined;
 

@@ -1,6 +1,7 @@
 import { after } from 'node:test';
 import { openKurrentStore } from '../../../src/store/kurrentdb/index.js';
-import { FORMS, KurrentDB } from '../../support/kurrentdb/kurrentdb.js';
+import { FORMS } from '../../support/kurrentdb/forms.js';
+import { KurrentDB } from '../../support/kurrentdb/kurrentdb.js';
 import { ManualClock } from '../../support/manual-clock.js';
 import { underTest } from './harness.js';
 import { storeContract } from './suite.js';

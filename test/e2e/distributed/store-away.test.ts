@@ -6,7 +6,7 @@ import { awaited } from '../../support/distributed/awaited.js';
 import { Cluster } from '../../support/distributed/cluster.js';
 import type { Node } from '../../support/distributed/node.js';
 import { floodAt, sendOne } from '../../support/distributed/sends.js';
-import { skipOnRealServer as skip } from '../../support/kurrentdb/kurrentdb.js';
+import { skipOnRealServer as skip } from '../../support/kurrentdb/forms.js';
 
 /** The built-in rule: more than a hundred recipients within ten minutes. */
 const LIMIT = 100;

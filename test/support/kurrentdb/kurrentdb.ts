@@ -7,29 +7,11 @@ import { awaited } from '../distributed/awaited.js';
 import { freePort } from '../redis.js';
 import type { Command } from './control.js';
 import { direct } from './direct.js';
+import { FORMS, ONE, THREE, type Form } from './forms.js';
 import { RealNode } from './real-node.js';
 import { StandIn } from './stand-in.js';
 
-/** Commands that start a real server: docs/architecture.md says what is filled in. */
-const ONE = process.env['STOPGAP_TEST_KURRENTDB'] ?? '';
-const THREE = process.env['STOPGAP_TEST_KURRENTDB_NODE'] ?? '';
 const PLAIN_URL = 'kurrentdb://{hosts}?tls=false';
-
-export type Form = 'stand-in' | 'one node' | 'three nodes';
-
-/** What the environment offers, the smallest first: the stand-in where it names no server. */
-export const FORMS: readonly Form[] = [
-  ...(ONE === '' ? [] : (['one node'] as const)),
-  ...(THREE === '' ? [] : (['three nodes'] as const)),
-  ...(ONE === '' && THREE === '' ? (['stand-in'] as const) : []),
-];
-
-/** For the `skip` option of a test that tells the stand-in to fail in a way of its own: false where it serves. */
-export const skipOnRealServer =
-  FORMS[0] === 'stand-in' ? false : 'only the stand-in can be told to fail like this';
-
-/** Whether the nodes of a cluster tell clients the port that they are given for it. */
-export const ADVERTISES = THREE.includes('{advertised}');
 
 /** Seconds that a real server may take to answer: three nodes elect a leader first. */
 const PATIENCE = 120;
