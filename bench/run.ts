@@ -13,6 +13,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ run: () => Promise<Report
   overrides: () => import('./overrides.js'),
   shadow: () => import('./shadow.js'),
   store: () => import('./store.js'),
+  kurrentdb: () => import('./kurrentdb.js'),
   smtp: () => import('./smtp.js'),
   tracing: () => import('./tracing.js'),
   instrumentation: () => import('./instrumentation.js'),
