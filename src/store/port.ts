@@ -95,7 +95,21 @@ export interface Subscription {
   stop(): Promise<void>;
 }
 
+/** Bytes that an event counts for beside its JSON: its names in the store's own form. */
+const ENVELOPE_BYTES = 256;
+
+/** Bytes that an event counts for in an append, never fewer than a store counts. Costs as much as writing its JSON. */
+export function eventBytes(event: NewEvent): number {
+  return Buffer.byteLength(JSON.stringify(event)) + ENVELOPE_BYTES;
+}
+
 export interface EventStore {
+  /**
+   * Bytes that one append may have, by {@link eventBytes} of its events; Infinity where nothing bounds it. A larger one may
+   * be refused as invalid input. It becomes less when the store turns out to take less.
+   */
+  readonly maxAppendBytes: number;
+
   /**
    * Appends to one stream, all or nothing; resolves when the events are durable. An event id that the
    * stream already holds is not written again: an append whose ids were all written before succeeds as

@@ -80,7 +80,9 @@ export function portError(error: unknown, what: string): Error {
   if (error instanceof StreamDeletedError)
     return new StopgapError('conflict', `${what}: the stream was deleted for good`);
   if (error instanceof MaxAppendSizeExceededError)
-    return new InvalidInput('events', `${what}: more than the server takes at once`);
+    return Object.assign(new InvalidInput('events', `${what}: more than the server takes at once`), {
+      cause: error,
+    });
   if (error instanceof AccessDeniedError)
     return new StoreUnavailable(`${what}: KurrentDB refuses the user or password`, { cause: error });
   return new StoreUnavailable(`${what}: ${reasonOf(error)}`, { cause: error });

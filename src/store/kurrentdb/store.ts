@@ -1,3 +1,4 @@
+import { MaxAppendSizeExceededError } from '@kurrent/kurrentdb-client';
 import type { NewEvent, RecordedEvent } from '../../kernel/events.js';
 import type { Clock, Instant, Milliseconds } from '../../kernel/time.js';
 import { Health } from '../health.js';
@@ -31,9 +32,13 @@ export interface StoreSettings {
   readonly report: (problem: string, error: unknown) => void;
 }
 
+/** Bytes of one append that a server takes by default (`--max-append-size`): more is never sent at once. */
+const LARGEST_APPEND = 1024 * 1024;
+
 /** The store in KurrentDB; see {@link EventStore} and what `openKurrentStore` says about the differences. */
 export class KurrentEventStore implements EventStore {
   private closing: Promise<void> | undefined;
+  private limit = LARGEST_APPEND;
   /** Nothing accepted is unanswered any more: appends may read until then. */
   private closed = false;
   private readonly subscriptions = new Set<ResumingSubscription>();
@@ -84,6 +89,10 @@ export class KurrentEventStore implements EventStore {
     }
   }
 
+  get maxAppendBytes(): number {
+    return this.limit;
+  }
+
   get healthy(): boolean {
     return !this.closing && this.appender.healthy;
   }
@@ -91,7 +100,20 @@ export class KurrentEventStore implements EventStore {
   async append(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): Promise<Appended> {
     this.checkOpen();
     checkForServer(stream, events, expected);
-    return this.appender.append(stream, events, expected);
+    try {
+      return await this.appender.append(stream, events, expected);
+    } catch (error) {
+      this.learnLimit(error);
+      throw error;
+    }
+  }
+
+  /** A server may be set to take less than servers do by default; it says so when it refuses. */
+  private learnLimit(error: unknown): void {
+    const { cause } = error as Error;
+    if (!(cause instanceof MaxAppendSizeExceededError) || !(cause.maxAppendSize < this.limit)) return;
+    this.limit = cause.maxAppendSize;
+    this.settings.report(`KurrentDB takes appends of up to ${this.limit} bytes only`, error);
   }
 
   readStream(stream: string, options: ReadStreamOptions = {}): AsyncIterable<RecordedEvent> {

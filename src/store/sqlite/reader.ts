@@ -102,6 +102,18 @@ export class Reader {
     });
   }
 
+  countByStream(): { stream: string; events: number }[] {
+    return this.guarded(() =>
+      this.db
+        .prepare<[], { stream: string; events: number }>(
+          `SELECT name AS stream, counted.events FROM streams
+             JOIN (SELECT stream_id, count(*) AS events FROM events GROUP BY stream_id) AS counted
+               ON counted.stream_id = streams.id`,
+        )
+        .all(),
+    );
+  }
+
   private slice(rows: readonly EventRow[], asked: number, size: SliceSize): Slice {
     let characters = 0;
     const events = rows.map((row) => {

@@ -13,7 +13,7 @@ export type ToWriter =
       readonly maxAge: Milliseconds | null;
     }
   | { readonly kind: 'sweep'; readonly call: number; readonly now: Instant; readonly limit: number }
-  /** Asks for a write that changes nothing: whether the file takes any again. */
+  | { readonly kind: 'remove'; readonly call: number; readonly positions: readonly number[] }
   /** Whether the disk takes what is written; with `room`, also whether it has room for a large append. */
   | { readonly kind: 'probe'; readonly room: boolean; readonly call: number }
   | { readonly kind: 'close' };

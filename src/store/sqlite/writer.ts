@@ -3,7 +3,7 @@ import Database from 'better-sqlite3';
 import { messageOf } from '../../kernel/errors.js';
 import { Ledger, type Verdict } from './ledger.js';
 import { SCHEMA_VERSION } from './schema.js';
-import { sweepSlice } from './sweep.js';
+import { removeEvents, sweepSlice } from './sweep.js';
 import { EVENT_FIELDS, Outcome } from './wire.js';
 import type { AppendMessage, FromWriter, ToWriter, WriterOptions } from './wire.js';
 
@@ -141,6 +141,12 @@ function sweep(now: number, limit: number): number {
   return gone;
 }
 
+function remove(positions: readonly number[]): number {
+  const gone = removeEvents(db, positions);
+  if (gone > 0) ledger.forget();
+  return gone;
+}
+
 port.on('message', (first: ToWriter) => {
   let appends: Append[] = [];
   const flush = () => {
@@ -165,6 +171,9 @@ port.on('message', (first: ToWriter) => {
       attempt(call, () => retain(category, maxAge));
     } else if (message.kind === 'probe') {
       attempt(call, message.room ? makeRoom : touch);
+    } else if (message.kind === 'remove') {
+      const { positions } = message;
+      attempt(call, () => remove(positions));
     } else {
       const { now, limit } = message;
       attempt(call, () => sweep(now, limit));

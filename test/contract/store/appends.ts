@@ -1,7 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { StopgapError } from '../../../src/kernel/errors.js';
-import { WrongExpectedRevision, type Appended, type ExpectedRevision } from '../../../src/store/port.js';
+import {
+  eventBytes,
+  WrongExpectedRevision,
+  type Appended,
+  type ExpectedRevision,
+} from '../../../src/store/port.js';
 import {
   collect,
   ids,
@@ -127,6 +132,22 @@ export function appendContract(subject: Subject, harness: StoreHarness): void {
         (await read(stream)).map(({ data }) => data),
         events.map(({ data }) => data),
       );
+    });
+
+    it('takes an append of as many bytes as it says that it takes', async () => {
+      const { store } = subject();
+      const stream = `${uniqueCategory()}-full`;
+      const most = Math.min(store.maxAppendBytes, 2 * 1024 * 1024);
+      const events = newEvents(100, (i) => ({ i, text: 'x'.repeat(5000) }));
+      const left = most - events.reduce((sum, event) => sum + eventBytes(event), 0);
+      const last = newEvent({ text: '' });
+      events.push({ ...last, data: { text: 'x'.repeat(left - eventBytes(last)) } });
+      assert.equal(
+        events.reduce((sum, event) => sum + eventBytes(event), 0),
+        most,
+      );
+      await store.append(stream, events, 'any');
+      assert.deepEqual(ids(await read(stream)), ids(events));
     });
 
     it('takes stream names with dashes, signs and any script', async () => {

@@ -3,7 +3,12 @@ import { describe, it } from 'node:test';
 import { binaryEvent, jsonEvent } from '@kurrent/kurrentdb-client';
 import { InvalidInput, StopgapError } from '../../../src/kernel/errors.js';
 import { UNREADABLE } from '../../../src/kernel/events.js';
-import { StoreRefused, StoreUnavailable, WrongExpectedRevision } from '../../../src/store/port.js';
+import {
+  eventBytes,
+  StoreRefused,
+  StoreUnavailable,
+  WrongExpectedRevision,
+} from '../../../src/store/port.js';
 import { openKurrentStore } from '../../../src/store/kurrentdb/index.js';
 import { direct } from '../../support/kurrentdb/direct.js';
 import { Follower, PATIENCE, Scene, SHORT } from '../../support/kurrentdb/scene.js';
@@ -157,6 +162,21 @@ describe('appending to KurrentDB', { timeout: PATIENCE }, () => {
         assert.equal(store.healthy, true, 'the server has answered all of it');
       }));
   }
+
+  it('learns how much the server takes at once where that is less than by default', () =>
+    Scene.play(async (scene) => {
+      const server = await scene.server();
+      const store = await scene.store(server.url);
+      assert.equal(store.maxAppendBytes, 1024 * 1024);
+      await server.tell({ do: 'faults', maxAppend: 10_000 });
+      const events = newEvents(20, () => ({ text: 'x'.repeat(1000) }));
+      await assert.rejects(store.append(STREAM, events, 'any'), InvalidInput);
+      assert.equal(store.maxAppendBytes, 10_000);
+      assert.ok(scene.reports.some((report) => report.includes('up to 10000 bytes only')));
+      const fitting = events.slice(0, 7);
+      assert.ok(fitting.reduce((sum, event) => sum + eventBytes(event), 0) <= store.maxAppendBytes);
+      await store.append(STREAM, fitting, 'any');
+    }));
 
   it('takes only what KurrentDB can hold', () =>
     Scene.play(async (scene) => {

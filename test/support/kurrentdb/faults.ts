@@ -17,6 +17,8 @@ export class Faults {
   mute = false;
   /** Appends are answered so many milliseconds late. */
   slow = 0;
+  /** Bytes of the largest append that is taken, by default as the server has it. */
+  maxAppend = 1024 * 1024;
   /** Where the leader is, if it is another node. */
   leader: { readonly host: string; readonly port: number } | undefined;
   /** Every call is refused: whoever calls has not the rights. */

@@ -11,15 +11,12 @@ import type { Expected, Log, Proposed, Verdict } from './log.js';
 import * as message from './messages.js';
 import { shared, streams, type StreamsPb } from './protocol.js';
 
-/** Bytes of one append, as the server has it by default. */
-const LARGEST_APPEND = 1024 * 1024;
-
 interface Batch {
   readonly options: StreamsPb.BatchAppendReq.Options;
   readonly events: Proposed[];
 }
 
-type Outcome = Verdict | { readonly kind: 'too large' };
+type Outcome = Verdict | { readonly kind: 'too large'; readonly most: number };
 
 /** Serves Append, BatchAppend, Delete and Tombstone. */
 export class Writes {
@@ -55,7 +52,7 @@ export class Writes {
     const outcome = await this.decide(stream, expected, events);
     if (!outcome) return;
     if (outcome.kind === 'deleted') answer(streamDeleted(stream));
-    else if (outcome.kind === 'too large') answer(tooLarge());
+    else if (outcome.kind === 'too large') answer(tooLarge(outcome.most));
     else if (outcome.kind === 'wrong') answer(null, wrongVersion(expected, outcome.current));
     else {
       const position = String(outcome.last.position);
@@ -147,9 +144,13 @@ export class Writes {
     events: readonly Proposed[],
   ): Promise<Outcome | undefined> {
     if (this.faults.stalled.includes('append')) return undefined;
-    const size = events.reduce((sum, { data, metadata }) => sum + data.length + metadata.length, 0);
+    const size = events.reduce(
+      (sum, { type, data, metadata }) => sum + data.length + metadata.length + 2 * type.length,
+      0,
+    );
+    const most = this.faults.maxAppend;
     const outcome: Outcome =
-      size > LARGEST_APPEND ? { kind: 'too large' } : this.log.append(stream, expected, events);
+      size > most ? { kind: 'too large', most } : this.log.append(stream, expected, events);
     if (this.faults.slow > 0) await delay(this.faults.slow);
     return this.faults.mute ? undefined : outcome;
   }
@@ -198,7 +199,7 @@ function batchError(
     return message.errorStatus('Stream deleted', deleted, 'StreamDeleted');
   }
   if (outcome.kind === 'too large') {
-    const size = new shared.MaximumAppendSizeExceeded().setMaxappendsize(LARGEST_APPEND);
+    const size = new shared.MaximumAppendSizeExceeded().setMaxappendsize(outcome.most);
     return message.errorStatus('Maximum Append Size Exceeded', size, 'MaximumAppendSizeExceeded');
   }
   const wrong = new shared.WrongExpectedVersion();
@@ -207,9 +208,9 @@ function batchError(
   return message.errorStatus('Wrong expected version', wrong, 'WrongExpectedVersion');
 }
 
-function tooLarge(): Partial<ServiceError> {
-  return failure(3, `Maximum Append Size of ${LARGEST_APPEND} Exceeded.`, {
+function tooLarge(most: number): Partial<ServiceError> {
+  return failure(3, `Maximum Append Size of ${most} Exceeded.`, {
     exception: 'maximum-append-size-exceeded',
-    'maximum-append-size': String(LARGEST_APPEND),
+    'maximum-append-size': String(most),
   });
 }
