@@ -1,6 +1,6 @@
 import path from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { redacted } from '../src/store/kurrentdb/connection.js';
+import { redacted } from '../src/store/kurrentdb/nodes.js';
 import { storeContract } from './contract/store/suite.js';
 import { realHarness, serverVersion } from './support/kurrentdb/real.js';
 

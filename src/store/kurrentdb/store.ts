@@ -1,7 +1,7 @@
 import type { NewEvent, RecordedEvent } from '../../kernel/events.js';
 import type { Clock, Instant, Milliseconds } from '../../kernel/time.js';
 import { Health } from '../health.js';
-import { StoreUnavailable } from '../port.js';
+import { LogReplaced, StoreUnavailable } from '../port.js';
 import type {
   Appended,
   EventHandler,
@@ -17,19 +17,26 @@ import type { BackoffOptions } from '../backoff.js';
 import { checkForServer } from './check.js';
 import { Connection } from './connection.js';
 import { within } from './errors.js';
+import type { Nodes } from './nodes.js';
 import { probe } from './probe.js';
+import { Pulse } from './pulse.js';
 import { Reader } from './reader.js';
 import { Retention } from './retention.js';
 import { ResumingSubscription } from './subscription.js';
 
 export interface StoreSettings {
-  readonly url: string;
   readonly clock: Clock;
   readonly appendTimeout: Milliseconds;
   readonly retry: BackoffOptions;
   readonly silence: Milliseconds;
   readonly report: (problem: string, error: unknown) => void;
 }
+
+/** A server that is well confirms a subscription within this time. */
+const CONFIRMATION: Milliseconds = 3000;
+
+/** What a leader has, it has given by then; and one that has been deposed knows it. */
+const DOUBT: Milliseconds = 3000;
 
 /** The store in KurrentDB; see {@link EventStore} and what `openKurrentStore` says about the differences. */
 export class KurrentEventStore implements EventStore {
@@ -46,13 +53,19 @@ export class KurrentEventStore implements EventStore {
   private readonly reader: Reader;
   private readonly retention: Retention;
   private readonly appender: Appender;
+  private readonly pulse: Pulse;
 
-  constructor(private readonly settings: StoreSettings) {
-    const { url, clock, appendTimeout: timeout, retry, report } = settings;
+  /** @param node where connections begin */
+  constructor(
+    nodes: Nodes,
+    node: string,
+    private readonly settings: StoreSettings,
+  ) {
+    const { clock, appendTimeout: timeout, retry, silence, report } = settings;
     this.backoff = retry;
-    this.writing = new Connection(url, true);
-    this.reading = new Connection(url, false);
-    this.following = new Connection(url, false);
+    this.writing = new Connection(nodes, node, true);
+    this.reading = new Connection(nodes, node, false);
+    this.following = new Connection(nodes, node, false);
     const look = async (): Promise<void> => this.appender.answered(await probe(this.writing, timeout));
     this.health = new Health({ look, retry: look, backoff: retry });
     this.retention = new Retention({
@@ -62,8 +75,20 @@ export class KurrentEventStore implements EventStore {
       report,
       last: (stream) => this.reader.last(stream),
     });
-    this.reader = new Reader(this.reading, this.retention, timeout, () => {
-      if (this.closed) throw closedError();
+    this.reader = new Reader({
+      connection: this.reading,
+      credentials: nodes.credentials,
+      retention: this.retention,
+      timeout,
+      checkOpen: () => {
+        if (this.closed) throw closedError();
+      },
+    });
+    this.pulse = new Pulse({
+      interval: silence,
+      head: (patience) => this.look(Math.min(patience, timeout)),
+      back: () => this.hurry(),
+      report,
     });
     this.appender = new Appender({
       connection: this.writing,
@@ -72,6 +97,13 @@ export class KurrentEventStore implements EventStore {
       newest: (stream, limit) => this.reader.stream(stream, { direction: 'backwards', limit }),
       written: (stream) => this.retention.touch(stream),
     });
+  }
+
+  /** What can be done at once where the leader is known to answer, and would wait for its next attempt. */
+  private hurry(): void {
+    if (this.health.good) return;
+    this.writing.renew(this.writing.client);
+    this.health.hurry();
   }
 
   /** Finds out where the log stands; until that has been done, an append that is made again is not told as such. */
@@ -108,12 +140,13 @@ export class KurrentEventStore implements EventStore {
     const subscription = new ResumingSubscription(
       {
         connection: this.following,
+        reader: this.reader,
         retention: this.retention,
+        pulse: this.pulse,
         backoff: this.backoff,
-        timeout,
-        silence,
+        timeout: Math.min(CONFIRMATION, timeout),
+        doubt: Math.min(DOUBT, silence),
         report,
-        head: () => this.reader.head(),
       },
       options,
       handler,
@@ -124,14 +157,25 @@ export class KurrentEventStore implements EventStore {
       within(timeout, subscription.placed).then(release, release);
     }
     this.subscriptions.add(subscription);
-    const forget = () => this.subscriptions.delete(subscription);
-    subscription.ended.then(forget, forget);
+    const forget = (): void => void this.subscriptions.delete(subscription);
+    subscription.ended.then(forget, (error: unknown) => {
+      forget();
+      if (error instanceof LogReplaced) this.retention.forget();
+    });
     return subscription;
   }
 
   async head(): Promise<number> {
     this.checkOpen();
-    return this.reader.head();
+    return this.look();
+  }
+
+  private async look(timeout?: Milliseconds): Promise<number> {
+    const { knownHead } = this.appender;
+    const head = await this.reader.head(timeout);
+    // What is written from now on would be taken for what had been written before.
+    if (head < knownHead) this.appender.forgetHead();
+    return head;
   }
 
   async setRetention(category: string, maxAge: Milliseconds | undefined): Promise<void> {

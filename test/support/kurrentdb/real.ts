@@ -22,7 +22,11 @@ export function serverVersion(url: string): Promise<string> {
 /** Runs the contract on a server that others may be using: touches its own streams only, and deletes them. */
 export function realHarness(url: string): StoreHarness {
   return {
-    unsupported: { ...KURRENTDB_LIMITS, outage: 'a server that others may be using is not taken away' },
+    unsupported: {
+      ...KURRENTDB_LIMITS,
+      outage: 'a server that others may be using is not taken away',
+      replacement: 'nor is its log',
+    },
     async open() {
       const clock = new ManualClock();
       const streams = new Set<string>();

@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import fs from 'node:fs/promises';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import type { Command, ServerArguments } from './control.js';
@@ -51,9 +52,36 @@ export class StandIn {
     await this.ended;
   }
 
+  /** It goes on listening, and does nothing. */
+  freeze(): void {
+    this.process.kill('SIGSTOP');
+  }
+
+  thaw(): void {
+    this.process.kill('SIGCONT');
+  }
+
   /** A new process at the same port, with the same file. */
   again(): Promise<StandIn> {
     return StandIn.start({ ...this.args, port: this.port });
+  }
+
+  /** A new process at the same port, whose log is as it was when `backup` was taken, or empty. */
+  async replaced(backup?: Buffer): Promise<StandIn> {
+    await this.kill();
+    await fs.writeFile(this.file, backup ?? '');
+    return this.again();
+  }
+
+  /** What it has acknowledged so far. */
+  backup(): Promise<Buffer> {
+    return fs.readFile(this.file);
+  }
+
+  private get file(): string {
+    const { file } = this.args;
+    if (file === undefined) throw new Error('this stand-in keeps its events in memory');
+    return file;
   }
 
   private answer(): Promise<Record<string, unknown>> {
