@@ -48,6 +48,17 @@ export class StoreRefused extends StopgapError {
   }
 }
 
+/**
+ * The log that the store holds is not the one that was followed: it was emptied, restored from an older backup, or
+ * exchanged. What was folded from the former one is void; whoever goes on does so from position 0.
+ */
+export class LogReplaced extends StopgapError {
+  constructor(message: string) {
+    super('unavailable', message);
+    this.name = 'LogReplaced';
+  }
+}
+
 export interface ReadStreamOptions {
   readonly direction?: 'forwards' | 'backwards';
   /** Revision to start at, inclusive; by default the first (forwards) or the last (backwards). */
@@ -84,10 +95,20 @@ export interface Subscription {
    * where it ends before.
    */
   readonly caughtUp: Promise<void>;
-  /** Settles when it has ended: resolves after `stop`, rejects with what ended it otherwise. */
+  /**
+   * Settles when it has ended: resolves after `stop`, rejects with what ended it otherwise: the handler's error,
+   * {@link LogReplaced}, or StoreUnavailable where the store was closed.
+   */
   readonly ended: Promise<void>;
   /** Position of the last event handled (or passed over for its category); 0 before the first. */
   readonly position: number;
+  /**
+   * How old what it has handled may be: the time since the last moment of which it is known that everything written by
+   * then has been handled; since it began where there was none. 0 where nothing is missing. A store on a server asks
+   * every few seconds how far the log goes, so that up to a few seconds say nothing; more says that events wait, that the
+   * server is silent, or that it cannot be asked.
+   */
+  readonly staleFor: Milliseconds;
   /**
    * No event is handed over any more; resolves when the handler under way is done. So a handler may call it
    * but must not await it.

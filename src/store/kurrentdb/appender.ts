@@ -80,6 +80,16 @@ export class Appender {
     if (position > this.head) this.head = position;
   }
 
+  /** How far the log is known to reach. */
+  get knownHead(): number {
+    return this.head;
+  }
+
+  /** The log does not reach as far: it is another one. */
+  forgetHead(): void {
+    this.head = 0;
+  }
+
   async append(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): Promise<Appended> {
     if (this.pending.size >= QUEUE_LIMIT) {
       this.tools.health.fail();

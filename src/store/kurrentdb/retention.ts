@@ -57,6 +57,22 @@ export class Retention {
     return age !== undefined && this.tools.clock.now() - event.recordedAt > age;
   }
 
+  /** Whether the server may have taken an event that was there. Clocks differ: half the age is enough. */
+  mayHaveTaken({ stream, recordedAt }: Pick<RecordedEvent, 'stream' | 'recordedAt'>): boolean {
+    const age = this.ages.get(categoryOf(stream));
+    return age !== undefined && this.tools.clock.now() - recordedAt > age / 2;
+  }
+
+  /** Whether events of this stream stay for ever. */
+  keeps(stream: string): boolean {
+    return this.ages.get(categoryOf(stream)) === undefined;
+  }
+
+  /** The log is another one: its streams have to be looked at anew. */
+  forget(): void {
+    this.done.clear();
+  }
+
   /** A stream was appended to. */
   touch(stream: string): void {
     if (this.stopped || !this.ages.has(categoryOf(stream)) || this.done.has(stream)) return;

@@ -2,7 +2,7 @@ import { MaxAppendSizeExceededError } from '@kurrent/kurrentdb-client';
 import type { NewEvent, RecordedEvent } from '../../kernel/events.js';
 import type { Clock, Instant, Milliseconds } from '../../kernel/time.js';
 import { Health } from '../health.js';
-import { StoreUnavailable } from '../port.js';
+import { LogReplaced, StoreUnavailable } from '../port.js';
 import type {
   Appended,
   EventHandler,
@@ -18,13 +18,14 @@ import type { BackoffOptions } from '../backoff.js';
 import { checkForServer } from './check.js';
 import { Connection } from './connection.js';
 import { within } from './errors.js';
+import type { Nodes } from './nodes.js';
 import { probe } from './probe.js';
+import { Pulse } from './pulse.js';
 import { Reader } from './reader.js';
 import { Retention } from './retention.js';
 import { ResumingSubscription } from './subscription.js';
 
 export interface StoreSettings {
-  readonly url: string;
   readonly clock: Clock;
   readonly appendTimeout: Milliseconds;
   readonly retry: BackoffOptions;
@@ -34,6 +35,12 @@ export interface StoreSettings {
 
 /** Bytes of one append that a server takes by default (`--max-append-size`): more is never sent at once. */
 const LARGEST_APPEND = 1024 * 1024;
+
+/** A server that is well confirms a subscription within this time. */
+const CONFIRMATION: Milliseconds = 3000;
+
+/** What a leader has, it has given by then; and one that has been deposed knows it. */
+const DOUBT: Milliseconds = 3000;
 
 /** The store in KurrentDB; see {@link EventStore} and what `openKurrentStore` says about the differences. */
 export class KurrentEventStore implements EventStore {
@@ -51,13 +58,19 @@ export class KurrentEventStore implements EventStore {
   private readonly reader: Reader;
   private readonly retention: Retention;
   private readonly appender: Appender;
+  private readonly pulse: Pulse;
 
-  constructor(private readonly settings: StoreSettings) {
-    const { url, clock, appendTimeout: timeout, retry, report } = settings;
+  /** @param node where connections begin */
+  constructor(
+    nodes: Nodes,
+    node: string,
+    private readonly settings: StoreSettings,
+  ) {
+    const { clock, appendTimeout: timeout, retry, silence, report } = settings;
     this.backoff = retry;
-    this.writing = new Connection(url, true);
-    this.reading = new Connection(url, false);
-    this.following = new Connection(url, false);
+    this.writing = new Connection(nodes, node, true);
+    this.reading = new Connection(nodes, node, false);
+    this.following = new Connection(nodes, node, false);
     const look = async (): Promise<void> => this.appender.answered(await probe(this.writing, timeout));
     this.health = new Health({ look, retry: look, backoff: retry });
     this.retention = new Retention({
@@ -67,8 +80,20 @@ export class KurrentEventStore implements EventStore {
       report,
       last: (stream) => this.reader.last(stream),
     });
-    this.reader = new Reader(this.reading, this.retention, timeout, () => {
-      if (this.closed) throw closedError();
+    this.reader = new Reader({
+      connection: this.reading,
+      credentials: nodes.credentials,
+      retention: this.retention,
+      timeout,
+      checkOpen: () => {
+        if (this.closed) throw closedError();
+      },
+    });
+    this.pulse = new Pulse({
+      interval: silence,
+      head: (patience) => this.look(Math.min(patience, timeout)),
+      back: () => this.hurry(),
+      report,
     });
     this.appender = new Appender({
       connection: this.writing,
@@ -77,6 +102,13 @@ export class KurrentEventStore implements EventStore {
       newest: (stream, limit) => this.reader.stream(stream, { direction: 'backwards', limit }),
       written: (stream) => this.retention.touch(stream),
     });
+  }
+
+  /** What can be done at once where the leader is known to answer, and would wait for its next attempt. */
+  private hurry(): void {
+    if (this.health.good) return;
+    this.writing.renew(this.writing.client);
+    this.health.hurry();
   }
 
   /** Finds out where the log stands; until that has been done, an append that is made again is not told as such. */
@@ -130,12 +162,13 @@ export class KurrentEventStore implements EventStore {
     const subscription = new ResumingSubscription(
       {
         connection: this.following,
+        reader: this.reader,
         retention: this.retention,
+        pulse: this.pulse,
         backoff: this.backoff,
-        timeout,
-        silence,
+        timeout: Math.min(CONFIRMATION, timeout),
+        doubt: Math.min(DOUBT, silence),
         report,
-        head: () => this.reader.head(),
       },
       options,
       handler,
@@ -146,14 +179,25 @@ export class KurrentEventStore implements EventStore {
       within(timeout, subscription.placed).then(release, release);
     }
     this.subscriptions.add(subscription);
-    const forget = () => this.subscriptions.delete(subscription);
-    subscription.ended.then(forget, forget);
+    const forget = (): void => void this.subscriptions.delete(subscription);
+    subscription.ended.then(forget, (error: unknown) => {
+      forget();
+      if (error instanceof LogReplaced) this.retention.forget();
+    });
     return subscription;
   }
 
   async head(): Promise<number> {
     this.checkOpen();
-    return this.reader.head();
+    return this.look();
+  }
+
+  private async look(timeout?: Milliseconds): Promise<number> {
+    const { knownHead } = this.appender;
+    const head = await this.reader.head(timeout);
+    // What is written from now on would be taken for what had been written before.
+    if (head < knownHead) this.appender.forgetHead();
+    return head;
   }
 
   async setRetention(category: string, maxAge: Milliseconds | undefined): Promise<void> {

@@ -10,6 +10,8 @@ export interface StoreUnderTest {
   reopen(): Promise<void>;
   /** Makes it take no more appends, however it would come to that, and take them again. */
   readonly outage?: Outage;
+  /** Exchanges the log under the open store, as whoever restores a backup does. */
+  readonly history?: History;
   /** Closes it and deletes its data. */
   destroy(): Promise<void>;
 }
@@ -19,13 +21,22 @@ interface Outage {
   end(): Promise<void>;
 }
 
+interface History {
+  /** Remembers the log as it is. */
+  save(): Promise<void>;
+  /** The log is as it was when it was saved. */
+  restore(): Promise<void>;
+  /** The log holds nothing. */
+  empty(): Promise<void>;
+}
+
 /** Opens one by `open`; `remove` deletes its data once it is closed, `restart` is what lies between two openings. */
 export async function underTest(
   clock: ManualClock,
   open: () => Promise<EventStore>,
   remove: () => Promise<unknown>,
   restart: () => Promise<unknown> = () => Promise.resolve(),
-  outage?: Outage,
+  { outage, history }: Pick<StoreUnderTest, 'outage' | 'history'> = {},
 ): Promise<StoreUnderTest> {
   let store = await open();
   return {
@@ -33,7 +44,8 @@ export async function underTest(
       return store;
     },
     clock,
-    ...(outage === undefined ? {} : { outage }),
+    ...(outage && { outage }),
+    ...(history && { history }),
     async reopen() {
       await store.close();
       await restart();
@@ -56,5 +68,7 @@ export interface StoreHarness {
     readonly idempotence?: string;
     /** The store cannot be taken away: tests of {@link StoreUnderTest.outage} are skipped. */
     readonly outage?: string;
+    /** Its log cannot be exchanged: tests of {@link StoreUnderTest.history} are skipped. */
+    readonly replacement?: string;
   };
 }

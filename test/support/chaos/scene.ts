@@ -35,11 +35,12 @@ export class Scene {
 
   static async start(accounts: readonly string[]): Promise<Scene> {
     const wires: Proxy[] = [];
-    const store = await KurrentDB.start(FORMS.at(-1), async (port) => {
+    const advertise = async (port: number): Promise<number> => {
       const wire = await Proxy.to(port);
       wires.push(wire);
       return wire.port;
-    });
+    };
+    const store = await KurrentDB.start(FORMS.at(-1), { advertise });
     const scene = new Scene(await Cluster.start({ accounts, redis: await hasRedisServer(), store }));
     scene.#proxies.push(...wires);
     try {

@@ -21,6 +21,8 @@ export class Faults {
   maxAppend = 1024 * 1024;
   /** Where the leader is, if it is another node. */
   leader: { readonly host: string; readonly port: number } | undefined;
+  /** It has lost its cluster and does not lead any more: whoever asks for the leader is refused. */
+  notReady = false;
   /** Every call is refused: whoever calls has not the rights. */
   denied = false;
   /** Who may call: the value of the authorization header. */
@@ -33,7 +35,9 @@ export class Faults {
       return failure(status.UNAUTHENTICATED, 'Bad credentials');
     if (this.denied)
       return failure(status.PERMISSION_DENIED, 'Access Denied', { exception: 'access-denied' });
-    if (!this.leader || metadata.get('requires-leader')[0] !== 'true') return undefined;
+    if (metadata.get('requires-leader')[0] !== 'true') return undefined;
+    if (this.notReady) return failure(status.UNAVAILABLE, 'Server Is Not Ready');
+    if (!this.leader) return undefined;
     const { host, port } = this.leader;
     const trailers = {
       exception: 'not-leader',

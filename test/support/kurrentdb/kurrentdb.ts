@@ -1,11 +1,11 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { copyFile, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { BACKWARDS, END } from '@kurrent/kurrentdb-client';
 import { within } from '../../../src/store/kurrentdb/errors.js';
 import { awaited } from '../distributed/awaited.js';
 import { freePort } from '../redis.js';
-import type { Command } from './control.js';
+import type { Command, ServerArguments } from './control.js';
 import { direct } from './direct.js';
 import { FORMS, ONE, THREE, type Form } from './forms.js';
 import { RealNode } from './real-node.js';
@@ -26,6 +26,17 @@ interface ServerNode {
   thaw(): Promise<void>;
   /** Deletes its data, once it is killed. */
   wipe(): Promise<void>;
+  /** Keeps a copy of its data, once it is killed. */
+  save(): Promise<void>;
+  /** Goes back to that copy, once it is killed. */
+  restoreSaved(): Promise<void>;
+}
+
+export interface KurrentDBOptions {
+  /** Gives the port under which clients of a cluster are to reach the node with this port. */
+  readonly advertise?: ((port: number) => Promise<number>) | undefined;
+  /** What the stand-in behaves like; a real server has a version of its own. */
+  readonly version?: string | undefined;
 }
 
 /** The KurrentDB of one test: a real one where the environment says how to start it, else the stand-in. */
@@ -36,14 +47,10 @@ export class KurrentDB {
     private readonly dir: string,
   ) {}
 
-  /**
-   * Starts one with nothing in it; resolves when it answers.
-   *
-   * @param advertise gives the port under which clients of a cluster are to reach the node with this port
-   */
-  static async start(form: Form = FORMS[0]!, advertise?: Advertise): Promise<KurrentDB> {
+  /** Starts one with nothing in it; resolves when it answers. */
+  static async start(form: Form = FORMS[0]!, options: KurrentDBOptions = {}): Promise<KurrentDB> {
     const dir = await mkdtemp(path.join(tmpdir(), 'stopgap-kurrentdb-'));
-    const server = new KurrentDB(form, await nodesOf(form, dir, advertise), dir);
+    const server = new KurrentDB(form, await nodesOf(form, dir, options), dir);
     try {
       await server.restart();
     } catch (error) {
@@ -91,6 +98,20 @@ export class KurrentDB {
     await this.restart();
   }
 
+  /** Keeps what it has acknowledged so far, for {@link restoreSaved}. */
+  async save(): Promise<void> {
+    await this.kill();
+    await Promise.all(this.nodes.map((node) => node.save()));
+    await this.restart();
+  }
+
+  /** Comes back at the same address with what it had when it was saved. */
+  async restoreSaved(): Promise<void> {
+    await this.kill();
+    await Promise.all(this.nodes.map((node) => node.restoreSaved()));
+    await this.restart();
+  }
+
   /** Kills it and deletes its data. */
   async stop(): Promise<void> {
     await this.kill();
@@ -119,10 +140,12 @@ export class KurrentDB {
   }
 }
 
-type Advertise = (port: number) => Promise<number>;
-
-async function nodesOf(form: Form, dir: string, advertise?: Advertise): Promise<readonly ServerNode[]> {
-  if (form === 'stand-in') return [new StandInNode(path.join(dir, 'log.jsonl'))];
+async function nodesOf(
+  form: Form,
+  dir: string,
+  { advertise, version }: KurrentDBOptions,
+): Promise<readonly ServerNode[]> {
+  if (form === 'stand-in') return [new StandInNode(path.join(dir, 'log.jsonl'), version)];
   if (form === 'one node') return [new RealNode(ONE, (await serverPorts(1))[0]!, dir)];
   const ports = await serverPorts(3);
   const nodes = ports.map(async (port, index) => {
@@ -157,7 +180,10 @@ class StandInNode implements ServerNode {
   server: StandIn | undefined;
   #running = false;
 
-  constructor(private readonly file: string) {}
+  constructor(
+    private readonly file: string,
+    private readonly version: string | undefined,
+  ) {}
 
   get port(): number {
     return this.server!.port;
@@ -165,7 +191,7 @@ class StandInNode implements ServerNode {
 
   async start(): Promise<void> {
     if (this.#running) return;
-    this.server = await (this.server?.again() ?? StandIn.start({ file: this.file }));
+    this.server = await (this.server?.again() ?? StandIn.start(this.args));
     this.#running = true;
   }
 
@@ -175,14 +201,27 @@ class StandInNode implements ServerNode {
   }
 
   async freeze(): Promise<void> {
-    this.server!.signal('SIGSTOP');
+    this.server!.freeze();
   }
 
   async thaw(): Promise<void> {
-    this.server!.signal('SIGCONT');
+    this.server!.thaw();
   }
 
   wipe(): Promise<void> {
     return rm(this.file, { force: true });
+  }
+
+  save(): Promise<void> {
+    return copyFile(this.file, `${this.file}.saved`);
+  }
+
+  restoreSaved(): Promise<void> {
+    return copyFile(`${this.file}.saved`, this.file);
+  }
+
+  private get args(): Partial<ServerArguments> {
+    const { file, version } = this;
+    return version === undefined ? { file } : { file, version };
   }
 }

@@ -79,9 +79,14 @@ export class Log {
   }
 
   lead(): void {
+    this.isolate();
+    this.reload();
+  }
+
+  /** Takes in nothing more of what another writes. */
+  isolate(): void {
     this.replica?.close();
     this.replica = undefined;
-    this.reload();
   }
 
   append(stream: string, expected: Expected, events: readonly Proposed[]): Verdict {

@@ -31,7 +31,7 @@ const {
 const log = new Log(file);
 const faults = new Faults();
 if (user !== undefined) faults.authorization = `Basic ${Buffer.from(user).toString('base64')}`;
-const reads = new Reads(log, faults);
+const reads = new Reads(log, faults, Number(version.split('.')[0]) < 25);
 const writes = new Writes(log, faults);
 const server = new Server({ 'grpc.max_receive_message_length': -1, 'grpc.max_send_message_length': -1 });
 
@@ -111,7 +111,14 @@ function obey(command: Command, bound: number): void {
       log.replicate();
       break;
     case 'heal':
-      Object.assign(faults, { stalled: [], mute: false, slow: 0, leader: undefined, denied: false });
+      Object.assign(faults, {
+        stalled: [],
+        mute: false,
+        slow: 0,
+        leader: undefined,
+        denied: false,
+        notReady: false,
+      });
       break;
     case 'drop':
       server.drain(`127.0.0.1:${bound}`, 0);
@@ -127,6 +134,10 @@ function obey(command: Command, bound: number): void {
       break;
     case 'time':
       log.now = () => command.now;
+      break;
+    case 'isolate':
+      faults.stalled = ['append'];
+      log.isolate();
       break;
     case 'lead':
       log.lead();
