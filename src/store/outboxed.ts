@@ -144,6 +144,10 @@ export class OutboxedStore implements EventStore {
     return this.#options.whenFull === 'accept' || (this.#room > 0 && this.#local.healthy);
   }
 
+  get clockSkew(): Milliseconds | undefined {
+    return this.#remote.clockSkew;
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     this.#delivery.stop();

@@ -40,6 +40,14 @@ export class StoreUnavailable extends StopgapError {
   }
 }
 
+/** The store is there and refuses the user: nothing passes until somebody changes the configuration, here or there. */
+export class AccessRefused extends StoreUnavailable {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'AccessRefused';
+  }
+}
+
 /** The store cannot be opened as it stands (corrupt, foreign, newer, locked): the message says what to do. */
 export class StoreRefused extends StopgapError {
   constructor(message: string) {
@@ -50,7 +58,8 @@ export class StoreRefused extends StopgapError {
 
 /**
  * The log that the store holds is not the one that was followed: it was emptied, restored from an older backup, or
- * exchanged. What was folded from the former one is void; whoever goes on does so from position 0.
+ * exchanged. What was folded from the former one is void: a reader begins again at position 0. The message says how it
+ * was recognised.
  */
 export class LogReplaced extends StopgapError {
   constructor(message: string) {
@@ -108,7 +117,7 @@ export interface Subscription {
    * every few seconds how far the log goes, so that up to a few seconds say nothing; more says that events wait, that the
    * server is silent, or that it cannot be asked.
    */
-  readonly staleFor: Milliseconds;
+  readonly lag: Milliseconds;
   /**
    * No event is handed over any more; resolves when the handler under way is done. So a handler may call it
    * but must not await it.
@@ -179,6 +188,12 @@ export interface EventStore {
    * @throws StoreUnavailable where this probe is what found out
    */
   probe(): Promise<void>;
+
+  /**
+   * The clock of the store's server less ours, as of the last answer. Undefined until that is known, and where the
+   * store has no clock but ours.
+   */
+  readonly clockSkew?: Milliseconds | undefined;
 
   /** Finishes what was accepted, then closes. Later calls throw StoreUnavailable. */
   close(): Promise<void>;

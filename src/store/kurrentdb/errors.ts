@@ -9,7 +9,7 @@ import {
 } from '@kurrent/kurrentdb-client';
 import { InvalidInput, messageOf, StopgapError } from '../../kernel/errors.js';
 import type { Milliseconds } from '../../kernel/time.js';
-import { StoreUnavailable } from '../port.js';
+import { AccessRefused, StoreUnavailable } from '../port.js';
 
 /** Our own time-out: the server did not answer. */
 export class NoAnswer extends Error {
@@ -85,7 +85,7 @@ export function portError(error: unknown, what: string): Error {
       cause: error,
     });
   if (error instanceof AccessDeniedError)
-    return new StoreUnavailable(`${what}: KurrentDB refuses the user or password`, { cause: error });
+    return new AccessRefused(`${what}: KurrentDB refuses the user or password`, { cause: error });
   return new StoreUnavailable(`${what}: ${reasonOf(error)}`, { cause: error });
 }
 

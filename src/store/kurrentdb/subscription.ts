@@ -99,7 +99,7 @@ export class ResumingSubscription implements Subscription, Listener {
     return this.at ?? 0;
   }
 
-  get staleFor(): Milliseconds {
+  get lag(): Milliseconds {
     return performance.now() - this.freshAt;
   }
 

@@ -63,7 +63,7 @@ export class FeedSubscription implements Subscription, Follower {
     return this.at;
   }
 
-  get staleFor(): Milliseconds {
+  get lag(): Milliseconds {
     return this.at >= this.feed.head ? 0 : performance.now() - this.freshAt;
   }
 
