@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { NewEvent } from '../kernel/events.js';
-import type { AlarmClock, Instant } from '../kernel/time.js';
+import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
 import { Delivery } from './delivery.js';
 import type { Appended, EventStore, ExpectedRevision } from './port.js';
 import { StoreUnavailable } from './port.js';
