@@ -59,6 +59,7 @@ export class Delivery {
   /** Position up to which the local store was read. */
   #readTo = 0;
   #more = true;
+  #reading: Promise<void> | undefined;
   #held = { events: 0, bytes: 0 };
   /** Positions of what has arrived and is not deleted yet. */
   readonly #arrived = new Set<number>();
@@ -73,19 +74,16 @@ export class Delivery {
 
   /** Delivers until nothing waits, or it is stopped. */
   async run(): Promise<void> {
-    const { remote, log, waiting } = this.#options;
+    const { remote, waiting } = this.#options;
     while (waiting() > 0 && !this.#stopped) {
-      let pause = remote.healthy ? undefined : LOOK;
-      try {
-        if (pause === undefined) await this.#read();
+      const isThere = remote.healthy;
+      if (isThere) {
+        this.#fill();
         this.#begin();
-      } catch (error) {
-        log.warn({ error: messageOf(error) }, 'the outbox cannot be read');
-        pause = LOOK;
       }
-      await this.#change(pause);
+      await this.#change(isThere ? undefined : LOOK);
     }
-    await Promise.all(this.#underWay);
+    await Promise.all([this.#reading, ...this.#underWay]);
     this.#delete();
     await this.#deleting;
   }
@@ -108,22 +106,31 @@ export class Delivery {
     this.#signal();
   }
 
-  /** Fills the memory that there is for what waits. */
-  async #read(): Promise<void> {
-    const { local } = this.#options;
-    if (!this.#more || this.#held.events > HELD.events / 2 || this.#held.bytes > HELD.bytes / 2) return;
+  /** Reads on where there is memory for more of what waits; what is there goes on its way meanwhile. */
+  #fill(): void {
+    if (!this.#more || this.#reading !== undefined) return;
+    if (this.#held.events > HELD.events / 2 || this.#held.bytes > HELD.bytes / 2) return;
+    const { clock, log } = this.#options;
     this.#more = false;
-    try {
-      for await (const event of local.readAll({ after: this.#readTo })) {
-        this.#readTo = event.position;
-        if (event.stream !== QUARANTINE_STREAM) this.#hold(event);
-        if (this.#held.events < HELD.events && this.#held.bytes < HELD.bytes) continue;
-        this.#more = true;
-        break;
-      }
-    } catch (error) {
+    this.#reading = this.#read()
+      .catch((error: unknown) => {
+        log.warn({ error: messageOf(error) }, 'the outbox cannot be read');
+        clock.wakeAt(clock.now() + LOOK, () => this.notice());
+      })
+      .finally(() => {
+        this.#reading = undefined;
+        this.#signal();
+      });
+  }
+
+  async #read(): Promise<void> {
+    for await (const event of this.#options.local.readAll({ after: this.#readTo })) {
+      this.#readTo = event.position;
+      if (event.stream !== QUARANTINE_STREAM) this.#hold(event);
+      if (this.#stopped) return;
+      if (this.#held.events < HELD.events && this.#held.bytes < HELD.bytes) continue;
       this.#more = true;
-      throw error;
+      return;
     }
   }
 

@@ -7,8 +7,8 @@ import type { EventStore } from './port.js';
 export interface LocalStore extends EventStore {
   /** Deletes these events at once. @throws StoreUnavailable */
   remove(positions: readonly number[]): Promise<void>;
-  /** How many events each stream holds. @throws StoreUnavailable */
-  countByStream(): readonly { readonly stream: string; readonly events: number }[];
+  /** Tells how many events each stream holds. @throws StoreUnavailable */
+  countByStream(tell: (stream: string, events: number) => void): void;
 }
 
 /** Of this category of the local store is nothing but the stream below. */

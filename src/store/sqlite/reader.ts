@@ -96,16 +96,15 @@ export class Reader {
     });
   }
 
-  countByStream(): { stream: string; events: number }[] {
-    return this.guarded(() =>
-      this.db
-        .prepare<[], { stream: string; events: number }>(
-          `SELECT name AS stream, counted.events FROM streams
-             JOIN (SELECT stream_id, count(*) AS events FROM events GROUP BY stream_id) AS counted
-               ON counted.stream_id = streams.id`,
-        )
-        .all(),
-    );
+  countByStream(tell: (stream: string, events: number) => void): void {
+    this.guarded(() => {
+      const counts = this.db.prepare<[], { stream: string; events: number }>(
+        `SELECT name AS stream, counted.events FROM streams
+           JOIN (SELECT stream_id, count(*) AS events FROM events GROUP BY stream_id) AS counted
+             ON counted.stream_id = streams.id`,
+      );
+      for (const { stream, events } of counts.iterate()) tell(stream, events);
+    });
   }
 
   private slice(rows: readonly EventRow[], asked: number, size: SliceSize): Slice {

@@ -117,10 +117,10 @@ export class SqliteEventStore implements EventStore {
     await this.writer.remove(positions);
   }
 
-  /** How many events each stream holds, of those that hold any. Looks at all of them at once. @throws StoreUnavailable */
-  countByStream(): readonly { readonly stream: string; readonly events: number }[] {
+  /** Tells how many events each stream holds, of those that hold any; all of them at once. @throws StoreUnavailable */
+  countByStream(tell: (stream: string, events: number) => void): void {
     this.checkOpen();
-    return this.reader.countByStream();
+    this.reader.countByStream(tell);
   }
 
   async probe(): Promise<void> {

@@ -135,11 +135,9 @@ class Process {
         for (const position of positions) disk.delete(position);
         await this.#living();
       },
-      countByStream: () =>
-        [...STREAMS, QUARANTINE_STREAM].map((stream) => ({
-          stream,
-          events: [...disk.values()].filter((event) => event.stream === stream).length,
-        })),
+      countByStream(tell) {
+        for (const { stream } of disk.values()) tell(stream, 1);
+      },
       close: () => Promise.resolve(),
     };
     return store as LocalStore;
