@@ -10,9 +10,9 @@ import { StopgapError } from '../kernel/errors.js';
 export type ExpectedRevision = number | 'any' | 'none';
 
 export interface Appended {
-  /** Revision of the last event appended. */
+  /** Revision of the last event written; where all were written before, the highest that one of them has. */
   readonly revision: number;
-  /** Position of the last event appended. */
+  /** Position of that event. */
   readonly position: number;
   /** True where every event had been appended before: the same append, retried. Nothing was written. */
   readonly duplicate: boolean;
@@ -99,7 +99,8 @@ export interface EventStore {
   /**
    * Appends to one stream, all or nothing; resolves when the events are durable. An event id that the
    * stream already holds is not written again: an append whose ids were all written before succeeds as
-   * `duplicate` whatever the expected revision.
+   * `duplicate` whatever the expected revision. Where only some of them were, `any` passes over these and writes
+   * the others, in order; any other expected revision is refused as a conflict.
    *
    * @throws WrongExpectedRevision, StoreUnavailable
    */

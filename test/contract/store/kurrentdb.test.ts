@@ -8,11 +8,14 @@ import { underTest } from './harness.js';
 import { storeContract } from './suite.js';
 import { KURRENTDB_LIMITS } from '../../support/kurrentdb/limits.js';
 
+/** Milliseconds for which an event that was written cannot be read: longer than an answer and a question take. */
+const INDEXING = 2;
+
 storeContract('KurrentDB (stand-in)', {
   unsupported: KURRENTDB_LIMITS,
   async open() {
     const directory = await temporaryDirectory();
-    let server = await StandIn.start({ file: path.join(directory, 'log.jsonl') });
+    let server = await StandIn.start({ file: path.join(directory, 'log.jsonl'), indexing: INDEXING });
     const clock = new ManualClock();
     const open = () => openKurrentStore({ url: server.url, clock });
     const remove = async () => {

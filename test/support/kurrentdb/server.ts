@@ -24,11 +24,13 @@ const {
   port,
   file,
   batch = true,
+  indexing = 0,
   version = '26.1.0',
   tls,
   user,
 } = JSON.parse(process.argv[2]!) as ServerArguments;
 const log = new Log(file);
+log.indexing = indexing;
 const faults = new Faults();
 if (user !== undefined) faults.authorization = `Basic ${Buffer.from(user).toString('base64')}`;
 const reads = new Reads(log, faults);
@@ -127,6 +129,9 @@ function obey(command: Command, bound: number): void {
       break;
     case 'time':
       log.now = () => command.now;
+      break;
+    case 'skew':
+      log.now = () => Date.now() + command.by;
       break;
     case 'lead':
       log.lead();

@@ -1,10 +1,11 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type {
-  sendUnaryData,
-  ServerDuplexStream,
-  ServerReadableStream,
-  ServerUnaryCall,
-  ServiceError,
+import {
+  status,
+  type sendUnaryData,
+  type ServerDuplexStream,
+  type ServerReadableStream,
+  type ServerUnaryCall,
+  type ServiceError,
 } from '@grpc/grpc-js';
 import { failure, streamDeleted, type Faults } from './faults.js';
 import type { Expected, Log, Proposed, Verdict } from './log.js';
@@ -19,7 +20,7 @@ interface Batch {
   readonly events: Proposed[];
 }
 
-type Outcome = Verdict | { readonly kind: 'too large' };
+type Outcome = Verdict | { readonly kind: 'too large' } | { readonly kind: 'too late' };
 
 /** Serves Append, BatchAppend, Delete and Tombstone. */
 export class Writes {
@@ -56,6 +57,7 @@ export class Writes {
     if (!outcome) return;
     if (outcome.kind === 'deleted') answer(streamDeleted(stream));
     else if (outcome.kind === 'too large') answer(tooLarge());
+    else if (outcome.kind === 'too late') answer(failure(status.DEADLINE_EXCEEDED, 'Timeout'));
     else if (outcome.kind === 'wrong') answer(null, wrongVersion(expected, outcome.current));
     else {
       const position = String(outcome.last.position);
@@ -104,7 +106,10 @@ export class Writes {
       options,
       options.hasStreamPosition() ? options.getStreamPosition() : undefined,
     );
-    const outcome = await this.decide(stream, expected, events);
+    // An instant by the client's clock, and compared with the server's.
+    const deadline = options.getDeadline21100()?.toDate().getTime() ?? Infinity;
+    const outcome: Outcome | undefined =
+      deadline <= this.log.now() ? { kind: 'too late' } : await this.decide(stream, expected, events);
     if (!outcome || call.destroyed || call.cancelled) return;
     const response = new streams.BatchAppendResp()
       .setCorrelationId(request.getCorrelationId())
@@ -150,6 +155,8 @@ export class Writes {
     const size = events.reduce((sum, { data, metadata }) => sum + data.length + metadata.length, 0);
     const outcome: Outcome =
       size > LARGEST_APPEND ? { kind: 'too large' } : this.log.append(stream, expected, events);
+    // A refusal needs no such wait, and so may come before that for which it refuses can be read.
+    if ('last' in outcome) await this.log.readable(outcome.last);
     if (this.faults.slow > 0) await delay(this.faults.slow);
     return this.faults.mute ? undefined : outcome;
   }
@@ -200,6 +207,9 @@ function batchError(
   if (outcome.kind === 'too large') {
     const size = new shared.MaximumAppendSizeExceeded().setMaxappendsize(LARGEST_APPEND);
     return message.errorStatus('Maximum Append Size Exceeded', size, 'MaximumAppendSizeExceeded');
+  }
+  if (outcome.kind === 'too late') {
+    return message.errorStatus('Timeout', new shared.Timeout(), 'Timeout');
   }
   const wrong = new shared.WrongExpectedVersion();
   if (outcome.current !== undefined) wrong.setCurrentStreamRevision(String(outcome.current));
