@@ -138,6 +138,12 @@ export interface EventStore {
   readonly healthy: boolean;
 
   /**
+   * How far the server's clock goes before ours, last measured to a tenth of a second or so; undefined where there is
+   * no server, or nothing is known yet.
+   */
+  readonly clockSkew?: Milliseconds | undefined;
+
+  /**
    * Looks whether an append would go through, so that `healthy` tells of a store that is gone although nobody appends.
    * Writes no event. Does nothing where an append has gone through since the last probe, or where the store is known not
    * to be healthy. Settles by when an append would give up.

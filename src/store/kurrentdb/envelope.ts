@@ -5,7 +5,7 @@ import {
   type RecordedEvent as Given,
 } from '@kurrent/kurrentdb-client';
 import { UNREADABLE, type NewEvent, type RecordedEvent } from '../../kernel/events.js';
-import { SECOND, type Instant } from '../../kernel/time.js';
+import { SECOND, WEEK, type Instant } from '../../kernel/time.js';
 import { StoreRefused } from '../port.js';
 
 /** What stands in an event's metadata. `$correlationId` is the name that KurrentDB's own projections know. */
@@ -28,6 +28,12 @@ export interface Unreadable {
 
 export type Resolved = { readonly event?: Given | AllStreamRecordedEvent };
 
+/**
+ * With every append. The client turns the deadline into an instant by this machine's clock, and the server compares it
+ * with its own: so it is too far away for either clock to matter. How long an append may take is counted here.
+ */
+export const SENDING = { requiresLeader: true, deadline: 2 * WEEK } as const;
+
 export function toEventData(event: NewEvent): EventData {
   const { id, type, version, at, by, correlation, trace, data } = event;
   const metadata: EnvelopeMetadata = {
@@ -44,6 +50,11 @@ export function toEventData(event: NewEvent): EventData {
     data: data as Record<string, unknown>,
     metadata: metadata as unknown as Record<string, unknown>,
   });
+}
+
+/** Whether an event has this revision, or a higher one. */
+export function reaches(resolved: Resolved | undefined, revision: number): boolean {
+  return resolved?.event !== undefined && safeNumber(resolved.event.revision) >= revision;
 }
 
 /** An event as it stands in KurrentDB; undefined for the server's own and for links. */

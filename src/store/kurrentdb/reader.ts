@@ -8,17 +8,23 @@ import {
   UnavailableError,
   type KurrentDBClient,
 } from '@kurrent/kurrentdb-client';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { RecordedEvent } from '../../kernel/events.js';
 import type { Milliseconds } from '../../kernel/time.js';
+import { Backoff } from '../backoff.js';
 import type { ReadAllOptions, ReadStreamOptions } from '../port.js';
 import type { Connection } from './connection.js';
-import { fromResolved, safeNumber, type Resolved } from './envelope.js';
+import { fromResolved, reaches, safeNumber, type Resolved } from './envelope.js';
 import { NoAnswer, portError, within } from './errors.js';
 import type { Retention } from './retention.js';
 import { Selection } from './selection.js';
 
 /** Events asked for at once. The client has no way to take back a read: what is left of one is read for nothing. */
 const PAGE = 512;
+
+/** An event can be read some milliseconds after it was written. */
+const UNTIL_READABLE = { first: 2, most: 50 } as const;
+const READABLE_WITHIN: Milliseconds = 1000;
 
 /** Reads at the leader, so that what was acknowledged is seen. */
 const LEADER = { requiresLeader: true } as const;
@@ -115,8 +121,22 @@ export class Reader {
     return position;
   }
 
-  /** The last event of a stream, whatever it is, or of its metadata. */
-  async last(stream: string): Promise<Resolved | undefined> {
+  /**
+   * The last event of a stream, whatever it is, or of its metadata. The server refuses an append by events that cannot
+   * be read yet: where a refusal has named a revision, waits until that one can be read, but a second at most.
+   */
+  async last(stream: string, named?: number): Promise<Resolved | undefined> {
+    const backoff = new Backoff(UNTIL_READABLE);
+    const began = performance.now();
+    for (;;) {
+      const last = await this.newest(stream);
+      if (named === undefined || reaches(last, named) || performance.now() - began > READABLE_WITHIN)
+        return last;
+      await pause(backoff.next());
+    }
+  }
+
+  private async newest(stream: string): Promise<Resolved | undefined> {
     let last: Resolved | undefined;
     const page = this.page(`reading ${stream}`, (client) =>
       client.readStream(stream, { direction: BACKWARDS, fromRevision: END, maxCount: 1, ...LEADER }),

@@ -1,7 +1,8 @@
+import { errorOf } from '../../kernel/errors.js';
 import type { NewEvent, RecordedEvent } from '../../kernel/events.js';
-import type { Clock, Instant, Milliseconds } from '../../kernel/time.js';
+import { MINUTE, type Clock, type Instant, type Milliseconds } from '../../kernel/time.js';
 import { Health } from '../health.js';
-import { StoreUnavailable } from '../port.js';
+import { StoreRefused, StoreUnavailable } from '../port.js';
 import type {
   Appended,
   EventHandler,
@@ -16,8 +17,8 @@ import { Appender } from './appender.js';
 import type { BackoffOptions } from '../backoff.js';
 import { checkForServer } from './check.js';
 import { Connection } from './connection.js';
-import { within } from './errors.js';
-import { probe } from './probe.js';
+import { isRefusal, within } from './errors.js';
+import { measureSkew, probe } from './probe.js';
 import { Reader } from './reader.js';
 import { Retention } from './retention.js';
 import { ResumingSubscription } from './subscription.js';
@@ -30,6 +31,9 @@ export interface StoreSettings {
   readonly silence: Milliseconds;
   readonly report: (problem: string, error: unknown) => void;
 }
+
+/** The clocks are compared anew after so long. */
+const SKEW_LASTS: Milliseconds = MINUTE;
 
 /** The store in KurrentDB; see {@link EventStore} and what `openKurrentStore` says about the differences. */
 export class KurrentEventStore implements EventStore {
@@ -46,6 +50,8 @@ export class KurrentEventStore implements EventStore {
   private readonly reader: Reader;
   private readonly retention: Retention;
   private readonly appender: Appender;
+  private skew: Milliseconds | undefined;
+  private skewAt = -Infinity;
 
   constructor(private readonly settings: StoreSettings) {
     const { url, clock, appendTimeout: timeout, retry, report } = settings;
@@ -60,7 +66,7 @@ export class KurrentEventStore implements EventStore {
       clock,
       timeout,
       report,
-      last: (stream) => this.reader.last(stream),
+      last: (stream, named) => this.reader.last(stream, named),
     });
     this.reader = new Reader(this.reading, this.retention, timeout, () => {
       if (this.closed) throw closedError();
@@ -70,27 +76,43 @@ export class KurrentEventStore implements EventStore {
       health: this.health,
       timeout,
       newest: (stream, limit) => this.reader.stream(stream, { direction: 'backwards', limit }),
-      written: (stream) => this.retention.touch(stream),
+      emptied: (stream, revision) => this.retention.emptied(stream, revision),
+      written: (stream, fresh) => this.retention.touch(stream, fresh),
     });
   }
 
-  /** Finds out where the log stands; until that has been done, an append that is made again is not told as such. */
+  /**
+   * Finds out where the log stands, and whether it takes appends; until that has been done, an append that is made again
+   * is not told as such.
+   *
+   * @throws StoreRefused where the server refuses the user or password, StoreUnavailable
+   */
   async connect(): Promise<void> {
-    try {
-      this.appender.sawHead(await this.reader.head());
-    } catch (error) {
-      this.health.fail();
-      throw error;
-    }
+    const results = await Promise.allSettled([this.head(), this.probe()]);
+    const [read, append] = results;
+    if (read.status === 'fulfilled' && append.status === 'fulfilled') return;
+    this.health.fail();
+    const errors = results.flatMap((result) =>
+      result.status === 'rejected' ? [result.reason as unknown] : [],
+    );
+    // Where a cluster refuses a password, reads say no more than that nobody is there. A user who may only read is none
+    // that is refused.
+    if (read.status === 'rejected' && errors.some(isRefusal))
+      throw new StoreRefused('KurrentDB refuses the user or password');
+    throw errors[0];
   }
 
   get healthy(): boolean {
     return !this.closing && this.appender.healthy;
   }
 
-  async append(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): Promise<Appended> {
-    this.checkOpen();
-    checkForServer(stream, events, expected);
+  append(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): Promise<Appended> {
+    try {
+      this.checkOpen();
+      checkForServer(stream, events, expected);
+    } catch (error) {
+      return Promise.reject(errorOf(error));
+    }
     return this.appender.append(stream, events, expected);
   }
 
@@ -131,7 +153,10 @@ export class KurrentEventStore implements EventStore {
 
   async head(): Promise<number> {
     this.checkOpen();
-    return this.reader.head();
+    const before = this.appender.reached;
+    const position = await this.reader.head();
+    this.appender.sawHead(position, before);
+    return position;
   }
 
   async setRetention(category: string, maxAge: Milliseconds | undefined): Promise<void> {
@@ -147,6 +172,18 @@ export class KurrentEventStore implements EventStore {
   async probe(): Promise<void> {
     this.checkOpen();
     await this.health.look();
+    if (!this.health.good || performance.now() - this.skewAt < SKEW_LASTS) return;
+    try {
+      this.skew = await measureSkew(this.writing, this.settings.appendTimeout);
+      this.skewAt = performance.now();
+    } catch (error) {
+      this.health.fail();
+      throw error;
+    }
+  }
+
+  get clockSkew(): Milliseconds | undefined {
+    return this.skew;
   }
 
   close(): Promise<void> {

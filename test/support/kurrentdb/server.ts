@@ -59,10 +59,15 @@ server.addService(ServerFeaturesService!, {
 });
 server.addService(GossipService!, {
   read(
-    _call: ServerUnaryCall<SharedPb.Empty, GossipPb.ClusterInfo>,
+    call: ServerUnaryCall<SharedPb.Empty, GossipPb.ClusterInfo>,
     answer: sendUnaryData<GossipPb.ClusterInfo>,
   ) {
     if (faults.stalled.includes('gossip')) return;
+    // Discovery by the client itself carries no user; that of its reads does.
+    if (call.metadata.get('authorization').length > 0 && faults.refusal(call.metadata)) {
+      answer(faults.refusal(call.metadata)!);
+      return;
+    }
     if (!faults.members) {
       answer(failure(status.UNAVAILABLE, 'not part of a cluster'));
       return;
@@ -113,7 +118,14 @@ function obey(command: Command, bound: number): void {
       log.replicate();
       break;
     case 'heal':
-      Object.assign(faults, { stalled: [], mute: false, slow: 0, leader: undefined, denied: false });
+      Object.assign(faults, {
+        stalled: [],
+        mute: false,
+        slow: 0,
+        leader: undefined,
+        denied: false,
+        readOnly: false,
+      });
       break;
     case 'drop':
       server.drain(`127.0.0.1:${bound}`, 0);

@@ -1,13 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import {
   status,
+  type Metadata,
   type sendUnaryData,
   type ServerDuplexStream,
   type ServerReadableStream,
   type ServerUnaryCall,
   type ServiceError,
 } from '@grpc/grpc-js';
-import { failure, streamDeleted, type Faults } from './faults.js';
+import { accessDenied, failure, streamDeleted, type Faults } from './faults.js';
 import type { Expected, Log, Proposed, Verdict } from './log.js';
 import * as message from './messages.js';
 import { shared, streams, type StreamsPb } from './protocol.js';
@@ -40,7 +41,7 @@ export class Writes {
       if (request.hasProposedMessage()) events.push(proposed(request.getProposedMessage()!));
     });
     call.on('end', () => {
-      const refusal = this.faults.refusal(call.metadata);
+      const refusal = this.refusal(call.metadata);
       if (refusal) answer(refusal);
       else if (options) void this.finishAppend(options, events, answer);
     });
@@ -74,13 +75,13 @@ export class Writes {
     call: ServerDuplexStream<StreamsPb.BatchAppendReq, StreamsPb.BatchAppendResp>,
   ): void => {
     const batches = new Map<string, Batch>();
-    const refusal = this.faults.refusal(call.metadata);
+    const refusal = this.refusal(call.metadata);
     if (refusal) {
       call.emit('error', refusal);
       return;
     }
     call.on('data', (request: StreamsPb.BatchAppendReq) => {
-      const late = this.faults.refusal(call.metadata);
+      const late = this.refusal(call.metadata);
       if (late) {
         call.emit('error', late);
         return;
@@ -144,6 +145,10 @@ export class Writes {
     this.log.tombstone(message.nameOf(call.request.getOptions()!.getStreamIdentifier()));
     answer(null, new streams.TombstoneResp().setNoPosition(new shared.Empty()));
   };
+
+  private refusal(metadata: Metadata): Partial<ServiceError> | undefined {
+    return this.faults.readOnly ? accessDenied() : this.faults.refusal(metadata);
+  }
 
   /** Writes as far as faults allow it; undefined where no answer may be given. */
   private async decide(
