@@ -1,5 +1,4 @@
 import {
-  jsonEvent,
   type AllStreamRecordedEvent,
   type EventData,
   type RecordedEvent as Given,
@@ -12,11 +11,11 @@ import { StoreRefused } from '../port.js';
 interface EnvelopeMetadata {
   readonly at: number;
   readonly by: string;
-  readonly version?: number;
-  readonly $correlationId?: string;
-  readonly traceparent?: string;
+  readonly version?: number | undefined;
+  readonly $correlationId?: string | undefined;
+  readonly traceparent?: string | undefined;
   /** The data is text: what the client gives back for JSON that it cannot read looks the same. */
-  readonly text?: true;
+  readonly text?: true | undefined;
 }
 
 /** What `data` of an event of type {@link UNREADABLE} holds. */
@@ -34,22 +33,26 @@ export type Resolved = { readonly event?: Given | AllStreamRecordedEvent };
  */
 export const SENDING = { requiresLeader: true, deadline: 2 * WEEK } as const;
 
-export function toEventData(event: NewEvent): EventData {
-  const { id, type, version, at, by, correlation, trace, data } = event;
+/** Metadata goes as bytes, which the client takes as they are: as an object it costs a tenth of the whole append more. */
+const encoder = new TextEncoder();
+
+export function toEventData({ id, type, version, at, by, correlation, trace, data }: NewEvent): EventData {
+  // What is undefined is left out.
   const metadata: EnvelopeMetadata = {
     at,
     by,
-    ...(version !== undefined && { version }),
-    ...(correlation !== undefined && { $correlationId: correlation }),
-    ...(trace !== undefined && { traceparent: trace }),
-    ...(typeof data === 'string' && { text: true }),
+    version,
+    $correlationId: correlation,
+    traceparent: trace,
+    text: typeof data === 'string' ? true : undefined,
   };
-  return jsonEvent({
+  return {
     id,
     type,
+    contentType: 'application/json',
     data: data as Record<string, unknown>,
-    metadata: metadata as unknown as Record<string, unknown>,
-  });
+    metadata: encoder.encode(JSON.stringify(metadata)),
+  };
 }
 
 /** Whether an event has this revision, or a higher one. */
