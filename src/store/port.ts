@@ -10,9 +10,9 @@ import { StopgapError } from '../kernel/errors.js';
 export type ExpectedRevision = number | 'any' | 'none';
 
 export interface Appended {
-  /** Revision of the last event appended. */
+  /** Revision of the last event written; where all were written before, the highest that one of them has. */
   readonly revision: number;
-  /** Position of the last event appended. */
+  /** Position of that event. */
   readonly position: number;
   /** True where every event had been appended before: the same append, retried. Nothing was written. */
   readonly duplicate: boolean;
@@ -143,7 +143,8 @@ export interface EventStore {
   /**
    * Appends to one stream, all or nothing; resolves when the events are durable. An event id that the
    * stream already holds is not written again: an append whose ids were all written before succeeds as
-   * `duplicate` whatever the expected revision.
+   * `duplicate` whatever the expected revision. Where only some of them were, `any` passes over these and writes
+   * the others, in order; any other expected revision is refused as a conflict.
    *
    * @throws WrongExpectedRevision, StoreUnavailable
    */
@@ -181,6 +182,12 @@ export interface EventStore {
   readonly healthy: boolean;
 
   /**
+   * The clock of the store's server less ours, as last measured, to a tenth of a second or so; undefined until that is
+   * known, and where the store has no clock but ours.
+   */
+  readonly clockSkew?: Milliseconds | undefined;
+
+  /**
    * Looks whether an append would go through, so that `healthy` tells of a store that is gone although nobody appends.
    * Writes no event. Does nothing where an append has gone through since the last probe, or where the store is known not
    * to be healthy. Settles by when an append would give up.
@@ -188,12 +195,6 @@ export interface EventStore {
    * @throws StoreUnavailable where this probe is what found out
    */
   probe(): Promise<void>;
-
-  /**
-   * The clock of the store's server less ours, as of the last answer. Undefined until that is known, and where the
-   * store has no clock but ours.
-   */
-  readonly clockSkew?: Milliseconds | undefined;
 
   /** Finishes what was accepted, then closes. Later calls throw StoreUnavailable. */
   close(): Promise<void>;

@@ -1,6 +1,7 @@
 import {
   AccessDeniedError,
   CancelledError,
+  DeadlineExceededError,
   MaxAppendSizeExceededError,
   NotLeaderError,
   StreamDeletedError,
@@ -75,6 +76,11 @@ export function spoilsClient(error: unknown): boolean {
   return !(isAnswer(error) || error instanceof NotLeaderError || error instanceof CancelledError);
 }
 
+/** The server refuses the user or password. */
+export function isRefusal(error: unknown): boolean {
+  return error instanceof AccessDeniedError || (error as Error).cause instanceof AccessDeniedError;
+}
+
 /** What the caller of the port gets to see for whatever the client threw, other than a wrong expected version. */
 export function portError(error: unknown, what: string): Error {
   if (error instanceof StopgapError) return error;
@@ -86,12 +92,7 @@ export function portError(error: unknown, what: string): Error {
     });
   if (error instanceof AccessDeniedError)
     return new AccessRefused(`${what}: KurrentDB refuses the user or password`, { cause: error });
-  return new StoreUnavailable(`${what}: ${reasonOf(error)}`, { cause: error });
-}
-
-/** The client's errors may have an empty message. */
-function reasonOf(error: unknown): string {
-  const text = messageOf(error);
-  if (text !== '') return text;
-  return error instanceof Error ? error.constructor.name : 'unknown reason';
+  if (error instanceof DeadlineExceededError)
+    return new StoreUnavailable(`${what}: KurrentDB did not finish it in time`, { cause: error });
+  return new StoreUnavailable(`${what}: ${messageOf(error)}`, { cause: error });
 }

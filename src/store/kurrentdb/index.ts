@@ -1,4 +1,3 @@
-import { AccessDeniedError } from '@kurrent/kurrentdb-client';
 import { SECOND, type Clock, type Milliseconds } from '../../kernel/time.js';
 import { StoreRefused } from '../port.js';
 import type { BackoffOptions } from '../backoff.js';
@@ -56,8 +55,7 @@ export async function openKurrentStore(options: KurrentStoreOptions): Promise<Ku
   try {
     await store.connect();
   } catch (error) {
-    const { cause } = error as Error;
-    if (cause instanceof AccessDeniedError) {
+    if (error instanceof StoreRefused) {
       await store.close();
       throw new StoreRefused(`KurrentDB at ${redacted(options.url)} refuses the user or password`);
     }

@@ -10,12 +10,14 @@ import {
   type Credentials,
   type KurrentDBClient,
 } from '@kurrent/kurrentdb-client';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { RecordedEvent } from '../../kernel/events.js';
 import type { Milliseconds } from '../../kernel/time.js';
 import { Cursor, type Slice } from '../cursor.js';
+import { Backoff } from '../backoff.js';
 import type { ReadAllOptions, ReadStreamOptions } from '../port.js';
 import type { Connection } from './connection.js';
-import { fromResolved, safeNumber, type Resolved } from './envelope.js';
+import { fromResolved, reaches, safeNumber, type Resolved } from './envelope.js';
 import { NoAnswer, portError, within } from './errors.js';
 import type { Retention } from './retention.js';
 import { Selection } from './selection.js';
@@ -43,6 +45,10 @@ interface Page<T> {
   /** There may be more: it is as long as was asked for, or broke off after it had begun. */
   readonly more: boolean;
 }
+
+/** An event can be read some milliseconds after it was written. */
+const UNTIL_READABLE = { first: 2, most: 50 } as const;
+const READABLE_WITHIN: Milliseconds = 1000;
 
 /** Reads at the leader, so that what was acknowledged is seen. */
 export class Reader {
@@ -141,8 +147,22 @@ export class Reader {
     return event?.revision === revision ? event : undefined;
   }
 
-  /** The last event of a stream, whatever it is, or of its metadata. */
-  async last(stream: string): Promise<Resolved | undefined> {
+  /**
+   * The last event of a stream, whatever it is, or of its metadata. The server refuses an append by events that cannot
+   * be read yet: where a refusal has named a revision, waits until that one can be read, but a second at most.
+   */
+  async last(stream: string, named?: number): Promise<Resolved | undefined> {
+    const backoff = new Backoff(UNTIL_READABLE);
+    const began = performance.now();
+    for (;;) {
+      const last = await this.newest(stream);
+      if (named === undefined || reaches(last, named) || performance.now() - began > READABLE_WITHIN)
+        return last;
+      await pause(backoff.next());
+    }
+  }
+
+  private async newest(stream: string): Promise<Resolved | undefined> {
     const { events } = await this.page(`reading ${stream}`, 1, (client, maxCount) =>
       client.readStream(stream, { direction: BACKWARDS, fromRevision: END, maxCount, ...this.common }),
     );

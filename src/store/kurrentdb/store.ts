@@ -1,8 +1,9 @@
-import { MaxAppendSizeExceededError } from '@kurrent/kurrentdb-client';
+import type { MaxAppendSizeExceededError } from '@kurrent/kurrentdb-client';
+import { errorOf } from '../../kernel/errors.js';
 import type { NewEvent, RecordedEvent } from '../../kernel/events.js';
-import type { Clock, Instant, Milliseconds } from '../../kernel/time.js';
+import { MINUTE, type Clock, type Instant, type Milliseconds } from '../../kernel/time.js';
 import { Health } from '../health.js';
-import { LogReplaced, StoreUnavailable } from '../port.js';
+import { LogReplaced, StoreRefused, StoreUnavailable } from '../port.js';
 import type {
   Appended,
   EventHandler,
@@ -17,9 +18,9 @@ import { Appender } from './appender.js';
 import type { BackoffOptions } from '../backoff.js';
 import { checkForServer } from './check.js';
 import { Connection } from './connection.js';
-import { within } from './errors.js';
+import { isRefusal, within } from './errors.js';
 import type { Nodes } from './nodes.js';
-import { probe } from './probe.js';
+import { measureSkew, probe } from './probe.js';
 import { Pulse } from './pulse.js';
 import { Reader } from './reader.js';
 import { Retention } from './retention.js';
@@ -42,6 +43,9 @@ const CONFIRMATION: Milliseconds = 3000;
 /** What a leader has, it has given by then; and one that has been deposed knows it. */
 const DOUBT: Milliseconds = 3000;
 
+/** The clocks are compared anew after so long. */
+const SKEW_LASTS: Milliseconds = MINUTE;
+
 /** The store in KurrentDB; see {@link EventStore} and what `openKurrentStore` says about the differences. */
 export class KurrentEventStore implements EventStore {
   private closing: Promise<void> | undefined;
@@ -59,6 +63,8 @@ export class KurrentEventStore implements EventStore {
   private readonly retention: Retention;
   private readonly appender: Appender;
   private readonly pulse: Pulse;
+  private skew: Milliseconds | undefined;
+  private skewAt = -Infinity;
 
   /** @param node where connections begin */
   constructor(
@@ -78,7 +84,7 @@ export class KurrentEventStore implements EventStore {
       clock,
       timeout,
       report,
-      last: (stream) => this.reader.last(stream),
+      last: (stream, named) => this.reader.last(stream, named),
     });
     this.reader = new Reader({
       connection: this.reading,
@@ -100,7 +106,9 @@ export class KurrentEventStore implements EventStore {
       health: this.health,
       timeout,
       newest: (stream, limit) => this.reader.stream(stream, { direction: 'backwards', limit }),
-      written: (stream) => this.retention.touch(stream),
+      emptied: (stream, revision) => this.retention.emptied(stream, revision),
+      written: (stream, fresh) => this.retention.touch(stream, fresh),
+      limited: (error) => this.learnLimit(error),
     });
   }
 
@@ -111,14 +119,25 @@ export class KurrentEventStore implements EventStore {
     this.health.hurry();
   }
 
-  /** Finds out where the log stands; until that has been done, an append that is made again is not told as such. */
+  /**
+   * Finds out where the log stands, and whether it takes appends; until that has been done, an append that is made again
+   * is not told as such.
+   *
+   * @throws StoreRefused where the server refuses the user or password, StoreUnavailable
+   */
   async connect(): Promise<void> {
-    try {
-      this.appender.sawHead(await this.reader.head());
-    } catch (error) {
-      this.health.fail();
-      throw error;
-    }
+    const results = await Promise.allSettled([this.head(), this.probe()]);
+    const [read, append] = results;
+    if (read.status === 'fulfilled' && append.status === 'fulfilled') return;
+    this.health.fail();
+    const errors = results.flatMap((result) =>
+      result.status === 'rejected' ? [result.reason as unknown] : [],
+    );
+    // Where a cluster refuses a password, reads say no more than that nobody is there. A user who may only read is none
+    // that is refused.
+    if (read.status === 'rejected' && errors.some(isRefusal))
+      throw new StoreRefused('KurrentDB refuses the user or password');
+    throw errors[0];
   }
 
   get maxAppendBytes(): number {
@@ -129,22 +148,20 @@ export class KurrentEventStore implements EventStore {
     return !this.closing && this.appender.healthy;
   }
 
-  async append(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): Promise<Appended> {
-    this.checkOpen();
-    checkForServer(stream, events, expected);
+  append(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): Promise<Appended> {
     try {
-      return await this.appender.append(stream, events, expected);
+      this.checkOpen();
+      checkForServer(stream, events, expected);
     } catch (error) {
-      this.learnLimit(error);
-      throw error;
+      return Promise.reject(errorOf(error));
     }
+    return this.appender.append(stream, events, expected);
   }
 
   /** A server may be set to take less than servers do by default; it says so when it refuses. */
-  private learnLimit(error: unknown): void {
-    const { cause } = error as Error;
-    if (!(cause instanceof MaxAppendSizeExceededError) || !(cause.maxAppendSize < this.limit)) return;
-    this.limit = cause.maxAppendSize;
+  private learnLimit(error: MaxAppendSizeExceededError): void {
+    if (!(error.maxAppendSize < this.limit)) return;
+    this.limit = error.maxAppendSize;
     this.settings.report(`KurrentDB takes appends of up to ${this.limit} bytes only`, error);
   }
 
@@ -182,7 +199,9 @@ export class KurrentEventStore implements EventStore {
     const forget = (): void => void this.subscriptions.delete(subscription);
     subscription.ended.then(forget, (error: unknown) => {
       forget();
-      if (error instanceof LogReplaced) this.retention.forget();
+      if (!(error instanceof LogReplaced)) return;
+      this.appender.logReplaced();
+      this.retention.forget();
     });
     return subscription;
   }
@@ -193,11 +212,10 @@ export class KurrentEventStore implements EventStore {
   }
 
   private async look(timeout?: Milliseconds): Promise<number> {
-    const { knownHead } = this.appender;
-    const head = await this.reader.head(timeout);
-    // What is written from now on would be taken for what had been written before.
-    if (head < knownHead) this.appender.forgetHead();
-    return head;
+    const before = this.appender.reached;
+    const position = await this.reader.head(timeout);
+    this.appender.sawHead(position, before);
+    return position;
   }
 
   async setRetention(category: string, maxAge: Milliseconds | undefined): Promise<void> {
@@ -213,6 +231,18 @@ export class KurrentEventStore implements EventStore {
   async probe(): Promise<void> {
     this.checkOpen();
     await this.health.look();
+    if (!this.health.good || performance.now() - this.skewAt < SKEW_LASTS) return;
+    try {
+      this.skew = await measureSkew(this.writing, this.settings.appendTimeout);
+      this.skewAt = performance.now();
+    } catch (error) {
+      this.health.fail();
+      throw error;
+    }
+  }
+
+  get clockSkew(): Milliseconds | undefined {
+    return this.skew;
   }
 
   close(): Promise<void> {

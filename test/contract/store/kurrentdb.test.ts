@@ -6,6 +6,9 @@ import { ManualClock } from '../../support/manual-clock.js';
 import { underTest } from './harness.js';
 import { storeContract } from './suite.js';
 
+/** Milliseconds for which an event that was written cannot be read: longer than an answer and a question take. */
+const INDEXING = 2;
+
 /** What serves: a real server, or the stand-in, which behaves as each of these versions does. */
 const servers = FORMS.flatMap((form): readonly { name: string; form: Form; version?: string }[] =>
   form === 'stand-in'
@@ -26,7 +29,7 @@ for (const { name, form, version } of servers) {
         'KurrentDB looks for an id in one place only: where the expected revision says, or in a memory cache under `any`',
     },
     async open() {
-      const server = await (starting ??= KurrentDB.start(form, { version }));
+      const server = await (starting ??= KurrentDB.start(form, { version, indexing: INDEXING }));
       const clock = new ManualClock();
       const restart = async () => {
         await server.kill();

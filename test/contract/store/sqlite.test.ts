@@ -8,7 +8,10 @@ import { underTest } from './harness.js';
 import { storeContract } from './suite.js';
 
 storeContract('SQLite', {
-  unsupported: { replacement: 'one process has the file, and nobody exchanges it meanwhile' },
+  unsupported: {
+    replacement: 'one process has the file, and nobody exchanges it meanwhile',
+    several: 'the file is locked by the process that has it open',
+  },
   async open() {
     const directory = await temporaryDirectory();
     const clock = new ManualClock();

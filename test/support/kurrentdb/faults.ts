@@ -25,6 +25,8 @@ export class Faults {
   notReady = false;
   /** Every call is refused: whoever calls has not the rights. */
   denied = false;
+  /** Appends are refused alike. */
+  readOnly = false;
   /** Who may call: the value of the authorization header. */
   authorization: string | undefined;
   members: readonly Member[] | undefined;
@@ -33,8 +35,7 @@ export class Faults {
   refusal(metadata: Metadata): Partial<ServiceError> | undefined {
     if (this.authorization !== undefined && metadata.get('authorization')[0] !== this.authorization)
       return failure(status.UNAUTHENTICATED, 'Bad credentials');
-    if (this.denied)
-      return failure(status.PERMISSION_DENIED, 'Access Denied', { exception: 'access-denied' });
+    if (this.denied) return accessDenied();
     if (metadata.get('requires-leader')[0] !== 'true') return undefined;
     if (this.notReady) return failure(status.UNAVAILABLE, 'Server Is Not Ready');
     if (!this.leader) return undefined;
@@ -57,6 +58,9 @@ export function failure(
   for (const [key, value] of Object.entries(trailers)) metadata.set(key, value);
   return { code, details, metadata };
 }
+
+export const accessDenied = () =>
+  failure(status.PERMISSION_DENIED, 'Access Denied', { exception: 'access-denied' });
 
 /** What the server of before 23.10.1 says to a subscriber that does not keep up. */
 export const TOO_SLOW = failure(

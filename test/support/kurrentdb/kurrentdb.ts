@@ -37,6 +37,8 @@ export interface KurrentDBOptions {
   readonly advertise?: ((port: number) => Promise<number>) | undefined;
   /** What the stand-in behaves like; a real server has a version of its own. */
   readonly version?: string | undefined;
+  /** Milliseconds for which the stand-in cannot read what it has written: a real server takes its own time. */
+  readonly indexing?: number | undefined;
 }
 
 /** The KurrentDB of one test: a real one where the environment says how to start it, else the stand-in. */
@@ -143,9 +145,18 @@ export class KurrentDB {
 async function nodesOf(
   form: Form,
   dir: string,
-  { advertise, version }: KurrentDBOptions,
+  { advertise, version, indexing }: KurrentDBOptions,
 ): Promise<readonly ServerNode[]> {
-  if (form === 'stand-in') return [new StandInNode(path.join(dir, 'log.jsonl'), version)];
+  if (form === 'stand-in') {
+    const file = path.join(dir, 'log.jsonl');
+    return [
+      new StandInNode({
+        file,
+        ...(version !== undefined && { version }),
+        ...(indexing !== undefined && { indexing }),
+      }),
+    ];
+  }
   if (form === 'one node') return [new RealNode(ONE, (await serverPorts(1))[0]!, dir)];
   const ports = await serverPorts(3);
   const nodes = ports.map(async (port, index) => {
@@ -180,10 +191,7 @@ class StandInNode implements ServerNode {
   server: StandIn | undefined;
   #running = false;
 
-  constructor(
-    private readonly file: string,
-    private readonly version: string | undefined,
-  ) {}
+  constructor(private readonly args: Partial<ServerArguments> & { readonly file: string }) {}
 
   get port(): number {
     return this.server!.port;
@@ -209,19 +217,14 @@ class StandInNode implements ServerNode {
   }
 
   wipe(): Promise<void> {
-    return rm(this.file, { force: true });
+    return rm(this.args.file, { force: true });
   }
 
   save(): Promise<void> {
-    return copyFile(this.file, `${this.file}.saved`);
+    return copyFile(this.args.file, `${this.args.file}.saved`);
   }
 
   restoreSaved(): Promise<void> {
-    return copyFile(`${this.file}.saved`, this.file);
-  }
-
-  private get args(): Partial<ServerArguments> {
-    const { file, version } = this;
-    return version === undefined ? { file } : { file, version };
+    return copyFile(`${this.args.file}.saved`, this.args.file);
   }
 }
