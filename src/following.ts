@@ -1,5 +1,8 @@
+import { EffectiveBlocks } from '../projections/effective-blocks.js';
+import type { EffectiveBlocksState } from '../projections/effective-blocks.js';
 import { SeenIds } from '../projections/seen-ids.js';
 import type { SeenIdsState } from '../projections/seen-ids.js';
+import { isBlockEvent } from './blocks/events.js';
 import type { RecordedEvent } from './kernel/events.js';
 import type { Instant, Milliseconds } from './kernel/time.js';
 import { isHappening, isKept } from './known-events.js';
@@ -16,15 +19,18 @@ export interface FollowingState {
   /** The last event, and the last of those that are kept for ever. */
   readonly anchors: readonly (Anchor | undefined)[];
   readonly seen: SeenIdsState;
+  readonly blocks: EffectiveBlocksState;
 }
 
 /**
  * Hands one event after the other to whoever folds them: in order, each once, from the beginning or from where a snapshot
- * ends.
+ * ends. Block events are handed over as {@link EffectiveBlocks} reads them.
  */
 export class Following {
   readonly #fold: (event: RecordedEvent, isDecision: boolean) => void;
   readonly #seen: SeenIds;
+  readonly #blocks = new EffectiveBlocks();
+  readonly #isSound: boolean;
   #subscription: Subscription | undefined;
   #position = 0;
   #lastEventAt = 0;
@@ -42,11 +48,12 @@ export class Following {
   /**
    * @param fold told of each event, and whether it is a decision or tells what happened
    * @param idsKept ids that are remembered, to tell an event that was delivered before; as many as a store may need
-   *   unless given
+   *   unless given; 0 where the events are those of a single writer that repeats none
    */
   constructor(fold: (event: RecordedEvent, isDecision: boolean) => void, idsKept?: number) {
     this.#fold = fold;
     this.#seen = new SeenIds(idsKept);
+    this.#isSound = idsKept === 0;
   }
 
   /** Position of the last event handed over. */
@@ -86,12 +93,14 @@ export class Following {
       lastEventAt: this.#lastEventAt,
       anchors: [this.#last, this.#lastKept].map((event) => event && anchorOf(event)),
       seen: this.#seen.dump(),
+      blocks: this.#blocks.dump(),
     };
   }
 
   /** Goes on from where {@link dump} was. Must come before {@link follow}. */
-  restore({ position, lastEventAt, anchors, seen }: FollowingState): void {
+  restore({ position, lastEventAt, anchors, seen, blocks }: FollowingState): void {
     this.#seen.restore(seen);
+    this.#blocks.restore(blocks);
     this.#position = position;
     this.#lastEventAt = lastEventAt;
     [this.#last, this.#lastKept] = anchors;
@@ -140,8 +149,13 @@ export class Following {
     // Nearly all events are none, and are spared every further question of that kind.
     const isDecision = !isHappening(event);
     if (isDecision && isKept(event)) this.#lastKept = event;
-    if (this.#seen.isNew(event.id)) this.#fold(event, isDecision);
+    if (this.#seen.isNew(event.id)) this.#hand(event, isDecision);
     if (this.#waiting.length > 0) this.#wake();
+  }
+
+  #hand(event: RecordedEvent, isDecision: boolean): void {
+    if (!isDecision || this.#isSound || !isBlockEvent(event)) this.#fold(event, isDecision);
+    else for (const effect of this.#blocks.take(event)) this.#fold(effect, isDecision);
   }
 
   #wake(): void {

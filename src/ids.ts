@@ -38,14 +38,14 @@ export function envelope<F extends Fact>(
     readonly by: string;
     readonly correlation?: string | undefined;
     readonly trace?: string | undefined;
-    readonly seed?: string | undefined;
+    /** The id of each event by its index; a new one unless given. */
+    readonly idAt?: (index: number) => string;
   },
   now: Instant,
 ): (F & NewEvent)[] {
-  const { by, correlation, trace, seed } = context;
+  const { by, correlation, trace, idAt = newId } = context;
   return facts.map((fact, index) => {
-    const id = seed === undefined ? newId() : idOf(`${seed}/${index}`);
-    const event = { ...fact, id, at: fact.at ?? now, by };
+    const event = { ...fact, id: idAt(index), at: fact.at ?? now, by };
     const tied = correlation === undefined ? event : { ...event, correlation };
     return trace === undefined ? tied : { ...tied, trace };
   });

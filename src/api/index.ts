@@ -9,7 +9,6 @@ import { blockActionRoutes } from './block-actions.js';
 import { BlockOrder } from './block-order.js';
 import { blockRoutes } from './blocks.js';
 import { checkRoutes } from './check.js';
-import { Commands } from './commands.js';
 import type { ApiDependencies, OperationDependencies } from './dependencies.js';
 import { entranceRoutes } from './entrance.js';
 import { exemptionRoutes } from './exemptions.js';
@@ -98,13 +97,12 @@ export function createOperations(deps: OperationDependencies): Api {
 
 /** The HTTP side: docs/api.md describes it. */
 export function createApi(deps: ApiDependencies): Api {
-  const commands = new Commands(deps);
   const feeds = new EventFeeds(deps);
   const order = new BlockOrder(deps.models.ledger);
   const routes = entranceRoutes([
-    ...blockRoutes(deps, commands, order),
-    ...blockActionRoutes(deps, commands),
-    ...exemptionRoutes(deps, commands),
+    ...blockRoutes(deps, order),
+    ...blockActionRoutes(deps),
+    ...exemptionRoutes(deps),
     ...overrideRoutes(deps),
     ...rulesRoutes(deps, order),
     observedRoute(deps),

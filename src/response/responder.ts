@@ -235,9 +235,9 @@ export class Responder {
     for (let pause = FIRST_PAUSE; !this.#dropping; pause = Math.min(2 * pause, LONGEST_PAUSE)) {
       try {
         const executed = await desk.execute(subject, command, context);
-        const { facts, position, seen } = executed;
+        const { facts, position } = executed;
         // Where another detector was faster it is the event of that one that must be in force here before ours goes.
-        await Promise.race([models.reached(position ?? seen), this.#stopping]);
+        await Promise.race([models.reached(position), this.#stopping]);
         outcome = facts.at(-1)?.type ?? 'nothing to do';
         this.#tell(plan, executed, context.by);
         break;

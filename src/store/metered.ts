@@ -23,6 +23,9 @@ export function metered(store: EventStore, metrics: StoreMetrics): EventStore {
     head: () => measured(() => store.head(), 'head', metrics),
     setRetention: (category, maxAge) => store.setRetention(category, maxAge),
     sweep: (now) => store.sweep(now),
+    get maxAppendBytes() {
+      return store.maxAppendBytes;
+    },
     get healthy() {
       return store.healthy;
     },

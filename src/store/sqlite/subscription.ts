@@ -1,7 +1,7 @@
 import { categoryOf, type RecordedEvent } from '../../kernel/events.js';
 import type { Milliseconds } from '../../kernel/time.js';
 import { Course } from '../course.js';
-import type { EventHandler, SubscribeOptions, Subscription } from '../port.js';
+import { LogReplaced, type EventHandler, type SubscribeOptions, type Subscription } from '../port.js';
 import type { Follower, LiveFeed } from './live.js';
 import { SliceSize, type Reader } from './reader.js';
 import { Share } from '../turn.js';
@@ -27,8 +27,10 @@ export class FeedSubscription implements Subscription, Follower {
   /** Position of an event passed over for its category while others were waiting before it. */
   private passed = 0;
   private working = false;
-  /** Since when events have waited for the handler, by `performance.now()`; undefined while none waits. */
-  private behindSince: number | undefined;
+  /** When all that had been written was last known to be handled; and how far that was at a later time. */
+  private freshAt = performance.now();
+  private nextFresh: number;
+  private nextFreshAt = performance.now();
   private stopping = false;
   private readonly size = new SliceSize();
   private readonly share = new Share();
@@ -41,9 +43,14 @@ export class FeedSubscription implements Subscription, Follower {
   ) {
     this.categories = options.categories && new Set(options.categories);
     this.target = feed.head;
+    this.nextFresh = feed.head;
     this.at = options.after === 'end' ? feed.head : options.after;
     feed.join(this);
-    if (options.after === 'end') {
+    if (this.at > feed.head) {
+      this.finish(
+        new LogReplaced(`the log ends at ${feed.head}, before position ${this.at}: it is another one`),
+      );
+    } else if (options.after === 'end') {
       this.live = true;
       this.course.reach();
     } else {
@@ -57,7 +64,7 @@ export class FeedSubscription implements Subscription, Follower {
   }
 
   get lag(): Milliseconds {
-    return this.behindSince === undefined ? 0 : performance.now() - this.behindSince;
+    return this.at >= this.feed.head ? 0 : performance.now() - this.freshAt;
   }
 
   stop(): Promise<void> {
@@ -110,7 +117,6 @@ export class FeedSubscription implements Subscription, Follower {
   }
 
   private async work(pending?: PromiseLike<void>, position = 0): Promise<void> {
-    this.behindSince ??= performance.now();
     try {
       if (pending) {
         await pending;
@@ -129,7 +135,6 @@ export class FeedSubscription implements Subscription, Follower {
           this.first = 0;
           this.moveTo(this.passed);
           this.working = false;
-          this.behindSince = undefined;
           return;
         }
       }
@@ -185,6 +190,11 @@ export class FeedSubscription implements Subscription, Follower {
 
   private moveTo(position: number): void {
     if (position > this.at) this.at = position;
+    if (this.at >= this.nextFresh) {
+      this.freshAt = this.nextFreshAt;
+      this.nextFresh = this.feed.head;
+      this.nextFreshAt = performance.now();
+    }
     if (this.at >= this.target) this.course.reach();
   }
 

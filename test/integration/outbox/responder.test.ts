@@ -126,7 +126,7 @@ describe('a detector that was away', () => {
     await detector.models.reached(position);
     await detector.responder.idle();
     assert.equal(await imposed(), 1);
-    const { standing } = await detector.desk.standing(SUBJECT);
+    const standing = await detector.desk.standing(SUBJECT);
     const release = { kind: 'release', block: standing.block!.id, falsePositive: true } as const;
     await detector.desk.execute(SUBJECT, release, { by: 'admin:test' });
     await detector.stop();
@@ -185,7 +185,7 @@ describe('a detector that starts again', () => {
     const before = await detect(store, clock, BOTH);
     await before.models.reached(await send(11));
     await before.responder.idle();
-    const { standing } = await before.desk.standing(SUBJECT);
+    const standing = await before.desk.standing(SUBJECT);
     const release = { kind: 'release', block: standing.block!.id, falsePositive: true } as const;
     await before.desk.execute(SUBJECT, release, { by: 'admin:test' });
     await before.stop();

@@ -190,7 +190,7 @@ export class Stopgap {
   /** An administrator lets go; resolves when it has taken effect. */
   async release(type: SubjectType, value: string): Promise<void> {
     const subject = parseSubject(type, value);
-    const { standing } = await this.app.desk.standing(subject);
+    const standing = await this.app.desk.standing(subject);
     await this.#execute(subject, { kind: 'release', block: standing.block!.id, falsePositive: false });
   }
 
