@@ -134,6 +134,11 @@ test('a store that was restored from an older backup: what is in that holds, and
   await cluster.store.save();
   await blockSoon('lost');
   await refused('lost');
+  const { position } = (await cluster.events(['block'])).at(-1)!;
+  for (const node of cluster.nodes) {
+    const folded = async (): Promise<boolean> => Number((await node.health())['position']) >= position;
+    await awaited(`${node.name} has folded what the backup lacks`, folded);
+  }
 
   await cluster.store.restoreSaved();
   const [id] = await Promise.all([blockSoon('after'), rebuilt(before + 1)]);
