@@ -106,7 +106,12 @@ async function start(directory: string, mode: string): Promise<Started> {
   });
   const snapshots = await Snapshots.open({
     ...{ folder: path.join(directory, 'snapshots'), categories: FOLDED_CATEGORIES, models, clock },
-    ...{ log: pino({ level: 'warn' }, process.stderr), unanswered: () => [], every: Infinity, kept: 35 * DAY },
+    ...{
+      log: pino({ level: 'warn' }, process.stderr),
+      unanswered: () => [],
+      every: Infinity,
+      kept: 35 * DAY,
+    },
   });
   await snapshots.restore(store);
   const count = (): void => {
