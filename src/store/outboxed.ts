@@ -130,6 +130,10 @@ export class OutboxedStore implements EventStore {
     );
   }
 
+  get clockSkew(): Milliseconds | undefined {
+    return this.#remote.clockSkew;
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     this.#wake?.();
