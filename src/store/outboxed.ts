@@ -148,6 +148,10 @@ export class OutboxedStore implements EventStore {
     return this.#remote.clockSkew;
   }
 
+  get clockSkew(): Milliseconds | undefined {
+    return this.#remote.clockSkew;
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     this.#delivery.stop();

@@ -8,6 +8,7 @@ import { inspectServer, SAFE_POLICY } from '../../redis/server.js';
 import { openRelay } from '../../smtp/relay/open.js';
 import { openKurrentStore } from '../../store/kurrentdb/index.js';
 import { redacted } from '../../store/kurrentdb/nodes.js';
+import { StoreRefused } from '../../store/port.js';
 import type { StoreInspection } from '../../store/sqlite/inspect.js';
 import { inspectStore } from '../../store/sqlite/inspect.js';
 import { loadSdk } from '../../tracing/open.js';
@@ -77,6 +78,10 @@ async function checkKurrent(findings: Findings, url: string, { clock }: World): 
       await store.close();
     }
   } catch (error) {
+    if (error instanceof StoreRefused) {
+      findings.problem(messageOf(error), 'see that the URL is right, with its user and password');
+      return;
+    }
     findings.problem(
       `${where} does not answer: ${messageOf(error)}`,
       'see that it runs, that the address is right, and that TLS is what it expects (?tls=false without)',

@@ -376,12 +376,14 @@ describe('stopgap doctor', () => {
       assert.ok(!/plugh|wrong-password/.test(JSON.stringify(findings)));
   });
 
-  test('KurrentDB: there, and away', async (t) => {
+  test('KurrentDB: there, refusing the user, and away', async (t) => {
     const standIn = await StandIn.start();
     t.after(() => standIn.kill());
     const env = { ...QUIET, STOPGAP_STORE: standIn.url };
     const given: Given = { env: { ...env, STOPGAP_SMTP_RELAY_URL: 'maildir:./mail' } };
     (await doctor(t, given)).has('store', 'ok', /KurrentDB at kurrentdb:\S+ answers; it is at position \d/);
+    await standIn.tell({ do: 'faults', denied: true });
+    (await doctor(t, given)).has('store', 'problem', /^KurrentDB at \S+ refuses the user or password/);
     await standIn.kill();
     const away = await doctor(t, given);
     assert.equal(away.code, 1);
