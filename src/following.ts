@@ -4,9 +4,10 @@ import { SeenIds } from '../projections/seen-ids.js';
 import type { SeenIdsState } from '../projections/seen-ids.js';
 import { isBlockEvent } from './blocks/events.js';
 import type { RecordedEvent } from './kernel/events.js';
-import type { Instant } from './kernel/time.js';
+import type { Instant, Milliseconds } from './kernel/time.js';
 import { isHappening, isKept } from './known-events.js';
 import type { EventStore, Subscription } from './store/port.js';
+import { StoreUnavailable } from './store/port.js';
 
 /** What tells that an event in a store is the one that was folded. */
 export type Anchor = Pick<RecordedEvent, 'stream' | 'revision' | 'id' | 'position'>;
@@ -37,7 +38,12 @@ export class Following {
   #last: Anchor | undefined;
   #lastKept: Anchor | undefined;
   #live = false;
-  #waiting: { position: number; resolve: () => void }[] = [];
+  #taken = 0;
+  #waiting: {
+    readonly position: number;
+    readonly resolve: () => void;
+    readonly reject: (error: Error) => void;
+  }[] = [];
 
   /**
    * @param fold told of each event, and whether it is a decision or tells what happened
@@ -58,6 +64,16 @@ export class Following {
   /** Position up to which the feed has come, counting what it passed over for its category. */
   get feedPosition(): number {
     return this.#subscription?.position ?? 0;
+  }
+
+  /** Events that the feed has handed over. */
+  get taken(): number {
+    return this.#taken;
+  }
+
+  /** For how long it has not been known to be up to date: see {@link Subscription.lag}. 0 before it follows. */
+  get lag(): Milliseconds {
+    return this.#subscription?.lag ?? 0;
   }
 
   /** When the store wrote the last event handed over; 0 before the first. */
@@ -113,17 +129,20 @@ export class Following {
 
   async stop(): Promise<void> {
     await this.#subscription?.stop();
+    for (const { reject } of this.#waiting.splice(0))
+      reject(new StoreUnavailable('the log is no longer followed'));
   }
 
-  /** Resolves once the event at this position has been handed over. */
+  /** Resolves once the event at this position has been handed over. @throws StoreUnavailable where that will not be */
   async reached(position: number): Promise<void> {
     if (position <= this.#position) return;
-    return new Promise((resolve) => this.#waiting.push({ position, resolve }));
+    return new Promise((resolve, reject) => this.#waiting.push({ position, resolve, reject }));
   }
 
   /** Hands one event over. Delivered again, it is passed over. */
   take(event: RecordedEvent): void {
     if (event.position <= this.#position) return;
+    this.#taken++;
     this.#position = event.position;
     this.#lastEventAt = event.recordedAt;
     this.#last = event;

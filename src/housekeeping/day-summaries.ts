@@ -54,12 +54,16 @@ export class DaySummaries {
     await this.#running;
   }
 
-  #run(): void {
-    this.#running = this.#write().then((complete) => {
-      const { clock } = this.#options;
+  #run(isRepeated = false): void {
+    const { clock, models } = this.#options;
+    // A store that has been away may be back with another log. The feed, which finds out, goes first.
+    const written = isRepeated && models.lag > 0 ? Promise.resolve(false) : this.#write();
+    this.#running = written.then((complete) => {
       const now = clock.now();
       if (this.#stopped) return;
-      this.#cancel = clock.wakeAt(complete ? DAY_SUMMARIES.after(now) : now + AGAIN, () => this.#run());
+      this.#cancel = clock.wakeAt(complete ? DAY_SUMMARIES.after(now) : now + AGAIN, () =>
+        this.#run(!complete),
+      );
     });
   }
 

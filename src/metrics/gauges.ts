@@ -127,6 +127,8 @@ function overdue({ activeBlocks, ledger }: ReadModels, now: Instant): Millisecon
 
 async function updateStore({ store: metrics }: Metrics, gauged: Gauged, now: Instant): Promise<void> {
   const { store, models, outbox, clock } = gauged;
+  metrics.lag.set(models.lag / SECOND);
+  if (store.clockSkew !== undefined) metrics.clockSkew.set(store.clockSkew / SECOND);
   const isUp = store.healthy && outbox?.away !== true;
   metrics.up.set(Number(isUp));
   const lag = isUp ? await inTime(clock, lagOf(models, store, now)) : undefined;

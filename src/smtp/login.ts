@@ -29,7 +29,7 @@ export async function logIn(
     throw new ReplyError(LOGIN_LATER);
   }
   const refusing = (): ActiveBlock | undefined =>
-    models.activeBlocks.verdict(conversation.asLogin(login), clock.now());
+    models.refusing.verdict(conversation.asLogin(login), clock.now());
   const before = refusing();
   const result = await verify(context, login, auth, before?.refusal === 'soft');
   if (!result.ok) {

@@ -7,7 +7,7 @@ import { connectRedis } from '../../redis/connection.js';
 import { inspectServer, SAFE_POLICY } from '../../redis/server.js';
 import { openRelay } from '../../smtp/relay/open.js';
 import { openKurrentStore } from '../../store/kurrentdb/index.js';
-import { redacted } from '../../store/kurrentdb/connection.js';
+import { redacted } from '../../store/kurrentdb/nodes.js';
 import type { StoreInspection } from '../../store/sqlite/inspect.js';
 import { inspectStore } from '../../store/sqlite/inspect.js';
 import { loadSdk } from '../../tracing/open.js';

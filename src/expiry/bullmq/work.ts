@@ -105,6 +105,13 @@ export class BullWork implements TimedWork {
     if (before?.dueAt !== task.dueAt && this.#isLive()) this.#outbox.put(key, task, before);
   }
 
+  /** Redis hears of it by a reconciliation, which begins at once: most of it, it has already. */
+  replan(tasks: Iterable<TimedTask>): void {
+    this.#tasks.clear();
+    for (const task of tasks) this.#tasks.set(`${task.kind} ${task.block}`, task);
+    if (this.#runner !== undefined) void this.reconcile();
+  }
+
   cancel(kind: TimedTask['kind'], block: string): void {
     const key = `${kind} ${block}`;
     const before = this.#tasks.get(key);

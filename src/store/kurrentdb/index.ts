@@ -1,8 +1,7 @@
-import { AccessDeniedError } from '@kurrent/kurrentdb-client';
 import { SECOND, type Clock, type Milliseconds } from '../../kernel/time.js';
 import { StoreRefused } from '../port.js';
 import type { BackoffOptions } from '../backoff.js';
-import { redacted } from './connection.js';
+import { Nodes, redacted } from './nodes.js';
 import { KurrentEventStore } from './store.js';
 
 export type { KurrentEventStore } from './store.js';
@@ -21,7 +20,7 @@ export interface KurrentStoreOptions {
   readonly appendTimeout?: Milliseconds;
   /** Pauses between attempts to reach the server; from 100 ms to 10 s unless given. */
   readonly retry?: BackoffOptions;
-  /** After so long without a sign a subscription looks whether the server has forgotten it; 30 s unless given. */
+  /** How often the leader is asked how far the log goes, to see that subscriptions follow it; 3 s unless given. */
   readonly silence?: Milliseconds;
   /** Told of what the store puts right by itself, for a log: a lost subscription, a retention that could not be set. */
   readonly report?: (problem: string, error: unknown) => void;
@@ -45,18 +44,18 @@ export interface KurrentStoreOptions {
  * @throws StoreRefused where the URL cannot be used, or the server refuses user or password
  */
 export async function openKurrentStore(options: KurrentStoreOptions): Promise<KurrentEventStore> {
-  const store = new KurrentEventStore({
+  const nodes = new Nodes(options.url);
+  const store = new KurrentEventStore(nodes, await nodes.answering(), {
     appendTimeout: 5 * SECOND,
     retry: { first: 100, most: 10 * SECOND },
-    silence: 30 * SECOND,
+    silence: 3 * SECOND,
     report: () => undefined,
     ...withoutGaps(options),
   });
   try {
     await store.connect();
   } catch (error) {
-    const { cause } = error as Error;
-    if (cause instanceof AccessDeniedError) {
+    if (error instanceof StoreRefused) {
       await store.close();
       throw new StoreRefused(`KurrentDB at ${redacted(options.url)} refuses the user or password`);
     }

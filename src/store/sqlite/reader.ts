@@ -1,7 +1,7 @@
 import Database from 'better-sqlite3';
 import { LRUCache } from 'lru-cache';
 import { messageOf } from '../../kernel/errors.js';
-import type { RecordedEvent } from '../../kernel/events.js';
+import type { Slice } from '../cursor.js';
 import { StoreUnavailable } from '../port.js';
 import { fromRow } from './recorded.js';
 import { EVENT_COLUMNS, type EventRow } from './schema.js';
@@ -17,12 +17,6 @@ const SLICE_CHARACTERS = 2_000_000;
 const REMEMBERED_NAMES = 50_000;
 
 type Statement = Database.Statement<(number | string)[], EventRow>;
-
-export interface Slice {
-  readonly events: readonly RecordedEvent[];
-  /** False where nothing was left behind these events within the bounds asked for. */
-  readonly more: boolean;
-}
 
 /** Reads of one run share this, so that each slice is sized by the one before. */
 export class SliceSize {
@@ -99,6 +93,17 @@ export class Reader {
           : 'stream_id = ? AND revision <= ? ORDER BY revision DESC LIMIT ?',
       );
       return this.slice(statement.all(id, from, rows), rows, size);
+    });
+  }
+
+  countByStream(tell: (stream: string, events: number) => void): void {
+    this.guarded(() => {
+      const counts = this.db.prepare<[], { stream: string; events: number }>(
+        `SELECT name AS stream, counted.events FROM streams
+           JOIN (SELECT stream_id, count(*) AS events FROM events GROUP BY stream_id) AS counted
+             ON counted.stream_id = streams.id`,
+      );
+      for (const { stream, events } of counts.iterate()) tell(stream, events);
     });
   }
 

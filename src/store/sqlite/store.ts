@@ -12,7 +12,7 @@ import type {
   SubscribeOptions,
   Subscription,
 } from '../port.js';
-import { Cursor } from './cursor.js';
+import { Cursor } from '../cursor.js';
 import type { LiveFeed } from './live.js';
 import type { Lock } from './lock.js';
 import { SliceSize, type Reader } from './reader.js';
@@ -23,6 +23,7 @@ import type { WriterClient } from './writer-client.js';
 const SWEEP_SLICE = 250;
 
 export class SqliteEventStore implements EventStore {
+  readonly maxAppendBytes = Infinity;
   private closing: Promise<void> | undefined;
   private readonly subscriptions = new Set<FeedSubscription>();
 
@@ -104,6 +105,22 @@ export class SqliteEventStore implements EventStore {
       total += gone;
       if (gone < SWEEP_SLICE) return total;
     }
+  }
+
+  /**
+   * Deletes these events, whatever their retention, in one transaction; positions without an event are passed over.
+   *
+   * @throws StoreUnavailable
+   */
+  async remove(positions: readonly number[]): Promise<void> {
+    this.checkOpen();
+    await this.writer.remove(positions);
+  }
+
+  /** Tells how many events each stream holds, of those that hold any; all of them at once. @throws StoreUnavailable */
+  countByStream(tell: (stream: string, events: number) => void): void {
+    this.checkOpen();
+    this.reader.countByStream(tell);
   }
 
   async probe(): Promise<void> {

@@ -136,6 +136,14 @@ describe('KurrentDB over TLS', { timeout: PATIENCE }, () => {
       const follower = new Follower(store, { after: 0 });
       await follower.reached(3);
       assert.deepEqual(ids(await collect(store.readStream('block-a'))), ids(events));
-      await assert.rejects(scene.store(url('stopgap:wrong')), /refuses the user or password/);
+      const refused = /refuses the user or password/;
+      await assert.rejects(scene.store(url('stopgap:wrong')), refused);
+      // A cluster's members are asked for with the user, and where that is refused, reads find no member.
+      await server.tell({
+        do: 'faults',
+        members: [{ host: 'localhost', port: server.port, state: 'leader', alive: true }],
+      });
+      const cluster = url('stopgap:wrong').replace('localhost', `localhost:${server.port},localhost`);
+      await assert.rejects(scene.store(`${cluster}&maxDiscoverAttempts=2`), refused);
     }));
 });

@@ -1,13 +1,11 @@
 import { createHash } from 'node:crypto';
 import { rm, mkdtemp } from 'node:fs/promises';
-import type http from 'node:http';
-import type { AddressInfo } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { pino } from 'pino';
 import { TokenTable } from '../../../src/accounts/tokens.js';
 import type { Role } from '../../../src/accounts/tokens.js';
-import { createApi } from '../../../src/api/index.js';
+import { createApi, HttpPort } from '../../../src/api/index.js';
 import type { Api, ApiDependencies, HealthReport } from '../../../src/api/index.js';
 import { BacktestJobs } from '../../../src/backtest/jobs.js';
 import { BlockDesk } from '../../../src/desks/block-desk.js';
@@ -251,18 +249,18 @@ export async function startOn(
     logs: logsOf(log),
     tokens: { authenticate: (token) => table.find(token) },
     health: () => ({ ...health, position: models.position }),
+    progress: () => undefined,
     contact: 'postmaster@example.com',
   });
   const api = createApi(deps);
-  const server: http.Server = await api.listen({ host: '127.0.0.1', port: 0 });
+  const port = await HttpPort.open(api, { host: '127.0.0.1', port: 0 });
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
+    url: `http://127.0.0.1:${port.number}/`,
     deps,
     api,
     health,
     async stop() {
-      await api.close();
-      await backtests.close();
+      await port.close();
       await models.stop();
       await store.close();
     },

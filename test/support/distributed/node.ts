@@ -42,6 +42,11 @@ export class Node {
     return this.served.kill();
   }
 
+  /** SIGSTOP stops it where it is, with its connections open; SIGCONT lets it go on. */
+  signal(name: 'SIGSTOP' | 'SIGCONT'): void {
+    this.served.child.kill(name);
+  }
+
   /** A session of an account that is logged in. */
   async session(account: string): Promise<Dialogue> {
     const dialogue = await Dialogue.hello(this.smtp);
@@ -79,9 +84,18 @@ export class Node {
     return JSON.parse(text) as T;
   }
 
+  /** All of them, page by page. */
   async blocks(): Promise<readonly BlockView[]> {
-    const { items } = await this.json<{ items: BlockView[] }>('GET', '/api/v1/blocks?limit=200');
-    return items;
+    const all: BlockView[] = [];
+    for (let cursor: string | null = ''; cursor !== null;) {
+      const page: { items: BlockView[]; next: string | null } = await this.json(
+        'GET',
+        `/api/v1/blocks?limit=200${cursor && `&cursor=${cursor}`}`,
+      );
+      all.push(...page.items);
+      cursor = page.next;
+    }
+    return all;
   }
 
   /** Blocks of one account, whatever became of them. */

@@ -55,14 +55,24 @@ export class Served {
     }));
   }
 
+  /** Starts it and waits for nothing; it is killed after the test, should it still be there. */
+  static begin(
+    t: Pick<TestContext, 'after'>,
+    cwd: string,
+    env: Readonly<Record<string, string>> = {},
+  ): Served {
+    const served = new Served(cwd, env);
+    t.after(() => served.kill());
+    return served;
+  }
+
   /** Starts it and waits for its banner; it is killed after the test, should it still be there. */
   static async start(
     t: Pick<TestContext, 'after'>,
     cwd: string,
     env: Readonly<Record<string, string>> = {},
   ): Promise<Served> {
-    const served = new Served(cwd, env);
-    t.after(() => served.kill());
+    const served = Served.begin(t, cwd, env);
     const announced = new Promise<void>((resolve) => {
       served.child.stdout!.on('data', () => {
         if (served.stdout.includes(BANNER_END)) resolve();
@@ -77,6 +87,22 @@ export class Served {
   /** Starts it where it is expected to end by itself. */
   static run(cwd: string, env: Readonly<Record<string, string>> = {}): Promise<Ended> {
     return new Served(cwd, env).ended;
+  }
+
+  /** Resolves once it has written this, on standard output or in its log; fails where it ends before. */
+  async says(text: RegExp): Promise<void> {
+    const said = (): boolean => text.test(this.stdout) || text.test(this.stderr);
+    await new Promise<void>((resolve, reject) => {
+      const look = (): void => {
+        if (said()) resolve();
+      };
+      this.child.stdout!.on('data', look);
+      this.child.stderr!.on('data', look);
+      void this.ended.then(({ code }) =>
+        reject(new Error(`it ended with ${code} and never said ${String(text)}:\n${this.stderr}`)),
+      );
+      look();
+    });
   }
 
   /** What the banner says behind a word: `submission`, `HTTP`, `password`, `API token`. */
