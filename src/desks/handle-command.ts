@@ -1,9 +1,9 @@
-import { setTimeout as pause } from 'node:timers/promises';
+import { setTimeout } from 'node:timers/promises';
 import { SeenIds } from '../../projections/seen-ids.js';
 import { envelope, haveSameMark, markedId, newId } from '../ids.js';
 import { StopgapError } from '../kernel/errors.js';
 import type { Fact, NewEvent, RecordedEvent } from '../kernel/events.js';
-import type { Clock, Instant } from '../kernel/time.js';
+import type { Clock, Instant, Milliseconds } from '../kernel/time.js';
 import { Backoff } from '../store/backoff.js';
 import type { EventStore } from '../store/port.js';
 import { StoreUnavailable } from '../store/port.js';
@@ -78,6 +78,7 @@ export async function readHistory<State>(
  *
  * @param decide what the command brings about; what it throws ends the command
  * @param context where `trace` is a function, it is asked once it has been decided
+ * @param wait how it waits for so many milliseconds after a lost race
  * @throws what `decide` throws; StoreUnavailable, also after too many lost races
  */
 export async function handleCommand<State, F extends Fact>(
@@ -88,6 +89,7 @@ export async function handleCommand<State, F extends Fact>(
   context: Omit<CommandContext, 'trace'> & {
     readonly trace?: string | (() => string | undefined) | undefined;
   },
+  wait: (span: Milliseconds) => Promise<unknown> = setTimeout,
 ): Promise<Handled<State, F>> {
   const { seed, trace } = context;
   // The same in each attempt: one that was written although it seemed to be lost is recognised.
@@ -122,6 +124,6 @@ export async function handleCommand<State, F extends Fact>(
           cause: error,
         });
     }
-    await pause(pauses.next());
+    await wait(pauses.next());
   }
 }
