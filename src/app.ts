@@ -262,14 +262,16 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
 
   let listeners: HealthReport['listeners'] = 'starting';
   const listening: { what: string; address: string }[] = [];
-  const tokens = roles.has('api')
-    ? watch(await watchTokens(config.api.tokens, levels.of('files'), metrics.rules))
-    : undefined;
+  const isApi = roles.has('api');
+  const tokens =
+    isApi || outbox !== undefined
+      ? watch(await watchTokens(config.api.tokens, levels.of('files'), metrics.rules, isApi))
+      : undefined;
   const { store: where, retention } = config;
   const location = { store: where, retention: { sends: retention.sends } };
   const backtests = new BacktestJobs({ location, clock, log: levels.of('api') });
   closers.push(() => backtests.close());
-  const api = (tokens === undefined ? createOperations : createApi)({
+  const api = (isApi ? createApi : createOperations)({
     models,
     desk,
     rulesDesk,
@@ -279,7 +281,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     metrics,
     tracing,
     log: levels.of('api'),
-    ...{ logs, places },
+    ...{ logs, places, outbox },
     tokens: { authenticate: (token) => tokens?.current.find(token) },
     contact: config.smtp.softFail.contact,
     publicUrl: config.api.publicUrl,
@@ -292,7 +294,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
       listeners,
       position: models.position,
       relaySessions: smtp?.relay.sessions.open ?? 0,
-      ...(outbox === undefined ? {} : { outbox: outbox.waiting }),
+      ...(outbox === undefined ? {} : { outbox: outbox.waiting, quarantine: outbox.quarantined }),
     }),
   });
   closers.push(() => api.close());

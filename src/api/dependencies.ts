@@ -8,6 +8,7 @@ import type { Logs } from '../log/logs.js';
 import type { ReadModels } from '../read-models.js';
 import type { RulesDesk } from '../desks/rules-desk.js';
 import type { KnownPlaces } from '../rules/places.js';
+import type { OutboxedStore } from '../store/outboxed.js';
 import type { EventStore } from '../store/port.js';
 import type { Tracing } from '../tracing/tracing.js';
 
@@ -41,6 +42,8 @@ export interface ApiDependencies {
   readonly rulesDesk: RulesDesk;
   readonly backtests: BacktestJobs;
   readonly store: EventStore;
+  /** Undefined where none is kept: only SMTP nodes with a store that all share have one. */
+  readonly outbox?: Pick<OutboxedStore, 'retry' | 'quarantined'> | undefined;
   /** Also drives time-outs and heartbeats. */
   readonly clock: AlarmClock;
   readonly metrics: Metrics;

@@ -18,6 +18,7 @@ import type { Listener } from './http/listen.js';
 import type { Route } from './http/route.js';
 import { serve } from './http/serve.js';
 import { logRoutes } from './log.js';
+import { outboxRoutes } from './outbox.js';
 import { overrideRoutes } from './overrides.js';
 import { operationRoutes } from './operations.js';
 import { observedRoute } from './observed.js';
@@ -37,9 +38,10 @@ export interface Api {
   close(): Promise<void>;
 }
 
-/** What a process without the `api` role serves: health, readiness and metrics, no resource and no token. */
+/** What a process without the `api` role serves: health, readiness and metrics, and what its own disk holds. */
 export function createOperations(deps: ApiDependencies): Api {
-  return serving(deps, operationRoutes(deps), () => Promise.resolve());
+  const own = deps.outbox === undefined ? [] : outboxRoutes(deps);
+  return serving(deps, [...operationRoutes(deps), ...own], () => Promise.resolve());
 }
 
 /** The HTTP side: docs/api.md describes it. */
@@ -60,6 +62,7 @@ export function createApi(deps: ApiDependencies): Api {
     ...checkRoutes(deps),
     ...feeds.routes,
     ...logRoutes(deps),
+    ...outboxRoutes(deps),
     ...operationRoutes(deps),
   ]);
   return serving(deps, routes, () => feeds.close());

@@ -52,7 +52,7 @@ export class Cluster {
     const dir = path.join(this.dir, name);
     const t = { after: (close: () => unknown) => void this.#closers.push(close) };
     const settings = { ...this.#settings(roles), ...this.env, ...env };
-    const node = new Node(name, dir, () => Served.start(t, dir, settings), this.token);
+    const node = new Node(name, dir, () => Served.start(t, dir, settings), this.token, settings);
     await node.start();
     this.nodes.push(node);
     return node;

@@ -23,6 +23,8 @@ export class Node {
     readonly dir: string,
     private readonly begin: () => Promise<Served>,
     private readonly token: string,
+    /** Its configuration, as the environment has it. */
+    readonly settings: Readonly<Record<string, string>>,
   ) {}
 
   async start(): Promise<void> {
