@@ -9,6 +9,7 @@ import type { CliIo } from './io.js';
 import { note } from './io.js';
 import { doctorVerb } from './doctor/verb.js';
 import { logVerb } from './log.js';
+import { outboxVerb } from './outbox.js';
 import { overrideVerb } from './override.js';
 import { rulesVerb } from './rules.js';
 import { serveVerb } from './serve.js';
@@ -32,6 +33,7 @@ const VERBS: readonly Verb[] = [
   userVerb,
   tokenVerb,
   logVerb,
+  outboxVerb,
   doctorVerb,
   supportBundleVerb,
   importVerb,

@@ -26,6 +26,7 @@ export interface Gauged {
     | {
         readonly waiting: number;
         readonly limit: number;
+        readonly quarantined: number;
         readonly away: boolean;
         oldestAt(): Promise<Instant | undefined>;
       }
@@ -158,6 +159,7 @@ async function lagOf(
 async function updateOutbox({ store: metrics }: Metrics, gauged: Gauged, now: Instant): Promise<void> {
   const { outbox, clock } = gauged;
   metrics.outboxWaiting.set(outbox?.waiting ?? 0);
+  metrics.outboxQuarantined.set(outbox?.quarantined ?? 0);
   metrics.outboxLimit.set(outbox?.limit ?? 0);
   const oldestAt = outbox === undefined ? undefined : await inTime(clock, outbox.oldestAt());
   metrics.outboxOldest.set(oldestAt === undefined ? 0 : Math.max(0, now - oldestAt) / SECOND);

@@ -18,6 +18,8 @@ import { relayed } from './transaction-trace.js';
 const MOST_RECEIVED_LINES = 100;
 /** Recipient domains that an event names. */
 const MOST_DOMAINS = 20;
+/** Bytes of an accepted message's event without the names in it: numbers, ids, field names, who recorded it. */
+const NAMELESS_BYTES = 2048;
 
 /**
  * Takes a message in, hands it to the upstream and records it. In this order, so that nothing that was
@@ -143,6 +145,21 @@ async function record(
   }
   mail.trace?.accepted(accepted.length, body.received);
   metrics.smtp.accepted(fields.direction, accepted.length);
+}
+
+/**
+ * Bytes that the event of this message may come to, with recipients in `taken` different domains of at most
+ * `longestDomain` bytes: a bound that costs nothing to find. Which of them the upstream accepts is known only later.
+ */
+export function eventBound(conversation: Conversation, taken: number, longestDomain: number): number {
+  const { account = '', ehlo, mail } = conversation;
+  const names = nameBytes(account) + nameBytes(ehlo) + nameBytes(mail!.returnPath);
+  return NAMELESS_BYTES + names + Math.min(taken, MOST_DOMAINS) * longestDomain;
+}
+
+/** Bytes that a name may come to in JSON: no control character is in it, so that a quote or backslash is the worst. */
+export function nameBytes(name: string): number {
+  return 2 * Buffer.byteLength(name) + 3;
 }
 
 function unavailable({ metrics }: SmtpContext, reason: 'store'): ReplyError {

@@ -4,6 +4,7 @@ import { domainOf, normalizeDomain } from '../sending/identity.js';
 import type { SmtpContext } from './context.js';
 import type { Conversation } from './conversation.js';
 import { relayEnvelope, relayRecipient } from './envelope.js';
+import { eventBound, nameBytes } from './message.js';
 import { RelayUnreachable } from './relay/port.js';
 import { NO_RELAY, ReplyError, TOO_MANY_RECIPIENTS, TRY_LATER } from './replies.js';
 import { relayed } from './transaction-trace.js';
@@ -21,7 +22,7 @@ export interface RecipientBounds {
  * @throws ReplyError what the client is told where the recipient is not taken
  */
 export async function offerRecipient(
-  { metrics, recorder, relay }: SmtpContext,
+  { metrics, recorder, relay, store }: SmtpContext,
   conversation: Conversation,
   session: SMTPServerSession,
   address: SMTPServerAddress,
@@ -37,11 +38,17 @@ export async function offerRecipient(
   // The library's own count takes addresses for the same that differ in case; the upstream may not.
   const isNew = !mail.taken.has(address.address);
   if (isNew && mail.taken.size >= maxRecipients) throw new ReplyError(TOO_MANY_RECIPIENTS);
+  const bytes = nameBytes(normalizeDomain(domainOf(address.address) ?? ''));
+  const longestDomain = Math.max(mail.longestDomain, bytes);
+  // The client sends the rest in another transaction. After the end of the message it would be too late to refuse it.
+  if (isNew && eventBound(conversation, mail.taken.size + 1, longestDomain) > store.maxAppendBytes)
+    throw new ReplyError(TOO_MANY_RECIPIENTS);
   try {
     mail.relay ??= relay.begin(relayEnvelope(session));
     const reply = await relayed(mail.trace, 'RCPT TO', mail.relay.offer(relayRecipient(address)));
     if (reply.code >= 300) throw conversation.upstreamRefused(reply);
     mail.taken.add(address.address);
+    mail.longestDomain = longestDomain;
   } catch (error) {
     if (error instanceof InvalidInput) throw new ReplyError({ code: 501, text: `5.1.3 ${error.message}` });
     if (!(error instanceof RelayUnreachable)) throw error;

@@ -57,10 +57,10 @@ export class OutboxedStore implements EventStore {
   static async open(options: OutboxOptions): Promise<OutboxedStore> {
     const store = new OutboxedStore(options);
     await dropDelivered(options.local);
-    options.local.countByStream((stream, events) => {
+    for await (const { stream, events } of options.local.countByStream()) {
       if (stream === QUARANTINE_STREAM) store.#quarantined += events;
       else store.#count(stream, events);
-    });
+    }
     if (store.#waiting > 0) store.#deliver();
     return store;
   }
@@ -142,10 +142,6 @@ export class OutboxedStore implements EventStore {
   get healthy(): boolean {
     if (this.#waiting === 0 && this.#remote.healthy) return true;
     return this.#options.whenFull === 'accept' || (this.#room > 0 && this.#local.healthy);
-  }
-
-  get clockSkew(): Milliseconds | undefined {
-    return this.#remote.clockSkew;
   }
 
   get clockSkew(): Milliseconds | undefined {

@@ -10,7 +10,9 @@ import { openKurrentStore } from '../../store/kurrentdb/index.js';
 import { redacted } from '../../store/kurrentdb/nodes.js';
 import { StoreRefused } from '../../store/port.js';
 import type { StoreInspection } from '../../store/sqlite/inspect.js';
-import { inspectStore } from '../../store/sqlite/inspect.js';
+import { QUARANTINED, quarantined } from '../../store/quarantine.js';
+import { countEvents, inspectStore } from '../../store/sqlite/inspect.js';
+import { openSqliteForReading } from '../../store/sqlite/readable.js';
 import { loadSdk } from '../../tracing/open.js';
 import type { Findings } from './findings.js';
 import type { World } from './world.js';
@@ -24,9 +26,38 @@ export async function checkStore(findings: Findings, world: World): Promise<void
 }
 
 /** The store on the disk of an SMTP node, where events wait for the one that all share. */
-export function checkOutbox(findings: Findings, world: World): void {
+export async function checkOutbox(findings: Findings, world: World): Promise<void> {
   const { file } = world.loaded.config.outbox;
-  tellInspection(findings, file, inspectStore(file), world);
+  const found = inspectStore(file);
+  tellInspection(findings, file, found, world);
+  if (found.fault !== undefined || found.state === 'absent' || found.state === 'barred') return;
+  const refused = await countQuarantine(file, found, world);
+  if (typeof refused === 'string') findings.notTried(`whether events are in quarantine: ${refused}`);
+  else if (refused === 0) findings.ok('no event is in quarantine');
+  else
+    findings.warning(
+      `in quarantine, since the store refuses them: ${refused}`,
+      'see why with stopgap outbox show, then stopgap outbox retry',
+    );
+}
+
+/** How many there are, or why that was not looked at: a file that nobody has open is not opened, which would write to it. */
+async function countQuarantine(
+  file: string,
+  { state, unread }: StoreInspection,
+  { server }: World,
+): Promise<number | string> {
+  const told = server?.health['quarantine'];
+  if (typeof told === 'number') return told;
+  if (state !== 'held') return unread ?? countEvents(file).types[QUARANTINED] ?? 0;
+  const local = openSqliteForReading(file);
+  try {
+    let count = 0;
+    for await (const _entry of quarantined(local)) count++;
+    return count;
+  } finally {
+    await local.close();
+  }
 }
 
 function tellInspection(findings: Findings, file: string, found: StoreInspection, { server }: World): void {

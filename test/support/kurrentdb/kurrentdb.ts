@@ -20,7 +20,7 @@ interface ServerNode {
   /** Where clients reach it. */
   readonly port: number;
   /** Starts it on the data that it left, unless it runs. */
-  start(): Promise<void>;
+  start(more?: Partial<ServerArguments>): Promise<void>;
   kill(): Promise<void>;
   freeze(): Promise<void>;
   thaw(): Promise<void>;
@@ -78,9 +78,13 @@ export class KurrentDB {
     await Promise.all(this.nodes.map((node) => node.kill()));
   }
 
-  /** Starts what does not run, on the data that it left; resolves when it answers. */
-  async restart(): Promise<void> {
-    await Promise.all(this.nodes.map((node) => node.start()));
+  /**
+   * Starts what does not run, on the data that it left; resolves when it answers.
+   *
+   * @param more of the stand-in: only where {@link skipOnRealServer} is false
+   */
+  async restart(more?: Partial<ServerArguments>): Promise<void> {
+    await Promise.all(this.nodes.map((node) => node.start(more)));
     if (this.form !== 'stand-in') await awaited('KurrentDB answers', () => this.#answers(), PATIENCE);
   }
 
@@ -197,9 +201,9 @@ class StandInNode implements ServerNode {
     return this.server!.port;
   }
 
-  async start(): Promise<void> {
+  async start(more?: Partial<ServerArguments>): Promise<void> {
     if (this.#running) return;
-    this.server = await (this.server?.again() ?? StandIn.start(this.args));
+    this.server = await (this.server?.again(more) ?? StandIn.start(this.args));
     this.#running = true;
   }
 
