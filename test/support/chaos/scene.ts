@@ -130,6 +130,11 @@ function breaks(name: string, wires: readonly Proxy[]): Fault[] {
   const heal = (): void => wires.forEach((wire) => wire.heal());
   return [
     { name: `mute ${name}`, begin: () => wires.forEach((wire) => wire.mute()), end: heal },
+    {
+      name: `hold back answers at ${name}`,
+      begin: () => wires.forEach((wire) => wire.muteAnswers()),
+      end: heal,
+    },
     { name: `cut off ${name}`, begin: () => wires.forEach((wire) => wire.cut()), end: heal },
   ];
 }
