@@ -19,7 +19,7 @@ for (const form of FORMS) {
         'KurrentDB looks for an id in one place only: where the expected revision says, or in a memory cache under `any`',
     },
     async open() {
-      const server = await (starting ??= KurrentDB.start(form));
+      const server = await (starting ??= KurrentDB.start({ form }));
       const clock = new ManualClock();
       const restart = async () => {
         await server.kill();

@@ -35,10 +35,13 @@ export class Scene {
 
   static async start(accounts: readonly string[]): Promise<Scene> {
     const wires: Proxy[] = [];
-    const store = await KurrentDB.start(FORMS.at(-1), async (port) => {
-      const wire = await Proxy.to(port);
-      wires.push(wire);
-      return wire.port;
+    const store = await KurrentDB.start({
+      form: FORMS.at(-1)!,
+      async advertise(port) {
+        const wire = await Proxy.to(port);
+        wires.push(wire);
+        return wire.port;
+      },
     });
     const scene = new Scene(await Cluster.start({ accounts, redis: await hasRedisServer(), store }));
     scene.#proxies.push(...wires);

@@ -1,11 +1,11 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { BACKWARDS, END } from '@kurrent/kurrentdb-client';
 import { within } from '../../../src/store/kurrentdb/errors.js';
 import { awaited } from '../distributed/awaited.js';
 import { freePort } from '../redis.js';
-import type { Command } from './control.js';
+import type { Command, ServerArguments } from './control.js';
 import { direct } from './direct.js';
 import { FORMS, ONE, THREE, type Form } from './forms.js';
 import { RealNode } from './real-node.js';
@@ -19,14 +19,24 @@ const PATIENCE = 120;
 interface ServerNode {
   /** Where clients reach it. */
   readonly port: number;
+  /** File or folder in which it keeps the log. */
+  readonly data: string;
   /** Starts it on the data that it left, unless it runs. */
   start(): Promise<void>;
   kill(): Promise<void>;
   freeze(): Promise<void>;
   thaw(): Promise<void>;
-  /** Deletes its data, once it is killed. */
-  wipe(): Promise<void>;
 }
+
+export interface KurrentDBOptions {
+  readonly form?: Form;
+  /** That the stand-in behaves as; a real server has its own. */
+  readonly version?: string;
+  /** Gives the port under which clients of a cluster are to reach the node with this port. */
+  readonly advertise?: Advertise;
+}
+
+type Advertise = (port: number) => Promise<number>;
 
 /** The KurrentDB of one test: a real one where the environment says how to start it, else the stand-in. */
 export class KurrentDB {
@@ -36,14 +46,11 @@ export class KurrentDB {
     private readonly dir: string,
   ) {}
 
-  /**
-   * Starts one with nothing in it; resolves when it answers.
-   *
-   * @param advertise gives the port under which clients of a cluster are to reach the node with this port
-   */
-  static async start(form: Form = FORMS[0]!, advertise?: Advertise): Promise<KurrentDB> {
+  /** Starts one with nothing in it; resolves when it answers. */
+  static async start(options: KurrentDBOptions = {}): Promise<KurrentDB> {
+    const { form = FORMS[0]! } = options;
     const dir = await mkdtemp(path.join(tmpdir(), 'stopgap-kurrentdb-'));
-    const server = new KurrentDB(form, await nodesOf(form, dir, advertise), dir);
+    const server = new KurrentDB(form, await nodesOf(form, dir, options), dir);
     try {
       await server.restart();
     } catch (error) {
@@ -84,11 +91,22 @@ export class KurrentDB {
     await Promise.all(this.nodes.map((node) => node.thaw()));
   }
 
+  /** Remembers the log as it is. Kills it for that, and starts it again. */
+  async save(): Promise<void> {
+    await this.#killedFor((data) => cp(data, `${data}.saved`, { recursive: true }));
+  }
+
+  /** Comes back at the same address with the log as it was when it was saved. */
+  async restore(): Promise<void> {
+    await this.#killedFor(async (data) => {
+      await rm(data, { recursive: true });
+      await cp(`${data}.saved`, data, { recursive: true });
+    });
+  }
+
   /** Comes back at the same address with nothing in it. */
   async empty(): Promise<void> {
-    await this.kill();
-    await Promise.all(this.nodes.map((node) => node.wipe()));
-    await this.restart();
+    await this.#killedFor((data) => rm(data, { recursive: true }));
   }
 
   /** Kills it and deletes its data. */
@@ -102,6 +120,12 @@ export class KurrentDB {
     const [node] = this.nodes;
     if (!(node instanceof StandInNode)) throw new Error(`a real KurrentDB cannot be told to ${command.do}`);
     return node.server!.tell(command);
+  }
+
+  async #killedFor(act: (data: string) => Promise<void>): Promise<void> {
+    await this.kill();
+    await Promise.all(this.nodes.map(({ data }) => act(data)));
+    await this.restart();
   }
 
   async #answers(): Promise<boolean> {
@@ -119,10 +143,15 @@ export class KurrentDB {
   }
 }
 
-type Advertise = (port: number) => Promise<number>;
-
-async function nodesOf(form: Form, dir: string, advertise?: Advertise): Promise<readonly ServerNode[]> {
-  if (form === 'stand-in') return [new StandInNode(path.join(dir, 'log.jsonl'))];
+async function nodesOf(
+  form: Form,
+  dir: string,
+  { advertise, version }: KurrentDBOptions,
+): Promise<readonly ServerNode[]> {
+  if (form === 'stand-in') {
+    const args = { file: path.join(dir, 'log.jsonl'), ...(version === undefined ? {} : { version }) };
+    return [new StandInNode(args)];
+  }
   if (form === 'one node') return [new RealNode(ONE, (await serverPorts(1))[0]!, dir)];
   const ports = await serverPorts(3);
   const nodes = ports.map(async (port, index) => {
@@ -157,7 +186,11 @@ class StandInNode implements ServerNode {
   server: StandIn | undefined;
   #running = false;
 
-  constructor(private readonly file: string) {}
+  constructor(private readonly args: Partial<ServerArguments> & { readonly file: string }) {}
+
+  get data(): string {
+    return this.args.file;
+  }
 
   get port(): number {
     return this.server!.port;
@@ -165,7 +198,7 @@ class StandInNode implements ServerNode {
 
   async start(): Promise<void> {
     if (this.#running) return;
-    this.server = await (this.server?.again() ?? StandIn.start({ file: this.file }));
+    this.server = await (this.server?.again() ?? StandIn.start(this.args));
     this.#running = true;
   }
 
@@ -175,14 +208,10 @@ class StandInNode implements ServerNode {
   }
 
   async freeze(): Promise<void> {
-    this.server!.signal('SIGSTOP');
+    this.server!.freeze();
   }
 
   async thaw(): Promise<void> {
-    this.server!.signal('SIGCONT');
-  }
-
-  wipe(): Promise<void> {
-    return rm(this.file, { force: true });
+    this.server!.thaw();
   }
 }

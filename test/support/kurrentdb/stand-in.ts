@@ -51,9 +51,13 @@ export class StandIn {
     await this.ended;
   }
 
-  /** SIGSTOP stops it where it is, with its connections open; SIGCONT lets it go on. */
-  signal(name: 'SIGSTOP' | 'SIGCONT'): void {
-    this.process.kill(name);
+  /** It goes on listening, and does nothing. */
+  freeze(): void {
+    this.process.kill('SIGSTOP');
+  }
+
+  thaw(): void {
+    this.process.kill('SIGCONT');
   }
 
   /** A new process at the same port, with the same file. */
