@@ -57,7 +57,7 @@ export class HttpPort {
   /** Binds; rejects where the address cannot be had. */
   static async open(api: Api, address: ListenAddress): Promise<HttpPort> {
     const port = new HttpPort(api);
-    port.#listener = await listen((request, response) => port.#api.app(request, response), address);
+    port.#listener = await listen((request, response) => void port.#api.app(request, response), address);
     return port;
   }
 
