@@ -9,7 +9,7 @@ import {
   type KurrentDBClient,
 } from '@kurrent/kurrentdb-client';
 import { LRUCache } from 'lru-cache';
-import { StopgapError } from '../../kernel/errors.js';
+import { errorOf, StopgapError } from '../../kernel/errors.js';
 import type { NewEvent, RecordedEvent } from '../../kernel/events.js';
 import type { Milliseconds } from '../../kernel/time.js';
 import type { Health } from '../health.js';
@@ -68,7 +68,7 @@ interface Request {
 
 /**
  * Sends appends, many at a time over one BatchAppend stream, and makes of the answers what the port promises. An append
- * that goes through costs one promise and no timer: beside the client's own work, that is what its speed depends on.
+ * that goes through costs two promises and no timer: how fast appends are beside the client's own depends on that.
  */
 export class Appender {
   /** Held while an append must not overtake: the first on a connection, the place of a subscription at the end. */
@@ -170,12 +170,7 @@ export class Appender {
       return;
     }
     this.send(request, events, stateOf(expected)).then(
-      (result) => {
-        this.answered(request.client);
-        const appended = this.appended(request, result);
-        if (appended) this.succeed(request, appended);
-        else this.finish(request, this.recall(request));
-      },
+      (result) => this.take(request, result),
       (error: unknown) => this.finish(request, this.recover(request, error)),
     );
   }
@@ -237,11 +232,24 @@ export class Appender {
     return { revision: safeNumber(nextExpectedRevision), position: at, duplicate: at <= known };
   }
 
+  /** The first attempt was answered. */
+  private take(request: Request, result: AppendResult): void {
+    this.answered(request.client);
+    try {
+      const appended = this.appended(request, result);
+      if (appended) this.succeed(request, appended);
+      else this.finish(request, this.recall(request));
+    } catch (error) {
+      this.finish(request, Promise.reject(errorOf(error)));
+    }
+  }
+
   private succeed(request: Request, appended: Appended): void {
+    // Its caller knows of a failure: that a server answers too late does not make it a healthy one.
+    if (request.over) return;
     this.tools.health.succeed();
     const { stream, events } = request;
     this.tools.written(stream, appended.revision === events.length - 1 && !appended.duplicate);
-    if (request.over) return;
     if (this.doubtful.size > 0) for (const { id } of events) this.doubtful.delete(id);
     this.end(request);
     request.resolve(appended);
@@ -310,6 +318,7 @@ export class Appender {
   /** The first attempt has failed. */
   private async recover(request: Request, error: unknown): Promise<Appended> {
     this.noticed(request, error);
+    if (request.over) throw error;
     let reason = error;
     if (error instanceof NotLeaderError) {
       await pause(LEADER_PAUSE);
