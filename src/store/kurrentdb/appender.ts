@@ -1,4 +1,3 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import {
   ANY,
   NO_STREAM,
@@ -16,7 +15,7 @@ import type { Health } from '../health.js';
 import { StoreUnavailable, WrongExpectedRevision, type Appended, type ExpectedRevision } from '../port.js';
 import type { Connection } from './connection.js';
 import { safeNumber, SENDING, toEventData } from './envelope.js';
-import { isAnswer, NoAnswer, portError, spoilsClient } from './errors.js';
+import { atLeader, isAnswer, leaderLearnt, NoAnswer, portError, spoilsClient } from './errors.js';
 import { Gate } from './gate.js';
 
 /** Appends that may wait for their answer; more would only wait longer than they are willing to. */
@@ -30,9 +29,6 @@ const READ_BACK = 1000;
 
 /** Bound on the events that are remembered as possibly written. */
 const REMEMBERED_DOUBTS = 20_000;
-
-/** The client learns who leads from the refusal itself, a turn or two of the event loop later. */
-const LEADER_PAUSE: Milliseconds = 20;
 
 export interface AppenderTools {
   readonly connection: Connection;
@@ -186,13 +182,12 @@ export class Appender {
     return client.appendToStream(request.stream, events.map(toEventData), { ...SENDING, streamState });
   }
 
-  /** The same, once more where it came to a node that does not lead, which has written nothing. */
-  private async ask(
+  private ask(
     request: Request,
     events: readonly NewEvent[],
     state: AppendStreamState,
   ): Promise<AppendResult> {
-    for (let attempt = 1; ; attempt++) {
+    return atLeader(async () => {
       // Its caller knows of a failure, and may have made it again.
       if (request.over) throw new NoAnswer(this.tools.timeout);
       try {
@@ -201,10 +196,9 @@ export class Appender {
         return result;
       } catch (error) {
         this.noticed(request, error);
-        if (!(error instanceof NotLeaderError) || attempt === 2) throw error;
+        throw error;
       }
-      await pause(LEADER_PAUSE);
-    }
+    });
   }
 
   /** What an error says about the connection. */
@@ -321,12 +315,12 @@ export class Appender {
     if (request.over) throw error;
     let reason = error;
     if (error instanceof NotLeaderError) {
-      await pause(LEADER_PAUSE);
       try {
+        await leaderLearnt();
         const result = await this.ask(request, request.events, stateOf(request.expected));
         return this.appended(request, result) ?? (await this.recall(request));
-      } catch (again) {
-        reason = again;
+      } catch (last) {
+        reason = last;
       }
     }
     if (!(reason instanceof WrongExpectedVersionError)) throw reason;
