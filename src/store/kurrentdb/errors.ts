@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import {
   AccessDeniedError,
   CancelledError,
@@ -54,6 +55,22 @@ export function within<T>(time: Milliseconds, promise: Promise<T>): Promise<T> {
       },
     );
   });
+}
+
+const LEADER_PAUSE: Milliseconds = 20;
+
+/** The client learns who leads from the refusal itself, a turn or two of the event loop later. */
+export const leaderLearnt = (): Promise<void> => pause(LEADER_PAUSE);
+
+/** Tries once more where it came to a node that does not lead, which has written nothing. */
+export async function atLeader<T>(attempt: () => Promise<T>): Promise<T> {
+  try {
+    return await attempt();
+  } catch (error) {
+    if (!(error instanceof NotLeaderError)) throw error;
+  }
+  await leaderLearnt();
+  return attempt();
 }
 
 /** The server has judged the request: the connection is sound, and asking again would change nothing. */

@@ -3,6 +3,7 @@ import fs from 'node:fs/promises';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 import { generate } from 'selfsigned';
+import { SECOND } from '../../../src/kernel/time.js';
 import type { Member } from '../../support/kurrentdb/faults.js';
 import { Follower, insist, PATIENCE, Scene } from '../../support/kurrentdb/scene.js';
 import type { StandIn } from '../../support/kurrentdb/stand-in.js';
@@ -67,6 +68,19 @@ describe('a KurrentDB cluster', { timeout: PATIENCE }, () => {
         });
       }));
   }
+
+  it('takes appends at its leader, whatever node the client prefers', () =>
+    Scene.play(async (scene) => {
+      const [leader, other] = [await scene.server(), await scene.server()];
+      await elect(leader, [leader, other]);
+      const store = await scene.store(`${urlOf(leader, other)}&nodePreference=follower`);
+      assert.equal(store.healthy, true);
+      assert.ok(Math.abs(store.clockSkew!) < SECOND);
+      const events = newEvents(3);
+      await store.append('block-a', events, 'none');
+      assert.deepEqual(ids(await collect(store.readStream('block-a'))), ids(events));
+      assert.deepEqual(scene.reports, []);
+    }));
 
   it('is found by one name', () =>
     Scene.play(async (scene) => {
