@@ -34,6 +34,15 @@ export function warn(io: CliIo, warnings: readonly string[]): void {
   for (const warning of warnings) note(io, `warning: ${warning}`);
 }
 
+/** What may have several lines, in one. */
+export function inOneLine(text: string): string {
+  return text
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '')
+    .join(' ');
+}
+
 /** How wide the terminal is that results go to, in characters; Infinity where they go elsewhere. */
 export function terminalWidth({ stdout, env }: CliIo): number {
   const { columns } = stdout as { readonly columns?: unknown };

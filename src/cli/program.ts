@@ -6,7 +6,7 @@ import { checkVerb } from './check.js';
 import { ExitWith } from './client-exit.js';
 import { importVerb } from './import/verb.js';
 import type { CliIo } from './io.js';
-import { note } from './io.js';
+import { inOneLine, note } from './io.js';
 import { doctorVerb } from './doctor/verb.js';
 import { logVerb } from './log.js';
 import { overrideVerb } from './override.js';
@@ -52,12 +52,7 @@ function buildProgram(io: CliIo, verbs: readonly Verb[] = VERBS): Command {
       writeErr: (text) => void io.stderr.write(text),
       outputError: (text, write) => {
         // One line; commander puts its suggestion into a second one.
-        write(
-          `stopgap: ${text
-            .replace(/^error: /, '')
-            .trim()
-            .replace(/\s*\n\s*/g, ' ')}\n`,
-        );
+        write(`stopgap: ${inOneLine(text.replace(/^error: /, ''))}\n`);
       },
     });
   for (const verb of verbs) verb(program, io);

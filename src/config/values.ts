@@ -151,5 +151,5 @@ export const asHttpUrl: Parser<string> = (raw) => {
   if (url.username !== '' || url.password !== '') throw new WrongValue(`must not hold a password; ${right}`);
   if (url.search !== '' || url.hash !== '')
     throw new WrongValue(`must have no query and no fragment; ${right}`);
-  return url.href.replace(/\/+$/, '');
+  return url.href.replace(/(?<!\/)\/+$/, '');
 };

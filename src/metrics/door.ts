@@ -111,7 +111,7 @@ function outcomeOf(error: Error | null | undefined): Outcome {
 
 /** A dual-stack socket has IPv4 addresses in IPv6 form, the session as IPv4; only one of them may name a zone. */
 function peerKey({ remoteAddress = '', remotePort = 0 }: Peer): string {
-  return `${remotePort} ${remoteAddress.toLowerCase().replace(/^::ffff:|%.*$/g, '')}`;
+  return `${remotePort} ${remoteAddress.toLowerCase().replace(/^::ffff:/, '').split('%', 1)[0]}`;
 }
 
 function byName<Name extends string, Value>(

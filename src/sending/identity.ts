@@ -12,21 +12,32 @@ import { readIpv6, slash64 } from './ip.js';
  *   ip       IPv4 dotted, IPv4-mapped IPv6 as IPv4, IPv6 in RFC 5952 form
  */
 
+/** Octets of an address: 64, `@` and 255 (RFC 5321 section 4.5.3.1). */
+export const LONGEST_ADDRESS = 320;
+/** Characters of a name that is compared in its normal form: more than any address and login has. */
+const LONGEST_NAME = 1024;
+
 const PLAIN_DOMAIN = /^[a-z0-9_-]+(?:\.[a-z0-9_-]+)*$/;
 const PLAIN_LOCAL = /^[a-z0-9._=*-]*$/;
 /** Most names are in normal form already: one pass of this tells, and nothing is allocated. */
 const PLAIN_ADDRESS = /^[a-z0-9._=*-]+@[a-z0-9_-]+(?:\.[a-z0-9_-]+)*$/;
-const EDGES = /^\s+|[\s.]+$/g;
+/** The look-behind keeps it linear: a run in the middle is looked at once, not from each of its characters. */
+const TAIL = /(?<![\s.])[\s.]+$/;
 /** ASCII that a host name may hold; a URL parser would take the rest for a port, a path or an escape. */
 const HOST_CHARACTERS = /^[a-z0-9._*\u0080-\uffff-]*$/;
 
 export function normalizeDomain(raw: string): string {
   if (PLAIN_DOMAIN.test(raw)) return raw;
-  const lower = lowerCase(raw).replace(EDGES, '');
+  const lower = trimmed(lowerCase(raw));
   if (PLAIN_DOMAIN.test(lower) || !HOST_CHARACTERS.test(lower)) return lower;
   // domainToASCII gives '' for what is no domain: such a name is still compared, as it stands. Other dots
   // (U+3002 and its like) have become plain ones only now.
-  return domainToASCII(lower).replace(EDGES, '') || lower;
+  return trimmed(domainToASCII(lower)) || lower;
+}
+
+/** Without space around it, and without dots at its end. */
+function trimmed(text: string): string {
+  return text.trimStart().replace(TAIL, '');
 }
 
 /** Normal form of a return path or recipient. The null sender stays the empty string. */
@@ -58,7 +69,7 @@ const DOTTED = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/;
  */
 export function normalizeIp(raw: string): string | undefined {
   if (DOTTED.test(raw)) return raw;
-  const bare = raw.trim().replace(/%.*$/, '');
+  const bare = raw.trim().split('%', 1)[0]!;
   if (!bare.includes(':')) return DOTTED.test(bare) ? bare : undefined;
   return ipaddr.IPv6.isValid(bare) ? ipaddr.process(bare).toString() : undefined;
 }
@@ -97,7 +108,7 @@ function isMapped(parts: Uint16Array): boolean {
 
 /** True for loopback, private (RFC 1918, RFC 4193), link-local and unspecified addresses. */
 export function isPrivateIp(ip: string): boolean {
-  const bare = ip.replace(/\/.*$/, '');
+  const bare = ip.split('/', 1)[0]!;
   if (!ipaddr.isValid(bare)) return false;
   return ['loopback', 'private', 'linkLocal', 'uniqueLocal', 'unspecified'].includes(
     ipaddr.process(bare).range(),
@@ -114,5 +125,7 @@ function normalizeLocal(raw: string): string {
 
 /** Composed before, for the case mapping, and after, since some letters compose in lower case only (J with caron). */
 function lowerCase(raw: string): string {
+  // Composing takes the square of a run of combining marks; a name of this length is nobody's, and needs no equal.
+  if (raw.length > LONGEST_NAME) return raw.toLowerCase();
   return raw.normalize('NFC').toLowerCase().normalize('NFC');
 }

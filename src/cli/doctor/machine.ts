@@ -11,7 +11,7 @@ import type { World } from './world.js';
 import { nearestThere } from './world.js';
 
 /** `>=20.19` in numbers. */
-const NEEDED = /(\d+)\.(\d+)/.exec(ownPackage().engines.node)!.slice(1).map(Number) as [number, number];
+const NEEDED = /^>=(\d+)\.(\d+)/.exec(ownPackage().engines.node)!.slice(1).map(Number) as [number, number];
 
 export async function checkNode(findings: Findings): Promise<void> {
   const [major, minor] = process.versions.node.split('.').map(Number) as [number, number];
