@@ -1,5 +1,6 @@
 import { Command, CommanderError } from 'commander';
 import { messageOf, StopgapError } from '../kernel/errors.js';
+import { printableLines } from '../kernel/printable.js';
 import { backtestVerb } from './backtest/verb.js';
 import { blockVerb } from './block.js';
 import { checkVerb } from './check.js';
@@ -48,8 +49,8 @@ function buildProgram(io: CliIo, verbs: readonly Verb[] = VERBS): Command {
     .exitOverride()
     .showSuggestionAfterError()
     .configureOutput({
-      writeOut: (text) => void io.stdout.write(text),
-      writeErr: (text) => void io.stderr.write(text),
+      writeOut: (text) => void io.stdout.write(printableLines(text)),
+      writeErr: (text) => void io.stderr.write(printableLines(text)),
       outputError: (text, write) => {
         // One line; commander puts its suggestion into a second one.
         write(`stopgap: ${inOneLine(text.replace(/^error: /, ''))}\n`);
