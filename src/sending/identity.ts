@@ -6,7 +6,7 @@ import { readIpv6, slash64 } from './ip.js';
  * One normal form for everything that is compared. What a client wrote is kept in events as it was; what is
  * compared goes through here first:
  *   domain   lower case, A-labels (RFC 5890), no trailing dot
- *   address  local part in lower case and NFC, `+tag` dropped; domain as above
+ *   address  local part in lower case and NFC, `+tag` and needless quotes dropped; domain as above
  *   account  like an address, but a `+tag` stays: it is part of a login's name
  *   ehlo     like a domain; an address literal keeps its brackets
  *   ip       IPv4 dotted, IPv4-mapped IPv6 as IPv4, IPv6 in RFC 5952 form
@@ -44,8 +44,8 @@ function trimmed(text: string): string {
 export function normalizeAddress(raw: string): string {
   if (PLAIN_ADDRESS.test(raw)) return raw;
   const at = raw.lastIndexOf('@');
-  const local = normalizeLocal(at < 0 ? raw : raw.slice(0, at));
-  const plus = local.indexOf('+');
+  const local = normalizeLocal(unquoted(at < 0 ? raw : raw.slice(0, at)));
+  const plus = local.startsWith('"') ? -1 : local.indexOf('+');
   const base = plus > 0 ? local.slice(0, plus) : local;
   return at < 0 ? base : `${base}@${normalizeDomain(raw.slice(at + 1))}`;
 }
@@ -115,8 +115,33 @@ export function isPrivateIp(ip: string): boolean {
   );
 }
 
+/** Whether an address lies in a network: one address, `192.0.2.0/24`, or `private` for {@link isPrivateIp}. */
+export function isWithin(ip: string, network: string): boolean {
+  if (network === 'private') return isPrivateIp(ip);
+  if (!ipaddr.isValid(ip)) return false;
+  const address = ipaddr.process(ip);
+  const [first, length] = network.includes('/')
+    ? ipaddr.parseCIDR(network)
+    : ([ipaddr.process(network), undefined] as const);
+  if (address.kind() !== first.kind()) return false;
+  return length === undefined
+    ? address.toString() === first.toString()
+    : address.match(first as ipaddr.IPv4, length);
+}
+
 export function isLoopback(ip: string): boolean {
   return ipaddr.isValid(ip) && ipaddr.process(ip).range() === 'loopback';
+}
+
+const QUOTED = /^"((?:[^"\\]|\\.)*)"$/s;
+/** What a local part may be without quotes (RFC 5321 section 4.1.2): atoms between single dots. */
+const DOT_ATOM = /^[^\s"(),:;<>@[\\\].]+(?:\.[^\s"(),:;<>@[\\\].]+)*$/;
+
+/** `"alice"` and `"al\ice"` are `alice`: quotes change nothing where none are needed, and escapes never do. */
+function unquoted(local: string): string {
+  const content = QUOTED.exec(local)?.[1]?.replace(/\\(.)/gs, '$1');
+  if (content === undefined) return local;
+  return DOT_ATOM.test(content) ? content : `"${content.replace(/["\\]/g, '\\$&')}"`;
 }
 
 function normalizeLocal(raw: string): string {
