@@ -64,7 +64,7 @@ export class MailServer extends SMTPServer {
     this.#options = options;
     const { login, command } = options.deadlines;
     const every = Math.min(SWEEP, login / 4, command / 4);
-    this.#sweeper = setInterval(() => this.#sweep(performance.now()), every).unref();
+    this.#sweeper = setInterval(() => this.sweep(performance.now()), every).unref();
     this.server.once('close', () => clearInterval(this.#sweeper));
   }
 
@@ -121,12 +121,15 @@ export class MailServer extends SMTPServer {
     socket.destroySoon();
   }
 
-  #sweep(now: Milliseconds): void {
+  /** Cuts those who keep a connection waiting. @param now by the monotonic clock */
+  sweep(now: Milliseconds): void {
     for (const [socket, since] of this.#arriving) {
       if (now - since < this.#options.deadlines.login) continue;
+      // Neither before nor in the middle of a handshake must the socket below it go: Node does not survive it.
+      const top = this._pendingSockets.get(socket);
+      if (top === undefined || top === socket) continue;
       this.#cut('login', socket.remoteAddress);
-      // The topmost: a handshake must not lose the socket below it.
-      (this._pendingSockets.get(socket) ?? socket).destroy();
+      top.destroy();
     }
     for (const connection of this.connections) {
       const why = connection instanceof MailConnection ? connection.overdue(now) : undefined;
@@ -191,7 +194,7 @@ class MailConnection extends SMTPConnection {
 
   /** Ends it: whoever reads is told why. */
   cut(why: Cut): void {
-    this.send(TOO_LATE.code, TOO_LATE.text);
+    if (!this._upgrading) this.send(TOO_LATE.code, TOO_LATE.text);
     if (why === 'reader' || this._upgrading) this.#top.destroy();
   }
 
