@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import { pino } from 'pino';
 import type { LogSettings } from '../config/types.js';
 import { messageOf, StopgapError } from '../kernel/errors.js';
+import { escaped } from '../kernel/printable.js';
 import { openLogKey } from './key.js';
 import { LogLevels } from './levels.js';
 import { Pseudonyms } from './pseudonyms.js';
@@ -40,7 +41,8 @@ export async function openLogs(settings: LogSettings, write: (text: string) => v
     levels.of('app').error({ file, reason }, 'the log file takes no lines; standard error goes on');
   const logFile = file === undefined ? undefined : openFile(file, maxFileSize, onTrouble);
   const sink = {
-    write(line: string): void {
+    write(raw: string): void {
+      const line = `${escaped(raw.trimEnd())}\n`;
       recent.push(line);
       write(format === 'json' ? line : asText(line));
       logFile?.write(line);

@@ -2,6 +2,7 @@ import { accessSync, constants } from 'node:fs';
 import path from 'node:path';
 import { messageOf } from '../../kernel/errors.js';
 import { formatDuration } from '../../kernel/time.js';
+import { relaysOf } from '../../config/relay.js';
 import { parseRedis } from '../../redis/address.js';
 import { connectRedis } from '../../redis/connection.js';
 import { inspectServer, SAFE_POLICY } from '../../redis/server.js';
@@ -172,16 +173,18 @@ export async function checkRedis(findings: Findings, { loaded, clock }: World): 
 
 /** Whether accepted mail can be handed over. */
 export async function checkUpstream(findings: Findings, { loaded }: World): Promise<void> {
-  const { relay, hostname } = loaded.config.smtp;
-  if ('maildir' in relay.target) {
-    checkMaildir(findings, relay.target.maildir);
-    return;
+  for (const { key, relay } of relaysOf(loaded.config)) {
+    if ('maildir' in relay.target) checkMaildir(findings, relay.target.maildir);
+    else await checkServer(findings, key, relay.url, loaded.config.smtp.hostname);
   }
-  const upstream = openRelay(relay.url, { hostname, waitTimeout: PATIENCE });
+}
+
+async function checkServer(findings: Findings, key: string, url: string, hostname: string): Promise<void> {
+  const upstream = openRelay(url, { hostname, waitTimeout: PATIENCE });
   try {
     const { ok, detail } = await upstream.probe();
     if (ok) findings.ok(detail);
-    else findings.problem(detail, 'see that the mail server runs, and that smtp.relay.url is right');
+    else findings.problem(detail, `see that the mail server runs, and that ${key} is right`);
   } finally {
     await upstream.close();
   }

@@ -298,5 +298,5 @@ function keyPrefix(prefix: string, { topology }: RedisAddress): string {
       'redis.prefix',
       'must be 1 to 64 letters, digits, dots, dashes, underscores or braces',
     );
-  return topology === 'cluster' && !/\{.+\}/.test(prefix) ? `{${prefix}}` : prefix;
+  return topology === 'cluster' && !/\{[^{}]+\}/.test(prefix) ? `{${prefix}}` : prefix;
 }
