@@ -308,5 +308,5 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
 }
 
 function passed(clock: AlarmClock, span: number): Promise<void> {
-  return new Promise((resolve) => clock.wakeAt(clock.now() + span, resolve));
+  return new Promise((resolve) => clock.after(span, resolve));
 }

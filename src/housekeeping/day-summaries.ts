@@ -57,9 +57,9 @@ export class DaySummaries {
   #run(): void {
     this.#running = this.#write().then((complete) => {
       const { clock } = this.#options;
-      const now = clock.now();
       if (this.#stopped) return;
-      this.#cancel = clock.wakeAt(complete ? DAY_SUMMARIES.after(now) : now + AGAIN, () => this.#run());
+      const run = (): void => this.#run();
+      this.#cancel = complete ? clock.wakeAt(DAY_SUMMARIES.after(clock.now()), run) : clock.after(AGAIN, run);
     });
   }
 

@@ -182,7 +182,7 @@ async function updateTimedWork({ timedWork: metrics }: Metrics, gauged: Gauged):
 async function inTime<T>(clock: AlarmClock, promise: Promise<T>): Promise<T | undefined> {
   let cancel = (): void => undefined;
   const late = new Promise<undefined>((resolve) => {
-    cancel = clock.wakeAt(clock.now() + PATIENCE, () => resolve(undefined));
+    cancel = clock.after(PATIENCE, () => resolve(undefined));
   });
   try {
     return await Promise.race([promise, late]);

@@ -99,7 +99,7 @@ export class KnownHabits {
       } catch (error) {
         if (!(error instanceof StoreUnavailable)) throw error;
         await new Promise<void>((resolve) => {
-          const cancel = clock.wakeAt(clock.now() + AGAIN, resolve);
+          const cancel = clock.after(AGAIN, resolve);
           this.#wake = () => {
             cancel();
             resolve();

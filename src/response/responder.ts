@@ -269,7 +269,7 @@ export class Responder {
   #sleep(span: Milliseconds): Promise<void> {
     const { clock } = this.#options;
     return new Promise((resolve) => {
-      const cancel = clock.wakeAt(clock.now() + span, resolve);
+      const cancel = clock.after(span, resolve);
       this.#wake = () => {
         cancel();
         resolve();

@@ -242,7 +242,7 @@ export class OutboxedStore implements EventStore {
     // Closing has waited for the attempt under way already.
     if (this.#closed) return Promise.resolve();
     return new Promise((resolve) => {
-      const cancel = clock.wakeAt(clock.now() + span, resolve);
+      const cancel = clock.after(span, resolve);
       this.#wake = () => {
         cancel();
         resolve();

@@ -18,7 +18,7 @@ export function watchRelay(relay: Pick<Relay, 'probe'>, clock: AlarmClock): Rela
   const ask = (): void => {
     void relay.probe().then(({ ok }) => {
       state = ok ? 'ok' : 'failing';
-      if (!stopped) cancel = clock.wakeAt(clock.now() + INTERVAL, ask);
+      if (!stopped) cancel = clock.after(INTERVAL, ask);
     });
   };
   ask();
