@@ -255,7 +255,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     : undefined;
   metrics.registry.beforeScrape = () =>
     updateGauges(metrics, {
-      ...{ clock, models, store, smtp, outbox, habits },
+      ...{ clock, models, store, smtp, outbox, habits, logs },
       breaker: responder.breaker,
       timedWork: work,
     });

@@ -4,6 +4,7 @@ import { stateAt } from '../../projections/block-ledger.js';
 import { StopgapError } from '../kernel/errors.js';
 import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
 import { DAY, HOUR, MINUTE, SECOND } from '../kernel/time.js';
+import type { Logs } from '../log/logs.js';
 import type { ReadModels } from '../read-models.js';
 import type { Relay } from '../smtp/relay/port.js';
 import type { EventStore } from '../store/port.js';
@@ -31,6 +32,7 @@ export interface Gauged {
       }
     | undefined;
   readonly timedWork: TimedWork | undefined;
+  readonly logs: Pick<Logs, 'lost'>;
   /** Of a node that takes mail and folds no sends. */
   readonly habits: { readonly ready: boolean } | undefined;
 }
@@ -67,6 +69,7 @@ export async function updateGauges(metrics: Metrics, gauged: Gauged): Promise<vo
   updateRules(metrics, gauged);
   metrics.judgements.update(models);
   updateSmtp(metrics, gauged);
+  metrics.process.logLinesLost(gauged.logs.lost());
   metrics.containment.settleThrough(now);
   metrics.timedWork.overdue.set(overdue(models, now) / SECOND);
   metrics.store.ready.set(Number(models.ready));

@@ -42,8 +42,9 @@ export class StoreUnavailable extends StopgapError {
 
 /** The store cannot be opened as it stands (corrupt, foreign, newer, locked): the message says what to do. */
 export class StoreRefused extends StopgapError {
-  constructor(message: string) {
+  constructor(message: string, cause?: unknown) {
     super('unavailable', message);
+    if (cause !== undefined) this.cause = cause;
     this.name = 'StoreRefused';
   }
 }

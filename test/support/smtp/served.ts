@@ -39,14 +39,14 @@ export class Served {
   stderr = '';
   readonly ended: Promise<Ended>;
 
-  private constructor(cwd: string, env: Readonly<Record<string, string>>) {
+  private constructor(cwd: string, env: Readonly<Record<string, string>>, stderr: 'pipe' | number = 'pipe') {
     this.child = spawn(process.execPath, [MAIN, 'serve'], {
       cwd,
       env: { ...ENVIRONMENT, ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', 'pipe', stderr],
     });
     this.child.stdout!.on('data', (chunk: Buffer) => (this.stdout += chunk.toString()));
-    this.child.stderr!.on('data', (chunk: Buffer) => (this.stderr += chunk.toString()));
+    this.child.stderr?.on('data', (chunk: Buffer) => (this.stderr += chunk.toString()));
     this.ended = once(this.child, 'close').then(([code, signal]) => ({
       code: code as number | null,
       signal: signal as NodeJS.Signals | null,
@@ -55,13 +55,18 @@ export class Served {
     }));
   }
 
-  /** Starts it and waits for its banner; it is killed after the test, should it still be there. */
+  /**
+   * Starts it and waits for its banner; it is killed after the test, should it still be there.
+   *
+   * @param stderr a descriptor that its standard error goes to instead of to {@link stderr}
+   */
   static async start(
     t: Pick<TestContext, 'after'>,
     cwd: string,
     env: Readonly<Record<string, string>> = {},
+    stderr: 'pipe' | number = 'pipe',
   ): Promise<Served> {
-    const served = new Served(cwd, env);
+    const served = new Served(cwd, env, stderr);
     t.after(() => served.kill());
     const announced = new Promise<void>((resolve) => {
       served.child.stdout!.on('data', () => {

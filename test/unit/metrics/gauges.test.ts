@@ -58,6 +58,7 @@ function gauged(clock: ManualClock, { facts = [], store = {}, more = {} }: Given
     store: { ...well, ...store },
     breaker: { open: true, blocks: 6, max: 5 },
     ...{ smtp: undefined, outbox: undefined, timedWork: undefined },
+    logs: { lost: () => ({ stderr: 2, file: 0 }) },
     ...more,
   } as unknown as Gauged;
 }
