@@ -115,6 +115,7 @@ function updateSmtp({ smtpGauges: metrics }: Metrics, { smtp }: Gauged): void {
   const { relay, upstream, checks } = smtp;
   metrics.relaySessions.set({ state: 'open' }, relay.sessions.open);
   metrics.relaySessions.set({ state: 'busy' }, relay.sessions.busy);
+  metrics.relaySessions.set({ state: 'unanswered' }, relay.sessions.unanswered);
   if (upstream.state !== 'unknown') metrics.relayUp.set(Number(upstream.state === 'ok'));
   metrics.passwordChecks.set(checks.pending);
 }

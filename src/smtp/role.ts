@@ -58,6 +58,7 @@ export async function openSmtpRole(options: SmtpRoleOptions): Promise<SmtpRole> 
     hostname,
     closeTimeout: RELAY_CLOSE,
     onNotice: (notice) => logs.of('relay').warn({ notice }, 'news of the upstream'),
+    onUnanswered: () => metrics.smtp.unanswered(),
   });
   closers.push(() => relay.close());
   const upstream = watchRelay(relay, clock);

@@ -5,13 +5,13 @@ import type { Relay } from './port.js';
 const INTERVAL: Milliseconds = 30 * SECOND;
 
 export interface RelayWatch {
-  /** What the last probe said; `unknown` before the first. */
+  /** What the last probe said, or the messages since; `unknown` before the first. */
   readonly state: 'ok' | 'failing' | 'unknown';
   stop(): void;
 }
 
 /** Asks the upstream every half minute whether it answers, so that health tells it before a client does. */
-export function watchRelay(relay: Pick<Relay, 'probe'>, clock: AlarmClock): RelayWatch {
+export function watchRelay(relay: Pick<Relay, 'probe' | 'healthy'>, clock: AlarmClock): RelayWatch {
   let state: RelayWatch['state'] = 'unknown';
   let stopped = false;
   let cancel = (): void => undefined;
@@ -24,7 +24,7 @@ export function watchRelay(relay: Pick<Relay, 'probe'>, clock: AlarmClock): Rela
   ask();
   return {
     get state() {
-      return state;
+      return state === 'ok' && !relay.healthy ? 'failing' : state;
     },
     stop() {
       stopped = true;

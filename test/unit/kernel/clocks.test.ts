@@ -36,7 +36,10 @@ for (const [how, jump] of [
     test('the upstream is asked again at the same pace', async () => {
       const clock = new ManualClock();
       let asked = 0;
-      const watch = watchRelay({ probe: async () => ({ ok: ++asked > 1, detail: '' }) }, clock);
+      const watch = watchRelay(
+        { healthy: true, probe: async () => ({ ok: ++asked > 1, detail: '' }) },
+        clock,
+      );
       await settled();
       assert.equal(watch.state, 'failing');
       clock.jump(jump);
