@@ -93,7 +93,7 @@ interface Started {
 
 /** @param mode `keep` ends as a kill would; `write` leaves a snapshot behind */
 async function start(directory: string, mode: string): Promise<Started> {
-  const clock = { now: () => START };
+  const clock = { now: () => START, monotonic: () => 0 };
   const store = await openSqliteStore({ file: path.join(directory, 'events.db'), clock });
   let folded = 0;
   const models = new ReadModels({

@@ -175,7 +175,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   health.opened({ store, outbox, follower, smtp });
   metrics.registry.beforeScrape = () =>
     updateGauges(metrics, {
-      ...{ clock, models, store, smtp, outbox, habits, timedWork: work },
+      ...{ clock, models, store, smtp, outbox, habits, timedWork: work, logs },
       breaker: responder.breaker,
     });
 

@@ -369,5 +369,5 @@ export class LogFollower {
 }
 
 function passed(clock: AlarmClock, span: Milliseconds): Promise<void> {
-  return new Promise((resolve) => clock.wakeAt(clock.now() + span, resolve));
+  return new Promise((resolve) => clock.after(span, resolve));
 }

@@ -9,8 +9,15 @@ export interface Clock {
   now(): Instant;
 }
 
-/** A clock that can also wake somebody. */
+/**
+ * A clock that can also wake somebody. What people are told goes by {@link Clock.now}, which somebody may set at any
+ * moment; pauses, deadlines and rates go by {@link monotonic} and {@link after}, which no setting moves.
+ */
 export interface AlarmClock extends Clock {
+  /** Milliseconds since some beginning; they only ever grow, at the pace of time. */
+  monotonic(): Milliseconds;
+  /** Calls back once, when `span` has passed (never synchronously). The result takes the alarm back. */
+  after(span: Milliseconds, callback: () => void): () => void;
   /**
    * Calls back once, at `at` or as soon after it as can be (at once where it has passed, never
    * synchronously). The result takes the alarm back.

@@ -34,6 +34,8 @@ export interface SmtpMeter {
   /** A message is handed to the upstream. @returns to be called when that is over, either way */
   handingOver(): () => void;
   accepted(direction: MailDirection, recipients: number): void;
+  /** The upstream has a message, and says nothing of it. */
+  unanswered(): void;
   certificate(listener: string, expiresAt: Instant): void;
 }
 
@@ -116,6 +118,11 @@ export class SmtpMetrics implements SmtpMeter {
     help: 'Handing a complete message to the upstream, until it took or refused it.',
     buckets: COMMAND_SECONDS,
   });
+  readonly #unanswered = new Counter({
+    name: 'stopgap_relay_unanswered_total',
+    help: 'Messages that the upstream has in full and did not answer within 30 s, or 5 s after their client had gone.',
+    registers: [],
+  });
   readonly #sent: Readonly<Record<MailDirection, { messages: CounterCell; recipients: CounterCell }>>;
   readonly #handedOver: HistogramCell;
 
@@ -127,6 +134,7 @@ export class SmtpMetrics implements SmtpMeter {
       registry.add(metric);
     for (const metric of [this.#certificates, this.relayUp, this.relaySessions, this.#transmit])
       registry.add(metric);
+    registry.add(this.#unanswered);
     const sent = (direction: MailDirection) => ({
       messages: this.#sends.cell({ direction }),
       recipients: this.#recipients.cell({ direction }),
@@ -172,6 +180,10 @@ export class SmtpMetrics implements SmtpMeter {
     sent.recipients.inc(recipients);
   }
 
+  unanswered(): void {
+    this.#unanswered.inc();
+  }
+
   certificate(listener: string, expiresAt: Instant): void {
     this.#certificates.set({ listener }, expiresAt / SECOND);
   }
@@ -193,5 +205,6 @@ export const UNMEASURED_SMTP: SmtpMeter = {
   refused: nothing,
   handingOver: () => nothing,
   accepted: nothing,
+  unanswered: nothing,
   certificate: nothing,
 };

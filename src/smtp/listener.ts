@@ -201,7 +201,8 @@ export class SmtpListener {
     const conversation = this.#conversations.get(session);
     if (conversation === undefined) return;
     // A message that arrived in full goes its way without its client.
-    if (conversation.mail?.delivering !== true) conversation.end();
+    if (conversation.mail?.delivering === true) conversation.mail.relay?.clientGone();
+    else conversation.end();
     this.#meter.closed();
   }
 

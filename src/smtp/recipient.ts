@@ -49,7 +49,7 @@ export async function offerRecipient(
   if (isNew && eventBound(conversation, mail.taken.size + 1, longestDomain) > store.maxAppendBytes)
     throw new ReplyError(TOO_MANY_RECIPIENTS);
   try {
-    mail.relay ??= relay.begin(relayEnvelope(session));
+    mail.relay ??= relay.begin(relayEnvelope(session), conversation.account ?? conversation.network);
     const reply = await relayed(mail.trace, 'RCPT TO', mail.relay.offer(relayRecipient(address)));
     if (reply.code >= 300) throw conversation.upstreamRefused(reply);
     mail.taken.add(address.address);

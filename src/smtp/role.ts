@@ -49,7 +49,7 @@ export async function openSmtpRole(options: SmtpRoleOptions): Promise<SmtpRole> 
   const { config, clock, logs, metrics, tracing, models, store, accepted, watch, closers } = options;
   const log = logs.of('smtp');
   const { hostname, auth, senders, softFail, maxMessageSize } = config.smtp;
-  const upstreams = new Upstreams(config, clock, logs.of('relay'));
+  const upstreams = new Upstreams({ config, clock, log: logs.of('relay'), metrics: metrics.smtp });
   closers.push(() => upstreams.close());
   const spoolDir = path.join(config.data, 'spool');
   await sweepSpool(spoolDir);

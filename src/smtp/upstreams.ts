@@ -3,6 +3,7 @@ import { relaysOf } from '../config/relay.js';
 import type { Config, RelaySettings } from '../config/types.js';
 import type { AlarmClock, Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
+import type { SmtpMetrics } from '../metrics/smtp.js';
 import { openRelay } from './relay/open.js';
 import type { Relay } from './relay/port.js';
 import type { RelayWatch } from './relay/watch.js';
@@ -13,6 +14,13 @@ const CLOSE: Milliseconds = SECOND;
 /** How long listeners wait for what the upstreams offer: until it is known, clients are offered nothing that needs it. */
 const FIRST_ANSWER: Milliseconds = SECOND;
 
+interface UpstreamsOptions {
+  readonly config: Config;
+  readonly clock: AlarmClock;
+  readonly log: Logger;
+  readonly metrics: Pick<SmtpMetrics, 'unanswered'>;
+}
+
 interface Upstream {
   readonly relay: Relay;
   readonly watch: RelayWatch;
@@ -22,13 +30,14 @@ interface Upstream {
 export class Upstreams {
   readonly #byUrl = new Map<string, Upstream>();
 
-  constructor(config: Config, clock: AlarmClock, log: Logger) {
+  constructor({ config, clock, log, metrics }: UpstreamsOptions) {
     for (const { relay: settings } of relaysOf(config)) {
       if (this.#byUrl.has(settings.url)) continue;
       const relay = openRelay(settings.url, {
         hostname: config.smtp.hostname,
         closeTimeout: CLOSE,
         onNotice: (notice) => log.warn({ notice }, 'news of the upstream'),
+        onUnanswered: () => metrics.unanswered(),
       });
       this.#byUrl.set(settings.url, { relay, watch: watchRelay(relay, clock) });
     }
@@ -45,12 +54,13 @@ export class Upstreams {
   }
 
   get sessions(): Relay['sessions'] {
-    let [open, busy] = [0, 0];
+    let [open, busy, unanswered] = [0, 0, 0];
     for (const { relay } of this.#byUrl.values()) {
       open += relay.sessions.open;
       busy += relay.sessions.busy;
+      unanswered += relay.sessions.unanswered;
     }
-    return { open, busy };
+    return { open, busy, unanswered };
   }
 
   /** Resolves when each has been asked, or has not answered for a while. */

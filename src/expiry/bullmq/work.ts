@@ -257,7 +257,7 @@ export class BullWork implements TimedWork {
       this.#passing = undefined;
     }
     if (this.#closing !== undefined || this.#run === undefined) return;
-    this.#cancelPass = clock.wakeAt(clock.now() + reconcileEvery, () => void this.reconcile());
+    this.#cancelPass = clock.after(reconcileEvery, () => void this.reconcile());
   }
 
   #lost(): void {

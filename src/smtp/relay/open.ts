@@ -24,6 +24,8 @@ const TIMEOUTS: RelayTimeouts = {
   data: 120_000,
   block: 180_000,
   dot: 600_000,
+  slowAnswer: 30_000,
+  clientGone: 5_000,
 };
 
 /**
@@ -67,6 +69,7 @@ class PooledRelay implements Relay {
       backoff: options.backoff ?? { first: 250, max: 5_000 },
       random: options.random ?? Math.random,
       onNotice: options.onNotice ?? (() => undefined),
+      onUnanswered: options.onUnanswered ?? (() => undefined),
     });
   }
 
@@ -74,12 +77,17 @@ class PooledRelay implements Relay {
     return this.#offers;
   }
 
-  get sessions(): { readonly open: number; readonly busy: number } {
-    return { open: this.#pool.open, busy: this.#pool.busy };
+  get sessions(): Relay['sessions'] {
+    const { open, busy, unanswered } = this.#pool;
+    return { open, busy, unanswered };
   }
 
-  begin(envelope: RelayEnvelope): RelayTransaction {
-    return new PooledTransaction(this.#pool, envelope, this.#memory);
+  get healthy(): boolean {
+    return this.#pool.answers;
+  }
+
+  begin(envelope: RelayEnvelope, sender?: string): RelayTransaction {
+    return new PooledTransaction(this.#pool, envelope, this.#memory, sender);
   }
 
   /** On a connection of its own, so that it tells whether a new one can be had. */
@@ -89,7 +97,7 @@ class PooledRelay implements Relay {
     let late = false;
     const timer = setTimeout(() => {
       late = true;
-      opening.abort();
+      opening.abort('closed');
     }, this.#probeTimeout);
     try {
       const session = await opening.ready;
@@ -112,7 +120,7 @@ class PooledRelay implements Relay {
       this.#offers = session.capabilities;
       return session;
     });
-    return { ready, abort: () => opening.abort() };
+    return { ready, abort: (why) => opening.abort(why) };
   }
 
   close(): Promise<void> {
