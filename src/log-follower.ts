@@ -111,7 +111,7 @@ export class LogFollower {
       this.habits = new KnownHabits({
         ...{ store, data: config.data, clock, metrics, log: logs.of('snapshots'), onFatal },
         onFolded: (event) => this.containment!.follow(event),
-        onSkipped: listeners.onSkipped,
+        onSkipped: (event, reason) => listeners.onSkipped(event, reason),
       });
     }
     this.containment = new LocalContainment({

@@ -126,7 +126,7 @@ export function isWithin(ip: string, network: string): boolean {
   if (address.kind() !== first.kind()) return false;
   return length === undefined
     ? address.toString() === first.toString()
-    : address.match(first as ipaddr.IPv4, length);
+    : address.match(first, length);
 }
 
 export function isLoopback(ip: string): boolean {
