@@ -12,7 +12,7 @@ export interface LocalStore extends EventStore {
 }
 
 /** Of this category of the local store is nothing but the stream below. */
-export const QUARANTINE_CATEGORY = 'quarantine';
+const QUARANTINE_CATEGORY = 'quarantine';
 export const QUARANTINE_STREAM = `${QUARANTINE_CATEGORY}-outbox`;
 
 /** The type of an entry there. */
