@@ -63,7 +63,7 @@ export class StoreMetrics {
   });
   readonly lag = new Gauge({
     name: 'stopgap_feed_lag_seconds',
-    help: 'For how long the read models have not been known to be up to date; 0 while they are.',
+    help: 'How old what the read models show may be; with a store on a server up to a few seconds say nothing.',
     registers: [],
   });
   readonly logReplaced = new Counter({

@@ -254,9 +254,10 @@ export class Responder {
         );
         settled();
         if (this.#stopped) break;
+        const failedAt = performance.now();
         // A store that has been away may be back with another log. The feed, which finds out, goes first.
         do await this.#sleep(pause);
-        while (models.lag > 0 && !this.#stopped);
+        while (!models.isFreshSince(failedAt) && !this.#stopped);
       }
     }
     if (counts) this.#plannedBlocks--;

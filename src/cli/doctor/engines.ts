@@ -1,7 +1,8 @@
 import { accessSync, constants } from 'node:fs';
 import path from 'node:path';
 import { messageOf } from '../../kernel/errors.js';
-import { formatDuration } from '../../kernel/time.js';
+import type { Milliseconds } from '../../kernel/time.js';
+import { formatDuration, SECOND } from '../../kernel/time.js';
 import { relaysOf } from '../../config/relay.js';
 import { parseRedis } from '../../redis/address.js';
 import { connectRedis } from '../../redis/connection.js';
@@ -106,6 +107,7 @@ async function checkKurrent(findings: Findings, url: string, { clock }: World): 
       findings.ok(
         `${where} answers; it is at position ${await patiently(store.head(), 'it gave no position')}`,
       );
+      if (store.clockSkew !== undefined) tellSkew(findings, store.clockSkew);
     } finally {
       await store.close();
     }
@@ -122,7 +124,18 @@ async function checkKurrent(findings: Findings, url: string, { clock }: World): 
 }
 
 /** Clocks are seldom nearer than this to each other. */
-const APART = 5000;
+const APART = 5 * SECOND;
+
+/** @param skew the other clock less ours */
+function tellSkew(findings: Findings, skew: Milliseconds): void {
+  const apart = Math.abs(skew);
+  if (apart <= APART) findings.ok(`its clock is within ${formatDuration(APART)} of ours`);
+  else
+    findings.warning(
+      `its clock is ${formatDuration(apart)} ${skew < 0 ? 'behind' : 'ahead of'} ours`,
+      'keep both by NTP: windows take no more than five minutes of it',
+    );
+}
 
 /** Whether Redis can be used for timed work. */
 export async function checkRedis(findings: Findings, { loaded, clock }: World): Promise<void> {
@@ -158,9 +171,7 @@ export async function checkRedis(findings: Findings, { loaded, clock }: World): 
         'set appendonly yes',
       );
     const [seconds] = await client.time();
-    const apart = Math.abs(seconds! * 1000 - clock.now());
-    if (apart > APART)
-      findings.warning(`its clock is ${formatDuration(apart)} from ours`, 'keep both by NTP');
+    tellSkew(findings, seconds! * SECOND - clock.now());
   } catch (error) {
     findings.problem(
       `${where} does not answer: ${messageOf(error)}`,

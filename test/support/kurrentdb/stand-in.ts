@@ -61,8 +61,8 @@ export class StandIn {
   }
 
   /** A new process at the same port, with the same file. */
-  again(change: Partial<ServerArguments> = {}): Promise<StandIn> {
-    return StandIn.start({ ...this.args, port: this.port, ...change });
+  again(): Promise<StandIn> {
+    return StandIn.start({ ...this.args, port: this.port });
   }
 
   private answer(): Promise<Record<string, unknown>> {
