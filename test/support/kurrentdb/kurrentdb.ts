@@ -22,7 +22,7 @@ interface ServerNode {
   /** File or folder in which it keeps the log. */
   readonly data: string;
   /** Starts it on the data that it left, unless it runs. */
-  start(more?: Partial<ServerArguments>): Promise<void>;
+  start(): Promise<void>;
   kill(): Promise<void>;
   freeze(): Promise<void>;
   thaw(): Promise<void>;
@@ -78,13 +78,9 @@ export class KurrentDB {
     await Promise.all(this.nodes.map((node) => node.kill()));
   }
 
-  /**
-   * Starts what does not run, on the data that it left; resolves when it answers.
-   *
-   * @param more of the stand-in: only where {@link skipOnRealServer} is false
-   */
-  async restart(more?: Partial<ServerArguments>): Promise<void> {
-    await Promise.all(this.nodes.map((node) => node.start(more)));
+  /** Starts what does not run, on the data that it left; resolves when it answers. */
+  async restart(): Promise<void> {
+    await Promise.all(this.nodes.map((node) => node.start()));
     if (this.form !== 'stand-in') await awaited('KurrentDB answers', () => this.#answers(), PATIENCE);
   }
 
@@ -202,9 +198,9 @@ class StandInNode implements ServerNode {
     return this.server!.port;
   }
 
-  async start(more?: Partial<ServerArguments>): Promise<void> {
+  async start(): Promise<void> {
     if (this.#running) return;
-    this.server = await (this.server?.again(more) ?? StandIn.start(this.args));
+    this.server = await (this.server?.again() ?? StandIn.start(this.args));
     this.#running = true;
   }
 
