@@ -110,7 +110,7 @@ export class LogFollower {
     if (this.#categories === DECISIONS_ONLY) {
       this.habits = new KnownHabits({
         ...{ store, data: config.data, clock, metrics, log: logs.of('snapshots'), onFatal },
-        onFolded: (event) => this.containment!.follow(event),
+        onSummarised: (event) => this.containment!.follow(event),
         onSkipped: (event, reason) => listeners.onSkipped(event, reason),
       });
     }

@@ -5,6 +5,7 @@ import type { RecordedEvent } from '../../../src/kernel/events.js';
 import type { EventStore } from '../../../src/store/port.js';
 import { ManualClock } from '../manual-clock.js';
 import { changed } from '../store/changed.js';
+import { collect } from '../store/events.js';
 import type { Call, Node, Reply } from './server.js';
 import { call, startOn } from './server.js';
 
@@ -54,10 +55,8 @@ export class TwoApis {
   }
 
   /** Everything that stands in a stream. */
-  async events(stream: string): Promise<RecordedEvent[]> {
-    const found: RecordedEvent[] = [];
-    for await (const event of this.nodes[0].deps.store.readStream(stream)) found.push(event);
-    return found;
+  events(stream: string): Promise<RecordedEvent[]> {
+    return collect(this.nodes[0].deps.store.readStream(stream));
   }
 
   /** Resolves when both show what is in the store. */
