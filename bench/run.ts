@@ -14,6 +14,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ run: () => Promise<Report
   shadow: () => import('./shadow.js'),
   store: () => import('./store.js'),
   smtp: () => import('./smtp.js'),
+  fairness: () => import('./fairness.js'),
   tracing: () => import('./tracing.js'),
   instrumentation: () => import('./instrumentation.js'),
   scrape: () => import('./scrape.js'),
