@@ -92,11 +92,18 @@ export const smtp: Row = {
     }),
     graph({
       title: 'Mail server behind: sessions',
-      description: '`busy` near 100 in one process: the mail server behind is slow.',
+      description: '`busy` near 100 in one process: the mail server behind is slow. `unanswered`: it hangs.',
       unit: 'none',
       size: [8, 8],
       queries: [over(series.sum(['instance', 'state'], 'stopgap_relay_sessions'), '{{instance}} {{state}}')],
       thresholds: lookFrom(90),
+    }),
+    graph({
+      title: 'Mail server behind: unanswered',
+      description: 'Messages that it has in full and does not answer.',
+      unit: 'suffix:/s',
+      size: [8, 8],
+      queries: [over(series.rate(['instance'], 'stopgap_relay_unanswered_total'), '{{instance}}')],
     }),
     graph({
       title: 'Mail server behind: there?',

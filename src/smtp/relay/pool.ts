@@ -101,18 +101,18 @@ export class Pool {
    * @throws RelayUnreachable
    */
   take(owner: object, sender: Sender, preferred: Session | undefined): Session | Promise<Session> {
-    if (this.#shares.allows(sender)) {
-      const held = this.#takeHeld(owner, preferred);
-      if (held !== undefined) return this.#lend(held, sender);
-      if (this.#closed) throw new RelayUnreachable('the relay is closed');
-      const free = this.#idle.takeFree();
-      if (free !== undefined) return this.#lend(free, sender);
-      if (!this.#tryConnect()) {
-        const stolen = this.#waiting.next() === undefined ? this.#steal(1) : undefined;
-        if (stolen !== undefined) return this.#lend(stolen, sender);
-        if (this.#live.size === 0 && this.#outage.on) throw this.#outage.error();
-      }
-    } else if (this.#closed) throw new RelayUnreachable('the relay is closed');
+    const allowed = this.#shares.allows(sender);
+    const held = allowed ? this.#takeHeld(owner, preferred) : undefined;
+    if (held !== undefined) return this.#lend(held, sender);
+    if (this.#closed) throw new RelayUnreachable('the relay is closed');
+    const free = allowed ? this.#idle.takeFree() : undefined;
+    if (free !== undefined) return this.#lend(free, sender);
+    // During an outage whoever comes finds out whether it is over.
+    if ((allowed || this.#outage.on) && !this.#tryConnect() && allowed) {
+      const stolen = this.#waiting.next() === undefined ? this.#steal(1) : undefined;
+      if (stolen !== undefined) return this.#lend(stolen, sender);
+      if (this.#live.size === 0 && this.#outage.on) throw this.#outage.error();
+    }
     const session = this.#waiting.enter({ owner, sender, preferred });
     this.#armStealing();
     return session;
@@ -173,10 +173,14 @@ export class Pool {
     this.#serve();
   }
 
-  /** The upstream takes its time to answer a message that it has in full: others need not wait for it. */
-  overdue(session: Session): void {
+  /**
+   * The upstream takes its time to answer a message that it has in full: others need not wait for it.
+   *
+   * @param again it was told before, and the client has gone since
+   */
+  overdue(session: Session, again: boolean): void {
     const { maxSessions, onNotice, onUnanswered } = this.#options;
-    onUnanswered();
+    if (!again) onUnanswered();
     this.#unanswered.add(session);
     if (!this.#toldUnanswered)
       onNotice('the upstream does not answer messages that it has been sent in full');
@@ -317,7 +321,7 @@ export class Pool {
         const awaited = this.#opened(opening);
         if (this.#closed || !awaited) return;
         this.#connectFailed(error);
-        this.#serve();
+        this.#armStealing();
       },
     );
     return true;

@@ -45,8 +45,8 @@ export class Session {
   lost: SessionLost | undefined;
   /** Told once, when the session is lost. */
   onLost: (() => void) | undefined;
-  /** Told once for a message, when its answer takes long. */
-  onOverdue: (() => void) | undefined;
+  /** Told when the answer to a message takes long; again, where it is not set aside and its client goes. */
+  onOverdue: ((again: boolean) => void) | undefined;
 
   readonly #wire: Wire;
   readonly #timeouts: RelayTimeouts;
@@ -62,6 +62,7 @@ export class Session {
   bodyStarted = false;
   /** The final dot of the present message is out. */
   #dotSent = false;
+  #overdue = false;
   /** An answer to the present message that came before its final dot. */
   #early: RawReply | undefined;
 
@@ -86,6 +87,7 @@ export class Session {
     this.clientGone = false;
     this.onOverdue = undefined;
     this.#dotSent = false;
+    this.#overdue = false;
   }
 
   /**
@@ -97,7 +99,7 @@ export class Session {
     this.clientGone = true;
     if (this.#awaited === undefined) return;
     if (!this.#dotSent) this.#arm(Infinity, this.#awaited);
-    else if (this.onOverdue !== undefined) this.#armAnswer();
+    else if (this.lentTo !== undefined) this.#armAnswer();
   }
 
   /** Goes on over TLS. @throws MalformedReply where clear-text bytes stand behind the reply to STARTTLS */
@@ -289,9 +291,9 @@ export class Session {
     if (span >= dot) return this.#set(dot, what, fail);
     this.#set(span, what, () => {
       this.#set(dot - span, what, fail);
-      const { onOverdue } = this;
-      this.onOverdue = undefined;
-      onOverdue?.();
+      const again = this.#overdue;
+      this.#overdue = true;
+      this.onOverdue?.(again);
     });
   }
 

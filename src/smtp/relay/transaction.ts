@@ -224,8 +224,8 @@ export class PooledTransaction implements RelayTransaction {
     }
     session.owner = undefined;
     session.dirty = true;
-    session.onOverdue = () => {
-      this.#pool.overdue(session);
+    session.onOverdue = (again) => {
+      this.#pool.overdue(session, again);
       // It is not read again, and kept where it cannot be read: whoever handed it over disposes of it in the end.
       this.#letGo(body).catch(() => undefined);
     };

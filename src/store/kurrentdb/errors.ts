@@ -7,6 +7,7 @@ import {
   NotLeaderError,
   StreamDeletedError,
   StreamNotFoundError,
+  UnavailableError,
   WrongExpectedVersionError,
 } from '@kurrent/kurrentdb-client';
 import { InvalidInput, messageOf, StopgapError } from '../../kernel/errors.js';
