@@ -21,6 +21,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ run: () => Promise<Report
   containment: () => import('./containment.js'),
   distributed: () => import('./distributed.js'),
   startup: () => import('./startup.js'),
+  outbox: () => import('./outbox.js'),
   expiry: () => import('./expiry.js'),
   backtest: () => import('./backtest.js'),
   detection: () => import('./detection.js'),

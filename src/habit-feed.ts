@@ -38,7 +38,7 @@ export class HabitFeed {
   /** Of rules that are promoted it is known what was usual since they came into the shadow. */
   #shadow = newShadow();
   readonly #listeners: HabitFeedListeners;
-  readonly #following = new Following((event, isDecision) => this.#fold(event, isDecision));
+  #following = this.#newFollowing();
 
   constructor(listeners: HabitFeedListeners) {
     this.#listeners = listeners;
@@ -83,6 +83,14 @@ export class HabitFeed {
     return this.#following.follow(store, HABITS_ONLY, afterEach);
   }
 
+  /** Forgets all that was folded, since another log is there. */
+  async startAnew(): Promise<void> {
+    await this.#following.stop();
+    this.#volume = new SendVolume();
+    this.#shadow = newShadow();
+    this.#following = this.#newFollowing();
+  }
+
   async stop(): Promise<void> {
     await this.#following.stop();
   }
@@ -95,6 +103,10 @@ export class HabitFeed {
   /** Folds one event. Delivered again, it changes nothing. */
   apply(event: RecordedEvent): void {
     this.#following.take(event);
+  }
+
+  #newFollowing(): Following {
+    return new Following((event, isDecision) => this.#fold(event, isDecision));
   }
 
   #fold(event: RecordedEvent, isDecision: boolean): void {

@@ -32,6 +32,8 @@ export interface KurrentDBOptions {
   readonly form?: Form;
   /** That the stand-in behaves as; a real server has its own. */
   readonly version?: string;
+  /** Milliseconds for which the stand-in cannot read what it has written; a real server takes its own time. */
+  readonly indexing?: number;
   /** Gives the port under which clients of a cluster are to reach the node with this port. */
   readonly advertise?: Advertise;
 }
@@ -146,11 +148,11 @@ export class KurrentDB {
 async function nodesOf(
   form: Form,
   dir: string,
-  { advertise, version }: KurrentDBOptions,
+  { advertise, version, indexing = 0 }: KurrentDBOptions,
 ): Promise<readonly ServerNode[]> {
   if (form === 'stand-in') {
-    const args = { file: path.join(dir, 'log.jsonl'), ...(version === undefined ? {} : { version }) };
-    return [new StandInNode(args)];
+    const file = path.join(dir, 'log.jsonl');
+    return [new StandInNode({ file, indexing, ...(version === undefined ? {} : { version }) })];
   }
   if (form === 'one node') return [new RealNode(ONE, (await serverPorts(1))[0]!, dir)];
   const ports = await serverPorts(3);
