@@ -108,11 +108,10 @@ export class Scene {
       );
     }
     if (store.nodes.length > 1)
-      this.faults.server.push({
-        name: 'kill all servers',
-        begin: () => store.kill(),
-        end: () => store.restart(),
-      });
+      this.faults.server.push(
+        { name: 'kill all servers', begin: () => store.kill(), end: () => store.restart() },
+        { name: 'freeze all servers', begin: () => store.freeze(), end: () => store.thaw() },
+      );
     if (redis !== undefined)
       this.faults.Redis.push(
         { name: 'kill Redis', begin: () => redis.kill(), end: () => redis.restart() },
