@@ -75,8 +75,9 @@ describe('the API over a store that holds events twice', () => {
       headers: { authorization: `Bearer ${TOKENS.viewer}` },
       signal: abort.signal,
     });
-    const told: { eventId: string; stream: string }[] = [];
-    const parser = createParser({ onEvent: ({ data }) => void told.push(JSON.parse(data)) });
+    type Told = { eventId: string; stream: string };
+    const told: Told[] = [];
+    const parser = createParser({ onEvent: ({ data }) => void told.push(JSON.parse(data) as Told) });
     for await (const bytes of response.body!) {
       parser.feed(Buffer.from(bytes as Uint8Array).toString());
       if (told.length >= 3) break;
