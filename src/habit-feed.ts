@@ -19,8 +19,8 @@ export interface HabitFeedState extends FollowingState {
 }
 
 export interface HabitFeedListeners {
-  /** After an event has been folded. */
-  onFolded(event: RecordedEvent): void;
+  /** After a summary has been folded. Of decisions the read models tell. */
+  onSummarised(event: RecordedEvent): void;
   /** A summary that nobody can read, or that is none: skipped, never fatal. */
   onSkipped(event: RecordedEvent, reason: string): void;
 }
@@ -125,7 +125,7 @@ export class HabitFeed {
       this.#skip(event, messageOf(error));
       return;
     }
-    this.#listeners.onFolded(event);
+    if (!isDecision) this.#listeners.onSummarised(event);
   }
 
   /** Of decisions the read models tell, which fold them too. */

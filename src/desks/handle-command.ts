@@ -1,9 +1,9 @@
-import { setTimeout as pause } from 'node:timers/promises';
+import { setTimeout } from 'node:timers/promises';
 import { SeenIds } from '../../projections/seen-ids.js';
-import { envelope, idOf, newId } from '../ids.js';
+import { envelope, haveSameMark, markedId, newId } from '../ids.js';
 import { StopgapError } from '../kernel/errors.js';
 import type { Fact, NewEvent, RecordedEvent } from '../kernel/events.js';
-import type { Clock, Instant } from '../kernel/time.js';
+import type { Clock, Instant, Milliseconds } from '../kernel/time.js';
 import { Backoff } from '../store/backoff.js';
 import type { EventStore } from '../store/port.js';
 import { StoreUnavailable } from '../store/port.js';
@@ -14,7 +14,7 @@ export interface CommandContext {
   readonly correlation?: string | undefined;
   /** The traceparent of whoever gives the command, where that is traced. */
   readonly trace?: string | undefined;
-  /** The same seed gives the same event ids: a command that is sent again is not carried out twice. */
+  /** What the command's events are recognised by: with the same seed it is carried out once, wherever and however often. */
   readonly seed?: string | undefined;
 }
 
@@ -78,6 +78,7 @@ export async function readHistory<State>(
  *
  * @param decide what the command brings about; what it throws ends the command
  * @param context where `trace` is a function, it is asked once it has been decided
+ * @param wait how it waits for so many milliseconds after a lost race
  * @throws what `decide` throws; StoreUnavailable, also after too many lost races
  */
 export async function handleCommand<State, F extends Fact>(
@@ -88,38 +89,41 @@ export async function handleCommand<State, F extends Fact>(
   context: Omit<CommandContext, 'trace'> & {
     readonly trace?: string | (() => string | undefined) | undefined;
   },
+  wait: (span: Milliseconds) => Promise<unknown> = setTimeout,
 ): Promise<Handled<State, F>> {
   const { seed, trace } = context;
   // The same in each attempt: one that was written although it seemed to be lost is recognised.
-  const made: string[] = [];
+  const ids: string[] = [];
   const idAt = (index: number): string =>
-    seed === undefined ? (made[index] ??= newId()) : idOf(`${seed}/${index}`);
+    (ids[index] ??= seed === undefined ? newId() : markedId(`${seed}/${index}`));
+  const isOwn = (id: string, index: number): boolean =>
+    seed === undefined ? id === idAt(index) : haveSameMark(id, idAt(index));
   const pauses = new Backoff(PAUSES);
   for (let attempt = 1; ; attempt++) {
     const own: { event: F & RecordedEvent; before: State }[] = [];
     const history = await readHistory(store, folding, (event, before) => {
-      if (event.id === idAt(own.length)) own.push({ event: event as F & RecordedEvent, before });
+      if (isOwn(event.id, own.length)) own.push({ event: event as F & RecordedEvent, before });
     });
     const { state: before, position } = history;
     if (own.length > 0) {
       const facts = own.map(({ event }) => event);
-      return { facts, before: own[0]!.before, position, repeated: seed !== undefined };
+      return { facts, before: own[0]!.before, position, repeated: facts[0]!.id !== idAt(0) };
     }
     const now = clock.now();
     const facts = decide(history, now);
     if (facts.length === 0) return { facts: [], before, position, repeated: false };
     const traced = { ...context, trace: typeof trace === 'function' ? trace() : trace };
     const events = envelope(facts, { ...traced, idAt }, now);
-    let cause: unknown;
     try {
       const appended = await store.append(folding.stream, events, history.revision);
-      if (!appended.duplicate) return { facts: events, before, position: appended.position, repeated: false };
+      return { facts: events, before, position: appended.position, repeated: false };
     } catch (error) {
       if (!(error instanceof StopgapError) || error.code !== 'conflict') throw error;
-      cause = error;
+      if (attempt === ATTEMPTS)
+        throw new StoreUnavailable('others are changing the same thing just now: try again', {
+          cause: error,
+        });
     }
-    if (attempt === ATTEMPTS)
-      throw new StoreUnavailable('others are changing the same thing just now: try again', { cause });
-    await pause(pauses.next());
+    await wait(pauses.next());
   }
 }

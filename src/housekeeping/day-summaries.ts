@@ -61,9 +61,9 @@ export class DaySummaries {
     // A store that has been away may be back with another log. The feed, which finds out, goes first.
     const written = models.isFreshSince(this.#failedAt) ? this.#write() : Promise.resolve(false);
     this.#running = written.then((complete) => {
-      const now = clock.now();
       if (this.#stopped) return;
-      this.#cancel = clock.wakeAt(complete ? DAY_SUMMARIES.after(now) : now + AGAIN, () => this.#run());
+      const run = (): void => this.#run();
+      this.#cancel = complete ? clock.wakeAt(DAY_SUMMARIES.after(clock.now()), run) : clock.after(AGAIN, run);
     });
   }
 

@@ -285,7 +285,7 @@ export class Responder {
     const { clock } = this.#options;
     if (this.#stopped) return Promise.resolve();
     return new Promise((resolve) => {
-      const cancel = clock.wakeAt(clock.now() + span, resolve);
+      const cancel = clock.after(span, resolve);
       this.#wake = () => {
         cancel();
         resolve();

@@ -16,7 +16,12 @@ export async function askServer(base: URL): Promise<ServerState | undefined> {
     if (!answer.ok || typeof health['readModels'] !== 'string') return undefined;
     const readiness = await ask('readyz');
     const { reason } = (await readiness.json()) as { readonly reason?: unknown };
-    return { origin: base.origin, health, ready: readiness.ok, reason: String(reason ?? 'it says no more') };
+    return {
+      origin: base.origin,
+      health,
+      ready: readiness.ok,
+      reason: typeof reason === 'string' ? reason : 'it says no more',
+    };
   } catch {
     // It is one of the things that are told: nobody is there.
     return undefined;

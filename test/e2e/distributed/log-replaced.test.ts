@@ -140,7 +140,7 @@ test('a store that was restored from an older backup: what is in that holds, and
     await awaited(`${node.name} has folded what the backup lacks`, folded);
   }
 
-  await cluster.store.restoreSaved();
+  await cluster.store.restore();
   const [id] = await Promise.all([blockSoon('after'), rebuilt(before + 1)]);
   await refused('after');
   await refused('kept');

@@ -392,7 +392,7 @@ describe('stopgap doctor', () => {
       assert.ok(!/plugh|wrong-password/.test(JSON.stringify(findings)));
   });
 
-  test('KurrentDB: there, and away', async (t) => {
+  test('KurrentDB: there, refusing the user, and away', async (t) => {
     const standIn = await StandIn.start();
     t.after(() => standIn.kill());
     const env = { ...QUIET, STOPGAP_STORE: standIn.url };
@@ -403,6 +403,8 @@ describe('stopgap doctor', () => {
     await standIn.tell({ do: 'skew', by: -90_000 });
     const apart = await doctor(t, given);
     apart.has('store', 'warning', /its clock is 1m30s behind ours; keep both by NTP/);
+    await standIn.tell({ do: 'faults', denied: true });
+    (await doctor(t, given)).has('store', 'problem', /^KurrentDB at \S+ refuses the user or password/);
     await standIn.kill();
     const away = await doctor(t, given);
     assert.equal(away.code, 1);

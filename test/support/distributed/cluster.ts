@@ -74,7 +74,7 @@ export class Cluster {
     const dir = path.join(this.dir, name);
     const t = { after: (close: () => unknown) => void this.#closers.push(close) };
     const settings = { ...this.#settings(roles), ...this.env, ...env };
-    return new Node(name, dir, () => Served.begin(t, dir, settings), this.token);
+    return new Node(name, dir, () => Served.begin(t, dir, settings), this.token, settings);
   }
 
   #settings(roles: string): Record<string, string> {

@@ -25,6 +25,8 @@ export class Node {
     readonly dir: string,
     private readonly spawn: () => Served,
     private readonly token: string,
+    /** Its configuration, as the environment has it. */
+    readonly settings: Readonly<Record<string, string>>,
   ) {}
 
   /** Starts it; resolves when it has caught up and listens. */

@@ -39,14 +39,14 @@ export class Served {
   stderr = '';
   readonly ended: Promise<Ended>;
 
-  private constructor(cwd: string, env: Readonly<Record<string, string>>) {
+  private constructor(cwd: string, env: Readonly<Record<string, string>>, stderr: 'pipe' | number = 'pipe') {
     this.child = spawn(process.execPath, [MAIN, 'serve'], {
       cwd,
       env: { ...ENVIRONMENT, ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', 'pipe', stderr],
     });
     this.child.stdout!.on('data', (chunk: Buffer) => (this.stdout += chunk.toString()));
-    this.child.stderr!.on('data', (chunk: Buffer) => (this.stderr += chunk.toString()));
+    this.child.stderr?.on('data', (chunk: Buffer) => (this.stderr += chunk.toString()));
     this.ended = once(this.child, 'close').then(([code, signal]) => ({
       code: code as number | null,
       signal: signal as NodeJS.Signals | null,
@@ -60,19 +60,25 @@ export class Served {
     t: Pick<TestContext, 'after'>,
     cwd: string,
     env: Readonly<Record<string, string>> = {},
+    stderr: 'pipe' | number = 'pipe',
   ): Served {
-    const served = new Served(cwd, env);
+    const served = new Served(cwd, env, stderr);
     t.after(() => served.kill());
     return served;
   }
 
-  /** Starts it and waits for its banner; it is killed after the test, should it still be there. */
+  /**
+   * Starts it and waits for its banner; it is killed after the test, should it still be there.
+   *
+   * @param stderr a descriptor that its standard error goes to instead of to {@link stderr}
+   */
   static async start(
     t: Pick<TestContext, 'after'>,
     cwd: string,
     env: Readonly<Record<string, string>> = {},
+    stderr: 'pipe' | number = 'pipe',
   ): Promise<Served> {
-    const served = Served.begin(t, cwd, env);
+    const served = Served.begin(t, cwd, env, stderr);
     await served.announced();
     return served;
   }
