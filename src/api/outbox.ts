@@ -19,7 +19,7 @@ export type RetryInput = z.infer<typeof input>;
 export type RetryJson = z.infer<typeof outcome>;
 
 /** What this process keeps on its own disk for the store that all share. */
-export function outboxRoutes({ outbox }: ApiDependencies): readonly Route[] {
+export function outboxRoutes({ outbox }: Pick<ApiDependencies, 'outbox'>): readonly Route[] {
   return [
     route<unknown, RetryInput>({
       method: 'post',

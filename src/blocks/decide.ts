@@ -4,10 +4,10 @@ import { formatInstant } from '../kernel/time.js';
 import type { Direction } from '../sending/subjects.js';
 import { uniteDirections } from '../sending/subjects.js';
 import type { Act, Approve, At, BlockCommand, ChangeUntil, Impose, Renew } from './commands.js';
-import { after, escalated, isLater, tripped } from './durations.js';
+import { after, escalated, tripped } from './durations.js';
 import type { BlockFact, BlockImposed, Evidence, Judged, Until } from './events.js';
 import type { BlockState, PendingProposal, Standing, StandingBlock } from './state.js';
-import { activeBlock, exemptionAt, isOver, pendingProposal } from './state.js';
+import { activeBlock, exemptionAt, isLater, isOver, nameOf, pendingProposal, strongerOf } from './state.js';
 
 /**
  * What a command brings about in a subject's standing: no fact where there is nothing left to do.
@@ -48,9 +48,9 @@ export function decide(command: At<BlockCommand>, standing: Standing): readonly 
     case 'change-until':
       return changeUntil(command, standing);
     case 'expire':
-      return standing.block?.id === command.block ? expiry(standing, now) : [];
+      return standing.block?.id === nameOf(standing, command.block) ? expiry(standing, now) : [];
     case 'lapse':
-      return standing.proposal?.id === command.block ? lapse(standing, now) : [];
+      return standing.proposal?.id === nameOf(standing, command.block) ? lapse(standing, now) : [];
     case 'grant': {
       if (isOver(command.until, now)) throw inThePast('until', now);
       const { newId, subject, until, reason } = command;
@@ -223,11 +223,9 @@ function strengthen(
   direction: Direction,
   more: { evidence?: Evidence; note?: string },
 ): readonly BlockFact[] {
-  const united = uniteDirections(block.direction, direction);
-  const later = isLater(until, block.until);
-  if (!later && united === block.direction) return [];
-  const data = { block: block.id, until: later ? until : block.until, direction: united, ...more };
-  return [{ type: 'BlockExtended', data }];
+  const stronger = strongerOf(block, { until, direction });
+  if (stronger.until === block.until && stronger.direction === block.direction) return [];
+  return [{ type: 'BlockExtended', data: { block: block.id, ...stronger, ...more } }];
 }
 
 /** The expiry that nobody recorded yet, dated when it fell due. */
@@ -250,18 +248,19 @@ function lapse(standing: Standing, now: Instant): readonly BlockFact[] {
 
 function requireActive(standing: Standing, id: string, now: Instant, verb: string): StandingBlock {
   const block = activeBlock(standing, now);
-  if (block?.id === id) return block;
+  if (block?.id === nameOf(standing, id)) return block;
   throw impossible(standing, id, now, verb, 'an active block');
 }
 
 function requireProposal(standing: Standing, id: string, now: Instant, verb: string): PendingProposal {
   const proposal = pendingProposal(standing, now);
-  if (proposal?.id === id) return proposal;
+  if (proposal?.id === nameOf(standing, id)) return proposal;
   throw impossible(standing, id, now, verb, 'a proposal');
 }
 
 /** Where the block is at `now`, by what fell due as well as by what was recorded; undefined for a stranger's id. */
-export function stateOf(standing: Standing, id: string, now: Instant): BlockState | undefined {
+export function stateOf(standing: Standing, anyId: string, now: Instant): BlockState | undefined {
+  const id = nameOf(standing, anyId);
   if (standing.block?.id === id) return isOver(standing.block.until, now) ? 'expired' : 'active';
   if (standing.proposal?.id === id) return standing.proposal.lapsesAt > now ? 'proposed' : 'lapsed';
   return standing.ended.get(id);

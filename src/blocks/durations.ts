@@ -29,8 +29,3 @@ export function escalated(
 export function after(now: Instant, duration: Milliseconds | null): Until {
   return duration === null ? null : now + duration;
 }
-
-/** Null (for ever) is later than any instant or span. */
-export function isLater(a: number | null, b: number | null): boolean {
-  return b !== null && (a === null || a > b);
-}

@@ -26,7 +26,8 @@ const SLICE = 500;
 
 /**
  * Carries out many commands, each on a subject of its own. What the read models show to be so already is not read
- * again: whoever syncs all customers every night changes few. Resolves when the changes are durable.
+ * again: whoever syncs all customers every night changes few. Only a command with a seed is looked up all the same, since
+ * it may have been carried out before. Resolves when the changes are durable.
  *
  * @throws what OverrideDesk.executeAll throws; what had been carried out by then stays
  */
@@ -40,15 +41,15 @@ export async function carryOutBatch(
   for (const [index, command] of commands.entries()) {
     if (index % SLICE === SLICE - 1) await setImmediate();
     const known: Standing = models.overrides.on(command.subject) ?? NOTHING_SET;
-    if (decide(command, known, now).length > 0) due.push(command);
+    if (decide(command, known, now).length > 0 || context(command).seed !== undefined) due.push(command);
   }
   const done = await desk.executeAll(due, context);
-  const made = done.filter(({ fact }) => fact !== undefined);
-  const set = made.filter(({ fact }) => fact?.type === 'OverrideSet').length;
+  const made = done.filter(({ facts }) => facts.length > 0);
+  const set = made.filter(({ facts }) => facts[0]!.type === 'OverrideSet').length;
   return {
     set,
     removed: made.length - set,
     unchanged: commands.length - made.length,
-    position: Math.max(0, ...made.map(({ version }) => version)),
+    position: Math.max(0, ...made.map(({ position }) => position)),
   };
 }

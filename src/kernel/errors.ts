@@ -37,9 +37,18 @@ export class InvalidInput extends StopgapError {
   }
 }
 
-/** Text of whatever was thrown, for logs and messages. */
+/** Text of whatever was thrown, for logs and messages: never empty, though an error's message may be. */
 export function messageOf(thrown: unknown): string {
-  return thrown instanceof Error ? thrown.message : String(thrown);
+  if (!(thrown instanceof Error)) return String(thrown) || 'an error without a reason';
+  return thrown.message || thrown.constructor.name;
+}
+
+const NO_ROOM = new Set(['ENOSPC', 'EDQUOT', 'SQLITE_FULL', 'SQLITE_IOERR_SHMSIZE']);
+
+/** Whether the reason is a disk, or somebody's share of it, that is full: there may be room again at any moment. */
+export function isDiskFull(thrown: unknown): boolean {
+  const { code, cause } = (thrown ?? {}) as { readonly code?: string; readonly cause?: unknown };
+  return NO_ROOM.has(code ?? '') || (cause !== undefined && isDiskFull(cause));
 }
 
 /** Whatever was thrown, as an error that can be thrown again. */

@@ -4,6 +4,7 @@ import { stateAt } from '../../projections/block-ledger.js';
 import { StopgapError } from '../kernel/errors.js';
 import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
 import { DAY, HOUR, MINUTE, SECOND } from '../kernel/time.js';
+import type { Logs } from '../log/logs.js';
 import type { ReadModels } from '../read-models.js';
 import type { Relay } from '../smtp/relay/port.js';
 import type { EventStore } from '../store/port.js';
@@ -32,6 +33,7 @@ export interface Gauged {
       }
     | undefined;
   readonly timedWork: TimedWork | undefined;
+  readonly logs: Pick<Logs, 'lost'>;
   /** Of a node that takes mail and folds no sends. */
   readonly habits: { readonly ready: boolean } | undefined;
 }
@@ -68,6 +70,7 @@ export async function updateGauges(metrics: Metrics, gauged: Gauged): Promise<vo
   updateRules(metrics, gauged);
   metrics.judgements.update(models);
   updateSmtp(metrics, gauged);
+  metrics.process.logLinesLost(gauged.logs.lost());
   metrics.containment.settleThrough(now);
   metrics.timedWork.overdue.set(overdue(models, now) / SECOND);
   metrics.store.ready.set(Number(models.ready));
@@ -113,6 +116,7 @@ function updateSmtp({ smtpGauges: metrics }: Metrics, { smtp }: Gauged): void {
   const { relay, upstream, checks } = smtp;
   metrics.relaySessions.set({ state: 'open' }, relay.sessions.open);
   metrics.relaySessions.set({ state: 'busy' }, relay.sessions.busy);
+  metrics.relaySessions.set({ state: 'unanswered' }, relay.sessions.unanswered);
   if (upstream.state !== 'unknown') metrics.relayUp.set(Number(upstream.state === 'ok'));
   metrics.passwordChecks.set(checks.pending);
 }
@@ -128,6 +132,8 @@ function overdue({ activeBlocks, ledger }: ReadModels, now: Instant): Millisecon
 
 async function updateStore({ store: metrics }: Metrics, gauged: Gauged, now: Instant): Promise<void> {
   const { store, models, outbox, clock } = gauged;
+  metrics.lag.set(models.lag / SECOND);
+  if (store.clockSkew !== undefined) metrics.clockSkew.set(store.clockSkew / SECOND);
   const isUp = store.healthy && outbox?.away !== true;
   metrics.up.set(Number(isUp));
   const lag = isUp ? await inTime(clock, lagOf(models, store, now)) : undefined;
@@ -184,7 +190,7 @@ async function updateTimedWork({ timedWork: metrics }: Metrics, gauged: Gauged):
 async function inTime<T>(clock: AlarmClock, promise: Promise<T>): Promise<T | undefined> {
   let cancel = (): void => undefined;
   const late = new Promise<undefined>((resolve) => {
-    cancel = clock.wakeAt(clock.now() + PATIENCE, () => resolve(undefined));
+    cancel = clock.after(PATIENCE, () => resolve(undefined));
   });
   try {
     return await Promise.race([promise, late]);

@@ -61,6 +61,21 @@ export class StoreMetrics {
     help: 'How long ago the oldest event was written that the read models have not folded yet.',
     registers: [],
   });
+  readonly lag = new Gauge({
+    name: 'stopgap_feed_lag_seconds',
+    help: 'How old what the read models show may be; with a store on a server up to a few seconds say nothing.',
+    registers: [],
+  });
+  readonly logReplaced = new Counter({
+    name: 'stopgap_log_replaced_total',
+    help: 'How often the store was back with another log than the one that was followed.',
+    registers: [],
+  });
+  readonly clockSkew = new Gauge({
+    name: 'stopgap_store_clock_skew_seconds',
+    help: "The clock of the store's server less ours.",
+    registers: [],
+  });
   readonly skippedEvents = new Counter({
     name: 'stopgap_skipped_events_total',
     help: 'Stored events that could not be read or are of an unknown type.',
@@ -108,6 +123,7 @@ export class StoreMetrics {
       registry.add(metric);
     for (const metric of [this.ready, this.habitsReady, this.lagEvents, this.lagSeconds, this.skippedEvents])
       registry.add(metric);
+    for (const metric of [this.lag, this.logReplaced, this.clockSkew]) registry.add(metric);
     for (const metric of [this.outboxWaiting, this.outboxLimit, this.outboxOldest]) registry.add(metric);
     for (const metric of [this.outboxQuarantined, this.outboxLost]) registry.add(metric);
     for (const metric of [this.#snapshotAt, this.snapshotFailures]) registry.add(metric);
@@ -118,6 +134,7 @@ export class StoreMetrics {
     }
     this.#snapshotAt.remove();
     this.habitsReady.remove();
+    this.clockSkew.remove();
   }
 
   /** @param began by `performance.now()` */

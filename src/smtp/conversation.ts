@@ -100,7 +100,7 @@ export class Conversation {
   /** Whether this sender is refused, at this very moment. */
   verdict(): ActiveBlock | undefined {
     const { models, clock } = this.#context;
-    return models.activeBlocks.verdict(this.mail!.sender, clock.now());
+    return models.refusing.verdict(this.mail!.sender, clock.now());
   }
 
   /** Records a refusal of ours and gives the error that tells the client. */

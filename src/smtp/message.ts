@@ -5,6 +5,7 @@ import { SECOND } from '../kernel/time.js';
 import { domainOf, normalizeDomain } from '../sending/identity.js';
 import type { MessageAccepted } from '../sending/events.js';
 import { sendStreamKey } from '../sending/subjects.js';
+import { reportsFailure } from './bounce.js';
 import type { SmtpContext } from './context.js';
 import type { Conversation } from './conversation.js';
 import type { MessageBody } from './relay/body.js';
@@ -118,7 +119,7 @@ async function record(
   };
   try {
     const appended = await recorder.accepted(sendStreamKey(mail.sender), data, mail.trace?.traceparent);
-    if (mail.returnPath === '' && fields.direction === 'inbound') {
+    if (fields.direction === 'inbound' && reportsFailure(body.headerHead)) {
       await recorder.bounces(
         accepted.map(({ address }) => address),
         conversation.ip,
@@ -188,9 +189,17 @@ function receivedLine(
   const from = ehlo.replace(/[^\x21-\x27\x2a-\x5b\x5d-\x7e]/g, '?').slice(0, 255) || 'unknown';
   const literal = ip.includes(':') ? `[IPv6:${ip}]` : `[${ip}]`;
   return Buffer.from(
-    `Received: from ${from} (${literal})\r\n\tby ${hostname} with ${session.transmissionType} id ${id};\r\n\t${dateText(now)}\r\n`,
+    `Received: from ${from} (${literal})\r\n\tby ${hostname} with ${protocolOf(session)} id ${id};\r\n\t${dateText(now)}\r\n`,
     'latin1',
   );
+}
+
+/** The name that RFC 3848 and RFC 6531 section 4.3 have for how a message came. */
+function protocolOf({ openingCommand, secure, user, envelope }: SMTPServerSession): string {
+  const { mailFrom } = envelope;
+  if (openingCommand === 'HELO') return 'SMTP';
+  const utf8 = mailFrom !== false && mailFrom.args !== false && mailFrom.args['SMTPUTF8'] === true;
+  return `${utf8 ? 'UTF8SMTP' : 'ESMTP'}${secure ? 'S' : ''}${user ? 'A' : ''}`;
 }
 
 let dateSecond = 0;

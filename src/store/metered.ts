@@ -29,6 +29,9 @@ export function metered(store: EventStore, metrics: StoreMetrics): EventStore {
     get healthy() {
       return store.healthy;
     },
+    get clockSkew() {
+      return store.clockSkew;
+    },
     probe: () => store.probe(),
     close: () => store.close(),
   };

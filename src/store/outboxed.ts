@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { NewEvent } from '../kernel/events.js';
-import type { AlarmClock, Instant } from '../kernel/time.js';
+import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
 import { Delivery } from './delivery.js';
 import type { Appended, EventStore, ExpectedRevision } from './port.js';
 import { StoreUnavailable } from './port.js';
@@ -142,6 +142,10 @@ export class OutboxedStore implements EventStore {
   get healthy(): boolean {
     if (this.#waiting === 0 && this.#remote.healthy) return true;
     return this.#options.whenFull === 'accept' || (this.#room > 0 && this.#local.healthy);
+  }
+
+  get clockSkew(): Milliseconds | undefined {
+    return this.#remote.clockSkew;
   }
 
   async close(): Promise<void> {

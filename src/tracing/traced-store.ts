@@ -33,6 +33,9 @@ export function tracedStore(store: EventStore, tracing: Tracing): EventStore {
     get healthy() {
       return store.healthy;
     },
+    get clockSkew() {
+      return store.clockSkew;
+    },
     probe: () => store.probe(),
     close: () => store.close(),
   };

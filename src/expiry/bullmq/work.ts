@@ -105,6 +105,13 @@ export class BullWork implements TimedWork {
     if (before?.dueAt !== task.dueAt && this.#isLive()) this.#outbox.put(key, task, before);
   }
 
+  /** Redis hears of it by a reconciliation, which begins at once: most of it, it has already. */
+  replan(tasks: Iterable<TimedTask>): void {
+    this.#tasks.clear();
+    for (const task of tasks) this.#tasks.set(`${task.kind} ${task.block}`, task);
+    if (this.#runner !== undefined) void this.reconcile();
+  }
+
   cancel(kind: TimedTask['kind'], block: string): void {
     const key = `${kind} ${block}`;
     const before = this.#tasks.get(key);
@@ -250,7 +257,7 @@ export class BullWork implements TimedWork {
       this.#passing = undefined;
     }
     if (this.#closing !== undefined || this.#run === undefined) return;
-    this.#cancelPass = clock.wakeAt(clock.now() + reconcileEvery, () => void this.reconcile());
+    this.#cancelPass = clock.after(reconcileEvery, () => void this.reconcile());
   }
 
   #lost(): void {
@@ -291,5 +298,5 @@ function keyPrefix(prefix: string, { topology }: RedisAddress): string {
       'redis.prefix',
       'must be 1 to 64 letters, digits, dots, dashes, underscores or braces',
     );
-  return topology === 'cluster' && !/\{.+\}/.test(prefix) ? `{${prefix}}` : prefix;
+  return topology === 'cluster' && !/\{[^{}]+\}/.test(prefix) ? `{${prefix}}` : prefix;
 }

@@ -1,22 +1,21 @@
 import {
-  jsonEvent,
   type AllStreamRecordedEvent,
   type EventData,
   type RecordedEvent as Given,
 } from '@kurrent/kurrentdb-client';
 import { UNREADABLE, type NewEvent, type RecordedEvent } from '../../kernel/events.js';
-import { SECOND, type Instant } from '../../kernel/time.js';
+import { SECOND, WEEK, type Instant } from '../../kernel/time.js';
 import { StoreRefused } from '../port.js';
 
 /** What stands in an event's metadata. `$correlationId` is the name that KurrentDB's own projections know. */
 interface EnvelopeMetadata {
   readonly at: number;
   readonly by: string;
-  readonly version?: number;
-  readonly $correlationId?: string;
-  readonly traceparent?: string;
+  readonly version?: number | undefined;
+  readonly $correlationId?: string | undefined;
+  readonly traceparent?: string | undefined;
   /** The data is text: what the client gives back for JSON that it cannot read looks the same. */
-  readonly text?: true;
+  readonly text?: true | undefined;
 }
 
 /** What `data` of an event of type {@link UNREADABLE} holds. */
@@ -28,22 +27,37 @@ export interface Unreadable {
 
 export type Resolved = { readonly event?: Given | AllStreamRecordedEvent };
 
-export function toEventData(event: NewEvent): EventData {
-  const { id, type, version, at, by, correlation, trace, data } = event;
+/**
+ * With every append. The client turns the deadline into an instant by this machine's clock, and the server compares it
+ * with its own: so it is too far away for either clock to matter. How long an append may take is counted here.
+ */
+export const SENDING = { requiresLeader: true, deadline: 2 * WEEK } as const;
+
+/** Metadata goes as bytes, which the client takes as they are: as an object it costs a tenth of the whole append more. */
+const encoder = new TextEncoder();
+
+export function toEventData({ id, type, version, at, by, correlation, trace, data }: NewEvent): EventData {
+  // What is undefined is left out.
   const metadata: EnvelopeMetadata = {
     at,
     by,
-    ...(version !== undefined && { version }),
-    ...(correlation !== undefined && { $correlationId: correlation }),
-    ...(trace !== undefined && { traceparent: trace }),
-    ...(typeof data === 'string' && { text: true }),
+    version,
+    $correlationId: correlation,
+    traceparent: trace,
+    text: typeof data === 'string' ? true : undefined,
   };
-  return jsonEvent({
+  return {
     id,
     type,
+    contentType: 'application/json',
     data: data as Record<string, unknown>,
-    metadata: metadata as unknown as Record<string, unknown>,
-  });
+    metadata: encoder.encode(JSON.stringify(metadata)),
+  };
+}
+
+/** Whether an event has this revision, or a higher one. */
+export function reaches(resolved: Resolved | undefined, revision: number): boolean {
+  return resolved?.event !== undefined && safeNumber(resolved.event.revision) >= revision;
 }
 
 /** An event as it stands in KurrentDB; undefined for the server's own and for links. */

@@ -1,7 +1,7 @@
 import Database from 'better-sqlite3';
 import { LRUCache } from 'lru-cache';
 import { messageOf } from '../../kernel/errors.js';
-import type { RecordedEvent } from '../../kernel/events.js';
+import type { Slice } from '../cursor.js';
 import { StoreUnavailable } from '../port.js';
 import { fromRow } from './recorded.js';
 import { EVENT_COLUMNS, type EventRow } from './schema.js';
@@ -17,12 +17,6 @@ const SLICE_CHARACTERS = 2_000_000;
 const REMEMBERED_NAMES = 50_000;
 
 type Statement = Database.Statement<(number | string)[], EventRow>;
-
-export interface Slice {
-  readonly events: readonly RecordedEvent[];
-  /** False where nothing was left behind these events within the bounds asked for. */
-  readonly more: boolean;
-}
 
 export interface StreamCount {
   readonly id: number;

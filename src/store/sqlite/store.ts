@@ -13,7 +13,7 @@ import type {
   SubscribeOptions,
   Subscription,
 } from '../port.js';
-import { Cursor } from './cursor.js';
+import { Cursor } from '../cursor.js';
 import type { LiveFeed } from './live.js';
 import type { Lock } from './lock.js';
 import { SliceSize, type Reader } from './reader.js';

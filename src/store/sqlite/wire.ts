@@ -44,10 +44,12 @@ export interface AppendedMessage {
   readonly outcomes: Float64Array;
   /** Why appends failed, by their index in `outcomes`. */
   readonly reasons: ReadonlyMap<number, string>;
+  /** Which events of an append were passed over since they were written before, by its index in `outcomes`. */
+  readonly passedOver: ReadonlyMap<number, readonly number[]>;
 }
 
 export const Outcome = {
-  /** Written: revision and position of its last event. */
+  /** Written, whole or but for what was passed over: revision and position of the last event written. */
   written: 0,
   /** All of it had been written before: revision and position of its last event then. */
   duplicate: 1,

@@ -92,13 +92,16 @@ function isDoubtful(error: unknown): boolean {
 function answer(verdicts: readonly Verdict[]): void {
   const outcomes = new Float64Array(verdicts.length * 3);
   const reasons = new Map<number, string>();
-  verdicts.forEach(({ outcome, revision, position, reason }, i) => {
+  const passedOver = new Map<number, readonly number[]>();
+  verdicts.forEach(({ outcome, revision, position, reason, passedOver: indexes }, i) => {
     outcomes[i * 3] = outcome;
     outcomes[i * 3 + 1] = revision;
     outcomes[i * 3 + 2] = position;
     if (reason !== undefined) reasons.set(i, reason);
+    if (indexes !== undefined) passedOver.set(i, indexes);
   });
-  port.postMessage({ kind: 'appended', outcomes, reasons } satisfies FromWriter, [outcomes.buffer]);
+  const message: FromWriter = { kind: 'appended', outcomes, reasons, passedOver };
+  port.postMessage(message, [outcomes.buffer]);
 }
 
 function attempt(call: number, work: () => number): void {
@@ -112,6 +115,11 @@ function attempt(call: number, work: () => number): void {
 }
 
 function retain(category: string, maxAge: number | null): number {
+  // A start must not need room on the disk for what is as it was.
+  const known = db.prepare<[string], { age: number | null }>(
+    'SELECT max_age AS age FROM categories WHERE name = ?',
+  );
+  if (known.get(category)?.age === maxAge) return 0;
   db.transaction(() => {
     db.prepare<[number | null, number]>('UPDATE categories SET max_age = ? WHERE id = ?').run(
       maxAge,

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
+import fs from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import { binaryEvent, jsonEvent } from '@kurrent/kurrentdb-client';
 import { InvalidInput, StopgapError } from '../../../src/kernel/errors.js';
 import { UNREADABLE } from '../../../src/kernel/events.js';
+import { DAY, HOUR, SECOND } from '../../../src/kernel/time.js';
 import {
   eventBytes,
   StoreRefused,
@@ -90,6 +92,70 @@ describe('appending to KurrentDB', { timeout: PATIENCE }, () => {
         const { revision } = await store.append(STREAM, events, expected);
         assert.equal(revision, 1);
         assert.deepEqual(ids(await collect(store.readStream(STREAM))), ids(events));
+      }));
+  }
+
+  it('writes an event once that was written but not answered, and made again among others', () =>
+    Scene.play(async (scene) => {
+      const server = await scene.server();
+      const store = await scene.store(server.url, { appendTimeout: SHORT });
+      const [first, second, third] = newEvents(3);
+      await server.tell({ do: 'faults', mute: true });
+      await assert.rejects(store.append(STREAM, [second!], 'any'), StoreUnavailable);
+      await server.tell({ do: 'heal' });
+      await eventually('healthy', () => store.healthy);
+      // Of a run whose first event it does not know, the server writes the others again.
+      const { revision, duplicate } = await store.append(STREAM, [first!, second!, third!], 'any');
+      assert.deepEqual([revision, duplicate], [2, false]);
+      assert.deepEqual(ids(await collect(store.readStream(STREAM))), ids([second!, first!, third!]));
+    }));
+
+  it('passes over an event of a run that the server knows, further back than a stream is searched', () =>
+    Scene.play(async (scene) => {
+      const store = await scene.store((await scene.server()).url);
+      const [old, one, two] = newEvents(3);
+      await store.append(STREAM, [old!], 'none');
+      const others = newEvents(1200);
+      for (let from = 0; from < others.length; from += 200)
+        await store.append(STREAM, others.slice(from, from + 200), 'any');
+      const { revision, duplicate } = await store.append(STREAM, [old!, one!, two!], 'any');
+      assert.deepEqual([revision, duplicate], [1202, false]);
+      assert.deepEqual(ids(await collect(store.readStream(STREAM))), ids([old!, ...others, one!, two!]));
+    }));
+
+  it('goes on where the log was replaced by a shorter one, and takes nothing new for what was there', () =>
+    Scene.play(async (scene) => {
+      const server = await scene.server();
+      const store = await scene.store(server.url);
+      await store.append(STREAM, newEvents(1), 'none');
+      const backup = await fs.readFile(scene.log);
+      await store.append(STREAM, newEvents(20), 'any');
+      await server.kill();
+      await fs.writeFile(scene.log, backup);
+      await scene.restarted(server);
+      await eventually('the end of the log was read', () =>
+        store.head().then(
+          () => true,
+          () => false,
+        ),
+      );
+      await eventually('healthy', () => store.healthy);
+      const { revision, duplicate } = await store.append(STREAM, newEvents(1), 'any');
+      assert.deepEqual([revision, duplicate], [1, false]);
+    }));
+
+  for (const apart of [-DAY, -HOUR, -250, 0, 11 * SECOND, HOUR, DAY]) {
+    it(`appends to a server whose clock is ${apart / SECOND} s before ours, and knows it`, () =>
+      Scene.play(async (scene) => {
+        const server = await scene.server();
+        await server.tell({ do: 'skew', by: apart });
+        const store = await scene.store(server.url);
+        for (const expected of ['none', 0, 'any'] as const)
+          await store.append(STREAM, newEvents(1), expected);
+        assert.equal(store.healthy, true);
+        const { clockSkew } = store;
+        assert.ok(Math.abs(clockSkew! - apart) <= 500, `measured ${clockSkew}`);
+        assert.deepEqual(scene.reports, []);
       }));
   }
 
@@ -242,6 +308,16 @@ describe('opening KurrentDB', { timeout: PATIENCE }, () => {
       const server = await scene.server();
       await server.tell({ do: 'faults', denied: true });
       await assert.rejects(openKurrentStore({ url: server.url, clock: { now: Date.now } }), StoreRefused);
+    }));
+
+  it('opens for a user who may read and not write, and says so', () =>
+    Scene.play(async (scene) => {
+      const server = await scene.server();
+      await server.tell({ do: 'faults', readOnly: true });
+      const store = await scene.store(server.url);
+      assert.equal(await store.head(), 0);
+      assert.match(scene.reports.join(), /refuses the user or password/);
+      assert.equal(store.healthy, false);
     }));
 
   it('says that it is away where a read is never answered', () =>

@@ -1,12 +1,14 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type {
-  sendUnaryData,
-  ServerDuplexStream,
-  ServerReadableStream,
-  ServerUnaryCall,
-  ServiceError,
+import {
+  status,
+  type Metadata,
+  type sendUnaryData,
+  type ServerDuplexStream,
+  type ServerReadableStream,
+  type ServerUnaryCall,
+  type ServiceError,
 } from '@grpc/grpc-js';
-import { failure, streamDeleted, type Faults } from './faults.js';
+import { accessDenied, failure, streamDeleted, type Faults } from './faults.js';
 import type { Expected, Log, Proposed, Verdict } from './log.js';
 import * as message from './messages.js';
 import { shared, streams, type StreamsPb } from './protocol.js';
@@ -16,7 +18,8 @@ interface Batch {
   readonly events: Proposed[];
 }
 
-type Outcome = Verdict | { readonly kind: 'too large'; readonly most: number };
+type Outcome =
+  Verdict | { readonly kind: 'too large'; readonly most: number } | { readonly kind: 'too late' };
 
 /** Serves Append, BatchAppend, Delete and Tombstone. */
 export class Writes {
@@ -36,7 +39,7 @@ export class Writes {
       if (request.hasProposedMessage()) events.push(proposed(request.getProposedMessage()!));
     });
     call.on('end', () => {
-      const refusal = this.faults.refusal(call.metadata);
+      const refusal = this.refusal(call.metadata);
       if (refusal) answer(refusal);
       else if (options) void this.finishAppend(options, events, answer);
     });
@@ -53,6 +56,7 @@ export class Writes {
     if (!outcome) return;
     if (outcome.kind === 'deleted') answer(streamDeleted(stream));
     else if (outcome.kind === 'too large') answer(tooLarge(outcome.most));
+    else if (outcome.kind === 'too late') answer(failure(status.DEADLINE_EXCEEDED, 'Timeout'));
     else if (outcome.kind === 'wrong') answer(null, wrongVersion(expected, outcome.current));
     else {
       const position = String(outcome.last.position);
@@ -69,13 +73,13 @@ export class Writes {
     call: ServerDuplexStream<StreamsPb.BatchAppendReq, StreamsPb.BatchAppendResp>,
   ): void => {
     const batches = new Map<string, Batch>();
-    const refusal = this.faults.refusal(call.metadata);
+    const refusal = this.refusal(call.metadata);
     if (refusal) {
       call.emit('error', refusal);
       return;
     }
     call.on('data', (request: StreamsPb.BatchAppendReq) => {
-      const late = this.faults.refusal(call.metadata);
+      const late = this.refusal(call.metadata);
       if (late) {
         call.emit('error', late);
         return;
@@ -101,7 +105,10 @@ export class Writes {
       options,
       options.hasStreamPosition() ? options.getStreamPosition() : undefined,
     );
-    const outcome = await this.decide(stream, expected, events);
+    // An instant by the client's clock, and compared with the server's.
+    const deadline = options.getDeadline21100()?.toDate().getTime() ?? Infinity;
+    const outcome: Outcome | undefined =
+      deadline <= this.log.now() ? { kind: 'too late' } : await this.decide(stream, expected, events);
     if (!outcome || call.destroyed || call.cancelled) return;
     const response = new streams.BatchAppendResp()
       .setCorrelationId(request.getCorrelationId())
@@ -137,6 +144,10 @@ export class Writes {
     answer(null, new streams.TombstoneResp().setNoPosition(new shared.Empty()));
   };
 
+  private refusal(metadata: Metadata): Partial<ServiceError> | undefined {
+    return this.faults.readOnly ? accessDenied() : this.faults.refusal(metadata);
+  }
+
   /** Writes as far as faults allow it; undefined where no answer may be given. */
   private async decide(
     stream: string,
@@ -151,6 +162,8 @@ export class Writes {
     const most = this.faults.maxAppend;
     const outcome: Outcome =
       size > most ? { kind: 'too large', most } : this.log.append(stream, expected, events);
+    // A refusal needs no such wait, and so may come before that for which it refuses can be read.
+    if ('last' in outcome) await this.log.readable(outcome.last);
     if (this.faults.slow > 0) await delay(this.faults.slow);
     return this.faults.mute ? undefined : outcome;
   }
@@ -201,6 +214,9 @@ function batchError(
   if (outcome.kind === 'too large') {
     const size = new shared.MaximumAppendSizeExceeded().setMaxappendsize(outcome.most);
     return message.errorStatus('Maximum Append Size Exceeded', size, 'MaximumAppendSizeExceeded');
+  }
+  if (outcome.kind === 'too late') {
+    return message.errorStatus('Timeout', new shared.Timeout(), 'Timeout');
   }
   const wrong = new shared.WrongExpectedVersion();
   if (outcome.current !== undefined) wrong.setCurrentStreamRevision(String(outcome.current));
