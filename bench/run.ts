@@ -15,6 +15,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ run: () => Promise<Report
   store: () => import('./store.js'),
   kurrentdb: () => import('./kurrentdb.js'),
   smtp: () => import('./smtp.js'),
+  fairness: () => import('./fairness.js'),
   tracing: () => import('./tracing.js'),
   instrumentation: () => import('./instrumentation.js'),
   scrape: () => import('./scrape.js'),

@@ -93,7 +93,7 @@ interface Started {
 
 /** @param mode `keep` ends as a kill would; `write` leaves a snapshot behind */
 async function start(directory: string, mode: string): Promise<Started> {
-  const clock = { now: () => START };
+  const clock = { now: () => START, monotonic: () => 0 };
   const store = await openSqliteStore({ file: path.join(directory, 'events.db'), clock });
   let folded = 0;
   const models = new ReadModels({
@@ -106,7 +106,12 @@ async function start(directory: string, mode: string): Promise<Started> {
   });
   const snapshots = await Snapshots.open({
     ...{ folder: path.join(directory, 'snapshots'), categories: FOLDED_CATEGORIES, models, clock },
-    ...{ log: pino({ level: 'warn' }, process.stderr), unanswered: () => [], every: Infinity, kept: 35 * DAY },
+    ...{
+      log: pino({ level: 'warn' }, process.stderr),
+      unanswered: () => [],
+      every: Infinity,
+      kept: 35 * DAY,
+    },
   });
   await snapshots.restore(store);
   const count = (): void => {

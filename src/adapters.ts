@@ -1,16 +1,19 @@
+import { setTimeout } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Config } from './config/types.js';
 import type { BullWork } from './expiry/bullmq/index.js';
 import { openBullWork } from './expiry/bullmq/index.js';
 import { Timers } from './expiry/timers.js';
-import { messageOf } from './kernel/errors.js';
+import { isDiskFull, messageOf } from './kernel/errors.js';
 import type { NewEvent } from './kernel/events.js';
 import type { AlarmClock } from './kernel/time.js';
+import { SECOND } from './kernel/time.js';
 import type { Metrics } from './metrics/metrics.js';
 import { OutboxedStore } from './store/outboxed.js';
 import type { ReadModels } from './read-models.js';
 import { openKurrentStore } from './store/kurrentdb/index.js';
 import type { EventStore } from './store/port.js';
+import type { SqliteEventStore } from './store/sqlite/index.js';
 import { openSqliteStore } from './store/sqlite/index.js';
 import { timedTasks } from './response/timed-work.js';
 
@@ -41,9 +44,9 @@ export async function openStore({
   /** Told what the outbox keeps while the server is away. */
   readonly onTaken: (stream: string, events: readonly NewEvent[]) => void;
 }): Promise<{ store: EventStore; outbox: OutboxedStore | undefined }> {
-  if (config.store.kind === 'sqlite') {
-    return { store: await openSqliteStore({ file: config.store.file, clock }), outbox: undefined };
-  }
+  const openFile = (file: string): Promise<SqliteEventStore> =>
+    whenThereIsRoom(() => openSqliteStore({ file, clock }), log);
+  if (config.store.kind === 'sqlite') return { store: await openFile(config.store.file), outbox: undefined };
   const remote = await openKurrentStore({
     url: config.store.url,
     clock,
@@ -51,11 +54,24 @@ export async function openStore({
   });
   if (!config.roles.includes('smtp')) return { store: remote, outbox: undefined };
   const { file, maxEvents, whenFull } = config.outbox;
-  const local = await openSqliteStore({ file, clock });
+  const local = await openFile(file);
   const onLost = (events: number): void => metrics.store.outboxLost.inc(events);
   const waiting = { maxEvents, whenFull, onLost, onTaken };
   const outbox = await OutboxedStore.open({ remote, local, clock, log, ...waiting });
   return { store: outbox, outbox };
+}
+
+/** A start on a full disk goes on by itself once there is room: nobody has to look after it. */
+async function whenThereIsRoom<T>(open: () => Promise<T>, log: Logger): Promise<T> {
+  for (let told = false; ; told = true) {
+    try {
+      return await open();
+    } catch (error) {
+      if (!isDiskFull(error)) throw error;
+      if (!told) log.error({ error: messageOf(error) }, 'the start waits for room on the disk');
+      await setTimeout(2 * SECOND);
+    }
+  }
 }
 
 /** Timed work: timers of this process, or jobs in Redis where one is configured. */

@@ -167,13 +167,15 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
         accepted: ({ position }) => follower.settled(position),
       })
     : undefined;
-  const tokens = roles.has('api')
-    ? watch(await watchTokens(config.api.tokens, levels.of('files'), metrics.rules))
-    : undefined;
+  const isApi = roles.has('api');
+  const tokens =
+    isApi || outbox !== undefined
+      ? watch(await watchTokens(config.api.tokens, levels.of('files'), metrics.rules, isApi))
+      : undefined;
   health.opened({ store, outbox, follower, smtp });
   metrics.registry.beforeScrape = () =>
     updateGauges(metrics, {
-      ...{ clock, models, store, smtp, outbox, habits, timedWork: work },
+      ...{ clock, models, store, smtp, outbox, habits, timedWork: work, logs },
       breaker: responder.breaker,
     });
 
@@ -183,13 +185,15 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   const { store: where, retention } = config;
   const location = { store: where, retention: { sends: retention.sends } };
   const createReady = (): Api => {
-    if (tokens === undefined) return createOperations(operations);
+    const shared = {
+      ...{ ...operations, outbox },
+      tokens: { authenticate: (token: string) => tokens?.current.find(token) },
+    };
+    if (!isApi) return createOperations(shared);
     return createApi({
-      ...operations,
-      ...{ models, desk, rulesDesk, store, tracing, logs },
+      ...{ ...shared, models, desk, rulesDesk, store, tracing, logs },
       backtests: new BacktestJobs({ location, clock, log: levels.of('api') }),
       places: knownPlaces(config),
-      tokens: { authenticate: (token) => tokens.current.find(token) },
       contact: config.smtp.softFail.contact,
       publicUrl: config.api.publicUrl,
     });

@@ -71,9 +71,14 @@ export class Following {
     return this.#taken;
   }
 
-  /** For how long it has not been known to be up to date: see {@link Subscription.lag}. 0 before it follows. */
+  /** How old what was handed over may be: see {@link Subscription.lag}. 0 before it follows. */
   get lag(): Milliseconds {
     return this.#subscription?.lag ?? 0;
+  }
+
+  /** Whether all that was written by that moment, by `performance.now()`, is known to have been handed over. */
+  isFreshSince(moment: number): boolean {
+    return performance.now() - this.lag >= moment;
   }
 
   /** When the store wrote the last event handed over; 0 before the first. */

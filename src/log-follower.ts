@@ -111,7 +111,7 @@ export class LogFollower {
       this.habits = new KnownHabits({
         ...{ store, data: config.data, clock, metrics, log: logs.of('snapshots'), onFatal },
         onSummarised: (event) => this.containment!.follow(event),
-        onSkipped: listeners.onSkipped,
+        onSkipped: (event, reason) => listeners.onSkipped(event, reason),
       });
     }
     this.containment = new LocalContainment({
@@ -369,5 +369,5 @@ export class LogFollower {
 }
 
 function passed(clock: AlarmClock, span: Milliseconds): Promise<void> {
-  return new Promise((resolve) => clock.wakeAt(clock.now() + span, resolve));
+  return new Promise((resolve) => clock.after(span, resolve));
 }

@@ -7,5 +7,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   if (error.code !== 'EPIPE') throw error;
   process.exit(0);
 });
+// Nobody is left to be told of it.
+process.stderr.on('error', () => undefined);
 
 process.exitCode = await run(process.argv.slice(2), processIo);

@@ -50,7 +50,7 @@ export class ProcessHealth {
       lagSeconds: Math.round(models.lag / SECOND),
       clockSkewSeconds: store.clockSkew === undefined ? null : Math.round(store.clockSkew / SECOND),
       relaySessions: smtp?.relay.sessions.open ?? 0,
-      ...(outbox === undefined ? {} : { outbox: outbox.waiting }),
+      ...(outbox === undefined ? {} : { outbox: outbox.waiting, quarantine: outbox.quarantined }),
     };
   }
 

@@ -117,9 +117,14 @@ export class ReadModels {
     return this.#following.taken;
   }
 
-  /** For how long they have not been known to be up to date; 0 while they are, and before they follow. */
+  /** How old what they show may be: see {@link Subscription.lag}. 0 before they follow. */
   get lag(): Milliseconds {
     return this.#following.lag;
+  }
+
+  /** Whether all that was written by that moment, by `performance.now()`, is known to be folded. */
+  isFreshSince(moment: number): boolean {
+    return this.#following.isFreshSince(moment);
   }
 
   /** When the store wrote the last event folded; 0 before the first. */

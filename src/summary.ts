@@ -39,7 +39,7 @@ export class Summary<Item> {
     this.#write(item, 1, now);
     if (this.#floods.size >= MOST_KEYS) return;
     this.#floods.set(key, { item, count: 0, since: now });
-    this.#clock.wakeAt(now + INTERVAL, () => this.#settle(key));
+    this.#clock.after(INTERVAL, () => this.#settle(key));
   }
 
   /** Writes what has gathered, at shutdown. */
@@ -58,6 +58,6 @@ export class Summary<Item> {
     }
     this.#write(flood.item, flood.count, flood.since);
     flood.count = 0;
-    this.#clock.wakeAt(this.#clock.now() + INTERVAL, () => this.#settle(key));
+    this.#clock.after(INTERVAL, () => this.#settle(key));
   }
 }

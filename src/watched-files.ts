@@ -32,18 +32,21 @@ export async function watchUsers(
   }).load();
 }
 
+/** @param isNeeded false where the process has other work, for which a file that cannot be used is no reason not to start */
 export async function watchTokens(
   file: string,
   log: Logger,
   metrics: Refusals,
+  isNeeded: boolean,
 ): Promise<WatchedFile<TokenTable>> {
-  return new WatchedFile({
+  const tokens = new WatchedFile({
     path: file,
     parse: (text) => parseTokens(text, file),
     whenAbsent: NO_TOKENS,
     onChange: (table) => log.info({ what: 'tokens', entries: table.records.length }, 'a file was read again'),
     onRefused: refused(log, metrics, 'tokens'),
-  }).load();
+  });
+  return isNeeded ? tokens.load() : tokens.loadOr(NO_TOKENS);
 }
 
 /** The map behind `smtp.senders: map:FILE`, as the policy that it makes. */

@@ -3,10 +3,14 @@ import net from 'node:net';
 /*
  * An upstream that takes every message and keeps none: as little work as can be, so that what stands before it
  * is measured. Prints its port.
+ *
+ *   sink.js [SLOW MILLISECONDS]   answers messages whose return path has SLOW in it only after so long
  */
+const [slowPath, delay] = process.argv.slice(2);
 const server = net.createServer({ noDelay: true }, (socket) => {
   let rest = '';
   let inData = false;
+  let isSlow = false;
   socket.setEncoding('latin1');
   socket.on('error', () => socket.destroy());
   socket.write('220 sink ESMTP\r\n');
@@ -23,12 +27,14 @@ const server = net.createServer({ noDelay: true }, (socket) => {
         }
         rest = rest.slice(end + 5);
         inData = false;
-        answers += '250 2.0.0 taken\r\n';
+        if (isSlow) setTimeout(() => socket.write('250 2.0.0 taken\r\n'), Number(delay));
+        else answers += '250 2.0.0 taken\r\n';
         continue;
       }
       const end = rest.indexOf('\r\n');
       if (end < 0) break;
       const verb = rest.slice(0, 4).toUpperCase();
+      if (verb === 'MAIL') isSlow = slowPath !== undefined && rest.slice(0, end).includes(slowPath);
       rest = rest.slice(end + 2);
       if (verb === 'EHLO') answers += '250-sink\r\n250-PIPELINING\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n';
       else if (verb === 'DATA') {

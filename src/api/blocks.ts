@@ -5,7 +5,8 @@ import type { LedgerEntry } from '../../projections/block-ledger.js';
 import { newId } from '../ids.js';
 import { StopgapError } from '../kernel/errors.js';
 import { DIRECTIONS, parseSubject } from '../sending/subjects.js';
-import { carryOut, replayed } from './commands.js';
+import { StoreUnavailable } from '../store/port.js';
+import { carryOut, NOT_SHOWN, replayed } from './commands.js';
 import type { ApiDependencies } from './dependencies.js';
 import { blockListQuery, listBlocks } from './block-list.js';
 import type { BlockListQuery } from './block-list.js';
@@ -75,7 +76,10 @@ export function blockRoutes(deps: ApiDependencies, order: BlockOrder): readonly 
         const { facts, standing, repeated } = await carryOut(deps, ask, subject, command);
         const imposed = facts.find((fact) => fact.type === 'BlockImposed');
         // Without one there is a block in force, whether it became stronger or was strong enough.
-        const entry = entryOf(deps, imposed?.data.block ?? standing.block!.id);
+        const entry = deps.models.ledger.get(imposed?.data.block ?? standing.block!.id);
+        // It stands in the store: where it does not show, the store is back with another log, and is still followed by
+        // the positions of the one before.
+        if (entry === undefined) throw new StoreUnavailable(NOT_SHOWN);
         return blockAnswer(entry, deps, imposed === undefined ? 200 : 201, repeated);
       },
     }),

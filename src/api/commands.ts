@@ -25,14 +25,15 @@ export function replayed(repeated: boolean): Readonly<Record<string, string>> {
   return repeated ? { 'Idempotency-Replayed': 'true' } : {};
 }
 
+export const NOT_SHOWN = 'the change is recorded, but the read models have not caught up with it yet';
+
 /** Resolves when the event at this position shows in the read models. @throws StoreUnavailable where that takes too long */
 export async function shown(
   { clock, models }: ApiDependencies,
   position: number,
   patience: Milliseconds = FOLD_PATIENCE,
 ): Promise<void> {
-  const message = 'the change is recorded, but the read models have not caught up with it yet';
-  await within(clock, models.reached(position), patience, message);
+  await within(clock, models.reached(position), patience, NOT_SHOWN);
 }
 
 /**

@@ -8,6 +8,7 @@ import type { Logs } from '../log/logs.js';
 import type { ReadModels } from '../read-models.js';
 import type { RulesDesk } from '../desks/rules-desk.js';
 import type { KnownPlaces } from '../rules/places.js';
+import type { OutboxedStore } from '../store/outboxed.js';
 import type { EventStore } from '../store/port.js';
 import type { Tracing } from '../tracing/tracing.js';
 
@@ -68,6 +69,8 @@ export interface ApiDependencies extends OperationDependencies {
   readonly rulesDesk: RulesDesk;
   readonly backtests: BacktestJobs;
   readonly store: EventStore;
+  /** Undefined where none is kept: only SMTP nodes with a store that all share have one. */
+  readonly outbox?: Pick<OutboxedStore, 'retry' | 'quarantined'> | undefined;
   /** Undefined where nothing is traced. */
   readonly tracing?: Tracing | undefined;
   /** What the whole process logs, and how much. */

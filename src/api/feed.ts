@@ -128,9 +128,9 @@ export class EventFeeds {
     const beat = (): void => {
       // A client that does not read gets no more to read.
       if (!response.writableNeedDrain) response.write(': alive\n\n');
-      cancel = clock.wakeAt(clock.now() + HEARTBEAT, beat);
+      cancel = clock.after(HEARTBEAT, beat);
     };
-    cancel = clock.wakeAt(clock.now() + HEARTBEAT, beat);
+    cancel = clock.after(HEARTBEAT, beat);
     const end = async (): Promise<void> => {
       this.#open.delete(end);
       metrics.api.feeds.set(this.#open.size);

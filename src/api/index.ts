@@ -19,6 +19,7 @@ import type { Route } from './http/route.js';
 import { serve } from './http/serve.js';
 import type { Admission, ServeDependencies } from './http/serve.js';
 import { logRoutes } from './log.js';
+import { outboxRoutes } from './outbox.js';
 import { overrideRoutes } from './overrides.js';
 import { operationRoutes } from './operations.js';
 import { observedRoute } from './observed.js';
@@ -56,7 +57,7 @@ export class HttpPort {
   /** Binds; rejects where the address cannot be had. */
   static async open(api: Api, address: ListenAddress): Promise<HttpPort> {
     const port = new HttpPort(api);
-    port.#listener = await listen((request, response) => port.#api.app(request, response), address);
+    port.#listener = await listen((request, response) => void port.#api.app(request, response), address);
     return port;
   }
 
@@ -90,9 +91,12 @@ export function createStarting(deps: OperationDependencies): Api {
   });
 }
 
-/** What a process without the `api` role serves: health, readiness and metrics, no resource and no token. */
-export function createOperations(deps: OperationDependencies): Api {
-  return serving({ ...deps, tokens: { authenticate: () => undefined } }, operationRoutes(deps));
+/** What a process without the `api` role serves: health, readiness and metrics, and what its own disk holds. */
+export function createOperations(
+  deps: OperationDependencies & Pick<ApiDependencies, 'tokens' | 'outbox'>,
+): Api {
+  const own = deps.outbox === undefined ? [] : outboxRoutes(deps);
+  return serving(deps, [...operationRoutes(deps), ...own]);
 }
 
 /** The HTTP side: docs/api.md describes it. */
@@ -112,6 +116,7 @@ export function createApi(deps: ApiDependencies): Api {
     ...checkRoutes(deps),
     ...feeds.routes,
     ...logRoutes(deps),
+    ...outboxRoutes(deps),
     ...operationRoutes(deps),
   ]);
   const close = async (): Promise<void> => {

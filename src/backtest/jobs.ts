@@ -121,7 +121,7 @@ export class BacktestJobs {
     if (running === undefined) return;
     const { clock } = this.#options;
     running.thread.postMessage(CANCEL);
-    const spare = clock.wakeAt(clock.now() + PATIENCE, () => void running.thread.terminate());
+    const spare = clock.after(PATIENCE, () => void running.thread.terminate());
     await running.ended;
     spare();
   }

@@ -1,5 +1,5 @@
 import TinyQueue from 'tinyqueue';
-import type { AlarmClock, Instant } from '../kernel/time.js';
+import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
 
 interface Alarm {
   readonly at: Instant;
@@ -22,6 +22,15 @@ export class VirtualClock implements AlarmClock {
 
   now(): Instant {
     return this.#now;
+  }
+
+  /** Nobody sets this clock. */
+  monotonic(): Milliseconds {
+    return this.#now;
+  }
+
+  after(span: Milliseconds, callback: () => void): () => void {
+    return this.wakeAt(this.#now + span, callback);
   }
 
   /** When the next alarm rings; Infinity where none is set. */

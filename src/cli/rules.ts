@@ -10,7 +10,7 @@ import { configForFiles, withConfig } from './config-option.js';
 import type { ClientOption } from './client.js';
 import { connect, withClient } from './client.js';
 import type { CliIo } from './io.js';
-import { note, print, warn } from './io.js';
+import { asJson, note, print, printSource, warn } from './io.js';
 import { readNamed } from './named-file.js';
 import { observedCommand } from './observed-rules.js';
 import { precisionCommand, shadowCommands } from './shadow-rules.js';
@@ -32,11 +32,11 @@ export function rulesVerb(program: Command, io: CliIo): void {
     .option('--json', 'as JSON, parsed')
     .action(async (options: ClientOption & { json?: true }) => {
       const inForce = await (await connect(io, options)).get<RulesJson>('rules');
-      if (options.json === true) print(io, JSON.stringify(inForce));
+      if (options.json === true) print(io, asJson(inForce));
       else {
         note(io, `version ${inForce.version}, from ${inForce.origin}`);
         warn(io, inForce.warnings);
-        print(io, inForce.source.trimEnd());
+        printSource(io, inForce.source.trimEnd());
       }
     });
 

@@ -1,9 +1,9 @@
 import type { Command } from 'commander';
-import { pino } from 'pino';
 import { loadConfig } from '../config.js';
 import { messageOf } from '../kernel/errors.js';
 import { SECOND } from '../kernel/time.js';
 import { openLogs } from '../log/logs.js';
+import { standardError } from '../log/sinks.js';
 import { systemClock } from '../system-clock.js';
 import { banner } from './banner.js';
 import type { ConfigOption } from './config-option.js';
@@ -23,9 +23,10 @@ export function serveVerb(program: Command, io: CliIo): void {
   withConfig(serve).action(async (options: ConfigOption) => {
     const loaded = loadConfig({ file: options.config, env: io.env, cwd: io.cwd });
     for (const warning of loaded.warnings) note(io, `stopgap: warning: ${warning}`);
-    // Logs go to standard error, so that the banner can be read and the log be piped; at once, so that none is lost.
-    const standardError = pino.destination({ dest: 2, sync: true });
-    const logs = await openLogs(loaded.config.log, (text) => standardError.write(text));
+    // Logs go to standard error, so that the banner can be read and the log be piped.
+    const logs = await openLogs(loaded.config.log, standardError(process.stderr));
+    // A banner that nobody can read, or that there is no room for, is no reason not to run.
+    process.stdout.removeAllListeners('error').on('error', () => undefined);
     const log = logs.levels.of('app');
     // From the beginning: left alone, the signal would end the process.
     process.on('SIGUSR2', () => logs.levels.toggleDebug('signal:SIGUSR2'));

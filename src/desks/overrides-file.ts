@@ -136,7 +136,7 @@ export class OverridesFile {
           'overrides of the file could not be recorded; it is tried again',
         );
         const again = (): void => this.#next(() => this.#reconcile());
-        this.#cancelRetry = clock.wakeAt(clock.now() + AGAIN_AFTER, again);
+        this.#cancelRetry = clock.after(AGAIN_AFTER, again);
       }
     });
   }

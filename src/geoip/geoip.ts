@@ -110,6 +110,6 @@ export class Geoip {
       );
     }
     this.#cancelLook();
-    this.#cancelLook = clock.wakeAt(now + DAY, () => this.#lookAtAges());
+    this.#cancelLook = clock.after(DAY, () => this.#lookAtAges());
   }
 }

@@ -29,6 +29,8 @@ export class DaySummaries {
   #cancel: () => void = () => undefined;
   #running: Promise<void> = Promise.resolve();
   #stopped = false;
+  /** When the store last did not take them, by `performance.now()`. */
+  #failedAt = 0;
 
   private constructor(options: DaySummariesOptions) {
     this.#options = options;
@@ -54,16 +56,14 @@ export class DaySummaries {
     await this.#running;
   }
 
-  #run(isRepeated = false): void {
+  #run(): void {
     const { clock, models } = this.#options;
     // A store that has been away may be back with another log. The feed, which finds out, goes first.
-    const written = isRepeated && models.lag > 0 ? Promise.resolve(false) : this.#write();
+    const written = models.isFreshSince(this.#failedAt) ? this.#write() : Promise.resolve(false);
     this.#running = written.then((complete) => {
-      const now = clock.now();
       if (this.#stopped) return;
-      this.#cancel = clock.wakeAt(complete ? DAY_SUMMARIES.after(now) : now + AGAIN, () =>
-        this.#run(!complete),
-      );
+      const run = (): void => this.#run();
+      this.#cancel = complete ? clock.wakeAt(DAY_SUMMARIES.after(clock.now()), run) : clock.after(AGAIN, run);
     });
   }
 
@@ -88,6 +88,7 @@ export class DaySummaries {
         if (failed.length > 0) throw failed[0]!.reason;
       }
     } catch (error) {
+      this.#failedAt = performance.now();
       log.warn({ written, error: messageOf(error) }, 'day summaries could not be written; it is tried again');
       return false;
     }

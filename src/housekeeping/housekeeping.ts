@@ -22,7 +22,7 @@ export function letGoWhenBack(
     // Between two looks the detectors have had their time to act on what was delivered.
     if (isBack && back) containment.letGo();
     back = isBack;
-    cancel = clock.wakeAt(clock.now() + 10 * SECOND, look);
+    cancel = clock.after(10 * SECOND, look);
   };
   look();
   return () => cancel();
@@ -37,7 +37,7 @@ export function keepProbed(store: Pick<EventStore, 'probe'>, clock: AlarmClock, 
   let cancel = (): void => undefined;
   const plan = (): void => {
     if (stopped) return;
-    cancel = clock.wakeAt(clock.now() + PROBE_PAUSE, () => {
+    cancel = clock.after(PROBE_PAUSE, () => {
       store
         .probe()
         .catch((error: unknown) => {
@@ -61,7 +61,7 @@ export function keepSwept(
 ): () => void {
   let cancel = (): void => undefined;
   const plan = (after: number): void => {
-    cancel = clock.wakeAt(clock.now() + after, () => {
+    cancel = clock.after(after, () => {
       sweep(clock.now()).then(
         (gone) => gone > 0 && log.info({ events: gone }, 'events beyond their retention were deleted'),
         (error: unknown) =>

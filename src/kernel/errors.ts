@@ -43,6 +43,14 @@ export function messageOf(thrown: unknown): string {
   return thrown.message || thrown.constructor.name;
 }
 
+const NO_ROOM = new Set(['ENOSPC', 'EDQUOT', 'SQLITE_FULL', 'SQLITE_IOERR_SHMSIZE']);
+
+/** Whether the reason is a disk, or somebody's share of it, that is full: there may be room again at any moment. */
+export function isDiskFull(thrown: unknown): boolean {
+  const { code, cause } = (thrown ?? {}) as { readonly code?: string; readonly cause?: unknown };
+  return NO_ROOM.has(code ?? '') || (cause !== undefined && isDiskFull(cause));
+}
+
 /** Whatever was thrown, as an error that can be thrown again. */
 export function errorOf(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new Error(String(thrown));

@@ -9,8 +9,15 @@ export interface Clock {
   now(): Instant;
 }
 
-/** A clock that can also wake somebody. */
+/**
+ * A clock that can also wake somebody. What people are told goes by {@link Clock.now}, which somebody may set at any
+ * moment; pauses, deadlines and rates go by {@link monotonic} and {@link after}, which no setting moves.
+ */
 export interface AlarmClock extends Clock {
+  /** Milliseconds since some beginning; they only ever grow, at the pace of time. */
+  monotonic(): Milliseconds;
+  /** Calls back once, when `span` has passed (never synchronously). The result takes the alarm back. */
+  after(span: Milliseconds, callback: () => void): () => void;
   /**
    * Calls back once, at `at` or as soon after it as can be (at once where it has passed, never
    * synchronously). The result takes the alarm back.
@@ -41,7 +48,7 @@ export function parseDuration(text: string): Milliseconds | undefined {
   const trimmed = text.trim();
   if (!/^(\d{1,9}[smhdw])+$/.test(trimmed)) return undefined;
   let total = 0;
-  for (const [, count, unit] of trimmed.matchAll(/(\d+)([smhdw])/g)) {
+  for (const [, count, unit] of trimmed.matchAll(/(\d{1,9})([smhdw])/g)) {
     total += Number(count) * UNITS.find(([suffix]) => suffix === unit)![1];
   }
   return total > 0 ? total : undefined;

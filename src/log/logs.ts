@@ -2,17 +2,24 @@ import type { Logger } from 'pino';
 import { pino } from 'pino';
 import type { LogSettings } from '../config/types.js';
 import { messageOf, StopgapError } from '../kernel/errors.js';
+import { escaped } from '../kernel/printable.js';
 import { openLogKey } from './key.js';
 import { LogLevels } from './levels.js';
 import { Pseudonyms } from './pseudonyms.js';
-import { LogFile, RecentLines } from './sinks.js';
+import type { Sink } from './sinks.js';
+import { LogFile, Losses, RecentLines } from './sinks.js';
 import { asText } from './text.js';
 
 /** What a process logs with. */
 export interface Logs {
   readonly levels: LogLevels;
   readonly recent: RecentLines;
+  /** Lines that each place has not taken since the start. */
+  readonly lost: () => Readonly<Record<LogPlace, number>>;
 }
+
+/** Where lines go that may not be taken. */
+export type LogPlace = 'stderr' | 'file';
 
 /** No line has these: nobody hands them to a logger. Should somebody one day, they are struck out here. */
 const SECRETS = [
@@ -29,20 +36,26 @@ const SECRETS = [
 /**
  * Opens the log: structured lines to `write`, to the file that is configured, and to memory.
  *
- * @param write standard error
+ * @param write to standard error
  * @throws StopgapError, or the system's error, where key or file cannot be used
  */
-export async function openLogs(settings: LogSettings, write: (text: string) => void): Promise<Logs> {
+export async function openLogs(settings: LogSettings, write: Sink): Promise<Logs> {
   const { level, format, addresses, key, file, maxFileSize } = settings;
   const names = addresses === 'hashed' ? new Pseudonyms(await openLogKey(key)) : undefined;
   const recent = new RecentLines();
-  const onTrouble = (reason: string): void =>
-    levels.of('app').error({ file, reason }, 'the log file takes no lines; standard error goes on');
-  const logFile = file === undefined ? undefined : openFile(file, maxFileSize, onTrouble);
+  // The line that tells is lost where the others are: whatever else takes lines has it.
+  const lossesOf = (place: LogPlace): Losses =>
+    new Losses({
+      lost: (reason) => levels.of('app').error({ place, reason }, 'log lines are lost'),
+      back: (lost) => levels.of('app').warn({ place, lost }, 'log lines are taken again'),
+    });
+  const [atStderr, atFile] = [lossesOf('stderr'), lossesOf('file')];
+  const logFile = file === undefined ? undefined : openFile(file, maxFileSize, atFile);
   const sink = {
-    write(line: string): void {
+    write(raw: string): void {
+      const line = `${escaped(raw.trimEnd())}\n`;
       recent.push(line);
-      write(format === 'json' ? line : asText(line));
+      write(format === 'json' ? line : asText(line), atStderr);
       logFile?.write(line);
     },
   };
@@ -57,7 +70,7 @@ export async function openLogs(settings: LogSettings, write: (text: string) => v
     },
   };
   const levels = new LogLevels(pino(options, sink));
-  return { levels, recent };
+  return { levels, recent, lost: () => ({ stderr: atStderr.total, file: atFile.total }) };
 }
 
 function openFile(...options: ConstructorParameters<typeof LogFile>): LogFile {
@@ -73,5 +86,9 @@ function openFile(...options: ConstructorParameters<typeof LogFile>): LogFile {
 
 /** For a logger that somebody else has made. */
 export function logsOf(root: Logger): Logs {
-  return { levels: new LogLevels(root), recent: new RecentLines() };
+  return {
+    levels: new LogLevels(root),
+    recent: new RecentLines(),
+    lost: () => ({ stderr: 0, file: 0 }),
+  };
 }

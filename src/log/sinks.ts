@@ -1,6 +1,7 @@
 import { closeSync, fstatSync, mkdirSync, openSync, renameSync, writeSync } from 'node:fs';
 import path from 'node:path';
-import { messageOf } from '../kernel/errors.js';
+import type { Writable } from 'node:stream';
+import { isDiskFull, messageOf } from '../kernel/errors.js';
 
 /** The last lines, in memory: for the API and the support bundle. Bounded by number and by characters. */
 export class RecentLines {
@@ -26,6 +27,94 @@ export class RecentLines {
   }
 }
 
+/** Told when lines begin to be lost, and when the next one has come through. */
+export interface LossListener {
+  lost(reason: string): void;
+  back(lines: number): void;
+}
+
+/** Counts the lines that a sink could not take. No sink waits, or fails, for the sake of a line. */
+export class Losses {
+  /** Lines lost since the start. */
+  total = 0;
+  readonly #listener: LossListener;
+  #sinceLost = 0;
+
+  constructor(listener: LossListener) {
+    this.#listener = listener;
+  }
+
+  lose(reason: string): void {
+    this.total++;
+    // Counted before it is told: what is told is a line too.
+    if (this.#sinceLost++ === 0) this.#listener.lost(reason);
+  }
+
+  cameThrough(): void {
+    const lines = this.#sinceLost;
+    this.#sinceLost = 0;
+    if (lines > 0) this.#listener.back(lines);
+  }
+}
+
+/** Takes a line, without waiting for anything. */
+export type Sink = (line: string, losses: Losses) => void;
+
+/** What a reader of standard error may leave unread beyond what the system holds for it: characters. */
+const MOST_UNREAD = 1_000_000;
+
+/**
+ * Standard error, whatever it is. A file is written to at once. For a pipe, a socket or a terminal that nobody reads,
+ * so many lines wait; those that come after them are lost.
+ */
+export function standardError(stream: Writable & { readonly fd: number }): Sink {
+  // Each line is told of its own failure.
+  stream.on('error', () => undefined);
+  if (fstatSync(stream.fd).isFile()) {
+    const file = new WholeLines();
+    return (line, losses) => {
+      try {
+        file.write(stream.fd, line);
+        losses.cameThrough();
+      } catch (error) {
+        losses.lose(messageOf(error));
+      }
+    };
+  }
+  // Node.js waits for a terminal to take what is written, and one can be stopped.
+  (stream as { _handle?: { setBlocking?: (on: boolean) => void } })._handle?.setBlocking?.(false);
+  return (line, losses) => {
+    if (stream.writableLength > MOST_UNREAD) {
+      losses.lose('nobody reads it');
+      return;
+    }
+    stream.write(line, (error) => {
+      if (error) losses.lose(messageOf(error));
+      // A slow reader that gets one line in a thousand is no end of the loss.
+      else if (stream.writableLength === 0) losses.cameThrough();
+    });
+  };
+}
+
+/** Writes lines to a file; one that a full disk has cut off is ended before the next. */
+class WholeLines {
+  #torn = false;
+
+  /** @returns bytes written @throws the system's error */
+  write(descriptor: number, line: string): number {
+    const bytes = Buffer.from(this.#torn ? `\n${line}` : line);
+    let written = 0;
+    try {
+      while (written < bytes.length) written += writeSync(descriptor, bytes, written);
+      this.#torn = false;
+    } catch (error) {
+      this.#torn ||= written > 0;
+      throw error;
+    }
+    return written;
+  }
+}
+
 /**
  * A file of lines with a bound: when it would grow beyond it becomes `<file>.1`, in place of the one before. A disk
  * that takes nothing costs lines, not the service.
@@ -33,43 +122,48 @@ export class RecentLines {
 export class LogFile {
   readonly #file: string;
   readonly #maxSize: number;
-  readonly #onTrouble: (reason: string) => void;
+  readonly #losses: Losses;
+  readonly #lines = new WholeLines();
   #descriptor: number | undefined;
   #size = 0;
-  #troubled = false;
 
   /**
    * @param maxSize bytes
-   * @param onTrouble told once when lines begin to be lost
-   * @throws the system's error where the file cannot be opened
+   * @throws the system's error where the file cannot be opened for another reason than a full disk
    */
-  constructor(file: string, maxSize: number, onTrouble: (reason: string) => void) {
+  constructor(file: string, maxSize: number, losses: Losses) {
     this.#file = file;
     this.#maxSize = maxSize;
-    this.#onTrouble = onTrouble;
-    mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
-    this.#open();
+    this.#losses = losses;
+    try {
+      mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
+      this.#open();
+    } catch (error) {
+      if (!isDiskFull(error)) throw error;
+    }
   }
 
   write(line: string): void {
-    const bytes = Buffer.from(line);
     try {
       let descriptor = this.#descriptor ?? this.#open();
-      if (this.#size > 0 && this.#size + bytes.length > this.#maxSize) descriptor = this.#turnOver();
-      this.#size += writeSync(descriptor, bytes);
-      this.#troubled = false;
+      if (this.#size > 0 && this.#size + Buffer.byteLength(line) > this.#maxSize)
+        descriptor = this.#turnOver();
+      this.#size += this.#lines.write(descriptor, line);
+      this.#losses.cameThrough();
     } catch (error) {
-      this.close();
-      // Set before it is told: what is told is a line too.
-      const isNew = !this.#troubled;
-      this.#troubled = true;
-      if (isNew) this.#onTrouble(messageOf(error));
+      try {
+        this.close();
+      } catch {
+        // The line that was not written is told of below.
+      }
+      this.#losses.lose(messageOf(error));
     }
   }
 
   close(): void {
-    if (this.#descriptor !== undefined) closeSync(this.#descriptor);
+    const descriptor = this.#descriptor;
     this.#descriptor = undefined;
+    if (descriptor !== undefined) closeSync(descriptor);
   }
 
   #open(): number {

@@ -4,6 +4,7 @@ import { stateAt } from '../../projections/block-ledger.js';
 import { StopgapError } from '../kernel/errors.js';
 import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
 import { DAY, HOUR, MINUTE, SECOND } from '../kernel/time.js';
+import type { Logs } from '../log/logs.js';
 import type { ReadModels } from '../read-models.js';
 import type { Relay } from '../smtp/relay/port.js';
 import type { EventStore } from '../store/port.js';
@@ -26,11 +27,13 @@ export interface Gauged {
     | {
         readonly waiting: number;
         readonly limit: number;
+        readonly quarantined: number;
         readonly away: boolean;
         oldestAt(): Promise<Instant | undefined>;
       }
     | undefined;
   readonly timedWork: TimedWork | undefined;
+  readonly logs: Pick<Logs, 'lost'>;
   /** Of a node that takes mail and folds no sends. */
   readonly habits: { readonly ready: boolean } | undefined;
 }
@@ -67,6 +70,7 @@ export async function updateGauges(metrics: Metrics, gauged: Gauged): Promise<vo
   updateRules(metrics, gauged);
   metrics.judgements.update(models);
   updateSmtp(metrics, gauged);
+  metrics.process.logLinesLost(gauged.logs.lost());
   metrics.containment.settleThrough(now);
   metrics.timedWork.overdue.set(overdue(models, now) / SECOND);
   metrics.store.ready.set(Number(models.ready));
@@ -112,6 +116,7 @@ function updateSmtp({ smtpGauges: metrics }: Metrics, { smtp }: Gauged): void {
   const { relay, upstream, checks } = smtp;
   metrics.relaySessions.set({ state: 'open' }, relay.sessions.open);
   metrics.relaySessions.set({ state: 'busy' }, relay.sessions.busy);
+  metrics.relaySessions.set({ state: 'unanswered' }, relay.sessions.unanswered);
   if (upstream.state !== 'unknown') metrics.relayUp.set(Number(upstream.state === 'ok'));
   metrics.passwordChecks.set(checks.pending);
 }
@@ -158,6 +163,7 @@ async function lagOf(
 async function updateOutbox({ store: metrics }: Metrics, gauged: Gauged, now: Instant): Promise<void> {
   const { outbox, clock } = gauged;
   metrics.outboxWaiting.set(outbox?.waiting ?? 0);
+  metrics.outboxQuarantined.set(outbox?.quarantined ?? 0);
   metrics.outboxLimit.set(outbox?.limit ?? 0);
   const oldestAt = outbox === undefined ? undefined : await inTime(clock, outbox.oldestAt());
   metrics.outboxOldest.set(oldestAt === undefined ? 0 : Math.max(0, now - oldestAt) / SECOND);
@@ -184,7 +190,7 @@ async function updateTimedWork({ timedWork: metrics }: Metrics, gauged: Gauged):
 async function inTime<T>(clock: AlarmClock, promise: Promise<T>): Promise<T | undefined> {
   let cancel = (): void => undefined;
   const late = new Promise<undefined>((resolve) => {
-    cancel = clock.wakeAt(clock.now() + PATIENCE, () => resolve(undefined));
+    cancel = clock.after(PATIENCE, () => resolve(undefined));
   });
   try {
     return await Promise.race([promise, late]);

@@ -1,4 +1,4 @@
-import { Gauge, collectDefaultMetrics } from 'prom-client';
+import { Counter, Gauge, collectDefaultMetrics } from 'prom-client';
 import type { ScrapedRegistry } from './registry.js';
 
 /** Gauges named like counters, which they are not: each is the sum over `type` of one that stays. */
@@ -19,10 +19,23 @@ export class ProcessMetrics {
     registers: [],
   });
 
+  readonly #logLinesLost = new Counter({
+    name: 'stopgap_log_lines_lost_total',
+    help: 'Lines of the log that a place for them did not take.',
+    labelNames: ['place'] as const,
+    registers: [],
+  });
+
   constructor(registry: ScrapedRegistry) {
-    for (const metric of [this.#build, this.#roles]) registry.add(metric);
+    for (const metric of [this.#build, this.#roles, this.#logLinesLost]) registry.add(metric);
     collectDefaultMetrics({ register: registry, prefix: 'stopgap_' });
     for (const name of MISNAMED) registry.removeSingleMetric(name);
+  }
+
+  /** @param lost lines since the start, by place */
+  logLinesLost(lost: Readonly<Record<string, number>>): void {
+    this.#logLinesLost.reset();
+    for (const [place, lines] of Object.entries(lost)) this.#logLinesLost.inc({ place }, lines);
   }
 
   runs(version: string, store: string, roles: readonly string[]): void {

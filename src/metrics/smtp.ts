@@ -16,11 +16,11 @@ export type LoginOutcome = (typeof LOGINS)[number];
 const REASONS = {
   auth: ['soft', 'defer'],
   mail: ['sender'],
-  rcpt: ['soft', 'defer', 'honest', 'upstream', 'unreachable', 'relay'],
+  rcpt: ['soft', 'defer', 'honest', 'upstream', 'unreachable', 'relay', 'route'],
   data: ['soft', 'defer', 'honest', 'upstream', 'unreachable', 'store'],
 } as const;
 export type RefusalReason =
-  'soft' | 'defer' | 'honest' | 'upstream' | 'unreachable' | 'store' | 'sender' | 'relay';
+  'soft' | 'defer' | 'honest' | 'upstream' | 'unreachable' | 'store' | 'sender' | 'relay' | 'route';
 
 /** Seconds. Few, since a command costs a walk through them: memory, a disk, a network, a person's patience. */
 const COMMAND_SECONDS = [0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10];
@@ -34,6 +34,8 @@ export interface SmtpMeter {
   /** A message is handed to the upstream. @returns to be called when that is over, either way */
   handingOver(): () => void;
   accepted(direction: MailDirection, recipients: number): void;
+  /** The upstream has a message, and says nothing of it. */
+  unanswered(): void;
   certificate(listener: string, expiresAt: Instant): void;
 }
 
@@ -65,6 +67,11 @@ export class SmtpMetrics implements SmtpMeter {
     help: 'From a command until its answer was decided.',
     labelNames: ['direction', 'stage'] as const,
     buckets: COMMAND_SECONDS,
+  });
+  readonly #turnedAway = new FlatCounter({
+    name: 'stopgap_smtp_turned_away_total',
+    help: 'Connections that were refused or cut, by what they exceeded.',
+    labelNames: ['direction', 'reason'] as const,
   });
   readonly #errors = new Counter({
     name: 'stopgap_smtp_errors_total',
@@ -111,16 +118,23 @@ export class SmtpMetrics implements SmtpMeter {
     help: 'Handing a complete message to the upstream, until it took or refused it.',
     buckets: COMMAND_SECONDS,
   });
+  readonly #unanswered = new Counter({
+    name: 'stopgap_relay_unanswered_total',
+    help: 'Messages that the upstream has in full and did not answer within 30 s, or 5 s after their client had gone.',
+    registers: [],
+  });
   readonly #sent: Readonly<Record<MailDirection, { messages: CounterCell; recipients: CounterCell }>>;
   readonly #handedOver: HistogramCell;
 
   constructor(registry: ScrapedRegistry) {
     for (const metric of [this.#sends, this.#recipients, this.sessions, this.#commands, this.#seconds])
       registry.add(metric);
+    registry.add(this.#turnedAway);
     for (const metric of [this.#errors, this.#refusals, this.#logins, this.passwordChecks])
       registry.add(metric);
     for (const metric of [this.#certificates, this.relayUp, this.relaySessions, this.#transmit])
       registry.add(metric);
+    registry.add(this.#unanswered);
     const sent = (direction: MailDirection) => ({
       messages: this.#sends.cell({ direction }),
       recipients: this.#recipients.cell({ direction }),
@@ -137,7 +151,10 @@ export class SmtpMetrics implements SmtpMeter {
   }
 
   door(direction: MailDirection): DoorMeter {
-    return new Door(direction, { commands: this.#commands, seconds: this.#seconds, sessions: this.sessions });
+    return new Door(direction, {
+      ...{ commands: this.#commands, seconds: this.#seconds, sessions: this.sessions },
+      turnedAway: this.#turnedAway,
+    });
   }
 
   connectionFailed(kind: 'accept' | 'client'): void {
@@ -163,6 +180,10 @@ export class SmtpMetrics implements SmtpMeter {
     sent.recipients.inc(recipients);
   }
 
+  unanswered(): void {
+    this.#unanswered.inc();
+  }
+
   certificate(listener: string, expiresAt: Instant): void {
     this.#certificates.set({ listener }, expiresAt / SECOND);
   }
@@ -174,6 +195,7 @@ const nothing = (): void => undefined;
 export const UNMEASURED_SMTP: SmtpMeter = {
   door: () => ({
     arrived: nothing,
+    turnedAway: nothing,
     greeted: nothing,
     closed: nothing,
     measured: (_command, done) => done,
@@ -183,5 +205,6 @@ export const UNMEASURED_SMTP: SmtpMeter = {
   refused: nothing,
   handingOver: () => nothing,
   accepted: nothing,
+  unanswered: nothing,
   certificate: nothing,
 };

@@ -63,7 +63,7 @@ export class StoreMetrics {
   });
   readonly lag = new Gauge({
     name: 'stopgap_feed_lag_seconds',
-    help: 'For how long the read models have not been known to be up to date; 0 while they are.',
+    help: 'How old what the read models show may be; with a store on a server up to a few seconds say nothing.',
     registers: [],
   });
   readonly logReplaced = new Counter({
@@ -96,9 +96,14 @@ export class StoreMetrics {
     help: 'How long the oldest event in the outbox has waited; 0 where none waits.',
     registers: [],
   });
+  readonly outboxQuarantined = new Gauge({
+    name: 'stopgap_outbox_quarantined_events',
+    help: 'Events on this disk that the store refuses for a reason of their own.',
+    registers: [],
+  });
   readonly outboxLost = new Counter({
     name: 'stopgap_outbox_lost_events_total',
-    help: 'Events that were not recorded: the outbox was full, or the store refused them for good.',
+    help: 'Events that were not recorded, the outbox being full.',
     registers: [],
   });
   readonly #snapshotAt = new Gauge({
@@ -119,8 +124,8 @@ export class StoreMetrics {
     for (const metric of [this.ready, this.habitsReady, this.lagEvents, this.lagSeconds, this.skippedEvents])
       registry.add(metric);
     for (const metric of [this.lag, this.logReplaced, this.clockSkew]) registry.add(metric);
-    for (const metric of [this.outboxWaiting, this.outboxLimit, this.outboxOldest, this.outboxLost])
-      registry.add(metric);
+    for (const metric of [this.outboxWaiting, this.outboxLimit, this.outboxOldest]) registry.add(metric);
+    for (const metric of [this.outboxQuarantined, this.outboxLost]) registry.add(metric);
     for (const metric of [this.#snapshotAt, this.snapshotFailures]) registry.add(metric);
     this.#append = this.#appends.cell({});
     for (const operation of OPERATIONS) {

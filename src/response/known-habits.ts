@@ -5,7 +5,7 @@ import type { Habits } from '../../projections/sender-profiles/habits.js';
 import { HabitFeed } from '../habit-feed.js';
 import type { HabitFeedListeners } from '../habit-feed.js';
 import { messageOf } from '../kernel/errors.js';
-import type { Clock, Milliseconds } from '../kernel/time.js';
+import type { AlarmClock, Milliseconds } from '../kernel/time.js';
 import { HOUR } from '../kernel/time.js';
 import { HABITS_ONLY } from '../known-events.js';
 import type { Metrics } from '../metrics/metrics.js';
@@ -25,7 +25,7 @@ export interface KnownHabitsOptions extends HabitFeedListeners {
   readonly store: EventStore;
   /** Of the process. */
   readonly data: string;
-  readonly clock: Clock;
+  readonly clock: AlarmClock;
   readonly metrics: Metrics;
   readonly log: Logger;
   /** The feed broke. */

@@ -254,9 +254,10 @@ export class Responder {
         );
         settled();
         if (this.#stopped) break;
+        const failedAt = performance.now();
         // A store that has been away may be back with another log. The feed, which finds out, goes first.
         do await this.#sleep(pause);
-        while (models.lag > 0 && !this.#stopped);
+        while (!models.isFreshSince(failedAt) && !this.#stopped);
       }
     }
     if (counts) this.#plannedBlocks--;
@@ -284,7 +285,7 @@ export class Responder {
     const { clock } = this.#options;
     if (this.#stopped) return Promise.resolve();
     return new Promise((resolve) => {
-      const cancel = clock.wakeAt(clock.now() + span, resolve);
+      const cancel = clock.after(span, resolve);
       this.#wake = () => {
         cancel();
         resolve();

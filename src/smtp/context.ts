@@ -24,7 +24,7 @@ export interface SmtpContext {
    * Called when a message is durable; a promise holds its 250 back until what it tripped is in force.
    */
   readonly accepted: (appended: Appended) => Promise<void> | undefined;
-  readonly store: Pick<EventStore, 'healthy'>;
+  readonly store: Pick<EventStore, 'healthy' | 'maxAppendBytes'>;
   readonly recorder: Recorder;
   readonly relay: Relay;
   readonly verifier: LoginVerifier;

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import { messageOf } from '../kernel/errors.js';
 import type { Anchor, FollowingState } from '../following.js';
-import type { Clock, Instant, Milliseconds } from '../kernel/time.js';
+import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
 import { MINUTE, SECOND } from '../kernel/time.js';
 import type { Verdict } from '../rules/verdict.js';
 import type { EventStore } from '../store/port.js';
@@ -27,7 +27,7 @@ export interface SnapshotOptions {
   readonly models: Snapshotted;
   /** Verdicts that no event folded up to now has answered; none unless given. */
   readonly unanswered?: () => readonly Verdict[];
-  readonly clock: Clock;
+  readonly clock: Pick<AlarmClock, 'now' | 'monotonic'>;
   readonly log: Logger;
   /** Events folded from one snapshot to the next, at most; 250,000 by default. */
   readonly every?: number;
@@ -65,7 +65,8 @@ export class Snapshots {
   readonly #abort = new AbortController();
   /** Events that came since the last one. */
   #since = 0;
-  #lastAt: Instant;
+  /** By the monotonic clock. */
+  #lastAt: Milliseconds;
   #writing: Promise<void> | undefined;
 
   private constructor(options: SnapshotOptions, fingerprint: string) {
@@ -73,7 +74,7 @@ export class Snapshots {
     this.#folder = new SnapshotFolder(options.folder, { fingerprint, categories: options.categories });
     this.#every = options.every ?? EVERY;
     this.#within = options.within ?? WITHIN;
-    this.#lastAt = options.clock.now();
+    this.#lastAt = options.clock.monotonic();
   }
 
   static async open(options: SnapshotOptions): Promise<Snapshots> {
@@ -150,14 +151,14 @@ export class Snapshots {
   #isDue(): boolean {
     const { models, clock } = this.#options;
     if (!models.ready) return this.#since >= this.#every * RARER_WHILE_CATCHING_UP;
-    return this.#since >= this.#every || clock.now() >= this.#lastAt + this.#within;
+    return this.#since >= this.#every || clock.monotonic() >= this.#lastAt + this.#within;
   }
 
   /** Never rejects: without a snapshot, only the next start is slower. */
   async #write(): Promise<void> {
     const { models, unanswered = () => [], clock, log, folder, onSnapshot, onFailed } = this.#options;
     this.#since = 0;
-    this.#lastAt = clock.now();
+    this.#lastAt = clock.monotonic();
     try {
       // Both in the same turn, after the same event.
       const state: State = { models: models.dump(), unanswered: unanswered() };

@@ -115,7 +115,7 @@ export class Delivery {
     this.#reading = this.#read()
       .catch((error: unknown) => {
         log.warn({ error: messageOf(error) }, 'the outbox cannot be read');
-        clock.wakeAt(clock.now() + LOOK, () => this.notice());
+        clock.after(LOOK, () => this.notice());
       })
       .finally(() => {
         this.#reading = undefined;
@@ -222,7 +222,7 @@ export class Delivery {
       this.#ready.add(lane);
       this.#signal();
     };
-    const cancel = clock.wakeAt(clock.now() + lane.backoff.next(), over);
+    const cancel = clock.after(lane.backoff.next(), over);
     lane.resume = over;
   }
 
@@ -256,7 +256,7 @@ export class Delivery {
     const { clock } = this.#options;
     if (!this.#changed) {
       await new Promise<void>((resolve) => {
-        const cancel = pause === undefined ? undefined : clock.wakeAt(clock.now() + pause, resolve);
+        const cancel = pause === undefined ? undefined : clock.after(pause, resolve);
         this.#wake = () => {
           cancel?.();
           resolve();

@@ -57,10 +57,10 @@ export class OutboxedStore implements EventStore {
   static async open(options: OutboxOptions): Promise<OutboxedStore> {
     const store = new OutboxedStore(options);
     await dropDelivered(options.local);
-    options.local.countByStream((stream, events) => {
+    for await (const { stream, events } of options.local.countByStream()) {
       if (stream === QUARANTINE_STREAM) store.#quarantined += events;
       else store.#count(stream, events);
-    });
+    }
     if (store.#waiting > 0) store.#deliver();
     return store;
   }

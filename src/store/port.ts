@@ -50,8 +50,9 @@ export class AccessRefused extends StoreUnavailable {
 
 /** The store cannot be opened as it stands (corrupt, foreign, newer, locked): the message says what to do. */
 export class StoreRefused extends StopgapError {
-  constructor(message: string) {
+  constructor(message: string, cause?: unknown) {
     super('unavailable', message);
+    if (cause !== undefined) this.cause = cause;
     this.name = 'StoreRefused';
   }
 }

@@ -7,13 +7,16 @@ import type { EventStore } from './port.js';
 export interface LocalStore extends EventStore {
   /** Deletes these events at once. @throws StoreUnavailable */
   remove(positions: readonly number[]): Promise<void>;
-  /** Tells how many events each stream holds. @throws StoreUnavailable */
-  countByStream(tell: (stream: string, events: number) => void): void;
+  /** How many events each stream holds. @throws StoreUnavailable */
+  countByStream(): AsyncIterable<{ readonly stream: string; readonly events: number }>;
 }
 
 /** Of this category of the local store is nothing but the stream below. */
-export const QUARANTINE_CATEGORY = 'quarantine';
+const QUARANTINE_CATEGORY = 'quarantine';
 export const QUARANTINE_STREAM = `${QUARANTINE_CATEGORY}-outbox`;
+
+/** The type of an entry there. */
+export const QUARANTINED = 'OutboxRefused';
 
 /** An event that the shared store refuses for a reason of its own. */
 export interface Quarantined {
@@ -45,7 +48,7 @@ export async function quarantine(
   // An id of its own for each refusal: the entry of an earlier one may be about to go, the event being tried once more.
   const entry = {
     id: crypto.randomUUID(),
-    type: 'OutboxRefused',
+    type: QUARANTINED,
     at: clock.now(),
     by: 'system:outbox',
     data,

@@ -4,13 +4,15 @@ import type { AlarmClock, Instant, Milliseconds } from '../../src/kernel/time.js
 export const NOON: Instant = Date.UTC(2026, 2, 1, 12);
 
 interface Alarm {
-  readonly at: Instant;
+  /** How much time is left until it rings. */
+  readonly left: () => Milliseconds;
   readonly callback: () => void;
 }
 
 /** A clock that stands still until it is told otherwise, and then rings what fell due, in order. */
 export class ManualClock implements AlarmClock {
   #now: Instant;
+  #passed: Milliseconds = 0;
   #alarms: Alarm[] = [];
 
   constructor(start: Instant = NOON) {
@@ -26,28 +28,46 @@ export class ManualClock implements AlarmClock {
     return this.#now;
   }
 
-  wakeAt(at: Instant, callback: () => void): () => void {
-    const alarm: Alarm = { at, callback };
-    this.#alarms.push(alarm);
-    return () => this.#drop(alarm);
+  monotonic(): Milliseconds {
+    return this.#passed;
   }
 
-  /** Moves on; each alarm that falls due on the way rings at its own time, also one that another has set. */
+  wakeAt(at: Instant, callback: () => void): () => void {
+    return this.#set({ left: () => at - this.#now, callback });
+  }
+
+  after(span: Milliseconds, callback: () => void): () => void {
+    const due = this.#passed + span;
+    return this.#set({ left: () => due - this.#passed, callback });
+  }
+
+  /** Lets time pass; each alarm that falls due on the way rings at its own time, also one that another has set. */
   advance(by: Milliseconds): void {
-    const end = this.#now + by;
+    const end = this.#passed + by;
     for (;;) {
-      const next = this.#alarms.filter(({ at }) => at <= end).sort((a, b) => a.at - b.at)[0];
-      if (next === undefined) break;
+      const next = [...this.#alarms].sort((a, b) => a.left() - b.left())[0];
+      if (next === undefined || next.left() > end - this.#passed) break;
       this.#drop(next);
-      this.#now = Math.max(this.#now, next.at);
+      this.skip(Math.max(0, next.left()));
       next.callback();
     }
-    this.#now = end;
+    this.skip(end - this.#passed);
   }
 
-  /** Moves on without ringing, as if every alarm were late. */
+  /** Lets time pass without ringing, as if every alarm were late. */
   skip(by: Milliseconds): void {
+    this.jump(by);
+    this.#passed += by;
+  }
+
+  /** Somebody sets the clock, forward or back: no time passes. What is due by it rings when time next passes. */
+  jump(by: Milliseconds): void {
     this.#now += by;
+  }
+
+  #set(alarm: Alarm): () => void {
+    this.#alarms.push(alarm);
+    return () => this.#drop(alarm);
   }
 
   #drop(alarm: Alarm): void {

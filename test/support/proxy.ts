@@ -25,11 +25,14 @@ export class Proxy {
 
   /** Passes nothing on, either way. Connections stay, and new ones are taken. What was on its way comes once it heals. */
   mute(): void {
+    this.muteAnswers();
+    for (const [near, far] of this.#pairs) near.unpipe(far).pause();
+  }
+
+  /** As {@link mute}; but what is said on connections that there are does arrive, and its answers do not. */
+  muteAnswers(): void {
     this.#state = 'mute';
-    for (const [near, far] of this.#pairs) {
-      near.unpipe(far).pause();
-      far.unpipe(near).pause();
-    }
+    for (const [near, far] of this.#pairs) far.unpipe(near).pause();
   }
 
   /** Resets every connection, and each new one. */
@@ -71,6 +74,6 @@ export class Proxy {
 }
 
 function join([near, far]: readonly [Socket, Socket]): void {
-  near.pipe(far);
+  near.unpipe(far).pipe(far);
   far.pipe(near);
 }

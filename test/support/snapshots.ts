@@ -1,7 +1,6 @@
 import { readFile, readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { pino } from 'pino';
-import type { Clock } from '../../src/kernel/time.js';
 import { DAY } from '../../src/kernel/time.js';
 import { FOLDED_CATEGORIES } from '../../src/known-events.js';
 import type { ReadModels } from '../../src/read-models.js';
@@ -9,6 +8,7 @@ import type { Verdict } from '../../src/rules/verdict.js';
 import { Snapshots } from '../../src/snapshots/snapshots.js';
 import type { SnapshotOptions } from '../../src/snapshots/snapshots.js';
 import { folding } from './history.js';
+import type { ManualClock } from './manual-clock.js';
 
 export interface Node {
   readonly models: ReadModels;
@@ -19,7 +19,11 @@ export interface Node {
 }
 
 /** Read models with snapshots, and nothing else of a process. */
-export async function node(folder: string, clock: Clock, more: Partial<SnapshotOptions> = {}): Promise<Node> {
+export async function node(
+  folder: string,
+  clock: ManualClock,
+  more: Partial<SnapshotOptions> = {},
+): Promise<Node> {
   const logs: string[] = [];
   const log = pino({ level: 'trace', base: undefined }, { write: (line: string) => void logs.push(line) });
   const { models, verdicts } = folding();

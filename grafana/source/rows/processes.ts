@@ -133,9 +133,18 @@ export const processes: Row = {
       title: 'Roles',
       description: `How many processes have each. None: ${runbook('StopgapRoleMissing')}`,
       unit: 'none',
-      size: [24, 4],
+      size: [16, 4],
       queries: [over(`count by (role) (${series.of('stopgap_role_info')})`, '{{role}}')],
       links: [apiLink('Ready?', '/readyz')],
+    }),
+    graph({
+      title: 'Log lines lost',
+      description: 'The disk of a log is full, or nobody reads standard error.',
+      unit: 'suffix:/s',
+      size: [8, 4],
+      queries: [
+        over(series.rate(['instance', 'place'], 'stopgap_log_lines_lost_total'), '{{instance}} {{place}}'),
+      ],
     }),
   ],
 };

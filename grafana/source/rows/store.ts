@@ -121,8 +121,7 @@ export const store: Row = {
     stat({
       title: 'Events lost',
       description: text`
-        Within the time shown: the outbox was full, or the store refuses them for good.
-        ${runbook('StopgapEventsLost')}
+        Within the time shown: the outbox was full. ${runbook('StopgapEventsLost')}
       `,
       unit: 'none',
       decimals: 0,
@@ -141,14 +140,25 @@ export const store: Row = {
       queries: [over(series.max([], 'stopgap_outbox_oldest_age_seconds'))],
       thresholds: above(60, 600),
     }),
+    stat({
+      title: 'In quarantine',
+      description: text`
+        Events on the disks of SMTP nodes that the store refuses for a reason of their own.
+        ${runbook('StopgapEventsQuarantined')}
+      `,
+      unit: 'none',
+      size: [4, 7],
+      queries: [over(series.sum([], 'stopgap_outbox_quarantined_events'))],
+      thresholds: never(1),
+    }),
     graph({
       title: 'Outbox',
       description: text`
-        Events that wait for a store that is away, and how many may; 0 without an outbox.
+        Events that wait for the store, and how many may; 0 without an outbox.
         ${runbook('StopgapOutboxFilling')}
       `,
       unit: 'short',
-      size: [24, 7],
+      size: [20, 7],
       queries: [
         over(series.sum(['instance'], 'stopgap_outbox_events'), '{{instance}}'),
         over(series.max([], 'stopgap_outbox_limit_events'), 'limit'),

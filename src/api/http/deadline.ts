@@ -14,7 +14,7 @@ export async function within<T>(
 ): Promise<T> {
   let cancel = (): void => undefined;
   const late = new Promise<never>((_, reject) => {
-    cancel = clock.wakeAt(clock.now() + span, () => reject(new StoreUnavailable(message)));
+    cancel = clock.after(span, () => reject(new StoreUnavailable(message)));
   });
   try {
     return await Promise.race([promise, late]);

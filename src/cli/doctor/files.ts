@@ -5,6 +5,7 @@ import { readTokens } from '../../accounts/tokens.js';
 import { readUsers } from '../../accounts/users.js';
 import type { Config } from '../../config.js';
 import { knownPlaces } from '../../config/places.js';
+import { relaysOf } from '../../config/relay.js';
 import { GeoDatabase } from '../../geoip/database.js';
 import { OLD } from '../../geoip/geoip.js';
 import { messageOf, StopgapError } from '../../kernel/errors.js';
@@ -170,10 +171,12 @@ function octal(mode: number): string {
 }
 
 /** Whether one of its addresses has a login in it. */
-function holdsPassword({ smtp, redis, store }: Config): boolean {
-  const { target } = smtp.relay;
+function holdsPassword(config: Config): boolean {
+  const { redis, store } = config;
   return (
-    (!('maildir' in target) && target.authPlain !== undefined) ||
+    relaysOf(config).some(
+      ({ relay: { target } }) => !('maildir' in target) && target.authPlain !== undefined,
+    ) ||
     (redis !== undefined && parseRedis(redis.url).secrets().password !== undefined) ||
     (store.kind === 'kurrentdb' && /\/\/[^/@]+@/.test(store.url))
   );

@@ -139,6 +139,6 @@ export class Outbox {
   #retryLater(): void {
     const { clock } = this.#options;
     const pause: Milliseconds = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** Math.min(this.#failures - 1, 10));
-    this.#cancelRetry = clock.wakeAt(clock.now() + pause, () => this.flush());
+    this.#cancelRetry = clock.after(pause, () => this.flush());
   }
 }

@@ -12,7 +12,7 @@ export async function waitAtMost(
 ): Promise<void> {
   let wake = (): void => undefined;
   const enough = new Promise<void>((resolve) => {
-    wake = clock.wakeAt(clock.now() + patience, resolve);
+    wake = clock.after(patience, resolve);
   });
   try {
     await Promise.race([promise, enough]);

@@ -257,7 +257,7 @@ export class BullWork implements TimedWork {
       this.#passing = undefined;
     }
     if (this.#closing !== undefined || this.#run === undefined) return;
-    this.#cancelPass = clock.wakeAt(clock.now() + reconcileEvery, () => void this.reconcile());
+    this.#cancelPass = clock.after(reconcileEvery, () => void this.reconcile());
   }
 
   #lost(): void {
@@ -298,5 +298,5 @@ function keyPrefix(prefix: string, { topology }: RedisAddress): string {
       'redis.prefix',
       'must be 1 to 64 letters, digits, dots, dashes, underscores or braces',
     );
-  return topology === 'cluster' && !/\{.+\}/.test(prefix) ? `{${prefix}}` : prefix;
+  return topology === 'cluster' && !/\{[^{}]+\}/.test(prefix) ? `{${prefix}}` : prefix;
 }

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import type { Clock, Instant } from '../../kernel/time.js';
+import type { AlarmClock, Milliseconds } from '../../kernel/time.js';
 import { MINUTE } from '../../kernel/time.js';
 import { normalizeAccount } from '../../sending/identity.js';
 
@@ -9,13 +9,14 @@ export type FailureKind = 'genuine' | 'feigned';
 interface Bucket {
   /** Failures that are still allowed; below zero where attempts at once went past. */
   tokens: number;
-  at: Instant;
+  /** By the monotonic clock. */
+  at: Milliseconds;
 }
 
 export interface AttemptLimiterOptions {
   /** Failures a minute that are allowed; as many at once. */
   readonly attemptsPerMinute: number;
-  readonly clock: Clock;
+  readonly clock: Pick<AlarmClock, 'monotonic'>;
   /** Buckets that are kept of each kind; the least used are forgotten. 50,000 by default. */
   readonly remembered?: number;
 }
@@ -31,7 +32,7 @@ const LONGEST_LOGIN = 320;
  */
 export class AttemptLimiter {
   readonly #rate: number;
-  readonly #clock: Clock;
+  readonly #clock: Pick<AlarmClock, 'monotonic'>;
   readonly #genuine: LRUCache<string, Bucket>;
   readonly #feigned: LRUCache<string, Bucket>;
 
@@ -63,12 +64,12 @@ export class AttemptLimiter {
 
   #take(buckets: LRUCache<string, Bucket>, key: string): void {
     const tokens = Math.max(this.#left(buckets.get(key)) - 1, -LONGEST_DEBT * this.#rate);
-    buckets.set(key, { tokens, at: this.#clock.now() });
+    buckets.set(key, { tokens, at: this.#clock.monotonic() });
   }
 
   #left(bucket: Bucket | undefined): number {
     if (bucket === undefined) return this.#rate;
-    const passed = Math.max(0, this.#clock.now() - bucket.at);
+    const passed = this.#clock.monotonic() - bucket.at;
     return Math.min(this.#rate, bucket.tokens + (passed * this.#rate) / MINUTE);
   }
 }

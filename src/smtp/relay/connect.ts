@@ -1,12 +1,17 @@
 import net from 'node:net';
 import type { Socket } from 'node:net';
 import tls from 'node:tls';
+import type { Milliseconds } from '../../kernel/time.js';
+import { SECOND } from '../../kernel/time.js';
 import { parseCapabilities } from './commands.js';
 import type { RelayTimeouts } from './port.js';
 import type { RawReply } from './reply.js';
 import { isPositive, textOf } from './reply.js';
 import { Session } from './session.js';
 import type { TlsPolicy, Upstream } from './url.js';
+
+/** How long a connection is silent before the other side is asked whether it still knows of it. */
+const KEEP_ALIVE: Milliseconds = 30 * SECOND;
 
 /** The upstream answers, but a session with it cannot be had: it says no, or TLS or the login fails. */
 export class SessionRefused extends Error {
@@ -23,7 +28,7 @@ export class SessionRefused extends Error {
 /** A session that is being opened; `abort` makes `ready` reject. */
 export interface Opening {
   readonly ready: Promise<Session>;
-  abort(): void;
+  abort(why: string): void;
 }
 
 /**
@@ -56,9 +61,9 @@ export function openSession(upstream: Upstream, hostname: string, timeouts: Rela
   });
   return {
     ready,
-    abort() {
+    abort(why) {
       aborted = true;
-      current?.fail('closed', false);
+      current?.fail(why, false);
     },
   };
 }
@@ -69,7 +74,8 @@ function connect(upstream: Upstream): Socket {
     ? tls.connect({ ...address, ...tlsOptions(upstream) })
     : net.connect({ ...address });
   // Commands are written whole, so Nagle's algorithm could only delay them.
-  if ('port' in address) socket.setNoDelay(true);
+  // A machine that was restarted has lost the session, and says so when it is asked.
+  if ('port' in address) socket.setNoDelay(true).setKeepAlive(true, KEEP_ALIVE);
   return socket;
 }
 

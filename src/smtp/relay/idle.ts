@@ -93,6 +93,7 @@ export class IdleSessions {
 /** RSET on a session that nobody uses; where that fails the session is lost. Never rejects. */
 export async function reset(session: Session): Promise<void> {
   session.dirty = true;
+  session.hurry();
   try {
     const reply = await session.command('RSET');
     if (isPositive(reply)) session.dirty = false;

@@ -26,7 +26,10 @@ const NO_SUCH_SYNTAX: Reply = { code: 553, text: '5.1.3 the address has no domai
  * and one `Envelope-To` for each recipient stand before its content. Files have mode 0600, directories 0700.
  */
 export class MaildirRelay implements Relay {
-  readonly sessions = { open: 0, busy: 0 };
+  /** Nobody is notified of what lies in a Maildir. */
+  readonly offers = { eightBit: true, utf8: true, dsn: false };
+  readonly sessions = { open: 0, busy: 0, unanswered: 0 };
+  healthy = true;
   readonly #dir: string;
   readonly #host: string;
   #delivered = 0;
@@ -159,6 +162,10 @@ class MaildirTransaction implements RelayTransaction {
     const head = Buffer.from(`${lines.join('\r\n')}\r\n`, 'utf8');
     const reply = await this.#relay.deliver(head, body, confirm);
     return reply === undefined ? withdrawn(results) : sameForAll(results, reply);
+  }
+
+  clientGone(): void {
+    // A disk does not keep anybody waiting for minutes.
   }
 
   end(): void {

@@ -1,16 +1,18 @@
 import { performance } from 'node:perf_hooks';
 import type { Milliseconds } from '../../kernel/time.js';
+import { SECOND } from '../../kernel/time.js';
 import type { Opening } from './connect.js';
 import type { IdleOptions } from './idle.js';
 import { IdleSessions, reset } from './idle.js';
 import type { OutageOptions } from './outage.js';
 import { Outage } from './outage.js';
 import { RelayUnreachable } from './port.js';
+import type { Sender } from './queue.js';
+import { SessionQueue, Shares } from './queue.js';
 import type { Session } from './session.js';
-import { WaitingRoom } from './waiting.js';
 
 /** How long a connect may take before it is no reason any more to leave open transactions alone. */
-const CONNECT_GRACE: Milliseconds = 1000;
+const CONNECT_GRACE: Milliseconds = SECOND;
 
 export interface PoolOptions extends OutageOptions, IdleOptions {
   readonly maxSessions: number;
@@ -18,6 +20,7 @@ export interface PoolOptions extends OutageOptions, IdleOptions {
   readonly waitTimeout: Milliseconds;
   readonly stealAfter: Milliseconds;
   readonly closeTimeout: Milliseconds;
+  readonly onUnanswered: () => void;
 }
 
 /**
@@ -31,6 +34,10 @@ export interface PoolOptions extends OutageOptions, IdleOptions {
  * `stealAfter`. (To take it away at once would make its owner run the transaction again a moment later: with more
  * clients than sessions, nearly every message would be offered twice.)
  *
+ * Who gets one: senders share the sessions (see {@link Shares}), so that none of them, however many slow messages it
+ * has, keeps another waiting. A session whose message the upstream leaves unanswered for long is set aside: it waits
+ * for its answer and counts no more among `maxSessions`; as many again may be set aside.
+ *
  * When connecting fails there is a pause, in which nothing is tried and all fail at once that no live session
  * can serve. After the pause one connect is tried; the rest goes on failing until it has succeeded.
  */
@@ -38,11 +45,17 @@ export class Pool {
   readonly #open: () => Opening;
   readonly #options: PoolOptions;
   readonly #outage: Outage;
-  readonly #waiting: WaitingRoom<Session>;
+  readonly #shares = new Shares(() => this.#capacity);
+  readonly #waiting: SessionQueue;
   /** Every live session, used or not. */
   readonly #live = new Set<Session>();
   readonly #idle: IdleSessions;
-  readonly #opening = new Set<Opening>();
+  /** Those set aside, the longest first. */
+  readonly #aside = new Set<Session>();
+  /** Those whose answer is overdue while no other message has been answered since. */
+  readonly #unanswered = new Set<Session>();
+  /** When each was begun. */
+  readonly #opening = new Map<Opening, Milliseconds>();
   readonly #quitting = new Set<Promise<unknown>>();
   /** The one connect that is tried after a failure. */
   #probe: Opening | undefined;
@@ -50,13 +63,17 @@ export class Pool {
   #sweeper: NodeJS.Timeout | undefined;
   #closed = false;
   #onDrained: (() => void) | undefined;
+  #toldUnanswered = false;
 
   constructor(open: () => Opening, options: PoolOptions) {
     this.#open = open;
     this.#options = options;
     this.#outage = new Outage(options);
     this.#idle = new IdleSessions(options);
-    this.#waiting = new WaitingRoom(options.maxWaiting, options.waitTimeout, () => this.#waitedInVain());
+    this.#waiting = new SessionQueue({
+      ...{ maxWaiting: options.maxWaiting, waitTimeout: options.waitTimeout },
+      ...{ sessions: this.#shares, onTimeout: () => this.#waitedInVain() },
+    });
   }
 
   get open(): number {
@@ -64,7 +81,17 @@ export class Pool {
   }
 
   get busy(): number {
-    return this.#live.size - this.#idle.size;
+    return this.#live.size - this.#idle.size - this.#aside.size;
+  }
+
+  /** Sessions set aside. */
+  get unanswered(): number {
+    return this.#aside.size;
+  }
+
+  /** False while the upstream leaves messages unanswered, and answers no others. */
+  get answers(): boolean {
+    return this.#unanswered.size === 0;
   }
 
   /**
@@ -73,58 +100,66 @@ export class Pool {
    * @param preferred the session that this owner used last
    * @throws RelayUnreachable
    */
-  take(owner: object, preferred: Session | undefined): Session | Promise<Session> {
-    if (preferred !== undefined && preferred.owner === owner && this.#idle.takeHeld(preferred)) {
-      return lent(preferred);
-    }
+  take(owner: object, sender: Sender, preferred: Session | undefined): Session | Promise<Session> {
+    const allowed = this.#shares.allows(sender);
+    const held = allowed ? this.#takeHeld(owner, preferred) : undefined;
+    if (held !== undefined) return this.#lend(held, sender);
     if (this.#closed) throw new RelayUnreachable('the relay is closed');
-    const free = this.#idle.takeFree();
-    if (free !== undefined) return lent(free);
-    if (!this.#tryConnect()) {
-      const stolen = this.#waiting.size === 0 ? this.#steal(1) : undefined;
-      if (stolen !== undefined) return lent(stolen);
+    const free = allowed ? this.#idle.takeFree() : undefined;
+    if (free !== undefined) return this.#lend(free, sender);
+    // During an outage whoever comes finds out whether it is over.
+    if ((allowed || this.#outage.on) && !this.#tryConnect() && allowed) {
+      const stolen = this.#waiting.next() === undefined ? this.#steal(1) : undefined;
+      if (stolen !== undefined) return this.#lend(stolen, sender);
       if (this.#live.size === 0 && this.#outage.on) throw this.#outage.error();
     }
-    const session = this.#waiting.enter();
+    const session = this.#waiting.enter({ owner, sender, preferred });
     this.#armStealing();
     return session;
   }
 
+  /** The owner does not wait any more. */
+  withdraw(owner: object, sender: Sender): void {
+    this.#waiting.withdraw(owner, sender);
+  }
+
   /** A new session in place of one that died in use; never one that has been lying about like it. */
   async replace(dead: Session): Promise<Session> {
+    const sender = dead.lentTo!;
     if (this.#closed || this.#outage.on) {
-      this.#forget(dead);
+      this.release(dead);
       throw this.#closed ? new RelayUnreachable('the relay is closed') : this.#outage.error();
     }
     // Its place is taken over at once, before anyone who waits can claim it.
     this.#live.delete(dead);
-    const opening = this.#open();
-    this.#opening.add(opening);
+    const opening = this.#begin();
     try {
       const session = await opening.ready;
-      this.#opened(opening);
-      this.#admit(session);
-      return lent(session);
+      this.#admit(opening, session);
+      this.#takeBack(dead);
+      return this.#lend(session, sender);
     } catch (error) {
       this.#opened(opening);
+      this.#takeBack(dead);
       this.#connectFailed(error as Error);
+      this.#serve();
       throw new RelayUnreachable((error as Error).message, { cause: error });
     }
   }
 
   /** Gives a session back after use; one that is lost is let go. */
   release(session: Session): void {
+    this.#takeBack(session);
+    const wasAside = this.#aside.delete(session);
     if (session.lost !== undefined) {
       this.#forget(session);
-      return;
+    } else {
+      session.lastUsed = performance.now();
+      if (this.#closed || (wasAside && this.#counted > this.#options.maxSessions)) this.#retire(session);
+      else if (session.owner === undefined) this.#idle.addFree(session);
+      else this.#idle.hold(session);
     }
-    session.lastUsed = performance.now();
-    if (this.#closed) this.#retire(session);
-    else if (session.owner === undefined) this.#offer(session);
-    else {
-      this.#idle.hold(session);
-      this.#armStealing();
-    }
+    this.#serve();
   }
 
   /** The owner has no more use for the transaction that is open on this session. */
@@ -133,14 +168,46 @@ export class Pool {
     session.owner = undefined;
     session.dirty = true;
     // A session in use comes to its place when it is given back.
-    if (this.#idle.takeHeld(session)) this.#offer(session);
+    if (!this.#idle.takeHeld(session)) return;
+    this.#idle.addFree(session);
+    this.#serve();
+  }
+
+  /**
+   * The upstream takes its time to answer a message that it has in full: others need not wait for it.
+   *
+   * @param again it was told before, and the client has gone since
+   */
+  overdue(session: Session, again: boolean): void {
+    const { maxSessions, onNotice, onUnanswered } = this.#options;
+    if (!again) onUnanswered();
+    this.#unanswered.add(session);
+    if (!this.#toldUnanswered)
+      onNotice('the upstream does not answer messages that it has been sent in full');
+    this.#toldUnanswered = true;
+    if (this.#aside.size >= maxSessions) {
+      const [longest] = [...this.#aside].filter(({ clientGone }) => clientGone);
+      if (longest === undefined) return;
+      this.#aside.delete(longest);
+      longest.fail('given up: its client is gone, and too many messages are unanswered', false);
+    }
+    this.#aside.add(session);
+    this.#takeBack(session);
+    this.#serve();
+  }
+
+  /** The upstream has answered a message. */
+  answered(): void {
+    this.#unanswered.clear();
+    if (this.#toldUnanswered) this.#options.onNotice('the upstream answers messages again');
+    this.#toldUnanswered = false;
   }
 
   async close(): Promise<void> {
     this.#closed = true;
     this.#waiting.dismissAll('the relay is closed');
     clearTimeout(this.#stealing);
-    for (const opening of this.#opening) opening.abort();
+    for (const opening of this.#opening.keys()) opening.abort('closed');
     for (const session of this.#idle.all()) this.#retire(session);
     if (this.#live.size > 0) await this.#drained();
     clearInterval(this.#sweeper);
@@ -159,10 +226,46 @@ export class Pool {
     });
   }
 
-  /** A session that nobody has a claim to. */
-  #offer(session: Session): void {
-    if (this.#waiting.size === 0) this.#idle.addFree(session);
-    else this.#waiting.serve(lent(session));
+  /** Sessions that there are and that come, of those that count. */
+  get #counted(): number {
+    return this.#live.size - this.#aside.size + this.#opening.size;
+  }
+
+  /** How many there can be: an upstream that grants no more than it has granted is taken at its word. */
+  get #capacity(): number {
+    const { maxSessions } = this.#options;
+    return this.#outage.on ? Math.max(1, this.#live.size - this.#aside.size) : maxSessions;
+  }
+
+  #lend(session: Session, sender: Sender): Session {
+    session.lend(sender);
+    this.#shares.take(sender);
+    return session;
+  }
+
+  #takeBack(session: Session): void {
+    if (session.lentTo === undefined) return;
+    this.#shares.giveBack(session.lentTo);
+    session.lentTo = undefined;
+  }
+
+  #takeHeld(owner: object, preferred: Session | undefined): Session | undefined {
+    return preferred?.owner === owner && this.#idle.takeHeld(preferred) ? preferred : undefined;
+  }
+
+  /** Gives sessions to those who wait, for as long as there are both, and sees to it that more come. */
+  #serve(): void {
+    for (let next = this.#waiting.next(); next !== undefined; next = this.#waiting.next()) {
+      const session =
+        this.#takeHeld(next.owner, next.preferred) ??
+        this.#idle.takeFree() ??
+        this.#steal(this.#waiting.size);
+      if (session === undefined) break;
+      this.#waiting.serve(next, this.#lend(session, next.sender));
+    }
+    if (this.#waiting.next() === undefined) return;
+    if (this.#opening.size < this.#waiting.size) this.#tryConnect();
+    this.#armStealing();
   }
 
   /** When the session whose transaction has been waiting longest may be taken from it, for one of `waiting`. */
@@ -183,40 +286,40 @@ export class Pool {
   /** Makes sure that those who wait get a held session as soon as one may be taken away. */
   #armStealing(): void {
     const oldest = this.#idle.longestHeld;
-    if (this.#stealing !== undefined || oldest === undefined || this.#waiting.size === 0) return;
+    if (this.#stealing !== undefined || oldest === undefined || this.#waiting.next() === undefined) return;
     const due = this.#stealableAt(oldest, this.#waiting.size) - performance.now();
     const steal = (): void => {
       this.#stealing = undefined;
-      while (this.#waiting.size > 0) {
-        const stolen = this.#steal(this.#waiting.size);
-        if (stolen === undefined) break;
-        this.#waiting.serve(lent(stolen));
-      }
-      this.#armStealing();
+      this.#serve();
     };
     // Those who wait have timers of their own that keep the process up.
     this.#stealing = setTimeout(steal, Math.max(1, Math.ceil(due))).unref();
   }
 
+  #begin(): Opening {
+    const opening = this.#open();
+    this.#opening.set(opening, performance.now());
+    return opening;
+  }
+
   /** Sees to it that one more session comes, where that is allowed; says whether one is coming. */
   #tryConnect(): boolean {
-    if (this.#live.size + this.#opening.size >= this.#options.maxSessions) return false;
     if (this.#outage.on) {
+      // Connects that hang from before must not keep anybody from finding out that it is over.
       if (this.#probe !== undefined || this.#outage.pausing) return false;
-    } else if (this.#opening.size > this.#waiting.size) return true;
-    const opening = this.#open();
+      if (this.#live.size - this.#aside.size >= this.#options.maxSessions) return false;
+    } else if (this.#counted >= this.#options.maxSessions) return false;
+    else if (this.#opening.size > this.#waiting.size) return true;
+    const opening = this.#begin();
     if (this.#outage.on) this.#probe = opening;
-    this.#opening.add(opening);
     opening.ready.then(
       (session) => {
-        this.#opened(opening);
-        this.#admit(session);
+        this.#admit(opening, session);
         this.release(session);
-        this.#armStealing();
       },
       (error: Error) => {
-        this.#opened(opening);
-        if (this.#closed) return;
+        const awaited = this.#opened(opening);
+        if (this.#closed || !awaited) return;
         this.#connectFailed(error);
         this.#armStealing();
       },
@@ -224,24 +327,37 @@ export class Pool {
     return true;
   }
 
-  #opened(opening: Opening): void {
-    this.#opening.delete(opening);
+  /** @returns false where it had been given up */
+  #opened(opening: Opening): boolean {
     if (this.#probe === opening) this.#probe = undefined;
     // With one connect less under way, stealing may be due earlier.
     clearTimeout(this.#stealing);
     this.#stealing = undefined;
+    return this.#opening.delete(opening);
   }
 
-  #admit(session: Session): void {
+  #admit(opening: Opening, session: Session): void {
+    const began = this.#opening.get(opening) ?? 0;
+    this.#opened(opening);
     this.#outage.over();
     this.#live.add(session);
     // One in use is let go when it is given back: its user may want another in its place.
     session.onLost = () => {
-      if (this.#idle.has(session)) this.#forget(session);
+      this.#unanswered.delete(session);
+      if (this.#idle.has(session)) {
+        this.#forget(session);
+        this.#serve();
+      }
     };
-    const { idleTimeout, staleTransaction } = this.#options;
+    const { idleTimeout, staleTransaction, waitTimeout } = this.#options;
     const every = Math.max(5, Math.min(idleTimeout, staleTransaction) / 4);
     this.#sweeper ??= setInterval(() => this.#sweep(), every).unref();
+    // What was begun so much earlier and hangs still, when this one does not, will not come to anything.
+    for (const [other, since] of this.#opening) {
+      if (since + waitTimeout > began) continue;
+      this.#opening.delete(other);
+      other.abort('overtaken by a later connection');
+    }
   }
 
   #connectFailed(error: Error): void {
@@ -257,12 +373,14 @@ export class Pool {
     this.#probe = undefined;
     this.#outage.failed('it does not answer');
     // Without this, each pause would end with one more connection that hangs.
-    probe?.abort();
+    probe?.abort('it does not answer');
   }
 
-  /** A session is gone. Those who wait may need a new one in its place. */
+  /** A session is gone. */
   #forget(session: Session): void {
     session.onLost = undefined;
+    this.#unanswered.delete(session);
+    this.#aside.delete(session);
     if (!this.#live.delete(session)) return;
     this.#idle.remove(session);
     if (this.#live.size === 0) {
@@ -270,6 +388,7 @@ export class Pool {
       clearInterval(this.#sweeper);
       this.#sweeper = undefined;
     }
+    // Those who wait may need a new one in its place.
     if (this.#waiting.size <= this.#opening.size || this.#tryConnect()) return;
     if (this.#live.size === 0 && this.#opening.size === 0) {
       this.#waiting.dismissAll(this.#outage.error().message);
@@ -287,9 +406,4 @@ export class Pool {
     for (const session of overdue.reset) void reset(session).then(() => this.release(session));
     for (const session of overdue.go) this.#retire(session);
   }
-}
-
-function lent(session: Session): Session {
-  session.uses++;
-  return session;
 }

@@ -93,21 +93,46 @@ export interface RelayTransaction {
    */
   transmit(body: MessageBody, confirm: () => boolean): Promise<Delivery>;
 
-  /** Gives the transaction up (RSET, QUIT, refusal). Idempotent, never throws. */
+  /**
+   * The client is gone; a message that is on its way goes on. The upstream has seconds for each answer from now on; when
+   * the one to the final dot is not there by then, the session is in nobody's way any more, and the body is disposed of.
+   */
+  clientGone(): void;
+
+  /** Gives the transaction up (RSET, QUIT, refusal), with what it still waits for. Idempotent, never throws. */
   end(): void;
 }
 
+/** What an upstream takes, and clients may be offered therefore. */
+export interface RelayOffers {
+  /** 8BITMIME (RFC 6152). */
+  readonly eightBit: boolean;
+  /** SMTPUTF8 (RFC 6531). */
+  readonly utf8: boolean;
+  /** DSN (RFC 3461). */
+  readonly dsn: boolean;
+}
+
 export interface Relay {
+  /** As it said when it last greeted us; nothing before that. */
+  readonly offers: RelayOffers;
   /**
    * Begins a transaction; nothing is sent before the first offer.
    *
+   * @param sender who it is for: an account, or else a network. Senders share the sessions; a transaction without one
+   *   stands for itself
    * @throws InvalidInput where the return path or a parameter cannot stand in a command
    */
-  begin(envelope: RelayEnvelope): RelayTransaction;
+  begin(envelope: RelayEnvelope, sender?: string): RelayTransaction;
   /** Asks whether the upstream answers (connection, greeting, TLS and login). Never throws. */
   probe(): Promise<{ readonly ok: boolean; readonly detail: string }>;
-  /** Upstream sessions: `open` in all, `busy` of them in use at this moment. A maildir has none. */
-  readonly sessions: { readonly open: number; readonly busy: number };
+  /** False while messages are handed over and not taken: no answer comes, or a Maildir cannot be written to. */
+  readonly healthy: boolean;
+  /**
+   * Upstream sessions: `open` in all, `busy` of them in use at this moment, `unanswered` set aside while they wait for
+   * the answer to a message. A maildir has none.
+   */
+  readonly sessions: { readonly open: number; readonly busy: number; readonly unanswered: number };
   /** Waits for what is under way (at most the option `closeTimeout`), then closes every session. */
   close(): Promise<void>;
 }
@@ -147,12 +172,16 @@ export interface RelayTimeouts {
   readonly block: Milliseconds;
   /** For the answer to the final dot: 10 min. */
   readonly dot: Milliseconds;
+  /** After so long without the answer to the final dot, others may have another session in place of this one: 30 s. */
+  readonly slowAnswer: Milliseconds;
+  /** For any answer once the client is gone; in place of `slowAnswer` for the one to the final dot: 5 s. */
+  readonly clientGone: Milliseconds;
 }
 
 export interface RelayOptions {
   /** The name said at EHLO or LHLO, and in Maildir file names. */
   readonly hostname: string;
-  /** Upstream sessions at most: 100. */
+  /** Upstream sessions at most, and as many again that are set aside: 100. */
   readonly maxSessions?: number;
   /** Commands that may wait for a session at once: 1000. */
   readonly maxWaiting?: number;
@@ -175,4 +204,6 @@ export interface RelayOptions {
   readonly random?: () => number;
   /** Told when the upstream goes away, and when it is back. Never contains credentials or addresses. */
   readonly onNotice?: (text: string) => void;
+  /** Told of each message whose answer takes long. */
+  readonly onUnanswered?: () => void;
 }

@@ -6,6 +6,7 @@ import type { DataOutcome } from './outcome.js';
 import { SessionLost } from './outcome.js';
 import type { MessageBody, RelayTimeouts } from './port.js';
 import { RelayUnreachable } from './port.js';
+import type { Sender } from './queue.js';
 import type { RawReply } from './reply.js';
 import { textOf } from './reply.js';
 import { Wire } from './wire.js';
@@ -37,22 +38,31 @@ export class Session {
   dirty = false;
   /** How often it was taken from the pool. */
   uses = 0;
+  /** Whom the exchange under way is for; undefined between two, and where it is set aside. */
+  lentTo: Sender | undefined;
   /** When it was last given back, by the pool's monotonic clock. */
   lastUsed = 0;
   lost: SessionLost | undefined;
   /** Told once, when the session is lost. */
   onLost: (() => void) | undefined;
+  /** Told when the answer to a message takes long; again, where it is not set aside and its client goes. */
+  onOverdue: ((again: boolean) => void) | undefined;
 
   readonly #wire: Wire;
   readonly #timeouts: RelayTimeouts;
   readonly #name: string;
   #expected: Expectation | undefined;
   #timer: NodeJS.Timeout | undefined;
+  /** What is waited for. */
+  #awaited: string | undefined;
   #onDrain: (() => void) | undefined;
+  /** Nobody is left for whom the exchange under way would matter. */
+  clientGone = false;
   /** Of the present message something may have reached the upstream. */
   bodyStarted = false;
   /** The final dot of the present message is out. */
   #dotSent = false;
+  #overdue = false;
   /** An answer to the present message that came before its final dot. */
   #early: RawReply | undefined;
 
@@ -68,6 +78,28 @@ export class Session {
 
   get socket(): Socket {
     return this.#wire.socket;
+  }
+
+  /** An exchange begins, for this sender. */
+  lend(sender: Sender): void {
+    this.uses++;
+    this.lentTo = sender;
+    this.clientGone = false;
+    this.onOverdue = undefined;
+    this.#dotSent = false;
+    this.#overdue = false;
+  }
+
+  /**
+   * The client is gone: the upstream has seconds for each answer from now on. For the one to a final dot it keeps its
+   * minutes: whether it has taken the message is to be known, if only it can be.
+   */
+  hurry(): void {
+    if (this.clientGone || this.lost !== undefined) return;
+    this.clientGone = true;
+    if (this.#awaited === undefined) return;
+    if (!this.#dotSent) this.#arm(Infinity, this.#awaited);
+    else if (this.lentTo !== undefined) this.#armAnswer();
   }
 
   /** Goes on over TLS. @throws MalformedReply where clear-text bytes stand behind the reply to STARTTLS */
@@ -174,7 +206,7 @@ export class Session {
     if (this.lost !== undefined) throw this.lost;
     if (!confirm()) return 'withdrawn';
     this.#dotSent = true;
-    this.#arm(this.#timeouts.dot, 'the final dot');
+    this.#armAnswer();
     this.socket.write(last);
     return 'sent';
   }
@@ -185,7 +217,7 @@ export class Session {
     return new Promise((resolve) => {
       this.#onDrain = () => {
         this.#onDrain = undefined;
-        clearTimeout(this.#timer);
+        this.#disarm();
         resolve();
       };
     });
@@ -201,7 +233,6 @@ export class Session {
 
   #expectFinal(count: number): Promise<RawReply[]> {
     this.bodyStarted = true;
-    this.#dotSent = false;
     this.#early = undefined;
     const promise = new Promise<RawReply[]>((resolve, reject) => {
       this.#expected = { count, replies: [], final: true, resolve, reject };
@@ -229,7 +260,7 @@ export class Session {
     expected.replies.push(reply);
     if (expected.replies.length === expected.count) {
       this.#expected = undefined;
-      clearTimeout(this.#timer);
+      this.#disarm();
       expected.resolve(expected.replies);
     }
     if (reply.code === 421) this.#closing(reply);
@@ -245,17 +276,43 @@ export class Session {
   }
 
   #arm(timeout: number, what: string): void {
+    const span = this.clientGone ? Math.min(timeout, this.#timeouts.clientGone) : timeout;
+    this.#set(span, what, () => {
+      this.fail(`${this.#name} did not answer ${what} within ${span} ms`, false);
+    });
+  }
+
+  /** For the answer to the final dot: at first until it is overdue, then for the rest of its time. */
+  #armAnswer(): void {
+    const { dot, slowAnswer, clientGone } = this.#timeouts;
+    const what = 'the final dot';
+    const span = this.clientGone ? clientGone : slowAnswer;
+    const fail = (): void => void this.fail(`${this.#name} did not answer ${what} within ${dot} ms`, false);
+    if (span >= dot) return this.#set(dot, what, fail);
+    this.#set(span, what, () => {
+      this.#set(dot - span, what, fail);
+      const again = this.#overdue;
+      this.#overdue = true;
+      this.onOverdue?.(again);
+    });
+  }
+
+  #set(span: number, what: string, callback: () => void): void {
+    this.#disarm();
+    this.#awaited = what;
+    this.#timer = setTimeout(callback, span);
+  }
+
+  #disarm(): void {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => {
-      this.fail(`${this.#name} did not answer ${what} within ${timeout} ms`, false);
-    }, timeout);
+    this.#awaited = undefined;
   }
 
   /** Ends the session at once; whoever waits for a reply gets the error, which is returned too. Idempotent. */
   fail(message: string, closedByUpstream: boolean, fault?: string): SessionLost {
     if (this.lost !== undefined) return this.lost;
     this.lost = new SessionLost(message, closedByUpstream, fault);
-    clearTimeout(this.#timer);
+    this.#disarm();
     this.socket.destroy();
     const expected = this.#expected;
     this.#expected = undefined;
@@ -271,7 +328,7 @@ export class Session {
     const { socket } = this;
     if (this.lost !== undefined) return Promise.resolve();
     this.lost = new SessionLost('closed', false);
-    clearTimeout(this.#timer);
+    this.#disarm();
     this.onLost?.();
     return new Promise((resolve) => {
       const force = setTimeout(() => socket.destroy(), QUIT_GRACE);

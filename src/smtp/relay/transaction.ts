@@ -14,6 +14,7 @@ import type {
 } from './port.js';
 import { RelayUnreachable } from './port.js';
 import { isPositive, toReply } from './reply.js';
+import type { Sender } from './queue.js';
 import type { Session } from './session.js';
 import { SessionLost } from './outcome.js';
 
@@ -40,15 +41,26 @@ export class PooledTransaction implements RelayTransaction {
   readonly #envelope: WireEnvelope;
   /** With LMTP only: answers come for each recipient, and what was delivered in part is remembered. */
   readonly #memory: DeliveryMemory | undefined;
+  readonly #sender: Sender;
   readonly #taken: Taken[] = [];
   #session: Session | undefined;
+  /** The session of the exchange under way. */
+  #inUse: Session | undefined;
+  #clientGone = false;
   #ended = false;
+  #digest: Promise<string> | undefined;
 
   /** Throws InvalidInput. */
-  constructor(pool: Pool, envelope: RelayEnvelope, memory: DeliveryMemory | undefined) {
+  constructor(
+    pool: Pool,
+    envelope: RelayEnvelope,
+    memory: DeliveryMemory | undefined,
+    sender: string | undefined,
+  ) {
     this.#pool = pool;
     this.#envelope = new WireEnvelope(envelope);
     this.#memory = memory;
+    this.#sender = sender ?? this;
   }
 
   async offer(recipient: RelayRecipient): Promise<Reply> {
@@ -78,8 +90,15 @@ export class PooledTransaction implements RelayTransaction {
     return this.#withThoseBefore(delivery, before);
   }
 
+  clientGone(): void {
+    this.#clientGone = true;
+    this.#inUse?.hurry();
+  }
+
   end(): void {
     this.#ended = true;
+    this.clientGone();
+    this.#pool.withdraw(this, this.#sender);
     this.#pool.abandon(this, this.#session);
     this.#session = undefined;
   }
@@ -102,16 +121,19 @@ export class PooledTransaction implements RelayTransaction {
    * had been used before, is replaced by a new one, once.
    */
   async #leased<T>(work: (session: Session) => Promise<T>): Promise<T> {
-    let session = await this.#pool.take(this, this.#session);
+    let session = await this.#pool.take(this, this.#sender, this.#session);
     for (let first = true; ; first = false) {
       this.#session = session;
+      this.#inUse = session;
       session.bodyStarted = false;
+      if (this.#clientGone) session.hurry();
       try {
         const outcome = await work(session);
         this.#giveBack(session);
         return outcome;
       } catch (error) {
         const again = first && session.uses > 1 && error instanceof SessionLost && error.closedByUpstream;
+        this.#inUse = undefined;
         if (again && !session.bodyStarted) {
           session = await this.#pool.replace(session);
           continue;
@@ -126,6 +148,7 @@ export class PooledTransaction implements RelayTransaction {
   }
 
   #giveBack(session: Session): void {
+    this.#inUse = undefined;
     if (this.#ended) this.#pool.abandon(this, session);
     if (session.owner !== this) this.#session = undefined;
     this.#pool.release(session);
@@ -201,10 +224,16 @@ export class PooledTransaction implements RelayTransaction {
     }
     session.owner = undefined;
     session.dirty = true;
+    session.onOverdue = (again) => {
+      this.#pool.overdue(session, again);
+      // It is not read again, and kept where it cannot be read: whoever handed it over disposes of it in the end.
+      this.#letGo(body).catch(() => undefined);
+    };
     const outcome = await session.data(body, confirm, this.#memory === undefined ? 1 : due.length);
     if (outcome.kind === 'withdrawn') return withdrawn(results);
     if (outcome.kind === 'refused')
       return sameForAll(results, finalReply(session, outcome.reply.code, toReply(outcome.reply)));
+    this.#pool.answered();
     session.dirty = false;
     const replies = outcome.replies.map((raw) => finalReply(session, raw.code, toReply(raw)));
     if (this.#memory === undefined) return sameForAll(results, replies[0]!);
@@ -224,7 +253,7 @@ export class PooledTransaction implements RelayTransaction {
     }));
     const delivered = results.filter((result) => isPositive(result.reply));
     if (delivered.length < due.length || !memory.empty) {
-      const key = memory.key(this.#envelope.envelope.returnPath, await body.digest());
+      const key = memory.key(this.#envelope.envelope.returnPath, await this.#digestOf(body));
       if (delivered.length === due.length) memory.forget(key);
       else
         memory.add(
@@ -245,7 +274,17 @@ export class PooledTransaction implements RelayTransaction {
   async #gotItBefore(body: MessageBody): Promise<ReadonlySet<string>> {
     const memory = this.#memory;
     if (memory === undefined || memory.empty) return NOBODY;
-    return memory.recall(memory.key(this.#envelope.envelope.returnPath, await body.digest()));
+    return memory.recall(memory.key(this.#envelope.envelope.returnPath, await this.#digestOf(body)));
+  }
+
+  #digestOf(body: MessageBody): Promise<string> {
+    return (this.#digest ??= body.digest());
+  }
+
+  /** All of it has been sent: of what is left to do, only the digest needs it. */
+  async #letGo(body: MessageBody): Promise<void> {
+    if (this.#memory !== undefined) await this.#digestOf(body);
+    await body.dispose();
   }
 
   /** Why this session cannot carry this body at all. */

@@ -5,26 +5,28 @@ import type { Relay } from './port.js';
 const INTERVAL: Milliseconds = 30 * SECOND;
 
 export interface RelayWatch {
-  /** What the last probe said; `unknown` before the first. */
+  /** What the last probe said, or the messages since; `unknown` before the first. */
   readonly state: 'ok' | 'failing' | 'unknown';
+  /** Resolves with the first probe. */
+  readonly asked: Promise<void>;
   stop(): void;
 }
 
 /** Asks the upstream every half minute whether it answers, so that health tells it before a client does. */
-export function watchRelay(relay: Pick<Relay, 'probe'>, clock: AlarmClock): RelayWatch {
+export function watchRelay(relay: Pick<Relay, 'probe' | 'healthy'>, clock: AlarmClock): RelayWatch {
   let state: RelayWatch['state'] = 'unknown';
   let stopped = false;
   let cancel = (): void => undefined;
-  const ask = (): void => {
-    void relay.probe().then(({ ok }) => {
-      state = ok ? 'ok' : 'failing';
-      if (!stopped) cancel = clock.wakeAt(clock.now() + INTERVAL, ask);
-    });
+  const ask = async (): Promise<void> => {
+    const { ok } = await relay.probe();
+    state = ok ? 'ok' : 'failing';
+    if (!stopped) cancel = clock.after(INTERVAL, () => void ask());
   };
-  ask();
+  const asked = ask();
   return {
+    asked,
     get state() {
-      return state;
+      return state === 'ok' && !relay.healthy ? 'failing' : state;
     },
     stop() {
       stopped = true;

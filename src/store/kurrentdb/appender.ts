@@ -1,4 +1,3 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import {
   ANY,
   MaxAppendSizeExceededError,
@@ -10,14 +9,14 @@ import {
   type KurrentDBClient,
 } from '@kurrent/kurrentdb-client';
 import { LRUCache } from 'lru-cache';
-import { StopgapError } from '../../kernel/errors.js';
+import { errorOf, StopgapError } from '../../kernel/errors.js';
 import type { NewEvent, RecordedEvent } from '../../kernel/events.js';
 import type { Milliseconds } from '../../kernel/time.js';
 import type { Health } from '../health.js';
 import { StoreUnavailable, WrongExpectedRevision, type Appended, type ExpectedRevision } from '../port.js';
 import type { Connection } from './connection.js';
 import { safeNumber, SENDING, toEventData } from './envelope.js';
-import { isAnswer, NoAnswer, portError, spoilsClient } from './errors.js';
+import { atLeader, isAnswer, leaderLearnt, NoAnswer, portError, spoilsClient } from './errors.js';
 import { Gate } from './gate.js';
 
 /** Appends that may wait for their answer; more would only wait longer than they are willing to. */
@@ -31,9 +30,6 @@ const READ_BACK = 1000;
 
 /** Bound on the events that are remembered as possibly written. */
 const REMEMBERED_DOUBTS = 20_000;
-
-/** The client learns who leads from the refusal itself, a turn or two of the event loop later. */
-const LEADER_PAUSE: Milliseconds = 20;
 
 export interface AppenderTools {
   readonly connection: Connection;
@@ -71,7 +67,7 @@ interface Request {
 
 /**
  * Sends appends, many at a time over one BatchAppend stream, and makes of the answers what the port promises. An append
- * that goes through costs one promise and no timer: beside the client's own work, that is what its speed depends on.
+ * that goes through costs two promises and no timer: how fast appends are beside the client's own depends on that.
  */
 export class Appender {
   /** Held while an append must not overtake: the first on a connection, the place of a subscription at the end. */
@@ -173,12 +169,7 @@ export class Appender {
       return;
     }
     this.send(request, events, stateOf(expected)).then(
-      (result) => {
-        this.answered(request.client);
-        const appended = this.appended(request, result);
-        if (appended) this.succeed(request, appended);
-        else this.finish(request, this.recall(request));
-      },
+      (result) => this.take(request, result),
       (error: unknown) => this.finish(request, this.recover(request, error)),
     );
   }
@@ -194,13 +185,12 @@ export class Appender {
     return client.appendToStream(request.stream, events.map(toEventData), { ...SENDING, streamState });
   }
 
-  /** The same, once more where it came to a node that does not lead, which has written nothing. */
-  private async ask(
+  private ask(
     request: Request,
     events: readonly NewEvent[],
     state: AppendStreamState,
   ): Promise<AppendResult> {
-    for (let attempt = 1; ; attempt++) {
+    return atLeader(async () => {
       // Its caller knows of a failure, and may have made it again.
       if (request.over) throw new NoAnswer(this.tools.timeout);
       try {
@@ -209,10 +199,9 @@ export class Appender {
         return result;
       } catch (error) {
         this.noticed(request, error);
-        if (!(error instanceof NotLeaderError) || attempt === 2) throw error;
+        throw error;
       }
-      await pause(LEADER_PAUSE);
-    }
+    });
   }
 
   /** What an error says about the connection. */
@@ -241,11 +230,24 @@ export class Appender {
     return { revision: safeNumber(nextExpectedRevision), position: at, duplicate: at <= known };
   }
 
+  /** The first attempt was answered. */
+  private take(request: Request, result: AppendResult): void {
+    this.answered(request.client);
+    try {
+      const appended = this.appended(request, result);
+      if (appended) this.succeed(request, appended);
+      else this.finish(request, this.recall(request));
+    } catch (error) {
+      this.finish(request, Promise.reject(errorOf(error)));
+    }
+  }
+
   private succeed(request: Request, appended: Appended): void {
+    // Its caller knows of a failure: that a server answers too late does not make it a healthy one.
+    if (request.over) return;
     this.tools.health.succeed();
     const { stream, events } = request;
     this.tools.written(stream, appended.revision === events.length - 1 && !appended.duplicate);
-    if (request.over) return;
     if (this.doubtful.size > 0) for (const { id } of events) this.doubtful.delete(id);
     this.end(request);
     request.resolve(appended);
@@ -314,14 +316,15 @@ export class Appender {
   /** The first attempt has failed. */
   private async recover(request: Request, error: unknown): Promise<Appended> {
     this.noticed(request, error);
+    if (request.over) throw error;
     let reason = error;
     if (error instanceof NotLeaderError) {
-      await pause(LEADER_PAUSE);
       try {
+        await leaderLearnt();
         const result = await this.ask(request, request.events, stateOf(request.expected));
         return this.appended(request, result) ?? (await this.recall(request));
-      } catch (again) {
-        reason = again;
+      } catch (last) {
+        reason = last;
       }
     }
     if (!(reason instanceof WrongExpectedVersionError)) throw reason;

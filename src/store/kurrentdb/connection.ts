@@ -17,6 +17,7 @@ export class Connection {
   private since = performance.now();
   private renewing: Promise<void> | undefined;
   private closed = false;
+  private readonly watching = new Set<() => void>();
 
   /**
    * @param node where the first client begins
@@ -40,6 +41,12 @@ export class Connection {
     this.renewing = this.replace(failed).finally(() => (this.renewing = undefined));
   }
 
+  /** Calls back when the client of now has been replaced, until the result is called. */
+  onReplaced(callback: () => void): () => void {
+    this.watching.add(callback);
+    return () => this.watching.delete(callback);
+  }
+
   /** Resolves when no client is being replaced. */
   async settled(): Promise<void> {
     await this.renewing;
@@ -57,6 +64,8 @@ export class Connection {
     this.since = performance.now();
     this.current = this.nodes.client(node);
     if (this.cuts) this.dispose(failed);
+    for (const callback of this.watching) callback();
+    this.watching.clear();
   }
 
   private dispose(client: KurrentDBClient): void {

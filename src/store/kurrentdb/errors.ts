@@ -1,3 +1,4 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import {
   AccessDeniedError,
   CancelledError,
@@ -6,6 +7,7 @@ import {
   NotLeaderError,
   StreamDeletedError,
   StreamNotFoundError,
+  UnavailableError,
   WrongExpectedVersionError,
 } from '@kurrent/kurrentdb-client';
 import { InvalidInput, messageOf, StopgapError } from '../../kernel/errors.js';
@@ -56,6 +58,22 @@ export function within<T>(time: Milliseconds, promise: Promise<T>): Promise<T> {
   });
 }
 
+const LEADER_PAUSE: Milliseconds = 20;
+
+/** The client learns who leads from the refusal itself, a turn or two of the event loop later. */
+export const leaderLearnt = (): Promise<void> => pause(LEADER_PAUSE);
+
+/** Tries once more where it came to a node that does not lead, which has written nothing. */
+export async function atLeader<T>(attempt: () => Promise<T>): Promise<T> {
+  try {
+    return await attempt();
+  } catch (error) {
+    if (!(error instanceof NotLeaderError)) throw error;
+  }
+  await leaderLearnt();
+  return attempt();
+}
+
 /** The server has judged the request: the connection is sound, and asking again would change nothing. */
 export function isAnswer(error: unknown): boolean {
   return (
@@ -94,5 +112,8 @@ export function portError(error: unknown, what: string): Error {
     return new AccessRefused(`${what}: KurrentDB refuses the user or password`, { cause: error });
   if (error instanceof DeadlineExceededError)
     return new StoreUnavailable(`${what}: KurrentDB did not finish it in time`, { cause: error });
+  // Reads give it no text.
+  if (error instanceof UnavailableError && error.message === '')
+    return new StoreUnavailable(`${what}: no KurrentDB can be reached`, { cause: error });
   return new StoreUnavailable(`${what}: ${messageOf(error)}`, { cause: error });
 }

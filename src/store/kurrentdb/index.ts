@@ -33,8 +33,10 @@ export interface KurrentStoreOptions {
  * What differs from an embedded store:
  * - Idempotence is the server's. An append with an expected revision (`none` or a number) that is made again is
  *   recognised by what stands in the stream. With `any` the server goes by a cache in memory: after its restart the
- *   same events are written once more, under the same ids, so whoever folds them must fold an id once. Neither is an
- *   id looked for in other streams, nor are ids of which only some were written told apart from new ones under `any`.
+ *   same events are written once more, under the same ids, so whoever folds them must fold an id once. So is an id that
+ *   it knows, in an append whose first id it does not. An id is not looked for in other streams.
+ * - An append under `any` of which the stream holds a part is written in several appends: where one of them fails,
+ *   those before it have been written.
  * - `duplicate` is told where this process could know: by positions that it had seen when the append was sent.
  * - `setRetention` lasts for this process. It puts `$maxAge` on each stream of the category at its first append, and
  *   passes over what is older in `readAll` and subscriptions. Deleting is the server's scavenge, which runs on each

@@ -1,4 +1,6 @@
 import http2 from 'node:http2';
+import net from 'node:net';
+import tls from 'node:tls';
 import { KurrentDBClient, type BasicCredentials } from '@kurrent/kurrentdb-client';
 import { messageOf } from '../../kernel/errors.js';
 import type { Milliseconds } from '../../kernel/time.js';
@@ -27,6 +29,8 @@ const SETTINGS: ReadonlySet<string> = new Set([
   'usercertfile',
   'userkeyfile',
 ]);
+
+const DEFAULT_PORT = '2113';
 
 /** A node that is well accepts a connection within this time. */
 const GREETING: Milliseconds = 1000;
@@ -108,21 +112,26 @@ export class Nodes {
 
   /** Resolves with the node once it speaks the protocol: one that is stopped takes connections, and says nothing. */
   #greet(node: string): Promise<string> {
-    return new Promise((resolve, reject) => {
-      // Only whether it answers is looked at: nothing is sent that needs trust.
-      const session = http2.connect(`${this.#settings.get('tls') === 'false' ? 'http' : 'https'}://${node}`, {
-        rejectUnauthorized: false,
-      });
-      const timer = setTimeout(() => session.destroy(new NoAnswer(GREETING)), GREETING);
-      session.once('remoteSettings', () => {
-        resolve(node);
-        session.destroy();
-      });
-      session.once('error', reject);
+    const [host, port = DEFAULT_PORT] = node.split(':');
+    const to = { host, port: Number(port) };
+    // Only whether it answers is looked at: nothing is sent that needs trust.
+    const socket =
+      this.#settings.get('tls') === 'false'
+        ? net.connect(to)
+        : tls.connect({ ...to, ALPNProtocols: ['h2'], rejectUnauthorized: false });
+    const session = http2.connect(`http://${node}`, { createConnection: () => socket });
+    return new Promise<string>((resolve, reject) => {
+      const timer = setTimeout(() => reject(new NoAnswer(GREETING)), GREETING);
+      session.once('remoteSettings', () => resolve(node));
+      session.on('error', reject);
       session.once('close', () => {
         clearTimeout(timer);
         reject(new Error(`${node} closed the connection`));
       });
+    }).finally(() => {
+      session.destroy();
+      // A session that is not connected yet waits for it.
+      socket.destroy();
     });
   }
 }

@@ -8,7 +8,7 @@ import {
 import { DAY, SECOND, type Milliseconds } from '../../kernel/time.js';
 import type { Connection } from './connection.js';
 import { SENDING } from './envelope.js';
-import { portError, spoilsClient, within } from './errors.js';
+import { atLeader, portError, spoilsClient, within } from './errors.js';
 
 /** Never written: the probe's stream stays empty. */
 const PROBE_STREAM = 'stopgap-probe';
@@ -32,9 +32,12 @@ const SLOW: Milliseconds = SECOND;
  * @throws StoreUnavailable where it is not answered in time
  */
 export async function probe(connection: Connection, timeout: Milliseconds): Promise<KurrentDBClient> {
-  const { client } = connection;
+  let { client } = connection;
   try {
-    await within(timeout, attempt(client, SENDING.deadline));
+    await within(
+      timeout,
+      atLeader(() => attempt((client = connection.client), SENDING.deadline)),
+    );
   } catch (error) {
     if (!(error instanceof WrongExpectedVersionError)) {
       if (spoilsClient(error)) connection.renew(client);

@@ -29,6 +29,9 @@ const LARGEST_PAGE = 4096;
 /** Pages grow while one comes within this time, so that large events do not fill the memory. */
 const QUICK_PAGE: Milliseconds = 200;
 
+/** How often a client may be sent on by nodes that do not lead: while they elect, they may not agree who does. */
+const REDIRECTIONS = 4;
+
 export interface ReaderTools {
   readonly connection: Connection;
   /** Where the URL has them: the connection of reads would take them from it as they are written there. */
@@ -198,12 +201,12 @@ export class Reader {
     timeout = this.tools.timeout,
   ): Promise<Page<T>> {
     const { connection, checkOpen } = this.tools;
-    for (let attempt = 1; ; attempt++) {
+    for (let failures = 0, redirections = 0; ;) {
       checkOpen();
       const { client } = connection;
       const events: T[] = [];
       try {
-        await gather(open(client, most), events, timeout);
+        await gather(open(client, most), events, timeout, connection);
         return { events, more: events.length >= most };
       } catch (error) {
         if (error instanceof StreamNotFoundError || error instanceof StreamDeletedError)
@@ -211,22 +214,34 @@ export class Reader {
         if (events.length > 0) return { events, more: true };
         if (error instanceof AccessDeniedError) throw portError(error, what);
         // A client that is sent on to the leader goes there with its next request.
-        if (!(error instanceof NotLeaderError)) connection.renew(client);
-        if (attempt === 2) throw portError(error, what);
+        if (error instanceof NotLeaderError && ++redirections < REDIRECTIONS) continue;
+        connection.renew(client);
+        if (++failures === 2) throw portError(error, what);
         await connection.settled();
       }
     }
   }
 }
 
-/** Collects what comes, until it ends or nothing has come for so long. */
-async function gather<T>(source: AsyncIterator<T>, into: T[], timeout: Milliseconds): Promise<void> {
+/** Collects what comes, until it ends, or nothing has come for so long, or none had before its connection was given up. */
+async function gather<T>(
+  source: AsyncIterator<T>,
+  into: T[],
+  timeout: Milliseconds,
+  connection: Connection,
+): Promise<void> {
   let givenUp = false;
   const drain = async (): Promise<void> => {
     for (let step = await source.next(); !step.done && !givenUp; step = await source.next())
       into.push(step.value);
   };
-  const drained = drain();
+  const began = performance.now();
+  const drained = new Promise<void>((resolve, reject) => {
+    const forget = connection.onReplaced(() => {
+      if (into.length === 0) reject(new NoAnswer(performance.now() - began));
+    });
+    drain().finally(forget).then(resolve, reject);
+  });
   for (let seen = 0; ; seen = into.length) {
     try {
       await within(timeout, drained);

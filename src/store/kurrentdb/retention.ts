@@ -10,7 +10,7 @@ import { categoryOf, type RecordedEvent } from '../../kernel/events.js';
 import { SECOND, type Clock, type Milliseconds } from '../../kernel/time.js';
 import type { Connection } from './connection.js';
 import { fromResolved, reaches, safeNumber, SENDING, type Resolved } from './envelope.js';
-import { within } from './errors.js';
+import { atLeader, within } from './errors.js';
 
 /** Bound on the streams that are known to carry the right `$maxAge`: a few MB. */
 const REMEMBERED_STREAMS = 50_000;
@@ -141,10 +141,8 @@ export class Retention {
     const event = jsonEvent({ type: '$metadata', data });
     const streamState: AppendStreamState = after ?? NO_STREAM;
     try {
-      const written = await within(
-        timeout,
-        connection.client.appendToStream(metastream, event, { ...SENDING, streamState }),
-      );
+      const append = () => connection.client.appendToStream(metastream, event, { ...SENDING, streamState });
+      const written = await within(timeout, atLeader(append));
       return { revision: safeNumber(written.nextExpectedRevision), lost: false };
     } catch (error) {
       if (!(error instanceof WrongExpectedVersionError) || typeof error.actualState !== 'bigint') throw error;

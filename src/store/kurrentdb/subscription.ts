@@ -120,9 +120,12 @@ export class ResumingSubscription implements Subscription, Listener {
   }
 
   reached(head: number, asked: number): void {
-    this.mark ??= { head, asked };
-    this.freshen();
     const { feed } = this;
+    // Until it is compared with the log that was followed, this may be another one, and shorter.
+    if (feed?.confirmed) {
+      this.mark ??= { head, asked };
+      this.freshen();
+    }
     const quiet = feed === this.feedSeen && this.signs === this.signsSeen && !this.handling;
     this.feedSeen = feed;
     this.signsSeen = this.signs;

@@ -1,10 +1,10 @@
 import path from 'node:path';
-import { messageOf } from '../../kernel/errors.js';
+import { isDiskFull, messageOf } from '../../kernel/errors.js';
 import { SECOND, type Clock, type Milliseconds } from '../../kernel/time.js';
 import { StoreRefused } from '../port.js';
 import { LiveFeed } from './live.js';
 import { takeLock } from './lock.js';
-import { prepareDirectory, prepareFile } from './opening.js';
+import { giveUpReserve, keepReserve, prepareDirectory, prepareFile } from './opening.js';
 import { Reader } from './reader.js';
 import { SqliteEventStore } from './store.js';
 import { WriterClient } from './writer-client.js';
@@ -12,7 +12,7 @@ import { WriterClient } from './writer-client.js';
 export type { SqliteEventStore } from './store.js';
 
 export interface SqliteStoreOptions {
-  /** Path of the database; it and its directory are made where they are missing. Beside it stand `-wal`, `-shm` and `.lock`. */
+  /** Path of the database; it and its directory are made where they are missing. Beside it stand `-wal`, `-shm`, `.lock` and `.reserve`. */
   readonly file: string;
   /** Gives `recordedAt`. */
   readonly clock: Clock;
@@ -28,8 +28,22 @@ export interface SqliteStoreOptions {
  * @throws StoreRefused where the file is corrupt, foreign, newer, in use, or cannot be read or written
  */
 export async function openSqliteStore(options: SqliteStoreOptions): Promise<SqliteEventStore> {
-  const { clock, appendTimeout = 5 * SECOND, maxPages } = options;
   const file = prepareDirectory(path.resolve(options.file));
+  let store: SqliteEventStore;
+  try {
+    store = await open(file, options);
+  } catch (error) {
+    if (!isDiskFull(error) || !giveUpReserve(file)) throw error;
+    return open(file, options);
+  }
+  keepReserve(file);
+  return store;
+}
+
+async function open(
+  file: string,
+  { clock, appendTimeout = 5 * SECOND, maxPages }: SqliteStoreOptions,
+): Promise<SqliteEventStore> {
   const lock = takeLock(file, clock);
   let writer: WriterClient | undefined;
   try {
@@ -44,6 +58,6 @@ export async function openSqliteStore(options: SqliteStoreOptions): Promise<Sqli
     lock.release();
     throw error instanceof StoreRefused
       ? error
-      : new StoreRefused(`${file} cannot be opened: ${messageOf(error)}`);
+      : new StoreRefused(`${file} cannot be opened: ${messageOf(error)}`, error);
   }
 }

@@ -1,7 +1,7 @@
 import fs from 'node:fs';
 import os from 'node:os';
 import Database from 'better-sqlite3';
-import { messageOf } from '../../kernel/errors.js';
+import { isDiskFull, messageOf } from '../../kernel/errors.js';
 import { formatInstant, type Clock } from '../../kernel/time.js';
 import { StoreRefused } from '../port.js';
 
@@ -34,14 +34,7 @@ export function takeLock(file: string, clock: Clock): Lock {
   try {
     db = new Database(path, { timeout: 0 });
     db.exec('BEGIN IMMEDIATE');
-    db.exec('CREATE TABLE IF NOT EXISTS holder (pid INTEGER, host TEXT, since TEXT)');
-    db.exec('DELETE FROM holder');
-    db.prepare<[number, string, string]>('INSERT INTO holder VALUES (?, ?, ?)').run(
-      process.pid,
-      os.hostname(),
-      formatInstant(clock.now()),
-    );
-    db.exec('COMMIT');
+    sign(db, clock);
     db.exec('BEGIN IMMEDIATE');
   } catch (error) {
     const refusal = refuse(file, path, db, error);
@@ -52,12 +45,30 @@ export function takeLock(file: string, clock: Clock): Lock {
   return { release: () => void held.close() };
 }
 
+/** Writes down who holds the lock, and gives it up for that. A full disk leaves it unsaid: to hold it needs no room. */
+function sign(db: Database.Database, clock: Clock): void {
+  try {
+    db.exec('CREATE TABLE IF NOT EXISTS holder (pid INTEGER, host TEXT, since TEXT)');
+    db.exec('DELETE FROM holder');
+    db.prepare<[number, string, string]>('INSERT INTO holder VALUES (?, ?, ?)').run(
+      process.pid,
+      os.hostname(),
+      formatInstant(clock.now()),
+    );
+    db.exec('COMMIT');
+  } catch (error) {
+    if (!isDiskFull(error)) throw error;
+    if (db.inTransaction) db.exec('ROLLBACK');
+  }
+}
+
 /** Makes an empty file for its owner's eyes only, unless there is one. SQLite's side files inherit its mode. */
 export function createPrivate(path: string): void {
   try {
     fs.closeSync(fs.openSync(path, 'wx', 0o600));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'EEXIST') return;
+    if (isDiskFull(error)) throw diskFull(path, error);
     throw new StoreRefused(
       `${path} cannot be created (${messageOf(error)}): give the data directory to the user that runs Stopgap, or configure another one`,
     );
@@ -78,8 +89,16 @@ function refuse(file: string, path: string, db: Database.Database | undefined, e
       `${path} is no lock file of Stopgap's: move it away; the store itself is ${file}`,
     );
   }
+  if (isDiskFull(error)) return diskFull(path, error);
   return new StoreRefused(
     `${path} cannot be locked (${messageOf(error)}): make it writable for the user that runs Stopgap`,
+  );
+}
+
+export function diskFull(path: string, error: unknown): StoreRefused {
+  return new StoreRefused(
+    `${path} cannot be opened: the disk is full (${messageOf(error)}); make room on it`,
+    error,
   );
 }
 

@@ -1,9 +1,10 @@
+import { randomBytes } from 'node:crypto';
 import fs from 'node:fs';
 import path from 'node:path';
 import Database from 'better-sqlite3';
-import { messageOf } from '../../kernel/errors.js';
+import { isDiskFull, messageOf } from '../../kernel/errors.js';
 import { StoreRefused } from '../port.js';
-import { createPrivate } from './lock.js';
+import { createPrivate, diskFull } from './lock.js';
 import { APPLICATION_ID, createSchema, EVENT_COLUMNS, SCHEMA_VERSION, upgradeSchema } from './schema.js';
 
 const MAGIC = 'SQLite format 3\0';
@@ -35,6 +36,29 @@ export function prepareDirectory(file: string): string {
     throw explain(file, error);
   }
   throw new StoreRefused(`${file} is not a file: configure the path of a file, or of one to be made`);
+}
+
+/** Room that opening the store takes at most, for what SQLite keeps beside the file: bytes. */
+const RESERVE = 256 * 1024;
+
+/** Keeps some room on the disk beside the store, so that it can be opened where others have filled the rest. */
+export function keepReserve(file: string): void {
+  const reserve = `${file}.reserve`;
+  if (fs.statSync(reserve, { throwIfNoEntry: false })?.size === RESERVE) return;
+  try {
+    // File systems that compress need no room for zeros.
+    fs.writeFileSync(reserve, randomBytes(RESERVE), { mode: 0o600 });
+  } catch (error) {
+    if (!isDiskFull(error)) throw explain(reserve, error);
+  }
+}
+
+/** Gives up what {@link keepReserve} kept; says whether there was any. */
+export function giveUpReserve(file: string): boolean {
+  const reserve = `${file}.reserve`;
+  if (!fs.existsSync(reserve)) return false;
+  fs.rmSync(reserve);
+  return true;
 }
 
 /**
@@ -132,6 +156,7 @@ function check(db: Database.Database, file: string): void {
 
 function explain(file: string, error: unknown): StoreRefused {
   if (error instanceof StoreRefused) return error;
+  if (isDiskFull(error)) return diskFull(file, error);
   const code = error instanceof Database.SqliteError ? error.code : '';
   if (code === 'SQLITE_ERROR' || code === 'SQLITE_NOTADB' || code.startsWith('SQLITE_CORRUPT')) {
     return new StoreRefused(`${file} is damaged (${messageOf(error)}): ${RESTORE}`);

@@ -18,6 +18,12 @@ const REMEMBERED_NAMES = 50_000;
 
 type Statement = Database.Statement<(number | string)[], EventRow>;
 
+export interface StreamCount {
+  readonly id: number;
+  readonly stream: string;
+  readonly events: number;
+}
+
 /** Reads of one run share this, so that each slice is sized by the one before. */
 export class SliceSize {
   rows = FIRST_SLICE_ROWS;
@@ -96,15 +102,16 @@ export class Reader {
     });
   }
 
-  countByStream(tell: (stream: string, events: number) => void): void {
-    this.guarded(() => {
-      const counts = this.db.prepare<[], { stream: string; events: number }>(
-        `SELECT name AS stream, counted.events FROM streams
-           JOIN (SELECT stream_id, count(*) AS events FROM events GROUP BY stream_id) AS counted
-             ON counted.stream_id = streams.id`,
-      );
-      for (const { stream, events } of counts.iterate()) tell(stream, events);
-    });
+  /** How many events each stream holds, for the next streams in the order in which they were first written to. */
+  countByStream(after: number): StreamCount[] {
+    return this.guarded(() =>
+      this.db
+        .prepare<[number, number], StreamCount>(
+          `SELECT id, name AS stream, (SELECT count(*) FROM events WHERE stream_id = streams.id) AS events
+             FROM streams WHERE id > ? ORDER BY id LIMIT ?`,
+        )
+        .all(after, SLICE_ROWS),
+    );
   }
 
   private slice(rows: readonly EventRow[], asked: number, size: SliceSize): Slice {

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import type { NewEvent, RecordedEvent } from '../../kernel/events.js';
 import type { Instant, Milliseconds } from '../../kernel/time.js';
 import { InvalidInput } from '../../kernel/errors.js';
@@ -117,10 +118,17 @@ export class SqliteEventStore implements EventStore {
     await this.writer.remove(positions);
   }
 
-  /** Tells how many events each stream holds, of those that hold any; all of them at once. @throws StoreUnavailable */
-  countByStream(tell: (stream: string, events: number) => void): void {
-    this.checkOpen();
-    this.reader.countByStream(tell);
+  /** How many events each stream holds, also of streams that hold none any more. @throws StoreUnavailable */
+  async *countByStream(): AsyncGenerator<{ readonly stream: string; readonly events: number }> {
+    for (let after = 0; ;) {
+      this.checkOpen();
+      const slice = this.reader.countByStream(after);
+      yield* slice;
+      const last = slice.at(-1);
+      if (last === undefined) return;
+      after = last.id;
+      await setImmediate();
+    }
   }
 
   async probe(): Promise<void> {

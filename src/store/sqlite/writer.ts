@@ -115,6 +115,11 @@ function attempt(call: number, work: () => number): void {
 }
 
 function retain(category: string, maxAge: number | null): number {
+  // A start must not need room on the disk for what is as it was.
+  const known = db.prepare<[string], { age: number | null }>(
+    'SELECT max_age AS age FROM categories WHERE name = ?',
+  );
+  if (known.get(category)?.age === maxAge) return 0;
   db.transaction(() => {
     db.prepare<[number | null, number]>('UPDATE categories SET max_age = ? WHERE id = ?').run(
       maxAge,

@@ -87,7 +87,7 @@ function contract({ name, plug }: Adapter): void {
       });
       await assert.rejects(transmission, /the verdict broke/);
       assert.deepEqual(await arrived(), []);
-      assert.deepEqual(relay.sessions, { open: 0, busy: 0 });
+      assert.deepEqual(relay.sessions, { open: 0, busy: 0, unanswered: 0 });
     });
 
     it('hands nothing over where the spool cannot be read any more, and says that it was the spool', async (t) => {
@@ -257,7 +257,7 @@ function contract({ name, plug }: Adapter): void {
       await transaction.offer(ONE);
       await transaction.transmit(await bodyOf(MESSAGE), yes);
       await relay.close();
-      assert.deepEqual(relay.sessions, { open: 0, busy: 0 });
+      assert.deepEqual(relay.sessions, { open: 0, busy: 0, unanswered: 0 });
       await assert.rejects(relay.begin(ENVELOPE).offer(ONE), RelayUnreachable);
     });
   });

@@ -29,7 +29,11 @@ for (const { name, form, version } of servers) {
         'KurrentDB looks for an id in one place only: where the expected revision says, or in a memory cache under `any`',
     },
     async open() {
-      const server = await (starting ??= KurrentDB.start(form, { version, indexing: INDEXING }));
+      const server = await (starting ??= KurrentDB.start({
+        form,
+        ...(version && { version }),
+        indexing: INDEXING,
+      }));
       const clock = new ManualClock();
       const restart = async () => {
         await server.kill();
@@ -45,7 +49,7 @@ for (const { name, form, version } of servers) {
           outage: { begin: () => server.kill(), end: () => server.restart() },
           history: {
             save: () => server.save(),
-            restore: () => server.restoreSaved(),
+            restore: () => server.restore(),
             empty: () => server.empty(),
           },
         },

@@ -61,22 +61,26 @@ for (const [state, redisOf] of Object.entries(redises)) {
   });
 }
 
-test('a worker that refuses its rules file ends, though Redis and the store are silent', { skip }, async (t) => {
-  const dir = await workDir(t);
-  const store = await StandIn.start();
-  t.after(() => store.kill());
-  await store.tell({ do: 'faults', stalled: ['append', 'read', 'subscribe'] });
-  await writeFile(path.join(dir, 'rules.yaml'), 'version: 1\nrules: none\n');
-  const served = Served.begin(t, dir, {
-    STOPGAP_ROLES: 'detector,worker',
-    STOPGAP_STORE: store.url,
-    STOPGAP_REDIS: `redis://127.0.0.1:${await silent(t)}`,
-    STOPGAP_RULES: './rules.yaml',
-  });
-  const { code, after } = await endOf(served, /rules\.yaml/);
-  assert.equal(code, 1);
-  assert.ok(after < 5 * SECOND, `it took ${after} ms`);
-});
+test(
+  'a worker that refuses its rules file ends, though Redis and the store are silent',
+  { skip },
+  async (t) => {
+    const dir = await workDir(t);
+    const store = await StandIn.start();
+    t.after(() => store.kill());
+    await store.tell({ do: 'faults', stalled: ['append', 'read', 'subscribe'] });
+    await writeFile(path.join(dir, 'rules.yaml'), 'version: 1\nrules: none\n');
+    const served = Served.begin(t, dir, {
+      STOPGAP_ROLES: 'detector,worker',
+      STOPGAP_STORE: store.url,
+      STOPGAP_REDIS: `redis://127.0.0.1:${await silent(t)}`,
+      STOPGAP_RULES: './rules.yaml',
+    });
+    const { code, after } = await endOf(served, /rules\.yaml/);
+    assert.equal(code, 1);
+    assert.ok(after < 5 * SECOND, `it took ${after} ms`);
+  },
+);
 
 test('a worker whose Redis turns out to be too old ends within ten seconds', { skip }, async (t) => {
   const dir = await workDir(t);

@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
+import { readdir } from 'node:fs/promises';
+import path from 'node:path';
 import { test } from 'node:test';
 import { SECOND } from '../../../src/kernel/time.js';
 import { ManualClock } from '../../support/manual-clock.js';
 import { FakeUpstream } from '../../support/relay/fake-upstream.js';
 import type { Script } from '../../support/relay/fake-upstream.js';
+import { Figures } from '../../support/metrics.js';
+import { eventually } from '../../support/smtp/eventually.js';
 import { ALICE, Stopgap } from '../../support/smtp/stopgap.js';
 
 const LATER = '451 4.3.2 Service temporarily unavailable, please try again later';
@@ -113,4 +117,38 @@ test('what has gathered is written at the end', async (t) => {
   session.vanish();
   await stopgap.stop();
   assert.deepEqual(lines(), [[40, 'mx says 421 4.3.2 too busy', 2]]);
+});
+
+test('an upstream that swallows messages shows in the health, keeps nothing on this disk, and holds up nobody later', async (t) => {
+  const { upstream, stopgap } = await scene(t);
+  const spool = path.join(stopgap.dir, 'data/spool');
+  const http = stopgap.app.listening.find(({ what }) => what === 'HTTP')!.address;
+  const health = async (): Promise<Record<string, unknown>> =>
+    (await (await fetch(`http://${http}/healthz`)).json()) as Record<string, unknown>;
+  await eventually('the upstream was asked', async () => (await health())['relay'] === 'ok');
+  upstream.script['.'] = () => '';
+  const sessions = await Promise.all(Array.from({ length: 4 }, () => stopgap.loggedIn()));
+  for (const session of sessions) {
+    await session.sayAll([`MAIL FROM:<${ALICE}>`, 'RCPT TO:<one@elsewhere.test>', 'DATA']);
+    session.write(`Subject: long\r\n\r\n${`${'x'.repeat(98)}\r\n`.repeat(3000)}.\r\n`);
+  }
+  await upstream.until(() => upstream.messages.length === 4);
+  assert.equal((await readdir(spool)).length, 4);
+  for (const session of sessions) session.vanish();
+  await eventually('the spool is empty', async () => (await readdir(spool)).length === 0);
+  const { status, relay } = await health();
+  assert.deepEqual({ status, relay }, { status: 'degraded', relay: 'failing' });
+  const figures = async (): Promise<Figures> =>
+    new Figures(await (await fetch(`http://${http}/metrics`)).text());
+  assert.equal((await figures()).of('stopgap_relay_unanswered_total'), 4);
+  assert.equal((await figures()).of('stopgap_relay_sessions', { state: 'unanswered' }), 4);
+
+  upstream.script = {};
+  const session = await stopgap.loggedIn();
+  assert.match(await session.send(ALICE, ['two@elsewhere.test']), /^250 /);
+  await session.quit();
+  assert.equal((await health())['relay'], 'ok');
+  // What it took all the same counts, and is not lost from sight.
+  for (const { peer } of upstream.messages.slice(0, 4)) peer.say('250 2.0.0 late');
+  await eventually('all five are recorded', async () => (await stopgap.all('MessageAccepted')).length === 5);
 });

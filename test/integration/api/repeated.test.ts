@@ -7,7 +7,6 @@ import { RulesDesk } from '../../../src/desks/rules-desk.js';
 import { sendStream } from '../../../src/sending/events.js';
 import type { EventStore } from '../../../src/store/port.js';
 import type { ApiDependencies } from '../../../src/api/index.js';
-import type { Answered } from '../../support/api/answered.js';
 import { ApiServer, TOKENS } from '../../support/api/server.js';
 import { changed } from '../../support/store/changed.js';
 import { collect } from '../../support/store/events.js';
@@ -76,8 +75,9 @@ describe('the API over a store that holds events twice', () => {
       headers: { authorization: `Bearer ${TOKENS.viewer}` },
       signal: abort.signal,
     });
-    const told: Answered[] = [];
-    const parser = createParser({ onEvent: ({ data }) => void told.push(JSON.parse(data) as Answered) });
+    type Told = { eventId: string; stream: string };
+    const told: Told[] = [];
+    const parser = createParser({ onEvent: ({ data }) => void told.push(JSON.parse(data) as Told) });
     for await (const bytes of response.body!) {
       parser.feed(Buffer.from(bytes as Uint8Array).toString());
       if (told.length >= 3) break;

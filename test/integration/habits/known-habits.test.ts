@@ -16,11 +16,12 @@ import type { Day } from '../../../src/sending/day-summary.js';
 import { sendStream } from '../../../src/sending/events.js';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
 import type { EventStore } from '../../../src/store/port.js';
-import { StoreUnavailable } from '../../../src/store/port.js';
+import { LogReplaced, StoreUnavailable } from '../../../src/store/port.js';
 import { summary } from '../../support/days.js';
 import { Gate, Tally, settle } from '../../support/gate.js';
 import { ManualClock } from '../../support/manual-clock.js';
 import { rulesChanged, sent } from '../../support/sends.js';
+import { eventually } from '../../support/smtp/eventually.js';
 import { changed } from '../../support/store/changed.js';
 
 const RULES =
@@ -246,4 +247,30 @@ describe('a feed of habits', () => {
       assert.deepEqual(faults.map(String), ['Error: it broke']);
     });
   }
+
+  test('begins anew where the store is back with another log', async (t) => {
+    const scene = await Scene.open(t);
+    await scene.summarise(scene.today - 1);
+    const subscriptions: { end: (error: Error) => void }[] = [];
+    const again = new Tally();
+    const { known, knowing, lines, folded, faults } = scene.node({
+      subscribe(options, handler) {
+        const subscription = scene.store.subscribe(options, handler);
+        const ended = new Promise<void>((_, reject) => subscriptions.push({ end: reject }));
+        ended.catch(() => undefined);
+        again.add();
+        const { caughtUp, position, lag } = subscription;
+        return { caughtUp, ended, position, lag, stop: () => subscription.stop() };
+      },
+    });
+    known.start();
+    await knowing.opened;
+    assert.equal(folded.count, 4);
+    subscriptions[0]!.end(new LogReplaced('it has become another'));
+    await again.reached(2);
+    await folded.reached(8);
+    await eventually('it is known again', () => known.habits?.size === 3);
+    assert.deepEqual(faults, []);
+    assert.equal(lines.filter((line) => line.includes('it is known what senders usually do')).length, 2);
+  });
 });

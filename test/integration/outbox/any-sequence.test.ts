@@ -135,8 +135,8 @@ class Process {
         for (const position of positions) disk.delete(position);
         await this.#living();
       },
-      countByStream(tell) {
-        for (const { stream } of disk.values()) tell(stream, 1);
+      async *countByStream() {
+        for (const { stream } of disk.values()) yield { stream, events: 1 };
       },
       close: () => Promise.resolve(),
     };

@@ -241,7 +241,7 @@ describe('an outbox', () => {
     const { distant, outbox, lost } = scene;
     distant.away = true;
     const [poison, ...good] = [newEvent({ n: 1 }, { type: 'Poison' }), ...newEvents(6)];
-    const inOrder = [...good.slice(0, 3), poison!, ...good.slice(3)];
+    const inOrder = [...good.slice(0, 3), poison, ...good.slice(3)];
     for (const event of inOrder) await outbox.append(ALICE, [event], 'any');
     Object.assign(distant, { away: false, refuses: 'Poison' });
     await delivered(scene, clock);
@@ -252,7 +252,7 @@ describe('an outbox', () => {
     const { stream, event, reason, refusedAt } = entry!;
     assert.deepEqual(
       [stream, event.id, event.type, (event.data as { n: number }).n],
-      [ALICE, poison!.id, 'Poison', 1],
+      [ALICE, poison.id, 'Poison', 1],
     );
     assert.equal(reason, 'it cannot be stored');
     assert.ok(refusedAt > START && refusedAt <= clock.now());

@@ -44,7 +44,7 @@ describe('relay: the upstream fails', () => {
       it(`${kind}: is killed at ${phase}`, async (t) => {
         const { upstream, relay } = await pair(t, fake(killing(verb)));
         await assert.rejects(send(relay), unreachable(ambiguous, /closed|ECONNRESET|EPIPE/));
-        assert.deepEqual(relay.sessions, { open: 0, busy: 0 });
+        assert.deepEqual(relay.sessions, { open: 0, busy: 0, unanswered: 0 });
         assert.ok(upstream.messages.length <= (ambiguous ? 1 : 0));
       });
 
@@ -52,7 +52,7 @@ describe('relay: the upstream fails', () => {
         const timeouts = { greeting: 20, command: 20, data: 20, dot: 20 };
         const { relay } = await pair(t, fake(silent(verb)), { timeouts });
         await assert.rejects(send(relay), unreachable(ambiguous, /within 20 ms/));
-        assert.deepEqual(relay.sessions, { open: 0, busy: 0 });
+        assert.deepEqual(relay.sessions, { open: 0, busy: 0, unanswered: 0 });
       });
 
       it(`${kind}: talks nonsense at ${phase}`, async (t) => {
@@ -167,7 +167,7 @@ describe('relay: the upstream fails', () => {
     await upstream.until(() => upstream.commands.includes(`RCPT TO:<${ONE.address}>`));
     await relay.close();
     await failed;
-    assert.deepEqual(relay.sessions, { open: 0, busy: 0 });
+    assert.deepEqual(relay.sessions, { open: 0, busy: 0, unanswered: 0 });
   });
 
   it('waits for what the relay is doing when the relay is closed', async (t) => {

@@ -76,7 +76,7 @@ describe('relay pool', () => {
     const done = relay.begin(from('done'));
     await done.offer(TO('b'));
     await done.transmit(await bodyOf(MESSAGE), yes);
-    assert.deepEqual(relay.sessions, { open: 2, busy: 0 });
+    assert.deepEqual(relay.sessions, { open: 2, busy: 0, unanswered: 0 });
     await relay.begin(from('next')).offer(TO('c'));
     assert.deepEqual(upstream.peers[0]!.commands.slice(1), [
       'MAIL FROM:<held@example.com>',

@@ -40,7 +40,8 @@ describe('opening a store', () => {
     const store = await open(at);
     await store.append('send-a', newEvents(1), 'none');
     const names = await fs.readdir(path.dirname(at));
-    assert.deepEqual(names.sort(), ['events.db', 'events.db-shm', 'events.db-wal', 'events.db.lock']);
+    const expected = ['events.db', 'events.db-shm', 'events.db-wal', 'events.db.lock', 'events.db.reserve'];
+    assert.deepEqual(names.sort(), expected);
     for (const name of names) {
       const { mode } = await fs.stat(path.join(path.dirname(at), name));
       assert.equal(mode & 0o777, 0o600, name);

@@ -25,7 +25,6 @@ export interface Answered {
   readonly endedAt: string;
   readonly errors: Some<{ readonly field: string; readonly message: string }>;
   readonly escalate: unknown;
-  readonly eventId: string;
   readonly evidence: Answered;
   readonly exemption: Answered;
   readonly exemptions: Some<Answered>;
@@ -66,7 +65,6 @@ export interface Answered {
   readonly standing: Answered;
   readonly state: string;
   readonly status: number;
-  readonly stream: string;
   readonly subject: { readonly type: string; readonly value: string };
   readonly type: string;
   readonly until: string;

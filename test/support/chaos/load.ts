@@ -26,7 +26,7 @@ export interface LoadOptions {
   readonly smtp: readonly Node[];
   readonly apis: readonly Node[];
   readonly token: string;
-  /** Send a little, all the time: one session each, spread over the nodes. */
+  /** Send a little, all the time: each at one node, in two sessions. */
   readonly steady: readonly string[];
   /** Flood one after the other, each until it is refused. */
   readonly floods: readonly string[];
@@ -55,7 +55,10 @@ export class Load {
     this.#options = options;
     const { smtp, steady } = options;
     const workers = [
-      ...steady.map((from, index) => this.#send(smtp[index % smtp.length]!, from)),
+      // Twice each, so that what waits of one account is more than one message.
+      ...[...steady.entries(), ...steady.entries()].map(([n, from]) =>
+        this.#send(smtp[n % smtp.length]!, from),
+      ),
       this.#flood(),
       ...options.apis.map(() => this.#decide()),
     ];
@@ -84,7 +87,7 @@ export class Load {
         (await this.#session(this.#pick(this.#options.smtp), from, 30, 5)) !== 'refused'
       );
       // Apart from each other, so that each fault has a flood of its own.
-      if (!this.#stopping) await this.steps.reached(until);
+      while (!this.#stopping && this.steps.count < until) await pause(PACE);
     }
   }
 

@@ -35,12 +35,14 @@ export class Scene {
 
   static async start(accounts: readonly string[]): Promise<Scene> {
     const wires: Proxy[] = [];
-    const advertise = async (port: number): Promise<number> => {
-      const wire = await Proxy.to(port);
-      wires.push(wire);
-      return wire.port;
-    };
-    const store = await KurrentDB.start(FORMS.at(-1), { advertise });
+    const store = await KurrentDB.start({
+      form: FORMS.at(-1)!,
+      async advertise(port) {
+        const wire = await Proxy.to(port);
+        wires.push(wire);
+        return wire.port;
+      },
+    });
     const scene = new Scene(await Cluster.start({ accounts, redis: await hasRedisServer(), store }));
     scene.#proxies.push(...wires);
     try {
@@ -106,11 +108,10 @@ export class Scene {
       );
     }
     if (store.nodes.length > 1)
-      this.faults.server.push({
-        name: 'kill all servers',
-        begin: () => store.kill(),
-        end: () => store.restart(),
-      });
+      this.faults.server.push(
+        { name: 'kill all servers', begin: () => store.kill(), end: () => store.restart() },
+        { name: 'freeze all servers', begin: () => store.freeze(), end: () => store.thaw() },
+      );
     if (redis !== undefined)
       this.faults.Redis.push(
         { name: 'kill Redis', begin: () => redis.kill(), end: () => redis.restart() },
@@ -131,6 +132,11 @@ function breaks(name: string, wires: readonly Proxy[]): Fault[] {
   const heal = (): void => wires.forEach((wire) => wire.heal());
   return [
     { name: `mute ${name}`, begin: () => wires.forEach((wire) => wire.mute()), end: heal },
+    {
+      name: `hold back answers at ${name}`,
+      begin: () => wires.forEach((wire) => wire.muteAnswers()),
+      end: heal,
+    },
     { name: `cut off ${name}`, begin: () => wires.forEach((wire) => wire.cut()), end: heal },
   ];
 }

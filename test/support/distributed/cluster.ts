@@ -56,13 +56,25 @@ export class Cluster {
 
   /** Starts a process with these roles; resolves when it listens. */
   async node(name: string, roles: string, env: Readonly<Record<string, string>> = {}): Promise<Node> {
-    const dir = path.join(this.dir, name);
-    const t = { after: (close: () => unknown) => void this.#closers.push(close) };
-    const settings = { ...this.#settings(roles), ...this.env, ...env };
-    const node = new Node(name, dir, () => Served.start(t, dir, settings), this.token);
+    const node = this.#node(name, roles, env);
     await node.start();
     this.nodes.push(node);
     return node;
+  }
+
+  /** Starts a process with these roles; resolves when its HTTP port is open. */
+  async begun(name: string, roles: string, env: Readonly<Record<string, string>> = {}): Promise<Node> {
+    const node = this.#node(name, roles, env);
+    await node.begin();
+    this.nodes.push(node);
+    return node;
+  }
+
+  #node(name: string, roles: string, env: Readonly<Record<string, string>>): Node {
+    const dir = path.join(this.dir, name);
+    const t = { after: (close: () => unknown) => void this.#closers.push(close) };
+    const settings = { ...this.#settings(roles), ...this.env, ...env };
+    return new Node(name, dir, () => Served.begin(t, dir, settings), this.token, settings);
   }
 
   #settings(roles: string): Record<string, string> {

@@ -1,4 +1,4 @@
-import { copyFile, mkdtemp, rm } from 'node:fs/promises';
+import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { BACKWARDS, END } from '@kurrent/kurrentdb-client';
@@ -19,27 +19,26 @@ const PATIENCE = 120;
 interface ServerNode {
   /** Where clients reach it. */
   readonly port: number;
+  /** File or folder in which it keeps the log. */
+  readonly data: string;
   /** Starts it on the data that it left, unless it runs. */
   start(): Promise<void>;
   kill(): Promise<void>;
   freeze(): Promise<void>;
   thaw(): Promise<void>;
-  /** Deletes its data, once it is killed. */
-  wipe(): Promise<void>;
-  /** Keeps a copy of its data, once it is killed. */
-  save(): Promise<void>;
-  /** Goes back to that copy, once it is killed. */
-  restoreSaved(): Promise<void>;
 }
 
 export interface KurrentDBOptions {
+  readonly form?: Form;
+  /** That the stand-in behaves as; a real server has its own. */
+  readonly version?: string;
+  /** Milliseconds for which the stand-in cannot read what it has written; a real server takes its own time. */
+  readonly indexing?: number;
   /** Gives the port under which clients of a cluster are to reach the node with this port. */
-  readonly advertise?: ((port: number) => Promise<number>) | undefined;
-  /** What the stand-in behaves like; a real server has a version of its own. */
-  readonly version?: string | undefined;
-  /** Milliseconds for which the stand-in cannot read what it has written: a real server takes its own time. */
-  readonly indexing?: number | undefined;
+  readonly advertise?: Advertise;
 }
+
+type Advertise = (port: number) => Promise<number>;
 
 /** The KurrentDB of one test: a real one where the environment says how to start it, else the stand-in. */
 export class KurrentDB {
@@ -50,7 +49,8 @@ export class KurrentDB {
   ) {}
 
   /** Starts one with nothing in it; resolves when it answers. */
-  static async start(form: Form = FORMS[0]!, options: KurrentDBOptions = {}): Promise<KurrentDB> {
+  static async start(options: KurrentDBOptions = {}): Promise<KurrentDB> {
+    const { form = FORMS[0]! } = options;
     const dir = await mkdtemp(path.join(tmpdir(), 'stopgap-kurrentdb-'));
     const server = new KurrentDB(form, await nodesOf(form, dir, options), dir);
     try {
@@ -93,25 +93,22 @@ export class KurrentDB {
     await Promise.all(this.nodes.map((node) => node.thaw()));
   }
 
+  /** Remembers the log as it is. Kills it for that, and starts it again. */
+  async save(): Promise<void> {
+    await this.#killedFor((data) => cp(data, `${data}.saved`, { recursive: true }));
+  }
+
+  /** Comes back at the same address with the log as it was when it was saved. */
+  async restore(): Promise<void> {
+    await this.#killedFor(async (data) => {
+      await rm(data, { recursive: true });
+      await cp(`${data}.saved`, data, { recursive: true });
+    });
+  }
+
   /** Comes back at the same address with nothing in it. */
   async empty(): Promise<void> {
-    await this.kill();
-    await Promise.all(this.nodes.map((node) => node.wipe()));
-    await this.restart();
-  }
-
-  /** Keeps what it has acknowledged so far, for {@link restoreSaved}. */
-  async save(): Promise<void> {
-    await this.kill();
-    await Promise.all(this.nodes.map((node) => node.save()));
-    await this.restart();
-  }
-
-  /** Comes back at the same address with what it had when it was saved. */
-  async restoreSaved(): Promise<void> {
-    await this.kill();
-    await Promise.all(this.nodes.map((node) => node.restoreSaved()));
-    await this.restart();
+    await this.#killedFor((data) => rm(data, { recursive: true }));
   }
 
   /** Kills it and deletes its data. */
@@ -125,6 +122,12 @@ export class KurrentDB {
     const [node] = this.nodes;
     if (!(node instanceof StandInNode)) throw new Error(`a real KurrentDB cannot be told to ${command.do}`);
     return node.server!.tell(command);
+  }
+
+  async #killedFor(act: (data: string) => Promise<void>): Promise<void> {
+    await this.kill();
+    await Promise.all(this.nodes.map(({ data }) => act(data)));
+    await this.restart();
   }
 
   async #answers(): Promise<boolean> {
@@ -145,17 +148,11 @@ export class KurrentDB {
 async function nodesOf(
   form: Form,
   dir: string,
-  { advertise, version, indexing }: KurrentDBOptions,
+  { advertise, version, indexing = 0 }: KurrentDBOptions,
 ): Promise<readonly ServerNode[]> {
   if (form === 'stand-in') {
     const file = path.join(dir, 'log.jsonl');
-    return [
-      new StandInNode({
-        file,
-        ...(version !== undefined && { version }),
-        ...(indexing !== undefined && { indexing }),
-      }),
-    ];
+    return [new StandInNode({ file, indexing, ...(version === undefined ? {} : { version }) })];
   }
   if (form === 'one node') return [new RealNode(ONE, (await serverPorts(1))[0]!, dir)];
   const ports = await serverPorts(3);
@@ -193,6 +190,10 @@ class StandInNode implements ServerNode {
 
   constructor(private readonly args: Partial<ServerArguments> & { readonly file: string }) {}
 
+  get data(): string {
+    return this.args.file;
+  }
+
   get port(): number {
     return this.server!.port;
   }
@@ -214,17 +215,5 @@ class StandInNode implements ServerNode {
 
   async thaw(): Promise<void> {
     this.server!.thaw();
-  }
-
-  wipe(): Promise<void> {
-    return rm(this.args.file, { force: true });
-  }
-
-  save(): Promise<void> {
-    return copyFile(this.args.file, `${this.args.file}.saved`);
-  }
-
-  restoreSaved(): Promise<void> {
-    return copyFile(`${this.args.file}.saved`, this.args.file);
   }
 }

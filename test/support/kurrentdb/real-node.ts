@@ -1,7 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { closeSync, openSync, readFileSync } from 'node:fs';
-import { cp, mkdir, rm } from 'node:fs/promises';
+import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 
 /** `docker kill --signal {signal} {name}`, where the process that the command starts is not the server itself. */
@@ -32,6 +32,10 @@ export class RealNode {
       name: `stopgap-test-${port}`,
       ...values,
     };
+  }
+
+  get data(): string {
+    return this.#values['data']!;
   }
 
   get running(): boolean {
@@ -71,25 +75,6 @@ export class RealNode {
 
   thaw(): Promise<void> {
     return this.#signal('CONT');
-  }
-
-  /** Deletes all that it has written, once it is killed. */
-  async wipe(): Promise<void> {
-    await rm(this.#values['data']!, { recursive: true, force: true });
-  }
-
-  async save(): Promise<void> {
-    await rm(this.#saved, { recursive: true, force: true });
-    await cp(this.#values['data']!, this.#saved, { recursive: true });
-  }
-
-  async restoreSaved(): Promise<void> {
-    await this.wipe();
-    await cp(this.#saved, this.#values['data']!, { recursive: true });
-  }
-
-  get #saved(): string {
-    return path.join(this.#dir, 'saved');
   }
 
   async #signal(name: 'KILL' | 'STOP' | 'CONT'): Promise<void> {

@@ -9,7 +9,7 @@ import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 const MAIN = fileURLToPath(new URL('../../../src/main.js', import.meta.url));
-const BANNER_END = 'Stop with Ctrl-C.';
+const BANNER_END = /Stop with Ctrl-C\./;
 
 /** Ports of the system's choice; otherwise as somebody finds it who has configured nothing. */
 const ENVIRONMENT = {
@@ -39,14 +39,14 @@ export class Served {
   stderr = '';
   readonly ended: Promise<Ended>;
 
-  private constructor(cwd: string, env: Readonly<Record<string, string>>) {
+  private constructor(cwd: string, env: Readonly<Record<string, string>>, stderr: 'pipe' | number = 'pipe') {
     this.child = spawn(process.execPath, [MAIN, 'serve'], {
       cwd,
       env: { ...ENVIRONMENT, ...env },
-      stdio: ['ignore', 'pipe', 'pipe'],
+      stdio: ['ignore', 'pipe', stderr],
     });
     this.child.stdout!.on('data', (chunk: Buffer) => (this.stdout += chunk.toString()));
-    this.child.stderr!.on('data', (chunk: Buffer) => (this.stderr += chunk.toString()));
+    this.child.stderr?.on('data', (chunk: Buffer) => (this.stderr += chunk.toString()));
     this.ended = once(this.child, 'close').then(([code, signal]) => ({
       code: code as number | null,
       signal: signal as NodeJS.Signals | null,
@@ -60,27 +60,26 @@ export class Served {
     t: Pick<TestContext, 'after'>,
     cwd: string,
     env: Readonly<Record<string, string>> = {},
+    stderr: 'pipe' | number = 'pipe',
   ): Served {
-    const served = new Served(cwd, env);
+    const served = new Served(cwd, env, stderr);
     t.after(() => served.kill());
     return served;
   }
 
-  /** Starts it and waits for its banner; it is killed after the test, should it still be there. */
+  /**
+   * Starts it and waits for its banner; it is killed after the test, should it still be there.
+   *
+   * @param stderr a descriptor that its standard error goes to instead of to {@link stderr}
+   */
   static async start(
     t: Pick<TestContext, 'after'>,
     cwd: string,
     env: Readonly<Record<string, string>> = {},
+    stderr: 'pipe' | number = 'pipe',
   ): Promise<Served> {
-    const served = Served.begin(t, cwd, env);
-    const announced = new Promise<void>((resolve) => {
-      served.child.stdout!.on('data', () => {
-        if (served.stdout.includes(BANNER_END)) resolve();
-      });
-    });
-    const failed = served.ended.then(({ code, stderr }) => assert.fail(`ended with ${code}: ${stderr}`));
-    await Promise.race([announced, failed]);
-    failed.catch(() => undefined); // that it ends later is no failure of the start
+    const served = Served.begin(t, cwd, env, stderr);
+    await served.announced();
     return served;
   }
 
@@ -105,6 +104,18 @@ export class Served {
     });
   }
 
+  /** Resolves when its banner is there; fails where it ends before. */
+  announced(): Promise<void> {
+    return this.says(BANNER_END);
+  }
+
+  /** Its HTTP port, which is open long before the banner. */
+  async httpPort(): Promise<number> {
+    const line = /"listening":"[^"]*:(\d+)"[^\n]*"msg":"starting"/;
+    await this.says(line);
+    return Number(line.exec(this.stderr)![1]);
+  }
+
   /** What the banner says behind a word: `submission`, `HTTP`, `password`, `API token`. */
   told(word: string): string {
     const line = new RegExp(`^ {2}${word} +(\\S+)`, 'm').exec(this.stdout);
@@ -117,8 +128,14 @@ export class Served {
   }
 
   /** A request to the API. */
-  api(method: string, resource: string, token: string, body?: unknown): Promise<Response> {
-    return fetch(`http://127.0.0.1:${this.port('HTTP')}${resource}`, {
+  api(
+    method: string,
+    resource: string,
+    token: string,
+    body?: unknown,
+    port = this.port('HTTP'),
+  ): Promise<Response> {
+    return fetch(`http://127.0.0.1:${port}${resource}`, {
       method,
       headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),

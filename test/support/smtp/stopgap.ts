@@ -196,7 +196,7 @@ export class Stopgap {
 
   async #execute(subject: Subject, command: Parameters<RunningApp['desk']['execute']>[1]): Promise<void> {
     const { position } = await this.app.desk.execute(subject, command, { by: 'admin:test' });
-    await this.app.models.reached(position!);
+    await this.app.models.reached(position);
   }
 
   /** Everything stored so far, once all that was on its way is written and folded. */

@@ -123,6 +123,17 @@ describe('imports', () => {
   });
 });
 
+test('no alarm for a span from now on goes by the wall clock, which somebody may set', () => {
+  const offends = (text: string): boolean => /clock\.wakeAt\([^;]*?\bnow(\(\))? \+/.test(text);
+  assert.ok(offends('clock.wakeAt(clock.now() + SECOND, ring)'), 'it would be found');
+  assert.deepEqual(
+    sources('src')
+      .filter(({ tree }) => offends(tree.text))
+      .map(({ file }) => file),
+    [],
+  );
+});
+
 describe('the pure core', () => {
   test('reads no clock, rolls no dice, waits for nothing', () => {
     assert.deepEqual(

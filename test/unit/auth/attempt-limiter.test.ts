@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { MINUTE, SECOND } from '../../../src/kernel/time.js';
+import { HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import type { FailureKind } from '../../../src/smtp/auth/attempt-limiter.js';
 import { AttemptLimiter } from '../../../src/smtp/auth/attempt-limiter.js';
+import { ManualClock } from '../../support/manual-clock.js';
 
 const OFFICE = '192.0.2.7';
 
 function setUp(attemptsPerMinute = 6, remembered?: number) {
-  const clock = { at: 1_000_000, now: () => clock.at };
+  const clock = new ManualClock();
   const limiter = new AttemptLimiter({
     attemptsPerMinute,
     clock,
@@ -27,9 +28,9 @@ test('genuine failures close the whole network, and it opens as time passes', ()
   assert.equal(limiter.allow(OFFICE, 'anna'), false);
   assert.equal(limiter.allow(OFFICE, 'bob'), false);
   assert.equal(limiter.allow('192.0.2.8', 'anna'), true, 'another network is another matter');
-  clock.at += 10 * SECOND - 1;
+  clock.advance(10 * SECOND - 1);
   assert.equal(limiter.allow(OFFICE, 'anna'), false);
-  clock.at += 1;
+  clock.advance(1);
   assert.equal(limiter.allow(OFFICE, 'anna'), true, 'a sixth of a minute is one attempt of six');
 });
 
@@ -49,25 +50,30 @@ test('asking takes nothing, so that successes are never limited', () => {
 test('attempts at once beyond the limit are paid back, within ten minutes', () => {
   const { clock, limiter, fail } = setUp();
   fail(12, 'genuine');
-  clock.at += MINUTE + 9 * SECOND;
+  clock.advance(MINUTE + 9 * SECOND);
   assert.equal(limiter.allow(OFFICE, 'anna'), false);
-  clock.at += SECOND;
+  clock.advance(SECOND);
   assert.equal(limiter.allow(OFFICE, 'anna'), true);
   fail(100_000, 'genuine');
-  clock.at += 11 * MINUTE;
+  clock.advance(11 * MINUTE);
   assert.equal(limiter.allow(OFFICE, 'anna'), true);
 });
 
-test('no rest makes more than the limit, and no clock that goes back takes any', () => {
+test('no rest makes more than the limit, and no clock that is set gives or takes any', () => {
   const { clock, limiter, fail } = setUp();
   fail(1, 'genuine');
-  clock.at += 1000 * MINUTE;
+  clock.advance(1000 * MINUTE);
   fail(5, 'genuine');
   assert.equal(limiter.allow(OFFICE, 'anna'), true);
-  clock.at -= 500 * MINUTE;
+  clock.jump(-HOUR);
   assert.equal(limiter.allow(OFFICE, 'anna'), true);
   fail(1, 'genuine');
   assert.equal(limiter.allow(OFFICE, 'anna'), false);
+  clock.jump(2 * HOUR);
+  assert.equal(limiter.allow(OFFICE, 'anna'), false);
+  clock.jump(-HOUR);
+  clock.advance(10 * SECOND);
+  assert.equal(limiter.allow(OFFICE, 'anna'), true);
 });
 
 test('only so many networks are remembered, the least used are forgotten', () => {

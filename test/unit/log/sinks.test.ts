@@ -1,11 +1,22 @@
 import assert from 'node:assert/strict';
-import { chmodSync, mkdirSync, readFileSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  closeSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import path from 'node:path';
+import { Writable } from 'node:stream';
 import { describe, test } from 'node:test';
 import type { LogSettings } from '../../../src/config/types.js';
 import { openLogKey } from '../../../src/log/key.js';
 import { openLogs } from '../../../src/log/logs.js';
-import { LogFile, RecentLines } from '../../../src/log/sinks.js';
+import { LogFile, Losses, RecentLines, standardError } from '../../../src/log/sinks.js';
 import { asText } from '../../../src/log/text.js';
 import { temporaryDirectory } from '../config/helpers.js';
 
@@ -25,10 +36,20 @@ describe('the lines in memory', () => {
   });
 });
 
+/** Counts, and notes what is told. */
+function noted(): { losses: Losses; told: string[] } {
+  const told: string[] = [];
+  const losses = new Losses({
+    lost: (reason) => void told.push(`lost: ${reason}`),
+    back: (lines) => void told.push(`back after ${lines}`),
+  });
+  return { losses, told };
+}
+
 describe('a log file', () => {
   test('turns over before it grows beyond its bound, and keeps the one before', (t) => {
     const file = path.join(temporaryDirectory(t), 'logs', 'stopgap.log');
-    const log = new LogFile(file, 10, assert.fail);
+    const log = new LogFile(file, 10, noted().losses);
     for (const line of ['first\n', 'second\n', 'third\n', 'a line longer than all\n', 'last\n'])
       log.write(line);
     log.close();
@@ -40,30 +61,124 @@ describe('a log file', () => {
   test('goes on with what is there', (t) => {
     const file = path.join(temporaryDirectory(t), 'stopgap.log');
     writeFileSync(file, '12345\n');
-    const log = new LogFile(file, 10, assert.fail);
+    const log = new LogFile(file, 10, noted().losses);
     log.write('6789\n');
     log.close();
     assert.equal(readFileSync(`${file}.1`, 'utf8'), '12345\n');
   });
 
-  test('that cannot be written to says so once, and is tried again', (t) => {
+  test('that cannot be written to says so once, and once more when it can', (t) => {
     const directory = path.join(temporaryDirectory(t), 'logs');
     const file = path.join(directory, 'stopgap.log');
-    const troubles: string[] = [];
-    const log = new LogFile(file, 10, (reason) => void troubles.push(reason));
+    const { losses, told } = noted();
+    const log = new LogFile(file, 10, losses);
     log.write('0123456789\n');
     // A file where the folder was: whoever runs this, nothing can be opened below it.
     rmSync(directory, { recursive: true });
     writeFileSync(directory, '');
     log.write('lost\n');
     log.write('lost\n');
-    assert.equal(troubles.length, 1);
-    assert.match(troubles[0]!, /ENOTDIR/);
+    assert.equal(told.length, 1);
+    assert.match(told[0]!, /^lost: ENOTDIR/);
     rmSync(directory);
     mkdirSync(directory);
     log.write('found\n');
     assert.equal(readFileSync(file, 'utf8'), 'found\n');
+    assert.deepEqual(told.slice(1), ['back after 2']);
+    assert.equal(losses.total, 2);
     log.close();
+  });
+
+  test('on a full disk loses lines, and nothing else', () => {
+    const { losses, told } = noted();
+    const log = new LogFile('/dev/full', 1000, losses);
+    for (let n = 0; n < 3; n++) log.write('lost\n');
+    assert.equal(told.length, 1);
+    assert.match(told[0]!, /ENOSPC/);
+    assert.equal(losses.total, 3);
+  });
+});
+
+/** A pipe as Node.js shows it, whose reader can be made to wait. */
+class Pipe extends Writable {
+  /** Of the reading end, as far as can be told from here: not a file. */
+  readonly fd = openSync('/dev/null', 'w');
+  readonly taken: string[] = [];
+  fault: Error | undefined;
+  #waiting: (() => void)[] | undefined;
+
+  override _write(chunk: Buffer, _encoding: string, done: (error?: Error) => void): void {
+    const take = (): void => {
+      if (this.fault === undefined) this.taken.push(chunk.toString());
+      done(this.fault);
+    };
+    if (this.#waiting === undefined) take();
+    else this.#waiting.push(take);
+  }
+
+  // Standard error outlives its errors.
+  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
+    done(error);
+    (this as unknown as { _undestroy: () => void })._undestroy();
+  }
+
+  stall(): void {
+    this.#waiting = [];
+  }
+
+  async read(): Promise<void> {
+    for (const take of this.#waiting ?? []) take();
+    while (this.writableLength > 0) {
+      await new Promise((resolve) => setImmediate(resolve));
+      for (const take of this.#waiting?.splice(0) ?? []) take();
+    }
+    this.#waiting = undefined;
+  }
+}
+
+describe('standard error', () => {
+  const LINE = `${'x'.repeat(999)}\n`;
+
+  test('that nobody reads keeps a megabyte, loses what comes after it, and says so when it flows again', async () => {
+    const pipe = new Pipe();
+    const { losses, told } = noted();
+    const write = standardError(pipe);
+    pipe.stall();
+    for (let n = 0; n < 5000; n++) write(LINE, losses);
+    assert.ok(pipe.writableLength <= 1_002_000, `${pipe.writableLength} characters are kept`);
+    assert.deepEqual(told, ['lost: nobody reads it']);
+    await pipe.read();
+    assert.deepEqual(told.slice(1), [`back after ${5000 - pipe.taken.length}`]);
+    write('and on\n', losses);
+    assert.equal(pipe.taken.at(-1), 'and on\n');
+    assert.equal(pipe.taken.length + losses.total, 5001, 'each line was taken or counted');
+  });
+
+  test('whose reader is gone loses lines until another reads', async () => {
+    const pipe = new Pipe();
+    const { losses, told } = noted();
+    const write = standardError(pipe);
+    const settled = (): Promise<unknown> => new Promise((resolve) => setTimeout(resolve, 1));
+    pipe.fault = new Error('EPIPE');
+    for (let n = 0; n < 3; n++) {
+      write(LINE, losses);
+      await settled();
+    }
+    pipe.fault = undefined;
+    write(LINE, losses);
+    await settled();
+    assert.deepEqual(told, ['lost: EPIPE', 'back after 3']);
+  });
+
+  test('that is a file gets each line at once', async (t) => {
+    const file = path.join(temporaryDirectory(t), 'log');
+    const { losses, told } = noted();
+    const stream = Object.assign(new Writable(), { fd: openSync(file, 'a') });
+    standardError(stream)(LINE, losses);
+    assert.equal(readFileSync(file, 'utf8'), LINE);
+    closeSync(stream.fd);
+    standardError(Object.assign(new Writable(), { fd: openSync(file, 'r') }))(LINE, losses);
+    assert.match(told[0]!, /EBADF/, 'and what it does not take is counted');
   });
 });
 
@@ -90,6 +205,15 @@ describe('the log', () => {
       msg: 'a message was taken',
     });
     assert.deepEqual(recent.lines, out);
+  });
+
+  test('escapes what would turn a line round or hide in it, in either format', async () => {
+    for (const format of ['json', 'text'] as const) {
+      const out: string[] = [];
+      const { levels } = await openLogs({ ...SETTINGS, format }, (text) => void out.push(text));
+      levels.of('smtp').info({ ehlo: 'mail\u202egro.\u200bknab' }, 'x');
+      assert.ok(out[0]!.includes('mail\\u202egro.\\u200bknab'), out[0]);
+    }
   });
 
   test('strikes out what is called a secret, should anybody hand it one', async () => {

@@ -58,6 +58,7 @@ function gauged(clock: ManualClock, { facts = [], store = {}, more = {} }: Given
     store: { ...well, ...store },
     breaker: { open: true, blocks: 6, max: 5 },
     ...{ smtp: undefined, outbox: undefined, timedWork: undefined },
+    logs: { lost: () => ({ stderr: 2, file: 0 }) },
     ...more,
   } as unknown as Gauged;
 }
@@ -157,7 +158,11 @@ describe('gauges', () => {
 
   test('tell of the SMTP side, and nothing of an upstream that was not asked yet', async () => {
     const smtp = (state: 'ok' | 'failing' | 'unknown') => ({
-      ...{ relay: { sessions: { open: 5, busy: 2 } }, upstream: { state }, checks: { pending: 9 } },
+      ...{
+        relay: { sessions: { open: 5, busy: 2, unanswered: 0 } },
+        upstream: { state },
+        checks: { pending: 9 },
+      },
     });
     const well = await figuresOf({ more: { smtp: smtp('ok') } });
     assert.equal(well.of('stopgap_relay_up'), 1);
@@ -171,12 +176,14 @@ describe('gauges', () => {
     const outbox = {
       waiting: 3,
       limit: 100,
+      quarantined: 2,
       away: true,
       oldestAt: () => Promise.resolve(NOON - 90 * SECOND),
     };
     const figures = await figuresOf({ more: { outbox } });
     assert.equal(figures.of('stopgap_outbox_events'), 3);
     assert.equal(figures.of('stopgap_outbox_limit_events'), 100);
+    assert.equal(figures.of('stopgap_outbox_quarantined_events'), 2);
     assert.equal(figures.of('stopgap_outbox_oldest_age_seconds'), 90);
     assert.equal(figures.of('stopgap_store_up'), 0);
     assert.equal((await figuresOf()).of('stopgap_outbox_oldest_age_seconds'), 0);

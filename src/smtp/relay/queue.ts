@@ -1,0 +1,159 @@
+import type { Milliseconds } from '../../kernel/time.js';
+import { RelayUnreachable } from './port.js';
+import type { Session } from './session.js';
+
+/** Whom something is for: an account or a network; a transaction that belongs to nobody stands for itself. */
+export type Sender = string | object;
+
+/**
+ * Shares out something of which there is only so much. A sender may have as much as it leaves to others: one alone gets
+ * half of it, two get a third each, and the next to come finds some at once.
+ */
+export class Shares {
+  readonly #max: () => number;
+  readonly #had = new Map<Sender, number>();
+  #total = 0;
+
+  constructor(max: () => number) {
+    this.#max = max;
+  }
+
+  of(sender: Sender): number {
+    return this.#had.get(sender) ?? 0;
+  }
+
+  /** Whether it may have one more. */
+  allows(sender: Sender): boolean {
+    return this.of(sender) < this.#max() - this.#total;
+  }
+
+  take(sender: Sender): void {
+    this.#total++;
+    this.#had.set(sender, this.of(sender) + 1);
+  }
+
+  giveBack(sender: Sender): void {
+    this.#total--;
+    const left = this.of(sender) - 1;
+    if (left > 0) this.#had.set(sender, left);
+    else this.#had.delete(sender);
+  }
+}
+
+/** One that waits for a session. */
+export interface Waiter {
+  readonly owner: object;
+  readonly sender: Sender;
+  /** The session that its transaction is open on, if it still is. */
+  readonly preferred: Session | undefined;
+}
+
+interface Entry extends Waiter {
+  readonly resolve: (session: Session) => void;
+  readonly reject: (error: Error) => void;
+  readonly timer: NodeJS.Timeout;
+}
+
+export interface QueueOptions {
+  readonly maxWaiting: number;
+  readonly waitTimeout: Milliseconds;
+  /** What each sender has of the sessions. */
+  readonly sessions: Shares;
+  /** Called when one has waited in vain, before it is told. */
+  readonly onTimeout: () => void;
+}
+
+/** Those who wait for a session; only so many, and none for longer than it should. Senders take turns. */
+export class SessionQueue {
+  readonly #options: QueueOptions;
+  readonly #places: Shares;
+  /** By sender, those whose turn it was longest ago first; each with its own, first come first served. */
+  readonly #waiting = new Map<Sender, Map<object, Entry>>();
+  #size = 0;
+
+  constructor(options: QueueOptions) {
+    this.#options = options;
+    this.#places = new Shares(() => options.maxWaiting);
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  /** @throws RelayUnreachable where it is full; the result rejects with it where the wait was in vain */
+  enter(waiter: Waiter): Promise<Session> {
+    const { maxWaiting, waitTimeout, onTimeout } = this.#options;
+    const { owner, sender } = waiter;
+    if (this.#size >= maxWaiting) throw inVain(`${maxWaiting} commands wait for the upstream already`);
+    if (!this.#places.allows(sender))
+      throw inVain('too many commands of this sender wait for the upstream already');
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        onTimeout();
+        this.#leave(entry);
+        reject(inVain(`no session with the upstream was free within ${waitTimeout} ms`));
+      }, waitTimeout);
+      const entry: Entry = { ...waiter, resolve, reject, timer };
+      const ofSender = this.#waiting.get(sender) ?? new Map<object, Entry>();
+      this.#waiting.set(sender, ofSender.set(owner, entry));
+      this.#places.take(sender);
+      this.#size++;
+    });
+  }
+
+  /** Whose turn it is: of the senders that may have another session, it is one that has the fewest. */
+  next(): Waiter | undefined {
+    const { sessions } = this.#options;
+    let turn: ReadonlyMap<object, Entry> | undefined;
+    let fewest = Infinity;
+    for (const [sender, waiters] of this.#waiting) {
+      const has = sessions.of(sender);
+      if (has >= fewest || !sessions.allows(sender)) continue;
+      turn = waiters;
+      fewest = has;
+      if (has === 0) break;
+    }
+    return turn?.values().next().value;
+  }
+
+  serve({ owner, sender }: Waiter, session: Session): void {
+    const entry = this.#waiting.get(sender)!.get(owner)!;
+    this.#leave(entry);
+    const others = this.#waiting.get(sender);
+    if (others !== undefined) {
+      this.#waiting.delete(sender);
+      this.#waiting.set(sender, others);
+    }
+    entry.resolve(session);
+  }
+
+  /** The owner wants none any more. */
+  withdraw(owner: object, sender: Sender): void {
+    const entry = this.#waiting.get(sender)?.get(owner);
+    if (entry === undefined) return;
+    this.#leave(entry);
+    entry.reject(new RelayUnreachable('the client is gone'));
+  }
+
+  dismissAll(why: string): void {
+    for (const waiters of [...this.#waiting.values()])
+      for (const entry of [...waiters.values()]) {
+        this.#leave(entry);
+        entry.reject(new RelayUnreachable(why));
+      }
+  }
+
+  #leave(entry: Entry): void {
+    const { sender, owner, timer } = entry;
+    clearTimeout(timer);
+    const ofSender = this.#waiting.get(sender)!;
+    ofSender.delete(owner);
+    if (ofSender.size === 0) this.#waiting.delete(sender);
+    this.#places.giveBack(sender);
+    this.#size--;
+  }
+}
+
+function inVain(message: string): RelayUnreachable {
+  return new RelayUnreachable(message, { fault: message });
+}
