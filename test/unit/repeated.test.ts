@@ -21,31 +21,32 @@ import { event } from '../support/sends.js';
  * Whoever goes through the log counts it once.
  */
 
-/** Which event comes again, and after which: 0 is right after it. */
-const repeats = fc.array(fc.tuple(fc.nat(), fc.oneof(fc.constant(0), fc.nat())), {
-  minLength: 1,
-  maxLength: 60,
-});
+/** Which event comes again, and after which: 0 is right after it. Or all do, right after each and all at the end. */
+const repeats = fc.oneof(
+  fc.array(fc.tuple(fc.nat(), fc.oneof(fc.constant(0), fc.nat())), { minLength: 1, maxLength: 60 }),
+  fc.constant('all' as const),
+);
 
 /** A log in which no id comes twice, and the same log with some events a second or third time. */
 function bothOf(
   history: Parameters<typeof logOf>[0],
-  again: readonly (readonly [which: number, later: number])[],
+  again: readonly (readonly [which: number, later: number])[] | 'all',
 ): { once: readonly RecordedEvent[]; spoilt: readonly RecordedEvent[] } {
   const ids = new Set<string>();
   const once = logOf(history).filter(({ id }) => !ids.has(id) && ids.add(id));
-  const spoilt = [...once];
-  for (const [which, later] of again) {
+  const spoilt = again === 'all' ? [...once.flatMap((each) => [each, { ...each }]), ...once] : [...once];
+  for (const [which, later] of again === 'all' ? [] : again) {
     const index = which % spoilt.length;
     const place = index + 1 + (later % (spoilt.length - index));
     spoilt.splice(place, 0, { ...spoilt[index]!, recordedAt: spoilt[place - 1]!.recordedAt });
   }
   // Between two positions of the log there is room for all that come again: evidence names positions of the log.
   let before = 0;
-  const placed = spoilt.map((each, index) => {
-    const isFirst = spoilt.indexOf(spoilt.find(({ id }) => id === each.id)!) === index;
-    before = isFirst ? each.position : before + 1 / 256;
-    return { ...each, position: before, revision: index };
+  ids.clear();
+  const placed = spoilt.map((each, revision) => {
+    before = ids.has(each.id) ? before + 1 / 256 : each.position;
+    ids.add(each.id);
+    return { ...each, position: before, revision };
   });
   return { once, spoilt: placed };
 }
