@@ -42,6 +42,7 @@ export interface StandingExemption {
 export interface Strike {
   readonly block: string;
   readonly rule: string;
+  readonly direction: Direction;
   readonly at: Instant;
 }
 
@@ -126,7 +127,10 @@ export function evolve(standing: Standing, event: BlockEvent): Standing {
       const strikes =
         data.rule === undefined
           ? standing.strikes
-          : [...standing.strikes, { block: data.block, rule: data.rule, at: event.at }].slice(-STRIKES_KEPT);
+          : [
+              ...standing.strikes,
+              { block: data.block, rule: data.rule, direction: data.direction, at: event.at },
+            ].slice(-STRIKES_KEPT);
       return {
         ...standing,
         proposal: standing.proposal?.id === data.block ? undefined : standing.proposal,

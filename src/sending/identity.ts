@@ -124,9 +124,7 @@ export function isWithin(ip: string, network: string): boolean {
     ? ipaddr.parseCIDR(network)
     : ([ipaddr.process(network), undefined] as const);
   if (address.kind() !== first.kind()) return false;
-  return length === undefined
-    ? address.toString() === first.toString()
-    : address.match(first as ipaddr.IPv4, length);
+  return length === undefined ? address.toString() === first.toString() : address.match(first, length);
 }
 
 export function isLoopback(ip: string): boolean {
