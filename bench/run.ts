@@ -26,6 +26,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ run: () => Promise<Report
   expiry: () => import('./expiry.js'),
   backtest: () => import('./backtest.js'),
   detection: () => import('./detection.js'),
+  hostile: () => import('./hostile.js'),
 };
 
 const wanted = process.argv.slice(2);

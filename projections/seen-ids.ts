@@ -62,7 +62,16 @@ class Numbers {
 
   static of(pieces: readonly Float64Array[]): Numbers {
     const numbers = new Numbers();
-    for (const piece of pieces) for (const number of piece) if (number !== 0) numbers.add(number);
+    const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
+    if (length === 0) return numbers;
+    // Place by place: the same ids in another order would be another state.
+    numbers.#slots = new Float64Array(length);
+    let from = 0;
+    for (const piece of pieces) {
+      numbers.#slots.set(piece, from);
+      from += piece.length;
+    }
+    for (const number of numbers.#slots) if (number !== 0) numbers.size++;
     return numbers;
   }
 

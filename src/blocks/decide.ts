@@ -97,7 +97,7 @@ function blockByRule(command: At<Act>, standing: Standing): readonly BlockFact[]
   const standingBlock = activeBlock(standing, now);
   if (standingBlock !== undefined) {
     const until = after(tripped(evidence, now), duration);
-    return strengthen(standingBlock, until, terms.direction, { evidence });
+    return strengthenByRule(standingBlock, until, terms.direction, evidence);
   }
   const until = after(now, duration);
   return [
@@ -170,6 +170,8 @@ function renew(command: At<Renew>, standing: Standing): readonly BlockFact[] {
   const { evidence, now } = command;
   const block = activeBlock(standing, now);
   if (block === undefined || !block.renewWhileTrying || block.rule !== evidence.rule) return [];
+  // Attempts of mail that arrives, which anybody may make, keep no block up that refuses those who send.
+  if (command.direction === 'inbound' && block.direction !== 'inbound') return [];
   if (isStale(evidence, standing)) return [];
   return strengthen(block, tripped(evidence, now) + command.duration, block.direction, { evidence });
 }
@@ -226,6 +228,28 @@ function strengthen(
   const stronger = strongerOf(block, { until, direction });
   if (stronger.until === block.until && stronger.direction === block.direction) return [];
   return [{ type: 'BlockExtended', data: { block: block.id, ...stronger, ...more } }];
+}
+
+/**
+ * What a rule makes of a block in force. Mail that arrives is by anybody who gives a name: it never makes those who send
+ * wait longer, neither by what it adds to their block nor by what it had brought about before.
+ */
+function strengthenByRule(
+  block: StandingBlock,
+  until: Until,
+  direction: Direction,
+  evidence: Evidence,
+): readonly BlockFact[] {
+  if (direction === 'inbound' && block.direction !== 'inbound')
+    return strengthen(block, block.until, direction, { evidence });
+  const isByArriving = block.rule !== undefined && block.direction === 'inbound' && direction !== 'inbound';
+  if (!isByArriving || until === null || !isLater(block.until, until))
+    return strengthen(block, until, direction, { evidence });
+  const shortened = { ...block, until };
+  return [
+    { type: 'BlockShortened', data: { block: block.id, until } },
+    ...strengthen(shortened, until, direction, { evidence }),
+  ];
 }
 
 /** The expiry that nobody recorded yet, dated when it fell due. */

@@ -43,6 +43,7 @@ export interface StandingExemption {
 export interface Strike {
   readonly block: string;
   readonly rule: string;
+  readonly direction: Direction;
   readonly at: Instant;
 }
 
@@ -253,7 +254,10 @@ function folded(standing: Standing, event: BlockEvent): Standing {
       const strikes =
         data.rule === undefined
           ? standing.strikes
-          : [...standing.strikes, { block: data.block, rule: data.rule, at: event.at }].slice(-STRIKES_KEPT);
+          : [
+              ...standing.strikes,
+              { block: data.block, rule: data.rule, direction: data.direction, at: event.at },
+            ].slice(-STRIKES_KEPT);
       return {
         ...standing,
         proposal: undefined,

@@ -3,6 +3,7 @@ import type { RulesJson } from '../api/shapes.js';
 import { parseRules } from '../rules/parse.js';
 import { ConfigError } from '../config.js';
 import { knownPlaces } from '../config/places.js';
+import { forgeable } from '../rules/forgeable.js';
 import type { RuleSet } from '../rules/model.js';
 import { placeless } from '../rules/places.js';
 import type { ConfigOption } from './config-option.js';
@@ -24,7 +25,7 @@ export function rulesVerb(program: Command, io: CliIo): void {
       const set = parseRules(readNamed(io, file, 'name a rules file'), file);
       const exempt = set.exempt.length === 0 ? '' : `, ${counted(set.exempt.length, 'exemption')}`;
       note(io, `${file}: valid, ${counted(set.rules.length, 'rule')}${exempt}, mode ${set.mode}`);
-      warn(io, warningsHere(io, options, set));
+      warn(io, [...forgeable(set), ...warningsHere(io, options, set)]);
     },
   );
 

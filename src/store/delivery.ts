@@ -76,12 +76,9 @@ export class Delivery {
   async run(): Promise<void> {
     const { remote, waiting } = this.#options;
     while (waiting() > 0 && !this.#stopped) {
-      const isThere = remote.healthy;
-      if (isThere) {
-        this.#fill();
-        this.#begin();
-      }
-      await this.#change(isThere ? undefined : LOOK);
+      if (remote.healthy) this.#fill();
+      this.#begin();
+      await this.#change(remote.healthy ? undefined : LOOK);
     }
     await Promise.all([this.#reading, ...this.#underWay]);
     this.#delete();

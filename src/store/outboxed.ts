@@ -165,7 +165,7 @@ export class OutboxedStore implements EventStore {
     const { clock, maxEvents, whenFull, onLost, log } = this.#options;
     if (events.length > this.#room) {
       if (whenFull === 'defer')
-        throw new StoreUnavailable(`the store is away and ${maxEvents} events wait already`);
+        throw new StoreUnavailable(`this disk holds ${maxEvents} events for the store already`);
       onLost?.(events.length);
       return;
     }

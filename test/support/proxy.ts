@@ -6,6 +6,7 @@ import type { AddressInfo, Socket } from 'node:net';
 export class Proxy {
   readonly #server: net.Server;
   readonly #pairs = new Set<readonly [Socket, Socket]>();
+  readonly #stranded = new Set<readonly [Socket, Socket]>();
   #state: 'sound' | 'mute' | 'cut' = 'sound';
 
   private constructor(target: number) {
@@ -46,7 +47,18 @@ export class Proxy {
     this.#state = 'sound';
   }
 
+  /**
+   * Passes new connections on. Those that are there stay silent for good, like one whose packets the system sends again
+   * ever more rarely.
+   */
+  strand(): void {
+    for (const pair of this.#pairs) this.#stranded.add(pair);
+    this.#pairs.clear();
+    this.#state = 'sound';
+  }
+
   async close(): Promise<void> {
+    for (const pair of this.#stranded) this.#pairs.add(pair);
     this.cut();
     this.#server.close();
     await once(this.#server, 'close');
@@ -66,6 +78,7 @@ export class Proxy {
       one.on('error', () => undefined);
       one.on('close', () => {
         this.#pairs.delete(pair);
+        this.#stranded.delete(pair);
         other.destroy();
       });
     }

@@ -151,6 +151,36 @@ export const store: Row = {
       queries: [over(series.sum([], 'stopgap_outbox_quarantined_events'))],
       thresholds: never(1),
     }),
+    stat({
+      title: 'Another log',
+      description: text`
+        Within the time shown: how often the store was back with another log than the one that was followed. Somebody
+        emptied it, or restored a backup: each process has learnt anew what is there.
+      `,
+      unit: 'none',
+      decimals: 0,
+      size: [4, 7],
+      queries: [now(series.increase([], RANGE, 'stopgap_log_replaced_total'))],
+      thresholds: never(1),
+    }),
+    graph({
+      title: 'How old what processes know may be',
+      description: text`
+        A few seconds say nothing where the store is KurrentDB. More: events wait to be handled, or the store gives no sign.
+      `,
+      unit: 's',
+      size: [8, 7],
+      queries: [over(series.max(['instance'], 'stopgap_feed_lag_seconds'), '{{instance}}')],
+    }),
+    graph({
+      title: 'Clock of KurrentDB, less ours',
+      description: text`
+        Keep both by NTP: windows clamp at five minutes.
+      `,
+      unit: 's',
+      size: [8, 7],
+      queries: [over(series.max(['instance'], 'stopgap_store_clock_skew_seconds'), '{{instance}}')],
+    }),
     graph({
       title: 'Outbox',
       description: text`

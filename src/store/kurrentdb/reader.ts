@@ -9,6 +9,7 @@ import {
   StreamNotFoundError,
   type Credentials,
   type KurrentDBClient,
+  type ReadStreamOptions as ClientReadOptions,
 } from '@kurrent/kurrentdb-client';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { RecordedEvent } from '../../kernel/events.js';
@@ -18,7 +19,7 @@ import { Backoff } from '../backoff.js';
 import type { ReadAllOptions, ReadStreamOptions } from '../port.js';
 import type { Connection } from './connection.js';
 import { fromResolved, reaches, safeNumber, type Resolved } from './envelope.js';
-import { NoAnswer, portError, within } from './errors.js';
+import { isAnswer, NoAnswer, portError, within } from './errors.js';
 import type { Retention } from './retention.js';
 import { Selection } from './selection.js';
 
@@ -43,11 +44,11 @@ export interface ReaderTools {
   readonly checkOpen: () => void;
 }
 
-interface Page<T> {
-  readonly events: readonly T[];
-  /** There may be more: it is as long as was asked for, or broke off after it had begun. */
-  readonly more: boolean;
-}
+/** Told of each event of a page as it comes. */
+type Take = (resolved: Resolved) => void;
+
+/** Reads about as many events as `size` says; resolves with whether there may be more. */
+type ReadPage = (size: number, give: (event: RecordedEvent) => void) => Promise<boolean>;
 
 /** An event can be read some milliseconds after it was written. */
 const UNTIL_READABLE = { first: 2, most: 50 } as const;
@@ -64,57 +65,66 @@ export class Reader {
 
   stream(name: string, options: ReadStreamOptions): Cursor {
     const { limit = Number.MAX_SAFE_INTEGER } = options;
+    const { retention } = this.tools;
     const forwards = options.direction !== 'backwards';
     const direction = forwards ? FORWARDS : BACKWARDS;
     let next = options.from;
     let left = limit;
-    return paged(async (size) => {
-      if (left <= 0 || (next !== undefined && next < 0)) return { events: [], more: false };
+    const pages = new Pages(async (size, give) => {
+      if (left <= 0 || (next !== undefined && next < 0)) return false;
       const fromRevision = next === undefined ? (forwards ? START : END) : BigInt(next);
-      const page = await this.page(`reading ${name}`, Math.min(left, size), (client, maxCount) =>
-        client.readStream(name, { direction, fromRevision, maxCount, ...this.common }),
+      const more = await this.page(
+        `reading ${name}`,
+        Math.min(left, size),
+        (client, maxCount) => client.readStream(name, { direction, fromRevision, maxCount, ...this.common }),
+        (resolved) => {
+          next = safeNumber(resolved.event!.revision) + (forwards ? 1 : -1);
+          const event = fromResolved(resolved);
+          if (!event || retention.outlived(event)) return;
+          left--;
+          give(event);
+        },
       );
-      const last = page.events.at(-1);
-      if (last) next = safeNumber(last.event!.revision) + (forwards ? 1 : -1);
-      const events = page.events.map(fromResolved).filter((event) => event !== undefined);
-      const there = events.filter((event) => !this.tools.retention.outlived(event));
-      left -= there.length;
-      return { events: there, more: page.more && left > 0 };
+      return more && left > 0;
     });
+    return new Cursor(() => pages.next());
   }
 
   all(options: ReadAllOptions): Cursor {
     const { after = 0, until = Number.MAX_SAFE_INTEGER, limit = Number.MAX_SAFE_INTEGER } = options;
-    const { retention } = this.tools;
+    const { retention, checkOpen } = this.tools;
     const selection = new Selection(options.categories);
     const filter = selection.filter();
     let at = after;
     let left = selection.empty ? 0 : limit;
     let end: number | undefined;
-    return paged(async (size) => {
-      this.tools.checkOpen();
-      if (left <= 0) return { events: [], more: false };
+    const pages = new Pages(async (size, give) => {
+      checkOpen();
       // What comes in meanwhile is not part of this read, or a busy store would never let it end.
-      end ??= Math.min(until, await this.head());
-      if (at >= end) return { events: [], more: false };
+      if (left > 0) end ??= Math.min(until, await this.head());
+      if (end === undefined || at >= end) return false;
+      const last = end;
       const fromPosition = at === 0 ? START : { commit: BigInt(at), prepare: BigInt(at) };
       // The event at the position itself comes again.
-      const page = await this.page('reading all', Math.min(left, size) + 1, (client, maxCount) =>
-        client.readAll({ direction: FORWARDS, fromPosition, maxCount, filter, ...this.common }),
+      const more = await this.page(
+        'reading all',
+        Math.min(left, size) + 1,
+        (client, maxCount) =>
+          client.readAll({ direction: FORWARDS, fromPosition, maxCount, filter, ...this.common }),
+        (resolved) => {
+          const position = safeNumber(resolved.event!.position!.commit);
+          if (position <= at) return;
+          at = position;
+          if (position > last || left === 0) return;
+          const event = fromResolved(resolved);
+          if (!event || !selection.wants(event) || retention.outlived(event)) return;
+          left--;
+          give(event);
+        },
       );
-      const events = [];
-      for (const resolved of page.events) {
-        const position = safeNumber(resolved.event!.position.commit);
-        if (position > end) return { events, more: false };
-        if (position <= at) continue;
-        at = position;
-        const event = fromResolved(resolved);
-        if (!event || !selection.wants(event) || retention.outlived(event)) continue;
-        events.push(event);
-        if (--left === 0) break;
-      }
-      return { events, more: page.more && left > 0 };
+      return more && left > 0;
     });
+    return new Cursor(() => pages.next());
   }
 
   /** Position of the last event that is not the server's own; 0 where there is none. */
@@ -131,22 +141,24 @@ export class Reader {
   async holds(selection: Selection, after: number, until: number): Promise<boolean> {
     const fromPosition = after === 0 ? START : { commit: BigInt(after), prepare: BigInt(after) };
     const filter = selection.filter();
-    const { events } = await this.page('looking for missed events', 2, (client, maxCount) =>
-      client.readAll({ direction: FORWARDS, fromPosition, maxCount, filter, ...this.common }),
+    let found = false;
+    await this.page(
+      'looking for missed events',
+      2,
+      (client, maxCount) =>
+        client.readAll({ direction: FORWARDS, fromPosition, maxCount, filter, ...this.common }),
+      ({ event }) => {
+        const position = safeNumber(event!.position!.commit);
+        if (position > after && position <= until) found = true;
+      },
     );
-    return events.some(({ event }) => {
-      const position = safeNumber(event!.position.commit);
-      return position > after && position <= until;
-    });
+    return found;
   }
 
   /** The event with this revision in a stream, if it is there. */
   async eventAt(stream: string, revision: number): Promise<RecordedEvent | undefined> {
-    const fromRevision = BigInt(revision);
-    const { events } = await this.page(`reading ${stream}`, 1, (client, maxCount) =>
-      client.readStream(stream, { direction: FORWARDS, fromRevision, maxCount, ...this.common }),
-    );
-    const event = events[0] && fromResolved(events[0]);
+    const resolved = await this.one(stream, { direction: FORWARDS, fromRevision: BigInt(revision) });
+    const event = resolved && fromResolved(resolved);
     return event?.revision === revision ? event : undefined;
   }
 
@@ -158,18 +170,25 @@ export class Reader {
     const backoff = new Backoff(UNTIL_READABLE);
     const began = performance.now();
     for (;;) {
-      const last = await this.newest(stream);
+      const last = await this.one(stream, { direction: BACKWARDS, fromRevision: END });
       if (named === undefined || reaches(last, named) || performance.now() - began > READABLE_WITHIN)
         return last;
       await pause(backoff.next());
     }
   }
 
-  private async newest(stream: string): Promise<Resolved | undefined> {
-    const { events } = await this.page(`reading ${stream}`, 1, (client, maxCount) =>
-      client.readStream(stream, { direction: BACKWARDS, fromRevision: END, maxCount, ...this.common }),
+  private async one(
+    stream: string,
+    options: Pick<ClientReadOptions, 'direction' | 'fromRevision'>,
+  ): Promise<Resolved | undefined> {
+    let found: Resolved | undefined;
+    await this.page(
+      `reading ${stream}`,
+      1,
+      (client, maxCount) => client.readStream(stream, { ...options, maxCount, ...this.common }),
+      (resolved) => (found = resolved),
     );
-    return events[0];
+    return found;
   }
 
   private async lastOfAll(
@@ -177,42 +196,49 @@ export class Reader {
     timeout: Milliseconds,
   ): Promise<number | undefined> {
     const filter = selection && { filter: selection.filter() };
-    const { events } = await this.page(
+    let position: number | undefined;
+    await this.page(
       'asking for the head',
       1,
       (client, maxCount) =>
         client.readAll({ direction: BACKWARDS, fromPosition: END, maxCount, ...filter, ...this.common }),
+      ({ event }) => (position = safeNumber(event!.position!.commit)),
       timeout,
     );
-    return events[0] && safeNumber(events[0].event!.position.commit);
+    return position;
   }
 
   /**
-   * One request's events, as far as they come. A request that fails or is not answered before it has given any is made
-   * once more, on a fresh connection: the one that reads have below the client may have been lost, or wait for a leader
-   * that does not answer.
+   * Hands over one request's events, as far as they come. A request that fails or is not answered before it has given any
+   * is made once more, on a fresh connection: the one that reads have below the client may have been lost, or wait for a
+   * leader that does not answer.
    *
+   * @returns whether there may be more: it gave as many as were asked for, or broke off after it had begun
    * @throws StoreUnavailable and what else the port has
    */
-  private async page<T extends Resolved>(
+  private async page(
     what: string,
     most: number,
-    open: (client: KurrentDBClient, most: number) => AsyncIterableIterator<T>,
+    open: (client: KurrentDBClient, most: number) => AsyncIterableIterator<Resolved>,
+    take: Take,
     timeout = this.tools.timeout,
-  ): Promise<Page<T>> {
+  ): Promise<boolean> {
     const { connection, checkOpen } = this.tools;
+    let taken = 0;
+    const count: Take = (resolved) => {
+      taken++;
+      take(resolved);
+    };
     for (let failures = 0, redirections = 0; ;) {
       checkOpen();
       const { client } = connection;
-      const events: T[] = [];
       try {
-        await gather(open(client, most), events, timeout, connection);
-        return { events, more: events.length >= most };
+        await gather(open(client, most), count, timeout, connection);
+        return taken >= most;
       } catch (error) {
-        if (error instanceof StreamNotFoundError || error instanceof StreamDeletedError)
-          return { events: [], more: false };
-        if (events.length > 0) return { events, more: true };
-        if (error instanceof AccessDeniedError) throw portError(error, what);
+        if (error instanceof StreamNotFoundError || error instanceof StreamDeletedError) return false;
+        if (isAnswer(error) || error instanceof AccessDeniedError) throw portError(error, what);
+        if (taken > 0) return true;
         // A client that is sent on to the leader goes there with its next request.
         if (error instanceof NotLeaderError && ++redirections < REDIRECTIONS) continue;
         connection.renew(client);
@@ -223,55 +249,91 @@ export class Reader {
   }
 }
 
-/** Collects what comes, until it ends, or nothing has come for so long, or none had before its connection was given up. */
-async function gather<T>(
-  source: AsyncIterator<T>,
-  into: T[],
+/** Takes what comes, until it ends, or nothing has come for so long, or none had before its connection was given up. */
+async function gather(
+  source: AsyncIterator<Resolved>,
+  take: Take,
   timeout: Milliseconds,
   connection: Connection,
 ): Promise<void> {
+  let taken = 0;
   let givenUp = false;
   const drain = async (): Promise<void> => {
-    for (let step = await source.next(); !step.done && !givenUp; step = await source.next())
-      into.push(step.value);
+    for (let step = await source.next(); !step.done && !givenUp; step = await source.next()) {
+      taken++;
+      take(step.value);
+    }
   };
   const began = performance.now();
   const drained = new Promise<void>((resolve, reject) => {
     const forget = connection.onReplaced(() => {
-      if (into.length === 0) reject(new NoAnswer(performance.now() - began));
+      if (taken === 0) reject(new NoAnswer(performance.now() - began));
     });
     drain().finally(forget).then(resolve, reject);
   });
-  for (let seen = 0; ; seen = into.length) {
+  for (let seen = 0; ; seen = taken) {
     try {
       await within(timeout, drained);
       return;
     } catch (error) {
-      if (error instanceof NoAnswer && into.length > seen) continue;
+      if (error instanceof NoAnswer && taken > seen) continue;
       givenUp = true;
       throw error;
     }
   }
 }
 
-/** Walks pages, each larger than the last as long as they come quickly; from the second on the next comes meanwhile. */
-function paged(read: (size: number) => Promise<Slice>): Cursor {
-  let size = FIRST_PAGE;
-  const fetch = async (): Promise<Slice> => {
+/**
+ * Hands over what pages give, as it comes. Each page is larger than the last as long as they come quickly, and from the
+ * second on one is asked for as soon as something of the one before has been taken.
+ */
+class Pages {
+  #ready: RecordedEvent[] = [];
+  #size = FIRST_PAGE;
+  #read = 0;
+  #more = true;
+  #reading = false;
+  #failure: { readonly error: unknown } | undefined;
+  #wake: (() => void) | undefined;
+  readonly #page: ReadPage;
+
+  constructor(page: ReadPage) {
+    this.#page = page;
+  }
+
+  async next(): Promise<Slice> {
+    while (this.#ready.length === 0) {
+      if (this.#failure) throw this.#failure.error;
+      if (!this.#more && !this.#reading) return { events: [], more: false };
+      this.#begin();
+      await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+    const events = this.#ready;
+    this.#ready = [];
+    if (this.#read > 0) this.#begin();
+    return { events, more: true };
+  }
+
+  #begin(): void {
+    if (this.#reading || !this.#more || this.#failure) return;
+    this.#reading = true;
+    void this.#run();
+  }
+
+  async #run(): Promise<void> {
     const began = performance.now();
-    const slice = await read(size);
-    const quick = performance.now() - began < QUICK_PAGE;
-    size = quick ? Math.min(LARGEST_PAGE, size * 4) : Math.max(FIRST_PAGE, size / 4);
-    return slice;
-  };
-  let coming: Promise<Slice> | undefined;
-  let first = true;
-  return new Cursor(async () => {
-    const slice = await (coming ?? fetch());
-    coming = first || !slice.more ? undefined : fetch();
-    first = false;
-    // Whoever asks for it gets its error.
-    coming?.catch(() => undefined);
-    return slice;
-  });
+    try {
+      this.#more = await this.#page(this.#size, (event) => {
+        this.#ready.push(event);
+        this.#wake?.();
+      });
+      const quick = performance.now() - began < QUICK_PAGE;
+      this.#size = quick ? Math.min(LARGEST_PAGE, this.#size * 4) : Math.max(FIRST_PAGE, this.#size / 4);
+    } catch (error) {
+      this.#failure = { error };
+    }
+    this.#read++;
+    this.#reading = false;
+    this.#wake?.();
+  }
 }

@@ -14,10 +14,10 @@ import { sendOne } from '../../support/distributed/sends.js';
 import { seeded } from '../../support/smtp/random.js';
 
 /*
- * Faults at random, under load. STOPGAP_CHAOS_SEED repeats the faults of a run, which prints its seed;
+ * Faults at random, under load; always the same ones unless STOPGAP_CHAOS_SEED gives another seed.
  * STOPGAP_CHAOS_ROUNDS makes it longer.
  */
-const SEED = Number(process.env['STOPGAP_CHAOS_SEED'] ?? Date.now() % 1_000_000);
+const SEED = Number(process.env['STOPGAP_CHAOS_SEED'] ?? 1);
 const ROUNDS = Number(process.env['STOPGAP_CHAOS_ROUNDS'] ?? 6);
 
 const STEADY = Array.from({ length: 4 }, (_, index) => account('steady', index));

@@ -212,7 +212,7 @@ describe('stopgap doctor', () => {
     const far =
       'version: 1\nrules: [{ id: far, per: account, count: messages, window: 1h, limit: 9, when: { newAsn: true }, then: propose, for: 1h }]\n';
     const warning =
-      /^rule "far" asks for the network operator .*geoip\.asn is not configured: it never trips; name/;
+      /^rule "far" asks for the network operator .*geoip\.asn is not configured: it never trips; change the rule/;
     const yaml = await yamlWith({ rules: './rules.yaml' });
     const { code, has } = await doctor(t, { yaml, files: { 'rules.yaml': far } });
     assert.equal(code, 0);

@@ -96,7 +96,7 @@ export class Served {
         if (said()) resolve();
       };
       this.child.stdout!.on('data', look);
-      this.child.stderr!.on('data', look);
+      this.child.stderr?.on('data', look);
       void this.ended.then(({ code }) =>
         reject(new Error(`it ended with ${code} and never said ${String(text)}:\n${this.stderr}`)),
       );

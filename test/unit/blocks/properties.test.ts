@@ -68,7 +68,7 @@ const command: fc.Arbitrary<Step['make']> = fc.oneof(
     .constantFrom('approve' as const, 'dismiss' as const, 'expire' as const, 'lapse' as const)
     .map((kind): Step['make'] => (now, _position, block) => ({ kind, block, now })),
   rule.map((rule): Step['make'] => (now, position) => ({
-    ...{ kind: 'renew', duration: HOUR, now },
+    ...{ kind: 'renew', duration: HOUR, direction: 'outbound', now },
     evidence: evidence({ rule, firstPosition: position, lastPosition: position, lastAt: now }),
   })),
   span.map((length): Step['make'] => (now, _position, _id, newId) => ({
@@ -155,8 +155,22 @@ describe('any sequence of commands', () => {
         if (was === undefined || command.kind === 'change-until' || command.kind === 'release') return;
         const is = activeBlock(after, now);
         assert.equal(is?.id, was.id, `${command.kind} ended a block in force`);
-        assert.ok(is.until === null || (was.until !== null && is.until >= was.until), command.kind);
+        // Those who send do not inherit what mail that arrives has brought about.
+        const inherits = command.kind !== 'act' || was.rule === undefined || was.direction !== 'inbound';
+        if (inherits || command.terms.direction === 'inbound')
+          assert.ok(is.until === null || (was.until !== null && is.until >= was.until), command.kind);
         assert.ok(is.direction === was.direction || is.direction === 'all', 'directions only unite');
+      });
+    });
+  });
+
+  test('never lets mail that arrives lengthen what refuses those who send', () => {
+    forAll((history) => {
+      play(history, ({ before, after, command, now }) => {
+        const was = activeBlock(before, now);
+        if (was === undefined || was.direction === 'inbound') return;
+        const direction = command.kind === 'act' ? command.terms.direction : undefined;
+        if (direction === 'inbound') assert.equal(activeBlock(after, now)?.until, was.until);
       });
     });
   });
