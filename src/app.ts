@@ -198,6 +198,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
       publicUrl: config.api.publicUrl,
     });
   };
+  // From here on it closes before what it asks.
   closers.push(() => http.close());
   if (smtp !== undefined) listening.unshift(...(await smtp.listen()));
   if (follower.state === 'following') await http.turnTo(createReady());

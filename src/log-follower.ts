@@ -89,7 +89,9 @@ export class LogFollower {
   #state: 'starting' | 'following' | 'rebuilding' = 'starting';
   #reason = ASKING;
   #head: number | undefined;
-  /** Whoever catches up, one after the other. */
+  /** The log is another one, which is not begun with yet. */
+  #replaced: LogReplaced | undefined;
+  /** The last time that it caught up, or catches up. */
   #learning: Promise<void> = Promise.resolve();
   readonly #closing = new AbortController();
 
@@ -140,8 +142,11 @@ export class LogFollower {
     const { loaded, store, clock, metrics, logs, onFatal } = this.#options;
     const { models } = this;
     const { config } = loaded;
-    if (this.#detects && config.rules !== undefined)
-      this.#rulesFile = await watchRules(config.rules, this.rulesDesk, logs.of('files'), metrics.rules);
+    if (this.#detects && config.rules !== undefined) {
+      // What changes while the store is away is put in force when it is back, the newest alone.
+      const desk = { load: () => this.#loadRules() };
+      this.#rulesFile = await watchRules(config.rules, desk, logs.of('files'), metrics.rules);
+    }
     if (this.#detects && config.overrides !== undefined) {
       this.#overrides = await OverridesFile.open({
         ...{ path: config.overrides, desk: new OverrideDesk(store, clock), models, clock },
@@ -164,7 +169,7 @@ export class LogFollower {
     this.#learning = this.#learn();
     await this.#learning;
     const rules = await this.#insist(ACTING, () => this.rulesDesk.current());
-    this.#state = 'following';
+    this.habits?.start();
     this.#rulesFile?.start();
     this.work?.start(taskRunner(this.desk, this.models, logs.of('expiry')));
     if (this.containment !== undefined)
@@ -194,11 +199,15 @@ export class LogFollower {
   settled(position: number): Promise<void> | undefined {
     const { models, responder } = this;
     const { outbox, clock } = this.#options;
-    if (!this.#detects || position === 0) return undefined;
+    if (!this.#detects || position === 0 || this.#state !== 'following') return undefined;
     const settled =
       position <= models.position
         ? responder.settled(position)
-        : models.reached(position).then(() => responder.settled(position));
+        : models.reached(position).then(
+            () => responder.settled(position),
+            // It will not be folded here. It is recorded, and the upstream has the message.
+            () => undefined,
+          );
     if (settled === undefined || outbox === undefined) return settled;
     return Promise.race([settled, passed(clock, FOLDED_WITHIN)]);
   }
@@ -254,30 +263,27 @@ export class LogFollower {
     tellRulesInForce(rules, knownPlaces(loaded.config), logs.of('rules'));
   }
 
-  /** Catches up with the log that is there, whichever that is. */
+  /** Catches up with the log that is there, whichever that is in the end. */
   async #learn(): Promise<void> {
-    for (;;) {
+    do {
+      if (this.#replaced !== undefined) await this.#forget(this.#replaced);
+      this.#replaced = undefined;
       try {
         await this.#catchUp();
-        return;
       } catch (error) {
         if (!(error instanceof LogReplaced)) throw error;
-        await this.#forget(error);
+        this.#replaced = error;
       }
-    }
+    } while (this.#replaced !== undefined);
+    this.#state = 'following';
   }
 
   async #catchUp(): Promise<void> {
-    const { loaded, store, clock, logs } = this.#options;
+    const { store, clock, logs } = this.#options;
     const { models, responder } = this;
-    const { config } = loaded;
     this.#head = undefined;
     await this.#insist(ASKING, () => store.head());
-    if (this.#detects) {
-      const builtIn = loaded.evaluation ? EVALUATION_RULES : DEFAULT_RULES;
-      const load = () => this.rulesDesk.load(this.#rulesFile?.current, config.rules ?? 'defaults', builtIn);
-      await this.#insist(ASKING, load);
-    }
+    if (this.#detects) await this.#loadRules();
     const snapshots = (this.#snapshots = await this.#openSnapshots());
     // What the events up to the snapshot have brought about elsewhere than in the models is made up for.
     for (const verdict of await this.#insist(ASKING, () => snapshots.restore(store)))
@@ -289,13 +295,18 @@ export class LogFollower {
     feed.ended.catch((error: unknown) => this.#ended(error));
     this.#tellRules();
     this.work?.replan(timedTasks(models.ledger));
-    // It begins anew by itself.
-    if (this.#state === 'starting') this.habits?.start();
     await this.#insist(ACTING, async () => this.#overrides?.start());
     if (!this.#detects) return;
     await responder.finish();
     const summaries = { store, models, clock, log: logs.of('rules') };
     this.#summaries = await this.#insist(ACTING, () => DaySummaries.start(summaries));
+  }
+
+  #loadRules(): Promise<void> {
+    const { config, evaluation } = this.#options.loaded;
+    const builtIn = evaluation ? EVALUATION_RULES : DEFAULT_RULES;
+    const name = config.rules ?? 'defaults';
+    return this.#insist(ASKING, () => this.rulesDesk.load(this.#rulesFile?.current, name, builtIn));
   }
 
   #openSnapshots(): Promise<Snapshots> {
@@ -323,33 +334,36 @@ export class LogFollower {
       isAway = true;
     };
     const { signal } = this.#closing;
-    const result = await insist(work, { signal, onAway, patient: this.#state !== 'starting' });
+    const ask = (): Promise<T> => {
+      if (this.#replaced !== undefined) throw this.#replaced;
+      return work();
+    };
+    const result = await insist(ask, { signal, onAway, patient: this.#state !== 'starting' });
     if (isAway) this.#log.info('the store answers');
     this.#reason = reason;
     return result;
   }
 
   #ended(error: unknown): void {
-    const { onFatal } = this.#options;
-    if (this.#closing.signal.aborted) return;
+    const { onFatal, onReplaced, onRebuilt } = this.#options;
+    const { signal } = this.#closing;
+    if (signal.aborted) return;
     if (!(error instanceof LogReplaced)) return onFatal(error);
-    this.#learning = this.#learning.then(() => this.#rebuild(error));
-    this.#learning.catch((fault: unknown) => {
-      if (!this.#closing.signal.aborted) onFatal(fault);
-    });
-  }
-
-  async #rebuild(error: LogReplaced): Promise<void> {
+    this.#replaced = error;
+    // Whoever waits for an event of the former log waits in vain.
+    void this.models.stop();
+    // Else whoever catches up begins anew.
+    if (this.#state !== 'following') return;
     this.#state = 'rebuilding';
-    this.#options.onReplaced();
-    await this.#forget(error);
-    await this.#learn();
-    this.#state = 'following';
-    this.#log.warn(
-      { position: this.models.position },
-      'the log that the store holds now is caught up with: all is as it says',
-    );
-    this.#options.onRebuilt();
+    onReplaced();
+    this.#learning = this.#learn().then(() => {
+      const { position } = this.models;
+      this.#log.warn({ position }, 'the log that the store holds now is caught up with: all is as it says');
+      onRebuilt();
+    });
+    this.#learning.catch((fault: unknown) => {
+      if (!signal.aborted) onFatal(fault);
+    });
   }
 
   /** Nothing is done any more by what the former log said. Refusals alone stay until the other log is caught up with. */

@@ -66,7 +66,7 @@ export async function watchSenders(
 /** The rules file; a new one is put in force through the desk. */
 export async function watchRules(
   file: string,
-  desk: RulesDesk,
+  desk: Pick<RulesDesk, 'load'>,
   log: Logger,
   metrics: Refusals,
 ): Promise<WatchedFile<string>> {

@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
 import type { MessageAccepted } from '../../../src/sending/events.js';
 import { account } from '../../support/distributed/accounts.js';
@@ -214,3 +216,20 @@ for (const [what, fault] of Object.entries(faults)) {
       await awaited(`${node.name} takes it again`, async () => !(await node.refuses(subject)));
   });
 }
+
+test('a rules file that changes while the store is away is in force once it is back', async () => {
+  const file = path.join(cluster.dir, 'rules.yaml');
+  const before = await readFile(file, 'utf8');
+  await cluster.killStore();
+  await writeFile(file, `${before}# changed\n`);
+  await awaited('the detector would record it', () =>
+    detector.served.stderr.includes('the store does not answer: it is waited for'),
+  );
+  const after = `${before}# changed once more\n`;
+  await writeFile(file, after);
+  await cluster.storeBack();
+  await awaited('the newest is in force', async () => {
+    const { source } = await detector.json<{ source: string }>('GET', '/api/v1/rules');
+    return source === after;
+  });
+});
