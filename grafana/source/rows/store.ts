@@ -155,7 +155,7 @@ export const store: Row = {
       title: 'Another log',
       description: text`
         Within the time shown: how often the store was back with another log than the one that was followed. Somebody
-        emptied it, or restored a backup: each process has learnt anew what is there.
+        emptied it, or restored a backup: each process has learnt anew what is there. ${runbook('StopgapLogReplaced')}
       `,
       unit: 'none',
       decimals: 0,
@@ -166,7 +166,8 @@ export const store: Row = {
     graph({
       title: 'How old what processes know may be',
       description: text`
-        A few seconds say nothing where the store is KurrentDB. More: events wait to be handled, or the store gives no sign.
+        A few seconds say nothing where the store is KurrentDB. More: events wait to be handled, or the store gives no
+        sign. ${runbook('StopgapProjectionLate')}
       `,
       unit: 's',
       size: [8, 7],
@@ -175,7 +176,7 @@ export const store: Row = {
     graph({
       title: 'Clock of KurrentDB, less ours',
       description: text`
-        Keep both by NTP: windows clamp at five minutes.
+        Keep both by NTP: windows clamp at five minutes. ${runbook('StopgapClocksApart')}
       `,
       unit: 's',
       size: [8, 7],
