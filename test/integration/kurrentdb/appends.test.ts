@@ -286,6 +286,8 @@ describe('opening KurrentDB', { timeout: PATIENCE }, () => {
       'http://admin:hush@127.0.0.1:1',
       'kurrentdb://admin:hush@',
       'kurrentdb://admin:hush@h?tls=maybe',
+      'kurrentdb://admin:hush@h?tlss=false',
+      'kurrentdb://admin:hush%@h?tls=false',
     ]) {
       await assert.rejects(openKurrentStore({ url, clock: { now: Date.now } }), (error: Error) => {
         assert.ok(error instanceof StoreRefused, String(error));
