@@ -3,8 +3,8 @@ import fs from 'node:fs/promises';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 import { generate } from 'selfsigned';
-import { BlackHole } from '../../support/kurrentdb/black-hole.js';
 import { SECOND } from '../../../src/kernel/time.js';
+import { BlackHole } from '../../support/kurrentdb/black-hole.js';
 import type { Member } from '../../support/kurrentdb/faults.js';
 import { Follower, insist, PATIENCE, Scene, SHORT } from '../../support/kurrentdb/scene.js';
 import type { StandIn } from '../../support/kurrentdb/stand-in.js';
@@ -86,19 +86,6 @@ describe('a KurrentDB cluster', { timeout: PATIENCE }, () => {
       }));
   }
 
-  it('takes appends at its leader, whatever node the client prefers', () =>
-    Scene.play(async (scene) => {
-      const [leader, other] = [await scene.server(), await scene.server()];
-      await elect(leader, [leader, other]);
-      const store = await scene.store(`${urlOf(leader, other)}&nodePreference=follower`);
-      assert.equal(store.healthy, true);
-      assert.ok(Math.abs(store.clockSkew!) < SECOND);
-      const events = newEvents(3);
-      await store.append('block-a', events, 'none');
-      assert.deepEqual(ids(await collect(store.readStream('block-a'))), ids(events));
-      assert.deepEqual(scene.reports, []);
-    }));
-
   it('is reached although one of its nodes is behind a cable that was cut', () =>
     Scene.play(async (scene) => {
       const hole = await BlackHole.open();
@@ -115,6 +102,19 @@ describe('a KurrentDB cluster', { timeout: PATIENCE }, () => {
       }
     }));
 
+  it('takes appends at its leader, whatever node the client prefers', () =>
+    Scene.play(async (scene) => {
+      const [leader, other] = [await scene.server(), await scene.server()];
+      await elect(leader, [leader, other]);
+      const store = await scene.store(`${urlOf(leader, other)}&nodePreference=follower`);
+      assert.equal(store.healthy, true);
+      assert.ok(Math.abs(store.clockSkew!) < SECOND);
+      const events = newEvents(3);
+      await store.append('block-a', events, 'none');
+      assert.deepEqual(ids(await collect(store.readStream('block-a'))), ids(events));
+      assert.deepEqual(scene.reports, []);
+    }));
+
   it('is found by one name', () =>
     Scene.play(async (scene) => {
       const [leader, other] = [await scene.server(), await scene.server()];
@@ -126,7 +126,7 @@ describe('a KurrentDB cluster', { timeout: PATIENCE }, () => {
       assert.equal(store.healthy, true);
     }));
 
-  it('is found again after no node of it could be reached', () =>
+  it('is found again after nobody could be reached for a while', () =>
     Scene.play(async (scene) => {
       const [one, two] = [await scene.server(), await scene.server()];
       await elect(one, [one, two]);
@@ -187,14 +187,6 @@ describe('KurrentDB over TLS', { timeout: PATIENCE }, () => {
       const follower = new Follower(store, { after: 0 });
       await follower.reached(3);
       assert.deepEqual(ids(await collect(store.readStream('block-a'))), ids(events));
-      const refused = /refuses the user or password/;
-      await assert.rejects(scene.store(url('stopgap:wrong')), refused);
-      // A cluster's members are asked for with the user, and where that is refused, reads find no member.
-      await server.tell({
-        do: 'faults',
-        members: [{ host: 'localhost', port: server.port, state: 'leader', alive: true }],
-      });
-      const cluster = url('stopgap:wrong').replace('localhost', `localhost:${server.port},localhost`);
-      await assert.rejects(scene.store(`${cluster}&maxDiscoverAttempts=2`), refused);
+      await assert.rejects(scene.store(url('stopgap:wrong')), /refuses the user or password/);
     }));
 });

@@ -131,12 +131,12 @@ describe('a KurrentDB subscription', { timeout: PATIENCE }, () => {
       const other = await scene.store(server.url);
       await other.append('send-a', newEvents(3), 'none');
       await eventually('what does not concern it is no lag', async () => {
-        return subscription.position === (await other.head()) && subscription.staleFor < SHORT;
+        return subscription.position === (await other.head()) && subscription.lag < SHORT;
       });
       server.freeze();
-      await eventually('it is known to be stale', () => subscription.staleFor > 2 * SHORT);
+      await eventually('it is known to be stale', () => subscription.lag > 2 * SHORT);
       server.thaw();
-      await eventually('it is known not to be', () => subscription.staleFor < SHORT);
+      await eventually('it is known not to be', () => subscription.lag < SHORT);
     }));
 
   it('does not run ahead of its handler, however much has come in', () =>
