@@ -13,7 +13,7 @@ import {
 } from '@kurrent/kurrentdb-client';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { RecordedEvent } from '../../kernel/events.js';
-import type { Milliseconds } from '../../kernel/time.js';
+import { SECOND, type Milliseconds } from '../../kernel/time.js';
 import { Cursor, type Slice } from '../cursor.js';
 import { Backoff } from '../backoff.js';
 import type { ReadAllOptions, ReadStreamOptions } from '../port.js';
@@ -23,12 +23,16 @@ import { isAnswer, NoAnswer, portError, within } from './errors.js';
 import type { Retention } from './retention.js';
 import { Selection } from './selection.js';
 
-/** Events asked for at once, to begin with and at most: two pages are held at a time. */
+/**
+ * Events asked for at once, to begin with and at most: two pages are held at a time. The first event of a page comes up to
+ * 40 ms after it was asked for, as long as a thousand others take.
+ */
 const FIRST_PAGE = 64;
-const LARGEST_PAGE = 4096;
+const LARGEST_PAGE = 16_384;
+const GROWTH = 8;
 
 /** Pages grow while one comes within this time, so that large events do not fill the memory. */
-const QUICK_PAGE: Milliseconds = 200;
+const QUICK_PAGE: Milliseconds = SECOND / 2;
 
 /** How often a client may be sent on by nodes that do not lead: while they elect, they may not agree who does. */
 const REDIRECTIONS = 4;
@@ -328,7 +332,9 @@ class Pages {
         this.#wake?.();
       });
       const quick = performance.now() - began < QUICK_PAGE;
-      this.#size = quick ? Math.min(LARGEST_PAGE, this.#size * 4) : Math.max(FIRST_PAGE, this.#size / 4);
+      this.#size = quick
+        ? Math.min(LARGEST_PAGE, this.#size * GROWTH)
+        : Math.max(FIRST_PAGE, this.#size / GROWTH);
     } catch (error) {
       this.#failure = { error };
     }
