@@ -15,7 +15,7 @@ import type { Milliseconds } from '../../kernel/time.js';
 import type { Health } from '../health.js';
 import { StoreUnavailable, WrongExpectedRevision, type Appended, type ExpectedRevision } from '../port.js';
 import type { Connection } from './connection.js';
-import { safeNumber, SENDING, toEventData } from './envelope.js';
+import { safeNumber, sending, toEventData } from './envelope.js';
 import { atLeader, isAnswer, leaderLearnt, NoAnswer, portError, spoilsClient } from './errors.js';
 import { Gate } from './gate.js';
 
@@ -182,7 +182,7 @@ export class Appender {
     const { client } = this.tools.connection;
     request.client = client;
     request.sent = performance.now();
-    return client.appendToStream(request.stream, events.map(toEventData), { ...SENDING, streamState });
+    return client.appendToStream(request.stream, events.map(toEventData), sending(streamState));
   }
 
   private ask(
@@ -273,11 +273,10 @@ export class Appender {
 
   private end(request: Request): void {
     request.over = true;
-    const first = request.events[0]!.id;
-    if (this.underWay.get(first) === request) this.underWay.delete(first);
     this.pending.delete(request);
     request.release?.();
     if (request.twin) this.enter(request.twin);
+    else this.underWay.delete(request.events[0]!.id);
     if (this.pending.size === 0) {
       this.timer?.unref();
       for (const wake of this.idle.splice(0)) wake();

@@ -7,7 +7,7 @@ import {
 } from '@kurrent/kurrentdb-client';
 import { DAY, SECOND, type Milliseconds } from '../../kernel/time.js';
 import type { Connection } from './connection.js';
-import { SENDING } from './envelope.js';
+import { APPEND_DEADLINE, sending } from './envelope.js';
 import { atLeader, portError, spoilsClient, within } from './errors.js';
 
 /** Never written: the probe's stream stays empty. */
@@ -36,7 +36,7 @@ export async function probe(connection: Connection, timeout: Milliseconds): Prom
   try {
     await within(
       timeout,
-      atLeader(() => attempt((client = connection.client), SENDING.deadline)),
+      atLeader(() => attempt((client = connection.client), APPEND_DEADLINE)),
     );
   } catch (error) {
     if (!(error instanceof WrongExpectedVersionError)) {
@@ -49,7 +49,7 @@ export async function probe(connection: Connection, timeout: Milliseconds): Prom
 
 function attempt(client: KurrentDBClient, deadline: Milliseconds): Promise<unknown> {
   const event = jsonEvent({ id: randomUUID(), type: 'Probe', data: {} });
-  const state = { ...SENDING, deadline, streamState: IMPOSSIBLE_REVISION };
+  const state = sending(IMPOSSIBLE_REVISION, deadline);
   return client.appendToStream(PROBE_STREAM, event, state);
 }
 

@@ -9,7 +9,7 @@ import { InvalidInput } from '../../kernel/errors.js';
 import { categoryOf, type RecordedEvent } from '../../kernel/events.js';
 import { SECOND, type Clock, type Milliseconds } from '../../kernel/time.js';
 import type { Connection } from './connection.js';
-import { fromResolved, reaches, safeNumber, SENDING, type Resolved } from './envelope.js';
+import { fromResolved, reaches, safeNumber, sending, type Resolved } from './envelope.js';
 import { atLeader, within } from './errors.js';
 
 /** Bound on the streams that are known to carry the right `$maxAge`: a few MB. */
@@ -141,7 +141,7 @@ export class Retention {
     const event = jsonEvent({ type: '$metadata', data });
     const streamState: AppendStreamState = after ?? NO_STREAM;
     try {
-      const append = () => connection.client.appendToStream(metastream, event, { ...SENDING, streamState });
+      const append = () => connection.client.appendToStream(metastream, event, sending(streamState));
       const written = await within(timeout, atLeader(append));
       return { revision: safeNumber(written.nextExpectedRevision), lost: false };
     } catch (error) {
