@@ -18,8 +18,14 @@ export class Cursor implements AsyncIterableIterator<RecordedEvent> {
   private more = true;
   private readonly share = new Share();
 
-  /** @param read the slice after the event given, or the first */
-  constructor(private readonly read: (last: RecordedEvent | undefined) => Slice | Promise<Slice>) {}
+  /**
+   * @param read the slice after the event given, or the first
+   * @param left called where the walk ends before its end
+   */
+  constructor(
+    private readonly read: (last: RecordedEvent | undefined) => Slice | Promise<Slice>,
+    private readonly left?: () => void,
+  ) {}
 
   next(): Promise<IteratorResult<RecordedEvent, undefined>> {
     if (this.index < this.events.length && !this.share.spent()) {
@@ -46,6 +52,7 @@ export class Cursor implements AsyncIterableIterator<RecordedEvent> {
     this.events = [];
     this.index = 0;
     this.more = false;
+    this.left?.();
     return Promise.resolve({ done: true, value: undefined });
   }
 

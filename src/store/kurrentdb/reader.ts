@@ -13,7 +13,7 @@ import {
 } from '@kurrent/kurrentdb-client';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { RecordedEvent } from '../../kernel/events.js';
-import { SECOND, type Milliseconds } from '../../kernel/time.js';
+import type { Milliseconds } from '../../kernel/time.js';
 import { Cursor, type Slice } from '../cursor.js';
 import { Backoff } from '../backoff.js';
 import type { ReadAllOptions, ReadStreamOptions } from '../port.js';
@@ -23,16 +23,11 @@ import { isAnswer, NoAnswer, portError, within } from './errors.js';
 import type { Retention } from './retention.js';
 import { Selection } from './selection.js';
 
-/**
- * Events asked for at once, to begin with and at most: two pages are held at a time. The first event of a page comes up to
- * 40 ms after it was asked for, as long as a thousand others take.
- */
-const FIRST_PAGE = 64;
-const LARGEST_PAGE = 16_384;
-const GROWTH = 8;
+/** Events of one request at most. Its first event comes up to 40 ms late, as long as thousands of others take. */
+const PAGE = 65_536;
 
-/** Pages grow while one comes within this time, so that large events do not fill the memory. */
-const QUICK_PAGE: Milliseconds = SECOND / 2;
+/** Events that are held for a reader that is slower than the server, which then waits too. */
+const HELD = 4096;
 
 /** How often a client may be sent on by nodes that do not lead: while they elect, they may not agree who does. */
 const REDIRECTIONS = 4;
@@ -48,11 +43,11 @@ export interface ReaderTools {
   readonly checkOpen: () => void;
 }
 
-/** Told of each event of a page as it comes. */
-type Take = (resolved: Resolved) => void;
+/** Told of each event of a page as it comes; the next one is asked for when what it returns has resolved. */
+type Take = (resolved: Resolved) => Promise<void> | undefined | void;
 
-/** Reads about as many events as `size` says; resolves with whether there may be more. */
-type ReadPage = (size: number, give: (event: RecordedEvent) => void) => Promise<boolean>;
+/** Hands over the events of one request; resolves with whether there may be more. */
+type ReadPage = (give: (event: RecordedEvent) => Promise<void> | undefined) => Promise<boolean>;
 
 /** An event can be read some milliseconds after it was written. */
 const UNTIL_READABLE = { first: 2, most: 50 } as const;
@@ -69,29 +64,29 @@ export class Reader {
 
   stream(name: string, options: ReadStreamOptions): Cursor {
     const { limit = Number.MAX_SAFE_INTEGER } = options;
-    const { retention } = this.tools;
+    const { retention, checkOpen } = this.tools;
     const forwards = options.direction !== 'backwards';
     const direction = forwards ? FORWARDS : BACKWARDS;
     let next = options.from;
     let left = limit;
-    const pages = new Pages(async (size, give) => {
+    const pages = new Pages(checkOpen, async (give) => {
       if (left <= 0 || (next !== undefined && next < 0)) return false;
       const fromRevision = next === undefined ? (forwards ? START : END) : BigInt(next);
       const more = await this.page(
         `reading ${name}`,
-        Math.min(left, size),
+        Math.min(left, PAGE),
         (client, maxCount) => client.readStream(name, { direction, fromRevision, maxCount, ...this.common }),
         (resolved) => {
           next = safeNumber(resolved.event!.revision) + (forwards ? 1 : -1);
           const event = fromResolved(resolved);
           if (!event || retention.outlived(event)) return;
           left--;
-          give(event);
+          return give(event);
         },
       );
       return more && left > 0;
     });
-    return new Cursor(() => pages.next());
+    return pages.cursor();
   }
 
   all(options: ReadAllOptions): Cursor {
@@ -102,8 +97,7 @@ export class Reader {
     let at = after;
     let left = selection.empty ? 0 : limit;
     let end: number | undefined;
-    const pages = new Pages(async (size, give) => {
-      checkOpen();
+    const pages = new Pages(checkOpen, async (give) => {
       // What comes in meanwhile is not part of this read, or a busy store would never let it end.
       if (left > 0) end ??= Math.min(until, await this.head());
       if (end === undefined || at >= end) return false;
@@ -112,7 +106,7 @@ export class Reader {
       // The event at the position itself comes again.
       const more = await this.page(
         'reading all',
-        Math.min(left, size) + 1,
+        Math.min(left, PAGE) + 1,
         (client, maxCount) =>
           client.readAll({ direction: FORWARDS, fromPosition, maxCount, filter, ...this.common }),
         (resolved) => {
@@ -123,12 +117,12 @@ export class Reader {
           const event = fromResolved(resolved);
           if (!event || !selection.wants(event) || retention.outlived(event)) return;
           left--;
-          give(event);
+          return give(event);
         },
       );
       return more && left > 0;
     });
-    return new Cursor(() => pages.next());
+    return pages.cursor();
   }
 
   /** Position of the last event that is not the server's own; 0 where there is none. */
@@ -190,7 +184,7 @@ export class Reader {
       `reading ${stream}`,
       1,
       (client, maxCount) => client.readStream(stream, { ...options, maxCount, ...this.common }),
-      (resolved) => (found = resolved),
+      (resolved) => void (found = resolved),
     );
     return found;
   }
@@ -206,7 +200,7 @@ export class Reader {
       1,
       (client, maxCount) =>
         client.readAll({ direction: BACKWARDS, fromPosition: END, maxCount, ...filter, ...this.common }),
-      ({ event }) => (position = safeNumber(event!.position!.commit)),
+      ({ event }) => void (position = safeNumber(event!.position!.commit)),
       timeout,
     );
     return position;
@@ -231,7 +225,7 @@ export class Reader {
     let taken = 0;
     const count: Take = (resolved) => {
       taken++;
-      take(resolved);
+      return take(resolved);
     };
     for (let failures = 0, redirections = 0; ;) {
       checkOpen();
@@ -253,93 +247,127 @@ export class Reader {
   }
 }
 
-/** Takes what comes, until it ends, or nothing has come for so long, or none had before its connection was given up. */
+/**
+ * Takes what comes, until it ends, or nothing has come for so long, or none had before its connection was given up. The
+ * time does not count in which whoever takes it is not ready.
+ */
 async function gather(
-  source: AsyncIterator<Resolved>,
+  source: AsyncIterableIterator<Resolved>,
   take: Take,
   timeout: Milliseconds,
   connection: Connection,
 ): Promise<void> {
-  let taken = 0;
+  let signs = 0;
+  let ready: Promise<void> | undefined | void;
   let givenUp = false;
   const drain = async (): Promise<void> => {
     for (let step = await source.next(); !step.done && !givenUp; step = await source.next()) {
-      taken++;
-      take(step.value);
+      signs++;
+      ready = take(step.value);
+      if (ready === undefined) continue;
+      await ready;
+      ready = undefined;
+      signs++;
     }
   };
   const began = performance.now();
   const drained = new Promise<void>((resolve, reject) => {
     const forget = connection.onReplaced(() => {
-      if (taken === 0) reject(new NoAnswer(performance.now() - began));
+      if (signs === 0) reject(new NoAnswer(performance.now() - began));
     });
     drain().finally(forget).then(resolve, reject);
   });
-  for (let seen = 0; ; seen = taken) {
+  for (let seen = 0; ; seen = signs) {
     try {
       await within(timeout, drained);
       return;
     } catch (error) {
-      if (error instanceof NoAnswer && taken > seen) continue;
+      if (error instanceof NoAnswer && (ready || signs > seen)) {
+        // Without a timer: who never comes back for more leaves nothing behind.
+        if (ready) await Promise.allSettled([ready]);
+        continue;
+      }
       givenUp = true;
+      void source.return?.();
       throw error;
     }
   }
 }
 
-/**
- * Hands over what pages give, as it comes. Each page is larger than the last as long as they come quickly, and from the
- * second on one is asked for as soon as something of the one before has been taken.
- */
+/** Whoever read has stopped before the end. */
+class Stopped extends Error {}
+
+/** Hands over what requests give, as it comes, and no faster than it is taken. */
 class Pages {
   #ready: RecordedEvent[] = [];
-  #size = FIRST_PAGE;
-  #read = 0;
   #more = true;
   #reading = false;
+  #stopped = false;
   #failure: { readonly error: unknown } | undefined;
   #wake: (() => void) | undefined;
+  #takeOn: (() => void) | undefined;
+  readonly #checkOpen: () => void;
   readonly #page: ReadPage;
 
-  constructor(page: ReadPage) {
+  /** @param checkOpen throws once the store is closed, also where events are left that were read before */
+  constructor(checkOpen: () => void, page: ReadPage) {
+    this.#checkOpen = checkOpen;
     this.#page = page;
   }
 
-  async next(): Promise<Slice> {
+  cursor(): Cursor {
+    return new Cursor(
+      () => this.#next(),
+      () => this.#stop(),
+    );
+  }
+
+  async #next(): Promise<Slice> {
+    try {
+      this.#checkOpen();
+    } catch (error) {
+      this.#stop();
+      throw error;
+    }
     while (this.#ready.length === 0) {
       if (this.#failure) throw this.#failure.error;
-      if (!this.#more && !this.#reading) return { events: [], more: false };
-      this.#begin();
+      if (!this.#reading) {
+        if (!this.#more) return { events: [], more: false };
+        this.#reading = true;
+        void this.#read();
+      }
       await new Promise<void>((resolve) => (this.#wake = resolve));
     }
     const events = this.#ready;
     this.#ready = [];
-    if (this.#read > 0) this.#begin();
+    this.#takeOn?.();
     return { events, more: true };
   }
 
-  #begin(): void {
-    if (this.#reading || !this.#more || this.#failure) return;
-    this.#reading = true;
-    void this.#run();
+  /** Ends the request under way. */
+  #stop(): void {
+    this.#stopped = true;
+    this.#takeOn?.();
   }
 
-  async #run(): Promise<void> {
-    const began = performance.now();
+  async #read(): Promise<void> {
     try {
-      this.#more = await this.#page(this.#size, (event) => {
+      this.#more = await this.#page((event) => {
+        if (this.#stopped) throw new Stopped();
         this.#ready.push(event);
         this.#wake?.();
+        return this.#ready.length < HELD ? undefined : this.#room();
       });
-      const quick = performance.now() - began < QUICK_PAGE;
-      this.#size = quick
-        ? Math.min(LARGEST_PAGE, this.#size * GROWTH)
-        : Math.max(FIRST_PAGE, this.#size / GROWTH);
     } catch (error) {
       this.#failure = { error };
     }
-    this.#read++;
     this.#reading = false;
     this.#wake?.();
+  }
+
+  async #room(): Promise<void> {
+    await new Promise<void>((resolve) => (this.#takeOn = resolve));
+    this.#takeOn = undefined;
+    if (this.#stopped) throw new Stopped();
   }
 }
