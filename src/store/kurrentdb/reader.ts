@@ -248,8 +248,8 @@ export class Reader {
 }
 
 /**
- * Takes what comes, until it ends, or nothing has come for so long, or none had before its connection was given up. The
- * time does not count in which whoever takes it is not ready.
+ * Takes what comes, until it ends, or nothing has come for so long, or none had before its connection was given up. Whoever
+ * is slow to take it lets the time pass too: then the rest is asked for anew.
  */
 async function gather(
   source: AsyncIterableIterator<Resolved>,
@@ -257,36 +257,28 @@ async function gather(
   timeout: Milliseconds,
   connection: Connection,
 ): Promise<void> {
-  let signs = 0;
-  let ready: Promise<void> | undefined | void;
+  let taken = 0;
   let givenUp = false;
   const drain = async (): Promise<void> => {
     for (let step = await source.next(); !step.done && !givenUp; step = await source.next()) {
-      signs++;
-      ready = take(step.value);
-      if (ready === undefined) continue;
-      await ready;
-      ready = undefined;
-      signs++;
+      taken++;
+      const ready = take(step.value);
+      if (ready !== undefined) await ready;
     }
   };
   const began = performance.now();
   const drained = new Promise<void>((resolve, reject) => {
     const forget = connection.onReplaced(() => {
-      if (signs === 0) reject(new NoAnswer(performance.now() - began));
+      if (taken === 0) reject(new NoAnswer(performance.now() - began));
     });
     drain().finally(forget).then(resolve, reject);
   });
-  for (let seen = 0; ; seen = signs) {
+  for (let seen = 0; ; seen = taken) {
     try {
       await within(timeout, drained);
       return;
     } catch (error) {
-      if (error instanceof NoAnswer && (ready || signs > seen)) {
-        // Without a timer: who never comes back for more leaves nothing behind.
-        if (ready) await Promise.allSettled([ready]);
-        continue;
-      }
+      if (error instanceof NoAnswer && taken > seen) continue;
       givenUp = true;
       void source.return?.();
       throw error;

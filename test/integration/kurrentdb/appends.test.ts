@@ -332,4 +332,22 @@ describe('opening KurrentDB', { timeout: PATIENCE }, () => {
       await server.tell({ do: 'heal' });
       assert.equal(await store.head(), 0);
     }));
+
+  it('waits for a reader that takes longer than a server may', () =>
+    Scene.play(async (scene) => {
+      const server = await scene.server();
+      const store = await scene.store(server.url, { appendTimeout: SHORT });
+      const events = newEvents(10_000);
+      for (let n = 0; n < events.length; n += 2000)
+        await store.append(STREAM, events.slice(n, n + 2000), 'any');
+      const read = store.readAll()[Symbol.asyncIterator]();
+      const first = await read.next();
+      assert.ok(!first.done);
+      const seen = [first.value.id];
+      await server.tell({ do: 'faults', stalled: ['append'] });
+      for (let n = 0; n < 3; n++)
+        await assert.rejects(store.append(STREAM, [newEvent()], 'any'), StoreUnavailable);
+      for (let step = await read.next(); !step.done; step = await read.next()) seen.push(step.value.id);
+      assert.deepEqual(seen, ids(events));
+    }));
 });
