@@ -16,7 +16,7 @@ import type { RecordedEvent } from '../../kernel/events.js';
 import type { Milliseconds } from '../../kernel/time.js';
 import { Cursor, type Slice } from '../cursor.js';
 import { Backoff } from '../backoff.js';
-import type { ReadAllOptions, ReadStreamOptions } from '../port.js';
+import { StoreUnavailable, type ReadAllOptions, type ReadStreamOptions } from '../port.js';
 import type { Connection } from './connection.js';
 import { fromResolved, reaches, safeNumber, type Resolved } from './envelope.js';
 import { isAnswer, NoAnswer, portError, within } from './errors.js';
@@ -135,22 +135,29 @@ export class Reader {
     return (await this.lastOfAll(undefined, this.tools.timeout)) ?? 0;
   }
 
-  /** Whether an event of a selection stands after one position and up to another. */
+  /**
+   * Whether an event of a selection stands after one position and up to another, which the log has come to.
+   *
+   * @throws StoreUnavailable also where the node that answers has not come so far: it has been left behind
+   */
   async holds(selection: Selection, after: number, until: number): Promise<boolean> {
     const fromPosition = after === 0 ? START : { commit: BigInt(after), prepare: BigInt(after) };
     const filter = selection.filter();
+    const { client } = this.tools.connection;
     let found = false;
     await this.page(
       'looking for missed events',
       2,
-      (client, maxCount) =>
-        client.readAll({ direction: FORWARDS, fromPosition, maxCount, filter, ...this.common }),
+      (reading, maxCount) =>
+        reading.readAll({ direction: FORWARDS, fromPosition, maxCount, filter, ...this.common }),
       ({ event }) => {
         const position = safeNumber(event!.position!.commit);
         if (position > after && position <= until) found = true;
       },
     );
-    return found;
+    if (found || (await this.tail()) >= until) return found;
+    this.tools.connection.renew(client);
+    throw new StoreUnavailable(`the node that answers has not come to position ${until}`);
   }
 
   /** The event with this revision in a stream, if it is there. */

@@ -247,6 +247,11 @@ export class ResumingSubscription implements Subscription, Listener {
           continue;
         }
         if ('caughtUp' in item && item.caughtUp) {
+          // A node that has been left behind has given everything too: all that it has.
+          if (await this.misses(head)) {
+            feed.lose(new Silence());
+            return;
+          }
           this.mark ??= { head, asked };
           this.moveTo(head);
         }
@@ -265,11 +270,11 @@ export class ResumingSubscription implements Subscription, Listener {
    * forgotten it, or gives what an isolated node has.
    */
   private async look(feed: Feed, head: number): Promise<void> {
-    const { reader, doubt, report } = this.tools;
+    const { doubt, report } = this.tools;
     const { signs } = this;
     this.looking = true;
     try {
-      const missed = await reader.holds(this.selection, this.at!, head);
+      const missed = await this.misses(head);
       if (missed) await delay(Math.min(DELIVERY, doubt), undefined, { ref: false });
       if (this.feed !== feed || this.signs !== signs || this.handling) return;
       if (missed) feed.lose(new Silence());
@@ -279,6 +284,11 @@ export class ResumingSubscription implements Subscription, Listener {
     } finally {
       this.looking = false;
     }
+  }
+
+  /** Whether the leader has something for this subscription up to its head that has not come. @throws StoreUnavailable */
+  private async misses(head: number): Promise<boolean> {
+    return head > this.at! && this.tools.reader.holds(this.selection, this.at!, head);
   }
 
   private handle(item: FeedItem): Promise<void> | undefined {

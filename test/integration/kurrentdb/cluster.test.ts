@@ -6,7 +6,7 @@ import { generate } from 'selfsigned';
 import { SECOND } from '../../../src/kernel/time.js';
 import { BlackHole } from '../../support/kurrentdb/black-hole.js';
 import type { Member } from '../../support/kurrentdb/faults.js';
-import { Follower, insist, PATIENCE, Scene, SHORT } from '../../support/kurrentdb/scene.js';
+import { Follower, insist, PATIENCE, Scene, SHORT, urlOf } from '../../support/kurrentdb/scene.js';
 import type { StandIn } from '../../support/kurrentdb/stand-in.js';
 import { eventually } from '../../support/smtp/eventually.js';
 import { collect, ids, newEvents } from '../../support/store/events.js';
@@ -32,9 +32,6 @@ async function elect(
     );
   }
 }
-
-const urlOf = (...nodes: { readonly port: number }[]) =>
-  `kurrentdb://${nodes.map(({ port }) => `${HOST}:${port}`).join(',')}?tls=false&discoveryInterval=20`;
 
 describe('a KurrentDB cluster', { timeout: PATIENCE }, () => {
   const changes: [name: string, depose: (old: StandIn, next: StandIn) => Promise<void>][] = [

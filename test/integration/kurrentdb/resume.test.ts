@@ -1,9 +1,17 @@
 import assert from 'node:assert/strict';
+import path from 'node:path';
 import { describe, it } from 'node:test';
+import { SECOND } from '../../../src/kernel/time.js';
+import { Connection } from '../../../src/store/kurrentdb/connection.js';
+import { Nodes } from '../../../src/store/kurrentdb/nodes.js';
+import { Pulse } from '../../../src/store/kurrentdb/pulse.js';
+import { Reader } from '../../../src/store/kurrentdb/reader.js';
+import type { Retention } from '../../../src/store/kurrentdb/retention.js';
+import { ResumingSubscription } from '../../../src/store/kurrentdb/subscription.js';
 import type { EventStore } from '../../../src/store/port.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
 import type { Command } from '../../support/kurrentdb/control.js';
-import { Follower, insist, PATIENCE, Scene, SHORT } from '../../support/kurrentdb/scene.js';
+import { Follower, insist, PATIENCE, Scene, SHORT, urlOf } from '../../support/kurrentdb/scene.js';
 import { eventually } from '../../support/smtp/eventually.js';
 import { Gate, isSettled, settle } from '../../support/gate.js';
 import { ids, newEvent, newEvents, positions, rising } from '../../support/store/events.js';
@@ -58,6 +66,44 @@ describe('a KurrentDB subscription', { timeout: PATIENCE }, () => {
         assert.ok(rising(positions(follower.seen)));
       }));
   }
+
+  it('passes over nothing where a node that has been left behind says that it has given everything', () =>
+    Scene.play(async (scene) => {
+      // A former leader that has lost its cluster: it answers, from a log of its own.
+      const behind = await scene.server({ file: path.join(scene.directory, 'behind.jsonl') });
+      const leader = await scene.server();
+      const events = newEvents(3);
+      const store = await scene.store(leader.url);
+      await store.append(STREAM, events, 'none');
+      const nodes = new Nodes(urlOf(behind, leader));
+      const retry = { first: 5, most: 50 };
+      const report = (problem: string, error: unknown): void =>
+        void scene.reports.push(`${problem}: ${String(error)}`);
+      const timeout = 5 * SECOND;
+      const [following, reading] = [behind, leader].map(
+        ({ port }) => new Connection(nodes, `127.0.0.1:${port}`, false),
+      ) as [Connection, Connection];
+      const retention = { outlived: () => false, mayHaveTaken: () => false } as unknown as Retention;
+      const reader = new Reader({
+        ...{ connection: reading, credentials: undefined, retention, timeout, checkOpen: () => undefined },
+      });
+      const pulse = new Pulse({ interval: 50, head: () => reader.head(), back: () => undefined, report });
+      const seen: string[] = [];
+      const subscription = new ResumingSubscription(
+        { connection: following, reader, retention, pulse, backoff: retry, timeout, doubt: timeout, report },
+        { after: 0, categories: ['block'] },
+        ({ id }) => void seen.push(id),
+      );
+      try {
+        await subscription.caughtUp;
+        assert.deepEqual(seen, ids(events));
+        assert.match(scene.reports.join(), /nothing came for a while/);
+      } finally {
+        await subscription.stop();
+        following.close();
+        reading.close();
+      }
+    }));
 
   it('goes on after the server was killed and started anew', () =>
     Scene.play(async (scene) => {

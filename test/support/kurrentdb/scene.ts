@@ -19,6 +19,11 @@ export const SHORT = 400;
 /** Milliseconds after which a group of tests has failed: an event that never comes would hold it for ever. */
 export const PATIENCE = 60_000;
 
+/** The URL of one cluster of them. */
+export function urlOf(...nodes: readonly { readonly port: number }[]): string {
+  return `kurrentdb://${nodes.map(({ port }) => `127.0.0.1:${port}`).join()}?tls=false`;
+}
+
 /** Servers and stores of one test, ended with it. */
 export class Scene {
   private readonly servers: StandIn[] = [];
