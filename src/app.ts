@@ -37,7 +37,7 @@ import { Snapshots } from './snapshots/snapshots.js';
 import { metered } from './store/metered.js';
 import type { EventStore } from './store/port.js';
 import { DaySummaries } from './housekeeping/day-summaries.js';
-import { keepProbed, keepSwept, letGoWhenBack } from './housekeeping/housekeeping.js';
+import { keepProbed, keepSwept, letGoWhenBack, watchDescriptors } from './housekeeping/housekeeping.js';
 import { ownPackage } from './cli/version.js';
 import { openTracing } from './tracing/open.js';
 import { tracedStore } from './tracing/traced-store.js';
@@ -134,6 +134,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   const store = tracing === undefined ? measured : tracedStore(measured, tracing);
   closers.push(() => store.close());
   closers.push(keepProbed(store, clock, levels.of('store')));
+  closers.push(watchDescriptors(clock, levels.of('app'), () => metrics.smtp.connectionFailed('accept')));
   await store.setRetention(SEND_CATEGORY, config.retention.sends);
   await store.setRetention(AUTH_CATEGORY, config.retention.sends);
 

@@ -73,7 +73,9 @@ function serving(deps: ApiDependencies, routes: readonly Route[], finish: () => 
     app,
     routes,
     async listen(address) {
-      const listener = await listen(app, address);
+      const listener = await listen(app, address, ({ message: error }) =>
+        deps.log.error({ error }, 'an HTTP connection was not taken'),
+      );
       listeners.push(listener);
       return listener.server;
     },

@@ -12,6 +12,7 @@ import type { ListenAddress, TlsMode } from '../config/types.js';
 import { messageOf } from '../kernel/errors.js';
 import type { Milliseconds } from '../kernel/time.js';
 import { MINUTE, SECOND } from '../kernel/time.js';
+import { Trouble } from '../log/trouble.js';
 import type { DoorMeter } from '../metrics/door.js';
 import type { SmtpContext } from './context.js';
 import { Conversation } from './conversation.js';
@@ -53,6 +54,8 @@ export class SmtpListener {
   readonly #bounds: RecipientBounds;
   readonly #server: SMTPServer;
   readonly #meter: DoorMeter;
+  /** As many connections are open as may be. */
+  readonly #full: Trouble;
   readonly #conversations = new WeakMap<SMTPServerSession, Conversation>();
   readonly #sockets = new Set<Socket>();
   #closing = false;
@@ -63,17 +66,27 @@ export class SmtpListener {
     const { maxRecipients } = settings;
     this.#bounds = { maxRecipients, domains: settings.kind === 'inbound' ? settings.domains : undefined };
     this.#meter = context.metrics.smtp.door(settings.kind === 'submission' ? 'outbound' : 'inbound');
+    const { kind: listener, maxConnections: limit } = settings;
+    this.#full = new Trouble(context.clock, {
+      began: () =>
+        context.log.warn({ listener, limit }, 'connections are put off: as many are open as may be'),
+      over: (count, spanMs) =>
+        context.log.warn({ listener, count, spanMs }, 'connections are no longer put off'),
+    });
     this.#server = new SMTPServer(this.#options());
     this.#server.server.on('connection', (socket) => {
       this.#sockets.add(socket);
-      this.#meter.arrived(socket, () => this.#server.connections.size >= settings.maxConnections);
+      this.#meter.arrived(socket, () => {
+        const isFull = this.#server.connections.size >= settings.maxConnections;
+        if (isFull) this.#full.failed('');
+        return isFull;
+      });
       socket.once('close', () => this.#sockets.delete(socket));
     });
     this.#server.on('error', (error: NodeJS.ErrnoException) => {
       // Clients go away all the time; that no connection can be taken any more (no descriptor is left) is ours.
       context.metrics.smtp.connectionFailed(error.syscall === 'accept' ? 'accept' : 'client');
-      if (error.syscall === 'accept')
-        context.log.error({ error: error.message }, 'connections are not taken');
+      if (error.syscall === 'accept') context.troubles.accept.failed(error.message);
       else context.log.debug({ error: error.message }, 'an SMTP connection failed');
     });
   }
@@ -163,6 +176,8 @@ export class SmtpListener {
     const direction = settings.kind === 'submission' ? 'outbound' : 'inbound';
     this.#conversations.set(session, new Conversation(this.#context, session, direction));
     this.#meter.greeted(session);
+    this.#full.worked();
+    this.#context.troubles.accept.worked();
     done();
   }
 

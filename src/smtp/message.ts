@@ -57,14 +57,16 @@ async function collect(
   stream: SMTPServerDataStream,
   prefix: Buffer,
 ): Promise<MessageBody> {
-  const { spoolDir, maxMessageSize: maxSize, log } = context;
+  const { spoolDir, maxMessageSize: maxSize, troubles } = context;
   try {
-    return await collectBody(stream, { spoolDir, prefix, maxSize });
+    const body = await collectBody(stream, { spoolDir, prefix, maxSize });
+    if (body.spooled) troubles.spool.worked();
+    return body;
   } catch (error) {
     if (error instanceof MessageTooLarge) throw new ReplyError(TOO_LARGE);
     if (error instanceof ClientGone) throw new ReplyError(TRY_LATER);
     if (!(error instanceof SpoolFailed)) throw error;
-    log.error({ error: messageOf(error) }, 'a message could not be spooled');
+    troubles.spool.failed(messageOf(error));
     throw new ReplyError(TRY_LATER, true);
   }
 }
@@ -102,7 +104,7 @@ async function record(
   delivery: Delivery,
   body: MessageBody,
 ): Promise<void> {
-  const { recorder, metrics, log } = context;
+  const { recorder, metrics, log, troubles } = context;
   const mail = conversation.mail!;
   const { accepted } = delivery;
   const fields = conversation.fields();
@@ -124,6 +126,7 @@ async function record(
         mail.trace?.traceparent,
       );
     }
+    troubles.store.worked();
     const inForce = context.accepted(appended);
     if (inForce !== undefined) await inForce;
   } catch (error) {
@@ -145,8 +148,9 @@ async function record(
   metrics.smtp.accepted(fields.direction, accepted.length);
 }
 
-function unavailable({ metrics }: SmtpContext, reason: 'store'): ReplyError {
+function unavailable({ metrics, troubles }: SmtpContext, reason: 'store'): ReplyError {
   metrics.smtp.refused('data', reason);
+  troubles.store.failed('the store takes no events');
   return new ReplyError(TRY_LATER);
 }
 

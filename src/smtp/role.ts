@@ -6,6 +6,7 @@ import { Geoip } from '../geoip/geoip.js';
 import type { AlarmClock } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
 import type { LogLevels } from '../log/levels.js';
+import { Trouble } from '../log/trouble.js';
 import type { Metrics } from '../metrics/metrics.js';
 import type { ReadModels } from '../read-models.js';
 import type { EventStore } from '../store/port.js';
@@ -56,6 +57,7 @@ export async function openSmtpRole(options: SmtpRoleOptions): Promise<SmtpRole> 
   const { hostname, auth, senders, softFail, maxMessageSize } = config.smtp;
   const relay = openRelay(config.smtp.relay.url, {
     hostname,
+    clock,
     closeTimeout: RELAY_CLOSE,
     onNotice: (notice) => logs.of('relay').warn({ notice }, 'news of the upstream'),
     onUnanswered: () => metrics.smtp.unanswered(),
@@ -88,6 +90,20 @@ export async function openSmtpRole(options: SmtpRoleOptions): Promise<SmtpRole> 
     store,
     accepted,
     recorder,
+    troubles: {
+      store: new Trouble(clock, {
+        began: (error) => log.error({ error }, 'messages are put off: they cannot be recorded'),
+        over: (count, spanMs) => log.warn({ count, spanMs }, 'messages are recorded again'),
+      }),
+      spool: new Trouble(clock, {
+        began: (error) => log.error({ error }, 'a message could not be spooled'),
+        over: (count, spanMs) => log.warn({ count, spanMs }, 'messages are spooled again'),
+      }),
+      accept: new Trouble(clock, {
+        began: (error) => log.error({ error }, 'a connection was not taken'),
+        over: (count, spanMs) => log.warn({ count, spanMs }, 'connections are taken again'),
+      }),
+    },
     relay,
     verifier: new LoginVerifier({
       backend: fileBackend(() => users.current),

@@ -32,6 +32,13 @@ export async function workDir(t: Pick<TestContext, 'after'>): Promise<string> {
   return dir;
 }
 
+export interface ServedOptions {
+  /** A descriptor that its standard error goes to instead of to {@link Served.stderr}. */
+  readonly stderr?: number;
+  /** How many files it may have open. */
+  readonly files?: number;
+}
+
 /** `stopgap serve` as a process of its own. */
 export class Served {
   readonly child: ChildProcess;
@@ -39,11 +46,18 @@ export class Served {
   stderr = '';
   readonly ended: Promise<Ended>;
 
-  private constructor(cwd: string, env: Readonly<Record<string, string>>, stderr: 'pipe' | number = 'pipe') {
-    this.child = spawn(process.execPath, [MAIN, 'serve'], {
+  private constructor(
+    cwd: string,
+    env: Readonly<Record<string, string>>,
+    { stderr, files }: ServedOptions = {},
+  ) {
+    const command: string[] = [process.execPath, MAIN, 'serve'];
+    // Whatever the shell is told of limits holds for what it becomes.
+    if (files !== undefined) command.unshift('sh', '-c', `ulimit -n ${files}; exec "$0" "$@"`);
+    this.child = spawn(command[0]!, command.slice(1), {
       cwd,
       env: { ...ENVIRONMENT, ...env },
-      stdio: ['ignore', 'pipe', stderr],
+      stdio: ['ignore', 'pipe', stderr ?? 'pipe'],
     });
     this.child.stdout!.on('data', (chunk: Buffer) => (this.stdout += chunk.toString()));
     this.child.stderr?.on('data', (chunk: Buffer) => (this.stderr += chunk.toString()));
@@ -57,16 +71,14 @@ export class Served {
 
   /**
    * Starts it and waits for its banner; it is killed after the test, should it still be there.
-   *
-   * @param stderr a descriptor that its standard error goes to instead of to {@link stderr}
    */
   static async start(
     t: Pick<TestContext, 'after'>,
     cwd: string,
     env: Readonly<Record<string, string>> = {},
-    stderr: 'pipe' | number = 'pipe',
+    options: ServedOptions = {},
   ): Promise<Served> {
-    const served = new Served(cwd, env, stderr);
+    const served = new Served(cwd, env, options);
     t.after(() => served.kill());
     const announced = new Promise<void>((resolve) => {
       served.child.stdout!.on('data', () => {

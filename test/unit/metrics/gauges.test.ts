@@ -158,7 +158,11 @@ describe('gauges', () => {
 
   test('tell of the SMTP side, and nothing of an upstream that was not asked yet', async () => {
     const smtp = (state: 'ok' | 'failing' | 'unknown') => ({
-      ...{ relay: { sessions: { open: 5, busy: 2, unanswered: 0 } }, upstream: { state }, checks: { pending: 9 } },
+      ...{
+        relay: { sessions: { open: 5, busy: 2, unanswered: 0 } },
+        upstream: { state },
+        checks: { pending: 9 },
+      },
     });
     const well = await figuresOf({ more: { smtp: smtp('ok') } });
     assert.equal(well.of('stopgap_relay_up'), 1);
