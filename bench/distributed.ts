@@ -2,6 +2,7 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { Cluster } from '../test/support/distributed/cluster.js';
 import type { Node } from '../test/support/distributed/node.js';
+import { SERVING } from '../test/support/kurrentdb/forms.js';
 import { hasRedisServer } from '../test/support/redis.js';
 import { Dialogue } from '../test/support/smtp/dialogue.js';
 import { isMain, median, print } from './report.js';
@@ -23,7 +24,7 @@ rules:
 `;
 
 /**
- * Two SMTP processes, a detector with API and worker, the stand-in for KurrentDB and a Redis, all on this machine:
+ * Two SMTP processes, a detector with API and worker, a KurrentDB or its stand-in and a Redis, all on this machine:
  * how long a block takes from the API to the other processes' doors, and what they take together beside one embedded
  * process. All of them share the machine's cores with each other and with the load.
  */
@@ -40,7 +41,7 @@ export async function run(): Promise<Report> {
     const alone = { STOPGAP_STORE: 'sqlite', STOPGAP_RULES: rules };
     const embedded = await cluster.node('embedded', 'smtp,detector,api,worker', alone);
     const rows = [...(await blockToRefusal(center, doors[1]!)), ...(await rates(doors, embedded))];
-    const name = `Distributed: 2 SMTP, 1 detector+API+worker, stand-in${redis ? ', Redis' : '; no Redis here'}`;
+    const name = `Distributed: 2 SMTP, 1 detector+API+worker, KurrentDB (${SERVING})${redis ? ', Redis' : '; no Redis here'}`;
     return { name, rows };
   } finally {
     await cluster.stop();

@@ -13,6 +13,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ run: () => Promise<Report
   overrides: () => import('./overrides.js'),
   shadow: () => import('./shadow.js'),
   store: () => import('./store.js'),
+  kurrentdb: () => import('./kurrentdb.js'),
   smtp: () => import('./smtp.js'),
   fairness: () => import('./fairness.js'),
   tracing: () => import('./tracing.js'),
@@ -21,9 +22,11 @@ const BENCHES: Readonly<Record<string, () => Promise<{ run: () => Promise<Report
   containment: () => import('./containment.js'),
   distributed: () => import('./distributed.js'),
   startup: () => import('./startup.js'),
+  outbox: () => import('./outbox.js'),
   expiry: () => import('./expiry.js'),
   backtest: () => import('./backtest.js'),
   detection: () => import('./detection.js'),
+  hostile: () => import('./hostile.js'),
 };
 
 const wanted = process.argv.slice(2);

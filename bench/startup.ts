@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { pino } from 'pino';
 import { v7 } from 'uuid';
 import type { NewEvent } from '../src/kernel/events.js';
+import { DAY } from '../src/kernel/time.js';
 import { FOLDED_CATEGORIES } from '../src/known-events.js';
 import { ReadModels } from '../src/read-models.js';
 import { DEFAULT_RULES } from '../src/rules/defaults.js';
@@ -105,7 +106,12 @@ async function start(directory: string, mode: string): Promise<Started> {
   });
   const snapshots = await Snapshots.open({
     ...{ folder: path.join(directory, 'snapshots'), categories: FOLDED_CATEGORIES, models, clock },
-    ...{ log: pino({ level: 'warn' }, process.stderr), unanswered: () => [], every: Infinity },
+    ...{
+      log: pino({ level: 'warn' }, process.stderr),
+      unanswered: () => [],
+      every: Infinity,
+      kept: 35 * DAY,
+    },
   });
   await snapshots.restore(store);
   const count = (): void => {

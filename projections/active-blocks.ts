@@ -81,8 +81,11 @@ export class ActiveBlocks {
     const before = this.#provisional.get(subject);
     if (before === undefined) return this.#provisional.set(subject, block);
     const stronger = isStronger(block, before) ? block : before;
+    // Mail that arrives makes those who send wait no longer than what they have done themselves.
+    const sent = [before, block].filter((each) => each.direction !== 'inbound');
     this.#provisional.set(subject, {
       ...stronger,
+      until: sent.length === 1 ? sent[0]!.until : stronger.until,
       direction: uniteDirections(before.direction, block.direction),
     });
   }

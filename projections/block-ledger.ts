@@ -73,6 +73,7 @@ export interface LedgerState {
   /** Ids of the proposals that nobody has settled. */
   readonly pending: readonly string[];
   readonly observed: readonly Observation[];
+  readonly aliases: readonly (readonly [alias: string, id: string])[];
 }
 
 /** Every block and proposal there ever was, and what rules only observed: what the API lists. */
@@ -80,6 +81,8 @@ export class BlockLedger {
   readonly observed = new Observed();
   readonly #entries = new Map<string, LedgerEntry>();
   readonly #pending = new Map<string, LedgerEntry>();
+  /** Ids that competing writers gave, each with that of the entry that it means. */
+  readonly #aliases = new Map<string, string>();
   readonly #bySubject = new Map<string, string[]>();
   /** Ids by subject, for questions about a sender and a past instant. */
   readonly #index = new SubjectIndex<string[]>();
@@ -91,11 +94,12 @@ export class BlockLedger {
   /** The opposite of {@link restore}. */
   dump(): LedgerState {
     const [entries, pending] = [[...this.#entries.values()], [...this.#pending.keys()]];
-    return { entries, pending, observed: this.observed.dump() };
+    return { entries, pending, observed: this.observed.dump(), aliases: [...this.#aliases] };
   }
 
   /** Takes over what {@link dump} gave. Must come before anything is applied. */
-  restore({ entries, pending, observed }: LedgerState): void {
+  restore({ entries, pending, observed, aliases }: LedgerState): void {
+    for (const [alias, id] of aliases) this.#aliases.set(alias, id);
     this.observed.restore(observed);
     for (const entry of entries) {
       this.#list(entry);
@@ -104,8 +108,9 @@ export class BlockLedger {
     for (const id of pending) this.#pending.set(id, this.#entries.get(id)!);
   }
 
+  /** By its id, or by one that a competing writer gave to the same block. */
   get(id: string): LedgerEntry | undefined {
-    return this.#entries.get(id);
+    return this.#entries.get(this.#aliases.get(id) ?? id);
   }
 
   /** The proposals that nobody has settled yet, as recorded. */
@@ -160,6 +165,7 @@ export class BlockLedger {
   }
 
   apply(event: BlockEvent): void {
+    if (event.alias !== undefined && 'block' in event.data) this.#aliases.set(event.alias, event.data.block);
     switch (event.type) {
       case 'BlockProposed': {
         const { block, lapsesAt, duration, rule, evidence, ...terms } = event.data;

@@ -3,6 +3,7 @@ import type { Instant, Milliseconds } from '../src/kernel/time.js';
 import { explain, turnedSentence } from '../src/rules/explain.js';
 import type { InForce } from '../src/rules/explain.js';
 import type { Diversity, Rule, Share, VersionedRules } from '../src/rules/model.js';
+import { restsOnBounces } from '../src/rules/model.js';
 import type { Verdict } from '../src/rules/verdict.js';
 import type { Day } from '../src/sending/day-summary.js';
 import { dayOf } from '../src/sending/day-summary.js';
@@ -75,7 +76,8 @@ export class Conclusions {
     const { at } = fold;
     const signals = kind === 'act' ? this.#signals(excess, fold) : [];
     if (signals === undefined) return undefined;
-    const then = rule.then === 'block' && this.#limits.isDoubtful(watch, value, at) ? 'propose' : rule.then;
+    const isCertain = !restsOnBounces(rule) && !this.#limits.isDoubtful(watch, value, at);
+    const then = rule.then === 'block' && !isCertain ? 'propose' : rule.then;
     return {
       kind: kind === 'renew' ? 'renew' : 'act',
       rule: then === rule.then ? rule : { ...rule, then },

@@ -3,8 +3,7 @@ import type { Baseline, Rule, Sum } from '../src/rules/model.js';
 import type { Verdict } from '../src/rules/verdict.js';
 import type { Milliseconds } from '../src/kernel/time.js';
 import { peakName } from '../src/sending/day-summary.js';
-import type { Direction, MailDirection, SubjectType } from '../src/sending/subjects.js';
-import { directionsMeet } from '../src/sending/subjects.js';
+import type { MailDirection, SubjectType } from '../src/sending/subjects.js';
 
 /** What windows add up: the sums that rules name, and refused attempts for rules that renew while trying. */
 export type SumOrAttempts = Sum | 'attempts';
@@ -63,7 +62,7 @@ export interface Window {
   /** Place of its sum among those held. */
   readonly count: number;
   readonly window: Milliseconds;
-  readonly direction: Direction;
+  readonly direction: MailDirection;
   readonly wide: boolean;
   /** The lowest limit of those who watch it. */
   readonly least: number;
@@ -91,19 +90,35 @@ export interface Plan {
 }
 
 export function planOf(windows: readonly Window[], direction: MailDirection): Plan {
-  const chosen = windows.flatMap((window, index) =>
-    directionsMeet(window.direction, direction) ? [index] : [],
-  );
+  const chosen = windows.flatMap((window, index) => (window.direction === direction ? [index] : []));
   return { windows: chosen, mask: chosen.reduce((mask, index) => mask | (1 << windows[index]!.count), 0) };
 }
 
 type Draft = { -readonly [Key in keyof Window]: Window[Key] };
 
+/**
+ * What a rule counts apart, and as which rule. Mail that arrives is by anybody who gives a name: it counts for itself, and
+ * what it trips refuses nothing but mail that arrives. Of an account there is none, and nor is there of what is held
+ * against those who send.
+ */
+function sidesOf(type: SubjectType, rule: Rule): readonly { rule: Rule; direction: MailDirection }[] {
+  const { direction, count } = rule;
+  if (direction !== 'all') return [{ rule, direction }];
+  const sent = { rule, direction: 'outbound' } as const;
+  if (type === 'account' || count === 'bounces' || count === 'authFailures') return [sent];
+  return [sent, { rule: { ...rule, direction: 'inbound' }, direction: 'inbound' }];
+}
+
+/** The direction whose windows a rule looks into: see {@link sidesOf}. */
+export function countedBy({ direction }: Rule): MailDirection {
+  return direction === 'inbound' ? 'inbound' : 'outbound';
+}
+
 /** The windows that the rules need for one subject type: rules that count the same share one. */
 export function windowsOf(type: SubjectType, rules: readonly Rule[]): readonly Window[] {
   const windows: Draft[] = [];
   let index = 0;
-  const need = (counted: SumOrAttempts, window: Milliseconds, direction: Direction): Draft => {
+  const need = (counted: SumOrAttempts, window: Milliseconds, direction: MailDirection): Draft => {
     const count = HELD.indexOf(counted);
     const wanted = { count, window, direction };
     const found = windows.find((other) => isSame(other, wanted));
@@ -127,8 +142,8 @@ export function windowsOf(type: SubjectType, rules: readonly Rule[]): readonly W
     }
     draft.watches = [...draft.watches, { ...each, index: index++, peak }];
   };
-  for (const rule of rules) {
-    const { count, window, direction } = rule;
+  for (const { rule, direction } of rules.flatMap((each) => sidesOf(type, each))) {
+    const { count, window } = rule;
     if (count === 'accounts') {
       if (type !== 'account') continue;
       const { turned } = rule;

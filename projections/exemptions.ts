@@ -25,6 +25,8 @@ export interface ExemptionsState {
   readonly all: readonly Exemption[];
   /** Those of them that stand in the rules. */
   readonly ruleIds: readonly string[];
+  /** Of all that were ever granted, by id. */
+  readonly subjects: readonly (readonly [id: string, subject: Subject])[];
 }
 
 /** The subjects that rules must not act on. */
@@ -33,6 +35,7 @@ export class Exemptions {
   #granted = new SubjectIndex<string>();
   #fromRules = new SubjectIndex<string>();
   #ruleIds: readonly string[] = [];
+  readonly #subjects = new Map<string, Subject>();
 
   /** What keeps rules from acting on this subject: an exemption of it, of its domain or network, or the never-block list. */
   covering(subject: Subject, now: Instant): { id: string; reason: string } | undefined {
@@ -57,14 +60,21 @@ export class Exemptions {
     return this.#byId.get(id);
   }
 
+  /** Whose exemption an administrator granted under this id, be it in force or not. */
+  subjectOf(id: string): Subject | undefined {
+    return this.#subjects.get(id);
+  }
+
   /** The opposite of {@link restore}. */
   dump(): ExemptionsState {
-    return { all: [...this.#byId.values()], ruleIds: this.#ruleIds };
+    return { all: [...this.#byId.values()], ruleIds: this.#ruleIds, subjects: [...this.#subjects] };
   }
 
   /** Takes over what {@link dump} gave, instead of all that it held. */
-  restore({ all, ruleIds }: ExemptionsState): void {
+  restore({ all, ruleIds, subjects }: ExemptionsState): void {
     this.#byId.clear();
+    this.#subjects.clear();
+    for (const [id, subject] of subjects) this.#subjects.set(id, subject);
     this.#granted = new SubjectIndex();
     this.#fromRules = new SubjectIndex();
     this.#ruleIds = ruleIds;
@@ -102,6 +112,9 @@ export class Exemptions {
     switch (event.type) {
       case 'ExemptionGranted': {
         const { exemption: id, subject, until, reason } = event.data;
+        // What was revoked or replaced does not come back.
+        if (this.#subjects.has(id)) return;
+        this.#subjects.set(id, subject);
         const before = this.#granted.get(subject);
         if (before !== undefined) this.#byId.delete(before);
         this.#granted.set(subject, id);

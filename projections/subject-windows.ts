@@ -2,7 +2,7 @@ import type { Instant } from '../src/kernel/time.js';
 import type { Rule, Sum } from '../src/rules/model.js';
 import type { MessageAccepted } from '../src/sending/events.js';
 import type { MailDirection, SubjectType } from '../src/sending/subjects.js';
-import { HELD, isSame, planOf, windowsOf } from './counted-windows.js';
+import { HELD, countedBy, isSame, planOf, windowsOf } from './counted-windows.js';
 import type { LeftOut, Plan, Watch, Window } from './counted-windows.js';
 import { Diversities } from './diversities.js';
 import type { DiversitiesState, DiversityWatch } from './diversities.js';
@@ -141,8 +141,8 @@ export class SubjectWindows {
   }
 
   /** The same for whatever a rule counts by the way; 0 where no window holds it. */
-  sumOf(sum: Sum, { window, direction }: Rule, row: number, at: Instant): number {
-    const wanted = { count: HELD.indexOf(sum), window, direction };
+  sumOf(sum: Sum, rule: Rule, row: number, at: Instant): number {
+    const wanted = { count: HELD.indexOf(sum), window: rule.window, direction: countedBy(rule) };
     const number = this.windows.findIndex((other) => isSame(other, wanted));
     return number < 0 ? 0 : this.sum(row, number, at);
   }
@@ -243,7 +243,7 @@ function watchOf({ rule, index }: DiversityWatch): Watch {
 }
 
 function nameOf({ kind, rule }: Watch): string {
-  return `${kind} ${rule.id}`;
+  return `${kind} ${rule.id} ${countedBy(rule)}`;
 }
 
 /** Columns of the same window in two tables, where both have them. */

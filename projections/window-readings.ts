@@ -6,6 +6,7 @@ import type { Count, Rule } from '../src/rules/model.js';
 import type { Direction } from '../src/sending/subjects.js';
 import type { Conclusions } from './conclusions.js';
 import type { Watch } from './counted-windows.js';
+import { countedBy } from './counted-windows.js';
 import type { Limits } from './limits.js';
 import type { Prospect } from './prospects.js';
 import type { SubjectWindows } from './subject-windows.js';
@@ -20,6 +21,7 @@ export interface WindowReading extends Prospect {
   readonly observed: number;
   /** What is in force now; of an account that may turn, what is its own. */
   readonly limit: number;
+  /** Of the mail that is counted. */
   readonly direction: Direction;
   /** Of a rule that counts accounts which turn abnormal. */
   readonly together?: GroupReading;
@@ -109,14 +111,14 @@ export class WindowReadings {
     now: Instant,
     observed: (row: number) => number,
   ): WindowReading | undefined {
-    const { id: rule, count, window, leaveOut, direction } = watch.rule;
+    const { id: rule, count, window, leaveOut } = watch.rule;
     const untripled = this.#limits.of(watch, value, now);
     // A rule that is off for this subject has nothing to say of it.
     if (untripled === null) return undefined;
     const row = this.#counted.find(value);
     return {
       ...{ rule, count, window, ...(leaveOut === undefined ? {} : { leaveOut }) },
-      ...{ observed: row === undefined ? 0 : observed(row), direction },
+      ...{ observed: row === undefined ? 0 : observed(row), direction: countedBy(watch.rule) },
       limit: untripled * this.#factor(value, now),
       ...this.#conclusions.prospect(watch.rule, value, row, now),
     };

@@ -9,7 +9,7 @@ import type { NewEvent } from './kernel/events.js';
 import type { AlarmClock } from './kernel/time.js';
 import { SECOND } from './kernel/time.js';
 import type { Metrics } from './metrics/metrics.js';
-import { OUTBOX_CATEGORIES, OutboxedStore } from './store/outboxed.js';
+import { OutboxedStore } from './store/outboxed.js';
 import type { ReadModels } from './read-models.js';
 import { openKurrentStore } from './store/kurrentdb/index.js';
 import type { EventStore } from './store/port.js';
@@ -55,7 +55,6 @@ export async function openStore({
   if (!config.roles.includes('smtp')) return { store: remote, outbox: undefined };
   const { file, maxEvents, whenFull } = config.outbox;
   const local = await openFile(file);
-  for (const category of OUTBOX_CATEGORIES) await local.setRetention(category, 1);
   const onLost = (events: number): void => metrics.store.outboxLost.inc(events);
   const waiting = { maxEvents, whenFull, onLost, onTaken };
   const outbox = await OutboxedStore.open({ remote, local, clock, log, ...waiting });

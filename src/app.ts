@@ -1,48 +1,36 @@
 import { mkdir } from 'node:fs/promises';
-import type { AddressInfo } from 'node:net';
-import path from 'node:path';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { WatchedFile } from './accounts/watched-file.js';
-import { openStore, openTimedWork } from './adapters.js';
-import type { HealthReport } from './api/index.js';
-import { createApi, createOperations } from './api/index.js';
+import { openStore } from './adapters.js';
+import type { Api, OperationDependencies } from './api/index.js';
+import { createApi, createOperations, createStarting, HttpPort } from './api/index.js';
 import { BacktestJobs } from './backtest/jobs.js';
-import { BlockDesk } from './desks/block-desk.js';
+import type { BlockDesk } from './desks/block-desk.js';
 import { setUpEvaluation } from './config/evaluation.js';
 import type { Evaluation } from './config/evaluation.js';
 import type { LoadedConfig } from './config/types.js';
 import { knownPlaces } from './config/places.js';
 import { formatListen } from './config/types.js';
-import { LocalContainment } from './response/containment.js';
-import { KnownHabits } from './response/known-habits.js';
 import { messageOf } from './kernel/errors.js';
-import { OverrideDesk } from './desks/override-desk.js';
-import { OverridesFile } from './desks/overrides-file.js';
-import type { AlarmClock } from './kernel/time.js';
+import type { AlarmClock, Milliseconds } from './kernel/time.js';
 import { SECOND } from './kernel/time.js';
-import { DECISIONS_ONLY, FOLDED_CATEGORIES } from './known-events.js';
+import { LogFollower } from './log-follower.js';
 import type { Logs } from './log/logs.js';
-import { tellRulesInForce } from './log/rules-in-force.js';
 import { updateGauges } from './metrics/gauges.js';
 import { Metrics } from './metrics/metrics.js';
-import { ReadModels } from './read-models.js';
-import type { ReadModelListeners } from './read-models.js';
-import { Responder } from './response/responder.js';
-import { RulesDesk } from './desks/rules-desk.js';
-import { DEFAULT_RULES, EVALUATION_RULES } from './rules/defaults.js';
+import { ProcessHealth } from './process-health.js';
+import type { ReadModels } from './read-models.js';
 import type { RulesChanged } from './rules/model.js';
 import { AUTH_CATEGORY, SEND_CATEGORY } from './sending/events.js';
-import type { SmtpContext } from './smtp/context.js';
 import { openSmtpRole } from './smtp/role.js';
-import { Snapshots } from './snapshots/snapshots.js';
 import { metered } from './store/metered.js';
 import type { EventStore } from './store/port.js';
-import { DaySummaries } from './housekeeping/day-summaries.js';
-import { keepProbed, keepSwept, letGoWhenBack, watchDescriptors } from './housekeeping/housekeeping.js';
+import { keepProbed, keepSwept, watchDescriptors } from './housekeeping/housekeeping.js';
 import { ownPackage } from './cli/version.js';
 import { openTracing } from './tracing/open.js';
 import { tracedStore } from './tracing/traced-store.js';
-import { planTimedWork, taskRunner, timedTasks } from './response/timed-work.js';
-import { watchRules, watchTokens } from './watched-files.js';
+import type { Tracing } from './tracing/tracing.js';
+import { watchTokens } from './watched-files.js';
 
 export interface AppOptions {
   readonly loaded: LoadedConfig;
@@ -58,7 +46,7 @@ export interface AppOptions {
 
 export interface RunningApp {
   /** What listens where: `submission 127.0.0.1:2587`. */
-  readonly listening: readonly { readonly what: string; readonly address: string }[];
+  readonly listening: readonly Listening[];
   readonly evaluation: Evaluation | undefined;
   /** The rule set in force, and where it came from: the built-in defaults, the rules file or the API. */
   readonly rules: Pick<RulesChanged, 'version' | 'origin'>;
@@ -70,17 +58,23 @@ export interface RunningApp {
   stop(): Promise<void>;
 }
 
+interface Listening {
+  readonly what: string;
+  readonly address: string;
+}
+
 /** Opened last, closed first. */
 type Closers = (() => unknown)[];
 
-/** How long a message that was recorded may wait for the detector's feed, which may lag behind a distant store. */
-const FOLDED_WITHIN = 2 * SECOND;
+/** What a start that failed may take to close what it had opened. */
+const CLOSED_WITHIN: Milliseconds = 3 * SECOND;
 
 /**
- * The composition root: starts what the roles ask for in this process, over the adapters that `adapters.ts` opens;
- * when it resolves, everything is caught up and listening.
+ * The composition root: starts what the roles ask for in this process, over the adapters that `adapters.ts` opens.
+ * The HTTP port opens first and tells how far it is; mail is taken last. When it resolves, everything is caught up and
+ * listening. A store that is away is waited for.
  *
- * @throws StopgapError with what to do about it; what had been opened is closed again
+ * @throws StopgapError with what to do about it; what had been opened is closed again, as far as it can be in three seconds
  */
 export async function startApp(options: AppOptions): Promise<RunningApp> {
   const closers: Closers = [];
@@ -99,26 +93,42 @@ export async function startApp(options: AppOptions): Promise<RunningApp> {
   try {
     return { ...(await open(options, closers)), stop };
   } catch (error) {
-    await stop();
+    const log = options.logs.levels.of('app');
+    log.error({ error: messageOf(error) }, 'the start failed');
+    const closed = stop().catch((fault: unknown) =>
+      log.warn({ error: messageOf(fault) }, 'not all was closed'),
+    );
+    await Promise.race([closed, pause(CLOSED_WITHIN)]);
     throw error;
   }
 }
 
 async function open(options: AppOptions, closers: Closers): Promise<Omit<RunningApp, 'stop'>> {
-  const { loaded, clock, logs, onFatal, throughStore = (same) => same } = options;
+  const { loaded, clock, logs, onFatal } = options;
   const { levels } = logs;
   const { config } = loaded;
   const roles = new Set(config.roles);
+  const { metrics = new Metrics() } = options;
+
+  // What answers from the first moment.
   await mkdir(config.data, { recursive: true, mode: 0o700 });
   const evaluation = loaded.evaluation ? await setUpEvaluation(config, clock.now()) : undefined;
-  const watch = <T>(file: WatchedFile<T>): WatchedFile<T> => {
-    file.start();
-    closers.push(() => file.stop());
-    return file;
-  };
-  const { metrics = new Metrics() } = options;
   const { version } = ownPackage();
   metrics.process.runs(version, config.store.kind, config.roles);
+  const health = new ProcessHealth();
+  const operations: OperationDependencies = {
+    ...{ clock, metrics, log: levels.of('api') },
+    health: () => health.report(),
+    progress: () => health.progress(),
+  };
+  const http = await HttpPort.open(createStarting(operations), config.api.listen, levels.of('api'));
+  closers.push(() => http.close());
+  const listening: Listening[] = [
+    { what: 'HTTP', address: formatListen({ host: config.api.listen.host, port: http.number }) },
+  ];
+  levels.of('app').info({ listening: listening[0]!.address, version }, 'starting');
+
+  // What everything else stands on.
   const traces =
     config.tracing === undefined
       ? undefined
@@ -127,187 +137,86 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   const tracing = traces?.tracing;
   const { store: opened, outbox } = await openStore({
     ...{ config, clock, metrics, log: levels.of('store') },
-    onTaken: (stream, events) => containment?.saw(stream, events),
+    onTaken: (stream, events) => follower.containment?.saw(stream, events),
   });
-  const through = throughStore(opened);
-  const measured = metrics.measuresMessages ? metered(through, metrics.store) : through;
-  const store = tracing === undefined ? measured : tracedStore(measured, tracing);
+  const store = instrumented(opened, options, metrics, tracing);
   closers.push(() => store.close());
   closers.push(keepProbed(store, clock, levels.of('store')));
   closers.push(watchDescriptors(clock, levels.of('app'), () => metrics.smtp.connectionFailed('accept')));
   await store.setRetention(SEND_CATEGORY, config.retention.sends);
   await store.setRetention(AUTH_CATEGORY, config.retention.sends);
 
-  const desk = new BlockDesk(store, clock, (decision) => metrics.blocks.decided(decision), tracing);
-  const rulesDesk = new RulesDesk(store, clock);
-  const detects = roles.has('detector');
-  const onSkipped: ReadModelListeners['onSkipped'] = ({ position, stream, type }, reason) => {
-    metrics.store.skippedEvents.inc();
-    levels.of('store').warn({ position, stream, type, reason }, 'an event was skipped');
+  // Whatever the configuration names is looked at before the store is waited for.
+  const watch = <T>(file: WatchedFile<T>): WatchedFile<T> => {
+    file.start();
+    closers.push(() => file.stop());
+    return file;
   };
-  const places = knownPlaces(config);
-  const models: ReadModels = new ReadModels({
-    onVerdict(verdict, live) {
-      if (live) metrics.containment.tripped(verdict);
-      responder.remember(verdict);
-      if (live && detects) responder.take(verdict);
-    },
-    onBlockEvent(event, live) {
-      if (live) metrics.containment.foldedBlock(event, models.ledger, clock.now());
-      if ('evidence' in event.data && event.data.evidence !== undefined)
-        responder.answered(event.data.evidence);
-      if (work !== undefined) planTimedWork(work, models.ledger, event);
-    },
-    onRulesChanged() {
-      const { rules } = models.sendVolume;
-      metrics.blocks.useRules(rules.rules);
-      if (models.ready) tellRulesInForce(rules, places, levels.of('rules'));
-    },
-    onSkipped,
-    onFolded(event) {
-      containment?.follow(event);
-      if (models.ready) metrics.folded(event, models.ledger);
-      if (event.trace !== undefined && models.ready) tracing?.folded(event, event.trace);
+  const turnTo = (api: Api): void => void http.turnTo(api).catch(onFatal);
+  const follower = await LogFollower.open({
+    ...{ loaded, clock, logs: levels, metrics, tracing, store, outbox, onFatal },
+    onReplaced: () => turnTo(createStarting(operations)),
+    onRebuilt() {
+      if (health.listeners === 'up') turnTo(createReady());
     },
   });
-  const responder = new Responder({ desk, models, clock, metrics, tracing, log: levels.of('rules') });
-  const categories = detects || roles.has('api') ? FOLDED_CATEGORIES : DECISIONS_ONLY;
-  const habits =
-    outbox === undefined || categories === FOLDED_CATEGORIES
-      ? undefined
-      : new KnownHabits({
-          ...{ store, data: config.data, clock, metrics, log: levels.of('snapshots'), onFatal, onSkipped },
-          onFolded: (event) => containment?.follow(event),
-        });
-  const containment =
-    outbox &&
-    new LocalContainment({
-      ...{ models, clock, log: levels.of('rules'), away: () => outbox.away },
-      habits: () => (habits ?? models.sendVolume.profiles).habits,
-    });
-  const work = roles.has('worker')
-    ? await openTimedWork({ config, clock, metrics, models, log: levels.of('expiry'), onFatal })
-    : undefined;
-
-  if (detects) {
-    const file =
-      config.rules === undefined
-        ? undefined
-        : watch(await watchRules(config.rules, rulesDesk, levels.of('files'), metrics.rules));
-    const builtIn = loaded.evaluation ? EVALUATION_RULES : DEFAULT_RULES;
-    await rulesDesk.load(file?.current, config.rules ?? 'defaults', builtIn);
-  }
-  const overrides =
-    detects && config.overrides !== undefined
-      ? await OverridesFile.open({
-          ...{ path: config.overrides, desk: new OverrideDesk(store, clock), models, clock },
-          ...{ log: levels.of('files'), metrics: metrics.rules },
-        })
-      : undefined;
-  const snapshots = await Snapshots.open({
-    folder: path.join(config.data, 'snapshots'),
-    categories,
-    models,
-    clock,
-    log: levels.of('snapshots'),
-    unanswered: () => responder.unanswered(),
-    onSnapshot: (at) => metrics.store.snapshot(at),
-    onFailed: () => metrics.store.snapshotFailures.inc(),
-  });
-  // What the events up to the snapshot have brought about elsewhere than in the models is made up for.
-  for (const verdict of await snapshots.restore(store)) responder.remember(verdict);
-  metrics.blocks.useRules(models.sendVolume.rules.rules);
-  if (work !== undefined) for (const task of timedTasks(models.ledger)) work.plan(task);
-  containment?.adopt();
-  const feed = await models.follow(store, categories, () => snapshots.folded());
-  feed.ended.catch(onFatal);
-  habits?.start();
-  tellRulesInForce(models.sendVolume.rules, places, levels.of('rules'));
-  closers.push(async () => {
-    await Promise.all([habits?.close(), models.stop().then(() => snapshots.close())]);
-  });
-  await overrides?.start();
-  closers.push(() => overrides?.stop());
-  if (detects) {
-    await responder.finish();
-    const summaries = await DaySummaries.start({ store, models, clock, log: levels.of('rules') });
-    closers.push(() => summaries.stop());
-  }
-  closers.push(() => responder.stop());
-  if (work !== undefined) {
-    work.start(taskRunner(desk, models, levels.of('expiry')));
-    closers.push(() => work.close());
-  }
-
-  const accepted: SmtpContext['accepted'] = ({ position }) => {
-    if (!detects || position === 0) return undefined;
-    const settled =
-      position <= models.position
-        ? responder.settled(position)
-        : models.reached(position).then(() => responder.settled(position));
-    if (settled === undefined || outbox === undefined) return settled;
-    return Promise.race([settled, passed(clock, FOLDED_WITHIN)]);
-  };
+  closers.push(() => follower.stop());
+  const { models, desk, rulesDesk, habits, responder, work } = follower;
   const smtp = roles.has('smtp')
     ? await openSmtpRole({
-        ...{ config, clock, logs: levels, metrics, tracing, models, store },
-        ...{ accepted, watch, closers },
+        ...{ config, clock, logs: levels, metrics, tracing, models, store, watch, closers },
+        accepted: ({ position }) => follower.settled(position),
       })
     : undefined;
+  const isApi = roles.has('api');
+  const tokens =
+    isApi || outbox !== undefined
+      ? watch(await watchTokens(config.api.tokens, levels.of('files'), metrics.rules, isApi))
+      : undefined;
+  health.opened({ store, outbox, follower, smtp });
   metrics.registry.beforeScrape = () =>
     updateGauges(metrics, {
-      ...{ clock, models, store, smtp, outbox, habits, logs },
+      ...{ clock, models, store, smtp, outbox, habits, timedWork: work, logs },
       breaker: responder.breaker,
-      timedWork: work,
     });
 
-  let listeners: HealthReport['listeners'] = 'starting';
-  const listening: { what: string; address: string }[] = [];
-  const tokens = roles.has('api')
-    ? watch(await watchTokens(config.api.tokens, levels.of('files'), metrics.rules))
-    : undefined;
+  // What it has to know before it may serve.
+  const rules = await follower.start();
+
   const { store: where, retention } = config;
   const location = { store: where, retention: { sends: retention.sends } };
-  const backtests = new BacktestJobs({ location, clock, log: levels.of('api') });
-  closers.push(() => backtests.close());
-  const api = (tokens === undefined ? createOperations : createApi)({
-    models,
-    desk,
-    rulesDesk,
-    backtests,
-    store,
-    clock,
-    metrics,
-    tracing,
-    log: levels.of('api'),
-    ...{ logs, places },
-    tokens: { authenticate: (token) => tokens?.current.find(token) },
-    contact: config.smtp.softFail.contact,
-    publicUrl: config.api.publicUrl,
-    health: (): HealthReport => ({
-      status:
-        store.healthy && outbox?.away !== true && smtp?.upstream.state !== 'failing' ? 'ok' : 'degraded',
-      store: store.healthy && outbox?.away !== true ? 'ok' : 'failing',
-      relay: smtp?.upstream.state ?? 'unknown',
-      readModels: models.ready ? 'ready' : 'catching-up',
-      listeners,
-      position: models.position,
-      relaySessions: smtp?.relay.sessions.open ?? 0,
-      ...(outbox === undefined ? {} : { outbox: outbox.waiting }),
-    }),
-  });
-  closers.push(() => api.close());
-  const { port } = (await api.listen(config.api.listen)).address() as AddressInfo;
-  listening.push({ what: 'HTTP', address: formatListen({ host: config.api.listen.host, port }) });
+  const createReady = (): Api => {
+    const shared = {
+      ...{ ...operations, outbox },
+      tokens: { authenticate: (token: string) => tokens?.current.find(token) },
+    };
+    if (!isApi) return createOperations(shared);
+    return createApi({
+      ...{ ...shared, models, desk, rulesDesk, store, tracing, logs },
+      backtests: new BacktestJobs({ location, clock, log: levels.of('api') }),
+      places: knownPlaces(config),
+      contact: config.smtp.softFail.contact,
+      publicUrl: config.api.publicUrl,
+    });
+  };
+  // From here on it closes before what it asks.
+  closers.push(() => http.close());
   if (smtp !== undefined) listening.unshift(...(await smtp.listen()));
-  listeners = 'up';
-  closers.push(() => (listeners = 'draining'));
+  if (follower.state === 'following') await http.turnTo(createReady());
+  health.listeners = 'up';
+  closers.push(() => (health.listeners = 'draining'));
   if (roles.has('worker')) closers.push(keepSwept(store.sweep.bind(store), clock, levels.of('store')));
-  if (containment !== undefined) closers.push(letGoWhenBack(containment, outbox!, models, store, clock));
-  const rules = (await rulesDesk.current()) ?? { version: 0, origin: 'defaults' as const };
   return { listening, evaluation, rules, store, models, desk, metrics };
 }
 
-function passed(clock: AlarmClock, span: number): Promise<void> {
-  return new Promise((resolve) => clock.after(span, resolve));
+/** The store, with whatever looks at what passes to it. */
+function instrumented(
+  opened: EventStore,
+  { throughStore = (same) => same }: AppOptions,
+  metrics: Metrics,
+  tracing: Tracing | undefined,
+): EventStore {
+  const through = throughStore(opened);
+  const measured = metrics.measuresMessages ? metered(through, metrics.store) : through;
+  return tracing === undefined ? measured : tracedStore(measured, tracing);
 }

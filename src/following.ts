@@ -1,9 +1,13 @@
+import { EffectiveBlocks } from '../projections/effective-blocks.js';
+import type { EffectiveBlocksState } from '../projections/effective-blocks.js';
 import { SeenIds } from '../projections/seen-ids.js';
 import type { SeenIdsState } from '../projections/seen-ids.js';
+import { isBlockEvent } from './blocks/events.js';
 import type { RecordedEvent } from './kernel/events.js';
-import type { Instant } from './kernel/time.js';
+import type { Instant, Milliseconds } from './kernel/time.js';
 import { isHappening, isKept } from './known-events.js';
 import type { EventStore, Subscription } from './store/port.js';
+import { StoreUnavailable } from './store/port.js';
 
 /** What tells that an event in a store is the one that was folded. */
 export type Anchor = Pick<RecordedEvent, 'stream' | 'revision' | 'id' | 'position'>;
@@ -15,15 +19,18 @@ export interface FollowingState {
   /** The last event, and the last of those that are kept for ever. */
   readonly anchors: readonly (Anchor | undefined)[];
   readonly seen: SeenIdsState;
+  readonly blocks: EffectiveBlocksState;
 }
 
 /**
  * Hands one event after the other to whoever folds them: in order, each once, from the beginning or from where a snapshot
- * ends.
+ * ends. Block events are handed over as {@link EffectiveBlocks} reads them.
  */
 export class Following {
   readonly #fold: (event: RecordedEvent, isDecision: boolean) => void;
   readonly #seen: SeenIds;
+  readonly #blocks = new EffectiveBlocks();
+  readonly #isSound: boolean;
   #subscription: Subscription | undefined;
   #position = 0;
   #lastEventAt = 0;
@@ -31,16 +38,22 @@ export class Following {
   #last: Anchor | undefined;
   #lastKept: Anchor | undefined;
   #live = false;
-  #waiting: { position: number; resolve: () => void }[] = [];
+  #taken = 0;
+  #waiting: {
+    readonly position: number;
+    readonly resolve: () => void;
+    readonly reject: (error: Error) => void;
+  }[] = [];
 
   /**
    * @param fold told of each event, and whether it is a decision or tells what happened
    * @param idsKept ids that are remembered, to tell an event that was delivered before; as many as a store may need
-   *   unless given
+   *   unless given; 0 where the events are those of a single writer that repeats none
    */
   constructor(fold: (event: RecordedEvent, isDecision: boolean) => void, idsKept?: number) {
     this.#fold = fold;
     this.#seen = new SeenIds(idsKept);
+    this.#isSound = idsKept === 0;
   }
 
   /** Position of the last event handed over. */
@@ -51,6 +64,21 @@ export class Following {
   /** Position up to which the feed has come, counting what it passed over for its category. */
   get feedPosition(): number {
     return this.#subscription?.position ?? 0;
+  }
+
+  /** Events that the feed has handed over. */
+  get taken(): number {
+    return this.#taken;
+  }
+
+  /** How old what was handed over may be: see {@link Subscription.lag}. 0 before it follows. */
+  get lag(): Milliseconds {
+    return this.#subscription?.lag ?? 0;
+  }
+
+  /** Whether all that was written by that moment, by `performance.now()`, is known to have been handed over. */
+  isFreshSince(moment: number): boolean {
+    return performance.now() - this.lag >= moment;
   }
 
   /** When the store wrote the last event handed over; 0 before the first. */
@@ -70,12 +98,14 @@ export class Following {
       lastEventAt: this.#lastEventAt,
       anchors: [this.#last, this.#lastKept].map((event) => event && anchorOf(event)),
       seen: this.#seen.dump(),
+      blocks: this.#blocks.dump(),
     };
   }
 
   /** Goes on from where {@link dump} was. Must come before {@link follow}. */
-  restore({ position, lastEventAt, anchors, seen }: FollowingState): void {
+  restore({ position, lastEventAt, anchors, seen, blocks }: FollowingState): void {
     this.#seen.restore(seen);
+    this.#blocks.restore(blocks);
     this.#position = position;
     this.#lastEventAt = lastEventAt;
     [this.#last, this.#lastKept] = anchors;
@@ -104,25 +134,33 @@ export class Following {
 
   async stop(): Promise<void> {
     await this.#subscription?.stop();
+    for (const { reject } of this.#waiting.splice(0))
+      reject(new StoreUnavailable('the log is no longer followed'));
   }
 
-  /** Resolves once the event at this position has been handed over. */
+  /** Resolves once the event at this position has been handed over. @throws StoreUnavailable where that will not be */
   async reached(position: number): Promise<void> {
     if (position <= this.#position) return;
-    return new Promise((resolve) => this.#waiting.push({ position, resolve }));
+    return new Promise((resolve, reject) => this.#waiting.push({ position, resolve, reject }));
   }
 
   /** Hands one event over. Delivered again, it is passed over. */
   take(event: RecordedEvent): void {
     if (event.position <= this.#position) return;
+    this.#taken++;
     this.#position = event.position;
     this.#lastEventAt = event.recordedAt;
     this.#last = event;
     // Nearly all events are none, and are spared every further question of that kind.
     const isDecision = !isHappening(event);
     if (isDecision && isKept(event)) this.#lastKept = event;
-    if (this.#seen.isNew(event.id)) this.#fold(event, isDecision);
+    if (this.#seen.isNew(event.id)) this.#hand(event, isDecision);
     if (this.#waiting.length > 0) this.#wake();
+  }
+
+  #hand(event: RecordedEvent, isDecision: boolean): void {
+    if (!isDecision || this.#isSound || !isBlockEvent(event)) this.#fold(event, isDecision);
+    else for (const effect of this.#blocks.take(event)) this.#fold(effect, isDecision);
   }
 
   #wake(): void {

@@ -19,8 +19,8 @@ export interface HabitFeedState extends FollowingState {
 }
 
 export interface HabitFeedListeners {
-  /** After an event has been folded. */
-  onFolded(event: RecordedEvent): void;
+  /** After a summary has been folded. Of decisions the read models tell. */
+  onSummarised(event: RecordedEvent): void;
   /** A summary that nobody can read, or that is none: skipped, never fatal. */
   onSkipped(event: RecordedEvent, reason: string): void;
 }
@@ -38,7 +38,7 @@ export class HabitFeed {
   /** Of rules that are promoted it is known what was usual since they came into the shadow. */
   #shadow = newShadow();
   readonly #listeners: HabitFeedListeners;
-  readonly #following = new Following((event, isDecision) => this.#fold(event, isDecision));
+  #following = this.#newFollowing();
 
   constructor(listeners: HabitFeedListeners) {
     this.#listeners = listeners;
@@ -83,6 +83,14 @@ export class HabitFeed {
     return this.#following.follow(store, HABITS_ONLY, afterEach);
   }
 
+  /** Forgets all that was folded, since another log is there. */
+  async startAnew(): Promise<void> {
+    await this.#following.stop();
+    this.#volume = new SendVolume();
+    this.#shadow = newShadow();
+    this.#following = this.#newFollowing();
+  }
+
   async stop(): Promise<void> {
     await this.#following.stop();
   }
@@ -95,6 +103,10 @@ export class HabitFeed {
   /** Folds one event. Delivered again, it changes nothing. */
   apply(event: RecordedEvent): void {
     this.#following.take(event);
+  }
+
+  #newFollowing(): Following {
+    return new Following((event, isDecision) => this.#fold(event, isDecision));
   }
 
   #fold(event: RecordedEvent, isDecision: boolean): void {
@@ -113,7 +125,7 @@ export class HabitFeed {
       this.#skip(event, messageOf(error));
       return;
     }
-    this.#listeners.onFolded(event);
+    if (!isDecision) this.#listeners.onSummarised(event);
   }
 
   /** Of decisions the read models tell, which fold them too. */

@@ -26,6 +26,23 @@ export function idOf(text: string): string {
   return v5(text, NAMESPACE);
 }
 
+/** Digits and dashes of a marked id that are the same for the same text. */
+const MARK = 24;
+
+/**
+ * A new id that has the same mark as every other one made of this text (UUID version 8): two processes that carry out the
+ * same request write different events, of which a store takes one, and each can tell that it is theirs.
+ */
+export function markedId(text: string): string {
+  const id = idOf(text);
+  return `${id.slice(0, 14)}8${id.slice(15, MARK)}${newId().slice(MARK)}`;
+}
+
+/** Whether two ids of {@link markedId} were made of the same text. */
+export function haveSameMark(a: string, b: string): boolean {
+  return a.slice(0, MARK) === b.slice(0, MARK);
+}
+
 /** The same for the same sender and day, whoever writes the summary: two detectors, or an import, write it once. */
 export function summaryId({ subject, day }: Pick<SenderDaySummarised, 'subject' | 'day'>): string {
   return idOf(`day-summary/${subject.type}/${subject.value}/${day}`);
@@ -38,14 +55,14 @@ export function envelope<F extends Fact>(
     readonly by: string;
     readonly correlation?: string | undefined;
     readonly trace?: string | undefined;
-    readonly seed?: string | undefined;
+    /** The id of each event by its index; a new one unless given. */
+    readonly idAt?: (index: number) => string;
   },
   now: Instant,
 ): (F & NewEvent)[] {
-  const { by, correlation, trace, seed } = context;
+  const { by, correlation, trace, idAt = newId } = context;
   return facts.map((fact, index) => {
-    const id = seed === undefined ? newId() : idOf(`${seed}/${index}`);
-    const event = { ...fact, id, at: fact.at ?? now, by };
+    const event = { ...fact, id: idAt(index), at: fact.at ?? now, by };
     const tied = correlation === undefined ? event : { ...event, correlation };
     return trace === undefined ? tied : { ...tied, trace };
   });

@@ -13,7 +13,7 @@ import type { FollowingState } from './following.js';
 import type { RecordedEvent } from './kernel/events.js';
 import { messageOf } from './kernel/errors.js';
 import { UNREADABLE } from './kernel/events.js';
-import type { Instant } from './kernel/time.js';
+import type { Instant, Milliseconds } from './kernel/time.js';
 import { FOLDED_CATEGORIES, isKept } from './known-events.js';
 import { isOverrideEvent } from './overrides/events.js';
 import type { Verdict } from './rules/verdict.js';
@@ -44,21 +44,34 @@ export interface ReadModelListeners {
 
 /**
  * All that is folded from the store, fed by one subscription: in order, each event once. Thrown away and rebuilt at
- * every start, from the beginning or from what a snapshot holds: the result is the same.
+ * every start, and where the store comes back with another log; from the beginning or from what a snapshot holds: the
+ * result is the same.
  */
 export class ReadModels {
   #models = fresh();
+  /** Of the log before, while the models are built anew from another one. */
+  #former: ActiveBlocks | undefined;
   readonly #listeners: ReadModelListeners;
-  readonly #following: Following;
+  readonly #idsKept: number | undefined;
+  #following: Following;
 
   /** @param idsKept see {@link Following} */
   constructor(listeners: ReadModelListeners, idsKept?: number) {
     this.#listeners = listeners;
-    this.#following = new Following((event, isDecision) => this.#fold(event, isDecision), idsKept);
+    this.#idsKept = idsKept;
+    this.#following = this.#newFollowing();
   }
 
   get activeBlocks(): ActiveBlocks {
     return this.#models.activeBlocks;
+  }
+
+  /**
+   * The blocks by which senders are refused: {@link activeBlocks}, or after {@link startAnew} those of before until the
+   * models have caught up. Nobody is let through for the time that it takes to learn who is blocked.
+   */
+  get refusing(): ActiveBlocks {
+    return this.#former ?? this.#models.activeBlocks;
   }
 
   get ledger(): BlockLedger {
@@ -97,6 +110,21 @@ export class ReadModels {
   /** Position up to which the feed has come, counting what it passed over for its category. */
   get feedPosition(): number {
     return this.#following.feedPosition;
+  }
+
+  /** Events that the feed has handed over. */
+  get taken(): number {
+    return this.#following.taken;
+  }
+
+  /** How old what they show may be: see {@link Subscription.lag}. 0 before they follow. */
+  get lag(): Milliseconds {
+    return this.#following.lag;
+  }
+
+  /** Whether all that was written by that moment, by `performance.now()`, is known to be folded. */
+  isFreshSince(moment: number): boolean {
+    return this.#following.isFreshSince(moment);
   }
 
   /** When the store wrote the last event folded; 0 before the first. */
@@ -150,7 +178,17 @@ export class ReadModels {
     categories: readonly string[] = FOLDED_CATEGORIES,
     afterEach?: () => void,
   ): Promise<{ ended: Promise<void> }> {
-    return this.#following.follow(store, categories, afterEach);
+    const feed = await this.#following.follow(store, categories, afterEach);
+    this.#former = undefined;
+    return feed;
+  }
+
+  /** Forgets all that was folded, since another log is there: to be followed from its beginning, or from a snapshot of it. */
+  async startAnew(): Promise<void> {
+    await this.#following.stop();
+    this.#former ??= this.#models.activeBlocks;
+    this.#models = fresh();
+    this.#following = this.#newFollowing();
   }
 
   async stop(): Promise<void> {
@@ -165,6 +203,10 @@ export class ReadModels {
   /** Folds one event. Delivered again, it changes nothing. */
   apply(event: RecordedEvent): void {
     this.#following.take(event);
+  }
+
+  #newFollowing(): Following {
+    return new Following((event, isDecision) => this.#fold(event, isDecision), this.#idsKept);
   }
 
   #fold(event: RecordedEvent, isDecision: boolean): void {

@@ -32,18 +32,21 @@ export async function watchUsers(
   }).load();
 }
 
+/** @param isNeeded false where the process has other work, for which a file that cannot be used is no reason not to start */
 export async function watchTokens(
   file: string,
   log: Logger,
   metrics: Refusals,
+  isNeeded: boolean,
 ): Promise<WatchedFile<TokenTable>> {
-  return new WatchedFile({
+  const tokens = new WatchedFile({
     path: file,
     parse: (text) => parseTokens(text, file),
     whenAbsent: NO_TOKENS,
     onChange: (table) => log.info({ what: 'tokens', entries: table.records.length }, 'a file was read again'),
     onRefused: refused(log, metrics, 'tokens'),
-  }).load();
+  });
+  return isNeeded ? tokens.load() : tokens.loadOr(NO_TOKENS);
 }
 
 /** The map behind `smtp.senders: map:FILE`, as the policy that it makes. */
@@ -63,7 +66,7 @@ export async function watchSenders(
 /** The rules file; a new one is put in force through the desk. */
 export async function watchRules(
   file: string,
-  desk: RulesDesk,
+  desk: Pick<RulesDesk, 'load'>,
   log: Logger,
   metrics: Refusals,
 ): Promise<WatchedFile<string>> {

@@ -1,10 +1,14 @@
 import { spawn } from 'node:child_process';
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { SERVING } from './support/kurrentdb/forms.js';
+import { closingLine } from './support/skips.js';
 
 /*
- * Runs the tests: all of them, or those whose path contains one of the arguments.
+ * Runs the tests: all of them, or those whose path contains one of the arguments. Its last line tells what was skipped,
+ * and which KurrentDB served.
  *
  *   npm test
  *   npm test -- unit contract/store
@@ -24,8 +28,20 @@ if (files.length === 0) {
   process.stderr.write(`no test matches ${wanted.join(' ')}\n`);
   process.exit(2);
 }
-const args = ['--test', '--test-reporter=spec', '--test-concurrency=2', '--enable-source-maps'];
+const dir = mkdtempSync(path.join(tmpdir(), 'stopgap-tests-'));
+const skips = path.join(dir, 'skips');
+const reporters = [
+  ...['--test-reporter=spec', '--test-reporter-destination=stdout'],
+  ...[`--test-reporter=${new URL('./support/skips.js', import.meta.url).href}`],
+  ...[`--test-reporter-destination=${skips}`],
+];
+const args = ['--test', ...reporters, '--test-concurrency=2', '--enable-source-maps'];
 const child = spawn(process.execPath, [...args, ...files.map((file) => path.join(here, file))], {
   stdio: 'inherit',
 });
-child.on('exit', (code, signal) => process.exit(code ?? (signal === null ? 1 : 128)));
+child.on('exit', (code, signal) => {
+  const reasons = existsSync(skips) ? readFileSync(skips, 'utf8').split('\n').slice(0, -1) : [];
+  rmSync(dir, { recursive: true });
+  process.stdout.write(`${closingLine(reasons, SERVING)}\n`);
+  process.exitCode = code ?? (signal === null ? 1 : 128);
+});

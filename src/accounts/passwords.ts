@@ -154,5 +154,5 @@ function parse(stored: string): StoredPassword | undefined {
 }
 
 function base64(bytes: Buffer): string {
-  return bytes.toString('base64').replace(/=+$/, '');
+  return bytes.toString('base64').replace(/={1,2}$/, '');
 }

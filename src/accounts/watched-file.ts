@@ -68,6 +68,17 @@ export class WatchedFile<T> {
     return this;
   }
 
+  /** As {@link load}, but a file that cannot be used is refused like a changed one, and until it can `value` holds. */
+  async loadOr(value: T): Promise<this> {
+    try {
+      return await this.load();
+    } catch (thrown) {
+      this.#value = { current: value };
+      this.#refuse(messageOf(thrown));
+      return this;
+    }
+  }
+
   /**
    * Looks whether the file has changed; resolves to true where a new content was taken over. It rejects only
    * where `onChange` throws.

@@ -87,7 +87,7 @@ export class YamlSource {
 
   #hint(text: string, line: number): string {
     const content = text.split('\n')[line - 1] ?? '';
-    return /[^"']\[[0-9a-f:.]*:[0-9a-f:.]*\]:\d+/i.test(content)
+    return /[^"']\[[0-9a-f.]{0,4}:[0-9a-f:.]{0,45}\]:\d/i.test(content)
       ? ' (an IPv6 address needs quotes: "[::1]:2587")'
       : '';
   }

@@ -1,7 +1,6 @@
 import { z } from 'zod';
 import type { BlockCommand } from '../blocks/commands.js';
 import { BLOCKS, actOn, entryOf } from './blocks.js';
-import type { Commands } from './commands.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Route } from './http/route.js';
 import { route } from './http/route.js';
@@ -17,7 +16,7 @@ const judged = noted.extend({
 });
 
 /** What an operator does to a proposal or a block. */
-export function blockActionRoutes(deps: ApiDependencies, commands: Commands): readonly Route[] {
+export function blockActionRoutes(deps: ApiDependencies): readonly Route[] {
   const action = <Body>(
     kind: BlockCommand['kind'],
     summary: string,
@@ -33,7 +32,7 @@ export function blockActionRoutes(deps: ApiDependencies, commands: Commands): re
       responses: { 200: { description: 'The block as it is now', schema: blockShape } },
       async handle(ask) {
         const entry = entryOf(deps, ask.params['id']!);
-        return actOn(ask, entry, commandOf(entry.id, ask.body), deps, commands);
+        return actOn(ask, entry, commandOf(entry.id, ask.body), deps);
       },
     });
 

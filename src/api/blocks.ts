@@ -1,17 +1,18 @@
 import { z } from 'zod';
-import type { BlockFact } from '../blocks/events.js';
+import type { BlockCommand } from '../blocks/commands.js';
 import { REFUSALS } from '../blocks/events.js';
 import type { LedgerEntry } from '../../projections/block-ledger.js';
 import { newId } from '../ids.js';
 import { StopgapError } from '../kernel/errors.js';
 import { DIRECTIONS, parseSubject } from '../sending/subjects.js';
-import type { Commands } from './commands.js';
+import { StoreUnavailable } from '../store/port.js';
+import { carryOut, NOT_SHOWN, replayed } from './commands.js';
 import type { ApiDependencies } from './dependencies.js';
 import { blockListQuery, listBlocks } from './block-list.js';
 import type { BlockListQuery } from './block-list.js';
 import type { BlockOrder } from './block-order.js';
 import { etagOf, isKnown } from './http/etag.js';
-import type { Answer, Route } from './http/route.js';
+import type { Answer, Ask, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
 import { noteInput, oneOf, spanInputs, subjectInput, untilOf } from './inputs.js';
 import { blockShape, listOf } from './shapes.js';
@@ -29,8 +30,8 @@ const creation = z.strictObject({
 const change = z.strictObject({ ...spanInputs, note: noteInput.optional() });
 
 /** Blocks and proposals: list, create, read, change when they end. */
-export function blockRoutes(deps: ApiDependencies, commands: Commands, order: BlockOrder): readonly Route[] {
-  const { models, clock, desk } = deps;
+export function blockRoutes(deps: ApiDependencies, order: BlockOrder): readonly Route[] {
+  const { clock } = deps;
 
   return [
     route<BlockListQuery>({
@@ -72,13 +73,13 @@ export function blockRoutes(deps: ApiDependencies, commands: Commands, order: Bl
           until,
           newId: newId(),
         } as const;
-        const { facts, repeated } = await commands.carryOut(ask, subject, command);
+        const { facts, standing, repeated } = await carryOut(deps, ask, subject, command);
         const imposed = facts.find((fact) => fact.type === 'BlockImposed');
-        const id =
-          imposed?.data.block ?? strengthened(facts) ?? (await desk.standing(subject)).standing.block?.id;
-        const entry = id === undefined ? undefined : models.ledger.get(id);
-        if (entry === undefined)
-          throw new StopgapError('conflict', 'the block that stood has just ended: try again');
+        // Without one there is a block in force, whether it became stronger or was strong enough.
+        const entry = deps.models.ledger.get(imposed?.data.block ?? standing.block!.id);
+        // It stands in the store: where it does not show, the store is back with another log, and is still followed by
+        // the positions of the one before.
+        if (entry === undefined) throw new StoreUnavailable(NOT_SHOWN);
         return blockAnswer(entry, deps, imposed === undefined ? 200 : 201, repeated);
       },
     }),
@@ -117,7 +118,7 @@ export function blockRoutes(deps: ApiDependencies, commands: Commands, order: Bl
           until,
           ...(note === undefined ? {} : { note }),
         } as const;
-        return actOn(ask, entry, command, deps, commands);
+        return actOn(ask, entry, command, deps);
       },
     }),
   ];
@@ -132,14 +133,13 @@ export function entryOf({ models }: ApiDependencies, id: string): LedgerEntry {
 
 /** Carries out a command on a block and answers with the block; a conflict shows it as it is. */
 export async function actOn(
-  ask: Parameters<Commands['carryOut']>[0],
+  ask: Ask<unknown, unknown>,
   entry: LedgerEntry,
-  command: Parameters<Commands['carryOut']>[2],
+  command: BlockCommand,
   deps: ApiDependencies,
-  commands: Commands,
 ): Promise<Answer> {
   try {
-    const { repeated } = await commands.carryOut(ask, entry.subject, command, entry.id);
+    const { repeated } = await carryOut(deps, ask, entry.subject, command, entry.id);
     return blockAnswer(entryOf(deps, entry.id), deps, 200, repeated);
   } catch (thrown) {
     if (!(thrown instanceof StopgapError) || thrown.code !== 'conflict') throw thrown;
@@ -158,11 +158,7 @@ function blockAnswer(
     ETag: etagOf(entry.version),
     'Cache-Control': 'private, no-cache',
     ...(status === 201 ? { Location: `${publicUrl}${BLOCKS}/${entry.id}` } : {}),
-    ...(repeated ? { 'Idempotency-Replayed': 'true' } : {}),
+    ...replayed(repeated),
   };
   return { status, body: blockView(entry, clock.now()), headers };
-}
-
-function strengthened(facts: readonly BlockFact[]): string | undefined {
-  return facts.find((fact) => fact.type === 'BlockExtended')?.data.block;
 }

@@ -8,6 +8,7 @@ import type { Logs } from '../log/logs.js';
 import type { ReadModels } from '../read-models.js';
 import type { RulesDesk } from '../desks/rules-desk.js';
 import type { KnownPlaces } from '../rules/places.js';
+import type { OutboxedStore } from '../store/outboxed.js';
 import type { EventStore } from '../store/port.js';
 import type { Tracing } from '../tracing/tracing.js';
 
@@ -24,10 +25,12 @@ export interface Authenticator {
 
 /** How the process is. Never holds an address: /healthz shows it to anybody. */
 export interface HealthReport {
-  readonly status: 'ok' | 'degraded';
+  /** `starting`: it is learning what it has to know; `rebuilding`: so again, since the store is back with another log. */
+  readonly status: 'starting' | 'rebuilding' | 'ok' | 'degraded';
   readonly store: 'ok' | 'failing';
   readonly relay: 'ok' | 'failing' | 'unknown';
-  readonly readModels: 'catching-up' | 'ready' | 'failed';
+  /** `behind`: for too long it has not been known that they are up to date. */
+  readonly readModels: 'catching-up' | 'ready' | 'behind';
   readonly listeners: 'starting' | 'up' | 'draining';
   /** Position of the last event folded. */
   readonly position: number;
@@ -35,24 +38,46 @@ export interface HealthReport {
   readonly [detail: string]: unknown;
 }
 
-export interface ApiDependencies {
+/** How far a process is that is not ready. Its texts are of a fixed list: /readyz shows them to anybody. */
+export interface Progress {
+  /** What it is at. */
+  readonly reason: string;
+  /** Events folded since it began to. */
+  readonly events: number;
+  /** Position of the last event folded, or passed over. */
+  readonly position: number;
+  /** Position of the last event that stood in the store when it began to fold; null as long as that is not known. */
+  readonly head: number | null;
+  /** Of the way to the head, where that is known. */
+  readonly percent: number | null;
+}
+
+/** What health, readiness and metrics are made of: there from the first moment of a process. */
+export interface OperationDependencies {
+  /** Also drives time-outs and heartbeats. */
+  readonly clock: AlarmClock;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+  health(): HealthReport;
+  /** Undefined where it is ready. */
+  progress(): Progress | undefined;
+}
+
+export interface ApiDependencies extends OperationDependencies {
   readonly models: ReadModels;
   readonly desk: BlockDesk;
   readonly rulesDesk: RulesDesk;
   readonly backtests: BacktestJobs;
   readonly store: EventStore;
-  /** Also drives time-outs and heartbeats. */
-  readonly clock: AlarmClock;
-  readonly metrics: Metrics;
+  /** Undefined where none is kept: only SMTP nodes with a store that all share have one. */
+  readonly outbox?: Pick<OutboxedStore, 'retry' | 'quarantined'> | undefined;
   /** Undefined where nothing is traced. */
   readonly tracing?: Tracing | undefined;
-  readonly log: Logger;
   /** What the whole process logs, and how much. */
   readonly logs: Logs;
   readonly tokens: Authenticator;
   /** Whether anybody tells where clients are; undefined where that is not to be asked. */
   readonly places?: KnownPlaces | undefined;
-  health(): HealthReport;
   /** Whom an honest refusal names: `smtp.softFail.contact`. */
   readonly contact?: string | undefined;
   /** Under which URL the API is reached from outside: what Location headers begin with. */

@@ -1,10 +1,12 @@
 import { z } from 'zod';
 import type { Exemption } from '../../projections/exemptions.js';
+import type { BlockFact } from '../blocks/events.js';
 import { newId } from '../ids.js';
 import { StopgapError } from '../kernel/errors.js';
+import type { NewEvent } from '../kernel/events.js';
 import { NEVER_BLOCK } from '../rules/never-block.js';
 import { SUBJECT_TYPES, parseSubject } from '../sending/subjects.js';
-import type { Commands } from './commands.js';
+import { carryOut, replayed } from './commands.js';
 import { cursorOf, keyOfCursor } from './cursor.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Route } from './http/route.js';
@@ -29,8 +31,8 @@ const creation = z.strictObject({
 const removal = z.strictObject({ note: noteInput.optional() });
 
 /** Subjects that rules must not act on. */
-export function exemptionRoutes(deps: ApiDependencies, commands: Commands): readonly Route[] {
-  const { models, clock, desk } = deps;
+export function exemptionRoutes(deps: ApiDependencies): readonly Route[] {
+  const { models, clock } = deps;
 
   const inForce = (id: string): Exemption => {
     const exemption = models.exemptions.get(id);
@@ -79,17 +81,17 @@ export function exemptionRoutes(deps: ApiDependencies, commands: Commands): read
         const subject = parseSubject(raw.type, raw.value);
         const until = untilOf(span, clock.now());
         const command = { kind: 'grant', subject, until, reason, newId: newId() } as const;
-        const { facts, repeated } = await commands.carryOut(ask, subject, command);
-        const granted = facts.find((fact) => fact.type === 'ExemptionGranted')?.data.exemption;
-        const id = granted ?? (await desk.standing(subject)).standing.exemption?.id ?? '';
-        const exemption = inForce(id);
+        const { facts, standing, repeated } = await carryOut(deps, ask, subject, command);
+        const granted = facts.find((fact) => fact.type === 'ExemptionGranted');
+        const id = granted?.data.exemption ?? standing.exemption!.id;
+        // A request that is sent again may find what it granted revoked by now.
+        const exemption = models.exemptions.get(id) ?? asGranted(granted!);
+        const isNew = granted !== undefined;
         const headers = {
-          ...(granted === undefined
-            ? {}
-            : { Location: `${deps.publicUrl ?? ''}${EXEMPTIONS}/${encodeURIComponent(id)}` }),
-          ...(repeated ? { 'Idempotency-Replayed': 'true' } : {}),
+          ...(isNew ? { Location: `${deps.publicUrl ?? ''}${EXEMPTIONS}/${encodeURIComponent(id)}` } : {}),
+          ...replayed(repeated),
         };
-        return { status: granted === undefined ? 200 : 201, body: exemptionView(exemption), headers };
+        return { status: isNew ? 201 : 200, body: exemptionView(exemption), headers };
       },
     }),
     route({
@@ -111,16 +113,23 @@ export function exemptionRoutes(deps: ApiDependencies, commands: Commands): read
         const id = ask.params['id']!;
         if (id === NEVER_BLOCK)
           throw new StopgapError('conflict', 'the built-in never-block list cannot be revoked');
-        const exemption = inForce(id);
-        if (exemption.origin === 'rules') {
-          const current = exemptionView(exemption);
+        if (models.exemptions.get(id)?.origin === 'rules') {
+          const current = exemptionView(inForce(id));
           const message =
             'this exemption stands in the rules: edit the rules file, or PUT /api/v1/rules without it';
           throw new StopgapError('conflict', message, { current });
         }
-        await commands.carryOut(ask, exemption.subject, { kind: 'revoke', exemption: id, ...ask.body });
+        // Of one that is revoked too: the same request may have done that.
+        const subject = models.exemptions.subjectOf(id) ?? inForce(id).subject;
+        await carryOut(deps, ask, subject, { kind: 'revoke', exemption: id, ...ask.body });
         return { status: 204 };
       },
     }),
   ];
+}
+
+type Granted = Extract<BlockFact, { readonly type: 'ExemptionGranted' }> & NewEvent;
+
+function asGranted({ data: { exemption: id, ...terms }, by, at }: Granted): Exemption {
+  return { id, ...terms, origin: 'admin', by, at, saved: 0 };
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import type { Request, Response } from 'express';
+import { SeenIds } from '../../projections/seen-ids.js';
 import type { RecordedEvent } from '../kernel/events.js';
 import { InvalidInput, StopgapError, messageOf } from '../kernel/errors.js';
 import { SECOND, formatInstant } from '../kernel/time.js';
@@ -16,6 +17,8 @@ import { anyOf, once } from './inputs.js';
 const HEARTBEAT = 15 * SECOND;
 /** Feeds open at once; each may hold a slice of the store in memory. */
 const MOST_FEEDS = 100;
+/** Ids that a feed remembers, so that an event that the store holds twice comes once. */
+const IDS_KEPT = 10_000;
 /** How long a client should wait before it connects again, in milliseconds. */
 const RETRY = 2000;
 
@@ -54,7 +57,7 @@ export class EventFeeds {
         responses: {
           200: {
             description:
-              'A stream: id is the position, event the type, data a JSON object {position, stream, type, at, by, correlation, data}',
+              'A stream: id is the position, event the type, data a JSON object {position, eventId, stream, type, at, by, correlation, data}',
             type: 'text/event-stream',
             schema: z.string(),
           },
@@ -102,8 +105,11 @@ export class EventFeeds {
     }
     response.write(`retry: ${RETRY}\n\n`);
     const wanted: ReadonlySet<string> | undefined = types;
+    const seen = new SeenIds(IDS_KEPT);
     const subscription = store.subscribe({ after: after ?? 'end', categories }, (event) =>
-      wanted === undefined || wanted.has(event.type) ? write(response, textOf(event)) : undefined,
+      (wanted === undefined || wanted.has(event.type)) && seen.isNew(event.id)
+        ? write(response, textOf(event))
+        : undefined,
     );
     this.#keep(response, subscription);
     subscription.ended.then(
@@ -161,8 +167,18 @@ function lastEventId(request: Request): number | undefined {
   throw invalid([{ field: 'Last-Event-ID', message: 'must be a position: a whole number' }]);
 }
 
-function textOf({ position, stream, type, at, by, correlation, data }: RecordedEvent): string {
-  const body = { position, stream, type, at: formatInstant(at), by, correlation: correlation ?? null, data };
+function textOf({
+  id: eventId,
+  position,
+  stream,
+  type,
+  by,
+  correlation,
+  data,
+  ...rest
+}: RecordedEvent): string {
+  const at = formatInstant(rest.at);
+  const body = { position, eventId, stream, type, at, by, correlation: correlation ?? null, data };
   return `id: ${position}\nevent: ${type.replace(/[\r\n]/g, ' ')}\ndata: ${JSON.stringify(body)}\n\n`;
 }
 

@@ -1,15 +1,16 @@
-import type http from 'node:http';
+import type { AddressInfo } from 'node:net';
 import express from 'express';
 import type { Express } from 'express';
+import type { Logger } from 'pino';
 import type { ListenAddress } from '../config/types.js';
 import { newId } from '../ids.js';
+import { StoreUnavailable } from '../store/port.js';
 import { backtestRoutes } from './backtests.js';
 import { blockActionRoutes } from './block-actions.js';
 import { BlockOrder } from './block-order.js';
 import { blockRoutes } from './blocks.js';
 import { checkRoutes } from './check.js';
-import { Commands } from './commands.js';
-import type { ApiDependencies } from './dependencies.js';
+import type { ApiDependencies, OperationDependencies } from './dependencies.js';
 import { entranceRoutes } from './entrance.js';
 import { exemptionRoutes } from './exemptions.js';
 import { EventFeeds } from './feed.js';
@@ -17,7 +18,9 @@ import { listen } from './http/listen.js';
 import type { Listener } from './http/listen.js';
 import type { Route } from './http/route.js';
 import { serve } from './http/serve.js';
+import type { Admission, ServeDependencies } from './http/serve.js';
 import { logRoutes } from './log.js';
+import { outboxRoutes } from './outbox.js';
 import { overrideRoutes } from './overrides.js';
 import { operationRoutes } from './operations.js';
 import { observedRoute } from './observed.js';
@@ -25,32 +28,90 @@ import { rulesRoutes } from './rules.js';
 import { senderRoutes } from './senders.js';
 import { shadowRoutes } from './shadow-rules.js';
 
-export type { ApiDependencies, Authenticator, Caller, HealthReport } from './dependencies.js';
+export type {
+  ApiDependencies,
+  Authenticator,
+  Caller,
+  HealthReport,
+  OperationDependencies,
+  Progress,
+} from './dependencies.js';
 
 export interface Api {
   readonly app: Express;
   /** Every route there is: what the OpenAPI document is made from. */
   readonly routes: readonly Route[];
-  /** Binds; rejects where the address cannot be had. May be called for several addresses. */
-  listen(address: ListenAddress): Promise<http.Server>;
-  /** Ends the event feeds, finishes the requests under way (3 s at most), closes the servers. */
+  /** Ends the event feeds, and a back-test that runs. */
   close(): Promise<void>;
 }
 
-/** What a process without the `api` role serves: health, readiness and metrics, no resource and no token. */
-export function createOperations(deps: ApiDependencies): Api {
-  return serving(deps, operationRoutes(deps), () => Promise.resolve());
+/** The HTTP port of a process: open from its first moment to its last, whatever answers there meanwhile. */
+export class HttpPort {
+  #api: Api;
+  #listener!: Listener;
+  #closed: Promise<void> | undefined;
+
+  private constructor(api: Api) {
+    this.#api = api;
+  }
+
+  /** Binds; rejects where the address cannot be had. */
+  static async open(api: Api, address: ListenAddress, log: Logger): Promise<HttpPort> {
+    const port = new HttpPort(api);
+    port.#listener = await listen(
+      (request, response) => void port.#api.app(request, response),
+      address,
+      ({ message: error }) => log.error({ error }, 'an HTTP connection was not taken'),
+    );
+    return port;
+  }
+
+  get number(): number {
+    return (this.#listener.server.address() as AddressInfo).port;
+  }
+
+  /** Lets another answer from now on, and ends the feeds of the one before. */
+  async turnTo(api: Api): Promise<void> {
+    const before = this.#api;
+    this.#api = api;
+    await before.close();
+  }
+
+  /** Ends what {@link Api.close} ends, finishes the requests under way (3 s at most), closes. */
+  close(): Promise<void> {
+    this.#closed ??= this.#api.close().then(() => this.#listener.close());
+    return this.#closed;
+  }
+}
+
+/** What a process serves while it is not ready: health, readiness, metrics; everything else is answered by the reason. */
+export function createStarting(deps: OperationDependencies): Api {
+  const routes = operationRoutes(deps);
+  return serving(deps, routes, {
+    admit({ path }) {
+      if (routes.some((route) => route.path === path)) return;
+      const { status } = deps.health();
+      throw new StoreUnavailable(`Stopgap is ${status}: ${deps.progress()?.reason ?? 'it is nearly ready'}`);
+    },
+  });
+}
+
+/** What a process without the `api` role serves: health, readiness and metrics, and what its own disk holds. */
+export function createOperations(
+  deps: OperationDependencies & Pick<ApiDependencies, 'tokens' | 'outbox'>,
+): Api {
+  const own = deps.outbox === undefined ? [] : outboxRoutes(deps);
+  return serving(deps, [...operationRoutes(deps), ...own]);
 }
 
 /** The HTTP side: docs/api.md describes it. */
 export function createApi(deps: ApiDependencies): Api {
-  const commands = new Commands(deps);
   const feeds = new EventFeeds(deps);
   const order = new BlockOrder(deps.models.ledger);
   const routes = entranceRoutes([
-    ...blockRoutes(deps, commands, order),
-    ...blockActionRoutes(deps, commands),
-    ...exemptionRoutes(deps, commands),
+    ...blockRoutes(deps, order),
+    ...blockActionRoutes(deps),
+    ...exemptionRoutes(deps),
     ...overrideRoutes(deps),
     ...rulesRoutes(deps, order),
     observedRoute(deps),
@@ -60,28 +121,22 @@ export function createApi(deps: ApiDependencies): Api {
     ...checkRoutes(deps),
     ...feeds.routes,
     ...logRoutes(deps),
+    ...outboxRoutes(deps),
     ...operationRoutes(deps),
   ]);
-  return serving(deps, routes, () => feeds.close());
+  const close = async (): Promise<void> => {
+    await feeds.close();
+    await deps.backtests.close();
+  };
+  return serving(deps, routes, { close });
 }
 
-function serving(deps: ApiDependencies, routes: readonly Route[], finish: () => Promise<void>): Api {
+function serving(
+  deps: ServeDependencies,
+  routes: readonly Route[],
+  { close = () => Promise.resolve(), admit }: { close?: () => Promise<void>; admit?: Admission } = {},
+): Api {
   const app = express();
-  serve(app, routes, deps, newId);
-  const listeners: Listener[] = [];
-  return {
-    app,
-    routes,
-    async listen(address) {
-      const listener = await listen(app, address, ({ message: error }) =>
-        deps.log.error({ error }, 'an HTTP connection was not taken'),
-      );
-      listeners.push(listener);
-      return listener.server;
-    },
-    async close() {
-      await finish();
-      await Promise.all(listeners.splice(0).map((listener) => listener.close()));
-    },
-  };
+  serve(app, routes, deps, newId, admit);
+  return { app, routes, close };
 }

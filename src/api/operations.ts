@@ -1,27 +1,36 @@
 import { Registry } from 'prom-client';
 import { z } from 'zod';
 import { wantsOpenMetrics } from '../metrics/registry.js';
-import type { ApiDependencies } from './dependencies.js';
+import type { OperationDependencies } from './dependencies.js';
 import type { Route } from './http/route.js';
 import { ok, route } from './http/route.js';
 
 const health = z.looseObject({
-  status: z.enum(['ok', 'degraded']),
+  status: z.enum(['starting', 'rebuilding', 'ok', 'degraded']),
   store: z.string(),
   relay: z.string(),
   readModels: z.string(),
   listeners: z.string(),
   position: z.int(),
 });
-const readiness = z.object({ ready: z.boolean(), readModels: z.string(), listeners: z.string() });
+const readiness = z.object({
+  ready: z.boolean(),
+  readModels: z.string(),
+  listeners: z.string(),
+  reason: z.string().optional(),
+  events: z.int().optional(),
+  position: z.int().optional(),
+  head: z.int().nullable().optional(),
+  percent: z.int().nullable().optional(),
+});
 
 /** For whoever runs the process: no token, and never an address. */
-export function operationRoutes(deps: ApiDependencies): readonly Route[] {
+export function operationRoutes(deps: OperationDependencies): readonly Route[] {
   return [
     route({
       method: 'get',
       path: '/healthz',
-      summary: 'How the process is; 200 as long as it answers',
+      summary: 'How the process is; 200 as long as it answers, from its first moment',
       responses: { 200: { description: 'The details', schema: health } },
       handle: () => ok(deps.health()),
     }),
@@ -35,8 +44,9 @@ export function operationRoutes(deps: ApiDependencies): readonly Route[] {
       },
       handle() {
         const { readModels, listeners } = deps.health();
-        const ready = readModels === 'ready' && listeners === 'up';
-        return { status: ready ? 200 : 503, body: { ready, readModels, listeners } };
+        // One that is behind serves: taken out, it would serve nobody, and where the store is away all are behind.
+        const ready = readModels !== 'catching-up' && listeners === 'up';
+        return { status: ready ? 200 : 503, body: { ready, readModels, listeners, ...deps.progress() } };
       },
     }),
     route({

@@ -8,9 +8,9 @@ import type { OverrideDesk } from '../desks/override-desk.js';
 import type { OverrideCommand } from '../overrides/decide.js';
 import { overrideEntry, overrideSubject } from '../overrides/parse.js';
 import { subjectKey } from '../sending/subjects.js';
+import { contextOf, shown } from './commands.js';
 import type { ApiDependencies } from './dependencies.js';
 import { faultsOf } from './http/check-input.js';
-import { within } from './http/deadline.js';
 import type { FieldFault } from './http/problem.js';
 import { invalid } from './http/problem.js';
 import type { Route } from './http/route.js';
@@ -59,17 +59,15 @@ export function bulkRoute(path: string, deps: ApiDependencies, desk: OverrideDes
     responses: {
       200: { description: 'What was changed; a fault in one entry changes none', schema: outcome },
     },
-    async handle({ body, caller, requestId, seed }) {
-      const commands = await read(body, clock.now());
-      const by = `admin:${caller.name}`;
-      const correlation = `request:${requestId}`;
+    async handle(ask) {
+      const commands = await read(ask.body, clock.now());
+      const { seed, ...context } = contextOf(ask);
       const done = await carryOutBatch({ desk, models, clock }, commands, ({ subject }) => ({
-        by,
-        correlation,
+        ...context,
         seed: seed === undefined ? undefined : `${seed}/${subjectKey(subject)}`,
       }));
-      const message = 'the changes are recorded, but the read models have not caught up with them yet';
-      await within(clock, models.reached(done.position), 10 * SECOND, message);
+      await shown(deps, done.position, 10 * SECOND);
+      const { by, correlation } = context;
       const { set, removed, unchanged } = done;
       log.info({ correlation, by, set, removed, unchanged }, 'an administrator changed overrides');
       const { rules } = models.sendVolume.rules;

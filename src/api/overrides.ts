@@ -1,8 +1,7 @@
 import { z } from 'zod';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
-import { SECOND } from '../kernel/time.js';
 import { OverrideDesk } from '../desks/override-desk.js';
-import type { OverrideContext, OverrideExecuted } from '../desks/override-desk.js';
+import type { OverrideContext, OverrideHandled } from '../desks/override-desk.js';
 import type { OverrideCommand } from '../overrides/decide.js';
 import type { OverrideSubject } from '../overrides/model.js';
 import { OVERRIDE_TYPES } from '../overrides/model.js';
@@ -10,8 +9,8 @@ import type { OverrideBody } from '../overrides/parse.js';
 import { TOTAL_OF_ACCOUNT, overrideBody } from '../overrides/parse.js';
 import { parseSubject, subjectKey, subjectOfKey } from '../sending/subjects.js';
 import { cursorOf, keyOfCursor } from './cursor.js';
+import { contextOf, replayed, shown } from './commands.js';
 import type { ApiDependencies } from './dependencies.js';
-import { within } from './http/deadline.js';
 import { etagOf, ifMatch, preconditionFailed } from './http/etag.js';
 import type { Answer, Ask, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
@@ -51,8 +50,8 @@ export function overrideRoutes(deps: ApiDependencies): readonly Route[] {
     status: number,
     more: Answer['headers'] = {},
   ): Promise<Answer> => {
-    const { events, version } = await desk.read(subject);
-    await within(clock, models.reached(version), 5 * SECOND, NOT_FOLDED);
+    const { events, position: version } = await desk.read(subject);
+    await shown(deps, version);
     const now = clock.now();
     const body = {
       ...overrideView(subject, models.overrides.on(subject), rules(), now),
@@ -67,25 +66,21 @@ export function overrideRoutes(deps: ApiDependencies): readonly Route[] {
     };
   };
 
-  const carryOut = async (
-    ask: Ask<unknown, unknown>,
-    command: OverrideCommand,
-  ): Promise<OverrideExecuted> => {
+  const carryOut = async (ask: Ask<unknown, unknown>, command: OverrideCommand): Promise<OverrideHandled> => {
     const matches = ifMatch(ask.request);
     const { subject } = command;
     const context: OverrideContext = {
-      by: `admin:${ask.caller.name}`,
-      correlation: `request:${ask.requestId}`,
-      seed: ask.seed,
+      ...contextOf(ask),
       inspect(version) {
         if (matches?.(version) === false)
           throw preconditionFailed(`the override of ${subject.type} ${subject.value}`, version);
       },
     };
     const done = await desk.execute(command, context);
-    if (done.fact !== undefined) {
+    const [fact] = done.facts;
+    if (fact !== undefined && !done.repeated) {
       const { by, correlation } = context;
-      log.info({ correlation, by, subject, outcome: done.fact.type }, 'an administrator changed an override');
+      log.info({ correlation, by, subject, outcome: fact.type }, 'an administrator changed an override');
     }
     return done;
   };
@@ -134,16 +129,16 @@ export function overrideRoutes(deps: ApiDependencies): readonly Route[] {
         if (subject.type === 'account' && ask.body.terms.total !== undefined) {
           throw new InvalidInput('total', TOTAL_OF_ACCOUNT);
         }
-        const { fact, before, repeated } = await carryOut(ask, {
+        const { facts, before, repeated } = await carryOut(ask, {
           kind: 'set',
           origin: 'api',
           subject,
           ...ask.body,
         });
-        const isNew = fact !== undefined && before.api === undefined;
+        const isNew = facts.length > 0 && before.api === undefined;
         return detail(subject, isNew ? 201 : 200, {
           ...(isNew ? { Location: locationOf(subject, deps) } : {}),
-          ...(repeated ? { 'Idempotency-Replayed': 'true' } : {}),
+          ...replayed(repeated),
         });
       },
     }),
@@ -159,8 +154,8 @@ export function overrideRoutes(deps: ApiDependencies): readonly Route[] {
         const { note } = ask.body;
         const why = note === undefined || note === '' ? {} : { note };
         const done = await carryOut(ask, { kind: 'remove', origin: 'api', subject, ...why });
-        await within(clock, models.reached(done.version), 5 * SECOND, NOT_FOLDED);
-        if (done.fact !== undefined || done.repeated) return { status: 204 };
+        await shown(deps, done.position);
+        if (done.facts.length > 0) return { status: 204 };
         const name = `${subject.type} ${subject.value}`;
         if (done.before.file === undefined) throw new StopgapError('not-found', `${name} has no override`);
         throw new StopgapError(
@@ -174,8 +169,6 @@ export function overrideRoutes(deps: ApiDependencies): readonly Route[] {
     }),
   ];
 }
-
-const NOT_FOLDED = 'the change is recorded, but the read models have not caught up with it yet';
 
 function subjectOf(params: Readonly<Record<string, string>>): OverrideSubject {
   const type = OVERRIDE_TYPES.find((known) => known === params['type']);

@@ -2,6 +2,7 @@ import { stateAt } from '../../projections/block-ledger.js';
 import type { Instant } from '../kernel/time.js';
 import { formatDuration } from '../kernel/time.js';
 import { formatQuietHours } from '../rules/explain.js';
+import { forgeable } from '../rules/forgeable.js';
 import { LEARNING } from '../rules/model.js';
 import type {
   Baseline,
@@ -45,7 +46,8 @@ export function rulesView(
 
 /** What is valid and will not do what it is meant to here. */
 export function rulesWarningsOf(set: Pick<RuleSet, 'rules'>, places: ApiDependencies['places']): string[] {
-  return places === undefined ? [] : placeless(set, places).map(({ sentence }) => sentence);
+  const vain = places === undefined ? [] : placeless(set, places).map(({ sentence }) => sentence);
+  return [...forgeable(set), ...vain];
 }
 
 /** What a rule set says, whether it is in force or not. */

@@ -1,14 +1,11 @@
 import { z } from 'zod';
-import { idOf } from '../ids.js';
 import { StopgapError } from '../kernel/errors.js';
-import { SECOND } from '../kernel/time.js';
-import type { RulesChanged } from '../rules/model.js';
-import { RULES_STREAM } from '../rules/model.js';
+import type { RulesStanding } from '../rules/decide.js';
+import type { RuleSet, RulesChanged } from '../rules/model.js';
 import { InvalidRules, parseRules } from '../rules/parse.js';
-import { WrongExpectedRevision } from '../store/port.js';
 import type { BlockOrder } from './block-order.js';
+import { contextOf, replayed, shown } from './commands.js';
 import type { ApiDependencies } from './dependencies.js';
-import { within } from './http/deadline.js';
 import { etagOf, ifMatch, preconditionFailed } from './http/etag.js';
 import type { Answer, Ask, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
@@ -39,40 +36,36 @@ export function rulesRoutes(deps: ApiDependencies, order: BlockOrder): readonly 
     return ok(view, {
       ETag: etagOf(rules.version),
       'Cache-Control': 'private, no-cache',
-      ...(repeated ? { 'Idempotency-Replayed': 'true' } : {}),
+      ...replayed(repeated),
     });
   };
 
   const replace = async (ask: Ask<unknown, RulesInput>): Promise<Answer> => {
-    const { caller, seed, body, trace } = ask;
-    const { source } = body;
-    const matches = ifMatch(ask.request);
-    const before = await rulesDesk.current();
-    if (seed !== undefined && (await wasCarriedOut(deps, seed))) return answer(await current(), true);
-    // Where these very rules are in force, the change has been made: RFC 9110, 13.1.1 lets that count as success.
-    if (before?.source === source) return answer(before);
-    const version = before?.version ?? 0;
-    if (matches !== undefined && !matches(version)) throw preconditionFailed('the rule set', version);
-    const expected = matches === undefined ? undefined : version;
+    const { source } = ask.body;
+    let rules: RuleSet;
     try {
-      const by = `admin:${caller.name}`;
-      const { position, version } = await rulesDesk.replace(source, 'api', by, { expected, seed, trace });
-      if (position !== undefined) {
-        const correlation = `request:${ask.requestId}`;
-        log.info({ correlation, by, version }, 'an administrator changed the rules');
-        await within(
-          clock,
-          models.reached(position),
-          5 * SECOND,
-          'the rules are recorded, but are not in force yet',
-        );
-      }
+      rules = parseRules(source);
     } catch (thrown) {
-      if (!(thrown instanceof WrongExpectedRevision)) throw withoutLines(thrown, body);
-      if (matches !== undefined) throw preconditionFailed('the rule set', (await current()).version);
-      throw new StopgapError('conflict', 'somebody else has just changed the rules: read them again');
+      throw withoutLines(thrown, ask.body);
     }
-    return answer(await current());
+    const matches = ifMatch(ask.request);
+    const inspect = ({ inForce }: RulesStanding): void => {
+      // Where these very rules are in force, the change has been made: RFC 9110, 13.1.1 lets that count as success.
+      if (inForce?.source === source) return;
+      const version = inForce?.version ?? 0;
+      if (matches?.(version) === false) throw preconditionFailed('the rule set', version);
+    };
+    const context = contextOf(ask);
+    const command = { kind: 'replace', origin: 'api', rules, source } as const;
+    const { facts, before, repeated, position } = await rulesDesk.execute(command, { ...context, inspect });
+    const change = facts.find((fact) => fact.type === 'RulesChanged')?.data;
+    if (change !== undefined && !repeated) {
+      const { by, correlation } = context;
+      log.info({ correlation, by, version: change.version }, 'an administrator changed the rules');
+    }
+    await shown(deps, position);
+    // Those of the caller, also where somebody else has put others in force meanwhile.
+    return answer(change ?? before.inForce!, repeated);
   };
 
   return [
@@ -131,12 +124,4 @@ export function rulesRoutes(deps: ApiDependencies, order: BlockOrder): readonly 
       },
     }),
   ];
-}
-
-/** Whether the request with this seed has changed the rules before. */
-async function wasCarriedOut({ store }: ApiDependencies, seed: string): Promise<boolean> {
-  const id = idOf(`${seed}/0`);
-  for await (const event of store.readStream(RULES_STREAM, { direction: 'backwards' }))
-    if (event.id === id) return true;
-  return false;
 }

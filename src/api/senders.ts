@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { stateAt } from '../../projections/block-ledger.js';
+import { SeenIds } from '../../projections/seen-ids.js';
 import { LEARNING, SUMS } from '../rules/model.js';
 import { sendStream } from '../sending/events.js';
 import { clientNetwork } from '../sending/identity.js';
@@ -133,12 +134,12 @@ async function latestSends({ store }: ApiDependencies, { type, value }: Subject)
     return { available: false, note, items: [] };
   }
   const items: Sender['sends']['items'] = [];
-  for await (const event of store.readStream(sendStream(value), {
-    direction: 'backwards',
-    limit: LATEST_SENDS,
-  })) {
-    const { position, type: kind, at, data } = event;
-    items.push({ position, type: kind, at: formatInstant(at), data });
+  const seen = new SeenIds();
+  // Some may stand there twice.
+  const newest = store.readStream(sendStream(value), { direction: 'backwards', limit: 2 * LATEST_SENDS });
+  for await (const { id, position, type: kind, at, data } of newest) {
+    if (seen.isNew(id)) items.push({ position, type: kind, at: formatInstant(at), data });
+    if (items.length === LATEST_SENDS) break;
   }
   return { available: true, note: null, items };
 }

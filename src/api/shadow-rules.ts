@@ -1,17 +1,14 @@
 import { z } from 'zod';
 import type { Case } from '../../projections/verdict-comparison.js';
 import { comparisonOf } from '../../projections/verdict-comparison.js';
+import type { RulesHandled } from '../desks/rules-desk.js';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
-import { SECOND } from '../kernel/time.js';
 import { parseRules } from '../rules/parse.js';
-import type { ShadowCommand, ShadowStanding } from '../rules/shadow-decide.js';
-import { ShadowDesk } from '../desks/shadow-desk.js';
-import type { ShadowChange } from '../desks/shadow-desk.js';
-import { WrongExpectedRevision } from '../store/port.js';
+import type { RulesCommand, RulesStanding } from '../rules/decide.js';
 import type { BlockOrder } from './block-order.js';
+import { contextOf, replayed, shown } from './commands.js';
 import { cursorOf, keyOfCursor } from './cursor.js';
 import type { ApiDependencies } from './dependencies.js';
-import { within } from './http/deadline.js';
 import { etagOf, ifMatch, preconditionFailed } from './http/etag.js';
 import type { Answer, Ask, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
@@ -38,8 +35,7 @@ const tagOf = (shadow: number, live: number): string => `${shadow}.${live}`;
 
 /** Rules in the shadow: load, compare, promote, remove. */
 export function shadowRoutes(deps: ApiDependencies, order: BlockOrder): readonly Route[] {
-  const { models, clock, rulesDesk, store, log } = deps;
-  const desk = new ShadowDesk(store, clock);
+  const { models, clock, rulesDesk, log } = deps;
 
   const answer = (status: number, repeated: boolean): Answer => {
     const body = shadowView(deps);
@@ -49,23 +45,17 @@ export function shadowRoutes(deps: ApiDependencies, order: BlockOrder): readonly
   };
 
   /** Resolves when the read models show what came of it. */
-  const carryOut = async (ask: Ask<unknown, unknown>, command: ShadowCommand): Promise<ShadowChange> => {
-    const { seed, trace, caller, requestId } = ask;
+  const carryOut = async (ask: Ask<unknown, unknown>, command: RulesCommand): Promise<RulesHandled> => {
     const matches = ifMatch(ask.request);
-    const by = `admin:${caller.name}`;
-    const correlation = `request:${requestId}`;
-    const precondition = matches && ((standing: ShadowStanding) => check(matches, command, standing));
-    try {
-      const change = await desk.execute(command, { by, correlation, seed, trace, precondition });
-      const message = 'the change is recorded, but the read models have not caught up with it yet';
-      await within(clock, models.reached(change.position), 5 * SECOND, message);
-      const fields = { correlation, by, change: command.kind, version: models.shadow.set?.version };
-      if (!change.repeated) log.info(fields, 'an administrator changed the shadow rules');
-      return change;
-    } catch (thrown) {
-      if (!(thrown instanceof WrongExpectedRevision)) throw thrown;
-      throw new StopgapError('conflict', 'others are changing the rules just now: try again');
-    }
+    const context = contextOf(ask);
+    const inspect = matches && ((standing: RulesStanding) => check(matches, command, standing));
+    const handled = await rulesDesk.execute(command, { ...context, inspect });
+    await shown(deps, handled.position);
+    const { by, correlation } = context;
+    const fields = { correlation, by, change: command.kind, version: models.shadow.set?.version };
+    if (handled.facts.length > 0 && !handled.repeated)
+      log.info(fields, 'an administrator changed the shadow rules');
+    return handled;
   };
 
   return [
@@ -128,8 +118,8 @@ export function shadowRoutes(deps: ApiDependencies, order: BlockOrder): readonly
       role: 'admin',
       responses: { 200: { description: 'The rules that are in force now', schema: rulesShape } },
       async handle(ask) {
-        const { repeated } = await carryOut(ask, { kind: 'promote' });
-        const rules = (await rulesDesk.current())!;
+        const { facts, repeated } = await carryOut(ask, { kind: 'promote' });
+        const rules = facts.find((fact) => fact.type === 'RulesChanged')!.data;
         return ok(rulesView(rules, await activeByRule(order, clock.now()), deps), {
           ETag: etagOf(rules.version),
           ...replayed(repeated),
@@ -169,8 +159,8 @@ function placeOf(cursor: string, version: number): number {
 /** @throws StopgapError `precondition-failed` */
 function check(
   matches: (tag: string) => boolean,
-  command: ShadowCommand,
-  { shadow, live }: ShadowStanding,
+  command: RulesCommand,
+  { shadow, inForce }: RulesStanding,
 ): void {
   // Where these very rules run in the shadow, the change has been made: RFC 9110, 13.1.1 lets that count as success.
   if (command.kind === 'load' && shadow?.source === command.source) return;
@@ -178,12 +168,9 @@ function check(
     const message = 'nothing runs in the shadow any more: it was promoted or removed since it was read';
     throw new StopgapError('precondition-failed', message, { version: null });
   }
-  const tag = tagOf(shadow.version, live);
+  const tag = tagOf(shadow.version, inForce?.version ?? 0);
   if (!matches(tag)) throw preconditionFailed('what runs in the shadow, or what it is compared with,', tag);
 }
-
-const replayed = (repeated: boolean): Readonly<Record<string, string>> =>
-  repeated ? { 'Idempotency-Replayed': 'true' } : {};
 
 function nothing(): StopgapError {
   return new StopgapError('not-found', 'no rules run in the shadow: PUT /api/v1/rules/shadow loads some');

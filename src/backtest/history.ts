@@ -1,3 +1,5 @@
+import { EffectiveBlocks } from '../../projections/effective-blocks.js';
+import { SeenIds } from '../../projections/seen-ids.js';
 import type { BlockEvent } from '../blocks/events.js';
 import { BLOCK_CATEGORY, isBlockEvent } from '../blocks/events.js';
 import { DAY_SUMMARIES } from '../housekeeping/chores.js';
@@ -36,13 +38,17 @@ export class RecordedHistory implements Source {
   async *batches(): AsyncGenerator<Batch> {
     const total = await this.#store.head();
     const replay = new Replay();
+    const [seen, blocks] = [new SeenIds(), new EffectiveBlocks()];
     this.imported = 0;
     let happenings: RecordedEvent[] = [];
     // All categories: a store gives those faster than some.
     for await (const event of this.#store.readAll({ until: total })) {
+      if (!seen.isNew(event.id)) continue;
       if (event.type === 'MessageAccepted' && isImported(event)) this.imported++;
       if (!replay.takes(event)) continue;
-      happenings.push(event);
+      if (categoryOf(event.stream) === BLOCK_CATEGORY && isBlockEvent(event))
+        happenings.push(...blocks.take(event));
+      else happenings.push(event);
       if (happenings.length < TOGETHER) continue;
       yield { happenings, done: event.position, total };
       happenings = [];
@@ -84,9 +90,10 @@ class Replay {
  * @throws StopgapError where there are none, as in a store that no server has opened yet
  */
 export async function rulesInForce(store: ReadableStore): Promise<Candidate> {
+  const seen = new SeenIds();
   let newest: RulesChanged | undefined;
-  for await (const { type, data } of store.readAll({ categories: [RULES_CATEGORY] })) {
-    if (type === 'RulesChanged') newest = data as RulesChanged;
+  for await (const { id, type, data } of store.readAll({ categories: [RULES_CATEGORY] })) {
+    if (seen.isNew(id) && type === 'RulesChanged') newest = data as RulesChanged;
   }
   if (newest === undefined)
     throw new StopgapError('not-found', 'no rules are in force yet: name a rules file');
@@ -113,9 +120,11 @@ export class RecordedJudgements {
   /** @throws StoreUnavailable */
   static async of(store: ReadableStore): Promise<RecordedJudgements> {
     const judgements = new RecordedJudgements();
+    const [seen, blocks] = [new SeenIds(), new EffectiveBlocks()];
     const open: Open = new Map();
     for await (const event of store.readAll({ categories: [BLOCK_CATEGORY] })) {
-      if (isBlockEvent(event)) judgements.#apply(event, open);
+      if (!seen.isNew(event.id) || !isBlockEvent(event)) continue;
+      for (const effect of blocks.take(event)) judgements.#apply(effect, open);
     }
     return judgements;
   }

@@ -38,6 +38,8 @@ export interface Act {
 export interface Renew {
   readonly kind: 'renew';
   readonly duration: Milliseconds;
+  /** Of the mail that is tried. */
+  readonly direction: Direction;
   readonly evidence: Evidence;
 }
 

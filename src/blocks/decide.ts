@@ -4,10 +4,10 @@ import { formatInstant } from '../kernel/time.js';
 import type { Direction } from '../sending/subjects.js';
 import { uniteDirections } from '../sending/subjects.js';
 import type { Act, Approve, At, BlockCommand, ChangeUntil, Impose, Renew } from './commands.js';
-import { after, escalated, isLater, tripped } from './durations.js';
+import { after, escalated, tripped } from './durations.js';
 import type { BlockFact, BlockImposed, Evidence, Judged, Until } from './events.js';
 import type { BlockState, PendingProposal, Standing, StandingBlock } from './state.js';
-import { activeBlock, exemptionAt, isOver, pendingProposal } from './state.js';
+import { activeBlock, exemptionAt, isLater, isOver, nameOf, pendingProposal, strongerOf } from './state.js';
 
 /**
  * What a command brings about in a subject's standing: no fact where there is nothing left to do.
@@ -48,9 +48,9 @@ export function decide(command: At<BlockCommand>, standing: Standing): readonly 
     case 'change-until':
       return changeUntil(command, standing);
     case 'expire':
-      return standing.block?.id === command.block ? expiry(standing, now) : [];
+      return standing.block?.id === nameOf(standing, command.block) ? expiry(standing, now) : [];
     case 'lapse':
-      return standing.proposal?.id === command.block ? lapse(standing, now) : [];
+      return standing.proposal?.id === nameOf(standing, command.block) ? lapse(standing, now) : [];
     case 'grant': {
       if (isOver(command.until, now)) throw inThePast('until', now);
       const { newId, subject, until, reason } = command;
@@ -97,7 +97,7 @@ function blockByRule(command: At<Act>, standing: Standing): readonly BlockFact[]
   const standingBlock = activeBlock(standing, now);
   if (standingBlock !== undefined) {
     const until = after(tripped(evidence, now), duration);
-    return strengthen(standingBlock, until, terms.direction, { evidence });
+    return strengthenByRule(standingBlock, until, terms.direction, evidence);
   }
   const until = after(now, duration);
   return [
@@ -170,6 +170,8 @@ function renew(command: At<Renew>, standing: Standing): readonly BlockFact[] {
   const { evidence, now } = command;
   const block = activeBlock(standing, now);
   if (block === undefined || !block.renewWhileTrying || block.rule !== evidence.rule) return [];
+  // Attempts of mail that arrives, which anybody may make, keep no block up that refuses those who send.
+  if (command.direction === 'inbound' && block.direction !== 'inbound') return [];
   if (isStale(evidence, standing)) return [];
   return strengthen(block, tripped(evidence, now) + command.duration, block.direction, { evidence });
 }
@@ -223,11 +225,31 @@ function strengthen(
   direction: Direction,
   more: { evidence?: Evidence; note?: string },
 ): readonly BlockFact[] {
-  const united = uniteDirections(block.direction, direction);
-  const later = isLater(until, block.until);
-  if (!later && united === block.direction) return [];
-  const data = { block: block.id, until: later ? until : block.until, direction: united, ...more };
-  return [{ type: 'BlockExtended', data }];
+  const stronger = strongerOf(block, { until, direction });
+  if (stronger.until === block.until && stronger.direction === block.direction) return [];
+  return [{ type: 'BlockExtended', data: { block: block.id, ...stronger, ...more } }];
+}
+
+/**
+ * What a rule makes of a block in force. Mail that arrives is by anybody who gives a name: it never makes those who send
+ * wait longer, neither by what it adds to their block nor by what it had brought about before.
+ */
+function strengthenByRule(
+  block: StandingBlock,
+  until: Until,
+  direction: Direction,
+  evidence: Evidence,
+): readonly BlockFact[] {
+  if (direction === 'inbound' && block.direction !== 'inbound')
+    return strengthen(block, block.until, direction, { evidence });
+  const isByArriving = block.rule !== undefined && block.direction === 'inbound' && direction !== 'inbound';
+  if (!isByArriving || until === null || !isLater(block.until, until))
+    return strengthen(block, until, direction, { evidence });
+  const shortened = { ...block, until };
+  return [
+    { type: 'BlockShortened', data: { block: block.id, until } },
+    ...strengthen(shortened, until, direction, { evidence }),
+  ];
 }
 
 /** The expiry that nobody recorded yet, dated when it fell due. */
@@ -250,18 +272,19 @@ function lapse(standing: Standing, now: Instant): readonly BlockFact[] {
 
 function requireActive(standing: Standing, id: string, now: Instant, verb: string): StandingBlock {
   const block = activeBlock(standing, now);
-  if (block?.id === id) return block;
+  if (block?.id === nameOf(standing, id)) return block;
   throw impossible(standing, id, now, verb, 'an active block');
 }
 
 function requireProposal(standing: Standing, id: string, now: Instant, verb: string): PendingProposal {
   const proposal = pendingProposal(standing, now);
-  if (proposal?.id === id) return proposal;
+  if (proposal?.id === nameOf(standing, id)) return proposal;
   throw impossible(standing, id, now, verb, 'a proposal');
 }
 
 /** Where the block is at `now`, by what fell due as well as by what was recorded; undefined for a stranger's id. */
-export function stateOf(standing: Standing, id: string, now: Instant): BlockState | undefined {
+export function stateOf(standing: Standing, anyId: string, now: Instant): BlockState | undefined {
+  const id = nameOf(standing, anyId);
   if (standing.block?.id === id) return isOver(standing.block.until, now) ? 'expired' : 'active';
   if (standing.proposal?.id === id) return standing.proposal.lapsesAt > now ? 'proposed' : 'lapsed';
   return standing.ended.get(id);

@@ -20,17 +20,18 @@ export function escalated(
   if (duration === null || escalate === undefined) return duration;
   // The block in force is this very incident: it is no earlier one.
   const present = activeBlock(standing, now)?.id;
+  // What mail that arrived brought about makes no block longer of those who send.
+  const arriving = terms.direction === 'inbound';
   const earlier = standing.strikes.filter(
-    (strike) => strike.rule === rule && strike.block !== present && strike.at > now - escalate.forget,
+    (strike) =>
+      strike.rule === rule &&
+      (strike.direction === 'inbound') === arriving &&
+      strike.block !== present &&
+      strike.at > now - escalate.forget,
   ).length;
   return Math.max(duration, Math.min(escalate.max, duration * escalate.factor ** earlier));
 }
 
 export function after(now: Instant, duration: Milliseconds | null): Until {
   return duration === null ? null : now + duration;
-}
-
-/** Null (for ever) is later than any instant or span. */
-export function isLater(a: number | null, b: number | null): boolean {
-  return b !== null && (a === null || a > b);
 }

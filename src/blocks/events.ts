@@ -165,7 +165,11 @@ export type BlockFact =
   | Fact<'RuleObserved', RuleObserved>;
 
 /** A block event with its envelope, as far as the reducers look at it. */
-export type BlockEvent = BlockFact & Pick<RecordedEvent, 'id' | 'at' | 'by' | 'position'>;
+export type BlockEvent = BlockFact &
+  Pick<RecordedEvent, 'id' | 'at' | 'by' | 'position'> & {
+    /** The id that a competing writer gave to the same block or proposal; never stored. */
+    readonly alias?: string;
+  };
 
 const direction = oneOf(DIRECTIONS);
 const subject = shaped({ type: oneOf(SUBJECT_TYPES), value: text });

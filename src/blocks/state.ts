@@ -1,6 +1,7 @@
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { HOUR } from '../kernel/time.js';
 import type { Direction, Subject } from '../sending/subjects.js';
+import { uniteDirections } from '../sending/subjects.js';
 import type { BlockEvent, Evidence, Refusal, Until } from './events.js';
 
 /** Where a block is in its life. */
@@ -42,6 +43,7 @@ export interface StandingExemption {
 export interface Strike {
   readonly block: string;
   readonly rule: string;
+  readonly direction: Direction;
   readonly at: Instant;
 }
 
@@ -52,6 +54,8 @@ export interface Standing {
   readonly exemption: StandingExemption | undefined;
   /** How every block of this subject ended; the one standing is not in it. */
   readonly ended: ReadonlyMap<string, Exclude<BlockState, 'proposed' | 'active'>>;
+  /** Ids that competing writers gave, each with the id of the block or proposal that it became part of. */
+  readonly aliases: ReadonlyMap<string, string>;
   /** Position up to which a person has judged the sends: evidence from before counts no more. */
   readonly judgedThrough: number;
   /** By rule: the last position of the newest evidence acted upon, so that none is acted upon twice. */
@@ -69,6 +73,7 @@ export const NOTHING_YET: Standing = {
   block: undefined,
   exemption: undefined,
   ended: new Map(),
+  aliases: new Map(),
   judgedThrough: 0,
   handled: new Map(),
   containedThrough: 0,
@@ -87,6 +92,11 @@ export function isOver(until: Until, now: Instant): boolean {
   return until !== null && until <= now;
 }
 
+/** Null (for ever) is later than any instant or span. */
+export function isLater(a: number | null, b: number | null): boolean {
+  return b !== null && (a === null || a > b);
+}
+
 /** The block in force at `now`, whether or not its expiry was recorded yet. */
 export function activeBlock(standing: Standing, now: Instant): StandingBlock | undefined {
   return standing.block !== undefined && !isOver(standing.block.until, now) ? standing.block : undefined;
@@ -102,8 +112,128 @@ export function exemptionAt(standing: Standing, now: Instant): StandingExemption
     : undefined;
 }
 
+/** What must be known of a subject to read its next event. A {@link Standing} is one. */
+export interface Known {
+  readonly block: Pick<StandingBlock, 'id' | 'until' | 'direction'> | undefined;
+  readonly proposal: PendingProposal | undefined;
+  /** Blocks and proposals that have ended, by id. */
+  readonly ended: { has(id: string): boolean };
+  readonly aliases: { get(id: string): string | undefined };
+}
+
+/** The id under which a block or proposal is kept. */
+export function nameOf({ aliases }: Pick<Known, 'aliases'>, id: string): string {
+  return aliases.get(id) ?? id;
+}
+
+/**
+ * Reads an event in the light of all that came before it. In a sound stream every event means what it says. Where two
+ * writers did not see each other and the store took both, the later event means what its writer would have decided, had
+ * it seen the earlier one. So a subject has at most one block or proposal, under every id that was given to it; no
+ * competitor weakens it; and what has ended does not come back.
+ */
+export function effectsOf(known: Known, event: BlockEvent): readonly BlockEvent[] {
+  const { block, proposal } = known;
+  switch (event.type) {
+    case 'BlockProposed':
+    case 'BlockImposed':
+      return beginningOf(known, event);
+    case 'BlockExtended': {
+      if (block?.id !== nameOf(known, event.data.block)) return [];
+      const { until, direction } = event.data;
+      return [
+        { ...event, data: { ...event.data, block: block.id, ...strongerOf(block, { until, direction }) } },
+      ];
+    }
+    case 'BlockShortened':
+    case 'BlockReleased':
+    case 'BlockExpired':
+      return block?.id === nameOf(known, event.data.block) ? [named(event, block.id)] : [];
+    case 'ProposalApproved':
+    case 'ProposalDismissed':
+    case 'ProposalLapsed':
+      return proposal?.id === nameOf(known, event.data.block) ? [named(event, proposal.id)] : [];
+    case 'ExemptionGranted':
+    case 'ExemptionRevoked':
+    case 'ExemptionApplied':
+    case 'RuleObserved':
+      return [event];
+  }
+}
+
+type Naming = Exclude<BlockEvent, { readonly type: `Exemption${string}` | 'RuleObserved' }>;
+type Beginning = Extract<BlockEvent, { readonly type: 'BlockProposed' | 'BlockImposed' }>;
+
+function beginningOf(known: Known, event: Beginning): readonly BlockEvent[] {
+  const { block, proposal } = known;
+  const id = nameOf(known, event.data.block);
+  if (known.ended.has(id)) return [];
+  if (block !== undefined) {
+    if (block.id === id || !isOver(block.until, event.at)) return [strengthening(block, event)];
+    const dueAt = block.until!;
+    return [{ ...event, type: 'BlockExpired', data: { block: block.id, dueAt }, at: dueAt }, event];
+  }
+  if (proposal === undefined) return [event];
+  const { lapsesAt } = proposal;
+  if (proposal.id !== id && lapsesAt <= event.at)
+    return [{ ...event, type: 'ProposalLapsed', data: { block: proposal.id }, at: lapsesAt }, event];
+  return [named(event.type === 'BlockProposed' ? joined(proposal, event) : event, proposal.id)];
+}
+
+/** A block that was imposed, or only proposed, where one is in force. */
+function strengthening(block: NonNullable<Known['block']>, event: Beginning): BlockEvent {
+  const { type, data } = event;
+  const { evidence } = data;
+  const stronger = strongerOf(block, type === 'BlockImposed' ? data : block);
+  const said = type === 'BlockImposed' && data.origin === 'admin' ? { note: data.description } : {};
+  const proof = evidence === undefined ? {} : { evidence };
+  const extended = { block: data.block, ...stronger, ...proof, ...said };
+  return named({ ...event, type: 'BlockExtended', data: extended }, block.id);
+}
+
+/** A proposal that was made where another waits: the terms of the longer one hold. */
+function joined(
+  waiting: PendingProposal,
+  event: Extract<Beginning, { readonly type: 'BlockProposed' }>,
+): Naming {
+  const { data } = event;
+  const { id: _, ...kept } = waiting;
+  const terms = isLater(waiting.duration, data.duration) ? kept : data;
+  const direction = uniteDirections(waiting.direction, data.direction);
+  const lapsesAt = Math.max(waiting.lapsesAt, data.lapsesAt);
+  return { ...event, data: { ...data, ...terms, direction, lapsesAt, evidence: data.evidence } };
+}
+
+/** The same event under the id that its block or proposal goes by. */
+function named(event: Naming, id: string): BlockEvent {
+  const { block } = event.data;
+  return block === id
+    ? event
+    : ({ ...event, data: { ...event.data, block: id }, alias: block } as BlockEvent);
+}
+
+/** The stronger of two blocks ends later, and directions unite. */
+export function strongerOf(
+  a: Pick<StandingBlock, 'until' | 'direction'>,
+  b: Pick<StandingBlock, 'until' | 'direction'>,
+): Pick<StandingBlock, 'until' | 'direction'> {
+  const until = isLater(b.until, a.until) ? b.until : a.until;
+  return { until, direction: uniteDirections(a.direction, b.direction) };
+}
+
 /** Folds one event of the subject's own stream. Unknown ids leave the state as it is. */
 export function evolve(standing: Standing, event: BlockEvent): Standing {
+  return effectsOf(standing, event).reduce(fold, standing);
+}
+
+/** Folds one event as {@link effectsOf} reads it. */
+export function fold(standing: Standing, event: BlockEvent): Standing {
+  const next = folded(standing, event);
+  if (event.alias === undefined || !('block' in event.data)) return next;
+  return { ...next, aliases: new Map(next.aliases).set(event.alias, event.data.block) };
+}
+
+function folded(standing: Standing, event: BlockEvent): Standing {
   switch (event.type) {
     case 'BlockProposed': {
       const { block, ...terms } = event.data;
@@ -116,20 +246,21 @@ export function evolve(standing: Standing, event: BlockEvent): Standing {
     case 'ProposalApproved':
       return standing; // BlockImposed follows in the same append
     case 'ProposalDismissed':
-      if (standing.proposal?.id !== event.data.block) return standing;
       return { ...endProposal(standing, event.data.block, 'dismissed'), judgedThrough: event.position };
     case 'ProposalLapsed':
-      if (standing.proposal?.id !== event.data.block) return standing;
       return { ...endProposal(standing, event.data.block, 'lapsed'), lapsedThrough: event.position };
     case 'BlockImposed': {
       const { data } = event;
       const strikes =
         data.rule === undefined
           ? standing.strikes
-          : [...standing.strikes, { block: data.block, rule: data.rule, at: event.at }].slice(-STRIKES_KEPT);
+          : [
+              ...standing.strikes,
+              { block: data.block, rule: data.rule, direction: data.direction, at: event.at },
+            ].slice(-STRIKES_KEPT);
       return {
         ...standing,
-        proposal: standing.proposal?.id === data.block ? undefined : standing.proposal,
+        proposal: undefined,
         block: {
           id: data.block,
           subject: data.subject,
@@ -146,26 +277,23 @@ export function evolve(standing: Standing, event: BlockEvent): Standing {
       };
     }
     case 'BlockExtended': {
-      if (standing.block?.id !== event.data.block) return standing;
       const { until, direction, evidence } = event.data;
+      const block = standing.block!;
       return {
         ...standing,
-        block: { ...standing.block, until, direction, evidence: evidence ?? standing.block.evidence },
+        block: { ...block, until, direction, evidence: evidence ?? block.evidence },
         handled: handle(standing, evidence),
       };
     }
     case 'BlockShortened':
-      if (standing.block?.id !== event.data.block) return standing;
-      return { ...standing, block: { ...standing.block, until: event.data.until } };
+      return { ...standing, block: { ...standing.block!, until: event.data.until } };
     case 'BlockReleased': {
-      if (standing.block?.id !== event.data.block) return standing;
       const strikes = event.data.falsePositive
         ? standing.strikes.filter((strike) => strike.block !== event.data.block)
         : standing.strikes;
       return { ...endBlock(standing, 'released'), judgedThrough: event.position, strikes };
     }
     case 'BlockExpired':
-      if (standing.block?.id !== event.data.block) return standing;
       return { ...endBlock(standing, 'expired'), containedThrough: event.position };
     case 'ExemptionGranted': {
       const { exemption, until, reason } = event.data;

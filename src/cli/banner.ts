@@ -1,5 +1,6 @@
 import path from 'node:path';
 import type { RunningApp } from '../app.js';
+import { relaysOf } from '../config/relay.js';
 import type { LoadedConfig } from '../config/types.js';
 
 /** What listens where, and what to try next. */
@@ -14,7 +15,10 @@ export function banner({ config, evaluation: evaluating, file }: LoadedConfig, a
     '',
     ...app.listening.map(({ what, address }) => `  ${what.padEnd(12)}${address}`),
     `  ${'data'.padEnd(12)}${shown(config.data)}`,
-    `  ${'mail to'.padEnd(12)}${relayText(config.smtp.relay.target, shown)}`,
+    ...relaysOf(config).map(
+      ({ relay }, index) =>
+        `  ${(index === 0 ? 'mail to' : 'inbound to').padEnd(12)}${relayText(relay.target, shown)}`,
+    ),
     `  ${'rules'.padEnd(12)}version ${app.rules.version} ${rulesText(app.rules.origin, config.rules, shown)}`,
     ...(file === undefined ? [] : [`  ${'configured'.padEnd(12)}${shown(file)}`]),
   ];

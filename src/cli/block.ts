@@ -9,7 +9,7 @@ import type { ApiClient, ClientOption } from './client.js';
 import { connect, withClient } from './client.js';
 import { blockDetails, blockRows, ending } from './client-format.js';
 import type { CliIo } from './io.js';
-import { note, print, tableWithin, terminalWidth } from './io.js';
+import { asJson, note, print, tableWithin, terminalWidth } from './io.js';
 
 interface Listed {
   readonly items: readonly BlockJson[];
@@ -80,7 +80,7 @@ function listCommand(block: Command, io: CliIo): void {
       const client = await connect(io, options);
       const query = { state: state === 'all' ? undefined : state, type, q, limit };
       const { items, next } = await client.get<Listed>('blocks', query);
-      if (options.json === true) print(io, JSON.stringify({ items, next }));
+      if (options.json === true) print(io, asJson({ items, next }));
       else if (items.length === 0)
         note(
           io,
@@ -134,7 +134,7 @@ function withJson(command: Command): Command {
 }
 
 function show(io: CliIo, options: JsonOption, block: BlockJson): void {
-  print(io, options.json === true ? JSON.stringify(block) : blockDetails(block, io.clock.now()));
+  print(io, options.json === true ? asJson(block) : blockDetails(block, io.clock.now()));
 }
 
 async function act(
@@ -147,7 +147,7 @@ async function act(
   const client = await connect(io, options);
   const { id: whole } = await find(client, id);
   const block = await client.send<BlockJson>('POST', `blocks/${whole}/${action}`, body);
-  if (options.json === true) print(io, JSON.stringify(block));
+  if (options.json === true) print(io, asJson(block));
   else {
     const { type, value } = block.subject;
     const ends = block.state === 'active' ? `, ends ${ending(block, io.clock.now())}` : '';

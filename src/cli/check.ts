@@ -2,12 +2,13 @@ import type { Command } from 'commander';
 import { Option } from 'commander';
 import type { CheckJson } from '../api/check.js';
 import type { WindowJson } from '../api/shapes.js';
-import { printable, relative } from './client-format.js';
+import { relative } from './client-format.js';
+import { printable } from '../kernel/printable.js';
 import { ExitWith } from './client-exit.js';
 import type { ClientOption } from './client.js';
 import { connect, withClient } from './client.js';
 import type { CliIo } from './io.js';
-import { print, table } from './io.js';
+import { asJson, print, table } from './io.js';
 
 /** Exit code where the sender would be refused. */
 const REFUSED = 3;
@@ -42,7 +43,7 @@ export function checkVerb(program: Command, io: CliIo): void {
       }
       const client = await connect(io, options);
       const verdict = await client.get<CheckJson>('check', { account, returnPath, ehlo, ip, direction, at });
-      print(io, options.json === true ? JSON.stringify(verdict) : explain(verdict, io.clock.now()));
+      print(io, options.json === true ? asJson(verdict) : explain(verdict, io.clock.now()));
       if (verdict.refused) throw new ExitWith(REFUSED);
     });
 }

@@ -1,6 +1,7 @@
 import type { BlockJson } from '../api/shapes.js';
 import { followedText, whyOf } from './block-why.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
+import { printable } from '../kernel/printable.js';
 import { DAY, HOUR, MINUTE, SECOND } from '../kernel/time.js';
 
 /** `in 42m`, `3h ago`, `now`; `-` for no time at all. */
@@ -100,12 +101,6 @@ export function blockDetails(block: BlockJson, now: Instant): string {
     return `  ${at}  ${type}  ${printable(by)}  ${more.filter((text) => text !== '').join('  ')}`.trimEnd();
   });
   return [...head, '', 'history', ...past].join('\n');
-}
-
-/** What came from the wire must not move the cursor or change colours. */
-export function printable(text: string): string {
-  // eslint-disable-next-line no-control-regex -- they are what must not reach a terminal
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069]/g, '\ufffd');
 }
 
 function followed(follows: NonNullable<BlockJson['follows']>): string {

@@ -1,3 +1,4 @@
+import { escaped, printableLines } from '../kernel/printable.js';
 import type { Clock } from '../kernel/time.js';
 
 /** What a verb sees of the world around it, so that tests can put their own there. */
@@ -19,19 +20,39 @@ export const processIo: CliIo = {
   clock: { now: () => Date.now() },
 };
 
-/** Results go to standard output, and nothing else does. */
+/** Results go to standard output, and nothing else does. What would play tricks on a terminal is replaced. */
 export function print(io: CliIo, text: string): void {
-  io.stdout.write(`${text}\n`);
+  io.stdout.write(`${printableLines(text)}\n`);
+}
+
+/** A file's text, to be kept byte for byte unless it goes to a terminal. */
+export function printSource(io: CliIo, text: string): void {
+  const { isTTY } = io.stdout as { readonly isTTY?: boolean };
+  io.stdout.write(`${isTTY === true ? printableLines(text) : text}\n`);
+}
+
+/** For scripts: a terminal gets nothing of it that is not printable, a parser all. */
+export function asJson(value: unknown): string {
+  return escaped(JSON.stringify(value));
 }
 
 /** Hints and errors go to standard error, so that a result can be piped. */
 export function note(io: CliIo, text: string): void {
-  io.stderr.write(`${text}\n`);
+  io.stderr.write(`${printableLines(text)}\n`);
 }
 
 /** What is carried out all the same, and probably not meant: a line each, on standard error. */
 export function warn(io: CliIo, warnings: readonly string[]): void {
   for (const warning of warnings) note(io, `warning: ${warning}`);
+}
+
+/** What may have several lines, in one. */
+export function inOneLine(text: string): string {
+  return text
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => line !== '')
+    .join(' ');
 }
 
 /** How wide the terminal is that results go to, in characters; Infinity where they go elsewhere. */

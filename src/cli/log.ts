@@ -8,13 +8,12 @@ import { openLogKey } from '../log/key.js';
 import { COMPONENTS } from '../log/levels.js';
 import { Pseudonyms } from '../log/pseudonyms.js';
 import { asText } from '../log/text.js';
-import { printable } from './client-format.js';
 import type { ClientOption } from './client.js';
 import { connect, withClient } from './client.js';
 import type { ConfigOption } from './config-option.js';
 import { configForFiles, withConfig } from './config-option.js';
 import type { CliIo } from './io.js';
-import { note, print, table } from './io.js';
+import { asJson, note, print, table } from './io.js';
 
 interface LevelOption extends ClientOption {
   readonly component?: string;
@@ -41,8 +40,8 @@ export function logVerb(program: Command, io: CliIo): void {
       const { limit, level, component, json } = options;
       const query = { limit, level, component };
       const { items } = await (await connect(io, options)).get<LogLinesJson>('log', query);
-      for (const line of items.map((item) => JSON.stringify(item)))
-        print(io, json === true ? line : printable(asText(line).trimEnd()));
+      for (const line of items.map((item) => asJson(item)))
+        print(io, json === true ? line : asText(line).trimEnd());
     });
 
   withClient(
@@ -57,7 +56,7 @@ export function logVerb(program: Command, io: CliIo): void {
         level === undefined
           ? await client.get<LogLevelsJson>('log-level')
           : await client.send<LogLevelsJson>('PUT', 'log-level', { level, component });
-      print(io, options.json === true ? JSON.stringify(levels) : levelsText(levels));
+      print(io, options.json === true ? asJson(levels) : levelsText(levels));
     });
 
   withConfig(

@@ -3,11 +3,12 @@ import type { ObservedJson } from '../api/shadow-shapes.js';
 import type { Instant } from '../kernel/time.js';
 import { SUBJECT_TYPES } from '../sending/subjects.js';
 import { numbersOf } from './block-why.js';
-import { printable, relative } from './client-format.js';
+import { relative } from './client-format.js';
+import { printable } from '../kernel/printable.js';
 import type { ClientOption } from './client.js';
 import { connect, withClient } from './client.js';
 import type { CliIo } from './io.js';
-import { note, print, tableWithin, terminalWidth } from './io.js';
+import { asJson, note, print, tableWithin, terminalWidth } from './io.js';
 
 interface ObservedOption extends ClientOption {
   readonly rule?: string;
@@ -33,7 +34,7 @@ export function observedCommand(rules: Command, io: CliIo): void {
         readonly items: readonly ObservedJson[];
         readonly next: string | null;
       }>('rules/observed', { rule, type, since, limit });
-      if (json === true) return print(io, JSON.stringify(listed));
+      if (json === true) return print(io, asJson(listed));
       const width = wide === true ? Infinity : terminalWidth(io);
       if (listed.items.length === 0) note(io, 'no rule that only observes has tripped');
       else print(io, tableWithin(observedRows(listed.items, io.clock.now()), width));

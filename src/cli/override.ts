@@ -6,9 +6,10 @@ import { OVERRIDE_TYPES } from '../overrides/model.js';
 import type { Limit } from '../overrides/model.js';
 import type { ClientOption } from './client.js';
 import { connect, withClient } from './client.js';
-import { printable, relative } from './client-format.js';
+import { relative } from './client-format.js';
+import { printable } from '../kernel/printable.js';
 import type { CliIo } from './io.js';
-import { note, print, table } from './io.js';
+import { asJson, note, print, table } from './io.js';
 import { readNamed } from './named-file.js';
 
 interface JsonOption extends ClientOption {
@@ -43,7 +44,7 @@ export function overrideVerb(program: Command, io: CliIo): void {
     override.command('show <type> <value>').description('what is set, what holds, and the history'),
   ).action(async (type: string, value: string, options: JsonOption) => {
     const detail = await (await connect(io, options)).get<OverrideDetailJson>(target(type, value));
-    print(io, options.json === true ? JSON.stringify(detail) : details(detail, io.clock.now()));
+    print(io, options.json === true ? asJson(detail) : details(detail, io.clock.now()));
   });
 
   withClient(override.command('remove <type> <value>').description('remove what the API has set'))
@@ -74,7 +75,7 @@ function listCommand(override: Command, io: CliIo): void {
       const found = await client.get<{ items: readonly OverrideJson[]; next: string | null }>('overrides', {
         ...{ type, prefix, limit },
       });
-      if (options.json === true) print(io, JSON.stringify(found));
+      if (options.json === true) print(io, asJson(found));
       else if (found.items.length === 0) note(io, 'no overrides');
       else {
         const head = ['SUBJECT', 'LIMITS', 'PLAN', 'UNTIL', 'BY'];
@@ -109,7 +110,7 @@ function setCommand(override: Command, io: CliIo): void {
         await connect(io, options)
       ).send<OverrideDetailJson>('PUT', target(type, value), body);
       for (const { field, message } of detail.unused) note(io, `${field}: ${message}`);
-      print(io, options.json === true ? JSON.stringify(detail) : details(detail, io.clock.now()));
+      print(io, options.json === true ? asJson(detail) : details(detail, io.clock.now()));
     });
 }
 

@@ -1,14 +1,16 @@
 import { Command, CommanderError } from 'commander';
 import { messageOf, StopgapError } from '../kernel/errors.js';
+import { printableLines } from '../kernel/printable.js';
 import { backtestVerb } from './backtest/verb.js';
 import { blockVerb } from './block.js';
 import { checkVerb } from './check.js';
 import { ExitWith } from './client-exit.js';
 import { importVerb } from './import/verb.js';
 import type { CliIo } from './io.js';
-import { note } from './io.js';
+import { inOneLine, note } from './io.js';
 import { doctorVerb } from './doctor/verb.js';
 import { logVerb } from './log.js';
+import { outboxVerb } from './outbox.js';
 import { overrideVerb } from './override.js';
 import { rulesVerb } from './rules.js';
 import { serveVerb } from './serve.js';
@@ -32,6 +34,7 @@ const VERBS: readonly Verb[] = [
   userVerb,
   tokenVerb,
   logVerb,
+  outboxVerb,
   doctorVerb,
   supportBundleVerb,
   importVerb,
@@ -48,16 +51,11 @@ function buildProgram(io: CliIo, verbs: readonly Verb[] = VERBS): Command {
     .exitOverride()
     .showSuggestionAfterError()
     .configureOutput({
-      writeOut: (text) => void io.stdout.write(text),
-      writeErr: (text) => void io.stderr.write(text),
+      writeOut: (text) => void io.stdout.write(printableLines(text)),
+      writeErr: (text) => void io.stderr.write(printableLines(text)),
       outputError: (text, write) => {
         // One line; commander puts its suggestion into a second one.
-        write(
-          `stopgap: ${text
-            .replace(/^error: /, '')
-            .trim()
-            .replace(/\s*\n\s*/g, ' ')}\n`,
-        );
+        write(`stopgap: ${inOneLine(text.replace(/^error: /, ''))}\n`);
       },
     });
   for (const verb of verbs) verb(program, io);

@@ -3,6 +3,7 @@ import type { RulesJson } from '../api/shapes.js';
 import { parseRules } from '../rules/parse.js';
 import { ConfigError } from '../config.js';
 import { knownPlaces } from '../config/places.js';
+import { forgeable } from '../rules/forgeable.js';
 import type { RuleSet } from '../rules/model.js';
 import { placeless } from '../rules/places.js';
 import type { ConfigOption } from './config-option.js';
@@ -10,7 +11,7 @@ import { configForFiles, withConfig } from './config-option.js';
 import type { ClientOption } from './client.js';
 import { connect, withClient } from './client.js';
 import type { CliIo } from './io.js';
-import { note, print, warn } from './io.js';
+import { asJson, note, print, printSource, warn } from './io.js';
 import { readNamed } from './named-file.js';
 import { observedCommand } from './observed-rules.js';
 import { precisionCommand, shadowCommands } from './shadow-rules.js';
@@ -24,7 +25,7 @@ export function rulesVerb(program: Command, io: CliIo): void {
       const set = parseRules(readNamed(io, file, 'name a rules file'), file);
       const exempt = set.exempt.length === 0 ? '' : `, ${counted(set.exempt.length, 'exemption')}`;
       note(io, `${file}: valid, ${counted(set.rules.length, 'rule')}${exempt}, mode ${set.mode}`);
-      warn(io, warningsHere(io, options, set));
+      warn(io, [...forgeable(set), ...warningsHere(io, options, set)]);
     },
   );
 
@@ -32,11 +33,11 @@ export function rulesVerb(program: Command, io: CliIo): void {
     .option('--json', 'as JSON, parsed')
     .action(async (options: ClientOption & { json?: true }) => {
       const inForce = await (await connect(io, options)).get<RulesJson>('rules');
-      if (options.json === true) print(io, JSON.stringify(inForce));
+      if (options.json === true) print(io, asJson(inForce));
       else {
         note(io, `version ${inForce.version}, from ${inForce.origin}`);
         warn(io, inForce.warnings);
-        print(io, inForce.source.trimEnd());
+        printSource(io, inForce.source.trimEnd());
       }
     });
 

@@ -14,6 +14,8 @@ import { ownPackage } from './version.js';
 
 /** The process is to be gone by then, whatever still hangs. */
 const DEADLINE = 10 * SECOND;
+/** What is still open when all has been said (a client that waits for its server, say) keeps the process no longer. */
+const LEFT_WITHIN = SECOND;
 
 /** `stopgap serve`: runs until SIGTERM or SIGINT, which drain. */
 export function serveVerb(program: Command, io: CliIo): void {
@@ -30,47 +32,56 @@ export function serveVerb(program: Command, io: CliIo): void {
     process.on('SIGUSR2', () => logs.levels.toggleDebug('signal:SIGUSR2'));
     // The whole server is loaded for this verb alone: the others start in a fraction of the time.
     const { startApp } = await import('../app.js');
-    const ended = new Ending();
-    const app = await startApp({ loaded, clock: systemClock, logs, onFatal: (error) => ended.fail(error) });
-    // Before anybody can read that it runs, and end it.
-    const signalled = ended.signal();
-    print(io, banner(loaded, app));
-    const listening = app.listening.map(({ what, address }) => `${what} ${address}`);
-    log.info(
-      { version: ownPackage().version, node: process.version, pid: process.pid, listening },
-      'started',
-    );
-    const why = await signalled;
-    log.info({ why }, 'stopping: sessions under way may finish');
-    const guard = setTimeout(
-      () => {
-        log.error('stopping took too long');
-        process.exit(1);
-      },
-      DEADLINE - SECOND / 2,
-    );
-    await app.stop();
-    clearTimeout(guard);
-    log.info('stopped');
-    // What still keeps the process is a reader that leaves the log unread.
-    setTimeout(() => process.exit(), SECOND).unref();
-    if (ended.failure !== undefined) throw new Error(`stopped by a fault: ${messageOf(ended.failure)}`);
+    const ending = new Ending();
+    try {
+      const starting = startApp({
+        ...{ loaded, clock: systemClock, logs },
+        onFatal: (error) => ending.fail(error),
+      });
+      const app = await Promise.race([starting, ending.why]);
+      if (typeof app === 'string') {
+        // Whatever was begun may be cut off at any moment: nothing is promised to anybody yet.
+        log.info({ why: app }, 'stopping before it had started');
+        if (ending.failure === undefined) process.exit(0);
+        throw new Error(`the start failed: ${messageOf(ending.failure)}`);
+      }
+      print(io, banner(loaded, app));
+      const listening = app.listening.map(({ what, address }) => `${what} ${address}`);
+      log.info(
+        { version: ownPackage().version, node: process.version, pid: process.pid, listening },
+        'started',
+      );
+      const why = await ending.why;
+      log.info({ why }, 'stopping: sessions under way may finish');
+      const guard = setTimeout(
+        () => {
+          log.error('stopping took too long');
+          process.exit(1);
+        },
+        DEADLINE - SECOND / 2,
+      );
+      await app.stop();
+      clearTimeout(guard);
+      log.info('stopped');
+      if (ending.failure !== undefined) throw new Error(`stopped by a fault: ${messageOf(ending.failure)}`);
+    } finally {
+      setTimeout(() => process.exit(), LEFT_WITHIN).unref();
+    }
   });
 }
 
-/** Waits for whatever ends the process. */
+/** Waits for whatever ends the process: a signal, from the first moment on, or a fault. */
 class Ending {
   failure: unknown;
-  #resolve: ((why: string) => void) | undefined;
-  readonly #ended = new Promise<string>((resolve) => (this.#resolve = resolve));
+  #resolve!: (why: string) => void;
+  readonly why = new Promise<string>((resolve) => (this.#resolve = resolve));
+
+  constructor() {
+    for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => this.#resolve(name));
+  }
 
   fail(error: unknown): void {
     this.failure ??= error;
-    this.#resolve?.('fault');
-  }
-
-  async signal(): Promise<string> {
-    for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => this.#resolve?.(name));
-    return this.#ended;
+    this.#resolve('fault');
   }
 }

@@ -4,11 +4,12 @@ import { DIFFERENCES } from '../api/shadow-shapes.js';
 import type { RulesJson } from '../api/shapes.js';
 import { StopgapError } from '../kernel/errors.js';
 import { parseRules } from '../rules/parse.js';
-import { printable, relative } from './client-format.js';
+import { relative } from './client-format.js';
+import { printable } from '../kernel/printable.js';
 import type { ClientOption } from './client.js';
 import { connect, withClient } from './client.js';
 import type { CliIo } from './io.js';
-import { note, print, table, warn } from './io.js';
+import { asJson, note, print, table, warn } from './io.js';
 import { readNamed } from './named-file.js';
 
 interface JsonOption extends ClientOption {
@@ -35,7 +36,7 @@ export function shadowCommands(rules: Command, io: CliIo): void {
     .action(async (options: JsonOption & { source?: true }) => {
       const client = await connect(io, options);
       const standing = await inShadow(client.get<ShadowJson>('rules/shadow'));
-      if (options.json === true) return print(io, JSON.stringify(standing));
+      if (options.json === true) return print(io, asJson(standing));
       note(io, headOf(standing));
       warn(io, standing.warnings);
       print(io, options.source === true ? standing.source.trimEnd() : table(comparedRows(standing)));
@@ -63,7 +64,7 @@ export function shadowCommands(rules: Command, io: CliIo): void {
       const listed = await inShadow(
         client.get<Listed<DifferenceJson>>('rules/shadow/differences', { kind, rule, limit }),
       );
-      if (options.json === true) return print(io, JSON.stringify(listed));
+      if (options.json === true) return print(io, asJson(listed));
       if (listed.items.length === 0) note(io, 'no differences');
       else print(io, table(differenceRows(listed.items, io.clock.now())));
       if (listed.next !== null) note(io, 'there are more: raise --limit, or narrow the search');
@@ -104,7 +105,7 @@ export function precisionCommand(rules: Command, io: CliIo): void {
   withJson(rules.command('precision').description('how often each rule was right')).action(
     async (options: JsonOption) => {
       const listed = await (await connect(io, options)).get<Listed<PrecisionJson>>('rules/precision');
-      if (options.json === true) print(io, JSON.stringify(listed));
+      if (options.json === true) print(io, asJson(listed));
       else print(io, table(precisionRows(listed.items)));
     },
   );

@@ -1,3 +1,4 @@
+import { printable } from '../kernel/printable.js';
 import type { Milliseconds } from '../kernel/time.js';
 import type { CliIo } from './io.js';
 
@@ -31,7 +32,8 @@ export class StatusLine {
     this.#length = 0;
   }
 
-  #write(text: string): void {
+  #write(raw: string): void {
+    const text = printable(raw);
     this.#io.stderr.write(`\r${text.padEnd(this.#length)}${text === '' ? '\r' : ''}`);
     this.#length = text.length;
   }

@@ -4,7 +4,7 @@ import { addToken, readTokens, revokeToken, ROLES } from '../accounts/tokens.js'
 import type { ConfigOption } from './config-option.js';
 import { configForFiles, withConfig } from './config-option.js';
 import type { CliIo } from './io.js';
-import { note, print, table } from './io.js';
+import { asJson, note, print, table } from './io.js';
 
 /** `stopgap token add|list|revoke`: who may use the API. */
 export function tokenVerb(program: Command, io: CliIo): void {
@@ -26,7 +26,7 @@ export function tokenVerb(program: Command, io: CliIo): void {
       const { records } = await readTokens(file(options));
       if (options.json === true) {
         const items = records.map(({ name, role, addedAt }) => ({ name, role, addedAt: addedAt ?? null }));
-        print(io, JSON.stringify(items));
+        print(io, asJson(items));
       } else if (records.length === 0) {
         note(io, 'no tokens yet: stopgap token add --name NAME --role ROLE');
       } else {

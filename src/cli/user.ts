@@ -3,7 +3,7 @@ import { addUser, readUsers, removeUser, setPassword } from '../accounts/users.j
 import type { ConfigOption } from './config-option.js';
 import { configForFiles, withConfig } from './config-option.js';
 import type { CliIo } from './io.js';
-import { note, print, table } from './io.js';
+import { asJson, note, print, table } from './io.js';
 import { readNewPassword } from './password-input.js';
 
 interface PasswordOption extends ConfigOption {
@@ -49,7 +49,7 @@ export function userVerb(program: Command, io: CliIo): void {
           disabled,
           addedAt: addedAt ?? null,
         }));
-        print(io, JSON.stringify(items));
+        print(io, asJson(items));
       } else if (users.length === 0) {
         note(io, 'no users yet: stopgap user add NAME');
       } else {

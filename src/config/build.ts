@@ -4,7 +4,7 @@ import { ConfigError } from '../accounts/problems.js';
 import type { SenderPolicy } from '../accounts/senders.js';
 import { parseSenderMap } from '../accounts/senders.js';
 import { messageOf } from '../kernel/errors.js';
-import { DAY } from '../kernel/time.js';
+import { DAY, MINUTE } from '../kernel/time.js';
 import type { RawSettings } from './raw.js';
 import { asRelay, isLocalHost, maildirRelay } from './relay.js';
 import type { ListenerGroup } from './settings.js';
@@ -30,6 +30,7 @@ import {
   asHostName,
   asHttpUrl,
   asListen,
+  asNetworks,
   asPath,
   asSize,
   asText,
@@ -57,6 +58,7 @@ export function buildConfig(raw: RawSettings, around: Surroundings): Config {
   const read = reader(raw);
   const data = read('data', asPath, path.resolve(around.base, 'data'));
   const roles = read('roles', asRoles, ROLES);
+  const upstream = relay(raw, data, around.evaluation || !roles.includes('smtp'));
   return {
     data,
     roles,
@@ -73,15 +75,24 @@ export function buildConfig(raw: RawSettings, around: Surroundings): Config {
     smtp: {
       hostname: read('smtp.hostname', asHostName, around.hostname),
       submission: submission(raw),
-      inbound: inbound(raw),
+      inbound: inbound(raw, upstream),
       auth: {
         backend: read('smtp.auth.backend', asChoice(['file']), 'file'),
         users: read('smtp.auth.users', asPath, path.join(data, 'users.yaml')),
         attemptsPerMinute: read('smtp.auth.attemptsPerMinute', asCount(1, 100_000), 30),
       },
-      relay: relay(raw, data, around.evaluation || !roles.includes('smtp')),
+      relay: upstream,
       maxMessageSize: read('smtp.maxMessageSize', asSize, 50_000_000),
       maxConnections: read('smtp.maxConnections', asCount(1, 1_000_000), 1000),
+      perNetwork: {
+        connections: read('smtp.perNetwork.connections', asCount(1, 1_000_000), 50),
+        newPerMinute: read('smtp.perNetwork.newPerMinute', asCount(1, 1_000_000), 300),
+        except: read('smtp.perNetwork.except', asNetworks, ['private']),
+      },
+      timeouts: {
+        login: read('smtp.timeouts.login', asDuration, MINUTE),
+        command: read('smtp.timeouts.command', asDuration, 5 * MINUTE),
+      },
       maxRecipients: read('smtp.maxRecipients', asCount(1, 100_000), 100),
       senders: read('smtp.senders', senderPolicy(around), { kind: around.evaluation ? 'domain' : 'own' }),
       softFail: { contact: read('smtp.softFail.contact', asText, undefined) },
@@ -155,7 +166,7 @@ function submission(raw: RawSettings): SubmissionListener[] {
   });
 }
 
-function inbound(raw: RawSettings): InboundListener[] {
+function inbound(raw: RawSettings, upstream: RelaySettings): InboundListener[] {
   const read = reader(raw);
   return keys('smtp.inbound', raw.listeners.get('smtp.inbound') ?? 0).map((key) => {
     for (const [name, example] of [
@@ -168,6 +179,7 @@ function inbound(raw: RawSettings): InboundListener[] {
       listen: read(`${key}.listen`, asListen, { host: '127.0.0.1', port: 0 }),
       tls: tls(read, key),
       domains: read(`${key}.domains`, asDomains, []),
+      relay: read(`${key}.relay.url`, asRelay, upstream),
     };
   });
 }

@@ -4,9 +4,9 @@ import { DAY } from '../kernel/time.js';
 import { normalizeDomain, normalizeIp } from '../sending/identity.js';
 import { listensOnLoopback } from './build.js';
 import type { RawSettings } from './raw.js';
-import { isLocalHost } from './relay.js';
+import { isLocalHost, relaysOf } from './relay.js';
 import { tracingWarnings } from './tracing.js';
-import type { Config, InboundListener, ListenAddress, SubmissionListener } from './types.js';
+import type { Config, InboundListener, ListenAddress, RelaySettings, SubmissionListener } from './types.js';
 import { formatListen, ROLES } from './types.js';
 
 /** A listener of any kind, and how the configuration names it. */
@@ -27,8 +27,10 @@ export function findContradictions(raw: RawSettings, config: Config): string[] {
     raw.problems.push(`${raw.place('smtp')}: smtp: listens nowhere; set smtp.submission or smtp.inbound`);
   }
   findTwins(raw, [...listeners, { key: 'api.listen', listen: api.listen }]);
-  findLoop(raw, config, listeners);
-  checkRelayLogin(raw, config);
+  for (const { key, relay } of relaysOf(config)) {
+    findLoop(raw, key, relay, smtp.hostname, listeners);
+    checkRelayLogin(raw, key, relay);
+  }
   smtp.submission.forEach((listener, index) => {
     checkTls(raw, `smtp.submission[${index}]`, listener, warnings);
     checkClearText(raw, `smtp.submission[${index}]`, listener);
@@ -39,6 +41,13 @@ export function findContradictions(raw: RawSettings, config: Config): string[] {
     if (listener.tls.mode === 'implicit') {
       warnings.push(
         `${where(raw, `${key}.tls.mode`)}: other mail servers do not speak implicit TLS; use starttls`,
+      );
+    }
+    const { relay } = listener;
+    if (smtp.submission.length > 0 && relay === smtp.relay && isMailServer(relay)) {
+      warnings.push(
+        `${where(raw, `${key}.relay.url`)}: mail that arrives goes to the upstream of submissions, which relays for ` +
+          'Stopgap; name a listener of it that takes mail for its own domains alone (docs/operating.md)',
       );
     }
   });
@@ -131,12 +140,17 @@ function listensOnAll({ host }: ListenAddress): boolean {
 }
 
 /** A relay that is one of our own listeners would get each message back for ever. */
-function findLoop(raw: RawSettings, config: Config, listeners: readonly Listener[]): void {
-  const { target } = config.smtp.relay;
+function findLoop(
+  raw: RawSettings,
+  key: string,
+  { target }: RelaySettings,
+  hostname: string,
+  listeners: readonly Listener[],
+): void {
   if ('maildir' in target || 'path' in target.address) return;
   const port = target.address.port;
   const host = normalizeIp(target.address.host) ?? normalizeDomain(target.address.host);
-  const own = new Set(['0.0.0.0', '::', config.smtp.hostname]);
+  const own = new Set(['0.0.0.0', '::', hostname]);
   for (const addresses of Object.values(networkInterfaces())) {
     for (const { address } of addresses ?? []) own.add(address);
   }
@@ -148,18 +162,22 @@ function findLoop(raw: RawSettings, config: Config, listeners: readonly Listener
   );
   if (looped === undefined) return;
   raw.problems.push(
-    `${where(raw, 'smtp.relay.url')}: is ${looped.key} itself, so mail would go round for ever; ` +
+    `${where(raw, key)}: is ${looped.key} itself, so mail would go round for ever; ` +
       'name the mail server behind Stopgap',
   );
 }
 
+/** What takes mail by SMTP may send it on; a mailbox cannot. */
+function isMailServer({ target }: RelaySettings): boolean {
+  return !('maildir' in target) && target.protocol === 'smtp';
+}
+
 /** A login must not go in clear because somebody on the way took STARTTLS out. */
-function checkRelayLogin(raw: RawSettings, config: Config): void {
-  const { target } = config.smtp.relay;
+function checkRelayLogin(raw: RawSettings, key: string, { target }: RelaySettings): void {
   if ('maildir' in target || target.authPlain === undefined || target.loopback) return;
   if (target.implicitTls || target.tls === 'require') return;
   raw.problems.push(
-    `${where(raw, 'smtp.relay.url')}: would give its password without certain TLS; add ?tls=require, or use smtps://`,
+    `${where(raw, key)}: would give its password without certain TLS; add ?tls=require, or use smtps://`,
   );
 }
 

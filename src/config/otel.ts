@@ -36,7 +36,7 @@ export function readOpenTelemetry(raw: RawSettings, env: Environment): readonly 
   const shared = first('OTEL_EXPORTER_OTLP_ENDPOINT');
   put('tracing.endpoint', own, own && given(own));
   // The one that all signals share names the collector; below it each has a path of its own.
-  put('tracing.endpoint', shared, shared && given(shared)!.replace(/\/+$/, '') + TRACES_PATH);
+  put('tracing.endpoint', shared, shared && given(shared)!.replace(/(?<!\/)\/+$/, '') + TRACES_PATH);
   const off =
     given('OTEL_SDK_DISABLED')?.toLowerCase() === 'true' || given('OTEL_TRACES_EXPORTER') === 'none';
   if (off) raw.values.delete('tracing.endpoint');

@@ -17,11 +17,15 @@ export function redactedConfig({ config, evaluation, file }: LoadedConfig): Reco
     smtp: {
       hostname: smtp.hostname,
       submission: smtp.submission.map((one) => ({ ...one, listen: formatListen(one.listen) })),
-      inbound: smtp.inbound.map((one) => ({ ...one, listen: formatListen(one.listen) })),
+      inbound: smtp.inbound.map((one) => ({
+        ...{ ...one, listen: formatListen(one.listen), relay: { url: formatRelay(one.relay) } },
+      })),
       auth: smtp.auth,
       relay: { url: formatRelay(smtp.relay) },
       maxMessageSize: smtp.maxMessageSize,
       maxConnections: smtp.maxConnections,
+      perNetwork: smtp.perNetwork,
+      timeouts: smtp.timeouts,
       maxRecipients: smtp.maxRecipients,
       senders: smtp.senders.kind === 'map' ? `map:${smtp.senders.file}` : smtp.senders.kind,
       softFail: smtp.softFail,

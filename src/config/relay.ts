@@ -3,7 +3,7 @@ import { InvalidInput } from '../kernel/errors.js';
 import { isLoopback } from '../sending/identity.js';
 import type { RelayTarget } from '../smtp/relay/url.js';
 import { parseRelayUrl } from '../smtp/relay/url.js';
-import type { RelaySettings } from './types.js';
+import type { Config, RelaySettings } from './types.js';
 import type { Parser } from './values.js';
 import { asText, WrongValue } from './values.js';
 
@@ -31,6 +31,12 @@ export function formatRelay({ target }: RelaySettings): string {
   const scheme = target.implicitTls ? 'smtps' : target.protocol;
   const login = target.authPlain === undefined ? '' : '***@';
   return `${scheme}://${login}${target.name}?tls=${target.tls}`;
+}
+
+/** Every upstream that is named, and how the configuration names it. */
+export function relaysOf({ smtp }: Config): readonly { key: string; relay: RelaySettings }[] {
+  const named = smtp.inbound.map(({ relay }, index) => ({ key: `smtp.inbound[${index}].relay.url`, relay }));
+  return [{ key: 'smtp.relay.url', relay: smtp.relay }, ...named.filter(({ relay }) => relay !== smtp.relay)];
 }
 
 export function isLocalHost(host: string): boolean {

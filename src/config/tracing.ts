@@ -28,7 +28,7 @@ const asTracesEndpoint: Parser<string> = (raw) => {
 
 /** A share from 0 (nothing) to 1 (everything). */
 const asShare: Parser<number> = (raw) => {
-  const share = typeof raw === 'string' && /^\d*\.?\d+$/.test(raw) ? Number(raw) : raw;
+  const share = typeof raw === 'string' && /^(?:\d+|\d*\.\d+)$/.test(raw) ? Number(raw) : raw;
   if (typeof share !== 'number' || !(share >= 0 && share <= 1)) {
     throw new WrongValue(`${shown(raw)} is no share; use a number from 0 to 1 such as 0.01`);
   }

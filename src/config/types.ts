@@ -30,6 +30,27 @@ export interface InboundListener {
   readonly tls: TlsSettings;
   /** The local domains that mail is taken for, in normal form; never empty. */
   readonly domains: readonly string[];
+  /** Where it goes. */
+  readonly relay: RelaySettings;
+}
+
+/** How many may connect, and how long they may take. */
+export interface ConnectionLimits {
+  /** At a time, a listener. */
+  readonly maxConnections: number;
+  /** For each client network: an IPv4 address, an IPv6 /64. */
+  readonly perNetwork: {
+    readonly connections: number;
+    readonly newPerMinute: number;
+    /** Networks without limits of their own, in normal form; `private` stands for loopback, private and link-local ones. */
+    readonly except: readonly string[];
+  };
+  readonly timeouts: {
+    /** From the connection to the login, or to the first sender of mail that arrives. */
+    readonly login: Milliseconds;
+    /** From our answer to the next command. */
+    readonly command: Milliseconds;
+  };
 }
 
 /** Where accepted mail goes. */
@@ -103,7 +124,7 @@ export interface Config {
   readonly outbox: OutboxSettings;
   /** Where timed work waits; undefined: in the process. The URL may hold a password: not enumerable. */
   readonly redis: { readonly url: string } | undefined;
-  readonly smtp: {
+  readonly smtp: ConnectionLimits & {
     /** The name in the greeting and in Received headers. */
     readonly hostname: string;
     readonly submission: readonly SubmissionListener[];
@@ -117,7 +138,6 @@ export interface Config {
     readonly relay: RelaySettings;
     /** Bytes. */
     readonly maxMessageSize: number;
-    readonly maxConnections: number;
     /** Recipients a message. */
     readonly maxRecipients: number;
     readonly senders: SenderPolicy;

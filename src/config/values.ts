@@ -1,7 +1,9 @@
 import path from 'node:path';
 import { DAY, DURATION_FORM, parseDuration } from '../kernel/time.js';
 import type { Milliseconds } from '../kernel/time.js';
+import { InvalidInput } from '../kernel/errors.js';
 import { normalizeDomain, normalizeIp } from '../sending/identity.js';
+import { parseSubject } from '../sending/subjects.js';
 import type { ListenAddress } from './types.js';
 
 /** A value that cannot be used; the message says what is wrong and what would be right. */
@@ -118,6 +120,24 @@ export const asDomains: Parser<readonly string[]> = (raw, base) => {
   return [...new Set(names)];
 };
 
+const NETWORKS_FORM = 'addresses and networks such as 192.0.2.7 or 2001:db8::/32, private, or none';
+
+/** Networks in normal form, `private` among them; `none` is an empty list. */
+export const asNetworks: Parser<readonly string[]> = (raw, base) => {
+  const list: unknown[] = Array.isArray(raw) ? raw : typeof raw === 'string' ? raw.split(',') : [raw];
+  if (list.length === 1 && list[0] === 'none') return [];
+  return list.map((item) => {
+    const text = asText(item, base);
+    if (text === 'private') return text;
+    try {
+      return parseSubject('ip', text).value;
+    } catch (thrown) {
+      if (!(thrown instanceof InvalidInput)) throw thrown;
+      throw new WrongValue(`${shown(item)} is no network; use ${NETWORKS_FORM}`);
+    }
+  });
+};
+
 const LISTEN_FORM =
   'host:port such as 127.0.0.1:2587 or "[::1]:2587", a port alone for 127.0.0.1, or :port for all interfaces';
 
@@ -151,5 +171,5 @@ export const asHttpUrl: Parser<string> = (raw) => {
   if (url.username !== '' || url.password !== '') throw new WrongValue(`must not hold a password; ${right}`);
   if (url.search !== '' || url.hash !== '')
     throw new WrongValue(`must have no query and no fragment; ${right}`);
-  return url.href.replace(/\/+$/, '');
+  return url.href.replace(/(?<!\/)\/+$/, '');
 };

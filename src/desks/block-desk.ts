@@ -3,36 +3,27 @@ import { decide } from '../blocks/decide.js';
 import type { BlockFact } from '../blocks/events.js';
 import { blockStream, isBlockEvent } from '../blocks/events.js';
 import type { Standing } from '../blocks/state.js';
-import { NOTHING_YET, evolve } from '../blocks/state.js';
-import { envelope } from '../ids.js';
+import { NOTHING_YET, effectsOf, fold, nameOf } from '../blocks/state.js';
 import type { Clock, Instant } from '../kernel/time.js';
 import type { Subject } from '../sending/subjects.js';
-import type { EventStore, ExpectedRevision } from '../store/port.js';
-import { WrongExpectedRevision } from '../store/port.js';
-import type { CommandSpan } from '../tracing/command-span.js';
+import type { EventStore } from '../store/port.js';
 import type { Tracing } from '../tracing/tracing.js';
+import type { CommandContext, Folding, Handled } from './handle-command.js';
+import { handleCommand, readHistory } from './handle-command.js';
 
-export interface CommandContext {
-  /** Who: `admin:<name>`, `rule:<id>@<version>`, `system:<part>`. */
-  readonly by: string;
-  readonly correlation?: string | undefined;
-  /** The traceparent of whoever gives the command, where that is traced. */
-  readonly trace?: string | undefined;
-  /** The same seed gives the same event ids: a command that is sent again is not carried out twice. */
-  readonly seed?: string | undefined;
-  /** Only while the stream is at this revision (what If-Match asks for); undefined: whatever it is at. */
-  readonly revision?: ExpectedRevision | undefined;
+export interface BlockContext extends CommandContext {
+  /**
+   * Looks at the version of the block that the command names, which is the position of its last event, and throws where
+   * the command must not be carried out on it.
+   */
+  readonly inspect?: ((version: number) => void) | undefined;
 }
 
-export interface Executed {
-  /** What came of it; empty where there was nothing left to do. */
-  readonly facts: readonly BlockFact[];
-  /** Position of the last event; undefined without one. */
-  readonly position: number | undefined;
-  /** Position of the last event of the stream that the decision rests on; 0 where there was none. */
-  readonly seen: number;
+export interface Executed extends Omit<Handled<Standing, BlockFact>, 'before'> {
+  /** As it was before. */
+  readonly standing: Standing;
   /** The traceparent of the command, where it is traced. */
-  readonly trace?: string | undefined;
+  readonly trace: string | undefined;
 }
 
 /** What was decided on a subject, and appended. */
@@ -48,12 +39,15 @@ export interface Decision {
   readonly trace?: string | undefined;
 }
 
-/** Somebody else was faster this many times in a row: that is a fault, not a race. */
-const ATTEMPTS = 8;
+interface Read {
+  readonly standing: Standing;
+  /** Position of the last event of the block that is asked about; 0 where there is none. */
+  readonly version: number;
+}
 
 /**
- * Carries out commands on a subject's stream: reads it, decides, appends with the revision that was read. Who
- * loses a race reads and decides again, so two detectors, two administrators or a late timer do no harm.
+ * Carries out commands on a subject's stream. Whoever loses a race reads and decides again, so two detectors, two
+ * administrators or a late timer do no harm.
  */
 export class BlockDesk {
   readonly #store: EventStore;
@@ -74,65 +68,57 @@ export class BlockDesk {
     this.#tracing = tracing;
   }
 
-  /** @throws StopgapError as `decide` does; StoreUnavailable; WrongExpectedRevision after too many lost races */
-  async execute(subject: Subject, command: BlockCommand, context: CommandContext): Promise<Executed> {
+  /** @throws StopgapError as `decide` does; what `inspect` throws; StoreUnavailable */
+  async execute(subject: Subject, command: BlockCommand, context: BlockContext): Promise<Executed> {
     const span = this.#tracing?.command(command.kind, subject, context.trace);
+    const { by, inspect } = context;
+    let trace = context.trace;
     try {
-      const executed = await this.#execute(subject, command, context, span);
-      span?.end(executed.facts);
-      return executed;
+      const { before, ...handled } = await handleCommand(
+        this.#store,
+        this.#clock,
+        folding(subject, 'block' in command ? command.block : undefined),
+        ({ state: { standing, version }, trace: last }, now) => {
+          trace = span?.begin(last) ?? trace;
+          inspect?.(version);
+          return decide({ ...command, now }, standing);
+        },
+        { ...context, trace: () => trace },
+      );
+      const { standing } = before;
+      const { facts, repeated } = handled;
+      span?.end(facts);
+      if (facts.length > 0 && !repeated)
+        this.#onDecided({ subject, facts, standing, by, durableAt: this.#clock.now(), trace });
+      return { ...handled, standing, trace };
     } catch (error) {
       span?.fail(error);
       throw error;
     }
   }
 
-  async #execute(
-    subject: Subject,
-    command: BlockCommand,
-    context: CommandContext,
-    span: CommandSpan | undefined,
-  ): Promise<Executed> {
-    for (let attempt = 1; ; attempt++) {
-      const { standing, revision, position: seen, trace: before } = await this.standing(subject);
-      const trace = span?.begin(before) ?? context.trace;
-      const expected = context.revision ?? revision;
-      if (expected !== revision) throw new WrongExpectedRevision(blockStream(subject), expected, revision);
-      const now = this.#clock.now();
-      const facts = decide({ ...command, now }, standing);
-      if (facts.length === 0) return { facts, position: undefined, seen, trace };
-      try {
-        const events = envelope(facts, { ...context, trace }, now);
-        const { position, duplicate } = await this.#store.append(blockStream(subject), events, revision);
-        const { by } = context;
-        const durableAt = this.#clock.now();
-        if (!duplicate) this.#onDecided({ subject, facts, standing, by, durableAt, trace });
-        return { facts, position, seen, trace };
-      } catch (error) {
-        if (!(error instanceof WrongExpectedRevision) || attempt === ATTEMPTS) throw error;
-      }
-    }
-  }
-
   /** Whether anything would come of a command now. Changes nothing. @throws as {@link execute} does */
   async wouldChange(subject: Subject, command: BlockCommand): Promise<boolean> {
-    const { standing } = await this.standing(subject);
-    return decide({ ...command, now: this.#clock.now() }, standing).length > 0;
+    return decide({ ...command, now: this.#clock.now() }, await this.standing(subject)).length > 0;
   }
 
-  /** The subject's present state, the revision that it was read at, and the trace that last had to do with it. */
-  async standing(
-    subject: Subject,
-  ): Promise<{ standing: Standing; revision: number | 'none'; position: number; trace: string | undefined }> {
-    let standing = NOTHING_YET;
-    let revision: number | 'none' = 'none';
-    let position = 0;
-    let trace: string | undefined;
-    for await (const event of this.#store.readStream(blockStream(subject))) {
-      ({ revision, position } = event);
-      trace = event.trace ?? trace;
-      if (isBlockEvent(event)) standing = evolve(standing, event);
-    }
-    return { standing, revision, position, trace };
+  /** The subject's present state. @throws StoreUnavailable */
+  async standing(subject: Subject): Promise<Standing> {
+    return (await readHistory(this.#store, folding(subject))).state.standing;
   }
+}
+
+function folding(subject: Subject, block?: string): Folding<Read> {
+  return {
+    stream: blockStream(subject),
+    initial: { standing: NOTHING_YET, version: 0 },
+    evolve(read, event) {
+      if (!isBlockEvent(event)) return read;
+      const effects = effectsOf(read.standing, event);
+      const standing = effects.reduce(fold, read.standing);
+      const wanted = block === undefined ? undefined : nameOf(standing, block);
+      const concerned = effects.some(({ data }) => 'block' in data && data.block === wanted);
+      return { standing, version: concerned ? event.position : read.version };
+    },
+  };
 }

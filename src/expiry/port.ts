@@ -16,6 +16,8 @@ export type TaskRunner = (task: TimedTask) => Promise<void>;
 export interface TimedWork {
   /** Plans a task; one for the same block and kind is moved. */
   plan(task: TimedTask): void;
+  /** Plans these instead of all that was planned. What is no longer planned may still run for a minute. */
+  replan(tasks: Iterable<TimedTask>): void;
   /** Takes a task back; one that is not there is no error. */
   cancel(kind: TimedTask['kind'], block: string): void;
   /** Begins to run what is due, first what is overdue. */

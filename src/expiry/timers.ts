@@ -37,6 +37,13 @@ export class Timers implements TimedWork {
     this.#arm();
   }
 
+  replan(tasks: Iterable<TimedTask>): void {
+    this.#queue.clear();
+    this.#retries.clear();
+    for (const task of tasks) this.#queue.put(keyOf(task.kind, task.block), task, task.dueAt);
+    this.#arm();
+  }
+
   cancel(kind: TimedTask['kind'], block: string): void {
     const key = keyOf(kind, block);
     this.#retries.delete(key);
@@ -131,6 +138,10 @@ class DueQueue {
 
   remove(key: string): void {
     this.#current.delete(key);
+  }
+
+  clear(): void {
+    this.#current.clear();
   }
 
   /** When the next task is due. */

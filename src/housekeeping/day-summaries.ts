@@ -29,6 +29,8 @@ export class DaySummaries {
   #cancel: () => void = () => undefined;
   #running: Promise<void> = Promise.resolve();
   #stopped = false;
+  /** When the store last did not take them, by `performance.now()`. */
+  #failedAt = 0;
 
   private constructor(options: DaySummariesOptions) {
     this.#options = options;
@@ -55,8 +57,10 @@ export class DaySummaries {
   }
 
   #run(): void {
-    this.#running = this.#write().then((complete) => {
-      const { clock } = this.#options;
+    const { clock, models } = this.#options;
+    // A store that has been away may be back with another log. The feed, which finds out, goes first.
+    const written = models.isFreshSince(this.#failedAt) ? this.#write() : Promise.resolve(false);
+    this.#running = written.then((complete) => {
       if (this.#stopped) return;
       const run = (): void => this.#run();
       this.#cancel = complete ? clock.wakeAt(DAY_SUMMARIES.after(clock.now()), run) : clock.after(AGAIN, run);
@@ -84,6 +88,7 @@ export class DaySummaries {
         if (failed.length > 0) throw failed[0]!.reason;
       }
     } catch (error) {
+      this.#failedAt = performance.now();
       log.warn({ written, error: messageOf(error) }, 'day summaries could not be written; it is tried again');
       return false;
     }

@@ -37,9 +37,10 @@ export class InvalidInput extends StopgapError {
   }
 }
 
-/** Text of whatever was thrown, for logs and messages. */
+/** Text of whatever was thrown, for logs and messages: never empty, though an error's message may be. */
 export function messageOf(thrown: unknown): string {
-  return thrown instanceof Error ? thrown.message : String(thrown);
+  if (!(thrown instanceof Error)) return String(thrown) || 'an error without a reason';
+  return thrown.message || thrown.constructor.name;
 }
 
 const MOST_PROBLEMS = 10;

@@ -48,7 +48,7 @@ export function parseDuration(text: string): Milliseconds | undefined {
   const trimmed = text.trim();
   if (!/^(\d{1,9}[smhdw])+$/.test(trimmed)) return undefined;
   let total = 0;
-  for (const [, count, unit] of trimmed.matchAll(/(\d+)([smhdw])/g)) {
+  for (const [, count, unit] of trimmed.matchAll(/(\d{1,9})([smhdw])/g)) {
     total += Number(count) * UNITS.find(([suffix]) => suffix === unit)![1];
   }
   return total > 0 ? total : undefined;

@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import { pino } from 'pino';
 import type { LogSettings } from '../config/types.js';
 import { messageOf, StopgapError } from '../kernel/errors.js';
+import { escaped } from '../kernel/printable.js';
 import { openLogKey } from './key.js';
 import { LogLevels } from './levels.js';
 import { Pseudonyms } from './pseudonyms.js';
@@ -68,7 +69,8 @@ export async function openLogs(settings: LogSettings, write: Sink): Promise<Logs
   const [atStderr, atFile] = [lossesOf('stderr'), lossesOf('file')];
   const logFile = file === undefined ? undefined : openFile(file, maxFileSize, atFile);
   const sink = {
-    write(line: string): void {
+    write(raw: string): void {
+      const line = `${escaped(raw.trimEnd())}\n`;
       recent.push(line);
       write(format === 'json' ? line : asText(line), atStderr);
       logFile?.write(line);

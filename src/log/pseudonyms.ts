@@ -19,15 +19,21 @@ const PLAIN = new Set([
 const FAULTS = 'faults';
 const DEEPEST = 6;
 
-const ADDRESS = /(?:"[^"\n]*"|[^\s<>()[\],;:"'`|]*)@[^\s<>()[\],;:"'`|]*[^\s<>()[\],;:"'`|.]/g;
+/**
+ * What may be an address: a whole run of its characters, with the quoted local part before it. (A pattern with the `@` in
+ * it would look for one from each character of a long run.)
+ */
+const RUN = /(?:"[^"\n]*"(?=@))?[^\s<>()[\],;:"'`|]+/g;
+/** What ends a sentence rather than an address. */
+const FULL_STOPS = /(?<!\.)\.+$/;
 /** Who a rule signs as: `rule:<id>@<version>` is nobody's address. No mail domain is a number. */
 const RULE = String.raw`(?<![\w:.@-])rule:[A-Za-z0-9][\w.-]{0,63}@\d+(?![\w@-]|\.\w)`;
-const RULE_OR_ADDRESS = new RegExp(`${RULE}|${ADDRESS.source}`, 'g');
+const RULES = new RegExp(`(${RULE})`);
 /** A stream's name may hold anything, spaces too: it ends where our own messages go on, or else the line does. */
 const STREAM =
   /\b(send|auth|profile|block|override)-((?:(?:account|address|domain|ehlo|ip):)?)(.+?)(?=: | within \d| with(?:out)? | is at | has another | could not |$)/gm;
 /** How the sentence of an evidence begins. */
-const SUBJECT = /\b(Account|Return path|Domain|EHLO name|Network) (.+?)(?=: )/g;
+const SUBJECT = /\b(Account|Return path|Domain|EHLO name|Network) (.{1,400}?)(?=: )/g;
 const HASHED = /^h:[0-9a-f]{16}$/;
 const IPV6 =
   /(?<=\bIPv6:|(?<![\w:.]))[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7}(?:(?:\.\d{1,3}){3})?(?:\/\d{1,3})?(?![\w:])/gi;
@@ -75,15 +81,24 @@ export class Pseudonyms {
         STREAM,
         (_, category: string, type: string, key: string) => `${category}-${type}${this.of(key)}`,
       )
-      .replace(RULE_OR_ADDRESS, (name) => (name.startsWith('rule:') ? name : this.of(name)))
+      .split(RULES)
+      .map((part, index) => (index % 2 === 1 ? part : part.replace(RUN, (run) => this.#address(run))))
+      .join('')
       .replace(SUBJECT, (_, noun: string, name: string) => `${noun} ${this.of(name)}`)
       .replace(IPV6, (ip) => this.#ip(ip))
       .replace(IPV4, (ip) => this.#ip(ip));
   }
 
+  /** A run of characters with a hash in its place where it is an address. */
+  #address(run: string): string {
+    const name = run.replace(FULL_STOPS, '');
+    const at = name.indexOf('@');
+    return at < 0 || at === name.length - 1 ? run : this.of(name) + run.slice(name.length);
+  }
+
   /** Loopback is nobody. */
   #ip(text: string): string {
-    const bare = text.replace(/\/.*$/, '');
+    const bare = text.split('/', 1)[0]!;
     return isIP(bare) === 0 || isLoopback(bare) ? text : this.of(text);
   }
 

@@ -1,3 +1,5 @@
+import { escaped } from '../kernel/printable.js';
+
 /** What stands at the beginning of a line, or is said there in words. */
 const HEAD = new Set(['time', 'level', 'component', 'msg']);
 
@@ -9,7 +11,7 @@ export function asText(line: string): string {
   const fields = Object.entries(record)
     .filter(([key]) => !HEAD.has(key))
     .map(([key, value]) => ` ${key}=${shown(value)}`);
-  return `${time} ${(level ?? '').padEnd(5)} ${who}${msg ?? ''}${fields.join('')}\n`;
+  return `${escaped(`${time} ${(level ?? '').padEnd(5)} ${who}${msg ?? ''}${fields.join('')}`)}\n`;
 }
 
 function shown(value: unknown): string {

@@ -27,7 +27,7 @@ const DECIDERS = ['rule', 'admin'] as const;
 
 /** Measures how fast senders are contained, and what they get through until then. */
 export class ContainmentMetrics {
-  readonly #through = new ThroughCounts();
+  #through = new ThroughCounts();
   /** When verdicts came into force that are not recorded yet. */
   readonly #inForce = new Map<string, Instant>();
 
@@ -57,6 +57,12 @@ export class ContainmentMetrics {
       registry.add(metric);
       for (const decided_by of DECIDERS) metric.zero({ decided_by });
     }
+  }
+
+  /** Forgets what it follows by positions of a log that is gone. */
+  startAnew(): void {
+    this.#through = new ThroughCounts();
+    this.#inForce.clear();
   }
 
   /** A rule tripped, live. */

@@ -10,6 +10,11 @@ export type Command = (typeof COMMANDS)[number];
 
 const OUTCOMES = ['accepted', 'deferred', 'refused', 'failed'] as const;
 type Outcome = (typeof OUTCOMES)[number];
+/** Refused before a word was said, and cut for keeping us waiting. */
+const REFUSED = ['full', 'network', 'rate'] as const;
+const CUT = ['login', 'command', 'message', 'reader', 'session'] as const;
+const TURNED_AWAY = [...REFUSED, ...CUT] as const;
+export type TurnedAwayFor = (typeof TURNED_AWAY)[number];
 const ARRIVALS = ['accepted', 'deferred', 'gone'] as const;
 type Arrival = (typeof ARRIVALS)[number];
 
@@ -24,8 +29,10 @@ interface Peer {
 
 /** What one listener tells of itself. */
 export interface DoorMeter {
-  /** A connection is there, before TLS and greeting. @param isFull whether so many are open that it is sent away */
-  arrived(socket: Socket, isFull: () => boolean): void;
+  /** A connection is there, before TLS and greeting. */
+  arrived(socket: Socket): void;
+  /** One was refused or cut. */
+  turnedAway(reason: TurnedAwayFor): void;
   /** It is greeted: a session begins. */
   greeted(session: Peer): void;
   closed(): void;
@@ -38,6 +45,7 @@ interface DoorMetrics {
   readonly commands: FlatCounter<'direction' | 'stage' | 'outcome'>;
   readonly seconds: FlatHistogram<'direction' | 'stage'>;
   readonly sessions: Gauge<'direction'>;
+  readonly turnedAway: FlatCounter<'direction' | 'reason'>;
 }
 
 interface Measured {
@@ -49,6 +57,7 @@ interface Cells {
   readonly sessions: Pick<Gauge.Internal<'direction'>, 'inc' | 'dec'>;
   readonly arrivals: Readonly<Record<Arrival, CounterCell>>;
   readonly arrivalSeconds: HistogramCell;
+  readonly turnedAway: Readonly<Record<TurnedAwayFor, CounterCell>>;
   readonly commands: Readonly<Record<Command, Measured>>;
 }
 
@@ -58,12 +67,13 @@ export class Door implements DoorMeter {
   /** When those came that are not greeted yet, by where they come from. */
   readonly #arriving = new Map<string, number>();
 
-  constructor(direction: MailDirection, { commands, seconds, sessions }: DoorMetrics) {
+  constructor(direction: MailDirection, { commands, seconds, sessions, turnedAway }: DoorMetrics) {
     const connect = { direction, stage: 'connect' };
     this.#cells = {
       sessions: sessions.labels({ direction }),
       arrivals: byName(ARRIVALS, (outcome) => commands.cell({ ...connect, outcome })),
       arrivalSeconds: seconds.cell(connect),
+      turnedAway: byName(TURNED_AWAY, (reason) => turnedAway.cell({ direction, reason })),
       commands: byName(COMMANDS, (stage) => ({
         seconds: seconds.cell({ direction, stage }),
         counts: byName(OUTCOMES, (outcome) => commands.cell({ direction, stage, outcome })),
@@ -71,12 +81,17 @@ export class Door implements DoorMeter {
     };
   }
 
-  arrived(socket: Socket, isFull: () => boolean): void {
+  arrived(socket: Socket): void {
     const peer = peerKey(socket);
     this.#arriving.set(peer, performance.now());
     socket.once('close', () => {
-      if (this.#arriving.delete(peer)) this.#cells.arrivals[isFull() ? 'deferred' : 'gone'].inc();
+      if (this.#arriving.delete(peer)) this.#cells.arrivals.gone.inc();
     });
+  }
+
+  turnedAway(reason: TurnedAwayFor): void {
+    this.#cells.turnedAway[reason].inc();
+    if (REFUSED.some((refused) => refused === reason)) this.#cells.arrivals.deferred.inc();
   }
 
   greeted(session: Peer): void {
@@ -111,7 +126,12 @@ function outcomeOf(error: Error | null | undefined): Outcome {
 
 /** A dual-stack socket has IPv4 addresses in IPv6 form, the session as IPv4; only one of them may name a zone. */
 function peerKey({ remoteAddress = '', remotePort = 0 }: Peer): string {
-  return `${remotePort} ${remoteAddress.toLowerCase().replace(/^::ffff:|%.*$/g, '')}`;
+  return `${remotePort} ${
+    remoteAddress
+      .toLowerCase()
+      .replace(/^::ffff:/, '')
+      .split('%', 1)[0]
+  }`;
 }
 
 function byName<Name extends string, Value>(

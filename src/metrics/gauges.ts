@@ -27,6 +27,7 @@ export interface Gauged {
     | {
         readonly waiting: number;
         readonly limit: number;
+        readonly quarantined: number;
         readonly away: boolean;
         oldestAt(): Promise<Instant | undefined>;
       }
@@ -131,6 +132,8 @@ function overdue({ activeBlocks, ledger }: ReadModels, now: Instant): Millisecon
 
 async function updateStore({ store: metrics }: Metrics, gauged: Gauged, now: Instant): Promise<void> {
   const { store, models, outbox, clock } = gauged;
+  metrics.lag.set(models.lag / SECOND);
+  if (store.clockSkew !== undefined) metrics.clockSkew.set(store.clockSkew / SECOND);
   const isUp = store.healthy && outbox?.away !== true;
   metrics.up.set(Number(isUp));
   const lag = isUp ? await inTime(clock, lagOf(models, store, now)) : undefined;
@@ -160,6 +163,7 @@ async function lagOf(
 async function updateOutbox({ store: metrics }: Metrics, gauged: Gauged, now: Instant): Promise<void> {
   const { outbox, clock } = gauged;
   metrics.outboxWaiting.set(outbox?.waiting ?? 0);
+  metrics.outboxQuarantined.set(outbox?.quarantined ?? 0);
   metrics.outboxLimit.set(outbox?.limit ?? 0);
   const oldestAt = outbox === undefined ? undefined : await inTime(clock, outbox.oldestAt());
   metrics.outboxOldest.set(oldestAt === undefined ? 0 : Math.max(0, now - oldestAt) / SECOND);

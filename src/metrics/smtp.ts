@@ -16,11 +16,11 @@ export type LoginOutcome = (typeof LOGINS)[number];
 const REASONS = {
   auth: ['soft', 'defer'],
   mail: ['sender'],
-  rcpt: ['soft', 'defer', 'honest', 'upstream', 'unreachable', 'relay'],
+  rcpt: ['soft', 'defer', 'honest', 'upstream', 'unreachable', 'relay', 'route'],
   data: ['soft', 'defer', 'honest', 'upstream', 'unreachable', 'store'],
 } as const;
 export type RefusalReason =
-  'soft' | 'defer' | 'honest' | 'upstream' | 'unreachable' | 'store' | 'sender' | 'relay';
+  'soft' | 'defer' | 'honest' | 'upstream' | 'unreachable' | 'store' | 'sender' | 'relay' | 'route';
 
 /** Seconds. Few, since a command costs a walk through them: memory, a disk, a network, a person's patience. */
 const COMMAND_SECONDS = [0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10];
@@ -67,6 +67,11 @@ export class SmtpMetrics implements SmtpMeter {
     help: 'From a command until its answer was decided.',
     labelNames: ['direction', 'stage'] as const,
     buckets: COMMAND_SECONDS,
+  });
+  readonly #turnedAway = new FlatCounter({
+    name: 'stopgap_smtp_turned_away_total',
+    help: 'Connections that were refused or cut, by what they exceeded.',
+    labelNames: ['direction', 'reason'] as const,
   });
   readonly #errors = new Counter({
     name: 'stopgap_smtp_errors_total',
@@ -124,6 +129,7 @@ export class SmtpMetrics implements SmtpMeter {
   constructor(registry: ScrapedRegistry) {
     for (const metric of [this.#sends, this.#recipients, this.sessions, this.#commands, this.#seconds])
       registry.add(metric);
+    registry.add(this.#turnedAway);
     for (const metric of [this.#errors, this.#refusals, this.#logins, this.passwordChecks])
       registry.add(metric);
     for (const metric of [this.#certificates, this.relayUp, this.relaySessions, this.#transmit])
@@ -145,7 +151,10 @@ export class SmtpMetrics implements SmtpMeter {
   }
 
   door(direction: MailDirection): DoorMeter {
-    return new Door(direction, { commands: this.#commands, seconds: this.#seconds, sessions: this.sessions });
+    return new Door(direction, {
+      ...{ commands: this.#commands, seconds: this.#seconds, sessions: this.sessions },
+      turnedAway: this.#turnedAway,
+    });
   }
 
   connectionFailed(kind: 'accept' | 'client'): void {
@@ -186,6 +195,7 @@ const nothing = (): void => undefined;
 export const UNMEASURED_SMTP: SmtpMeter = {
   door: () => ({
     arrived: nothing,
+    turnedAway: nothing,
     greeted: nothing,
     closed: nothing,
     measured: (_command, done) => done,

@@ -61,6 +61,21 @@ export class StoreMetrics {
     help: 'How long ago the oldest event was written that the read models have not folded yet.',
     registers: [],
   });
+  readonly lag = new Gauge({
+    name: 'stopgap_feed_lag_seconds',
+    help: 'How old what the read models show may be; with a store on a server up to a few seconds say nothing.',
+    registers: [],
+  });
+  readonly logReplaced = new Counter({
+    name: 'stopgap_log_replaced_total',
+    help: 'How often the store was back with another log than the one that was followed.',
+    registers: [],
+  });
+  readonly clockSkew = new Gauge({
+    name: 'stopgap_store_clock_skew_seconds',
+    help: "The clock of the store's server less ours.",
+    registers: [],
+  });
   readonly skippedEvents = new Counter({
     name: 'stopgap_skipped_events_total',
     help: 'Stored events that could not be read or are of an unknown type.',
@@ -81,9 +96,14 @@ export class StoreMetrics {
     help: 'How long the oldest event in the outbox has waited; 0 where none waits.',
     registers: [],
   });
+  readonly outboxQuarantined = new Gauge({
+    name: 'stopgap_outbox_quarantined_events',
+    help: 'Events on this disk that the store refuses for a reason of their own.',
+    registers: [],
+  });
   readonly outboxLost = new Counter({
     name: 'stopgap_outbox_lost_events_total',
-    help: 'Events that were not recorded: the outbox was full, or the store refused them for good.',
+    help: 'Events that were not recorded, the outbox being full.',
     registers: [],
   });
   readonly #snapshotAt = new Gauge({
@@ -103,8 +123,9 @@ export class StoreMetrics {
       registry.add(metric);
     for (const metric of [this.ready, this.habitsReady, this.lagEvents, this.lagSeconds, this.skippedEvents])
       registry.add(metric);
-    for (const metric of [this.outboxWaiting, this.outboxLimit, this.outboxOldest, this.outboxLost])
-      registry.add(metric);
+    for (const metric of [this.lag, this.logReplaced, this.clockSkew]) registry.add(metric);
+    for (const metric of [this.outboxWaiting, this.outboxLimit, this.outboxOldest]) registry.add(metric);
+    for (const metric of [this.outboxQuarantined, this.outboxLost]) registry.add(metric);
     for (const metric of [this.#snapshotAt, this.snapshotFailures]) registry.add(metric);
     this.#append = this.#appends.cell({});
     for (const operation of OPERATIONS) {
@@ -113,6 +134,7 @@ export class StoreMetrics {
     }
     this.#snapshotAt.remove();
     this.habitsReady.remove();
+    this.clockSkew.remove();
   }
 
   /** @param began by `performance.now()` */

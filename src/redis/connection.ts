@@ -7,7 +7,7 @@ import type { RedisAddress } from './address.js';
 export type RedisClient = Redis | Cluster;
 
 /**
- * `producer`: a command fails at once where Redis is away, and within seconds where it does not answer.
+ * `producer`: a command fails at once where Redis is away, and in time where it does not answer.
  * `worker`: commands wait for Redis to come back, which is what BullMQ's workers ask for.
  */
 export type Purpose = 'producer' | 'worker';
@@ -20,23 +20,27 @@ export interface RedisConnection {
 
 /** A restarted Redis is found again this soon: an expiry may be late by a minute, not by more. */
 const LONGEST_PAUSE: Milliseconds = 2 * SECOND;
-const COMMAND_TIMEOUT: Milliseconds = 5 * SECOND;
+/** Who has not answered by then does not. */
+export const PATIENCE: Milliseconds = 5 * SECOND;
 const CONNECT_TIMEOUT: Milliseconds = 5 * SECOND;
 
 /**
  * Connects, and goes on reconnecting until it is closed.
  *
  * @param onError told of every failed attempt and lost connection; the text holds no secret
+ * @param patience a connection over which something was asked, and nothing came for so long, is given up for another:
+ *   one that is half open would stay so for many minutes
  */
 export function connectRedis(
   address: RedisAddress,
   purpose: Purpose,
   onError: (error: Error) => void,
+  patience: Milliseconds = PATIENCE,
 ): RedisConnection {
   let closed = false;
   const pauseBefore = (attempt: number): number | null =>
     closed ? null : Math.min(LONGEST_PAUSE, 50 * 2 ** Math.min(attempt, 10)) * (0.75 + Math.random() / 4);
-  const client = makeClient(address, purpose, pauseBefore);
+  const client = makeClient(address, purpose, patience, pauseBefore);
   client.on('error', onError);
   return {
     client,
@@ -61,6 +65,7 @@ export function endClient(client: Pick<RedisClient, 'status' | 'disconnect' | 'c
 function makeClient(
   address: RedisAddress,
   purpose: Purpose,
+  patience: Milliseconds,
   pauseBefore: (attempt: number) => number | null,
 ): RedisClient {
   const { username, password, sentinelUsername, sentinelPassword, tls } = address.secrets();
@@ -69,11 +74,12 @@ function makeClient(
     ...(username === undefined ? {} : { username }),
     ...(password === undefined ? {} : { password }),
     connectTimeout: CONNECT_TIMEOUT,
+    socketTimeout: patience,
     // After a failover the former master answers so until it is left.
     reconnectOnError: (error) => error.message.startsWith('READONLY'),
     ...(purpose === 'worker'
       ? { maxRetriesPerRequest: null }
-      : { maxRetriesPerRequest: 0, commandTimeout: COMMAND_TIMEOUT, autoResendUnfulfilledCommands: false }),
+      : { maxRetriesPerRequest: 0, commandTimeout: patience, autoResendUnfulfilledCommands: false }),
   };
   const enableOfflineQueue = purpose === 'worker';
   if (address.topology === 'cluster') {

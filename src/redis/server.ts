@@ -1,3 +1,4 @@
+import type { Redis } from 'ioredis';
 import { Cluster } from 'ioredis';
 import { StopgapError } from '../kernel/errors.js';
 import type { RedisClient } from './connection.js';
@@ -19,8 +20,7 @@ export const SAFE_POLICY = 'noeviction';
  * @throws StopgapError `unavailable` where one is older than 6.2; whatever the connection throws
  */
 export async function inspectServer(client: RedisClient): Promise<ServerFacts> {
-  const servers = client instanceof Cluster ? client.nodes('master') : [client];
-  const facts = (await Promise.all(servers.map((server) => server.info()))).map(readInfo);
+  const facts = (await Promise.all(mastersOf(client).map((server) => server.info()))).map(readInfo);
   const oldest = facts.reduce((a, b) => (isOlder(b.version, a.version) ? b : a));
   if (isOlder(oldest.version, OLDEST.join('.'))) {
     const message = `Redis ${oldest.version} is too old: timed work needs ${OLDEST.join('.')} or newer`;
@@ -31,6 +31,15 @@ export async function inspectServer(client: RedisClient): Promise<ServerFacts> {
     version: oldest.version,
     evictionPolicy: policies.find((name) => name !== SAFE_POLICY) ?? policies[0],
   };
+}
+
+/** Resolves when the server, or every master of a cluster, has answered. @throws whatever the connection throws */
+export async function pingServer(client: RedisClient): Promise<void> {
+  await Promise.all(mastersOf(client).map((server) => server.ping()));
+}
+
+function mastersOf(client: RedisClient): readonly Redis[] {
+  return client instanceof Cluster ? client.nodes('master') : [client];
 }
 
 /** Reads the reply to INFO. A server that gives no version counts as the oldest there is. */

@@ -62,12 +62,13 @@ export class LocalContainment {
     this.#volume.apply(event);
   }
 
-  /** Takes over the rules, and what people have judged, from read models that began with a snapshot. */
+  /** Begins with the rules, and what people have judged, of read models that begin anew, or with a snapshot. */
   adopt(): void {
     const { models, habits } = this.#options;
     const { sendVolume, overrides } = models;
     this.#volume = new SendVolume(overrides, habits);
     this.#volume.restoreRules(sendVolume.dump());
+    this.#held.clear();
   }
 
   /** Counts what this node has seen itself; what it trips is refused at once where the store is away. */
@@ -94,7 +95,7 @@ export class LocalContainment {
   }
 
   #release(subject: Subject): void {
-    if (this.#held.delete(subjectKey(subject))) this.#options.models.activeBlocks.withdraw(subject);
+    if (this.#held.delete(subjectKey(subject))) this.#options.models.refusing.withdraw(subject);
   }
 
   #hold({ kind, mode, rule, subject, evidence }: Verdict, now: Instant): void {
@@ -108,7 +109,7 @@ export class LocalContainment {
     }
     const until = rule.for === null ? null : now + rule.for;
     const { direction, refuse: refusal } = rule;
-    models.activeBlocks.anticipate(subject, {
+    models.refusing.anticipate(subject, {
       id: newId(),
       ...subject,
       direction,

@@ -4,21 +4,22 @@ import type { Logger } from 'pino';
 import type { Habits } from '../../projections/sender-profiles/habits.js';
 import { HabitFeed } from '../habit-feed.js';
 import type { HabitFeedListeners } from '../habit-feed.js';
+import { messageOf } from '../kernel/errors.js';
 import type { AlarmClock, Milliseconds } from '../kernel/time.js';
-import { HOUR, SECOND } from '../kernel/time.js';
+import { HOUR } from '../kernel/time.js';
 import { HABITS_ONLY } from '../known-events.js';
 import type { Metrics } from '../metrics/metrics.js';
+import { SUMMARIES_KEPT } from '../sending/day-summary.js';
 import { Snapshots } from '../snapshots/snapshots.js';
+import { insist } from '../store/backoff.js';
 import type { EventStore } from '../store/port.js';
-import { StoreUnavailable } from '../store/port.js';
+import { LogReplaced } from '../store/port.js';
 
 /** What comes in between are a few decisions: a snapshot of a hundred thousand senders is not written for these. */
 const SNAPSHOTS_WITHIN: Milliseconds = 6 * HOUR;
 /** Catching up, it rests for as long as it took to fold so many: half a core, and less where there is mail. */
 const AT_ONCE = 64;
 const REST: Milliseconds = 4;
-/** How soon a store that did not answer is asked again. */
-const AGAIN: Milliseconds = 5 * SECOND;
 
 export interface KnownHabitsOptions extends HabitFeedListeners {
   readonly store: EventStore;
@@ -37,8 +38,7 @@ export class KnownHabits {
   readonly #feed: HabitFeed;
   #snapshots: Snapshots | undefined;
   #begun: Promise<void> = Promise.resolve();
-  #closed = false;
-  #wake: () => void = () => undefined;
+  readonly #closing = new AbortController();
 
   constructor(options: KnownHabitsOptions) {
     this.#options = options;
@@ -57,55 +57,52 @@ export class KnownHabits {
   /** Begins to catch up. Nobody waits for it: mail is taken meanwhile. */
   start(): void {
     this.#begun = this.#begin();
-    this.#begun.catch((error: unknown) => {
-      if (!this.#closed) this.#options.onFatal(error);
-    });
+    this.#begun.catch((error: unknown) => this.#ended(error));
   }
 
   async close(): Promise<void> {
-    this.#closed = true;
-    this.#wake();
+    this.#closing.abort();
     await this.#feed.stop();
     await this.#begun.catch(() => undefined);
     await this.#snapshots?.close();
   }
 
   async #begin(): Promise<void> {
-    const { store, data, clock, metrics, log, onFatal } = this.#options;
+    const { store, data, clock, metrics, log } = this.#options;
+    const { signal } = this.#closing;
     const snapshots = await Snapshots.open({
       ...{ folder: path.join(data, 'snapshots'), categories: HABITS_ONLY, models: this.#feed, clock, log },
-      ...{ within: SNAPSHOTS_WITHIN, patient: true },
+      ...{ within: SNAPSHOTS_WITHIN, kept: SUMMARIES_KEPT },
       onFailed: () => metrics.store.snapshotFailures.inc(),
     });
     this.#snapshots = snapshots;
-    await this.#restore(snapshots);
-    if (this.#closed) return;
+    const onAway = (error: Error): void =>
+      log.debug({ error: messageOf(error) }, 'the store does not answer yet');
+    await insist(() => snapshots.restore(store), { signal, onAway, patient: true });
+    if (signal.aborted) return;
     let folded = 0;
     const { ended } = await this.#feed.follow(store, () => {
       snapshots.folded();
       return this.ready || ++folded % AT_ONCE > 0 ? undefined : setTimeout(REST);
     });
-    ended.catch(onFatal);
+    ended.catch((error: unknown) => this.#ended(error));
     const { habits, position } = this.#feed;
     log.info({ senders: habits.size, position }, 'it is known what senders usually do');
   }
-  /** To go through everything again costs far more than to wait for a store that has just gone. */
-  async #restore(snapshots: Snapshots): Promise<void> {
-    const { store, clock } = this.#options;
-    while (!this.#closed) {
-      try {
-        await snapshots.restore(store);
-        return;
-      } catch (error) {
-        if (!(error instanceof StoreUnavailable)) throw error;
-        await new Promise<void>((resolve) => {
-          const cancel = clock.after(AGAIN, resolve);
-          this.#wake = () => {
-            cancel();
-            resolve();
-          };
-        });
-      }
+
+  #ended(error: unknown): void {
+    if (this.#closing.signal.aborted) return;
+    if (!(error instanceof LogReplaced)) this.#options.onFatal(error);
+    else {
+      this.#begun = this.#beginAnew();
+      this.#begun.catch((fault: unknown) => this.#ended(fault));
     }
+  }
+
+  /** Whoever is not known in the log that is there now is not known. */
+  async #beginAnew(): Promise<void> {
+    await this.#snapshots?.abandon();
+    await this.#feed.startAnew();
+    await this.#begin();
   }
 }

@@ -68,9 +68,11 @@ export class Responder {
   #plannedBlocks = 0;
   #breakerOpen = false;
   #stopped = false;
+  /** Nothing is tried any more, not even once. */
+  #dropping = false;
   #wake: (() => void) | undefined;
   #stop!: () => void;
-  readonly #stopping = new Promise<void>((resolve) => (this.#stop = resolve));
+  #stopping = new Promise<void>((resolve) => (this.#stop = resolve));
 
   constructor(options: ResponderOptions) {
     this.#options = options;
@@ -156,6 +158,16 @@ export class Responder {
     await this.#tail;
   }
 
+  /** Drops every verdict, since they rest on a log that is gone; what they refuse stays refused. No more come by now. */
+  async startAnew(): Promise<void> {
+    this.#dropping = true;
+    await this.stop();
+    this.#unanswered.clear();
+    this.#stopping = new Promise<void>((resolve) => (this.#stop = resolve));
+    this.#stopped = false;
+    this.#dropping = false;
+  }
+
   /** Whether anything would come of a verdict now. Where the store does not say, it is to be tried. */
   async #leavesSomething(verdict: Verdict): Promise<boolean> {
     const { desk, clock } = this.#options;
@@ -220,12 +232,12 @@ export class Responder {
     const about = { correlation: context.correlation, rule: rule.id, subject };
     let faults = 0;
     let outcome = 'failed';
-    for (let pause = FIRST_PAUSE; ; pause = Math.min(2 * pause, LONGEST_PAUSE)) {
+    for (let pause = FIRST_PAUSE; !this.#dropping; pause = Math.min(2 * pause, LONGEST_PAUSE)) {
       try {
         const executed = await desk.execute(subject, command, context);
-        const { facts, position, seen } = executed;
+        const { facts, position } = executed;
         // Where another detector was faster it is the event of that one that must be in force here before ours goes.
-        await Promise.race([models.reached(position ?? seen), this.#stopping]);
+        await Promise.race([models.reached(position), this.#stopping]);
         outcome = facts.at(-1)?.type ?? 'nothing to do';
         this.#tell(plan, executed, context.by);
         break;
@@ -242,11 +254,14 @@ export class Responder {
         );
         settled();
         if (this.#stopped) break;
-        await this.#sleep(pause);
+        const failedAt = performance.now();
+        // A store that has been away may be back with another log. The feed, which finds out, goes first.
+        do await this.#sleep(pause);
+        while (!models.isFreshSince(failedAt) && !this.#stopped);
       }
     }
     if (counts) this.#plannedBlocks--;
-    if (anticipated) models.activeBlocks.withdraw(subject);
+    if (anticipated && !this.#dropping) models.activeBlocks.withdraw(subject);
     span?.setAttribute('stopgap.outcome', outcome).end();
     settled();
   }
@@ -268,6 +283,7 @@ export class Responder {
 
   #sleep(span: Milliseconds): Promise<void> {
     const { clock } = this.#options;
+    if (this.#stopped) return Promise.resolve();
     return new Promise((resolve) => {
       const cancel = clock.after(span, resolve);
       this.#wake = () => {

@@ -149,6 +149,13 @@ export interface Score {
   readonly signals: readonly Signal[];
 }
 
+/** Whether bounces, which anybody may send to anybody, have a part in what it says: then it only proposes. */
+export function restsOnBounces({ count, when, score }: Pick<Rule, 'count' | 'when' | 'score'>): boolean {
+  return (
+    count === 'bounces' || [when, ...(score?.signals ?? [])].some((each) => each?.share?.of === 'bounces')
+  );
+}
+
 export interface Turned {
   readonly count: 'messages' | 'recipients';
   readonly window: Milliseconds;

@@ -42,7 +42,7 @@ export interface Response {
 export function respond(verdict: Verdict, circumstances: Circumstances): Response {
   const { rule, subject, evidence, kind, mode } = verdict;
   if (kind === 'renew' && mode === 'enforce') {
-    return only({ kind, duration: rule.for!, evidence });
+    return only({ kind, duration: rule.for!, direction: rule.direction, evidence });
   }
   if (rule.then === 'observe' || mode === 'observe') {
     return only({ kind: 'observe', subject, action: rule.then, evidence });

@@ -6,35 +6,46 @@ import { readIpv6, slash64 } from './ip.js';
  * One normal form for everything that is compared. What a client wrote is kept in events as it was; what is
  * compared goes through here first:
  *   domain   lower case, A-labels (RFC 5890), no trailing dot
- *   address  local part in lower case and NFC, `+tag` dropped; domain as above
+ *   address  local part in lower case and NFC, `+tag` and needless quotes dropped; domain as above
  *   account  like an address, but a `+tag` stays: it is part of a login's name
  *   ehlo     like a domain; an address literal keeps its brackets
  *   ip       IPv4 dotted, IPv4-mapped IPv6 as IPv4, IPv6 in RFC 5952 form
  */
 
+/** Octets of an address: 64, `@` and 255 (RFC 5321 section 4.5.3.1). */
+export const LONGEST_ADDRESS = 320;
+/** Characters of a name that is compared in its normal form: more than any address and login has. */
+const LONGEST_NAME = 1024;
+
 const PLAIN_DOMAIN = /^[a-z0-9_-]+(?:\.[a-z0-9_-]+)*$/;
 const PLAIN_LOCAL = /^[a-z0-9._=*-]*$/;
 /** Most names are in normal form already: one pass of this tells, and nothing is allocated. */
 const PLAIN_ADDRESS = /^[a-z0-9._=*-]+@[a-z0-9_-]+(?:\.[a-z0-9_-]+)*$/;
-const EDGES = /^\s+|[\s.]+$/g;
+/** The look-behind keeps it linear: a run in the middle is looked at once, not from each of its characters. */
+const TAIL = /(?<![\s.])[\s.]+$/;
 /** ASCII that a host name may hold; a URL parser would take the rest for a port, a path or an escape. */
 const HOST_CHARACTERS = /^[a-z0-9._*\u0080-\uffff-]*$/;
 
 export function normalizeDomain(raw: string): string {
   if (PLAIN_DOMAIN.test(raw)) return raw;
-  const lower = lowerCase(raw).replace(EDGES, '');
+  const lower = trimmed(lowerCase(raw));
   if (PLAIN_DOMAIN.test(lower) || !HOST_CHARACTERS.test(lower)) return lower;
   // domainToASCII gives '' for what is no domain: such a name is still compared, as it stands. Other dots
   // (U+3002 and its like) have become plain ones only now.
-  return domainToASCII(lower).replace(EDGES, '') || lower;
+  return trimmed(domainToASCII(lower)) || lower;
+}
+
+/** Without space around it, and without dots at its end. */
+function trimmed(text: string): string {
+  return text.trimStart().replace(TAIL, '');
 }
 
 /** Normal form of a return path or recipient. The null sender stays the empty string. */
 export function normalizeAddress(raw: string): string {
   if (PLAIN_ADDRESS.test(raw)) return raw;
   const at = raw.lastIndexOf('@');
-  const local = normalizeLocal(at < 0 ? raw : raw.slice(0, at));
-  const plus = local.indexOf('+');
+  const local = normalizeLocal(unquoted(at < 0 ? raw : raw.slice(0, at)));
+  const plus = local.startsWith('"') ? -1 : local.indexOf('+');
   const base = plus > 0 ? local.slice(0, plus) : local;
   return at < 0 ? base : `${base}@${normalizeDomain(raw.slice(at + 1))}`;
 }
@@ -58,7 +69,7 @@ const DOTTED = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/;
  */
 export function normalizeIp(raw: string): string | undefined {
   if (DOTTED.test(raw)) return raw;
-  const bare = raw.trim().replace(/%.*$/, '');
+  const bare = raw.trim().split('%', 1)[0]!;
   if (!bare.includes(':')) return DOTTED.test(bare) ? bare : undefined;
   return ipaddr.IPv6.isValid(bare) ? ipaddr.process(bare).toString() : undefined;
 }
@@ -97,15 +108,38 @@ function isMapped(parts: Uint16Array): boolean {
 
 /** True for loopback, private (RFC 1918, RFC 4193), link-local and unspecified addresses. */
 export function isPrivateIp(ip: string): boolean {
-  const bare = ip.replace(/\/.*$/, '');
+  const bare = ip.split('/', 1)[0]!;
   if (!ipaddr.isValid(bare)) return false;
   return ['loopback', 'private', 'linkLocal', 'uniqueLocal', 'unspecified'].includes(
     ipaddr.process(bare).range(),
   );
 }
 
+/** Whether an address lies in a network: one address, `192.0.2.0/24`, or `private` for {@link isPrivateIp}. */
+export function isWithin(ip: string, network: string): boolean {
+  if (network === 'private') return isPrivateIp(ip);
+  if (!ipaddr.isValid(ip)) return false;
+  const address = ipaddr.process(ip);
+  const [first, length] = network.includes('/')
+    ? ipaddr.parseCIDR(network)
+    : ([ipaddr.process(network), undefined] as const);
+  if (address.kind() !== first.kind()) return false;
+  return length === undefined ? address.toString() === first.toString() : address.match(first, length);
+}
+
 export function isLoopback(ip: string): boolean {
   return ipaddr.isValid(ip) && ipaddr.process(ip).range() === 'loopback';
+}
+
+const QUOTED = /^"((?:[^"\\]|\\.)*)"$/s;
+/** What a local part may be without quotes (RFC 5321 section 4.1.2): atoms between single dots. */
+const DOT_ATOM = /^[^\s"(),:;<>@[\\\].]+(?:\.[^\s"(),:;<>@[\\\].]+)*$/;
+
+/** `"alice"` and `"al\ice"` are `alice`: quotes change nothing where none are needed, and escapes never do. */
+function unquoted(local: string): string {
+  const content = QUOTED.exec(local)?.[1]?.replace(/\\(.)/gs, '$1');
+  if (content === undefined) return local;
+  return DOT_ATOM.test(content) ? content : `"${content.replace(/["\\]/g, '\\$&')}"`;
 }
 
 function normalizeLocal(raw: string): string {
@@ -114,5 +148,7 @@ function normalizeLocal(raw: string): string {
 
 /** Composed before, for the case mapping, and after, since some letters compose in lower case only (J with caron). */
 function lowerCase(raw: string): string {
+  // Composing takes the square of a run of combining marks; a name of this length is nobody's, and needs no equal.
+  if (raw.length > LONGEST_NAME) return raw.toLowerCase();
   return raw.normalize('NFC').toLowerCase().normalize('NFC');
 }

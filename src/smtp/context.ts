@@ -25,7 +25,7 @@ export interface SmtpContext {
    * Called when a message is durable; a promise holds its 250 back until what it tripped is in force.
    */
   readonly accepted: (appended: Appended) => Promise<void> | undefined;
-  readonly store: Pick<EventStore, 'healthy'>;
+  readonly store: Pick<EventStore, 'healthy' | 'maxAppendBytes'>;
   readonly recorder: Recorder;
   /** Messages that cannot be taken, for want of the store or of room for long ones; connections that cannot. */
   readonly troubles: Readonly<Record<'store' | 'spool' | 'accept', Trouble>>;

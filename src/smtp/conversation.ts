@@ -26,6 +26,8 @@ interface MailTransaction {
   relay: RelayTransaction | undefined;
   /** Recipients that the upstream has taken. */
   readonly taken: Set<string>;
+  /** Bytes that the longest of their domains may come to in an event. */
+  longestDomain: number;
   /** The message is on its way: it no longer depends on its client. */
   delivering: boolean;
   refused: number;
@@ -88,6 +90,7 @@ export class Conversation {
       trace: this.#trace(id),
       relay: undefined,
       taken: new Set(),
+      longestDomain: 0,
       delivering: false,
       refused: 0,
       refusedCode: 0,
@@ -97,7 +100,7 @@ export class Conversation {
   /** Whether this sender is refused, at this very moment. */
   verdict(): ActiveBlock | undefined {
     const { models, clock } = this.#context;
-    return models.activeBlocks.verdict(this.mail!.sender, clock.now());
+    return models.refusing.verdict(this.mail!.sender, clock.now());
   }
 
   /** Records a refusal of ours and gives the error that tells the client. */

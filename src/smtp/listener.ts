@@ -3,17 +3,19 @@ import type {
   SMTPServerAddress,
   SMTPServerAuthentication,
   SMTPServerDataStream,
-  SMTPServerOptions,
   SMTPServerSession,
 } from 'smtp-server';
-import { SMTPServer } from 'smtp-server';
 import { isEntitled, maySend } from '../accounts/senders.js';
-import type { ListenAddress, TlsMode } from '../config/types.js';
+import { formatListen } from '../config/types.js';
+import type { ConnectionLimits, ListenAddress, TlsMode } from '../config/types.js';
 import { messageOf } from '../kernel/errors.js';
+import { formatInstant } from '../kernel/time.js';
 import type { Milliseconds } from '../kernel/time.js';
-import { MINUTE, SECOND } from '../kernel/time.js';
-import { Trouble } from '../log/trouble.js';
-import type { DoorMeter } from '../metrics/door.js';
+import { SECOND } from '../kernel/time.js';
+import type { DoorMeter, TurnedAwayFor } from '../metrics/door.js';
+import { isWithin } from '../sending/identity.js';
+import { Summary } from '../summary.js';
+import { Admission } from './admission.js';
 import type { SmtpContext } from './context.js';
 import { Conversation } from './conversation.js';
 import { logIn } from './login.js';
@@ -21,6 +23,8 @@ import { takeMessage } from './message.js';
 import type { RecipientBounds } from './recipient.js';
 import { offerRecipient } from './recipient.js';
 import { NOT_YOUR_ADDRESS, ReplyError, SHUTTING_DOWN, TLS_FIRST, TRY_LATER } from './replies.js';
+import type { MailServerOptions } from './server.js';
+import { MailServer } from './server.js';
 import type { SecureOptions } from './tls.js';
 
 interface CommonSettings {
@@ -28,7 +32,7 @@ interface CommonSettings {
   readonly tlsMode: TlsMode;
   /** The certificate; also given where no TLS is spoken, so that the library's public one is never loaded. */
   readonly secure: SecureOptions;
-  readonly maxConnections: number;
+  readonly limits: ConnectionLimits;
   readonly maxRecipients: number;
 }
 
@@ -36,8 +40,6 @@ export type ListenerSettings =
   | (CommonSettings & { readonly kind: 'submission'; readonly allowInsecureAuth: boolean })
   | (CommonSettings & { readonly kind: 'inbound'; readonly domains: ReadonlySet<string> });
 
-/** RFC 5321 section 4.5.3.2.7: a server waits at least five minutes for the next command. */
-const IDLE: Milliseconds = 5 * MINUTE;
 /** How long a message under way may go on at shutdown: what comes after it needs some of the ten seconds too. */
 const DRAIN: Milliseconds = 5 * SECOND;
 /** The library counts every line before a login, also those within AUTH LOGIN: room for a few mistyped passwords. */
@@ -52,10 +54,9 @@ export class SmtpListener {
   readonly #context: SmtpContext;
   readonly #settings: ListenerSettings;
   readonly #bounds: RecipientBounds;
-  readonly #server: SMTPServer;
+  readonly #server: MailServer;
   readonly #meter: DoorMeter;
-  /** As many connections are open as may be. */
-  readonly #full: Trouble;
+  readonly #turnedAway: Summary<{ readonly reason: TurnedAwayFor; readonly network: string }>;
   readonly #conversations = new WeakMap<SMTPServerSession, Conversation>();
   readonly #sockets = new Set<Socket>();
   #closing = false;
@@ -66,21 +67,18 @@ export class SmtpListener {
     const { maxRecipients } = settings;
     this.#bounds = { maxRecipients, domains: settings.kind === 'inbound' ? settings.domains : undefined };
     this.#meter = context.metrics.smtp.door(settings.kind === 'submission' ? 'outbound' : 'inbound');
-    const { kind: listener, maxConnections: limit } = settings;
-    this.#full = new Trouble(context.clock, {
-      began: () =>
-        context.log.warn({ listener, limit }, 'connections are put off: as many are open as may be'),
-      over: (count, spanMs) =>
-        context.log.warn({ listener, count, spanMs }, 'connections are no longer put off'),
-    });
-    this.#server = new SMTPServer(this.#options());
+    const listener = formatListen(settings.listen);
+    this.#turnedAway = new Summary(context.clock, ({ reason, network }, count, since) =>
+      context.log.warn(
+        { listener, reason, network, count, since: formatInstant(since) },
+        'connections were turned away',
+      ),
+    );
+    this.#server = new MailServer(this.#options());
     this.#server.server.on('connection', (socket) => {
+      if (this.#server.isTurnedAway(socket)) return;
       this.#sockets.add(socket);
-      this.#meter.arrived(socket, () => {
-        const isFull = this.#server.connections.size >= settings.maxConnections;
-        if (isFull) this.#full.failed('');
-        return isFull;
-      });
+      this.#meter.arrived(socket);
       socket.once('close', () => this.#sockets.delete(socket));
     });
     this.#server.on('error', (error: NodeJS.ErrnoException) => {
@@ -111,6 +109,7 @@ export class SmtpListener {
   /** Takes no connection any more; sessions get 421 at once, those with a message under way when it is done. */
   async close(): Promise<void> {
     this.#closing = true;
+    this.#turnedAway.flush();
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     for (const { session } of [...this.#server.connections]) {
       // Whatever else a client may say from now on, the library answers with 421: nothing is worth waiting for.
@@ -127,9 +126,10 @@ export class SmtpListener {
     }
   }
 
-  #options(): SMTPServerOptions {
-    const { tlsMode, secure, kind, maxConnections, maxRecipients } = this.#settings;
-    const { hostname, maxMessageSize } = this.#context;
+  #options(): MailServerOptions {
+    const { tlsMode, secure, kind, limits, maxRecipients } = this.#settings;
+    const { hostname, maxMessageSize, relay } = this.#context;
+    const { maxConnections, perNetwork, timeouts } = limits;
     return {
       ...secure,
       name: hostname,
@@ -142,12 +142,23 @@ export class SmtpListener {
       allowInsecureAuth: kind === 'submission' && this.#settings.allowInsecureAuth,
       size: maxMessageSize,
       maxRecipients,
-      maxClients: maxConnections,
       hideDSN: false,
       disableReverseLookup: true,
       logger: false,
-      socketTimeout: IDLE,
       closeTimeout: DRAIN,
+      admission: new Admission({
+        connections: maxConnections,
+        perNetwork: perNetwork.connections,
+        newPerMinute: perNetwork.newPerMinute,
+      }),
+      isSpared: (ip) => perNetwork.except.some((network) => isWithin(ip, network)),
+      deadlines: timeouts,
+      offers: () => relay.offers,
+      onTurnedAway: (reason, network) => {
+        this.#meter.turnedAway(reason);
+        // A reason, not each network: there may be as many as there are addresses.
+        this.#turnedAway.add(reason, { reason, network });
+      },
       onConnect: (session, done) => this.#connected(session, done),
       onSecure: (_socket, session, done) => this.#secured(session, done),
       onClose: (session) => this.#closed(session),
@@ -176,7 +187,6 @@ export class SmtpListener {
     const direction = settings.kind === 'submission' ? 'outbound' : 'inbound';
     this.#conversations.set(session, new Conversation(this.#context, session, direction));
     this.#meter.greeted(session);
-    this.#full.worked();
     this.#context.troubles.accept.worked();
     done();
   }

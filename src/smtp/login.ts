@@ -1,6 +1,8 @@
 import type { SMTPServerAuthentication } from 'smtp-server';
 import type { ActiveBlock } from '../../projections/active-blocks.js';
+import { LONGEST_PASSWORD } from '../accounts/passwords.js';
 import { StopgapError } from '../kernel/errors.js';
+import { LONGEST_ADDRESS } from '../sending/identity.js';
 import type { SmtpContext } from './context.js';
 import type { Conversation } from './conversation.js';
 import { BAD_CREDENTIALS, LOGIN_LATER, ReplyError, replyLine } from './replies.js';
@@ -23,21 +25,18 @@ export async function logIn(
   const begun = performance.now();
   const login = auth.username ?? '';
   const { network } = conversation;
+  // Nobody is called that, and nobody's password is that: nothing is done about it, but it counts.
+  if (isOverlong(auth)) throw failed(context, conversation, '');
   if (!limiter.allow(network, login)) {
     metrics.smtp.login('limited');
     if (log.isLevelEnabled('debug')) log.debug({ network }, 'a login was put off: too many have failed');
     throw new ReplyError(LOGIN_LATER);
   }
   const refusing = (): ActiveBlock | undefined =>
-    models.activeBlocks.verdict(conversation.asLogin(login), clock.now());
+    models.refusing.verdict(conversation.asLogin(login), clock.now());
   const before = refusing();
   const result = await verify(context, login, auth, before?.refusal === 'soft');
-  if (!result.ok) {
-    metrics.smtp.login('failed');
-    limiter.failed(network, login, 'genuine');
-    context.recorder.loginFailed({ network, kind: 'genuine', ...conversation.place });
-    throw new ReplyError(BAD_CREDENTIALS);
-  }
+  if (!result.ok) throw failed(context, conversation, login);
   const block = refusing();
   if (block === undefined || block.refusal === 'honest') {
     metrics.smtp.login('succeeded');
@@ -65,6 +64,27 @@ export async function logIn(
     tracing?.refused(block.id, 'auth', reply.code, block.id, undefined),
   );
   throw new ReplyError(reply);
+}
+
+/** A wrong name or password: noted, and what the client is told. */
+function failed(
+  { limiter, metrics, recorder }: SmtpContext,
+  conversation: Conversation,
+  login: string,
+): ReplyError {
+  const { network } = conversation;
+  metrics.smtp.login('failed');
+  limiter.failed(network, login, 'genuine');
+  recorder.loginFailed({ network, kind: 'genuine', ...conversation.place });
+  return new ReplyError(BAD_CREDENTIALS);
+}
+
+function isOverlong({ username = '', password, authzid = '' }: SMTPServerAuthentication): boolean {
+  return (
+    Buffer.byteLength(username) > LONGEST_ADDRESS ||
+    Buffer.byteLength(authzid) > LONGEST_ADDRESS ||
+    Buffer.byteLength(password ?? '') > LONGEST_PASSWORD
+  );
 }
 
 async function verify(

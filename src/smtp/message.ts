@@ -5,6 +5,7 @@ import { SECOND } from '../kernel/time.js';
 import { domainOf, normalizeDomain } from '../sending/identity.js';
 import type { MessageAccepted } from '../sending/events.js';
 import { sendStreamKey } from '../sending/subjects.js';
+import { reportsFailure } from './bounce.js';
 import type { SmtpContext } from './context.js';
 import type { Conversation } from './conversation.js';
 import type { MessageBody } from './relay/body.js';
@@ -18,6 +19,8 @@ import { relayed } from './transaction-trace.js';
 const MOST_RECEIVED_LINES = 100;
 /** Recipient domains that an event names. */
 const MOST_DOMAINS = 20;
+/** Bytes of an accepted message's event without the names in it: numbers, ids, field names, who recorded it. */
+const NAMELESS_BYTES = 2048;
 
 /**
  * Takes a message in, hands it to the upstream and records it. In this order, so that nothing that was
@@ -118,7 +121,7 @@ async function record(
   };
   try {
     const appended = await recorder.accepted(sendStreamKey(mail.sender), data, mail.trace?.traceparent);
-    if (mail.returnPath === '' && fields.direction === 'inbound') {
+    if (fields.direction === 'inbound' && reportsFailure(body.headerHead)) {
       await recorder.bounces(
         accepted.map(({ address }) => address),
         conversation.ip,
@@ -148,6 +151,21 @@ async function record(
   metrics.smtp.accepted(fields.direction, accepted.length);
 }
 
+/**
+ * Bytes that the event of this message may come to, with recipients in `taken` different domains of at most
+ * `longestDomain` bytes: a bound that costs nothing to find. Which of them the upstream accepts is known only later.
+ */
+export function eventBound(conversation: Conversation, taken: number, longestDomain: number): number {
+  const { account = '', ehlo, mail } = conversation;
+  const names = nameBytes(account) + nameBytes(ehlo) + nameBytes(mail!.returnPath);
+  return NAMELESS_BYTES + names + Math.min(taken, MOST_DOMAINS) * longestDomain;
+}
+
+/** Bytes that a name may come to in JSON: no control character is in it, so that a quote or backslash is the worst. */
+export function nameBytes(name: string): number {
+  return 2 * Buffer.byteLength(name) + 3;
+}
+
 function unavailable({ metrics, troubles }: SmtpContext, reason: 'store'): ReplyError {
   metrics.smtp.refused('data', reason);
   troubles.store.failed('the store takes no events');
@@ -175,9 +193,17 @@ function receivedLine(
   const from = ehlo.replace(/[^\x21-\x27\x2a-\x5b\x5d-\x7e]/g, '?').slice(0, 255) || 'unknown';
   const literal = ip.includes(':') ? `[IPv6:${ip}]` : `[${ip}]`;
   return Buffer.from(
-    `Received: from ${from} (${literal})\r\n\tby ${hostname} with ${session.transmissionType} id ${id};\r\n\t${dateText(now)}\r\n`,
+    `Received: from ${from} (${literal})\r\n\tby ${hostname} with ${protocolOf(session)} id ${id};\r\n\t${dateText(now)}\r\n`,
     'latin1',
   );
+}
+
+/** The name that RFC 3848 and RFC 6531 section 4.3 have for how a message came. */
+function protocolOf({ openingCommand, secure, user, envelope }: SMTPServerSession): string {
+  const { mailFrom } = envelope;
+  if (openingCommand === 'HELO') return 'SMTP';
+  const utf8 = mailFrom !== false && mailFrom.args !== false && mailFrom.args['SMTPUTF8'] === true;
+  return `${utf8 ? 'UTF8SMTP' : 'ESMTP'}${secure ? 'S' : ''}${user ? 'A' : ''}`;
 }
 
 let dateSecond = 0;

@@ -22,6 +22,19 @@ export const NOT_YOUR_ADDRESS: SmtpReply = { code: 553, text: '5.7.1 You may not
 export const TLS_FIRST: SmtpReply = { code: 530, text: '5.7.0 Must issue a STARTTLS command first' };
 export const TOO_MANY_RECIPIENTS: SmtpReply = { code: 452, text: '4.5.3 Too many recipients' };
 export const SHUTTING_DOWN: SmtpReply = { code: 421, text: '4.3.2 Shutting down' };
+export const TOO_MANY_CONNECTIONS: SmtpReply = {
+  code: 421,
+  text: '4.3.2 Too many connections, please try again later',
+};
+export const TOO_MANY_FROM_NETWORK: SmtpReply = {
+  code: 421,
+  text: '4.7.0 Too many connections from your network, please try again later',
+};
+export const TOO_LATE: SmtpReply = { code: 421, text: '4.4.2 Waited for too long: closing the connection' };
+export const ROUTED: SmtpReply = {
+  code: 550,
+  text: '5.1.3 Mail is taken here for plain addresses alone: no route, no quotes, no % and no ! before the @',
+};
 export const NO_RELAY: SmtpReply = { code: 550, text: '5.7.1 Relaying denied' };
 export const TOO_LARGE: SmtpReply = { code: 552, text: '5.3.4 Message exceeds the size limit' };
 export const MAIL_LOOP: SmtpReply = {

@@ -4,7 +4,6 @@ import type { WatchedFile } from '../accounts/watched-file.js';
 import type { Config } from '../config/types.js';
 import { Geoip } from '../geoip/geoip.js';
 import type { AlarmClock } from '../kernel/time.js';
-import { SECOND } from '../kernel/time.js';
 import type { LogLevels } from '../log/levels.js';
 import { Trouble } from '../log/trouble.js';
 import type { Metrics } from '../metrics/metrics.js';
@@ -18,14 +17,10 @@ import { LoginVerifier } from './auth/login-verifier.js';
 import type { SmtpContext } from './context.js';
 import { Recorder } from './recorder.js';
 import { sweepSpool } from './relay/body.js';
-import { openRelay } from './relay/open.js';
 import type { Relay } from './relay/port.js';
 import type { RelayWatch } from './relay/watch.js';
-import { watchRelay } from './relay/watch.js';
 import { startSmtp } from './start.js';
-
-/** The sessions have been waited for already when the relay is closed. */
-const RELAY_CLOSE = SECOND;
+import { Upstreams } from './upstreams.js';
 
 export interface SmtpRoleOptions {
   readonly config: Config;
@@ -42,8 +37,8 @@ export interface SmtpRoleOptions {
 }
 
 export interface SmtpRole {
-  readonly relay: Relay;
-  readonly upstream: RelayWatch;
+  readonly relay: Pick<Relay, 'sessions'>;
+  readonly upstream: Pick<RelayWatch, 'state'>;
   /** Password checks that run or wait. */
   readonly checks: { readonly pending: number };
   /** Opens the listeners. */
@@ -55,16 +50,8 @@ export async function openSmtpRole(options: SmtpRoleOptions): Promise<SmtpRole> 
   const { config, clock, logs, metrics, tracing, models, store, accepted, watch, closers } = options;
   const log = logs.of('smtp');
   const { hostname, auth, senders, softFail, maxMessageSize } = config.smtp;
-  const relay = openRelay(config.smtp.relay.url, {
-    hostname,
-    clock,
-    closeTimeout: RELAY_CLOSE,
-    onNotice: (notice) => logs.of('relay').warn({ notice }, 'news of the upstream'),
-    onUnanswered: () => metrics.smtp.unanswered(),
-  });
-  closers.push(() => relay.close());
-  const upstream = watchRelay(relay, clock);
-  closers.push(() => upstream.stop());
+  const upstreams = new Upstreams({ config, clock, log: logs.of('relay'), metrics: metrics.smtp });
+  closers.push(() => upstreams.close());
   const spoolDir = path.join(config.data, 'spool');
   await sweepSpool(spoolDir);
   const recorder = new Recorder({ store, clock, log, hostname });
@@ -104,7 +91,7 @@ export async function openSmtpRole(options: SmtpRoleOptions): Promise<SmtpRole> 
         over: (count, spanMs) => log.warn({ count, spanMs }, 'connections are taken again'),
       }),
     },
-    relay,
+    relay: upstreams.relayOf(config.smtp.relay),
     verifier: new LoginVerifier({
       backend: fileBackend(() => users.current),
       checker,
@@ -116,5 +103,9 @@ export async function openSmtpRole(options: SmtpRoleOptions): Promise<SmtpRole> 
     contact: softFail.contact,
     maxMessageSize,
   };
-  return { relay, upstream, checks: checker, listen: () => startSmtp(context, config, closers) };
+  const listen: SmtpRole['listen'] = async () => {
+    await upstreams.asked();
+    return startSmtp(context, config, upstreams, closers);
+  };
+  return { relay: upstreams, upstream: upstreams, checks: checker, listen };
 }

@@ -1,10 +1,11 @@
 import path from 'node:path';
 import { formatListen } from '../config/types.js';
-import type { Config, ListenAddress, TlsSettings } from '../config/types.js';
+import type { Config, ListenAddress, RelaySettings, TlsSettings } from '../config/types.js';
 import type { SmtpContext } from './context.js';
 import type { ListenerSettings } from './listener.js';
 import { SmtpListener } from './listener.js';
 import { ListenerCertificate, ensureSelfSigned } from './tls.js';
+import type { Upstreams } from './upstreams.js';
 
 /**
  * Opens every SMTP listener of the configuration, each with its certificate.
@@ -14,9 +15,10 @@ import { ListenerCertificate, ensureSelfSigned } from './tls.js';
 export async function startSmtp(
   context: SmtpContext,
   config: Config,
+  upstreams: Upstreams,
   closers: (() => unknown)[],
 ): Promise<{ what: string; address: string }[]> {
-  const { submission, inbound, maxConnections, maxRecipients } = config.smtp;
+  const { submission, inbound, maxRecipients } = config.smtp;
   const listening: { what: string; address: string }[] = [];
   const stops: (() => Promise<void>)[] = [];
   // All at once: a slow session at one listener must not hold up the others.
@@ -24,6 +26,7 @@ export async function startSmtp(
   const open = async (
     listen: ListenAddress,
     tls: TlsSettings,
+    relay: RelaySettings,
     settings: Omit<ListenerSettings, 'secure'>,
   ): Promise<void> => {
     const name = formatListen(listen);
@@ -33,7 +36,7 @@ export async function startSmtp(
       log.info({ listener: name }, 'a new certificate is in force');
       metrics.smtp.certificate(name, certificate.expiresAt);
     });
-    const listener = new SmtpListener(context, {
+    const listener = new SmtpListener({ ...context, relay: upstreams.relayOf(relay) }, {
       ...settings,
       secure: certificate.secure,
     } as ListenerSettings);
@@ -47,15 +50,15 @@ export async function startSmtp(
     listening.push({ what: settings.kind, address: formatListen({ host: listen.host, port }) });
   };
   for (const { listen, tls, allowInsecureAuth } of submission) {
-    const common = { listen, tlsMode: tls.mode, maxConnections, maxRecipients };
-    await open(listen, tls, { ...common, kind: 'submission', allowInsecureAuth } as Omit<
+    const common = { listen, tlsMode: tls.mode, limits: config.smtp, maxRecipients };
+    await open(listen, tls, config.smtp.relay, { ...common, kind: 'submission', allowInsecureAuth } as Omit<
       ListenerSettings,
       'secure'
     >);
   }
-  for (const { listen, tls, domains } of inbound) {
-    const common = { listen, tlsMode: tls.mode, maxConnections, maxRecipients };
-    await open(listen, tls, { ...common, kind: 'inbound', domains: new Set(domains) } as Omit<
+  for (const { listen, tls, domains, relay } of inbound) {
+    const common = { listen, tlsMode: tls.mode, limits: config.smtp, maxRecipients };
+    await open(listen, tls, relay, { ...common, kind: 'inbound', domains: new Set(domains) } as Omit<
       ListenerSettings,
       'secure'
     >);

@@ -183,7 +183,7 @@ export class SnapshotFolder {
   /** Rises with each: a snapshot of an older store that was put back is the newer one all the same. */
   async #nextNumber(): Promise<string> {
     const [newest = ''] = await this.list();
-    const number = Number(/(\d+)\.snapshot$/.exec(newest)?.[1] ?? 0) + 1;
+    const number = Number(/(?<!\d)(\d+)\.snapshot$/.exec(newest)?.[1] ?? 0) + 1;
     return String(number).padStart(8, '0');
   }
 

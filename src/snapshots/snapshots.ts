@@ -27,7 +27,7 @@ export interface SnapshotOptions {
   readonly models: Snapshotted;
   /** Verdicts that no event folded up to now has answered; none unless given. */
   readonly unanswered?: () => readonly Verdict[];
-  readonly clock: Pick<AlarmClock, 'monotonic'>;
+  readonly clock: Pick<AlarmClock, 'now' | 'monotonic'>;
   readonly log: Logger;
   /** Events folded from one snapshot to the next, at most; 250,000 by default. */
   readonly every?: number;
@@ -37,8 +37,8 @@ export interface SnapshotOptions {
   readonly onFailed?: () => void;
   /** Time from one snapshot to the next while anything is folded; 15 minutes by default. */
   readonly within?: Milliseconds;
-  /** Whoever restores can come again: no snapshot is passed over because the store does not answer. */
-  readonly patient?: boolean;
+  /** How long what happened is kept, at least: an event that is younger than this and not there was never there. */
+  readonly kept: Milliseconds;
 }
 
 interface State {
@@ -86,21 +86,21 @@ export class Snapshots {
    * in the log.
    *
    * @returns the verdicts that no event up to there has answered
-   * @throws StoreUnavailable to the `patient`
+   * @throws StoreUnavailable: to go through everything again costs far more than to wait for a store that has just gone
    */
   async restore(store: Pick<EventStore, 'head' | 'readStream'>): Promise<readonly Verdict[]> {
-    const { models, log, patient = false } = this.#options;
+    const { models, log, clock, kept } = this.#options;
     for (const file of await this.#files()) {
       try {
         const state = (await this.#folder.read(file, await store.head())) as State;
-        await checkAnchors(state.models.anchors, store);
+        await checkAnchors(state.models, store, clock.now() - kept);
         const madeAt = await this.#folder.madeAt(file);
         models.restore(state.models);
         this.#options.onSnapshot?.(madeAt);
         log.info({ file, position: models.position }, 'the read models start from a snapshot');
         return state.unanswered;
       } catch (error) {
-        if (patient && error instanceof StoreUnavailable) throw error;
+        if (error instanceof StoreUnavailable) throw error;
         const reason = messageOf(error);
         log.warn({ file, reason }, 'a snapshot is not used: an older one is, or all events are folded');
       }
@@ -117,6 +117,12 @@ export class Snapshots {
 
   /** Resolves when none is being written. */
   async idle(): Promise<void> {
+    await this.#writing;
+  }
+
+  /** Writes none any more; one that is being written is given up. */
+  async abandon(): Promise<void> {
+    this.#abort.abort(new Error('the log that it is of is gone'));
     await this.#writing;
   }
 
@@ -173,10 +179,13 @@ export class Snapshots {
 /**
  * Looks whether the events that a snapshot ends with are those of this store: it may be another, or have been restored
  * from a backup and gone on differently. Sends may be gone by their age, and then say nothing.
+ *
+ * @param keptSince what happened later than this is still there
  */
 async function checkAnchors(
-  [last, kept]: readonly (Anchor | undefined)[],
+  { anchors: [last, kept], lastEventAt }: FollowingState,
   store: Pick<EventStore, 'readStream'>,
+  keptSince: Instant,
 ): Promise<void> {
   for (const anchor of [last, kept]) {
     if (anchor === undefined) continue;
@@ -184,7 +193,7 @@ async function checkAnchors(
     let found: Anchor | undefined;
     for await (const event of store.readStream(stream, { from: revision, limit: 1 })) found = event;
     const gone = found === undefined || found.revision !== revision;
-    if (gone && anchor === last && last !== kept && last.position !== kept?.position) continue;
+    if (gone && anchor === last && last.position !== kept?.position && lastEventAt < keptSince) continue;
     if (gone || found!.id !== id || found!.position !== position) {
       throw new SnapshotRefused(`it was made from another store: ${stream} has another event ${revision}`);
     }

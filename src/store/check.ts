@@ -3,9 +3,6 @@ import type { NewEvent } from '../kernel/events.js';
 import { messageOf } from '../kernel/errors.js';
 import type { ExpectedRevision } from './port.js';
 
-/** Half of a surrogate pair, which UTF-8 cannot hold: the name would come back as another one. */
-const LONE_SURROGATE = /\p{Surrogate}/u;
-
 /**
  * Sees that an append can be stored and read back as it is.
  *
@@ -58,7 +55,8 @@ function checkEvent(event: NewEvent): string {
 }
 
 function checkText(field: string, text: string): void {
-  if (typeof text !== 'string' || text === '' || text.includes('\0') || LONE_SURROGATE.test(text)) {
+  // UTF-8 cannot hold half of a surrogate pair: the name would come back as another one.
+  if (typeof text !== 'string' || text === '' || text.includes('\0') || !text.isWellFormed()) {
     throw new InvalidInput(
       field,
       `${field} must be text that is not empty and without NUL or half surrogates`,

@@ -16,6 +16,7 @@ export class Health {
   /** An append has gone through since the last look. */
   private heard = false;
   private timer: NodeJS.Timeout | undefined;
+  private retrying = false;
   private readonly backoff: Backoff;
 
   constructor(private readonly options: HealthOptions) {
@@ -40,6 +41,15 @@ export class Health {
     this.timer ??= setTimeout(() => void this.retry(), this.backoff.next()).unref();
   }
 
+  /** Whoever has seen the store answer again need not wait for the next attempt. */
+  hurry(): void {
+    if (!this.failed || this.closed) return;
+    this.backoff.reset();
+    if (this.retrying) return;
+    clearTimeout(this.timer);
+    void this.retry();
+  }
+
   /** Fails where the store takes nothing although nobody has tried; rejects with the reason. */
   async look(): Promise<void> {
     if (this.failed) return;
@@ -58,6 +68,7 @@ export class Health {
   }
 
   private async retry(): Promise<void> {
+    this.retrying = true;
     let works = false;
     try {
       if (this.failed) await this.options.retry();
@@ -65,6 +76,7 @@ export class Health {
     } catch {
       // It is tried again.
     }
+    this.retrying = false;
     this.timer = undefined;
     if (works) this.succeed();
     else if (this.failed) this.fail();

@@ -23,8 +23,14 @@ export function metered(store: EventStore, metrics: StoreMetrics): EventStore {
     head: () => measured(() => store.head(), 'head', metrics),
     setRetention: (category, maxAge) => store.setRetention(category, maxAge),
     sweep: (now) => store.sweep(now),
+    get maxAppendBytes() {
+      return store.maxAppendBytes;
+    },
     get healthy() {
       return store.healthy;
+    },
+    get clockSkew() {
+      return store.clockSkew;
     },
     probe: () => store.probe(),
     close: () => store.close(),

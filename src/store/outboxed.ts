@@ -1,72 +1,67 @@
 import type { Logger } from 'pino';
-import type { NewEvent, RecordedEvent } from '../kernel/events.js';
-import { messageOf } from '../kernel/errors.js';
+import type { NewEvent } from '../kernel/events.js';
 import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
-import { SECOND } from '../kernel/time.js';
+import { Delivery } from './delivery.js';
 import type { Appended, EventStore, ExpectedRevision } from './port.js';
 import { StoreUnavailable } from './port.js';
+import type { LocalStore } from './quarantine.js';
+import { QUARANTINE_STREAM, quarantine, release } from './quarantine.js';
 
 export interface OutboxOptions {
   /** The store that all share. */
   readonly remote: EventStore;
-  /** A store on this node's own disk. */
-  readonly local: EventStore;
+  readonly local: LocalStore;
   readonly clock: AlarmClock;
   readonly log: Logger;
-  /** Events that may wait. */
+  /** Events that may wait or be in quarantine. */
   readonly maxEvents: number;
-  /** When so many wait. `accept`: what comes is not recorded, and counted as lost. `defer`: it is refused. */
+  /** When there are so many. `accept`: what comes is not recorded, and counted as lost. `defer`: it is refused. */
   readonly whenFull: 'accept' | 'defer';
   readonly onLost?: (events: number) => void;
   /** Told of what was taken, wherever it went: what happened at this node. */
   readonly onTaken?: (stream: string, events: readonly NewEvent[]) => void;
 }
 
-/** Where in the local store it is written how much of it has been delivered. */
-const PROGRESS_STREAM = 'delivered-outbox';
-const PROGRESS_CATEGORY = 'delivered';
-const BATCH = 200;
-const FIRST_PAUSE: Milliseconds = SECOND / 4;
-const LONGEST_PAUSE: Milliseconds = 10 * SECOND;
-
 /**
  * A store that goes on taking what happened while the shared one is away: it waits on this node's disk, durable,
- * and is delivered in order later. Only appends to `any` revision can wait; decisions cannot, since they depend on
- * what is in the stream.
+ * and is delivered later, each stream in order. Only appends to `any` revision can wait; decisions cannot, since they
+ * depend on what is in the stream. An event that the shared store refuses by itself is kept in quarantine.
  *
  * A position of 0 in the answer says that the event waits. What had reached the shared store although its answer
- * got lost is delivered again under the same id: whoever folds it folds an id once.
+ * got lost is delivered again under the same id: readers fold an id once.
  */
 export class OutboxedStore implements EventStore {
   readonly #options: OutboxOptions;
   readonly #remote: EventStore;
-  readonly #local: EventStore;
+  readonly #local: LocalStore;
+  readonly #delivery: Delivery;
   #waiting = 0;
-  #delivered = 0;
-  #draining: Promise<void> | undefined;
-  readonly #writes = new Set<Promise<unknown>>();
-  #wake: (() => void) | undefined;
+  readonly #byStream = new StreamCounts();
+  #quarantined = 0;
+  #delivering: Promise<void> | undefined;
   #closed = false;
 
   private constructor(options: OutboxOptions) {
+    const { remote, local, clock, log } = options;
     this.#options = options;
-    this.#remote = options.remote;
-    this.#local = options.local;
+    this.#remote = remote;
+    this.#local = local;
+    this.#delivery = new Delivery({
+      ...{ remote, local, clock, log, waiting: () => this.#waiting },
+      onDone: (stream, events) => this.#count(stream, -events),
+      refused: (stream, event, reason) => this.#quarantine(stream, event, reason),
+    });
   }
 
-  /** Opens it, and goes on delivering what an earlier process left behind. */
+  /** Opens it, and goes on delivering what an earlier process left. @throws StoreUnavailable */
   static async open(options: OutboxOptions): Promise<OutboxedStore> {
     const store = new OutboxedStore(options);
-    for await (const event of options.local.readStream(PROGRESS_STREAM, {
-      direction: 'backwards',
-      limit: 1,
-    })) {
-      store.#delivered = (event.data as { through: number }).through;
+    await dropDelivered(options.local);
+    for await (const { stream, events } of options.local.countByStream()) {
+      if (stream === QUARANTINE_STREAM) store.#quarantined += events;
+      else store.#count(stream, events);
     }
-    for await (const event of options.local.readAll({ after: store.#delivered })) {
-      if (event.stream !== PROGRESS_STREAM) store.#waiting++;
-    }
-    if (store.#waiting > 0) store.#startDraining();
+    if (store.#waiting > 0) store.#deliver();
     return store;
   }
 
@@ -80,18 +75,27 @@ export class OutboxedStore implements EventStore {
     return this.#options.maxEvents;
   }
 
+  /** Events that the shared store refuses. */
+  get quarantined(): number {
+    return this.#quarantined;
+  }
+
   /** When the oldest that waits was written down here; undefined where none waits. @throws StoreUnavailable */
   async oldestAt(): Promise<Instant | undefined> {
     if (this.#waiting === 0) return undefined;
-    for await (const event of this.#local.readAll({ after: this.#delivered })) {
-      if (event.stream !== PROGRESS_STREAM) return event.recordedAt;
+    for await (const { stream, position, recordedAt } of this.#local.readAll()) {
+      if (stream !== QUARANTINE_STREAM && !this.#delivery.hasArrived(position)) return recordedAt;
     }
     return undefined;
   }
 
-  /** True while what is appended goes to this node's disk. */
+  /** True while some of what is appended goes to this node's disk. */
   get away(): boolean {
     return this.#waiting > 0 || !this.#remote.healthy;
+  }
+
+  get maxAppendBytes(): number {
+    return this.#remote.maxAppendBytes;
   }
 
   async append(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): Promise<Appended> {
@@ -102,15 +106,27 @@ export class OutboxedStore implements EventStore {
   }
 
   async #take(stream: string, events: readonly NewEvent[]): Promise<Appended> {
-    // What waits goes first: a later event must not overtake it.
-    if (this.#waiting === 0 && this.#remote.healthy) {
+    // What waits of its stream goes first: a later event must not overtake it.
+    if (this.#byStream.none(stream) && this.#remote.healthy) {
       try {
         return await this.#remote.append(stream, events, 'any');
-      } catch (error) {
-        if (!(error instanceof StoreUnavailable)) throw error;
+      } catch {
+        // It waits, whatever the reason: the delivery logs it, and finds out which event is at fault where one is.
       }
     }
-    return this.#keep(stream, events);
+    await this.#keep(stream, events);
+    return { revision: -1, position: 0, duplicate: false };
+  }
+
+  /**
+   * Tries events in quarantine once more, those of these ids or all. They come to the store after what came since.
+   *
+   * @returns how many
+   * @throws StopgapError `not-found` for an id that is not in quarantine; StoreUnavailable
+   */
+  retry(ids?: readonly string[]): Promise<number> {
+    const keep = (stream: string, event: NewEvent): Promise<void> => this.#write(stream, event);
+    return release(this.#local, ids, keep, () => this.#quarantined--);
   }
 
   readStream: EventStore['readStream'] = (stream, options) => this.#remote.readStream(stream, options);
@@ -125,160 +141,119 @@ export class OutboxedStore implements EventStore {
   /** Whether what happens can be recorded, here or there. */
   get healthy(): boolean {
     if (this.#waiting === 0 && this.#remote.healthy) return true;
-    return (
-      this.#options.whenFull === 'accept' || (this.#waiting < this.#options.maxEvents && this.#local.healthy)
-    );
+    return this.#options.whenFull === 'accept' || (this.#room > 0 && this.#local.healthy);
+  }
+
+  get clockSkew(): Milliseconds | undefined {
+    return this.#remote.clockSkew;
   }
 
   async close(): Promise<void> {
     this.#closed = true;
-    this.#wake?.();
-    await this.#draining;
+    this.#delivery.stop();
+    await this.#delivering;
     await this.#local.close();
     await this.#remote.close();
   }
 
-  async #keep(stream: string, events: readonly NewEvent[]): Promise<Appended> {
-    const { maxEvents, whenFull, onLost, log } = this.#options;
-    if (this.#waiting + events.length > maxEvents) {
+  /** Events that still have room here. */
+  get #room(): number {
+    return this.#options.maxEvents - this.#waiting - this.#quarantined;
+  }
+
+  async #keep(stream: string, events: readonly NewEvent[]): Promise<void> {
+    const { clock, maxEvents, whenFull, onLost, log } = this.#options;
+    if (events.length > this.#room) {
       if (whenFull === 'defer')
-        throw new StoreUnavailable(`the store is away and ${maxEvents} events wait already`);
+        throw new StoreUnavailable(`this disk holds ${maxEvents} events for the store already`);
       onLost?.(events.length);
-      return { revision: -1, position: 0, duplicate: false };
+      return;
     }
-    if (this.#waiting === 0) log.warn('the store is away: events wait on this disk');
-    this.#waiting += events.length;
-    const at = this.#options.clock.now();
-    const write = this.#local.append(
-      stream,
-      events.map((event) => marked(event, at)),
-      'any',
-    );
-    this.#writes.add(write);
+    if (this.#waiting === 0) log.warn('events wait on this disk for the store');
+    const at = clock.now();
+    await Promise.all(events.map((event) => this.#write(stream, marked(event, at))));
+  }
+
+  /** One at a time, since a local store does not say how many of several it had already. */
+  async #write(stream: string, event: NewEvent): Promise<void> {
+    this.#count(stream, 1);
     try {
-      // What waits already under the same ids is not written again.
-      if ((await write).duplicate) this.#waiting -= events.length;
+      // What waits already under the same id is not written again.
+      if ((await this.#local.append(stream, [event], 'any')).duplicate) this.#count(stream, -1);
     } catch (error) {
-      this.#waiting -= events.length;
+      this.#count(stream, -1);
       throw error;
     } finally {
-      this.#writes.delete(write);
+      this.#delivery.notice();
+      this.#deliver();
     }
-    this.#startDraining();
-    return { revision: -1, position: 0, duplicate: false };
   }
 
-  #startDraining(): void {
-    this.#draining ??= this.#drain().finally(() => {
-      this.#draining = undefined;
+  async #quarantine(stream: string, event: NewEvent, reason: string): Promise<void> {
+    const { clock, log } = this.#options;
+    await quarantine(this.#local, clock, stream, event, reason);
+    this.#quarantined++;
+    const { id, type } = event;
+    log.error({ stream, id, type, error: reason }, 'the store refuses an event: it is in quarantine');
+  }
+
+  #count(stream: string, events: number): void {
+    this.#waiting += events;
+    this.#byStream.add(stream, events);
+  }
+
+  #deliver(): void {
+    if (this.#waiting === 0 || this.#closed) return;
+    this.#delivering ??= this.#delivery.run().finally(() => {
+      this.#delivering = undefined;
+      if (this.#waiting === 0) this.#options.log.warn('the outbox is delivered');
       // Something came between the last look and now.
-      if (this.#waiting > 0 && !this.#closed) this.#startDraining();
-    });
-  }
-
-  async #drain(): Promise<void> {
-    const { log, clock } = this.#options;
-    let pause = FIRST_PAUSE;
-    while (this.#waiting > 0 && !this.#closed) {
-      try {
-        if (await this.#deliverBatch()) pause = FIRST_PAUSE;
-        else await Promise.allSettled(this.#writes);
-      } catch (error) {
-        log.debug({ error: messageOf(error), waiting: this.#waiting }, 'the outbox cannot be delivered yet');
-        await this.#sleep(pause);
-        pause = Math.min(2 * pause, LONGEST_PAUSE);
-      }
-    }
-    if (this.#waiting === 0) {
-      log.warn('the store is back: the outbox is delivered');
-      await this.#local.sweep(clock.now());
-    }
-  }
-
-  async #deliverBatch(): Promise<boolean> {
-    const batch: RecordedEvent[] = [];
-    let through = this.#delivered;
-    for await (const event of this.#local.readAll({ after: this.#delivered, limit: BATCH })) {
-      through = event.position;
-      if (event.stream !== PROGRESS_STREAM) batch.push(event);
-    }
-    if (batch.length === 0) {
-      this.#delivered = through;
-      return false;
-    }
-    for (const run of runsOf(batch)) await this.#deliver(run);
-    this.#delivered = through;
-    this.#waiting -= batch.length;
-    const { clock } = this.#options;
-    const progress = {
-      id: crypto.randomUUID(),
-      type: 'OutboxDelivered',
-      at: clock.now(),
-      by: 'system:outbox',
-    };
-    await this.#local.append(PROGRESS_STREAM, [{ ...progress, data: { through } }], 'any');
-    return true;
-  }
-
-  /** @throws StoreUnavailable where it is to be tried again */
-  async #deliver(run: readonly RecordedEvent[]): Promise<void> {
-    const { log, onLost } = this.#options;
-    const { stream } = run[0]!;
-    try {
-      await this.#remote.append(stream, run.map(plain), 'any');
-    } catch (error) {
-      if (error instanceof StoreUnavailable) throw error;
-      // The store will never take it: it must not keep everything behind it waiting for ever.
-      log.error(
-        { stream, events: run.map(({ id }) => id), error: messageOf(error) },
-        'the store refuses what waited: it is lost',
-      );
-      onLost?.(run.length);
-    }
-  }
-
-  #sleep(span: Milliseconds): Promise<void> {
-    const { clock } = this.#options;
-    // Closing has waited for the attempt under way already.
-    if (this.#closed) return Promise.resolve();
-    return new Promise((resolve) => {
-      const cancel = clock.after(span, resolve);
-      this.#wake = () => {
-        cancel();
-        resolve();
-      };
+      else this.#deliver();
     });
   }
 }
 
-/** What is swept from the outbox once it has been delivered. */
-export const OUTBOX_CATEGORIES = ['send', 'auth', PROGRESS_CATEGORY];
+/**
+ * How many events of each stream wait, in a megabyte however many streams there are. Streams may share a count: then one
+ * that has nothing waiting is taken for one that has, and its events wait their turn.
+ */
+class StreamCounts {
+  readonly #counts = new Uint32Array(1 << 18);
 
-/** Neighbours of one stream together: one append, in order. */
-function runsOf(events: readonly RecordedEvent[]): RecordedEvent[][] {
-  const runs: RecordedEvent[][] = [];
-  for (const event of events) {
-    const last = runs.at(-1);
-    if (last?.[0]!.stream === event.stream) last.push(event);
-    else runs.push([event]);
+  none(stream: string): boolean {
+    return this.#counts[this.#place(stream)] === 0;
   }
-  return runs;
+
+  add(stream: string, events: number): void {
+    this.#counts[this.#place(stream)]! += events;
+  }
+
+  /** FNV-1a, folded. */
+  #place(stream: string): number {
+    let hash = 0x811c9dc5;
+    for (let i = 0; i < stream.length; i++) hash = Math.imul(hash ^ stream.charCodeAt(i), 0x01000193);
+    return (hash ^ (hash >>> 18)) & (this.#counts.length - 1);
+  }
+}
+
+/** Where an earlier version noted how much it had delivered, which it left to a sweep. */
+const PROGRESS_STREAM = 'delivered-outbox';
+/** Events that are deleted at once. */
+const SLICE = 1000;
+
+async function dropDelivered(local: LocalStore): Promise<void> {
+  let through = 0;
+  for await (const { data } of local.readStream(PROGRESS_STREAM, { direction: 'backwards', limit: 1 }))
+    ({ through } = data as { through: number });
+  if (through === 0) return;
+  const delivered: number[] = [];
+  for await (const { stream, position } of local.readAll())
+    if (position <= through || stream === PROGRESS_STREAM) delivered.push(position);
+  for (let from = 0; from < delivered.length; from += SLICE)
+    await local.remove(delivered.slice(from, from + SLICE));
 }
 
 /** Says when it was written down here, since the shared store will know of it only later. */
 function marked(event: NewEvent, outboxedAt: Instant): NewEvent {
   return { ...event, data: { ...(event.data as object), outboxedAt } };
-}
-
-function plain({ id, type, version, at, by, correlation, trace, data }: RecordedEvent): NewEvent {
-  return {
-    id,
-    type,
-    at,
-    by,
-    data,
-    ...(version === undefined ? {} : { version }),
-    ...(correlation === undefined ? {} : { correlation }),
-    ...(trace === undefined ? {} : { trace }),
-  };
 }

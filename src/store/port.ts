@@ -10,9 +10,9 @@ import { StopgapError } from '../kernel/errors.js';
 export type ExpectedRevision = number | 'any' | 'none';
 
 export interface Appended {
-  /** Revision of the last event appended. */
+  /** Revision of the last event written; where all were written before, the highest that one of them has. */
   readonly revision: number;
-  /** Position of the last event appended. */
+  /** Position of that event. */
   readonly position: number;
   /** True where every event had been appended before: the same append, retried. Nothing was written. */
   readonly duplicate: boolean;
@@ -40,12 +40,32 @@ export class StoreUnavailable extends StopgapError {
   }
 }
 
+/** The store is there and refuses the user: nothing passes until somebody changes the configuration, here or there. */
+export class AccessRefused extends StoreUnavailable {
+  constructor(message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.name = 'AccessRefused';
+  }
+}
+
 /** The store cannot be opened as it stands (corrupt, foreign, newer, locked): the message says what to do. */
 export class StoreRefused extends StopgapError {
   constructor(message: string, cause?: unknown) {
     super('unavailable', message);
     if (cause !== undefined) this.cause = cause;
     this.name = 'StoreRefused';
+  }
+}
+
+/**
+ * The log that the store holds is not the one that was followed: it was emptied, restored from an older backup, or
+ * exchanged. What was folded from the former one is void: a reader begins again at position 0. The message says how it
+ * was recognised.
+ */
+export class LogReplaced extends StopgapError {
+  constructor(message: string) {
+    super('unavailable', message);
+    this.name = 'LogReplaced';
   }
 }
 
@@ -85,10 +105,20 @@ export interface Subscription {
    * where it ends before.
    */
   readonly caughtUp: Promise<void>;
-  /** Settles when it has ended: resolves after `stop`, rejects with what ended it otherwise. */
+  /**
+   * Settles when it has ended: resolves after `stop`, rejects with what ended it otherwise: the handler's error,
+   * {@link LogReplaced}, or StoreUnavailable where the store was closed.
+   */
   readonly ended: Promise<void>;
   /** Position of the last event handled (or passed over for its category); 0 before the first. */
   readonly position: number;
+  /**
+   * How old what it has handled may be: the time since the last moment of which it is known that everything written by
+   * then has been handled; since it began where there was none. 0 where nothing is missing. A store on a server asks
+   * every few seconds how far the log goes, so that up to a few seconds say nothing; more says that events wait, that the
+   * server is silent, or that it cannot be asked.
+   */
+  readonly lag: Milliseconds;
   /**
    * No event is handed over any more; resolves when the handler under way is done. So a handler may call it
    * but must not await it.
@@ -96,11 +126,26 @@ export interface Subscription {
   stop(): Promise<void>;
 }
 
+/** Bytes that an event counts for beside its JSON: its names in the store's own form. */
+const ENVELOPE_BYTES = 256;
+
+/** Bytes that an event counts for in an append, never fewer than a store counts. Costs as much as writing its JSON. */
+export function eventBytes(event: NewEvent): number {
+  return Buffer.byteLength(JSON.stringify(event)) + ENVELOPE_BYTES;
+}
+
 export interface EventStore {
+  /**
+   * Bytes that one append may have, by {@link eventBytes} of its events; Infinity where nothing bounds it. A larger one may
+   * be refused as invalid input. It becomes less when the store turns out to take less.
+   */
+  readonly maxAppendBytes: number;
+
   /**
    * Appends to one stream, all or nothing; resolves when the events are durable. An event id that the
    * stream already holds is not written again: an append whose ids were all written before succeeds as
-   * `duplicate` whatever the expected revision.
+   * `duplicate` whatever the expected revision. Where only some of them were, `any` passes over these and writes
+   * the others, in order; any other expected revision is refused as a conflict.
    *
    * @throws WrongExpectedRevision, StoreUnavailable
    */
@@ -136,6 +181,12 @@ export interface EventStore {
    * The adapter finds out by itself when the store takes writes again: whoever looks before appending may wait for it.
    */
   readonly healthy: boolean;
+
+  /**
+   * The clock of the store's server less ours, as last measured, to a tenth of a second or so; undefined until that is
+   * known, and where the store has no clock but ours.
+   */
+  readonly clockSkew?: Milliseconds | undefined;
 
   /**
    * Looks whether an append would go through, so that `healthy` tells of a store that is gone although nobody appends.

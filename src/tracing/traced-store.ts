@@ -27,8 +27,14 @@ export function tracedStore(store: EventStore, tracing: Tracing): EventStore {
     head: () => store.head(),
     setRetention: (category, maxAge) => store.setRetention(category, maxAge),
     sweep: (now) => store.sweep(now),
+    get maxAppendBytes() {
+      return store.maxAppendBytes;
+    },
     get healthy() {
       return store.healthy;
+    },
+    get clockSkew() {
+      return store.clockSkew;
     },
     probe: () => store.probe(),
     close: () => store.close(),

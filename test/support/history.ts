@@ -281,7 +281,8 @@ class System {
   }
 
   #act({ kind, rule, subject, evidence }: Verdict): void {
-    if (kind === 'renew') return this.#decide(subject, { kind, duration: rule.for!, evidence });
+    if (kind === 'renew')
+      return this.#decide(subject, { kind, duration: rule.for!, direction: rule.direction, evidence });
     if (rule.then === 'observe')
       return this.#decide(subject, { kind: 'observe', subject, action: 'observe', evidence });
     const {

@@ -12,8 +12,7 @@ import { Redis } from 'ioredis';
 const run = promisify(execFile);
 
 /** How to come by a Redis for the tests that need one, in one line. */
-const HOW_TO_GET_REDIS =
-  'install redis-server (apt-get install redis-server, brew install redis), or set REDIS_URL to one for tests';
+const HOW_TO_GET_REDIS = 'npm run test:install installs redis-server; or set REDIS_URL to one for tests';
 
 let binary: Promise<boolean> | undefined;
 
@@ -80,6 +79,11 @@ export class RedisServer {
     const gone = once(child, 'exit');
     child.kill('SIGKILL');
     await gone;
+  }
+
+  /** SIGSTOP stops it where it is, with its connections open; SIGCONT lets it go on. */
+  signal(name: 'SIGSTOP' | 'SIGCONT'): void {
+    this.#process?.kill(name);
   }
 
   /** Starts it on the same port; resolves when it answers. */
@@ -201,9 +205,9 @@ export async function startFakeRedis(
   };
 }
 
-/** A port of loopback that nobody listens on at the moment. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
+/** A port of loopback that nobody listens on at the moment; the one asked for, else EADDRINUSE. */
+export async function freePort(wanted = 0): Promise<number> {
+  const server = createServer().listen(wanted, '127.0.0.1');
   await once(server, 'listening');
   const { port } = server.address() as AddressInfo;
   server.close();

@@ -1,6 +1,7 @@
 import { readFile, readdir, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { pino } from 'pino';
+import { DAY } from '../../src/kernel/time.js';
 import { FOLDED_CATEGORIES } from '../../src/known-events.js';
 import type { ReadModels } from '../../src/read-models.js';
 import type { Verdict } from '../../src/rules/verdict.js';
@@ -28,6 +29,7 @@ export async function node(
   const { models, verdicts } = folding();
   const snapshots = await Snapshots.open({
     ...{ folder, categories: FOLDED_CATEGORIES, models, unanswered: () => [], clock, log },
+    kept: 35 * DAY,
     ...more,
   });
   return { models, verdicts, snapshots, logs };

@@ -3,6 +3,8 @@ import { describe, it } from 'node:test';
 import type { RecordedEvent } from '../../src/kernel/events.js';
 import { UNREADABLE } from '../../src/kernel/events.js';
 import { ReadModels } from '../../src/read-models.js';
+import { StoreUnavailable } from '../../src/store/port.js';
+import { Gate } from '../support/gate.js';
 
 const AT = Date.UTC(2026, 0, 1);
 
@@ -73,5 +75,40 @@ describe('the read models', () => {
     folding.apply(imposed(2));
     await reached;
     await folding.reached(1);
+  });
+
+  it('start anew with nothing, and refuse by what they knew until they have caught up', async () => {
+    const { models: folding } = models();
+    folding.apply(imposed(7));
+    const waiting = folding.reached(9);
+    await folding.startAnew();
+    await assert.rejects(waiting, StoreUnavailable);
+    assert.deepEqual([folding.position, folding.ledger.size, folding.activeBlocks.size], [0, 0, 0]);
+    assert.equal(folding.refusing.size, 1);
+    await folding.startAnew();
+    assert.equal(folding.refusing.size, 1, 'though the log was replaced once more before that');
+
+    const feed = new Gate();
+    let hand: (event: RecordedEvent) => unknown = () => undefined;
+    const caughtUp = folding.follow({
+      subscribe(_options, handler) {
+        hand = handler;
+        const never = new Promise<void>(() => undefined);
+        const stop = () => Promise.resolve();
+        return { caughtUp: feed.opened, ended: never, position: 0, lag: 0, stop };
+      },
+    });
+    hand(imposed(2, 'of the other log'));
+    assert.deepEqual(
+      [...folding.refusing.all()].map(({ id }) => id),
+      ['b7'],
+    );
+    feed.open();
+    await caughtUp;
+    assert.deepEqual(
+      [...folding.refusing.all()].map(({ id }) => id),
+      ['b2'],
+    );
+    assert.equal(folding.ready, true);
   });
 });

@@ -19,8 +19,8 @@ export const smtp: Row = {
       title: 'Commands that were not accepted',
       description: text`
         Share of all, by stage and how they ended. \`failed\`: a fault of ours,
-        ${runbook('StopgapMailFaults')}. \`deferred\` at \`connect\`: more than \`smtp.maxConnections\`,
-        ${runbook('StopgapConnectionsRefused')}. Our own refusals are among them.
+        ${runbook('StopgapMailFaults')}. \`deferred\` at \`connect\`: turned away, see below. Our own
+        refusals are among them.
       `,
       unit: 'percentunit',
       size: [8, 8],
@@ -55,14 +55,18 @@ export const smtp: Row = {
       ],
     }),
     graph({
-      title: 'Connections that failed',
+      title: 'Connections that failed or were turned away',
       description: text`
         \`accept\`: file descriptors are short, ${runbook('StopgapFileDescriptorsShort')}. \`client\` after
-        a change: certificate or TLS mode.
+        a change: certificate or TLS mode. Turned away: \`full\`, more than \`smtp.maxConnections\`;
+        \`network\` and \`rate\`, more than one client network may have; the others kept us waiting.
       `,
       unit: 'suffix:/s',
       size: [8, 8],
-      queries: [over(series.rate(['kind'], 'stopgap_smtp_errors_total'), '{{kind}}')],
+      queries: [
+        over(series.rate(['kind'], 'stopgap_smtp_errors_total'), '{{kind}}'),
+        over(series.rate(['reason'], 'stopgap_smtp_turned_away_total'), 'turned away: {{reason}}'),
+      ],
       colors: { accept: 'red' },
     }),
     graph({

@@ -121,8 +121,7 @@ export const store: Row = {
     stat({
       title: 'Events lost',
       description: text`
-        Within the time shown: the outbox was full, or the store refuses them for good.
-        ${runbook('StopgapEventsLost')}
+        Within the time shown: the outbox was full. ${runbook('StopgapEventsLost')}
       `,
       unit: 'none',
       decimals: 0,
@@ -141,14 +140,56 @@ export const store: Row = {
       queries: [over(series.max([], 'stopgap_outbox_oldest_age_seconds'))],
       thresholds: above(60, 600),
     }),
+    stat({
+      title: 'In quarantine',
+      description: text`
+        Events on the disks of SMTP nodes that the store refuses for a reason of their own.
+        ${runbook('StopgapEventsQuarantined')}
+      `,
+      unit: 'none',
+      size: [4, 7],
+      queries: [over(series.sum([], 'stopgap_outbox_quarantined_events'))],
+      thresholds: never(1),
+    }),
+    stat({
+      title: 'Another log',
+      description: text`
+        Within the time shown: how often the store was back with another log than the one that was followed. Somebody
+        emptied it, or restored a backup: each process has learnt anew what is there. ${runbook('StopgapLogReplaced')}
+      `,
+      unit: 'none',
+      decimals: 0,
+      size: [4, 7],
+      queries: [now(series.increase([], RANGE, 'stopgap_log_replaced_total'))],
+      thresholds: never(1),
+    }),
+    graph({
+      title: 'How old what processes know may be',
+      description: text`
+        A few seconds say nothing where the store is KurrentDB. More: events wait to be handled, or the store gives no
+        sign. ${runbook('StopgapProjectionLate')}
+      `,
+      unit: 's',
+      size: [8, 7],
+      queries: [over(series.max(['instance'], 'stopgap_feed_lag_seconds'), '{{instance}}')],
+    }),
+    graph({
+      title: 'Clock of KurrentDB, less ours',
+      description: text`
+        Keep both by NTP: windows clamp at five minutes. ${runbook('StopgapClocksApart')}
+      `,
+      unit: 's',
+      size: [8, 7],
+      queries: [over(series.max(['instance'], 'stopgap_store_clock_skew_seconds'), '{{instance}}')],
+    }),
     graph({
       title: 'Outbox',
       description: text`
-        Events that wait for a store that is away, and how many may; 0 without an outbox.
+        Events that wait for the store, and how many may; 0 without an outbox.
         ${runbook('StopgapOutboxFilling')}
       `,
       unit: 'short',
-      size: [24, 7],
+      size: [20, 7],
       queries: [
         over(series.sum(['instance'], 'stopgap_outbox_events'), '{{instance}}'),
         over(series.max([], 'stopgap_outbox_limit_events'), 'limit'),

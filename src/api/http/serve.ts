@@ -5,7 +5,7 @@ import type { Role } from '../../accounts/tokens.js';
 import { StopgapError, messageOf } from '../../kernel/errors.js';
 import { SECOND } from '../../kernel/time.js';
 import { StoreUnavailable } from '../../store/port.js';
-import type { ApiDependencies, Caller } from '../dependencies.js';
+import type { ApiDependencies, Authenticator, Caller, OperationDependencies } from '../dependencies.js';
 import { readBody } from './body.js';
 import { checkInput } from './check-input.js';
 import { within } from './deadline.js';
@@ -28,6 +28,13 @@ const PROTECTED = '/api/v1';
 
 const NO_QUERY = z.strictObject({});
 
+/** Without `tokens` no route may ask for a role. */
+export type ServeDependencies = OperationDependencies &
+  Partial<Pick<ApiDependencies, 'tokens' | 'tracing' | 'models'>>;
+
+/** Throws where a request cannot be looked at now. */
+export type Admission = (request: Request) => void;
+
 interface Locals {
   readonly requestId: string;
   caller?: Caller;
@@ -42,8 +49,9 @@ interface Locals {
 export function serve(
   app: Express,
   routes: readonly Route[],
-  deps: ApiDependencies,
+  deps: ServeDependencies,
   newRequestId: () => string,
+  admit: Admission = () => undefined,
 ): void {
   const answers = new IdempotentAnswers(deps.clock);
   app.disable('x-powered-by').disable('etag').set('query parser', 'simple');
@@ -53,11 +61,12 @@ export function serve(
     Object.assign(response.locals, { requestId } satisfies Locals);
     response.set(SECURITY_HEADERS).set('X-Request-Id', requestId);
     measure(response, deps);
+    admit(request);
     next();
   });
   app.use(PROTECTED, (request, response, next) => {
     const locals = localsOf(response);
-    locals.caller = authenticate(request, deps);
+    if (deps.tokens !== undefined) locals.caller = authenticate(request, deps.tokens);
     if (deps.tracing !== undefined)
       locals.trace = traceRequest(deps.tracing, request, response, () => locals);
     next();
@@ -111,13 +120,13 @@ async function work(
   route: Route,
   request: Request,
   response: Response,
-  deps: ApiDependencies,
+  deps: ServeDependencies,
   answers: IdempotentAnswers,
 ): Promise<Answer | undefined> {
   const { requestId, caller, trace } = localsOf(response);
   if (route.role !== undefined) {
     authorize(caller, route.role);
-    if (route.needsModels !== false && !deps.models.ready) {
+    if (route.needsModels !== false && deps.models?.ready !== true) {
       throw new StoreUnavailable('the read models are not caught up with the store yet');
     }
   }
@@ -170,7 +179,7 @@ function send(response: Response, { status, body, text, type, headers = {} }: An
 }
 
 /** Whose token it is (RFC 6750). */
-function authenticate(request: Request, { tokens }: ApiDependencies): Caller {
+function authenticate(request: Request, tokens: Authenticator): Caller {
   const header = request.get('authorization');
   if (header === undefined) {
     throw unauthorized('a token is needed: send Authorization: Bearer <token>', 'Bearer realm="stopgap"');
@@ -199,7 +208,7 @@ function authorize(caller: Caller | undefined, needed: Role): void {
 }
 
 /** A fault of ours: the log gets what happened, the client only where to look. */
-function fault(thrown: unknown, request: Request, response: Response, { log }: ApiDependencies): Problem {
+function fault(thrown: unknown, request: Request, response: Response, { log }: ServeDependencies): Problem {
   const { requestId, route } = localsOf(response);
   log.error(
     {
@@ -217,7 +226,7 @@ function fault(thrown: unknown, request: Request, response: Response, { log }: A
 }
 
 /** Measures until the answer is written or the client is gone; a feed until it has begun. */
-function measure(response: Response, { metrics }: ApiDependencies): void {
+function measure(response: Response, { metrics }: ServeDependencies): void {
   const begun = performance.now();
   response.once('close', () => {
     const { route = 'unmatched', method = 'other' } = localsOf(response);

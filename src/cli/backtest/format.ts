@@ -1,7 +1,7 @@
 import type { BacktestReport, CandidateReport, CaseReport } from '../../backtest/report.js';
 import type { Mail } from '../../backtest/cases.js';
 import type { AttackScore, Score } from '../../backtest/score.js';
-import { printable } from '../client-format.js';
+import { printable } from '../../kernel/printable.js';
 import { table } from '../io.js';
 
 type Row = readonly string[];

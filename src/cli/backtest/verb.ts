@@ -18,7 +18,7 @@ import { parseRules } from '../../rules/parse.js';
 import type { ConfigOption } from '../config-option.js';
 import { configForFiles, withConfig } from '../config-option.js';
 import type { CliIo } from '../io.js';
-import { note, print } from '../io.js';
+import { asJson, note, print } from '../io.js';
 import { openNamed, readNamed } from '../named-file.js';
 import { StatusLine } from '../status-line.js';
 import { DecisionsFile } from './decisions-file.js';
@@ -118,7 +118,7 @@ async function backtest(io: CliIo, options: BacktestOption, store: ReadableStore
   const ranged = from !== undefined || to !== undefined;
   const nothing = json === true ? nothingText(report, ranged) : undefined;
   if (nothing !== undefined) note(io, `stopgap: ${nothing}`);
-  print(io, json === true ? JSON.stringify(report) : reportText(report, ranged));
+  print(io, json === true ? asJson(report) : reportText(report, ranged));
 }
 
 async function openTrace(io: CliIo, name: string): Promise<TraceThread> {

@@ -1,15 +1,20 @@
 import { accessSync, constants } from 'node:fs';
 import path from 'node:path';
 import { messageOf } from '../../kernel/errors.js';
-import { formatDuration } from '../../kernel/time.js';
+import type { Milliseconds } from '../../kernel/time.js';
+import { formatDuration, SECOND } from '../../kernel/time.js';
+import { relaysOf } from '../../config/relay.js';
 import { parseRedis } from '../../redis/address.js';
 import { connectRedis } from '../../redis/connection.js';
 import { inspectServer, SAFE_POLICY } from '../../redis/server.js';
 import { openRelay } from '../../smtp/relay/open.js';
 import { openKurrentStore } from '../../store/kurrentdb/index.js';
-import { redacted } from '../../store/kurrentdb/connection.js';
+import { redacted } from '../../store/kurrentdb/nodes.js';
+import { StoreRefused } from '../../store/port.js';
 import type { StoreInspection } from '../../store/sqlite/inspect.js';
-import { inspectStore } from '../../store/sqlite/inspect.js';
+import { QUARANTINED, quarantined } from '../../store/quarantine.js';
+import { countEvents, inspectStore } from '../../store/sqlite/inspect.js';
+import { openSqliteForReading } from '../../store/sqlite/readable.js';
 import { loadSdk } from '../../tracing/open.js';
 import type { Findings } from './findings.js';
 import type { World } from './world.js';
@@ -23,9 +28,38 @@ export async function checkStore(findings: Findings, world: World): Promise<void
 }
 
 /** The store on the disk of an SMTP node, where events wait for the one that all share. */
-export function checkOutbox(findings: Findings, world: World): void {
+export async function checkOutbox(findings: Findings, world: World): Promise<void> {
   const { file } = world.loaded.config.outbox;
-  tellInspection(findings, file, inspectStore(file), world);
+  const found = inspectStore(file);
+  tellInspection(findings, file, found, world);
+  if (found.fault !== undefined || found.state === 'absent' || found.state === 'barred') return;
+  const refused = await countQuarantine(file, found, world);
+  if (typeof refused === 'string') findings.notTried(`whether events are in quarantine: ${refused}`);
+  else if (refused === 0) findings.ok('no event is in quarantine');
+  else
+    findings.warning(
+      `in quarantine, since the store refuses them: ${refused}`,
+      'see why with stopgap outbox show, then stopgap outbox retry',
+    );
+}
+
+/** How many there are, or why that was not looked at: a file that nobody has open is not opened, which would write to it. */
+async function countQuarantine(
+  file: string,
+  { state, unread }: StoreInspection,
+  { server }: World,
+): Promise<number | string> {
+  const told = server?.health['quarantine'];
+  if (typeof told === 'number') return told;
+  if (state !== 'held') return unread ?? countEvents(file).types[QUARANTINED] ?? 0;
+  const local = openSqliteForReading(file);
+  try {
+    let count = 0;
+    for await (const _entry of quarantined(local)) count++;
+    return count;
+  } finally {
+    await local.close();
+  }
 }
 
 function tellInspection(findings: Findings, file: string, found: StoreInspection, { server }: World): void {
@@ -73,10 +107,15 @@ async function checkKurrent(findings: Findings, url: string, { clock }: World): 
       findings.ok(
         `${where} answers; it is at position ${await patiently(store.head(), 'it gave no position')}`,
       );
+      if (store.clockSkew !== undefined) tellSkew(findings, store.clockSkew);
     } finally {
       await store.close();
     }
   } catch (error) {
+    if (error instanceof StoreRefused) {
+      findings.problem(messageOf(error), 'see that the URL is right, with its user and password');
+      return;
+    }
     findings.problem(
       `${where} does not answer: ${messageOf(error)}`,
       'see that it runs, that the address is right, and that TLS is what it expects (?tls=false without)',
@@ -85,7 +124,18 @@ async function checkKurrent(findings: Findings, url: string, { clock }: World): 
 }
 
 /** Clocks are seldom nearer than this to each other. */
-const APART = 5000;
+const APART = 5 * SECOND;
+
+/** @param skew the other clock less ours */
+function tellSkew(findings: Findings, skew: Milliseconds): void {
+  const apart = Math.abs(skew);
+  if (apart <= APART) findings.ok(`its clock is within ${formatDuration(APART)} of ours`);
+  else
+    findings.warning(
+      `its clock is ${formatDuration(apart)} ${skew < 0 ? 'behind' : 'ahead of'} ours`,
+      'keep both by NTP: windows take no more than five minutes of it',
+    );
+}
 
 /** Whether Redis can be used for timed work. */
 export async function checkRedis(findings: Findings, { loaded, clock }: World): Promise<void> {
@@ -121,9 +171,7 @@ export async function checkRedis(findings: Findings, { loaded, clock }: World): 
         'set appendonly yes',
       );
     const [seconds] = await client.time();
-    const apart = Math.abs(seconds! * 1000 - clock.now());
-    if (apart > APART)
-      findings.warning(`its clock is ${formatDuration(apart)} from ours`, 'keep both by NTP');
+    tellSkew(findings, seconds! * SECOND - clock.now());
   } catch (error) {
     findings.problem(
       `${where} does not answer: ${messageOf(error)}`,
@@ -136,16 +184,18 @@ export async function checkRedis(findings: Findings, { loaded, clock }: World): 
 
 /** Whether accepted mail can be handed over. */
 export async function checkUpstream(findings: Findings, { loaded }: World): Promise<void> {
-  const { relay, hostname } = loaded.config.smtp;
-  if ('maildir' in relay.target) {
-    checkMaildir(findings, relay.target.maildir);
-    return;
+  for (const { key, relay } of relaysOf(loaded.config)) {
+    if ('maildir' in relay.target) checkMaildir(findings, relay.target.maildir);
+    else await checkServer(findings, key, relay.url, loaded.config.smtp.hostname);
   }
-  const upstream = openRelay(relay.url, { hostname, waitTimeout: PATIENCE });
+}
+
+async function checkServer(findings: Findings, key: string, url: string, hostname: string): Promise<void> {
+  const upstream = openRelay(url, { hostname, waitTimeout: PATIENCE });
   try {
     const { ok, detail } = await upstream.probe();
     if (ok) findings.ok(detail);
-    else findings.problem(detail, 'see that the mail server runs, and that smtp.relay.url is right');
+    else findings.problem(detail, `see that the mail server runs, and that ${key} is right`);
   } finally {
     await upstream.close();
   }

@@ -5,11 +5,13 @@ import { readTokens } from '../../accounts/tokens.js';
 import { readUsers } from '../../accounts/users.js';
 import type { Config } from '../../config.js';
 import { knownPlaces } from '../../config/places.js';
+import { relaysOf } from '../../config/relay.js';
 import { GeoDatabase } from '../../geoip/database.js';
 import { OLD } from '../../geoip/geoip.js';
 import { messageOf, StopgapError } from '../../kernel/errors.js';
 import { DAY, formatInstant } from '../../kernel/time.js';
 import { parseRedis } from '../../redis/address.js';
+import { forgeable } from '../../rules/forgeable.js';
 import { parseRules } from '../../rules/parse.js';
 import { placeless } from '../../rules/places.js';
 import type { Findings } from './findings.js';
@@ -53,6 +55,7 @@ export function checkRules(findings: Findings, { loaded, rules: inForce }: World
       const set = parseRules(readFileSync(file, 'utf8'), file);
       const { rules, mode } = set;
       findings.ok(`${file}: ${rules.length} rule${rules.length === 1 ? '' : 's'}, mode ${mode}`);
+      for (const sentence of forgeable(set)) warnings.add(sentence);
       for (const { sentence } of placeless(set, knownPlaces(loaded.config))) warnings.add(sentence);
     } catch (error) {
       eachLine(error, (line) => findings.problem(line, 'stopgap rules check FILE, until it is valid'));
@@ -61,7 +64,7 @@ export function checkRules(findings: Findings, { loaded, rules: inForce }: World
     findings.ok(`version ${inForce.version} in force, from ${inForce.origin}`);
   else findings.ok('the built-in rules, unless others were set through the API');
   for (const warning of warnings)
-    findings.warning(warning, 'name a database in that setting (docs/configuration.md), or change the rule');
+    findings.warning(warning, 'change the rule, or the setting that it names (docs/rules.md)');
 }
 
 export function checkOverrides(findings: Findings, { loaded }: World): void {
@@ -170,10 +173,12 @@ function octal(mode: number): string {
 }
 
 /** Whether one of its addresses has a login in it. */
-function holdsPassword({ smtp, redis, store }: Config): boolean {
-  const { target } = smtp.relay;
+function holdsPassword(config: Config): boolean {
+  const { redis, store } = config;
   return (
-    (!('maildir' in target) && target.authPlain !== undefined) ||
+    relaysOf(config).some(
+      ({ relay: { target } }) => !('maildir' in target) && target.authPlain !== undefined,
+    ) ||
     (redis !== undefined && parseRedis(redis.url).secrets().password !== undefined) ||
     (store.kind === 'kurrentdb' && /\/\/[^/@]+@/.test(store.url))
   );

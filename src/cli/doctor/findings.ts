@@ -1,3 +1,5 @@
+import { inOneLine } from '../io.js';
+
 /** Everything that is looked at, in the order in which it is told. */
 export const CHECKS = [
   'node',
@@ -62,5 +64,5 @@ export class Findings {
 /** One line. */
 export function findingText({ check, outcome, detail, remedy }: Finding): string {
   const text = remedy === undefined ? detail : `${detail}; ${remedy}`;
-  return `${outcome.padEnd(9)}  ${check.padEnd(13)}  ${text.replace(/\s*\n\s*/g, ' ')}`;
+  return `${outcome.padEnd(9)}  ${check.padEnd(13)}  ${inOneLine(text)}`;
 }

@@ -3,6 +3,7 @@ import { statfs } from 'node:fs/promises';
 import { statSync } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
+import { relaysOf } from '../../config/relay.js';
 import { messageOf } from '../../kernel/errors.js';
 import { formatDuration, formatInstant, SECOND } from '../../kernel/time.js';
 import { ownPackage } from '../version.js';
@@ -11,7 +12,7 @@ import type { World } from './world.js';
 import { nearestThere } from './world.js';
 
 /** `>=20.19` in numbers. */
-const NEEDED = /(\d+)\.(\d+)/.exec(ownPackage().engines.node)!.slice(1).map(Number) as [number, number];
+const NEEDED = /^>=(\d+)\.(\d+)/.exec(ownPackage().engines.node)!.slice(1).map(Number) as [number, number];
 
 export async function checkNode(findings: Findings): Promise<void> {
   const [major, minor] = process.versions.node.split('.').map(Number) as [number, number];
@@ -36,12 +37,12 @@ const TOO_LITTLE = 1e8;
 /** Free space where Stopgap writes: one finding for each file system. */
 export async function checkDisk(findings: Findings, { loaded }: World): Promise<void> {
   const { config } = loaded;
-  const { target } = config.smtp.relay;
   const places: [what: string, place: string][] = [['data', config.data]];
   if (config.roles.includes('smtp')) {
     places.push(['spool', path.join(config.data, 'spool')]);
     if (config.store.kind !== 'sqlite') places.push(['outbox', config.outbox.file]);
-    if ('maildir' in target) places.push(['mail', target.maildir]);
+    for (const { relay } of relaysOf(config))
+      if ('maildir' in relay.target) places.push(['mail', relay.target.maildir]);
   }
   if (config.log.file !== undefined) places.push(['log', config.log.file]);
   const devices = new Map<number, { names: string[]; place: string }>();

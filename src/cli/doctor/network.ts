@@ -14,7 +14,14 @@ export async function askServer(base: URL): Promise<ServerState | undefined> {
     const answer = await ask('healthz');
     const health = (await answer.json()) as Record<string, unknown>;
     if (!answer.ok || typeof health['readModels'] !== 'string') return undefined;
-    return { origin: base.origin, health, ready: (await ask('readyz')).status === 200 };
+    const readiness = await ask('readyz');
+    const { reason } = (await readiness.json()) as { readonly reason?: unknown };
+    return {
+      origin: base.origin,
+      health,
+      ready: readiness.ok,
+      reason: typeof reason === 'string' ? reason : 'it says no more',
+    };
   } catch {
     // It is one of the things that are told: nobody is there.
     return undefined;
@@ -26,13 +33,14 @@ export function checkServer(findings: Findings, { server }: World): void {
     findings.notTried('what a running Stopgap says of itself: none answers');
     return;
   }
-  const { origin, health, ready } = server;
+  const { origin, health, ready, reason } = server;
   const parts = ['store', 'relay', 'readModels', 'listeners'].map(
     (part) => `${part} ${String(health[part])}`,
   );
   const text = `${origin} answers: ${parts.join(', ')}`;
-  if (health['status'] !== 'ok') findings.problem(text, 'see what is said of it below, and stopgap log show');
-  else if (!ready) findings.warning(`${text}; it is not ready`, 'wait until its read models are caught up');
+  if (!ready) findings.warning(`${text}; not ready: ${reason}`, 'wait, or see to what it waits for');
+  else if (health['status'] !== 'ok')
+    findings.problem(text, 'see what is said of it below, and stopgap log show');
   else findings.ok(text);
 }
 

@@ -3,7 +3,7 @@ import { ExitWith } from '../client-exit.js';
 import type { ConfigOption } from '../config-option.js';
 import { withConfig } from '../config-option.js';
 import type { CliIo } from '../io.js';
-import { note, print } from '../io.js';
+import { asJson, note, print } from '../io.js';
 import type { Outcome } from './findings.js';
 import { findingText } from './findings.js';
 
@@ -21,7 +21,7 @@ export function doctorVerb(program: Command, io: CliIo): void {
       const findings = await examine(io, options);
       const count = (outcome: Outcome): number => findings.filter((one) => one.outcome === outcome).length;
       const problems = count('problem');
-      if (options.json === true) print(io, JSON.stringify({ ok: problems === 0, findings }));
+      if (options.json === true) print(io, asJson({ ok: problems === 0, findings }));
       else {
         for (const finding of findings) print(io, findingText(finding));
         note(io, `problems: ${problems}, warnings: ${count('warning')}, not tried: ${count('not tried')}`);

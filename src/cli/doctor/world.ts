@@ -16,6 +16,8 @@ export interface ServerState {
   readonly health: Readonly<Record<string, unknown>>;
   /** `/readyz`. */
   readonly ready: boolean;
+  /** Why it is not. */
+  readonly reason: string;
 }
 
 /** What every check may look at. */

@@ -1,6 +1,6 @@
 import type { LogSummary } from '../../import/postfix-log/index.js';
 import { formatInstant } from '../../kernel/time.js';
-import { printable } from '../client-format.js';
+import { printable } from '../../kernel/printable.js';
 import { table } from '../io.js';
 
 /** Characters of a broken line that are shown. */

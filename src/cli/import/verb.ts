@@ -19,7 +19,7 @@ import { StatusLine } from '../status-line.js';
 import { openNamed } from '../named-file.js';
 import { progressLine, summaryJson, summaryLines } from './summary.js';
 import type { CliIo } from '../io.js';
-import { note } from '../io.js';
+import { asJson, note } from '../io.js';
 
 export interface ImportOptions extends ConfigOption {
   readonly trace?: string;
@@ -91,7 +91,7 @@ export function importVerb(program: Command, io: CliIo): void {
     const written = target.written();
     const text =
       options.json === true
-        ? JSON.stringify(summaryJson(summary, zone, written))
+        ? asJson(summaryJson(summary, zone, written))
         : summaryLines(summary, zone, written).join('\n');
     // Standard output is for the result: a trace, or else the summary.
     (options.trace === '-' ? io.stderr : io.stdout).write(`${text}\n`);

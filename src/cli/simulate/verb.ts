@@ -11,7 +11,7 @@ import { rulesInForce } from '../client.js';
 import type { ConfigOption } from '../config-option.js';
 import { configForFiles, withConfig } from '../config-option.js';
 import type { CliIo } from '../io.js';
-import { note, print } from '../io.js';
+import { asJson, note, print } from '../io.js';
 import type { Login, Target } from './client.js';
 import { MailClient } from './client.js';
 import { firstMonth } from './first-month.js';
@@ -79,7 +79,7 @@ export function simulateVerb(program: Command, io: CliIo): void {
             `  ${seconds(so.elapsed).padStart(6)}  through ${so.through}  refused ${so.refused}  colleagues sent ${so.colleaguesSent}`,
           ),
       });
-      if (options.json === true) print(io, JSON.stringify(result));
+      if (options.json === true) print(io, asJson(result));
       if (result.neverIn !== undefined)
         throw new StopgapError(
           'unavailable',

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Config } from '../../config.js';
+import { relaysOf } from '../../config/relay.js';
 import { parseRedis } from '../../redis/address.js';
 
 /** What is shorter is no secret, and would strike out half of every text. */
@@ -11,10 +12,10 @@ const SHORTEST = 4;
  * They are looked for all the same, so that a mistake somewhere else does no harm.
  */
 export function secretsOf(config: Config, token: string | undefined): readonly string[] {
-  const { smtp, redis, store, data } = config;
+  const { redis, store, data } = config;
   const secrets = [
     token,
-    ...ofUrl(smtp.relay.url),
+    ...relaysOf(config).flatMap(({ relay }) => ofUrl(relay.url)),
     ...(store.kind === 'kurrentdb' ? ofUrl(store.url) : []),
     ...(redis === undefined ? [] : ofRedis(redis.url)),
     ...(config.tracing === undefined ? [] : Object.values(config.tracing.headers ?? {})),

@@ -27,6 +27,8 @@ export interface BullWorkOptions {
   readonly retries?: Retries;
   /** Finished jobs that Redis keeps: 1,000 of each kind for a day unless said otherwise. */
   readonly history?: History;
+  /** A Redis that does not answer for so long is given up, and connected to anew: 5 seconds unless said otherwise. */
+  readonly silence?: Milliseconds;
   /** How long opening waits for Redis before it goes on without: 5 seconds unless said otherwise. */
   readonly openTimeout?: Milliseconds;
   /** Told how late a task was carried out here, in milliseconds. */

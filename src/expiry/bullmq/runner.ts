@@ -18,6 +18,9 @@ export interface History {
   readonly age: Milliseconds;
 }
 
+/** BullMQ's worker asks for its next job, and lets Redis wait with the answer, for no longer than this. */
+export const LONGEST_BLOCK: Milliseconds = 10 * SECOND;
+
 export interface RunnerOptions {
   readonly connection: RedisConnection;
   readonly prefix: string;
@@ -68,6 +71,19 @@ export class JobRunner {
     this.#worker.on('stalled', options.onStalled);
   }
 
+  /** Connects anew: Redis does not answer, and what is half open would stay so. */
+  reconnect(): void {
+    const again = (client: RedisClient): void => {
+      if (client.status === 'ready') client.disconnect(true);
+    };
+    again(this.#options.connection.client);
+    void this.#blocking()?.then(again, this.#options.onError);
+  }
+
+  #blocking(): Promise<RedisClient> | undefined {
+    return this.#worker.getBackend().blockingClient as unknown as Promise<RedisClient> | undefined;
+  }
+
   /**
    * Takes no more jobs and waits for those under way; then for Redis to hear of it, but no longer than `patience`:
    * a job whose end Redis did not hear of is run again by another worker, and finds nothing to do.
@@ -87,8 +103,7 @@ export class JobRunner {
     // Where Redis went away meanwhile, BullMQ waits for it for ever, with timers that keep the process alive.
     connection.close();
     if (!isClosed) {
-      const blocking = this.#worker.getBackend().blockingClient;
-      void blocking?.then((client) => endClient(client as unknown as RedisClient), this.#options.onError);
+      void this.#blocking()?.then(endClient, this.#options.onError);
       await waitAtMost(clock, SECOND, closed);
     }
   }

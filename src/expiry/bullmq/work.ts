@@ -3,8 +3,8 @@ import type { Instant, Milliseconds } from '../../kernel/time.js';
 import { DAY, SECOND } from '../../kernel/time.js';
 import { RedisAddress, parseRedis } from '../../redis/address.js';
 import type { Purpose, RedisConnection } from '../../redis/connection.js';
-import { connectRedis } from '../../redis/connection.js';
-import { SAFE_POLICY, inspectServer } from '../../redis/server.js';
+import { connectRedis, PATIENCE } from '../../redis/connection.js';
+import { SAFE_POLICY, inspectServer, pingServer } from '../../redis/server.js';
 import type { TaskRunner, TimedTask, TimedWork } from '../port.js';
 import { Reconciler } from '../reconcile.js';
 import type { JobCounts } from './job-queue.js';
@@ -12,7 +12,7 @@ import { JobQueue, RETRIES } from './job-queue.js';
 import { Outbox } from './outbox.js';
 import type { BullWorkOptions, BullWorkStatus, ConnectionState } from './options.js';
 import { waitAtMost } from './patience.js';
-import { JobRunner } from './runner.js';
+import { JobRunner, LONGEST_BLOCK } from './runner.js';
 
 const CLOSE_PATIENCE: Milliseconds = 3 * SECOND;
 /** Redis says so where the password is missing or wrong: that does not pass by waiting. */
@@ -65,6 +65,7 @@ export class BullWork implements TimedWork {
   #runner: JobRunner | undefined;
   #closing: Promise<void> | undefined;
   #lastNotice = '';
+  #beating: NodeJS.Timeout | undefined;
 
   /** Use {@link openBullWork}. */
   constructor(options: BullWorkOptions, address: RedisAddress) {
@@ -83,7 +84,9 @@ export class BullWork implements TimedWork {
       canSend: () => this.#state === 'ready',
       onFailed: (error) => this.#notice(`timed work could not be planned: ${messageOf(error)}; tried again`),
     });
-    this.#connection = this.#connect('producer');
+    const { silence = PATIENCE } = options;
+    this.#connection = this.#connect('producer', silence);
+    this.#beatIn(silence);
     const { client } = this.#connection;
     client.on('ready', () => void this.#welcome());
     client.on('close', () => this.#lost());
@@ -103,6 +106,13 @@ export class BullWork implements TimedWork {
     const before = this.#tasks.get(key);
     this.#tasks.set(key, task);
     if (before?.dueAt !== task.dueAt && this.#isLive()) this.#outbox.put(key, task, before);
+  }
+
+  /** Redis hears of it by a reconciliation, which begins at once: most of it, it has already. */
+  replan(tasks: Iterable<TimedTask>): void {
+    this.#tasks.clear();
+    for (const task of tasks) this.#tasks.set(`${task.kind} ${task.block}`, task);
+    if (this.#runner !== undefined) void this.reconcile();
   }
 
   cancel(kind: TimedTask['kind'], block: string): void {
@@ -150,6 +160,7 @@ export class BullWork implements TimedWork {
 
   async #close(): Promise<void> {
     const { clock } = this.#options;
+    clearTimeout(this.#beating);
     this.#cancelPass?.();
     await this.#runner?.close(CLOSE_PATIENCE);
     if (this.#state === 'ready') {
@@ -166,8 +177,28 @@ export class BullWork implements TimedWork {
     return this.#closing === undefined && (this.#options.caughtUp?.() ?? true);
   }
 
-  #connect(purpose: Purpose): RedisConnection {
-    return connectRedis(this.#address, purpose, (error) => this.#trouble(error));
+  #connect(purpose: Purpose, patience: Milliseconds): RedisConnection {
+    return connectRedis(this.#address, purpose, (error) => this.#trouble(error), patience);
+  }
+
+  #beatIn(pause: Milliseconds): void {
+    if (this.#closing !== undefined) return;
+    // Not by the clock on the wall, which may be set back.
+    this.#beating = setTimeout(() => void this.#beat().then(() => this.#beatIn(pause)), pause).unref();
+  }
+
+  /** That there is a connection says little, since it may be half open: Redis is there when it answers. */
+  async #beat(): Promise<void> {
+    const { client } = this.#connection;
+    if (client.status !== 'ready') return;
+    try {
+      await pingServer(client);
+      if (this.#state === 'away') await this.#welcome();
+    } catch (error) {
+      this.#trouble(error);
+      this.#lost();
+      this.#runner?.reconnect();
+    }
   }
 
   async #welcome(): Promise<void> {
@@ -209,8 +240,9 @@ export class BullWork implements TimedWork {
 
   #startRunner(): void {
     const { clock, concurrency = 16, lock = 10 * SECOND, history, onDone, onFailed } = this.#options;
+    const { silence = PATIENCE } = this.#options;
     this.#runner ??= new JobRunner({
-      connection: this.#connect('worker'),
+      connection: this.#connect('worker', LONGEST_BLOCK + silence),
       prefix: this.#prefix,
       clock,
       run: this.#run!,
@@ -291,5 +323,5 @@ function keyPrefix(prefix: string, { topology }: RedisAddress): string {
       'redis.prefix',
       'must be 1 to 64 letters, digits, dots, dashes, underscores or braces',
     );
-  return topology === 'cluster' && !/\{.+\}/.test(prefix) ? `{${prefix}}` : prefix;
+  return topology === 'cluster' && !/\{[^{}]+\}/.test(prefix) ? `{${prefix}}` : prefix;
 }

@@ -70,21 +70,26 @@ export interface Garbled {
   readonly reason: string;
 }
 
+/*
+ * Lines hold what strangers chose, up to 64 KiB of it: patterns that would try again from each of its characters are
+ * taken apart by hand.
+ */
+
 /** `host.example[192.0.2.7]`, or with `:port`; `unknown[unknown]` where the client was gone already. */
-const CLIENT = String.raw`\S*\[([^\]\s]+)\](?::\d+)?`;
+const CLIENT = String.raw`[^\s[]*\[([^\]\s]+)\](?::\d+)?`;
 
 const TAKEN = new RegExp(
   String.raw`^(\w+): client=${CLIENT}(?:, orig_queue_id=(\w+))?(?:, orig_client=${CLIENT})?` +
     String.raw`(?:, sasl_method=[^,]*)?(?:, sasl_username=(.*?))?(?:, sasl_sender=.*)?$`,
 );
-const PROXIED =
-  /^(?:\w+: )?proxy-accept: END-OF-MESSAGE: 2.*\bqueued as (\w+)\W.*? proto=\S+(?: helo=<(.*?)>)?(?: sasl_method=\S+)?(?: sasl_username=<?(.*?)>?)?$/;
+const PROXIED = /^(?:\w+: )?proxy-accept: END-OF-MESSAGE: 2/;
 const REFUSED = new RegExp(
-  String.raw`^(\w+): reject: RCPT from ${CLIENT}: (5\d\d) (?:5\.[12]\.\d+ |(?!\d\.\d)).*: Recipient address rejected: .*; ` +
-    String.raw`from=<(.*?)> to=<.*> proto=\S+(?: helo=<(.*?)>)?(?: sasl_method=\S+)?(?: sasl_username=<?(.*?)>?)?$`,
+  String.raw`^(\w+): reject: RCPT from ${CLIENT}: (5\d\d) (?:5\.[12]\.\d+ |(?!\d\.\d))`,
 );
+/** What smtpd says at the end of such lines. */
+const SESSION = /^ proto=\S+(?: helo=<([^>]*)>)?(?: sasl_method=\S+)?(?: sasl_username=<?(.*?)>?)?$/;
 const LOGIN_FAILED = new RegExp(
-  String.raw`^warning: ${CLIENT}: SASL \S+ authentication failed:?\s*(.*?)(?:, sasl_username=.*)?$`,
+  String.raw`^warning: ${CLIENT}: SASL \S+ authentication failed:?(.*?)(?:, sasl_username=.*)?$`,
 );
 /** What says that nobody looked at the password: the server behind is away, or the client did not go on. */
 const NOT_TRIED =
@@ -93,7 +98,8 @@ const NOT_TRIED =
 const PICKED = /^(\w+): uid=\d+ from=<?.*?>?(?: orig_id=(\w+))?$/;
 const IDENTIFIED = /^(\w+): (?:resent-)?message-id=(.*)$/;
 const QUEUED = /^(\w+): from=<(.*)>, size=(\d+), nrcpt=(\d+) \(queue active\)$/;
-const TRIED = /^(\w+): to=<(.*?)>,(?: orig_to=<(.*?)>,)? relay=.*?, .*\bstatus=(\w+)/;
+const TRIED = /^(\w+): to=</;
+const STATUS = /^, status=(\w+)/;
 const HANDED = /\bqueued as (\w+)\)?/;
 const BOUNCED = /^(\w+): sender non-delivery notification: \w+/;
 const REMOVED = /^(\w+): removed$/;
@@ -151,29 +157,38 @@ function readSmtpd(text: string): Said | Garbled | undefined {
   if (text.startsWith('warning: ')) {
     const found = LOGIN_FAILED.exec(text);
     const ip = addressOf(found?.[1]);
-    return found === null || ip === undefined || NOT_TRIED.test(found[2]!)
+    return found === null || ip === undefined || NOT_TRIED.test(found[2]!.trimStart())
       ? undefined
       : { kind: 'loginFailed', ip };
   }
   if (text.includes(': Recipient address rejected: ')) {
     const found = REFUSED.exec(text);
-    if (found === null) return undefined;
-    const [, id, client, code, from, ehlo, account] = found;
+    const path = text.lastIndexOf('; from=<');
+    const to = text.indexOf('> to=<', path);
+    const session = sessionAtEnd(text);
+    if (found === null || session === undefined || path < 0 || to < 0) return undefined;
+    const [, id, client, code] = found;
+    const from = text.slice(path + '; from=<'.length, to);
     const queueId = id === 'NOQUEUE' ? undefined : id;
     return {
       kind: 'refused',
       queueId,
       ip: addressOf(client),
       code: Number(code),
-      from: from!,
-      account,
-      ehlo,
+      from,
+      ...session,
     };
   }
-  if (!text.includes('proxy-accept: ')) return undefined;
-  const found = PROXIED.exec(text);
-  if (found === null) return undefined;
-  return { kind: 'proxied', queueId: found[1]!, ehlo: found[2], account: found[3] };
+  const session = PROXIED.test(text) ? sessionAtEnd(text) : undefined;
+  const queueId = session && HANDED.exec(text)?.[1];
+  return queueId === undefined ? undefined : { kind: 'proxied', queueId, ...session! };
+}
+
+/** Who the client was, as the end of a line has it; undefined where the line does not end like that. */
+function sessionAtEnd(text: string): { account: string | undefined; ehlo: string | undefined } | undefined {
+  const at = text.lastIndexOf(' proto=');
+  const found = at < 0 ? null : SESSION.exec(text.slice(at));
+  return found === null ? undefined : { ehlo: found[1], account: found[2] };
 }
 
 function readQmgr(text: string): Said | Garbled | undefined {
@@ -202,13 +217,18 @@ function readRemoved(text: string): Said | undefined {
 
 function readTried(text: string): Said | Garbled {
   const found = TRIED.exec(text);
-  if (found === null) return garbled('a delivery without relay and status');
-  const [, queueId, to, originalTo, status] = found;
+  const relay = text.indexOf('>, relay=');
+  const said = text.indexOf(', status=', relay);
+  const status = STATUS.exec(text.slice(said))?.[1];
+  if (found === null || relay < 0 || said < 0 || status === undefined)
+    return garbled('a delivery without relay and status');
+  const queueId = found[1]!;
+  const [to, originalTo] = text.slice(text.indexOf('<') + 1, relay).split('>, orig_to=<', 2);
   const handedTo = status === 'sent' ? HANDED.exec(text)?.[1] : undefined;
   // An alias without a domain says less than what it stands for.
   return {
     kind: 'tried',
-    queueId: queueId!,
+    queueId,
     to: originalTo?.includes('@') === true ? originalTo : to!,
     handedTo,
   };

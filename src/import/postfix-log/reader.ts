@@ -139,8 +139,9 @@ export class LogReader {
     if (found === null) return this.#break('no host, program and text behind the time', line);
     const [text, host, process, suite, daemon, said] = found;
     if (suite === undefined || daemon === undefined) return onLine('ofOthers');
-    const repeated = REPEATED.exec(said!);
-    const message = readMessage(daemon, repeated === null ? said! : repeated[2]!);
+    const says = said!.trimStart();
+    const repeated = REPEATED.exec(says);
+    const message = readMessage(daemon, repeated === null ? says : repeated[2]!);
     if (message === undefined) return onLine('ofOthers');
     if (message.kind === 'garbled') return this.#break(message.reason, line);
     onLine('taken');
@@ -189,7 +190,7 @@ export class LogReader {
 }
 
 /** Host, program with its process, and what it says. Postfix's daemons are named `<syslog_name>/<daemon>`. */
-const PROGRAM = /^(\S+) ((?:([^\s[\]:]*)\/)?([^\s[\]:/]+)(?:\[\d+\])?): +(.*)$/;
+const PROGRAM = /^(\S+) ((?:([^\s[\]:]*)\/)?([^\s[\]:/]+)(?:\[\d+\])?):( .*)$/;
 const OF_SYSLOG = / (?:last message repeated \d+ times|-- MARK --)$/;
 /** What rsyslog makes of lines that are the same (`$RepeatedMsgReduction`). */
 const REPEATED = /^message repeated (\d+) times: \[ ?(.*)\]$/;

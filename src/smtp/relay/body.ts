@@ -11,6 +11,11 @@ export { SpoolFailed, sweepSpool } from './spool.js';
 /** Bytes of content that are held in memory; a longer message goes to a spool file. */
 const MEMORY_LIMIT = 256 * 1024;
 const HEADER_HEAD_LIMIT = 64 * 1024;
+/** Bytes of content that are written to a spool file at once. */
+const SPOOL_AT_ONCE = 64 * 1024;
+/** Pieces below this are put together: a client may send a message byte by byte, and each would be a buffer of its own. */
+const SMALL = 1024;
+const SMALL_AT_ONCE = 64;
 const NOTHING = Buffer.alloc(0);
 
 export interface CollectOptions {
@@ -99,6 +104,8 @@ class Collector {
   readonly #lines = new CanonicalLines();
   /** All content so far, or what is not yet in the spool file. */
   #chunks: Buffer[] = [];
+  /** How many of them, at the end, are small. */
+  #small = 0;
   #held = 0;
   #received = 0;
   #size = 0;
@@ -115,7 +122,7 @@ class Collector {
   }
 
   get mustFlush(): boolean {
-    return this.#held > 0 && (this.#spool !== undefined || this.#held > this.#memoryLimit);
+    return this.#held > (this.#spool === undefined ? this.#memoryLimit : SPOOL_AT_ONCE);
   }
 
   add(chunk: Buffer): void {
@@ -128,8 +135,17 @@ class Collector {
     if (chunk.length === 0) return;
     this.#ascii &&= isAscii(chunk);
     this.#chunks.push(chunk);
+    this.#small = chunk.length < SMALL ? this.#small + 1 : 0;
+    if (this.#small === SMALL_AT_ONCE) this.#gather();
     this.#held += chunk.length;
     this.#size += chunk.length;
+  }
+
+  /** Makes one of the small pieces at the end, which counts as a small one in its turn as long as it is. */
+  #gather(): void {
+    const gathered = Buffer.concat(this.#chunks.splice(-SMALL_AT_ONCE));
+    this.#chunks.push(gathered);
+    this.#small = gathered.length < SMALL ? 1 : 0;
   }
 
   /** Writes what is held to the spool file; one call at a time. */
@@ -142,6 +158,7 @@ class Collector {
     const chunks = this.#chunks;
     if (this.#head.length < HEADER_HEAD_LIMIT) this.#head = headOf(this.#head, chunks);
     this.#chunks = [];
+    this.#small = 0;
     this.#held = 0;
     this.#spool ??= await SpoolFile.create(this.#options.spoolDir);
     await this.#spool.write(chunks);
@@ -150,7 +167,7 @@ class Collector {
   async finish(): Promise<MessageBody> {
     await this.#flushing;
     this.#keep(this.#lines.finish());
-    if (this.mustFlush) await this.flush();
+    if (this.mustFlush || (this.#spool !== undefined && this.#held > 0)) await this.flush();
     const prefix = canonicalLines(this.#options.prefix ?? NOTHING);
     const facts: BodyFacts = {
       size: prefix.length + this.#size,

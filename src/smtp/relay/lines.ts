@@ -78,6 +78,21 @@ export function canonicalLines(text: Buffer): Buffer {
   return end.length === 0 ? body : Buffer.concat([body, end]);
 }
 
+/** Byte by byte: a message may consist of such lines alone, and a copy for each would cost many times as much. */
+function stuffed(chunk: Buffer, first: boolean): Buffer {
+  // Of three bytes (a dot and its line end) one is doubled at the most.
+  const out = Buffer.allocUnsafe(chunk.length + Math.ceil(chunk.length / 2) + 1);
+  let end = 0;
+  let atLineStart = first;
+  for (let index = 0; index < chunk.length; index++) {
+    const byte = chunk[index]!;
+    if (byte === DOT && atLineStart) out[end++] = DOT;
+    out[end++] = byte;
+    atLineStart = byte === LF;
+  }
+  return out.subarray(0, end);
+}
+
 /**
  * Doubles the dot that a line starts with (RFC 5321 section 4.5.2), whatever chunks the message comes in. The
  * message must be canonical.
@@ -90,20 +105,8 @@ export class DotStuffing {
     if (chunk.length === 0) return chunk;
     const first = this.#atLineStart && chunk[0] === DOT;
     this.#atLineStart = chunk[chunk.length - 1] === LF;
-    let at = chunk.indexOf(LINE_THAT_STARTS_WITH_DOT);
+    const at = chunk.indexOf(LINE_THAT_STARTS_WITH_DOT);
     if (at < 0) return first ? Buffer.concat([ONE_DOT, chunk]) : chunk;
-
-    const dots: number[] = first ? [0] : [];
-    for (; at >= 0; at = chunk.indexOf(LINE_THAT_STARTS_WITH_DOT, at + 1)) dots.push(at + 1);
-    const out = Buffer.allocUnsafe(chunk.length + dots.length);
-    let from = 0;
-    let end = 0;
-    for (const dot of dots) {
-      end += chunk.copy(out, end, from, dot);
-      out[end++] = DOT;
-      from = dot;
-    }
-    chunk.copy(out, end, from);
-    return out;
+    return stuffed(chunk, first);
   }
 }

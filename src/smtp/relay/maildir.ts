@@ -29,6 +29,8 @@ const NO_SUCH_SYNTAX: Reply = { code: 553, text: '5.1.3 the address has no domai
  * and one `Envelope-To` for each recipient stand before its content. Files have mode 0600, directories 0700.
  */
 export class MaildirRelay implements Relay {
+  /** Nobody is notified of what lies in a Maildir. */
+  readonly offers = { eightBit: true, utf8: true, dsn: false };
   readonly sessions = { open: 0, busy: 0, unanswered: 0 };
   readonly #trouble: Trouble;
   readonly #dir: string;

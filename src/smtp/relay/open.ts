@@ -1,8 +1,17 @@
+import { NO_CAPABILITIES } from './commands.js';
+import type { Opening } from './connect.js';
 import { openSession } from './connect.js';
 import { MaildirRelay } from './maildir.js';
 import { DeliveryMemory } from './memory.js';
 import { Pool } from './pool.js';
-import type { Relay, RelayEnvelope, RelayOptions, RelayTimeouts, RelayTransaction } from './port.js';
+import type {
+  Relay,
+  RelayEnvelope,
+  RelayOffers,
+  RelayOptions,
+  RelayTimeouts,
+  RelayTransaction,
+} from './port.js';
 import { messageOf } from '../../kernel/errors.js';
 import { PooledTransaction } from './transaction.js';
 import type { Upstream } from './url.js';
@@ -38,6 +47,7 @@ class PooledRelay implements Relay {
   /** Nobody who asks wants to wait the minutes that RFC 5321 grants a greeting. */
   readonly #probeTimeout: number;
   readonly #memory: DeliveryMemory | undefined;
+  #offers: RelayOffers = NO_CAPABILITIES;
 
   constructor(upstream: Upstream, options: RelayOptions) {
     this.#upstream = upstream;
@@ -46,7 +56,7 @@ class PooledRelay implements Relay {
     this.#probeTimeout = options.waitTimeout ?? 10_000;
     this.#memory =
       upstream.protocol === 'lmtp' ? new DeliveryMemory(options.rememberRecipients ?? 100_000) : undefined;
-    this.#pool = new Pool(() => openSession(upstream, options.hostname, this.#timeouts), {
+    this.#pool = new Pool(() => this.#openSession(), {
       maxSessions: options.maxSessions ?? 100,
       maxWaiting: options.maxWaiting ?? 1000,
       waitTimeout: this.#probeTimeout,
@@ -59,6 +69,10 @@ class PooledRelay implements Relay {
       onNotice: options.onNotice ?? (() => undefined),
       onUnanswered: options.onUnanswered ?? (() => undefined),
     });
+  }
+
+  get offers(): RelayOffers {
+    return this.#offers;
   }
 
   get sessions(): Relay['sessions'] {
@@ -77,7 +91,7 @@ class PooledRelay implements Relay {
   /** On a connection of its own, so that it tells whether a new one can be had. */
   async probe(): Promise<{ ok: boolean; detail: string }> {
     const { name } = this.#upstream;
-    const opening = openSession(this.#upstream, this.#hostname, this.#timeouts);
+    const opening = this.#openSession();
     let late = false;
     const timer = setTimeout(() => {
       late = true;
@@ -96,6 +110,15 @@ class PooledRelay implements Relay {
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  #openSession(): Opening {
+    const opening = openSession(this.#upstream, this.#hostname, this.#timeouts);
+    const ready = opening.ready.then((session) => {
+      this.#offers = session.capabilities;
+      return session;
+    });
+    return { ready, abort: (why) => opening.abort(why) };
   }
 
   close(): Promise<void> {

@@ -103,7 +103,19 @@ export interface RelayTransaction {
   end(): void;
 }
 
+/** What an upstream takes, and clients may be offered therefore. */
+export interface RelayOffers {
+  /** 8BITMIME (RFC 6152). */
+  readonly eightBit: boolean;
+  /** SMTPUTF8 (RFC 6531). */
+  readonly utf8: boolean;
+  /** DSN (RFC 3461). */
+  readonly dsn: boolean;
+}
+
 export interface Relay {
+  /** As it said when it last greeted us; nothing before that. */
+  readonly offers: RelayOffers;
   /**
    * Begins a transaction; nothing is sent before the first offer.
    *

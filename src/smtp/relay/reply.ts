@@ -1,3 +1,4 @@
+import { printable } from '../../kernel/printable.js';
 import type { Reply } from './port.js';
 
 /** A reply as it came: one text for each of its lines. */
@@ -49,7 +50,7 @@ export class ReplyReader {
 
   #line(line: string, onReply: (reply: RawReply) => void): void {
     const code = codeOf(line);
-    if (code === 0) throw new MalformedReply(`"${printable(line).slice(0, 60)}" is no reply`);
+    if (code === 0) throw new MalformedReply(`"${printable(line, '?').slice(0, 60)}" is no reply`);
     this.#bytes += line.length + 2;
     if (this.#bytes > MAX_REPLY_BYTES) throw new MalformedReply('a reply without end');
     this.#lines.push(line.slice(4));
@@ -81,18 +82,12 @@ export function toReply(raw: RawReply): Reply {
 
 export function textOf(raw: RawReply): string {
   const [first] = raw.lines;
-  if (raw.lines.length === 1) return printable(first!).trim().slice(0, MAX_TEXT);
+  if (raw.lines.length === 1) return printable(first!, '?').trim().slice(0, MAX_TEXT);
   const enhanced = ENHANCED.exec(first!)?.[0];
   const lines = raw.lines.map((line, index) =>
     index > 0 && enhanced !== undefined && line.startsWith(enhanced) ? line.slice(enhanced.length) : line,
   );
-  return printable(lines.join(' ')).replace(/ {2,}/g, ' ').trim().slice(0, MAX_TEXT);
-}
-
-/** Text that may stand in a reply line or a log line: control characters become `?`. */
-function printable(text: string): string {
-  // eslint-disable-next-line no-control-regex -- control characters are just what must not pass
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, '?');
+  return printable(lines.join(' '), '?').replace(/ {2,}/g, ' ').trim().slice(0, MAX_TEXT);
 }
 
 export function isPositive(reply: { readonly code: number }): boolean {

@@ -7,6 +7,8 @@ const INTERVAL: Milliseconds = 30 * SECOND;
 export interface RelayWatch {
   /** What the last probe said, or the messages since; `unknown` before the first. */
   readonly state: 'ok' | 'failing' | 'unknown';
+  /** Resolves with the first probe. */
+  readonly asked: Promise<void>;
   stop(): void;
 }
 
@@ -15,14 +17,14 @@ export function watchRelay(relay: Pick<Relay, 'probe' | 'healthy'>, clock: Alarm
   let state: RelayWatch['state'] = 'unknown';
   let stopped = false;
   let cancel = (): void => undefined;
-  const ask = (): void => {
-    void relay.probe().then(({ ok }) => {
-      state = ok ? 'ok' : 'failing';
-      if (!stopped) cancel = clock.after(INTERVAL, ask);
-    });
+  const ask = async (): Promise<void> => {
+    const { ok } = await relay.probe();
+    state = ok ? 'ok' : 'failing';
+    if (!stopped) cancel = clock.after(INTERVAL, () => void ask());
   };
-  ask();
+  const asked = ask();
   return {
+    asked,
     get state() {
       return state === 'ok' && !relay.healthy ? 'failing' : state;
     },

@@ -1,14 +1,10 @@
-import { KurrentDBClient } from '@kurrent/kurrentdb-client';
-import { messageOf } from '../../kernel/errors.js';
+import type { KurrentDBClient } from '@kurrent/kurrentdb-client';
 import type { Milliseconds } from '../../kernel/time.js';
-import { StoreRefused } from '../port.js';
-
-/** Schemes that are read as they are in KurrentDB's own documents, and the former names of the same. */
-const SCHEME = /^(kurrentdb|esdb)(\+discover)?:\/\//;
+import type { Nodes } from './nodes.js';
 
 /**
- * A client costs some milliseconds, and its reads are half a second in the making (and dead for good where they found
- * nobody then). So it is replaced no sooner than after this.
+ * A client costs some milliseconds, and its reads are dead for good where they found nobody. So it is replaced, and no
+ * sooner than after this.
  */
 const SETTLING: Milliseconds = 1000;
 
@@ -17,60 +13,63 @@ const SETTLING: Milliseconds = 1000;
  * answered, and keeps for ever the failure of its first question to a server.
  */
 export class Connection {
-  private readonly url: string;
   private current: KurrentDBClient;
   private since = performance.now();
+  private renewing: Promise<void> | undefined;
+  private closed = false;
+  private readonly watching = new Set<() => void>();
 
   /**
+   * @param node where the first client begins
    * @param cuts whether what is still under way on a client that is replaced ends with it
-   * @throws StoreRefused where the URL is none that the client understands
    */
   constructor(
-    url: string,
+    private readonly nodes: Nodes,
+    private node: string,
     private readonly cuts: boolean,
   ) {
-    if (!SCHEME.test(url)) {
-      throw new StoreRefused(
-        `a KurrentDB store is kurrentdb://, kurrentdb+discover:// or esdb://, not ${redacted(url)}`,
-      );
-    }
-    // The client warns about the former name on the console.
-    this.url = url.replace(/^esdb/, 'kurrentdb');
-    try {
-      this.current = KurrentDBClient.connectionString(this.url);
-    } catch (error) {
-      throw new StoreRefused(`the KurrentDB URL ${redacted(url)} cannot be used: ${firstLine(error)}`);
-    }
+    this.current = nodes.client(node);
   }
 
   get client(): KurrentDBClient {
     return this.current;
   }
 
-  /** Takes a new client where `failed` is still the one in use, and has had its time. */
+  /** Takes a new client where `failed` is still the one in use, and has had its time; soon, for it looks who answers. */
   renew(failed: KurrentDBClient): void {
-    if (failed !== this.current || performance.now() - this.since < SETTLING) return;
-    this.since = performance.now();
-    this.current = KurrentDBClient.connectionString(this.url);
-    if (this.cuts) this.dispose(failed);
+    if (failed !== this.current || this.renewing || performance.now() - this.since < SETTLING) return;
+    this.renewing = this.replace(failed).finally(() => (this.renewing = undefined));
+  }
+
+  /** Calls back when the client of now has been replaced, until the result is called. */
+  onReplaced(callback: () => void): () => void {
+    this.watching.add(callback);
+    return () => this.watching.delete(callback);
+  }
+
+  /** Resolves when no client is being replaced. */
+  async settled(): Promise<void> {
+    await this.renewing;
   }
 
   close(): void {
+    this.closed = true;
     this.dispose(this.current);
+  }
+
+  private async replace(failed: KurrentDBClient): Promise<void> {
+    const node = await this.nodes.answering(this.node);
+    if (this.closed) return;
+    this.node = node;
+    this.since = performance.now();
+    this.current = this.nodes.client(node);
+    if (this.cuts) this.dispose(failed);
+    for (const callback of this.watching) callback();
+    this.watching.clear();
   }
 
   private dispose(client: KurrentDBClient): void {
     // Settles only when the last stream has; nothing depends on that.
     void client.dispose().catch(() => undefined);
   }
-}
-
-/** Without user and password. */
-export function redacted(url: string): string {
-  return url.replace(/\/\/[^@/?]*@/, '//…@');
-}
-
-/** The client's parser draws the whole URL, password and all, below its first line. */
-function firstLine(error: unknown): string {
-  return redacted(messageOf(error).split('\n')[0]!);
 }

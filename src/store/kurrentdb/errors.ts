@@ -1,6 +1,8 @@
+import { setTimeout as pause } from 'node:timers/promises';
 import {
   AccessDeniedError,
   CancelledError,
+  DeadlineExceededError,
   MaxAppendSizeExceededError,
   NotLeaderError,
   StreamDeletedError,
@@ -10,7 +12,7 @@ import {
 } from '@kurrent/kurrentdb-client';
 import { InvalidInput, messageOf, StopgapError } from '../../kernel/errors.js';
 import type { Milliseconds } from '../../kernel/time.js';
-import { StoreUnavailable } from '../port.js';
+import { AccessRefused, StoreUnavailable } from '../port.js';
 
 /** Our own time-out: the server did not answer. */
 export class NoAnswer extends Error {
@@ -20,12 +22,20 @@ export class NoAnswer extends Error {
   }
 }
 
-/** The log went on, but a subscription did not. */
+/** The log went on, or the leader was away, and a subscription was told of neither. */
 export class Silence extends Error {
-  constructor(span: Milliseconds) {
-    super(`nothing came for ${span} ms although the log went on`);
+  constructor() {
+    super('nothing came for a while');
     this.name = 'Silence';
   }
+}
+
+/** What gRPC calls an invalid argument. */
+const INVALID_ARGUMENT = 3;
+
+/** A subscription was to begin at a position at which nothing ends. The client has no class of errors for it. */
+export function isInvalidPosition(error: unknown): boolean {
+  return (error as { code?: unknown }).code === INVALID_ARGUMENT;
 }
 
 /** Waits no longer than so many milliseconds; what comes later is dropped, whether result or error. */
@@ -48,6 +58,22 @@ export function within<T>(time: Milliseconds, promise: Promise<T>): Promise<T> {
   });
 }
 
+const LEADER_PAUSE: Milliseconds = 20;
+
+/** The client learns who leads from the refusal itself, a turn or two of the event loop later. */
+export const leaderLearnt = (): Promise<void> => pause(LEADER_PAUSE);
+
+/** Tries once more where it came to a node that does not lead, which has written nothing. */
+export async function atLeader<T>(attempt: () => Promise<T>): Promise<T> {
+  try {
+    return await attempt();
+  } catch (error) {
+    if (!(error instanceof NotLeaderError)) throw error;
+  }
+  await leaderLearnt();
+  return attempt();
+}
+
 /** The server has judged the request: the connection is sound, and asking again would change nothing. */
 export function isAnswer(error: unknown): boolean {
   return (
@@ -60,18 +86,17 @@ export function isAnswer(error: unknown): boolean {
 }
 
 /**
- * Whether the client should be replaced after this error. It finds another node by itself after a NotLeader, and
- * connects anew where a node is away; but where it found no node at all, or was never answered, it may hold on to that
- * for ever.
+ * Whether the client should be replaced after this error. It goes to the leader by itself after a NotLeader. But where a
+ * node is away it tries that one again, with growing pauses; and where it was never answered, it may hold on to that for
+ * ever.
  */
 export function spoilsClient(error: unknown): boolean {
-  return !(
-    isAnswer(error) ||
-    error instanceof NotLeaderError ||
-    error instanceof UnavailableError ||
-    error instanceof CancelledError ||
-    error instanceof Silence
-  );
+  return !(isAnswer(error) || error instanceof NotLeaderError || error instanceof CancelledError);
+}
+
+/** The server refuses the user or password. */
+export function isRefusal(error: unknown): boolean {
+  return error instanceof AccessDeniedError || (error as Error).cause instanceof AccessDeniedError;
 }
 
 /** What the caller of the port gets to see for whatever the client threw, other than a wrong expected version. */
@@ -80,15 +105,15 @@ export function portError(error: unknown, what: string): Error {
   if (error instanceof StreamDeletedError)
     return new StopgapError('conflict', `${what}: the stream was deleted for good`);
   if (error instanceof MaxAppendSizeExceededError)
-    return new InvalidInput('events', `${what}: more than the server takes at once`);
+    return Object.assign(new InvalidInput('events', `${what}: more than the server takes at once`), {
+      cause: error,
+    });
   if (error instanceof AccessDeniedError)
-    return new StoreUnavailable(`${what}: KurrentDB refuses the user or password`, { cause: error });
-  return new StoreUnavailable(`${what}: ${reasonOf(error)}`, { cause: error });
-}
-
-/** The client's errors may have an empty message. */
-function reasonOf(error: unknown): string {
-  const text = messageOf(error);
-  if (text !== '') return text;
-  return error instanceof Error ? error.constructor.name : 'unknown reason';
+    return new AccessRefused(`${what}: KurrentDB refuses the user or password`, { cause: error });
+  if (error instanceof DeadlineExceededError)
+    return new StoreUnavailable(`${what}: KurrentDB did not finish it in time`, { cause: error });
+  // Reads give it no text.
+  if (error instanceof UnavailableError && error.message === '')
+    return new StoreUnavailable(`${what}: no KurrentDB can be reached`, { cause: error });
+  return new StoreUnavailable(`${what}: ${messageOf(error)}`, { cause: error });
 }

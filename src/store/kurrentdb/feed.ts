@@ -3,6 +3,7 @@ import {
   type AllStreamResolvedEvent,
   type KurrentDBClient,
   type Position,
+  type ReadPosition,
 } from '@kurrent/kurrentdb-client';
 import type { Milliseconds } from '../../kernel/time.js';
 import { NoAnswer } from './errors.js';
@@ -13,7 +14,7 @@ const BUFFER = 256;
 
 export type FeedItem =
   | { readonly event: AllStreamResolvedEvent }
-  /** Everything up to `position` has been given; it may be unknown where the server is an old one. */
+  /** Everything up to `position` has been given; it may be unknown. Servers before 25.0 do not say where `caughtUp` is. */
   | { readonly position: Position | undefined; readonly caughtUp: boolean };
 
 interface Mark {
@@ -21,6 +22,9 @@ interface Mark {
   readonly after: number;
   readonly item: FeedItem;
 }
+
+/** What a server says for the position of a checkpoint where it has found nothing to name: -1, as a number without sign. */
+const NOWHERE = 2n ** 64n - 1n;
 
 /** One subscription to $all as the client has it: it ends with the connection, and then says why. */
 export class Feed {
@@ -30,6 +34,7 @@ export class Feed {
   private taken = 0;
   private wake: (() => void) | undefined;
   private readonly timer: NodeJS.Timeout;
+  private isConfirmed = false;
   private loss: Error | undefined;
 
   constructor(
@@ -38,11 +43,19 @@ export class Feed {
     selection: Selection,
     confirmWithin: Milliseconds,
   ) {
-    const filter = selection.filter((position) => this.mark({ position, caughtUp: false }));
-    this.source = client.subscribeToAll({ fromPosition: after ?? START, filter }, { highWaterMark: BUFFER });
+    const filter = selection.filter((position) => {
+      if (position.commit !== NOWHERE) this.mark({ position, caughtUp: false });
+    });
+    // A follower, or a node that has lost its cluster, may have nothing new to give for long.
+    const fromPosition: ReadPosition = after ?? START;
+    const options = { fromPosition, filter, requiresLeader: true };
+    this.source = client.subscribeToAll(options, { highWaterMark: BUFFER });
     this.timer = setTimeout(() => this.lose(new NoAnswer(confirmWithin)), confirmWithin);
     this.source
-      .on('confirmation', () => clearTimeout(this.timer))
+      .on('confirmation', () => {
+        clearTimeout(this.timer);
+        this.isConfirmed = true;
+      })
       .on('caughtUp', (info: unknown) => {
         this.mark({ position: (info as { position?: Position }).position, caughtUp: true });
       })
@@ -51,6 +64,11 @@ export class Feed {
       .on('end', () => this.lose(new Error('the server ended the subscription')))
       .on('close', () => this.lose(new Error('the subscription was closed')))
       .on('error', (error: Error) => this.lose(error));
+  }
+
+  /** The server has taken it. */
+  get confirmed(): boolean {
+    return this.isConfirmed;
   }
 
   /** Why nothing more will come. */

@@ -3,6 +3,11 @@ export class Gate {
   private holds = 0;
   private waiting: (() => void)[] = [];
 
+  /** Whether work would go through at once. */
+  get open(): boolean {
+    return this.holds === 0 && this.waiting.length === 0;
+  }
+
   /** Whatever comes from now on waits, until the result is called. */
   hold(): () => void {
     this.holds++;
@@ -17,7 +22,7 @@ export class Gate {
 
   /** Runs it now, or in its turn. */
   pass(work: () => void): void {
-    if (this.holds === 0 && this.waiting.length === 0) work();
+    if (this.open) work();
     else this.waiting.push(work);
   }
 

@@ -1,8 +1,7 @@
-import { AccessDeniedError } from '@kurrent/kurrentdb-client';
 import { SECOND, type Clock, type Milliseconds } from '../../kernel/time.js';
 import { StoreRefused } from '../port.js';
 import type { BackoffOptions } from '../backoff.js';
-import { redacted } from './connection.js';
+import { Nodes, redacted } from './nodes.js';
 import { KurrentEventStore } from './store.js';
 
 export type { KurrentEventStore } from './store.js';
@@ -21,7 +20,7 @@ export interface KurrentStoreOptions {
   readonly appendTimeout?: Milliseconds;
   /** Pauses between attempts to reach the server; from 100 ms to 10 s unless given. */
   readonly retry?: BackoffOptions;
-  /** After so long without a sign a subscription looks whether the server has forgotten it; 30 s unless given. */
+  /** How often the leader is asked how far the log goes, to see that subscriptions follow it; 3 s unless given. */
   readonly silence?: Milliseconds;
   /** Told of what the store puts right by itself, for a log: a lost subscription, a retention that could not be set. */
   readonly report?: (problem: string, error: unknown) => void;
@@ -34,8 +33,10 @@ export interface KurrentStoreOptions {
  * What differs from an embedded store:
  * - Idempotence is the server's. An append with an expected revision (`none` or a number) that is made again is
  *   recognised by what stands in the stream. With `any` the server goes by a cache in memory: after its restart the
- *   same events are written once more, under the same ids, so whoever folds them must fold an id once. Neither is an
- *   id looked for in other streams, nor are ids of which only some were written told apart from new ones under `any`.
+ *   same events are written once more, under the same ids, so whoever folds them must fold an id once. So is an id that
+ *   it knows, in an append whose first id it does not. An id is not looked for in other streams.
+ * - An append under `any` of which the stream holds a part is written in several appends: where one of them fails,
+ *   those before it have been written.
  * - `duplicate` is told where this process could know: by positions that it had seen when the append was sent.
  * - `setRetention` lasts for this process. It puts `$maxAge` on each stream of the category at its first append, and
  *   passes over what is older in `readAll` and subscriptions. Deleting is the server's scavenge, which runs on each
@@ -45,18 +46,18 @@ export interface KurrentStoreOptions {
  * @throws StoreRefused where the URL cannot be used, or the server refuses user or password
  */
 export async function openKurrentStore(options: KurrentStoreOptions): Promise<KurrentEventStore> {
-  const store = new KurrentEventStore({
+  const nodes = new Nodes(options.url);
+  const store = new KurrentEventStore(nodes, await nodes.answering(), {
     appendTimeout: 5 * SECOND,
     retry: { first: 100, most: 10 * SECOND },
-    silence: 30 * SECOND,
+    silence: 3 * SECOND,
     report: () => undefined,
     ...withoutGaps(options),
   });
   try {
     await store.connect();
   } catch (error) {
-    const { cause } = error as Error;
-    if (cause instanceof AccessDeniedError) {
+    if (error instanceof StoreRefused) {
       await store.close();
       throw new StoreRefused(`KurrentDB at ${redacted(options.url)} refuses the user or password`);
     }

@@ -1,176 +1,365 @@
 import {
+  AccessDeniedError,
   BACKWARDS,
   END,
   FORWARDS,
+  NotLeaderError,
   START,
   StreamDeletedError,
   StreamNotFoundError,
-  UnavailableError,
+  type Credentials,
   type KurrentDBClient,
+  type ReadStreamOptions as ClientReadOptions,
 } from '@kurrent/kurrentdb-client';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { RecordedEvent } from '../../kernel/events.js';
 import type { Milliseconds } from '../../kernel/time.js';
+import { Cursor, type Slice } from '../cursor.js';
+import { Backoff } from '../backoff.js';
 import type { ReadAllOptions, ReadStreamOptions } from '../port.js';
 import type { Connection } from './connection.js';
-import { fromResolved, safeNumber, type Resolved } from './envelope.js';
-import { NoAnswer, portError, within } from './errors.js';
+import { fromResolved, reaches, safeNumber, type Resolved } from './envelope.js';
+import { isAnswer, NoAnswer, portError, within } from './errors.js';
 import type { Retention } from './retention.js';
 import { Selection } from './selection.js';
 
-/** Events asked for at once. The client has no way to take back a read: what is left of one is read for nothing. */
-const PAGE = 512;
+/** Events of one request at most. Its first event comes up to 40 ms late, as long as thousands of others take. */
+const PAGE = 65_536;
+
+/** Events that are held for a reader that is slower than the server, which then waits too. */
+const HELD = 4096;
+
+/** How often a client may be sent on by nodes that do not lead: while they elect, they may not agree who does. */
+const REDIRECTIONS = 4;
+
+export interface ReaderTools {
+  readonly connection: Connection;
+  /** Where the URL has them: the connection of reads would take them from it as they are written there. */
+  readonly credentials: Credentials | undefined;
+  readonly retention: Retention;
+  /** How long each step may wait for the server. */
+  readonly timeout: Milliseconds;
+  /** @throws StoreUnavailable once the store is closed */
+  readonly checkOpen: () => void;
+}
+
+/** Told of each event of a page as it comes; the next one is asked for when what it returns has resolved. */
+type Take = (resolved: Resolved) => Promise<void> | undefined | void;
+
+/** Hands over the events of one request; resolves with whether there may be more. */
+type ReadPage = (give: (event: RecordedEvent) => Promise<void> | undefined) => Promise<boolean>;
+
+/** An event can be read some milliseconds after it was written. */
+const UNTIL_READABLE = { first: 2, most: 50 } as const;
+const READABLE_WITHIN: Milliseconds = 1000;
 
 /** Reads at the leader, so that what was acknowledged is seen. */
-const LEADER = { requiresLeader: true } as const;
-
 export class Reader {
-  constructor(
-    private readonly connection: Connection,
-    private readonly retention: Retention,
-    /** How long each step may wait for the server. */
-    private readonly timeout: Milliseconds,
-    private readonly checkOpen: () => void,
-  ) {}
+  private readonly common;
 
-  async *stream(name: string, options: ReadStreamOptions): AsyncGenerator<RecordedEvent, void> {
-    const { from, limit = Number.MAX_SAFE_INTEGER } = options;
-    const forwards = options.direction !== 'backwards';
-    let next = from;
-    let left = limit;
-    while (left > 0 && (next === undefined || next >= 0)) {
-      const maxCount = Math.min(left, PAGE);
-      const fromRevision = next === undefined ? (forwards ? START : END) : BigInt(next);
-      let got = 0;
-      const page = this.page(`reading ${name}`, (client) =>
-        client.readStream(name, {
-          direction: forwards ? FORWARDS : BACKWARDS,
-          fromRevision,
-          maxCount,
-          ...LEADER,
-        }),
-      );
-      for await (const resolved of page) {
-        got++;
-        next = safeNumber(resolved.event!.revision) + (forwards ? 1 : -1);
-        const event = fromResolved(resolved);
-        if (!event || this.retention.outlived(event)) continue;
-        left--;
-        yield event;
-        this.checkOpen();
-      }
-      if (got < maxCount && !page.cut) return;
-    }
+  constructor(private readonly tools: ReaderTools) {
+    const { credentials } = tools;
+    this.common = { requiresLeader: true, ...(credentials && { credentials }) };
   }
 
-  async *all(options: ReadAllOptions): AsyncGenerator<RecordedEvent, void> {
+  stream(name: string, options: ReadStreamOptions): Cursor {
+    const { limit = Number.MAX_SAFE_INTEGER } = options;
+    const { retention, checkOpen } = this.tools;
+    const forwards = options.direction !== 'backwards';
+    const direction = forwards ? FORWARDS : BACKWARDS;
+    let next = options.from;
+    let left = limit;
+    const pages = new Pages(checkOpen, async (give) => {
+      if (left <= 0 || (next !== undefined && next < 0)) return false;
+      const fromRevision = next === undefined ? (forwards ? START : END) : BigInt(next);
+      const more = await this.page(
+        `reading ${name}`,
+        Math.min(left, PAGE),
+        (client, maxCount) => client.readStream(name, { direction, fromRevision, maxCount, ...this.common }),
+        (resolved) => {
+          next = safeNumber(resolved.event!.revision) + (forwards ? 1 : -1);
+          const event = fromResolved(resolved);
+          if (!event || retention.outlived(event)) return;
+          left--;
+          return give(event);
+        },
+      );
+      return more && left > 0;
+    });
+    return pages.cursor();
+  }
+
+  all(options: ReadAllOptions): Cursor {
     const { after = 0, until = Number.MAX_SAFE_INTEGER, limit = Number.MAX_SAFE_INTEGER } = options;
+    const { retention, checkOpen } = this.tools;
     const selection = new Selection(options.categories);
-    // What comes in meanwhile is not part of this read, or a busy store would never let it end.
-    const end = Math.min(until, await this.head());
+    const filter = selection.filter();
     let at = after;
     let left = selection.empty ? 0 : limit;
-    while (left > 0 && at < end) {
-      // The event at the position itself comes again.
-      const maxCount = Math.min(left, PAGE) + 1;
+    let end: number | undefined;
+    const pages = new Pages(checkOpen, async (give) => {
+      // What comes in meanwhile is not part of this read, or a busy store would never let it end.
+      if (left > 0) end ??= Math.min(until, await this.head());
+      if (end === undefined || at >= end) return false;
+      const last = end;
       const fromPosition = at === 0 ? START : { commit: BigInt(at), prepare: BigInt(at) };
-      let got = 0;
-      const page = this.page('reading all', (client) =>
-        client.readAll({
-          direction: FORWARDS,
-          fromPosition,
-          maxCount,
-          filter: selection.filter(),
-          ...LEADER,
-        }),
+      // The event at the position itself comes again.
+      const more = await this.page(
+        'reading all',
+        Math.min(left, PAGE) + 1,
+        (client, maxCount) =>
+          client.readAll({ direction: FORWARDS, fromPosition, maxCount, filter, ...this.common }),
+        (resolved) => {
+          const position = safeNumber(resolved.event!.position!.commit);
+          if (position <= at) return;
+          at = position;
+          if (position > last || left === 0) return;
+          const event = fromResolved(resolved);
+          if (!event || !selection.wants(event) || retention.outlived(event)) return;
+          left--;
+          return give(event);
+        },
       );
-      for await (const resolved of page) {
-        got++;
-        const position = safeNumber(resolved.event!.position.commit);
-        if (position > end) return;
-        if (position <= at) continue;
-        at = position;
-        const event = fromResolved(resolved);
-        if (!event || !selection.wants(event) || this.retention.outlived(event)) continue;
-        yield event;
-        this.checkOpen();
-        if (--left === 0) return;
-      }
-      if (got < maxCount && !page.cut) return;
-    }
+      return more && left > 0;
+    });
+    return pages.cursor();
   }
 
   /** Position of the last event that is not the server's own; 0 where there is none. */
-  async head(): Promise<number> {
-    const page = this.page('asking for the head', (client) =>
-      client.readAll({
-        direction: BACKWARDS,
-        fromPosition: END,
-        maxCount: 1,
-        filter: new Selection(undefined).filter(),
-        ...LEADER,
-      }),
+  async head(timeout = this.tools.timeout): Promise<number> {
+    return (await this.lastOfAll(new Selection(undefined), timeout)) ?? 0;
+  }
+
+  /** Position at which the log ends, whatever stands there. */
+  async tail(): Promise<number> {
+    return (await this.lastOfAll(undefined, this.tools.timeout)) ?? 0;
+  }
+
+  /** Whether an event of a selection stands after one position and up to another. */
+  async holds(selection: Selection, after: number, until: number): Promise<boolean> {
+    const fromPosition = after === 0 ? START : { commit: BigInt(after), prepare: BigInt(after) };
+    const filter = selection.filter();
+    let found = false;
+    await this.page(
+      'looking for missed events',
+      2,
+      (client, maxCount) =>
+        client.readAll({ direction: FORWARDS, fromPosition, maxCount, filter, ...this.common }),
+      ({ event }) => {
+        const position = safeNumber(event!.position!.commit);
+        if (position > after && position <= until) found = true;
+      },
     );
-    let position = 0;
-    for await (const { event } of page) position = safeNumber(event!.position.commit);
+    return found;
+  }
+
+  /** The event with this revision in a stream, if it is there. */
+  async eventAt(stream: string, revision: number): Promise<RecordedEvent | undefined> {
+    const resolved = await this.one(stream, { direction: FORWARDS, fromRevision: BigInt(revision) });
+    const event = resolved && fromResolved(resolved);
+    return event?.revision === revision ? event : undefined;
+  }
+
+  /**
+   * The last event of a stream, whatever it is, or of its metadata. The server refuses an append by events that cannot
+   * be read yet: where a refusal has named a revision, waits until that one can be read, but a second at most.
+   */
+  async last(stream: string, named?: number): Promise<Resolved | undefined> {
+    const backoff = new Backoff(UNTIL_READABLE);
+    const began = performance.now();
+    for (;;) {
+      const last = await this.one(stream, { direction: BACKWARDS, fromRevision: END });
+      if (named === undefined || reaches(last, named) || performance.now() - began > READABLE_WITHIN)
+        return last;
+      await pause(backoff.next());
+    }
+  }
+
+  private async one(
+    stream: string,
+    options: Pick<ClientReadOptions, 'direction' | 'fromRevision'>,
+  ): Promise<Resolved | undefined> {
+    let found: Resolved | undefined;
+    await this.page(
+      `reading ${stream}`,
+      1,
+      (client, maxCount) => client.readStream(stream, { ...options, maxCount, ...this.common }),
+      (resolved) => void (found = resolved),
+    );
+    return found;
+  }
+
+  private async lastOfAll(
+    selection: Selection | undefined,
+    timeout: Milliseconds,
+  ): Promise<number | undefined> {
+    const filter = selection && { filter: selection.filter() };
+    let position: number | undefined;
+    await this.page(
+      'asking for the head',
+      1,
+      (client, maxCount) =>
+        client.readAll({ direction: BACKWARDS, fromPosition: END, maxCount, ...filter, ...this.common }),
+      ({ event }) => void (position = safeNumber(event!.position!.commit)),
+      timeout,
+    );
     return position;
   }
 
-  /** The last event of a stream, whatever it is, or of its metadata. */
-  async last(stream: string): Promise<Resolved | undefined> {
-    let last: Resolved | undefined;
-    const page = this.page(`reading ${stream}`, (client) =>
-      client.readStream(stream, { direction: BACKWARDS, fromRevision: END, maxCount: 1, ...LEADER }),
-    );
-    for await (const resolved of page) last = resolved;
-    return last;
-  }
-
-  private page<T extends Resolved>(
+  /**
+   * Hands over one request's events, as far as they come. A request that fails or is not answered before it has given any
+   * is made once more, on a fresh connection: the one that reads have below the client may have been lost, or wait for a
+   * leader that does not answer.
+   *
+   * @returns whether there may be more: it gave as many as were asked for, or broke off after it had begun
+   * @throws StoreUnavailable and what else the port has
+   */
+  private async page(
     what: string,
-    open: (client: KurrentDBClient) => AsyncIterableIterator<T>,
-  ): Page<T> {
-    this.checkOpen();
-    return new Page(this.connection, what, this.timeout, open);
+    most: number,
+    open: (client: KurrentDBClient, most: number) => AsyncIterableIterator<Resolved>,
+    take: Take,
+    timeout = this.tools.timeout,
+  ): Promise<boolean> {
+    const { connection, checkOpen } = this.tools;
+    let taken = 0;
+    const count: Take = (resolved) => {
+      taken++;
+      return take(resolved);
+    };
+    for (let failures = 0, redirections = 0; ;) {
+      checkOpen();
+      const { client } = connection;
+      try {
+        await gather(open(client, most), count, timeout, connection);
+        return taken >= most;
+      } catch (error) {
+        if (error instanceof StreamNotFoundError || error instanceof StreamDeletedError) return false;
+        if (isAnswer(error) || error instanceof AccessDeniedError) throw portError(error, what);
+        if (taken > 0) return true;
+        // A client that is sent on to the leader goes there with its next request.
+        if (error instanceof NotLeaderError && ++redirections < REDIRECTIONS) continue;
+        connection.renew(client);
+        if (++failures === 2) throw portError(error, what);
+        await connection.settled();
+      }
+    }
   }
 }
 
-/** One request's events, each step with its own time-out; errors come out as the port has them. */
-class Page<T> implements AsyncIterable<T> {
-  /** It broke off after it had begun: there may be more behind what it gave. */
-  cut = false;
-
-  constructor(
-    private readonly connection: Connection,
-    private readonly what: string,
-    private readonly timeout: Milliseconds,
-    private readonly open: (client: KurrentDBClient) => AsyncIterableIterator<T>,
-  ) {}
-
-  async *[Symbol.asyncIterator](): AsyncGenerator<T, void> {
-    // Reads have a connection of their own below the client. It may notice only by failing that it was lost, and then
-    // connects anew.
-    for (let attempt = 1; ; attempt++) {
-      let begun = false;
-      const { client } = this.connection;
-      try {
-        const events = this.open(client);
-        for (;;) {
-          const step = await within(this.timeout, events.next());
-          if (step.done) return;
-          begun = true;
-          yield step.value;
-        }
-      } catch (error) {
-        if (error instanceof StreamNotFoundError || error instanceof StreamDeletedError) return;
-        if (begun) {
-          this.cut = true;
-          return;
-        }
-        if (attempt < 2 && !(error instanceof NoAnswer)) continue;
-        // It is dead for good where its first attempt found nobody.
-        if (error instanceof UnavailableError) this.connection.renew(client);
-        throw portError(error, this.what);
-      }
+/**
+ * Takes what comes, until it ends, or nothing has come for so long, or none had before its connection was given up. Whoever
+ * is slow to take it lets the time pass too: then the rest is asked for anew.
+ */
+async function gather(
+  source: AsyncIterableIterator<Resolved>,
+  take: Take,
+  timeout: Milliseconds,
+  connection: Connection,
+): Promise<void> {
+  let taken = 0;
+  let givenUp = false;
+  const drain = async (): Promise<void> => {
+    for (let step = await source.next(); !step.done && !givenUp; step = await source.next()) {
+      taken++;
+      const ready = take(step.value);
+      if (ready !== undefined) await ready;
     }
+  };
+  const began = performance.now();
+  const drained = new Promise<void>((resolve, reject) => {
+    const forget = connection.onReplaced(() => {
+      if (taken === 0) reject(new NoAnswer(performance.now() - began));
+    });
+    drain().finally(forget).then(resolve, reject);
+  });
+  for (let seen = 0; ; seen = taken) {
+    try {
+      await within(timeout, drained);
+      return;
+    } catch (error) {
+      if (error instanceof NoAnswer && taken > seen) continue;
+      givenUp = true;
+      void source.return?.();
+      throw error;
+    }
+  }
+}
+
+/** Whoever read has stopped before the end. */
+class Stopped extends Error {}
+
+/** Hands over what requests give, as it comes, and no faster than it is taken. */
+class Pages {
+  #ready: RecordedEvent[] = [];
+  #more = true;
+  #reading = false;
+  #stopped = false;
+  #failure: { readonly error: unknown } | undefined;
+  #wake: (() => void) | undefined;
+  #takeOn: (() => void) | undefined;
+  readonly #checkOpen: () => void;
+  readonly #page: ReadPage;
+
+  /** @param checkOpen throws once the store is closed, also where events are left that were read before */
+  constructor(checkOpen: () => void, page: ReadPage) {
+    this.#checkOpen = checkOpen;
+    this.#page = page;
+  }
+
+  cursor(): Cursor {
+    return new Cursor(
+      () => this.#next(),
+      () => this.#stop(),
+    );
+  }
+
+  async #next(): Promise<Slice> {
+    try {
+      this.#checkOpen();
+    } catch (error) {
+      this.#stop();
+      throw error;
+    }
+    while (this.#ready.length === 0) {
+      if (this.#failure) throw this.#failure.error;
+      if (!this.#reading) {
+        if (!this.#more) return { events: [], more: false };
+        this.#reading = true;
+        void this.#read();
+      }
+      await new Promise<void>((resolve) => (this.#wake = resolve));
+    }
+    const events = this.#ready;
+    this.#ready = [];
+    this.#takeOn?.();
+    return { events, more: true };
+  }
+
+  /** Ends the request under way. */
+  #stop(): void {
+    this.#stopped = true;
+    this.#takeOn?.();
+  }
+
+  async #read(): Promise<void> {
+    try {
+      this.#more = await this.#page((event) => {
+        if (this.#stopped) throw new Stopped();
+        this.#ready.push(event);
+        this.#wake?.();
+        return this.#ready.length < HELD ? undefined : this.#room();
+      });
+    } catch (error) {
+      this.#failure = { error };
+    }
+    this.#reading = false;
+    this.#wake?.();
+  }
+
+  async #room(): Promise<void> {
+    await new Promise<void>((resolve) => (this.#takeOn = resolve));
+    this.#takeOn = undefined;
+    if (this.#stopped) throw new Stopped();
   }
 }

@@ -1,17 +1,25 @@
-import { jsonEvent, NO_STREAM } from '@kurrent/kurrentdb-client';
+import {
+  jsonEvent,
+  NO_STREAM,
+  WrongExpectedVersionError,
+  type AppendStreamState,
+} from '@kurrent/kurrentdb-client';
 import { LRUCache } from 'lru-cache';
 import { InvalidInput } from '../../kernel/errors.js';
 import { categoryOf, type RecordedEvent } from '../../kernel/events.js';
 import { SECOND, type Clock, type Milliseconds } from '../../kernel/time.js';
 import type { Connection } from './connection.js';
-import type { Resolved } from './envelope.js';
-import { within } from './errors.js';
+import { fromResolved, reaches, safeNumber, sending, type Resolved } from './envelope.js';
+import { atLeader, within } from './errors.js';
 
 /** Bound on the streams that are known to carry the right `$maxAge`: a few MB. */
 const REMEMBERED_STREAMS = 50_000;
 
 /** Streams looked at side by side: appends go first. */
 const AT_ONCE = 4;
+
+/** How often others may be faster to write a stream's metadata. */
+const ATTEMPTS = 5;
 
 /** Streams that may wait to be looked at; more are looked at when they are next appended to. */
 const MOST_WAITING = 10_000;
@@ -20,8 +28,8 @@ export interface RetentionTools {
   readonly connection: Connection;
   readonly clock: Clock;
   readonly timeout: Milliseconds;
-  /** The last event of a stream. */
-  readonly last: (stream: string) => Promise<Resolved | undefined>;
+  /** The last event of a stream; waits a little where a refusal has `named` a revision that cannot be read yet. */
+  readonly last: (stream: string, named?: number) => Promise<Resolved | undefined>;
   readonly report: (problem: string, error: unknown) => void;
 }
 
@@ -34,7 +42,8 @@ export interface RetentionTools {
 export class Retention {
   private readonly ages = new Map<string, Milliseconds | undefined>();
   private readonly done = new LRUCache<string, true>({ max: REMEMBERED_STREAMS });
-  private readonly waiting: string[] = [];
+  /** Streams to be looked at, each with whether it was new. */
+  private readonly waiting = new Map<string, boolean>();
   private running = 0;
   private stopped = false;
   private idle: (() => void)[] = [];
@@ -57,19 +66,36 @@ export class Retention {
     return age !== undefined && this.tools.clock.now() - event.recordedAt > age;
   }
 
-  /** A stream was appended to. */
-  touch(stream: string): void {
-    if (this.stopped || !this.ages.has(categoryOf(stream)) || this.done.has(stream)) return;
-    if (this.waiting.length >= MOST_WAITING) return;
+  /** Whether the server may have taken an event that was there. Clocks differ: half the age is enough. */
+  mayHaveTaken({ stream, recordedAt }: Pick<RecordedEvent, 'stream' | 'recordedAt'>): boolean {
+    const age = this.ages.get(categoryOf(stream));
+    return age !== undefined && this.tools.clock.now() - recordedAt > age / 2;
+  }
+
+  /** Whether events of this stream stay for ever. */
+  keeps(stream: string): boolean {
+    return this.ages.get(categoryOf(stream)) === undefined;
+  }
+
+  /** The log is another one: its streams have to be looked at anew. */
+  forget(): void {
+    this.done.clear();
+  }
+
+  /** A stream was appended to; where it was `fresh`, it has no metadata that would have to be read. */
+  touch(stream: string, fresh: boolean): void {
+    if (this.stopped || this.ages.size === 0 || !this.ages.has(categoryOf(stream)) || this.done.has(stream))
+      return;
+    if (this.waiting.size >= MOST_WAITING) return;
     this.done.set(stream, true);
-    this.waiting.push(stream);
+    this.waiting.set(stream, fresh);
     if (this.running < AT_ONCE) void this.work();
   }
 
   /** Resolves once no stream is being looked at; those that wait are left for their next append. */
   async stop(): Promise<void> {
     this.stopped = true;
-    this.waiting.length = 0;
+    this.waiting.clear();
     await this.settled();
   }
 
@@ -78,11 +104,59 @@ export class Retention {
     while (this.running > 0) await new Promise<void>((resolve) => this.idle.push(resolve));
   }
 
+  /**
+   * Whether everything that a stream holds, up to a revision that a refusal has named, has outlived its retention. That
+   * a read finds nothing is no proof: the server refuses by events that cannot be read yet. So where the stream hides
+   * what is too old, its metadata is written once more as it is: once that can be read, so can all that came before it.
+   * Where it has not, resolves when the event of that revision can be read, or after a second.
+   */
+  async emptied(stream: string, revision: number): Promise<boolean> {
+    let last = await this.tools.last(stream);
+    if (!reaches(last, revision)) {
+      const hides = await this.sayAgain(stream);
+      last = await this.tools.last(stream, hides ? undefined : revision);
+      if (!reaches(last, revision)) return hides;
+    }
+    const event = fromResolved(last!);
+    return event !== undefined && this.outlived(event);
+  }
+
+  /** Writes the metadata of a stream that hides what is too old once more; true once that can be read. */
+  private async sayAgain(stream: string): Promise<boolean> {
+    const metastream = `$$${stream}`;
+    const found = (await this.tools.last(metastream))?.event;
+    const metadata = (found?.data ?? {}) as Record<string, unknown>;
+    if (metadata.$maxAge === undefined) return false;
+    const { revision } = await this.write(metastream, metadata, found!.revision);
+    return reaches(await this.tools.last(metastream, revision), revision);
+  }
+
+  /** Where another was faster, that is what was written last. */
+  private async write(
+    metastream: string,
+    data: Record<string, unknown>,
+    after: bigint | undefined,
+  ): Promise<{ revision: number; lost: boolean }> {
+    const { connection, timeout } = this.tools;
+    const event = jsonEvent({ type: '$metadata', data });
+    const streamState: AppendStreamState = after ?? NO_STREAM;
+    try {
+      const append = () => connection.client.appendToStream(metastream, event, sending(streamState));
+      const written = await within(timeout, atLeader(append));
+      return { revision: safeNumber(written.nextExpectedRevision), lost: false };
+    } catch (error) {
+      if (!(error instanceof WrongExpectedVersionError) || typeof error.actualState !== 'bigint') throw error;
+      return { revision: safeNumber(error.actualState), lost: true };
+    }
+  }
+
   private async work(): Promise<void> {
     this.running++;
-    for (let stream = this.waiting.shift(); stream !== undefined; stream = this.waiting.shift()) {
+    for (let [next] = this.waiting; next; [next] = this.waiting) {
+      const [stream, fresh] = next;
+      this.waiting.delete(stream);
       try {
-        await this.look(stream);
+        await this.look(stream, fresh);
       } catch (error) {
         this.done.delete(stream);
         this.tools.report(`the retention of ${stream} could not be set`, error);
@@ -92,18 +166,21 @@ export class Retention {
     for (const wake of this.idle.splice(0)) wake();
   }
 
-  private async look(stream: string): Promise<void> {
-    const { connection, timeout, last } = this.tools;
+  private async look(stream: string, fresh: boolean): Promise<void> {
     const age = this.ages.get(categoryOf(stream));
     // Whole seconds from 1 on is what the server takes.
     const $maxAge = age === undefined ? undefined : Math.max(1, Math.ceil(age / SECOND));
     const metastream = `$$${stream}`;
-    const found = (await last(metastream))?.event;
-    const before = (found?.data ?? {}) as Record<string, unknown>;
-    if (before.$maxAge === $maxAge) return;
-    // Whatever else stands there (access rights, a bound on the count) stays.
-    const event = jsonEvent({ type: '$metadata', data: { ...before, $maxAge } });
-    const streamState = found ? found.revision : NO_STREAM;
-    await within(timeout, connection.client.appendToStream(metastream, event, { streamState }));
+    let found = fresh ? undefined : (await this.tools.last(metastream))?.event;
+    for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
+      const before = (found?.data ?? {}) as Record<string, unknown>;
+      if (before.$maxAge === $maxAge) return;
+      // Whatever else stands there (access rights, a bound on the count) stays.
+      const { revision, lost } = await this.write(metastream, { ...before, $maxAge }, found?.revision);
+      if (!lost) return;
+      // Another process has most likely set the same.
+      found = (await this.tools.last(metastream, revision))?.event;
+    }
+    throw new Error('others keep changing its metadata');
   }
 }

@@ -1,7 +1,9 @@
+import type { MaxAppendSizeExceededError } from '@kurrent/kurrentdb-client';
+import { errorOf } from '../../kernel/errors.js';
 import type { NewEvent, RecordedEvent } from '../../kernel/events.js';
-import type { Clock, Instant, Milliseconds } from '../../kernel/time.js';
+import { MINUTE, type Clock, type Instant, type Milliseconds } from '../../kernel/time.js';
 import { Health } from '../health.js';
-import { StoreUnavailable } from '../port.js';
+import { LogReplaced, StoreRefused, StoreUnavailable } from '../port.js';
 import type {
   Appended,
   EventHandler,
@@ -16,14 +18,15 @@ import { Appender } from './appender.js';
 import type { BackoffOptions } from '../backoff.js';
 import { checkForServer } from './check.js';
 import { Connection } from './connection.js';
-import { within } from './errors.js';
-import { probe } from './probe.js';
+import { isRefusal, within } from './errors.js';
+import type { Nodes } from './nodes.js';
+import { measureSkew, probe } from './probe.js';
+import { Pulse } from './pulse.js';
 import { Reader } from './reader.js';
 import { Retention } from './retention.js';
 import { ResumingSubscription } from './subscription.js';
 
 export interface StoreSettings {
-  readonly url: string;
   readonly clock: Clock;
   readonly appendTimeout: Milliseconds;
   readonly retry: BackoffOptions;
@@ -31,9 +34,22 @@ export interface StoreSettings {
   readonly report: (problem: string, error: unknown) => void;
 }
 
+/** Bytes of one append that a server takes by default (`--max-append-size`): more is never sent at once. */
+const LARGEST_APPEND = 1024 * 1024;
+
+/** A server that is well confirms a subscription within this time. */
+const CONFIRMATION: Milliseconds = 3000;
+
+/** What a leader has, it has given by then; and one that has been deposed knows it. */
+const DOUBT: Milliseconds = 3000;
+
+/** The clocks are compared anew after so long. */
+const SKEW_LASTS: Milliseconds = MINUTE;
+
 /** The store in KurrentDB; see {@link EventStore} and what `openKurrentStore` says about the differences. */
 export class KurrentEventStore implements EventStore {
   private closing: Promise<void> | undefined;
+  private limit = LARGEST_APPEND;
   /** Nothing accepted is unanswered any more: appends may read until then. */
   private closed = false;
   private readonly subscriptions = new Set<ResumingSubscription>();
@@ -46,13 +62,21 @@ export class KurrentEventStore implements EventStore {
   private readonly reader: Reader;
   private readonly retention: Retention;
   private readonly appender: Appender;
+  private readonly pulse: Pulse;
+  private skew: Milliseconds | undefined;
+  private skewAt = -Infinity;
 
-  constructor(private readonly settings: StoreSettings) {
-    const { url, clock, appendTimeout: timeout, retry, report } = settings;
+  /** @param node where connections begin */
+  constructor(
+    nodes: Nodes,
+    node: string,
+    private readonly settings: StoreSettings,
+  ) {
+    const { clock, appendTimeout: timeout, retry, silence, report } = settings;
     this.backoff = retry;
-    this.writing = new Connection(url, true);
-    this.reading = new Connection(url, false);
-    this.following = new Connection(url, false);
+    this.writing = new Connection(nodes, node, true);
+    this.reading = new Connection(nodes, node, false);
+    this.following = new Connection(nodes, node, false);
     const look = async (): Promise<void> => this.appender.answered(await probe(this.writing, timeout));
     this.health = new Health({ look, retry: look, backoff: retry });
     this.retention = new Retention({
@@ -60,38 +84,85 @@ export class KurrentEventStore implements EventStore {
       clock,
       timeout,
       report,
-      last: (stream) => this.reader.last(stream),
+      last: (stream, named) => this.reader.last(stream, named),
     });
-    this.reader = new Reader(this.reading, this.retention, timeout, () => {
-      if (this.closed) throw closedError();
+    this.reader = new Reader({
+      connection: this.reading,
+      credentials: nodes.credentials,
+      retention: this.retention,
+      timeout,
+      checkOpen: () => {
+        if (this.closed) throw closedError();
+      },
+    });
+    this.pulse = new Pulse({
+      interval: silence,
+      head: (patience) => this.look(Math.min(patience, timeout)),
+      back: () => this.hurry(),
+      report,
     });
     this.appender = new Appender({
       connection: this.writing,
       health: this.health,
       timeout,
       newest: (stream, limit) => this.reader.stream(stream, { direction: 'backwards', limit }),
-      written: (stream) => this.retention.touch(stream),
+      emptied: (stream, revision) => this.retention.emptied(stream, revision),
+      written: (stream, fresh) => this.retention.touch(stream, fresh),
+      limited: (error) => this.learnLimit(error),
     });
   }
 
-  /** Finds out where the log stands; until that has been done, an append that is made again is not told as such. */
+  /** What can be done at once where the leader is known to answer, and would wait for its next attempt. */
+  private hurry(): void {
+    if (this.health.good) return;
+    this.writing.renew(this.writing.client);
+    this.health.hurry();
+  }
+
+  /**
+   * Finds out where the log stands, and whether it takes appends; until that has been done, an append that is made again
+   * is not told as such.
+   *
+   * @throws StoreRefused where the server refuses the user or password, StoreUnavailable
+   */
   async connect(): Promise<void> {
-    try {
-      this.appender.sawHead(await this.reader.head());
-    } catch (error) {
-      this.health.fail();
-      throw error;
-    }
+    const results = await Promise.allSettled([this.head(), this.probe()]);
+    const [read, append] = results;
+    if (read.status === 'fulfilled' && append.status === 'fulfilled') return;
+    this.health.fail();
+    const errors = results.flatMap((result) =>
+      result.status === 'rejected' ? [result.reason as unknown] : [],
+    );
+    // Where a cluster refuses a password, reads say no more than that nobody is there. A user who may only read is none
+    // that is refused.
+    if (read.status === 'rejected' && errors.some(isRefusal))
+      throw new StoreRefused('KurrentDB refuses the user or password');
+    throw errors[0];
+  }
+
+  get maxAppendBytes(): number {
+    return this.limit;
   }
 
   get healthy(): boolean {
     return !this.closing && this.appender.healthy;
   }
 
-  async append(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): Promise<Appended> {
-    this.checkOpen();
-    checkForServer(stream, events, expected);
+  append(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): Promise<Appended> {
+    try {
+      this.checkOpen();
+      checkForServer(stream, events, expected);
+    } catch (error) {
+      return Promise.reject(errorOf(error));
+    }
     return this.appender.append(stream, events, expected);
+  }
+
+  /** A server may be set to take less than servers do by default; it says so when it refuses. */
+  private learnLimit(error: MaxAppendSizeExceededError): void {
+    if (!(error.maxAppendSize < this.limit)) return;
+    this.limit = error.maxAppendSize;
+    this.settings.report(`KurrentDB takes appends of up to ${this.limit} bytes only`, error);
   }
 
   readStream(stream: string, options: ReadStreamOptions = {}): AsyncIterable<RecordedEvent> {
@@ -108,12 +179,13 @@ export class KurrentEventStore implements EventStore {
     const subscription = new ResumingSubscription(
       {
         connection: this.following,
+        reader: this.reader,
         retention: this.retention,
+        pulse: this.pulse,
         backoff: this.backoff,
-        timeout,
-        silence,
+        timeout: Math.min(CONFIRMATION, timeout),
+        doubt: Math.min(DOUBT, silence),
         report,
-        head: () => this.reader.head(),
       },
       options,
       handler,
@@ -124,14 +196,26 @@ export class KurrentEventStore implements EventStore {
       within(timeout, subscription.placed).then(release, release);
     }
     this.subscriptions.add(subscription);
-    const forget = () => this.subscriptions.delete(subscription);
-    subscription.ended.then(forget, forget);
+    const forget = (): void => void this.subscriptions.delete(subscription);
+    subscription.ended.then(forget, (error: unknown) => {
+      forget();
+      if (!(error instanceof LogReplaced)) return;
+      this.appender.logReplaced();
+      this.retention.forget();
+    });
     return subscription;
   }
 
   async head(): Promise<number> {
     this.checkOpen();
-    return this.reader.head();
+    return this.look();
+  }
+
+  private async look(timeout?: Milliseconds): Promise<number> {
+    const before = this.appender.reached;
+    const position = await this.reader.head(timeout);
+    this.appender.sawHead(position, before);
+    return position;
   }
 
   async setRetention(category: string, maxAge: Milliseconds | undefined): Promise<void> {
@@ -147,6 +231,18 @@ export class KurrentEventStore implements EventStore {
   async probe(): Promise<void> {
     this.checkOpen();
     await this.health.look();
+    if (!this.health.good || performance.now() - this.skewAt < SKEW_LASTS) return;
+    try {
+      this.skew = await measureSkew(this.writing, this.settings.appendTimeout);
+      this.skewAt = performance.now();
+    } catch (error) {
+      this.health.fail();
+      throw error;
+    }
+  }
+
+  get clockSkew(): Milliseconds | undefined {
+    return this.skew;
   }
 
   close(): Promise<void> {

@@ -1,31 +1,50 @@
-import type { Position } from '@kurrent/kurrentdb-client';
+import { setTimeout as delay } from 'node:timers/promises';
+import { NotLeaderError, type Position } from '@kurrent/kurrentdb-client';
+import type { RecordedEvent } from '../../kernel/events.js';
 import type { Milliseconds } from '../../kernel/time.js';
-import { Course } from '../course.js';
-import { StoreRefused, type EventHandler, type SubscribeOptions, type Subscription } from '../port.js';
 import { Backoff, type BackoffOptions } from '../backoff.js';
+import { Course } from '../course.js';
+import {
+  LogReplaced,
+  StoreRefused,
+  type EventHandler,
+  type SubscribeOptions,
+  type Subscription,
+} from '../port.js';
+import { Share } from '../turn.js';
 import type { Connection } from './connection.js';
 import { fromResolved, safeNumber } from './envelope.js';
-import { Silence, spoilsClient } from './errors.js';
+import { isInvalidPosition, Silence, spoilsClient } from './errors.js';
 import { Feed, type FeedItem } from './feed.js';
+import type { Listener, Pulse } from './pulse.js';
+import type { Reader } from './reader.js';
 import type { Retention } from './retention.js';
 import { Selection } from './selection.js';
-import { Share } from '../turn.js';
 
 export interface SubscriptionTools {
   readonly connection: Connection;
+  readonly reader: Pick<Reader, 'head' | 'tail' | 'holds' | 'eventAt'>;
   readonly retention: Retention;
+  readonly pulse: Pulse;
   readonly backoff: BackoffOptions;
   /** How long the server may take to confirm. */
   readonly timeout: Milliseconds;
-  /** After so long without a sign from the server it is looked whether the log went on. */
-  readonly silence: Milliseconds;
-  /** Position of the last event, asked for anew. */
-  readonly head: () => Promise<number>;
+  /**
+   * How long it must look as if the log were another one: a leader that has been deposed, and does not know it, answers
+   * from a log of its own.
+   */
+  readonly doubt: Milliseconds;
   readonly report: (problem: string, error: unknown) => void;
 }
 
+/** What the leader has may be on its way to a subscriber for so long. */
+const DELIVERY: Milliseconds = 1000;
+
+/** What tells whether the log is still the same: the event must be where it was. */
+type Anchor = Pick<RecordedEvent, 'stream' | 'revision' | 'id' | 'position' | 'recordedAt'>;
+
 /** Follows $all from a position on, over as many feeds as it takes. */
-export class ResumingSubscription implements Subscription {
+export class ResumingSubscription implements Subscription, Listener {
   private readonly course = new Course();
   readonly caughtUp = this.course.caughtUp;
   readonly ended = this.course.ended;
@@ -35,15 +54,32 @@ export class ResumingSubscription implements Subscription {
   private at: number | undefined;
   /** The same as the server gave it. */
   private exact: Position | undefined;
+  /** Position of an event that must be there, for it was: where it began, or the last that was handled. */
+  private solid = 0;
+  /** The last event handled, and the last of those that stay for ever. */
+  private last: Anchor | undefined;
+  private lastKept: Anchor | undefined;
+  /** Since when the log looks like another one. */
+  private doubtful: number | undefined;
+
   private feed: Feed | undefined;
+  /** As it was at the last pulse. */
+  private feedSeen: Feed | undefined;
   private stopping = false;
   private readonly selection: Selection;
   private readonly backoff: Backoff;
   private readonly share = new Share();
-  /** Signs from the server so far. */
+  /** Signs from the server: all so far, those by the last pulse, and those by when the leader was lost. */
   private signs = 0;
+  private signsSeen = -1;
+  private signsWhenLost = -1;
   private handling = false;
+  private looking = false;
   private wakePause: (() => void) | undefined;
+  /** When everything that had been written was last known to be handled, by `performance.now`. */
+  private freshAt = performance.now();
+  /** How far the log went at a time, until that far has been handled. */
+  private mark: { readonly head: number; readonly asked: number } | undefined;
 
   constructor(
     private readonly tools: SubscriptionTools,
@@ -52,20 +88,27 @@ export class ResumingSubscription implements Subscription {
   ) {
     this.selection = new Selection(options.categories);
     this.backoff = new Backoff(tools.backoff);
-    if (options.after !== 'end') this.at = options.after;
+    if (options.after !== 'end') this.at = this.solid = options.after;
     // Where this fails it is tried again, and reported, like any other loss.
     this.placed = this.place().catch(() => undefined);
-    void this.run();
+    tools.pulse.join(this);
+    void this.run().finally(() => tools.pulse.leave(this));
   }
 
   get position(): number {
     return this.at ?? 0;
   }
 
+  get lag(): Milliseconds {
+    return performance.now() - this.freshAt;
+  }
+
   stop(): Promise<void> {
     this.stopping = true;
     this.feed?.close();
     this.wakePause?.();
+    // Whatever else is under way may wait for a server.
+    if (!this.handling) this.course.end();
     return this.course.settled;
   }
 
@@ -76,37 +119,68 @@ export class ResumingSubscription implements Subscription {
     this.wakePause?.();
   }
 
+  reached(head: number, asked: number): void {
+    const { feed } = this;
+    // Until it is compared with the log that was followed, this may be another one, and shorter.
+    if (feed?.confirmed) {
+      this.mark ??= { head, asked };
+      this.freshen();
+    }
+    const quiet = feed === this.feedSeen && this.signs === this.signsSeen && !this.handling;
+    this.feedSeen = feed;
+    this.signsSeen = this.signs;
+    if (quiet && feed?.confirmed && !this.looking && head > this.at!) void this.look(feed, head);
+  }
+
+  lost(): void {
+    this.signsWhenLost = this.signs;
+  }
+
+  back(): void {
+    // It may follow a node that has nothing to say any more, or wait until it tries again.
+    if (this.signs === this.signsWhenLost && !this.handling) this.feed?.lose(new Silence());
+    this.backoff.reset();
+    this.wakePause?.();
+  }
+
   private get done(): boolean {
     return this.stopping || this.course.over;
   }
 
   private async place(): Promise<void> {
-    if (this.at === undefined) this.moveTo(await this.tools.head());
+    if (this.at !== undefined) return;
+    this.solid = await this.tools.reader.head();
+    this.moveTo(this.solid);
   }
 
   private async run(): Promise<void> {
+    const { connection, reader, report, timeout } = this.tools;
     // Nothing is handed over inside the call that subscribes.
     await this.share.turn();
     await this.placed;
     while (!this.done) {
-      const { connection, report } = this.tools;
+      await connection.settled();
       const { client } = connection;
       try {
         await this.place();
+        const asked = performance.now();
+        const head = await reader.head();
+        await this.compare();
         if (this.done) break;
-        this.feed = new Feed(client, this.from(), this.selection, this.tools.timeout);
-        await this.follow(this.feed);
+        this.feed = new Feed(client, this.from(), this.selection, timeout);
+        await this.follow(this.feed, head, asked);
         if (this.done) break;
         throw this.feed.lost ?? new Error('lost');
       } catch (error) {
         if (this.done) break;
-        if (error instanceof HandlerFailed || error instanceof StoreRefused) {
-          this.course.end(error instanceof HandlerFailed ? error.reason : error);
+        const end = this.endOf(error);
+        if (end !== undefined) {
+          this.course.end(end);
           break;
         }
         if (spoilsClient(error)) connection.renew(client);
-        // Where little is written this may only mean that nothing concerned this subscription.
-        if (!(error instanceof Silence)) report('a subscription was lost and is taken up again', error);
+        if (!(error instanceof NotLeaderError))
+          report('a subscription was lost and is taken up again', error);
       } finally {
         this.feed?.close();
         this.feed = undefined;
@@ -116,16 +190,53 @@ export class ResumingSubscription implements Subscription {
     this.course.end();
   }
 
+  /** What ends it for good. */
+  private endOf(error: unknown): unknown {
+    if (error instanceof HandlerFailed) return error.reason;
+    if (error instanceof StoreRefused) return error;
+    const replaced = isInvalidPosition(error)
+      ? new LogReplaced(`the log has no event at position ${this.at!}: it is another one`)
+      : error;
+    if (!(replaced instanceof LogReplaced)) return undefined;
+    this.doubtful ??= performance.now();
+    return performance.now() - this.doubtful < this.tools.doubt ? undefined : replaced;
+  }
+
+  /**
+   * Sees that the log is the one that was followed so far.
+   *
+   * @throws LogReplaced, StoreUnavailable
+   */
+  private async compare(): Promise<void> {
+    const { reader, retention } = this.tools;
+    const another = (reason: string) => new LogReplaced(`${reason}: the log is another one`);
+    if (this.solid > 0) {
+      const tail = await reader.tail();
+      if (tail < this.solid) throw another(`the log ends at ${tail}, before position ${this.solid}`);
+    }
+    for (const anchor of [this.last, this.lastKept]) {
+      if (anchor === undefined) continue;
+      const { stream, revision, id, position } = anchor;
+      const found = await reader.eventAt(stream, revision);
+      if (found?.id === id && found.position === position) break;
+      if (found !== undefined) throw another(`${stream} has another event ${revision}`);
+      if (!retention.mayHaveTaken(anchor)) throw another(`${stream} has no event ${revision}`);
+    }
+  }
+
   private from(): Position | undefined {
     if (this.exact) return this.exact;
     const at = BigInt(this.at!);
     return at === 0n ? undefined : { commit: at, prepare: at };
   }
 
-  /** Handles what the feed gives until it is lost or this ends. */
-  private async follow(feed: Feed): Promise<void> {
+  /**
+   * Handles what the feed gives until it is lost or this ends.
+   *
+   * @param head how far the log went before the feed began
+   */
+  private async follow(feed: Feed, head: number, asked: number): Promise<void> {
     this.share.renew();
-    const watch = this.watch(feed);
     try {
       while (!this.done) {
         const item = feed.take();
@@ -135,40 +246,45 @@ export class ResumingSubscription implements Subscription {
           this.share.renew();
           continue;
         }
-        const pending = this.handle(item);
-        if (pending) {
-          this.handling = true;
-          await pending;
-          this.handling = false;
+        if ('caughtUp' in item && item.caughtUp) {
+          this.mark ??= { head, asked };
+          this.moveTo(head);
         }
+        const pending = this.handle(item);
+        if (pending) await pending;
+        this.handling = false;
         if (this.share.spent()) await this.share.turn();
       }
     } finally {
       this.handling = false;
-      clearInterval(watch);
     }
   }
 
-  /** A server has been seen to forget a subscription without ending it. */
-  private watch(feed: Feed): NodeJS.Timeout {
-    const { silence, head, report } = this.tools;
-    let seen = -1;
-    return setInterval(() => {
-      const quiet = this.signs === seen && !this.handling;
-      seen = this.signs;
-      if (!quiet) return;
-      head().then(
-        (position) => {
-          if (position > this.at! && this.signs === seen && !this.handling) feed.lose(new Silence(silence));
-        },
-        (error: unknown) => report('the head could not be asked for', error),
-      );
-    }, silence).unref();
+  /**
+   * Little has come although the log went on. Either nothing of that concerns this subscription; or the server has
+   * forgotten it, or gives what an isolated node has.
+   */
+  private async look(feed: Feed, head: number): Promise<void> {
+    const { reader, doubt, report } = this.tools;
+    const { signs } = this;
+    this.looking = true;
+    try {
+      const missed = await reader.holds(this.selection, this.at!, head);
+      if (missed) await delay(Math.min(DELIVERY, doubt), undefined, { ref: false });
+      if (this.feed !== feed || this.signs !== signs || this.handling) return;
+      if (missed) feed.lose(new Silence());
+      else this.moveTo(head);
+    } catch (error) {
+      report('it could not be looked whether events were missed', error);
+    } finally {
+      this.looking = false;
+    }
   }
 
   private handle(item: FeedItem): Promise<void> | undefined {
     this.backoff.reset();
     this.signs++;
+    this.doubtful = undefined;
     if (!('event' in item)) {
       if (item.position) this.moveTo(safeNumber(item.position.commit), item.position);
       if (item.caughtUp) this.course.reach();
@@ -184,29 +300,44 @@ export class ResumingSubscription implements Subscription {
       this.moveTo(position, exact);
       return undefined;
     }
+    this.handling = true;
     try {
       const pending = this.handler(event);
-      if (pending) return this.finishHandling(pending, position, exact);
+      if (pending) return this.finishHandling(pending, event, exact);
     } catch (error) {
       throw new HandlerFailed(error);
     }
-    this.moveTo(position, exact);
+    this.handled(event, exact);
     return undefined;
   }
 
-  private async finishHandling(pending: Promise<void>, position: number, exact: Position): Promise<void> {
+  private async finishHandling(pending: Promise<void>, event: RecordedEvent, exact: Position): Promise<void> {
     try {
       await pending;
     } catch (error) {
       throw new HandlerFailed(error);
     }
-    this.moveTo(position, exact);
+    this.handled(event, exact);
+  }
+
+  private handled(event: RecordedEvent, exact: Position): void {
+    this.last = event;
+    if (this.tools.retention.keeps(event.stream)) this.lastKept = event;
+    this.solid = event.position;
+    this.moveTo(event.position, exact);
   }
 
   private moveTo(position: number, exact?: Position): void {
     if (this.at !== undefined && position <= this.at) return;
     this.at = position;
     this.exact = exact;
+    this.freshen();
+  }
+
+  private freshen(): void {
+    if (this.mark === undefined || this.at === undefined || this.mark.head > this.at) return;
+    this.freshAt = this.mark.asked;
+    this.mark = undefined;
   }
 
   private async pause(time: Milliseconds): Promise<void> {

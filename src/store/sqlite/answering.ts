@@ -48,7 +48,7 @@ export class Answering {
     const share = new Share();
     let answered = 0;
     for (let batch = this.answers.peek(); batch; batch = this.answers.peek()) {
-      const { outcomes, reasons } = batch.message;
+      const { outcomes, reasons, passedOver } = batch.message;
       while (batch.next * 3 < outcomes.length) {
         const i = batch.next++;
         this.settle(
@@ -57,6 +57,7 @@ export class Answering {
           outcomes[i * 3 + 1]!,
           outcomes[i * 3 + 2]!,
           reasons.get(i),
+          passedOver.get(i),
         );
         if (!all && (++answered >= ANSWERS_A_TURN || share.spent())) {
           setImmediate(() => this.answer(false));
@@ -75,11 +76,12 @@ export class Answering {
     revision: number,
     position: number,
     reason?: string,
+    passedOver?: readonly number[],
   ): void {
     switch (outcome) {
       case Outcome.written:
         this.health.succeed();
-        this.feed.committed(position, () => recordedEvents(pending, revision, position));
+        this.feed.committed(position, () => recordedEvents(pending, revision, position, passedOver));
         pending.resolve({ revision, position, duplicate: false });
         break;
       case Outcome.duplicate:
@@ -104,13 +106,19 @@ export class Answering {
   }
 }
 
+/** What was written of an append: all but what was passed over, the last of it at `revision` and `position`. */
 function recordedEvents(
   { events, texts, stream, recordedAt }: Pending,
   revision: number,
   position: number,
+  passedOver: readonly number[] = [],
 ): RecordedEvent[] {
-  const before = events.length - 1;
-  return events.map((event, i) =>
-    fromAppend(event, texts[i]!, stream, revision - before + i, position - before + i, recordedAt),
-  );
+  const count = events.length - passedOver.length;
+  const written: RecordedEvent[] = [];
+  events.forEach((event, i) => {
+    if (passedOver.includes(i)) return;
+    const back = count - 1 - written.length;
+    written.push(fromAppend(event, texts[i]!, stream, revision - back, position - back, recordedAt));
+  });
+  return written;
 }

@@ -20,6 +20,8 @@ export interface Verdict {
   revision: number;
   position: number;
   reason?: string;
+  /** Events of the append, by their index in it, that were written before: the others were written now. */
+  passedOver?: readonly number[];
 }
 
 type Flat = readonly (string | number | null)[];
@@ -83,23 +85,22 @@ export class Ledger {
     recordedAt: number,
   ): Verdict {
     let state = this.load(stream);
-    if (!fits(expected, state)) {
-      return (
-        this.recall(state, count, flat, at) ?? {
-          outcome: Outcome.wrongRevision,
-          revision: !state || state.empty ? -1 : state.next - 1,
-          position: 0,
-        }
-      );
-    }
+    const fitting = fits(expected, state);
+    let passedOver: readonly number[] = [];
     // A single event finds out by its insertion whether it is new, which spares the look-up; several must
     // know beforehand, since the first ones would have to be taken back.
-    if (count > 1 || !state) {
-      const before = this.recall(state, count, flat, at);
-      if (before) return before;
+    if (!fitting || count > 1 || !state) {
+      const before = this.recall(state, expected, count, flat, at);
+      if (before.verdict) return before.verdict;
+      passedOver = before.indexes;
+    }
+    if (!fitting) {
+      const revision = !state || state.empty ? -1 : state.next - 1;
+      return { outcome: Outcome.wrongRevision, revision, position: 0 };
     }
     state ??= this.create(stream);
     for (let event = 0; event < count; event++) {
+      if (passedOver.includes(event)) continue;
       const f = at + event * EVENT_FIELDS;
       const { changes } = this.addEvent.run(
         this.position + 1,
@@ -116,32 +117,43 @@ export class Ledger {
         flat[f + 6]!,
         flat[f + 7]!,
       );
-      if (changes === 0) return this.recall(state, count, flat, at)!;
+      if (changes === 0) return this.recall(state, expected, count, flat, at).verdict!;
       this.position++;
       state.next++;
       state.empty = false;
     }
-    return { outcome: Outcome.written, revision: state.next - 1, position: this.position };
+    const verdict = { outcome: Outcome.written, revision: state.next - 1, position: this.position };
+    return passedOver.length === 0 ? verdict : { ...verdict, passedOver };
   }
 
-  /** What became of events that were written before; undefined where all are new. */
-  private recall(state: StreamState | undefined, count: number, flat: Flat, at: number): Verdict | undefined {
-    let found = 0;
+  /** Which of the events were written before, and the verdict where that settles it: none of them may be written. */
+  private recall(
+    state: StreamState | undefined,
+    expected: number,
+    count: number,
+    flat: Flat,
+    at: number,
+  ): { indexes: number[]; verdict?: Verdict } {
+    const indexes: number[] = [];
     let revision = -1;
     let position = 0;
     for (let event = 0; event < count; event++) {
       const id = flat[at + event * EVENT_FIELDS] as string;
       const written = this.findEvent.get(id);
       if (!written) continue;
-      if (written.streamId !== state?.id) return conflict(`event ${id} was written to another stream`);
-      found++;
+      if (written.streamId !== state?.id)
+        return { indexes, verdict: conflict(`event ${id} was written to another stream`) };
+      indexes.push(event);
       revision = Math.max(revision, written.revision);
       position = Math.max(position, written.position);
     }
-    if (found === 0) return undefined;
-    if (found < count)
-      return conflict(`${found} of these ${count} events were written before, the others not`);
-    return { outcome: Outcome.duplicate, revision, position };
+    if (indexes.length === count)
+      return { indexes, verdict: { outcome: Outcome.duplicate, revision, position } };
+    if (indexes.length > 0 && expected !== ANY) {
+      const reason = `${indexes.length} of these ${count} events were written before, the others not`;
+      return { indexes, verdict: conflict(reason) };
+    }
+    return { indexes };
   }
 
   private load(name: string): StreamState | undefined {

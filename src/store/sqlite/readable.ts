@@ -5,7 +5,7 @@ import { messageOf } from '../../kernel/errors.js';
 import type { RecordedEvent } from '../../kernel/events.js';
 import type { EventStore, ReadAllOptions } from '../port.js';
 import { StoreRefused } from '../port.js';
-import { Cursor } from './cursor.js';
+import { Cursor } from '../cursor.js';
 import { Reader, SliceSize } from './reader.js';
 import { APPLICATION_ID, SCHEMA_VERSION, readHead } from './schema.js';
 

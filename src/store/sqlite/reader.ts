@@ -1,7 +1,7 @@
 import Database from 'better-sqlite3';
 import { LRUCache } from 'lru-cache';
 import { messageOf } from '../../kernel/errors.js';
-import type { RecordedEvent } from '../../kernel/events.js';
+import type { Slice } from '../cursor.js';
 import { StoreUnavailable } from '../port.js';
 import { fromRow } from './recorded.js';
 import { EVENT_COLUMNS, type EventRow } from './schema.js';
@@ -18,10 +18,10 @@ const REMEMBERED_NAMES = 50_000;
 
 type Statement = Database.Statement<(number | string)[], EventRow>;
 
-export interface Slice {
-  readonly events: readonly RecordedEvent[];
-  /** False where nothing was left behind these events within the bounds asked for. */
-  readonly more: boolean;
+export interface StreamCount {
+  readonly id: number;
+  readonly stream: string;
+  readonly events: number;
 }
 
 /** Reads of one run share this, so that each slice is sized by the one before. */
@@ -100,6 +100,18 @@ export class Reader {
       );
       return this.slice(statement.all(id, from, rows), rows, size);
     });
+  }
+
+  /** How many events each stream holds, for the next streams in the order in which they were first written to. */
+  countByStream(after: number): StreamCount[] {
+    return this.guarded(() =>
+      this.db
+        .prepare<[number, number], StreamCount>(
+          `SELECT id, name AS stream, (SELECT count(*) FROM events WHERE stream_id = streams.id) AS events
+             FROM streams WHERE id > ? ORDER BY id LIMIT ?`,
+        )
+        .all(after, SLICE_ROWS),
+    );
   }
 
   private slice(rows: readonly EventRow[], asked: number, size: SliceSize): Slice {

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers/promises';
 import type { NewEvent, RecordedEvent } from '../../kernel/events.js';
 import type { Instant, Milliseconds } from '../../kernel/time.js';
 import { InvalidInput } from '../../kernel/errors.js';
@@ -12,7 +13,7 @@ import type {
   SubscribeOptions,
   Subscription,
 } from '../port.js';
-import { Cursor } from './cursor.js';
+import { Cursor } from '../cursor.js';
 import type { LiveFeed } from './live.js';
 import type { Lock } from './lock.js';
 import { SliceSize, type Reader } from './reader.js';
@@ -23,6 +24,7 @@ import type { WriterClient } from './writer-client.js';
 const SWEEP_SLICE = 250;
 
 export class SqliteEventStore implements EventStore {
+  readonly maxAppendBytes = Infinity;
   private closing: Promise<void> | undefined;
   private readonly subscriptions = new Set<FeedSubscription>();
 
@@ -103,6 +105,29 @@ export class SqliteEventStore implements EventStore {
       const gone = await this.writer.call({ kind: 'sweep', now, limit: SWEEP_SLICE });
       total += gone;
       if (gone < SWEEP_SLICE) return total;
+    }
+  }
+
+  /**
+   * Deletes these events, whatever their retention, in one transaction; positions without an event are passed over.
+   *
+   * @throws StoreUnavailable
+   */
+  async remove(positions: readonly number[]): Promise<void> {
+    this.checkOpen();
+    await this.writer.remove(positions);
+  }
+
+  /** How many events each stream holds, also of streams that hold none any more. @throws StoreUnavailable */
+  async *countByStream(): AsyncGenerator<{ readonly stream: string; readonly events: number }> {
+    for (let after = 0; ;) {
+      this.checkOpen();
+      const slice = this.reader.countByStream(after);
+      yield* slice;
+      const last = slice.at(-1);
+      if (last === undefined) return;
+      after = last.id;
+      await setImmediate();
     }
   }
 

@@ -1,6 +1,7 @@
 import { categoryOf, type RecordedEvent } from '../../kernel/events.js';
+import type { Milliseconds } from '../../kernel/time.js';
 import { Course } from '../course.js';
-import type { EventHandler, SubscribeOptions, Subscription } from '../port.js';
+import { LogReplaced, type EventHandler, type SubscribeOptions, type Subscription } from '../port.js';
 import type { Follower, LiveFeed } from './live.js';
 import { SliceSize, type Reader } from './reader.js';
 import { Share } from '../turn.js';
@@ -26,6 +27,10 @@ export class FeedSubscription implements Subscription, Follower {
   /** Position of an event passed over for its category while others were waiting before it. */
   private passed = 0;
   private working = false;
+  /** When all that had been written was last known to be handled; and how far that was at a later time. */
+  private freshAt = performance.now();
+  private nextFresh: number;
+  private nextFreshAt = performance.now();
   private stopping = false;
   private readonly size = new SliceSize();
   private readonly share = new Share();
@@ -38,9 +43,14 @@ export class FeedSubscription implements Subscription, Follower {
   ) {
     this.categories = options.categories && new Set(options.categories);
     this.target = feed.head;
+    this.nextFresh = feed.head;
     this.at = options.after === 'end' ? feed.head : options.after;
     feed.join(this);
-    if (options.after === 'end') {
+    if (this.at > feed.head) {
+      this.finish(
+        new LogReplaced(`the log ends at ${feed.head}, before position ${this.at}: it is another one`),
+      );
+    } else if (options.after === 'end') {
       this.live = true;
       this.course.reach();
     } else {
@@ -51,6 +61,10 @@ export class FeedSubscription implements Subscription, Follower {
 
   get position(): number {
     return this.at;
+  }
+
+  get lag(): Milliseconds {
+    return this.at >= this.feed.head ? 0 : performance.now() - this.freshAt;
   }
 
   stop(): Promise<void> {
@@ -176,6 +190,11 @@ export class FeedSubscription implements Subscription, Follower {
 
   private moveTo(position: number): void {
     if (position > this.at) this.at = position;
+    if (this.at >= this.nextFresh) {
+      this.freshAt = this.nextFreshAt;
+      this.nextFresh = this.feed.head;
+      this.nextFreshAt = performance.now();
+    }
     if (this.at >= this.target) this.course.reach();
   }
 

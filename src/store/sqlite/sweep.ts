@@ -7,8 +7,6 @@ interface Retained {
 }
 interface Candidate {
   position: number;
-  streamId: number;
-  revision: number;
   recordedAt: number;
 }
 
@@ -29,20 +27,19 @@ export function sweepSlice(db: Database.Database, now: Instant, limit: number): 
     )
     .all();
   const walk = db.prepare<[number, number, number], Candidate>(
-    `SELECT position, stream_id AS streamId, revision, recorded_at AS recordedAt
+    `SELECT position, recorded_at AS recordedAt
        FROM events WHERE category_id = ? AND position > ? ORDER BY position LIMIT ?`,
   );
-  const expired: Candidate[] = [];
+  const expired: number[] = [];
   for (const { id, maxAge } of categories) {
     collect(expired, limit, now, maxAge, (after) => walk.all(id, after, limit));
     if (expired.length >= limit) break;
   }
-  if (expired.length > 0) db.transaction(() => remove(db, expired)).immediate();
-  return expired.length;
+  return expired.length === 0 ? 0 : removeEvents(db, expired);
 }
 
 function collect(
-  into: Candidate[],
+  into: number[],
   limit: number,
   now: Instant,
   maxAge: number,
@@ -55,23 +52,37 @@ function collect(
       after = candidate.position;
       if (candidate.recordedAt > now) continue;
       if (now - candidate.recordedAt <= maxAge) return;
-      into.push(candidate);
+      into.push(candidate.position);
     }
     if (slice.length < limit) return;
   }
 }
 
-function remove(db: Database.Database, expired: readonly Candidate[]): void {
-  const next = new Map<number, number>();
-  const forget = db.prepare<[number]>('DELETE FROM events WHERE position = ?');
-  // The last event may be among them: note how far positions went, while it still stands.
-  db.exec(
-    `UPDATE counters SET value = max(value, coalesce((SELECT max(position) FROM events), 0)) WHERE name = 'head'`,
+/**
+ * Deletes events in one transaction, and notes the revisions and the position that must not be given again.
+ *
+ * @returns how many of them there were
+ */
+export function removeEvents(db: Database.Database, positions: readonly number[]): number {
+  const take = db.prepare<[number], { streamId: number; revision: number }>(
+    'DELETE FROM events WHERE position = ? RETURNING stream_id AS streamId, revision',
   );
-  for (const { position, streamId, revision } of expired) {
-    forget.run(position);
-    next.set(streamId, Math.max(next.get(streamId) ?? 0, revision + 1));
-  }
   const note = db.prepare<[number, number]>('UPDATE streams SET swept = max(swept, ?) WHERE id = ?');
-  for (const [streamId, revision] of next) note.run(revision, streamId);
+  const work = db.transaction(() => {
+    // The last event may be among them: note how far positions went, while it is still there.
+    db.exec(
+      `UPDATE counters SET value = max(value, coalesce((SELECT max(position) FROM events), 0)) WHERE name = 'head'`,
+    );
+    const next = new Map<number, number>();
+    let gone = 0;
+    for (const position of positions) {
+      const taken = take.get(position);
+      if (taken === undefined) continue;
+      gone++;
+      next.set(taken.streamId, Math.max(next.get(taken.streamId) ?? 0, taken.revision + 1));
+    }
+    for (const [streamId, revision] of next) note.run(revision, streamId);
+    return gone;
+  });
+  return work.immediate();
 }

@@ -13,7 +13,7 @@ export type ToWriter =
       readonly maxAge: Milliseconds | null;
     }
   | { readonly kind: 'sweep'; readonly call: number; readonly now: Instant; readonly limit: number }
-  /** Asks for a write that changes nothing: whether the file takes any again. */
+  | { readonly kind: 'remove'; readonly call: number; readonly positions: readonly number[] }
   /** Whether the disk takes what is written; with `room`, also whether it has room for a large append. */
   | { readonly kind: 'probe'; readonly room: boolean; readonly call: number }
   | { readonly kind: 'close' };
@@ -44,10 +44,12 @@ export interface AppendedMessage {
   readonly outcomes: Float64Array;
   /** Why appends failed, by their index in `outcomes`. */
   readonly reasons: ReadonlyMap<number, string>;
+  /** Which events of an append were passed over since they were written before, by its index in `outcomes`. */
+  readonly passedOver: ReadonlyMap<number, readonly number[]>;
 }
 
 export const Outcome = {
-  /** Written: revision and position of its last event. */
+  /** Written, whole or but for what was passed over: revision and position of the last event written. */
   written: 0,
   /** All of it had been written before: revision and position of its last event then. */
   duplicate: 1,

@@ -39,6 +39,7 @@ interface Call {
 type CallMessage =
   | { kind: 'retain'; category: string; maxAge: number | null }
   | { kind: 'sweep'; now: Instant; limit: number }
+  | { kind: 'remove'; positions: readonly number[] }
   | { kind: 'probe'; room: boolean };
 
 /**
@@ -139,6 +140,10 @@ export class WriterClient {
       this.calls.set(call, { resolve, reject });
       this.thread.post({ ...message, call });
     });
+  }
+
+  async remove(positions: readonly number[]): Promise<void> {
+    await this.inTime(this.call({ kind: 'remove', positions }));
   }
 
   /** Rejects where appends would not go through, in no more time than one of them may take. */

@@ -3,7 +3,7 @@ import Database from 'better-sqlite3';
 import { messageOf } from '../../kernel/errors.js';
 import { Ledger, type Verdict } from './ledger.js';
 import { SCHEMA_VERSION } from './schema.js';
-import { sweepSlice } from './sweep.js';
+import { removeEvents, sweepSlice } from './sweep.js';
 import { EVENT_FIELDS, Outcome } from './wire.js';
 import type { AppendMessage, FromWriter, ToWriter, WriterOptions } from './wire.js';
 
@@ -92,13 +92,16 @@ function isDoubtful(error: unknown): boolean {
 function answer(verdicts: readonly Verdict[]): void {
   const outcomes = new Float64Array(verdicts.length * 3);
   const reasons = new Map<number, string>();
-  verdicts.forEach(({ outcome, revision, position, reason }, i) => {
+  const passedOver = new Map<number, readonly number[]>();
+  verdicts.forEach(({ outcome, revision, position, reason, passedOver: indexes }, i) => {
     outcomes[i * 3] = outcome;
     outcomes[i * 3 + 1] = revision;
     outcomes[i * 3 + 2] = position;
     if (reason !== undefined) reasons.set(i, reason);
+    if (indexes !== undefined) passedOver.set(i, indexes);
   });
-  port.postMessage({ kind: 'appended', outcomes, reasons } satisfies FromWriter, [outcomes.buffer]);
+  const message: FromWriter = { kind: 'appended', outcomes, reasons, passedOver };
+  port.postMessage(message, [outcomes.buffer]);
 }
 
 function attempt(call: number, work: () => number): void {
@@ -146,6 +149,12 @@ function sweep(now: number, limit: number): number {
   return gone;
 }
 
+function remove(positions: readonly number[]): number {
+  const gone = removeEvents(db, positions);
+  if (gone > 0) ledger.forget();
+  return gone;
+}
+
 port.on('message', (first: ToWriter) => {
   let appends: Append[] = [];
   const flush = () => {
@@ -170,6 +179,9 @@ port.on('message', (first: ToWriter) => {
       attempt(call, () => retain(category, maxAge));
     } else if (message.kind === 'probe') {
       attempt(call, message.room ? makeRoom : touch);
+    } else if (message.kind === 'remove') {
+      const { positions } = message;
+      attempt(call, () => remove(positions));
     } else {
       const { now, limit } = message;
       attempt(call, () => sweep(now, limit));

@@ -185,6 +185,22 @@ export function expiryContract(name: string, harness: ExpiryHarness): void {
       assert.deepEqual(runs.tasks, [task('b', dueAt, 'lapse')]);
     });
 
+    test('plans anew from a list, and forgets what is not in it', async () => {
+      const { work, now, advance, quiet } = await setUp();
+      const runs = new Runs();
+      work.start(runs.run);
+      work.plan(task('gone', now() + 3_600_000));
+      work.plan(task('moved', now() + 3_600_000));
+      await advance(moment);
+      const planned = [task('moved', now() + 3 * moment), task('new', now() + 5 * moment)];
+      work.replan(planned);
+      assert.equal(work.size, 2);
+      await Promise.all([runs.count(2), advance(6 * moment)]);
+      await quiet(moment);
+      assert.deepEqual(runs.tasks, planned);
+      assert.equal(work.size, 0);
+    });
+
     test('keeps the kinds of one block apart', async () => {
       const { work, now, advance } = await setUp();
       const runs = new Runs();

@@ -8,8 +8,12 @@ export interface StoreUnderTest {
   readonly clock: ManualClock;
   /** Closes the store and opens it again over the same data, as a restart would. */
   reopen(): Promise<void>;
+  /** Opens the same data once more, as another process would; `destroy` closes it. */
+  another(): Promise<EventStore>;
   /** Makes it take no more appends, however it would come to that, and take them again. */
   readonly outage?: Outage;
+  /** Exchanges the log under the open store, as whoever restores a backup does. */
+  readonly history?: History;
   /** Closes it and deletes its data. */
   destroy(): Promise<void>;
 }
@@ -19,28 +23,44 @@ interface Outage {
   end(): Promise<void>;
 }
 
+interface History {
+  /** Remembers the log as it is. */
+  save(): Promise<void>;
+  /** The log is as it was when it was saved. */
+  restore(): Promise<void>;
+  /** The log holds nothing. */
+  empty(): Promise<void>;
+}
+
 /** Opens one by `open`; `remove` deletes its data once it is closed, `restart` is what lies between two openings. */
 export async function underTest(
   clock: ManualClock,
   open: () => Promise<EventStore>,
   remove: () => Promise<unknown>,
   restart: () => Promise<unknown> = () => Promise.resolve(),
-  outage?: Outage,
+  { outage, history }: Pick<StoreUnderTest, 'outage' | 'history'> = {},
 ): Promise<StoreUnderTest> {
   let store = await open();
+  const others: EventStore[] = [];
   return {
     get store() {
       return store;
     },
     clock,
-    ...(outage === undefined ? {} : { outage }),
+    ...(outage && { outage }),
+    ...(history && { history }),
     async reopen() {
       await store.close();
       await restart();
       store = await open();
     },
+    async another() {
+      const other = await open();
+      others.push(other);
+      return other;
+    },
     async destroy() {
-      await store.close();
+      await Promise.all([store, ...others].map((each) => each.close()));
       await remove();
     },
   };
@@ -54,7 +74,11 @@ export interface StoreHarness {
     readonly clock?: string;
     /** Not every append that holds an id of an earlier one is recognised: only one that is the same in every way. */
     readonly idempotence?: string;
+    /** One process at a time may have the data open: two writers share one store. */
+    readonly several?: string;
     /** The store cannot be taken away: tests of {@link StoreUnderTest.outage} are skipped. */
     readonly outage?: string;
+    /** Its log cannot be exchanged: tests of {@link StoreUnderTest.history} are skipped. */
+    readonly replacement?: string;
   };
 }

@@ -8,6 +8,10 @@ import { underTest } from './harness.js';
 import { storeContract } from './suite.js';
 
 storeContract('SQLite', {
+  unsupported: {
+    replacement: 'one process has the file, and nobody exchanges it meanwhile',
+    several: 'the file is locked by the process that has it open',
+  },
   async open() {
     const directory = await temporaryDirectory();
     const clock = new ManualClock();
@@ -19,7 +23,7 @@ storeContract('SQLite', {
       await fs.rm(directory, { recursive: true });
     };
     const restart = () => Promise.resolve();
-    return underTest(clock, open, remove, restart, {
+    const outage = {
       // As a backup does that hangs.
       async begin() {
         other = new Database(file);
@@ -28,6 +32,7 @@ storeContract('SQLite', {
       async end() {
         other!.close();
       },
-    });
+    };
+    return underTest(clock, open, remove, restart, { outage });
   },
 });

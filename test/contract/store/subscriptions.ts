@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import { categoryOf, type RecordedEvent } from '../../../src/kernel/events.js';
+import { eventually } from '../../support/smtp/eventually.js';
 import { collect, ids, newEvent, newEvents, TRACE, uniqueCategory } from '../../support/store/events.js';
 import { Gate, isSettled, settle, Tally } from '../../support/gate.js';
 import type { Subject } from './suite.js';
@@ -89,6 +90,27 @@ export function subscriptionContract(subject: Subject): void {
       await store.append(mine, newEvents(1), 'none');
       await tally.reached(2);
       assert.deepEqual(seen, [`${mine}-a-b`, mine]);
+      await subscription.stop();
+    });
+
+    it('says how old what it has handled may be', async () => {
+      const { store } = subject();
+      const category = uniqueCategory();
+      const gate = new Gate();
+      const called = new Tally();
+      const subscription = store.subscribe({ after: 'end', categories: [category] }, () => {
+        called.add();
+        return gate.opened;
+      });
+      await subscription.caughtUp;
+      await store.append(`${category}-a`, newEvents(2), 'none');
+      await called.reached(1);
+      const written = performance.now();
+      await eventually('an event waits', () => subscription.lag > 50);
+      const waited = subscription.lag;
+      await eventually('it waits on', () => subscription.lag > waited + 50);
+      gate.open();
+      await eventually('it is known that none waits', () => subscription.lag < performance.now() - written);
       await subscription.stop();
     });
 

@@ -1,4 +1,5 @@
 import { after, before, describe } from 'node:test';
+import { anotherLogContract } from './another-log.js';
 import { appendContract } from './appends.js';
 import type { StoreHarness, StoreUnderTest } from './harness.js';
 import { healthContract } from './health.js';
@@ -35,5 +36,6 @@ export function storeContract(name: string, harness: StoreHarness): void {
     retentionContract(subject, harness);
     lifecycleContract(harness);
     healthContract(harness);
+    anotherLogContract(harness);
   });
 }

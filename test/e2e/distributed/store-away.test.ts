@@ -1,4 +1,6 @@
 import assert from 'node:assert/strict';
+import { readFile, writeFile } from 'node:fs/promises';
+import path from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
 import type { MessageAccepted } from '../../../src/sending/events.js';
 import { account } from '../../support/distributed/accounts.js';
@@ -6,6 +8,7 @@ import { awaited } from '../../support/distributed/awaited.js';
 import { Cluster } from '../../support/distributed/cluster.js';
 import type { Node } from '../../support/distributed/node.js';
 import { floodAt, sendOne } from '../../support/distributed/sends.js';
+import { skipOnRealServer as skip } from '../../support/kurrentdb/forms.js';
 
 /** The built-in rule: more than a hundred recipients within ten minutes. */
 const LIMIT = 100;
@@ -19,9 +22,7 @@ let two: Node;
 before(async () => {
   cluster = await Cluster.start({ accounts: NAMES.map((name) => account(name)), redis: false });
   detector = await cluster.node('detector', 'detector,api,worker');
-  // The second node has hardly any room to wait in, and takes mail nevertheless.
-  const small = { STOPGAP_OUTBOX_MAX_EVENTS: '3', STOPGAP_ON_STORE_LOST: 'accept' };
-  [one, two] = await Promise.all([cluster.node('one', 'smtp'), cluster.node('two', 'smtp', small)]);
+  [one, two] = await Promise.all([cluster.node('one', 'smtp'), cluster.node('two', 'smtp')]);
 });
 // What failed in one test must not fail the next.
 afterEach(() => cluster.storeBack());
@@ -108,15 +109,17 @@ test('what waited on the disk survives kill -9 of the SMTP node', async () => {
 
 test('a full outbox: `accept` takes mail and counts what is lost, `defer` answers 451', async () => {
   const full = account('full');
-  const deferring = await cluster.node('three', 'smtp', { STOPGAP_OUTBOX_MAX_EVENTS: '3' });
-  // What earlier refusals left to be recorded takes no room.
-  await delivered(two);
+  const small = { STOPGAP_OUTBOX_MAX_EVENTS: '3' };
+  const [accepting, deferring] = await Promise.all([
+    cluster.node('three', 'smtp', { ...small, STOPGAP_ON_STORE_LOST: 'accept' }),
+    cluster.node('four', 'smtp', small),
+  ]);
   await cluster.killStore();
   const taken: string[] = [];
-  const session = await two.session(full);
+  const session = await accepting.session(full);
   for (let n = 0; n < 7; n++) assert.match(await sendOne(session, full, taken), /^250 /);
   session.vanish();
-  const lost = await two.metric('stopgap_outbox_lost_events_total');
+  const lost = await accepting.metric('stopgap_outbox_lost_events_total');
   assert.ok(lost >= 4, `only ${lost} counted as lost`);
 
   const put: string[] = [];
@@ -126,7 +129,7 @@ test('a full outbox: `accept` takes mail and counts what is lost, `defer` answer
   assert.equal(await deferring.metric('stopgap_outbox_lost_events_total'), 0);
 
   await cluster.storeBack();
-  await Promise.all([delivered(two), delivered(deferring)]);
+  await Promise.all([delivered(accepting), delivered(deferring)]);
   assert.match(await sendOne(other, full, put), /^250 /);
   other.vanish();
   await awaited('all that was promised is in the store', async () => {
@@ -136,10 +139,10 @@ test('a full outbox: `accept` takes mail and counts what is lost, `defer` answer
   const found = await recorded(full);
   const missing = taken.filter((domain) => !found.includes(domain)).length;
   assert.ok(missing >= 4 && missing <= lost, `${missing} are missing, ${lost} were counted as lost`);
-  await deferring.kill();
+  await Promise.all([accepting.kill(), deferring.kill()]);
 });
 
-test('written but not answered, and its ids forgotten: what is sent on counts once', async () => {
+test('written but not answered, and its ids forgotten: what is sent on counts once', { skip }, async () => {
   const twice = account('twice');
   const acknowledged: string[] = [];
   await cluster.store.tell({ do: 'faults', mute: true });
@@ -183,7 +186,7 @@ const faults = {
 } as const;
 
 for (const [what, fault] of Object.entries(faults)) {
-  test(`the store fails otherwise: ${what}`, async () => {
+  test(`the store fails otherwise: ${what}`, { skip }, async () => {
     const from = account('fault');
     const acknowledged: string[] = [];
     await cluster.store.tell(fault);
@@ -213,3 +216,20 @@ for (const [what, fault] of Object.entries(faults)) {
       await awaited(`${node.name} takes it again`, async () => !(await node.refuses(subject)));
   });
 }
+
+test('a rules file that changes while the store is away is in force once it is back', async () => {
+  const file = path.join(cluster.dir, 'rules.yaml');
+  const before = await readFile(file, 'utf8');
+  await cluster.killStore();
+  await writeFile(file, `${before}# changed\n`);
+  await awaited('the detector would record it', () =>
+    detector.served.stderr.includes('the store does not answer: it is waited for'),
+  );
+  const after = `${before}# changed once more\n`;
+  await writeFile(file, after);
+  await cluster.storeBack();
+  await awaited('the newest is in force', async () => {
+    const { source } = await detector.json<{ source: string }>('GET', '/api/v1/rules');
+    return source === after;
+  });
+});

@@ -74,7 +74,7 @@ test('after an attack the figures are what happened', async (t) => {
   });
 
   await t.test('a person releases it as a false positive', async () => {
-    const { standing } = await stopgap.app.desk.standing(account(ALICE));
+    const standing = await stopgap.app.desk.standing(account(ALICE));
     const release = { kind: 'release', block: standing.block!.id, falsePositive: true } as const;
     await stopgap.app.desk.execute(account(ALICE), release, { by: 'admin:test' });
     const figures = await scrape(stopgap);

@@ -7,20 +7,55 @@ import { ALICE, BOB, Stopgap } from '../../support/smtp/stopgap.js';
 
 const STRANGER = 'Someone+x@Far.test';
 
+/** What a mail server tells the sender of a message, as RFC 3464 has it. */
+const report = (action: string): string =>
+  [
+    'From: MAILER-DAEMON@far.test',
+    'MIME-Version: 1.0',
+    'Content-Type: multipart/report; report-type=delivery-status;',
+    '\tboundary="=_far/1"',
+    '',
+    '--=_far/1',
+    '',
+    'Your message: Action: failed? See below.',
+    '--=_far/1',
+    'Content-Type: message/delivery-status',
+    '',
+    'Reporting-MTA: dns; mx.far.test',
+    '',
+    'Final-Recipient: rfc822; nobody@far.test',
+    `Action: ${action}`,
+    'Status: 5.1.1',
+    '--=_far/1--',
+    '',
+  ].join('\r\n');
+
 test('mail that arrives for our domains', async (t) => {
   const stopgap = await Stopgap.start(t);
   const session = await stopgap.stranger({ from: '127.0.0.30', ehlo: 'mx.far.test' });
 
   await t.test('nobody is relayed for', async () => {
     await session.say(`MAIL FROM:<${STRANGER}>`);
-    for (const elsewhere of [
-      'a@elsewhere.test',
-      'a@sub.example.com',
-      'a%elsewhere.test@other.test',
-      'a@example.com.elsewhere.test',
-    ]) {
+    for (const elsewhere of ['a@elsewhere.test', 'a@sub.example.com', 'a@example.com.elsewhere.test']) {
       assert.equal(await session.say(`RCPT TO:<${elsewhere}>`), '550 5.7.1 Relaying denied', elsewhere);
     }
+    for (const routed of [
+      ...['victim%elsewhere.test@example.com', 'elsewhere.test!victim@example.com', '%@example.com'],
+      ...['"victim@elsewhere.test"@example.com', '"victim"@example.com', '"a\\%b"@example.com'],
+      ...['@elsewhere.test:alice@example.com', '@example.com,@elsewhere.test:alice@example.com'],
+      ...['postmaster%elsewhere.test@example.com', 'victim%elsewhere.test@other.test'],
+    ])
+      assert.match(
+        await session.say(`RCPT TO:<${routed}>`),
+        /^550 5\.1\.3 Mail is taken here for plain/,
+        routed,
+      );
+    for (const wrong of [
+      'victim@elsewhere.test@example.com',
+      'a b@example.com',
+      'elsewhere.test:a@example.com',
+    ])
+      assert.match(await session.say(`RCPT TO:<${wrong}>`), /^501 5\.1\.3 /, wrong);
     const asked = stopgap.upstream.peers.flatMap(({ commands }) => commands);
     assert.ok(!asked.some((command) => /^(MAIL|RCPT)/i.test(command)), 'the upstream is not even asked');
     assert.match(await session.say('AUTH PLAIN AAA='), /^50[02] /, 'no login here');
@@ -67,19 +102,27 @@ test('mail that arrives for our domains', async (t) => {
     await stopgap.release('domain', 'far.test');
   });
 
-  await t.test('bounces are counted for whom they are addressed to', async () => {
-    assert.match(await session.send('', [ALICE, 'Bob+list@Example.com']), /^250 /);
-    const bounces = await stopgap.all<BounceReceived>('BounceReceived');
-    assert.deepEqual(
-      bounces.map(({ stream, data }) => [stream, data.address]),
-      [
-        [`send-${ALICE}`, ALICE],
-        [`send-${BOB}`, 'Bob+list@Example.com'],
-      ],
-    );
-    const accepted = (await stopgap.all<MessageAccepted>('MessageAccepted')).at(-1)!;
-    assert.equal(accepted.stream, 'send-127.0.0.30', 'the null sender is known by its network');
-  });
+  await t.test(
+    'bounces are counted for whom they are addressed to, and reports of nothing else are',
+    async () => {
+      for (const action of ['delayed', 'delivered', 'relayed', 'expanded'])
+        assert.match(await session.send('', [ALICE], report(action)), /^250 /);
+      assert.match(await session.send('', [ALICE], 'Subject: I am away\r\n\r\nAction: failed\r\n'), /^250 /);
+      assert.match(await session.send('', [ALICE, 'Bob+list@Example.com'], report('failed')), /^250 /);
+      assert.match(await session.send('mailer-daemon@far.test', [BOB], report('failed')), /^250 /);
+      const bounces = await stopgap.all<BounceReceived>('BounceReceived');
+      assert.deepEqual(
+        bounces.map(({ stream, data }) => [stream, data.address]),
+        [
+          [`send-${ALICE}`, ALICE],
+          [`send-${BOB}`, 'Bob+list@Example.com'],
+          [`send-${BOB}`, BOB],
+        ],
+      );
+      const accepted = (await stopgap.all<MessageAccepted>('MessageAccepted')).at(-2)!;
+      assert.equal(accepted.stream, 'send-127.0.0.30', 'the null sender is known by its network');
+    },
+  );
   await session.quit();
 });
 

@@ -5,6 +5,7 @@ import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import type { SMTPServerSession } from 'smtp-server';
 import { RulesDesk } from '../../../src/desks/rules-desk.js';
+import { parseRules } from '../../../src/rules/parse.js';
 import type { AuthenticationFailed, MessageAccepted } from '../../../src/sending/events.js';
 import type { SmtpContext } from '../../../src/smtp/context.js';
 import { Conversation } from '../../../src/smtp/conversation.js';
@@ -68,8 +69,10 @@ rules:
   const stopgap = await Stopgap.start(context, { rules });
   assert.deepEqual(lines(stopgap), [inForce(1), asks(1)]);
   const desk = new RulesDesk(stopgap.app.store, stopgap.clock);
-  const { position } = await desk.replace(`${rules}mode: observe\n`, 'api', 'admin:test');
-  await stopgap.app.models.reached(position!);
+  const source = `${rules}mode: observe\n`;
+  const command = { kind: 'replace', origin: 'api', rules: parseRules(source), source } as const;
+  const { position } = await desk.execute(command, { by: 'admin:test' });
+  await stopgap.app.models.reached(position);
   assert.deepEqual(lines(stopgap).slice(2), [inForce(2), asks(2)]);
 });
 

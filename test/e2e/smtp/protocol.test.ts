@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { MessageAccepted } from '../../../src/sending/events.js';
 import { Dialogue } from '../../support/smtp/dialogue.js';
-import { ALICE, Stopgap } from '../../support/smtp/stopgap.js';
+import { ALICE, PASSWORDS, Stopgap } from '../../support/smtp/stopgap.js';
 
 const TO = 'one@elsewhere.test';
 
@@ -71,6 +71,83 @@ test('what a session may say, and what it is answered', async (t) => {
       /RCPT TO:<jürgen@bücher\.test> NOTIFY=SUCCESS,DELAY ORCPT=rfc822;old\+2Bx@elsewhere\.test/,
     );
     assert.ok(upstream.messages.at(-1)!.content.toString('utf8').endsWith('Subject: grüße\r\n\r\nÄÖÜ\r\n'));
+  });
+
+  await t.test('a parameter that nobody knows is 555, one that is given twice 501', async () => {
+    for (const parameter of ['FOO=bar', 'FOO', 'REQUIRETLS', 'HOLDFOR=60', 'BY=120;R', 'NOTIFY=NEVER'])
+      assert.match(await session.say(`MAIL FROM:<${ALICE}> ${parameter}`), /^555 5\.5\.4 /, parameter);
+    for (const parameters of ['SIZE=1 SIZE=2', 'SMTPUTF8 smtputf8', '=x', 'BODY=BINARYMIME', 'SIZE=x'])
+      assert.match(await session.say(`MAIL FROM:<${ALICE}> ${parameters}`), /^501 /, parameters);
+    assert.match(await session.say(`MAIL FROM:<${ALICE}> AUTH=<>`), /^250 /, 'RFC 4954 section 5');
+    for (const parameter of ['FOO=bar', 'SIZE=1', 'SMTPUTF8'])
+      assert.match(await session.say(`RCPT TO:<${TO}> ${parameter}`), /^555 5\.5\.4 /, parameter);
+    await session.say('RSET');
+  });
+
+  await t.test('quoted local parts are taken and passed on as they are', async () => {
+    const quoted = ['"john doe"@x.test', '"a@b"@x.test', '"a..b"@x.test'];
+    assert.match(await session.send(`"alice"@example.com`, quoted), /^250 /, 'her own, with needless quotes');
+    const { from, to } = upstream.messages.at(-1)!;
+    assert.equal(from, 'MAIL FROM:<"alice"@example.com>');
+    assert.deepEqual(
+      to,
+      quoted.map((address) => `RCPT TO:<${address}>`),
+    );
+    await session.say(`MAIL FROM:<${ALICE}>`);
+    for (const address of ['"a\\"b c"@x.test', '"a>b"@x.test'])
+      assert.match(
+        await session.say(`RCPT TO:<${address}>`),
+        /^553 5\.1\.3 /,
+        `${address}: valid, and not passed on`,
+      );
+    for (const address of [
+      ...['"a"b@x.test', '"open@x.test', 'a b@x.test', '.a@x.test', 'a..b@x.test', 'a@-x.test', 'a@x..test'],
+      ...['a@[999.1]', 'a@', '@x.test', 'a', 'a\u202eb@x.test', 'a,b@x.test', `${'x'.repeat(320)}@x.test`],
+    ])
+      assert.match(await session.say(`RCPT TO:<${address}>`), /^501 5\.1\.3 /, address);
+    await session.sayAll(['RSET', `MAIL FROM:<${ALICE}>`]);
+    for (const address of ['a@[192.0.2.7]', 'a@[IPv6:2001:db8::7]', "o'neil+{x}@x.test"])
+      assert.match(await session.say(`RCPT TO:<${address}>`), /^250 /, address);
+    await session.say('RSET');
+    assert.match(await session.send(ALICE, ['@r.test,@s.test:routed@x.test']), /^250 /);
+    assert.deepEqual(upstream.messages.at(-1)!.to, ['RCPT TO:<routed@x.test>'], 'a route is left out');
+  });
+
+  await t.test('an address beyond ASCII needs SMTPUTF8, and is told so', async () => {
+    assert.match(
+      await session.say('MAIL FROM:<ålice@example.com>'),
+      /^553 5\.6\.7 .* needs SMTPUTF8 at MAIL FROM$/,
+    );
+    await session.say(`MAIL FROM:<${ALICE}>`);
+    for (const address of ['jürgen@x.test', 'a@bücher.test'])
+      assert.match(await session.say(`RCPT TO:<${address}>`), /^553 5\.6\.7 .* needs SMTPUTF8/, address);
+    assert.match(await session.say('RCPT TO:<a@xn--bcher-kva.test>'), /^250 /, 'an A-label is ASCII');
+    await session.say('RSET');
+  });
+
+  await t.test('the Received line names how the message came', async () => {
+    const came = async (parameters: string, dialogue = session): Promise<string> => {
+      await dialogue.say(`MAIL FROM:<${ALICE}>${parameters}`);
+      await dialogue.say(`RCPT TO:<${TO}>`);
+      await dialogue.say('DATA');
+      assert.match(await dialogue.say('Subject: x\r\n\r\nx\r\n.'), /^250 /);
+      return / with (\w+) id /.exec(upstream.messages.at(-1)!.raw.toString())![1]!;
+    };
+    assert.equal(await came(''), 'ESMTPA');
+    assert.equal(await came(' SMTPUTF8'), 'UTF8SMTPA');
+    const secure = await stopgap.hello();
+    await secure.startTls();
+    await secure.say('EHLO client.test');
+    await secure.login(ALICE, PASSWORDS[ALICE]!);
+    assert.equal(await came('', secure), 'ESMTPSA');
+    assert.equal(await came(' SMTPUTF8', secure), 'UTF8SMTPSA');
+    await secure.quit();
+    const old = await Dialogue.connect(stopgap.port());
+    await old.reply();
+    await old.say('HELO client.test');
+    await old.login(ALICE, PASSWORDS[ALICE]!);
+    assert.equal(await came('', old), 'SMTP');
+    await old.quit();
   });
 
   await t.test('what was said at a MAIL FROM that was refused is forgotten', async () => {
@@ -191,6 +268,10 @@ test('what is not offered, and what is no SMTP', async (t) => {
         ['half a login', 'AUTH PLAIN\r\n*\r\n', /^334/],
         ['a broken login', 'AUTH PLAIN !!!!\r\n', /^501 /],
         ['control characters', 'EHLO a\u0007b\r\n', /^501 /],
+        ['a name that hides what it is', 'EHLO mail\u202eexample.test\r\n', /^501 /],
+        ['a name with nothing to be seen in it', 'EHLO mail\u200b.test\r\n', /^501 /],
+        ['a name without end', `EHLO ${'x'.repeat(256)}\r\n`, /^501 /],
+        ['the same by HELO', `HELO mail\u202eexample.test\r\n`, /^501 /],
         ['an address with a line end in xtext', 'MAIL FROM:<a@b.test> ENVID=a+0D+0AQUIT\r\n', /^5/],
       ] as const) {
         const session = await stopgap.hello();

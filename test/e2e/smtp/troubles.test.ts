@@ -28,7 +28,7 @@ async function scene(t: TestContext, options: StopgapOptions) {
   };
 }
 
-test('connections beyond the limit are told of once, and when they are taken again', async (t) => {
+test('connections beyond the limit are told of at once, and then summed up', async (t) => {
   const { clock, stopgap, told } = await scene(t, { smtp: { maxConnections: 2 } });
   const sessions = await Promise.all([stopgap.hello(), stopgap.hello()]);
   for (let n = 0; n < 20; n++) {
@@ -36,17 +36,14 @@ test('connections beyond the limit are told of once, and when they are taken aga
     assert.match(await refused.reply(), /^421 /);
     await refused.closed;
   }
-  const about = /put off/;
-  await eventually('all of them are counted', async () => {
-    const figures = new Figures(await stopgap.app.metrics.registry.metrics());
-    const deferred = { direction: 'outbound', stage: 'connect', outcome: 'deferred' };
-    return figures.of('stopgap_smtp_commands_total', deferred) === 20;
-  });
-  assert.deepEqual(told(about), ['connections are put off: as many are open as may be']);
-  await Promise.all(sessions.map((session) => session.quit()));
-  await (await stopgap.loggedIn()).quit();
+  const about = /turned away/;
+  const figures = new Figures(await stopgap.app.metrics.registry.metrics());
+  const full = { direction: 'outbound', reason: 'full' };
+  assert.equal(figures.of('stopgap_smtp_turned_away_total', full), 20);
+  assert.deepEqual(told(about), [['connections were turned away', 1]]);
   clock.advance(20 * SECOND);
-  assert.deepEqual(told(about).slice(1), [['connections are no longer put off', 20]]);
+  assert.deepEqual(told(about).slice(1), [['connections were turned away', 19]]);
+  await Promise.all(sessions.map((session) => session.quit()));
 });
 
 test('messages that the store cannot record are told of once, and when they are recorded again', async (t) => {

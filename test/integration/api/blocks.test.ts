@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { newId } from '../../../src/ids.js';
 import { HOUR, MINUTE, formatInstant } from '../../../src/kernel/time.js';
 import { blockShape } from '../../../src/api/shapes.js';
 import { ApiServer } from '../../support/api/server.js';
+import { collect } from '../../support/store/events.js';
 
 const BLOCKS = '/api/v1/blocks';
 
@@ -223,4 +225,37 @@ describe('blocks over HTTP', () => {
       assert.equal(reply.json.code, 'not-found');
     }
   });
+
+  for (const which of [0, 1]) {
+    test(`a subject that two writers blocked at once has one block, released as the ${which === 0 ? 'first' : 'second'}`, async () => {
+      const value = `spoilt${which}@example.com`;
+      const first = await server.block(value);
+      const stream = `block-account:${value}`;
+      const { store, models } = server.deps;
+      const [event] = await collect(store.readStream(stream));
+      const ids = [first.id, newId()] as const;
+      const until = server.clock.now() + 2 * HOUR;
+      const data = { ...(event!.data as object), block: ids[1], until, direction: 'inbound' };
+      const { position } = await store.append(stream, [{ ...event!, id: newId(), data }], 'any');
+      await models.reached(position);
+      for (const id of ids) {
+        const { json } = await server.get(`${BLOCKS}/${id}`);
+        assert.deepEqual([json.id, json.state], [ids[0], 'active']);
+        assert.deepEqual([json.until, json.direction], [formatInstant(until), 'all']);
+        assert.equal(json.version, position);
+      }
+      const { json } = await server.get(`${BLOCKS}?state=active&q=${value}`);
+      assert.equal(json.items.length, 1);
+      const stale = { headers: { 'if-match': `"${first.version}"` } };
+      assert.equal((await server.post(`${BLOCKS}/${ids[which]}/release`, {}, stale)).status, 412);
+      const match = { headers: { 'if-match': `"${position}"` } };
+      const released = await server.post(`${BLOCKS}/${ids[which]}/release`, {}, match);
+      assert.deepEqual([released.status, released.json.state], [200, 'released']);
+      assert.equal(models.activeBlocks.on({ type: 'account', value }), undefined);
+      for (const id of ids) {
+        assert.equal((await server.get(`${BLOCKS}/${id}`)).json.state, 'released');
+        assert.equal((await server.post(`${BLOCKS}/${id}/release`)).status, 409);
+      }
+    });
+  }
 });

@@ -88,6 +88,7 @@ describe('the event feed', () => {
       'by',
       'correlation',
       'data',
+      'eventId',
       'position',
       'stream',
       'type',

@@ -116,8 +116,9 @@ describe('Idempotency-Key', () => {
     await server.restart();
     const again = await server.call('PUT', '/api/v1/rules', { body: { source }, ...keyed('k8') });
     assert.equal(again.status, 200);
-    assert.equal(again.json.version, first.json.version + 1);
-    assert.equal(again.json.mode, 'observe');
+    assert.equal(again.headers.get('idempotency-replayed'), 'true');
+    assert.equal(again.headers.get('etag'), first.headers.get('etag'));
+    assert.deepEqual([again.json.version, again.json.source], [first.json.version, source]);
     const grantedAgain = await server.post('/api/v1/exemptions', exempt, keyed('k9'));
     assert.equal(grantedAgain.status, 201);
     assert.equal(grantedAgain.json.id, granted.json.id);

@@ -31,8 +31,8 @@ describe('what rules only observe', () => {
     const proof = { rule, firstPosition: last, lastPosition: last, lastAt: clock.now(), sentence };
     const command = { kind: 'observe', subject, action, evidence: evidence(proof) } as const;
     const { position } = await desk.execute(subject, command, { by: `rule:${rule}@1` });
-    await models.reached(position!);
-    return position!;
+    await models.reached(position);
+    return position;
   }
 
   const list = async (query = ''): Promise<readonly ObservedJson[]> => {

@@ -51,7 +51,7 @@ async function actOnNewest(): Promise<string> {
   const { evidence } = live!;
   const act = { kind: 'act', action: 'block', subject, terms: terms(), evidence, newId: newId() } as const;
   const { position } = await desk.execute(subject, act, { by: `rule:${evidence.rule}@1` });
-  await models.reached(position!);
+  await models.reached(position);
   return act.newId;
 }
 

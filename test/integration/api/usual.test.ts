@@ -199,7 +199,7 @@ describe('what is usual, over HTTP', () => {
     const id = newId();
     const act: Act = { kind: 'act', action: 'propose', subject: NEWS, terms, evidence, newId: id };
     const { position } = await server.deps.desk.execute(NEWS, act, { by: 'rule:hour@2' });
-    await server.deps.models.reached(position!);
+    await server.deps.models.reached(position);
     const { json } = await server.get(`/api/v1/blocks/${id}`);
     const told = json.evidence as unknown as Evidence;
     assert.deepEqual([told.habit, told.signals], [habit, evidence.signals]);

@@ -43,7 +43,7 @@ class Scene {
     command: Partial<BlockCommand> & { readonly kind: BlockCommand['kind'] },
     subject = ANNA,
   ): Promise<void> {
-    const { standing } = await this.live.desk.standing(subject);
+    const standing = await this.live.desk.standing(subject);
     const block = standing.block?.id ?? standing.proposal?.id;
     const full = { block, newId: newId(), ...command } as unknown as BlockCommand;
     const { position } = await this.live.desk.execute(subject, full, { by: 'admin:carol' });

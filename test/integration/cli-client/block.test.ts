@@ -76,6 +76,25 @@ describe('stopgap block', () => {
     }
   });
 
+  test('shows no terminal what would turn its text round, whichever verb names the subject', async () => {
+    const name = 'mail\u202eexample\u200b.com';
+    const { out: added } = await terminal.run('block', 'add', 'ehlo', name, '--for', '1h', '--json');
+    const { id, subject } = JSON.parse(added) as { id: string; subject: { value: string } };
+    assert.equal(subject.value, name, 'a script gets the name as it is');
+    assert.ok(added.includes('mail\\u202eexample'), added);
+    for (const args of [
+      ['show', id],
+      ['list', '--type', 'ehlo'],
+      ['release', id],
+      ['show', id],
+    ]) {
+      const { out, err } = await terminal.run('block', ...args);
+      const said = out + err;
+      assert.match(said, /mail\ufffdexample\ufffd\.com/, args.join(' '));
+      assert.doesNotMatch(said, /[\u202e\u200b]/, args.join(' '));
+    }
+  });
+
   test('gives machines what the API gives', async () => {
     const listed = JSON.parse((await terminal.run('block', 'list', '--json')).out) as {
       items: { id: string }[];

@@ -158,6 +158,32 @@ rules:
     }
   });
 
+  test('rules by which strangers can get others refused: check, apply and show warn of them', async () => {
+    const other = await ApiServer.start();
+    const there = await Terminal.at(other);
+    try {
+      const rules = VALID.replace(
+        'rules:\n',
+        `rules:
+  - { id: names, per: ehlo, count: messages, window: 1h, limit: 9, direction: all, then: block, for: 1h }
+`,
+      );
+      await writeFile(path.join(there.cwd, 'names.yaml'), rules);
+      for (const args of [['check', 'names.yaml'], ['apply', 'names.yaml'], ['show']]) {
+        const { code, err } = await there.run('rules', ...args);
+        assert.equal(code, 0, err);
+        assert.match(
+          err,
+          /^warning: rule "names" blocks an EHLO name, which every client chooses: /m,
+          args[0],
+        );
+      }
+    } finally {
+      await there.close();
+      await other.stop();
+    }
+  });
+
   test('rules that ask where clients are: check, apply, show and the shadow warn where nobody tells', async () => {
     const other = await ApiServer.start((deps) => ({ ...deps, places: { country: false, asn: true } }));
     const there = await Terminal.at(other);

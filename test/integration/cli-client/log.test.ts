@@ -38,7 +38,7 @@ describe('stopgap log', () => {
     assert.equal(
       out,
       '2027-01-31T08:00:00.000Z info  smtp: one ip=192.0.2.7\n' +
-        '2027-01-31T08:00:00.000Z error api: two \ufffd[31m ip=192.0.2.7\n',
+        '2027-01-31T08:00:00.000Z error api: two \\u001b[31m ip=192.0.2.7\n',
     );
     const { out: severe } = await terminal.run('log', 'show', '--level', 'warn', '--json');
     assert.equal((JSON.parse(severe) as { component: string }).component, 'api');

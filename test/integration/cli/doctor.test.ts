@@ -131,6 +131,22 @@ describe('stopgap doctor', () => {
     (await doctor(t, { env }, cwd)).has('store', 'ok', /open nowhere/);
   });
 
+  test('beside a server that still starts: says what it is at, and that waiting helps', async (t) => {
+    const store = await StandIn.start();
+    await store.kill();
+    const api = await freePort();
+    const env = {
+      STOPGAP_STORE: store.url,
+      STOPGAP_SMTP_RELAY_URL: 'maildir:./mail',
+      STOPGAP_API_LISTEN: `127.0.0.1:${api}`,
+    };
+    const cwd = await workDir(t);
+    const served = Served.begin(t, cwd, env);
+    await served.says(/the store does not answer: it is waited for/);
+    const { has } = await doctor(t, { env }, cwd);
+    has('server', 'warning', /not ready: the store does not answer: it is waited for; wait/);
+  });
+
   test('a configuration that is wrong: every problem, and nothing else can be looked at', async (t) => {
     const { code, has } = await doctor(t, { yaml: 'smtp: { maxRecipients: none }\nlog: { level: loud }\n' });
     assert.equal(code, 1);
@@ -196,7 +212,7 @@ describe('stopgap doctor', () => {
     const far =
       'version: 1\nrules: [{ id: far, per: account, count: messages, window: 1h, limit: 9, when: { newAsn: true }, then: propose, for: 1h }]\n';
     const warning =
-      /^rule "far" asks for the network operator .*geoip\.asn is not configured: it never trips; name/;
+      /^rule "far" asks for the network operator .*geoip\.asn is not configured: it never trips; change the rule/;
     const yaml = await yamlWith({ rules: './rules.yaml' });
     const { code, has } = await doctor(t, { yaml, files: { 'rules.yaml': far } });
     assert.equal(code, 0);
@@ -376,12 +392,19 @@ describe('stopgap doctor', () => {
       assert.ok(!/plugh|wrong-password/.test(JSON.stringify(findings)));
   });
 
-  test('KurrentDB: there, and away', async (t) => {
+  test('KurrentDB: there, refusing the user, and away', async (t) => {
     const standIn = await StandIn.start();
     t.after(() => standIn.kill());
     const env = { ...QUIET, STOPGAP_STORE: standIn.url };
     const given: Given = { env: { ...env, STOPGAP_SMTP_RELAY_URL: 'maildir:./mail' } };
-    (await doctor(t, given)).has('store', 'ok', /KurrentDB at kurrentdb:\S+ answers; it is at position \d/);
+    const there = await doctor(t, given);
+    there.has('store', 'ok', /KurrentDB at kurrentdb:\S+ answers; it is at position \d/);
+    there.has('store', 'ok', /its clock is within 5s of ours/);
+    await standIn.tell({ do: 'skew', by: -90_000 });
+    const apart = await doctor(t, given);
+    apart.has('store', 'warning', /its clock is 1m30s behind ours; keep both by NTP/);
+    await standIn.tell({ do: 'faults', denied: true });
+    (await doctor(t, given)).has('store', 'problem', /^KurrentDB at \S+ refuses the user or password/);
     await standIn.kill();
     const away = await doctor(t, given);
     assert.equal(away.code, 1);

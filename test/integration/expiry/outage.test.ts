@@ -2,7 +2,11 @@ import assert from 'node:assert/strict';
 import { afterEach, describe, test } from 'node:test';
 import { Redis } from 'ioredis';
 import { HOUR, SECOND } from '../../../src/kernel/time.js';
+import { parseRedis } from '../../../src/redis/address.js';
+import { connectRedis } from '../../../src/redis/connection.js';
+import { Proxy } from '../../support/proxy.js';
 import { RedisServer, freePort, skipWithoutRedisServer } from '../../support/redis.js';
+import { eventually } from '../../support/smtp/eventually.js';
 import type { World } from './world.js';
 import { Log, doNothing, openWorld, taskFor } from './world.js';
 
@@ -58,6 +62,48 @@ describe('while Redis is away', { skip, timeout: 40_000 }, () => {
       assert.ok(notices.all.some((text) => text.endsWith('is there again')));
     });
   }
+
+  for (const start of ['before', 'after'] as const) {
+    test(`is cut off ${start} it was there: it is known within seconds, and ends come once it is reached again`, async (t) => {
+      const server = await serve();
+      const proxy = await Proxy.to(server.port);
+      t.after(() => proxy.close());
+      if (start === 'before') proxy.mute();
+      const { work, done } = await world({
+        ...{ redis: `redis://127.0.0.1:${proxy.port}`, silence: 200, openTimeout: 100 },
+      });
+      work.start(doNothing);
+      if (start === 'after') {
+        await eventually('it is there', () => work.status.connection === 'ready');
+        work.plan(taskFor('planned', Date.now() + 500));
+        await work.settled();
+        proxy.mute();
+      }
+      await eventually('it is known to be away', () => work.status.connection === 'away');
+      await assert.rejects(work.counts(), { code: 'unavailable' });
+      work.plan(taskFor('meanwhile', Date.now()));
+      // What was connected to it stays half open, for ever.
+      proxy.strand();
+      const healed = Date.now();
+      await done.count(start === 'after' ? 2 : 1);
+      assert.ok(Date.now() - healed < 15 * SECOND, `took ${Date.now() - healed} ms`);
+      assert.equal(work.status.connection, 'ready');
+    });
+  }
+
+  test('what a worker asked over a connection that is half open is asked again over another', async (t) => {
+    const server = await serve();
+    const proxy = await Proxy.to(server.port);
+    t.after(() => proxy.close());
+    const ignore = (): void => undefined;
+    const connection = connectRedis(parseRedis(`redis://127.0.0.1:${proxy.port}`), 'worker', ignore, 200);
+    t.after(() => connection.close());
+    assert.equal(await connection.client.ping(), 'PONG');
+    proxy.mute();
+    const answer = connection.client.ping();
+    proxy.strand();
+    assert.equal(await answer, 'PONG');
+  });
 
   test('FLUSHALL under a waiting worker is healed', async () => {
     const server = await serve();

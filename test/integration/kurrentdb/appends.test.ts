@@ -1,9 +1,16 @@
 import assert from 'node:assert/strict';
+import fs from 'node:fs/promises';
 import { describe, it } from 'node:test';
 import { binaryEvent, jsonEvent } from '@kurrent/kurrentdb-client';
 import { InvalidInput, StopgapError } from '../../../src/kernel/errors.js';
 import { UNREADABLE } from '../../../src/kernel/events.js';
-import { StoreRefused, StoreUnavailable, WrongExpectedRevision } from '../../../src/store/port.js';
+import { DAY, HOUR, SECOND } from '../../../src/kernel/time.js';
+import {
+  eventBytes,
+  StoreRefused,
+  StoreUnavailable,
+  WrongExpectedRevision,
+} from '../../../src/store/port.js';
 import { openKurrentStore } from '../../../src/store/kurrentdb/index.js';
 import { direct } from '../../support/kurrentdb/direct.js';
 import { Follower, PATIENCE, Scene, SHORT } from '../../support/kurrentdb/scene.js';
@@ -88,6 +95,70 @@ describe('appending to KurrentDB', { timeout: PATIENCE }, () => {
       }));
   }
 
+  it('writes an event once that was written but not answered, and made again among others', () =>
+    Scene.play(async (scene) => {
+      const server = await scene.server();
+      const store = await scene.store(server.url, { appendTimeout: SHORT });
+      const [first, second, third] = newEvents(3);
+      await server.tell({ do: 'faults', mute: true });
+      await assert.rejects(store.append(STREAM, [second!], 'any'), StoreUnavailable);
+      await server.tell({ do: 'heal' });
+      await eventually('healthy', () => store.healthy);
+      // Of a run whose first event it does not know, the server writes the others again.
+      const { revision, duplicate } = await store.append(STREAM, [first!, second!, third!], 'any');
+      assert.deepEqual([revision, duplicate], [2, false]);
+      assert.deepEqual(ids(await collect(store.readStream(STREAM))), ids([second!, first!, third!]));
+    }));
+
+  it('passes over an event of a run that the server knows, further back than a stream is searched', () =>
+    Scene.play(async (scene) => {
+      const store = await scene.store((await scene.server()).url);
+      const [old, one, two] = newEvents(3);
+      await store.append(STREAM, [old!], 'none');
+      const others = newEvents(1200);
+      for (let from = 0; from < others.length; from += 200)
+        await store.append(STREAM, others.slice(from, from + 200), 'any');
+      const { revision, duplicate } = await store.append(STREAM, [old!, one!, two!], 'any');
+      assert.deepEqual([revision, duplicate], [1202, false]);
+      assert.deepEqual(ids(await collect(store.readStream(STREAM))), ids([old!, ...others, one!, two!]));
+    }));
+
+  it('goes on where the log was replaced by a shorter one, and takes nothing new for what was there', () =>
+    Scene.play(async (scene) => {
+      const server = await scene.server();
+      const store = await scene.store(server.url);
+      await store.append(STREAM, newEvents(1), 'none');
+      const backup = await fs.readFile(scene.log);
+      await store.append(STREAM, newEvents(20), 'any');
+      await server.kill();
+      await fs.writeFile(scene.log, backup);
+      await scene.restarted(server);
+      await eventually('the end of the log was read', () =>
+        store.head().then(
+          () => true,
+          () => false,
+        ),
+      );
+      await eventually('healthy', () => store.healthy);
+      const { revision, duplicate } = await store.append(STREAM, newEvents(1), 'any');
+      assert.deepEqual([revision, duplicate], [1, false]);
+    }));
+
+  for (const apart of [-DAY, -HOUR, -250, 0, 11 * SECOND, HOUR, DAY]) {
+    it(`appends to a server whose clock is ${apart / SECOND} s before ours, and knows it`, () =>
+      Scene.play(async (scene) => {
+        const server = await scene.server();
+        await server.tell({ do: 'skew', by: apart });
+        const store = await scene.store(server.url);
+        for (const expected of ['none', 0, 'any'] as const)
+          await store.append(STREAM, newEvents(1), expected);
+        assert.equal(store.healthy, true);
+        const { clockSkew } = store;
+        assert.ok(Math.abs(clockSkew! - apart) <= 500, `measured ${clockSkew}`);
+        assert.deepEqual(scene.reports, []);
+      }));
+  }
+
   it('lets a duplicate through under `any` where neither server nor process knows better', () =>
     Scene.play(async (scene) => {
       const server = await scene.server();
@@ -158,6 +229,21 @@ describe('appending to KurrentDB', { timeout: PATIENCE }, () => {
       }));
   }
 
+  it('learns how much the server takes at once where that is less than by default', () =>
+    Scene.play(async (scene) => {
+      const server = await scene.server();
+      const store = await scene.store(server.url);
+      assert.equal(store.maxAppendBytes, 1024 * 1024);
+      await server.tell({ do: 'faults', maxAppend: 10_000 });
+      const events = newEvents(20, () => ({ text: 'x'.repeat(1000) }));
+      await assert.rejects(store.append(STREAM, events, 'any'), InvalidInput);
+      assert.equal(store.maxAppendBytes, 10_000);
+      assert.ok(scene.reports.some((report) => report.includes('up to 10000 bytes only')));
+      const fitting = events.slice(0, 7);
+      assert.ok(fitting.reduce((sum, event) => sum + eventBytes(event), 0) <= store.maxAppendBytes);
+      await store.append(STREAM, fitting, 'any');
+    }));
+
   it('takes only what KurrentDB can hold', () =>
     Scene.play(async (scene) => {
       const store = await scene.store((await scene.server()).url);
@@ -200,6 +286,8 @@ describe('opening KurrentDB', { timeout: PATIENCE }, () => {
       'http://admin:hush@127.0.0.1:1',
       'kurrentdb://admin:hush@',
       'kurrentdb://admin:hush@h?tls=maybe',
+      'kurrentdb://admin:hush@h?tlss=false',
+      'kurrentdb://admin:hush%@h?tls=false',
     ]) {
       await assert.rejects(openKurrentStore({ url, clock: { now: Date.now } }), (error: Error) => {
         assert.ok(error instanceof StoreRefused, String(error));
@@ -224,6 +312,16 @@ describe('opening KurrentDB', { timeout: PATIENCE }, () => {
       await assert.rejects(openKurrentStore({ url: server.url, clock: { now: Date.now } }), StoreRefused);
     }));
 
+  it('opens for a user who may read and not write, and says so', () =>
+    Scene.play(async (scene) => {
+      const server = await scene.server();
+      await server.tell({ do: 'faults', readOnly: true });
+      const store = await scene.store(server.url);
+      assert.equal(await store.head(), 0);
+      assert.match(scene.reports.join(), /refuses the user or password/);
+      assert.equal(store.healthy, false);
+    }));
+
   it('says that it is away where a read is never answered', () =>
     Scene.play(async (scene) => {
       const server = await scene.server();
@@ -233,5 +331,23 @@ describe('opening KurrentDB', { timeout: PATIENCE }, () => {
       await assert.rejects(store.head(), StoreUnavailable);
       await server.tell({ do: 'heal' });
       assert.equal(await store.head(), 0);
+    }));
+
+  it('waits for a reader that takes longer than a server may', () =>
+    Scene.play(async (scene) => {
+      const server = await scene.server();
+      const store = await scene.store(server.url, { appendTimeout: SHORT });
+      const events = newEvents(10_000);
+      for (let n = 0; n < events.length; n += 2000)
+        await store.append(STREAM, events.slice(n, n + 2000), 'any');
+      const read = store.readAll()[Symbol.asyncIterator]();
+      const first = await read.next();
+      assert.ok(!first.done);
+      const seen = [first.value.id];
+      await server.tell({ do: 'faults', stalled: ['append'] });
+      for (let n = 0; n < 3; n++)
+        await assert.rejects(store.append(STREAM, [newEvent()], 'any'), StoreUnavailable);
+      for (let step = await read.next(); !step.done; step = await read.next()) seen.push(step.value.id);
+      assert.deepEqual(seen, ids(events));
     }));
 });

@@ -3,8 +3,10 @@ import fs from 'node:fs/promises';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 import { generate } from 'selfsigned';
+import { SECOND } from '../../../src/kernel/time.js';
+import { BlackHole } from '../../support/kurrentdb/black-hole.js';
 import type { Member } from '../../support/kurrentdb/faults.js';
-import { Follower, insist, PATIENCE, Scene } from '../../support/kurrentdb/scene.js';
+import { Follower, insist, PATIENCE, Scene, SHORT } from '../../support/kurrentdb/scene.js';
 import type { StandIn } from '../../support/kurrentdb/stand-in.js';
 import { eventually } from '../../support/smtp/eventually.js';
 import { collect, ids, newEvents } from '../../support/store/events.js';
@@ -31,12 +33,27 @@ async function elect(
   }
 }
 
-const urlOf = (...nodes: StandIn[]) =>
+const urlOf = (...nodes: { readonly port: number }[]) =>
   `kurrentdb://${nodes.map(({ port }) => `${HOST}:${port}`).join(',')}?tls=false&discoveryInterval=20`;
 
 describe('a KurrentDB cluster', { timeout: PATIENCE }, () => {
   const changes: [name: string, depose: (old: StandIn, next: StandIn) => Promise<void>][] = [
     ['steps down', (old, next) => elect(next, [old, next])],
+    [
+      'is frozen',
+      async (old, next) => {
+        old.freeze();
+        await elect(next, [next], [old]);
+      },
+    ],
+    [
+      'is cut off from the others',
+      async (old, next) => {
+        await old.tell({ do: 'isolate' });
+        await elect(next, [next], [old]);
+        await old.tell({ do: 'faults', notReady: true });
+      },
+    ],
     [
       'is killed',
       async (old, next) => {
@@ -50,7 +67,8 @@ describe('a KurrentDB cluster', { timeout: PATIENCE }, () => {
       Scene.play(async (scene) => {
         const [old, next] = [await scene.server(), await scene.server()];
         await elect(old, [old, next]);
-        const store = await scene.store(urlOf(old, next));
+        const url = `${urlOf(old, next)}&nodePreference=follower`;
+        const store = await scene.store(url, { appendTimeout: 4 * SHORT, silence: SHORT });
         const follower = new Follower(store, { after: 0, categories: ['block'] });
         const before = newEvents(20);
         await store.append('block-a', before, 'none');
@@ -68,6 +86,35 @@ describe('a KurrentDB cluster', { timeout: PATIENCE }, () => {
       }));
   }
 
+  it('is reached although one of its nodes is behind a cable that was cut', () =>
+    Scene.play(async (scene) => {
+      const hole = await BlackHole.open();
+      try {
+        const leader = await scene.server();
+        const store = await scene.store(urlOf(hole, leader), { appendTimeout: SHORT });
+        const events = newEvents(3);
+        await store.append('block-a', events, 'none');
+        assert.deepEqual(ids(await collect(store.readStream('block-a'))), ids(events));
+        const follower = new Follower(store, { after: 0 });
+        await follower.reached(3);
+      } finally {
+        hole.close();
+      }
+    }));
+
+  it('takes appends at its leader, whatever node the client prefers', () =>
+    Scene.play(async (scene) => {
+      const [leader, other] = [await scene.server(), await scene.server()];
+      await elect(leader, [leader, other]);
+      const store = await scene.store(`${urlOf(leader, other)}&nodePreference=follower`);
+      assert.equal(store.healthy, true);
+      assert.ok(Math.abs(store.clockSkew!) < SECOND);
+      const events = newEvents(3);
+      await store.append('block-a', events, 'none');
+      assert.deepEqual(ids(await collect(store.readStream('block-a'))), ids(events));
+      assert.deepEqual(scene.reports, []);
+    }));
+
   it('is found by one name', () =>
     Scene.play(async (scene) => {
       const [leader, other] = [await scene.server(), await scene.server()];
@@ -79,18 +126,19 @@ describe('a KurrentDB cluster', { timeout: PATIENCE }, () => {
       assert.equal(store.healthy, true);
     }));
 
-  it('is found again after nobody could be reached for longer than the client itself tries', () =>
+  it('is found again after nobody could be reached for a while', () =>
     Scene.play(async (scene) => {
       const [one, two] = [await scene.server(), await scene.server()];
       await elect(one, [one, two]);
-      const url = `${urlOf(one, two)}&maxDiscoverAttempts=2`;
-      const store = await scene.store(url);
+      const store = await scene.store(urlOf(one, two), { silence: SHORT });
       const follower = new Follower(store, { after: 0, categories: ['block'] });
       await follower.subscription.caughtUp;
       await Promise.all([one.kill(), two.kill()]);
       await assert.rejects(store.append('block-a', newEvents(1), 'any'));
-      await eventually('discovery was given up', () =>
-        scene.reports.some((text) => text.includes('Failed to discover')),
+      await eventually('both connections were tried', () =>
+        ['head could not be asked', 'subscription was lost'].every((problem) =>
+          scene.reports.some((text) => text.includes(problem)),
+        ),
       );
       const again = [await scene.restarted(one), await scene.restarted(two)];
       await elect(again[1]!, again);
@@ -103,7 +151,7 @@ describe('a KurrentDB cluster', { timeout: PATIENCE }, () => {
 });
 
 describe('KurrentDB over TLS', { timeout: PATIENCE }, () => {
-  it('is reached with the authority and the user of its URL', () =>
+  it('is reached with the authority and the user of its URL, whatever characters the password has', () =>
     Scene.play(async (scene) => {
       const authority = await generate([{ name: 'commonName', value: 'an authority' }], {
         algorithm: 'sha256',
@@ -127,10 +175,13 @@ describe('KurrentDB over TLS', { timeout: PATIENCE }, () => {
         key: await file('key', served.private),
         certificate: await file('certificate', served.cert),
       };
-      const server = await scene.server({ tls: files, user: 'stopgap:s3cret' });
-      const url = (user: string) =>
-        `kurrentdb://${user}@localhost:${server.port}?tls=true&tlsCaFile=${caFile}`;
-      const store = await scene.store(url('stopgap:s3cret'));
+      const server = await scene.server({ tls: files, user: 'stopgap:s3c!r:et@,%' });
+      // As at a cluster, of which one node is away.
+      const nodes = `localhost:${server.port},localhost:1`;
+      const url = (user: string) => `kurrentdb://${user}@${nodes}?tls=true&tlsCaFile=${caFile}`;
+      const store = await scene.store(
+        url(`stopgap:${encodeURIComponent('s3c!r:et@,%').replace('!', '%21')}`),
+      );
       const events = newEvents(3);
       await store.append('block-a', events, 'none');
       const follower = new Follower(store, { after: 0 });

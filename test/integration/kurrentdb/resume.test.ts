@@ -122,6 +122,23 @@ describe('a KurrentDB subscription', { timeout: PATIENCE }, () => {
       assert.deepEqual(follower.ids, ids(events));
     }));
 
+  it('tells how long nothing has shown that it is up to date, where the server says nothing', () =>
+    Scene.play(async (scene) => {
+      const server = await scene.server();
+      const store = await scene.store(server.url, { appendTimeout: SHORT, silence: 50 });
+      const { subscription } = new Follower(store, { after: 0, categories: ['block'] });
+      await subscription.caughtUp;
+      const other = await scene.store(server.url);
+      await other.append('send-a', newEvents(3), 'none');
+      await eventually('what does not concern it is no lag', async () => {
+        return subscription.position === (await other.head()) && subscription.lag < SHORT;
+      });
+      server.freeze();
+      await eventually('it is known to be stale', () => subscription.lag > 2 * SHORT);
+      server.thaw();
+      await eventually('it is known not to be', () => subscription.lag < SHORT);
+    }));
+
   it('does not run ahead of its handler, however much has come in', () =>
     Scene.play(async (scene) => {
       const server = await scene.server();

@@ -22,8 +22,11 @@ const metadata = (server: StandIn, stream: string) =>
     return found;
   });
 
+/** Milliseconds for which an event that was written cannot be read. */
+const INDEXING = 5;
+
 async function tools(stage: Scene) {
-  const server = await stage.server();
+  const server = await stage.server({ indexing: INDEXING });
   const clock = new ManualClock();
   const advance = async (by: number) => {
     clock.advance(by);
@@ -31,7 +34,7 @@ async function tools(stage: Scene) {
   };
   await advance(0);
   const open = () => stage.store(server.url, { clock });
-  return { server, clock, advance, open, store: await open() };
+  return { server, clock, advance, open, store: await open(), reports: stage.reports };
 }
 
 type Tools = Awaited<ReturnType<typeof tools>>;
@@ -105,6 +108,46 @@ describe('retention in KurrentDB', { timeout: PATIENCE }, () => {
       });
       assert.equal((await store.append('profile-a', [newEvent()], 'none')).revision, 3);
       await assert.rejects(store.append('profile-a', [newEvent()], 'none'), WrongExpectedRevision);
+    }));
+
+  it('lets one of two writers have a stream that has outlived all its events', () =>
+    scene(async ({ server, advance, store, open }) => {
+      const writers = [store, await open()];
+      for (const writer of writers) await writer.setRetention('profile', DAY);
+      await store.append('profile-a', [newEvent()], 'none');
+      await eventually('set', async () => (await metadata(server, 'profile-a')).length === 1);
+      for (let revision = 1; revision <= 10; revision++) {
+        await advance(DAY + HOUR);
+        const results = await Promise.allSettled(
+          writers.map((writer) => writer.append('profile-a', [newEvent()], 'none')),
+        );
+        assert.deepEqual(results.map(({ status }) => status).sort(), ['fulfilled', 'rejected']);
+        for (const [i, result] of results.entries()) {
+          if (result.status === 'fulfilled') assert.equal(result.value.revision, revision);
+          else {
+            assert.ok(result.reason instanceof WrongExpectedRevision, String(result.reason));
+            assert.equal(result.reason.actual, revision);
+          }
+          assert.deepEqual(revisions(await collect(writers[i]!.readStream('profile-a'))), [revision]);
+        }
+      }
+    }));
+
+  it('is set by several processes at once without a word', () =>
+    scene(async ({ server, store, open, reports }) => {
+      const stores = [store, await open(), await open()];
+      const streams = Array.from({ length: 20 }, (_, i) => `send-${i}`);
+      for (const each of stores) await each.setRetention('send', DAY);
+      await Promise.all(
+        streams.flatMap((stream) => stores.map((each) => each.append(stream, [newEvent()], 'any'))),
+      );
+      await Promise.all(stores.map((each) => each.close()));
+      for (const stream of streams) {
+        const found = await metadata(server, stream);
+        assert.ok(found.length <= 1, 'what is set is not set again');
+      }
+      assert.equal((await metadata(server, streams[0]!)).length, 1);
+      assert.deepEqual(reports, []);
     }));
 
   it('refuses what is no span of time', () =>

@@ -1,10 +1,13 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { HOUR, SECOND } from '../../../src/kernel/time.js';
+import type { StopgapError } from '../../../src/kernel/errors.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
+import type { Quarantined } from '../../../src/store/quarantine.js';
+import { quarantined } from '../../../src/store/quarantine.js';
 import { ManualClock } from '../../support/manual-clock.js';
 import { eventually } from '../../support/smtp/eventually.js';
-import { collect, ids, newEvent, newEvents, TRACE } from '../../support/store/events.js';
+import { collect, ids, newEvent, newEvents, START, TRACE } from '../../support/store/events.js';
 import type { Scene } from './scene.js';
 import { openScene } from './scene.js';
 
@@ -17,6 +20,17 @@ async function delivered({ outbox }: Scene, clock: ManualClock): Promise<void> {
     if (outbox.waiting > 0) clock.advance(10 * SECOND);
     return outbox.waiting === 0;
   });
+}
+
+/** What has arrived is deleted a little later. */
+async function emptied({ local }: Scene): Promise<void> {
+  await eventually('nothing is left on this disk', async () => (await collect(local.readAll())).length === 0);
+}
+
+async function quarantineOf({ local }: Scene): Promise<Quarantined[]> {
+  const all: Quarantined[] = [];
+  for await (const entry of quarantined(local)) all.push(entry);
+  return all;
 }
 
 describe('an outbox', () => {
@@ -37,29 +51,85 @@ describe('an outbox', () => {
     assert.equal(outbox.away, false);
   });
 
-  test('delivers later, in order over all streams, what it took meanwhile', async (t) => {
+  test('delivers later, each stream in order, what it took meanwhile', async (t) => {
     const clock = new ManualClock();
     const scene = await openScene(t, clock);
     const { distant, outbox } = scene;
     distant.away = true;
-    // More than one batch, and streams that take turns.
     const events = [newEvent({}, { correlation: 'c-1', trace: TRACE }), ...newEvents(449)];
+    const streamOf = (index: number): string => (index % 3 === 0 ? BOB : ALICE);
     const since = clock.now();
     for (const [index, event] of events.entries()) {
-      const { position } = await outbox.append(index % 3 === 0 ? BOB : ALICE, [event], 'any');
+      const { position } = await outbox.append(streamOf(index), [event], 'any');
       assert.equal(position, 0, 'a position that says that it waits');
     }
     assert.deepEqual([outbox.waiting, outbox.away], [450, true]);
     assert.equal(outbox.healthy, true, 'what happens can still be recorded');
     distant.away = false;
     await delivered(scene, clock);
+    for (const stream of [ALICE, BOB]) {
+      const wanted = events.filter((_, index) => streamOf(index) === stream);
+      assert.deepEqual(ids(await collect(distant.readStream(stream))), ids(wanted));
+    }
     const found = await collect(distant.readAll());
-    assert.deepEqual(ids(found), ids(events));
-    assert.deepEqual([found[0]!.correlation, found[0]!.trace], ['c-1', TRACE]);
+    const [first] = await collect(distant.readStream(BOB));
+    assert.deepEqual([first!.correlation, first!.trace], ['c-1', TRACE]);
     assert.ok(found.every(({ data }) => (data as { outboxedAt: number }).outboxedAt === since));
     const next = newEvent();
     await outbox.append(ALICE, [next], 'any');
     assert.equal((await collect(distant.readAll())).at(-1)!.id, next.id);
+  });
+
+  test('delivers many streams at once, and no more than 128 of them', async (t) => {
+    const clock = new ManualClock();
+    const scene = await openScene(t, clock);
+    const { distant, outbox } = scene;
+    distant.away = true;
+    const streams = Array.from({ length: 300 }, (_, index) => `send-${index}`);
+    await Promise.all(streams.map((stream) => outbox.append(stream, newEvents(2), 'any')));
+    Object.assign(distant, { away: false, mostUnderWay: 0 });
+    await delivered(scene, clock);
+    assert.equal(distant.mostUnderWay, 128);
+    assert.equal((await collect(distant.readAll())).length, 600);
+  });
+
+  test('lets a stream that gets no answer hold up no other', async (t) => {
+    const clock = new ManualClock();
+    const scene = await openScene(t, clock);
+    const { distant, outbox } = scene;
+    distant.away = true;
+    const [first, second] = newEvents(2);
+    await outbox.append(ALICE, [first!], 'any');
+    await outbox.append(BOB, newEvents(3), 'any');
+    distant.stalled.add(ALICE);
+    distant.away = false;
+    await eventually('only the stalled stream waits', () => {
+      clock.advance(SECOND);
+      return outbox.waiting === 1;
+    });
+    const direct = await outbox.append(BOB, [newEvent()], 'any');
+    assert.ok(direct.position > 0, 'nothing of this stream waits: it goes to the store at once');
+    const waits = await outbox.append(ALICE, [second!], 'any');
+    assert.equal(waits.position, 0, 'something of this stream waits');
+    distant.stalled.clear();
+    await delivered(scene, clock);
+    assert.deepEqual(ids(await collect(distant.readStream(ALICE))), ids([first!, second!]));
+  });
+
+  test('delivers in appends that are no larger than the store takes', async (t) => {
+    const clock = new ManualClock();
+    const scene = await openScene(t, clock);
+    const { distant, outbox, lost } = scene;
+    distant.away = true;
+    distant.maxAppendBytes = 64 * 1024;
+    const events = newEvents(60, (i) => ({ i, text: 'x'.repeat(5000) }));
+    for (const event of events) await outbox.append(ALICE, [event], 'any');
+    distant.appends.length = 0;
+    distant.away = false;
+    await delivered(scene, clock);
+    assert.deepEqual(ids(await collect(distant.readStream(ALICE))), ids(events));
+    assert.ok(distant.appends.length > 1 && distant.appends.length <= 6, String(distant.appends));
+    assert.deepEqual([outbox.quarantined, lost()], [0, 0]);
   });
 
   test('knows how many may wait, and since when the oldest does', async (t) => {
@@ -165,19 +235,132 @@ describe('an outbox', () => {
     assert.deepEqual(ids(await collect(distant.readAll())), ids(kept));
   });
 
-  test('what the store will never take does not keep the rest waiting', async (t) => {
+  test('delivers one by one what the store refuses together, and quarantines the one at fault', async (t) => {
     const clock = new ManualClock();
     const scene = await openScene(t, clock);
     const { distant, outbox, lost } = scene;
     distant.away = true;
-    const [before, after] = [newEvent(), newEvent()];
-    await outbox.append(ALICE, [before], 'any');
-    await outbox.append(BOB, [newEvent({}, { type: 'Poison' })], 'any');
-    await outbox.append(ALICE, [after], 'any');
+    const [poison, ...good] = [newEvent({ n: 1 }, { type: 'Poison' }), ...newEvents(6)];
+    const inOrder = [...good.slice(0, 3), poison, ...good.slice(3)];
+    for (const event of inOrder) await outbox.append(ALICE, [event], 'any');
     Object.assign(distant, { away: false, refuses: 'Poison' });
     await delivered(scene, clock);
-    assert.deepEqual(ids(await collect(distant.readAll())), [before.id, after.id]);
-    assert.equal(lost(), 1);
+    assert.deepEqual(ids(await collect(distant.readAll())), ids(good));
+    assert.deepEqual([outbox.quarantined, lost()], [1, 0]);
+    const [entry, ...others] = await quarantineOf(scene);
+    assert.deepEqual(others, []);
+    const { stream, event, reason, refusedAt } = entry!;
+    assert.deepEqual(
+      [stream, event.id, event.type, (event.data as { n: number }).n],
+      [ALICE, poison.id, 'Poison', 1],
+    );
+    assert.equal(reason, 'it cannot be stored');
+    assert.ok(refusedAt > START && refusedAt <= clock.now());
+  });
+
+  test('loses nothing where an append was written and not answered, and more waits after it', async (t) => {
+    const clock = new ManualClock();
+    const scene = await openScene(t, clock);
+    const { distant, outbox, lost } = scene;
+    const events = newEvents(4);
+    distant.mute = true;
+    await outbox.append(ALICE, events.slice(0, 1), 'any');
+    distant.away = true;
+    for (const event of events.slice(1)) await outbox.append(ALICE, [event], 'any');
+    Object.assign(distant, { away: false, mute: false });
+    await delivered(scene, clock);
+    assert.deepEqual(ids(await collect(distant.readAll())), ids(events));
+    assert.deepEqual([outbox.quarantined, lost()], [0, 0]);
+  });
+
+  test('takes also what the store refuses at once, so that nobody sends it again: it goes to quarantine', async (t) => {
+    const clock = new ManualClock();
+    const scene = await openScene(t, clock);
+    const { distant, outbox } = scene;
+    distant.refuses = 'Poison';
+    const { position } = await outbox.append(ALICE, [newEvent({}, { type: 'Poison' })], 'any');
+    assert.equal(position, 0);
+    await delivered(scene, clock);
+    assert.equal(outbox.quarantined, 1);
+    const after = await outbox.append(ALICE, [newEvent()], 'any');
+    assert.ok(after.position > 0);
+  });
+
+  test('keeps its quarantine over a restart, and tries it once more when it is told to', async (t) => {
+    const clock = new ManualClock();
+    let scene = await openScene(t, clock);
+    const { distant } = scene;
+    distant.refuses = 'Poison';
+    const [one, two] = [newEvent({}, { type: 'Poison' }), newEvent({}, { type: 'Poison' })];
+    await scene.outbox.append(ALICE, [one], 'any');
+    await scene.outbox.append(BOB, [two], 'any');
+    await delivered(scene, clock);
+    scene = await scene.again();
+    const { outbox } = scene;
+    assert.deepEqual([outbox.quarantined, outbox.waiting], [2, 0]);
+    await assert.rejects(outbox.retry([newEvent().id]), (error: StopgapError) => error.code === 'not-found');
+    assert.equal(await outbox.retry([two.id]), 1);
+    await delivered(scene, clock);
+    assert.equal(outbox.quarantined, 2, 'it was refused again');
+    distant.refuses = undefined;
+    assert.equal(await outbox.retry(), 2);
+    await delivered(scene, clock);
+    assert.equal(outbox.quarantined, 0);
+    assert.deepEqual(new Set(ids(await collect(distant.readAll()))), new Set([one.id, two.id]));
+    await emptied(scene);
+  });
+
+  test('full of what is in quarantine: `defer` refuses', async (t) => {
+    const clock = new ManualClock();
+    const scene = await openScene(t, clock, { maxEvents: 1 });
+    const { distant, outbox } = scene;
+    distant.refuses = 'Poison';
+    await outbox.append(ALICE, [newEvent({}, { type: 'Poison' })], 'any');
+    await delivered(scene, clock);
+    distant.away = true;
+    assert.equal(outbox.healthy, false);
+    await assert.rejects(outbox.append(ALICE, [newEvent()], 'any'), StoreUnavailable);
+  });
+
+  test('after a restart delivers only what had not arrived, in whatever order streams were delivered', async (t) => {
+    const clock = new ManualClock();
+    let scene = await openScene(t, clock);
+    const { distant } = scene;
+    distant.away = true;
+    await scene.outbox.append(ALICE, newEvents(2), 'any');
+    await scene.outbox.append(BOB, newEvents(3), 'any');
+    distant.stalled.add(ALICE);
+    distant.away = false;
+    await eventually('one stream is delivered', () => {
+      clock.advance(SECOND);
+      return scene.outbox.waiting === 2;
+    });
+    // The append under way ends unanswered.
+    distant.away = true;
+    distant.stalled.clear();
+    scene = await scene.again();
+    assert.equal(scene.outbox.waiting, 2);
+    distant.away = false;
+    await delivered(scene, clock);
+    assert.equal((await collect(distant.readAll())).length, 5);
+  });
+
+  test('goes on where a version left off that noted how far it had come', async (t) => {
+    const clock = new ManualClock();
+    let scene = await openScene(t, clock);
+    const { distant, local } = scene;
+    distant.away = true;
+    const [old, ...waiting] = newEvents(3);
+    const { position: through } = await local.append('profile-alice', [old!], 'any');
+    await local.append(ALICE, waiting.slice(0, 1), 'any');
+    await local.append('delivered-outbox', [newEvent({ through }, { type: 'OutboxDelivered' })], 'any');
+    await local.append(ALICE, waiting.slice(1), 'any');
+    scene = await scene.again();
+    assert.equal(scene.outbox.waiting, 2);
+    distant.away = false;
+    await delivered(scene, clock);
+    assert.deepEqual(ids(await collect(distant.readAll())), ids(waiting));
+    await emptied(scene);
   });
 
   test('the same event twice waits once', async (t) => {

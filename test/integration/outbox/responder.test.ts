@@ -9,12 +9,15 @@ import { ReadModels } from '../../../src/read-models.js';
 import { Responder } from '../../../src/response/responder.js';
 import { RulesDesk } from '../../../src/desks/rules-desk.js';
 import { parseRules } from '../../../src/rules/parse.js';
+import { senderIdentity } from '../../../src/sending/subjects.js';
 import type { EventStore } from '../../../src/store/port.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
+import { settle, Tally } from '../../support/gate.js';
 import { ManualClock } from '../../support/manual-clock.js';
 import { Figures } from '../../support/metrics.js';
 import { sent } from '../../support/sends.js';
 import { eventually } from '../../support/smtp/eventually.js';
+import { changed } from '../../support/store/changed.js';
 import { collect, newEvent } from '../../support/store/events.js';
 import { openScene } from './scene.js';
 
@@ -24,6 +27,7 @@ rules:
 `;
 const ALICE = 'alice@example.com';
 const SUBJECT = { type: 'account', value: ALICE } as const;
+const SENDER = senderIdentity({ account: ALICE, direction: 'outbound' });
 
 interface Detector {
   readonly models: ReadModels;
@@ -126,7 +130,7 @@ describe('a detector that was away', () => {
     await detector.models.reached(position);
     await detector.responder.idle();
     assert.equal(await imposed(), 1);
-    const { standing } = await detector.desk.standing(SUBJECT);
+    const standing = await detector.desk.standing(SUBJECT);
     const release = { kind: 'release', block: standing.block!.id, falsePositive: true } as const;
     await detector.desk.execute(SUBJECT, release, { by: 'admin:test' });
     await detector.stop();
@@ -185,7 +189,7 @@ describe('a detector that starts again', () => {
     const before = await detect(store, clock, BOTH);
     await before.models.reached(await send(11));
     await before.responder.idle();
-    const { standing } = await before.desk.standing(SUBJECT);
+    const standing = await before.desk.standing(SUBJECT);
     const release = { kind: 'release', block: standing.block!.id, falsePositive: true } as const;
     await before.desk.execute(SUBJECT, release, { by: 'admin:test' });
     await before.stop();
@@ -215,14 +219,7 @@ test('of two detectors the slower one keeps refusing until it has folded the blo
   await slow.models.reached(position);
   let settled = false;
   void slow.responder.settled(position)?.then(() => (settled = true));
-  const sender = {
-    account: ALICE,
-    address: undefined,
-    ehlo: undefined,
-    ip: undefined,
-    direction: 'outbound',
-  };
-  const refused = (): boolean => slow.models.activeBlocks.verdict(sender as never, clock.now()) !== undefined;
+  const refused = (): boolean => slow.models.activeBlocks.verdict(SENDER, clock.now()) !== undefined;
   // Whatever the slow one has yet to do about the verdict takes it fewer turns than this.
   for (let turn = 0; turn < 50; turn++) {
     await collect(store.readStream('block-account:alice@example.com'));
@@ -272,5 +269,47 @@ test('while the store takes nothing a verdict is tried until it does', async (t)
     clock.advance(30 * SECOND);
     return (await imposed()) === 1;
   });
+  await detector.stop();
+});
+
+test('a verdict that waits for the store is dropped where the store is back with another log', async (t) => {
+  const { clock, store, send, imposed } = await stage(t);
+  const attempts = new Tally();
+  let isAway = false;
+  let lag = 0;
+  const away = changed(store, {
+    append: (stream, events, expected) => {
+      if (!isAway || !stream.startsWith('block-')) return store.append(stream, events, expected);
+      attempts.add();
+      return Promise.reject(new StoreUnavailable('away'));
+    },
+    subscribe(options, handler) {
+      const subscription = store.subscribe(options, handler);
+      return Object.defineProperty(subscription, 'lag', { get: () => lag });
+    },
+  });
+  const detector = await detect(away, clock);
+  isAway = true;
+  await detector.models.reached(await send(11));
+  await attempts.reached(1);
+  // The store takes appends again. Whether its log is the same is not known before the feed has come to it.
+  isAway = false;
+  lag = HOUR;
+  for (let minute = 0; minute < 10; minute++) {
+    await settle();
+    clock.advance(MINUTE);
+  }
+  assert.equal(await imposed(), 0);
+  await detector.responder.startAnew();
+  lag = 0;
+  clock.advance(MINUTE);
+  await detector.responder.idle();
+  assert.equal(await imposed(), 0);
+  assert.deepEqual(detector.responder.unanswered(), []);
+  assert.ok(detector.models.activeBlocks.verdict(SENDER, clock.now()) !== undefined, 'it is refused still');
+
+  await detector.models.reached(await send(11, 'bob@example.com'));
+  await detector.responder.idle();
+  assert.equal(await imposed(), 1, 'what trips from then on is acted upon');
   await detector.stop();
 });

@@ -2,22 +2,33 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
+import { setImmediate as turn } from 'node:timers/promises';
 import { pino } from 'pino';
+import { InvalidInput } from '../../../src/kernel/errors.js';
 import type { AlarmClock } from '../../../src/kernel/time.js';
 import type { OutboxOptions } from '../../../src/store/outboxed.js';
-import { OUTBOX_CATEGORIES, OutboxedStore } from '../../../src/store/outboxed.js';
+import { OutboxedStore } from '../../../src/store/outboxed.js';
 import type { EventStore } from '../../../src/store/port.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
+import type { SqliteEventStore } from '../../../src/store/sqlite/index.js';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
+import { changed } from '../../support/store/changed.js';
 
 /** A store that is there or away as it is told, or refuses what it will never take. */
 class Distant implements EventStore {
   away = false;
-  /** Events of this type it never takes. */
+  /** Events of this type it never takes, nor any append that holds one. */
   refuses: string | undefined;
   /** Takes everything, and loses its answers. */
   mute = false;
-  appends = 0;
+  /** Appends to these streams are neither written nor answered before the stream is taken out of the set. */
+  readonly stalled = new Set<string>();
+  maxAppendBytes = Infinity;
+  /** The events that each append held. */
+  readonly appends: number[] = [];
+  /** Appends under way, and the most that ever were. */
+  underWay = 0;
+  mostUnderWay = 0;
 
   constructor(readonly inner: EventStore) {}
 
@@ -26,12 +37,20 @@ class Distant implements EventStore {
   }
 
   append: EventStore['append'] = async (stream, events, expected) => {
-    this.appends++;
-    if (this.away) throw new StoreUnavailable('away');
-    if (events.some(({ type }) => type === this.refuses)) throw new TypeError('it cannot be stored');
-    const appended = await this.inner.append(stream, events, expected);
-    if (this.mute) throw new StoreUnavailable('no answer');
-    return appended;
+    this.appends.push(events.length);
+    this.mostUnderWay = Math.max(this.mostUnderWay, ++this.underWay);
+    try {
+      while (this.stalled.has(stream)) await turn();
+      if (this.away) throw new StoreUnavailable('away');
+      if (events.some(({ type }) => type === this.refuses)) throw new TypeError('it cannot be stored');
+      const size = Buffer.byteLength(JSON.stringify(events));
+      if (size > this.maxAppendBytes) throw new InvalidInput('events', `${size} bytes are too many`);
+      const appended = await this.inner.append(stream, events, expected);
+      if (this.mute) throw new StoreUnavailable('no answer');
+      return appended;
+    } finally {
+      this.underWay--;
+    }
   };
 
   readStream: EventStore['readStream'] = (...args) => this.inner.readStream(...args);
@@ -47,6 +66,8 @@ class Distant implements EventStore {
 export interface Scene {
   readonly distant: Distant;
   readonly outbox: OutboxedStore;
+  /** The store on this node's disk. */
+  readonly local: SqliteEventStore;
   readonly lost: () => number;
   /** Ends it and opens it again on what it left on its disk; the distant store stays as it is. */
   readonly again: () => Promise<Scene>;
@@ -68,12 +89,9 @@ export async function openScene(
   });
   const begin = async (): Promise<Scene> => {
     const local = await openSqliteStore({ file: path.join(dir, 'outbox.db'), clock });
-    for (const category of OUTBOX_CATEGORIES) await local.setRetention(category, 1);
     let lost = 0;
     // The distant store outlives the outbox, as it does when the process ends.
-    const shared: EventStore = Object.assign(Object.create(distant) as EventStore, {
-      close: () => Promise.resolve(),
-    });
+    const shared = changed(distant, { close: () => Promise.resolve() });
     const outbox = await OutboxedStore.open({
       ...{ maxEvents: 1000, whenFull: 'defer', ...options },
       ...{ remote: shared, local, clock, log: pino({ level: 'silent' }) },
@@ -81,7 +99,7 @@ export async function openScene(
     });
     open = outbox;
     return {
-      ...{ distant, outbox, lost: () => lost },
+      ...{ distant, outbox, local, lost: () => lost },
       async again() {
         await outbox.close();
         return begin();

@@ -114,7 +114,10 @@ test('what the API has set is stronger, and no change of the file touches it', a
     terms: { limits: { burst: 900 } },
     until: null,
   };
-  const { version } = await world.desk.execute({ kind: 'set', origin: 'api', ...set }, { by: 'admin:panel' });
+  const { position: version } = await world.desk.execute(
+    { kind: 'set', origin: 'api', ...set },
+    { by: 'admin:panel' },
+  );
   await world.models.reached(version);
   assert.deepEqual([world.limit('a'), world.limit('a', 'day')], [900, 8]);
   await world.write(fileOf(entry('a', 'limits: { burst: 6 }')));

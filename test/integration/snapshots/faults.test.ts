@@ -5,8 +5,9 @@ import path from 'node:path';
 import { describe, test } from 'node:test';
 import type { TestContext } from 'node:test';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
-import { HOUR, MINUTE } from '../../../src/kernel/time.js';
+import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
 import { DECISIONS_ONLY } from '../../../src/known-events.js';
+import { StoreUnavailable } from '../../../src/store/port.js';
 import { SnapshotFolder, SnapshotRefused } from '../../../src/snapshots/snapshot-file.js';
 import { logOf } from '../../support/history.js';
 import { ManualClock } from '../../support/manual-clock.js';
@@ -215,18 +216,31 @@ describe('a start', () => {
   });
 
   test('takes one whose last send has gone by its age, but not whose last decision has', async (t) => {
-    const { dir, clock } = await withTwo(t);
-    const sendsGone = await node(dir, clock);
-    await sendsGone.snapshots.restore(
-      storeOf(
-        LOG.filter(({ stream }) => stream !== 'send-test'),
-        LAST,
-      ),
+    const { dir } = await withTwo(t);
+    const clock = new ManualClock(LOG[LAST - 1]!.recordedAt);
+    const withoutSends = storeOf(
+      LOG.filter(({ stream }) => stream !== 'send-test'),
+      LAST,
     );
+    const tooYoung = await node(dir, clock);
+    await tooYoung.snapshots.restore(withoutSends);
+    assert.ok(tooYoung.models.position < LAST, 'a send that is not old enough to be gone was never there');
+    clock.advance(36 * DAY);
+    const sendsGone = await node(dir, clock);
+    await sendsGone.snapshots.restore(withoutSends);
     assert.equal(sendsGone.models.position, LAST);
     const decisionsGone = await node(dir, clock);
     await decisionsGone.snapshots.restore(storeOf(LOG.filter(({ stream }) => stream === 'send-test')));
     assert.equal(decisionsGone.models.position, 0);
+  });
+
+  test('waits for a store that is away, rather than fold everything', async (t) => {
+    const { dir, clock } = await withTwo(t);
+    const { models, snapshots } = await node(dir, clock);
+    const away = { ...storeOf(LOG), head: () => Promise.reject(new StoreUnavailable('it is away')) };
+    await assert.rejects(snapshots.restore(away), StoreUnavailable);
+    await snapshots.restore(storeOf(LOG));
+    assert.equal(models.position, LAST);
   });
 
   test('of other roles finds none', async (t) => {

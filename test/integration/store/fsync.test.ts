@@ -12,7 +12,7 @@ const STRACE = '/usr/bin/strace';
 const COUNT = 40;
 
 describe('durability', () => {
-  const skip = existsSync(STRACE) ? false : `${STRACE} is not installed (apt-get install strace)`;
+  const skip = existsSync(STRACE) ? false : `there is no ${STRACE}: npm run test:install installs it`;
 
   it('acknowledges no append before the sync of the log that holds it has returned', { skip }, async () => {
     const directory = await temporaryDirectory();

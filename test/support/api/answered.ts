@@ -20,6 +20,7 @@ export interface Answered {
   readonly data: Answered;
   readonly description: string;
   readonly detail: string;
+  readonly direction: string;
   readonly duration: string;
   readonly endedAt: string;
   readonly errors: Some<{ readonly field: string; readonly message: string }>;
@@ -47,6 +48,7 @@ export interface Answered {
   readonly observed: number;
   readonly origin: string;
   readonly path: string;
+  readonly position: number;
   readonly proposal: Answered;
   readonly rcpt: Stage;
   readonly reason: string;

@@ -1,13 +1,11 @@
 import { createHash } from 'node:crypto';
 import { rm, mkdtemp } from 'node:fs/promises';
-import type http from 'node:http';
-import type { AddressInfo } from 'node:net';
 import os from 'node:os';
 import path from 'node:path';
 import { pino } from 'pino';
 import { TokenTable } from '../../../src/accounts/tokens.js';
 import type { Role } from '../../../src/accounts/tokens.js';
-import { createApi } from '../../../src/api/index.js';
+import { createApi, HttpPort } from '../../../src/api/index.js';
 import type { Api, ApiDependencies, HealthReport } from '../../../src/api/index.js';
 import { BacktestJobs } from '../../../src/backtest/jobs.js';
 import { BlockDesk } from '../../../src/desks/block-desk.js';
@@ -82,29 +80,8 @@ export class ApiServer {
     return this.#node.health;
   }
 
-  async call(
-    method: string,
-    target: string,
-    { role = 'admin', body, headers = {} }: Call = {},
-  ): Promise<Reply> {
-    const text = typeof body === 'string' || body === undefined ? body : JSON.stringify(body);
-    const response = await fetch(new URL(target, this.#node.url), {
-      method,
-      headers: {
-        authorization: `Bearer ${TOKENS[role]}`,
-        ...(text === undefined ? {} : { 'content-type': 'application/json' }),
-        ...headers,
-      },
-      ...(text === undefined ? {} : { body: text }),
-    });
-    const answer = await response.text();
-    const isJson = response.headers.get('content-type')?.includes('json') === true && answer !== '';
-    return {
-      status: response.status,
-      headers: response.headers,
-      text: answer,
-      json: (isJson ? JSON.parse(answer) : undefined) as Answered,
-    };
+  call(method: string, target: string, options?: Call): Promise<Reply> {
+    return call(this.#node.url, method, target, options);
   }
 
   get(target: string, call: Call = {}): Promise<Reply> {
@@ -170,12 +147,40 @@ export class ApiServer {
   }
 }
 
+/** One request, with a token of that role. */
+export async function call(
+  url: string,
+  method: string,
+  target: string,
+  { role = 'admin', body, headers = {} }: Call = {},
+): Promise<Reply> {
+  const text = typeof body === 'string' || body === undefined ? body : JSON.stringify(body);
+  const response = await fetch(new URL(target, url), {
+    method,
+    headers: {
+      authorization: `Bearer ${TOKENS[role]}`,
+      ...(text === undefined ? {} : { 'content-type': 'application/json' }),
+      ...headers,
+    },
+    ...(text === undefined ? {} : { body: text }),
+  });
+  const answer = await response.text();
+  const isJson = response.headers.get('content-type')?.includes('json') === true && answer !== '';
+  return {
+    status: response.status,
+    headers: response.headers,
+    text: answer,
+    json: (isJson ? JSON.parse(answer) : undefined) as Answered,
+  };
+}
+
 /** The same parts on another store, for a test in which it misbehaves. */
 export function onStore(deps: ApiDependencies, store: EventStore): ApiDependencies {
   return { ...deps, store, desk: new BlockDesk(store, deps.clock) };
 }
 
-interface Node {
+/** The parts of one process, and the API that it serves. */
+export interface Node {
   readonly url: string;
   readonly deps: ApiDependencies;
   readonly api: Api;
@@ -189,7 +194,18 @@ async function startNode(
   logged: string[],
   change: (deps: ApiDependencies) => ApiDependencies,
 ): Promise<Node> {
-  const store: EventStore = await openSqliteStore({ file: path.join(directory, 'events.db'), clock });
+  const file = path.join(directory, 'events.db');
+  return startOn(await openSqliteStore({ file, clock }), file, clock, logged, change);
+}
+
+/** Everything but the store, which it closes at its end. @param file where back-tests look for a store */
+export async function startOn(
+  store: EventStore,
+  file: string,
+  clock: ManualClock,
+  logged: string[] = [],
+  change: (deps: ApiDependencies) => ApiDependencies = (deps) => deps,
+): Promise<Node> {
   const models = new ReadModels({
     onVerdict: () => undefined,
     onBlockEvent: () => undefined,
@@ -217,7 +233,7 @@ async function startNode(
   };
   const log = pino({ level: 'trace' }, { write: (line: string) => void logged.push(line) });
   const location = {
-    store: { kind: 'sqlite', file: path.join(directory, 'events.db') },
+    store: { kind: 'sqlite', file },
     retention: { sends: 35 * DAY },
   } as const;
   const backtests = new BacktestJobs({ location, clock, log });
@@ -233,18 +249,18 @@ async function startNode(
     logs: logsOf(log),
     tokens: { authenticate: (token) => table.find(token) },
     health: () => ({ ...health, position: models.position }),
+    progress: () => undefined,
     contact: 'postmaster@example.com',
   });
   const api = createApi(deps);
-  const server: http.Server = await api.listen({ host: '127.0.0.1', port: 0 });
+  const port = await HttpPort.open(api, { host: '127.0.0.1', port: 0 }, log);
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/`,
+    url: `http://127.0.0.1:${port.number}/`,
     deps,
     api,
     health,
     async stop() {
-      await api.close();
-      await backtests.close();
+      await port.close();
       await models.stop();
       await store.close();
     },

@@ -6,7 +6,7 @@ import type { RecordedEvent } from '../../../src/kernel/events.js';
 import { openKurrentStore } from '../../../src/store/kurrentdb/index.js';
 import { systemClock } from '../../../src/system-clock.js';
 import { FIXED_RULES } from '../fixed-rules.js';
-import { StandIn } from '../kurrentdb/stand-in.js';
+import { KurrentDB } from '../kurrentdb/kurrentdb.js';
 import { RedisServer } from '../redis.js';
 import { Served } from '../smtp/served.js';
 import { usersFile } from './accounts.js';
@@ -20,42 +20,61 @@ export interface ClusterOptions {
   readonly password?: string;
   /** For every process. */
   readonly env?: Readonly<Record<string, string>>;
+  /** Ends with the cluster; one is started unless given. */
+  readonly store?: KurrentDB;
 }
 
 /** Any number of Stopgap processes over one store and one Redis, each of them a process of its own. */
 export class Cluster {
   readonly nodes: Node[] = [];
-  #storeKilled = false;
   readonly #closers: (() => unknown)[] = [];
 
   private constructor(
     readonly dir: string,
-    public store: StandIn,
+    readonly store: KurrentDB,
     readonly redis: RedisServer | undefined,
     readonly token: string,
     private readonly env: Readonly<Record<string, string>>,
   ) {}
 
-  static async start({ accounts, password, redis = true, env = {} }: ClusterOptions): Promise<Cluster> {
+  static async start({
+    accounts,
+    password,
+    redis = true,
+    env = {},
+    store,
+  }: ClusterOptions): Promise<Cluster> {
     const dir = await mkdtemp(path.join(tmpdir(), 'stopgap-cluster-'));
     await writeFile(path.join(dir, 'users.yaml'), await usersFile(accounts, password));
     await writeFile(path.join(dir, 'rules.yaml'), FIXED_RULES);
     const now = Date.now();
     const file = path.join(dir, 'tokens.yaml');
     const token = await addToken({ file, name: 'tests', role: 'admin', now });
-    const store = await StandIn.start({ file: path.join(dir, 'store.jsonl') });
-    return new Cluster(dir, store, redis ? await RedisServer.start() : undefined, token, env);
+    const started = redis ? await RedisServer.start() : undefined;
+    return new Cluster(dir, store ?? (await KurrentDB.start()), started, token, env);
   }
 
   /** Starts a process with these roles; resolves when it listens. */
   async node(name: string, roles: string, env: Readonly<Record<string, string>> = {}): Promise<Node> {
-    const dir = path.join(this.dir, name);
-    const t = { after: (close: () => unknown) => void this.#closers.push(close) };
-    const settings = { ...this.#settings(roles), ...this.env, ...env };
-    const node = new Node(name, dir, () => Served.start(t, dir, settings), this.token);
+    const node = this.#node(name, roles, env);
     await node.start();
     this.nodes.push(node);
     return node;
+  }
+
+  /** Starts a process with these roles; resolves when its HTTP port is open. */
+  async begun(name: string, roles: string, env: Readonly<Record<string, string>> = {}): Promise<Node> {
+    const node = this.#node(name, roles, env);
+    await node.begin();
+    this.nodes.push(node);
+    return node;
+  }
+
+  #node(name: string, roles: string, env: Readonly<Record<string, string>>): Node {
+    const dir = path.join(this.dir, name);
+    const t = { after: (close: () => unknown) => void this.#closers.push(close) };
+    const settings = { ...this.#settings(roles), ...this.env, ...env };
+    return new Node(name, dir, () => Served.begin(t, dir, settings), this.token, settings);
   }
 
   #settings(roles: string): Record<string, string> {
@@ -71,16 +90,13 @@ export class Cluster {
     };
   }
 
-  async killStore(): Promise<void> {
-    this.#storeKilled = true;
-    await this.store.kill();
+  killStore(): Promise<void> {
+    return this.store.kill();
   }
 
   /** A killed store comes back at its old address, with what it had written and nothing that it only remembered. */
-  async storeBack(): Promise<void> {
-    if (!this.#storeKilled) return;
-    this.store = await this.store.again();
-    this.#storeKilled = false;
+  storeBack(): Promise<void> {
+    return this.store.restart();
   }
 
   /** Everything that stands in the store, in its order. */
@@ -99,7 +115,7 @@ export class Cluster {
   /** Ends every process, each by its id, and deletes what they wrote. */
   async stop(): Promise<void> {
     for (const close of this.#closers.splice(0)) await close();
-    await this.store.kill();
+    await this.store.stop();
     await this.redis?.stop();
     await rm(this.dir, { recursive: true, force: true });
   }

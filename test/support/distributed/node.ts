@@ -17,29 +17,42 @@ export interface BlockView {
 /** One process of a cluster: its directory outlives it, so that it can be started again on what it left. */
 export class Node {
   served!: Served;
+  /** Its HTTP port. */
+  http!: number;
 
   constructor(
     readonly name: string,
     readonly dir: string,
-    private readonly begin: () => Promise<Served>,
+    private readonly spawn: () => Served,
     private readonly token: string,
+    /** Its configuration, as the environment has it. */
+    readonly settings: Readonly<Record<string, string>>,
   ) {}
 
+  /** Starts it; resolves when it has caught up and listens. */
   async start(): Promise<void> {
+    await this.begin();
+    await this.served.announced();
+  }
+
+  /** Starts it; resolves when its HTTP port is open. */
+  async begin(): Promise<void> {
     await mkdir(path.join(this.dir, 'data'), { recursive: true });
-    this.served = await this.begin();
+    this.served = this.spawn();
+    this.http = await this.served.httpPort();
   }
 
   get smtp(): number {
     return this.served.port('submission');
   }
 
-  get http(): number {
-    return this.served.port('HTTP');
-  }
-
   kill(): Promise<void> {
     return this.served.kill();
+  }
+
+  /** SIGSTOP stops it where it is, with its connections open; SIGCONT lets it go on. */
+  signal(name: 'SIGSTOP' | 'SIGCONT'): void {
+    this.served.child.kill(name);
   }
 
   /** A session of an account that is logged in. */
@@ -68,7 +81,7 @@ export class Node {
   }
 
   api(method: string, resource: string, body?: unknown): Promise<Response> {
-    return this.served.api(method, resource, this.token, body);
+    return this.served.api(method, resource, this.token, body, this.http);
   }
 
   /** As {@link api}, where it must succeed. */
@@ -79,9 +92,18 @@ export class Node {
     return JSON.parse(text) as T;
   }
 
+  /** All of them, page by page. */
   async blocks(): Promise<readonly BlockView[]> {
-    const { items } = await this.json<{ items: BlockView[] }>('GET', '/api/v1/blocks?limit=200');
-    return items;
+    const all: BlockView[] = [];
+    for (let cursor: string | null = ''; cursor !== null;) {
+      const page: { items: BlockView[]; next: string | null } = await this.json(
+        'GET',
+        `/api/v1/blocks?limit=200${cursor && `&cursor=${cursor}`}`,
+      );
+      all.push(...page.items);
+      cursor = page.next;
+    }
+    return all;
   }
 
   /** Blocks of one account, whatever became of them. */
@@ -104,6 +126,12 @@ export class Node {
   async health(): Promise<Record<string, unknown>> {
     const answer = await fetch(`http://127.0.0.1:${this.http}/healthz`);
     return (await answer.json()) as Record<string, unknown>;
+  }
+
+  /** How far it is, and whether it says that it is ready. */
+  async readiness(): Promise<{ readonly status: number } & Record<string, unknown>> {
+    const answer = await fetch(`http://127.0.0.1:${this.http}/readyz`);
+    return { ...((await answer.json()) as Record<string, unknown>), status: answer.status };
   }
 
   /** The sum of a metric over its labels. */

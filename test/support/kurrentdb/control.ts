@@ -7,7 +7,9 @@ export interface ServerArguments {
   readonly file?: string;
   /** Whether BatchAppend is offered, as every server from 21.10 on does. */
   readonly batch?: boolean;
-  /** Of the server, as it tells it. */
+  /** Milliseconds from when an event is written until it can be read; none unless given. */
+  readonly indexing?: number;
+  /** Of the server, as it tells it; before 25 it says less to subscribers. */
   readonly version?: string;
   /** `name:password` that every call must carry; without one anybody may do anything. */
   readonly user?: string;
@@ -29,7 +31,14 @@ export type Command =
   | { readonly do: 'forget' }
   /** Sets the server's clock, which stands still from then on. */
   | { readonly do: 'time'; readonly now: number }
+  /** The server's clock goes so many milliseconds before the real one from then on. */
+  | { readonly do: 'skew'; readonly by: number }
   /** Another node leads from now on: whoever asks for the leader is sent there. */
   | { readonly do: 'follow'; readonly leader: { readonly host: string; readonly port: number } }
   /** Takes over as the leader, with all that stands in the file. */
-  | { readonly do: 'lead' };
+  | { readonly do: 'lead' }
+  /**
+   * Is cut off from the other nodes: goes on serving what it has, answers no append, and hears of none. What it does next
+   * is `notReady`.
+   */
+  | { readonly do: 'isolate' };

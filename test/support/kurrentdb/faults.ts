@@ -17,10 +17,16 @@ export class Faults {
   mute = false;
   /** Appends are answered so many milliseconds late. */
   slow = 0;
+  /** Bytes of the largest append that is taken, by default as the server has it. */
+  maxAppend = 1024 * 1024;
   /** Where the leader is, if it is another node. */
   leader: { readonly host: string; readonly port: number } | undefined;
+  /** It has lost its cluster and does not lead any more: whoever asks for the leader is refused. */
+  notReady = false;
   /** Every call is refused: whoever calls has not the rights. */
   denied = false;
+  /** Appends are refused alike. */
+  readOnly = false;
   /** Who may call: the value of the authorization header. */
   authorization: string | undefined;
   members: readonly Member[] | undefined;
@@ -29,9 +35,10 @@ export class Faults {
   refusal(metadata: Metadata): Partial<ServiceError> | undefined {
     if (this.authorization !== undefined && metadata.get('authorization')[0] !== this.authorization)
       return failure(status.UNAUTHENTICATED, 'Bad credentials');
-    if (this.denied)
-      return failure(status.PERMISSION_DENIED, 'Access Denied', { exception: 'access-denied' });
-    if (!this.leader || metadata.get('requires-leader')[0] !== 'true') return undefined;
+    if (this.denied) return accessDenied();
+    if (metadata.get('requires-leader')[0] !== 'true') return undefined;
+    if (this.notReady) return failure(status.UNAVAILABLE, 'Server Is Not Ready');
+    if (!this.leader) return undefined;
     const { host, port } = this.leader;
     const trailers = {
       exception: 'not-leader',
@@ -51,6 +58,9 @@ export function failure(
   for (const [key, value] of Object.entries(trailers)) metadata.set(key, value);
   return { code, details, metadata };
 }
+
+export const accessDenied = () =>
+  failure(status.PERMISSION_DENIED, 'Access Denied', { exception: 'access-denied' });
 
 /** What the server of before 23.10.1 says to a subscriber that does not keep up. */
 export const TOO_SLOW = failure(

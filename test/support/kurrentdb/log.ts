@@ -28,6 +28,8 @@ export type Verdict =
 
 interface Stream {
   readonly events: Stored[];
+  /** How many of them can be read: the server's writer knows of an event before its readers do. */
+  readable: number;
   /** Events before it are gone; Infinity after a soft delete, until the next append. */
   truncateBefore: number;
   maxAge: number | undefined;
@@ -40,6 +42,10 @@ export class Log {
   readonly all: Stored[] = [];
   /** The time by the server's clock. */
   now: () => number = Date.now;
+  /** What is written can be read so many milliseconds later. */
+  indexing = 0;
+  /** Events in the order in which they were written, that cannot be read yet. */
+  private unread: Stored[] = [];
   private readonly streams = new Map<string, Stream>();
   /** Ids that the server still has in memory: what idempotence without an expected revision rests on. */
   private readonly committed = new Map<string, Stored>();
@@ -58,6 +64,7 @@ export class Log {
   /** Reads the file anew. */
   private reload(): void {
     this.all.length = 0;
+    this.unread = [];
     this.streams.clear();
     this.committed.clear();
     this.end = 1024;
@@ -66,10 +73,10 @@ export class Log {
       const { data, metadata, ...rest } = JSON.parse(line) as Stored & { data: string; metadata: string };
       this.keep({ ...rest, data: Buffer.from(data, 'base64'), metadata: Buffer.from(metadata, 'base64') });
     }
+    this.show(Infinity);
     // The cache does not outlive the process, nor does another node have it.
     this.committed.clear();
     this.fd ??= fs.openSync(this.file!, 'a');
-    this.wake();
   }
 
   /** Takes in what the leader writes, as its replica; until it leads itself. */
@@ -79,9 +86,14 @@ export class Log {
   }
 
   lead(): void {
+    this.isolate();
+    this.reload();
+  }
+
+  /** Takes in nothing more of what another writes. */
+  isolate(): void {
     this.replica?.close();
     this.replica = undefined;
-    this.reload();
   }
 
   append(stream: string, expected: Expected, events: readonly Proposed[]): Verdict {
@@ -101,7 +113,19 @@ export class Log {
 
   tombstone(stream: string): void {
     this.write(stream, [systemEvent('$streamDeleted', {})]);
-    this.wake();
+    this.show(Infinity);
+  }
+
+  /** Resolves when the event can be read, which is when its append is answered. */
+  async readable({ position }: Stored): Promise<void> {
+    while (this.unread.length > 0 && this.unread[0]!.position <= position) {
+      await new Promise<void>((resolve) => {
+        const forget = this.onChange(() => {
+          forget();
+          resolve();
+        });
+      });
+    }
   }
 
   /** What a reader of the stream gets to see; undefined where there is no such stream. */
@@ -109,7 +133,9 @@ export class Log {
     const stream = this.streams.get(name);
     if (!stream || stream.truncateBefore === Infinity) return undefined;
     if (stream.tombstone) return 'deleted';
-    const { events, maxAge, maxCount, truncateBefore } = stream;
+    const { maxAge, maxCount, truncateBefore } = stream;
+    const events = stream.events.slice(0, stream.readable);
+    if (events.length === 0) return undefined;
     const oldest = maxAge === undefined ? -Infinity : this.now() - maxAge * 1000;
     const seen = events.filter(({ created, revision }) => created >= oldest && revision >= truncateBefore);
     return maxCount === undefined ? seen : seen.slice(-maxCount);
@@ -185,39 +211,59 @@ export class Log {
     }
     // Handed to the system before it is acknowledged: a kill loses nothing.
     if (this.fd !== undefined) fs.writeSync(this.fd, lines);
-    this.wake();
+    if (this.indexing === 0) this.show(Infinity);
+    else setTimeout(() => this.show(last!.position), this.indexing);
     return last!;
+  }
+
+  /** Lets readers see what was written up to this position. */
+  private show(position: number): void {
+    const later = this.unread.findIndex((event) => event.position > position);
+    for (const event of this.unread.splice(0, later < 0 ? Infinity : later)) {
+      this.all.push(event);
+      this.streams.get(event.stream)!.readable++;
+    }
+    this.wake();
   }
 
   private keep(event: Stored): void {
     const { stream, type, data } = event;
-    let state = this.streams.get(stream);
-    if (!state) {
-      state = { events: [], truncateBefore: 0, maxAge: undefined, maxCount: undefined, tombstone: false };
-      this.streams.set(stream, state);
-    }
+    const state = this.stream(stream);
     if (state.truncateBefore === Infinity) state.truncateBefore = event.revision;
     state.events.push(event);
     if (type === '$streamDeleted') state.tombstone = true;
-    this.all.push(event);
+    this.unread.push(event);
     this.committed.set(event.id, event);
     // Like the real log, positions are places in a file.
     this.end = event.position + 120 + data.length + event.metadata.length;
     if (stream.startsWith('$$')) this.takeMetadata(stream.slice(2), data);
   }
 
+  private stream(name: string): Stream {
+    let state = this.streams.get(name);
+    if (!state) this.streams.set(name, (state = emptyStream()));
+    return state;
+  }
+
   private takeMetadata(name: string, data: Buffer): void {
     const metadata = JSON.parse(data.toString()) as Record<string, number | undefined>;
-    let state = this.streams.get(name);
-    if (!state) {
-      state = { events: [], truncateBefore: 0, maxAge: undefined, maxCount: undefined, tombstone: false };
-      this.streams.set(name, state);
-    }
+    const state = this.stream(name);
     const before = metadata.$tb ?? 0;
     state.truncateBefore = before === Number.MAX_SAFE_INTEGER ? Infinity : before;
     state.maxAge = metadata.$maxAge;
     state.maxCount = metadata.$maxCount;
   }
+}
+
+function emptyStream(): Stream {
+  return {
+    events: [],
+    readable: 0,
+    truncateBefore: 0,
+    maxAge: undefined,
+    maxCount: undefined,
+    tombstone: false,
+  };
 }
 
 function systemEvent(type: string, data: unknown): Proposed {

@@ -71,7 +71,7 @@ export function confirmationMessage(): StreamsPb.ReadResp {
   );
 }
 
-export function checkpointMessage(position: number, now: number): StreamsPb.ReadResp {
+export function checkpointMessage(position: number | bigint, now: number): StreamsPb.ReadResp {
   return new streams.ReadResp().setCheckpoint(
     new streams.ReadResp.Checkpoint()
       .setCommitPosition(String(position))
@@ -90,6 +90,10 @@ export function caughtUpMessage(position: number, now: number): StreamsPb.ReadRe
           .setPreparePosition(String(position)),
       ),
   );
+}
+
+export function bareCaughtUpMessage(): StreamsPb.ReadResp {
+  return new streams.ReadResp().setCaughtUp(new streams.ReadResp.CaughtUp());
 }
 
 function instant(now: number) {

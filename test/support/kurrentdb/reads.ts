@@ -10,13 +10,18 @@ type Call = ServerWritableStream<StreamsPb.ReadReq, StreamsPb.ReadResp>;
 /** The server looks so far for the next match before it says how far it has come, unless it is told otherwise. */
 const SEARCH_WINDOW = 32;
 
+/** The position of a checkpoint where a catch-up from the beginning has found nothing: -1, taken for a number without sign. */
+const NOWHERE = 2n ** 64n - 1n;
+
 /** Serves Read: streams and $all, both directions, and subscriptions to $all. */
 export class Reads {
   private readonly subscribers = new Set<Call>();
 
+  /** @param before25 whether it behaves as servers before 25.0 do: `caughtUp` says neither when nor where */
   constructor(
     private readonly log: Log,
     private readonly faults: Faults,
+    private readonly before25: boolean,
   ) {}
 
   readonly read = (call: Call): void => {
@@ -25,6 +30,8 @@ export class Reads {
     if (this.faults.stalled.includes(subscribing ? 'subscribe' : 'read')) return;
     const refusal = this.faults.refusal(call.metadata);
     if (refusal) {
+      // A server confirms a subscription before it looks whether it is the leader.
+      if (subscribing) call.write(message.confirmationMessage());
       call.emit('error', refusal);
       return;
     }
@@ -89,20 +96,21 @@ export class Reads {
     }
   }
 
-  /** Index of the event at which to begin. A position at which no event begins is refused. */
+  /**
+   * Index of the event at which to begin. A position between events is refused. One beyond the end is not: nothing
+   * stands there.
+   */
   private start(options: StreamsPb.ReadReq.Options.AllOptions): number {
+    const { all } = this.log;
     if (options.hasStart()) return 0;
-    if (options.hasEnd()) return this.log.all.length;
-    const { commit, prepare } = {
-      commit: options.getPosition()!.getCommitPosition(),
-      prepare: options.getPosition()!.getPreparePosition(),
-    };
+    if (options.hasEnd()) return all.length;
+    const commit = options.getPosition()!.getCommitPosition();
+    const prepare = options.getPosition()!.getPreparePosition();
+    if (Number(commit) > all.at(-1)!.position) return all.length;
     const index = this.log.indexOf(Number(commit));
     if (index === undefined || commit !== prepare) {
-      throw Object.assign(
-        new Error('invalid position'),
-        failure(status.UNKNOWN, `invalid position ${commit}`),
-      );
+      const text = 'Trying to read from an invalid position.';
+      throw Object.assign(new Error(text), failure(status.INVALID_ARGUMENT, text));
     }
     return index;
   }
@@ -112,12 +120,15 @@ export class Reads {
     const filter = options.getFilter();
     const wanted = filterOf(options);
     const all = options.getAll()!;
-    // Where a read includes its position, a subscription begins behind it.
-    let next = this.start(all) + (all.hasPosition() ? 1 : 0);
+    let next = this.start(all);
+    // Where a read includes its position, a subscription begins after it: also after one that the log has not reached.
+    const after = all.hasPosition() ? Number(all.getPosition()!.getCommitPosition()) : 0;
     const multiplier = filter?.getCheckpointintervalmultiplier() ?? 1;
     if (multiplier === 0) throw Object.assign(new Error(), failure(status.INVALID_ARGUMENT, 'interval of 0'));
     const interval = (filter?.hasMax() ? filter.getMax() : SEARCH_WINDOW) * multiplier;
     let since = 0;
+    /** An event or a checkpoint has told how far it is. */
+    let told = all.hasPosition();
     let live = false;
     this.subscribers.add(call);
     let wake = (): void => undefined;
@@ -130,18 +141,21 @@ export class Reads {
         if (!event || this.faults.stalled.includes('subscribe')) {
           if (!event && !live) {
             live = true;
-            const position = this.log.all.at(-1)!.position;
-            if (filter) await send(call, message.checkpointMessage(position, this.log.now()));
-            await send(call, message.caughtUpMessage(position, this.log.now()));
+            await this.catchUp(call, filter !== undefined, told);
             continue;
           }
           await new Promise<void>((resolve) => (wake = resolve));
           continue;
         }
         next++;
-        if (wanted(event)) await send(call, message.eventMessage(event, structured));
+        if (event.position <= after) continue;
+        if (wanted(event)) {
+          told = true;
+          await send(call, message.eventMessage(event, structured));
+        }
         if (filter && ++since >= interval) {
           since = 0;
+          told = true;
           await send(call, message.checkpointMessage(event.position, this.log.now()));
         }
       }
@@ -149,6 +163,15 @@ export class Reads {
       forget();
       this.subscribers.delete(call);
     }
+  }
+
+  /** What is said once there is nothing more to read. */
+  private async catchUp(call: Call, filtered: boolean, told: boolean): Promise<void> {
+    const now = this.log.now();
+    const { position } = this.log.all.at(-1)!;
+    if (filtered && !told) await send(call, message.checkpointMessage(NOWHERE, now));
+    else if (filtered && !this.before25) await send(call, message.checkpointMessage(position, now));
+    await send(call, this.before25 ? message.bareCaughtUpMessage() : message.caughtUpMessage(position, now));
   }
 }
 

@@ -39,9 +39,13 @@ export class Scene {
     }
   }
 
-  /** Keeps its log in this scene's file, as all of them do. */
+  /** The file in which all servers keep their log. */
+  get log(): string {
+    return path.join(this.directory, 'log.jsonl');
+  }
+
   async server(args: Partial<ServerArguments> = {}): Promise<StandIn> {
-    const server = await StandIn.start({ file: path.join(this.directory, 'log.jsonl'), ...args });
+    const server = await StandIn.start({ file: this.log, ...args });
     this.servers.push(server);
     return server;
   }

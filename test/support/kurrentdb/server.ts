@@ -24,14 +24,16 @@ const {
   port,
   file,
   batch = true,
+  indexing = 0,
   version = '26.1.0',
   tls,
   user,
 } = JSON.parse(process.argv[2]!) as ServerArguments;
 const log = new Log(file);
+log.indexing = indexing;
 const faults = new Faults();
 if (user !== undefined) faults.authorization = `Basic ${Buffer.from(user).toString('base64')}`;
-const reads = new Reads(log, faults);
+const reads = new Reads(log, faults, Number(version.split('.')[0]) < 25);
 const writes = new Writes(log, faults);
 const server = new Server({ 'grpc.max_receive_message_length': -1, 'grpc.max_send_message_length': -1 });
 
@@ -57,10 +59,15 @@ server.addService(ServerFeaturesService!, {
 });
 server.addService(GossipService!, {
   read(
-    _call: ServerUnaryCall<SharedPb.Empty, GossipPb.ClusterInfo>,
+    call: ServerUnaryCall<SharedPb.Empty, GossipPb.ClusterInfo>,
     answer: sendUnaryData<GossipPb.ClusterInfo>,
   ) {
     if (faults.stalled.includes('gossip')) return;
+    // Discovery by the client itself carries no user; that of its reads does.
+    if (call.metadata.get('authorization').length > 0 && faults.refusal(call.metadata)) {
+      answer(faults.refusal(call.metadata)!);
+      return;
+    }
     if (!faults.members) {
       answer(failure(status.UNAVAILABLE, 'not part of a cluster'));
       return;
@@ -111,7 +118,15 @@ function obey(command: Command, bound: number): void {
       log.replicate();
       break;
     case 'heal':
-      Object.assign(faults, { stalled: [], mute: false, slow: 0, leader: undefined, denied: false });
+      Object.assign(faults, {
+        stalled: [],
+        mute: false,
+        slow: 0,
+        leader: undefined,
+        denied: false,
+        notReady: false,
+        readOnly: false,
+      });
       break;
     case 'drop':
       server.drain(`127.0.0.1:${bound}`, 0);
@@ -127,6 +142,13 @@ function obey(command: Command, bound: number): void {
       break;
     case 'time':
       log.now = () => command.now;
+      break;
+    case 'isolate':
+      faults.stalled = ['append'];
+      log.isolate();
+      break;
+    case 'skew':
+      log.now = () => Date.now() + command.by;
       break;
     case 'lead':
       log.lead();

@@ -51,6 +51,15 @@ export class StandIn {
     await this.ended;
   }
 
+  /** It goes on listening, and does nothing. */
+  freeze(): void {
+    this.process.kill('SIGSTOP');
+  }
+
+  thaw(): void {
+    this.process.kill('SIGCONT');
+  }
+
   /** A new process at the same port, with the same file. */
   again(): Promise<StandIn> {
     return StandIn.start({ ...this.args, port: this.port });

@@ -1,25 +1,25 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type {
-  sendUnaryData,
-  ServerDuplexStream,
-  ServerReadableStream,
-  ServerUnaryCall,
-  ServiceError,
+import {
+  status,
+  type Metadata,
+  type sendUnaryData,
+  type ServerDuplexStream,
+  type ServerReadableStream,
+  type ServerUnaryCall,
+  type ServiceError,
 } from '@grpc/grpc-js';
-import { failure, streamDeleted, type Faults } from './faults.js';
+import { accessDenied, failure, streamDeleted, type Faults } from './faults.js';
 import type { Expected, Log, Proposed, Verdict } from './log.js';
 import * as message from './messages.js';
 import { shared, streams, type StreamsPb } from './protocol.js';
-
-/** Bytes of one append, as the server has it by default. */
-const LARGEST_APPEND = 1024 * 1024;
 
 interface Batch {
   readonly options: StreamsPb.BatchAppendReq.Options;
   readonly events: Proposed[];
 }
 
-type Outcome = Verdict | { readonly kind: 'too large' };
+type Outcome =
+  Verdict | { readonly kind: 'too large'; readonly most: number } | { readonly kind: 'too late' };
 
 /** Serves Append, BatchAppend, Delete and Tombstone. */
 export class Writes {
@@ -39,7 +39,7 @@ export class Writes {
       if (request.hasProposedMessage()) events.push(proposed(request.getProposedMessage()!));
     });
     call.on('end', () => {
-      const refusal = this.faults.refusal(call.metadata);
+      const refusal = this.refusal(call.metadata);
       if (refusal) answer(refusal);
       else if (options) void this.finishAppend(options, events, answer);
     });
@@ -55,7 +55,8 @@ export class Writes {
     const outcome = await this.decide(stream, expected, events);
     if (!outcome) return;
     if (outcome.kind === 'deleted') answer(streamDeleted(stream));
-    else if (outcome.kind === 'too large') answer(tooLarge());
+    else if (outcome.kind === 'too large') answer(tooLarge(outcome.most));
+    else if (outcome.kind === 'too late') answer(failure(status.DEADLINE_EXCEEDED, 'Timeout'));
     else if (outcome.kind === 'wrong') answer(null, wrongVersion(expected, outcome.current));
     else {
       const position = String(outcome.last.position);
@@ -72,13 +73,13 @@ export class Writes {
     call: ServerDuplexStream<StreamsPb.BatchAppendReq, StreamsPb.BatchAppendResp>,
   ): void => {
     const batches = new Map<string, Batch>();
-    const refusal = this.faults.refusal(call.metadata);
+    const refusal = this.refusal(call.metadata);
     if (refusal) {
       call.emit('error', refusal);
       return;
     }
     call.on('data', (request: StreamsPb.BatchAppendReq) => {
-      const late = this.faults.refusal(call.metadata);
+      const late = this.refusal(call.metadata);
       if (late) {
         call.emit('error', late);
         return;
@@ -104,7 +105,10 @@ export class Writes {
       options,
       options.hasStreamPosition() ? options.getStreamPosition() : undefined,
     );
-    const outcome = await this.decide(stream, expected, events);
+    // An instant by the client's clock, and compared with the server's.
+    const deadline = options.getDeadline21100()?.toDate().getTime() ?? Infinity;
+    const outcome: Outcome | undefined =
+      deadline <= this.log.now() ? { kind: 'too late' } : await this.decide(stream, expected, events);
     if (!outcome || call.destroyed || call.cancelled) return;
     const response = new streams.BatchAppendResp()
       .setCorrelationId(request.getCorrelationId())
@@ -140,6 +144,10 @@ export class Writes {
     answer(null, new streams.TombstoneResp().setNoPosition(new shared.Empty()));
   };
 
+  private refusal(metadata: Metadata): Partial<ServiceError> | undefined {
+    return this.faults.readOnly ? accessDenied() : this.faults.refusal(metadata);
+  }
+
   /** Writes as far as faults allow it; undefined where no answer may be given. */
   private async decide(
     stream: string,
@@ -147,9 +155,15 @@ export class Writes {
     events: readonly Proposed[],
   ): Promise<Outcome | undefined> {
     if (this.faults.stalled.includes('append')) return undefined;
-    const size = events.reduce((sum, { data, metadata }) => sum + data.length + metadata.length, 0);
+    const size = events.reduce(
+      (sum, { type, data, metadata }) => sum + data.length + metadata.length + 2 * type.length,
+      0,
+    );
+    const most = this.faults.maxAppend;
     const outcome: Outcome =
-      size > LARGEST_APPEND ? { kind: 'too large' } : this.log.append(stream, expected, events);
+      size > most ? { kind: 'too large', most } : this.log.append(stream, expected, events);
+    // A refusal needs no such wait, and so may come before that for which it refuses can be read.
+    if ('last' in outcome) await this.log.readable(outcome.last);
     if (this.faults.slow > 0) await delay(this.faults.slow);
     return this.faults.mute ? undefined : outcome;
   }
@@ -198,8 +212,11 @@ function batchError(
     return message.errorStatus('Stream deleted', deleted, 'StreamDeleted');
   }
   if (outcome.kind === 'too large') {
-    const size = new shared.MaximumAppendSizeExceeded().setMaxappendsize(LARGEST_APPEND);
+    const size = new shared.MaximumAppendSizeExceeded().setMaxappendsize(outcome.most);
     return message.errorStatus('Maximum Append Size Exceeded', size, 'MaximumAppendSizeExceeded');
+  }
+  if (outcome.kind === 'too late') {
+    return message.errorStatus('Timeout', new shared.Timeout(), 'Timeout');
   }
   const wrong = new shared.WrongExpectedVersion();
   if (outcome.current !== undefined) wrong.setCurrentStreamRevision(String(outcome.current));
@@ -207,9 +224,9 @@ function batchError(
   return message.errorStatus('Wrong expected version', wrong, 'WrongExpectedVersion');
 }
 
-function tooLarge(): Partial<ServiceError> {
-  return failure(3, `Maximum Append Size of ${LARGEST_APPEND} Exceeded.`, {
+function tooLarge(most: number): Partial<ServiceError> {
+  return failure(3, `Maximum Append Size of ${most} Exceeded.`, {
     exception: 'maximum-append-size-exceeded',
-    'maximum-append-size': String(LARGEST_APPEND),
+    'maximum-append-size': String(most),
   });
 }

@@ -9,7 +9,7 @@ import type { TestContext } from 'node:test';
 import { fileURLToPath } from 'node:url';
 
 const MAIN = fileURLToPath(new URL('../../../src/main.js', import.meta.url));
-const BANNER_END = 'Stop with Ctrl-C.';
+const BANNER_END = /Stop with Ctrl-C\./;
 
 /** Ports of the system's choice; otherwise as somebody finds it who has configured nothing. */
 const ENVIRONMENT = {
@@ -69,6 +69,18 @@ export class Served {
     }));
   }
 
+  /** Starts it and waits for nothing; it is killed after the test, should it still be there. */
+  static begin(
+    t: Pick<TestContext, 'after'>,
+    cwd: string,
+    env: Readonly<Record<string, string>> = {},
+    options: ServedOptions = {},
+  ): Served {
+    const served = new Served(cwd, env, options);
+    t.after(() => served.kill());
+    return served;
+  }
+
   /**
    * Starts it and waits for its banner; it is killed after the test, should it still be there.
    */
@@ -78,22 +90,42 @@ export class Served {
     env: Readonly<Record<string, string>> = {},
     options: ServedOptions = {},
   ): Promise<Served> {
-    const served = new Served(cwd, env, options);
-    t.after(() => served.kill());
-    const announced = new Promise<void>((resolve) => {
-      served.child.stdout!.on('data', () => {
-        if (served.stdout.includes(BANNER_END)) resolve();
-      });
-    });
-    const failed = served.ended.then(({ code, stderr }) => assert.fail(`ended with ${code}: ${stderr}`));
-    await Promise.race([announced, failed]);
-    failed.catch(() => undefined); // that it ends later is no failure of the start
+    const served = Served.begin(t, cwd, env, options);
+    await served.announced();
     return served;
   }
 
   /** Starts it where it is expected to end by itself. */
   static run(cwd: string, env: Readonly<Record<string, string>> = {}): Promise<Ended> {
     return new Served(cwd, env).ended;
+  }
+
+  /** Resolves once it has written this, on standard output or in its log; fails where it ends before. */
+  async says(text: RegExp): Promise<void> {
+    const said = (): boolean => text.test(this.stdout) || text.test(this.stderr);
+    await new Promise<void>((resolve, reject) => {
+      const look = (): void => {
+        if (said()) resolve();
+      };
+      this.child.stdout!.on('data', look);
+      this.child.stderr?.on('data', look);
+      void this.ended.then(({ code }) =>
+        reject(new Error(`it ended with ${code} and never said ${String(text)}:\n${this.stderr}`)),
+      );
+      look();
+    });
+  }
+
+  /** Resolves when its banner is there; fails where it ends before. */
+  announced(): Promise<void> {
+    return this.says(BANNER_END);
+  }
+
+  /** Its HTTP port, which is open long before the banner. */
+  async httpPort(): Promise<number> {
+    const line = /"listening":"[^"]*:(\d+)"[^\n]*"msg":"starting"/;
+    await this.says(line);
+    return Number(line.exec(this.stderr)![1]);
   }
 
   /** What the banner says behind a word: `submission`, `HTTP`, `password`, `API token`. */
@@ -108,8 +140,14 @@ export class Served {
   }
 
   /** A request to the API. */
-  api(method: string, resource: string, token: string, body?: unknown): Promise<Response> {
-    return fetch(`http://127.0.0.1:${this.port('HTTP')}${resource}`, {
+  api(
+    method: string,
+    resource: string,
+    token: string,
+    body?: unknown,
+    port = this.port('HTTP'),
+  ): Promise<Response> {
+    return fetch(`http://127.0.0.1:${port}${resource}`, {
       method,
       headers: { authorization: `Bearer ${token}`, 'content-type': 'application/json' },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),

@@ -39,7 +39,7 @@ export async function skipWithout(...programs: readonly Program[]): Promise<stri
   const binaries = await Promise.all(programs.map(binaryOf));
   const missing = programs.filter((_, index) => binaries[index] === undefined);
   if (missing.length === 0) return false;
-  return `there is no ${missing.join(', no ')}: install them (apt-get install prometheus prometheus-alertmanager)`;
+  return `there is no ${missing.join(' and no ')}: npm run test:install installs what is missing`;
 }
 
 /** Runs one to its end; gives what it printed. @throws AssertionError-like, with that, where it fails */

@@ -157,3 +157,13 @@ test('it looks by itself at intervals until it is stopped', async (context) => {
   context.mock.timers.tick(10_000);
   assert.equal(checks.mock.callCount(), 1);
 });
+
+test('a file that cannot be used at first is refused, and picked up once it can be', async (context) => {
+  const { file, watched, refusals } = watch(context);
+  writeFileSync(file, 'x');
+  await watched.loadOr(0);
+  assert.deepEqual([watched.current, refusals], [0, ['"x" is no number']]);
+  writeFileSync(file, '7');
+  assert.equal(await watched.check(), true);
+  assert.equal(watched.current, 7);
+});

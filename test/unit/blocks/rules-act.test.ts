@@ -81,6 +81,48 @@ describe('a rule that blocks', () => {
   });
 });
 
+describe('mail that arrives, by anybody who gives a name', () => {
+  const arriving = (duration: number | null) => act({ terms: terms({ direction: 'inbound', duration }) });
+
+  test('is refused too, but makes those who send wait no longer', () => {
+    given([imposedByRule({ until: T0 + DAY })])
+      .when(arriving(null))
+      .then([extended(T0 + DAY, { direction: 'all', evidence: proof })]);
+    given([imposedByRule({ until: T0 + DAY, direction: 'all' })])
+      .when(arriving(null))
+      .then([]);
+  });
+
+  test('has brought about a block that those who send do not inherit', () => {
+    given([imposedByRule({ until: T0 + DAY, direction: 'inbound', rule: 'flood' })])
+      .when(act())
+      .then([
+        { type: 'BlockShortened', data: { block: 'b1', until: NOW + HOUR } },
+        extended(NOW + HOUR, { direction: 'all', evidence: proof }),
+      ]);
+    given([imposedByRule({ until: NOW + MINUTE, direction: 'inbound', rule: 'flood' })])
+      .when(act())
+      .then([extended(NOW + HOUR, { direction: 'all', evidence: proof })]);
+    given([imposedByRule({ until: T0 + DAY, direction: 'inbound', rule: 'flood' })])
+      .when(act({ terms: terms({ duration: null }) }))
+      .then([extended(null, { direction: 'all', evidence: proof })]);
+  });
+
+  test('escalates its own blocks, and none of those who send', () => {
+    const escalate = { factor: 4, max: 12 * HOUR, forget: 30 * DAY };
+    const earlier = [
+      imposedByRule({ direction: 'inbound', evidence: evidence({ firstPosition: 1, lastPosition: 2 }) }),
+      expired(T0),
+    ];
+    given(earlier)
+      .when(act({ terms: terms({ escalate }) }))
+      .then([byRule({ until: NOW + HOUR })]);
+    given(earlier)
+      .when(act({ terms: terms({ escalate, direction: 'inbound' }) }))
+      .then([byRule({ until: NOW + 4 * HOUR, direction: 'inbound' })]);
+  });
+});
+
 describe('escalation', () => {
   const escalate = { factor: 4, max: 12 * HOUR, forget: 30 * DAY };
   const strike = (number: number, rule = 'burst') => {
@@ -293,7 +335,7 @@ describe('a rule that observes', () => {
 
 describe('renewal', () => {
   const trying = imposedByRule({ renewWhileTrying: true });
-  const renew = { kind: 'renew', duration: HOUR, evidence: proof, now: NOW } as const;
+  const renew = { kind: 'renew', duration: HOUR, direction: 'outbound', evidence: proof, now: NOW } as const;
   test('keeps the block up while attempts go on', () => {
     given([trying])
       .when(renew)
@@ -304,6 +346,16 @@ describe('renewal', () => {
     given([imposedByRule({ renewWhileTrying: true, rule: 'day' })])
       .when(renew)
       .then([]);
+  });
+  test('by mail that arrives keeps up no block of those who send', () => {
+    const arriving = { ...renew, direction: 'inbound' } as const;
+    for (const direction of ['outbound', 'all'] as const)
+      given([imposedByRule({ renewWhileTrying: true, direction })])
+        .when(arriving)
+        .then([]);
+    given([imposedByRule({ renewWhileTrying: true, direction: 'inbound' })])
+      .when(arriving)
+      .then([extended(NOW + HOUR, { direction: 'inbound', evidence: proof })]);
   });
   test('cannot bring back a block that is over', () => {
     given([imposedByRule({ renewWhileTrying: true, until: NOW })])

@@ -14,7 +14,7 @@ for (const [origin, text] of [
     const config = {
       data: '/var/lib/stopgap',
       rules: '/etc/stopgap/rules.yaml',
-      smtp: { relay: { target: { maildir: '/var/mail' } } },
+      smtp: { relay: { target: { maildir: '/var/mail' } }, inbound: [] },
     };
     const loaded = { config, evaluation: false } as unknown as LoadedConfig;
     const app = { listening: [], rules: { version: 7, origin } } as unknown as RunningApp;

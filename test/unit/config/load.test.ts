@@ -4,7 +4,7 @@ import path from 'node:path';
 import test from 'node:test';
 import { inspect } from 'node:util';
 import { ConfigError, loadConfig, redactedConfig } from '../../../src/config.js';
-import { DAY } from '../../../src/kernel/time.js';
+import { DAY, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import { load, problemsOf, RELAY, temporaryDirectory } from './helpers.js';
 
 test('nothing at all is an evaluation on loopback', (context) => {
@@ -52,11 +52,17 @@ smtp:
   submission:
     - { listen: ":587", tls: { mode: starttls, cert: mx.crt, key: mx.key } }
     - { listen: 10.0.0.1:465, tls: { mode: implicit }, allowInsecureAuth: false }
-  inbound: { listen: 127.0.0.1:2525, domains: [example.com, B.example], tls: { mode: none } }
+  inbound:
+    listen: 127.0.0.1:2525
+    domains: [example.com, B.example]
+    tls: { mode: none }
+    relay: { url: maildir:./in }
   auth: { backend: file, users: ./u.yaml, attemptsPerMinute: 5 }
   relay: { url: maildir:./out }
   maxMessageSize: 10MiB
   maxConnections: 7
+  perNetwork: { connections: 3, newPerMinute: 4, except: [private, 192.0.2.9/24, '2001:DB8::/32'] }
+  timeouts: { login: 20s, command: 2m }
   maxRecipients: 8
   senders: any
   softFail: { contact: "call 555" }
@@ -98,12 +104,19 @@ tracing: { endpoint: http://t.example, sample: 0.5, service: mx, headers: x-key=
           listen: { host: '127.0.0.1', port: 2525 },
           tls: { mode: 'none', cert: undefined, key: undefined },
           domains: ['example.com', 'b.example'],
+          relay: { target: { maildir: inCwd('in') } },
         },
       ],
       auth: { backend: 'file', users: inCwd('u.yaml'), attemptsPerMinute: 5 },
       relay: { target: { maildir: inCwd('out') } },
       maxMessageSize: 10 * 1024 * 1024,
       maxConnections: 7,
+      perNetwork: {
+        connections: 3,
+        newPerMinute: 4,
+        except: ['private', '192.0.2.0/24', '2001:db8::/32'],
+      },
+      timeouts: { login: 20 * SECOND, command: 2 * MINUTE },
       maxRecipients: 8,
       senders: { kind: 'any' },
       softFail: { contact: 'call 555' },

@@ -12,7 +12,7 @@ import { SUBJECTS, folding, histories, logOf } from '../../support/history.js';
 import { throughFrames } from '../../support/restored.js';
 
 function newFeed(): HabitFeed {
-  return new HabitFeed({ onFolded: () => undefined, onSkipped: () => undefined });
+  return new HabitFeed({ onSummarised: () => undefined, onSkipped: () => undefined });
 }
 
 /** As its subscription hands it over. */

@@ -51,7 +51,7 @@ beforeEach(() => {
     onFolded: (each) => containment.follow(each),
   });
   feed = new HabitFeed({
-    onFolded: (each) => containment.follow(each),
+    onSummarised: (each) => containment.follow(each),
     onSkipped: (_event, reason) => skipped.push(reason),
   });
   containment = new LocalContainment({
@@ -192,6 +192,18 @@ describe('a node that is cut off from the store', () => {
     send(80, NEWS);
     assert.equal(refused(NEWS), false);
   });
+});
+
+test('a node folds a decision once: its feed of habits, which lags, brings no old rules back', () => {
+  const fixed = (limit: number): string =>
+    `  - { id: burst, per: account, count: messages, window: 10m, limit: ${limit}, then: block, for: 1h }`;
+  const changes = [100, 3].map((limit, index) =>
+    rulesChanged(fixed(limit), clock.now(), ++position, index + 1),
+  );
+  for (const change of changes) models.apply(change);
+  feed.apply(changes[0]!);
+  send(4, THIEF);
+  assert.equal(refused(THIEF), true);
 });
 
 describe('a node that has not caught up with what is usual', () => {

@@ -22,9 +22,12 @@ describe('errors', () => {
     );
   });
   test('of any kind have a text', () => {
-    assert.deepEqual(
-      [messageOf(new Error('x')), messageOf('y'), messageOf(undefined)],
-      ['x', 'y', 'undefined'],
-    );
+    assert.deepEqual([new Error('x'), new RangeError(''), 'y', '', undefined].map(messageOf), [
+      'x',
+      'RangeError',
+      'y',
+      'an error without a reason',
+      'undefined',
+    ]);
   });
 });

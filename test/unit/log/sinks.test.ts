@@ -207,6 +207,15 @@ describe('the log', () => {
     assert.deepEqual(recent.lines, out);
   });
 
+  test('escapes what would turn a line round or hide in it, in either format', async () => {
+    for (const format of ['json', 'text'] as const) {
+      const out: string[] = [];
+      const { levels } = await openLogs({ ...SETTINGS, format }, (text) => void out.push(text));
+      levels.of('smtp').info({ ehlo: 'mail\u202egro.\u200bknab' }, 'x');
+      assert.ok(out[0]!.includes('mail\\u202egro.\\u200bknab'), out[0]);
+    }
+  });
+
   test('strikes out what is called a secret, should anybody hand it one', async () => {
     const out: string[] = [];
     const { levels } = await openLogs(SETTINGS, (text) => void out.push(text));

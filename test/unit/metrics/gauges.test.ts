@@ -176,12 +176,14 @@ describe('gauges', () => {
     const outbox = {
       waiting: 3,
       limit: 100,
+      quarantined: 2,
       away: true,
       oldestAt: () => Promise.resolve(NOON - 90 * SECOND),
     };
     const figures = await figuresOf({ more: { outbox } });
     assert.equal(figures.of('stopgap_outbox_events'), 3);
     assert.equal(figures.of('stopgap_outbox_limit_events'), 100);
+    assert.equal(figures.of('stopgap_outbox_quarantined_events'), 2);
     assert.equal(figures.of('stopgap_outbox_oldest_age_seconds'), 90);
     assert.equal(figures.of('stopgap_store_up'), 0);
     assert.equal((await figuresOf()).of('stopgap_outbox_oldest_age_seconds'), 0);

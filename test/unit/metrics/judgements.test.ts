@@ -33,8 +33,8 @@ describe('the figures of how right rules have been', () => {
       rulesChanged(rule('burst', 100) + rule('idle', 100), START, position()),
       ...[
         ...[block('b1'), released(), block('b2'), release('b2', true), block('b3'), release('b3', false)],
-        ...[block('b4'), proposed(), dismissed],
         ...[block('g1', 'gone'), release('g1', true), block('g2', 'older'), release('g2', true)],
+        ...[proposed(), dismissed, block('b4')],
       ].map((fact) => blockEvent(fact, START, position())),
     ]);
     assert.deepEqual(figures.nonzero('stopgap_rule_judgements'), {

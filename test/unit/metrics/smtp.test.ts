@@ -51,19 +51,22 @@ describe('a listener', () => {
   test('counts a connection once: greeted, sent away, or gone before', async () => {
     const metrics = new Metrics();
     const door = metrics.smtp.door('inbound');
-    let full = false;
-    const [greeted, gone, away] = [connection(1), connection(2), connection(3)];
-    for (const socket of [greeted, gone, away]) door.arrived(socket, () => full);
+    const [greeted, gone] = [connection(1), connection(2)];
+    for (const socket of [greeted, gone]) door.arrived(socket);
+    door.turnedAway('network');
     door.greeted({ remoteAddress: '192.0.2.7', remotePort: 1 });
     gone.emit('close');
-    full = true;
-    away.emit('close');
     greeted.emit('close');
+    door.turnedAway('command');
     const figures = await figuresOf(metrics);
     assert.deepEqual(figures.nonzero('stopgap_smtp_commands_total'), {
       'inbound connect accepted': 1,
       'inbound connect gone': 1,
       'inbound connect deferred': 1,
+    });
+    assert.deepEqual(figures.nonzero('stopgap_smtp_turned_away_total'), {
+      'inbound network': 1,
+      'inbound command': 1,
     });
     const connect = { direction: 'inbound', stage: 'connect' };
     assert.equal(figures.of('stopgap_smtp_command_seconds_count', connect), 1);
@@ -80,7 +83,7 @@ describe('a listener', () => {
     ] as const;
     for (const [port, [atSocket, inSession]] of written.entries()) {
       const socket = connection(port, atSocket);
-      door.arrived(socket, () => false);
+      door.arrived(socket);
       door.greeted({ remoteAddress: inSession, remotePort: port });
       socket.emit('close');
     }
@@ -94,7 +97,8 @@ test('what is not to be measured is not touched', async () => {
   const door = metrics.smtp.door('outbound');
   const done = (): void => undefined;
   assert.equal(door.measured('data', done), done);
-  door.arrived(connection(1), () => true);
+  door.arrived(connection(1));
+  door.turnedAway('full');
   door.greeted({});
   metrics.smtp.accepted('outbound', 3);
   metrics.smtp.refused('rcpt', 'soft');

@@ -31,11 +31,7 @@ describe('the windows that rules need', () => {
       rule('d', 'per: account, count: recipients, limit: 9'),
       rule('e', 'per: address, count: messages, limit: 9'),
     );
-    assert.deepEqual(brief(list), [
-      'messages 60m: a act, b act',
-      'messages 60m: c act',
-      'recipients 60m: d act',
-    ]);
+    assert.deepEqual(brief(list), ['messages 60m: a act, b act, c act', 'recipients 60m: d act']);
     assert.equal(list[0]!.least, 5, 'the lowest limit that anybody may have');
     assert.deepEqual(
       list.flatMap(({ watches }) => watches.map(({ index }) => index)),
@@ -130,7 +126,12 @@ describe('the plan of a direction', () => {
     );
     const bit = (count: (typeof HELD)[number]): number => 1 << HELD.indexOf(count);
     assert.deepEqual(planOf(list, 'outbound'), { windows: [0, 2], mask: bit('messages') | bit('bytes') });
-    assert.deepEqual(planOf(list, 'inbound'), { windows: [1, 2], mask: bit('recipients') | bit('bytes') });
+    assert.deepEqual(planOf(list, 'inbound'), { windows: [1, 3], mask: bit('recipients') | bit('bytes') });
+    assert.deepEqual(
+      [2, 3].map((index) => list[index]!.watches.map(({ rule: { id, direction } }) => `${id} ${direction}`)),
+      [['c all'], ['c inbound']],
+      'a rule for all mail counts what arrives apart, and refuses it alone for it',
+    );
   });
 });
 

@@ -139,7 +139,8 @@ class System {
   }
 
   act({ kind, rule, subject, evidence }: Verdict): readonly BlockFact[] {
-    if (kind === 'renew') return this.decide(subject, { kind, duration: rule.for!, evidence });
+    if (kind === 'renew')
+      return this.decide(subject, { kind, duration: rule.for!, direction: rule.direction, evidence });
     const {
       direction,
       refuse: refusal,

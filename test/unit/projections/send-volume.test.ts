@@ -160,6 +160,55 @@ describe('who is counted', () => {
     assert.deepEqual(stage.volume.sizes(), { account: 0, address: 1, domain: 1, ehlo: 0, ip: 1 });
   });
 
+  test('mail that arrives for itself alone, whatever name it gives', () => {
+    for (const [per, value] of [
+      ['address', ALICE.value],
+      ['domain', 'example.com'],
+      ['ehlo', 'pc.example.com'],
+      ['ip', '192.0.2.7'],
+    ] as const) {
+      const stage = new Stage(
+        `  - { id: r, per: ${per}, count: messages, window: 1h, limit: 3, direction: all, then: block, for: 1h }`,
+      );
+      const who = { returnPath: ALICE.value, ehlo: 'pc.example.com', ip: '192.0.2.7' };
+      const forged = { ...who, direction: 'inbound', recipients: 1, size: 1, entitled: true };
+      const trips = (times: number, data: object): readonly string[] =>
+        Array.from({ length: times }).flatMap(() =>
+          stage
+            .fold((position) => event('MessageAccepted', data, START, position))
+            .map(({ rule, subject }) => `${rule.direction} ${subject.value}`),
+        );
+      const own = { ...forged, direction: 'outbound', account: ALICE.value };
+      assert.deepEqual(trips(3, own), [], per);
+      assert.deepEqual(trips(4, forged), [`inbound ${value}`], per);
+      assert.deepEqual(trips(1, own), [`all ${value}`], `${per}: her own fourth, and not before`);
+      assert.deepEqual(
+        stage.volume.readings({ type: per, value }, START).map(({ direction }) => direction),
+        ['outbound', 'inbound'],
+      );
+    }
+  });
+
+  test('bounces, which anybody may send to anybody, for proposals alone', () => {
+    for (const rule of [
+      'count: bounces, limit: 1',
+      'count: messages, limit: 1, when: { share: { of: bounces, above: 0.1, least: 1 } }',
+      'count: messages, limit: 1, score: { threshold: 1, signals: [{ points: 1, share: { of: bounces, above: 0.1, least: 1 } }] }',
+    ]) {
+      const stage = new Stage(`  - { id: b, per: account, ${rule}, window: 1h, then: block, for: 1h }`);
+      const bounce = { address: ALICE.value, ip: '192.0.2.1' };
+      const verdicts = [1, 2].flatMap(() => [
+        ...stage.fold((position) => event('BounceReceived', bounce, START, position)),
+        ...stage.send(START),
+      ]);
+      assert.deepEqual(
+        verdicts.map(({ rule: { then } }) => then),
+        ['propose'],
+        rule,
+      );
+    }
+  });
+
   test('bounces at the address they return to; failed logins at the network, feigned ones nowhere', () => {
     const stage = new Stage(`  - { id: b, per: account, count: bounces, window: 1h, limit: 1, then: observe }
   - { id: g, per: ip, count: authFailures, window: 1h, limit: 10, then: observe }`);

@@ -82,6 +82,20 @@ describe('collecting a message', () => {
     assert.deepEqual(await readdir(spoolDir), []);
   });
 
+  it('holds and writes what comes in many small pieces in few larger ones', async (t) => {
+    const spoolDir = await temporaryDir(t);
+    const piece = Buffer.from('a\r\n');
+    const small = (count: number): Readable => Readable.from(Array.from({ length: count }, () => piece));
+    const held = await collectBody(small(20_000), { spoolDir });
+    assert.ok((await contentOf(held)).equals(Buffer.from('a\r\n'.repeat(20_000))));
+    assert.ok(held.buffers!.length < 150, `${held.buffers!.length} buffers`);
+    const write = t.mock.method(SpoolFile.prototype, 'write');
+    const spooled = await collectBody(small(100_000), { spoolDir, memoryLimit: 1000 });
+    assert.ok((await contentOf(spooled)).equals(Buffer.from('a\r\n'.repeat(100_000))));
+    assert.ok(write.mock.callCount() < 10, `${write.mock.callCount()} writes`);
+    await Promise.all([held.dispose(), spooled.dispose()]);
+  });
+
   it('holds a fast client back while the spool is written', async (t) => {
     const spoolDir = await temporaryDir(t);
     const stream = new PassThrough();

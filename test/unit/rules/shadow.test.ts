@@ -3,20 +3,20 @@ import { describe, test } from 'node:test';
 import { StopgapError } from '../../../src/kernel/errors.js';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
 import { parseRules } from '../../../src/rules/parse.js';
-import type { ShadowCommand } from '../../../src/rules/shadow-decide.js';
-import { NO_RULES_YET, decideShadow, evolveShadow } from '../../../src/rules/shadow-decide.js';
+import type { RulesCommand } from '../../../src/rules/decide.js';
+import { NO_RULES_YET, decideRules, evolveRules } from '../../../src/rules/decide.js';
 import { T0 } from '../../support/given.js';
 import { event, rulesChanged, shadowChanged } from '../../support/sends.js';
 
 const source = (limit: number): string =>
   `version: 1\nrules:\n  - { id: burst, per: account, count: recipients, window: 10m, limit: ${limit}, then: block, for: 1h }\n`;
-const load = (limit: number): ShadowCommand => ({
+const load = (limit: number): RulesCommand => ({
   kind: 'load',
   rules: parseRules(source(limit)),
   source: source(limit),
 });
-const REMOVE: ShadowCommand = { kind: 'remove' };
-const PROMOTE: ShadowCommand = { kind: 'promote' };
+const REMOVE: RulesCommand = { kind: 'remove' };
+const PROMOTE: RulesCommand = { kind: 'promote' };
 
 const inForce = (version: number) => rulesChanged(source(100), T0, version, version);
 const loaded = (version: number, limit = 50) => shadowChanged(source(limit), T0, 10 + version, version);
@@ -24,8 +24,8 @@ const removed = (version: unknown) => event('ShadowRulesRemoved', { version }, T
 const promoted = (version: number) => event('ShadowRulesPromoted', { version }, T0, 20);
 
 function given(...events: readonly RecordedEvent[]) {
-  const standing = events.reduce(evolveShadow, NO_RULES_YET);
-  return (command: ShadowCommand) => decideShadow(command, standing);
+  const standing = events.reduce(evolveRules, NO_RULES_YET);
+  return (command: RulesCommand) => decideRules(command, standing);
 }
 
 const changed = (version: number, limit = 50) => ({

@@ -9,6 +9,7 @@ import {
   isIp,
   isLoopback,
   isPrivateIp,
+  isWithin,
   normalizeAccount,
   normalizeAddress,
   normalizeDomain,
@@ -110,6 +111,12 @@ describe('normal forms', () => {
     ['alice+a+b@example.com', 'alice@example.com'],
     ['+alice@example.com', '+alice@example.com'],
     ['"a@b"@example.com', '"a@b"@example.com'],
+    ['"Alice"@example.com', 'alice@example.com'],
+    ['"al\\ice+tag"@example.com', 'alice@example.com'],
+    ['"john\\ doe+x"@example.com', '"john doe+x"@example.com'],
+    ['"a\\"b"@example.com', '"a\\"b"@example.com'],
+    ['".alice"@example.com', '".alice"@example.com'],
+    ['""@example.com', '""@example.com'],
     ['E\u0301ric@example.com', 'éric@example.com'],
     ['postmaster', 'postmaster'],
     ['', ''],
@@ -216,6 +223,25 @@ describe('what an address is', () => {
       undefined,
     ]);
   });
+  test('within a network, or not', () => {
+    for (const [ip, network, within] of [
+      ['192.0.2.7', '192.0.2.0/24', true],
+      ['::ffff:192.0.2.7', '192.0.2.0/24', true],
+      ['192.0.3.7', '192.0.2.0/24', false],
+      ['192.0.2.7', '192.0.2.7', true],
+      ['192.0.2.8', '192.0.2.7', false],
+      ['2001:db8:1::7', '2001:db8::/32', true],
+      ['2001:db9::7', '2001:db8::/32', false],
+      ['192.0.2.7', '2001:db8::/32', false],
+      ['127.0.0.1', 'private', true],
+      ['::1', 'private', true],
+      ['10.1.2.3', 'private', true],
+      ['192.0.2.7', 'private', false],
+      ['', '192.0.2.0/24', false],
+    ] as const)
+      assert.equal(isWithin(ip, network), within, `${ip} in ${network}`);
+  });
+
   test('private, loopback or neither', () => {
     const kinds = [
       '10.1.2.3',

@@ -40,7 +40,7 @@ describe('a runbook', () => {
     });
 
     test(`${file} looks by systemd in both forms, unless one has no such process`, () => {
-      const hasOutbox = /^Stopgap(Outbox|EventsLost|RedisDown|ProjectionLate)/.test(file);
+      const hasOutbox = /^Stopgap(Outbox|Events|RedisDown|ProjectionLate)/.test(file);
       for (const command of commands) {
         const units = unitsOf(command);
         if (command[0] !== 'journalctl' || units.length === 0 || hasOutbox || file === 'README.md') continue;

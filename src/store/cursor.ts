@@ -1,6 +1,11 @@
-import type { RecordedEvent } from '../../kernel/events.js';
-import type { Slice } from './reader.js';
-import { Share } from '../turn.js';
+import type { RecordedEvent } from '../kernel/events.js';
+import { Share } from './turn.js';
+
+export interface Slice {
+  readonly events: readonly RecordedEvent[];
+  /** False where nothing was left after these events within the bounds asked for. */
+  readonly more: boolean;
+}
 
 /**
  * Walks slices as an async iterable. Written out instead of as a generator, which costs several more
@@ -9,11 +14,18 @@ import { Share } from '../turn.js';
 export class Cursor implements AsyncIterableIterator<RecordedEvent> {
   private events: readonly RecordedEvent[] = [];
   private index = 0;
+  private last: RecordedEvent | undefined;
   private more = true;
   private readonly share = new Share();
 
-  /** @param read the slice behind the event given, or the first */
-  constructor(private readonly read: (last: RecordedEvent | undefined) => Slice) {}
+  /**
+   * @param read the slice after the event given, or the first
+   * @param left called where the walk ends before its end
+   */
+  constructor(
+    private readonly read: (last: RecordedEvent | undefined) => Slice | Promise<Slice>,
+    private readonly left?: () => void,
+  ) {}
 
   next(): Promise<IteratorResult<RecordedEvent, undefined>> {
     if (this.index < this.events.length && !this.share.spent()) {
@@ -23,10 +35,11 @@ export class Cursor implements AsyncIterableIterator<RecordedEvent> {
   }
 
   private async advance(): Promise<IteratorResult<RecordedEvent, undefined>> {
-    if (this.index >= this.events.length) {
+    while (this.index >= this.events.length) {
       if (!this.more) return { done: true, value: undefined };
-      const slice = this.read(this.events.at(-1));
+      const slice = await this.read(this.last);
       this.events = slice.events;
+      this.last = slice.events.at(-1) ?? this.last;
       this.more = slice.more;
       this.index = 0;
     }
@@ -39,6 +52,7 @@ export class Cursor implements AsyncIterableIterator<RecordedEvent> {
     this.events = [];
     this.index = 0;
     this.more = false;
+    this.left?.();
     return Promise.resolve({ done: true, value: undefined });
   }
 

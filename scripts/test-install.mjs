@@ -1,0 +1,84 @@
+// Installs the programs that the tests start, where they are missing and this user may: with apt-get (as root, or with
+// sudo that asks for no password) or with brew. Does nothing where all are there. Ends with 1 where an installation failed.
+import { execFileSync, spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import path from 'node:path';
+
+/** Programs, under any of their names, with the package that has them; no package: there is none. */
+const NEEDED = [
+  { names: ['redis-server'], apt: 'redis-server', brew: 'redis' },
+  { names: ['prometheus'], apt: 'prometheus', brew: 'prometheus' },
+  { names: ['promtool'], apt: 'prometheus', brew: 'prometheus' },
+  { names: ['prometheus-alertmanager', 'alertmanager'], apt: 'prometheus-alertmanager' },
+  { names: ['amtool'], apt: 'prometheus-alertmanager' },
+  // Linux only.
+  ...(process.platform === 'linux' ? [{ names: ['strace'], apt: 'strace' }] : []),
+];
+
+/** Asked by Debian's packages whether they may start their services: 101 says no. */
+const POLICY = '/usr/sbin/policy-rc.d';
+
+const folders = (process.env.PATH ?? '').split(path.delimiter);
+const has = (name) => folders.some((folder) => existsSync(path.join(folder, name)));
+const say = (line) => process.stdout.write(`${line}\n`);
+
+const missing = NEEDED.filter(({ names }) => !names.some(has));
+const tool = has('apt-get') ? 'apt' : has('brew') ? 'brew' : undefined;
+const packages = [...new Set(missing.map((program) => program[tool]).filter((name) => name !== undefined))];
+const byHand = missing.filter((program) => program[tool] === undefined).map(({ names }) => names[0]);
+
+if (missing.length === 0) say('The tests have all the programs that they start.');
+if (byHand.length > 0)
+  say(`To be installed by hand: ${byHand.join(', ')}. Until then the tests that need them are skipped.`);
+if (packages.length > 0) install();
+
+function install() {
+  const sudo = tool === 'brew' || process.getuid() === 0 ? [] : ['sudo', '-n'];
+  if (sudo.length > 0 && spawnSync('sudo', ['-n', 'true'], { stdio: 'ignore' }).status !== 0) {
+    say(
+      `Not root, and no sudo without a password. To install what is missing: sudo apt-get install ${packages.join(' ')}`,
+    );
+    return;
+  }
+  say(`Installing ${packages.join(', ')}`);
+  const run = (...command) => {
+    const [file, ...args] = [...sudo, ...command];
+    execFileSync(file, args, { stdio: ['ignore', 'ignore', 'inherit'] });
+  };
+  try {
+    if (tool === 'brew') run('brew', 'install', '--quiet', ...packages);
+    else withoutServices(run, () => aptGet(run));
+  } catch (error) {
+    say(`${error.message}. Without them the tests that need them are skipped.`);
+    process.exitCode = 1;
+  }
+}
+
+/** Fails within minutes where no mirror answers. */
+function aptGet(run) {
+  const patience = [
+    '-o',
+    'Acquire::Retries=1',
+    '-o',
+    'Acquire::http::Timeout=20',
+    '-o',
+    'DPkg::Lock::Timeout=120',
+  ];
+  const quietly = ['env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', '-qq', ...patience];
+  run(...quietly, 'update');
+  run(...quietly, 'install', '--yes', '--no-install-recommends', ...packages);
+}
+
+/** The tests start what they need themselves, on ports of their own: nothing is started here, nor at the next boot. */
+function withoutServices(run, act) {
+  const ours = !existsSync(POLICY);
+  if (ours) run('sh', '-c', `printf '#!/bin/sh\\nexit 101\\n' >${POLICY} && chmod 755 ${POLICY}`);
+  try {
+    act();
+  } finally {
+    if (ours) run('rm', '-f', POLICY);
+  }
+  // Debian names a service as its package.
+  const services = packages.filter((name) => existsSync(`/lib/systemd/system/${name}.service`));
+  if (has('systemctl') && services.length > 0) run('systemctl', '--quiet', 'disable', ...services);
+}

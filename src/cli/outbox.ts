@@ -1,0 +1,94 @@
+import type { Command } from 'commander';
+import type { RetryInput, RetryJson } from '../api/outbox.js';
+import { StopgapError } from '../kernel/errors.js';
+import { printable } from '../kernel/printable.js';
+import { formatInstant } from '../kernel/time.js';
+import type { Quarantined } from '../store/quarantine.js';
+import { quarantined, release } from '../store/quarantine.js';
+import { openSqliteStore } from '../store/sqlite/index.js';
+import { inspectStore } from '../store/sqlite/inspect.js';
+import { openSqliteForReading } from '../store/sqlite/readable.js';
+
+import type { ClientOption } from './client.js';
+import { connect, withClient } from './client.js';
+import type { ConfigOption } from './config-option.js';
+import { configForFiles, withConfig } from './config-option.js';
+import type { CliIo } from './io.js';
+import { note, print, table } from './io.js';
+
+/** `stopgap outbox show|retry`: what the store refuses, on the disk of an SMTP node. */
+export function outboxVerb(program: Command, io: CliIo): void {
+  const outbox = program.command('outbox').description('events of this node that the store refuses');
+
+  withConfig(outbox.command('show').description('list what is in quarantine; the server may run or not'))
+    .option('--json', 'as JSON, one line each')
+    .action(async (options: ConfigOption & { readonly json?: true }) => {
+      const entries = await inQuarantine(fileOf(io, options));
+      if (options.json === true) {
+        for (const { refusedAt, stream, event, reason } of entries)
+          print(io, JSON.stringify({ refusedAt: formatInstant(refusedAt), stream, event, reason }));
+      } else if (entries.length === 0) note(io, 'nothing is in quarantine');
+      else print(io, table([['REFUSED', 'ID', 'TYPE', 'STREAM', 'REASON'], ...entries.map(row)]));
+    });
+
+  withClient(
+    outbox
+      .command('retry [ids...]')
+      .description('let events in quarantine be delivered once more: those of these ids, or all'),
+  ).action(async (given: string[], options: ClientOption) => {
+    const ids = given.length === 0 ? undefined : given;
+    const file = fileOf(io, options);
+    const { state } = inspectStore(file);
+    if (state === 'held') {
+      const body: RetryInput = { ids };
+      const client = await connect(io, options);
+      const { retried, quarantine } = await client.send<RetryJson>('POST', 'outbox/retry', body);
+      note(io, `${counted(retried)} to be delivered by the running server; in quarantine: ${quarantine}`);
+    } else {
+      const retried = state === 'absent' ? 0 : await retryHere(file, io, ids);
+      note(io, `${counted(retried)} to be delivered when the server starts`);
+    }
+  });
+}
+
+/** @throws StopgapError where no outbox is kept */
+function fileOf(io: CliIo, options: ConfigOption): string {
+  const { store, roles, outbox } = configForFiles(io, options).config;
+  if (store.kind === 'sqlite' || !roles.includes('smtp'))
+    throw new StopgapError('not-found', 'this process keeps no outbox: only SMTP nodes with KurrentDB do');
+  return outbox.file;
+}
+
+async function inQuarantine(file: string): Promise<readonly Quarantined[]> {
+  if (inspectStore(file).state === 'absent') return [];
+  const local = openSqliteForReading(file);
+  try {
+    const entries: Quarantined[] = [];
+    for await (const entry of quarantined(local)) entries.push(entry);
+    return entries;
+  } finally {
+    await local.close();
+  }
+}
+
+/** In the file of a server that does not run. @throws StopgapError for an id that is not there; StoreRefused */
+async function retryHere(
+  file: string,
+  { clock }: CliIo,
+  ids: readonly string[] | undefined,
+): Promise<number> {
+  const local = await openSqliteStore({ file, clock });
+  try {
+    return await release(local, ids, (stream, event) => local.append(stream, [event], 'any'));
+  } finally {
+    await local.close();
+  }
+}
+
+function row({ refusedAt, stream, event, reason }: Quarantined): string[] {
+  return [formatInstant(refusedAt), event.id, event.type, printable(stream), printable(reason)];
+}
+
+function counted(events: number): string {
+  return events === 1 ? '1 event is' : `${events} events are`;
+}

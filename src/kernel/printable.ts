@@ -1,0 +1,32 @@
+/**
+ * What moves the cursor, changes colours, turns the direction of writing or is not seen at all: control and format
+ * characters (bidi overrides, zero-width ones), line separators, halves of pairs.
+ */
+const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u;
+const EACH_UNPRINTABLE = new RegExp(UNPRINTABLE.source, 'gu');
+const LINE_ENDS = /[\n\t]/;
+
+export function isPrintable(text: string): boolean {
+  return !UNPRINTABLE.test(text);
+}
+
+/** A name or a sentence that may stand in one line of a terminal, a log or a reply. */
+export function printable(text: string, instead = '\ufffd'): string {
+  return text.replace(EACH_UNPRINTABLE, instead);
+}
+
+/** The same of a text that has lines and tabs of its own. */
+export function printableLines(text: string): string {
+  return text.replace(EACH_UNPRINTABLE, (found) => (LINE_ENDS.test(found) ? found : '\ufffd'));
+}
+
+/** One line of JSON, or of a log, that says the same and holds nothing unprintable: `\\u202e` in its place. */
+export function escaped(line: string): string {
+  return line.replace(EACH_UNPRINTABLE, (found) =>
+    Array.from({ length: found.length }, (_, index) => escapeOf(found.charCodeAt(index))).join(''),
+  );
+}
+
+function escapeOf(code: number): string {
+  return `\\u${code.toString(16).padStart(4, '0')}`;
+}

@@ -1,0 +1,287 @@
+import type { Socket } from 'node:net';
+import type { TLSSocket } from 'node:tls';
+import type { SMTPServerAddress, SMTPServerOptions } from 'smtp-server';
+import { SMTPServer } from 'smtp-server';
+import type { SMTPConnectionOptions } from 'smtp-server/lib/smtp-connection.js';
+import { SMTPConnection } from 'smtp-server/lib/smtp-connection.js';
+import type { SMTPStream } from 'smtp-server/lib/smtp-stream.js';
+import { isPrintable } from '../kernel/printable.js';
+import type { Milliseconds } from '../kernel/time.js';
+import { MINUTE, SECOND } from '../kernel/time.js';
+import { clientNetwork, normalizeIp } from '../sending/identity.js';
+import type { Admission, TurnedAway } from './admission.js';
+import { ContentStream } from './content-stream.js';
+import type { EnvelopeVerb, Offers } from './envelope-command.js';
+import { NO_OFFERS, readEnvelopeCommand } from './envelope-command.js';
+import { TOO_LATE, TOO_MANY_CONNECTIONS, TOO_MANY_FROM_NETWORK, replyLine } from './replies.js';
+
+/** What a connection was cut for: see {@link Deadlines}. */
+export type Cut = 'login' | 'command' | 'message' | 'reader' | 'session';
+
+/** How long a client may keep a connection waiting. None of them is moved by a byte: what counts is what is complete. */
+export interface Deadlines {
+  /** From the connection to the login, or to the first sender of mail that arrives; TLS is part of it. */
+  readonly login: Milliseconds;
+  /** From our answer to the next command; and what a message may take beyond {@link SLOWEST} bytes a second. */
+  readonly command: Milliseconds;
+}
+
+export interface MailServerOptions extends SMTPServerOptions {
+  readonly admission: Admission;
+  readonly deadlines: Deadlines;
+  /** Whether a client network has no limits of its own. */
+  readonly isSpared: (ip: string) => boolean;
+  /** What a session is offered: asked at its EHLO. */
+  readonly offers: () => Pick<Offers, 'eightBit' | 'utf8' | 'dsn'>;
+  readonly onTurnedAway: (why: TurnedAway | Cut, network: string) => void;
+}
+
+/** A name of 255 octets at most (RFC 5321 section 4.5.3.1.2). */
+const LONGEST_NAME = 255;
+/** A login of 320 octets twice (RFC 4616) and a password of 1024, in base64; MAIL and RCPT with all their parameters. */
+const LONGEST_LINE = 4096;
+/** Bytes a second that a message comes at, on average, once it has taken as long as a command may. */
+const SLOWEST = 1024;
+/** So long replies may wait for a client that does not read them. */
+const READ_WITHIN: Milliseconds = MINUTE;
+/** So long a session may go on in which no message comes about. */
+const LONGEST_SESSION: Milliseconds = 30 * MINUTE;
+const SWEEP: Milliseconds = SECOND;
+
+/**
+ * The library's server with a door of our own: who may connect is decided before anything is made for a connection, and
+ * a sweep each second cuts those who keep one waiting.
+ */
+export class MailServer extends SMTPServer {
+  readonly #options: MailServerOptions;
+  /** When sockets were taken in that are not greeted yet: a TLS handshake comes first. */
+  readonly #arriving = new Map<Socket, Milliseconds>();
+  readonly #turnedAway = new WeakSet<Socket>();
+  readonly #sweeper: NodeJS.Timeout;
+
+  constructor(options: MailServerOptions) {
+    super({ ...options, maxCommandLength: LONGEST_LINE, socketTimeout: options.deadlines.command + MINUTE });
+    this.#options = options;
+    const { login, command } = options.deadlines;
+    const every = Math.min(SWEEP, login / 4, command / 4);
+    this.#sweeper = setInterval(() => this.sweep(performance.now()), every).unref();
+    this.server.once('close', () => clearInterval(this.#sweeper));
+  }
+
+  get limits(): MailServerOptions {
+    return this.#options;
+  }
+
+  isTurnedAway(socket: Socket): boolean {
+    return this.#turnedAway.has(socket);
+  }
+
+  /** The library's own look at a new socket, before it makes anything of it. */
+  override _acceptSocket(socket: Socket, handshake: boolean): (() => void) | false {
+    const { admission, isSpared } = this.#options;
+    const ip = normalizeIp(socket.remoteAddress ?? '') ?? '';
+    const network = clientNetwork(ip);
+    const limited = isSpared(ip) ? undefined : network;
+    const why = admission.admit(limited);
+    if (why !== undefined) {
+      this.#refuse(socket, why, network, handshake);
+      return false;
+    }
+    socket.once('close', () => {
+      this.#arriving.delete(socket);
+      admission.left(limited);
+    });
+    if (handshake) this.#arriving.set(socket, performance.now());
+    const release = super._acceptSocket(socket, handshake);
+    if (release === false) return false;
+    return () => {
+      this.#arriving.delete(socket);
+      release();
+    };
+  }
+
+  override connect(socket: Socket | TLSSocket, options?: SMTPConnectionOptions | null): void {
+    const connection = new MailConnection(this, socket, options);
+    this.connections.add(connection);
+    connection.on('error', (error: Error) => this._onError(error));
+    connection.init();
+  }
+
+  /** As cheaply as can be: one write, and no more of it. Before TLS there is nothing to be said. */
+  #refuse(socket: Socket, why: TurnedAway, network: string, handshake: boolean): void {
+    this.#turnedAway.add(socket);
+    this.#options.onTurnedAway(why, network);
+    socket.on('error', () => socket.destroy());
+    if (handshake) {
+      socket.destroy();
+      return;
+    }
+    const reply = why === 'full' ? TOO_MANY_CONNECTIONS : TOO_MANY_FROM_NETWORK;
+    socket.write(`${replyLine(reply)}\r\n`);
+    socket.destroySoon();
+  }
+
+  /** Cuts those who keep a connection waiting. @param now by the monotonic clock */
+  sweep(now: Milliseconds): void {
+    for (const [socket, since] of this.#arriving) {
+      if (now - since < this.#options.deadlines.login) continue;
+      // Neither before nor in the middle of a handshake must the socket below it go: Node does not survive it.
+      const top = this._pendingSockets.get(socket);
+      if (top === undefined || top === socket) continue;
+      this.#cut('login', socket.remoteAddress);
+      top.destroy();
+    }
+    for (const connection of this.connections) {
+      const why = connection instanceof MailConnection ? connection.overdue(now) : undefined;
+      if (why === undefined) continue;
+      this.#cut(why, connection.remoteAddress);
+      (connection as MailConnection).cut(why);
+    }
+  }
+
+  #cut(why: Cut, ip = ''): void {
+    this.#options.onTurnedAway(why, clientNetwork(normalizeIp(ip) ?? ip));
+  }
+}
+
+/** One connection, from its greeting on. */
+class MailConnection extends SMTPConnection {
+  readonly #limits: MailServerOptions;
+  readonly #since = performance.now();
+  /** When we last said something: from then on the client owes us. */
+  #saidAt = this.#since;
+  /** Since when replies lie unread. */
+  #unreadSince: Milliseconds | undefined;
+  /** When a message last came about, and how many there had been; before that, the connection. */
+  #messageAt = this.#since;
+  #messages = 0;
+  /** It has logged in, or named a sender: no longer just anybody who holds a connection. */
+  #isSerious = false;
+  /** What goes over the network: the TLS socket while its handshake runs. */
+  #top: Socket;
+  #offers = NO_OFFERS;
+  #read: SMTPServerAddress | false = false;
+
+  constructor(server: MailServer, socket: Socket | TLSSocket, options?: SMTPConnectionOptions | null) {
+    super(server, socket, options);
+    this.#limits = server.limits;
+    this.#top = socket;
+  }
+
+  /** Why the client has kept us waiting for too long; undefined where it has not. */
+  overdue(now: Milliseconds): Cut | undefined {
+    const { login, command } = this.#limits.deadlines;
+    if (this._socket.writableLength === 0) this.#unreadSince = undefined;
+    else if (now - (this.#unreadSince ??= now) >= READ_WITHIN) return 'reader';
+    const parser = this._parser;
+    if (parser !== false && parser._dataMode) {
+      // Where the reader of the message has no room, it is not the client that is late.
+      if (parser._dataStream?.writableNeedDrain === true) return undefined;
+      const allowed = command + (parser.dataBytes * SECOND) / SLOWEST;
+      return now - this.#saidAt >= allowed ? 'message' : undefined;
+    }
+    // An answer is being made: the client waits for us.
+    if (this._handlerPending || this._dataStream) return undefined;
+    this.#isSerious ||= Boolean(this.session.user);
+    if (!this.#isSerious && now - this.#since >= login) return 'login';
+    if (this._transactionCounter > this.#messages) {
+      this.#messages = this._transactionCounter;
+      this.#messageAt = now;
+    }
+    if (now - this.#messageAt >= LONGEST_SESSION) return 'session';
+    return now - this.#saidAt >= command ? 'command' : undefined;
+  }
+
+  /** Ends it: whoever reads is told why. */
+  cut(why: Cut): void {
+    if (!this._upgrading) this.send(TOO_LATE.code, TOO_LATE.text);
+    if (why === 'reader' || this._upgrading) this.#top.destroy();
+  }
+
+  override _armTimeout(socket: Socket = this._socket): void {
+    this.#top = socket;
+    super._armTimeout(socket);
+  }
+
+  override _createParser(): SMTPStream {
+    const parser = new ContentStream({ maxCommandLength: LONGEST_LINE });
+    parser.oncommand = (command, callback) => this._onCommand(command, callback);
+    parser.on('error', (error) => this.send(421, `4.7.0 ${error.message}`));
+    return parser;
+  }
+
+  override send(code: number, data?: string | string[] | null, context?: string | false): void {
+    this.#saidAt = performance.now();
+    super.send(code, data, context);
+  }
+
+  override handler_EHLO(command: Buffer, callback: () => void): void {
+    this.#hello(command, callback, true);
+  }
+
+  override handler_HELO(command: Buffer, callback: () => void): void {
+    this.#hello(command, callback, false);
+  }
+
+  /** The library offers what it has been told once; here it depends on the upstream, as it is now. */
+  #hello(command: Buffer, callback: () => void, extended: boolean): void {
+    const [verb, name, ...more] = command.toString().trim().split(/\s+/);
+    if (name === undefined || more.length > 0)
+      this.send(501, `5.5.4 Syntax: ${verb!.toUpperCase()} hostname`);
+    else if (Buffer.byteLength(name) > LONGEST_NAME || !isPrintable(name))
+      this.send(501, '5.5.4 Bad hostname');
+    else {
+      this.hostNameAppearsAs = name.toLowerCase();
+      this.#offers = extended ? { ...this.#limits.offers(), auth: this._isSupported('AUTH') } : NO_OFFERS;
+      this._resetSession();
+      this.send(250, extended ? [this.#greeting, ...this.#extensions()] : this.#greeting, false);
+    }
+    callback();
+  }
+
+  get #greeting(): string {
+    return `${this.name} Nice to meet you, ${this.clientHostname}`;
+  }
+
+  #extensions(): string[] {
+    const { eightBit, utf8, dsn, auth } = this.#offers;
+    const { authMethods = [], size } = this._server.options;
+    return [
+      'PIPELINING',
+      ...(eightBit ? ['8BITMIME'] : []),
+      ...(utf8 ? ['SMTPUTF8'] : []),
+      ...(dsn ? ['DSN'] : []),
+      ...(auth && !this.session.user ? [`AUTH ${authMethods.join(' ')}`] : []),
+      ...(!this.secure && this._isSupported('STARTTLS') ? ['STARTTLS'] : []),
+      `SIZE ${size}`,
+    ];
+  }
+
+  override handler_MAIL(command: Buffer, callback: () => void): void {
+    if (!this.#understand('MAIL FROM', command)) return callback();
+    this.#isSerious = true;
+    super.handler_MAIL(command, callback);
+  }
+
+  override handler_RCPT(command: Buffer, callback: () => void): void {
+    if (!this.#understand('RCPT TO', command)) return callback();
+    super.handler_RCPT(command, callback);
+  }
+
+  /** Reads it, for the library too; where that cannot be, the client is told. */
+  #understand(verb: EnvelopeVerb, command: Buffer): boolean {
+    const { mailFrom } = this.session.envelope;
+    const utf8 = mailFrom !== false && mailFrom.args !== false && mailFrom.args['SMTPUTF8'] === true;
+    const read = readEnvelopeCommand(verb, command.toString(), this.#offers, utf8);
+    if ('code' in read) {
+      this.send(read.code, read.text);
+      return false;
+    }
+    this.#read = read;
+    return true;
+  }
+
+  override _parseAddressCommand(): SMTPServerAddress | false {
+    return this.#read;
+  }
+}

@@ -1,0 +1,285 @@
+import type { Logger } from 'pino';
+import { messageOf, StopgapError } from '../kernel/errors.js';
+import { UNREADABLE, type NewEvent, type RecordedEvent } from '../kernel/events.js';
+import type { AlarmClock, Milliseconds } from '../kernel/time.js';
+import { SECOND } from '../kernel/time.js';
+import { Backoff } from './backoff.js';
+import type { EventStore } from './port.js';
+import { eventBytes } from './port.js';
+import type { LocalStore } from './quarantine.js';
+import { QUARANTINE_STREAM } from './quarantine.js';
+
+/** Appends under way at once, each to a stream of its own; new mail needs the store too. */
+const AT_ONCE = 128;
+/** Events of one append: what is under way when a process is killed is delivered again. */
+const MOST_EVENTS = 500;
+/** What is held in memory of all that waits: enough streams for {@link AT_ONCE}. */
+const HELD = { events: 4096, bytes: 16 * 1024 * 1024 } as const;
+/** Between attempts at a stream whose append was not answered. */
+const PAUSES = { first: SECOND / 4, most: 10 * SECOND } as const;
+/** How often a store that is away is asked whether it is back, which costs nothing. */
+const LOOK: Milliseconds = SECOND;
+
+export interface DeliveryOptions {
+  readonly remote: Pick<EventStore, 'append' | 'healthy' | 'maxAppendBytes'>;
+  readonly local: LocalStore;
+  readonly clock: AlarmClock;
+  readonly log: Logger;
+  /** How many events wait, also those that are still being written. */
+  readonly waiting: () => number;
+  /** So many events of a stream wait no more. */
+  readonly onDone: (stream: string, events: number) => void;
+  /** Called for an event that the store refuses alone; resolves when it is kept elsewhere. */
+  readonly refused: (stream: string, event: NewEvent, reason: string) => Promise<void>;
+}
+
+/** What is held of one stream. Of each at most one append is under way. */
+interface Lane {
+  readonly stream: string;
+  /** In order, with the bytes of each. */
+  readonly events: { readonly event: RecordedEvent; readonly bytes: number }[];
+  /** So many of them go one by one: together they were refused, and one of them is at fault. */
+  alone: number;
+  /** Set while attempts fail. */
+  backoff: Backoff | undefined;
+  /** Ends its pause; undefined where it has none. */
+  resume: (() => void) | undefined;
+}
+
+/**
+ * Takes what waits on this disk to the shared store: many streams at once, each in order. What has arrived is deleted
+ * here, so that a process that is killed leaves little to deliver twice.
+ */
+export class Delivery {
+  readonly #options: DeliveryOptions;
+  readonly #lanes = new Map<string, Lane>();
+  /** Those that have something to deliver and nothing under way, in the order in which they came to that. */
+  readonly #ready = new Set<Lane>();
+  readonly #underWay = new Set<Promise<void>>();
+  /** Position up to which the local store was read. */
+  #readTo = 0;
+  #more = true;
+  #reading: Promise<void> | undefined;
+  #held = { events: 0, bytes: 0 };
+  /** Positions of what has arrived and is not deleted yet. */
+  readonly #arrived = new Set<number>();
+  #deleting: Promise<void> | undefined;
+  #stopped = false;
+  #changed = false;
+  #wake: (() => void) | undefined;
+
+  constructor(options: DeliveryOptions) {
+    this.#options = options;
+  }
+
+  /** Delivers until nothing waits, or it is stopped. */
+  async run(): Promise<void> {
+    const { remote, waiting } = this.#options;
+    while (waiting() > 0 && !this.#stopped) {
+      if (remote.healthy) this.#fill();
+      this.#begin();
+      await this.#change(remote.healthy ? undefined : LOOK);
+    }
+    await Promise.all([this.#reading, ...this.#underWay]);
+    this.#delete();
+    await this.#deleting;
+  }
+
+  /** Whether the event at this position of the local store has arrived: soon it will be deleted there. */
+  hasArrived(position: number): boolean {
+    return this.#arrived.has(position);
+  }
+
+  /** More was written, or it was given up: looks again. */
+  notice(): void {
+    this.#more = true;
+    this.#signal();
+  }
+
+  /** Begins no append any more: `run` resolves when those under way are answered. */
+  stop(): void {
+    this.#stopped = true;
+    for (const lane of this.#lanes.values()) lane.resume?.();
+    this.#signal();
+  }
+
+  /** Reads on where there is memory for more of what waits; what is there goes on its way meanwhile. */
+  #fill(): void {
+    if (!this.#more || this.#reading !== undefined) return;
+    if (this.#held.events > HELD.events / 2 || this.#held.bytes > HELD.bytes / 2) return;
+    const { clock, log } = this.#options;
+    this.#more = false;
+    this.#reading = this.#read()
+      .catch((error: unknown) => {
+        log.warn({ error: messageOf(error) }, 'the outbox cannot be read');
+        clock.after(LOOK, () => this.notice());
+      })
+      .finally(() => {
+        this.#reading = undefined;
+        this.#signal();
+      });
+  }
+
+  async #read(): Promise<void> {
+    for await (const event of this.#options.local.readAll({ after: this.#readTo })) {
+      this.#readTo = event.position;
+      if (event.stream !== QUARANTINE_STREAM) this.#hold(event);
+      if (this.#stopped) return;
+      if (this.#held.events < HELD.events && this.#held.bytes < HELD.bytes) continue;
+      this.#more = true;
+      return;
+    }
+  }
+
+  #hold(event: RecordedEvent): void {
+    const { stream } = event;
+    let lane = this.#lanes.get(stream);
+    if (lane === undefined) {
+      lane = { stream, events: [], alone: 0, backoff: undefined, resume: undefined };
+      this.#lanes.set(stream, lane);
+      this.#ready.add(lane);
+    }
+    const bytes = eventBytes(event);
+    lane.events.push({ event, bytes });
+    this.#held.events++;
+    this.#held.bytes += bytes;
+  }
+
+  #begin(): void {
+    const { remote } = this.#options;
+    for (const lane of this.#ready) {
+      if (this.#stopped || this.#underWay.size >= AT_ONCE || !remote.healthy) return;
+      this.#ready.delete(lane);
+      const delivering = this.#deliver(lane).finally(() => {
+        this.#underWay.delete(delivering);
+        if (lane.events.length === 0) this.#lanes.delete(lane.stream);
+        else if (lane.resume === undefined) this.#ready.add(lane);
+        this.#signal();
+      });
+      this.#underWay.add(delivering);
+    }
+  }
+
+  async #deliver(lane: Lane): Promise<void> {
+    const { remote, refused } = this.#options;
+    const count = this.#fitting(lane);
+    const events = lane.events.slice(0, count).map(({ event }) => plain(event));
+    try {
+      if (events.some(({ type }) => type === UNREADABLE)) throw new Error('this disk gives it back damaged');
+      await remote.append(lane.stream, events, 'any');
+    } catch (error) {
+      if (isUnavailable(error)) return this.#later(lane, error);
+      if (count > 1) {
+        lane.alone = count;
+        return;
+      }
+      try {
+        await refused(lane.stream, events[0]!, messageOf(error));
+      } catch (fault) {
+        return this.#later(lane, fault);
+      }
+    }
+    this.#done(lane, count);
+  }
+
+  /** How many of a lane's events the next append takes. */
+  #fitting({ events, alone }: Lane): number {
+    if (alone > 0) return 1;
+    const { maxAppendBytes } = this.#options.remote;
+    let total = 0;
+    let count = 0;
+    for (const { bytes } of events) {
+      total += bytes;
+      if (count === MOST_EVENTS || (count > 0 && total > maxAppendBytes)) break;
+      count++;
+    }
+    return count;
+  }
+
+  #done(lane: Lane, count: number): void {
+    for (const { event, bytes } of lane.events.splice(0, count)) {
+      this.#held.events--;
+      this.#held.bytes -= bytes;
+      this.#arrived.add(event.position);
+    }
+    lane.alone = Math.max(0, lane.alone - count);
+    lane.backoff = undefined;
+    this.#options.onDone(lane.stream, count);
+    this.#delete();
+  }
+
+  #later(lane: Lane, error: unknown): void {
+    const { clock, log, waiting } = this.#options;
+    log.debug({ error: messageOf(error), waiting: waiting() }, 'the outbox cannot be delivered yet');
+    if (this.#stopped) return;
+    lane.backoff ??= new Backoff(PAUSES);
+    const over = (): void => {
+      cancel();
+      lane.resume = undefined;
+      this.#ready.add(lane);
+      this.#signal();
+    };
+    const cancel = clock.after(lane.backoff.next(), over);
+    lane.resume = over;
+  }
+
+  /** Deletes what has arrived; meanwhile more arrives, which goes together. */
+  #delete(): void {
+    this.#deleting ??= this.#deleteArrived().finally(() => (this.#deleting = undefined));
+  }
+
+  async #deleteArrived(): Promise<void> {
+    const { local, log } = this.#options;
+    while (this.#arrived.size > 0) {
+      const positions = [...this.#arrived];
+      try {
+        await local.remove(positions);
+      } catch (error) {
+        // With the next that arrives it is tried again; until then a restart would deliver them twice.
+        log.warn({ error: messageOf(error) }, 'delivered events stay in the outbox for now');
+        return;
+      }
+      for (const position of positions) this.#arrived.delete(position);
+    }
+  }
+
+  #signal(): void {
+    this.#changed = true;
+    this.#wake?.();
+  }
+
+  /** Resolves when something has changed since it was last called, or after `pause` at the latest. */
+  async #change(pause: Milliseconds | undefined): Promise<void> {
+    const { clock } = this.#options;
+    if (!this.#changed) {
+      await new Promise<void>((resolve) => {
+        const cancel = pause === undefined ? undefined : clock.after(pause, resolve);
+        this.#wake = () => {
+          cancel?.();
+          resolve();
+        };
+      });
+      this.#wake = undefined;
+    }
+    this.#changed = false;
+  }
+}
+
+/** It says nothing about the events: they wait. Whatever else an append ends in is a judgement on them. */
+function isUnavailable(error: unknown): boolean {
+  return error instanceof StopgapError && error.code === 'unavailable';
+}
+
+/** As it was handed in, without what the local store added. */
+function plain({ id, type, version, at, by, correlation, trace, data }: RecordedEvent): NewEvent {
+  return {
+    id,
+    type,
+    at,
+    by,
+    data,
+    ...(version === undefined ? {} : { version }),
+    ...(correlation === undefined ? {} : { correlation }),
+    ...(trace === undefined ? {} : { trace }),
+  };
+}

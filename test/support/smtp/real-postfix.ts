@@ -1,0 +1,173 @@
+import type { ChildProcess } from 'node:child_process';
+import { execFile, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { chmod, chown, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import net from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import type { TestContext } from 'node:test';
+import { promisify } from 'node:util';
+import { eventually } from './eventually.js';
+
+const run = promisify(execFile);
+const SBIN = '/usr/sbin';
+const HINT = 'install it with: DEBIAN_FRONTEND=noninteractive apt-get install -y postfix';
+
+interface Found {
+  readonly daemons: string;
+  readonly uid: number;
+}
+
+/** Why no Postfix can be run here; undefined where one can. */
+export function postfixMissing(): string | undefined {
+  const found = find();
+  return typeof found === 'string' ? found : undefined;
+}
+
+function find(): Found | string {
+  const daemons = spawnSync(path.join(SBIN, 'postconf'), ['-d', '-h', 'daemon_directory'], {
+    encoding: 'utf8',
+  });
+  if (daemons.status !== 0) return `no Postfix is installed (${HINT})`;
+  if (process.getuid?.() !== 0) return 'Postfix can be started by root only';
+  const uid = Number(spawnSync('id', ['-u', 'postfix'], { encoding: 'utf8' }).stdout);
+  return uid > 0 ? { daemons: daemons.stdout.trim(), uid } : `there is no user postfix (${HINT})`;
+}
+
+/** Ports that nobody listens on just now. */
+async function freePorts(count: number): Promise<readonly number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const server = net.createServer().listen(0, '127.0.0.1');
+      await once(server, 'listening');
+      return server;
+    }),
+  );
+  const ports = servers.map((server) => (server.address() as AddressInfo).port);
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}
+
+export interface PostfixOptions {
+  /** Entries of master.cf for listeners; the port that each names is replaced by a free one. */
+  readonly listeners: readonly string[];
+  /** Where mail for other domains goes: a port on loopback. */
+  readonly outside: number;
+  /** Where mail for example.com goes. */
+  readonly inside: number;
+}
+
+/** A Postfix of one's own: on loopback, in a directory of its own, which touches nothing that is installed. */
+export class RealPostfix {
+  /** Of the listeners, in their order. */
+  readonly ports: readonly number[];
+  readonly #dir: string;
+  readonly #child: ChildProcess;
+
+  private constructor(dir: string, child: ChildProcess, ports: readonly number[]) {
+    this.#dir = dir;
+    this.#child = child;
+    this.ports = ports;
+  }
+
+  static async start(t: Pick<TestContext, 'after'>, options: PostfixOptions): Promise<RealPostfix> {
+    const { daemons, uid } = find() as Found;
+    const dir = await mkdtemp(path.join(tmpdir(), 'stopgap-postfix-'));
+    await chmod(dir, 0o755);
+    for (const name of ['queue', 'data']) await mkdir(path.join(dir, name));
+    await chown(path.join(dir, 'data'), uid, -1);
+    const ports = await freePorts(options.listeners.length);
+    await writeFile(path.join(dir, 'main.cf'), mainCf(dir, daemons, options));
+    await writeFile(path.join(dir, 'master.cf'), masterCf(options.listeners, ports));
+    const child = spawn(path.join(SBIN, 'postfix'), ['-c', dir, 'start-fg'], { stdio: 'ignore' });
+    const postfix = new RealPostfix(dir, child, ports);
+    t.after(() => postfix.#stop());
+    for (const port of ports)
+      await eventually('Postfix greets', () => answers(port), 60_000).catch((error: Error) => {
+        const log = readFileSync(path.join(dir, 'log'), 'utf8');
+        throw new Error(`${error.message}\n${log}`);
+      });
+    return postfix;
+  }
+
+  /** Resolves when nothing waits in its queue any more. */
+  async idle(): Promise<void> {
+    await eventually('the queue is empty', async () => {
+      const { stdout } = await run(path.join(SBIN, 'postqueue'), ['-c', this.#dir, '-p']);
+      return stdout.includes('Mail queue is empty');
+    });
+  }
+
+  async #stop(): Promise<void> {
+    if (this.#child.exitCode === null) {
+      const ended = once(this.#child, 'exit');
+      await run(path.join(SBIN, 'postfix'), ['-c', this.#dir, 'stop']).catch(() => this.#child.kill());
+      await ended;
+    }
+    await rm(this.#dir, { recursive: true, force: true });
+  }
+}
+
+function answers(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = net.connect(port, '127.0.0.1');
+    socket.on('error', () => resolve(false));
+    socket.on('data', () => {
+      socket.destroy();
+      resolve(true);
+    });
+  });
+}
+
+function mainCf(dir: string, daemons: string, { outside, inside }: PostfixOptions): string {
+  return `compatibility_level = 3.6
+queue_directory = ${dir}/queue
+data_directory = ${dir}/data
+command_directory = ${SBIN}
+daemon_directory = ${daemons}
+mail_owner = postfix
+setgid_group = postdrop
+maillog_file_prefixes = ${dir}
+maillog_file = ${dir}/log
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+myhostname = mx.example.com
+mydestination = example.com
+mynetworks = 127.0.0.1/32
+alias_maps =
+alias_database =
+local_recipient_maps =
+local_transport = smtp:[127.0.0.1]:${inside}
+default_transport = smtp:[127.0.0.1]:${outside}
+relay_transport = smtp:[127.0.0.1]:${outside}
+smtp_dns_support_level = disabled
+smtp_tls_security_level = none
+`;
+}
+
+function masterCf(listeners: readonly string[], ports: readonly number[]): string {
+  const own = listeners.map((entry, index) => entry.replace(/^(127\.0\.0\.1):\d+/, `$1:${ports[index]}`));
+  return `${own.join('\n')}
+pickup    unix  n - n 60 1 pickup
+cleanup   unix  n - n - 0 cleanup
+qmgr      unix  n - n 1 1 qmgr
+rewrite   unix  - - n - - trivial-rewrite
+bounce    unix  - - n - 0 bounce
+defer     unix  - - n - 0 bounce
+trace     unix  - - n - 0 bounce
+verify    unix  - - n - 1 verify
+proxymap  unix  - - n - - proxymap
+smtp      unix  - - n - - smtp
+relay     unix  - - n - - smtp
+error     unix  - - n - - error
+retry     unix  - - n - - error
+discard   unix  - - n - - discard
+anvil     unix  - - n - 1 anvil
+scache    unix  - - n - 1 scache
+showq     unix  n - n - - showq
+flush     unix  n - n 1000? 0 flush
+postlog   unix-dgram n - n - 1 postlogd
+`;
+}

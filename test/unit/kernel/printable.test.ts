@@ -1,0 +1,45 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { escaped, isPrintable, printable, printableLines } from '../../../src/kernel/printable.js';
+
+/** A bell, an escape, a C1 control, a zero-width space, a right-to-left override, an isolate, a line separator, a BOM, a tag. */
+const TRICKS = [
+  '\u0007',
+  '\u001b',
+  '\u0085',
+  '\u200b',
+  '\u202e',
+  '\u2066',
+  '\u2028',
+  '\ufeff',
+  '\u{e0041}',
+  '\ud800',
+];
+
+describe('printable text', () => {
+  test('holds no control, bidi or zero-width character', () => {
+    for (const trick of TRICKS) {
+      const name = `a${trick}b`;
+      assert.equal(isPrintable(name), false, JSON.stringify(name));
+      assert.equal(printable(name), 'a\ufffdb');
+      assert.equal(printable(name, '?'), 'a?b');
+    }
+  });
+
+  test('may hold any letter, sign and space', () => {
+    const name = 'Jürgen @ büro-pc №1 日本 עברית 😀';
+    assert.equal(isPrintable(name), true);
+    assert.equal(printable(name), name);
+  });
+
+  test('keeps its own lines and tabs where it may have some', () => {
+    assert.equal(printableLines('one\n\ttwo\u202e\r'), 'one\n\ttwo\ufffd\ufffd');
+  });
+
+  test('as JSON means the same as before, with nothing unprintable in it', () => {
+    const value = TRICKS.map((trick) => `a${trick}b`);
+    const json = escaped(JSON.stringify(value));
+    assert.equal(isPrintable(json), true);
+    assert.deepEqual(JSON.parse(json), value);
+  });
+});
