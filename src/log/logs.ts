@@ -44,7 +44,7 @@ function bounded(record: object): Readonly<Record<string, unknown>> {
   return Object.fromEntries(
     entries.map(([key, value]) => {
       if (!isLong(value)) return [key, value];
-      const kept = value.slice(0, LONGEST + 1).replace(/\S*$/, '');
+      const kept = value.slice(0, value.lastIndexOf(' ', LONGEST) + 1);
       return [key, `${kept}… (${value.length - kept.length} characters more)`];
     }),
   );

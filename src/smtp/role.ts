@@ -87,8 +87,8 @@ export async function openSmtpRole(options: SmtpRoleOptions): Promise<SmtpRole> 
         over: (count, spanMs) => log.warn({ count, spanMs }, 'messages are spooled again'),
       }),
       accept: new Trouble(clock, {
-        began: (error) => log.error({ error }, 'a connection was not taken'),
-        over: (count, spanMs) => log.warn({ count, spanMs }, 'connections are taken again'),
+        began: (error) => log.error({ error }, 'an SMTP connection was not taken'),
+        over: (count, spanMs) => log.warn({ count, spanMs }, 'SMTP connections are taken again'),
       }),
     },
     relay: upstreams.relayOf(config.smtp.relay),
