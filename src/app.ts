@@ -54,6 +54,8 @@ export interface RunningApp {
   readonly models: ReadModels;
   readonly desk: BlockDesk;
   readonly metrics: Metrics;
+  /** Takes over the files that are watched as they are, also where they have lost most of their entries. */
+  reload(): Promise<void>;
   /** Finishes what is under way and closes everything; resolves within ten seconds. */
   stop(): Promise<void>;
 }
@@ -147,8 +149,10 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   await store.setRetention(AUTH_CATEGORY, config.retention.sends);
 
   // Whatever the configuration names is looked at before the store is waited for.
+  const files: Pick<WatchedFile<unknown>, 'reload'>[] = [];
   const watch = <T>(file: WatchedFile<T>): WatchedFile<T> => {
     file.start();
+    files.push(file);
     closers.push(() => file.stop());
     return file;
   };
@@ -206,7 +210,10 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   health.listeners = 'up';
   closers.push(() => (health.listeners = 'draining'));
   if (roles.has('worker')) closers.push(keepSwept(store.sweep.bind(store), clock, levels.of('store')));
-  return { listening, evaluation, rules, store, models, desk, metrics };
+  const reload = async (): Promise<void> => {
+    await Promise.all([...files, follower].map((part) => part.reload()));
+  };
+  return { listening, evaluation, rules, store, models, desk, metrics, reload };
 }
 
 /** The store, with whatever looks at what passes to it. */

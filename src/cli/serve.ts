@@ -51,6 +51,12 @@ export function serveVerb(program: Command, io: CliIo): void {
         { version: ownPackage().version, node: process.version, pid: process.pid, listening },
         'started',
       );
+      // A terminal that is closed still ends what was started in it.
+      if (!process.stdout.isTTY)
+        process.on('SIGHUP', () => {
+          log.info('files are taken over as they are, on SIGHUP');
+          app.reload().catch((error: unknown) => ending.fail(error));
+        });
       const why = await ending.why;
       log.info({ why }, 'stopping: sessions under way may finish');
       const guard = setTimeout(
