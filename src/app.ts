@@ -38,6 +38,8 @@ export interface AppOptions {
   readonly logs: Logs;
   /** The feed of the read models broke, or the store is gone for good: the process should end. */
   readonly onFatal: (error: unknown) => void;
+  /** See {@link openStore}. */
+  readonly newStore?: boolean | undefined;
   /** Made here unless given. */
   readonly metrics?: Metrics;
   /** What is to stand between the store and everything that uses it. */
@@ -139,6 +141,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   const tracing = traces?.tracing;
   const { store: opened, outbox } = await openStore({
     ...{ config, clock, metrics, log: levels.of('store') },
+    isNew: options.newStore,
     onTaken: (stream, events) => follower.containment?.saw(stream, events),
   });
   const store = instrumented(opened, options, metrics, tracing);

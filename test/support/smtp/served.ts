@@ -37,6 +37,8 @@ export interface ServedOptions {
   readonly stderr?: number;
   /** How many files it may have open. */
   readonly files?: number;
+  /** More words on its command line. */
+  readonly args?: readonly string[];
 }
 
 /** `stopgap serve` as a process of its own. */
@@ -49,9 +51,9 @@ export class Served {
   private constructor(
     cwd: string,
     env: Readonly<Record<string, string>>,
-    { stderr, files }: ServedOptions = {},
+    { stderr, files, args = [] }: ServedOptions = {},
   ) {
-    const command: string[] = [process.execPath, MAIN, 'serve'];
+    const command: string[] = [process.execPath, MAIN, 'serve', ...args];
     // Whatever the shell is told of limits holds for what it becomes.
     if (files !== undefined) command.unshift('sh', '-c', `ulimit -n ${files}; exec "$0" "$@"`);
     this.child = spawn(command[0]!, command.slice(1), {
