@@ -16,7 +16,8 @@ export type WatchedFileOptions<T> = Reading<T> & {
   readonly onChange?: (value: T) => void;
   /**
    * How many entries a value has, where half of a file may be valid too. A content that has lost most of them is refused,
-   * see {@link lostMost}, and one that is shorter must look the same twice: it may be half written.
+   * see {@link lostMost}, and one that is shorter must look the same twice, unless the file was replaced: it may be half
+   * written.
    */
   readonly entries?: (value: T) => number;
   /**
@@ -30,12 +31,12 @@ export type WatchedFileOptions<T> = Reading<T> & {
   readonly now?: () => number;
 };
 
-/** Fewer than these are replaced as a matter of course. */
-const MANY = 5;
+/** A script that removes one after the other gets less far from one look to the next. */
+const MANY = 10;
 
-/** What is cut by accident looks like this: nothing is left of several entries, or less than half of many. */
+/** What is cut by accident looks like this: nothing is left of several entries, or many are gone and less than half is left. */
 export function lostMost(before: number, after: number): boolean {
-  return after === 0 ? before > 1 : before >= MANY && after * 2 < before;
+  return after === 0 ? before > 1 : before - after >= MANY && after * 2 < before;
 }
 
 /** Why a content was refused that {@link lostMost}, and what to do where it is right. */
@@ -59,6 +60,8 @@ export class WatchedFile<T> {
   #good = true;
   /** Of the content in force. */
   #length = 0;
+  /** Of the file that held it. */
+  #inode: bigint | undefined;
   /** A shorter content, seen once. */
   #shorter: string | Buffer | undefined;
   /** What was complained about last: once is enough. */
@@ -90,6 +93,7 @@ export class WatchedFile<T> {
       this.#value = { current: this.#parse(found.content) };
       this.#content = found.content;
       this.#length = found.content.length;
+      this.#inode = found.inode;
       this.#signature = found.signature;
     }
     return this;
@@ -150,8 +154,8 @@ export class WatchedFile<T> {
       return false;
     }
     const { entries, path, onChange } = this.#options;
-    const isShorter = entries !== undefined && found.content.length < this.#length;
-    if (!isMeant && isShorter && !isSame(found.content, this.#shorter)) {
+    const isRewritten = found.inode === this.#inode && found.content.length < this.#length;
+    if (!isMeant && entries !== undefined && isRewritten && !isSame(found.content, this.#shorter)) {
       this.#shorter = found.content;
       this.#signature = undefined;
       return false;
@@ -173,6 +177,7 @@ export class WatchedFile<T> {
     }
     this.#value = { current: value };
     this.#length = found.content.length;
+    this.#inode = found.inode;
     this.#good = true;
     this.#refused = undefined;
     onChange?.(value);
@@ -204,11 +209,11 @@ export class WatchedFile<T> {
     try {
       const { mtimeNs, ctimeNs, mtimeMs, size, ino } = await handle.stat({ bigint: true });
       const signature = `${mtimeNs}/${ctimeNs}/${size}/${ino}`;
-      if (signature === known) return { content: this.#content!, signature };
+      if (signature === known) return { content: this.#content!, signature, inode: ino };
       const bytes = await handle.readFile();
       const content = this.#options.parseBytes === undefined ? bytes.toString('utf8') : bytes;
       const settled = (this.#options.now ?? Date.now)() - Number(mtimeMs) > RACY;
-      return { content, signature: settled ? signature : undefined };
+      return { content, signature: settled ? signature : undefined, inode: ino };
     } finally {
       await handle.close();
     }
@@ -219,6 +224,7 @@ interface Found {
   readonly content: string | Buffer;
   /** Undefined where the file may change once more without showing it. */
   readonly signature: string | undefined;
+  readonly inode: bigint;
 }
 
 function isSame(found: string | Buffer, known: string | Buffer | undefined): boolean {

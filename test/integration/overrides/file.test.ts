@@ -71,7 +71,6 @@ async function begin(
       writeFileSync(`${place}.new`, next);
       renameSync(`${place}.new`, place);
       await file.check();
-      await file.check(); // a shorter one must look the same twice
     },
     limit: (name, rule = 'burst') =>
       models.overrides.limit(rule, 'account', `${name}@example.com`, 100, clock.now()),
@@ -178,17 +177,17 @@ test('changes that the store does not take are tried again', async (context) => 
 });
 
 test('a file that was cut is not in force until an administrator says so', async (context) => {
-  const many = Array.from({ length: 6 }, (_, n) => entry(`n${n}`, 'factor: 2'));
+  const many = Array.from({ length: 12 }, (_, n) => entry(`n${n}`, 'factor: 2'));
   const world = await begin(context, fileOf(...many));
   for (const left of [many.slice(0, 2), []]) {
     await world.write(fileOf(...left));
-    assert.equal(world.models.overrides.size, 6);
+    assert.equal(world.models.overrides.size, 12);
   }
   assert.deepEqual(world.refusals, ['overrides', 'overrides']);
   const warning = JSON.parse(world.lines.at(-1)!) as Record<string, unknown>;
   assert.equal(warning['level'], 40);
   assert.equal(warning['msg'], 'a file has lost most of its entries; what was in force stays');
-  assert.match(String(warning['faults']), /overrides\.yaml has 0 entries, and 6 are in force: /);
+  assert.match(String(warning['faults']), /overrides\.yaml has 0 entries, and 12 are in force: /);
   await world.file.reload();
   assert.equal(world.models.overrides.size, 0);
 });

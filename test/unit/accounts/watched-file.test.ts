@@ -193,7 +193,7 @@ for (const [before, after] of [
   [40, 0],
   [2, 0],
   [40, 19],
-  [5, 2],
+  [15, 5],
 ] as const)
   test(`a file that is cut from ${before} entries to ${after} is not taken over, and that is said once`, async (context) => {
     const lines = watchLines(context);
@@ -215,7 +215,7 @@ for (const [before, after] of [
 
 for (const [before, after] of [
   [40, 20],
-  [4, 1],
+  [14, 5],
   [1, 0],
   [0, 0],
 ] as const)
@@ -244,6 +244,19 @@ test('a file that was cut on purpose is taken over on the word of an administrat
   await settled(lines);
   lines.write(0);
   assert.equal(await settled(lines), 5, 'but the word holds for one time');
+});
+
+test('a file that was replaced is not half written: what is gone from it counts at once', async (context) => {
+  const { file, watched, refusals, write } = watchLines(context);
+  write(40);
+  await watched.load();
+  for (let left = 35; left >= 5; left -= 5) {
+    writeFileSync(`${file}.new`, 'x\n'.repeat(left));
+    renameSync(`${file}.new`, file);
+    assert.equal(await watched.check(), true);
+  }
+  assert.equal(watched.current.length, 5, 'as by a script that removes one after the other');
+  assert.deepEqual(refusals, []);
 });
 
 test('a file that is being written anew is not taken over half written', async (context) => {
