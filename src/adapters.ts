@@ -1,3 +1,6 @@
+import { statSync } from 'node:fs';
+import { rm } from 'node:fs/promises';
+import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Config } from './config/types.js';
@@ -7,12 +10,14 @@ import { Timers } from './expiry/timers.js';
 import { isDiskFull, messageOf } from './kernel/errors.js';
 import type { NewEvent } from './kernel/events.js';
 import type { AlarmClock } from './kernel/time.js';
-import { SECOND } from './kernel/time.js';
+import { formatInstant, SECOND } from './kernel/time.js';
 import type { Metrics } from './metrics/metrics.js';
 import { OutboxedStore } from './store/outboxed.js';
 import type { ReadModels } from './read-models.js';
+import { newestIn } from './snapshots/snapshot-file.js';
 import { openKurrentStore } from './store/kurrentdb/index.js';
 import type { EventStore } from './store/port.js';
+import { StoreRefused } from './store/port.js';
 import type { SqliteEventStore } from './store/sqlite/index.js';
 import { openSqliteStore } from './store/sqlite/index.js';
 import { timedTasks } from './response/timed-work.js';
@@ -39,14 +44,33 @@ export async function openStore({
   clock,
   log,
   metrics,
+  isNew = false,
   onTaken,
 }: Adapted & {
+  /** A store in a file may be empty although snapshots show that there was one. */
+  readonly isNew?: boolean | undefined;
   /** Told what the outbox keeps while the server is away. */
   readonly onTaken: (stream: string, events: readonly NewEvent[]) => void;
 }): Promise<{ store: EventStore; outbox: OutboxedStore | undefined }> {
   const openFile = (file: string): Promise<SqliteEventStore> =>
     whenThereIsRoom(() => openSqliteStore({ file, clock }), log);
-  if (config.store.kind === 'sqlite') return { store: await openFile(config.store.file), outbox: undefined };
+  if (config.store.kind === 'sqlite') {
+    const { file } = config.store;
+    const snapshots = path.join(config.data, 'snapshots');
+    // Nothing may be put in the place of a file that somebody still has to bring back.
+    const isThere = (statSync(file, { throwIfNoEntry: false })?.size ?? 0) > 0;
+    if (!isThere && !isNew) await refuseLost(file, snapshots);
+    const store = await openFile(file);
+    if ((await store.head()) > 0) return { store, outbox: undefined };
+    try {
+      if (isNew) await rm(snapshots, { recursive: true, force: true });
+      else await refuseLost(file, snapshots);
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
+    return { store, outbox: undefined };
+  }
   const remote = await openKurrentStore({
     url: config.store.url,
     clock,
@@ -59,6 +83,18 @@ export async function openStore({
   const waiting = { maxEvents, whenFull, onLost, onTaken };
   const outbox = await OutboxedStore.open({ remote, local, clock, log, ...waiting });
   return { store: outbox, outbox };
+}
+
+/** Without its events all that was decided would be forgotten without a word. @throws StoreRefused where a snapshot shows that there were any */
+async function refuseLost(file: string, snapshots: string): Promise<void> {
+  const proof = await newestIn(snapshots);
+  if (proof === undefined) return;
+  const state = statSync(file, { throwIfNoEntry: false }) === undefined ? 'is missing' : 'holds no event';
+  throw new StoreRefused(
+    `${file} ${state}, but ${proof.file} of ${formatInstant(proof.madeAt)} was made from the events of one: ` +
+      'see that the disk is mounted, put the file back, or restore it from a backup; ' +
+      'to forget all blocks and counts and begin anew, start once with --new-store',
+  );
 }
 
 /** A start on a full disk goes on by itself once there is room: nobody has to look after it. */

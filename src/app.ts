@@ -25,7 +25,7 @@ import { AUTH_CATEGORY, SEND_CATEGORY } from './sending/events.js';
 import { openSmtpRole } from './smtp/role.js';
 import { metered } from './store/metered.js';
 import type { EventStore } from './store/port.js';
-import { keepProbed, keepSwept } from './housekeeping/housekeeping.js';
+import { keepProbed, keepSwept, watchDescriptors } from './housekeeping/housekeeping.js';
 import { ownPackage } from './cli/version.js';
 import { openTracing } from './tracing/open.js';
 import { tracedStore } from './tracing/traced-store.js';
@@ -38,6 +38,8 @@ export interface AppOptions {
   readonly logs: Logs;
   /** The feed of the read models broke, or the store is gone for good: the process should end. */
   readonly onFatal: (error: unknown) => void;
+  /** See {@link openStore}. */
+  readonly newStore?: boolean | undefined;
   /** Made here unless given. */
   readonly metrics?: Metrics;
   /** What is to stand between the store and everything that uses it. */
@@ -54,6 +56,8 @@ export interface RunningApp {
   readonly models: ReadModels;
   readonly desk: BlockDesk;
   readonly metrics: Metrics;
+  /** Takes over the files that are watched as they are, also where they have lost most of their entries. */
+  reload(): Promise<void>;
   /** Finishes what is under way and closes everything; resolves within ten seconds. */
   stop(): Promise<void>;
 }
@@ -121,7 +125,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     health: () => health.report(),
     progress: () => health.progress(),
   };
-  const http = await HttpPort.open(createStarting(operations), config.api.listen);
+  const http = await HttpPort.open(createStarting(operations), config.api.listen, levels.of('api'));
   closers.push(() => http.close());
   const listening: Listening[] = [
     { what: 'HTTP', address: formatListen({ host: config.api.listen.host, port: http.number }) },
@@ -137,17 +141,21 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   const tracing = traces?.tracing;
   const { store: opened, outbox } = await openStore({
     ...{ config, clock, metrics, log: levels.of('store') },
+    isNew: options.newStore,
     onTaken: (stream, events) => follower.containment?.saw(stream, events),
   });
   const store = instrumented(opened, options, metrics, tracing);
   closers.push(() => store.close());
   closers.push(keepProbed(store, clock, levels.of('store')));
+  closers.push(watchDescriptors(clock, levels.of('app'), () => metrics.smtp.connectionFailed('accept')));
   await store.setRetention(SEND_CATEGORY, config.retention.sends);
   await store.setRetention(AUTH_CATEGORY, config.retention.sends);
 
   // Whatever the configuration names is looked at before the store is waited for.
+  const files: Pick<WatchedFile<unknown>, 'reload'>[] = [];
   const watch = <T>(file: WatchedFile<T>): WatchedFile<T> => {
     file.start();
+    files.push(file);
     closers.push(() => file.stop());
     return file;
   };
@@ -205,7 +213,10 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   health.listeners = 'up';
   closers.push(() => (health.listeners = 'draining'));
   if (roles.has('worker')) closers.push(keepSwept(store.sweep.bind(store), clock, levels.of('store')));
-  return { listening, evaluation, rules, store, models, desk, metrics };
+  const reload = async (): Promise<void> => {
+    await Promise.all([...files, follower].map((part) => part.reload()));
+  };
+  return { listening, evaluation, rules, store, models, desk, metrics, reload };
 }
 
 /** The store, with whatever looks at what passes to it. */

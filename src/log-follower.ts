@@ -212,6 +212,11 @@ export class LogFollower {
     return Promise.race([settled, passed(clock, FOLDED_WITHIN)]);
   }
 
+  /** Takes over its files as they are, also where they have lost most of their entries. */
+  async reload(): Promise<void> {
+    await Promise.all([this.#rulesFile?.reload(), this.#overrides?.reload()]);
+  }
+
   /** Finishes what is under way; writes a last snapshot. */
   async stop(): Promise<void> {
     this.#closing.abort();

@@ -38,12 +38,14 @@ export class ProcessHealth {
     const takesEvents = store.healthy && outbox?.away !== true;
     const isBehind = models.lag > LAG_ALLOWED;
     const relay = smtp?.upstream.state ?? 'unknown';
-    const isWell = takesEvents && relay !== 'failing' && !isBehind;
+    const redis = redisOf(follower);
+    const isWell = takesEvents && relay !== 'failing' && redis !== 'failing' && !isBehind;
     const isStarting = state === 'starting' || listeners === 'starting';
     return {
       status: isStarting ? 'starting' : state === 'rebuilding' ? 'rebuilding' : isWell ? 'ok' : 'degraded',
       store: takesEvents ? 'ok' : 'failing',
       relay,
+      ...(redis === undefined ? {} : { redis }),
       readModels: state !== 'following' ? 'catching-up' : isBehind ? 'behind' : 'ready',
       listeners,
       position: models.position,
@@ -63,4 +65,10 @@ export class ProcessHealth {
     if (this.listeners === 'up') return undefined;
     return { ...progress, reason: this.listeners === 'starting' ? 'ports are opened' : 'it is stopping' };
   }
+}
+
+/** Of a process that keeps its timed work in Redis. */
+function redisOf({ work }: LogFollower): 'ok' | 'failing' | undefined {
+  if (work === undefined || !('status' in work)) return undefined;
+  return work.status.connection === 'ready' ? 'ok' : 'failing';
 }

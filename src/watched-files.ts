@@ -27,6 +27,7 @@ export async function watchUsers(
     path: file,
     parse: (text) => parseUsers(text, file),
     whenAbsent: NO_USERS,
+    entries: (table) => table.size,
     onChange: (table) => log.info({ what: 'users', entries: table.size }, 'a file was read again'),
     onRefused: refused(log, metrics, 'users'),
   }).load();
@@ -43,6 +44,7 @@ export async function watchTokens(
     path: file,
     parse: (text) => parseTokens(text, file),
     whenAbsent: NO_TOKENS,
+    entries: (table) => table.records.length,
     onChange: (table) => log.info({ what: 'tokens', entries: table.records.length }, 'a file was read again'),
     onRefused: refused(log, metrics, 'tokens'),
   });
@@ -58,6 +60,7 @@ export async function watchSenders(
   return new WatchedFile<SenderPolicy>({
     path: file,
     parse: (text) => ({ kind: 'map', file, map: parseSenderMap(text, file) }),
+    entries: (policy) => (policy.kind === 'map' ? policy.map.size : 0),
     onChange: () => log.info({ what: 'senders' }, 'a file was read again'),
     onRefused: refused(log, metrics, 'senders'),
   }).load();
@@ -76,6 +79,7 @@ export async function watchRules(
       parseRules(text, file);
       return text;
     },
+    entries: (text) => parseRules(text, file).rules.length,
     onChange: (text) => {
       desk
         .load(text, file)
@@ -85,9 +89,15 @@ export async function watchRules(
   }).load();
 }
 
-function refused(log: Logger, metrics: Refusals, what: ReloadedFile): (reason: string) => void {
-  return (faults) => {
+function refused(
+  log: Logger,
+  metrics: Refusals,
+  what: ReloadedFile,
+): (reason: string, isDoubtful: boolean) => void {
+  return (faults, isDoubtful) => {
     metrics.fileRefused(what);
-    log.error({ what, faults }, 'a file was refused; what was in force stays');
+    if (isDoubtful)
+      log.warn({ what, faults }, 'a file has lost most of its entries; what was in force stays');
+    else log.error({ what, faults }, 'a file was refused; what was in force stays');
   };
 }

@@ -1,4 +1,4 @@
-import { StopgapError } from '../kernel/errors.js';
+import { problemsText, StopgapError } from '../kernel/errors.js';
 
 /**
  * Something that an administrator wrote (a file, an environment variable) is wrong. All that is wrong is said at
@@ -7,7 +7,7 @@ import { StopgapError } from '../kernel/errors.js';
  */
 export class ConfigError extends StopgapError {
   constructor(readonly problems: readonly string[]) {
-    super('invalid-input', problems.join('\n'), { problems });
+    super('invalid-input', problemsText(problems), { problems });
     this.name = 'ConfigError';
   }
 }

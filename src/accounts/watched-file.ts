@@ -14,12 +14,35 @@ export type WatchedFileOptions<T> = Reading<T> & {
   readonly whenAbsent?: T;
   /** Called after each change that was taken over, not for the first load. */
   readonly onChange?: (value: T) => void;
-  /** Called once for each content that was refused: the old value stays in force. */
-  readonly onRefused?: (reason: string) => void;
+  /**
+   * How many entries a value has, where half of a file may be valid too. A content that has lost most of them is refused,
+   * see {@link lostMost}, and one that is shorter must look the same twice, unless the file was replaced: it may be half
+   * written.
+   */
+  readonly entries?: (value: T) => number;
+  /**
+   * Called once for each content that was refused: the old value stays in force.
+   *
+   * @param isDoubtful it can be used, but has lost most of its entries
+   */
+  readonly onRefused?: (reason: string, isDoubtful: boolean) => void;
   /** 2 s by default. */
   readonly interval?: Milliseconds;
   readonly now?: () => number;
 };
+
+/** A script that removes one after the other gets less far from one look to the next. */
+const MANY = 10;
+
+/** What is cut by accident looks like this: nothing is left of several entries, or many are gone and less than half is left. */
+export function lostMost(before: number, after: number): boolean {
+  return after === 0 ? before > 1 : before - after >= MANY && after * 2 < before;
+}
+
+/** Why a content was refused that {@link lostMost}, and what to do where it is right. */
+export function tooFew(file: string, before: number, after: number): string {
+  return `${file} has ${after} entries, and ${before} are in force: if that is meant, send the process SIGHUP or restart it`;
+}
 
 /** Within this span after a change a second one may leave time and size as they are. */
 const RACY: Milliseconds = 1500;
@@ -35,6 +58,12 @@ export class WatchedFile<T> {
   /** The content read last, whether it was taken over (`good`) or not. */
   #content: string | Buffer | undefined;
   #good = true;
+  /** Of the content in force. */
+  #length = 0;
+  /** Of the file that held it. */
+  #inode: bigint | undefined;
+  /** A shorter content, seen once. */
+  #shorter: string | Buffer | undefined;
   /** What was complained about last: once is enough. */
   #refused: string | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -63,6 +92,8 @@ export class WatchedFile<T> {
     } else {
       this.#value = { current: this.#parse(found.content) };
       this.#content = found.content;
+      this.#length = found.content.length;
+      this.#inode = found.inode;
       this.#signature = found.signature;
     }
     return this;
@@ -88,6 +119,13 @@ export class WatchedFile<T> {
     return this.#checking;
   }
 
+  /** As {@link check}, but takes over what has lost most of its entries, or may still be written. */
+  async reload(): Promise<boolean> {
+    await this.#checking;
+    this.#checking ??= this.#check(true).finally(() => (this.#checking = undefined));
+    return this.#checking;
+  }
+
   /** Checks at intervals, without keeping the process alive. */
   start(): void {
     this.#timer ??= setInterval(() => void this.check(), this.#options.interval ?? 2 * SECOND).unref();
@@ -98,10 +136,10 @@ export class WatchedFile<T> {
     this.#timer = undefined;
   }
 
-  async #check(): Promise<boolean> {
+  async #check(isMeant = false): Promise<boolean> {
     let found: Found | undefined;
     try {
-      found = await this.#read(this.#signature);
+      found = await this.#read(isMeant ? undefined : this.#signature);
     } catch (thrown) {
       this.#refuse(messageOf(thrown));
       return false;
@@ -111,28 +149,45 @@ export class WatchedFile<T> {
       return false;
     }
     this.#signature = found.signature;
-    if (isSame(found.content, this.#content)) {
-      if (this.#good) this.#refused = undefined;
+    if (isSame(found.content, this.#content) && (this.#good || !isMeant)) {
+      if (this.#good) this.#refused = this.#shorter = undefined;
       return false;
     }
+    const { entries, path, onChange } = this.#options;
+    const isRewritten = found.inode === this.#inode && found.content.length < this.#length;
+    if (!isMeant && entries !== undefined && isRewritten && !isSame(found.content, this.#shorter)) {
+      this.#shorter = found.content;
+      this.#signature = undefined;
+      return false;
+    }
+    this.#shorter = undefined;
     this.#content = found.content;
     this.#good = false;
+    let value: T;
     try {
-      this.#value = { current: this.#parse(found.content) };
+      value = this.#parse(found.content);
     } catch (thrown) {
       this.#refuse(messageOf(thrown));
       return false;
     }
+    const [before, after] = [this.current, value].map((one) => entries?.(one) ?? 1) as [number, number];
+    if (!isMeant && lostMost(before, after)) {
+      this.#refuse(tooFew(path, before, after), true);
+      return false;
+    }
+    this.#value = { current: value };
+    this.#length = found.content.length;
+    this.#inode = found.inode;
     this.#good = true;
     this.#refused = undefined;
-    this.#options.onChange?.(this.#value.current);
+    onChange?.(value);
     return true;
   }
 
-  #refuse(reason: string): void {
+  #refuse(reason: string, isDoubtful = false): void {
     if (reason === this.#refused) return;
     this.#refused = reason;
-    this.#options.onRefused?.(reason);
+    this.#options.onRefused?.(reason, isDoubtful);
   }
 
   #parse(content: string | Buffer): T {
@@ -154,11 +209,11 @@ export class WatchedFile<T> {
     try {
       const { mtimeNs, ctimeNs, mtimeMs, size, ino } = await handle.stat({ bigint: true });
       const signature = `${mtimeNs}/${ctimeNs}/${size}/${ino}`;
-      if (signature === known) return { content: this.#content!, signature };
+      if (signature === known) return { content: this.#content!, signature, inode: ino };
       const bytes = await handle.readFile();
       const content = this.#options.parseBytes === undefined ? bytes.toString('utf8') : bytes;
       const settled = (this.#options.now ?? Date.now)() - Number(mtimeMs) > RACY;
-      return { content, signature: settled ? signature : undefined };
+      return { content, signature: settled ? signature : undefined, inode: ino };
     } finally {
       await handle.close();
     }
@@ -169,6 +224,7 @@ interface Found {
   readonly content: string | Buffer;
   /** Undefined where the file may change once more without showing it. */
   readonly signature: string | undefined;
+  readonly inode: bigint;
 }
 
 function isSame(found: string | Buffer, known: string | Buffer | undefined): boolean {

@@ -29,6 +29,8 @@ export interface HealthReport {
   readonly status: 'starting' | 'rebuilding' | 'ok' | 'degraded';
   readonly store: 'ok' | 'failing';
   readonly relay: 'ok' | 'failing' | 'unknown';
+  /** Of a process that keeps its timed work in Redis alone. */
+  readonly redis?: 'ok' | 'failing';
   /** `behind`: for too long it has not been known that they are up to date. */
   readonly readModels: 'catching-up' | 'ready' | 'behind';
   readonly listeners: 'starting' | 'up' | 'draining';

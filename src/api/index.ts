@@ -1,6 +1,7 @@
 import type { AddressInfo } from 'node:net';
 import express from 'express';
 import type { Express } from 'express';
+import type { Logger } from 'pino';
 import type { ListenAddress } from '../config/types.js';
 import { newId } from '../ids.js';
 import { StoreUnavailable } from '../store/port.js';
@@ -55,9 +56,13 @@ export class HttpPort {
   }
 
   /** Binds; rejects where the address cannot be had. */
-  static async open(api: Api, address: ListenAddress): Promise<HttpPort> {
+  static async open(api: Api, address: ListenAddress, log: Logger): Promise<HttpPort> {
     const port = new HttpPort(api);
-    port.#listener = await listen((request, response) => void port.#api.app(request, response), address);
+    port.#listener = await listen(
+      (request, response) => void port.#api.app(request, response),
+      address,
+      ({ message: error }) => log.error({ error }, 'an HTTP connection was not taken'),
+    );
     return port;
   }
 

@@ -9,6 +9,7 @@ const health = z.looseObject({
   status: z.enum(['starting', 'rebuilding', 'ok', 'degraded']),
   store: z.string(),
   relay: z.string(),
+  redis: z.string().optional(),
   readModels: z.string(),
   listeners: z.string(),
   position: z.int(),

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import { parseOverridesAside } from '../accounts/overrides-thread.js';
 import { ConfigError } from '../accounts/problems.js';
-import { WatchedFile } from '../accounts/watched-file.js';
+import { lostMost, tooFew, WatchedFile } from '../accounts/watched-file.js';
 import { messageOf } from '../kernel/errors.js';
 import type { AlarmClock } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
@@ -45,7 +45,8 @@ export class OverridesFile {
     this.#watched = new WatchedFile({
       path: options.path,
       parse: (text) => text,
-      onChange: (text) => this.#next(() => this.#take(text)),
+      entries: () => 1, // they are counted when they are parsed, aside
+      onChange: (text) => this.#next(() => this.#take(text, false)),
       onRefused: (faults) => this.#refuse(faults),
     });
   }
@@ -75,6 +76,13 @@ export class OverridesFile {
     await this.#work;
   }
 
+  /** As {@link check}, but takes over what has lost most of its entries. */
+  async reload(): Promise<void> {
+    await this.#watched.reload();
+    this.#next(() => this.#take(this.#watched.current, true));
+    await this.#work;
+  }
+
   /** Takes nothing over any more; what is under way ends with the store. */
   stop(): void {
     this.#stopped = true;
@@ -82,14 +90,24 @@ export class OverridesFile {
     this.#cancelRetry();
   }
 
-  async #take(text: string): Promise<void> {
+  async #take(text: string, isMeant: boolean): Promise<void> {
+    let entries: readonly OverrideEntry[];
     try {
-      this.#entries = await parseOverridesAside(text, this.#options.path);
+      entries = await parseOverridesAside(text, this.#options.path);
     } catch (error) {
       if (!(error instanceof ConfigError)) throw error;
       this.#refuse(error.message);
       return;
     }
+    const before = this.#entries.length;
+    if (!isMeant && lostMost(before, entries.length)) {
+      const { path, metrics, log } = this.#options;
+      metrics.fileRefused('overrides');
+      const faults = tooFew(path, before, entries.length);
+      log.warn({ what: 'overrides', faults }, 'a file has lost most of its entries; what was in force stays');
+      return;
+    }
+    this.#entries = entries;
     await this.#reconcile();
   }
 

@@ -1,8 +1,11 @@
+import { open } from 'node:fs/promises';
+import os from 'node:os';
 import type { Logger } from 'pino';
 import type { LocalContainment } from '../response/containment.js';
 import { messageOf } from '../kernel/errors.js';
 import type { AlarmClock, Milliseconds } from '../kernel/time.js';
 import { HOUR, MINUTE, SECOND } from '../kernel/time.js';
+import { Trouble } from '../log/trouble.js';
 import type { OutboxedStore } from '../store/outboxed.js';
 import type { ReadModels } from '../read-models.js';
 import type { EventStore } from '../store/port.js';
@@ -30,19 +33,70 @@ export function letGoWhenBack(
 
 /** A store that nobody appends to is known to be away after two rounds, and the time that an append may take. */
 const PROBE_PAUSE: Milliseconds = 3 * SECOND;
+/** Descriptors run out for as long as somebody holds connections open. */
+const DESCRIPTOR_PAUSE: Milliseconds = 5 * SECOND;
 
 /** Probes the store for as long as this runs, so that health tells that it is away before somebody needs it. */
-export function keepProbed(store: Pick<EventStore, 'probe'>, clock: AlarmClock, log: Logger): () => void {
+export function keepProbed(
+  store: Pick<EventStore, 'probe' | 'healthy'>,
+  clock: AlarmClock,
+  log: Logger,
+): () => void {
+  const trouble = new Trouble(clock, {
+    began: (error) => log.warn({ error }, 'the store takes no events'),
+    over: (count, spanMs) => log.warn({ count, spanMs }, 'the store takes events again'),
+  });
+  return every(
+    PROBE_PAUSE,
+    clock,
+    async () => {
+      await store.probe();
+      if (!store.healthy) throw new Error('appends have failed');
+    },
+    trouble,
+  );
+}
+
+/** Tells when no file can be opened any more: the system then closes connections before anybody here hears of them. */
+export function watchDescriptors(clock: AlarmClock, log: Logger, onShort: () => void): () => void {
+  const trouble = new Trouble(clock, {
+    began: (error) => log.error({ error }, 'connections are not taken'),
+    over: (count, spanMs) => log.warn({ count, spanMs }, 'connections are taken again'),
+  });
+  return every(
+    DESCRIPTOR_PAUSE,
+    clock,
+    async () => {
+      try {
+        await (await open(os.devNull)).close();
+      } catch (error) {
+        onShort();
+        throw error;
+      }
+    },
+    trouble,
+  );
+}
+
+/** Looks again and again whether something works, until it is told to stop. */
+function every(
+  pause: Milliseconds,
+  clock: AlarmClock,
+  look: () => Promise<void>,
+  trouble: Trouble,
+): () => void {
   let stopped = false;
   let cancel = (): void => undefined;
   const plan = (): void => {
     if (stopped) return;
-    cancel = clock.after(PROBE_PAUSE, () => {
-      store
-        .probe()
-        .catch((error: unknown) => {
-          if (!stopped) log.warn({ error: messageOf(error) }, 'the store takes no events');
-        })
+    cancel = clock.after(pause, () => {
+      look()
+        .then(
+          () => trouble.worked(),
+          (error: unknown) => {
+            if (!stopped) trouble.failed(messageOf(error));
+          },
+        )
         .then(plan, plan);
     });
   };

@@ -43,6 +43,18 @@ export function messageOf(thrown: unknown): string {
   return thrown.message || thrown.constructor.name;
 }
 
+const MOST_PROBLEMS = 10;
+const LONGEST_PROBLEM = 300;
+
+/** All that is wrong with what somebody wrote, a line each: of very many the first, and of very long ones the beginning. */
+export function problemsText(problems: readonly string[]): string {
+  const lines = problems
+    .slice(0, MOST_PROBLEMS)
+    .map((line) => (line.length > LONGEST_PROBLEM ? `${line.slice(0, LONGEST_PROBLEM)}…` : line));
+  const more = problems.length - lines.length;
+  return (more > 0 ? [...lines, `and ${more} more`] : lines).join('\n');
+}
+
 const NO_ROOM = new Set(['ENOSPC', 'EDQUOT', 'SQLITE_FULL', 'SQLITE_IOERR_SHMSIZE']);
 
 /** Whether the reason is a disk, or somebody's share of it, that is full: there may be room again at any moment. */

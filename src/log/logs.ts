@@ -33,6 +33,23 @@ const SECRETS = [
   'authPlain',
 ];
 
+/** What a field may hold, in characters: a line is to be read, and passed on by collectors that cut long ones anywhere. */
+const LONGEST = 4096;
+
+/** The record with long texts cut at a space, so that no half of a name is left at the end. */
+function bounded(record: object): Readonly<Record<string, unknown>> {
+  const entries = Object.entries(record);
+  const isLong = (value: unknown): value is string => typeof value === 'string' && value.length > LONGEST;
+  if (!entries.some(([, value]) => isLong(value))) return record as Readonly<Record<string, unknown>>;
+  return Object.fromEntries(
+    entries.map(([key, value]) => {
+      if (!isLong(value)) return [key, value];
+      const kept = value.slice(0, value.lastIndexOf(' ', LONGEST) + 1);
+      return [key, `${kept}… (${value.length - kept.length} characters more)`];
+    }),
+  );
+}
+
 /**
  * Opens the log: structured lines to `write`, to the file that is configured, and to memory.
  *
@@ -66,7 +83,10 @@ export async function openLogs(settings: LogSettings, write: Sink): Promise<Logs
     redact: { paths: SECRETS.flatMap((name) => [name, `*.${name}`]), censor: '***' },
     formatters: {
       level: (label: string) => ({ level: label }),
-      ...(names === undefined ? {} : { log: (record: object) => names.record({ ...record }) }),
+      log: (record: object) => {
+        const short = bounded(record);
+        return names === undefined ? short : names.record({ ...short });
+      },
     },
   };
   const levels = new LogLevels(pino(options, sink));

@@ -1,6 +1,6 @@
 import { LineCounter, isNode, parseDocument, visit } from 'yaml';
 import type { Document } from 'yaml';
-import { StopgapError } from '../kernel/errors.js';
+import { problemsText, StopgapError } from '../kernel/errors.js';
 import { deeplyNestedLine } from '../kernel/nesting.js';
 import type { RuleSet } from './model.js';
 import { faultsOf } from './schema/faults.js';
@@ -22,7 +22,7 @@ export class InvalidRules extends StopgapError {
     readonly faults: readonly RuleFault[],
     readonly source: string,
   ) {
-    super('invalid-input', faults.map((fault) => faultLine(source, fault)).join('\n'), { faults });
+    super('invalid-input', problemsText(faults.map((fault) => faultLine(source, fault))), { faults });
     this.name = 'InvalidRules';
   }
 }

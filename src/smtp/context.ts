@@ -3,6 +3,7 @@ import type { SenderPolicy } from '../accounts/senders.js';
 import type { AlarmClock } from '../kernel/time.js';
 import type { Place } from '../geoip/place.js';
 import type { Metrics } from '../metrics/metrics.js';
+import type { Trouble } from '../log/trouble.js';
 import type { ReadModels } from '../read-models.js';
 import type { Appended, EventStore } from '../store/port.js';
 import type { Tracing } from '../tracing/tracing.js';
@@ -26,6 +27,8 @@ export interface SmtpContext {
   readonly accepted: (appended: Appended) => Promise<void> | undefined;
   readonly store: Pick<EventStore, 'healthy' | 'maxAppendBytes'>;
   readonly recorder: Recorder;
+  /** Messages that cannot be taken, for want of the store or of room for long ones; connections that cannot. */
+  readonly troubles: Readonly<Record<'store' | 'spool' | 'accept', Trouble>>;
   readonly relay: Relay;
   readonly verifier: LoginVerifier;
   readonly limiter: AttemptLimiter;

@@ -84,8 +84,7 @@ export class SmtpListener {
     this.#server.on('error', (error: NodeJS.ErrnoException) => {
       // Clients go away all the time; that no connection can be taken any more (no descriptor is left) is ours.
       context.metrics.smtp.connectionFailed(error.syscall === 'accept' ? 'accept' : 'client');
-      if (error.syscall === 'accept')
-        context.log.error({ error: error.message }, 'connections are not taken');
+      if (error.syscall === 'accept') context.troubles.accept.failed(error.message);
       else context.log.debug({ error: error.message }, 'an SMTP connection failed');
     });
   }
@@ -188,6 +187,7 @@ export class SmtpListener {
     const direction = settings.kind === 'submission' ? 'outbound' : 'inbound';
     this.#conversations.set(session, new Conversation(this.#context, session, direction));
     this.#meter.greeted(session);
+    this.#context.troubles.accept.worked();
     done();
   }
 

@@ -60,14 +60,16 @@ async function collect(
   stream: SMTPServerDataStream,
   prefix: Buffer,
 ): Promise<MessageBody> {
-  const { spoolDir, maxMessageSize: maxSize, log } = context;
+  const { spoolDir, maxMessageSize: maxSize, troubles } = context;
   try {
-    return await collectBody(stream, { spoolDir, prefix, maxSize });
+    const body = await collectBody(stream, { spoolDir, prefix, maxSize });
+    if (body.spooled) troubles.spool.worked();
+    return body;
   } catch (error) {
     if (error instanceof MessageTooLarge) throw new ReplyError(TOO_LARGE);
     if (error instanceof ClientGone) throw new ReplyError(TRY_LATER);
     if (!(error instanceof SpoolFailed)) throw error;
-    log.error({ error: messageOf(error) }, 'a message could not be spooled');
+    troubles.spool.failed(messageOf(error));
     throw new ReplyError(TRY_LATER, true);
   }
 }
@@ -105,7 +107,7 @@ async function record(
   delivery: Delivery,
   body: MessageBody,
 ): Promise<void> {
-  const { recorder, metrics, log } = context;
+  const { recorder, metrics, log, troubles } = context;
   const mail = conversation.mail!;
   const { accepted } = delivery;
   const fields = conversation.fields();
@@ -127,6 +129,7 @@ async function record(
         mail.trace?.traceparent,
       );
     }
+    troubles.store.worked();
     const inForce = context.accepted(appended);
     if (inForce !== undefined) await inForce;
   } catch (error) {
@@ -163,8 +166,9 @@ export function nameBytes(name: string): number {
   return 2 * Buffer.byteLength(name) + 3;
 }
 
-function unavailable({ metrics }: SmtpContext, reason: 'store'): ReplyError {
+function unavailable({ metrics, troubles }: SmtpContext, reason: 'store'): ReplyError {
   metrics.smtp.refused('data', reason);
+  troubles.store.failed('the store takes no events');
   return new ReplyError(TRY_LATER);
 }
 

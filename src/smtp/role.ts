@@ -5,6 +5,7 @@ import type { Config } from '../config/types.js';
 import { Geoip } from '../geoip/geoip.js';
 import type { AlarmClock } from '../kernel/time.js';
 import type { LogLevels } from '../log/levels.js';
+import { Trouble } from '../log/trouble.js';
 import type { Metrics } from '../metrics/metrics.js';
 import type { ReadModels } from '../read-models.js';
 import type { EventStore } from '../store/port.js';
@@ -76,6 +77,20 @@ export async function openSmtpRole(options: SmtpRoleOptions): Promise<SmtpRole> 
     store,
     accepted,
     recorder,
+    troubles: {
+      store: new Trouble(clock, {
+        began: (error) => log.error({ error }, 'messages are put off: they cannot be recorded'),
+        over: (count, spanMs) => log.warn({ count, spanMs }, 'messages are recorded again'),
+      }),
+      spool: new Trouble(clock, {
+        began: (error) => log.error({ error }, 'a message could not be spooled'),
+        over: (count, spanMs) => log.warn({ count, spanMs }, 'messages are spooled again'),
+      }),
+      accept: new Trouble(clock, {
+        began: (error) => log.error({ error }, 'an SMTP connection was not taken'),
+        over: (count, spanMs) => log.warn({ count, spanMs }, 'SMTP connections are taken again'),
+      }),
+    },
     relay: upstreams.relayOf(config.smtp.relay),
     verifier: new LoginVerifier({
       backend: fileBackend(() => users.current),

@@ -35,6 +35,7 @@ export class Upstreams {
       if (this.#byUrl.has(settings.url)) continue;
       const relay = openRelay(settings.url, {
         hostname: config.smtp.hostname,
+        clock,
         closeTimeout: CLOSE,
         onNotice: (notice) => log.warn({ notice }, 'news of the upstream'),
         onUnanswered: () => metrics.unanswered(),

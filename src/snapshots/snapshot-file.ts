@@ -53,13 +53,7 @@ export class SnapshotFolder {
    * @throws Error of the file system
    */
   async list(): Promise<readonly string[]> {
-    let names: readonly string[];
-    try {
-      names = await readdir(this.#folder);
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
-      throw error;
-    }
+    const names: readonly string[] = await readdir(this.#folder).catch(noneThere);
     const ours = names.filter((name) => name.startsWith(this.#prefix) && name.endsWith('.snapshot'));
     return ours
       .sort()
@@ -199,6 +193,25 @@ export class SnapshotFolder {
       if (age > HOUR) await rm(draft, { force: true });
     }
   }
+}
+
+/**
+ * The newest snapshot in a folder, whatever it was made from and by; undefined without one.
+ *
+ * @throws Error of the file system
+ */
+export async function newestIn(folder: string): Promise<{ file: string; madeAt: Instant } | undefined> {
+  const found = [];
+  for (const name of await readdir(folder).catch(noneThere)) {
+    const file = path.join(folder, name);
+    if (name.endsWith('.snapshot')) found.push({ file, madeAt: Math.floor((await stat(file)).mtimeMs) });
+  }
+  return found.sort((a, b) => b.madeAt - a.madeAt)[0];
+}
+
+function noneThere(error: unknown): readonly string[] {
+  if ((error as NodeJS.ErrnoException).code === 'ENOENT') return [];
+  throw error;
 }
 
 /** Undefined where the file has gone meanwhile. */

@@ -20,8 +20,12 @@ export interface Listener {
   close(): Promise<void>;
 }
 
-/** Binds; rejects where it cannot. */
-export async function listen(handler: RequestListener, { host, port }: ListenAddress): Promise<Listener> {
+/** Binds; rejects where it cannot. @param onError told of each connection that could not be taken */
+export async function listen(
+  handler: RequestListener,
+  { host, port }: ListenAddress,
+  onError: (error: Error) => void,
+): Promise<Listener> {
   const server = http.createServer(
     {
       requestTimeout: REQUEST_TIMEOUT,
@@ -47,7 +51,7 @@ export async function listen(handler: RequestListener, { host, port }: ListenAdd
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen({ port, host, exclusive: true }, () => {
-      server.off('error', reject);
+      server.off('error', reject).on('error', onError);
       resolve();
     });
   });

@@ -12,6 +12,7 @@ import { openKurrentStore } from '../../store/kurrentdb/index.js';
 import { redacted } from '../../store/kurrentdb/nodes.js';
 import { StoreRefused } from '../../store/port.js';
 import type { StoreInspection } from '../../store/sqlite/inspect.js';
+import { newestIn } from '../../snapshots/snapshot-file.js';
 import { QUARANTINED, quarantined } from '../../store/quarantine.js';
 import { countEvents, inspectStore } from '../../store/sqlite/inspect.js';
 import { openSqliteForReading } from '../../store/sqlite/readable.js';
@@ -22,9 +23,17 @@ import { nearestThere, PATIENCE, patiently } from './world.js';
 
 /** Whether the event store can be used. */
 export async function checkStore(findings: Findings, world: World): Promise<void> {
-  const { store } = world.loaded.config;
-  if (store.kind === 'sqlite') tellInspection(findings, store.file, world.store!, world);
-  else await checkKurrent(findings, store.url, world);
+  const { store, data } = world.loaded.config;
+  if (store.kind === 'sqlite') {
+    const { state, size } = world.store!;
+    const proof = state === 'absent' || size === 0 ? await newestIn(path.join(data, 'snapshots')) : undefined;
+    if (proof === undefined) tellInspection(findings, store.file, world.store!, world);
+    else
+      findings.problem(
+        `${store.file} is missing or empty, but ${proof.file} was made from the events of one`,
+        'put it back or restore it from a backup; to begin anew, start once with --new-store (docs/operating.md)',
+      );
+  } else await checkKurrent(findings, store.url, world);
 }
 
 /** The store on the disk of an SMTP node, where events wait for the one that all share. */

@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto';
-import { access, constants, mkdir, open, rename, unlink } from 'node:fs/promises';
+import { access, constants, mkdir, open, rename, unlink, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
 import { messageOf } from '../../kernel/errors.js';
+import { Trouble } from '../../log/trouble.js';
+import { systemClock } from '../../system-clock.js';
 import { sameForAll, withdrawn } from './answer.js';
 import { WireEnvelope, WireRecipient } from './commands.js';
 import type {
@@ -9,6 +11,7 @@ import type {
   MessageBody,
   Relay,
   RelayEnvelope,
+  RelayOptions,
   RelayRecipient,
   RelayTransaction,
   Reply,
@@ -29,7 +32,7 @@ export class MaildirRelay implements Relay {
   /** Nobody is notified of what lies in a Maildir. */
   readonly offers = { eightBit: true, utf8: true, dsn: false };
   readonly sessions = { open: 0, busy: 0, unanswered: 0 };
-  healthy = true;
+  readonly #trouble: Trouble;
   readonly #dir: string;
   readonly #host: string;
   #delivered = 0;
@@ -39,8 +42,12 @@ export class MaildirRelay implements Relay {
   #nextSync: Promise<void> | undefined;
   readonly #writing = new Set<Promise<unknown>>();
 
-  constructor(dir: string, hostname: string) {
+  constructor(dir: string, { hostname, clock = systemClock, onNotice }: RelayOptions) {
     this.#dir = dir;
+    this.#trouble = new Trouble(clock, {
+      began: (reason) => onNotice?.(`the Maildir takes no messages: ${reason}`),
+      over: () => onNotice?.('the Maildir takes messages again'),
+    });
     // The convention for host names in file names: these two cannot stand in one.
     this.#host = hostname.replaceAll('/', '\\057').replaceAll(':', '\\072');
   }
@@ -49,18 +56,27 @@ export class MaildirRelay implements Relay {
     return new MaildirTransaction(new WireEnvelope(envelope), this);
   }
 
+  get healthy(): boolean {
+    return !this.#trouble.on;
+  }
+
   get closed(): boolean {
     return this.#closed;
   }
 
+  /** Writes a file and removes it: a disk may be full although it may be written to. */
   async probe(): Promise<{ ok: boolean; detail: string }> {
+    const file = join(this.#dir, 'tmp', this.#uniqueName());
     try {
       await this.#makeDirectories();
-      await access(join(this.#dir, 'tmp'), constants.W_OK);
       await access(join(this.#dir, 'new'), constants.W_OK);
+      await writeFile(file, PROBE, { mode: 0o600, flush: true });
+      this.#trouble.worked();
       return { ok: true, detail: `${this.#dir} can be written to` };
     } catch (error) {
       return { ok: false, detail: `Maildir: ${messageOf(error)}` };
+    } finally {
+      await unlink(file).catch(() => undefined); // it may never have come to exist
     }
   }
 
@@ -101,6 +117,7 @@ export class MaildirRelay implements Relay {
       }
       await rename(temporary, join(this.#dir, 'new', name));
       await this.#syncNew();
+      this.#trouble.worked();
       return { code: 250, text: `2.0.0 delivered as ${name}` };
     } catch (error) {
       this.#made = false; // somebody may have removed them
@@ -108,6 +125,7 @@ export class MaildirRelay implements Relay {
       await unlink(temporary).catch(() => undefined);
       // Only the file system's errors are answers; the rest is the caller's (confirm, the spool).
       if ((error as NodeJS.ErrnoException).code === undefined) throw error;
+      this.#trouble.failed((error as NodeJS.ErrnoException).code!);
       return failure(error as NodeJS.ErrnoException);
     }
   }
@@ -172,6 +190,9 @@ class MaildirTransaction implements RelayTransaction {
     this.#taken.length = 0;
   }
 }
+
+/** A block of a file system, for which a full one has no room. */
+const PROBE = Buffer.alloc(4096, ' ');
 
 async function writeSynced(path: string, head: Buffer, body: MessageBody): Promise<void> {
   const file = await open(path, 'wx', 0o600);

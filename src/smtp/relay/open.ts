@@ -36,9 +36,7 @@ const TIMEOUTS: RelayTimeouts = {
  */
 export function openRelay(url: string, options: RelayOptions): Relay {
   const target = parseRelayUrl(url);
-  return 'maildir' in target
-    ? new MaildirRelay(target.maildir, options.hostname)
-    : new PooledRelay(target, options);
+  return 'maildir' in target ? new MaildirRelay(target.maildir, options) : new PooledRelay(target, options);
 }
 
 class PooledRelay implements Relay {

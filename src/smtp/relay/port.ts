@@ -1,4 +1,4 @@
-import type { Milliseconds } from '../../kernel/time.js';
+import type { AlarmClock, Milliseconds } from '../../kernel/time.js';
 
 /** One answer in an SMTP or LMTP dialogue (RFC 5321 section 4.2). */
 export interface Reply {
@@ -202,6 +202,8 @@ export interface RelayOptions {
   readonly rememberRecipients?: number;
   /** 0 to below 1; Math.random by default. */
   readonly random?: () => number;
+  /** The machine's by default. */
+  readonly clock?: AlarmClock;
   /** Told when the upstream goes away, and when it is back. Never contains credentials or addresses. */
   readonly onNotice?: (text: string) => void;
   /** Told of each message whose answer takes long. */

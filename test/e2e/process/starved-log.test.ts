@@ -75,7 +75,7 @@ describe('a disk that is full, with standard error on it', () => {
       const start = async (): Promise<Served> => {
         const descriptor = openSync(log, 'a');
         t.after(() => closeSync(descriptor));
-        return Served.start(t, disk, LOUD, descriptor);
+        return Served.start(t, disk, LOUD, { stderr: descriptor });
       };
       const taken = (session: Dialogue) => async (): Promise<boolean> =>
         (await session.send(DEMO, ['bob@elsewhere.test'])).startsWith('250');
@@ -121,7 +121,7 @@ describe('a disk that is full, with standard error on it', () => {
     const elsewhere = path.join(await workDir(t), 'log');
     const descriptor = openSync(elsewhere, 'a');
     t.after(() => closeSync(descriptor));
-    const started = Served.start(t, disk, {}, descriptor);
+    const started = Served.start(t, disk, {}, { stderr: descriptor });
     await eventually('it says that it waits', () =>
       readFileSync(elsewhere, 'utf8').includes('the start waits for room on the disk'),
     );

@@ -20,11 +20,11 @@ test('docs/api.md lists just what /healthz says, at an SMTP node with an outbox'
   Scene.play(async (scene) => {
     const { url } = await scene.server();
     const stopgap = await Stopgap.start(t, { settings: { roles: ['smtp'], store: url } });
-    assert.deepEqual([...(await fieldsOf(stopgap))].sort(), [...documented()].sort());
+    assert.deepEqual([...(await fieldsOf(stopgap)), 'redis'].sort(), [...documented()].sort());
     await stopgap.stop();
   }));
 
 test('without an outbox nothing waits in one', async (t) => {
   const stopgap = await Stopgap.start(t);
-  assert.deepEqual([...(await fieldsOf(stopgap)), 'outbox', 'quarantine'].sort(), [...documented()].sort());
+  assert.deepEqual([...(await fieldsOf(stopgap)), 'outbox', 'quarantine', 'redis'].sort(), [...documented()].sort());
 });

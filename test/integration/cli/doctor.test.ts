@@ -82,6 +82,15 @@ describe('stopgap doctor', () => {
     assert.deepEqual(readdirSync(cwd), []);
   });
 
+  test('names a store that is missing although a snapshot shows that there was one', async (t) => {
+    const cwd = await workDir(t);
+    mkdirSync(path.join(cwd, 'data/snapshots'), { recursive: true, mode: 0o700 });
+    writeFileSync(path.join(cwd, 'data/snapshots/models-1-00000001.snapshot'), 'x', { mode: 0o600 });
+    const { code, has } = await doctor(t, { env: QUIET }, cwd);
+    assert.equal(code, 1);
+    has('store', 'problem', /events\.db is missing or empty, but .*00000001\.snapshot .*--new-store/);
+  });
+
   test('prints one line a check, with what to do, and ends with 1 where there is a problem', async (t) => {
     const terminal = await Terminal.open(systemClock, QUIET);
     t.after(() => terminal.close());

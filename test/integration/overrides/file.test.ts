@@ -175,3 +175,19 @@ test('changes that the store does not take are tried again', async (context) => 
   await world.file.check();
   assert.equal(world.limit('a'), 200);
 });
+
+test('a file that was cut is not in force until an administrator says so', async (context) => {
+  const many = Array.from({ length: 12 }, (_, n) => entry(`n${n}`, 'factor: 2'));
+  const world = await begin(context, fileOf(...many));
+  for (const left of [many.slice(0, 2), []]) {
+    await world.write(fileOf(...left));
+    assert.equal(world.models.overrides.size, 12);
+  }
+  assert.deepEqual(world.refusals, ['overrides', 'overrides']);
+  const warning = JSON.parse(world.lines.at(-1)!) as Record<string, unknown>;
+  assert.equal(warning['level'], 40);
+  assert.equal(warning['msg'], 'a file has lost most of its entries; what was in force stays');
+  assert.match(String(warning['faults']), /overrides\.yaml has 0 entries, and 12 are in force: /);
+  await world.file.reload();
+  assert.equal(world.models.overrides.size, 0);
+});

@@ -2,7 +2,9 @@ import assert from 'node:assert/strict';
 import { mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
+import { SECOND } from '../../../src/kernel/time.js';
 import type { Relay } from '../../../src/smtp/relay/port.js';
+import { ManualClock } from '../../support/manual-clock.js';
 import { bodyOf, ENVELOPE, MESSAGE, relayTo, temporaryDir, yes } from '../../support/relay/helpers.js';
 
 async function deliver(relay: Relay, confirm = yes) {
@@ -62,6 +64,25 @@ describe('relay Maildir', () => {
     assert.equal((await relay.probe()).ok, false);
     await rm(dir);
     assert.equal((await deliver(relay)).reply.code, 250);
+  });
+
+  it('tells once that it cannot write, and once that it can again', async (t) => {
+    const dir = join(await temporaryDir(t), 'mail');
+    await writeFile(dir, 'a file stands where the directory should');
+    const clock = new ManualClock();
+    const notices: string[] = [];
+    const relay = relayTo(t, `maildir:${dir}`, { clock, onNotice: (notice) => notices.push(notice) });
+    assert.ok(relay.healthy);
+    for (let n = 0; n < 20; n++) await deliver(relay);
+    assert.equal(notices.length, 1);
+    assert.match(notices[0]!, /^the Maildir takes no messages: (EEXIST|ENOTDIR)$/);
+    assert.ok(!relay.healthy);
+    await rm(dir);
+    assert.equal((await relay.probe()).ok, true);
+    clock.advance(20 * SECOND);
+    assert.deepEqual(notices.slice(1), ['the Maildir takes messages again']);
+    assert.ok(relay.healthy);
+    assert.deepEqual(await readdir(join(dir, 'tmp')), []);
   });
 
   it('makes its directories anew where somebody removed them', async (t) => {

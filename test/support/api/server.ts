@@ -253,7 +253,7 @@ export async function startOn(
     contact: 'postmaster@example.com',
   });
   const api = createApi(deps);
-  const port = await HttpPort.open(api, { host: '127.0.0.1', port: 0 });
+  const port = await HttpPort.open(api, { host: '127.0.0.1', port: 0 }, log);
   return {
     url: `http://127.0.0.1:${port.number}/`,
     deps,

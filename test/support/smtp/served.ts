@@ -32,6 +32,15 @@ export async function workDir(t: Pick<TestContext, 'after'>): Promise<string> {
   return dir;
 }
 
+export interface ServedOptions {
+  /** A descriptor that its standard error goes to instead of to {@link Served.stderr}. */
+  readonly stderr?: number;
+  /** How many files it may have open. */
+  readonly files?: number;
+  /** More words on its command line. */
+  readonly args?: readonly string[];
+}
+
 /** `stopgap serve` as a process of its own. */
 export class Served {
   readonly child: ChildProcess;
@@ -39,11 +48,18 @@ export class Served {
   stderr = '';
   readonly ended: Promise<Ended>;
 
-  private constructor(cwd: string, env: Readonly<Record<string, string>>, stderr: 'pipe' | number = 'pipe') {
-    this.child = spawn(process.execPath, [MAIN, 'serve'], {
+  private constructor(
+    cwd: string,
+    env: Readonly<Record<string, string>>,
+    { stderr, files, args = [] }: ServedOptions = {},
+  ) {
+    const command: string[] = [process.execPath, MAIN, 'serve', ...args];
+    // Whatever the shell is told of limits holds for what it becomes.
+    if (files !== undefined) command.unshift('sh', '-c', `ulimit -n ${files}; exec "$0" "$@"`);
+    this.child = spawn(command[0]!, command.slice(1), {
       cwd,
       env: { ...ENVIRONMENT, ...env },
-      stdio: ['ignore', 'pipe', stderr],
+      stdio: ['ignore', 'pipe', stderr ?? 'pipe'],
     });
     this.child.stdout!.on('data', (chunk: Buffer) => (this.stdout += chunk.toString()));
     this.child.stderr?.on('data', (chunk: Buffer) => (this.stderr += chunk.toString()));
@@ -60,25 +76,23 @@ export class Served {
     t: Pick<TestContext, 'after'>,
     cwd: string,
     env: Readonly<Record<string, string>> = {},
-    stderr: 'pipe' | number = 'pipe',
+    options: ServedOptions = {},
   ): Served {
-    const served = new Served(cwd, env, stderr);
+    const served = new Served(cwd, env, options);
     t.after(() => served.kill());
     return served;
   }
 
   /**
    * Starts it and waits for its banner; it is killed after the test, should it still be there.
-   *
-   * @param stderr a descriptor that its standard error goes to instead of to {@link stderr}
    */
   static async start(
     t: Pick<TestContext, 'after'>,
     cwd: string,
     env: Readonly<Record<string, string>> = {},
-    stderr: 'pipe' | number = 'pipe',
+    options: ServedOptions = {},
   ): Promise<Served> {
-    const served = Served.begin(t, cwd, env, stderr);
+    const served = Served.begin(t, cwd, env, options);
     await served.announced();
     return served;
   }

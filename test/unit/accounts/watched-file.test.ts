@@ -167,3 +167,108 @@ test('a file that cannot be used at first is refused, and picked up once it can 
   assert.equal(await watched.check(), true);
   assert.equal(watched.current, 7);
 });
+
+/** A file with a number on each line, whose entries are its lines. */
+function watchLines(context: TestContext) {
+  const file = path.join(temporaryDirectory(context), 'lines');
+  const refusals: [reason: string, isDoubtful: boolean][] = [];
+  const watched = new WatchedFile<readonly string[]>({
+    path: file,
+    parse: (text) => text.split('\n').filter((line) => line !== ''),
+    entries: (lines) => lines.length,
+    onRefused: (reason, isDoubtful) => refusals.push([reason, isDoubtful]),
+  });
+  const write = (count: number): void =>
+    writeFileSync(file, Array.from({ length: count }, (_, n) => `${n}\n`).join(''));
+  return { file, watched, refusals, write };
+}
+
+/** As often as a file that shrinks must look the same, and once more. */
+async function settled({ watched }: { watched: WatchedFile<readonly string[]> }): Promise<number> {
+  for (let n = 0; n < 3; n++) await watched.check();
+  return watched.current.length;
+}
+
+for (const [before, after] of [
+  [40, 0],
+  [2, 0],
+  [40, 19],
+  [15, 5],
+] as const)
+  test(`a file that is cut from ${before} entries to ${after} is not taken over, and that is said once`, async (context) => {
+    const lines = watchLines(context);
+    lines.write(before);
+    await lines.watched.load();
+    lines.write(after);
+    assert.equal(await settled(lines), before);
+    assert.deepEqual(
+      lines.refusals.map(([, isDoubtful]) => isDoubtful),
+      [true],
+    );
+    assert.match(
+      lines.refusals[0]![0],
+      new RegExp(`lines has ${after} entries, and ${before} are in force: if that is meant, `),
+    );
+    lines.write(before + 1);
+    assert.equal(await settled(lines), before + 1, 'a whole file is taken again');
+  });
+
+for (const [before, after] of [
+  [40, 20],
+  [14, 5],
+  [1, 0],
+  [0, 0],
+] as const)
+  test(`a file that goes from ${before} entries to ${after} is taken over`, async (context) => {
+    const lines = watchLines(context);
+    lines.write(before);
+    await lines.watched.load();
+    lines.write(after);
+    assert.equal(await settled(lines), after);
+    assert.deepEqual(lines.refusals, []);
+  });
+
+test('a file that was cut on purpose is taken over on the word of an administrator', async (context) => {
+  const lines = watchLines(context);
+  lines.write(40);
+  await lines.watched.load();
+  lines.write(3);
+  assert.equal(await settled(lines), 40);
+  assert.equal(await lines.watched.reload(), true);
+  assert.equal(lines.watched.current.length, 3);
+  assert.equal(await lines.watched.reload(), false, 'there is nothing new');
+  lines.write(0);
+  assert.equal(await lines.watched.reload(), true, 'and at once where it was not seen before');
+  assert.equal(lines.watched.current.length, 0);
+  lines.write(5);
+  await settled(lines);
+  lines.write(0);
+  assert.equal(await settled(lines), 5, 'but the word holds for one time');
+});
+
+test('a file that was replaced is not half written: what is gone from it counts at once', async (context) => {
+  const { file, watched, refusals, write } = watchLines(context);
+  write(40);
+  await watched.load();
+  for (let left = 35; left >= 5; left -= 5) {
+    writeFileSync(`${file}.new`, 'x\n'.repeat(left));
+    renameSync(`${file}.new`, file);
+    assert.equal(await watched.check(), true);
+  }
+  assert.equal(watched.current.length, 5, 'as by a script that removes one after the other');
+  assert.deepEqual(refusals, []);
+});
+
+test('a file that is being written anew is not taken over half written', async (context) => {
+  const lines = watchLines(context);
+  lines.write(10);
+  await lines.watched.load();
+  for (const count of [0, 7, 9]) {
+    lines.write(count);
+    assert.equal(await lines.watched.check(), false);
+  }
+  lines.write(11);
+  assert.equal(await lines.watched.check(), true);
+  assert.equal(lines.watched.current.length, 11);
+  assert.deepEqual(lines.refusals, []);
+});

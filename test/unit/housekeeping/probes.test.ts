@@ -11,6 +11,7 @@ import { ManualClock } from '../../support/manual-clock.js';
 class Probed {
   readonly open: { resolve: () => void; reject: (error: Error) => void }[] = [];
   count = 0;
+  healthy = true;
 
   probe(): Promise<void> {
     this.count++;
@@ -68,6 +69,28 @@ describe('a store that is looked after', () => {
     assert.equal(store.count, 2);
     await store.answer();
     assert.equal(lines.length, 1);
+    stop();
+  });
+
+  test('is told of once where appends fail, however long, and once when it takes events again', async () => {
+    const { clock, store, lines, stop } = watched();
+    store.healthy = false;
+    for (let n = 0; n < 100; n++) {
+      clock.advance(3 * SECOND);
+      await store.answer();
+    }
+    assert.deepEqual(
+      lines.map(({ msg, error }) => [msg, error]),
+      [['the store takes no events', 'appends have failed']],
+    );
+    store.healthy = true;
+    for (let n = 0; n < 10; n++) {
+      clock.advance(3 * SECOND);
+      await store.answer();
+    }
+    assert.deepEqual(lines.map(({ msg, spanMs }) => [msg, spanMs]).slice(1), [
+      ['the store takes events again', 297 * SECOND],
+    ]);
     stop();
   });
 

@@ -223,6 +223,16 @@ describe('the log', () => {
     assert.ok(!/plugh|xyzzy/.test(out[0]!), out[0]);
   });
 
+  test('has no line that is longer than anybody reads', async () => {
+    const out: string[] = [];
+    const { levels } = await openLogs(SETTINGS, (text) => void out.push(text));
+    levels.of('files').error({ faults: 'one fault; '.repeat(200_000), what: 'rules' }, 'x');
+    assert.ok(out[0]!.length < 5000, `${out[0]!.length} characters`);
+    const { faults, what } = JSON.parse(out[0]!) as Record<string, string>;
+    assert.match(faults!, / … \(2195\d{3} characters more\)$/);
+    assert.equal(what, 'rules');
+  });
+
   test('goes to a file too, in JSON whatever the terminal gets', async (t) => {
     const file = path.join(temporaryDirectory(t), 'stopgap.log');
     const out: string[] = [];
