@@ -147,8 +147,7 @@ export class SendVolume {
         const data = event.data as AuthenticationFailed;
         if (data.kind !== 'genuine') return NONE;
         const fold = this.#begin(event, 'outbound');
-        this.#counting.amounts.set('authFailures', data.count);
-        this.#counting.of(fold, { type: 'ip', value: data.network });
+        this.#counting.failedLogins(fold, data.network, data.count);
         return this.#end();
       }
       case 'MessageRefused': {
