@@ -145,7 +145,7 @@ export class SendVolume {
       }
       case 'AuthenticationFailed': {
         const data = event.data as AuthenticationFailed;
-        if (data.kind !== 'genuine') return NONE;
+        if (!(data.fresh ?? data.kind === 'genuine')) return NONE;
         const fold = this.#begin(event, 'outbound');
         this.#counting.failedLogins(fold, data.network, data.count);
         return this.#end();
