@@ -7,6 +7,7 @@ import {
   normalizeAccount,
   normalizeAddress,
   normalizeEhlo,
+  widerNetworks,
 } from '../src/sending/identity.js';
 import type { Subject, SubjectType } from '../src/sending/subjects.js';
 import type { Fold } from './conclusions.js';
@@ -76,6 +77,19 @@ export class Counting {
     const domain = domainOf(address);
     if (domain === undefined) return;
     this.#count(fold, 'domain', domain, -1, this.#dayOfKnown(fold, 'domain', domain));
+  }
+
+  /**
+   * Failed logins from one network. Its site may hold the networks around it too, and try a few passwords from each: so
+   * they count for those as well, but never so many that one network alone gets its neighbours blocked.
+   */
+  failedLogins(fold: Fold, network: string, count: number): void {
+    const part = Math.min(count, this.#volumes.ip.partOf('authFailures', network, fold.at));
+    this.amounts.set('authFailures', count);
+    this.#count(fold, 'ip', network);
+    if (part <= 0) return;
+    this.amounts.set('authFailures', part);
+    for (const wider of widerNetworks(network)) this.#count(fold, 'ip', wider);
   }
 
   /** What is counted for one subject alone. */

@@ -3,6 +3,7 @@ import { isOver } from '../src/blocks/state.js';
 import type { Instant } from '../src/kernel/time.js';
 import type { VersionedRules } from '../src/rules/model.js';
 import { NEVER_BLOCK, neverBlock } from '../src/rules/never-block.js';
+import { isWithin, widthFactor } from '../src/sending/identity.js';
 import type { SenderIdentity, Subject } from '../src/sending/subjects.js';
 import { subjectKey } from '../src/sending/subjects.js';
 import { SubjectIndex } from './subject-index.js';
@@ -52,8 +53,20 @@ export class Exemptions {
     this.#fromRules.forEachMatch(sender, consider);
     this.#granted.forEachMatch(sender, consider);
     if (found !== undefined) return { id: found.id, reason: found.reason };
+    const within = this.#within(subject, now);
+    if (within !== undefined) return within;
     const reason = neverBlock(subject);
     return reason === undefined ? undefined : { id: NEVER_BLOCK, reason };
+  }
+
+  /** A wide network must not be blocked where a part of it is exempted. */
+  #within({ type, value }: Subject, now: Instant): { id: string; reason: string } | undefined {
+    if (type !== 'ip' || widthFactor(value) === 1) return undefined;
+    for (const { id, reason, subject } of this.list(now)) {
+      if (subject.type !== 'ip') continue;
+      if (isWithin(subject.value.split('/', 1)[0]!, value)) return { id, reason };
+    }
+    return undefined;
   }
 
   get(id: string): Exemption | undefined {

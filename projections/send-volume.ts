@@ -145,10 +145,9 @@ export class SendVolume {
       }
       case 'AuthenticationFailed': {
         const data = event.data as AuthenticationFailed;
-        if (data.kind !== 'genuine') return NONE;
+        if (!(data.fresh ?? data.kind === 'genuine')) return NONE;
         const fold = this.#begin(event, 'outbound');
-        this.#counting.amounts.set('authFailures', data.count);
-        this.#counting.of(fold, { type: 'ip', value: data.network });
+        this.#counting.failedLogins(fold, data.network, data.count);
         return this.#end();
       }
       case 'MessageRefused': {

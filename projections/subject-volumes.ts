@@ -3,6 +3,7 @@ import type { Instant } from '../src/kernel/time.js';
 import type { Grace, InForce } from '../src/rules/explain.js';
 import { WINDOW_MAX } from '../src/rules/model.js';
 import type { Rule, Sum, VersionedRules } from '../src/rules/model.js';
+import { widthFactor } from '../src/sending/identity.js';
 import type { MailDirection, SubjectType } from '../src/sending/subjects.js';
 import { Conclusions } from './conclusions.js';
 import type { Excess, Fold } from './conclusions.js';
@@ -33,8 +34,12 @@ export interface VolumesState extends WindowsState {
 
 export const NOTHING_COUNTED: VolumesState = { ...NO_WINDOWS, judged: [] };
 
+/** So much of its limit one network adds to what is counted of those around it, before it is blocked itself. */
+const SHARE_OF_WIDER = 1 / 6;
+
 /** The windows of all subjects of one type, and the rules that look at them. */
 export class SubjectVolumes {
+  readonly #type: SubjectType;
   readonly #limits: Limits;
   readonly #counted: SubjectWindows;
   readonly #conclusions: Conclusions;
@@ -50,6 +55,7 @@ export class SubjectVolumes {
   readonly #sums: number[] = [];
 
   constructor(type: SubjectType, rules: VersionedRules, around: Surroundings) {
+    this.#type = type;
     this.#limits = new Limits(type, rules, around);
     this.#counted = new SubjectWindows(type, rules.rules);
     this.#conclusions = new Conclusions(type, rules, around, this.#limits, this.#counted);
@@ -206,9 +212,22 @@ export class SubjectVolumes {
     return this.#conclusions.turned(watch, turned);
   }
 
-  /** What limits are multiplied by at `now`: more than 1 within the hour after a release or dismissal. */
+  /** What limits are multiplied by at `now`: more than 1 of a wide network, and within the hour after a release or dismissal. */
   factor(value: string, now: Instant): number {
-    return this.#judged.size > 0 && this.#graced(value, now) !== undefined ? GRACE_FACTOR : 1;
+    const grace = this.#judged.size > 0 && this.#graced(value, now) !== undefined ? GRACE_FACTOR : 1;
+    return this.#type === 'ip' ? grace * widthFactor(value) : grace;
+  }
+
+  /** How much more of a count one network may add to that of the networks around it: a share of its own limit. */
+  partOf(count: Sum, value: string, now: Instant): number {
+    const place = HELD.indexOf(count);
+    const row = this.#counted.row(value, now);
+    let room = Infinity;
+    for (const [number, window] of this.#counted.windows.entries()) {
+      if (window.count !== place) continue;
+      room = Math.min(room, Math.ceil(window.least * SHARE_OF_WIDER) - this.#counted.sum(row, number, now));
+    }
+    return room === Infinity ? 0 : room;
   }
 
   /** The judgement that an account has its grace of, if it has any. */

@@ -120,8 +120,22 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   const { version } = ownPackage();
   metrics.process.runs(version, config.store.kind, config.roles);
   const health = new ProcessHealth();
+  const files: Pick<WatchedFile<unknown>, 'reload'>[] = [];
+  const watch = <T>(file: WatchedFile<T>): WatchedFile<T> => {
+    file.start();
+    files.push(file);
+    closers.push(() => file.stop());
+    return file;
+  };
+  const isApi = roles.has('api');
+  const asksForToken = config.api.metrics === 'token';
+  const tokens = watch(
+    await watchTokens(config.api.tokens, levels.of('files'), metrics.rules, isApi || asksForToken),
+  );
+  const authenticator = { authenticate: (token: string) => tokens.current.find(token) };
   const operations: OperationDependencies = {
     ...{ clock, metrics, log: levels.of('api') },
+    metricsTokens: asksForToken ? authenticator : undefined,
     health: () => health.report(),
     progress: () => health.progress(),
   };
@@ -152,13 +166,6 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   await store.setRetention(AUTH_CATEGORY, config.retention.sends);
 
   // Whatever the configuration names is looked at before the store is waited for.
-  const files: Pick<WatchedFile<unknown>, 'reload'>[] = [];
-  const watch = <T>(file: WatchedFile<T>): WatchedFile<T> => {
-    file.start();
-    files.push(file);
-    closers.push(() => file.stop());
-    return file;
-  };
   const turnTo = (api: Api): void => void http.turnTo(api).catch(onFatal);
   const follower = await LogFollower.open({
     ...{ loaded, clock, logs: levels, metrics, tracing, store, outbox, onFatal },
@@ -175,11 +182,6 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
         accepted: ({ position }) => follower.settled(position),
       })
     : undefined;
-  const isApi = roles.has('api');
-  const tokens =
-    isApi || outbox !== undefined
-      ? watch(await watchTokens(config.api.tokens, levels.of('files'), metrics.rules, isApi))
-      : undefined;
   health.opened({ store, outbox, follower, smtp });
   metrics.registry.beforeScrape = () =>
     updateGauges(metrics, {
@@ -195,7 +197,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   const createReady = (): Api => {
     const shared = {
       ...{ ...operations, outbox },
-      tokens: { authenticate: (token: string) => tokens?.current.find(token) },
+      tokens: authenticator,
     };
     if (!isApi) return createOperations(shared);
     return createApi({

@@ -54,6 +54,28 @@ export function passwordFault(stored: string): string | undefined {
     : undefined;
 }
 
+/** What a check of a stored password costs, in blocks of 128 bytes that scrypt goes through; 0 for what is no hash. */
+export function passwordCost(stored: string): number {
+  const parsed = parse(stored);
+  return parsed === undefined ? 0 : costOf(parsed);
+}
+
+function costOf({ ln, r, p }: Parameters): number {
+  return 2 ** ln * r * p;
+}
+
+export interface Check {
+  /** Of the client: where checks wait, the networks take turns. */
+  readonly network?: string | undefined;
+  /** What each check is to cost, see {@link passwordCost}: entries that cost less are told from none by nothing. */
+  readonly cost?: number | undefined;
+}
+
+interface Waiting {
+  readonly go: () => void;
+  readonly giveUp: () => void;
+}
+
 export interface PasswordCheckerOptions {
   /** Hashes under way at a time. By default one for each processor but one, at least 1, at most 4. */
   readonly concurrency?: number;
@@ -68,12 +90,11 @@ export interface PasswordCheckerOptions {
 export class PasswordChecker {
   readonly #concurrency: number;
   readonly #queueLimit: number;
-  readonly #waiting: Array<() => void> = [];
-  readonly #dummy: StoredPassword = {
-    ...DEFAULT,
-    salt: randomBytes(SALT_BYTES),
-    hash: randomBytes(HASH_BYTES),
-  };
+  /** By network; the one whose turn it is stands first. */
+  readonly #waiting = new Map<string, Waiting[]>();
+  readonly #salt = randomBytes(SALT_BYTES);
+  readonly #nobody = randomBytes(HASH_BYTES);
+  #waits = 0;
   #running = 0;
 
   constructor(options: PasswordCheckerOptions = {}) {
@@ -83,7 +104,7 @@ export class PasswordChecker {
 
   /** Checks that run or wait, for metrics. */
   get pending(): number {
-    return this.#running + this.#waiting.length;
+    return this.#running + this.#waits;
   }
 
   /**
@@ -91,37 +112,82 @@ export class PasswordChecker {
    *
    * @throws StopgapError `unavailable` where too many checks wait already
    */
-  async verify(stored: string | undefined, password: string): Promise<boolean> {
+  async verify(
+    stored: string | undefined,
+    password: string,
+    { network = '', cost = costOf(DEFAULT) }: Check = {},
+  ): Promise<boolean> {
     const record = stored === undefined ? undefined : parse(stored);
     const bytes = passwordBytes(password);
-    const { hash, ...work } = record ?? this.#dummy;
-    await this.#enter();
+    const cut = bytes.subarray(0, LONGEST_PASSWORD);
+    await this.#enter(network);
     try {
-      const derived = await derive(bytes.subarray(0, LONGEST_PASSWORD), { ...work, hash });
-      const equal = timingSafeEqual(derived, hash);
+      const hash = record?.hash ?? this.#nobody;
+      const derived = record === undefined ? this.#salt : await derive(cut, record);
+      await this.#spend(cut, cost - (record === undefined ? 0 : costOf(record)));
+      const equal = derived.length === hash.length && timingSafeEqual(derived, hash);
       return equal && record !== undefined && bytes.length <= LONGEST_PASSWORD;
     } finally {
       this.#leave();
     }
   }
 
-  async #enter(): Promise<void> {
+  /** Does work that proves nothing, so that all checks cost the same. Less than one block of r = 8 is not made up for. */
+  async #spend(password: Buffer, cost: number): Promise<void> {
+    const { r, p } = DEFAULT;
+    let left = Math.floor(cost / r);
+    while (left >= 2) {
+      const ln = Math.min(DEFAULT.ln, Math.floor(Math.log2(left)));
+      await derive(password, { ...{ ln, r, p, salt: this.#salt, hash: this.#nobody } });
+      left -= 2 ** ln;
+    }
+  }
+
+  /** Where all places to wait are taken, the network that has most of them gives one up. */
+  async #enter(network: string): Promise<void> {
     if (this.#running < this.#concurrency) {
       this.#running += 1;
       return;
     }
-    if (this.#waiting.length >= this.#queueLimit) {
-      throw new StopgapError('unavailable', 'too many logins are waiting to be checked');
+    if (this.#waits >= this.#queueLimit) {
+      const own = this.#waiting.get(network)?.length ?? 0;
+      const longest = this.#longest();
+      if (longest.length <= own + 1) throw tooMany();
+      this.#waits -= 1;
+      longest.pop()!.giveUp();
     }
-    await new Promise<void>((resolve) => this.#waiting.push(resolve));
+    const queue = this.#waiting.get(network) ?? [];
+    this.#waiting.set(network, queue);
+    this.#waits += 1;
+    await new Promise<void>((resolve, reject) =>
+      queue.push({ go: resolve, giveUp: () => reject(tooMany()) }),
+    );
+  }
+
+  #longest(): Waiting[] {
+    let longest: Waiting[] = [];
+    for (const queue of this.#waiting.values()) if (queue.length > longest.length) longest = queue;
+    return longest;
   }
 
   #leave(): void {
-    const next = this.#waiting.shift();
-    // The slot is handed over: nobody who comes in between may take it.
-    if (next === undefined) this.#running -= 1;
-    else next();
+    for (const [network, queue] of this.#waiting) {
+      const next = queue.shift();
+      this.#waiting.delete(network);
+      // Its turn comes again after all others.
+      if (queue.length > 0) this.#waiting.set(network, queue);
+      if (next === undefined) continue;
+      this.#waits -= 1;
+      // The slot is handed over: nobody who comes in between may take it.
+      next.go();
+      return;
+    }
+    this.#running -= 1;
   }
+}
+
+function tooMany(): StopgapError {
+  return new StopgapError('unavailable', 'too many logins are waiting to be checked');
 }
 
 /** NFC, as RFC 8265 has it: the same password typed on another system gives the same bytes. */

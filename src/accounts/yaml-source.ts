@@ -1,7 +1,7 @@
 import type { Document, Node, ParsedNode, YAMLMap, YAMLSeq } from 'yaml';
-import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument, visit } from 'yaml';
+import { isAlias, isMap, isScalar, isSeq, LineCounter } from 'yaml';
+import { YamlRefused, parseYaml } from '../kernel/yaml.js';
 import { ConfigError, suggestion } from './problems.js';
-import { deeplyNestedLine } from '../kernel/nesting.js';
 
 /** One entry of a mapping, with its place in the file. */
 export interface Entry {
@@ -10,8 +10,6 @@ export interface Entry {
   readonly value: Node | null;
 }
 
-/** More references than any hand-written file has: the rest are bombs that unfold to gigabytes. */
-const MOST_ALIASES = 100;
 /** Syntax errors breed more of them: the first few say it. */
 const MOST_PROBLEMS = 5;
 
@@ -31,24 +29,21 @@ export class YamlSource {
     text: string,
     readonly file: string,
   ) {
-    const tooDeep = deeplyNestedLine(text);
-    if (tooDeep !== undefined) throw new ConfigError([`${file}:${tooDeep}:1: is nested too deeply`]);
-    this.doc = parseDocument(text, { lineCounter: this.#lines, prettyErrors: false, stringKeys: true });
+    this.doc = this.#parse(text);
     const problems = [...this.doc.errors, ...this.doc.warnings].slice(0, MOST_PROBLEMS).map((problem) => {
       const { line, col } = this.#lines.linePos(problem.pos[0]);
       return `${file}:${line}:${col}: ${problem.message.slice(0, 200)}${this.#hint(text, line)}`;
     });
     if (problems.length > 0) throw new ConfigError(problems);
-    let aliases = 0;
-    visit(this.doc, {
-      Alias: (_, alias) => {
-        aliases += 1;
-        if (aliases <= MOST_ALIASES) return undefined;
-        throw new ConfigError([
-          `${this.where(alias)}: has more than ${MOST_ALIASES} aliases; write the values out`,
-        ]);
-      },
-    });
+  }
+
+  #parse(text: string): Document.Parsed<ParsedNode, true> {
+    try {
+      return parseYaml(text, { lineCounter: this.#lines, stringKeys: true });
+    } catch (thrown) {
+      if (!(thrown instanceof YamlRefused)) throw thrown;
+      throw new ConfigError([`${this.file}:${thrown.line}:${thrown.column}: ${thrown.message}`]);
+    }
   }
 
   /** The document's content; null where the file is empty. */

@@ -1,4 +1,3 @@
-import { stringify } from 'yaml';
 import { z } from 'zod';
 import type { BacktestJob } from '../backtest/jobs.js';
 import type { Asked } from '../backtest/rule-sets.js';
@@ -12,6 +11,7 @@ import type { ApiDependencies } from './dependencies.js';
 import type { Route } from './http/route.js';
 import { ok, route } from './http/route.js';
 import { instantInput } from './inputs.js';
+import { MOST_TOKENS } from './rules-input.js';
 import { listOf } from './shapes.js';
 import { instant } from './views.js';
 
@@ -95,8 +95,8 @@ export function backtestRoutes({ backtests, publicUrl = '' }: ApiDependencies): 
 function asked(field: string, rules: z.infer<typeof rulesInput>): Asked {
   if (rules === IN_FORCE) return IN_FORCE;
   if (rules === DEFAULTS) return rulesThatShip();
-  const text = typeof rules === 'string' ? rules : stringify(rules);
-  return { name: field, rules: parseRules(text, field) };
+  const text = typeof rules === 'string' ? rules : JSON.stringify(rules);
+  return { name: field, rules: parseRules(text, field, MOST_TOKENS) };
 }
 
 function view({ progress, report, ...job }: BacktestJob): BacktestJson {

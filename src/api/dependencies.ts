@@ -61,6 +61,8 @@ export interface OperationDependencies {
   readonly metrics: Metrics;
   readonly log: Logger;
   health(): HealthReport;
+  /** Knows the tokens that metrics ask for; undefined where they ask for none. */
+  readonly metricsTokens?: Authenticator | undefined;
   /** Undefined where it is ready. */
   progress(): Progress | undefined;
 }

@@ -17,6 +17,8 @@ import { anyOf, once } from './inputs.js';
 const HEARTBEAT = 15 * SECOND;
 /** Feeds open at once; each may hold a slice of the store in memory. */
 const MOST_FEEDS = 100;
+/** Of these by one token: nobody takes the place of the others. */
+const MOST_OF_ONE = 10;
 /** Ids that a feed remembers, so that an event that the store holds twice comes once. */
 const IDS_KEPT = 10_000;
 /** How long a client should wait before it connects again, in milliseconds. */
@@ -38,7 +40,8 @@ type FeedQuery = z.infer<typeof feedQuery>;
 /** The events of the store as server-sent events (HTML Living Standard, 9.2). */
 export class EventFeeds {
   readonly #deps: ApiDependencies;
-  readonly #open = new Set<() => Promise<void>>();
+  /** Whose each is, by what ends it. */
+  readonly #open = new Map<() => Promise<void>, string>();
   #closed = false;
 
   constructor(deps: ApiDependencies) {
@@ -62,8 +65,8 @@ export class EventFeeds {
             schema: z.string(),
           },
         },
-        handle: async ({ query, request, response }) => {
-          await this.#begin(query, request, response);
+        handle: async ({ query, caller, request, response }) => {
+          await this.#begin(query, caller.name, request, response);
           return undefined;
         },
       }),
@@ -73,10 +76,10 @@ export class EventFeeds {
   /** Ends every feed; its client connects again elsewhere. */
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all([...this.#open].map((end) => end()));
+    await Promise.all([...this.#open.keys()].map((end) => end()));
   }
 
-  async #begin(query: FeedQuery, request: Request, response: Response): Promise<void> {
+  async #begin(query: FeedQuery, token: string, request: Request, response: Response): Promise<void> {
     const { store, log } = this.#deps;
     const { types } = query;
     const categories = categoriesOf(query);
@@ -88,12 +91,10 @@ export class EventFeeds {
       ]);
     }
     if (this.#closed) throw new StopgapError('unavailable', 'the server is shutting down');
-    if (this.#open.size >= MOST_FEEDS) {
-      throw new Problem(503, `${MOST_FEEDS} feeds are open already`, {
-        code: 'unavailable',
-        headers: { 'Retry-After': '30' },
-      });
-    }
+    if (this.#open.size >= MOST_FEEDS) throw tooMany(`${MOST_FEEDS} feeds are open already`);
+    let own = 0;
+    for (const other of this.#open.values()) if (other === token) own++;
+    if (own >= MOST_OF_ONE) throw tooMany(`${MOST_OF_ONE} feeds of the token ${token} are open already`);
     if (response.destroyed) return;
     response
       .status(200)
@@ -111,7 +112,7 @@ export class EventFeeds {
         ? write(response, textOf(event))
         : undefined,
     );
-    this.#keep(response, subscription);
+    this.#keep(response, subscription, token);
     subscription.ended.then(
       () => response.end(),
       (error: unknown) => {
@@ -122,7 +123,7 @@ export class EventFeeds {
   }
 
   /** Keeps it alive while it is silent, and cleans up when either side ends it. */
-  #keep(response: Response, subscription: Subscription): void {
+  #keep(response: Response, subscription: Subscription, token: string): void {
     const { clock, metrics } = this.#deps;
     let cancel: () => void;
     const beat = (): void => {
@@ -140,11 +141,15 @@ export class EventFeeds {
       response.emit('drain');
       await subscription.stop();
     };
-    this.#open.add(end);
+    this.#open.set(end, token);
     metrics.api.feeds.set(this.#open.size);
     response.once('close', () => void end());
     response.on('error', () => undefined); // the client is gone: `close` follows
   }
+}
+
+function tooMany(message: string): Problem {
+  return new Problem(503, message, { code: 'unavailable', headers: { 'Retry-After': '30' } });
 }
 
 /** Which streams are read. @throws InvalidInput for a type that could never come */

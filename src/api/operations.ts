@@ -25,7 +25,7 @@ const readiness = z.object({
   percent: z.int().nullable().optional(),
 });
 
-/** For whoever runs the process: no token, and never an address. */
+/** For those who run the process: no token, but for metrics where others can reach them; and never an address. */
 export function operationRoutes(deps: OperationDependencies): readonly Route[] {
   return [
     route({
@@ -54,6 +54,9 @@ export function operationRoutes(deps: OperationDependencies): readonly Route[] {
       method: 'get',
       path: '/metrics',
       summary: 'Metrics in the Prometheus text format, or in OpenMetrics where Accept prefers it',
+      ...(deps.metricsTokens === undefined
+        ? {}
+        : { role: 'viewer', needsModels: false, authenticator: deps.metricsTokens }),
       responses: { 200: { description: 'Metrics', schema: z.string(), type: 'text/plain' } },
       async handle({ request }) {
         const { registry } = deps.metrics;

@@ -10,7 +10,7 @@ import { etagOf, ifMatch, preconditionFailed } from './http/etag.js';
 import type { Answer, Ask, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
 import type { RulesInput } from './rules-input.js';
-import { rulesBody, withoutLines } from './rules-input.js';
+import { MOST_TOKENS, rulesBody, rulesDraft, withoutLines } from './rules-input.js';
 import { activeByRule, rulesView, rulesWarningsOf } from './rules-view.js';
 import { precisionShape } from './shadow-shapes.js';
 import { precisionView } from './shadow-view.js';
@@ -105,11 +105,11 @@ export function rulesRoutes(deps: ApiDependencies, order: BlockOrder): readonly 
       summary: 'Check a rule set without putting it in force',
       role: 'viewer',
       needsModels: false,
-      body: rulesBody,
+      body: rulesDraft,
       responses: { 200: { description: 'Whether it is valid, and every fault', schema: validation } },
       handle({ body }) {
         try {
-          const warnings = rulesWarningsOf(parseRules(body.source), deps.places);
+          const warnings = rulesWarningsOf(parseRules(body.source, 'rules', MOST_TOKENS), deps.places);
           return ok({ valid: true, faults: [], warnings });
         } catch (thrown) {
           const refused = withoutLines(thrown, body);

@@ -176,12 +176,13 @@ export class World {
     if (!this.#acting) return;
     const now = this.#clock.now();
     const { exemptions, automaticBlocks, sendVolume } = this.models;
-    const planned = this.#plans.filter(({ response }) => response.counts).length;
+    const planned = (breaker: string): number =>
+      this.#plans.filter(({ response }) => response.counts === breaker).length;
     const response = respond(verdict, {
       now,
       breaker: sendVolume.rules.maxAutomaticBlocks,
       sparedBy: (subject) => exemptions.covering(subject, now),
-      automaticBlocks: (window) => automaticBlocks.within(window, now) + planned,
+      automaticBlocks: (breaker, window) => automaticBlocks.within(breaker, window, now) + planned(breaker),
       newId: () => this.newId(),
     });
     this.#plans.push({ verdict, response });

@@ -59,6 +59,7 @@ export function buildConfig(raw: RawSettings, around: Surroundings): Config {
   const data = read('data', asPath, path.resolve(around.base, 'data'));
   const roles = read('roles', asRoles, ROLES);
   const upstream = relay(raw, data, around.evaluation || !roles.includes('smtp'));
+  const apiListen = read('api.listen', asListen, { host: '127.0.0.1', port: 8025 });
   return {
     data,
     roles,
@@ -98,8 +99,9 @@ export function buildConfig(raw: RawSettings, around: Surroundings): Config {
       softFail: { contact: read('smtp.softFail.contact', asText, undefined) },
     },
     api: {
-      listen: read('api.listen', asListen, { host: '127.0.0.1', port: 8025 }),
+      listen: apiListen,
       tokens: read('api.tokens', asPath, path.join(data, 'tokens.yaml')),
+      metrics: read('api.metrics', asChoice(['open', 'token']), undefined) ?? metricsAsk(apiListen),
       publicUrl: read('api.publicUrl', asHttpUrl, undefined),
     },
     rules: read('rules', asPath, undefined),
@@ -137,6 +139,11 @@ function reader(raw: RawSettings): Reader {
       return fallback;
     }
   };
+}
+
+/** Metrics tell a wrong password from a blocked account, which is for nobody but those who run it. */
+function metricsAsk(listen: ListenAddress): 'open' | 'token' {
+  return listensOnLoopback(listen) ? 'open' : 'token';
 }
 
 /** Whether a listener can be reached from this machine alone. */

@@ -101,6 +101,12 @@ const TABLE: ReadonlyArray<
   ['smtp.senders', 'own | domain | any | map:FILE', 'own', 'Which return paths an account may use.'],
   ['smtp.softFail.contact', 'text', undefined, 'What an honest refusal names as contact.'],
   ['api.listen', 'address', '127.0.0.1:8025', 'Where the HTTP API and the metrics are served.'],
+  [
+    'api.metrics',
+    'open | token',
+    'by api.listen',
+    'Whether /metrics asks for a token, of any role. By default it does where api.listen is not loopback.',
+  ],
   ['api.tokens', 'path', 'tokens.yaml in data', 'The tokens file (stopgap token).'],
   [
     'api.publicUrl',

@@ -149,6 +149,8 @@ export interface Config {
   readonly api: {
     readonly listen: ListenAddress;
     readonly tokens: string;
+    /** Whether `/metrics` asks for a token. They tell wrong passwords from blocked accounts. */
+    readonly metrics: 'open' | 'token';
     /** Under which URL the API is reached from outside, without a slash at its end. */
     readonly publicUrl: string | undefined;
   };

@@ -7,6 +7,7 @@ import { messageOf } from '../kernel/errors.js';
 import type { NewEvent, RecordedEvent } from '../kernel/events.js';
 import type { Clock, Instant } from '../kernel/time.js';
 import type { ReadModels } from '../read-models.js';
+import { breakerOf } from '../rules/respond.js';
 import type { Verdict } from '../rules/verdict.js';
 import type { Subject } from '../sending/subjects.js';
 import { subjectKey } from '../sending/subjects.js';
@@ -32,7 +33,7 @@ export interface ContainmentOptions {
 export class LocalContainment {
   readonly #options: ContainmentOptions;
   #volume: SendVolume;
-  readonly #held = new Map<string, Subject>();
+  readonly #held = new Map<string, { readonly subject: Subject; readonly breaker: string }>();
 
   constructor(options: ContainmentOptions) {
     this.#options = options;
@@ -91,7 +92,7 @@ export class LocalContainment {
 
   /** The store is back and its events are folded: whoever is to stay blocked is so by now. */
   letGo(): void {
-    for (const subject of [...this.#held.values()]) this.#release(subject);
+    for (const { subject } of [...this.#held.values()]) this.#release(subject);
   }
 
   #release(subject: Subject): void {
@@ -103,7 +104,10 @@ export class LocalContainment {
     if (kind !== 'act' || mode !== 'enforce' || rule.then !== 'block') return;
     if (models.exemptions.covering(subject, now) !== undefined) return;
     const { max } = models.sendVolume.rules.maxAutomaticBlocks;
-    if (this.#held.size >= max) {
+    const breaker = breakerOf(subject, rule.count, rule.direction);
+    let held = 0;
+    for (const other of this.#held.values()) if (other.breaker === breaker) held++;
+    if (held >= max) {
       log.error({ rule: rule.id, subject }, 'the store is away and too many are held already: not refused');
       return;
     }
@@ -117,7 +121,7 @@ export class LocalContainment {
       refusal,
       byRule: true,
     });
-    this.#held.set(subjectKey(subject), subject);
+    this.#held.set(subjectKey(subject), { subject, breaker });
     log.warn(
       { rule: rule.id, subject, sentence: evidence.sentence },
       'refused by this node alone, the store being away',

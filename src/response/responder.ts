@@ -36,8 +36,8 @@ interface Plan {
   readonly command: BlockCommand;
   /** In force already, ahead of its event. */
   readonly anticipated: boolean;
-  /** Counts for the circuit breaker until its event does. */
-  readonly counts: boolean;
+  /** The circuit breaker that it counts for until its event does. */
+  readonly counts: string | undefined;
   readonly span: Span | undefined;
   /** Decided at a start, of what tripped before it. */
   readonly madeUp: boolean;
@@ -65,8 +65,9 @@ export class Responder {
   /** Plans by the position that tripped them, until they are settled. */
   readonly #pending = new Map<number, Promise<void>>();
   #tail: Promise<void> = Promise.resolve();
-  #plannedBlocks = 0;
-  #breakerOpen = false;
+  /** By circuit breaker. */
+  readonly #plannedBlocks = new Map<string, number>();
+  readonly #openBreakers = new Set<string>();
   #stopped = false;
   /** Nothing is tried any more, not even once. */
   #dropping = false;
@@ -143,12 +144,23 @@ export class Responder {
     await this.#tail;
   }
 
-  /** How the circuit breaker stands just now, with the blocks that are on their way. */
+  /** How the fullest circuit breaker stands just now, with the blocks that are on their way. */
   get breaker(): { readonly open: boolean; readonly blocks: number; readonly max: number } {
     const { models, clock } = this.#options;
     const { max, window } = models.sendVolume.rules.maxAutomaticBlocks;
-    const blocks = models.automaticBlocks.within(window, clock.now()) + this.#plannedBlocks;
+    const { breakers } = models.automaticBlocks;
+    const all = new Set([...breakers, ...this.#plannedBlocks.keys()]);
+    const blocks = Math.max(0, ...[...all].map((breaker) => this.#within(breaker, window, clock.now())));
     return { open: blocks >= max, blocks, max };
+  }
+
+  #within(breaker: string, window: Milliseconds, now: Instant): number {
+    const planned = this.#plannedBlocks.get(breaker) ?? 0;
+    return this.#options.models.automaticBlocks.within(breaker, window, now) + planned;
+  }
+
+  #note(breaker: string, difference: 1 | -1): void {
+    this.#plannedBlocks.set(breaker, (this.#plannedBlocks.get(breaker) ?? 0) + difference);
   }
 
   async stop(): Promise<void> {
@@ -184,7 +196,7 @@ export class Responder {
       now,
       breaker: models.sendVolume.rules.maxAutomaticBlocks,
       sparedBy: (subject) => models.exemptions.covering(subject, now),
-      automaticBlocks: (window) => models.automaticBlocks.within(window, now) + this.#plannedBlocks,
+      automaticBlocks: (breaker, window) => this.#within(breaker, window, now),
       pending: (subject) => pendingOn(models, subject, now),
       newId,
     });
@@ -194,9 +206,9 @@ export class Responder {
     const { models, clock, metrics, tracing } = this.#options;
     const now = clock.now();
     const span = tracing?.verdict(verdict, correlationOf(verdict));
-    const { command, anticipated, counts, breakerOpen } = this.#respond(verdict, now);
-    if (breakerOpen !== undefined) this.#noteBreaker(breakerOpen);
-    if (counts) this.#plannedBlocks++;
+    const { command, anticipated, counts, asked } = this.#respond(verdict, now);
+    if (asked !== undefined) this.#noteBreaker(asked);
+    if (counts !== undefined) this.#note(counts, 1);
     if (anticipated !== undefined) {
       models.activeBlocks.anticipate(verdict.subject, anticipated);
       metrics.containment.anticipated(verdict, now);
@@ -205,19 +217,20 @@ export class Responder {
     return { verdict, command, anticipated: anticipated !== undefined, counts, span, madeUp };
   }
 
-  /** The circuit breaker opens or closes: said once. */
-  #noteBreaker(open: boolean): void {
+  /** A circuit breaker opens or closes: said once. */
+  #noteBreaker({ breaker, open }: NonNullable<Response['asked']>): void {
     const { models, log } = this.#options;
     const { max, window } = models.sendVolume.rules.maxAutomaticBlocks;
-    if (open && !this.#breakerOpen) {
+    if (open && !this.#openBreakers.has(breaker)) {
       log.error(
-        { max, windowMs: window },
+        { breaker, max, windowMs: window },
         'circuit breaker: too many automatic blocks, rules only propose for now',
       );
-    } else if (!open && this.#breakerOpen) {
-      log.warn('circuit breaker: rules block again');
+    } else if (!open && this.#openBreakers.has(breaker)) {
+      log.warn({ breaker }, 'circuit breaker: rules block again');
     }
-    this.#breakerOpen = open;
+    if (open) this.#openBreakers.add(breaker);
+    else this.#openBreakers.delete(breaker);
   }
 
   async #carryOut(plan: Plan, settled: () => void): Promise<void> {
@@ -260,7 +273,7 @@ export class Responder {
         while (!models.isFreshSince(failedAt) && !this.#stopped);
       }
     }
-    if (counts) this.#plannedBlocks--;
+    if (counts !== undefined) this.#note(counts, -1);
     if (anticipated && !this.#dropping) models.activeBlocks.withdraw(subject);
     span?.setAttribute('stopgap.outcome', outcome).end();
     settled();

@@ -1,7 +1,7 @@
-import { LineCounter, isNode, parseDocument, visit } from 'yaml';
+import { LineCounter, isNode, visit } from 'yaml';
 import type { Document } from 'yaml';
 import { problemsText, StopgapError } from '../kernel/errors.js';
-import { deeplyNestedLine } from '../kernel/nesting.js';
+import { YamlRefused, parseYaml } from '../kernel/yaml.js';
 import type { RuleSet } from './model.js';
 import { faultsOf } from './schema/faults.js';
 import type { Path } from './schema/faults.js';
@@ -32,37 +32,48 @@ function faultLine(source: string, { line, path, message }: RuleFault): string {
   return `${source}${line === undefined ? '' : `:${line}`}: ${path === '' ? '' : `${path}: `}${message}`;
 }
 
+/** As many faults as anybody reads; text that has more than these says nothing new with the rest. */
+const MOST_FAULTS = 100;
+
 /**
  * Reads a rule set from YAML (or JSON, which is YAML).
  *
  * @param source what to call it in messages, such as the file's name
- * @throws InvalidRules with every fault, each with its line
+ * @param tokens the most YAML tokens that are read; any number by default
+ * @throws InvalidRules with every fault (the first 100), each with its line
  */
-export function parseRules(text: string, source = 'rules'): RuleSet {
-  const tooDeep = deeplyNestedLine(text);
-  if (tooDeep !== undefined)
-    throw new InvalidRules([{ line: tooDeep, path: '', message: 'is nested too deeply' }], source);
+export function parseRules(text: string, source = 'rules', tokens?: number): RuleSet {
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true, schema: 'core' });
+  const document = parsed(text, lines, source, tokens);
   if (document.errors.length > 0) {
-    const faults = document.errors.map((error) => ({
+    const faults = document.errors.slice(0, MOST_FAULTS).map((error) => ({
       line: lines.linePos(error.pos[0]).line,
       path: '',
-      message: error.message.split('\n')[0]!.replace(/ at line \d+, column \d+:?$/, ''),
+      message: error.message,
     }));
     throw new InvalidRules(faults, source);
   }
   const value = plain(document, lines, source);
   const result = ruleSet.safeParse(value);
   if (result.success) return result.data;
-  const faults = result.error.issues.flatMap((issue) =>
-    faultsOf(issue).map(({ path, message }) => ({
+  const faults = result.error.issues.slice(0, MOST_FAULTS).flatMap(faultsOf).slice(0, MOST_FAULTS);
+  throw new InvalidRules(
+    faults.map(({ path, message }) => ({
       line: lineOf(document, lines, path),
       path: pathText(path),
       message,
     })),
+    source,
   );
-  throw new InvalidRules(faults, source);
+}
+
+function parsed(text: string, lines: LineCounter, source: string, tokens?: number): Document.Parsed {
+  try {
+    return parseYaml(text, { lineCounter: lines, tokens });
+  } catch (thrown) {
+    if (!(thrown instanceof YamlRefused)) throw thrown;
+    throw new InvalidRules([{ line: thrown.line, path: '', message: thrown.message }], source);
+  }
 }
 
 /** The document without its YAML: yaml finds an alias that names nothing, or that multiplies, only here. */

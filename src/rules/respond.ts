@@ -12,8 +12,8 @@ export interface Circumstances {
   readonly breaker: Breaker;
   /** What keeps rules from acting on a subject: an exemption, or the never-block list. */
   sparedBy(subject: Subject): Act['sparedBy'] | undefined;
-  /** How many blocks rules imposed within the window that ends now, those on their way included. */
-  automaticBlocks(window: Milliseconds): number;
+  /** How many blocks that count for a breaker rules imposed within the window that ends now, those on their way included. */
+  automaticBlocks(breaker: string, window: Milliseconds): number;
   /** The proposal that waits on a subject: a block takes over its id. */
   pending?(subject: Subject): string | undefined;
   /** The id of the case, should this begin one. */
@@ -32,10 +32,23 @@ export interface Anticipated extends Subject {
 export interface Response {
   readonly command: Act | Renew | Observe;
   readonly anticipated: Anticipated | undefined;
-  /** Whether what is anticipated counts for the circuit breaker until its event does. */
-  readonly counts: boolean;
-  /** Whether the circuit breaker made a proposal of a block; undefined where it was not asked. */
-  readonly breakerOpen: boolean | undefined;
+  /** The circuit breaker that what is anticipated counts for until its event does; undefined for none. */
+  readonly counts: string | undefined;
+  /** The circuit breaker that was asked, and whether it made a proposal of a block; undefined where none was. */
+  readonly asked: { readonly breaker: string; readonly open: boolean } | undefined;
+}
+
+/**
+ * The circuit breaker that blocks of this kind count for, and that stops them. Each type of subject and each cause has its
+ * own: what anybody can cause without an account (wrong passwords, mail that arrives, bounces) must never switch off what
+ * guards accounts.
+ *
+ * @param count of the rule, and `direction` that it blocks
+ */
+export function breakerOf({ type }: Pick<Subject, 'type'>, count: string, direction: Direction): string {
+  if (count === 'authFailures') return `${type} by logins`;
+  if (count === 'bounces') return `${type} by bounces`;
+  return direction === 'inbound' ? `${type} by arrivals` : `${type} by sends`;
 }
 
 /** What is to be done about a verdict. Live traffic and a back-test come through here alike. */
@@ -54,13 +67,14 @@ export function respond(verdict: Verdict, circumstances: Circumstances): Respons
   const act: Act = { kind: 'act', action: rule.then, subject, terms, evidence, newId: id };
   if (sparedBy !== undefined) return only({ ...act, sparedBy });
   if (rule.then !== 'block') return only(act);
+  const own = breakerOf(subject, rule.count, rule.direction);
   // Too many automatic blocks in a short time are more likely our mistake than an attack.
-  if (circumstances.automaticBlocks(breaker.window) >= breaker.max) {
+  if (circumstances.automaticBlocks(own, breaker.window) >= breaker.max) {
     return {
       command: { ...act, action: 'propose' },
       anticipated: undefined,
-      counts: false,
-      breakerOpen: true,
+      counts: undefined,
+      asked: { breaker: own, open: true },
     };
   }
   const { direction, refuse: refusal } = rule;
@@ -70,11 +84,12 @@ export function respond(verdict: Verdict, circumstances: Circumstances): Respons
     ...{ ...subject, direction, until, refusal, byRule: true as const },
   };
   // Accounts that turned abnormal together are one finding, which the first of their blocks stands for.
-  return { command: act, anticipated, counts: rule.count !== 'accounts', breakerOpen: false };
+  const counts = rule.count === 'accounts' ? undefined : own;
+  return { command: act, anticipated, counts, asked: { breaker: own, open: false } };
 }
 
 function only(command: Response['command']): Response {
-  return { command, anticipated: undefined, counts: false, breakerOpen: undefined };
+  return { command, anticipated: undefined, counts: undefined, asked: undefined };
 }
 
 function termsOf(rule: Rule, sentence: string): RuleTerms {

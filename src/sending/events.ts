@@ -70,8 +70,13 @@ export interface BounceReceived {
 export interface AuthenticationFailed {
   /** The client network: an IPv4 address or an IPv6 /64. */
   readonly network: string;
-  /** `feigned`: the password may have been right; a block made it fail. Never counts against the network. */
+  /** `feigned`: the password may have been right; a block made it fail. */
   readonly kind: 'genuine' | 'feigned';
+  /**
+   * These very credentials had not failed from this network within the last hour: it counts against the network, be it
+   * genuine or not, since what follows must not tell the two apart. Without it, genuine ones count and feigned ones do not.
+   */
+  readonly fresh?: boolean;
   /** The block behind a feigned failure. */
   readonly block?: string;
   /** The account behind a feigned failure: it exists, so its name is no stranger's guess. */

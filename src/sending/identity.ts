@@ -98,6 +98,25 @@ export function clientNetwork(ip: string): string {
   return normal.includes(':') && readIpv6(normal, PARTS) ? slash64(PARTS) : normal;
 }
 
+/**
+ * The networks around an IPv6 /64 that one site may hold as well: its /56 and its /48 (RFC 6177). None of any other network.
+ *
+ * @param network as {@link clientNetwork} gives it
+ */
+export function widerNetworks(network: string): readonly string[] {
+  if (!network.endsWith('::/64') || !readIpv6(network.slice(0, -3), PARTS)) return [];
+  PARTS[3]! &= 0xff00;
+  const wider = slash64(PARTS).replace('/64', '/56');
+  PARTS[3] = 0;
+  return [wider, slash64(PARTS).replace('/64', '/48')];
+}
+
+/** How many times what a /64 may do a wider network may: see {@link widerNetworks}. 1 for any other. */
+export function widthFactor(network: string): number {
+  if (!network.endsWith('::/56') && !network.endsWith('::/48')) return 1;
+  return network.endsWith('6') ? 2 : 4;
+}
+
 /** Scratch for one call at a time: nothing here waits. */
 const PARTS = new Uint16Array(8);
 

@@ -3,6 +3,7 @@ import type { ActiveBlock } from '../../projections/active-blocks.js';
 import { LONGEST_PASSWORD } from '../accounts/passwords.js';
 import { StopgapError } from '../kernel/errors.js';
 import { LONGEST_ADDRESS } from '../sending/identity.js';
+import type { Attempt } from './auth/attempt-limiter.js';
 import type { SmtpContext } from './context.js';
 import type { Conversation } from './conversation.js';
 import { BAD_CREDENTIALS, LOGIN_LATER, ReplyError, replyLine } from './replies.js';
@@ -21,22 +22,39 @@ export async function logIn(
   conversation: Conversation,
   auth: SMTPServerAuthentication,
 ): Promise<string> {
-  const { limiter, metrics, models, clock, log, tracing } = context;
-  const begun = performance.now();
+  const { limiter, metrics, log } = context;
   const login = auth.username ?? '';
   const { network } = conversation;
-  // Nobody is called that, and nobody's password is that: nothing is done about it, but it counts.
-  if (isOverlong(auth)) throw failed(context, conversation, '');
-  if (!limiter.allow(network, login)) {
+  const attempt = await limiter.begin(network, login, auth.password ?? '');
+  if (attempt === undefined) {
     metrics.smtp.login('limited');
     if (log.isLevelEnabled('debug')) log.debug({ network }, 'a login was put off: too many have failed');
     throw new ReplyError(LOGIN_LATER);
   }
+  try {
+    return await tried(context, conversation, auth, attempt);
+  } finally {
+    attempt.end();
+  }
+}
+
+async function tried(
+  context: SmtpContext,
+  conversation: Conversation,
+  auth: SMTPServerAuthentication,
+  attempt: Attempt,
+): Promise<string> {
+  const { metrics, models, clock, log, tracing } = context;
+  const begun = performance.now();
+  const login = auth.username ?? '';
+  const { network } = conversation;
+  // Nobody is called that, and nobody's password is that: nothing is done about it, but it counts.
+  if (isOverlong(auth)) throw failed(context, conversation, attempt);
   const refusing = (): ActiveBlock | undefined =>
     models.refusing.verdict(conversation.asLogin(login), clock.now());
   const before = refusing();
-  const result = await verify(context, login, auth, before?.refusal === 'soft');
-  if (!result.ok) throw failed(context, conversation, login);
+  const result = await verify(context, login, auth, { bypassMemory: before?.refusal === 'soft', network });
+  if (!result.ok) throw failed(context, conversation, attempt);
   const block = refusing();
   if (block === undefined || block.refusal === 'honest') {
     metrics.smtp.login('succeeded');
@@ -47,13 +65,14 @@ export async function logIn(
   const reply = block.refusal === 'soft' ? BAD_CREDENTIALS : LOGIN_LATER;
   metrics.smtp.login('feigned');
   metrics.smtp.refused('auth', block.refusal);
-  limiter.failed(network, login, 'feigned');
+  attempt.failed();
   conversation.account = result.account;
   const fields = conversation.fields(undefined);
   conversation.account = undefined;
   context.recorder.loginFailed({
     network,
     kind: 'feigned',
+    fresh: !attempt.isRepeated,
     block: block.id,
     account: result.account,
     ...conversation.place,
@@ -68,14 +87,15 @@ export async function logIn(
 
 /** A wrong name or password: noted, and what the client is told. */
 function failed(
-  { limiter, metrics, recorder }: SmtpContext,
+  { metrics, recorder }: SmtpContext,
   conversation: Conversation,
-  login: string,
+  attempt: Attempt,
 ): ReplyError {
   const { network } = conversation;
   metrics.smtp.login('failed');
-  limiter.failed(network, login, 'genuine');
-  recorder.loginFailed({ network, kind: 'genuine', ...conversation.place });
+  attempt.failed();
+  const fresh = !attempt.isRepeated;
+  recorder.loginFailed({ network, kind: 'genuine', fresh, ...conversation.place });
   return new ReplyError(BAD_CREDENTIALS);
 }
 
@@ -91,12 +111,12 @@ async function verify(
   { verifier, metrics }: SmtpContext,
   login: string,
   auth: SMTPServerAuthentication,
-  bypassMemory: boolean,
+  how: { readonly bypassMemory: boolean; readonly network: string },
 ): Promise<Awaited<ReturnType<typeof verifier.verify>>> {
   // Acting for somebody else (RFC 4616 authzid) is not offered.
   const foreign = auth.authzid !== undefined && auth.authzid !== '' && auth.authzid !== login;
   try {
-    const result = await verifier.verify(login, auth.password ?? '', { bypassMemory });
+    const result = await verifier.verify(login, auth.password ?? '', how);
     return foreign ? { ok: false } : result;
   } catch (error) {
     if (!(error instanceof StopgapError)) throw error;

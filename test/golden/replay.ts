@@ -155,7 +155,7 @@ export class Replay {
       now,
       breaker: sendVolume.rules.maxAutomaticBlocks,
       sparedBy: (whom) => exemptions.covering(whom, now),
-      automaticBlocks: (window) => automaticBlocks.within(window, now),
+      automaticBlocks: (breaker, window) => automaticBlocks.within(breaker, window, now),
       newId: () => this.#newId(),
     });
     this.#decide(subject, command, now, ruleActor(rule.id, evidence.version));

@@ -42,7 +42,9 @@ export function observables(models: ReadModels, now: Instant): unknown {
     tasks: [...timedTasks(ledger)],
     exemptions: exemptions.list(now),
     covering: SUBJECTS.map((subject) => exemptions.covering(subject, now)),
-    automatic: [MINUTE, HOUR, DAY].map((window) => automaticBlocks.within(window, now)),
+    automatic: automaticBlocks.breakers.map((breaker) =>
+      [MINUTE, HOUR, DAY].map((window) => automaticBlocks.within(breaker, window, now)),
+    ),
     overrides: OVERRIDE_TYPES.map((type) => overrides.page(type, '', '', 9)),
     limits: SUBJECTS.map(({ type, value }) =>
       ['burst', 'hour', 'size'].map((rule) => overrides.explain(rule, type, value, 7, now)),

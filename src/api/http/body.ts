@@ -79,8 +79,29 @@ function parseLine(text: string, index: number): readonly unknown[] {
   return text.trim() === '' ? [] : [parse(text, index)];
 }
 
+/** Levels of a JSON value: what works on it may call itself for each. */
+const DEEPEST = 100;
+
 /** @param before how many lines stand before this text */
 function parse(text: string, before = 0): unknown {
+  const value = parseJson(text, before);
+  if (isDeeperThan(DEEPEST, value))
+    throw invalid([{ field: 'body', message: `is nested more than ${DEEPEST} levels deep` }]);
+  return value;
+}
+
+/** Without recursion: it meets what is too deep for it. */
+function isDeeperThan(most: number, value: unknown): boolean {
+  const isParent = (one: unknown): one is object => typeof one === 'object' && one !== null;
+  let level = [value].filter(isParent);
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth === most) return true;
+    level = level.flatMap((parent) => Object.values(parent).filter(isParent));
+  }
+  return false;
+}
+
+function parseJson(text: string, before: number): unknown {
   try {
     return JSON.parse(text);
   } catch {

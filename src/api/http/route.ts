@@ -1,7 +1,7 @@
 import type { Request, Response } from 'express';
 import type { z } from 'zod';
 import type { Role } from '../../accounts/tokens.js';
-import type { Caller } from '../dependencies.js';
+import type { Authenticator, Caller } from '../dependencies.js';
 
 export type Method = 'get' | 'post' | 'put' | 'patch' | 'delete';
 
@@ -59,6 +59,8 @@ export interface RouteSpec<Query, Body> {
   readonly summary: string;
   /** The least role that may; absent where no token is asked for. */
   readonly role?: Role;
+  /** Knows the tokens, where the route lies outside of what asks for one anyway. */
+  readonly authenticator?: Authenticator;
   /** False where it works before the read models are caught up. */
   readonly needsModels?: boolean;
   readonly query?: z.ZodType<Query>;

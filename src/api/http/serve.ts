@@ -123,7 +123,10 @@ async function work(
   deps: ServeDependencies,
   answers: IdempotentAnswers,
 ): Promise<Answer | undefined> {
-  const { requestId, caller, trace } = localsOf(response);
+  const { requestId, trace } = localsOf(response);
+  const { authenticator } = route;
+  const caller =
+    authenticator === undefined ? localsOf(response).caller : authenticate(request, authenticator);
   if (route.role !== undefined) {
     authorize(caller, route.role);
     if (route.needsModels !== false && deps.models?.ready !== true) {

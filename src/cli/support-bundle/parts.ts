@@ -115,10 +115,18 @@ function configuration(loaded: LoadedConfig, names: Pseudonyms | undefined, io: 
 }
 
 /** They name nobody, and need no token. */
-async function metrics({ io, url, loaded }: Source): Promise<string> {
+async function metrics({ io, url, loaded, client }: Source): Promise<string> {
   const target = new URL('metrics', serverUrl(io, url === undefined ? {} : { url }, loaded.config));
   const signal = AbortSignal.timeout(PATIENCE);
-  const answer = await fetch(target, { redirect: 'error', signal }).catch(() => undefined);
+  // Metrics ask for a token where others can reach them.
+  const token = await client().then(
+    (one) => one.token,
+    () => undefined,
+  );
+  const headers = new Headers(token === undefined ? [] : [['authorization', `Bearer ${token}`]]);
+  const answer = await fetch(target, { headers, redirect: 'error', signal }).catch(() => undefined);
+  if (answer?.status === 401)
+    throw new StopgapError('unauthorized', `the metrics of ${target.origin} ask for a token`);
   if (answer?.ok !== true) throw new StopgapError('unavailable', `no Stopgap answers at ${target.origin}`);
   return answer.text();
 }

@@ -1,80 +1,158 @@
+import { randomBytes } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { AlarmClock, Milliseconds } from '../../kernel/time.js';
-import { MINUTE } from '../../kernel/time.js';
-import { normalizeAccount } from '../../sending/identity.js';
-
-/** `feigned`: the password may have been right; a block made the login fail. */
-export type FailureKind = 'genuine' | 'feigned';
+import { HOUR, MINUTE } from '../../kernel/time.js';
+import { normalizeAccount, widerNetworks, widthFactor } from '../../sending/identity.js';
+import { keyedHash } from './login-verifier.js';
 
 interface Bucket {
   /** Failures that are still allowed; below zero where attempts at once went past. */
-  tokens: number;
+  readonly tokens: number;
   /** By the monotonic clock. */
-  at: Milliseconds;
+  readonly at: Milliseconds;
+}
+
+/** A login that may be tried. {@link end} must follow, {@link failed} may come before. */
+export interface Attempt {
+  /** The same credentials have failed within the last hour: that they fail again tells nothing new. */
+  readonly isRepeated: boolean;
+  /** Notes that it failed, whatever for. */
+  failed(): void;
+  end(): void;
 }
 
 export interface AttemptLimiterOptions {
   /** Failures a minute that are allowed; as many at once. */
   readonly attemptsPerMinute: number;
   readonly clock: Pick<AlarmClock, 'monotonic'>;
-  /** Buckets that are kept of each kind; the least used are forgotten. 50,000 by default. */
+  /** Buckets, and failed credentials, that are kept; the least used are forgotten. 50,000 by default. */
   readonly remembered?: number;
 }
 
-/** A flood of attempts at once is paid back over this many minutes at most. */
-const LONGEST_DEBT = 10;
+/** Credentials that have failed count anew after so long a rest. */
+const REPEATED: Milliseconds = HOUR;
+/** Attempts of one site that wait for others of it to end. */
+const MOST_WAITING = 500;
 const LONGEST_LOGIN = 320;
 
 /**
- * Limits failed logins by client network. Genuine failures count for the whole network. Feigned ones count for the
- * network and the account together: the phone of one blocked account, which tries every minute, must not lock
- * the office out that it stands in.
+ * Limits failed logins by client network, and by the IPv6 networks around it. A failure is a failure, whether the
+ * password is wrong or a block made it fail: what they take must not tell the two apart. The same credentials from
+ * the same network count once, so that the phone of one blocked account, which tries every minute, does not lock the
+ * office out that it stands in; such repeats have a bucket of their own.
  */
 export class AttemptLimiter {
   readonly #rate: number;
   readonly #clock: Pick<AlarmClock, 'monotonic'>;
-  readonly #genuine: LRUCache<string, Bucket>;
-  readonly #feigned: LRUCache<string, Bucket>;
+  /** By network. */
+  readonly #failures: LRUCache<string, Bucket>;
+  readonly #repeats: LRUCache<string, Bucket>;
+  /** Credentials that failed, as keyed hashes that die with the process. */
+  readonly #failed: LRUCache<string, true>;
+  readonly #hashKey = randomBytes(32);
+  /** Attempts under way, by network: each may fail. */
+  readonly #pending = new Map<string, number>();
+  /** Attempts that wait for room, by the widest network. */
+  readonly #waiting = new Map<string, (() => void)[]>();
 
   constructor({ attemptsPerMinute, clock, remembered = 50_000 }: AttemptLimiterOptions) {
     this.#rate = attemptsPerMinute;
     this.#clock = clock;
-    this.#genuine = new LRUCache({ max: remembered });
-    this.#feigned = new LRUCache({ max: remembered });
+    this.#failures = new LRUCache({ max: remembered });
+    this.#repeats = new LRUCache({ max: remembered });
+    this.#failed = new LRUCache({
+      ...{ max: remembered, ttl: REPEATED, ttlResolution: 0, updateAgeOnGet: true },
+      perf: { now: () => clock.monotonic() + 1 }, // 0 means "never" to it
+    });
   }
 
   /**
-   * Whether a login may be tried now. Takes nothing: only failures do.
+   * Begins an attempt; undefined where too many have failed. As many as may still fail go at once, the others wait
+   * until it is known what came of those.
    *
    * @param network of the client, as `clientNetwork` gives it
-   * @param account the login, in any form
+   * @param login in any form
    */
-  allow(network: string, account: string): boolean {
-    return (
-      this.#left(this.#genuine.get(network)) >= 1 &&
-      this.#left(this.#feigned.get(pair(network, account))) >= 1
-    );
+  async begin(network: string, login: string, password: string): Promise<Attempt | undefined> {
+    const key = this.#keyOf(network, login, password);
+    const networks = [network, ...widerNetworks(network)];
+    const site = networks.at(-1)!;
+    for (;;) {
+      if (networks.some((one) => this.#left(this.#failures, one) < 1)) return undefined;
+      if (this.#failed.get(key) === true) return this.#repeat(network, key);
+      const hasRoom = (one: string): boolean =>
+        this.#left(this.#failures, one) - (this.#pending.get(one) ?? 0) >= 1;
+      if (networks.every(hasRoom)) return this.#first(networks, key);
+      const waiting = this.#waiting.get(site) ?? [];
+      if (waiting.length >= MOST_WAITING) return undefined;
+      this.#waiting.set(site, waiting);
+      await new Promise<void>((resolve) => waiting.push(resolve));
+    }
   }
 
-  /** Notes a failed login. */
-  failed(network: string, account: string, kind: FailureKind): void {
-    if (kind === 'genuine') this.#take(this.#genuine, network);
-    else this.#take(this.#feigned, pair(network, account));
+  #first(networks: readonly string[], key: string): Attempt {
+    for (const one of networks) this.#pending.set(one, (this.#pending.get(one) ?? 0) + 1);
+    let hasEnded = false;
+    return {
+      isRepeated: false,
+      failed: () => {
+        this.#failed.set(key, true);
+        for (const one of networks) this.#take(this.#failures, one, 1);
+      },
+      end: () => {
+        if (hasEnded) return;
+        hasEnded = true;
+        for (const one of networks) this.#settle(one);
+        this.#wake(networks.at(-1)!);
+      },
+    };
   }
 
-  #take(buckets: LRUCache<string, Bucket>, key: string): void {
-    const tokens = Math.max(this.#left(buckets.get(key)) - 1, -LONGEST_DEBT * this.#rate);
-    buckets.set(key, { tokens, at: this.#clock.monotonic() });
+  /** Takes at once: most repeats fail again. One that succeeds gives it back. */
+  #repeat(network: string, key: string): Attempt | undefined {
+    if (this.#left(this.#repeats, network) < 1) return undefined;
+    this.#take(this.#repeats, network, 1);
+    let hasFailed = false;
+    return {
+      isRepeated: true,
+      failed: () => {
+        hasFailed = true;
+        this.#failed.set(key, true);
+      },
+      end: () => {
+        if (!hasFailed) this.#take(this.#repeats, network, -1);
+      },
+    };
   }
 
-  #left(bucket: Bucket | undefined): number {
-    if (bucket === undefined) return this.#rate;
+  #settle(network: string): void {
+    const left = this.#pending.get(network)! - 1;
+    if (left === 0) this.#pending.delete(network);
+    else this.#pending.set(network, left);
+  }
+
+  #wake(site: string): void {
+    const waiting = this.#waiting.get(site);
+    if (waiting === undefined) return;
+    this.#waiting.delete(site);
+    for (const go of waiting) go();
+  }
+
+  #take(buckets: LRUCache<string, Bucket>, network: string, count: 1 | -1): void {
+    const tokens = this.#left(buckets, network) - count;
+    buckets.set(network, { tokens, at: this.#clock.monotonic() });
+  }
+
+  #left(buckets: LRUCache<string, Bucket>, network: string): number {
+    const rate = this.#rate * widthFactor(network);
+    const bucket = buckets.get(network);
+    if (bucket === undefined) return rate;
     const passed = this.#clock.monotonic() - bucket.at;
-    return Math.min(this.#rate, bucket.tokens + (passed * this.#rate) / MINUTE);
+    return Math.min(rate, bucket.tokens + (passed * rate) / MINUTE);
   }
-}
 
-function pair(network: string, account: string): string {
-  // Cut: a stranger chooses the login, and its length.
-  return `${network} ${normalizeAccount(account.slice(0, LONGEST_LOGIN))}`;
+  #keyOf(network: string, login: string, password: string): string {
+    // Cut: a stranger chooses the login, and its length.
+    return keyedHash(this.#hashKey, [network, normalizeAccount(login.slice(0, LONGEST_LOGIN)), password]);
+  }
 }

@@ -1,3 +1,4 @@
+import { passwordCost } from '../../accounts/passwords.js';
 import type { UserTable } from '../../accounts/users.js';
 import type { AuthBackend } from './login-verifier.js';
 
@@ -7,7 +8,17 @@ import type { AuthBackend } from './login-verifier.js';
  * @param users gives the table that holds now, so that a changed file counts at once
  */
 export function fileBackend(users: () => UserTable): AuthBackend {
+  let known: { readonly table: UserTable; readonly highest: number } | undefined;
   return {
+    highestCost() {
+      const table = users();
+      if (known?.table !== table) {
+        let highest = 0;
+        for (const { password } of table.values()) highest = Math.max(highest, passwordCost(password));
+        known = { table, highest };
+      }
+      return known.highest === 0 ? undefined : known.highest;
+    },
     storedPassword(account) {
       const user = users().get(account);
       return user === undefined || user.disabled ? undefined : user.password;

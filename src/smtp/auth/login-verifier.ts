@@ -12,6 +12,8 @@ export interface AuthBackend {
    * the time it takes must not tell the two apart.
    */
   storedPassword(account: string): string | undefined;
+  /** What the dearest stored password costs to check, as `passwordCost` says it; undefined where none is known. */
+  highestCost?(): number | undefined;
 }
 
 export type LoginResult = { readonly ok: true; readonly account: string } | { readonly ok: false };
@@ -53,40 +55,54 @@ export class LoginVerifier {
    * @param login as the client gave it
    * @param bypassMemory for a blocked subject, whose login will be answered like a wrong password: then the full
    *   check is paid for, as it is for a wrong password
+   * @param network of the client: checks are made in turn by network
    * @throws StopgapError `unavailable` where too many checks wait already
    */
   async verify(
     login: string,
     password: string,
-    { bypassMemory = false }: { readonly bypassMemory?: boolean } = {},
+    { bypassMemory = false, network }: { readonly bypassMemory?: boolean; readonly network?: string } = {},
   ): Promise<LoginResult> {
     const account = normalizeAccount(login);
     const stored = this.#backend.storedPassword(account);
     const key = this.#key(account, password, stored);
     const known = this.#memory.get(key) === true;
     if (known && !bypassMemory) return { ok: true, account };
-    if (!(await this.#check(key, stored, password))) return { ok: false };
+    if (!(await this.#check(key, stored, password, network))) return { ok: false };
     // A blocked subject's login is not remembered: its second try must cost what the first did.
     if (!bypassMemory) this.#memory.set(key, true);
     return { ok: true, account };
   }
 
-  #check(key: string, stored: string | undefined, password: string): Promise<boolean> {
+  #check(
+    key: string,
+    stored: string | undefined,
+    password: string,
+    network: string | undefined,
+  ): Promise<boolean> {
     const running = this.#underWay.get(key);
     if (running !== undefined) return running;
-    const check = this.#checker.verify(stored, password).finally(() => this.#underWay.delete(key));
+    const cost = this.#backend.highestCost?.();
+    const check = this.#checker
+      .verify(stored, password, { network, cost })
+      .finally(() => this.#underWay.delete(key));
     this.#underWay.set(key, check);
     return check;
   }
 
   /** The stored hash is part of it: a changed or removed user is forgotten at once. */
   #key(account: string, password: string, stored: string | undefined): string {
-    const hmac = createHmac('sha256', this.#memoryKey);
-    for (const part of [account, password, stored ?? '']) {
-      const bytes = Buffer.from(part, 'utf8');
-      // Lengths keep "ab" + "c" apart from "a" + "bc".
-      hmac.update(`${bytes.length}:`).update(bytes);
-    }
-    return hmac.digest('base64');
+    return keyedHash(this.#memoryKey, [account, password, stored ?? '']);
   }
+}
+
+/** Tells texts that are the same, and nothing else about them. */
+export function keyedHash(key: Buffer, parts: readonly string[]): string {
+  const hmac = createHmac('sha256', key);
+  for (const part of parts) {
+    const bytes = Buffer.from(part, 'utf8');
+    // Lengths keep "ab" + "c" apart from "a" + "bc".
+    hmac.update(`${bytes.length}:`).update(bytes);
+  }
+  return hmac.digest('base64');
 }

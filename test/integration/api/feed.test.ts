@@ -253,4 +253,18 @@ describe('the event feed and a client that does not read', () => {
     stuck.close();
     assert.equal(server.clock.waiting, 0);
   });
+
+  test('are ten at a time for one token, which leaves room for the others', async () => {
+    const own = await ApiServer.start();
+    const feeds = await Promise.all(Array.from({ length: 10 }, () => FeedClient.open(own, '')));
+    const refused = await own.get('/api/v1/events', { role: 'viewer' });
+    assert.equal(refused.status, 503);
+    assert.match(refused.json.detail, /10 feeds of the token the-viewer are open already/);
+    assert.equal(refused.headers.get('retry-after'), '30');
+    const authorization = `Bearer ${TOKENS.operator}`;
+    const other = await FeedClient.open(own, '', { headers: { authorization } });
+    assert.equal(other.response.statusCode, 200);
+    for (const { response } of [...feeds, other]) response.destroy();
+    await own.stop();
+  });
 });

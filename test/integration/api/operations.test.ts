@@ -1,9 +1,10 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
+import { HttpPort, createApi, createOperations, createStarting } from '../../../src/api/index.js';
 import { expressPath } from '../../../src/api/http/serve.js';
 import { ERROR_CODES } from '../../../src/kernel/errors.js';
-import { ApiServer } from '../../support/api/server.js';
+import { ApiServer, TOKENS } from '../../support/api/server.js';
 
 interface Layer {
   readonly route?: { readonly path: string; readonly methods: Readonly<Record<string, boolean>> };
@@ -38,6 +39,25 @@ describe('operations and the description of the API', () => {
     assert.equal(health['status'], 'ok');
     assert.equal(health['position'], server.deps.models.position);
     assert.match((await open('/metrics')).headers.get('content-type')!, /^text\/plain; version=0\.0\.4/);
+  });
+
+  test('metrics ask for a token where they are told to, from the first moment on', async (t) => {
+    const guarded = { ...server.deps, metricsTokens: server.deps.tokens };
+    for (const api of [createStarting(guarded), createOperations(guarded), createApi(guarded)]) {
+      const port = await HttpPort.open(api, { host: '127.0.0.1', port: 0 }, guarded.log);
+      t.after(() => port.close());
+      const status = async (authorization?: string): Promise<number> => {
+        const headers = new Headers(authorization === undefined ? [] : [['authorization', authorization]]);
+        const response = await fetch(`http://127.0.0.1:${port.number}/metrics`, { headers });
+        await response.arrayBuffer();
+        return response.status;
+      };
+      assert.equal(await status(), 401);
+      assert.equal(await status('Bearer sgp_wrong'), 401);
+      assert.equal(await status(`Bearer ${TOKENS.viewer}`), 200);
+      const health = await fetch(`http://127.0.0.1:${port.number}/healthz`);
+      assert.equal(health.status, 200);
+    }
   });
 
   test('metrics come as OpenMetrics where that is preferred', async () => {

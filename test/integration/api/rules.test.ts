@@ -71,6 +71,38 @@ describe('rules over HTTP', () => {
     assert.equal(faulty.json.faults[0].path, 'rules[0].limit');
   });
 
+  const most = (count: number, line: (index: number) => string): string =>
+    Array.from({ length: count }, (_, index) => line(index)).join('');
+  for (const [what, body, fault] of [
+    ['many keys', most(25_000, (index) => `k${index}: 1\n`), /more than 20000 tokens/],
+    ['many elements', `version: 1\nrules: [${most(30_000, () => '1,')}]`, /more than 20000 tokens/],
+    ['many aliases', `version: &a 1\nrules:\n${most(6_000, () => '- *a\n')}`, /more than 100 aliases|tokens/],
+    [
+      'a hundred aliases too many',
+      `version: &a 1\nrules:\n${most(200, () => '- *a\n')}`,
+      /more than 100 aliases/,
+    ],
+  ] as const) {
+    test(`are refused by the validation before they are worked on: ${what}`, async () => {
+      const headers = { 'content-type': 'application/yaml' };
+      const call = { role: 'viewer', body, headers } as const;
+      const reply = await server.call('POST', `${RULES}/validate`, call);
+      assert.equal(reply.status, 200);
+      assert.match(reply.json.faults[0].message, fault);
+      assert.equal(reply.json.faults.length, 1);
+    });
+  }
+
+  for (const path of [`${RULES}/validate`, '/api/v1/backtests', '/api/v1/blocks']) {
+    test(`are refused as JSON that is nested too deeply: ${path}`, async () => {
+      const body = `{"version":1,"rules":${'['.repeat(20_000)}${']'.repeat(20_000)}}`;
+      const headers = { 'content-type': 'application/json' };
+      const reply = await server.call('POST', path, { role: 'operator', body, headers });
+      assert.equal(reply.status, 400);
+      assert.match(reply.json.detail, /nested more than 100 levels deep/);
+    });
+  }
+
   test('are replaced under If-Match, and only as a whole', async () => {
     const before = await server.get(RULES);
     const tag = before.headers.get('etag')!;

@@ -5,6 +5,7 @@ import {
   hashPassword,
   LONGEST_PASSWORD,
   PasswordChecker,
+  passwordCost,
   passwordFault,
 } from '../../../src/accounts/passwords.js';
 import { InvalidInput, StopgapError } from '../../../src/kernel/errors.js';
@@ -86,6 +87,38 @@ test('hashes that would cost too much memory are not taken', async () => {
     assert.match(passwordFault(`$scrypt$${parameters}${tail}`) ?? '', /is no scrypt hash/, parameters);
   }
   assert.equal(passwordFault(`$scrypt$ln=15,r=8,p=1${tail}`), undefined);
+});
+
+test('a cheap hash costs what the dearest of the file does, and so does no hash at all', async () => {
+  const checker = new PasswordChecker();
+  const dear = await hashPassword('sesame', { ln: 14, r: 8, p: 1 });
+  const cost = passwordCost(dear);
+  const cheap = await hashPassword('sesame', { ln: 13, r: 8, p: 1 });
+  const work = async (stored: string | undefined): Promise<number> => {
+    const begun = process.cpuUsage();
+    for (let round = 0; round < 8; round++) await checker.verify(stored, 'wrong', { cost });
+    const { user, system } = process.cpuUsage(begun);
+    return user + system;
+  };
+  const works = [await work(dear), await work(cheap), await work(undefined)];
+  assert.ok(Math.max(...works) < 1.6 * Math.min(...works), works.join(' '));
+});
+
+test('networks take turns where checks wait, and one that takes all places gives some up', async () => {
+  const checker = new PasswordChecker({ concurrency: 1, queue: 10 });
+  const stored = await hashPassword('sesame', CHEAP);
+  const order: string[] = [];
+  const check = (network: string): Promise<unknown> =>
+    checker.verify(stored, 'x', { network, cost: 0 }).then(
+      () => order.push(network),
+      () => order.push(`${network} refused`),
+    );
+  const flood = Array.from({ length: 11 }, () => check('flood'));
+  const others = [check('office'), check('office'), check('phone')];
+  await Promise.all([...flood, ...others]);
+  const served = order.filter((one) => !one.endsWith('refused'));
+  assert.deepEqual(served.slice(0, 6), ['flood', 'flood', 'office', 'phone', 'flood', 'office']);
+  assert.equal(order.filter((one) => one === 'flood refused').length, 3);
 });
 
 test('a few checks run at a time, a bounded number waits, the rest is refused', async () => {

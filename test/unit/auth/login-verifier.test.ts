@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
 import { hashPassword, PasswordChecker } from '../../../src/accounts/passwords.js';
+import type { Check } from '../../../src/accounts/passwords.js';
 import type { UserTable } from '../../../src/accounts/users.js';
 import { parseUsers } from '../../../src/accounts/users.js';
 import { MINUTE } from '../../../src/kernel/time.js';
@@ -13,9 +14,9 @@ const CHEAP = { ln: 4, r: 8, p: 1 };
 class CountingChecker extends PasswordChecker {
   checks = 0;
 
-  override verify(stored: string | undefined, password: string): Promise<boolean> {
+  override verify(stored: string | undefined, password: string, how?: Check): Promise<boolean> {
     this.checks += 1;
-    return super.verify(stored, password);
+    return super.verify(stored, password, how);
   }
 }
 

@@ -41,6 +41,7 @@ const SAMPLES: Readonly<Record<string, readonly [value: string, shown: RegExp]>>
   'smtp.senders': ['any', /"senders":{"kind":"any"}/],
   'smtp.softFail.contact': ['call us', /"contact":"call us"/],
   'api.listen': ['127.0.0.1:1825', /"port":1825/],
+  'api.metrics': ['token', /"metrics":"token"/],
   'api.tokens': ['/srv/t.yaml', /"tokens":"\/srv\/t.yaml"/],
   'api.publicUrl': ['https://p.example', /"publicUrl":"https:\/\/p.example"/],
   roles: ['detector,smtp', /"roles":\["smtp","detector"\]/],

@@ -37,6 +37,17 @@ test('the environment changes an evaluation, and a relay in it ends the evaluati
   assert.deepEqual(real.config.smtp.senders, { kind: 'own' });
 });
 
+test('metrics ask for a token wherever they can be reached from elsewhere, unless told otherwise', (context) => {
+  const metricsOf = (env: Record<string, string>): string => load(context, { env }).config.api.metrics;
+  for (const listen of ['127.0.0.1:0', '[::1]:0', 'localhost:0'])
+    assert.equal(metricsOf({ STOPGAP_API_LISTEN: listen }), 'open', listen);
+  for (const listen of [':8025', '*:8025', '192.0.2.7:8025', '0.0.0.0:8025'])
+    assert.equal(metricsOf({ STOPGAP_API_LISTEN: listen }), 'token', listen);
+  const open = { STOPGAP_API_LISTEN: ':8025', STOPGAP_API_METRICS: 'open' };
+  assert.equal(metricsOf(open), 'open');
+  assert.equal(metricsOf({ STOPGAP_API_METRICS: 'token' }), 'token');
+});
+
 test('every value of a full file arrives', (context) => {
   const { config, cwd, evaluation, file } = load(context, {
     checkFiles: false,
@@ -124,6 +135,7 @@ tracing: { endpoint: http://t.example, sample: 0.5, service: mx, headers: x-key=
     api: {
       listen: { host: '127.0.0.1', port: 8026 },
       tokens: inCwd('t.yaml'),
+      metrics: 'open',
       publicUrl: 'https://s.example',
     },
     rules: inCwd('r.yaml'),

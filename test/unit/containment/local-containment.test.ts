@@ -151,6 +151,13 @@ describe('what a node does for itself', () => {
     assert.equal(refused('user-29@d29.example'), false);
   });
 
+  test('networks that guess leave the room for accounts', () => {
+    for (let n = 0; n < 30; n++)
+      containment.saw('auth-x', [failed(clock.now(), 0, { network: `198.51.100.${n}`, count: 4 })]);
+    send(11);
+    assert.equal(refused(), true);
+  });
+
   test('an event that cannot be counted does no harm', () => {
     containment.saw('send-x', [{ ...(sent(clock.now(), 0) as NewEvent), data: null }]);
     send(11);

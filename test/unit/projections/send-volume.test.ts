@@ -220,6 +220,36 @@ describe('who is counted', () => {
     assert.equal(stage.fold((position) => failed(START, position)).length, 1);
   });
 
+  const GUESSING = '  - { id: g, per: ip, count: authFailures, window: 1h, limit: 60, then: block, for: 1h }';
+  const guess = (stage: Stage, network: string, count: number): readonly string[] =>
+    stage
+      .fold((position) => failed(START, position, { network, count }))
+      .map(({ subject: { value } }) => value);
+  const siteOf = (index: number): string => `2001:db8:7:${(index << 8).toString(16)}::/64`;
+
+  test('few wrong passwords from each of many networks of a site are those of the /56 and of the /48', () => {
+    const narrow = new Stage(GUESSING);
+    const within = Array.from({ length: 13 }, (_, index) => `2001:db8:7:7${index.toString(16)}::/64`);
+    assert.deepEqual(
+      within.flatMap((network) => guess(narrow, network, 10)),
+      ['2001:db8:7::/56'],
+    );
+    const wide = new Stage(GUESSING);
+    const across = Array.from({ length: 25 }, (_, index) => siteOf(index));
+    assert.deepEqual(
+      across.flatMap((network) => guess(wide, network, 10)),
+      ['2001:db8:7::/48'],
+    );
+  });
+
+  test('many wrong passwords from one network, or from IPv4, are held against no neighbour', () => {
+    const stage = new Stage(GUESSING);
+    const tripped = Array.from({ length: 500 }, () => guess(stage, siteOf(1), 1)).flat();
+    assert.deepEqual(new Set(tripped), new Set([siteOf(1)]));
+    const ipv4 = Array.from({ length: 100 }, (_, index) => guess(stage, `192.0.2.${index}`, 10)).flat();
+    assert.deepEqual(ipv4, []);
+  });
+
   test('our own refusals are no volume, and attempts only for a rule that renews', () => {
     const refusal = (block: string) => (position: number) =>
       event(

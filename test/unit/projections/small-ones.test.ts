@@ -11,6 +11,7 @@ import { isBlockEvent } from '../../../src/blocks/events.js';
 import { UNREADABLE } from '../../../src/kernel/events.js';
 import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
 import { parseRules } from '../../../src/rules/parse.js';
+import type { Direction, SubjectType } from '../../../src/sending/subjects.js';
 import { parseSubject } from '../../../src/sending/subjects.js';
 import { ALICE, T0, evidence, recorded } from '../../support/given.js';
 import { event } from '../../support/sends.js';
@@ -76,6 +77,8 @@ describe('the timeline', () => {
   });
 });
 
+const BREAKER = 'account by sends';
+
 describe('automatic blocks', () => {
   test('count what rules imposed by themselves within a window, ends excluded', () => {
     const blocks = new AutomaticBlocks();
@@ -86,9 +89,35 @@ describe('automatic blocks', () => {
     by('admin:carol', T0);
     by('rule:burst@1', T0 + 5);
     blocks.apply({ ...recorded([released()])[0]!, by: 'rule:burst@1', at: T0 + 6 });
-    assert.equal(blocks.within(10, T0 + 9), 2);
-    assert.equal(blocks.within(10, T0 + 10), 1);
-    assert.equal(blocks.within(10, T0 + 15), 0);
+    assert.equal(blocks.within(BREAKER, 10, T0 + 9), 2);
+    assert.equal(blocks.within(BREAKER, 10, T0 + 10), 1);
+    assert.equal(blocks.within(BREAKER, 10, T0 + 15), 0);
+  });
+});
+
+describe('circuit breakers', () => {
+  const blocked = (type: SubjectType, count: string, direction: Direction): BlockEvent => {
+    const [one] = recorded([imposed()]);
+    const subject = { type, value: 'x' };
+    return {
+      ...one!,
+      by: 'rule:r@1',
+      data: { ...one!.data, subject, direction, evidence: evidence({ count }) },
+    } as BlockEvent;
+  };
+  test('are of a type of subject and a cause each: what needs no account fills none that guards accounts', () => {
+    const blocks = new AutomaticBlocks();
+    for (const [type, count, direction] of [
+      ['ip', 'authFailures', 'all'],
+      ['domain', 'messages', 'inbound'],
+      ['ip', 'messages', 'outbound'],
+    ] as const)
+      for (let n = 0; n < 20; n++) blocks.apply(blocked(type, count, direction));
+    blocks.apply(blocked('account', 'messages', 'all'));
+    const counts = blocks.breakers.map((breaker) => [breaker, blocks.within(breaker, HOUR, T0)]);
+    assert.deepEqual(Object.fromEntries(counts), {
+      ...{ 'ip by logins': 20, 'domain by arrivals': 20, 'ip by sends': 20, 'account by sends': 1 },
+    });
   });
 });
 
@@ -97,12 +126,12 @@ describe('many automatic blocks', () => {
     const blocks = new AutomaticBlocks();
     const one = recorded([imposed()])[0]!;
     for (let index = 0; index < 20_000; index++) blocks.apply({ ...one, by: 'rule:r@1', at: T0 + index });
-    assert.equal(blocks.within(DAY, T0 + 20_000), 20_000);
+    assert.equal(blocks.within(BREAKER, DAY, T0 + 20_000), 20_000);
     for (let index = 0; index < 20_000; index++) {
       blocks.apply({ ...one, by: 'rule:r@1', at: T0 + 2 * DAY + index });
     }
-    assert.equal(blocks.within(DAY, T0 + 2 * DAY + 20_000), 20_000);
-    assert.ok(blocks.within(9 * DAY, T0 + 2 * DAY + 20_000) < 21_025, 'the first day is forgotten');
+    assert.equal(blocks.within(BREAKER, DAY, T0 + 2 * DAY + 20_000), 20_000);
+    assert.ok(blocks.within(BREAKER, 9 * DAY, T0 + 2 * DAY + 20_000) < 21_025, 'the first day is forgotten');
   });
 });
 
@@ -135,6 +164,15 @@ describe('exemptions', () => {
     assert.equal(covering('ip', '198.51.100.9'), 'n');
     assert.equal(covering('ip', '198.51.101.9'), undefined);
     assert.equal(covering('ehlo', 'b.example'), undefined);
+  });
+  test('of one address or network keep the wide network around it from being blocked', () => {
+    const exemptions = given([granted('o', parseSubject('ip', '2001:db8:7:33::25'))]);
+    const covering = (value: string): string | undefined =>
+      exemptions.covering(parseSubject('ip', value), T0)?.id;
+    assert.deepEqual(['2001:db8:7::/48', '2001:db8:7::/56'].map(covering), ['o', 'o']);
+    assert.deepEqual(['2001:db8:8::/48', '2001:db8:7:100::/56', '2001:db8:7::/64'].map(covering), [
+      ...[undefined, undefined, undefined],
+    ]);
   });
   test('end when they end, when revoked, and when replaced', () => {
     const ended = given([granted('x', ALICE, T0 + 5)]);

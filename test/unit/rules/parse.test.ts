@@ -81,6 +81,16 @@ exempt:
   };
   const change = (from: string | RegExp, to: string): string => file(GOOD.replace(from, to));
 
+  test('with a hundred thousand keys are told of the first hundred faults alone', () => {
+    const keys = Array.from({ length: 100_000 }, (_, index) => `k${index}: 1\n`).join('');
+    assert.equal(faults(keys).length, 100);
+    assert.deepEqual(faults(`${keys}k7: 2\n`), [[100_001, '', 'Map keys must be unique']]);
+  });
+  test('with more than a hundred aliases are refused before any of them is followed', () => {
+    const text = `version: &a 1\nrules:\n${'  - *a\n'.repeat(101)}`;
+    assert.deepEqual(faults(text), [[103, '', 'has more than 100 aliases; write the values out']]);
+  });
+
   for (const [text, line, path, message] of [
     ['', 1, '', /mapping/],
     ['version: 2\nrules: []', 1, 'version', /must be 1/],

@@ -1,0 +1,102 @@
+import type { Document, LineCounter, ParsedNode } from 'yaml';
+import { Lexer, YAMLParseError, isScalar, parseDocument, visit } from 'yaml';
+
+/** Levels of brackets, and columns of indentation. */
+const DEEPEST = 100;
+
+/**
+ * The line (1-based) at which nesting becomes absurd: more than any file needs, far less than the parser's recursion
+ * can take. Its end would not be an error: V8 kills the process where a regular expression is compiled on a
+ * stack that is nearly full.
+ */
+export function deeplyNestedLine(text: string): number | undefined {
+  let line = 1;
+  let brackets = 0;
+  let lead = 0;
+  let leading = true;
+  for (const character of text) {
+    if (character === '\n') {
+      line += 1;
+      lead = 0;
+      leading = true;
+      continue;
+    }
+    // Blanks and the indicators that open a block inside a line (`- - - x`).
+    leading &&= ' \t-?:'.includes(character);
+    if (leading) lead += 1;
+    if (character === '[' || character === '{') brackets += 1;
+    else if ((character === ']' || character === '}') && brackets > 0) brackets -= 1;
+    if (brackets > DEEPEST || lead > DEEPEST) return line;
+  }
+  return undefined;
+}
+
+/** More references than any hand-written file has: the rest are bombs that unfold to gigabytes. */
+export const MOST_ALIASES = 100;
+
+/** The text is refused before it is parsed, or unfolded. Line and column count from 1. */
+export class YamlRefused extends Error {
+  constructor(
+    readonly line: number,
+    readonly column: number,
+    message: string,
+  ) {
+    super(message);
+    this.name = 'YamlRefused';
+  }
+}
+
+export interface YamlOptions {
+  readonly lineCounter: LineCounter;
+  /** Whether keys are texts, and nothing else. */
+  readonly stringKeys?: boolean;
+  /** The most tokens (names, values, brackets, blanks) that are parsed; any number by default. */
+  readonly tokens?: number | undefined;
+}
+
+/**
+ * Parses YAML in time that grows with its length alone. The library compares each key of a mapping with all before it,
+ * and looks through the whole document for each alias: so keys are compared here, and aliases are few.
+ *
+ * @returns the document, whose errors include keys that a mapping has twice
+ * @throws YamlRefused for text that is nested too deeply, has too many tokens or too many aliases
+ */
+export function parseYaml(
+  text: string,
+  { lineCounter, stringKeys = false, tokens = Infinity }: YamlOptions,
+): Document.Parsed<ParsedNode, true> {
+  const tooDeep = deeplyNestedLine(text);
+  if (tooDeep !== undefined) throw new YamlRefused(tooDeep, 1, 'is nested too deeply');
+  if (exceeds(text, tokens)) throw new YamlRefused(1, 1, `has more than ${tokens} tokens`);
+  const document = parseDocument(text, {
+    ...{ lineCounter, stringKeys, uniqueKeys: false, prettyErrors: false, schema: 'core' },
+  });
+  let aliases = 0;
+  visit(document, {
+    Alias(_, { range }) {
+      aliases += 1;
+      if (aliases <= MOST_ALIASES) return;
+      const { line, col } = lineCounter.linePos(range?.[0] ?? 0);
+      throw new YamlRefused(line, col, `has more than ${MOST_ALIASES} aliases; write the values out`);
+    },
+    Map(_, { items }) {
+      const seen = new Set<unknown>();
+      for (const { key } of items) {
+        if (!isScalar(key)) continue;
+        const at = key.range?.[0] ?? 0;
+        if (seen.has(key.value))
+          document.errors.push(new YAMLParseError([at, at + 1], 'DUPLICATE_KEY', 'Map keys must be unique'));
+        seen.add(key.value);
+      }
+    },
+  });
+  return document;
+}
+
+/** Stops at the first token too many. */
+function exceeds(text: string, most: number): boolean {
+  if (text.length <= most) return false;
+  let count = 0;
+  for (const _ of new Lexer().lex(text)) if (++count > most) return true;
+  return false;
+}
