@@ -53,7 +53,13 @@ export function operationRoutes(deps: OperationDependencies): readonly Route[] {
       method: 'get',
       path: '/metrics',
       summary: 'Metrics in the Prometheus text format, or in OpenMetrics where Accept prefers it',
-      responses: { 200: { description: 'Metrics', schema: z.string(), type: 'text/plain' } },
+      responses: {
+        200: {
+          description: 'Metrics',
+          schema: z.string(),
+          type: ['text/plain', 'application/openmetrics-text'],
+        },
+      },
       async handle({ request }) {
         const { registry } = deps.metrics;
         const headers = { Vary: 'Accept' };
