@@ -54,15 +54,30 @@ export class ApiClient {
 
   /** @throws StopgapError with a hint; with the server's own words where it refuses */
   get<Body>(target: string, query: Query = {}): Promise<Body> {
-    return this.#call<Body>('GET', target, query, undefined);
+    return this.#call<Body>('GET', target, query, undefined, {});
   }
 
-  /** @throws StopgapError with a hint; with the server's own words where it refuses */
-  send<Body>(method: 'POST' | 'PUT' | 'PATCH' | 'DELETE', target: string, body: unknown): Promise<Body> {
-    return this.#call<Body>(method, target, {}, JSON.stringify(body));
+  /**
+   * @param version only while the thing is at this version (If-Match)
+   * @throws StopgapError with a hint; with the server's own words where it refuses
+   */
+  send<Body>(
+    method: 'POST' | 'PUT' | 'PATCH' | 'DELETE',
+    target: string,
+    body: unknown,
+    version?: number,
+  ): Promise<Body> {
+    const headers: Record<string, string> = version === undefined ? {} : { 'if-match': `"${version}"` };
+    return this.#call<Body>(method, target, {}, JSON.stringify(body), headers);
   }
 
-  async #call<Body>(method: string, target: string, query: Query, body: string | undefined): Promise<Body> {
+  async #call<Body>(
+    method: string,
+    target: string,
+    query: Query,
+    body: string | undefined,
+    headers: Readonly<Record<string, string>>,
+  ): Promise<Body> {
     const url = new URL(`api/v1/${target}`, this.#base);
     for (const [name, value] of Object.entries(query))
       if (value !== undefined) url.searchParams.set(name, value);
@@ -73,6 +88,7 @@ export class ApiClient {
         method,
         headers: {
           authorization: `Bearer ${this.#token}`,
+          ...headers,
           ...(body === undefined ? {} : { 'content-type': 'application/json' }),
         },
         ...(body === undefined ? {} : { body }),
