@@ -3,6 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { WatchedFile } from './accounts/watched-file.js';
 import { openStore } from './adapters.js';
 import type { Api, OperationDependencies } from './api/index.js';
+import { stateOf } from './accounts/users.js';
 import { createApi, createOperations, createStarting, HttpPort } from './api/index.js';
 import { BacktestJobs } from './backtest/jobs.js';
 import type { BlockDesk } from './desks/block-desk.js';
@@ -194,6 +195,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
       ...{ ...shared, models, desk, rulesDesk, store, tracing, logs },
       backtests: new BacktestJobs({ location, clock, log: levels.of('api') }),
       places: knownPlaces(config),
+      accountState: smtp === undefined ? undefined : (account) => stateOf(smtp.users(), account),
       contact: config.smtp.softFail.contact,
       publicUrl: config.api.publicUrl,
     });

@@ -49,10 +49,23 @@ export function checkVerb(program: Command, io: CliIo): void {
 }
 
 function explain(verdict: CheckJson, now: number): string {
-  const { sentence, auth, rcpt, matching, exemptions, windows } = verdict;
+  const { sentence, auth, rcpt, refusals, matching, exemptions, windows } = verdict;
   const stage = (name: string, { outcome, reply }: CheckJson['auth']): string =>
     `  ${name.padEnd(8)} ${outcome}${reply === null ? '' : `: ${reply}`}`;
   const lines = [printable(sentence), '', stage('AUTH', auth), stage('RCPT TO', rcpt)];
+  if (refusals !== null && refusals.length > 0) {
+    const rows = refusals.map(({ at, stage: where, ip, ehlo, block, count }) => [
+      `  ${at}`,
+      where,
+      printable(ip ?? '-'),
+      printable(ehlo ?? '-'),
+      `block ${block}`,
+      count === 1 ? '' : `${count} times`,
+    ]);
+    lines.push('', 'Its last refusals:', table(rows));
+  } else if (refusals === null && verdict.sender.account !== null) {
+    lines.push('', 'Its last refusals are not known: the store cannot be read now.');
+  }
   if (matching.length > 0) {
     lines.push('', 'Blocks that cover this sender:');
     for (const { id, subject, state, until, indefinite } of matching) {

@@ -53,6 +53,7 @@ export interface Answered {
   readonly rcpt: Stage;
   readonly reason: string;
   readonly recipients: number;
+  readonly refusals: Some<Answered>;
   readonly refused: boolean;
   readonly requestId: string;
   readonly rule: string;
