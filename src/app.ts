@@ -3,6 +3,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { WatchedFile } from './accounts/watched-file.js';
 import { openStore } from './adapters.js';
 import type { Api, OperationDependencies } from './api/index.js';
+import { directoryId } from './accounts/private-file.js';
 import { stateOf } from './accounts/users.js';
 import { createApi, createOperations, createStarting, HttpPort } from './api/index.js';
 import { BacktestJobs } from './backtest/jobs.js';
@@ -116,7 +117,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   const evaluation = loaded.evaluation ? await setUpEvaluation(config, clock.now()) : undefined;
   const { version } = ownPackage();
   metrics.process.runs(version, config.store.kind, config.roles);
-  const health = new ProcessHealth();
+  const health = new ProcessHealth(await directoryId(config.data));
   const operations: OperationDependencies = {
     ...{ clock, metrics, log: levels.of('api') },
     health: () => health.report(),

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Command } from 'commander';
-import { readIfThere } from '../accounts/private-file.js';
+import { directoryId, readIfThere } from '../accounts/private-file.js';
 import type { RulesJson } from '../api/shapes.js';
 import type { Config, ListenAddress } from '../config.js';
 import { formatListen } from '../config.js';
@@ -135,6 +135,36 @@ export async function rulesInForce(io: CliIo, options: ClientOption): Promise<Ru
   } catch (thrown) {
     if (thrown instanceof StopgapError) return undefined;
     throw thrown;
+  }
+}
+
+/**
+ * The configuration for a command that changes users or tokens. Where none is named, a server that runs may have another:
+ * what is then written into the working directory is read by nobody.
+ *
+ * @throws StopgapError `conflict` where a running server uses another data directory
+ */
+export async function configForChanges(io: CliIo, options: ConfigOption): Promise<Config> {
+  const { config, file } = configForFiles(io, options);
+  if (file !== undefined) return config;
+  const url = urlOf(config.api.listen);
+  const running = await dataDirectoryOf(url);
+  if (running === undefined || running === (await directoryId(config.data))) return config;
+  throw new StopgapError(
+    'conflict',
+    `the server at ${url.origin} does not use ${config.data}: name its configuration with --config FILE (sudo does not pass STOPGAP_CONFIG on)`,
+  );
+}
+
+/** Undefined where no Stopgap answers. */
+async function dataDirectoryOf(url: URL): Promise<string | undefined> {
+  try {
+    const response = await fetch(new URL('healthz', url), { signal: AbortSignal.timeout(SECOND) });
+    const { dataDirectory } = (await response.json()) as { dataDirectory?: unknown };
+    return typeof dataDirectory === 'string' ? dataDirectory : undefined;
+  } catch {
+    // Nobody listens there, or somebody else: then there is nothing to compare with.
+    return undefined;
   }
 }
 
