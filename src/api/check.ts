@@ -20,7 +20,7 @@ import { ok, route } from './http/route.js';
 import { instantInput, oneOf, once } from './inputs.js';
 import type { BlockJson } from './shapes.js';
 import { blockShape, coverShape, windowShape } from './shapes.js';
-import { blockView, subjectView, windowView } from './views.js';
+import { blockView, blockViewAt, subjectView, windowView } from './views.js';
 
 const LATEST_REFUSALS = 5;
 /** Events of an account that are looked through for them. */
@@ -127,7 +127,8 @@ async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<C
   const matching = new Map<string, BlockJson>();
   for (const who of [login, verdict.sender]) {
     if (who === undefined) continue;
-    for (const entry of models.ledger.inForce(who, at)) matching.set(entry.id, blockView(entry, now));
+    for (const entry of models.ledger.inForce(who, at))
+      matching.set(entry.id, isPast ? blockViewAt(entry, at) : blockView(entry, now));
   }
   for (const found of [atAuth, atRcpt]) if (found !== undefined) matching.set(found.block.id, found.block);
   const subjects = subjectsOf(sender);
@@ -193,7 +194,7 @@ function judge(deps: ApiDependencies, sender: SenderIdentity, at: Instant, isPas
   const { models } = deps;
   const refusing = (who: SenderIdentity): Refusing | undefined =>
     isPast
-      ? ofEntry(models.ledger.inForce(who, at)[0], at)
+      ? ofPast(models.ledger.inForce(who, at)[0], at)
       : ofActive(deps, models.activeBlocks.verdict(who, at), at);
   const login = loginOf(sender);
   const atAuth = login === undefined ? undefined : refusing(login);
@@ -324,6 +325,10 @@ interface Refusing {
 
 function ofEntry(entry: LedgerEntry | undefined, at: Instant): Refusing | undefined {
   return entry === undefined ? undefined : { block: blockView(entry, at), subject: entry.subject };
+}
+
+function ofPast(entry: LedgerEntry | undefined, at: Instant): Refusing | undefined {
+  return entry === undefined ? undefined : { block: blockViewAt(entry, at), subject: entry.subject };
 }
 
 /** A block decided on just now is in force before the ledger has it. */

@@ -97,12 +97,15 @@ function headOf({ subject, rule }: WindowJson): readonly string[] {
 }
 
 function limitOf(reading: WindowJson, now: number): readonly string[] {
-  const { count, window, leaveOut, observed, limit, besides, together } = reading;
+  const { count, window, leaveOut, observed, sinceTrip, limit, besides, together } = reading;
   const without =
     leaveOut === undefined ? '' : `, less the ${leaveOut === 1 ? 'largest message' : 'two largest'}`;
   const more =
     together === undefined
-      ? besides.map((each) => `and ${each}`).join(', ')
+      ? [
+          ...(sinceTrip === null ? [] : [`it has tripped, ${sinceTrip} since`]),
+          ...besides.map((each) => `and ${each}`),
+        ].join(', ')
       : groupOf(reading, together, now);
   return [`${observed} of ${limit} ${count}`, `within ${window}${without}`, more];
 }

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { newId } from '../../../src/ids.js';
-import { HOUR, MINUTE, formatInstant } from '../../../src/kernel/time.js';
+import { HOUR, MINUTE, SECOND, formatInstant } from '../../../src/kernel/time.js';
 import { sendStream } from '../../../src/sending/events.js';
 import type { AccountState } from '../../../src/api/dependencies.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
 import { ApiServer } from '../../support/api/server.js';
+import { sent as message } from '../../support/sends.js';
 import { changed } from '../../support/store/changed.js';
 
 describe('senders and checks over HTTP', () => {
@@ -181,6 +182,44 @@ describe('senders and checks over HTTP', () => {
     }
   });
 
+  test('what has tripped a rule stays in its window, beside what has come since', async () => {
+    const other = await ApiServer.start();
+    try {
+      const source =
+        'version: 1\nrules: [{ id: minute, per: account, count: messages, window: 1m, limit: 8, then: observe }, { id: wide, per: account, count: ehlos, window: 1h, limit: 1, then: observe }]';
+      await other.call('PUT', '/api/v1/rules', { body: { source } });
+      const account = 'nine@example.com';
+      const send = async (ehlo: string): Promise<void> => {
+        const { store, models, clock } = other.deps;
+        const { type, data } = message(clock.now(), 0, { account, returnPath: account, ehlo });
+        const event = { id: newId(), type, data, at: clock.now(), by: 'smtp:test' };
+        const { position } = await store.append(sendStream(account), [event], 'any');
+        await models.reached(position);
+      };
+      const windows = async () =>
+        (await other.get(`/api/v1/check?account=${account}`)).json.windows.map(
+          ({ rule, observed, sinceTrip }) => [rule, observed, sinceTrip],
+        );
+      for (let count = 0; count < 8; count++) await send('pc.example');
+      assert.deepEqual(await windows(), [
+        ['minute', 8, null],
+        ['wide', 1, null],
+      ]);
+      await send('phone.example');
+      assert.deepEqual(await windows(), [
+        ['minute', 9, 0],
+        ['wide', 2, 0],
+      ]);
+      other.clock.advance(2 * SECOND);
+      await send('phone.example');
+      assert.deepEqual((await windows())[0], ['minute', 10, 1]);
+      other.clock.advance(2 * MINUTE);
+      assert.deepEqual((await windows())[0], ['minute', 0, null]);
+    } finally {
+      await other.stop();
+    }
+  });
+
   test('a check names at least one identity, each in its form', async () => {
     for (const [query, field] of [
       ['', 'account'],
@@ -282,6 +321,14 @@ describe('senders and checks over HTTP', () => {
     assert.equal(then.refused, true);
     assert.match(then.sentence, /^This sender was refused: account past@example\.com was blocked/);
     assert.equal(then.windows, null);
+    const [matching] = then.matching;
+    assert.deepEqual([matching.id, matching.state, matching.endedAt], [block.id, 'active', null]);
+    assert.deepEqual(
+      matching.history.map(({ type }) => type),
+      ['BlockImposed'],
+      'what came later is not told',
+    );
+    assert.deepEqual([then.block.state, then.block.version], ['active', block.version]);
     assert.equal((await check('account=past@example.com')).refused, false);
   });
 

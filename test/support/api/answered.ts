@@ -62,6 +62,7 @@ export interface Answered {
   readonly sends: Answered;
   readonly sentence: string;
   readonly since: string;
+  readonly sinceTrip: number | null;
   readonly source: string;
   readonly standing: Answered;
   readonly state: string;
