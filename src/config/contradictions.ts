@@ -57,6 +57,12 @@ export function findContradictions(raw: RawSettings, config: Config): string[] {
         'name a KurrentDB in store to split them',
     );
   }
+  if (config.store.kind === 'sqlite' && config.outbox.whenFull === 'accept') {
+    raw.problems.push(
+      `${where(raw, 'onStoreLost')}: the sqlite store has no outbox, so that mail is always put off while it takes no events; ` +
+        'leave onStoreLost out, or name a KurrentDB in store',
+    );
+  }
   if (smtp.auth.users === api.tokens) {
     raw.problems.push(`${where(raw, 'api.tokens')}: is the users file too; use a file of its own`);
   }
