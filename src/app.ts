@@ -1,9 +1,8 @@
-import { mkdir } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { WatchedFile } from './accounts/watched-file.js';
 import { openStore } from './adapters.js';
 import type { Api, OperationDependencies } from './api/index.js';
-import { directoryId } from './accounts/private-file.js';
+import { directoryFault, directoryId, makePrivateDirectory } from './accounts/private-file.js';
 import { stateOf } from './accounts/users.js';
 import { createApi, createOperations, createStarting, HttpPort } from './api/index.js';
 import { BacktestJobs } from './backtest/jobs.js';
@@ -12,7 +11,7 @@ import { setUpEvaluation } from './config/evaluation.js';
 import type { Evaluation } from './config/evaluation.js';
 import type { LoadedConfig } from './config/types.js';
 import { knownPlaces } from './config/places.js';
-import { formatListen } from './config/types.js';
+import { formatListen, listenFault } from './config/types.js';
 import { messageOf } from './kernel/errors.js';
 import type { AlarmClock, Milliseconds } from './kernel/time.js';
 import { SECOND } from './kernel/time.js';
@@ -24,6 +23,7 @@ import { ProcessHealth } from './process-health.js';
 import type { ReadModels } from './read-models.js';
 import type { RulesChanged } from './rules/model.js';
 import { AUTH_CATEGORY, SEND_CATEGORY } from './sending/events.js';
+import type { RelayWatch } from './smtp/relay/watch.js';
 import { openSmtpRole } from './smtp/role.js';
 import { metered } from './store/metered.js';
 import type { EventStore } from './store/port.js';
@@ -56,6 +56,8 @@ export interface RunningApp {
   readonly models: ReadModels;
   readonly desk: BlockDesk;
   readonly metrics: Metrics;
+  /** What the mail servers behind said when they were first asked; undefined where none is used. */
+  readonly upstream: RelayWatch['state'] | undefined;
   /** Finishes what is under way and closes everything; resolves within ten seconds. */
   stop(): Promise<void>;
 }
@@ -113,7 +115,11 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   const { metrics = new Metrics() } = options;
 
   // What answers from the first moment.
-  await mkdir(config.data, { recursive: true, mode: 0o700 });
+  try {
+    makePrivateDirectory(config.data);
+  } catch (thrown) {
+    throw directoryFault(thrown, 'data', config.data);
+  }
   const evaluation = loaded.evaluation ? await setUpEvaluation(config, clock.now()) : undefined;
   const { version } = ownPackage();
   metrics.process.runs(version, config.store.kind, config.roles);
@@ -123,7 +129,9 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     health: () => health.report(),
     progress: () => health.progress(),
   };
-  const http = await HttpPort.open(createStarting(operations), config.api.listen);
+  const http = await HttpPort.open(createStarting(operations), config.api.listen).catch((thrown: unknown) => {
+    throw listenFault(thrown, 'api.listen', config.api.listen);
+  });
   closers.push(() => http.close());
   const listening: Listening[] = [
     { what: 'HTTP', address: formatListen({ host: config.api.listen.host, port: http.number }) },
@@ -208,7 +216,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   health.listeners = 'up';
   closers.push(() => (health.listeners = 'draining'));
   if (roles.has('worker')) closers.push(keepSwept(store.sweep.bind(store), clock, levels.of('store')));
-  return { listening, evaluation, rules, store, models, desk, metrics };
+  return { listening, evaluation, rules, store, models, desk, metrics, upstream: smtp?.upstream.state };
 }
 
 /** The store, with whatever looks at what passes to it. */

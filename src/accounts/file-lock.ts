@@ -40,7 +40,7 @@ export async function withFileLock<T>(
   const { patience = 5 * SECOND, staleAfter = 60 * SECOND, now = Date.now } = options;
   const pause = options.pause ?? ((span: Milliseconds) => wait(span).then(() => undefined));
   const lock = `${file}.lock`;
-  await makePrivateDirectory(path.dirname(file));
+  makePrivateDirectory(path.dirname(file));
   const mine = JSON.stringify({ pid: process.pid, host: hostname(), since: now(), nonce: nonce() });
   const tries = Math.max(1, Math.ceil(patience / PAUSE));
   for (let attempt = 1; !(await create(lock, mine)); attempt += 1) {

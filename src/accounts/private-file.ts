@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { chown, mkdir, open, readFile, realpath, rename, stat, unlink } from 'node:fs/promises';
+import { chownSync, existsSync, mkdirSync, statSync } from 'node:fs';
+import { chown, open, readFile, realpath, rename, stat, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import { StopgapError } from '../kernel/errors.js';
 
@@ -33,13 +34,40 @@ export async function directoryId(directory: string): Promise<string | undefined
   }
 }
 
-/** Makes a directory that only its owner may enter; what root makes belongs to the owner of the directory around it. */
-export async function makePrivateDirectory(directory: string): Promise<void> {
-  const first = await mkdir(directory, { recursive: true, mode: 0o700 });
-  if (first === undefined || process.getuid?.() !== 0) return;
-  const { uid, gid } = await stat(path.dirname(first));
-  for (let made = directory; made.startsWith(first); made = path.dirname(made))
-    await giveTo(made, { uid, gid });
+/**
+ * Makes a directory, and those around it, that only its owner may enter; what root makes belongs to the owner of the
+ * directory around it. Step by step: a recursive `mkdir` never ends where the system refuses with ENOENT, as in /proc.
+ *
+ * @throws the system's error
+ */
+export function makePrivateDirectory(directory: string): void {
+  try {
+    mkdirSync(directory, { mode: 0o700 });
+  } catch (thrown) {
+    const { code } = thrown as NodeJS.ErrnoException;
+    if (code === 'EEXIST' && statSync(directory, { throwIfNoEntry: false })?.isDirectory() === true) return;
+    const around = path.dirname(directory);
+    if (code !== 'ENOENT' || existsSync(around)) throw thrown;
+    makePrivateDirectory(around);
+    makePrivateDirectory(directory);
+    return;
+  }
+  if (process.getuid?.() !== 0) return;
+  const { uid, gid } = statSync(path.dirname(directory));
+  chownSync(directory, uid, gid);
+}
+
+/** What {@link makePrivateDirectory} threw, in words: the setting that names the directory, and what to do about it. */
+export function directoryFault(thrown: unknown, setting: string, directory: string): unknown {
+  const { code, syscall } = thrown as NodeJS.ErrnoException;
+  if (code === undefined || syscall === undefined) return thrown;
+  const why =
+    code === 'EEXIST' || code === 'ENOTDIR'
+      ? 'is a file, or lies in one: name a directory'
+      : code === 'EACCES' || code === 'EPERM'
+        ? `cannot be made by this user (id ${process.getuid?.() ?? '?'}): make it and give it to that user with chown, or name another`
+        : `cannot be made (${code}): name another`;
+  return new StopgapError('invalid-input', `${setting}: the directory ${directory} ${why}`);
 }
 
 /**
@@ -50,7 +78,7 @@ export async function makePrivateDirectory(directory: string): Promise<void> {
  * @throws StopgapError `forbidden` where the file is somebody else's and could not be theirs any more
  */
 export async function writePrivateFile(file: string, text: string): Promise<void> {
-  await makePrivateDirectory(path.dirname(file));
+  makePrivateDirectory(path.dirname(file));
   const target = await realpath(file).catch((thrown: NodeJS.ErrnoException) => {
     if (thrown.code === 'ENOENT') return file;
     throw thrown;

@@ -219,7 +219,11 @@ async function demoToken(data: string): Promise<string | undefined> {
 function causeOf(thrown: unknown): string {
   if (!(thrown instanceof Error)) return String(thrown);
   const { cause } = thrown as { cause?: unknown };
-  if (cause instanceof Error) return (cause as NodeJS.ErrnoException).code ?? cause.message;
+  if (cause instanceof Error) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code?.startsWith('HPE_') === true) return 'what answers there does not speak HTTP';
+    return code ?? cause.message;
+  }
   return thrown.name === 'TimeoutError' ? `nothing within ${PATIENCE / SECOND} s` : thrown.message;
 }
 
