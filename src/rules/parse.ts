@@ -2,6 +2,7 @@ import { LineCounter, isNode, parseDocument, visit } from 'yaml';
 import type { Document } from 'yaml';
 import { StopgapError } from '../kernel/errors.js';
 import { deeplyNestedLine } from '../kernel/nesting.js';
+import { DEFAULT_RULES } from './defaults.js';
 import type { RuleSet } from './model.js';
 import { faultsOf } from './schema/faults.js';
 import type { Path } from './schema/faults.js';
@@ -53,8 +54,22 @@ export function parseRules(text: string, source = 'rules'): RuleSet {
     throw new InvalidRules(faults, source);
   }
   const value = plain(document, lines, source);
-  const result = ruleSet.safeParse(value);
-  if (result.success) return result.data;
+  const base = extended(value);
+  const result = ruleSet.safeParse(base === undefined ? value : { rules: [], ...base.own });
+  if (result.success && base === undefined) return result.data;
+  if (result.success) {
+    const whole = ruleSet.safeParse(base!.whole());
+    if (whole.success) return whole.data;
+    const line = lineOf(document, lines, ['extends']);
+    const faults = whole.error.issues.flatMap((issue) =>
+      faultsOf(issue).map(({ message }) => ({
+        line,
+        path: 'extends',
+        message: `with the built-in rules ${message}`,
+      })),
+    );
+    throw new InvalidRules(faults, source);
+  }
   const faults = result.error.issues.flatMap((issue) =>
     faultsOf(issue).map(({ path, message }) => ({
       line: lineOf(document, lines, path),
@@ -63,6 +78,33 @@ export function parseRules(text: string, source = 'rules'): RuleSet {
     })),
   );
   throw new InvalidRules(faults, source);
+}
+
+/**
+ * What a file that says `extends: defaults` is read as: its own part, and the whole, in which a rule of its own takes the
+ * place of the built-in one with its id, and each other key that of the built-in rule set.
+ */
+function extended(value: unknown): { readonly own: object; whole(): object } | undefined {
+  if (!isMapping(value) || value['extends'] !== 'defaults') return undefined;
+  const { extends: _, ...own } = value;
+  return {
+    own,
+    whole() {
+      const base = parseDocument(DEFAULT_RULES, { schema: 'core' }).toJS() as Mapping & { rules: Mapping[] };
+      const rules = (own['rules'] ?? []) as readonly Mapping[];
+      const ids = new Map(rules.map((rule) => [rule['id'], rule]));
+      const kept = base.rules.map((rule) => ids.get(rule['id']) ?? rule);
+      const added = rules.filter((rule) => !base.rules.some(({ id }) => id === rule['id']));
+      const learning = { ...(base['learning'] as object), ...(own['learning'] as object | undefined) };
+      return { ...base, ...own, learning, rules: [...kept, ...added] };
+    },
+  };
+}
+
+type Mapping = Readonly<Record<string, unknown>>;
+
+function isMapping(value: unknown): value is Mapping {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** The document without its YAML: yaml finds an alias that names nothing, or that multiplies, only here. */

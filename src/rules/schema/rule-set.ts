@@ -60,6 +60,7 @@ export const ruleSet = z
   .strictObject(
     {
       version: z.literal(1, 'must be 1: the version of this file format'),
+      extends: z.literal('defaults', 'must be defaults: the built-in rules').optional(),
       mode: z.enum(['enforce', 'observe'], 'must be enforce or observe').default('enforce'),
       maxAutomaticBlocks: breaker.default({ max: 20, window: 10 * MINUTE }),
       learning: learning.default({}),
@@ -99,7 +100,7 @@ export const ruleSet = z
       context.addIssue({ code: 'custom', path, message });
     });
   })
-  .transform(({ version: _, learning: learns, ...rest }): RuleSet => ({
+  .transform(({ version: _, extends: __, learning: learns, ...rest }): RuleSet => ({
     ...rest,
     learning: { ...LEARNING, ...(learns as Partial<typeof LEARNING>) },
   }));
