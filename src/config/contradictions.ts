@@ -83,7 +83,11 @@ export function findUnreadable(raw: RawSettings, config: Config): void {
   const named: Array<[key: string, file: string | undefined, remedy: string]> = [
     ['smtp.auth.users', config.smtp.auth.users, 'make it with stopgap user add NAME'],
     ['api.tokens', config.api.tokens, 'make it with stopgap token add --name NAME --role admin'],
-    ['rules', config.rules, 'leave rules out to use the built-in rules'],
+    [
+      'rules',
+      config.rules,
+      'leave rules out to use the built-in rules, or make it with stopgap rules defaults',
+    ],
     ['overrides', config.overrides, 'name a YAML file, or leave overrides out'],
     ['geoip.country', config.geoip.country, 'name a file such as GeoLite2-Country.mmdb, or leave it out'],
     ['geoip.asn', config.geoip.asn, 'name a file such as GeoLite2-ASN.mmdb, or leave it out'],
