@@ -2,7 +2,7 @@ import type { Instant, Milliseconds } from '../src/kernel/time.js';
 import { DAY } from '../src/kernel/time.js';
 import { inWords } from '../src/overrides/explain.js';
 import type { Habit } from '../src/rules/explain.js';
-import type { Baseline, Learning, VersionedRules } from '../src/rules/model.js';
+import type { Baseline, Learning, Rule, VersionedRules } from '../src/rules/model.js';
 import { DIVERSITY_MAX, LEARNING, isDiversity, isVolume } from '../src/rules/model.js';
 import type { Day, ProfiledType } from '../src/sending/day-summary.js';
 import { dayOf } from '../src/sending/day-summary.js';
@@ -61,7 +61,7 @@ export class Limits {
     const { baseline, rule, kind } = watch;
     const own = baseline === undefined ? watch.limit : this.#remembered(baseline, watch, value, at, row);
     if (kind === 'turn') return own;
-    const limit = this.#around.overrides.limit(rule.id, this.#type, value, own, at, isVolume(rule.count));
+    const limit = this.#around.overrides.limit(rule.id, this.#type, value, own, at, isBought(rule));
     // More different ones than that are not told apart: a higher limit would be none.
     return limit !== null && isDiversity(rule.count) ? Math.min(limit, DIVERSITY_MAX - 1) : limit;
   }
@@ -93,11 +93,7 @@ export class Limits {
     const { baseline, rule, kind } = watch;
     if (!this.mayBeLower || kind === 'turn') return undefined;
     const own = baseline === undefined ? watch.limit : this.#followed(baseline, watch.peak, value, at);
-    const volume = isVolume(rule.count);
-    const overridden = this.#around.overrides.explain(rule.id, this.#type, value, own, at, volume);
-    if (overridden === undefined) return undefined;
-    const isCut = isDiversity(rule.count) && (overridden.limit ?? 0) > DIVERSITY_MAX - 1;
-    return `${isCut ? `${DIVERSITY_MAX - 1}, since more are not told apart: ` : ''}${inWords(overridden)}`;
+    return boughtLimit(this.#around.overrides, rule, this.#type, value, own, at)?.sentence;
   }
 
   /** See {@link isLearnt}. */
@@ -178,6 +174,35 @@ export class Limits {
     // What is counted is whole: a limit that is not would allow one more in the sentence than in fact.
     return Math.min(Math.floor(limit), baseline.ceiling ?? Infinity);
   }
+}
+
+/**
+ * The limit of a rule that an override makes for a subject, in force and in words; undefined where it is the rule's own.
+ *
+ * @param own the limit without overrides
+ */
+export function boughtLimit(
+  overrides: Overrides,
+  rule: Rule,
+  type: SubjectType,
+  value: string,
+  own: number,
+  at: Instant,
+): { readonly limit: number | null; readonly isNamed: boolean; readonly sentence: string } | undefined {
+  const found = overrides.explain(rule.id, type, value, own, at, isBought(rule));
+  if (found === undefined) return undefined;
+  const most = isDiversity(rule.count) ? DIVERSITY_MAX - 1 : Infinity;
+  const isCut = found.limit !== null && found.limit > most;
+  return {
+    limit: isCut ? most : found.limit,
+    isNamed: found.named !== undefined,
+    sentence: `${isCut ? `${most}, since more are not told apart: ` : ''}${inWords(found)}`,
+  };
+}
+
+/** Whether a factor multiplies the limit of a rule. */
+function isBought({ count }: Rule): boolean {
+  return isVolume(count) || count === 'accounts';
 }
 
 /**

@@ -117,9 +117,18 @@ export class SubjectWindows {
   }
 
   /** What a rule sees in a window: counted since it last tripped, its largest messages left out. */
-  observed(row: number, window: number, { index, leaveOut }: Watch, at: Instant): number {
+  observed(row: number, window: number, watch: Watch, at: Instant): number {
+    return this.#observedSince(row, window, watch, at, this.#trippedAt(row, watch.index));
+  }
+
+  /** The same with what has been evidence already; undefined where the rule has not tripped within the window. */
+  withEvidence(row: number, window: number, watch: Watch, at: Instant): number | undefined {
+    if (!this.#hasTripped(row, watch, at)) return undefined;
+    return this.#observedSince(row, window, watch, at, 0);
+  }
+
+  #observedSince(row: number, window: number, { leaveOut }: Watch, at: Instant, since: Instant): number {
     const { sum } = this.#places[window]!;
-    const since = this.#trippedAt(row, index);
     const all = since === 0 ? this.#table.sum(row, sum, at) : this.#table.sumAfter(row, sum, at, since);
     return leaveOut === 0 ? all : all - this.largest(row, window, leaveOut, at, since);
   }
@@ -127,6 +136,16 @@ export class SubjectWindows {
   /** How many different ones a rule sees. */
   different(row: number, { kind, rule, index }: DiversityWatch, at: Instant): number {
     return this.diversities.count(kind, row, at, rule.window, this.#trippedAt(row, index));
+  }
+
+  /** As {@link withEvidence}. */
+  differentWithEvidence(row: number, watch: DiversityWatch, at: Instant): number | undefined {
+    if (!this.#hasTripped(row, watch, at)) return undefined;
+    return this.diversities.count(watch.kind, row, at, watch.rule.window, 0);
+  }
+
+  #hasTripped(row: number, { index, rule }: Watch | DiversityWatch, at: Instant): boolean {
+    return this.#trippedAt(row, index) > at - rule.window;
   }
 
   /** Recipients of the largest messages within a window. */

@@ -18,7 +18,10 @@ export interface WindowReading extends Prospect {
   readonly window: Milliseconds;
   /** So many of the largest messages are left out of the count. */
   readonly leaveOut?: number;
+  /** Counted since the rule last tripped: that is what trips it again. */
   readonly observed: number;
+  /** All that is within the window; absent where the rule has not tripped within it. */
+  readonly inWindow?: number;
   /** What is in force now; of an account that may turn, what is its own. */
   readonly limit: number;
   /** Of the mail that is counted. */
@@ -68,10 +71,22 @@ export class WindowReadings {
   /** Against every rule that acts on the subject itself, but for those that are off for it. */
   of(value: string, now: Instant): readonly WindowReading[] {
     const sums = this.#watches('act').map(([watch, number]) =>
-      this.#reading(watch, value, now, (row) => this.#counted.observed(row, number, watch, now)),
+      this.#reading(
+        watch,
+        value,
+        now,
+        (row) => this.#counted.observed(row, number, watch, now),
+        (row) => this.#counted.withEvidence(row, number, watch, now),
+      ),
     );
     const different = this.#counted.diverse.map(([watch, diversity]) =>
-      this.#reading(watch, value, now, (row) => this.#counted.different(row, diversity, now)),
+      this.#reading(
+        watch,
+        value,
+        now,
+        (row) => this.#counted.different(row, diversity, now),
+        (row) => this.#counted.differentWithEvidence(row, diversity, now),
+      ),
     );
     return [...sums, ...different].filter((reading) => reading !== undefined);
   }
@@ -110,13 +125,16 @@ export class WindowReadings {
     value: string,
     now: Instant,
     observed: (row: number) => number,
+    withEvidence: (row: number) => number | undefined,
   ): WindowReading | undefined {
     const { id: rule, count, window, leaveOut } = watch.rule;
     const untripled = this.#limits.of(watch, value, now);
     // A rule that is off for this subject has nothing to say of it.
     if (untripled === null) return undefined;
     const row = this.#counted.find(value);
+    const inWindow = row === undefined ? undefined : withEvidence(row);
     return {
+      ...(inWindow === undefined ? {} : { inWindow }),
       ...{ rule, count, window, ...(leaveOut === undefined ? {} : { leaveOut }) },
       ...{ observed: row === undefined ? 0 : observed(row), direction: countedBy(watch.rule) },
       limit: untripled * this.#factor(value, now),

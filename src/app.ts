@@ -1,8 +1,9 @@
-import { mkdir } from 'node:fs/promises';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { WatchedFile } from './accounts/watched-file.js';
 import { openStore } from './adapters.js';
 import type { Api, OperationDependencies } from './api/index.js';
+import { directoryFault, directoryId, makePrivateDirectory } from './accounts/private-file.js';
+import { stateOf } from './accounts/users.js';
 import { createApi, createOperations, createStarting, HttpPort } from './api/index.js';
 import { BacktestJobs } from './backtest/jobs.js';
 import type { BlockDesk } from './desks/block-desk.js';
@@ -10,7 +11,7 @@ import { setUpEvaluation } from './config/evaluation.js';
 import type { Evaluation } from './config/evaluation.js';
 import type { LoadedConfig } from './config/types.js';
 import { knownPlaces } from './config/places.js';
-import { formatListen } from './config/types.js';
+import { formatListen, listenFault } from './config/types.js';
 import { messageOf } from './kernel/errors.js';
 import type { AlarmClock, Milliseconds } from './kernel/time.js';
 import { SECOND } from './kernel/time.js';
@@ -22,6 +23,7 @@ import { ProcessHealth } from './process-health.js';
 import type { ReadModels } from './read-models.js';
 import type { RulesChanged } from './rules/model.js';
 import { AUTH_CATEGORY, SEND_CATEGORY } from './sending/events.js';
+import type { RelayWatch } from './smtp/relay/watch.js';
 import { openSmtpRole } from './smtp/role.js';
 import { metered } from './store/metered.js';
 import type { EventStore } from './store/port.js';
@@ -58,6 +60,8 @@ export interface RunningApp {
   readonly metrics: Metrics;
   /** Takes over the files that are watched as they are, also where they have lost most of their entries. */
   reload(): Promise<void>;
+  /** What the mail servers behind said when they were first asked; undefined where none is used. */
+  readonly upstream: RelayWatch['state'] | undefined;
   /** Finishes what is under way and closes everything; resolves within ten seconds. */
   stop(): Promise<void>;
 }
@@ -115,11 +119,15 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   const { metrics = new Metrics() } = options;
 
   // What answers from the first moment.
-  await mkdir(config.data, { recursive: true, mode: 0o700 });
+  try {
+    makePrivateDirectory(config.data);
+  } catch (thrown) {
+    throw directoryFault(thrown, 'data', config.data);
+  }
   const evaluation = loaded.evaluation ? await setUpEvaluation(config, clock.now()) : undefined;
   const { version } = ownPackage();
   metrics.process.runs(version, config.store.kind, config.roles);
-  const health = new ProcessHealth();
+  const health = new ProcessHealth(await directoryId(config.data));
   const files: Pick<WatchedFile<unknown>, 'reload'>[] = [];
   const watch = <T>(file: WatchedFile<T>): WatchedFile<T> => {
     file.start();
@@ -139,7 +147,11 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     health: () => health.report(),
     progress: () => health.progress(),
   };
-  const http = await HttpPort.open(createStarting(operations), config.api.listen, levels.of('api'));
+  const http = await HttpPort.open(createStarting(operations), config.api.listen, levels.of('api')).catch(
+    (thrown: unknown) => {
+      throw listenFault(thrown, 'api.listen', config.api.listen);
+    },
+  );
   closers.push(() => http.close());
   const listening: Listening[] = [
     { what: 'HTTP', address: formatListen({ host: config.api.listen.host, port: http.number }) },
@@ -204,6 +216,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
       ...{ ...shared, models, desk, rulesDesk, store, tracing, logs },
       backtests: new BacktestJobs({ location, clock, log: levels.of('api') }),
       places: knownPlaces(config),
+      accountState: smtp === undefined ? undefined : (account) => stateOf(smtp.users(), account),
       contact: config.smtp.softFail.contact,
       publicUrl: config.api.publicUrl,
     });
@@ -218,7 +231,17 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   const reload = async (): Promise<void> => {
     await Promise.all([...files, follower].map((part) => part.reload()));
   };
-  return { listening, evaluation, rules, store, models, desk, metrics, reload };
+  return {
+    listening,
+    evaluation,
+    rules,
+    store,
+    models,
+    desk,
+    metrics,
+    reload,
+    upstream: smtp?.upstream.state,
+  };
 }
 
 /** The store, with whatever looks at what passes to it. */

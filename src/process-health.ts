@@ -19,7 +19,13 @@ interface Parts {
 /** How the process is, from its first moment on. */
 export class ProcessHealth {
   listeners: HealthReport['listeners'] = 'starting';
+  readonly #data: string | undefined;
   #parts: Parts | undefined;
+
+  /** @param data tells its data directory from others */
+  constructor(data?: string) {
+    this.#data = data;
+  }
 
   /** What there is to look at is there. */
   opened(parts: Parts): void {
@@ -28,10 +34,11 @@ export class ProcessHealth {
 
   report(): HealthReport {
     const { listeners } = this;
+    const dataDirectory = this.#data ?? null;
     if (this.#parts === undefined) {
       const unknown = { store: 'failing', relay: 'unknown', readModels: 'catching-up' } as const;
       const nothing = { position: 0, lagSeconds: 0, clockSkewSeconds: null, relaySessions: 0 };
-      return { status: 'starting', ...unknown, listeners, ...nothing };
+      return { status: 'starting', ...unknown, listeners, ...nothing, dataDirectory };
     }
     const { store, outbox, follower, smtp } = this.#parts;
     const { models, state } = follower;
@@ -52,6 +59,7 @@ export class ProcessHealth {
       lagSeconds: Math.round(models.lag / SECOND),
       clockSkewSeconds: store.clockSkew === undefined ? null : Math.round(store.clockSkew / SECOND),
       relaySessions: smtp?.relay.sessions.open ?? 0,
+      dataDirectory,
       ...(outbox === undefined ? {} : { outbox: outbox.waiting, quarantine: outbox.quarantined }),
     };
   }

@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
-import { link, mkdir, open, readFile, rename, unlink } from 'node:fs/promises';
+import { link, open, readFile, rename, unlink } from 'node:fs/promises';
 import { hostname } from 'node:os';
 import path from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { StopgapError } from '../kernel/errors.js';
 import type { Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
+import { makePrivateDirectory } from './private-file.js';
 
 export interface LockOptions {
   /** How long to try. 5 s by default. */
@@ -39,7 +40,7 @@ export async function withFileLock<T>(
   const { patience = 5 * SECOND, staleAfter = 60 * SECOND, now = Date.now } = options;
   const pause = options.pause ?? ((span: Milliseconds) => wait(span).then(() => undefined));
   const lock = `${file}.lock`;
-  await mkdir(path.dirname(file), { recursive: true, mode: 0o700 });
+  makePrivateDirectory(path.dirname(file));
   const mine = JSON.stringify({ pid: process.pid, host: hostname(), since: now(), nonce: nonce() });
   const tries = Math.max(1, Math.ceil(patience / PAUSE));
   for (let attempt = 1; !(await create(lock, mine)); attempt += 1) {

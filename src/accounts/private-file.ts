@@ -1,11 +1,33 @@
-import { randomBytes } from 'node:crypto';
-import { mkdir, open, readFile, realpath, rename, unlink } from 'node:fs/promises';
+import { createHash, randomBytes } from 'node:crypto';
+import { chownSync, existsSync, mkdirSync, statSync } from 'node:fs';
+import { chown, open, readFile, realpath, rename, stat, unlink } from 'node:fs/promises';
 import path from 'node:path';
+import { StopgapError } from '../kernel/errors.js';
 
-/** The text of a file; undefined where it does not exist. */
+/** The text of a file; undefined where it does not exist. @throws StopgapError `forbidden` where it may not be read */
 export async function readIfThere(file: string): Promise<string | undefined> {
   try {
     return await readFile(file, 'utf8');
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+    throw readFault(file, thrown);
+  }
+}
+
+/** What is thrown where a file cannot be read: what to do about it, where that is known. */
+export function readFault(file: string, thrown: unknown): unknown {
+  if ((thrown as NodeJS.ErrnoException).code !== 'EACCES') return thrown;
+  return new StopgapError(
+    'forbidden',
+    `${file} cannot be read by this user (id ${process.getuid?.() ?? '?'}): give it to the service's user with chown`,
+  );
+}
+
+/** Tells a directory from every other on this machine, from within a container too; undefined where there is none. */
+export async function directoryId(directory: string): Promise<string | undefined> {
+  try {
+    const { dev, ino } = await stat(directory, { bigint: true });
+    return createHash('sha256').update(`${dev}:${ino}`).digest('hex').slice(0, 16);
   } catch (thrown) {
     if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
     throw thrown;
@@ -13,20 +35,67 @@ export async function readIfThere(file: string): Promise<string | undefined> {
 }
 
 /**
- * Replaces a file as a whole, readable by its owner only: after a crash there is the old content or the new one,
- * and once this resolves it is the new one. A symbolic link stays; what it points to is replaced.
+ * Makes a directory, and those around it, that only its owner may enter; what root makes belongs to the owner of the
+ * directory around it. Step by step: a recursive `mkdir` never ends where the system refuses with ENOENT, as in /proc.
+ *
+ * @throws the system's error
+ */
+export function makePrivateDirectory(directory: string): void {
+  try {
+    mkdirSync(directory, { mode: 0o700 });
+  } catch (thrown) {
+    const { code } = thrown as NodeJS.ErrnoException;
+    if (code === 'EEXIST' && statSync(directory, { throwIfNoEntry: false })?.isDirectory() === true) return;
+    const around = path.dirname(directory);
+    if (code !== 'ENOENT' || existsSync(around)) throw thrown;
+    makePrivateDirectory(around);
+    makePrivateDirectory(directory);
+    return;
+  }
+  if (process.getuid?.() !== 0) return;
+  const { uid, gid } = statSync(path.dirname(directory));
+  chownSync(directory, uid, gid);
+}
+
+/** What {@link makePrivateDirectory} threw, in words: the setting that names the directory, and what to do about it. */
+export function directoryFault(thrown: unknown, setting: string, directory: string): unknown {
+  const { code, syscall } = thrown as NodeJS.ErrnoException;
+  if (code === undefined || syscall === undefined) return thrown;
+  const why =
+    code === 'EEXIST' || code === 'ENOTDIR'
+      ? 'is a file, or lies in one: name a directory'
+      : code === 'EACCES' || code === 'EPERM'
+        ? `cannot be made by this user (id ${process.getuid?.() ?? '?'}): make it and give it to that user with chown, or name another`
+        : `cannot be made (${code}): name another`;
+  return new StopgapError('invalid-input', `${setting}: the directory ${directory} ${why}`);
+}
+
+/**
+ * Replaces a file as a whole: after a crash there is the old content or the new one, and once this resolves it is the
+ * new one. A symbolic link stays; what it points to is replaced. The file keeps its owner and mode; a new one is its
+ * directory's owner's alone, since root adds accounts to the files of a service.
+ *
+ * @throws StopgapError `forbidden` where the file is somebody else's and could not be theirs any more
  */
 export async function writePrivateFile(file: string, text: string): Promise<void> {
-  await mkdir(path.dirname(file), { recursive: true, mode: 0o700 });
+  makePrivateDirectory(path.dirname(file));
   const target = await realpath(file).catch((thrown: NodeJS.ErrnoException) => {
     if (thrown.code === 'ENOENT') return file;
     throw thrown;
   });
+  const before = await stat(target).catch((thrown: NodeJS.ErrnoException) => {
+    if (thrown.code === 'ENOENT') return undefined;
+    throw thrown;
+  });
+  const owner = before ?? (await stat(path.dirname(target)));
   const aside = `${target}.${randomBytes(6).toString('hex')}.tmp`;
   try {
     const handle = await open(aside, 'wx', 0o600);
     try {
       await handle.writeFile(text);
+      // A new file of a user who may only write to the directory stays that user's own.
+      if (before !== undefined || process.getuid?.() === 0) await giveTo(aside, owner, target);
+      if (before !== undefined) await handle.chmod(before.mode & 0o777);
       await handle.sync();
     } finally {
       await handle.close();
@@ -39,6 +108,25 @@ export async function writePrivateFile(file: string, text: string): Promise<void
     throw thrown;
   }
   await syncDirectory(path.dirname(target));
+}
+
+/** @param named how the message names it */
+async function giveTo(
+  made: string,
+  { uid, gid }: { readonly uid: number; readonly gid: number },
+  named = made,
+): Promise<void> {
+  const own = await stat(made);
+  if (own.uid === uid && own.gid === gid) return;
+  try {
+    await chown(made, uid, gid);
+  } catch (thrown) {
+    if ((thrown as NodeJS.ErrnoException).code !== 'EPERM') throw thrown;
+    throw new StopgapError(
+      'forbidden',
+      `${named} belongs to user id ${uid} and group id ${gid}, who would lose it: run this as that user, as in sudo -u '#${uid}', or as root`,
+    );
+  }
 }
 
 /** Makes a rename in this directory durable. */

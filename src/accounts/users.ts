@@ -69,6 +69,12 @@ export function parseUsers(text: string, file: string): UserTable {
   return users;
 }
 
+/** @param account in normal form */
+export function stateOf(users: UserTable, account: string): 'active' | 'disabled' | 'unknown' {
+  const user = users.get(account);
+  return user === undefined ? 'unknown' : user.disabled ? 'disabled' : 'active';
+}
+
 /** The users of a file, none where it does not exist. */
 export async function readUsers(file: string): Promise<UserTable> {
   const text = await readIfThere(file);

@@ -2,6 +2,7 @@ import { open } from 'node:fs/promises';
 import { messageOf } from '../kernel/errors.js';
 import type { Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
+import { readFault } from './private-file.js';
 
 /** Reads the content, as text or as it is; what it throws is the reason for refusing it. */
 type Reading<T> =
@@ -204,7 +205,7 @@ export class WatchedFile<T> {
       handle = await open(this.#options.path, 'r');
     } catch (thrown) {
       if ((thrown as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
-      throw thrown;
+      throw readFault(this.#options.path, thrown);
     }
     try {
       const { mtimeNs, ctimeNs, mtimeMs, size, ino } = await handle.stat({ bigint: true });

@@ -4,7 +4,7 @@ import { REFUSALS } from '../blocks/events.js';
 import type { LedgerEntry } from '../../projections/block-ledger.js';
 import { newId } from '../ids.js';
 import { StopgapError } from '../kernel/errors.js';
-import { DIRECTIONS, parseSubject } from '../sending/subjects.js';
+import { DIRECTIONS, parsePattern } from '../sending/subjects.js';
 import { StoreUnavailable } from '../store/port.js';
 import { carryOut, NOT_SHOWN, replayed } from './commands.js';
 import type { ApiDependencies } from './dependencies.js';
@@ -62,7 +62,7 @@ export function blockRoutes(deps: ApiDependencies, order: BlockOrder): readonly 
       },
       async handle(ask) {
         const { subject: raw, direction, description, refusal, ...span } = ask.body;
-        const subject = parseSubject(raw.type, raw.value);
+        const subject = parsePattern(raw.type, raw.value);
         const until = untilOf(span, clock.now());
         const command = {
           kind: 'impose',

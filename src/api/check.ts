@@ -1,21 +1,30 @@
 import { z } from 'zod';
 import type { ActiveBlock } from '../../projections/active-blocks.js';
 import type { LedgerEntry } from '../../projections/block-ledger.js';
+import { SeenIds } from '../../projections/seen-ids.js';
 import { InvalidInput } from '../kernel/errors.js';
 import type { Instant } from '../kernel/time.js';
 import { HOUR, MINUTE, SECOND, formatDuration, formatInstant } from '../kernel/time.js';
 import { nameOf } from '../rules/explain.js';
 import { clientNetwork, domainOf } from '../sending/identity.js';
 import type { SenderIdentity, Subject } from '../sending/subjects.js';
+import { sendStream } from '../sending/events.js';
+import type { MessageRefused } from '../sending/events.js';
 import { parseSubject, senderIdentity } from '../sending/subjects.js';
 import { BAD_CREDENTIALS, LOGIN_LATER, refusalReply, replyLine } from '../smtp/replies.js';
-import type { ApiDependencies } from './dependencies.js';
+import { StoreUnavailable } from '../store/port.js';
+import { ACCOUNT_STATES } from './dependencies.js';
+import type { AccountState, ApiDependencies } from './dependencies.js';
 import type { Route } from './http/route.js';
 import { ok, route } from './http/route.js';
 import { instantInput, oneOf, once } from './inputs.js';
 import type { BlockJson } from './shapes.js';
 import { blockShape, coverShape, windowShape } from './shapes.js';
-import { blockView, subjectView, windowView } from './views.js';
+import { blockView, blockViewAt, subjectView, windowView } from './views.js';
+
+const LATEST_REFUSALS = 5;
+/** Events of an account that are looked through for them. */
+const EVENTS_READ = 100;
 
 const identity = once.max(320).optional();
 const checkQuery = z.strictObject({
@@ -39,6 +48,17 @@ const stage = z
   })
   .meta({ id: 'Stage' });
 
+const refusalShape = z.object({
+  at: z.string(),
+  stage: z.enum(['auth', 'rcpt', 'data']),
+  block: z.string(),
+  reply: z.string(),
+  returnPath: z.string().nullable(),
+  ehlo: z.string().nullable(),
+  ip: z.string().nullable(),
+  count: z.int().meta({ description: 'How many it stands for.' }),
+});
+
 const checkShape = z.object({
   refused: z.boolean(),
   at: z.string(),
@@ -49,12 +69,22 @@ const checkShape = z.object({
     ip: z.string().nullable(),
     direction: z.enum(['outbound', 'inbound']),
   }),
+  accountState: z.enum(ACCOUNT_STATES).nullable().meta({
+    description:
+      'Null where no account is named, of a past instant, and where this process has no users file.',
+  }),
   sentence: z.string(),
   block: blockShape
     .nullable()
     .meta({ description: 'The one that refuses: of several, the one that ends last.' }),
   auth: stage,
   rcpt: stage,
+  refusals: z
+    .array(refusalShape)
+    .nullable()
+    .meta({
+      description: `The last refusals of this account, newest first, at most ${LATEST_REFUSALS}; null where no account is named, or the store cannot be read now.`,
+    }),
   matching: z.array(blockShape).meta({ description: 'Every block in force that covers this sender.' }),
   exemptions: z
     .array(coverShape)
@@ -77,40 +107,33 @@ export function checkRoutes(deps: ApiDependencies): readonly Route[] {
       role: 'viewer',
       query: checkQuery,
       responses: { 200: { description: 'The verdict, explained', schema: checkShape } },
-      handle: ({ query }) => ok(explainCheck(deps, query)),
+      handle: async ({ query }) => ok(await explainCheck(deps, query)),
     }),
   ];
 }
 
-function explainCheck(deps: ApiDependencies, query: CheckQuery): CheckJson {
+async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<CheckJson> {
   const { models, clock } = deps;
   const now = clock.now();
   const { at = now } = query;
   if (at > now) throw new InvalidInput('at', `must not lie in the future (it is ${formatInstant(now)})`);
   const isPast = at < now;
   const sender = senderOf(query);
-  const login = loginOf(sender);
-  const refusing = (who: SenderIdentity): Refusing | undefined =>
-    isPast
-      ? ofEntry(models.ledger.inForce(who, at)[0], at)
-      : ofActive(deps, models.activeBlocks.verdict(who, at), at);
-
-  const atAuth = login === undefined ? undefined : refusing(login);
-  const atRcpt = refusing(sender);
-  const authReply =
-    atAuth === undefined || atAuth.block.refusal === 'honest'
-      ? null
-      : replyLine(atAuth.block.refusal === 'soft' ? BAD_CREDENTIALS : LOGIN_LATER);
-  const deciding = authReply === null ? atRcpt : atAuth;
+  const refusals = await latestRefusals(deps, sender, at);
+  const { verdict, from } = judgedAs(deps, sender, refusals ?? [], at, isPast);
+  const { login, atAuth, atRcpt, authReply, deciding } = verdict;
+  const state = isPast || login === undefined ? undefined : deps.accountState?.(login.account!);
+  const hasNoLogin = state === 'unknown' || state === 'disabled';
   const matching = new Map<string, BlockJson>();
-  for (const who of [login, sender]) {
+  for (const who of [login, verdict.sender]) {
     if (who === undefined) continue;
-    for (const entry of models.ledger.inForce(who, at)) matching.set(entry.id, blockView(entry, now));
+    for (const entry of models.ledger.inForce(who, at))
+      matching.set(entry.id, isPast ? blockViewAt(entry, at) : blockView(entry, now));
   }
   for (const found of [atAuth, atRcpt]) if (found !== undefined) matching.set(found.block.id, found.block);
   const subjects = subjectsOf(sender);
   return {
-    refused: deciding !== undefined,
+    refused: hasNoLogin || deciding !== undefined,
     at: formatInstant(at),
     sender: {
       account: sender.account ?? null,
@@ -119,18 +142,28 @@ function explainCheck(deps: ApiDependencies, query: CheckQuery): CheckJson {
       ip: sender.ip ?? null,
       direction: sender.direction,
     },
-    sentence: sentence(deciding, at, isPast),
+    accountState: state ?? null,
+    sentence: [
+      ...(hasNoLogin ? [withoutLogin(login!.account!, state)] : []),
+      ...(hasNoLogin && deciding === undefined ? [] : [sentence(deciding, at, isPast)]),
+      ...(from === undefined ? [] : [cameAs(from)]),
+    ].join(' '),
     block: deciding?.block ?? null,
-    auth: {
-      outcome: login === undefined ? 'not asked' : authReply === null ? 'passes' : 'refused',
-      block: authReply === null ? null : atAuth!.block.id,
-      reply: authReply,
-    },
-    rcpt: {
-      outcome: atRcpt === undefined ? 'passes' : 'refused',
-      block: atRcpt?.block.id ?? null,
-      reply: atRcpt === undefined ? null : replyLine(refusalReply(atRcpt.block.refusal, deps.contact)),
-    },
+    auth: hasNoLogin
+      ? { outcome: 'refused', block: null, reply: replyLine(BAD_CREDENTIALS) }
+      : {
+          outcome: login === undefined ? 'not asked' : authReply === null ? 'passes' : 'refused',
+          block: authReply === null ? null : atAuth!.block.id,
+          reply: authReply,
+        },
+    rcpt: hasNoLogin
+      ? { outcome: 'not asked', block: null, reply: null }
+      : {
+          outcome: atRcpt === undefined ? 'passes' : 'refused',
+          block: atRcpt?.block.id ?? null,
+          reply: atRcpt === undefined ? null : replyLine(refusalReply(atRcpt.block.refusal, deps.contact)),
+        },
+    refusals: refusals?.slice(0, LATEST_REFUSALS) ?? null,
     matching: [...matching.values()],
     exemptions: isPast
       ? null
@@ -144,6 +177,101 @@ function explainCheck(deps: ApiDependencies, query: CheckQuery): CheckJson {
           models.sendVolume.readings(subject, now).map((reading) => windowView(subject, reading)),
         ),
   };
+}
+
+/** What a sender meets at AUTH and at RCPT TO. */
+interface Verdict {
+  readonly sender: SenderIdentity;
+  readonly login: SenderIdentity | undefined;
+  readonly atAuth: Refusing | undefined;
+  readonly atRcpt: Refusing | undefined;
+  /** Null where AUTH does not refuse. */
+  readonly authReply: string | null;
+  readonly deciding: Refusing | undefined;
+}
+
+function judge(deps: ApiDependencies, sender: SenderIdentity, at: Instant, isPast: boolean): Verdict {
+  const { models } = deps;
+  const refusing = (who: SenderIdentity): Refusing | undefined =>
+    isPast
+      ? ofPast(models.ledger.inForce(who, at)[0], at)
+      : ofActive(deps, models.activeBlocks.verdict(who, at), at);
+  const login = loginOf(sender);
+  const atAuth = login === undefined ? undefined : refusing(login);
+  const atRcpt = refusing(sender);
+  const authReply =
+    atAuth === undefined || atAuth.block.refusal === 'honest'
+      ? null
+      : replyLine(atAuth.block.refusal === 'soft' ? BAD_CREDENTIALS : LOGIN_LATER);
+  const deciding = authReply === null ? atRcpt : atAuth;
+  return { sender, login, atAuth, atRcpt, authReply, deciding };
+}
+
+/**
+ * The verdict on a sender as it is named; where that is not refused, on what was refused of it before and would be
+ * again: an account is refused for the network or EHLO name that it comes from, too.
+ */
+function judgedAs(
+  deps: ApiDependencies,
+  named: SenderIdentity,
+  refusals: readonly RefusalJson[],
+  at: Instant,
+  isPast: boolean,
+): { readonly verdict: Verdict; readonly from?: RefusalJson } {
+  const own = judge(deps, named, at, isPast);
+  if (own.deciding !== undefined) return { verdict: own };
+  for (const from of refusals) {
+    const { returnPath, ehlo, ip } = from;
+    const raw = { returnPath: returnPath ?? undefined, ehlo: ehlo ?? undefined, ip: ip ?? undefined };
+    const seen = senderIdentity({ ...raw, account: named.account, direction: named.direction });
+    const isOther = (['address', 'ehlo', 'ip'] as const).some(
+      (part) => named[part] !== undefined && seen[part] !== undefined && named[part] !== seen[part],
+    );
+    if (isOther) continue;
+    const verdict = judge(deps, seen, at, isPast);
+    if (verdict.deciding !== undefined) return { verdict, from };
+  }
+  return { verdict: own };
+}
+
+type RefusalJson = z.infer<typeof refusalShape>;
+
+/** What the account was refused lately, newest first; undefined without one, or where the store cannot be read. */
+async function latestRefusals(
+  { store }: ApiDependencies,
+  { account, direction }: SenderIdentity,
+  at: Instant,
+): Promise<readonly RefusalJson[] | undefined> {
+  if (account === undefined) return undefined;
+  const found: RefusalJson[] = [];
+  const seen = new SeenIds();
+  try {
+    const newest = store.readStream(sendStream(account), { direction: 'backwards', limit: EVENTS_READ });
+    for await (const event of newest) {
+      if (event.type !== 'MessageRefused' || event.at > at || !seen.isNew(event.id)) continue;
+      const refused = event.data as MessageRefused;
+      if (refused.direction !== direction) continue;
+      const { stage, block, reply, returnPath = null, ehlo = null, ip = null, count } = refused;
+      found.push({ at: formatInstant(event.at), stage, block, reply, returnPath, ehlo, ip, count });
+    }
+  } catch (thrown) {
+    // The verdict itself comes from memory and is as good without.
+    if (!(thrown instanceof StoreUnavailable)) throw thrown;
+    return undefined;
+  }
+  return found;
+}
+
+function withoutLogin(account: string, state: AccountState): string {
+  return state === 'unknown'
+    ? `There is no such account: ${account} is not in the users file, and its logins fail as with a wrong password.`
+    : `The account ${account} is disabled: its logins fail as with a wrong password.`;
+}
+
+function cameAs({ at, stage, ip, ehlo }: RefusalJson): string {
+  const where = [...(ip === null ? [] : [`from ${ip}`]), ...(ehlo === null ? [] : [`as ${ehlo}`])];
+  const when = { auth: 'at AUTH', rcpt: 'at RCPT TO', data: 'after DATA' }[stage];
+  return `It was refused ${when} at ${at}${where.length === 0 ? '' : `, when it came ${where.join(' ')}`}.`;
 }
 
 function senderOf({ account, returnPath, ehlo, ip, direction }: CheckQuery): SenderIdentity {
@@ -197,6 +325,10 @@ interface Refusing {
 
 function ofEntry(entry: LedgerEntry | undefined, at: Instant): Refusing | undefined {
   return entry === undefined ? undefined : { block: blockView(entry, at), subject: entry.subject };
+}
+
+function ofPast(entry: LedgerEntry | undefined, at: Instant): Refusing | undefined {
+  return entry === undefined ? undefined : { block: blockViewAt(entry, at), subject: entry.subject };
 }
 
 /** A block decided on just now is in force before the ledger has it. */

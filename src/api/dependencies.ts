@@ -67,6 +67,10 @@ export interface OperationDependencies {
   progress(): Progress | undefined;
 }
 
+export const ACCOUNT_STATES = ['active', 'disabled', 'unknown'] as const;
+/** How an account stands in the users file. */
+export type AccountState = (typeof ACCOUNT_STATES)[number];
+
 export interface ApiDependencies extends OperationDependencies {
   readonly models: ReadModels;
   readonly desk: BlockDesk;
@@ -80,6 +84,8 @@ export interface ApiDependencies extends OperationDependencies {
   /** What the whole process logs, and how much. */
   readonly logs: Logs;
   readonly tokens: Authenticator;
+  /** Undefined where this process has no users file: accounts are then taken as they are named. */
+  readonly accountState?: ((account: string) => AccountState) | undefined;
   /** Whether anybody tells where clients are; undefined where that is not to be asked. */
   readonly places?: KnownPlaces | undefined;
   /** Whom an honest refusal names: `smtp.softFail.contact`. */

@@ -5,7 +5,7 @@ import { newId } from '../ids.js';
 import { StopgapError } from '../kernel/errors.js';
 import type { NewEvent } from '../kernel/events.js';
 import { NEVER_BLOCK } from '../rules/never-block.js';
-import { SUBJECT_TYPES, parseSubject } from '../sending/subjects.js';
+import { SUBJECT_TYPES, parsePattern } from '../sending/subjects.js';
 import { carryOut, replayed } from './commands.js';
 import { cursorOf, keyOfCursor } from './cursor.js';
 import type { ApiDependencies } from './dependencies.js';
@@ -78,7 +78,7 @@ export function exemptionRoutes(deps: ApiDependencies): readonly Route[] {
       },
       async handle(ask) {
         const { subject: raw, reason, ...span } = ask.body;
-        const subject = parseSubject(raw.type, raw.value);
+        const subject = parsePattern(raw.type, raw.value);
         const until = untilOf(span, clock.now());
         const command = { kind: 'grant', subject, until, reason, newId: newId() } as const;
         const { facts, standing, repeated } = await carryOut(deps, ask, subject, command);

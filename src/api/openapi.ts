@@ -13,15 +13,17 @@ export function openApi(routes: readonly Route[]): Json {
       io,
       unrepresentable: 'any',
     });
-    for (const [name, definition] of Object.entries($defs)) schemas[name] = relocated(definition);
+    for (const [name, { id: _, ...definition }] of Object.entries($defs))
+      schemas[name] = relocated(definition);
     return relocated(properties!['it']);
   };
   const problem = { 'application/problem+json': { schema: schemaOf(problemShape, 'output') } };
 
-  const responseOf = ({ description, schema, type = 'application/json' }: ResponseSpec): Json =>
-    schema === undefined
-      ? { description }
-      : { description, content: { [type]: { schema: schemaOf(schema, 'output') } } };
+  const responseOf = ({ description, schema, type = 'application/json' }: ResponseSpec): Json => {
+    if (schema === undefined) return { description };
+    const media = { schema: schemaOf(schema, 'output') };
+    return { description, content: Object.fromEntries([type].flat().map((name) => [name, media])) };
+  };
 
   const operationOf = (route: Route): Json => {
     const { method, summary, role, body, responses } = route;
@@ -108,9 +110,9 @@ function headerParameters({ method, role, path }: Route): readonly Json[] {
   return tagged ? [key, header('If-Match', 'Only while the thing is at this version.')] : [key];
 }
 
-/** `GET /api/v1/blocks/{id}` becomes `get_blocks_id`. */
+/** `GET /api/v1/blocks/{id}` becomes `get_blocks_id`, `GET /api/v1` itself `get_api_v1`. */
 function operationId({ method, path }: Route): string {
-  const words = path.replace(/^\/api\/v1/, '').match(/\w+/g) ?? ['root'];
+  const words = path.replace(/^\/api\/v1(?=\/)/, '').match(/\w+/g) ?? ['root'];
   return [method, ...words].join('_');
 }
 
@@ -119,13 +121,11 @@ function relocated(schema: unknown): unknown {
   if (Array.isArray(schema)) return schema.map(relocated);
   if (typeof schema !== 'object' || schema === null) return schema;
   return Object.fromEntries(
-    Object.entries(schema)
-      .filter(([name]) => name !== '$schema' && name !== 'id')
-      .map(([name, value]) => [
-        name,
-        name === '$ref' && typeof value === 'string'
-          ? value.replace('#/$defs/', '#/components/schemas/')
-          : relocated(value),
-      ]),
+    Object.entries(schema).map(([name, value]) => [
+      name,
+      name === '$ref' && typeof value === 'string'
+        ? value.replace('#/$defs/', '#/components/schemas/')
+        : relocated(value),
+    ]),
   );
 }

@@ -57,7 +57,13 @@ export function operationRoutes(deps: OperationDependencies): readonly Route[] {
       ...(deps.metricsTokens === undefined
         ? {}
         : { role: 'viewer', needsModels: false, authenticator: deps.metricsTokens }),
-      responses: { 200: { description: 'Metrics', schema: z.string(), type: 'text/plain' } },
+      responses: {
+        200: {
+          description: 'Metrics',
+          schema: z.string(),
+          type: ['text/plain', 'application/openmetrics-text'],
+        },
+      },
       async handle({ request }) {
         const { registry } = deps.metrics;
         const headers = { Vary: 'Accept' };

@@ -1,11 +1,11 @@
 import { z } from 'zod';
+import { boughtLimit } from '../../projections/limits.js';
 import type { SubjectOverrides } from '../../projections/override-entries.js';
 import type { Overrides } from '../../projections/overrides.js';
 import { isOver } from '../blocks/state.js';
 import type { RecordedEvent } from '../kernel/events.js';
 import type { Instant } from '../kernel/time.js';
 import type { OverrideEvent } from '../overrides/events.js';
-import { inWords } from '../overrides/explain.js';
 import type { Allowance, Override, OverrideEntry, OverrideSubject, Terms } from '../overrides/model.js';
 import { OVERRIDE_ORIGINS, OVERRIDE_TYPES } from '../overrides/model.js';
 import { termsOf } from '../overrides/state.js';
@@ -118,12 +118,13 @@ export function effectiveView(
   now: Instant,
 ): OverrideDetailJson['effective'] {
   const counted = { account: type === 'account' ? value : `@${value}`, domain: value };
-  return rules.flatMap(({ id, per, limit: usual, baseline }) => {
+  return rules.flatMap((rule) => {
+    const { id, per, limit: usual, baseline } = rule;
     if (per !== 'account' && (per !== 'domain' || type !== 'domain')) return [];
-    const found = overrides.explain(id, per, counted[per], usual, now);
+    const found = boughtLimit(overrides, rule, per, counted[per], usual, now);
     if (found === undefined) return [];
-    const lowest = baseline !== undefined && found.named === undefined;
-    const sentence = lowest ? `at least ${inWords(found)}` : inWords(found);
+    const lowest = baseline !== undefined && !found.isNamed;
+    const sentence = lowest ? `at least ${found.sentence}` : found.sentence;
     return [{ rule: id, per, limit: found.limit ?? ('off' as const), usual, lowest, sentence }];
   });
 }

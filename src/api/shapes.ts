@@ -78,9 +78,9 @@ export const blockShape = z
       .nullable()
       .meta({ description: 'When it ends; null while indefinite is true, or before it is in force.' }),
     indefinite: z.boolean().meta({ description: 'True where it ends only by a release.' }),
-    duration: duration
-      .nullable()
-      .meta({ description: 'Of what was proposed: how long it would last, or indefinite.' }),
+    duration: duration.meta({
+      description: 'From since to until; of a proposal how long it would last. Or indefinite.',
+    }),
     proposedAt: instant.nullable(),
     lapsesAt: instant.nullable(),
     endedAt: instant.nullable(),
@@ -198,7 +198,11 @@ export const windowShape = z
     count: z.string(),
     window: duration,
     leaveOut,
-    observed: z.number(),
+    observed: z.number().meta({ description: 'All that is within the window.' }),
+    sinceTrip: z.number().nullable().meta({
+      description:
+        'Of that, what came since the rule tripped, which alone trips it again; null where it has not tripped within the window.',
+    }),
     limit: z.number().meta({ description: 'What is in force now: tripled for an hour after a release.' }),
     direction: z.enum(DIRECTIONS),
     applies: z

@@ -29,7 +29,7 @@ export function blockView(entry: LedgerEntry, now: Instant): BlockJson {
     since: instant(entry.since),
     until: instant(entry.until),
     indefinite: entry.since === undefined ? entry.duration === null : entry.until === null,
-    duration: entry.duration === undefined ? null : span(entry.duration),
+    duration: span(durationOf(entry)),
     proposedAt: instant(entry.proposedAt),
     lapsesAt: instant(entry.lapsesAt),
     endedAt: instant(entry.endedAt ?? due),
@@ -39,6 +39,26 @@ export function blockView(entry: LedgerEntry, now: Instant): BlockJson {
     history: entry.history.map(historyView),
     version,
   };
+}
+
+/** From its begin to its end; of a proposal, how long it would last. Null is for ever. */
+function durationOf({ since, until, duration = null }: LedgerEntry): Milliseconds | null {
+  if (since === undefined) return duration;
+  return until === null || until === undefined ? null : until - since;
+}
+
+/** A block as it was at an instant at which it was in force: what came later is left out. */
+export function blockViewAt(entry: LedgerEntry, at: Instant): BlockJson {
+  const history = entry.history.filter((item) => item.at <= at);
+  const last = <Key extends 'until' | 'evidence'>(key: Key): HistoryItem[Key] =>
+    history.findLast((item) => item[key] !== undefined)?.[key];
+  const { until = entry.until, evidence = entry.evidence } = {
+    until: last('until'),
+    evidence: last('evidence'),
+  };
+  const version = history.at(-1)?.position ?? entry.version;
+  const then = { state: 'active', endedAt: undefined, falsePositive: false } as const;
+  return blockView({ ...entry, ...then, until, evidence, history, version }, at);
 }
 
 export function exemptionView(exemption: Exemption): ExemptionJson {
@@ -57,9 +77,10 @@ export function exemptionView(exemption: Exemption): ExemptionJson {
 }
 
 export function windowView(subject: Subject, reading: WindowReading): WindowJson {
-  const { window, notNow, besides, together, ...rest } = reading;
+  const { window, notNow, besides, together, observed, inWindow, ...rest } = reading;
   return {
     ...{ subject: subjectView(subject), ...rest, window: formatDuration(window) },
+    ...{ observed: inWindow ?? observed, sinceTrip: inWindow === undefined ? null : observed },
     ...{ applies: notNow === undefined, reason: notNow ?? null, besides: [...besides] },
     ...(together === undefined ? {} : { together: groupView(together) }),
   };

@@ -22,6 +22,12 @@ export function banner({ config, evaluation: evaluating, file }: LoadedConfig, a
     `  ${'rules'.padEnd(12)}version ${app.rules.version} ${rulesText(app.rules.origin, config.rules, shown)}`,
     ...(file === undefined ? [] : [`  ${'configured'.padEnd(12)}${shown(file)}`]),
   ];
+  if (app.upstream === 'failing') {
+    lines.push(
+      '',
+      'The mail server behind does not answer: until it does, clients are told to try again later.',
+    );
+  }
   const { evaluation } = app;
   if (evaluation !== undefined) {
     lines.push('');

@@ -4,6 +4,7 @@ import type { BlockJson } from '../api/shapes.js';
 import { BLOCK_STATES } from '../api/shapes.js';
 import { REFUSALS } from '../blocks/events.js';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
+import { printable } from '../kernel/printable.js';
 import { DIRECTIONS, SUBJECT_TYPES } from '../sending/subjects.js';
 import type { ApiClient, ClientOption } from './client.js';
 import { connect, withClient } from './client.js';
@@ -46,23 +47,25 @@ const FALSE_POSITIVE = 'the rule was wrong: what was sent is usual';
 
 /** `stopgap block list|show|add|release|approve|dismiss`: asks a running server. */
 export function blockVerb(program: Command, io: CliIo): void {
-  const block = program.command('block').description('what is blocked or proposed to be');
+  const block = program
+    .command('block')
+    .description('what is blocked or proposed to be; a block is named by its id, or by its subject');
   listCommand(block, io);
   addCommand(block, io);
 
-  withJson(block.command('show <id>').description('one block with its evidence and history')).action(
+  withJson(block.command('show <block>').description('one block with its evidence and history')).action(
     async (id: string, options: JsonOption) => show(io, options, await find(await connect(io, options), id)),
   );
-  withJson(block.command('release <id>').description('end a block now'))
+  withJson(block.command('release <block>').description('end a block now'))
     .option('--false-positive', FALSE_POSITIVE)
     .option('--note <text>', 'why')
     .action(async (id: string, options: JudgeOption) => act(io, options, id, 'release', judging(options)));
-  withJson(block.command('approve <id>').description('put a proposal in force'))
+  withJson(block.command('approve <block>').description('put a proposal in force'))
     .option('--note <text>', 'why')
     .action(async (id: string, options: JsonOption & { note?: string }) =>
       act(io, options, id, 'approve', noted(options.note)),
     );
-  withJson(block.command('dismiss <id>').description('dismiss a proposal'))
+  withJson(block.command('dismiss <block>').description('dismiss a proposal'))
     .option('--false-positive', FALSE_POSITIVE)
     .option('--note <text>', 'why')
     .action(async (id: string, options: JudgeOption) => act(io, options, id, 'dismiss', judging(options)));
@@ -145,27 +148,44 @@ async function act(
   body: Readonly<Record<string, unknown>>,
 ): Promise<void> {
   const client = await connect(io, options);
-  const { id: whole } = await find(client, id);
+  const { id: whole } = await find(client, id, action === 'release' ? 'active' : 'proposed');
   const block = await client.send<BlockJson>('POST', `blocks/${whole}/${action}`, body);
   if (options.json === true) print(io, asJson(block));
   else {
     const { type, value } = block.subject;
     const ends = block.state === 'active' ? `, ends ${ending(block, io.clock.now())}` : '';
-    note(io, `${type} ${value} is ${block.state}${ends}`);
+    note(io, `${type} ${printable(value)} is ${block.state}${ends}`);
   }
 }
 
-/** The block whose id begins like this. @throws StopgapError where there is none, or more than one */
-async function find(client: ApiClient, start: string): Promise<BlockJson> {
-  if (!/^[0-9a-f-]{1,36}$/i.test(start))
-    throw new InvalidInput('id', `"${start}" is no id: stopgap block list shows them`);
-  const { items } = await client.get<Listed>('blocks', { id: start.toLowerCase(), limit: '5' });
+/**
+ * The block that a person means: by how its id begins, or by its subject, of whose blocks only those are looked at that
+ * the action can be for.
+ *
+ * @throws StopgapError where there is none; InvalidInput where there is more than one
+ */
+async function find(client: ApiClient, named: string, state?: 'active' | 'proposed'): Promise<BlockJson> {
+  const states = state === undefined ? '' : ` that is ${state}`;
+  const none = new StopgapError(
+    'not-found',
+    `there is no block ${named}${states}: stopgap block list shows them`,
+  );
+  if (/^[0-9a-f-]{1,36}$/i.test(named)) {
+    const { items } = await client.get<Listed>('blocks', { id: named.toLowerCase(), limit: '5' });
+    if (items.length > 0) return onlyOne(items, `several ids begin with ${named}`, 'give more of it');
+  }
+  const { items } = await client.get<Listed>('blocks', { value: named, state, limit: '5' });
+  if (items.length === 0) throw none;
+  // Of what has ended, the newest is meant.
+  if (state === undefined && new Set(items.map(({ subject }) => subject.type)).size === 1) return items[0]!;
+  return onlyOne(items, `several blocks are of ${named}`, 'give an id');
+}
+
+function onlyOne(items: readonly BlockJson[], why: string, remedy: string): BlockJson {
   const [only, ...others] = items;
-  if (only === undefined)
-    throw new StopgapError('not-found', `there is no block ${start}: stopgap block list shows them`);
-  if (others.length === 0) return only;
-  const ids = items.map(({ id }) => id).join(', ');
-  throw new InvalidInput('id', `several ids begin with ${start} (${ids}): give more of it`);
+  if (others.length === 0) return only!;
+  const ids = items.map(({ id, subject }) => `${id} of ${subject.type} ${subject.value}`).join(', ');
+  throw new InvalidInput('id', `${why} (${printable(ids)}): ${remedy}`);
 }
 
 function judging({ falsePositive = false, note: text }: JudgeOption): Readonly<Record<string, unknown>> {

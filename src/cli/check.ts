@@ -49,10 +49,23 @@ export function checkVerb(program: Command, io: CliIo): void {
 }
 
 function explain(verdict: CheckJson, now: number): string {
-  const { sentence, auth, rcpt, matching, exemptions, windows } = verdict;
+  const { sentence, auth, rcpt, refusals, matching, exemptions, windows } = verdict;
   const stage = (name: string, { outcome, reply }: CheckJson['auth']): string =>
     `  ${name.padEnd(8)} ${outcome}${reply === null ? '' : `: ${reply}`}`;
   const lines = [printable(sentence), '', stage('AUTH', auth), stage('RCPT TO', rcpt)];
+  if (refusals !== null && refusals.length > 0) {
+    const rows = refusals.map(({ at, stage: where, ip, ehlo, block, count }) => [
+      `  ${at}`,
+      where,
+      printable(ip ?? '-'),
+      printable(ehlo ?? '-'),
+      `block ${block}`,
+      count === 1 ? '' : `${count} times`,
+    ]);
+    lines.push('', 'Its last refusals:', table(rows));
+  } else if (refusals === null && verdict.sender.account !== null) {
+    lines.push('', 'Its last refusals are not known: the store cannot be read now.');
+  }
   if (matching.length > 0) {
     lines.push('', 'Blocks that cover this sender:');
     for (const { id, subject, state, until, indefinite } of matching) {
@@ -84,12 +97,15 @@ function headOf({ subject, rule }: WindowJson): readonly string[] {
 }
 
 function limitOf(reading: WindowJson, now: number): readonly string[] {
-  const { count, window, leaveOut, observed, limit, besides, together } = reading;
+  const { count, window, leaveOut, observed, sinceTrip, limit, besides, together } = reading;
   const without =
     leaveOut === undefined ? '' : `, less the ${leaveOut === 1 ? 'largest message' : 'two largest'}`;
   const more =
     together === undefined
-      ? besides.map((each) => `and ${each}`).join(', ')
+      ? [
+          ...(sinceTrip === null ? [] : [`it has tripped, ${sinceTrip} since`]),
+          ...besides.map((each) => `and ${each}`),
+        ].join(', ')
       : groupOf(reading, together, now);
   return [`${observed} of ${limit} ${count}`, `within ${window}${without}`, more];
 }

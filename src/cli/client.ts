@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Command } from 'commander';
-import { readIfThere } from '../accounts/private-file.js';
+import { directoryId, readIfThere } from '../accounts/private-file.js';
 import type { RulesJson } from '../api/shapes.js';
 import type { Config, ListenAddress } from '../config.js';
 import { formatListen } from '../config.js';
@@ -54,15 +54,30 @@ export class ApiClient {
 
   /** @throws StopgapError with a hint; with the server's own words where it refuses */
   get<Body>(target: string, query: Query = {}): Promise<Body> {
-    return this.#call<Body>('GET', target, query, undefined);
+    return this.#call<Body>('GET', target, query, undefined, {});
   }
 
-  /** @throws StopgapError with a hint; with the server's own words where it refuses */
-  send<Body>(method: 'POST' | 'PUT' | 'PATCH' | 'DELETE', target: string, body: unknown): Promise<Body> {
-    return this.#call<Body>(method, target, {}, JSON.stringify(body));
+  /**
+   * @param version only while the thing is at this version (If-Match)
+   * @throws StopgapError with a hint; with the server's own words where it refuses
+   */
+  send<Body>(
+    method: 'POST' | 'PUT' | 'PATCH' | 'DELETE',
+    target: string,
+    body: unknown,
+    version?: number,
+  ): Promise<Body> {
+    const headers: Record<string, string> = version === undefined ? {} : { 'if-match': `"${version}"` };
+    return this.#call<Body>(method, target, {}, JSON.stringify(body), headers);
   }
 
-  async #call<Body>(method: string, target: string, query: Query, body: string | undefined): Promise<Body> {
+  async #call<Body>(
+    method: string,
+    target: string,
+    query: Query,
+    body: string | undefined,
+    headers: Readonly<Record<string, string>>,
+  ): Promise<Body> {
     const url = new URL(`api/v1/${target}`, this.#base);
     for (const [name, value] of Object.entries(query))
       if (value !== undefined) url.searchParams.set(name, value);
@@ -73,6 +88,7 @@ export class ApiClient {
         method,
         headers: {
           authorization: `Bearer ${this.#token}`,
+          ...headers,
           ...(body === undefined ? {} : { 'content-type': 'application/json' }),
         },
         ...(body === undefined ? {} : { body }),
@@ -119,6 +135,36 @@ export async function rulesInForce(io: CliIo, options: ClientOption): Promise<Ru
   } catch (thrown) {
     if (thrown instanceof StopgapError) return undefined;
     throw thrown;
+  }
+}
+
+/**
+ * The configuration for a command that changes users or tokens. Where none is named, a server that runs may have another:
+ * what is then written into the working directory is read by nobody.
+ *
+ * @throws StopgapError `conflict` where a running server uses another data directory
+ */
+export async function configForChanges(io: CliIo, options: ConfigOption): Promise<Config> {
+  const { config, file } = configForFiles(io, options);
+  if (file !== undefined) return config;
+  const url = urlOf(config.api.listen);
+  const running = await dataDirectoryOf(url);
+  if (running === undefined || running === (await directoryId(config.data))) return config;
+  throw new StopgapError(
+    'conflict',
+    `the server at ${url.origin} does not use ${config.data}: name its configuration with --config FILE (sudo does not pass STOPGAP_CONFIG on)`,
+  );
+}
+
+/** Undefined where no Stopgap answers. */
+async function dataDirectoryOf(url: URL): Promise<string | undefined> {
+  try {
+    const response = await fetch(new URL('healthz', url), { signal: AbortSignal.timeout(SECOND) });
+    const { dataDirectory } = (await response.json()) as { dataDirectory?: unknown };
+    return typeof dataDirectory === 'string' ? dataDirectory : undefined;
+  } catch {
+    // Nobody listens there, or somebody else: then there is nothing to compare with.
+    return undefined;
   }
 }
 
@@ -173,7 +219,11 @@ async function demoToken(data: string): Promise<string | undefined> {
 function causeOf(thrown: unknown): string {
   if (!(thrown instanceof Error)) return String(thrown);
   const { cause } = thrown as { cause?: unknown };
-  if (cause instanceof Error) return (cause as NodeJS.ErrnoException).code ?? cause.message;
+  if (cause instanceof Error) {
+    const { code } = cause as NodeJS.ErrnoException;
+    if (code?.startsWith('HPE_') === true) return 'what answers there does not speak HTTP';
+    return code ?? cause.message;
+  }
   return thrown.name === 'TimeoutError' ? `nothing within ${PATIENCE / SECOND} s` : thrown.message;
 }
 

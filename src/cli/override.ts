@@ -32,6 +32,7 @@ interface SetOption extends JsonOption {
   readonly until?: string;
   readonly plan?: string;
   readonly reason?: string;
+  readonly replace?: true;
 }
 
 /** `stopgap override list|show|set|remove|check`. */
@@ -89,29 +90,43 @@ function setCommand(override: Command, io: CliIo): void {
   const set = override
     .command('set <type> <value>')
     .description(
-      `set the override of an ${OVERRIDE_TYPES.join(' or a ')}, in place of what the API had set before`,
+      `set the override of an ${OVERRIDE_TYPES.join(' or a ')}; what it does not name stays as the API had set it`,
     );
   withJson(set)
     .option('--limit <rule=limit>', "a limit in place of a rule's, or off; may stand several times", limitOf)
     .option('--factor <number>', 'multiplies every other limit', Number)
     .option('--total-limit <rule=limit>', 'of a domain: for a rule per domain', limitOf)
     .option('--total-factor <number>', 'of a domain: for its rules per domain', Number)
-    .option('--until <time>', 'until when, in ISO 8601; for ever without it')
+    .option('--until <time>', 'until when, in ISO 8601, or never')
+    .option('--replace', 'take away what is set and not named here')
     .option('--plan <text>', 'what was bought')
     .option('--reason <text>', 'why')
     .action(async (type: string, value: string, options: SetOption) => {
-      const { limit: limits, factor, totalLimit, totalFactor, until, plan, reason } = options;
-      const total =
-        totalLimit === undefined && totalFactor === undefined
-          ? undefined
-          : { limits: totalLimit, factor: totalFactor };
-      const body = { limits, factor, total, until, plan, reason };
-      const detail = await (
-        await connect(io, options)
-      ).send<OverrideDetailJson>('PUT', target(type, value), body);
+      const client = await connect(io, options);
+      const { api, version } = await client.get<OverrideDetailJson>(target(type, value));
+      const body = merged(options.replace === true || api?.inForce === false ? null : api, options);
+      const detail = await client.send<OverrideDetailJson>('PUT', target(type, value), body, version);
       for (const { field, message } of detail.unused) note(io, `${field}: ${message}`);
       print(io, options.json === true ? asJson(detail) : details(detail, io.clock.now()));
     });
+}
+
+/** What is set from now on: what stood before, and over it what was given. */
+function merged(before: Layer | null, options: SetOption): Readonly<Record<string, unknown>> {
+  const { limit, factor, totalLimit, totalFactor, until, plan, reason } = options;
+  const total = {
+    limits: { ...before?.total?.limits, ...totalLimit },
+    factor: totalFactor ?? before?.total?.factor ?? undefined,
+  };
+  const hasTotal = total.factor !== undefined || Object.keys(total.limits).length > 0;
+  return {
+    limits: { ...before?.limits, ...limit },
+    factor: factor ?? before?.factor ?? undefined,
+    total: hasTotal ? total : undefined,
+    until: until === 'never' ? null : (until ?? before?.until ?? null),
+    plan: plan ?? before?.plan ?? undefined,
+    reason: reason ?? before?.reason ?? undefined,
+  };
 }
 
 function withJson(command: Command): Command {

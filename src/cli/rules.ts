@@ -1,8 +1,12 @@
+import { createInterface } from 'node:readline/promises';
+import { isDeepStrictEqual } from 'node:util';
 import type { Command } from 'commander';
 import type { RulesJson } from '../api/shapes.js';
 import { parseRules } from '../rules/parse.js';
 import { ConfigError } from '../config.js';
 import { knownPlaces } from '../config/places.js';
+import { StopgapError } from '../kernel/errors.js';
+import { DEFAULT_RULES } from '../rules/defaults.js';
 import { forgeable } from '../rules/forgeable.js';
 import type { RuleSet } from '../rules/model.js';
 import { placeless } from '../rules/places.js';
@@ -16,7 +20,7 @@ import { readNamed } from './named-file.js';
 import { observedCommand } from './observed-rules.js';
 import { precisionCommand, shadowCommands } from './shadow-rules.js';
 
-/** `stopgap rules check|show|apply|observed|shadow|precision`. */
+/** `stopgap rules check|show|defaults|apply|observed|shadow|precision`. */
 export function rulesVerb(program: Command, io: CliIo): void {
   const rules = program.command('rules').description('when a volume is abnormal');
 
@@ -41,23 +45,71 @@ export function rulesVerb(program: Command, io: CliIo): void {
       }
     });
 
-  withClient(rules.command('apply <file>').description('put a rules file in force')).action(
-    async (file: string, options: ClientOption) => {
+  rules
+    .command('defaults')
+    .description('print the built-in rules; needs no server')
+    .action(() => printSource(io, DEFAULT_RULES.trimEnd()));
+
+  withClient(rules.command('apply <file>').description('put a rules file in force'))
+    .option('--yes', 'do not ask, though rules change or go')
+    .action(async (file: string, options: ClientOption & { yes?: true }) => {
       const source = readNamed(io, file, 'name a rules file');
       // Here already, so that faults name the file and its lines.
-      parseRules(source, file);
-      const inForce = await (await connect(io, options)).send<RulesJson>('PUT', 'rules', { source });
+      const wanted = parseRules(source, file);
+      const client = await connect(io, options);
+      const before = await client.get<RulesJson>('rules');
+      const changes = differences(before, wanted);
+      for (const line of changes) note(io, line);
+      if (changes.length > 0 && options.yes !== true) await agreed(io);
+      const inForce = await client.send<RulesJson>('PUT', 'rules', { source }, before.version);
       note(
         io,
         `rules version ${inForce.version} in force: ${counted(inForce.rules.length, 'rule')}, mode ${inForce.mode}`,
       );
       warn(io, inForce.warnings);
-    },
-  );
+    });
 
   observedCommand(rules, io);
   shadowCommands(rules, io);
   precisionCommand(rules, io);
+}
+
+/** What would be otherwise than it is, a line each. What is only added is no surprise, and is told by the count. */
+function differences(before: RulesJson, wanted: RuleSet): readonly string[] {
+  const now = parseRules(before.source, 'the rules in force');
+  const ids = new Map(wanted.rules.map((rule) => [rule.id, rule]));
+  const removed = now.rules.filter(({ id }) => !ids.has(id));
+  const changed = now.rules.filter((rule) => ids.has(rule.id) && !isDeepStrictEqual(rule, ids.get(rule.id)));
+  const named = (verb: string, list: readonly { readonly id: string }[]): readonly string[] =>
+    list.length === 0
+      ? []
+      : [`${verb} ${counted(list.length, 'rule')} of those in force: ${list.map(({ id }) => id).join(', ')}`];
+  const rest = (['mode', 'maxAutomaticBlocks', 'learning', 'exempt'] as const).filter(
+    (key) => !isDeepStrictEqual(now[key], wanted[key]),
+  );
+  return [
+    ...named('removes', removed),
+    ...named('changes', changed),
+    ...(rest.length === 0 ? [] : [`changes ${rest.join(', ')}`]),
+  ];
+}
+
+/** @throws StopgapError where the answer is not yes, or nobody can be asked */
+async function agreed(io: CliIo): Promise<void> {
+  if (!io.stdin.isTTY) {
+    throw new StopgapError(
+      'invalid-input',
+      'there is no terminal to ask at: --yes puts these rules in force all the same; a file with "extends: defaults" keeps the built-in ones',
+    );
+  }
+  const terminal = createInterface({ input: io.stdin, output: io.stderr });
+  try {
+    const answer = await terminal.question('Put these rules in force? [y/N] ');
+    if (/^y(es)?$/i.test(answer.trim())) return;
+  } finally {
+    terminal.close();
+  }
+  throw new StopgapError('invalid-input', 'nothing has changed');
 }
 
 /** Of rules that ask where clients are, what the configuration here says to that. */

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { Option } from 'commander';
 import { addToken, readTokens, revokeToken, ROLES } from '../accounts/tokens.js';
+import { configForChanges } from './client.js';
 import type { ConfigOption } from './config-option.js';
 import { configForFiles, withConfig } from './config-option.js';
 import type { CliIo } from './io.js';
@@ -10,13 +11,15 @@ import { asJson, note, print, table } from './io.js';
 export function tokenVerb(program: Command, io: CliIo): void {
   const token = program.command('token').description('who may use the API');
   const file = (options: ConfigOption): string => configForFiles(io, options).config.api.tokens;
+  const changed = async (options: ConfigOption): Promise<string> =>
+    (await configForChanges(io, options)).api.tokens;
 
   withConfig(token.command('add').description('make a token and print it alone'))
     .requiredOption('--name <name>', 'whose token it is')
     .addOption(new Option('--role <role>', 'what it allows').choices([...ROLES]).makeOptionMandatory())
     .action(async (options: ConfigOption & { name: string; role: string }) => {
       const { name, role } = options;
-      const tokens = file(options);
+      const tokens = await changed(options);
       print(io, await addToken({ file: tokens, name, role, now: io.clock.now() }));
       note(io, `This token is shown only now; ${tokens} keeps its hash.`);
     });
@@ -37,8 +40,9 @@ export function tokenVerb(program: Command, io: CliIo): void {
 
   withConfig(token.command('revoke <name>').description('make a token worthless')).action(
     async (name: string, options: ConfigOption) => {
-      await revokeToken(file(options), name);
-      note(io, `revoked ${name}`);
+      const tokens = await changed(options);
+      await revokeToken(tokens, name);
+      note(io, `revoked ${name} in ${tokens}`);
     },
   );
 }

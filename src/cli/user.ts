@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { addUser, readUsers, removeUser, setPassword } from '../accounts/users.js';
+import { configForChanges } from './client.js';
 import type { ConfigOption } from './config-option.js';
 import { configForFiles, withConfig } from './config-option.js';
 import type { CliIo } from './io.js';
@@ -14,10 +15,12 @@ interface PasswordOption extends ConfigOption {
 export function userVerb(program: Command, io: CliIo): void {
   const user = program.command('user').description('who may log in to submit mail');
   const file = (options: ConfigOption): string => configForFiles(io, options).config.smtp.auth.users;
+  const changed = async (options: ConfigOption): Promise<string> =>
+    (await configForChanges(io, options)).smtp.auth.users;
 
   withPassword(user.command('add <name>').description('add a user')).action(
     async (name: string, options: PasswordOption) => {
-      const users = file(options);
+      const users = await changed(options);
       const password = await readNewPassword(io, options.passwordStdin === true);
       const added = await addUser({ file: users, name, password, now: io.clock.now() });
       note(io, `added ${added} to ${users}`);
@@ -26,17 +29,17 @@ export function userVerb(program: Command, io: CliIo): void {
 
   withPassword(user.command('passwd <name>').description("change a user's password")).action(
     async (name: string, options: PasswordOption) => {
-      const users = file(options);
+      const users = await changed(options);
       const password = await readNewPassword(io, options.passwordStdin === true);
-      const changed = await setPassword({ file: users, name, password });
-      note(io, `changed the password of ${changed}`);
+      const normal = await setPassword({ file: users, name, password });
+      note(io, `changed the password of ${normal} in ${users}`);
     },
   );
 
   withConfig(user.command('remove <name>').description('remove a user')).action(
     async (name: string, options: ConfigOption) => {
-      const removed = await removeUser({ file: file(options), name });
-      note(io, `removed ${removed}`);
+      const users = await changed(options);
+      note(io, `removed ${await removeUser({ file: users, name })} from ${users}`);
     },
   );
 

@@ -57,6 +57,12 @@ export function findContradictions(raw: RawSettings, config: Config): string[] {
         'name a KurrentDB in store to split them',
     );
   }
+  if (config.store.kind === 'sqlite' && config.outbox.whenFull === 'accept') {
+    raw.problems.push(
+      `${where(raw, 'onStoreLost')}: the sqlite store has no outbox, so that mail is always put off while it takes no events; ` +
+        'leave onStoreLost out, or name a KurrentDB in store',
+    );
+  }
   if (smtp.auth.users === api.tokens) {
     raw.problems.push(`${where(raw, 'api.tokens')}: is the users file too; use a file of its own`);
   }
@@ -77,7 +83,11 @@ export function findUnreadable(raw: RawSettings, config: Config): void {
   const named: Array<[key: string, file: string | undefined, remedy: string]> = [
     ['smtp.auth.users', config.smtp.auth.users, 'make it with stopgap user add NAME'],
     ['api.tokens', config.api.tokens, 'make it with stopgap token add --name NAME --role admin'],
-    ['rules', config.rules, 'leave rules out to use the built-in rules'],
+    [
+      'rules',
+      config.rules,
+      'leave rules out to use the built-in rules, or make it with stopgap rules defaults',
+    ],
     ['overrides', config.overrides, 'name a YAML file, or leave overrides out'],
     ['geoip.country', config.geoip.country, 'name a file such as GeoLite2-Country.mmdb, or leave it out'],
     ['geoip.asn', config.geoip.asn, 'name a file such as GeoLite2-ASN.mmdb, or leave it out'],

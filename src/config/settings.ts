@@ -36,7 +36,7 @@ const TABLE: ReadonlyArray<
     'onStoreLost',
     'accept | defer',
     'defer',
-    'When the store is away and the outbox full: take mail without a record, or tell clients to try again later.',
+    'When the store is away and the outbox full: take mail without a record, or tell clients to try again later. With KurrentDB only.',
   ],
   ['outbox.maxEvents', 'number', '1000000', 'Sends that may wait on disk while the store is away.'],
   ['smtp.hostname', 'host name', "the machine's name", 'The name in the greeting and in Received headers.'],

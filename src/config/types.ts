@@ -1,6 +1,7 @@
 import type { SenderPolicy } from '../accounts/senders.js';
 import type { Milliseconds } from '../kernel/time.js';
 import type { RelayTarget } from '../smtp/relay/url.js';
+import { StopgapError } from '../kernel/errors.js';
 
 /** Where a server listens. Without a host on all interfaces. Port 0 takes any free port. */
 export interface ListenAddress {
@@ -181,3 +182,17 @@ export function formatListen(address: ListenAddress): string {
   const { host = '*', port } = address;
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
+
+/** Why a listener could not be opened: the setting that names it, and what to do about it. */
+export function listenFault(thrown: unknown, setting: string, address: ListenAddress): unknown {
+  const { code } = thrown as NodeJS.ErrnoException;
+  const why = LISTEN_FAULTS[code ?? ''];
+  if (why === undefined) return thrown;
+  return new StopgapError('invalid-input', `${setting}: ${formatListen(address)} ${why}`);
+}
+
+const LISTEN_FAULTS: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'is taken by another process (is Stopgap running already?): stop that, or name another port',
+  EADDRNOTAVAIL: 'is no address of this machine: name one of its own, or a port alone',
+  EACCES: 'is not for this user: ports below 1024 need CAP_NET_BIND_SERVICE; give it, or name another port',
+};

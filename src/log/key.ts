@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { chown, link, mkdir, readFile, stat, unlink, writeFile } from 'node:fs/promises';
+import { chown, link, readFile, stat, unlink, writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { readIfThere } from '../accounts/private-file.js';
+import { makePrivateDirectory, readIfThere } from '../accounts/private-file.js';
 import { StopgapError } from '../kernel/errors.js';
 
 const BYTES = 32;
@@ -26,7 +26,7 @@ export async function openLogKey(file: string): Promise<Buffer> {
 
 async function make(file: string): Promise<void> {
   const directory = path.dirname(file);
-  await mkdir(directory, { recursive: true, mode: 0o700 });
+  makePrivateDirectory(directory);
   const aside = `${file}.${randomBytes(6).toString('hex')}.tmp`;
   await writeFile(aside, `${randomBytes(BYTES).toString('hex')}\n`, { mode: 0o600, flag: 'wx' });
   try {

@@ -1,6 +1,7 @@
-import { closeSync, fstatSync, mkdirSync, openSync, renameSync, writeSync } from 'node:fs';
+import { closeSync, fstatSync, openSync, renameSync, writeSync } from 'node:fs';
 import path from 'node:path';
 import type { Writable } from 'node:stream';
+import { makePrivateDirectory } from '../accounts/private-file.js';
 import { isDiskFull, messageOf } from '../kernel/errors.js';
 
 /** The last lines, in memory: for the API and the support bundle. Bounded by number and by characters. */
@@ -136,7 +137,12 @@ export class LogFile {
     this.#maxSize = maxSize;
     this.#losses = losses;
     try {
-      mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
+      makePrivateDirectory(path.dirname(file));
+    } catch (error) {
+      if (isDiskFull(error)) return;
+      throw error;
+    }
+    try {
       this.#open();
     } catch (error) {
       if (!isDiskFull(error)) throw error;

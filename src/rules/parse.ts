@@ -2,6 +2,7 @@ import { LineCounter, isNode, visit } from 'yaml';
 import type { Document } from 'yaml';
 import { problemsText, StopgapError } from '../kernel/errors.js';
 import { YamlRefused, parseYaml } from '../kernel/yaml.js';
+import { DEFAULT_RULES } from './defaults.js';
 import type { RuleSet } from './model.js';
 import { faultsOf } from './schema/faults.js';
 import type { Path } from './schema/faults.js';
@@ -54,8 +55,22 @@ export function parseRules(text: string, source = 'rules', tokens?: number): Rul
     throw new InvalidRules(faults, source);
   }
   const value = plain(document, lines, source);
-  const result = ruleSet.safeParse(value);
-  if (result.success) return result.data;
+  const base = extended(value);
+  const result = ruleSet.safeParse(base === undefined ? value : { rules: [], ...base.own });
+  if (result.success && base === undefined) return result.data;
+  if (result.success) {
+    const whole = ruleSet.safeParse(base!.whole());
+    if (whole.success) return whole.data;
+    const line = lineOf(document, lines, ['extends']);
+    const faults = whole.error.issues.slice(0, MOST_FAULTS).flatMap((issue) =>
+      faultsOf(issue).map(({ message }) => ({
+        line,
+        path: 'extends',
+        message: `with the built-in rules ${message}`,
+      })),
+    );
+    throw new InvalidRules(faults.slice(0, MOST_FAULTS), source);
+  }
   const faults = result.error.issues.slice(0, MOST_FAULTS).flatMap(faultsOf).slice(0, MOST_FAULTS);
   throw new InvalidRules(
     faults.map(({ path, message }) => ({
@@ -74,6 +89,35 @@ function parsed(text: string, lines: LineCounter, source: string, tokens?: numbe
     if (!(thrown instanceof YamlRefused)) throw thrown;
     throw new InvalidRules([{ line: thrown.line, path: '', message: thrown.message }], source);
   }
+}
+
+/**
+ * What a file that says `extends: defaults` is read as: its own part, and the whole, in which a rule of its own takes the
+ * place of the built-in one with its id, and each other key that of the built-in rule set.
+ */
+function extended(value: unknown): { readonly own: object; whole(): object } | undefined {
+  if (!isMapping(value) || value['extends'] !== 'defaults') return undefined;
+  const { extends: _, ...own } = value;
+  return {
+    own,
+    whole() {
+      const base = parseYaml(DEFAULT_RULES, { lineCounter: new LineCounter() }).toJS() as Mapping & {
+        rules: Mapping[];
+      };
+      const rules = (own['rules'] ?? []) as readonly Mapping[];
+      const ids = new Map(rules.map((rule) => [rule['id'], rule]));
+      const kept = base.rules.map((rule) => ids.get(rule['id']) ?? rule);
+      const added = rules.filter((rule) => !base.rules.some(({ id }) => id === rule['id']));
+      const learning = { ...(base['learning'] as object), ...(own['learning'] as object | undefined) };
+      return { ...base, ...own, learning, rules: [...kept, ...added] };
+    },
+  };
+}
+
+type Mapping = Readonly<Record<string, unknown>>;
+
+function isMapping(value: unknown): value is Mapping {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 /** The document without its YAML: yaml finds an alias that names nothing, or that multiplies, only here. */

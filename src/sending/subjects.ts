@@ -68,6 +68,23 @@ export function parseSubject(type: string, value: string, field = 'subject'): Su
   return { type: known, value: normal };
 }
 
+/**
+ * A subject that is to be blocked or exempted: as {@link parseSubject}, but what only looks like a pattern is refused.
+ * An EHLO name and a local part may hold a question mark, so that one who asks about them may name it.
+ *
+ * @throws InvalidInput
+ */
+export function parsePattern(type: string, value: string, field = 'subject'): Subject {
+  const subject = parseSubject(type, value, field);
+  if ((subject.type === 'ehlo' || subject.type === 'address') && subject.value.includes('?')) {
+    throw new InvalidInput(
+      `${field}.value`,
+      '? is no wildcard here: * is the only one, and stands for any characters',
+    );
+  }
+  return subject;
+}
+
 const PARSERS: Record<SubjectType, (text: string, field: string) => string> = {
   account(text, field) {
     if (text.includes('*')) {
@@ -100,7 +117,14 @@ const PARSERS: Record<SubjectType, (text: string, field: string) => string> = {
     return normal;
   },
   domain(text, field) {
-    const domain = normalizeDomain(text.replace(/^@/, '').replace(/^\*\./, ''));
+    const domain = normalizeDomain(text.replace(/^@/, ''));
+    if (domain.startsWith('*.')) {
+      const whole = domain.slice(2);
+      throw new InvalidInput(
+        field,
+        `"${text}" would be ${whole} too: write ${whole}, which is the domain with its subdomains; none stands for the subdomains alone`,
+      );
+    }
     if (domain.includes('*') || domain.includes('@') || !/^[^.\s]+(\.[^.\s]+)+$/.test(domain)) {
       throw new InvalidInput(
         field,

@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { PasswordChecker } from '../accounts/passwords.js';
+import type { UserTable } from '../accounts/users.js';
 import type { WatchedFile } from '../accounts/watched-file.js';
 import type { Config } from '../config/types.js';
 import { Geoip } from '../geoip/geoip.js';
@@ -41,6 +42,8 @@ export interface SmtpRole {
   readonly upstream: Pick<RelayWatch, 'state'>;
   /** Password checks that run or wait. */
   readonly checks: { readonly pending: number };
+  /** Who may log in, as the users file says now. */
+  users(): UserTable;
   /** Opens the listeners. */
   listen(): Promise<{ what: string; address: string }[]>;
 }
@@ -107,5 +110,11 @@ export async function openSmtpRole(options: SmtpRoleOptions): Promise<SmtpRole> 
     await upstreams.asked();
     return startSmtp(context, config, upstreams, closers);
   };
-  return { relay: upstreams, upstream: upstreams, checks: checker, listen };
+  return {
+    relay: upstreams,
+    upstream: upstreams,
+    checks: checker,
+    users: () => users.current,
+    listen,
+  };
 }

@@ -1,5 +1,5 @@
 import path from 'node:path';
-import { formatListen } from '../config/types.js';
+import { formatListen, listenFault } from '../config/types.js';
 import type { Config, ListenAddress, RelaySettings, TlsSettings } from '../config/types.js';
 import type { SmtpContext } from './context.js';
 import type { ListenerSettings } from './listener.js';
@@ -40,7 +40,9 @@ export async function startSmtp(
       ...settings,
       secure: certificate.secure,
     } as ListenerSettings);
-    const port = await listener.listen();
+    const port = await listener.listen().catch((thrown: unknown) => {
+      throw listenFault(thrown, `smtp.${settings.kind}.listen`, listen);
+    });
     metrics.smtp.certificate(name, certificate.expiresAt);
     certificate.start();
     stops.push(async () => {

@@ -1,5 +1,4 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
-import { mkdir } from 'node:fs/promises';
 import path from 'node:path';
 import { createSecureContext } from 'node:tls';
 import { generate } from 'selfsigned';
@@ -199,7 +198,6 @@ async function makeSelfSigned(directory: string, hostname: string, clock: Clock)
   };
   const now = clock.now();
   if (await isGood(files, hostname, now)) return files;
-  await mkdir(directory, { recursive: true, mode: 0o700 });
   const names = [...new Set([hostname, 'localhost'])];
   const pem = await generate([{ name: 'commonName', value: hostname }], {
     keyType: 'ec',

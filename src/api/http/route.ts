@@ -47,8 +47,8 @@ export interface BodySpec<Body> {
 export interface ResponseSpec {
   readonly description: string;
   readonly schema?: z.ZodType;
-  /** application/json unless given. */
-  readonly type?: string;
+  /** application/json unless given; several where the client chooses. */
+  readonly type?: string | readonly string[];
 }
 
 /** One row of the route table: express, the checks and the OpenAPI document are all made from it. */

@@ -105,6 +105,7 @@ function eachLine(error: unknown, tell: (line: string) => void): void {
 
 const GROUP_READS = 0o040;
 const OTHERS = 0o007;
+const OTHERS_OR_GROUP_READ = 0o044;
 
 /** Whether what is secret is its owner's, and what is to be written can be. */
 export function checkPermissions(findings: Findings, { loaded }: World): void {
@@ -128,6 +129,7 @@ export function checkPermissions(findings: Findings, { loaded }: World): void {
     if (place === undefined || seen.has(place)) continue;
     seen.add(place);
     checkSecret(findings, what, place);
+    checkOwner(findings, what, place, config.data);
   }
   if (findings.list.length === before)
     findings.ok(`what is secret is its owner's alone, and ${config.data} can be written to`);
@@ -166,6 +168,18 @@ function checkSecret(findings: Findings, what: string, place: string): void {
       `the group may read ${what}, ${place} (mode ${octal(mode)})`,
       `chmod 600 ${place}, unless it is meant to`,
     );
+}
+
+/** Root reads everything, and so never notices what the service's user cannot. */
+function checkOwner(findings: Findings, what: string, place: string, data: string): void {
+  const file = statSync(place, { throwIfNoEntry: false });
+  const service = statSync(data, { throwIfNoEntry: false });
+  if (file === undefined || service === undefined || service.uid === 0 || file.uid === service.uid) return;
+  if ((file.mode & OTHERS_OR_GROUP_READ) !== 0) return;
+  findings.problem(
+    `${what}, ${place}, belongs to user id ${file.uid} alone, and ${data} to user id ${service.uid}: the service cannot read it`,
+    `chown --reference=${data} ${place}`,
+  );
 }
 
 function octal(mode: number): string {

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { InvalidInput } from '../../kernel/errors.js';
 import { DAY, MINUTE, parseDuration, parseInstant } from '../../kernel/time.js';
 import { PEAKS_KEPT, peakName } from '../../sending/day-summary.js';
-import { parseSubject } from '../../sending/subjects.js';
+import { parsePattern } from '../../sending/subjects.js';
 import { LEARNING } from '../model.js';
 import type { Breaker, Rule, RuleExemption, RuleSet } from '../model.js';
 import { learning } from './conditions.js';
@@ -28,7 +28,7 @@ const exemption = z
     }
     try {
       const { type, value: text } = value.subject;
-      return { subject: parseSubject(type, text), until, reason: value.reason };
+      return { subject: parsePattern(type, text), until, reason: value.reason };
     } catch (error) {
       if (!(error instanceof InvalidInput)) throw error;
       context.addIssue({ code: 'custom', path: error.field.split('.'), message: error.message });
@@ -60,6 +60,7 @@ export const ruleSet = z
   .strictObject(
     {
       version: z.literal(1, 'must be 1: the version of this file format'),
+      extends: z.literal('defaults', 'must be defaults: the built-in rules').optional(),
       mode: z.enum(['enforce', 'observe'], 'must be enforce or observe').default('enforce'),
       maxAutomaticBlocks: breaker.default({ max: 20, window: 10 * MINUTE }),
       learning: learning.default({}),
@@ -99,7 +100,7 @@ export const ruleSet = z
       context.addIssue({ code: 'custom', path, message });
     });
   })
-  .transform(({ version: _, learning: learns, ...rest }): RuleSet => ({
+  .transform(({ version: _, extends: __, learning: learns, ...rest }): RuleSet => ({
     ...rest,
     learning: { ...LEARNING, ...(learns as Partial<typeof LEARNING>) },
   }));

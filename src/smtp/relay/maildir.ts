@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
-import { access, constants, mkdir, open, rename, unlink, writeFile } from 'node:fs/promises';
+import { access, constants, open, rename, unlink, writeFile } from 'node:fs/promises';
 import { dirname, join, resolve } from 'node:path';
+import { makePrivateDirectory } from '../../accounts/private-file.js';
 import { messageOf } from '../../kernel/errors.js';
 import { Trouble } from '../../log/trouble.js';
 import { systemClock } from '../../system-clock.js';
@@ -98,7 +99,7 @@ export class MaildirRelay implements Relay {
 
   async #makeDirectories(): Promise<void> {
     for (const name of ['tmp', 'new', 'cur']) {
-      await mkdir(join(this.#dir, name), { recursive: true, mode: 0o700 });
+      makePrivateDirectory(join(this.#dir, name));
     }
     await syncDirectory(this.#dir);
     await syncDirectory(dirname(resolve(this.#dir)));

@@ -46,8 +46,10 @@ describe('the log through the API', () => {
   test('its last lines are for administrators', async () => {
     const { recent } = server.deps.logs;
     const levels = ['trace', 'debug', 'info', 'warn', 'error', 'fatal'];
-    levels.forEach((level, n) => recent.push(`${JSON.stringify({ level, component: 'smtp', n })}\n`));
-    recent.push(`${JSON.stringify({ level: 'info', component: 'api', n: 9 })}\n`);
+    const line = (level: string, component: string, n: number) =>
+      recent.push(`${JSON.stringify({ time: '2026-03-01T12:00:00.000Z', level, component, n })}\n`);
+    levels.forEach((level, n) => line(level, 'smtp', n));
+    line('info', 'api', 9);
     const numbers = async (query: string): Promise<unknown[]> =>
       (await server.get(`/api/v1/log${query}`)).json.items.map(
         (item) => (item as unknown as { n: number }).n,

@@ -1,22 +1,15 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
+import { createConfig, lintFromString } from '@redocly/openapi-core';
 import { HttpPort, createApi, createOperations, createStarting } from '../../../src/api/index.js';
 import { expressPath } from '../../../src/api/http/serve.js';
 import { ERROR_CODES } from '../../../src/kernel/errors.js';
+import type { Document } from '../../support/api/described.js';
 import { ApiServer, TOKENS } from '../../support/api/server.js';
 
 interface Layer {
   readonly route?: { readonly path: string; readonly methods: Readonly<Record<string, boolean>> };
-}
-interface Operation {
-  readonly responses: Readonly<Record<string, unknown>>;
-  readonly parameters?: readonly { readonly name: string }[];
-}
-interface Document {
-  readonly openapi: string;
-  readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
-  readonly components: { readonly schemas: Readonly<Record<string, unknown>> };
 }
 
 describe('operations and the description of the API', () => {
@@ -101,6 +94,17 @@ describe('operations and the description of the API', () => {
     );
     assert.ok(served.length > 20);
     assert.deepEqual(documented.sort(), served.sort());
+  });
+
+  test('the OpenAPI document has no fault that its validator knows', async () => {
+    const { text } = await server.get('/api/v1/openapi.json');
+    // It names no server, since one deployment's address is not another's.
+    const config = await createConfig({ extends: ['minimal'], rules: { 'no-empty-servers': 'off' } });
+    const faults = await lintFromString({ source: text, absoluteRef: 'openapi.json', config });
+    assert.deepEqual(
+      faults.map(({ ruleId, message, location }) => `${ruleId}: ${message} (${location[0]?.pointer})`),
+      [],
+    );
   });
 
   test('every reference in the document leads somewhere, and every input is in it', async () => {

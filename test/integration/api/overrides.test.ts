@@ -107,6 +107,26 @@ describe('overrides over HTTP', () => {
     ]);
   });
 
+  test('what is shown to hold is what check enforces, for every kind of count', async () => {
+    const counts = ['messages', 'bytes', 'bounces', 'refusedRecipients', 'recipientDomains'];
+    const rules = counts.map(
+      (count) =>
+        `  - { id: ${count}, per: account, count: ${count}, window: 1h, limit: 10, then: propose, for: 1h }\n`,
+    );
+    await server.call('PUT', '/api/v1/rules', { body: { source: `${RULES}${rules.join('')}` } });
+    const name = 'every@kind.example';
+    const shown = detailOf(
+      await put(`account/${name}`, { factor: 2, limits: { recipientDomains: 1_000_000 } }),
+    );
+    const holds = new Map(shown.effective.map((each) => [each.rule, each.limit]));
+    const { json } = await server.get(`/api/v1/check?account=${name}`);
+    const enforced = json.windows.filter(({ subject }) => subject.type === 'account');
+    assert.ok(enforced.length > counts.length);
+    for (const { rule, limit: now } of enforced)
+      assert.equal(now, holds.get(rule) ?? (rule === 'burst' ? 100 : 10), rule);
+    await server.call('PUT', '/api/v1/rules', { body: { source: RULES } });
+  });
+
   test('of a rule that follows habits multiplies what it would be, and names it for good', async () => {
     const habits =
       '  - { id: habit, per: account, count: messages, window: 1h, limit: { baseline: 3x, floor: 20 }, then: block, for: 1h }\n';

@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { newId } from '../../../src/ids.js';
-import { HOUR, MINUTE, formatInstant } from '../../../src/kernel/time.js';
+import { HOUR, MINUTE, SECOND, formatInstant } from '../../../src/kernel/time.js';
 import { sendStream } from '../../../src/sending/events.js';
+import type { AccountState } from '../../../src/api/dependencies.js';
+import { StoreUnavailable } from '../../../src/store/port.js';
 import { ApiServer } from '../../support/api/server.js';
+import { sent as message } from '../../support/sends.js';
+import { changed } from '../../support/store/changed.js';
 
 describe('senders and checks over HTTP', () => {
   let server: ApiServer;
@@ -89,6 +93,131 @@ describe('senders and checks over HTTP', () => {
     assert.match(unseen.json.sends.note, /kept by account/);
     assert.equal((await server.get('/api/v1/senders/ip/300.1.1.1')).json.errors[0].field, 'sender.value');
     assert.equal((await server.get('/api/v1/senders/planet/x')).json.errors[0].field, 'sender.type');
+  });
+
+  /** A refusal as the listener records it. */
+  async function refused(account: string, block: string, more: object): Promise<void> {
+    const now = server.clock.now();
+    const data = { account, direction: 'outbound', stage: 'auth', block, reply: '535 5.7.8 no', ...more };
+    const event = {
+      id: newId(),
+      type: 'MessageRefused',
+      at: now,
+      by: 'smtp:test',
+      data: { ...data, count: 1, since: now },
+    };
+    await server.deps.store.append(sendStream(account), [event], 'any');
+  }
+
+  test('a check of an account alone finds the block on the EHLO name or network that it came from', async () => {
+    const ehlo = await server.block('', { subject: { type: 'ehlo', value: 'pc-17.example' } });
+    const ip = await server.block('', { subject: { type: 'ip', value: '198.51.100.0/24' } });
+    await refused('clerk@example.com', ehlo.id, { ehlo: 'PC-17.example', ip: '192.0.2.9' });
+    await refused('boss@example.com', ip.id, { ehlo: 'laptop.example', ip: '198.51.100.4' });
+    const clerk = await check('account=clerk@example.com');
+    assert.equal(clerk.refused, true);
+    assert.deepEqual([clerk.auth.outcome, clerk.auth.block], ['refused', ehlo.id]);
+    assert.match(
+      clerk.sentence,
+      /^This sender is refused: EHLO name pc-17\.example is blocked .* It was refused at AUTH at 2026-\S+, when it came from 192\.0\.2\.9 as PC-17\.example\.$/,
+    );
+    assert.equal((await check('account=boss@example.com')).auth.block, ip.id);
+    const elsewhere = await check('account=clerk@example.com&ehlo=phone.example&ip=192.0.2.9');
+    assert.equal(elsewhere.refused, false, 'it is asked about another EHLO name');
+    assert.equal(elsewhere.refusals.length, 1);
+
+    await server.post(`/api/v1/blocks/${ehlo.id}/release`, {});
+    const letGo = await check('account=clerk@example.com');
+    assert.equal(letGo.refused, false);
+    assert.equal(letGo.refusals[0].block, ehlo.id, 'what happened stays in the list');
+  });
+
+  test('a check says that there is no such account, or that it is disabled', async () => {
+    const states: Record<string, AccountState> = {
+      'here@example.com': 'active',
+      'off@example.com': 'disabled',
+    };
+    const other = await ApiServer.start((deps) => ({
+      ...deps,
+      accountState: (account) => states[account] ?? 'unknown',
+    }));
+    try {
+      const ask = async (query: string) => (await other.get(`/api/v1/check?${query}`)).json;
+      const nobody = await ask('account=Nobody@example.com');
+      assert.match(
+        nobody.sentence,
+        /^There is no such account: nobody@example\.com is not in the users file/,
+      );
+      assert.deepEqual(
+        [nobody.refused, nobody.auth.outcome, nobody.rcpt.outcome],
+        [true, 'refused', 'not asked'],
+      );
+      assert.match(nobody.auth.reply, /^535 /);
+      assert.match(
+        (await ask('account=off@example.com')).sentence,
+        /^The account off@example\.com is disabled/,
+      );
+      assert.equal((await ask('account=here@example.com')).refused, false);
+      assert.equal((await ask('account=nobody@example.com&direction=inbound')).refused, false);
+    } finally {
+      await other.stop();
+    }
+  });
+
+  test('a check answers from memory while the store cannot be read', async () => {
+    const other = await ApiServer.start((deps) => ({
+      ...deps,
+      store: changed(deps.store, {
+        // eslint-disable-next-line require-yield -- it fails before it has anything to give
+        async *readStream() {
+          throw new StoreUnavailable('away');
+        },
+      }),
+    }));
+    try {
+      const { json } = await other.get('/api/v1/check?account=a@example.com');
+      assert.deepEqual([json.refused, json.refusals], [false, null]);
+    } finally {
+      await other.stop();
+    }
+  });
+
+  test('what has tripped a rule stays in its window, beside what has come since', async () => {
+    const other = await ApiServer.start();
+    try {
+      const source =
+        'version: 1\nrules: [{ id: minute, per: account, count: messages, window: 1m, limit: 8, then: observe }, { id: wide, per: account, count: ehlos, window: 1h, limit: 1, then: observe }]';
+      await other.call('PUT', '/api/v1/rules', { body: { source } });
+      const account = 'nine@example.com';
+      const send = async (ehlo: string): Promise<void> => {
+        const { store, models, clock } = other.deps;
+        const { type, data } = message(clock.now(), 0, { account, returnPath: account, ehlo });
+        const event = { id: newId(), type, data, at: clock.now(), by: 'smtp:test' };
+        const { position } = await store.append(sendStream(account), [event], 'any');
+        await models.reached(position);
+      };
+      const windows = async () =>
+        (await other.get(`/api/v1/check?account=${account}`)).json.windows.map(
+          ({ rule, observed, sinceTrip }) => [rule, observed, sinceTrip],
+        );
+      for (let count = 0; count < 8; count++) await send('pc.example');
+      assert.deepEqual(await windows(), [
+        ['minute', 8, null],
+        ['wide', 1, null],
+      ]);
+      await send('phone.example');
+      assert.deepEqual(await windows(), [
+        ['minute', 9, 0],
+        ['wide', 2, 0],
+      ]);
+      other.clock.advance(2 * SECOND);
+      await send('phone.example');
+      assert.deepEqual((await windows())[0], ['minute', 10, 1]);
+      other.clock.advance(2 * MINUTE);
+      assert.deepEqual((await windows())[0], ['minute', 0, null]);
+    } finally {
+      await other.stop();
+    }
   });
 
   test('a check names at least one identity, each in its form', async () => {
@@ -192,6 +321,14 @@ describe('senders and checks over HTTP', () => {
     assert.equal(then.refused, true);
     assert.match(then.sentence, /^This sender was refused: account past@example\.com was blocked/);
     assert.equal(then.windows, null);
+    const [matching] = then.matching;
+    assert.deepEqual([matching.id, matching.state, matching.endedAt], [block.id, 'active', null]);
+    assert.deepEqual(
+      matching.history.map(({ type }) => type),
+      ['BlockImposed'],
+      'what came later is not told',
+    );
+    assert.deepEqual([then.block.state, then.block.version], ['active', block.version]);
     assert.equal((await check('account=past@example.com')).refused, false);
   });
 

@@ -157,7 +157,14 @@ describe('what is usual, over HTTP', () => {
       const { windows } = (await server.get(path)).json as unknown as Shown;
       return windows.filter(({ rule }) => rule === 'together');
     };
-    const common = { rule: 'together', direction: 'outbound', applies: true, reason: null, besides: [] };
+    const common = {
+      rule: 'together',
+      sinceTrip: null,
+      direction: 'outbound',
+      applies: true,
+      reason: null,
+      besides: [],
+    };
     const group = { domain: 'example.com', accounts: 2, limit: 3, window: '30m', alarmUntil: null };
     const own = { count: 'messages', window: '20m', limit: 2, ...common };
     const turnedAt = formatInstant(clock.now());

@@ -149,10 +149,31 @@ describe('stopgap block', () => {
     const none = await terminal.run('block', 'show', 'ffff');
     assert.match(none.err, /there is no block ffff/);
     const strange = await terminal.run('block', 'show', '../rules');
-    assert.match(strange.err, /is no id/);
+    assert.match(strange.err, /there is no block \.\.\/rules/);
     const again = await terminal.run('block', 'release', first.id);
     assert.equal(again.code, 1);
     assert.match(again.err, /is released: only an active block can be released/);
+  });
+
+  test('takes the name of a subject too, where it means one block', async () => {
+    const name = 'by-name@example.com';
+    await server.block(name);
+    const released = await terminal.run('block', 'release', 'By-Name@example.com');
+    assert.match(released.err, /account by-name@example\.com is released/);
+    const again = await terminal.run('block', 'release', name);
+    assert.deepEqual(
+      [again.code, /there is no block by-name@example\.com that is active/.test(again.err)],
+      [1, true],
+    );
+    assert.match((await terminal.run('block', 'show', name)).out, /^state +released$/m);
+    await server.trip(name);
+    assert.match((await terminal.run('block', 'approve', name)).err, /is active/);
+    await server.block('', { subject: { type: 'address', value: name } });
+    const both = await terminal.run('block', 'release', name);
+    assert.match(both.err, /several blocks are of by-name@example\.com \(.* of account .*\): give an id/);
+    const hex = 'abad.cafe';
+    await server.block('', { subject: { type: 'domain', value: hex } });
+    assert.match((await terminal.run('block', 'release', hex)).err, /domain abad\.cafe is released/);
   });
 
   test('says of a block that it follows a release within the hour, who let go and why', async () => {

@@ -4,6 +4,7 @@ import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { newId } from '../../../src/ids.js';
 import { MINUTE } from '../../../src/kernel/time.js';
+import { DEFAULT_RULES } from '../../../src/rules/defaults.js';
 import { sendStream } from '../../../src/sending/events.js';
 import { ApiServer } from '../../support/api/server.js';
 import { sent } from '../../support/sends.js';
@@ -169,7 +170,7 @@ rules:
 `,
       );
       await writeFile(path.join(there.cwd, 'names.yaml'), rules);
-      for (const args of [['check', 'names.yaml'], ['apply', 'names.yaml'], ['show']]) {
+      for (const args of [['check', 'names.yaml'], ['apply', 'names.yaml', '--yes'], ['show']]) {
         const { code, err } = await there.run('rules', ...args);
         assert.equal(code, 0, err);
         assert.match(
@@ -217,7 +218,7 @@ rules:
       for (const command of [
         ['shadow', 'apply', 'far.yaml'],
         ['shadow', 'show'],
-        ['apply', 'far.yaml'],
+        ['apply', 'far.yaml', '--yes'],
         ['show'],
       ]) {
         const { err } = await there.run('rules', ...command);
@@ -225,7 +226,7 @@ rules:
       }
       const validated = await other.post('/api/v1/rules/validate', { source: far });
       assert.deepEqual([validated.json.valid, validated.json.warnings.length], [true, 1]);
-      assert.ok(!(await there.run('rules', 'apply', 'good.yaml')).err.includes('warning'));
+      assert.ok(!(await there.run('rules', 'apply', 'good.yaml', '--yes')).err.includes('warning'));
     } finally {
       await there.close();
       await other.stop();
@@ -234,11 +235,43 @@ rules:
 
   test('rules apply puts a file in force, rules show prints it', async () => {
     await writeFile(path.join(terminal.cwd, 'rules.yaml'), VALID);
-    const applied = await terminal.run('rules', 'apply', 'rules.yaml');
-    assert.deepEqual([applied.code, applied.err], [0, 'rules version 2 in force: 1 rule, mode observe\n']);
+    const refused = await terminal.run('rules', 'apply', 'rules.yaml');
+    assert.equal(refused.code, 1);
+    assert.match(refused.err, /^changes 1 rule of those in force: burst$/m);
+    assert.match(refused.err, /^changes mode$/m);
+    assert.match(refused.err, /^stopgap: there is no terminal to ask at: --yes puts these rules in force/m);
+    assert.equal((await server.get('/api/v1/rules')).json.version, 1, 'nothing has changed');
+    const applied = await terminal.run('rules', 'apply', 'rules.yaml', '--yes');
+    assert.equal(applied.code, 0);
+    assert.match(applied.err, /^rules version 2 in force: 1 rule, mode observe$/m);
+    const again = await terminal.run('rules', 'apply', 'rules.yaml');
+    assert.deepEqual([again.code, again.err], [0, 'rules version 2 in force: 1 rule, mode observe\n']);
     const shown = await terminal.run('rules', 'show');
     assert.deepEqual([shown.out, shown.err], [VALID, 'version 2, from api\n']);
     const parsed = JSON.parse((await terminal.run('rules', 'show', '--json')).out) as { version: number };
     assert.equal(parsed.version, 2);
+  });
+
+  test('rules apply names the rules that would go; what extends the built-in ones keeps them', async () => {
+    const other = await ApiServer.start();
+    const there = await Terminal.at(other);
+    const offline = await Terminal.open(other.clock);
+    try {
+      const built = await offline.run('rules', 'defaults');
+      assert.deepEqual([built.code, built.out], [0, DEFAULT_RULES]);
+      await writeFile(path.join(there.cwd, 'built-in.yaml'), built.out);
+      await writeFile(path.join(there.cwd, 'one.yaml'), VALID);
+      await writeFile(path.join(there.cwd, 'more.yaml'), VALID.replace('mode: observe', 'extends: defaults'));
+      await there.run('rules', 'apply', 'built-in.yaml', '--yes');
+      const one = await there.run('rules', 'apply', 'one.yaml');
+      assert.equal(one.code, 1);
+      assert.match(one.err, /^removes 15 rules of those in force: minute, hour, /m);
+      const more = await there.run('rules', 'apply', 'more.yaml');
+      assert.deepEqual([more.code, more.err], [0, 'rules version 3 in force: 16 rules, mode enforce\n']);
+    } finally {
+      await offline.close();
+      await there.close();
+      await other.stop();
+    }
   });
 });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { mkdir, writeFile } from 'node:fs/promises';
 import http from 'node:http';
+import net from 'node:net';
 import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
@@ -44,6 +45,19 @@ describe('how the command line finds server and token', () => {
       const missing = await terminal.run('block', 'list', '--url', server.url, '--token-file', 'none');
       assert.match(missing.err, /^stopgap: the token file cannot be read: ENOENT/);
     }));
+
+  test('a port that speaks no HTTP, such as that of SMTP, is named as such', async () => {
+    const smtp = net
+      .createServer((socket) => socket.end('220 mx.example.com ESMTP\r\n'))
+      .listen(0, '127.0.0.1');
+    await once(smtp, 'listening');
+    const url = `http://127.0.0.1:${(smtp.address() as AddressInfo).port}`;
+    await withTerminal({ STOPGAP_URL: url, STOPGAP_TOKEN: TOKENS.viewer }, async (terminal) => {
+      const { err } = await terminal.run('block', 'list');
+      assert.match(err, /^stopgap: no answer from \S+ \(what answers there does not speak HTTP\): .*--url/);
+    });
+    smtp.close();
+  });
 
   test('without a token it says where to get one', () =>
     withTerminal({ STOPGAP_URL: server.url }, async (terminal) => {

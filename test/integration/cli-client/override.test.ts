@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { MINUTE } from '../../../src/kernel/time.js';
 import { ApiServer } from '../../support/api/server.js';
 import { RULES } from '../../support/overrides.js';
 import { Terminal } from './support.js';
@@ -66,6 +67,37 @@ describe('stopgap override', () => {
       shown.out,
       /nothing is set\nhistory\n.*OverrideSet.*\n.*OverrideRemoved {2}api {2}admin:the-admin {2}"left"/,
     );
+  });
+
+  test('keeps what a second set does not name, and takes it away where that is asked for', async () => {
+    const set = (...options: string[]) =>
+      terminal.run('override', 'set', 'domain', 'twice.example', ...options);
+    await set(
+      '--limit',
+      'burst=500',
+      '--total-limit',
+      'domain=9000',
+      '--until',
+      '2026-03-02',
+      '--plan',
+      'pro',
+    );
+    const second = await set('--limit', 'day=off', '--total-factor', '3', '--reason', 'order 17');
+    assert.match(second.out, /\n +burst=500 day=off, in all domain=9000 x3 +pro +in 12h +admin/);
+    const forEver = await set('--limit', 'burst=600', '--until', 'never');
+    assert.match(forEver.out, /\n +burst=600 day=off, in all domain=9000 x3 +pro +- +admin/);
+    const replaced = await set('--factor', '2', '--replace');
+    assert.match(replaced.out, /\n +x2 +- +- +admin/);
+  });
+
+  test('a limit whose time is over does not come back with the next set', async () => {
+    const set = (...options: string[]) =>
+      terminal.run('override', 'set', 'account', 'over@example.com', ...options);
+    await set('--limit', 'burst=500', '--until', '2026-03-01T12:01:00Z');
+    server.clock.advance(2 * MINUTE);
+    const after = await set('--limit', 'day=2000');
+    assert.deepEqual([after.code, after.err], [0, '']);
+    assert.match(after.out, /\n +day=2000 +- +- +admin/);
   });
 
   test('says what is wrong', async () => {

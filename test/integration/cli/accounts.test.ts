@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { PassThrough } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import test from 'node:test';
 import type { TestContext } from 'node:test';
+import { directoryId } from '../../../src/accounts/private-file.js';
 import { PasswordChecker } from '../../../src/accounts/passwords.js';
 import { readTokens } from '../../../src/accounts/tokens.js';
 import { readUsers } from '../../../src/accounts/users.js';
@@ -65,7 +68,8 @@ async function stopgap(given: Given, ...args: string[]): Promise<Result> {
     stdin: stdin as unknown as CliIo['stdin'],
     stdout,
     stderr,
-    env: given.env ?? {},
+    // Nobody listens there: a server that happens to run on this machine is none of these.
+    env: { STOPGAP_API_LISTEN: '127.0.0.1:1', ...given.env },
     cwd: given.cwd,
     clock: { now: () => Date.parse('2026-01-02T03:04:05Z') },
   };
@@ -81,6 +85,10 @@ async function stopgap(given: Given, ...args: string[]): Promise<Result> {
 async function isRight(file: string, name: string, password: string): Promise<boolean> {
   return new PasswordChecker().verify((await readUsers(file)).get(name)?.password, password);
 }
+
+const MAIN = fileURLToPath(new URL('../../../src/main.js', import.meta.url));
+/** Nobody's id on this machine: what a service has. */
+const SERVICE = 54_321;
 
 const inData = (cwd: string, name: string): string => path.join(cwd, 'data', name);
 
@@ -226,6 +234,77 @@ for (const [args, code, says] of FAULTS) {
   });
 }
 
+test('nothing is written where a running server has another data directory, unless a configuration is named', async (context) => {
+  const cwd = temporaryDirectory(context);
+  let dataDirectory: string | undefined = '0123456789abcdef';
+  const server = createServer((_, response) => response.end(JSON.stringify({ dataDirectory })));
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  context.after(() => server.close());
+  const listen = `127.0.0.1:${(server.address() as AddressInfo).port}`;
+  const given = { cwd, input: 'correct horse\n', env: { STOPGAP_API_LISTEN: listen } };
+  const add = ['user', 'add', 'anna', '--password-stdin'];
+  for (const args of [add, ['token', 'add', '--name', 'me', '--role', 'viewer']]) {
+    const refused = await stopgap(given, ...args);
+    assert.equal(refused.code, 1);
+    assert.match(
+      refused.err,
+      /the server at http:\/\/\S+ does not use \S+data: name its configuration with --config/,
+    );
+  }
+  assert.equal(existsSync(path.join(cwd, 'data')), false);
+  const file = path.join(cwd, 'named.yaml');
+  writeFileSync(
+    file,
+    `smtp:\n  relay: { url: 'maildir:./mail' }\napi: { listen: '${listen}' }\ndata: ./data\n`,
+  );
+  assert.equal((await stopgap({ cwd, input: 'correct horse\n' }, ...add, '--config', file)).code, 0);
+  dataDirectory = await directoryId(path.join(cwd, 'data'));
+  const bob = ['user', 'add', 'bob', '--password-stdin'];
+  assert.equal((await stopgap(given, ...bob)).code, 0);
+});
+
+test("root's additions stay readable for the service, and what it cannot read is said", async (context) => {
+  if (process.getuid?.() !== 0) return context.skip('only root can give files to another user');
+  const cwd = temporaryDirectory(context);
+  const data = path.join(cwd, 'data');
+  const file = inData(cwd, 'users.yaml');
+  mkdirSync(data, { mode: 0o700 });
+  for (const each of [cwd, data]) chownSync(each, SERVICE, SERVICE);
+  const given = { cwd, input: 'correct horse\n' };
+  await stopgap(given, 'user', 'add', 'anna', '--password-stdin');
+  await stopgap({ cwd }, 'token', 'add', '--name', 'me', '--role', 'viewer');
+  for (const each of [file, inData(cwd, 'tokens.yaml')]) {
+    const { uid, gid, mode } = statSync(each);
+    assert.deepEqual([uid, gid, mode & 0o777], [SERVICE, SERVICE, 0o600], each);
+  }
+  chmodSync(file, 0o640);
+  await stopgap(given, 'user', 'passwd', 'anna', '--password-stdin');
+  const { uid, gid, mode } = statSync(file);
+  assert.deepEqual([uid, gid, mode & 0o777], [SERVICE, SERVICE, 0o640]);
+  chownSync(file, 0, 0);
+  chmodSync(file, 0o600);
+  const child = spawn(process.execPath, [MAIN, 'user', 'list'], { cwd, uid: SERVICE, gid: SERVICE });
+  let err = '';
+  child.stderr.on('data', (chunk: Buffer) => (err += chunk.toString()));
+  await once(child, 'close');
+  assert.match(
+    err,
+    /users\.yaml cannot be read by this user \(id 54321\): give it to the service's user with chown/,
+  );
+});
+
+test('a new directory belongs to the owner of the one around it', async (context) => {
+  if (process.getuid?.() !== 0) return context.skip('only root can give files to another user');
+  const cwd = temporaryDirectory(context);
+  chownSync(cwd, SERVICE, SERVICE);
+  await stopgap({ cwd, input: 'correct horse\n' }, 'user', 'add', 'anna', '--password-stdin');
+  assert.deepEqual(
+    ['data', 'data/users.yaml'].map((name) => statSync(path.join(cwd, name)).uid),
+    [SERVICE, SERVICE],
+  );
+});
+
 test('each problem of a configuration is a line of its own', async (context) => {
   const env = { STOPGAP_NIX: 'x', STOPGAP_LOG_LEVEL: 'loud' };
   const { code, err } = await stopgap({ cwd: temporaryDirectory(context), env }, 'user', 'list');
@@ -263,10 +342,8 @@ test('help and version go to standard output', async (context) => {
   }
 });
 
-const main = fileURLToPath(new URL('../../../src/main.js', import.meta.url));
-
 async function spawned(context: TestContext, input: string, ...args: string[]): Promise<Result> {
-  const child = spawn(process.execPath, [main, ...args], { cwd: temporaryDirectory(context), env: {} });
+  const child = spawn(process.execPath, [MAIN, ...args], { cwd: temporaryDirectory(context), env: {} });
   const texts: [string, string] = ['', ''];
   child.stdout.on('data', (chunk: Buffer) => (texts[0] += chunk.toString()));
   child.stderr.on('data', (chunk: Buffer) => (texts[1] += chunk.toString()));
@@ -283,5 +360,5 @@ test('the program itself: a real process, its exit codes and its streams', async
   assert.equal(user.code, 0);
   assert.equal((await spawned(context, '', 'user', 'remove', 'anna')).code, 1);
   assert.equal((await spawned(context, '', 'nonsense')).code, 2);
-  assert.match(readFileSync(main, 'utf8'), /^#!\/usr\/bin\/env node\n/);
+  assert.match(readFileSync(MAIN, 'utf8'), /^#!\/usr\/bin\/env node\n/);
 });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { chmodSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import { describe, test } from 'node:test';
@@ -72,6 +72,16 @@ const noRedis = await skipWithoutRedisServer();
 const QUIET = { STOPGAP_SMTP_SUBMISSION_LISTEN: '127.0.0.1:0', STOPGAP_API_LISTEN: '127.0.0.1:0' };
 
 describe('stopgap doctor', () => {
+  test("a file that the service's user cannot read is a problem, though root can", async (t) => {
+    if (process.getuid?.() !== 0) return t.skip('only root can give files to another user');
+    const cwd = await workDir(t);
+    mkdirSync(path.join(cwd, 'data'), { mode: 0o700 });
+    chownSync(path.join(cwd, 'data'), 54_321, 54_321);
+    writeFileSync(path.join(cwd, 'data/users.yaml'), 'users: []\n', { mode: 0o600 });
+    const { has } = await doctor(t, { env: QUIET }, cwd);
+    has('permissions', 'problem', /users file.*belongs to user id 0 alone.*user id 54321.*chown --reference/);
+  });
+
   test('before the first start: all is well, and nothing has changed', async (t) => {
     const cwd = await workDir(t);
     const { code, findings, has } = await doctor(t, { env: QUIET }, cwd);

@@ -53,6 +53,7 @@ export interface Answered {
   readonly rcpt: Stage;
   readonly reason: string;
   readonly recipients: number;
+  readonly refusals: Some<Answered>;
   readonly refused: boolean;
   readonly requestId: string;
   readonly rule: string;
@@ -61,6 +62,7 @@ export interface Answered {
   readonly sends: Answered;
   readonly sentence: string;
   readonly since: string;
+  readonly sinceTrip: number | null;
   readonly source: string;
   readonly standing: Answered;
   readonly state: string;

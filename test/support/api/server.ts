@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { rm, mkdtemp } from 'node:fs/promises';
 import os from 'node:os';
@@ -23,6 +24,7 @@ import type { EventStore } from '../../../src/store/port.js';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
 import { ManualClock } from '../manual-clock.js';
 import type { Answered } from './answered.js';
+import { DescribedApi } from './described.js';
 
 export const TOKENS: Readonly<Record<Role, string>> = {
   viewer: 'sgp_viewer-token-for-tests',
@@ -253,7 +255,8 @@ export async function startOn(
     contact: 'postmaster@example.com',
   });
   const api = createApi(deps);
-  const port = await HttpPort.open(api, { host: '127.0.0.1', port: 0 }, log);
+  const described = new DescribedApi(api);
+  const port = await HttpPort.open(described.api, { host: '127.0.0.1', port: 0 }, log);
   return {
     url: `http://127.0.0.1:${port.number}/`,
     deps,
@@ -263,6 +266,11 @@ export async function startOn(
       await port.close();
       await models.stop();
       await store.close();
+      assert.deepEqual(
+        [...described.deviations.values()],
+        [],
+        'every answer is as the OpenAPI document describes it',
+      );
     },
   };
 }

@@ -29,8 +29,11 @@ export class TwoApis {
   }
 
   async stop(): Promise<void> {
-    await this.nodes[1].stop();
-    await this.nodes[0].stop();
+    try {
+      await this.nodes[1].stop();
+    } finally {
+      await this.nodes[0].stop();
+    }
   }
 
   call(node: 0 | 1, method: string, target: string, options?: Call): Promise<Reply> {

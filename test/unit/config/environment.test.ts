@@ -68,6 +68,7 @@ const SAMPLES: Readonly<Record<string, readonly [value: string, shown: RegExp]>>
 /** What a setting needs beside it to make sense. */
 const COMPANIONS: Readonly<Record<string, Record<string, string>>> = {
   roles: { STOPGAP_STORE: 'kurrentdb://k.example:2113?tls=false' },
+  onStoreLost: { STOPGAP_STORE: 'kurrentdb://k.example:2113?tls=false' },
   'smtp.submission.tls.cert': { STOPGAP_SMTP_SUBMISSION_TLS_KEY: '/srv/s.key' },
   'smtp.submission.tls.key': { STOPGAP_SMTP_SUBMISSION_TLS_CERT: '/srv/s.crt' },
   'smtp.inbound.tls.cert': { STOPGAP_SMTP_INBOUND_TLS_KEY: '/srv/i.key' },

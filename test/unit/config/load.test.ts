@@ -56,7 +56,7 @@ data: ./var
 store: sqlite
 roles: [smtp, detector, api, worker]
 redis: redis://r.example
-onStoreLost: accept
+onStoreLost: defer
 outbox: { maxEvents: 5 }
 smtp:
   hostname: mx.example.com
@@ -94,7 +94,7 @@ tracing: { endpoint: http://t.example, sample: 0.5, service: mx, headers: x-key=
     data: inCwd('var'),
     roles: ['smtp', 'detector', 'api', 'worker'],
     store: { kind: 'sqlite', file: inCwd('var/events.db') },
-    outbox: { file: inCwd('var/outbox.db'), maxEvents: 5, whenFull: 'accept' },
+    outbox: { file: inCwd('var/outbox.db'), maxEvents: 5, whenFull: 'defer' },
     redis: {},
     smtp: {
       hostname: 'mx.example.com',

@@ -55,6 +55,11 @@ const CASES: Array<[name: string, given: Given, problem: string | RegExp]> = [
     /^stopgap\.yaml:2:8: roles: one process alone can hold the sqlite store/,
   ],
   [
+    'what only an outbox can do without one',
+    { yaml: `${RELAY}onStoreLost: accept\n` },
+    /^stopgap\.yaml:2:14: onStoreLost: the sqlite store has no outbox/,
+  ],
+  [
     'an unknown role',
     { yaml: `${RELAY}roles: smtp,polisher\n` },
     'stopgap.yaml:2:8: roles: "polisher" is no role; use smtp, detector, api, worker',

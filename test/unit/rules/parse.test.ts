@@ -27,6 +27,40 @@ describe('rules', () => {
       learning: { days: 5, age: 7 * DAY, installation: 31 * DAY },
     });
   });
+  test('that extend the built-in ones keep these, with their own in place of the same id and beside', () => {
+    const built = parseRules(DEFAULT_RULES);
+    const own = GOOD.replace('id: r', 'id: minute');
+    const set = parseRules(
+      file(own, GOOD).replace('rules:', 'extends: defaults\nlearning: { days: 3 }\nrules:'),
+    );
+    const [minute] = parseRules(file(own)).rules;
+    const [added] = parseRules(file(GOOD)).rules;
+    assert.deepEqual(set.rules, [
+      ...built.rules.map((rule) => (rule.id === 'minute' ? minute : rule)),
+      added,
+    ]);
+    assert.deepEqual(set.learning, { ...built.learning!, days: 3 });
+    assert.deepEqual(parseRules('version: 1\nextends: defaults\nmode: observe\n'), {
+      ...built,
+      mode: 'observe',
+    });
+  });
+
+  test('that extend say which of their own lines is at fault, and what they may extend', () => {
+    const faulty = `version: 1\nextends: defaults\nrules:\n  - ${GOOD.replace('10m', '10')}\n`;
+    assert.throws(() => parseRules(faulty, 'own.yaml'), /^InvalidRules: own\.yaml:4: rules\[0\]\.window: /);
+    assert.throws(() => parseRules(`extends: mine\n${file(GOOD)}`), /rules:1: extends: must be defaults/);
+    const windows = Array.from(
+      { length: 30 },
+      (_, n) =>
+        `{ id: w${n}, per: account, count: bytes, window: ${n + 2}m, limit: { baseline: 2x, floor: 9 }, then: observe }`,
+    );
+    assert.throws(
+      () => parseRules(file(...windows.slice(0, 23)).replace('rules:', 'extends: defaults\nrules:')),
+      /rules:2: extends: with the built-in rules .* whose limit follows habits/,
+    );
+  });
+
   test('are read with everything said', () => {
     const text = `version: 1
 mode: observe

@@ -7,6 +7,7 @@ import {
   SUBJECT_TYPES,
   directionsMeet,
   parseSubject,
+  parsePattern,
   sendStreamKey,
   senderIdentity,
   subjectKey,
@@ -22,7 +23,6 @@ describe('a subject that a person wrote', () => {
     ['address', '*@Example.com', '*@example.com'],
     ['address', 'Bulk-*@Müller.example', 'bulk-*@xn--mller-kva.example'],
     ['address', 'bulk+*@example.com', 'bulk@example.com'],
-    ['domain', '*.Example.com', 'example.com'],
     ['domain', '@example.com.', 'example.com'],
     ['ehlo', '*.Dyn.example.net', '*.dyn.example.net'],
     ['ehlo', 'localhost', 'localhost'],
@@ -34,6 +34,16 @@ describe('a subject that a person wrote', () => {
     ['ip', '::ffff:192.0.2.7/120', '192.0.2.0/24'],
   ] as const) {
     test(`${type} ${raw} is ${value}`, () => assert.deepEqual(parseSubject(type, raw), { type, value }));
+  }
+  for (const [type, raw] of [
+    ['ehlo', 'w?n'],
+    ['ehlo', 'win-????.*'],
+    ['address', 'bulk-?@example.com'],
+  ] as const) {
+    test(`${type} "${raw}" is no pattern to block by, though it can be asked about`, () => {
+      assert.throws(() => parsePattern(type, raw, 'who'), /\? is no wildcard/);
+      assert.equal(parseSubject(type, raw).value, raw);
+    });
   }
   for (const [type, raw, says] of [
     ['user', 'x', /no subject type: use account/],
@@ -48,6 +58,7 @@ describe('a subject that a person wrote', () => {
     ['domain', 'com', /no domain/],
     ['domain', 'a@b.c', /no domain/],
     ['domain', 'ex*.com', /no domain/],
+    ['domain', '*.Example.com', /would be example\.com too: write example\.com/],
     ['ehlo', '*.a', /three characters/],
     ['ehlo', 'mü*.example.net', /A-label/],
     ['ip', '10', /no IP address/],

@@ -1,0 +1,101 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { describe, test } from 'node:test';
+import { generate } from 'selfsigned';
+import { parse, stringify } from 'yaml';
+import { parseOverrides } from '../../../src/accounts/overrides.js';
+import { parseSenderMap } from '../../../src/accounts/senders.js';
+import { listSettings } from '../../../src/config.js';
+import { DEFAULT_RULES } from '../../../src/rules/defaults.js';
+import { parseRules } from '../../../src/rules/parse.js';
+import { mmdb } from '../../support/mmdb.js';
+import { freePort } from '../../support/redis.js';
+import { Served, workDir } from '../../support/smtp/served.js';
+
+interface Example {
+  /** The page and the line that it begins at. */
+  readonly name: string;
+  readonly text: string;
+}
+
+type Mapping = Record<string, unknown>;
+
+const PAGES = [
+  'README.md',
+  ...readdirSync('docs').flatMap((name) => (name.endsWith('.md') ? [`docs/${name}`] : [])),
+];
+const SETTINGS = new Set(listSettings().map((setting) => setting.path.split('.')[0]!));
+
+/** Each YAML file, or part of one, that a page shows. */
+function examples(): readonly Example[] {
+  return PAGES.flatMap((page) => {
+    const text = readFileSync(page, 'utf8');
+    return [...text.matchAll(/^( *)```yaml\n([\s\S]*?)^ *```$/gm)].map(({ 1: indent, 2: body, index }) => ({
+      name: `${page}:${text.slice(0, index).split('\n').length}`,
+      text: body!.replaceAll(new RegExp(`^${indent}`, 'gm'), ''),
+    }));
+  });
+}
+
+function kindOf(value: Mapping): 'rules' | 'overrides' | 'senders' | 'configuration' {
+  if (Array.isArray(value['rules'])) return 'rules';
+  if (Array.isArray(value['overrides'])) return 'overrides';
+  return Object.keys(value).every((key) => SETTINGS.has(key)) ? 'configuration' : 'senders';
+}
+
+/** The folders of this machine in place of those of the page, and ports that are free. */
+async function moved(text: string, dir: string): Promise<Mapping> {
+  let here = text.replaceAll(/\/(?:etc|var\/lib|var\/log|run)\/[\w-]+(?=[/\s,}]|$)/gm, dir);
+  for (const [listen] of here.matchAll(/(?<=listen: )'?[\d.]*:\d+'?/g))
+    here = here.replace(`listen: ${listen}`, `listen: 127.0.0.1:${await freePort()}`);
+  const value = parse(here) as Mapping & { smtp?: Mapping; api?: Mapping };
+  value.smtp = { relay: { url: 'maildir:./mail' }, hostname: 'mx.example.com', ...value.smtp };
+  // Without a word about it there would be one listener, on a port that others may have.
+  value.smtp['submission'] ??= { listen: `127.0.0.1:${await freePort()}` };
+  value.api ??= { listen: `127.0.0.1:${await freePort()}` };
+  return value;
+}
+
+describe('the files that the pages show', () => {
+  const all = examples();
+  test('are found', () => assert.ok(all.length > 12, `${all.length}`));
+
+  for (const { name, text } of all) {
+    const kind = kindOf(parse(text) as Mapping);
+    if (kind === 'configuration')
+      test(`the configuration of ${name} starts`, async (t) => {
+        const dir = await workDir(t);
+        const { cert, private: key } = await generate([{ name: 'commonName', value: 'mx.example.com' }]);
+        writeFileSync(path.join(dir, 'mx.crt'), cert);
+        writeFileSync(path.join(dir, 'mx.key'), key, { mode: 0o600 });
+        // As the pages say that it is made.
+        writeFileSync(path.join(dir, 'rules.yaml'), DEFAULT_RULES);
+        for (const list of ['users', 'tokens'])
+          writeFileSync(path.join(dir, `${list}.yaml`), `${list}: []\n`);
+        for (const [type, known] of [
+          ['GeoLite2-Country', { country: { iso_code: 'DE' } }],
+          ['GeoLite2-ASN', { autonomous_system_number: 64_500 }],
+        ] as const)
+          writeFileSync(
+            path.join(dir, `${type}.mmdb`),
+            mmdb({ type, networks: { '192.0.2.0/24': known }, builtAt: Date.now() }),
+          );
+        mkdirSync(path.join(dir, 'mail'));
+        const file = path.join(dir, 'stopgap.yaml');
+        writeFileSync(file, stringify(await moved(text, dir)));
+        const served = await Served.start(t, dir, {
+          STOPGAP_CONFIG: file,
+          STOPGAP_SMTP_SUBMISSION_LISTEN: '',
+          STOPGAP_API_LISTEN: '',
+        });
+        assert.equal((await served.terminate()).code, 0, served.stderr);
+      });
+    else
+      test(`the ${kind} of ${name} are valid`, () => {
+        if (kind === 'overrides') parseOverrides(text, name);
+        else if (kind === 'senders') parseSenderMap(text, name);
+        else parseRules(text.includes('version:') ? text : `version: 1\n${text}`, name);
+      });
+  }
+});

@@ -1,0 +1,55 @@
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import net from 'node:net';
+import type { AddressInfo } from 'node:net';
+import path from 'node:path';
+import { once } from 'node:events';
+import { describe, test } from 'node:test';
+import { Served, workDir } from '../../support/smtp/served.js';
+
+/** The last line of a start that failed. */
+async function fault(cwd: string, env: Readonly<Record<string, string>>): Promise<string> {
+  const { code, stderr } = await Served.run(cwd, env);
+  assert.equal(code, 1, stderr);
+  return stderr.trimEnd().split('\n').at(-1)!;
+}
+
+describe('a start that cannot be', () => {
+  test('names the setting of a port that is taken', async (t) => {
+    const cwd = await workDir(t);
+    const other = net.createServer().listen(0, '127.0.0.1');
+    await once(other, 'listening');
+    t.after(() => other.close());
+    const taken = `127.0.0.1:${(other.address() as AddressInfo).port}`;
+    for (const [setting, variable] of [
+      ['smtp.submission.listen', 'STOPGAP_SMTP_SUBMISSION_LISTEN'],
+      ['api.listen', 'STOPGAP_API_LISTEN'],
+    ] as const) {
+      const line = await fault(cwd, { [variable]: taken });
+      assert.ok(line.startsWith(`stopgap: ${setting}: ${taken} is taken by another process`), line);
+    }
+    const foreign = await fault(cwd, { STOPGAP_API_LISTEN: '192.0.2.1:8025' });
+    assert.match(foreign, /^stopgap: api\.listen: 192\.0\.2\.1:8025 is no address of this machine/);
+  });
+
+  test('names the data directory that is a file, or that the system does not let be made', async (t) => {
+    const cwd = await workDir(t);
+    writeFileSync(path.join(cwd, 'file'), '');
+    for (const data of ['file', 'file/below']) {
+      const line = await fault(cwd, { STOPGAP_DATA: data });
+      assert.match(line, /^stopgap: data: the directory \S+ is a file, or lies in one: name a directory$/);
+    }
+    const line = await fault(cwd, { STOPGAP_DATA: '/proc/stopgap/data' });
+    assert.match(line, /^stopgap: data: the directory \/proc\/stopgap\/data cannot be made/);
+    const log = await fault(cwd, { STOPGAP_LOG_FILE: '/proc/stopgap/log' });
+    assert.match(log, /^stopgap: log\.file: .*name a file that can be written to$/);
+  });
+
+  test('with the mail server behind away it starts, and the banner says so', async (t) => {
+    const served = await Served.start(t, await workDir(t), {
+      STOPGAP_SMTP_RELAY_URL: 'smtp://127.0.0.1:9',
+    });
+    assert.match(served.stdout, /^The mail server behind does not answer/m);
+    assert.equal((await served.terminate()).code, 0);
+  });
+});

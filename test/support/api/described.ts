@@ -1,0 +1,113 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+import type { ValidateFunction } from 'ajv/dist/2020.js';
+import formats from 'ajv-formats';
+import type { Api } from '../../../src/api/index.js';
+import { openApi } from '../../../src/api/openapi.js';
+
+interface Described {
+  readonly content?: Readonly<Record<string, unknown>>;
+}
+interface Operation {
+  readonly responses: Readonly<Record<string, Described>>;
+  readonly parameters?: readonly { readonly name: string }[];
+}
+export interface Document {
+  readonly openapi: string;
+  readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
+  readonly components: { readonly schemas: Readonly<Record<string, unknown>> };
+}
+
+/** Compares every answer of an API with the OpenAPI document that the API serves. */
+export class DescribedApi {
+  /** The same API, whose answers are looked at on their way out. */
+  readonly api: Api;
+  /** The first answer of each kind that is not as described: a sentence each. */
+  readonly deviations = new Map<string, string>();
+  readonly #document: Document;
+  readonly #ajv = new Ajv2020({ strict: false, allErrors: true });
+  readonly #compiled = new Map<string, ValidateFunction>();
+
+  constructor(api: Api) {
+    this.#document = JSON.parse(JSON.stringify(openApi(api.routes))) as Document;
+    formats.default(this.#ajv);
+    this.#ajv.addSchema(this.#document, 'api');
+    const app = ((request: IncomingMessage, response: ServerResponse): void => {
+      this.#watch(request, response);
+      api.app(request, response);
+    }) as Api['app'];
+    this.api = { ...api, app };
+  }
+
+  #watch(request: IncomingMessage, response: ServerResponse): void {
+    const { method, url } = request;
+    const end = response.end.bind(response) as (...args: unknown[]) => ServerResponse;
+    const write = response.write.bind(response) as (...args: unknown[]) => boolean;
+    const chunks: unknown[] = [];
+    response.write = (...args: unknown[]) => {
+      chunks.push(args[0]);
+      return write(...args);
+    };
+    response.end = (...args: unknown[]) => {
+      if (args[0] !== undefined) chunks.push(args[0]);
+      const route = (response as unknown as { locals?: { route?: string } }).locals?.route;
+      const body = chunks.map((chunk) => String(chunk)).join('');
+      const type = String(response.getHeader('content-type') ?? '');
+      const fault = this.#compare(method!, route, response.statusCode, type, body);
+      const kind = `${method} ${route} ${response.statusCode} ${fault}`;
+      if (fault !== undefined && !this.deviations.has(kind))
+        this.deviations.set(
+          kind,
+          `${method} ${url} was answered ${response.statusCode}: ${fault}: ${body.slice(0, 400)}`,
+        );
+      return end(...args);
+    };
+  }
+
+  #compare(
+    method: string,
+    route: string | undefined,
+    status: number,
+    contentType: string,
+    body: string,
+  ): string | undefined {
+    if (method === 'OPTIONS' && status === 204) return undefined;
+    const type = contentType.replace(/;.*/, '');
+    const operation = route === undefined ? undefined : this.#document.paths[route]?.[verb(method)];
+    // What no operation answers, an unknown path for one, can only be a problem.
+    if (operation === undefined)
+      return type === PROBLEM ? this.#fault(PROBLEM_SCHEMA, body) : 'it is no problem';
+    const by = Object.hasOwn(operation.responses, status) ? String(status) : 'default';
+    const described = operation.responses[by];
+    if (described === undefined) return 'the status is not described';
+    if (by === 'default' && status < 400) return 'a success has no status of its own';
+    if (described.content === undefined)
+      return body === '' ? undefined : 'it has a body, and none is described';
+    if (!Object.hasOwn(described.content, type)) return `the type "${type}" is not described`;
+    if (method === 'HEAD' || !type.endsWith('json')) return undefined;
+    return this.#fault(['paths', route!, verb(method), 'responses', by, 'content', type, 'schema'], body);
+  }
+
+  #fault(schema: readonly string[], body: string): string | undefined {
+    const ref = `api#/${schema.map(escaped).join('/')}`;
+    let validate = this.#compiled.get(ref);
+    if (validate === undefined) {
+      validate = this.#ajv.compile({ $ref: ref });
+      this.#compiled.set(ref, validate);
+    }
+    if (validate(JSON.parse(body))) return undefined;
+    return this.#ajv.errorsText(validate.errors);
+  }
+}
+
+const PROBLEM = 'application/problem+json';
+const PROBLEM_SCHEMA = ['components', 'schemas', 'Problem'] as const;
+
+function verb(method: string): string {
+  return method === 'HEAD' ? 'get' : method.toLowerCase();
+}
+
+/** A key within a JSON pointer that is part of a URI. */
+function escaped(key: string): string {
+  return encodeURIComponent(key.replaceAll('~', '~0').replaceAll('/', '~1'));
+}
