@@ -118,7 +118,10 @@ export class Recorder {
 
   /** One failed login. A flood is summarised. */
   loginFailed(data: Counted<AuthenticationFailed>): void {
-    this.#failures.add(`${data.network} ${data.kind} ${data.fresh ?? ''} ${data.block ?? ''} ${data.account ?? ''}`, data);
+    this.#failures.add(
+      `${data.network} ${data.kind} ${data.fresh ?? ''} ${data.block ?? ''} ${data.account ?? ''}`,
+      data,
+    );
   }
 
   /**
