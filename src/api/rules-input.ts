@@ -7,8 +7,8 @@ import type { BodySpec } from './http/route.js';
 const LARGEST = 1024 * 1024;
 
 /**
- * YAML tokens of rules that come from others than administrators. Parsing holds everything else up: these take some 50 ms,
- * and hold 300 rules.
+ * YAML tokens of rules that come from others than administrators. Parsing holds everything else up: these take 50 to 100 ms,
+ * and hold as many rules as there may be, unless they are long.
  */
 export const MOST_TOKENS = 20_000;
 
