@@ -26,5 +26,8 @@ test('docs/api.md lists just what /healthz says, at an SMTP node with an outbox'
 
 test('without an outbox nothing waits in one', async (t) => {
   const stopgap = await Stopgap.start(t);
-  assert.deepEqual([...(await fieldsOf(stopgap)), 'outbox', 'quarantine', 'redis'].sort(), [...documented()].sort());
+  assert.deepEqual(
+    [...(await fieldsOf(stopgap)), 'outbox', 'quarantine', 'redis'].sort(),
+    [...documented()].sort(),
+  );
 });
