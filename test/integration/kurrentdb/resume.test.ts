@@ -83,7 +83,9 @@ describe('a KurrentDB subscription', { timeout: PATIENCE }, () => {
       const [following, reading] = [behind, leader].map(
         ({ port }) => new Connection(nodes, `127.0.0.1:${port}`, false),
       ) as [Connection, Connection];
-      const retention = { outlived: () => false, mayHaveTaken: () => false } as unknown as Retention;
+      const retention = {
+        ...{ outlived: () => false, mayHaveTaken: () => false, keeps: () => true },
+      } as unknown as Retention;
       const reader = new Reader({
         ...{ connection: reading, credentials: undefined, retention, timeout, checkOpen: () => undefined },
       });
