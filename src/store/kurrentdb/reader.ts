@@ -255,8 +255,8 @@ export class Reader {
 }
 
 /**
- * Takes what comes, until it ends, or nothing has come for so long, or none had before its connection was given up. Whoever
- * is slow to take it lets the time pass too: then the rest is asked for anew.
+ * Takes what comes, until it ends, or nothing has come for so long, or none had before its connection was given up. A slow
+ * reader lets the time pass too: then the rest is asked for anew.
  */
 async function gather(
   source: AsyncIterableIterator<Resolved>,
@@ -293,7 +293,7 @@ async function gather(
   }
 }
 
-/** Whoever read has stopped before the end. */
+/** The reader has stopped before the end. */
 class Stopped extends Error {}
 
 /** Hands over what requests give, as it comes, and no faster than it is taken. */
