@@ -1,309 +1,155 @@
-import type { BlockEvent, Evidence, Refusal, Until } from '../src/blocks/events.js';
-import type { BlockState } from '../src/blocks/state.js';
-import { GRACE, isOver } from '../src/blocks/state.js';
-import type { Instant, Milliseconds } from '../src/kernel/time.js';
-import type { Direction, SenderIdentity, Subject } from '../src/sending/subjects.js';
-import { directionsMeet, subjectKey } from '../src/sending/subjects.js';
+import type { BlockEvent } from '../src/blocks/events.js';
+import { GRACE } from '../src/blocks/state.js';
+import type { Subject } from '../src/sending/subjects.js';
+import { subjectKey } from '../src/sending/subjects.js';
+import type { BlockEntry, Followed } from './block-entry.js';
+import { evolveEntry, isEnded, noted } from './block-entry.js';
+import type { BlockRowsState } from './block-rows.js';
+import { BlockRows } from './block-rows.js';
 import type { Observation } from './observed.js';
 import { Observed } from './observed.js';
-import { SubjectIndex } from './subject-index.js';
-
-export interface HistoryItem {
-  readonly type: BlockEvent['type'];
-  readonly at: Instant;
-  readonly by: string;
-  readonly position: number;
-  readonly note?: string;
-  readonly until?: Until;
-  readonly falsePositive?: boolean;
-  readonly evidence?: Evidence;
-}
-
-/** What a person decided on the same subject within {@link GRACE} before a block or proposal of it began. */
-export interface Followed {
-  /** Of the block that was released, or of the proposal that was dismissed. */
-  readonly block: string;
-  readonly state: 'released' | 'dismissed';
-  readonly at: Instant;
-  readonly by: string;
-  readonly falsePositive: boolean;
-  readonly note?: string;
-}
-
-/** One block or proposal, from its first event to its last. */
-export interface LedgerEntry {
-  readonly id: string;
-  readonly subject: Subject;
-  /** As recorded: {@link stateAt} knows what has fallen due since. */
-  readonly state: BlockState;
-  readonly direction: Direction;
-  readonly description: string;
-  readonly refusal: Refusal;
-  readonly origin: 'rule' | 'admin';
-  readonly rule: string | undefined;
-  readonly proposedAt: Instant | undefined;
-  readonly lapsesAt: Instant | undefined;
-  /** Of a proposal: how long the block would last; null is indefinite. */
-  readonly duration: Milliseconds | null | undefined;
-  /** When the block came into force. */
-  readonly since: Instant | undefined;
-  /** When it ends or ended; null is an indefinite one; undefined before it was in force. */
-  readonly until: Until | undefined;
-  readonly endedAt: Instant | undefined;
-  readonly falsePositive: boolean;
-  /** The newest. */
-  readonly evidence: Evidence | undefined;
-  /** What it came right after: then whoever let go was wrong, or this is. */
-  readonly follows: Followed | undefined;
-  readonly history: readonly HistoryItem[];
-  /** Position of the newest event: changes whenever the entry does. */
-  readonly version: number;
-}
-
-/** By what has fallen due at `now`, not only by what was recorded. */
-export function stateAt(entry: LedgerEntry, now: Instant): BlockState {
-  if (entry.state === 'active' && isOver(entry.until!, now)) return 'expired';
-  if (entry.state === 'proposed' && entry.lapsesAt! <= now) return 'lapsed';
-  return entry.state;
-}
 
 export interface LedgerState {
-  /** In the order in which they began. */
-  readonly entries: readonly LedgerEntry[];
-  /** Ids of the proposals that nobody has settled. */
-  readonly pending: readonly string[];
+  readonly rows: BlockRowsState;
+  /** Those in memory: what has not ended in the order in which it began, then what has in the order in which it ended. */
+  readonly entries: readonly BlockEntry[];
+  /** By subject key. */
+  readonly letGo: readonly (readonly [subject: string, followed: Followed])[];
   readonly observed: readonly Observation[];
   readonly aliases: readonly (readonly [alias: string, id: string])[];
 }
 
-/** Every block and proposal there ever was, and what rules only observed: what the API lists. */
+/** Entries that have ended are kept in memory, the last ones: about 25 MB. */
+const ENDED_KEPT = 10_000;
+
+/**
+ * Every block and proposal there ever was, and what rules only observed: what the API lists. Those that wait or are in
+ * force are in memory whole, and so are the last that have ended; of all others there is a row, and the store has the rest.
+ */
 export class BlockLedger {
   readonly observed = new Observed();
-  readonly #entries = new Map<string, LedgerEntry>();
-  readonly #pending = new Map<string, LedgerEntry>();
+  readonly rows = new BlockRows();
+  readonly #endedKept: number;
+  readonly #entries = new Map<string, BlockEntry>();
+  readonly #pending = new Map<string, BlockEntry>();
+  /** Those of the entries that have ended, the first to end first. */
+  readonly #ended = new Set<string>();
   /** Ids that competing writers gave, each with that of the entry that it means. */
   readonly #aliases = new Map<string, string>();
-  readonly #bySubject = new Map<string, string[]>();
-  /** Ids by subject, for questions about a sender and a past instant. */
-  readonly #index = new SubjectIndex<string[]>();
+  /** What a person let go of lately, by subject key, in that order. */
+  readonly #letGo = new Map<string, Followed>();
 
+  /** @param endedKept how many that have ended are kept in memory */
+  constructor(endedKept = ENDED_KEPT) {
+    this.#endedKept = endedKept;
+  }
+
+  /** How many there ever were. */
   get size(): number {
-    return this.#entries.size;
+    return this.rows.size;
   }
 
   /** The opposite of {@link restore}. */
   dump(): LedgerState {
-    const [entries, pending] = [[...this.#entries.values()], [...this.#pending.keys()]];
-    return { entries, pending, observed: this.observed.dump(), aliases: [...this.#aliases] };
+    const live = [...this.#entries.values()].filter((entry) => !isEnded(entry));
+    const ended = [...this.#ended].map((id) => this.#entries.get(id)!);
+    return {
+      rows: this.rows.dump(),
+      entries: [...live, ...ended],
+      letGo: [...this.#letGo],
+      observed: this.observed.dump(),
+      aliases: [...this.#aliases],
+    };
   }
 
   /** Takes over what {@link dump} gave. Must come before anything is applied. */
-  restore({ entries, pending, observed, aliases }: LedgerState): void {
+  restore({ rows, entries, letGo, observed, aliases }: LedgerState): void {
+    this.rows.restore(rows);
     for (const [alias, id] of aliases) this.#aliases.set(alias, id);
+    for (const [subject, followed] of letGo) this.#letGo.set(subject, followed);
     this.observed.restore(observed);
-    for (const entry of entries) {
-      this.#list(entry);
-      this.#entries.set(entry.id, entry);
-    }
-    for (const id of pending) this.#pending.set(id, this.#entries.get(id)!);
+    for (const entry of entries) this.#keep(entry);
   }
 
-  /** By its id, or by one that a competing writer gave to the same block. */
-  get(id: string): LedgerEntry | undefined {
-    return this.#entries.get(this.#aliases.get(id) ?? id);
+  /** The id that a block goes by, of any of its ids. */
+  nameOf(id: string): string {
+    return this.#aliases.get(id) ?? id;
+  }
+
+  /** By any of its ids, where it is in memory: all that wait or are in force are. */
+  get(id: string): BlockEntry | undefined {
+    return this.#entries.get(this.nameOf(id));
+  }
+
+  /** The rule behind a block, however long that has ended. */
+  ruleOf(id: string): string | undefined {
+    return this.rows.ruleOf(this.nameOf(id));
   }
 
   /** The proposals that nobody has settled yet, as recorded. */
-  pending(): IterableIterator<LedgerEntry> {
+  pending(): IterableIterator<BlockEntry> {
     return this.#pending.values();
   }
 
-  /** In the order in which they began. */
-  all(): IterableIterator<LedgerEntry> {
+  /** All that are in memory. */
+  kept(): IterableIterator<BlockEntry> {
     return this.#entries.values();
   }
 
-  ofSubject(subject: Subject): readonly LedgerEntry[] {
-    return (this.#bySubject.get(subjectKey(subject)) ?? []).map((id) => this.#entries.get(id)!);
-  }
-
-  /** The blocks that refused this sender at an instant, past or present: the one that ends last comes first. */
-  inForce(sender: SenderIdentity, at: Instant): readonly LedgerEntry[] {
-    const found: LedgerEntry[] = [];
-    this.#index.forEachMatch(sender, (ids) => {
-      for (const id of ids) {
-        const entry = this.#entries.get(id)!;
-        if (
-          !directionsMeet(entry.direction, sender.direction) ||
-          entry.since === undefined ||
-          entry.since > at
-        )
-          continue;
-        const end = entry.endedAt ?? entry.until ?? Infinity;
-        if (at < end) found.push(entry);
-      }
-    });
-    const end = ({ endedAt, until }: LedgerEntry): number => endedAt ?? until ?? Infinity;
-    // Of equals, the one with the lower id: never what the index happens to come upon first.
-    return found.sort((a, b) => (end(a) === end(b) ? (a.id < b.id ? -1 : 1) : end(b) - end(a)));
-  }
-
-  /**
-   * Drops one that has ended: for who folds without end and keeps a record of its own, as a back-test does. What
-   * answers for the past must not.
-   */
-  forget(id: string): void {
-    const entry = this.#entries.get(id);
-    if (entry === undefined || entry.state === 'active' || entry.state === 'proposed') return;
-    this.#entries.delete(id);
-    const key = subjectKey(entry.subject);
-    const ids = this.#bySubject.get(key)!;
-    ids.splice(ids.indexOf(id), 1);
-    if (ids.length > 0) return;
-    this.#bySubject.delete(key);
-    this.#index.delete(entry.subject);
+  /** What this very subject has now: a block or a proposal that has not ended, as recorded. */
+  liveOn(subject: Subject): BlockEntry | undefined {
+    for (const row of this.rows.on(subject)) {
+      const entry = this.#entries.get(this.rows.at(row).id);
+      return entry === undefined || isEnded(entry) ? undefined : entry;
+    }
+    return undefined;
   }
 
   apply(event: BlockEvent): void {
-    if (event.alias !== undefined && 'block' in event.data) this.#aliases.set(event.alias, event.data.block);
-    switch (event.type) {
-      case 'BlockProposed': {
-        const { block, lapsesAt, duration, rule, evidence, ...terms } = event.data;
-        const { subject, direction, description, refusal } = terms;
-        const before = this.#entries.get(block);
-        const fresh = {
-          id: block,
-          subject,
-          direction,
-          description,
-          refusal,
-          state: 'proposed' as const,
-          origin: 'rule' as const,
-        };
-        const proposedAt = before?.proposedAt ?? event.at;
-        this.#put({ ...(before ?? BLANK), ...fresh, rule, proposedAt, lapsesAt, duration, evidence }, event, {
-          evidence,
-        });
-        return;
-      }
-      case 'BlockImposed': {
-        const { block, subject, direction, description, refusal, origin, rule, until, evidence } = event.data;
-        const before = this.#entries.get(block);
-        const terms = { id: block, subject, direction, description, refusal, origin, until, since: event.at };
-        const proof = evidence ?? before?.evidence;
-        this.#put(
-          { ...(before ?? BLANK), ...terms, rule: rule ?? before?.rule, evidence: proof, state: 'active' },
-          event,
-          { until, ...(evidence === undefined ? {} : { evidence }) },
-        );
-        return;
-      }
-      case 'ProposalApproved':
-        return this.#change(event, event.data.block, {}, noted(event.data.note));
-      case 'ProposalDismissed': {
-        const { block, note } = event.data;
-        const marked = event.data.falsePositive === true ? { falsePositive: true } : {};
-        return this.#change(
-          event,
-          block,
-          { state: 'dismissed', endedAt: event.at, ...marked },
-          { ...marked, ...noted(note) },
-        );
-      }
-      case 'ProposalLapsed':
-        return this.#change(event, event.data.block, { state: 'lapsed', endedAt: event.at });
-      case 'BlockExtended': {
-        const { block, until, direction, evidence, note } = event.data;
-        const proof = evidence === undefined ? {} : { evidence };
-        return this.#change(
-          event,
-          block,
-          { until, direction, ...proof },
-          { until, ...proof, ...noted(note) },
-        );
-      }
-      case 'BlockShortened': {
-        const { block, until, note } = event.data;
-        return this.#change(event, block, { until }, { until, ...noted(note) });
-      }
-      case 'BlockReleased': {
-        const { block, falsePositive, note } = event.data;
-        return this.#change(
-          event,
-          block,
-          { state: 'released', endedAt: event.at, falsePositive },
-          { falsePositive, ...noted(note) },
-        );
-      }
-      case 'BlockExpired':
-        return this.#change(event, event.data.block, { state: 'expired', endedAt: event.data.dueAt });
-      case 'ExemptionGranted':
-      case 'ExemptionRevoked':
-      case 'ExemptionApplied':
-        return;
-      case 'RuleObserved':
-        return this.observed.apply(event);
-    }
-  }
-
-  #change(
-    event: BlockEvent,
-    id: string,
-    change: Partial<LedgerEntry>,
-    item: Partial<HistoryItem> = {},
-  ): void {
+    if (event.type === 'RuleObserved') return this.observed.apply(event);
+    if (!('block' in event.data)) return;
+    const { block: id } = event.data;
+    if (event.alias !== undefined) this.#aliases.set(event.alias, id);
     const before = this.#entries.get(id);
-    if (before !== undefined) this.#put({ ...before, ...change }, event, item);
+    // What is no longer in memory has ended, and what has ended does not come back.
+    if (before === undefined && this.rows.find(id) !== undefined) return;
+    const follows = before === undefined && 'subject' in event.data ? this.#follows(event) : undefined;
+    const entry = evolveEntry(before, event, follows);
+    if (entry === undefined) return;
+    this.rows.put(entry, event.revision);
+    this.#keep(entry);
+    if (isEnded(entry)) this.#end(entry, event);
   }
 
-  #put(entry: LedgerEntry, event: BlockEvent, item: Partial<HistoryItem>): void {
-    const { type, at, by, position } = event;
-    const begun = this.#entries.has(entry.id) ? entry : { ...entry, follows: this.#letGo(entry.subject, at) };
-    if (begun !== entry) this.#list(entry);
-    const history = [...entry.history, { type, at, by, position, ...item }];
-    const next = { ...begun, history, version: position };
-    this.#entries.set(entry.id, next);
-    if (next.state === 'proposed') this.#pending.set(entry.id, next);
+  #keep(entry: BlockEntry): void {
+    this.#entries.set(entry.id, entry);
+    if (entry.state === 'proposed') this.#pending.set(entry.id, entry);
     else this.#pending.delete(entry.id);
+    if (isEnded(entry)) this.#ended.add(entry.id);
   }
 
-  /** The last time that a person let go of this subject, where that is not long ago. */
-  #letGo(subject: Subject, at: Instant): Followed | undefined {
-    const ended = this.ofSubject(subject).findLast(
-      ({ state }) => state === 'released' || state === 'dismissed',
-    );
-    if (ended?.endedAt === undefined || ended.endedAt > at || ended.endedAt + GRACE < at) return undefined;
-    const { by, note } = ended.history.at(-1)!;
-    const { id: block, state, falsePositive, endedAt } = ended;
-    return { block, state: state as Followed['state'], at: endedAt, by, falsePositive, ...noted(note) };
-  }
-
-  #list({ id, subject }: LedgerEntry): void {
-    const key = subjectKey(subject);
-    const ids = this.#bySubject.get(key) ?? [];
-    if (ids.length === 0) {
-      this.#bySubject.set(key, ids);
-      this.#index.set(subject, ids);
+  #end({ state, subject, id: block, falsePositive }: BlockEntry, { at, by, data }: BlockEvent): void {
+    for (const id of this.#ended) {
+      if (this.#ended.size <= this.#endedKept) break;
+      this.#ended.delete(id);
+      this.#entries.delete(id);
     }
-    ids.push(id);
+    if (state !== 'released' && state !== 'dismissed') return;
+    const key = subjectKey(subject);
+    this.#letGo.delete(key);
+    const { note } = data as { readonly note?: string };
+    this.#letGo.set(key, { block, state, at, by, falsePositive, ...noted(note) });
+    for (const [other, { at: earlier }] of this.#letGo) {
+      // Twice the time, for writers whose clocks differ.
+      if (earlier + 2 * GRACE >= at) break;
+      this.#letGo.delete(other);
+    }
   }
-}
 
-const BLANK = {
-  proposedAt: undefined,
-  lapsesAt: undefined,
-  duration: undefined,
-  since: undefined,
-  until: undefined,
-  endedAt: undefined,
-  falsePositive: false,
-  rule: undefined,
-  evidence: undefined,
-  follows: undefined,
-  history: [],
-  version: 0,
-} as const;
-
-function noted(note: string | undefined): { note?: string } {
-  return note === undefined ? {} : { note };
+  /** The last time that a person let go of the subject of what begins, where that is not long ago. */
+  #follows({ at, data }: BlockEvent): Followed | undefined {
+    const { subject } = data as { readonly subject: Subject };
+    const followed = this.#letGo.get(subjectKey(subject));
+    return followed === undefined || followed.at > at || followed.at + GRACE < at ? undefined : followed;
+  }
 }

@@ -42,23 +42,31 @@ export interface ReadModelListeners {
   onSkipped(event: RecordedEvent, reason: string): void;
 }
 
+/** How much is kept in memory; as much as live traffic needs unless given. */
+export interface ReadModelBounds {
+  /** See {@link Following}. */
+  readonly idsKept?: number;
+  /** See {@link BlockLedger}. */
+  readonly endedKept?: number;
+}
+
 /**
  * All that is folded from the store, fed by one subscription: in order, each event once. Thrown away and rebuilt at
  * every start, and where the store comes back with another log; from the beginning or from what a snapshot holds: the
  * result is the same.
  */
 export class ReadModels {
-  #models = fresh();
+  #models: Models;
   /** Of the log before, while the models are built anew from another one. */
   #former: ActiveBlocks | undefined;
   readonly #listeners: ReadModelListeners;
-  readonly #idsKept: number | undefined;
+  readonly #bounds: ReadModelBounds;
   #following: Following;
 
-  /** @param idsKept see {@link Following} */
-  constructor(listeners: ReadModelListeners, idsKept?: number) {
+  constructor(listeners: ReadModelListeners, bounds: ReadModelBounds = {}) {
     this.#listeners = listeners;
-    this.#idsKept = idsKept;
+    this.#bounds = bounds;
+    this.#models = fresh(bounds);
     this.#following = this.#newFollowing();
   }
 
@@ -159,7 +167,7 @@ export class ReadModels {
    * told. Must come before {@link follow}. Where it throws, nothing has changed.
    */
   restore(state: ReadModelsState): void {
-    const models = fresh();
+    const models = fresh(this.#bounds);
     models.activeBlocks.restore(state.activeBlocks);
     models.ledger.restore(state.ledger);
     models.exemptions.restore(state.exemptions);
@@ -187,7 +195,7 @@ export class ReadModels {
   async startAnew(): Promise<void> {
     await this.#following.stop();
     this.#former ??= this.#models.activeBlocks;
-    this.#models = fresh();
+    this.#models = fresh(this.#bounds);
     this.#following = this.#newFollowing();
   }
 
@@ -206,7 +214,7 @@ export class ReadModels {
   }
 
   #newFollowing(): Following {
-    return new Following((event, isDecision) => this.#fold(event, isDecision), this.#idsKept);
+    return new Following((event, isDecision) => this.#fold(event, isDecision), this.#bounds.idsKept);
   }
 
   #fold(event: RecordedEvent, isDecision: boolean): void {
@@ -267,11 +275,13 @@ export class ReadModels {
   }
 }
 
-function fresh() {
+type Models = ReturnType<typeof fresh>;
+
+function fresh({ endedKept }: ReadModelBounds) {
   const overrides = new Overrides();
   return {
     activeBlocks: new ActiveBlocks(),
-    ledger: new BlockLedger(),
+    ledger: new BlockLedger(endedKept),
     exemptions: new Exemptions(),
     automaticBlocks: new AutomaticBlocks(),
     overrides,

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import type { BlockCommand } from '../blocks/commands.js';
-import { BLOCKS, actOn, entryOf } from './blocks.js';
+import { entryOf } from './block-entries.js';
+import { BLOCKS, actOn } from './blocks.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Route } from './http/route.js';
 import { route } from './http/route.js';
@@ -31,7 +32,7 @@ export function blockActionRoutes(deps: ApiDependencies): readonly Route[] {
       body: { schema, optional: true },
       responses: { 200: { description: 'The block as it is now', schema: blockShape } },
       async handle(ask) {
-        const entry = entryOf(deps, ask.params['id']!);
+        const entry = await entryOf(deps, ask.params['id']!);
         return actOn(ask, entry, commandOf(entry.id, ask.body), deps);
       },
     });

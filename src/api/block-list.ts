@@ -1,14 +1,19 @@
+import { setImmediate } from 'node:timers/promises';
 import { z } from 'zod';
-import type { LedgerEntry } from '../../projections/block-ledger.js';
-import { stateAt } from '../../projections/block-ledger.js';
+import type { BlockEntry } from '../../projections/block-entry.js';
+import type { BlockFilter, BlockRows } from '../../projections/block-rows.js';
 import { InvalidInput } from '../kernel/errors.js';
-import type { Instant } from '../kernel/time.js';
-import { DIRECTIONS, SUBJECT_TYPES, parseSubject, subjectKey } from '../sending/subjects.js';
-import type { BlockOrder } from './block-order.js';
-import { beginOf } from './block-order.js';
+import type { Instant, Milliseconds } from '../kernel/time.js';
+import type { Subject } from '../sending/subjects.js';
+import { DIRECTIONS, SUBJECT_TYPES, parseSubject } from '../sending/subjects.js';
+import { entriesOf } from './block-entries.js';
 import { cursorOf, keyOfCursor } from './cursor.js';
+import type { ApiDependencies } from './dependencies.js';
 import { anyOf, instantInput, oneOf, once, wholeNumber } from './inputs.js';
 import { BLOCK_STATES } from './shapes.js';
+
+/** How long a search may hold the event loop. */
+const SLICE: Milliseconds = 3;
 
 export const blockListQuery = z.strictObject({
   state: anyOf(BLOCK_STATES),
@@ -40,18 +45,57 @@ export interface Page<Item> {
 
 /** One page of blocks. What begins while pages are read shifts none of them. */
 export async function listBlocks(
-  order: BlockOrder,
+  sources: Pick<ApiDependencies, 'models' | 'store'>,
   query: BlockListQuery,
   now: Instant,
-): Promise<Page<LedgerEntry>> {
-  const matches = filterOf(query, now);
-  const items: LedgerEntry[] = [];
-  for await (const entry of order.walk(query.sort, placeOf(query.cursor))) {
-    if (!matches(entry)) continue;
-    if (items.length === query.limit) return { items, next: cursorOf(String(beginOf(items.at(-1)!))) };
-    items.push(entry);
+): Promise<Page<BlockEntry>> {
+  const { rows } = sources.models.ledger;
+  const beyond = placeOf(query.cursor);
+  const found =
+    query.value === undefined
+      ? await searched(rows, query, now, beyond)
+      : named(rows, query, query.value, now, beyond);
+  const page = found.slice(0, query.limit);
+  const next = found.length > page.length ? cursorOf(String(rows.at(page.at(-1)!).begin)) : null;
+  return { items: await entriesOf(sources, page), next };
+}
+
+/** The first rows that match, one more than a page has. */
+async function searched(
+  rows: BlockRows,
+  query: BlockListQuery,
+  now: Instant,
+  beyond: number | undefined,
+): Promise<readonly number[]> {
+  const found: number[] = [];
+  let begun = performance.now();
+  for (const some of rows.search(filterOf(query, now), query.sort, beyond)) {
+    found.push(...some);
+    if (found.length > query.limit) break;
+    if (performance.now() - begun < SLICE) continue;
+    await setImmediate();
+    begun = performance.now();
   }
-  return { items, next: null };
+  return found;
+}
+
+/** All rows that match, of the subjects that a text can mean. */
+function named(
+  rows: BlockRows,
+  query: BlockListQuery,
+  value: string,
+  now: Instant,
+  beyond: number | undefined,
+): readonly number[] {
+  const subjects = subjectsOf(value, query.type ?? new Set(SUBJECT_TYPES));
+  const all = rows.filter(
+    subjects.flatMap((subject) => [...rows.on(subject)]),
+    filterOf(query, now),
+  );
+  const step = query.sort === 'newest' ? -1 : 1;
+  return all
+    .filter((row) => beyond === undefined || Math.sign(rows.at(row).begin - beyond) === step)
+    .sort((a, b) => step * (a - b));
 }
 
 function placeOf(cursor: string | undefined): number | undefined {
@@ -61,42 +105,24 @@ function placeOf(cursor: string | undefined): number | undefined {
   throw new InvalidInput('cursor', 'is of another list');
 }
 
-function filterOf(query: BlockListQuery, now: Instant): (entry: LedgerEntry) => boolean {
-  const { state, type, rule, origin, direction, since, until, id } = query;
-  const subjects =
-    query.value === undefined ? undefined : subjectsOf(query.value, type ?? new Set(SUBJECT_TYPES));
-  const text = query.q?.normalize('NFC').toLowerCase();
-  return (entry) =>
-    (state === undefined || state.has(stateAt(entry, now))) &&
-    (type === undefined || type.has(entry.subject.type)) &&
-    (subjects === undefined || subjects.has(subjectKey(entry.subject))) &&
-    (id === undefined || entry.id.startsWith(id)) &&
-    (rule === undefined || entry.rule === rule) &&
-    (origin === undefined || entry.origin === origin) &&
-    (direction === undefined || entry.direction === direction) &&
-    (since === undefined || beganAt(entry) >= since) &&
-    (until === undefined || beganAt(entry) < until) &&
-    (text === undefined ||
-      entry.subject.value.includes(text) ||
-      entry.description.normalize('NFC').toLowerCase().includes(text));
+function filterOf(query: BlockListQuery, now: Instant): BlockFilter {
+  const { state: states, type: types, direction, origin, rule, since, until, id, q } = query;
+  const text = q?.normalize('NFC').toLowerCase();
+  return { now, states, types, direction, origin, rule, since, until, id, text };
 }
 
-function beganAt(entry: LedgerEntry): Instant {
-  return entry.proposedAt ?? entry.since!;
-}
-
-/** The keys of what a text can mean under each type. @throws InvalidInput where it fits none */
-function subjectsOf(value: string, types: Iterable<string>): ReadonlySet<string> {
-  const keys = new Set<string>();
+/** What a text can mean under each type. @throws InvalidInput where it fits none */
+function subjectsOf(value: string, types: Iterable<string>): readonly Subject[] {
+  const subjects: Subject[] = [];
   let fault: InvalidInput | undefined;
   for (const type of types) {
     try {
-      keys.add(subjectKey(parseSubject(type, value)));
+      subjects.push(parseSubject(type, value));
     } catch (thrown) {
       if (!(thrown instanceof InvalidInput)) throw thrown;
       fault = new InvalidInput('value', thrown.message);
     }
   }
-  if (keys.size === 0 && fault !== undefined) throw fault;
-  return keys;
+  if (subjects.length === 0 && fault !== undefined) throw fault;
+  return subjects;
 }

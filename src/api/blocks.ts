@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { BlockCommand } from '../blocks/commands.js';
 import { REFUSALS } from '../blocks/events.js';
-import type { LedgerEntry } from '../../projections/block-ledger.js';
+import type { BlockEntry } from '../../projections/block-entry.js';
 import { newId } from '../ids.js';
 import { StopgapError } from '../kernel/errors.js';
 import { DIRECTIONS, parsePattern } from '../sending/subjects.js';
@@ -10,7 +10,7 @@ import { carryOut, NOT_SHOWN, replayed } from './commands.js';
 import type { ApiDependencies } from './dependencies.js';
 import { blockListQuery, listBlocks } from './block-list.js';
 import type { BlockListQuery } from './block-list.js';
-import type { BlockOrder } from './block-order.js';
+import { entryOf } from './block-entries.js';
 import { etagOf, isKnown } from './http/etag.js';
 import type { Answer, Ask, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
@@ -30,7 +30,7 @@ const creation = z.strictObject({
 const change = z.strictObject({ ...spanInputs, note: noteInput.optional() });
 
 /** Blocks and proposals: list, create, read, change when they end. */
-export function blockRoutes(deps: ApiDependencies, order: BlockOrder): readonly Route[] {
+export function blockRoutes(deps: ApiDependencies): readonly Route[] {
   const { clock } = deps;
 
   return [
@@ -43,7 +43,7 @@ export function blockRoutes(deps: ApiDependencies, order: BlockOrder): readonly 
       responses: { 200: { description: 'One page', schema: listOf(blockShape) } },
       async handle({ query }) {
         const now = clock.now();
-        const { items, next } = await listBlocks(order, query, now);
+        const { items, next } = await listBlocks(deps, query, now);
         return ok({ items: items.map((entry) => blockView(entry, now)), next });
       },
     }),
@@ -92,8 +92,8 @@ export function blockRoutes(deps: ApiDependencies, order: BlockOrder): readonly 
         200: { description: 'The block', schema: blockShape },
         304: { description: 'It is still at the version that If-None-Match names' },
       },
-      handle({ params, request }) {
-        const entry = entryOf(deps, params['id']!);
+      async handle({ params, request }) {
+        const entry = await entryOf(deps, params['id']!);
         // A state can change by the clock alone, so only what was recorded last and still holds is "not modified".
         if (isKnown(request, entry.version) && blockView(entry, clock.now()).state === entry.state) {
           return { status: 304, headers: { ETag: etagOf(entry.version) } };
@@ -109,7 +109,7 @@ export function blockRoutes(deps: ApiDependencies, order: BlockOrder): readonly 
       body: { schema: change },
       responses: { 200: { description: 'The block as it is now', schema: blockShape } },
       async handle(ask) {
-        const entry = entryOf(deps, ask.params['id']!);
+        const entry = await entryOf(deps, ask.params['id']!);
         const { note, ...span } = ask.body;
         const until = untilOf(span, clock.now());
         const command = {
@@ -124,32 +124,25 @@ export function blockRoutes(deps: ApiDependencies, order: BlockOrder): readonly 
   ];
 }
 
-/** @throws StopgapError `not-found` */
-export function entryOf({ models }: ApiDependencies, id: string): LedgerEntry {
-  const entry = models.ledger.get(id);
-  if (entry === undefined) throw new StopgapError('not-found', `there is no block ${id.slice(0, 100)}`);
-  return entry;
-}
-
 /** Carries out a command on a block and answers with the block; a conflict shows it as it is. */
 export async function actOn(
   ask: Ask<unknown, unknown>,
-  entry: LedgerEntry,
+  entry: BlockEntry,
   command: BlockCommand,
   deps: ApiDependencies,
 ): Promise<Answer> {
   try {
     const { repeated } = await carryOut(deps, ask, entry.subject, command, entry.id);
-    return blockAnswer(entryOf(deps, entry.id), deps, 200, repeated);
+    return blockAnswer(await entryOf(deps, entry.id), deps, 200, repeated);
   } catch (thrown) {
     if (!(thrown instanceof StopgapError) || thrown.code !== 'conflict') throw thrown;
-    const current = blockView(entryOf(deps, entry.id), deps.clock.now());
+    const current = blockView(await entryOf(deps, entry.id), deps.clock.now());
     throw new StopgapError('conflict', thrown.message, { ...thrown.details, current });
   }
 }
 
 function blockAnswer(
-  entry: LedgerEntry,
+  entry: BlockEntry,
   { clock, publicUrl = '' }: ApiDependencies,
   status: number,
   repeated: boolean,

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { ActiveBlock } from '../../projections/active-blocks.js';
-import type { LedgerEntry } from '../../projections/block-ledger.js';
+import type { BlockEntry } from '../../projections/block-entry.js';
 import { SeenIds } from '../../projections/seen-ids.js';
 import { InvalidInput } from '../kernel/errors.js';
 import type { Instant } from '../kernel/time.js';
@@ -13,6 +13,7 @@ import type { MessageRefused } from '../sending/events.js';
 import { parseSubject, senderIdentity } from '../sending/subjects.js';
 import { BAD_CREDENTIALS, LOGIN_LATER, refusalReply, replyLine } from '../smtp/replies.js';
 import { StoreUnavailable } from '../store/port.js';
+import { entriesInForce } from './block-entries.js';
 import { ACCOUNT_STATES } from './dependencies.js';
 import type { AccountState, ApiDependencies } from './dependencies.js';
 import type { Route } from './http/route.js';
@@ -120,14 +121,14 @@ async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<C
   const isPast = at < now;
   const sender = senderOf(query);
   const refusals = await latestRefusals(deps, sender, at);
-  const { verdict, from } = judgedAs(deps, sender, refusals ?? [], at, isPast);
+  const { verdict, from } = await judgedAs(deps, sender, refusals ?? [], at, isPast);
   const { login, atAuth, atRcpt, authReply, deciding } = verdict;
   const state = isPast || login === undefined ? undefined : deps.accountState?.(login.account!);
   const hasNoLogin = state === 'unknown' || state === 'disabled';
   const matching = new Map<string, BlockJson>();
   for (const who of [login, verdict.sender]) {
     if (who === undefined) continue;
-    for (const entry of models.ledger.inForce(who, at))
+    for (const entry of await entriesInForce(deps, who, at))
       matching.set(entry.id, isPast ? blockViewAt(entry, at) : blockView(entry, now));
   }
   for (const found of [atAuth, atRcpt]) if (found !== undefined) matching.set(found.block.id, found.block);
@@ -190,15 +191,20 @@ interface Verdict {
   readonly deciding: Refusing | undefined;
 }
 
-function judge(deps: ApiDependencies, sender: SenderIdentity, at: Instant, isPast: boolean): Verdict {
+async function judge(
+  deps: ApiDependencies,
+  sender: SenderIdentity,
+  at: Instant,
+  isPast: boolean,
+): Promise<Verdict> {
   const { models } = deps;
-  const refusing = (who: SenderIdentity): Refusing | undefined =>
+  const refusing = async (who: SenderIdentity): Promise<Refusing | undefined> =>
     isPast
-      ? ofPast(models.ledger.inForce(who, at)[0], at)
+      ? ofPast((await entriesInForce(deps, who, at))[0], at)
       : ofActive(deps, models.activeBlocks.verdict(who, at), at);
   const login = loginOf(sender);
-  const atAuth = login === undefined ? undefined : refusing(login);
-  const atRcpt = refusing(sender);
+  const atAuth = login === undefined ? undefined : await refusing(login);
+  const atRcpt = await refusing(sender);
   const authReply =
     atAuth === undefined || atAuth.block.refusal === 'honest'
       ? null
@@ -211,14 +217,14 @@ function judge(deps: ApiDependencies, sender: SenderIdentity, at: Instant, isPas
  * The verdict on a sender as it is named; where that is not refused, on what was refused of it before and would be
  * again: an account is refused for the network or EHLO name that it comes from, too.
  */
-function judgedAs(
+async function judgedAs(
   deps: ApiDependencies,
   named: SenderIdentity,
   refusals: readonly RefusalJson[],
   at: Instant,
   isPast: boolean,
-): { readonly verdict: Verdict; readonly from?: RefusalJson } {
-  const own = judge(deps, named, at, isPast);
+): Promise<{ readonly verdict: Verdict; readonly from?: RefusalJson }> {
+  const own = await judge(deps, named, at, isPast);
   if (own.deciding !== undefined) return { verdict: own };
   for (const from of refusals) {
     const { returnPath, ehlo, ip } = from;
@@ -228,7 +234,7 @@ function judgedAs(
       (part) => named[part] !== undefined && seen[part] !== undefined && named[part] !== seen[part],
     );
     if (isOther) continue;
-    const verdict = judge(deps, seen, at, isPast);
+    const verdict = await judge(deps, seen, at, isPast);
     if (verdict.deciding !== undefined) return { verdict, from };
   }
   return { verdict: own };
@@ -323,11 +329,11 @@ interface Refusing {
   readonly subject: Subject;
 }
 
-function ofEntry(entry: LedgerEntry | undefined, at: Instant): Refusing | undefined {
+function ofEntry(entry: BlockEntry | undefined, at: Instant): Refusing | undefined {
   return entry === undefined ? undefined : { block: blockView(entry, at), subject: entry.subject };
 }
 
-function ofPast(entry: LedgerEntry | undefined, at: Instant): Refusing | undefined {
+function ofPast(entry: BlockEntry | undefined, at: Instant): Refusing | undefined {
   return entry === undefined ? undefined : { block: blockViewAt(entry, at), subject: entry.subject };
 }
 
@@ -341,7 +347,7 @@ function ofActive(
   const entry = models.ledger.get(active.id);
   if (entry !== undefined) return ofEntry(entry, now);
   const { id, direction, until, refusal, byRule } = active;
-  const fresh: LedgerEntry = {
+  const fresh: BlockEntry = {
     id,
     subject: subjectView(active),
     state: 'active',

@@ -7,7 +7,6 @@ import { newId } from '../ids.js';
 import { StoreUnavailable } from '../store/port.js';
 import { backtestRoutes } from './backtests.js';
 import { blockActionRoutes } from './block-actions.js';
-import { BlockOrder } from './block-order.js';
 import { blockRoutes } from './blocks.js';
 import { checkRoutes } from './check.js';
 import type { ApiDependencies, OperationDependencies } from './dependencies.js';
@@ -107,15 +106,14 @@ export function createOperations(
 /** The HTTP side: docs/api.md describes it. */
 export function createApi(deps: ApiDependencies): Api {
   const feeds = new EventFeeds(deps);
-  const order = new BlockOrder(deps.models.ledger);
   const routes = entranceRoutes([
-    ...blockRoutes(deps, order),
+    ...blockRoutes(deps),
     ...blockActionRoutes(deps),
     ...exemptionRoutes(deps),
     ...overrideRoutes(deps),
-    ...rulesRoutes(deps, order),
+    ...rulesRoutes(deps),
     observedRoute(deps),
-    ...shadowRoutes(deps, order),
+    ...shadowRoutes(deps),
     ...backtestRoutes(deps),
     ...senderRoutes(deps),
     ...checkRoutes(deps),

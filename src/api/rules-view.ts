@@ -1,5 +1,3 @@
-import { stateAt } from '../../projections/block-ledger.js';
-import type { Instant } from '../kernel/time.js';
 import { formatDuration } from '../kernel/time.js';
 import { formatQuietHours } from '../rules/explain.js';
 import { forgeable } from '../rules/forgeable.js';
@@ -14,28 +12,16 @@ import type {
   Turned,
 } from '../rules/model.js';
 import { placeless } from '../rules/places.js';
-import type { BlockOrder } from './block-order.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { RuleJson, RuleSetJson, RulesJson } from './shapes.js';
 import { instant, span } from './views.js';
 
-/** How many blocks each rule has in force. */
-export async function activeByRule(order: BlockOrder, now: Instant): Promise<ReadonlyMap<string, number>> {
-  const counts = new Map<string, number>();
-  for await (const entry of order.walk('newest')) {
-    if (entry.rule !== undefined && stateAt(entry, now) === 'active') {
-      counts.set(entry.rule, (counts.get(entry.rule) ?? 0) + 1);
-    }
-  }
-  return counts;
-}
-
 /** The rule set in force. */
 export function rulesView(
   changed: RulesChanged,
-  active: ReadonlyMap<string, number>,
-  { models: { sendVolume }, places }: Pick<ApiDependencies, 'models' | 'places'>,
+  { models: { sendVolume, ledger }, clock, places }: Pick<ApiDependencies, 'models' | 'clock' | 'places'>,
 ): RulesJson {
+  const active = ledger.rows.activeByRule(clock.now());
   const { version, origin, source, rules: set } = changed;
   const { rules, ...rest } = ruleSetView(set);
   const shown = rules.map((rule) => ({ ...rule, activeBlocks: active.get(rule.id) ?? 0 }));

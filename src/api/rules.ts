@@ -3,7 +3,6 @@ import { StopgapError } from '../kernel/errors.js';
 import type { RulesStanding } from '../rules/decide.js';
 import type { RuleSet, RulesChanged } from '../rules/model.js';
 import { InvalidRules, parseRules } from '../rules/parse.js';
-import type { BlockOrder } from './block-order.js';
 import { contextOf, replayed, shown } from './commands.js';
 import type { ApiDependencies } from './dependencies.js';
 import { etagOf, ifMatch, preconditionFailed } from './http/etag.js';
@@ -11,7 +10,7 @@ import type { Answer, Ask, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
 import type { RulesInput } from './rules-input.js';
 import { MOST_TOKENS, rulesBody, rulesDraft, withoutLines } from './rules-input.js';
-import { activeByRule, rulesView, rulesWarningsOf } from './rules-view.js';
+import { rulesView, rulesWarningsOf } from './rules-view.js';
 import { precisionShape } from './shadow-shapes.js';
 import { precisionView } from './shadow-view.js';
 import { faultShape, listOf, rulesShape, rulesWarnings } from './shapes.js';
@@ -22,8 +21,8 @@ const validation = z.object({
 });
 
 /** The rule set in force: read, try out, replace. */
-export function rulesRoutes(deps: ApiDependencies, order: BlockOrder): readonly Route[] {
-  const { models, clock, rulesDesk, log } = deps;
+export function rulesRoutes(deps: ApiDependencies): readonly Route[] {
+  const { models, rulesDesk, log } = deps;
 
   const current = async (): Promise<RulesChanged> => {
     const rules = await rulesDesk.current();
@@ -31,9 +30,8 @@ export function rulesRoutes(deps: ApiDependencies, order: BlockOrder): readonly 
     throw new StopgapError('not-found', 'no rules are in force yet');
   };
 
-  const answer = async (rules: RulesChanged, repeated = false): Promise<Answer> => {
-    const view = rulesView(rules, await activeByRule(order, clock.now()), deps);
-    return ok(view, {
+  const answer = (rules: RulesChanged, repeated = false): Answer => {
+    return ok(rulesView(rules, deps), {
       ETag: etagOf(rules.version),
       'Cache-Control': 'private, no-cache',
       ...replayed(repeated),

@@ -1,11 +1,12 @@
 import { z } from 'zod';
-import { stateAt } from '../../projections/block-ledger.js';
+import { stateAt } from '../../projections/block-entry.js';
 import { SeenIds } from '../../projections/seen-ids.js';
 import { LEARNING, SUMS } from '../rules/model.js';
 import { sendStream } from '../sending/events.js';
 import { clientNetwork } from '../sending/identity.js';
 import type { Subject } from '../sending/subjects.js';
 import { SUBJECT_TYPES, parseSubject } from '../sending/subjects.js';
+import { latestOf } from './block-entries.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Route } from './http/route.js';
 import { ok, route } from './http/route.js';
@@ -96,11 +97,10 @@ export function senderRoutes(deps: ApiDependencies): readonly Route[] {
 async function senderView(deps: ApiDependencies, subject: Subject): Promise<Sender> {
   const { models, clock } = deps;
   const now = clock.now();
-  const entries = [...models.ledger.ofSubject(subject)].reverse();
-  const inState = (state: 'active' | 'proposed'): Sender['standing']['block'] => {
-    const entry = entries.find((one) => stateAt(one, now) === state);
-    return entry === undefined ? null : blockView(entry, now);
-  };
+  const live = models.ledger.liveOn(subject);
+  const inState = (state: 'active' | 'proposed'): Sender['standing']['block'] =>
+    live !== undefined && stateAt(live, now) === state ? blockView(live, now) : null;
+  const entries = await latestOf(deps, subject, LATEST_BLOCKS);
   const counted = countedAs(subject);
   const exemption = models.exemptions.covering(subject, now);
   return {
@@ -117,7 +117,7 @@ async function senderView(deps: ApiDependencies, subject: Subject): Promise<Send
       proposal: inState('proposed'),
       exemption: exemption === undefined ? null : { ...exemption, subject: subjectView(subject) },
     },
-    blocks: entries.slice(0, LATEST_BLOCKS).map((entry) => blockView(entry, now)),
+    blocks: entries.map((entry) => blockView(entry, now)),
     sends: await latestSends(deps, subject),
   };
 }

@@ -5,7 +5,6 @@ import type { RulesHandled } from '../desks/rules-desk.js';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import { parseRules } from '../rules/parse.js';
 import type { RulesCommand, RulesStanding } from '../rules/decide.js';
-import type { BlockOrder } from './block-order.js';
 import { contextOf, replayed, shown } from './commands.js';
 import { cursorOf, keyOfCursor } from './cursor.js';
 import type { ApiDependencies } from './dependencies.js';
@@ -15,7 +14,7 @@ import { ok, route } from './http/route.js';
 import { anyOf, once, wholeNumber } from './inputs.js';
 import type { RulesInput } from './rules-input.js';
 import { rulesBody, withoutLines } from './rules-input.js';
-import { activeByRule, rulesView } from './rules-view.js';
+import { rulesView } from './rules-view.js';
 import { DIFFERENCES, differenceShape, shadowShape } from './shadow-shapes.js';
 import { differenceView, shadowView } from './shadow-view.js';
 import { listOf, rulesShape } from './shapes.js';
@@ -34,8 +33,8 @@ type DifferencesQuery = z.infer<typeof differencesQuery>;
 const tagOf = (shadow: number, live: number): string => `${shadow}.${live}`;
 
 /** Rules in the shadow: load, compare, promote, remove. */
-export function shadowRoutes(deps: ApiDependencies, order: BlockOrder): readonly Route[] {
-  const { models, clock, rulesDesk, log } = deps;
+export function shadowRoutes(deps: ApiDependencies): readonly Route[] {
+  const { models, rulesDesk, log } = deps;
 
   const answer = (status: number, repeated: boolean): Answer => {
     const body = shadowView(deps);
@@ -109,7 +108,7 @@ export function shadowRoutes(deps: ApiDependencies, order: BlockOrder): readonly
       responses: {
         200: { description: 'The newest thousand, and those not settled', schema: listOf(differenceShape) },
       },
-      handle: ({ query }) => ok(differences(deps, query)),
+      handle: async ({ query }) => ok(await differences(deps, query)),
     }),
     route({
       method: 'post',
@@ -120,7 +119,7 @@ export function shadowRoutes(deps: ApiDependencies, order: BlockOrder): readonly
       async handle(ask) {
         const { facts, repeated } = await carryOut(ask, { kind: 'promote' });
         const rules = facts.find((fact) => fact.type === 'RulesChanged')!.data;
-        return ok(rulesView(rules, await activeByRule(order, clock.now()), deps), {
+        return ok(rulesView(rules, deps), {
           ETag: etagOf(rules.version),
           ...replayed(repeated),
         });
@@ -129,8 +128,8 @@ export function shadowRoutes(deps: ApiDependencies, order: BlockOrder): readonly
   ];
 }
 
-function differences({ models }: ApiDependencies, query: DifferencesQuery) {
-  const { shadow, ledger } = models;
+async function differences(deps: ApiDependencies, query: DifferencesQuery) {
+  const { shadow } = deps.models;
   if (shadow.set === undefined || shadow.comparison === undefined) throw nothing();
   const { version } = shadow.set;
   const { comparison } = shadow;
@@ -144,7 +143,7 @@ function differences({ models }: ApiDependencies, query: DifferencesQuery) {
   });
   const page = found.slice(0, query.limit);
   const next = found.length > page.length ? cursorOf(`${version}.${page.at(-1)!.number}`) : null;
-  return { items: page.map((each) => differenceView(each, comparison, ledger)), next };
+  return { items: await Promise.all(page.map((each) => differenceView(deps, each, comparison))), next };
 }
 
 /** The number that a page ended with. @throws InvalidInput where the list was of other shadow rules */

@@ -1,8 +1,9 @@
-import type { BlockLedger, LedgerEntry } from '../../projections/block-ledger.js';
+import type { BlockEntry } from '../../projections/block-entry.js';
 import type { JudgedRule } from '../../projections/rule-precision.js';
 import { precisionOf } from '../../projections/rule-precision.js';
 import type { Asked, Case, Tally, VerdictComparison } from '../../projections/verdict-comparison.js';
 import { COMPARISONS, NOTHING, comparisonOf } from '../../projections/verdict-comparison.js';
+import { entriesOf } from './block-entries.js';
 import type { ApiDependencies } from './dependencies.js';
 import { formatInstant } from '../kernel/time.js';
 import { amount } from '../rules/explain.js';
@@ -41,13 +42,13 @@ function total(tallies: readonly Tally[]): Tally {
 }
 
 /** @param difference none that both sets agree on */
-export function differenceView(
+export async function differenceView(
+  sources: Pick<ApiDependencies, 'models' | 'store'>,
   difference: Case,
   comparison: VerdictComparison,
-  ledger: BlockLedger,
-): DifferenceJson {
+): Promise<DifferenceJson> {
   const { number, subject, live, shadow, nearest } = difference;
-  const block = live === undefined ? undefined : blockOf(difference, live, ledger);
+  const block = live === undefined ? undefined : await blockOf(sources, difference, live);
   return {
     number,
     kind: comparisonOf(difference) as DifferenceJson['kind'],
@@ -62,14 +63,23 @@ export function differenceView(
   };
 }
 
-/** The case that rests on what the rules in force saw. */
-function blockOf({ subject }: Case, { evidence }: Asked, ledger: BlockLedger): LedgerEntry | undefined {
-  const { rule, lastPosition } = evidence;
-  return ledger
-    .ofSubject(subject)
-    .find(({ history }) =>
-      history.some((item) => item.evidence?.rule === rule && item.evidence.lastPosition === lastPosition),
-    );
+/** The case that rests on what the rules in force saw: the one that went on then, or the next that began. */
+async function blockOf(
+  sources: Pick<ApiDependencies, 'models' | 'store'>,
+  { subject }: Case,
+  { evidence: { rule, lastPosition } }: Asked,
+): Promise<BlockEntry | undefined> {
+  const { rows } = sources.models.ledger;
+  const candidates: number[] = [];
+  for (const row of rows.on(subject)) {
+    if (rows.at(row).begin > lastPosition) candidates.pop();
+    candidates.push(row);
+    if (rows.at(row).begin <= lastPosition) break;
+  }
+  const entries = await entriesOf(sources, candidates);
+  return entries.find(({ history }) =>
+    history.some((item) => item.evidence?.rule === rule && item.evidence.lastPosition === lastPosition),
+  );
 }
 
 const DONE = { propose: 'proposed', block: 'blocked' } as const;

@@ -1,6 +1,6 @@
 import type { Exemption } from '../../projections/exemptions.js';
-import type { HistoryItem, LedgerEntry } from '../../projections/block-ledger.js';
-import { stateAt } from '../../projections/block-ledger.js';
+import type { HistoryItem, BlockEntry } from '../../projections/block-entry.js';
+import { stateAt } from '../../projections/block-entry.js';
 import type { GroupReading, WindowReading } from '../../projections/window-readings.js';
 import type { Evidence } from '../blocks/events.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
@@ -12,7 +12,7 @@ import type { BlockJson, EvidenceJson, ExemptionJson, HistoryJson, WindowJson } 
 const INDEFINITE = 'indefinite';
 
 /** A block by what has fallen due at `now`, whether or not that was recorded yet. */
-export function blockView(entry: LedgerEntry, now: Instant): BlockJson {
+export function blockView(entry: BlockEntry, now: Instant): BlockJson {
   const { id, subject, direction, description, refusal, origin, rule, falsePositive } = entry;
   const { evidence, follows, version } = entry;
   const state = stateAt(entry, now);
@@ -42,13 +42,13 @@ export function blockView(entry: LedgerEntry, now: Instant): BlockJson {
 }
 
 /** From its begin to its end; of a proposal, how long it would last. Null is for ever. */
-function durationOf({ since, until, duration = null }: LedgerEntry): Milliseconds | null {
+function durationOf({ since, until, duration = null }: BlockEntry): Milliseconds | null {
   if (since === undefined) return duration;
   return until === null || until === undefined ? null : until - since;
 }
 
 /** A block as it was at an instant at which it was in force: what came later is left out. */
-export function blockViewAt(entry: LedgerEntry, at: Instant): BlockJson {
+export function blockViewAt(entry: BlockEntry, at: Instant): BlockJson {
   const history = entry.history.filter((item) => item.at <= at);
   const last = <Key extends 'until' | 'evidence'>(key: Key): HistoryItem[Key] =>
     history.findLast((item) => item[key] !== undefined)?.[key];

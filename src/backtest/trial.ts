@@ -159,7 +159,7 @@ export class Trial {
     }
     if (attack === undefined) return;
     // Each block that covers the attack is right, not only the one that ends last.
-    for (const { id } of this.world.models.ledger.inForce(identity, this.world.now)) {
+    for (const id of this.world.models.ledger.rows.inForce(identity, this.world.now)) {
       const one = this.cases.get(id);
       if (one !== undefined) one.caught = true;
     }

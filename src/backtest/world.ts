@@ -39,6 +39,8 @@ export interface WorldOptions {
 const VERSION = 1;
 /** No event comes twice here, so none needs an id either: positions tell them apart. */
 const IDS_KEPT = 0;
+/** Its own record keeps what is over: the ledger is asked for the last that ended. */
+const ENDED_KEPT = 1;
 const EXPIRY = 'system:expiry';
 const DETECTOR = 'system:backtest';
 
@@ -85,7 +87,7 @@ export class World {
           this.skippedFor ??= reason;
         },
       },
-      IDS_KEPT,
+      { idsKept: IDS_KEPT, endedKept: ENDED_KEPT },
     );
     this.#refusals = new Summary(this.#clock, (item, count, since) => {
       const { direction, account, returnPath, ip, stage, block, reply } = item;
@@ -202,8 +204,6 @@ export class World {
   #blockChanged(event: BlockEvent): void {
     planTimedWork(this.#due, this.models.ledger, event);
     this.#onBlockEvent(event);
-    // Its own record keeps what is over.
-    if ('block' in event.data) this.models.ledger.forget(event.data.block);
   }
 
   #keep(chore: Chore): void {

@@ -166,7 +166,7 @@ export type BlockFact =
 
 /** A block event with its envelope, as far as the reducers look at it. */
 export type BlockEvent = BlockFact &
-  Pick<RecordedEvent, 'id' | 'at' | 'by' | 'position'> & {
+  Pick<RecordedEvent, 'id' | 'at' | 'by' | 'position' | 'revision'> & {
     /** The id that a competing writer gave to the same block or proposal; never stored. */
     readonly alias?: string;
   };

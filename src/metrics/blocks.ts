@@ -117,12 +117,12 @@ export class BlockMetrics {
   }
 
   /** A refusal was folded, live; of all else it takes no notice. */
-  folded(event: RecordedEvent, ledger: Pick<BlockLedger, 'get'>): void {
+  folded(event: RecordedEvent, ledger: Pick<BlockLedger, 'ruleOf'>): void {
     if (event.type !== 'MessageRefused') return;
     const { stage, block, count } = event.data as MessageRefused;
     // Anybody with access to the store can write there.
     if (!STAGES.includes(stage) || !Number.isSafeInteger(count) || count < 0) return;
-    this.#refusedAttempts.inc({ stage, rule: this.#rules.of(ledger.get(block)?.rule) }, count);
+    this.#refusedAttempts.inc({ stage, rule: this.#rules.of(ledger.ruleOf(block)) }, count);
   }
 
   #count(fact: BlockFact, { subject, facts, standing, by, durableAt, trace }: Decision): void {

@@ -1,6 +1,6 @@
 import type { ActiveBlocks } from '../../projections/active-blocks.js';
 import type { BlockLedger } from '../../projections/block-ledger.js';
-import { stateAt } from '../../projections/block-ledger.js';
+import { stateAt } from '../../projections/block-entry.js';
 import { StopgapError } from '../kernel/errors.js';
 import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
 import { DAY, HOUR, MINUTE, SECOND } from '../kernel/time.js';

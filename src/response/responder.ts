@@ -1,6 +1,6 @@
 import type { Span } from '@opentelemetry/api';
 import type { Logger } from 'pino';
-import { stateAt } from '../../projections/block-ledger.js';
+import { stateAt } from '../../projections/block-entry.js';
 import type { BlockDesk, Executed } from '../desks/block-desk.js';
 import type { BlockCommand } from '../blocks/commands.js';
 import type { Evidence } from '../blocks/events.js';
@@ -311,8 +311,8 @@ export class Responder {
 const correlationOf = ({ evidence }: Verdict): string => `event:${evidence.lastPosition}`;
 
 function pendingOn({ ledger }: ReadModels, subject: Subject, now: Instant): string | undefined {
-  for (const entry of ledger.ofSubject(subject)) if (stateAt(entry, now) === 'proposed') return entry.id;
-  return undefined;
+  const live = ledger.liveOn(subject);
+  return live !== undefined && stateAt(live, now) === 'proposed' ? live.id : undefined;
 }
 
 /** One event trips a rule only once. */

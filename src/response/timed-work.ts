@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
-import type { BlockLedger, LedgerEntry } from '../../projections/block-ledger.js';
+import type { BlockEntry } from '../../projections/block-entry.js';
+import type { BlockLedger } from '../../projections/block-ledger.js';
 import type { BlockDesk } from '../desks/block-desk.js';
 import type { BlockEvent } from '../blocks/events.js';
 import type { TaskRunner, TimedTask, TimedWork } from '../expiry/port.js';
@@ -23,7 +24,7 @@ export function planTimedWork(
 
 /** Everything that falls due, by the ledger. */
 export function* timedTasks(ledger: BlockLedger): Iterable<TimedTask> {
-  for (const entry of ledger.all()) {
+  for (const entry of ledger.kept()) {
     const { expire, lapse } = tasksOf(entry);
     if (expire !== undefined) yield expire;
     if (lapse !== undefined) yield lapse;
@@ -47,7 +48,7 @@ export function taskRunner(
   };
 }
 
-function tasksOf({ id: block, subject, state, until, lapsesAt }: LedgerEntry): {
+function tasksOf({ id: block, subject, state, until, lapsesAt }: BlockEntry): {
   expire: TimedTask | undefined;
   lapse: TimedTask | undefined;
 } {

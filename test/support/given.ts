@@ -57,6 +57,7 @@ export function recorded(facts: readonly BlockFact[], first = 10, step = 10): re
     at: fact.at ?? T0,
     by: 'system:test',
     position: first + index * step,
+    revision: index,
   }));
 }
 

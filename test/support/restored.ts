@@ -2,7 +2,8 @@ import type { ReadModels } from '../../src/read-models.js';
 import { Assembly, decode, encode, framesOf } from '../../src/snapshots/frames.js';
 import { DAY, HOUR, MINUTE } from '../../src/kernel/time.js';
 import type { Instant } from '../../src/kernel/time.js';
-import { stateAt } from '../../projections/block-ledger.js';
+import type { BlockEntry } from '../../projections/block-entry.js';
+import { stateAt } from '../../projections/block-entry.js';
 import { OVERRIDE_TYPES } from '../../src/overrides/model.js';
 import { SUMS } from '../../src/rules/model.js';
 import { SUBJECT_TYPES } from '../../src/sending/subjects.js';
@@ -35,10 +36,14 @@ export function observables(models: ReadModels, now: Instant): unknown {
     size: activeBlocks.size,
     refused: senders.map((sender) => activeBlocks.verdict(sender, now)),
     on: SUBJECTS.map((subject) => activeBlocks.on(subject)),
-    ledger: [...ledger.all()].map((entry) => [entry, stateAt(entry, now), activeBlocks.byId(entry.id)]),
+    ledger: [...ledger.kept()]
+      .sort(byBegin)
+      .map((entry) => [entry, stateAt(entry, now), activeBlocks.byId(entry.id)]),
     pending: [...ledger.pending()],
-    ofSubject: SUBJECTS.map((subject) => ledger.ofSubject(subject)),
-    inForce: senders.map((sender) => [now, now - HOUR, now - DAY].map((at) => ledger.inForce(sender, at))),
+    ofSubject: SUBJECTS.map((subject) => [...ledger.rows.on(subject)].map((row) => ledger.rows.at(row).id)),
+    inForce: senders.map((sender) =>
+      [now, now - HOUR, now - DAY].map((at) => ledger.rows.inForce(sender, at)),
+    ),
     tasks: [...timedTasks(ledger)],
     exemptions: exemptions.list(now),
     covering: SUBJECTS.map((subject) => exemptions.covering(subject, now)),
@@ -74,6 +79,10 @@ export function habits(models: ReadModels, now: Instant): unknown {
     ...{ peaks: profiles.peaks.dump(), sizes: profiles.sizes, due },
     of: senders.map(([type, value]) => [profiles.profile(type, value, today), profiles.open(type, value)]),
   };
+}
+
+function byBegin(a: BlockEntry, b: BlockEntry): number {
+  return a.history[0]!.position - b.history[0]!.position;
 }
 
 function byText(a: unknown, b: unknown): number {

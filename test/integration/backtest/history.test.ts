@@ -142,7 +142,7 @@ describe('over what was recorded', () => {
         await scene.pass(2 * HOUR);
         await scene.send(8);
         const report = await scene.backtest(habits);
-        assert.equal(scene.live.models.ledger.ofSubject(ANNA).length, proposals);
+        assert.equal([...scene.live.models.ledger.rows.on(ANNA)].length, proposals);
         assert.equal(report.proposals, proposals);
       });
     });

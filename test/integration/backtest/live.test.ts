@@ -53,7 +53,7 @@ function recorded({ models }: Live): readonly Agreed[] {
   const text = (at: Instant | null | undefined): string | null =>
     at === null || at === undefined ? null : formatInstant(at);
   return sorted(
-    [...models.ledger.all()].map(({ subject, rule, proposedAt, since, until, state, endedAt, history }) => ({
+    [...models.ledger.kept()].map(({ subject, rule, proposedAt, since, until, state, endedAt, history }) => ({
       subject,
       rule: rule!,
       proposedAt: text(proposedAt),

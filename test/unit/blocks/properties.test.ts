@@ -2,17 +2,23 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { ActiveBlocks } from '../../../projections/active-blocks.js';
-import { BlockLedger, stateAt } from '../../../projections/block-ledger.js';
+import { stateAt } from '../../../projections/block-entry.js';
+import { BlockLedger } from '../../../projections/block-ledger.js';
 import { EffectiveBlocks } from '../../../projections/effective-blocks.js';
 import { RulePrecision } from '../../../projections/rule-precision.js';
 import type { At, BlockCommand } from '../../../src/blocks/commands.js';
 import { decide, stateOf } from '../../../src/blocks/decide.js';
+import { entryOf } from '../../../src/api/block-entries.js';
 import type { BlockEvent, BlockFact, Until } from '../../../src/blocks/events.js';
+import { blockStream } from '../../../src/blocks/events.js';
 import { NOTHING_YET, activeBlock, evolve, pendingProposal } from '../../../src/blocks/state.js';
 import type { Standing } from '../../../src/blocks/state.js';
 import { StopgapError } from '../../../src/kernel/errors.js';
+import type { RecordedEvent } from '../../../src/kernel/events.js';
 import { HOUR, MINUTE } from '../../../src/kernel/time.js';
 import { DIRECTIONS, senderIdentity } from '../../../src/sending/subjects.js';
+import type { ReadModels } from '../../../src/read-models.js';
+import type { EventStore } from '../../../src/store/port.js';
 import { ALICE, T0, evidence, terms } from '../../support/given.js';
 
 /** A step of a history: time passes, sends happen (positions rise), and somebody wants something. */
@@ -119,6 +125,7 @@ function play(history: readonly Step[], watch: (moment: Moment) => void): readon
       at: fact.at ?? now,
       by: 'system:t',
       position,
+      revision: all.length,
     }));
     const before = standing;
     standing = events.reduce(evolve, standing);
@@ -239,19 +246,16 @@ describe('any sequence of commands', () => {
             const refused = expected !== undefined && [direction, 'all'].includes(expected.direction);
             const verdict = active.verdict(sender(direction), instant);
             assert.equal(verdict?.id, refused ? expected.id : undefined);
-            assert.deepEqual(
-              ledger.inForce(sender(direction), instant).map(({ id }) => id),
-              refused ? [expected.id] : [],
-            );
+            assert.deepEqual(ledger.rows.inForce(sender(direction), instant), refused ? [expected.id] : []);
             if (refused) assert.equal(verdict?.until, expected.until);
           }
-          for (const entry of ledger.all()) {
+          for (const entry of ledger.kept()) {
             assert.equal(stateAt(entry, instant), stateOf(after, entry.id, instant), entry.id);
           }
         }
       });
       assert.ok(active.size <= 1, 'one subject, at most one block');
-      for (const entry of ledger.all()) assert.ok(stateOf(final, entry.id, T0) !== undefined, entry.id);
+      for (const entry of ledger.kept()) assert.ok(stateOf(final, entry.id, T0) !== undefined, entry.id);
     });
   });
 });
@@ -315,6 +319,9 @@ const spoilt = fc.array(
 class Folded {
   readonly active = new ActiveBlocks();
   readonly ledger = new BlockLedger();
+  /** Keeps nothing that has ended. */
+  readonly forgetful = new BlockLedger(0);
+  readonly stream: RecordedEvent[] = [];
   readonly precision = new RulePrecision();
   readonly #effective = new EffectiveBlocks();
   standing = NOTHING_YET;
@@ -323,10 +330,20 @@ class Folded {
 
   take(fact: BlockFact | BlockEvent): BlockEvent {
     const position = ++this.#position;
-    const event: BlockEvent = { id: `e${position}`, at: this.now, by: 'system:t', ...fact, position };
+    const revision = position - 11;
+    const event: BlockEvent = {
+      id: `e${position}`,
+      at: this.now,
+      by: 'system:t',
+      ...fact,
+      position,
+      revision,
+    };
     this.standing = evolve(this.standing, event);
-    for (const effect of this.#effective.take(event))
-      for (const model of [this.active, this.ledger, this.precision]) model.apply(effect);
+    const models = [this.active, this.ledger, this.forgetful, this.precision];
+    for (const effect of this.#effective.take(event)) for (const model of models) model.apply(effect);
+    // Nobody remembers ids here: so each is another one.
+    this.stream.push({ ...event, id: `e${position}`, stream: blockStream(ALICE), recordedAt: this.now });
     return event;
   }
 
@@ -340,18 +357,15 @@ class Folded {
       const sender = senderIdentity({ account: ALICE.value, direction });
       const id = expected && [direction, 'all'].includes(expected.direction) ? expected.id : undefined;
       assert.equal(this.active.verdict(sender, this.now)?.id, id);
-      assert.deepEqual(
-        this.ledger.inForce(sender, this.now).map((entry) => entry.id),
-        id === undefined ? [] : [id],
-      );
+      assert.deepEqual(this.ledger.rows.inForce(sender, this.now), id === undefined ? [] : [id]);
     }
-    const states = [...this.ledger.all()].map((entry) => stateAt(entry, this.now));
+    const states = [...this.ledger.kept()].map((entry) => stateAt(entry, this.now));
     const isActive = Number(expected !== undefined);
     assert.equal(states.filter((state) => state === 'active').length, isActive, 'one active block');
     const isProposed = Number(pendingProposal(this.standing, this.now) !== undefined);
     assert.equal(states.filter((state) => state === 'proposed').length, isProposed, 'one proposal');
     assert.ok(isActive + isProposed <= 1, 'a block or a proposal');
-    for (const entry of this.ledger.all())
+    for (const entry of this.ledger.kept())
       assert.equal(stateAt(entry, this.now), stateOf(this.standing, entry.id, this.now), entry.id);
   }
 }
@@ -381,6 +395,33 @@ describe('any sequence of events, also such as two writers have spoilt', () => {
       fc.property(spoilt, (steps) => void play(steps)),
       { numRuns: 1000 },
     );
+  });
+
+  test('tells from the stream what it no longer keeps, as it was', async () => {
+    let read = 0;
+    await fc.assert(
+      fc.asyncProperty(spoilt, fc.boolean(), async (steps, restores) => {
+        const { folded } = play(steps);
+        let ledger = folded.forgetful;
+        if (restores) {
+          ledger = new BlockLedger(0);
+          ledger.restore(structuredClone(folded.forgetful.dump()));
+        }
+        const store = {
+          async *readStream(stream: string, { from = 0, limit = Infinity } = {}) {
+            assert.equal(stream, blockStream(ALICE));
+            for (const event of folded.stream.slice(from, from + limit)) yield await Promise.resolve(event);
+          },
+        } as unknown as EventStore;
+        const sources = { models: { ledger } as unknown as ReadModels, store };
+        for (const entry of folded.ledger.kept()) {
+          if (ledger.get(entry.id) === undefined) read++;
+          assert.deepEqual(await entryOf(sources, entry.id), entry);
+        }
+      }),
+      { numRuns: 2000 },
+    );
+    assert.ok(read > 100, `${read} were read from the stream`);
   });
 
   test('can be released by any id of what is active, and then nothing is in force', () => {

@@ -237,8 +237,7 @@ describe('series by rule', () => {
 test('refused attempts count by stage and rule, floods for all that they stand for; nonsense is passed over', async () => {
   const { metrics } = new Case('burst');
   const ledger = {
-    get: (id: string) =>
-      ({ known: { rule: 'burst' }, gone: { rule: 'was' }, admins: { rule: undefined } })[id],
+    ruleOf: (id: string) => ({ known: 'burst', gone: 'was' })[id],
   } as unknown as Parameters<Metrics['folded']>[1];
   const refused = (data: object) => metrics.folded(event('MessageRefused', data, T0, 1), ledger);
   refused({ stage: 'rcpt', block: 'known', count: 1 });

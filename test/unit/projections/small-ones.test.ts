@@ -280,7 +280,7 @@ describe('the ledger', () => {
       ['released', true, 'all', 50],
     );
     assert.equal(entry.evidence?.rule, 'burst', 'the proposal’s evidence stays with the block');
-    assert.deepEqual(ledger.ofSubject(ALICE), [entry]);
+    assert.deepEqual([...ledger.rows.on(ALICE)], [ledger.rows.find('b1')]);
   });
 });
 

@@ -93,7 +93,7 @@ describe('of several patterns that match the same sender', () => {
     });
     return {
       block: models.activeBlocks.verdict({ ...sender, direction: 'outbound' }, START)?.id,
-      past: models.ledger.inForce({ ...sender, direction: 'outbound' }, START).map(({ id }) => id),
+      past: models.ledger.rows.inForce({ ...sender, direction: 'outbound' }, START),
       exemption: models.exemptions.covering({ type: 'address', value: 'user0@example.com' }, START)?.id,
     };
   }

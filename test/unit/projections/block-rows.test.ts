@@ -1,0 +1,218 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import type { BlockEntry } from '../../../projections/block-entry.js';
+import { stateAt } from '../../../projections/block-entry.js';
+import { BlockLedger } from '../../../projections/block-ledger.js';
+import type { BlockFilter, BlockRows } from '../../../projections/block-rows.js';
+import type { BlockEvent, BlockFact } from '../../../src/blocks/events.js';
+import { HOUR, MINUTE } from '../../../src/kernel/time.js';
+import type { SubjectType } from '../../../src/sending/subjects.js';
+import { DIRECTIONS, SUBJECT_TYPES } from '../../../src/sending/subjects.js';
+import { T0, evidence } from '../../support/given.js';
+import { blockEvent } from '../../support/sends.js';
+
+const STATES = ['proposed', 'active', 'released', 'expired', 'dismissed', 'lapsed'] as const;
+const RULES = ['burst', 'hour', 'day'] as const;
+const DESCRIPTIONS = ['Too many recipients', 'by hand: STRASSE', ''] as const;
+/** More than one segment holds. */
+const MANY = 2500;
+
+const seed = fc.record({
+  how: fc.constantFrom('propose', 'impose', 'rule'),
+  type: fc.constantFrom(...SUBJECT_TYPES),
+  subject: fc.nat(3),
+  direction: fc.constantFrom(...DIRECTIONS),
+  description: fc.constantFrom(...DESCRIPTIONS),
+  rule: fc.constantFrom(...RULES),
+  length: fc.constantFrom(MINUTE, HOUR, null),
+  end: fc.constantFrom(undefined, 'release', 'expire', 'dismiss', 'lapse'),
+});
+type Seed = typeof seed extends fc.Arbitrary<infer T> ? T : never;
+
+const valueOf = (type: SubjectType, n: number): string =>
+  ({
+    account: `a${n}@example.com`,
+    address: `*@b${n}.org`,
+    domain: `d${n}.net`,
+    ehlo: `e${n}`,
+    ip: `192.0.2.${n}`,
+  })[type];
+
+/** The facts of one block or proposal from its begin to its end. */
+function factsOf(
+  { how, type, subject: n, direction, description, rule, length, end }: Seed,
+  block: string,
+  at: number,
+): readonly BlockFact[] {
+  const terms = {
+    block,
+    subject: { type, value: valueOf(type, n) },
+    direction,
+    description,
+    refusal: 'soft',
+  } as const;
+  const renewWhileTrying = false;
+  if (how === 'propose') {
+    const proof = { ...{ rule, evidence: evidence({ rule }), renewWhileTrying }, duration: length };
+    const proposed = { type: 'BlockProposed', data: { ...terms, ...proof, lapsesAt: at + HOUR } } as const;
+    if (end === 'dismiss') return [proposed, { type: 'ProposalDismissed', data: { block } }];
+    return end === 'lapse' ? [proposed, { type: 'ProposalLapsed', data: { block } }] : [proposed];
+  }
+  const until = length === null ? null : at + length;
+  const by = how === 'rule' ? ({ origin: 'rule', rule } as const) : ({ origin: 'admin' } as const);
+  const imposed = { type: 'BlockImposed', data: { ...terms, ...by, until, renewWhileTrying } } as const;
+  if (end === 'release') return [imposed, { type: 'BlockReleased', data: { block, falsePositive: false } }];
+  if (end === 'expire' && until !== null)
+    return [imposed, { type: 'BlockExpired', data: { block, dueAt: until } }];
+  return [imposed];
+}
+
+/** Begins all of them, then ends them: each a minute after the one before. */
+function ledgerOf(seeds: readonly Seed[]): BlockLedger {
+  const ledger = new BlockLedger();
+  const ends: (readonly [BlockFact, number])[] = [];
+  let position = 0;
+  const apply = (fact: BlockFact, at: number) => ledger.apply(blockEvent(fact, at, ++position) as BlockEvent);
+  seeds.forEach((one, index) => {
+    const at = T0 + index * MINUTE;
+    const [begin, ...rest] = factsOf(one, `${index.toString(16).padStart(4, '0')}-block`, at);
+    apply(begin!, at);
+    ends.push(...rest.map((fact) => [fact, at + MINUTE / 2] as const));
+  });
+  for (const [fact, at] of ends) apply(fact, at);
+  return ledger;
+}
+
+const beginOf = (entry: BlockEntry): number => entry.history[0]!.position;
+const beganAt = (entry: BlockEntry): number => entry.proposedAt ?? entry.since!;
+
+function matches(entry: BlockEntry, filter: BlockFilter): boolean {
+  const { now, states, types, direction, origin, rule, since, until, id, text } = filter;
+  return (
+    states?.has(stateAt(entry, now)) !== false &&
+    types?.has(entry.subject.type) !== false &&
+    [entry.direction, undefined].includes(direction) &&
+    [entry.origin, undefined].includes(origin) &&
+    (rule === undefined || entry.rule === rule) &&
+    (since === undefined || beganAt(entry) >= since) &&
+    (until === undefined || beganAt(entry) < until) &&
+    (id === undefined || entry.id.startsWith(id)) &&
+    (text === undefined ||
+      entry.subject.value.includes(text) ||
+      entry.description.toLowerCase().includes(text))
+  );
+}
+
+function found(rows: BlockRows, filter: BlockFilter, order: 'newest' | 'oldest', beyond?: number): number[] {
+  return [...rows.search(filter, order, beyond)].flat().map((row) => rows.at(row).begin);
+}
+
+const option = <T>(arbitrary: fc.Arbitrary<T>) => fc.option(arbitrary, { nil: undefined, freq: 3 });
+const some = <T>(all: readonly T[]) =>
+  option(fc.subarray([...all], { minLength: 1 }).map((few) => new Set(few)));
+const instant = fc.integer({ min: -10, max: MANY + 100 }).map((minutes) => T0 + minutes * MINUTE);
+const filters = fc.record({
+  now: instant,
+  states: some(STATES),
+  types: some(SUBJECT_TYPES),
+  direction: option(fc.constantFrom(...DIRECTIONS)),
+  origin: option(fc.constantFrom('rule' as const, 'admin' as const)),
+  rule: option(fc.constantFrom(...RULES, 'no such rule')),
+  since: option(instant),
+  until: option(instant),
+  id: option(fc.constantFrom('0', '00', '000a', '0123', '0123-block', 'f', 'b')),
+  text: option(fc.constantFrom('a', 'a2', 'strasse', 'example', '@', 'recipients', 'nowhere', '\n')),
+});
+
+describe('the rows of the ledger', () => {
+  test('find what a look at every entry would find, in order, from either end and from any place', () => {
+    fc.assert(
+      fc.property(
+        fc.array(seed, { maxLength: 60 }).chain((few) =>
+          fc.constantFrom(
+            few,
+            Array.from({ length: MANY }, (_, n) => few[n % few.length] ?? few[0]).filter(
+              (one) => one !== undefined,
+            ),
+          ),
+        ),
+        fc.array(filters, { minLength: 20, maxLength: 20 }),
+        fc.constantFrom('newest' as const, 'oldest' as const),
+        option(fc.nat(MANY + 10)),
+        (seeds, asked, order, beyond) => {
+          const { rows, ...ledger } = keptOf(ledgerOf(seeds));
+          for (const filter of asked) {
+            const begins = ledger.entries.filter((entry) => matches(entry, filter)).map(beginOf);
+            const inOrder = order === 'newest' ? begins.reverse() : begins;
+            const rest = inOrder.filter((begin) =>
+              beyond === undefined ? true : order === 'newest' ? begin < beyond : begin > beyond,
+            );
+            assert.deepEqual(found(rows, filter, order, beyond), rest);
+          }
+        },
+      ),
+      { numRuns: 60 },
+    );
+  });
+
+  test('count what each rule has in force', () => {
+    fc.assert(
+      fc.property(fc.array(seed, { maxLength: 100 }), instant, (seeds, now) => {
+        const { rows, entries } = keptOf(ledgerOf(seeds));
+        const counts = new Map<string, number>();
+        for (const entry of entries)
+          if (entry.rule !== undefined && stateAt(entry, now) === 'active')
+            counts.set(entry.rule, (counts.get(entry.rule) ?? 0) + 1);
+        assert.deepEqual(new Map([...rows.activeByRule(now)].sort()), new Map([...counts].sort()));
+      }),
+    );
+  });
+
+  test('go on after a dump without changing it, and from a dump without changing it', () => {
+    const seeds = fc.sample(seed, { numRuns: 3 * 1024, seed: 7 }).map((one) => ({ ...one, end: undefined }));
+    const ledger = ledgerOf(seeds);
+    const before = ledger.dump();
+    const copy = structuredClone(before);
+    const restored = new BlockLedger();
+    restored.restore(before);
+    let position = 10_000;
+    for (const one of [ledger, restored]) {
+      for (const entry of [...one.kept()]) {
+        const data = { block: entry.id, falsePositive: true };
+        if (entry.state === 'active')
+          one.apply(blockEvent({ type: 'BlockReleased', data }, T0, ++position) as BlockEvent);
+      }
+    }
+    assert.ok(position > 12_000);
+    assert.deepEqual(before, copy);
+    assert.notDeepEqual(ledger.dump().rows.columns.terms, copy.rows.columns.terms);
+    assert.deepEqual(restored.dump().rows.columns.terms, ledger.dump().rows.columns.terms);
+  });
+
+  test('leave the memory to those that wait, are in force, or have ended last', () => {
+    const ledger = new BlockLedger(2);
+    const seeds = fc.sample(seed, { numRuns: 200, seed: 3 }).map((one, n) => ({
+      ...one,
+      ...({ how: 'rule', length: null, type: 'account', subject: n } as const),
+      end: n === 5 ? undefined : ('release' as const),
+    }));
+    let position = 0;
+    seeds.forEach((one, n) => {
+      for (const fact of factsOf(one, `b${n}`, T0 + n * HOUR))
+        ledger.apply(blockEvent(fact, T0 + n * HOUR, ++position) as BlockEvent);
+    });
+    assert.deepEqual(
+      [...ledger.kept()].map(({ id }) => id),
+      ['b5', 'b198', 'b199'],
+    );
+    assert.equal(ledger.size, 200);
+    assert.equal(ledger.get('b7'), undefined);
+    assert.equal(ledger.ruleOf('b7'), seeds[7]!.rule);
+    assert.ok(ledger.dump().letGo.length <= 4, 'whom a person let go of is remembered for a while');
+  });
+});
+
+function keptOf(ledger: BlockLedger): { rows: BlockRows; entries: readonly BlockEntry[] } {
+  return { rows: ledger.rows, entries: [...ledger.kept()].sort((a, b) => beginOf(a) - beginOf(b)) };
+}
