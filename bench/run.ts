@@ -11,6 +11,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ run: () => Promise<Report
   verdict: () => import('./verdict.js'),
   detector: () => import('./detector.js'),
   overrides: () => import('./overrides.js'),
+  blocks: () => import('./blocks.js'),
   shadow: () => import('./shadow.js'),
   store: () => import('./store.js'),
   kurrentdb: () => import('./kurrentdb.js'),
