@@ -30,6 +30,7 @@ export interface Answered {
   readonly exemptions: Some<Answered>;
   readonly falsePositive: boolean;
   readonly faults: Some<{ readonly line: number; readonly path: string; readonly message: string }>;
+  readonly follows: Answered;
   readonly for: string;
   readonly history: Some<Answered>;
   readonly id: string;
