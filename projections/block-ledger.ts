@@ -213,13 +213,17 @@ export class BlockLedger {
       case 'ProposalLapsed':
         return this.#change(event, event.data.block, { state: 'lapsed', endedAt: event.at });
       case 'BlockExtended': {
-        const { block, until, direction, evidence, note } = event.data;
+        const { block, until, direction, evidence, description, refusal, note } = event.data;
         const proof = evidence === undefined ? {} : { evidence };
+        const asked = {
+          ...(description === undefined ? {} : { description }),
+          ...(refusal === undefined ? {} : { refusal }),
+        };
         return this.#change(
           event,
           block,
-          { until, direction, ...proof },
-          { until, ...proof, ...noted(note) },
+          { until, direction, ...proof, ...asked },
+          { until, ...proof, ...noted(note ?? description) },
         );
       }
       case 'BlockShortened': {

@@ -14,7 +14,7 @@ import type { BlockOrder } from './block-order.js';
 import { etagOf, isKnown } from './http/etag.js';
 import type { Answer, Ask, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
-import { noteInput, oneOf, spanInputs, subjectInput, untilOf } from './inputs.js';
+import { noteInput, oneOf, spanInputs, spanOf, subjectInput } from './inputs.js';
 import { blockShape, listOf } from './shapes.js';
 import { blockView } from './views.js';
 
@@ -23,8 +23,10 @@ export const BLOCKS = '/api/v1/blocks';
 const creation = z.strictObject({
   subject: subjectInput,
   direction: oneOf(DIRECTIONS).default('outbound'),
-  description: z.string('must be a text').max(500, 'at most 500 characters').default(''),
-  refusal: oneOf(REFUSALS).default('soft'),
+  description: z.string('must be a text').max(500, 'at most 500 characters').optional(),
+  refusal: oneOf(REFUSALS)
+    .optional()
+    .meta({ description: 'soft unless given; a block in force keeps its own.' }),
   ...spanInputs,
 });
 const change = z.strictObject({ ...spanInputs, note: noteInput.optional() });
@@ -56,24 +58,20 @@ export function blockRoutes(deps: ApiDependencies, order: BlockOrder): readonly 
       responses: {
         201: { description: 'The block that is in force now', schema: blockShape },
         200: {
-          description: 'The block that stood already, made stronger where this one is',
+          description: 'The block that was in force already, with all that was asked for',
           schema: blockShape,
         },
       },
       async handle(ask) {
         const { subject: raw, direction, description, refusal, ...span } = ask.body;
         const subject = parsePattern(raw.type, raw.value);
-        const until = untilOf(span, clock.now());
         const command = {
-          kind: 'impose',
-          subject,
-          direction,
-          description,
-          refusal,
-          until,
-          newId: newId(),
-        } as const;
-        const { facts, standing, repeated } = await carryOut(deps, ask, subject, command);
+          ...({ kind: 'impose', subject, direction, description, refusal } as const),
+          ...{ ...spanOf(span), newId: newId() },
+        };
+        const { facts, standing, repeated } = await showing(deps, () =>
+          carryOut(deps, ask, subject, command),
+        );
         const imposed = facts.find((fact) => fact.type === 'BlockImposed');
         // Without one there is a block in force, whether it became stronger or was strong enough.
         const entry = deps.models.ledger.get(imposed?.data.block ?? standing.block!.id);
@@ -111,13 +109,10 @@ export function blockRoutes(deps: ApiDependencies, order: BlockOrder): readonly 
       async handle(ask) {
         const entry = entryOf(deps, ask.params['id']!);
         const { note, ...span } = ask.body;
-        const until = untilOf(span, clock.now());
         const command = {
-          kind: 'change-until',
-          block: entry.id,
-          until,
-          ...(note === undefined ? {} : { note }),
-        } as const;
+          ...({ kind: 'change-until', block: entry.id } as const),
+          ...{ ...spanOf(span), ...(note === undefined ? {} : { note }) },
+        };
         return actOn(ask, entry, command, deps);
       },
     }),
@@ -138,12 +133,17 @@ export async function actOn(
   command: BlockCommand,
   deps: ApiDependencies,
 ): Promise<Answer> {
+  const { repeated } = await showing(deps, () => carryOut(deps, ask, entry.subject, command, entry.id));
+  return blockAnswer(entryOf(deps, entry.id), deps, 200, repeated);
+}
+
+/** A conflict with a block shows the block as it is. */
+async function showing<T>(deps: ApiDependencies, work: () => Promise<T>): Promise<T> {
   try {
-    const { repeated } = await carryOut(deps, ask, entry.subject, command, entry.id);
-    return blockAnswer(entryOf(deps, entry.id), deps, 200, repeated);
+    return await work();
   } catch (thrown) {
     if (!(thrown instanceof StopgapError) || thrown.code !== 'conflict') throw thrown;
-    const current = blockView(entryOf(deps, entry.id), deps.clock.now());
+    const current = blockView(entryOf(deps, String(thrown.details['block'])), deps.clock.now());
     throw new StopgapError('conflict', thrown.message, { ...thrown.details, current });
   }
 }

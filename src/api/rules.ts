@@ -11,7 +11,7 @@ import type { Answer, Ask, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
 import type { RulesInput } from './rules-input.js';
 import { MOST_TOKENS, rulesBody, rulesDraft, withoutLines } from './rules-input.js';
-import { activeByRule, rulesView, rulesWarningsOf } from './rules-view.js';
+import { activeByRule, goingOn, rulesView, rulesWarningsOf } from './rules-view.js';
 import { precisionShape } from './shadow-shapes.js';
 import { precisionView } from './shadow-view.js';
 import { faultShape, listOf, rulesShape, rulesWarnings } from './shapes.js';
@@ -31,13 +31,20 @@ export function rulesRoutes(deps: ApiDependencies, order: BlockOrder): readonly 
     throw new StopgapError('not-found', 'no rules are in force yet');
   };
 
-  const answer = async (rules: RulesChanged, repeated = false): Promise<Answer> => {
+  const answer = async (
+    rules: RulesChanged,
+    repeated = false,
+    more: readonly string[] = [],
+  ): Promise<Answer> => {
     const view = rulesView(rules, await activeByRule(order, clock.now()), deps);
-    return ok(view, {
-      ETag: etagOf(rules.version),
-      'Cache-Control': 'private, no-cache',
-      ...replayed(repeated),
-    });
+    return ok(
+      { ...view, warnings: [...view.warnings, ...more] },
+      {
+        ETag: etagOf(rules.version),
+        'Cache-Control': 'private, no-cache',
+        ...replayed(repeated),
+      },
+    );
   };
 
   const replace = async (ask: Ask<unknown, RulesInput>): Promise<Answer> => {
@@ -65,7 +72,8 @@ export function rulesRoutes(deps: ApiDependencies, order: BlockOrder): readonly 
     }
     await shown(deps, position);
     // Those of the caller, also where somebody else has put others in force meanwhile.
-    return answer(change ?? before.inForce!, repeated);
+    const inForce = change ?? before.inForce!;
+    return answer(inForce, repeated, await goingOn(inForce, deps));
   };
 
   return [
