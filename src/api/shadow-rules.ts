@@ -15,7 +15,7 @@ import { ok, route } from './http/route.js';
 import { anyOf, once, wholeNumber } from './inputs.js';
 import type { RulesInput } from './rules-input.js';
 import { rulesBody, withoutLines } from './rules-input.js';
-import { activeByRule, rulesView } from './rules-view.js';
+import { activeByRule, goingOn, rulesView } from './rules-view.js';
 import { DIFFERENCES, differenceShape, shadowShape } from './shadow-shapes.js';
 import { differenceView, shadowView } from './shadow-view.js';
 import { listOf, rulesShape } from './shapes.js';
@@ -120,10 +120,15 @@ export function shadowRoutes(deps: ApiDependencies, order: BlockOrder): readonly
       async handle(ask) {
         const { facts, repeated } = await carryOut(ask, { kind: 'promote' });
         const rules = facts.find((fact) => fact.type === 'RulesChanged')!.data;
-        return ok(rulesView(rules, await activeByRule(order, clock.now()), deps), {
-          ETag: etagOf(rules.version),
-          ...replayed(repeated),
-        });
+        const view = rulesView(rules, await activeByRule(order, clock.now()), deps);
+        const warnings = [...view.warnings, ...(await goingOn(rules, deps))];
+        return ok(
+          { ...view, warnings },
+          {
+            ETag: etagOf(rules.version),
+            ...replayed(repeated),
+          },
+        );
       },
     }),
   ];

@@ -237,15 +237,33 @@ for (const [name, open] of [
       }
     });
 
-    test('create a block once for thirty who ask for the same at once, and refuse none of them', async () => {
+    /** Thirty requests for the same at once, half of them at each. @param keyOf the Idempotency-Key of each */
+    const thirty = (value: string, keyOf?: (index: number) => string): Promise<Reply[]> =>
+      Promise.all(
+        Array.from({ length: 30 }, (_, index) => {
+          const node = (index % 2) as 0 | 1;
+          apis.clocks[node].advance(1);
+          const headers: Record<string, string> =
+            keyOf === undefined ? {} : { 'idempotency-key': keyOf(index) };
+          return apis.call(node, 'POST', BLOCKS, { body: bodyOf(value), headers });
+        }),
+      );
+
+    test('create a block once for thirty who ask for it at once with one key, and give all the first answer', async () => {
       for (let n = 0; n < 5; n++) {
+        const [value, key] = [fresh(), newId()];
+        const replies = await thirty(value, () => key);
+        assert.deepEqual(new Set(replies.map(({ status }) => status)), new Set([201]));
+        assert.equal(new Set(replies.map(({ text }) => text)).size, 1);
+        assert.equal(replies.filter(({ headers }) => headers.get('idempotency-replayed') === null).length, 1);
+        assert.deepEqual(await typesOf(`block-account:${value}`), ['BlockImposed']);
+      }
+    });
+
+    test('create a block once for thirty who ask for the same at once, and refuse none of them', async () => {
+      for (let n = 0; n < 6; n++) {
         const value = fresh();
-        const replies = await Promise.all(
-          Array.from({ length: 30 }, (_, index) => {
-            apis.clocks[(index % 2) as 0 | 1].advance(1);
-            return apis.call((index % 2) as 0 | 1, 'POST', BLOCKS, { body: bodyOf(value) });
-          }),
-        );
+        const replies = await thirty(value, n % 2 === 0 ? undefined : newId);
         const counts = [201, 200].map((wanted) => replies.filter(({ status }) => status === wanted).length);
         assert.deepEqual(counts, [1, 29], replies.map(({ status }) => status).join(' '));
         assert.equal(new Set(replies.map(({ json }) => json.id)).size, 1);
