@@ -281,7 +281,7 @@ test('the image is built from what .dockerignore lets through, and runs what pac
     [],
   );
   const bases = [...dockerfile.matchAll(/^FROM (\S+)/gm)].map(([, image]) => image!);
-  for (const image of bases) assert.match(image, /^node:20\.\d+\.\d+-bookworm(-slim)?$/);
+  for (const image of bases) assert.match(image, /^node:24\.\d+\.\d+-bookworm(-slim)?$/);
   const { bin, version } = JSON.parse(readFileSync(`${ROOT}package.json`, 'utf8')) as {
     bin: { stopgap: string };
     version: string;
