@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { BlockCommand } from '../blocks/commands.js';
-import { BLOCKS, actOn, entryOf } from './blocks.js';
+import { BLOCKS, actOn, findEntry } from './blocks.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Route } from './http/route.js';
 import { route } from './http/route.js';
@@ -32,7 +32,7 @@ export function blockActionRoutes(deps: ApiDependencies): readonly Route[] {
       body: { schema, optional: true },
       responses: { 200: { description: 'The block as it is now', schema: blockShape } },
       async handle(ask) {
-        const entry = entryOf(deps, ask.params['id']!);
+        const entry = await findEntry(deps, ask.params['id']!);
         return actOn(ask, entry, commandOf(entry.id, ask.body), deps);
       },
     });

@@ -1,12 +1,12 @@
 import { z } from 'zod';
 import type { BlockCommand } from '../blocks/commands.js';
-import { REFUSALS } from '../blocks/events.js';
+import { BLOCK_CATEGORY, REFUSALS, isBlockEvent } from '../blocks/events.js';
 import type { LedgerEntry } from '../../projections/block-ledger.js';
 import { newId } from '../ids.js';
 import { StopgapError } from '../kernel/errors.js';
 import { DIRECTIONS, parsePattern } from '../sending/subjects.js';
 import { StoreUnavailable } from '../store/port.js';
-import { carryOut, NOT_SHOWN, replayed } from './commands.js';
+import { carryOut, NOT_SHOWN, replayed, shown } from './commands.js';
 import type { ApiDependencies } from './dependencies.js';
 import { blockListQuery, listBlocks } from './block-list.js';
 import type { BlockListQuery } from './block-list.js';
@@ -90,8 +90,8 @@ export function blockRoutes(deps: ApiDependencies, order: BlockOrder): readonly 
         200: { description: 'The block', schema: blockShape },
         304: { description: 'It is still at the version that If-None-Match names' },
       },
-      handle({ params, request }) {
-        const entry = entryOf(deps, params['id']!);
+      async handle({ params, request }) {
+        const entry = await findEntry(deps, params['id']!);
         // A state can change by the clock alone, so only what was recorded last and still holds is "not modified".
         if (isKnown(request, entry.version) && blockView(entry, clock.now()).state === entry.state) {
           return { status: 304, headers: { ETag: etagOf(entry.version) } };
@@ -107,7 +107,7 @@ export function blockRoutes(deps: ApiDependencies, order: BlockOrder): readonly 
       body: { schema: change },
       responses: { 200: { description: 'The block as it is now', schema: blockShape } },
       async handle(ask) {
-        const entry = entryOf(deps, ask.params['id']!);
+        const entry = await findEntry(deps, ask.params['id']!);
         const { note, ...span } = ask.body;
         const command = {
           ...({ kind: 'change-until', block: entry.id } as const),
@@ -119,8 +119,35 @@ export function blockRoutes(deps: ApiDependencies, order: BlockOrder): readonly 
   ];
 }
 
+/** So many block events may be in the store that do not show yet. */
+const MOST_BEHIND = 1000;
+
+/**
+ * A block that does not show may be one that another process has just made: the store tells.
+ *
+ * @throws StopgapError `not-found`; StoreUnavailable
+ */
+export async function findEntry(deps: ApiDependencies, id: string): Promise<LedgerEntry> {
+  if (deps.models.ledger.get(id) === undefined) {
+    const madeAt = await notShownYet(deps, id);
+    if (madeAt !== undefined) await shown(deps, madeAt);
+  }
+  return entryOf(deps, id);
+}
+
+/** The position of an event of this block among those that do not show yet. */
+async function notShownYet({ models, store }: ApiDependencies, id: string): Promise<number | undefined> {
+  const behind = { after: models.position, categories: [BLOCK_CATEGORY], limit: MOST_BEHIND };
+  let looked = 0;
+  for await (const event of store.readAll(behind)) {
+    if (isBlockEvent(event) && 'block' in event.data && event.data.block === id) return event.position;
+    if (++looked === MOST_BEHIND) throw new StoreUnavailable('the read models are far behind the store');
+  }
+  return undefined;
+}
+
 /** @throws StopgapError `not-found` */
-export function entryOf({ models }: ApiDependencies, id: string): LedgerEntry {
+function entryOf({ models }: ApiDependencies, id: string): LedgerEntry {
   const entry = models.ledger.get(id);
   if (entry === undefined) throw new StopgapError('not-found', `there is no block ${id.slice(0, 100)}`);
   return entry;

@@ -42,6 +42,7 @@ interface JudgeOption extends JsonOption {
   readonly note?: string;
 }
 
+const WHOLE_ID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const FALSE_POSITIVE = 'the rule was wrong: what was sent is usual';
 
 /** `stopgap block list|show|add|release|approve|dismiss`: asks a running server. */
@@ -166,6 +167,12 @@ async function find(client: ApiClient, named: string, state?: 'active' | 'propos
     'not-found',
     `there is no block ${named}${states}: stopgap block list shows them`,
   );
+  if (WHOLE_ID.test(named)) {
+    // The server waits for what another one has just made; a list shows what there is.
+    return client.get<BlockJson>(`blocks/${named.toLowerCase()}`).catch((thrown: unknown) => {
+      throw thrown instanceof StopgapError && thrown.code === 'not-found' ? none : thrown;
+    });
+  }
   if (/^[0-9a-f-]{1,36}$/i.test(named)) {
     const { items } = await client.get<Listed>('blocks', { id: named.toLowerCase(), limit: '5' });
     if (items.length > 0) return onlyOne(items, `several ids begin with ${named}`, 'give more of it');

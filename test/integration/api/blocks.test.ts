@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { newId } from '../../../src/ids.js';
-import { HOUR, MINUTE, formatInstant } from '../../../src/kernel/time.js';
+import { HOUR, MINUTE, SECOND, formatInstant } from '../../../src/kernel/time.js';
 import { blockShape } from '../../../src/api/shapes.js';
 import { senderIdentity } from '../../../src/sending/subjects.js';
-import { ApiServer } from '../../support/api/server.js';
+import { ApiServer, onStore } from '../../support/api/server.js';
+import { Gate } from '../../support/gate.js';
+import { changed } from '../../support/store/changed.js';
 import { collect } from '../../support/store/events.js';
 
 const BLOCKS = '/api/v1/blocks';
@@ -296,4 +298,47 @@ describe('blocks over HTTP', () => {
       }
     });
   }
+});
+
+describe('a duration while the store is slow', () => {
+  test('counts from the decision: it is never over before it has begun', async () => {
+    const [asked, go] = [new Gate(), new Gate()];
+    let isSlow = false;
+    const server = await ApiServer.start((deps) => {
+      const real = deps.store;
+      return onStore(
+        deps,
+        changed(real, {
+          async *readStream(...args) {
+            if (isSlow) {
+              asked.open();
+              await go.opened;
+            }
+            yield* real.readStream(...args);
+          },
+        }),
+      );
+    });
+    try {
+      const subject = { type: 'account', value: 'slow@example.com' };
+      const block = await server.block('changed@example.com');
+      const proposal = await server.trip('approved@example.com', 'propose');
+      isSlow = true;
+      const replies = Promise.all([
+        server.post(BLOCKS, { subject, duration: '5s' }),
+        server.call('PATCH', `${BLOCKS}/${block.id}`, { body: { duration: '5s' } }),
+        server.post(`${BLOCKS}/${proposal}/approve`, { duration: '5s' }),
+        server.post('/api/v1/exemptions', { subject, duration: '5s', reason: 'list' }),
+      ]);
+      await asked.opened;
+      server.clock.advance(6 * SECOND);
+      go.open();
+      const ends = formatInstant(server.clock.now() + 5 * SECOND);
+      for (const { status, json, text } of await replies)
+        assert.deepEqual([status < 300, json.until], [true, ends], text);
+    } finally {
+      go.open();
+      await server.stop();
+    }
+  });
 });

@@ -37,6 +37,11 @@ const onStandIn = async (): Promise<Opened> => {
   return { apis: await TwoApis.start(await open(), await open()), end: () => server.kill() };
 };
 
+const actOf = (value: string, id: string): Act => ({
+  ...{ kind: 'act', action: 'propose', subject: parseSubject('account', value), newId: id },
+  ...{ terms: terms(), evidence: evidence({ firstPosition: 1e9, lastPosition: 1e9 }) },
+});
+
 interface Opened {
   readonly apis: TwoApis;
   readonly end: () => Promise<unknown>;
@@ -70,12 +75,8 @@ for (const [name, open] of [
     };
     /** What a detector does when a rule trips. @returns the id of the proposal */
     const propose = async (value: string): Promise<string> => {
-      const subject = parseSubject('account', value);
-      const command: Act = {
-        ...{ kind: 'act', action: 'propose', subject, newId: newId() },
-        ...{ terms: terms(), evidence: evidence({ firstPosition: 1e9, lastPosition: 1e9 }) },
-      };
-      await apis.nodes[0].deps.desk.execute(subject, command, { by: 'rule:burst@1' });
+      const command = actOf(value, newId());
+      await apis.nodes[0].deps.desk.execute(command.subject, command, { by: 'rule:burst@1' });
       await apis.settled();
       return command.newId;
     };
@@ -125,6 +126,21 @@ for (const [name, open] of [
         assert.deepEqual(await typesOf(`block-account:${first}`), approval);
         assert.deepEqual(await typesOf(`block-account:${second}`), ['BlockProposed', 'ProposalDismissed']);
       }
+    });
+
+    test('find a block that the other has just made, by its id, though it does not show here yet', async () => {
+      for (let n = 0; n < FEWER; n++) {
+        const { json } = await apis.call(0, 'POST', BLOCKS, { body: bodyOf(fresh()) });
+        const released = await apis.call(1, 'POST', `${BLOCKS}/${json.id}/release`);
+        assert.deepEqual([released.status, released.json.state], [200, 'released'], released.text);
+        const proposal = newId();
+        const value = fresh();
+        const act = actOf(value, proposal);
+        await apis.nodes[0].deps.desk.execute(act.subject, act, { by: 'rule:burst@1' });
+        const approved = await apis.call(1, 'POST', `${BLOCKS}/${proposal}/approve`);
+        assert.deepEqual([approved.status, approved.json.state], [200, 'active'], approved.text);
+      }
+      assert.equal((await apis.call(1, 'GET', `${BLOCKS}/${newId()}`)).status, 404);
     });
 
     test('give one answer to one key: an exemption is granted and revoked once', async () => {
