@@ -51,7 +51,10 @@ export class People {
         }));
       case 'ProposalDismissed': {
         const { block: recorded, falsePositive = false } = event.data;
-        this.#toProposal(event, recorded, (block) => ({ kind: 'dismiss', block, falsePositive }));
+        const subject = this.#subjects.get(recorded);
+        // One that went because its subject became exempt goes only where it is exempt here too.
+        if (isPersons || (subject !== undefined && this.#world.isExempt(subject)))
+          this.#toProposal(event, recorded, (block) => ({ kind: 'dismiss', block, falsePositive }));
         this.#subjects.delete(recorded);
         return;
       }
