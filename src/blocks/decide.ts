@@ -169,7 +169,7 @@ function renew(command: At<Renew>, standing: Standing): readonly BlockFact[] {
   return strengthen(block, tripped(evidence, now) + command.duration, block.direction, { evidence });
 }
 
-/** Ends that lie no further apart are one: who asks for the same at once is decided on one after the other. */
+/** Ends that lie no further apart count as one: the same request, sent several times at once, is decided several times. */
 const SAME_END: Milliseconds = MINUTE;
 
 function impose(command: At<Impose>, standing: Standing): readonly BlockFact[] {

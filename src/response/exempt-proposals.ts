@@ -7,6 +7,7 @@ import { StopgapError } from '../kernel/errors.js';
 import type { Clock } from '../kernel/time.js';
 import { decisionFields } from '../log/decisions.js';
 import type { ReadModels } from '../read-models.js';
+import { Share } from '../store/turn.js';
 
 export interface ExemptProposalsOptions {
   readonly desk: BlockDesk;
@@ -30,7 +31,9 @@ export async function dismissExempt(
   position?: number,
 ): Promise<void> {
   const correlation = position === undefined ? undefined : `event:${position}`;
+  const share = new Share();
   for (const entry of [...models.ledger.pending()]) {
+    if (share.spent()) await share.turn();
     const { id: block, subject } = entry;
     const now = clock.now();
     const spared = stateAt(entry, now) === 'proposed' ? models.exemptions.covering(subject, now) : undefined;
