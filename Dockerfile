@@ -1,7 +1,9 @@
 # syntax=docker/dockerfile:1
 
-# With compiler and Python: better-sqlite3 is compiled where no ready-made library fits.
-FROM node:20.20.2-bookworm AS build
+# With compiler and Python: better-sqlite3 is compiled where no ready-made library fits, or none can be fetched.
+# Compiled with the headers of Node 24.19 or later it would end the process at some garbage collection: so this Node is older
+# than the one that it runs on.
+FROM node:24.18.1-bookworm AS build
 WORKDIR /build
 COPY package.json package-lock.json ./
 # No package's scripts but the one that is needed: our own `prepare` would want the sources, which come later.
@@ -15,9 +17,10 @@ RUN npx tsc -p tsconfig.build.json \
   && npm prune --omit=dev --ignore-scripts \
   && rm -rf node_modules/better-sqlite3/deps node_modules/better-sqlite3/src node_modules/@kurrent/bridge-*-musl \
   && find node_modules/better-sqlite3/build -type f ! -name better_sqlite3.node -delete \
-  && node -e "new (require('better-sqlite3'))(':memory:').exec('SELECT 1')"
+  && node -e "new (require('better-sqlite3'))(':memory:').exec('SELECT 1')" \
+  && ! grep -q 28RemoveEnvironmentCleanupHook node_modules/better-sqlite3/build/Release/better_sqlite3.node
 
-FROM node:20.20.2-bookworm-slim
+FROM node:24.21.0-bookworm-slim
 # The files of users and tokens are shared by several processes: a directory of their own, outside the data.
 RUN install -d -o node -g node -m 0700 /var/lib/stopgap /var/lib/stopgap-accounts \
   && printf 'users: []\n' > /var/lib/stopgap-accounts/users.yaml \

@@ -104,8 +104,10 @@ export class ActiveBlocks {
         const { type, value } = subject;
         return this.#put({ id, type, value, direction, until, refusal, byRule: origin === 'rule' });
       }
-      case 'BlockExtended':
-        return this.#change(event.data.block, { until: event.data.until, direction: event.data.direction });
+      case 'BlockExtended': {
+        const { block, until, direction, refusal } = event.data;
+        return this.#change(block, { until, direction, ...(refusal === undefined ? {} : { refusal }) });
+      }
       case 'BlockShortened':
         return this.#change(event.data.block, { until: event.data.until });
       case 'BlockReleased':
@@ -123,7 +125,7 @@ export class ActiveBlocks {
     }
   }
 
-  #change(id: string, change: Partial<Pick<ActiveBlock, 'until' | 'direction'>>): void {
+  #change(id: string, change: Partial<Pick<ActiveBlock, 'until' | 'direction' | 'refusal'>>): void {
     const block = this.#byId.get(id);
     if (block !== undefined) this.#put({ ...block, ...change });
   }

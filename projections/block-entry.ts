@@ -112,9 +112,14 @@ function changed(before: BlockEntry, event: Exclude<BlockEvent, Beginning>): Blo
     case 'ProposalLapsed':
       return told({ ...before, state: 'lapsed', endedAt: event.at }, event);
     case 'BlockExtended': {
-      const { until, direction, evidence, note } = event.data;
+      const { until, direction, evidence, description, refusal, note } = event.data;
       const proof = evidence === undefined ? {} : { evidence };
-      return told({ ...before, until, direction, ...proof }, event, { until, ...proof, ...noted(note) });
+      const asked = {
+        ...(description === undefined ? {} : { description }),
+        ...(refusal === undefined ? {} : { refusal }),
+      };
+      const item = { until, ...proof, ...noted(note ?? description) };
+      return told({ ...before, until, direction, ...proof, ...asked }, event, item);
     }
     case 'BlockShortened': {
       const { until, note } = event.data;

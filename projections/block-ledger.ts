@@ -76,6 +76,11 @@ export class BlockLedger {
     return this.#aliases.get(id) ?? id;
   }
 
+  /** Whether there ever was a block of this id. */
+  has(id: string): boolean {
+    return this.rows.find(this.nameOf(id)) !== undefined;
+  }
+
   /** By any of its ids, where it is in memory: all that wait or are in force are. */
   get(id: string): BlockEntry | undefined {
     return this.#entries.get(this.nameOf(id));

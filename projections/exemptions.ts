@@ -60,11 +60,10 @@ export class Exemptions {
   }
 
   /** A wide network must not be blocked where a part of it is exempted. */
-  #within({ type, value }: Subject, now: Instant): { id: string; reason: string } | undefined {
-    if (type !== 'ip' || widthFactor(value) === 1) return undefined;
+  #within(network: Subject, now: Instant): { id: string; reason: string } | undefined {
+    if (!isWide(network)) return undefined;
     for (const { id, reason, subject } of this.list(now)) {
-      if (subject.type !== 'ip') continue;
-      if (isWithin(subject.value.split('/', 1)[0]!, value)) return { id, reason };
+      if (subject.type === 'ip' && isWithin(addressOf(subject), network.value)) return { id, reason };
     }
     return undefined;
   }
@@ -171,6 +170,19 @@ export class Exemptions {
   }
 }
 
+/** Which subjects an exemption of these keeps rules from: as {@link Exemptions.covering} has it. */
+export function coverageOf(exempt: readonly Subject[]): (subject: Subject) => boolean {
+  const index = new SubjectIndex<true>();
+  for (const subject of exempt) index.set(subject, true);
+  const addresses = exempt.filter(({ type }) => type === 'ip').map(addressOf);
+  return (subject) => {
+    let isCovered = false;
+    index.forEachMatch(asSender(subject), () => (isCovered = true));
+    if (isCovered || !isWide(subject)) return isCovered;
+    return addresses.some((address) => isWithin(address, subject.value));
+  };
+}
+
 function isBehind(a: Exemption, b: Exemption): boolean {
   return a.subject.value.includes('*') && b.subject.value.includes('*') && a.id < b.id;
 }
@@ -184,4 +196,13 @@ function asSender({ type, value }: Subject): SenderIdentity {
     ip: type === 'ip' ? value.replace(/\/\d+$/, '') : undefined,
     direction: 'outbound',
   };
+}
+
+function isWide({ type, value }: Subject): boolean {
+  return type === 'ip' && widthFactor(value) !== 1;
+}
+
+/** The first address of a network. */
+function addressOf({ value }: Subject): string {
+  return value.split('/', 1)[0]!;
 }

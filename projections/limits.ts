@@ -3,7 +3,7 @@ import { DAY } from '../src/kernel/time.js';
 import { inWords } from '../src/overrides/explain.js';
 import type { Habit } from '../src/rules/explain.js';
 import type { Baseline, Learning, Rule, VersionedRules } from '../src/rules/model.js';
-import { DIVERSITY_MAX, LEARNING, isDiversity, isVolume } from '../src/rules/model.js';
+import { LEARNING, highestLimit, isVolume } from '../src/rules/model.js';
 import type { Day, ProfiledType } from '../src/sending/day-summary.js';
 import { dayOf } from '../src/sending/day-summary.js';
 import type { SubjectType } from '../src/sending/subjects.js';
@@ -62,8 +62,8 @@ export class Limits {
     const own = baseline === undefined ? watch.limit : this.#remembered(baseline, watch, value, at, row);
     if (kind === 'turn') return own;
     const limit = this.#around.overrides.limit(rule.id, this.#type, value, own, at, isBought(rule));
-    // More different ones than that are not told apart: a higher limit would be none.
-    return limit !== null && isDiversity(rule.count) ? Math.min(limit, DIVERSITY_MAX - 1) : limit;
+    // A higher limit would be none.
+    return limit === null ? null : Math.min(limit, highestLimit(rule.count));
   }
 
   /** The lowest limit of those who watch a window, where none {@link mayBeLower}. */
@@ -191,12 +191,13 @@ export function boughtLimit(
 ): { readonly limit: number | null; readonly isNamed: boolean; readonly sentence: string } | undefined {
   const found = overrides.explain(rule.id, type, value, own, at, isBought(rule));
   if (found === undefined) return undefined;
-  const most = isDiversity(rule.count) ? DIVERSITY_MAX - 1 : Infinity;
+  const most = highestLimit(rule.count);
+  const why = rule.count === 'accounts' ? 'remembered' : 'told apart';
   const isCut = found.limit !== null && found.limit > most;
   return {
     limit: isCut ? most : found.limit,
     isNamed: found.named !== undefined,
-    sentence: `${isCut ? `${most}, since more are not told apart: ` : ''}${inWords(found)}`,
+    sentence: `${isCut ? `${most}, since more are not ${why}: ` : ''}${inWords(found)}`,
   };
 }
 

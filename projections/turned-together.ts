@@ -1,5 +1,6 @@
 import { togetherSentence } from '../src/rules/explain.js';
 import type { Rule } from '../src/rules/model.js';
+import { highestLimit } from '../src/rules/model.js';
 import type { Verdict } from '../src/rules/verdict.js';
 import type { Instant } from '../src/kernel/time.js';
 import { domainOf } from '../src/sending/identity.js';
@@ -23,7 +24,7 @@ export function turnedTogether(
   const { at, position } = turned;
   const domain = domainOf(turned.account);
   if (domain === undefined) return [];
-  const limit = overrides.limit(rule.id, 'domain', domain, rule.limit, at);
+  const limit = allowedTogether(overrides, rule, domain, at);
   if (limit === null) return [];
   const { window } = rule;
   const { alarm } = rule.turned!;
@@ -54,7 +55,7 @@ export function togetherReadings(
   if (domain === undefined) return [];
   return rules.rules.flatMap((rule) => {
     if (rule.count !== 'accounts') return [];
-    const limit = overrides.limit(rule.id, 'domain', domain, rule.limit, now);
+    const limit = allowedTogether(overrides, rule, domain, now);
     if (limit === null) return [];
     const { id, count, window, direction } = rule;
     const standing = together.standing(
@@ -68,6 +69,12 @@ export function togetherReadings(
     const { accounts: observed } = standing;
     return [{ rule: id, count, window, observed, limit, direction, besides: [], together: group }];
   });
+}
+
+/** How many accounts of a domain may turn; null where the rule is off for it. More than are remembered would be no limit. */
+function allowedTogether(overrides: Overrides, rule: Rule, domain: string, at: Instant): number | null {
+  const limit = overrides.limit(rule.id, 'domain', domain, rule.limit, at);
+  return limit === null ? null : Math.min(limit, highestLimit(rule.count));
 }
 
 function keyOf({ id }: Rule, domain: string): string {

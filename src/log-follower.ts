@@ -23,6 +23,7 @@ import type { ReadModelListeners } from './read-models.js';
 import { LocalContainment } from './response/containment.js';
 import { KnownHabits } from './response/known-habits.js';
 import { Responder } from './response/responder.js';
+import { dismissExempt } from './response/exempt-proposals.js';
 import { planTimedWork, taskRunner, timedTasks } from './response/timed-work.js';
 import { DEFAULT_RULES, EVALUATION_RULES } from './rules/defaults.js';
 import type { RulesChanged } from './rules/model.js';
@@ -85,6 +86,7 @@ export class LogFollower {
   #snapshots: Snapshots | undefined;
   #summaries: DaySummaries | undefined;
   #stopLettingGo = (): void => undefined;
+  #exempting: Promise<void> = Promise.resolve();
 
   #state: 'starting' | 'following' | 'rebuilding' = 'starting';
   #reason = ASKING;
@@ -224,6 +226,7 @@ export class LogFollower {
     this.#rulesFile?.stop();
     await this.work?.close();
     await this.responder.stop();
+    await this.#exempting;
     await this.#summaries?.stop();
     this.#overrides?.stop();
     await Promise.all([this.habits?.close(), this.models.stop().then(() => this.#snapshots?.close())]);
@@ -239,6 +242,7 @@ export class LogFollower {
         if (live && this.#detects) this.responder.take(verdict);
       },
       onBlockEvent: (event, live) => {
+        if (event.type === 'ExemptionGranted' && live) this.#dismissExempt(event.position);
         if ('evidence' in event.data && event.data.evidence !== undefined)
           this.responder.answered(event.data.evidence);
         if (!live) return;
@@ -246,7 +250,9 @@ export class LogFollower {
         if (this.work !== undefined) planTimedWork(this.work, this.models.ledger, event);
       },
       onRulesChanged: () => {
-        if (this.models.ready) this.#tellRules();
+        if (!this.models.ready) return;
+        this.#tellRules();
+        this.#dismissExempt(this.models.position);
       },
       onSkipped({ position, stream, type }, reason) {
         metrics.store.skippedEvents.inc();
@@ -303,8 +309,24 @@ export class LogFollower {
     await this.#insist(ACTING, async () => this.#overrides?.start());
     if (!this.#detects) return;
     await responder.finish();
+    this.#dismissExempt();
     const summaries = { store, models, clock, log: logs.of('rules') };
     this.#summaries = await this.#insist(ACTING, () => DaySummaries.start(summaries));
+  }
+
+  /** A detector's task: it alone makes proposals. @param position of the event that made subjects exempt */
+  #dismissExempt(position?: number): void {
+    if (!this.#detects) return;
+    const { models, desk } = this;
+    const { clock, logs } = this.#options;
+    const log = logs.of('rules');
+    const { signal } = this.#closing;
+    const work = (): Promise<void> => dismissExempt({ desk, models, clock, log }, position);
+    this.#exempting = this.#exempting
+      .then(() => insist(work, { signal, onAway: () => undefined, patient: true }))
+      .catch((error: unknown) => {
+        if (!signal.aborted) log.error({ error: messageOf(error) }, 'proposals of exempt subjects were kept');
+      });
   }
 
   #loadRules(): Promise<void> {

@@ -2,6 +2,7 @@ import type { YAMLMap } from 'yaml';
 import { isMap, isSeq, YAMLSeq } from 'yaml';
 import type { LockOptions } from './file-lock.js';
 import { withFileLock } from './file-lock.js';
+import { withLeftMark, withoutLeftMark } from './left-mark.js';
 import { readIfThere, writePrivateFile } from './private-file.js';
 import { YamlSource } from './yaml-source.js';
 
@@ -35,12 +36,14 @@ export function changeRecords<T>(
   return withFileLock(
     target.file,
     async () => {
-      const text = (await readIfThere(target.file)) ?? `# ${target.comment}\n${target.list}: []\n`;
+      const before = (await readIfThere(target.file)) ?? `# ${target.comment}\n${target.list}: []\n`;
+      const text = withoutLeftMark(before);
       target.validate(text);
       const { doc } = new YamlSource(text, target.file);
       if (!isMap(doc.contents)) doc.contents = doc.createNode({}) as unknown as typeof doc.contents;
       if (!isSeq(doc.get(target.list, true))) doc.set(target.list, new YAMLSeq());
       const items = doc.get(target.list, true) as YAMLSeq;
+      const count = items.items.length;
       const result = change({
         find: (matches) =>
           items.items.find((item): item is YAMLMap => {
@@ -57,7 +60,9 @@ export function changeRecords<T>(
           if (items.items.length === 0) items.flow = true;
         },
       });
-      await writePrivateFile(target.file, doc.toString({ lineWidth: 0 }));
+      const after = doc.toString({ lineWidth: 0 });
+      const left = items.items.length;
+      await writePrivateFile(target.file, left < count ? withLeftMark(after, left) : after);
       return result;
     },
     options,

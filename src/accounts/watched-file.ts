@@ -2,6 +2,7 @@ import { open } from 'node:fs/promises';
 import { messageOf } from '../kernel/errors.js';
 import type { Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
+import { isLeftSo } from './left-mark.js';
 import { readFault } from './private-file.js';
 
 /** Reads the content, as text or as it is; what it throws is the reason for refusing it. */
@@ -17,7 +18,7 @@ export type WatchedFileOptions<T> = Reading<T> & {
   readonly onChange?: (value: T) => void;
   /**
    * How many entries a value has, where half of a file may be valid too. A content that has lost most of them is refused,
-   * see {@link lostMost}, and one that is shorter must look the same twice, unless the file was replaced: it may be half
+   * see {@link lostMost}, unless the command line left it so, and one that is shorter must look the same twice, unless the file was replaced: it may be half
    * written.
    */
   readonly entries?: (value: T) => number;
@@ -172,7 +173,8 @@ export class WatchedFile<T> {
       return false;
     }
     const [before, after] = [this.current, value].map((one) => entries?.(one) ?? 1) as [number, number];
-    if (!isMeant && lostMost(before, after)) {
+    const isLeft = typeof found.content === 'string' && isLeftSo(found.content, after);
+    if (!isMeant && !isLeft && lostMost(before, after)) {
       this.#refuse(tooFew(path, before, after), true);
       return false;
     }

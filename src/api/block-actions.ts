@@ -1,14 +1,14 @@
 import { z } from 'zod';
 import type { BlockCommand } from '../blocks/commands.js';
-import { entryOf } from './block-entries.js';
-import { BLOCKS, actOn } from './blocks.js';
+import { BLOCKS, actOn, findEntry } from './blocks.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Route } from './http/route.js';
 import { route } from './http/route.js';
-import { noteInput } from './inputs.js';
+import { noteInput, optionalSpanOf, spanInputs } from './inputs.js';
 import { blockShape } from './shapes.js';
 
 const noted = z.strictObject({ note: noteInput.optional() });
+const approval = noted.extend(spanInputs);
 const judged = noted.extend({
   falsePositive: z.boolean('must be true or false').default(false).meta({
     description:
@@ -32,17 +32,21 @@ export function blockActionRoutes(deps: ApiDependencies): readonly Route[] {
       body: { schema, optional: true },
       responses: { 200: { description: 'The block as it is now', schema: blockShape } },
       async handle(ask) {
-        const entry = await entryOf(deps, ask.params['id']!);
+        const entry = await findEntry(deps, ask.params['id']!);
         return actOn(ask, entry, commandOf(entry.id, ask.body), deps);
       },
     });
 
   return [
-    action('approve', 'Put a proposed block in force', noted, (block, body) => ({
-      kind: 'approve',
-      block,
-      ...body,
-    })),
+    action(
+      'approve',
+      'Put a proposed block in force, for as long as was proposed or as is said',
+      approval,
+      (block, { note, ...span }) => ({
+        ...{ kind: 'approve', block, span: optionalSpanOf(span) },
+        ...(note === undefined ? {} : { note }),
+      }),
+    ),
     action(
       'dismiss',
       'Dismiss a proposal: the sends behind it count no more, and limits are tripled for an hour',

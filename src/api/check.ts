@@ -72,7 +72,7 @@ const checkShape = z.object({
   }),
   accountState: z.enum(ACCOUNT_STATES).nullable().meta({
     description:
-      'Null where no account is named, of a past instant, and where this process has no users file.',
+      'Null where no account is named, of a past instant, and where this process has no users file: the sentence says so.',
   }),
   sentence: z.string(),
   block: blockShape
@@ -124,6 +124,7 @@ async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<C
   const { verdict, from } = await judgedAs(deps, sender, refusals ?? [], at, isPast);
   const { login, atAuth, atRcpt, authReply, deciding } = verdict;
   const state = isPast || login === undefined ? undefined : deps.accountState?.(login.account!);
+  const isUnsure = !isPast && login !== undefined && deps.accountState === undefined;
   const hasNoLogin = state === 'unknown' || state === 'disabled';
   const matching = new Map<string, BlockJson>();
   for (const who of [login, verdict.sender]) {
@@ -147,6 +148,7 @@ async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<C
     sentence: [
       ...(hasNoLogin ? [withoutLogin(login!.account!, state)] : []),
       ...(hasNoLogin && deciding === undefined ? [] : [sentence(deciding, at, isPast)]),
+      ...(isUnsure && deciding === undefined ? [NOT_KNOWN] : []),
       ...(from === undefined ? [] : [cameAs(from)]),
     ].join(' '),
     block: deciding?.block ?? null,
@@ -267,6 +269,9 @@ async function latestRefusals(
   }
   return found;
 }
+
+const NOT_KNOWN =
+  'Whether there is such an account is not known here: this process has no users file, since it has not the role smtp.';
 
 function withoutLogin(account: string, state: AccountState): string {
   return state === 'unknown'

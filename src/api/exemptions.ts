@@ -6,13 +6,15 @@ import { StopgapError } from '../kernel/errors.js';
 import type { NewEvent } from '../kernel/events.js';
 import { NEVER_BLOCK } from '../rules/never-block.js';
 import { SUBJECT_TYPES, parsePattern } from '../sending/subjects.js';
+import { BLOCKS } from './blocks.js';
 import { carryOut, replayed } from './commands.js';
 import { cursorOf, keyOfCursor } from './cursor.js';
 import type { ApiDependencies } from './dependencies.js';
+import { blocksOfExempt, exemptBlocksView } from './exempt-blocks.js';
 import type { Route } from './http/route.js';
 import { ok, route } from './http/route.js';
-import { anyOf, noteInput, oneOf, once, spanInputs, subjectInput, untilOf, wholeNumber } from './inputs.js';
-import { exemptionShape, listOf } from './shapes.js';
+import { anyOf, noteInput, oneOf, once, spanInputs, spanOf, subjectInput, wholeNumber } from './inputs.js';
+import { exemptionShape, grantedExemptionShape, listOf } from './shapes.js';
 import { exemptionView } from './views.js';
 
 const EXEMPTIONS = '/api/v1/exemptions';
@@ -73,14 +75,13 @@ export function exemptionRoutes(deps: ApiDependencies): readonly Route[] {
       role: 'operator',
       body: { schema: creation },
       responses: {
-        201: { description: 'The exemption', schema: exemptionShape },
-        200: { description: 'The very same exemption stood already', schema: exemptionShape },
+        201: { description: 'The exemption', schema: grantedExemptionShape },
+        200: { description: 'The very same exemption was in force already', schema: grantedExemptionShape },
       },
       async handle(ask) {
         const { subject: raw, reason, ...span } = ask.body;
         const subject = parsePattern(raw.type, raw.value);
-        const until = untilOf(span, clock.now());
-        const command = { kind: 'grant', subject, until, reason, newId: newId() } as const;
+        const command = { kind: 'grant', subject, ...spanOf(span), reason, newId: newId() } as const;
         const { facts, standing, repeated } = await carryOut(deps, ask, subject, command);
         const granted = facts.find((fact) => fact.type === 'ExemptionGranted');
         const id = granted?.data.exemption ?? standing.exemption!.id;
@@ -91,7 +92,8 @@ export function exemptionRoutes(deps: ApiDependencies): readonly Route[] {
           ...(isNew ? { Location: `${deps.publicUrl ?? ''}${EXEMPTIONS}/${encodeURIComponent(id)}` } : {}),
           ...replayed(repeated),
         };
-        return { status: isNew ? 201 : 200, body: exemptionView(exemption), headers };
+        const blocks = exemptBlocksView(await blocksOfExempt([subject], deps), BLOCKS);
+        return { status: isNew ? 201 : 200, body: { ...exemptionView(exemption), blocks }, headers };
       },
     }),
     route({

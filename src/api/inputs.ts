@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import type { Span } from '../blocks/commands.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { DAY, DURATION_FORM, SECOND, parseDuration, parseInstant } from '../kernel/time.js';
 import { InvalidInput } from '../kernel/errors.js';
@@ -31,7 +32,7 @@ export const instantInput = z.string('must be an ISO 8601 time').transform((text
   return z.NEVER;
 });
 
-/** The three ways to say how long; {@link untilOf} sees to it that one is used. */
+/** The three ways to say how long; {@link spanOf} sees to it that one is used. */
 export const spanInputs = {
   duration: durationInput.optional(),
   until: instantInput.optional(),
@@ -45,14 +46,20 @@ export interface SpanInput {
 }
 
 /** @throws InvalidInput where it is not just one of the three */
-export function untilOf({ duration, until, indefinite }: SpanInput, now: Instant): Instant | null {
+export function spanOf(input: SpanInput): Span {
+  return optionalSpanOf(input, 1)!;
+}
+
+/** @throws InvalidInput where it is more than one of the three, or fewer than `least` */
+export function optionalSpanOf({ duration, until, indefinite }: SpanInput, least = 0): Span | undefined {
   const given = [duration, until, indefinite].filter((way) => way !== undefined).length;
-  if (given !== 1) {
+  if (given > 1 || given < least) {
     const fault = given === 0 ? 'how long is missing' : 'there is more than one';
     throw new InvalidInput('duration', `${fault}: give exactly one of duration, until or indefinite: true`);
   }
-  if (indefinite === true) return null;
-  return duration === undefined ? until! : now + duration;
+  if (given === 0) return undefined;
+  if (indefinite === true) return { until: null };
+  return duration === undefined ? { until: until! } : { duration };
 }
 
 /** A query parameter that may stand once. */

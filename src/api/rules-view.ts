@@ -13,6 +13,7 @@ import type {
 } from '../rules/model.js';
 import { placeless } from '../rules/places.js';
 import type { ApiDependencies } from './dependencies.js';
+import { blocksOfExempt } from './exempt-blocks.js';
 import type { RuleJson, RuleSetJson, RulesJson } from './shapes.js';
 import { instant, span } from './views.js';
 
@@ -28,6 +29,21 @@ export function rulesView(
   const warnings = rulesWarningsOf(set, places);
   const installedAt = instant(sendVolume.installedAt);
   return { version, origin, source, ...rest, warnings, installedAt, rules: shown };
+}
+
+/** Exemptions end no block: those in force that they cover, a sentence each. */
+export async function goingOn(
+  { rules }: RulesChanged,
+  deps: Pick<ApiDependencies, 'models' | 'clock'>,
+): Promise<readonly string[]> {
+  const blocks = await blocksOfExempt(
+    rules.exempt.map(({ subject }) => subject),
+    deps,
+  );
+  return blocks.map(
+    ({ id, type, value }) =>
+      `${type} ${value} is exempt, and is blocked all the same: to end that, stopgap block release ${id}`,
+  );
 }
 
 /** What is valid and will not do what it is meant to here. */

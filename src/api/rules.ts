@@ -10,7 +10,7 @@ import type { Answer, Ask, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
 import type { RulesInput } from './rules-input.js';
 import { MOST_TOKENS, rulesBody, rulesDraft, withoutLines } from './rules-input.js';
-import { rulesView, rulesWarningsOf } from './rules-view.js';
+import { goingOn, rulesView, rulesWarningsOf } from './rules-view.js';
 import { precisionShape } from './shadow-shapes.js';
 import { precisionView } from './shadow-view.js';
 import { faultShape, listOf, rulesShape, rulesWarnings } from './shapes.js';
@@ -30,12 +30,16 @@ export function rulesRoutes(deps: ApiDependencies): readonly Route[] {
     throw new StopgapError('not-found', 'no rules are in force yet');
   };
 
-  const answer = (rules: RulesChanged, repeated = false): Answer => {
-    return ok(rulesView(rules, deps), {
-      ETag: etagOf(rules.version),
-      'Cache-Control': 'private, no-cache',
-      ...replayed(repeated),
-    });
+  const answer = (rules: RulesChanged, repeated = false, more: readonly string[] = []): Answer => {
+    const view = rulesView(rules, deps);
+    return ok(
+      { ...view, warnings: [...view.warnings, ...more] },
+      {
+        ETag: etagOf(rules.version),
+        'Cache-Control': 'private, no-cache',
+        ...replayed(repeated),
+      },
+    );
   };
 
   const replace = async (ask: Ask<unknown, RulesInput>): Promise<Answer> => {
@@ -63,7 +67,8 @@ export function rulesRoutes(deps: ApiDependencies): readonly Route[] {
     }
     await shown(deps, position);
     // Those of the caller, also where somebody else has put others in force meanwhile.
-    return answer(change ?? before.inForce!, repeated);
+    const inForce = change ?? before.inForce!;
+    return answer(inForce, repeated, await goingOn(inForce, deps));
   };
 
   return [

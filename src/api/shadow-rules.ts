@@ -14,7 +14,7 @@ import { ok, route } from './http/route.js';
 import { anyOf, once, wholeNumber } from './inputs.js';
 import type { RulesInput } from './rules-input.js';
 import { rulesBody, withoutLines } from './rules-input.js';
-import { rulesView } from './rules-view.js';
+import { goingOn, rulesView } from './rules-view.js';
 import { DIFFERENCES, differenceShape, shadowShape } from './shadow-shapes.js';
 import { differenceView, shadowView } from './shadow-view.js';
 import { listOf, rulesShape } from './shapes.js';
@@ -119,10 +119,15 @@ export function shadowRoutes(deps: ApiDependencies): readonly Route[] {
       async handle(ask) {
         const { facts, repeated } = await carryOut(ask, { kind: 'promote' });
         const rules = facts.find((fact) => fact.type === 'RulesChanged')!.data;
-        return ok(rulesView(rules, deps), {
-          ETag: etagOf(rules.version),
-          ...replayed(repeated),
-        });
+        const view = rulesView(rules, deps);
+        const warnings = [...view.warnings, ...(await goingOn(rules, deps))];
+        return ok(
+          { ...view, warnings },
+          {
+            ETag: etagOf(rules.version),
+            ...replayed(repeated),
+          },
+        );
       },
     }),
   ];

@@ -116,6 +116,25 @@ export const exemptionShape = z
   })
   .meta({ id: 'Exemption' });
 
+/** So many are named. */
+export const EXEMPT_BLOCKS_NAMED = 100;
+
+export const grantedExemptionShape = exemptionShape
+  .extend({
+    blocks: z
+      .array(
+        z.object({
+          ...{ id: z.string(), subject: subjectShape, direction: z.enum(DIRECTIONS) },
+          until: instant.nullable().meta({ description: 'Null is for ever.' }),
+          release: z.string().meta({ description: 'POST there to end it.' }),
+        }),
+      )
+      .meta({
+        description: `Blocks in force that it covers, ${EXEMPT_BLOCKS_NAMED} at most: an exemption ends no block, so they go on refusing.`,
+      }),
+  })
+  .meta({ id: 'GrantedExemption' });
+
 export const faultShape = z
   .object({ line: z.int().nullable(), path: z.string(), message: z.string() })
   .meta({ id: 'RuleFault' });
@@ -262,6 +281,7 @@ export type BlockJson = z.infer<typeof blockShape>;
 export type EvidenceJson = z.infer<typeof evidenceShape>;
 export type HistoryJson = z.infer<typeof historyShape>;
 export type ExemptionJson = z.infer<typeof exemptionShape>;
+export type GrantedExemptionJson = z.infer<typeof grantedExemptionShape>;
 export type RuleJson = z.infer<typeof ruleShape>;
 export type RuleSetJson = z.infer<typeof ruleSetShape>;
 export type RulesJson = z.infer<typeof rulesShape>;

@@ -1,5 +1,6 @@
-import type { BlockCommand } from '../blocks/commands.js';
-import type { BlockEvent } from '../blocks/events.js';
+import type { BlockCommand, Span } from '../blocks/commands.js';
+import type { BlockEvent, ProposalApproved } from '../blocks/events.js';
+import { isLater } from '../blocks/state.js';
 import { StopgapError } from '../kernel/errors.js';
 import type { Subject } from '../sending/subjects.js';
 import type { World } from './world.js';
@@ -33,17 +34,27 @@ export class People {
         this.#subjects.set(block, subject);
         if (!isPersons || origin !== 'admin') return;
         const newId = this.#world.newId();
+        const there = this.#world.standing(subject).block;
+        // Here a rule may have blocked for longer: then that end holds.
+        const end = there !== undefined && isLater(there.until, until) ? there.until : until;
         return this.#do(
           subject,
-          { kind: 'impose', subject, direction, description, refusal, until, newId },
+          { kind: 'impose', subject, direction, description, refusal, until: end, newId },
           event.by,
         );
       }
       case 'ProposalApproved':
-        return this.#toProposal(event, event.data.block, (block) => ({ kind: 'approve', block }));
+        return this.#toProposal(event, event.data.block, (block) => ({
+          kind: 'approve',
+          block,
+          ...spanOf(event.data),
+        }));
       case 'ProposalDismissed': {
         const { block: recorded, falsePositive = false } = event.data;
-        this.#toProposal(event, recorded, (block) => ({ kind: 'dismiss', block, falsePositive }));
+        const subject = this.#subjects.get(recorded);
+        // One that went because its subject became exempt goes only where it is exempt here too.
+        if (isPersons || (subject !== undefined && this.#world.isExempt(subject)))
+          this.#toProposal(event, recorded, (block) => ({ kind: 'dismiss', block, falsePositive }));
         this.#subjects.delete(recorded);
         return;
       }
@@ -101,4 +112,8 @@ export class People {
       if (!(error instanceof StopgapError)) throw error;
     }
   }
+}
+
+function spanOf({ until }: ProposalApproved): { span?: Span } {
+  return until === undefined ? {} : { span: { until } };
 }

@@ -160,6 +160,10 @@ export class World {
     this.#standings.set(subjectKey(subject), { ...standing, ended: NOTHING_YET.ended });
   }
 
+  isExempt(subject: Subject): boolean {
+    return this.models.exemptions.covering(subject, this.now) !== undefined;
+  }
+
   /** The id of a case that begins: the older one sorts first, as those of live traffic do. */
   newId(): string {
     return `case-${String(++this.#cases).padStart(8, '0')}`;

@@ -2,6 +2,9 @@ import type { Instant, Milliseconds } from '../kernel/time.js';
 import type { Direction, Subject } from '../sending/subjects.js';
 import type { Evidence, Refusal, Until } from './events.js';
 
+/** When something is to end, or how long it is to last from the moment at which it is decided. */
+export type Span = { readonly until: Until } | { readonly duration: Milliseconds | null };
+
 /** How a repeated block by the same rule grows: `duration * factor ^ strikes`, at most `max`. */
 export interface Escalation {
   readonly factor: number;
@@ -51,19 +54,22 @@ export interface Observe {
   readonly evidence: Evidence;
 }
 
-export interface Impose {
+export type Impose = Span & {
   readonly kind: 'impose';
   readonly subject: Subject;
   readonly direction: Direction;
-  readonly description: string;
-  readonly refusal: Refusal;
-  readonly until: Until;
+  /** A block in force keeps its own where this is absent; a new one has none. */
+  readonly description?: string | undefined;
+  /** A block in force keeps its own where this is absent; a new one is `soft`. */
+  readonly refusal?: Refusal | undefined;
   readonly newId: string;
-}
+};
 
 export interface Approve {
   readonly kind: 'approve';
   readonly block: string;
+  /** As long as was proposed where it is absent. */
+  readonly span?: Span | undefined;
   readonly note?: string;
 }
 
@@ -82,12 +88,11 @@ export interface Release {
   readonly note?: string;
 }
 
-export interface ChangeUntil {
+export type ChangeUntil = Span & {
   readonly kind: 'change-until';
   readonly block: string;
-  readonly until: Until;
   readonly note?: string;
-}
+};
 
 /** The timer's: harmless at any time, any number of times. */
 export interface Expire {
@@ -101,13 +106,12 @@ export interface Lapse {
   readonly block: string;
 }
 
-export interface Grant {
+export type Grant = Span & {
   readonly kind: 'grant';
   readonly subject: Subject;
-  readonly until: Until;
   readonly reason: string;
   readonly newId: string;
-}
+};
 
 export interface Revoke {
   readonly kind: 'revoke';

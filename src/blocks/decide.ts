@@ -1,10 +1,10 @@
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
-import type { Instant } from '../kernel/time.js';
-import { formatInstant } from '../kernel/time.js';
+import type { Instant, Milliseconds } from '../kernel/time.js';
+import { MINUTE, formatInstant } from '../kernel/time.js';
 import type { Direction } from '../sending/subjects.js';
 import { uniteDirections } from '../sending/subjects.js';
-import type { Act, Approve, At, BlockCommand, ChangeUntil, Impose, Renew } from './commands.js';
-import { after, escalated, tripped } from './durations.js';
+import type { Act, Approve, At, BlockCommand, ChangeUntil, Grant, Impose, Renew } from './commands.js';
+import { after, endOf, escalated, tripped } from './durations.js';
 import type { BlockFact, BlockImposed, Evidence, Judged, Until } from './events.js';
 import type { BlockState, PendingProposal, Standing, StandingBlock } from './state.js';
 import { activeBlock, exemptionAt, isLater, isOver, nameOf, pendingProposal, strongerOf } from './state.js';
@@ -34,9 +34,7 @@ export function decide(command: At<BlockCommand>, standing: Standing): readonly 
       return approve(command, standing);
     case 'dismiss': {
       const proposal = requireProposal(standing, command.block, now, 'dismissed');
-      const marked = command.falsePositive === true ? { falsePositive: true } : {};
-      const data = { block: proposal.id, ...marked, ...judged(proposal), ...noted(command.note) };
-      return [{ type: 'ProposalDismissed', data }];
+      return [dismissal(proposal, command.note, command.falsePositive)];
     }
     case 'release': {
       const block = requireActive(standing, command.block, now, 'released');
@@ -51,13 +49,8 @@ export function decide(command: At<BlockCommand>, standing: Standing): readonly 
       return standing.block?.id === nameOf(standing, command.block) ? expiry(standing, now) : [];
     case 'lapse':
       return standing.proposal?.id === nameOf(standing, command.block) ? lapse(standing, now) : [];
-    case 'grant': {
-      if (isOver(command.until, now)) throw inThePast('until', now);
-      const { newId, subject, until, reason } = command;
-      const before = exemptionAt(standing, now);
-      if (before !== undefined && before.until === until && before.reason === reason) return [];
-      return [{ type: 'ExemptionGranted', data: { exemption: newId, subject, until, reason } }];
-    }
+    case 'grant':
+      return grant(command, standing);
     case 'revoke': {
       if (standing.exemption?.id !== command.exemption || exemptionAt(standing, now) === undefined) {
         throw new StopgapError('not-found', `there is no exemption ${command.exemption} in force`);
@@ -176,11 +169,15 @@ function renew(command: At<Renew>, standing: Standing): readonly BlockFact[] {
   return strengthen(block, tripped(evidence, now) + command.duration, block.direction, { evidence });
 }
 
+/** Ends that lie no further apart count as one: the same request, sent several times at once, is decided several times. */
+const SAME_END: Milliseconds = MINUTE;
+
 function impose(command: At<Impose>, standing: Standing): readonly BlockFact[] {
-  const { now, until, direction, subject, description, refusal } = command;
+  const { now, direction, subject, description = '', refusal = 'soft' } = command;
+  const until = endOf(command, now);
   if (isOver(until, now)) throw inThePast('until', now);
   const before = activeBlock(standing, now);
-  if (before !== undefined) return strengthen(before, until, direction, noted(command.description));
+  if (before !== undefined) return imposeAgain(command, before, until);
   const data: BlockImposed = {
     block: pendingProposal(standing, now)?.id ?? command.newId,
     subject,
@@ -194,20 +191,49 @@ function impose(command: At<Impose>, standing: Standing): readonly BlockFact[] {
   return [...overdue(standing, now), { type: 'BlockImposed', data }];
 }
 
+/**
+ * A person's block where one is in force: all that was asked for holds afterwards, or nothing is changed.
+ *
+ * @throws StopgapError `conflict` where it was to end earlier: that would take away what somebody else set
+ */
+function imposeAgain(
+  { direction, description, refusal }: Impose,
+  before: StandingBlock,
+  until: Until,
+): readonly BlockFact[] {
+  if (until !== null && isLater(before.until, until + SAME_END)) {
+    const end = before.until === null ? 'until it is released' : `until ${formatInstant(before.until)}`;
+    const message = `block ${before.id} is in force ${end}, which is later: nothing was changed; change when that one ends, or release it`;
+    throw new StopgapError('conflict', message, { block: before.id, state: 'active' });
+  }
+  const stronger = strongerOf(before, { until, direction });
+  const changes = {
+    ...(description === undefined || description === before.description ? {} : { description }),
+    ...(refusal === undefined || refusal === before.refusal ? {} : { refusal }),
+  };
+  const isSame = stronger.until === before.until && stronger.direction === before.direction;
+  if (isSame && Object.keys(changes).length === 0) return [];
+  return [{ type: 'BlockExtended', data: { block: before.id, ...stronger, ...changes } }];
+}
+
 function approve(command: At<Approve>, standing: Standing): readonly BlockFact[] {
   const { now } = command;
   const proposal = requireProposal(standing, command.block, now, 'approved');
   const { id, duration, lapsesAt: _, ...terms } = proposal;
-  const data: BlockImposed = { ...terms, block: id, until: after(now, duration), origin: 'rule' };
+  const until = endOf(command.span ?? { duration }, now);
+  if (isOver(until, now)) throw inThePast('until', now);
+  const said = command.span === undefined ? {} : { until };
+  const data: BlockImposed = { ...terms, block: id, until, origin: 'rule' };
   return [
     ...expiry(standing, now),
-    { type: 'ProposalApproved', data: { block: id, ...noted(command.note) } },
+    { type: 'ProposalApproved', data: { block: id, ...said, ...noted(command.note) } },
     { type: 'BlockImposed', data },
   ];
 }
 
 function changeUntil(command: At<ChangeUntil>, standing: Standing): readonly BlockFact[] {
-  const { now, until } = command;
+  const { now } = command;
+  const until = endOf(command, now);
   const block = requireActive(standing, command.block, now, 'changed');
   if (isOver(until, now)) throw inThePast('until', now, '; to end the block now, release it');
   if (until === block.until) return [];
@@ -218,12 +244,35 @@ function changeUntil(command: At<ChangeUntil>, standing: Standing): readonly Blo
   return [{ type: 'BlockShortened', data: { block: block.id, until: until!, ...note } }];
 }
 
+/** Rules must not act on an exempt subject: what they have proposed goes with it. A block in force stays. */
+function grant(command: At<Grant>, standing: Standing): readonly BlockFact[] {
+  const { newId, subject, reason, now } = command;
+  const until = endOf(command, now);
+  if (isOver(until, now)) throw inThePast('until', now);
+  const proposal = pendingProposal(standing, now);
+  const gone = proposal === undefined ? [] : [dismissal(proposal, exemptNote(reason))];
+  const before = exemptionAt(standing, now);
+  if (before !== undefined && before.until === until && before.reason === reason) return gone;
+  return [...gone, { type: 'ExemptionGranted', data: { exemption: newId, subject, until, reason } }];
+}
+
+/** Why a proposal went that nobody dismissed by itself. */
+export function exemptNote(reason: string): string {
+  return `exempt: ${reason}`;
+}
+
+function dismissal(proposal: PendingProposal, note: string | undefined, falsePositive = false): BlockFact {
+  const marked = falsePositive ? { falsePositive } : {};
+  const data = { block: proposal.id, ...marked, ...judged(proposal), ...noted(note) };
+  return { type: 'ProposalDismissed', data };
+}
+
 /** The stronger of two blocks ends later and directions unite: nothing is ever weakened here. */
 function strengthen(
   block: StandingBlock,
   until: Until,
   direction: Direction,
-  more: { evidence?: Evidence; note?: string },
+  more: { evidence: Evidence },
 ): readonly BlockFact[] {
   const stronger = strongerOf(block, { until, direction });
   if (stronger.until === block.until && stronger.direction === block.direction) return [];

@@ -1,5 +1,5 @@
 import type { Instant, Milliseconds } from '../kernel/time.js';
-import type { RuleTerms } from './commands.js';
+import type { RuleTerms, Span } from './commands.js';
 import type { Evidence, Until } from './events.js';
 import type { Standing } from './state.js';
 import { activeBlock } from './state.js';
@@ -30,6 +30,11 @@ export function escalated(
       strike.at > now - escalate.forget,
   ).length;
   return Math.max(duration, Math.min(escalate.max, duration * escalate.factor ** earlier));
+}
+
+/** A duration counts from the decision: a store that was away for a while shortens nothing. */
+export function endOf(span: Span, now: Instant): Until {
+  return 'until' in span ? span.until : after(now, span.duration);
 }
 
 export function after(now: Instant, duration: Milliseconds | null): Until {

@@ -73,6 +73,8 @@ export interface BlockProposed extends Terms {
 }
 export interface ProposalApproved {
   readonly block: string;
+  /** Where a person said how long; else it lasts as long as was proposed. */
+  readonly until?: Until;
   readonly note?: string;
 }
 /** What a person has judged, so that whoever learns from it need not have followed the block. */
@@ -105,6 +107,9 @@ export interface BlockExtended {
   readonly until: Until;
   readonly direction: Direction;
   readonly evidence?: Evidence;
+  /** What a person asked for besides; absent where it stays as it is. */
+  readonly description?: string;
+  readonly refusal?: Refusal;
   readonly note?: string;
 }
 export interface BlockShortened {
@@ -192,11 +197,14 @@ const terms: Shape<BlockImposed> = {
 
 const SHAPES: { readonly [Type in BlockFact['type']]: Check } = {
   BlockProposed: shaped({ ...terms, duration: wholeOrNull, lapsesAt: whole, rule: text, evidence }),
-  ProposalApproved: closing,
+  ProposalApproved: shaped({ block: text, until: optional(wholeOrNull) }),
   ProposalDismissed: judging,
   ProposalLapsed: closing,
   BlockImposed: shaped({ ...terms, until: wholeOrNull, evidence: optional(evidence) }),
-  BlockExtended: shaped({ block: text, until: wholeOrNull, direction, evidence: optional(evidence) }),
+  BlockExtended: shaped<BlockExtended>({
+    ...{ block: text, until: wholeOrNull, direction, evidence: optional(evidence) },
+    ...{ description: optional(text), refusal: optional(oneOf(REFUSALS)) },
+  }),
   BlockShortened: shaped({ block: text, until: whole }),
   BlockReleased: judging,
   BlockExpired: closing,

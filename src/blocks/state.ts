@@ -24,6 +24,7 @@ export interface StandingBlock {
   readonly id: string;
   readonly subject: Subject;
   readonly direction: Direction;
+  readonly description: string;
   readonly refusal: Refusal;
   readonly since: Instant;
   readonly until: Until;
@@ -265,6 +266,7 @@ function folded(standing: Standing, event: BlockEvent): Standing {
           id: data.block,
           subject: data.subject,
           direction: data.direction,
+          description: data.description,
           refusal: data.refusal,
           since: event.at,
           until: data.until,
@@ -277,12 +279,13 @@ function folded(standing: Standing, event: BlockEvent): Standing {
       };
     }
     case 'BlockExtended': {
-      const { until, direction, evidence } = event.data;
       const block = standing.block!;
+      const { until, direction, evidence = block.evidence } = event.data;
+      const { description = block.description, refusal = block.refusal } = event.data;
       return {
         ...standing,
-        block: { ...block, until, direction, evidence: evidence ?? block.evidence },
-        handled: handle(standing, evidence),
+        block: { ...block, until, direction, description, refusal, evidence },
+        handled: handle(standing, event.data.evidence),
       };
     }
     case 'BlockShortened':

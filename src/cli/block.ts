@@ -10,6 +10,8 @@ import type { ApiClient, ClientOption } from './client.js';
 import { connect, withClient } from './client.js';
 import { blockDetails, blockRows, ending } from './client-format.js';
 import type { CliIo } from './io.js';
+import type { SpanOption } from './span-options.js';
+import { requireSpan, spanOf, withSpan } from './span-options.js';
 import { asJson, note, print, tableWithin, terminalWidth } from './io.js';
 
 interface Listed {
@@ -29,12 +31,9 @@ interface ListOption extends JsonOption {
   readonly wide?: true;
 }
 
-interface AddOption extends JsonOption {
-  readonly for?: string;
-  readonly until?: string;
-  readonly indefinite?: true;
+interface AddOption extends JsonOption, SpanOption {
   readonly direction: string;
-  readonly refusal: string;
+  readonly refusal?: string;
   readonly description?: string;
 }
 
@@ -43,6 +42,7 @@ interface JudgeOption extends JsonOption {
   readonly note?: string;
 }
 
+const WHOLE_ID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const FALSE_POSITIVE = 'the rule was wrong: what was sent is usual';
 
 /** `stopgap block list|show|add|release|approve|dismiss`: asks a running server. */
@@ -60,10 +60,12 @@ export function blockVerb(program: Command, io: CliIo): void {
     .option('--false-positive', FALSE_POSITIVE)
     .option('--note <text>', 'why')
     .action(async (id: string, options: JudgeOption) => act(io, options, id, 'release', judging(options)));
-  withJson(block.command('approve <block>').description('put a proposal in force'))
+  withSpan(
+    withJson(block.command('approve <block>').description('put a proposal in force, for as long as it says')),
+  )
     .option('--note <text>', 'why')
-    .action(async (id: string, options: JsonOption & { note?: string }) =>
-      act(io, options, id, 'approve', noted(options.note)),
+    .action(async (id: string, options: JsonOption & SpanOption & { note?: string }) =>
+      act(io, options, id, 'approve', { ...spanOf(options), ...noted(options.note) }),
     );
   withJson(block.command('dismiss <block>').description('dismiss a proposal'))
     .option('--false-positive', FALSE_POSITIVE)
@@ -101,32 +103,27 @@ function listCommand(block: Command, io: CliIo): void {
 }
 
 function addCommand(block: Command, io: CliIo): void {
-  const add = withJson(
-    block.command('add <type> <value>').description(`block one of ${SUBJECT_TYPES.join(', ')}`),
+  const add = withSpan(
+    withJson(block.command('add <type> <value>').description(`block one of ${SUBJECT_TYPES.join(', ')}`)),
   );
   add
-    .addOption(
-      new Option('--for <duration>', 'how long, such as 1h or 2d').conflicts(['until', 'indefinite']),
-    )
-    .addOption(new Option('--until <time>', 'until when, in ISO 8601').conflicts(['for', 'indefinite']))
-    .addOption(new Option('--indefinite', 'until it is released').conflicts(['for', 'until']))
     .addOption(new Option('--direction <direction>').choices([...DIRECTIONS]).default('outbound'))
-    .addOption(new Option('--refusal <refusal>', 'how it refuses').choices([...REFUSALS]).default('soft'))
+    .addOption(
+      new Option('--refusal <refusal>', 'how it refuses; soft, or as the block in force').choices([
+        ...REFUSALS,
+      ]),
+    )
     .option('--description <text>', 'why')
     .action(async (type: string, value: string, options: AddOption) => {
-      const { for: duration, until, indefinite, direction, refusal, description } = options;
-      if (duration === undefined && until === undefined && indefinite === undefined) {
-        add.error('error: say how long: --for 1h, --until TIME or --indefinite', { exitCode: 2 });
-      }
+      requireSpan(add, options);
+      const { direction, refusal, description } = options;
       const client = await connect(io, options);
       const made = await client.send<BlockJson>('POST', 'blocks', {
         subject: { type, value },
         direction,
         refusal,
-        duration,
-        until,
-        indefinite,
         description,
+        ...spanOf(options),
       });
       show(io, options, made);
     });
@@ -170,6 +167,12 @@ async function find(client: ApiClient, named: string, state?: 'active' | 'propos
     'not-found',
     `there is no block ${named}${states}: stopgap block list shows them`,
   );
+  if (WHOLE_ID.test(named)) {
+    // The server waits for what another one has just made; a list shows what there is.
+    return client.get<BlockJson>(`blocks/${named.toLowerCase()}`).catch((thrown: unknown) => {
+      throw thrown instanceof StopgapError && thrown.code === 'not-found' ? none : thrown;
+    });
+  }
   if (/^[0-9a-f-]{1,36}$/i.test(named)) {
     const { items } = await client.get<Listed>('blocks', { id: named.toLowerCase(), limit: '5' });
     if (items.length > 0) return onlyOne(items, `several ids begin with ${named}`, 'give more of it');

@@ -5,6 +5,7 @@ import { backtestVerb } from './backtest/verb.js';
 import { blockVerb } from './block.js';
 import { checkVerb } from './check.js';
 import { ExitWith } from './client-exit.js';
+import { exemptVerb } from './exempt.js';
 import { importVerb } from './import/verb.js';
 import type { CliIo } from './io.js';
 import { inOneLine, note } from './io.js';
@@ -29,6 +30,7 @@ const VERBS: readonly Verb[] = [
   blockVerb,
   checkVerb,
   rulesVerb,
+  exemptVerb,
   overrideVerb,
   backtestVerb,
   userVerb,

@@ -4,6 +4,7 @@ import { messageOf } from '../kernel/errors.js';
 import { SECOND } from '../kernel/time.js';
 import { openLogs } from '../log/logs.js';
 import { standardError } from '../log/sinks.js';
+import { libraryFault } from '../store/sqlite/native.js';
 import { systemClock } from '../system-clock.js';
 import { banner } from './banner.js';
 import type { ConfigOption } from './config-option.js';
@@ -25,6 +26,8 @@ export function serveVerb(program: Command, io: CliIo): void {
     .action(async (options: ConfigOption & { readonly newStore?: boolean }) => {
       const loaded = loadConfig({ file: options.config, env: io.env, cwd: io.cwd });
       for (const warning of loaded.warnings) note(io, `stopgap: warning: ${warning}`);
+      const fault = libraryFault();
+      if (fault !== undefined) note(io, `stopgap: warning: ${fault.detail}; ${fault.remedy}`);
       // Logs go to standard error, so that the banner can be read and the log be piped.
       const logs = await openLogs(loaded.config.log, standardError(process.stderr));
       // A banner that nobody can read, or that there is no room for, is no reason not to run.

@@ -46,7 +46,7 @@ interface Read {
 }
 
 /**
- * Carries out commands on a subject's stream. Whoever loses a race reads and decides again, so two detectors, two
+ * Carries out commands on a subject's stream. A writer that loses a race reads and decides again, so two detectors, two
  * administrators or a late timer do no harm.
  */
 export class BlockDesk {

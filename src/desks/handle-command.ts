@@ -12,7 +12,7 @@ export interface CommandContext {
   /** Who: `admin:<name>`, `rule:<id>@<version>`, `system:<part>`. */
   readonly by: string;
   readonly correlation?: string | undefined;
-  /** The traceparent of whoever gives the command, where that is traced. */
+  /** The traceparent of the span that gives the command, where that is traced. */
   readonly trace?: string | undefined;
   /** What the command's events are recognised by: with the same seed it is carried out once, wherever and however often. */
   readonly seed?: string | undefined;
@@ -72,8 +72,8 @@ export async function readHistory<State>(
 }
 
 /**
- * Carries out a command on one stream: reads it, decides, appends at the revision that was read. Whoever loses a race
- * reads and decides again, and first looks for the events of its own command: of two who carry out the same request,
+ * Carries out a command on one stream: reads it, decides, appends at the revision that was read. A writer that loses a
+ * race reads and decides again, and first looks for the events of its own command: two that carry out the same request
  * both get the result of the first.
  *
  * @param decide what the command brings about; what it throws ends the command

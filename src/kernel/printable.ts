@@ -1,8 +1,9 @@
 /**
  * What moves the cursor, changes colours, turns the direction of writing or is not seen at all: control and format
- * characters (bidi overrides, zero-width ones), line separators, halves of pairs.
+ * characters (bidi overrides, zero-width ones), line separators, halves of pairs, and what else Unicode lets a program
+ * show as nothing (fillers, joiners, variation selectors).
  */
-const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}]/u;
+const UNPRINTABLE = /[\p{Cc}\p{Cf}\p{Cs}\p{Zl}\p{Zp}\p{Default_Ignorable_Code_Point}]/u;
 const EACH_UNPRINTABLE = new RegExp(UNPRINTABLE.source, 'gu');
 const LINE_ENDS = /[\n\t]/;
 

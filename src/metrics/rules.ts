@@ -39,7 +39,7 @@ export class RulesMetrics {
   });
   readonly #refusals = new Counter({
     name: 'stopgap_file_refusals_total',
-    help: 'Changed files that could not be used; what was in force stays.',
+    help: 'Changed files that could not be used, or had lost most of their entries; what was in force stays.',
     labelNames: ['file'] as const,
     registers: [],
   });

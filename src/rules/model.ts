@@ -39,6 +39,12 @@ export const DIVERSITY_MAX = 16;
 /** Accounts of one domain that are remembered to have turned: a limit must lie below. */
 export const TOGETHER_MAX = 1_000;
 
+/** The highest limit that what is counted can go beyond. */
+export function highestLimit(count: Count): number {
+  if (count === 'accounts') return TOGETHER_MAX - 1;
+  return isDiversity(count) ? DIVERSITY_MAX - 1 : Infinity;
+}
+
 export const ACTIONS = ['observe', 'propose', 'block'] as const;
 export type Action = (typeof ACTIONS)[number];
 

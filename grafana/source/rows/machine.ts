@@ -143,7 +143,7 @@ export const machine: Row = {
     stat({
       title: 'Files refused',
       description: text`
-        Changed files within the time shown that could not be used; what was in force stays.
+        Changed files within the time shown that could not be used, or had lost most of their entries; what was in force stays.
         ${runbook('StopgapFileRefused')}
       `,
       unit: 'none',

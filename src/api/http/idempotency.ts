@@ -15,6 +15,11 @@ interface Kept {
   readonly answer: Answer;
 }
 
+interface UnderWay {
+  readonly fingerprint: string;
+  readonly answer: Promise<Answer>;
+}
+
 /** The request as far as it matters for being the same one. */
 export interface Keyed {
   /** The caller's name: keys of two callers never meet. */
@@ -46,7 +51,7 @@ export function seedOf(keyed: Keyed): string {
 /** Gives the first answer again to a request that is sent again. In memory: event ids outlast a restart. */
 export class IdempotentAnswers {
   readonly #kept: LRUCache<string, Kept>;
-  readonly #underWay = new Map<string, string>();
+  readonly #underWay = new Map<string, UnderWay>();
 
   constructor(clock: Clock) {
     this.#kept = new LRUCache({
@@ -60,47 +65,47 @@ export class IdempotentAnswers {
   }
 
   /**
-   * Answers from memory, or lets `work` do it. Problems of the client's are kept like any answer, faults and
-   * a store that is away are not: trying those again is the point of the key.
+   * Answers from memory, waits for the same request that is under way, or lets `work` do it. Problems of the client's are
+   * kept like any answer, faults and a store that is away are not: trying those again is the point of the key.
    *
-   * @throws Problem 422 for another request under the same key, 409 while the first is under way; what `work` throws
+   * @throws Problem 422 for another request under the same key; what `work` throws
    */
   async answer(keyed: Keyed, instance: string, work: () => Promise<Answer>): Promise<Answer> {
     const slot = `${keyed.caller}\0${keyed.key}`;
     const mark = fingerprint(keyed);
     const known = this.#kept.get(slot);
-    if ((known?.fingerprint ?? this.#underWay.get(slot) ?? mark) !== mark) {
+    const underWay = this.#underWay.get(slot);
+    if ((known ?? underWay ?? { fingerprint: mark }).fingerprint !== mark) {
       const message = 'was used for another request: use a new key for each';
       const errors = [{ field: 'Idempotency-Key', message }];
       throw new Problem(422, `Idempotency-Key ${message}`, { code: 'invalid-input', members: { errors } });
     }
-    if (known !== undefined) {
-      const { answer } = known;
+    const first = known?.answer ?? underWay?.answer;
+    if (first !== undefined) {
+      const answer = await first;
       return { ...answer, headers: { ...answer.headers, 'Idempotency-Replayed': 'true' } };
     }
-    if (this.#underWay.has(slot)) {
-      throw new Problem(409, 'the first request with this Idempotency-Key is still under way', {
-        code: 'conflict',
-        headers: { 'Retry-After': '1' },
-      });
-    }
-    this.#underWay.set(slot, mark);
+    const answer = settled(instance, work);
+    this.#underWay.set(slot, { fingerprint: mark, answer });
     try {
-      const answer = written(await work());
-      this.#kept.set(slot, { fingerprint: mark, answer });
-      return answer;
-    } catch (thrown) {
-      const problem = problemOf(thrown);
-      if (problem !== undefined && problem.status < 500) {
-        const text = JSON.stringify(problemBody(problem, instance));
-        const { status, headers } = problem;
-        const answer = { status, headers, text, type: 'application/problem+json; charset=utf-8' };
-        this.#kept.set(slot, { fingerprint: mark, answer });
-      }
-      throw thrown;
+      this.#kept.set(slot, { fingerprint: mark, answer: await answer });
+      return await answer;
     } finally {
       this.#underWay.delete(slot);
     }
+  }
+}
+
+/** What the work comes to, a problem of the client's included. @throws what has to be tried again */
+async function settled(instance: string, work: () => Promise<Answer>): Promise<Answer> {
+  try {
+    return written(await work());
+  } catch (thrown) {
+    const problem = problemOf(thrown);
+    if (problem === undefined || problem.status >= 500) throw thrown;
+    const text = JSON.stringify(problemBody(problem, instance));
+    const { status, headers } = problem;
+    return { status, headers, text, type: 'application/problem+json; charset=utf-8' };
   }
 }
 

@@ -25,8 +25,7 @@ import { nearestThere, PATIENCE, patiently } from './world.js';
 export async function checkStore(findings: Findings, world: World): Promise<void> {
   const { store, data } = world.loaded.config;
   if (store.kind === 'sqlite') {
-    const { state, size } = world.store!;
-    const proof = state === 'absent' || size === 0 ? await newestIn(path.join(data, 'snapshots')) : undefined;
+    const proof = isEmpty(world.store!) ? await newestIn(path.join(data, 'snapshots')) : undefined;
     if (proof === undefined) tellInspection(findings, store.file, world.store!, world);
     else
       findings.problem(
@@ -34,6 +33,13 @@ export async function checkStore(findings: Findings, world: World): Promise<void
         'put it back or restore it from a backup; to begin anew, start once with --new-store (docs/operating.md)',
       );
   } else await checkKurrent(findings, store.url, world);
+}
+
+/** Nothing is in it, so far as that could be seen: it is not there, or laid out without an event. */
+function isEmpty({ state, size, fault, unread, lastRecordedAt }: StoreInspection): boolean {
+  if (state === 'absent') return true;
+  if (state !== 'free') return false;
+  return size === 0 || (fault === undefined && unread === undefined && lastRecordedAt === undefined);
 }
 
 /** The store on the disk of an SMTP node, where events wait for the one that all share. */

@@ -40,7 +40,8 @@ export async function checkAccounts(findings: Findings, { loaded }: World): Prom
   if (config.roles.includes('smtp'))
     await counted('user', users, async () => (await readUsers(users)).size, 'stopgap user add NAME');
   const { tokens } = config.api;
-  if (config.roles.includes('api')) {
+  // A process of another role asks for one at /metrics.
+  if (config.roles.includes('api') || config.api.metrics === 'token') {
     const make = 'stopgap token add --name NAME --role admin';
     await counted('token', tokens, async () => (await readTokens(tokens)).records.length, make);
   }

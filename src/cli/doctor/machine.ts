@@ -6,6 +6,7 @@ import { promisify } from 'node:util';
 import { relaysOf } from '../../config/relay.js';
 import { messageOf } from '../../kernel/errors.js';
 import { formatDuration, formatInstant, SECOND } from '../../kernel/time.js';
+import { libraryFault } from '../../store/sqlite/native.js';
 import { ownPackage } from '../version.js';
 import type { Findings } from './findings.js';
 import type { World } from './world.js';
@@ -24,6 +25,8 @@ export async function checkNode(findings: Findings): Promise<void> {
     const db = new Database(':memory:');
     findings.ok(`SQLite ${String(db.prepare('SELECT sqlite_version()').pluck().get())}`);
     db.close();
+    const fault = libraryFault();
+    if (fault !== undefined) findings.problem(fault.detail, fault.remedy);
   } catch (error) {
     const why = messageOf(error).split('\n')[0];
     findings.problem(`SQLite cannot be loaded (${why})`, 'install with npm ci for this Node.js and machine');

@@ -1,9 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { newId } from '../../../src/ids.js';
-import { HOUR, MINUTE, formatInstant } from '../../../src/kernel/time.js';
+import { HOUR, MINUTE, SECOND, formatInstant } from '../../../src/kernel/time.js';
 import { blockShape } from '../../../src/api/shapes.js';
-import { ApiServer } from '../../support/api/server.js';
+import { senderIdentity } from '../../../src/sending/subjects.js';
+import { ApiServer, onStore } from '../../support/api/server.js';
+import { Gate } from '../../support/gate.js';
+import { changed } from '../../support/store/changed.js';
 import { collect } from '../../support/store/events.js';
 
 const BLOCKS = '/api/v1/blocks';
@@ -75,19 +78,56 @@ describe('blocks over HTTP', () => {
     assert.deepEqual(fields, ['direction', 'duration', 'reason', 'subject.type', 'subject.value']);
   });
 
-  test('a block as strong or weaker gives the one that stands; a stronger one makes it longer', async () => {
+  test('where a block is in force, all that another asks for holds, or nothing is changed', async () => {
     const first = await server.block('strong@example.com', { duration: '2h' });
-    const body = (duration: string) => ({
-      subject: { type: 'account', value: 'strong@example.com' },
-      duration,
-    });
-    const weaker = await server.post(BLOCKS, body('1h'));
-    assert.equal(weaker.status, 200);
-    assert.deepEqual(weaker.json, first);
-    const stronger = await server.post(BLOCKS, body('3h'));
+    const subject = { type: 'account', value: 'strong@example.com' };
+    const same = await server.post(BLOCKS, { subject, duration: '2h' });
+    assert.equal(same.status, 200);
+    assert.deepEqual(same.json, first);
+    const asked = { direction: 'all', description: 'phished', refusal: 'honest' };
+    const stronger = await server.post(BLOCKS, { subject, duration: '3h', ...asked });
     assert.equal(stronger.status, 200);
-    assert.equal(stronger.json.id, first.id);
-    assert.equal(stronger.json.until, formatInstant(server.clock.now() + 3 * HOUR));
+    const { id, until, direction, description, refusal } = stronger.json;
+    assert.deepEqual([id, until], [first.id, formatInstant(server.clock.now() + 3 * HOUR)]);
+    assert.deepEqual({ direction, description, refusal }, asked);
+    assert.equal(stronger.json.history.at(-1)!.note, 'phished');
+    const sender = senderIdentity({ account: subject.value, direction: 'inbound' });
+    const verdict = server.deps.models.activeBlocks.verdict(sender, server.clock.now());
+    assert.equal(verdict?.refusal, 'honest', 'it refuses as was asked');
+    const silent = await server.post(BLOCKS, { subject, duration: '4h' });
+    assert.deepEqual([silent.json.description, silent.json.refusal], ['phished', 'honest']);
+    const earlier = await server.post(BLOCKS, { subject, duration: '1h', description: 'never mind' });
+    assert.equal(earlier.status, 409);
+    assert.match(
+      earlier.json.detail,
+      /is in force until 2026-03-01T16:00:00\.000Z, which is later: nothing was/,
+    );
+    assert.deepEqual(earlier.json.current, silent.json);
+    assert.deepEqual((await server.get(`${BLOCKS}/${first.id}`)).json, silent.json);
+  });
+
+  test('a proposal is put in force for as long as the approval says', async () => {
+    const approve = async (name: string, body: object) => {
+      const proposal = await server.trip(name, 'propose');
+      return server.post(`${BLOCKS}/${proposal}/approve`, body);
+    };
+    const now = server.clock.now();
+    const plain = await approve('plain@example.com', { note: 'seen' });
+    assert.equal(plain.json.until, formatInstant(now + HOUR));
+    const longer = await approve('longer@example.com', { duration: '12h', note: 'seen' });
+    assert.equal(longer.status, 200, longer.text);
+    assert.equal(longer.json.until, formatInstant(now + 12 * HOUR));
+    assert.equal(longer.json.duration, '12h');
+    assert.equal(longer.json.history.at(-2)!.note, 'seen');
+    const dated = await approve('dated@example.com', { until: formatInstant(now + 5 * MINUTE) });
+    assert.equal(dated.json.until, formatInstant(now + 5 * MINUTE));
+    const endless = await approve('endless@example.com', { indefinite: true });
+    assert.equal(endless.json.indefinite, true);
+    const both = await approve('both@example.com', { duration: '1h', indefinite: true });
+    assert.equal(both.status, 400);
+    assert.match(both.json.detail, /more than one/);
+    const past = await approve('past@example.com', { until: '2020-01-01' });
+    assert.deepEqual([past.status, past.json.errors[0].field], [400, 'until']);
   });
 
   test('ETag saves reading, If-Match keeps others from being overwritten', async () => {
@@ -258,4 +298,47 @@ describe('blocks over HTTP', () => {
       }
     });
   }
+});
+
+describe('a duration while the store is slow', () => {
+  test('counts from the decision: it is never over before it has begun', async () => {
+    const [asked, go] = [new Gate(), new Gate()];
+    let isSlow = false;
+    const server = await ApiServer.start((deps) => {
+      const real = deps.store;
+      return onStore(
+        deps,
+        changed(real, {
+          async *readStream(...args) {
+            if (isSlow) {
+              asked.open();
+              await go.opened;
+            }
+            yield* real.readStream(...args);
+          },
+        }),
+      );
+    });
+    try {
+      const subject = { type: 'account', value: 'slow@example.com' };
+      const block = await server.block('changed@example.com');
+      const proposal = await server.trip('approved@example.com', 'propose');
+      isSlow = true;
+      const replies = Promise.all([
+        server.post(BLOCKS, { subject, duration: '5s' }),
+        server.call('PATCH', `${BLOCKS}/${block.id}`, { body: { duration: '5s' } }),
+        server.post(`${BLOCKS}/${proposal}/approve`, { duration: '5s' }),
+        server.post('/api/v1/exemptions', { subject, duration: '5s', reason: 'list' }),
+      ]);
+      await asked.opened;
+      server.clock.advance(6 * SECOND);
+      go.open();
+      const ends = formatInstant(server.clock.now() + 5 * SECOND);
+      for (const { status, json, text } of await replies)
+        assert.deepEqual([status < 300, json.until], [true, ends], text);
+    } finally {
+      go.open();
+      await server.stop();
+    }
+  });
 });

@@ -29,12 +29,14 @@ describe('exemptions over HTTP', () => {
   test('one is granted, read, in force for the rules, and revoked', async () => {
     const granted = await grant('News@example.com');
     assert.equal(granted.status, 201);
-    exemptionShape.strict().parse(granted.json);
+    const { blocks, ...exemption } = granted.json;
+    assert.deepEqual(blocks, []);
+    exemptionShape.strict().parse(exemption);
     assert.equal(granted.json.subject.value, 'news@example.com');
     assert.equal(granted.json.until, formatInstant(server.clock.now() + DAY));
     assert.equal(granted.json.by, 'admin:the-operator');
     const location = granted.headers.get('location')!;
-    assert.deepEqual((await server.get(location, { role: 'viewer' })).json, granted.json);
+    assert.deepEqual((await server.get(location, { role: 'viewer' })).json, exemption);
     await server.trip('news@example.com', 'block');
     const sender = await server.get('/api/v1/senders/account/news@example.com');
     assert.equal(sender.json.standing.block, null);
@@ -45,6 +47,49 @@ describe('exemptions over HTTP', () => {
     assert.equal(revoked.text, '');
     assert.equal((await server.get(location)).status, 404);
     assert.equal((await server.call('DELETE', location)).status, 404);
+  });
+
+  test('says which blocks go on all the same, and how they are released', async () => {
+    const own = await server.block('blocked@lists.example');
+    const other = await server.block('other@sub.lists.example', { direction: 'all', duration: '2h' });
+    const elsewhere = await server.block('blocked@elsewhere.example');
+    const ended = await server.block('ended@lists.example');
+    await server.post(`/api/v1/blocks/${ended.id}/release`);
+    const named = (block: typeof own) => ({
+      ...{ id: block.id, subject: block.subject, direction: block.direction, until: block.until },
+      release: `/api/v1/blocks/${block.id}/release`,
+    });
+    const account = await grant('blocked@lists.example');
+    assert.deepEqual(account.json.blocks, [named(own)]);
+    const subject = { type: 'domain', value: 'lists.example' };
+    const domain = await server.post(EXEMPTIONS, { subject, reason: 'lists', indefinite: true });
+    assert.equal(domain.status, 201);
+    assert.deepEqual(domain.json.blocks, [named(own), named(other)]);
+    const again = await server.post(EXEMPTIONS, { subject, reason: 'lists', indefinite: true });
+    assert.deepEqual([again.status, again.json.blocks], [200, domain.json.blocks]);
+    const released = await server.post(again.json.blocks[0].release);
+    assert.deepEqual([released.status, released.json.state], [200, 'released']);
+    assert.equal((await server.get(`/api/v1/blocks/${elsewhere.id}`)).json.state, 'active');
+  });
+
+  test('says which blocks go on where the rules exempt their subjects', async () => {
+    const block = await server.block('ruled@example.com');
+    const exempt = '{ subject: { type: account, value: ruled@example.com }, reason: list }';
+    const source = `${RULES}  - ${exempt}\n`;
+    const { json } = await server.call('PUT', '/api/v1/rules', { body: { source } });
+    assert.deepEqual(json.warnings, [
+      `account ruled@example.com is exempt, and is blocked all the same: to end that, stopgap block release ${block.id}`,
+    ]);
+    await server.call('PUT', '/api/v1/rules', { body: { source: RULES } });
+  });
+
+  test('a proposal of the subject goes, with the reason', async () => {
+    const proposal = await server.trip('proposed@example.com', 'propose');
+    await grant('proposed@example.com');
+    const { json } = await server.get(`/api/v1/blocks/${proposal}`);
+    assert.equal(json.state, 'dismissed');
+    const { type, by, note } = json.history.at(-1)!;
+    assert.deepEqual([type, by, note], ['ProposalDismissed', 'admin:the-operator', 'exempt: weekly list']);
   });
 
   test('the very same again is 200, a different one replaces it', async () => {

@@ -164,6 +164,16 @@ describe('senders and checks over HTTP', () => {
     }
   });
 
+  test('a check says where it is not known whether there is such an account', async () => {
+    const ask = async (query: string) => (await server.get(`/api/v1/check?${query}`)).json;
+    const unknown =
+      /not refused.* Whether there is such an account is not known here: this process has no users file/;
+    const outbound = await ask('account=whoknows@example.com');
+    assert.match(outbound.sentence, unknown);
+    assert.doesNotMatch((await ask('account=whoknows@example.com&direction=inbound')).sentence, unknown);
+    assert.doesNotMatch((await ask('ip=192.0.2.1')).sentence, unknown);
+  });
+
   test('a check answers from memory while the store cannot be read', async () => {
     const other = await ApiServer.start((deps) => ({
       ...deps,
@@ -242,7 +252,7 @@ describe('senders and checks over HTTP', () => {
   test('who is not refused', async () => {
     const verdict = await check('account=fine@example.com&ip=192.0.2.1&ehlo=laptop.example');
     assert.equal(verdict.refused, false);
-    assert.equal(verdict.sentence, 'This sender is not refused: no block in force covers it.');
+    assert.match(verdict.sentence, /^This sender is not refused: no block in force covers it\. /);
     assert.deepEqual(verdict.auth, { outcome: 'passes', block: null, reply: null });
     assert.deepEqual(verdict.matching, []);
     assert.ok(verdict.windows.some(({ rule }) => rule === 'guessing'));

@@ -37,6 +37,11 @@ const onStandIn = async (): Promise<Opened> => {
   return { apis: await TwoApis.start(await open(), await open()), end: () => server.kill() };
 };
 
+const actOf = (value: string, id: string): Act => ({
+  ...{ kind: 'act', action: 'propose', subject: parseSubject('account', value), newId: id },
+  ...{ terms: terms(), evidence: evidence({ firstPosition: 1e9, lastPosition: 1e9 }) },
+});
+
 interface Opened {
   readonly apis: TwoApis;
   readonly end: () => Promise<unknown>;
@@ -70,12 +75,8 @@ for (const [name, open] of [
     };
     /** What a detector does when a rule trips. @returns the id of the proposal */
     const propose = async (value: string): Promise<string> => {
-      const subject = parseSubject('account', value);
-      const command: Act = {
-        ...{ kind: 'act', action: 'propose', subject, newId: newId() },
-        ...{ terms: terms(), evidence: evidence({ firstPosition: 1e9, lastPosition: 1e9 }) },
-      };
-      await apis.nodes[0].deps.desk.execute(subject, command, { by: 'rule:burst@1' });
+      const command = actOf(value, newId());
+      await apis.nodes[0].deps.desk.execute(command.subject, command, { by: 'rule:burst@1' });
       await apis.settled();
       return command.newId;
     };
@@ -125,6 +126,21 @@ for (const [name, open] of [
         assert.deepEqual(await typesOf(`block-account:${first}`), approval);
         assert.deepEqual(await typesOf(`block-account:${second}`), ['BlockProposed', 'ProposalDismissed']);
       }
+    });
+
+    test('find a block that the other has just made, by its id, though it does not show here yet', async () => {
+      for (let n = 0; n < FEWER; n++) {
+        const { json } = await apis.call(0, 'POST', BLOCKS, { body: bodyOf(fresh()) });
+        const released = await apis.call(1, 'POST', `${BLOCKS}/${json.id}/release`);
+        assert.deepEqual([released.status, released.json.state], [200, 'released'], released.text);
+        const proposal = newId();
+        const value = fresh();
+        const act = actOf(value, proposal);
+        await apis.nodes[0].deps.desk.execute(act.subject, act, { by: 'rule:burst@1' });
+        const approved = await apis.call(1, 'POST', `${BLOCKS}/${proposal}/approve`);
+        assert.deepEqual([approved.status, approved.json.state], [200, 'active'], approved.text);
+      }
+      assert.equal((await apis.call(1, 'GET', `${BLOCKS}/${newId()}`)).status, 404);
     });
 
     test('give one answer to one key: an exemption is granted and revoked once', async () => {
@@ -237,15 +253,33 @@ for (const [name, open] of [
       }
     });
 
-    test('create a block once for thirty who ask for the same at once, and refuse none of them', async () => {
+    /** Thirty requests for the same at once, half of them at each. @param keyOf the Idempotency-Key of each */
+    const thirty = (value: string, keyOf?: (index: number) => string): Promise<Reply[]> =>
+      Promise.all(
+        Array.from({ length: 30 }, (_, index) => {
+          const node = (index % 2) as 0 | 1;
+          apis.clocks[node].advance(1);
+          const headers: Record<string, string> =
+            keyOf === undefined ? {} : { 'idempotency-key': keyOf(index) };
+          return apis.call(node, 'POST', BLOCKS, { body: bodyOf(value), headers });
+        }),
+      );
+
+    test('create a block once for thirty who ask for it at once with one key, and give all the first answer', async () => {
       for (let n = 0; n < 5; n++) {
+        const [value, key] = [fresh(), newId()];
+        const replies = await thirty(value, () => key);
+        assert.deepEqual(new Set(replies.map(({ status }) => status)), new Set([201]));
+        assert.equal(new Set(replies.map(({ text }) => text)).size, 1);
+        assert.equal(replies.filter(({ headers }) => headers.get('idempotency-replayed') === null).length, 1);
+        assert.deepEqual(await typesOf(`block-account:${value}`), ['BlockImposed']);
+      }
+    });
+
+    test('create a block once for thirty who ask for the same at once, and refuse none of them', async () => {
+      for (let n = 0; n < 6; n++) {
         const value = fresh();
-        const replies = await Promise.all(
-          Array.from({ length: 30 }, (_, index) => {
-            apis.clocks[(index % 2) as 0 | 1].advance(1);
-            return apis.call((index % 2) as 0 | 1, 'POST', BLOCKS, { body: bodyOf(value) });
-          }),
-        );
+        const replies = await thirty(value, n % 2 === 0 ? undefined : newId);
         const counts = [201, 200].map((wanted) => replies.filter(({ status }) => status === wanted).length);
         assert.deepEqual(counts, [1, 29], replies.map(({ status }) => status).join(' '));
         assert.equal(new Set(replies.map(({ json }) => json.id)).size, 1);

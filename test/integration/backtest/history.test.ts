@@ -42,11 +42,12 @@ class Scene {
   async act(
     command: Partial<BlockCommand> & { readonly kind: BlockCommand['kind'] },
     subject = ANNA,
+    by = 'admin:carol',
   ): Promise<void> {
     const standing = await this.live.desk.standing(subject);
     const block = standing.block?.id ?? standing.proposal?.id;
     const full = { block, newId: newId(), ...command } as unknown as BlockCommand;
-    const { position } = await this.live.desk.execute(subject, full, { by: 'admin:carol' });
+    const { position } = await this.live.desk.execute(subject, full, { by });
     if (position !== undefined) await this.live.models.reached(position);
   }
 
@@ -125,6 +126,27 @@ describe('over what was recorded', () => {
         ['cleo@example.com', 'propose', 'lapsed', null],
       ]);
       assert.deepEqual([report.blocks, report.proposals], [1, 3]);
+    }));
+
+  test('an approval that says how long lasts so long', () =>
+    after(PROPOSING, async (scene) => {
+      await scene.send(6);
+      await scene.act({ kind: 'approve', span: { duration: 2 * HOUR } });
+      const ends = formatInstant(scene.live.clock.now() + 2 * HOUR);
+      await scene.pass(5 * HOUR);
+      await scene.send(1);
+      const [found] = (await scene.backtest(PROPOSING)).cases;
+      assert.deepEqual([found?.ended, found?.endedAt], ['expired', ends]);
+    }));
+
+  test('a proposal that went because rules exempt its subject waits under rules that do not', () =>
+    after(PROPOSING, async (scene) => {
+      await scene.send(6);
+      await scene.act({ kind: 'dismiss', note: 'exempt: ours' }, ANNA, 'system:exemptions');
+      await scene.pass(25 * HOUR);
+      await scene.send(1);
+      const report = await scene.backtest(PROPOSING);
+      assert.deepEqual(brief(report), [[ANNA.value, 'propose', 'lapsed', 'wrong']]);
     }));
 
   for (const [falsePositive, proposals] of [

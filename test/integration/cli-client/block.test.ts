@@ -194,6 +194,26 @@ describe('stopgap block', () => {
     });
   });
 
+  test('approves for as long as it is told', async () => {
+    await server.trip('longer@example.com');
+    const { err } = await terminal.run('block', 'approve', 'longer@example.com', '--for', '12h');
+    assert.match(err, /account longer@example\.com is active, ends in 12h/);
+    const both = await terminal.run('block', 'approve', 'x', '--for', '1h', '--indefinite');
+    assert.deepEqual([both.code, both.out], [2, '']);
+  });
+
+  test('adds to a block in force what it names, and says so where that would end earlier', async () => {
+    const add = (...more: string[]) => terminal.run('block', 'add', 'account', 'twice@example.com', ...more);
+    await add('--for', '2h', '--refusal', 'honest', '--description', 'phished');
+    const { out } = await add('--for', '3h');
+    assert.match(out, /^refuses {4}honest$/m);
+    assert.match(out, /^until .* \(in 3h\)$/m);
+    assert.ok(out.includes('phished'), out);
+    const earlier = await add('--for', '1h', '--refusal', 'soft');
+    assert.equal(earlier.code, 1);
+    assert.match(earlier.err, /is in force until .*, which is later: nothing was changed; change when/);
+  });
+
   test('approves and dismisses', async () => {
     const wanted = await server.trip('wanted@example.com');
     const listed = await terminal.run('block', 'list', '--state', 'proposed');

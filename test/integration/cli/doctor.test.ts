@@ -99,6 +99,10 @@ describe('stopgap doctor', () => {
     const { code, has } = await doctor(t, { env: QUIET }, cwd);
     assert.equal(code, 1);
     has('store', 'problem', /events\.db is missing or empty, but .*00000001\.snapshot .*--new-store/);
+    // One that is laid out and has no event stops the start as well.
+    await (await openSqliteStore({ file: path.join(cwd, 'data/events.db'), clock: systemClock })).close();
+    const laidOut = await doctor(t, { env: QUIET }, cwd);
+    laidOut.has('store', 'problem', /events\.db is missing or empty, but .*00000001\.snapshot .*--new-store/);
   });
 
   test('prints one line a check, with what to do, and ends with 1 where there is a problem', async (t) => {
@@ -180,6 +184,15 @@ describe('stopgap doctor', () => {
     assert.equal(none.code, 0);
     none.has('accounts', 'warning', /no user in \S+users\.yaml; stopgap user add/);
     none.has('accounts', 'warning', /no token in \S+; stopgap token add/);
+    const asked = { listen: '127.0.0.1:0', metrics: 'token' };
+    const yamlOfNode = await yamlWith({
+      roles: ['worker'],
+      api: asked,
+      redis: 'redis://127.0.0.1:1',
+      store: 'kurrentdb://127.0.0.1:1?tls=false',
+    });
+    const node = await doctor(t, { yaml: yamlOfNode });
+    node.has('accounts', 'warning', /no token in .*tokens\.yaml; stopgap token add/);
     const yaml = await yamlWith({ api: { listen: '127.0.0.1:0', tokens: './tokens.yaml' } });
     const broken = await doctor(t, { yaml, files: { 'tokens.yaml': 'tokens: [{ name: me, role: boss }]' } });
     assert.equal(broken.code, 1);

@@ -54,8 +54,10 @@ export interface Answered {
   readonly rcpt: Stage;
   readonly reason: string;
   readonly recipients: number;
+  readonly refusal: string;
   readonly refusals: Some<Answered>;
   readonly refused: boolean;
+  readonly release: string;
   readonly requestId: string;
   readonly rule: string;
   readonly rules: Some<Answered>;

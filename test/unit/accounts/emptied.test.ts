@@ -1,10 +1,14 @@
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { test } from 'node:test';
 import { pino } from 'pino';
 import type { Logger } from 'pino';
 import { hashPassword } from '../../../src/accounts/passwords.js';
+import { revokeToken } from '../../../src/accounts/tokens.js';
+import type { TokenTable } from '../../../src/accounts/tokens.js';
+import { addUser, removeUser } from '../../../src/accounts/users.js';
+import type { UserTable } from '../../../src/accounts/users.js';
 import type { WatchedFile } from '../../../src/accounts/watched-file.js';
 import { watchRules, watchSenders, watchTokens, watchUsers } from '../../../src/watched-files.js';
 import { temporaryDirectory } from '../config/helpers.js';
@@ -64,3 +68,58 @@ for (const [what, { full, empty, open }] of Object.entries(KINDS))
     );
     assert.match(lines[0]!, /has 0 entries, and 3 are in force: if that is meant, /);
   });
+
+/** What the command line changes, in two seconds. */
+const REMOVALS = {
+  users: (file: string, name: string): Promise<unknown> => removeUser({ file, name }),
+  tokens: (file: string, name: string): Promise<unknown> => revokeToken(file, name),
+} as const;
+
+for (const what of ['users', 'tokens'] as const)
+  for (const left of [0, 5])
+    test(`what the command line removes from a file of ${what} counts, though ${left} of 25 are left`, async (context) => {
+      const file = path.join(temporaryDirectory(context), `${what}.yaml`);
+      const names = Array.from({ length: 25 }, (_, index) => `u${index}@example.com`);
+      const records = names.map((name) =>
+        what === 'users' ? { name, password } : { name, role: 'admin', hash },
+      );
+      writeFileSync(file, JSON.stringify({ [what]: records }));
+      const counted: string[] = [];
+      const metrics = { fileRefused: (one: string) => void counted.push(one) };
+      const watched = await KINDS[what]!.open(file, pino({ level: 'silent' }), metrics);
+      for (const name of names.slice(left)) await REMOVALS[what](file, name);
+      // Where the new file happens to get the inode of the old one it is looked at twice.
+      for (let look = 0; look < 2; look++) await watched.check();
+      const entries =
+        what === 'users'
+          ? (watched.current as UserTable).size
+          : (watched.current as TokenTable).records.length;
+      assert.deepEqual([entries, counted], [left, []]);
+    });
+
+test('a file that was cut after the command line had removed something is refused like any other', async (context) => {
+  const file = path.join(temporaryDirectory(context), 'users.yaml');
+  writeFileSync(file, JSON.stringify({ users: NAMES.map((name) => ({ name, password })) }));
+  const counted: string[] = [];
+  const watched = await watchUsers(file, pino({ level: 'silent' }), {
+    fileRefused: (one) => void counted.push(one),
+  });
+  await removeUser({ file, name: NAMES[0]! });
+  await watched.check();
+  const text = readFileSync(file, 'utf8');
+  const mark = /^#.*: 2\n$/m.exec(text)?.[0] ?? assert.fail(text);
+  for (const cut of [`users: []\n${mark}`, `${mark}users: []\n`, 'users: []\n']) {
+    writeFileSync(file, cut);
+    for (let look = 0; look < 3; look++) await watched.check();
+    assert.equal(watched.current.size, 2, cut);
+  }
+  assert.deepEqual(counted, ['users']);
+});
+
+test('a file to which the command line adds has no mark of what was left before', async (context) => {
+  const file = path.join(temporaryDirectory(context), 'users.yaml');
+  writeFileSync(file, JSON.stringify({ users: NAMES.map((name) => ({ name, password })) }));
+  await removeUser({ file, name: NAMES[0]! });
+  await addUser({ file, name: NAMES[0]!, password: 'correct-horse-battery-staple', now: 0 });
+  assert.doesNotMatch(readFileSync(file, 'utf8'), /left by stopgap/);
+});

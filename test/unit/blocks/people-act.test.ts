@@ -52,31 +52,56 @@ describe('imposing', () => {
       .when(command)
       .then([lapsed(T0), fresh()]);
   });
-  test('a longer one extends the block in force, with what was said', () => {
+  test('a longer one extends the block in force', () => {
     given([imposed({ until: NOW + 1 })])
       .when(command)
-      .then([extended(NOW + HOUR, { note: 'by hand' })]);
+      .then([extended(NOW + HOUR)]);
   });
   test('an indefinite one outlasts the block in force', () => {
     given([imposed()])
       .when({ ...command, until: null })
-      .then([extended(null, { note: 'by hand' })]);
+      .then([extended(null)]);
   });
-  test('a shorter one, or the same again, changes nothing', () => {
-    given([imposed({ until: T0 + DAY })])
-      .when(command)
-      .then([]);
-    given([imposed({ until: null })])
-      .when(command)
-      .then([]);
-    given([imposed({ until: NOW + HOUR })])
-      .when(command)
-      .then([]);
+  test('one with another description or refusal changes those of the block in force', () => {
+    const there = imposed({ until: NOW + HOUR });
+    const asked = { description: 'phished', refusal: 'honest' } as const;
+    given([there])
+      .when({ ...command, ...asked })
+      .then([extended(NOW + HOUR, asked)]);
+    const { block } = standing([there, extended(NOW + HOUR, asked)]);
+    assert.deepEqual([block?.description, block?.refusal], ['phished', 'honest']);
+  });
+  test('one that says nothing of description and refusal leaves those of the block in force', () => {
+    const { description: _, refusal: __, ...bare } = command;
+    given([imposed({ until: NOW + 1, description: 'phished', refusal: 'defer' })])
+      .when(bare)
+      .then([extended(NOW + HOUR)]);
+    given([])
+      .when(bare)
+      .then([fresh({ description: '', refusal: 'soft' })]);
+  });
+  test('the same again changes nothing, also where the ends lie a moment apart', () => {
+    for (const later of [0, 1, MINUTE])
+      given([imposed({ until: NOW + HOUR + later })])
+        .when(command)
+        .then([]);
+  });
+  test('one that was to end earlier is refused as a whole: half of it would not hold', () => {
+    for (const until of [null, NOW + HOUR + MINUTE + 1])
+      given([imposed({ until })])
+        .when({ ...command, direction: 'all', description: 'phished' })
+        .thenError('conflict', 'active');
+  });
+  test('a duration counts from the decision', () => {
+    const { until: _, ...rest } = command;
+    given([])
+      .when({ ...rest, duration: HOUR, now: NOW + DAY })
+      .then([fresh({ until: NOW + DAY + HOUR })]);
   });
   test('directions unite', () => {
     given([imposed({ until: null, direction: 'inbound' })])
-      .when(command)
-      .then([extended(null, { direction: 'all', note: 'by hand' })]);
+      .when({ ...command, until: null })
+      .then([extended(null, { direction: 'all' })]);
   });
   test('refuses a time that has passed', () => {
     given([])
@@ -100,6 +125,23 @@ describe('approving and dismissing', () => {
     given([proposed({ duration: null })])
       .when(approve)
       .then([approved, block({ until: null })]);
+  });
+  test('the block lasts as long as the approval says where it says so', () => {
+    const said = (until: number | null): BlockFact => ({
+      type: 'ProposalApproved',
+      data: { block: 'p1', until },
+    });
+    for (const [span, until] of [
+      [{ duration: DAY }, NOW + DAY],
+      [{ until: NOW + MINUTE }, NOW + MINUTE],
+      [{ until: null }, null],
+    ] as const)
+      given([proposed()])
+        .when({ ...approve, span })
+        .then([said(until), block({ until })]);
+    given([proposed()])
+      .when({ ...approve, span: { until: NOW } })
+      .thenError('invalid-input');
   });
   test('a note is kept, an empty one is not', () => {
     given([proposed()])
@@ -313,6 +355,22 @@ describe('exemptions', () => {
     given([])
       .when({ ...grant, until: NOW })
       .thenError('invalid-input'));
+  test('dismisses the proposal that waits, and says why', () => {
+    const proof = evidence({ firstPosition: 1, lastPosition: 5 });
+    const judged = { subject: ALICE, rule: 'burst', evidence: proof };
+    const gone: BlockFact = {
+      type: 'ProposalDismissed',
+      data: { block: 'p1', ...judged, note: 'exempt: list' },
+    };
+    given([proposed()]).when(grant).then([gone, granted()]);
+    given([granted(), proposed()]).when(grant).then([gone]);
+    given([proposed({ lapsesAt: NOW })])
+      .when(grant)
+      .then([granted()]);
+  });
+  test('leaves a block in force as it is', () => {
+    given([imposed()]).when(grant).then([granted()]);
+  });
   test('is revoked, once', () => {
     const gone: BlockFact = { type: 'ExemptionRevoked', data: { exemption: 'x' } };
     given([granted()]).when(revoke).then([gone]);

@@ -9,6 +9,7 @@ import { RulePrecision } from '../../../projections/rule-precision.js';
 import type { At, BlockCommand } from '../../../src/blocks/commands.js';
 import { decide, stateOf } from '../../../src/blocks/decide.js';
 import { entryOf } from '../../../src/api/block-entries.js';
+import { REFUSALS } from '../../../src/blocks/events.js';
 import type { BlockEvent, BlockFact, Until } from '../../../src/blocks/events.js';
 import { blockStream } from '../../../src/blocks/events.js';
 import { NOTHING_YET, activeBlock, evolve, pendingProposal } from '../../../src/blocks/state.js';
@@ -60,10 +61,15 @@ const command: fc.Arbitrary<Step['make']> = fc.oneof(
         lastAt: now - lag * 1000,
       }),
     })),
-  fc.record({ direction, span }).map(({ direction, span }): Step['make'] => (now, _position, _id, newId) => ({
-    ...{ kind: 'impose', subject: ALICE, direction, description: 'by hand', refusal: 'soft', newId, now },
-    until: until(now, span),
-  })),
+  fc
+    .record({
+      ...{ direction, span },
+      description: fc.option(fc.constantFrom('by hand', 'phished'), { nil: undefined }),
+      refusal: fc.option(fc.constantFrom(...REFUSALS), { nil: undefined }),
+    })
+    .map(({ span, ...asked }): Step['make'] => (now, _position, _id, newId) => ({
+      ...{ kind: 'impose', subject: ALICE, ...asked, newId, now, duration: span },
+    })),
   span.map((length): Step['make'] => (now, _position, block) => ({
     ...{ kind: 'change-until', block, until: until(now, length), now },
   })),
@@ -99,6 +105,8 @@ interface Moment {
   readonly command: At<BlockCommand>;
   readonly events: readonly BlockEvent[];
   readonly now: number;
+  /** By a typed error. */
+  readonly refused: boolean;
 }
 
 /** Plays a history; refusals (typed errors) are part of it, anything else thrown is a fault. */
@@ -113,10 +121,12 @@ function play(history: readonly Step[], watch: (moment: Moment) => void): readon
     position += sends;
     const command = make(now, position, ids.at(-1 - pick) ?? 'b0', `b${ids.length}`);
     let facts: ReturnType<typeof decide> = [];
+    let refused = false;
     try {
       facts = decide(command, standing);
     } catch (error) {
       if (!(error instanceof StopgapError)) throw error;
+      refused = true;
     }
     if ('newId' in command && facts.length > 0) ids.push(command.newId);
     const events = facts.map((fact): BlockEvent => ({
@@ -130,7 +140,7 @@ function play(history: readonly Step[], watch: (moment: Moment) => void): readon
     const before = standing;
     standing = events.reduce(evolve, standing);
     all.push(...events);
-    watch({ before, after: standing, command, events, now });
+    watch({ before, after: standing, command, events, now, refused });
   }
   return all;
 }
@@ -204,6 +214,22 @@ describe('any sequence of commands', () => {
     });
   });
 
+  test('where a person’s block is not refused, all that was asked for holds', () => {
+    forAll((history) => {
+      play(history, ({ after, command, now, refused }) => {
+        if (command.kind !== 'impose' || refused) return;
+        const { direction, description, refusal } = command;
+        const block = activeBlock(after, now)!;
+        const end =
+          'until' in command ? command.until : command.duration === null ? null : now + command.duration;
+        assert.ok(end === null ? block.until === null : Math.abs(block.until! - end) <= MINUTE);
+        assert.ok([direction, 'all'].includes(block.direction));
+        if (description !== undefined) assert.equal(block.description, description);
+        if (refusal !== undefined) assert.equal(block.refusal, refusal);
+      });
+    });
+  });
+
   test('the system’s commands are idempotent', () => {
     forAll((history) => {
       play(history, ({ after, command, now }) => {
@@ -247,7 +273,11 @@ describe('any sequence of commands', () => {
             const verdict = active.verdict(sender(direction), instant);
             assert.equal(verdict?.id, refused ? expected.id : undefined);
             assert.deepEqual(ledger.rows.inForce(sender(direction), instant), refused ? [expected.id] : []);
-            if (refused) assert.equal(verdict?.until, expected.until);
+            if (refused) {
+              assert.deepEqual([verdict?.until, verdict?.refusal], [expected.until, expected.refusal]);
+              const { description, refusal } = ledger.get(expected.id)!;
+              assert.deepEqual([description, refusal], [expected.description, expected.refusal]);
+            }
           }
           for (const entry of ledger.kept()) {
             assert.equal(stateAt(entry, instant), stateOf(after, entry.id, instant), entry.id);

@@ -2,7 +2,10 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { escaped, isPrintable, printable, printableLines } from '../../../src/kernel/printable.js';
 
-/** A bell, an escape, a C1 control, a zero-width space, a right-to-left override, an isolate, a line separator, a BOM, a tag. */
+/**
+ * A bell, an escape, a C1 control, a zero-width space, a right-to-left override, an isolate, a line separator, a BOM, a
+ * tag, half of a pair; then what is no format character and is not seen either.
+ */
 const TRICKS = [
   '\u0007',
   '\u001b',
@@ -14,10 +17,12 @@ const TRICKS = [
   '\ufeff',
   '\u{e0041}',
   '\ud800',
+  ...['\u034f', '\u115f', '\u1160', '\u17b4', '\u17b5', '\u180b', '\u180d', '\u3164', '\uffa0'],
+  ...['\ufe00', '\ufe0f', '\u{e0100}'],
 ];
 
 describe('printable text', () => {
-  test('holds no control, bidi or zero-width character', () => {
+  test('holds no control or bidi character, and none that is not seen', () => {
     for (const trick of TRICKS) {
       const name = `a${trick}b`;
       assert.equal(isPrintable(name), false, JSON.stringify(name));

@@ -29,6 +29,8 @@ test('with their types and labels, and what each means', () => {
       name,
     );
     assert.notEqual(meaning, '', name);
+    for (const [label, values = []] of labels)
+      assert.deepEqual([...new Set(values)], values, `${name} has a value of ${label} twice`);
   }
 });
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
+import { boughtLimit } from '../../../projections/limits.js';
 import { MINUTE } from '../../../src/kernel/time.js';
 import type { Verdict } from '../../../src/rules/verdict.js';
 import { Watching } from '../../support/watching.js';
@@ -95,6 +96,26 @@ describe('a sentence about different ones', () => {
     assert.match(
       sentence(verdicts),
       /16 different networks within 1h; rule "nets" allows 15, since more are not told apart: 40 instead of 2, by the override of account/,
+    );
+  });
+});
+
+describe('a sentence about accounts that turn together', () => {
+  test('says how many are remembered where more were bought, and they trip the rule', () => {
+    const watching = new Watching(KNOWN + TOGETHER);
+    watching.override({ type: 'domain', value: 'example.com' }, { total: { limits: { all: 5000 } } });
+    watching.pass(MINUTE);
+    const verdicts = Array.from({ length: 1000 }, (_, user) =>
+      watching.pass(100).send({ account: `u${user}@example.com` }, 3, 100),
+    ).flat();
+    assert.equal(verdicts.length, 1000);
+    assert.equal(verdicts[0]?.evidence.limit, 999);
+    const { overrides, sendVolume } = watching.models;
+    const [rule] = sendVolume.rules.rules;
+    const found = boughtLimit(overrides, rule!, 'domain', 'example.com', 2, watching.now);
+    assert.equal(
+      found?.sentence,
+      '999, since more are not remembered: 5,000 instead of 2, by the override of domain example.com',
     );
   });
 });

@@ -1,0 +1,29 @@
+import type { Command } from 'commander';
+import { Option } from 'commander';
+
+/** How long, as the API takes it. */
+export interface SpanOption {
+  readonly for?: string;
+  readonly until?: string;
+  readonly indefinite?: true;
+}
+
+/** Adds `--for`, `--until` and `--indefinite`, of which one at most may be given. */
+export function withSpan(command: Command): Command {
+  return command
+    .addOption(
+      new Option('--for <duration>', 'how long, such as 1h or 2d').conflicts(['until', 'indefinite']),
+    )
+    .addOption(new Option('--until <time>', 'until when, in ISO 8601').conflicts(['for', 'indefinite']))
+    .addOption(new Option('--indefinite', 'without an end').conflicts(['for', 'until']));
+}
+
+export function spanOf({ for: duration, until, indefinite }: SpanOption): Readonly<Record<string, unknown>> {
+  return { duration, until, indefinite };
+}
+
+/** Ends the command as one that was not understood where none of the three is given. */
+export function requireSpan(command: Command, options: SpanOption): void {
+  if (Object.values(spanOf(options)).some((given) => given !== undefined)) return;
+  command.error('error: say how long: --for 1h, --until TIME or --indefinite', { exitCode: 2 });
+}

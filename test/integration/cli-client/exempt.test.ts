@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { ApiServer } from '../../support/api/server.js';
+import { Terminal } from './support.js';
+
+describe('stopgap exempt', () => {
+  let server: ApiServer;
+  let terminal: Terminal;
+  before(async () => {
+    server = await ApiServer.start();
+    terminal = await Terminal.at(server);
+  });
+  after(async () => {
+    await terminal.close();
+    await server.stop();
+  });
+
+  test('lists, adds and revokes', async () => {
+    assert.match((await terminal.run('exempt', 'list')).err, /no exemptions/);
+    const added = await terminal.run(
+      ...['exempt', 'add', 'account', 'News@Example.com', '--for', '1d', '--reason', 'weekly list'],
+    );
+    assert.deepEqual([added.code, added.out], [0, '']);
+    const [, id] = /^account news@example\.com is exempt until .*: ([0-9a-f-]{36})\n$/.exec(added.err)!;
+    const { out } = await terminal.run('exempt', 'list');
+    assert.match(out, /account news@example\.com +admin:the-admin +in 24h +0 +weekly list/);
+    const revoked = await terminal.run('exempt', 'revoke', id!, '--note', 'moved');
+    assert.equal(revoked.code, 0, revoked.err);
+    assert.match((await terminal.run('exempt', 'list')).err, /no exemptions/);
+  });
+
+  test('asks how long and why', async () => {
+    const silent = await terminal.run('exempt', 'add', 'account', 'x@example.com', '--reason', 'list');
+    assert.equal(silent.code, 2);
+    assert.match(silent.err, /say how long: --for 1h, --until TIME or --indefinite/);
+    const why = await terminal.run('exempt', 'add', 'account', 'x@example.com', '--indefinite');
+    assert.deepEqual([why.code, /--reason/.test(why.err)], [2, true]);
+  });
+
+  test('says which blocks go on all the same, and the command that ends each', async () => {
+    const block = await server.block('blocked@example.com');
+    const args = ['exempt', 'add', 'domain', 'example.com', '--indefinite', '--reason', 'lists'];
+    const { code, err } = await terminal.run(...args);
+    assert.equal(code, 0, err);
+    const [, command] =
+      /^warning: account blocked@example\.com is blocked all the same: to end that, stopgap (.*)$/m.exec(
+        err,
+      )!;
+    assert.equal(command, `block release ${block.id}`);
+    const released = await terminal.run(...command.split(' '));
+    assert.match(released.err, /account blocked@example\.com is released/);
+  });
+});
