@@ -131,7 +131,7 @@ describe('whatever a client says to a listener', () => {
         session.write(Buffer.from('content' in each ? `${text}\r\n.\r\n` : `${text}\r\n`));
         answer(isReply(await session.reply()), text);
         // The end of the message may have come before: the rest was taken for commands.
-        if ('content' in each && /(?:^|\r\n)\.\r\n/.test(text)) break;
+        if ('content' in each && /(?:^|\r\n)\.\r\n/.test(`${text}\r\n`)) break;
       }
     } catch (error) {
       // The server may close; nothing else may go wrong.

@@ -1,0 +1,18 @@
+import assert from 'node:assert/strict';
+import { Readable } from 'node:stream';
+import { before, describe, test } from 'node:test';
+import { gzipSync } from 'node:zlib';
+import fc from 'fast-check';
+import { LineReader, TraceReader } from '../../src/backtest/trace/trace.js';
+import { Trace } from '../../src/backtest/trace/trace.js';
+import { recordOf } from '../../src/import/history.js';
+import type { LogFile } from '../../src/import/postfix-log/index.js';
+import { onceReadable } from '../../src/import/postfix-log/index.js';
+import { TraceWriter } from '../../src/import/trace.js';
+import { StopgapError } from '../../src/kernel/errors.js';
+import { anyText, damaged, fuzz } from '../support/fuzz/cases.js';
+import { anyValue, warped } from '../support/fuzz/schema.js';
+import { Steady } from '../support/fuzz/steady.js';
+import { ImportDesk } from '../support/import-desk.js';
+import { NOW, eventsOf, logFile } from '../support/logs.js';
+import { doings, logOf } from '../support/postfix.js';

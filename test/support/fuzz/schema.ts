@@ -1,0 +1,145 @@
+import fc from 'fast-check';
+import { anyText, nasty } from './cases.js';
+
+/** A JSON schema, as far as the OpenAPI document uses it for what comes in. */
+export interface Schema {
+  readonly type?: string | readonly string[];
+  readonly enum?: readonly unknown[];
+  readonly const?: unknown;
+  readonly anyOf?: readonly Schema[];
+  readonly oneOf?: readonly Schema[];
+  readonly allOf?: readonly Schema[];
+  readonly properties?: Readonly<Record<string, Schema>>;
+  readonly required?: readonly string[];
+  readonly items?: Schema;
+  readonly additionalProperties?: Schema | boolean;
+  readonly minimum?: number;
+  readonly maximum?: number;
+  readonly $ref?: string;
+}
+
+/** Texts that mean something somewhere. */
+const sensible = fc.constantFrom(
+  ...[
+    'account',
+    'address',
+    'domain',
+    'ehlo',
+    'ip',
+    'fuzzed@example.com',
+    'example.com',
+    '192.0.2.0/24',
+    'mail.test',
+  ],
+  ...[
+    '2001:db8::/48',
+    '1h',
+    '3650d',
+    '3651d',
+    '0s',
+    '2027-01-01',
+    '9999-12-31T23:59:59Z',
+    '2026-02-30',
+    '5x',
+    'off',
+  ],
+  ...[
+    'outbound',
+    'soft',
+    'block',
+    'messages',
+    'recipients',
+    '10m',
+    'defaults',
+    'indefinite',
+    'newest',
+    'info',
+    '*',
+  ],
+  ...['*.example.com', 'fuzzed*@example.com', '20 in 10m', '500MB', 'api', 'smtp', 'info', '1', '0'],
+);
+
+export const anyValue: fc.Arbitrary<unknown> = fc.oneof(
+  nasty,
+  sensible,
+  fc.integer(),
+  fc.double(),
+  fc.boolean(),
+  fc.constant(null),
+  fc.constantFrom<unknown>(
+    [],
+    {},
+    [[]],
+    [null],
+    { __proto__: null },
+    JSON.parse('{"__proto__":{"polluted":true}}'),
+  ),
+  fc.constantFrom<unknown>(
+    { constructor: { prototype: { polluted: true } } },
+    { toString: 1 },
+    { length: 1e9 },
+  ),
+  fc.jsonValue({ maxDepth: 3 }),
+);
+
+/** What a schema lets in, mostly: `$ref`s are looked up in `all`. */
+export function ofSchema(schema: Schema, all: Readonly<Record<string, Schema>>): fc.Arbitrary<unknown> {
+  const { $ref, anyOf, oneOf, allOf, properties, required = [], items, additionalProperties } = schema;
+  if ($ref !== undefined) return ofSchema(all[$ref.split('/').at(-1)!] ?? {}, all);
+  if (schema.const !== undefined) return fc.constant(schema.const);
+  if (schema.enum !== undefined) return fc.constantFrom(...schema.enum);
+  const some = anyOf ?? oneOf ?? allOf;
+  if (some !== undefined) return fc.oneof(...some.map((each) => ofSchema(each, all)));
+  switch ([schema.type].flat()[0]) {
+    case 'string':
+      return fc.oneof({ weight: 3, arbitrary: sensible }, { weight: 1, arbitrary: anyText });
+    case 'integer':
+    case 'number':
+      return fc.oneof(fc.integer({ min: schema.minimum ?? -2, max: schema.maximum ?? 1000 }), fc.double());
+    case 'boolean':
+      return fc.boolean();
+    case 'null':
+      return fc.constant(null);
+    case 'array':
+      return fc.array(items === undefined ? anyValue : ofSchema(items, all), { maxLength: 4 });
+    case 'object': {
+      const known = fc.record(
+        Object.fromEntries(
+          Object.entries(properties ?? {}).map(([name, each]) => [name, ofSchema(each, all)]),
+        ),
+        { requiredKeys: [...required] },
+      );
+      const more = typeof additionalProperties === 'object' ? ofSchema(additionalProperties, all) : undefined;
+      if (more === undefined) return known;
+      return fc
+        .tuple(known, fc.dictionary(fc.oneof(sensible, anyText), more, { maxKeys: 3 }))
+        .map(([one, two]) => ({
+          ...one,
+          ...two,
+        }));
+    }
+    default:
+      return anyValue;
+  }
+}
+
+/** A value in which one place holds something else, or has gone. */
+export function warped(values: fc.Arbitrary<unknown>): fc.Arbitrary<unknown> {
+  return fc.tuple(values, fc.nat(), fc.option(anyValue, { nil: undefined })).map(([value, which, other]) => {
+    const copy: unknown = structuredClone(value);
+    const places: (readonly [parent: Record<string, unknown>, key: string])[] = [];
+    const walk = (each: unknown): void => {
+      if (typeof each !== 'object' || each === null) return;
+      for (const [key, inner] of Object.entries(each)) {
+        places.push([each as Record<string, unknown>, key]);
+        walk(inner);
+      }
+    };
+    walk(copy);
+    if (places.length === 0) return other;
+    const [parent, key] = places[which % places.length]!;
+    if (other === undefined) Reflect.deleteProperty(parent, key);
+    else parent[key] = other;
+    return copy;
+  });
+}
