@@ -13,8 +13,6 @@ export interface Schema {
   readonly required?: readonly string[];
   readonly items?: Schema;
   readonly additionalProperties?: Schema | boolean;
-  readonly minimum?: number;
-  readonly maximum?: number;
   readonly $ref?: string;
 }
 
@@ -95,7 +93,11 @@ export function ofSchema(schema: Schema, all: Readonly<Record<string, Schema>>):
       return fc.oneof({ weight: 3, arbitrary: sensible }, { weight: 1, arbitrary: anyText });
     case 'integer':
     case 'number':
-      return fc.oneof(fc.integer({ min: schema.minimum ?? -2, max: schema.maximum ?? 1000 }), fc.double());
+      return fc.oneof(
+        fc.integer({ min: -2, max: 1000 }),
+        fc.double(),
+        fc.double({ min: 0, max: 10, noNaN: true }),
+      );
     case 'boolean':
       return fc.boolean();
     case 'null':
