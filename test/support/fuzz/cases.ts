@@ -46,7 +46,9 @@ export const anyText = fc.oneof(
 /** Bytes or characters of a text changed, left out, doubled, moved. */
 export function damaged(texts: fc.Arbitrary<string>): fc.Arbitrary<string> {
   const damage = fc.record({
-    kind: fc.constantFrom('insert', 'remove', 'replace', 'double', 'cut'),
+    kind: fc.constantFrom<'insert' | 'remove' | 'replace' | 'double' | 'cut'>(
+      ...(['insert', 'remove', 'replace', 'double', 'cut'] as const),
+    ),
     at: fc.double({ min: 0, max: 1, noNaN: true }),
     length: fc.integer({ min: 1, max: 30 }),
     text: anyText,
@@ -68,7 +70,7 @@ export function damaged(texts: fc.Arbitrary<string>): fc.Arbitrary<string> {
           return before + other + after;
         case 'double':
           return before + hit + hit + after;
-        default:
+        case 'cut':
           return before;
       }
     }, text),

@@ -88,7 +88,7 @@ export function ofSchema(schema: Schema, all: Readonly<Record<string, Schema>>):
   if (schema.enum !== undefined) return fc.constantFrom(...schema.enum);
   const some = anyOf ?? oneOf ?? allOf;
   if (some !== undefined) return fc.oneof(...some.map((each) => ofSchema(each, all)));
-  switch ([schema.type].flat()[0]) {
+  switch ([schema.type].flat()[0] ?? 'any') {
     case 'string':
       return fc.oneof({ weight: 3, arbitrary: sensible }, { weight: 1, arbitrary: anyText });
     case 'integer':
