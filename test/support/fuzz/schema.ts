@@ -80,6 +80,63 @@ export const anyValue: fc.Arbitrary<unknown> = fc.oneof(
   fc.jsonValue({ maxDepth: 3 }),
 );
 
+const subjects = fc.constantFrom(
+  ...[
+    'fuzzed@example.com',
+    'fuzzed@example.com',
+    'example.com',
+    '192.0.2.7',
+    '2001:db8::/48',
+    '*@example.com',
+    'a@b',
+  ],
+);
+const instants = fc.constantFrom(
+  '2027-01-01',
+  '2026-03-01T11:00:00Z',
+  '9999-12-31T23:59:59Z',
+  '2026-02-30',
+  '1970-01-01',
+);
+const spans = fc.constantFrom('1h', '10m', '30d', '3650d', '3651d', '0s', '999999999w');
+const counts = fc.constantFrom('1', '2', '50', '500', '501', '0', '-1');
+/** What some fields and parameters mean, whatever their schema says. */
+const BY_NAME: Readonly<Record<string, fc.Arbitrary<string>>> = {
+  ...{ value: subjects, account: subjects, returnPath: subjects, q: subjects, prefix: subjects },
+  ...{ duration: spans, until: instants, since: instants, at: instants, from: instants, to: instants },
+  ...{ limit: counts, after: counts, cursor: counts },
+  ip: fc.constantFrom('192.0.2.7', '2001:db8::7', '::ffff:192.0.2.7', '192.0.2.0/24', 'x'),
+  ehlo: fc.constantFrom('mail.test', '[192.0.2.7]', 'x y', 'İ.test'),
+  type: fc.constantFrom('account', 'account', 'address', 'domain', 'ehlo', 'ip', 'x'),
+  rule: fc.constantFrom('burst', 'x'),
+  plan: fc.constantFrom('gold', 'x'),
+};
+
+/** Three ways to say how long, of which one is to be chosen. */
+const DEFAULT_SPANS: Readonly<Record<string, unknown>> = {
+  duration: '1h',
+  until: '2027-01-01',
+  indefinite: true,
+};
+const SPANS = Object.keys(DEFAULT_SPANS);
+const span = fc.constantFrom('duration', 'duration', 'until', 'indefinite', 'any');
+
+/** Of a field or parameter of that name: what it means, mostly. */
+export function named(
+  name: string,
+  schema: Schema,
+  all: Readonly<Record<string, Schema>>,
+): fc.Arbitrary<unknown> {
+  const known = Object.hasOwn(BY_NAME, name) ? BY_NAME[name] : undefined;
+  const other = ofSchema(schema, all);
+  if (known === undefined) return other;
+  return fc.oneof(
+    { weight: 6, arbitrary: known },
+    { weight: 1, arbitrary: other },
+    { weight: 1, arbitrary: anyText },
+  );
+}
+
 /** What a schema lets in, mostly: `$ref`s are looked up in `all`. */
 export function ofSchema(schema: Schema, all: Readonly<Record<string, Schema>>): fc.Arbitrary<unknown> {
   const { $ref, anyOf, oneOf, allOf, properties, required = [], items, additionalProperties } = schema;
@@ -105,12 +162,21 @@ export function ofSchema(schema: Schema, all: Readonly<Record<string, Schema>>):
     case 'array':
       return fc.array(items === undefined ? anyValue : ofSchema(items, all), { maxLength: 4 });
     case 'object': {
-      const known = fc.record(
+      const record: fc.Arbitrary<Readonly<Record<string, unknown>>> = fc.record(
         Object.fromEntries(
-          Object.entries(properties ?? {}).map(([name, each]) => [name, ofSchema(each, all)]),
+          Object.entries(properties ?? {}).map(([name, each]) => [name, named(name, each, all)]),
         ),
         { requiredKeys: [...required] },
       );
+      const known =
+        properties?.['duration'] === undefined
+          ? record
+          : fc.tuple(record, span).map(([all, one]) => ({
+              ...Object.fromEntries(
+                Object.entries(all).filter(([name]) => one === 'any' || !SPANS.includes(name)),
+              ),
+              ...(one === 'any' ? {} : { [one]: all[one] ?? DEFAULT_SPANS[one] }),
+            }));
       const more = typeof additionalProperties === 'object' ? ofSchema(additionalProperties, all) : undefined;
       if (more === undefined) return known;
       return fc
