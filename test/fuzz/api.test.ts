@@ -178,7 +178,7 @@ describe('whatever is asked of the API', () => {
     'each operation answers as the OpenAPI document says, names the field at fault, and does nothing for a lesser role',
     {
       arbitrary: requestsOf(document),
-      runs: 1500,
+      runs: 1000,
       kept: {
         'a key without a name is named': {
           ...asked('GET', '/api/v1/rules/shadow'),

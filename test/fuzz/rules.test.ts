@@ -89,7 +89,7 @@ describe('whatever stands in a rules file', () => {
     'it is a rule set, or refused with its lines',
     {
       arbitrary: text,
-      runs: 500,
+      runs: 350,
       kept: { 'a key that is a collection is told to nobody but who sent it': '? {"a\\e[2J": b}\n: c' },
     },
     async (source) => {
@@ -101,7 +101,7 @@ describe('whatever stands in a rules file', () => {
     },
   );
 
-  fuzz('a rule set that is taken can be in force', { arbitrary: written, runs: 120 }, (source) => {
+  fuzz('a rule set that is taken can be in force', { arbitrary: written, runs: 80 }, (source) => {
     const rules = parsed(source);
     if (rules === undefined) return;
     const watching = new Watching('version: 1\nrules: []\n');
