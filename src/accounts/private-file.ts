@@ -1,6 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { chownSync, existsSync, mkdirSync, statSync } from 'node:fs';
-import { chown, open, readFile, realpath, rename, stat, unlink } from 'node:fs/promises';
+import { existsSync, lchownSync, mkdirSync, statSync } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
+import { open, readFile, realpath, rename, stat, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import { StopgapError } from '../kernel/errors.js';
 
@@ -54,7 +55,8 @@ export function makePrivateDirectory(directory: string): void {
   }
   if (process.getuid?.() !== 0) return;
   const { uid, gid } = statSync(path.dirname(directory));
-  chownSync(directory, uid, gid);
+  // Whoever owns the directory around it may put a link in its place: what that points to is given to nobody.
+  lchownSync(directory, uid, gid);
 }
 
 /** What {@link makePrivateDirectory} threw, in words: the setting that names the directory, and what to do about it. */
@@ -94,7 +96,7 @@ export async function writePrivateFile(file: string, text: string): Promise<void
     try {
       await handle.writeFile(text);
       // A new file of a user who may only write to the directory stays that user's own.
-      if (before !== undefined || process.getuid?.() === 0) await giveTo(aside, owner, target);
+      if (before !== undefined || process.getuid?.() === 0) await giveTo(handle, owner, target);
       if (before !== undefined) await handle.chmod(before.mode & 0o777);
       await handle.sync();
     } finally {
@@ -110,16 +112,20 @@ export async function writePrivateFile(file: string, text: string): Promise<void
   await syncDirectory(path.dirname(target));
 }
 
-/** @param named how the message names it */
+/**
+ * Gives an open file away. By its descriptor: whoever owns the directory may put a link to a file of root's under its name.
+ *
+ * @param named how the message names it
+ */
 async function giveTo(
-  made: string,
+  made: FileHandle,
   { uid, gid }: { readonly uid: number; readonly gid: number },
-  named = made,
+  named: string,
 ): Promise<void> {
-  const own = await stat(made);
+  const own = await made.stat();
   if (own.uid === uid && own.gid === gid) return;
   try {
-    await chown(made, uid, gid);
+    await made.chown(uid, gid);
   } catch (thrown) {
     if ((thrown as NodeJS.ErrnoException).code !== 'EPERM') throw thrown;
     throw new StopgapError(

@@ -26,7 +26,7 @@ export function openApi(routes: readonly Route[]): Json {
   };
 
   const operationOf = (route: Route): Json => {
-    const { method, summary, role, body, responses } = route;
+    const { summary, role, body, responses } = route;
     const parameters = [
       ...pathParameters(route),
       ...queryParameters(route, schemaOf),
@@ -44,9 +44,7 @@ export function openApi(routes: readonly Route[]): Json {
       ...(body === undefined ? {} : { requestBody: { required: body.optional !== true, content } }),
       responses: {
         ...Object.fromEntries(Object.entries(responses).map(([status, spec]) => [status, responseOf(spec)])),
-        ...(role === undefined && method === 'get'
-          ? {}
-          : { default: { description: 'A problem (RFC 9457)', content: problem } }),
+        default: { description: 'A problem (RFC 9457)', content: problem },
       },
     };
   };

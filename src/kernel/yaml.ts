@@ -70,6 +70,8 @@ export function parseYaml(
   if (exceeds(text, tokens)) throw new YamlRefused(1, 1, `has more than ${tokens} tokens`);
   const document = parseDocument(text, {
     ...{ lineCounter, stringKeys, uniqueKeys: false, prettyErrors: false, schema: 'core' },
+    // Its warnings go to standard error, past the log, with the text as it stands there.
+    logLevel: 'error',
   });
   let aliases = 0;
   visit(document, {

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto';
-import { chown, link, readFile, stat, unlink, writeFile } from 'node:fs/promises';
+import { link, open, readFile, stat, unlink } from 'node:fs/promises';
 import path from 'node:path';
 import { makePrivateDirectory, readIfThere } from '../accounts/private-file.js';
 import { StopgapError } from '../kernel/errors.js';
@@ -28,12 +28,18 @@ async function make(file: string): Promise<void> {
   const directory = path.dirname(file);
   makePrivateDirectory(directory);
   const aside = `${file}.${randomBytes(6).toString('hex')}.tmp`;
-  await writeFile(aside, `${randomBytes(BYTES).toString('hex')}\n`, { mode: 0o600, flag: 'wx' });
+  const handle = await open(aside, 'wx', 0o600);
   try {
-    // The superuser may look something up before the service has made its key: it must be the service's all the same.
-    if (process.getuid?.() === 0) {
-      const { uid, gid } = await stat(directory);
-      await chown(aside, uid, gid);
+    try {
+      await handle.writeFile(`${randomBytes(BYTES).toString('hex')}\n`);
+      // The superuser may look something up before the service has made its key: it must be the service's all the same.
+      // By its descriptor: the service may put a link to a file of root's under its name.
+      if (process.getuid?.() === 0) {
+        const { uid, gid } = await stat(directory);
+        await handle.chown(uid, gid);
+      }
+    } finally {
+      await handle.close();
     }
     await link(aside, file);
   } catch (thrown) {

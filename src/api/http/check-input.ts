@@ -16,11 +16,15 @@ export function checkInput<T>(schema: z.ZodType<T>, value: unknown, whole: strin
 
 /** What an issue says of which fields. @param whole how to name the value as a whole */
 export function faultsOf(issue: z.core.$ZodIssue, whole: string): readonly FieldFault[] {
-  const path = issue.path.map(String);
   if (issue.code === 'unrecognized_keys') {
-    return issue.keys.map((key) => ({ field: [...path, key].join('.'), message: 'is not known here' }));
+    return issue.keys.map((key) => ({ field: nameOf([...issue.path, key]), message: 'is not known here' }));
   }
-  const field = path.length === 0 ? whole : path.join('.');
+  const field = issue.path.length === 0 ? whole : nameOf(issue.path);
   const isMissing = issue.code === 'invalid_type' && issue.message.endsWith('received undefined');
   return [{ field, message: isMissing ? 'is missing' : issue.message }];
+}
+
+/** `subject.value`; a key without a character in it is `""`. */
+function nameOf(path: readonly PropertyKey[]): string {
+  return path.map((key) => (key === '' ? '""' : String(key))).join('.');
 }

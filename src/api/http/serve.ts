@@ -177,8 +177,12 @@ function send(response: Response, { status, body, text, type, headers = {} }: An
     response.end();
     return;
   }
-  response.set('Content-Type', type ?? 'application/json; charset=utf-8');
-  response.send(Buffer.from(text ?? JSON.stringify(body)));
+  const bytes = Buffer.from(text ?? JSON.stringify(body));
+  // Express's own way to send answers 304 to `If-None-Match: *`, whatever it is: here the routes say what has a version.
+  response
+    .set('Content-Type', type ?? 'application/json; charset=utf-8')
+    .set('Content-Length', `${bytes.length}`);
+  response.end(bytes);
 }
 
 /** Whose token it is (RFC 6750). */

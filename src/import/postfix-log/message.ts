@@ -1,4 +1,4 @@
-import { normalizeIp } from '../../sending/identity.js';
+import { LONGEST_ADDRESS, normalizeIp } from '../../sending/identity.js';
 
 /**
  * What one line of Postfix's says, as far as it matters here. The forms are those of Postfix 2.3 to 3.10; addresses are given
@@ -104,13 +104,32 @@ const HANDED = /\bqueued as (\w+)\)?/;
 const BOUNCED = /^(\w+): sender non-delivery notification: \w+/;
 const REMOVED = /^(\w+): removed$/;
 
+/** Characters of a Message-ID: it has a line of its own (RFC 5322 section 2.1.1). */
+const LONGEST_MESSAGE_ID = 998;
+
 /**
- * Reads what a daemon of Postfix says.
+ * Reads what a daemon of Postfix says. A name that is longer than an address may be never gets into an event: a store has a
+ * limit for these.
  *
  * @param daemon the last part of the program's name: `smtpd`, `qmgr`
  * @returns undefined where it does not matter here
  */
 export function readMessage(daemon: string, text: string): Said | Garbled | undefined {
+  const said = read(daemon, text);
+  return said !== undefined && text.length > LONGEST_ADDRESS && hasOverlong(said)
+    ? garbled(`a name of more than ${LONGEST_ADDRESS} characters`)
+    : said;
+}
+
+function hasOverlong(said: Said | Garbled): boolean {
+  return Object.entries(said).some(
+    ([key, value]) =>
+      typeof value === 'string' &&
+      value.length > (key === 'messageId' ? LONGEST_MESSAGE_ID : LONGEST_ADDRESS),
+  );
+}
+
+function read(daemon: string, text: string): Said | Garbled | undefined {
   switch (daemon) {
     case 'smtpd':
       return readSmtpd(text);

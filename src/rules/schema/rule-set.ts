@@ -5,7 +5,7 @@ import { PEAKS_KEPT, peakName } from '../../sending/day-summary.js';
 import { parsePattern } from '../../sending/subjects.js';
 import { LEARNING } from '../model.js';
 import type { Breaker, Rule, RuleExemption, RuleSet } from '../model.js';
-import { learning } from './conditions.js';
+import { QUIET_HOURS, isZone, learning } from './conditions.js';
 import { rule } from './rule.js';
 
 const exemption = z
@@ -55,6 +55,23 @@ function followedPeak({ count, leaveOut, window, baseline, turned }: Rule): stri
   return baseline === undefined ? undefined : peakName(count, leaveOut ?? 0, window);
 }
 
+/** More time zones than any provider has customers in. */
+const MOST_ZONES = 50;
+
+/** The quiet hours of a rule by a clock, and where they stand in it. */
+function fixedHours({ when, score }: Rule): readonly (readonly [path: PropertyKey[], zone: string])[] {
+  const conditions = [
+    { path: ['when'], hours: when?.quietHours },
+    ...(score?.signals ?? []).map((signal, index) => ({
+      path: ['score', 'signals', index],
+      hours: signal.quietHours,
+    })),
+  ];
+  return conditions.flatMap(({ path, hours }) =>
+    hours?.kind === 'fixed' ? [[[...path, 'quietHours'], hours.zone] as const] : [],
+  );
+}
+
 /** A rules file. */
 export const ruleSet = z
   .strictObject(
@@ -88,6 +105,15 @@ export const ruleSet = z
           path: ['rules', index, 'id'],
           message: `"${id}" is the id of rules[${first}] already`,
         });
+    });
+    const zones = new Map<string, boolean>();
+    value.rules.forEach((each, index) => {
+      for (const [path, zone] of fixedHours(each)) {
+        if (!zones.has(zone)) zones.set(zone, zones.size < MOST_ZONES && isZone(zone));
+        if (zones.get(zone) === true) continue;
+        const message = zones.size > MOST_ZONES ? `names more than ${MOST_ZONES} time zones` : QUIET_HOURS;
+        context.addIssue({ code: 'custom', path: ['rules', index, ...path], message });
+      }
     });
     const followed = new Set<string>();
     value.rules.forEach((each, index) => {

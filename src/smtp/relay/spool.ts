@@ -1,11 +1,19 @@
 import { randomUUID } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
-import { mkdir, open, readdir, unlink } from 'node:fs/promises';
-import { join } from 'node:path';
+import fs, { mkdir, open, readdir, unlink } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { messageOf } from '../../kernel/errors.js';
 
 const SUFFIX = '.spool';
 const READ_SIZE = 64 * 1024;
+/**
+ * What long messages leave of the disk to the store and everything else on it: strangers who send many of them slowly could
+ * keep it full for hours. A share where the disk is small.
+ */
+const LEFT_BYTES = 1024 * 1024 * 1024;
+const LEFT_SHARE = 0.05;
+/** The disk is looked at before each of these. */
+const LOOK_EVERY = 1024 * 1024;
 
 /** A message could not be written to or read from the spool (disk full, no permission): the client is to try again. */
 export class SpoolFailed extends Error {
@@ -23,6 +31,7 @@ export class SpoolFile {
   readonly #path: string;
   readonly #handle: FileHandle;
   #size = 0;
+  #looksAt = 0;
   #removed: Promise<void> | undefined;
 
   /** Takes over an open file; {@link SpoolFile.create} makes a new one. */
@@ -45,6 +54,7 @@ export class SpoolFile {
   /** Appends; one call at a time. Throws SpoolFailed. */
   async write(chunks: readonly Buffer[]): Promise<void> {
     try {
+      if (this.#size >= this.#looksAt) await this.#look();
       let rest = chunks.filter((chunk) => chunk.length > 0);
       while (rest.length > 0) {
         const { bytesWritten } = await this.#handle.writev(rest, this.#size);
@@ -54,6 +64,13 @@ export class SpoolFile {
     } catch (error) {
       throw new SpoolFailed('cannot write', error);
     }
+  }
+
+  async #look(): Promise<void> {
+    const { bavail, blocks, bsize } = await fs.statfs(dirname(this.#path));
+    if (bavail * bsize < Math.min(LEFT_BYTES, LEFT_SHARE * blocks * bsize))
+      throw new Error('the disk is nearly full: what is left of it is for the store');
+    this.#looksAt = this.#size + LOOK_EVERY;
   }
 
   /** All that was written, from the start. Throws SpoolFailed. */

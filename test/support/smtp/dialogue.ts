@@ -62,6 +62,11 @@ export class Dialogue {
     return dialogue;
   }
 
+  /** What came and is no whole reply. */
+  get unread(): string {
+    return this.#rest;
+  }
+
   /** The next reply, all its lines, without the last line end. Rejects where the connection closes before it. */
   reply(): Promise<string> {
     const reply = this.#replies.shift();
@@ -127,6 +132,11 @@ export class Dialogue {
   async startTls(injected = ''): Promise<tls.TLSSocket> {
     const reply = await this.say(`STARTTLS\r\n${injected}`.replace(/\r\n$/, ''));
     if (!reply.startsWith('220')) throw new Error(`STARTTLS: ${reply}`);
+    return this.secured();
+  }
+
+  /** The handshake, once the server has agreed to it. */
+  async secured(): Promise<tls.TLSSocket> {
     this.socket.removeAllListeners();
     const secure = tls.connect({ socket: this.socket, rejectUnauthorized: false });
     await once(secure, 'secureConnect');

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { mkdir, open, readdir, readFile, stat, symlink, truncate, writeFile } from 'node:fs/promises';
+import fs, { mkdir, open, readdir, readFile, stat, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { PassThrough, Readable } from 'node:stream';
 import { describe, it } from 'node:test';
@@ -136,6 +136,28 @@ describe('collecting a message', () => {
       await spool.remove();
     },
   );
+
+  it('leaves what is left of a disk to others, and goes on where there is room again', async (t) => {
+    const spoolDir = await temporaryDir(t);
+    const disk = { bsize: 4096, blocks: 1_000_000, bavail: 60_000 };
+    const statfs = t.mock.method(fs, 'statfs', () => Promise.resolve(disk));
+    const long = (): Promise<MessageBody> => collectBody(Readable.from([LONG, LONG]), { spoolDir });
+    await (await long()).dispose();
+    disk.bavail = 40_000;
+    await assert.rejects(
+      long(),
+      (error) => error instanceof SpoolFailed && /the disk is nearly full/.test(error.message),
+    );
+    // Of a large disk the share would be more than anybody needs.
+    disk.blocks = 1_000_000_000;
+    disk.bavail = 300_000;
+    await (await long()).dispose();
+    assert.deepEqual(await readdir(spoolDir), []);
+    const looks = statfs.mock.callCount();
+    const stream = Readable.from(Array.from({ length: 5 }, () => LONG));
+    await (await collectBody(stream, { spoolDir })).dispose();
+    assert.ok(statfs.mock.callCount() - looks <= 6, 'the disk is looked at once a megabyte');
+  });
 
   it('rejects a message that is larger than it may be, and reads the rest of it', async (t) => {
     const spoolDir = await temporaryDir(t);

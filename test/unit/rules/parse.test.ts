@@ -27,6 +27,33 @@ describe('rules', () => {
       learning: { days: 5, age: 7 * DAY, installation: 31 * DAY },
     });
   });
+  test('look a time zone up once, however often they name it, and at most fifty of them', (t) => {
+    const looked: unknown[] = [];
+    const { DateTimeFormat } = Intl;
+    t.after(() => (Intl.DateTimeFormat = DateTimeFormat));
+    Intl.DateTimeFormat = new Proxy(DateTimeFormat, {
+      construct(target, [locale, options]: ConstructorParameters<typeof DateTimeFormat>) {
+        looked.push(options?.timeZone);
+        return new target(locale, options);
+      },
+    });
+    const withZones = (zones: readonly string[]): string =>
+      file(
+        ...zones.map((zone, index) => {
+          const when = `when: { quietHours: "22:00-06:00 ${zone}" }`;
+          return GOOD.replace('id: r', `id: r${index}`).replace('}', `, ${when} }`);
+        }),
+      );
+    assert.equal(parseRules(withZones(Array.from({ length: 150 }, () => 'Asia/Tokyo'))).rules.length, 150);
+    assert.deepEqual(looked.splice(0), ['Asia/Tokyo']);
+    const many = Array.from({ length: 150 }, (_, index) => `Etc/Nowhere${index}`);
+    assert.throws(
+      () => parseRules(withZones(many)),
+      (error: InvalidRules) =>
+        error.faults.some(({ message }) => message === 'names more than 50 time zones'),
+    );
+    assert.equal(looked.length, 50);
+  });
   test('that extend the built-in ones keep these, with their own in place of the same id and beside', () => {
     const built = parseRules(DEFAULT_RULES);
     const own = GOOD.replace('id: r', 'id: minute');

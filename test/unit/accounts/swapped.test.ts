@@ -1,0 +1,83 @@
+import assert from 'node:assert/strict';
+import { chownSync, readdirSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import type { TestContext } from 'node:test';
+import { describe, test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
+import { makePrivateDirectory, writePrivateFile } from '../../../src/accounts/private-file.js';
+import { openLogKey } from '../../../src/log/key.js';
+
+const SERVICE = 12_345;
+const skip = process.getuid?.() === 0 ? false : 'only root gives files away';
+
+/** A directory of a service's, and a file of root's beside it that the service would like to have. */
+async function given(t: TestContext): Promise<{ directory: string; victim: string }> {
+  const base = await mkdtemp(path.join(tmpdir(), 'stopgap-swapped-'));
+  t.after(() => rm(base, { recursive: true, force: true }));
+  const directory = path.join(base, 'data');
+  makePrivateDirectory(directory);
+  chownSync(directory, SERVICE, SERVICE);
+  const victim = path.join(base, 'victim');
+  writeFileSync(victim, 'of root', { mode: 0o600 });
+  return { directory, victim };
+}
+
+/** The service swaps whatever is being made for a link to the victim, as fast as it can, while root works. */
+async function swapping(directory: string, victim: string, work: () => Promise<unknown>): Promise<void> {
+  let busy = true;
+  const swapped = (async () => {
+    let count = 0;
+    for (; busy; await setImmediate()) {
+      for (const name of readdirSync(directory).filter((each) => each.endsWith('.tmp'))) {
+        const file = path.join(directory, name);
+        // It may have gone already.
+        try {
+          unlinkSync(file);
+          symlinkSync(victim, file);
+          count++;
+        } catch (error) {
+          assert.equal((error as NodeJS.ErrnoException).code, 'ENOENT');
+        }
+      }
+    }
+    return count;
+  })();
+  for (let round = 0; round < 30; round++) await work();
+  busy = false;
+  assert.ok((await swapped) > 0, 'the service was fast enough at least once');
+}
+
+describe('what root makes in the directory of a service', { skip }, () => {
+  test('is given to the service by its descriptor: a file put in its place stays root’s', async (t) => {
+    const { directory, victim } = await given(t);
+    const file = path.join(directory, 'users.yaml');
+    await swapping(directory, victim, async () => {
+      rmSync(file, { force: true });
+      await writePrivateFile(file, 'users: []\n').catch(() => undefined);
+    });
+    assert.equal(statSync(victim).uid, 0);
+  });
+
+  test('is given to it likewise where it is the key of the log', async (t) => {
+    const { directory, victim } = await given(t);
+    const file = path.join(directory, 'log.key');
+    await swapping(directory, victim, async () => {
+      rmSync(file, { force: true });
+      await openLogKey(file).catch(() => undefined);
+    });
+    assert.equal(statSync(victim).uid, 0);
+  });
+
+  test('is the service’s where nobody interferes', async (t) => {
+    const { directory } = await given(t);
+    const file = path.join(directory, 'users.yaml');
+    await writePrivateFile(file, 'users: []\n');
+    await openLogKey(path.join(directory, 'log.key'));
+    for (const name of ['users.yaml', 'log.key']) {
+      const { uid, gid, mode } = statSync(path.join(directory, name));
+      assert.deepEqual([uid, gid, mode & 0o777], [SERVICE, SERVICE, 0o600]);
+    }
+  });
+});
