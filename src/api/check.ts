@@ -4,8 +4,7 @@ import type { LedgerEntry } from '../../projections/block-ledger.js';
 import { SeenIds } from '../../projections/seen-ids.js';
 import { InvalidInput } from '../kernel/errors.js';
 import type { Instant } from '../kernel/time.js';
-import { HOUR, MINUTE, SECOND, formatDuration, formatInstant } from '../kernel/time.js';
-import { nameOf } from '../rules/explain.js';
+import { formatInstant } from '../kernel/time.js';
 import { clientNetwork, domainOf } from '../sending/identity.js';
 import type { SenderIdentity, Subject } from '../sending/subjects.js';
 import { sendStream } from '../sending/events.js';
@@ -14,7 +13,17 @@ import { parseSubject, senderIdentity } from '../sending/subjects.js';
 import { BAD_CREDENTIALS, LOGIN_LATER, refusalReply, replyLine } from '../smtp/replies.js';
 import { StoreUnavailable } from '../store/port.js';
 import { ACCOUNT_STATES } from './dependencies.js';
-import type { AccountState, ApiDependencies } from './dependencies.js';
+import {
+  failedLoginsShape,
+  failedSentence,
+  failedView,
+  MAIL_REFUSED,
+  notItsAddress,
+  troubleOf,
+} from './check-login.js';
+import type { Refusing } from './check-sentence.js';
+import { cameAs, refusalSentence } from './check-sentence.js';
+import type { ApiDependencies } from './dependencies.js';
 import type { Route } from './http/route.js';
 import { ok, route } from './http/route.js';
 import { instantInput, oneOf, once } from './inputs.js';
@@ -73,11 +82,16 @@ const checkShape = z.object({
     description:
       'Null where no account is named, of a past instant, and where this process has no users file.',
   }),
+  failedLogins: failedLoginsShape,
   sentence: z.string(),
   block: blockShape
     .nullable()
     .meta({ description: 'The one that refuses: of several, the one that ends last.' }),
   auth: stage,
+  mail: stage.meta({
+    description:
+      'Whether smtp.senders lets the account use the return path: asked where both are named, in a process with the role smtp.',
+  }),
   rcpt: stage,
   refusals: z
     .array(refusalShape)
@@ -122,8 +136,8 @@ async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<C
   const refusals = await latestRefusals(deps, sender, at);
   const { verdict, from } = judgedAs(deps, sender, refusals ?? [], at, isPast);
   const { login, atAuth, atRcpt, authReply, deciding } = verdict;
-  const state = isPast || login === undefined ? undefined : deps.accountState?.(login.account!);
-  const hasNoLogin = state === 'unknown' || state === 'disabled';
+  const { state, hasNoLogin, failed, mail } = troubleOf(deps, sender, isPast);
+  const isMailRefused = hasNoLogin === undefined && authReply === null && mail === 'refused';
   const matching = new Map<string, BlockJson>();
   for (const who of [login, verdict.sender]) {
     if (who === undefined) continue;
@@ -133,7 +147,7 @@ async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<C
   for (const found of [atAuth, atRcpt]) if (found !== undefined) matching.set(found.block.id, found.block);
   const subjects = subjectsOf(sender);
   return {
-    refused: hasNoLogin || deciding !== undefined,
+    refused: hasNoLogin !== undefined || isMailRefused || deciding !== undefined,
     at: formatInstant(at),
     sender: {
       account: sender.account ?? null,
@@ -143,26 +157,36 @@ async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<C
       direction: sender.direction,
     },
     accountState: state ?? null,
+    failedLogins: failedView(failed),
     sentence: [
-      ...(hasNoLogin ? [withoutLogin(login!.account!, state)] : []),
-      ...(hasNoLogin && deciding === undefined ? [] : [sentence(deciding, at, isPast)]),
+      ...(hasNoLogin === undefined ? [] : [hasNoLogin]),
+      ...(isMailRefused ? [notItsAddress(verdict.sender)] : []),
+      ...((hasNoLogin !== undefined || isMailRefused) && deciding === undefined
+        ? []
+        : [refusalSentence(deciding, at, isPast, models.sendVolume.installedAt)]),
       ...(from === undefined ? [] : [cameAs(from)]),
+      ...(failed === undefined ? [] : [failedSentence(failed)]),
     ].join(' '),
     block: deciding?.block ?? null,
-    auth: hasNoLogin
-      ? { outcome: 'refused', block: null, reply: replyLine(BAD_CREDENTIALS) }
-      : {
-          outcome: login === undefined ? 'not asked' : authReply === null ? 'passes' : 'refused',
-          block: authReply === null ? null : atAuth!.block.id,
-          reply: authReply,
-        },
-    rcpt: hasNoLogin
-      ? { outcome: 'not asked', block: null, reply: null }
-      : {
-          outcome: atRcpt === undefined ? 'passes' : 'refused',
-          block: atRcpt?.block.id ?? null,
-          reply: atRcpt === undefined ? null : replyLine(refusalReply(atRcpt.block.refusal, deps.contact)),
-        },
+    auth:
+      hasNoLogin !== undefined
+        ? { outcome: 'refused', block: null, reply: replyLine(BAD_CREDENTIALS) }
+        : {
+            outcome: login === undefined ? 'not asked' : authReply === null ? 'passes' : 'refused',
+            block: authReply === null ? null : atAuth!.block.id,
+            reply: authReply,
+          },
+    mail: isMailRefused
+      ? { outcome: 'refused', block: null, reply: MAIL_REFUSED }
+      : { ...NOT_ASKED, outcome: mail === 'passes' && authReply === null ? 'passes' : 'not asked' },
+    rcpt:
+      hasNoLogin !== undefined || isMailRefused
+        ? NOT_ASKED
+        : {
+            outcome: atRcpt === undefined ? 'passes' : 'refused',
+            block: atRcpt?.block.id ?? null,
+            reply: atRcpt === undefined ? null : replyLine(refusalReply(atRcpt.block.refusal, deps.contact)),
+          },
     refusals: refusals?.slice(0, LATEST_REFUSALS) ?? null,
     matching: [...matching.values()],
     exemptions: isPast
@@ -178,6 +202,8 @@ async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<C
         ),
   };
 }
+
+const NOT_ASKED = { outcome: 'not asked', block: null, reply: null } as const;
 
 /** What a sender meets at AUTH and at RCPT TO. */
 interface Verdict {
@@ -262,18 +288,6 @@ async function latestRefusals(
   return found;
 }
 
-function withoutLogin(account: string, state: AccountState): string {
-  return state === 'unknown'
-    ? `There is no such account: ${account} is not in the users file, and its logins fail as with a wrong password.`
-    : `The account ${account} is disabled: its logins fail as with a wrong password.`;
-}
-
-function cameAs({ at, stage, ip, ehlo }: RefusalJson): string {
-  const where = [...(ip === null ? [] : [`from ${ip}`]), ...(ehlo === null ? [] : [`as ${ehlo}`])];
-  const when = { auth: 'at AUTH', rcpt: 'at RCPT TO', data: 'after DATA' }[stage];
-  return `It was refused ${when} at ${at}${where.length === 0 ? '' : `, when it came ${where.join(' ')}`}.`;
-}
-
 function senderOf({ account, returnPath, ehlo, ip, direction }: CheckQuery): SenderIdentity {
   if ([account, returnPath, ehlo, ip].every((part) => part === undefined)) {
     throw new InvalidInput(
@@ -318,11 +332,6 @@ function subjectsOf({ account, address, ehlo, ip }: SenderIdentity): readonly Su
   return subjects.flatMap(([type, value]) => (value === undefined || value === '' ? [] : [{ type, value }]));
 }
 
-interface Refusing {
-  readonly block: BlockJson;
-  readonly subject: Subject;
-}
-
 function ofEntry(entry: LedgerEntry | undefined, at: Instant): Refusing | undefined {
   return entry === undefined ? undefined : { block: blockView(entry, at), subject: entry.subject };
 }
@@ -363,29 +372,4 @@ function ofActive(
     version: 0,
   };
   return ofEntry(fresh, now);
-}
-
-function sentence(refusing: Refusing | undefined, at: Instant, isPast: boolean): string {
-  const verb = isPast ? 'was' : 'is';
-  if (refusing === undefined) {
-    return `This sender ${verb} not refused: no block ${isPast ? `in force at ${formatInstant(at)}` : 'in force'} covers it.`;
-  }
-  const { block, subject } = refusing;
-  const ends = block.until === null ? 'until it is released' : until(block.until, at);
-  const whose = block.origin === 'rule' ? `by rule "${block.rule ?? '?'}"` : 'by an administrator';
-  const given = block.description === '' ? '' : `The reason given: ${block.description}`;
-  const why = block.evidence?.sentence ?? given;
-  return `This sender ${verb} refused: ${lowerFirst(nameOf(subject))} ${verb} blocked ${whose} ${ends}. ${why}`.trim();
-}
-
-function until(end: string, at: Instant): string {
-  const left = Date.parse(end) - at;
-  // Nobody plans by the second what lasts for hours.
-  const unit = left > HOUR ? MINUTE : SECOND;
-  const rounded = Math.max(1, Math.round(left / unit)) * unit;
-  return left > 0 ? `until ${end} (for another ${formatDuration(rounded)})` : `until ${end}`;
-}
-
-function lowerFirst(text: string): string {
-  return /^(EHLO|IP)/.test(text) ? text : text.charAt(0).toLowerCase() + text.slice(1);
 }

@@ -4,6 +4,7 @@ import { newId } from '../../../src/ids.js';
 import { HOUR, MINUTE, SECOND, formatInstant } from '../../../src/kernel/time.js';
 import { sendStream } from '../../../src/sending/events.js';
 import type { AccountState } from '../../../src/api/dependencies.js';
+import type { FailedLogins } from '../../../src/smtp/auth/failed-logins.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
 import { ApiServer } from '../../support/api/server.js';
 import { sent as message } from '../../support/sends.js';
@@ -162,6 +163,91 @@ describe('senders and checks over HTTP', () => {
     } finally {
       await other.stop();
     }
+  });
+
+  test('a check says that logins fail with a wrong password, although no block covers the sender', async () => {
+    const [since, at] = [Date.parse('2026-06-01T12:00:00Z'), Date.parse('2026-06-01T12:30:00Z')];
+    const failures: Record<string, FailedLogins> = {
+      'once@example.com': { failed: 1, putOff: 0, since: at, at, network: '192.0.2.7' },
+      'often@example.com': { failed: 33, putOff: 4, since, at, network: '192.0.2.7' },
+    };
+    const other = await ApiServer.start((deps) => ({
+      ...deps,
+      failedLogins: (account) => failures[account],
+    }));
+    try {
+      const ask = async (query: string) => (await other.get(`/api/v1/check?${query}`)).json;
+      const once = await ask('account=Once@example.com');
+      assert.equal(once.refused, false);
+      assert.equal(
+        once.sentence,
+        'This sender is not refused: no block in force covers it. 1 login of it failed with a wrong password: at 2026-06-01T12:30:00.000Z from 192.0.2.7.',
+      );
+      const often = await ask('account=often@example.com');
+      assert.match(
+        often.sentence,
+        / 33 logins of it failed with a wrong password, and 4 logins of it were put off \(454\), since too many from that network had failed: since 2026-06-01T12:00:00\.000Z, the last at 2026-06-01T12:30:00\.000Z from 192\.0\.2\.7\.$/,
+      );
+      assert.deepEqual(often.failedLogins, {
+        ...{ failed: 33, putOff: 4, network: '192.0.2.7' },
+        ...{ since: '2026-06-01T12:00:00.000Z', at: '2026-06-01T12:30:00.000Z' },
+      });
+      assert.equal((await ask('account=fine@example.com')).failedLogins, null);
+      const past = formatInstant(other.clock.now() - MINUTE);
+      assert.equal((await ask(`account=often@example.com&at=${past}`)).failedLogins, null);
+    } finally {
+      await other.stop();
+    }
+  });
+
+  test('a check says that an account may not use the return path, which is refused before any block', async () => {
+    const other = await ApiServer.start((deps) => ({
+      ...deps,
+      maySend: (account, returnPath) => account === returnPath,
+    }));
+    try {
+      const ask = async (query: string) => (await other.get(`/api/v1/check?${query}`)).json;
+      const foreign = await ask('account=a@example.com&returnPath=boss@example.com');
+      assert.deepEqual(
+        [foreign.refused, foreign.auth.outcome, foreign.mail.outcome, foreign.rcpt.outcome],
+        [true, 'passes', 'refused', 'not asked'],
+      );
+      assert.match(foreign.mail.reply, /^553 5\.7\.1 /);
+      assert.equal(
+        foreign.sentence,
+        'The account a@example.com may not use the return path boss@example.com (smtp.senders): MAIL FROM is refused.',
+      );
+      const own = await ask('account=a@example.com&returnPath=A@example.com');
+      assert.deepEqual([own.refused, own.mail.outcome, own.rcpt.outcome], [false, 'passes', 'passes']);
+      for (const query of [
+        'account=a@example.com',
+        'account=a@example.com&returnPath=',
+        'returnPath=b@c.example',
+      ])
+        assert.equal((await ask(query)).mail.outcome, 'not asked', query);
+    } finally {
+      await other.stop();
+    }
+  });
+
+  test('a check of a time before the first event says that nothing is known of it', async () => {
+    const { json } = await server.get('/api/v1/rules');
+    const first = json.installedAt;
+    const early = formatInstant(Date.parse(first) - HOUR);
+    const then = await check(`account=early@example.com&at=${early}`);
+    assert.equal(
+      then.sentence,
+      `Nothing is recorded of ${early}: the first event here is of ${first}. Whether this sender was refused is not known.`,
+    );
+    assert.equal(then.refused, false);
+    server.clock.advance(SECOND);
+    const later = await check(`account=early@example.com&at=${first}`);
+    assert.match(later.sentence, /^This sender was not refused/);
+  });
+
+  test('the reason that an administrator gave ends like a sentence', async () => {
+    await server.block('reason@example.com', { description: 'phished' });
+    assert.match((await check('account=reason@example.com')).sentence, / The reason given: phished\.$/);
   });
 
   test('a check answers from memory while the store cannot be read', async () => {

@@ -37,7 +37,10 @@ export interface Answered {
   readonly instance: string;
   readonly items: Some<Answered>;
   readonly limit: number;
+  readonly failedLogins: unknown;
+  readonly installedAt: string;
   readonly line: number;
+  readonly mail: Stage;
   readonly matching: Some<Answered>;
   readonly maxAutomaticBlocks: string;
   readonly method: string;
