@@ -8,7 +8,7 @@ import type { Logs } from '../log/logs.js';
 import type { ReadModels } from '../read-models.js';
 import type { RulesDesk } from '../desks/rules-desk.js';
 import type { KnownPlaces } from '../rules/places.js';
-import type { FailedLogins } from '../smtp/auth/failed-logins.js';
+import type { FailedLogins } from '../accounts/failed-logins.js';
 import type { OutboxedStore } from '../store/outboxed.js';
 import type { EventStore } from '../store/port.js';
 import type { Tracing } from '../tracing/tracing.js';

@@ -8,7 +8,7 @@ import type { ReadModels } from '../read-models.js';
 import type { Appended, EventStore } from '../store/port.js';
 import type { Tracing } from '../tracing/tracing.js';
 import type { AttemptLimiter } from './auth/attempt-limiter.js';
-import type { FailedLoginsByAccount } from './auth/failed-logins.js';
+import type { FailedLoginsByAccount } from '../accounts/failed-logins.js';
 import type { LoginVerifier } from './auth/login-verifier.js';
 import type { Recorder } from './recorder.js';
 import type { Relay } from './relay/port.js';

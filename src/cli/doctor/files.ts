@@ -131,8 +131,24 @@ export function checkPermissions(findings: Findings, { loaded }: World): void {
     checkSecret(findings, what, place);
     checkOwner(findings, what, place, config.data);
   }
+  for (const [what, place] of writtenOf(config))
+    if (!seen.has(place)) checkOwner(findings, what, place, config.data);
   if (findings.list.length === before)
     findings.ok(`what is secret is its owner's alone, and ${config.data} can be written to`);
+}
+
+/** What the service writes beside accounts: a start as another user, such as root, leaves each of it behind. */
+function writtenOf({ data, store, outbox }: Config): [what: string, place: string][] {
+  const databases = [outbox.file, ...(store.kind === 'sqlite' ? [store.file] : [])];
+  return [
+    ...databases.flatMap((file) =>
+      ['', '-wal', '-shm', '.lock', '.reserve'].map((end): [string, string] => [
+        file === outbox.file ? 'the outbox' : 'the event store',
+        `${file}${end}`,
+      ]),
+    ),
+    ...['snapshots', 'spool', 'tls'].map((name): [string, string] => ['a folder', path.join(data, name)]),
+  ];
 }
 
 function checkData(findings: Findings, data: string): void {
@@ -178,7 +194,7 @@ function checkOwner(findings: Findings, what: string, place: string, data: strin
   if ((file.mode & OTHERS_OR_GROUP_READ) !== 0) return;
   findings.problem(
     `${what}, ${place}, belongs to user id ${file.uid} alone, and ${data} to user id ${service.uid}: the service cannot read it`,
-    `chown --reference=${data} ${place}`,
+    `chown ${file.isDirectory() ? '-R ' : ''}--reference=${data} ${place}`,
   );
 }
 

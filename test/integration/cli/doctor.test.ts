@@ -82,6 +82,27 @@ describe('stopgap doctor', () => {
     has('permissions', 'problem', /users file.*belongs to user id 0 alone.*user id 54321.*chown --reference/);
   });
 
+  test('what a start as root has left behind is named as a whole, folders too', async (t) => {
+    if (process.getuid?.() !== 0) return t.skip('only root can give files to another user');
+    const cwd = await workDir(t);
+    mkdirSync(path.join(cwd, 'data/snapshots'), { recursive: true, mode: 0o700 });
+    chownSync(path.join(cwd, 'data'), 54_321, 54_321);
+    for (const end of ['', '.lock', '.reserve'])
+      writeFileSync(path.join(cwd, `data/events.db${end}`), '', { mode: 0o600 });
+    const { findings } = await doctor(t, { env: QUIET }, cwd);
+    const foreign = findings.filter(
+      ({ check, detail }) => check === 'permissions' && detail.includes('user id 0'),
+    );
+    assert.deepEqual(foreign.map(({ detail }) => /data\/(\S+), belongs/.exec(detail)?.[1]).sort(), [
+      'events.db',
+      'events.db.lock',
+      'events.db.reserve',
+      'snapshots',
+    ]);
+    const folder = foreign.find(({ detail }) => detail.includes('snapshots'))!;
+    assert.match(folder.remedy ?? '', /^chown -R --reference=\S+data \S+snapshots$/);
+  });
+
   test('before the first start: all is well, and nothing has changed', async (t) => {
     const cwd = await workDir(t);
     const { code, findings, has } = await doctor(t, { env: QUIET }, cwd);

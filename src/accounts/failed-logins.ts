@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
-import type { Instant, Milliseconds } from '../../kernel/time.js';
-import { HOUR } from '../../kernel/time.js';
-import { LONGEST_ADDRESS, normalizeAccount } from '../../sending/identity.js';
+import type { Instant, Milliseconds } from '../kernel/time.js';
+import { HOUR } from '../kernel/time.js';
+import { LONGEST_ADDRESS, normalizeAccount } from '../sending/identity.js';
 
 /** Logins of one account that did not get as far as a block: for a wrong password, or put off with 454. */
 export interface FailedLogins {
