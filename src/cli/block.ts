@@ -108,7 +108,12 @@ function addCommand(block: Command, io: CliIo): void {
     .addOption(
       new Option('--for <duration>', 'how long, such as 1h or 2d').conflicts(['until', 'indefinite']),
     )
-    .addOption(new Option('--until <time>', 'until when, in ISO 8601').conflicts(['for', 'indefinite']))
+    .addOption(
+      new Option('--until <time>', 'until when, in ISO 8601; UTC unless it says otherwise').conflicts([
+        'for',
+        'indefinite',
+      ]),
+    )
     .addOption(new Option('--indefinite', 'until it is released').conflicts(['for', 'until']))
     .addOption(new Option('--direction <direction>').choices([...DIRECTIONS]).default('outbound'))
     .addOption(new Option('--refusal <refusal>', 'how it refuses').choices([...REFUSALS]).default('soft'))

@@ -34,7 +34,10 @@ export function checkVerb(program: Command, io: CliIo): void {
     .option('--ehlo <name>', 'the EHLO name')
     .option('--ip <address>', 'the client address')
     .addOption(new Option('--direction <direction>').choices(['outbound', 'inbound']).default('outbound'))
-    .option('--at <time>', 'at a past instant, in ISO 8601')
+    .option(
+      '--at <time>',
+      'at a past instant, in ISO 8601; UTC unless it says otherwise, as in 2027-01-31T14:00+01:00',
+    )
     .option('--json', 'as JSON')
     .action(async (options: CheckOption) => {
       const { account, returnPath, ehlo, ip, direction, at } = options;

@@ -46,15 +46,28 @@ export async function checkAccounts(findings: Findings, { loaded }: World): Prom
   }
 }
 
+/** Where rules come from that are not those of the file. */
+const CAME = {
+  defaults: 'built in',
+  api: 'set through the API',
+  shadow: 'promoted from the shadow',
+} as const;
+
 /** Whether the rules file is valid, and whether these rules, and those in force, can do what they are meant to. */
 export function checkRules(findings: Findings, { loaded, rules: inForce }: World): void {
   const file = loaded.config.rules;
   const warnings = new Set(inForce?.warnings);
   if (file !== undefined) {
     try {
-      const set = parseRules(readFileSync(file, 'utf8'), file);
+      const text = readFileSync(file, 'utf8');
+      const set = parseRules(text, file);
       const { rules, mode } = set;
       findings.ok(`${file}: ${rules.length} rule${rules.length === 1 ? '' : 's'}, mode ${mode}`);
+      if (inForce !== undefined && inForce.origin !== 'file' && inForce.source !== text)
+        findings.warning(
+          `in force is version ${inForce.version}, ${CAME[inForce.origin]}, not this file`,
+          `stopgap rules show > ${file}, or stopgap rules apply ${file}`,
+        );
       for (const sentence of forgeable(set)) warnings.add(sentence);
       for (const { sentence } of placeless(set, knownPlaces(loaded.config))) warnings.add(sentence);
     } catch (error) {

@@ -248,6 +248,29 @@ describe('stopgap doctor', () => {
     }
   });
 
+  test('rules that were set through the API and hide those of the file are named', async (t) => {
+    const cwd = await workDir(t);
+    const file = 'version: 1\nrules: []\n';
+    writeFileSync(path.join(cwd, 'rules.yaml'), file);
+    const env = {
+      STOPGAP_RULES: './rules.yaml',
+      STOPGAP_SMTP_SUBMISSION_LISTEN: `127.0.0.1:${await freePort()}`,
+      STOPGAP_API_LISTEN: `127.0.0.1:${await freePort()}`,
+    };
+    const served = await Served.start(t, cwd, env);
+    const hidden =
+      /in force is version 2, set through the API, not this file; stopgap rules show > \S+rules\.yaml/;
+    const isNamed = ({ findings }: Examined): boolean =>
+      findings.some(({ detail, remedy }) => hidden.test(`${detail}; ${remedy ?? ''}`));
+    assert.equal(isNamed(await doctor(t, { env }, cwd)), false);
+    const put = async (source: string): Promise<unknown> =>
+      (await served.api('PUT', '/api/v1/rules', served.told('API token'), { source })).json();
+    await put('version: 1\nmode: observe\nrules: []\n');
+    assert.equal(isNamed(await doctor(t, { env }, cwd)), true);
+    await put(file);
+    assert.equal(isNamed(await doctor(t, { env }, cwd)), false, 'the same rules hide nothing');
+  });
+
   test('rules that ask where clients are, where nobody tells: of the file, and of the API', async (t) => {
     const far =
       'version: 1\nrules: [{ id: far, per: account, count: messages, window: 1h, limit: 9, when: { newAsn: true }, then: propose, for: 1h }]\n';
