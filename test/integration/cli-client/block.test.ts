@@ -155,6 +155,21 @@ describe('stopgap block', () => {
     assert.match(again.err, /is released: only an active block can be released/);
   });
 
+  test('says which command is meant where a subject has a proposal and no block, or a block and no proposal', async () => {
+    const name = 'other-state@example.com';
+    await server.trip(name);
+    const release = await terminal.run('block', 'release', name);
+    assert.equal(release.code, 1);
+    assert.match(
+      release.err,
+      /no block other-state@example\.com that is active: one is proposed: stopgap block dismiss [0-9a-f-]{36}$/m,
+    );
+    await terminal.run('block', 'approve', name);
+    const dismiss = await terminal.run('block', 'dismiss', name);
+    assert.match(dismiss.err, /that is proposed: one is active: stopgap block release [0-9a-f-]{36}$/m);
+    await terminal.run('block', 'release', name);
+  });
+
   test('takes the name of a subject too, where it means one block', async () => {
     const name = 'by-name@example.com';
     await server.block(name);
