@@ -3,7 +3,7 @@ import { formatInstant } from '../kernel/time.js';
 import type { FailedLogins } from '../accounts/failed-logins.js';
 import type { SenderIdentity } from '../sending/subjects.js';
 import { NOT_YOUR_ADDRESS, replyLine } from '../smtp/replies.js';
-import type { AccountState, ApiDependencies } from './dependencies.js';
+import type { AccountState, ApiDependencies, HealthReport } from './dependencies.js';
 
 export const failedLoginsShape = z
   .object({
@@ -80,4 +80,18 @@ export function failedSentence({ failed, putOff, since, at, network }: FailedLog
 export function failedView(failed: FailedLogins | undefined): z.infer<typeof failedLoginsShape> {
   if (failed === undefined) return null;
   return { ...failed, since: formatInstant(failed.since), at: formatInstant(failed.at) };
+}
+
+/** What puts off the mail of everybody now. */
+export function outages({ relay, store }: HealthReport): readonly string[] {
+  return [
+    ...(relay === 'failing'
+      ? [
+          'The mail server behind does not answer now: until it does, recipients of everybody are put off (451).',
+        ]
+      : []),
+    ...(store === 'failing'
+      ? ['The store takes no events now: until it does, messages of everybody are put off (451).']
+      : []),
+  ];
 }

@@ -1,17 +1,13 @@
 import { z } from 'zod';
 import type { ActiveBlock } from '../../projections/active-blocks.js';
 import type { LedgerEntry } from '../../projections/block-ledger.js';
-import { SeenIds } from '../../projections/seen-ids.js';
 import { InvalidInput } from '../kernel/errors.js';
 import type { Instant } from '../kernel/time.js';
 import { formatInstant } from '../kernel/time.js';
 import { clientNetwork, domainOf } from '../sending/identity.js';
 import type { SenderIdentity, Subject } from '../sending/subjects.js';
-import { sendStream } from '../sending/events.js';
-import type { MessageRefused } from '../sending/events.js';
 import { parseSubject, senderIdentity } from '../sending/subjects.js';
 import { BAD_CREDENTIALS, LOGIN_LATER, refusalReply, replyLine } from '../smtp/replies.js';
-import { StoreUnavailable } from '../store/port.js';
 import { ACCOUNT_STATES } from './dependencies.js';
 import {
   failedLoginsShape,
@@ -19,8 +15,11 @@ import {
   failedView,
   MAIL_REFUSED,
   notItsAddress,
+  outages,
   troubleOf,
 } from './check-login.js';
+import type { RefusalJson } from './check-history.js';
+import { behindSentence, behindShape, recordedOf, refusalShape } from './check-history.js';
 import type { Refusing } from './check-sentence.js';
 import { cameAs, refusalSentence } from './check-sentence.js';
 import type { ApiDependencies } from './dependencies.js';
@@ -32,8 +31,6 @@ import { blockShape, coverShape, windowShape } from './shapes.js';
 import { blockView, blockViewAt, subjectView, windowView } from './views.js';
 
 const LATEST_REFUSALS = 5;
-/** Events of an account that are looked through for them. */
-const EVENTS_READ = 100;
 
 const identity = once.max(320).optional();
 const checkQuery = z.strictObject({
@@ -57,17 +54,6 @@ const stage = z
   })
   .meta({ id: 'Stage' });
 
-const refusalShape = z.object({
-  at: z.string(),
-  stage: z.enum(['auth', 'rcpt', 'data']),
-  block: z.string(),
-  reply: z.string(),
-  returnPath: z.string().nullable(),
-  ehlo: z.string().nullable(),
-  ip: z.string().nullable(),
-  count: z.int().meta({ description: 'How many it stands for.' }),
-});
-
 const checkShape = z.object({
   refused: z.boolean(),
   at: z.string(),
@@ -83,6 +69,7 @@ const checkShape = z.object({
       'Null where no account is named, of a past instant, and where this process has no users file.',
   }),
   failedLogins: failedLoginsShape,
+  behind: behindShape,
   sentence: z.string(),
   block: blockShape
     .nullable()
@@ -133,7 +120,8 @@ async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<C
   if (at > now) throw new InvalidInput('at', `must not lie in the future (it is ${formatInstant(now)})`);
   const isPast = at < now;
   const sender = senderOf(query);
-  const refusals = await latestRefusals(deps, sender, at);
+  const recorded = await recordedOf(deps, sender, at);
+  const { refusals, behind = null } = recorded ?? {};
   const { verdict, from } = judgedAs(deps, sender, refusals ?? [], at, isPast);
   const { login, atAuth, atRcpt, authReply, deciding } = verdict;
   const { state, hasNoLogin, failed, mail } = troubleOf(deps, sender, isPast);
@@ -158,6 +146,7 @@ async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<C
     },
     accountState: state ?? null,
     failedLogins: failedView(failed),
+    behind,
     sentence: [
       ...(hasNoLogin === undefined ? [] : [hasNoLogin]),
       ...(isMailRefused ? [notItsAddress(verdict.sender)] : []),
@@ -166,6 +155,8 @@ async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<C
         : [refusalSentence(deciding, at, isPast, models.sendVolume.installedAt)]),
       ...(from === undefined ? [] : [cameAs(from)]),
       ...(failed === undefined ? [] : [failedSentence(failed)]),
+      ...(behind === null ? [] : [behindSentence(behind)]),
+      ...(isPast || sender.direction === 'inbound' ? [] : outages(deps.health())),
     ].join(' '),
     block: deciding?.block ?? null,
     auth:
@@ -258,34 +249,6 @@ function judgedAs(
     if (verdict.deciding !== undefined) return { verdict, from };
   }
   return { verdict: own };
-}
-
-type RefusalJson = z.infer<typeof refusalShape>;
-
-/** What the account was refused lately, newest first; undefined without one, or where the store cannot be read. */
-async function latestRefusals(
-  { store }: ApiDependencies,
-  { account, direction }: SenderIdentity,
-  at: Instant,
-): Promise<readonly RefusalJson[] | undefined> {
-  if (account === undefined) return undefined;
-  const found: RefusalJson[] = [];
-  const seen = new SeenIds();
-  try {
-    const newest = store.readStream(sendStream(account), { direction: 'backwards', limit: EVENTS_READ });
-    for await (const event of newest) {
-      if (event.type !== 'MessageRefused' || event.at > at || !seen.isNew(event.id)) continue;
-      const refused = event.data as MessageRefused;
-      if (refused.direction !== direction) continue;
-      const { stage, block, reply, returnPath = null, ehlo = null, ip = null, count } = refused;
-      found.push({ at: formatInstant(event.at), stage, block, reply, returnPath, ehlo, ip, count });
-    }
-  } catch (thrown) {
-    // The verdict itself comes from memory and is as good without.
-    if (!(thrown instanceof StoreUnavailable)) throw thrown;
-    return undefined;
-  }
-  return found;
 }
 
 function senderOf({ account, returnPath, ehlo, ip, direction }: CheckQuery): SenderIdentity {

@@ -245,6 +245,54 @@ describe('senders and checks over HTTP', () => {
     assert.match(later.sentence, /^This sender was not refused/);
   });
 
+  test('a check tells what the mail server behind has refused of an account within a day', async () => {
+    const other = await ApiServer.start();
+    try {
+      const account = 'lists@example.com';
+      const refusedBehind = async (count: number, code: number): Promise<void> => {
+        const { store, clock } = other.deps;
+        const data = { account, direction: 'outbound', transaction: newId(), count, code, entitled: true };
+        const event = { id: newId(), type: 'RecipientsRefused', at: clock.now(), by: 'smtp:test', data };
+        await store.append(sendStream(account), [event], 'any');
+      };
+      const ask = async (more = '') => (await other.get(`/api/v1/check?account=${account}${more}`)).json;
+      await refusedBehind(40, 550);
+      other.clock.advance(25 * HOUR);
+      assert.equal((await ask()).behind, null, 'it was too long ago');
+      await refusedBehind(2, 450);
+      other.clock.advance(MINUTE);
+      const last = formatInstant(other.clock.now());
+      await refusedBehind(1, 550);
+      const told = await ask();
+      assert.deepEqual(told.behind, { count: 3, code: 550, at: last });
+      assert.equal(
+        told.sentence,
+        `This sender is not refused: no block in force covers it. The mail server behind has refused 3 recipients of it within a day, the last at ${last} with 550.`,
+      );
+      assert.equal((await ask('&direction=inbound')).behind, null);
+    } finally {
+      await other.stop();
+    }
+  });
+
+  test('a check tells that everybody is put off while the mail server behind or the store is away', async () => {
+    const other = await ApiServer.start();
+    try {
+      const ask = async (more = '') =>
+        (await other.get(`/api/v1/check?account=a@example.com${more}`)).json.sentence;
+      const well = await ask();
+      assert.equal(well, 'This sender is not refused: no block in force covers it.');
+      Object.assign(other.health, { relay: 'failing', store: 'failing' });
+      assert.equal(
+        await ask(),
+        `${well} The mail server behind does not answer now: until it does, recipients of everybody are put off (451). The store takes no events now: until it does, messages of everybody are put off (451).`,
+      );
+      assert.doesNotMatch(await ask(`&at=${formatInstant(other.clock.now() - 1)}`), /put off/);
+    } finally {
+      await other.stop();
+    }
+  });
+
   test('the reason that an administrator gave ends like a sentence', async () => {
     await server.block('reason@example.com', { description: 'phished' });
     assert.match((await check('account=reason@example.com')).sentence, / The reason given: phished\.$/);

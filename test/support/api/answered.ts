@@ -37,6 +37,7 @@ export interface Answered {
   readonly instance: string;
   readonly items: Some<Answered>;
   readonly limit: number;
+  readonly behind: unknown;
   readonly failedLogins: unknown;
   readonly installedAt: string;
   readonly line: number;
