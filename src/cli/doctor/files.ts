@@ -144,10 +144,35 @@ export function checkPermissions(findings: Findings, { loaded }: World): void {
     checkSecret(findings, what, place);
     checkOwner(findings, what, place, config.data);
   }
-  for (const [what, place] of writtenOf(config))
-    if (!seen.has(place)) checkOwner(findings, what, place, config.data);
+  for (const [what, place] of [...writtenOf(config), ...readOf(config, file)]) {
+    if (place === undefined || seen.has(place)) continue;
+    seen.add(place);
+    checkOwner(findings, what, place, config.data);
+  }
   if (findings.list.length === before)
     findings.ok(`what is secret is its owner's alone, and ${config.data} can be written to`);
+}
+
+/** What the service reads, and what holds no secret. */
+function readOf(
+  { rules, overrides, geoip, smtp }: Config,
+  file: string | undefined,
+): [what: string, place: string | undefined][] {
+  const { senders, submission, inbound } = smtp;
+  return [
+    ['the configuration', file],
+    ['the rules file', rules],
+    ['the overrides file', overrides],
+    ['the map of senders', senders.kind === 'map' ? senders.file : undefined],
+    ...[geoip.country, geoip.asn].map((place): [string, string | undefined] => [
+      'a database of places',
+      place,
+    ]),
+    ...[...submission, ...inbound].map(({ tls }): [string, string | undefined] => [
+      'a certificate',
+      tls.cert,
+    ]),
+  ];
 }
 
 /** What the service writes beside accounts: a start as another user, such as root, leaves each of it behind. */

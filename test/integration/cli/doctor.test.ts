@@ -82,6 +82,21 @@ describe('stopgap doctor', () => {
     has('permissions', 'problem', /users file.*belongs to user id 0 alone.*user id 54321.*chown --reference/);
   });
 
+  test('configuration and rules that root alone may read are problems, though they hold no secret', async (t) => {
+    if (process.getuid?.() !== 0) return t.skip('only root can give files to another user');
+    const cwd = await workDir(t);
+    mkdirSync(path.join(cwd, 'data'), { mode: 0o700 });
+    chownSync(path.join(cwd, 'data'), 54_321, 54_321);
+    writeFileSync(path.join(cwd, 'senders.yaml'), '{}\n');
+    writeFileSync(path.join(cwd, 'rules.yaml'), 'version: 1\nrules: []\n', { mode: 0o600 });
+    const yaml = await yamlWith({ rules: './rules.yaml', smtp: { senders: 'map:./senders.yaml' } });
+    writeFileSync(path.join(cwd, 'stopgap.yaml'), yaml, { mode: 0o600 });
+    const { has, findings } = await doctor(t, {}, cwd);
+    has('permissions', 'problem', /the configuration, \S+stopgap\.yaml, belongs to user id 0 alone/);
+    has('permissions', 'problem', /the rules file, \S+rules\.yaml, belongs to user id 0 alone/);
+    assert.ok(!findings.some(({ detail }) => detail.includes('senders.yaml')), 'everybody may read that one');
+  });
+
   test('what a start as root has left behind is named as a whole, folders too', async (t) => {
     if (process.getuid?.() !== 0) return t.skip('only root can give files to another user');
     const cwd = await workDir(t);
