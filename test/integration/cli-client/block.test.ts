@@ -124,7 +124,7 @@ describe('stopgap block', () => {
     assert.equal((JSON.parse(out) as { items: unknown[] }).items.length, 1);
     const wrong = await terminal.run('block', 'list', '--state', 'asleep');
     assert.equal(wrong.code, 1);
-    assert.match(wrong.err, /^stopgap: state: must be of proposed, active/);
+    assert.match(wrong.err, /^stopgap: state: must be any of proposed, active/);
     assert.equal(wrong.err.trimEnd().split('\n').length, 1);
   });
 
