@@ -18,9 +18,9 @@ export interface WindowReading extends Prospect {
   readonly window: Milliseconds;
   /** So many of the largest messages are left out of the count. */
   readonly leaveOut?: number;
-  /** Counted since the rule last tripped: that is what trips it again. */
+  /** Counted since the rule last tripped, or a block came about: that is what trips it again. */
   readonly observed: number;
-  /** All that is within the window; absent where the rule has not tripped within it. */
+  /** All that is within the window; absent where neither was within it. */
   readonly inWindow?: number;
   /** What is in force now; of an account that may turn, what is its own. */
   readonly limit: number;

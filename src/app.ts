@@ -217,6 +217,8 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
       backtests: new BacktestJobs({ location, clock, log: levels.of('api') }),
       places: knownPlaces(config),
       accountState: smtp === undefined ? undefined : (account) => stateOf(smtp.users(), account),
+      failedLogins: smtp?.failedLogins,
+      maySend: smtp?.maySend,
       contact: config.smtp.softFail.contact,
       publicUrl: config.api.publicUrl,
     });

@@ -30,6 +30,7 @@ export async function watchUsers(
     entries: (table) => table.size,
     onChange: (table) => log.info({ what: 'users', entries: table.size }, 'a file was read again'),
     onRefused: refused(log, metrics, 'users'),
+    onRestored: restored(log, 'users'),
   }).load();
 }
 
@@ -47,6 +48,7 @@ export async function watchTokens(
     entries: (table) => table.records.length,
     onChange: (table) => log.info({ what: 'tokens', entries: table.records.length }, 'a file was read again'),
     onRefused: refused(log, metrics, 'tokens'),
+    onRestored: restored(log, 'tokens'),
   });
   return isNeeded ? tokens.load() : tokens.loadOr(NO_TOKENS);
 }
@@ -63,6 +65,7 @@ export async function watchSenders(
     entries: (policy) => (policy.kind === 'map' ? policy.map.size : 0),
     onChange: () => log.info({ what: 'senders' }, 'a file was read again'),
     onRefused: refused(log, metrics, 'senders'),
+    onRestored: restored(log, 'senders'),
   }).load();
 }
 
@@ -81,12 +84,18 @@ export async function watchRules(
     },
     entries: (text) => parseRules(text, file).rules.length,
     onChange: (text) => {
+      log.info({ what: 'rules' }, 'a file was read again');
       desk
         .load(text, file)
         .catch((error: unknown) => log.error({ error: messageOf(error) }, 'new rules could not be recorded'));
     },
     onRefused: refused(log, metrics, 'rules'),
+    onRestored: restored(log, 'rules'),
   }).load();
+}
+
+function restored(log: Logger, what: ReloadedFile): () => void {
+  return () => log.info({ what }, 'a file that was refused can be used again, and is what is in force');
 }
 
 function refused(

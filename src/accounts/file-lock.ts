@@ -4,6 +4,7 @@ import { hostname } from 'node:os';
 import path from 'node:path';
 import { setTimeout as wait } from 'node:timers/promises';
 import { StopgapError } from '../kernel/errors.js';
+import { fileFault } from './file-fault.js';
 import type { Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
 import { makePrivateDirectory } from './private-file.js';
@@ -30,7 +31,7 @@ const PAUSE: Milliseconds = 50;
  * Does `work` while holding `<file>.lock`, so that two writers of one file come one after the other. The lock
  * names its holder (the file's directory is made where it is missing); one whose process is gone (or, from another machine, that is too old) is swept away.
  *
- * @throws StopgapError `unavailable` where the lock stays taken
+ * @throws StopgapError `unavailable` where the lock stays taken, `forbidden` where this user may not write there
  */
 export async function withFileLock<T>(
   file: string,
@@ -43,7 +44,7 @@ export async function withFileLock<T>(
   makePrivateDirectory(path.dirname(file));
   const mine = JSON.stringify({ pid: process.pid, host: hostname(), since: now(), nonce: nonce() });
   const tries = Math.max(1, Math.ceil(patience / PAUSE));
-  for (let attempt = 1; !(await create(lock, mine)); attempt += 1) {
+  for (let attempt = 1; !(await create(file, lock, mine)); attempt += 1) {
     await sweep(lock, staleAfter, now());
     if (attempt >= tries) {
       throw new StopgapError(
@@ -60,10 +61,15 @@ export async function withFileLock<T>(
   }
 }
 
-async function create(lock: string, mine: string): Promise<boolean> {
+async function create(file: string, lock: string, mine: string): Promise<boolean> {
   // Written aside and linked: a lock that is there always says whose it is.
   const aside = `${lock}.${nonce()}`;
-  const handle = await open(aside, 'wx', 0o600);
+  const handle = await open(aside, 'wx', 0o600).catch((thrown: unknown) => {
+    throw new StopgapError(
+      'forbidden',
+      `${file} ${fileFault(thrown, 'make room, or name another', 'written')}`,
+    );
+  });
   try {
     await handle.writeFile(mine);
   } finally {

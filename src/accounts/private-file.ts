@@ -3,6 +3,7 @@ import { existsSync, lchownSync, mkdirSync, statSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { open, readFile, realpath, rename, stat, unlink } from 'node:fs/promises';
 import path from 'node:path';
+import { fileFault } from './file-fault.js';
 import { StopgapError } from '../kernel/errors.js';
 
 /** The text of a file; undefined where it does not exist. @throws StopgapError `forbidden` where it may not be read */
@@ -18,10 +19,7 @@ export async function readIfThere(file: string): Promise<string | undefined> {
 /** What is thrown where a file cannot be read: what to do about it, where that is known. */
 export function readFault(file: string, thrown: unknown): unknown {
   if ((thrown as NodeJS.ErrnoException).code !== 'EACCES') return thrown;
-  return new StopgapError(
-    'forbidden',
-    `${file} cannot be read by this user (id ${process.getuid?.() ?? '?'}): give it to the service's user with chown`,
-  );
+  return new StopgapError('forbidden', `${file} ${fileFault(thrown, '')}`);
 }
 
 /** Tells a directory from every other on this machine, from within a container too; undefined where there is none. */

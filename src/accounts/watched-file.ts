@@ -28,6 +28,8 @@ export type WatchedFileOptions<T> = Reading<T> & {
    * @param isDoubtful it can be used, but has lost most of its entries
    */
   readonly onRefused?: (reason: string, isDoubtful: boolean) => void;
+  /** Called where a file that was refused is again what is in force. */
+  readonly onRestored?: () => void;
   /** 2 s by default. */
   readonly interval?: Milliseconds;
   readonly now?: () => number;
@@ -143,16 +145,18 @@ export class WatchedFile<T> {
     try {
       found = await this.#read(isMeant ? undefined : this.#signature);
     } catch (thrown) {
-      this.#refuse(messageOf(thrown));
+      this.#refuse(messageOf(thrown), { isMeant });
       return false;
     }
     if (found === undefined) {
-      if (this.#content !== undefined) this.#refuse(`${this.#options.path} is gone`);
+      if (this.#content !== undefined) this.#refuse(`${this.#options.path} is gone`, { isMeant });
       return false;
     }
     this.#signature = found.signature;
     if (isSame(found.content, this.#content) && (this.#good || !isMeant)) {
-      if (this.#good) this.#refused = this.#shorter = undefined;
+      if (!this.#good) return false;
+      if (this.#refused !== undefined) this.#options.onRestored?.();
+      this.#refused = this.#shorter = undefined;
       return false;
     }
     const { entries, path, onChange } = this.#options;
@@ -169,13 +173,13 @@ export class WatchedFile<T> {
     try {
       value = this.#parse(found.content);
     } catch (thrown) {
-      this.#refuse(messageOf(thrown));
+      this.#refuse(messageOf(thrown), { isMeant });
       return false;
     }
     const [before, after] = [this.current, value].map((one) => entries?.(one) ?? 1) as [number, number];
     const isLeft = typeof found.content === 'string' && isLeftSo(found.content, after);
     if (!isMeant && !isLeft && lostMost(before, after)) {
-      this.#refuse(tooFew(path, before, after), true);
+      this.#refuse(tooFew(path, before, after), { isDoubtful: true });
       return false;
     }
     this.#value = { current: value };
@@ -187,8 +191,9 @@ export class WatchedFile<T> {
     return true;
   }
 
-  #refuse(reason: string, isDoubtful = false): void {
-    if (reason === this.#refused) return;
+  /** Says so once, and again to somebody who asks for it. */
+  #refuse(reason: string, { isDoubtful = false, isMeant = false } = {}): void {
+    if (reason === this.#refused && !isMeant) return;
     this.#refused = reason;
     this.#options.onRefused?.(reason, isDoubtful);
   }

@@ -1,21 +1,29 @@
 import { z } from 'zod';
 import type { ActiveBlock } from '../../projections/active-blocks.js';
 import type { BlockEntry } from '../../projections/block-entry.js';
-import { SeenIds } from '../../projections/seen-ids.js';
 import { InvalidInput } from '../kernel/errors.js';
 import type { Instant } from '../kernel/time.js';
-import { HOUR, MINUTE, SECOND, formatDuration, formatInstant } from '../kernel/time.js';
-import { nameOf } from '../rules/explain.js';
+import { formatInstant } from '../kernel/time.js';
 import { clientNetwork, domainOf } from '../sending/identity.js';
 import type { SenderIdentity, Subject } from '../sending/subjects.js';
-import { sendStream } from '../sending/events.js';
-import type { MessageRefused } from '../sending/events.js';
 import { parseSubject, senderIdentity } from '../sending/subjects.js';
 import { BAD_CREDENTIALS, LOGIN_LATER, refusalReply, replyLine } from '../smtp/replies.js';
-import { StoreUnavailable } from '../store/port.js';
 import { entriesInForce } from './block-entries.js';
 import { ACCOUNT_STATES } from './dependencies.js';
-import type { AccountState, ApiDependencies } from './dependencies.js';
+import {
+  failedLoginsShape,
+  failedSentence,
+  failedView,
+  MAIL_REFUSED,
+  notItsAddress,
+  outages,
+  troubleOf,
+} from './check-login.js';
+import type { RefusalJson } from './check-history.js';
+import { behindSentence, behindShape, recordedOf, refusalShape } from './check-history.js';
+import type { Refusing } from './check-sentence.js';
+import { cameAs, refusalSentence } from './check-sentence.js';
+import type { ApiDependencies } from './dependencies.js';
 import type { Route } from './http/route.js';
 import { ok, route } from './http/route.js';
 import { instantInput, oneOf, once } from './inputs.js';
@@ -24,8 +32,6 @@ import { blockShape, coverShape, windowShape } from './shapes.js';
 import { blockView, blockViewAt, subjectView, windowView } from './views.js';
 
 const LATEST_REFUSALS = 5;
-/** Events of an account that are looked through for them. */
-const EVENTS_READ = 100;
 
 const identity = once.max(320).optional();
 const checkQuery = z.strictObject({
@@ -49,17 +55,6 @@ const stage = z
   })
   .meta({ id: 'Stage' });
 
-const refusalShape = z.object({
-  at: z.string(),
-  stage: z.enum(['auth', 'rcpt', 'data']),
-  block: z.string(),
-  reply: z.string(),
-  returnPath: z.string().nullable(),
-  ehlo: z.string().nullable(),
-  ip: z.string().nullable(),
-  count: z.int().meta({ description: 'How many it stands for.' }),
-});
-
 const checkShape = z.object({
   refused: z.boolean(),
   at: z.string(),
@@ -74,11 +69,17 @@ const checkShape = z.object({
     description:
       'Null where no account is named, of a past instant, and where this process has no users file: the sentence says so.',
   }),
+  failedLogins: failedLoginsShape,
+  behind: behindShape,
   sentence: z.string(),
   block: blockShape
     .nullable()
     .meta({ description: 'The one that refuses: of several, the one that ends last.' }),
   auth: stage,
+  mail: stage.meta({
+    description:
+      'Whether smtp.senders lets the account use the return path: asked where both are named, in a process with the role smtp.',
+  }),
   rcpt: stage,
   refusals: z
     .array(refusalShape)
@@ -120,12 +121,12 @@ async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<C
   if (at > now) throw new InvalidInput('at', `must not lie in the future (it is ${formatInstant(now)})`);
   const isPast = at < now;
   const sender = senderOf(query);
-  const refusals = await latestRefusals(deps, sender, at);
+  const recorded = await recordedOf(deps, sender, at);
+  const { refusals, behind = null } = recorded ?? {};
   const { verdict, from } = await judgedAs(deps, sender, refusals ?? [], at, isPast);
   const { login, atAuth, atRcpt, authReply, deciding } = verdict;
-  const state = isPast || login === undefined ? undefined : deps.accountState?.(login.account!);
-  const isUnsure = !isPast && login !== undefined && deps.accountState === undefined;
-  const hasNoLogin = state === 'unknown' || state === 'disabled';
+  const { state, hasNoLogin, unsure, failed, mail } = troubleOf(deps, sender, isPast);
+  const isMailRefused = hasNoLogin === undefined && authReply === null && mail === 'refused';
   const matching = new Map<string, BlockJson>();
   for (const who of [login, verdict.sender]) {
     if (who === undefined) continue;
@@ -135,7 +136,7 @@ async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<C
   for (const found of [atAuth, atRcpt]) if (found !== undefined) matching.set(found.block.id, found.block);
   const subjects = subjectsOf(sender);
   return {
-    refused: hasNoLogin || deciding !== undefined,
+    refused: hasNoLogin !== undefined || isMailRefused || deciding !== undefined,
     at: formatInstant(at),
     sender: {
       account: sender.account ?? null,
@@ -145,27 +146,40 @@ async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<C
       direction: sender.direction,
     },
     accountState: state ?? null,
+    failedLogins: failedView(failed),
+    behind,
     sentence: [
-      ...(hasNoLogin ? [withoutLogin(login!.account!, state)] : []),
-      ...(hasNoLogin && deciding === undefined ? [] : [sentence(deciding, at, isPast)]),
-      ...(isUnsure && deciding === undefined ? [NOT_KNOWN] : []),
+      ...(hasNoLogin === undefined ? [] : [hasNoLogin]),
+      ...(isMailRefused ? [notItsAddress(verdict.sender)] : []),
+      ...((hasNoLogin !== undefined || isMailRefused) && deciding === undefined
+        ? []
+        : [refusalSentence(deciding, at, isPast, models.sendVolume.installedAt)]),
+      ...(unsure === undefined || deciding !== undefined ? [] : [unsure]),
       ...(from === undefined ? [] : [cameAs(from)]),
+      ...(failed === undefined ? [] : [failedSentence(failed)]),
+      ...(behind === null ? [] : [behindSentence(behind)]),
+      ...(isPast || sender.direction === 'inbound' ? [] : outages(deps.health())),
     ].join(' '),
     block: deciding?.block ?? null,
-    auth: hasNoLogin
-      ? { outcome: 'refused', block: null, reply: replyLine(BAD_CREDENTIALS) }
-      : {
-          outcome: login === undefined ? 'not asked' : authReply === null ? 'passes' : 'refused',
-          block: authReply === null ? null : atAuth!.block.id,
-          reply: authReply,
-        },
-    rcpt: hasNoLogin
-      ? { outcome: 'not asked', block: null, reply: null }
-      : {
-          outcome: atRcpt === undefined ? 'passes' : 'refused',
-          block: atRcpt?.block.id ?? null,
-          reply: atRcpt === undefined ? null : replyLine(refusalReply(atRcpt.block.refusal, deps.contact)),
-        },
+    auth:
+      hasNoLogin !== undefined
+        ? { outcome: 'refused', block: null, reply: replyLine(BAD_CREDENTIALS) }
+        : {
+            outcome: login === undefined ? 'not asked' : authReply === null ? 'passes' : 'refused',
+            block: authReply === null ? null : atAuth!.block.id,
+            reply: authReply,
+          },
+    mail: isMailRefused
+      ? { outcome: 'refused', block: null, reply: MAIL_REFUSED }
+      : { ...NOT_ASKED, outcome: mail === 'passes' && authReply === null ? 'passes' : 'not asked' },
+    rcpt:
+      hasNoLogin !== undefined || isMailRefused
+        ? NOT_ASKED
+        : {
+            outcome: atRcpt === undefined ? 'passes' : 'refused',
+            block: atRcpt?.block.id ?? null,
+            reply: atRcpt === undefined ? null : replyLine(refusalReply(atRcpt.block.refusal, deps.contact)),
+          },
     refusals: refusals?.slice(0, LATEST_REFUSALS) ?? null,
     matching: [...matching.values()],
     exemptions: isPast
@@ -181,6 +195,8 @@ async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<C
         ),
   };
 }
+
+const NOT_ASKED = { outcome: 'not asked', block: null, reply: null } as const;
 
 /** What a sender meets at AUTH and at RCPT TO. */
 interface Verdict {
@@ -242,49 +258,6 @@ async function judgedAs(
   return { verdict: own };
 }
 
-type RefusalJson = z.infer<typeof refusalShape>;
-
-/** What the account was refused lately, newest first; undefined without one, or where the store cannot be read. */
-async function latestRefusals(
-  { store }: ApiDependencies,
-  { account, direction }: SenderIdentity,
-  at: Instant,
-): Promise<readonly RefusalJson[] | undefined> {
-  if (account === undefined) return undefined;
-  const found: RefusalJson[] = [];
-  const seen = new SeenIds();
-  try {
-    const newest = store.readStream(sendStream(account), { direction: 'backwards', limit: EVENTS_READ });
-    for await (const event of newest) {
-      if (event.type !== 'MessageRefused' || event.at > at || !seen.isNew(event.id)) continue;
-      const refused = event.data as MessageRefused;
-      if (refused.direction !== direction) continue;
-      const { stage, block, reply, returnPath = null, ehlo = null, ip = null, count } = refused;
-      found.push({ at: formatInstant(event.at), stage, block, reply, returnPath, ehlo, ip, count });
-    }
-  } catch (thrown) {
-    // The verdict itself comes from memory and is as good without.
-    if (!(thrown instanceof StoreUnavailable)) throw thrown;
-    return undefined;
-  }
-  return found;
-}
-
-const NOT_KNOWN =
-  'Whether there is such an account is not known here: this process has no users file, since it has not the role smtp.';
-
-function withoutLogin(account: string, state: AccountState): string {
-  return state === 'unknown'
-    ? `There is no such account: ${account} is not in the users file, and its logins fail as with a wrong password.`
-    : `The account ${account} is disabled: its logins fail as with a wrong password.`;
-}
-
-function cameAs({ at, stage, ip, ehlo }: RefusalJson): string {
-  const where = [...(ip === null ? [] : [`from ${ip}`]), ...(ehlo === null ? [] : [`as ${ehlo}`])];
-  const when = { auth: 'at AUTH', rcpt: 'at RCPT TO', data: 'after DATA' }[stage];
-  return `It was refused ${when} at ${at}${where.length === 0 ? '' : `, when it came ${where.join(' ')}`}.`;
-}
-
 function senderOf({ account, returnPath, ehlo, ip, direction }: CheckQuery): SenderIdentity {
   if ([account, returnPath, ehlo, ip].every((part) => part === undefined)) {
     throw new InvalidInput(
@@ -329,11 +302,6 @@ function subjectsOf({ account, address, ehlo, ip }: SenderIdentity): readonly Su
   return subjects.flatMap(([type, value]) => (value === undefined || value === '' ? [] : [{ type, value }]));
 }
 
-interface Refusing {
-  readonly block: BlockJson;
-  readonly subject: Subject;
-}
-
 function ofEntry(entry: BlockEntry | undefined, at: Instant): Refusing | undefined {
   return entry === undefined ? undefined : { block: blockView(entry, at), subject: entry.subject };
 }
@@ -374,29 +342,4 @@ function ofActive(
     version: 0,
   };
   return ofEntry(fresh, now);
-}
-
-function sentence(refusing: Refusing | undefined, at: Instant, isPast: boolean): string {
-  const verb = isPast ? 'was' : 'is';
-  if (refusing === undefined) {
-    return `This sender ${verb} not refused: no block ${isPast ? `in force at ${formatInstant(at)}` : 'in force'} covers it.`;
-  }
-  const { block, subject } = refusing;
-  const ends = block.until === null ? 'until it is released' : until(block.until, at);
-  const whose = block.origin === 'rule' ? `by rule "${block.rule ?? '?'}"` : 'by an administrator';
-  const given = block.description === '' ? '' : `The reason given: ${block.description}`;
-  const why = block.evidence?.sentence ?? given;
-  return `This sender ${verb} refused: ${lowerFirst(nameOf(subject))} ${verb} blocked ${whose} ${ends}. ${why}`.trim();
-}
-
-function until(end: string, at: Instant): string {
-  const left = Date.parse(end) - at;
-  // Nobody plans by the second what lasts for hours.
-  const unit = left > HOUR ? MINUTE : SECOND;
-  const rounded = Math.max(1, Math.round(left / unit)) * unit;
-  return left > 0 ? `until ${end} (for another ${formatDuration(rounded)})` : `until ${end}`;
-}
-
-function lowerFirst(text: string): string {
-  return /^(EHLO|IP)/.test(text) ? text : text.charAt(0).toLowerCase() + text.slice(1);
 }

@@ -8,6 +8,7 @@ import type { Logs } from '../log/logs.js';
 import type { ReadModels } from '../read-models.js';
 import type { RulesDesk } from '../desks/rules-desk.js';
 import type { KnownPlaces } from '../rules/places.js';
+import type { FailedLogins } from '../accounts/failed-logins.js';
 import type { OutboxedStore } from '../store/outboxed.js';
 import type { EventStore } from '../store/port.js';
 import type { Tracing } from '../tracing/tracing.js';
@@ -86,6 +87,10 @@ export interface ApiDependencies extends OperationDependencies {
   readonly tokens: Authenticator;
   /** Undefined where this process has no users file: accounts are then taken as they are named. */
   readonly accountState?: ((account: string) => AccountState) | undefined;
+  /** Logins of an account that failed lately with a wrong password; undefined where this process takes none. */
+  readonly failedLogins?: ((account: string) => FailedLogins | undefined) | undefined;
+  /** Whether `smtp.senders` lets an account use a return path; undefined where this process takes no mail. */
+  readonly maySend?: ((account: string, returnPath: string) => boolean) | undefined;
   /** Whether anybody tells where clients are; undefined where that is not to be asked. */
   readonly places?: KnownPlaces | undefined;
   /** Whom an honest refusal names: `smtp.softFail.contact`. */

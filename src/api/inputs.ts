@@ -77,7 +77,7 @@ export function wholeNumber(least: number, most: number, otherwise: number): z.Z
 
 /** A query parameter with any of some words, repeated or separated by commas; undefined where it is absent. */
 export function anyOf<Word extends string>(words: readonly Word[]): z.ZodType<ReadonlySet<Word> | undefined> {
-  const message = `must be of ${words.join(', ')}`;
+  const message = `must be any of ${words.join(', ')}`;
   return z
     .union([z.string(), z.array(z.string())])
     .transform((given, context): ReadonlySet<Word> => {

@@ -220,7 +220,7 @@ export const windowShape = z
     observed: z.number().meta({ description: 'All that is within the window.' }),
     sinceTrip: z.number().nullable().meta({
       description:
-        'Of that, what came since the rule tripped, which alone trips it again; null where it has not tripped within the window.',
+        'Of that, what came since the rule tripped or a block of the sender came about: that alone trips the rule again; null where neither was within the window.',
     }),
     limit: z.number().meta({ description: 'What is in force now: tripled for an hour after a release.' }),
     direction: z.enum(DIRECTIONS),

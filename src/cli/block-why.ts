@@ -31,7 +31,7 @@ export function numbersOf(
   if (at > 0) {
     const [said] = parts.splice(at, 1);
     // Whoever is still being learnt: said by a part that now comes behind it.
-    const allows = said!.slice(allowance.length).replace(' to whoever is', '');
+    const allows = said!.slice(allowance.length).replace(/^such a sender | to whoever is$/, '');
     parts.splice(1, 0, `allows ${allows}`);
   }
   parts.splice(at > 0 ? 2 : 1, 0, ...since);

@@ -162,15 +162,11 @@ async function act(
  * @throws StopgapError where there is none; InvalidInput where there is more than one
  */
 async function find(client: ApiClient, named: string, state?: 'active' | 'proposed'): Promise<BlockJson> {
-  const states = state === undefined ? '' : ` that is ${state}`;
-  const none = new StopgapError(
-    'not-found',
-    `there is no block ${named}${states}: stopgap block list shows them`,
-  );
   if (WHOLE_ID.test(named)) {
     // The server waits for what another one has just made; a list shows what there is.
-    return client.get<BlockJson>(`blocks/${named.toLowerCase()}`).catch((thrown: unknown) => {
-      throw thrown instanceof StopgapError && thrown.code === 'not-found' ? none : thrown;
+    return client.get<BlockJson>(`blocks/${named.toLowerCase()}`).catch(async (thrown: unknown) => {
+      const isNone = thrown instanceof StopgapError && thrown.code === 'not-found';
+      throw isNone ? await noneOf(client, named, state) : thrown;
     });
   }
   if (/^[0-9a-f-]{1,36}$/i.test(named)) {
@@ -178,10 +174,27 @@ async function find(client: ApiClient, named: string, state?: 'active' | 'propos
     if (items.length > 0) return onlyOne(items, `several ids begin with ${named}`, 'give more of it');
   }
   const { items } = await client.get<Listed>('blocks', { value: named, state, limit: '5' });
-  if (items.length === 0) throw none;
+  if (items.length === 0) throw await noneOf(client, named, state);
   // Of what has ended, the newest is meant.
   if (state === undefined && new Set(items.map(({ subject }) => subject.type)).size === 1) return items[0]!;
   return onlyOne(items, `several blocks are of ${named}`, 'give an id');
+}
+
+/** Where the subject has a proposal in place of a block, or the other way round, what to do is another command. */
+async function noneOf(
+  client: ApiClient,
+  named: string,
+  state: 'active' | 'proposed' | undefined,
+): Promise<StopgapError> {
+  if (state === undefined)
+    return new StopgapError('not-found', `there is no block ${named}: stopgap block list shows them`);
+  const other = state === 'active' ? 'proposed' : 'active';
+  const [found] = (await client.get<Listed>('blocks', { value: named, state: other, limit: '1' })).items;
+  const instead =
+    found === undefined
+      ? 'stopgap block list shows them'
+      : `one is ${other}: stopgap block ${other === 'active' ? 'release' : 'dismiss'} ${found.id}`;
+  return new StopgapError('not-found', `there is no block ${named} that is ${state}: ${instead}`);
 }
 
 function onlyOne(items: readonly BlockJson[], why: string, remedy: string): BlockJson {

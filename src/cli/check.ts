@@ -34,7 +34,10 @@ export function checkVerb(program: Command, io: CliIo): void {
     .option('--ehlo <name>', 'the EHLO name')
     .option('--ip <address>', 'the client address')
     .addOption(new Option('--direction <direction>').choices(['outbound', 'inbound']).default('outbound'))
-    .option('--at <time>', 'at a past instant, in ISO 8601')
+    .option(
+      '--at <time>',
+      'at a past instant, in ISO 8601; UTC unless it says otherwise, as in 2027-01-31T14:00+01:00',
+    )
     .option('--json', 'as JSON')
     .action(async (options: CheckOption) => {
       const { account, returnPath, ehlo, ip, direction, at } = options;
@@ -49,10 +52,12 @@ export function checkVerb(program: Command, io: CliIo): void {
 }
 
 function explain(verdict: CheckJson, now: number): string {
-  const { sentence, auth, rcpt, refusals, matching, exemptions, windows } = verdict;
+  const { sentence, auth, mail, rcpt, refusals, matching, exemptions, windows } = verdict;
   const stage = (name: string, { outcome, reply }: CheckJson['auth']): string =>
-    `  ${name.padEnd(8)} ${outcome}${reply === null ? '' : `: ${reply}`}`;
-  const lines = [printable(sentence), '', stage('AUTH', auth), stage('RCPT TO', rcpt)];
+    `  ${name.padEnd(9)} ${outcome}${reply === null ? '' : `: ${reply}`}`;
+  const lines = [printable(sentence), '', stage('AUTH', auth)];
+  if (mail.outcome === 'refused') lines.push(stage('MAIL FROM', mail));
+  lines.push(stage('RCPT TO', rcpt));
   if (refusals !== null && refusals.length > 0) {
     const rows = refusals.map(({ at, stage: where, ip, ehlo, block, count }) => [
       `  ${at}`,
@@ -103,7 +108,9 @@ function limitOf(reading: WindowJson, now: number): readonly string[] {
   const more =
     together === undefined
       ? [
-          ...(sinceTrip === null ? [] : [`it has tripped, ${sinceTrip} since`]),
+          ...(sinceTrip === null || sinceTrip === observed
+            ? []
+            : [`${sinceTrip} of them count: the rest has led to a verdict`]),
           ...besides.map((each) => `and ${each}`),
         ].join(', ')
       : groupOf(reading, together, now);

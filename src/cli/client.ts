@@ -5,7 +5,8 @@ import { directoryId, readIfThere } from '../accounts/private-file.js';
 import type { RulesJson } from '../api/shapes.js';
 import type { Config, ListenAddress } from '../config.js';
 import { formatListen } from '../config.js';
-import { InvalidInput, StopgapError, messageOf } from '../kernel/errors.js';
+import { fileFault } from '../accounts/file-fault.js';
+import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import type { ErrorCode } from '../kernel/errors.js';
 import { ERROR_CODES } from '../kernel/errors.js';
 import { SECOND } from '../kernel/time.js';
@@ -200,7 +201,10 @@ function readTokenFile(file: string): string {
   try {
     return readFileSync(file, 'utf8').trim();
   } catch (thrown) {
-    throw new StopgapError('unauthorized', `the token file cannot be read: ${messageOf(thrown)}`);
+    throw new StopgapError(
+      'unauthorized',
+      `the token file ${file} ${fileFault(thrown, 'name another with --token-file')}`,
+    );
   }
 }
 

@@ -1,8 +1,8 @@
-import { existsSync } from 'node:fs';
 import type { Command } from 'commander';
 import { Option } from 'commander';
 import type { LogLevelsJson, LogLinesJson } from '../api/log.js';
 import { LOG_LEVELS } from '../config/types.js';
+import { isThere } from '../accounts/file-fault.js';
 import { StopgapError } from '../kernel/errors.js';
 import { openLogKey } from '../log/key.js';
 import { COMPONENTS } from '../log/levels.js';
@@ -63,7 +63,7 @@ export function logVerb(program: Command, io: CliIo): void {
     log.command('hash <names...>').description('what stands in the log in the place of a name'),
   ).action(async (names: string[], options: ConfigOption) => {
     const { key } = configForFiles(io, options).config.log;
-    if (!existsSync(key)) {
+    if (!isThere(key)) {
       throw new StopgapError(
         'not-found',
         `there is no ${key}: nothing was hashed here yet; log.key names the key of another data directory`,

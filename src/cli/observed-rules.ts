@@ -24,7 +24,7 @@ export function observedCommand(rules: Command, io: CliIo): void {
   withClient(rules.command('observed').description('whom rules would have met that only observe'))
     .option('--rule <id>', 'those of one rule')
     .option('--type <types>', `any of ${SUBJECT_TYPES.join(',')}`)
-    .option('--since <time>', 'from then on, in ISO 8601')
+    .option('--since <time>', 'from then on, in ISO 8601; UTC unless it says otherwise')
     .option('--limit <number>', 'at most so many, up to 500', '50')
     .option('--wide', 'say what in full, however wide the terminal is')
     .option('--json', 'as JSON')

@@ -79,7 +79,7 @@ function listCommand(override: Command, io: CliIo): void {
       if (options.json === true) print(io, asJson(found));
       else if (found.items.length === 0) note(io, 'no overrides');
       else {
-        const head = ['SUBJECT', 'LIMITS', 'PLAN', 'UNTIL', 'BY'];
+        const head = ['SUBJECT', 'LIMITS', 'PLAN', 'UNTIL', 'BY', 'REASON'];
         print(io, table([head, ...found.items.flatMap((item) => rows(item, io.clock.now()))]));
         if (found.next !== null) note(io, 'there are more: raise --limit, or narrow the search');
       }
@@ -97,7 +97,7 @@ function setCommand(override: Command, io: CliIo): void {
     .option('--factor <number>', 'multiplies every other limit', Number)
     .option('--total-limit <rule=limit>', 'of a domain: for a rule per domain', limitOf)
     .option('--total-factor <number>', 'of a domain: for its rules per domain', Number)
-    .option('--until <time>', 'until when, in ISO 8601, or never')
+    .option('--until <time>', 'until when, in ISO 8601 (UTC unless it says otherwise), or never')
     .option('--replace', 'take away what is set and not named here')
     .option('--plan <text>', 'what was bought')
     .option('--reason <text>', 'why')
@@ -106,7 +106,7 @@ function setCommand(override: Command, io: CliIo): void {
       const { api, version } = await client.get<OverrideDetailJson>(target(type, value));
       const body = merged(options.replace === true || api?.inForce === false ? null : api, options);
       const detail = await client.send<OverrideDetailJson>('PUT', target(type, value), body, version);
-      for (const { field, message } of detail.unused) note(io, `${field}: ${message}`);
+      for (const { field, message } of detail.unused) note(io, `warning: ${field}: ${message}`);
       print(io, options.json === true ? asJson(detail) : details(detail, io.clock.now()));
     });
 }
@@ -155,6 +155,7 @@ function rows({ subject, api, file }: OverrideJson, now: number): string[][] {
       printable(layer.plan ?? '-'),
       layer.until === null ? '-' : `${relative(layer.until, now)}${layer.inForce ? '' : ' (over)'}`,
       layer === file ? 'file' : printable(layer.by),
+      noted(layer.reason ?? undefined),
     ]);
 }
 

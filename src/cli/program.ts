@@ -1,4 +1,5 @@
 import { Command, CommanderError } from 'commander';
+import { pathFault } from '../accounts/file-fault.js';
 import { messageOf, StopgapError } from '../kernel/errors.js';
 import { printableLines } from '../kernel/printable.js';
 import { backtestVerb } from './backtest/verb.js';
@@ -90,7 +91,7 @@ export async function run(
 
 function report(io: CliIo, thrown: unknown): void {
   const expected = thrown instanceof StopgapError || isSystemError(thrown);
-  for (const line of messageOf(thrown).split('\n')) note(io, `stopgap: ${line}`);
+  for (const line of (pathFault(thrown) ?? messageOf(thrown)).split('\n')) note(io, `stopgap: ${line}`);
   if (expected) return;
   if ((io.env['STOPGAP_DEBUG'] ?? '') === '')
     note(io, 'stopgap: this is a fault; STOPGAP_DEBUG=1 shows where');

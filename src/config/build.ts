@@ -3,7 +3,7 @@ import path from 'node:path';
 import { ConfigError } from '../accounts/problems.js';
 import type { SenderPolicy } from '../accounts/senders.js';
 import { parseSenderMap } from '../accounts/senders.js';
-import { messageOf } from '../kernel/errors.js';
+import { fileFault } from '../accounts/file-fault.js';
 import { DAY, MINUTE } from '../kernel/time.js';
 import type { RawSettings } from './raw.js';
 import { asRelay, isLocalHost, maildirRelay } from './relay.js';
@@ -221,9 +221,7 @@ function senderPolicy(around: Surroundings): Parser<SenderPolicy> {
     try {
       text = readFileSync(absolute, 'utf8');
     } catch (thrown) {
-      throw new WrongValue(
-        `cannot be read (${messageOf(thrown)}); name a YAML file of account to return paths`,
-      );
+      throw new WrongValue(`${absolute} ${fileFault(thrown, 'name a YAML file of account to return paths')}`);
     }
     return { kind: 'map', file: absolute, map: parseSenderMap(text, around.display(absolute)) };
   };

@@ -1,5 +1,6 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
+import { fileFault } from '../accounts/file-fault.js';
 import { DAY } from '../kernel/time.js';
 import { normalizeDomain, normalizeIp } from '../sending/identity.js';
 import { listensOnLoopback } from './build.js';
@@ -106,19 +107,18 @@ export function findUnreadable(raw: RawSettings, config: Config): void {
   }
   for (const [key, file, remedy] of named) {
     if (file === undefined || !raw.values.has(key)) continue;
-    const fault = faultOf(file);
-    if (fault !== undefined) raw.problems.push(`${where(raw, key)}: ${file} ${fault}; ${remedy}`);
+    const fault = faultOf(file, remedy);
+    if (fault !== undefined) raw.problems.push(`${where(raw, key)}: ${file} ${fault}`);
   }
 }
 
-function faultOf(file: string): string | undefined {
+function faultOf(file: string, remedy: string): string | undefined {
   try {
-    if (!statSync(file).isFile()) return 'is no file';
+    if (!statSync(file).isFile()) return `is no file; ${remedy}`;
     accessSync(file, constants.R_OK);
     return undefined;
   } catch (thrown) {
-    const { code } = thrown as NodeJS.ErrnoException;
-    return code === 'ENOENT' ? 'does not exist' : `cannot be read (${code ?? 'unknown error'})`;
+    return fileFault(thrown, remedy);
   }
 }
 

@@ -2,7 +2,7 @@ import { readFileSync, statSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { ConfigError } from '../accounts/problems.js';
-import { messageOf } from '../kernel/errors.js';
+import { fileFault } from '../accounts/file-fault.js';
 import { buildConfig } from './build.js';
 import { findContradictions, findUnreadable } from './contradictions.js';
 import { readOpenTelemetry } from './otel.js';
@@ -76,7 +76,7 @@ function readText(file: string): string {
   } catch (thrown) {
     if (thrown instanceof ConfigError) throw thrown;
     if (thrown instanceof TypeError) throw new ConfigError([`${file}: is not UTF-8 text; save it as UTF-8`]);
-    throw new ConfigError([`${file}: cannot be read: ${messageOf(thrown)}`]);
+    throw new ConfigError([`${file}: ${fileFault(thrown, 'name a YAML file')}`]);
   }
 }
 

@@ -4,7 +4,7 @@ import type { Node } from 'yaml';
 import { isMap, isScalar, isSeq } from 'yaml';
 import { nearest, suggestion } from '../accounts/problems.js';
 import { plainValue, YamlSource } from '../accounts/yaml-source.js';
-import { messageOf } from '../kernel/errors.js';
+import { fileFault } from '../accounts/file-fault.js';
 import type { ListenerGroup } from './settings.js';
 import {
   childrenOf,
@@ -164,7 +164,7 @@ export class RawSettings {
       }
       text = readFileSync(file, 'utf8').trim();
     } catch (thrown) {
-      this.problems.push(`${where}: cannot be read (${messageOf(thrown)}); name a file that holds the value`);
+      this.problems.push(`${where}: ${file} ${fileFault(thrown, 'name a file that holds the value')}`);
       return;
     }
     if (text === '') this.problems.push(`${where}: ${file} is empty; put the value into it`);

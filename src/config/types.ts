@@ -194,5 +194,7 @@ export function listenFault(thrown: unknown, setting: string, address: ListenAdd
 const LISTEN_FAULTS: Readonly<Record<string, string>> = {
   EADDRINUSE: 'is taken by another process (is Stopgap running already?): stop that, or name another port',
   EADDRNOTAVAIL: 'is no address of this machine: name one of its own, or a port alone',
+  ENOTFOUND: 'is a name that nobody knows: name an address of this machine, or a port alone',
+  EAI_AGAIN: 'is a name that no name server answers for: name an address of this machine, or a port alone',
   EACCES: 'is not for this user: ports below 1024 need CAP_NET_BIND_SERVICE; give it, or name another port',
 };

@@ -36,6 +36,7 @@ export class OverridesFile {
   readonly #options: OverridesFileOptions;
   readonly #watched: WatchedFile<string>;
   #entries: readonly OverrideEntry[] = [];
+  #isRefused = false;
   #work: Promise<void> = Promise.resolve();
   #stopped = false;
   #cancelRetry = (): void => undefined;
@@ -48,6 +49,7 @@ export class OverridesFile {
       entries: () => 1, // they are counted when they are parsed, aside
       onChange: (text) => this.#next(() => this.#take(text, false)),
       onRefused: (faults) => this.#refuse(faults),
+      onRestored: () => this.#restored(),
     });
   }
 
@@ -104,14 +106,17 @@ export class OverridesFile {
       const { path, metrics, log } = this.#options;
       metrics.fileRefused('overrides');
       const faults = tooFew(path, before, entries.length);
+      this.#isRefused = true;
       log.warn({ what: 'overrides', faults }, 'a file has lost most of its entries; what was in force stays');
       return;
     }
     this.#entries = entries;
-    await this.#reconcile();
+    if (!(await this.#reconcile()) && this.#isRefused) this.#restored();
+    this.#isRefused = false;
   }
 
-  async #reconcile(): Promise<void> {
+  /** @returns whether anything changed */
+  async #reconcile(): Promise<boolean> {
     const { desk, models, clock, log } = this.#options;
     const listed = new Set(this.#entries.map(({ subject }) => subjectKey(subject)));
     const commands: OverrideCommand[] = this.#entries.map((entry) => ({
@@ -128,13 +133,22 @@ export class OverridesFile {
     const done = await carryOutBatch({ desk, models, clock }, commands, () => ({ by: BY }));
     const { set, removed, unchanged, position } = done;
     await models.reached(position);
-    if (set + removed === 0) return;
+    if (set + removed === 0) return false;
     const { rules } = models.sendVolume.rules;
     const unused = this.#entries.filter(({ terms }) => unusedLimits(terms, rules).length > 0).length;
     log.info({ set, removed, unchanged, unused }, 'the overrides file is in force');
+    return true;
+  }
+
+  #restored(): void {
+    this.#options.log.info(
+      { what: 'overrides' },
+      'a file that was refused can be used again, and is what is in force',
+    );
   }
 
   #refuse(faults: string): void {
+    this.#isRefused = true;
     this.#options.metrics.fileRefused('overrides');
     this.#options.log.error({ what: 'overrides', faults }, 'a file was refused; what was in force stays');
   }
@@ -153,7 +167,7 @@ export class OverridesFile {
           { error: messageOf(error) },
           'overrides of the file could not be recorded; it is tried again',
         );
-        const again = (): void => this.#next(() => this.#reconcile());
+        const again = (): void => this.#next(async () => void (await this.#reconcile()));
         this.#cancelRetry = clock.after(AGAIN_AFTER, again);
       }
     });

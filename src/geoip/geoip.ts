@@ -88,6 +88,8 @@ export class Geoip {
         metrics.fileRefused('geoip');
         log.error({ what: 'geoip', faults }, 'a file was refused; what was in force stays');
       },
+      onRestored: () =>
+        log.info({ what: 'geoip' }, 'a file that was refused can be used again, and is what is in force'),
     });
     try {
       return await watched.load();

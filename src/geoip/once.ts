@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { LRUCache } from 'lru-cache';
+import { fileFault } from '../accounts/file-fault.js';
 import { StopgapError, messageOf } from '../kernel/errors.js';
 import type { Kind } from './database.js';
 import { GeoDatabase } from './database.js';
@@ -40,8 +41,8 @@ async function read(kind: Kind, file: string | undefined): Promise<GeoDatabase |
   try {
     return new GeoDatabase(await readFile(file), kind);
   } catch (error) {
-    const absent = (error as NodeJS.ErrnoException).code === 'ENOENT';
-    const what = absent ? 'does not exist' : messageOf(error);
+    const isSystems = (error as NodeJS.ErrnoException).syscall !== undefined;
+    const what = isSystems ? fileFault(error, 'name another, or leave it out') : messageOf(error);
     throw new StopgapError('invalid-input', `geoip.${kind}: ${file}: ${what}`);
   }
 }

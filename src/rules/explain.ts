@@ -117,7 +117,7 @@ function allowance(limit: number, habit: Habit | undefined): string {
     case 'floor':
       return `everybody ${number}`;
     case 'start':
-      return `${number} to whoever is`;
+      return `such a sender ${number}`;
     case 'ceiling':
       return `nobody more than ${number}`;
     case undefined:

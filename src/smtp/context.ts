@@ -8,6 +8,7 @@ import type { ReadModels } from '../read-models.js';
 import type { Appended, EventStore } from '../store/port.js';
 import type { Tracing } from '../tracing/tracing.js';
 import type { AttemptLimiter } from './auth/attempt-limiter.js';
+import type { FailedLoginsByAccount } from '../accounts/failed-logins.js';
 import type { LoginVerifier } from './auth/login-verifier.js';
 import type { Recorder } from './recorder.js';
 import type { Relay } from './relay/port.js';
@@ -32,6 +33,7 @@ export interface SmtpContext {
   readonly relay: Relay;
   readonly verifier: LoginVerifier;
   readonly limiter: AttemptLimiter;
+  readonly failedLogins: FailedLoginsByAccount;
   /** Where a client is; its address in normal form. */
   readonly placeOf: (ip: string) => Place;
   readonly spoolDir: string;

@@ -22,12 +22,13 @@ export async function logIn(
   conversation: Conversation,
   auth: SMTPServerAuthentication,
 ): Promise<string> {
-  const { limiter, metrics, log } = context;
+  const { limiter, failedLogins, metrics, log, clock } = context;
   const login = auth.username ?? '';
   const { network } = conversation;
   const attempt = await limiter.begin(network, login, auth.password ?? '');
   if (attempt === undefined) {
     metrics.smtp.login('limited');
+    failedLogins.note(login, 'putOff', network, clock.now());
     if (log.isLevelEnabled('debug')) log.debug({ network }, 'a login was put off: too many have failed');
     throw new ReplyError(LOGIN_LATER);
   }
@@ -49,12 +50,12 @@ async function tried(
   const login = auth.username ?? '';
   const { network } = conversation;
   // Nobody is called that, and nobody's password is that: nothing is done about it, but it counts.
-  if (isOverlong(auth)) throw failed(context, conversation, attempt);
+  if (isOverlong(auth)) throw failed(context, conversation, attempt, login);
   const refusing = (): ActiveBlock | undefined =>
     models.refusing.verdict(conversation.asLogin(login), clock.now());
   const before = refusing();
   const result = await verify(context, login, auth, { bypassMemory: before?.refusal === 'soft', network });
-  if (!result.ok) throw failed(context, conversation, attempt);
+  if (!result.ok) throw failed(context, conversation, attempt, login);
   const block = refusing();
   if (block === undefined || block.refusal === 'honest') {
     metrics.smtp.login('succeeded');
@@ -87,13 +88,15 @@ async function tried(
 
 /** A wrong name or password: noted, and what the client is told. */
 function failed(
-  { metrics, recorder }: SmtpContext,
+  { metrics, recorder, failedLogins, clock }: SmtpContext,
   conversation: Conversation,
   attempt: Attempt,
+  login: string,
 ): ReplyError {
   const { network } = conversation;
   metrics.smtp.login('failed');
   attempt.failed();
+  failedLogins.note(login, 'failed', network, clock.now());
   const fresh = !attempt.isRepeated;
   recorder.loginFailed({ network, kind: 'genuine', fresh, ...conversation.place });
   return new ReplyError(BAD_CREDENTIALS);

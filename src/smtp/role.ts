@@ -1,5 +1,6 @@
 import path from 'node:path';
 import { PasswordChecker } from '../accounts/passwords.js';
+import { maySend } from '../accounts/senders.js';
 import type { UserTable } from '../accounts/users.js';
 import type { WatchedFile } from '../accounts/watched-file.js';
 import type { Config } from '../config/types.js';
@@ -13,6 +14,8 @@ import type { EventStore } from '../store/port.js';
 import type { Tracing } from '../tracing/tracing.js';
 import { watchSenders, watchUsers } from '../watched-files.js';
 import { AttemptLimiter } from './auth/attempt-limiter.js';
+import type { FailedLogins } from '../accounts/failed-logins.js';
+import { FailedLoginsByAccount } from '../accounts/failed-logins.js';
 import { fileBackend } from './auth/file-backend.js';
 import { LoginVerifier } from './auth/login-verifier.js';
 import type { SmtpContext } from './context.js';
@@ -44,6 +47,10 @@ export interface SmtpRole {
   readonly checks: { readonly pending: number };
   /** Who may log in, as the users file says now. */
   users(): UserTable;
+  /** Logins of an account, in normal form, that failed lately; undefined where none did. */
+  readonly failedLogins: (account: string) => FailedLogins | undefined;
+  /** Whether an account may use a return path, both in normal form. */
+  readonly maySend: (account: string, returnPath: string) => boolean;
   /** Opens the listeners. */
   listen(): Promise<{ what: string; address: string }[]>;
 }
@@ -100,6 +107,7 @@ export async function openSmtpRole(options: SmtpRoleOptions): Promise<SmtpRole> 
       checker,
     }),
     limiter: new AttemptLimiter({ attemptsPerMinute: auth.attemptsPerMinute, clock }),
+    failedLogins: new FailedLoginsByAccount((account) => users.current.has(account)),
     placeOf: geoip.placeOf,
     spoolDir,
     senders: () => senderMap?.current ?? senders,
@@ -115,6 +123,8 @@ export async function openSmtpRole(options: SmtpRoleOptions): Promise<SmtpRole> 
     upstream: upstreams,
     checks: checker,
     users: () => users.current,
+    failedLogins: (account) => context.failedLogins.of(account, clock.now()),
+    maySend: (account, returnPath) => maySend(context.senders(), account, returnPath),
     listen,
   };
 }

@@ -79,12 +79,14 @@ async function certificateOf(
     metrics.rules.fileRefused('certificate');
     log.error({ listener, reason }, 'a certificate was refused; the old one stays in force');
   };
+  const onRestored = (): void => log.info({ listener }, 'a certificate that was refused can be used again');
   if (tls.cert !== undefined && tls.key !== undefined) {
     return new ListenerCertificate({
       files: { cert: tls.cert, key: tls.key },
       clock,
       onChange,
       onRefused,
+      onRestored,
     }).load();
   }
   const files = await ensureSelfSigned(directory, hostname, clock);
@@ -94,5 +96,6 @@ async function certificateOf(
     clock,
     onChange,
     onRefused,
+    onRestored,
   }).load();
 }

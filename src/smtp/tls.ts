@@ -30,6 +30,8 @@ export interface ListenerCertificateOptions {
   readonly onChange?: (options: SecureOptions) => void;
   /** Called for new files that cannot be used: the old certificate stays in force. */
   readonly onRefused?: (reason: string) => void;
+  /** Called where a file that was gone, or could not be read, is there again as it was. */
+  readonly onRestored?: () => void;
   /** How often the files are looked at. 10 s by default. */
   readonly interval?: Milliseconds;
 }
@@ -49,7 +51,11 @@ export class ListenerCertificate {
       new WatchedFile({
         path: file,
         parse: (text) => text,
-        onRefused: (reason) => this.#refuse(`${file}: ${reason}`),
+        onRefused: (reason) => this.#refuse(reason.startsWith(file) ? reason : `${file}: ${reason}`),
+        onRestored: () => {
+          this.#refused = undefined;
+          this.#options.onRestored?.();
+        },
       });
     this.#cert = watched(options.files.cert);
     this.#key = watched(options.files.key);

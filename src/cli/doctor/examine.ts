@@ -1,6 +1,7 @@
 import type { ConfigOption } from '../config-option.js';
 import { ConfigError, loadConfig } from '../../config.js';
 import type { Config, LoadedConfig } from '../../config.js';
+import { pathFault } from '../../accounts/file-fault.js';
 import { messageOf } from '../../kernel/errors.js';
 import { inspectStore } from '../../store/sqlite/inspect.js';
 import { rulesInForce, serverUrl } from '../client.js';
@@ -90,7 +91,7 @@ async function guarded(look: Check, findings: Findings, world: World): Promise<v
   try {
     await look(findings, world);
   } catch (error) {
-    findings.problem(`could not be looked at: ${messageOf(error)}`);
+    findings.problem(`could not be looked at: ${pathFault(error) ?? messageOf(error)}`);
   }
 }
 

@@ -47,15 +47,28 @@ export async function checkAccounts(findings: Findings, { loaded }: World): Prom
   }
 }
 
+/** Where rules come from that are not those of the file. */
+const CAME = {
+  defaults: 'built in',
+  api: 'set through the API',
+  shadow: 'promoted from the shadow',
+} as const;
+
 /** Whether the rules file is valid, and whether these rules, and those in force, can do what they are meant to. */
 export function checkRules(findings: Findings, { loaded, rules: inForce }: World): void {
   const file = loaded.config.rules;
   const warnings = new Set(inForce?.warnings);
   if (file !== undefined) {
     try {
-      const set = parseRules(readFileSync(file, 'utf8'), file);
+      const text = readFileSync(file, 'utf8');
+      const set = parseRules(text, file);
       const { rules, mode } = set;
       findings.ok(`${file}: ${rules.length} rule${rules.length === 1 ? '' : 's'}, mode ${mode}`);
+      if (inForce !== undefined && inForce.origin !== 'file' && inForce.source !== text)
+        findings.warning(
+          `in force is version ${inForce.version}, ${CAME[inForce.origin]}, not this file`,
+          `stopgap rules show > ${file}, or stopgap rules apply ${file}`,
+        );
       for (const sentence of forgeable(set)) warnings.add(sentence);
       for (const { sentence } of placeless(set, knownPlaces(loaded.config))) warnings.add(sentence);
     } catch (error) {
@@ -132,8 +145,49 @@ export function checkPermissions(findings: Findings, { loaded }: World): void {
     checkSecret(findings, what, place);
     checkOwner(findings, what, place, config.data);
   }
+  for (const [what, place] of [...writtenOf(config), ...readOf(config, file)]) {
+    if (place === undefined || seen.has(place)) continue;
+    seen.add(place);
+    checkOwner(findings, what, place, config.data);
+  }
   if (findings.list.length === before)
     findings.ok(`what is secret is its owner's alone, and ${config.data} can be written to`);
+}
+
+/** What the service reads, and what holds no secret. */
+function readOf(
+  { rules, overrides, geoip, smtp }: Config,
+  file: string | undefined,
+): [what: string, place: string | undefined][] {
+  const { senders, submission, inbound } = smtp;
+  return [
+    ['the configuration', file],
+    ['the rules file', rules],
+    ['the overrides file', overrides],
+    ['the map of senders', senders.kind === 'map' ? senders.file : undefined],
+    ...[geoip.country, geoip.asn].map((place): [string, string | undefined] => [
+      'a database of places',
+      place,
+    ]),
+    ...[...submission, ...inbound].map(({ tls }): [string, string | undefined] => [
+      'a certificate',
+      tls.cert,
+    ]),
+  ];
+}
+
+/** What the service writes beside accounts: a start as another user, such as root, leaves each of it behind. */
+function writtenOf({ data, store, outbox }: Config): [what: string, place: string][] {
+  const databases = [outbox.file, ...(store.kind === 'sqlite' ? [store.file] : [])];
+  return [
+    ...databases.flatMap((file) =>
+      ['', '-wal', '-shm', '.lock', '.reserve'].map((end): [string, string] => [
+        file === outbox.file ? 'the outbox' : 'the event store',
+        `${file}${end}`,
+      ]),
+    ),
+    ...['snapshots', 'spool', 'tls'].map((name): [string, string] => ['a folder', path.join(data, name)]),
+  ];
 }
 
 function checkData(findings: Findings, data: string): void {
@@ -179,7 +233,7 @@ function checkOwner(findings: Findings, what: string, place: string, data: strin
   if ((file.mode & OTHERS_OR_GROUP_READ) !== 0) return;
   findings.problem(
     `${what}, ${place}, belongs to user id ${file.uid} alone, and ${data} to user id ${service.uid}: the service cannot read it`,
-    `chown --reference=${data} ${place}`,
+    `chown ${file.isDirectory() ? '-R ' : ''}--reference=${data} ${place}`,
   );
 }
 

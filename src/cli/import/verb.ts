@@ -185,7 +185,8 @@ function year(text: string): number {
 
 function time(text: string): number {
   const at = parseInstant(text);
-  if (at === undefined) throw new InvalidArgumentError('a time such as 2026-11-24 or 2026-11-24T03:04:05Z.');
+  if (at === undefined)
+    throw new InvalidArgumentError('It must be a time such as 2026-11-24 or 2026-11-24T03:04:05Z.');
   return at;
 }
 

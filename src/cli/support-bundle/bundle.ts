@@ -2,6 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 import { createTar } from 'nanotar';
 import { loadConfig } from '../../config.js';
+import { fileFault } from '../../accounts/file-fault.js';
 import { messageOf, StopgapError } from '../../kernel/errors.js';
 import { formatInstant } from '../../kernel/time.js';
 import { openLogKey } from '../../log/key.js';
@@ -78,8 +79,10 @@ export function writeBundle(
   try {
     writeFileSync(file, gzipSync(tar), { mode: 0o600, flag: 'wx' });
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-    throw new StopgapError('conflict', `${file} exists already: name another file with --out`);
+    throw new StopgapError(
+      'conflict',
+      `${file} ${fileFault(error, 'name another file with --out', 'written')}`,
+    );
   }
 }
 

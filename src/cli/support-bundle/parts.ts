@@ -6,6 +6,7 @@ import type { LogLinesJson } from '../../api/log.js';
 import type { RulesJson } from '../../api/shapes.js';
 import type { Config, LoadedConfig } from '../../config.js';
 import { redactedConfig } from '../../config.js';
+import { isThere } from '../../accounts/file-fault.js';
 import { StopgapError } from '../../kernel/errors.js';
 import type { Pseudonyms } from '../../log/pseudonyms.js';
 import { parseRules } from '../../rules/parse.js';
@@ -147,7 +148,7 @@ async function log(source: Source): Promise<string> {
 const LATEST = 5000;
 
 function fromFile(file: string): Record<string, unknown>[] {
-  const texts = [`${file}.1`, file].map((one) => (existsSync(one) ? readFileSync(one, 'utf8') : ''));
+  const texts = [`${file}.1`, file].map((one) => (isThere(one) ? readFileSync(one, 'utf8') : ''));
   const lines = texts.join('').split('\n').slice(-LATEST);
   return lines.flatMap((line) => {
     try {
@@ -161,7 +162,7 @@ function fromFile(file: string): Record<string, unknown>[] {
 function storeStatistics({ store, data, outbox }: Config): unknown {
   const snapshots = path.join(data, 'snapshots');
   const common = {
-    snapshots: existsSync(snapshots)
+    snapshots: isThere(snapshots)
       ? readdirSync(snapshots).map((name) => ({ name, size: statSync(path.join(snapshots, name)).size }))
       : [],
     ...(store.kind === 'sqlite' ? {} : { outbox: inspectStore(outbox.file) }),

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { isLoopback } from '../../sending/identity.js';
-import { InvalidInput, messageOf } from '../../kernel/errors.js';
+import { fileFault } from '../../accounts/file-fault.js';
+import { InvalidInput } from '../../kernel/errors.js';
 
 export type TlsPolicy = 'off' | 'opportunistic' | 'require';
 
@@ -114,7 +115,7 @@ function readCa(file: string | null): string | undefined {
   try {
     return readFileSync(file, 'utf8');
   } catch (error) {
-    throw wrong(`the file of ca cannot be read: ${messageOf(error)}`);
+    throw wrong(`the file of ca, ${file}, ${fileFault(error, 'name a PEM file')}`);
   }
 }
 

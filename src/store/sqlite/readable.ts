@@ -1,6 +1,6 @@
-import fs from 'node:fs';
 import path from 'node:path';
 import Database from 'better-sqlite3';
+import { isThere } from '../../accounts/file-fault.js';
 import { messageOf } from '../../kernel/errors.js';
 import type { RecordedEvent } from '../../kernel/events.js';
 import type { EventStore, ReadAllOptions } from '../port.js';
@@ -17,7 +17,7 @@ import { APPLICATION_ID, SCHEMA_VERSION, readHead } from './schema.js';
  */
 export function openSqliteForReading(file: string): Pick<EventStore, 'readAll' | 'head' | 'close'> {
   const resolved = path.resolve(file);
-  if (!fs.existsSync(resolved)) {
+  if (!isThere(resolved)) {
     throw new StoreRefused(`there is no store at ${resolved}: nothing has been recorded there yet`);
   }
   let head: Database.Database | undefined;

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { createHash } from 'node:crypto';
 import { networkInterfaces } from 'node:os';
 import { mock, test } from 'node:test';
 import { PasswordChecker } from '../../../src/accounts/passwords.js';
@@ -236,4 +237,45 @@ test('clients on IPv6, and on IPv4 at a listener for both', async (t) => {
     /^Received: from client\.test \(\[IPv6:::1\]\)/,
   );
   await Promise.all([mapped.quit(), other.quit()]);
+});
+
+test('an administrator is told of the wrong passwords of an account that exists, and of no other', async (t) => {
+  const token = 'sgp_told-of-wrong-passwords';
+  const hash = `sha256:${createHash('sha256').update(token).digest('hex')}`;
+  const stopgap = await Stopgap.start(t, {
+    smtp: { auth: { users: './users.yaml', attemptsPerMinute: 2 } },
+    settings: { api: { listen: '127.0.0.1:0', tokens: './tokens.yaml' } },
+    files: { 'tokens.yaml': JSON.stringify({ tokens: [{ name: 'me', role: 'viewer', hash }] }) },
+  });
+  interface Told {
+    readonly refused: boolean;
+    readonly sentence: string;
+    readonly failedLogins: {
+      readonly failed: number;
+      readonly putOff: number;
+      readonly network: string;
+    } | null;
+  }
+  const check = async (query: string): Promise<Told> => {
+    const url = `http://127.0.0.1:${stopgap.port('HTTP')}/api/v1/check?${query}`;
+    return (await (await fetch(url, { headers: { authorization: `Bearer ${token}` } })).json()) as Told;
+  };
+  const session = await stopgap.hello({ from: '127.0.0.9' });
+  assert.equal(await session.login(ALICE, WRONG), FAILED);
+  assert.equal(await session.login(GUESSED, WRONG), FAILED);
+  assert.equal(await session.login(ALICE, `${WRONG}-2`), LATER);
+  const { refused, sentence, failedLogins } = await check(`account=${ALICE}`);
+  assert.equal(refused, false);
+  assert.match(
+    sentence,
+    /^This sender is not refused: .* 1 login of it failed with a wrong password, and 1 login/,
+  );
+  assert.deepEqual([failedLogins?.failed, failedLogins?.putOff, failedLogins?.network], [1, 1, '127.0.0.9']);
+  assert.equal((await check(`account=${GUESSED}`)).failedLogins, null);
+  const foreign = await check(`account=${ALICE}&returnPath=${BOB}`);
+  assert.match(
+    foreign.sentence,
+    /^The account alice@example\.com may not use the return path bob@example\.com/,
+  );
+  await session.quit();
 });

@@ -4,6 +4,7 @@ import { newId } from '../../../src/ids.js';
 import { HOUR, MINUTE, SECOND, formatInstant } from '../../../src/kernel/time.js';
 import { sendStream } from '../../../src/sending/events.js';
 import type { AccountState } from '../../../src/api/dependencies.js';
+import type { FailedLogins } from '../../../src/accounts/failed-logins.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
 import { ApiServer } from '../../support/api/server.js';
 import { sent as message } from '../../support/sends.js';
@@ -172,6 +173,141 @@ describe('senders and checks over HTTP', () => {
     assert.match(outbound.sentence, unknown);
     assert.doesNotMatch((await ask('account=whoknows@example.com&direction=inbound')).sentence, unknown);
     assert.doesNotMatch((await ask('ip=192.0.2.1')).sentence, unknown);
+  });
+
+  test('a check says that logins fail with a wrong password, although no block covers the sender', async () => {
+    const [since, at] = [Date.parse('2026-06-01T12:00:00Z'), Date.parse('2026-06-01T12:30:00Z')];
+    const failures: Record<string, FailedLogins> = {
+      'once@example.com': { failed: 1, putOff: 0, since: at, at, network: '192.0.2.7' },
+      'often@example.com': { failed: 33, putOff: 4, since, at, network: '192.0.2.7' },
+    };
+    const other = await ApiServer.start((deps) => ({
+      ...deps,
+      accountState: () => 'active',
+      failedLogins: (account) => failures[account],
+    }));
+    try {
+      const ask = async (query: string) => (await other.get(`/api/v1/check?${query}`)).json;
+      const once = await ask('account=Once@example.com');
+      assert.equal(once.refused, false);
+      assert.equal(
+        once.sentence,
+        'This sender is not refused: no block in force covers it. 1 login of it failed with a wrong password: at 2026-06-01T12:30:00.000Z from 192.0.2.7.',
+      );
+      const often = await ask('account=often@example.com');
+      assert.match(
+        often.sentence,
+        / 33 logins of it failed with a wrong password, and 4 logins of it were put off \(454\), since too many from that network had failed: since 2026-06-01T12:00:00\.000Z, the last at 2026-06-01T12:30:00\.000Z from 192\.0\.2\.7\.$/,
+      );
+      assert.deepEqual(often.failedLogins, {
+        ...{ failed: 33, putOff: 4, network: '192.0.2.7' },
+        ...{ since: '2026-06-01T12:00:00.000Z', at: '2026-06-01T12:30:00.000Z' },
+      });
+      assert.equal((await ask('account=fine@example.com')).failedLogins, null);
+      const past = formatInstant(other.clock.now() - MINUTE);
+      assert.equal((await ask(`account=often@example.com&at=${past}`)).failedLogins, null);
+    } finally {
+      await other.stop();
+    }
+  });
+
+  test('a check says that an account may not use the return path, which is refused before any block', async () => {
+    const other = await ApiServer.start((deps) => ({
+      ...deps,
+      accountState: () => 'active',
+      maySend: (account, returnPath) => account === returnPath,
+    }));
+    try {
+      const ask = async (query: string) => (await other.get(`/api/v1/check?${query}`)).json;
+      const foreign = await ask('account=a@example.com&returnPath=boss@example.com');
+      assert.deepEqual(
+        [foreign.refused, foreign.auth.outcome, foreign.mail.outcome, foreign.rcpt.outcome],
+        [true, 'passes', 'refused', 'not asked'],
+      );
+      assert.match(foreign.mail.reply, /^553 5\.7\.1 /);
+      assert.equal(
+        foreign.sentence,
+        'The account a@example.com may not use the return path boss@example.com (smtp.senders): MAIL FROM is refused.',
+      );
+      const own = await ask('account=a@example.com&returnPath=A@example.com');
+      assert.deepEqual([own.refused, own.mail.outcome, own.rcpt.outcome], [false, 'passes', 'passes']);
+      for (const query of [
+        'account=a@example.com',
+        'account=a@example.com&returnPath=',
+        'returnPath=b@c.example',
+      ])
+        assert.equal((await ask(query)).mail.outcome, 'not asked', query);
+    } finally {
+      await other.stop();
+    }
+  });
+
+  test('a check of a time before the first event says that nothing is known of it', async () => {
+    const { json } = await server.get('/api/v1/rules');
+    const first = json.installedAt;
+    const early = formatInstant(Date.parse(first) - HOUR);
+    const then = await check(`account=early@example.com&at=${early}`);
+    assert.equal(
+      then.sentence,
+      `Nothing is recorded of ${early}: the first event here is of ${first}. Whether this sender was refused is not known.`,
+    );
+    assert.equal(then.refused, false);
+    server.clock.advance(SECOND);
+    const later = await check(`account=early@example.com&at=${first}`);
+    assert.match(later.sentence, /^This sender was not refused/);
+  });
+
+  test('a check tells what the mail server behind has refused of an account within a day', async () => {
+    const other = await ApiServer.start((deps) => ({ ...deps, accountState: () => 'active' }));
+    try {
+      const account = 'lists@example.com';
+      const refusedBehind = async (count: number, code: number): Promise<void> => {
+        const { store, clock } = other.deps;
+        const data = { account, direction: 'outbound', transaction: newId(), count, code, entitled: true };
+        const event = { id: newId(), type: 'RecipientsRefused', at: clock.now(), by: 'smtp:test', data };
+        await store.append(sendStream(account), [event], 'any');
+      };
+      const ask = async (more = '') => (await other.get(`/api/v1/check?account=${account}${more}`)).json;
+      await refusedBehind(40, 550);
+      other.clock.advance(25 * HOUR);
+      assert.equal((await ask()).behind, null, 'it was too long ago');
+      await refusedBehind(2, 450);
+      other.clock.advance(MINUTE);
+      const last = formatInstant(other.clock.now());
+      await refusedBehind(1, 550);
+      const told = await ask();
+      assert.deepEqual(told.behind, { count: 3, code: 550, at: last });
+      assert.equal(
+        told.sentence,
+        `This sender is not refused: no block in force covers it. The mail server behind has refused 3 recipients of it within a day, the last at ${last} with 550.`,
+      );
+      assert.equal((await ask('&direction=inbound')).behind, null);
+    } finally {
+      await other.stop();
+    }
+  });
+
+  test('a check tells that everybody is put off while the mail server behind or the store is away', async () => {
+    const other = await ApiServer.start((deps) => ({ ...deps, accountState: () => 'active' }));
+    try {
+      const ask = async (more = '') =>
+        (await other.get(`/api/v1/check?account=a@example.com${more}`)).json.sentence;
+      const well = await ask();
+      assert.equal(well, 'This sender is not refused: no block in force covers it.');
+      Object.assign(other.health, { relay: 'failing', store: 'failing' });
+      assert.equal(
+        await ask(),
+        `${well} The mail server behind does not answer now: until it does, recipients of everybody are put off (451). The store takes no events now: until it does, messages of everybody are put off (451).`,
+      );
+      assert.doesNotMatch(await ask(`&at=${formatInstant(other.clock.now() - 1)}`), /put off/);
+    } finally {
+      await other.stop();
+    }
+  });
+
+  test('the reason that an administrator gave ends like a sentence', async () => {
+    await server.block('reason@example.com', { description: 'phished' });
+    assert.match((await check('account=reason@example.com')).sentence, / The reason given: phished\.$/);
   });
 
   test('a check answers from memory while the store cannot be read', async () => {

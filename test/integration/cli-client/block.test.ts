@@ -124,7 +124,7 @@ describe('stopgap block', () => {
     assert.equal((JSON.parse(out) as { items: unknown[] }).items.length, 1);
     const wrong = await terminal.run('block', 'list', '--state', 'asleep');
     assert.equal(wrong.code, 1);
-    assert.match(wrong.err, /^stopgap: state: must be of proposed, active/);
+    assert.match(wrong.err, /^stopgap: state: must be any of proposed, active/);
     assert.equal(wrong.err.trimEnd().split('\n').length, 1);
   });
 
@@ -153,6 +153,21 @@ describe('stopgap block', () => {
     const again = await terminal.run('block', 'release', first.id);
     assert.equal(again.code, 1);
     assert.match(again.err, /is released: only an active block can be released/);
+  });
+
+  test('says which command is meant where a subject has a proposal and no block, or a block and no proposal', async () => {
+    const name = 'other-state@example.com';
+    await server.trip(name);
+    const release = await terminal.run('block', 'release', name);
+    assert.equal(release.code, 1);
+    assert.match(
+      release.err,
+      /no block other-state@example\.com that is active: one is proposed: stopgap block dismiss [0-9a-f-]{36}$/m,
+    );
+    await terminal.run('block', 'approve', name);
+    const dismiss = await terminal.run('block', 'dismiss', name);
+    assert.match(dismiss.err, /that is proposed: one is active: stopgap block release [0-9a-f-]{36}$/m);
+    await terminal.run('block', 'release', name);
   });
 
   test('takes the name of a subject too, where it means one block', async () => {

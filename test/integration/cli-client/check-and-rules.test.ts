@@ -67,6 +67,48 @@ describe('stopgap check and stopgap rules', () => {
     }
   });
 
+  test('check says of a window how much of it counts, and of no rule that it tripped where another one did', async () => {
+    const source =
+      'version: 1\nrules: [{ id: minute, per: account, count: messages, window: 1m, limit: 1, then: block, for: 1h }, { id: hour, per: account, count: messages, window: 1h, limit: 40, then: block, for: 1h }, { id: lists, per: account, count: refusedRecipients, window: 1h, limit: 5, then: block, for: 1h }]';
+    const other = await ApiServer.start();
+    const there = await Terminal.at(other);
+    try {
+      await other.call('PUT', '/api/v1/rules', { body: { source } });
+      const { store, models, clock } = other.deps;
+      const account = 'three@example.com';
+      const send = async (): Promise<void> => {
+        const { type, data } = sent(clock.now(), 0, { account, returnPath: account });
+        const event = { type, data, id: newId(), at: clock.now(), by: 'smtp:test' };
+        await models.reached((await store.append(sendStream(account), [event], 'any')).position);
+      };
+      await send();
+      await send();
+      await other.trip(account, 'block', 'minute');
+      const { out } = await there.run('check', '--account', account);
+      const counts = '0 of them count: the rest has led to a verdict';
+      assert.match(out, new RegExp(` minute +2 of 1 messages +within 1m +${counts}$`, 'm'));
+      assert.match(out, new RegExp(` hour +2 of 40 messages +within 1h +${counts}$`, 'm'));
+      assert.match(out, / lists +0 of 5 refusedRecipients +within 1h *$/m);
+    } finally {
+      await there.close();
+      await other.stop();
+    }
+  });
+
+  test('check shows the refusal of a return path that the account may not use', async () => {
+    const other = await ApiServer.start((deps) => ({ ...deps, maySend: () => false }));
+    const there = await Terminal.at(other);
+    try {
+      const who = ['--account', 'a@example.com', '--return-path', 'b@example.com'];
+      const { code, out } = await there.run('check', ...who);
+      assert.equal(code, 3);
+      assert.match(out, /^ {2}AUTH +passes\n {2}MAIL FROM +refused: 553 .*\n {2}RCPT TO +not asked$/m);
+    } finally {
+      await there.close();
+      await other.stop();
+    }
+  });
+
   test('check says which limits apply now, and of accounts that turn together how many have', async () => {
     const source = `version: 1
 learning: { days: 1, age: 1m, installation: 1m }

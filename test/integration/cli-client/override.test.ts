@@ -22,12 +22,23 @@ describe('stopgap override', () => {
 
   test('sets, shows, lists and removes', async () => {
     assert.equal((await terminal.run('override', 'list')).err, 'no overrides\n');
-    const options = ['--limit', 'burst=500', '--limit', 'day=off', '--limit', 'old=1', '--plan', 'news'];
+    const options = [
+      '--limit',
+      'burst=500',
+      '--limit',
+      'day=off',
+      '--limit',
+      'old=1',
+      '--plan',
+      'news',
+      '--reason',
+      'a list',
+    ];
     const set = await terminal.run('override', 'set', 'account', 'News@example.com', ...options);
-    assert.deepEqual([set.code, set.err], [0, 'limits.old: no rule in force has this id\n']);
+    assert.deepEqual([set.code, set.err], [0, 'warning: limits.old: no rule in force has this id\n']);
     assert.match(
       set.out,
-      /^account news@example\.com\n +burst=500 day=off old=1 +news +- +admin:the-admin\n/,
+      /^account news@example\.com\n +burst=500 day=off old=1 +news +- +admin:the-admin +"a list"\n/,
     );
     assert.match(
       set.out,
@@ -51,7 +62,7 @@ describe('stopgap override', () => {
         .map((line) => line.trim().split(/ {2,}/))
         .slice(1, 3),
       [
-        ['account news@example.com', 'burst=500 day=off old=1', 'news', '-', 'admin:the-admin'],
+        ['account news@example.com', 'burst=500 day=off old=1', 'news', '-', 'admin:the-admin', '"a list"'],
         ['domain shop.example', 'x2, in all domain=9000 x3', '-', 'in 12h', 'admin:the-admin'],
       ],
     );

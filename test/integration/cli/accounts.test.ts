@@ -222,7 +222,11 @@ const FAULTS: Array<[args: string[], code: number, says: RegExp]> = [
   [['token', 'add', '--name', 'a', '--role', 'root'], 2, /^stopgap: .*viewer, operator, admin/],
   [['user', 'remove', 'nobody'], 1, /^stopgap: there is no user nobody\n$/],
   [['token', 'revoke', 'none'], 1, /^stopgap: there is no token none\n$/],
-  [['user', 'list', '--config', 'nowhere.yaml'], 1, /^stopgap: .*nowhere\.yaml: cannot be read: ENOENT/],
+  [
+    ['user', 'list', '--config', 'nowhere.yaml'],
+    1,
+    /^stopgap: .*nowhere\.yaml: does not exist; name a YAML file$/m,
+  ],
 ];
 
 for (const [args, code, says] of FAULTS) {
@@ -292,6 +296,40 @@ test("root's additions stay readable for the service, and what it cannot read is
     err,
     /users\.yaml cannot be read by this user \(id 54321\): give it to the service's user with chown/,
   );
+});
+
+test('another user is told that the files are not his, never that there are none', async (context) => {
+  if (process.getuid?.() !== 0) return context.skip('only root can run a command as another user');
+  const cwd = temporaryDirectory(context);
+  const data = path.join(cwd, 'data');
+  mkdirSync(data, { mode: 0o700 });
+  chmodSync(cwd, 0o755);
+  writeFileSync(path.join(data, 'events.db'), '');
+  writeFileSync(path.join(data, 'log-key'), `${'07'.repeat(32)}\n`);
+  const told = async (...args: string[]): Promise<string> => {
+    const child = spawn(process.execPath, [MAIN, ...args], { cwd, uid: SERVICE, gid: SERVICE });
+    let err = '';
+    child.stderr.on('data', (chunk: Buffer) => (err += chunk.toString()));
+    child.stdin.end('correct horse\n');
+    await once(child, 'close');
+    return err;
+  };
+  for (const [args, file] of [
+    [['backtest'], 'events.db'],
+    [['log', 'hash', 'anna'], 'log-key'],
+    [['user', 'add', 'anna', '--password-stdin'], 'users.yaml'],
+    [['user', 'list'], 'users.yaml'],
+    [['token', 'add', '--name', 'me', '--role', 'viewer'], 'tokens.yaml'],
+  ] as const) {
+    assert.match(
+      await told(...args),
+      new RegExp(
+        `^stopgap: \\S+${file} cannot be \\w+ by this user \\(id 54321\\): give it to the service's user`,
+        'm',
+      ),
+      args.join(' '),
+    );
+  }
 });
 
 test('a new directory belongs to the owner of the one around it', async (context) => {

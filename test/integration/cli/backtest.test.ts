@@ -250,7 +250,12 @@ describe('stopgap backtest', () => {
       ['--trace', 'trace.ndjson', '--from', '2027-02-01', '--to', '2027-01-01'],
       /--from must lie before --to/,
     ],
-    ['no time', 2, ['--trace', 'trace.ndjson', '--from', 'noon'], /--from.*a time such as/],
+    [
+      'no time',
+      2,
+      ['--trace', 'trace.ndjson', '--from', 'noon'],
+      /--from.*is invalid\. It must be a time such as/,
+    ],
     ['no number', 2, ['--trace', 'trace.ndjson', '--cases', 'all'], /--cases.*whole number/],
     [
       'rules in force of a trace',

@@ -82,6 +82,42 @@ describe('stopgap doctor', () => {
     has('permissions', 'problem', /users file.*belongs to user id 0 alone.*user id 54321.*chown --reference/);
   });
 
+  test('configuration and rules that root alone may read are problems, though they hold no secret', async (t) => {
+    if (process.getuid?.() !== 0) return t.skip('only root can give files to another user');
+    const cwd = await workDir(t);
+    mkdirSync(path.join(cwd, 'data'), { mode: 0o700 });
+    chownSync(path.join(cwd, 'data'), 54_321, 54_321);
+    writeFileSync(path.join(cwd, 'senders.yaml'), '{}\n');
+    writeFileSync(path.join(cwd, 'rules.yaml'), 'version: 1\nrules: []\n', { mode: 0o600 });
+    const yaml = await yamlWith({ rules: './rules.yaml', smtp: { senders: 'map:./senders.yaml' } });
+    writeFileSync(path.join(cwd, 'stopgap.yaml'), yaml, { mode: 0o600 });
+    const { has, findings } = await doctor(t, {}, cwd);
+    has('permissions', 'problem', /the configuration, \S+stopgap\.yaml, belongs to user id 0 alone/);
+    has('permissions', 'problem', /the rules file, \S+rules\.yaml, belongs to user id 0 alone/);
+    assert.ok(!findings.some(({ detail }) => detail.includes('senders.yaml')), 'everybody may read that one');
+  });
+
+  test('what a start as root has left behind is named as a whole, folders too', async (t) => {
+    if (process.getuid?.() !== 0) return t.skip('only root can give files to another user');
+    const cwd = await workDir(t);
+    mkdirSync(path.join(cwd, 'data/snapshots'), { recursive: true, mode: 0o700 });
+    chownSync(path.join(cwd, 'data'), 54_321, 54_321);
+    for (const end of ['', '.lock', '.reserve'])
+      writeFileSync(path.join(cwd, `data/events.db${end}`), '', { mode: 0o600 });
+    const { findings } = await doctor(t, { env: QUIET }, cwd);
+    const foreign = findings.filter(
+      ({ check, detail }) => check === 'permissions' && detail.includes('user id 0'),
+    );
+    assert.deepEqual(foreign.map(({ detail }) => /data\/(\S+), belongs/.exec(detail)?.[1]).sort(), [
+      'events.db',
+      'events.db.lock',
+      'events.db.reserve',
+      'snapshots',
+    ]);
+    const folder = foreign.find(({ detail }) => detail.includes('snapshots'))!;
+    assert.match(folder.remedy ?? '', /^chown -R --reference=\S+data \S+snapshots$/);
+  });
+
   test('before the first start: all is well, and nothing has changed', async (t) => {
     const cwd = await workDir(t);
     const { code, findings, has } = await doctor(t, { env: QUIET }, cwd);
@@ -238,6 +274,29 @@ describe('stopgap doctor', () => {
       has('geoip', outcome, text);
       assert.equal(code, outcome === 'problem' ? 1 : 0);
     }
+  });
+
+  test('rules that were set through the API and hide those of the file are named', async (t) => {
+    const cwd = await workDir(t);
+    const file = 'version: 1\nrules: []\n';
+    writeFileSync(path.join(cwd, 'rules.yaml'), file);
+    const env = {
+      STOPGAP_RULES: './rules.yaml',
+      STOPGAP_SMTP_SUBMISSION_LISTEN: `127.0.0.1:${await freePort()}`,
+      STOPGAP_API_LISTEN: `127.0.0.1:${await freePort()}`,
+    };
+    const served = await Served.start(t, cwd, env);
+    const hidden =
+      /in force is version 2, set through the API, not this file; stopgap rules show > \S+rules\.yaml/;
+    const isNamed = ({ findings }: Examined): boolean =>
+      findings.some(({ detail, remedy }) => hidden.test(`${detail}; ${remedy ?? ''}`));
+    assert.equal(isNamed(await doctor(t, { env }, cwd)), false);
+    const put = async (source: string): Promise<unknown> =>
+      (await served.api('PUT', '/api/v1/rules', served.told('API token'), { source })).json();
+    await put('version: 1\nmode: observe\nrules: []\n');
+    assert.equal(isNamed(await doctor(t, { env }, cwd)), true);
+    await put(file);
+    assert.equal(isNamed(await doctor(t, { env }, cwd)), false, 'the same rules hide nothing');
   });
 
   test('rules that ask where clients are, where nobody tells: of the file, and of the API', async (t) => {

@@ -192,7 +192,12 @@ describe('stopgap support-bundle', () => {
     const terminal = await terminalIn(t, cwd, env);
     const again = await terminal.run('support-bundle', '--out', out);
     assert.equal(again.code, 1);
-    assert.match(again.err, /bundle\.tgz exists already: name another file with --out/);
+    assert.match(again.err, /bundle\.tgz exists already; name another file with --out/);
+    const nowhere = await terminal.run('support-bundle', '--out', 'no/such/bundle.tgz');
+    assert.match(
+      nowhere.err,
+      /^stopgap: \S+no\/such\/bundle\.tgz does not exist; name another file with --out$/m,
+    );
   });
 
   test('after the end of the server: what is on the disk, and why the rest is not there', async (t) => {

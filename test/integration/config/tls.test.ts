@@ -150,6 +150,22 @@ test('broken and missing files are refused with their names, never with the key'
   await assert.rejects(load(), /mx\.crt: is no PEM certificate/);
 });
 
+test('a certificate that is gone and comes back as it was is told once, and its name stands once', async (context) => {
+  const { files, old, refusals, changes, options } = await setUp(context);
+  let restored = 0;
+  const certificate = await new ListenerCertificate({ ...options, onRestored: () => (restored += 1) }).load();
+  rmSync(files.cert);
+  await certificate.check();
+  assert.deepEqual(refusals, [`${files.cert} is gone`]);
+  writeFileSync(files.cert, old.cert);
+  await certificate.check();
+  await certificate.check();
+  assert.deepEqual([restored, changes], [1, []]);
+  rmSync(files.cert);
+  await certificate.check();
+  assert.equal(refusals.length, 2, 'the next time is told again');
+});
+
 test('a self-signed certificate of a long-running server is renewed in time', async (context) => {
   const directory = path.join(temporaryDirectory(context), 'tls');
   let now = Date.now();

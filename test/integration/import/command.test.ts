@@ -103,7 +103,7 @@ describe('stopgap import postfix-log', () => {
       await rm(desk.path('country.mmdb'));
       assert.match(
         (await desk.import(['mail.log'])).err,
-        /^stopgap: geoip\.country: .*country\.mmdb: does not exist$/m,
+        /^stopgap: geoip\.country: .*country\.mmdb: does not exist; name another, or leave it out$/m,
       );
       await assert.rejects(readFile(desk.path('trace.ndjson')), { code: 'ENOENT' });
       await assert.rejects(readFile(desk.path('data/events.db')), { code: 'ENOENT' });

@@ -143,6 +143,18 @@ test('a bad file stops the start; later it is refused, and what was in force sta
   assert.equal(world.limit('a'), 400);
 });
 
+test('a file that was refused and is as before is told in the log', async (context) => {
+  const text = fileOf(entry('a', 'factor: 2'));
+  const world = await begin(context, text);
+  await world.write(fileOf(entry('a', 'factor: many')));
+  assert.match(world.lines.at(-1)!, /"msg":"a file was refused/);
+  await world.write(text);
+  assert.match(world.lines.at(-1)!, /"what":"overrides","msg":"a file that was refused can be used again/);
+  const told = world.lines.length;
+  await world.write(`${text}# touched\n`);
+  assert.equal(world.lines.length, told, 'once');
+});
+
 test('an entry whose time is over keeps nobody from starting, and is cleared away', async (context) => {
   const clock = new ManualClock();
   const [past, soon] = [-HOUR, HOUR].map((span) => formatInstant(clock.now() + span));

@@ -38,7 +38,11 @@ export interface Answered {
   readonly instance: string;
   readonly items: Some<Answered>;
   readonly limit: number;
+  readonly behind: unknown;
+  readonly failedLogins: unknown;
+  readonly installedAt: string;
   readonly line: number;
+  readonly mail: Stage;
   readonly matching: Some<Answered>;
   readonly maxAutomaticBlocks: string;
   readonly method: string;

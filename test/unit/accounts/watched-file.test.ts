@@ -12,6 +12,8 @@ interface Watch {
   readonly watched: WatchedFile<number>;
   readonly changes: number[];
   readonly refusals: string[];
+  /** How often it was told that a refused file is what is in force again. */
+  readonly restored: () => number;
 }
 
 /** A file that must hold a number. */
@@ -19,6 +21,7 @@ function watch(context: TestContext, options: { whenAbsent?: number; now?: () =>
   const file = path.join(temporaryDirectory(context), 'number');
   const changes: number[] = [];
   const refusals: string[] = [];
+  let restored = 0;
   const watched = new WatchedFile<number>({
     path: file,
     parse(text) {
@@ -27,9 +30,10 @@ function watch(context: TestContext, options: { whenAbsent?: number; now?: () =>
     },
     onChange: (value) => changes.push(value),
     onRefused: (reason) => refusals.push(reason),
+    onRestored: () => (restored += 1),
     ...options,
   });
-  return { file, watched, changes, refusals };
+  return { file, watched, changes, refusals, restored: () => restored };
 }
 
 test('a changed file is picked up, an unchanged one is not', async (context) => {
@@ -111,6 +115,40 @@ test('a file that goes away is said once, the old value stays', async (context) 
   }
 });
 
+test('a file that was refused and is as before is told once, and not as a change', async (context) => {
+  const { file, watched, changes, refusals, restored } = watch(context);
+  writeFileSync(file, '1');
+  await watched.load();
+  rmSync(file);
+  await watched.check();
+  assert.deepEqual([refusals.length, restored()], [1, 0]);
+  writeFileSync(file, '1');
+  await watched.check();
+  await watched.check();
+  assert.deepEqual([restored(), changes], [1, []]);
+  writeFileSync(file, 'none');
+  await watched.check();
+  writeFileSync(file, '1');
+  await watched.check();
+  assert.deepEqual([restored(), changes], [1, [1]], 'what was read anew is a change');
+});
+
+test('somebody who asks for a file to be read is told again why it is refused', async (context) => {
+  const { file, watched, refusals } = watch(context);
+  writeFileSync(file, '1');
+  await watched.load();
+  rmSync(file);
+  await watched.check();
+  await watched.check();
+  assert.equal(refusals.length, 1);
+  await watched.reload();
+  assert.equal(refusals.length, 2);
+  writeFileSync(file, 'none');
+  await watched.check();
+  await watched.reload();
+  assert.deepEqual(refusals.slice(2), ['"none" is no number', '"none" is no number']);
+});
+
 test('a file that may be missing is picked up when it comes', async (context) => {
   const { file, watched, changes, refusals } = watch(context, { whenAbsent: 0 });
   await watched.load();
@@ -139,7 +177,7 @@ test(
     await watched.load();
     chmodSync(file, 0);
     assert.equal(await watched.check(), false);
-    assert.match(refusals[0]!, /EACCES/);
+    assert.match(refusals[0]!, /cannot be read by this user/);
   },
 );
 

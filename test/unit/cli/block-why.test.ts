@@ -30,7 +30,7 @@ describe('why a block is there, in a row', () => {
     ],
     [
       'somebody who is being learnt',
-      'Account alice@example.com: 9 messages within 1m; nothing is known of it yet, still being learnt; rule "minute" allows 8 to whoever is.',
+      'Account alice@example.com: 9 messages within 1m; nothing is known of it yet, still being learnt; rule "minute" allows such a sender 8.',
       '9 messages within 1m; allows 8; nothing is known of it yet, still being learnt',
     ],
     [

@@ -164,8 +164,11 @@ test('--config goes before STOPGAP_CONFIG, which goes before stopgap.yaml', (con
   assert.equal(dataOf({}), 'stopgap');
   assert.equal(dataOf({ STOPGAP_CONFIG: 'variable.yaml' }), 'variable');
   assert.equal(dataOf({ STOPGAP_CONFIG: 'variable.yaml' }, 'option.yaml'), 'option');
-  assert.throws(() => dataOf({ STOPGAP_CONFIG: 'nowhere.yaml' }), /nowhere\.yaml: cannot be read: ENOENT/);
-  assert.throws(() => dataOf({}, 'nowhere.yaml'), /nowhere\.yaml: cannot be read: ENOENT/);
+  assert.throws(
+    () => dataOf({ STOPGAP_CONFIG: 'nowhere.yaml' }),
+    /nowhere\.yaml: does not exist; name a YAML file/,
+  );
+  assert.throws(() => dataOf({}, 'nowhere.yaml'), /nowhere\.yaml: does not exist; name a YAML file/);
 });
 
 test('paths are relative to the file, in the environment to the working directory', (context) => {
@@ -235,6 +238,6 @@ test('a sender map is read, and its problems stop the start', (context) => {
   assert.match(broken[0]!, /^senders\.yaml:1:14: a@b\.example: "\*@\*" has a wildcard in its domain/);
   assert.match(
     problemsOf(context, { yaml })[0]!,
-    /^stopgap\.yaml:1:52: smtp\.senders: cannot be read \(ENOENT/,
+    /^stopgap\.yaml:1:52: smtp\.senders: \S+ does not exist; name a YAML file of account to return paths/,
   );
 });

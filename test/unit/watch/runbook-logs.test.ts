@@ -17,6 +17,15 @@ test('lines of the log are looked for in many runbooks', () => {
   assert.ok(asking.length > 20);
 });
 
+test('operating.md names lines of the log that there are', () => {
+  const text = readFileSync(path.join(REPOSITORY, 'docs/operating.md'), 'utf8');
+  const named = [...text.matchAll(/\blog: ((?:`[^`]+`(?:, )?)+)/g)].flatMap(([, list]) =>
+    [...list!.matchAll(/`([^`]+)`/g)].map(([, line]) => line!.replace(/[: ]*…$/, '')),
+  );
+  assert.ok(named.length >= 4, named.join());
+  for (const line of named) assert.ok(logging.includes(line), line);
+});
+
 describe('a runbook', () => {
   for (const { file, text, pipelines, commands } of pages) {
     const lookUps = pipelines.flatMap((pipeline) => lookUpOf(pipeline) ?? []);

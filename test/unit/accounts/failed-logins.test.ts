@@ -1,0 +1,33 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { HOUR, MINUTE } from '../../../src/kernel/time.js';
+import { FailedLoginsByAccount } from '../../../src/accounts/failed-logins.js';
+
+const NOON = Date.parse('2026-06-01T12:00:00Z');
+
+test('failed logins are counted by account, in any spelling, until an hour has passed without one', () => {
+  const failed = new FailedLoginsByAccount((account) => account === 'a@example.com');
+  failed.note('A@Example.com', 'failed', '192.0.2.7', NOON);
+  failed.note('a@example.com', 'putOff', '192.0.2.8', NOON + 50 * MINUTE);
+  const later = NOON + 50 * MINUTE + HOUR;
+  assert.deepEqual(failed.of('a@example.com', later), {
+    ...{ failed: 1, putOff: 1, since: NOON, at: NOON + 50 * MINUTE, network: '192.0.2.8' },
+  });
+  assert.equal(failed.of('a@example.com', later + 1), undefined);
+  failed.note('a@example.com', 'failed', '192.0.2.7', later + 1);
+  assert.deepEqual(failed.of('a@example.com', later + 1), {
+    ...{ failed: 1, putOff: 0, since: later + 1, at: later + 1, network: '192.0.2.7' },
+  });
+});
+
+test('what is typed as a login and is no account is kept nowhere', () => {
+  const asked: string[] = [];
+  const failed = new FailedLoginsByAccount((account) => {
+    asked.push(account);
+    return false;
+  });
+  failed.note('my-secret-password', 'failed', '192.0.2.7', NOON);
+  assert.equal(failed.of('my-secret-password', NOON), undefined);
+  failed.note('x'.repeat(100_000), 'putOff', '192.0.2.7', NOON);
+  assert.deepEqual(asked, ['my-secret-password'], 'what is too long for an account is not looked at');
+});
