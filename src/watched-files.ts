@@ -1,15 +1,14 @@
 import type { Logger } from 'pino';
 import type { SenderPolicy } from './accounts/senders.js';
-import { parseSenderMap } from './accounts/senders.js';
-import type { TokenTable } from './accounts/tokens.js';
-import { NO_TOKENS, parseTokens } from './accounts/tokens.js';
+import { NO_TOKENS, TokenTable } from './accounts/tokens.js';
 import type { UserTable } from './accounts/users.js';
-import { NO_USERS, parseUsers } from './accounts/users.js';
+import { NO_USERS, usersOf } from './accounts/users.js';
 import { WatchedFile } from './accounts/watched-file.js';
 import { messageOf } from './kernel/errors.js';
 import type { ReloadedFile, RulesMetrics } from './metrics/rules.js';
 import type { RulesDesk } from './desks/rules-desk.js';
-import { parseRules } from './rules/parse.js';
+import { parseAside } from './parsing/aside.js';
+import type { SourcedRules } from './rules/model.js';
 
 /*
  * The files that are picked up again when they change. One that cannot be used is refused with its reason in the
@@ -25,7 +24,7 @@ export async function watchUsers(
 ): Promise<WatchedFile<UserTable>> {
   return new WatchedFile({
     path: file,
-    parse: (text) => parseUsers(text, file),
+    parseBytes: async (bytes) => usersOf(await parseAside('users', bytes, file)),
     whenAbsent: NO_USERS,
     entries: (table) => table.size,
     onChange: (table) => log.info({ what: 'users', entries: table.size }, 'a file was read again'),
@@ -42,7 +41,7 @@ export async function watchTokens(
 ): Promise<WatchedFile<TokenTable>> {
   const tokens = new WatchedFile({
     path: file,
-    parse: (text) => parseTokens(text, file),
+    parseBytes: async (bytes) => new TokenTable(await parseAside('tokens', bytes, file)),
     whenAbsent: NO_TOKENS,
     entries: (table) => table.records.length,
     onChange: (table) => log.info({ what: 'tokens', entries: table.records.length }, 'a file was read again'),
@@ -59,7 +58,11 @@ export async function watchSenders(
 ): Promise<WatchedFile<SenderPolicy>> {
   return new WatchedFile<SenderPolicy>({
     path: file,
-    parse: (text) => ({ kind: 'map', file, map: parseSenderMap(text, file) }),
+    parseBytes: async (bytes) => ({
+      kind: 'map',
+      file,
+      map: new Map(await parseAside('senders', bytes, file)),
+    }),
     entries: (policy) => (policy.kind === 'map' ? policy.map.size : 0),
     onChange: () => log.info({ what: 'senders' }, 'a file was read again'),
     onRefused: refused(log, metrics, 'senders'),
@@ -72,24 +75,22 @@ export async function watchRules(
   desk: Pick<RulesDesk, 'load'>,
   log: Logger,
   metrics: Refusals,
-): Promise<WatchedFile<string>> {
+): Promise<WatchedFile<SourcedRules>> {
   return new WatchedFile({
     path: file,
-    parse: (text) => {
-      parseRules(text, file);
-      return text;
-    },
-    entries: (text) => parseRules(text, file).rules.length,
-    onChange: (text) => {
+    parseBytes: async (bytes) => (await parseAside('rules', bytes, file))[0]!,
+    entries: ({ rules }) => rules.rules.length,
+    onChange: (read) => {
       desk
-        .load(text, file)
+        .load(read)
         .catch((error: unknown) => log.error({ error: messageOf(error) }, 'new rules could not be recorded'));
     },
     onRefused: refused(log, metrics, 'rules'),
   }).load();
 }
 
-function refused(
+/** What says that a file was refused. */
+export function refused(
   log: Logger,
   metrics: Refusals,
   what: ReloadedFile,

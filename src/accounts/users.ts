@@ -3,18 +3,20 @@ import type { Instant } from '../kernel/time.js';
 import { formatInstant } from '../kernel/time.js';
 import { normalizeAccount } from '../sending/identity.js';
 import type { LockOptions } from './file-lock.js';
-import { hashPassword, passwordFault } from './passwords.js';
+import { hashPassword, passwordCost, passwordFault } from './passwords.js';
 import { ConfigError } from './problems.js';
 import { readIfThere } from './private-file.js';
-import type { RecordFile } from './record-file.js';
+import type { RecordChange, RecordFile } from './record-file.js';
 import { changeRecords, isText } from './record-file.js';
-import { readRecords, YamlSource } from './yaml-source.js';
+import { readRecords } from './yaml-source.js';
 
 export interface UserRecord {
   /** In normal form. */
   readonly name: string;
   /** The stored hash. */
   readonly password: string;
+  /** What a check of it costs, as `passwordCost` says it. */
+  readonly cost: number;
   /** A disabled user's password is never right. */
   readonly disabled: boolean;
   /** ISO 8601; undefined where a person wrote the entry. */
@@ -23,6 +25,10 @@ export interface UserRecord {
 
 /** By name in normal form. */
 export type UserTable = ReadonlyMap<string, UserRecord>;
+
+export function usersOf(records: readonly UserRecord[]): UserTable {
+  return new Map(records.map((record) => [record.name, record]));
+}
 
 export const NO_USERS: UserTable = new Map();
 
@@ -38,7 +44,7 @@ const LONGEST_NAME = 320;
 export function parseUsers(text: string, file: string): UserTable {
   const problems: string[] = [];
   const users = new Map<string, UserRecord>();
-  readRecords(new YamlSource(text, file), 'users', FIELDS, problems, (record, where) => {
+  const read = (record: ReadonlyMap<string, unknown>, where: (field?: string) => string): void => {
     const [name, password, disabled, addedAt] = FIELDS.map((field) => record.get(field));
     const before = problems.length;
     if (!isText(name))
@@ -61,10 +67,12 @@ export function parseUsers(text: string, file: string): UserTable {
     users.set(normal, {
       name: normal,
       password: password as string,
+      cost: passwordCost(password as string),
       disabled: disabled === true,
       addedAt: addedAt as string | undefined,
     });
-  });
+  };
+  readRecords({ text, file, list: 'users', fields: FIELDS, problems, read });
   if (problems.length > 0) throw new ConfigError(problems);
   return users;
 }
@@ -96,19 +104,12 @@ export interface UserChange {
 export async function addUser(change: UserChange & { password: string; now: Instant }): Promise<string> {
   const name = checkName(change.name);
   const password = await hashPassword(change.password);
-  await changeRecords(
-    usersFile(change.file),
-    (records) => {
-      if (records.find(isNamed(name)) !== undefined) {
-        throw new StopgapError(
-          'conflict',
-          `there is a user ${name} already: stopgap user passwd changes its password`,
-        );
-      }
-      records.add({ name, password, addedAt: formatInstant(change.now) });
-    },
-    change.lock,
-  );
+  const decide = (names: readonly string[]): RecordChange => {
+    if (!names.includes(name)) return { add: { name, password, addedAt: formatInstant(change.now) } };
+    const message = `there is a user ${name} already: stopgap user passwd changes its password`;
+    throw new StopgapError('conflict', message);
+  };
+  await changeRecords(usersFile(change.file), decide, change.lock);
   return name;
 }
 
@@ -116,30 +117,16 @@ export async function addUser(change: UserChange & { password: string; now: Inst
 export async function setPassword(change: UserChange & { password: string }): Promise<string> {
   const name = normalizeAccount(change.name);
   const password = await hashPassword(change.password);
-  await changeRecords(
-    usersFile(change.file),
-    (records) => {
-      const user = records.find(isNamed(name));
-      if (user === undefined) throw noSuchUser(name);
-      user.set('password', password);
-    },
-    change.lock,
-  );
+  const decide = (names: readonly string[]) => ({ at: indexOf(name, names), set: { password } });
+  await changeRecords(usersFile(change.file), decide, change.lock);
   return name;
 }
 
 /** @throws StopgapError `not-found` */
 export async function removeUser(change: UserChange): Promise<string> {
   const name = normalizeAccount(change.name);
-  await changeRecords(
-    usersFile(change.file),
-    (records) => {
-      const user = records.find(isNamed(name));
-      if (user === undefined) throw noSuchUser(name);
-      records.remove(user);
-    },
-    change.lock,
-  );
+  const decide = (names: readonly string[]) => ({ remove: indexOf(name, names) });
+  await changeRecords(usersFile(change.file), decide, change.lock);
   return name;
 }
 
@@ -148,16 +135,15 @@ function usersFile(file: string): RecordFile {
     file,
     list: 'users',
     comment: 'Who may log in. Written by stopgap user; changes are picked up without a restart.',
-    validate: (text) => parseUsers(text, file),
+    names: (text) => [...parseUsers(text, file).keys()],
   };
 }
 
-function isNamed(name: string): (other: string) => boolean {
-  return (other) => normalizeAccount(other) === name;
-}
-
-function noSuchUser(name: string): StopgapError {
-  return new StopgapError('not-found', `there is no user ${name}`);
+/** @throws StopgapError `not-found` */
+function indexOf(name: string, names: readonly string[]): number {
+  const index = names.indexOf(name);
+  if (index < 0) throw new StopgapError('not-found', `there is no user ${name}`);
+  return index;
 }
 
 function checkName(raw: string): string {

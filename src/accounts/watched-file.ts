@@ -7,7 +7,7 @@ import { readFault } from './private-file.js';
 /** Reads the content, as text or as it is; what it throws is the reason for refusing it. */
 type Reading<T> =
   | { readonly parse: (text: string) => T; readonly parseBytes?: undefined }
-  | { readonly parseBytes: (bytes: Buffer) => T };
+  | { readonly parseBytes: (bytes: Buffer) => T | Promise<T> };
 
 export type WatchedFileOptions<T> = Reading<T> & {
   readonly path: string;
@@ -91,7 +91,7 @@ export class WatchedFile<T> {
       if (!('whenAbsent' in this.#options)) throw new Error(`${this.#options.path} does not exist`);
       this.#value = { current: this.#options.whenAbsent as T };
     } else {
-      this.#value = { current: this.#parse(found.content) };
+      this.#value = { current: await this.#parse(found.content) };
       this.#content = found.content;
       this.#length = found.content.length;
       this.#inode = found.inode;
@@ -166,7 +166,7 @@ export class WatchedFile<T> {
     this.#good = false;
     let value: T;
     try {
-      value = this.#parse(found.content);
+      value = await this.#parse(found.content);
     } catch (thrown) {
       this.#refuse(messageOf(thrown));
       return false;
@@ -191,7 +191,7 @@ export class WatchedFile<T> {
     this.#options.onRefused?.(reason, isDoubtful);
   }
 
-  #parse(content: string | Buffer): T {
+  #parse(content: string | Buffer): T | Promise<T> {
     const options = this.#options;
     return options.parseBytes === undefined
       ? options.parse(content as string)
