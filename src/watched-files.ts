@@ -2,12 +2,12 @@ import type { Logger } from 'pino';
 import type { SenderPolicy } from './accounts/senders.js';
 import { NO_TOKENS, TokenTable } from './accounts/tokens.js';
 import type { UserTable } from './accounts/users.js';
-import { NO_USERS, usersOf } from './accounts/users.js';
+import { NO_USERS } from './accounts/users.js';
 import { WatchedFile } from './accounts/watched-file.js';
 import { messageOf } from './kernel/errors.js';
 import type { ReloadedFile, RulesMetrics } from './metrics/rules.js';
 import type { RulesDesk } from './desks/rules-desk.js';
-import { parseAside } from './parsing/aside.js';
+import { parseAside, partsAside } from './parsing/aside.js';
 import type { SourcedRules } from './rules/model.js';
 
 /*
@@ -24,7 +24,7 @@ export async function watchUsers(
 ): Promise<WatchedFile<UserTable>> {
   return new WatchedFile({
     path: file,
-    parseBytes: async (bytes) => usersOf(await parseAside('users', bytes, file)),
+    parseBytes: (bytes) => tableOf(partsAside('users', bytes, file), (user) => [user.name, user] as const),
     whenAbsent: NO_USERS,
     entries: (table) => table.size,
     onChange: (table) => log.info({ what: 'users', entries: table.size }, 'a file was read again'),
@@ -61,7 +61,7 @@ export async function watchSenders(
     parseBytes: async (bytes) => ({
       kind: 'map',
       file,
-      map: new Map(await parseAside('senders', bytes, file)),
+      map: await tableOf(partsAside('senders', bytes, file), (entry) => entry),
     }),
     entries: (policy) => (policy.kind === 'map' ? policy.map.size : 0),
     onChange: () => log.info({ what: 'senders' }, 'a file was read again'),
@@ -87,6 +87,16 @@ export async function watchRules(
     },
     onRefused: refused(log, metrics, 'rules'),
   }).load();
+}
+
+/** Filled part by part: all of a hundred thousand entries at once would hold everything up. */
+async function tableOf<Entry, V>(
+  parts: AsyncIterable<readonly Entry[]>,
+  pair: (entry: Entry) => readonly [string, V],
+): Promise<Map<string, V>> {
+  const table = new Map<string, V>();
+  for await (const part of parts) for (const entry of part) table.set(...pair(entry));
+  return table;
 }
 
 /** What says that a file was refused. */

@@ -4,7 +4,7 @@ import type { LockOptions } from './file-lock.js';
 import { withFileLock } from './file-lock.js';
 import { readIfThere, writePrivateFile } from './private-file.js';
 import type { RecordLines } from './record-text.js';
-import { splitRecords } from './record-text.js';
+import { blockOf, recordsOf } from './record-text.js';
 import { YamlSource } from './yaml-source.js';
 
 type Fields = Readonly<Record<string, unknown>>;
@@ -50,13 +50,14 @@ export function changeRecords(
 
 /** Only the lines of the record that changes are touched, where the file has the form that Stopgap writes. */
 function changedText(text: string, { file, list }: RecordFile, change: RecordChange): string {
-  const block = splitRecords(text, list);
+  const block = blockOf(text, list);
   if (block === undefined) return changedDocument(text, file, list, change);
-  const { indent, records } = block;
+  const { indent } = block;
   if ('add' in change) {
     const isWhole = text.endsWith('\n');
     return `${text}${isWhole ? '' : '\n'}${indented(stringify([change.add], { lineWidth: 0 }), indent)}`;
   }
+  const records = [...recordsOf(text, block)];
   if ('remove' in change) {
     if (records.length === 1) return changedDocument(text, file, list, change);
     const record = records[change.remove]!;

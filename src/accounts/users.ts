@@ -3,7 +3,7 @@ import type { Instant } from '../kernel/time.js';
 import { formatInstant } from '../kernel/time.js';
 import { normalizeAccount } from '../sending/identity.js';
 import type { LockOptions } from './file-lock.js';
-import { hashPassword, passwordCost, passwordFault } from './passwords.js';
+import { hashPassword, NO_HASH, passwordCost } from './passwords.js';
 import { ConfigError } from './problems.js';
 import { readIfThere } from './private-file.js';
 import type { RecordChange, RecordFile } from './record-file.js';
@@ -26,10 +26,6 @@ export interface UserRecord {
 /** By name in normal form. */
 export type UserTable = ReadonlyMap<string, UserRecord>;
 
-export function usersOf(records: readonly UserRecord[]): UserTable {
-  return new Map(records.map((record) => [record.name, record]));
-}
-
 export const NO_USERS: UserTable = new Map();
 
 const FIELDS = ['name', 'password', 'disabled', 'addedAt'];
@@ -45,29 +41,31 @@ export function parseUsers(text: string, file: string): UserTable {
   const problems: string[] = [];
   const users = new Map<string, UserRecord>();
   const read = (record: ReadonlyMap<string, unknown>, where: (field?: string) => string): void => {
-    const [name, password, disabled, addedAt] = FIELDS.map((field) => record.get(field));
+    const [name, password] = [record.get('name'), record.get('password')];
+    const [disabled, addedAt] = [record.get('disabled'), record.get('addedAt')];
     const before = problems.length;
+    const normal = isText(name) ? normalizeAccount(name) : '';
     if (!isText(name))
       problems.push(`${where('name')}: must be text (in quotes where it looks like a number)`);
     else {
-      const fault = nameFault(name);
+      const fault = nameFault(normal);
       if (fault !== undefined) problems.push(`${where('name')}: ${fault}`);
-      if (users.has(normalizeAccount(name))) {
-        problems.push(`${where('name')}: ${normalizeAccount(name)} stands twice; remove one`);
-      }
+      if (users.has(normal)) problems.push(`${where('name')}: ${normal} stands twice; remove one`);
     }
-    const fault = isText(password) ? passwordFault(password) : 'is missing; set it with stopgap user passwd';
-    if (fault !== undefined) problems.push(`${where('password')}: ${fault}`);
+    const cost = isText(password) ? passwordCost(password) : 0;
+    if (cost === 0) {
+      const fault = isText(password) ? NO_HASH : 'is missing; set it with stopgap user passwd';
+      problems.push(`${where('password')}: ${fault}`);
+    }
     if (disabled !== undefined && typeof disabled !== 'boolean') {
       problems.push(`${where('disabled')}: must be true or false`);
     }
     if (addedAt !== undefined && !isText(addedAt)) problems.push(`${where('addedAt')}: must be a date`);
     if (problems.length > before) return;
-    const normal = normalizeAccount(name as string);
     users.set(normal, {
       name: normal,
       password: password as string,
-      cost: passwordCost(password as string),
+      cost,
       disabled: disabled === true,
       addedAt: addedAt as string | undefined,
     });
@@ -147,13 +145,14 @@ function indexOf(name: string, names: readonly string[]): number {
 }
 
 function checkName(raw: string): string {
-  const fault = nameFault(raw);
+  const name = normalizeAccount(raw);
+  const fault = nameFault(name);
   if (fault !== undefined) throw new InvalidInput('name', `the user name ${fault}`);
-  return normalizeAccount(raw);
+  return name;
 }
 
-function nameFault(raw: string): string | undefined {
-  const name = normalizeAccount(raw);
+/** @param name in normal form */
+function nameFault(name: string): string | undefined {
   if (name === '' || name.length > LONGEST_NAME) return `must have 1 to ${LONGEST_NAME} characters`;
   // eslint-disable-next-line no-control-regex -- control characters are just what must not pass
   if (/[\u0000-\u0020\u007f<>*]/.test(name)) return 'must hold no spaces, control characters, < > or *';

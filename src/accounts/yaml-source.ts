@@ -3,7 +3,7 @@ import { isAlias, isMap, isScalar, isSeq, LineCounter } from 'yaml';
 import { YamlRefused, parseYaml } from '../kernel/yaml.js';
 import { ConfigError, suggestion } from './problems.js';
 import type { RecordLines } from './record-text.js';
-import { plainRecord, splitRecords } from './record-text.js';
+import { blockOf, PIECE, placeOf, plainRecord, recordsOf } from './record-text.js';
 
 /** One entry of a mapping, with its place in the file. */
 export interface Entry {
@@ -120,9 +120,6 @@ interface RecordsSpec {
   readonly read: Read;
 }
 
-/** Characters of records that the YAML library is given at a time. */
-const PIECE = 64 * 1024;
-
 /**
  * Reads `<list>: [{…}, …]`, the shape of the users and tokens files.
  *
@@ -130,40 +127,35 @@ const PIECE = 64 * 1024;
  */
 export function readRecords(spec: RecordsSpec): void {
   const { text, file, list, fields, read } = spec;
-  const block = splitRecords(text, list);
+  const block = blockOf(text, list);
   if (block === undefined) return readNodes(new YamlSource(text, file), 0, spec);
-  const { indent, records } = block;
-  /** The records from here on wait for the library. */
-  let first = 0;
+  const { indent } = block;
+  const values = new Map<string, unknown>();
+  /** The first record that waits for the library. */
+  let waiting: (RecordLines & { readonly index: number }) | undefined;
   const readWaiting = (end: number): void => {
-    if (first === end) return;
-    const { start, line } = records[first]!;
-    const piece = text.slice(start, records[end - 1]!.end);
-    readNodes(new YamlSource(`${list}:\n${piece}`, file, line - 2), first, spec);
+    if (waiting === undefined) return;
+    const { start, line, index } = waiting;
+    const source = new YamlSource(`${list}:\n${text.slice(start, end)}`, file, line - 2);
+    readNodes(source, index, spec);
+    waiting = undefined;
   };
-  records.forEach((record, index) => {
-    const plain = plainRecord(text, record, indent, fields);
-    if (plain !== undefined) {
-      readWaiting(index);
-      first = index + 1;
-      const { values, places } = plain;
+  let index = 0;
+  for (const record of recordsOf(text, block)) {
+    if (plainRecord(text, record, indent, fields, values)) {
+      readWaiting(record.start);
+      const number = index;
       read(values, (field) => {
-        const place = field === undefined ? undefined : places.get(field);
-        const where = placeOf(text, record, place ?? record.start + indent + 2);
-        return `${file}:${where}: ${list}[${index}]${field === undefined ? '' : `.${field}`}`;
+        const where = `${file}:${placeOf(text, record, indent, field)}: ${list}[${number}]`;
+        return field === undefined ? where : `${where}.${field}`;
       });
-    } else if (record.end - records[first]!.start >= PIECE) {
-      readWaiting(index + 1);
-      first = index + 1;
+    } else {
+      waiting ??= { ...record, index };
+      if (record.end - waiting.start >= PIECE) readWaiting(record.end);
     }
-  });
-  readWaiting(records.length);
-}
-
-/** `line:column` */
-function placeOf(text: string, { start, line }: RecordLines, offset: number): string {
-  const lines = text.slice(start, offset).split('\n');
-  return `${line + lines.length - 1}:${lines.at(-1)!.length + 1}`;
+    index += 1;
+  }
+  readWaiting(text.length);
 }
 
 /** @param first how many records stand before these */

@@ -10,7 +10,7 @@ import type { ApiDependencies } from './dependencies.js';
 import type { Route } from './http/route.js';
 import { ok, route } from './http/route.js';
 import { instantInput } from './inputs.js';
-import { readRules } from './rules-input.js';
+import { MOST_TOKENS_OF_DRAFT, readRules } from './rules-input.js';
 import { listOf } from './shapes.js';
 import { instant } from './views.js';
 
@@ -95,7 +95,8 @@ async function asked(field: string, rules: z.infer<typeof rulesInput>): Promise<
   if (rules === IN_FORCE) return IN_FORCE;
   if (rules === DEFAULTS) return rulesThatShip();
   const isJson = typeof rules !== 'string';
-  const read = await readRules({ text: isJson ? JSON.stringify(rules) : rules, isJson }, field);
+  const text = isJson ? JSON.stringify(rules) : rules;
+  const read = await readRules({ text, isJson }, { name: field, tokens: MOST_TOKENS_OF_DRAFT });
   return { name: field, rules: read.rules };
 }
 

@@ -31,9 +31,10 @@ export type Answer =
   | { readonly id: number; readonly faults: readonly RuleFault[]; readonly source: string }
   | { readonly id: number; readonly error: string };
 
+type Work = Omit<Extract<Told, { kind: Kind }>, 'id'>;
+
 interface Pending {
-  readonly entries: unknown[];
-  readonly resolve: (entries: unknown[]) => void;
+  readonly resolve: (answer: Answer) => void;
   readonly reject: (error: Error) => void;
 }
 
@@ -57,10 +58,20 @@ export async function parseAside<K extends Kind>(
   name: string,
   options: ParseOptions = {},
 ): Promise<readonly Parsed[K][]> {
-  if (text.length <= SHORT) {
-    return PARSERS[kind](textOf(text), name, options);
-  }
-  return (await parsing.parse({ kind, text, name, options })) as readonly Parsed[K][];
+  const entries: Parsed[K][] = [];
+  for await (const part of partsAside(kind, text, name, options)) entries.push(...part);
+  return entries;
+}
+
+/** As {@link parseAside}, part by part: between two of them this thread has other turns. */
+export async function* partsAside<K extends Kind>(
+  kind: K,
+  text: string | Uint8Array,
+  name: string,
+  options: ParseOptions = {},
+): AsyncGenerator<readonly Parsed[K][]> {
+  if (text.length <= SHORT) yield PARSERS[kind](textOf(text), name, options);
+  else yield* parsing.parts({ kind, text, name, options }) as AsyncGenerator<readonly Parsed[K][]>;
 }
 
 /** The thread, while there is one. */
@@ -70,14 +81,25 @@ class Parsing {
   #count = 0;
   #idle: NodeJS.Timeout | undefined;
 
-  parse(work: Omit<Extract<Told, { kind: Kind }>, 'id'>): Promise<unknown[]> {
+  async *parts(work: Work): AsyncGenerator<readonly unknown[]> {
+    const id = ++this.#count;
+    for (let told: Told = { id, ...work }; ; told = { id }) {
+      const answer = await this.#ask(told);
+      if ('problems' in answer) throw new ConfigError(answer.problems);
+      if ('faults' in answer) throw new InvalidRules(answer.faults, answer.source);
+      if ('error' in answer) throw new Error(answer.error);
+      yield answer.part;
+      if (answer.isLast) return;
+    }
+  }
+
+  #ask(told: Told): Promise<Answer> {
     clearTimeout(this.#idle);
     const thread = (this.#thread ??= this.#start());
     thread.ref();
-    const id = ++this.#count;
     return new Promise((resolve, reject) => {
-      this.#pending.set(id, { entries: [], resolve, reject });
-      thread.postMessage({ id, ...work } satisfies Told);
+      this.#pending.set(told.id, { resolve, reject });
+      thread.postMessage(told);
     });
   }
 
@@ -93,14 +115,7 @@ class Parsing {
   }
 
   #take(thread: Worker, answer: Answer): void {
-    const pending = this.#pending.get(answer.id)!;
-    if ('part' in answer) {
-      for (const entry of answer.part) pending.entries.push(entry);
-      if (!answer.isLast) return thread.postMessage({ id: answer.id } satisfies Told);
-      pending.resolve(pending.entries);
-    } else if ('problems' in answer) pending.reject(new ConfigError(answer.problems));
-    else if ('faults' in answer) pending.reject(new InvalidRules(answer.faults, answer.source));
-    else pending.reject(new Error(answer.error));
+    this.#pending.get(answer.id)!.resolve(answer);
     this.#pending.delete(answer.id);
     if (this.#pending.size > 0) return;
     thread.unref();

@@ -8,7 +8,7 @@ import { PARSERS, textOf } from './parsers.js';
 /* The thread that texts are read in, see aside.ts. */
 
 /** Entries of one part: they are taken over in some milliseconds. */
-const PART = 1000;
+const PART = 500;
 
 if (parentPort !== null) {
   const port = parentPort;

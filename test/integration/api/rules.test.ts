@@ -93,6 +93,19 @@ describe('rules over HTTP', () => {
     });
   }
 
+  const flood = `version: 1\nrules: [${most(450_000, () => '1,')}]`;
+  for (const [method, path, send] of [
+    ['PUT', RULES, (source: string) => ({ source })],
+    ['PUT', `${RULES}/shadow`, (source: string) => ({ source })],
+    ['POST', '/api/v1/backtests', (rules: string) => ({ rules })],
+  ] as const)
+    test(`of too many tokens are refused before they are worked on: ${method} ${path}`, async () => {
+      const reply = await server.call(method, path, { role: 'admin', body: send(flood) });
+      assert.equal(reply.status, 422);
+      assert.equal(reply.json.faults.length, 1);
+      assert.match(reply.json.faults[0].message, /^has more than (400000|20000) tokens$/);
+    });
+
   for (const path of [`${RULES}/validate`, '/api/v1/backtests', '/api/v1/blocks']) {
     test(`are refused as JSON that is nested too deeply: ${path}`, async () => {
       const body = `{"version":1,"rules":${'['.repeat(20_000)}${']'.repeat(20_000)}}`;

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { ConfigError } from '../../../src/accounts/problems.js';
-import { plainRecord, splitRecords } from '../../../src/accounts/record-text.js';
+import { blockOf, piecesOf, plainRecord, recordsOf } from '../../../src/accounts/record-text.js';
+import { parseSenderMap } from '../../../src/accounts/senders.js';
 import { parseUsers } from '../../../src/accounts/users.js';
 import { YamlSource } from '../../../src/accounts/yaml-source.js';
 
@@ -132,14 +133,14 @@ test('a list of records reads the same record by record as it does as a whole', 
   let plain = 0;
   let split = 0;
   const property = fc.property(file, (text) => {
-    const block = splitRecords(text, 'users');
+    const block = blockOf(text, 'users');
     if (block === undefined) return;
     split++;
-    for (const each of block.records)
-      if (plainRecord(text, each, block.indent, FIELDS) !== undefined) plain++;
+    for (const each of recordsOf(text, block))
+      if (plainRecord(text, each, block.indent, FIELDS, new Map())) plain++;
     // A mark at the end of a document has no meaning, and is nothing that a list is split with.
     const marked = `${text}${text.endsWith('\n') ? '' : '\n'}...\n`;
-    assert.equal(splitRecords(marked, 'users'), undefined);
+    assert.equal(blockOf(marked, 'users'), undefined);
     assert.deepEqual(read(text), read(marked));
   });
   fc.assert(property, { numRuns: 1500, seed: 7 });
@@ -158,21 +159,37 @@ test('records of many pieces are read with their own lines', () => {
   assert.throws(() => parseUsers(broken, 'u'), /^ConfigError: u:2001:/);
 });
 
-test('a file of 20,000 users is read without a tree of it', () => {
-  const one = (n: number): string => `  - name: user${n}@example.com\n    password: ${HASH}\n`;
+test('a file of 20,000 users is read without a tree of it', (context) => {
+  const one = (n: number): string => `  - name: user${n}@example.com\n    password: ${HASH}\n\n  # next\n`;
   const text = `users:\n${Array.from({ length: 20_000 }, (_, n) => one(n)).join('')}`;
-  let sources = 0;
-  // The library is the only thing that asks for the lines of a source.
-  const { prototype } = YamlSource;
-  const where = prototype.where;
-  prototype.where = function (node) {
-    sources++;
-    return where.call(this, node);
+  const trees = context.mock.getter(YamlSource.prototype, 'root');
+  assert.equal(parseUsers(text, 'u').size, 20_000);
+  assert.equal(trees.mock.callCount(), 0);
+});
+
+test('a map of senders of many pieces reads as a whole does, and names its own lines', () => {
+  const forms = [
+    'x@example.org',
+    '[x@example.org, "*@example.net"]',
+    '\n- x@example.org',
+    '"x@exam\\\n  ple.org" # said',
+  ];
+  const one = (n: number): string => `user${n}@example.com: ${forms[n % forms.length]}\n`;
+  const text = `# all\n\n${Array.from({ length: 6000 }, (_, n) => one(n)).join('')}`;
+  assert.ok([...piecesOf(text)].length > 3);
+  const whole = `${text}...\n`;
+  assert.equal([...piecesOf(whole)].length, 1);
+  const problems = (content: string): unknown => {
+    try {
+      return [...parseSenderMap(content, 's')];
+    } catch (thrown) {
+      return (thrown as ConfigError).problems;
+    }
   };
-  try {
-    assert.equal(parseUsers(text, 'u').size, 20_000);
-  } finally {
-    prototype.where = where;
-  }
-  assert.equal(sources, 0);
+  assert.deepEqual(problems(text), problems(whole));
+  const wrong = (content: string): string =>
+    content.replace('user5999@example.com: "x@', 'user1@example.com: "x@');
+  assert.match((problems(wrong(text)) as string[])[0]!, /^s:9001:1: user1@example.com: stands twice/);
+  const late = (content: string): string => content.replaceAll('"*@example.net"', '"*@*"');
+  assert.deepEqual(problems(late(text)), problems(late(whole)));
 });
