@@ -19,20 +19,23 @@ const ATTACKS: readonly Attack[] = [...SMTP, ...HTTP, ...FILES, ...IMPORT];
 
 /** How long one client can hold the event loop by what it sends, beside ordinary input of the same size. */
 export async function run(): Promise<Report> {
-  const target = await HostileTarget.start();
+  // For who works on one of them.
   const only = process.env['HOSTILE_DOOR'] ?? '';
+  const target = await HostileTarget.start();
   try {
     const rows: Row[] = [];
-    for (const { door, worst, attack, ordinary } of ATTACKS) {
-      if (!door.startsWith(only)) continue;
+    for (const { door, worst, attack, ordinary, isCommand = false } of ATTACKS.filter((one) =>
+      one.door.startsWith(only),
+    )) {
       const usual = await least(() => target.held(ordinary, FRIEND));
       const held = await least(() => target.held(attack, STRANGER));
-      if (only !== '') console.error(new Date().toISOString().slice(14,19), door, worst, held.toFixed(1), usual.toFixed(1));
+      if (only !== '')
+        console.error(new Date().toISOString().slice(14, 19), door, worst, held.toFixed(1), usual.toFixed(1));
       rows.push({
         label: `${door}: ${worst}`,
         value: `${held.toFixed(1).padStart(6)} ms, ordinary ${usual.toFixed(1).padStart(6)} ms`,
-        target: `at most ${MOST} ms`,
-        ok: held <= MOST,
+        target: isCommand ? 'a command: at most twice the ordinary' : `at most ${MOST} ms`,
+        ok: held <= Math.max(MOST, isCommand ? 2 * usual : 0),
       });
     }
     return { name: 'hostile: how long the event loop is held at most', rows };

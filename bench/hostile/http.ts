@@ -209,6 +209,28 @@ const ROUTES: readonly (readonly [door: string, worst: string, attack: Ask, ordi
     { method: 'PUT', path: `${V1}/rules`, role: 'admin', body: rules(2) },
   ],
   [
+    'PUT rules',
+    '1 MB of one string, cut short',
+    { method: 'PUT', path: `${V1}/rules`, role: 'admin', body: `{"source":"${long(1_000_000, '\\"')}` },
+    { method: 'PUT', path: `${V1}/rules`, role: 'admin', body: rules(2) },
+  ],
+  [
+    'POST backtests',
+    '2 MB of one string, cut short',
+    { path: `${V1}/backtests`, role: 'operator', body: `{"rules":"${long(2_000_000, '\\"')}` },
+    { path: `${V1}/backtests`, role: 'operator', body: '{"rules":"x"}' },
+  ],
+  [
+    'POST backtests',
+    '2 MB of small values',
+    {
+      path: `${V1}/backtests`,
+      role: 'operator',
+      body: `{"rules":{"version":1,"a":[${long(298_000, '{},')}{}]}}`,
+    },
+    { path: `${V1}/backtests`, role: 'operator', body: '{"rules":"x"}' },
+  ],
+  [
     'POST backtests',
     '2 MB: two rule sets at the limit of tokens',
     {
@@ -229,6 +251,38 @@ const ROUTES: readonly (readonly [door: string, worst: string, attack: Ask, ordi
     'ten thousand with long names, 8 MB',
     { method: 'PUT', path: `${V1}/overrides`, role: 'operator', body: JSON.stringify(many(10_000, odd)) },
     { method: 'PUT', path: `${V1}/overrides`, role: 'operator', body: JSON.stringify(many(1000, override)) },
+  ],
+  [
+    'PUT overrides',
+    'ten thousand that are right',
+    {
+      method: 'PUT',
+      path: `${V1}/overrides`,
+      role: 'operator',
+      body: JSON.stringify(many(10_000, override)),
+    },
+    { method: 'PUT', path: `${V1}/overrides`, role: 'operator', body: JSON.stringify(many(100, override)) },
+  ],
+  [
+    'PUT overrides',
+    '8 MB of one string, cut short',
+    { method: 'PUT', path: `${V1}/overrides`, role: 'operator', body: `["${long(8_000_000, '\\"')}` },
+    { method: 'PUT', path: `${V1}/overrides`, role: 'operator', body: JSON.stringify(many(100, override)) },
+  ],
+  [
+    'PUT overrides',
+    '8 MB of empty lines',
+    { method: 'PUT', path: `${V1}/overrides`, role: 'operator', type: NDJSON, body: long(8_000_000, '\n') },
+    { method: 'PUT', path: `${V1}/overrides`, role: 'operator', body: JSON.stringify(many(100, override)) },
+  ],
+  [
+    'PUT overrides',
+    '8 MB of JSON, the fault in its last element',
+    {
+      ...{ method: 'PUT', path: `${V1}/overrides`, role: 'operator' },
+      body: `[${many(8000, (n) => `[${'1,'.repeat(490)}${n}]`).join(',')},x]`,
+    },
+    { method: 'PUT', path: `${V1}/overrides`, role: 'operator', body: JSON.stringify(many(100, override)) },
   ],
   [
     'PUT overrides',

@@ -74,12 +74,14 @@ const TRACES: readonly (readonly [worst: string, text: string])[] = [
 export const IMPORT: readonly Attack[] = [
   ...LOGS.map(([worst, text]) => ({
     door: 'import, log of Postfix',
+    isCommand: true as const,
     worst,
     attack: (target: Target) => imported(target, text),
     ordinary: (target: Target) => imported(target, ORDINARY_LOG),
   })),
   ...TRACES.map(([worst, text]) => ({
     door: 'back-test, trace',
+    isCommand: true as const,
     worst,
     attack: (target: Target) => backtested(target, text),
     ordinary: (target: Target) => backtested(target, ORDINARY_TRACE),

@@ -54,6 +54,8 @@ export const FILES_AT_FIRST = {
 export interface Attack {
   readonly door: string;
   readonly worst: string;
+  /** Nobody is served by that event loop: no more is asked than that the worst input costs no more than twice the ordinary. */
+  readonly isCommand?: true;
   readonly attack: (target: Target) => Promise<void>;
   readonly ordinary: (target: Target) => Promise<void>;
 }
