@@ -29,8 +29,6 @@ export async function run(): Promise<Report> {
     )) {
       const usual = await least(() => target.held(ordinary, FRIEND));
       const held = await least(() => target.held(attack, STRANGER));
-      if (only !== '')
-        console.error(new Date().toISOString().slice(14, 19), door, worst, held.toFixed(1), usual.toFixed(1));
       rows.push({
         label: `${door}: ${worst}`,
         value: `${held.toFixed(1).padStart(6)} ms, ordinary ${usual.toFixed(1).padStart(6)} ms`,
