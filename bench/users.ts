@@ -29,7 +29,7 @@ export async function run(): Promise<Report> {
       await writeFile(path.join(directory, `${name}.yaml`), `users:\n${text}`);
       await writeFile(
         path.join(directory, `${name}.config.yaml`),
-        `data: ./data\nsmtp: { auth: { users: ./${name}.yaml } }\n`,
+        `data: ./data\nsmtp: { hostname: a.test, auth: { users: ./${name}.yaml }, relay: { url: 'smtp://127.0.0.1:1' } }\n`,
       );
     }
     for (let round = 0; round < ROUNDS; round++)

@@ -53,4 +53,6 @@ process.on('message', (message: string) => {
       () => process.send!('refused'),
     );
 });
+// The bench was ended.
+process.on('disconnect', () => process.exit(1));
 process.send!({ submission: port('submission'), inbound: port('inbound'), http: port('HTTP') });
