@@ -155,6 +155,10 @@ test('records of many pieces are read with their own lines', () => {
   const twice = text.replace('user1998,', 'user3,');
   const [problem] = read(twice) as string[];
   assert.match(problem!, /^u:2001:13: users\[1998\]\.name: user3 stands twice/);
+  const aliased = text
+    .replace(`user0, password: "${HASH}"`, `user0, password: &one "${HASH}"`)
+    .replace(`user1999, password: "${HASH}"`, 'user1999, password: *one');
+  assert.equal(parseUsers(aliased, 'u').get('user1999')!.password, HASH);
   const broken = text.replace('{ name: user1998,', '[ name: user1998,');
   assert.throws(() => parseUsers(broken, 'u'), /^ConfigError: u:2001:/);
 });
