@@ -113,7 +113,7 @@ describe('rules over HTTP', () => {
     });
     assert.equal(reply.status, 400);
     assert.match(reply.json.detail, /holds more values than any body needs/);
-    const text = most(100_000, () => ',:"\\[{');
+    const text = most(100_000, () => ',:"\\');
     const source = `${VALID}# ${text}\n`;
     assert.equal((await server.call('PUT', `${RULES}/shadow`, { body: { source } })).status, 201);
   });
