@@ -28,6 +28,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ run: () => Promise<Report
   backtest: () => import('./backtest.js'),
   detection: () => import('./detection.js'),
   hostile: () => import('./hostile.js'),
+  users: () => import('./users.js'),
 };
 
 const wanted = process.argv.slice(2);

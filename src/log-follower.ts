@@ -26,7 +26,7 @@ import { Responder } from './response/responder.js';
 import { dismissExempt } from './response/exempt-proposals.js';
 import { planTimedWork, taskRunner, timedTasks } from './response/timed-work.js';
 import { DEFAULT_RULES, EVALUATION_RULES } from './rules/defaults.js';
-import type { RulesChanged } from './rules/model.js';
+import type { RulesChanged, SourcedRules } from './rules/model.js';
 import { Snapshots } from './snapshots/snapshots.js';
 import { insist } from './store/backoff.js';
 import type { OutboxedStore } from './store/outboxed.js';
@@ -81,7 +81,7 @@ export class LogFollower {
   readonly #log: Logger;
   readonly #detects: boolean;
   readonly #categories: readonly string[];
-  #rulesFile: WatchedFile<string> | undefined;
+  #rulesFile: WatchedFile<SourcedRules> | undefined;
   #overrides: OverridesFile | undefined;
   #snapshots: Snapshots | undefined;
   #summaries: DaySummaries | undefined;
@@ -330,10 +330,9 @@ export class LogFollower {
   }
 
   #loadRules(): Promise<void> {
-    const { config, evaluation } = this.#options.loaded;
+    const { evaluation } = this.#options.loaded;
     const builtIn = evaluation ? EVALUATION_RULES : DEFAULT_RULES;
-    const name = config.rules ?? 'defaults';
-    return this.#insist(ASKING, () => this.rulesDesk.load(this.#rulesFile?.current, name, builtIn));
+    return this.#insist(ASKING, () => this.rulesDesk.load(this.#rulesFile?.current, builtIn));
   }
 
   #openSnapshots(): Promise<Snapshots> {

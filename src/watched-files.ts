@@ -1,15 +1,14 @@
 import type { Logger } from 'pino';
 import type { SenderPolicy } from './accounts/senders.js';
-import { parseSenderMap } from './accounts/senders.js';
-import type { TokenTable } from './accounts/tokens.js';
-import { NO_TOKENS, parseTokens } from './accounts/tokens.js';
+import { NO_TOKENS, TokenTable } from './accounts/tokens.js';
 import type { UserTable } from './accounts/users.js';
-import { NO_USERS, parseUsers } from './accounts/users.js';
+import { NO_USERS } from './accounts/users.js';
 import { WatchedFile } from './accounts/watched-file.js';
 import { messageOf } from './kernel/errors.js';
 import type { ReloadedFile, RulesMetrics } from './metrics/rules.js';
 import type { RulesDesk } from './desks/rules-desk.js';
-import { parseRules } from './rules/parse.js';
+import { parseAside, partsAside } from './parsing/aside.js';
+import type { SourcedRules } from './rules/model.js';
 
 /*
  * The files that are picked up again when they change. One that cannot be used is refused with its reason in the
@@ -25,7 +24,7 @@ export async function watchUsers(
 ): Promise<WatchedFile<UserTable>> {
   return new WatchedFile({
     path: file,
-    parse: (text) => parseUsers(text, file),
+    parseBytes: (bytes) => tableOf(partsAside('users', bytes, file), (user) => [user.name, user] as const),
     whenAbsent: NO_USERS,
     entries: (table) => table.size,
     onChange: (table) => log.info({ what: 'users', entries: table.size }, 'a file was read again'),
@@ -43,7 +42,7 @@ export async function watchTokens(
 ): Promise<WatchedFile<TokenTable>> {
   const tokens = new WatchedFile({
     path: file,
-    parse: (text) => parseTokens(text, file),
+    parseBytes: async (bytes) => new TokenTable(await parseAside('tokens', bytes, file)),
     whenAbsent: NO_TOKENS,
     entries: (table) => table.records.length,
     onChange: (table) => log.info({ what: 'tokens', entries: table.records.length }, 'a file was read again'),
@@ -61,7 +60,11 @@ export async function watchSenders(
 ): Promise<WatchedFile<SenderPolicy>> {
   return new WatchedFile<SenderPolicy>({
     path: file,
-    parse: (text) => ({ kind: 'map', file, map: parseSenderMap(text, file) }),
+    parseBytes: async (bytes) => ({
+      kind: 'map',
+      file,
+      map: await tableOf(partsAside('senders', bytes, file), (entry) => entry),
+    }),
     entries: (policy) => (policy.kind === 'map' ? policy.map.size : 0),
     onChange: () => log.info({ what: 'senders' }, 'a file was read again'),
     onRefused: refused(log, metrics, 'senders'),
@@ -75,18 +78,15 @@ export async function watchRules(
   desk: Pick<RulesDesk, 'load'>,
   log: Logger,
   metrics: Refusals,
-): Promise<WatchedFile<string>> {
+): Promise<WatchedFile<SourcedRules>> {
   return new WatchedFile({
     path: file,
-    parse: (text) => {
-      parseRules(text, file);
-      return text;
-    },
-    entries: (text) => parseRules(text, file).rules.length,
-    onChange: (text) => {
+    parseBytes: async (bytes) => (await parseAside('rules', bytes, file))[0]!,
+    entries: ({ rules }) => rules.rules.length,
+    onChange: (read) => {
       log.info({ what: 'rules' }, 'a file was read again');
       desk
-        .load(text, file)
+        .load(read)
         .catch((error: unknown) => log.error({ error: messageOf(error) }, 'new rules could not be recorded'));
     },
     onRefused: refused(log, metrics, 'rules'),
@@ -94,11 +94,23 @@ export async function watchRules(
   }).load();
 }
 
-function restored(log: Logger, what: ReloadedFile): () => void {
+/** Filled part by part: all of a hundred thousand entries at once would hold everything up. */
+async function tableOf<Entry, V>(
+  parts: AsyncIterable<readonly Entry[]>,
+  pair: (entry: Entry) => readonly [string, V],
+): Promise<Map<string, V>> {
+  const table = new Map<string, V>();
+  for await (const part of parts) for (const entry of part) table.set(...pair(entry));
+  return table;
+}
+
+/** What says that a file that was refused is well again. */
+export function restored(log: Logger, what: ReloadedFile): () => void {
   return () => log.info({ what }, 'a file that was refused can be used again, and is what is in force');
 }
 
-function refused(
+/** What says that a file was refused. */
+export function refused(
   log: Logger,
   metrics: Refusals,
   what: ReloadedFile,

@@ -1,21 +1,24 @@
-import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { startApp } from '../../src/app.js';
 import { loadConfig } from '../../src/config.js';
+import { Geoip } from '../../src/geoip/geoip.js';
 import { openLogs } from '../../src/log/logs.js';
+import { ListenerCertificate } from '../../src/smtp/tls.js';
 import { systemClock } from '../../src/system-clock.js';
+import { LoopWatch } from './loop.js';
 
 /** Serves as `stopgap serve` does, tells its ports, and when asked how long its event loop was held at most since then. */
 const loaded = loadConfig({ env: {}, cwd: process.cwd() });
+const logs = await openLogs(loaded.config.log, (text) => process.stderr.write(text));
 const app = await startApp({
   loaded,
   clock: systemClock,
-  logs: await openLogs(loaded.config.log, (text) => process.stderr.write(text)),
+  logs,
   onFatal: (error) => {
     throw error;
   },
 });
-const delay = monitorEventLoopDelay({ resolution: 1 });
-delay.enable();
+const loop = new LoopWatch();
+loop.start();
 const port = (what: string): number =>
   Number(
     app.listening
@@ -23,13 +26,33 @@ const port = (what: string): number =>
       .address.split(':')
       .at(-1),
   );
-process.on('message', (message) => {
-  if (message === 'held') {
+
+/** What is read at other times than by a signal. */
+const READS: Readonly<Record<string, () => Promise<unknown>>> = {
+  reload: () => app.reload(),
+  certificate: () =>
+    new ListenerCertificate({ files: { cert: 'tls.crt', key: 'tls.key' }, clock: systemClock }).load(),
+  places: () =>
+    Geoip.open({
+      ...{
+        files: { country: 'places.mmdb', asn: undefined },
+        clock: systemClock,
+        log: logs.levels.of('files'),
+      },
+      metrics: { fileRefused: () => undefined },
+    }).then((geoip) => geoip.stop()),
+};
+process.on('message', (message: string) => {
+  if (message === 'stop') void app.stop().then(() => process.exit(0));
+  else if (message === 'held') {
     // The turn that asks is over by then.
-    setTimeout(() => {
-      process.send!(delay.max / 1e6);
-      delay.reset();
-    }, 20);
-  } else void app.stop().then(() => process.exit(0));
+    setTimeout(() => process.send!(loop.take()), 20);
+  } else
+    void READS[message]!().then(
+      () => process.send!('done'),
+      () => process.send!('refused'),
+    );
 });
+// The bench was ended.
+process.on('disconnect', () => process.exit(1));
 process.send!({ submission: port('submission'), inbound: port('inbound'), http: port('HTTP') });

@@ -17,8 +17,8 @@ class Client {
   #closed = false;
   #changed: (() => void) | undefined;
 
-  private constructor(port: number) {
-    this.#socket = net.connect({ port, host: '127.0.0.1', noDelay: true });
+  private constructor(port: number, from: string) {
+    this.#socket = net.connect({ port, host: '127.0.0.1', localAddress: from, noDelay: true });
     this.#socket.on('error', () => this.#socket.destroy());
     this.#socket.on('close', () => {
       this.#closed = true;
@@ -33,10 +33,10 @@ class Client {
     });
   }
 
-  static async greeted(port: number, ehlo = 'bench.test'): Promise<Client> {
-    const client = new Client(port);
+  static async greeted(port: number, from: string): Promise<Client> {
+    const client = new Client(port, from);
     await client.replied(1);
-    await client.say([`EHLO ${ehlo}`]);
+    await client.say(['EHLO bench.test']);
     return client;
   }
 
@@ -82,21 +82,21 @@ const marks = (count: number): string => `a${'\u0300'.repeat(count / 4)}${'\u031
 
 async function logins(target: Target, user: string, password: string): Promise<void> {
   for (let session = 0; session < 5; session++) {
-    const client = await Client.greeted(target.submission);
+    const client = await Client.greeted(target.submission, target.from);
     await client.say(Array.from({ length: 25 }, () => plain(user, password)));
     client.leave();
   }
 }
 
-async function commands(port: number, lines: readonly string[], ehlo?: string): Promise<void> {
-  const client = await Client.greeted(port, ehlo);
+async function commands({ inbound, from }: Target, lines: readonly string[]): Promise<void> {
+  const client = await Client.greeted(inbound, from);
   await client.say(lines);
   client.leave();
 }
 
 /** One message at the inbound port, written piece by piece. */
 async function message(target: Target, pieces: Iterable<string | Buffer>): Promise<void> {
-  const client = await Client.greeted(target.inbound);
+  const client = await Client.greeted(target.inbound, target.from);
   await client.say(['MAIL FROM:<a@far.test>', 'RCPT TO:<b@example.com>', 'DATA']);
   for (const piece of pieces) {
     client.write(piece);
@@ -115,7 +115,7 @@ function* pieces(text: string): Generator<Buffer> {
 }
 
 async function unread(target: Target, line: string): Promise<void> {
-  const client = await Client.greeted(target.submission);
+  const client = await Client.greeted(target.submission, target.from);
   client.pause();
   const flood = Buffer.from(`${line}\r\n`.repeat(Math.floor(PIECE / (line.length + 2))));
   for (let n = 0; n < 100; n++) client.write(flood);
@@ -125,7 +125,9 @@ async function unread(target: Target, line: string): Promise<void> {
 
 async function connects(target: Target, then: 'leave' | 'quit'): Promise<void> {
   for (let round = 0; round < 5; round++) {
-    const sockets = Array.from({ length: 200 }, () => net.connect(target.inbound, '127.0.0.1'));
+    const sockets = Array.from({ length: 200 }, () =>
+      net.connect({ port: target.inbound, host: '127.0.0.1', localAddress: target.from }),
+    );
     await Promise.all(
       sockets.map(async (socket) => {
         socket.on('error', () => socket.destroy());
@@ -160,12 +162,12 @@ export const SMTP: readonly Attack[] = [
     worst: '2,000 names of 255 octets',
     attack: (target) =>
       commands(
-        target.inbound,
+        target,
         many(2000, (n) => `EHLO ${octets(250, n % 2 ? '.' : 'ß.')}a`),
       ),
     ordinary: (target) =>
       commands(
-        target.inbound,
+        target,
         many(2000, () => 'EHLO mail.example.test'),
       ),
   },
@@ -174,12 +176,12 @@ export const SMTP: readonly Attack[] = [
     worst: '500 lines of 4,096 octets that look like HTTP',
     attack: (target) =>
       commands(
-        target.inbound,
+        target,
         many(500, () => octets(4000, 'GE T / HTTP/1.')),
       ),
     ordinary: (target) =>
       commands(
-        target.inbound,
+        target,
         many(500, () => 'NOOP'),
       ),
   },
@@ -206,26 +208,26 @@ export const SMTP: readonly Attack[] = [
     worst: '2,000 addresses of 320 octets, marks and A-labels',
     attack: (target) =>
       commands(
-        target.inbound,
+        target,
         many(1000, (n) =>
           n % 2
             ? transaction(`${marks(60)}@${LONG}.test`, [], ' SMTPUTF8')
             : transaction(`"${octets(60, '\\a')}"@${LONG}.test`, []),
         ).flat(),
       ),
-    ordinary: (target) => commands(target.inbound, many(1000, () => transaction('a@far.test', [])).flat()),
+    ordinary: (target) => commands(target, many(1000, () => transaction('a@far.test', [])).flat()),
   },
   {
     door: 'SMTP, MAIL',
     worst: '500 lines full of parameters',
     attack: (target) =>
       commands(
-        target.inbound,
+        target,
         many(500, () => `MAIL FROM:<a@far.test> ${octets(3900, 'SIZE=1 ')}`),
       ),
     ordinary: (target) =>
       commands(
-        target.inbound,
+        target,
         many(500, () => 'MAIL FROM:<a@far.test> X=1'),
       ),
   },
@@ -234,7 +236,7 @@ export const SMTP: readonly Attack[] = [
     worst: '2,000 recipients that are refused, in one session',
     attack: (target) =>
       commands(
-        target.inbound,
+        target,
         transaction(
           'a@far.test',
           many(2000, (n) => `"${octets(60, '\\"')}"@${n}.${LONG}`),
@@ -242,7 +244,7 @@ export const SMTP: readonly Attack[] = [
       ),
     ordinary: (target) =>
       commands(
-        target.inbound,
+        target,
         transaction(
           'a@far.test',
           many(2000, (n) => `a${n}@else.test`),
@@ -254,7 +256,7 @@ export const SMTP: readonly Attack[] = [
     worst: '1,000 recipients that are taken',
     attack: (target) =>
       commands(
-        target.inbound,
+        target,
         transaction(
           'a@far.test',
           many(1000, (n) => `${octets(200, 'x')}${n}@example.com`),
@@ -262,7 +264,7 @@ export const SMTP: readonly Attack[] = [
       ),
     ordinary: (target) =>
       commands(
-        target.inbound,
+        target,
         transaction(
           'a@far.test',
           many(1000, (n) => `a${n}@example.com`),
@@ -322,7 +324,7 @@ export const SMTP: readonly Attack[] = [
 ];
 
 async function submit(target: Target, count: number, from: (n: number) => string): Promise<void> {
-  const client = await Client.greeted(target.submission);
+  const client = await Client.greeted(target.submission, target.from);
   await client.say([plain(USER, PASSWORD)]);
   for (let n = 0; n < count; n++) {
     await client.say([`MAIL FROM:<${from(n)}>`, 'RCPT TO:<a@else.test>', 'DATA']);

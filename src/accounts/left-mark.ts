@@ -17,6 +17,7 @@ export function withoutLeftMark(text: string): string {
 }
 
 /** Whether the command line left a file so: with so many entries, and nothing cut off. */
-export function isLeftSo(text: string, entries: number): boolean {
-  return text.endsWith(`\n${markOf(entries)}`);
+export function isLeftSo(content: string | Buffer, entries: number): boolean {
+  const mark = `\n${markOf(entries)}`;
+  return content.slice(-mark.length).toString() === mark;
 }

@@ -3,7 +3,7 @@ import { isMap, isNode, isScalar, isSeq } from 'yaml';
 import type { OverrideEntry } from '../overrides/model.js';
 import { overrideEntry } from '../overrides/parse.js';
 import { subjectKey } from '../sending/subjects.js';
-import { ConfigError, suggestion } from './problems.js';
+import { ConfigError, firstProblems, suggestion } from './problems.js';
 import { plainValue, YamlSource } from './yaml-source.js';
 
 const KEYS = ['version', 'overrides'];
@@ -11,8 +11,6 @@ const KEYS = ['version', 'overrides'];
 const MOST_ENTRIES = 10_000;
 /** Characters: what so many entries can need. */
 const LONGEST_FILE = 8 * 1024 * 1024;
-/** Faults breed more of them: the first tell what is wrong. */
-const MOST_PROBLEMS = 20;
 
 /**
  * Reads an overrides file: `version: 1` and `overrides`, a list of entries as the API takes them. A file without
@@ -45,11 +43,7 @@ export function parseOverrides(text: string, file: string): readonly OverrideEnt
     problems.push(`${place}: version: must be 1: the version of this file format`);
   }
   const entries = readList(source, found.get('overrides'), problems);
-  if (problems.length > MOST_PROBLEMS) {
-    const more = problems.splice(MOST_PROBLEMS).length;
-    problems.push(`${file}: and ${more} more`);
-  }
-  if (problems.length > 0) throw new ConfigError(problems);
+  if (problems.length > 0) throw new ConfigError(firstProblems(problems, file));
   return entries;
 }
 

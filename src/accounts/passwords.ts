@@ -47,17 +47,15 @@ export async function hashPassword(password: string, parameters: Parameters = DE
   return `$scrypt$ln=${ln},r=${r},p=${p}$${base64(salt)}$${base64(hash)}`;
 }
 
-/** What is wrong with a stored password; undefined where nothing is. Never shows it. */
-export function passwordFault(stored: string): string | undefined {
-  return parse(stored) === undefined
-    ? 'is no scrypt hash; set it with stopgap user passwd (plain passwords are never stored)'
-    : undefined;
-}
+/** What is wrong with what {@link passwordCost} calls no hash. Never shows it. */
+export const NO_HASH =
+  'is no scrypt hash; set it with stopgap user passwd (plain passwords are never stored)';
 
 /** What a check of a stored password costs, in blocks of 128 bytes that scrypt goes through; 0 for what is no hash. */
 export function passwordCost(stored: string): number {
-  const parsed = parse(stored);
-  return parsed === undefined ? 0 : costOf(parsed);
+  const match = STORED.exec(stored);
+  const parameters = match === null ? undefined : parametersOf(match);
+  return parameters === undefined ? 0 : costOf(parameters);
 }
 
 function costOf({ ln, r, p }: Parameters): number {
@@ -207,16 +205,24 @@ function derive(password: Buffer, { ln, r, p, salt, hash }: StoredPassword): Pro
   });
 }
 
+const STORED =
+  /^\$scrypt\$ln=(\d{1,2}),r=(\d{1,2}),p=(\d{1,2})\$([A-Za-z0-9+/]{11,86})\$([A-Za-z0-9+/]{22,86})$/;
+
 function parse(stored: string): StoredPassword | undefined {
-  const match =
-    /^\$scrypt\$ln=(\d{1,2}),r=(\d{1,2}),p=(\d{1,2})\$([A-Za-z0-9+/]{11,86})\$([A-Za-z0-9+/]{22,86})$/.exec(
-      stored,
-    );
-  if (match === null) return undefined;
+  const match = STORED.exec(stored);
+  const parameters = match === null ? undefined : parametersOf(match);
+  if (match === null || parameters === undefined) return undefined;
+  return {
+    ...parameters,
+    salt: Buffer.from(match[4]!, 'base64'),
+    hash: Buffer.from(match[5]!, 'base64'),
+  };
+}
+
+function parametersOf(match: RegExpExecArray): Parameters | undefined {
   const [ln, r, p] = [Number(match[1]), Number(match[2]), Number(match[3])];
   if (ln < 1 || ln > MOST.ln || r < 1 || r > MOST.r || p < 1 || p > MOST.p) return undefined;
-  if (128 * r * 2 ** ln > MOST_MEMORY) return undefined;
-  return { ln, r, p, salt: Buffer.from(match[4]!, 'base64'), hash: Buffer.from(match[5]!, 'base64') };
+  return 128 * r * 2 ** ln > MOST_MEMORY ? undefined : { ln, r, p };
 }
 
 function base64(bytes: Buffer): string {

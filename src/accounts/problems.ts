@@ -12,6 +12,15 @@ export class ConfigError extends StopgapError {
   }
 }
 
+/** Faults breed more of them: the first tell what is wrong. */
+const MOST_PROBLEMS = 20;
+
+/** The first problems, and how many more there are. */
+export function firstProblems(problems: readonly string[], file: string): readonly string[] {
+  const more = problems.length - MOST_PROBLEMS;
+  return more <= 0 ? problems : [...problems.slice(0, MOST_PROBLEMS), `${file}: and ${more} more`];
+}
+
 /** The known name that is nearest to a mistyped one; undefined where none is near. Case does not count. */
 export function nearest(typed: string, known: Iterable<string>): string | undefined {
   const limit = Math.max(2, Math.floor(typed.length / 3));

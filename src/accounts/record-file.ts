@@ -1,18 +1,21 @@
 import type { YAMLMap } from 'yaml';
-import { isMap, isSeq, YAMLSeq } from 'yaml';
+import { isMap, isSeq, parseDocument, stringify, YAMLSeq } from 'yaml';
 import type { LockOptions } from './file-lock.js';
 import { withFileLock } from './file-lock.js';
 import { withLeftMark, withoutLeftMark } from './left-mark.js';
 import { readIfThere, writePrivateFile } from './private-file.js';
+import type { RecordLines } from './record-text.js';
+import { blockOf, recordsOf } from './record-text.js';
 import { YamlSource } from './yaml-source.js';
 
-/** A list of records in a YAML file, while it is being changed. */
-export interface RecordList {
-  /** The entry whose `name` satisfies the test. */
-  find(matches: (name: string) => boolean): YAMLMap | undefined;
-  add(record: Readonly<Record<string, unknown>>): void;
-  remove(entry: YAMLMap): void;
-}
+type Fields = Readonly<Record<string, unknown>>;
+
+/** What becomes of the records of a file. */
+export type RecordChange =
+  | { readonly add: Fields }
+  /** Of the record at an index, the fields that change. */
+  | { readonly at: number; readonly set: Fields }
+  | { readonly remove: number };
 
 export interface RecordFile {
   readonly file: string;
@@ -20,53 +23,91 @@ export interface RecordFile {
   readonly list: string;
   /** The comment that a new file begins with. */
   readonly comment: string;
-  /** Refuses a file that is broken, by throwing: it must not be written over. */
-  readonly validate: (text: string) => void;
+  /** The names of the records, in order. Refuses a file that is broken, by throwing: it must not be written over. */
+  readonly names: (text: string) => readonly string[];
 }
 
 /**
  * Changes such a file under its lock, as a whole and durably; comments in it stay. A file that does not exist is
  * made.
+ *
+ * @param decide what to change, by the names that there are
  */
-export function changeRecords<T>(
+export function changeRecords(
   target: RecordFile,
-  change: (records: RecordList) => T,
+  decide: (names: readonly string[]) => RecordChange,
   options?: LockOptions,
-): Promise<T> {
+): Promise<void> {
   return withFileLock(
     target.file,
     async () => {
       const before = (await readIfThere(target.file)) ?? `# ${target.comment}\n${target.list}: []\n`;
       const text = withoutLeftMark(before);
-      target.validate(text);
-      const { doc } = new YamlSource(text, target.file);
-      if (!isMap(doc.contents)) doc.contents = doc.createNode({}) as unknown as typeof doc.contents;
-      if (!isSeq(doc.get(target.list, true))) doc.set(target.list, new YAMLSeq());
-      const items = doc.get(target.list, true) as YAMLSeq;
-      const count = items.items.length;
-      const result = change({
-        find: (matches) =>
-          items.items.find((item): item is YAMLMap => {
-            const name = isMap(item) ? item.get('name') : undefined;
-            return typeof name === 'string' && matches(name);
-          }),
-        add(record) {
-          // One record a line block: a list in brackets grows into a line that nobody can read.
-          items.flow = false;
-          items.add(doc.createNode(record));
-        },
-        remove(entry) {
-          items.items = items.items.filter((item) => item !== entry);
-          if (items.items.length === 0) items.flow = true;
-        },
-      });
-      const after = doc.toString({ lineWidth: 0 });
-      const left = items.items.length;
-      await writePrivateFile(target.file, left < count ? withLeftMark(after, left) : after);
-      return result;
+      const names = target.names(text);
+      const change = decide(names);
+      const after = changedText(text, target, change);
+      await writePrivateFile(target.file, 'remove' in change ? withLeftMark(after, names.length - 1) : after);
     },
     options,
   );
+}
+
+/** Only the lines of the record that changes are touched, where the file has the form that Stopgap writes. */
+function changedText(text: string, { file, list }: RecordFile, change: RecordChange): string {
+  const block = blockOf(text, list);
+  if (block === undefined) return changedDocument(text, file, list, change);
+  const { indent } = block;
+  if ('add' in change) {
+    const isWhole = text.endsWith('\n');
+    return `${text}${isWhole ? '' : '\n'}${indented(stringify([change.add], { lineWidth: 0 }), indent)}`;
+  }
+  const records = [...recordsOf(text, block)];
+  if ('remove' in change) {
+    if (records.length === 1) return changedDocument(text, file, list, change);
+    const record = records[change.remove]!;
+    return text.slice(0, record.start) + text.slice(contentEnd(text, record));
+  }
+  const record = records[change.at]!;
+  const end = contentEnd(text, record);
+  const document = parseDocument(text.slice(record.start, end));
+  const entry = (document.contents as unknown as YAMLSeq).items[0] as YAMLMap;
+  for (const [field, value] of Object.entries(change.set)) entry.set(field, value);
+  const lines = indented(document.toString({ lineWidth: 0 }), indent);
+  return text.slice(0, record.start) + lines + text.slice(end);
+}
+
+/** Where comments and empty lines begin after a record: they may be about the next. */
+function contentEnd(text: string, { start, end }: RecordLines): number {
+  let at = end;
+  while (at > start) {
+    const before = text.lastIndexOf('\n', at - 2) + 1;
+    if (!/^\s*(?:#.*)?$/s.test(text.slice(before, at))) return at;
+    at = before;
+  }
+  return at;
+}
+
+function indented(lines: string, indent: number): string {
+  return lines.replace(/^(?=.)/gm, ' '.repeat(indent));
+}
+
+function changedDocument(text: string, file: string, list: string, change: RecordChange): string {
+  const { doc } = new YamlSource(text, file);
+  if (!isMap(doc.contents)) doc.contents = doc.createNode({}) as unknown as typeof doc.contents;
+  if (!isSeq(doc.get(list, true))) doc.set(list, new YAMLSeq());
+  const items = doc.get(list, true) as YAMLSeq;
+  if ('add' in change) {
+    // One record a line block: a list in brackets grows into a line that nobody can read.
+    items.flow = false;
+    items.add(doc.createNode(change.add));
+  } else if ('remove' in change) {
+    items.delete(change.remove);
+    if (items.items.length === 0) items.flow = true;
+  } else {
+    const entry = items.items[change.at];
+    for (const [field, value] of Object.entries(change.set)) if (isMap(entry)) entry.set(field, value);
+  }
+  return doc.toString({ lineWidth: 0 });
 }
 
 /** True for what YAML gives as text; a name such as 2024 or true is none unless it is quoted. */

@@ -2,6 +2,7 @@ import { isMap, isScalar } from 'yaml';
 import { domainOf, normalizeAccount, normalizeAddress } from '../sending/identity.js';
 import { matches } from '../sending/wildcard.js';
 import { ConfigError } from './problems.js';
+import { piecesOf } from './record-text.js';
 import { plainValue, YamlSource } from './yaml-source.js';
 
 /**
@@ -64,11 +65,17 @@ const OWN: SenderPolicy = { kind: 'own' };
  * @throws ConfigError with every problem, each with file, line and column
  */
 export function parseSenderMap(text: string, file: string): SenderMap {
-  const source = new YamlSource(text, file);
-  const root = source.root;
   const map = new Map<string, string[]>();
-  if (root === null || (isScalar(root) && root.value === null)) return map;
   const problems: string[] = [];
+  for (const { piece, before } of piecesOf(text))
+    readSenders(new YamlSource(piece, file, before), map, problems);
+  if (problems.length > 0) throw new ConfigError(problems);
+  return map;
+}
+
+function readSenders(source: YamlSource, map: Map<string, string[]>, problems: string[]): void {
+  const root = source.root;
+  if (root === null || (isScalar(root) && root.value === null)) return;
   if (!isMap(root))
     throw new ConfigError([`${source.where(root)}: must be a mapping of account to return paths`]);
   for (const { key, keyNode, value } of source.entries(root)) {
@@ -87,8 +94,6 @@ export function parseSenderMap(text: string, file: string): SenderMap {
     }
     map.set(account, patterns);
   }
-  if (problems.length > 0) throw new ConfigError(problems);
-  return map;
 }
 
 function patternFault(item: unknown): string | undefined {

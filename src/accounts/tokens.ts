@@ -5,9 +5,9 @@ import { formatInstant } from '../kernel/time.js';
 import type { LockOptions } from './file-lock.js';
 import { readIfThere } from './private-file.js';
 import { ConfigError } from './problems.js';
-import type { RecordFile } from './record-file.js';
+import type { RecordChange, RecordFile } from './record-file.js';
 import { changeRecords, isText } from './record-file.js';
-import { readRecords, YamlSource } from './yaml-source.js';
+import { readRecords } from './yaml-source.js';
 
 /** What a token allows: `viewer` reads, `operator` also blocks and releases, `admin` also changes rules. */
 export const ROLES = ['viewer', 'operator', 'admin'] as const;
@@ -56,7 +56,7 @@ export const NO_TOKENS = new TokenTable([]);
 export function parseTokens(text: string, file: string): TokenTable {
   const problems: string[] = [];
   const tokens = new Map<string, TokenRecord>();
-  readRecords(new YamlSource(text, file), 'tokens', FIELDS, problems, (record, where) => {
+  const read = (record: ReadonlyMap<string, unknown>, where: (field?: string) => string): void => {
     const [name, role, hash, addedAt] = FIELDS.map((field) => record.get(field));
     const before = problems.length;
     const known = ROLES.find((one) => one === role);
@@ -77,7 +77,8 @@ export function parseTokens(text: string, file: string): TokenTable {
       hash: hash as string,
       addedAt: addedAt as string | undefined,
     });
-  });
+  };
+  readRecords({ text, file, list: 'tokens', fields: FIELDS, problems, read });
   if (problems.length > 0) throw new ConfigError(problems);
   return new TokenTable([...tokens.values()]);
 }
@@ -118,34 +119,26 @@ export async function addToken(addition: TokenAddition): Promise<string> {
     throw new InvalidInput('name', 'the name of a token has 1 to 100 letters, digits, or any of . _ @ -');
   }
   const token = addition.token ?? newToken();
-  await changeRecords(
-    tokensFile(addition.file),
-    (records) => {
-      if (records.find((other) => other === name) !== undefined) {
-        throw new StopgapError(
-          'conflict',
-          `there is a token ${name} already: revoke it, or use another name`,
-        );
-      }
-      const hash = `sha256:${sha256(token).toString('hex')}`;
-      records.add({ name, role, hash, addedAt: formatInstant(addition.now) });
-    },
-    addition.lock,
-  );
+  const decide = (names: readonly string[]): RecordChange => {
+    if (names.includes(name)) {
+      const message = `there is a token ${name} already: revoke it, or use another name`;
+      throw new StopgapError('conflict', message);
+    }
+    const hash = `sha256:${sha256(token).toString('hex')}`;
+    return { add: { name, role, hash, addedAt: formatInstant(addition.now) } };
+  };
+  await changeRecords(tokensFile(addition.file), decide, addition.lock);
   return token;
 }
 
 /** @throws StopgapError `not-found` */
 export async function revokeToken(file: string, name: string, lock?: LockOptions): Promise<void> {
-  await changeRecords(
-    tokensFile(file),
-    (records) => {
-      const record = records.find((other) => other === name);
-      if (record === undefined) throw new StopgapError('not-found', `there is no token ${name}`);
-      records.remove(record);
-    },
-    lock,
-  );
+  const decide = (names: readonly string[]): RecordChange => {
+    const index = names.indexOf(name);
+    if (index < 0) throw new StopgapError('not-found', `there is no token ${name}`);
+    return { remove: index };
+  };
+  await changeRecords(tokensFile(file), decide, lock);
 }
 
 function tokensFile(file: string): RecordFile {
@@ -153,7 +146,7 @@ function tokensFile(file: string): RecordFile {
     file,
     list: 'tokens',
     comment: 'Who may use the API. Written by stopgap token; changes are picked up without a restart.',
-    validate: (text) => parseTokens(text, file),
+    names: (text) => parseTokens(text, file).records.map(({ name }) => name),
   };
 }
 

@@ -3,18 +3,20 @@ import type { Instant } from '../kernel/time.js';
 import { formatInstant } from '../kernel/time.js';
 import { normalizeAccount } from '../sending/identity.js';
 import type { LockOptions } from './file-lock.js';
-import { hashPassword, passwordFault } from './passwords.js';
+import { hashPassword, NO_HASH, passwordCost } from './passwords.js';
 import { ConfigError } from './problems.js';
 import { readIfThere } from './private-file.js';
-import type { RecordFile } from './record-file.js';
+import type { RecordChange, RecordFile } from './record-file.js';
 import { changeRecords, isText } from './record-file.js';
-import { readRecords, YamlSource } from './yaml-source.js';
+import { readRecords } from './yaml-source.js';
 
 export interface UserRecord {
   /** In normal form. */
   readonly name: string;
   /** The stored hash. */
   readonly password: string;
+  /** What a check of it costs, as `passwordCost` says it. */
+  readonly cost: number;
   /** A disabled user's password is never right. */
   readonly disabled: boolean;
   /** ISO 8601; undefined where a person wrote the entry. */
@@ -38,33 +40,37 @@ const LONGEST_NAME = 320;
 export function parseUsers(text: string, file: string): UserTable {
   const problems: string[] = [];
   const users = new Map<string, UserRecord>();
-  readRecords(new YamlSource(text, file), 'users', FIELDS, problems, (record, where) => {
-    const [name, password, disabled, addedAt] = FIELDS.map((field) => record.get(field));
+  const read = (record: ReadonlyMap<string, unknown>, where: (field?: string) => string): void => {
+    const [name, password] = [record.get('name'), record.get('password')];
+    const [disabled, addedAt] = [record.get('disabled'), record.get('addedAt')];
     const before = problems.length;
+    const normal = isText(name) ? normalizeAccount(name) : '';
     if (!isText(name))
       problems.push(`${where('name')}: must be text (in quotes where it looks like a number)`);
     else {
-      const fault = nameFault(name);
+      const fault = nameFault(normal);
       if (fault !== undefined) problems.push(`${where('name')}: ${fault}`);
-      if (users.has(normalizeAccount(name))) {
-        problems.push(`${where('name')}: ${normalizeAccount(name)} stands twice; remove one`);
-      }
+      if (users.has(normal)) problems.push(`${where('name')}: ${normal} stands twice; remove one`);
     }
-    const fault = isText(password) ? passwordFault(password) : 'is missing; set it with stopgap user passwd';
-    if (fault !== undefined) problems.push(`${where('password')}: ${fault}`);
+    const cost = isText(password) ? passwordCost(password) : 0;
+    if (cost === 0) {
+      const fault = isText(password) ? NO_HASH : 'is missing; set it with stopgap user passwd';
+      problems.push(`${where('password')}: ${fault}`);
+    }
     if (disabled !== undefined && typeof disabled !== 'boolean') {
       problems.push(`${where('disabled')}: must be true or false`);
     }
     if (addedAt !== undefined && !isText(addedAt)) problems.push(`${where('addedAt')}: must be a date`);
     if (problems.length > before) return;
-    const normal = normalizeAccount(name as string);
     users.set(normal, {
       name: normal,
       password: password as string,
+      cost,
       disabled: disabled === true,
       addedAt: addedAt as string | undefined,
     });
-  });
+  };
+  readRecords({ text, file, list: 'users', fields: FIELDS, problems, read });
   if (problems.length > 0) throw new ConfigError(problems);
   return users;
 }
@@ -96,19 +102,12 @@ export interface UserChange {
 export async function addUser(change: UserChange & { password: string; now: Instant }): Promise<string> {
   const name = checkName(change.name);
   const password = await hashPassword(change.password);
-  await changeRecords(
-    usersFile(change.file),
-    (records) => {
-      if (records.find(isNamed(name)) !== undefined) {
-        throw new StopgapError(
-          'conflict',
-          `there is a user ${name} already: stopgap user passwd changes its password`,
-        );
-      }
-      records.add({ name, password, addedAt: formatInstant(change.now) });
-    },
-    change.lock,
-  );
+  const decide = (names: readonly string[]): RecordChange => {
+    if (!names.includes(name)) return { add: { name, password, addedAt: formatInstant(change.now) } };
+    const message = `there is a user ${name} already: stopgap user passwd changes its password`;
+    throw new StopgapError('conflict', message);
+  };
+  await changeRecords(usersFile(change.file), decide, change.lock);
   return name;
 }
 
@@ -116,30 +115,16 @@ export async function addUser(change: UserChange & { password: string; now: Inst
 export async function setPassword(change: UserChange & { password: string }): Promise<string> {
   const name = normalizeAccount(change.name);
   const password = await hashPassword(change.password);
-  await changeRecords(
-    usersFile(change.file),
-    (records) => {
-      const user = records.find(isNamed(name));
-      if (user === undefined) throw noSuchUser(name);
-      user.set('password', password);
-    },
-    change.lock,
-  );
+  const decide = (names: readonly string[]) => ({ at: indexOf(name, names), set: { password } });
+  await changeRecords(usersFile(change.file), decide, change.lock);
   return name;
 }
 
 /** @throws StopgapError `not-found` */
 export async function removeUser(change: UserChange): Promise<string> {
   const name = normalizeAccount(change.name);
-  await changeRecords(
-    usersFile(change.file),
-    (records) => {
-      const user = records.find(isNamed(name));
-      if (user === undefined) throw noSuchUser(name);
-      records.remove(user);
-    },
-    change.lock,
-  );
+  const decide = (names: readonly string[]) => ({ remove: indexOf(name, names) });
+  await changeRecords(usersFile(change.file), decide, change.lock);
   return name;
 }
 
@@ -148,26 +133,26 @@ function usersFile(file: string): RecordFile {
     file,
     list: 'users',
     comment: 'Who may log in. Written by stopgap user; changes are picked up without a restart.',
-    validate: (text) => parseUsers(text, file),
+    names: (text) => [...parseUsers(text, file).keys()],
   };
 }
 
-function isNamed(name: string): (other: string) => boolean {
-  return (other) => normalizeAccount(other) === name;
-}
-
-function noSuchUser(name: string): StopgapError {
-  return new StopgapError('not-found', `there is no user ${name}`);
+/** @throws StopgapError `not-found` */
+function indexOf(name: string, names: readonly string[]): number {
+  const index = names.indexOf(name);
+  if (index < 0) throw new StopgapError('not-found', `there is no user ${name}`);
+  return index;
 }
 
 function checkName(raw: string): string {
-  const fault = nameFault(raw);
+  const name = normalizeAccount(raw);
+  const fault = nameFault(name);
   if (fault !== undefined) throw new InvalidInput('name', `the user name ${fault}`);
-  return normalizeAccount(raw);
+  return name;
 }
 
-function nameFault(raw: string): string | undefined {
-  const name = normalizeAccount(raw);
+/** @param name in normal form */
+function nameFault(name: string): string | undefined {
   if (name === '' || name.length > LONGEST_NAME) return `must have 1 to ${LONGEST_NAME} characters`;
   // eslint-disable-next-line no-control-regex -- control characters are just what must not pass
   if (/[\u0000-\u0020\u007f<>*]/.test(name)) return 'must hold no spaces, control characters, < > or *';

@@ -8,7 +8,7 @@ import { readFault } from './private-file.js';
 /** Reads the content, as text or as it is; what it throws is the reason for refusing it. */
 type Reading<T> =
   | { readonly parse: (text: string) => T; readonly parseBytes?: undefined }
-  | { readonly parseBytes: (bytes: Buffer) => T };
+  | { readonly parseBytes: (bytes: Buffer) => T | Promise<T> };
 
 export type WatchedFileOptions<T> = Reading<T> & {
   readonly path: string;
@@ -18,8 +18,8 @@ export type WatchedFileOptions<T> = Reading<T> & {
   readonly onChange?: (value: T) => void;
   /**
    * How many entries a value has, where half of a file may be valid too. A content that has lost most of them is refused,
-   * see {@link lostMost}, unless the command line left it so, and one that is shorter must look the same twice, unless the file was replaced: it may be half
-   * written.
+   * see {@link lostMost}, unless the command line left it so, and one that is shorter must look the same twice, unless the file was replaced:
+   * it may be half written.
    */
   readonly entries?: (value: T) => number;
   /**
@@ -94,7 +94,7 @@ export class WatchedFile<T> {
       if (!('whenAbsent' in this.#options)) throw new Error(`${this.#options.path} does not exist`);
       this.#value = { current: this.#options.whenAbsent as T };
     } else {
-      this.#value = { current: this.#parse(found.content) };
+      this.#value = { current: await this.#parse(found.content) };
       this.#content = found.content;
       this.#length = found.content.length;
       this.#inode = found.inode;
@@ -171,14 +171,13 @@ export class WatchedFile<T> {
     this.#good = false;
     let value: T;
     try {
-      value = this.#parse(found.content);
+      value = await this.#parse(found.content);
     } catch (thrown) {
       this.#refuse(messageOf(thrown), { isMeant });
       return false;
     }
     const [before, after] = [this.current, value].map((one) => entries?.(one) ?? 1) as [number, number];
-    const isLeft = typeof found.content === 'string' && isLeftSo(found.content, after);
-    if (!isMeant && !isLeft && lostMost(before, after)) {
+    if (!isMeant && !isLeftSo(found.content, after) && lostMost(before, after)) {
       this.#refuse(tooFew(path, before, after), { isDoubtful: true });
       return false;
     }
@@ -198,7 +197,7 @@ export class WatchedFile<T> {
     this.#options.onRefused?.(reason, isDoubtful);
   }
 
-  #parse(content: string | Buffer): T {
+  #parse(content: string | Buffer): T | Promise<T> {
     const options = this.#options;
     return options.parseBytes === undefined
       ? options.parse(content as string)

@@ -2,6 +2,8 @@ import type { Document, Node, ParsedNode, YAMLMap, YAMLSeq } from 'yaml';
 import { isAlias, isMap, isScalar, isSeq, LineCounter } from 'yaml';
 import { YamlRefused, parseYaml } from '../kernel/yaml.js';
 import { ConfigError, suggestion } from './problems.js';
+import type { RecordLines } from './record-text.js';
+import { blockOf, PIECE, placeOf, plainRecord, recordsOf } from './record-text.js';
 
 /** One entry of a mapping, with its place in the file. */
 export interface Entry {
@@ -20,19 +22,23 @@ const MOST_PROBLEMS = 5;
 export class YamlSource {
   readonly doc: Document.Parsed<ParsedNode, true>;
   readonly #lines = new LineCounter();
+  readonly #before: number;
 
   /**
    * @param file how messages name the file
+   * @param before how many lines of it stand before this text
    * @throws ConfigError for what is no YAML, has a key twice, several documents or unknown tags
    */
   constructor(
     text: string,
     readonly file: string,
+    before = 0,
   ) {
+    this.#before = before;
     this.doc = this.#parse(text);
     const problems = [...this.doc.errors, ...this.doc.warnings].slice(0, MOST_PROBLEMS).map((problem) => {
       const { line, col } = this.#lines.linePos(problem.pos[0]);
-      return `${file}:${line}:${col}: ${problem.message.slice(0, 200)}${this.#hint(text, line)}`;
+      return `${file}:${before + line}:${col}: ${problem.message.slice(0, 200)}${this.#hint(text, line)}`;
     });
     if (problems.length > 0) throw new ConfigError(problems);
   }
@@ -42,7 +48,9 @@ export class YamlSource {
       return parseYaml(text, { lineCounter: this.#lines, stringKeys: true });
     } catch (thrown) {
       if (!(thrown instanceof YamlRefused)) throw thrown;
-      throw new ConfigError([`${this.file}:${thrown.line}:${thrown.column}: ${thrown.message}`]);
+      throw new ConfigError([
+        `${this.file}:${this.#before + thrown.line}:${thrown.column}: ${thrown.message}`,
+      ]);
     }
   }
 
@@ -54,9 +62,9 @@ export class YamlSource {
   /** `file:line:column` of a node; of the file's start without one. */
   where(node: Node | null | undefined): string {
     const offset = node?.range?.[0];
-    if (offset === undefined) return `${this.file}:1:1`;
+    if (offset === undefined) return `${this.file}:${this.#before + 1}:1`;
     const { line, col } = this.#lines.linePos(offset);
-    return `${this.file}:${line}:${col}`;
+    return `${this.file}:${this.#before + line}:${col}`;
   }
 
   /** Follows an alias to what it stands for. */
@@ -97,17 +105,62 @@ export function plainValue(source: YamlSource, node: Node | null): unknown {
   return values.includes(undefined) ? undefined : values;
 }
 
+/** Scalar fields of a record, and where it and they stand, as messages name the place. */
+type Read = (record: ReadonlyMap<string, unknown>, where: (field?: string) => string) => void;
+
+interface RecordsSpec {
+  readonly text: string;
+  /** How messages name the file. */
+  readonly file: string;
+  /** The key that the list stands under. */
+  readonly list: string;
+  readonly fields: readonly string[];
+  /** Takes what is wrong; `read` may add to it. */
+  readonly problems: string[];
+  readonly read: Read;
+}
+
 /**
- * Reads `<list>: [{…}, …]`, the shape of the users and tokens files. Problems are collected in `problems`;
- * `read` gets each entry's scalar fields and where it stands, and may add problems of its own.
+ * Reads `<list>: [{…}, …]`, the shape of the users and tokens files.
+ *
+ * @throws ConfigError for what is no YAML
  */
-export function readRecords(
-  source: YamlSource,
-  list: string,
-  fields: readonly string[],
-  problems: string[],
-  read: (record: ReadonlyMap<string, unknown>, where: (field?: string) => string) => void,
-): void {
+export function readRecords(spec: RecordsSpec): void {
+  const { text, file, list, fields, read } = spec;
+  const block = blockOf(text, list);
+  if (block === undefined) return readNodes(new YamlSource(text, file), 0, spec);
+  const { indent } = block;
+  const values = new Map<string, unknown>();
+  /** The first record that waits for the library. */
+  let waiting: (RecordLines & { readonly index: number }) | undefined;
+  const readWaiting = (end: number): void => {
+    if (waiting === undefined) return;
+    const { start, line, index } = waiting;
+    const source = new YamlSource(`${list}:\n${text.slice(start, end)}`, file, line - 2);
+    readNodes(source, index, spec);
+    waiting = undefined;
+  };
+  let index = 0;
+  for (const record of recordsOf(text, block)) {
+    if (plainRecord(text, record, indent, fields, values)) {
+      readWaiting(record.start);
+      const number = index;
+      read(values, (field) => {
+        const where = `${file}:${placeOf(text, record, indent, field)}: ${list}[${number}]`;
+        return field === undefined ? where : `${where}.${field}`;
+      });
+    } else {
+      waiting ??= { ...record, index };
+      if (record.end - waiting.start >= PIECE) readWaiting(record.end);
+    }
+    index += 1;
+  }
+  readWaiting(text.length);
+}
+
+/** @param first how many records stand before these */
+function readNodes(source: YamlSource, first: number, spec: RecordsSpec): void {
+  const { list, problems } = spec;
   const root = source.root;
   if (root === null || (isScalar(root) && root.value === null)) return;
   if (!isMap(root)) {
@@ -123,7 +176,7 @@ export function readRecords(
       problems.push(`${source.where(value)}: ${list}: must be a list`);
     } else {
       source.items(value).forEach((item, index) => {
-        readRecord(source, item, `${list}[${index}]`, fields, problems, read);
+        readRecord(source, item, `${list}[${first + index}]`, spec);
       });
     }
   }
@@ -133,9 +186,7 @@ function readRecord(
   source: YamlSource,
   item: Node | null,
   path: string,
-  fields: readonly string[],
-  problems: string[],
-  read: (record: ReadonlyMap<string, unknown>, where: (field?: string) => string) => void,
+  { fields, problems, read }: RecordsSpec,
 ): void {
   if (!isMap(item)) {
     problems.push(`${source.where(item)}: ${path}: must be a mapping with ${fields.join(', ')}`);

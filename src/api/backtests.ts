@@ -4,14 +4,13 @@ import type { Asked } from '../backtest/rule-sets.js';
 import { DEFAULTS, IN_FORCE, rulesThatShip } from '../backtest/rule-sets.js';
 import { idOf, newId } from '../ids.js';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
-import { parseRules } from '../rules/parse.js';
 import type { BacktestJson } from './backtest-shapes.js';
 import { backtestShape } from './backtest-shapes.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Route } from './http/route.js';
 import { ok, route } from './http/route.js';
 import { instantInput } from './inputs.js';
-import { MOST_TOKENS } from './rules-input.js';
+import { MOST_TOKENS_OF_DRAFT, readRules } from './rules-input.js';
 import { listOf } from './shapes.js';
 import { instant } from './views.js';
 
@@ -57,7 +56,7 @@ export function backtestRoutes({ backtests, publicUrl = '' }: ApiDependencies): 
       role: 'operator',
       body: { schema: creation, limit: LARGEST, optional: true },
       responses: { 202: { description: 'It has begun', schema: backtestShape } },
-      handle({ body: { from, to, rules, against }, caller, seed }) {
+      async handle({ body: { from, to, rules, against }, caller, seed }) {
         if (from !== undefined && to !== undefined && from >= to) {
           throw new InvalidInput('from', 'must lie before to');
         }
@@ -65,8 +64,8 @@ export function backtestRoutes({ backtests, publicUrl = '' }: ApiDependencies): 
         const request = {
           from,
           to,
-          rules: rules === undefined ? IN_FORCE : asked('rules', rules),
-          against: against === undefined ? undefined : asked('against', against),
+          rules: rules === undefined ? IN_FORCE : await asked('rules', rules),
+          against: against === undefined ? undefined : await asked('against', against),
         };
         const job = backtests.get(id) ?? backtests.start(id, request, `admin:${caller.name}`);
         return { status: 202, body: view(job), headers: { Location: `${publicUrl}${BACKTESTS}/${id}` } };
@@ -91,12 +90,14 @@ export function backtestRoutes({ backtests, publicUrl = '' }: ApiDependencies): 
   ];
 }
 
-/** @throws InvalidRules; the lines are those of the text that was sent */
-function asked(field: string, rules: z.infer<typeof rulesInput>): Asked {
+/** @throws InvalidRules */
+async function asked(field: string, rules: z.infer<typeof rulesInput>): Promise<Asked> {
   if (rules === IN_FORCE) return IN_FORCE;
   if (rules === DEFAULTS) return rulesThatShip();
-  const text = typeof rules === 'string' ? rules : JSON.stringify(rules);
-  return { name: field, rules: parseRules(text, field, MOST_TOKENS) };
+  const isJson = typeof rules !== 'string';
+  const text = isJson ? JSON.stringify(rules) : rules;
+  const read = await readRules({ text, isJson }, { name: field, tokens: MOST_TOKENS_OF_DRAFT });
+  return { name: field, rules: read.rules };
 }
 
 function view({ progress, report, ...job }: BacktestJob): BacktestJson {

@@ -34,7 +34,7 @@ export function openApi(routes: readonly Route[]): Json {
     ];
     const content: Record<string, unknown> = {};
     if (body !== undefined) content['application/json'] = { schema: schemaOf(body.schema, 'input') };
-    if (body?.ndjson === true) content['application/x-ndjson'] = { schema: { type: 'string' } };
+    if (body?.ndjson !== undefined) content['application/x-ndjson'] = { schema: { type: 'string' } };
     if (body?.yaml === true) content['application/yaml'] = { schema: { type: 'string' } };
     return {
       operationId: operationId(route),

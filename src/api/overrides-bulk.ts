@@ -55,7 +55,7 @@ export function bulkRoute(path: string, deps: ApiDependencies, desk: OverrideDes
     path,
     summary: 'Set or remove the overrides of many accounts and domains; others are left alone',
     role: 'operator',
-    body: { schema: entries, limit: LARGEST, ndjson: true },
+    body: { schema: entries, limit: LARGEST, ndjson: MOST_ENTRIES },
     responses: {
       200: { description: 'What was changed; a fault in one entry changes none', schema: outcome },
     },

@@ -1,5 +1,6 @@
-import { stringify } from 'yaml';
 import { z } from 'zod';
+import { parseAside } from '../parsing/aside.js';
+import type { SourcedRules } from '../rules/model.js';
 import { InvalidRules } from '../rules/parse.js';
 import type { BodySpec } from './http/route.js';
 
@@ -7,48 +8,54 @@ import type { BodySpec } from './http/route.js';
 const LARGEST = 1024 * 1024;
 
 /**
- * YAML tokens of rules that come from others than administrators. Parsing holds everything else up: these take 50 to 100 ms,
- * and hold as many rules as there may be, unless they are long.
+ * YAML tokens of rules that are sent. They are parsed aside, one set after the other, in some 3 µs each: what administrators
+ * put in force holds ten thousand exemptions, and what others have tried as many rules as there may be.
  */
-export const MOST_TOKENS = 20_000;
+const MOST_TOKENS = 400_000;
+export const MOST_TOKENS_OF_DRAFT = 20_000;
 
 /** Rules as YAML text, as `{source}`, or as a JSON object that is the rule set itself. */
-const rulesInput = (write: (value: unknown) => string) =>
-  z
-    .union(
-      [
-        z.strictObject({ source: z.string('must be a text') }),
-        z.looseObject({ version: z.unknown() }).refine((value) => value['source'] === undefined),
-      ],
-      'must be YAML text, an object {source}, or a rule set as an object with version and rules',
-    )
-    .transform((value): RulesInput =>
-      typeof value['source'] === 'string'
-        ? { source: value['source'], hasLines: true }
-        : { source: write(value), hasLines: false },
-    );
+const rulesInput = z
+  .union(
+    [
+      z.strictObject({ source: z.string('must be a text') }),
+      z.looseObject({ version: z.unknown() }).refine((value) => value['source'] === undefined),
+    ],
+    'must be YAML text, an object {source}, or a rule set as an object with version and rules',
+  )
+  .transform((value): RulesInput =>
+    typeof value['source'] === 'string'
+      ? { text: value['source'], isJson: false }
+      : { text: JSON.stringify(value), isJson: true },
+  );
 
 export interface RulesInput {
-  readonly source: string;
-  /** False where the YAML was made here: then its lines mean nothing to the client. */
-  readonly hasLines: boolean;
+  readonly text: string;
+  /** Whether it was made here: then its lines mean nothing to the client, and it is kept as YAML. */
+  readonly isJson: boolean;
 }
 
-/** A body that is a rule set, to be kept as YAML that people can read. */
-export const rulesBody: BodySpec<RulesInput> = {
-  ...{ schema: rulesInput((value) => stringify(value)), limit: LARGEST, yaml: true },
-};
+/** A body that is a rule set. */
+export const rulesBody: BodySpec<RulesInput> = { schema: rulesInput, limit: LARGEST, yaml: true };
 
-/** A body that is a rule set, to be read once: JSON is YAML, and is written in a tenth of the time. */
-export const rulesDraft: BodySpec<RulesInput> = {
-  ...{ schema: rulesInput(JSON.stringify), limit: LARGEST / 4, yaml: true },
-};
+/** A body that is a rule set, to be read once. */
+export const rulesDraft: BodySpec<RulesInput> = { schema: rulesInput, limit: LARGEST / 4, yaml: true };
 
-/** The lines of YAML that was made here mean nothing to the client. */
-export function withoutLines(thrown: unknown, { hasLines }: RulesInput): unknown {
-  if (hasLines || !(thrown instanceof InvalidRules)) return thrown;
-  return new InvalidRules(
-    thrown.faults.map((fault) => ({ ...fault, line: undefined })),
-    thrown.source,
-  );
+/**
+ * Reads rules that were sent, while this thread goes on.
+ *
+ * @throws InvalidRules
+ */
+export async function readRules(
+  { text, isJson }: RulesInput,
+  { name = 'rules', tokens = MOST_TOKENS } = {},
+): Promise<SourcedRules> {
+  try {
+    const [rules] = await parseAside('rules', text, name, { tokens, rewrite: isJson });
+    return rules!;
+  } catch (thrown) {
+    if (!isJson || !(thrown instanceof InvalidRules)) throw thrown;
+    const faults = thrown.faults.map((fault) => ({ ...fault, line: undefined }));
+    throw new InvalidRules(faults, thrown.source);
+  }
 }

@@ -1,15 +1,15 @@
 import { z } from 'zod';
 import { StopgapError } from '../kernel/errors.js';
 import type { RulesStanding } from '../rules/decide.js';
-import type { RuleSet, RulesChanged } from '../rules/model.js';
-import { InvalidRules, parseRules } from '../rules/parse.js';
+import type { RulesChanged } from '../rules/model.js';
+import { InvalidRules } from '../rules/parse.js';
 import { contextOf, replayed, shown } from './commands.js';
 import type { ApiDependencies } from './dependencies.js';
 import { etagOf, ifMatch, preconditionFailed } from './http/etag.js';
 import type { Answer, Ask, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
 import type { RulesInput } from './rules-input.js';
-import { MOST_TOKENS, rulesBody, rulesDraft, withoutLines } from './rules-input.js';
+import { MOST_TOKENS_OF_DRAFT, readRules, rulesBody, rulesDraft } from './rules-input.js';
 import { goingOn, rulesView, rulesWarningsOf } from './rules-view.js';
 import { precisionShape } from './shadow-shapes.js';
 import { precisionView } from './shadow-view.js';
@@ -43,13 +43,7 @@ export function rulesRoutes(deps: ApiDependencies): readonly Route[] {
   };
 
   const replace = async (ask: Ask<unknown, RulesInput>): Promise<Answer> => {
-    const { source } = ask.body;
-    let rules: RuleSet;
-    try {
-      rules = parseRules(source);
-    } catch (thrown) {
-      throw withoutLines(thrown, ask.body);
-    }
+    const { rules, source } = await readRules(ask.body);
     const matches = ifMatch(ask.request);
     const inspect = ({ inForce }: RulesStanding): void => {
       // Where these very rules are in force, the change has been made: RFC 9110, 13.1.1 lets that count as success.
@@ -110,14 +104,13 @@ export function rulesRoutes(deps: ApiDependencies): readonly Route[] {
       needsModels: false,
       body: rulesDraft,
       responses: { 200: { description: 'Whether it is valid, and every fault', schema: validation } },
-      handle({ body }) {
+      async handle({ body }) {
         try {
-          const warnings = rulesWarningsOf(parseRules(body.source, 'rules', MOST_TOKENS), deps.places);
-          return ok({ valid: true, faults: [], warnings });
+          const { rules } = await readRules(body, { tokens: MOST_TOKENS_OF_DRAFT });
+          return ok({ valid: true, faults: [], warnings: rulesWarningsOf(rules, deps.places) });
         } catch (thrown) {
-          const refused = withoutLines(thrown, body);
-          if (!(refused instanceof InvalidRules)) throw refused;
-          const faults = refused.faults.map(({ line, path, message }) => ({
+          if (!(thrown instanceof InvalidRules)) throw thrown;
+          const faults = thrown.faults.map(({ line, path, message }) => ({
             line: line ?? null,
             path,
             message,

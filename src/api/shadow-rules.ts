@@ -3,7 +3,6 @@ import type { Case } from '../../projections/verdict-comparison.js';
 import { comparisonOf } from '../../projections/verdict-comparison.js';
 import type { RulesHandled } from '../desks/rules-desk.js';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
-import { parseRules } from '../rules/parse.js';
 import type { RulesCommand, RulesStanding } from '../rules/decide.js';
 import { contextOf, replayed, shown } from './commands.js';
 import { cursorOf, keyOfCursor } from './cursor.js';
@@ -13,7 +12,7 @@ import type { Answer, Ask, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
 import { anyOf, once, wholeNumber } from './inputs.js';
 import type { RulesInput } from './rules-input.js';
-import { rulesBody, withoutLines } from './rules-input.js';
+import { readRules, rulesBody } from './rules-input.js';
 import { goingOn, rulesView } from './rules-view.js';
 import { DIFFERENCES, differenceShape, shadowShape } from './shadow-shapes.js';
 import { differenceView, shadowView } from './shadow-view.js';
@@ -77,13 +76,7 @@ export function shadowRoutes(deps: ApiDependencies): readonly Route[] {
         201: { description: 'What runs in the shadow now', schema: shadowShape },
       },
       async handle(ask) {
-        const { source } = ask.body;
-        let rules;
-        try {
-          rules = parseRules(source);
-        } catch (thrown) {
-          throw withoutLines(thrown, ask.body);
-        }
+        const { rules, source } = await readRules(ask.body);
         const { before, repeated } = await carryOut(ask, { kind: 'load', rules, source });
         return answer(before.shadow === undefined ? 201 : 200, repeated);
       },

@@ -1,7 +1,5 @@
 import type { Logger } from 'pino';
-import { parseOverridesAside } from '../accounts/overrides-thread.js';
-import { ConfigError } from '../accounts/problems.js';
-import { lostMost, tooFew, WatchedFile } from '../accounts/watched-file.js';
+import { WatchedFile } from '../accounts/watched-file.js';
 import { messageOf } from '../kernel/errors.js';
 import type { AlarmClock } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
@@ -12,8 +10,10 @@ import type { OverrideCommand } from '../overrides/decide.js';
 import type { OverrideEntry } from '../overrides/model.js';
 import { OVERRIDE_TYPES } from '../overrides/model.js';
 import { unusedLimits } from '../overrides/unused.js';
+import { parseAside } from '../parsing/aside.js';
 import type { ReadModels } from '../read-models.js';
 import { subjectKey } from '../sending/subjects.js';
+import { refused, restored } from '../watched-files.js';
 
 const BY = 'system:overrides-file';
 /** Where the store did not take the changes: when they are tried again. */
@@ -34,8 +34,7 @@ export interface OverridesFileOptions {
  */
 export class OverridesFile {
   readonly #options: OverridesFileOptions;
-  readonly #watched: WatchedFile<string>;
-  #entries: readonly OverrideEntry[] = [];
+  readonly #watched: WatchedFile<readonly OverrideEntry[]>;
   #isRefused = false;
   #work: Promise<void> = Promise.resolve();
   #stopped = false;
@@ -43,12 +42,16 @@ export class OverridesFile {
 
   private constructor(options: OverridesFileOptions) {
     this.#options = options;
+    const { path, log, metrics } = options;
     this.#watched = new WatchedFile({
-      path: options.path,
-      parse: (text) => text,
-      entries: () => 1, // they are counted when they are parsed, aside
-      onChange: (text) => this.#next(() => this.#take(text, false)),
-      onRefused: (faults) => this.#refuse(faults),
+      path,
+      parseBytes: (bytes) => parseAside('overrides', bytes, path),
+      entries: (entries) => entries.length,
+      onChange: () => this.#next(() => this.#changed()),
+      onRefused: (faults, isDoubtful) => {
+        this.#isRefused = true;
+        refused(log, metrics, 'overrides')(faults, isDoubtful);
+      },
       onRestored: () => this.#restored(),
     });
   }
@@ -56,8 +59,7 @@ export class OverridesFile {
   /** Reads the file for the first time. @throws ConfigError; the system's error where it cannot be read */
   static async open(options: OverridesFileOptions): Promise<OverridesFile> {
     const file = new OverridesFile(options);
-    const text = (await file.#watched.load()).current;
-    file.#entries = await parseOverridesAside(text, options.path);
+    await file.#watched.load();
     return file;
   }
 
@@ -81,7 +83,6 @@ export class OverridesFile {
   /** As {@link check}, but takes over what has lost most of its entries. */
   async reload(): Promise<void> {
     await this.#watched.reload();
-    this.#next(() => this.#take(this.#watched.current, true));
     await this.#work;
   }
 
@@ -92,25 +93,8 @@ export class OverridesFile {
     this.#cancelRetry();
   }
 
-  async #take(text: string, isMeant: boolean): Promise<void> {
-    let entries: readonly OverrideEntry[];
-    try {
-      entries = await parseOverridesAside(text, this.#options.path);
-    } catch (error) {
-      if (!(error instanceof ConfigError)) throw error;
-      this.#refuse(error.message);
-      return;
-    }
-    const before = this.#entries.length;
-    if (!isMeant && lostMost(before, entries.length)) {
-      const { path, metrics, log } = this.#options;
-      metrics.fileRefused('overrides');
-      const faults = tooFew(path, before, entries.length);
-      this.#isRefused = true;
-      log.warn({ what: 'overrides', faults }, 'a file has lost most of its entries; what was in force stays');
-      return;
-    }
-    this.#entries = entries;
+  /** A file that was refused and says again what is in force is told of all the same. */
+  async #changed(): Promise<void> {
     if (!(await this.#reconcile()) && this.#isRefused) this.#restored();
     this.#isRefused = false;
   }
@@ -118,8 +102,9 @@ export class OverridesFile {
   /** @returns whether anything changed */
   async #reconcile(): Promise<boolean> {
     const { desk, models, clock, log } = this.#options;
-    const listed = new Set(this.#entries.map(({ subject }) => subjectKey(subject)));
-    const commands: OverrideCommand[] = this.#entries.map((entry) => ({
+    const entries = this.#watched.current;
+    const listed = new Set(entries.map(({ subject }) => subjectKey(subject)));
+    const commands: OverrideCommand[] = entries.map((entry) => ({
       kind: 'set',
       origin: 'file',
       ...entry,
@@ -135,22 +120,14 @@ export class OverridesFile {
     await models.reached(position);
     if (set + removed === 0) return false;
     const { rules } = models.sendVolume.rules;
-    const unused = this.#entries.filter(({ terms }) => unusedLimits(terms, rules).length > 0).length;
+    const unused = entries.filter(({ terms }) => unusedLimits(terms, rules).length > 0).length;
     log.info({ set, removed, unchanged, unused }, 'the overrides file is in force');
     return true;
   }
 
   #restored(): void {
-    this.#options.log.info(
-      { what: 'overrides' },
-      'a file that was refused can be used again, and is what is in force',
-    );
-  }
-
-  #refuse(faults: string): void {
-    this.#isRefused = true;
-    this.#options.metrics.fileRefused('overrides');
-    this.#options.log.error({ what: 'overrides', faults }, 'a file was refused; what was in force stays');
+    this.#isRefused = false;
+    restored(this.#options.log, 'overrides')();
   }
 
   /** One after the other: the newest file wins. */

@@ -2,7 +2,7 @@ import type { Clock } from '../kernel/time.js';
 import type { RulesCommand, RulesStanding } from '../rules/decide.js';
 import { NO_RULES_YET, decideRules, evolveRules } from '../rules/decide.js';
 import { DEFAULT_RULES } from '../rules/defaults.js';
-import type { RulesChanged, RulesFact } from '../rules/model.js';
+import type { RulesChanged, RulesFact, SourcedRules } from '../rules/model.js';
 import { RULES_STREAM } from '../rules/model.js';
 import { parseRules } from '../rules/parse.js';
 import type { ShadowFact } from '../rules/shadow.js';
@@ -49,14 +49,13 @@ export class RulesDesk {
   /**
    * At the start, and whenever the file has changed.
    *
-   * @param file its text; undefined where no rules file is configured
+   * @param file what it holds; undefined where no rules file is configured
    * @param builtIn what is in force without one
    * @throws InvalidRules; StoreUnavailable
    */
-  async load(file: string | undefined, name: string, builtIn = DEFAULT_RULES): Promise<void> {
-    const [source, origin] =
-      file === undefined ? ([builtIn, 'defaults'] as const) : ([file, 'file'] as const);
-    const rules = parseRules(source, file === undefined ? undefined : name);
+  async load(file: SourcedRules | undefined, builtIn = DEFAULT_RULES): Promise<void> {
+    const origin = file === undefined ? 'defaults' : 'file';
+    const { rules, source } = file ?? { rules: parseRules(builtIn), source: builtIn };
     const by = file === undefined ? 'system:defaults' : 'system:rules-file';
     await this.execute({ kind: 'replace', origin, rules, source }, { by });
   }

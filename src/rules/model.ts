@@ -209,6 +209,12 @@ export interface RuleSet {
   readonly exempt: readonly RuleExemption[];
 }
 
+/** A rule set, and the YAML that it is kept as. */
+export interface SourcedRules {
+  readonly rules: RuleSet;
+  readonly source: string;
+}
+
 /** A rule set with the version that its `RulesChanged` event gave it. */
 export interface VersionedRules extends RuleSet {
   readonly version: number;

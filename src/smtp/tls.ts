@@ -130,11 +130,20 @@ export class ListenerCertificate {
   }
 }
 
+/** Of a PEM file, which holds some kilobytes. More would hold everything up while it is looked at. */
+const LONGEST = 1024 * 1024;
+
 function inspect(
   cert: string,
   key: string,
   files: CertificateFiles,
 ): { secure: SecureOptions; expiresAt: Instant } {
+  for (const [file, text] of [
+    [files.cert, cert],
+    [files.key, key],
+  ] as const)
+    if (text.length > LONGEST)
+      throw unusable(file, `has more than ${LONGEST} characters: it is another file`);
   const leaf = parseCertificate(cert);
   if (leaf === undefined) throw unusable(files.cert, 'is no PEM certificate');
   let matches: boolean;

@@ -1,7 +1,10 @@
+import { setImmediate } from 'node:timers/promises';
 import express from 'express';
 import type { Request, Response } from 'express';
 import type { BodySpec } from './route.js';
 import { findJsonFault } from './json-fault.js';
+import type { Piece } from './json-pieces.js';
+import { elementsOf, linesOf, LONGEST_PIECE } from './json-pieces.js';
 import { Problem, invalid } from './problem.js';
 
 /** Bytes of a body where a route names no other limit. */
@@ -36,7 +39,7 @@ export async function readBody(
     .split(';')
     .map((part) => part.trim());
   const isYaml = spec.yaml === true && YAML_TYPE.test(type.toLowerCase());
-  const isLines = spec.ndjson === true && NDJSON_TYPE.test(type.toLowerCase());
+  const isLines = spec.ndjson !== undefined && NDJSON_TYPE.test(type.toLowerCase());
   if (!isYaml && !isLines && !JSON_TYPE.test(type.toLowerCase())) {
     const stated = type === '' ? 'of no stated type' : type;
     throw new Problem(415, `the body is ${stated}: send ${acceptedBy(spec)}`);
@@ -46,13 +49,16 @@ export async function readBody(
     throw new Problem(415, `the body is in ${charset}: send UTF-8`);
   }
   const text = decode(bytes);
-  if (isLines) return { bytes, value: text.split(/\r?\n/).flatMap(parseLine) };
-  return { bytes, value: isYaml ? { source: text } : parse(text) };
+  if (isYaml) return { bytes, value: { source: text } };
+  const { ndjson: most } = spec;
+  if (most !== undefined && (isLines || text.trimStart().startsWith('[')))
+    return { bytes, value: await parsePieces(text, isLines ? linesOf(text) : elementsOf(text), most) };
+  return { bytes, value: await parse(bytes, text) };
 }
 
 function acceptedBy({ yaml, ndjson }: BodySpec<unknown>): string {
   if (yaml === true) return 'application/json, application/yaml or text/yaml';
-  return ndjson === true ? 'application/json or application/x-ndjson' : 'application/json';
+  return ndjson !== undefined ? 'application/json or application/x-ndjson' : 'application/json';
 }
 
 function readBytes(request: Request, response: Response, limit: number): Promise<Buffer> {
@@ -74,42 +80,107 @@ function decode(bytes: Buffer): string {
   }
 }
 
-/** Empty lines, such as the one behind the last, hold nothing. */
-function parseLine(text: string, index: number): readonly unknown[] {
-  return text.trim() === '' ? [] : [parse(text, index)];
-}
-
 /** Levels of a JSON value: what works on it may call itself for each. */
 const DEEPEST = 100;
+/** Names in one object: a schema goes through all of them. */
+const MOST_KEYS = 1000;
+/** Colons, and commas and brackets, of a long body: what so many stand for is parsed in some 20 ms. */
+const MOST_COLONS = 60_000;
+const MOST_PARTS = 150_000;
+const [QUOTE, BACKSLASH, COLON, COMMA, BRACKET, BRACE] = Buffer.from('"\\:,[{');
 
-/** @param before how many lines stand before this text */
-function parse(text: string, before = 0): unknown {
-  const value = parseJson(text, before);
-  if (isDeeperThan(DEEPEST, value))
-    throw invalid([{ field: 'body', message: `is nested more than ${DEEPEST} levels deep` }]);
+/** Reads values one by one, so that others get their turns; of too many one more than there may be. */
+async function parsePieces(
+  text: string,
+  pieces: Generator<Piece | undefined, number | undefined>,
+  most: number,
+): Promise<unknown[]> {
+  const values: unknown[] = [];
+  let next = pieces.next();
+  for (let looked = 0; next.done !== true && values.length <= most; next = pieces.next()) {
+    const piece = next.value;
+    if (piece === undefined || (looked += piece.end - piece.start) > LONGEST_PIECE) {
+      await setImmediate();
+      looked = 0;
+    }
+    if (piece === undefined) continue;
+    const { start, end, line } = piece;
+    if (end - start > LONGEST_PIECE)
+      throw invalid([{ field: 'body', message: `holds a value of more than ${LONGEST_PIECE} characters` }]);
+    const value = text.slice(start, end);
+    // The fault of a list is named by its place in the whole, that of a line by its line.
+    values.push(
+      checked(await parseJson(value, line === undefined ? { text } : { text: value, before: line })),
+    );
+  }
+  // A list ends with its bracket, and nothing comes after it.
+  if (next.done === true && (next.value === undefined || text.slice(next.value).trim() !== ''))
+    throw await faultIn({ text });
+  return values;
+}
+
+async function parse(bytes: Buffer, text: string): Promise<unknown> {
+  if (bytes.length > LONGEST_PIECE) {
+    let [colons, parts, isText] = [0, 0, false];
+    for (let at = 0; at < bytes.length; at++) {
+      const byte = bytes[at];
+      if (byte === QUOTE) isText = !isText;
+      else if (isText) at += byte === BACKSLASH ? 1 : 0;
+      else if (byte === COLON) colons += 1;
+      else if (byte === COMMA || byte === BRACKET || byte === BRACE) parts += 1;
+    }
+    if (colons > MOST_COLONS || parts > MOST_PARTS)
+      throw invalid([{ field: 'body', message: 'holds more values than any body needs' }]);
+  }
+  const value = await parseJson(text, { text });
+  if (bytes.length > LONGEST_PIECE) await setImmediate();
+  checked(value);
+  if (bytes.length > LONGEST_PIECE) await setImmediate();
   return value;
 }
 
-/** Without recursion: it meets what is too deep for it. */
-function isDeeperThan(most: number, value: unknown): boolean {
-  const isParent = (one: unknown): one is object => typeof one === 'object' && one !== null;
-  let level = [value].filter(isParent);
+/** @throws Problem where it is nested too deeply, or too wide; without recursion: it meets what is too deep for it */
+function checked(value: unknown): unknown {
+  let level: object[] = isParent(value) ? [value] : [];
   for (let depth = 0; level.length > 0; depth++) {
-    if (depth === most) return true;
-    level = level.flatMap((parent) => Object.values(parent).filter(isParent));
+    if (depth === DEEPEST)
+      throw invalid([{ field: 'body', message: `is nested more than ${DEEPEST} levels deep` }]);
+    const next: object[] = [];
+    for (const parent of level) {
+      const children: readonly unknown[] = Array.isArray(parent) ? parent : Object.values(parent);
+      if (children !== parent && children.length > MOST_KEYS)
+        throw invalid([{ field: 'body', message: `has an object with more than ${MOST_KEYS} names` }]);
+      for (const child of children) if (isParent(child)) next.push(child);
+    }
+    level = next;
   }
-  return false;
+  return value;
 }
 
-function parseJson(text: string, before: number): unknown {
+function isParent(one: unknown): one is object {
+  return typeof one === 'object' && one !== null;
+}
+
+interface Around {
+  readonly text: string;
+  /** How many lines stand before it. */
+  readonly before?: number;
+}
+
+/** @param around what a fault is looked for in */
+async function parseJson(text: string, around: Around): Promise<unknown> {
   try {
     return JSON.parse(text);
   } catch {
-    const { line: within, column, offset } = findJsonFault(text);
-    const line = before + within;
-    const seen = offset >= text.length ? 'it ends too early' : `unexpected ${JSON.stringify(text[offset])}`;
-    const message = `is not valid JSON at line ${line}, column ${column}: ${seen}`;
-    const errors = [{ field: 'body', message }];
-    throw new Problem(400, `body: ${message}`, { code: 'invalid-input', members: { errors, line, column } });
+    throw await faultIn(around);
   }
+}
+
+async function faultIn({ text, before = 0 }: Around): Promise<Problem> {
+  const { line: within, column, offset } = await findJsonFault(text);
+  const line = before + within;
+  const seen = offset >= text.length ? 'it ends too early' : `unexpected ${JSON.stringify(text[offset])}`;
+  const message = `is not valid JSON at line ${line}, column ${column}: ${seen}`;
+  const errors = [{ field: 'body', message }];
+  return new Problem(400, `body: ${message}`, { code: 'invalid-input', members: { errors, line, column } });
 }

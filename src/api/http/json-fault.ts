@@ -1,3 +1,5 @@
+import { setImmediate } from 'node:timers/promises';
+
 /** Where JSON text stops being JSON; line and column count from 1. */
 export interface JsonFault {
   readonly line: number;
@@ -8,6 +10,9 @@ export interface JsonFault {
 const TOKEN =
   /[ \t\n\r]*(?:([{}[\],:])|("(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*")|(-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)(?![\w.+-]))/y; // eslint-disable-line no-control-regex -- RFC 8259 section 7 names them
 
+/** Tokens that are looked at in one turn of the event loop. */
+const TURN = 10_000;
+
 /** What may come next. */
 type Expecting = 'value' | 'value or ]' | 'key' | 'key or }' | 'colon' | 'comma' | 'end';
 
@@ -16,12 +21,14 @@ type Expecting = 'value' | 'value or ]' | 'key' | 'key or }' | 'colon' | 'comma'
  *
  * @returns the end of the text where it is cut short
  */
-export function findJsonFault(text: string): JsonFault {
+export async function findJsonFault(text: string): Promise<JsonFault> {
   const open: ('{' | '[')[] = [];
   let expecting: Expecting = 'value';
   let offset = 0;
   const closed = (): Expecting => (open.length === 0 ? 'end' : 'comma');
-  for (;;) {
+  for (let count = 1; ; count++) {
+    // A long text takes a second: others get their turns.
+    if (count % TURN === 0) await setImmediate();
     TOKEN.lastIndex = offset;
     const found = TOKEN.exec(text);
     const start = skipSpace(text, offset);
@@ -66,6 +73,11 @@ function skipSpace(text: string, from: number): number {
 }
 
 function place(text: string, offset: number): JsonFault {
-  const before = text.slice(0, offset);
-  return { line: before.split('\n').length, column: offset - before.lastIndexOf('\n'), offset };
+  let line = 1;
+  let start = 0;
+  for (let next = text.indexOf('\n'); next >= 0 && next < offset; next = text.indexOf('\n', start)) {
+    line += 1;
+    start = next + 1;
+  }
+  return { line, column: offset - start + 1, offset };
 }

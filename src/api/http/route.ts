@@ -40,8 +40,8 @@ export interface BodySpec<Body> {
   readonly limit?: number;
   /** Also takes YAML, which is handed to the schema as `{source: <text>}`. */
   readonly yaml?: boolean;
-  /** Also takes a JSON value a line (NDJSON), handed to the schema as an array. */
-  readonly ndjson?: boolean;
+  /** Takes so many JSON values, as a list or one a line (NDJSON), handed to the schema as an array; one more is not read. */
+  readonly ndjson?: number;
 }
 
 export interface ResponseSpec {

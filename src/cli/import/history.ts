@@ -7,6 +7,7 @@ import { History } from '../../import/history.js';
 import { KnownIds } from '../../import/known-ids.js';
 import { messageOf } from '../../kernel/errors.js';
 import { RulesDesk } from '../../desks/rules-desk.js';
+import { parseRules } from '../../rules/parse.js';
 import { PROFILE_CATEGORY, SUMMARIES_KEPT } from '../../sending/day-summary.js';
 import { AUTH_CATEGORY, SEND_CATEGORY } from '../../sending/events.js';
 import type { EventStore } from '../../store/port.js';
@@ -27,8 +28,9 @@ export async function openHistory(io: CliIo, config: Config): Promise<Target> {
     await store.setRetention(PROFILE_CATEGORY, SUMMARIES_KEPT);
     // What is usual is counted in the windows of the rules: those that the server puts in force when it starts.
     const desk = new RulesDesk(store, io.clock);
-    const file = config.rules === undefined ? undefined : readFileSync(config.rules, 'utf8');
-    await desk.load(file, config.rules ?? 'defaults');
+    const { rules: file } = config;
+    const source = file === undefined ? undefined : readFileSync(file, 'utf8');
+    await desk.load(source === undefined ? undefined : { rules: parseRules(source, file), source });
     const rules = (await desk.current())!;
     // SQLite's store knows every id that stands in it; the other forgets those of long ago.
     const known = config.store.kind === 'sqlite' ? undefined : await KnownIds.of(store);

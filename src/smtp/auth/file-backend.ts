@@ -1,4 +1,3 @@
-import { passwordCost } from '../../accounts/passwords.js';
 import type { UserTable } from '../../accounts/users.js';
 import type { AuthBackend } from './login-verifier.js';
 
@@ -14,7 +13,7 @@ export function fileBackend(users: () => UserTable): AuthBackend {
       const table = users();
       if (known?.table !== table) {
         let highest = 0;
-        for (const { password } of table.values()) highest = Math.max(highest, passwordCost(password));
+        for (const { cost } of table.values()) highest = Math.max(highest, cost);
         known = { table, highest };
       }
       return known.highest === 0 ? undefined : known.highest;

@@ -49,7 +49,7 @@ async function configured(
     const file = path.join(dir, 'data', 'events.db');
     const clock = new ManualClock(installed);
     const store = await openSqliteStore({ file, clock });
-    await new RulesDesk(store, clock).load(undefined, 'defaults');
+    await new RulesDesk(store, clock).load(undefined);
     await store.close();
     const added = await addToken({
       file: path.join(dir, 'data', 'tokens.yaml'),

@@ -286,6 +286,37 @@ describe('many overrides in one request', () => {
     assert.equal(await server.deps.store.head(), head, 'nothing was written');
   });
 
+  for (const [what, body, type, message] of [
+    [
+      'a fault in the last of many',
+      `[\n${'{"a":[",]"]},\n'.repeat(5000)}x]`,
+      'json',
+      /line 5002, column 1: unexpected "x"/,
+    ],
+    [
+      'a list that is cut short',
+      `[\n${'1,'.repeat(5000)}2`,
+      'json',
+      /line 2, column 10002: it ends too early/,
+    ],
+    ['something after the list', '[1] 2', 'json', /line 1, column 5: unexpected "2"/],
+    ['a fault in a line', '{}\n\n{"a"}\n', 'x-ndjson', /line 3, column 5: unexpected "}"/],
+    ['too many lines', '1\n'.repeat(2_000_000), 'x-ndjson', /at most 10000 entries at once/],
+    ['too many elements', `[${'1,'.repeat(2_000_000)}x`, 'json', /at most 10000 entries at once/],
+    ['one long value', `["${'\\"'.repeat(100_000)}`, 'json', /holds a value of more than 65536 characters/],
+    [
+      'many names',
+      JSON.stringify([Object.fromEntries(Array.from({ length: 1001 }, (_, n) => [n, 1]))]),
+      'json',
+      /an object with more than 1000 names/,
+    ],
+  ] as const)
+    test(`a body with ${what} is refused, with its place where it has one`, async () => {
+      const reply = await put(body, { 'content-type': `application/${type}` });
+      assert.equal(reply.status, 400);
+      assert.match(reply.json.detail, message);
+    });
+
   test('a list sets, changes and removes; others are left alone', async () => {
     await put([
       { subject: account('a@list.example'), factor: 2 },

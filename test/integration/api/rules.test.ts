@@ -93,6 +93,31 @@ describe('rules over HTTP', () => {
     });
   }
 
+  const flood = `version: 1\nrules: [${most(450_000, () => '1,')}]`;
+  for (const [method, path, send] of [
+    ['PUT', RULES, (source: string) => ({ source })],
+    ['PUT', `${RULES}/shadow`, (source: string) => ({ source })],
+    ['POST', '/api/v1/backtests', (rules: string) => ({ rules })],
+  ] as const)
+    test(`of too many tokens are refused before they are worked on: ${method} ${path}`, async () => {
+      const reply = await server.call(method, path, { role: 'admin', body: send(flood) });
+      assert.equal(reply.status, 422);
+      assert.equal(reply.json.faults.length, 1);
+      assert.match(reply.json.faults[0].message, /^has more than (400000|20000) tokens$/);
+    });
+
+  test('of more values than any body needs are refused unread, but text may hold anything', async () => {
+    const reply = await server.call('PUT', RULES, {
+      body: `{"version":1,"rules":[${most(160_000, () => '{},')}{}]}`,
+      headers: { 'content-type': 'application/json' },
+    });
+    assert.equal(reply.status, 400);
+    assert.match(reply.json.detail, /holds more values than any body needs/);
+    const text = most(100_000, () => ',:"\\');
+    const source = `${VALID}# ${text}\n`;
+    assert.equal((await server.call('PUT', `${RULES}/shadow`, { body: { source } })).status, 201);
+  });
+
   for (const path of [`${RULES}/validate`, '/api/v1/backtests', '/api/v1/blocks']) {
     test(`are refused as JSON that is nested too deeply: ${path}`, async () => {
       const body = `{"version":1,"rules":${'['.repeat(20_000)}${']'.repeat(20_000)}}`;

@@ -148,6 +148,8 @@ test('broken and missing files are refused with their names, never with the key'
   );
   writeFileSync(files.cert, 'no certificate');
   await assert.rejects(load(), /mx\.crt: is no PEM certificate/);
+  writeFileSync(files.cert, `-----BEGIN CERTIFICATE-----\n${'A'.repeat(2_000_000)}`);
+  await assert.rejects(load(), /mx\.crt: has more than 1048576 characters: it is another file/);
 });
 
 test('a certificate that is gone and comes back as it was is told once, and its name stands once', async (context) => {

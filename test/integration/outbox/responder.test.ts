@@ -45,7 +45,7 @@ async function detect(store: EventStore, clock: ManualClock, rules = RULES): Pro
   const log = pino({ level: 'info' }, { write: (line) => void lines.push(line) });
   const metrics = new Metrics();
   const desk = new BlockDesk(store, clock);
-  await new RulesDesk(store, clock).load(rules, 'rules.yaml');
+  await new RulesDesk(store, clock).load({ rules: parseRules(rules), source: rules });
   const models: ReadModels = new ReadModels({
     onVerdict: (verdict, live) => (live ? responder.take(verdict) : responder.remember(verdict)),
     onBlockEvent({ data }) {

@@ -193,6 +193,8 @@ test('a file that was cut is not in force until an administrator says so', async
   const world = await begin(context, fileOf(...many));
   for (const left of [many.slice(0, 2), []]) {
     await world.write(fileOf(...left));
+    // The inode of a file that is gone may be used again: then a shorter content must look the same twice.
+    await world.file.check();
     assert.equal(world.models.overrides.size, 12);
   }
   assert.deepEqual(world.refusals, ['overrides', 'overrides']);

@@ -215,7 +215,7 @@ export async function startOn(
     onSkipped: () => undefined,
   });
   const rulesDesk = new RulesDesk(store, clock);
-  await rulesDesk.load(undefined, 'defaults', FIXED_RULES);
+  await rulesDesk.load(undefined, FIXED_RULES);
   await models.follow(store);
   const table = new TokenTable(
     Object.entries(TOKENS).map(([role, token]) => ({

@@ -13,6 +13,7 @@ import { Metrics } from '../../../src/metrics/metrics.js';
 import { ReadModels } from '../../../src/read-models.js';
 import { Responder } from '../../../src/response/responder.js';
 import { RulesDesk } from '../../../src/desks/rules-desk.js';
+import { parseRules } from '../../../src/rules/parse.js';
 import type { MessageAccepted } from '../../../src/sending/events.js';
 import { sendStreamKey, senderIdentity } from '../../../src/sending/subjects.js';
 import { Recorder } from '../../../src/smtp/recorder.js';
@@ -126,7 +127,7 @@ export class Live {
   }
 
   async #begin(rules: string): Promise<void> {
-    await new RulesDesk(this.store, this.clock).load(rules, 'rules.yaml');
+    await new RulesDesk(this.store, this.clock).load({ rules: parseRules(rules), source: rules });
     await this.models.follow(this.store);
     const { store, models, clock } = this;
     this.#summaries = await DaySummaries.start({ store, models, clock, log: SILENT });

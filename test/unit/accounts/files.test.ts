@@ -86,6 +86,48 @@ test('a symbolic link stays one', async (context) => {
   assert.deepEqual([...(await readUsers(real)).keys()], ['bob']);
 });
 
+test('a change touches the lines of its record alone', async (context) => {
+  const file = path.join(temporaryDirectory(context), 'users.yaml');
+  const anna = `- password:   "${HASH}" # old\n  # what she is called\n  name: anna\n`;
+  const bob = `- { name: bob, password: "${HASH}" }\n`;
+  const eve = `- name: eve\n\n  password: ${HASH}`;
+  const head = '# all of us\n---\nusers: # by hand\n\n# sales\n';
+  writeFileSync(file, `${head}${anna}\n# support\n${bob}${eve}`);
+  await addUser({ file, name: 'new', password: 'x', now: NOW });
+  const added = readFileSync(file, 'utf8');
+  assert.ok(added.startsWith(`${head}${anna}\n# support\n${bob}${eve}\n- name: new\n  password: $scrypt$`));
+  const rest = added.slice(added.indexOf('- name: eve'));
+  await setPassword({ file, name: 'anna', password: 'y' });
+  const changed = readFileSync(file, 'utf8');
+  const end = `\n# support\n${bob}${rest}`;
+  assert.ok(changed.startsWith(head) && changed.endsWith(end));
+  assert.match(
+    changed.slice(head.length, -end.length),
+    /^- password: "?\$scrypt\S+ # old\n {2}# what she is called\n {2}name: anna\n$/,
+  );
+  await removeUser({ file, name: 'anna' });
+  assert.equal(readFileSync(file, 'utf8'), `${head}${end}`);
+  for (const name of ['bob', 'eve', 'new']) await removeUser({ file, name });
+  assert.equal((await readUsers(file)).size, 0);
+  assert.match(readFileSync(file, 'utf8'), /^# all of us\n---\nusers:/);
+});
+
+test('a list that was written by others in one line, or with aliases, is changed as well', async (context) => {
+  const file = path.join(temporaryDirectory(context), 'users.yaml');
+  for (const text of [
+    JSON.stringify({ users: [{ name: 'anna', password: HASH }] }),
+    `users:\n  - { name: anna, password: &one "${HASH}" }\n  - { name: bob, password: *one }\n`,
+  ]) {
+    writeFileSync(file, text);
+    await addUser({ file, name: 'eve', password: 'x', now: NOW });
+    await setPassword({ file, name: 'eve', password: 'y' });
+    const before = await readUsers(file);
+    assert.equal(before.get('anna')!.password, HASH);
+    await removeUser({ file, name: 'eve' });
+    assert.deepEqual([...(await readUsers(file)).keys()], [...before.keys()].slice(0, -1));
+  }
+});
+
 test('ten writers at once lose nothing', async (context) => {
   const file = path.join(temporaryDirectory(context), 'tokens.yaml');
   const names = Array.from({ length: 10 }, (_, index) => `token-${index}`);

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { parseOverridesAside } from '../../../src/accounts/overrides-thread.js';
 import { parseOverrides } from '../../../src/accounts/overrides.js';
 import { ConfigError } from '../../../src/accounts/problems.js';
+import { parseAside } from '../../../src/parsing/aside.js';
 
 const GOOD = `# what customers bought
 version: 1
@@ -40,7 +40,7 @@ test('an overrides file is read, here and in a thread of its own', async () => {
     },
   ];
   assert.deepEqual(parseOverrides(GOOD, 'o.yaml'), expected);
-  assert.deepEqual(await parseOverridesAside(GOOD, 'o.yaml'), expected);
+  assert.deepEqual(await parseAside('overrides', GOOD, 'o.yaml'), expected);
   assert.deepEqual(parseOverrides('{"version":1,"overrides":[]}', 'o.yaml'), []);
 });
 
@@ -52,7 +52,7 @@ test('faults are named with line and column, and what would be right', async () 
     'o.yaml:6:13: overrides[1].faktor: is not a known key',
   ];
   assert.deepEqual(problems(text), expected);
-  await assert.rejects(parseOverridesAside(text, 'o.yaml'), (thrown) => {
+  await assert.rejects(parseAside('overrides', text, 'o.yaml'), (thrown) => {
     assert.ok(thrown instanceof ConfigError);
     assert.deepEqual(thrown.problems, expected);
     return true;

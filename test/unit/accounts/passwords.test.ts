@@ -6,7 +6,6 @@ import {
   LONGEST_PASSWORD,
   PasswordChecker,
   passwordCost,
-  passwordFault,
 } from '../../../src/accounts/passwords.js';
 import { InvalidInput, StopgapError } from '../../../src/kernel/errors.js';
 
@@ -84,9 +83,9 @@ test('hashes that would cost too much memory are not taken', async () => {
     'ln=0,r=8,p=1',
     'ln=15,r=0,p=1',
   ]) {
-    assert.match(passwordFault(`$scrypt$${parameters}${tail}`) ?? '', /is no scrypt hash/, parameters);
+    assert.equal(passwordCost(`$scrypt$${parameters}${tail}`), 0, parameters);
   }
-  assert.equal(passwordFault(`$scrypt$ln=15,r=8,p=1${tail}`), undefined);
+  assert.ok(passwordCost(`$scrypt$ln=15,r=8,p=1${tail}`) > 0);
 });
 
 test('a cheap hash costs what the dearest of the file does, and so does no hash at all', async () => {

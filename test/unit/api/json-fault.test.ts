@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { findJsonFault } from '../../../src/api/http/json-fault.js';
 
-test('names the character that does not belong', () => {
+test('names the character that does not belong', async () => {
   const cases: ReadonlyArray<readonly [text: string, line: number, column: number]> = [
     ['{"a":}', 1, 6],
     ['{"a":1,}', 1, 8],
@@ -21,21 +21,21 @@ test('names the character that does not belong', () => {
     ['{]', 1, 2],
   ];
   for (const [text, line, column] of cases) {
-    const fault = findJsonFault(text);
+    const fault = await findJsonFault(text);
     assert.deepEqual([fault.line, fault.column], [line, column], JSON.stringify(text));
   }
 });
 
-test('finds the end of what is cut short, and of what is no fault at all', () => {
-  fc.assert(
-    fc.property(fc.json({ maxDepth: 4 }), (text) => {
-      assert.equal(findJsonFault(text).offset, text.length);
+test('finds the end of what is cut short, and of what is no fault at all', async () => {
+  await fc.assert(
+    fc.asyncProperty(fc.json({ maxDepth: 4 }), async (text) => {
+      assert.equal((await findJsonFault(text)).offset, text.length);
     }),
   );
   for (const text of ['', '{', '[[', '{"a"', '{"a":', '[1,'])
-    assert.equal(findJsonFault(text).offset, text.length);
+    assert.equal((await findJsonFault(text)).offset, text.length);
 });
 
-test('deep nesting is no trouble', () => {
-  assert.equal(findJsonFault('['.repeat(100_000)).offset, 100_000);
+test('deep nesting is no trouble', async () => {
+  assert.equal((await findJsonFault('['.repeat(100_000))).offset, 100_000);
 });

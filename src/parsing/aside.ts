@@ -1,0 +1,139 @@
+import { Worker } from 'node:worker_threads';
+import { ConfigError } from '../accounts/problems.js';
+import type { Milliseconds } from '../kernel/time.js';
+import { SECOND } from '../kernel/time.js';
+import type { RuleFault } from '../rules/parse.js';
+import { InvalidRules } from '../rules/parse.js';
+import type { Kind, ParseOptions, Parsed } from './parsers.js';
+import { PARSERS, textOf } from './parsers.js';
+
+/*
+ * Reading a file of thousands of entries takes seconds, and a rule set at its bounds a tenth of one, in which no session
+ * would be served: it is done in a thread beside. What it gives comes in parts, since taking over all of it at once
+ * would hold everything up as well.
+ */
+
+/** What the thread is told: something to read, or that the next part is wanted. */
+export type Told =
+  | {
+      readonly id: number;
+      readonly kind: Kind;
+      readonly text: string | Uint8Array;
+      readonly name: string;
+      readonly options: ParseOptions;
+    }
+  | { readonly id: number };
+
+/** What it answers: a part, or why the text is refused. */
+export type Answer =
+  | { readonly id: number; readonly part: readonly unknown[]; readonly isLast: boolean }
+  | { readonly id: number; readonly problems: readonly string[] }
+  | { readonly id: number; readonly faults: readonly RuleFault[]; readonly source: string }
+  | { readonly id: number; readonly error: string };
+
+type Work = Omit<Extract<Told, { kind: Kind }>, 'id'>;
+
+interface Pending {
+  readonly resolve: (answer: Answer) => void;
+  readonly reject: (error: Error) => void;
+}
+
+const SCRIPT = new URL('./thread.js', import.meta.url);
+/** Bytes, or characters: this is read in some milliseconds, less than handing it over may take. */
+const SHORT = 4 * 1024;
+/** A thread that has nothing to do is ended: it holds memory. */
+const IDLE: Milliseconds = 10 * SECOND;
+/** Mebibytes: what needs more is refused, and the process lives on. */
+const HEAP = 4096;
+
+/**
+ * Reads a text while this thread goes on. One text is read after the other.
+ *
+ * @param name how messages name the text
+ * @throws ConfigError; of rules InvalidRules; Error where the thread needs too much memory
+ */
+export async function parseAside<K extends Kind>(
+  kind: K,
+  text: string | Uint8Array,
+  name: string,
+  options: ParseOptions = {},
+): Promise<readonly Parsed[K][]> {
+  const entries: Parsed[K][] = [];
+  for await (const part of partsAside(kind, text, name, options)) entries.push(...part);
+  return entries;
+}
+
+/** As {@link parseAside}, part by part: between two of them this thread has other turns. */
+export async function* partsAside<K extends Kind>(
+  kind: K,
+  text: string | Uint8Array,
+  name: string,
+  options: ParseOptions = {},
+): AsyncGenerator<readonly Parsed[K][]> {
+  if (text.length <= SHORT) yield PARSERS[kind](textOf(text), name, options);
+  else yield* parsing.parts({ kind, text, name, options }) as AsyncGenerator<readonly Parsed[K][]>;
+}
+
+/** The thread, while there is one. */
+class Parsing {
+  readonly #pending = new Map<number, Pending>();
+  #thread: Worker | undefined;
+  #count = 0;
+  #idle: NodeJS.Timeout | undefined;
+
+  async *parts(work: Work): AsyncGenerator<readonly unknown[]> {
+    const id = ++this.#count;
+    for (let told: Told = { id, ...work }; ; told = { id }) {
+      const answer = await this.#ask(told);
+      if ('problems' in answer) throw new ConfigError(answer.problems);
+      if ('faults' in answer) throw new InvalidRules(answer.faults, answer.source);
+      if ('error' in answer) throw new Error(answer.error);
+      yield answer.part;
+      if (answer.isLast) return;
+    }
+  }
+
+  #ask(told: Told): Promise<Answer> {
+    clearTimeout(this.#idle);
+    const thread = (this.#thread ??= this.#start());
+    thread.ref();
+    return new Promise((resolve, reject) => {
+      this.#pending.set(told.id, { resolve, reject });
+      thread.postMessage(told);
+    });
+  }
+
+  #start(): Worker {
+    const thread = new Worker(SCRIPT, { resourceLimits: { maxOldGenerationSizeMb: HEAP } });
+    thread.on('message', (answer: Answer) => this.#take(thread, answer));
+    thread.on('error', (error: NodeJS.ErrnoException) => {
+      const isHungry = error.code === 'ERR_WORKER_OUT_OF_MEMORY';
+      this.#end(thread, isHungry ? new Error(`reading it takes more than ${HEAP} MiB of memory`) : error);
+    });
+    thread.on('exit', () => this.#end(thread, new Error('the thread that reads it has ended')));
+    return thread;
+  }
+
+  #take(thread: Worker, answer: Answer): void {
+    this.#pending.get(answer.id)!.resolve(answer);
+    this.#pending.delete(answer.id);
+    if (this.#pending.size > 0) return;
+    thread.unref();
+    this.#idle = setTimeout(() => {
+      this.#thread = undefined;
+      void thread.terminate();
+    }, IDLE).unref();
+  }
+
+  /** What waits for it learns of it; the next text gets another thread. */
+  #end(thread: Worker, error: Error): void {
+    if (this.#thread !== thread) return;
+    clearTimeout(this.#idle);
+    this.#thread = undefined;
+    const waiting = [...this.#pending.values()];
+    this.#pending.clear();
+    for (const { reject } of waiting) reject(error);
+  }
+}
+
+const parsing = new Parsing();
