@@ -109,7 +109,15 @@ function imposed(n: number): BlockEvent {
   const subject = { type: 'account', value: `blocked${n}@example.com` } as const;
   const terms = { direction: 'all', description: '', refusal: 'soft', until: null, origin: 'rule' } as const;
   const data = { ...terms, block: `b${n}`, subject, renewWhileTrying: false };
-  return { id: `e${n}`, type: 'BlockImposed', at: NOW, by: 'rule:burst@1', position: n + 1, revision: 0, data };
+  return {
+    id: `e${n}`,
+    type: 'BlockImposed',
+    at: NOW,
+    by: 'rule:burst@1',
+    position: n + 1,
+    revision: 0,
+    data,
+  };
 }
 
 if (isMain(import.meta.url)) print(await run());
