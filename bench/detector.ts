@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import { SendVolume } from '../projections/send-volume.js';
+import { SendVolume } from '../projections/volume/send-volume.js';
 import { DAY } from '../src/kernel/time.js';
 import { DEFAULT_RULES } from '../src/rules/defaults.js';
 import type { SenderDaySummarised } from '../src/sending/day-summary.js';

@@ -1,7 +1,7 @@
-import { ActiveBlocks } from '../projections/active-blocks.js';
+import { ActiveBlocks } from '../projections/blocks/active-blocks.js';
 import type { BlockEvent } from '../src/blocks/events.js';
 import { Metrics } from '../src/metrics/metrics.js';
-import type { DoorMeter } from '../src/metrics/door.js';
+import type { ListenerMeter } from '../src/metrics/listener.js';
 import type { SenderIdentity } from '../src/sending/subjects.js';
 import { senderIdentity } from '../src/sending/subjects.js';
 import { isMain, median, print } from './report.js';
@@ -86,13 +86,13 @@ function verdicts(): Row[] {
 }
 
 /** Nanoseconds. */
-function perVerdict(blocks: ActiveBlocks, senders: readonly SenderIdentity[], door: DoorMeter): number {
+function perVerdict(blocks: ActiveBlocks, senders: readonly SenderIdentity[], door: ListenerMeter): number {
   let refused = 0;
   const answer = (error?: Error | null): void => void (error !== null && refused++);
   const began = performance.now();
   for (let n = 0; n < VERDICTS; n++) {
     const done = door.measured('rcpt', answer);
-    done(blocks.verdict(senders[n % senders.length]!, NOW) === undefined ? null : undefined);
+    done(blocks.find(senders[n % senders.length]!, NOW) === undefined ? null : undefined);
   }
   const took = performance.now() - began;
   if (refused !== VERDICTS / 10) throw new Error(`${refused} of ${VERDICTS} refused: one in ten should be`);

@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import { Overrides } from '../projections/overrides.js';
+import { Overrides } from '../projections/volume/overrides.js';
 import type { OverrideEvent } from '../src/overrides/events.js';
 import type { OverrideSubject, Terms } from '../src/overrides/model.js';
 import { inOwnProcess, memory } from './child.js';

@@ -1,5 +1,5 @@
 import type { RecordedEvent } from '../src/kernel/events.js';
-import { ReadModels } from '../src/read-models.js';
+import { ReadModels } from '../src/detector/read-models.js';
 import { parseRules } from '../src/rules/parse.js';
 import { RULES, START, send } from './detector.js';
 import { isMain, median, print } from './report.js';

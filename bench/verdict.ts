@@ -1,5 +1,5 @@
 import { fileURLToPath } from 'node:url';
-import { ActiveBlocks } from '../projections/active-blocks.js';
+import { ActiveBlocks } from '../projections/blocks/active-blocks.js';
 import { matches } from '../src/sending/wildcard.js';
 import type { BlockEvent } from '../src/blocks/events.js';
 import { DIRECTIONS, directionsMeet, parseSubject, senderIdentity } from '../src/sending/subjects.js';
@@ -88,7 +88,7 @@ function measure(blocks: number): Measured {
   let refused = 0;
   const ask = (): number => {
     let found = 0;
-    for (const sender of asked) if (active.verdict(sender, NOW) !== undefined) found++;
+    for (const sender of asked) if (active.find(sender, NOW) !== undefined) found++;
     return (refused = found);
   };
   const verdict = rounds(ask, asked.length);

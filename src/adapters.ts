@@ -13,14 +13,14 @@ import type { AlarmClock } from './kernel/time.js';
 import { formatInstant, SECOND } from './kernel/time.js';
 import type { Metrics } from './metrics/metrics.js';
 import { OutboxedStore } from './store/outboxed.js';
-import type { ReadModels } from './read-models.js';
+import type { ReadModels } from './detector/read-models.js';
 import { newestIn } from './snapshots/snapshot-file.js';
 import { openKurrentStore } from './store/kurrentdb/index.js';
 import type { EventStore } from './store/port.js';
 import { StoreRefused } from './store/port.js';
 import type { SqliteEventStore } from './store/sqlite/index.js';
 import { openSqliteStore } from './store/sqlite/index.js';
-import { timedTasks } from './response/timed-work.js';
+import { timedTasks } from './detector/timed-work.js';
 
 /*
  * Which adapter stands behind which port, as the configuration says. For whoever only reads, `read-store.ts` is what

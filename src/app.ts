@@ -6,28 +6,28 @@ import { directoryFault, directoryId, makePrivateDirectory } from './accounts/pr
 import { stateOf } from './accounts/users.js';
 import { createApi, createOperations, createStarting, HttpPort } from './api/index.js';
 import { BacktestJobs } from './backtest/jobs.js';
-import type { BlockDesk } from './desks/block-desk.js';
+import type { BlockCommandHandler } from './commands/block-commands.js';
 import { setUpEvaluation } from './config/evaluation.js';
 import type { Evaluation } from './config/evaluation.js';
 import type { LoadedConfig } from './config/types.js';
-import { knownPlaces } from './config/places.js';
+import { geoDataOf } from './config/geo-data.js';
 import { formatListen, listenFault } from './config/types.js';
 import { messageOf } from './kernel/errors.js';
 import type { AlarmClock, Milliseconds } from './kernel/time.js';
 import { SECOND } from './kernel/time.js';
-import { LogFollower } from './log-follower.js';
+import { LogFollower } from './detector/log-follower.js';
 import type { Logs } from './log/logs.js';
 import { updateGauges } from './metrics/gauges.js';
 import { Metrics } from './metrics/metrics.js';
-import { ProcessHealth } from './process-health.js';
-import type { ReadModels } from './read-models.js';
+import { ProcessHealth } from './detector/process-health.js';
+import type { ReadModels } from './detector/read-models.js';
 import type { RulesChanged } from './rules/model.js';
 import { AUTH_CATEGORY, SEND_CATEGORY } from './sending/events.js';
 import type { RelayWatch } from './smtp/relay/watch.js';
 import { openSmtpRole } from './smtp/role.js';
 import { metered } from './store/metered.js';
 import type { EventStore } from './store/port.js';
-import { keepProbed, keepSwept, watchDescriptors } from './housekeeping/housekeeping.js';
+import { keepProbed, keepSwept, watchDescriptors } from './detector/housekeeping.js';
 import { ownPackage } from './cli/version.js';
 import { openTracing } from './tracing/open.js';
 import { tracedStore } from './tracing/traced-store.js';
@@ -56,7 +56,7 @@ export interface RunningApp {
   readonly rules: Pick<RulesChanged, 'version' | 'origin'>;
   readonly store: EventStore;
   readonly models: ReadModels;
-  readonly desk: BlockDesk;
+  readonly desk: BlockCommandHandler;
   readonly metrics: Metrics;
   /** Takes over the files that are watched as they are, also where they have lost most of their entries. */
   reload(): Promise<void>;
@@ -187,7 +187,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     },
   });
   closers.push(() => follower.stop());
-  const { models, desk, rulesDesk, habits, responder, work } = follower;
+  const { models, desk, rulesDesk, baselines: habits, responder, work } = follower;
   const smtp = roles.has('smtp')
     ? await openSmtpRole({
         ...{ config, clock, logs: levels, metrics, tracing, models, store, watch, closers },
@@ -213,9 +213,9 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     };
     if (!isApi) return createOperations(shared);
     return createApi({
-      ...{ ...shared, models, desk, rulesDesk, store, tracing, logs },
+      ...{ ...shared, models, blockCommands: desk, rulesCommands: rulesDesk, store, tracing, logs },
       backtests: new BacktestJobs({ location, clock, log: levels.of('api') }),
-      places: knownPlaces(config),
+      places: geoDataOf(config),
       accountState: smtp === undefined ? undefined : (account) => stateOf(smtp.users(), account),
       failedLogins: smtp?.failedLogins,
       maySend: smtp?.maySend,

@@ -6,7 +6,7 @@ import { NO_USERS } from './accounts/users.js';
 import { WatchedFile } from './accounts/watched-file.js';
 import { messageOf } from './kernel/errors.js';
 import type { ReloadedFile, RulesMetrics } from './metrics/rules.js';
-import type { RulesDesk } from './desks/rules-desk.js';
+import type { RulesCommandHandler } from './commands/rules-commands.js';
 import { parseAside, partsAside } from './parsing/aside.js';
 import type { SourcedRules } from './rules/model.js';
 
@@ -75,7 +75,7 @@ export async function watchSenders(
 /** The rules file; a new one is put in force through the desk. */
 export async function watchRules(
   file: string,
-  desk: Pick<RulesDesk, 'load'>,
+  desk: Pick<RulesCommandHandler, 'load'>,
   log: Logger,
   metrics: Refusals,
 ): Promise<WatchedFile<SourcedRules>> {

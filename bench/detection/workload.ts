@@ -1,5 +1,5 @@
 import type { Batch, Source } from '../../src/backtest/source.js';
-import type { Happening } from '../../src/backtest/world.js';
+import type { ActivityEvent } from '../../src/backtest/world.js';
 import { Labels } from '../../src/backtest/labels.js';
 import { formatInstant } from '../../src/kernel/time.js';
 import type { MessageAccepted } from '../../src/sending/events.js';
@@ -71,7 +71,7 @@ export function sourceOf({ name, messages }: Workload): Source {
 }
 
 /** A message as a back-test takes it. */
-export function happeningOf({ at, attack: _, ...sender }: Message): Happening {
+export function happeningOf({ at, attack: _, ...sender }: Message): ActivityEvent {
   const entitled = sender.returnPath === sender.account;
   const data: MessageAccepted = {
     ...sender,

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import type { BacktestJob } from '../backtest/jobs.js';
-import type { Asked } from '../backtest/rule-sets.js';
+import type { RequestedRules } from '../backtest/rule-sets.js';
 import { DEFAULTS, IN_FORCE, rulesThatShip } from '../backtest/rule-sets.js';
-import { idOf, newId } from '../ids.js';
+import { idOf, newId } from '../kernel/ids.js';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import type { BacktestJson } from './backtest-shapes.js';
 import { backtestShape } from './backtest-shapes.js';
@@ -91,7 +91,7 @@ export function backtestRoutes({ backtests, publicUrl = '' }: ApiDependencies): 
 }
 
 /** @throws InvalidRules */
-async function asked(field: string, rules: z.infer<typeof rulesInput>): Promise<Asked> {
+async function asked(field: string, rules: z.infer<typeof rulesInput>): Promise<RequestedRules> {
   if (rules === IN_FORCE) return IN_FORCE;
   if (rules === DEFAULTS) return rulesThatShip();
   const isJson = typeof rules !== 'string';

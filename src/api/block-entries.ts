@@ -1,8 +1,8 @@
 import { setImmediate } from 'node:timers/promises';
-import type { BlockEntry } from '../../projections/block-entry.js';
-import { evolveEntry, isEnded } from '../../projections/block-entry.js';
-import type { BlockLedger } from '../../projections/block-ledger.js';
-import type { BlockRow } from '../../projections/block-rows.js';
+import type { BlockEntry } from '../../projections/blocks/block-entry.js';
+import { evolveEntry, isEnded } from '../../projections/blocks/block-entry.js';
+import type { BlockLedger } from '../../projections/blocks/block-ledger.js';
+import type { BlockRow } from '../../projections/blocks/block-rows.js';
 import { blockStream, isBlockEvent } from '../blocks/events.js';
 import { NOTHING_YET, effectsOf, fold } from '../blocks/state.js';
 import { StopgapError } from '../kernel/errors.js';

@@ -1,7 +1,7 @@
 import { setImmediate } from 'node:timers/promises';
 import { z } from 'zod';
-import type { BlockEntry } from '../../projections/block-entry.js';
-import type { BlockFilter, BlockRows } from '../../projections/block-rows.js';
+import type { BlockEntry } from '../../projections/blocks/block-entry.js';
+import type { BlockFilter, BlockRows } from '../../projections/blocks/block-rows.js';
 import { InvalidInput } from '../kernel/errors.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import type { Subject } from '../sending/subjects.js';

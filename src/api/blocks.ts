@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import type { BlockCommand } from '../blocks/commands.js';
 import { BLOCK_CATEGORY, REFUSALS, isBlockEvent } from '../blocks/events.js';
-import type { BlockEntry } from '../../projections/block-entry.js';
-import { newId } from '../ids.js';
+import type { BlockEntry } from '../../projections/blocks/block-entry.js';
+import { newId } from '../kernel/ids.js';
 import { StopgapError } from '../kernel/errors.js';
 import { DIRECTIONS, parsePattern } from '../sending/subjects.js';
 import { StoreUnavailable } from '../store/port.js';
@@ -12,7 +12,7 @@ import { blockListQuery, listBlocks } from './block-list.js';
 import type { BlockListQuery } from './block-list.js';
 import { entryOf } from './block-entries.js';
 import { etagOf, isKnown } from './http/etag.js';
-import type { Answer, Ask, Route } from './http/route.js';
+import type { Answer, ApiRequest, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
 import { noteInput, oneOf, spanInputs, spanOf, subjectInput } from './inputs.js';
 import { blockShape, listOf } from './shapes.js';
@@ -148,7 +148,7 @@ async function notShownYet({ models, store }: ApiDependencies, id: string): Prom
 
 /** Carries out a command on a block and answers with the block; a conflict shows it as it is. */
 export async function actOn(
-  ask: Ask<unknown, unknown>,
+  ask: ApiRequest<unknown, unknown>,
   entry: BlockEntry,
   command: BlockCommand,
   deps: ApiDependencies,

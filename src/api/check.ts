@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import type { ActiveBlock } from '../../projections/active-blocks.js';
-import type { BlockEntry } from '../../projections/block-entry.js';
+import type { ActiveBlock } from '../../projections/blocks/active-blocks.js';
+import type { BlockEntry } from '../../projections/blocks/block-entry.js';
 import { InvalidInput } from '../kernel/errors.js';
 import type { Instant } from '../kernel/time.js';
 import { formatInstant } from '../kernel/time.js';
@@ -219,7 +219,7 @@ async function judge(
   const refusing = async (who: SenderIdentity): Promise<Refusing | undefined> =>
     isPast
       ? ofPast((await entriesInForce(deps, who, at))[0], at)
-      : ofActive(deps, models.activeBlocks.verdict(who, at), at);
+      : ofActive(deps, models.activeBlocks.find(who, at), at);
   const login = loginOf(sender);
   const atAuth = login === undefined ? undefined : await refusing(login);
   const atRcpt = await refusing(sender);

@@ -1,7 +1,7 @@
 import type { BlockCommand } from '../blocks/commands.js';
 import { blockStream } from '../blocks/events.js';
-import type { Executed } from '../desks/block-desk.js';
-import type { CommandContext } from '../desks/handle-command.js';
+import type { Executed } from '../commands/block-commands.js';
+import type { CommandContext } from '../commands/handle-command.js';
 import { StopgapError } from '../kernel/errors.js';
 import type { Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
@@ -10,13 +10,13 @@ import type { Subject } from '../sending/subjects.js';
 import type { ApiDependencies } from './dependencies.js';
 import { within } from './http/deadline.js';
 import { ifMatch, preconditionFailed } from './http/etag.js';
-import type { Ask } from './http/route.js';
+import type { ApiRequest } from './http/route.js';
 
 /** How long the read models may take to fold what was just written. */
 const FOLD_PATIENCE = 5 * SECOND;
 
 /** Who gives a command, and what its events are to name as their cause. */
-export function contextOf({ caller, requestId, seed, trace }: Ask<unknown, unknown>): CommandContext {
+export function contextOf({ caller, requestId, seed, trace }: ApiRequest<unknown, unknown>): CommandContext {
   return { by: `admin:${caller.name}`, correlation: `request:${requestId}`, seed, trace };
 }
 
@@ -45,12 +45,12 @@ export async function shown(
  */
 export async function carryOut(
   deps: ApiDependencies,
-  ask: Ask<unknown, unknown>,
+  ask: ApiRequest<unknown, unknown>,
   subject: Subject,
   command: BlockCommand,
   block?: string,
 ): Promise<Executed> {
-  const { desk, log } = deps;
+  const { blockCommands: desk, log } = deps;
   const context = contextOf(ask);
   const matches = block === undefined ? undefined : ifMatch(ask.request);
   const inspect = (version: number): void => {

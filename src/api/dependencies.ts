@@ -1,13 +1,13 @@
 import type { Logger } from 'pino';
 import type { Role } from '../accounts/tokens.js';
 import type { BacktestJobs } from '../backtest/jobs.js';
-import type { BlockDesk } from '../desks/block-desk.js';
+import type { BlockCommandHandler } from '../commands/block-commands.js';
 import type { AlarmClock } from '../kernel/time.js';
 import type { Metrics } from '../metrics/metrics.js';
 import type { Logs } from '../log/logs.js';
-import type { ReadModels } from '../read-models.js';
-import type { RulesDesk } from '../desks/rules-desk.js';
-import type { KnownPlaces } from '../rules/places.js';
+import type { ReadModels } from '../detector/read-models.js';
+import type { RulesCommandHandler } from '../commands/rules-commands.js';
+import type { GeoData } from '../rules/geo-data.js';
 import type { FailedLogins } from '../accounts/failed-logins.js';
 import type { OutboxedStore } from '../store/outboxed.js';
 import type { EventStore } from '../store/port.js';
@@ -74,8 +74,8 @@ export type AccountState = (typeof ACCOUNT_STATES)[number];
 
 export interface ApiDependencies extends OperationDependencies {
   readonly models: ReadModels;
-  readonly desk: BlockDesk;
-  readonly rulesDesk: RulesDesk;
+  readonly blockCommands: BlockCommandHandler;
+  readonly rulesCommands: RulesCommandHandler;
   readonly backtests: BacktestJobs;
   readonly store: EventStore;
   /** Undefined where none is kept: only SMTP nodes with a store that all share have one. */
@@ -92,7 +92,7 @@ export interface ApiDependencies extends OperationDependencies {
   /** Whether `smtp.senders` lets an account use a return path; undefined where this process takes no mail. */
   readonly maySend?: ((account: string, returnPath: string) => boolean) | undefined;
   /** Whether anybody tells where clients are; undefined where that is not to be asked. */
-  readonly places?: KnownPlaces | undefined;
+  readonly places?: GeoData | undefined;
   /** Whom an honest refusal names: `smtp.softFail.contact`. */
   readonly contact?: string | undefined;
   /** Under which URL the API is reached from outside: what Location headers begin with. */

@@ -1,8 +1,8 @@
-import type { ActiveBlock } from '../../projections/active-blocks.js';
-import { coverageOf } from '../../projections/exemptions.js';
+import type { ActiveBlock } from '../../projections/blocks/active-blocks.js';
+import { coverageOf } from '../../projections/blocks/exemptions.js';
 import { isOver } from '../blocks/state.js';
 import type { Subject } from '../sending/subjects.js';
-import { Share } from '../store/turn.js';
+import { TimeSlice } from '../kernel/time-slice.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { GrantedExemptionJson } from './shapes.js';
 import { EXEMPT_BLOCKS_NAMED } from './shapes.js';
@@ -14,7 +14,7 @@ export async function blocksOfExempt(
   { models, clock }: Pick<ApiDependencies, 'models' | 'clock'>,
 ): Promise<readonly ActiveBlock[]> {
   if (exempt.length === 0) return [];
-  const [covers, now, share] = [coverageOf(exempt), clock.now(), new Share()];
+  const [covers, now, share] = [coverageOf(exempt), clock.now(), new TimeSlice()];
   const found: ActiveBlock[] = [];
   for (const block of models.activeBlocks.all()) {
     if (!isOver(block.until, now) && covers(block)) found.push(block);

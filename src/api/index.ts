@@ -3,14 +3,14 @@ import express from 'express';
 import type { Express } from 'express';
 import type { Logger } from 'pino';
 import type { ListenAddress } from '../config/types.js';
-import { newId } from '../ids.js';
+import { newId } from '../kernel/ids.js';
 import { StoreUnavailable } from '../store/port.js';
 import { backtestRoutes } from './backtests.js';
 import { blockActionRoutes } from './block-actions.js';
 import { blockRoutes } from './blocks.js';
 import { checkRoutes } from './check.js';
 import type { ApiDependencies, OperationDependencies } from './dependencies.js';
-import { entranceRoutes } from './entrance.js';
+import { rootRoutes } from './root.js';
 import { exemptionRoutes } from './exemptions.js';
 import { EventFeeds } from './feed.js';
 import { listen } from './http/listen.js';
@@ -106,7 +106,7 @@ export function createOperations(
 /** The HTTP side: docs/api.md describes it. */
 export function createApi(deps: ApiDependencies): Api {
   const feeds = new EventFeeds(deps);
-  const routes = entranceRoutes([
+  const routes = rootRoutes([
     ...blockRoutes(deps),
     ...blockActionRoutes(deps),
     ...exemptionRoutes(deps),

@@ -1,7 +1,7 @@
 import { z } from 'zod';
-import { boughtLimit } from '../../projections/limits.js';
-import type { SubjectOverrides } from '../../projections/override-entries.js';
-import type { Overrides } from '../../projections/overrides.js';
+import { overriddenLimit } from '../../projections/volume/limits.js';
+import type { SubjectOverrides } from '../../projections/volume/override-entries.js';
+import type { Overrides } from '../../projections/volume/overrides.js';
 import { isOver } from '../blocks/state.js';
 import type { RecordedEvent } from '../kernel/events.js';
 import type { Instant } from '../kernel/time.js';
@@ -121,7 +121,7 @@ export function effectiveView(
   return rules.flatMap((rule) => {
     const { id, per, limit: usual, baseline } = rule;
     if (per !== 'account' && (per !== 'domain' || type !== 'domain')) return [];
-    const found = boughtLimit(overrides, rule, per, counted[per], usual, now);
+    const found = overriddenLimit(overrides, rule, per, counted[per], usual, now);
     if (found === undefined) return [];
     const lowest = baseline !== undefined && !found.isNamed;
     const sentence = lowest ? `at least ${found.sentence}` : found.sentence;

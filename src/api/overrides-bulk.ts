@@ -3,8 +3,8 @@ import { z } from 'zod';
 import { isOver } from '../blocks/state.js';
 import type { Instant } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
-import { carryOutBatch } from '../desks/override-batch.js';
-import type { OverrideDesk } from '../desks/override-desk.js';
+import { carryOutBatch } from '../commands/override-batch.js';
+import type { OverrideCommandHandler } from '../commands/override-commands.js';
 import type { OverrideCommand } from '../overrides/decide.js';
 import { overrideEntry, overrideSubject } from '../overrides/parse.js';
 import { subjectKey } from '../sending/subjects.js';
@@ -48,7 +48,7 @@ const outcome = z.object({
 });
 
 /** Sets and removes many overrides at once: what a hosting panel that syncs its customers uses. */
-export function bulkRoute(path: string, deps: ApiDependencies, desk: OverrideDesk): Route {
+export function bulkRoute(path: string, deps: ApiDependencies, desk: OverrideCommandHandler): Route {
   const { models, clock, log } = deps;
   return route<unknown, readonly unknown[]>({
     method: 'put',

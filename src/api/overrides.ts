@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
-import { OverrideDesk } from '../desks/override-desk.js';
-import type { OverrideContext, OverrideHandled } from '../desks/override-desk.js';
+import { OverrideCommandHandler } from '../commands/override-commands.js';
+import type { OverrideContext, OverrideHandled } from '../commands/override-commands.js';
 import type { OverrideCommand } from '../overrides/decide.js';
 import type { OverrideSubject } from '../overrides/model.js';
 import { OVERRIDE_TYPES } from '../overrides/model.js';
@@ -12,7 +12,7 @@ import { cursorOf, keyOfCursor } from './cursor.js';
 import { contextOf, replayed, shown } from './commands.js';
 import type { ApiDependencies } from './dependencies.js';
 import { etagOf, ifMatch, preconditionFailed } from './http/etag.js';
-import type { Answer, Ask, Route } from './http/route.js';
+import type { Answer, ApiRequest, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
 import { anyOf, noteInput, once, wholeNumber } from './inputs.js';
 import { bulkRoute } from './overrides-bulk.js';
@@ -42,7 +42,7 @@ const removal = z.strictObject({ note: noteInput.optional() });
 /** What single accounts and domains may instead of what the rules say. */
 export function overrideRoutes(deps: ApiDependencies): readonly Route[] {
   const { models, clock, log, store } = deps;
-  const desk = new OverrideDesk(store, clock);
+  const desk = new OverrideCommandHandler(store, clock);
   const rules = () => models.sendVolume.rules.rules;
 
   const detail = async (
@@ -66,7 +66,7 @@ export function overrideRoutes(deps: ApiDependencies): readonly Route[] {
     };
   };
 
-  const carryOut = async (ask: Ask<unknown, unknown>, command: OverrideCommand): Promise<OverrideHandled> => {
+  const carryOut = async (ask: ApiRequest<unknown, unknown>, command: OverrideCommand): Promise<OverrideHandled> => {
     const matches = ifMatch(ask.request);
     const { subject } = command;
     const context: OverrideContext = {

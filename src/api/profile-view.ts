@@ -1,17 +1,17 @@
 import { z } from 'zod';
-import type { Place, Profile } from '../../projections/sender-profiles/profile.js';
+import type { KnownPlace, Profile } from '../../projections/baselines/profile.js';
 import {
   PLACE_KINDS,
   hourOf,
   totalsOf,
-  usualLargest,
-  usualOf,
-} from '../../projections/sender-profiles/profile.js';
-import type { SenderProfiles } from '../../projections/sender-profiles/sender-profiles.js';
+  baselineOfLargest,
+  baselineOf,
+} from '../../projections/baselines/profile.js';
+import type { SenderProfiles } from '../../projections/baselines/sender-profiles.js';
 import type { Instant } from '../kernel/time.js';
 import { DAY } from '../kernel/time.js';
 import type { Learning } from '../rules/model.js';
-import { isKnownOf, isLearnt } from '../../projections/limits.js';
+import { isKnownOf, isLearnt } from '../../projections/volume/limits.js';
 import type { Day, ProfiledType } from '../sending/day-summary.js';
 import { dayOf } from '../sending/day-summary.js';
 import type { Subject } from '../sending/subjects.js';
@@ -65,7 +65,7 @@ export function profileView(
   const day = dayOf(now);
   const profile = profiles.profile(type satisfies ProfiledType, value, day);
   if (profile.firstDay < 0) return null;
-  const { typical, record, weeks } = usualLargest(profile, day);
+  const { typical, record, weeks } = baselineOfLargest(profile, day);
   return {
     known: isLearnt(profile, day, learning),
     ...{ firstDay: dateOf(profile.firstDay), lastDay: dateOf(profile.lastDay), weeks },
@@ -88,12 +88,12 @@ function windowsOf(
   day: Day,
 ): z.infer<typeof profileShape>['windows'] {
   return profiles.peaks.names.flatMap((window, index) => {
-    const { typical, record } = usualOf(profile, index, day, profiles.peaks.since(index));
+    const { typical, record } = baselineOf(profile, index, day, profiles.peaks.since(index));
     return record === 0 ? [] : [{ window, typical, record }];
   });
 }
 
-function placesOf(known: readonly Place[]): { name: string; lastDay: string }[] {
+function placesOf(known: readonly KnownPlace[]): { name: string; lastDay: string }[] {
   return known.map(({ name, day }) => ({ name, lastDay: dateOf(day) }));
 }
 

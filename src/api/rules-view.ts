@@ -9,9 +9,9 @@ import type {
   Rule,
   RuleSet,
   RulesChanged,
-  Turned,
+  Anomaly,
 } from '../rules/model.js';
-import { placeless } from '../rules/places.js';
+import { withoutGeoData } from '../rules/geo-data.js';
 import type { ApiDependencies } from './dependencies.js';
 import { blocksOfExempt } from './exempt-blocks.js';
 import type { RuleJson, RuleSetJson, RulesJson } from './shapes.js';
@@ -48,7 +48,7 @@ export async function goingOn(
 
 /** What is valid and will not do what it is meant to here. */
 export function rulesWarningsOf(set: Pick<RuleSet, 'rules'>, places: ApiDependencies['places']): string[] {
-  const vain = places === undefined ? [] : placeless(set, places).map(({ sentence }) => sentence);
+  const vain = places === undefined ? [] : withoutGeoData(set, places).map(({ sentence }) => sentence);
   return [...forgeable(set), ...vain];
 }
 
@@ -118,7 +118,7 @@ function baselineView({ typical, ...rest }: Baseline): NonNullable<RuleJson['bas
   return { baseline: typical, ...rest };
 }
 
-function turnedView({ count, window, baseline, alarm, after }: Turned): NonNullable<RuleJson['turned']> {
+function turnedView({ count, window, baseline, alarm, after }: Anomaly): NonNullable<RuleJson['turned']> {
   return {
     ...{ count, window: formatDuration(window), limit: baselineView(baseline) },
     ...{ alarm: formatDuration(alarm), after: formatDuration(after) },

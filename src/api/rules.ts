@@ -6,7 +6,7 @@ import { InvalidRules } from '../rules/parse.js';
 import { contextOf, replayed, shown } from './commands.js';
 import type { ApiDependencies } from './dependencies.js';
 import { etagOf, ifMatch, preconditionFailed } from './http/etag.js';
-import type { Answer, Ask, Route } from './http/route.js';
+import type { Answer, ApiRequest, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
 import type { RulesInput } from './rules-input.js';
 import { MOST_TOKENS_OF_DRAFT, readRules, rulesBody, rulesDraft } from './rules-input.js';
@@ -22,7 +22,7 @@ const validation = z.object({
 
 /** The rule set in force: read, try out, replace. */
 export function rulesRoutes(deps: ApiDependencies): readonly Route[] {
-  const { models, rulesDesk, log } = deps;
+  const { models, rulesCommands: rulesDesk, log } = deps;
 
   const current = async (): Promise<RulesChanged> => {
     const rules = await rulesDesk.current();
@@ -42,7 +42,7 @@ export function rulesRoutes(deps: ApiDependencies): readonly Route[] {
     );
   };
 
-  const replace = async (ask: Ask<unknown, RulesInput>): Promise<Answer> => {
+  const replace = async (ask: ApiRequest<unknown, RulesInput>): Promise<Answer> => {
     const { rules, source } = await readRules(ask.body);
     const matches = ifMatch(ask.request);
     const inspect = ({ inForce }: RulesStanding): void => {

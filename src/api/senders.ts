@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { stateAt } from '../../projections/block-entry.js';
-import { SeenIds } from '../../projections/seen-ids.js';
+import { stateAt } from '../../projections/blocks/block-entry.js';
+import { SeenIds } from '../../projections/blocks/seen-ids.js';
 import { LEARNING, SUMS } from '../rules/model.js';
 import { sendStream } from '../sending/events.js';
 import { clientNetwork } from '../sending/identity.js';

@@ -1,14 +1,14 @@
 import { z } from 'zod';
-import type { Case } from '../../projections/verdict-comparison.js';
-import { comparisonOf } from '../../projections/verdict-comparison.js';
-import type { RulesHandled } from '../desks/rules-desk.js';
+import type { ComparedCase } from '../../projections/blocks/verdict-comparison.js';
+import { comparisonOf } from '../../projections/blocks/verdict-comparison.js';
+import type { RulesHandled } from '../commands/rules-commands.js';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import type { RulesCommand, RulesStanding } from '../rules/decide.js';
 import { contextOf, replayed, shown } from './commands.js';
 import { cursorOf, keyOfCursor } from './cursor.js';
 import type { ApiDependencies } from './dependencies.js';
 import { etagOf, ifMatch, preconditionFailed } from './http/etag.js';
-import type { Answer, Ask, Route } from './http/route.js';
+import type { Answer, ApiRequest, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
 import { anyOf, once, wholeNumber } from './inputs.js';
 import type { RulesInput } from './rules-input.js';
@@ -33,7 +33,7 @@ const tagOf = (shadow: number, live: number): string => `${shadow}.${live}`;
 
 /** Rules in the shadow: load, compare, promote, remove. */
 export function shadowRoutes(deps: ApiDependencies): readonly Route[] {
-  const { models, rulesDesk, log } = deps;
+  const { models, rulesCommands: rulesDesk, log } = deps;
 
   const answer = (status: number, repeated: boolean): Answer => {
     const body = shadowView(deps);
@@ -43,7 +43,7 @@ export function shadowRoutes(deps: ApiDependencies): readonly Route[] {
   };
 
   /** Resolves when the read models show what came of it. */
-  const carryOut = async (ask: Ask<unknown, unknown>, command: RulesCommand): Promise<RulesHandled> => {
+  const carryOut = async (ask: ApiRequest<unknown, unknown>, command: RulesCommand): Promise<RulesHandled> => {
     const matches = ifMatch(ask.request);
     const context = contextOf(ask);
     const inspect = matches && ((standing: RulesStanding) => check(matches, command, standing));
@@ -132,7 +132,7 @@ async function differences(deps: ApiDependencies, query: DifferencesQuery) {
   const { version } = shadow.set;
   const { comparison } = shadow;
   const before = query.cursor === undefined ? Infinity : placeOf(query.cursor, version);
-  const wanted = ({ live, shadow: other }: Case): boolean =>
+  const wanted = ({ live, shadow: other }: ComparedCase): boolean =>
     query.rule === undefined || [live, other].some((asked) => asked?.evidence.rule === query.rule);
   const found = comparison.differences().filter((each) => {
     const kind = comparisonOf(each);

@@ -1,8 +1,8 @@
-import type { BlockEntry } from '../../projections/block-entry.js';
-import type { JudgedRule } from '../../projections/rule-precision.js';
-import { precisionOf } from '../../projections/rule-precision.js';
-import type { Asked, Case, Tally, VerdictComparison } from '../../projections/verdict-comparison.js';
-import { COMPARISONS, NOTHING, comparisonOf } from '../../projections/verdict-comparison.js';
+import type { BlockEntry } from '../../projections/blocks/block-entry.js';
+import type { RulePrecisionRow } from '../../projections/blocks/rule-precision.js';
+import { precisionOf } from '../../projections/blocks/rule-precision.js';
+import type { ComparedVerdict, ComparedCase, Tally, VerdictComparison } from '../../projections/blocks/verdict-comparison.js';
+import { COMPARISONS, NOTHING, comparisonOf } from '../../projections/blocks/verdict-comparison.js';
 import { entriesOf } from './block-entries.js';
 import type { ApiDependencies } from './dependencies.js';
 import { formatInstant } from '../kernel/time.js';
@@ -44,7 +44,7 @@ function total(tallies: readonly Tally[]): Tally {
 /** @param difference none that both sets agree on */
 export async function differenceView(
   sources: Pick<ApiDependencies, 'models' | 'store'>,
-  difference: Case,
+  difference: ComparedCase,
   comparison: VerdictComparison,
 ): Promise<DifferenceJson> {
   const { number, subject, live, shadow, nearest } = difference;
@@ -66,8 +66,8 @@ export async function differenceView(
 /** The case that rests on what the rules in force saw: the one that went on then, or the next that began. */
 async function blockOf(
   sources: Pick<ApiDependencies, 'models' | 'store'>,
-  { subject }: Case,
-  { evidence: { rule, lastPosition } }: Asked,
+  { subject }: ComparedCase,
+  { evidence: { rule, lastPosition } }: ComparedVerdict,
 ): Promise<BlockEntry | undefined> {
   const { rows } = sources.models.ledger;
   const candidates: number[] = [];
@@ -85,7 +85,7 @@ async function blockOf(
 const DONE = { propose: 'proposed', block: 'blocked' } as const;
 
 /** What the difference is, and the numbers behind it. */
-function sentenceOf({ live, shadow, nearest }: Case): string {
+function sentenceOf({ live, shadow, nearest }: ComparedCase): string {
   const seen = (shadow ?? live!).evidence.sentence;
   if (live !== undefined && shadow !== undefined) {
     return `Would have been ${DONE[shadow.action]}, not ${DONE[live.action]}. ${seen}`;
@@ -102,13 +102,13 @@ function sentenceOf({ live, shadow, nearest }: Case): string {
   return `${what} ${seen} ${far}`;
 }
 
-function askedView(asked: Asked | undefined): DifferenceJson['live'] {
+function askedView(asked: ComparedVerdict | undefined): DifferenceJson['live'] {
   if (asked === undefined) return null;
   const { action, at, evidence } = asked;
   return { action, at: formatInstant(at), evidence: evidenceView(evidence) };
 }
 
-export function precisionView(judged: JudgedRule): PrecisionJson {
+export function precisionView(judged: RulePrecisionRow): PrecisionJson {
   const { rule, inForce, imposed, proposed, confirmed, falsePositives, dismissed, lapsed, open } = judged;
   const counts = { imposed, proposed, confirmed, falsePositives, dismissed, lapsed, open };
   return { rule, inForce, ...counts, precision: precisionOf(judged) ?? null };

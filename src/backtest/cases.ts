@@ -9,10 +9,10 @@ export interface Mail {
 }
 
 /** Whether it was right to stop somebody; null where nobody has said. */
-export type Judgement = 'right' | 'wrong' | null;
+export type CaseVerdict = 'right' | 'wrong' | null;
 
 /** A block or proposal of the rules under test, from its first event to its last. */
-export interface Case {
+export interface BacktestCase {
   readonly id: string;
   readonly subject: Subject;
   /** The rule that blocked; before that the one that proposed. */
@@ -33,7 +33,7 @@ export interface Case {
   readonly refused: Mail;
   /** Whether a message of an attack was among what it covers, or was what tripped it. */
   caught: boolean;
-  judged: Judgement;
+  judged: CaseVerdict;
   /** Of a comparison: whether the other rules blocked the same subject meanwhile. */
   shared: boolean;
 }
@@ -52,15 +52,15 @@ export interface RuleTally {
 }
 
 export interface CaseListener {
-  opened?(one: Case): void;
+  opened?(one: BacktestCase): void;
   /** A case became a block: at once, or when its proposal was approved. */
-  blocked?(one: Case): void;
-  closed?(one: Case): void;
+  blocked?(one: BacktestCase): void;
+  closed?(one: BacktestCase): void;
 }
 
 /** Keeps the cases that stand, and hands over each that is over: what it holds does not grow with what has been. */
 export class CaseBook {
-  readonly #open = new Map<string, Case>();
+  readonly #open = new Map<string, BacktestCase>();
   readonly #rules = new Map<string, RuleTally>();
   /** Cases: of one that several rules asked for each of them has its part, and it is one. */
   readonly totals = { proposals: 0, right: 0, wrong: 0 };
@@ -73,7 +73,7 @@ export class CaseBook {
   }
 
   /** The case that stands under this id; undefined for a block that only a person has set. */
-  get(id: string): Case | undefined {
+  get(id: string): BacktestCase | undefined {
     return this.#open.get(id);
   }
 
@@ -148,7 +148,7 @@ export class CaseBook {
   }
 
   /** What it was, is said of every rule that asked for it. */
-  judge(one: Case, judged: Judgement): void {
+  judge(one: BacktestCase, judged: CaseVerdict): void {
     one.judged = judged;
     if (judged === null) return;
     this.totals[judged]++;
@@ -161,8 +161,8 @@ export class CaseBook {
     this.#open.clear();
   }
 
-  #begin(id: string, subject: Subject, rule: string, evidence: Evidence, proposedAt: Instant | null): Case {
-    const one: Case = {
+  #begin(id: string, subject: Subject, rule: string, evidence: Evidence, proposedAt: Instant | null): BacktestCase {
+    const one: BacktestCase = {
       ...{ id, subject, rule, rules: new Set([rule]), evidence, proposedAt },
       sentThatDay: this.#sentThatDay(subject),
       ...{
@@ -181,7 +181,7 @@ export class CaseBook {
     return one;
   }
 
-  #end(id: string, how: NonNullable<Case['ended']>, at: Instant): void {
+  #end(id: string, how: NonNullable<BacktestCase['ended']>, at: Instant): void {
     const one = this.#open.get(id);
     if (one === undefined) return;
     one.ended = how;

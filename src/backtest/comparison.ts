@@ -1,6 +1,6 @@
 import type { Subject } from '../sending/subjects.js';
 import { subjectKey } from '../sending/subjects.js';
-import type { Case, Mail } from './cases.js';
+import type { BacktestCase, Mail } from './cases.js';
 
 /** What of two rule sets only one did, and what both. */
 export interface Compared<Figure> {
@@ -10,12 +10,12 @@ export interface Compared<Figure> {
 }
 
 /** Two rule sets side by side: whose blocks, and whose refusals. */
-export class Comparison {
+export class BacktestComparison {
   /** Messages that were refused by. */
   readonly refused: Compared<Mail> = { onlyFirst: none(), onlySecond: none(), both: none() };
   /** Of the first rules, by whether the second ones blocked the same subject meanwhile; and the other way round. */
   readonly blocks = { first: { shared: 0, only: 0 }, second: { shared: 0, only: 0 } };
-  readonly #standing: readonly [Map<string, Case>, Map<string, Case>] = [new Map(), new Map()];
+  readonly #standing: readonly [Map<string, BacktestCase>, Map<string, BacktestCase>] = [new Map(), new Map()];
 
   message(first: boolean, second: boolean, recipients: number): void {
     if (!first && !second) return;
@@ -25,14 +25,14 @@ export class Comparison {
     mail.recipients += recipients;
   }
 
-  blocked(index: number, one: Case): void {
+  blocked(index: number, one: BacktestCase): void {
     const key = keyOf(one);
     this.#standing[index]!.set(key, one);
     const other = this.#standing[1 - index]!.get(key);
     if (other !== undefined) one.shared = other.shared = true;
   }
 
-  closed(index: number, one: Case): void {
+  closed(index: number, one: BacktestCase): void {
     if (one.blockedAt === null) return;
     this.#standing[index]!.delete(keyOf(one));
     this.blocks[index === 0 ? 'first' : 'second'][one.shared ? 'shared' : 'only']++;

@@ -1,7 +1,7 @@
 import type { Until } from '../blocks/events.js';
 import type { Instant } from '../kernel/time.js';
 import { formatInstant } from '../kernel/time.js';
-import type { Case } from './cases.js';
+import type { BacktestCase } from './cases.js';
 
 /** One decision, as a line of JSON says it; a block is told once it is over, with the end that it came to have. */
 export interface Decision {
@@ -16,7 +16,7 @@ export interface Decision {
 }
 
 /** What a case comes to, in the order in which it was decided. */
-export function decisionsOf(one: Case): readonly Decision[] {
+export function decisionsOf(one: BacktestCase): readonly Decision[] {
   const { subject, rule, evidence, proposedAt, blockedAt, until, ended, endedAt } = one;
   const decision = (action: Decision['action'], time: Instant, end: Until): Decision => ({
     time: formatInstant(time),

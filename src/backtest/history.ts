@@ -1,13 +1,13 @@
-import { EffectiveBlocks } from '../../projections/effective-blocks.js';
-import { SeenIds } from '../../projections/seen-ids.js';
+import { EffectiveBlocks } from '../../projections/blocks/effective-blocks.js';
+import { SeenIds } from '../../projections/blocks/seen-ids.js';
 import type { BlockEvent } from '../blocks/events.js';
 import { BLOCK_CATEGORY, isBlockEvent } from '../blocks/events.js';
-import { DAY_SUMMARIES } from '../housekeeping/chores.js';
+import { DAY_SUMMARIES } from '../detector/scheduled-jobs.js';
 import { StopgapError } from '../kernel/errors.js';
 import type { RecordedEvent } from '../kernel/events.js';
 import { categoryOf } from '../kernel/events.js';
 import type { Instant } from '../kernel/time.js';
-import { FOLDED_CATEGORIES } from '../known-events.js';
+import { FOLDED_CATEGORIES } from '../detector/event-registry.js';
 import type { RulesChanged } from '../rules/model.js';
 import { RULES_CATEGORY } from '../rules/model.js';
 import type { Day, SenderDaySummarised } from '../sending/day-summary.js';
@@ -15,8 +15,8 @@ import { PROFILE_CATEGORY, dayOf } from '../sending/day-summary.js';
 import { isImported } from '../sending/events.js';
 import { subjectKey } from '../sending/subjects.js';
 import type { Subject } from '../sending/subjects.js';
-import type { ReadableStore } from '../read-store.js';
-import type { Case, Judgement } from './cases.js';
+import type { ReadableStore } from '../store/open-for-reading.js';
+import type { BacktestCase, CaseVerdict } from './cases.js';
 import type { Batch, Source } from './source.js';
 import type { Candidate } from './trial.js';
 
@@ -104,7 +104,7 @@ export async function rulesInForce(store: ReadableStore): Promise<Candidate> {
 interface Judged {
   readonly from: Instant;
   readonly to: Instant;
-  readonly judgement: NonNullable<Judgement>;
+  readonly judgement: NonNullable<CaseVerdict>;
 }
 
 /** Recorded cases that have not ended. */
@@ -114,12 +114,12 @@ type Open = Map<string, { readonly subject: Subject; readonly from: Instant }>;
  * What people have said of the blocks and proposals that were recorded. One that was released as a false positive, or
  * dismissed, was wrong; one that was approved, that ran out, or that was released without that word, was right.
  */
-export class RecordedJudgements {
+export class RecordedFeedback {
   readonly #judged = new Map<string, Judged[]>();
 
   /** @throws StoreUnavailable */
-  static async of(store: ReadableStore): Promise<RecordedJudgements> {
-    const judgements = new RecordedJudgements();
+  static async of(store: ReadableStore): Promise<RecordedFeedback> {
+    const judgements = new RecordedFeedback();
     const [seen, blocks] = [new SeenIds(), new EffectiveBlocks()];
     const open: Open = new Map();
     for await (const event of store.readAll({ categories: [BLOCK_CATEGORY] })) {
@@ -130,7 +130,7 @@ export class RecordedJudgements {
   }
 
   /** Of a case whose subject had a recorded one at the same time: of several the one that was wrong. */
-  of({ subject, proposedAt, blockedAt, endedAt }: Case): Judgement {
+  of({ subject, proposedAt, blockedAt, endedAt }: BacktestCase): CaseVerdict {
     const from = proposedAt ?? blockedAt!;
     const to = endedAt ?? Infinity;
     const met =
@@ -166,7 +166,7 @@ export class RecordedJudgements {
     }
   }
 
-  #end(block: string, open: Open, to: Instant, judgement: NonNullable<Judgement>): void {
+  #end(block: string, open: Open, to: Instant, judgement: NonNullable<CaseVerdict>): void {
     const begun = open.get(block);
     if (begun === undefined) return;
     open.delete(block);

@@ -3,19 +3,19 @@ import type { Logger } from 'pino';
 import { StopgapError, messageOf } from '../kernel/errors.js';
 import type { AlarmClock, Instant } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
-import type { StoreLocation } from '../read-store.js';
+import type { StoreLocation } from '../store/open-for-reading.js';
 import type { Assignment, Told } from './messages.js';
 import { CANCEL } from './messages.js';
 import type { BacktestReport } from './report.js';
-import type { Asked } from './rule-sets.js';
+import type { RequestedRules } from './rule-sets.js';
 import type { Progress } from './run.js';
 
 /** What somebody wants to have tried out on the recorded history. */
 export interface BacktestRequest {
   readonly from: Instant | undefined;
   readonly to: Instant | undefined;
-  readonly rules: Asked;
-  readonly against: Asked | undefined;
+  readonly rules: RequestedRules;
+  readonly against: RequestedRules | undefined;
 }
 
 export interface BacktestJob extends BacktestRequest {

@@ -1,16 +1,16 @@
 import type { Instant } from '../kernel/time.js';
-import type { StoreLocation } from '../read-store.js';
+import type { StoreLocation } from '../store/open-for-reading.js';
 import type { BacktestReport } from './report.js';
 import type { Progress } from './run.js';
-import type { Asked } from './rule-sets.js';
+import type { RequestedRules } from './rule-sets.js';
 
 /** What the thread of a back-test is given. */
 export interface Assignment {
   readonly location: StoreLocation;
   readonly from: Instant | undefined;
   readonly to: Instant | undefined;
-  readonly rules: Asked;
-  readonly against: Asked | undefined;
+  readonly rules: RequestedRules;
+  readonly against: RequestedRules | undefined;
   /** Cases that the report lists. */
   readonly most: number;
 }

@@ -3,7 +3,7 @@ import type { BlockEvent, ProposalApproved } from '../blocks/events.js';
 import { isLater } from '../blocks/state.js';
 import { StopgapError } from '../kernel/errors.js';
 import type { Subject } from '../sending/subjects.js';
-import type { World } from './world.js';
+import type { BacktestWorld } from './world.js';
 
 const ADMIN = 'admin:';
 
@@ -13,13 +13,13 @@ const ADMIN = 'admin:';
  * now. What the rules of then brought about is left out.
  */
 export class People {
-  readonly #world: World;
+  readonly #world: BacktestWorld;
   /** Of the recorded blocks and proposals that stand: whose they are. */
   readonly #subjects = new Map<string, Subject>();
   /** Of the recorded exemptions that stand: whose they are, and under which id they stand here. */
   readonly #exemptions = new Map<string, { subject: Subject; id: string }>();
 
-  constructor(world: World) {
+  constructor(world: BacktestWorld) {
     this.#world = world;
   }
 

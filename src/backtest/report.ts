@@ -1,8 +1,8 @@
 import type { Instant } from '../kernel/time.js';
 import { formatDuration, formatInstant } from '../kernel/time.js';
 import type { Subject } from '../sending/subjects.js';
-import type { Case, Judgement, Mail, RuleTally } from './cases.js';
-import type { Compared, Comparison } from './comparison.js';
+import type { BacktestCase, CaseVerdict, Mail, RuleTally } from './cases.js';
+import type { Compared, BacktestComparison } from './comparison.js';
 import type { Score } from './score.js';
 import type { Trial } from './trial.js';
 
@@ -22,7 +22,7 @@ export interface CaseReport {
   /** When the block ends or would have ended; null also for one without end: then `blockedAt` is set. */
   readonly until: string | null;
   /** How it ended; null where it still stood at the end. */
-  readonly ended: Case['ended'];
+  readonly ended: BacktestCase['ended'];
   readonly endedAt: string | null;
   readonly evidence: {
     readonly count: string;
@@ -34,7 +34,7 @@ export interface CaseReport {
   /** What the account got through on that day (UTC) up to then, this message included; null where the subject is no account. */
   readonly sentThatDay: Readonly<Mail> | null;
   readonly refused: Readonly<Mail>;
-  readonly judged: Judgement;
+  readonly judged: CaseVerdict;
   /** Of a comparison: whether the other rules blocked the same subject meanwhile; null without one. */
   readonly shared: boolean | null;
 }
@@ -63,7 +63,7 @@ export interface CandidateReport {
 export interface ComparisonReport {
   /** Messages refused by the first rules alone, by the second alone, by both. */
   readonly refused: Compared<Readonly<Mail>>;
-  readonly blocks: Comparison['blocks'];
+  readonly blocks: BacktestComparison['blocks'];
 }
 
 export interface BacktestReport {
@@ -93,7 +93,7 @@ export interface BacktestReport {
   readonly comparison: ComparisonReport | null;
 }
 
-export function caseReport(one: Case, compared: boolean): CaseReport {
+export function caseReport(one: BacktestCase, compared: boolean): CaseReport {
   const { subject, rule, proposedAt, blockedAt, until, ended, endedAt, evidence, judged, shared } = one;
   const { count, window, limit, observed, sentence } = evidence;
   return {

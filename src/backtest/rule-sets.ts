@@ -7,7 +7,7 @@ export const DEFAULTS = 'defaults';
 export const IN_FORCE = 'in-force';
 
 /** What is asked for, before a store is there that knows which rules are in force. */
-export type Asked = Candidate | typeof IN_FORCE;
+export type RequestedRules = Candidate | typeof IN_FORCE;
 
 export function rulesThatShip(): Candidate {
   return { name: DEFAULTS, rules: parseRules(DEFAULT_RULES, DEFAULTS) };

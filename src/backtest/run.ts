@@ -2,8 +2,8 @@ import { StopgapError } from '../kernel/errors.js';
 import type { Instant } from '../kernel/time.js';
 import type { MessageAccepted } from '../sending/events.js';
 import { sendStreamKey, senderIdentity } from '../sending/subjects.js';
-import type { Case, Judgement, Mail } from './cases.js';
-import { Comparison } from './comparison.js';
+import type { BacktestCase, CaseVerdict, Mail } from './cases.js';
+import { BacktestComparison } from './comparison.js';
 import type { Decision } from './decisions.js';
 import { decisionsOf } from './decisions.js';
 import type { LabelledMessage, Labels } from './labels.js';
@@ -13,7 +13,7 @@ import { Senders } from './senders.js';
 import type { Source } from './source.js';
 import type { Candidate } from './trial.js';
 import { Trial } from './trial.js';
-import type { Happening } from './world.js';
+import type { ActivityEvent } from './world.js';
 
 export interface Progress extends Readonly<Mail> {
   /** Bytes or positions. */
@@ -35,7 +35,7 @@ export interface BacktestOptions {
   readonly to?: Instant | undefined;
   readonly labels?: Labels | undefined;
   /** What people have said of a case, where there are no labels. */
-  readonly judge?: ((one: Case) => Judgement) | undefined;
+  readonly judge?: ((one: BacktestCase) => CaseVerdict) | undefined;
   /** Cases that the report lists, for each candidate; the rest only counts. */
   readonly most?: number | undefined;
   /** Told what the first candidate decides, a case at a time, once it is over. */
@@ -76,7 +76,7 @@ export async function runBacktest(options: BacktestOptions): Promise<BacktestRep
 class Run {
   readonly #options: BacktestOptions;
   readonly #senders: Senders;
-  readonly #comparison: Comparison | undefined;
+  readonly #comparison: BacktestComparison | undefined;
   /** Labelled messages that are in the trace, whether gone through or not. */
   readonly #met = new Set<LabelledMessage>();
   readonly #sends: Mail = { messages: 0, recipients: 0 };
@@ -97,12 +97,12 @@ class Run {
     this.#options = options;
     this.#to = options.to ?? Infinity;
     this.#senders = new Senders(candidates.length, labels);
-    this.#comparison = candidates.length === 2 ? new Comparison() : undefined;
+    this.#comparison = candidates.length === 2 ? new BacktestComparison() : undefined;
     this.#listed = candidates.map(() => []);
     this.#leftOut = candidates.map(() => 0);
   }
 
-  take(happening: Happening): void {
+  take(happening: ActivityEvent): void {
     const { recordedAt } = happening;
     this.#begins ??= recordedAt;
     this.#ends = recordedAt;
@@ -159,8 +159,8 @@ class Run {
     const { candidates, labels, judge } = this.#options;
     this.#trials = candidates.map((candidate, index) => {
       const listener = {
-        blocked: (one: Case) => this.#comparison?.blocked(index, one),
-        closed: (one: Case) => this.#closed(index, one),
+        blocked: (one: BacktestCase) => this.#comparison?.blocked(index, one),
+        closed: (one: BacktestCase) => this.#closed(index, one),
       };
       return new Trial({ ...candidate, index, start, senders: this.#senders, labels, judge, listener });
     });
@@ -171,7 +171,7 @@ class Run {
     for (const { world } of this.#trials) world.acting = true;
   }
 
-  #message(happening: Happening): void {
+  #message(happening: ActivityEvent): void {
     const data = happening.data as MessageAccepted;
     const sender = this.#senders.of(data, happening.at);
     const labelled = sender.label?.sent.get(happening.at);
@@ -194,7 +194,7 @@ class Run {
   }
 
   /** Labels are of the whole trace: that a part of it is not gone through does not make them those of another. */
-  #leaveOut({ type, at, data }: Happening): void {
+  #leaveOut({ type, at, data }: ActivityEvent): void {
     const { labels } = this.#options;
     if (labels === undefined || type !== 'MessageAccepted') return;
     const sender = sendStreamKey(senderIdentity(data as MessageAccepted));
@@ -220,7 +220,7 @@ class Run {
     return false;
   }
 
-  #closed(index: number, one: Case): void {
+  #closed(index: number, one: BacktestCase): void {
     const { most = MOST_CASES, onDecision } = this.#options;
     this.#comparison?.closed(index, one);
     if (index === 0 && onDecision !== undefined)

@@ -1,4 +1,4 @@
-import type { ActiveBlock } from '../../projections/active-blocks.js';
+import type { ActiveBlock } from '../../projections/blocks/active-blocks.js';
 import { isBlockEvent } from '../blocks/events.js';
 import type { RecordedEvent } from '../kernel/events.js';
 import type { Instant } from '../kernel/time.js';
@@ -11,15 +11,15 @@ import type {
 } from '../sending/events.js';
 import type { SenderIdentity, Subject } from '../sending/subjects.js';
 import { senderIdentity } from '../sending/subjects.js';
-import type { Case, CaseListener, Judgement, Mail } from './cases.js';
+import type { BacktestCase, CaseListener, CaseVerdict, Mail } from './cases.js';
 import { CaseBook } from './cases.js';
-import { CHORES } from '../housekeeping/chores.js';
+import { CHORES } from '../detector/scheduled-jobs.js';
 import type { Attack, Labels } from './labels.js';
 import type { Sender, Senders } from './senders.js';
 import { People } from './people.js';
 import { Scorer } from './score.js';
-import type { Happening } from './world.js';
-import { World } from './world.js';
+import type { ActivityEvent } from './world.js';
+import { BacktestWorld } from './world.js';
 
 /** One rule set that is tried out. */
 export interface Candidate {
@@ -35,7 +35,7 @@ export interface TrialOptions extends Candidate {
   readonly senders: Senders;
   readonly labels?: Labels | undefined;
   /** What people have said of a case, where there are no labels. */
-  readonly judge?: ((one: Case) => Judgement) | undefined;
+  readonly judge?: ((one: BacktestCase) => CaseVerdict) | undefined;
   readonly listener: CaseListener;
 }
 
@@ -43,7 +43,7 @@ export interface TrialOptions extends Candidate {
 export class Trial {
   readonly name: string;
   readonly rules: RuleSet;
-  readonly world: World;
+  readonly world: BacktestWorld;
   readonly cases: CaseBook;
   readonly accepted: Mail = { messages: 0, recipients: 0 };
   readonly refused: Mail = { messages: 0, recipients: 0 };
@@ -52,7 +52,7 @@ export class Trial {
   readonly scorer: Scorer | undefined;
   readonly #people: People;
   readonly #index: number;
-  readonly #judge: (one: Case) => Judgement;
+  readonly #judge: (one: BacktestCase) => CaseVerdict;
   /** The attack that the message under way belongs to: what it trips has caught it. */
   #attack: Attack | undefined;
 
@@ -71,7 +71,7 @@ export class Trial {
       closed: (one) => this.#closed(one, listener),
     };
     this.cases = new CaseBook(listen, sentThatDay);
-    this.world = new World({
+    this.world = new BacktestWorld({
       rules,
       start,
       chores: CHORES,
@@ -85,7 +85,7 @@ export class Trial {
    * @returns the block that refused the message
    */
   message(
-    happening: Happening,
+    happening: ActivityEvent,
     identity: SenderIdentity | undefined,
     sender: Sender,
     attack: Attack | undefined,
@@ -108,7 +108,7 @@ export class Trial {
   }
 
   /** Whatever else happened: refused recipients, bounces, failed logins. */
-  other(happening: Happening): void {
+  other(happening: ActivityEvent): void {
     switch (happening.type) {
       case 'RecipientsRefused':
         // Who is refused gets no recipients refused by anybody else.
@@ -136,7 +136,7 @@ export class Trial {
   }
 
   /** What was refused then is an attempt still; how many recipients it would have had nobody knows. */
-  #refusedThen(happening: Happening): void {
+  #refusedThen(happening: ActivityEvent): void {
     const data = happening.data as MessageRefused;
     // At AUTH there is no return path yet: a login is taken for its own address.
     const refusing = this.world.refusing(
@@ -165,20 +165,20 @@ export class Trial {
     }
   }
 
-  #opened(one: Case): void {
+  #opened(one: BacktestCase): void {
     // A proposal stops nothing: it is right where an attack tripped it.
     if (one.proposedAt === null) return;
     one.caught = this.#attack !== undefined;
     this.scorer?.proposed();
   }
 
-  #blocked(one: Case, listener: CaseListener): void {
+  #blocked(one: BacktestCase, listener: CaseListener): void {
     // From here on it is judged by what it stops.
     one.caught = false;
     listener.blocked?.(one);
   }
 
-  #closed(one: Case, listener: CaseListener): void {
+  #closed(one: BacktestCase, listener: CaseListener): void {
     this.cases.judge(one, this.#judge(one));
     if (one.blockedAt !== null) this.scorer?.block(one.judged === 'wrong');
     listener.closed?.(one);

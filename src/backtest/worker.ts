@@ -2,9 +2,9 @@ import { parentPort, workerData } from 'node:worker_threads';
 import { StopgapError, messageOf } from '../kernel/errors.js';
 import type { Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
-import { openForReading } from '../read-store.js';
-import { systemClock } from '../system-clock.js';
-import { RecordedHistory, RecordedJudgements, rulesInForce } from './history.js';
+import { openForReading } from '../store/open-for-reading.js';
+import { systemClock } from '../kernel/system-clock.js';
+import { RecordedHistory, RecordedFeedback, rulesInForce } from './history.js';
 import type { Assignment, Told } from './messages.js';
 import { CANCEL } from './messages.js';
 import type { BacktestReport } from './report.js';
@@ -44,7 +44,7 @@ async function work(
     const candidates: Candidate[] = [];
     for (const asked of against === undefined ? [rules] : [rules, against])
       candidates.push(asked === IN_FORCE ? await rulesInForce(store) : asked);
-    const judgements = await RecordedJudgements.of(store);
+    const judgements = await RecordedFeedback.of(store);
     let toldAt = -Infinity;
     let last: Progress | undefined;
     const report = await runBacktest({

@@ -1,4 +1,4 @@
-import type { ActiveBlock } from '../../projections/active-blocks.js';
+import type { ActiveBlock } from '../../projections/blocks/active-blocks.js';
 import type { BlockCommand } from '../blocks/commands.js';
 import { decide } from '../blocks/decide.js';
 import type { BlockEvent } from '../blocks/events.js';
@@ -7,7 +7,7 @@ import type { Standing } from '../blocks/state.js';
 import { NOTHING_YET, evolve } from '../blocks/state.js';
 import type { RecordedEvent } from '../kernel/events.js';
 import type { Instant } from '../kernel/time.js';
-import { ReadModels } from '../read-models.js';
+import { ReadModels } from '../detector/read-models.js';
 import type { RuleSet, RulesChanged } from '../rules/model.js';
 import { RULES_STREAM, ruleActor } from '../rules/model.js';
 import type { Response } from '../rules/respond.js';
@@ -16,14 +16,14 @@ import type { Verdict } from '../rules/verdict.js';
 import type { MessageRefused } from '../sending/events.js';
 import type { SenderIdentity, Subject } from '../sending/subjects.js';
 import { subjectKey } from '../sending/subjects.js';
-import { Summary } from '../summary.js';
-import { planTimedWork } from '../response/timed-work.js';
-import type { Chore } from '../housekeeping/chores.js';
+import { FloodCoalescer } from '../kernel/flood-coalescer.js';
+import { planTimedWork } from '../detector/timed-work.js';
+import type { Chore } from '../detector/scheduled-jobs.js';
 import { DueTasks } from './due-tasks.js';
 import { VirtualClock } from './virtual-clock.js';
 
 /** Something that happened, by whatever recorded it; a {@link RecordedEvent} is one. */
-export type Happening = Pick<RecordedEvent, 'type' | 'at' | 'recordedAt' | 'by' | 'stream' | 'data'>;
+export type ActivityEvent = Pick<RecordedEvent, 'type' | 'at' | 'recordedAt' | 'by' | 'stream' | 'data'>;
 
 export interface WorldOptions {
   readonly rules: RuleSet;
@@ -54,12 +54,12 @@ interface Plan {
  * `evolve` of live traffic, in the order in which live traffic goes through them. What falls due comes before what
  * happens at the same instant. Ids are counted, so that the same events give the same outcome to the last byte.
  */
-export class World {
+export class BacktestWorld {
   readonly models: ReadModels;
   readonly #clock: VirtualClock;
   readonly #standings = new Map<string, Standing>();
   readonly #due: DueTasks;
-  readonly #refusals: Summary<Omit<MessageRefused, 'count' | 'since'>>;
+  readonly #refusals: FloodCoalescer<Omit<MessageRefused, 'count' | 'since'>>;
   readonly #onBlockEvent: WorldOptions['onBlockEvent'];
   readonly #plans: Plan[] = [];
   /** Events that nobody could read. */
@@ -89,7 +89,7 @@ export class World {
       },
       { idsKept: IDS_KEPT, endedKept: ENDED_KEPT },
     );
-    this.#refusals = new Summary(this.#clock, (item, count, since) => {
+    this.#refusals = new FloodCoalescer(this.#clock, (item, count, since) => {
       const { direction, account, returnPath, ip, stage, block, reply } = item;
       const data: MessageRefused = { direction, account, returnPath, ip, stage, block, reply, count, since };
       this.#append('MessageRefused', data, this.#clock.now(), DETECTOR, 'send-refused');
@@ -124,7 +124,7 @@ export class World {
 
   /** The block that refuses this sender now. */
   refusing(sender: SenderIdentity): ActiveBlock | undefined {
-    return this.models.activeBlocks.verdict(sender, this.#clock.now());
+    return this.models.activeBlocks.find(sender, this.#clock.now());
   }
 
   /** An attempt was refused: recorded as live, where a flood becomes few events. */
@@ -139,7 +139,7 @@ export class World {
   }
 
   /** Folds what happened, whoever did it; what it trips is acted upon before this returns. */
-  fold({ type, data, at, by, stream }: Happening): void {
+  fold({ type, data, at, by, stream }: ActivityEvent): void {
     this.#append(type, data, at, by, stream);
   }
 
@@ -187,7 +187,7 @@ export class World {
     const response = respond(verdict, {
       now,
       breaker: sendVolume.rules.maxAutomaticBlocks,
-      sparedBy: (subject) => exemptions.covering(subject, now),
+      exemptedBy: (subject) => exemptions.covering(subject, now),
       automaticBlocks: (breaker, window) => automaticBlocks.within(breaker, window, now) + planned(breaker),
       newId: () => this.newId(),
     });

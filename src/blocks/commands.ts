@@ -33,7 +33,7 @@ export interface Act {
   readonly terms: RuleTerms;
   readonly evidence: Evidence;
   /** An exemption from elsewhere (the rules file, a wider subject, the never-block list). */
-  readonly sparedBy?: { readonly id: string; readonly reason: string };
+  readonly exemptedBy?: { readonly id: string; readonly reason: string };
   readonly newId: string;
 }
 

@@ -5,7 +5,7 @@ import type { Direction } from '../sending/subjects.js';
 import { uniteDirections } from '../sending/subjects.js';
 import type { Act, Approve, At, BlockCommand, ChangeUntil, Grant, Impose, Renew } from './commands.js';
 import { after, endOf, escalated, tripped } from './durations.js';
-import type { BlockFact, BlockImposed, Evidence, Judged, Until } from './events.js';
+import type { BlockFact, BlockImposed, Evidence, Feedback, Until } from './events.js';
 import type { BlockState, PendingProposal, Standing, StandingBlock } from './state.js';
 import { activeBlock, exemptionAt, isLater, isOver, nameOf, pendingProposal, strongerOf } from './state.js';
 
@@ -64,7 +64,7 @@ function act(command: At<Act>, standing: Standing): readonly BlockFact[] {
   const { evidence, now } = command;
   if (isStale(evidence, standing)) return [];
   if (command.action === 'propose' && evidence.lastPosition <= standing.lapsedThrough) return [];
-  const spared = exemptionAt(standing, now) ?? command.sparedBy;
+  const spared = exemptionAt(standing, now) ?? command.exemptedBy;
   if (spared !== undefined) {
     const { id: exemption, reason } = spared;
     return [{ type: 'ExemptionApplied', data: { exemption, reason, action: command.action, evidence } }];
@@ -358,7 +358,7 @@ function inThePast(field: string, now: Instant, hint = ''): InvalidInput {
   return new InvalidInput(field, `must lie in the future (it is ${formatInstant(now)})${hint}`);
 }
 
-function judged({ subject, rule, evidence }: PendingProposal | StandingBlock): Judged {
+function judged({ subject, rule, evidence }: PendingProposal | StandingBlock): Feedback {
   return {
     subject,
     ...(rule === undefined ? {} : { rule }),

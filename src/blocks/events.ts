@@ -78,14 +78,14 @@ export interface ProposalApproved {
   readonly note?: string;
 }
 /** What a person has judged, so that whoever learns from it need not have followed the block. */
-export interface Judged {
+export interface Feedback {
   readonly subject?: Subject;
   /** The rule behind it, and its newest evidence; absent where a person had blocked. */
   readonly rule?: string;
   readonly evidence?: Evidence;
 }
 
-export interface ProposalDismissed extends Judged {
+export interface ProposalDismissed extends Feedback {
   readonly block: string;
   /** The rule was wrong: what the subject did is usual for it. Absent where nobody has said so. */
   readonly falsePositive?: boolean;
@@ -117,7 +117,7 @@ export interface BlockShortened {
   readonly until: Instant;
   readonly note?: string;
 }
-export interface BlockReleased extends Judged {
+export interface BlockReleased extends Feedback {
   readonly block: string;
   /** The rule was wrong: what the subject did is usual for it. */
   readonly falsePositive: boolean;

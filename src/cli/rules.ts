@@ -4,12 +4,12 @@ import type { Command } from 'commander';
 import type { RulesJson } from '../api/shapes.js';
 import { parseRules } from '../rules/parse.js';
 import { ConfigError } from '../config.js';
-import { knownPlaces } from '../config/places.js';
+import { geoDataOf } from '../config/geo-data.js';
 import { StopgapError } from '../kernel/errors.js';
 import { DEFAULT_RULES } from '../rules/defaults.js';
 import { forgeable } from '../rules/forgeable.js';
 import type { RuleSet } from '../rules/model.js';
-import { placeless } from '../rules/places.js';
+import { withoutGeoData } from '../rules/geo-data.js';
 import type { ConfigOption } from './config-option.js';
 import { configForFiles, withConfig } from './config-option.js';
 import type { ClientOption } from './client.js';
@@ -114,10 +114,10 @@ async function agreed(io: CliIo): Promise<void> {
 
 /** Of rules that ask where clients are, what the configuration here says to that. */
 function warningsHere(io: CliIo, options: ConfigOption, set: RuleSet): readonly string[] {
-  if (placeless(set, { country: false, asn: false }).length === 0) return [];
+  if (withoutGeoData(set, { country: false, asn: false }).length === 0) return [];
   try {
     const { config } = configForFiles(io, options);
-    return placeless(set, knownPlaces(config)).map(({ sentence }) => sentence);
+    return withoutGeoData(set, geoDataOf(config)).map(({ sentence }) => sentence);
   } catch (thrown) {
     if (!(thrown instanceof ConfigError)) throw thrown;
     const [problem] = thrown.problems;

@@ -38,7 +38,7 @@ import {
 } from './values.js';
 
 /** What the settings are when nobody says anything. */
-export interface Surroundings {
+export interface ConfigSources {
   /** What `./data` is relative to. */
   readonly base: string;
   /** The machine's own name. */
@@ -54,7 +54,7 @@ export interface Surroundings {
  * Turns what was written into a configuration. Problems go to `raw.problems`; the result is only good where
  * there are none.
  */
-export function buildConfig(raw: RawSettings, around: Surroundings): Config {
+export function buildConfig(raw: RawSettings, around: ConfigSources): Config {
   const read = reader(raw);
   const data = read('data', asPath, path.resolve(around.base, 'data'));
   const roles = read('roles', asRoles, ROLES);
@@ -210,7 +210,7 @@ function relay(raw: RawSettings, data: string, optional: boolean): RelaySettings
   return reader(raw)('smtp.relay.url', asRelay, fallback);
 }
 
-function senderPolicy(around: Surroundings): Parser<SenderPolicy> {
+function senderPolicy(around: ConfigSources): Parser<SenderPolicy> {
   return (raw, base) => {
     if (raw === 'own' || raw === 'domain' || raw === 'any') return { kind: raw };
     const file = typeof raw === 'string' ? /^map:(.+)$/.exec(raw)?.[1]?.trim() : undefined;

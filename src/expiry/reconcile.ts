@@ -42,7 +42,7 @@ const SLICE = 500;
  * Holds what must be planned against what was found. Pure; fed task by task, so that the caller can take a
  * breath in between.
  */
-export class Comparison {
+export class JobComparison {
   readonly #found: Map<string, Instant | undefined>;
   readonly #now: Instant;
 
@@ -95,7 +95,7 @@ export class Reconciler {
     for await (const slice of queue.scan()) {
       for (const { id, runsAt } of slice) found.set(id, runsAt);
     }
-    const comparison = new Comparison(found, clock.now());
+    const comparison = new JobComparison(found, clock.now());
     const healed = { added: 0, moved: 0, removed: 0, tasks: 0 };
     let missing: TimedTask[] = [];
     let late: TimedTask[] = [];

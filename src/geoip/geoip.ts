@@ -6,7 +6,7 @@ import { DAY, SECOND, formatInstant } from '../kernel/time.js';
 import type { RulesMetrics } from '../metrics/rules.js';
 import type { Kind } from './database.js';
 import { GeoDatabase } from './database.js';
-import type { Place } from './place.js';
+import type { GeoPlace } from './place.js';
 import { placeIn } from './place.js';
 
 /** Networks change hands: from this age on a database tells more and more that is wrong. */
@@ -54,7 +54,7 @@ export class Geoip {
   }
 
   /** @param ip in normal form. Private and loopback addresses are nowhere. */
-  readonly placeOf = (ip: string): Place => {
+  readonly placeOf = (ip: string): GeoPlace => {
     const { country, asn } = this.#databases;
     return placeIn({ country: country?.current, asn: asn?.current }, ip, this.#onFault);
   };

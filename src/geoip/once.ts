@@ -4,7 +4,7 @@ import { fileFault } from '../accounts/file-fault.js';
 import { StopgapError, messageOf } from '../kernel/errors.js';
 import type { Kind } from './database.js';
 import { GeoDatabase } from './database.js';
-import type { Place } from './place.js';
+import type { GeoPlace } from './place.js';
 import { placeIn } from './place.js';
 
 /** Looking into databases costs some microseconds, and a log names the same clients over and over. */
@@ -21,9 +21,9 @@ const REMEMBERED = 10_000;
 export async function readPlaces(
   files: { readonly [Each in Kind]: string | undefined },
   onFault: (error: unknown) => void,
-): Promise<(ip: string) => Place> {
+): Promise<(ip: string) => GeoPlace> {
   const [country, asn] = [await read('country', files.country), await read('asn', files.asn)];
-  const known = new LRUCache<string, Place>({ max: REMEMBERED });
+  const known = new LRUCache<string, GeoPlace>({ max: REMEMBERED });
   let failed = false;
   const fail = (error: unknown): void => {
     if (!failed) onFault(error);

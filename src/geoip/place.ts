@@ -2,7 +2,7 @@ import { isPrivateIp } from '../sending/identity.js';
 import type { GeoDatabase, Kind } from './database.js';
 
 /** Where a client is, as far as is known. */
-export interface Place {
+export interface GeoPlace {
   /** ISO 3166-1 alpha-2. */
   readonly country?: string;
   /** Number of the autonomous system. */
@@ -12,13 +12,13 @@ export interface Place {
 /** The databases there are. */
 export type Databases = { readonly [Each in Kind]?: Pick<GeoDatabase, 'find'> | undefined };
 
-const NOWHERE: Place = {};
+const NOWHERE: GeoPlace = {};
 
 /**
  * @param ip in normal form. Private and loopback addresses are nowhere.
  * @param onFault told of a record that cannot be read: it says nothing of its client, and must not stop its mail
  */
-export function placeIn(databases: Databases, ip: string, onFault: (error: unknown) => void): Place {
+export function placeIn(databases: Databases, ip: string, onFault: (error: unknown) => void): GeoPlace {
   const { country, asn } = databases;
   if ((country === undefined && asn === undefined) || isPrivateIp(ip)) return NOWHERE;
   const find = (database: Databases[Kind]): string | number | undefined => {

@@ -1,4 +1,4 @@
-import { SendVolume } from '../../projections/send-volume.js';
+import { SendVolume } from '../../projections/volume/send-volume.js';
 import type { Instant } from '../kernel/time.js';
 import { DAY } from '../kernel/time.js';
 import type { RulesChanged } from '../rules/model.js';
@@ -11,7 +11,7 @@ import type { PastEvent } from './past-event.js';
  * What senders did on the days of the past, as it would have been summarised had it happened here: the very same
  * projection counts, in the time of the events, and what rules would have said of it is not asked.
  */
-export class DaySummaries {
+export class ImportedDaySummaries {
   readonly #volume = new SendVolume();
   #day: Day = -Infinity;
   #position = 0;

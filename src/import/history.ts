@@ -1,4 +1,4 @@
-import { idOf, summaryId } from '../ids.js';
+import { idOf, summaryId } from '../kernel/ids.js';
 import type { NewEvent } from '../kernel/events.js';
 import type { Instant } from '../kernel/time.js';
 import { DAY } from '../kernel/time.js';
@@ -9,7 +9,7 @@ import { authStream, sendStream } from '../sending/events.js';
 import { normalizeAddress } from '../sending/identity.js';
 import { senderIdentity, sendStreamKey } from '../sending/subjects.js';
 import type { Appender } from './appender.js';
-import type { DaySummaries } from './day-summaries.js';
+import type { ImportedDaySummaries } from './day-summaries.js';
 import type { PastEvent } from './past-event.js';
 import type { Sink } from './sink.js';
 
@@ -18,7 +18,7 @@ export const IMPORTER = 'system:import';
 
 export interface HistoryOptions {
   readonly appender: Appender;
-  readonly days: DaySummaries;
+  readonly days: ImportedDaySummaries;
   /** What it was read from, which the events say: `postfix-log`. */
   readonly source: string;
   /** Days that are not over by then are not summarised. */

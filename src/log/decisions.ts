@@ -19,7 +19,7 @@ export interface DecisionFields {
 }
 
 /** What came of a command, and its traceparent where it is traced. */
-interface Outcome {
+interface DecisionOutcome {
   readonly facts: readonly BlockFact[];
   readonly trace?: string | undefined;
 }
@@ -27,7 +27,7 @@ interface Outcome {
 export function decisionFields(
   by: string,
   subject: Subject,
-  { facts, trace }: Outcome,
+  { facts, trace }: DecisionOutcome,
   correlation: string | undefined,
 ): DecisionFields {
   const last = facts.at(-1);
@@ -48,7 +48,7 @@ export function decisionFields(
 export function verdictFields(
   { kind, subject, evidence, at }: Verdict,
   by: string,
-  outcome: Outcome,
+  outcome: DecisionOutcome,
   correlation: string,
 ): DecisionFields & Readonly<Record<string, unknown>> {
   const { rule, version, count, window, limit, observed, sentence } = evidence;

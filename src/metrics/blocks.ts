@@ -1,6 +1,6 @@
 import { Counter, Gauge } from 'prom-client';
-import type { Decision } from '../desks/block-desk.js';
-import type { BlockLedger } from '../../projections/block-ledger.js';
+import type { Decision } from '../commands/block-commands.js';
+import type { BlockLedger } from '../../projections/blocks/block-ledger.js';
 import type { BlockFact } from '../blocks/events.js';
 import type { RecordedEvent } from '../kernel/events.js';
 import type { Rule } from '../rules/model.js';

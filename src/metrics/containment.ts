@@ -1,5 +1,5 @@
 import { Histogram } from 'prom-client';
-import type { BlockLedger } from '../../projections/block-ledger.js';
+import type { BlockLedger } from '../../projections/blocks/block-ledger.js';
 import type { BlockEvent, Evidence } from '../blocks/events.js';
 import type { RecordedEvent } from '../kernel/events.js';
 import type { Instant } from '../kernel/time.js';

@@ -1,11 +1,11 @@
-import type { ActiveBlocks } from '../../projections/active-blocks.js';
-import type { BlockLedger } from '../../projections/block-ledger.js';
-import { stateAt } from '../../projections/block-entry.js';
+import type { ActiveBlocks } from '../../projections/blocks/active-blocks.js';
+import type { BlockLedger } from '../../projections/blocks/block-ledger.js';
+import { stateAt } from '../../projections/blocks/block-entry.js';
 import { StopgapError } from '../kernel/errors.js';
 import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
 import { DAY, HOUR, MINUTE, SECOND } from '../kernel/time.js';
 import type { Logs } from '../log/logs.js';
-import type { ReadModels } from '../read-models.js';
+import type { ReadModels } from '../detector/read-models.js';
 import type { Relay } from '../smtp/relay/port.js';
 import type { EventStore } from '../store/port.js';
 import type { Metrics } from './metrics.js';

@@ -1,9 +1,9 @@
-import type { BlockLedger } from '../../projections/block-ledger.js';
+import type { BlockLedger } from '../../projections/blocks/block-ledger.js';
 import type { RecordedEvent } from '../kernel/events.js';
 import { ApiMetrics } from './api.js';
 import { BlockMetrics } from './blocks.js';
 import { ContainmentMetrics } from './containment.js';
-import { JudgementMetrics } from './judgements.js';
+import { FeedbackMetrics } from './feedback.js';
 import { ProcessMetrics } from './process.js';
 import { ScrapedRegistry } from './registry.js';
 import { RulesMetrics } from './rules.js';
@@ -31,7 +31,7 @@ export class Metrics {
   readonly containment: ContainmentMetrics;
   readonly blocks: BlockMetrics;
   readonly rules = new RulesMetrics(this.registry);
-  readonly judgements = new JudgementMetrics(this.registry);
+  readonly judgements = new FeedbackMetrics(this.registry);
   readonly store = new StoreMetrics(this.registry);
   readonly timedWork = new TimedWorkMetrics(this.registry);
   readonly api = new ApiMetrics(this.registry);

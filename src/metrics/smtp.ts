@@ -2,8 +2,8 @@ import { Counter, Gauge } from 'prom-client';
 import type { Instant } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
 import type { MailDirection } from '../sending/subjects.js';
-import { Door } from './door.js';
-import type { Command, DoorMeter } from './door.js';
+import { ListenerMetrics } from './listener.js';
+import type { Command, ListenerMeter } from './listener.js';
 import type { CounterCell, HistogramCell } from './flat.js';
 import { FlatCounter, FlatHistogram } from './flat.js';
 import type { ScrapedRegistry } from './registry.js';
@@ -27,7 +27,7 @@ const COMMAND_SECONDS = [0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10];
 
 /** What the SMTP side tells of itself. */
 export interface SmtpMeter {
-  door(direction: MailDirection): DoorMeter;
+  door(direction: MailDirection): ListenerMeter;
   connectionFailed(kind: 'accept' | 'client'): void;
   login(outcome: LoginOutcome): void;
   refused(stage: Command, reason: RefusalReason): void;
@@ -150,8 +150,8 @@ export class SmtpMetrics implements SmtpMeter {
     this.relayUp.remove();
   }
 
-  door(direction: MailDirection): DoorMeter {
-    return new Door(direction, {
+  door(direction: MailDirection): ListenerMeter {
+    return new ListenerMetrics(direction, {
       ...{ commands: this.#commands, seconds: this.#seconds, sessions: this.sessions },
       turnedAway: this.#turnedAway,
     });

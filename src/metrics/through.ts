@@ -1,4 +1,4 @@
-import { SubjectIndex } from '../../projections/subject-index.js';
+import { SubjectIndex } from '../../projections/blocks/subject-index.js';
 import type { Evidence } from '../blocks/events.js';
 import type { RecordedEvent } from '../kernel/events.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';

@@ -5,7 +5,7 @@ import { formatInstant } from '../kernel/time.js';
 import type { OverrideFact } from './events.js';
 import type { OverrideEntry, OverrideOrigin, OverrideSubject } from './model.js';
 import { sameOverride } from './model.js';
-import type { Standing } from './state.js';
+import type { OverrideStanding } from './state.js';
 
 export type OverrideCommand =
   | ({ readonly kind: 'set'; readonly origin: OverrideOrigin } & OverrideEntry)
@@ -22,7 +22,7 @@ export type OverrideCommand =
  *
  * @throws InvalidInput where the API is to set what is over already
  */
-export function decide(command: OverrideCommand, standing: Standing, now: Instant): readonly OverrideFact[] {
+export function decide(command: OverrideCommand, standing: OverrideStanding, now: Instant): readonly OverrideFact[] {
   const { subject, origin } = command;
   const before = standing[origin];
   if (command.kind === 'set' && !isOver(command.until, now)) {

@@ -2,12 +2,12 @@ import type { OverrideEvent, OverrideSet } from './events.js';
 import type { OverrideEntry, OverrideOrigin, Terms } from './model.js';
 
 /** What holds for a subject, by who set it. */
-export type Standing = { readonly [Origin in OverrideOrigin]?: Omit<OverrideEntry, 'subject'> };
+export type OverrideStanding = { readonly [Origin in OverrideOrigin]?: Omit<OverrideEntry, 'subject'> };
 
-export const NOTHING_SET: Standing = {};
+export const NOTHING_SET: OverrideStanding = {};
 
 /** Folds one event of the subject's own stream. */
-export function evolve(standing: Standing, event: OverrideEvent): Standing {
+export function evolve(standing: OverrideStanding, event: OverrideEvent): OverrideStanding {
   const { file, api } = standing;
   const { origin } = event.data;
   const next = event.type === 'OverrideSet' ? heldBy(event.data) : undefined;

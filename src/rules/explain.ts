@@ -70,7 +70,7 @@ export interface Seen extends InForce {
   readonly attempts: boolean;
   readonly habit?: Habit | undefined;
   /** The limit in words, where an override made it. */
-  readonly bought?: string | undefined;
+  readonly overridden?: string | undefined;
   /** What else was noticed. */
   readonly signals?: readonly string[];
 }
@@ -97,7 +97,7 @@ export const LEARNING_SIGNAL = 'still being learnt';
 const LARGEST = { 1: 'its largest message', 2: 'its two largest messages' } as const;
 
 /** The limit that was in force, and how it came about. */
-function allowed({ limit, untripled, grace, habit, bought }: Seen): string {
+function allowed({ limit, untripled, grace, habit, overridden: bought }: Seen): string {
   if (grace === undefined) return bought ?? allowance(untripled, habit);
   if (bought !== undefined) return `${NUMBERS.format(limit)}: ${bought}, ${tripledAfter(grace)}`;
   return `${NUMBERS.format(limit)}, ${OWN[habit?.bound ?? 'habits']}${NUMBERS.format(untripled)} ${tripledAfter(grace)}`;
@@ -146,7 +146,7 @@ export function turnedSentence(
 }
 
 /** Why an account is acted on that turned abnormal together with others of its domain. */
-export function togetherSentence(
+export function outbreakSentence(
   rule: Rule,
   subject: Subject,
   own: string,

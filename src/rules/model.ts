@@ -17,15 +17,15 @@ export const SUMS = [
 export type Sum = (typeof SUMS)[number];
 
 /** How many different ones there are among a sender's messages. */
-export const DIVERSITIES = ['networks', 'ehlos', 'returnPaths', 'recipientDomains'] as const;
-export type Diversity = (typeof DIVERSITIES)[number];
+export const DISTINCT_COUNTS = ['networks', 'ehlos', 'returnPaths', 'recipientDomains'] as const;
+export type DistinctCount = (typeof DISTINCT_COUNTS)[number];
 
 /** Everything a rule may count; `accounts` are those of a domain that turned abnormal together. */
-export const COUNTS = [...SUMS, ...DIVERSITIES, 'accounts'] as const;
+export const COUNTS = [...SUMS, ...DISTINCT_COUNTS, 'accounts'] as const;
 export type Count = (typeof COUNTS)[number];
 
-export function isDiversity(count: Count): count is Diversity {
-  return DIVERSITIES.includes(count as Diversity);
+export function isDistinctCount(count: Count): count is DistinctCount {
+  return DISTINCT_COUNTS.includes(count as DistinctCount);
 }
 
 /** Whether it is how much is sent, rather than how: what can be bought. */
@@ -34,15 +34,15 @@ export function isVolume(count: Count): boolean {
 }
 
 /** More different ones than this are not told apart: a limit must lie below. */
-export const DIVERSITY_MAX = 16;
+export const DISTINCT_MAX = 16;
 
 /** Accounts of one domain that are remembered to have turned: a limit must lie below. */
-export const TOGETHER_MAX = 1_000;
+export const OUTBREAK_MAX = 1_000;
 
 /** The highest limit that what is counted can go beyond. */
 export function highestLimit(count: Count): number {
-  if (count === 'accounts') return TOGETHER_MAX - 1;
-  return isDiversity(count) ? DIVERSITY_MAX - 1 : Infinity;
+  if (count === 'accounts') return OUTBREAK_MAX - 1;
+  return isDistinctCount(count) ? DISTINCT_MAX - 1 : Infinity;
 }
 
 export const ACTIONS = ['observe', 'propose', 'block'] as const;
@@ -70,7 +70,7 @@ export interface Rule {
   /** Signals that must add up besides. */
   readonly score?: Score;
   /** Of a count of `accounts`: when one of them has turned abnormal. */
-  readonly turned?: Turned;
+  readonly turned?: Anomaly;
   readonly then: Action;
   /** How long it blocks; null is `indefinite`. */
   readonly for: Milliseconds | null;
@@ -122,7 +122,7 @@ export interface Conditions {
   /** Hours in which one does not send. */
   readonly quietHours?: QuietHours;
   /** More different ones within the rule's window. */
-  readonly distinct?: Partial<Readonly<Record<Diversity, number>>>;
+  readonly distinct?: Partial<Readonly<Record<DistinctCount, number>>>;
   /** Refused recipients, or bounces, within the rule's window. */
   readonly share?: Share;
 }
@@ -162,7 +162,7 @@ export function restsOnBounces({ count, when, score }: Pick<Rule, 'count' | 'whe
   );
 }
 
-export interface Turned {
+export interface Anomaly {
   readonly count: 'messages' | 'recipients';
   readonly window: Milliseconds;
   readonly baseline: Baseline;

@@ -11,7 +11,7 @@ export interface Circumstances {
   /** The circuit breaker of the rules in force. */
   readonly breaker: Breaker;
   /** What keeps rules from acting on a subject: an exemption, or the never-block list. */
-  sparedBy(subject: Subject): Act['sparedBy'] | undefined;
+  exemptedBy(subject: Subject): Act['exemptedBy'] | undefined;
   /** How many blocks that count for a breaker rules imposed within the window that ends now, those on their way included. */
   automaticBlocks(breaker: string, window: Milliseconds): number;
   /** The proposal that waits on a subject: a block takes over its id. */
@@ -61,11 +61,11 @@ export function respond(verdict: Verdict, circumstances: Circumstances): Respons
     return only({ kind: 'observe', subject, action: rule.then, evidence });
   }
   const { now, breaker } = circumstances;
-  const sparedBy = circumstances.sparedBy(subject);
+  const sparedBy = circumstances.exemptedBy(subject);
   const terms = termsOf(rule, evidence.sentence);
   const id = circumstances.newId();
   const act: Act = { kind: 'act', action: rule.then, subject, terms, evidence, newId: id };
-  if (sparedBy !== undefined) return only({ ...act, sparedBy });
+  if (sparedBy !== undefined) return only({ ...act, exemptedBy: sparedBy });
   if (rule.then !== 'block') return only(act);
   const own = breakerOf(subject, rule.count, rule.direction);
   // Too many automatic blocks in a short time are more likely our mistake than an attack.

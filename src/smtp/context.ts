@@ -1,10 +1,10 @@
 import type { Logger } from 'pino';
 import type { SenderPolicy } from '../accounts/senders.js';
 import type { AlarmClock } from '../kernel/time.js';
-import type { Place } from '../geoip/place.js';
+import type { GeoPlace } from '../geoip/place.js';
 import type { Metrics } from '../metrics/metrics.js';
 import type { Trouble } from '../log/trouble.js';
-import type { ReadModels } from '../read-models.js';
+import type { ReadModels } from '../detector/read-models.js';
 import type { Appended, EventStore } from '../store/port.js';
 import type { Tracing } from '../tracing/tracing.js';
 import type { AttemptLimiter } from './auth/attempt-limiter.js';
@@ -35,7 +35,7 @@ export interface SmtpContext {
   readonly limiter: AttemptLimiter;
   readonly failedLogins: FailedLoginsByAccount;
   /** Where a client is; its address in normal form. */
-  readonly placeOf: (ip: string) => Place;
+  readonly placeOf: (ip: string) => GeoPlace;
   readonly spoolDir: string;
   readonly senders: () => SenderPolicy;
   /** Whom an honest refusal names. */

@@ -1,6 +1,6 @@
 import type { SMTPServerSession } from 'smtp-server';
-import type { ActiveBlock } from '../../projections/active-blocks.js';
-import type { Place } from '../geoip/place.js';
+import type { ActiveBlock } from '../../projections/blocks/active-blocks.js';
+import type { GeoPlace } from '../geoip/place.js';
 import type { RefusalStage, SenderFields } from '../sending/events.js';
 import { clientNetwork, normalizeIp } from '../sending/identity.js';
 import type { MailDirection, SenderIdentity } from '../sending/subjects.js';
@@ -47,7 +47,7 @@ export class Conversation {
   readonly #context: SmtpContext;
   readonly #session: SMTPServerSession;
   readonly #direction: MailDirection;
-  #place: Place | undefined;
+  #place: GeoPlace | undefined;
   #count = 0;
 
   constructor(context: SmtpContext, session: SMTPServerSession, direction: MailDirection) {
@@ -59,7 +59,7 @@ export class Conversation {
   }
 
   /** Where the client is: looked for once, when something is to be recorded. */
-  get place(): Place {
+  get place(): GeoPlace {
     return (this.#place ??= this.#context.placeOf(this.ip));
   }
 
@@ -100,7 +100,7 @@ export class Conversation {
   /** Whether this sender is refused, at this very moment. */
   verdict(): ActiveBlock | undefined {
     const { models, clock } = this.#context;
-    return models.refusing.verdict(this.mail!.sender, clock.now());
+    return models.refusing.find(this.mail!.sender, clock.now());
   }
 
   /** Records a refusal of ours and gives the error that tells the client. */

@@ -12,9 +12,9 @@ import { messageOf } from '../kernel/errors.js';
 import { formatInstant } from '../kernel/time.js';
 import type { Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
-import type { DoorMeter, TurnedAwayFor } from '../metrics/door.js';
+import type { ListenerMeter, TurnedAwayFor } from '../metrics/listener.js';
 import { isWithin } from '../sending/identity.js';
-import { Summary } from '../summary.js';
+import { FloodCoalescer } from '../kernel/flood-coalescer.js';
 import { Admission } from './admission.js';
 import type { SmtpContext } from './context.js';
 import { Conversation } from './conversation.js';
@@ -55,8 +55,8 @@ export class SmtpListener {
   readonly #settings: ListenerSettings;
   readonly #bounds: RecipientBounds;
   readonly #server: MailServer;
-  readonly #meter: DoorMeter;
-  readonly #turnedAway: Summary<{ readonly reason: TurnedAwayFor; readonly network: string }>;
+  readonly #meter: ListenerMeter;
+  readonly #turnedAway: FloodCoalescer<{ readonly reason: TurnedAwayFor; readonly network: string }>;
   readonly #conversations = new WeakMap<SMTPServerSession, Conversation>();
   readonly #sockets = new Set<Socket>();
   #closing = false;
@@ -68,7 +68,7 @@ export class SmtpListener {
     this.#bounds = { maxRecipients, domains: settings.kind === 'inbound' ? settings.domains : undefined };
     this.#meter = context.metrics.smtp.door(settings.kind === 'submission' ? 'outbound' : 'inbound');
     const listener = formatListen(settings.listen);
-    this.#turnedAway = new Summary(context.clock, ({ reason, network }, count, since) =>
+    this.#turnedAway = new FloodCoalescer(context.clock, ({ reason, network }, count, since) =>
       context.log.warn(
         { listener, reason, network, count, since: formatInstant(since) },
         'connections were turned away',
@@ -151,7 +151,7 @@ export class SmtpListener {
         perNetwork: perNetwork.connections,
         newPerMinute: perNetwork.newPerMinute,
       }),
-      isSpared: (ip) => perNetwork.except.some((network) => isWithin(ip, network)),
+      isExempt: (ip) => perNetwork.except.some((network) => isWithin(ip, network)),
       deadlines: timeouts,
       offers: () => relay.offers,
       onTurnedAway: (reason, network) => {

@@ -1,5 +1,5 @@
 import type { SMTPServerAuthentication } from 'smtp-server';
-import type { ActiveBlock } from '../../projections/active-blocks.js';
+import type { ActiveBlock } from '../../projections/blocks/active-blocks.js';
 import { LONGEST_PASSWORD } from '../accounts/passwords.js';
 import { StopgapError } from '../kernel/errors.js';
 import { LONGEST_ADDRESS } from '../sending/identity.js';
@@ -52,7 +52,7 @@ async function tried(
   // Nobody is called that, and nobody's password is that: nothing is done about it, but it counts.
   if (isOverlong(auth)) throw failed(context, conversation, attempt, login);
   const refusing = (): ActiveBlock | undefined =>
-    models.refusing.verdict(conversation.asLogin(login), clock.now());
+    models.refusing.find(conversation.asLogin(login), clock.now());
   const before = refusing();
   const result = await verify(context, login, auth, { bypassMemory: before?.refusal === 'soft', network });
   if (!result.ok) throw failed(context, conversation, attempt, login);

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import { envelope } from '../ids.js';
+import { envelope } from '../kernel/ids.js';
 import type { Fact } from '../kernel/events.js';
 import { messageOf } from '../kernel/errors.js';
 import type { AlarmClock } from '../kernel/time.js';
@@ -15,7 +15,7 @@ import { authStream, sendStream } from '../sending/events.js';
 import { normalizeAddress } from '../sending/identity.js';
 import { senderIdentity, sendStreamKey } from '../sending/subjects.js';
 import type { Appended, EventStore } from '../store/port.js';
-import { Summary } from '../summary.js';
+import { FloodCoalescer } from '../kernel/flood-coalescer.js';
 
 export interface RecorderOptions {
   readonly store: EventStore;
@@ -37,16 +37,16 @@ interface Refusal {
 export class Recorder {
   readonly #options: RecorderOptions;
   readonly #by: string;
-  readonly #refusals: Summary<Refusal>;
-  readonly #failures: Summary<Counted<AuthenticationFailed>>;
-  readonly #unanswered: Summary<{ readonly correlation: string; readonly error: string }>;
+  readonly #refusals: FloodCoalescer<Refusal>;
+  readonly #failures: FloodCoalescer<Counted<AuthenticationFailed>>;
+  readonly #unanswered: FloodCoalescer<{ readonly correlation: string; readonly error: string }>;
   readonly #underWay = new Set<Promise<unknown>>();
 
   constructor(options: RecorderOptions) {
     this.#options = options;
     this.#by = `smtp:${options.hostname}`;
     const { clock, log } = options;
-    this.#refusals = new Summary(clock, ({ data, correlation, trace }, count, since) => {
+    this.#refusals = new FloodCoalescer(clock, ({ data, correlation, trace }, count, since) => {
       const { stage, block, reply, account, returnPath, ehlo, ip } = data;
       const who = { account, returnPath, ehlo, ip };
       log.info(
@@ -60,13 +60,13 @@ export class Recorder {
         trace,
       );
     });
-    this.#failures = new Summary(clock, (data, count, since) => {
+    this.#failures = new FloodCoalescer(clock, (data, count, since) => {
       const { network, kind } = data;
       // A feigned failure has a line already: it is a refusal.
       if (kind === 'genuine') log.info({ network, count, since: formatInstant(since) }, 'a login failed');
       this.#note(authStream(network), { type: 'AuthenticationFailed', data: { ...data, count, since } });
     });
-    this.#unanswered = new Summary(clock, (item, count, since) =>
+    this.#unanswered = new FloodCoalescer(clock, (item, count, since) =>
       log.warn(
         { correlation: item.correlation, error: item.error, count, since: formatInstant(since) },
         'the upstream gave no answer about recipients',

@@ -9,7 +9,7 @@ import type { AlarmClock } from '../kernel/time.js';
 import type { LogLevels } from '../log/levels.js';
 import { Trouble } from '../log/trouble.js';
 import type { Metrics } from '../metrics/metrics.js';
-import type { ReadModels } from '../read-models.js';
+import type { ReadModels } from '../detector/read-models.js';
 import type { EventStore } from '../store/port.js';
 import type { Tracing } from '../tracing/tracing.js';
 import { watchSenders, watchUsers } from '../watched-files.js';

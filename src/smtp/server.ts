@@ -30,7 +30,7 @@ export interface MailServerOptions extends SMTPServerOptions {
   readonly admission: Admission;
   readonly deadlines: Deadlines;
   /** Whether a client network has no limits of its own. */
-  readonly isSpared: (ip: string) => boolean;
+  readonly isExempt: (ip: string) => boolean;
   /** What a session is offered: asked at its EHLO. */
   readonly offers: () => Pick<Offers, 'eightBit' | 'utf8' | 'dsn'>;
   readonly onTurnedAway: (why: TurnedAway | Cut, network: string) => void;
@@ -78,7 +78,7 @@ export class MailServer extends SMTPServer {
 
   /** The library's own look at a new socket, before it makes anything of it. */
   override _acceptSocket(socket: Socket, handshake: boolean): (() => void) | false {
-    const { admission, isSpared } = this.#options;
+    const { admission, isExempt: isSpared } = this.#options;
     const ip = normalizeIp(socket.remoteAddress ?? '') ?? '';
     const network = clientNetwork(ip);
     const limited = isSpared(ip) ? undefined : network;

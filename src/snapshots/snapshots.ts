@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import { messageOf } from '../kernel/errors.js';
-import type { Anchor, FollowingState } from '../following.js';
+import type { Anchor, ProjectorState } from '../detector/projector.js';
 import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
 import { MINUTE, SECOND } from '../kernel/time.js';
 import type { Verdict } from '../rules/verdict.js';
@@ -15,9 +15,9 @@ export interface Snapshotted {
   /** True once it has caught up. */
   readonly ready: boolean;
   /** Plain data that nobody changes; made in milliseconds. */
-  dump(): FollowingState;
+  dump(): ProjectorState;
   /** Takes over what its own {@link dump} gave. Where it throws, nothing has changed. */
-  restore(state: FollowingState): void;
+  restore(state: ProjectorState): void;
 }
 
 export interface SnapshotOptions {
@@ -42,7 +42,7 @@ export interface SnapshotOptions {
 }
 
 interface State {
-  readonly models: FollowingState;
+  readonly models: ProjectorState;
   readonly unanswered: readonly Verdict[];
 }
 
@@ -183,7 +183,7 @@ export class Snapshots {
  * @param keptSince what happened later than this is still there
  */
 async function checkAnchors(
-  { anchors: [last, kept], lastEventAt }: FollowingState,
+  { anchors: [last, kept], lastEventAt }: ProjectorState,
   store: Pick<EventStore, 'readStream'>,
   keptSince: Instant,
 ): Promise<void> {

@@ -1,5 +1,5 @@
 import type { RecordedEvent } from '../kernel/events.js';
-import { Share } from './turn.js';
+import { TimeSlice } from '../kernel/time-slice.js';
 
 export interface Slice {
   readonly events: readonly RecordedEvent[];
@@ -16,7 +16,7 @@ export class Cursor implements AsyncIterableIterator<RecordedEvent> {
   private index = 0;
   private last: RecordedEvent | undefined;
   private more = true;
-  private readonly share = new Share();
+  private readonly share = new TimeSlice();
 
   /**
    * @param read the slice after the event given, or the first

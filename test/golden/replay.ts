@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { comparisonOf } from '../../projections/verdict-comparison.js';
+import { comparisonOf } from '../../projections/blocks/verdict-comparison.js';
 import type { BlockCommand } from '../../src/blocks/commands.js';
 import { decide } from '../../src/blocks/decide.js';
 import type { BlockEvent, BlockFact } from '../../src/blocks/events.js';
@@ -13,9 +13,9 @@ import { ruleActor } from '../../src/rules/model.js';
 import { parseRules } from '../../src/rules/parse.js';
 import { respond } from '../../src/rules/respond.js';
 import type { Verdict } from '../../src/rules/verdict.js';
-import { DAY_SUMMARIES } from '../../src/housekeeping/chores.js';
+import { DAY_SUMMARIES } from '../../src/detector/scheduled-jobs.js';
 import type { OverrideSubject, Terms } from '../../src/overrides/model.js';
-import { ReadModels } from '../../src/read-models.js';
+import { ReadModels } from '../../src/detector/read-models.js';
 import type { SenderFields } from '../../src/sending/events.js';
 import type { Subject } from '../../src/sending/subjects.js';
 import { senderIdentity, subjectKey } from '../../src/sending/subjects.js';
@@ -142,7 +142,7 @@ export class Replay {
   }
 
   #refusing(sender: SenderFields, now: number): string | undefined {
-    return this.#models.activeBlocks.verdict(senderIdentity(sender), now)?.id;
+    return this.#models.activeBlocks.find(senderIdentity(sender), now)?.id;
   }
 
   #respond(verdict: Verdict, now: number): void {
@@ -154,7 +154,7 @@ export class Replay {
     const { command } = respond(verdict, {
       now,
       breaker: sendVolume.rules.maxAutomaticBlocks,
-      sparedBy: (whom) => exemptions.covering(whom, now),
+      exemptedBy: (whom) => exemptions.covering(whom, now),
       automaticBlocks: (breaker, window) => automaticBlocks.within(breaker, window, now),
       newId: () => this.#newId(),
     });

@@ -6,11 +6,11 @@ import { NOTHING_YET, evolve } from '../../src/blocks/state.js';
 import type { Standing } from '../../src/blocks/state.js';
 import type { RecordedEvent } from '../../src/kernel/events.js';
 import { StopgapError } from '../../src/kernel/errors.js';
-import { DAY_SUMMARIES } from '../../src/housekeeping/chores.js';
+import { DAY_SUMMARIES } from '../../src/detector/scheduled-jobs.js';
 import { DAY, HOUR, MINUTE, SECOND } from '../../src/kernel/time.js';
 import { overrideStream } from '../../src/overrides/events.js';
-import type { ReadModelListeners } from '../../src/read-models.js';
-import { ReadModels } from '../../src/read-models.js';
+import type { ReadModelListeners } from '../../src/detector/read-models.js';
+import { ReadModels } from '../../src/detector/read-models.js';
 import type { Verdict } from '../../src/rules/verdict.js';
 import type { Subject } from '../../src/sending/subjects.js';
 import { subjectKey } from '../../src/sending/subjects.js';
@@ -200,7 +200,7 @@ class System {
   #message(user: number, recipients: number, skew: number, from: number): void {
     const position = this.log.length + 1;
     const account = `user${user}@example.com`;
-    const refusing = this.#folding.models.activeBlocks.verdict(
+    const refusing = this.#folding.models.activeBlocks.find(
       { account, address: account, ehlo: undefined, ip: undefined, direction: 'outbound' },
       this.#now,
     );

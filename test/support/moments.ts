@@ -1,7 +1,7 @@
-import type { Profile } from '../../projections/sender-profiles/profile.js';
-import { NO_PROFILE } from '../../projections/sender-profiles/profile.js';
-import { withDay } from '../../projections/sender-profiles/learning.js';
-import type { Moment } from '../../projections/signals.js';
+import type { Profile } from '../../projections/baselines/profile.js';
+import { NO_PROFILE } from '../../projections/baselines/profile.js';
+import { withDay } from '../../projections/baselines/learning.js';
+import type { ConditionContext } from '../../projections/volume/conditions.js';
 import { DAY, HOUR } from '../../src/kernel/time.js';
 import type { SenderDaySummarised } from '../../src/sending/day-summary.js';
 import type { SenderFields } from '../../src/sending/events.js';
@@ -29,7 +29,7 @@ export const KNOWN = learn(
 );
 
 /** At ten in the morning, of a sender that is known. */
-export function moment(more: Partial<Moment> = {}): Moment {
+export function moment(more: Partial<ConditionContext> = {}): ConditionContext {
   return {
     ...{ at: TODAY * DAY + 10 * HOUR, day: TODAY, profile: KNOWN, pending: [], learnt: true },
     isKnownOf: () => true,

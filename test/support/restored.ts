@@ -1,14 +1,14 @@
-import type { ReadModels } from '../../src/read-models.js';
+import type { ReadModels } from '../../src/detector/read-models.js';
 import { Assembly, decode, encode, framesOf } from '../../src/snapshots/frames.js';
 import { DAY, HOUR, MINUTE } from '../../src/kernel/time.js';
 import type { Instant } from '../../src/kernel/time.js';
-import type { BlockEntry } from '../../projections/block-entry.js';
-import { stateAt } from '../../projections/block-entry.js';
+import type { BlockEntry } from '../../projections/blocks/block-entry.js';
+import { stateAt } from '../../projections/blocks/block-entry.js';
 import { OVERRIDE_TYPES } from '../../src/overrides/model.js';
 import { SUMS } from '../../src/rules/model.js';
 import { SUBJECT_TYPES } from '../../src/sending/subjects.js';
 import { dayOf } from '../../src/sending/day-summary.js';
-import { timedTasks } from '../../src/response/timed-work.js';
+import { timedTasks } from '../../src/detector/timed-work.js';
 import { SUBJECTS } from './history.js';
 
 /** What a state is after it was written and read. */
@@ -34,7 +34,7 @@ export function observables(models: ReadModels, now: Instant): unknown {
     lastEventAt: models.lastEventAt,
     active: [...activeBlocks.counts()].filter(({ count }) => count > 0).sort(byText),
     size: activeBlocks.size,
-    refused: senders.map((sender) => activeBlocks.verdict(sender, now)),
+    refused: senders.map((sender) => activeBlocks.find(sender, now)),
     on: SUBJECTS.map((subject) => activeBlocks.on(subject)),
     ledger: [...ledger.kept()]
       .sort(byBegin)

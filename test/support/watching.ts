@@ -1,11 +1,11 @@
 import type { BlockFact } from '../../src/blocks/events.js';
-import { DAY_SUMMARIES } from '../../src/housekeeping/chores.js';
+import { DAY_SUMMARIES } from '../../src/detector/scheduled-jobs.js';
 import type { RecordedEvent } from '../../src/kernel/events.js';
 import type { Instant } from '../../src/kernel/time.js';
 import { DAY, HOUR, SECOND } from '../../src/kernel/time.js';
 import { overrideStream } from '../../src/overrides/events.js';
 import type { OverrideSubject, Terms } from '../../src/overrides/model.js';
-import { ReadModels } from '../../src/read-models.js';
+import { ReadModels } from '../../src/detector/read-models.js';
 import type { Verdict } from '../../src/rules/verdict.js';
 import type { MessageAccepted } from '../../src/sending/events.js';
 import type { Subject } from '../../src/sending/subjects.js';

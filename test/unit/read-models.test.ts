@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { RecordedEvent } from '../../src/kernel/events.js';
 import { UNREADABLE } from '../../src/kernel/events.js';
-import { ReadModels } from '../../src/read-models.js';
+import { ReadModels } from '../../src/detector/read-models.js';
 import { StoreUnavailable } from '../../src/store/port.js';
 import { Gate } from '../support/gate.js';
 

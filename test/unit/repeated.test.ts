@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { RecordedHistory, RecordedJudgements, rulesInForce } from '../../src/backtest/history.js';
+import { RecordedHistory, RecordedFeedback, rulesInForce } from '../../src/backtest/history.js';
 import { runBacktest } from '../../src/backtest/run.js';
-import { Following } from '../../src/following.js';
-import { HabitFeed } from '../../src/habit-feed.js';
+import { Projector } from '../../src/detector/projector.js';
+import { BaselineProjector } from '../../src/detector/baseline-projector.js';
 import type { RecordedEvent } from '../../src/kernel/events.js';
 import { categoryOf } from '../../src/kernel/events.js';
-import { HABITS_ONLY } from '../../src/known-events.js';
-import { ReadModels } from '../../src/read-models.js';
-import type { ReadableStore } from '../../src/read-store.js';
+import { BASELINES_ONLY } from '../../src/detector/event-registry.js';
+import { ReadModels } from '../../src/detector/read-models.js';
+import type { ReadableStore } from '../../src/store/open-for-reading.js';
 import { parseRules } from '../../src/rules/parse.js';
 import { STRICTER } from '../support/history-world.js';
 import { histories, logOf } from '../support/history.js';
@@ -76,8 +76,8 @@ function seen(log: readonly RecordedEvent[], now: number, cut = log.length): unk
 
 function habitsOf(log: readonly RecordedEvent[]): unknown {
   const told: string[] = [];
-  const feed = new HabitFeed({ onSummarised: ({ id }) => void told.push(id), onSkipped: () => undefined });
-  for (const each of log) if (HABITS_ONLY.includes(categoryOf(each.stream))) feed.apply(each);
+  const feed = new BaselineProjector({ onSummarised: ({ id }) => void told.push(id), onSkipped: () => undefined });
+  for (const each of log) if (BASELINES_ONLY.includes(categoryOf(each.stream))) feed.apply(each);
   const { volume, shadow } = feed.dump();
   return { volume, shadow, told };
 }
@@ -95,7 +95,7 @@ function storeOf(log: readonly RecordedEvent[]): ReadableStore {
 
 async function backtestOf(log: readonly RecordedEvent[]): Promise<unknown> {
   const store = storeOf(log);
-  const judgements = await RecordedJudgements.of(store);
+  const judgements = await RecordedFeedback.of(store);
   const candidates = [await rulesInForce(store), { name: 'stricter', rules: parseRules(STRICTER) }];
   const source = new RecordedHistory(store);
   return runBacktest({ source, candidates, judge: (one) => judgements.of(one) });
@@ -148,7 +148,7 @@ describe('an event that a log holds twice', () => {
 
   test('is recognised with half a million others in between', () => {
     const folded: string[] = [];
-    const following = new Following(({ id, type }) => {
+    const following = new Projector(({ id, type }) => {
       if (type === 'BounceReceived') folded.push(id);
     });
     const bounce = (position: number) => event('BounceReceived', {}, 0, position, { id: 'twice' });

@@ -5,7 +5,7 @@ import type { Authenticator, Caller } from '../dependencies.js';
 
 export type Method = 'get' | 'post' | 'put' | 'patch' | 'delete';
 
-/** What a handler gives back; {@link ../http/serve.ts} writes it. */
+/** What a handler gives back; {@link ./serve.ts} writes it. */
 export interface Answer {
   readonly status: number;
   /** Written as JSON. Without it and without `text` there is no body. */
@@ -18,7 +18,7 @@ export interface Answer {
 }
 
 /** One request, checked: what a handler works from. */
-export interface Ask<Query, Body> {
+export interface ApiRequest<Query, Body> {
   readonly params: Readonly<Record<string, string>>;
   readonly query: Query;
   readonly body: Body;
@@ -68,7 +68,7 @@ export interface RouteSpec<Query, Body> {
   /** The answers that are no problems, by status. */
   readonly responses: Readonly<Record<number, ResponseSpec>>;
   /** Gives an answer, or nothing where it has written to the response itself. */
-  handle(ask: Ask<Query, Body>): Answer | undefined | Promise<Answer | undefined>;
+  handle(ask: ApiRequest<Query, Body>): Answer | undefined | Promise<Answer | undefined>;
 }
 
 export type Route = RouteSpec<unknown, unknown>;

@@ -11,7 +11,7 @@ import { checkInput } from './check-input.js';
 import { within } from './deadline.js';
 import { IdempotentAnswers, idempotencyKey, seedOf } from './idempotency.js';
 import { Problem, problemOf, sendProblem } from './problem.js';
-import type { Answer, Ask, Method, Route } from './route.js';
+import type { Answer, ApiRequest, Method, Route } from './route.js';
 import { traceRequest } from './traced.js';
 
 /** How long a request may be worked on before it is answered 503. */
@@ -165,7 +165,7 @@ async function work(
   );
 }
 
-async function handle(route: Route, ask: Ask<unknown, unknown>): Promise<Answer | undefined> {
+async function handle(route: Route, ask: ApiRequest<unknown, unknown>): Promise<Answer | undefined> {
   return route.handle(ask);
 }
 

@@ -1,6 +1,6 @@
 import type { Instant } from '../../kernel/time.js';
 import type { MessageAccepted } from '../../sending/events.js';
-import type { Happening } from '../world.js';
+import type { ActivityEvent } from '../world.js';
 import { accepted } from './trace.js';
 
 /** Texts that both ends know; were there more, both begin anew, so that memory does not grow with the trace. */
@@ -44,7 +44,7 @@ export class Packer {
   readonly #numbers = new Map<string, number>();
   #fresh: string[] = [];
 
-  pack(happenings: readonly Happening[]): Columns {
+  pack(happenings: readonly ActivityEvent[]): Columns {
     const anew = this.#numbers.size > MOST_TEXTS;
     if (anew) this.#numbers.clear();
     this.#fresh = [];
@@ -88,10 +88,10 @@ export class Packer {
 export class Unpacker {
   #texts: string[] = [];
 
-  unpack({ times, amounts, texts, flags, domains, fresh, anew }: Columns): readonly Happening[] {
+  unpack({ times, amounts, texts, flags, domains, fresh, anew }: Columns): readonly ActivityEvent[] {
     if (anew) this.#texts = [];
     for (const text of fresh) this.#texts.push(text);
-    const happenings: Happening[] = [];
+    const happenings: ActivityEvent[] = [];
     let place = 0;
     for (let index = 0; index < flags.length; index++) {
       const named = domains[place++]!;

@@ -8,7 +8,7 @@ import type { MessageAccepted } from '../../sending/events.js';
 import { sendStream } from '../../sending/events.js';
 import { isIp } from '../../sending/identity.js';
 import type { Batch, Source } from '../source.js';
-import type { Happening } from '../world.js';
+import type { ActivityEvent } from '../world.js';
 import { LineCutter } from './lines.js';
 import type { Lines } from './lines.js';
 import { Times } from './times.js';
@@ -82,17 +82,17 @@ export class TraceReader {
   }
 
   /** What happened in the lines that this ends. @throws StopgapError naming file, line and what would be right */
-  read(chunk: Uint8Array): readonly Happening[] {
+  read(chunk: Uint8Array): readonly ActivityEvent[] {
     return this.#happenings(this.#cutter.cut(chunk));
   }
 
   /** The last one, should its line have no end: nothing more comes. @throws as {@link read} */
-  end(): readonly Happening[] {
+  end(): readonly ActivityEvent[] {
     return this.#happenings(this.#cutter.end());
   }
 
-  #happenings(lines: Lines): readonly Happening[] {
-    const happenings: Happening[] = [];
+  #happenings(lines: Lines): readonly ActivityEvent[] {
+    const happenings: ActivityEvent[] = [];
     for (const line of lines) {
       const happening = this.#lines.read(line);
       if (happening !== undefined) happenings.push(happening);
@@ -135,7 +135,7 @@ export class LineReader {
    * @returns undefined for an empty line
    * @throws StopgapError naming file, line and what would be right
    */
-  read(text: string | undefined): Happening | undefined {
+  read(text: string | undefined): ActivityEvent | undefined {
     this.line++;
     if (text === undefined) throw this.#fault('is longer than 64 KiB');
     if (text.charCodeAt(0) !== BRACE && text.trim() === '') return undefined;
@@ -235,7 +235,7 @@ export class LineReader {
 }
 
 /** A line of a trace, as what happened then. */
-export function accepted(at: Instant, recordedAt: Instant, data: MessageAccepted): Happening {
+export function accepted(at: Instant, recordedAt: Instant, data: MessageAccepted): ActivityEvent {
   return { type: 'MessageAccepted', at, recordedAt, by: 'system:trace', stream: STREAM, data };
 }
 

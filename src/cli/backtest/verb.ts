@@ -1,7 +1,7 @@
 import path from 'node:path';
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
-import { RecordedHistory, RecordedJudgements, rulesInForce } from '../../backtest/history.js';
+import { RecordedHistory, RecordedFeedback, rulesInForce } from '../../backtest/history.js';
 import { Labels } from '../../backtest/labels.js';
 import type { BacktestReport } from '../../backtest/report.js';
 import { DEFAULTS, IN_FORCE, rulesThatShip } from '../../backtest/rule-sets.js';
@@ -12,8 +12,8 @@ import type { Candidate } from '../../backtest/trial.js';
 import { onceReadable, openLogFile } from '../../import/postfix-log/index.js';
 import type { Instant } from '../../kernel/time.js';
 import { SECOND, formatInstant, parseInstant } from '../../kernel/time.js';
-import { openForReading } from '../../read-store.js';
-import type { ReadableStore } from '../../read-store.js';
+import { openForReading } from '../../store/open-for-reading.js';
+import type { ReadableStore } from '../../store/open-for-reading.js';
 import { parseRules } from '../../rules/parse.js';
 import type { ConfigOption } from '../config-option.js';
 import { configForFiles, withConfig } from '../config-option.js';
@@ -85,7 +85,7 @@ async function backtest(io: CliIo, options: BacktestOption, store: ReadableStore
     options.labels === undefined
       ? undefined
       : Labels.parse(readNamed(io, options.labels, 'name the labels of the trace, as JSON'), options.labels);
-  const judgements = store === undefined ? undefined : await RecordedJudgements.of(store);
+  const judgements = store === undefined ? undefined : await RecordedFeedback.of(store);
   const source = trace ?? new RecordedHistory(store!);
   const decisions =
     options.decisions === undefined

@@ -4,7 +4,7 @@ import { parseOverrides } from '../../accounts/overrides.js';
 import { readTokens } from '../../accounts/tokens.js';
 import { readUsers } from '../../accounts/users.js';
 import type { Config } from '../../config.js';
-import { knownPlaces } from '../../config/places.js';
+import { geoDataOf } from '../../config/geo-data.js';
 import { relaysOf } from '../../config/relay.js';
 import { GeoDatabase } from '../../geoip/database.js';
 import { OLD } from '../../geoip/geoip.js';
@@ -13,7 +13,7 @@ import { DAY, formatInstant } from '../../kernel/time.js';
 import { parseRedis } from '../../redis/address.js';
 import { forgeable } from '../../rules/forgeable.js';
 import { parseRules } from '../../rules/parse.js';
-import { placeless } from '../../rules/places.js';
+import { withoutGeoData } from '../../rules/geo-data.js';
 import type { Findings } from './findings.js';
 import type { World } from './world.js';
 import { nearestThere } from './world.js';
@@ -70,7 +70,7 @@ export function checkRules(findings: Findings, { loaded, rules: inForce }: World
           `stopgap rules show > ${file}, or stopgap rules apply ${file}`,
         );
       for (const sentence of forgeable(set)) warnings.add(sentence);
-      for (const { sentence } of placeless(set, knownPlaces(loaded.config))) warnings.add(sentence);
+      for (const { sentence } of withoutGeoData(set, geoDataOf(loaded.config))) warnings.add(sentence);
     } catch (error) {
       eachLine(error, (line) => findings.problem(line, 'stopgap rules check FILE, until it is valid'));
     }

@@ -2,11 +2,11 @@ import { readFileSync } from 'node:fs';
 import type { SenderPolicy } from '../../accounts/senders.js';
 import { isEntitled, parseSenderMap } from '../../accounts/senders.js';
 import { Appender } from '../../import/appender.js';
-import { DaySummaries } from '../../import/day-summaries.js';
+import { ImportedDaySummaries } from '../../import/day-summaries.js';
 import { History } from '../../import/history.js';
 import { KnownIds } from '../../import/known-ids.js';
 import { messageOf } from '../../kernel/errors.js';
-import { RulesDesk } from '../../desks/rules-desk.js';
+import { RulesCommandHandler } from '../../commands/rules-commands.js';
 import { parseRules } from '../../rules/parse.js';
 import { PROFILE_CATEGORY, SUMMARIES_KEPT } from '../../sending/day-summary.js';
 import { AUTH_CATEGORY, SEND_CATEGORY } from '../../sending/events.js';
@@ -27,7 +27,7 @@ export async function openHistory(io: CliIo, config: Config): Promise<Target> {
     await store.setRetention(AUTH_CATEGORY, config.retention.sends);
     await store.setRetention(PROFILE_CATEGORY, SUMMARIES_KEPT);
     // What is usual is counted in the windows of the rules: those that the server puts in force when it starts.
-    const desk = new RulesDesk(store, io.clock);
+    const desk = new RulesCommandHandler(store, io.clock);
     const { rules: file } = config;
     const source = file === undefined ? undefined : readFileSync(file, 'utf8');
     await desk.load(source === undefined ? undefined : { rules: parseRules(source, file), source });
@@ -35,7 +35,7 @@ export async function openHistory(io: CliIo, config: Config): Promise<Target> {
     // SQLite's store knows every id that stands in it; the other forgets those of long ago.
     const known = config.store.kind === 'sqlite' ? undefined : await KnownIds.of(store);
     const appender = new Appender(store, { isKnown: (id) => known?.has(id) === true });
-    const days = new DaySummaries(rules);
+    const days = new ImportedDaySummaries(rules);
     const policy = policyOf(config);
     return {
       sink: new History({ appender, days, source: 'postfix-log', now: io.clock.now() }),

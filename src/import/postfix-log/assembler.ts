@@ -1,4 +1,4 @@
-import type { Place } from '../../geoip/place.js';
+import type { GeoPlace } from '../../geoip/place.js';
 import type { Instant } from '../../kernel/time.js';
 import type { AuthEvent, SendEvent } from '../../sending/events.js';
 import { clientNetwork } from '../../sending/identity.js';
@@ -17,7 +17,7 @@ export interface AssemblerOptions {
   /** Whether an account may speak for a return path. */
   readonly entitled: (account: string, returnPath: string) => boolean;
   /** Where a client is, by its address in normal form. */
-  readonly placeOf: (ip: string) => Place;
+  readonly placeOf: (ip: string) => GeoPlace;
   /** Told of mail from outside too, and of recipients that were refused to it: their direction tells. */
   readonly onEvent: (event: PastEvent) => void;
 }

@@ -1,4 +1,4 @@
-import { SeenIds } from '../../../projections/seen-ids.js';
+import { SeenIds } from '../../../projections/blocks/seen-ids.js';
 import type { Instant } from '../../kernel/time.js';
 import type { PastEvent } from '../past-event.js';
 import type { Sink } from '../sink.js';

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { DAY, HOUR, MINUTE } from '../../kernel/time.js';
 import type { Conditions, QuietHours, Score } from '../model.js';
-import { DIVERSITIES, DIVERSITY_MAX, pointsOf } from '../model.js';
+import { DISTINCT_COUNTS, DISTINCT_MAX, pointsOf } from '../model.js';
 import { duration } from './values.js';
 
 const yes = z.literal(true, 'must be true; leave it out where it does not matter').optional();
@@ -47,9 +47,9 @@ export function isZone(zone: string): boolean {
 }
 
 const few = z
-  .int(`must be a whole number from 1 to ${DIVERSITY_MAX - 1}`)
-  .min(1, `must be a whole number from 1 to ${DIVERSITY_MAX - 1}`)
-  .max(DIVERSITY_MAX - 1, `must be a whole number from 1 to ${DIVERSITY_MAX - 1}`);
+  .int(`must be a whole number from 1 to ${DISTINCT_MAX - 1}`)
+  .min(1, `must be a whole number from 1 to ${DISTINCT_MAX - 1}`)
+  .max(DISTINCT_MAX - 1, `must be a whole number from 1 to ${DISTINCT_MAX - 1}`);
 
 const fields = {
   ...{ newIp: yes, newEhlo: yes, newCountry: yes, newAsn: yes },
@@ -57,8 +57,8 @@ const fields = {
   learning: z.boolean('must be true or false').optional(),
   quietHours: quietHours.optional(),
   distinct: z
-    .partialRecord(z.enum(DIVERSITIES, `must be one of ${DIVERSITIES.join(', ')}`), few)
-    .refine((most) => Object.keys(most).length > 0, `must name one of ${DIVERSITIES.join(', ')}`)
+    .partialRecord(z.enum(DISTINCT_COUNTS, `must be one of ${DISTINCT_COUNTS.join(', ')}`), few)
+    .refine((most) => Object.keys(most).length > 0, `must name one of ${DISTINCT_COUNTS.join(', ')}`)
     .optional(),
   share: z
     .strictObject({

@@ -5,13 +5,13 @@ import { DIRECTIONS, SUBJECT_TYPES } from '../../sending/subjects.js';
 import {
   ACTIONS,
   COUNTS,
-  DIVERSITY_MAX,
-  TOGETHER_MAX,
+  DISTINCT_MAX,
+  OUTBREAK_MAX,
   WINDOW_MAX,
   WINDOW_MIN,
-  isDiversity,
+  isDistinctCount,
 } from '../model.js';
-import type { Conditions, Count, Rule, Turned } from '../model.js';
+import type { Conditions, Count, Rule, Anomaly } from '../model.js';
 import { baseline, limit } from './baseline.js';
 import { conditions, score } from './conditions.js';
 import { LONGEST, duration } from './values.js';
@@ -34,7 +34,7 @@ const turned = z
     alarm: duration(MINUTE, 7 * DAY).default(30 * MINUTE),
     after: duration(MINUTE, 365 * DAY).default(10 * DAY),
   })
-  .transform(({ limit: follows, ...rest }): Turned => ({ ...rest, baseline: follows }));
+  .transform(({ limit: follows, ...rest }): Anomaly => ({ ...rest, baseline: follows }));
 
 /** Which counts exist for which subjects: a rule that could never trip is a mistake. */
 const ONLY_FOR: Partial<Record<Count, readonly Rule['per'][]>> = {
@@ -90,9 +90,9 @@ export const rule = z
       fault('direction', `must be outbound for a count of ${value.count}: it is held against whoever sends`);
     if (value.per === 'account' && value.direction === 'inbound')
       fault('direction', 'must be outbound: inbound mail has no account');
-    const bounded = value.count === 'accounts' || isDiversity(value.count);
-    if (isDiversity(value.count) && value.limit.limit >= DIVERSITY_MAX)
-      fault('limit', `must be below ${DIVERSITY_MAX} for a count of ${value.count}: more are not told apart`);
+    const bounded = value.count === 'accounts' || isDistinctCount(value.count);
+    if (isDistinctCount(value.count) && value.limit.limit >= DISTINCT_MAX)
+      fault('limit', `must be below ${DISTINCT_MAX} for a count of ${value.count}: more are not told apart`);
     if (bounded && value.limit.baseline !== undefined)
       fault('limit', `must be a number for a count of ${value.count}`);
     if (value.limit.baseline !== undefined && value.per !== 'account' && value.per !== 'domain')
@@ -112,8 +112,8 @@ export const rule = z
       fault('turned', 'is for a count of accounts');
     if (bounded && value.renewWhileTrying)
       fault('renewWhileTrying', `does not go with a count of ${value.count}`);
-    if (value.count === 'accounts' && value.limit.limit >= TOGETHER_MAX)
-      fault('limit', `must be below ${TOGETHER_MAX} for a count of accounts: more are not remembered`);
+    if (value.count === 'accounts' && value.limit.limit >= OUTBREAK_MAX)
+      fault('limit', `must be below ${OUTBREAK_MAX} for a count of accounts: more are not remembered`);
     if ((value.limit.baseline ?? value.turned) !== undefined && value.direction !== 'outbound')
       fault('direction', 'must be outbound where a limit follows habits: they are those of who sends');
     if (value.count === 'bounces' && [value.when, ...(value.score?.signals ?? [])].some(asksWhere))

@@ -2,7 +2,7 @@ import { NO_CAPABILITIES } from './commands.js';
 import type { Opening } from './connect.js';
 import { openSession } from './connect.js';
 import { MaildirRelay } from './maildir.js';
-import { DeliveryMemory } from './memory.js';
+import { DeliveredRecipients } from './delivered-recipients.js';
 import { Pool } from './pool.js';
 import type {
   Relay,
@@ -46,7 +46,7 @@ class PooledRelay implements Relay {
   readonly #pool: Pool;
   /** Nobody who asks wants to wait the minutes that RFC 5321 grants a greeting. */
   readonly #probeTimeout: number;
-  readonly #memory: DeliveryMemory | undefined;
+  readonly #memory: DeliveredRecipients | undefined;
   #offers: RelayOffers = NO_CAPABILITIES;
 
   constructor(upstream: Upstream, options: RelayOptions) {
@@ -55,7 +55,7 @@ class PooledRelay implements Relay {
     this.#timeouts = { ...TIMEOUTS, ...options.timeouts };
     this.#probeTimeout = options.waitTimeout ?? 10_000;
     this.#memory =
-      upstream.protocol === 'lmtp' ? new DeliveryMemory(options.rememberRecipients ?? 100_000) : undefined;
+      upstream.protocol === 'lmtp' ? new DeliveredRecipients(options.rememberRecipients ?? 100_000) : undefined;
     this.#pool = new Pool(() => this.#openSession(), {
       maxSessions: options.maxSessions ?? 100,
       maxWaiting: options.maxWaiting ?? 1000,

@@ -1,7 +1,7 @@
 import { answerFor, changedMind, sameForAll, withdrawn } from './answer.js';
 import { NEEDS_SMTPUTF8, WireEnvelope, WireRecipient } from './commands.js';
-import type { DeliveryMemory } from './memory.js';
-import { NOBODY } from './memory.js';
+import type { DeliveredRecipients } from './delivered-recipients.js';
+import { NOBODY } from './delivered-recipients.js';
 import type { Pool } from './pool.js';
 import type {
   Delivery,
@@ -40,7 +40,7 @@ export class PooledTransaction implements RelayTransaction {
   readonly #pool: Pool;
   readonly #envelope: WireEnvelope;
   /** With LMTP only: answers come for each recipient, and what was delivered in part is remembered. */
-  readonly #memory: DeliveryMemory | undefined;
+  readonly #memory: DeliveredRecipients | undefined;
   readonly #sender: Sender;
   readonly #taken: Taken[] = [];
   #session: Session | undefined;
@@ -54,7 +54,7 @@ export class PooledTransaction implements RelayTransaction {
   constructor(
     pool: Pool,
     envelope: RelayEnvelope,
-    memory: DeliveryMemory | undefined,
+    memory: DeliveredRecipients | undefined,
     sender: string | undefined,
   ) {
     this.#pool = pool;
@@ -242,7 +242,7 @@ export class PooledTransaction implements RelayTransaction {
 
   /** LMTP: one answer a recipient; fewer where the upstream went away in the middle of them. */
   async #settle(
-    memory: DeliveryMemory,
+    memory: DeliveredRecipients,
     body: MessageBody,
     due: readonly Taken[],
     replies: readonly Reply[],

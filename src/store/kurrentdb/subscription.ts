@@ -2,8 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { NotLeaderError, type Position } from '@kurrent/kurrentdb-client';
 import type { RecordedEvent } from '../../kernel/events.js';
 import type { Milliseconds } from '../../kernel/time.js';
-import { Backoff, type BackoffOptions } from '../backoff.js';
-import { Course } from '../course.js';
+import { Backoff, type BackoffOptions } from '../../kernel/backoff.js';
+import { SubscriptionLifecycle } from '../subscription-lifecycle.js';
 import {
   LogReplaced,
   StoreRefused,
@@ -11,7 +11,7 @@ import {
   type SubscribeOptions,
   type Subscription,
 } from '../port.js';
-import { Share } from '../turn.js';
+import { TimeSlice } from '../../kernel/time-slice.js';
 import type { Connection } from './connection.js';
 import { fromResolved, safeNumber } from './envelope.js';
 import { isInvalidPosition, Silence, spoilsClient } from './errors.js';
@@ -45,7 +45,7 @@ type Anchor = Pick<RecordedEvent, 'stream' | 'revision' | 'id' | 'position' | 'r
 
 /** Follows $all from a position on, over as many feeds as it takes. */
 export class ResumingSubscription implements Subscription, Listener {
-  private readonly course = new Course();
+  private readonly course = new SubscriptionLifecycle();
   readonly caughtUp = this.course.caughtUp;
   readonly ended = this.course.ended;
   /** Settles once it is known where an `end` is; at once for a position. */
@@ -68,7 +68,7 @@ export class ResumingSubscription implements Subscription, Listener {
   private stopping = false;
   private readonly selection: Selection;
   private readonly backoff: Backoff;
-  private readonly share = new Share();
+  private readonly share = new TimeSlice();
   /** Signs from the server: all so far, those by the last pulse, and those by when the leader was lost. */
   private signs = 0;
   private signsSeen = -1;

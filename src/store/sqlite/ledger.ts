@@ -2,7 +2,7 @@ import type Database from 'better-sqlite3';
 import { LRUCache } from 'lru-cache';
 import { categoryOf } from '../../kernel/events.js';
 import { readHead } from './schema.js';
-import { ANY, EVENT_FIELDS, NONE, Outcome } from './wire.js';
+import { ANY, EVENT_FIELDS, NONE, WriteOutcome } from './wire.js';
 
 /** Bound on the streams whose next revision is kept in memory: about 10 MB. */
 const REMEMBERED_STREAMS = 50_000;
@@ -15,7 +15,7 @@ interface StreamState {
   empty: boolean;
 }
 
-export interface Verdict {
+export interface AppendResult {
   outcome: number;
   revision: number;
   position: number;
@@ -83,7 +83,7 @@ export class Ledger {
     flat: Flat,
     at: number,
     recordedAt: number,
-  ): Verdict {
+  ): AppendResult {
     let state = this.load(stream);
     const fitting = fits(expected, state);
     let passedOver: readonly number[] = [];
@@ -96,7 +96,7 @@ export class Ledger {
     }
     if (!fitting) {
       const revision = !state || state.empty ? -1 : state.next - 1;
-      return { outcome: Outcome.wrongRevision, revision, position: 0 };
+      return { outcome: WriteOutcome.wrongRevision, revision, position: 0 };
     }
     state ??= this.create(stream);
     for (let event = 0; event < count; event++) {
@@ -122,7 +122,7 @@ export class Ledger {
       state.next++;
       state.empty = false;
     }
-    const verdict = { outcome: Outcome.written, revision: state.next - 1, position: this.position };
+    const verdict = { outcome: WriteOutcome.written, revision: state.next - 1, position: this.position };
     return passedOver.length === 0 ? verdict : { ...verdict, passedOver };
   }
 
@@ -133,7 +133,7 @@ export class Ledger {
     count: number,
     flat: Flat,
     at: number,
-  ): { indexes: number[]; verdict?: Verdict } {
+  ): { indexes: number[]; verdict?: AppendResult } {
     const indexes: number[] = [];
     let revision = -1;
     let position = 0;
@@ -148,7 +148,7 @@ export class Ledger {
       position = Math.max(position, written.position);
     }
     if (indexes.length === count)
-      return { indexes, verdict: { outcome: Outcome.duplicate, revision, position } };
+      return { indexes, verdict: { outcome: WriteOutcome.duplicate, revision, position } };
     if (indexes.length > 0 && expected !== ANY) {
       const reason = `${indexes.length} of these ${count} events were written before, the others not`;
       return { indexes, verdict: conflict(reason) };
@@ -202,6 +202,6 @@ function fits(expected: number, state: StreamState | undefined): boolean {
   return state !== undefined && state.next - 1 === expected;
 }
 
-function conflict(reason: string): Verdict {
-  return { outcome: Outcome.conflict, revision: -1, position: 0, reason };
+function conflict(reason: string): AppendResult {
+  return { outcome: WriteOutcome.conflict, revision: -1, position: 0, reason };
 }

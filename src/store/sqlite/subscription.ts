@@ -1,10 +1,10 @@
 import { categoryOf, type RecordedEvent } from '../../kernel/events.js';
 import type { Milliseconds } from '../../kernel/time.js';
-import { Course } from '../course.js';
+import { SubscriptionLifecycle } from '../subscription-lifecycle.js';
 import { LogReplaced, type EventHandler, type SubscribeOptions, type Subscription } from '../port.js';
 import type { Follower, LiveFeed } from './live.js';
 import { SliceSize, type Reader } from './reader.js';
-import { Share } from '../turn.js';
+import { TimeSlice } from '../../kernel/time-slice.js';
 
 /** Events that may wait in memory for a slow handler; beyond them it goes back to reading the file. */
 const BUFFER = 2048;
@@ -14,7 +14,7 @@ const BUFFER = 2048;
  * is neither gap nor overlap. While live and idle, an event is handled inside the call that offers it.
  */
 export class FeedSubscription implements Subscription, Follower {
-  private readonly course = new Course();
+  private readonly course = new SubscriptionLifecycle();
   readonly caughtUp = this.course.caughtUp;
   readonly ended = this.course.ended;
   live = false;
@@ -33,7 +33,7 @@ export class FeedSubscription implements Subscription, Follower {
   private nextFreshAt = performance.now();
   private stopping = false;
   private readonly size = new SliceSize();
-  private readonly share = new Share();
+  private readonly share = new TimeSlice();
 
   constructor(
     private readonly feed: LiveFeed,

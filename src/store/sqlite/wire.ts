@@ -40,7 +40,7 @@ export type FromWriter =
 
 export interface AppendedMessage {
   readonly kind: 'appended';
-  /** For each append in the order of arrival: {@link Outcome}, revision, position. */
+  /** For each append in the order of arrival: {@link WriteOutcome}, revision, position. */
   readonly outcomes: Float64Array;
   /** Why appends failed, by their index in `outcomes`. */
   readonly reasons: ReadonlyMap<number, string>;
@@ -48,7 +48,7 @@ export interface AppendedMessage {
   readonly passedOver: ReadonlyMap<number, readonly number[]>;
 }
 
-export const Outcome = {
+export const WriteOutcome = {
   /** Written, whole or but for what was passed over: revision and position of the last event written. */
   written: 0,
   /** All of it had been written before: revision and position of its last event then. */

@@ -3,7 +3,7 @@ import { SECOND, type Clock, type Instant, type Milliseconds } from '../../kerne
 import { StoreUnavailable, type Appended, type ExpectedRevision } from '../port.js';
 import { checkAppend } from '../check.js';
 import { Health } from '../health.js';
-import { Answering } from './answering.js';
+import { AppendAcks } from './append-acks.js';
 import type { LiveFeed } from './live.js';
 import { Fifo, type Pending } from './pending.js';
 import { ANY, NONE, type WriterOptions } from './wire.js';
@@ -53,7 +53,7 @@ export class WriterClient {
   private start!: () => void;
   private refuse!: (error: Error) => void;
   private unsent = new Fifo<Pending>();
-  private readonly answering: Answering;
+  private readonly answering: AppendAcks;
   private readonly health = new Health({
     look: () => this.inTime(this.call({ kind: 'probe', room: false })),
     retry: () => this.call({ kind: 'probe', room: true }),
@@ -77,7 +77,7 @@ export class WriterClient {
   ) {
     this.started = new Promise((resolve, reject) => ((this.start = resolve), (this.refuse = reject)));
     this.started.catch(() => undefined);
-    this.answering = new Answering(feed, this.health, () => this.wakeIdle());
+    this.answering = new AppendAcks(feed, this.health, () => this.wakeIdle());
     this.thread = new WriterThread(options, {
       ready: (head) => {
         this.underWay = 0;

@@ -1,10 +1,10 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import Database from 'better-sqlite3';
 import { messageOf } from '../../kernel/errors.js';
-import { Ledger, type Verdict } from './ledger.js';
+import { Ledger, type AppendResult } from './ledger.js';
 import { SCHEMA_VERSION } from './schema.js';
 import { removeEvents, sweepSlice } from './sweep.js';
-import { EVENT_FIELDS, Outcome } from './wire.js';
+import { EVENT_FIELDS, WriteOutcome } from './wire.js';
 import type { AppendMessage, FromWriter, ToWriter, WriterOptions } from './wire.js';
 
 /**
@@ -58,7 +58,7 @@ function unpack(message: AppendMessage, into: Append[]): void {
   }
 }
 
-function write(appends: readonly Append[]): Verdict[] {
+function write(appends: readonly Append[]): AppendResult[] {
   try {
     db.exec('BEGIN IMMEDIATE');
     const verdicts = appends.map((a) =>
@@ -73,7 +73,7 @@ function write(appends: readonly Append[]): Verdict[] {
     if (appends.length > 1 && !isFault(error)) return appends.flatMap((append) => write([append]));
     const reason = messageOf(error);
     if (isDoubtful(error)) doubt = reason;
-    return appends.map(() => ({ outcome: Outcome.failed, revision: -1, position: 0, reason }));
+    return appends.map(() => ({ outcome: WriteOutcome.failed, revision: -1, position: 0, reason }));
   }
 }
 
@@ -89,7 +89,7 @@ function isDoubtful(error: unknown): boolean {
   return error instanceof Database.SqliteError && /^SQLITE_(IOERR|CORRUPT)/.test(error.code);
 }
 
-function answer(verdicts: readonly Verdict[]): void {
+function answer(verdicts: readonly AppendResult[]): void {
   const outcomes = new Float64Array(verdicts.length * 3);
   const reasons = new Map<number, string>();
   const passedOver = new Map<number, readonly number[]>();

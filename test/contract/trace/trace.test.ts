@@ -6,7 +6,7 @@ import fc from 'fast-check';
 import type { Source } from '../../../src/backtest/source.js';
 import { TraceThread } from '../../../src/backtest/trace/thread.js';
 import { LineReader, Trace } from '../../../src/backtest/trace/trace.js';
-import type { Happening } from '../../../src/backtest/world.js';
+import type { ActivityEvent } from '../../../src/backtest/world.js';
 import { onceReadable } from '../../../src/import/postfix-log/index.js';
 import type { LogFile } from '../../../src/import/postfix-log/index.js';
 import { traceFile } from '../../support/backtest/traces.js';
@@ -42,8 +42,8 @@ const message = fc.record(
   { requiredKeys: ['account', 'recipients'] },
 );
 
-async function all(source: Source): Promise<readonly Happening[]> {
-  const happenings: Happening[] = [];
+async function all(source: Source): Promise<readonly ActivityEvent[]> {
+  const happenings: ActivityEvent[] = [];
   for await (const batch of source.batches()) happenings.push(...batch.happenings);
   return happenings;
 }

@@ -7,10 +7,10 @@ import { test } from 'node:test';
 import { addToken } from '../../../src/accounts/tokens.js';
 import { processIo } from '../../../src/cli/io.js';
 import { run } from '../../../src/cli/program.js';
-import { RulesDesk } from '../../../src/desks/rules-desk.js';
+import { RulesCommandHandler } from '../../../src/commands/rules-commands.js';
 import { DAY } from '../../../src/kernel/time.js';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
-import { systemClock } from '../../../src/system-clock.js';
+import { systemClock } from '../../../src/kernel/system-clock.js';
 import { ManualClock } from '../../support/manual-clock.js';
 import { Served, workDir } from '../../support/smtp/served.js';
 
@@ -49,7 +49,7 @@ async function configured(
     const file = path.join(dir, 'data', 'events.db');
     const clock = new ManualClock(installed);
     const store = await openSqliteStore({ file, clock });
-    await new RulesDesk(store, clock).load(undefined);
+    await new RulesCommandHandler(store, clock).load(undefined);
     await store.close();
     const added = await addToken({
       file: path.join(dir, 'data', 'tokens.yaml'),

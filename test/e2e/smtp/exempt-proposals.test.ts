@@ -4,8 +4,8 @@ import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { describe, test } from 'node:test';
 import type { BlockProposed, ProposalDismissed } from '../../../src/blocks/events.js';
-import { RulesDesk } from '../../../src/desks/rules-desk.js';
-import { newId } from '../../../src/ids.js';
+import { RulesCommandHandler } from '../../../src/commands/rules-commands.js';
+import { newId } from '../../../src/kernel/ids.js';
 import { parseRules } from '../../../src/rules/parse.js';
 import { parseSubject } from '../../../src/sending/subjects.js';
 import { BOB, Stopgap } from '../../support/smtp/stopgap.js';
@@ -48,7 +48,7 @@ describe('a proposal of an account goes, with the reason', () => {
 
   test('when rules come into force that exempt its domain', async (t) => {
     const { stopgap, block } = await proposed(t);
-    const desk = new RulesDesk(stopgap.app.store, stopgap.clock);
+    const desk = new RulesCommandHandler(stopgap.app.store, stopgap.clock);
     const rules = parseRules(EXEMPT);
     await desk.execute({ kind: 'replace', origin: 'api', rules, source: EXEMPT }, { by: 'admin:test' });
     assert.deepEqual(await ending(stopgap), [block, 'exempt: ours', 'system:exemptions']);

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import type { SMTPServerSession } from 'smtp-server';
-import { RulesDesk } from '../../../src/desks/rules-desk.js';
+import { RulesCommandHandler } from '../../../src/commands/rules-commands.js';
 import { parseRules } from '../../../src/rules/parse.js';
 import type { AuthenticationFailed, MessageAccepted } from '../../../src/sending/events.js';
 import type { SmtpContext } from '../../../src/smtp/context.js';
@@ -68,7 +68,7 @@ rules:
   ];
   const stopgap = await Stopgap.start(context, { rules });
   assert.deepEqual(lines(stopgap), [inForce(1), asks(1)]);
-  const desk = new RulesDesk(stopgap.app.store, stopgap.clock);
+  const desk = new RulesCommandHandler(stopgap.app.store, stopgap.clock);
   const source = `${rules}mode: observe\n`;
   const command = { kind: 'replace', origin: 'api', rules: parseRules(source), source } as const;
   const { position } = await desk.execute(command, { by: 'admin:test' });

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { newId } from '../../../src/ids.js';
+import { newId } from '../../../src/kernel/ids.js';
 import { HOUR, MINUTE, SECOND, formatInstant } from '../../../src/kernel/time.js';
 import { blockShape } from '../../../src/api/shapes.js';
 import { senderIdentity } from '../../../src/sending/subjects.js';
@@ -92,7 +92,7 @@ describe('blocks over HTTP', () => {
     assert.deepEqual({ direction, description, refusal }, asked);
     assert.equal(stronger.json.history.at(-1)!.note, 'phished');
     const sender = senderIdentity({ account: subject.value, direction: 'inbound' });
-    const verdict = server.deps.models.activeBlocks.verdict(sender, server.clock.now());
+    const verdict = server.deps.models.activeBlocks.find(sender, server.clock.now());
     assert.equal(verdict?.refusal, 'honest', 'it refuses as was asked');
     const silent = await server.post(BLOCKS, { subject, duration: '4h' });
     assert.deepEqual([silent.json.description, silent.json.refusal], ['phished', 'honest']);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { MINUTE, formatInstant } from '../../../src/kernel/time.js';
-import { ReadModels } from '../../../src/read-models.js';
+import { ReadModels } from '../../../src/detector/read-models.js';
 import type { EventStore } from '../../../src/store/port.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
 import type { Answered } from '../../support/api/answered.js';

@@ -252,7 +252,7 @@ describe('when something is amiss', () => {
   test('a fault of ours is logged under an id, and shows nothing else', async () => {
     const server = await ApiServer.start((deps) => ({
       ...deps,
-      rulesDesk: new Proxy(deps.rulesDesk, {
+      rulesCommands: new Proxy(deps.rulesCommands, {
         get: () => () => Promise.reject(new Error('secret innards')),
       }),
     }));
@@ -275,7 +275,7 @@ describe('when something is amiss', () => {
     const go = new Gate();
     const server = await ApiServer.start((deps) => ({
       ...deps,
-      rulesDesk: new Proxy(deps.rulesDesk, {
+      rulesCommands: new Proxy(deps.rulesCommands, {
         get: (target, name) => async () => {
           asked.open();
           await go.opened;

@@ -24,7 +24,7 @@ describe('what rules only observe', () => {
 
   /** A rule trips that does nothing. */
   async function observe(value: string, rule: string, action: Action): Promise<number> {
-    const { desk, models, store, clock } = server.deps;
+    const { blockCommands: desk, models, store, clock } = server.deps;
     const subject = { type: 'account', value } as const;
     const last = (await store.head()) + 1;
     const sentence = `Account ${value}: 101 recipients within 10m; rule "${rule}" allows 100.`;

@@ -3,7 +3,7 @@ import { after, before, describe, test } from 'node:test';
 import type { OverrideDetailJson, OverrideJson } from '../../../src/api/override-views.js';
 import { overrideDetailShape, overrideShape } from '../../../src/api/override-views.js';
 import { HOUR, formatInstant } from '../../../src/kernel/time.js';
-import { OverrideDesk } from '../../../src/desks/override-desk.js';
+import { OverrideCommandHandler } from '../../../src/commands/override-commands.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
 import type { EventStore } from '../../../src/store/port.js';
 import { ApiServer } from '../../support/api/server.js';
@@ -188,7 +188,7 @@ describe('overrides over HTTP', () => {
   });
 
   test('one of the file lies beneath, and is changed in the file only', async () => {
-    const desk = new OverrideDesk(server.deps.store, server.clock);
+    const desk = new OverrideCommandHandler(server.deps.store, server.clock);
     const subject = account('filed@example.com');
     const entry = { subject, terms: { limits: { burst: 20, day: 30 } }, until: null };
     const { position: version } = await desk.execute(

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { createParser } from 'eventsource-parser';
-import { newId } from '../../../src/ids.js';
-import { BlockDesk } from '../../../src/desks/block-desk.js';
-import { RulesDesk } from '../../../src/desks/rules-desk.js';
+import { newId } from '../../../src/kernel/ids.js';
+import { BlockCommandHandler } from '../../../src/commands/block-commands.js';
+import { RulesCommandHandler } from '../../../src/commands/rules-commands.js';
 import { sendStream } from '../../../src/sending/events.js';
 import type { EventStore } from '../../../src/store/port.js';
 import type { ApiDependencies } from '../../../src/api/index.js';
@@ -36,8 +36,8 @@ function reading(deps: ApiDependencies): ApiDependencies {
   return {
     ...deps,
     store,
-    desk: new BlockDesk(store, deps.clock),
-    rulesDesk: new RulesDesk(store, deps.clock),
+    blockCommands: new BlockCommandHandler(store, deps.clock),
+    rulesCommands: new RulesCommandHandler(store, deps.clock),
   };
 }
 
@@ -97,7 +97,7 @@ describe('the API over a store that holds events twice', () => {
     assert.deepEqual([released.status, released.json.state], [200, 'released']);
     const again = await server.post(`${BLOCKS}/${id}/release`);
     assert.equal(again.status, 409, 'not in force again by the imposition that comes again');
-    const standing = await server.deps.desk.standing({ type: 'account', value: ALICE });
+    const standing = await server.deps.blockCommands.standing({ type: 'account', value: ALICE });
     assert.deepEqual([standing.block, standing.strikes.length], [undefined, 1]);
     assert.deepEqual([...standing.ended], [[id, 'released']]);
   });

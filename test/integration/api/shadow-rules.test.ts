@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
-import type { Case } from '../../../projections/verdict-comparison.js';
+import type { ComparedCase } from '../../../projections/blocks/verdict-comparison.js';
 import { differenceShape, precisionShape, shadowShape } from '../../../src/api/shadow-shapes.js';
 import { rulesShape } from '../../../src/api/shapes.js';
-import { newId } from '../../../src/ids.js';
+import { newId } from '../../../src/kernel/ids.js';
 import { HOUR } from '../../../src/kernel/time.js';
 import { parseRules } from '../../../src/rules/parse.js';
 import { sendStream } from '../../../src/sending/events.js';
@@ -46,8 +46,8 @@ async function send(account: string, recipients: number): Promise<void> {
 
 /** Blocks on what the rules in force saw in the newest difference, as the responder does. @returns the block's id */
 async function actOnNewest(): Promise<string> {
-  const { desk, models } = server.deps;
-  const [{ subject, live }] = models.shadow.comparison!.differences() as [Case];
+  const { blockCommands: desk, models } = server.deps;
+  const [{ subject, live }] = models.shadow.comparison!.differences() as [ComparedCase];
   const { evidence } = live!;
   const act = { kind: 'act', action: 'block', subject, terms: terms(), evidence, newId: newId() } as const;
   const { position } = await desk.execute(subject, act, { by: `rule:${evidence.rule}@1` });

@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { Act } from '../../../src/blocks/commands.js';
-import { newId } from '../../../src/ids.js';
+import { newId } from '../../../src/kernel/ids.js';
 import { HOUR } from '../../../src/kernel/time.js';
 import { parseSubject } from '../../../src/sending/subjects.js';
 import { openKurrentStore } from '../../../src/store/kurrentdb/index.js';
@@ -76,7 +76,7 @@ for (const [name, open] of [
     /** What a detector does when a rule trips. @returns the id of the proposal */
     const propose = async (value: string): Promise<string> => {
       const command = actOf(value, newId());
-      await apis.nodes[0].deps.desk.execute(command.subject, command, { by: 'rule:burst@1' });
+      await apis.nodes[0].deps.blockCommands.execute(command.subject, command, { by: 'rule:burst@1' });
       await apis.settled();
       return command.newId;
     };
@@ -136,7 +136,7 @@ for (const [name, open] of [
         const proposal = newId();
         const value = fresh();
         const act = actOf(value, proposal);
-        await apis.nodes[0].deps.desk.execute(act.subject, act, { by: 'rule:burst@1' });
+        await apis.nodes[0].deps.blockCommands.execute(act.subject, act, { by: 'rule:burst@1' });
         const approved = await apis.call(1, 'POST', `${BLOCKS}/${proposal}/approve`);
         assert.deepEqual([approved.status, approved.json.state], [200, 'active'], approved.text);
       }

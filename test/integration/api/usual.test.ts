@@ -4,7 +4,7 @@ import type { z } from 'zod';
 import type { Act } from '../../../src/blocks/commands.js';
 import type { Evidence } from '../../../src/blocks/events.js';
 import { windowShape } from '../../../src/api/shapes.js';
-import { newId } from '../../../src/ids.js';
+import { newId } from '../../../src/kernel/ids.js';
 import { DAY, HOUR, formatInstant } from '../../../src/kernel/time.js';
 import type { SenderDaySummarised } from '../../../src/sending/day-summary.js';
 import { dayOf, profileStream } from '../../../src/sending/day-summary.js';
@@ -205,7 +205,7 @@ describe('what is usual, over HTTP', () => {
     };
     const id = newId();
     const act: Act = { kind: 'act', action: 'propose', subject: NEWS, terms, evidence, newId: id };
-    const { position } = await server.deps.desk.execute(NEWS, act, { by: 'rule:hour@2' });
+    const { position } = await server.deps.blockCommands.execute(NEWS, act, { by: 'rule:hour@2' });
     await server.deps.models.reached(position);
     const { json } = await server.get(`/api/v1/blocks/${id}`);
     const told = json.evidence as unknown as Evidence;

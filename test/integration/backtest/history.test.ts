@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { RecordedHistory, RecordedJudgements, rulesInForce } from '../../../src/backtest/history.js';
+import { RecordedHistory, RecordedFeedback, rulesInForce } from '../../../src/backtest/history.js';
 import type { CandidateReport } from '../../../src/backtest/report.js';
 import { runBacktest } from '../../../src/backtest/run.js';
 import type { BlockCommand } from '../../../src/blocks/commands.js';
-import { newId } from '../../../src/ids.js';
+import { newId } from '../../../src/kernel/ids.js';
 import { HOUR, MINUTE, SECOND, formatInstant } from '../../../src/kernel/time.js';
 import { parseRules } from '../../../src/rules/parse.js';
 import type { MessageAccepted } from '../../../src/sending/events.js';
@@ -54,7 +54,7 @@ class Scene {
   async backtest(rules: string, from?: number): Promise<CandidateReport> {
     const store = openSqliteForReading(this.live.file);
     try {
-      const judgements = await RecordedJudgements.of(store);
+      const judgements = await RecordedFeedback.of(store);
       const report = await runBacktest({
         source: new RecordedHistory(store),
         candidates: [{ name: 'rules.yaml', rules: parseRules(rules) }],

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { after, afterEach, before, beforeEach, describe, test } from 'node:test';
-import { BlockDesk } from '../../../src/desks/block-desk.js';
+import { BlockCommandHandler } from '../../../src/commands/block-commands.js';
 import type { BlockEvent } from '../../../src/blocks/events.js';
 import { BLOCK_CATEGORY, blockStream, isBlockEvent } from '../../../src/blocks/events.js';
 import { jobId } from '../../../src/expiry/bullmq/jobs.js';
@@ -12,9 +12,9 @@ import { HOUR } from '../../../src/kernel/time.js';
 import type { Subject } from '../../../src/sending/subjects.js';
 import type { EventStore } from '../../../src/store/port.js';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
-import { systemClock } from '../../../src/system-clock.js';
-import { planTimedWork } from '../../../src/response/timed-work.js';
-import { BlockLedger } from '../../../projections/block-ledger.js';
+import { systemClock } from '../../../src/kernel/system-clock.js';
+import { planTimedWork } from '../../../src/detector/timed-work.js';
+import { BlockLedger } from '../../../projections/blocks/block-ledger.js';
 import type { TestRedis } from '../../support/redis.js';
 import { openTestRedis, skipWithoutRedis } from '../../support/redis.js';
 import { temporaryDirectory } from '../../support/store/files.js';
@@ -28,7 +28,7 @@ describe('timed work as the ledger sees it', { skip, timeout: 60_000 }, () => {
   let redis: TestRedis;
   let dir: string;
   let store: EventStore;
-  let desk: BlockDesk;
+  let desk: BlockCommandHandler;
   let prefix: string;
   const closers: (() => Promise<unknown>)[] = [];
 
@@ -40,7 +40,7 @@ describe('timed work as the ledger sees it', { skip, timeout: 60_000 }, () => {
     prefix = redis.freshPrefix();
     dir = await temporaryDirectory();
     store = await openSqliteStore({ file: path.join(dir, 'store.db'), clock: systemClock });
-    desk = new BlockDesk(store, systemClock);
+    desk = new BlockCommandHandler(store, systemClock);
   });
   afterEach(async () => {
     for (const close of closers.splice(0)) await close();

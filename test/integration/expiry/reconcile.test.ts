@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { TimedTask } from '../../../src/expiry/port.js';
 import type { FoundJob, QueueView } from '../../../src/expiry/reconcile.js';
-import { Comparison, LONGEST_RETRY, Reconciler } from '../../../src/expiry/reconcile.js';
+import { JobComparison, LONGEST_RETRY, Reconciler } from '../../../src/expiry/reconcile.js';
 import { HOUR, SECOND } from '../../../src/kernel/time.js';
 import { ManualClock, NOON } from '../../support/manual-clock.js';
 import { taskFor } from './world.js';
@@ -98,7 +98,7 @@ describe('a pass of reconciliation', () => {
 
 describe('a job beside its task', () => {
   const judge = (runsAt: number | undefined, dueAt: number): string =>
-    new Comparison(new Map([['id', runsAt]]), NOON).judge('id', dueAt);
+    new JobComparison(new Map([['id', runsAt]]), NOON).judge('id', dueAt);
 
   test('is right at its time, earlier, under way, and while it waits for another try', () => {
     assert.equal(judge(NOON + HOUR, NOON + HOUR), 'right');

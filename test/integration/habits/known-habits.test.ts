@@ -5,11 +5,11 @@ import path from 'node:path';
 import { describe, test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { pino } from 'pino';
-import { newId, summaryId } from '../../../src/ids.js';
+import { newId, summaryId } from '../../../src/kernel/ids.js';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
 import { DAY, HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import { Metrics } from '../../../src/metrics/metrics.js';
-import { KnownHabits } from '../../../src/response/known-habits.js';
+import { BaselineReplica } from '../../../src/detector/baseline-replica.js';
 import { RULES_STREAM } from '../../../src/rules/model.js';
 import { dayOf, profileStream } from '../../../src/sending/day-summary.js';
 import type { Day } from '../../../src/sending/day-summary.js';
@@ -29,7 +29,7 @@ const RULES =
 const SENDERS = ['a@example.com', 'b@example.com', 'c@example.com'];
 
 interface Node {
-  readonly known: KnownHabits;
+  readonly known: BaselineReplica;
   /** Events handed over. */
   readonly folded: Tally;
   readonly faults: unknown[];
@@ -92,7 +92,7 @@ class Scene {
       if (line.includes('it is known what senders usually do')) knowing.open();
     };
     const readsOnly = { append: () => Promise.reject(new Error('it writes nothing')), ...change };
-    const known = new KnownHabits({
+    const known = new BaselineReplica({
       ...{ store: changed(this.store, readsOnly), data: this.dir, clock: this.clock, metrics: new Metrics() },
       log: pino({ level: 'debug', base: undefined }, { write }),
       onFatal: (error) => {

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { TestContext } from 'node:test';
-import { SendVolume } from '../../../projections/send-volume.js';
-import type { Profile } from '../../../projections/sender-profiles/profile.js';
+import { SendVolume } from '../../../projections/volume/send-volume.js';
+import type { Profile } from '../../../projections/baselines/profile.js';
 import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
 import { dayOf } from '../../../src/sending/day-summary.js';
 import { ImportDesk } from '../../support/import-desk.js';

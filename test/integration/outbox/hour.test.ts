@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MINUTE, SECOND } from '../../../src/kernel/time.js';
-import { ReadModels } from '../../../src/read-models.js';
+import { ReadModels } from '../../../src/detector/read-models.js';
 import type { Verdict } from '../../../src/rules/verdict.js';
 import { ManualClock } from '../../support/manual-clock.js';
 import { rulesChanged, sent } from '../../support/sends.js';

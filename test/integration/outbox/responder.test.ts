@@ -2,12 +2,12 @@ import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import { describe, test } from 'node:test';
 import { pino } from 'pino';
-import { BlockDesk } from '../../../src/desks/block-desk.js';
+import { BlockCommandHandler } from '../../../src/commands/block-commands.js';
 import { HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import { Metrics } from '../../../src/metrics/metrics.js';
-import { ReadModels } from '../../../src/read-models.js';
-import { Responder } from '../../../src/response/responder.js';
-import { RulesDesk } from '../../../src/desks/rules-desk.js';
+import { ReadModels } from '../../../src/detector/read-models.js';
+import { Responder } from '../../../src/detector/responder.js';
+import { RulesCommandHandler } from '../../../src/commands/rules-commands.js';
 import { parseRules } from '../../../src/rules/parse.js';
 import { senderIdentity } from '../../../src/sending/subjects.js';
 import type { EventStore } from '../../../src/store/port.js';
@@ -32,7 +32,7 @@ const SENDER = senderIdentity({ account: ALICE, direction: 'outbound' });
 interface Detector {
   readonly models: ReadModels;
   readonly responder: Responder;
-  readonly desk: BlockDesk;
+  readonly desk: BlockCommandHandler;
   /** What it logged: each line's message, rule and outcome. */
   readonly said: () => readonly string[];
   readonly figures: () => Promise<Figures>;
@@ -44,8 +44,8 @@ async function detect(store: EventStore, clock: ManualClock, rules = RULES): Pro
   const lines: string[] = [];
   const log = pino({ level: 'info' }, { write: (line) => void lines.push(line) });
   const metrics = new Metrics();
-  const desk = new BlockDesk(store, clock);
-  await new RulesDesk(store, clock).load({ rules: parseRules(rules), source: rules });
+  const desk = new BlockCommandHandler(store, clock);
+  await new RulesCommandHandler(store, clock).load({ rules: parseRules(rules), source: rules });
   const models: ReadModels = new ReadModels({
     onVerdict: (verdict, live) => (live ? responder.take(verdict) : responder.remember(verdict)),
     onBlockEvent({ data }) {
@@ -219,7 +219,7 @@ test('of two detectors the slower one keeps refusing until it has folded the blo
   await slow.models.reached(position);
   let settled = false;
   void slow.responder.settled(position)?.then(() => (settled = true));
-  const refused = (): boolean => slow.models.activeBlocks.verdict(SENDER, clock.now()) !== undefined;
+  const refused = (): boolean => slow.models.activeBlocks.find(SENDER, clock.now()) !== undefined;
   // Whatever the slow one has yet to do about the verdict takes it fewer turns than this.
   for (let turn = 0; turn < 50; turn++) {
     await collect(store.readStream('block-account:alice@example.com'));
@@ -306,7 +306,7 @@ test('a verdict that waits for the store is dropped where the store is back with
   await detector.responder.idle();
   assert.equal(await imposed(), 0);
   assert.deepEqual(detector.responder.unanswered(), []);
-  assert.ok(detector.models.activeBlocks.verdict(SENDER, clock.now()) !== undefined, 'it is refused still');
+  assert.ok(detector.models.activeBlocks.find(SENDER, clock.now()) !== undefined, 'it is refused still');
 
   await detector.models.reached(await send(11, 'bob@example.com'));
   await detector.responder.idle();

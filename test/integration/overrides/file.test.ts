@@ -6,10 +6,10 @@ import type { TestContext } from 'node:test';
 import { pino } from 'pino';
 import { ConfigError } from '../../../src/accounts/problems.js';
 import { HOUR, MINUTE, formatInstant } from '../../../src/kernel/time.js';
-import { OverrideDesk } from '../../../src/desks/override-desk.js';
-import { OverridesFile } from '../../../src/desks/overrides-file.js';
+import { OverrideCommandHandler } from '../../../src/commands/override-commands.js';
+import { OverridesFile } from '../../../src/commands/overrides-file.js';
 import type { OverrideEntry } from '../../../src/overrides/model.js';
-import { ReadModels } from '../../../src/read-models.js';
+import { ReadModels } from '../../../src/detector/read-models.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
 import type { EventStore } from '../../../src/store/port.js';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
@@ -24,7 +24,7 @@ const entry = (name: string, more: string) =>
 interface World {
   readonly store: EventStore;
   readonly models: ReadModels;
-  readonly desk: OverrideDesk;
+  readonly desk: OverrideCommandHandler;
   readonly clock: ManualClock;
   readonly lines: string[];
   readonly refusals: string[];
@@ -57,7 +57,7 @@ async function begin(
   });
   await models.follow(store);
   context.after(() => models.stop());
-  const desk = new OverrideDesk(through(store), clock);
+  const desk = new OverrideCommandHandler(through(store), clock);
   const [lines, refusals]: string[][] = [[], []];
   const log = pino({ level: 'info' }, { write: (line: string) => void lines!.push(line) });
   const metrics = { fileRefused: (what: string) => void refusals!.push(what) };

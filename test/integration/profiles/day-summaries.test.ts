@@ -5,11 +5,11 @@ import path from 'node:path';
 import { describe, test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { pino } from 'pino';
-import { DaySummaries } from '../../../src/housekeeping/day-summaries.js';
-import { newId } from '../../../src/ids.js';
+import { DaySummaryRecorder } from '../../../src/detector/day-summaries.js';
+import { newId } from '../../../src/kernel/ids.js';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
 import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
-import type { ReadModels } from '../../../src/read-models.js';
+import type { ReadModels } from '../../../src/detector/read-models.js';
 import { RULES_STREAM } from '../../../src/rules/model.js';
 import { PROFILE_CATEGORY, SUMMARIES_KEPT, dayOf } from '../../../src/sending/day-summary.js';
 import type { SenderDaySummarised } from '../../../src/sending/day-summary.js';
@@ -34,7 +34,7 @@ const user = (number: number): string => `user${number}@example.com`;
 /** Read models over a store, and what writes summaries. */
 interface Detector {
   readonly models: ReadModels;
-  readonly summaries: DaySummaries;
+  readonly summaries: DaySummaryRecorder;
   readonly lines: readonly string[];
   stop(): Promise<void>;
 }
@@ -62,7 +62,7 @@ class Scene {
     await models.follow(this.store);
     const lines: string[] = [];
     const log = pino({ base: undefined }, { write: (line: string) => void lines.push(line) });
-    const summaries = await DaySummaries.start({ store: through, models, clock: this.clock, log });
+    const summaries = await DaySummaryRecorder.start({ store: through, models, clock: this.clock, log });
     const stop = async (): Promise<void> => {
       await summaries.stop();
       await models.stop();

@@ -38,7 +38,7 @@ async function start(t: TestContext, options: Partial<MailServerOptions> = {}): 
     onData: (stream, _session, done) => stream.on('end', () => done(null, 'taken')).resume(),
     admission: new Admission(UNLIMITED),
     deadlines: { login: MINUTE, command: 5 * MINUTE },
-    isSpared: () => false,
+    isExempt: () => false,
     offers: () => ({ eightBit: true, utf8: true, dsn: true }),
     onTurnedAway: (why, network) => turnedAway.push(`${why} ${network}`),
     ...options,
@@ -91,7 +91,7 @@ describe('who may connect', () => {
 
   test('has no limits of its own where its network is spared', async (t) => {
     const admission = new Admission({ ...UNLIMITED, perNetwork: 1 });
-    const { port } = await start(t, { admission, isSpared: (ip) => ip === '127.0.0.1' });
+    const { port } = await start(t, { admission, isExempt: (ip) => ip === '127.0.0.1' });
     const three = await Promise.all([1, 2, 3].map(() => Dialogue.hello(port)));
     await Promise.all(three.map((session) => session.quit()));
   });

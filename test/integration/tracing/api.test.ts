@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import { describe, test } from 'node:test';
-import { BlockDesk } from '../../../src/desks/block-desk.js';
-import { RulesDesk } from '../../../src/desks/rules-desk.js';
+import { BlockCommandHandler } from '../../../src/commands/block-commands.js';
+import { RulesCommandHandler } from '../../../src/commands/rules-commands.js';
 import { tracedStore } from '../../../src/tracing/traced-store.js';
 import { ApiServer } from '../../support/api/server.js';
 import { TRACE } from '../../support/store/events.js';
@@ -24,8 +24,8 @@ async function start(t: TestContext): Promise<Recorded & { readonly server: ApiS
   const { tracing } = recorded;
   const server = await ApiServer.start((deps) => {
     const store = tracedStore(deps.store, tracing);
-    const desk = new BlockDesk(store, deps.clock, undefined, tracing);
-    return { ...deps, tracing, store, desk, rulesDesk: new RulesDesk(store, deps.clock) };
+    const desk = new BlockCommandHandler(store, deps.clock, undefined, tracing);
+    return { ...deps, tracing, store, blockCommands: desk, rulesCommands: new RulesCommandHandler(store, deps.clock) };
   });
   t.after(() => server.stop());
   return { ...recorded, server };

@@ -9,15 +9,15 @@ import type { Role } from '../../../src/accounts/tokens.js';
 import { createApi, HttpPort } from '../../../src/api/index.js';
 import type { Api, ApiDependencies, HealthReport } from '../../../src/api/index.js';
 import { BacktestJobs } from '../../../src/backtest/jobs.js';
-import { BlockDesk } from '../../../src/desks/block-desk.js';
+import { BlockCommandHandler } from '../../../src/commands/block-commands.js';
 import type { Act } from '../../../src/blocks/commands.js';
 import type { Evidence } from '../../../src/blocks/events.js';
-import { newId } from '../../../src/ids.js';
+import { newId } from '../../../src/kernel/ids.js';
 import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
 import { logsOf } from '../../../src/log/logs.js';
 import { Metrics } from '../../../src/metrics/metrics.js';
-import { ReadModels } from '../../../src/read-models.js';
-import { RulesDesk } from '../../../src/desks/rules-desk.js';
+import { ReadModels } from '../../../src/detector/read-models.js';
+import { RulesCommandHandler } from '../../../src/commands/rules-commands.js';
 import { FIXED_RULES } from '../fixed-rules.js';
 import { parseSubject } from '../../../src/sending/subjects.js';
 import type { EventStore } from '../../../src/store/port.js';
@@ -132,7 +132,7 @@ export class ApiServer {
       renewWhileTrying: false,
     } as const;
     const command: Act = { kind: 'act', action, subject, terms, evidence, newId: id };
-    const { position } = await this.deps.desk.execute(subject, command, { by: `rule:${rule}@1` });
+    const { position } = await this.deps.blockCommands.execute(subject, command, { by: `rule:${rule}@1` });
     if (position !== undefined) await this.deps.models.reached(position);
     return id;
   }
@@ -178,7 +178,7 @@ export async function call(
 
 /** The same parts on another store, for a test in which it misbehaves. */
 export function onStore(deps: ApiDependencies, store: EventStore): ApiDependencies {
-  return { ...deps, store, desk: new BlockDesk(store, deps.clock) };
+  return { ...deps, store, blockCommands: new BlockCommandHandler(store, deps.clock) };
 }
 
 /** The parts of one process, and the API that it serves. */
@@ -214,7 +214,7 @@ export async function startOn(
     onRulesChanged: () => undefined,
     onSkipped: () => undefined,
   });
-  const rulesDesk = new RulesDesk(store, clock);
+  const rulesDesk = new RulesCommandHandler(store, clock);
   await rulesDesk.load(undefined, FIXED_RULES);
   await models.follow(store);
   const table = new TokenTable(
@@ -241,8 +241,8 @@ export async function startOn(
   const backtests = new BacktestJobs({ location, clock, log });
   const deps = change({
     models,
-    desk: new BlockDesk(store, clock),
-    rulesDesk,
+    blockCommands: new BlockCommandHandler(store, clock),
+    rulesCommands: rulesDesk,
     backtests,
     store,
     clock,

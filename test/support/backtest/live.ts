@@ -4,22 +4,22 @@ import path from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { pino } from 'pino';
 import { VirtualClock } from '../../../src/backtest/virtual-clock.js';
-import type { Happening } from '../../../src/backtest/world.js';
-import { BlockDesk } from '../../../src/desks/block-desk.js';
-import { DaySummaries } from '../../../src/housekeeping/day-summaries.js';
+import type { ActivityEvent } from '../../../src/backtest/world.js';
+import { BlockCommandHandler } from '../../../src/commands/block-commands.js';
+import { DaySummaryRecorder } from '../../../src/detector/day-summaries.js';
 import { Timers } from '../../../src/expiry/timers.js';
 import type { Instant } from '../../../src/kernel/time.js';
 import { Metrics } from '../../../src/metrics/metrics.js';
-import { ReadModels } from '../../../src/read-models.js';
-import { Responder } from '../../../src/response/responder.js';
-import { RulesDesk } from '../../../src/desks/rules-desk.js';
+import { ReadModels } from '../../../src/detector/read-models.js';
+import { Responder } from '../../../src/detector/responder.js';
+import { RulesCommandHandler } from '../../../src/commands/rules-commands.js';
 import { parseRules } from '../../../src/rules/parse.js';
 import type { MessageAccepted } from '../../../src/sending/events.js';
 import { sendStreamKey, senderIdentity } from '../../../src/sending/subjects.js';
 import { Recorder } from '../../../src/smtp/recorder.js';
 import type { EventStore } from '../../../src/store/port.js';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
-import { planTimedWork } from '../../../src/response/timed-work.js';
+import { planTimedWork } from '../../../src/detector/timed-work.js';
 import { changed } from '../store/changed.js';
 
 const SILENT = pino({ level: 'silent' });
@@ -33,12 +33,12 @@ export class Live {
   readonly file: string;
   readonly store: EventStore;
   readonly models: ReadModels;
-  readonly desk: BlockDesk;
+  readonly desk: BlockCommandHandler;
   readonly #directory: string;
   readonly #responder: Responder;
   readonly #recorder: Recorder;
   readonly #timers: Timers;
-  #summaries: DaySummaries | undefined;
+  #summaries: DaySummaryRecorder | undefined;
   #underWay = 0;
   #messages = 0;
 
@@ -56,7 +56,7 @@ export class Live {
     this.file = file;
     this.clock = clock;
     this.store = this.#counting(opened);
-    this.desk = new BlockDesk(this.store, clock);
+    this.desk = new BlockCommandHandler(this.store, clock);
     this.#timers = new Timers({ clock });
     this.models = new ReadModels({
       onVerdict: (verdict, live) => live && this.#responder.take(verdict),
@@ -72,11 +72,11 @@ export class Live {
   }
 
   /** A message arrives: refused, or accepted, recorded and acted upon. */
-  async message({ at, data }: Pick<Happening, 'at' | 'data'>): Promise<void> {
+  async message({ at, data }: Pick<ActivityEvent, 'at' | 'data'>): Promise<void> {
     await this.advance(at);
     const message = { ...(data as MessageAccepted), transaction: `t${++this.#messages}` };
     const sender = senderIdentity(message);
-    const block = this.models.activeBlocks.verdict(sender, this.clock.now());
+    const block = this.models.activeBlocks.find(sender, this.clock.now());
     if (block === undefined) {
       await this.#recorder.accepted(sendStreamKey(sender), message);
     } else {
@@ -127,10 +127,10 @@ export class Live {
   }
 
   async #begin(rules: string): Promise<void> {
-    await new RulesDesk(this.store, this.clock).load({ rules: parseRules(rules), source: rules });
+    await new RulesCommandHandler(this.store, this.clock).load({ rules: parseRules(rules), source: rules });
     await this.models.follow(this.store);
     const { store, models, clock } = this;
-    this.#summaries = await DaySummaries.start({ store, models, clock, log: SILENT });
+    this.#summaries = await DaySummaryRecorder.start({ store, models, clock, log: SILENT });
     this.#timers.start(async ({ kind, block, subject }) => {
       this.#underWay++;
       await this.desk.execute(subject, { kind, block }, { by: 'system:expiry' });

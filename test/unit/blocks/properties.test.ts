@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { ActiveBlocks } from '../../../projections/active-blocks.js';
-import { stateAt } from '../../../projections/block-entry.js';
-import { BlockLedger } from '../../../projections/block-ledger.js';
-import { EffectiveBlocks } from '../../../projections/effective-blocks.js';
-import { RulePrecision } from '../../../projections/rule-precision.js';
+import { ActiveBlocks } from '../../../projections/blocks/active-blocks.js';
+import { stateAt } from '../../../projections/blocks/block-entry.js';
+import { BlockLedger } from '../../../projections/blocks/block-ledger.js';
+import { EffectiveBlocks } from '../../../projections/blocks/effective-blocks.js';
+import { RulePrecision } from '../../../projections/blocks/rule-precision.js';
 import type { At, BlockCommand } from '../../../src/blocks/commands.js';
 import { decide, stateOf } from '../../../src/blocks/decide.js';
 import { entryOf } from '../../../src/api/block-entries.js';
@@ -18,7 +18,7 @@ import { StopgapError } from '../../../src/kernel/errors.js';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
 import { HOUR, MINUTE } from '../../../src/kernel/time.js';
 import { DIRECTIONS, senderIdentity } from '../../../src/sending/subjects.js';
-import type { ReadModels } from '../../../src/read-models.js';
+import type { ReadModels } from '../../../src/detector/read-models.js';
 import type { EventStore } from '../../../src/store/port.js';
 import { ALICE, T0, evidence, terms } from '../../support/given.js';
 
@@ -270,7 +270,7 @@ describe('any sequence of commands', () => {
           const expected = activeBlock(after, instant);
           for (const direction of ['outbound', 'inbound'] as const) {
             const refused = expected !== undefined && [direction, 'all'].includes(expected.direction);
-            const verdict = active.verdict(sender(direction), instant);
+            const verdict = active.find(sender(direction), instant);
             assert.equal(verdict?.id, refused ? expected.id : undefined);
             assert.deepEqual(ledger.rows.inForce(sender(direction), instant), refused ? [expected.id] : []);
             if (refused) {
@@ -386,7 +386,7 @@ class Folded {
     for (const direction of ['outbound', 'inbound'] as const) {
       const sender = senderIdentity({ account: ALICE.value, direction });
       const id = expected && [direction, 'all'].includes(expected.direction) ? expected.id : undefined;
-      assert.equal(this.active.verdict(sender, this.now)?.id, id);
+      assert.equal(this.active.find(sender, this.now)?.id, id);
       assert.deepEqual(this.ledger.rows.inForce(sender, this.now), id === undefined ? [] : [id]);
     }
     const states = [...this.ledger.kept()].map((entry) => stateAt(entry, this.now));

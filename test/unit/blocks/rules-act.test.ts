@@ -311,7 +311,7 @@ describe('an exemption', () => {
   });
   test('from elsewhere spares too', () => {
     given([])
-      .when(act({ sparedBy: { id: 'built-in', reason: 'postmaster' } }))
+      .when(act({ exemptedBy: { id: 'built-in', reason: 'postmaster' } }))
       .then([
         {
           type: 'ExemptionApplied',

@@ -1,28 +1,28 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import type { Habits } from '../../../projections/sender-profiles/habits.js';
-import { HabitFeed } from '../../../src/habit-feed.js';
+import type { Baselines } from '../../../projections/baselines/baselines.js';
+import { BaselineProjector } from '../../../src/detector/baseline-projector.js';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
 import { categoryOf } from '../../../src/kernel/events.js';
-import { HABITS_ONLY } from '../../../src/known-events.js';
+import { BASELINES_ONLY } from '../../../src/detector/event-registry.js';
 import { DAY } from '../../../src/kernel/time.js';
 import { dayOf } from '../../../src/sending/day-summary.js';
 import { SUBJECTS, folding, histories, logOf } from '../../support/history.js';
 import { throughFrames } from '../../support/restored.js';
 
-function newFeed(): HabitFeed {
-  return new HabitFeed({ onSummarised: () => undefined, onSkipped: () => undefined });
+function newFeed(): BaselineProjector {
+  return new BaselineProjector({ onSummarised: () => undefined, onSkipped: () => undefined });
 }
 
 /** As its subscription hands it over. */
-function fed(log: readonly RecordedEvent[], feed = newFeed()): HabitFeed {
-  for (const event of log) if (HABITS_ONLY.includes(categoryOf(event.stream))) feed.apply(event);
+function fed(log: readonly RecordedEvent[], feed = newFeed()): BaselineProjector {
+  for (const event of log) if (BASELINES_ONLY.includes(categoryOf(event.stream))) feed.apply(event);
   return feed;
 }
 
 /** Everything that limits rest upon. */
-function known(habits: Habits, now: number): unknown {
+function known(habits: Baselines, now: number): unknown {
   const senders = SUBJECTS.flatMap(({ type, value }) =>
     type === 'account' || type === 'domain' ? [[type, value] as const] : [],
   );
@@ -47,7 +47,7 @@ describe('what a node knows that folds no sends', () => {
         // A first day that has no summary yet began with a send that only the detector has seen.
         assert.ok(Math.abs(feed.habits.installedAt - habits.installedAt) <= DAY);
         shown.profiles += feed.habits.size;
-        shown.left += log.filter(({ stream }) => !HABITS_ONLY.includes(categoryOf(stream))).length;
+        shown.left += log.filter(({ stream }) => !BASELINES_ONLY.includes(categoryOf(stream))).length;
       }),
       { numRuns: 150 },
     );

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
 import { pino } from 'pino';
 import type { BlockFact } from '../../../src/blocks/events.js';
-import { HabitFeed } from '../../../src/habit-feed.js';
+import { BaselineProjector } from '../../../src/detector/baseline-projector.js';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
 import { DAY, HOUR } from '../../../src/kernel/time.js';
-import { DECISIONS_ONLY, HABITS_ONLY } from '../../../src/known-events.js';
+import { DECISIONS_ONLY, BASELINES_ONLY } from '../../../src/detector/event-registry.js';
 import { categoryOf } from '../../../src/kernel/events.js';
-import { ReadModels } from '../../../src/read-models.js';
-import { LocalContainment } from '../../../src/response/containment.js';
+import { ReadModels } from '../../../src/detector/read-models.js';
+import { LocalContainment } from '../../../src/detector/containment.js';
 import { dayOf, profileStream } from '../../../src/sending/day-summary.js';
 import type { Day, SenderDaySummarised } from '../../../src/sending/day-summary.js';
 import { senderIdentity } from '../../../src/sending/subjects.js';
@@ -31,7 +31,7 @@ const WEEKS = 7;
 
 let clock: ManualClock;
 let models: ReadModels;
-let feed: HabitFeed;
+let feed: BaselineProjector;
 let containment: LocalContainment;
 /** Whether the feed has caught up. */
 let caughtUp: boolean;
@@ -50,13 +50,13 @@ beforeEach(() => {
     onSkipped: ({ type }, reason) => assert.fail(`${type}: ${reason}`),
     onFolded: (each) => containment.follow(each),
   });
-  feed = new HabitFeed({
+  feed = new BaselineProjector({
     onSummarised: (each) => containment.follow(each),
     onSkipped: (_event, reason) => skipped.push(reason),
   });
   containment = new LocalContainment({
     ...{ models, clock, log: pino({ level: 'silent' }), away: () => true },
-    habits: () => (caughtUp ? feed.habits : undefined),
+    baselines: () => (caughtUp ? feed.habits : undefined),
   });
 });
 
@@ -64,7 +64,7 @@ beforeEach(() => {
 function store(stored: RecordedEvent): void {
   const category = categoryOf(stored.stream);
   if (DECISIONS_ONLY.includes(category)) models.apply(stored);
-  if (HABITS_ONLY.includes(category)) feed.apply(stored);
+  if (BASELINES_ONLY.includes(category)) feed.apply(stored);
 }
 
 const today = (): Day => dayOf(clock.now());
@@ -100,7 +100,7 @@ function send(messages: number, from: string, recipients = 1): void {
 const record = (fact: BlockFact): void => store(blockEvent(fact, clock.now(), ++position));
 
 const refused = (from: string): boolean =>
-  models.activeBlocks.verdict(senderIdentity({ account: from, direction: 'outbound' }), clock.now()) !==
+  models.activeBlocks.find(senderIdentity({ account: from, direction: 'outbound' }), clock.now()) !==
   undefined;
 
 describe('a node that is cut off from the store', () => {
@@ -249,7 +249,7 @@ describe('a process that folds sends itself', () => {
   beforeEach(() => {
     containment = new LocalContainment({
       ...{ models, clock, log: pino({ level: 'silent' }), away: () => true },
-      habits: () => models.sendVolume.profiles.habits,
+      baselines: () => models.sendVolume.profiles.habits,
     });
   });
 

@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
 import { pino } from 'pino';
 import type { BlockFact } from '../../../src/blocks/events.js';
-import { LocalContainment } from '../../../src/response/containment.js';
+import { LocalContainment } from '../../../src/detector/containment.js';
 import type { NewEvent } from '../../../src/kernel/events.js';
 import { HOUR, MINUTE } from '../../../src/kernel/time.js';
-import { ReadModels } from '../../../src/read-models.js';
+import { ReadModels } from '../../../src/detector/read-models.js';
 import { senderIdentity } from '../../../src/sending/subjects.js';
 import { ManualClock } from '../../support/manual-clock.js';
 import { account, overrideSet } from '../../support/overrides.js';
@@ -36,7 +36,7 @@ beforeEach(() => {
   });
   containment = new LocalContainment({
     ...{ models, clock, log: pino({ level: 'silent' }), away: () => away },
-    habits: () => undefined,
+    baselines: () => undefined,
   });
   use(RULES);
 });
@@ -55,7 +55,7 @@ function record(fact: BlockFact): void {
 }
 
 const refused = (account = ALICE): boolean =>
-  models.activeBlocks.verdict(senderIdentity({ account, direction: 'outbound' }), clock.now()) !== undefined;
+  models.activeBlocks.find(senderIdentity({ account, direction: 'outbound' }), clock.now()) !== undefined;
 
 const imposed = (until: number): BlockFact => ({
   type: 'BlockImposed',
@@ -122,7 +122,7 @@ describe('what a node does for itself', () => {
       containment.saw(`auth-${NETWORK}`, [failed(clock.now(), 0, { network: NETWORK })]);
     }
     const sender = senderIdentity({ ip: NETWORK, direction: 'outbound' });
-    assert.ok(models.activeBlocks.verdict(sender, clock.now()) !== undefined);
+    assert.ok(models.activeBlocks.find(sender, clock.now()) !== undefined);
   });
 
   test('no longer than the rule says', () => {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { CommandContext, Handled } from '../../../src/desks/handle-command.js';
-import { handleCommand } from '../../../src/desks/handle-command.js';
+import type { CommandContext, Handled } from '../../../src/commands/handle-command.js';
+import { handleCommand } from '../../../src/commands/handle-command.js';
 import { StopgapError } from '../../../src/kernel/errors.js';
 import type { Fact, NewEvent, RecordedEvent } from '../../../src/kernel/events.js';
 import type { EventStore } from '../../../src/store/port.js';

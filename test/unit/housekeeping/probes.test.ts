@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { pino } from 'pino';
-import { keepProbed } from '../../../src/housekeeping/housekeeping.js';
+import { keepProbed } from '../../../src/detector/housekeeping.js';
 import { HOUR, SECOND } from '../../../src/kernel/time.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
 import { settle } from '../../support/gate.js';

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { SendVolume } from '../../../projections/send-volume.js';
+import { SendVolume } from '../../../projections/volume/send-volume.js';
 import { Appender } from '../../../src/import/appender.js';
-import { DaySummaries } from '../../../src/import/day-summaries.js';
+import { ImportedDaySummaries } from '../../../src/import/day-summaries.js';
 import { History } from '../../../src/import/history.js';
 import { KnownIds } from '../../../src/import/known-ids.js';
 import type { PastEvent } from '../../../src/import/past-event.js';
@@ -69,7 +69,7 @@ const sorted = (facts: readonly DaySummaryFact[]): DaySummaryFact[] =>
 describe('the days of imported history', () => {
   test('are summarised as if they had been seen', () => {
     const past = month();
-    const days = new DaySummaries(RULES.data as RulesChanged);
+    const days = new ImportedDaySummaries(RULES.data as RulesChanged);
     const facts = past.flatMap((each) => days.add(each));
     assert.deepEqual(sorted(facts), sorted(live(past)));
     const last = days.over(dayOf(past.at(-1)!.at) + 1);
@@ -97,7 +97,7 @@ describe('the days of imported history', () => {
           return Promise.resolve({ revision: 0, position: stored.size, duplicate });
         },
       });
-      const days = new DaySummaries(RULES.data as RulesChanged);
+      const days = new ImportedDaySummaries(RULES.data as RulesChanged);
       const history = new History({ appender, days, source: 'postfix-log', now });
       for (const each of past) history.write(each);
       await history.finish();

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import { watchRelay } from '../../../src/smtp/relay/watch.js';
-import { Summary } from '../../../src/summary.js';
-import { systemClock } from '../../../src/system-clock.js';
+import { FloodCoalescer } from '../../../src/kernel/flood-coalescer.js';
+import { systemClock } from '../../../src/kernel/system-clock.js';
 import { ManualClock } from '../../support/manual-clock.js';
 
 describe("the machine's clock", () => {
@@ -55,7 +55,7 @@ for (const [how, jump] of [
     test('a flood is summarised at the same pace', () => {
       const clock = new ManualClock();
       const written: number[] = [];
-      const summary = new Summary<string>(clock, (_item, count) => void written.push(count));
+      const summary = new FloodCoalescer<string>(clock, (_item, count) => void written.push(count));
       for (let n = 0; n < 4; n++) summary.add('a', 'a');
       clock.jump(jump);
       clock.advance(9 * SECOND);

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { ActiveBlocks } from '../../../projections/active-blocks.js';
-import { BlockLedger } from '../../../projections/block-ledger.js';
-import { RulePrecision } from '../../../projections/rule-precision.js';
+import { ActiveBlocks } from '../../../projections/blocks/active-blocks.js';
+import { BlockLedger } from '../../../projections/blocks/block-ledger.js';
+import { RulePrecision } from '../../../projections/blocks/rule-precision.js';
 import type { BlockFact, Until } from '../../../src/blocks/events.js';
 import { HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import type { Instant } from '../../../src/kernel/time.js';

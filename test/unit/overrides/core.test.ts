@@ -9,7 +9,7 @@ import { isOverrideEvent, overrideStream } from '../../../src/overrides/events.j
 import type { Terms } from '../../../src/overrides/model.js';
 import { overrideBody, overrideEntry } from '../../../src/overrides/parse.js';
 import { NOTHING_SET, evolve } from '../../../src/overrides/state.js';
-import type { Standing } from '../../../src/overrides/state.js';
+import type { OverrideStanding } from '../../../src/overrides/state.js';
 import { unusedLimits } from '../../../src/overrides/unused.js';
 import { NOON } from '../../support/manual-clock.js';
 import { account, domain, overrideEvent } from '../../support/overrides.js';
@@ -21,8 +21,8 @@ function set(terms: Terms, more: Partial<OverrideCommand & { kind: 'set' }> = {}
   return { kind: 'set', subject: ALICE, origin: 'api', terms, until: null, ...more };
 }
 
-function after(...facts: readonly OverrideFact[]): Standing {
-  return facts.reduce<Standing>(
+function after(...facts: readonly OverrideFact[]): OverrideStanding {
+  return facts.reduce<OverrideStanding>(
     (state, fact, at) => evolve(state, overrideEvent(fact, NOON, at + 1)),
     NOTHING_SET,
   );

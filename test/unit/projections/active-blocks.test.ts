@@ -2,11 +2,11 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import ipaddr from 'ipaddr.js';
-import { ActiveBlocks } from '../../../projections/active-blocks.js';
-import type { ActiveBlock } from '../../../projections/active-blocks.js';
-import { PatternIndex } from '../../../projections/pattern-index.js';
+import { ActiveBlocks } from '../../../projections/blocks/active-blocks.js';
+import type { ActiveBlock } from '../../../projections/blocks/active-blocks.js';
+import { PatternIndex } from '../../../projections/blocks/pattern-index.js';
 import { matches } from '../../../src/sending/wildcard.js';
-import { SubjectIndex } from '../../../projections/subject-index.js';
+import { SubjectIndex } from '../../../projections/blocks/subject-index.js';
 import type { BlockFact } from '../../../src/blocks/events.js';
 import type { MailDirection, SenderIdentity, Subject } from '../../../src/sending/subjects.js';
 import { DIRECTIONS, SUBJECT_TYPES, parseSubject, senderIdentity } from '../../../src/sending/subjects.js';
@@ -162,7 +162,7 @@ describe('a verdict', () => {
               (block) =>
                 ends(block) > NOW && ['all', who.direction].includes(block.direction) && covers(block, who),
             );
-            const verdict = active.verdict(who, NOW);
+            const verdict = active.find(who, NOW);
             if (verdict !== undefined) refused++;
             assert.equal(verdict === undefined, all.length === 0, JSON.stringify({ who, all, verdict }));
             if (verdict !== undefined) {
@@ -193,12 +193,12 @@ describe('a verdict', () => {
       byRule: true,
     } as const;
     active.anticipate(alice, block);
-    assert.equal(active.verdict(who, NOW), undefined);
+    assert.equal(active.find(who, NOW), undefined);
     active.anticipate(alice, { ...block, id: 'q', direction: 'outbound', until: NOW + 9 });
-    assert.deepEqual([active.verdict(who, NOW)?.id, active.verdict(who, NOW)?.direction], ['q', 'all']);
-    assert.equal(active.verdict(who, NOW + 9), undefined);
+    assert.deepEqual([active.find(who, NOW)?.id, active.find(who, NOW)?.direction], ['q', 'all']);
+    assert.equal(active.find(who, NOW + 9), undefined);
     active.withdraw(alice);
-    assert.equal(active.verdict(who, NOW), undefined);
+    assert.equal(active.find(who, NOW), undefined);
   });
 
   test('is the same whether a block is folded once or re-delivered at once', () => {

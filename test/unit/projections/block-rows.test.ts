@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import type { BlockEntry } from '../../../projections/block-entry.js';
-import { stateAt } from '../../../projections/block-entry.js';
-import { BlockLedger } from '../../../projections/block-ledger.js';
-import type { BlockFilter, BlockRows } from '../../../projections/block-rows.js';
+import type { BlockEntry } from '../../../projections/blocks/block-entry.js';
+import { stateAt } from '../../../projections/blocks/block-entry.js';
+import { BlockLedger } from '../../../projections/blocks/block-ledger.js';
+import type { BlockFilter, BlockRows } from '../../../projections/blocks/block-rows.js';
 import type { BlockEvent, BlockFact } from '../../../src/blocks/events.js';
 import { HOUR, MINUTE } from '../../../src/kernel/time.js';
 import type { SubjectType } from '../../../src/sending/subjects.js';

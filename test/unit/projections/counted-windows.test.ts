@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Amounts, HELD, planOf, windowsOf } from '../../../projections/counted-windows.js';
-import type { Window } from '../../../projections/counted-windows.js';
+import { Amounts, HELD, planOf, windowsOf } from '../../../projections/volume/counted-windows.js';
+import type { Window } from '../../../projections/volume/counted-windows.js';
 import { HOUR, MINUTE } from '../../../src/kernel/time.js';
 import { parseRules } from '../../../src/rules/parse.js';
 import { peakName } from '../../../src/sending/day-summary.js';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { SendVolume } from '../../../projections/send-volume.js';
+import { SendVolume } from '../../../projections/volume/send-volume.js';
 import { DAY, MINUTE } from '../../../src/kernel/time.js';
 import { LEARNING } from '../../../src/rules/model.js';
 import type { RulesChanged } from '../../../src/rules/model.js';

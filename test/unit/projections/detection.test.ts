@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { totalsOf, usualOf } from '../../../projections/sender-profiles/profile.js';
-import { SendVolume } from '../../../projections/send-volume.js';
+import { totalsOf, baselineOf } from '../../../projections/baselines/profile.js';
+import { SendVolume } from '../../../projections/volume/send-volume.js';
 import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
 import type { Verdict } from '../../../src/rules/verdict.js';
 import type { SenderDaySummarised } from '../../../src/sending/day-summary.js';
@@ -24,7 +24,7 @@ const summaries = (watching: Watching): readonly SenderDaySummarised[] =>
 const profile = (watching: Watching): ReturnType<Watching['models']['sendVolume']['profiles']['profile']> =>
   watching.models.sendVolume.profiles.profile('account', ALICE.value, dayOf(watching.now));
 const record = (watching: Watching, peak = 0): number =>
-  usualOf(profile(watching), peak, dayOf(watching.now), -Infinity).record;
+  baselineOf(profile(watching), peak, dayOf(watching.now), -Infinity).record;
 
 describe('days', () => {
   test('are those of whoever sends: a bounce makes none of an address that never did', () => {

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { DifferentOnes } from '../../../projections/different-ones.js';
-import { Diversities } from '../../../projections/diversities.js';
+import { DistinctCells } from '../../../projections/volume/distinct-cells.js';
+import { DistinctCounts } from '../../../projections/volume/distinct-counts.js';
 import { HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
-import { DIVERSITY_MAX } from '../../../src/rules/model.js';
-import type { Diversity } from '../../../src/rules/model.js';
+import { DISTINCT_MAX } from '../../../src/rules/model.js';
+import type { DistinctCount } from '../../../src/rules/model.js';
 import { parseRules } from '../../../src/rules/parse.js';
 import type { MessageAccepted } from '../../../src/sending/events.js';
 import { sent } from '../../support/sends.js';
@@ -14,7 +14,7 @@ const START = Date.UTC(2026, 0, 1);
 
 describe('different ones', () => {
   test('are counted once each, and only those seen after an instant', () => {
-    const ones = new DifferentOnes();
+    const ones = new DistinctCells();
     ones.note(0, 7, START + SECOND);
     ones.note(0, 7, START + 5 * SECOND);
     ones.note(0, 8, START + 3 * SECOND);
@@ -33,7 +33,7 @@ describe('different ones', () => {
     });
     fc.assert(
       fc.property(fc.array(note, { maxLength: 120 }), fc.nat(300), (notes, window) => {
-        const ones = new DifferentOnes();
+        const ones = new DistinctCells();
         const last = new Map<number, number>();
         let now = START;
         for (const { hash, pause, late } of notes) {
@@ -46,23 +46,23 @@ describe('different ones', () => {
           const counted = ones.count(3, since);
           assert.ok(counted <= true_, 'never too many');
           // One that is pushed out and comes back late is the only way to lose any of fewer than sixteen.
-          if (notes.every((each) => each.late === 0)) assert.equal(counted, Math.min(true_, DIVERSITY_MAX));
+          if (notes.every((each) => each.late === 0)) assert.equal(counted, Math.min(true_, DISTINCT_MAX));
         }
       }),
     );
   });
 
   test('are not pushed out by one that comes late and was seen before all of them', () => {
-    const ones = new DifferentOnes();
-    for (let hash = 1; hash <= DIVERSITY_MAX; hash++) ones.note(0, hash, START + hash * SECOND);
+    const ones = new DistinctCells();
+    for (let hash = 1; hash <= DISTINCT_MAX; hash++) ones.note(0, hash, START + hash * SECOND);
     ones.note(0, 99, START);
-    assert.equal(ones.count(0, START), DIVERSITY_MAX);
+    assert.equal(ones.count(0, START), DISTINCT_MAX);
     ones.note(0, 99, START + MINUTE);
-    assert.equal(ones.count(0, START + SECOND), DIVERSITY_MAX, 'the oldest makes room');
+    assert.equal(ones.count(0, START + SECOND), DISTINCT_MAX, 'the oldest makes room');
   });
 
   test('with hashes above 2^31 are told apart', () => {
-    const ones = new DifferentOnes();
+    const ones = new DistinctCells();
     for (const hash of [0xffffffff, 0x80000000, 0x7fffffff, 1]) {
       ones.note(0, hash, START);
       ones.note(0, hash, START);
@@ -71,11 +71,11 @@ describe('different ones', () => {
   });
 
   test('of a row are emptied, taken over and dumped without touching others', () => {
-    const ones = new DifferentOnes();
+    const ones = new DistinctCells();
     for (const row of [0, 1, 255, 256, 700]) {
       for (let hash = 1; hash <= 1 + (row % 7); hash++) ones.note(row, hash, START);
     }
-    const counts = (which: DifferentOnes): readonly number[] =>
+    const counts = (which: DistinctCells): readonly number[] =>
       [0, 1, 255, 256, 700, 900].map((row) => which.count(row, START - SECOND));
     const before = counts(ones);
     const dump = ones.dump();
@@ -84,7 +84,7 @@ describe('different ones', () => {
     ones.copy(900, ones, 256);
     ones.copy(901, ones, 100_000);
     assert.deepEqual(counts(ones), [before[0], 0, ...before.slice(2, 5), before[3]]);
-    const restored = new DifferentOnes();
+    const restored = new DistinctCells();
     restored.restore(dump);
     assert.deepEqual(counts(restored), before);
     restored.note(700, 99, START);
@@ -95,11 +95,11 @@ describe('different ones', () => {
 describe('what is told apart of messages', () => {
   const rule = (more: string, count = 'messages'): string =>
     `  - { id: r${more.length}${count}, per: account, count: ${count}, window: 10m, limit: 5, then: observe${more} }\n`;
-  const diversities = (...rules: readonly string[]): Diversities =>
-    new Diversities('account', parseRules(`version: 1\nrules:\n${rules.join('')}`).rules, 3);
+  const diversities = (...rules: readonly string[]): DistinctCounts =>
+    new DistinctCounts('account', parseRules(`version: 1\nrules:\n${rules.join('')}`).rules, 3);
   const message = (more: Partial<MessageAccepted>): MessageAccepted =>
     sent(START, 1, more).data as MessageAccepted;
-  const count = (which: Diversities, kind: Diversity): number => which.count(kind, 0, START, 10 * MINUTE, 0);
+  const count = (which: DistinctCounts, kind: DistinctCount): number => which.count(kind, 0, START, 10 * MINUTE, 0);
 
   test('is what any rule asks for: by its count, its conditions or its signals', () => {
     assert.equal(diversities(rule('')).any, false);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { usualOf } from '../../../projections/sender-profiles/profile.js';
+import { baselineOf } from '../../../projections/baselines/profile.js';
 import { HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import { DEFAULT_RULES } from '../../../src/rules/defaults.js';
 import type { Verdict } from '../../../src/rules/verdict.js';
@@ -20,7 +20,7 @@ const records = (watching: Watching): Readonly<Record<string, number>> => {
   const day = dayOf(watching.now);
   const profile = profiles.profile('account', ALICE.value, day);
   return Object.fromEntries(
-    profiles.peaks.names.map((name, index) => [name, usualOf(profile, index, day, -Infinity).record]),
+    profiles.peaks.names.map((name, index) => [name, baselineOf(profile, index, day, -Infinity).record]),
   );
 };
 

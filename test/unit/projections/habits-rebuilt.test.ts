@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { WEEKS } from '../../../projections/sender-profiles/profile.js';
-import type { Profile } from '../../../projections/sender-profiles/profile.js';
-import { DAY_SUMMARIES } from '../../../src/housekeeping/chores.js';
+import { WEEKS } from '../../../projections/baselines/profile.js';
+import type { Profile } from '../../../projections/baselines/profile.js';
+import { DAY_SUMMARIES } from '../../../src/detector/scheduled-jobs.js';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
 import { DAY, HOUR } from '../../../src/kernel/time.js';
 import { PEAKS_KEPT } from '../../../src/sending/day-summary.js';

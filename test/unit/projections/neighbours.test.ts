@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { SendVolume } from '../../../projections/send-volume.js';
+import { SendVolume } from '../../../projections/volume/send-volume.js';
 import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
 import {
   clientNetwork,

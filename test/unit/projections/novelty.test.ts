@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { isKnownOf, isLearnt } from '../../../projections/limits.js';
-import { withDay } from '../../../projections/sender-profiles/learning.js';
-import { NO_PROFILE, PLACE_KINDS } from '../../../projections/sender-profiles/profile.js';
+import { isKnownOf, isLearnt } from '../../../projections/volume/limits.js';
+import { withDay } from '../../../projections/baselines/learning.js';
+import { NO_PROFILE, PLACE_KINDS } from '../../../projections/baselines/profile.js';
 import { DAY, SECOND } from '../../../src/kernel/time.js';
 import { DEFAULT_RULES } from '../../../src/rules/defaults.js';
 import { LEARNING } from '../../../src/rules/model.js';

@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { Overrides } from '../../../projections/overrides.js';
-import { Shared } from '../../../projections/shared.js';
+import { Overrides } from '../../../projections/volume/overrides.js';
+import { Interned } from '../../../projections/volume/interned.js';
 import { HOUR, MINUTE } from '../../../src/kernel/time.js';
 import type { OverrideEvent } from '../../../src/overrides/events.js';
 import { inWords } from '../../../src/overrides/explain.js';
 import type { Allowance, OverrideOrigin, OverrideSubject, Terms } from '../../../src/overrides/model.js';
 import { termsKey } from '../../../src/overrides/model.js';
 import { NOTHING_SET, evolve } from '../../../src/overrides/state.js';
-import type { Standing } from '../../../src/overrides/state.js';
+import type { OverrideStanding } from '../../../src/overrides/state.js';
 import { subjectKey } from '../../../src/sending/subjects.js';
 import type { SubjectType } from '../../../src/sending/subjects.js';
 import { NOON } from '../../support/manual-clock.js';
@@ -210,7 +210,7 @@ describe('overrides, whatever was set and removed', () => {
     fc.assert(
       fc.property(histories, fc.nat(60), (steps, minutes) => {
         const overrides = new Overrides();
-        const standings = new Map<string, Standing>();
+        const standings = new Map<string, OverrideStanding>();
         for (const event of eventsOf(steps)) {
           overrides.apply(event);
           const key = subjectKey(event.data.subject);
@@ -259,7 +259,7 @@ describe('overrides, whatever was set and removed', () => {
 
 /** The definition, word for word: layer over layer, from the farthest to the nearest. */
 function plainly(
-  standings: ReadonlyMap<string, Standing>,
+  standings: ReadonlyMap<string, OverrideStanding>,
   rule: string,
   { type, value }: OverrideSubject,
   usual: number,
@@ -288,7 +288,7 @@ function plainly(
 
 describe('shared values', () => {
   test('are kept once, and only while somebody uses them', () => {
-    const shared = new Shared<Terms>(termsKey);
+    const shared = new Interned<Terms>(termsKey);
     const first = shared.take({ limits: { a: 1, b: 2 }, plan: 'x' });
     assert.equal(shared.take({ plan: 'x', limits: { b: 2, a: 1 } }), first, 'in any order of keys');
     assert.notEqual(shared.take({ total: { limits: { a: 1, b: 2 } }, plan: 'x' }), first);

@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import type { Prospect } from '../../../projections/prospects.js';
-import { prospectOf } from '../../../projections/prospects.js';
-import { NO_PROFILE } from '../../../projections/sender-profiles/profile.js';
-import { scoreOf, signalsOf } from '../../../projections/signals.js';
-import type { Moment } from '../../../projections/signals.js';
+import type { ConditionReading } from '../../../projections/volume/condition-readings.js';
+import { readConditions } from '../../../projections/volume/condition-readings.js';
+import { NO_PROFILE } from '../../../projections/baselines/profile.js';
+import { scoreOf, metConditions } from '../../../projections/volume/conditions.js';
+import type { ConditionContext } from '../../../projections/volume/conditions.js';
 import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
 import { pointsOf } from '../../../src/rules/model.js';
 import type { Conditions, Score } from '../../../src/rules/model.js';
@@ -18,7 +18,7 @@ const NIGHT = { kind: 'fixed', from: 22 * 60, to: 6 * 60, zone: 'Europe/Berlin' 
 /** The conditions of a rule, for whom, and why it cannot trip, or what it asks for. */
 const CASES: readonly (readonly [
   conditions: Conditions,
-  more: Partial<Moment>,
+  more: Partial<ConditionContext>,
   notNow: string | undefined,
   ...besides: string[],
 ])[] = [
@@ -118,21 +118,21 @@ const CASES: readonly (readonly [
   ],
 ];
 
-const expected = (notNow: string | undefined, besides: readonly string[]): Prospect =>
+const expected = (notNow: string | undefined, besides: readonly string[]): ConditionReading =>
   notNow === undefined ? { besides } : { notNow, besides: [] };
 
 describe('what a rule asks for, before there is a message', () => {
   for (const [when, more, notNow, ...besides] of CASES) {
     test(`${JSON.stringify(when)}: ${notNow ?? (besides.join(', ') || 'nothing')}`, () => {
       assert.deepEqual(
-        prospectOf({ when }, moment({ ...more, sender: undefined })),
+        readConditions({ when }, moment({ ...more, sender: undefined })),
         expected(notNow, besides),
       );
     });
   }
 
   test('is nothing where it asks for nothing', () => {
-    assert.deepEqual(prospectOf({}, moment()), { besides: [] });
+    assert.deepEqual(readConditions({}, moment()), { besides: [] });
   });
 });
 
@@ -145,8 +145,8 @@ describe('what a score asks for', () => {
       { points: 1, dormantFor: 30 * DAY },
     ],
   });
-  const of = (threshold: number, more: Partial<Moment> = {}): Prospect =>
-    prospectOf({ score: score(threshold) }, moment({ ...more, sender: undefined }));
+  const of = (threshold: number, more: Partial<ConditionContext> = {}): ConditionReading =>
+    readConditions({ score: score(threshold) }, moment({ ...more, sender: undefined }));
   const awake = { profile: learn(summary(TODAY - 1)) };
 
   test('are points of the signals that can hold, those that do among them', () => {
@@ -185,14 +185,14 @@ describe('what a score asks for', () => {
   test('comes after what the rule asks for as a whole', () => {
     const when = { learning: true } as const;
     assert.deepEqual(
-      prospectOf({ when, score: score(3) }, moment({ ...YOUNG, sender: undefined })).notNow,
+      readConditions({ when, score: score(3) }, moment({ ...YOUNG, sender: undefined })).notNow,
       [
         'asks for 3 points, and 1 can come together now: not a network never seen before (it is still being learnt)',
         'nor an EHLO name never seen before (it is still being learnt)',
         'nor a sender that is known (it is still being learnt)',
       ].join(', '),
     );
-    assert.deepEqual(prospectOf({ when, score: score(2) }, moment({ sender: undefined })), {
+    assert.deepEqual(readConditions({ when, score: score(2) }, moment({ sender: undefined })), {
       notNow: 'asks for a sender that is still being learnt: it is known',
       besides: [],
     });
@@ -245,19 +245,19 @@ describe('what is said before a message', () => {
       moment({ ...each, isKnownOf: (kind) => known.includes(kind), sender: undefined }),
     );
   /** Strange in every way, and as much of it as any rule could ask for. */
-  const STRANGE: Partial<Moment> = {
+  const STRANGE: Partial<ConditionContext> = {
     sender: { direction: 'outbound', ip: '203.0.113.9', ehlo: 'bot', country: 'ZZ', asn: 7 },
     ...{ distinct: () => 9, share: () => ({ failed: 9, tried: 9 }) },
   };
-  const trips = ({ when, score }: { when?: Conditions; score?: Score }, at: Moment): boolean =>
-    (when === undefined || signalsOf(when, at) !== undefined) &&
+  const trips = ({ when, score }: { when?: Conditions; score?: Score }, at: ConditionContext): boolean =>
+    (when === undefined || metConditions(when, at) !== undefined) &&
     (score === undefined || scoreOf(score, at) !== undefined);
 
   test('holds for any message: what cannot trip does not, and what can does with the strangest one', () => {
     const seen = { trips: 0, not: 0, asked: 0 };
     fc.assert(
       fc.property(rules, moments, (rule, now) => {
-        const { notNow, besides } = prospectOf(rule, now);
+        const { notNow, besides } = readConditions(rule, now);
         assert.equal(trips(rule, { ...now, ...STRANGE }), notNow === undefined);
         // Where nothing is asked for, the dullest one does as well.
         if (notNow === undefined && besides.length === 0) assert.ok(trips(rule, now));

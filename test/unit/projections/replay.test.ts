@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { SendVolume } from '../../../projections/send-volume.js';
+import { SendVolume } from '../../../projections/volume/send-volume.js';
 import type { BlockCommand } from '../../../src/blocks/commands.js';
 import { decide } from '../../../src/blocks/decide.js';
 import type { BlockEvent, BlockFact } from '../../../src/blocks/events.js';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { RulePrecision, precisionOf } from '../../../projections/rule-precision.js';
+import { RulePrecision, precisionOf } from '../../../projections/blocks/rule-precision.js';
 import type { BlockFact } from '../../../src/blocks/events.js';
 import { parseRules } from '../../../src/rules/parse.js';
 import { T0, evidence, recorded } from '../../support/given.js';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { SendVolume } from '../../../projections/send-volume.js';
+import { SendVolume } from '../../../projections/volume/send-volume.js';
 import type { BlockFact } from '../../../src/blocks/events.js';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
 import { UNREADABLE } from '../../../src/kernel/events.js';

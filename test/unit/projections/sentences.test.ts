@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { boughtLimit } from '../../../projections/limits.js';
+import { overriddenLimit } from '../../../projections/volume/limits.js';
 import { MINUTE } from '../../../src/kernel/time.js';
 import type { Verdict } from '../../../src/rules/verdict.js';
 import { Watching } from '../../support/watching.js';
@@ -112,7 +112,7 @@ describe('a sentence about accounts that turn together', () => {
     assert.equal(verdicts[0]?.evidence.limit, 999);
     const { overrides, sendVolume } = watching.models;
     const [rule] = sendVolume.rules.rules;
-    const found = boughtLimit(overrides, rule!, 'domain', 'example.com', 2, watching.now);
+    const found = overriddenLimit(overrides, rule!, 'domain', 'example.com', 2, watching.now);
     assert.equal(
       found?.sentence,
       '999, since more are not remembered: 5,000 instead of 2, by the override of domain example.com',

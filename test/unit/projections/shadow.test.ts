@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import type { Tally } from '../../../projections/verdict-comparison.js';
-import { comparisonOf } from '../../../projections/verdict-comparison.js';
+import type { Tally } from '../../../projections/blocks/verdict-comparison.js';
+import { comparisonOf } from '../../../projections/blocks/verdict-comparison.js';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
 import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
 import type { RulesChanged } from '../../../src/rules/model.js';

@@ -1,17 +1,17 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { ClosedDay } from '../../../projections/sender-profiles/closed-days.js';
-import { NO_PROFILE } from '../../../projections/sender-profiles/profile.js';
-import { scoreOf, signalsOf } from '../../../projections/signals.js';
-import type { Moment } from '../../../projections/signals.js';
+import type { ClosedDay } from '../../../projections/baselines/closed-days.js';
+import { NO_PROFILE } from '../../../projections/baselines/profile.js';
+import { scoreOf, metConditions } from '../../../projections/volume/conditions.js';
+import type { ConditionContext } from '../../../projections/volume/conditions.js';
 import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
 import type { Conditions, Score } from '../../../src/rules/model.js';
 import type { SenderFields } from '../../../src/sending/events.js';
 import { summary } from '../../support/days.js';
 import { SENDER, TODAY, learn, moment } from '../../support/moments.js';
 
-const from = (more: Partial<SenderFields>): Partial<Moment> => ({ sender: { ...SENDER, ...more } });
-const pending = (day: number, more: Partial<ClosedDay> = {}): Partial<Moment> => {
+const from = (more: Partial<SenderFields>): Partial<ConditionContext> => ({ sender: { ...SENDER, ...more } });
+const pending = (day: number, more: Partial<ClosedDay> = {}): Partial<ConditionContext> => {
   const { subject: _, ...closed } = summary(day, more);
   return { pending: [closed] };
 };
@@ -20,7 +20,7 @@ const pending = (day: number, more: Partial<ClosedDay> = {}): Partial<Moment> =>
 const CASES: readonly (readonly [
   what: string,
   conditions: Conditions,
-  more: Partial<Moment>,
+  more: Partial<ConditionContext>,
   expected: readonly string[] | undefined,
 ])[] = [
   ['a network that is known', { newIp: true }, {}, undefined],
@@ -180,14 +180,14 @@ const CASES: readonly (readonly [
 describe('a condition', () => {
   for (const [what, conditions, more, expected] of CASES) {
     test(`${JSON.stringify(conditions)}: ${what}`, () => {
-      assert.deepEqual(signalsOf(conditions, moment(more)), expected);
+      assert.deepEqual(metConditions(conditions, moment(more)), expected);
     });
   }
 
   test('asks each kind of different ones for its own number', () => {
     const asked: string[] = [];
     const distinct = (kind: string): number => asked.push(kind) + 9;
-    signalsOf(
+    metConditions(
       { distinct: { networks: 1, ehlos: 1, returnPaths: 1, recipientDomains: 1 } },
       moment({ distinct }),
     );
@@ -197,22 +197,22 @@ describe('a condition', () => {
   test('is one of all that must hold', () => {
     const both: Conditions = { newEhlo: true, learning: false, newIp: true };
     const strange = moment(from({ ip: '192.0.3.7', ehlo: 'bot' }));
-    assert.deepEqual(signalsOf(both, strange), [
+    assert.deepEqual(metConditions(both, strange), [
       'EHLO name bot never seen before',
       'network 192.0.3.7 never seen before',
     ]);
-    assert.equal(signalsOf(both, moment(from({ ip: '192.0.3.7' }))), undefined);
+    assert.equal(metConditions(both, moment(from({ ip: '192.0.3.7' }))), undefined);
   });
 });
 
 describe('quiet hours', () => {
-  const at = (hour: number, minute = 0): Partial<Moment> => ({
+  const at = (hour: number, minute = 0): Partial<ConditionContext> => ({
     at: TODAY * DAY + hour * HOUR + minute * MINUTE,
   });
   const quiet = (
     quietHours: Conditions['quietHours'],
-    more: Partial<Moment>,
-  ): readonly string[] | undefined => signalsOf({ quietHours: quietHours! }, moment(more));
+    more: Partial<ConditionContext>,
+  ): readonly string[] | undefined => metConditions({ quietHours: quietHours! }, moment(more));
 
   test('that are fixed begin with their first minute and end before their last', () => {
     const lunch = { kind: 'fixed', from: 12 * 60, to: 13 * 60 + 30, zone: 'UTC' } as const;
@@ -287,7 +287,7 @@ describe('a score', () => {
   });
 
   test('tells what could not be called new, where it is reached without', () => {
-    const known = (...kinds: readonly string[]): Moment => ({
+    const known = (...kinds: readonly string[]): ConditionContext => ({
       ...strange,
       isKnownOf: (kind) => kinds.includes(kind),
     });

@@ -1,16 +1,16 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { Together } from '../../../projections/together.js';
+import { Outbreaks } from '../../../projections/volume/outbreak.js';
 import { HOUR, MINUTE } from '../../../src/kernel/time.js';
-import { TOGETHER_MAX } from '../../../src/rules/model.js';
+import { OUTBREAK_MAX } from '../../../src/rules/model.js';
 
 const START = Date.UTC(2026, 0, 1);
 const OWN = { observed: 3, limit: 2, untripled: 2 };
 const TERMS = { window: 30 * MINUTE, limit: 2, alarm: HOUR };
 /** A minute of {@link START}; accounts are numbered. */
 class Stage {
-  readonly together = new Together();
+  readonly together = new Outbreaks();
   terms = TERMS;
   note(account: number, minute: number, key = 'rule example.com'): readonly string[] | undefined {
     const turned = { account: `u${account}`, at: START + minute * MINUTE, position: minute + 1, ...OWN };
@@ -52,7 +52,7 @@ describe('accounts that turn together', () => {
 
   test('say how many there were, and whether it was an alarm', () => {
     const { together } = new Stage();
-    const note = (account: string, minute: number): ReturnType<Together['note']> =>
+    const note = (account: string, minute: number): ReturnType<Outbreaks['note']> =>
       together.note('k', { account, at: START + minute * MINUTE, position: 1, ...OWN }, TERMS);
     note('a', 0);
     note('b', 0);
@@ -107,13 +107,13 @@ describe('who is forgotten', () => {
 describe('memory', () => {
   test('is bounded in a group', () => {
     const stage = new Stage();
-    stage.terms = { ...TERMS, limit: TOGETHER_MAX - 1 };
-    for (let account = 0; account < TOGETHER_MAX - 1; account++)
+    stage.terms = { ...TERMS, limit: OUTBREAK_MAX - 1 };
+    for (let account = 0; account < OUTBREAK_MAX - 1; account++)
       assert.equal(stage.note(account, 0), undefined);
-    assert.equal(stage.note(TOGETHER_MAX, 0)?.length, TOGETHER_MAX);
-    stage.terms = { ...TERMS, limit: 10 * TOGETHER_MAX, alarm: 0 };
-    for (let account = 0; account < 2 * TOGETHER_MAX; account++) stage.note(account, 1000);
-    assert.equal(stage.together.dump()[0]!.accounts.length, TOGETHER_MAX);
+    assert.equal(stage.note(OUTBREAK_MAX, 0)?.length, OUTBREAK_MAX);
+    stage.terms = { ...TERMS, limit: 10 * OUTBREAK_MAX, alarm: 0 };
+    for (let account = 0; account < 2 * OUTBREAK_MAX; account++) stage.note(account, 1000);
+    assert.equal(stage.together.dump()[0]!.accounts.length, OUTBREAK_MAX);
   });
 
   test('is bounded in groups: those in which nothing happens are dropped', () => {

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import type { WindowReading } from '../../../projections/window-readings.js';
+import type { WindowReading } from '../../../projections/volume/window-readings.js';
 import { HOUR, MINUTE } from '../../../src/kernel/time.js';
 import { DEFAULT_RULES } from '../../../src/rules/defaults.js';
-import { isDiversity } from '../../../src/rules/model.js';
+import { isDistinctCount } from '../../../src/rules/model.js';
 import { effectiveAt } from '../../../src/sending/events.js';
 import { domainOf } from '../../../src/sending/identity.js';
 import type { Subject } from '../../../src/sending/subjects.js';
@@ -204,7 +204,7 @@ test('whatever happens, no rule trips of which it was just said that it cannot',
           seen.verdicts++;
           if (rule.count !== 'accounts') {
             assert.equal(reading.notNow, undefined, `${rule.id}: ${evidence.sentence}`);
-            if (!isDiversity(rule.count)) assert.ok(reading.observed <= evidence.observed);
+            if (!isDistinctCount(rule.count)) assert.ok(reading.observed <= evidence.observed);
             continue;
           }
           // One of these may have turned before; and it may have turned by this very event.

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { BUCKETS } from '../../../projections/window-page.js';
-import { WindowTable } from '../../../projections/window-table.js';
+import { BUCKETS } from '../../../projections/volume/window-page.js';
+import { WindowTable } from '../../../projections/volume/window-table.js';
 import { DAY, HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
 
 const START = Date.UTC(2026, 0, 1);

@@ -271,7 +271,7 @@ describe('explanations', () => {
     const habit = { typical: 12, record: 20, weeks: 6, learnt: true };
     assert.equal(
       explain({ ...rule, leaveOut: 2 }, subject, {
-        ...{ ...seen, habit, bought: '500 instead of 100, by the override of account alice@example.com' },
+        ...{ ...seen, habit, overridden: '500 instead of 100, by the override of account alice@example.com' },
         signals: ['network 192.0.2.7 never seen before (1)', '1 points of 1 needed'],
       }),
       'Account alice@example.com: 1,234 recipients within 10m besides its two largest messages; ' +

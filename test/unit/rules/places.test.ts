@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { parseRules } from '../../../src/rules/parse.js';
-import { placeless } from '../../../src/rules/places.js';
+import { withoutGeoData } from '../../../src/rules/geo-data.js';
 
 const NOWHERE = { country: false, asn: false };
 
@@ -14,7 +14,7 @@ rules:
 }
 
 const said = (more: string, known = NOWHERE): readonly string[] =>
-  placeless(rules(more), known).map(({ sentence }) => sentence);
+  withoutGeoData(rules(more), known).map(({ sentence }) => sentence);
 
 describe('rules that ask where clients are, where nobody tells', () => {
   const NEVER =

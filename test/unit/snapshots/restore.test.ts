@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import type { ShadowRules } from '../../../projections/shadow.js';
-import { WindowTable } from '../../../projections/window-table.js';
+import type { ShadowRules } from '../../../projections/blocks/shadow.js';
+import { WindowTable } from '../../../projections/volume/window-table.js';
 import { HOUR, MINUTE } from '../../../src/kernel/time.js';
 import type { Subject } from '../../../src/sending/subjects.js';
 import { START, folding, histories, logOf } from '../../support/history.js';
@@ -92,7 +92,7 @@ describe('of several patterns that match the same sender', () => {
       models.apply(blockEvent({ type: 'ExemptionGranted', data: exemption }, START, 2 * index + 2));
     });
     return {
-      block: models.activeBlocks.verdict({ ...sender, direction: 'outbound' }, START)?.id,
+      block: models.activeBlocks.find({ ...sender, direction: 'outbound' }, START)?.id,
       past: models.ledger.rows.inForce({ ...sender, direction: 'outbound' }, START),
       exemption: models.exemptions.covering({ type: 'address', value: 'user0@example.com' }, START)?.id,
     };

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { withDay, withFalsePositive } from '../../../../projections/sender-profiles/learning.js';
-import { isHabit } from '../../../../projections/sender-profiles/known-days.js';
+import { withDay, withFalsePositive } from '../../../../projections/baselines/learning.js';
+import { isHabit } from '../../../../projections/baselines/known-days.js';
 import {
   NO_PROFILE,
   activeDays,
@@ -10,10 +10,10 @@ import {
   firstSeen,
   hourOf,
   totalsOf,
-  usualLargest,
-  usualOf,
-} from '../../../../projections/sender-profiles/profile.js';
-import type { Profile } from '../../../../projections/sender-profiles/profile.js';
+  baselineOfLargest,
+  baselineOf,
+} from '../../../../projections/baselines/profile.js';
+import type { Profile } from '../../../../projections/baselines/profile.js';
 import { DAY } from '../../../../src/kernel/time.js';
 import type { Day, SenderDaySummarised } from '../../../../src/sending/day-summary.js';
 import { DAY_0, summary } from '../../../support/days.js';
@@ -68,8 +68,8 @@ function everything(profile: Profile, today: Day): unknown {
   const { networks, ehlos, withheld } = asOf(profile, today);
   const recent = ({ day }: { day: Day }): boolean => day >= today - 390;
   return {
-    usual: usualOf(asOf(profile, today), 0, today, -Infinity),
-    largest: usualLargest(asOf(profile, today), today),
+    usual: baselineOf(asOf(profile, today), 0, today, -Infinity),
+    largest: baselineOfLargest(asOf(profile, today), today),
     totals: totalsOf(asOf(profile, today), today),
     hours: Array.from({ length: 24 }, (_, hour) => hourOf(asOf(profile, today), hour, today)),
     first: firstSeen(asOf(profile, today), today),

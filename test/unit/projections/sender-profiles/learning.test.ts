@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { withDay, withFalsePositive } from '../../../../projections/sender-profiles/learning.js';
-import type { LeastPeak } from '../../../../projections/sender-profiles/learning.js';
+import { withDay, withFalsePositive } from '../../../../projections/baselines/learning.js';
+import type { LeastPeak } from '../../../../projections/baselines/learning.js';
 import {
   NO_PROFILE,
   activeDays,
@@ -10,10 +10,10 @@ import {
   hourOf,
   lastSeen,
   totalsOf,
-  usualLargest,
-  usualOf,
-} from '../../../../projections/sender-profiles/profile.js';
-import type { Profile } from '../../../../projections/sender-profiles/profile.js';
+  baselineOfLargest,
+  baselineOf,
+} from '../../../../projections/baselines/profile.js';
+import type { Profile } from '../../../../projections/baselines/profile.js';
 import type { Day, SenderDaySummarised } from '../../../../src/sending/day-summary.js';
 import { DAY_0, summary } from '../../../support/days.js';
 
@@ -25,7 +25,7 @@ const learn = (days: readonly SenderDaySummarised[], from: Profile = NO_PROFILE)
 const reached = (day: Day, peak: number, more: Partial<SenderDaySummarised> = {}): SenderDaySummarised =>
   summary(day, { peaks: { [HOUR_PEAK]: peak }, ...more });
 const usual = (profile: Profile, day: Day): readonly number[] => {
-  const { typical, record, weeks } = usualOf(profile, 0, day, -Infinity);
+  const { typical, record, weeks } = baselineOf(profile, 0, day, -Infinity);
   return [typical, record, weeks];
 };
 
@@ -68,13 +68,13 @@ describe('what is usual', () => {
 
   test('of a window that was not kept yet is nothing', () => {
     const narrow = withDay(NO_PROFILE, reached(DAY_0, 5), [HOUR_PEAK]);
-    assert.deepEqual(usualOf(narrow, 1, DAY_0 + 1, -Infinity), { typical: 0, record: 0, weeks: 1 });
+    assert.deepEqual(baselineOf(narrow, 1, DAY_0 + 1, -Infinity), { typical: 0, record: 0, weeks: 1 });
     const wider = withDay(
       narrow,
       summary(DAY_0 + 7, { peaks: { 'recipients/24h': 40, [HOUR_PEAK]: 6 } }),
       KEYS,
     );
-    assert.deepEqual(usualOf(wider, 1, DAY_0 + 8, -Infinity), { typical: 40, record: 40, weeks: 2 });
+    assert.deepEqual(baselineOf(wider, 1, DAY_0 + 8, -Infinity), { typical: 40, record: 40, weeks: 2 });
     assert.deepEqual(usual(wider, DAY_0 + 8), [6, 6, 2]);
   });
 });
@@ -89,7 +89,7 @@ describe('a contained day', () => {
   test('teaches nothing above what was known, but keeps that alive', () => {
     const after = learn([attack], known);
     assert.deepEqual(usual(after, DAY_0 + 8), [4, 4, 2]);
-    assert.deepEqual(usualLargest(after, DAY_0 + 8), { typical: 12, record: 12, weeks: 2 });
+    assert.deepEqual(baselineOfLargest(after, DAY_0 + 8), { typical: 12, record: 12, weeks: 2 });
     assert.deepEqual(usual(after, DAY_0 + 7 + 60), [4, 4, 1], 'when the week before is forgotten');
     const { networks, ehlos, countries, asns } = after;
     assert.deepEqual([networks.map(({ name }) => name), ehlos, countries, asns], [['192.0.2.1'], [], [], []]);

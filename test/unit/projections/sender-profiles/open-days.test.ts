@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Amounts } from '../../../../projections/counted-windows.js';
-import type { ClosedDay } from '../../../../projections/sender-profiles/closed-days.js';
-import { OpenDays } from '../../../../projections/sender-profiles/open-days.js';
+import { Amounts } from '../../../../projections/volume/counted-windows.js';
+import type { ClosedDay } from '../../../../projections/baselines/closed-days.js';
+import { OpenDays } from '../../../../projections/baselines/open-days.js';
 import { DAY, HOUR } from '../../../../src/kernel/time.js';
 import type { Day } from '../../../../src/sending/day-summary.js';
 import { dayOf } from '../../../../src/sending/day-summary.js';

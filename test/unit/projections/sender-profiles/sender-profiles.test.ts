@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Amounts } from '../../../../projections/counted-windows.js';
-import type { LeastPeak } from '../../../../projections/sender-profiles/learning.js';
-import { usualOf } from '../../../../projections/sender-profiles/profile.js';
-import { SenderProfiles } from '../../../../projections/sender-profiles/sender-profiles.js';
+import { Amounts } from '../../../../projections/volume/counted-windows.js';
+import type { LeastPeak } from '../../../../projections/baselines/learning.js';
+import { baselineOf } from '../../../../projections/baselines/profile.js';
+import { SenderProfiles } from '../../../../projections/baselines/sender-profiles.js';
 import { DAY } from '../../../../src/kernel/time.js';
 import type { SenderDaySummarised } from '../../../../src/sending/day-summary.js';
 import { isDaySummary } from '../../../../src/sending/day-summary.js';
@@ -41,7 +41,7 @@ class Stage {
 
   usual(day: number, { type, value }: Subject = ALICE): readonly number[] {
     const profile = this.profiles.profile(type === 'domain' ? 'domain' : 'account', value, DAY_0 + day);
-    const { typical, record, weeks } = usualOf(profile, 0, DAY_0 + day, -Infinity);
+    const { typical, record, weeks } = baselineOf(profile, 0, DAY_0 + day, -Infinity);
     return [typical, record, weeks];
   }
 }
@@ -204,7 +204,7 @@ describe('windows', () => {
     stage.profiles.summarised(summary(DAY_0, { peaks: { 'bytes/1h': 700, [HOUR_PEAK]: 3 } }));
     assert.deepEqual(stage.profiles.peaks.names, [HOUR_PEAK, 'bytes/1h']);
     const profile = stage.profiles.profile('account', ALICE.value, DAY_0 + 1);
-    assert.equal(usualOf(profile, 1, DAY_0 + 1, -Infinity).record, 700);
+    assert.equal(baselineOf(profile, 1, DAY_0 + 1, -Infinity).record, 700);
   });
 });
 

@@ -1,0 +1,233 @@
+import type { Day, SenderDaySummarised } from '../../src/sending/day-summary.js';
+import { holdsAtLeast } from '../../src/sending/day-summary.js';
+import { REMEMBERED_DAYS, aged, withKnown } from './known-days.js';
+import {
+  BOUNCES,
+  DAYS,
+  FIXED,
+  HOURS,
+  LARGEST,
+  MESSAGES,
+  PLACE_KINDS,
+  RECIPIENTS,
+  REFUSED,
+  RING_WORDS,
+  SENT,
+  WEEKS,
+  asOf,
+  firstSeen,
+  baselineOfLargest,
+  baselineOf,
+  weekOf,
+} from './profile.js';
+import type { KnownPlace, PlaceKind, Profile } from './profile.js';
+
+/** Networks and EHLO names that a profile remembers; those not used for longest make room. */
+const PLACES = 48;
+const NOWHERE: readonly string[] = [];
+/** Days withheld that may still be learnt, should their block be taken back as a false positive. */
+const WITHHELD = 4;
+
+/** Names of windows whose peaks are kept, in the order of their cells. */
+export type PeakKeys = readonly string[];
+
+/** What a window that tripped would have reached, had it not been cut short. */
+export interface LeastPeak {
+  readonly day: Day;
+  /** The window. */
+  readonly peak: string;
+  readonly value: number;
+}
+
+/**
+ * Folds the summary of a day. One that comes a second time changes nothing; one of an older day, as an import brings it,
+ * is learnt as if it had come in its time.
+ */
+export function withDay(profile: Profile, summary: SenderDaySummarised, keys: PeakKeys): Profile {
+  const { day } = summary;
+  const before = asOf(profile, day);
+  if (day < before.lastDay - REMEMBERED_DAYS || isSummarised(before, day)) return profile;
+  const dates = dated(before, day, summary.messages > 0);
+  const marks = (1 << (day % 7)) | (summary.messages > 0 ? SENT : 0);
+  if (summary.contained.length === 0) return learnt(before, summary, { keys, marks, dates });
+  const withheld = [...before.withheld, summary].slice(-WITHHELD);
+  return { ...learnt(before, clipped(before, summary, keys), { keys, marks, dates }), withheld };
+}
+
+/** Beyond the weeks that are looked back on a day leaves only what can come twice without harm. */
+function isSummarised({ weeks, cells, withheld }: Profile, day: Day): boolean {
+  const slot = weekOf(day) % WEEKS;
+  if (weeks[slot] !== weekOf(day)) return withheld.some((each) => each.day === day);
+  return ((cells[(slot * cells.length) / WEEKS + DAYS]! >> (day % 7)) & 1) === 1;
+}
+
+/** On which days it sent, and on which it is known from where. */
+type Dates = Pick<Profile, 'firstDay' | 'lastDay' | 'active' | 'placed'>;
+
+/** One more day is known, on which it sent or did not. */
+function dated(profile: Dates, day: Day, sent: boolean): Dates {
+  const lastDay = Math.max(profile.lastDay, day);
+  const active = profile.active.slice();
+  // What stood in the place of the days in between is so old that it is forgotten.
+  for (let each = profile.lastDay + 1; profile.lastDay >= 0 && each <= lastDay; each++) {
+    active[wordOf(each)]! &= ~(1 << (each & 31));
+  }
+  if (sent) active[wordOf(day)]! |= 1 << (day & 31);
+  const first = profile.firstDay < 0 ? Infinity : profile.firstDay;
+  const dates = { lastDay, active, firstDay: sent ? Math.min(first, day) : profile.firstDay };
+  const passed = profile.lastDay < 0 ? 0 : lastDay - profile.lastDay;
+  const placed = passed === 0 ? profile.placed : byKind((kind) => aged(profile.placed[kind], passed));
+  return { lastDay, active, placed, firstDay: firstSeen(dates, lastDay) };
+}
+
+function byKind<Value>(of: (kind: PlaceKind) => Value): Record<PlaceKind, Value> {
+  return { networks: of('networks'), ehlos: of('ehlos'), countries: of('countries'), asns: of('asns') };
+}
+
+function wordOf(day: Day): number {
+  return (day >>> 5) % RING_WORDS;
+}
+
+/**
+ * What a contained day teaches: that what was known still goes on, and nothing above it (winsorised; Dixon 1960). Were
+ * it to teach nothing at all, a monthly run that was once cut off would be forgotten, and cut off for ever.
+ */
+function clipped(profile: Profile, summary: SenderDaySummarised, keys: PeakKeys): SenderDaySummarised {
+  const { day } = summary;
+  const peaks = Object.entries(summary.peaks).map(
+    ([name, peak]) =>
+      [name, Math.min(peak, baselineOf(profile, indexIn(keys, name), day, -Infinity).record)] as const,
+  );
+  return {
+    ...{ subject: summary.subject, contained: summary.contained },
+    ...nothingOn(day),
+    peaks: Object.fromEntries(peaks),
+    largest: Math.min(summary.largest, baselineOfLargest(profile, day).record),
+  };
+}
+
+function indexIn(keys: PeakKeys, name: string): number {
+  const index = keys.indexOf(name);
+  return index < 0 ? keys.length : index;
+}
+
+/** A block was taken back as a false positive: what was withheld on its account is learnt after all. */
+export function withFalsePositive(
+  profile: Profile,
+  block: string,
+  least: LeastPeak | undefined,
+  keys: PeakKeys,
+): Profile {
+  let changed = profile;
+  const withheld: SenderDaySummarised[] = [];
+  for (const each of profile.withheld) {
+    const contained = each.contained.filter((other) => other !== block);
+    if (contained.length > 0)
+      withheld.push(contained.length === each.contained.length ? each : { ...each, contained });
+    else changed = learnt(changed, each, { keys, marks: 0 });
+  }
+  if (least !== undefined) {
+    // What one window would have reached, whatever holds at least as much would have reached as well.
+    const names = keys.filter((name) => holdsAtLeast(name, least.peak));
+    const peaks = Object.fromEntries(names.map((name) => [name, least.value]));
+    changed = learnt(changed, { ...nothingOn(least.day), peaks }, { keys, marks: SENT });
+  }
+  return { ...changed, withheld };
+}
+
+type Lesson = Omit<SenderDaySummarised, 'subject' | 'contained'>;
+
+function nothingOn(day: Day): Lesson {
+  return {
+    ...{ day, messages: 0, recipients: 0, refusedRecipients: 0, bounces: 0, largest: 0, hours: 0 },
+    ...{ peaks: {}, networks: [], ehlos: [] },
+  };
+}
+
+interface Learning {
+  readonly keys: PeakKeys;
+  /** What is known of the week from now on: the bit of a day, and {@link SENT}. */
+  readonly marks: number;
+  /** Those of the profile unless given. */
+  readonly dates?: Dates;
+}
+
+function learnt(
+  profile: Profile,
+  summary: Lesson,
+  { keys, marks, dates: { firstDay, lastDay, active, placed } = profile }: Learning,
+): Profile {
+  const { day } = summary;
+  const week = weekOf(day);
+  const slot = week % WEEKS;
+  const width = FIXED + keys.length;
+  const weeks = profile.weeks.slice();
+  const cells = widened(profile.cells, width);
+  const first = slot * width;
+  // What is eight weeks newer has taken its place.
+  if (week > weeks[slot]!) {
+    weeks[slot] = week;
+    cells.fill(0, first, first + width);
+  }
+  if (week === weeks[slot]) {
+    cells[first + MESSAGES]! += summary.messages;
+    cells[first + RECIPIENTS]! += summary.recipients;
+    cells[first + REFUSED]! += summary.refusedRecipients;
+    cells[first + BOUNCES]! += summary.bounces;
+    cells[first + LARGEST] = Math.max(cells[first + LARGEST]!, summary.largest);
+    cells[first + HOURS] = cells[first + HOURS]! | summary.hours;
+    cells[first + DAYS] = cells[first + DAYS]! | marks;
+    for (const name in summary.peaks) {
+      const index = keys.indexOf(name);
+      const peak = summary.peaks[name]!;
+      if (index >= 0 && peak > cells[first + FIXED + index]!) cells[first + FIXED + index] = peak;
+    }
+  }
+  return {
+    ...{ firstDay, lastDay, active, weeks, cells },
+    networks: withPlaces(profile.networks, summary.networks, day),
+    ehlos: withPlaces(profile.ehlos, summary.ehlos, day),
+    countries: withPlaces(profile.countries, summary.countries ?? NOWHERE, day),
+    asns: withPlaces(profile.asns, summary.asns?.map(String) ?? NOWHERE, day),
+    placed: placedOn(placed, summary, lastDay - day),
+    withheld: profile.withheld,
+  };
+}
+
+/** It is known from where it sent so many days before the last. */
+function placedOn(placed: Profile['placed'], summary: Lesson, ago: number): Profile['placed'] {
+  const has = (kind: PlaceKind): boolean => (summary[kind]?.length ?? 0) > 0;
+  if (!PLACE_KINDS.some(has)) return placed;
+  return byKind((kind) => (has(kind) ? withKnown(placed[kind], ago) : placed[kind]));
+}
+
+function widened(cells: Float32Array, width: number): Float32Array {
+  const before = cells.length / WEEKS;
+  if (before === width) return cells.slice();
+  const wider = new Float32Array(WEEKS * width);
+  for (let slot = 0; slot < WEEKS; slot++) {
+    wider.set(cells.subarray(slot * before, (slot + 1) * before), slot * width);
+  }
+  return wider;
+}
+
+/** Those used last, in the order of the days on which they were: an older day takes nothing back. */
+function withPlaces(known: readonly KnownPlace[], names: readonly string[], day: Day): readonly KnownPlace[] {
+  if (names.length === 0) return known;
+  const others = known.filter((place) => place.day > day || !names.includes(place.name));
+  const fresh = names.filter((name) => !others.some((place) => place.name === name));
+  const behind = others.findIndex((place) => place.day > day);
+  const at = behind < 0 ? others.length : behind;
+  const all = [...others.slice(0, at), ...fresh.map((name) => ({ name, day })), ...others.slice(at)];
+  const oldest = all.at(-1)!.day - REMEMBERED_DAYS;
+  return all.filter((place) => place.day >= oldest).slice(-PLACES);
+}
+
+/** The same profile without what it knows of one window. */
+export function withoutPeak(profile: Profile, key: number): Profile {
+  const cells = profile.cells.slice();
+  const width = cells.length / WEEKS;
+  if (FIXED + key >= width) return profile;
+  for (let slot = 0; slot < WEEKS; slot++) cells[slot * width + FIXED + key] = 0;
+  return { ...profile, cells };
+}

@@ -1,0 +1,277 @@
+import type { Instant } from '../../src/kernel/time.js';
+import { DAY, HOUR } from '../../src/kernel/time.js';
+import type { Day } from '../../src/sending/day-summary.js';
+import { PEAKS_KEPT, PLACES_A_DAY } from '../../src/sending/day-summary.js';
+import type { SenderFields } from '../../src/sending/events.js';
+import { clientNetwork, normalizeEhlo } from '../../src/sending/identity.js';
+import type { Amounts } from '../volume/counted-windows.js';
+import { HELD } from '../volume/counted-windows.js';
+import { hashOf } from '../blocks/filtered-map.js';
+import { KeyedRows } from '../volume/keyed-rows.js';
+import type { KeyedRowsState } from '../volume/keyed-rows.js';
+import { PAGE_BITS, PAGE_ROWS, Page } from '../volume/window-page.js';
+import { ClosedDays, withBlock, withoutBlock } from './closed-days.js';
+import type { ClosedDay, ClosedDaysState } from './closed-days.js';
+
+/* A row, in cells of 32 bits: whole numbers first, then the peaks as floats. */
+const DAY_CELL = 0;
+const MESSAGES = 1;
+const RECIPIENTS = 2;
+const REFUSED = 3;
+const BOUNCES = 4;
+const LARGEST = 5;
+const HOURS = 6;
+const IP_HASH = 7;
+const EHLO_HASH = 8;
+const PEAKS = 9;
+const CELLS = PEAKS + PEAKS_KEPT;
+
+const PLACE_OF = {
+  messages: HELD.indexOf('messages'),
+  recipients: HELD.indexOf('recipients'),
+  refused: HELD.indexOf('refusedRecipients'),
+  bounces: HELD.indexOf('bounces'),
+};
+
+/** Where a sender has sent from on a day, each in the order of its first use. */
+export interface DayPlaces {
+  readonly networks: readonly string[];
+  readonly ehlos: readonly string[];
+  readonly countries: readonly string[];
+  readonly asns: readonly number[];
+}
+
+const NOWHERE: DayPlaces = { networks: [], ehlos: [], countries: [], asns: [] };
+
+/** Where a network lies, where that is known. */
+interface Whereabouts {
+  readonly country?: string;
+  readonly asn?: number;
+}
+
+export interface OpenDaysState extends KeyedRowsState {
+  readonly pages: readonly Uint8Array[];
+  readonly places: readonly (DayPlaces | undefined)[];
+  readonly contained: readonly (readonly [row: number, blocks: readonly string[]])[];
+  readonly closed: ClosedDaysState;
+}
+
+/**
+ * What the senders of one type have done on the day that each of them is in, in flat memory since every send writes
+ * here; and the days before it that wait for their summary. A row is given up when its day is summarised.
+ */
+export class OpenDays {
+  readonly #peakNames: readonly string[];
+  readonly #isClosed: (value: string, day: Day) => boolean;
+  readonly #rows = new KeyedRows();
+  readonly #pages: Page[] = [];
+  #places: (DayPlaces | undefined)[] = [];
+  readonly #contained = new Map<number, readonly string[]>();
+  readonly #closed = new ClosedDays();
+
+  /**
+   * @param peakNames of the windows whose peaks are kept, such as `messages/1h`
+   * @param isClosed whether a sender's day has been summarised
+   */
+  constructor(peakNames: readonly string[], isClosed: (value: string, day: Day) => boolean) {
+    this.#peakNames = peakNames;
+    this.#isClosed = isClosed;
+  }
+
+  get size(): number {
+    return this.#rows.size;
+  }
+
+  /** Whether any of a sender's days is not summarised. */
+  has(value: string): boolean {
+    return this.#rows.find(value) !== undefined || this.#closed.has(value);
+  }
+
+  /**
+   * The row of a sender in which this day stands; -1 where a later one does already, or it has been summarised: what comes
+   * so late is no part of any summary.
+   *
+   * @param guess the row that the sender may have
+   */
+  row(value: string, day: Day, guess: number): number {
+    const row = this.#rows.holds(guess, value) ? guess : this.#find(value, day);
+    if (row < 0) return row;
+    const stands = this.#pages[row >> PAGE_BITS]!.u32[cellOf(row) + DAY_CELL]!;
+    if (stands === day) return row;
+    if (stands > day) return -1;
+    this.#closed.add(value, this.#read(row));
+    this.#clear(row);
+    this.#writable(row).u32[cellOf(row) + DAY_CELL] = day;
+    return row;
+  }
+
+  /** Adds what one event brings. */
+  add(row: number, amounts: Amounts, at: Instant): void {
+    const { u32 } = this.#writable(row);
+    const first = cellOf(row);
+    const { values } = amounts;
+    const recipients = values[PLACE_OF.recipients]!;
+    u32[first + MESSAGES]! += values[PLACE_OF.messages]!;
+    u32[first + RECIPIENTS]! += recipients;
+    u32[first + REFUSED]! += values[PLACE_OF.refused]!;
+    u32[first + BOUNCES]! += values[PLACE_OF.bounces]!;
+    if (recipients > u32[first + LARGEST]!) u32[first + LARGEST] = recipients;
+    if (recipients > 0) u32[first + HOURS]! |= 1 << Math.floor((at % DAY) / HOUR);
+  }
+
+  /** Notes what a window stands at. */
+  peak(row: number, key: number, sum: number): void {
+    const { f32 } = this.#writable(row);
+    const cell = cellOf(row) + PEAKS + key;
+    if (sum > f32[cell]!) f32[cell] = sum;
+  }
+
+  /** The highest that a window stood at on the day. */
+  peakAt(row: number, key: number): number {
+    return this.#pages[row >> PAGE_BITS]!.f32[cellOf(row) + PEAKS + key]!;
+  }
+
+  /** Notes where a message came from; the names are looked at only where they differ from those of the last message. */
+  place(row: number, { ip = '', ehlo = '', country, asn }: SenderFields & Whereabouts): void {
+    const { u32 } = this.#writable(row);
+    const first = cellOf(row);
+    const ipHash = hashOf(ip) >>> 0;
+    const ehloHash = hashOf(ehlo) >>> 0;
+    if (u32[first + IP_HASH] === ipHash && u32[first + EHLO_HASH] === ehloHash) return;
+    u32[first + IP_HASH] = ipHash;
+    u32[first + EHLO_HASH] = ehloHash;
+    const known = this.#places[row] ?? NOWHERE;
+    this.#places[row] = {
+      networks: withName(known.networks, ip === '' ? undefined : clientNetwork(ip)),
+      ehlos: withName(known.ehlos, ehlo === '' ? undefined : normalizeEhlo(ehlo)),
+      countries: withName(known.countries, country),
+      asns: withName(known.asns, asn),
+    };
+  }
+
+  /** A block came about: whatever day from `since` on is open is contained. */
+  contain(value: string, block: string, since: Day): void {
+    this.#closed.contain(value, block, since);
+    const row = this.#rows.find(value);
+    if (row === undefined || this.#day(row) < since) return;
+    this.#contained.set(row, withBlock(this.#contained.get(row) ?? [], block));
+  }
+
+  /** A block was taken back as a false positive. */
+  pardon(value: string, block: string): void {
+    this.#closed.pardon(value, block);
+    const row = this.#rows.find(value);
+    const blocks = row === undefined ? undefined : this.#contained.get(row);
+    if (blocks !== undefined) this.#contained.set(row!, withoutBlock(blocks, block));
+  }
+
+  /** A day was summarised. */
+  summarised(value: string, day: Day): void {
+    this.#closed.summarised(value, day);
+    const row = this.#rows.find(value);
+    if (row === undefined || this.#day(row) !== day) return;
+    this.#rows.giveBack(row, value);
+    this.#clear(row);
+  }
+
+  /** What stands for another window from now on. */
+  emptyPeak(key: number): void {
+    for (const [, row] of this.#rows.entries()) this.#writable(row).f32[cellOf(row) + PEAKS + key] = 0;
+  }
+
+  /** Days before this one that are not summarised, a sender's oldest first. */
+  *before(day: Day): IterableIterator<readonly [value: string, closed: ClosedDay]> {
+    yield* this.#closed.before(day);
+    for (const [value, row] of this.#rows.entries()) if (this.#day(row) < day) yield [value, this.#read(row)];
+  }
+
+  /** The days of one sender that are not summarised, ascending. */
+  of(value: string): readonly ClosedDay[] {
+    const row = this.#rows.find(value);
+    return [...this.#closed.of(value), ...(row === undefined ? [] : [this.#read(row)])];
+  }
+
+  /** A page is copied when it is next written to. The opposite of {@link restore}. */
+  dump(): OpenDaysState {
+    return {
+      ...this.#rows.dump(),
+      places: this.#places.slice(),
+      pages: this.#pages.map((page) => page.share()),
+      contained: [...this.#contained],
+      closed: this.#closed.dump(),
+    };
+  }
+
+  /** Takes over what {@link dump} gave. Must come before anything is added. */
+  restore({ keys, free, pages, places, contained, closed }: OpenDaysState): void {
+    this.#rows.restore({ keys, free });
+    this.#places = places.slice();
+    for (const bytes of pages) this.#pages.push(Page.like(bytes));
+    for (const [row, blocks] of contained) this.#contained.set(row, blocks);
+    this.#closed.restore(closed);
+  }
+
+  #find(value: string, day: Day): number {
+    const found = this.#rows.find(value);
+    if (found !== undefined) return found;
+    if (this.#isClosed(value, day)) return -1;
+    const row = this.#rows.take(value);
+    if (row >> PAGE_BITS === this.#pages.length) this.#pages.push(Page.of(PAGE_ROWS * CELLS * 4));
+    this.#places[row] = undefined;
+    this.#writable(row).u32[cellOf(row) + DAY_CELL] = day;
+    return row;
+  }
+
+  #clear(row: number): void {
+    const first = cellOf(row);
+    this.#writable(row).u32.fill(0, first, first + CELLS);
+    this.#places[row] = undefined;
+    this.#contained.delete(row);
+  }
+
+  #day(row: number): Day {
+    return this.#pages[row >> PAGE_BITS]!.u32[cellOf(row) + DAY_CELL]!;
+  }
+
+  #read(row: number): ClosedDay {
+    const { u32, f32 } = this.#pages[row >> PAGE_BITS]!;
+    const first = cellOf(row);
+    const peaks: Record<string, number> = {};
+    this.#peakNames.forEach((name, index) => {
+      const peak = f32[first + PEAKS + index]!;
+      if (peak > 0) peaks[name] = peak;
+    });
+    const { networks, ehlos, countries, asns } = this.#places[row] ?? NOWHERE;
+    return {
+      day: u32[first + DAY_CELL]!,
+      messages: u32[first + MESSAGES]!,
+      recipients: u32[first + RECIPIENTS]!,
+      refusedRecipients: u32[first + REFUSED]!,
+      bounces: u32[first + BOUNCES]!,
+      largest: u32[first + LARGEST]!,
+      ...{ peaks, networks, ehlos },
+      ...(countries.length === 0 ? {} : { countries }),
+      ...(asns.length === 0 ? {} : { asns }),
+      hours: u32[first + HOURS]!,
+      contained: this.#contained.get(row) ?? [],
+    };
+  }
+
+  #writable(row: number): Page {
+    const page = this.#pages[row >> PAGE_BITS]!;
+    return page.shared ? (this.#pages[row >> PAGE_BITS] = Page.like(page.bytes)) : page;
+  }
+}
+
+function cellOf(row: number): number {
+  return (row & (PAGE_ROWS - 1)) * CELLS;
+}
+
+/** One more name, where it is new and there is room. */
+function withName<Name extends string | number>(
+  names: readonly Name[],
+  name: Name | undefined,
+): readonly Name[] {
+  if (name === undefined || names.length >= PLACES_A_DAY || names.includes(name)) return names;
+  return [...names, name];
+}

@@ -1,0 +1,170 @@
+import type { Instant } from '../../src/kernel/time.js';
+import type {
+  Day,
+  DaySummaryFact,
+  ProfiledType,
+  SenderDaySummarised,
+} from '../../src/sending/day-summary.js';
+import { isDaySummary } from '../../src/sending/day-summary.js';
+import type { Subject } from '../../src/sending/subjects.js';
+import type { ClosedDay } from './closed-days.js';
+import { Baselines, PROFILED } from './baselines.js';
+import type { BaselinesState } from './baselines.js';
+import type { KeptPeaks } from './kept-peaks.js';
+import type { LeastPeak } from './learning.js';
+import { OpenDays } from './open-days.js';
+import type { OpenDaysState } from './open-days.js';
+import type { Profile } from './profile.js';
+
+export interface SenderProfilesState extends BaselinesState {
+  readonly days: Readonly<Record<ProfiledType, OpenDaysState>>;
+}
+
+/**
+ * What every account and every domain usually does. Habits are folded from the summaries of past days alone; sends
+ * only gather in days that are still open, and make the summaries. So a profile is the same whether the sends behind
+ * it are still kept or not.
+ */
+export class SenderProfiles {
+  readonly #own = new Baselines();
+  readonly #habits: () => Baselines;
+  readonly #learns: boolean;
+  #days = this.#newDays();
+
+  /**
+   * @param lent habits that somebody else folds, for one that learns nothing by itself; undefined as long as there are none:
+   *   then nobody is known, and all began with what is noted here
+   */
+  constructor(lent?: () => Baselines | undefined) {
+    this.#learns = lent === undefined;
+    this.#habits = () => lent?.() ?? this.#own;
+  }
+
+  /** The days that are over. */
+  get habits(): Baselines {
+    return this.#habits();
+  }
+
+  get peaks(): KeptPeaks {
+    return this.#habits().peaks;
+  }
+
+  /** Rises whenever any profile may have changed: what was read from one before then may not hold any more. */
+  get version(): number {
+    return this.#habits().version;
+  }
+
+  /** When Stopgap first had a rule, or an event; 0 before. */
+  get installedAt(): Instant {
+    return this.#habits().installedAt;
+  }
+
+  /** Something happened here. */
+  began(at: Instant): void {
+    this.#own.began(at);
+  }
+
+  /** Rules came into force: where nothing has happened yet, that is the beginning. */
+  governed(at: Instant): void {
+    if (this.#learns && this.#own.installedAt === 0) this.#own.began(at);
+  }
+
+  /** Where sends are noted, day by day. */
+  days(type: ProfiledType): OpenDays {
+    return this.#days[type];
+  }
+
+  /**
+   * Under which number the peak of a window is noted in the days that are open; undefined where it is not: where nothing is
+   * learnt, days become no summaries.
+   */
+  noted(name: string): number | undefined {
+    const { peaks } = this.#own;
+    const number = peaks.numberOf(name);
+    return number < peaks.names.length ? number : undefined;
+  }
+
+  /** What a sender usually does, as known on a day. */
+  profile(type: ProfiledType, value: string, day: Day): Profile {
+    return this.#habits().profile(type, value, day);
+  }
+
+  /** The days of a sender that are not summarised yet, ascending. */
+  open(type: ProfiledType, value: string): readonly ClosedDay[] {
+    return this.#days[type].of(value);
+  }
+
+  /** Whether a sender has been seen to send at all. */
+  knows(type: ProfiledType, value: string): boolean {
+    return this.#habits().has(type, value) || this.#days[type].has(value);
+  }
+
+  /** How many senders are known, and how many of them have a day that is not summarised. */
+  get sizes(): { readonly profiles: number; readonly open: number } {
+    return { profiles: this.#habits().size, open: this.#days.account.size + this.#days.domain.size };
+  }
+
+  /** The windows whose peaks are kept from now on, those that matter most first. */
+  watch(names: readonly string[], today: Day): void {
+    if (!this.#learns) return;
+    for (const number of this.#own.watch(names, today)) {
+      for (const type of PROFILED) this.#days[type].emptyPeak(number);
+    }
+  }
+
+  /** Folds a day's summary: the day is closed. @throws Error where it is none */
+  summarised(summary: SenderDaySummarised): void {
+    if (!isDaySummary(summary)) throw new Error('it is no summary of a day');
+    const { subject, day } = summary;
+    if (this.#learns) this.#own.learn(summary);
+    this.#days[subject.type].summarised(subject.value, day);
+  }
+
+  /** A block came about: what its subject does on days from `since` on is no habit, unless it has been summarised. */
+  contain(subject: Subject, block: string, since: Day): void {
+    const type = profiledAs(subject);
+    if (type !== undefined) this.#days[type].contain(subject.value, block, since);
+  }
+
+  /** A block was taken back as a false positive: what it stopped is learnt like any other day. */
+  pardon(subject: Subject, block: string, least?: LeastPeak): void {
+    const type = profiledAs(subject);
+    if (type === undefined) return;
+    this.#days[type].pardon(subject.value, block);
+    if (this.#learns) this.#own.pardon(type, subject.value, block, least);
+  }
+
+  /** The summaries of all days before this one that are not written yet, a sender's oldest first. */
+  *due(before: Day): IterableIterator<DaySummaryFact> {
+    for (const type of PROFILED) {
+      for (const [value, closed] of this.#days[type].before(before)) {
+        yield { type: 'SenderDaySummarised', data: { subject: { type, value }, ...closed } };
+      }
+    }
+  }
+
+  /** Cheap: profiles never change, and days are copied when they are next written to. The opposite of {@link restore}. */
+  dump(): SenderProfilesState {
+    const { account, domain } = this.#days;
+    return { ...this.#habits().dump(), days: { account: account.dump(), domain: domain.dump() } };
+  }
+
+  /** Takes over what {@link dump} gave, instead of all that it held; habits only where they are its own. */
+  restore({ days, ...habits }: SenderProfilesState): void {
+    if (this.#learns) this.#own.restore(habits);
+    this.#days = this.#newDays();
+    for (const type of PROFILED) this.#days[type].restore(days[type]);
+  }
+
+  #newDays(): Readonly<Record<ProfiledType, OpenDays>> {
+    const days = (type: ProfiledType): OpenDays =>
+      new OpenDays(this.#own.peaks.names, (value, day) => this.#habits().isClosed(type, value, day));
+    return { account: days('account'), domain: days('domain') };
+  }
+}
+
+/** Whose habits a block is about: a return path has those of the account that is called like it. */
+function profiledAs({ type }: Subject): ProfiledType | undefined {
+  if (type === 'domain') return 'domain';
+  return type === 'account' || type === 'address' ? 'account' : undefined;
+}

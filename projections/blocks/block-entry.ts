@@ -1,0 +1,164 @@
+import type { BlockEvent, Evidence, Refusal, Until } from '../../src/blocks/events.js';
+import type { BlockState } from '../../src/blocks/state.js';
+import { isOver } from '../../src/blocks/state.js';
+import type { Instant, Milliseconds } from '../../src/kernel/time.js';
+import type { Direction, Subject } from '../../src/sending/subjects.js';
+
+export interface HistoryItem {
+  readonly type: BlockEvent['type'];
+  readonly at: Instant;
+  readonly by: string;
+  readonly position: number;
+  readonly note?: string;
+  readonly until?: Until;
+  readonly falsePositive?: boolean;
+  readonly evidence?: Evidence;
+}
+
+/** What a person decided on the same subject within an hour before a block or proposal of it began. */
+export interface Followed {
+  /** Of the block that was released, or of the proposal that was dismissed. */
+  readonly block: string;
+  readonly state: 'released' | 'dismissed';
+  readonly at: Instant;
+  readonly by: string;
+  readonly falsePositive: boolean;
+  readonly note?: string;
+}
+
+/** One block or proposal, from its first event to its last. */
+export interface BlockEntry {
+  readonly id: string;
+  readonly subject: Subject;
+  /** As recorded: {@link stateAt} knows what has fallen due since. */
+  readonly state: BlockState;
+  readonly direction: Direction;
+  readonly description: string;
+  readonly refusal: Refusal;
+  readonly origin: 'rule' | 'admin';
+  readonly rule: string | undefined;
+  readonly proposedAt: Instant | undefined;
+  readonly lapsesAt: Instant | undefined;
+  /** Of a proposal: how long the block would last; null is indefinite. */
+  readonly duration: Milliseconds | null | undefined;
+  /** When the block came into force. */
+  readonly since: Instant | undefined;
+  /** When it ends or ended; null is an indefinite one; undefined before it was in force. */
+  readonly until: Until | undefined;
+  readonly endedAt: Instant | undefined;
+  readonly falsePositive: boolean;
+  /** The newest. */
+  readonly evidence: Evidence | undefined;
+  /** What it came right after: then the person who let go was wrong, or this block is. */
+  readonly follows: Followed | undefined;
+  readonly history: readonly HistoryItem[];
+  /** Position of the newest event: changes whenever the entry does. */
+  readonly version: number;
+}
+
+/** By what has fallen due at `now`, not only by what was recorded. */
+export function stateAt(entry: BlockEntry, now: Instant): BlockState {
+  if (entry.state === 'active' && isOver(entry.until!, now)) return 'expired';
+  if (entry.state === 'proposed' && entry.lapsesAt! <= now) return 'lapsed';
+  return entry.state;
+}
+
+/** Whether nothing can happen to it any more. */
+export function isEnded({ state }: BlockEntry): boolean {
+  return state !== 'active' && state !== 'proposed';
+}
+
+/**
+ * Folds one event of a block or proposal.
+ *
+ * @param follows of one that begins with this event
+ * @returns undefined where the event begins nothing and nothing has begun
+ */
+export function evolveEntry(
+  before: BlockEntry | undefined,
+  event: BlockEvent,
+  follows?: Followed,
+): BlockEntry | undefined {
+  const begun = before ?? { ...BLANK, follows };
+  if (event.type === 'BlockProposed') {
+    const { block: id, lapsesAt, duration, rule, evidence, ...terms } = event.data;
+    const { subject, direction, description, refusal } = terms;
+    const fresh = { id, subject, direction, description, refusal, rule, lapsesAt, duration, evidence };
+    const proposedAt = before?.proposedAt ?? event.at;
+    return told({ ...begun, ...fresh, state: 'proposed', origin: 'rule', proposedAt }, event, { evidence });
+  }
+  if (event.type === 'BlockImposed') {
+    const { block: id, subject, direction, description, refusal, origin, until, evidence } = event.data;
+    const terms = { id, subject, direction, description, refusal, origin, until, since: event.at };
+    const rule = event.data.rule ?? before?.rule;
+    const proof = evidence ?? before?.evidence;
+    const item = { until, ...(evidence === undefined ? {} : { evidence }) };
+    return told({ ...begun, ...terms, rule, evidence: proof, state: 'active' }, event, item);
+  }
+  return before === undefined ? undefined : changed(before, event);
+}
+
+type Beginning = Extract<BlockEvent, { readonly type: 'BlockProposed' | 'BlockImposed' }>;
+
+function changed(before: BlockEntry, event: Exclude<BlockEvent, Beginning>): BlockEntry {
+  switch (event.type) {
+    case 'ProposalApproved':
+      return told(before, event, noted(event.data.note));
+    case 'ProposalDismissed': {
+      const marked = event.data.falsePositive === true ? { falsePositive: true } : {};
+      const next: BlockEntry = { ...before, state: 'dismissed', endedAt: event.at, ...marked };
+      return told(next, event, { ...marked, ...noted(event.data.note) });
+    }
+    case 'ProposalLapsed':
+      return told({ ...before, state: 'lapsed', endedAt: event.at }, event);
+    case 'BlockExtended': {
+      const { until, direction, evidence, description, refusal, note } = event.data;
+      const proof = evidence === undefined ? {} : { evidence };
+      const asked = {
+        ...(description === undefined ? {} : { description }),
+        ...(refusal === undefined ? {} : { refusal }),
+      };
+      const item = { until, ...proof, ...noted(note ?? description) };
+      return told({ ...before, until, direction, ...proof, ...asked }, event, item);
+    }
+    case 'BlockShortened': {
+      const { until, note } = event.data;
+      return told({ ...before, until }, event, { until, ...noted(note) });
+    }
+    case 'BlockReleased': {
+      const { falsePositive, note } = event.data;
+      const next: BlockEntry = { ...before, state: 'released', endedAt: event.at, falsePositive };
+      return told(next, event, { falsePositive, ...noted(note) });
+    }
+    case 'BlockExpired':
+      return told({ ...before, state: 'expired', endedAt: event.data.dueAt }, event);
+    case 'ExemptionGranted':
+    case 'ExemptionRevoked':
+    case 'ExemptionApplied':
+    case 'RuleObserved':
+      return before;
+  }
+}
+
+function told(entry: BlockEntry, event: BlockEvent, item: Partial<HistoryItem> = {}): BlockEntry {
+  const { type, at, by, position } = event;
+  return { ...entry, history: [...entry.history, { type, at, by, position, ...item }], version: position };
+}
+
+export function noted(note: string | undefined): { note?: string } {
+  return note === undefined ? {} : { note };
+}
+
+const BLANK = {
+  proposedAt: undefined,
+  lapsesAt: undefined,
+  duration: undefined,
+  since: undefined,
+  until: undefined,
+  endedAt: undefined,
+  falsePositive: false,
+  rule: undefined,
+  evidence: undefined,
+  history: [],
+  version: 0,
+} as const;

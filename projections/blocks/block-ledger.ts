@@ -1,0 +1,160 @@
+import type { BlockEvent } from '../../src/blocks/events.js';
+import { GRACE } from '../../src/blocks/state.js';
+import type { Subject } from '../../src/sending/subjects.js';
+import { subjectKey } from '../../src/sending/subjects.js';
+import type { BlockEntry, Followed } from './block-entry.js';
+import { evolveEntry, isEnded, noted } from './block-entry.js';
+import type { BlockRowsState } from './block-rows.js';
+import { BlockRows } from './block-rows.js';
+import type { Observation } from './observed.js';
+import { Observed } from './observed.js';
+
+export interface LedgerState {
+  readonly rows: BlockRowsState;
+  /** Those in memory: what has not ended in the order in which it began, then what has in the order in which it ended. */
+  readonly entries: readonly BlockEntry[];
+  /** By subject key. */
+  readonly letGo: readonly (readonly [subject: string, followed: Followed])[];
+  readonly observed: readonly Observation[];
+  readonly aliases: readonly (readonly [alias: string, id: string])[];
+}
+
+/** Entries that have ended are kept in memory, the last ones: about 25 MB. */
+const ENDED_KEPT = 10_000;
+
+/**
+ * Every block and proposal there ever was, and what rules only observed: what the API lists. Those that wait or are in
+ * force are in memory whole, and so are the last that have ended; of all others there is a row, and the store has the rest.
+ */
+export class BlockLedger {
+  readonly observed = new Observed();
+  readonly rows = new BlockRows();
+  readonly #endedKept: number;
+  readonly #entries = new Map<string, BlockEntry>();
+  readonly #pending = new Map<string, BlockEntry>();
+  /** Those of the entries that have ended, the first to end first. */
+  readonly #ended = new Set<string>();
+  /** Ids that competing writers gave, each with that of the entry that it means. */
+  readonly #aliases = new Map<string, string>();
+  /** What a person let go of lately, by subject key, in that order. */
+  readonly #letGo = new Map<string, Followed>();
+
+  /** @param endedKept how many that have ended are kept in memory */
+  constructor(endedKept = ENDED_KEPT) {
+    this.#endedKept = endedKept;
+  }
+
+  /** How many there ever were. */
+  get size(): number {
+    return this.rows.size;
+  }
+
+  /** The opposite of {@link restore}. */
+  dump(): LedgerState {
+    const live = [...this.#entries.values()].filter((entry) => !isEnded(entry));
+    const ended = [...this.#ended].map((id) => this.#entries.get(id)!);
+    return {
+      rows: this.rows.dump(),
+      entries: [...live, ...ended],
+      letGo: [...this.#letGo],
+      observed: this.observed.dump(),
+      aliases: [...this.#aliases],
+    };
+  }
+
+  /** Takes over what {@link dump} gave. Must come before anything is applied. */
+  restore({ rows, entries, letGo, observed, aliases }: LedgerState): void {
+    this.rows.restore(rows);
+    for (const [alias, id] of aliases) this.#aliases.set(alias, id);
+    for (const [subject, followed] of letGo) this.#letGo.set(subject, followed);
+    this.observed.restore(observed);
+    for (const entry of entries) this.#keep(entry);
+  }
+
+  /** The id that a block goes by, of any of its ids. */
+  nameOf(id: string): string {
+    return this.#aliases.get(id) ?? id;
+  }
+
+  /** Whether there ever was a block of this id. */
+  has(id: string): boolean {
+    return this.rows.find(this.nameOf(id)) !== undefined;
+  }
+
+  /** By any of its ids, where it is in memory: all that wait or are in force are. */
+  get(id: string): BlockEntry | undefined {
+    return this.#entries.get(this.nameOf(id));
+  }
+
+  /** The rule behind a block, however long that has ended. */
+  ruleOf(id: string): string | undefined {
+    return this.rows.ruleOf(this.nameOf(id));
+  }
+
+  /** The proposals that nobody has settled yet, as recorded. */
+  pending(): IterableIterator<BlockEntry> {
+    return this.#pending.values();
+  }
+
+  /** All that are in memory. */
+  kept(): IterableIterator<BlockEntry> {
+    return this.#entries.values();
+  }
+
+  /** What this very subject has now: a block or a proposal that has not ended, as recorded. */
+  liveOn(subject: Subject): BlockEntry | undefined {
+    for (const row of this.rows.on(subject)) {
+      const entry = this.#entries.get(this.rows.at(row).id);
+      return entry === undefined || isEnded(entry) ? undefined : entry;
+    }
+    return undefined;
+  }
+
+  apply(event: BlockEvent): void {
+    if (event.type === 'RuleObserved') return this.observed.apply(event);
+    if (!('block' in event.data)) return;
+    const { block: id } = event.data;
+    if (event.alias !== undefined) this.#aliases.set(event.alias, id);
+    const before = this.#entries.get(id);
+    // What is no longer in memory has ended, and what has ended does not come back.
+    if (before === undefined && this.rows.find(id) !== undefined) return;
+    const follows = before === undefined && 'subject' in event.data ? this.#follows(event) : undefined;
+    const entry = evolveEntry(before, event, follows);
+    if (entry === undefined) return;
+    this.rows.put(entry, event.revision);
+    this.#keep(entry);
+    if (isEnded(entry)) this.#end(entry, event);
+  }
+
+  #keep(entry: BlockEntry): void {
+    this.#entries.set(entry.id, entry);
+    if (entry.state === 'proposed') this.#pending.set(entry.id, entry);
+    else this.#pending.delete(entry.id);
+    if (isEnded(entry)) this.#ended.add(entry.id);
+  }
+
+  #end({ state, subject, id: block, falsePositive }: BlockEntry, { at, by, data }: BlockEvent): void {
+    for (const id of this.#ended) {
+      if (this.#ended.size <= this.#endedKept) break;
+      this.#ended.delete(id);
+      this.#entries.delete(id);
+    }
+    if (state !== 'released' && state !== 'dismissed') return;
+    const key = subjectKey(subject);
+    this.#letGo.delete(key);
+    const { note } = data as { readonly note?: string };
+    this.#letGo.set(key, { block, state, at, by, falsePositive, ...noted(note) });
+    for (const [other, { at: earlier }] of this.#letGo) {
+      // Twice the time, for writers whose clocks differ.
+      if (earlier + 2 * GRACE >= at) break;
+      this.#letGo.delete(other);
+    }
+  }
+
+  /** The last time that a person let go of the subject of what begins, where that is not long ago. */
+  #follows({ at, data }: BlockEvent): Followed | undefined {
+    const { subject } = data as { readonly subject: Subject };
+    const followed = this.#letGo.get(subjectKey(subject));
+    return followed === undefined || followed.at > at || followed.at + GRACE < at ? undefined : followed;
+  }
+}

@@ -1,0 +1,208 @@
+import type { BlockEvent, Until } from '../../src/blocks/events.js';
+import { isOver } from '../../src/blocks/state.js';
+import type { Instant } from '../../src/kernel/time.js';
+import type { VersionedRules } from '../../src/rules/model.js';
+import { NEVER_BLOCK, neverBlock } from '../../src/rules/never-block.js';
+import { isWithin, widthFactor } from '../../src/sending/identity.js';
+import type { SenderIdentity, Subject } from '../../src/sending/subjects.js';
+import { subjectKey } from '../../src/sending/subjects.js';
+import { SubjectIndex } from './subject-index.js';
+
+export interface Exemption {
+  readonly id: string;
+  readonly subject: Subject;
+  readonly until: Until;
+  readonly reason: string;
+  readonly origin: 'rules' | 'admin';
+  /** Who granted it, and when; the rules file has neither. */
+  readonly by?: string;
+  readonly at?: Instant;
+  /** How often it kept a rule from acting, and when last. */
+  readonly saved: number;
+  readonly savedAt?: Instant;
+}
+
+export interface ExemptionsState {
+  readonly all: readonly Exemption[];
+  /** Those of them that stand in the rules. */
+  readonly ruleIds: readonly string[];
+  /** Of all that were ever granted, by id. */
+  readonly subjects: readonly (readonly [id: string, subject: Subject])[];
+}
+
+/** The subjects that rules must not act on. */
+export class Exemptions {
+  readonly #byId = new Map<string, Exemption>();
+  #granted = new SubjectIndex<string>();
+  #fromRules = new SubjectIndex<string>();
+  #ruleIds: readonly string[] = [];
+  readonly #subjects = new Map<string, Subject>();
+
+  /** What keeps rules from acting on this subject: an exemption of it, of its domain or network, or the never-block list. */
+  covering(subject: Subject, now: Instant): { id: string; reason: string } | undefined {
+    let found: Exemption | undefined;
+    const consider = (id: string): void => {
+      const exemption = this.#byId.get(id);
+      if (exemption === undefined || isOver(exemption.until, now)) return;
+      // Of several patterns that match, the order must not depend on how the index came to be what it is.
+      const rivals = found !== undefined && found.subject.type === exemption.subject.type;
+      if (rivals && found!.origin === exemption.origin && isBehind(exemption, found!)) return;
+      found = exemption;
+    };
+    const sender = asSender(subject);
+    this.#fromRules.forEachMatch(sender, consider);
+    this.#granted.forEachMatch(sender, consider);
+    if (found !== undefined) return { id: found.id, reason: found.reason };
+    const within = this.#within(subject, now);
+    if (within !== undefined) return within;
+    const reason = neverBlock(subject);
+    return reason === undefined ? undefined : { id: NEVER_BLOCK, reason };
+  }
+
+  /** A wide network must not be blocked where a part of it is exempted. */
+  #within(network: Subject, now: Instant): { id: string; reason: string } | undefined {
+    if (!isWide(network)) return undefined;
+    for (const { id, reason, subject } of this.list(now)) {
+      if (subject.type === 'ip' && isWithin(addressOf(subject), network.value)) return { id, reason };
+    }
+    return undefined;
+  }
+
+  get(id: string): Exemption | undefined {
+    return this.#byId.get(id);
+  }
+
+  /** Whose exemption an administrator granted under this id, be it in force or not. */
+  subjectOf(id: string): Subject | undefined {
+    return this.#subjects.get(id);
+  }
+
+  /** The opposite of {@link restore}. */
+  dump(): ExemptionsState {
+    return { all: [...this.#byId.values()], ruleIds: this.#ruleIds, subjects: [...this.#subjects] };
+  }
+
+  /** Takes over what {@link dump} gave, instead of all that it held. */
+  restore({ all, ruleIds, subjects }: ExemptionsState): void {
+    this.#byId.clear();
+    this.#subjects.clear();
+    for (const [id, subject] of subjects) this.#subjects.set(id, subject);
+    this.#granted = new SubjectIndex();
+    this.#fromRules = new SubjectIndex();
+    this.#ruleIds = ruleIds;
+    for (const exemption of all) {
+      this.#byId.set(exemption.id, exemption);
+      if (exemption.origin === 'admin') this.#granted.set(exemption.subject, exemption.id);
+    }
+    for (const id of ruleIds) {
+      const exemption = this.#byId.get(id);
+      if (exemption !== undefined) this.#fromRules.set(exemption.subject, id);
+    }
+  }
+
+  /** Those in force, oldest first. */
+  list(now: Instant): readonly Exemption[] {
+    return [...this.#byId.values()].filter((exemption) => !isOver(exemption.until, now));
+  }
+
+  /** One whose subject stands in the rules again keeps what it has saved, whatever else of it was changed. */
+  useRules(rules: VersionedRules): void {
+    const before = new Map(this.#ruleIds.map((id) => [id, this.#byId.get(id)]));
+    for (const id of this.#ruleIds) this.#byId.delete(id);
+    this.#fromRules = new SubjectIndex();
+    this.#ruleIds = rules.exempt.map(({ subject, until, reason }) => {
+      const id = `rules:${subjectKey(subject)}`;
+      const { saved = 0, savedAt } = before.get(id) ?? {};
+      const used = savedAt === undefined ? {} : { savedAt };
+      this.#byId.set(id, { id, subject, until, reason, origin: 'rules', saved, ...used });
+      this.#fromRules.set(subject, id);
+      return id;
+    });
+  }
+
+  apply(event: BlockEvent): void {
+    switch (event.type) {
+      case 'ExemptionGranted': {
+        const { exemption: id, subject, until, reason } = event.data;
+        // What was revoked or replaced does not come back.
+        if (this.#subjects.has(id)) return;
+        this.#subjects.set(id, subject);
+        const before = this.#granted.get(subject);
+        if (before !== undefined) this.#byId.delete(before);
+        this.#granted.set(subject, id);
+        this.#byId.set(id, {
+          id,
+          subject,
+          until,
+          reason,
+          origin: 'admin',
+          by: event.by,
+          at: event.at,
+          saved: 0,
+        });
+        return;
+      }
+      case 'ExemptionRevoked': {
+        const gone = this.#byId.get(event.data.exemption);
+        if (gone === undefined) return;
+        this.#byId.delete(gone.id);
+        this.#granted.delete(gone.subject);
+        return;
+      }
+      case 'ExemptionApplied': {
+        const used = this.#byId.get(event.data.exemption);
+        if (used !== undefined)
+          this.#byId.set(used.id, { ...used, saved: used.saved + 1, savedAt: event.at });
+        return;
+      }
+      case 'BlockProposed':
+      case 'ProposalApproved':
+      case 'ProposalDismissed':
+      case 'ProposalLapsed':
+      case 'BlockImposed':
+      case 'BlockExtended':
+      case 'BlockShortened':
+      case 'BlockReleased':
+      case 'BlockExpired':
+      case 'RuleObserved':
+        return;
+    }
+  }
+}
+
+/** Which subjects an exemption of these keeps rules from: as {@link Exemptions.covering} has it. */
+export function coverageOf(exempt: readonly Subject[]): (subject: Subject) => boolean {
+  const index = new SubjectIndex<true>();
+  for (const subject of exempt) index.set(subject, true);
+  const addresses = exempt.filter(({ type }) => type === 'ip').map(addressOf);
+  return (subject) => {
+    let isCovered = false;
+    index.forEachMatch(asSender(subject), () => (isCovered = true));
+    if (isCovered || !isWide(subject)) return isCovered;
+    return addresses.some((address) => isWithin(address, subject.value));
+  };
+}
+
+function isBehind(a: Exemption, b: Exemption): boolean {
+  return a.subject.value.includes('*') && b.subject.value.includes('*') && a.id < b.id;
+}
+
+/** A subject as the sender that it would match as. */
+function asSender({ type, value }: Subject): SenderIdentity {
+  return {
+    account: type === 'account' ? value : type === 'domain' ? `@${value}` : undefined,
+    address: type === 'address' ? value : undefined,
+    ehlo: type === 'ehlo' ? value : undefined,
+    ip: type === 'ip' ? value.replace(/\/\d+$/, '') : undefined,
+    direction: 'outbound',
+  };
+}
+
+function isWide({ type, value }: Subject): boolean {
+  return type === 'ip' && widthFactor(value) !== 1;
+}
+
+/** The first address of a network. */
+function addressOf({ value }: Subject): string {
+  return value.split('/', 1)[0]!;
+}

@@ -1,0 +1,183 @@
+import type { BlockEvent } from '../../src/blocks/events.js';
+import type { Rule } from '../../src/rules/model.js';
+
+/** How a rule has fared, by what people and time have made of its blocks and proposals. */
+export interface RuleFeedback {
+  /** Blocks that it imposed by itself. */
+  readonly imposed: number;
+  /** Proposals that it made, or made longer. */
+  readonly proposed: number;
+  /** Cases that stood: a block that ran out or that somebody ended without calling it wrong, a proposal approved. */
+  readonly confirmed: number;
+  /** Blocks released as false positives, also those that began as a proposal of it. */
+  readonly falsePositives: number;
+  /** Proposals that somebody looked at and declined. */
+  readonly dismissed: number;
+  /** Proposals that nobody answered: they say nothing. */
+  readonly lapsed: number;
+}
+
+export interface RulePrecisionRow extends RuleFeedback {
+  readonly rule: string;
+  /** Whether it is in force now. */
+  readonly inForce: boolean;
+  /** Cases that have no judgement yet. */
+  readonly open: number;
+}
+
+/** A block or proposal that has not ended. */
+interface OpenCase {
+  /** Those behind it: who proposed, who made the proposal longer, who blocked. */
+  readonly rules: readonly string[];
+  /** A person has put it in force: it counts as confirmed, unless it turns out to be wrong. */
+  readonly confirmed: boolean;
+}
+
+export interface PrecisionState {
+  /** The rule that an event was about last comes last. */
+  readonly judgements: readonly (readonly [rule: string, judgement: RuleFeedback])[];
+  readonly cases: readonly (readonly [block: string, open: OpenCase])[];
+  readonly inForce: readonly string[];
+}
+
+/** Rules that are no longer in force are remembered, the ones last heard of. */
+const GONE_KEPT = 200;
+
+const NOTHING: RuleFeedback = {
+  imposed: 0,
+  proposed: 0,
+  confirmed: 0,
+  falsePositives: 0,
+  dismissed: 0,
+  lapsed: 0,
+};
+
+/** The share of a rule's judged cases that were right, from 0 to 1; undefined where none was judged. */
+export function precisionOf({ confirmed, falsePositives, dismissed }: RuleFeedback): number | undefined {
+  const judged = confirmed + falsePositives + dismissed;
+  return judged === 0 ? undefined : confirmed / judged;
+}
+
+/**
+ * What became of what each rule asked for. A block that grew out of a proposal is one case, judged once; where several
+ * rules have asked for it, what is said of it is said of each of them.
+ */
+export class RulePrecision {
+  readonly #judgements = new Map<string, RuleFeedback>();
+  readonly #cases = new Map<string, OpenCase>();
+  #inForce: ReadonlySet<string> = new Set();
+
+  /** In the order of their ids, those in force first. */
+  all(): readonly RulePrecisionRow[] {
+    const open = new Map<string, number>();
+    for (const { rules, confirmed } of this.#cases.values()) {
+      if (!confirmed) for (const rule of rules) open.set(rule, (open.get(rule) ?? 0) + 1);
+    }
+    const ids = new Set([...this.#inForce, ...this.#judgements.keys()]);
+    return [...ids]
+      .map((rule) => ({
+        rule,
+        inForce: this.#inForce.has(rule),
+        ...(this.#judgements.get(rule) ?? NOTHING),
+        open: open.get(rule) ?? 0,
+      }))
+      .sort((a, b) => Number(b.inForce) - Number(a.inForce) || (a.rule < b.rule ? -1 : 1));
+  }
+
+  useRules(rules: readonly Rule[]): void {
+    this.#inForce = new Set(rules.map(({ id }) => id));
+    this.#prune();
+  }
+
+  apply(event: BlockEvent): void {
+    switch (event.type) {
+      case 'BlockProposed': {
+        const { block, rule } = event.data;
+        if (this.#joins(block, rule)) this.#count(rule, 'proposed', 1);
+        return;
+      }
+      case 'BlockImposed': {
+        const { block, origin, rule } = event.data;
+        const proposal = this.#cases.get(block);
+        if (proposal?.confirmed === true) return; // an approval that this follows
+        if (origin === 'admin') return this.#confirm(block); // by hand what a rule proposed; else no rule's
+        if (rule === undefined) return;
+        this.#joins(block, rule);
+        this.#count(rule, 'imposed', 1);
+        return;
+      }
+      case 'ProposalApproved':
+        return this.#confirm(event.data.block);
+      case 'ProposalDismissed':
+        return this.#end(event.data.block, 'dismissed');
+      case 'ProposalLapsed':
+        return this.#end(event.data.block, 'lapsed');
+      case 'BlockReleased':
+        return this.#end(event.data.block, event.data.falsePositive ? 'falsePositives' : 'confirmed');
+      case 'BlockExpired':
+        return this.#end(event.data.block, 'confirmed');
+      case 'BlockExtended':
+      case 'BlockShortened':
+      case 'ExemptionGranted':
+      case 'ExemptionRevoked':
+      case 'ExemptionApplied':
+      case 'RuleObserved':
+        return;
+    }
+  }
+
+  /** The opposite of {@link restore}. */
+  dump(): PrecisionState {
+    return {
+      judgements: [...this.#judgements],
+      cases: [...this.#cases],
+      inForce: [...this.#inForce],
+    };
+  }
+
+  /** Takes over what {@link dump} gave. Must come before anything is applied. */
+  restore({ judgements, cases, inForce }: PrecisionState): void {
+    for (const [rule, judgement] of judgements) this.#judgements.set(rule, judgement);
+    for (const [block, open] of cases) this.#cases.set(block, open);
+    this.#inForce = new Set(inForce);
+  }
+
+  /** @returns whether the rule had no part in the case before */
+  #joins(block: string, rule: string): boolean {
+    const { rules, confirmed } = this.#cases.get(block) ?? { rules: [], confirmed: false };
+    if (rules.includes(rule)) return false;
+    this.#cases.set(block, { rules: [...rules, rule], confirmed });
+    return true;
+  }
+
+  #confirm(block: string): void {
+    const open = this.#cases.get(block);
+    if (open === undefined) return;
+    this.#cases.set(block, { ...open, confirmed: true });
+    for (const rule of open.rules) this.#count(rule, 'confirmed', 1);
+  }
+
+  #end(block: string, as: 'confirmed' | 'falsePositives' | 'dismissed' | 'lapsed'): void {
+    const open = this.#cases.get(block);
+    if (open === undefined) return;
+    this.#cases.delete(block);
+    for (const rule of open.rules) {
+      if (open.confirmed) this.#count(rule, 'confirmed', -1);
+      this.#count(rule, as, 1);
+    }
+  }
+
+  /** The rule moves to the end, where those last heard of stand. */
+  #count(rule: string, what: keyof RuleFeedback, by: number): void {
+    const before = this.#judgements.get(rule) ?? NOTHING;
+    this.#judgements.delete(rule);
+    // Not below zero: a rule that was forgotten meanwhile takes nothing back.
+    this.#judgements.set(rule, { ...before, [what]: Math.max(0, before[what] + by) });
+    if (before === NOTHING) this.#prune();
+  }
+
+  #prune(): void {
+    const gone = [...this.#judgements.keys()].filter((rule) => !this.#inForce.has(rule));
+    for (const rule of gone.slice(0, -GONE_KEPT)) this.#judgements.delete(rule);
+  }
+}

@@ -1,0 +1,158 @@
+import type { ProfiledType } from '../../src/sending/day-summary.js';
+import { dayOf } from '../../src/sending/day-summary.js';
+import type { SenderFields } from '../../src/sending/events.js';
+import {
+  clientNetwork,
+  domainOf,
+  normalizeAccount,
+  normalizeAddress,
+  normalizeEhlo,
+  widerNetworks,
+} from '../../src/sending/identity.js';
+import type { Subject, SubjectType } from '../../src/sending/subjects.js';
+import type { Fold } from './rule-evaluation.js';
+import { Amounts } from './counted-windows.js';
+import { RowHints } from './row-hints.js';
+import type { RowHint } from './row-hints.js';
+import type { SenderProfiles } from '../baselines/sender-profiles.js';
+import type { SubjectVolumes } from './subject-volumes.js';
+
+const AT_SIGN = 64;
+
+export type Volumes = Readonly<Record<SubjectType, SubjectVolumes>>;
+
+/** Counts what an event brings for everyone who stands behind it: in their windows, and in their days. */
+export class Counting {
+  /** What the event brings: filled anew for each. */
+  readonly amounts = new Amounts();
+  readonly #volumes: Volumes;
+  readonly #profiles: SenderProfiles;
+  readonly #neighbours = new RowHints();
+
+  constructor(volumes: Volumes, profiles: SenderProfiles) {
+    this.#volumes = volumes;
+    this.#profiles = profiles;
+  }
+
+  /** A message, or recipients that it was refused; what no rule looks at is not even normalised. */
+  sent(fold: Fold, sender: SenderFields, entitled: boolean): void {
+    const { account: login, returnPath: path, ehlo, ip } = sender;
+    let account = login === undefined || login === '' ? undefined : normalizeAccount(login);
+    let address = path === undefined || path === '' ? undefined : path;
+    // Without a tag, what is in normal form as a login is so as an address, which saves looking at it twice.
+    const alike = path === login && account === login && !account?.includes('+');
+    if (address !== undefined && !alike) address = normalizeAddress(address);
+    let row = -1;
+    if (account !== undefined) {
+      row = this.#rowOf(fold, account);
+      // From here on the string that is kept: it knows its hash, and is told from another by where it lies.
+      const kept = this.#volumes.account.valueOf(row) ?? account;
+      if (address === account) address = kept;
+      account = kept;
+      const day = this.#day(fold, 'account', account, row);
+      if (day >= 0) this.#profiles.days('account').place(day, sender);
+      if (row >= 0) this.#count(fold, 'account', account, row, day);
+    }
+    // What an account writes into MAIL FROM must not count against a stranger.
+    const own = account === undefined || entitled ? address : undefined;
+    if (own !== undefined) this.#countBeside(fold, 'address', own, row);
+    if (this.#counts(fold, 'domain')) {
+      const domain = this.#guessedDomain(row, account) ?? domainOf(account ?? '') ?? domainOf(own ?? '');
+      if (domain !== undefined) {
+        this.#countBeside(fold, 'domain', domain, row, this.#day(fold, 'domain', domain, row));
+      }
+    }
+    if (ehlo !== undefined && ehlo !== '' && this.#counts(fold, 'ehlo')) {
+      this.#count(fold, 'ehlo', normalizeEhlo(ehlo));
+    }
+    if (ip !== undefined && ip !== '' && this.#counts(fold, 'ip')) {
+      this.#countBeside(fold, 'ip', clientNetwork(ip), row);
+    }
+  }
+
+  /** A bounce of what an address had sent; it is part of the day of those who are known to send. */
+  bounced(fold: Fold, address: string): void {
+    this.#count(fold, 'account', address, -1, this.#dayOfKnown(fold, 'account', address));
+    this.#count(fold, 'address', address);
+    const domain = domainOf(address);
+    if (domain === undefined) return;
+    this.#count(fold, 'domain', domain, -1, this.#dayOfKnown(fold, 'domain', domain));
+  }
+
+  /**
+   * Failed logins from one network. Its site may hold the networks around it too, and try a few passwords from each: so
+   * they count for those as well, but never so many that one network alone gets its neighbours blocked.
+   */
+  failedLogins(fold: Fold, network: string, count: number): void {
+    const part = Math.min(count, this.#volumes.ip.partOf('authFailures', network, fold.at));
+    this.amounts.set('authFailures', count);
+    this.#count(fold, 'ip', network);
+    if (part <= 0) return;
+    this.amounts.set('authFailures', part);
+    for (const wider of widerNetworks(network)) this.#count(fold, 'ip', wider);
+  }
+
+  /** What is counted for one subject alone. */
+  of(fold: Fold, { type, value }: Subject): void {
+    this.#count(fold, type, value);
+  }
+
+  #counts(fold: Fold, type: SubjectType): boolean {
+    return this.#volumes[type].counts(this.amounts.mask, fold.direction);
+  }
+
+  /** The row of an account where any rule looks at what it did; -1 where none does. */
+  #rowOf(fold: Fold, account: string): number {
+    return this.#counts(fold, 'account') ? this.#volumes.account.rowOf(account, fold.at) : -1;
+  }
+
+  /**
+   * Adds what the event brings to the sender's day.
+   *
+   * @param account the row of the account whose event it is
+   * @returns the row of the day; -1 where the event comes too late for it, or is none of its sender's doing
+   */
+  #day(fold: Fold, type: ProfiledType, value: string, account: number): number {
+    // Habits are those of who sends: of what comes in there are none.
+    if (fold.direction === 'inbound') return -1;
+    const days = this.#profiles.days(type);
+    const which = type === 'account' ? 'day' : 'domainDay';
+    const guess = account < 0 ? -1 : this.#neighbours.guess(account, which);
+    const row = days.row(value, dayOf(fold.at), guess);
+    if (row < 0) return row;
+    if (account >= 0 && row !== guess) this.#neighbours.note(account, which, row);
+    days.add(row, this.amounts, fold.at);
+    return row;
+  }
+
+  /** Anybody may be named by a bounce: who never sent has no days. */
+  #dayOfKnown(fold: Fold, type: ProfiledType, value: string): number {
+    return this.#profiles.knows(type, value) ? this.#day(fold, type, value, -1) : -1;
+  }
+
+  /** @returns the row that counts, or -1 where none does */
+  #count(fold: Fold, type: SubjectType, value: string, guess = -1, day = -1): number {
+    if (!this.#counts(fold, type)) return -1;
+    return this.#volumes[type].add(value, this.amounts, fold, guess, day);
+  }
+
+  /** Counts for what stands beside an account, whose last row of this type is most often the one. */
+  #countBeside(fold: Fold, type: RowHint & SubjectType, value: string, account: number, day = -1): void {
+    if (account < 0) {
+      this.#count(fold, type, value, -1, day);
+      return;
+    }
+    const guess = this.#neighbours.guess(account, type);
+    const row = this.#count(fold, type, value, guess, day);
+    if (row >= 0 && row !== guess) this.#neighbours.note(account, type, row);
+  }
+
+  /** The account's domain as it is kept, where the row that it had last time is still its own. */
+  #guessedDomain(row: number, account: string | undefined): string | undefined {
+    if (row < 0 || account === undefined) return undefined;
+    const domain = this.#volumes.domain.valueOf(this.#neighbours.guess(row, 'domain'));
+    if (domain === undefined || !account.endsWith(domain)) return undefined;
+    const at = account.length - domain.length - 1;
+    return account.charCodeAt(at) === AT_SIGN ? domain : undefined;
+  }
+}

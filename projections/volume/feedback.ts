@@ -1,0 +1,130 @@
+import type { BlockEvent, Evidence } from '../../src/blocks/events.js';
+import type { RecordedEvent } from '../../src/kernel/events.js';
+import type { Instant } from '../../src/kernel/time.js';
+import type { VersionedRules } from '../../src/rules/model.js';
+import { dayOf, peakName } from '../../src/sending/day-summary.js';
+import { effectiveAt } from '../../src/sending/events.js';
+import { domainOf } from '../../src/sending/identity.js';
+import type { Subject } from '../../src/sending/subjects.js';
+import { isSum } from './counted-windows.js';
+import type { Volumes } from './counting.js';
+import type { LeastPeak } from '../baselines/learning.js';
+import type { SenderProfiles } from '../baselines/sender-profiles.js';
+import type { JudgedThrough as Judgement } from './subject-volumes.js';
+import type { Outbreaks } from './outbreak.js';
+
+/** What blocks and their ends are about. */
+export interface FeedbackContext {
+  readonly rules: VersionedRules;
+  readonly volumes: Volumes;
+}
+
+export type FeedbackState = readonly (readonly [block: string, subject: Subject])[];
+
+/**
+ * A block cuts a run short: its sender would have gone on, to about twice as much. A dismissal cuts short what is counted
+ * of it: the windows begin anew, and what the run reaches in all no day will show.
+ */
+const CUT_SHORT = 2;
+
+/**
+ * What blocks, proposals and their ends mean for what is counted: a block uses up its evidence, and what is contained is no
+ * habit; a release or a dismissal empties the windows; a false positive is learnt.
+ */
+export class Feedback {
+  readonly #profiles: SenderProfiles;
+  readonly #together: Outbreaks;
+  /** Proposals and blocks by id: their closing events name nothing else. */
+  readonly #subjects = new Map<string, Subject>();
+
+  constructor(profiles: SenderProfiles, together: Outbreaks) {
+    this.#profiles = profiles;
+    this.#together = together;
+  }
+
+  /** Whom a block or a proposal that stands is about. */
+  subjectOf(block: string): Subject | undefined {
+    return this.#subjects.get(block);
+  }
+
+  apply(event: RecordedEvent & BlockEvent, judged: FeedbackContext): void {
+    switch (event.type) {
+      case 'BlockProposed':
+        this.#subjects.set(event.data.block, event.data.subject);
+        return;
+      case 'BlockImposed': {
+        const { block, subject, evidence } = event.data;
+        this.#subjects.set(block, subject);
+        this.#imposed(block, subject, evidence, effectiveAt(event), judged);
+        return;
+      }
+      case 'BlockReleased':
+      case 'ProposalDismissed': {
+        const { block } = event.data;
+        const subject = this.#subjects.get(block);
+        this.#subjects.delete(block);
+        if (subject === undefined) return;
+        const by = event.type === 'BlockReleased' ? 'release' : 'dismissal';
+        const { falsePositive = false, evidence } = event.data;
+        if (falsePositive) this.#profiles.pardon(subject, block, this.#cutShort(evidence));
+        const { position } = event;
+        this.#forget(subject, { by, falsePositive, at: effectiveAt(event), position }, judged);
+        return;
+      }
+      case 'BlockExpired':
+      case 'ProposalLapsed':
+        this.#subjects.delete(event.data.block);
+        return;
+      case 'ProposalApproved':
+      case 'BlockExtended':
+      case 'BlockShortened':
+      case 'ExemptionGranted':
+      case 'ExemptionRevoked':
+      case 'ExemptionApplied':
+      case 'RuleObserved':
+        return;
+    }
+  }
+
+  /** The opposite of {@link restore}. */
+  dump(): FeedbackState {
+    return [...this.#subjects];
+  }
+
+  /** Takes over what {@link dump} gave. */
+  restore(state: FeedbackState): void {
+    for (const [block, subject] of state) this.#subjects.set(block, subject);
+  }
+
+  #imposed(
+    block: string,
+    subject: Subject,
+    evidence: Evidence | undefined,
+    at: Instant,
+    { rules, volumes }: FeedbackContext,
+  ): void {
+    // A person's block rests upon no evidence.
+    if (evidence !== undefined) volumes[subject.type].contain(subject.value, at);
+    if (subject.type === 'account') this.#together.forget(subject.value);
+    const by = rules.rules.find((rule) => rule.id === evidence?.rule);
+    // What a rule says that teaches is too much for now, not wrong.
+    if (by?.teaches === true) return;
+    const since = evidence === undefined ? at : evidence.lastAt - evidence.window;
+    this.#profiles.contain(subject, block, dayOf(since));
+  }
+
+  /** Sends up to here count no more: neither for the subject nor, where it is an account, for its domain. */
+  #forget(subject: Subject, judgement: Judgement, { volumes }: FeedbackContext): void {
+    const domain = subject.type === 'account' ? domainOf(subject.value) : undefined;
+    if (domain !== undefined) volumes.domain.subtract(domain, volumes.account, subject.value);
+    volumes[subject.type].forget(subject.value, judgement);
+    if (subject.type === 'account') this.#together.forget(subject.value);
+  }
+
+  /** What the window that tripped would have reached; undefined where none has peaks. */
+  #cutShort(evidence: Evidence | undefined): LeastPeak | undefined {
+    if (evidence === undefined || !isSum(evidence.count)) return undefined;
+    const { count, window, leaveOut = 0, observed, lastAt } = evidence;
+    return { day: dayOf(lastAt), peak: peakName(count, leaveOut, window), value: CUT_SHORT * observed };
+  }
+}

@@ -1,0 +1,227 @@
+import type { Instant, Milliseconds } from '../../src/kernel/time.js';
+import { DAY } from '../../src/kernel/time.js';
+import { inWords } from '../../src/overrides/explain.js';
+import type { Habit } from '../../src/rules/explain.js';
+import type { Baseline, Learning, Rule, VersionedRules } from '../../src/rules/model.js';
+import { LEARNING, highestLimit, isVolume } from '../../src/rules/model.js';
+import type { Day, ProfiledType } from '../../src/sending/day-summary.js';
+import { dayOf } from '../../src/sending/day-summary.js';
+import type { SubjectType } from '../../src/sending/subjects.js';
+import type { Watch } from './counted-windows.js';
+import type { Overrides } from './overrides.js';
+import { isHabit } from '../baselines/known-days.js';
+import type { PlaceKind, Profile } from '../baselines/profile.js';
+import { activeDays, firstSeen, baselineOfLargest, baselineOf } from '../baselines/profile.js';
+import type { SenderProfiles } from '../baselines/sender-profiles.js';
+
+/** What the windows of all types share. */
+export interface VolumeContext {
+  readonly profiles: SenderProfiles;
+  readonly overrides: Overrides;
+  /** A position at or before the first event that happened at `at` or later. */
+  positionAt(at: Instant): number;
+  /** When Stopgap first had a rule, or an event. */
+  installedAt(): Instant;
+}
+
+/** The limits of one subject on one day, by watch. */
+interface Found {
+  readonly value: string;
+  readonly day: Day;
+  readonly version: number;
+  readonly limits: (number | undefined)[];
+  /** The lowest of those that watch a window, by window. */
+  readonly lowest: (number | undefined)[];
+}
+
+/** Says what the limit of a rule is for one subject: its own, what the subject's habits make of it, what was bought. */
+export class Limits {
+  readonly #type: SubjectType;
+  readonly #learning: Learning;
+  readonly #around: VolumeContext;
+  /** By row of the windows: what was found last, which holds all day unless a profile changes. */
+  readonly #found: (Found | undefined)[] = [];
+
+  constructor(type: SubjectType, rules: VersionedRules, around: VolumeContext) {
+    this.#type = type;
+    this.#learning = rules.learning ?? LEARNING;
+    this.#around = around;
+  }
+
+  /** Whether any limit may be lower than the rule set says. */
+  get mayBeLower(): boolean {
+    return this.#around.overrides.size > 0;
+  }
+
+  /**
+   * @param row of the subject's windows, where it has one
+   * @returns null where the rule is off for this subject
+   */
+  of(watch: Watch, value: string, at: Instant, row = -1): number | null {
+    const { baseline, rule, kind } = watch;
+    const own = baseline === undefined ? watch.limit : this.#remembered(baseline, watch, value, at, row);
+    if (kind === 'turn') return own;
+    const limit = this.#around.overrides.limit(rule.id, this.#type, value, own, at, isOverridable(rule));
+    // A higher limit would be none.
+    return limit === null ? null : Math.min(limit, highestLimit(rule.count));
+  }
+
+  /** The lowest limit of those who watch a window, where none {@link mayBeLower}. */
+  lowest(window: number, watches: readonly Watch[], value: string, at: Instant, row: number): number {
+    const { lowest } = this.#foundOf(value, at, row);
+    return (lowest[window] ??= Math.min(
+      ...watches.map((watch) => this.of(watch, value, at, row) ?? Infinity),
+    ));
+  }
+
+  /** The habits behind a limit; undefined where it is a fixed one. */
+  habit({ baseline, peak }: Watch, value: string, at: Instant): Habit | undefined {
+    const type = profiled(this.#type);
+    if (baseline === undefined || type === undefined) return undefined;
+    const day = dayOf(at);
+    const profile = this.#around.profiles.profile(type, value, day);
+    const { peaks } = this.#around.profiles;
+    const number = peaks.numberOf(peak);
+    const since = peaks.since(number);
+    const learnt = this.isLearnt(profile, day, since);
+    const bound = this.#boundOf(baseline, this.#followed(baseline, peak, value, at), learnt);
+    return { ...baselineOf(profile, number, day, since), learnt, ...(bound === undefined ? {} : { bound }) };
+  }
+
+  /** The limit in words, where an override made it. */
+  overridden(watch: Watch, value: string, at: Instant): string | undefined {
+    const { baseline, rule, kind } = watch;
+    if (!this.mayBeLower || kind === 'turn') return undefined;
+    const own = baseline === undefined ? watch.limit : this.#followed(baseline, watch.peak, value, at);
+    return overriddenLimit(this.#around.overrides, rule, this.#type, value, own, at)?.sentence;
+  }
+
+  /** See {@link isLearnt}. */
+  isLearnt(profile: Profile, day: Day, since?: Day): boolean {
+    return isLearnt(profile, day, this.#learning, since);
+  }
+
+  /** See {@link isKnownOf}. */
+  isKnownOf(profile: Profile, kind: PlaceKind, day: Day): boolean {
+    return isKnownOf(profile, kind, day, this.#learning);
+  }
+
+  /** Whether what a baseline says of a subject is only to be proposed: nearly everybody is being learnt still. */
+  isDoubtful(watch: Watch, value: string, at: Instant): boolean {
+    const type = profiled(this.#type);
+    if (watch.baseline === undefined || type === undefined || watch.rule.when?.learning === true)
+      return false;
+    return this.#watchedFor(watch, at) < this.#learning.installation && !this.#knows(watch, type, value, at);
+  }
+
+  /** Whether an account may turn: not while it is being learnt and nearly everybody is. */
+  mayTurn(watch: Watch, value: string, at: Instant): boolean {
+    const after = watch.rule.turned?.after ?? 0;
+    return this.#watchedFor(watch, at) >= after || this.#knows(watch, 'account', value, at);
+  }
+
+  /** A window that no rule looked at before is as new as all of them are at first. */
+  #watchedFor({ peak }: Watch, at: Instant): Milliseconds {
+    return at - Math.max(this.#around.installedAt(), this.#since(peak) * DAY);
+  }
+
+  #knows({ peak }: Watch, type: ProfiledType, value: string, at: Instant): boolean {
+    const day = dayOf(at);
+    return this.isLearnt(this.#around.profiles.profile(type, value, day), day, this.#since(peak));
+  }
+
+  /** The first day of which anything is known of a window. */
+  #since(peak: string): Day {
+    const { peaks } = this.#around.profiles;
+    return peaks.since(peaks.numberOf(peak));
+  }
+
+  /** Where a limit comes from, if not from habits. */
+  #boundOf({ floor, start, ceiling }: Baseline, limit: number, learnt: boolean): Habit['bound'] {
+    if (limit === ceiling) return 'ceiling';
+    if (limit !== (learnt ? floor : start)) return undefined;
+    return learnt ? 'floor' : 'start';
+  }
+
+  #remembered(baseline: Baseline, { index, peak }: Watch, value: string, at: Instant, row: number): number {
+    if (row < 0) return this.#followed(baseline, peak, value, at);
+    return (this.#foundOf(value, at, row).limits[index] ??= this.#followed(baseline, peak, value, at));
+  }
+
+  /** What has been found for a row, as far as it still holds. */
+  #foundOf(value: string, at: Instant, row: number): Found {
+    const day = dayOf(at);
+    const { version } = this.#around.profiles;
+    const found = this.#found[row];
+    if (found !== undefined && found.value === value && found.day === day && found.version === version)
+      return found;
+    return (this.#found[row] = { value, day, version, limits: [], lowest: [] });
+  }
+
+  #followed(baseline: Baseline, peak: string, value: string, at: Instant): number {
+    const type = profiled(this.#type);
+    if (type === undefined) return baseline.floor;
+    const { profiles } = this.#around;
+    const day = dayOf(at);
+    const profile = profiles.profile(type, value, day);
+    const number = profiles.peaks.numberOf(peak);
+    const since = profiles.peaks.since(number);
+    const { typical, record } = baselineOf(profile, number, day, since);
+    const largest = baseline.largest === 0 ? 0 : baseline.largest * baselineOfLargest(profile, day).record;
+    const learnt = this.isLearnt(profile, day, since);
+    const least = learnt ? baseline.floor : baseline.start;
+    const limit = Math.max(least, baseline.typical * typical, baseline.record * record, largest);
+    // What is counted is whole: a limit that is not would allow one more in the sentence than in fact.
+    return Math.min(Math.floor(limit), baseline.ceiling ?? Infinity);
+  }
+}
+
+/**
+ * The limit of a rule that an override makes for a subject, in force and in words; undefined where it is the rule's own.
+ *
+ * @param own the limit without overrides
+ */
+export function overriddenLimit(
+  overrides: Overrides,
+  rule: Rule,
+  type: SubjectType,
+  value: string,
+  own: number,
+  at: Instant,
+): { readonly limit: number | null; readonly isNamed: boolean; readonly sentence: string } | undefined {
+  const found = overrides.explain(rule.id, type, value, own, at, isOverridable(rule));
+  if (found === undefined) return undefined;
+  const most = highestLimit(rule.count);
+  const why = rule.count === 'accounts' ? 'remembered' : 'told apart';
+  const isCut = found.limit !== null && found.limit > most;
+  return {
+    limit: isCut ? most : found.limit,
+    isNamed: found.named !== undefined,
+    sentence: `${isCut ? `${most}, since more are not ${why}: ` : ''}${inWords(found)}`,
+  };
+}
+
+/** Whether a factor multiplies the limit of a rule. */
+function isOverridable({ count }: Rule): boolean {
+  return isVolume(count) || count === 'accounts';
+}
+
+/**
+ * Whether a sender is known well enough to have habits.
+ *
+ * @param since the first day that is known of what is asked about
+ */
+export function isLearnt(profile: Profile, day: Day, learning: Learning, since: Day = -Infinity): boolean {
+  const first = Math.max(firstSeen(profile, day), since);
+  if (first < 0 || (day - first) * DAY < learning.age) return false;
+  return activeDays(profile, since, day, learning.days) >= learning.days;
+}
+
+/** Whether enough is known of where a sender sends from, of one kind, to call something new. */
+export function isKnownOf(profile: Profile, kind: PlaceKind, day: Day, learning: Learning): boolean {
+  return isHabit(profile.placed[kind], profile.lastDay, day, learning);
+}
+
+function profiled(type: SubjectType): ProfiledType | undefined {
+  return type === 'account' || type === 'domain' ? type : undefined;
+}

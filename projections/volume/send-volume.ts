@@ -1,0 +1,305 @@
+import { isBlockEvent } from '../../src/blocks/events.js';
+import type { RecordedEvent } from '../../src/kernel/events.js';
+import type { Instant } from '../../src/kernel/time.js';
+import type { Rule, RulesChanged, Sum, VersionedRules } from '../../src/rules/model.js';
+import type { Verdict } from '../../src/rules/verdict.js';
+import type {
+  AuthenticationFailed,
+  BounceReceived,
+  MessageAccepted,
+  MessageRefused,
+  RecipientsRefused,
+  SenderFields,
+} from '../../src/sending/events.js';
+import { CLOCK_TOLERANCE, effectiveAt, isImported } from '../../src/sending/events.js';
+import type { Day, SenderDaySummarised } from '../../src/sending/day-summary.js';
+import { dayOf } from '../../src/sending/day-summary.js';
+import { normalizeAddress } from '../../src/sending/identity.js';
+import type { MailDirection, Subject, SubjectType } from '../../src/sending/subjects.js';
+import { SUBJECT_TYPES } from '../../src/sending/subjects.js';
+import type { Fold } from './rule-evaluation.js';
+import { Counting } from './counting.js';
+import type { Volumes } from './counting.js';
+import { Feedback } from './feedback.js';
+import type { FeedbackState } from './feedback.js';
+import type { VolumeContext } from './limits.js';
+import { Overrides } from './overrides.js';
+import type { Baselines } from '../baselines/baselines.js';
+import { SenderProfiles } from '../baselines/sender-profiles.js';
+import type { SenderProfilesState } from '../baselines/sender-profiles.js';
+import { NOTHING_COUNTED, SubjectVolumes } from './subject-volumes.js';
+import type { VolumesState } from './subject-volumes.js';
+import { Timeline } from './timeline.js';
+import type { TimelineState } from './timeline.js';
+import { Outbreaks } from './outbreak.js';
+import type { OutbreaksState, AnomalousAccount } from './outbreak.js';
+import { outbreakReadings, outbreakVerdicts } from './outbreak-verdicts.js';
+import type { WindowReading } from './window-readings.js';
+
+const NONE: readonly Verdict[] = [];
+
+export interface SendVolumeState {
+  readonly rules: VersionedRules;
+  readonly volumes: Readonly<Record<SubjectType, VolumesState>>;
+  readonly profiles: SenderProfilesState;
+  /** Of proposals and blocks that stand, by id. */
+  readonly subjects: FeedbackState;
+  readonly timeline: TimelineState;
+  readonly together: OutbreaksState;
+  /** What an event that could not be folded to its end has left behind. */
+  readonly verdicts: readonly Verdict[];
+  /** When the last event was recorded. */
+  readonly recordedAt: Instant;
+}
+
+/**
+ * Folds events into sliding windows per subject and says when a rule trips. The same events give the same
+ * windows and the same verdicts, live, at start-up and in a replay; no clock is read.
+ *
+ * A rule that has tripped on a subject counts that subject afresh: evidence is used once. A release or a
+ * dismissal empties the subject's windows, and triples its limits for an hour. A rule counts from the moment
+ * it is in force; windows that the rule set before it had too are carried on.
+ */
+export class SendVolume {
+  #rules: VersionedRules = {
+    version: 0,
+    mode: 'enforce',
+    maxAutomaticBlocks: { max: 0, window: 0 },
+    rules: [],
+    exempt: [],
+  };
+  /** What is usual, as far as it is known. */
+  readonly profiles: SenderProfiles;
+  readonly #around: VolumeContext;
+  #volumes: Volumes;
+  #counting: Counting;
+  readonly #timeline = new Timeline(() => Math.max(0, ...this.#rules.rules.map((rule) => rule.window)));
+  /** By the store's clock: of the last event that was counted. */
+  #recordedAt: Instant = 0;
+  #verdicts: Verdict[] = [];
+  readonly #together = new Outbreaks();
+  readonly #judgements: Feedback;
+  /** The event that is being folded: one at a time, so one is filled anew for each. */
+  readonly #fold = {
+    ...{ at: 0, position: 0, direction: 'outbound' as MailDirection },
+    message: undefined as MessageAccepted | undefined,
+    sender: undefined as SenderFields | undefined,
+    verdicts: this.#verdicts,
+    turned: (rule: Rule, turned: AnomalousAccount): void => {
+      const judged = { rules: this.#rules, volumes: this.#volumes, overrides: this.#around.overrides };
+      this.#fold.verdicts.push(...outbreakVerdicts(this.#together, rule, turned, judged));
+    },
+  };
+
+  /** @param lent what another one knows of senders, for one that only counts: see {@link SenderProfiles} */
+  constructor(overrides = new Overrides(), lent?: () => Baselines | undefined) {
+    this.profiles = new SenderProfiles(lent);
+    this.#judgements = new Feedback(this.profiles, this.#together);
+    this.#around = {
+      profiles: this.profiles,
+      overrides,
+      positionAt: (at) => this.#timeline.positionAt(at),
+      installedAt: () => this.profiles.installedAt,
+    };
+    this.#volumes = this.#build(this.#rules);
+    this.#counting = new Counting(this.#volumes, this.profiles);
+  }
+
+  get rules(): VersionedRules {
+    return this.#rules;
+  }
+
+  /** What the age of the installation counts from; undefined before the first event. */
+  get installedAt(): Instant | undefined {
+    const { installedAt } = this.profiles;
+    return installedAt === 0 ? undefined : installedAt;
+  }
+
+  /** Folds one event; the verdicts are those of just this event. */
+  apply(event: RecordedEvent): readonly Verdict[] {
+    if (isImported(event)) return NONE;
+    switch (event.type) {
+      case 'MessageAccepted': {
+        const data = event.data as MessageAccepted;
+        const fold = this.#begin(event, data.direction, data, data);
+        const { amounts } = this.#counting;
+        amounts.set('messages', 1);
+        amounts.set('recipients', data.recipients);
+        amounts.set('bytes', data.size);
+        this.#counting.sent(fold, data, data.entitled);
+        return this.#end();
+      }
+      case 'RecipientsRefused': {
+        const data = event.data as RecipientsRefused;
+        const fold = this.#begin(event, data.direction, data);
+        this.#counting.amounts.set('refusedRecipients', data.count);
+        this.#counting.sent(fold, data, data.entitled);
+        return this.#end();
+      }
+      case 'BounceReceived': {
+        const address = normalizeAddress((event.data as BounceReceived).address);
+        const fold = this.#begin(event, 'outbound');
+        this.#counting.amounts.set('bounces', 1);
+        this.#counting.bounced(fold, address);
+        return this.#end();
+      }
+      case 'AuthenticationFailed': {
+        const data = event.data as AuthenticationFailed;
+        if (!(data.fresh ?? data.kind === 'genuine')) return NONE;
+        const fold = this.#begin(event, 'outbound');
+        this.#counting.failedLogins(fold, data.network, data.count);
+        return this.#end();
+      }
+      case 'MessageRefused': {
+        const data = event.data as MessageRefused;
+        const subject = this.#judgements.subjectOf(data.block);
+        if (subject === undefined) return NONE;
+        const fold = this.#begin(event, data.direction);
+        this.#counting.amounts.set('attempts', data.count);
+        this.#counting.of(fold, subject);
+        return this.#end();
+      }
+      case 'SenderDaySummarised': {
+        const summary = event.data as SenderDaySummarised;
+        if (summary.day > dayOf(event.recordedAt)) throw new Error('it summarises a day of the future');
+        this.profiles.summarised(summary);
+        return NONE;
+      }
+      case 'RulesChanged':
+        this.#change(event.data as RulesChanged, effectiveAt(event));
+        return NONE;
+      default:
+        if (isBlockEvent(event)) {
+          this.#judgements.apply(event, { rules: this.#rules, volumes: this.#volumes });
+        }
+        return NONE;
+    }
+  }
+
+  /** Cheap, whatever there is: windows are shared until they are written to. The opposite of {@link restore}. */
+  dump(): SendVolumeState {
+    return {
+      rules: this.#rules,
+      volumes: mapTypes((type) => this.#volumes[type].dump()),
+      profiles: this.profiles.dump(),
+      subjects: this.#judgements.dump(),
+      timeline: this.#timeline.dump(),
+      together: this.#together.dump(),
+      recordedAt: this.#recordedAt,
+      verdicts: this.#verdicts.slice(),
+    };
+  }
+
+  /** Takes over what {@link dump} gave. Must come before anything is applied. */
+  restore(state: SendVolumeState): void {
+    const { rules, volumes, profiles, subjects, timeline, recordedAt, verdicts } = state;
+    this.#rules = rules;
+    this.profiles.restore(profiles);
+    this.#volumes = this.#build(rules);
+    this.#counting = new Counting(this.#volumes, this.profiles);
+    for (const type of SUBJECT_TYPES) this.#volumes[type].restore(volumes[type]);
+    this.#judgements.restore(subjects);
+    this.#timeline.restore(timeline);
+    this.#together.restore(state.together);
+    this.#recordedAt = recordedAt;
+    this.#verdicts = verdicts.slice();
+    this.#fold.verdicts = this.#verdicts;
+  }
+
+  /** Takes over the rules and what people have judged, but nothing that was counted. */
+  restoreRules({ rules, volumes, profiles, subjects, recordedAt }: SendVolumeState): void {
+    this.restore({
+      ...{ rules, profiles, together: [] },
+      volumes: mapTypes((type) => ({ ...NOTHING_COUNTED, judged: volumes[type].judged })),
+      subjects,
+      timeline: { times: [], positions: [] },
+      recordedAt,
+      verdicts: [],
+    });
+  }
+
+  /** What stands in every window of a subject, against the limits of the rules that look at it; whether they apply now. */
+  readings(subject: Subject, now: Instant): readonly WindowReading[] {
+    const judged = { rules: this.#rules, volumes: this.#volumes, overrides: this.#around.overrides };
+    const own = this.#volumes[subject.type].readings(subject.value, now);
+    return [...own, ...outbreakReadings(this.#together, subject, now, judged)];
+  }
+
+  /** The subjects of a type that a count is highest for, in the longest window that counts it. */
+  busiest(
+    type: SubjectType,
+    count: Sum,
+    most: number,
+    now: Instant,
+  ): readonly { value: string; amount: number; window: number }[] {
+    return this.#volumes[type].busiest(count, most, now);
+  }
+
+  /** How many subjects of each type have a row. */
+  sizes(): Readonly<Record<SubjectType, number>> {
+    return mapTypes((type) => this.#volumes[type].size);
+  }
+
+  #begin(
+    event: RecordedEvent,
+    direction: MailDirection,
+    sender?: SenderFields,
+    message?: MessageAccepted,
+  ): Fold {
+    // The store's own clock was set back: windows that end in what is the future now would count nothing till then.
+    if (event.recordedAt < this.#recordedAt - CLOCK_TOLERANCE) this.restoreRules(this.dump());
+    this.#recordedAt = event.recordedAt;
+    const at = effectiveAt(event);
+    const { position } = event;
+    this.#timeline.note(at, position);
+    this.#counting.amounts.clear();
+    this.profiles.began(at);
+    const fold = this.#fold;
+    fold.at = at;
+    fold.position = position;
+    fold.message = message;
+    fold.sender = sender;
+    fold.direction = direction === 'inbound' ? 'inbound' : 'outbound';
+    return fold;
+  }
+
+  #end(): readonly Verdict[] {
+    if (this.#verdicts.length === 0) return NONE;
+    const verdicts = this.#verdicts;
+    this.#verdicts = [];
+    this.#fold.verdicts = this.#verdicts;
+    return verdicts;
+  }
+
+  #change(change: RulesChanged, at: Instant): void {
+    const rules = { ...change.rules, version: change.version };
+    const volumes = this.#build(rules);
+    for (const type of SUBJECT_TYPES) volumes[type].carryOver(this.#volumes[type]);
+    // Rules that cannot be used have thrown by now, and those before them stay in force.
+    this.#rules = rules;
+    this.#watchPeaks(volumes, dayOf(at));
+    this.profiles.governed(at);
+    this.#volumes = volumes;
+    this.#counting = new Counting(volumes, this.profiles);
+  }
+
+  /** Those that a limit follows come first: there may be too many. */
+  #watchPeaks(volumes: Volumes, today: Day): void {
+    const peaks = SUBJECT_TYPES.flatMap((type) => volumes[type].peaks);
+    const followed = peaks.filter((peak) => peak.followed);
+    this.profiles.watch(
+      [...followed, ...peaks].map(({ name }) => name),
+      today,
+    );
+    for (const type of SUBJECT_TYPES) volumes[type].numberPeaks();
+  }
+
+  #build(rules: VersionedRules): Volumes {
+    return mapTypes((type) => new SubjectVolumes(type, rules, this.#around));
+  }
+}
+
+function mapTypes<Value>(make: (type: SubjectType) => Value): Readonly<Record<SubjectType, Value>> {
+  const entries = SUBJECT_TYPES.map((type) => [type, make(type)] as const);
+  return Object.fromEntries(entries) as Record<SubjectType, Value>;
+}

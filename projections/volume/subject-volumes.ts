@@ -1,0 +1,298 @@
+import { GRACE, GRACE_FACTOR } from '../../src/blocks/state.js';
+import type { Instant } from '../../src/kernel/time.js';
+import type { Grace, InForce } from '../../src/rules/explain.js';
+import { WINDOW_MAX } from '../../src/rules/model.js';
+import type { Rule, Sum, VersionedRules } from '../../src/rules/model.js';
+import { widthFactor } from '../../src/sending/identity.js';
+import type { MailDirection, SubjectType } from '../../src/sending/subjects.js';
+import { RuleEvaluation } from './rule-evaluation.js';
+import type { Excess, Fold } from './rule-evaluation.js';
+import { HELD } from './counted-windows.js';
+import type { Amounts, LeftOut, Peak, Watch } from './counted-windows.js';
+import { Limits } from './limits.js';
+import type { VolumeContext } from './limits.js';
+import type { OpenDays } from '../baselines/open-days.js';
+import type { SenderProfiles } from '../baselines/sender-profiles.js';
+import { NO_WINDOWS, SubjectWindows } from './subject-windows.js';
+import type { WindowsState } from './subject-windows.js';
+import type { AnomalousAccount } from './outbreak.js';
+import { WindowReadings } from './window-readings.js';
+import type { WindowReading } from './window-readings.js';
+
+/** A person has judged what a subject did. */
+export interface JudgedThrough {
+  readonly by: Grace;
+  /** The verdict was wrong. */
+  readonly falsePositive: boolean;
+  readonly at: Instant;
+  readonly position: number;
+}
+
+export interface VolumesState extends WindowsState {
+  readonly judged: readonly (readonly [value: string, judged: JudgedThrough])[];
+}
+
+export const NOTHING_COUNTED: VolumesState = { ...NO_WINDOWS, judged: [] };
+
+/** So much of its limit one network adds to what is counted of those around it, before it is blocked itself. */
+const SHARE_OF_WIDER = 1 / 6;
+
+/** The windows of all subjects of one type, and the rules that look at them. */
+export class SubjectVolumes {
+  readonly #type: SubjectType;
+  readonly #limits: Limits;
+  readonly #counted: SubjectWindows;
+  readonly #conclusions: RuleEvaluation;
+  readonly #readings: WindowReadings;
+  /** By value: the newest release or dismissal, as long as any window may reach back to it. */
+  readonly #judged = new Map<string, JudgedThrough>();
+  /** By window: the numbers of its peaks in profiles. */
+  #peaks: readonly (readonly { readonly number: number; readonly leaveOut: LeftOut }[])[] = [];
+  readonly #profiles: SenderProfiles;
+  readonly #days: OpenDays | undefined;
+  /** Windows that may be above a limit, and what they hold: scratch of one {@link add} at a time. */
+  readonly #above: number[] = [];
+  readonly #sums: number[] = [];
+
+  constructor(type: SubjectType, rules: VersionedRules, around: VolumeContext) {
+    this.#type = type;
+    this.#limits = new Limits(type, rules, around);
+    this.#counted = new SubjectWindows(type, rules.rules);
+    this.#conclusions = new RuleEvaluation(type, rules, around, this.#limits, this.#counted);
+    const graced = (value: string, now: Instant): JudgedThrough | undefined => this.#graced(value, now);
+    this.#readings = new WindowReadings(this.#limits, this.#counted, this.#conclusions, graced);
+    this.#profiles = around.profiles;
+    this.#days = type === 'account' || type === 'domain' ? around.profiles.days(type) : undefined;
+    this.numberPeaks();
+  }
+
+  /** The peaks of its windows. */
+  get peaks(): readonly Peak[] {
+    return this.#counted.windows.flatMap((window) => window.peaks);
+  }
+
+  /** Looks up the numbers of its peaks: profiles have chosen those that they keep. */
+  numberPeaks(): void {
+    this.#peaks = this.#counted.windows.map(({ peaks }) =>
+      peaks.flatMap(({ name, leaveOut }) => {
+        const number = this.#profiles.noted(name);
+        return number === undefined ? [] : [{ number, leaveOut }];
+      }),
+    );
+  }
+
+  get size(): number {
+    return this.#counted.size;
+  }
+
+  /** The opposite of {@link restore}. */
+  dump(): VolumesState {
+    return { ...this.#counted.dump(), judged: [...this.#judged] };
+  }
+
+  /** Takes over what {@link dump} gave under the same rules. Must come before anything is added. */
+  restore(state: VolumesState): void {
+    this.#counted.restore(state);
+    for (const [value, judged] of state.judged) this.#judged.set(value, judged);
+  }
+
+  /** Whether any window counts any of these (see {@link Amounts.mask}) in mail of this direction. */
+  counts(mask: number, direction: MailDirection): boolean {
+    return (this.#counted.plans[direction].mask & mask) !== 0;
+  }
+
+  /** The value that a row stands for, as it is kept here; undefined where there is no such row. */
+  valueOf(row: number): string | undefined {
+    return this.#counted.valueOf(row);
+  }
+
+  /** The row of a value, made where there is none. */
+  rowOf(value: string, at: Instant): number {
+    return this.#counted.row(value, at);
+  }
+
+  /**
+   * Adds to every window that counts any of these, and then pushes a verdict for every rule that trips by it.
+   *
+   * @param guess the row that the value may have
+   * @param day the row of the day on which the peaks of its windows are noted; -1 for none
+   * @returns the row that it has
+   */
+  add(value: string, amounts: Amounts, fold: Fold, guess: number, day: number): number {
+    const { at, message } = fold;
+    const counted = this.#counted;
+    const row = counted.row(value, at, guess);
+    const factor = this.factor(value, at);
+    const anyLimit = this.#limits.mayBeLower;
+    if (message !== undefined) counted.note(row, message, at);
+    const { windows } = counted.plans[fold.direction];
+    let above = 0;
+    for (let index = 0; index < windows.length; index++) {
+      const number = windows[index]!;
+      const window = counted.windows[number]!;
+      const amount = amounts.values[window.count]!;
+      if (amount === 0) continue;
+      const sum = counted.add(row, number, at, amount);
+      if (day >= 0) this.#notePeaks(row, number, day, sum, amount, at);
+      const isAbove =
+        sum > window.least * factor &&
+        sum > this.#limits.lowest(number, window.watches, value, at, row) * factor;
+      if (!isAbove && !anyLimit) continue;
+      this.#above[above] = number;
+      this.#sums[above++] = sum;
+    }
+    // Rules may ask what stands in other windows: first all of them hold what has come.
+    for (let each = 0; each < above; each++) {
+      this.#look(value, row, this.#above[each]!, this.#sums[each]!, factor, fold);
+    }
+    if (message !== undefined && counted.diverse.length > 0) this.#compare(value, row, factor, fold);
+    return row;
+  }
+
+  #notePeaks(row: number, number: number, day: number, sum: number, amount: number, at: Instant): void {
+    for (const { number: peak, leaveOut } of this.#peaks[number]!) {
+      if (leaveOut === 0) this.#days!.peak(day, peak, sum);
+      // What is left out is no less than this very message.
+      else if (sum - amount > this.#days!.peakAt(day, peak)) {
+        this.#days!.peak(day, peak, sum - this.#counted.largest(row, number, leaveOut, at, 0));
+      }
+    }
+  }
+
+  /** Looks whether a window is above the limit of any rule that watches it. */
+  #look(value: string, row: number, number: number, sum: number, factor: number, fold: Fold): void {
+    const end = this.#counted.end(row, number, fold.at);
+    for (const watch of this.#counted.windows[number]!.watches) {
+      const untripled = this.#limits.of(watch, value, fold.at, row);
+      if (untripled === null || sum <= untripled * factor) continue;
+      const observed = this.#counted.observed(row, number, watch, end);
+      const limit = untripled * factor;
+      if (observed <= limit) continue;
+      const grace = factor === 1 ? undefined : this.#graced(value, fold.at)?.by;
+      if (watch.kind === 'turn') this.#turns(watch, value, observed, { limit, untripled, grace }, fold);
+      else this.#exceeds({ value, row, watch, observed, limit, untripled, grace, end }, fold);
+    }
+  }
+
+  /** Looks whether there are too many different ones. */
+  #compare(value: string, row: number, factor: number, fold: Fold): void {
+    const { at } = fold;
+    for (const [watch, diversity] of this.#counted.diverse) {
+      const observed = this.#counted.different(row, diversity, at);
+      if (observed <= watch.limit * factor && !this.#limits.mayBeLower) continue;
+      const untripled = this.#limits.of(watch, value, at, row);
+      if (untripled === null || observed <= untripled * factor) continue;
+      const limit = untripled * factor;
+      const grace = factor === 1 ? undefined : this.#graced(value, at)?.by;
+      this.#exceeds({ value, row, watch, observed, limit, untripled, grace, end: at }, fold);
+    }
+  }
+
+  #turns(watch: Watch, account: string, observed: number, inForce: InForce, fold: Fold): void {
+    const { at, position } = fold;
+    const { limit, untripled, grace } = inForce;
+    // Of this very account a person has just said that it is no thief's: it is no part of what others do.
+    if (grace !== undefined && this.#graced(account, at)?.falsePositive === true) return;
+    if (!this.#limits.mayTurn(watch, account, at)) return;
+    fold.turned(watch.rule, { account, at, position, observed, limit, untripled, grace });
+  }
+
+  #exceeds(found: Omit<Excess, 'judgedTo'>, fold: Fold): void {
+    const excess = { ...found, judgedTo: this.#judged.get(found.value)?.position ?? 0 };
+    const verdict = this.#conclusions.verdict(excess, fold);
+    if (verdict === undefined) return;
+    fold.verdicts.push(verdict);
+    this.#counted.trip(found.row, found.watch, found.end);
+  }
+
+  /** What an account did that turned, in words: it is evidence of the rule no more, whatever comes of it. */
+  turned(rule: Rule, turned: AnomalousAccount, now: Instant): string {
+    const watch = this.#counted.turnOf(rule);
+    this.#counted.use(turned.account, now, (other) => other === watch);
+    return this.#conclusions.turned(watch, turned);
+  }
+
+  /** What limits are multiplied by at `now`: more than 1 of a wide network, and within the hour after a release or dismissal. */
+  factor(value: string, now: Instant): number {
+    const grace = this.#judged.size > 0 && this.#graced(value, now) !== undefined ? GRACE_FACTOR : 1;
+    return this.#type === 'ip' ? grace * widthFactor(value) : grace;
+  }
+
+  /** How much more of a count one network may add to that of the networks around it: a share of its own limit. */
+  partOf(count: Sum, value: string, now: Instant): number {
+    const place = HELD.indexOf(count);
+    const row = this.#counted.row(value, now);
+    let room = Infinity;
+    for (const [number, window] of this.#counted.windows.entries()) {
+      if (window.count !== place) continue;
+      room = Math.min(room, Math.ceil(window.least * SHARE_OF_WIDER) - this.#counted.sum(row, number, now));
+    }
+    return room === Infinity ? 0 : room;
+  }
+
+  /** The judgement that an account has its grace of, if it has any. */
+  #graced(value: string, now: Instant): JudgedThrough | undefined {
+    const judged = this.#judged.get(value);
+    return judged !== undefined && now < judged.at + GRACE ? judged : undefined;
+  }
+
+  /** What stands in its windows. Changes nothing, whatever `now` is. */
+  readings(value: string, now: Instant): readonly WindowReading[] {
+    return this.#readings.of(value, now);
+  }
+
+  /** How far an account is from turning, says a rule over its domain. Changes nothing. */
+  turning(rule: Rule, value: string, now: Instant): WindowReading {
+    return this.#readings.turning(rule, value, now);
+  }
+
+  /** The subjects that a count is highest for, in the longest window that counts it. */
+  busiest(
+    count: Sum,
+    most: number,
+    now: Instant,
+  ): readonly { value: string; amount: number; window: number }[] {
+    const place = HELD.indexOf(count);
+    const { windows } = this.#counted;
+    const counting = windows.flatMap((window, index) =>
+      window.count === place && window.direction !== 'inbound' ? [index] : [],
+    );
+    const longest = counting.sort((a, b) => windows[b]!.window - windows[a]!.window)[0];
+    if (longest === undefined) return [];
+    const { window } = windows[longest]!;
+    const top: { value: string; amount: number; window: number }[] = [];
+    for (const [value, row] of this.#counted.entries()) {
+      const amount = this.#counted.sum(row, longest, now);
+      if (amount <= 0 || (top.length === most && amount <= top.at(-1)!.amount)) continue;
+      const behind = top.findIndex((other) => other.amount < amount);
+      top.splice(behind < 0 ? top.length : behind, 0, { value, amount, window });
+      if (top.length > most) top.pop();
+    }
+    return top;
+  }
+
+  /** Empties the windows of one subject, since a person has judged what stood in them, and begins its grace. */
+  forget(value: string, judged: JudgedThrough): void {
+    const { at } = judged;
+    // Not the longest window of these rules: the next rule set may look back further.
+    for (const [other, before] of this.#judged) if (before.at + WINDOW_MAX < at) this.#judged.delete(other);
+    this.#judged.set(value, judged);
+    this.#counted.clear(value);
+  }
+
+  /** A block came about: what it rests upon is evidence of no rule any more, since it is contained. */
+  contain(value: string, at: Instant): void {
+    this.#counted.use(value, at, (watch) => watch.kind !== 'renew');
+  }
+
+  /** Takes another subject's counts out of this one's windows, where both have the same window. */
+  subtract(value: string, from: SubjectVolumes, fromValue: string): void {
+    this.#counted.subtract(value, from.#counted, fromValue);
+  }
+
+  /** Takes over what the windows of the rule set before held, for the windows that both have. */
+  carryOver(before: SubjectVolumes): void {
+    for (const [value, judged] of before.#judged) this.#judged.set(value, judged);
+    this.#counted.carryOver(before.#counted);
+  }
+}

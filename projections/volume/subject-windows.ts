@@ -1,0 +1,274 @@
+import type { Instant } from '../../src/kernel/time.js';
+import type { Rule, Sum } from '../../src/rules/model.js';
+import type { MessageAccepted } from '../../src/sending/events.js';
+import type { MailDirection, SubjectType } from '../../src/sending/subjects.js';
+import { HELD, countedBy, isSame, planOf, windowsOf } from './counted-windows.js';
+import type { LeftOut, Plan, Watch, Window } from './counted-windows.js';
+import { DistinctCounts } from './distinct-counts.js';
+import type { DistinctCountsState, DistinctWatch } from './distinct-counts.js';
+import type { Column } from './window-cells.js';
+import { WindowTable } from './window-table.js';
+import type { WindowTableState } from './window-table.js';
+
+export interface WindowsState {
+  readonly table: WindowTableState;
+  readonly diversities: DistinctCountsState;
+  /** By row of the table: when each watch last tripped. */
+  readonly tripped: readonly (readonly [row: number, trips: Float64Array])[];
+}
+
+export const NO_WINDOWS: WindowsState = {
+  table: { keys: [], free: [], sweep: 0, pages: [] },
+  diversities: {},
+  tripped: [],
+};
+
+/** Which columns of the table hold a window. */
+interface Place {
+  readonly sum: number;
+  readonly first: number | undefined;
+  readonly second: number | undefined;
+}
+
+/**
+ * What is counted of each subject of one type, by rows: its windows, how many different ones it has, and when each rule
+ * last tripped on it, since evidence is used once.
+ */
+export class SubjectWindows {
+  readonly windows: readonly Window[];
+  readonly plans: Readonly<Record<MailDirection, Plan>>;
+  readonly diversities: DistinctCounts;
+  /** Rules that count different ones, as those who watch windows are. */
+  readonly diverse: readonly (readonly [Watch, DistinctWatch])[];
+  /** By window. */
+  readonly #places: readonly Place[];
+  readonly #table: WindowTable;
+  readonly #watches: readonly Watch[];
+  /** By row, by watch. */
+  readonly #tripped = new Map<number, Float64Array>();
+  readonly #evicted = (row: number): void => {
+    this.#tripped.delete(row);
+    this.diversities.clear(row);
+  };
+
+  constructor(type: SubjectType, rules: readonly Rule[]) {
+    this.windows = windowsOf(type, rules);
+    this.plans = { outbound: planOf(this.windows, 'outbound'), inbound: planOf(this.windows, 'inbound') };
+    const watches = this.windows.flatMap((window) => window.watches);
+    this.diversities = new DistinctCounts(type, rules, watches.length);
+    this.diverse = this.diversities.watches.map((each) => [watchOf(each), each]);
+    this.#watches = [...watches, ...this.diverse.map(([watch]) => watch)];
+    const columns: Column[] = [];
+    const take = (column: Column): number => columns.push(column) - 1;
+    this.#places = this.windows.map(({ window, wide, largest }) => ({
+      sum: take({ window, wide }),
+      first: largest >= 1 ? take({ window, wide: false }) : undefined,
+      second: largest >= 2 ? take({ window, wide: false }) : undefined,
+    }));
+    this.#table = new WindowTable(columns);
+  }
+
+  get size(): number {
+    return this.#table.rows.size;
+  }
+
+  /** The row of a value, if it has one. */
+  find(value: string): number | undefined {
+    return this.#table.rows.find(value);
+  }
+
+  /** The value that a row stands for, as it is kept here; undefined where there is no such row. */
+  valueOf(row: number): string | undefined {
+    return this.#table.rows.keyOf(row);
+  }
+
+  /**
+   * The row of a value, made where there is none.
+   *
+   * @param guess the row that it may have
+   */
+  row(value: string, at: Instant, guess = -1): number {
+    return this.#table.rows.holds(guess, value) ? guess : this.#table.row(value, at, this.#evicted);
+  }
+
+  /** Adds to a window. @returns the count within it now; 0 where `at` is older than the window */
+  add(row: number, window: number, at: Instant, amount: number): number {
+    const { sum: column, first, second } = this.#places[window]!;
+    const sum = this.#table.add(row, column, at, amount);
+    if (first !== undefined) this.#table.raise(row, first, second, at, amount);
+    return sum;
+  }
+
+  note(row: number, message: MessageAccepted, at: Instant): void {
+    if (this.diversities.any) this.diversities.note(row, message, at);
+  }
+
+  /** The end of a window: `at`, or the newest bucket that was written, where that is later. */
+  end(row: number, window: number, at: Instant): Instant {
+    return this.#table.end(row, this.#places[window]!.sum, at);
+  }
+
+  /** Where the evidence begins that a rule has at `end`: with its window, or when it last tripped. */
+  start(row: number, watch: Watch, end: Instant): Instant {
+    const window = this.windows.findIndex(({ watches }) => watches.includes(watch));
+    const column = this.#places[window]?.sum;
+    const start = column === undefined ? end - watch.rule.window : this.#table.windowStart(column, end);
+    return Math.max(start, this.#trippedAt(row, watch.index));
+  }
+
+  /** What a rule sees in a window: counted since it last tripped, its largest messages left out. */
+  observed(row: number, window: number, watch: Watch, at: Instant): number {
+    return this.#observedSince(row, window, watch, at, this.#trippedAt(row, watch.index));
+  }
+
+  /** The same with what has been evidence already; undefined where the rule has not tripped within the window. */
+  withEvidence(row: number, window: number, watch: Watch, at: Instant): number | undefined {
+    if (!this.#hasTripped(row, watch, at)) return undefined;
+    return this.#observedSince(row, window, watch, at, 0);
+  }
+
+  #observedSince(row: number, window: number, { leaveOut }: Watch, at: Instant, since: Instant): number {
+    const { sum } = this.#places[window]!;
+    const all = since === 0 ? this.#table.sum(row, sum, at) : this.#table.sumAfter(row, sum, at, since);
+    return leaveOut === 0 ? all : all - this.largest(row, window, leaveOut, at, since);
+  }
+
+  /** How many different ones a rule sees. */
+  different(row: number, { kind, rule, index }: DistinctWatch, at: Instant): number {
+    return this.diversities.count(kind, row, at, rule.window, this.#trippedAt(row, index));
+  }
+
+  /** As {@link withEvidence}. */
+  differentWithEvidence(row: number, watch: DistinctWatch, at: Instant): number | undefined {
+    if (!this.#hasTripped(row, watch, at)) return undefined;
+    return this.diversities.count(watch.kind, row, at, watch.rule.window, 0);
+  }
+
+  #hasTripped(row: number, { index, rule }: Watch | DistinctWatch, at: Instant): boolean {
+    return this.#trippedAt(row, index) > at - rule.window;
+  }
+
+  /** Recipients of the largest messages within a window. */
+  largest(row: number, window: number, leaveOut: LeftOut, at: Instant, since: Instant): number {
+    const { first, second } = this.#places[window]!;
+    return this.#table.largest(row, first!, leaveOut === 2 ? second : undefined, at, since);
+  }
+
+  /** The count within a window that ends at `at`, whoever has used it as evidence. */
+  sum(row: number, window: number, at: Instant): number {
+    return this.#table.sum(row, this.#places[window]!.sum, at);
+  }
+
+  /** The same for whatever a rule counts by the way; 0 where no window holds it. */
+  sumOf(sum: Sum, rule: Rule, row: number, at: Instant): number {
+    const wanted = { count: HELD.indexOf(sum), window: rule.window, direction: countedBy(rule) };
+    const number = this.windows.findIndex((other) => isSame(other, wanted));
+    return number < 0 ? 0 : this.sum(row, number, at);
+  }
+
+  /** A rule has tripped: what is counted up to `at` is evidence of it no more. */
+  trip(row: number, { index }: Watch, at: Instant): void {
+    let trips = this.#tripped.get(row);
+    if (trips === undefined) this.#tripped.set(row, (trips = new Float64Array(this.#watches.length)));
+    trips[index] = at;
+  }
+
+  /** What has been counted is evidence no more of the rules that are chosen. */
+  use(value: string, at: Instant, chosen: (watch: Watch) => boolean): void {
+    const row = this.#table.rows.find(value);
+    if (row === undefined) return;
+    const end = Math.max(at, this.#table.touchedAt(row));
+    for (const watch of this.#watches) if (chosen(watch)) this.trip(row, watch, end);
+  }
+
+  /** How a rule asks of each account whether it has turned. */
+  turnOf(rule: Rule): Watch {
+    return this.#watches.find((watch) => watch.kind === 'turn' && watch.rule.id === rule.id)!;
+  }
+
+  /** Empties all that is counted of a value. */
+  clear(value: string): void {
+    const row = this.#table.rows.find(value);
+    if (row === undefined) return;
+    this.#table.clear(row);
+    this.#evicted(row);
+  }
+
+  /** Takes another subject's counts out of this one's windows, where both have the same window. */
+  subtract(value: string, from: SubjectWindows, fromValue: string): void {
+    const row = this.#table.rows.find(value);
+    const fromRow = from.#table.rows.find(fromValue);
+    if (row === undefined || fromRow === undefined) return;
+    this.windows.forEach((window, number) => {
+      const other = from.windows.findIndex((each) => isSame(window, each));
+      if (other < 0) return;
+      this.#table.subtract(row, this.#places[number]!.sum, from.#table, fromRow, from.#places[other]!.sum);
+    });
+  }
+
+  /** Takes over what the windows of the rule set before held, for the windows that both have. */
+  carryOver(before: SubjectWindows): void {
+    const shared = this.windows.flatMap((window, number) => {
+      const old = before.windows.findIndex((other) => isSame(window, other));
+      return old < 0 ? [] : columnPairs(this.#places[number]!, before.#places[old]!);
+    });
+    if (shared.length === 0) return;
+    for (const [value, oldRow] of before.#table.rows.entries()) {
+      const row = this.#table.row(value, before.#table.touchedAt(oldRow), this.#evicted);
+      for (const [column, old] of shared) this.#table.copy(row, column, before.#table, oldRow, old);
+      this.diversities.copy(row, before.diversities, oldRow);
+      this.#carryTrips(row, before, oldRow);
+    }
+  }
+
+  /** Every value with its row, in the order of the rows. */
+  entries(): IterableIterator<[string, number]> {
+    return this.#table.rows.entries();
+  }
+
+  /** The opposite of {@link restore}. */
+  dump(): WindowsState {
+    return {
+      table: this.#table.dump(),
+      diversities: this.diversities.dump(),
+      tripped: [...this.#tripped].map(([row, trips]) => [row, trips.slice()]),
+    };
+  }
+
+  /** Takes over what {@link dump} gave under the same rules. Must come before anything is added. */
+  restore({ table, diversities, tripped }: WindowsState): void {
+    this.#table.restore(table);
+    this.diversities.restore(diversities);
+    for (const [row, trips] of tripped) this.#tripped.set(row, trips.slice());
+  }
+
+  #carryTrips(row: number, before: SubjectWindows, oldRow: number): void {
+    const trips = before.#tripped.get(oldRow);
+    if (trips === undefined) return;
+    const old = new Map(before.#watches.map((watch) => [nameOf(watch), trips[watch.index]!]));
+    for (const watch of this.#watches) {
+      const at = old.get(nameOf(watch)) ?? 0;
+      if (at > 0) this.trip(row, watch, at);
+    }
+  }
+
+  #trippedAt(row: number, index: number): Instant {
+    return this.#tripped.get(row)?.[index] ?? 0;
+  }
+}
+
+function watchOf({ rule, index }: DistinctWatch): Watch {
+  return { rule, index, kind: 'act', leaveOut: 0, limit: rule.limit, baseline: undefined, peak: '' };
+}
+
+function nameOf({ kind, rule }: Watch): string {
+  return `${kind} ${rule.id} ${countedBy(rule)}`;
+}
+
+/** Columns of the same window in two tables, where both have them. */
+function columnPairs(a: Place, b: Place): readonly (readonly [number, number])[] {
+  return (['sum', 'first', 'second'] as const).flatMap((kind) => {
+    const [one, other] = [a[kind], b[kind]];
+    return one === undefined || other === undefined ? [] : [[one, other] as const];
+  });
+}

@@ -1,0 +1,152 @@
+import type { Logger } from 'pino';
+import { WatchedFile } from '../accounts/watched-file.js';
+import { messageOf } from '../kernel/errors.js';
+import type { AlarmClock } from '../kernel/time.js';
+import { SECOND } from '../kernel/time.js';
+import type { RulesMetrics } from '../metrics/rules.js';
+import { carryOutBatch } from './override-batch.js';
+import type { OverrideCommandHandler } from './override-commands.js';
+import type { OverrideCommand } from '../overrides/decide.js';
+import type { OverrideEntry } from '../overrides/model.js';
+import { OVERRIDE_TYPES } from '../overrides/model.js';
+import { unusedLimits } from '../overrides/unused.js';
+import { parseAside } from '../parsing/aside.js';
+import type { ReadModels } from '../detector/read-models.js';
+import { subjectKey } from '../sending/subjects.js';
+import { refused, restored } from '../watched-files.js';
+
+const BY = 'system:overrides-file';
+/** Where the store did not take the changes: when they are tried again. */
+const AGAIN_AFTER = 30 * SECOND;
+
+export interface OverridesFileOptions {
+  readonly path: string;
+  readonly desk: OverrideCommandHandler;
+  readonly models: ReadModels;
+  readonly clock: AlarmClock;
+  readonly log: Logger;
+  readonly metrics: Pick<RulesMetrics, 'fileRefused'>;
+}
+
+/**
+ * The overrides file, watched: what it says holds, and what is gone from it holds no more. What the API has set is
+ * not touched. A file that cannot be used is refused with its reasons in the log, and what was in force stays.
+ */
+export class OverridesFile {
+  readonly #options: OverridesFileOptions;
+  readonly #watched: WatchedFile<readonly OverrideEntry[]>;
+  #isRefused = false;
+  #work: Promise<void> = Promise.resolve();
+  #stopped = false;
+  #cancelRetry = (): void => undefined;
+
+  private constructor(options: OverridesFileOptions) {
+    this.#options = options;
+    const { path, log, metrics } = options;
+    this.#watched = new WatchedFile({
+      path,
+      parseBytes: (bytes) => parseAside('overrides', bytes, path),
+      entries: (entries) => entries.length,
+      onChange: () => this.#next(() => this.#changed()),
+      onRefused: (faults, isDoubtful) => {
+        this.#isRefused = true;
+        refused(log, metrics, 'overrides')(faults, isDoubtful);
+      },
+      onRestored: () => this.#restored(),
+    });
+  }
+
+  /** Reads the file for the first time. @throws ConfigError; the system's error where it cannot be read */
+  static async open(options: OverridesFileOptions): Promise<OverridesFile> {
+    const file = new OverridesFile(options);
+    await file.#watched.load();
+    return file;
+  }
+
+  /**
+   * Brings what is in force in line with the file, for the first time; the read models must be caught up. From then
+   * on a changed file is taken over within seconds.
+   *
+   * @throws StoreUnavailable
+   */
+  async start(): Promise<void> {
+    await this.#reconcile();
+    this.#watched.start();
+  }
+
+  /** Looks at the file now; resolves when what it says is in force, or was refused. */
+  async check(): Promise<void> {
+    await this.#watched.check();
+    await this.#work;
+  }
+
+  /** As {@link check}, but takes over what has lost most of its entries. */
+  async reload(): Promise<void> {
+    await this.#watched.reload();
+    await this.#work;
+  }
+
+  /** Takes nothing over any more; what is under way ends with the store. */
+  stop(): void {
+    this.#stopped = true;
+    this.#watched.stop();
+    this.#cancelRetry();
+  }
+
+  /** A file that was refused and says again what is in force is told of all the same. */
+  async #changed(): Promise<void> {
+    if (!(await this.#reconcile()) && this.#isRefused) this.#restored();
+    this.#isRefused = false;
+  }
+
+  /** @returns whether anything changed */
+  async #reconcile(): Promise<boolean> {
+    const { desk, models, clock, log } = this.#options;
+    const entries = this.#watched.current;
+    const listed = new Set(entries.map(({ subject }) => subjectKey(subject)));
+    const commands: OverrideCommand[] = entries.map((entry) => ({
+      kind: 'set',
+      origin: 'file',
+      ...entry,
+    }));
+    for (const type of OVERRIDE_TYPES) {
+      for (const { subject, file } of models.overrides.all(type)) {
+        if (file === undefined || listed.has(subjectKey(subject))) continue;
+        commands.push({ kind: 'remove', origin: 'file', subject });
+      }
+    }
+    const done = await carryOutBatch({ desk, models, clock }, commands, () => ({ by: BY }));
+    const { set, removed, unchanged, position } = done;
+    await models.reached(position);
+    if (set + removed === 0) return false;
+    const { rules } = models.sendVolume.rules;
+    const unused = entries.filter(({ terms }) => unusedLimits(terms, rules).length > 0).length;
+    log.info({ set, removed, unchanged, unused }, 'the overrides file is in force');
+    return true;
+  }
+
+  #restored(): void {
+    this.#isRefused = false;
+    restored(this.#options.log, 'overrides')();
+  }
+
+  /** One after the other: the newest file wins. */
+  #next(work: () => Promise<void>): void {
+    this.#cancelRetry();
+    this.#work = this.#work.then(async () => {
+      if (this.#stopped) return;
+      try {
+        await work();
+      } catch (error) {
+        if (this.#stopped) return;
+        const { log, clock } = this.#options;
+        log.error(
+          { error: messageOf(error) },
+          'overrides of the file could not be recorded; it is tried again',
+        );
+        const again = (): void => this.#next(async () => void (await this.#reconcile()));
+        this.#cancelRetry = clock.after(AGAIN_AFTER, again);
+      }
+    });
+  }
+}

@@ -1,0 +1,108 @@
+import path from 'node:path';
+import { setTimeout } from 'node:timers/promises';
+import type { Logger } from 'pino';
+import type { Baselines } from '../../projections/baselines/baselines.js';
+import { BaselineProjector } from './baseline-projector.js';
+import type { BaselineListeners } from './baseline-projector.js';
+import { messageOf } from '../kernel/errors.js';
+import type { AlarmClock, Milliseconds } from '../kernel/time.js';
+import { HOUR } from '../kernel/time.js';
+import { BASELINES_ONLY } from './event-registry.js';
+import type { Metrics } from '../metrics/metrics.js';
+import { SUMMARIES_KEPT } from '../sending/day-summary.js';
+import { Snapshots } from '../snapshots/snapshots.js';
+import { insist } from '../kernel/backoff.js';
+import type { EventStore } from '../store/port.js';
+import { LogReplaced } from '../store/port.js';
+
+/** What comes in between are a few decisions: a snapshot of a hundred thousand senders is not written for these. */
+const SNAPSHOTS_WITHIN: Milliseconds = 6 * HOUR;
+/** Catching up, it rests for as long as it took to fold so many: half a core, and less where there is mail. */
+const AT_ONCE = 64;
+const REST: Milliseconds = 4;
+
+export interface BaselineReplicaOptions extends BaselineListeners {
+  readonly store: EventStore;
+  /** Of the process. */
+  readonly data: string;
+  readonly clock: AlarmClock;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+  /** The feed broke. */
+  readonly onFatal: (error: unknown) => void;
+}
+
+/** Keeps what senders usually do at hand, for a node that takes mail and folds no sends. */
+export class BaselineReplica {
+  readonly #options: BaselineReplicaOptions;
+  readonly #feed: BaselineProjector;
+  #snapshots: Snapshots | undefined;
+  #begun: Promise<void> = Promise.resolve();
+  readonly #closing = new AbortController();
+
+  constructor(options: BaselineReplicaOptions) {
+    this.#options = options;
+    this.#feed = new BaselineProjector(options);
+  }
+
+  /** Undefined until it has caught up: who is half known looks like somebody else. */
+  get habits(): Baselines | undefined {
+    return this.#feed.ready ? this.#feed.habits : undefined;
+  }
+
+  get ready(): boolean {
+    return this.#feed.ready;
+  }
+
+  /** Begins to catch up. Nobody waits for it: mail is taken meanwhile. */
+  start(): void {
+    this.#begun = this.#begin();
+    this.#begun.catch((error: unknown) => this.#ended(error));
+  }
+
+  async close(): Promise<void> {
+    this.#closing.abort();
+    await this.#feed.stop();
+    await this.#begun.catch(() => undefined);
+    await this.#snapshots?.close();
+  }
+
+  async #begin(): Promise<void> {
+    const { store, data, clock, metrics, log } = this.#options;
+    const { signal } = this.#closing;
+    const snapshots = await Snapshots.open({
+      ...{ folder: path.join(data, 'snapshots'), categories: BASELINES_ONLY, models: this.#feed, clock, log },
+      ...{ within: SNAPSHOTS_WITHIN, kept: SUMMARIES_KEPT },
+      onFailed: () => metrics.store.snapshotFailures.inc(),
+    });
+    this.#snapshots = snapshots;
+    const onAway = (error: Error): void =>
+      log.debug({ error: messageOf(error) }, 'the store does not answer yet');
+    await insist(() => snapshots.restore(store), { signal, onAway, patient: true });
+    if (signal.aborted) return;
+    let folded = 0;
+    const { ended } = await this.#feed.follow(store, () => {
+      snapshots.folded();
+      return this.ready || ++folded % AT_ONCE > 0 ? undefined : setTimeout(REST);
+    });
+    ended.catch((error: unknown) => this.#ended(error));
+    const { habits, position } = this.#feed;
+    log.info({ senders: habits.size, position }, 'it is known what senders usually do');
+  }
+
+  #ended(error: unknown): void {
+    if (this.#closing.signal.aborted) return;
+    if (!(error instanceof LogReplaced)) this.#options.onFatal(error);
+    else {
+      this.#begun = this.#beginAnew();
+      this.#begun.catch((fault: unknown) => this.#ended(fault));
+    }
+  }
+
+  /** Whoever is not known in the log that is there now is not known. */
+  async #beginAnew(): Promise<void> {
+    await this.#snapshots?.abandon();
+    await this.#feed.startAnew();
+    await this.#begin();
+  }
+}

@@ -1,0 +1,413 @@
+import path from 'node:path';
+import type { Logger } from 'pino';
+import type { WatchedFile } from '../accounts/watched-file.js';
+import { openTimedWork } from '../adapters.js';
+import type { Progress } from '../api/index.js';
+import { geoDataOf } from '../config/geo-data.js';
+import type { LoadedConfig } from '../config/types.js';
+import { BlockCommandHandler } from '../commands/block-commands.js';
+import { OverrideCommandHandler } from '../commands/override-commands.js';
+import { OverridesFile } from '../commands/overrides-file.js';
+import { RulesCommandHandler } from '../commands/rules-commands.js';
+import { DaySummaryRecorder } from './day-summaries.js';
+import { letGoWhenBack } from './housekeeping.js';
+import { messageOf } from '../kernel/errors.js';
+import type { AlarmClock, Milliseconds } from '../kernel/time.js';
+import { SECOND } from '../kernel/time.js';
+import { DECISIONS_ONLY, FOLDED_CATEGORIES } from './event-registry.js';
+import type { LogLevels } from '../log/levels.js';
+import { tellRulesInForce } from '../log/rules-in-force.js';
+import type { Metrics } from '../metrics/metrics.js';
+import { ReadModels } from './read-models.js';
+import type { ReadModelListeners } from './read-models.js';
+import { LocalContainment } from './containment.js';
+import { BaselineReplica } from './baseline-replica.js';
+import { Responder } from './responder.js';
+import { dismissExempt } from './exempt-proposals.js';
+import { planTimedWork, taskRunner, timedTasks } from './timed-work.js';
+import { DEFAULT_RULES, EVALUATION_RULES } from '../rules/defaults.js';
+import type { RulesChanged, SourcedRules } from '../rules/model.js';
+import { Snapshots } from '../snapshots/snapshots.js';
+import { insist } from '../kernel/backoff.js';
+import type { OutboxedStore } from '../store/outboxed.js';
+import type { EventStore } from '../store/port.js';
+import { LogReplaced } from '../store/port.js';
+import type { Tracing } from '../tracing/tracing.js';
+import { watchRules } from '../watched-files.js';
+
+export interface LogFollowerOptions {
+  readonly loaded: LoadedConfig;
+  readonly clock: AlarmClock;
+  readonly logs: LogLevels;
+  readonly metrics: Metrics;
+  /** Undefined where nothing is traced. */
+  readonly tracing: Tracing | undefined;
+  readonly store: EventStore;
+  /** Of a node that takes mail while the store is away. */
+  readonly outbox: OutboxedStore | undefined;
+  /** The feed broke for good, or Redis cannot be used. */
+  readonly onFatal: (error: unknown) => void;
+  /** The log was replaced: what was known is of no use any more. What is to be told by it must be told anew. */
+  readonly onReplaced: () => void;
+  /** The log that is there now is caught up with. */
+  readonly onRebuilt: () => void;
+}
+
+/** How long a message that was recorded may wait for the detector's feed, which may lag behind a distant store. */
+const FOLDED_WITHIN = 2 * SECOND;
+
+/** Fixed texts: anybody may read them. */
+const ASKING = 'the store is asked';
+const AWAY = 'the store does not answer: it is waited for';
+const FOLDING = 'events are folded';
+const ACTING = 'what was left undone is done';
+
+/**
+ * What this process knows by the store's log, and what it does by it: read models, verdicts, timed work. It catches up
+ * at the start, and once more where the store is back with another log.
+ */
+export class LogFollower {
+  readonly desk: BlockCommandHandler;
+  readonly rulesDesk: RulesCommandHandler;
+  readonly models: ReadModels;
+  readonly responder: Responder;
+  /** Of a node that takes mail and folds no sends. */
+  readonly baselines: BaselineReplica | undefined;
+  /** Of a node that takes mail while the store is away. */
+  readonly containment: LocalContainment | undefined;
+  work: Awaited<ReturnType<typeof openTimedWork>> | undefined;
+
+  readonly #options: LogFollowerOptions;
+  readonly #log: Logger;
+  readonly #detects: boolean;
+  readonly #categories: readonly string[];
+  #rulesFile: WatchedFile<SourcedRules> | undefined;
+  #overrides: OverridesFile | undefined;
+  #snapshots: Snapshots | undefined;
+  #summaries: DaySummaryRecorder | undefined;
+  #stopLettingGo = (): void => undefined;
+  #exempting: Promise<void> = Promise.resolve();
+
+  #state: 'starting' | 'following' | 'rebuilding' = 'starting';
+  #reason = ASKING;
+  #head: number | undefined;
+  /** The log is another one, which is not begun with yet. */
+  #replaced: LogReplaced | undefined;
+  /** The last time that it caught up, or catches up. */
+  #learning: Promise<void> = Promise.resolve();
+  readonly #closing = new AbortController();
+
+  private constructor(options: LogFollowerOptions) {
+    const { loaded, store, clock, metrics, tracing, logs, outbox, onFatal } = options;
+    const { config } = loaded;
+    this.#options = options;
+    this.#log = logs.of('store');
+    this.#detects = config.roles.includes('detector');
+    this.#categories = this.#detects || config.roles.includes('api') ? FOLDED_CATEGORIES : DECISIONS_ONLY;
+    this.desk = new BlockCommandHandler(store, clock, (decision) => metrics.blocks.decided(decision), tracing);
+    this.rulesDesk = new RulesCommandHandler(store, clock);
+    const listeners = this.#listeners();
+    const models = (this.models = new ReadModels(listeners));
+    const log = logs.of('rules');
+    this.responder = new Responder({ desk: this.desk, models, clock, metrics, tracing, log });
+    if (outbox === undefined) return;
+    if (this.#categories === DECISIONS_ONLY) {
+      this.baselines = new BaselineReplica({
+        ...{ store, data: config.data, clock, metrics, log: logs.of('snapshots'), onFatal },
+        onSummarised: (event) => this.containment!.follow(event),
+        onSkipped: (event, reason) => listeners.onSkipped(event, reason),
+      });
+    }
+    this.containment = new LocalContainment({
+      ...{ models, clock, log, away: () => outbox.away },
+      baselines: () => (this.baselines ?? models.sendVolume.profiles).habits,
+    });
+  }
+
+  /**
+   * Reads the files that go with it and connects to Redis; asks nothing of the store.
+   *
+   * @throws ConfigError, StopgapError with what to do about it; what was opened is closed again
+   */
+  static async open(options: LogFollowerOptions): Promise<LogFollower> {
+    const follower = new LogFollower(options);
+    try {
+      await follower.#open();
+      return follower;
+    } catch (error) {
+      await follower.stop();
+      throw error;
+    }
+  }
+
+  async #open(): Promise<void> {
+    const { loaded, store, clock, metrics, logs, onFatal } = this.#options;
+    const { models } = this;
+    const { config } = loaded;
+    if (this.#detects && config.rules !== undefined) {
+      // What changes while the store is away is put in force when it is back, the newest alone.
+      const desk = { load: () => this.#loadRules() };
+      this.#rulesFile = await watchRules(config.rules, desk, logs.of('files'), metrics.rules);
+    }
+    if (this.#detects && config.overrides !== undefined) {
+      this.#overrides = await OverridesFile.open({
+        ...{ path: config.overrides, desk: new OverrideCommandHandler(store, clock), models, clock },
+        ...{ log: logs.of('files'), metrics: metrics.rules },
+      });
+    }
+    if (config.roles.includes('worker'))
+      this.work = await openTimedWork({ config, clock, metrics, models, log: logs.of('expiry'), onFatal });
+  }
+
+  /**
+   * Resolves once all that stands in the log is folded, and what was left undone is on its way. Waits for a store that
+   * is away.
+   *
+   * @returns the rule set in force
+   * @throws AccessRefused, StoreRefused; what the log holds never is a reason
+   */
+  async start(): Promise<Pick<RulesChanged, 'version' | 'origin'>> {
+    const { outbox, store, clock, logs } = this.#options;
+    this.#learning = this.#learn();
+    await this.#learning;
+    const rules = await this.#insist(ACTING, () => this.rulesDesk.current());
+    this.baselines?.start();
+    this.#rulesFile?.start();
+    this.work?.start(taskRunner(this.desk, this.models, logs.of('expiry')));
+    if (this.containment !== undefined)
+      this.#stopLettingGo = letGoWhenBack(this.containment, outbox!, this.models, store, clock);
+    return rules ?? { version: 0, origin: 'defaults' };
+  }
+
+  get state(): 'starting' | 'following' | 'rebuilding' {
+    return this.#state;
+  }
+
+  /** How far it is where it is not caught up. */
+  get progress(): Progress {
+    const { taken, feedPosition } = this.models;
+    const head = this.#head;
+    return {
+      reason: this.#options.store.healthy ? this.#reason : AWAY,
+      events: taken,
+      position: feedPosition,
+      head: head ?? null,
+      percent:
+        head === undefined ? null : Math.min(100, Math.floor((100 * feedPosition) / Math.max(1, head))),
+    };
+  }
+
+  /** When what a send at this position tripped is in force; undefined where that is so already. */
+  settled(position: number): Promise<void> | undefined {
+    const { models, responder } = this;
+    const { outbox, clock } = this.#options;
+    if (!this.#detects || position === 0 || this.#state !== 'following') return undefined;
+    const settled =
+      position <= models.position
+        ? responder.settled(position)
+        : models.reached(position).then(
+            () => responder.settled(position),
+            // It will not be folded here. It is recorded, and the upstream has the message.
+            () => undefined,
+          );
+    if (settled === undefined || outbox === undefined) return settled;
+    return Promise.race([settled, passed(clock, FOLDED_WITHIN)]);
+  }
+
+  /** Takes over its files as they are, also where they have lost most of their entries. */
+  async reload(): Promise<void> {
+    await Promise.all([this.#rulesFile?.reload(), this.#overrides?.reload()]);
+  }
+
+  /** Finishes what is under way; writes a last snapshot. */
+  async stop(): Promise<void> {
+    this.#closing.abort();
+    this.#stopLettingGo();
+    this.#rulesFile?.stop();
+    await this.work?.close();
+    await this.responder.stop();
+    await this.#exempting;
+    await this.#summaries?.stop();
+    this.#overrides?.stop();
+    await Promise.all([this.baselines?.close(), this.models.stop().then(() => this.#snapshots?.close())]);
+    await Promise.allSettled([this.#learning]);
+  }
+
+  #listeners(): ReadModelListeners {
+    const { clock, metrics, tracing, logs } = this.#options;
+    return {
+      onVerdict: (verdict, live) => {
+        if (live) metrics.containment.tripped(verdict);
+        this.responder.remember(verdict);
+        if (live && this.#detects) this.responder.take(verdict);
+      },
+      onBlockEvent: (event, live) => {
+        if (event.type === 'ExemptionGranted' && live) this.#dismissExempt(event.position);
+        if ('evidence' in event.data && event.data.evidence !== undefined)
+          this.responder.answered(event.data.evidence);
+        if (!live) return;
+        metrics.containment.foldedBlock(event, this.models.ledger, clock.now());
+        if (this.work !== undefined) planTimedWork(this.work, this.models.ledger, event);
+      },
+      onRulesChanged: () => {
+        if (!this.models.ready) return;
+        this.#tellRules();
+        this.#dismissExempt(this.models.position);
+      },
+      onSkipped({ position, stream, type }, reason) {
+        metrics.store.skippedEvents.inc();
+        logs.of('store').warn({ position, stream, type, reason }, 'an event was skipped');
+      },
+      onFolded: (event) => {
+        this.containment?.follow(event);
+        if (!this.models.ready) return;
+        metrics.folded(event, this.models.ledger);
+        if (event.trace !== undefined) tracing?.folded(event, event.trace);
+      },
+    };
+  }
+
+  #tellRules(): void {
+    const { metrics, logs, loaded } = this.#options;
+    const { rules } = this.models.sendVolume;
+    metrics.blocks.useRules(rules.rules);
+    tellRulesInForce(rules, geoDataOf(loaded.config), logs.of('rules'));
+  }
+
+  /** Catches up with the log that is there, whichever that is in the end. */
+  async #learn(): Promise<void> {
+    do {
+      if (this.#replaced !== undefined) await this.#forget(this.#replaced);
+      this.#replaced = undefined;
+      try {
+        await this.#catchUp();
+      } catch (error) {
+        if (!(error instanceof LogReplaced)) throw error;
+        this.#replaced = error;
+      }
+    } while (this.#replaced !== undefined);
+    this.#state = 'following';
+  }
+
+  async #catchUp(): Promise<void> {
+    const { store, clock, logs } = this.#options;
+    const { models, responder } = this;
+    this.#head = undefined;
+    await this.#insist(ASKING, () => store.head());
+    if (this.#detects) await this.#loadRules();
+    const snapshots = (this.#snapshots = await this.#openSnapshots());
+    // What the events up to the snapshot have brought about elsewhere than in the models is made up for.
+    for (const verdict of await this.#insist(ASKING, () => snapshots.restore(store)))
+      responder.remember(verdict);
+    this.containment?.adopt();
+    this.#head = await this.#insist(ASKING, () => store.head());
+    this.#reason = FOLDING;
+    const feed = await models.follow(store, this.#categories, () => snapshots.folded());
+    feed.ended.catch((error: unknown) => this.#ended(error));
+    this.#tellRules();
+    this.work?.replan(timedTasks(models.ledger));
+    await this.#insist(ACTING, async () => this.#overrides?.start());
+    if (!this.#detects) return;
+    await responder.finish();
+    this.#dismissExempt();
+    const summaries = { store, models, clock, log: logs.of('rules') };
+    this.#summaries = await this.#insist(ACTING, () => DaySummaryRecorder.start(summaries));
+  }
+
+  /** A detector's task: it alone makes proposals. @param position of the event that made subjects exempt */
+  #dismissExempt(position?: number): void {
+    if (!this.#detects) return;
+    const { models, desk } = this;
+    const { clock, logs } = this.#options;
+    const log = logs.of('rules');
+    const { signal } = this.#closing;
+    const work = (): Promise<void> => dismissExempt({ desk, models, clock, log }, position);
+    this.#exempting = this.#exempting
+      .then(() => insist(work, { signal, onAway: () => undefined, patient: true }))
+      .catch((error: unknown) => {
+        if (!signal.aborted) log.error({ error: messageOf(error) }, 'proposals of exempt subjects were kept');
+      });
+  }
+
+  #loadRules(): Promise<void> {
+    const { evaluation } = this.#options.loaded;
+    const builtIn = evaluation ? EVALUATION_RULES : DEFAULT_RULES;
+    return this.#insist(ASKING, () => this.rulesDesk.load(this.#rulesFile?.current, builtIn));
+  }
+
+  #openSnapshots(): Promise<Snapshots> {
+    const { loaded, clock, logs, metrics } = this.#options;
+    return Snapshots.open({
+      folder: path.join(loaded.config.data, 'snapshots'),
+      categories: this.#categories,
+      models: this.models,
+      kept: loaded.config.retention.sends,
+      clock,
+      log: logs.of('snapshots'),
+      unanswered: () => this.responder.unanswered(),
+      onSnapshot: (at) => metrics.store.snapshot(at),
+      onFailed: () => metrics.store.snapshotFailures.inc(),
+    });
+  }
+
+  /** Waits for a store that is away, and says so. One that refuses the user is waited for only once it did not. */
+  async #insist<T>(reason: string, work: () => Promise<T>): Promise<T> {
+    this.#reason = reason;
+    let isAway = false;
+    const onAway = (error: Error): void => {
+      this.#reason = AWAY;
+      if (!isAway) this.#log.warn({ error: messageOf(error) }, 'the store does not answer: it is waited for');
+      isAway = true;
+    };
+    const { signal } = this.#closing;
+    const ask = (): Promise<T> => {
+      if (this.#replaced !== undefined) throw this.#replaced;
+      return work();
+    };
+    const result = await insist(ask, { signal, onAway, patient: this.#state !== 'starting' });
+    if (isAway) this.#log.info('the store answers');
+    this.#reason = reason;
+    return result;
+  }
+
+  #ended(error: unknown): void {
+    const { onFatal, onReplaced, onRebuilt } = this.#options;
+    const { signal } = this.#closing;
+    if (signal.aborted) return;
+    if (!(error instanceof LogReplaced)) return onFatal(error);
+    this.#replaced = error;
+    // Whoever waits for an event of the former log waits in vain.
+    void this.models.stop();
+    // Else whoever catches up begins anew.
+    if (this.#state !== 'following') return;
+    this.#state = 'rebuilding';
+    onReplaced();
+    this.#learning = this.#learn().then(() => {
+      const { position } = this.models;
+      this.#log.warn({ position }, 'the log that the store holds now is caught up with: all is as it says');
+      onRebuilt();
+    });
+    this.#learning.catch((fault: unknown) => {
+      if (!signal.aborted) onFatal(fault);
+    });
+  }
+
+  /** Nothing is done any more by what the former log said. Refusals alone stay until the other log is caught up with. */
+  async #forget({ message }: LogReplaced): Promise<void> {
+    const { metrics } = this.#options;
+    this.#log.error(
+      { reason: message, position: this.models.position },
+      'the store holds another log than before: what was folded is thrown away, and built anew from what is there',
+    );
+    metrics.store.logReplaced.inc();
+    metrics.containment.startAnew();
+    await this.#summaries?.stop();
+    await this.responder.startAnew();
+    await this.#snapshots?.abandon();
+    await this.models.startAnew();
+  }
+}
+
+function passed(clock: AlarmClock, span: Milliseconds): Promise<void> {
+  return new Promise((resolve) => clock.after(span, resolve));
+}

@@ -1,0 +1,82 @@
+import type { HealthReport, Progress } from '../api/index.js';
+import type { Milliseconds } from '../kernel/time.js';
+import { SECOND } from '../kernel/time.js';
+import type { LogFollower } from './log-follower.js';
+import type { SmtpRole } from '../smtp/role.js';
+import type { OutboxedStore } from '../store/outboxed.js';
+import type { EventStore } from '../store/port.js';
+
+/** Longer than a subscription needs to be taken up again, shorter than a block may take to hold everywhere. */
+const LAG_ALLOWED: Milliseconds = 10 * SECOND;
+
+interface Parts {
+  readonly store: EventStore;
+  readonly outbox: OutboxedStore | undefined;
+  readonly follower: LogFollower;
+  readonly smtp: SmtpRole | undefined;
+}
+
+/** How the process is, from its first moment on. */
+export class ProcessHealth {
+  listeners: HealthReport['listeners'] = 'starting';
+  readonly #data: string | undefined;
+  #parts: Parts | undefined;
+
+  /** @param data tells its data directory from others */
+  constructor(data?: string) {
+    this.#data = data;
+  }
+
+  /** What there is to look at is there. */
+  opened(parts: Parts): void {
+    this.#parts = parts;
+  }
+
+  report(): HealthReport {
+    const { listeners } = this;
+    const dataDirectory = this.#data ?? null;
+    if (this.#parts === undefined) {
+      const unknown = { store: 'failing', relay: 'unknown', readModels: 'catching-up' } as const;
+      const nothing = { position: 0, lagSeconds: 0, clockSkewSeconds: null, relaySessions: 0 };
+      return { status: 'starting', ...unknown, listeners, ...nothing, dataDirectory };
+    }
+    const { store, outbox, follower, smtp } = this.#parts;
+    const { models, state } = follower;
+    const takesEvents = store.healthy && outbox?.away !== true;
+    const isBehind = models.lag > LAG_ALLOWED;
+    const relay = smtp?.upstream.state ?? 'unknown';
+    const redis = redisOf(follower);
+    const isWell = takesEvents && relay !== 'failing' && redis !== 'failing' && !isBehind;
+    const isStarting = state === 'starting' || listeners === 'starting';
+    return {
+      status: isStarting ? 'starting' : state === 'rebuilding' ? 'rebuilding' : isWell ? 'ok' : 'degraded',
+      store: takesEvents ? 'ok' : 'failing',
+      relay,
+      ...(redis === undefined ? {} : { redis }),
+      readModels: state !== 'following' ? 'catching-up' : isBehind ? 'behind' : 'ready',
+      listeners,
+      position: models.position,
+      lagSeconds: Math.round(models.lag / SECOND),
+      clockSkewSeconds: store.clockSkew === undefined ? null : Math.round(store.clockSkew / SECOND),
+      relaySessions: smtp?.relay.sessions.open ?? 0,
+      dataDirectory,
+      ...(outbox === undefined ? {} : { outbox: outbox.waiting, quarantine: outbox.quarantined }),
+    };
+  }
+
+  /** How far it is where it is not ready. */
+  progress(): Progress | undefined {
+    if (this.#parts === undefined)
+      return { reason: 'files and stores are opened', events: 0, position: 0, head: null, percent: null };
+    const { state, progress } = this.#parts.follower;
+    if (state !== 'following') return progress;
+    if (this.listeners === 'up') return undefined;
+    return { ...progress, reason: this.listeners === 'starting' ? 'ports are opened' : 'it is stopping' };
+  }
+}
+
+/** Of a process that keeps its timed work in Redis. */
+function redisOf({ work }: LogFollower): 'ok' | 'failing' | undefined {
+  if (work === undefined || !('status' in work)) return undefined;
+  return work.status.connection === 'ready' ? 'ok' : 'failing';
+}

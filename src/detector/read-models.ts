@@ -1,0 +1,297 @@
+import { ActiveBlocks } from '../../projections/blocks/active-blocks.js';
+import { AutomaticBlocks } from '../../projections/blocks/automatic-blocks.js';
+import { BlockLedger } from '../../projections/blocks/block-ledger.js';
+import { Exemptions } from '../../projections/blocks/exemptions.js';
+import { Overrides } from '../../projections/volume/overrides.js';
+import { RulePrecision } from '../../projections/blocks/rule-precision.js';
+import { SendVolume } from '../../projections/volume/send-volume.js';
+import { ShadowRules } from '../../projections/blocks/shadow.js';
+import type { BlockEvent } from '../blocks/events.js';
+import { isBlockEvent } from '../blocks/events.js';
+import { Projector } from './projector.js';
+import type { ProjectorState } from './projector.js';
+import type { RecordedEvent } from '../kernel/events.js';
+import { messageOf } from '../kernel/errors.js';
+import { UNREADABLE } from '../kernel/events.js';
+import type { Instant, Milliseconds } from '../kernel/time.js';
+import { FOLDED_CATEGORIES, isKept } from './event-registry.js';
+import { isOverrideEvent } from '../overrides/events.js';
+import type { Verdict } from '../rules/verdict.js';
+import type { EventStore } from '../store/port.js';
+
+/** What {@link ReadModels.dump} gives: plain data that can be cloned. Never to be written to. */
+export interface ReadModelsState extends ProjectorState {
+  readonly activeBlocks: ReturnType<ActiveBlocks['dump']>;
+  readonly ledger: ReturnType<BlockLedger['dump']>;
+  readonly exemptions: ReturnType<Exemptions['dump']>;
+  readonly automaticBlocks: ReturnType<AutomaticBlocks['dump']>;
+  readonly overrides: ReturnType<Overrides['dump']>;
+  readonly sendVolume: ReturnType<SendVolume['dump']>;
+  readonly shadow: ReturnType<ShadowRules['dump']>;
+  readonly rulePrecision: ReturnType<RulePrecision['dump']>;
+}
+
+export interface ReadModelListeners {
+  /** Called within the fold, so that what it puts in force is so before anything else happens. */
+  onVerdict(verdict: Verdict, live: boolean): void;
+  onBlockEvent(event: BlockEvent, live: boolean): void;
+  onRulesChanged(): void;
+  /** After an event has been folded. */
+  onFolded?(event: RecordedEvent): void;
+  /** An event that nobody here can read, or whose data are not what its type promises: skipped, never fatal. */
+  onSkipped(event: RecordedEvent, reason: string): void;
+}
+
+/** How much is kept in memory; as much as live traffic needs unless given. */
+export interface ReadModelBounds {
+  /** See {@link Projector}. */
+  readonly idsKept?: number;
+  /** See {@link BlockLedger}. */
+  readonly endedKept?: number;
+}
+
+/**
+ * All that is folded from the store, fed by one subscription: in order, each event once. Thrown away and rebuilt at
+ * every start, and where the store comes back with another log; from the beginning or from what a snapshot holds: the
+ * result is the same.
+ */
+export class ReadModels {
+  #models: Models;
+  /** Of the log before, while the models are built anew from another one. */
+  #former: ActiveBlocks | undefined;
+  readonly #listeners: ReadModelListeners;
+  readonly #bounds: ReadModelBounds;
+  #following: Projector;
+
+  constructor(listeners: ReadModelListeners, bounds: ReadModelBounds = {}) {
+    this.#listeners = listeners;
+    this.#bounds = bounds;
+    this.#models = fresh(bounds);
+    this.#following = this.#newFollowing();
+  }
+
+  get activeBlocks(): ActiveBlocks {
+    return this.#models.activeBlocks;
+  }
+
+  /**
+   * The blocks by which senders are refused: {@link activeBlocks}, or after {@link startAnew} those of before until the
+   * models have caught up. Nobody is let through for the time that it takes to learn who is blocked.
+   */
+  get refusing(): ActiveBlocks {
+    return this.#former ?? this.#models.activeBlocks;
+  }
+
+  get ledger(): BlockLedger {
+    return this.#models.ledger;
+  }
+
+  get exemptions(): Exemptions {
+    return this.#models.exemptions;
+  }
+
+  get automaticBlocks(): AutomaticBlocks {
+    return this.#models.automaticBlocks;
+  }
+
+  get overrides(): Overrides {
+    return this.#models.overrides;
+  }
+
+  get sendVolume(): SendVolume {
+    return this.#models.sendVolume;
+  }
+
+  get shadow(): ShadowRules {
+    return this.#models.shadow;
+  }
+
+  get rulePrecision(): RulePrecision {
+    return this.#models.rulePrecision;
+  }
+
+  /** Position of the last event folded. */
+  get position(): number {
+    return this.#following.position;
+  }
+
+  /** Position up to which the feed has come, counting what it passed over for its category. */
+  get feedPosition(): number {
+    return this.#following.feedPosition;
+  }
+
+  /** Events that the feed has handed over. */
+  get taken(): number {
+    return this.#following.taken;
+  }
+
+  /** How old what they show may be: see {@link Subscription.lag}. 0 before they follow. */
+  get lag(): Milliseconds {
+    return this.#following.lag;
+  }
+
+  /** Whether all that was written by that moment, by `performance.now()`, is known to be folded. */
+  isFreshSince(moment: number): boolean {
+    return this.#following.isFreshSince(moment);
+  }
+
+  /** When the store wrote the last event folded; 0 before the first. */
+  get lastEventAt(): Instant {
+    return this.#following.lastEventAt;
+  }
+
+  /** True once everything that stood in the store at the start is folded. */
+  get ready(): boolean {
+    return this.#following.ready;
+  }
+
+  /** All that is folded so far, whatever is folded afterwards. Takes milliseconds. The opposite of {@link restore}. */
+  dump(): ReadModelsState {
+    const { activeBlocks, ledger, exemptions, automaticBlocks, overrides, sendVolume } = this.#models;
+    const { shadow, rulePrecision } = this.#models;
+    return {
+      ...this.#following.dump(),
+      activeBlocks: activeBlocks.dump(),
+      ledger: ledger.dump(),
+      exemptions: exemptions.dump(),
+      automaticBlocks: automaticBlocks.dump(),
+      overrides: overrides.dump(),
+      sendVolume: sendVolume.dump(),
+      shadow: shadow.dump(),
+      rulePrecision: rulePrecision.dump(),
+    };
+  }
+
+  /**
+   * Goes on from what {@link dump} gave, as if everything up to its position had been folded here; no listener is
+   * told. Must come before {@link follow}. Where it throws, nothing has changed.
+   */
+  restore(state: ReadModelsState): void {
+    const models = fresh(this.#bounds);
+    models.activeBlocks.restore(state.activeBlocks);
+    models.ledger.restore(state.ledger);
+    models.exemptions.restore(state.exemptions);
+    models.automaticBlocks.restore(state.automaticBlocks);
+    models.overrides.restore(state.overrides);
+    models.sendVolume.restore(state.sendVolume);
+    models.shadow.restore(state.shadow);
+    models.rulePrecision.restore(state.rulePrecision);
+    this.#following.restore(state);
+    this.#models = models;
+  }
+
+  /** Catches up, from where it stands, and follows. See {@link Projector.follow}. */
+  async follow(
+    store: Pick<EventStore, 'subscribe'>,
+    categories: readonly string[] = FOLDED_CATEGORIES,
+    afterEach?: () => void,
+  ): Promise<{ ended: Promise<void> }> {
+    const feed = await this.#following.follow(store, categories, afterEach);
+    this.#former = undefined;
+    return feed;
+  }
+
+  /** Forgets all that was folded, since another log is there: to be followed from its beginning, or from a snapshot of it. */
+  async startAnew(): Promise<void> {
+    await this.#following.stop();
+    this.#former ??= this.#models.activeBlocks;
+    this.#models = fresh(this.#bounds);
+    this.#following = this.#newFollowing();
+  }
+
+  async stop(): Promise<void> {
+    await this.#following.stop();
+  }
+
+  /** Resolves once the event at this position is folded. */
+  async reached(position: number): Promise<void> {
+    return this.#following.reached(position);
+  }
+
+  /** Folds one event. Delivered again, it changes nothing. */
+  apply(event: RecordedEvent): void {
+    this.#following.take(event);
+  }
+
+  #newFollowing(): Projector {
+    return new Projector((event, isDecision) => this.#fold(event, isDecision), this.#bounds.idsKept);
+  }
+
+  #fold(event: RecordedEvent, isDecision: boolean): void {
+    if (isDecision && !isKept(event)) {
+      const reason =
+        event.type === UNREADABLE
+          ? 'its data cannot be read'
+          : 'its type is unknown, or its data are not of it';
+      this.#listeners.onSkipped(event, reason);
+      return;
+    }
+    let verdicts: readonly Verdict[];
+    try {
+      verdicts = isDecision ? this.#applyDecision(event) : this.#models.sendVolume.apply(event);
+    } catch (error) {
+      // A poison event must not keep everything behind it from being folded, at every start anew.
+      this.#listeners.onSkipped(event, messageOf(error));
+      return;
+    }
+    if (isDecision || this.#models.shadow.set !== undefined) this.#applyShadow(event, verdicts);
+    for (const verdict of verdicts) this.#listeners.onVerdict(inTraceOf(event, verdict), this.ready);
+    if (event.type === 'RulesChanged') this.#listeners.onRulesChanged();
+    this.#listeners.onFolded?.(event);
+    if (isDecision && isBlockEvent(event)) this.#listeners.onBlockEvent(event, this.ready);
+  }
+
+  #applyDecision(event: RecordedEvent): readonly Verdict[] {
+    if (isBlockEvent(event)) this.#applyBlock(event);
+    else if (isOverrideEvent(event)) this.overrides.apply(event);
+    const promoted = this.shadow.promotedBy(event);
+    const verdicts = (promoted ?? this.sendVolume).apply(event);
+    if (promoted !== undefined) this.#models.sendVolume = promoted;
+    if (event.type === 'RulesChanged') this.#useRules();
+    return verdicts;
+  }
+
+  #applyBlock(event: RecordedEvent & BlockEvent): void {
+    this.activeBlocks.apply(event);
+    this.ledger.apply(event);
+    this.exemptions.apply(event);
+    this.automaticBlocks.apply(event);
+    this.rulePrecision.apply(event);
+  }
+
+  #useRules(): void {
+    this.exemptions.useRules(this.sendVolume.rules);
+    this.rulePrecision.useRules(this.sendVolume.rules.rules);
+  }
+
+  /** What goes wrong in the shadow must not touch what the rules in force have found. */
+  #applyShadow(event: RecordedEvent, verdicts: readonly Verdict[]): void {
+    const { shadow, sendVolume, exemptions } = this.#models;
+    try {
+      shadow.apply(event, { verdicts, sendVolume, exemptions });
+    } catch (error) {
+      this.#listeners.onSkipped(event, `shadow rules: ${messageOf(error)}`);
+    }
+  }
+}
+
+type Models = ReturnType<typeof fresh>;
+
+function fresh({ endedKept }: ReadModelBounds) {
+  const overrides = new Overrides();
+  return {
+    activeBlocks: new ActiveBlocks(),
+    ledger: new BlockLedger(endedKept),
+    exemptions: new Exemptions(),
+    automaticBlocks: new AutomaticBlocks(),
+    overrides,
+    sendVolume: new SendVolume(overrides),
+    shadow: new ShadowRules(() => new SendVolume(overrides)),
+    rulePrecision: new RulePrecision(),
+  };
+}
+
+/** A verdict goes on in the trace of what tripped it. */
+function inTraceOf({ trace }: RecordedEvent, verdict: Verdict): Verdict {
+  return trace === undefined ? verdict : { ...verdict, trace };
+}

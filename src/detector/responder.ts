@@ -1,0 +1,338 @@
+import type { Span } from '@opentelemetry/api';
+import type { Logger } from 'pino';
+import { stateAt } from '../../projections/blocks/block-entry.js';
+import type { BlockCommandHandler, Executed } from '../commands/block-commands.js';
+import type { BlockCommand } from '../blocks/commands.js';
+import type { Evidence } from '../blocks/events.js';
+import { newId } from '../kernel/ids.js';
+import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
+import { DAY, MINUTE, SECOND } from '../kernel/time.js';
+import { messageOf } from '../kernel/errors.js';
+import { verdictFields } from '../log/decisions.js';
+import type { VerdictAction } from '../metrics/blocks.js';
+import type { Metrics } from '../metrics/metrics.js';
+import type { ReadModels } from './read-models.js';
+import { ruleActor } from '../rules/model.js';
+import type { Response } from '../rules/respond.js';
+import { respond } from '../rules/respond.js';
+import type { Verdict } from '../rules/verdict.js';
+import type { Subject } from '../sending/subjects.js';
+import { StoreUnavailable, WrongExpectedRevision } from '../store/port.js';
+import { traceparentOf } from '../tracing/traceparent.js';
+import type { Tracing } from '../tracing/tracing.js';
+
+export interface ResponderOptions {
+  readonly desk: BlockCommandHandler;
+  readonly models: ReadModels;
+  readonly clock: AlarmClock;
+  readonly metrics: Metrics;
+  /** Undefined where nothing is traced. */
+  readonly tracing?: Tracing | undefined;
+  readonly log: Logger;
+}
+
+interface Plan {
+  readonly verdict: Verdict;
+  readonly command: BlockCommand;
+  /** In force already, ahead of its event. */
+  readonly anticipated: boolean;
+  /** The circuit breaker that it counts for until its event does. */
+  readonly counts: string | undefined;
+  readonly span: Span | undefined;
+  /** Decided at a start, of what tripped before it. */
+  readonly madeUp: boolean;
+}
+
+/** Verdicts at the end of a replay that nobody may have acted upon: the process ended between fold and act. */
+const UNFINISHED: Milliseconds = MINUTE;
+/** A verdict that nobody answered is acted upon while what it asks for would still be in force, but no longer than this. */
+const UNANSWERED: Milliseconds = DAY;
+/** The oldest go first. */
+const REMEMBERED = 10_000;
+/** What fails so often for another reason than the store's fails for ever. */
+const ATTEMPTS = 5;
+const FIRST_PAUSE: Milliseconds = SECOND / 4;
+const LONGEST_PAUSE: Milliseconds = 30 * SECOND;
+
+/**
+ * Turns verdicts into commands. What is to be blocked is refused from the very moment a rule trips; the event
+ * follows as fast as the store takes it, and is tried again until it does. One verdict at a time.
+ */
+export class Responder {
+  readonly #options: ResponderOptions;
+  /** Verdicts that no event has answered, by {@link answerKey}: follows from the events alone, live as in a replay. */
+  readonly #unanswered = new Map<string, Verdict>();
+  /** Plans by the position that tripped them, until they are settled. */
+  readonly #pending = new Map<number, Promise<void>>();
+  #tail: Promise<void> = Promise.resolve();
+  /** By circuit breaker. */
+  readonly #plannedBlocks = new Map<string, number>();
+  readonly #openBreakers = new Set<string>();
+  #stopped = false;
+  /** Nothing is tried any more, not even once. */
+  #dropping = false;
+  #wake: (() => void) | undefined;
+  #stop!: () => void;
+  #stopping = new Promise<void>((resolve) => (this.#stop = resolve));
+
+  constructor(options: ResponderOptions) {
+    this.#options = options;
+  }
+
+  /** Takes a verdict; what it forbids is in force when this returns. */
+  take(verdict: Verdict): void {
+    this.#take(verdict, false);
+  }
+
+  #take(verdict: Verdict, madeUp: boolean): void {
+    const plan = this.#plan(verdict, madeUp);
+    const { lastPosition } = verdict.evidence;
+    const settled = new Promise<void>((resolve) => {
+      this.#tail = this.#tail.then(() => this.#carryOut(plan, resolve));
+    });
+    const before = this.#pending.get(lastPosition);
+    const all = before === undefined ? settled : Promise.all([before, settled]).then(() => undefined);
+    this.#pending.set(lastPosition, all);
+    void all.then(() => {
+      if (this.#pending.get(lastPosition) === all) this.#pending.delete(lastPosition);
+    });
+  }
+
+  /** Keeps a verdict until it is {@link answered}: {@link finish} acts on what nobody has answered. */
+  remember(verdict: Verdict): void {
+    this.#unanswered.set(answerKey(verdict.evidence), verdict);
+    if (this.#unanswered.size <= REMEMBERED) return;
+    for (const oldest of this.#unanswered.keys()) return void this.#unanswered.delete(oldest);
+  }
+
+  /** An event rests on this evidence: it has been acted upon. */
+  answered(evidence: Evidence): void {
+    this.#unanswered.delete(answerKey(evidence));
+  }
+
+  /**
+   * After the replay: acts on what tripped while no detector ran, or was left undone by one that ended. Doing it
+   * twice is harmless. What is to be made up for is in force when this resolves.
+   *
+   * Most verdicts without an answer had one that left no event: the sender was contained already. Nothing comes of
+   * them, so they are passed over beforehand: they must neither be told anew, nor refuse anybody for the moment that
+   * deciding takes, nor look like many blocks at once to the circuit breaker.
+   */
+  async finish(): Promise<void> {
+    const { models, clock } = this.#options;
+    const due = this.unanswered().filter(
+      (verdict) => verdict.at > models.lastEventAt - UNFINISHED || isWanting(verdict, clock.now()),
+    );
+    for (const verdict of due) if (await this.#leavesSomething(verdict)) this.#take(verdict, true);
+  }
+
+  /** What {@link remember} must be told, in this order, by whoever begins where the events folded up to now end. */
+  unanswered(): readonly Verdict[] {
+    return [...this.#unanswered.values()];
+  }
+
+  /**
+   * Resolves once whatever the send at this position tripped is in force, and recorded unless the store is away;
+   * undefined where it tripped nothing.
+   */
+  settled(position: number): Promise<void> | undefined {
+    return this.#pending.get(position);
+  }
+
+  /** Resolves when nothing is under way. */
+  async idle(): Promise<void> {
+    await this.#tail;
+  }
+
+  /** How the fullest circuit breaker stands just now, with the blocks that are on their way. */
+  get breaker(): { readonly open: boolean; readonly blocks: number; readonly max: number } {
+    const { models, clock } = this.#options;
+    const { max, window } = models.sendVolume.rules.maxAutomaticBlocks;
+    const { breakers } = models.automaticBlocks;
+    const all = new Set([...breakers, ...this.#plannedBlocks.keys()]);
+    const blocks = Math.max(0, ...[...all].map((breaker) => this.#within(breaker, window, clock.now())));
+    return { open: blocks >= max, blocks, max };
+  }
+
+  #within(breaker: string, window: Milliseconds, now: Instant): number {
+    const planned = this.#plannedBlocks.get(breaker) ?? 0;
+    return this.#options.models.automaticBlocks.within(breaker, window, now) + planned;
+  }
+
+  #note(breaker: string, difference: 1 | -1): void {
+    this.#plannedBlocks.set(breaker, (this.#plannedBlocks.get(breaker) ?? 0) + difference);
+  }
+
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#stop();
+    this.#wake?.();
+    await this.#tail;
+  }
+
+  /** Drops every verdict, since they rest on a log that is gone; what they refuse stays refused. No more come by now. */
+  async startAnew(): Promise<void> {
+    this.#dropping = true;
+    await this.stop();
+    this.#unanswered.clear();
+    this.#stopping = new Promise<void>((resolve) => (this.#stop = resolve));
+    this.#stopped = false;
+    this.#dropping = false;
+  }
+
+  /** Whether anything would come of a verdict now. Where the store does not say, it is to be tried. */
+  async #leavesSomething(verdict: Verdict): Promise<boolean> {
+    const { desk, clock } = this.#options;
+    try {
+      return await desk.wouldChange(verdict.subject, this.#respond(verdict, clock.now()).command);
+    } catch {
+      return true;
+    }
+  }
+
+  #respond(verdict: Verdict, now: Instant): Response {
+    const { models } = this.#options;
+    return respond(verdict, {
+      now,
+      breaker: models.sendVolume.rules.maxAutomaticBlocks,
+      exemptedBy: (subject) => models.exemptions.covering(subject, now),
+      automaticBlocks: (breaker, window) => this.#within(breaker, window, now),
+      pending: (subject) => pendingOn(models, subject, now),
+      newId,
+    });
+  }
+
+  #plan(verdict: Verdict, madeUp: boolean): Plan {
+    const { models, clock, metrics, tracing } = this.#options;
+    const now = clock.now();
+    const span = tracing?.verdict(verdict, correlationOf(verdict));
+    const { command, anticipated, counts, asked } = this.#respond(verdict, now);
+    if (asked !== undefined) this.#noteBreaker(asked);
+    if (counts !== undefined) this.#note(counts, 1);
+    if (anticipated !== undefined) {
+      models.activeBlocks.anticipate(verdict.subject, anticipated);
+      metrics.containment.anticipated(verdict, now);
+      if (span !== undefined) tracing?.anticipated(anticipated.id, span);
+    }
+    return { verdict, command, anticipated: anticipated !== undefined, counts, span, madeUp };
+  }
+
+  /** A circuit breaker opens or closes: said once. */
+  #noteBreaker({ breaker, open }: NonNullable<Response['asked']>): void {
+    const { models, log } = this.#options;
+    const { max, window } = models.sendVolume.rules.maxAutomaticBlocks;
+    if (open && !this.#openBreakers.has(breaker)) {
+      log.error(
+        { breaker, max, windowMs: window },
+        'circuit breaker: too many automatic blocks, rules only propose for now',
+      );
+    } else if (!open && this.#openBreakers.has(breaker)) {
+      log.warn({ breaker }, 'circuit breaker: rules block again');
+    }
+    if (open) this.#openBreakers.add(breaker);
+    else this.#openBreakers.delete(breaker);
+  }
+
+  async #carryOut(plan: Plan, settled: () => void): Promise<void> {
+    const { verdict, command, anticipated, counts, span } = plan;
+    const { desk, models, log } = this.#options;
+    const { rule, subject, evidence } = verdict;
+    const context = {
+      by: ruleActor(rule.id, evidence.version),
+      correlation: correlationOf(verdict),
+      trace: span && traceparentOf(span),
+    };
+    const about = { correlation: context.correlation, rule: rule.id, subject };
+    let faults = 0;
+    let outcome = 'failed';
+    for (let pause = FIRST_PAUSE; !this.#dropping; pause = Math.min(2 * pause, LONGEST_PAUSE)) {
+      try {
+        const executed = await desk.execute(subject, command, context);
+        const { facts, position } = executed;
+        // Where another detector was faster it is the event of that one that must be in force here before ours goes.
+        await Promise.race([models.reached(position), this.#stopping]);
+        outcome = facts.at(-1)?.type ?? 'nothing to do';
+        this.#tell(plan, executed, context.by);
+        break;
+      } catch (error) {
+        if (!isPassing(error) && ++faults === ATTEMPTS) {
+          // It must not keep all verdicts behind it waiting for ever.
+          log.error({ ...about, error: messageOf(error) }, 'a verdict is given up');
+          this.#options.metrics.blocks.settled(verdict, 'failed');
+          break;
+        }
+        log.error(
+          { ...about, error: messageOf(error) },
+          'a verdict could not be recorded; it stays in force and is tried again',
+        );
+        settled();
+        if (this.#stopped) break;
+        const failedAt = performance.now();
+        // A store that has been away may be back with another log. The feed, which finds out, goes first.
+        do await this.#sleep(pause);
+        while (!models.isFreshSince(failedAt) && !this.#stopped);
+      }
+    }
+    if (counts !== undefined) this.#note(counts, -1);
+    if (anticipated && !this.#dropping) models.activeBlocks.withdraw(subject);
+    span?.setAttribute('stopgap.outcome', outcome).end();
+    settled();
+  }
+
+  /** Counts and logs what came of a verdict. Of one that is made up for, and had come to nothing, nothing is said. */
+  #tell({ verdict, madeUp }: Plan, executed: Executed, by: string): void {
+    const { metrics, log } = this.#options;
+    const type = executed.facts.at(-1)?.type;
+    if (madeUp && type === undefined) return;
+    metrics.blocks.settled(verdict, (type && OUTCOMES[type]) ?? 'none');
+    const correlation = correlationOf(verdict);
+    if (!madeUp) log.info(verdictFields(verdict, by, executed, correlation), 'a rule tripped');
+    else
+      log.info(
+        verdictFields(verdict, by, executed, correlation),
+        'a rule had tripped before this start: it is acted upon now',
+      );
+  }
+
+  #sleep(span: Milliseconds): Promise<void> {
+    const { clock } = this.#options;
+    if (this.#stopped) return Promise.resolve();
+    return new Promise((resolve) => {
+      const cancel = clock.after(span, resolve);
+      this.#wake = () => {
+        cancel();
+        resolve();
+      };
+    });
+  }
+}
+
+/** What an act upon a verdict, and the log, know it by: the send that tripped it. */
+const correlationOf = ({ evidence }: Verdict): string => `event:${evidence.lastPosition}`;
+
+function pendingOn({ ledger }: ReadModels, subject: Subject, now: Instant): string | undefined {
+  const live = ledger.liveOn(subject);
+  return live !== undefined && stateAt(live, now) === 'proposed' ? live.id : undefined;
+}
+
+/** One event trips a rule only once. */
+const answerKey = ({ rule, lastPosition }: Evidence): string => `${rule} ${lastPosition}`;
+
+/** Whether what it asks for, had it been done in time, would be in force now. */
+function isWanting({ kind, mode, rule, at }: Verdict, now: Instant): boolean {
+  if (kind !== 'act' || mode !== 'enforce' || rule.then === 'observe') return false;
+  const lasts = rule.then === 'block' ? (rule.for ?? UNANSWERED) : rule.lapse;
+  return at + Math.min(lasts, UNANSWERED) > now;
+}
+
+function isPassing(error: unknown): boolean {
+  return error instanceof StoreUnavailable || error instanceof WrongExpectedRevision;
+}
+
+const OUTCOMES: Readonly<Record<string, VerdictAction>> = {
+  BlockImposed: 'block',
+  BlockExtended: 'extend',
+  BlockProposed: 'propose',
+  RuleObserved: 'observe',
+  ExemptionApplied: 'spare',
+};

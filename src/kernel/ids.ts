@@ -1,0 +1,69 @@
+import { randomBytes } from 'node:crypto';
+import { v5, v7 } from 'uuid';
+import type { Fact, NewEvent } from './events.js';
+import type { Instant } from './time.js';
+import type { SenderDaySummarised } from '../sending/day-summary.js';
+
+const ID_BYTES = 16;
+/** Random bytes are fetched for many ids at once: one by one they cost more than all the rest of an event. */
+let pool = randomBytes(ID_BYTES * 256);
+let used = 0;
+
+/** A new id: UUID version 7, so that ids sort by when they were made. */
+export function newId(): string {
+  if (used === pool.length) {
+    pool = randomBytes(pool.length);
+    used = 0;
+  }
+  used += ID_BYTES;
+  return v7({ random: pool.subarray(used - ID_BYTES, used) });
+}
+
+const NAMESPACE = '6f1f3c4e-0d0b-4a7c-9d53-5c0f7e2b8a61';
+
+/** The same id for the same text, always: what makes a request that is sent again the same request. */
+export function idOf(text: string): string {
+  return v5(text, NAMESPACE);
+}
+
+/** Digits and dashes of a marked id that are the same for the same text. */
+const MARK = 24;
+
+/**
+ * A new id that has the same mark as every other one made of this text (UUID version 8): two processes that carry out the
+ * same request write different events, of which a store takes one, and each can tell that it is theirs.
+ */
+export function markedId(text: string): string {
+  const id = idOf(text);
+  return `${id.slice(0, 14)}8${id.slice(15, MARK)}${newId().slice(MARK)}`;
+}
+
+/** Whether two ids of {@link markedId} were made of the same text. */
+export function haveSameMark(a: string, b: string): boolean {
+  return a.slice(0, MARK) === b.slice(0, MARK);
+}
+
+/** The same for the same sender and day, whoever writes the summary: two detectors, or an import, write it once. */
+export function summaryId({ subject, day }: Pick<SenderDaySummarised, 'subject' | 'day'>): string {
+  return idOf(`day-summary/${subject.type}/${subject.value}/${day}`);
+}
+
+/** Puts the envelope around what was decided. */
+export function envelope<F extends Fact>(
+  facts: readonly F[],
+  context: {
+    readonly by: string;
+    readonly correlation?: string | undefined;
+    readonly trace?: string | undefined;
+    /** The id of each event by its index; a new one unless given. */
+    readonly idAt?: (index: number) => string;
+  },
+  now: Instant,
+): (F & NewEvent)[] {
+  const { by, correlation, trace, idAt = newId } = context;
+  return facts.map((fact, index) => {
+    const event = { ...fact, id: idAt(index), at: fact.at ?? now, by };
+    const tied = correlation === undefined ? event : { ...event, correlation };
+    return trace === undefined ? tied : { ...tied, trace };
+  });
+}
