@@ -187,7 +187,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     },
   });
   closers.push(() => follower.stop());
-  const { models, desk, rulesDesk, baselines: habits, responder, work } = follower;
+  const { models, blockCommands: desk, rulesCommands: rulesDesk, baselines: habits, responder, work } = follower;
   const smtp = roles.has('smtp')
     ? await openSmtpRole({
         ...{ config, clock, logs: levels, metrics, tracing, models, store, watch, closers },

@@ -199,6 +199,6 @@ function nearest(volume: SendVolume, subject: Subject, at: Instant): WindowReadi
   const share = ({ observed, limit }: WindowReading): number => observed / limit;
   return volume
     .readings(subject, at)
-    .filter(({ notNow, together }) => notNow === undefined && together === undefined)
+    .filter(({ notNow, outbreak: together }) => notNow === undefined && together === undefined)
     .toSorted((a, b) => share(b) - share(a))[0];
 }

@@ -24,7 +24,7 @@ export const NO_WINDOWS: WindowsState = {
 };
 
 /** Which columns of the table hold a window. */
-interface Place {
+interface WindowPlace {
   readonly sum: number;
   readonly first: number | undefined;
   readonly second: number | undefined;
@@ -41,7 +41,7 @@ export class SubjectWindows {
   /** Rules that count different ones, as those who watch windows are. */
   readonly diverse: readonly (readonly [Watch, DistinctWatch])[];
   /** By window. */
-  readonly #places: readonly Place[];
+  readonly #places: readonly WindowPlace[];
   readonly #table: WindowTable;
   readonly #watches: readonly Watch[];
   /** By row, by watch. */
@@ -266,7 +266,7 @@ function nameOf({ kind, rule }: Watch): string {
 }
 
 /** Columns of the same window in two tables, where both have them. */
-function columnPairs(a: Place, b: Place): readonly (readonly [number, number])[] {
+function columnPairs(a: WindowPlace, b: WindowPlace): readonly (readonly [number, number])[] {
   return (['sum', 'first', 'second'] as const).flatMap((kind) => {
     const [one, other] = [a[kind], b[kind]];
     return one === undefined || other === undefined ? [] : [[one, other] as const];

@@ -27,11 +27,11 @@ export interface WindowReading extends ConditionReading {
   /** Of the mail that is counted. */
   readonly direction: Direction;
   /** Of a rule that counts accounts which turn abnormal. */
-  readonly together?: GroupReading;
+  readonly outbreak?: OutbreakReading;
 }
 
 /** How it stands with the accounts of a domain that turn abnormal together. */
-export interface GroupReading {
+export interface OutbreakReading {
   readonly domain: string;
   /** Accounts that have turned within the window and were not acted upon. */
   readonly accounts: number;

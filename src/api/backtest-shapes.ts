@@ -79,7 +79,7 @@ const candidate = z
         blocks: count,
         proposals: count,
         observed: count,
-        spared: count,
+        exempted: count,
         right: count,
         wrong: count,
         refused: mail,

@@ -62,7 +62,7 @@ export function bulkRoute(path: string, deps: ApiDependencies, desk: OverrideCom
     async handle(ask) {
       const commands = await read(ask.body, clock.now());
       const { seed, ...context } = contextOf(ask);
-      const done = await carryOutBatch({ desk, models, clock }, commands, ({ subject }) => ({
+      const done = await carryOutBatch({ overrideCommands: desk, models, clock }, commands, ({ subject }) => ({
         ...context,
         seed: seed === undefined ? undefined : `${seed}/${subjectKey(subject)}`,
       }));

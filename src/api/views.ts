@@ -1,7 +1,7 @@
 import type { Exemption } from '../../projections/blocks/exemptions.js';
 import type { HistoryItem, BlockEntry } from '../../projections/blocks/block-entry.js';
 import { stateAt } from '../../projections/blocks/block-entry.js';
-import type { GroupReading, WindowReading } from '../../projections/volume/window-readings.js';
+import type { OutbreakReading, WindowReading } from '../../projections/volume/window-readings.js';
 import type { Evidence } from '../blocks/events.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { formatDuration, formatInstant } from '../kernel/time.js';
@@ -77,7 +77,7 @@ export function exemptionView(exemption: Exemption): ExemptionJson {
 }
 
 export function windowView(subject: Subject, reading: WindowReading): WindowJson {
-  const { window, notNow, besides, together, observed, inWindow, ...rest } = reading;
+  const { window, notNow, besides, outbreak: together, observed, inWindow, ...rest } = reading;
   return {
     ...{ subject: subjectView(subject), ...rest, window: formatDuration(window) },
     ...{ observed: inWindow ?? observed, sinceTrip: inWindow === undefined ? null : observed },
@@ -86,7 +86,7 @@ export function windowView(subject: Subject, reading: WindowReading): WindowJson
   };
 }
 
-function groupView({ window, turnedAt, alarmUntil, ...rest }: GroupReading): WindowJson['together'] {
+function groupView({ window, turnedAt, alarmUntil, ...rest }: OutbreakReading): WindowJson['together'] {
   return {
     ...rest,
     ...{ window: formatDuration(window), turnedAt: instant(turnedAt), alarmUntil: instant(alarmUntil) },

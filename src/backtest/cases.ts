@@ -45,7 +45,7 @@ export interface RuleTally {
   /** Tripped, and was only to observe. */
   observed: number;
   /** Tripped, and an exemption kept it from acting. */
-  spared: number;
+  exempted: number;
   right: number;
   wrong: number;
   readonly refused: Mail;
@@ -86,7 +86,7 @@ export class CaseBook {
     let tally = this.#rules.get(rule);
     if (tally === undefined) {
       const refused = { messages: 0, recipients: 0 };
-      tally = { blocks: 0, proposals: 0, observed: 0, spared: 0, right: 0, wrong: 0, refused };
+      tally = { blocks: 0, proposals: 0, observed: 0, exempted: 0, right: 0, wrong: 0, refused };
       this.#rules.set(rule, tally);
     }
     return tally;
@@ -138,7 +138,7 @@ export class CaseBook {
         this.tallyOf(event.data.evidence.rule).observed++;
         return;
       case 'ExemptionApplied':
-        this.tallyOf(event.data.evidence.rule).spared++;
+        this.tallyOf(event.data.evidence.rule).exempted++;
         return;
       case 'ProposalApproved':
       case 'ExemptionGranted':

@@ -2,7 +2,7 @@ import { EffectiveBlocks } from '../../projections/blocks/effective-blocks.js';
 import { SeenIds } from '../../projections/blocks/seen-ids.js';
 import type { BlockEvent } from '../blocks/events.js';
 import { BLOCK_CATEGORY, isBlockEvent } from '../blocks/events.js';
-import { DAY_SUMMARIES } from '../detector/scheduled-jobs.js';
+import { DAY_SUMMARY_JOB } from '../detector/scheduled-jobs.js';
 import { StopgapError } from '../kernel/errors.js';
 import type { RecordedEvent } from '../kernel/events.js';
 import { categoryOf } from '../kernel/events.js';
@@ -79,7 +79,7 @@ class Replay {
   #isSummarisedAnew({ by, data }: RecordedEvent): boolean {
     const { day } = (data ?? {}) as Partial<SenderDaySummarised>;
     return (
-      by === DAY_SUMMARIES.by && this.#firstDay !== undefined && day !== undefined && day >= this.#firstDay
+      by === DAY_SUMMARY_JOB.by && this.#firstDay !== undefined && day !== undefined && day >= this.#firstDay
     );
   }
 }

@@ -13,7 +13,7 @@ import type { SenderIdentity, Subject } from '../sending/subjects.js';
 import { senderIdentity } from '../sending/subjects.js';
 import type { BacktestCase, CaseListener, CaseVerdict, Mail } from './cases.js';
 import { CaseBook } from './cases.js';
-import { CHORES } from '../detector/scheduled-jobs.js';
+import { SCHEDULED_JOBS } from '../detector/scheduled-jobs.js';
 import type { Attack, Labels } from './labels.js';
 import type { Sender, Senders } from './senders.js';
 import { People } from './people.js';
@@ -74,7 +74,7 @@ export class Trial {
     this.world = new BacktestWorld({
       rules,
       start,
-      chores: CHORES,
+      scheduledJobs: SCHEDULED_JOBS,
       onBlockEvent: (event) => this.cases.apply(event),
     });
     this.#people = new People(this.world);

@@ -18,7 +18,7 @@ import type { SenderIdentity, Subject } from '../sending/subjects.js';
 import { subjectKey } from '../sending/subjects.js';
 import { FloodCoalescer } from '../kernel/flood-coalescer.js';
 import { planTimedWork } from '../detector/timed-work.js';
-import type { Chore } from '../detector/scheduled-jobs.js';
+import type { ScheduledJob } from '../detector/scheduled-jobs.js';
 import { DueTasks } from './due-tasks.js';
 import { VirtualClock } from './virtual-clock.js';
 
@@ -30,7 +30,7 @@ export interface WorldOptions {
   /** When it begins: nothing may happen earlier. */
   readonly start: Instant;
   /** What housekeeping does live, at its times. */
-  readonly chores?: readonly Chore[];
+  readonly scheduledJobs?: readonly ScheduledJob[];
   /** Called for each change of a block, a proposal or an exemption, once it is folded. */
   readonly onBlockEvent: (event: BlockEvent) => void;
 }
@@ -71,7 +71,7 @@ export class BacktestWorld {
   #settling = false;
   #acting = true;
 
-  constructor({ rules, start, chores = [], onBlockEvent }: WorldOptions) {
+  constructor({ rules, start, scheduledJobs: chores = [], onBlockEvent }: WorldOptions) {
     this.#clock = new VirtualClock(start);
     this.#onBlockEvent = onBlockEvent;
     this.#due = new DueTasks(this.#clock, ({ kind, block, subject }) =>
@@ -210,7 +210,7 @@ export class BacktestWorld {
     this.#onBlockEvent(event);
   }
 
-  #keep(chore: Chore): void {
+  #keep(chore: ScheduledJob): void {
     this.#clock.wakeAt(chore.after(this.#clock.now()), () => {
       const now = this.#clock.now();
       for (const { type, data, at, stream } of chore.run(this.models, now)) {

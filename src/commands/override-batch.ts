@@ -9,7 +9,7 @@ import { NOTHING_SET } from '../overrides/state.js';
 import type { ReadModels } from '../detector/read-models.js';
 
 export interface BatchOptions {
-  readonly desk: OverrideCommandHandler;
+  readonly overrideCommands: OverrideCommandHandler;
   readonly models: ReadModels;
   readonly clock: Clock;
 }
@@ -35,7 +35,7 @@ const REPEATED_WITHIN: Milliseconds = DAY + HOUR;
  * @throws what OverrideDesk.executeAll throws; what had been carried out by then stays
  */
 export async function carryOutBatch(
-  { desk, models, clock }: BatchOptions,
+  { overrideCommands: desk, models, clock }: BatchOptions,
   commands: readonly OverrideCommand[],
   context: (command: OverrideCommand) => OverrideContext,
 ): Promise<BatchOutcome> {

@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import { DAY_SUMMARIES, dueSummaries } from './scheduled-jobs.js';
+import { DAY_SUMMARY_JOB, dueSummaries } from './scheduled-jobs.js';
 import { summaryId } from '../kernel/ids.js';
 import { messageOf } from '../kernel/errors.js';
 import type { AlarmClock, Milliseconds } from '../kernel/time.js';
@@ -63,7 +63,7 @@ export class DaySummaryRecorder {
     this.#running = written.then((complete) => {
       if (this.#stopped) return;
       const run = (): void => this.#run();
-      this.#cancel = complete ? clock.wakeAt(DAY_SUMMARIES.after(clock.now()), run) : clock.after(AGAIN, run);
+      this.#cancel = complete ? clock.wakeAt(DAY_SUMMARY_JOB.after(clock.now()), run) : clock.after(AGAIN, run);
     });
   }
 
@@ -79,7 +79,7 @@ export class DaySummaryRecorder {
         // Whoever stops waits for all of them, also where one fails.
         const outcomes = await Promise.allSettled(
           some.map(({ type, data }) => {
-            const event = { type, data, id: summaryId(data), at: now, by: DAY_SUMMARIES.by };
+            const event = { type, data, id: summaryId(data), at: now, by: DAY_SUMMARY_JOB.by };
             return store.append(profileStream(data.subject), [event], 'any');
           }),
         );

@@ -10,7 +10,7 @@ import type { ReadModels } from './read-models.js';
 import { TimeSlice } from '../kernel/time-slice.js';
 
 export interface ExemptProposalsOptions {
-  readonly desk: BlockCommandHandler;
+  readonly blockCommands: BlockCommandHandler;
   readonly models: ReadModels;
   readonly clock: Clock;
   readonly log: Logger;
@@ -27,7 +27,7 @@ const GONE: readonly ErrorCode[] = ['conflict', 'not-found'];
  * @throws StoreUnavailable
  */
 export async function dismissExempt(
-  { desk, models, clock, log }: ExemptProposalsOptions,
+  { blockCommands: desk, models, clock, log }: ExemptProposalsOptions,
   position?: number,
 ): Promise<void> {
   const correlation = position === undefined ? undefined : `event:${position}`;

@@ -67,8 +67,8 @@ const ACTING = 'what was left undone is done';
  * at the start, and once more where the store is back with another log.
  */
 export class LogFollower {
-  readonly desk: BlockCommandHandler;
-  readonly rulesDesk: RulesCommandHandler;
+  readonly blockCommands: BlockCommandHandler;
+  readonly rulesCommands: RulesCommandHandler;
   readonly models: ReadModels;
   readonly responder: Responder;
   /** Of a node that takes mail and folds no sends. */
@@ -104,12 +104,12 @@ export class LogFollower {
     this.#log = logs.of('store');
     this.#detects = config.roles.includes('detector');
     this.#categories = this.#detects || config.roles.includes('api') ? FOLDED_CATEGORIES : DECISIONS_ONLY;
-    this.desk = new BlockCommandHandler(store, clock, (decision) => metrics.blocks.decided(decision), tracing);
-    this.rulesDesk = new RulesCommandHandler(store, clock);
+    this.blockCommands = new BlockCommandHandler(store, clock, (decision) => metrics.blocks.decided(decision), tracing);
+    this.rulesCommands = new RulesCommandHandler(store, clock);
     const listeners = this.#listeners();
     const models = (this.models = new ReadModels(listeners));
     const log = logs.of('rules');
-    this.responder = new Responder({ desk: this.desk, models, clock, metrics, tracing, log });
+    this.responder = new Responder({ blockCommands: this.blockCommands, models, clock, metrics, tracing, log });
     if (outbox === undefined) return;
     if (this.#categories === DECISIONS_ONLY) {
       this.baselines = new BaselineReplica({
@@ -151,7 +151,7 @@ export class LogFollower {
     }
     if (this.#detects && config.overrides !== undefined) {
       this.#overrides = await OverridesFile.open({
-        ...{ path: config.overrides, desk: new OverrideCommandHandler(store, clock), models, clock },
+        ...{ path: config.overrides, overrideCommands: new OverrideCommandHandler(store, clock), models, clock },
         ...{ log: logs.of('files'), metrics: metrics.rules },
       });
     }
@@ -170,10 +170,10 @@ export class LogFollower {
     const { outbox, store, clock, logs } = this.#options;
     this.#learning = this.#learn();
     await this.#learning;
-    const rules = await this.#insist(ACTING, () => this.rulesDesk.current());
+    const rules = await this.#insist(ACTING, () => this.rulesCommands.current());
     this.baselines?.start();
     this.#rulesFile?.start();
-    this.work?.start(taskRunner(this.desk, this.models, logs.of('expiry')));
+    this.work?.start(taskRunner(this.blockCommands, this.models, logs.of('expiry')));
     if (this.containment !== undefined)
       this.#stopLettingGo = letGoWhenBack(this.containment, outbox!, this.models, store, clock);
     return rules ?? { version: 0, origin: 'defaults' };
@@ -317,11 +317,11 @@ export class LogFollower {
   /** A detector's task: it alone makes proposals. @param position of the event that made subjects exempt */
   #dismissExempt(position?: number): void {
     if (!this.#detects) return;
-    const { models, desk } = this;
+    const { models, blockCommands: desk } = this;
     const { clock, logs } = this.#options;
     const log = logs.of('rules');
     const { signal } = this.#closing;
-    const work = (): Promise<void> => dismissExempt({ desk, models, clock, log }, position);
+    const work = (): Promise<void> => dismissExempt({ blockCommands: desk, models, clock, log }, position);
     this.#exempting = this.#exempting
       .then(() => insist(work, { signal, onAway: () => undefined, patient: true }))
       .catch((error: unknown) => {
@@ -332,7 +332,7 @@ export class LogFollower {
   #loadRules(): Promise<void> {
     const { evaluation } = this.#options.loaded;
     const builtIn = evaluation ? EVALUATION_RULES : DEFAULT_RULES;
-    return this.#insist(ASKING, () => this.rulesDesk.load(this.#rulesFile?.current, builtIn));
+    return this.#insist(ASKING, () => this.rulesCommands.load(this.#rulesFile?.current, builtIn));
   }
 
   #openSnapshots(): Promise<Snapshots> {

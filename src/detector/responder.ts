@@ -22,7 +22,7 @@ import { traceparentOf } from '../tracing/traceparent.js';
 import type { Tracing } from '../tracing/tracing.js';
 
 export interface ResponderOptions {
-  readonly desk: BlockCommandHandler;
+  readonly blockCommands: BlockCommandHandler;
   readonly models: ReadModels;
   readonly clock: AlarmClock;
   readonly metrics: Metrics;
@@ -40,7 +40,7 @@ interface Plan {
   readonly counts: string | undefined;
   readonly span: Span | undefined;
   /** Decided at a start, of what tripped before it. */
-  readonly madeUp: boolean;
+  readonly recovered: boolean;
 }
 
 /** Verdicts at the end of a replay that nobody may have acted upon: the process ended between fold and act. */
@@ -182,7 +182,7 @@ export class Responder {
 
   /** Whether anything would come of a verdict now. Where the store does not say, it is to be tried. */
   async #leavesSomething(verdict: Verdict): Promise<boolean> {
-    const { desk, clock } = this.#options;
+    const { blockCommands: desk, clock } = this.#options;
     try {
       return await desk.wouldChange(verdict.subject, this.#respond(verdict, clock.now()).command);
     } catch {
@@ -214,7 +214,7 @@ export class Responder {
       metrics.containment.anticipated(verdict, now);
       if (span !== undefined) tracing?.anticipated(anticipated.id, span);
     }
-    return { verdict, command, anticipated: anticipated !== undefined, counts, span, madeUp };
+    return { verdict, command, anticipated: anticipated !== undefined, counts, span, recovered: madeUp };
   }
 
   /** A circuit breaker opens or closes: said once. */
@@ -235,7 +235,7 @@ export class Responder {
 
   async #carryOut(plan: Plan, settled: () => void): Promise<void> {
     const { verdict, command, anticipated, counts, span } = plan;
-    const { desk, models, log } = this.#options;
+    const { blockCommands: desk, models, log } = this.#options;
     const { rule, subject, evidence } = verdict;
     const context = {
       by: ruleActor(rule.id, evidence.version),
@@ -280,7 +280,7 @@ export class Responder {
   }
 
   /** Counts and logs what came of a verdict. Of one that is made up for, and had come to nothing, nothing is said. */
-  #tell({ verdict, madeUp }: Plan, executed: Executed, by: string): void {
+  #tell({ verdict, recovered: madeUp }: Plan, executed: Executed, by: string): void {
     const { metrics, log } = this.#options;
     const type = executed.facts.at(-1)?.type;
     if (madeUp && type === undefined) return;

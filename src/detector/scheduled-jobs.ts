@@ -12,7 +12,7 @@ export type Counted = Pick<ReadModels, 'sendVolume' | 'shadow'>;
  * What is done at set times whatever arrives, and written down as events: live by housekeeping, in a back-test by the
  * clock that the events drive.
  */
-export interface Chore {
+export interface ScheduledJob {
   /** Who signs its events: `system:<part>`. */
   readonly by: string;
   /** When it is due next, after `now`. */
@@ -42,7 +42,7 @@ export function* dueSummaries({ sendVolume, shadow }: Counted, now: Instant): Ge
 }
 
 /** Days that are over are summarised, for what senders usually do. */
-export const DAY_SUMMARIES: Chore = {
+export const DAY_SUMMARY_JOB: ScheduledJob = {
   by: 'system:profiles',
   after: (now) => (firstDayOpen(now) + 1) * DAY + AFTER_MIDNIGHT,
   run: (models, now) =>
@@ -53,4 +53,4 @@ export const DAY_SUMMARIES: Chore = {
 };
 
 /** All of them. */
-export const CHORES: readonly Chore[] = [DAY_SUMMARIES];
+export const SCHEDULED_JOBS: readonly ScheduledJob[] = [DAY_SUMMARY_JOB];

@@ -13,7 +13,7 @@ import { ruleActor } from '../../src/rules/model.js';
 import { parseRules } from '../../src/rules/parse.js';
 import { respond } from '../../src/rules/respond.js';
 import type { Verdict } from '../../src/rules/verdict.js';
-import { DAY_SUMMARIES } from '../../src/detector/scheduled-jobs.js';
+import { DAY_SUMMARY_JOB } from '../../src/detector/scheduled-jobs.js';
 import type { OverrideSubject, Terms } from '../../src/overrides/model.js';
 import { ReadModels } from '../../src/detector/read-models.js';
 import type { SenderFields } from '../../src/sending/events.js';
@@ -78,7 +78,7 @@ export class Replay {
   #position = 0;
   #version = 0;
   /** When days are summarised next. */
-  #chore = DAY_SUMMARIES.after(START);
+  #chore = DAY_SUMMARY_JOB.after(START);
 
   constructor(folder: string) {
     this.#folder = folder;
@@ -113,9 +113,9 @@ export class Replay {
 
   /** Days are summarised at their times, as housekeeping does it. */
   #summarise(now: number): void {
-    for (; this.#chore <= now; this.#chore = DAY_SUMMARIES.after(this.#chore)) {
-      for (const { type, data } of DAY_SUMMARIES.run(this.#models, this.#chore)) {
-        this.#fold(type, data, this.#chore, { by: DAY_SUMMARIES.by });
+    for (; this.#chore <= now; this.#chore = DAY_SUMMARY_JOB.after(this.#chore)) {
+      for (const { type, data } of DAY_SUMMARY_JOB.run(this.#models, this.#chore)) {
+        this.#fold(type, data, this.#chore, { by: DAY_SUMMARY_JOB.by });
       }
     }
   }

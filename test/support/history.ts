@@ -6,7 +6,7 @@ import { NOTHING_YET, evolve } from '../../src/blocks/state.js';
 import type { Standing } from '../../src/blocks/state.js';
 import type { RecordedEvent } from '../../src/kernel/events.js';
 import { StopgapError } from '../../src/kernel/errors.js';
-import { DAY_SUMMARIES } from '../../src/detector/scheduled-jobs.js';
+import { DAY_SUMMARY_JOB } from '../../src/detector/scheduled-jobs.js';
 import { DAY, HOUR, MINUTE, SECOND } from '../../src/kernel/time.js';
 import { overrideStream } from '../../src/overrides/events.js';
 import type { ReadModelListeners } from '../../src/detector/read-models.js';
@@ -115,7 +115,7 @@ class System {
   readonly #folding = folding();
   readonly #standings = new Map<string, Standing>();
   #now = START;
-  #chore = DAY_SUMMARIES.after(START);
+  #chore = DAY_SUMMARY_JOB.after(START);
   #ids = 0;
   #shadows = 0;
 
@@ -184,10 +184,10 @@ class System {
   #pass(until: number): void {
     while (this.#chore <= until) {
       this.#now = this.#chore;
-      for (const { type, data, stream } of DAY_SUMMARIES.run(this.#folding.models, this.#now)) {
-        this.#fold(event(type, data, this.#now, this.log.length + 1, { stream, by: DAY_SUMMARIES.by }));
+      for (const { type, data, stream } of DAY_SUMMARY_JOB.run(this.#folding.models, this.#now)) {
+        this.#fold(event(type, data, this.#now, this.log.length + 1, { stream, by: DAY_SUMMARY_JOB.by }));
       }
-      this.#chore = DAY_SUMMARIES.after(this.#now);
+      this.#chore = DAY_SUMMARY_JOB.after(this.#now);
     }
     this.#now = until;
   }

@@ -1,5 +1,5 @@
 import type { BlockFact } from '../../src/blocks/events.js';
-import { DAY_SUMMARIES } from '../../src/detector/scheduled-jobs.js';
+import { DAY_SUMMARY_JOB } from '../../src/detector/scheduled-jobs.js';
 import type { RecordedEvent } from '../../src/kernel/events.js';
 import type { Instant } from '../../src/kernel/time.js';
 import { DAY, HOUR, SECOND } from '../../src/kernel/time.js';
@@ -39,7 +39,7 @@ export class Watching {
       },
     });
     this.#now = start;
-    this.#chore = DAY_SUMMARIES.after(start);
+    this.#chore = DAY_SUMMARY_JOB.after(start);
     this.rules(rules);
   }
 
@@ -51,10 +51,10 @@ export class Watching {
   until(at: Instant): this {
     while (this.#chore <= at) {
       this.#now = this.#chore;
-      for (const { type, data, stream } of DAY_SUMMARIES.run(this.models, this.#now)) {
-        this.fold(type, data, { stream, by: DAY_SUMMARIES.by });
+      for (const { type, data, stream } of DAY_SUMMARY_JOB.run(this.models, this.#now)) {
+        this.fold(type, data, { stream, by: DAY_SUMMARY_JOB.by });
       }
-      this.#chore = DAY_SUMMARIES.after(this.#now);
+      this.#chore = DAY_SUMMARY_JOB.after(this.#now);
     }
     this.#now = Math.max(this.#now, at);
     return this;

@@ -189,8 +189,8 @@ function absentText({ absent }: AttackScore): string {
 function ruleRows({ byRule }: CandidateReport): readonly Row[] {
   if (byRule.length === 0) return [];
   return [
-    ['RULE', 'BLOCKS', 'PROPOSALS', 'OBSERVED', 'SPARED', 'RIGHT', 'WRONG', 'REFUSED'],
-    ...byRule.map(({ rule, blocks, proposals, observed, spared, right, wrong, refused }) => [
+    ['RULE', 'BLOCKS', 'PROPOSALS', 'OBSERVED', 'EXEMPTED', 'RIGHT', 'WRONG', 'REFUSED'],
+    ...byRule.map(({ rule, blocks, proposals, observed, exempted: spared, right, wrong, refused }) => [
       rule,
       ...[blocks, proposals, observed, spared, right, wrong].map(number),
       mailText(refused),

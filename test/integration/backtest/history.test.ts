@@ -204,7 +204,7 @@ describe('over what was recorded', () => {
       await scene.pass(2 * HOUR);
       const report = await scene.backtest(RULES);
       assert.deepEqual(brief(report), [], 'what a person has set is no case of the rules');
-      assert.deepEqual([report.byRule[0]!.rule, report.byRule[0]!.spared], ['burst', 1]);
+      assert.deepEqual([report.byRule[0]!.rule, report.byRule[0]!.exempted], ['burst', 1]);
       assert.deepEqual(report.attempts, { refused: 2, letThrough: 0 });
     }));
 

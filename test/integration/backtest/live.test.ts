@@ -124,7 +124,7 @@ describe('a back-test decides as a running server does', () => {
         if (blockedAt !== null && Date.parse(until!) - Date.parse(blockedAt) > 60 * 60_000)
           seen.add('a longer block for who was blocked before');
       }
-      for (const { observed, spared, rule, proposals } of byRule) {
+      for (const { observed, exempted: spared, rule, proposals } of byRule) {
         if (observed > 0) seen.add('observed');
         if (spared > 0) seen.add('spared');
         if (rule === 'burst' && proposals > 0) seen.add('held back by the breaker');

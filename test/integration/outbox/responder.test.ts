@@ -54,7 +54,7 @@ async function detect(store: EventStore, clock: ManualClock, rules = RULES): Pro
     onRulesChanged: () => undefined,
     onSkipped: () => undefined,
   });
-  const responder = new Responder({ desk, models, clock, metrics, log });
+  const responder = new Responder({ blockCommands: desk, models, clock, metrics, log });
   metrics.blocks.useRules(parseRules(rules).rules);
   await models.follow(store);
   await responder.finish();

@@ -61,7 +61,7 @@ async function begin(
   const [lines, refusals]: string[][] = [[], []];
   const log = pino({ level: 'info' }, { write: (line: string) => void lines!.push(line) });
   const metrics = { fileRefused: (what: string) => void refusals!.push(what) };
-  const file = await OverridesFile.open({ path: place, desk, models, clock, log, metrics });
+  const file = await OverridesFile.open({ path: place, overrideCommands: desk, models, clock, log, metrics });
   context.after(() => file.stop());
   await file.start();
   return {

@@ -67,7 +67,7 @@ export class Live {
       },
     });
     const { desk, models, store } = this;
-    this.#responder = new Responder({ desk, models, clock, metrics: new Metrics(), log: SILENT });
+    this.#responder = new Responder({ blockCommands: desk, models, clock, metrics: new Metrics(), log: SILENT });
     this.#recorder = new Recorder({ store, clock, log: SILENT, hostname: 'mx.example.com' });
   }
 

@@ -85,7 +85,7 @@ exempt:
 `;
     const { byRule, cases } = await alone(series({ at: START }, 6, SECOND), [rules]);
     assert.deepEqual(
-      byRule.map(({ rule, blocks, proposals, observed, spared }) => [
+      byRule.map(({ rule, blocks, proposals, observed, exempted: spared }) => [
         rule,
         blocks,
         proposals,

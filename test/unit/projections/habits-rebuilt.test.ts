@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { WEEKS } from '../../../projections/baselines/profile.js';
 import type { Profile } from '../../../projections/baselines/profile.js';
-import { DAY_SUMMARIES } from '../../../src/detector/scheduled-jobs.js';
+import { DAY_SUMMARY_JOB } from '../../../src/detector/scheduled-jobs.js';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
 import { DAY, HOUR } from '../../../src/kernel/time.js';
 import { PEAKS_KEPT } from '../../../src/sending/day-summary.js';
@@ -27,8 +27,8 @@ function summarised(log: readonly RecordedEvent[]): { log: readonly RecordedEven
   const whole = [...log];
   for (const each of log) models.apply(each);
   const now = Math.max(...log.map(({ recordedAt }) => recordedAt)) + 2 * HOUR;
-  for (const { type, data, stream } of DAY_SUMMARIES.run(models, now)) {
-    whole.push(event(type, data, now, whole.length + 1, { stream, by: DAY_SUMMARIES.by }));
+  for (const { type, data, stream } of DAY_SUMMARY_JOB.run(models, now)) {
+    whole.push(event(type, data, now, whole.length + 1, { stream, by: DAY_SUMMARY_JOB.by }));
   }
   return { log: whole, now };
 }
@@ -46,7 +46,7 @@ describe('what senders usually do, once their sends are gone', () => {
       fc.property(histories, (history) => {
         const { log, now } = summarised(logOf(history));
         // Sends are kept for longer than any window: what stood in one at midnight is known.
-        const since = DAY_SUMMARIES.after(now) - HOUR - DAY - 3 * HOUR;
+        const since = DAY_SUMMARY_JOB.after(now) - HOUR - DAY - 3 * HOUR;
         const left = log.filter((each) => !SENDS.includes(each.type) || effectiveAt(each) >= since);
         assert.deepEqual(habits(fold(left).models, now), habits(fold(log).models, now));
         const days = log.filter(({ type }) => type === 'SenderDaySummarised');

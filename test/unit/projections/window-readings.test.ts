@@ -98,7 +98,7 @@ describe('accounts that turn together', () => {
     assert.deepEqual(watching.models.sendVolume.readings(user(1), watching.now), [
       { ...own, observed: 3, limit: 2, together: { ...group, accounts: 1, turnedAt } },
     ]);
-    assert.deepEqual(read(watching, user(2))['all']?.together, { ...group, accounts: 1 });
+    assert.deepEqual(read(watching, user(2))['all']?.outbreak, { ...group, accounts: 1 });
     assert.deepEqual(watching.models.sendVolume.readings(SITE, watching.now), [
       {
         ...{ rule: 'all', count: 'accounts', window: 30 * MINUTE, direction: 'outbound', besides: [] },
@@ -108,10 +108,10 @@ describe('accounts that turn together', () => {
     // Its own window is empty before it is out of the domain's
     watching.until(turnedAt + 25 * MINUTE);
     assert.equal(read(watching, user(1))['all']?.observed, 0);
-    assert.equal(read(watching, user(1))['all']?.together?.turnedAt, turnedAt);
+    assert.equal(read(watching, user(1))['all']?.outbreak?.turnedAt, turnedAt);
     watching.until(turnedAt + 30 * MINUTE);
-    assert.deepEqual(read(watching, user(1))['all']?.together, { ...group, accounts: 0 });
-    assert.equal(read(watching, { type: 'account', value: 'u1@example.net' })['all']?.together?.accounts, 0);
+    assert.deepEqual(read(watching, user(1))['all']?.outbreak, { ...group, accounts: 0 });
+    assert.equal(read(watching, { type: 'account', value: 'u1@example.net' })['all']?.outbreak?.accounts, 0);
   });
 
   test('are on alarm once they are too many, and counted afresh', () => {
@@ -119,13 +119,13 @@ describe('accounts that turn together', () => {
     for (const number of [1, 2, 3]) watching.send({ account: user(number).value }, 3);
     const alarmUntil = watching.now + HOUR;
     for (const subject of [SITE, user(1), user(4)]) {
-      const { accounts, turnedAt, alarmUntil: until } = read(watching, subject)['all']!.together!;
+      const { accounts, turnedAt, alarmUntil: until } = read(watching, subject)['all']!.outbreak!;
       assert.deepEqual([accounts, turnedAt, until], [0, undefined, alarmUntil]);
     }
     watching.until(alarmUntil - 1);
-    assert.equal(read(watching, SITE)['all']?.together?.alarmUntil, alarmUntil);
+    assert.equal(read(watching, SITE)['all']?.outbreak?.alarmUntil, alarmUntil);
     watching.until(alarmUntil);
-    assert.equal(read(watching, SITE)['all']?.together?.alarmUntil, undefined);
+    assert.equal(read(watching, SITE)['all']?.outbreak?.alarmUntil, undefined);
   });
 
   test('are those that may: not a stranger at first, nor who was just called honest', () => {
@@ -149,7 +149,7 @@ describe('accounts that turn together', () => {
     const watching = begun();
     watching.override({ type: 'domain', value: 'example.com' }, { total: { limits: { all: 7 } } });
     assert.equal(read(watching, SITE)['all']?.limit, 7);
-    assert.equal(read(watching, user(1))['all']?.together?.limit, 7);
+    assert.equal(read(watching, user(1))['all']?.outbreak?.limit, 7);
     assert.equal(read(watching, user(1))['all']?.limit, 2, 'what is its own nobody has bought');
     watching.override({ type: 'domain', value: 'example.com' }, { total: { limits: { all: 'off' } } });
     for (const subject of [SITE, user(1)])
@@ -208,7 +208,7 @@ test('whatever happens, no rule trips of which it was just said that it cannot',
             continue;
           }
           // One of these may have turned before; and it may have turned by this very event.
-          const { together } = reading;
+          const { outbreak: together } = reading;
           assert.equal(together?.domain, domainOf(subject.value));
           assert.ok(together?.turnedAt !== undefined || reading.notNow === undefined);
           assert.ok(evidence.observed - together!.accounts <= 1);
