@@ -104,8 +104,8 @@ async function* workloads(): AsyncGenerator<Workload> {
 
 async function messagesOf(trace: string): Promise<readonly Message[]> {
   const messages: Message[] = [];
-  for await (const { happenings } of new Trace(await openLogFile(trace, trace)).batches()) {
-    for (const { at, data } of happenings) {
+  for await (const { activities } of new Trace(await openLogFile(trace, trace)).batches()) {
+    for (const { at, data } of activities) {
       const {
         account = '',
         returnPath = account,

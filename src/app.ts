@@ -56,7 +56,7 @@ export interface RunningApp {
   readonly rules: Pick<RulesChanged, 'version' | 'origin'>;
   readonly store: EventStore;
   readonly models: ReadModels;
-  readonly desk: BlockCommandHandler;
+  readonly blockCommands: BlockCommandHandler;
   readonly metrics: Metrics;
   /** Takes over the files that are watched as they are, also where they have lost most of their entries. */
   reload(): Promise<void>;
@@ -187,7 +187,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     },
   });
   closers.push(() => follower.stop());
-  const { models, blockCommands: desk, rulesCommands: rulesDesk, baselines: habits, responder, work } = follower;
+  const { models, blockCommands, rulesCommands, baselines, responder, work } = follower;
   const smtp = roles.has('smtp')
     ? await openSmtpRole({
         ...{ config, clock, logs: levels, metrics, tracing, models, store, watch, closers },
@@ -197,7 +197,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   health.opened({ store, outbox, follower, smtp });
   metrics.registry.beforeScrape = () =>
     updateGauges(metrics, {
-      ...{ clock, models, store, smtp, outbox, habits, timedWork: work, logs },
+      ...{ clock, models, store, smtp, outbox, baselines, timedWork: work, logs },
       breaker: responder.breaker,
     });
 
@@ -213,7 +213,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     };
     if (!isApi) return createOperations(shared);
     return createApi({
-      ...{ ...shared, models, blockCommands: desk, rulesCommands: rulesDesk, store, tracing, logs },
+      ...{ ...shared, models, blockCommands, rulesCommands, store, tracing, logs },
       backtests: new BacktestJobs({ location, clock, log: levels.of('api') }),
       places: geoDataOf(config),
       accountState: smtp === undefined ? undefined : (account) => stateOf(smtp.users(), account),
@@ -239,7 +239,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     rules,
     store,
     models,
-    desk,
+    blockCommands,
     metrics,
     reload,
     upstream: smtp?.upstream.state,

@@ -72,10 +72,10 @@ export async function watchSenders(
   }).load();
 }
 
-/** The rules file; a new one is put in force through the desk. */
+/** The rules file; a new one is put in force through its command handler. */
 export async function watchRules(
   file: string,
-  desk: Pick<RulesCommandHandler, 'load'>,
+  rulesCommands: Pick<RulesCommandHandler, 'load'>,
   log: Logger,
   metrics: Refusals,
 ): Promise<WatchedFile<SourcedRules>> {
@@ -85,7 +85,7 @@ export async function watchRules(
     entries: ({ rules }) => rules.rules.length,
     onChange: (read) => {
       log.info({ what: 'rules' }, 'a file was read again');
-      desk
+      rulesCommands
         .load(read)
         .catch((error: unknown) => log.error({ error: messageOf(error) }, 'new rules could not be recorded'));
     },

@@ -6,7 +6,7 @@ import type { Random } from './random.js';
 
 /** Attacks of each kind. */
 const EACH = 6;
-/** They begin once habits can be known. */
+/** They begin once baselines can be known. */
 const WARM_UP = 0.2;
 
 type Send = (at: Instant, who: Person, recipients: number, more?: Partial<Message>) => void;

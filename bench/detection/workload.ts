@@ -62,9 +62,9 @@ export function sourceOf({ name, messages }: Workload): Source {
     async *batches(): AsyncGenerator<Batch> {
       const total = messages.length;
       for (let done = 0; done < total;) {
-        const happenings = messages.slice(done, done + TOGETHER).map(happeningOf);
-        done += happenings.length;
-        yield { happenings, done, total };
+        const activities = messages.slice(done, done + TOGETHER).map(happeningOf);
+        done += activities.length;
+        yield { activities, done, total };
       }
     },
   };

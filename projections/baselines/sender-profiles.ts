@@ -21,42 +21,42 @@ export interface SenderProfilesState extends BaselinesState {
 }
 
 /**
- * What every account and every domain usually does. Habits are folded from the summaries of past days alone; sends
+ * What every account and every domain usually does. Baselines are folded from the summaries of past days alone; sends
  * only gather in days that are still open, and make the summaries. So a profile is the same whether the sends behind
  * it are still kept or not.
  */
 export class SenderProfiles {
   readonly #own = new Baselines();
-  readonly #habits: () => Baselines;
+  readonly #baselines: () => Baselines;
   readonly #learns: boolean;
   #days = this.#newDays();
 
   /**
-   * @param lent habits that somebody else folds, for one that learns nothing by itself; undefined as long as there are none:
+   * @param lent baselines that somebody else folds, for one that learns nothing by itself; undefined as long as there are none:
    *   then nobody is known, and all began with what is noted here
    */
   constructor(lent?: () => Baselines | undefined) {
     this.#learns = lent === undefined;
-    this.#habits = () => lent?.() ?? this.#own;
+    this.#baselines = () => lent?.() ?? this.#own;
   }
 
   /** The days that are over. */
-  get habits(): Baselines {
-    return this.#habits();
+  get baselines(): Baselines {
+    return this.#baselines();
   }
 
   get peaks(): KeptPeaks {
-    return this.#habits().peaks;
+    return this.#baselines().peaks;
   }
 
   /** Rises whenever any profile may have changed: what was read from one before then may not hold any more. */
   get version(): number {
-    return this.#habits().version;
+    return this.#baselines().version;
   }
 
   /** When Stopgap first had a rule, or an event; 0 before. */
   get installedAt(): Instant {
-    return this.#habits().installedAt;
+    return this.#baselines().installedAt;
   }
 
   /** Something happened here. */
@@ -86,7 +86,7 @@ export class SenderProfiles {
 
   /** What a sender usually does, as known on a day. */
   profile(type: ProfiledType, value: string, day: Day): Profile {
-    return this.#habits().profile(type, value, day);
+    return this.#baselines().profile(type, value, day);
   }
 
   /** The days of a sender that are not summarised yet, ascending. */
@@ -96,12 +96,12 @@ export class SenderProfiles {
 
   /** Whether a sender has been seen to send at all. */
   knows(type: ProfiledType, value: string): boolean {
-    return this.#habits().has(type, value) || this.#days[type].has(value);
+    return this.#baselines().has(type, value) || this.#days[type].has(value);
   }
 
   /** How many senders are known, and how many of them have a day that is not summarised. */
   get sizes(): { readonly profiles: number; readonly open: number } {
-    return { profiles: this.#habits().size, open: this.#days.account.size + this.#days.domain.size };
+    return { profiles: this.#baselines().size, open: this.#days.account.size + this.#days.domain.size };
   }
 
   /** The windows whose peaks are kept from now on, those that matter most first. */
@@ -146,24 +146,24 @@ export class SenderProfiles {
   /** Cheap: profiles never change, and days are copied when they are next written to. The opposite of {@link restore}. */
   dump(): SenderProfilesState {
     const { account, domain } = this.#days;
-    return { ...this.#habits().dump(), days: { account: account.dump(), domain: domain.dump() } };
+    return { ...this.#baselines().dump(), days: { account: account.dump(), domain: domain.dump() } };
   }
 
-  /** Takes over what {@link dump} gave, instead of all that it held; habits only where they are its own. */
-  restore({ days, ...habits }: SenderProfilesState): void {
-    if (this.#learns) this.#own.restore(habits);
+  /** Takes over what {@link dump} gave, instead of all that it held; baselines only where they are its own. */
+  restore({ days, ...baselines }: SenderProfilesState): void {
+    if (this.#learns) this.#own.restore(baselines);
     this.#days = this.#newDays();
     for (const type of PROFILED) this.#days[type].restore(days[type]);
   }
 
   #newDays(): Readonly<Record<ProfiledType, OpenDays>> {
     const days = (type: ProfiledType): OpenDays =>
-      new OpenDays(this.#own.peaks.names, (value, day) => this.#habits().isClosed(type, value, day));
+      new OpenDays(this.#own.peaks.names, (value, day) => this.#baselines().isClosed(type, value, day));
     return { account: days('account'), domain: days('domain') };
   }
 }
 
-/** Whose habits a block is about: a return path has those of the account that is called like it. */
+/** Whose baselines a block is about: a return path has those of the account that is called like it. */
 function profiledAs({ type }: Subject): ProfiledType | undefined {
   if (type === 'domain') return 'domain';
   return type === 'account' || type === 'address' ? 'account' : undefined;

@@ -35,7 +35,7 @@ interface OpenCase {
 
 export interface PrecisionState {
   /** The rule that an event was about last comes last. */
-  readonly judgements: readonly (readonly [rule: string, judgement: RuleFeedback])[];
+  readonly feedback: readonly (readonly [rule: string, judgement: RuleFeedback])[];
   readonly cases: readonly (readonly [block: string, open: OpenCase])[];
   readonly inForce: readonly string[];
 }
@@ -63,7 +63,7 @@ export function precisionOf({ confirmed, falsePositives, dismissed }: RuleFeedba
  * rules have asked for it, what is said of it is said of each of them.
  */
 export class RulePrecision {
-  readonly #judgements = new Map<string, RuleFeedback>();
+  readonly #feedback = new Map<string, RuleFeedback>();
   readonly #cases = new Map<string, OpenCase>();
   #inForce: ReadonlySet<string> = new Set();
 
@@ -73,12 +73,12 @@ export class RulePrecision {
     for (const { rules, confirmed } of this.#cases.values()) {
       if (!confirmed) for (const rule of rules) open.set(rule, (open.get(rule) ?? 0) + 1);
     }
-    const ids = new Set([...this.#inForce, ...this.#judgements.keys()]);
+    const ids = new Set([...this.#inForce, ...this.#feedback.keys()]);
     return [...ids]
       .map((rule) => ({
         rule,
         inForce: this.#inForce.has(rule),
-        ...(this.#judgements.get(rule) ?? NOTHING),
+        ...(this.#feedback.get(rule) ?? NOTHING),
         open: open.get(rule) ?? 0,
       }))
       .sort((a, b) => Number(b.inForce) - Number(a.inForce) || (a.rule < b.rule ? -1 : 1));
@@ -129,15 +129,15 @@ export class RulePrecision {
   /** The opposite of {@link restore}. */
   dump(): PrecisionState {
     return {
-      judgements: [...this.#judgements],
+      feedback: [...this.#feedback],
       cases: [...this.#cases],
       inForce: [...this.#inForce],
     };
   }
 
   /** Takes over what {@link dump} gave. Must come before anything is applied. */
-  restore({ judgements, cases, inForce }: PrecisionState): void {
-    for (const [rule, judgement] of judgements) this.#judgements.set(rule, judgement);
+  restore({ feedback, cases, inForce }: PrecisionState): void {
+    for (const [rule, judgement] of feedback) this.#feedback.set(rule, judgement);
     for (const [block, open] of cases) this.#cases.set(block, open);
     this.#inForce = new Set(inForce);
   }
@@ -169,15 +169,15 @@ export class RulePrecision {
 
   /** The rule moves to the end, where those last heard of stand. */
   #count(rule: string, what: keyof RuleFeedback, by: number): void {
-    const before = this.#judgements.get(rule) ?? NOTHING;
-    this.#judgements.delete(rule);
+    const before = this.#feedback.get(rule) ?? NOTHING;
+    this.#feedback.delete(rule);
     // Not below zero: a rule that was forgotten meanwhile takes nothing back.
-    this.#judgements.set(rule, { ...before, [what]: Math.max(0, before[what] + by) });
+    this.#feedback.set(rule, { ...before, [what]: Math.max(0, before[what] + by) });
     if (before === NOTHING) this.#prune();
   }
 
   #prune(): void {
-    const gone = [...this.#judgements.keys()].filter((rule) => !this.#inForce.has(rule));
-    for (const rule of gone.slice(0, -GONE_KEPT)) this.#judgements.delete(rule);
+    const gone = [...this.#feedback.keys()].filter((rule) => !this.#inForce.has(rule));
+    for (const rule of gone.slice(0, -GONE_KEPT)) this.#feedback.delete(rule);
   }
 }

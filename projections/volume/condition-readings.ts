@@ -20,12 +20,12 @@ type Chance =
   | { readonly kind: 'holds' | 'open'; readonly what: string }
   | { readonly kind: 'barred'; readonly what: string; readonly why: string };
 
-/** @param moment one without a message: `sender` is not looked at */
-export function readConditions({ when, score }: Pick<Rule, 'when' | 'score'>, moment: ConditionContext): ConditionReading {
-  const chances = when === undefined ? [] : chancesOf(when, moment);
+/** @param context one without a message: `sender` is not looked at */
+export function readConditions({ when, score }: Pick<Rule, 'when' | 'score'>, context: ConditionContext): ConditionReading {
+  const chances = when === undefined ? [] : chancesOf(when, context);
   const reasons = barsOf(chances).map(({ what, why }) => `asks for ${what}: ${why}`);
   const besides = wordsOf(chances.filter(({ kind }) => kind === 'open'));
-  const scored = score === undefined ? {} : ofScore(score, moment);
+  const scored = score === undefined ? {} : ofScore(score, context);
   if (scored.notNow !== undefined) reasons.push(scored.notNow);
   if (scored.besides !== undefined) besides.push(scored.besides);
   return reasons.length > 0 ? { notNow: reasons.join('; '), besides: [] } : { besides };
@@ -33,9 +33,9 @@ export function readConditions({ when, score }: Pick<Rule, 'when' | 'score'>, mo
 
 function ofScore(
   { threshold, signals }: Score,
-  moment: ConditionContext,
+  context: ConditionContext,
 ): { readonly notNow?: string; readonly besides?: string } {
-  const each = signals.map((signal) => ({ signal, chances: chancesOf(signal, moment) }));
+  const each = signals.map((signal) => ({ signal, chances: chancesOf(signal, context) }));
   const possible = each.filter(({ chances }) => barsOf(chances).length === 0);
   const points = pointsOf(possible.map(({ signal }) => signal));
   const needed = `${threshold} ${threshold === 1 ? 'point' : 'points'}`;
@@ -51,11 +51,11 @@ function ofScore(
   return { besides: `${needed} of ${texts.join(', ')}` };
 }
 
-function chancesOf(conditions: Conditions, moment: ConditionContext): readonly Chance[] {
+function chancesOf(conditions: Conditions, context: ConditionContext): readonly Chance[] {
   return (Object.keys(conditions) as (keyof Conditions)[]).flatMap((key) => {
     // What else a signal has, its points, is no condition.
     const chance = CHANCES[key];
-    return chance === undefined ? [] : [chance(conditions[key] as never, moment)];
+    return chance === undefined ? [] : [chance(conditions[key] as never, context)];
   });
 }
 
@@ -68,53 +68,53 @@ function wordsOf(chances: readonly Chance[]): string[] {
 }
 
 type Chances = {
-  readonly [Key in keyof Conditions]-?: (wanted: NonNullable<Conditions[Key]>, moment: ConditionContext) => Chance;
+  readonly [Key in keyof Conditions]-?: (wanted: NonNullable<Conditions[Key]>, context: ConditionContext) => Chance;
 };
 
 const YOUNG = `it is ${LEARNING_SIGNAL}`;
 
 const CHANCES: Chances = {
-  newIp: (_, moment) => novelty('newIp', moment),
-  newEhlo: (_, moment) => novelty('newEhlo', moment),
-  newCountry: (_, moment) => novelty('newCountry', moment),
-  newAsn: (_, moment) => novelty('newAsn', moment),
-  firstSeenWithin: (firstSeenWithin, moment) =>
-    settled({ firstSeenWithin }, moment, () => [
+  newIp: (_, context) => novelty('newIp', context),
+  newEhlo: (_, context) => novelty('newEhlo', context),
+  newCountry: (_, context) => novelty('newCountry', context),
+  newAsn: (_, context) => novelty('newAsn', context),
+  firstSeenWithin: (firstSeenWithin, context) =>
+    settled({ firstSeenWithin }, context, () => [
       `a sender first seen within ${formatDuration(firstSeenWithin)}`,
-      `it was ${days(seenFor(moment) ?? 0)} ago`,
+      `it was ${days(seenFor(context) ?? 0)} ago`,
     ]),
-  dormantFor: (dormantFor, moment) =>
-    settled({ dormantFor }, moment, () => {
-      const idle = silentFor(moment);
+  dormantFor: (dormantFor, context) =>
+    settled({ dormantFor }, context, () => {
+      const idle = silentFor(context);
       const why =
         idle === undefined ? 'it has not sent on any day before' : `it was silent for ${days(idle)}`;
       return [`${formatDuration(dormantFor)} of silence before today`, why];
     }),
-  learning: (learning, moment) =>
-    settled({ learning }, moment, () =>
+  learning: (learning, context) =>
+    settled({ learning }, context, () =>
       learning ? ['a sender that is still being learnt', 'it is known'] : ['a sender that is known', YOUNG],
     ),
-  installedWithin: (installedWithin, moment) =>
-    settled({ installedWithin }, moment, () => [
+  installedWithin: (installedWithin, context) =>
+    settled({ installedWithin }, context, () => [
       `less than ${formatDuration(installedWithin)} of watching`,
-      watched(moment),
+      watched(context),
     ]),
-  installedFor: (installedFor, moment) =>
-    settled({ installedFor }, moment, () => [`${formatDuration(installedFor)} of watching`, watched(moment)]),
-  quietHours: (quietHours, moment) =>
-    settled({ quietHours }, moment, () =>
+  installedFor: (installedFor, context) =>
+    settled({ installedFor }, context, () => [`${formatDuration(installedFor)} of watching`, watched(context)]),
+  quietHours: (quietHours, context) =>
+    settled({ quietHours }, context, () =>
       quietHours.kind === 'unusual'
-        ? ['an hour in which it never sends', usedHour(moment)]
+        ? ['an hour in which it never sends', usedHour(context)]
         : [`the hours ${formatQuietHours(quietHours)}`, 'it is none of them now'],
     ),
-  distinct: (most, moment) => {
+  distinct: (most, context) => {
     const texts = (Object.entries(most) as [DistinctCount, number][]).map(
-      ([kind, above]) => `more than ${above} different ${DISTINCT_NAMES[kind]} (${moment.distinct(kind)} now)`,
+      ([kind, above]) => `more than ${above} different ${DISTINCT_NAMES[kind]} (${context.distinct(kind)} now)`,
     );
     return { kind: 'open', what: texts.join(' and ') };
   },
-  share: ({ of, above, least }, moment) => {
-    const { failed, tried } = moment.share(of);
+  share: ({ of, above, least }, context) => {
+    const { failed, tried } = context.share(of);
     const what = of === 'bounces' ? 'bounces' : 'refused recipients';
     const percent = Math.round(above * 1e4) / 100;
     return {
@@ -127,20 +127,20 @@ const CHANCES: Chances = {
 /** Holds, or cannot: no message changes it. */
 function settled(
   conditions: Conditions,
-  moment: ConditionContext,
+  context: ConditionContext,
   bar: () => readonly [what: string, why: string],
 ): Chance {
-  const held = metConditions(conditions, moment);
+  const held = metConditions(conditions, context);
   if (held !== undefined) return { kind: 'holds', what: held.join(' and ') };
   const [what, why] = bar();
   return { kind: 'barred', what, why };
 }
 
-function novelty(key: Novelty, moment: ConditionContext): Chance {
+function novelty(key: Novelty, context: ConditionContext): Chance {
   const { kind, one, many } = NOVELTY[key];
   const what = `${/^[aE]/.test(one) ? 'an' : 'a'} ${one} never seen before`;
-  if (!moment.learnt) return { kind: 'barred', what, why: YOUNG };
-  if (!moment.isKnownOf(kind)) return { kind: 'barred', what, why: `too little is known of its ${many} yet` };
+  if (!context.learnt) return { kind: 'barred', what, why: YOUNG };
+  if (!context.isKnownOf(kind)) return { kind: 'barred', what, why: `too little is known of its ${many} yet` };
   return { kind: 'open', what };
 }
 
@@ -150,10 +150,10 @@ function watched({ watchedFor }: ConditionContext): string {
   return `Stopgap has watched for ${formatDuration(Math.floor(watchedFor / unit) * unit)}`;
 }
 
-function usedHour(moment: ConditionContext): string {
-  if (!moment.learnt) return YOUNG;
-  const hour = hourOfDay(moment.at);
-  const { used, weeks } = hourOf(moment.profile, hour, moment.day);
+function usedHour(context: ConditionContext): string {
+  if (!context.learnt) return YOUNG;
+  const hour = hourOfDay(context.at);
+  const { used, weeks } = hourOf(context.profile, hour, context.day);
   return weeks === 0
     ? 'it has not sent for eight weeks'
     : `it sent at ${hour}:00 UTC in ${used} of ${weeks} weeks`;

@@ -18,7 +18,7 @@ export interface ConditionContext {
   readonly profile: Profile;
   /** The days before today that are not part of the profile yet, ascending. */
   readonly pending: readonly ClosedDay[];
-  /** Whether the sender is known well enough to have habits. */
+  /** Whether the sender is known well enough to have baselines. */
   readonly learnt: boolean;
   /** Whether enough is known of where the sender sends from, of this kind, to call something new. */
   isKnownOf(kind: PlaceKind): boolean;
@@ -41,13 +41,13 @@ export const DISTINCT_NAMES: Readonly<Record<DistinctCount, string>> = {
 };
 
 /** What holds, in words; undefined where any of it does not. */
-export function metConditions(conditions: Conditions, moment: ConditionContext): readonly string[] | undefined {
+export function metConditions(conditions: Conditions, context: ConditionContext): readonly string[] | undefined {
   const signals: string[] = [];
   for (const key in conditions) {
     // What else a signal has, its points, is nothing to be checked.
     const check = CHECKS[key as keyof Conditions];
     if (check === undefined) continue;
-    const text = check(conditions[key as keyof Conditions] as never, moment);
+    const text = check(conditions[key as keyof Conditions] as never, context);
     if (text === undefined) return undefined;
     if (text !== '') signals.push(text);
   }
@@ -55,12 +55,12 @@ export function metConditions(conditions: Conditions, moment: ConditionContext):
 }
 
 /** What adds up to the threshold, in words; undefined where it does not. */
-export function scoreOf({ threshold, signals }: Score, moment: ConditionContext): readonly string[] | undefined {
+export function scoreOf({ threshold, signals }: Score, context: ConditionContext): readonly string[] | undefined {
   const texts: string[] = [];
   /** Those that hold, or may. */
   let counted = signals;
   for (const signal of signals) {
-    const held = metConditions(signal, moment);
+    const held = metConditions(signal, context);
     if (held !== undefined) {
       texts.push(`${held.join(' and ') || 'as always'} (${signal.points})`);
       continue;
@@ -70,16 +70,16 @@ export function scoreOf({ threshold, signals }: Score, moment: ConditionContext)
     if (pointsOf(counted) < threshold) return undefined;
   }
   const missed = signals.filter((signal) => !counted.includes(signal));
-  const unknown = new Set(missed.flatMap((signal) => unknownOf(signal, moment)));
+  const unknown = new Set(missed.flatMap((signal) => unknownOf(signal, context)));
   return [...texts, ...unknown, `${pointsOf(counted)} points of ${threshold} needed`];
 }
 
 /** What could not be called new, whatever it is, in words. */
-function unknownOf(conditions: Conditions, moment: ConditionContext): readonly string[] {
+function unknownOf(conditions: Conditions, context: ConditionContext): readonly string[] {
   const asked = (Object.keys(NOVELTY) as Novelty[]).filter((key) => conditions[key] === true);
   return asked
     .map((key) => NOVELTY[key])
-    .filter(({ kind, of }) => moment.learnt && of(moment.sender) !== '' && !moment.isKnownOf(kind))
+    .filter(({ kind, of }) => context.learnt && of(context.sender) !== '' && !context.isKnownOf(kind))
     .map(({ many }) => `too little is known of its ${many} yet`);
 }
 
@@ -120,23 +120,23 @@ export const NOVELTY: Readonly<Record<Novelty, NoveltyKind>> = {
 type Checks = {
   readonly [Key in keyof Conditions]-?: (
     wanted: NonNullable<Conditions[Key]>,
-    moment: ConditionContext,
+    context: ConditionContext,
   ) => string | undefined;
 };
 
 /** Each gives what it noticed in words, nothing to say, or undefined where it does not hold. */
 const CHECKS: Checks = {
-  newIp: (_, moment) => isNew(moment, NOVELTY.newIp),
-  newEhlo: (_, moment) => isNew(moment, NOVELTY.newEhlo),
-  newCountry: (_, moment) => isNew(moment, NOVELTY.newCountry),
-  newAsn: (_, moment) => isNew(moment, NOVELTY.newAsn),
-  firstSeenWithin: (span, moment) => {
-    const ago = seenFor(moment);
+  newIp: (_, context) => isNew(context, NOVELTY.newIp),
+  newEhlo: (_, context) => isNew(context, NOVELTY.newEhlo),
+  newCountry: (_, context) => isNew(context, NOVELTY.newCountry),
+  newAsn: (_, context) => isNew(context, NOVELTY.newAsn),
+  firstSeenWithin: (span, context) => {
+    const ago = seenFor(context);
     if (ago === undefined) return 'first seen today';
     return ago <= span ? `first seen ${formatDuration(ago)} ago` : undefined;
   },
-  dormantFor: (span, moment) => {
-    const idle = silentFor(moment);
+  dormantFor: (span, context) => {
+    const idle = silentFor(context);
     return idle !== undefined && idle >= span ? `silent for ${formatDuration(idle)} before today` : undefined;
   },
   learning: (wanted, { learnt }) => {
@@ -145,18 +145,18 @@ const CHECKS: Checks = {
   },
   installedWithin: (span, { watchedFor }) => (watchedFor < span ? '' : undefined),
   installedFor: (span, { watchedFor }) => (watchedFor >= span ? '' : undefined),
-  quietHours: (hours, moment) => quiet(hours, moment),
-  distinct: (most, moment) => {
+  quietHours: (hours, context) => quiet(hours, context),
+  distinct: (most, context) => {
     const texts: string[] = [];
     for (const [kind, above] of Object.entries(most) as [DistinctCount, number][]) {
-      const count = moment.distinct(kind);
+      const count = context.distinct(kind);
       if (count <= above) return undefined;
       texts.push(`${count} different ${DISTINCT_NAMES[kind]}`);
     }
     return texts.join(' and ');
   },
-  share: ({ of, above, least }, moment) => {
-    const { failed, tried } = moment.share(of);
+  share: ({ of, above, least }, context) => {
+    const { failed, tried } = context.share(of);
     // More than were tried are of something else: of what was sent before, or by others in its name.
     if (failed > tried || failed < least || failed <= above * tried) return undefined;
     const what = of === 'bounces' ? 'bounced' : 'were refused';
@@ -178,19 +178,19 @@ export function silentFor({ profile, pending, day }: ConditionContext): Millisec
 }
 
 /**
- * Novelty says something only of who has habits, and has them of this very kind: where no EHLO names were recorded, or no
+ * Novelty says something only of who has baselines, and has them of this very kind: where no EHLO names were recorded, or no
  * countries until today, the first one is nobody's oddity.
  */
-function isNew(moment: ConditionContext, { kind, one, of, near }: NoveltyKind): string | undefined {
-  const name = moment.learnt ? of(moment.sender) : '';
+function isNew(context: ConditionContext, { kind, one, of, near }: NoveltyKind): string | undefined {
+  const name = context.learnt ? of(context.sender) : '';
   if (name === '') return undefined;
   const here = near(name);
-  const oldest = moment.day - REMEMBERED_DAYS;
-  if (moment.profile[kind].some((place) => place.day >= oldest && near(place.name) === here))
+  const oldest = context.day - REMEMBERED_DAYS;
+  if (context.profile[kind].some((place) => place.day >= oldest && near(place.name) === here))
     return undefined;
-  if (moment.pending.some((each) => each[kind]?.some((known) => near(String(known)) === here)))
+  if (context.pending.some((each) => each[kind]?.some((known) => near(String(known)) === here)))
     return undefined;
-  return moment.isKnownOf(kind) ? `${one} ${name} never seen before` : undefined;
+  return context.isKnownOf(kind) ? `${one} ${name} never seen before` : undefined;
 }
 
 /** The /24 of an IPv4 address or the /48 of an IPv6 network: who is handed another address there is no stranger. */

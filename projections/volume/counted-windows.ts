@@ -133,7 +133,7 @@ export function windowsOf(type: SubjectType, rules: readonly Rule[]): readonly W
     draft.largest = Math.max(draft.largest, each.leaveOut) as LeftOut;
     draft.least = Math.min(draft.least, each.limit);
     const peak = peakName(sum, each.leaveOut, draft.window);
-    // Habits are those of who sends: of what comes in there are none.
+    // Baselines are those of who sends: of what comes in there are none.
     if (each.kind !== 'renew' && draft.direction === 'outbound' && isProfiled(type)) {
       const known = draft.peaks.find((other) => other.name === peak);
       const followed = each.baseline !== undefined || known?.followed === true;

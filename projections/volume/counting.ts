@@ -27,7 +27,7 @@ export class Counting {
   readonly amounts = new Amounts();
   readonly #volumes: Volumes;
   readonly #profiles: SenderProfiles;
-  readonly #neighbours = new RowHints();
+  readonly #rowHints = new RowHints();
 
   constructor(volumes: Volumes, profiles: SenderProfiles) {
     this.#volumes = volumes;
@@ -113,14 +113,14 @@ export class Counting {
    * @returns the row of the day; -1 where the event comes too late for it, or is none of its sender's doing
    */
   #day(fold: Fold, type: ProfiledType, value: string, account: number): number {
-    // Habits are those of who sends: of what comes in there are none.
+    // Baselines are those of who sends: of what comes in there are none.
     if (fold.direction === 'inbound') return -1;
     const days = this.#profiles.days(type);
     const which = type === 'account' ? 'day' : 'domainDay';
-    const guess = account < 0 ? -1 : this.#neighbours.guess(account, which);
+    const guess = account < 0 ? -1 : this.#rowHints.guess(account, which);
     const row = days.row(value, dayOf(fold.at), guess);
     if (row < 0) return row;
-    if (account >= 0 && row !== guess) this.#neighbours.note(account, which, row);
+    if (account >= 0 && row !== guess) this.#rowHints.note(account, which, row);
     days.add(row, this.amounts, fold.at);
     return row;
   }
@@ -142,15 +142,15 @@ export class Counting {
       this.#count(fold, type, value, -1, day);
       return;
     }
-    const guess = this.#neighbours.guess(account, type);
+    const guess = this.#rowHints.guess(account, type);
     const row = this.#count(fold, type, value, guess, day);
-    if (row >= 0 && row !== guess) this.#neighbours.note(account, type, row);
+    if (row >= 0 && row !== guess) this.#rowHints.note(account, type, row);
   }
 
   /** The account's domain as it is kept, where the row that it had last time is still its own. */
   #guessedDomain(row: number, account: string | undefined): string | undefined {
     if (row < 0 || account === undefined) return undefined;
-    const domain = this.#volumes.domain.valueOf(this.#neighbours.guess(row, 'domain'));
+    const domain = this.#volumes.domain.valueOf(this.#rowHints.guess(row, 'domain'));
     if (domain === undefined || !account.endsWith(domain)) return undefined;
     const at = account.length - domain.length - 1;
     return account.charCodeAt(at) === AT_SIGN ? domain : undefined;

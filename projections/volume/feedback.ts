@@ -33,13 +33,13 @@ const CUT_SHORT = 2;
  */
 export class Feedback {
   readonly #profiles: SenderProfiles;
-  readonly #together: Outbreaks;
+  readonly #outbreaks: Outbreaks;
   /** Proposals and blocks by id: their closing events name nothing else. */
   readonly #subjects = new Map<string, Subject>();
 
-  constructor(profiles: SenderProfiles, together: Outbreaks) {
+  constructor(profiles: SenderProfiles, outbreaks: Outbreaks) {
     this.#profiles = profiles;
-    this.#together = together;
+    this.#outbreaks = outbreaks;
   }
 
   /** Whom a block or a proposal that stands is about. */
@@ -105,7 +105,7 @@ export class Feedback {
   ): void {
     // A person's block rests upon no evidence.
     if (evidence !== undefined) volumes[subject.type].contain(subject.value, at);
-    if (subject.type === 'account') this.#together.forget(subject.value);
+    if (subject.type === 'account') this.#outbreaks.forget(subject.value);
     const by = rules.rules.find((rule) => rule.id === evidence?.rule);
     // What a rule says that teaches is too much for now, not wrong.
     if (by?.teaches === true) return;
@@ -118,7 +118,7 @@ export class Feedback {
     const domain = subject.type === 'account' ? domainOf(subject.value) : undefined;
     if (domain !== undefined) volumes.domain.subtract(domain, volumes.account, subject.value);
     volumes[subject.type].forget(subject.value, judgement);
-    if (subject.type === 'account') this.#together.forget(subject.value);
+    if (subject.type === 'account') this.#outbreaks.forget(subject.value);
   }
 
   /** What the window that tripped would have reached; undefined where none has peaks. */

@@ -34,7 +34,7 @@ interface Found {
   readonly lowest: (number | undefined)[];
 }
 
-/** Says what the limit of a rule is for one subject: its own, what the subject's habits make of it, what was bought. */
+/** Says what the limit of a rule is for one subject: its own, what the subject's baselines make of it, what was bought. */
 export class Limits {
   readonly #type: SubjectType;
   readonly #learning: Learning;
@@ -74,7 +74,7 @@ export class Limits {
     ));
   }
 
-  /** The habits behind a limit; undefined where it is a fixed one. */
+  /** The baselines behind a limit; undefined where it is a fixed one. */
   habit({ baseline, peak }: Watch, value: string, at: Instant): Habit | undefined {
     const type = profiled(this.#type);
     if (baseline === undefined || type === undefined) return undefined;
@@ -136,7 +136,7 @@ export class Limits {
     return peaks.since(peaks.numberOf(peak));
   }
 
-  /** Where a limit comes from, if not from habits. */
+  /** Where a limit comes from, if not from baselines. */
   #boundOf({ floor, start, ceiling }: Baseline, limit: number, learnt: boolean): Habit['bound'] {
     if (limit === ceiling) return 'ceiling';
     if (limit !== (learnt ? floor : start)) return undefined;
@@ -207,7 +207,7 @@ function isOverridable({ count }: Rule): boolean {
 }
 
 /**
- * Whether a sender is known well enough to have habits.
+ * Whether a sender is known well enough to have baselines.
  *
  * @param since the first day that is known of what is asked about
  */

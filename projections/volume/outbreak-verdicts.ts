@@ -16,7 +16,7 @@ import type { WindowReading } from './window-readings.js';
  * @returns a verdict for each of those that are to be acted upon
  */
 export function outbreakVerdicts(
-  together: Outbreaks,
+  outbreaks: Outbreaks,
   rule: Rule,
   turned: AnomalousAccount,
   { rules, volumes, overrides }: FeedbackContext & { readonly overrides: Overrides },
@@ -28,7 +28,7 @@ export function outbreakVerdicts(
   if (limit === null) return [];
   const { window } = rule;
   const { alarm } = rule.turned!;
-  const found = together.note(keyOf(rule, domain), turned, { window, limit, alarm });
+  const found = outbreaks.note(keyOf(rule, domain), turned, { window, limit, alarm });
   if (found === undefined) return [];
   return found.accounts.map((each) => {
     const subject = { type: 'account', value: each.account } as const;
@@ -45,7 +45,7 @@ export function outbreakVerdicts(
 
 /** How it stands with a domain, or with an account and its domain, by every rule that counts accounts which turn abnormal. */
 export function outbreakReadings(
-  together: Outbreaks,
+  outbreaks: Outbreaks,
   { type, value }: Subject,
   now: Instant,
   { rules, volumes, overrides }: FeedbackContext & { readonly overrides: Overrides },
@@ -58,16 +58,16 @@ export function outbreakReadings(
     const limit = allowedTogether(overrides, rule, domain, now);
     if (limit === null) return [];
     const { id, count, window, direction } = rule;
-    const standing = together.standing(
+    const standing = outbreaks.standing(
       keyOf(rule, domain),
       window,
       now,
       type === 'account' ? value : undefined,
     );
     const group = { domain, limit, window, ...standing };
-    if (type === 'account') return [{ ...volumes.account.turning(rule, value, now), together: group }];
+    if (type === 'account') return [{ ...volumes.account.turning(rule, value, now), outbreak: group }];
     const { accounts: observed } = standing;
-    return [{ rule: id, count, window, observed, limit, direction, besides: [], together: group }];
+    return [{ rule: id, count, window, observed, limit, direction, besides: [], outbreak: group }];
   });
 }
 

@@ -95,7 +95,7 @@ export class RuleEvaluation {
   /** What the rule asks for besides of a subject that may have no row, before there is a message. */
   prospect(rule: Rule, value: string, row: number | undefined, at: Instant): ConditionReading {
     if (rule.when === undefined && rule.score === undefined) return { besides: [] };
-    return readConditions(rule, this.#moment({ value, row: row ?? -1, rule, at, sender: undefined }));
+    return readConditions(rule, this.#context({ value, row: row ?? -1, rule, at, sender: undefined }));
   }
 
   #evidence(excess: Excess, signals: readonly string[], { at, position }: Fold): Evidence {
@@ -121,14 +121,14 @@ export class RuleEvaluation {
   #signals({ value, row, watch: { rule } }: Excess, { at, sender }: Fold): readonly string[] | undefined {
     const { when, score } = rule;
     if (when === undefined && score === undefined) return [];
-    const moment = this.#moment({ value, row, rule, at, sender });
-    const held = when === undefined ? [] : metConditions(when, moment);
+    const context = this.#context({ value, row, rule, at, sender });
+    const held = when === undefined ? [] : metConditions(when, context);
     if (held === undefined || score === undefined) return held;
-    const scored = scoreOf(score, moment);
+    const scored = scoreOf(score, context);
     return scored === undefined ? undefined : [...held, ...scored];
   }
 
-  #moment(of: OneSend): ConditionContext {
+  #context(of: OneSend): ConditionContext {
     return new SendContext(of, { around: this.#around, limits: this.#limits, counted: this.#counted });
   }
 }

@@ -45,7 +45,7 @@ export interface SendVolumeState {
   /** Of proposals and blocks that stand, by id. */
   readonly subjects: FeedbackState;
   readonly timeline: TimelineState;
-  readonly together: OutbreaksState;
+  readonly outbreaks: OutbreaksState;
   /** What an event that could not be folded to its end has left behind. */
   readonly verdicts: readonly Verdict[];
   /** When the last event was recorded. */
@@ -77,8 +77,8 @@ export class SendVolume {
   /** By the store's clock: of the last event that was counted. */
   #recordedAt: Instant = 0;
   #verdicts: Verdict[] = [];
-  readonly #together = new Outbreaks();
-  readonly #judgements: Feedback;
+  readonly #outbreaks = new Outbreaks();
+  readonly #feedback: Feedback;
   /** The event that is being folded: one at a time, so one is filled anew for each. */
   readonly #fold = {
     ...{ at: 0, position: 0, direction: 'outbound' as MailDirection },
@@ -87,14 +87,14 @@ export class SendVolume {
     verdicts: this.#verdicts,
     turned: (rule: Rule, turned: AnomalousAccount): void => {
       const judged = { rules: this.#rules, volumes: this.#volumes, overrides: this.#around.overrides };
-      this.#fold.verdicts.push(...outbreakVerdicts(this.#together, rule, turned, judged));
+      this.#fold.verdicts.push(...outbreakVerdicts(this.#outbreaks, rule, turned, judged));
     },
   };
 
   /** @param lent what another one knows of senders, for one that only counts: see {@link SenderProfiles} */
   constructor(overrides = new Overrides(), lent?: () => Baselines | undefined) {
     this.profiles = new SenderProfiles(lent);
-    this.#judgements = new Feedback(this.profiles, this.#together);
+    this.#feedback = new Feedback(this.profiles, this.#outbreaks);
     this.#around = {
       profiles: this.profiles,
       overrides,
@@ -152,7 +152,7 @@ export class SendVolume {
       }
       case 'MessageRefused': {
         const data = event.data as MessageRefused;
-        const subject = this.#judgements.subjectOf(data.block);
+        const subject = this.#feedback.subjectOf(data.block);
         if (subject === undefined) return NONE;
         const fold = this.#begin(event, data.direction);
         this.#counting.amounts.set('attempts', data.count);
@@ -170,7 +170,7 @@ export class SendVolume {
         return NONE;
       default:
         if (isBlockEvent(event)) {
-          this.#judgements.apply(event, { rules: this.#rules, volumes: this.#volumes });
+          this.#feedback.apply(event, { rules: this.#rules, volumes: this.#volumes });
         }
         return NONE;
     }
@@ -182,9 +182,9 @@ export class SendVolume {
       rules: this.#rules,
       volumes: mapTypes((type) => this.#volumes[type].dump()),
       profiles: this.profiles.dump(),
-      subjects: this.#judgements.dump(),
+      subjects: this.#feedback.dump(),
       timeline: this.#timeline.dump(),
-      together: this.#together.dump(),
+      outbreaks: this.#outbreaks.dump(),
       recordedAt: this.#recordedAt,
       verdicts: this.#verdicts.slice(),
     };
@@ -198,9 +198,9 @@ export class SendVolume {
     this.#volumes = this.#build(rules);
     this.#counting = new Counting(this.#volumes, this.profiles);
     for (const type of SUBJECT_TYPES) this.#volumes[type].restore(volumes[type]);
-    this.#judgements.restore(subjects);
+    this.#feedback.restore(subjects);
     this.#timeline.restore(timeline);
-    this.#together.restore(state.together);
+    this.#outbreaks.restore(state.outbreaks);
     this.#recordedAt = recordedAt;
     this.#verdicts = verdicts.slice();
     this.#fold.verdicts = this.#verdicts;
@@ -209,7 +209,7 @@ export class SendVolume {
   /** Takes over the rules and what people have judged, but nothing that was counted. */
   restoreRules({ rules, volumes, profiles, subjects, recordedAt }: SendVolumeState): void {
     this.restore({
-      ...{ rules, profiles, together: [] },
+      ...{ rules, profiles, outbreaks: [] },
       volumes: mapTypes((type) => ({ ...NOTHING_COUNTED, judged: volumes[type].judged })),
       subjects,
       timeline: { times: [], positions: [] },
@@ -222,7 +222,7 @@ export class SendVolume {
   readings(subject: Subject, now: Instant): readonly WindowReading[] {
     const judged = { rules: this.#rules, volumes: this.#volumes, overrides: this.#around.overrides };
     const own = this.#volumes[subject.type].readings(subject.value, now);
-    return [...own, ...outbreakReadings(this.#together, subject, now, judged)];
+    return [...own, ...outbreakReadings(this.#outbreaks, subject, now, judged)];
   }
 
   /** The subjects of a type that a count is highest for, in the longest window that counts it. */

@@ -50,14 +50,14 @@ export async function carryOut(
   command: BlockCommand,
   block?: string,
 ): Promise<Executed> {
-  const { blockCommands: desk, log } = deps;
+  const { blockCommands, log } = deps;
   const context = contextOf(ask);
   const matches = block === undefined ? undefined : ifMatch(ask.request);
   const inspect = (version: number): void => {
     if (matches?.(version) === false) throw preconditionFailed(`block ${block}`, version);
   };
   try {
-    const executed = await desk.execute(subject, command, { ...context, inspect });
+    const executed = await blockCommands.execute(subject, command, { ...context, inspect });
     await shown(deps, executed.position);
     if (executed.facts.length > 0 && !executed.repeated)
       log.info(

@@ -61,7 +61,7 @@ const effectiveShape = z.object({
   limit: limitShape,
   usual: z.number().meta({ description: "The rule's own." }),
   lowest: z.boolean().meta({
-    description: "True where the limit follows the sender's habits: then both are the lowest it can be.",
+    description: "True where the limit follows the sender's baselines: then both are the lowest it can be.",
   }),
   sentence: z.string(),
 });

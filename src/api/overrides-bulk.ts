@@ -48,7 +48,7 @@ const outcome = z.object({
 });
 
 /** Sets and removes many overrides at once: what a hosting panel that syncs its customers uses. */
-export function bulkRoute(path: string, deps: ApiDependencies, desk: OverrideCommandHandler): Route {
+export function bulkRoute(path: string, deps: ApiDependencies, overrideCommands: OverrideCommandHandler): Route {
   const { models, clock, log } = deps;
   return route<unknown, readonly unknown[]>({
     method: 'put',
@@ -62,7 +62,7 @@ export function bulkRoute(path: string, deps: ApiDependencies, desk: OverrideCom
     async handle(ask) {
       const commands = await read(ask.body, clock.now());
       const { seed, ...context } = contextOf(ask);
-      const done = await carryOutBatch({ overrideCommands: desk, models, clock }, commands, ({ subject }) => ({
+      const done = await carryOutBatch({ overrideCommands, models, clock }, commands, ({ subject }) => ({
         ...context,
         seed: seed === undefined ? undefined : `${seed}/${subjectKey(subject)}`,
       }));

@@ -42,7 +42,7 @@ const removal = z.strictObject({ note: noteInput.optional() });
 /** What single accounts and domains may instead of what the rules say. */
 export function overrideRoutes(deps: ApiDependencies): readonly Route[] {
   const { models, clock, log, store } = deps;
-  const desk = new OverrideCommandHandler(store, clock);
+  const overrideCommands = new OverrideCommandHandler(store, clock);
   const rules = () => models.sendVolume.rules.rules;
 
   const detail = async (
@@ -50,7 +50,7 @@ export function overrideRoutes(deps: ApiDependencies): readonly Route[] {
     status: number,
     more: Answer['headers'] = {},
   ): Promise<Answer> => {
-    const { events, position: version } = await desk.read(subject);
+    const { events, position: version } = await overrideCommands.read(subject);
     await shown(deps, version);
     const now = clock.now();
     const body = {
@@ -76,7 +76,7 @@ export function overrideRoutes(deps: ApiDependencies): readonly Route[] {
           throw preconditionFailed(`the override of ${subject.type} ${subject.value}`, version);
       },
     };
-    const done = await desk.execute(command, context);
+    const done = await overrideCommands.execute(command, context);
     const [fact] = done.facts;
     if (fact !== undefined && !done.repeated) {
       const { by, correlation } = context;
@@ -105,7 +105,7 @@ export function overrideRoutes(deps: ApiDependencies): readonly Route[] {
         return ok({ items: items.map((one) => overrideView(one.subject, one, rules(), now)), next });
       },
     }),
-    bulkRoute(OVERRIDES, deps, desk),
+    bulkRoute(OVERRIDES, deps, overrideCommands),
     route({
       method: 'get',
       path: ONE,

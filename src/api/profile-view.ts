@@ -54,7 +54,7 @@ export const profileShape = z
   })
   .meta({ id: 'Profile' });
 
-/** Null where nothing is known, or the subject is none that has habits. */
+/** Null where nothing is known, or the subject is none that has baselines. */
 export function profileView(
   profiles: SenderProfiles,
   { type, value }: Subject,

@@ -22,10 +22,10 @@ const validation = z.object({
 
 /** The rule set in force: read, try out, replace. */
 export function rulesRoutes(deps: ApiDependencies): readonly Route[] {
-  const { models, rulesCommands: rulesDesk, log } = deps;
+  const { models, rulesCommands, log } = deps;
 
   const current = async (): Promise<RulesChanged> => {
-    const rules = await rulesDesk.current();
+    const rules = await rulesCommands.current();
     if (rules !== undefined) return rules;
     throw new StopgapError('not-found', 'no rules are in force yet');
   };
@@ -53,7 +53,7 @@ export function rulesRoutes(deps: ApiDependencies): readonly Route[] {
     };
     const context = contextOf(ask);
     const command = { kind: 'replace', origin: 'api', rules, source } as const;
-    const { facts, before, repeated, position } = await rulesDesk.execute(command, { ...context, inspect });
+    const { facts, before, repeated, position } = await rulesCommands.execute(command, { ...context, inspect });
     const change = facts.find((fact) => fact.type === 'RulesChanged')?.data;
     if (change !== undefined && !repeated) {
       const { by, correlation } = context;

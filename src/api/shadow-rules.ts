@@ -33,7 +33,7 @@ const tagOf = (shadow: number, live: number): string => `${shadow}.${live}`;
 
 /** Rules in the shadow: load, compare, promote, remove. */
 export function shadowRoutes(deps: ApiDependencies): readonly Route[] {
-  const { models, rulesCommands: rulesDesk, log } = deps;
+  const { models, rulesCommands, log } = deps;
 
   const answer = (status: number, repeated: boolean): Answer => {
     const body = shadowView(deps);
@@ -47,7 +47,7 @@ export function shadowRoutes(deps: ApiDependencies): readonly Route[] {
     const matches = ifMatch(ask.request);
     const context = contextOf(ask);
     const inspect = matches && ((standing: RulesStanding) => check(matches, command, standing));
-    const handled = await rulesDesk.execute(command, { ...context, inspect });
+    const handled = await rulesCommands.execute(command, { ...context, inspect });
     await shown(deps, handled.position);
     const { by, correlation } = context;
     const fields = { correlation, by, change: command.kind, version: models.shadow.set?.version };

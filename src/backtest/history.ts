@@ -40,20 +40,20 @@ export class RecordedHistory implements Source {
     const replay = new Replay();
     const [seen, blocks] = [new SeenIds(), new EffectiveBlocks()];
     this.imported = 0;
-    let happenings: RecordedEvent[] = [];
+    let activities: RecordedEvent[] = [];
     // All categories: a store gives those faster than some.
     for await (const event of this.#store.readAll({ until: total })) {
       if (!seen.isNew(event.id)) continue;
       if (event.type === 'MessageAccepted' && isImported(event)) this.imported++;
       if (!replay.takes(event)) continue;
       if (categoryOf(event.stream) === BLOCK_CATEGORY && isBlockEvent(event))
-        happenings.push(...blocks.take(event));
-      else happenings.push(event);
-      if (happenings.length < TOGETHER) continue;
-      yield { happenings, done: event.position, total };
-      happenings = [];
+        activities.push(...blocks.take(event));
+      else activities.push(event);
+      if (activities.length < TOGETHER) continue;
+      yield { activities, done: event.position, total };
+      activities = [];
     }
-    yield { happenings, done: total, total };
+    yield { activities, done: total, total };
   }
 }
 
@@ -64,7 +64,7 @@ class Replay {
 
   takes(event: RecordedEvent): boolean {
     const { type, stream } = event;
-    // What was imported is over: its habits stand in the summaries of its days, and a trace tries rules on it.
+    // What was imported is over: its baselines stand in the summaries of its days, and a trace tries rules on it.
     if (isImported(event)) return false;
     if (COUNTED.includes(type)) {
       this.#firstDay ??= dayOf(event.at);

@@ -64,9 +64,9 @@ export const MOST_CASES = 10_000;
  */
 export async function runBacktest(options: BacktestOptions): Promise<BacktestReport> {
   const run = new Run(options);
-  for await (const { happenings, done, total } of options.source.batches()) {
+  for await (const { activities, done, total } of options.source.batches()) {
     if (options.signal?.aborted === true) throw new BacktestCancelled();
-    for (const happening of happenings) run.take(happening);
+    for (const activity of activities) run.take(activity);
     const told = options.onProgress?.({ ...run.progress(), done, total });
     if (told !== undefined) await told;
   }
@@ -102,11 +102,11 @@ class Run {
     this.#leftOut = candidates.map(() => 0);
   }
 
-  take(happening: ActivityEvent): void {
-    const { recordedAt } = happening;
+  take(activity: ActivityEvent): void {
+    const { recordedAt } = activity;
     this.#begins ??= recordedAt;
     this.#ends = recordedAt;
-    if (recordedAt >= this.#to) return this.#leaveOut(happening);
+    if (recordedAt >= this.#to) return this.#leaveOut(activity);
     if (this.#trials.length === 0) this.#begin(recordedAt);
     if (!this.#acting && recordedAt >= this.#options.from!) this.#act();
     if (this.#acting) {
@@ -114,8 +114,8 @@ class Run {
       this.#last = recordedAt;
     }
     for (const trial of this.#trials) trial.world.advance(recordedAt);
-    if (happening.type === 'MessageAccepted') this.#message(happening);
-    else for (const trial of this.#trials) trial.other(happening);
+    if (activity.type === 'MessageAccepted') this.#message(activity);
+    else for (const trial of this.#trials) trial.other(activity);
   }
 
   progress(): Omit<Progress, 'done' | 'total'> {
@@ -171,14 +171,14 @@ class Run {
     for (const { world } of this.#trials) world.acting = true;
   }
 
-  #message(happening: ActivityEvent): void {
-    const data = happening.data as MessageAccepted;
-    const sender = this.#senders.of(data, happening.at);
-    const labelled = sender.label?.sent.get(happening.at);
+  #message(activity: ActivityEvent): void {
+    const data = activity.data as MessageAccepted;
+    const sender = this.#senders.of(data, activity.at);
+    const labelled = sender.label?.sent.get(activity.at);
     if (labelled !== undefined) this.#met.add(labelled);
     const attack = labelled?.attack;
     if (!this.#acting) {
-      for (const trial of this.#trials) trial.world.fold(happening);
+      for (const trial of this.#trials) trial.world.fold(activity);
       return;
     }
     this.#sends.messages++;
@@ -187,7 +187,7 @@ class Run {
     const identity = this.#isAnybodyRefused() ? this.#senders.identity(sender, data) : undefined;
     let refusals = 0;
     for (let index = 0; index < this.#trials.length; index++) {
-      const refusing = this.#trials[index]!.message(happening, identity, sender, attack);
+      const refusing = this.#trials[index]!.message(activity, identity, sender, attack);
       if (refusing !== undefined) refusals |= 1 << index;
     }
     this.#comparison?.message((refusals & 1) !== 0, (refusals & 2) !== 0, data.recipients);

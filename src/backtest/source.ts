@@ -3,7 +3,7 @@ import type { ActivityEvent } from './world.js';
 /** Some of what happened, and how far the reading has come. */
 export interface Batch {
   /** In the order in which they are to be gone through. */
-  readonly happenings: readonly ActivityEvent[];
+  readonly activities: readonly ActivityEvent[];
   /** Of {@link total}, in the same unit: bytes of a file, positions of a store. */
   readonly done: number;
   /** Undefined where nobody knows, as with standard input. */

@@ -85,16 +85,16 @@ export class Trial {
    * @returns the block that refused the message
    */
   message(
-    happening: ActivityEvent,
+    activity: ActivityEvent,
     identity: SenderIdentity | undefined,
     sender: Sender,
     attack: Attack | undefined,
   ): ActiveBlock | undefined {
-    const { recipients } = happening.data as MessageAccepted;
+    const { recipients } = activity.data as MessageAccepted;
     const refusing = identity && this.world.refusing(identity);
-    this.scorer?.message(happening.at, recipients, attack, sender.label, refusing !== undefined);
+    this.scorer?.message(activity.at, recipients, attack, sender.label, refusing !== undefined);
     if (refusing !== undefined) {
-      this.world.refused(refusing, happening.data as MessageAccepted);
+      this.world.refused(refusing, activity.data as MessageAccepted);
       add(this.refused, recipients);
       this.#credit(refusing, recipients, identity!, attack);
       return refusing;
@@ -102,30 +102,30 @@ export class Trial {
     add(this.accepted, recipients);
     add(sender.sent[this.#index]!, recipients);
     this.#attack = attack;
-    this.world.fold(happening);
+    this.world.fold(activity);
     this.#attack = undefined;
     return undefined;
   }
 
   /** Whatever else happened: refused recipients, bounces, failed logins. */
-  other(happening: ActivityEvent): void {
-    switch (happening.type) {
+  other(activity: ActivityEvent): void {
+    switch (activity.type) {
       case 'RecipientsRefused':
         // Who is refused gets no recipients refused by anybody else.
-        if (this.world.refusing(senderIdentity(happening.data as RecipientsRefused)) === undefined)
-          this.world.fold(happening);
+        if (this.world.refusing(senderIdentity(activity.data as RecipientsRefused)) === undefined)
+          this.world.fold(activity);
         return;
       case 'MessageRefused':
-        return this.#refusedThen(happening);
+        return this.#refusedThen(activity);
       case 'AuthenticationFailed':
         // A feigned failure was a refusal of other rules.
-        if ((happening.data as AuthenticationFailed).kind === 'genuine') this.world.fold(happening);
+        if ((activity.data as AuthenticationFailed).kind === 'genuine') this.world.fold(activity);
         return;
       default: {
         // A block event carries what `apply` asks for: it was recorded.
-        const event = happening as RecordedEvent;
+        const event = activity as RecordedEvent;
         if (isBlockEvent(event)) this.#people.apply(event);
-        else this.world.fold(happening);
+        else this.world.fold(activity);
       }
     }
   }
@@ -136,13 +136,13 @@ export class Trial {
   }
 
   /** What was refused then is an attempt still; how many recipients it would have had nobody knows. */
-  #refusedThen(happening: ActivityEvent): void {
-    const data = happening.data as MessageRefused;
+  #refusedThen(activity: ActivityEvent): void {
+    const data = activity.data as MessageRefused;
     // At AUTH there is no return path yet: a login is taken for its own address.
     const refusing = this.world.refusing(
       senderIdentity({ ...data, returnPath: data.returnPath ?? data.account }),
     );
-    if (refusing !== undefined) this.world.fold({ ...happening, data: { ...data, block: refusing.id } });
+    if (refusing !== undefined) this.world.fold({ ...activity, data: { ...data, block: refusing.id } });
     if (this.world.acting) this.attempts[refusing === undefined ? 'letThrough' : 'refused'] += data.count;
   }
 

@@ -71,7 +71,7 @@ export class BacktestWorld {
   #settling = false;
   #acting = true;
 
-  constructor({ rules, start, scheduledJobs: chores = [], onBlockEvent }: WorldOptions) {
+  constructor({ rules, start, scheduledJobs: jobs = [], onBlockEvent }: WorldOptions) {
     this.#clock = new VirtualClock(start);
     this.#onBlockEvent = onBlockEvent;
     this.#due = new DueTasks(this.#clock, ({ kind, block, subject }) =>
@@ -96,7 +96,7 @@ export class BacktestWorld {
     });
     const change: RulesChanged = { version: VERSION, rules, source: '', origin: 'file' };
     this.#append('RulesChanged', change, start, 'system:rules-file', RULES_STREAM);
-    for (const chore of chores) this.#keep(chore);
+    for (const job of jobs) this.#keep(job);
   }
 
   get now(): Instant {
@@ -210,13 +210,13 @@ export class BacktestWorld {
     this.#onBlockEvent(event);
   }
 
-  #keep(chore: ScheduledJob): void {
-    this.#clock.wakeAt(chore.after(this.#clock.now()), () => {
+  #keep(job: ScheduledJob): void {
+    this.#clock.wakeAt(job.after(this.#clock.now()), () => {
       const now = this.#clock.now();
-      for (const { type, data, at, stream } of chore.run(this.models, now)) {
-        this.#append(type, data, at ?? now, chore.by, stream);
+      for (const { type, data, at, stream } of job.run(this.models, now)) {
+        this.#append(type, data, at ?? now, job.by, stream);
       }
-      this.#keep(chore);
+      this.#keep(job);
     });
   }
 }

@@ -64,9 +64,9 @@ function act(command: At<Act>, standing: Standing): readonly BlockFact[] {
   const { evidence, now } = command;
   if (isStale(evidence, standing)) return [];
   if (command.action === 'propose' && evidence.lastPosition <= standing.lapsedThrough) return [];
-  const spared = exemptionAt(standing, now) ?? command.exemptedBy;
-  if (spared !== undefined) {
-    const { id: exemption, reason } = spared;
+  const exempted = exemptionAt(standing, now) ?? command.exemptedBy;
+  if (exempted !== undefined) {
+    const { id: exemption, reason } = exempted;
     return [{ type: 'ExemptionApplied', data: { exemption, reason, action: command.action, evidence } }];
   }
   return command.action === 'block' ? blockByRule(command, standing) : propose(command, standing);

@@ -35,7 +35,7 @@ const REPEATED_WITHIN: Milliseconds = DAY + HOUR;
  * @throws what OverrideDesk.executeAll throws; what had been carried out by then stays
  */
 export async function carryOutBatch(
-  { overrideCommands: desk, models, clock }: BatchOptions,
+  { overrideCommands, models, clock }: BatchOptions,
   commands: readonly OverrideCommand[],
   context: (command: OverrideCommand) => OverrideContext,
 ): Promise<BatchOutcome> {
@@ -48,7 +48,7 @@ export async function carryOutBatch(
     const isRepeated = context(command).seed !== undefined && since > now - REPEATED_WITHIN;
     if (isRepeated || decide(command, known ?? NOTHING_SET, now).length > 0) due.push(command);
   }
-  const done = await desk.executeAll(due, context);
+  const done = await overrideCommands.executeAll(due, context);
   const made = done.filter(({ facts }) => facts.length > 0);
   const set = made.filter(({ facts }) => facts[0]!.type === 'OverrideSet').length;
   return {

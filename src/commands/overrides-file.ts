@@ -101,7 +101,7 @@ export class OverridesFile {
 
   /** @returns whether anything changed */
   async #reconcile(): Promise<boolean> {
-    const { overrideCommands: desk, models, clock, log } = this.#options;
+    const { overrideCommands, models, clock, log } = this.#options;
     const entries = this.#watched.current;
     const listed = new Set(entries.map(({ subject }) => subjectKey(subject)));
     const commands: OverrideCommand[] = entries.map((entry) => ({
@@ -115,7 +115,7 @@ export class OverridesFile {
         commands.push({ kind: 'remove', origin: 'file', subject });
       }
     }
-    const done = await carryOutBatch({ overrideCommands: desk, models, clock }, commands, () => ({ by: BY }));
+    const done = await carryOutBatch({ overrideCommands, models, clock }, commands, () => ({ by: BY }));
     const { set, removed, unchanged, position } = done;
     await models.reached(position);
     if (set + removed === 0) return false;

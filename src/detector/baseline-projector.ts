@@ -38,30 +38,30 @@ export class BaselineProjector {
   /** Of rules that are promoted it is known what was usual since they came into the shadow. */
   #shadow = newShadow();
   readonly #listeners: BaselineListeners;
-  #following = this.#newFollowing();
+  #projector = this.#newProjector();
 
   constructor(listeners: BaselineListeners) {
     this.#listeners = listeners;
   }
 
   /** As far as they are folded. */
-  get habits(): Baselines {
-    return this.#volume.profiles.habits;
+  get baselines(): Baselines {
+    return this.#volume.profiles.baselines;
   }
 
   /** True once everything that stood in the store at the start is folded. */
   get ready(): boolean {
-    return this.#following.ready;
+    return this.#projector.ready;
   }
 
   /** Position of the last event folded. */
   get position(): number {
-    return this.#following.position;
+    return this.#projector.position;
   }
 
   /** Takes milliseconds. The opposite of {@link restore}. */
   dump(): BaselineProjectorState {
-    return { ...this.#following.dump(), volume: this.#volume.dump(), shadow: this.#shadow.dump() };
+    return { ...this.#projector.dump(), volume: this.#volume.dump(), shadow: this.#shadow.dump() };
   }
 
   /** Goes on from what {@link dump} gave. Must come before {@link follow}. Where it throws, nothing has changed. */
@@ -70,7 +70,7 @@ export class BaselineProjector {
     const shadow = newShadow();
     volume.restore(state.volume);
     shadow.restore(state.shadow);
-    this.#following.restore(state);
+    this.#projector.restore(state);
     this.#volume = volume;
     this.#shadow = shadow;
   }
@@ -80,32 +80,32 @@ export class BaselineProjector {
     store: Pick<EventStore, 'subscribe'>,
     afterEach?: () => void | Promise<void>,
   ): Promise<{ ended: Promise<void> }> {
-    return this.#following.follow(store, BASELINES_ONLY, afterEach);
+    return this.#projector.follow(store, BASELINES_ONLY, afterEach);
   }
 
   /** Forgets all that was folded, since another log is there. */
   async startAnew(): Promise<void> {
-    await this.#following.stop();
+    await this.#projector.stop();
     this.#volume = new SendVolume();
     this.#shadow = newShadow();
-    this.#following = this.#newFollowing();
+    this.#projector = this.#newProjector();
   }
 
   async stop(): Promise<void> {
-    await this.#following.stop();
+    await this.#projector.stop();
   }
 
   /** Resolves once the event at this position is folded. */
   async reached(position: number): Promise<void> {
-    return this.#following.reached(position);
+    return this.#projector.reached(position);
   }
 
   /** Folds one event. Delivered again, it changes nothing. */
   apply(event: RecordedEvent): void {
-    this.#following.take(event);
+    this.#projector.take(event);
   }
 
-  #newFollowing(): Projector {
+  #newProjector(): Projector {
     return new Projector((event, isDecision) => this.#fold(event, isDecision));
   }
 

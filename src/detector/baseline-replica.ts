@@ -46,8 +46,8 @@ export class BaselineReplica {
   }
 
   /** Undefined until it has caught up: who is half known looks like somebody else. */
-  get habits(): Baselines | undefined {
-    return this.#feed.ready ? this.#feed.habits : undefined;
+  get baselines(): Baselines | undefined {
+    return this.#feed.ready ? this.#feed.baselines : undefined;
   }
 
   get ready(): boolean {
@@ -86,8 +86,8 @@ export class BaselineReplica {
       return this.ready || ++folded % AT_ONCE > 0 ? undefined : setTimeout(REST);
     });
     ended.catch((error: unknown) => this.#ended(error));
-    const { habits, position } = this.#feed;
-    log.info({ senders: habits.size, position }, 'it is known what senders usually do');
+    const { baselines, position } = this.#feed;
+    log.info({ senders: baselines.size, position }, 'it is known what senders usually do');
   }
 
   #ended(error: unknown): void {

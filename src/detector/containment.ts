@@ -24,10 +24,10 @@ export interface ContainmentOptions {
 
 /**
  * What an SMTP node does for itself while the store is away: it goes on counting what it sees with its own eyes,
- * under the last rules and by the last habits that it knew, and refuses who trips a blocking one. Nothing of it is recorded:
+ * under the last rules and by the last baselines that it knew, and refuses who trips a blocking one. Nothing of it is recorded:
  * once the store is back, the sends that waited are delivered, and the detectors decide on all of them.
  *
- * As long as it knows no habits it is like a young installation to it, in which nobody is known: rules that follow habits
+ * As long as it knows no baselines it is like a young installation to it, in which nobody is known: rules that follow baselines
  * refuse nobody, and the fixed limits hold.
  */
 export class LocalContainment {
@@ -65,9 +65,9 @@ export class LocalContainment {
 
   /** Begins with the rules, and what people have judged, of read models that begin anew, or with a snapshot. */
   adopt(): void {
-    const { models, baselines: habits } = this.#options;
+    const { models, baselines } = this.#options;
     const { sendVolume, overrides } = models;
-    this.#volume = new SendVolume(overrides, habits);
+    this.#volume = new SendVolume(overrides, baselines);
     this.#volume.restoreRules(sendVolume.dump());
     this.#held.clear();
   }

@@ -27,7 +27,7 @@ const GONE: readonly ErrorCode[] = ['conflict', 'not-found'];
  * @throws StoreUnavailable
  */
 export async function dismissExempt(
-  { blockCommands: desk, models, clock, log }: ExemptProposalsOptions,
+  { blockCommands, models, clock, log }: ExemptProposalsOptions,
   position?: number,
 ): Promise<void> {
   const correlation = position === undefined ? undefined : `event:${position}`;
@@ -36,11 +36,11 @@ export async function dismissExempt(
     if (share.spent()) await share.turn();
     const { id: block, subject } = entry;
     const now = clock.now();
-    const spared = stateAt(entry, now) === 'proposed' ? models.exemptions.covering(subject, now) : undefined;
-    if (spared === undefined) continue;
+    const exempted = stateAt(entry, now) === 'proposed' ? models.exemptions.covering(subject, now) : undefined;
+    if (exempted === undefined) continue;
     try {
-      const command = { kind: 'dismiss', block, note: exemptNote(spared.reason) } as const;
-      const executed = await desk.execute(subject, command, { by: BY, correlation });
+      const command = { kind: 'dismiss', block, note: exemptNote(exempted.reason) } as const;
+      const executed = await blockCommands.execute(subject, command, { by: BY, correlation });
       log.info(
         decisionFields(BY, subject, executed, correlation),
         'a proposal of an exempt subject was dismissed',

@@ -120,7 +120,7 @@ export class LogFollower {
     }
     this.containment = new LocalContainment({
       ...{ models, clock, log, away: () => outbox.away },
-      baselines: () => (this.baselines ?? models.sendVolume.profiles).habits,
+      baselines: () => (this.baselines ?? models.sendVolume.profiles).baselines,
     });
   }
 
@@ -146,8 +146,8 @@ export class LogFollower {
     const { config } = loaded;
     if (this.#detects && config.rules !== undefined) {
       // What changes while the store is away is put in force when it is back, the newest alone.
-      const desk = { load: () => this.#loadRules() };
-      this.#rulesFile = await watchRules(config.rules, desk, logs.of('files'), metrics.rules);
+      const blockCommands = { load: () => this.#loadRules() };
+      this.#rulesFile = await watchRules(config.rules, blockCommands, logs.of('files'), metrics.rules);
     }
     if (this.#detects && config.overrides !== undefined) {
       this.#overrides = await OverridesFile.open({
@@ -317,11 +317,11 @@ export class LogFollower {
   /** A detector's task: it alone makes proposals. @param position of the event that made subjects exempt */
   #dismissExempt(position?: number): void {
     if (!this.#detects) return;
-    const { models, blockCommands: desk } = this;
+    const { models, blockCommands } = this;
     const { clock, logs } = this.#options;
     const log = logs.of('rules');
     const { signal } = this.#closing;
-    const work = (): Promise<void> => dismissExempt({ blockCommands: desk, models, clock, log }, position);
+    const work = (): Promise<void> => dismissExempt({ blockCommands, models, clock, log }, position);
     this.#exempting = this.#exempting
       .then(() => insist(work, { signal, onAway: () => undefined, patient: true }))
       .catch((error: unknown) => {

@@ -61,13 +61,13 @@ export class ReadModels {
   #former: ActiveBlocks | undefined;
   readonly #listeners: ReadModelListeners;
   readonly #bounds: ReadModelBounds;
-  #following: Projector;
+  #projector: Projector;
 
   constructor(listeners: ReadModelListeners, bounds: ReadModelBounds = {}) {
     this.#listeners = listeners;
     this.#bounds = bounds;
     this.#models = fresh(bounds);
-    this.#following = this.#newFollowing();
+    this.#projector = this.#newProjector();
   }
 
   get activeBlocks(): ActiveBlocks {
@@ -112,37 +112,37 @@ export class ReadModels {
 
   /** Position of the last event folded. */
   get position(): number {
-    return this.#following.position;
+    return this.#projector.position;
   }
 
   /** Position up to which the feed has come, counting what it passed over for its category. */
   get feedPosition(): number {
-    return this.#following.feedPosition;
+    return this.#projector.feedPosition;
   }
 
   /** Events that the feed has handed over. */
   get taken(): number {
-    return this.#following.taken;
+    return this.#projector.taken;
   }
 
   /** How old what they show may be: see {@link Subscription.lag}. 0 before they follow. */
   get lag(): Milliseconds {
-    return this.#following.lag;
+    return this.#projector.lag;
   }
 
   /** Whether all that was written by that moment, by `performance.now()`, is known to be folded. */
   isFreshSince(moment: number): boolean {
-    return this.#following.isFreshSince(moment);
+    return this.#projector.isFreshSince(moment);
   }
 
   /** When the store wrote the last event folded; 0 before the first. */
   get lastEventAt(): Instant {
-    return this.#following.lastEventAt;
+    return this.#projector.lastEventAt;
   }
 
   /** True once everything that stood in the store at the start is folded. */
   get ready(): boolean {
-    return this.#following.ready;
+    return this.#projector.ready;
   }
 
   /** All that is folded so far, whatever is folded afterwards. Takes milliseconds. The opposite of {@link restore}. */
@@ -150,7 +150,7 @@ export class ReadModels {
     const { activeBlocks, ledger, exemptions, automaticBlocks, overrides, sendVolume } = this.#models;
     const { shadow, rulePrecision } = this.#models;
     return {
-      ...this.#following.dump(),
+      ...this.#projector.dump(),
       activeBlocks: activeBlocks.dump(),
       ledger: ledger.dump(),
       exemptions: exemptions.dump(),
@@ -176,7 +176,7 @@ export class ReadModels {
     models.sendVolume.restore(state.sendVolume);
     models.shadow.restore(state.shadow);
     models.rulePrecision.restore(state.rulePrecision);
-    this.#following.restore(state);
+    this.#projector.restore(state);
     this.#models = models;
   }
 
@@ -186,34 +186,34 @@ export class ReadModels {
     categories: readonly string[] = FOLDED_CATEGORIES,
     afterEach?: () => void,
   ): Promise<{ ended: Promise<void> }> {
-    const feed = await this.#following.follow(store, categories, afterEach);
+    const feed = await this.#projector.follow(store, categories, afterEach);
     this.#former = undefined;
     return feed;
   }
 
   /** Forgets all that was folded, since another log is there: to be followed from its beginning, or from a snapshot of it. */
   async startAnew(): Promise<void> {
-    await this.#following.stop();
+    await this.#projector.stop();
     this.#former ??= this.#models.activeBlocks;
     this.#models = fresh(this.#bounds);
-    this.#following = this.#newFollowing();
+    this.#projector = this.#newProjector();
   }
 
   async stop(): Promise<void> {
-    await this.#following.stop();
+    await this.#projector.stop();
   }
 
   /** Resolves once the event at this position is folded. */
   async reached(position: number): Promise<void> {
-    return this.#following.reached(position);
+    return this.#projector.reached(position);
   }
 
   /** Folds one event. Delivered again, it changes nothing. */
   apply(event: RecordedEvent): void {
-    this.#following.take(event);
+    this.#projector.take(event);
   }
 
-  #newFollowing(): Projector {
+  #newProjector(): Projector {
     return new Projector((event, isDecision) => this.#fold(event, isDecision), this.#bounds.idsKept);
   }
 

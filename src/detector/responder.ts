@@ -182,9 +182,9 @@ export class Responder {
 
   /** Whether anything would come of a verdict now. Where the store does not say, it is to be tried. */
   async #leavesSomething(verdict: Verdict): Promise<boolean> {
-    const { blockCommands: desk, clock } = this.#options;
+    const { blockCommands, clock } = this.#options;
     try {
-      return await desk.wouldChange(verdict.subject, this.#respond(verdict, clock.now()).command);
+      return await blockCommands.wouldChange(verdict.subject, this.#respond(verdict, clock.now()).command);
     } catch {
       return true;
     }
@@ -235,7 +235,7 @@ export class Responder {
 
   async #carryOut(plan: Plan, settled: () => void): Promise<void> {
     const { verdict, command, anticipated, counts, span } = plan;
-    const { blockCommands: desk, models, log } = this.#options;
+    const { blockCommands, models, log } = this.#options;
     const { rule, subject, evidence } = verdict;
     const context = {
       by: ruleActor(rule.id, evidence.version),
@@ -247,7 +247,7 @@ export class Responder {
     let outcome = 'failed';
     for (let pause = FIRST_PAUSE; !this.#dropping; pause = Math.min(2 * pause, LONGEST_PAUSE)) {
       try {
-        const executed = await desk.execute(subject, command, context);
+        const executed = await blockCommands.execute(subject, command, context);
         const { facts, position } = executed;
         // Where another detector was faster it is the event of that one that must be in force here before ours goes.
         await Promise.race([models.reached(position), this.#stopping]);

@@ -5,7 +5,7 @@ import type { ReadModels } from './read-models.js';
 import type { Day, DaySummaryFact } from '../sending/day-summary.js';
 import { dayOf, profileStream } from '../sending/day-summary.js';
 
-/** What chores look at. */
+/** What jobs look at. */
 export type Counted = Pick<ReadModels, 'sendVolume' | 'shadow'>;
 
 /**

@@ -33,7 +33,7 @@ export function* timedTasks(ledger: BlockLedger): Iterable<TimedTask> {
 
 /** Carries out what has fallen due. */
 export function taskRunner(
-  desk: BlockCommandHandler,
+  blockCommands: BlockCommandHandler,
   models: { readonly ledger: BlockLedger },
   log: Logger,
 ): TaskRunner {
@@ -42,7 +42,7 @@ export function taskRunner(
     // Whatever set the time is what brings it about.
     const cause = models.ledger.get(block)?.version;
     const correlation = cause === undefined ? undefined : `event:${cause}`;
-    const executed = await desk.execute(subject, { kind, block }, { by, correlation });
+    const executed = await blockCommands.execute(subject, { kind, block }, { by, correlation });
     if (executed.facts.length === 0) return;
     log.info(decisionFields(by, subject, executed, correlation), 'a block or proposal ran out');
   };

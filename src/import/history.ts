@@ -27,7 +27,7 @@ export interface HistoryOptions {
 
 /**
  * Makes past events part of the store: each as it would have been recorded had it happened here, marked as imported so that
- * no window counts it and no rule acts on it; and of each sender's days the summaries, which is where habits come from.
+ * no window counts it and no rule acts on it; and of each sender's days the summaries, which is where baselines come from.
  *
  * Ids follow from what happened: what was imported before is not written again.
  */

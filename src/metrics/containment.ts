@@ -110,8 +110,8 @@ export class ContainmentMetrics {
     if (event.type === 'BlockImposed') this.#through.blocked(event.data.subject, now);
     const over =
       'block' in event.data && ENDS.has(event.type) ? ledger.get(event.data.block)?.subject : undefined;
-    const spared = event.type === 'ExemptionGranted' ? event.data.subject : undefined;
-    for (const subject of [over, spared]) if (subject !== undefined) this.#tell(this.#through.end(subject));
+    const exempted = event.type === 'ExemptionGranted' ? event.data.subject : undefined;
+    for (const subject of [over, exempted]) if (subject !== undefined) this.#tell(this.#through.end(subject));
   }
 
   /** Tells what got through before blocks that are ten seconds old. To be called before a scrape. */

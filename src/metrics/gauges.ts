@@ -35,7 +35,7 @@ export interface Gauged {
   readonly timedWork: TimedWork | undefined;
   readonly logs: Pick<Logs, 'lost'>;
   /** Of a node that takes mail and folds no sends. */
-  readonly habits: { readonly ready: boolean } | undefined;
+  readonly baselines: { readonly ready: boolean } | undefined;
 }
 
 /** Timed work as far as it can be looked at: with Redis behind it there is more. */
@@ -74,7 +74,7 @@ export async function updateGauges(metrics: Metrics, gauged: Gauged): Promise<vo
   metrics.containment.settleThrough(now);
   metrics.timedWork.overdue.set(overdue(models, now) / SECOND);
   metrics.store.ready.set(Number(models.ready));
-  if (gauged.habits !== undefined) metrics.store.habitsReady.set(Number(gauged.habits.ready));
+  if (gauged.baselines !== undefined) metrics.store.baselinesReady.set(Number(gauged.baselines.ready));
   await Promise.all([
     updateStore(metrics, gauged, now),
     updateOutbox(metrics, gauged, now),

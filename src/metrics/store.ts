@@ -46,8 +46,8 @@ export class StoreMetrics {
     help: '1 once everything that stood in the store at the start is folded.',
     registers: [],
   });
-  readonly habitsReady = new Gauge({
-    name: 'stopgap_habits_ready',
+  readonly baselinesReady = new Gauge({
+    name: 'stopgap_baselines_ready',
     help: '1 once it is known here what senders usually do, for when the store is away.',
     registers: [],
   });
@@ -121,7 +121,7 @@ export class StoreMetrics {
   constructor(registry: ScrapedRegistry) {
     for (const metric of [this.up, this.#appends, this.#appendFailures, this.#reads, this.#readFailures])
       registry.add(metric);
-    for (const metric of [this.ready, this.habitsReady, this.lagEvents, this.lagSeconds, this.skippedEvents])
+    for (const metric of [this.ready, this.baselinesReady, this.lagEvents, this.lagSeconds, this.skippedEvents])
       registry.add(metric);
     for (const metric of [this.lag, this.logReplaced, this.clockSkew]) registry.add(metric);
     for (const metric of [this.outboxWaiting, this.outboxLimit, this.outboxOldest]) registry.add(metric);
@@ -133,7 +133,7 @@ export class StoreMetrics {
       this.#readFailures.inc({ operation }, 0);
     }
     this.#snapshotAt.remove();
-    this.habitsReady.remove();
+    this.baselinesReady.remove();
     this.clockSkew.remove();
   }
 

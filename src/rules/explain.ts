@@ -100,7 +100,7 @@ const LARGEST = { 1: 'its largest message', 2: 'its two largest messages' } as c
 function allowed({ limit, untripled, grace, habit, overridden: bought }: Seen): string {
   if (grace === undefined) return bought ?? allowance(untripled, habit);
   if (bought !== undefined) return `${NUMBERS.format(limit)}: ${bought}, ${tripledAfter(grace)}`;
-  return `${NUMBERS.format(limit)}, ${OWN[habit?.bound ?? 'habits']}${NUMBERS.format(untripled)} ${tripledAfter(grace)}`;
+  return `${NUMBERS.format(limit)}, ${OWN[habit?.bound ?? 'baselines']}${NUMBERS.format(untripled)} ${tripledAfter(grace)}`;
 }
 
 function tripledAfter(grace: Grace): string {
@@ -108,9 +108,9 @@ function tripledAfter(grace: Grace): string {
 }
 
 /** What a limit is called that was tripled. */
-const OWN = { habits: 'its ', start: 'its ', floor: 'everybody’s ', ceiling: 'its ceiling of ' } as const;
+const OWN = { baselines: 'its ', start: 'its ', floor: 'everybody’s ', ceiling: 'its ceiling of ' } as const;
 
-/** How much, and who so much is allowed to where that is not a matter of habits. */
+/** How much, and who so much is allowed to where that is not a matter of baselines. */
 function allowance(limit: number, habit: Habit | undefined): string {
   const number = NUMBERS.format(limit);
   switch (habit?.bound) {

@@ -61,11 +61,11 @@ export function respond(verdict: Verdict, circumstances: Circumstances): Respons
     return only({ kind: 'observe', subject, action: rule.then, evidence });
   }
   const { now, breaker } = circumstances;
-  const sparedBy = circumstances.exemptedBy(subject);
+  const exemptedBy = circumstances.exemptedBy(subject);
   const terms = termsOf(rule, evidence.sentence);
   const id = circumstances.newId();
   const act: Act = { kind: 'act', action: rule.then, subject, terms, evidence, newId: id };
-  if (sparedBy !== undefined) return only({ ...act, exemptedBy: sparedBy });
+  if (exemptedBy !== undefined) return only({ ...act, exemptedBy });
   if (rule.then !== 'block') return only(act);
   const own = breakerOf(subject, rule.count, rule.direction);
   // Too many automatic blocks in a short time are more likely our mistake than an attack.

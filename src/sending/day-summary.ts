@@ -17,7 +17,7 @@ export type ProfiledType = 'account' | 'domain';
 export type Day = number;
 
 /**
- * What one sender did on one day: written once the day is over, since sends are kept for weeks only and habits are
+ * What one sender did on one day: written once the day is over, since sends are kept for weeks only and baselines are
  * older. All that a profile knows of past days is folded from these.
  */
 export interface SenderDaySummarised {

@@ -116,7 +116,7 @@ export interface Imported {
 
 /**
  * Whether it is history that was read from somebody else's records: nobody here saw it happen, and it is over. No window
- * counts it and no rule acts on it; habits come from the summaries of its days.
+ * counts it and no rule acts on it; baselines come from the summaries of its days.
  */
 export function isImported({ data }: Pick<RecordedEvent, 'data'>): boolean {
   return ((data ?? {}) as Imported).imported !== undefined;

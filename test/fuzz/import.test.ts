@@ -14,7 +14,7 @@ import { anyText, damaged, fuzz } from '../support/fuzz/cases.js';
 import { anyValue, warped } from '../support/fuzz/schema.js';
 import { Steady } from '../support/fuzz/steady.js';
 import { folding } from '../support/history.js';
-import { ImportDesk } from '../support/import-desk.js';
+import { ImportFolder } from '../support/import-folder.js';
 import { NOW, eventsOf } from '../support/logs.js';
 import type { Doing } from '../support/postfix.js';
 import { doings, logOf } from '../support/postfix.js';
@@ -187,13 +187,13 @@ describe('whatever stands in a log', () => {
 
   test('the command says what it found, in text that a terminal can be shown', async (t) => {
     for (const text of fc.sample(anyLog, { numRuns: 6, seed: 1 })) {
-      const desk = await ImportDesk.open(t, { 'mail.log': text });
-      const { code, out, err } = await desk.import(['mail.log']);
+      const folder = await ImportFolder.open(t, { 'mail.log': text });
+      const { code, out, err } = await folder.import(['mail.log']);
       assert.ok(code === 0 || err !== '', err);
       assertPrintable(out);
       assertPrintable(err);
       assert.doesNotMatch(err, /^ {4}at /m, 'no stack');
-      for (const event of await desk.events()) folding().models.apply(event);
+      for (const event of await folder.events()) folding().models.apply(event);
     }
   });
 
@@ -206,8 +206,8 @@ describe('whatever stands in a trace', () => {
     { arbitrary: piped(trace.map((lines) => lines.join('\n'))), runs: 400 },
     async (given) => {
       try {
-        for await (const { happenings } of new Trace(fileOf(given)).batches())
-          for (const { at, data } of happenings) {
+        for await (const { activities } of new Trace(fileOf(given)).batches())
+          for (const { at, data } of activities) {
             const { recipients, size } = data as MessageAccepted;
             assert.ok(Number.isSafeInteger(at) && recipients >= 1 && size >= 0);
           }

@@ -115,7 +115,7 @@ class System {
   readonly #folding = folding();
   readonly #standings = new Map<string, Standing>();
   #now = START;
-  #chore = DAY_SUMMARY_JOB.after(START);
+  #job = DAY_SUMMARY_JOB.after(START);
   #ids = 0;
   #shadows = 0;
 
@@ -182,12 +182,12 @@ class System {
 
   /** Days are summarised when they would be. */
   #pass(until: number): void {
-    while (this.#chore <= until) {
-      this.#now = this.#chore;
+    while (this.#job <= until) {
+      this.#now = this.#job;
       for (const { type, data, stream } of DAY_SUMMARY_JOB.run(this.#folding.models, this.#now)) {
         this.#fold(event(type, data, this.#now, this.log.length + 1, { stream, by: DAY_SUMMARY_JOB.by }));
       }
-      this.#chore = DAY_SUMMARY_JOB.after(this.#now);
+      this.#job = DAY_SUMMARY_JOB.after(this.#now);
     }
     this.#now = until;
   }

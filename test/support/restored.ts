@@ -58,7 +58,7 @@ export function observables(models: ReadModels, now: Instant): unknown {
     readings: SUBJECTS.map((subject) => sendVolume.readings(subject, now)),
     busiest: SUBJECT_TYPES.map((type) => SUMS.map((count) => sendVolume.busiest(type, count, 3, now))),
     sizes: sendVolume.sizes(),
-    profiles: habits(models, now),
+    profiles: baselines(models, now),
     precision: rulePrecision.all(),
     shadow: shadow.set,
     shadowRules: shadow.rules,
@@ -68,7 +68,7 @@ export function observables(models: ReadModels, now: Instant): unknown {
 }
 
 /** What is known of what senders usually do. */
-export function habits(models: ReadModels, now: Instant): unknown {
+export function baselines(models: ReadModels, now: Instant): unknown {
   const { profiles } = models.sendVolume;
   const senders = SUBJECTS.flatMap(({ type, value }) =>
     type === 'account' || type === 'domain' ? [[type, value] as const] : [],

@@ -77,14 +77,14 @@ export const store: Row = {
       title: 'Ready',
       description: text`
         Processes that have folded what stood in the store at their start, and those that have not: the log
-        tells why. SMTP nodes that know no habits yet.
+        tells why. SMTP nodes that know no baselines yet.
       `,
       unit: 'none',
       size: [4, 5],
       queries: [
         over(series.sum([], 'stopgap_read_models_ready'), 'ready'),
         over(`sum(1 - ${series.of('stopgap_read_models_ready')})`, 'not yet'),
-        over(`sum(1 - ${series.of('stopgap_habits_ready')})`, 'without habits'),
+        over(`sum(1 - ${series.of('stopgap_baselines_ready')})`, 'without baselines'),
       ],
     }),
     stat({

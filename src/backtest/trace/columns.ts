@@ -44,17 +44,17 @@ export class Packer {
   readonly #numbers = new Map<string, number>();
   #fresh: string[] = [];
 
-  pack(happenings: readonly ActivityEvent[]): Columns {
+  pack(activities: readonly ActivityEvent[]): Columns {
     const anew = this.#numbers.size > MOST_TEXTS;
     if (anew) this.#numbers.clear();
     this.#fresh = [];
-    const count = happenings.length;
+    const count = activities.length;
     const times = new Float64Array(2 * count);
     const amounts = new Float64Array(AMOUNTS * count);
     const texts = new Int32Array(TEXTS * count);
     const flags = new Uint8Array(count);
     const domains: number[] = [];
-    happenings.forEach(({ at, recordedAt, data }, index) => {
+    activities.forEach(({ at, recordedAt, data }, index) => {
       const message = data as MessageAccepted;
       times[2 * index] = at;
       times[2 * index + 1] = recordedAt;
@@ -91,7 +91,7 @@ export class Unpacker {
   unpack({ times, amounts, texts, flags, domains, fresh, anew }: Columns): readonly ActivityEvent[] {
     if (anew) this.#texts = [];
     for (const text of fresh) this.#texts.push(text);
-    const happenings: ActivityEvent[] = [];
+    const activities: ActivityEvent[] = [];
     let place = 0;
     for (let index = 0; index < flags.length; index++) {
       const named = domains[place++]!;
@@ -115,9 +115,9 @@ export class Unpacker {
         entitled: (flags[index]! & ENTITLED) !== 0,
       };
       place += named;
-      happenings.push(accepted(at, times[2 * index + 1]!, data));
+      activities.push(accepted(at, times[2 * index + 1]!, data));
     }
-    return happenings;
+    return activities;
   }
 
   #text(number: number): string | undefined {

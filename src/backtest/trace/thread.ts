@@ -64,10 +64,10 @@ export class TraceThread implements Source {
       const [answer] = next.value;
       if ('fault' in answer)
         throw new StopgapError(answer.fault.code, answer.fault.message, answer.fault.details);
-      const happenings = texts.unpack(answer.columns);
+      const activities = texts.unpack(answer.columns);
       line = answer.line;
-      messages += happenings.length;
-      return { happenings, done: asked.shift()!, total };
+      messages += activities.length;
+      return { activities, done: asked.shift()!, total };
     };
     try {
       let damage: DamagedFile | undefined;

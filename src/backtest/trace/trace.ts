@@ -48,11 +48,11 @@ export class Trace implements Source {
     let done = 0;
     try {
       for await (const chunk of this.#file.chunks((bytes) => (done += bytes)))
-        yield { happenings: reader.read(chunk), done, total };
+        yield { activities: reader.read(chunk), done, total };
     } catch (error) {
       throw error instanceof DamagedFile ? damaged(name, reader.line, error) : error;
     }
-    yield { happenings: reader.end(), done, total };
+    yield { activities: reader.end(), done, total };
     if (reader.messages === 0) throw noMessage(name);
   }
 }
@@ -83,22 +83,22 @@ export class TraceReader {
 
   /** What happened in the lines that this ends. @throws StopgapError naming file, line and what would be right */
   read(chunk: Uint8Array): readonly ActivityEvent[] {
-    return this.#happenings(this.#cutter.cut(chunk));
+    return this.#activities(this.#cutter.cut(chunk));
   }
 
   /** The last one, should its line have no end: nothing more comes. @throws as {@link read} */
   end(): readonly ActivityEvent[] {
-    return this.#happenings(this.#cutter.end());
+    return this.#activities(this.#cutter.end());
   }
 
-  #happenings(lines: Lines): readonly ActivityEvent[] {
-    const happenings: ActivityEvent[] = [];
+  #activities(lines: Lines): readonly ActivityEvent[] {
+    const activities: ActivityEvent[] = [];
     for (const line of lines) {
-      const happening = this.#lines.read(line);
-      if (happening !== undefined) happenings.push(happening);
+      const activity = this.#lines.read(line);
+      if (activity !== undefined) activities.push(activity);
     }
-    this.messages += happenings.length;
-    return happenings;
+    this.messages += activities.length;
+    return activities;
   }
 }
 

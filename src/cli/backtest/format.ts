@@ -190,9 +190,9 @@ function ruleRows({ byRule }: CandidateReport): readonly Row[] {
   if (byRule.length === 0) return [];
   return [
     ['RULE', 'BLOCKS', 'PROPOSALS', 'OBSERVED', 'EXEMPTED', 'RIGHT', 'WRONG', 'REFUSED'],
-    ...byRule.map(({ rule, blocks, proposals, observed, exempted: spared, right, wrong, refused }) => [
+    ...byRule.map(({ rule, blocks, proposals, observed, exempted, right, wrong, refused }) => [
       rule,
-      ...[blocks, proposals, observed, spared, right, wrong].map(number),
+      ...[blocks, proposals, observed, exempted, right, wrong].map(number),
       mailText(refused),
     ]),
   ];

@@ -27,11 +27,11 @@ export async function openHistory(io: CliIo, config: Config): Promise<Target> {
     await store.setRetention(AUTH_CATEGORY, config.retention.sends);
     await store.setRetention(PROFILE_CATEGORY, SUMMARIES_KEPT);
     // What is usual is counted in the windows of the rules: those that the server puts in force when it starts.
-    const desk = new RulesCommandHandler(store, io.clock);
+    const blockCommands = new RulesCommandHandler(store, io.clock);
     const { rules: file } = config;
     const source = file === undefined ? undefined : readFileSync(file, 'utf8');
-    await desk.load(source === undefined ? undefined : { rules: parseRules(source, file), source });
-    const rules = (await desk.current())!;
+    await blockCommands.load(source === undefined ? undefined : { rules: parseRules(source, file), source });
+    const rules = (await blockCommands.current())!;
     // SQLite's store knows every id that stands in it; the other forgets those of long ago.
     const known = config.store.kind === 'sqlite' ? undefined : await KnownIds.of(store);
     const appender = new Appender(store, { isKnown: (id) => known?.has(id) === true });

@@ -27,6 +27,6 @@ export function firstMonth(
 }
 
 const PROPOSED = [
-  'rules that go by habits only propose for whom they do not know yet, and high fixed ceilings block: see',
+  'rules that go by baselines only propose for whom they do not know yet, and high fixed ceilings block: see',
   'docs/detection.md.',
 ];

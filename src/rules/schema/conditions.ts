@@ -7,7 +7,7 @@ import { duration } from './values.js';
 const yes = z.literal(true, 'must be true; leave it out where it does not matter').optional();
 /** No longer than profiles remember. */
 const within = duration(HOUR, 365 * DAY).optional();
-/** Habits are known by the day. */
+/** Baselines are known by the day. */
 const days = duration(DAY, 365 * DAY).optional();
 
 const HOURS = /^([01]?\d|2[0-3]):([0-5]\d)\s*-\s*([01]?\d|2[0-3]):([0-5]\d)(?:\s+(\S{1,64}))?$/;

@@ -122,7 +122,7 @@ export const ruleSet = z
       followed.add(peak);
       if (followed.size <= PEAKS_KEPT) return;
       const path = ['rules', index, each.turned === undefined ? 'limit' : 'turned'];
-      const message = `${peak} would be the ${followed.size}th window whose limit follows habits: at most ${PEAKS_KEPT}`;
+      const message = `${peak} would be the ${followed.size}th window whose limit follows baselines: at most ${PEAKS_KEPT}`;
       context.addIssue({ code: 'custom', path, message });
     });
   })

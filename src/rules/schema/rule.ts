@@ -96,7 +96,7 @@ export const rule = z
     if (bounded && value.limit.baseline !== undefined)
       fault('limit', `must be a number for a count of ${value.count}`);
     if (value.limit.baseline !== undefined && value.per !== 'account' && value.per !== 'domain')
-      fault('limit', 'must be a number: only accounts and domains have habits');
+      fault('limit', 'must be a number: only accounts and domains have baselines');
     if (value.leaveOut !== undefined && (value.count !== 'recipients' || value.per !== 'account'))
       fault('leaveOut', 'is for a count of recipients per account');
     if (value.limit.baseline?.largest && value.count !== 'recipients')
@@ -115,7 +115,7 @@ export const rule = z
     if (value.count === 'accounts' && value.limit.limit >= OUTBREAK_MAX)
       fault('limit', `must be below ${OUTBREAK_MAX} for a count of accounts: more are not remembered`);
     if ((value.limit.baseline ?? value.turned) !== undefined && value.direction !== 'outbound')
-      fault('direction', 'must be outbound where a limit follows habits: they are those of who sends');
+      fault('direction', 'must be outbound where a limit follows baselines: they are those of who sends');
     if (value.count === 'bounces' && [value.when, ...(value.score?.signals ?? [])].some(asksWhere))
       fault(value.when !== undefined && asksWhere(value.when) ? 'when' : 'score', NOWHERE);
     if (value.escalate !== undefined && typeof value.for === 'number' && value.escalate.max < value.for) {

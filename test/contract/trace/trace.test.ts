@@ -43,9 +43,9 @@ const message = fc.record(
 );
 
 async function all(source: Source): Promise<readonly ActivityEvent[]> {
-  const happenings: ActivityEvent[] = [];
-  for await (const batch of source.batches()) happenings.push(...batch.happenings);
-  return happenings;
+  const activities: ActivityEvent[] = [];
+  for await (const batch of source.batches()) activities.push(...batch.activities);
+  return activities;
 }
 
 for (const [name, open] of ADAPTERS) {
@@ -67,9 +67,9 @@ for (const [name, open] of ADAPTERS) {
       const lines = Array.from({ length: 50_000 }, (_, index) =>
         at(index, { account: `user${index}@example.com`, returnPath: `user${index % 7}@example.com` }),
       );
-      const happenings = await all(open(traceFile(lines, 500_000)));
+      const activities = await all(open(traceFile(lines, 500_000)));
       assert.deepEqual(
-        happenings.map(({ data }) => data),
+        activities.map(({ data }) => data),
         lines.map((line) => new LineReader('t').read(line)!.data),
       );
     });
@@ -79,8 +79,8 @@ for (const [name, open] of ADAPTERS) {
       const file = traceFile([at(1), '', '   ', at(2), 'x'], 10);
       await assert.rejects(
         async () => {
-          for await (const { happenings } of open(file).batches())
-            read.push(...happenings.map((one) => one.at));
+          for await (const { activities } of open(file).batches())
+            read.push(...activities.map((one) => one.at));
         },
         {
           name: 'StopgapError',
@@ -118,8 +118,8 @@ for (const [name, open] of ADAPTERS) {
 
     test('need not be read to its end', async () => {
       const lines = Array.from({ length: 5000 }, (_, index) => at(index));
-      for await (const { happenings } of open(traceFile(lines, 1000)).batches())
-        if (happenings.length > 0) break;
+      for await (const { activities } of open(traceFile(lines, 1000)).batches())
+        if (activities.length > 0) break;
     });
   });
 }

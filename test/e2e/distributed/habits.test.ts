@@ -24,7 +24,7 @@ let node: Node;
 
 before(async () => {
   cluster = await Cluster.start({ accounts: [NEWS, INVOICES, THIEF, LATER, LATEST], redis: false });
-  const rules = path.join(cluster.dir, 'habits.yaml');
+  const rules = path.join(cluster.dir, 'baselines.yaml');
   await writeFile(rules, HABIT_RULES);
   for (const known of [NEWS, INVOICES]) await writeHabits(cluster.store.url, systemClock, known, USUAL);
   await cluster.node('center', 'detector,api,worker', { STOPGAP_RULES: rules });
@@ -34,7 +34,7 @@ afterEach(() => cluster.storeBack());
 after(() => cluster.stop());
 
 async function knowing(): Promise<void> {
-  await awaited('the node knows habits', async () => (await node.metric('stopgap_habits_ready')) === 1);
+  await awaited('the node knows baselines', async () => (await node.metric('stopgap_baselines_ready')) === 1);
 }
 
 /** Sends one after the other until it is refused, or has sent so many. */

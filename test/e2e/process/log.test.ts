@@ -136,12 +136,12 @@ async function session(t: TestContext, env: Readonly<Record<string, string>>): P
   const back = await door();
   assert.match(await back.login(ALICE, SECRETS.password), /^535 /, 'refused softly');
   back.vanish();
-  const desk = await door();
-  assert.match(await desk.login(DESK, SECRETS.password), /^235 /);
-  await desk.send('', ['u1@example.org']);
+  const blockCommands = await door();
+  assert.match(await blockCommands.login(DESK, SECRETS.password), /^235 /);
+  await blockCommands.send('', ['u1@example.org']);
   await upstream.stopListening();
-  await desk.send('', ['u1@example.org']);
-  await desk.quit();
+  await blockCommands.send('', ['u1@example.org']);
+  await blockCommands.quit();
   const stranger = await Dialogue.hello(inbound, { ehlo: 'mail.thief.example' });
   await stranger.send('stranger@thief.example', ['bob@elsewhere.example']);
   await stranger.quit();

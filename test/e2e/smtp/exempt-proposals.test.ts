@@ -42,15 +42,15 @@ describe('a proposal of an account goes, with the reason', () => {
   test('when somebody exempts the domain of the account', async (t) => {
     const { stopgap, block } = await proposed(t);
     const grant = { kind: 'grant', subject: DOMAIN, until: null, reason: 'ours', newId: newId() } as const;
-    await stopgap.app.desk.execute(DOMAIN, grant, { by: 'admin:test' });
+    await stopgap.app.blockCommands.execute(DOMAIN, grant, { by: 'admin:test' });
     assert.deepEqual(await ending(stopgap), [block, 'exempt: ours', 'system:exemptions']);
   });
 
   test('when rules come into force that exempt its domain', async (t) => {
     const { stopgap, block } = await proposed(t);
-    const desk = new RulesCommandHandler(stopgap.app.store, stopgap.clock);
+    const blockCommands = new RulesCommandHandler(stopgap.app.store, stopgap.clock);
     const rules = parseRules(EXEMPT);
-    await desk.execute({ kind: 'replace', origin: 'api', rules, source: EXEMPT }, { by: 'admin:test' });
+    await blockCommands.execute({ kind: 'replace', origin: 'api', rules, source: EXEMPT }, { by: 'admin:test' });
     assert.deepEqual(await ending(stopgap), [block, 'exempt: ours', 'system:exemptions']);
   });
 

@@ -74,9 +74,9 @@ test('after an attack the figures are what happened', async (t) => {
   });
 
   await t.test('a person releases it as a false positive', async () => {
-    const standing = await stopgap.app.desk.standing(account(ALICE));
+    const standing = await stopgap.app.blockCommands.standing(account(ALICE));
     const release = { kind: 'release', block: standing.block!.id, falsePositive: true } as const;
-    await stopgap.app.desk.execute(account(ALICE), release, { by: 'admin:test' });
+    await stopgap.app.blockCommands.execute(account(ALICE), release, { by: 'admin:test' });
     const figures = await scrape(stopgap);
     assert.deepEqual(figures.nonzero('stopgap_block_outcomes_total'), { 'burst false_positive': 1 });
   });
@@ -91,7 +91,7 @@ test('after an attack the figures are what happened', async (t) => {
     assert.equal(waiting.of('stopgap_pending_proposals'), 1);
     assert.equal(waiting.of('stopgap_oldest_proposal_age_seconds'), 240);
     assert.equal(waiting.of('stopgap_pending_proposals_by_age', { age: 'under_15m' }), 1);
-    await stopgap.app.desk.execute(account(BOB), { kind: 'approve', block }, { by: 'admin:test' });
+    await stopgap.app.blockCommands.execute(account(BOB), { kind: 'approve', block }, { by: 'admin:test' });
     clock.advance(10 * SECOND);
     const figures = await scrape(stopgap);
     const byAdmin = { decided_by: 'admin' };

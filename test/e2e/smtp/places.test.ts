@@ -68,10 +68,10 @@ rules:
   ];
   const stopgap = await Stopgap.start(context, { rules });
   assert.deepEqual(lines(stopgap), [inForce(1), asks(1)]);
-  const desk = new RulesCommandHandler(stopgap.app.store, stopgap.clock);
+  const blockCommands = new RulesCommandHandler(stopgap.app.store, stopgap.clock);
   const source = `${rules}mode: observe\n`;
   const command = { kind: 'replace', origin: 'api', rules: parseRules(source), source } as const;
-  const { position } = await desk.execute(command, { by: 'admin:test' });
+  const { position } = await blockCommands.execute(command, { by: 'admin:test' });
   await stopgap.app.models.reached(position);
   assert.deepEqual(lines(stopgap).slice(2), [inForce(2), asks(2)]);
 });

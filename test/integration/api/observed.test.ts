@@ -24,13 +24,13 @@ describe('what rules only observe', () => {
 
   /** A rule trips that does nothing. */
   async function observe(value: string, rule: string, action: Action): Promise<number> {
-    const { blockCommands: desk, models, store, clock } = server.deps;
+    const { blockCommands, models, store, clock } = server.deps;
     const subject = { type: 'account', value } as const;
     const last = (await store.head()) + 1;
     const sentence = `Account ${value}: 101 recipients within 10m; rule "${rule}" allows 100.`;
     const proof = { rule, firstPosition: last, lastPosition: last, lastAt: clock.now(), sentence };
     const command = { kind: 'observe', subject, action, evidence: evidence(proof) } as const;
-    const { position } = await desk.execute(subject, command, { by: `rule:${rule}@1` });
+    const { position } = await blockCommands.execute(subject, command, { by: `rule:${rule}@1` });
     await models.reached(position);
     return position;
   }

@@ -127,10 +127,10 @@ describe('overrides over HTTP', () => {
     await server.call('PUT', '/api/v1/rules', { body: { source: RULES } });
   });
 
-  test('of a rule that follows habits multiplies what it would be, and names it for good', async () => {
-    const habits =
+  test('of a rule that follows baselines multiplies what it would be, and names it for good', async () => {
+    const baselines =
       '  - { id: habit, per: account, count: messages, window: 1h, limit: { baseline: 3x, floor: 20 }, then: block, for: 1h }\n';
-    await server.call('PUT', '/api/v1/rules', { body: { source: `${RULES}${habits}` } });
+    await server.call('PUT', '/api/v1/rules', { body: { source: `${RULES}${baselines}` } });
     const twice = detailOf(await put('account/habit@example.com', { factor: 2 }));
     assert.deepEqual(
       twice.effective
@@ -188,10 +188,10 @@ describe('overrides over HTTP', () => {
   });
 
   test('one of the file lies beneath, and is changed in the file only', async () => {
-    const desk = new OverrideCommandHandler(server.deps.store, server.clock);
+    const overrideCommands = new OverrideCommandHandler(server.deps.store, server.clock);
     const subject = account('filed@example.com');
     const entry = { subject, terms: { limits: { burst: 20, day: 30 } }, until: null };
-    const { position: version } = await desk.execute(
+    const { position: version } = await overrideCommands.execute(
       { kind: 'set', origin: 'file', ...entry },
       { by: 'system:overrides-file' },
     );

@@ -46,11 +46,11 @@ async function send(account: string, recipients: number): Promise<void> {
 
 /** Blocks on what the rules in force saw in the newest difference, as the responder does. @returns the block's id */
 async function actOnNewest(): Promise<string> {
-  const { blockCommands: desk, models } = server.deps;
+  const { blockCommands, models } = server.deps;
   const [{ subject, live }] = models.shadow.comparison!.differences() as [ComparedCase];
   const { evidence } = live!;
   const act = { kind: 'act', action: 'block', subject, terms: terms(), evidence, newId: newId() } as const;
-  const { position } = await desk.execute(subject, act, { by: `rule:${evidence.rule}@1` });
+  const { position } = await blockCommands.execute(subject, act, { by: `rule:${evidence.rule}@1` });
   await models.reached(position);
   return act.newId;
 }

@@ -96,7 +96,7 @@ describe('what is usual, over HTTP', () => {
   test('is null of whom nothing is known', async () => {
     assert.equal((await shown()).usual, null);
     const { json } = await server.get('/api/v1/senders/ip/192.0.2.7');
-    assert.equal((json as unknown as Shown).usual, null, 'a network has no habits');
+    assert.equal((json as unknown as Shown).usual, null, 'a network has no baselines');
   });
 
   test('comes from the summaries of days, and limits follow it', async () => {

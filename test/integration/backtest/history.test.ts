@@ -44,10 +44,10 @@ class Scene {
     subject = ANNA,
     by = 'admin:carol',
   ): Promise<void> {
-    const standing = await this.live.desk.standing(subject);
+    const standing = await this.live.blockCommands.standing(subject);
     const block = standing.block?.id ?? standing.proposal?.id;
     const full = { block, newId: newId(), ...command } as unknown as BlockCommand;
-    const { position } = await this.live.desk.execute(subject, full, { by });
+    const { position } = await this.live.blockCommands.execute(subject, full, { by });
     if (position !== undefined) await this.live.models.reached(position);
   }
 
@@ -154,16 +154,16 @@ describe('over what was recorded', () => {
     [true, 1],
   ] as const) {
     test(`a dismissal ${falsePositive ? 'as a false positive' : 'without that word'} teaches as it did then`, () => {
-      const habits = PROPOSING.replace('limit: 5', 'limit: { baseline: 1x, floor: 5 }').replace(
+      const baselines = PROPOSING.replace('limit: 5', 'limit: { baseline: 1x, floor: 5 }').replace(
         'rules:',
         'learning: { days: 1, age: 1m, installation: 1m }\nrules:',
       );
-      return after(habits, async (scene) => {
+      return after(baselines, async (scene) => {
         await scene.send(6);
         await scene.act({ kind: 'dismiss', falsePositive });
         await scene.pass(2 * HOUR);
         await scene.send(8);
-        const report = await scene.backtest(habits);
+        const report = await scene.backtest(baselines);
         assert.equal([...scene.live.models.ledger.rows.on(ANNA)].length, proposals);
         assert.equal(report.proposals, proposals);
       });

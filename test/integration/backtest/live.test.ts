@@ -27,7 +27,7 @@ exempt:
   - { subject: { type: account, value: user5@two.example.com }, reason: known }
 `;
 
-/** What is usual for a sender limits it: habits are learnt from the summaries of days, which live are a task of their own. */
+/** What is usual for a sender limits it: baselines are learnt from the summaries of days, which live are a task of their own. */
 const HABITS = `version: 1
 maxAutomaticBlocks: 1000 in 10m
 rules:
@@ -78,7 +78,7 @@ describe('a back-test decides as a running server does', () => {
     ['all that a verdict may lead to', RULES, 1, 1],
     ['the same with other messages', RULES, 2, 1],
     ['and others', RULES, 3, 1],
-    ['habits', HABITS, 4, 12],
+    ['baselines', HABITS, 4, 12],
   ] as const) {
     test(`over the same messages, and over what the server recorded of them: ${name}`, async () => {
       const lines = lively(seed, 400, START, pauses).map(line);

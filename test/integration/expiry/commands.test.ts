@@ -28,7 +28,7 @@ describe('timed work as the ledger sees it', { skip, timeout: 60_000 }, () => {
   let redis: TestRedis;
   let dir: string;
   let store: EventStore;
-  let desk: BlockCommandHandler;
+  let blockCommands: BlockCommandHandler;
   let prefix: string;
   const closers: (() => Promise<unknown>)[] = [];
 
@@ -40,7 +40,7 @@ describe('timed work as the ledger sees it', { skip, timeout: 60_000 }, () => {
     prefix = redis.freshPrefix();
     dir = await temporaryDirectory();
     store = await openSqliteStore({ file: path.join(dir, 'store.db'), clock: systemClock });
-    desk = new BlockCommandHandler(store, systemClock);
+    blockCommands = new BlockCommandHandler(store, systemClock);
   });
   afterEach(async () => {
     for (const close of closers.splice(0)) await close();
@@ -50,14 +50,14 @@ describe('timed work as the ledger sees it', { skip, timeout: 60_000 }, () => {
 
   /** What the composition root hands to `start`. */
   const execute: TaskRunner = async ({ kind, block, subject }) => {
-    await desk.execute(subject, { kind, block }, { by: 'system:expiry' });
+    await blockCommands.execute(subject, { kind, block }, { by: 'system:expiry' });
   };
   const account = (name: string): Subject => ({ type: 'account', value: `${name}@example.com` });
   const admin = { by: 'admin:test' };
   const impose = async (name: string, until: Instant): Promise<void> => {
     const subject = account(name);
     const terms = { direction: 'outbound', description: 'a test', refusal: 'soft' } as const;
-    await desk.execute(subject, { kind: 'impose', subject, ...terms, until, newId: name }, admin);
+    await blockCommands.execute(subject, { kind: 'impose', subject, ...terms, until, newId: name }, admin);
   };
   /** What happened to a subject, in order. */
   const history = async (name: string): Promise<readonly string[]> => {
@@ -102,11 +102,11 @@ describe('timed work as the ledger sees it', { skip, timeout: 60_000 }, () => {
     await work.settled();
     const task = { kind: 'expire', block: 'a', subject: account('a') } as const;
     assert.deepEqual(await delayed(), [jobId({ ...task, dueAt: first })]);
-    await desk.execute(account('a'), { kind: 'change-until', block: 'a', until: first + HOUR }, admin);
+    await blockCommands.execute(account('a'), { kind: 'change-until', block: 'a', until: first + HOUR }, admin);
     await folded.count(2);
     await work.settled();
     assert.deepEqual(await delayed(), [jobId({ ...task, dueAt: first + HOUR })]);
-    await desk.execute(account('a'), { kind: 'change-until', block: 'a', until: second }, admin);
+    await blockCommands.execute(account('a'), { kind: 'change-until', block: 'a', until: second }, admin);
     await folded.count(4);
     assert.deepEqual(await history('a'), ['BlockImposed', 'BlockExtended', 'BlockShortened', 'BlockExpired']);
     const expired = folded.all[3]!;
@@ -119,7 +119,7 @@ describe('timed work as the ledger sees it', { skip, timeout: 60_000 }, () => {
     await folded.count(1);
     await work.settled();
     assert.equal((await delayed()).length, 1);
-    await desk.execute(account('a'), { kind: 'release', block: 'a', falsePositive: false }, admin);
+    await blockCommands.execute(account('a'), { kind: 'release', block: 'a', falsePositive: false }, admin);
     await folded.count(2);
     await work.settled();
     assert.deepEqual(await delayed(), []);
@@ -146,7 +146,7 @@ describe('timed work as the ledger sees it', { skip, timeout: 60_000 }, () => {
     const until = Date.now() + 100;
     await impose('a', until);
     await impose('b', until);
-    await desk.execute(account('b'), { kind: 'change-until', block: 'b', until: until + HOUR }, admin);
+    await blockCommands.execute(account('b'), { kind: 'change-until', block: 'b', until: until + HOUR }, admin);
     const { work, done } = await startProcess();
     const stale = { kind: 'expire', block: 'b', subject: account('b'), dueAt: until } as const;
     const other = await openWorld({ redis: redis.url, prefix, reconcileEvery: HOUR });

@@ -51,7 +51,7 @@ class Scene {
   ) {}
 
   static async open(t: TestContext): Promise<Scene> {
-    const dir = await mkdtemp(path.join(tmpdir(), 'stopgap-habits-'));
+    const dir = await mkdtemp(path.join(tmpdir(), 'stopgap-baselines-'));
     const clock = new ManualClock();
     const store = await openSqliteStore({ file: path.join(dir, 'events.db'), clock });
     const scene = new Scene(clock, store, dir);
@@ -116,7 +116,7 @@ function held(store: EventStore, gate: Gate): EventStore['subscribe'] {
     });
 }
 
-describe('what a node knows of habits', () => {
+describe('what a node knows of baselines', () => {
   test('is nothing until it has caught up, then all there is, and goes on from there', async (t) => {
     const scene = await Scene.open(t);
     for (let day = scene.today - 3; day < scene.today; day++) await scene.summarise(day);
@@ -124,15 +124,15 @@ describe('what a node knows of habits', () => {
     const { known, folded, knowing, lines } = scene.node({ subscribe: held(scene.store, gate) });
     known.start();
     await settle();
-    assert.deepEqual([known.ready, known.habits], [false, undefined]);
+    assert.deepEqual([known.ready, known.baselines], [false, undefined]);
     gate.open();
     await knowing.opened;
-    assert.deepEqual([folded.count, known.ready, known.habits!.size], [9, true, 3]);
+    assert.deepEqual([folded.count, known.ready, known.baselines!.size], [9, true, 3]);
     assert.match(lines.at(-1)!, /"senders":3,.*it is known what senders usually do/);
     scene.clock.advance(DAY);
     await scene.summarise(scene.today - 1);
     await folded.reached(12);
-    const { lastDay } = known.habits!.profile('account', SENDERS[0]!, scene.today);
+    const { lastDay } = known.baselines!.profile('account', SENDERS[0]!, scene.today);
     assert.equal(lastDay, scene.today - 1);
   });
 
@@ -151,7 +151,7 @@ describe('what a node knows of habits', () => {
     await second.knowing.opened;
     assert.equal(second.folded.count, 3, 'only what came after it');
     assert.equal(second.known.ready, true);
-    assert.equal(second.known.habits!.size, 3);
+    assert.equal(second.known.baselines!.size, 3);
     assert.ok(second.lines.some((line) => line.includes('start from a snapshot')));
     assert.deepEqual(second.faults, []);
   });
@@ -179,7 +179,7 @@ describe('what a node knows of habits', () => {
       scene.clock.advance(5 * SECOND);
     }
     await second.knowing.opened;
-    assert.deepEqual([second.folded.count, second.known.habits!.size], [0, 3]);
+    assert.deepEqual([second.folded.count, second.known.baselines!.size], [0, 3]);
 
     away = true;
     const third = scene.node({ head });
@@ -206,7 +206,7 @@ describe('what a node knows of habits', () => {
   });
 });
 
-describe('a feed of habits', () => {
+describe('a feed of baselines', () => {
   test('that is stopped while it catches up has not failed', async (t) => {
     const scene = await Scene.open(t);
     const gate = new Gate();
@@ -269,7 +269,7 @@ describe('a feed of habits', () => {
     subscriptions[0]!.end(new LogReplaced('it has become another'));
     await again.reached(2);
     await folded.reached(6);
-    await eventually('it is known again', () => known.habits?.size === 3);
+    await eventually('it is known again', () => known.baselines?.size === 3);
     assert.deepEqual(faults, []);
     assert.equal(lines.filter((line) => line.includes('it is known what senders usually do')).length, 2);
   });

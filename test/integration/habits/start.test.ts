@@ -11,7 +11,7 @@ import { eventually } from '../../support/smtp/eventually.js';
 import { ALICE, Stopgap } from '../../support/smtp/stopgap.js';
 import { changed } from '../../support/store/changed.js';
 
-test('an SMTP node takes mail before it knows habits, and writes down none', (t) =>
+test('an SMTP node takes mail before it knows baselines, and writes down none', (t) =>
   Scene.play(async (scene) => {
     const server = await scene.server();
     const clock = new ManualClock();
@@ -30,12 +30,12 @@ test('an SMTP node takes mail before it knows habits, and writes down none', (t)
         }),
     });
     const ready = async (): Promise<number> =>
-      new Figures(await stopgap.app.metrics.registry.metrics()).of('stopgap_habits_ready');
+      new Figures(await stopgap.app.metrics.registry.metrics()).of('stopgap_baselines_ready');
     const session = await stopgap.loggedIn();
     assert.match(await session.send(ALICE, ['a@elsewhere.test']), /^250 /);
     assert.equal(await ready(), 0);
     gate.open();
-    await eventually('it knows habits', async () => (await ready()) === 1);
+    await eventually('it knows baselines', async () => (await ready()) === 1);
     for (let day = 0; day < 3; day++) {
       clock.advance(DAY + HOUR);
       assert.match(await session.send(ALICE, ['a@elsewhere.test']), /^250 /);

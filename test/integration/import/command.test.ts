@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import { LineReader } from '../../../src/backtest/trace/trace.js';
 import type { MessageAccepted } from '../../../src/sending/events.js';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
-import { ImportDesk } from '../../support/import-desk.js';
+import { ImportFolder } from '../../support/import-folder.js';
 import { NOW, gzipped } from '../../support/logs.js';
 import { mmdb } from '../../support/mmdb.js';
 import type { Doing } from '../../support/postfix.js';
@@ -33,10 +33,10 @@ const parsed = (text: string): Record<string, unknown>[] =>
 
 describe('stopgap import postfix-log', () => {
   test('makes a trace of accepted messages', async (t) => {
-    const desk = await ImportDesk.open(t, { 'mail.log': LOG });
-    const { code, out, err } = await desk.import(['mail.log', '--trace', 'trace.ndjson']);
+    const folder = await ImportFolder.open(t, { 'mail.log': LOG });
+    const { code, out, err } = await folder.import(['mail.log', '--trace', 'trace.ndjson']);
     assert.deepEqual([code, err], [0, '']);
-    const trace = parsed(await readFile(desk.path('trace.ndjson'), 'utf8'));
+    const trace = parsed(await readFile(folder.path('trace.ndjson'), 'utf8'));
     assert.equal(trace.length, 10);
     assert.deepEqual(trace[0], {
       time: '2026-11-22T10:01:00.003Z',
@@ -65,24 +65,24 @@ describe('stopgap import postfix-log', () => {
     };
 
     test('a trace says where clients are', async (t) => {
-      const desk = await ImportDesk.open(t, files);
-      const { code, out, err } = await desk.import(['mail.log', '--trace', '-']);
+      const folder = await ImportFolder.open(t, files);
+      const { code, out, err } = await folder.import(['mail.log', '--trace', '-']);
       assert.equal(code, 0, err);
       const places = parsed(out).map(({ ip, country, asn }) => [ip, country, asn]);
       assert.deepEqual(
         places,
         Array.from({ length: 10 }, () => ['192.0.2.2', 'FR', 64_500]),
       );
-      await desk.write({ 'trace.ndjson': out });
+      await folder.write({ 'trace.ndjson': out });
       for (const line of out.trimEnd().split('\n'))
         assert.equal((new LineReader('t').read(line)!.data as MessageAccepted).asn, 64_500);
     });
 
     test('history does, in its events and in the summaries of its days', async (t) => {
-      const desk = await ImportDesk.open(t, files);
-      const { code, err } = await desk.import(['mail.log']);
+      const folder = await ImportFolder.open(t, files);
+      const { code, err } = await folder.import(['mail.log']);
       assert.equal(code, 0, err);
-      const events = await desk.events();
+      const events = await folder.events();
       const of = (type: string): readonly Record<string, unknown>[] =>
         events.filter((event) => event.type === type).map(({ data }) => data as Record<string, unknown>);
       for (const type of ['MessageAccepted', 'RecipientsRefused', 'AuthenticationFailed']) {
@@ -94,19 +94,19 @@ describe('stopgap import postfix-log', () => {
     });
 
     test('one that cannot be used ends it before anything is written', async (t) => {
-      const desk = await ImportDesk.open(t, { ...files, 'asn.mmdb': 'x' });
+      const folder = await ImportFolder.open(t, { ...files, 'asn.mmdb': 'x' });
       for (const args of [[], ['--trace', 'trace.ndjson']]) {
-        const { code, err } = await desk.import(['mail.log', ...args]);
+        const { code, err } = await folder.import(['mail.log', ...args]);
         assert.equal(code, 1);
         assert.match(err, /^stopgap: geoip\.asn: .*asn\.mmdb: is no MaxMind database/);
       }
-      await rm(desk.path('country.mmdb'));
+      await rm(folder.path('country.mmdb'));
       assert.match(
-        (await desk.import(['mail.log'])).err,
+        (await folder.import(['mail.log'])).err,
         /^stopgap: geoip\.country: .*country\.mmdb: does not exist; name another, or leave it out$/m,
       );
-      await assert.rejects(readFile(desk.path('trace.ndjson')), { code: 'ENOENT' });
-      await assert.rejects(readFile(desk.path('data/events.db')), { code: 'ENOENT' });
+      await assert.rejects(readFile(folder.path('trace.ndjson')), { code: 'ENOENT' });
+      await assert.rejects(readFile(folder.path('data/events.db')), { code: 'ENOENT' });
     });
   });
 
@@ -123,25 +123,25 @@ describe('stopgap import postfix-log', () => {
       said(3, 'qmgr[9]: 440CFAA816B: from=<d@example.org>, size=450, nrcpt=1 (queue active)'),
       said(4, 'qmgr[9]: 440CFAA816B: removed'),
     ].join('');
-    const desk = await ImportDesk.open(t, { 'mail.log': log, 'copy.log': log });
+    const folder = await ImportFolder.open(t, { 'mail.log': log, 'copy.log': log });
     const args = ['mail.log', 'copy.log', '--trace', '/dev/null'];
-    const without = await desk.import(args);
+    const without = await folder.import(args);
     assert.match(without.out, /^found +0 messages/m);
     assert.match(without.out, /^ +1 message and 1 refused recipient from outside, left out: --inbound/m);
-    assert.deepEqual(parsed((await desk.import([...args, '--json'])).out)[0]!['outside'], {
+    assert.deepEqual(parsed((await folder.import([...args, '--json'])).out)[0]!['outside'], {
       messages: 1,
       refusedRecipients: 1,
     });
-    const asked = await desk.import([...args, '--inbound']);
+    const asked = await folder.import([...args, '--inbound']);
     assert.match(asked.out, /^found +1 message to 1 recipient/m);
     assert.match(asked.out, /^ +1 refused recipient$/m);
     assert.doesNotMatch(asked.out, /from outside/);
   });
 
   test('reads standard input, packed or not, and writes the trace to standard output', async (t) => {
-    const desk = await ImportDesk.open(t);
-    const plain = await desk.import(['-', '--trace', '-'], LOG);
-    const packed = await desk.import(['-', '--trace', '-', '--json'], gzipped(LINES));
+    const folder = await ImportFolder.open(t);
+    const plain = await folder.import(['-', '--trace', '-'], LOG);
+    const packed = await folder.import(['-', '--trace', '-', '--json'], gzipped(LINES));
     assert.deepEqual([plain.code, packed.code], [0, 0]);
     assert.equal(parsed(plain.out).length, 10);
     assert.equal(packed.out, plain.out);
@@ -161,14 +161,14 @@ describe('stopgap import postfix-log', () => {
 
   test('writes history, once however often and in whatever pieces', async (t) => {
     const middle = Math.floor(LINES.length / 2);
-    const desk = await ImportDesk.open(t, {
+    const folder = await ImportFolder.open(t, {
       'mail.log': LINES.slice(middle - 3).join('\n'),
       'mail.log.1.gz': gzipped(LINES.slice(0, middle)),
       'whole.log': LOG,
     });
-    const first = await desk.import(['mail.log', 'mail.log.1.gz']);
+    const first = await folder.import(['mail.log', 'mail.log.1.gz']);
     assert.equal(first.code, 0, first.err);
-    const stored = await desk.events();
+    const stored = await folder.events();
     assert.match(first.out, new RegExp(`^written +${stored.length - 1} events added, 0 known before$`, 'm'));
     assert.ok(stored.some(({ type }) => type === 'SenderDaySummarised'));
     assert.deepEqual(
@@ -190,17 +190,17 @@ describe('stopgap import postfix-log', () => {
       ['mail.log.1.gz'],
       ['whole.log', 'whole.log', 'mail.log'],
     ]) {
-      const again = await desk.import(files);
+      const again = await folder.import(files);
       assert.equal(again.code, 0, again.err);
       assert.match(again.out, /^written +0 events added, \d+ known before$/m);
     }
-    assert.deepEqual(await desk.events(), stored);
+    assert.deepEqual(await folder.events(), stored);
   });
 
   test('takes what was only between two times', async (t) => {
-    const desk = await ImportDesk.open(t, { 'mail.log': LOG });
+    const folder = await ImportFolder.open(t, { 'mail.log': LOG });
     const between = ['--from', '2026-11-22T10:02:00Z', '--to', '2026-11-22T10:05'];
-    const { out } = await desk.import(['mail.log', '--trace', '-', ...between]);
+    const { out } = await folder.import(['mail.log', '--trace', '-', ...between]);
     assert.deepEqual(
       parsed(out).map(({ time }) => time),
       [2, 3, 4].map((minute) => `2026-11-22T10:0${minute}:00.003Z`),
@@ -208,7 +208,7 @@ describe('stopgap import postfix-log', () => {
   });
 
   test('reads local time in the zone that is named, and gives logins a domain', async (t) => {
-    const desk = await ImportDesk.open(t, {
+    const folder = await ImportFolder.open(t, {
       'mail.log': [
         'Jul  1 12:00:00 mail postfix/smtpd[1]: 4A1: client=x[192.0.2.7], sasl_method=PLAIN, sasl_username=bob',
         'Jul  1 12:00:00 mail postfix/qmgr[2]: 4A1: from=<bob@example.com>, size=10, nrcpt=1 (queue active)',
@@ -217,7 +217,7 @@ describe('stopgap import postfix-log', () => {
         '',
       ].join('\n'),
     });
-    const { out, err } = await desk.import([
+    const { out, err } = await folder.import([
       ...['mail.log', '--trace', '-', '--timezone', 'Europe/Berlin', '--year', '2024'],
       ...['--account-domain', 'Example.com', '--networks', '198.51.100.0/24'],
     ]);
@@ -233,11 +233,11 @@ describe('stopgap import postfix-log', () => {
 
   test('shows the first broken lines, and goes on', async (t) => {
     const damaged = gzipped(LINES);
-    const desk = await ImportDesk.open(t, {
+    const folder = await ImportFolder.open(t, {
       'mail.log': `rubbish\u001b[31m\n${LOG}${'more rubbish\n'.repeat(8)}`,
       'cut.gz': damaged.subarray(0, damaged.length - 40),
     });
-    const { code, out } = await desk.import(['mail.log', 'cut.gz', '--trace', '/dev/null']);
+    const { code, out } = await folder.import(['mail.log', 'cut.gz', '--trace', '/dev/null']);
     assert.equal(code, 0);
     assert.match(out, /^mail\.log:1: no time at its beginning such as .*: rubbish\ufffd\[31m$/m);
     assert.match(out, /^… and \d+ more lines$/m);
@@ -248,12 +248,12 @@ describe('stopgap import postfix-log', () => {
 
   test('fails where nothing at all was understood, and says so', async (t) => {
     const rubbish = '{"a":1}\n\n{"b":2}\n';
-    const desk = await ImportDesk.open(t, {
+    const folder = await ImportFolder.open(t, {
       ...{ 'wrong.json': rubbish, 'empty.log': '' },
       'others.log': 'Nov 22 10:00:00 mail sshd[7]: Connection closed\n',
       'mail.log': LOG,
     });
-    const failed = await desk.import(['wrong.json', 'empty.log', '--trace', '-']);
+    const failed = await folder.import(['wrong.json', 'empty.log', '--trace', '-']);
     assert.equal(failed.code, 1);
     assert.equal(failed.out, '');
     assert.match(failed.err, /^wrong\.json:1: no time at its beginning/);
@@ -262,22 +262,22 @@ describe('stopgap import postfix-log', () => {
       failed.err,
       /\nstopgap: nothing was imported: not a single line was understood; name mail logs of Postfix, as in [^\n]*\n$/,
     );
-    const json = await desk.import(['wrong.json', '--trace', '/dev/null', '--json']);
+    const json = await folder.import(['wrong.json', '--trace', '/dev/null', '--json']);
     assert.equal(json.code, 1);
     assert.equal(parsed(json.out)[0]!['broken'], 2);
     assert.match(json.err, /^stopgap: nothing was imported/);
     for (const files of [['empty.log'], ['others.log', 'wrong.json'], ['wrong.json', 'mail.log']]) {
-      const { code, err } = await desk.import([...files, '--trace', '/dev/null', '--to', '2026-11-21']);
+      const { code, err } = await folder.import([...files, '--trace', '/dev/null', '--to', '2026-11-21']);
       assert.deepEqual([code, err], [0, ''], files.join(' '));
     }
   });
 
   test('refuses what it cannot read before it writes anything', async (t) => {
-    const desk = await ImportDesk.open(t, {
+    const folder = await ImportFolder.open(t, {
       'mail.log': LOG,
       'mail.log.xz': Buffer.from('fd377a585a000004', 'hex'),
     });
-    await mkdir(desk.path('logs'));
+    await mkdir(folder.path('logs'));
     for (const [args, code, message] of [
       [['mail.log', 'missing.log'], 1, /^stopgap: missing\.log: does not exist; name mail logs .*\n$/],
       [['mail.log', 'logs'], 1, /^stopgap: logs: is a folder; name mail logs .*\/var\/log\/mail\.log\*/],
@@ -307,18 +307,18 @@ describe('stopgap import postfix-log', () => {
       ],
       [[], 2, /missing required argument 'file'/],
     ] as const) {
-      const ran = await desk.import(args);
+      const ran = await folder.import(args);
       assert.deepEqual([ran.code, ran.out], [code, ''], args.join(' '));
       assert.match(ran.err, message);
     }
-    await assert.rejects(readFile(desk.path('data/events.db')), { code: 'ENOENT' });
+    await assert.rejects(readFile(folder.path('data/events.db')), { code: 'ENOENT' });
   });
 
   test('says what to do where a server has the store', async (t) => {
-    const desk = await ImportDesk.open(t, { 'mail.log': LOG });
-    await desk.import(['mail.log']);
-    const store = await openSqliteStore({ file: desk.path('data/events.db'), clock: { now: () => NOW } });
-    const { code, err } = await desk.import(['mail.log']);
+    const folder = await ImportFolder.open(t, { 'mail.log': LOG });
+    await folder.import(['mail.log']);
+    const store = await openSqliteStore({ file: folder.path('data/events.db'), clock: { now: () => NOW } });
+    const { code, err } = await folder.import(['mail.log']);
     await store.close();
     assert.equal(code, 1);
     assert.match(err, /^stopgap: .*events\.db is in use by process \d+ on .*\n/);

@@ -5,7 +5,7 @@ import { SendVolume } from '../../../projections/volume/send-volume.js';
 import type { Profile } from '../../../projections/baselines/profile.js';
 import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
 import { dayOf } from '../../../src/sending/day-summary.js';
-import { ImportDesk } from '../../support/import-desk.js';
+import { ImportFolder } from '../../support/import-folder.js';
 import { NOW } from '../../support/logs.js';
 import { logOf } from '../../support/postfix.js';
 
@@ -28,14 +28,14 @@ const NEWER = Array.from({ length: 5 }, (_, number) => day(14 + number, 3));
 
 /** What is usual for the account once the files have been imported, each by itself and in this order. */
 async function learnt(t: TestContext, ...files: readonly string[]): Promise<Profile> {
-  const desk = await ImportDesk.open(t);
+  const folder = await ImportFolder.open(t);
   for (const content of files) {
-    await desk.write({ 'mail.log': content });
-    const { code, err } = await desk.import(['mail.log']);
+    await folder.write({ 'mail.log': content });
+    const { code, err } = await folder.import(['mail.log']);
     assert.equal(code, 0, err);
   }
   const volume = new SendVolume();
-  for (const event of await desk.events()) volume.apply(event);
+  for (const event of await folder.events()) volume.apply(event);
   return volume.profiles.profile('account', 'user1@example.com', dayOf(NOW));
 }
 

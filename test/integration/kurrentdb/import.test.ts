@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { ImportDesk } from '../../support/import-desk.js';
+import { ImportFolder } from '../../support/import-folder.js';
 import { PATIENCE, Scene } from '../../support/kurrentdb/scene.js';
 import { logOf } from '../../support/postfix.js';
 import { collect } from '../../support/store/events.js';
@@ -19,11 +19,11 @@ test(
   (t) =>
     Scene.play(async (scene) => {
       const server = await scene.server();
-      const desk = await ImportDesk.open(t, {
+      const folder = await ImportFolder.open(t, {
         'mail.log': LOG,
         'stopgap.yaml': `data: ./data\nstore: ${server.url}\nsmtp: { relay: { url: smtp://127.0.0.1:25 } }\n`,
       });
-      const first = await desk.import(['mail.log']);
+      const first = await folder.import(['mail.log']);
       assert.equal(first.code, 0, first.err);
       const added = Number(/^written +(\d+) events added, 0 known before$/m.exec(first.out)![1]);
       assert.ok(added > 40, first.out);
@@ -32,7 +32,7 @@ test(
       assert.equal(before.filter(({ type }) => type === 'MessageAccepted').length, 40);
 
       await server.tell({ do: 'forget' });
-      const second = await desk.import(['mail.log']);
+      const second = await folder.import(['mail.log']);
       assert.equal(second.code, 0, second.err);
       assert.match(second.out, new RegExp(`^written +0 events added, ${added} known before$`, 'm'));
       assert.deepEqual(await collect(store.readAll()), before);

@@ -32,7 +32,7 @@ const SENDER = senderIdentity({ account: ALICE, direction: 'outbound' });
 interface Detector {
   readonly models: ReadModels;
   readonly responder: Responder;
-  readonly desk: BlockCommandHandler;
+  readonly blockCommands: BlockCommandHandler;
   /** What it logged: each line's message, rule and outcome. */
   readonly said: () => readonly string[];
   readonly figures: () => Promise<Figures>;
@@ -44,7 +44,7 @@ async function detect(store: EventStore, clock: ManualClock, rules = RULES): Pro
   const lines: string[] = [];
   const log = pino({ level: 'info' }, { write: (line) => void lines.push(line) });
   const metrics = new Metrics();
-  const desk = new BlockCommandHandler(store, clock);
+  const blockCommands = new BlockCommandHandler(store, clock);
   await new RulesCommandHandler(store, clock).load({ rules: parseRules(rules), source: rules });
   const models: ReadModels = new ReadModels({
     onVerdict: (verdict, live) => (live ? responder.take(verdict) : responder.remember(verdict)),
@@ -54,7 +54,7 @@ async function detect(store: EventStore, clock: ManualClock, rules = RULES): Pro
     onRulesChanged: () => undefined,
     onSkipped: () => undefined,
   });
-  const responder = new Responder({ blockCommands: desk, models, clock, metrics, log });
+  const responder = new Responder({ blockCommands, models, clock, metrics, log });
   metrics.blocks.useRules(parseRules(rules).rules);
   await models.follow(store);
   await responder.finish();
@@ -68,7 +68,7 @@ async function detect(store: EventStore, clock: ManualClock, rules = RULES): Pro
       return [msg, rule, outcome].filter((part) => part !== undefined).join(' / ');
     });
   const figures = async (): Promise<Figures> => new Figures(await metrics.registry.metrics());
-  return { models, responder, desk, said, figures, stop };
+  return { models, responder, blockCommands, said, figures, stop };
 }
 
 interface Stage {
@@ -130,9 +130,9 @@ describe('a detector that was away', () => {
     await detector.models.reached(position);
     await detector.responder.idle();
     assert.equal(await imposed(), 1);
-    const standing = await detector.desk.standing(SUBJECT);
+    const standing = await detector.blockCommands.standing(SUBJECT);
     const release = { kind: 'release', block: standing.block!.id, falsePositive: true } as const;
-    await detector.desk.execute(SUBJECT, release, { by: 'admin:test' });
+    await detector.blockCommands.execute(SUBJECT, release, { by: 'admin:test' });
     await detector.stop();
     detector = await detect(store, clock);
     const refused = detector.models.activeBlocks.on(SUBJECT);
@@ -189,9 +189,9 @@ describe('a detector that starts again', () => {
     const before = await detect(store, clock, BOTH);
     await before.models.reached(await send(11));
     await before.responder.idle();
-    const standing = await before.desk.standing(SUBJECT);
+    const standing = await before.blockCommands.standing(SUBJECT);
     const release = { kind: 'release', block: standing.block!.id, falsePositive: true } as const;
-    await before.desk.execute(SUBJECT, release, { by: 'admin:test' });
+    await before.blockCommands.execute(SUBJECT, release, { by: 'admin:test' });
     await before.stop();
     const after = await detect(store, clock, BOTH);
     const refused = after.models.activeBlocks.on(SUBJECT);

@@ -24,7 +24,7 @@ const entry = (name: string, more: string) =>
 interface World {
   readonly store: EventStore;
   readonly models: ReadModels;
-  readonly desk: OverrideCommandHandler;
+  readonly overrideCommands: OverrideCommandHandler;
   readonly clock: ManualClock;
   readonly lines: string[];
   readonly refusals: string[];
@@ -57,15 +57,15 @@ async function begin(
   });
   await models.follow(store);
   context.after(() => models.stop());
-  const desk = new OverrideCommandHandler(through(store), clock);
+  const overrideCommands = new OverrideCommandHandler(through(store), clock);
   const [lines, refusals]: string[][] = [[], []];
   const log = pino({ level: 'info' }, { write: (line: string) => void lines!.push(line) });
   const metrics = { fileRefused: (what: string) => void refusals!.push(what) };
-  const file = await OverridesFile.open({ path: place, overrideCommands: desk, models, clock, log, metrics });
+  const file = await OverridesFile.open({ path: place, overrideCommands, models, clock, log, metrics });
   context.after(() => file.stop());
   await file.start();
   return {
-    ...{ store, models, desk, clock, file },
+    ...{ store, models, overrideCommands, clock, file },
     ...{ lines: lines!, refusals: refusals! },
     async write(next) {
       writeFileSync(`${place}.new`, next);
@@ -114,7 +114,7 @@ test('what the API has set is stronger, and no change of the file touches it', a
     terms: { limits: { burst: 900 } },
     until: null,
   };
-  const { position: version } = await world.desk.execute(
+  const { position: version } = await world.overrideCommands.execute(
     { kind: 'set', origin: 'api', ...set },
     { by: 'admin:panel' },
   );

@@ -20,7 +20,7 @@ import type { EventStore } from '../../../src/store/port.js';
 import { DAY_0 } from '../../support/days.js';
 import { folding } from '../../support/history.js';
 import { ManualClock } from '../../support/manual-clock.js';
-import { habits } from '../../support/restored.js';
+import { baselines } from '../../support/restored.js';
 import { rulesChanged, sent } from '../../support/sends.js';
 import { node } from '../../support/snapshots.js';
 import { changed } from '../../support/store/changed.js';
@@ -28,7 +28,7 @@ import { changed } from '../../support/store/changed.js';
 const RULES =
   '  - { id: hour, per: account, count: messages, window: 1h, limit: { baseline: 2x, floor: 10 }, then: block, for: 1h }';
 const DAWN = DAY_0 * DAY;
-/** The senders that `habits` looks at. */
+/** The senders that `baselines` looks at. */
 const user = (number: number): string => `user${number}@example.com`;
 
 /** Read models over a store, and what writes summaries. */
@@ -139,7 +139,7 @@ describe('the summaries of days', () => {
     await scene.send([0, 1, 2, 3], 2);
     await scene.pass(16 * HOUR, one, other);
     assert.deepEqual(await scene.days(), ['user0 0 2', 'user1 0 2', 'user2 0 2', 'user3 0 2']);
-    assert.deepEqual(habits(other.models, scene.clock.now()), habits(one.models, scene.clock.now()));
+    assert.deepEqual(baselines(other.models, scene.clock.now()), baselines(one.models, scene.clock.now()));
     assert.equal(one.models.sendVolume.profiles.sizes.open, 0);
   });
 
@@ -241,19 +241,19 @@ describe('a process that starts anew', () => {
     await scene.send([0, 3]);
     await detector.models.reached(await scene.store.head());
     const now = scene.clock.now();
-    const expected = habits(detector.models, now);
+    const expected = baselines(detector.models, now);
     const known = detector.models.sendVolume.profiles.profile('account', user(0), dayOf(now));
     assert.ok(known.firstDay === DAY_0 && known.lastDay === DAY_0 + 11, 'it shows something');
 
     const restored = await snapshot();
     assert.match(restored.logs.join(''), /start from a snapshot/);
-    assert.deepEqual(habits(restored.models, now), expected);
+    assert.deepEqual(baselines(restored.models, now), expected);
     await restored.models.stop();
     await restored.snapshots.close();
 
     const { models } = folding();
     await models.follow(scene.store);
-    assert.deepEqual(habits(models, now), expected);
+    assert.deepEqual(baselines(models, now), expected);
     await models.stop();
 
     // The sends of all days that are over have outlived their time.
@@ -261,7 +261,7 @@ describe('a process that starts anew', () => {
     await scene.store.sweep(now);
     const { models: later } = folding();
     await later.follow(scene.store);
-    assert.deepEqual(habits(later, now), expected);
+    assert.deepEqual(baselines(later, now), expected);
     await later.stop();
   });
 });

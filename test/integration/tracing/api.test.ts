@@ -24,8 +24,8 @@ async function start(t: TestContext): Promise<Recorded & { readonly server: ApiS
   const { tracing } = recorded;
   const server = await ApiServer.start((deps) => {
     const store = tracedStore(deps.store, tracing);
-    const desk = new BlockCommandHandler(store, deps.clock, undefined, tracing);
-    return { ...deps, tracing, store, blockCommands: desk, rulesCommands: new RulesCommandHandler(store, deps.clock) };
+    const blockCommands = new BlockCommandHandler(store, deps.clock, undefined, tracing);
+    return { ...deps, tracing, store, blockCommands, rulesCommands: new RulesCommandHandler(store, deps.clock) };
   });
   t.after(() => server.stop());
   return { ...recorded, server };

@@ -16,7 +16,7 @@ import { selectorsOf } from '../../support/watch/promql.js';
 import { PROMETHEUS } from '../../support/watch/rules.js';
 import { startPrometheus } from '../../support/watch/server.js';
 
-/** What a single process that is well, without Redis, has nothing to say of: nor of habits that a node alone follows. */
+/** What a single process that is well, without Redis, has nothing to say of: nor of baselines that a node alone follows. */
 const MAY_BE_EMPTY: readonly string[] = [
   // Only a server has a clock of its own.
   'operation.json, Clock of KurrentDB, less ours, A',

@@ -214,8 +214,8 @@ export async function startOn(
     onRulesChanged: () => undefined,
     onSkipped: () => undefined,
   });
-  const rulesDesk = new RulesCommandHandler(store, clock);
-  await rulesDesk.load(undefined, FIXED_RULES);
+  const rulesCommands = new RulesCommandHandler(store, clock);
+  await rulesCommands.load(undefined, FIXED_RULES);
   await models.follow(store);
   const table = new TokenTable(
     Object.entries(TOKENS).map(([role, token]) => ({
@@ -242,7 +242,7 @@ export async function startOn(
   const deps = change({
     models,
     blockCommands: new BlockCommandHandler(store, clock),
-    rulesCommands: rulesDesk,
+    rulesCommands,
     backtests,
     store,
     clock,

@@ -33,7 +33,7 @@ export class Live {
   readonly file: string;
   readonly store: EventStore;
   readonly models: ReadModels;
-  readonly desk: BlockCommandHandler;
+  readonly blockCommands: BlockCommandHandler;
   readonly #directory: string;
   readonly #responder: Responder;
   readonly #recorder: Recorder;
@@ -56,7 +56,7 @@ export class Live {
     this.file = file;
     this.clock = clock;
     this.store = this.#counting(opened);
-    this.desk = new BlockCommandHandler(this.store, clock);
+    this.blockCommands = new BlockCommandHandler(this.store, clock);
     this.#timers = new Timers({ clock });
     this.models = new ReadModels({
       onVerdict: (verdict, live) => live && this.#responder.take(verdict),
@@ -66,8 +66,8 @@ export class Live {
         throw new Error(`${event.type}: ${reason}`);
       },
     });
-    const { desk, models, store } = this;
-    this.#responder = new Responder({ blockCommands: desk, models, clock, metrics: new Metrics(), log: SILENT });
+    const { blockCommands, models, store } = this;
+    this.#responder = new Responder({ blockCommands, models, clock, metrics: new Metrics(), log: SILENT });
     this.#recorder = new Recorder({ store, clock, log: SILENT, hostname: 'mx.example.com' });
   }
 
@@ -133,7 +133,7 @@ export class Live {
     this.#summaries = await DaySummaryRecorder.start({ store, models, clock, log: SILENT });
     this.#timers.start(async ({ kind, block, subject }) => {
       this.#underWay++;
-      await this.desk.execute(subject, { kind, block }, { by: 'system:expiry' });
+      await this.blockCommands.execute(subject, { kind, block }, { by: 'system:expiry' });
       this.#underWay--;
     });
   }

@@ -4,7 +4,7 @@ import { dayOf, profileStream } from '../../../src/sending/day-summary.js';
 import { openKurrentStore } from '../../../src/store/kurrentdb/index.js';
 import { summary } from '../days.js';
 
-/** One rule that follows habits: who is known may send twice of what is usual, who is not known eight messages an hour. */
+/** One rule that follows baselines: who is known may send twice of what is usual, who is not known eight messages an hour. */
 export const HABIT_RULES = `version: 1
 rules:
   - id: hour

@@ -190,12 +190,12 @@ export class Stopgap {
   /** An administrator lets go; resolves when it has taken effect. */
   async release(type: SubjectType, value: string): Promise<void> {
     const subject = parseSubject(type, value);
-    const standing = await this.app.desk.standing(subject);
+    const standing = await this.app.blockCommands.standing(subject);
     await this.#execute(subject, { kind: 'release', block: standing.block!.id, falsePositive: false });
   }
 
-  async #execute(subject: Subject, command: Parameters<RunningApp['desk']['execute']>[1]): Promise<void> {
-    const { position } = await this.app.desk.execute(subject, command, { by: 'admin:test' });
+  async #execute(subject: Subject, command: Parameters<RunningApp['blockCommands']['execute']>[1]): Promise<void> {
+    const { position } = await this.app.blockCommands.execute(subject, command, { by: 'admin:test' });
     await this.app.models.reached(position);
   }
 

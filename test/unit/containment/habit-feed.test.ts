@@ -22,13 +22,13 @@ function fed(log: readonly RecordedEvent[], feed = newFeed()): BaselineProjector
 }
 
 /** Everything that limits rest upon. */
-function known(habits: Baselines, now: number): unknown {
+function known(baselines: Baselines, now: number): unknown {
   const senders = SUBJECTS.flatMap(({ type, value }) =>
     type === 'account' || type === 'domain' ? [[type, value] as const] : [],
   );
   return {
-    ...{ size: habits.size, peaks: habits.peaks.dump() },
-    of: senders.map(([type, value]) => habits.profile(type, value, dayOf(now))),
+    ...{ size: baselines.size, peaks: baselines.peaks.dump() },
+    of: senders.map(([type, value]) => baselines.profile(type, value, dayOf(now))),
   };
 }
 
@@ -42,11 +42,11 @@ describe('what a node knows that folds no sends', () => {
         const { models } = folding();
         for (const event of log) models.apply(event);
         const feed = fed(log);
-        const { habits } = models.sendVolume.profiles;
-        assert.deepEqual(known(feed.habits, now), known(habits, now));
+        const { baselines } = models.sendVolume.profiles;
+        assert.deepEqual(known(feed.baselines, now), known(baselines, now));
         // A first day that has no summary yet began with a send that only the detector has seen.
-        assert.ok(Math.abs(feed.habits.installedAt - habits.installedAt) <= DAY);
-        shown.profiles += feed.habits.size;
+        assert.ok(Math.abs(feed.baselines.installedAt - baselines.installedAt) <= DAY);
+        shown.profiles += feed.baselines.size;
         shown.left += log.filter(({ stream }) => !BASELINES_ONLY.includes(categoryOf(stream))).length;
       }),
       { numRuns: 150 },

@@ -56,7 +56,7 @@ beforeEach(() => {
   });
   containment = new LocalContainment({
     ...{ models, clock, log: pino({ level: 'silent' }), away: () => true },
-    baselines: () => (caughtUp ? feed.habits : undefined),
+    baselines: () => (caughtUp ? feed.baselines : undefined),
   });
 });
 
@@ -194,7 +194,7 @@ describe('a node that is cut off from the store', () => {
   });
 });
 
-test('a node folds a decision once: its feed of habits, which lags, brings no old rules back', () => {
+test('a node folds a decision once: its feed of baselines, which lags, brings no old rules back', () => {
   const fixed = (limit: number): string =>
     `  - { id: burst, per: account, count: messages, window: 10m, limit: ${limit}, then: block, for: 1h }`;
   const changes = [100, 3].map((limit, index) =>
@@ -209,7 +209,7 @@ test('a node folds a decision once: its feed of habits, which lags, brings no ol
 describe('a node that has not caught up with what is usual', () => {
   beforeEach(() => (caughtUp = false));
 
-  test('knows nobody: rules that follow habits refuse nobody, fixed limits do', () => {
+  test('knows nobody: rules that follow baselines refuse nobody, fixed limits do', () => {
     known();
     send(300, NEWS);
     send(300, THIEF);
@@ -230,9 +230,9 @@ describe('a node that has not caught up with what is usual', () => {
 
   test('knows as much after a start from a snapshot', () => {
     known();
-    const [snapshot, habits] = [models.dump(), feed.dump()];
+    const [snapshot, baselines] = [models.dump(), feed.dump()];
     models.restore(snapshot);
-    feed.restore(habits);
+    feed.restore(baselines);
     containment.adopt();
     send(60, NEWS);
     send(60, THIEF);
@@ -249,7 +249,7 @@ describe('a process that folds sends itself', () => {
   beforeEach(() => {
     containment = new LocalContainment({
       ...{ models, clock, log: pino({ level: 'silent' }), away: () => true },
-      baselines: () => models.sendVolume.profiles.habits,
+      baselines: () => models.sendVolume.profiles.baselines,
     });
   });
 
@@ -262,7 +262,7 @@ describe('a process that folds sends itself', () => {
     }
   }
 
-  test('goes by the habits of its read models, and counts what it takes once in each', () => {
+  test('goes by the baselines of its read models, and counts what it takes once in each', () => {
     foldAll();
     for (let n = 0; n < 40; n++) {
       send(1, NEWS);
@@ -309,7 +309,7 @@ describe('the days that a node has noted of whom it saw', () => {
     send(3, NEWS);
     clock.advance(2 * DAY);
     assert.equal([...models.sendVolume.profiles.due(today())].length, 0);
-    assert.equal(feed.habits.size, 1);
+    assert.equal(feed.baselines.size, 1);
   });
 });
 
@@ -332,10 +332,10 @@ describe('what stands in the store', () => {
     const again = summary(today() - 1, { subject: account(NEWS), messages: 1 });
     const stored = event('SenderDaySummarised', again, clock.now(), ++position, { stream: 'profile-x' });
     feed.apply(stored);
-    const before = feed.habits.version;
+    const before = feed.baselines.version;
     feed.apply({ ...stored, position: ++position });
     feed.apply(stored);
-    assert.equal(feed.habits.version, before);
+    assert.equal(feed.baselines.version, before);
     assert.equal(feed.position, position);
   });
 });

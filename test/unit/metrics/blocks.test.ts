@@ -20,7 +20,7 @@ function rules(...ids: readonly string[]): readonly Rule[] {
   return parseRules(`version: 1\nrules:\n${lines.join('\n')}\n`).rules;
 }
 
-/** Commands on one subject, decided one after another, as the desk does it. */
+/** Commands on one subject, decided one after another, as the blockCommands does it. */
 class Case {
   readonly metrics = new Metrics();
   #standing = NOTHING_YET;

@@ -115,8 +115,8 @@ describe('gauges', () => {
   });
 
   test('tell whether a node knows what senders usually do, where it has to catch up with that by itself', async () => {
-    const ready = async (habits: Gauged['habits']): Promise<number> =>
-      (await figuresOf({ more: { habits } })).of('stopgap_habits_ready');
+    const ready = async (baselines: Gauged['baselines']): Promise<number> =>
+      (await figuresOf({ more: { baselines } })).of('stopgap_baselines_ready');
     assert.ok(Number.isNaN(await ready(undefined)));
     assert.deepEqual([await ready({ ready: false }), await ready({ ready: true })], [0, 1]);
   });

@@ -10,7 +10,7 @@ import { PEAKS_KEPT } from '../../../src/sending/day-summary.js';
 import { effectiveAt } from '../../../src/sending/events.js';
 import type { SenderDaySummarised } from '../../../src/sending/day-summary.js';
 import { folding, histories, logOf } from '../../support/history.js';
-import { habits } from '../../support/restored.js';
+import { baselines } from '../../support/restored.js';
 import { event } from '../../support/sends.js';
 
 const SENDS = [
@@ -48,7 +48,7 @@ describe('what senders usually do, once their sends are gone', () => {
         // Sends are kept for longer than any window: what stood in one at midnight is known.
         const since = DAY_SUMMARY_JOB.after(now) - HOUR - DAY - 3 * HOUR;
         const left = log.filter((each) => !SENDS.includes(each.type) || effectiveAt(each) >= since);
-        assert.deepEqual(habits(fold(left).models, now), habits(fold(log).models, now));
+        assert.deepEqual(baselines(fold(left).models, now), baselines(fold(log).models, now));
         const days = log.filter(({ type }) => type === 'SenderDaySummarised');
         shown.summaries += days.length;
         shown.gone += log.length - left.length;

@@ -13,7 +13,7 @@ const WEEK = [0, 1, 2, 3, 4, 5, 6];
 const limit = (watching: Watching, subject: Subject = ALICE): number | undefined =>
   watching.limits(subject)['hour'];
 
-describe('a limit that follows habits', () => {
+describe('a limit that follows baselines', () => {
   test('is the start of whoever is being learnt, the floor of whoever is known', () => {
     const watching = new Watching(rule(LIMIT));
     watching.habit([0, 1, 2, 3]);
@@ -253,7 +253,7 @@ describe('a window that rules look at anew', () => {
     );
   });
 
-  test('has habits once it is known for as long as a new sender, and by its own weeks alone', () => {
+  test('has baselines once it is known for as long as a new sender, and by its own weeks alone', () => {
     const watching = known();
     watching.habit(days(60, 7), {}, 20, 2000);
     assert.equal(limit(watching.morning(66)), 40, 'more than the start');

@@ -5,7 +5,7 @@ import type { Baseline, Rule, RuleSet } from '../../../src/rules/model.js';
 import { LEARNING } from '../../../src/rules/model.js';
 import { InvalidRules, parseRules } from '../../../src/rules/parse.js';
 
-/* What rules can say of habits: each key good and bad. Every line of a rule is line 3 of its file, and on. */
+/* What rules can say of baselines: each key good and bad. Every line of a rule is line 3 of its file, and on. */
 
 const BASE: Readonly<Record<string, string>> = {
   ...{ id: 'r', per: 'account', count: 'recipients', window: '10m', limit: '100', then: 'block', for: '1h' },
@@ -41,7 +41,7 @@ const ACCOUNTS = {
   turned: '{ count: messages, window: 30m, limit: { baseline: 0.5x, record: 0.5x, floor: 2 } }',
 };
 
-describe('a limit that follows habits', () => {
+describe('a limit that follows baselines', () => {
   for (const [text, expected, lowest] of [
     ['{ baseline: 5x, floor: 40 }', FOLLOWS, 40],
     ['{ baseline: 5, floor: 40 }', FOLLOWS, 40],
@@ -351,7 +351,7 @@ describe('what is wrong is refused, with its line and what would be right', () =
     });
   }
 
-  test('more windows that follow habits than are kept', () => {
+  test('more windows that follow baselines than are kept', () => {
     const follows = (index: number): Readonly<Record<string, string>> => ({
       ...{ id: `r${index}`, window: `${index + 1}m`, limit: '{ baseline: 2x, floor: 9 }' },
     });
@@ -367,6 +367,6 @@ describe('what is wrong is refused, with its line and what would be right', () =
       file(...many, same, follows(30)).split('\n')[line! - 1],
       '    limit: { baseline: 2x, floor: 9 }',
     );
-    assert.match(message, /recipients\/31m would be the 25th window whose limit follows habits: at most 24/);
+    assert.match(message, /recipients\/31m would be the 25th window whose limit follows baselines: at most 24/);
   });
 });

@@ -26,10 +26,10 @@ function read(line: object | string): MessageAccepted {
 
 describe('a line of a trace', () => {
   test('is one accepted message', () => {
-    const happening = new LineReader('t').read(JSON.stringify({ ...FULL, attack: 'a7', more: { x: 1 } }))!;
+    const activity = new LineReader('t').read(JSON.stringify({ ...FULL, attack: 'a7', more: { x: 1 } }))!;
     const { time: _, ...data } = FULL;
-    assert.deepEqual(happening.data, { ...data, transaction: '' });
-    assert.deepEqual([happening.type, happening.at], ['MessageAccepted', Date.parse(TIME)]);
+    assert.deepEqual(activity.data, { ...data, transaction: '' });
+    assert.deepEqual([activity.type, activity.at], ['MessageAccepted', Date.parse(TIME)]);
   });
 
   test('may leave out what is not known', () => {

@@ -17,16 +17,16 @@ export interface Ran {
 }
 
 /** A folder with a configuration and logs, and a command line in it. */
-export class ImportDesk {
+export class ImportFolder {
   private constructor(readonly cwd: string) {}
 
   static async open(
     t: TestContext,
     files: Readonly<Record<string, string | Buffer>> = {},
-  ): Promise<ImportDesk> {
-    const desk = new ImportDesk(await mkdtemp(path.join(tmpdir(), 'stopgap-import-')));
-    t.after(() => rm(desk.cwd, { recursive: true, force: true }));
-    await desk.write({
+  ): Promise<ImportFolder> {
+    const folder = new ImportFolder(await mkdtemp(path.join(tmpdir(), 'stopgap-import-')));
+    t.after(() => rm(folder.cwd, { recursive: true, force: true }));
+    await folder.write({
       'stopgap.yaml': 'data: ./data\nrules: ./rules.yaml\nsmtp: { relay: { url: smtp://127.0.0.1:25 } }\n',
       'rules.yaml': `version: 1
 rules:
@@ -34,7 +34,7 @@ rules:
 `,
       ...files,
     });
-    return desk;
+    return folder;
   }
 
   async write(files: Readonly<Record<string, string | Buffer>>): Promise<void> {
