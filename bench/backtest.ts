@@ -9,7 +9,7 @@ import { RecordedHistory } from '../src/backtest/history.js';
 import { runBacktest } from '../src/backtest/run.js';
 import type { Source } from '../src/backtest/source.js';
 import { TraceThread } from '../src/backtest/trace/thread.js';
-import { envelope } from '../src/kernel/ids.js';
+import { envelope } from '../src/runtime/ids.js';
 import type { LogFile } from '../src/import/postfix-log/index.js';
 import { openLogFile } from '../src/import/postfix-log/index.js';
 import { formatInstant } from '../src/kernel/time.js';

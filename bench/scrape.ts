@@ -8,13 +8,13 @@ import type { RunningApp } from '../src/app.js';
 import type { BlockFact } from '../src/blocks/events.js';
 import { blockStream } from '../src/blocks/events.js';
 import { loadConfig } from '../src/config.js';
-import { envelope, newId } from '../src/kernel/ids.js';
+import { envelope, newId } from '../src/runtime/ids.js';
 import { DAY, HOUR } from '../src/kernel/time.js';
 import { logsOf } from '../src/log/logs.js';
 import type { Subject } from '../src/sending/subjects.js';
 import { SUBJECT_TYPES } from '../src/sending/subjects.js';
 import { openSqliteStore } from '../src/store/sqlite/index.js';
-import { systemClock } from '../src/kernel/system-clock.js';
+import { systemClock } from '../src/runtime/system-clock.js';
 import { isMain, median, print } from './report.js';
 import type { Report } from './report.js';
 

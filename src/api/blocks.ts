@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { BlockCommand } from '../blocks/commands.js';
 import { BLOCK_CATEGORY, REFUSALS, isBlockEvent } from '../blocks/events.js';
 import type { BlockEntry } from '../../projections/blocks/block-entry.js';
-import { newId } from '../kernel/ids.js';
+import { newId } from '../runtime/ids.js';
 import { StopgapError } from '../kernel/errors.js';
 import { DIRECTIONS, parsePattern } from '../sending/subjects.js';
 import { StoreUnavailable } from '../store/port.js';

@@ -2,7 +2,7 @@ import type { ActiveBlock } from '../../projections/blocks/active-blocks.js';
 import { coverageOf } from '../../projections/blocks/exemptions.js';
 import { isOver } from '../blocks/state.js';
 import type { Subject } from '../sending/subjects.js';
-import { TimeSlice } from '../kernel/time-slice.js';
+import { TimeSlice } from '../runtime/time-slice.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { GrantedExemptionJson } from './shapes.js';
 import { EXEMPT_BLOCKS_NAMED } from './shapes.js';

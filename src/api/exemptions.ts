@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { Exemption } from '../../projections/blocks/exemptions.js';
 import type { BlockFact } from '../blocks/events.js';
-import { newId } from '../kernel/ids.js';
+import { newId } from '../runtime/ids.js';
 import { StopgapError } from '../kernel/errors.js';
 import type { NewEvent } from '../kernel/events.js';
 import { NEVER_BLOCK } from '../rules/never-block.js';

@@ -3,7 +3,7 @@ import express from 'express';
 import type { Express } from 'express';
 import type { Logger } from 'pino';
 import type { ListenAddress } from '../config/types.js';
-import { newId } from '../kernel/ids.js';
+import { newId } from '../runtime/ids.js';
 import { StoreUnavailable } from '../store/port.js';
 import { backtestRoutes } from './backtests.js';
 import { blockActionRoutes } from './block-actions.js';

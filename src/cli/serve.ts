@@ -5,7 +5,7 @@ import { SECOND } from '../kernel/time.js';
 import { openLogs } from '../log/logs.js';
 import { standardError } from '../log/sinks.js';
 import { libraryFault } from '../store/sqlite/native.js';
-import { systemClock } from '../kernel/system-clock.js';
+import { systemClock } from '../runtime/system-clock.js';
 import { banner } from './banner.js';
 import type { ConfigOption } from './config-option.js';
 import { withConfig } from './config-option.js';

@@ -1,10 +1,10 @@
 import { setTimeout } from 'node:timers/promises';
 import { SeenIds } from '../../projections/blocks/seen-ids.js';
-import { envelope, haveSameMark, markedId, newId } from '../kernel/ids.js';
+import { envelope, haveSameMark, markedId, newId } from '../runtime/ids.js';
 import { StopgapError } from '../kernel/errors.js';
 import type { Fact, NewEvent, RecordedEvent } from '../kernel/events.js';
 import type { Clock, Instant, Milliseconds } from '../kernel/time.js';
-import { Backoff } from '../kernel/backoff.js';
+import { Backoff } from '../store/backoff.js';
 import type { EventStore } from '../store/port.js';
 import { StoreUnavailable } from '../store/port.js';
 

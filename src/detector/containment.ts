@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import { SendVolume } from '../../projections/volume/send-volume.js';
 import type { Baselines } from '../../projections/baselines/baselines.js';
 import { isBlockEvent } from '../blocks/events.js';
-import { newId } from '../kernel/ids.js';
+import { newId } from '../runtime/ids.js';
 import { messageOf } from '../kernel/errors.js';
 import type { NewEvent, RecordedEvent } from '../kernel/events.js';
 import type { Clock, Instant } from '../kernel/time.js';

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import { DAY_SUMMARY_JOB, dueSummaries } from './scheduled-jobs.js';
-import { summaryId } from '../kernel/ids.js';
+import { summaryId } from '../runtime/ids.js';
 import { messageOf } from '../kernel/errors.js';
 import type { AlarmClock, Milliseconds } from '../kernel/time.js';
 import { MINUTE } from '../kernel/time.js';

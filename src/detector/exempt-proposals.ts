@@ -7,7 +7,7 @@ import { StopgapError } from '../kernel/errors.js';
 import type { Clock } from '../kernel/time.js';
 import { decisionFields } from '../log/decisions.js';
 import type { ReadModels } from './read-models.js';
-import { TimeSlice } from '../kernel/time-slice.js';
+import { TimeSlice } from '../runtime/time-slice.js';
 
 export interface ExemptProposalsOptions {
   readonly blockCommands: BlockCommandHandler;

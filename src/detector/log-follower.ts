@@ -28,7 +28,7 @@ import { planTimedWork, taskRunner, timedTasks } from './timed-work.js';
 import { DEFAULT_RULES, EVALUATION_RULES } from '../rules/defaults.js';
 import type { RulesChanged, SourcedRules } from '../rules/model.js';
 import { Snapshots } from '../snapshots/snapshots.js';
-import { insist } from '../kernel/backoff.js';
+import { insist } from '../store/backoff.js';
 import type { OutboxedStore } from '../store/outboxed.js';
 import type { EventStore } from '../store/port.js';
 import { LogReplaced } from '../store/port.js';

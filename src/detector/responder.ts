@@ -4,7 +4,7 @@ import { stateAt } from '../../projections/blocks/block-entry.js';
 import type { BlockCommandHandler, Executed } from '../commands/block-commands.js';
 import type { BlockCommand } from '../blocks/commands.js';
 import type { Evidence } from '../blocks/events.js';
-import { newId } from '../kernel/ids.js';
+import { newId } from '../runtime/ids.js';
 import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
 import { DAY, MINUTE, SECOND } from '../kernel/time.js';
 import { messageOf } from '../kernel/errors.js';

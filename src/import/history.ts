@@ -1,4 +1,4 @@
-import { idOf, summaryId } from '../kernel/ids.js';
+import { idOf, summaryId } from '../runtime/ids.js';
 import type { NewEvent } from '../kernel/events.js';
 import type { Instant } from '../kernel/time.js';
 import { DAY } from '../kernel/time.js';

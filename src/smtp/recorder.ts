@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import { envelope } from '../kernel/ids.js';
+import { envelope } from '../runtime/ids.js';
 import type { Fact } from '../kernel/events.js';
 import { messageOf } from '../kernel/errors.js';
 import type { AlarmClock } from '../kernel/time.js';

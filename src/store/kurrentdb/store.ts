@@ -15,7 +15,7 @@ import type {
   Subscription,
 } from '../port.js';
 import { Appender } from './appender.js';
-import type { BackoffOptions } from '../../kernel/backoff.js';
+import type { BackoffOptions } from '../backoff.js';
 import { checkForServer } from './check.js';
 import { Connection } from './connection.js';
 import { isRefusal, within } from './errors.js';

@@ -1,7 +1,7 @@
 import { StopgapError } from '../../kernel/errors.js';
 import type { RecordedEvent } from '../../kernel/events.js';
 import { StoreUnavailable, WrongExpectedRevision } from '../port.js';
-import { TimeSlice } from '../../kernel/time-slice.js';
+import { TimeSlice } from '../../runtime/time-slice.js';
 import type { Health } from '../health.js';
 import type { LiveFeed } from './live.js';
 import { Fifo, type Pending } from './pending.js';

@@ -4,7 +4,7 @@ import { SubscriptionLifecycle } from '../subscription-lifecycle.js';
 import { LogReplaced, type EventHandler, type SubscribeOptions, type Subscription } from '../port.js';
 import type { Follower, LiveFeed } from './live.js';
 import { SliceSize, type Reader } from './reader.js';
-import { TimeSlice } from '../../kernel/time-slice.js';
+import { TimeSlice } from '../../runtime/time-slice.js';
 
 /** Events that may wait in memory for a slow handler; beyond them it goes back to reading the file. */
 const BUFFER = 2048;

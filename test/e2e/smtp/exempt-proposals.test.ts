@@ -5,7 +5,7 @@ import type { TestContext } from 'node:test';
 import { describe, test } from 'node:test';
 import type { BlockProposed, ProposalDismissed } from '../../../src/blocks/events.js';
 import { RulesCommandHandler } from '../../../src/commands/rules-commands.js';
-import { newId } from '../../../src/kernel/ids.js';
+import { newId } from '../../../src/runtime/ids.js';
 import { parseRules } from '../../../src/rules/parse.js';
 import { parseSubject } from '../../../src/sending/subjects.js';
 import { BOB, Stopgap } from '../../support/smtp/stopgap.js';

@@ -5,7 +5,7 @@ import type { BacktestJson } from '../../../src/api/backtest-shapes.js';
 import { backtestShape } from '../../../src/api/backtest-shapes.js';
 import { BacktestJobs } from '../../../src/backtest/jobs.js';
 import type { CandidateReport, CaseReport } from '../../../src/backtest/report.js';
-import { envelope } from '../../../src/kernel/ids.js';
+import { envelope } from '../../../src/runtime/ids.js';
 import { SECOND, formatInstant } from '../../../src/kernel/time.js';
 import type { MessageAccepted } from '../../../src/sending/events.js';
 import { sendStream } from '../../../src/sending/events.js';

@@ -5,7 +5,7 @@ import type { IncomingMessage } from 'node:http';
 import { after, before, describe, test } from 'node:test';
 import { createParser } from 'eventsource-parser';
 import type { EventSourceMessage } from 'eventsource-parser';
-import { newId } from '../../../src/kernel/ids.js';
+import { newId } from '../../../src/runtime/ids.js';
 import { SECOND } from '../../../src/kernel/time.js';
 import type { EventStore } from '../../../src/store/port.js';
 import type { ApiDependencies } from '../../../src/api/index.js';

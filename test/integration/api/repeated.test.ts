@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { createParser } from 'eventsource-parser';
-import { newId } from '../../../src/kernel/ids.js';
+import { newId } from '../../../src/runtime/ids.js';
 import { BlockCommandHandler } from '../../../src/commands/block-commands.js';
 import { RulesCommandHandler } from '../../../src/commands/rules-commands.js';
 import { sendStream } from '../../../src/sending/events.js';

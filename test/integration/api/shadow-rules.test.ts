@@ -3,7 +3,7 @@ import { after, before, beforeEach, describe, test } from 'node:test';
 import type { ComparedCase } from '../../../projections/blocks/verdict-comparison.js';
 import { differenceShape, precisionShape, shadowShape } from '../../../src/api/shadow-shapes.js';
 import { rulesShape } from '../../../src/api/shapes.js';
-import { newId } from '../../../src/kernel/ids.js';
+import { newId } from '../../../src/runtime/ids.js';
 import { HOUR } from '../../../src/kernel/time.js';
 import { parseRules } from '../../../src/rules/parse.js';
 import { sendStream } from '../../../src/sending/events.js';

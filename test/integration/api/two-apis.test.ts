@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type { Act } from '../../../src/blocks/commands.js';
-import { newId } from '../../../src/kernel/ids.js';
+import { newId } from '../../../src/runtime/ids.js';
 import { HOUR } from '../../../src/kernel/time.js';
 import { parseSubject } from '../../../src/sending/subjects.js';
 import { openKurrentStore } from '../../../src/store/kurrentdb/index.js';

@@ -4,7 +4,7 @@ import { RecordedHistory, RecordedFeedback, rulesInForce } from '../../../src/ba
 import type { CandidateReport } from '../../../src/backtest/report.js';
 import { runBacktest } from '../../../src/backtest/run.js';
 import type { BlockCommand } from '../../../src/blocks/commands.js';
-import { newId } from '../../../src/kernel/ids.js';
+import { newId } from '../../../src/runtime/ids.js';
 import { HOUR, MINUTE, SECOND, formatInstant } from '../../../src/kernel/time.js';
 import { parseRules } from '../../../src/rules/parse.js';
 import type { MessageAccepted } from '../../../src/sending/events.js';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { newId } from '../../../src/kernel/ids.js';
+import { newId } from '../../../src/runtime/ids.js';
 import { MINUTE } from '../../../src/kernel/time.js';
 import { DEFAULT_RULES } from '../../../src/rules/defaults.js';
 import { sendStream } from '../../../src/sending/events.js';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { after, before, describe, test } from 'node:test';
-import { newId } from '../../../src/kernel/ids.js';
+import { newId } from '../../../src/runtime/ids.js';
 import { HOUR } from '../../../src/kernel/time.js';
 import { sendStream } from '../../../src/sending/events.js';
 import { ApiServer } from '../../support/api/server.js';

@@ -3,7 +3,7 @@ import { openBullWork } from '../../../src/expiry/bullmq/index.js';
 import type { TimedTask } from '../../../src/expiry/port.js';
 import type { StopgapError } from '../../../src/kernel/errors.js';
 import type { Instant } from '../../../src/kernel/time.js';
-import { systemClock } from '../../../src/kernel/system-clock.js';
+import { systemClock } from '../../../src/runtime/system-clock.js';
 
 /** Keeps what happened, and lets a test wait until something has. */
 export class Log<T> {

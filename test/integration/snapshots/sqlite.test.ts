@@ -5,7 +5,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import type { NewEvent, RecordedEvent } from '../../../src/kernel/events.js';
 import { HOUR, MINUTE } from '../../../src/kernel/time.js';
-import { newId } from '../../../src/kernel/ids.js';
+import { newId } from '../../../src/runtime/ids.js';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
 import type { EventStore } from '../../../src/store/port.js';
 import { logOf, START } from '../../support/history.js';

@@ -12,7 +12,7 @@ import { BacktestJobs } from '../../../src/backtest/jobs.js';
 import { BlockCommandHandler } from '../../../src/commands/block-commands.js';
 import type { Act } from '../../../src/blocks/commands.js';
 import type { Evidence } from '../../../src/blocks/events.js';
-import { newId } from '../../../src/kernel/ids.js';
+import { newId } from '../../../src/runtime/ids.js';
 import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
 import { logsOf } from '../../../src/log/logs.js';
 import { Metrics } from '../../../src/metrics/metrics.js';

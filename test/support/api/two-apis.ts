@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { newId } from '../../../src/kernel/ids.js';
+import { newId } from '../../../src/runtime/ids.js';
 import { SECOND } from '../../../src/kernel/time.js';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
 import type { EventStore } from '../../../src/store/port.js';

@@ -20,7 +20,7 @@ const CORE_FOLDERS = Object.keys(CORE);
 const ADAPTERS = /^src\/(store\/(sqlite|kurrentdb)|expiry\/(timers|bullmq))(\/|\.ts$)/;
 
 /** Those who do: for the server, and for whoever only reads. */
-const OPENERS = ['src/adapters.ts', 'src/read-store.ts'];
+const OPENERS = ['src/adapters.ts', 'src/store/open-for-reading.ts'];
 
 /**
  * What others may name of the SMTP edge: how a relay's URL reads and what a relay is (configuration, gauges), and

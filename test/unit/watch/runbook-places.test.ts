@@ -5,7 +5,7 @@ import path from 'node:path';
 import { describe, test } from 'node:test';
 import Database from 'better-sqlite3';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
-import { systemClock } from '../../../src/kernel/system-clock.js';
+import { systemClock } from '../../../src/runtime/system-clock.js';
 import { composeForm, systemdForm } from '../../support/watch/forms.js';
 import { REPOSITORY } from '../../support/watch/rules.js';
 import { composeCallOf, matching, runbooks, unitsOf } from '../../support/watch/runbooks.js';

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { describe, test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { pino } from 'pino';
-import { newId, summaryId } from '../../../src/kernel/ids.js';
+import { newId, summaryId } from '../../../src/runtime/ids.js';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
 import { DAY, HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import { Metrics } from '../../../src/metrics/metrics.js';

@@ -4,11 +4,11 @@ import path from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
 import { dayOf } from '../../../src/sending/day-summary.js';
 import type { SenderDaySummarised } from '../../../src/sending/day-summary.js';
-import { systemClock } from '../../../src/kernel/system-clock.js';
+import { systemClock } from '../../../src/runtime/system-clock.js';
 import { account } from '../../support/distributed/accounts.js';
 import { awaited } from '../../support/distributed/awaited.js';
 import { Cluster } from '../../support/distributed/cluster.js';
-import { DAYS_KNOWN, HABIT_RULES, writeHabits } from '../../support/distributed/habits.js';
+import { DAYS_KNOWN, HABIT_RULES, writeHabits } from '../../support/distributed/baselines.js';
 import type { Node } from '../../support/distributed/node.js';
 import { floodAt } from '../../support/distributed/sends.js';
 

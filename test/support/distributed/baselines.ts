@@ -1,4 +1,4 @@
-import { summaryId } from '../../../src/kernel/ids.js';
+import { summaryId } from '../../../src/runtime/ids.js';
 import type { Clock } from '../../../src/kernel/time.js';
 import { dayOf, profileStream } from '../../../src/sending/day-summary.js';
 import { openKurrentStore } from '../../../src/store/kurrentdb/index.js';

@@ -1,5 +1,5 @@
-import type { AlarmClock, Milliseconds } from './time.js';
-import { MINUTE } from './time.js';
+import type { AlarmClock, Milliseconds } from '../kernel/time.js';
+import { MINUTE } from '../kernel/time.js';
 
 /** The machine's clock. */
 export const systemClock: AlarmClock = {

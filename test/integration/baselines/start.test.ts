@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { DAY, HOUR } from '../../../src/kernel/time.js';
 import { PROFILE_CATEGORY } from '../../../src/sending/day-summary.js';
-import { DAYS_KNOWN, writeHabits } from '../../support/distributed/habits.js';
+import { DAYS_KNOWN, writeHabits } from '../../support/distributed/baselines.js';
 import { Gate } from '../../support/gate.js';
 import { Scene } from '../../support/kurrentdb/scene.js';
 import { ManualClock } from '../../support/manual-clock.js';

@@ -1,6 +1,6 @@
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Milliseconds } from './time.js';
-import { AccessRefused, StoreUnavailable } from '../store/port.js';
+import type { Milliseconds } from '../kernel/time.js';
+import { AccessRefused, StoreUnavailable } from './port.js';
 
 export interface BackoffOptions {
   /** Pause after the first failure. */

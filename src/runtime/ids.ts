@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { v5, v7 } from 'uuid';
-import type { Fact, NewEvent } from './events.js';
-import type { Instant } from './time.js';
+import type { Fact, NewEvent } from '../kernel/events.js';
+import type { Instant } from '../kernel/time.js';
 import type { SenderDaySummarised } from '../sending/day-summary.js';
 
 const ID_BYTES = 16;
