@@ -11,6 +11,7 @@ const NEEDED = [
   { names: ['promtool'], apt: 'prometheus', brew: 'prometheus' },
   { names: ['prometheus-alertmanager', 'alertmanager'], apt: 'prometheus-alertmanager' },
   { names: ['amtool'], apt: 'prometheus-alertmanager' },
+  { names: ['postfix'], apt: 'postfix' },
   // Linux only.
   ...(process.platform === 'linux' ? [{ names: ['strace'], apt: 'strace' }] : []),
 ];
@@ -18,7 +19,8 @@ const NEEDED = [
 /** Asked by Debian's packages whether they may start their services: 101 says no. */
 const POLICY = '/usr/sbin/policy-rc.d';
 
-const folders = (process.env.PATH ?? '').split(path.delimiter);
+// Where Debian keeps servers, whether or not this user's shell looks there.
+const folders = [...(process.env.PATH ?? '').split(path.delimiter), '/usr/sbin'];
 const has = (name) => folders.some((folder) => existsSync(path.join(folder, name)));
 const say = (line) => process.stdout.write(`${line}\n`);
 
