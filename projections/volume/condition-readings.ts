@@ -21,7 +21,10 @@ type Chance =
   | { readonly kind: 'barred'; readonly what: string; readonly why: string };
 
 /** @param context one without a message: `sender` is not looked at */
-export function readConditions({ when, score }: Pick<Rule, 'when' | 'score'>, context: ConditionContext): ConditionReading {
+export function readConditions(
+  { when, score }: Pick<Rule, 'when' | 'score'>,
+  context: ConditionContext,
+): ConditionReading {
   const chances = when === undefined ? [] : chancesOf(when, context);
   const reasons = barsOf(chances).map(({ what, why }) => `asks for ${what}: ${why}`);
   const besides = wordsOf(chances.filter(({ kind }) => kind === 'open'));
@@ -68,7 +71,10 @@ function wordsOf(chances: readonly Chance[]): string[] {
 }
 
 type Chances = {
-  readonly [Key in keyof Conditions]-?: (wanted: NonNullable<Conditions[Key]>, context: ConditionContext) => Chance;
+  readonly [Key in keyof Conditions]-?: (
+    wanted: NonNullable<Conditions[Key]>,
+    context: ConditionContext,
+  ) => Chance;
 };
 
 const YOUNG = `it is ${LEARNING_SIGNAL}`;
@@ -100,7 +106,10 @@ const CHANCES: Chances = {
       watched(context),
     ]),
   installedFor: (installedFor, context) =>
-    settled({ installedFor }, context, () => [`${formatDuration(installedFor)} of watching`, watched(context)]),
+    settled({ installedFor }, context, () => [
+      `${formatDuration(installedFor)} of watching`,
+      watched(context),
+    ]),
   quietHours: (quietHours, context) =>
     settled({ quietHours }, context, () =>
       quietHours.kind === 'unusual'
@@ -109,7 +118,8 @@ const CHANCES: Chances = {
     ),
   distinct: (most, context) => {
     const texts = (Object.entries(most) as [DistinctCount, number][]).map(
-      ([kind, above]) => `more than ${above} different ${DISTINCT_NAMES[kind]} (${context.distinct(kind)} now)`,
+      ([kind, above]) =>
+        `more than ${above} different ${DISTINCT_NAMES[kind]} (${context.distinct(kind)} now)`,
     );
     return { kind: 'open', what: texts.join(' and ') };
   },
@@ -140,7 +150,8 @@ function novelty(key: Novelty, context: ConditionContext): Chance {
   const { kind, one, many } = NOVELTY[key];
   const what = `${/^[aE]/.test(one) ? 'an' : 'a'} ${one} never seen before`;
   if (!context.learnt) return { kind: 'barred', what, why: YOUNG };
-  if (!context.isKnownOf(kind)) return { kind: 'barred', what, why: `too little is known of its ${many} yet` };
+  if (!context.isKnownOf(kind))
+    return { kind: 'barred', what, why: `too little is known of its ${many} yet` };
   return { kind: 'open', what };
 }
 

@@ -41,7 +41,10 @@ export const DISTINCT_NAMES: Readonly<Record<DistinctCount, string>> = {
 };
 
 /** What holds, in words; undefined where any of it does not. */
-export function metConditions(conditions: Conditions, context: ConditionContext): readonly string[] | undefined {
+export function metConditions(
+  conditions: Conditions,
+  context: ConditionContext,
+): readonly string[] | undefined {
   const signals: string[] = [];
   for (const key in conditions) {
     // What else a signal has, its points, is nothing to be checked.
@@ -55,7 +58,10 @@ export function metConditions(conditions: Conditions, context: ConditionContext)
 }
 
 /** What adds up to the threshold, in words; undefined where it does not. */
-export function scoreOf({ threshold, signals }: Score, context: ConditionContext): readonly string[] | undefined {
+export function scoreOf(
+  { threshold, signals }: Score,
+  context: ConditionContext,
+): readonly string[] | undefined {
   const texts: string[] = [];
   /** Those that hold, or may. */
   let counted = signals;

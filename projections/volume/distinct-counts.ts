@@ -27,7 +27,9 @@ export class DistinctCounts {
   constructor(type: SubjectType, rules: readonly Rule[], first: number) {
     const own = rules.filter((rule) => rule.per === type);
     this.watches = own
-      .flatMap((rule) => DISTINCT_COUNTS.filter((kind) => kind === rule.count).map((kind) => ({ rule, kind })))
+      .flatMap((rule) =>
+        DISTINCT_COUNTS.filter((kind) => kind === rule.count).map((kind) => ({ rule, kind })),
+      )
       .map((watch, place) => ({ ...watch, index: first + place }));
     const asked = new Set(own.flatMap(askedBy));
     this.#kinds = new Map([...asked].map((kind) => [kind, new DistinctCells()]));

@@ -47,7 +47,9 @@ export class Outbreaks {
     key: string,
     turned: AnomalousAccount,
     { window, limit, alarm }: { window: Milliseconds; limit: number; alarm: Milliseconds },
-  ): { readonly accounts: readonly AnomalousAccount[]; readonly count: number; readonly alarmed: boolean } | undefined {
+  ):
+    | { readonly accounts: readonly AnomalousAccount[]; readonly count: number; readonly alarmed: boolean }
+    | undefined {
     const { account, at } = turned;
     this.#sweep(at, window);
     let group = this.#groups.get(key);

@@ -48,7 +48,11 @@ const outcome = z.object({
 });
 
 /** Sets and removes many overrides at once: what a hosting panel that syncs its customers uses. */
-export function bulkRoute(path: string, deps: ApiDependencies, overrideCommands: OverrideCommandHandler): Route {
+export function bulkRoute(
+  path: string,
+  deps: ApiDependencies,
+  overrideCommands: OverrideCommandHandler,
+): Route {
   const { models, clock, log } = deps;
   return route<unknown, readonly unknown[]>({
     method: 'put',

@@ -66,7 +66,10 @@ export function overrideRoutes(deps: ApiDependencies): readonly Route[] {
     };
   };
 
-  const carryOut = async (ask: ApiRequest<unknown, unknown>, command: OverrideCommand): Promise<OverrideHandled> => {
+  const carryOut = async (
+    ask: ApiRequest<unknown, unknown>,
+    command: OverrideCommand,
+  ): Promise<OverrideHandled> => {
     const matches = ifMatch(ask.request);
     const { subject } = command;
     const context: OverrideContext = {

@@ -53,7 +53,10 @@ export function rulesRoutes(deps: ApiDependencies): readonly Route[] {
     };
     const context = contextOf(ask);
     const command = { kind: 'replace', origin: 'api', rules, source } as const;
-    const { facts, before, repeated, position } = await rulesCommands.execute(command, { ...context, inspect });
+    const { facts, before, repeated, position } = await rulesCommands.execute(command, {
+      ...context,
+      inspect,
+    });
     const change = facts.find((fact) => fact.type === 'RulesChanged')?.data;
     if (change !== undefined && !repeated) {
       const { by, correlation } = context;

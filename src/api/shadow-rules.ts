@@ -43,7 +43,10 @@ export function shadowRoutes(deps: ApiDependencies): readonly Route[] {
   };
 
   /** Resolves when the read models show what came of it. */
-  const carryOut = async (ask: ApiRequest<unknown, unknown>, command: RulesCommand): Promise<RulesHandled> => {
+  const carryOut = async (
+    ask: ApiRequest<unknown, unknown>,
+    command: RulesCommand,
+  ): Promise<RulesHandled> => {
     const matches = ifMatch(ask.request);
     const context = contextOf(ask);
     const inspect = matches && ((standing: RulesStanding) => check(matches, command, standing));

@@ -1,7 +1,12 @@
 import type { BlockEntry } from '../../projections/blocks/block-entry.js';
 import type { RulePrecisionRow } from '../../projections/blocks/rule-precision.js';
 import { precisionOf } from '../../projections/blocks/rule-precision.js';
-import type { ComparedVerdict, ComparedCase, Tally, VerdictComparison } from '../../projections/blocks/verdict-comparison.js';
+import type {
+  ComparedVerdict,
+  ComparedCase,
+  Tally,
+  VerdictComparison,
+} from '../../projections/blocks/verdict-comparison.js';
 import { COMPARISONS, NOTHING, comparisonOf } from '../../projections/blocks/verdict-comparison.js';
 import { entriesOf } from './block-entries.js';
 import type { ApiDependencies } from './dependencies.js';

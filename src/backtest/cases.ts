@@ -161,7 +161,13 @@ export class CaseBook {
     this.#open.clear();
   }
 
-  #begin(id: string, subject: Subject, rule: string, evidence: Evidence, proposedAt: Instant | null): BacktestCase {
+  #begin(
+    id: string,
+    subject: Subject,
+    rule: string,
+    evidence: Evidence,
+    proposedAt: Instant | null,
+  ): BacktestCase {
     const one: BacktestCase = {
       ...{ id, subject, rule, rules: new Set([rule]), evidence, proposedAt },
       sentThatDay: this.#sentThatDay(subject),

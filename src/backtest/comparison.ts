@@ -15,7 +15,10 @@ export class BacktestComparison {
   readonly refused: Compared<Mail> = { onlyFirst: none(), onlySecond: none(), both: none() };
   /** Of the first rules, by whether the second ones blocked the same subject meanwhile; and the other way round. */
   readonly blocks = { first: { shared: 0, only: 0 }, second: { shared: 0, only: 0 } };
-  readonly #standing: readonly [Map<string, BacktestCase>, Map<string, BacktestCase>] = [new Map(), new Map()];
+  readonly #standing: readonly [Map<string, BacktestCase>, Map<string, BacktestCase>] = [
+    new Map(),
+    new Map(),
+  ];
 
   message(first: boolean, second: boolean, recipients: number): void {
     if (!first && !second) return;

@@ -63,7 +63,9 @@ export class DaySummaryRecorder {
     this.#running = written.then((complete) => {
       if (this.#stopped) return;
       const run = (): void => this.#run();
-      this.#cancel = complete ? clock.wakeAt(DAY_SUMMARY_JOB.after(clock.now()), run) : clock.after(AGAIN, run);
+      this.#cancel = complete
+        ? clock.wakeAt(DAY_SUMMARY_JOB.after(clock.now()), run)
+        : clock.after(AGAIN, run);
     });
   }
 

@@ -36,7 +36,8 @@ export async function dismissExempt(
     if (share.spent()) await share.turn();
     const { id: block, subject } = entry;
     const now = clock.now();
-    const exempted = stateAt(entry, now) === 'proposed' ? models.exemptions.covering(subject, now) : undefined;
+    const exempted =
+      stateAt(entry, now) === 'proposed' ? models.exemptions.covering(subject, now) : undefined;
     if (exempted === undefined) continue;
     try {
       const command = { kind: 'dismiss', block, note: exemptNote(exempted.reason) } as const;

@@ -104,12 +104,24 @@ export class LogFollower {
     this.#log = logs.of('store');
     this.#detects = config.roles.includes('detector');
     this.#categories = this.#detects || config.roles.includes('api') ? FOLDED_CATEGORIES : DECISIONS_ONLY;
-    this.blockCommands = new BlockCommandHandler(store, clock, (decision) => metrics.blocks.decided(decision), tracing);
+    this.blockCommands = new BlockCommandHandler(
+      store,
+      clock,
+      (decision) => metrics.blocks.decided(decision),
+      tracing,
+    );
     this.rulesCommands = new RulesCommandHandler(store, clock);
     const listeners = this.#listeners();
     const models = (this.models = new ReadModels(listeners));
     const log = logs.of('rules');
-    this.responder = new Responder({ blockCommands: this.blockCommands, models, clock, metrics, tracing, log });
+    this.responder = new Responder({
+      blockCommands: this.blockCommands,
+      models,
+      clock,
+      metrics,
+      tracing,
+      log,
+    });
     if (outbox === undefined) return;
     if (this.#categories === DECISIONS_ONLY) {
       this.baselines = new BaselineReplica({
@@ -151,7 +163,12 @@ export class LogFollower {
     }
     if (this.#detects && config.overrides !== undefined) {
       this.#overrides = await OverridesFile.open({
-        ...{ path: config.overrides, overrideCommands: new OverrideCommandHandler(store, clock), models, clock },
+        ...{
+          path: config.overrides,
+          overrideCommands: new OverrideCommandHandler(store, clock),
+          models,
+          clock,
+        },
         ...{ log: logs.of('files'), metrics: metrics.rules },
       });
     }

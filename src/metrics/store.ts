@@ -121,7 +121,13 @@ export class StoreMetrics {
   constructor(registry: ScrapedRegistry) {
     for (const metric of [this.up, this.#appends, this.#appendFailures, this.#reads, this.#readFailures])
       registry.add(metric);
-    for (const metric of [this.ready, this.baselinesReady, this.lagEvents, this.lagSeconds, this.skippedEvents])
+    for (const metric of [
+      this.ready,
+      this.baselinesReady,
+      this.lagEvents,
+      this.lagSeconds,
+      this.skippedEvents,
+    ])
       registry.add(metric);
     for (const metric of [this.lag, this.logReplaced, this.clockSkew]) registry.add(metric);
     for (const metric of [this.outboxWaiting, this.outboxLimit, this.outboxOldest]) registry.add(metric);

@@ -22,7 +22,11 @@ export type OverrideCommand =
  *
  * @throws InvalidInput where the API is to set what is over already
  */
-export function decide(command: OverrideCommand, standing: OverrideStanding, now: Instant): readonly OverrideFact[] {
+export function decide(
+  command: OverrideCommand,
+  standing: OverrideStanding,
+  now: Instant,
+): readonly OverrideFact[] {
   const { subject, origin } = command;
   const before = standing[origin];
   if (command.kind === 'set' && !isOver(command.until, now)) {

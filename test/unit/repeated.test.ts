@@ -76,7 +76,10 @@ function seen(log: readonly RecordedEvent[], now: number, cut = log.length): unk
 
 function habitsOf(log: readonly RecordedEvent[]): unknown {
   const told: string[] = [];
-  const feed = new BaselineProjector({ onSummarised: ({ id }) => void told.push(id), onSkipped: () => undefined });
+  const feed = new BaselineProjector({
+    onSummarised: ({ id }) => void told.push(id),
+    onSkipped: () => undefined,
+  });
   for (const each of log) if (BASELINES_ONLY.includes(categoryOf(each.stream))) feed.apply(each);
   const { volume, shadow } = feed.dump();
   return { volume, shadow, told };

@@ -55,7 +55,9 @@ class PooledRelay implements Relay {
     this.#timeouts = { ...TIMEOUTS, ...options.timeouts };
     this.#probeTimeout = options.waitTimeout ?? 10_000;
     this.#memory =
-      upstream.protocol === 'lmtp' ? new DeliveredRecipients(options.rememberRecipients ?? 100_000) : undefined;
+      upstream.protocol === 'lmtp'
+        ? new DeliveredRecipients(options.rememberRecipients ?? 100_000)
+        : undefined;
     this.#pool = new Pool(() => this.#openSession(), {
       maxSessions: options.maxSessions ?? 100,
       maxWaiting: options.maxWaiting ?? 1000,

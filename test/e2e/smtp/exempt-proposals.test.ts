@@ -50,7 +50,10 @@ describe('a proposal of an account goes, with the reason', () => {
     const { stopgap, block } = await proposed(t);
     const blockCommands = new RulesCommandHandler(stopgap.app.store, stopgap.clock);
     const rules = parseRules(EXEMPT);
-    await blockCommands.execute({ kind: 'replace', origin: 'api', rules, source: EXEMPT }, { by: 'admin:test' });
+    await blockCommands.execute(
+      { kind: 'replace', origin: 'api', rules, source: EXEMPT },
+      { by: 'admin:test' },
+    );
     assert.deepEqual(await ending(stopgap), [block, 'exempt: ours', 'system:exemptions']);
   });
 

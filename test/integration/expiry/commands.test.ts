@@ -102,7 +102,11 @@ describe('timed work as the ledger sees it', { skip, timeout: 60_000 }, () => {
     await work.settled();
     const task = { kind: 'expire', block: 'a', subject: account('a') } as const;
     assert.deepEqual(await delayed(), [jobId({ ...task, dueAt: first })]);
-    await blockCommands.execute(account('a'), { kind: 'change-until', block: 'a', until: first + HOUR }, admin);
+    await blockCommands.execute(
+      account('a'),
+      { kind: 'change-until', block: 'a', until: first + HOUR },
+      admin,
+    );
     await folded.count(2);
     await work.settled();
     assert.deepEqual(await delayed(), [jobId({ ...task, dueAt: first + HOUR })]);
@@ -146,7 +150,11 @@ describe('timed work as the ledger sees it', { skip, timeout: 60_000 }, () => {
     const until = Date.now() + 100;
     await impose('a', until);
     await impose('b', until);
-    await blockCommands.execute(account('b'), { kind: 'change-until', block: 'b', until: until + HOUR }, admin);
+    await blockCommands.execute(
+      account('b'),
+      { kind: 'change-until', block: 'b', until: until + HOUR },
+      admin,
+    );
     const { work, done } = await startProcess();
     const stale = { kind: 'expire', block: 'b', subject: account('b'), dueAt: until } as const;
     const other = await openWorld({ redis: redis.url, prefix, reconcileEvery: HOUR });

@@ -25,7 +25,13 @@ async function start(t: TestContext): Promise<Recorded & { readonly server: ApiS
   const server = await ApiServer.start((deps) => {
     const store = tracedStore(deps.store, tracing);
     const blockCommands = new BlockCommandHandler(store, deps.clock, undefined, tracing);
-    return { ...deps, tracing, store, blockCommands, rulesCommands: new RulesCommandHandler(store, deps.clock) };
+    return {
+      ...deps,
+      tracing,
+      store,
+      blockCommands,
+      rulesCommands: new RulesCommandHandler(store, deps.clock),
+    };
   });
   t.after(() => server.stop());
   return { ...recorded, server };

@@ -194,7 +194,10 @@ export class Stopgap {
     await this.#execute(subject, { kind: 'release', block: standing.block!.id, falsePositive: false });
   }
 
-  async #execute(subject: Subject, command: Parameters<RunningApp['blockCommands']['execute']>[1]): Promise<void> {
+  async #execute(
+    subject: Subject,
+    command: Parameters<RunningApp['blockCommands']['execute']>[1],
+  ): Promise<void> {
     const { position } = await this.app.blockCommands.execute(subject, command, { by: 'admin:test' });
     await this.app.models.reached(position);
   }

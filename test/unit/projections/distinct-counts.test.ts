@@ -99,7 +99,8 @@ describe('what is told apart of messages', () => {
     new DistinctCounts('account', parseRules(`version: 1\nrules:\n${rules.join('')}`).rules, 3);
   const message = (more: Partial<MessageAccepted>): MessageAccepted =>
     sent(START, 1, more).data as MessageAccepted;
-  const count = (which: DistinctCounts, kind: DistinctCount): number => which.count(kind, 0, START, 10 * MINUTE, 0);
+  const count = (which: DistinctCounts, kind: DistinctCount): number =>
+    which.count(kind, 0, START, 10 * MINUTE, 0);
 
   test('is what any rule asks for: by its count, its conditions or its signals', () => {
     assert.equal(diversities(rule('')).any, false);

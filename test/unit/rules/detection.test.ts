@@ -222,17 +222,17 @@ const TOGETHER: readonly (readonly [
   [
     { per: 'ip', count: 'messages', limit: '{ baseline: 2x, floor: 9 }' },
     'limit',
-    /only accounts and domains have habits/,
+    /only accounts and domains have baselines/,
   ],
   [
     { per: 'domain', direction: 'inbound', limit: '{ baseline: 2x, floor: 9 }' },
     'direction',
-    /habits: they are those of who sends/,
+    /baselines: they are those of who sends/,
   ],
   [
     { per: 'domain', direction: 'all', limit: '{ baseline: 2x, floor: 9 }' },
     'direction',
-    /habits: they are those of who sends/,
+    /baselines: they are those of who sends/,
   ],
   [
     { count: 'networks', limit: '{ baseline: 2x, floor: 9 }' },
@@ -264,7 +264,7 @@ const TOGETHER: readonly (readonly [
   [{ ...ACCOUNTS, limit: '{ baseline: 2x, floor: 4 }' }, 'limit', /must be a number for a count of accounts/],
   [{ ...ACCOUNTS, limit: '1000' }, 'limit', /must be below 1000/],
   [{ ...ACCOUNTS, renewWhileTrying: 'true' }, 'renewWhileTrying', /count of accounts/],
-  [{ ...ACCOUNTS, direction: 'all' }, 'direction', /habits: they are those of who sends/],
+  [{ ...ACCOUNTS, direction: 'all' }, 'direction', /baselines: they are those of who sends/],
   [
     { ...ACCOUNTS, turned: '{ count: bytes, window: 30m, limit: { baseline: 1x, floor: 1 } }' },
     'turned.count',
@@ -367,6 +367,9 @@ describe('what is wrong is refused, with its line and what would be right', () =
       file(...many, same, follows(30)).split('\n')[line! - 1],
       '    limit: { baseline: 2x, floor: 9 }',
     );
-    assert.match(message, /recipients\/31m would be the 25th window whose limit follows baselines: at most 24/);
+    assert.match(
+      message,
+      /recipients\/31m would be the 25th window whose limit follows baselines: at most 24/,
+    );
   });
 });

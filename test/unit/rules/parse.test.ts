@@ -84,7 +84,7 @@ describe('rules', () => {
     );
     assert.throws(
       () => parseRules(file(...windows.slice(0, 23)).replace('rules:', 'extends: defaults\nrules:')),
-      /rules:2: extends: with the built-in rules .* whose limit follows habits/,
+      /rules:2: extends: with the built-in rules .* whose limit follows baselines/,
     );
   });
 
