@@ -102,9 +102,9 @@ export class RuleEvaluation {
     const { value, row, watch, observed, limit, end, judgedTo } = excess;
     const { rule } = watch;
     const habit = this.#limits.habit(watch, value, at);
-    const bought = this.#limits.overridden(watch, value, at);
+    const overridden = this.#limits.overridden(watch, value, at);
     const start = this.#counted.start(row, watch, end);
-    const seen = { ...excess, attempts: watch.kind === 'renew', habit, bought, signals };
+    const seen = { ...excess, attempts: watch.kind === 'renew', habit, overridden, signals };
     return {
       ...{ rule: rule.id, version: this.#rules.version, count: rule.count, window: rule.window },
       ...{ limit, observed },

@@ -97,9 +97,9 @@ export const LEARNING_SIGNAL = 'still being learnt';
 const LARGEST = { 1: 'its largest message', 2: 'its two largest messages' } as const;
 
 /** The limit that was in force, and how it came about. */
-function allowed({ limit, untripled, grace, habit, overridden: bought }: Seen): string {
-  if (grace === undefined) return bought ?? allowance(untripled, habit);
-  if (bought !== undefined) return `${NUMBERS.format(limit)}: ${bought}, ${tripledAfter(grace)}`;
+function allowed({ limit, untripled, grace, habit, overridden }: Seen): string {
+  if (grace === undefined) return overridden ?? allowance(untripled, habit);
+  if (overridden !== undefined) return `${NUMBERS.format(limit)}: ${overridden}, ${tripledAfter(grace)}`;
   return `${NUMBERS.format(limit)}, ${OWN[habit?.bound ?? 'baselines']}${NUMBERS.format(untripled)} ${tripledAfter(grace)}`;
 }
 

@@ -61,11 +61,11 @@ describe('a record', () => {
 
   test('names nobody in its texts whom another field names, whatever the name looks like', () => {
     const { sentence, error } = names.record({
-      subject: { type: 'account', value: 'front blockCommands' },
-      sentence: 'Account front blockCommands: 101 recipients within 10m; rule "burst" allows 100.',
-      error: 'the Front Desk is at front-desk2, not front blockCommands',
+      subject: { type: 'account', value: 'front desk' },
+      sentence: 'Account front desk: 101 recipients within 10m; rule "burst" allows 100.',
+      error: 'the Front Desk is at front-desk2, not front desk',
     });
-    const hash = names.of('front blockCommands');
+    const hash = names.of('front desk');
     assert.equal(sentence, `Account ${hash}: 101 recipients within 10m; rule "burst" allows 100.`);
     assert.equal(error, `the ${hash} is at front-desk2, not ${hash}`);
   });
@@ -109,8 +109,8 @@ describe('a text', () => {
     ['to bob@example.com.', 'bob@example.com'],
     ['"bob smith"@example.com is full', '"bob smith"@example.com'],
     ['append to send-bob@example.com: disk full', 'bob@example.com'],
-    ['append to send-front blockCommands: disk full', 'front blockCommands'],
-    ['stream block-account:front blockCommands is at 5, not at 4', 'front blockCommands'],
+    ['append to send-front desk: disk full', 'front desk'],
+    ['stream block-account:front desk is at 5, not at 4', 'front desk'],
     ['the store did not answer an append to auth-192.0.2.7 within 5000 ms', '192.0.2.7'],
     ['the retention of send-scanner could not be set', 'scanner'],
     ['the last is send-scanner', 'scanner'],
@@ -137,8 +137,8 @@ describe('a text', () => {
     assert.ok(keyed.length >= 5, keyed.join());
     for (const category of keyed)
       assert.equal(
-        names.text(`append to ${category}-front blockCommands: no`),
-        `append to ${category}-${names.of('front blockCommands')}: no`,
+        names.text(`append to ${category}-front desk: no`),
+        `append to ${category}-${names.of('front desk')}: no`,
       );
   });
 

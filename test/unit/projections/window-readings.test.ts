@@ -57,7 +57,7 @@ describe('of the built-in rules', () => {
       strange:
         'asks for 2 points, and 0 can come together now: not a network never seen before (it is still being learnt), nor an EHLO name never seen before (it is still being learnt), nor 30d of silence before today (it has not sent on any day before)',
       'start-second': 'asks for 10d of watching: Stopgap has watched for 1h',
-      together: young,
+      outbreak: young,
     });
     watching.morning(11);
     assert.deepEqual(Object.keys(notNow(watching)), ['strange', 'start-first']);
@@ -90,19 +90,19 @@ describe('accounts that turn together', () => {
     const own = { rule: 'all', count: 'messages', window: 20 * MINUTE, direction: 'outbound', besides: [] };
     watching.send({ account: 'u1@example.com' }, 2);
     assert.deepEqual(watching.models.sendVolume.readings(user(1), watching.now), [
-      { ...own, observed: 2, limit: 2, together: { ...group, accounts: 0 } },
+      { ...own, observed: 2, limit: 2, outbreak: { ...group, accounts: 0 } },
     ]);
     watching.pass(MINUTE).send({ account: 'u1@example.com' });
     const turnedAt = watching.now;
     watching.pass(MINUTE);
     assert.deepEqual(watching.models.sendVolume.readings(user(1), watching.now), [
-      { ...own, observed: 3, limit: 2, together: { ...group, accounts: 1, turnedAt } },
+      { ...own, observed: 3, limit: 2, outbreak: { ...group, accounts: 1, turnedAt } },
     ]);
     assert.deepEqual(read(watching, user(2))['all']?.outbreak, { ...group, accounts: 1 });
     assert.deepEqual(watching.models.sendVolume.readings(SITE, watching.now), [
       {
         ...{ rule: 'all', count: 'accounts', window: 30 * MINUTE, direction: 'outbound', besides: [] },
-        ...{ observed: 1, limit: 2, together: { ...group, accounts: 1 } },
+        ...{ observed: 1, limit: 2, outbreak: { ...group, accounts: 1 } },
       },
     ]);
     // Its own window is empty before it is out of the domain's

@@ -260,8 +260,8 @@ describe('explanations', () => {
       [{ habit: { ...habit, bound: 'floor' } }, 'allows 1,500, everybody’s 500 tripled for the hour'],
       [{ habit: { ...habit, bound: 'start', learnt: false } }, 'allows 1,500, its 500 tripled for the hour'],
       [{ habit: { ...habit, bound: 'ceiling' } }, 'allows 1,500, its ceiling of 500 tripled for the hour'],
-      [{ bought }, `allows 1,500: ${bought}, tripled for the hour after a dismissal.`],
-      [{ bought, habit }, `allows 1,500: ${bought}, tripled for the hour after a dismissal.`],
+      [{ overridden: bought }, `allows 1,500: ${bought}, tripled for the hour after a dismissal.`],
+      [{ overridden: bought, habit }, `allows 1,500: ${bought}, tripled for the hour after a dismissal.`],
     ] as const) {
       const sentence = explain(rule, subject, { ...tripled, ...more });
       assert.ok(sentence.includes(expected), sentence);
