@@ -72,7 +72,10 @@ describe('imported history', () => {
           if (!ids.has(each.id)) now = each.recordedAt;
           ids.add(each.id);
           const imported = wishes.filter(({ where }) => Math.floor(where * log.length) === index);
-          return [each, ...imported.map((wish, place) => importedEvent(wish, now, each.position + 1 + place))];
+          return [
+            each,
+            ...imported.map((wish, place) => importedEvent(wish, now, each.position + 1 + place)),
+          ];
         });
         const [plain, full] = [folding(), folding()];
         for (const each of log) plain.models.apply(each);
