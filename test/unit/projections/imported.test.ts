@@ -65,19 +65,25 @@ describe('imported history', () => {
       fc.property(histories, imports, fc.nat(2 * HOUR), (history, wishes, later) => {
         // Every other position is free for what is imported.
         const log = logOf(history).map((each) => ({ ...each, position: each.position * 100 }));
-        const mixed = log.flatMap((each, index) => [
-          each,
-          ...wishes
-            .filter(({ where }) => Math.floor(where * log.length) === index)
-            .map((wish, place) => importedEvent(wish, each.recordedAt, each.position + 1 + place)),
-        ]);
+        const ids = new Set<string>();
+        let now = 0;
+        const mixed = log.flatMap((each, index) => {
+          // One that comes again has the time of when it came first.
+          if (!ids.has(each.id)) now = each.recordedAt;
+          ids.add(each.id);
+          const imported = wishes.filter(({ where }) => Math.floor(where * log.length) === index);
+          return [
+            each,
+            ...imported.map((wish, place) => importedEvent(wish, now, each.position + 1 + place)),
+          ];
+        });
         const [plain, full] = [folding(), folding()];
         for (const each of log) plain.models.apply(each);
         for (const each of mixed) full.models.apply(each);
         assert.deepEqual(full.verdicts, plain.verdicts);
-        const now = (log.at(-1)?.recordedAt ?? 0) + later;
+        const then = (log.at(-1)?.recordedAt ?? 0) + later;
         const seen = (models: typeof plain.models): object => ({
-          ...(observables(models, now) as object),
+          ...(observables(models, then) as object),
           ...{ position: 0, volume: models.sendVolume.dump() },
         });
         assert.deepEqual(seen(full.models), seen(plain.models));
