@@ -23,6 +23,8 @@ const SECURITY_HEADERS = {
   'Cross-Origin-Resource-Policy': 'same-origin',
   'Referrer-Policy': 'no-referrer',
 };
+/** Requests of one token that are not answered yet, or whose answers are not read: each may hold a megabyte. */
+const MOST_OF_ONE = 100;
 /** Everything below it asks for a token. */
 const PROTECTED = '/api/v1';
 
@@ -54,6 +56,7 @@ export function serve(
   admit: Admission = () => undefined,
 ): void {
   const answers = new IdempotentAnswers(deps.clock);
+  const underWay = new Map<string, number>();
   app.disable('x-powered-by').disable('etag').set('query parser', 'simple');
   app.use((request, response, next) => {
     const given = request.get('x-request-id');
@@ -66,7 +69,10 @@ export function serve(
   });
   app.use(PROTECTED, (request, response, next) => {
     const locals = localsOf(response);
-    if (deps.tokens !== undefined) locals.caller = authenticate(request, deps.tokens);
+    if (deps.tokens !== undefined) {
+      locals.caller = authenticate(request, deps.tokens);
+      takePlace(underWay, locals.caller.name, response);
+    }
     if (deps.tracing !== undefined)
       locals.trace = traceRequest(deps.tracing, request, response, () => locals);
     next();
@@ -97,6 +103,21 @@ export function serve(
   app.use((thrown: unknown, request: Request, response: Response, _next: unknown) => {
     const { requestId } = localsOf(response);
     sendProblem(response, problemOf(thrown) ?? fault(thrown, request, response, deps), requestId);
+  });
+}
+
+/** Counts a request of a token until its client has the answer. @throws Problem 503 where it has too many of them */
+function takePlace(underWay: Map<string, number>, token: string, response: Response): void {
+  const before = underWay.get(token) ?? 0;
+  if (before >= MOST_OF_ONE) {
+    const message = `${MOST_OF_ONE} requests of the token ${token} are under way already`;
+    throw new Problem(503, message, { code: 'unavailable', headers: { 'Retry-After': '1' } });
+  }
+  underWay.set(token, before + 1);
+  response.once('close', () => {
+    const left = underWay.get(token)! - 1;
+    if (left === 0) underWay.delete(token);
+    else underWay.set(token, left);
   });
 }
 
