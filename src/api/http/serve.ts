@@ -69,10 +69,7 @@ export function serve(
   });
   app.use(PROTECTED, (request, response, next) => {
     const locals = localsOf(response);
-    if (deps.tokens !== undefined) {
-      locals.caller = authenticate(request, deps.tokens);
-      takePlace(underWay, locals.caller.name, response);
-    }
+    if (deps.tokens !== undefined) locals.caller = authenticate(request, deps.tokens);
     if (deps.tracing !== undefined)
       locals.trace = traceRequest(deps.tracing, request, response, () => locals);
     next();
@@ -81,8 +78,13 @@ export function serve(
     for (const route of methods) {
       app[route.method](expressPath(path), async (request, response) => {
         Object.assign(localsOf(response), { route: path, method: route.method.toUpperCase() });
-        const answer = await work(route, request, response, deps, answers);
-        if (answer !== undefined) send(response, answer);
+        const leave = takePlace(underWay, localsOf(response).caller, response);
+        try {
+          const answer = await work(route, request, response, deps, answers);
+          if (answer !== undefined) send(response, answer);
+        } finally {
+          leave();
+        }
       });
     }
     const allow = allowed(methods.map(({ method }) => method));
@@ -106,19 +108,34 @@ export function serve(
   });
 }
 
-/** Counts a request of a token until its client has the answer. @throws Problem 503 where it has too many of them */
-function takePlace(underWay: Map<string, number>, token: string, response: Response): void {
-  const before = underWay.get(token) ?? 0;
+/**
+ * Counts a request of a token until it is worked on no more and its client has the answer, or is gone.
+ *
+ * @returns what says that it is worked on no more
+ * @throws Problem 503 where the token has too many of them
+ */
+function takePlace(
+  underWay: Map<string, number>,
+  caller: Caller | undefined,
+  response: Response,
+): () => void {
+  if (caller === undefined) return () => undefined;
+  const { name } = caller;
+  const before = underWay.get(name) ?? 0;
   if (before >= MOST_OF_ONE) {
-    const message = `${MOST_OF_ONE} requests of the token ${token} are under way already`;
+    const message = `${MOST_OF_ONE} requests of the token ${name} are under way already`;
     throw new Problem(503, message, { code: 'unavailable', headers: { 'Retry-After': '1' } });
   }
-  underWay.set(token, before + 1);
-  response.once('close', () => {
-    const left = underWay.get(token)! - 1;
-    if (left === 0) underWay.delete(token);
-    else underWay.set(token, left);
-  });
+  underWay.set(name, before + 1);
+  let reasons = 2;
+  const leave = (): void => {
+    if (--reasons > 0) return;
+    const left = underWay.get(name)! - 1;
+    if (left === 0) underWay.delete(name);
+    else underWay.set(name, left);
+  };
+  response.once('close', leave);
+  return leave;
 }
 
 /** `/blocks/{id}` as express writes it. */

@@ -6,7 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import { listen } from '../../../src/api/http/listen.js';
 import { MINUTE } from '../../../src/kernel/time.js';
 import { ApiServer, TOKENS } from '../../support/api/server.js';
-import { Gate, Tally } from '../../support/gate.js';
+import { Gate, Tally, settle } from '../../support/gate.js';
 
 const VIEWER = { authorization: `Bearer ${TOKENS.viewer}` };
 
@@ -49,9 +49,17 @@ describe('clients that do not read their answers', () => {
   });
 
   test('one token has at most a hundred requests under way, and other tokens are answered meanwhile', async () => {
-    const ask = (): Promise<Response> => fetch(`${server.url}api/v1/rules`, { headers: VIEWER });
-    const held = Array.from({ length: 100 }, ask);
+    const abort = new AbortController();
+    const ask = (signal?: AbortSignal): Promise<Response> =>
+      fetch(`${server.url}api/v1/rules`, { headers: VIEWER, ...(signal && { signal }) });
+    const gone = Array.from({ length: 50 }, () => ask(abort.signal));
+    const held = Array.from({ length: 50 }, () => ask());
     await asked.reached(100);
+    abort.abort();
+    await Promise.allSettled(gone);
+    // What is asked and not waited for is worked on all the same.
+    for (let times = 0; times < 20; times++)
+      assert.equal((await server.get('/api/v1/blocks', { role: 'viewer' })).status, 503);
     const reply = await server.get('/api/v1/blocks', { role: 'viewer' });
     assert.equal(reply.status, 503);
     assert.equal(reply.json.code, 'unavailable');
@@ -62,6 +70,7 @@ describe('clients that do not read their answers', () => {
       assert.equal(response.status, 200);
       await response.text();
     }
+    await settle();
     assert.equal((await server.get('/api/v1/blocks', { role: 'viewer' })).status, 200, 'they are over');
   });
 
