@@ -219,6 +219,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
       accountState: smtp === undefined ? undefined : (account) => stateOf(smtp.users(), account),
       failedLogins: smtp?.failedLogins,
       maySend: smtp?.maySend,
+      hasOutboxes: where.kind !== 'sqlite',
       contact: config.smtp.softFail.contact,
       publicUrl: config.api.publicUrl,
     });

@@ -88,8 +88,12 @@ export function failedView(failed: FailedLogins | undefined): z.infer<typeof fai
   return { ...failed, since: formatInstant(failed.since), at: formatInstant(failed.at) };
 }
 
-/** What puts off the mail of everybody now. */
-export function outages({ relay, store }: HealthReport): readonly string[] {
+/**
+ * What puts off the mail of everybody now, or leaves what is said here behind.
+ *
+ * @param hasOutboxes SMTP nodes take mail while the store is away
+ */
+export function outages({ relay, store }: HealthReport, hasOutboxes: boolean): readonly string[] {
   return [
     ...(relay === 'failing'
       ? [
@@ -97,7 +101,11 @@ export function outages({ relay, store }: HealthReport): readonly string[] {
         ]
       : []),
     ...(store === 'failing'
-      ? ['The store takes no events now: until it does, messages of everybody are put off (451).']
+      ? [
+          hasOutboxes
+            ? 'The store does not answer now: SMTP nodes go on taking mail and keep what happens in their outboxes, and what is said here may be out of date.'
+            : 'The store takes no events now: until it does, messages of everybody are put off (451).',
+        ]
       : []),
   ];
 }

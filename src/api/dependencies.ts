@@ -80,6 +80,8 @@ export interface ApiDependencies extends OperationDependencies {
   readonly store: EventStore;
   /** Undefined where none is kept: only SMTP nodes with a store that all share have one. */
   readonly outbox?: Pick<OutboxedStore, 'retry' | 'quarantined'> | undefined;
+  /** Whether SMTP nodes, this process or others, take mail while the store is away. */
+  readonly hasOutboxes?: boolean;
   /** Undefined where nothing is traced. */
   readonly tracing?: Tracing | undefined;
   /** What the whole process logs, and how much. */

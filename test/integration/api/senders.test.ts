@@ -305,6 +305,18 @@ describe('senders and checks over HTTP', () => {
     }
   });
 
+  test('a check tells that SMTP nodes with an outbox go on taking mail while the store is away', async () => {
+    const other = await ApiServer.start((deps) => ({ ...deps, hasOutboxes: true }));
+    try {
+      Object.assign(other.health, { store: 'failing' });
+      const { sentence } = (await other.get('/api/v1/check?account=a@example.com')).json;
+      assert.match(sentence, / SMTP nodes go on taking mail and keep what happens in their outboxes, /);
+      assert.doesNotMatch(sentence, /put off/);
+    } finally {
+      await other.stop();
+    }
+  });
+
   test('the reason that an administrator gave ends like a sentence', async () => {
     await server.block('reason@example.com', { description: 'phished' });
     assert.match((await check('account=reason@example.com')).sentence, / The reason given: phished\.$/);
