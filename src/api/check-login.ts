@@ -103,7 +103,7 @@ export function outages({ relay, store }: HealthReport, hasOutboxes: boolean): r
     ...(store === 'failing'
       ? [
           hasOutboxes
-            ? 'The store does not answer now: SMTP nodes go on taking mail and keep what happens in their outboxes, and what is said here may be out of date.'
+            ? 'The store does not answer now: SMTP nodes go on taking mail as long as their outboxes have room, and what is said here may be out of date.'
             : 'The store takes no events now: until it does, messages of everybody are put off (451).',
         ]
       : []),
