@@ -22,10 +22,17 @@ export function banner({ config, evaluation: evaluating, file }: LoadedConfig, a
     `  ${'rules'.padEnd(12)}${rulesText(app.rules, config.rules, shown)}`,
     ...(file === undefined ? [] : [`  ${'configured'.padEnd(12)}${shown(file)}`]),
   ];
-  if (app.upstream === 'failing') {
+  const [away, ...others] = app.unanswered;
+  if (away !== undefined) {
+    const isOneOfTwo = others.length === 0 && relaysOf(config).length > 1;
+    const which = !isOneOfTwo
+      ? ''
+      : away === 'inbound'
+        ? ' that takes what arrives'
+        : ' that takes submissions';
     lines.push(
       '',
-      'The mail server behind does not answer: until it does, clients are told to try again later.',
+      `The mail server behind${which} does not answer: until it does, clients are told to try again later.`,
     );
   }
   const { evaluation } = app;
