@@ -46,6 +46,8 @@ describe('a start that cannot be', () => {
     assert.match(line, /^stopgap: data: the directory \/proc\/stopgap\/data cannot be made/);
     const log = await fault(cwd, { STOPGAP_LOG_FILE: '/proc/stopgap/log' });
     assert.match(log, /^stopgap: log\.file: .*name a file that can be written to$/);
+    const folder = await fault(cwd, { STOPGAP_LOG_FILE: cwd });
+    assert.match(folder, /^stopgap: log\.file: \/\S+ is a folder; name a file that can be written to$/);
   });
 
   test(
