@@ -96,11 +96,11 @@ export function serve(
       });
     });
   }
+  const elsewhere = routes.some(({ path }) => path === PROTECTED)
+    ? `see ${PROTECTED} for what there is`
+    : 'this process does not have the role api; ask one that has';
   app.use((request: Request) => {
-    throw new StopgapError(
-      'not-found',
-      `there is no ${request.path.slice(0, 200)}: see ${PROTECTED} for what there is`,
-    );
+    throw new StopgapError('not-found', `there is no ${request.path.slice(0, 200)}: ${elsewhere}`);
   });
   app.use((thrown: unknown, request: Request, response: Response, _next: unknown) => {
     const { requestId } = localsOf(response);
