@@ -23,7 +23,8 @@ import { ProcessHealth } from './detector/process-health.js';
 import type { ReadModels } from './detector/read-models.js';
 import type { RulesChanged } from './rules/model.js';
 import { AUTH_CATEGORY, SEND_CATEGORY } from './sending/events.js';
-import type { RelayWatch } from './smtp/relay/watch.js';
+import type { MailDirection } from './sending/subjects.js';
+import { MAIL_DIRECTIONS } from './sending/subjects.js';
 import { openSmtpRole } from './smtp/role.js';
 import { metered } from './store/metered.js';
 import type { EventStore } from './store/port.js';
@@ -60,8 +61,8 @@ export interface RunningApp {
   readonly metrics: Metrics;
   /** Takes over the files that are watched as they are, also where they have lost most of their entries. */
   reload(): Promise<void>;
-  /** What the mail servers behind said when they were first asked; undefined where none is used. */
-  readonly upstream: RelayWatch['state'] | undefined;
+  /** Of which direction the mail server behind did not answer when it was first asked. */
+  readonly unanswered: readonly MailDirection[];
   /** Finishes what is under way and closes everything; resolves within ten seconds. */
   stop(): Promise<void>;
 }
@@ -219,6 +220,8 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
       accountState: smtp === undefined ? undefined : (account) => stateOf(smtp.users(), account),
       failedLogins: smtp?.failedLogins,
       maySend: smtp?.maySend,
+      upstreamState: smtp === undefined ? undefined : (direction) => smtp.upstream.stateFor(direction),
+      hasOutboxes: where.kind !== 'sqlite',
       contact: config.smtp.softFail.contact,
       publicUrl: config.api.publicUrl,
     });
@@ -242,7 +245,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     blockCommands,
     metrics,
     reload,
-    upstream: smtp?.upstream.state,
+    unanswered: MAIL_DIRECTIONS.filter((direction) => smtp?.upstream.stateFor(direction) === 'failing'),
   };
 }
 

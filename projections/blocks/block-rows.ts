@@ -397,6 +397,8 @@ function maskOf<Word>(words: readonly Word[], wanted: ReadonlySet<Word> | undefi
 /** Texts that come again and again, each once, by number. */
 class Words {
   readonly #words: string[] = [];
+  /** Those that are not as they stand: composing takes the square of a run of combining marks, so it is done once. */
+  readonly #composed = new Map<number, string>();
   readonly #numbers = new Map<string, number>();
 
   get size(): number {
@@ -420,6 +422,8 @@ class Words {
     if (number === undefined) {
       number = this.#words.push(word) - 1;
       this.#numbers.set(word, number);
+      const composed = word.normalize('NFC');
+      if (composed !== word) this.#composed.set(number, composed);
     }
     return number;
   }
@@ -428,13 +432,13 @@ class Words {
   containing(text: string): (number: number) => boolean {
     const known = new Int8Array(this.#words.length);
     return (number) => {
-      if (number >= known.length) return contains(this.#words[number]!, text);
-      if (known[number] === 0) known[number] = contains(this.#words[number]!, text) ? 1 : -1;
+      if (number >= known.length) return this.#contains(number, text);
+      if (known[number] === 0) known[number] = this.#contains(number, text) ? 1 : -1;
       return known[number] === 1;
     };
   }
-}
 
-function contains(word: string, text: string): boolean {
-  return word.normalize('NFC').toLowerCase().includes(text);
+  #contains(number: number, text: string): boolean {
+    return (this.#composed.get(number) ?? this.#words[number]!).toLowerCase().includes(text);
+  }
 }

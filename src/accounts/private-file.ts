@@ -105,6 +105,10 @@ export async function writePrivateFile(file: string, text: string): Promise<void
     await unlink(aside).catch((second: NodeJS.ErrnoException) => {
       if (second.code !== 'ENOENT') throw second;
     });
+    const { code } = thrown as NodeJS.ErrnoException;
+    // The system does not name the file then.
+    if (code === 'ENOSPC' || code === 'EDQUOT')
+      throw new StopgapError('unavailable', `${file} ${fileFault(thrown, 'it is as before: free some')}`);
     throw thrown;
   }
   await syncDirectory(path.dirname(target));

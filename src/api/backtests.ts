@@ -10,7 +10,7 @@ import type { ApiDependencies } from './dependencies.js';
 import type { Route } from './http/route.js';
 import { ok, route } from './http/route.js';
 import { instantInput } from './inputs.js';
-import { MOST_TOKENS_OF_DRAFT, readRules } from './rules-input.js';
+import { readDraft } from './rules-input.js';
 import { listOf } from './shapes.js';
 import { instant } from './views.js';
 
@@ -96,7 +96,7 @@ async function asked(field: string, rules: z.infer<typeof rulesInput>): Promise<
   if (rules === DEFAULTS) return rulesThatShip();
   const isJson = typeof rules !== 'string';
   const text = isJson ? JSON.stringify(rules) : rules;
-  const read = await readRules({ text, isJson }, { name: field, tokens: MOST_TOKENS_OF_DRAFT });
+  const read = await readDraft({ text, isJson }, field);
   return { name: field, rules: read.rules };
 }
 

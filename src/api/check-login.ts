@@ -1,9 +1,9 @@
 import { z } from 'zod';
 import { formatInstant } from '../kernel/time.js';
 import type { FailedLogins } from '../accounts/failed-logins.js';
-import type { SenderIdentity } from '../sending/subjects.js';
+import type { MailDirection, SenderIdentity } from '../sending/subjects.js';
 import { NOT_YOUR_ADDRESS, replyLine } from '../smtp/replies.js';
-import type { AccountState, ApiDependencies, HealthReport } from './dependencies.js';
+import type { AccountState, ApiDependencies } from './dependencies.js';
 
 export const failedLoginsShape = z
   .object({
@@ -88,8 +88,10 @@ export function failedView(failed: FailedLogins | undefined): z.infer<typeof fai
   return { ...failed, since: formatInstant(failed.since), at: formatInstant(failed.at) };
 }
 
-/** What puts off the mail of everybody now. */
-export function outages({ relay, store }: HealthReport): readonly string[] {
+/** What puts off the mail of everybody now, or leaves what is said here behind. */
+export function outages(deps: ApiDependencies, direction: MailDirection): readonly string[] {
+  const { store } = deps.health();
+  const relay = deps.upstreamState?.(direction);
   return [
     ...(relay === 'failing'
       ? [
@@ -97,7 +99,11 @@ export function outages({ relay, store }: HealthReport): readonly string[] {
         ]
       : []),
     ...(store === 'failing'
-      ? ['The store takes no events now: until it does, messages of everybody are put off (451).']
+      ? [
+          deps.hasOutboxes === true
+            ? 'The store does not answer now: SMTP nodes go on taking mail as long as their outboxes have room, and what is said here may be out of date.'
+            : 'The store takes no events now: until it does, messages of everybody are put off (451).',
+        ]
       : []),
   ];
 }

@@ -158,7 +158,7 @@ async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<C
       ...(from === undefined ? [] : [cameAs(from)]),
       ...(failed === undefined ? [] : [failedSentence(failed)]),
       ...(behind === null ? [] : [behindSentence(behind)]),
-      ...(isPast || sender.direction === 'inbound' ? [] : outages(deps.health())),
+      ...(isPast ? [] : outages(deps, sender.direction)),
     ].join(' '),
     block: deciding?.block ?? null,
     auth:

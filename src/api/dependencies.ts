@@ -8,6 +8,7 @@ import type { Logs } from '../log/logs.js';
 import type { ReadModels } from '../detector/read-models.js';
 import type { RulesCommandHandler } from '../commands/rules-commands.js';
 import type { GeoData } from '../rules/geo-data.js';
+import type { MailDirection } from '../sending/subjects.js';
 import type { FailedLogins } from '../accounts/failed-logins.js';
 import type { OutboxedStore } from '../store/outboxed.js';
 import type { EventStore } from '../store/port.js';
@@ -80,6 +81,10 @@ export interface ApiDependencies extends OperationDependencies {
   readonly store: EventStore;
   /** Undefined where none is kept: only SMTP nodes with a store that all share have one. */
   readonly outbox?: Pick<OutboxedStore, 'retry' | 'quarantined'> | undefined;
+  /** Whether what takes mail of a direction answers this process; undefined where it takes no mail. */
+  readonly upstreamState?: ((direction: MailDirection) => HealthReport['relay']) | undefined;
+  /** Whether SMTP nodes, this process or others, take mail while the store is away. */
+  readonly hasOutboxes?: boolean;
   /** Undefined where nothing is traced. */
   readonly tracing?: Tracing | undefined;
   /** What the whole process logs, and how much. */

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { parseAside } from '../parsing/aside.js';
+import { StopgapError } from '../kernel/errors.js';
 import type { SourcedRules } from '../rules/model.js';
 import { InvalidRules } from '../rules/parse.js';
 import type { BodySpec } from './http/route.js';
@@ -12,7 +13,9 @@ const LARGEST = 1024 * 1024;
  * put in force holds ten thousand exemptions, and what others have tried as many rules as there may be.
  */
 const MOST_TOKENS = 400_000;
-export const MOST_TOKENS_OF_DRAFT = 20_000;
+const MOST_TOKENS_OF_DRAFT = 20_000;
+/** Drafts that wait to be read, the one that is being read included. */
+const MOST_DRAFTS = 20;
 
 /** Rules as YAML text, as `{source}`, or as a JSON object that is the rule set itself. */
 const rulesInput = z
@@ -58,4 +61,23 @@ export async function readRules(
     const faults = thrown.faults.map((fault) => ({ ...fault, line: undefined }));
     throw new InvalidRules(faults, thrown.source);
   }
+}
+
+let drafts = 0;
+let lastDraft: Promise<unknown> = Promise.resolve();
+
+/**
+ * Reads rules that are only tried, one set after the other: files, and rules that are put in force, wait for one at most.
+ *
+ * @throws InvalidRules; StopgapError `unavailable` where many wait already
+ */
+export async function readDraft(input: RulesInput, name?: string): Promise<SourcedRules> {
+  if (drafts >= MOST_DRAFTS)
+    throw new StopgapError('unavailable', `${MOST_DRAFTS} rule sets wait to be read already`);
+  drafts += 1;
+  const read = lastDraft
+    .then(() => readRules(input, { ...(name === undefined ? {} : { name }), tokens: MOST_TOKENS_OF_DRAFT }))
+    .finally(() => (drafts -= 1));
+  lastDraft = read.catch(() => undefined); // whoever asked hears of it
+  return read;
 }

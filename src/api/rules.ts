@@ -9,7 +9,7 @@ import { etagOf, ifMatch, preconditionFailed } from './http/etag.js';
 import type { Answer, ApiRequest, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
 import type { RulesInput } from './rules-input.js';
-import { MOST_TOKENS_OF_DRAFT, readRules, rulesBody, rulesDraft } from './rules-input.js';
+import { readDraft, readRules, rulesBody, rulesDraft } from './rules-input.js';
 import { goingOn, rulesView, rulesWarningsOf } from './rules-view.js';
 import { precisionShape } from './shadow-shapes.js';
 import { precisionView } from './shadow-view.js';
@@ -109,7 +109,7 @@ export function rulesRoutes(deps: ApiDependencies): readonly Route[] {
       responses: { 200: { description: 'Whether it is valid, and every fault', schema: validation } },
       async handle({ body }) {
         try {
-          const { rules } = await readRules(body, { tokens: MOST_TOKENS_OF_DRAFT });
+          const { rules } = await readDraft(body);
           return ok({ valid: true, faults: [], warnings: rulesWarningsOf(rules, deps.places) });
         } catch (thrown) {
           if (!(thrown instanceof InvalidRules)) throw thrown;

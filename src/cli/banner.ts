@@ -15,17 +15,24 @@ export function banner({ config, evaluation: evaluating, file }: LoadedConfig, a
     '',
     ...app.listening.map(({ what, address }) => `  ${what.padEnd(12)}${address}`),
     `  ${'data'.padEnd(12)}${shown(config.data)}`,
-    ...relaysOf(config).map(
+    ...(config.roles.includes('smtp') ? relaysOf(config) : []).map(
       ({ relay }, index) =>
         `  ${(index === 0 ? 'mail to' : 'inbound to').padEnd(12)}${relayText(relay.target, shown)}`,
     ),
-    `  ${'rules'.padEnd(12)}version ${app.rules.version} ${rulesText(app.rules.origin, config.rules, shown)}`,
+    `  ${'rules'.padEnd(12)}${rulesText(app.rules, config.rules, shown)}`,
     ...(file === undefined ? [] : [`  ${'configured'.padEnd(12)}${shown(file)}`]),
   ];
-  if (app.upstream === 'failing') {
+  const [away, ...others] = app.unanswered;
+  if (away !== undefined) {
+    const isOneOfTwo = others.length === 0 && relaysOf(config).length > 1;
+    const which = !isOneOfTwo
+      ? ''
+      : away === 'inbound'
+        ? ' that takes what arrives'
+        : ' that takes submissions';
     lines.push(
       '',
-      'The mail server behind does not answer: until it does, clients are told to try again later.',
+      `The mail server behind${which} does not answer: until it does, clients are told to try again later.`,
     );
   }
   const { evaluation } = app;
@@ -56,20 +63,18 @@ export function banner({ config, evaluation: evaluating, file }: LoadedConfig, a
 }
 
 function rulesText(
-  origin: RunningApp['rules']['origin'],
+  { version, origin }: RunningApp['rules'],
   file: string | undefined,
   shown: (file: string) => string,
 ): string {
-  switch (origin) {
-    case 'defaults':
-      return '(built in)';
-    case 'file':
-      return `(${file === undefined ? 'from a file' : shown(file)})`;
-    case 'api':
-      return '(set through the API)';
-    case 'shadow':
-      return '(promoted from the shadow)';
-  }
+  if (version === 0) return 'none yet: a process with the role detector puts them in force';
+  const origins: Readonly<Record<typeof origin, string>> = {
+    defaults: 'built in',
+    file: file === undefined ? 'from a file' : shown(file),
+    api: 'set through the API',
+    shadow: 'promoted from the shadow',
+  };
+  return `version ${version} (${origins[origin]})`;
 }
 
 function relayText(

@@ -5,7 +5,8 @@ import { BLOCK_STATES } from '../api/shapes.js';
 import { REFUSALS } from '../blocks/events.js';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import { printable } from '../kernel/printable.js';
-import { DIRECTIONS, SUBJECT_TYPES } from '../sending/subjects.js';
+import type { SubjectType } from '../sending/subjects.js';
+import { DIRECTIONS, SUBJECT_TYPES, parseSubject } from '../sending/subjects.js';
 import type { ApiClient, ClientOption } from './client.js';
 import { connect, withClient } from './client.js';
 import { blockDetails, blockRows, ending } from './client-format.js';
@@ -53,24 +54,36 @@ export function blockVerb(program: Command, io: CliIo): void {
   listCommand(block, io);
   addCommand(block, io);
 
-  withJson(block.command('show <block>').description('one block with its evidence and history')).action(
-    async (id: string, options: JsonOption) => show(io, options, await find(await connect(io, options), id)),
+  withJson(
+    block.command('show <block> [value]').description('one block with its evidence and history'),
+  ).action(async (block: string, value: string | undefined, options: JsonOption) =>
+    show(io, options, await find(await connect(io, options), named(block, value))),
   );
-  withJson(block.command('release <block>').description('end a block now'))
+  withJson(block.command('release <block> [value]').description('end a block now'))
     .option('--false-positive', FALSE_POSITIVE)
     .option('--note <text>', 'why')
-    .action(async (id: string, options: JudgeOption) => act(io, options, id, 'release', judging(options)));
+    .action(async (block: string, value: string | undefined, options: JudgeOption) =>
+      act(io, options, named(block, value), 'release', judging(options)),
+    );
   withSpan(
-    withJson(block.command('approve <block>').description('put a proposal in force, for as long as it says')),
+    withJson(
+      block.command('approve <block> [value]').description('put a proposal in force, for as long as it says'),
+    ),
   )
     .option('--note <text>', 'why')
-    .action(async (id: string, options: JsonOption & SpanOption & { note?: string }) =>
-      act(io, options, id, 'approve', { ...spanOf(options), ...noted(options.note) }),
+    .action(
+      async (
+        block: string,
+        value: string | undefined,
+        options: JsonOption & SpanOption & { note?: string },
+      ) => act(io, options, named(block, value), 'approve', { ...spanOf(options), ...noted(options.note) }),
     );
-  withJson(block.command('dismiss <block>').description('dismiss a proposal'))
+  withJson(block.command('dismiss <block> [value]').description('dismiss a proposal'))
     .option('--false-positive', FALSE_POSITIVE)
     .option('--note <text>', 'why')
-    .action(async (id: string, options: JudgeOption) => act(io, options, id, 'dismiss', judging(options)));
+    .action(async (block: string, value: string | undefined, options: JudgeOption) =>
+      act(io, options, named(block, value), 'dismiss', judging(options)),
+    );
 }
 
 function listCommand(block: Command, io: CliIo): void {
@@ -140,12 +153,12 @@ function show(io: CliIo, options: JsonOption, block: BlockJson): void {
 async function act(
   io: CliIo,
   options: JsonOption,
-  id: string,
+  what: Named,
   action: 'approve' | 'dismiss' | 'release',
   body: Readonly<Record<string, unknown>>,
 ): Promise<void> {
   const client = await connect(io, options);
-  const { id: whole } = await find(client, id, action === 'release' ? 'active' : 'proposed');
+  const { id: whole } = await find(client, what, action === 'release' ? 'active' : 'proposed');
   const block = await client.send<BlockJson>('POST', `blocks/${whole}/${action}`, body);
   if (options.json === true) print(io, asJson(block));
   else {
@@ -155,46 +168,60 @@ async function act(
   }
 }
 
+/** As a person names a block: by how its id begins, or by its subject, with the type or without. */
+interface Named {
+  readonly text: string;
+  readonly type?: SubjectType;
+}
+
+/** @throws InvalidInput for two words of which the first is no type of subjects */
+function named(block: string, value: string | undefined): Named {
+  if (value === undefined) return { text: block };
+  const { type } = parseSubject(block, value);
+  return { text: value, type };
+}
+
 /**
- * The block that a person means: by how its id begins, or by its subject, of whose blocks only those are looked at that
- * the action can be for.
+ * The block that a person means, of a subject's blocks one of those that the action can be for.
  *
  * @throws StopgapError where there is none; InvalidInput where there is more than one
  */
-async function find(client: ApiClient, named: string, state?: 'active' | 'proposed'): Promise<BlockJson> {
-  if (WHOLE_ID.test(named)) {
+async function find(client: ApiClient, what: Named, state?: 'active' | 'proposed'): Promise<BlockJson> {
+  const { text, type } = what;
+  if (type === undefined && WHOLE_ID.test(text)) {
     // The server waits for what another one has just made; a list shows what there is.
-    return client.get<BlockJson>(`blocks/${named.toLowerCase()}`).catch(async (thrown: unknown) => {
+    return client.get<BlockJson>(`blocks/${text.toLowerCase()}`).catch(async (thrown: unknown) => {
       const isNone = thrown instanceof StopgapError && thrown.code === 'not-found';
-      throw isNone ? await noneOf(client, named, state) : thrown;
+      throw isNone ? await noneOf(client, what, state) : thrown;
     });
   }
-  if (/^[0-9a-f-]{1,36}$/i.test(named)) {
-    const { items } = await client.get<Listed>('blocks', { id: named.toLowerCase(), limit: '5' });
-    if (items.length > 0) return onlyOne(items, `several ids begin with ${named}`, 'give more of it');
+  if (type === undefined && /^[0-9a-f-]{1,36}$/i.test(text)) {
+    const { items } = await client.get<Listed>('blocks', { id: text.toLowerCase(), limit: '5' });
+    if (items.length > 0) return onlyOne(items, `several ids begin with ${text}`, 'give more of it');
   }
-  const { items } = await client.get<Listed>('blocks', { value: named, state, limit: '5' });
-  if (items.length === 0) throw await noneOf(client, named, state);
+  const { items } = await client.get<Listed>('blocks', { type, value: text, state, limit: '5' });
+  if (items.length === 0) throw await noneOf(client, what, state);
   // Of what has ended, the newest is meant.
   if (state === undefined && new Set(items.map(({ subject }) => subject.type)).size === 1) return items[0]!;
-  return onlyOne(items, `several blocks are of ${named}`, 'give an id');
+  return onlyOne(items, `several blocks are of ${text}`, 'give an id, or the type before it');
 }
 
 /** Where the subject has a proposal in place of a block, or the other way round, what to do is another command. */
 async function noneOf(
   client: ApiClient,
-  named: string,
+  { text, type }: Named,
   state: 'active' | 'proposed' | undefined,
 ): Promise<StopgapError> {
+  const asked = type === undefined ? text : `of ${type} ${text}`;
   if (state === undefined)
-    return new StopgapError('not-found', `there is no block ${named}: stopgap block list shows them`);
+    return new StopgapError('not-found', `there is no block ${asked}: stopgap block list shows them`);
   const other = state === 'active' ? 'proposed' : 'active';
-  const [found] = (await client.get<Listed>('blocks', { value: named, state: other, limit: '1' })).items;
+  const [found] = (await client.get<Listed>('blocks', { type, value: text, state: other, limit: '1' })).items;
   const instead =
     found === undefined
       ? 'stopgap block list shows them'
       : `one is ${other}: stopgap block ${other === 'active' ? 'release' : 'dismiss'} ${found.id}`;
-  return new StopgapError('not-found', `there is no block ${named} that is ${state}: ${instead}`);
+  return new StopgapError('not-found', `there is no block ${asked} that is ${state}: ${instead}`);
 }
 
 function onlyOne(items: readonly BlockJson[], why: string, remedy: string): BlockJson {

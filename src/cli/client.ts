@@ -250,5 +250,10 @@ function refusal(status: number, { code, detail }: ProblemBody, base: URL): Stop
       `${base.origin} does not take the token (${text}): stopgap token list shows which there are`,
     );
   }
+  if (known === 'unavailable')
+    return new StopgapError(
+      known,
+      `${base.origin} cannot do this now (${text}): try again, or ask stopgap doctor`,
+    );
   return new StopgapError(known ?? 'unavailable', known === undefined ? `${base.origin}: ${text}` : text);
 }

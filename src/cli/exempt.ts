@@ -1,14 +1,20 @@
 import type { Command } from 'commander';
 import type { ExemptionJson, GrantedExemptionJson } from '../api/shapes.js';
+import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import { printable } from '../kernel/printable.js';
-import { SUBJECT_TYPES } from '../sending/subjects.js';
-import type { ClientOption } from './client.js';
+import { parseSubject, SUBJECT_TYPES } from '../sending/subjects.js';
+import type { ApiClient, ClientOption } from './client.js';
 import { connect, withClient } from './client.js';
 import { relative } from './client-format.js';
 import type { CliIo } from './io.js';
 import { asJson, note, print, table, warn } from './io.js';
 import type { SpanOption } from './span-options.js';
 import { requireSpan, spanOf, withSpan } from './span-options.js';
+
+interface Listed {
+  readonly items: readonly ExemptionJson[];
+  readonly next: string | null;
+}
 
 interface JsonOption extends ClientOption {
   readonly json?: true;
@@ -27,9 +33,7 @@ export function exemptVerb(program: Command, io: CliIo): void {
     .option('--limit <number>', 'at most so many, up to 500', '50')
     .action(async (options: JsonOption & { limit: string }) => {
       const client = await connect(io, options);
-      const found = await client.get<{ items: readonly ExemptionJson[]; next: string | null }>('exemptions', {
-        limit: options.limit,
-      });
+      const found = await client.get<Listed>('exemptions', { limit: options.limit });
       if (options.json === true) return print(io, asJson(found));
       if (found.items.length === 0) return note(io, 'no exemptions');
       print(io, table([['ID', 'SUBJECT', 'BY', 'ENDS', 'SAVED', 'WHY'], ...found.items.map(row)]));
@@ -63,13 +67,66 @@ export function exemptVerb(program: Command, io: CliIo): void {
       );
     });
 
-  withClient(exempt.command('revoke <id>').description('revoke an exemption'))
+  withClient(
+    exempt
+      .command('revoke <exemption> [value]')
+      .description(
+        'revoke an exemption, named by its id or by its subject, such as account news@example.com',
+      ),
+  )
     .option('--note <text>', 'why')
-    .action(async (id: string, options: ClientOption & { note?: string }) => {
-      const body = options.note === undefined ? {} : { note: options.note };
-      await (await connect(io, options)).send('DELETE', `exemptions/${encodeURIComponent(id)}`, body);
-      note(io, `the exemption ${id} is revoked`);
-    });
+    .action(
+      async (exemption: string, value: string | undefined, options: ClientOption & { note?: string }) => {
+        const client = await connect(io, options);
+        const id = await idOf(client, exemption, value);
+        const body = options.note === undefined ? {} : { note: options.note };
+        await client.send('DELETE', `exemptions/${encodeURIComponent(id)}`, body);
+        note(io, `the exemption ${printable(id)} is revoked`);
+      },
+    );
+}
+
+/**
+ * The exemption that a person means: by its subject, else by what is given, which the server takes for an id.
+ *
+ * @throws InvalidInput where several are of that subject
+ */
+async function idOf(client: ApiClient, exemption: string, value: string | undefined): Promise<string> {
+  const type = value === undefined ? undefined : parseSubject(exemption, value).type;
+  const found: ExemptionJson[] = [];
+  let cursor: string | undefined;
+  do {
+    const page = await client.get<Listed>('exemptions', { type, limit: '500', cursor });
+    found.push(...page.items.filter((item) => isOf(item, value ?? exemption)));
+    cursor = page.next ?? undefined;
+  } while (cursor !== undefined);
+  if (found.length === 0) {
+    if (value === undefined) return exemption;
+    throw new StopgapError(
+      'not-found',
+      `there is no exemption of ${exemption} ${value}: stopgap exempt list shows them`,
+    );
+  }
+  // What stands in the rules cannot be revoked: beside it the other one is meant.
+  const revocable = found.filter(({ origin }) => origin === 'admin');
+  const [only, ...others] = revocable.length === 0 ? found : revocable;
+  if (others.length === 0) return only!.id;
+  const all = revocable.map(({ id, subject }) => `${id} of ${named(subject)}`).join(', ');
+  throw new InvalidInput(
+    'id',
+    `several exemptions are of ${exemption} (${all}): give an id, or the type before it`,
+  );
+}
+
+/** Whether it is of what a person wrote, in any spelling of it. */
+function isOf({ id, subject }: ExemptionJson, text: string): boolean {
+  if (id === text) return true;
+  try {
+    return parseSubject(subject.type, text).value === subject.value;
+  } catch (thrown) {
+    if (thrown instanceof InvalidInput) return false;
+    throw thrown;
+  }
 }
 
 function named({ type, value }: ExemptionJson['subject']): string {

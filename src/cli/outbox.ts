@@ -23,11 +23,13 @@ export function outboxVerb(program: Command, io: CliIo): void {
   withConfig(outbox.command('show').description('list what is in quarantine; the server may run or not'))
     .option('--json', 'as JSON, one line each')
     .action(async (options: ConfigOption & { readonly json?: true }) => {
-      const entries = await inQuarantine(fileOf(io, options));
+      const file = fileOf(io, options);
+      const entries = await inQuarantine(file);
       if (options.json === true) {
         for (const { refusedAt, stream, event, reason } of entries)
           print(io, JSON.stringify({ refusedAt: formatInstant(refusedAt), stream, event, reason }));
-      } else if (entries.length === 0) note(io, 'nothing is in quarantine');
+      } else if (inspectStore(file).state === 'absent') note(io, nothingAt(file));
+      else if (entries.length === 0) note(io, 'nothing is in quarantine');
       else print(io, table([['REFUSED', 'ID', 'TYPE', 'STREAM', 'REASON'], ...entries.map(row)]));
     });
 
@@ -44,8 +46,10 @@ export function outboxVerb(program: Command, io: CliIo): void {
       const client = await connect(io, options);
       const { retried, quarantine } = await client.send<RetryJson>('POST', 'outbox/retry', body);
       note(io, `${counted(retried)} to be delivered by the running server; in quarantine: ${quarantine}`);
+    } else if (state === 'absent') {
+      note(io, nothingAt(file));
     } else {
-      const retried = state === 'absent' ? 0 : await retryHere(file, io, ids);
+      const retried = await retryHere(file, io, ids);
       note(io, `${counted(retried)} to be delivered when the server starts`);
     }
   });
@@ -57,6 +61,11 @@ function fileOf(io: CliIo, options: ConfigOption): string {
   if (store.kind === 'sqlite' || !roles.includes('smtp'))
     throw new StopgapError('not-found', 'this process keeps no outbox: only SMTP nodes with KurrentDB do');
   return outbox.file;
+}
+
+/** Where a node has written nothing yet, or the settings are those of another. */
+function nothingAt(file: string): string {
+  return `nothing is in quarantine: there is no ${file}; data (STOPGAP_DATA) names the directory of the node that is meant`;
 }
 
 async function inQuarantine(file: string): Promise<readonly Quarantined[]> {

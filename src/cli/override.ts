@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { InvalidArgumentError } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import { parseOverrides } from '../accounts/overrides.js';
 import type { OverrideDetailJson, OverrideJson } from '../api/override-views.js';
 import { OVERRIDE_TYPES } from '../overrides/model.js';
@@ -8,6 +8,8 @@ import type { ClientOption } from './client.js';
 import { connect, withClient } from './client.js';
 import { relative } from './client-format.js';
 import { printable } from '../kernel/printable.js';
+import type { Milliseconds } from '../kernel/time.js';
+import { formatInstant, parseDuration } from '../kernel/time.js';
 import type { CliIo } from './io.js';
 import { asJson, note, print, table } from './io.js';
 import { readNamed } from './named-file.js';
@@ -29,6 +31,7 @@ interface SetOption extends JsonOption {
   readonly factor?: number;
   readonly totalLimit?: Limits;
   readonly totalFactor?: number;
+  readonly for?: Milliseconds;
   readonly until?: string;
   readonly plan?: string;
   readonly reason?: string;
@@ -97,6 +100,11 @@ function setCommand(override: Command, io: CliIo): void {
     .option('--factor <number>', 'multiplies every other limit', Number)
     .option('--total-limit <rule=limit>', 'of a domain: for a rule per domain', limitOf)
     .option('--total-factor <number>', 'of a domain: for its rules per domain', Number)
+    .addOption(
+      new Option('--for <duration>', 'how long from now, such as 1h or 30d')
+        .argParser(durationOf)
+        .conflicts('until'),
+    )
     .option('--until <time>', 'until when, in ISO 8601 (UTC unless it says otherwise), or never')
     .option('--replace', 'take away what is set and not named here')
     .option('--plan <text>', 'what was bought')
@@ -104,11 +112,19 @@ function setCommand(override: Command, io: CliIo): void {
     .action(async (type: string, value: string, options: SetOption) => {
       const client = await connect(io, options);
       const { api, version } = await client.get<OverrideDetailJson>(target(type, value));
-      const body = merged(options.replace === true || api?.inForce === false ? null : api, options);
+      const until = options.for === undefined ? options.until : formatInstant(io.clock.now() + options.for);
+      const before = options.replace === true || api?.inForce === false ? null : api;
+      const body = merged(before, { ...options, until });
       const detail = await client.send<OverrideDetailJson>('PUT', target(type, value), body, version);
       for (const { field, message } of detail.unused) note(io, `warning: ${field}: ${message}`);
       print(io, options.json === true ? asJson(detail) : details(detail, io.clock.now()));
     });
+}
+
+function durationOf(text: string): Milliseconds {
+  const span = parseDuration(text);
+  if (span !== undefined) return span;
+  throw new InvalidArgumentError('It must be a duration such as 90s, 10m, 24h or 35d.');
 }
 
 /** What is set from now on: what stood before, and over it what was given. */

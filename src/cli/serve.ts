@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { loadConfig } from '../config.js';
-import { messageOf } from '../kernel/errors.js';
+import { messageOf, StopgapError } from '../kernel/errors.js';
 import { SECOND } from '../kernel/time.js';
 import { openLogs } from '../log/logs.js';
 import { standardError } from '../log/sinks.js';
@@ -48,6 +48,8 @@ export function serveVerb(program: Command, io: CliIo): void {
           // Whatever was begun may be cut off at any moment: nothing is promised to anybody yet.
           log.info({ why: app }, 'stopping before it had started');
           if (ending.failure === undefined) process.exit(0);
+          // What somebody has to mend is told as it is, without calling it a fault of ours.
+          if (ending.failure instanceof StopgapError) throw ending.failure;
           throw new Error(`the start failed: ${messageOf(ending.failure)}`);
         }
         print(io, banner(loaded, app));

@@ -196,14 +196,16 @@ function keys(group: ListenerGroup, count: number): string[] {
 }
 
 function missing(raw: RawSettings, key: string, name: string, example: string): void {
-  raw.problems.push(`${raw.place(key)}: ${key}.${name}: is missing; for instance ${name}: ${example}`);
+  raw.problems.push(
+    `${raw.place(key, `${key}.${name}`)}: ${key}.${name}: is missing; for instance ${name}: ${example}`,
+  );
 }
 
 function relay(raw: RawSettings, data: string, optional: boolean): RelaySettings {
   const fallback = maildirRelay(path.join(data, 'mail'));
   if (!optional && !raw.values.has('smtp.relay.url')) {
     raw.problems.push(
-      `${raw.place('smtp.relay')}: smtp.relay.url: is missing; name where accepted mail goes, ` +
+      `${raw.place('smtp.relay', 'smtp.relay.url')}: smtp.relay.url: is missing; name where accepted mail goes, ` +
         'such as smtp://127.0.0.1:25',
     );
   }

@@ -124,7 +124,7 @@ function faultOf(file: string, remedy: string): string | undefined {
 
 /** Where a setting was written; where its default applies, what it would be called. */
 function where(raw: RawSettings, key: string): string {
-  return raw.values.get(key)?.where ?? `${raw.place(key.replace(/\.[^.]+$/, ''))}: ${key}`;
+  return raw.values.get(key)?.where ?? `${raw.place(key.replace(/\.[^.]+$/, ''), key)}: ${key}`;
 }
 
 function findTwins(raw: RawSettings, listeners: readonly Listener[]): void {

@@ -42,8 +42,9 @@ export class RawSettings {
   /** Where a group or the whole file stands, for what is missing in it. */
   readonly #places = new Map<string, string>();
 
-  place(path: string): string {
-    return this.#places.get(path) ?? this.#places.get('') ?? environmentName(path);
+  /** @param setting the one within the group: without a file the variable that sets it is the place */
+  place(path: string, setting = path): string {
+    return this.#places.get(path) ?? this.#places.get('') ?? environmentName(setting.replace(/\[\d+\]/g, ''));
   }
 
   /**

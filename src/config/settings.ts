@@ -81,7 +81,7 @@ const TABLE: ReadonlyArray<
     'smtp.perNetwork.connections',
     'number',
     '50',
-    'SMTP connections at a time that one client network (an IPv4 address, an IPv6 /64) may have, a listener.',
+    'SMTP connections at a time that one client network (an IPv4 address, an IPv6 /64) may have, a listener; an IPv6 /56 twice, a /48 four times as many.',
   ],
   ['smtp.perNetwork.newPerMinute', 'number', '300', 'New SMTP connections a minute from one client network.'],
   [

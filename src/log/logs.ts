@@ -1,7 +1,8 @@
 import type { Logger } from 'pino';
 import { pino } from 'pino';
+import { fileFault } from '../accounts/file-fault.js';
 import type { LogSettings } from '../config/types.js';
-import { messageOf, StopgapError } from '../kernel/errors.js';
+import { StopgapError } from '../kernel/errors.js';
 import { escaped } from '../kernel/printable.js';
 import { openLogKey } from './key.js';
 import { LogLevels } from './levels.js';
@@ -97,10 +98,8 @@ function openFile(...options: ConstructorParameters<typeof LogFile>): LogFile {
   try {
     return new LogFile(...options);
   } catch (error) {
-    throw new StopgapError(
-      'unavailable',
-      `log.file: ${messageOf(error)}; name a file that can be written to`,
-    );
+    const why = fileFault(error, 'name a file that can be written to', 'written');
+    throw new StopgapError('unavailable', `log.file: ${options[0]} ${why}`);
   }
 }
 

@@ -24,6 +24,7 @@ export const DIRECTIONS = ['outbound', 'inbound', 'all'] as const;
 export type Direction = (typeof DIRECTIONS)[number];
 /** The direction of one message: never `all`. */
 export type MailDirection = Exclude<Direction, 'all'>;
+export const MAIL_DIRECTIONS = ['outbound', 'inbound'] as const satisfies readonly MailDirection[];
 
 /** `<type>:<value>`: the key of maps and, behind `block-`, the name of the subject's stream. */
 export function subjectKey(subject: Subject): string {

@@ -1,6 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import type { Milliseconds } from '../kernel/time.js';
 import { MINUTE } from '../kernel/time.js';
+import { widerNetworks, widthFactor } from '../sending/identity.js';
 
 /** Why a connection is turned away before a word is said. */
 export type TurnedAway = 'full' | 'network' | 'rate';
@@ -47,11 +48,12 @@ export class Admission {
   admit(network: string | undefined): TurnedAway | undefined {
     const { connections, perNetwork } = this.#limits;
     if (this.#total >= connections) return 'full';
-    if (network !== undefined) {
-      const open = this.#open.get(network) ?? 0;
-      if (open >= perNetwork) return 'network';
-      if (!this.#takeFrom(network)) return 'rate';
-      this.#open.set(network, open + 1);
+    const networks = sitesOf(network);
+    if (networks.some((one) => this.#openOf(one) >= perNetwork * widthFactor(one))) return 'network';
+    if (networks.some((one) => this.#leftOf(one) < 1)) return 'rate';
+    for (const one of networks) {
+      this.#buckets.set(one, { left: this.#leftOf(one) - 1, at: this.#now() });
+      this.#open.set(one, this.#openOf(one) + 1);
     }
     this.#total++;
     return undefined;
@@ -59,19 +61,28 @@ export class Admission {
 
   left(network: string | undefined): void {
     this.#total--;
-    if (network === undefined) return;
-    const open = this.#open.get(network)! - 1;
-    if (open === 0) this.#open.delete(network);
-    else this.#open.set(network, open);
+    for (const one of sitesOf(network)) {
+      const open = this.#openOf(one) - 1;
+      if (open === 0) this.#open.delete(one);
+      else this.#open.set(one, open);
+    }
   }
 
-  #takeFrom(network: string): boolean {
-    const { newPerMinute } = this.#limits;
-    const now = this.#now();
-    const { left, at } = this.#buckets.get(network) ?? { left: newPerMinute, at: now };
-    const filled = Math.min(newPerMinute, left + ((now - at) * newPerMinute) / MINUTE);
-    if (filled < 1) return false;
-    this.#buckets.set(network, { left: filled - 1, at: now });
-    return true;
+  #openOf(network: string): number {
+    return this.#open.get(network) ?? 0;
   }
+
+  /** New connections that a network may still make. */
+  #leftOf(network: string): number {
+    const most = this.#limits.newPerMinute * widthFactor(network);
+    const bucket = this.#buckets.get(network);
+    return bucket === undefined
+      ? most
+      : Math.min(most, bucket.left + ((this.#now() - bucket.at) * most) / MINUTE);
+  }
+}
+
+/** The network, and the IPv6 networks around it that one site may hold as well. */
+function sitesOf(network: string | undefined): readonly string[] {
+  return network === undefined ? [] : [network, ...widerNetworks(network)];
 }

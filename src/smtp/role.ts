@@ -22,7 +22,6 @@ import type { SmtpContext } from './context.js';
 import { Recorder } from './recorder.js';
 import { sweepSpool } from './relay/body.js';
 import type { Relay } from './relay/port.js';
-import type { RelayWatch } from './relay/watch.js';
 import { startSmtp } from './start.js';
 import { Upstreams } from './upstreams.js';
 
@@ -42,7 +41,7 @@ export interface SmtpRoleOptions {
 
 export interface SmtpRole {
   readonly relay: Pick<Relay, 'sessions'>;
-  readonly upstream: Pick<RelayWatch, 'state'>;
+  readonly upstream: Pick<Upstreams, 'state' | 'stateFor'>;
   /** Password checks that run or wait. */
   readonly checks: { readonly pending: number };
   /** Who may log in, as the users file says now. */

@@ -5,6 +5,7 @@ import type { AlarmClock, Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
 import type { SmtpMetrics } from '../metrics/smtp.js';
 import { openRelay } from './relay/open.js';
+import type { MailDirection } from '../sending/subjects.js';
 import type { Relay } from './relay/port.js';
 import type { RelayWatch } from './relay/watch.js';
 import { watchRelay } from './relay/watch.js';
@@ -30,7 +31,10 @@ interface Upstream {
 export class Upstreams {
   readonly #byUrl = new Map<string, Upstream>();
 
+  readonly #smtp: Config['smtp'];
+
   constructor({ config, clock, log, metrics }: UpstreamsOptions) {
+    this.#smtp = config.smtp;
     for (const { relay: settings } of relaysOf(config)) {
       if (this.#byUrl.has(settings.url)) continue;
       const relay = openRelay(settings.url, {
@@ -50,8 +54,14 @@ export class Upstreams {
 
   /** What the last probes said: `failing` where one of them does. */
   get state(): RelayWatch['state'] {
-    const states = new Set([...this.#byUrl.values()].map(({ watch }) => watch.state));
-    return (['failing', 'unknown'] as const).find((state) => states.has(state)) ?? 'ok';
+    return worst([...this.#byUrl.values()]);
+  }
+
+  /** The same of those alone that take mail of one direction. */
+  stateFor(direction: MailDirection): RelayWatch['state'] {
+    const { relay, inbound } = this.#smtp;
+    const relays = direction === 'outbound' ? [relay] : inbound.map((listener) => listener.relay);
+    return worst(relays.map(({ url }) => this.#byUrl.get(url)!));
   }
 
   get sessions(): Relay['sessions'] {
@@ -77,4 +87,9 @@ export class Upstreams {
     for (const { watch } of this.#byUrl.values()) watch.stop();
     await Promise.all([...this.#byUrl.values()].map(({ relay }) => relay.close()));
   }
+}
+
+function worst(upstreams: readonly Upstream[]): RelayWatch['state'] {
+  const states = new Set(upstreams.map(({ watch }) => watch.state));
+  return (['failing', 'unknown'] as const).find((state) => states.has(state)) ?? 'ok';
 }

@@ -1,8 +1,8 @@
 import http from 'node:http';
-import type { Duplex } from 'node:stream';
 import type { RequestListener } from 'node:http';
+import type { Duplex } from 'node:stream';
 import type { ListenAddress } from '../../config/types.js';
-import { SECOND } from '../../kernel/time.js';
+import { MINUTE, SECOND } from '../../kernel/time.js';
 import { Problem, problemBody } from './problem.js';
 
 /** A request must have arrived within this time: nobody holds a connection by sending it slowly. */
@@ -10,6 +10,8 @@ const REQUEST_TIMEOUT = 30 * SECOND;
 const HEADERS_TIMEOUT = 10 * SECOND;
 /** Above the idle time-out of common reverse proxies, so that it is they who close. */
 const KEEP_ALIVE_TIMEOUT = 75 * SECOND;
+/** A client that takes nothing of its answer for so long is gone. Feeds write more often. */
+const UNREAD_TIMEOUT = 2 * MINUTE;
 const MOST_CONNECTIONS = 1000;
 /** What requests under way may still take when the server closes. */
 const GRACE = 3 * SECOND;
@@ -32,8 +34,9 @@ export async function listen(
       headersTimeout: HEADERS_TIMEOUT,
       keepAliveTimeout: KEEP_ALIVE_TIMEOUT,
     },
-    handler,
+    oneAtATime(handler),
   );
+  server.timeout = UNREAD_TIMEOUT;
   server.maxConnections = MOST_CONNECTIONS;
   server.on('clientError', answerUnreadable);
   let underWay = 0;
@@ -64,6 +67,22 @@ export async function listen(
       await closed;
       clearTimeout(timer);
     },
+  };
+}
+
+/**
+ * Cuts a connection off on which a request comes before the last one is answered (RFC 9112, 9.3.2). Node takes in all that
+ * come in one piece, however many they are, and keeps the answers until they are read: some thousand would take all the memory.
+ */
+function oneAtATime(handler: RequestListener): RequestListener {
+  const busy = new WeakSet<Duplex>();
+  return (request, response) => {
+    const { socket } = request;
+    if (busy.has(socket)) socket.destroy();
+    if (socket.destroyed) return;
+    busy.add(socket);
+    response.once('close', () => busy.delete(socket));
+    handler(request, response);
   };
 }
 

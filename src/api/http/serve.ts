@@ -23,6 +23,8 @@ const SECURITY_HEADERS = {
   'Cross-Origin-Resource-Policy': 'same-origin',
   'Referrer-Policy': 'no-referrer',
 };
+/** Requests of one token that are not answered yet, or whose answers are not read: each may hold a megabyte. */
+const MOST_OF_ONE = 100;
 /** Everything below it asks for a token. */
 const PROTECTED = '/api/v1';
 
@@ -54,6 +56,7 @@ export function serve(
   admit: Admission = () => undefined,
 ): void {
   const answers = new IdempotentAnswers(deps.clock);
+  const underWay = new Map<string, number>();
   app.disable('x-powered-by').disable('etag').set('query parser', 'simple');
   app.use((request, response, next) => {
     const given = request.get('x-request-id');
@@ -75,8 +78,13 @@ export function serve(
     for (const route of methods) {
       app[route.method](expressPath(path), async (request, response) => {
         Object.assign(localsOf(response), { route: path, method: route.method.toUpperCase() });
-        const answer = await work(route, request, response, deps, answers);
-        if (answer !== undefined) send(response, answer);
+        const leave = takePlace(underWay, localsOf(response).caller, response);
+        try {
+          const answer = await work(route, request, response, deps, answers);
+          if (answer !== undefined) send(response, answer);
+        } finally {
+          leave();
+        }
       });
     }
     const allow = allowed(methods.map(({ method }) => method));
@@ -88,16 +96,46 @@ export function serve(
       });
     });
   }
+  const elsewhere = routes.some(({ path }) => path === PROTECTED)
+    ? `see ${PROTECTED} for what there is`
+    : 'this process does not have the role api; ask one that has';
   app.use((request: Request) => {
-    throw new StopgapError(
-      'not-found',
-      `there is no ${request.path.slice(0, 200)}: see ${PROTECTED} for what there is`,
-    );
+    throw new StopgapError('not-found', `there is no ${request.path.slice(0, 200)}: ${elsewhere}`);
   });
   app.use((thrown: unknown, request: Request, response: Response, _next: unknown) => {
     const { requestId } = localsOf(response);
     sendProblem(response, problemOf(thrown) ?? fault(thrown, request, response, deps), requestId);
   });
+}
+
+/**
+ * Counts a request of a token until it is worked on no more and its client has the answer, or is gone.
+ *
+ * @returns what says that it is worked on no more
+ * @throws Problem 503 where the token has too many of them
+ */
+function takePlace(
+  underWay: Map<string, number>,
+  caller: Caller | undefined,
+  response: Response,
+): () => void {
+  if (caller === undefined) return () => undefined;
+  const { name } = caller;
+  const before = underWay.get(name) ?? 0;
+  if (before >= MOST_OF_ONE) {
+    const message = `${MOST_OF_ONE} requests of the token ${name} are under way already`;
+    throw new Problem(503, message, { code: 'unavailable', headers: { 'Retry-After': '1' } });
+  }
+  underWay.set(name, before + 1);
+  let reasons = 2;
+  const leave = (): void => {
+    if (--reasons > 0) return;
+    const left = underWay.get(name)! - 1;
+    if (left === 0) underWay.delete(name);
+    else underWay.set(name, left);
+  };
+  response.once('close', leave);
+  return leave;
 }
 
 /** `/blocks/{id}` as express writes it. */

@@ -1,5 +1,6 @@
 import net from 'node:net';
 import tls from 'node:tls';
+import { directoryId } from '../../accounts/private-file.js';
 import type { ListenAddress } from '../../config.js';
 import { formatListen } from '../../config.js';
 import type { Findings } from './findings.js';
@@ -28,12 +29,20 @@ export async function askServer(base: URL): Promise<ServerState | undefined> {
   }
 }
 
-export function checkServer(findings: Findings, { server }: World): void {
+export async function checkServer(findings: Findings, { server, loaded }: World): Promise<void> {
   if (server === undefined) {
     findings.notTried('what a running Stopgap says of itself: none answers');
     return;
   }
   const { origin, health, ready, reason } = server;
+  const { data } = loaded.config;
+  const used = health['dataDirectory'];
+  // Then all that is looked at here is of another process, or of none.
+  if (typeof used === 'string' && used !== (await directoryId(data)))
+    findings.warning(
+      `${origin} does not use ${data}: it runs with other settings than those that are looked at here`,
+      'give the doctor the settings of that process: --config, and the variables of its unit (docs/runbooks/README.md)',
+    );
   const parts = ['store', 'relay', 'readModels', 'listeners'].map(
     (part) => `${part} ${String(health[part])}`,
   );

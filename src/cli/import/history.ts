@@ -13,6 +13,7 @@ import { AUTH_CATEGORY, SEND_CATEGORY } from '../../sending/events.js';
 import type { EventStore } from '../../store/port.js';
 import { StoreRefused } from '../../store/port.js';
 import { openKurrentStore } from '../../store/kurrentdb/index.js';
+import { redacted } from '../../store/kurrentdb/nodes.js';
 import { openSqliteStore } from '../../store/sqlite/index.js';
 import type { Config } from '../../config.js';
 import type { Target } from './verb.js';
@@ -41,6 +42,7 @@ export async function openHistory(io: CliIo, config: Config): Promise<Target> {
       sink: new History({ appender, days, source: 'postfix-log', now: io.clock.now() }),
       entitled: (account, returnPath) => isEntitled(policy, account, returnPath),
       written: () => ({ added: appender.added, known: appender.known }),
+      into: config.store.kind === 'sqlite' ? config.store.file : redacted(config.store.url),
       close: () => store.close(),
     };
   } catch (error) {

@@ -9,7 +9,7 @@ const SHOWN = 120;
 export type Written = Readonly<Record<string, number>>;
 
 /** The summary as people read it. */
-export function summaryLines(summary: LogSummary, zone: string, written: Written): string[] {
+export function summaryLines(summary: LogSummary, zone: string, written: Written, into: string): string[] {
   const { files, lines, ignored, broken, brokenLines, events, accounts, firstAt, lastAt } = summary;
   const rows = [
     ['read', `${counted(lines, 'line')} of ${counted(files, 'file')}, times without a zone in ${zone}`],
@@ -43,6 +43,7 @@ export function summaryLines(summary: LogSummary, zone: string, written: Written
       .map(([key, count]) => WRITTEN[key]!(count))
       .join(', '),
   ]);
+  rows.push(['', `into ${printable(into)}`]);
   const shown = brokenLines.map(({ file, line, reason, text }) => {
     const cut = printable(text.length > SHOWN ? `${text.slice(0, SHOWN - 1)}…` : text);
     return `${printable(file)}:${line}: ${reason}${cut === '' ? '' : `: ${cut}`}`;

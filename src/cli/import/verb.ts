@@ -92,7 +92,7 @@ export function importVerb(program: Command, io: CliIo): void {
     const text =
       options.json === true
         ? asJson(summaryJson(summary, zone, written))
-        : summaryLines(summary, zone, written).join('\n');
+        : summaryLines(summary, zone, written, target.into).join('\n');
     // Standard output is for the result: a trace, or else the summary.
     (options.trace === '-' ? io.stderr : io.stdout).write(`${text}\n`);
     const { broken, understood } = summary;
@@ -108,6 +108,8 @@ export interface Target {
   readonly sink: Sink;
   readonly entitled: PostfixLogOptions['entitled'];
   written(): Record<string, number>;
+  /** Which store or file it is, without passwords. */
+  readonly into: string;
   close(): Promise<void>;
 }
 
@@ -135,6 +137,7 @@ async function openTrace(io: CliIo, name: string): Promise<Target> {
     sink,
     entitled: (account, returnPath) => isEntitled({ kind: 'own' }, account, returnPath),
     written: () => ({ lines: sink.written }),
+    into: isFile ? name : 'standard output',
     async close() {
       if (isFile) await new Promise<void>((resolve) => out.end(() => resolve()));
     },

@@ -298,7 +298,12 @@ export class BullWork implements TimedWork {
 
   #settleRefusal(error: Error): void {
     if (!this.#isOpen && REFUSAL.test(error.message))
-      this.#refuse(new StopgapError('unavailable', `Redis at ${this.#where} refuses us: ${error.message}`));
+      this.#refuse(
+        new StopgapError(
+          'unavailable',
+          `Redis at ${this.#where} refuses us: ${error.message.replace(/\.$/, '')}; correct user and password in redis (STOPGAP_REDIS)`,
+        ),
+      );
   }
 
   #refuse(error: StopgapError): void {

@@ -112,8 +112,8 @@ export function portError(error: unknown, what: string): Error {
     return new AccessRefused(`${what}: KurrentDB refuses the user or password`, { cause: error });
   if (error instanceof DeadlineExceededError)
     return new StoreUnavailable(`${what}: KurrentDB did not finish it in time`, { cause: error });
-  // Reads give it no text.
-  if (error instanceof UnavailableError && error.message === '')
+  // Reads give it no text but its name.
+  if (error instanceof UnavailableError && ['', 'UnavailableError'].includes(error.message))
     return new StoreUnavailable(`${what}: no KurrentDB can be reached`, { cause: error });
   return new StoreUnavailable(`${what}: ${messageOf(error)}`, { cause: error });
 }

@@ -5,6 +5,7 @@ import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { once } from 'node:events';
 import { describe, test } from 'node:test';
+import { RedisServer, skipWithoutRedisServer } from '../../support/redis.js';
 import { Served, workDir } from '../../support/smtp/served.js';
 
 /** The last line of a start that failed. */
@@ -13,6 +14,8 @@ async function fault(cwd: string, env: Readonly<Record<string, string>>): Promis
   assert.equal(code, 1, stderr);
   return stderr.trimEnd().split('\n').at(-1)!;
 }
+
+const skip = await skipWithoutRedisServer();
 
 describe('a start that cannot be', () => {
   test('names the setting of a port that is taken', async (t) => {
@@ -43,7 +46,27 @@ describe('a start that cannot be', () => {
     assert.match(line, /^stopgap: data: the directory \/proc\/stopgap\/data cannot be made/);
     const log = await fault(cwd, { STOPGAP_LOG_FILE: '/proc/stopgap/log' });
     assert.match(log, /^stopgap: log\.file: .*name a file that can be written to$/);
+    const folder = await fault(cwd, { STOPGAP_LOG_FILE: cwd });
+    assert.match(folder, /^stopgap: log\.file: \/\S+ is a folder; name a file that can be written to$/);
   });
+
+  test(
+    'a password that Redis refuses is told with its setting, and not called a fault',
+    { skip },
+    async (t) => {
+      const redis = await RedisServer.start({ args: ['--requirepass', 'tr0ub4dor'] });
+      t.after(() => redis.kill());
+      const { code, stderr } = await Served.run(await workDir(t), {
+        STOPGAP_REDIS: `redis://:wr0ng@${new URL(redis.url).host}`,
+      });
+      assert.equal(code, 1, stderr);
+      assert.match(
+        stderr,
+        /^stopgap: Redis at \S+ refuses us: WRONGPASS .*; correct user and password in redis \(STOPGAP_REDIS\)$/m,
+      );
+      assert.doesNotMatch(stderr, /this is a fault/);
+    },
+  );
 
   test('with the mail server behind away it starts, and the banner says so', async (t) => {
     const served = await Served.start(t, await workDir(t), {

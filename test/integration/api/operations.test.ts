@@ -53,6 +53,19 @@ describe('operations and the description of the API', () => {
     }
   });
 
+  test('a process without the role api says so of what another one serves', async (t) => {
+    const api = createOperations(server.deps);
+    const port = await HttpPort.open(api, { host: '127.0.0.1', port: 0 }, server.deps.log);
+    t.after(() => port.close());
+    const headers = { authorization: `Bearer ${TOKENS.viewer}` };
+    for (const path of ['/api/v1', '/api/v1/blocks']) {
+      const response = await fetch(`http://127.0.0.1:${port.number}${path}`, { headers });
+      const { detail } = (await response.json()) as { detail: string };
+      assert.equal(response.status, 404);
+      assert.equal(detail, `there is no ${path}: this process does not have the role api; ask one that has`);
+    }
+  });
+
   test('metrics come as OpenMetrics where that is preferred', async () => {
     const accept = 'application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5';
     const response = await fetch(new URL('/metrics', server.url), { headers: { accept } });

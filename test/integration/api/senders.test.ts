@@ -288,18 +288,39 @@ describe('senders and checks over HTTP', () => {
   });
 
   test('a check tells that everybody is put off while the mail server behind or the store is away', async () => {
-    const other = await ApiServer.start((deps) => ({ ...deps, accountState: () => 'active' }));
+    let upstream: 'ok' | 'failing' = 'ok';
+    const other = await ApiServer.start((deps) => ({
+      ...deps,
+      accountState: () => 'active',
+      upstreamState: (direction) => (direction === 'outbound' ? upstream : 'ok'),
+    }));
     try {
       const ask = async (more = '') =>
         (await other.get(`/api/v1/check?account=a@example.com${more}`)).json.sentence;
       const well = await ask();
       assert.equal(well, 'This sender is not refused: no block in force covers it.');
-      Object.assign(other.health, { relay: 'failing', store: 'failing' });
+      Object.assign(other.health, { store: 'failing' });
+      upstream = 'failing';
       assert.equal(
         await ask(),
         `${well} The mail server behind does not answer now: until it does, recipients of everybody are put off (451). The store takes no events now: until it does, messages of everybody are put off (451).`,
       );
       assert.doesNotMatch(await ask(`&at=${formatInstant(other.clock.now() - 1)}`), /put off/);
+      const arriving = await ask('&direction=inbound');
+      assert.match(arriving, /The store takes no events now/);
+      assert.doesNotMatch(arriving, /The mail server behind/, 'another one takes what arrives');
+    } finally {
+      await other.stop();
+    }
+  });
+
+  test('a check tells that SMTP nodes with an outbox go on taking mail while the store is away', async () => {
+    const other = await ApiServer.start((deps) => ({ ...deps, hasOutboxes: true }));
+    try {
+      Object.assign(other.health, { store: 'failing' });
+      const { sentence } = (await other.get('/api/v1/check?account=a@example.com')).json;
+      assert.match(sentence, / SMTP nodes go on taking mail as long as their outboxes have room, /);
+      assert.doesNotMatch(sentence, /put off/);
     } finally {
       await other.stop();
     }

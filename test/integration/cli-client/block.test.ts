@@ -191,6 +191,27 @@ describe('stopgap block', () => {
     assert.match((await terminal.run('block', 'release', hex)).err, /domain abad\.cafe is released/);
   });
 
+  test('takes type and value of a subject, as block add does', async () => {
+    const value = 'two-words@example.com';
+    await server.block(value);
+    await server.block('', { subject: { type: 'address', value } });
+    assert.match(
+      (await terminal.run('block', 'show', 'address', value)).out,
+      /^subject +address two-words@/m,
+    );
+    const released = await terminal.run('block', 'release', 'account', 'Two-Words@example.com');
+    assert.match(released.err, /^account two-words@example\.com is released$/m);
+    const again = await terminal.run('block', 'release', 'account', value);
+    assert.match(again.err, /there is no block of account two-words@example\.com that is active/);
+    const still = await terminal.run('block', 'show', 'address', value);
+    assert.match(still.out, /^state +active$/m);
+    const wrong = await terminal.run('block', 'release', 'user', value);
+    assert.match(wrong.err, /"user" is no subject type: use account, address, domain, ehlo, ip/);
+    await server.trip(value);
+    const approved = await terminal.run('block', 'approve', 'account', value);
+    assert.match(approved.err, /account two-words@example\.com is active/);
+  });
+
   test('says of a block that it follows a release within the hour, who let go and why', async () => {
     const first = await server.trip('again@example.com', 'block');
     await terminal.run('block', 'release', first, '--false-positive', '--note', 'their newsletter');

@@ -37,6 +37,28 @@ describe('how the command line finds server and token', () => {
       assert.equal(code, 0, err);
     }));
 
+  test('what the server cannot do now is told as such, with what to do', async () => {
+    const busy = http.createServer((_, response) => {
+      const body = { code: 'unavailable', detail: 'reading block-x: no KurrentDB can be reached' };
+      response.writeHead(503, { 'content-type': 'application/problem+json' }).end(JSON.stringify(body));
+    });
+    busy.listen(0, '127.0.0.1');
+    await once(busy, 'listening');
+    const url = `http://127.0.0.1:${(busy.address() as AddressInfo).port}`;
+    try {
+      await withTerminal({ STOPGAP_URL: url, STOPGAP_TOKEN: TOKENS.admin }, async (terminal) => {
+        const { code, err } = await terminal.run('block', 'list');
+        assert.equal(code, 1);
+        assert.equal(
+          err,
+          `stopgap: ${url} cannot do this now (reading block-x: no KurrentDB can be reached): try again, or ask stopgap doctor\n`,
+        );
+      });
+    } finally {
+      busy.close();
+    }
+  });
+
   test('options go before the environment', () =>
     withTerminal({ STOPGAP_URL: 'http://127.0.0.1:9', STOPGAP_TOKEN: 'sgp_wrong' }, async (terminal) => {
       await writeFile(path.join(terminal.cwd, 'token'), `${TOKENS.viewer}\n`);

@@ -29,6 +29,29 @@ describe('stopgap exempt', () => {
     assert.match((await terminal.run('exempt', 'list')).err, /no exemptions/);
   });
 
+  test('revokes by the subject too, with its type or without', async () => {
+    const add = (type: string, value: string) =>
+      terminal.run('exempt', 'add', type, value, '--indefinite', '--reason', 'list');
+    const revoke = (...words: string[]) => terminal.run('exempt', 'revoke', ...words);
+    await add('account', 'list@example.com');
+    assert.match((await revoke('List@Example.com')).err, /^the exemption [0-9a-f-]{36} is revoked$/m);
+    await add('account', 'list@example.com');
+    await add('address', 'list@example.com');
+    const several = await revoke('list@example.com');
+    assert.equal(several.code, 1, several.err);
+    assert.match(
+      several.err,
+      /several exemptions are of list@example\.com .*: give an id, or the type before it/,
+    );
+    assert.equal((await revoke('address', 'list@example.com')).code, 0);
+    assert.match((await terminal.run('exempt', 'list')).out, /account list@example\.com/);
+    assert.equal((await revoke('account', 'list@example.com')).code, 0);
+    const none = await revoke('account', 'list@example.com');
+    assert.deepEqual([none.code, /no exemption of account list@example\.com/.test(none.err)], [1, true]);
+    const unknown = await revoke('list@example.com');
+    assert.match(unknown.err, /there is no exemption list@example\.com in force/);
+  });
+
   test('asks how long and why', async () => {
     const silent = await terminal.run('exempt', 'add', 'account', 'x@example.com', '--reason', 'list');
     assert.equal(silent.code, 2);

@@ -101,6 +101,17 @@ describe('stopgap override', () => {
     assert.match(replaced.out, /\n +x2 +- +- +admin/);
   });
 
+  test('takes a duration too, as block add and exempt add do', async () => {
+    const set = (...options: string[]) =>
+      terminal.run('override', 'set', 'account', 'while@example.com', '--factor', '2', ...options);
+    assert.match((await set('--for', '6h')).out, /\n +x2 +- +in 6h +admin/);
+    const both = await set('--for', '6h', '--until', 'never');
+    assert.deepEqual([both.code, /cannot be used with option '--until/.test(both.err)], [2, true]);
+    const wrong = await set('--for', 'soon');
+    assert.equal(wrong.code, 2);
+    assert.match(wrong.err, /must be a duration such as 90s, 10m, 24h or 35d/);
+  });
+
   test('a limit whose time is over does not come back with the next set', async () => {
     const set = (...options: string[]) =>
       terminal.run('override', 'set', 'account', 'over@example.com', ...options);

@@ -168,6 +168,7 @@ describe('stopgap doctor', () => {
     const { code, findings, has } = await doctor(t, { env }, cwd);
     assert.equal(code, 0, JSON.stringify(findings));
     has('server', 'ok', /store ok, relay \w+, readModels ready, listeners up/);
+    assert.equal(findings.filter(({ check }) => check === 'server').length, 1);
     has('ports', 'ok', new RegExp(`submission 127.0.0.1:${submission} is held by the running Stopgap`));
     has('ports', 'ok', new RegExp(`HTTP 127.0.0.1:${api} is held by the running Stopgap`));
     has('store', 'ok', new RegExp(`events\\.db: .* open in process ${served.child.pid} on`));
@@ -178,6 +179,12 @@ describe('stopgap doctor', () => {
 
     const elsewhere = { ...env, STOPGAP_SMTP_SUBMISSION_LISTEN: `127.0.0.1:${await freePort()}` };
     (await doctor(t, { env: elsewhere }, cwd)).has('ports', 'warning', /is free, though Stopgap runs/);
+    const other = await doctor(t, { env: { ...env, STOPGAP_DATA: './other-data' } }, cwd);
+    other.has(
+      'server',
+      'warning',
+      /does not use \S+other-data: it runs with other settings .*; give the doctor/,
+    );
     const hidden = { ...env, STOPGAP_API_LISTEN: `127.0.0.1:${await freePort()}` };
     const alone = await doctor(t, { env: hidden }, cwd);
     alone.has('store', 'warning', /does not answer over HTTP/);
@@ -499,7 +506,11 @@ describe('stopgap doctor', () => {
     await standIn.kill();
     const away = await doctor(t, given);
     assert.equal(away.code, 1);
-    away.has('store', 'problem', /KurrentDB at \S+ does not answer/);
+    away.has(
+      'store',
+      'problem',
+      /KurrentDB at \S+ does not answer: asking for the head: no KurrentDB can be reached/,
+    );
     away.has('outbox', 'ok', /outbox\.db is not there yet/);
   });
 });

@@ -170,6 +170,7 @@ describe('stopgap import postfix-log', () => {
     assert.equal(first.code, 0, first.err);
     const stored = await folder.events();
     assert.match(first.out, new RegExp(`^written +${stored.length - 1} events added, 0 known before$`, 'm'));
+    assert.match(first.out, /^ +into \/.*\/data\/events\.db$/m, 'it says which store it is');
     assert.ok(stored.some(({ type }) => type === 'SenderDaySummarised'));
     assert.deepEqual(
       stored.map(({ type }) => type).filter((type) => type !== 'SenderDaySummarised'),

@@ -34,6 +34,7 @@ test(
       await server.tell({ do: 'forget' });
       const second = await folder.import(['mail.log']);
       assert.equal(second.code, 0, second.err);
+      assert.match(first.out, /^ +into kurrentdb:\/\//m);
       assert.match(second.out, new RegExp(`^written +0 events added, ${added} known before$`, 'm'));
       assert.deepEqual(await collect(store.readAll()), before);
     }),

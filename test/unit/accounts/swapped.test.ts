@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { chownSync, readdirSync, rmSync, statSync, symlinkSync, unlinkSync, writeFileSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, open, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
@@ -80,4 +80,21 @@ describe('what root makes in the directory of a service', { skip }, () => {
       assert.deepEqual([uid, gid, mode & 0o777], [SERVICE, SERVICE, 0o600]);
     }
   });
+});
+
+test('a private file for which the disk has no room is named, and stays as it was', async (t) => {
+  const folder = await mkdtemp(path.join(tmpdir(), 'stopgap-full-'));
+  t.after(() => rm(folder, { recursive: true }));
+  const file = path.join(folder, 'users.yaml');
+  await writePrivateFile(file, 'before\n');
+  const handle = await open(file);
+  t.mock.method(Object.getPrototypeOf(handle) as typeof handle, 'writeFile', () =>
+    Promise.reject(Object.assign(new Error('ENOSPC: no space left on device, write'), { code: 'ENOSPC' })),
+  );
+  await handle.close();
+  await assert.rejects(writePrivateFile(file, 'after\n'), {
+    message: `${file} finds no room on its disk; it is as before: free some`,
+  });
+  assert.equal(await readFile(file, 'utf8'), 'before\n');
+  assert.deepEqual(await readdir(folder), ['users.yaml']);
 });

@@ -92,6 +92,11 @@ const CASES: Array<[name: string, given: Given, problem: string | RegExp]> = [
     'stopgap.yaml:1:52: smtp.inbound[0].domains: is missing; for instance domains: [example.com]',
   ],
   [
+    'inbound from the environment without domains',
+    { env: { STOPGAP_SMTP_RELAY_URL: 'smtp://a.example', STOPGAP_SMTP_INBOUND_LISTEN: '2525' } },
+    'STOPGAP_SMTP_INBOUND_DOMAINS: smtp.inbound[0].domains: is missing; for instance domains: [example.com]',
+  ],
+  [
     'inbound without an address',
     { yaml: RELAY, env: { STOPGAP_SMTP_INBOUND_DOMAINS: 'a.example' } },
     /smtp\.inbound\[0\]\.listen: is missing/,

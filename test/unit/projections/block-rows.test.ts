@@ -156,6 +156,34 @@ describe('the rows of the ledger', () => {
     );
   });
 
+  test('find a description in either form of Unicode, and compose none while they are searched', (t) => {
+    const ledger = new BlockLedger();
+    const impose = (description: string, n: number): void =>
+      ledger.apply(
+        blockEvent(
+          {
+            type: 'BlockImposed',
+            data: {
+              block: `block-${n}`,
+              subject: { type: 'account', value: `a${n}@example.com` },
+              ...{ direction: 'outbound', description, refusal: 'soft', until: null },
+              ...{ origin: 'admin', renewWhileTrying: false },
+            },
+          },
+          T0,
+          n,
+        ) as BlockEvent,
+      );
+    ['Stra\u00dfe GRÜN', 'gru\u0308n', 'a\u0323\u0301', 'blau'].forEach((text, n) => impose(text, n + 1));
+    const { rows } = ledger;
+    const normalize = t.mock.method(String.prototype, 'normalize');
+    const among = ['gr\u00fcn', 'straße', '\u1ea1\u0301', 'blau'].map((text) =>
+      found(rows, { now: T0, text }, 'oldest'),
+    );
+    assert.equal(normalize.mock.callCount(), 0);
+    assert.deepEqual(among, [[1, 2], [1], [3], [4]]);
+  });
+
   test('count what each rule has in force', () => {
     fc.assert(
       fc.property(fc.array(seed, { maxLength: 100 }), instant, (seeds, now) => {

@@ -62,6 +62,42 @@ describe('who may connect', () => {
     );
   });
 
+  test('no more at a time from one site than it may have, however many IPv6 networks it spreads them over', () => {
+    const door = admission({ perNetwork: 2 });
+    const inside = (site: (n: number) => string): number => {
+      let count = 0;
+      for (let n = 0; n < 100; n++) if (door.admit(site(n)) === undefined) count++;
+      return count;
+    };
+    assert.equal(
+      inside((n) => `2001:db8:0:${(0xa00 + n).toString(16)}::/64`),
+      4,
+      'a /56: twice as many',
+    );
+    assert.equal(
+      inside((n) => `2001:db8:0:${(0x100 * (n + 1)).toString(16)}::/64`),
+      4,
+      'the rest of a /48: four times as many altogether',
+    );
+    assert.equal(door.admit('2001:db8:1::/64'), undefined, 'another site');
+    door.left('2001:db8:0:a00::/64');
+    assert.equal(door.admit('2001:db8:0:b00::/64'), undefined, 'one has gone');
+    assert.equal(door.admit('2001:db8:0:c00::/64'), 'network');
+  });
+
+  test('no more a minute from one site, however many IPv6 networks it spreads them over', () => {
+    const door = admission({ newPerMinute: 3 });
+    const visits = Array.from({ length: 100 }, (_, n) => {
+      const network = `2001:db8:0:${(0x100 + n).toString(16)}::/64`;
+      const why = door.admit(network);
+      if (why === undefined) door.left(network);
+      return why;
+    });
+    assert.equal(visits.filter((why) => why === undefined).length, 6);
+    assert.equal(visits.at(-1), 'rate');
+    assert.equal(door.admit('2001:db8:1::/64'), undefined, 'another site');
+  });
+
   test('with no limits of its own where it is given none', () => {
     const door = admission({ perNetwork: 1, newPerMinute: 1 });
     for (let n = 0; n < 10; n++) assert.equal(door.admit(undefined), undefined);

@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import net from 'node:net';
+import { after, before, describe, test } from 'node:test';
+import { listen } from '../../../src/api/http/listen.js';
+import { MINUTE } from '../../../src/kernel/time.js';
+import { ApiServer, TOKENS } from '../../support/api/server.js';
+import { Gate, Tally, settle } from '../../support/gate.js';
+
+const VIEWER = { authorization: `Bearer ${TOKENS.viewer}` };
+
+describe('clients that do not read their answers', () => {
+  let server: ApiServer;
+  const asked = new Tally();
+  const answered = new Gate();
+  before(async () => {
+    server = await ApiServer.start((deps) => ({
+      ...deps,
+      rulesCommands: new Proxy(deps.rulesCommands, {
+        get: (target, name) => async () => {
+          asked.add();
+          await answered.opened;
+          return (Reflect.get(target, name, target) as () => unknown).call(target);
+        },
+      }),
+    }));
+  });
+  after(() => server.stop());
+
+  /** What comes back for requests that are sent all at once, until the connection ends. */
+  async function sentAtOnce(requests: string): Promise<string> {
+    const socket = net.connect(Number(new URL(server.url).port), '127.0.0.1');
+    socket.on('error', () => undefined); // cut off while it still sends
+    let text = '';
+    socket.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+    socket.write(requests);
+    await once(socket, 'close');
+    return text;
+  }
+
+  const request = (path: string, last = ''): string =>
+    `GET ${path} HTTP/1.1\r\nHost: x\r\nAuthorization: ${VIEWER.authorization}\r\n${last}\r\n`;
+
+  test('a connection on which a request comes before the last one is answered is cut off', async () => {
+    const openApi = request('/api/v1/openapi.json').repeat(100);
+    const text = await sentAtOnce(openApi + request('/', 'Connection: close\r\n'));
+    assert.ok(text.split('HTTP/1.1 200 OK').length <= 2, 'at most one is answered');
+  });
+
+  test('one token has at most a hundred requests under way, and other tokens are answered meanwhile', async () => {
+    const abort = new AbortController();
+    const ask = (signal?: AbortSignal): Promise<Response> =>
+      fetch(`${server.url}api/v1/rules`, { headers: VIEWER, ...(signal && { signal }) });
+    const gone = Array.from({ length: 50 }, () => ask(abort.signal));
+    const held = Array.from({ length: 50 }, () => ask());
+    await asked.reached(100);
+    abort.abort();
+    await Promise.allSettled(gone);
+    // What is asked and not waited for is worked on all the same.
+    for (let times = 0; times < 20; times++)
+      assert.equal((await server.get('/api/v1/blocks', { role: 'viewer' })).status, 503);
+    const reply = await server.get('/api/v1/blocks', { role: 'viewer' });
+    assert.equal(reply.status, 503);
+    assert.equal(reply.json.code, 'unavailable');
+    assert.equal(reply.headers.get('retry-after'), '1');
+    assert.equal((await server.get('/api/v1/blocks', { role: 'operator' })).status, 200);
+    answered.open();
+    for (const response of await Promise.all(held)) {
+      assert.equal(response.status, 200);
+      await response.text();
+    }
+    await settle();
+    assert.equal((await server.get('/api/v1/blocks', { role: 'viewer' })).status, 200, 'they are over');
+  });
+
+  test('a connection that takes nothing of its answer for two minutes ends', async () => {
+    const closed = new Gate();
+    const listener = await listen(
+      (_, response) => {
+        response.once('close', () => closed.open());
+        response.end(Buffer.alloc(64 * 1024 * 1024));
+      },
+      { host: '127.0.0.1', port: 0 },
+      assert.fail,
+    );
+    const http = listener.server;
+    assert.equal(http.timeout, 2 * MINUTE);
+    http.timeout = 20;
+    const socket = net.connect((http.address() as AddressInfo).port, '127.0.0.1').pause();
+    socket.on('error', () => undefined); // it is reset
+    socket.write('GET / HTTP/1.1\r\nHost: x\r\n\r\n');
+    await closed.opened;
+    socket.destroy();
+    await listener.close();
+  });
+});

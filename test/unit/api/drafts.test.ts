@@ -1,0 +1,45 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { readDraft } from '../../../src/api/rules-input.js';
+import { parseAside } from '../../../src/parsing/aside.js';
+import { settle } from '../../support/gate.js';
+
+/** Long enough to be read in the thread. */
+const RULES = {
+  text: `version: 1\nrules:\n${Array.from(
+    { length: 200 },
+    (_, n) =>
+      `  - { id: r${n}, per: account, count: messages, window: 1h, limit: ${n + 1}, then: propose, for: 1h }`,
+  ).join('\n')}\n`,
+  isJson: false,
+};
+const TOKENS = `tokens:\n${Array.from(
+  { length: 100 },
+  (_, n) => `  - name: t${n}\n    role: viewer\n    hash: sha256:${'0'.repeat(61)}${100 + n}\n`,
+).join('')}`;
+
+describe('rules that are only tried', () => {
+  test('are read one after the other, so that a file waits for one of them at most', async () => {
+    let done = 0;
+    const drafts = Array.from({ length: 20 }, () => readDraft(RULES).then(() => done++));
+    await settle();
+    assert.equal((await parseAside('tokens', TOKENS, 'tokens.yaml')).length, 100);
+    assert.ok(done <= 2, `${done} came before the file`);
+    await Promise.all(drafts);
+    assert.equal(done, 20);
+  });
+
+  test('are refused where twenty wait already, and are read again when these are done', async () => {
+    const drafts = Array.from({ length: 20 }, () => readDraft(RULES));
+    await assert.rejects(readDraft(RULES), { code: 'unavailable' });
+    await Promise.all(drafts);
+    assert.equal((await readDraft(RULES)).rules.rules.length, 200);
+  });
+
+  test('are named as they were before, and one that is faulty holds up no other', async () => {
+    const faulty = readDraft({ text: `${RULES.text}x: 1\n`, isJson: false }, 'mine');
+    const next = readDraft(RULES);
+    await assert.rejects(faulty, /mine/);
+    assert.equal((await next).rules.rules.length, 200);
+  });
+});
