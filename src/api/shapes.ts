@@ -231,7 +231,7 @@ export const windowShape = z
     besides: z
       .array(z.string())
       .meta({ description: 'What must be so besides of a message, or of what is within the window.' }),
-    together: z
+    outbreak: z
       .object({
         domain: z.string(),
         accounts: z.int().meta({ description: 'So many have turned within its window.' }),

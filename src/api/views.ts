@@ -77,16 +77,16 @@ export function exemptionView(exemption: Exemption): ExemptionJson {
 }
 
 export function windowView(subject: Subject, reading: WindowReading): WindowJson {
-  const { window, notNow, besides, outbreak: together, observed, inWindow, ...rest } = reading;
+  const { window, notNow, besides, outbreak, observed, inWindow, ...rest } = reading;
   return {
     ...{ subject: subjectView(subject), ...rest, window: formatDuration(window) },
     ...{ observed: inWindow ?? observed, sinceTrip: inWindow === undefined ? null : observed },
     ...{ applies: notNow === undefined, reason: notNow ?? null, besides: [...besides] },
-    ...(together === undefined ? {} : { together: groupView(together) }),
+    ...(outbreak === undefined ? {} : { outbreak: groupView(outbreak) }),
   };
 }
 
-function groupView({ window, turnedAt, alarmUntil, ...rest }: OutbreakReading): WindowJson['together'] {
+function groupView({ window, turnedAt, alarmUntil, ...rest }: OutbreakReading): WindowJson['outbreak'] {
   return {
     ...rest,
     ...{ window: formatDuration(window), turnedAt: instant(turnedAt), alarmUntil: instant(alarmUntil) },

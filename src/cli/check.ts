@@ -102,25 +102,25 @@ function headOf({ subject, rule }: WindowJson): readonly string[] {
 }
 
 function limitOf(reading: WindowJson, now: number): readonly string[] {
-  const { count, window, leaveOut, observed, sinceTrip, limit, besides, together } = reading;
+  const { count, window, leaveOut, observed, sinceTrip, limit, besides, outbreak } = reading;
   const without =
     leaveOut === undefined ? '' : `, less the ${leaveOut === 1 ? 'largest message' : 'two largest'}`;
   const more =
-    together === undefined
+    outbreak === undefined
       ? [
           ...(sinceTrip === null || sinceTrip === observed
             ? []
             : [`${sinceTrip} of them count: the rest has led to a verdict`]),
           ...besides.map((each) => `and ${each}`),
         ].join(', ')
-      : groupOf(reading, together, now);
+      : groupOf(reading, outbreak, now);
   return [`${observed} of ${limit} ${count}`, `within ${window}${without}`, more];
 }
 
 /** Whether an account has turned abnormal, and how many of its domain have. */
 function groupOf(
   { subject }: WindowJson,
-  { domain, accounts, limit, window, turnedAt, alarmUntil }: NonNullable<WindowJson['together']>,
+  { domain, accounts, limit, window, turnedAt, alarmUntil }: NonNullable<WindowJson['outbreak']>,
   now: number,
 ): string {
   const alarm =

@@ -78,7 +78,7 @@ export class Replay {
   #position = 0;
   #version = 0;
   /** When days are summarised next. */
-  #chore = DAY_SUMMARY_JOB.after(START);
+  #nextJob = DAY_SUMMARY_JOB.after(START);
 
   constructor(folder: string) {
     this.#folder = folder;
@@ -113,9 +113,9 @@ export class Replay {
 
   /** Days are summarised at their times, as housekeeping does it. */
   #summarise(now: number): void {
-    for (; this.#chore <= now; this.#chore = DAY_SUMMARY_JOB.after(this.#chore)) {
-      for (const { type, data } of DAY_SUMMARY_JOB.run(this.#models, this.#chore)) {
-        this.#fold(type, data, this.#chore, { by: DAY_SUMMARY_JOB.by });
+    for (; this.#nextJob <= now; this.#nextJob = DAY_SUMMARY_JOB.after(this.#nextJob)) {
+      for (const { type, data } of DAY_SUMMARY_JOB.run(this.#models, this.#nextJob)) {
+        this.#fold(type, data, this.#nextJob, { by: DAY_SUMMARY_JOB.by });
       }
     }
   }

@@ -295,8 +295,8 @@ class System {
       id: description,
     } = rule;
     const terms = { direction, refusal, duration, escalate, lapse, renewWhileTrying, description };
-    const sparedBy = this.#folding.models.exemptions.covering(subject, this.#now);
-    const spared = sparedBy === undefined ? {} : { sparedBy };
+    const exemptedBy = this.#folding.models.exemptions.covering(subject, this.#now);
+    const spared = exemptedBy === undefined ? {} : { exemptedBy };
     const newId = `id-${++this.#ids}`;
     this.#decide(subject, { kind: 'act', action: rule.then, subject, terms, evidence, newId, ...spared });
   }

@@ -25,7 +25,7 @@ export class Watching {
   readonly models: ReadModels;
   readonly #verdicts: Verdict[] = [];
   #now: Instant;
-  #chore: Instant;
+  #nextJob: Instant;
   #version = 0;
 
   /** @param rules as `rulesChanged` takes them */
@@ -39,7 +39,7 @@ export class Watching {
       },
     });
     this.#now = start;
-    this.#chore = DAY_SUMMARY_JOB.after(start);
+    this.#nextJob = DAY_SUMMARY_JOB.after(start);
     this.rules(rules);
   }
 
@@ -49,12 +49,12 @@ export class Watching {
 
   /** Time passes up to an instant. */
   until(at: Instant): this {
-    while (this.#chore <= at) {
-      this.#now = this.#chore;
+    while (this.#nextJob <= at) {
+      this.#now = this.#nextJob;
       for (const { type, data, stream } of DAY_SUMMARY_JOB.run(this.models, this.#now)) {
         this.fold(type, data, { stream, by: DAY_SUMMARY_JOB.by });
       }
-      this.#chore = DAY_SUMMARY_JOB.after(this.#now);
+      this.#nextJob = DAY_SUMMARY_JOB.after(this.#now);
     }
     this.#now = Math.max(this.#now, at);
     return this;
