@@ -170,11 +170,11 @@ describe('what is usual, over HTTP', () => {
     const turnedAt = formatInstant(clock.now());
     const ofAccount = (value: string, observed: number, turned: string | null): object => ({
       ...{ subject: { type: 'account', value }, ...own, observed },
-      together: { ...group, turnedAt: turned },
+      outbreak: { ...group, turnedAt: turned },
     });
     const ofDomain = {
       ...{ subject: { type: 'domain', value: 'example.com' }, count: 'accounts', window: '30m', limit: 3 },
-      ...{ ...common, observed: 2, together: { ...group, turnedAt: null } },
+      ...{ ...common, observed: 2, outbreak: { ...group, turnedAt: null } },
     };
     assert.deepEqual(await reading('/api/v1/senders/account/a@example.com'), [
       ofAccount('a@example.com', 3, turnedAt),
