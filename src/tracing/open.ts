@@ -1,5 +1,4 @@
 import { setTimeout } from 'node:timers/promises';
-import type { Tracer } from '@opentelemetry/api';
 import type { Logger } from 'pino';
 import type { TracingSettings } from '../config/types.js';
 import { messageOf, StopgapError } from '../kernel/errors.js';
@@ -7,13 +6,6 @@ import type { Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
 import type * as sdk from './sdk.js';
 import { Tracing } from './tracing.js';
-
-/** What makes spans and sends them. */
-export interface TracingSdk {
-  readonly tracer: Tracer;
-  /** Sends what waits. */
-  close(): Promise<void>;
-}
 
 export interface OpenTracing {
   readonly tracing: Tracing;

@@ -10,11 +10,11 @@ import {
   ParentBasedSampler,
   TracerProvider,
 } from '@opentelemetry/sdk-trace';
+import type { Tracer } from '@opentelemetry/api';
 import type { Logger } from 'pino';
 import type { TracingSettings } from '../config/types.js';
 import type { Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
-import type { TracingSdk } from './open.js';
 
 /** Spans that wait for the collector; what comes when so many do is dropped. About 2 MB. */
 const MOST_WAITING = 2048;
@@ -22,6 +22,13 @@ const BATCH = 512;
 /** How long a batch may take, with all that is tried again. The end of the process waits for no more than this. */
 const PATIENCE: Milliseconds = 3 * SECOND;
 const FLUSH_EVERY: Milliseconds = 2 * SECOND;
+
+/** What makes spans and sends them. */
+export interface TracingSdk {
+  readonly tracer: Tracer;
+  /** Sends what waits. */
+  close(): Promise<void>;
+}
 
 /** The one part that loads the SDK: only where traces are sent at all. */
 export function startSdk(

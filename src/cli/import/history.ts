@@ -16,9 +16,20 @@ import { openKurrentStore } from '../../store/kurrentdb/index.js';
 import { redacted } from '../../store/kurrentdb/nodes.js';
 import { openSqliteStore } from '../../store/sqlite/index.js';
 import type { Config } from '../../config.js';
-import type { Target } from './verb.js';
 import type { CliIo } from '../io.js';
 import { note } from '../io.js';
+import type { PostfixLogOptions } from '../../import/postfix-log/index.js';
+import type { Sink } from '../../import/sink.js';
+
+/** Where events go, and what became of them. */
+export interface Target {
+  readonly sink: Sink;
+  readonly entitled: PostfixLogOptions['entitled'];
+  written(): Record<string, number>;
+  /** Which store or file it is, without passwords. */
+  readonly into: string;
+  close(): Promise<void>;
+}
 
 /** The store of the configuration, for history to be written into. @throws StoreRefused */
 export async function openHistory(io: CliIo, config: Config): Promise<Target> {

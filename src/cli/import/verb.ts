@@ -9,7 +9,6 @@ import { parseInstant } from '../../kernel/time.js';
 import { parseNetworks } from '../../import/networks.js';
 import type { LogFile, LogSummary, PostfixLogOptions } from '../../import/postfix-log/index.js';
 import { onceReadable, openLogFile, ownZone, readPostfixLogs, Zone } from '../../import/postfix-log/index.js';
-import type { Sink } from '../../import/sink.js';
 import { TraceWriter } from '../../import/trace.js';
 import type { Config } from '../../config.js';
 import { normalizeAccount } from '../../sending/identity.js';
@@ -20,6 +19,7 @@ import { openNamed } from '../named-file.js';
 import { progressLine, summaryJson, summaryLines } from './summary.js';
 import type { CliIo } from '../io.js';
 import { asJson, note } from '../io.js';
+import type { Target } from './history.js';
 
 export interface ImportOptions extends ConfigOption {
   readonly trace?: string;
@@ -101,16 +101,6 @@ export function importVerb(program: Command, io: CliIo): void {
       throw new StopgapError('invalid-input', `${what}; name mail logs of Postfix, as in /var/log/mail.log*`);
     }
   });
-}
-
-/** Where events go, and what became of them. */
-export interface Target {
-  readonly sink: Sink;
-  readonly entitled: PostfixLogOptions['entitled'];
-  written(): Record<string, number>;
-  /** Which store or file it is, without passwords. */
-  readonly into: string;
-  close(): Promise<void>;
 }
 
 /** Stores are loaded for this alone: other verbs start in a fraction of the time. */

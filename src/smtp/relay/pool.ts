@@ -7,7 +7,7 @@ import { IdleSessions, reset } from './idle.js';
 import type { OutageOptions } from './outage.js';
 import { Outage } from './outage.js';
 import { RelayUnreachable } from './port.js';
-import type { Sender } from './queue.js';
+import type { Sender } from './port.js';
 import { SessionQueue, Shares } from './queue.js';
 import type { Session } from './session.js';
 

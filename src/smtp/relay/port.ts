@@ -1,5 +1,8 @@
 import type { AlarmClock, Milliseconds } from '../../kernel/time.js';
 
+/** Whom something is for: an account or a network; a transaction that belongs to nobody is its own. */
+export type Sender = string | object;
+
 /** One answer in an SMTP or LMTP dialogue (RFC 5321 section 4.2). */
 export interface Reply {
   /** 200 to 599, as the upstream gave it; never 421, which is a matter between us and the upstream. */

@@ -1,9 +1,7 @@
 import type { Milliseconds } from '../../kernel/time.js';
+import type { Sender } from './port.js';
 import { RelayUnreachable } from './port.js';
 import type { Session } from './session.js';
-
-/** Whom something is for: an account or a network; a transaction that belongs to nobody stands for itself. */
-export type Sender = string | object;
 
 /**
  * Shares out something of which there is only so much. A sender may have as much as it leaves to others: one alone gets

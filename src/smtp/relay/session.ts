@@ -6,7 +6,7 @@ import type { DataOutcome } from './outcome.js';
 import { SessionLost } from './outcome.js';
 import type { MessageBody, RelayTimeouts } from './port.js';
 import { RelayUnreachable } from './port.js';
-import type { Sender } from './queue.js';
+import type { Sender } from './port.js';
 import type { RawReply } from './reply.js';
 import { textOf } from './reply.js';
 import { Wire } from './wire.js';

@@ -14,7 +14,7 @@ import type {
 } from './port.js';
 import { RelayUnreachable } from './port.js';
 import { isPositive, toReply } from './reply.js';
-import type { Sender } from './queue.js';
+import type { Sender } from './port.js';
 import type { Session } from './session.js';
 import { SessionLost } from './outcome.js';
 
