@@ -1,4 +1,3 @@
-import { setTimeout as pause } from 'node:timers/promises';
 import type { WatchedFile } from './accounts/watched-file.js';
 import { openStore } from './adapters.js';
 import type { Api, OperationDependencies } from './api/index.js';
@@ -34,6 +33,7 @@ import { openTracing } from './tracing/open.js';
 import { tracedStore } from './tracing/traced-store.js';
 import type { Tracing } from './tracing/tracing.js';
 import { watchTokens } from './watched-files.js';
+import { within } from './runtime/deadline.js';
 
 export interface AppOptions {
   readonly loaded: LoadedConfig;
@@ -107,7 +107,7 @@ export async function startApp(options: AppOptions): Promise<RunningApp> {
     const closed = stop().catch((fault: unknown) =>
       log.warn({ error: messageOf(fault) }, 'not all was closed'),
     );
-    await Promise.race([closed, pause(CLOSED_WITHIN)]);
+    await within(options.clock, CLOSED_WITHIN, closed, () => undefined);
     throw error;
   }
 }

@@ -8,9 +8,10 @@ import { SECOND } from '../kernel/time.js';
 import { decisionFields } from '../log/decisions.js';
 import type { Subject } from '../sending/subjects.js';
 import type { ApiDependencies } from './dependencies.js';
-import { within } from './http/deadline.js';
+import { within } from '../runtime/deadline.js';
 import { ifMatch, preconditionFailed } from './http/etag.js';
 import type { ApiRequest } from './http/route.js';
+import { StoreUnavailable } from '../store/port.js';
 
 /** How long the read models may take to fold what was just written. */
 const FOLD_PATIENCE = 5 * SECOND;
@@ -33,7 +34,9 @@ export async function shown(
   position: number,
   patience: Milliseconds = FOLD_PATIENCE,
 ): Promise<void> {
-  await within(clock, models.reached(position), patience, NOT_SHOWN);
+  await within(clock, patience, models.reached(position), () => {
+    throw new StoreUnavailable(NOT_SHOWN);
+  });
 }
 
 /**

@@ -12,7 +12,7 @@ import { RulesCommandHandler } from '../commands/rules-commands.js';
 import { DaySummaryRecorder } from './day-summaries.js';
 import { letGoWhenBack } from './housekeeping.js';
 import { messageOf } from '../kernel/errors.js';
-import type { AlarmClock, Milliseconds } from '../kernel/time.js';
+import type { AlarmClock } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
 import { DECISIONS_ONLY, FOLDED_CATEGORIES } from './event-registry.js';
 import type { LogLevels } from '../log/levels.js';
@@ -28,12 +28,13 @@ import { planTimedWork, taskRunner, timedTasks } from './timed-work.js';
 import { DEFAULT_RULES, EVALUATION_RULES } from '../rules/defaults.js';
 import type { RulesChanged, SourcedRules } from '../rules/model.js';
 import { Snapshots } from '../snapshots/snapshots.js';
-import { insist } from '../store/backoff.js';
+import { insist } from '../store/insist.js';
 import type { OutboxedStore } from '../store/outboxed.js';
 import type { EventStore } from '../store/port.js';
 import { LogReplaced } from '../store/port.js';
 import type { Tracing } from '../tracing/tracing.js';
 import { watchRules } from '../watched-files.js';
+import { within } from '../runtime/deadline.js';
 
 export interface LogFollowerOptions {
   readonly loaded: LoadedConfig;
@@ -228,7 +229,7 @@ export class LogFollower {
             () => undefined,
           );
     if (settled === undefined || outbox === undefined) return settled;
-    return Promise.race([settled, passed(clock, FOLDED_WITHIN)]);
+    return within(clock, FOLDED_WITHIN, settled, () => undefined);
   }
 
   /** Takes over its files as they are, also where they have lost most of their entries. */
@@ -423,8 +424,4 @@ export class LogFollower {
     await this.#snapshots?.abandon();
     await this.models.startAnew();
   }
-}
-
-function passed(clock: AlarmClock, span: Milliseconds): Promise<void> {
-  return new Promise((resolve) => clock.after(span, resolve));
 }

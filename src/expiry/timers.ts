@@ -2,6 +2,7 @@ import TinyQueue from 'tinyqueue';
 import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
 import { MINUTE, SECOND } from '../kernel/time.js';
 import type { TaskRunner, TimedTask, TimedWork } from './port.js';
+import { pauseAfter } from '../runtime/backoff.js';
 
 export interface TimerOptions {
   readonly clock: AlarmClock;
@@ -98,7 +99,7 @@ export class Timers implements TimedWork {
       onFailed?.(task, error);
       const failures = (this.#retries.get(key) ?? 0) + 1;
       this.#retries.set(key, failures);
-      const pause = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (failures - 1));
+      const pause = pauseAfter(failures, { first: FIRST_PAUSE, most: LONGEST_PAUSE });
       if (!this.#queue.has(key)) this.#queue.put(key, task, clock.now() + pause);
     }
   }

@@ -9,6 +9,7 @@ import type { ReadModels } from '../detector/read-models.js';
 import type { Relay } from '../smtp/relay/port.js';
 import type { EventStore } from '../store/port.js';
 import type { Metrics } from './metrics.js';
+import { within } from '../runtime/deadline.js';
 
 /** What the gauges are read off; a process has as much of it as its roles need. */
 export interface Gauged {
@@ -188,16 +189,10 @@ async function updateTimedWork({ timedWork: metrics }: Metrics, gauged: Gauged):
 
 /** What a promise gives; undefined where it takes too long or what it asks is away, which other metrics tell. */
 async function inTime<T>(clock: AlarmClock, promise: Promise<T>): Promise<T | undefined> {
-  let cancel = (): void => undefined;
-  const late = new Promise<undefined>((resolve) => {
-    cancel = clock.after(PATIENCE, () => resolve(undefined));
-  });
   try {
-    return await Promise.race([promise, late]);
+    return await within(clock, PATIENCE, promise, () => undefined);
   } catch (error) {
     if (error instanceof StopgapError && error.code === 'unavailable') return undefined;
     throw error;
-  } finally {
-    cancel();
   }
 }

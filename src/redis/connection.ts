@@ -3,6 +3,7 @@ import { Cluster, Redis } from 'ioredis';
 import type { Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
 import type { RedisAddress } from './address.js';
+import { pauseAfter } from '../runtime/backoff.js';
 
 export type RedisClient = Redis | Cluster;
 
@@ -39,7 +40,7 @@ export function connectRedis(
 ): RedisConnection {
   let closed = false;
   const pauseBefore = (attempt: number): number | null =>
-    closed ? null : Math.min(LONGEST_PAUSE, 50 * 2 ** Math.min(attempt, 10)) * (0.75 + Math.random() / 4);
+    closed ? null : pauseAfter(attempt, { first: 100, most: LONGEST_PAUSE });
   const client = makeClient(address, purpose, patience, pauseBefore);
   client.on('error', onError);
   return {

@@ -9,6 +9,8 @@ import type { MailDirection } from '../sending/subjects.js';
 import type { Relay } from './relay/port.js';
 import type { RelayWatch } from './relay/watch.js';
 import { watchRelay } from './relay/watch.js';
+import { within } from '../runtime/deadline.js';
+import { systemClock } from '../runtime/system-clock.js';
 
 /** The sessions have been waited for already when relays are closed. */
 const CLOSE: Milliseconds = SECOND;
@@ -76,11 +78,8 @@ export class Upstreams {
 
   /** Resolves when each has been asked, or has not answered for a while. */
   async asked(): Promise<void> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, FIRST_ANSWER)));
     const first = Promise.all([...this.#byUrl.values()].map(({ watch }) => watch.asked));
-    await Promise.race([first, late]);
-    clearTimeout(timer);
+    await within(systemClock, FIRST_ANSWER, first, () => undefined);
   }
 
   async close(): Promise<void> {

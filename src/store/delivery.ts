@@ -3,7 +3,7 @@ import { messageOf, StopgapError } from '../kernel/errors.js';
 import { UNREADABLE, type NewEvent, type RecordedEvent } from '../kernel/events.js';
 import type { AlarmClock, Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
-import { Backoff } from './backoff.js';
+import { Backoff } from '../runtime/backoff.js';
 import type { EventStore } from './port.js';
 import { eventBytes } from './port.js';
 import type { LocalStore } from './quarantine.js';

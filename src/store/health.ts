@@ -1,4 +1,4 @@
-import { Backoff, type BackoffOptions } from './backoff.js';
+import { Backoff, type BackoffOptions } from '../runtime/backoff.js';
 
 export interface HealthOptions {
   /** Looks whether appends would go through, and leaves nothing behind; rejects where they would not, in bounded time. */

@@ -8,7 +8,7 @@ import { StoreUnavailable } from '../../store/port.js';
 import type { ApiDependencies, Authenticator, Caller, OperationDependencies } from '../dependencies.js';
 import { readBody } from './body.js';
 import { checkInput } from './check-input.js';
-import { within } from './deadline.js';
+import { within } from '../../runtime/deadline.js';
 import { IdempotentAnswers, idempotencyKey, seedOf } from './idempotency.js';
 import { Problem, problemOf, sendProblem } from './problem.js';
 import type { Answer, ApiRequest, Method, Route } from './route.js';
@@ -180,12 +180,11 @@ async function work(
   const key = route.method === 'get' ? undefined : idempotencyKey(request.get('idempotency-key'));
   const asked = { params, query, body, caller: caller ?? NOBODY, requestId, trace, request, response };
   const patiently = <T>(work: Promise<T>): Promise<T> =>
-    within(
-      deps.clock,
-      work,
-      PATIENCE,
-      'the store did not answer in time: whether the change was made is not known',
-    );
+    within(deps.clock, PATIENCE, work, () => {
+      throw new StoreUnavailable(
+        'the store did not answer in time: whether the change was made is not known',
+      );
+    });
   if (key === undefined) return patiently(handle(route, { ...asked, seed: undefined }));
   const keyed = {
     caller: asked.caller.name,

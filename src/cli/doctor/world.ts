@@ -5,6 +5,8 @@ import type { Clock, Milliseconds } from '../../kernel/time.js';
 import { SECOND } from '../../kernel/time.js';
 import type { LoadedConfig } from '../../config.js';
 import type { StoreInspection } from '../../store/sqlite/inspect.js';
+import { within } from '../../runtime/deadline.js';
+import { systemClock } from '../../runtime/system-clock.js';
 
 /** How long anybody is waited for. */
 export const PATIENCE: Milliseconds = 5 * SECOND;
@@ -33,16 +35,10 @@ export interface World {
 }
 
 /** Resolves as `work` does, or rejects after {@link PATIENCE}. */
-export async function patiently<T>(work: Promise<T>, what: string): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`${what} within ${PATIENCE / SECOND} s`)), PATIENCE);
+export function patiently<T>(work: Promise<T>, what: string): Promise<T> {
+  return within(systemClock, PATIENCE, work, () => {
+    throw new Error(`${what} within ${PATIENCE / SECOND} s`);
   });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /** The place itself, or the nearest folder above it that exists. */

@@ -1,7 +1,8 @@
-import type { AlarmClock, Milliseconds } from '../../kernel/time.js';
+import type { AlarmClock } from '../../kernel/time.js';
 import { SECOND } from '../../kernel/time.js';
 import type { TimedTask } from '../port.js';
 import { jobId } from './jobs.js';
+import { pauseAfter } from '../../runtime/backoff.js';
 
 /** What is to become of one task's jobs. */
 export interface Change {
@@ -138,7 +139,7 @@ export class Outbox {
 
   #retryLater(): void {
     const { clock } = this.#options;
-    const pause: Milliseconds = Math.min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** Math.min(this.#failures - 1, 10));
+    const pause = pauseAfter(this.#failures, { first: FIRST_PAUSE, most: LONGEST_PAUSE });
     this.#cancelRetry = clock.after(pause, () => this.flush());
   }
 }

@@ -9,7 +9,7 @@ import type { TaskRunner, TimedTask } from '../port.js';
 import { QUEUE } from './job-queue.js';
 import type { JobData } from './jobs.js';
 import { taskOfJob } from './jobs.js';
-import { waitAtMost } from './patience.js';
+import { within } from '../../runtime/deadline.js';
 
 export interface History {
   /** Jobs that are kept of each kind, finished and failed. */
@@ -99,12 +99,12 @@ export class JobRunner {
       .close(!reachable)
       .catch(this.#options.onError)
       .finally(() => (isClosed = true));
-    await waitAtMost(clock, patience, closed);
+    await within(clock, patience, closed, () => undefined);
     // Where Redis went away meanwhile, BullMQ waits for it for ever, with timers that keep the process alive.
     connection.close();
     if (!isClosed) {
       void this.#blocking()?.then(endClient, this.#options.onError);
-      await waitAtMost(clock, SECOND, closed);
+      await within(clock, SECOND, closed, () => undefined);
     }
   }
 
@@ -143,7 +143,7 @@ export class JobRunner {
     const { clock } = this.#options;
     const now = clock.now();
     if (now >= dueAt) return true;
-    await waitAtMost(clock, Math.min(dueAt - now, LONGEST_WAIT), this.#closing);
+    await within(clock, Math.min(dueAt - now, LONGEST_WAIT), this.#closing, () => undefined);
     return clock.now() >= dueAt;
   }
 }

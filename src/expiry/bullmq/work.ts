@@ -11,7 +11,7 @@ import type { JobCounts } from './job-queue.js';
 import { JobQueue, RETRIES } from './job-queue.js';
 import { Outbox } from './outbox.js';
 import type { BullWorkOptions, BullWorkStatus, ConnectionState } from './options.js';
-import { waitAtMost } from './patience.js';
+import { within } from '../../runtime/deadline.js';
 import { JobRunner, LONGEST_BLOCK } from './runner.js';
 
 const CLOSE_PATIENCE: Milliseconds = 3 * SECOND;
@@ -30,7 +30,7 @@ export async function openBullWork(options: BullWorkOptions): Promise<BullWork> 
   const work = new BullWork(options, address);
   const { clock, openTimeout = 5 * SECOND } = options;
   try {
-    await waitAtMost(clock, openTimeout, work.opened);
+    await within(clock, openTimeout, work.opened, () => undefined);
     if (work.status.connection === 'away')
       options.onNotice?.(`Redis at ${address.toString()} is not there yet: timed work waits for it`);
   } catch (error) {
@@ -165,7 +165,7 @@ export class BullWork implements TimedWork {
     await this.#runner?.close(CLOSE_PATIENCE);
     if (this.#state === 'ready') {
       const rest = Promise.all([this.#outbox.settled(), this.#passing]);
-      await waitAtMost(clock, CLOSE_PATIENCE, rest);
+      await within(clock, CLOSE_PATIENCE, rest, () => undefined);
     }
     this.#state = 'closed';
     this.#outbox.close();

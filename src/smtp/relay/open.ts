@@ -66,8 +66,7 @@ class PooledRelay implements Relay {
       staleTransaction: options.staleTransaction ?? 30_000,
       stealAfter: options.stealAfter ?? 20,
       closeTimeout: options.closeTimeout ?? 5_000,
-      backoff: options.backoff ?? { first: 250, max: 5_000 },
-      random: options.random ?? Math.random,
+      backoff: options.backoff ?? { first: 250, most: 5_000 },
       onNotice: options.onNotice ?? (() => undefined),
       onUnanswered: options.onUnanswered ?? (() => undefined),
     });

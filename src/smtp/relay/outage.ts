@@ -1,16 +1,16 @@
 import { performance } from 'node:perf_hooks';
-import type { Milliseconds } from '../../kernel/time.js';
+import type { BackoffOptions } from '../../runtime/backoff.js';
+import { pauseAfter } from '../../runtime/backoff.js';
 import { RelayUnreachable } from './port.js';
 
 export interface OutageOptions {
-  readonly backoff: { readonly first: Milliseconds; readonly max: Milliseconds };
-  readonly random: () => number;
+  readonly backoff: BackoffOptions;
   readonly onNotice: (text: string) => void;
 }
 
 /**
- * Whether the upstream can be connected to. After a failure there is a pause, in which nobody tries; it doubles
- * with each failure in a row, and a random part is taken off, so that many nodes do not come back as one.
+ * Whether the upstream can be connected to. After a failure there is a pause, in which nobody tries.
+
  */
 export class Outage {
   readonly #options: OutageOptions;
@@ -34,10 +34,8 @@ export class Outage {
   failed(why: string): void {
     if (this.#failures === 0) this.#options.onNotice(`the upstream is out of reach: ${why}`);
     this.#why = why;
-    const { first, max } = this.#options.backoff;
-    const full = Math.min(max, first * 2 ** Math.min(this.#failures, 16));
     this.#failures++;
-    this.#retryAt = performance.now() + full * (1 - this.#options.random() / 2);
+    this.#retryAt = performance.now() + pauseAfter(this.#failures, this.#options.backoff);
   }
 
   over(): void {

@@ -1,4 +1,5 @@
 import type { AlarmClock, Milliseconds } from '../../kernel/time.js';
+import type { BackoffOptions } from '../../runtime/backoff.js';
 
 /** Whom something is for: an account or a network; a transaction that belongs to nobody is its own. */
 export type Sender = string | object;
@@ -199,12 +200,10 @@ export interface RelayOptions {
   /** How long `close` waits for what is under way: 5 s. */
   readonly closeTimeout?: Milliseconds;
   readonly timeouts?: Partial<RelayTimeouts>;
-  /** Pause after a failed connect: doubles from `first` (250 ms) to `max` (5 s), of which a random half is taken off. */
-  readonly backoff?: { readonly first: Milliseconds; readonly max: Milliseconds };
+  /** Pause after a failed connect: from 250 ms to 5 s, see {@link BackoffOptions}. */
+  readonly backoff?: BackoffOptions;
   /** Recipients of LMTP messages delivered in part that are remembered: 100,000. */
   readonly rememberRecipients?: number;
-  /** 0 to below 1; Math.random by default. */
-  readonly random?: () => number;
   /** The machine's by default. */
   readonly clock?: AlarmClock;
   /** Told when the upstream goes away, and when it is back. Never contains credentials or addresses. */

@@ -13,6 +13,8 @@ import {
 import { InvalidInput, messageOf, StopgapError } from '../../kernel/errors.js';
 import type { Milliseconds } from '../../kernel/time.js';
 import { AccessRefused, StoreUnavailable } from '../port.js';
+import { within } from '../../runtime/deadline.js';
+import { systemClock } from '../../runtime/system-clock.js';
 
 /** Our own time-out: the server did not answer. */
 export class NoAnswer extends Error {
@@ -38,23 +40,10 @@ export function isInvalidPosition(error: unknown): boolean {
   return (error as { code?: unknown }).code === INVALID_ARGUMENT;
 }
 
-/** Waits no longer than so many milliseconds; what comes later is dropped, whether result or error. */
-export function within<T>(time: Milliseconds, promise: Promise<T>): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => {
-      // An answer that came while something else held the loop is taken first.
-      setImmediate(() => reject(new NoAnswer(time)));
-    }, time);
-    promise.then(
-      (value) => {
-        clearTimeout(timer);
-        resolve(value);
-      },
-      (error: Error) => {
-        clearTimeout(timer);
-        reject(error);
-      },
-    );
+/** @throws NoAnswer where a promise takes longer */
+export function answered<T>(time: Milliseconds, promise: Promise<T>): Promise<T> {
+  return within(systemClock, time, promise, () => {
+    throw new NoAnswer(time);
   });
 }
 

@@ -1,6 +1,6 @@
 import { SECOND, type Clock, type Milliseconds } from '../../kernel/time.js';
 import { StoreRefused } from '../port.js';
-import type { BackoffOptions } from '../backoff.js';
+import type { BackoffOptions } from '../../runtime/backoff.js';
 import { Nodes, redacted } from './nodes.js';
 import { KurrentEventStore } from './store.js';
 

@@ -8,7 +8,7 @@ import {
 import { DAY, SECOND, type Milliseconds } from '../../kernel/time.js';
 import type { Connection } from './connection.js';
 import { APPEND_DEADLINE, sending } from './envelope.js';
-import { atLeader, portError, spoilsClient, within } from './errors.js';
+import { atLeader, portError, spoilsClient, answered } from './errors.js';
 
 /** Never written: the probe's stream stays empty. */
 const PROBE_STREAM = 'stopgap-probe';
@@ -34,7 +34,7 @@ const SLOW: Milliseconds = SECOND;
 export async function probe(connection: Connection, timeout: Milliseconds): Promise<KurrentDBClient> {
   let { client } = connection;
   try {
-    await within(
+    await answered(
       timeout,
       atLeader(() => attempt((client = connection.client), APPEND_DEADLINE)),
     );
@@ -70,7 +70,7 @@ export async function measureSkew(
   let slow = false;
   const isPast = async (deadline: Milliseconds): Promise<boolean> => {
     const began = performance.now();
-    const error: unknown = await within(timeout, attempt(client, deadline)).catch(
+    const error: unknown = await answered(timeout, attempt(client, deadline)).catch(
       (reason: unknown) => reason,
     );
     const took = performance.now() - began;

@@ -15,11 +15,11 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { RecordedEvent } from '../../kernel/events.js';
 import type { Milliseconds } from '../../kernel/time.js';
 import { Cursor, type Slice } from '../cursor.js';
-import { Backoff } from '../backoff.js';
+import { Backoff } from '../../runtime/backoff.js';
 import { StoreUnavailable, type ReadAllOptions, type ReadStreamOptions } from '../port.js';
 import type { Connection } from './connection.js';
 import { fromResolved, reaches, safeNumber, type Resolved } from './envelope.js';
-import { isAnswer, NoAnswer, portError, within } from './errors.js';
+import { isAnswer, NoAnswer, portError, answered } from './errors.js';
 import type { Retention } from './retention.js';
 import { Selection } from './selection.js';
 
@@ -282,7 +282,7 @@ async function gather(
   });
   for (let seen = 0; ; seen = taken) {
     try {
-      await within(timeout, drained);
+      await answered(timeout, drained);
       return;
     } catch (error) {
       if (error instanceof NoAnswer && taken > seen) continue;

@@ -10,7 +10,7 @@ import { categoryOf, type RecordedEvent } from '../../kernel/events.js';
 import { SECOND, type Clock, type Milliseconds } from '../../kernel/time.js';
 import type { Connection } from './connection.js';
 import { fromResolved, reaches, safeNumber, sending, type Resolved } from './envelope.js';
-import { atLeader, within } from './errors.js';
+import { atLeader, answered } from './errors.js';
 
 /** Bound on the streams that are known to carry the right `$maxAge`: a few MB. */
 const REMEMBERED_STREAMS = 50_000;
@@ -142,7 +142,7 @@ export class Retention {
     const streamState: AppendStreamState = after ?? NO_STREAM;
     try {
       const append = () => connection.client.appendToStream(metastream, event, sending(streamState));
-      const written = await within(timeout, atLeader(append));
+      const written = await answered(timeout, atLeader(append));
       return { revision: safeNumber(written.nextExpectedRevision), lost: false };
     } catch (error) {
       if (!(error instanceof WrongExpectedVersionError) || typeof error.actualState !== 'bigint') throw error;

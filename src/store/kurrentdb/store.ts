@@ -15,10 +15,10 @@ import type {
   Subscription,
 } from '../port.js';
 import { Appender } from './appender.js';
-import type { BackoffOptions } from '../backoff.js';
+import type { BackoffOptions } from '../../runtime/backoff.js';
 import { checkForServer } from './check.js';
 import { Connection } from './connection.js';
-import { isRefusal, within } from './errors.js';
+import { isRefusal, answered } from './errors.js';
 import type { Nodes } from './nodes.js';
 import { measureSkew, probe } from './probe.js';
 import { Pulse } from './pulse.js';
@@ -37,7 +37,7 @@ export interface StoreSettings {
 /** Bytes of one append that a server takes by default (`--max-append-size`): more is never sent at once. */
 const LARGEST_APPEND = 1024 * 1024;
 
-/** A server that is well confirms a subscription within this time. */
+/** A server that is well confirms a subscription answered this time. */
 const CONFIRMATION: Milliseconds = 3000;
 
 /** What a leader has, it has given by then; and one that has been deposed knows it. */
@@ -193,7 +193,7 @@ export class KurrentEventStore implements EventStore {
     // An append that is made after this call must not come before the end that is being asked for.
     if (options.after === 'end') {
       const release = this.appender.gate.hold();
-      within(timeout, subscription.placed).then(release, release);
+      answered(timeout, subscription.placed).then(release, release);
     }
     this.subscriptions.add(subscription);
     const forget = (): void => void this.subscriptions.delete(subscription);

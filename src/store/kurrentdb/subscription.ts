@@ -2,7 +2,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { NotLeaderError, type Position } from '@kurrent/kurrentdb-client';
 import type { RecordedEvent } from '../../kernel/events.js';
 import type { Milliseconds } from '../../kernel/time.js';
-import { Backoff, type BackoffOptions } from '../backoff.js';
+import { Backoff, type BackoffOptions } from '../../runtime/backoff.js';
 import { SubscriptionLifecycle } from '../subscription-lifecycle.js';
 import {
   LogReplaced,

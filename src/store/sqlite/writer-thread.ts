@@ -2,6 +2,7 @@ import { Worker } from 'node:worker_threads';
 import { messageOf } from '../../kernel/errors.js';
 import type { Milliseconds } from '../../kernel/time.js';
 import type { FromWriter, ToWriter, WriterOptions } from './wire.js';
+import { Backoff } from '../../runtime/backoff.js';
 
 const FIRST_PAUSE: Milliseconds = 50;
 const LONGEST_PAUSE: Milliseconds = 5000;
@@ -22,7 +23,7 @@ export class WriterThread {
   private worker: Worker | undefined;
   private up = false;
   private closing = false;
-  private pause = FIRST_PAUSE;
+  private readonly backoff = new Backoff({ first: FIRST_PAUSE, most: LONGEST_PAUSE });
   private timer: NodeJS.Timeout | undefined;
   private gone: () => void = () => undefined;
 
@@ -48,7 +49,7 @@ export class WriterThread {
         this.up = true;
         this.events.ready(message.head);
       } else {
-        this.pause = FIRST_PAUSE;
+        this.backoff.reset();
         this.events.message(message);
       }
     });
@@ -61,8 +62,7 @@ export class WriterThread {
         this.gone();
         return;
       }
-      this.timer = setTimeout(() => this.start(), this.pause);
-      this.pause = Math.min(this.pause * 2, LONGEST_PAUSE);
+      this.timer = setTimeout(() => this.start(), this.backoff.next());
     });
   }
 

@@ -64,7 +64,7 @@ describe('relay: the upstream fails', () => {
       });
 
       it(`${kind}: serves again after trouble at ${phase}`, async (t) => {
-        const { upstream, relay } = await pair(t, fake(killing(verb)), { backoff: { first: 0, max: 0 } });
+        const { upstream, relay } = await pair(t, fake(killing(verb)), { backoff: { first: 0, most: 0 } });
         await assert.rejects(send(relay), RelayUnreachable);
         upstream.script = {};
         assert.equal(await send(relay), 250);
@@ -143,7 +143,7 @@ describe('relay: the upstream fails', () => {
     const { upstream, relay } = await pair(
       t,
       { script: silent('connect') },
-      { waitTimeout: 20, backoff: { first: 60_000, max: 60_000 } },
+      { waitTimeout: 20, backoff: { first: 60_000, most: 60_000 } },
     );
     await assert.rejects(send(relay), unreachable(false, /within 20 ms/));
     await assert.rejects(send(relay), unreachable(false, /out of reach: it does not answer/));
@@ -151,7 +151,7 @@ describe('relay: the upstream fails', () => {
   });
 
   it('hangs on: the connect that was tried after the pause is given up with the one who waited for it', async (t) => {
-    const options = { waitTimeout: 20, backoff: { first: 0, max: 0 } };
+    const options = { waitTimeout: 20, backoff: { first: 0, most: 0 } };
     const { upstream, relay } = await pair(t, { script: silent('connect') }, options);
     await assert.rejects(send(relay), unreachable(false, /within 20 ms/));
     await assert.rejects(send(relay), unreachable(false, /within 20 ms|does not answer|closed/));

@@ -181,7 +181,7 @@ describe('relay: an upstream that swallows what it is sent', () => {
     const upstream = await FakeUpstream.start({ script: { connect: () => '' } });
     t.after(() => upstream.stop());
     const relay = relayTo(t, upstream.url(), {
-      ...{ maxSessions: 3, waitTimeout: 30, backoff: { first: 0, max: 0 } },
+      ...{ maxSessions: 3, waitTimeout: 30, backoff: { first: 0, most: 0 } },
     });
     const refused = Array.from({ length: 3 }, () => assert.rejects(relay.begin(ENVELOPE).offer(TO)));
     await Promise.all(refused);

@@ -172,8 +172,7 @@ describe('relay pool', () => {
     t.after(() => upstream.stop());
     const notices: string[] = [];
     const relay = relayTo(t, upstream.url(), {
-      backoff: { first: 60_000, max: 60_000 },
-      random: () => 1 - Number.EPSILON,
+      backoff: { first: 60_000, most: 60_000 },
       onNotice: (text) => notices.push(text),
     });
     await upstream.stopListening();
@@ -191,7 +190,7 @@ describe('relay pool', () => {
     t.after(() => upstream.stop());
     const notices: string[] = [];
     const relay = relayTo(t, upstream.url(), {
-      backoff: { first: 0, max: 0 },
+      backoff: { first: 0, most: 0 },
       onNotice: (text) => notices.push(text),
     });
     upstream.script = { connect: () => '554 5.3.2 no service' };

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
-import { NoAnswer, within } from '../../../src/store/kurrentdb/errors.js';
+import { NoAnswer, answered } from '../../../src/store/kurrentdb/errors.js';
 import { PASSWORD } from '../distributed/accounts.js';
 import type { BlockView, Node } from '../distributed/node.js';
 import { sendOne } from '../distributed/sends.js';
@@ -70,7 +70,7 @@ export class Load {
     this.#stopping = true;
     const still = (): Error =>
       new Error(`not answered within ${seconds} s: ${[...this.#pending.values()].join('; ')}`);
-    await within(seconds * 1000, Promise.all(this.#workers)).catch((error: unknown) => {
+    await answered(seconds * 1000, Promise.all(this.#workers)).catch((error: unknown) => {
       throw error instanceof NoAnswer ? still() : error;
     });
   }

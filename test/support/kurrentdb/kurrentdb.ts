@@ -2,7 +2,7 @@ import { cp, mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { BACKWARDS, END } from '@kurrent/kurrentdb-client';
-import { within } from '../../../src/store/kurrentdb/errors.js';
+import { answered } from '../../../src/store/kurrentdb/errors.js';
 import { awaited } from '../distributed/awaited.js';
 import { freePort } from '../redis.js';
 import type { Command, ServerArguments } from './control.js';
@@ -139,7 +139,7 @@ export class KurrentDB {
         maxCount: 1,
         requiresLeader: true,
       });
-      await within(5_000, last[Symbol.asyncIterator]().next());
+      await answered(5_000, last[Symbol.asyncIterator]().next());
     });
     return true;
   }
