@@ -338,8 +338,8 @@ describe('opening KurrentDB', { timeout: PATIENCE }, () => {
       const server = await scene.server();
       const store = await scene.store(server.url, { appendTimeout: SHORT });
       const events = newEvents(10_000);
-      for (let n = 0; n < events.length; n += 2000)
-        await store.append(STREAM, events.slice(n, n + 2000), 'any');
+      for (let n = 0; n < events.length; n += 500)
+        await store.append(STREAM, events.slice(n, n + 500), 'any');
       const read = store.readAll()[Symbol.asyncIterator]();
       const first = await read.next();
       assert.ok(!first.done);
