@@ -20,6 +20,9 @@ import { tokenVerb } from '../../../src/cli/token.js';
 import { userVerb } from '../../../src/cli/user.js';
 import { temporaryDirectory } from '../../unit/config/helpers.js';
 
+/** Where no server listens: one that the developer runs must not be asked. */
+const NOBODY = '127.0.0.1:1';
+
 interface Result {
   readonly code: number;
   readonly out: string;
@@ -69,7 +72,7 @@ async function stopgap(given: Given, ...args: string[]): Promise<Result> {
     stdout,
     stderr,
     // Nobody listens there: a server that happens to run on this machine is none of these.
-    env: { STOPGAP_API_LISTEN: '127.0.0.1:1', ...given.env },
+    env: { STOPGAP_API_LISTEN: NOBODY, ...given.env },
     cwd: given.cwd,
     clock: { now: () => Date.parse('2026-01-02T03:04:05Z') },
   };
@@ -307,7 +310,8 @@ test('another user is told that the files are not his, never that there are none
   writeFileSync(path.join(data, 'events.db'), '');
   writeFileSync(path.join(data, 'log-key'), `${'07'.repeat(32)}\n`);
   const told = async (...args: string[]): Promise<string> => {
-    const child = spawn(process.execPath, [MAIN, ...args], { cwd, uid: SERVICE, gid: SERVICE });
+    const env = { STOPGAP_API_LISTEN: NOBODY };
+    const child = spawn(process.execPath, [MAIN, ...args], { cwd, uid: SERVICE, gid: SERVICE, env });
     let err = '';
     child.stderr.on('data', (chunk: Buffer) => (err += chunk.toString()));
     child.stdin.end('correct horse\n');
@@ -381,7 +385,10 @@ test('help and version go to standard output', async (context) => {
 });
 
 async function spawned(context: TestContext, input: string, ...args: string[]): Promise<Result> {
-  const child = spawn(process.execPath, [MAIN, ...args], { cwd: temporaryDirectory(context), env: {} });
+  const child = spawn(process.execPath, [MAIN, ...args], {
+    cwd: temporaryDirectory(context),
+    env: { STOPGAP_API_LISTEN: NOBODY },
+  });
   const texts: [string, string] = ['', ''];
   child.stdout.on('data', (chunk: Buffer) => (texts[0] += chunk.toString()));
   child.stderr.on('data', (chunk: Buffer) => (texts[1] += chunk.toString()));
