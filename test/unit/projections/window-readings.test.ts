@@ -57,7 +57,7 @@ describe('of the built-in rules', () => {
       strange:
         'asks for 2 points, and 0 can come together now: not a network never seen before (it is still being learnt), nor an EHLO name never seen before (it is still being learnt), nor 30d of silence before today (it has not sent on any day before)',
       'start-second': 'asks for 10d of watching: Stopgap has watched for 1h',
-      outbreak: young,
+      together: young,
     });
     watching.morning(11);
     assert.deepEqual(Object.keys(notNow(watching)), ['strange', 'start-first']);
