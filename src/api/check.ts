@@ -16,6 +16,7 @@ import {
   failedView,
   MAIL_REFUSED,
   notItsAddress,
+  observing,
   outages,
   troubleOf,
 } from './check-login.js';
@@ -160,7 +161,7 @@ async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<C
       ...(from === undefined ? [] : [cameAs(from)]),
       ...(failed === undefined ? [] : [failedSentence(failed)]),
       ...(behind === null ? [] : [behindSentence(behind)]),
-      ...(isPast ? [] : outages(deps, sender.direction)),
+      ...(isPast ? [] : [...observing(deps), ...outages(deps, sender.direction)]),
     ].join(' '),
     block: deciding?.block ?? null,
     auth:

@@ -288,6 +288,28 @@ describe('senders and checks over HTTP', () => {
     }
   });
 
+  test('a check says that rules only observe, whatever is counted', async () => {
+    const other = await ApiServer.start();
+    try {
+      const put = (mode: string) =>
+        other.call('PUT', '/api/v1/rules', { body: { source: `version: 1\nmode: ${mode}\nrules: []\n` } });
+      const ask = async (more = '') =>
+        (await other.get(`/api/v1/check?account=a@example.com${more}`)).json.sentence;
+      const before = formatInstant(other.clock.now());
+      other.clock.advance(MINUTE);
+      assert.equal((await put('observe')).status, 200);
+      assert.match(
+        await ask(),
+        / Rules only observe now \(mode: observe\): none of them blocks or proposes\.$/,
+      );
+      assert.doesNotMatch(await ask(`&at=${before}`), /observe/);
+      await put('enforce');
+      assert.doesNotMatch(await ask(), /observe/);
+    } finally {
+      await other.stop();
+    }
+  });
+
   test('a check tells that everybody is put off while the mail server behind or the store is away', async () => {
     let upstream: 'ok' | 'failing' = 'ok';
     const other = await ApiServer.start((deps) => ({
