@@ -63,6 +63,12 @@ export function stateAt(entry: BlockEntry, now: Instant): BlockState {
   return entry.state;
 }
 
+/** When a block was to end, as was known at an instant at which it was in force. */
+export function untilAt({ history, until }: BlockEntry, at: Instant): Until | undefined {
+  const known = history.findLast((item) => item.at <= at && item.until !== undefined);
+  return known === undefined ? until : known.until;
+}
+
 /** Whether nothing can happen to it any more. */
 export function isEnded({ state }: BlockEntry): boolean {
   return state !== 'active' && state !== 'proposed';

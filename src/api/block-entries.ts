@@ -1,6 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import type { BlockEntry } from '../../projections/blocks/block-entry.js';
-import { evolveEntry, isEnded } from '../../projections/blocks/block-entry.js';
+import { evolveEntry, isEnded, untilAt } from '../../projections/blocks/block-entry.js';
 import type { BlockLedger } from '../../projections/blocks/block-ledger.js';
 import type { BlockRow } from '../../projections/blocks/block-rows.js';
 import { blockStream, isBlockEvent } from '../blocks/events.js';
@@ -60,16 +60,26 @@ export async function latestOf(
   return entriesOf(sources, rows);
 }
 
-/** The blocks that refused a sender at an instant: the one that ends last comes first. @throws StoreUnavailable */
+/**
+ * The blocks that refused a sender at an instant: the one that was then to end last comes first. It is the one that
+ * refused.
+ *
+ * @throws StoreUnavailable
+ */
 export async function entriesInForce(
   sources: Sources,
   sender: SenderIdentity,
   at: Instant,
 ): Promise<readonly BlockEntry[]> {
   const { rows } = sources.models.ledger;
-  return entriesOf(
+  const entries = await entriesOf(
     sources,
     rows.inForce(sender, at).map((id) => rows.find(id)!),
+  );
+  // A release ends a block before its time: by when blocks did end, another one could come first.
+  const ends = new Map(entries.map((entry) => [entry.id, untilAt(entry, at) ?? Infinity]));
+  return [...entries].sort(({ id: a }, { id: b }) =>
+    ends.get(a) === ends.get(b) ? 0 : ends.get(b)! - ends.get(a)!,
   );
 }
 

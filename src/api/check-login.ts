@@ -88,6 +88,13 @@ export function failedView(failed: FailedLogins | undefined): z.infer<typeof fai
   return { ...failed, since: formatInstant(failed.since), at: formatInstant(failed.at) };
 }
 
+/** Why no rule acts on anybody, whatever is counted. */
+export function observing({ models }: Pick<ApiDependencies, 'models'>): readonly string[] {
+  return models.sendVolume.rules.mode === 'observe'
+    ? ['Rules only observe now (mode: observe): none of them blocks or proposes.']
+    : [];
+}
+
 /** What puts off the mail of everybody now, or leaves what is said here behind. */
 export function outages(deps: ApiDependencies, direction: MailDirection): readonly string[] {
   const { store } = deps.health();

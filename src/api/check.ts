@@ -16,6 +16,7 @@ import {
   failedView,
   MAIL_REFUSED,
   notItsAddress,
+  observing,
   outages,
   troubleOf,
 } from './check-login.js';
@@ -127,6 +128,8 @@ async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<C
   const { login, atAuth, atRcpt, authReply, deciding } = verdict;
   const { state, hasNoLogin, unsure, failed, mail } = troubleOf(deps, sender, isPast);
   const isMailRefused = hasNoLogin === undefined && authReply === null && mail === 'refused';
+  const { installedAt } = models.sendVolume;
+  const isBeforeAll = isPast && deciding === undefined && installedAt !== undefined && at < installedAt;
   const matching = new Map<string, BlockJson>();
   for (const who of [login, verdict.sender]) {
     if (who === undefined) continue;
@@ -153,19 +156,20 @@ async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<C
       ...(isMailRefused ? [notItsAddress(verdict.sender)] : []),
       ...((hasNoLogin !== undefined || isMailRefused) && deciding === undefined
         ? []
-        : [refusalSentence(deciding, at, isPast, models.sendVolume.installedAt)]),
+        : [refusalSentence(deciding, at, isPast, installedAt)]),
       ...(unsure === undefined || deciding !== undefined ? [] : [unsure]),
       ...(from === undefined ? [] : [cameAs(from)]),
       ...(failed === undefined ? [] : [failedSentence(failed)]),
       ...(behind === null ? [] : [behindSentence(behind)]),
-      ...(isPast ? [] : outages(deps, sender.direction)),
+      ...(isPast ? [] : [...observing(deps), ...outages(deps, sender.direction)]),
     ].join(' '),
     block: deciding?.block ?? null,
     auth:
       hasNoLogin !== undefined
         ? { outcome: 'refused', block: null, reply: replyLine(BAD_CREDENTIALS) }
         : {
-            outcome: login === undefined ? 'not asked' : authReply === null ? 'passes' : 'refused',
+            outcome:
+              login === undefined || isBeforeAll ? 'not asked' : authReply === null ? 'passes' : 'refused',
             block: authReply === null ? null : atAuth!.block.id,
             reply: authReply,
           },
@@ -173,7 +177,7 @@ async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<C
       ? { outcome: 'refused', block: null, reply: MAIL_REFUSED }
       : { ...NOT_ASKED, outcome: mail === 'passes' && authReply === null ? 'passes' : 'not asked' },
     rcpt:
-      hasNoLogin !== undefined || isMailRefused
+      hasNoLogin !== undefined || isMailRefused || isBeforeAll
         ? NOT_ASKED
         : {
             outcome: atRcpt === undefined ? 'passes' : 'refused',

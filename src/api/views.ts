@@ -1,6 +1,6 @@
 import type { Exemption } from '../../projections/blocks/exemptions.js';
 import type { HistoryItem, BlockEntry } from '../../projections/blocks/block-entry.js';
-import { stateAt } from '../../projections/blocks/block-entry.js';
+import { stateAt, untilAt } from '../../projections/blocks/block-entry.js';
 import type { OutbreakReading, WindowReading } from '../../projections/volume/window-readings.js';
 import type { Evidence } from '../blocks/events.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
@@ -50,12 +50,8 @@ function durationOf({ since, until, duration = null }: BlockEntry): Milliseconds
 /** A block as it was at an instant at which it was in force: what came later is left out. */
 export function blockViewAt(entry: BlockEntry, at: Instant): BlockJson {
   const history = entry.history.filter((item) => item.at <= at);
-  const last = <Key extends 'until' | 'evidence'>(key: Key): HistoryItem[Key] =>
-    history.findLast((item) => item[key] !== undefined)?.[key];
-  const { until = entry.until, evidence = entry.evidence } = {
-    until: last('until'),
-    evidence: last('evidence'),
-  };
+  const until = untilAt(entry, at);
+  const evidence = history.findLast((item) => item.evidence !== undefined)?.evidence ?? entry.evidence;
   const version = history.at(-1)?.position ?? entry.version;
   const then = { state: 'active', endedAt: undefined, falsePositive: false } as const;
   return blockView({ ...entry, ...then, until, evidence, history, version }, at);

@@ -28,6 +28,9 @@ interface ListOption extends JsonOption {
   readonly state?: string;
   readonly type?: string;
   readonly q?: string;
+  readonly rule?: string;
+  readonly since?: string;
+  readonly until?: string;
   readonly limit: string;
   readonly wide?: true;
 }
@@ -91,12 +94,15 @@ function listCommand(block: Command, io: CliIo): void {
     .option('--state <states>', `any of ${BLOCK_STATES.join(',')}, or all (default: active,proposed)`)
     .option('--type <types>', `any of ${SUBJECT_TYPES.join(',')}`)
     .option('--q <text>', 'text within the subject or the description')
+    .option('--rule <id>', 'those of one rule')
+    .option('--since <time>', 'proposed or in force since then, in ISO 8601; UTC unless it says otherwise')
+    .option('--until <time>', 'proposed or in force before then')
     .option('--limit <number>', 'at most so many, up to 500', '50')
     .option('--wide', 'say why in full, however wide the terminal is')
     .action(async (options: ListOption) => {
-      const { state = 'active,proposed', type, q, limit } = options;
+      const { state = 'active,proposed', type, q, rule, since, until, limit } = options;
       const client = await connect(io, options);
-      const query = { state: state === 'all' ? undefined : state, type, q, limit };
+      const query = { state: state === 'all' ? undefined : state, type, q, rule, since, until, limit };
       const { items, next } = await client.get<Listed>('blocks', query);
       if (options.json === true) print(io, asJson({ items, next }));
       else if (items.length === 0)
@@ -219,7 +225,7 @@ async function noneOf(
   const [found] = (await client.get<Listed>('blocks', { type, value: text, state: other, limit: '1' })).items;
   const instead =
     found === undefined
-      ? 'stopgap block list shows them'
+      ? 'stopgap block list shows them, and stopgap check says what refuses a sender'
       : `one is ${other}: stopgap block ${other === 'active' ? 'release' : 'dismiss'} ${found.id}`;
   return new StopgapError('not-found', `there is no block ${asked} that is ${state}: ${instead}`);
 }

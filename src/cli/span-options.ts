@@ -14,7 +14,12 @@ export function withSpan(command: Command): Command {
     .addOption(
       new Option('--for <duration>', 'how long, such as 1h or 2d').conflicts(['until', 'indefinite']),
     )
-    .addOption(new Option('--until <time>', 'until when, in ISO 8601').conflicts(['for', 'indefinite']))
+    .addOption(
+      new Option('--until <time>', 'until when, in ISO 8601 (UTC unless it says otherwise)').conflicts([
+        'for',
+        'indefinite',
+      ]),
+    )
     .addOption(new Option('--indefinite', 'without an end').conflicts(['for', 'until']));
 }
 

@@ -58,12 +58,14 @@ const CAME = {
 export function checkRules(findings: Findings, { loaded, rules: inForce }: World): void {
   const file = loaded.config.rules;
   const warnings = new Set(inForce?.warnings);
+  let mode = inForce?.mode;
   if (file !== undefined) {
     try {
       const text = readFileSync(file, 'utf8');
       const set = parseRules(text, file);
-      const { rules, mode } = set;
-      findings.ok(`${file}: ${rules.length} rule${rules.length === 1 ? '' : 's'}, mode ${mode}`);
+      const { rules } = set;
+      mode ??= set.mode;
+      findings.ok(`${file}: ${rules.length} rule${rules.length === 1 ? '' : 's'}, mode ${set.mode}`);
       if (inForce !== undefined && inForce.origin !== 'file' && inForce.source !== text)
         findings.warning(
           `in force is version ${inForce.version}, ${CAME[inForce.origin]}, not this file`,
@@ -75,8 +77,13 @@ export function checkRules(findings: Findings, { loaded, rules: inForce }: World
       eachLine(error, (line) => findings.problem(line, 'stopgap rules check FILE, until it is valid'));
     }
   } else if (inForce !== undefined)
-    findings.ok(`version ${inForce.version} in force, from ${inForce.origin}`);
+    findings.ok(`version ${inForce.version} in force, from ${inForce.origin}, mode ${inForce.mode}`);
   else findings.ok('the built-in rules, unless others were set through the API');
+  if (mode === 'observe')
+    findings.warning(
+      'mode is observe: no rule blocks or proposes',
+      'stopgap rules observed lists what they would have done; mode: enforce in the rules lets them act',
+    );
   for (const warning of warnings)
     findings.warning(warning, 'change the rule, or the setting that it names (docs/rules.md)');
 }

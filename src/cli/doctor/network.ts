@@ -122,7 +122,8 @@ async function checkHolder(
   if (greeting?.startsWith(`220 ${loaded.config.smtp.hostname} `) === true && server !== undefined)
     findings.ok(`${text} is held by the running Stopgap`);
   else {
-    const who = greeting === undefined ? 'a program that does not greet' : `who greets with "${greeting}"`;
+    const who =
+      greeting === undefined ? 'a program that does not greet' : `a program that greets with "${greeting}"`;
     findings.problem(`${text} is held by ${who}`, remedy);
   }
 }

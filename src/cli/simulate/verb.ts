@@ -87,8 +87,9 @@ export function simulateVerb(program: Command, io: CliIo): void {
         );
       if (options.json === true) return;
       // In the evaluation set-up a fixed limit is there for this very account.
-      const why = loaded.evaluation ? [] : firstMonth(await rulesInForce(io, options), io.clock.now());
-      print(io, summary(result, victim!.user, why));
+      const rules = await rulesInForce(io, options);
+      const why = loaded.evaluation ? [] : firstMonth(rules, io.clock.now());
+      print(io, summary(result, victim!.user, why, rules?.mode === 'observe'));
     } finally {
       for (const user of names) await removeUser({ file: users, name: user });
     }
@@ -136,7 +137,12 @@ async function untilKnown(target: Target, login: Login): Promise<void> {
 }
 
 /** @param why what else is to be said of how long it took */
-function summary(result: SimulationResult, victim: string, why: readonly string[]): string {
+function summary(
+  result: SimulationResult,
+  victim: string,
+  why: readonly string[],
+  onlyObserved: boolean,
+): string {
   const { through, refused, containedAfter, firstRefusal, loginAfter } = result;
   const lines = ['', `Account                 ${victim}`, `Got through             ${through} messages`];
   if (containedAfter === undefined) lines.push('Contained               no: no rule in force blocked it');
@@ -150,7 +156,11 @@ function summary(result: SimulationResult, victim: string, why: readonly string[
   if (why.length > 0) lines.push('', ...why);
   const next =
     containedAfter === undefined
-      ? ['What was proposed:  stopgap block list --state proposed']
+      ? [
+          onlyObserved
+            ? 'Rules only observe (mode: observe). What they would have done:  stopgap rules observed'
+            : 'What was proposed:  stopgap block list --state proposed',
+        ]
       : ['See it:        stopgap block list', 'And let go:    stopgap block release ID'];
   return [...lines, '', ...next, ''].join('\n');
 }

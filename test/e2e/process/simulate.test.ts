@@ -100,6 +100,19 @@ test('where rules only propose it says so, and where to look', async (t) => {
   assert.ok(!out.includes('release'), 'there is nothing to release');
 });
 
+test('where rules only observe it says so, and where to look', async (t) => {
+  const one = '  - { id: one, per: account, count: messages, window: 1m, limit: 5, then: block, for: 1h }\n';
+  const [dir, served] = await configured(t, `${one}mode: observe\n`, { installed: systemClock.now() - DAY });
+  const { code, out } = await simulate(dir, served, '--sessions', '2', '--attempts', '20');
+  assert.equal(code, 0);
+  assert.match(out, /^Contained +no: no rule in force blocked it$/m);
+  assert.match(
+    out,
+    /^Rules only observe \(mode: observe\)\. What they would have done: +stopgap rules observed$/m,
+  );
+  assert.ok(!out.includes('--state proposed'), 'nothing is proposed');
+});
+
 test('a thief whose machine is refused is told apart from one who is contained', async (t) => {
   const dir = await workDir(t);
   const served = await Served.start(t, dir);

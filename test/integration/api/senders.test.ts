@@ -252,6 +252,7 @@ describe('senders and checks over HTTP', () => {
       `Nothing is recorded of ${early}: the first event here is of ${first}. Whether this sender was refused is not known.`,
     );
     assert.equal(then.refused, false);
+    assert.deepEqual([then.auth.outcome, then.rcpt.outcome], ['not asked', 'not asked']);
     server.clock.advance(SECOND);
     const later = await check(`account=early@example.com&at=${first}`);
     assert.match(later.sentence, /^This sender was not refused/);
@@ -282,6 +283,28 @@ describe('senders and checks over HTTP', () => {
         `This sender is not refused: no block in force covers it. The mail server behind has refused 3 recipients of it within a day, the last at ${last} with 550.`,
       );
       assert.equal((await ask('&direction=inbound')).behind, null);
+    } finally {
+      await other.stop();
+    }
+  });
+
+  test('a check says that rules only observe, whatever is counted', async () => {
+    const other = await ApiServer.start();
+    try {
+      const put = (mode: string) =>
+        other.call('PUT', '/api/v1/rules', { body: { source: `version: 1\nmode: ${mode}\nrules: []\n` } });
+      const ask = async (more = '') =>
+        (await other.get(`/api/v1/check?account=a@example.com${more}`)).json.sentence;
+      const before = formatInstant(other.clock.now());
+      other.clock.advance(MINUTE);
+      assert.equal((await put('observe')).status, 200);
+      assert.match(
+        await ask(),
+        / Rules only observe now \(mode: observe\): none of them blocks or proposes\.$/,
+      );
+      assert.doesNotMatch(await ask(`&at=${before}`), /observe/);
+      await put('enforce');
+      assert.doesNotMatch(await ask(), /observe/);
     } finally {
       await other.stop();
     }
@@ -497,6 +520,27 @@ describe('senders and checks over HTTP', () => {
     );
     assert.deepEqual([then.block.state, then.block.version], ['active', block.version]);
     assert.equal((await check('account=past@example.com')).refused, false);
+  });
+
+  test('of several blocks at a past instant the one that was then to end last refuses, whichever was released first', async () => {
+    const value = 'past-two@example.com';
+    const long = await server.block(value, { duration: '1h', refusal: 'defer' });
+    const short = await server.block('', { subject: { type: 'address', value }, duration: '2h' });
+    server.clock.advance(MINUTE);
+    await server.call('PATCH', `/api/v1/blocks/${long.id}`, { body: { indefinite: true } });
+    const during = server.clock.now();
+    const now = await check(`account=${value}`);
+    server.clock.advance(MINUTE);
+    await server.post(`/api/v1/blocks/${long.id}/release`);
+    server.clock.advance(MINUTE);
+    await server.post(`/api/v1/blocks/${short.id}/release`);
+    const then = await check(`account=${value}&at=${formatInstant(during)}`);
+    assert.deepEqual([then.block.id, then.block.indefinite], [long.id, true]);
+    assert.equal(then.auth.reply, now.auth.reply);
+    assert.deepEqual(
+      then.matching.map(({ id }) => id),
+      [long.id, short.id],
+    );
   });
 
   test('a block that is in force before its event is durable refuses too', async () => {

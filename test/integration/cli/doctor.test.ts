@@ -188,7 +188,7 @@ describe('stopgap doctor', () => {
     const hidden = { ...env, STOPGAP_API_LISTEN: `127.0.0.1:${await freePort()}` };
     const alone = await doctor(t, { env: hidden }, cwd);
     alone.has('store', 'warning', /does not answer over HTTP/);
-    alone.has('ports', 'problem', /is held by who greets with "220 localhost ESMTP/);
+    alone.has('ports', 'problem', /is held by a program that greets with "220 localhost ESMTP/);
 
     await served.kill();
     const after = await doctor(t, { env }, cwd);
@@ -301,7 +301,9 @@ describe('stopgap doctor', () => {
     const put = async (source: string): Promise<unknown> =>
       (await served.api('PUT', '/api/v1/rules', served.told('API token'), { source })).json();
     await put('version: 1\nmode: observe\nrules: []\n');
-    assert.equal(isNamed(await doctor(t, { env }, cwd)), true);
+    const observing = await doctor(t, { env }, cwd);
+    assert.equal(isNamed(observing), true);
+    observing.has('rules', 'warning', /^mode is observe: no rule blocks or proposes; stopgap rules observed/);
     await put(file);
     assert.equal(isNamed(await doctor(t, { env }, cwd)), false, 'the same rules hide nothing');
   });
@@ -374,7 +376,11 @@ describe('stopgap doctor', () => {
       yaml: await yamlWith({ smtp: { submission: { listen }, relay: { url: 'maildir:./mail' } } }),
     });
     assert.equal(code, 1);
-    has('ports', 'problem', /is held by who greets with "220 other\.example ESMTP"; stop that program/);
+    has(
+      'ports',
+      'problem',
+      /is held by a program that greets with "220 other\.example ESMTP"; stop that program/,
+    );
     const http = await doctor(t, { yaml: await yamlWith({ api: { listen } }) });
     http.has('ports', 'problem', /HTTP \S+ is held by a program that does not answer as Stopgap does/);
     const foreign = await doctor(t, { yaml: await yamlWith({ api: { listen: '192.0.2.1:8025' } }) });
