@@ -102,6 +102,26 @@ describe('clients that do not read their answers', () => {
     }
   });
 
+  test('a connection that is told that it speaks no HTTP ends, though the client keeps its side open', async () => {
+    const listener = await listen(assert.fail, { host: '127.0.0.1', port: 0 }, assert.fail);
+    const arrived = once(listener.server, 'connection') as Promise<[net.Socket]>;
+    const { port } = listener.server.address() as AddressInfo;
+    const client = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+    client.on('error', () => undefined); // it may be reset
+    client.write('no HTTP\r\n\r\n');
+    const [socket] = await arrived;
+    const closed = once(socket, 'close');
+    let text = '';
+    client.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+    await once(client, 'end');
+    assert.match(text, /^HTTP\/1.1 400 /);
+    await settle();
+    assert.ok(socket.destroyed, 'it is over');
+    await closed;
+    client.destroy();
+    await listener.close();
+  });
+
   test('a connection that takes nothing of its answer for two minutes ends', async () => {
     const closed = new Gate();
     const listener = await listen(
