@@ -9,7 +9,9 @@ const ANY_MARK = new RegExp(`^${markOf('\\d+')}`, 'gm');
 
 /** The text with the mark at its end, and no other. */
 export function withLeftMark(text: string, entries: number): string {
-  return withoutLeftMark(text) + markOf(entries);
+  const kept = withoutLeftMark(text);
+  // A mark behind a last line without an end would become part of the entry that is there.
+  return `${kept}${kept.endsWith('\n') ? '' : '\n'}${markOf(entries)}`;
 }
 
 export function withoutLeftMark(text: string): string {

@@ -87,8 +87,9 @@ function contentEnd(text: string, { start, end }: RecordLines): number {
   return at;
 }
 
+/** Only LF ends a line here: for `^` and `.` U+2028 does too, and a name that has it would become another. */
 function indented(lines: string, indent: number): string {
-  return lines.replace(/^(?=.)/gm, ' '.repeat(indent));
+  return lines.replace(/(?<=^|\n)(?=[^\n])/g, ' '.repeat(indent));
 }
 
 function changedDocument(text: string, file: string, list: string, change: RecordChange): string {

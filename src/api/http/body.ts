@@ -20,6 +20,13 @@ export interface RawBody {
   readonly value: unknown;
 }
 
+/** How many bytes a request's body has at most: as it says, where that is plain, else as its route allows. */
+export function bytesOf(request: Request, { limit = LIMIT }: BodySpec<unknown>): number {
+  const isPlain = request.get('content-encoding') === undefined;
+  const stated = Number(request.get('content-length'));
+  return isPlain && stated >= 0 && stated < limit ? stated : limit;
+}
+
 /**
  * Reads and decodes a request's body.
  *

@@ -8,6 +8,8 @@ import { Problem, problemBody } from './problem.js';
 /** A request must have arrived within this time: nobody holds a connection by sending it slowly. */
 const REQUEST_TIMEOUT = 30 * SECOND;
 const HEADERS_TIMEOUT = 10 * SECOND;
+/** How often Node looks for connections on which one did not. */
+const LOOK_INTERVAL = 2 * SECOND;
 /** Above the idle time-out of common reverse proxies, so that it is they who close. */
 const KEEP_ALIVE_TIMEOUT = 75 * SECOND;
 /** A client that takes nothing of its answer for so long is gone. Feeds write more often. */
@@ -33,6 +35,7 @@ export async function listen(
       requestTimeout: REQUEST_TIMEOUT,
       headersTimeout: HEADERS_TIMEOUT,
       keepAliveTimeout: KEEP_ALIVE_TIMEOUT,
+      connectionsCheckingInterval: LOOK_INTERVAL,
     },
     oneAtATime(handler),
   );
@@ -105,5 +108,6 @@ function answerUnreadable(error: NodeJS.ErrnoException, socket: Duplex): void {
     `Content-Length: ${Buffer.byteLength(body)}`,
     'Connection: close',
   ];
-  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+  // Once it is sent: a client that does not close on its side would keep its connection.
+  socket.end(`${head.join('\r\n')}\r\n\r\n${body}`, () => socket.destroy());
 }

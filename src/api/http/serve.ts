@@ -6,7 +6,7 @@ import { StopgapError, messageOf } from '../../kernel/errors.js';
 import { SECOND } from '../../kernel/time.js';
 import { StoreUnavailable } from '../../store/port.js';
 import type { ApiDependencies, Authenticator, Caller, OperationDependencies } from '../dependencies.js';
-import { readBody } from './body.js';
+import { bytesOf, readBody } from './body.js';
 import { checkInput } from './check-input.js';
 import { within } from '../../runtime/deadline.js';
 import { IdempotentAnswers, idempotencyKey, seedOf } from './idempotency.js';
@@ -25,6 +25,8 @@ const SECURITY_HEADERS = {
 };
 /** Requests of one token that are not answered yet, or whose answers are not read: each may hold a megabyte. */
 const MOST_OF_ONE = 100;
+/** Bytes of their bodies: what is made of a body can take five times its size, and more while many are worked on at once. */
+const MOST_BYTES_OF_ONE = 16 * 1024 * 1024;
 /** Everything below it asks for a token. */
 const PROTECTED = '/api/v1';
 
@@ -56,7 +58,7 @@ export function serve(
   admit: Admission = () => undefined,
 ): void {
   const answers = new IdempotentAnswers(deps.clock);
-  const underWay = new Map<string, number>();
+  const underWay = new Map<string, UnderWay>();
   app.disable('x-powered-by').disable('etag').set('query parser', 'simple');
   app.use((request, response, next) => {
     const given = request.get('x-request-id');
@@ -78,7 +80,8 @@ export function serve(
     for (const route of methods) {
       app[route.method](expressPath(path), async (request, response) => {
         Object.assign(localsOf(response), { route: path, method: route.method.toUpperCase() });
-        const leave = takePlace(underWay, localsOf(response).caller, response);
+        const bytes = route.body === undefined ? 0 : bytesOf(request, route.body);
+        const leave = takePlace(underWay, localsOf(response).caller, response, bytes);
         try {
           const answer = await work(route, request, response, deps, answers);
           if (answer !== undefined) send(response, answer);
@@ -108,34 +111,47 @@ export function serve(
   });
 }
 
+/** What one token has under way. */
+interface UnderWay {
+  requests: number;
+  bytes: number;
+}
+
 /**
  * Counts a request of a token until it is worked on no more and its client has the answer, or is gone.
  *
+ * @param bytes that its body has at most
  * @returns what says that it is worked on no more
- * @throws Problem 503 where the token has too many of them
+ * @throws Problem 503 where the token has too many of them, or too much
  */
 function takePlace(
-  underWay: Map<string, number>,
+  underWay: Map<string, UnderWay>,
   caller: Caller | undefined,
   response: Response,
+  bytes: number,
 ): () => void {
   if (caller === undefined) return () => undefined;
   const { name } = caller;
-  const before = underWay.get(name) ?? 0;
-  if (before >= MOST_OF_ONE) {
-    const message = `${MOST_OF_ONE} requests of the token ${name} are under way already`;
-    throw new Problem(503, message, { code: 'unavailable', headers: { 'Retry-After': '1' } });
-  }
-  underWay.set(name, before + 1);
+  const own = underWay.get(name) ?? { requests: 0, bytes: 0 };
+  if (own.requests >= MOST_OF_ONE) throw tooMuch(`${MOST_OF_ONE} requests of the token ${name}`);
+  if (own.bytes + bytes > MOST_BYTES_OF_ONE) throw tooMuch(`many large requests of the token ${name}`);
+  underWay.set(name, own);
+  own.requests += 1;
+  own.bytes += bytes;
   let reasons = 2;
   const leave = (): void => {
     if (--reasons > 0) return;
-    const left = underWay.get(name)! - 1;
-    if (left === 0) underWay.delete(name);
-    else underWay.set(name, left);
+    own.requests -= 1;
+    own.bytes -= bytes;
+    if (own.requests === 0) underWay.delete(name);
   };
   response.once('close', leave);
   return leave;
+}
+
+function tooMuch(what: string): Problem {
+  const message = `${what} are under way already`;
+  return new Problem(503, message, { code: 'unavailable', headers: { 'Retry-After': '1' } });
 }
 
 /** `/blocks/{id}` as express writes it. */

@@ -117,12 +117,18 @@ export class Assembler {
       const before = said.requeuedFrom;
       message.local = before === undefined;
       message.requeued = before !== undefined;
-      if (before !== undefined) message.original = this.#messages.get(keyOf(host, before));
+      this.#comesFrom(message, before);
       return;
     }
     message.ip = said.originalIp ?? said.ip;
     if (said.account !== undefined) message.account = this.#options.accountOf(said.account);
-    if (said.originalId !== undefined) message.original = this.#messages.get(keyOf(host, said.originalId));
+    this.#comesFrom(message, said.originalId);
+  }
+
+  /** Not from itself, whatever the log says: the way to the first would have no end. */
+  #comesFrom(message: Message, queueId: string | undefined): void {
+    const original = queueId === undefined ? undefined : this.#messages.get(keyOf(message.host, queueId));
+    if (original !== message) message.original = original;
   }
 
   #proxied({ queueId, account, ehlo }: Said & { kind: 'proxied' }, host: string, process: string): void {

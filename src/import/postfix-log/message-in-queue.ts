@@ -83,7 +83,13 @@ export class Message {
 
   /** Where it came from in the end, through however many filters. */
   get root(): Message {
-    return this.original?.root ?? this;
+    // A log may name a chain of any length: it is gone along once, and without recursion.
+    if (this.original === undefined) return this;
+    const way: Message[] = [this];
+    let root = this.original;
+    for (; root.original !== undefined; root = root.original) way.push(root);
+    for (const message of way) message.original = root;
+    return root;
   }
 }
 

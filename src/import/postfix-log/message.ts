@@ -97,7 +97,8 @@ const NOT_TRIED =
 
 const PICKED = /^(\w+): uid=\d+ from=<?.*?>?(?: orig_id=(\w+))?$/;
 const IDENTIFIED = /^(\w+): (?:resent-)?message-id=(.*)$/;
-const QUEUED = /^(\w+): from=<(.*)>, size=(\d+), nrcpt=(\d+) \(queue active\)$/;
+/** With numbers that Postfix can write: others would be none in an event. */
+const QUEUED = /^(\w+): from=<(.*)>, size=(\d{1,15}), nrcpt=(\d{1,9}) \(queue active\)$/;
 const TRIED = /^(\w+): to=</;
 const STATUS = /^, status=(\w+)/;
 const HANDED = /\bqueued as (\w+)\)?/;

@@ -193,7 +193,7 @@ export class LogReader {
 const PROGRAM = /^(\S+) ((?:([^\s[\]:]*)\/)?([^\s[\]:/]+)(?:\[\d+\])?):( .*)$/;
 const OF_SYSLOG = / (?:last message repeated \d+ times|-- MARK --)$/;
 /** What rsyslog makes of lines that are the same (`$RepeatedMsgReduction`). */
-const REPEATED = /^message repeated (\d+) times: \[ ?(.*)\]$/;
+const REPEATED = /^message repeated (\d{1,9}) times: \[ ?(.*)\]$/;
 
 function instantOf(stamp: Stamp, year: number, zone: Zone, before: Instant | undefined): Instant {
   const { month, day, hour, minute, second, millisecond, offset } = stamp;

@@ -74,6 +74,54 @@ describe('clients that do not read their answers', () => {
     assert.equal((await server.get('/api/v1/blocks', { role: 'viewer' })).status, 200, 'they are over');
   });
 
+  test('bodies of one token that are under way may have 16 MiB, and other tokens are answered meanwhile', async () => {
+    /** Begins a request that has a body, and sends nothing of it. */
+    const begun = async (body: string): Promise<net.Socket> => {
+      const socket = net.connect(Number(new URL(server.url).port), '127.0.0.1');
+      socket.on('error', () => undefined); // cut off in the end
+      socket.write(
+        `PUT /api/v1/overrides HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${TOKENS.operator}\r\n` +
+          `Content-Type: application/json\r\nExpect: 100-continue\r\n${body}\r\n\r\n`,
+      );
+      const [answer] = (await once(socket, 'data')) as [Buffer];
+      assert.match(answer.toString(), /^HTTP\/1.1 100 /);
+      return socket;
+    };
+    const put = (role: 'operator' | 'admin'): Promise<number> =>
+      server.call('PUT', '/api/v1/overrides', { role, body: [] }).then(({ status }) => status);
+    for (const unknown of ['Transfer-Encoding: chunked', 'Content-Length: 9\r\nContent-Encoding: gzip']) {
+      const held = [await begun('Content-Length: 8388608'), await begun(unknown)];
+      assert.equal(await put('operator'), 503, unknown);
+      assert.equal((await server.get('/api/v1/blocks', { role: 'operator' })).status, 200);
+      assert.equal(await put('admin'), 400, 'it is read');
+      for (const socket of held) socket.destroy();
+      let status = await put('operator');
+      // The server hears of it in a turn of its own.
+      for (let turns = 0; status === 503 && turns < 100; turns++) status = await put('operator');
+      assert.equal(status, 400, 'they are over');
+    }
+  });
+
+  test('a connection that is told that it speaks no HTTP ends, though the client keeps its side open', async () => {
+    const listener = await listen(assert.fail, { host: '127.0.0.1', port: 0 }, assert.fail);
+    const arrived = once(listener.server, 'connection') as Promise<[net.Socket]>;
+    const { port } = listener.server.address() as AddressInfo;
+    const client = net.connect({ port, host: '127.0.0.1', allowHalfOpen: true });
+    client.on('error', () => undefined); // it may be reset
+    client.write('no HTTP\r\n\r\n');
+    const [socket] = await arrived;
+    const closed = once(socket, 'close');
+    let text = '';
+    client.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+    await once(client, 'end');
+    assert.match(text, /^HTTP\/1.1 400 /);
+    await settle();
+    assert.ok(socket.destroyed, 'it is over');
+    await closed;
+    client.destroy();
+    await listener.close();
+  });
+
   test('a connection that takes nothing of its answer for two minutes ends', async () => {
     const closed = new Gate();
     const listener = await listen(

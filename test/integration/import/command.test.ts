@@ -48,6 +48,45 @@ describe('stopgap import postfix-log', () => {
     assert.match(out, /^written +10 lines of the trace$/m);
   });
 
+  test('reads on where a message is said to come from itself, or from thousands before it', async (t) => {
+    const at = '2026-11-20T03:04:05+00:00 mx postfix';
+    const handedBack = (id: string, from: string): string =>
+      `${at}/smtpd[1]: ${id}: client=localhost[127.0.0.1], orig_queue_id=${from}, orig_client=a[192.0.2.1]`;
+    const ended = (id: string): string[] => [
+      `${at}/qmgr[1]: ${id}: from=<${id}@example.com>, size=1, nrcpt=1 (queue active)`,
+      `${at}/smtp[1]: ${id}: to=<x@example.org>, relay=a[192.0.2.2]:25, status=sent (250 ok)`,
+      `${at}/qmgr[1]: ${id}: removed`,
+    ];
+    const chain = Array.from({ length: 20_000 }, (_, index) => handedBack(`A${index + 1}`, `A${index}`));
+    const lines = [
+      ...[handedBack('SELF', 'SELF'), ...ended('SELF')],
+      ...[`${at}/pickup[1]: B: uid=0 from=<b> orig_id=B`, ...ended('B')],
+      ...[`${at}/smtpd[1]: A0: client=a[192.0.2.1], sasl_username=anna@example.com`],
+      ...[...chain, ...ended(`A${chain.length}`), ...ended('A0')],
+    ];
+    const desk = await ImportDesk.open(t, { 'mail.log': `${lines.join('\n')}\n` });
+    const { code, out, err } = await desk.import(['mail.log', '--trace', 'trace.ndjson']);
+    assert.deepEqual([code, err], [0, '']);
+    assert.match(out, /^found +1 message to 1 recipient, by 1 account$/m);
+    assert.match(out, /^ +2 messages handed back by a filter, counted once$/m);
+  });
+
+  test('takes no number that Postfix could not have written', async (t) => {
+    const at = '2026-11-20T03:04:05+00:00 mx postfix';
+    const most = '9'.repeat(400);
+    const of = (id: string, size: string, nrcpt: string): string =>
+      `${at}/smtpd[1]: ${id}: client=a[192.0.2.1], sasl_username=anna@example.com\n` +
+      `${at}/qmgr[1]: ${id}: from=<anna@example.com>, size=${size}, nrcpt=${nrcpt} (queue active)\n`;
+    const failed = '[ warning: a[192.0.2.1]: SASL LOGIN authentication failed: x]';
+    const log = `${of('A1', '1', '1')}${of('A2', most, '1')}${of('A3', '1', most)}${at}/smtpd[1]: message repeated ${most} times: ${failed}\n`;
+    const desk = await ImportDesk.open(t, { 'mail.log': log });
+    const { code, out } = await desk.import(['mail.log', '--trace', 'trace.ndjson']);
+    assert.equal(code, 0);
+    assert.match(out, /^not understood +2 lines$/m);
+    assert.match(out, /^found +1 message to 1 recipient, by 1 account$/m);
+    assert.doesNotMatch(out, /failed login|Infinity/);
+  });
+
   describe('where databases of places are configured', () => {
     const builtAt = NOW - 86_400_000;
     const files = {

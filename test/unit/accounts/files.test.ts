@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
+import { isLeftSo } from '../../../src/accounts/left-mark.js';
 import { ConfigError } from '../../../src/accounts/problems.js';
 import { addToken, newToken, parseTokens, readTokens, revokeToken } from '../../../src/accounts/tokens.js';
 import { addUser, parseUsers, readUsers, removeUser, setPassword } from '../../../src/accounts/users.js';
@@ -209,4 +210,41 @@ test('faults of a tokens file are said with their places', () => {
       't.yaml:2:34: tokens[0].hash: must be sha256: and 64 hex digits; make the token with stopgap token add',
     ],
   );
+});
+
+test('what is removed from a file without a line end at its end leaves the last entry as it is', async (context) => {
+  const directory = temporaryDirectory(context);
+  for (const last of [`password: ${HASH}`, `disabled: true`, `# a note`]) {
+    const file = path.join(directory, 'users.yaml');
+    const users = ['a', 'b', 'c'].map((name) => `- name: ${name}\n  password: ${HASH}\n`).join('');
+    writeFileSync(file, `users:\n${users}  ${last}`.replace(`${HASH}\n  password: ${HASH}`, HASH));
+    await removeUser({ file, name: 'a' });
+    const left = await readUsers(file);
+    assert.deepEqual([...left.keys()], ['b', 'c']);
+    assert.equal(left.get('c')!.password, HASH);
+    assert.equal(left.get('c')!.disabled, last === 'disabled: true');
+    assert.ok(isLeftSo(readFileSync(file, 'utf8'), 2), last);
+  }
+  const file = path.join(directory, 'tokens.yaml');
+  const hash = `sha256:${'0'.repeat(64)}`;
+  writeFileSync(
+    file,
+    `tokens:\n- {name: a, role: viewer, hash: "${hash}"}\n- name: b\n  hash: ${hash}\n  role: viewer`,
+  );
+  await revokeToken(file, 'a');
+  assert.deepEqual(
+    (await readTokens(file)).records.map(({ name, role }) => [name, role]),
+    [['b', 'viewer']],
+  );
+});
+
+test('a name that holds what scripts take for a line end is the same after a change', async (context) => {
+  const file = path.join(temporaryDirectory(context), 'users.yaml');
+  for (const separator of ['\u2028', '\u2029', '\u0085']) {
+    const name = `a${separator}b`;
+    writeFileSync(file, `users:\n  - name: ${name}\n    password: ${HASH}\n`);
+    await setPassword({ file, name, password: 'new' });
+    await addUser({ file, name: `c${separator}d`, password: 'x', now: NOW });
+    assert.deepEqual([...(await readUsers(file)).keys()], [name, `c${separator}d`]);
+  }
 });
