@@ -64,8 +64,8 @@ describe('stopgap import postfix-log', () => {
       ...[`${at}/smtpd[1]: A0: client=a[192.0.2.1], sasl_username=anna@example.com`],
       ...[...chain, ...ended(`A${chain.length}`), ...ended('A0')],
     ];
-    const desk = await ImportDesk.open(t, { 'mail.log': `${lines.join('\n')}\n` });
-    const { code, out, err } = await desk.import(['mail.log', '--trace', 'trace.ndjson']);
+    const folder = await ImportFolder.open(t, { 'mail.log': `${lines.join('\n')}\n` });
+    const { code, out, err } = await folder.import(['mail.log', '--trace', 'trace.ndjson']);
     assert.deepEqual([code, err], [0, '']);
     assert.match(out, /^found +1 message to 1 recipient, by 1 account$/m);
     assert.match(out, /^ +2 messages handed back by a filter, counted once$/m);
@@ -79,8 +79,8 @@ describe('stopgap import postfix-log', () => {
       `${at}/qmgr[1]: ${id}: from=<anna@example.com>, size=${size}, nrcpt=${nrcpt} (queue active)\n`;
     const failed = '[ warning: a[192.0.2.1]: SASL LOGIN authentication failed: x]';
     const log = `${of('A1', '1', '1')}${of('A2', most, '1')}${of('A3', '1', most)}${at}/smtpd[1]: message repeated ${most} times: ${failed}\n`;
-    const desk = await ImportDesk.open(t, { 'mail.log': log });
-    const { code, out } = await desk.import(['mail.log', '--trace', 'trace.ndjson']);
+    const folder = await ImportFolder.open(t, { 'mail.log': log });
+    const { code, out } = await folder.import(['mail.log', '--trace', 'trace.ndjson']);
     assert.equal(code, 0);
     assert.match(out, /^not understood +2 lines$/m);
     assert.match(out, /^found +1 message to 1 recipient, by 1 account$/m);
