@@ -1,4 +1,4 @@
-/** Commands that start a real KurrentDB: docs/architecture.md says what is filled in. */
+/** Commands that start a real KurrentDB: HACKING.md says what is filled in. */
 export const ONE = process.env['STOPGAP_TEST_KURRENTDB'] ?? '';
 export const THREE = process.env['STOPGAP_TEST_KURRENTDB_NODE'] ?? '';
 

@@ -21,7 +21,7 @@ export class RealNode {
     values: Readonly<Record<string, string>> = {},
   ) {
     if (command.includes('{name}') && SIGNAL === '')
-      throw new Error('a command with {name} needs STOPGAP_TEST_KURRENTDB_SIGNAL: see docs/architecture.md');
+      throw new Error('a command with {name} needs STOPGAP_TEST_KURRENTDB_SIGNAL: see HACKING.md');
     this.#dir = dir;
     this.#values = {
       port: String(port),
