@@ -45,6 +45,7 @@ export class SubjectVolumes {
   readonly #conclusions: RuleEvaluation;
   readonly #readings: WindowReadings;
   /** By value: the newest release or dismissal, as long as any window may reach back to it. */
+  /** The one judged last comes last. */
   readonly #judged = new Map<string, JudgedThrough>();
   /** By window: the numbers of its peaks in profiles. */
   #peaks: readonly (readonly { readonly number: number; readonly leaveOut: LeftOut }[])[] = [];
@@ -275,7 +276,11 @@ export class SubjectVolumes {
   forget(value: string, judged: JudgedThrough): void {
     const { at } = judged;
     // Not the longest window of these rules: the next rule set may look back further.
-    for (const [other, before] of this.#judged) if (before.at + WINDOW_MAX < at) this.#judged.delete(other);
+    this.#judged.delete(value);
+    for (const [other, before] of this.#judged) {
+      if (before.at + WINDOW_MAX >= at) break;
+      this.#judged.delete(other);
+    }
     this.#judged.set(value, judged);
     this.#counted.clear(value);
   }
