@@ -241,17 +241,19 @@ export class BlockRows {
     beyond?: number,
   ): Generator<readonly number[], void> {
     const matches = this.#matcher(filter);
+    const isOfSubjects = filter.text !== undefined && this.#descriptions.haveNot(filter.text);
     const step = order === 'newest' ? -1 : 1;
     let row = this.#start(order, beyond);
     while (row >= 0 && row < this.#size) {
       const number = row >> SHIFT;
       const segment = this.#segments[number]!;
       const found: number[] = [];
-      const isVain =
+      const hasNoId =
         filter.id !== undefined &&
         (segment.highest < filter.id ||
           (segment.lowest > filter.id && !segment.lowest.startsWith(filter.id)));
-      if (isVain) row = step < 0 ? (number << SHIFT) - 1 : (number + 1) << SHIFT;
+      const hasNoText = isOfSubjects && !mayHave(segment, filter.text);
+      if (hasNoId || hasNoText) row = step < 0 ? (number << SHIFT) - 1 : (number + 1) << SHIFT;
       for (; row >> SHIFT === number && row < this.#size; row += step) {
         if (matches(segment, row % SEGMENT)) found.push(row);
       }
@@ -300,8 +302,7 @@ export class BlockRows {
     return (segment, at) => {
       if (looked !== segment) {
         looked = segment;
-        segment.text ??= segment.values.join('\n');
-        isThere = segment.text.includes(text);
+        isThere = mayHave(segment, text);
       }
       return (isThere && segment.values[at]!.includes(text)) || described(segment.numbers.descriptions[at]!);
     };
@@ -394,6 +395,15 @@ function maskOf<Word>(words: readonly Word[], wanted: ReadonlySet<Word> | undefi
   return words.reduce((mask, word, bit) => (wanted?.has(word) === false ? mask : mask | (1 << bit)), 0);
 }
 
+/** False where no value of the segment has this text. */
+function mayHave(segment: Segment, text: string): boolean {
+  segment.text ??= segment.values.join('\n');
+  return segment.text.includes(text);
+}
+
+/** So many words are looked at in well under a millisecond. */
+const FEW = 4096;
+
 /** Texts that come again and again, each once, by number. */
 class Words {
   readonly #words: string[] = [];
@@ -436,6 +446,12 @@ class Words {
       if (known[number] === 0) known[number] = this.#contains(number, text) ? 1 : -1;
       return known[number] === 1;
     };
+  }
+
+  /** True where no word contains a text, and there are not too many to look at. */
+  haveNot(text: string): boolean {
+    if (this.#words.length > FEW) return false;
+    return !this.#words.some((_, number) => this.#contains(number, text));
   }
 
   #contains(number: number, text: string): boolean {
