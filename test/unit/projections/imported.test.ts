@@ -84,7 +84,7 @@ describe('imported history', () => {
         const then = (log.at(-1)?.recordedAt ?? 0) + later;
         const seen = (models: typeof plain.models): object => ({
           ...(observables(models, then) as object),
-          ...{ position: 0, volume: models.sendVolume.dump() },
+          ...{ position: 0, lastEventAt: 0, volume: models.sendVolume.dump() },
         });
         assert.deepEqual(seen(full.models), seen(plain.models));
         verdicts += plain.verdicts.length;
