@@ -19,7 +19,7 @@ const ATTACKS: readonly Attack[] = [...SMTP, ...HTTP, ...FILES, ...IMPORT];
 
 /** How long one client can hold the event loop by what it sends, beside ordinary input of the same size. */
 export async function run(): Promise<Report> {
-  // For who works on one of them.
+  // One door alone, by how its name begins: for a developer who works on it.
   const only = process.env['HOSTILE_DOOR'] ?? '';
   const target = await HostileTarget.start();
   try {

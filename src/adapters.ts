@@ -23,7 +23,7 @@ import { openSqliteStore } from './store/sqlite/index.js';
 import { timedTasks } from './detector/timed-work.js';
 
 /*
- * Which adapter stands behind which port, as the configuration says. For whoever only reads, `read-store.ts` is what
+ * Which adapter stands behind which port, as the configuration says. For programs that only read, `store/open-for-reading.ts` is what
  * this is to the server.
  */
 

@@ -95,7 +95,7 @@ interface Segment {
 }
 
 /**
- * A short row for each block and proposal that ever was, in the order in which they began: about 250 bytes, where an
+ * A short row for each block and proposal that ever was, in the order in which they began: about 270 bytes, where an
  * entry takes ten times as many. Columns of numbers make a look through a million a matter of milliseconds.
  */
 export class BlockRows {

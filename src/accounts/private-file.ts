@@ -53,7 +53,7 @@ export function makePrivateDirectory(directory: string): void {
   }
   if (process.getuid?.() !== 0) return;
   const { uid, gid } = statSync(path.dirname(directory));
-  // Whoever owns the directory around it may put a link in its place: what that points to is given to nobody.
+  // The owner of the directory around it may put a link in its place: what that points to is given to nobody.
   lchownSync(directory, uid, gid);
 }
 
@@ -115,7 +115,7 @@ export async function writePrivateFile(file: string, text: string): Promise<void
 }
 
 /**
- * Gives an open file away. By its descriptor: whoever owns the directory may put a link to a file of root's under its name.
+ * Gives an open file away. By its descriptor: the owner of the directory may put a link to a file of root's under its name.
  *
  * @param named how the message names it
  */

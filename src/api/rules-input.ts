@@ -78,6 +78,6 @@ export async function readDraft(input: RulesInput, name?: string): Promise<Sourc
   const read = lastDraft
     .then(() => readRules(input, { ...(name === undefined ? {} : { name }), tokens: MOST_TOKENS_OF_DRAFT }))
     .finally(() => (drafts -= 1));
-  lastDraft = read.catch(() => undefined); // whoever asked hears of it
+  lastDraft = read.catch(() => undefined); // the request that it is for tells of it
   return read;
 }
