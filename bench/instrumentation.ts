@@ -1,7 +1,7 @@
 import { ActiveBlocks } from '../projections/blocks/active-blocks.js';
 import type { BlockEvent } from '../src/blocks/events.js';
 import { Metrics } from '../src/metrics/metrics.js';
-import type { ListenerMeter } from '../src/metrics/listener.js';
+import type { ListenerMeter } from '../src/metrics/smtp.js';
 import type { SenderIdentity } from '../src/sending/subjects.js';
 import { senderIdentity } from '../src/sending/subjects.js';
 import { isMain, median, print } from './report.js';

@@ -30,8 +30,8 @@ import type { EventStore } from './store/port.js';
 import { keepProbed, keepSwept, watchDescriptors } from './detector/housekeeping.js';
 import { ownPackage } from './cli/version.js';
 import { openTracing } from './tracing/open.js';
-import { tracedStore } from './tracing/traced-store.js';
 import type { Tracing } from './tracing/tracing.js';
+import { tracedStore } from './tracing/tracing.js';
 import { watchTokens } from './watched-files.js';
 import { within } from './runtime/deadline.js';
 

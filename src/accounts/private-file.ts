@@ -3,8 +3,7 @@ import { existsSync, lchownSync, mkdirSync, statSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { open, readFile, realpath, rename, stat, unlink } from 'node:fs/promises';
 import path from 'node:path';
-import { fileFault } from './file-fault.js';
-import { StopgapError } from '../kernel/errors.js';
+import { messageOf, StopgapError } from '../kernel/errors.js';
 
 /** The text of a file; undefined where it does not exist. @throws StopgapError `forbidden` where it may not be read */
 export async function readIfThere(file: string): Promise<string | undefined> {
@@ -145,4 +144,79 @@ async function syncDirectory(directory: string): Promise<void> {
   } finally {
     await handle.close();
   }
+}
+
+/** What the operating system says of a file that was named, in words. */
+const WORDS: Readonly<Record<string, string>> = {
+  ENOENT: 'does not exist',
+  ENOTDIR: 'does not exist',
+  EISDIR: 'is a folder',
+  EEXIST: 'exists already',
+  ENOSPC: 'finds no room on its disk',
+  EDQUOT: 'finds no room on its disk',
+  EROFS: 'is on a disk that cannot be written to',
+};
+
+/**
+ * Why a file cannot be used, and what to do about it; to be read after its name.
+ *
+ * @param remedy where it is not a question of who may use it
+ */
+export function fileFault(
+  thrown: unknown,
+  remedy: string,
+  use: 'read' | 'written' | 'used' = 'read',
+): string {
+  const { code } = thrown as NodeJS.ErrnoException;
+  if (code === 'EACCES' || code === 'EPERM') {
+    const who = `this user (id ${process.getuid?.() ?? '?'})`;
+    return `cannot be ${use} by ${who}: give it to the service's user with chown, and run this as that user`;
+  }
+  return `${WORDS[code ?? ''] ?? `cannot be ${use} (${code ?? messageOf(thrown)})`}; ${remedy}`;
+}
+
+/** The same of an error that names its file, as a whole sentence; undefined of any other. */
+export function pathFault(thrown: unknown): string | undefined {
+  const { path, code, syscall } = (thrown ?? {}) as NodeJS.ErrnoException;
+  if (path === undefined || code === undefined || syscall === undefined) return undefined;
+  return `${path} ${fileFault(thrown, 'see that it is what it should be', 'used')}`;
+}
+
+/**
+ * Whether there is something at a path. `existsSync` takes what this user may not look at for what is not there.
+ *
+ * @throws StopgapError `forbidden` where this user may not look
+ */
+export function isThere(path: string): boolean {
+  try {
+    return statSync(path, { throwIfNoEntry: false }) !== undefined;
+  } catch (thrown) {
+    throw new StopgapError('forbidden', pathFault(thrown) ?? messageOf(thrown));
+  }
+}
+
+/*
+ * A file that is watched may lose most of its entries by accident, and then is not taken over. What the command line
+ * removes is meant: it leaves a comment at the end that says how many entries there are now. A file that was cut has lost
+ * it, and one that was changed otherwise has another number of entries.
+ */
+
+const markOf = (entries: number | string): string => `# so many entries are left by stopgap: ${entries}\n`;
+const ANY_MARK = new RegExp(`^${markOf('\\d+')}`, 'gm');
+
+/** The text with the mark at its end, and no other. */
+export function withLeftMark(text: string, entries: number): string {
+  const kept = withoutLeftMark(text);
+  // A mark behind a last line without an end would become part of the entry that is there.
+  return `${kept}${kept.endsWith('\n') ? '' : '\n'}${markOf(entries)}`;
+}
+
+export function withoutLeftMark(text: string): string {
+  return text.replace(ANY_MARK, '');
+}
+
+/** Whether the command line left a file so: with so many entries, and nothing cut off. */
+export function isLeftSo(content: string | Buffer, entries: number): boolean {
+  const mark = `\n${markOf(entries)}`;
+  return content.slice(-mark.length).toString() === mark;
 }

@@ -2,8 +2,7 @@ import { isMap, isScalar } from 'yaml';
 import { domainOf, normalizeAccount, normalizeAddress } from '../sending/identity.js';
 import { matches } from '../sending/wildcard.js';
 import { ConfigError } from './problems.js';
-import { piecesOf } from './record-text.js';
-import { plainValue, YamlSource } from './yaml-source.js';
+import { piecesOf, plainValue, YamlSource } from './yaml-source.js';
 
 /**
  * Which return paths an account may use. An authenticated client chooses its MAIL FROM; without this it could

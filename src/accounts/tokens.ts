@@ -2,11 +2,10 @@ import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import type { Instant } from '../kernel/time.js';
 import { formatInstant } from '../kernel/time.js';
-import type { LockOptions } from './file-lock.js';
+import type { LockOptions, RecordChange, RecordFile } from './record-file.js';
+import { changeRecords, isText } from './record-file.js';
 import { readIfThere } from './private-file.js';
 import { ConfigError } from './problems.js';
-import type { RecordChange, RecordFile } from './record-file.js';
-import { changeRecords, isText } from './record-file.js';
 import { readRecords } from './yaml-source.js';
 
 /** What a token allows: `viewer` reads, `operator` also blocks and releases, `admin` also changes rules. */

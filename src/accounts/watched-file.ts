@@ -2,8 +2,7 @@ import { open } from 'node:fs/promises';
 import { messageOf } from '../kernel/errors.js';
 import type { Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
-import { isLeftSo } from './left-mark.js';
-import { readFault } from './private-file.js';
+import { isLeftSo, readFault } from './private-file.js';
 
 /** Reads the content, as text or as it is; what it throws is the reason for refusing it. */
 type Reading<T> =

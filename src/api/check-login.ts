@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { formatInstant } from '../kernel/time.js';
-import type { FailedLogins } from '../accounts/failed-logins.js';
+import type { FailedLogins } from '../accounts/users.js';
 import type { MailDirection, SenderIdentity } from '../sending/subjects.js';
 import { NOT_YOUR_ADDRESS, replyLine } from '../smtp/replies.js';
 import type { AccountState, ApiDependencies } from './dependencies.js';

@@ -9,7 +9,7 @@ import type { ReadModels } from '../detector/read-models.js';
 import type { RulesCommandHandler } from '../commands/rules-commands.js';
 import type { GeoData } from '../rules/geo-data.js';
 import type { MailDirection } from '../sending/subjects.js';
-import type { FailedLogins } from '../accounts/failed-logins.js';
+import type { FailedLogins } from '../accounts/users.js';
 import type { OutboxedStore } from '../store/outboxed.js';
 import type { EventStore } from '../store/port.js';
 import type { Tracing } from '../tracing/tracing.js';

@@ -1,11 +1,10 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Command } from 'commander';
-import { directoryId, readIfThere } from '../accounts/private-file.js';
+import { directoryId, fileFault, readIfThere } from '../accounts/private-file.js';
 import type { RulesJson } from '../api/shapes.js';
 import type { Config, ListenAddress } from '../config.js';
 import { formatListen } from '../config.js';
-import { fileFault } from '../accounts/file-fault.js';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import type { ErrorCode } from '../kernel/errors.js';
 import { ERROR_CODES } from '../kernel/errors.js';

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { StopgapError } from '../kernel/errors.js';
-import { fileFault } from '../accounts/file-fault.js';
+import { fileFault } from '../accounts/private-file.js';
 import type { CliIo } from './io.js';
 
 /**

@@ -1,5 +1,5 @@
 import { Command, CommanderError } from 'commander';
-import { pathFault } from '../accounts/file-fault.js';
+import { pathFault } from '../accounts/private-file.js';
 import { messageOf, StopgapError } from '../kernel/errors.js';
 import { printableLines } from '../kernel/printable.js';
 import { backtestVerb } from './backtest/verb.js';

@@ -3,7 +3,7 @@ import path from 'node:path';
 import { ConfigError } from '../accounts/problems.js';
 import type { SenderPolicy } from '../accounts/senders.js';
 import { parseSenderMap } from '../accounts/senders.js';
-import { fileFault } from '../accounts/file-fault.js';
+import { fileFault } from '../accounts/private-file.js';
 import { DAY, MINUTE } from '../kernel/time.js';
 import type { RawSettings } from './raw.js';
 import { asRelay, isLocalHost, maildirRelay } from './relay.js';

@@ -1,6 +1,6 @@
 import { accessSync, constants, statSync } from 'node:fs';
 import { networkInterfaces } from 'node:os';
-import { fileFault } from '../accounts/file-fault.js';
+import { fileFault } from '../accounts/private-file.js';
 import { DAY } from '../kernel/time.js';
 import { normalizeDomain, normalizeIp } from '../sending/identity.js';
 import { listensOnLoopback } from './build.js';

@@ -2,7 +2,7 @@ import { readFileSync, statSync } from 'node:fs';
 import os from 'node:os';
 import path from 'node:path';
 import { ConfigError } from '../accounts/problems.js';
-import { fileFault } from '../accounts/file-fault.js';
+import { fileFault } from '../accounts/private-file.js';
 import { buildConfig } from './build.js';
 import { findContradictions, findUnreadable } from './contradictions.js';
 import { readOpenTelemetry } from './otel.js';

@@ -4,7 +4,7 @@ import type { Node } from 'yaml';
 import { isMap, isScalar, isSeq } from 'yaml';
 import { nearest, suggestion } from '../accounts/problems.js';
 import { plainValue, YamlSource } from '../accounts/yaml-source.js';
-import { fileFault } from '../accounts/file-fault.js';
+import { fileFault } from '../accounts/private-file.js';
 import type { ListenerGroup } from './settings.js';
 import {
   childrenOf,

@@ -16,7 +16,7 @@ import type { AlarmClock } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
 import { DECISIONS_ONLY, FOLDED_CATEGORIES } from './event-registry.js';
 import type { LogLevels } from '../log/levels.js';
-import { tellRulesInForce } from '../log/rules-in-force.js';
+import { tellRulesInForce } from '../log/decisions.js';
 import type { Metrics } from '../metrics/metrics.js';
 import { ReadModels } from './read-models.js';
 import type { ReadModelListeners } from './read-models.js';

@@ -18,7 +18,7 @@ import { respond } from '../rules/respond.js';
 import type { Verdict } from '../rules/verdict.js';
 import type { Subject } from '../sending/subjects.js';
 import { StoreUnavailable, WrongExpectedRevision } from '../store/port.js';
-import { traceparentOf } from '../tracing/traceparent.js';
+import { traceparentOf } from '../tracing/spans.js';
 import type { Tracing } from '../tracing/tracing.js';
 
 export interface ResponderOptions {

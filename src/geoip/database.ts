@@ -1,8 +1,9 @@
 import { LRUCache } from 'lru-cache';
-import { Reader } from 'mmdb-lib';
 import type { CityResponse, IspResponse, Response } from 'mmdb-lib';
-import { StopgapError, messageOf } from '../kernel/errors.js';
+import { Reader } from 'mmdb-lib';
+import { messageOf, StopgapError } from '../kernel/errors.js';
 import type { Instant } from '../kernel/time.js';
+import { isPrivateIp } from '../sending/identity.js';
 
 /*
  * One database in MaxMind's format (MaxMind DB File Format Specification, version 2.0). The library reads the tree
@@ -100,4 +101,39 @@ function asnOf(record: IspResponse & { readonly traits?: Partial<IspResponse> })
 
 function unusable(reason: string): StopgapError {
   return new StopgapError('invalid-input', reason);
+}
+
+/** Where a client is, as far as is known. */
+export interface GeoPlace {
+  /** ISO 3166-1 alpha-2. */
+  readonly country?: string;
+  /** Number of the autonomous system. */
+  readonly asn?: number;
+}
+
+/** The databases there are. */
+type Databases = { readonly [Each in Kind]?: Pick<GeoDatabase, 'find'> | undefined };
+
+const NOWHERE: GeoPlace = {};
+
+/**
+ * @param ip in normal form. Private and loopback addresses are nowhere.
+ * @param onFault told of a record that cannot be read: it says nothing of its client, and must not stop its mail
+ */
+export function placeIn(databases: Databases, ip: string, onFault: (error: unknown) => void): GeoPlace {
+  const { country, asn } = databases;
+  if ((country === undefined && asn === undefined) || isPrivateIp(ip)) return NOWHERE;
+  const find = (database: Databases[Kind]): string | number | undefined => {
+    try {
+      return database?.find(ip);
+    } catch (error) {
+      onFault(error);
+      return undefined;
+    }
+  };
+  const [where, whose] = [find(country), find(asn)];
+  return {
+    ...(typeof where === 'string' ? { country: where } : {}),
+    ...(typeof whose === 'number' ? { asn: whose } : {}),
+  };
 }

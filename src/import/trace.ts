@@ -1,8 +1,7 @@
 import { once } from 'node:events';
 import { errorOf } from '../kernel/errors.js';
 import { formatInstant } from '../kernel/time.js';
-import type { PastEvent } from './past-event.js';
-import type { Sink } from './sink.js';
+import type { PastEvent, Sink } from './sink.js';
 
 /** Lines that are written at once: one by one they cost more than all the rest. */
 const TOGETHER = 256;

@@ -1,8 +1,12 @@
+import type { Logger } from 'pino';
 import type { BlockFact, Until } from '../blocks/events.js';
 import { formatInstant } from '../kernel/time.js';
+import type { GeoData } from '../rules/geo-data.js';
+import { withoutGeoData } from '../rules/geo-data.js';
+import type { VersionedRules } from '../rules/model.js';
 import type { Verdict } from '../rules/verdict.js';
 import type { Subject } from '../sending/subjects.js';
-import { traceIdOf } from '../tracing/traceparent.js';
+import { traceIdOf } from '../tracing/spans.js';
 
 /** Who decided on whom, and what came of it: the fields of the line that each decision has. */
 export interface DecisionFields {
@@ -55,4 +59,14 @@ export function verdictFields(
   const numbers = { count, observed, limit, windowMs: window };
   const verdict = { kind, rule, version, ...numbers, trippedAt: formatInstant(at), sentence };
   return { ...decisionFields(by, subject, outcome, correlation), ...verdict };
+}
+
+/** Tells of rules that come into force, and of those among them that cannot do what they are meant to. */
+export function tellRulesInForce(rules: VersionedRules, places: GeoData, log: Logger): void {
+  const { version } = rules;
+  // None ever were: a node that takes mail may be there before the first detector.
+  if (version === 0) return;
+  log.info({ version }, 'rules are in force');
+  for (const { rule, setting, never } of withoutGeoData(rules, places))
+    log.warn({ version, rule, setting, never }, 'a rule asks where clients are, and no database tells');
 }

@@ -1,15 +1,13 @@
 import type { Logger } from 'pino';
 import { pino } from 'pino';
-import { fileFault } from '../accounts/file-fault.js';
+import { fileFault } from '../accounts/private-file.js';
 import type { LogSettings } from '../config/types.js';
 import { StopgapError } from '../kernel/errors.js';
 import { escaped } from '../kernel/printable.js';
-import { openLogKey } from './key.js';
-import { LogLevels } from './levels.js';
-import { Pseudonyms } from './pseudonyms.js';
+import { openLogKey, Pseudonyms } from './pseudonyms.js';
+import { asText, LogLevels } from './levels.js';
 import type { Sink } from './sinks.js';
 import { LogFile, Losses, RecentLines } from './sinks.js';
-import { asText } from './text.js';
 
 /** What a process logs with. */
 export interface Logs {

@@ -1,16 +1,15 @@
+import { collectDefaultMetrics, Counter, Gauge, Histogram } from 'prom-client';
 import type { BlockLedger } from '../../projections/blocks/block-ledger.js';
 import type { RecordedEvent } from '../kernel/events.js';
-import { ApiMetrics } from './api.js';
-import { BlockMetrics } from './blocks.js';
+import type { Milliseconds } from '../kernel/time.js';
+import { SECOND } from '../kernel/time.js';
+import { BlockMetrics, FeedbackMetrics } from './blocks.js';
 import { ContainmentMetrics } from './containment.js';
-import { FeedbackMetrics } from './feedback.js';
-import { ProcessMetrics } from './process.js';
 import { ScrapedRegistry } from './registry.js';
 import { RulesMetrics } from './rules.js';
-import { SmtpMetrics, UNMEASURED_SMTP } from './smtp.js';
 import type { SmtpMeter } from './smtp.js';
+import { SmtpMetrics, UNMEASURED_SMTP } from './smtp.js';
 import { StoreMetrics } from './store.js';
-import { TimedWorkMetrics } from './timed-work.js';
 
 export interface MetricsOptions {
   /** False: nothing is measured on the way of a message, which shows what measuring costs. True by default. */
@@ -51,5 +50,136 @@ export class Metrics {
     if (!this.measuresMessages) return;
     this.containment.folded(event);
     this.blocks.folded(event, ledger);
+  }
+}
+
+/** Measures the API. Methods and routes come from the route table. */
+class ApiMetrics {
+  readonly #requests = new Counter({
+    name: 'stopgap_api_requests_total',
+    help: 'Requests answered.',
+    labelNames: ['method', 'route', 'status'] as const,
+    registers: [],
+  });
+  readonly #seconds = new Histogram({
+    name: 'stopgap_api_request_seconds',
+    help: 'Time to answer an API request, by route.',
+    labelNames: ['method', 'route'] as const,
+    // Few: there are some dozen routes.
+    buckets: [0.005, 0.025, 0.1, 0.5, 2.5],
+    registers: [],
+  });
+  readonly feeds = new Gauge({
+    name: 'stopgap_api_feeds',
+    help: 'Event feeds that are open.',
+    registers: [],
+  });
+
+  constructor(registry: ScrapedRegistry) {
+    for (const metric of [this.#requests, this.#seconds, this.feeds]) registry.add(metric);
+  }
+
+  answered(method: string, route: string, status: string, took: Milliseconds): void {
+    this.#requests.inc({ method, route, status });
+    this.#seconds.observe({ method, route }, took / SECOND);
+  }
+}
+
+/** Gauges named like counters, which they are not: each is the sum over `type` of one that stays. */
+const MISNAMED = ['handles', 'requests', 'resources'].map((what) => `stopgap_nodejs_active_${what}_total`);
+
+/** What runs here, how it is set up, and how the process does. */
+class ProcessMetrics {
+  readonly #build = new Gauge({
+    name: 'stopgap_build_info',
+    help: 'Always 1: what runs here.',
+    labelNames: ['version', 'node', 'store'] as const,
+    registers: [],
+  });
+  readonly #roles = new Gauge({
+    name: 'stopgap_role_info',
+    help: '1 for each role that this process has.',
+    labelNames: ['role'] as const,
+    registers: [],
+  });
+
+  readonly #logLinesLost = new Counter({
+    name: 'stopgap_log_lines_lost_total',
+    help: 'Lines of the log that a place for them did not take.',
+    labelNames: ['place'] as const,
+    registers: [],
+  });
+
+  constructor(registry: ScrapedRegistry) {
+    for (const metric of [this.#build, this.#roles, this.#logLinesLost]) registry.add(metric);
+    collectDefaultMetrics({ register: registry, prefix: 'stopgap_' });
+    for (const name of MISNAMED) registry.removeSingleMetric(name);
+  }
+
+  /** @param lost lines since the start, by place */
+  logLinesLost(lost: Readonly<Record<string, number>>): void {
+    this.#logLinesLost.reset();
+    for (const [place, lines] of Object.entries(lost)) this.#logLinesLost.inc({ place }, lines);
+  }
+
+  runs(version: string, store: string, roles: readonly string[]): void {
+    this.#build.set({ version, node: process.versions.node, store }, 1);
+    for (const role of roles) this.#roles.set({ role }, 1);
+  }
+}
+
+/** Measures what falls due: expiries of blocks, lapses of proposals. */
+class TimedWorkMetrics {
+  readonly #lateness = new Histogram({
+    name: 'stopgap_expiry_lateness_seconds',
+    help: 'How long after it fell due an expiry was recorded. Refusals end on time regardless.',
+    buckets: [0.01, 0.1, 0.5, 1, 5, 30, 60, 300, 3600],
+    registers: [],
+  });
+  readonly overdue = new Gauge({
+    name: 'stopgap_expiry_overdue_seconds',
+    help: 'How long ago the most overdue expiry fell due that is not recorded yet; 0 where there is none.',
+    registers: [],
+  });
+  readonly #failures = new Counter({
+    name: 'stopgap_expiry_failures_total',
+    help: 'Attempts that failed; each is tried again.',
+    registers: [],
+  });
+  readonly jobs = new Gauge({
+    name: 'stopgap_expiry_jobs',
+    help: 'Jobs of timed work, by where they stand.',
+    labelNames: ['state'] as const,
+    registers: [],
+  });
+  readonly unsent = new Gauge({
+    name: 'stopgap_expiry_unsent_jobs',
+    help: 'Changes of jobs that Redis has not acknowledged.',
+    registers: [],
+  });
+  readonly reconciledAt = new Gauge({
+    name: 'stopgap_expiry_reconciled_timestamp_seconds',
+    help: 'When the jobs in Redis were last compared with the ledger, in seconds since the epoch.',
+    registers: [],
+  });
+  readonly redisUp = new Gauge({
+    name: 'stopgap_redis_up',
+    help: 'Whether Redis is there and fit.',
+    registers: [],
+  });
+
+  constructor(registry: ScrapedRegistry) {
+    for (const metric of [this.#lateness, this.overdue, this.#failures, this.jobs]) registry.add(metric);
+    for (const metric of [this.unsent, this.reconciledAt, this.redisUp]) registry.add(metric);
+    this.reconciledAt.remove();
+    this.redisUp.remove();
+  }
+
+  done(lateness: Milliseconds): void {
+    this.#lateness.observe(lateness / SECOND);
+  }
+
+  failed(): void {
+    this.#failures.inc();
   }
 }

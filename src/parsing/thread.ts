@@ -3,7 +3,7 @@ import { ConfigError, firstProblems } from '../accounts/problems.js';
 import { messageOf } from '../kernel/errors.js';
 import { InvalidRules } from '../rules/parse.js';
 import type { Answer, Told } from './aside.js';
-import { PARSERS, textOf } from './parsers.js';
+import { PARSERS, textOf } from './aside.js';
 
 /* The thread that texts are read in, see aside.ts. */
 

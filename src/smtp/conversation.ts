@@ -1,16 +1,143 @@
+import type { Span } from '@opentelemetry/api';
+import { SpanKind } from '@opentelemetry/api';
+import type { Logger } from 'pino';
 import type { SMTPServerSession } from 'smtp-server';
 import type { ActiveBlock } from '../../projections/blocks/active-blocks.js';
-import type { GeoPlace } from '../geoip/place.js';
+import type { FailedLoginsByAccount } from '../accounts/users.js';
+import type { SenderPolicy } from '../accounts/senders.js';
+import type { ReadModels } from '../detector/read-models.js';
+import type { GeoPlace } from '../geoip/database.js';
+import type { AlarmClock } from '../kernel/time.js';
+import type { Trouble } from '../log/trouble.js';
+import type { Metrics } from '../metrics/metrics.js';
 import type { RefusalStage, SenderFields } from '../sending/events.js';
 import { clientNetwork, normalizeIp } from '../sending/identity.js';
 import type { MailDirection, SenderIdentity } from '../sending/subjects.js';
 import { senderIdentity } from '../sending/subjects.js';
-import type { SmtpContext } from './context.js';
-import type { RelayTransaction } from './relay/port.js';
+import type { Appended, EventStore } from '../store/port.js';
+import { failed, sinceEpoch, traceparentOf } from '../tracing/spans.js';
+import type { Tracing } from '../tracing/tracing.js';
+import type { AttemptLimiter } from './auth/attempt-limiter.js';
+import type { LoginVerifier } from './auth/login-verifier.js';
+import type { Recorder } from './recorder.js';
+import type { Relay, RelayTransaction } from './relay/port.js';
 import type { SmtpReply } from './replies.js';
-import { ReplyError, refusalReply, replyLine } from './replies.js';
-import type { LoginTimes } from './transaction-trace.js';
-import { TransactionTrace } from './transaction-trace.js';
+import { refusalReply, ReplyError, replyLine } from './replies.js';
+
+/** What the SMTP side needs of the rest. */
+export interface SmtpContext {
+  readonly hostname: string;
+  readonly clock: AlarmClock;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  /** Undefined where nothing is traced. */
+  readonly tracing?: Tracing | undefined;
+  readonly models: ReadModels;
+  /**
+   * Called when a message is durable; a promise holds its 250 back until what it tripped is in force.
+   */
+  readonly accepted: (appended: Appended) => Promise<void> | undefined;
+  readonly store: Pick<EventStore, 'healthy' | 'maxAppendBytes'>;
+  readonly recorder: Recorder;
+  /** Messages that cannot be taken, for want of the store or of room for long ones; connections that cannot. */
+  readonly troubles: Readonly<Record<'store' | 'spool' | 'accept', Trouble>>;
+  readonly relay: Relay;
+  readonly verifier: LoginVerifier;
+  readonly limiter: AttemptLimiter;
+  readonly failedLogins: FailedLoginsByAccount;
+  /** Where a client is; its address in normal form. */
+  readonly placeOf: (ip: string) => GeoPlace;
+  readonly spoolDir: string;
+  readonly senders: () => SenderPolicy;
+  /** Whom an honest refusal names. */
+  readonly contact: string | undefined;
+  /** Bytes. */
+  readonly maxMessageSize: number;
+}
+
+/** What is asked of the upstream, told of where the transaction is traced. */
+export function relayed<T>(
+  trace: TransactionTrace | undefined,
+  name: string,
+  answer: Promise<T>,
+): Promise<T> {
+  return trace === undefined ? answer : trace.relay(name, answer);
+}
+
+/** When a login began and ended, by `performance.now()`. */
+type LoginTimes = readonly [begun: number, ended: number];
+
+/**
+ * The trace of one mail transaction: a span for the whole, one for each command that waits for anything, and below
+ * them what they wait for. A session says one command after the other, so there is always just one under way.
+ */
+class TransactionTrace {
+  readonly root: Span;
+  readonly #tracing: Tracing;
+  #command: Span | undefined;
+
+  /** @param login the login before it, where this is the first transaction since */
+  constructor(tracing: Tracing, id: string, direction: MailDirection, login: LoginTimes | undefined) {
+    this.#tracing = tracing;
+    const [begun, ended] = login === undefined ? [] : sinceEpoch(...login);
+    this.root = tracing.start('smtp transaction', {
+      kind: SpanKind.SERVER,
+      attributes: { 'stopgap.correlation': id, 'stopgap.direction': direction },
+      begun,
+    });
+    if (login !== undefined) tracing.start('AUTH', { parent: this.root, begun }).end(ended);
+    this.root.addEvent('MAIL FROM');
+  }
+
+  /** What the events that come of it carry. */
+  get traceparent(): string {
+    return traceparentOf(this.#command ?? this.root);
+  }
+
+  /** The command under way, or the whole between two of them. */
+  get current(): Span {
+    return this.#command ?? this.root;
+  }
+
+  /** Carries out a command; what it is answered is told where it is no success. */
+  async command<T>(name: string, work: () => Promise<T>): Promise<T> {
+    const span = this.#tracing.start(name, { parent: this.root });
+    this.#command = span;
+    try {
+      const result = await work();
+      span.end();
+      return result;
+    } catch (error) {
+      if (error instanceof ReplyError) span.setAttribute('stopgap.reply', error.responseCode).end();
+      else failed(span, error);
+      throw error;
+    } finally {
+      this.#command = undefined;
+    }
+  }
+
+  /** What is asked of the upstream. */
+  async relay<T>(name: string, answer: Promise<T>): Promise<T> {
+    const span = this.#tracing.start(`relay ${name}`, { parent: this.current, kind: SpanKind.CLIENT });
+    try {
+      const result = await answer;
+      span.end();
+      return result;
+    } catch (error) {
+      failed(span, error);
+      throw error;
+    }
+  }
+
+  /** The upstream took the message for so many recipients. */
+  accepted(recipients: number, bytes: number): void {
+    this.root.setAttributes({ 'stopgap.recipients': recipients, 'stopgap.bytes': bytes });
+  }
+
+  end(): void {
+    this.root.end();
+  }
+}
 
 /** Refused recipients are recorded in lots of at most this many: a guessing client may never end its message. */
 const REFUSED_AT_ONCE = 25;

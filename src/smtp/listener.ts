@@ -6,23 +6,32 @@ import type {
   SMTPServerSession,
 } from 'smtp-server';
 import { isEntitled, maySend } from '../accounts/senders.js';
-import { formatListen } from '../config/types.js';
 import type { ConnectionLimits, ListenAddress, TlsMode } from '../config/types.js';
-import { messageOf } from '../kernel/errors.js';
-import { formatInstant } from '../kernel/time.js';
-import type { Milliseconds } from '../kernel/time.js';
-import { SECOND } from '../kernel/time.js';
-import type { ListenerMeter, TurnedAwayFor } from '../metrics/listener.js';
-import { isWithin } from '../sending/identity.js';
+import { formatListen } from '../config/types.js';
+import { InvalidInput, messageOf } from '../kernel/errors.js';
 import { FloodCoalescer } from '../kernel/flood-coalescer.js';
+import type { Milliseconds } from '../kernel/time.js';
+import { formatInstant, SECOND } from '../kernel/time.js';
+import type { ListenerMeter, TurnedAwayFor } from '../metrics/smtp.js';
+import { domainOf, isWithin, normalizeDomain } from '../sending/identity.js';
 import { Admission } from './admission.js';
-import type { SmtpContext } from './context.js';
-import { Conversation } from './conversation.js';
+import type { SmtpContext } from './conversation.js';
+import { Conversation, relayed } from './conversation.js';
+import type { EnvelopeCommand } from './envelope-command.js';
 import { logIn } from './login.js';
-import { takeMessage } from './message.js';
-import type { RecipientBounds } from './recipient.js';
-import { offerRecipient } from './recipient.js';
-import { NOT_YOUR_ADDRESS, ReplyError, SHUTTING_DOWN, TLS_FIRST, TRY_LATER } from './replies.js';
+import { eventBound, nameBytes, takeMessage } from './message.js';
+import type { RelayEnvelope, RelayRecipient } from './relay/port.js';
+import { RelayUnreachable } from './relay/port.js';
+import {
+  NO_RELAY,
+  NOT_YOUR_ADDRESS,
+  ReplyError,
+  ROUTED,
+  SHUTTING_DOWN,
+  TLS_FIRST,
+  TOO_MANY_RECIPIENTS,
+  TRY_LATER,
+} from './replies.js';
 import type { MailServerOptions } from './server.js';
 import { MailServer } from './server.js';
 import type { SecureOptions } from './tls.js';
@@ -298,4 +307,99 @@ export class SmtpListener {
     );
     return new ReplyError(TRY_LATER, true);
   }
+}
+
+/** What bounds the recipients of one listener. */
+interface RecipientBounds {
+  readonly maxRecipients: number;
+  /** Mail goes to these domains only; to anywhere where they are left out. */
+  readonly domains: ReadonlySet<string> | undefined;
+}
+
+/**
+ * RCPT TO. Nothing here waits but for the upstream: the verdict is a look into memory.
+ *
+ * @throws ReplyError what the client is told where the recipient is not taken
+ */
+async function offerRecipient(
+  { metrics, recorder, relay, store }: SmtpContext,
+  conversation: Conversation,
+  session: SMTPServerSession,
+  address: SMTPServerAddress & Partial<Pick<EnvelopeCommand, 'routed'>>,
+  { maxRecipients, domains }: RecipientBounds,
+): Promise<void> {
+  if (domains !== undefined && (address.routed === true || isRouted(address.address))) {
+    metrics.smtp.refused('rcpt', 'route');
+    throw new ReplyError(ROUTED);
+  }
+  if (domains !== undefined && !isLocal(address.address, domains)) {
+    metrics.smtp.refused('rcpt', 'relay');
+    throw new ReplyError(NO_RELAY);
+  }
+  const block = conversation.verdict();
+  if (block !== undefined) throw conversation.refuse(block, 'rcpt');
+  const mail = conversation.mail!;
+  // The library's own count takes addresses for the same that differ in case; the upstream may not.
+  const isNew = !mail.taken.has(address.address);
+  if (isNew && mail.taken.size >= maxRecipients) throw new ReplyError(TOO_MANY_RECIPIENTS);
+  const bytes = nameBytes(normalizeDomain(domainOf(address.address) ?? ''));
+  const longestDomain = Math.max(mail.longestDomain, bytes);
+  // The client sends the rest in another transaction. After the end of the message it would be too late to refuse it.
+  if (isNew && eventBound(conversation, mail.taken.size + 1, longestDomain) > store.maxAppendBytes)
+    throw new ReplyError(TOO_MANY_RECIPIENTS);
+  try {
+    mail.relay ??= relay.begin(relayEnvelope(session), conversation.account ?? conversation.network);
+    const reply = await relayed(mail.trace, 'RCPT TO', mail.relay.offer(relayRecipient(address)));
+    if (reply.code >= 300) throw conversation.upstreamRefused(reply);
+    mail.taken.add(address.address);
+    mail.longestDomain = longestDomain;
+  } catch (error) {
+    if (error instanceof InvalidInput) throw new ReplyError({ code: 553, text: `5.1.3 ${error.message}` });
+    if (!(error instanceof RelayUnreachable)) throw error;
+    metrics.smtp.refused('rcpt', 'unreachable');
+    if (error.fault !== undefined) recorder.unanswered(error.fault, mail.id, error.message);
+    throw new ReplyError(TRY_LATER);
+  }
+}
+
+/**
+ * Whether the local part says where the mail goes on to: mail servers read `user%elsewhere.test@example.com`,
+ * `elsewhere.test!user@example.com` and what stands within quotes as routes, and send it out again.
+ */
+function isRouted(address: string): boolean {
+  const at = address.lastIndexOf('@');
+  return /[%!@"\\]/.test(at < 0 ? address : address.slice(0, at));
+}
+
+function isLocal(address: string, domains: ReadonlySet<string>): boolean {
+  const domain = domainOf(address);
+  // RFC 5321 section 4.5.1: the bare postmaster is always ours.
+  return domain === undefined ? address.toLowerCase() === 'postmaster' : domains.has(normalizeDomain(domain));
+}
+
+/** What the client said at MAIL FROM, for the relay. */
+function relayEnvelope({ envelope }: SMTPServerSession): RelayEnvelope {
+  const { mailFrom } = envelope;
+  if (mailFrom === false) throw new Error('RCPT TO before MAIL FROM reached the handler');
+  // Only what was said at this MAIL FROM: the library's envelope keeps parameters of one that was refused
+  // before it, and its bodyType is 7bit where nothing was said.
+  const args: Readonly<Record<string, unknown>> = mailFrom.args || {};
+  const { SIZE: size, BODY: body, RET: ret, ENVID: envid, SMTPUTF8: utf8 } = args;
+  return {
+    returnPath: mailFrom.address,
+    utf8: utf8 === true,
+    ...(typeof body !== 'string' ? {} : { body: body.toUpperCase() === '8BITMIME' ? '8BITMIME' : '7BIT' }),
+    ...(typeof ret !== 'string' ? {} : { ret: ret.toUpperCase() === 'FULL' ? 'FULL' : 'HDRS' }),
+    ...(typeof envid !== 'string' ? {} : { envid }),
+    ...(typeof size !== 'string' ? {} : { size: Number(size) }),
+  };
+}
+
+/** What the client said at RCPT TO, for the relay. */
+function relayRecipient({ address, dsn }: SMTPServerAddress): RelayRecipient {
+  return {
+    address,
+    ...(dsn?.notify === undefined ? {} : { notify: dsn.notify }),
+    ...(dsn?.orcpt === undefined ? {} : { orcpt: dsn.orcpt }),
+  };
 }

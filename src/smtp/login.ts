@@ -4,8 +4,7 @@ import { LONGEST_PASSWORD } from '../accounts/passwords.js';
 import { StopgapError } from '../kernel/errors.js';
 import { LONGEST_ADDRESS } from '../sending/identity.js';
 import type { Attempt } from './auth/attempt-limiter.js';
-import type { SmtpContext } from './context.js';
-import type { Conversation } from './conversation.js';
+import type { Conversation, SmtpContext } from './conversation.js';
 import { BAD_CREDENTIALS, LOGIN_LATER, ReplyError, replyLine } from './replies.js';
 
 /**

@@ -1,29 +1,37 @@
 import path from 'node:path';
+import type { Logger } from 'pino';
+import type { FailedLogins, UserTable } from '../accounts/users.js';
+import { FailedLoginsByAccount } from '../accounts/users.js';
 import { PasswordChecker } from '../accounts/passwords.js';
 import { maySend } from '../accounts/senders.js';
-import type { UserTable } from '../accounts/users.js';
 import type { WatchedFile } from '../accounts/watched-file.js';
-import type { Config } from '../config/types.js';
+import { relaysOf } from '../config/relay.js';
+import type { Config, ListenAddress, RelaySettings, TlsSettings } from '../config/types.js';
+import { formatListen, listenFault } from '../config/types.js';
+import type { ReadModels } from '../detector/read-models.js';
 import { Geoip } from '../geoip/geoip.js';
-import type { AlarmClock } from '../kernel/time.js';
+import type { AlarmClock, Milliseconds } from '../kernel/time.js';
+import { SECOND } from '../kernel/time.js';
 import type { LogLevels } from '../log/levels.js';
 import { Trouble } from '../log/trouble.js';
 import type { Metrics } from '../metrics/metrics.js';
-import type { ReadModels } from '../detector/read-models.js';
+import type { SmtpMetrics } from '../metrics/smtp.js';
+import { within } from '../runtime/deadline.js';
+import { systemClock } from '../runtime/system-clock.js';
+import type { MailDirection } from '../sending/subjects.js';
 import type { EventStore } from '../store/port.js';
 import type { Tracing } from '../tracing/tracing.js';
 import { watchSenders, watchUsers } from '../watched-files.js';
 import { AttemptLimiter } from './auth/attempt-limiter.js';
-import type { FailedLogins } from '../accounts/failed-logins.js';
-import { FailedLoginsByAccount } from '../accounts/failed-logins.js';
-import { fileBackend } from './auth/file-backend.js';
-import { LoginVerifier } from './auth/login-verifier.js';
-import type { SmtpContext } from './context.js';
+import { fileBackend, LoginVerifier } from './auth/login-verifier.js';
+import type { SmtpContext } from './conversation.js';
+import type { ListenerSettings } from './listener.js';
+import { SmtpListener } from './listener.js';
 import { Recorder } from './recorder.js';
 import { sweepSpool } from './relay/body.js';
+import { openRelay } from './relay/open.js';
 import type { Relay } from './relay/port.js';
-import { startSmtp } from './start.js';
-import { Upstreams } from './upstreams.js';
+import { ensureSelfSigned, ListenerCertificate } from './tls.js';
 
 export interface SmtpRoleOptions {
   readonly config: Config;
@@ -125,5 +133,212 @@ export async function openSmtpRole(options: SmtpRoleOptions): Promise<SmtpRole> 
     failedLogins: (account) => context.failedLogins.of(account, clock.now()),
     maySend: (account, returnPath) => maySend(context.senders(), account, returnPath),
     listen,
+  };
+}
+
+/**
+ * Opens every SMTP listener of the configuration, each with its certificate.
+ *
+ * @param closers gets what closes them again
+ */
+async function startSmtp(
+  context: SmtpContext,
+  config: Config,
+  upstreams: Upstreams,
+  closers: (() => unknown)[],
+): Promise<{ what: string; address: string }[]> {
+  const { submission, inbound, maxRecipients } = config.smtp;
+  const listening: { what: string; address: string }[] = [];
+  const stops: (() => Promise<void>)[] = [];
+  // All at once: a slow session at one listener must not hold up the others.
+  closers.push(() => Promise.all(stops.map((stop) => stop())));
+  const open = async (
+    listen: ListenAddress,
+    tls: TlsSettings,
+    relay: RelaySettings,
+    settings: Omit<ListenerSettings, 'secure'>,
+  ): Promise<void> => {
+    const name = formatListen(listen);
+    const { metrics, log } = context;
+    const certificate = await certificateOf(tls, path.join(config.data, 'tls'), context, name, (secure) => {
+      listener.useCertificate(secure);
+      log.info({ listener: name }, 'a new certificate is in force');
+      metrics.smtp.certificate(name, certificate.expiresAt);
+    });
+    const listener = new SmtpListener({ ...context, relay: upstreams.relayOf(relay) }, {
+      ...settings,
+      secure: certificate.secure,
+    } as ListenerSettings);
+    const port = await listener.listen().catch((thrown: unknown) => {
+      throw listenFault(thrown, `smtp.${settings.kind}.listen`, listen);
+    });
+    metrics.smtp.certificate(name, certificate.expiresAt);
+    certificate.start();
+    stops.push(async () => {
+      certificate.stop();
+      await listener.close();
+    });
+    listening.push({ what: settings.kind, address: formatListen({ host: listen.host, port }) });
+  };
+  for (const { listen, tls, allowInsecureAuth } of submission) {
+    const common = { listen, tlsMode: tls.mode, limits: config.smtp, maxRecipients };
+    await open(listen, tls, config.smtp.relay, { ...common, kind: 'submission', allowInsecureAuth } as Omit<
+      ListenerSettings,
+      'secure'
+    >);
+  }
+  for (const { listen, tls, domains, relay } of inbound) {
+    const common = { listen, tlsMode: tls.mode, limits: config.smtp, maxRecipients };
+    await open(listen, tls, relay, { ...common, kind: 'inbound', domains: new Set(domains) } as Omit<
+      ListenerSettings,
+      'secure'
+    >);
+  }
+  return listening;
+}
+
+async function certificateOf(
+  tls: TlsSettings,
+  directory: string,
+  { hostname, clock, log, metrics }: SmtpContext,
+  listener: string,
+  onChange: (secure: ListenerCertificate['secure']) => void,
+): Promise<ListenerCertificate> {
+  const onRefused = (reason: string): void => {
+    metrics.rules.fileRefused('certificate');
+    log.error({ listener, reason }, 'a certificate was refused; the old one stays in force');
+  };
+  const onRestored = (): void => log.info({ listener }, 'a certificate that was refused can be used again');
+  if (tls.cert !== undefined && tls.key !== undefined) {
+    return new ListenerCertificate({
+      files: { cert: tls.cert, key: tls.key },
+      clock,
+      onChange,
+      onRefused,
+      onRestored,
+    }).load();
+  }
+  const files = await ensureSelfSigned(directory, hostname, clock);
+  return new ListenerCertificate({
+    files,
+    selfSigned: { directory, hostname },
+    clock,
+    onChange,
+    onRefused,
+    onRestored,
+  }).load();
+}
+
+/** The sessions have been waited for already when relays are closed. */
+const CLOSE: Milliseconds = SECOND;
+/** How long listeners wait for what the upstreams offer: until it is known, clients are offered nothing that needs it. */
+const FIRST_ANSWER: Milliseconds = SECOND;
+
+interface UpstreamsOptions {
+  readonly config: Config;
+  readonly clock: AlarmClock;
+  readonly log: Logger;
+  readonly metrics: Pick<SmtpMetrics, 'unanswered'>;
+}
+
+interface Upstream {
+  readonly relay: Relay;
+  readonly watch: RelayWatch;
+}
+
+/** Where mail goes: one relay for each URL that the configuration names, asked every half minute whether it answers. */
+export class Upstreams {
+  readonly #byUrl = new Map<string, Upstream>();
+
+  readonly #smtp: Config['smtp'];
+
+  constructor({ config, clock, log, metrics }: UpstreamsOptions) {
+    this.#smtp = config.smtp;
+    for (const { relay: settings } of relaysOf(config)) {
+      if (this.#byUrl.has(settings.url)) continue;
+      const relay = openRelay(settings.url, {
+        hostname: config.smtp.hostname,
+        clock,
+        closeTimeout: CLOSE,
+        onNotice: (notice) => log.warn({ notice }, 'news of the upstream'),
+        onUnanswered: () => metrics.unanswered(),
+      });
+      this.#byUrl.set(settings.url, { relay, watch: watchRelay(relay, clock) });
+    }
+  }
+
+  relayOf({ url }: RelaySettings): Relay {
+    return this.#byUrl.get(url)!.relay;
+  }
+
+  /** What the last probes said: `failing` where one of them does. */
+  get state(): RelayWatch['state'] {
+    return worst([...this.#byUrl.values()]);
+  }
+
+  /** The same of those alone that take mail of one direction. */
+  stateFor(direction: MailDirection): RelayWatch['state'] {
+    const { relay, inbound } = this.#smtp;
+    const relays = direction === 'outbound' ? [relay] : inbound.map((listener) => listener.relay);
+    return worst(relays.map(({ url }) => this.#byUrl.get(url)!));
+  }
+
+  get sessions(): Relay['sessions'] {
+    let [open, busy, unanswered] = [0, 0, 0];
+    for (const { relay } of this.#byUrl.values()) {
+      open += relay.sessions.open;
+      busy += relay.sessions.busy;
+      unanswered += relay.sessions.unanswered;
+    }
+    return { open, busy, unanswered };
+  }
+
+  /** Resolves when each has been asked, or has not answered for a while. */
+  async asked(): Promise<void> {
+    const first = Promise.all([...this.#byUrl.values()].map(({ watch }) => watch.asked));
+    await within(systemClock, FIRST_ANSWER, first, () => undefined);
+  }
+
+  async close(): Promise<void> {
+    for (const { watch } of this.#byUrl.values()) watch.stop();
+    await Promise.all([...this.#byUrl.values()].map(({ relay }) => relay.close()));
+  }
+}
+
+function worst(upstreams: readonly Upstream[]): RelayWatch['state'] {
+  const states = new Set(upstreams.map(({ watch }) => watch.state));
+  return (['failing', 'unknown'] as const).find((state) => states.has(state)) ?? 'ok';
+}
+
+const INTERVAL: Milliseconds = 30 * SECOND;
+
+interface RelayWatch {
+  /** What the last probe said, or the messages since; `unknown` before the first. */
+  readonly state: 'ok' | 'failing' | 'unknown';
+  /** Resolves with the first probe. */
+  readonly asked: Promise<void>;
+  stop(): void;
+}
+
+/** Asks the upstream every half minute whether it answers, so that health tells it before a client does. */
+export function watchRelay(relay: Pick<Relay, 'probe' | 'healthy'>, clock: AlarmClock): RelayWatch {
+  let state: RelayWatch['state'] = 'unknown';
+  let stopped = false;
+  let cancel = (): void => undefined;
+  const ask = async (): Promise<void> => {
+    const { ok } = await relay.probe();
+    state = ok ? 'ok' : 'failing';
+    if (!stopped) cancel = clock.after(INTERVAL, () => void ask());
+  };
+  const asked = ask();
+  return {
+    asked,
+    get state() {
+      return state === 'ok' && !relay.healthy ? 'failing' : state;
+    },
+    stop() {
+      stopped = true;
+      cancel();
+    },
   };
 }

@@ -1,14 +1,14 @@
 import type { Attributes, Link, Span, SpanContext, Tracer } from '@opentelemetry/api';
 import { ROOT_CONTEXT, SpanKind, trace } from '@opentelemetry/api';
+import type { BlockFact } from '../blocks/events.js';
 import type { RecordedEvent } from '../kernel/events.js';
 import { categoryOf } from '../kernel/events.js';
 import type { Verdict } from '../rules/verdict.js';
 import type { RefusalStage } from '../sending/events.js';
 import type { Subject } from '../sending/subjects.js';
-import { CausedBlocks } from './caused.js';
-import { CommandSpan } from './command-span.js';
+import type { EventStore } from '../store/port.js';
 import type { SpanOptions } from './spans.js';
-import { parseTraceparent, traceparentOf } from './traceparent.js';
+import { failed, parseTraceparent, sinceEpoch, traceparentOf } from './spans.js';
 
 /**
  * What is told of to a collector of traces. There is none where tracing is off: whoever holds an optional one asks for
@@ -143,4 +143,118 @@ function contextOf(span: Span | string | undefined): SpanContext | undefined {
 function asLink(span: Span | string | undefined): Link[] {
   const context = contextOf(span);
   return context === undefined ? [] : [{ context }];
+}
+
+/** Blocks that are remembered at a time; the oldest go first, and with them only a span of their first refusal. */
+const REMEMBERED = 10_000;
+
+/**
+ * Which blocks came out of a trace, for as long as the first refusal that they cause has not been seen here: that one
+ * belongs to the same trace.
+ */
+export class CausedBlocks {
+  /** By block; null once it has refused somebody. */
+  readonly #traces = new Map<string, string | null>();
+
+  /** A block is in force. Said again, as its event comes after it was anticipated, it changes nothing. */
+  imposed(block: string, traceparent: string): void {
+    if (this.#traces.has(block)) return;
+    this.#traces.set(block, traceparent);
+    if (this.#traces.size <= REMEMBERED) return;
+    for (const oldest of this.#traces.keys()) return void this.#traces.delete(oldest);
+  }
+
+  /** The trace of a block that refuses for the first time here; undefined for every later refusal. */
+  refuses(block: string): string | undefined {
+    const traceparent = this.#traces.get(block);
+    if (traceparent === undefined || traceparent === null) return undefined;
+    this.#traces.set(block, null);
+    return traceparent;
+  }
+}
+
+/**
+ * A command on a subject, from being taken up until it is decided and durable. It belongs to whoever gave it; where
+ * nobody traced that, as where a time has run out, to what last happened to the subject. That is known only once the
+ * subject's stream has been read, which is part of it already.
+ */
+export class CommandSpan {
+  readonly #begun = performance.now();
+  readonly #start: (options: SpanOptions) => Span;
+  readonly #given: string | undefined;
+  #span: Span | undefined;
+
+  /** @param given the traceparent of whoever gave it */
+  constructor(start: (options: SpanOptions) => Span, given: string | undefined) {
+    this.#start = start;
+    this.#given = given;
+  }
+
+  /**
+   * @param before the traceparent of what last happened to the subject
+   * @returns the traceparent that its events are to carry
+   */
+  begin(before: string | undefined): string {
+    const given = this.#given;
+    this.#span ??= this.#start({
+      parent: given ?? before,
+      links: given === undefined ? [] : [before],
+      begun: sinceEpoch(this.#begun)[0],
+    });
+    return traceparentOf(this.#span);
+  }
+
+  /** @param facts what came of it */
+  end(facts: readonly BlockFact[]): void {
+    this.begin(undefined);
+    const last = facts.at(-1);
+    this.#span!.setAttribute('stopgap.outcome', last?.type ?? 'nothing to do');
+    if (last !== undefined && 'block' in last.data)
+      this.#span!.setAttribute('stopgap.block', last.data.block);
+    this.#span!.end();
+  }
+
+  fail(error: unknown): void {
+    this.begin(undefined);
+    failed(this.#span!, error);
+  }
+}
+
+/** The same store, with a span for each append whose events belong to a trace. */
+export function tracedStore(store: EventStore, tracing: Tracing): EventStore {
+  return {
+    append(stream, events, expected) {
+      const parent = events[0]?.trace;
+      if (parent === undefined) return store.append(stream, events, expected);
+      const types = events.map(({ type }) => type);
+      const span = tracing.append(stream, types, parent);
+      const appended = store.append(stream, events, expected);
+      appended.then(
+        ({ position, duplicate }) => {
+          // At 0 it waits in this node's outbox.
+          span.setAttributes({ 'stopgap.position': position, 'stopgap.duplicate': duplicate });
+          span.end();
+        },
+        (error: unknown) => failed(span, error),
+      );
+      return appended;
+    },
+    readStream: (stream, options) => store.readStream(stream, options),
+    readAll: (options) => store.readAll(options),
+    subscribe: (options, handler) => store.subscribe(options, handler),
+    head: () => store.head(),
+    setRetention: (category, maxAge) => store.setRetention(category, maxAge),
+    sweep: (now) => store.sweep(now),
+    get maxAppendBytes() {
+      return store.maxAppendBytes;
+    },
+    get healthy() {
+      return store.healthy;
+    },
+    get clockSkew() {
+      return store.clockSkew;
+    },
+    probe: () => store.probe(),
+    close: () => store.close(),
+  };
 }

@@ -1,9 +1,8 @@
 import { gzipSync } from 'node:zlib';
-import type { PastEvent } from '../../src/import/past-event.js';
+import type { PastEvent, Sink } from '../../src/import/sink.js';
 import type { LogFile, LogSummary, PostfixLogOptions } from '../../src/import/postfix-log/index.js';
 import { Zone, readPostfixLogs } from '../../src/import/postfix-log/index.js';
 import { parseNetworks } from '../../src/import/networks.js';
-import type { Sink } from '../../src/import/sink.js';
 import { normalizeAccount } from '../../src/sending/identity.js';
 
 /** When the logs of these tests are read. */

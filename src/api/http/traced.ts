@@ -1,7 +1,7 @@
 import type { Span } from '@opentelemetry/api';
 import { SpanKind, SpanStatusCode } from '@opentelemetry/api';
 import type { Request, Response } from 'express';
-import { isSampled, parseTraceparent, traceparentOf } from '../../tracing/traceparent.js';
+import { isSampled, parseTraceparent, traceparentOf } from '../../tracing/spans.js';
 import type { Tracing } from '../../tracing/tracing.js';
 
 /** What only looks; all else decides something. */

@@ -1,7 +1,7 @@
 import type { ConfigOption } from '../config-option.js';
 import { ConfigError, loadConfig } from '../../config.js';
 import type { Config, LoadedConfig } from '../../config.js';
-import { pathFault } from '../../accounts/file-fault.js';
+import { pathFault } from '../../accounts/private-file.js';
 import { messageOf } from '../../kernel/errors.js';
 import { inspectStore } from '../../store/sqlite/inspect.js';
 import { rulesInForce, serverUrl } from '../client.js';

@@ -1,10 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { SenderPolicy } from '../../accounts/senders.js';
 import { isEntitled, parseSenderMap } from '../../accounts/senders.js';
-import { Appender } from '../../import/appender.js';
-import { ImportedDaySummaries } from '../../import/day-summaries.js';
-import { History } from '../../import/history.js';
-import { KnownIds } from '../../import/known-ids.js';
+import { Appender, History, ImportedDaySummaries, KnownIds } from '../../import/history.js';
 import { messageOf } from '../../kernel/errors.js';
 import { RulesCommandHandler } from '../../commands/rules-commands.js';
 import { parseRules } from '../../rules/parse.js';

@@ -111,7 +111,7 @@ async function openStore(io: CliIo, config: Config): Promise<Target> {
 
 /** Where clients are, by the databases of the configuration; they too are loaded for this alone. */
 async function placesOf(io: CliIo, { geoip }: Config): Promise<PostfixLogOptions['placeOf']> {
-  const { readPlaces } = await import('../../geoip/once.js');
+  const { readPlaces } = await import('../../geoip/geoip.js');
   return readPlaces(geoip, (error) =>
     note(io, `stopgap: a database of places has a broken record: ${messageOf(error)}`),
   );

@@ -6,7 +6,7 @@ import type { LogLinesJson } from '../../api/log.js';
 import type { RulesJson } from '../../api/shapes.js';
 import type { Config, LoadedConfig } from '../../config.js';
 import { redactedConfig } from '../../config.js';
-import { isThere } from '../../accounts/file-fault.js';
+import { isThere } from '../../accounts/private-file.js';
 import { StopgapError } from '../../kernel/errors.js';
 import type { Pseudonyms } from '../../log/pseudonyms.js';
 import { parseRules } from '../../rules/parse.js';

@@ -1,12 +1,11 @@
-import type { GeoPlace } from '../../geoip/place.js';
+import type { GeoPlace } from '../../geoip/database.js';
 import type { Instant } from '../../kernel/time.js';
 import type { AuthEvent, SendEvent } from '../../sending/events.js';
 import { clientNetwork } from '../../sending/identity.js';
-import type { PastEvent } from '../past-event.js';
+import type { PastEvent } from '../sink.js';
 import { BoundedMap } from './bounded-map.js';
-import { Held } from './held.js';
+import { Held, Message } from './message-in-queue.js';
 import type { Said } from './message.js';
-import { Message } from './message-in-queue.js';
 import type { LogRecord } from './reader.js';
 
 export interface AssemblerOptions {

@@ -1,12 +1,9 @@
 import type { Instant } from '../../kernel/time.js';
 import { DAY, MINUTE } from '../../kernel/time.js';
-import { DamagedFile, type LogFile } from './files.js';
-import { LONGEST_LINE, linesOf } from './lines.js';
+import type { LogFile } from './files.js';
+import { DamagedFile } from './files.js';
 import type { Said } from './message.js';
 import { readMessage } from './message.js';
-import type { Stamp } from './stamp.js';
-import { isLeap, readStamp } from './stamp.js';
-import { YearCounter } from './years.js';
 import type { Zone } from './zone.js';
 
 /** One line that matters. */
@@ -204,4 +201,183 @@ function instantOf(stamp: Stamp, year: number, zone: Zone, before: Instant | und
 function wallOf({ month, day, hour, minute, second }: Stamp): string {
   const two = (value: number): string => String(value).padStart(2, '0');
   return `${two(month)}-${two(day)} ${two(hour)}:${two(minute)}:${two(second)}`;
+}
+
+/** A line longer than this is none of a mail log's; it is given as undefined, and its rest is passed over. */
+export const LONGEST_LINE = 64 * 1024;
+
+const NEWLINE = 10;
+const RETURN = 13;
+
+/**
+ * Cuts what is read into lines, many at a time, without their ends. The last one needs no end.
+ *
+ * Each line is decoded for itself: a part of a string keeps the whole of it in memory, and a part of a line may be
+ * kept for days of log.
+ */
+export async function* linesOf(
+  chunks: AsyncIterable<Buffer>,
+): AsyncGenerator<readonly (string | undefined)[]> {
+  let begun: Buffer[] = [];
+  let length = 0;
+  let overlong = false;
+  for await (const chunk of chunks) {
+    const lines: (string | undefined)[] = [];
+    let start = 0;
+    for (let end = chunk.indexOf(NEWLINE); end >= 0; end = chunk.indexOf(NEWLINE, start)) {
+      if (overlong || length + end - start > LONGEST_LINE) lines.push(undefined);
+      else if (length > 0) lines.push(textOf(Buffer.concat([...begun, chunk.subarray(start, end)])));
+      else lines.push(textOf(chunk, start, end));
+      if (length > 0) begun = [];
+      length = 0;
+      overlong = false;
+      start = end + 1;
+    }
+    if (start < chunk.length && !overlong) {
+      begun.push(chunk.subarray(start));
+      length += chunk.length - start;
+      if (length > LONGEST_LINE) {
+        overlong = true;
+        begun = [];
+        length = 0;
+      }
+    }
+    if (lines.length > 0) yield lines;
+  }
+  if (overlong) yield [undefined];
+  else if (length > 0) yield [textOf(Buffer.concat(begun))];
+}
+
+function textOf(bytes: Buffer, start = 0, end = bytes.length): string {
+  return bytes.toString('utf8', start, end > start && bytes[end - 1] === RETURN ? end - 1 : end);
+}
+
+/*
+ * Traditional time stamps name no year. Lines stand in the order of time, but for a few that come late: so a step back
+ * by more than a week is the turn of a year, and a step from the first days of January to the last of December is a late
+ * line of the year before. The last line cannot be younger than the file: that fixes the year.
+ */
+
+/** Days by which lines may come late: a week, and one more where a 29 February that was not lies between. */
+const LATE = 8;
+/** Days of a leap year, which any is taken for until it is known. */
+const ROUND = 366;
+/** How far the clock of whoever wrote the file may be ahead of its lines' (or their zones apart). */
+const TOLERANCE = DAY;
+
+const dayOf = ({ month, day }: Stamp): number => Date.UTC(2000, month - 1, day) / DAY;
+
+/** Follows the years of the lines of one file. */
+export class YearCounter {
+  /** Turns of the year since the first line; may be -1 for late lines at its beginning. */
+  turns = 0;
+  first: Stamp | undefined;
+  last: Stamp | undefined;
+  /** At how many turns a 29 February stood. */
+  #leap: number | undefined;
+
+  /** @returns the turns at this line */
+  add(stamp: Stamp): number {
+    if (this.last !== undefined) {
+      const step = dayOf(stamp) - dayOf(this.last);
+      if (step < -LATE) this.turns++;
+      else if (step >= ROUND - LATE) this.turns--;
+    }
+    this.first ??= stamp;
+    this.last = stamp;
+    if (stamp.month === 2 && stamp.day === 29) this.#leap ??= this.turns;
+    return this.turns;
+  }
+
+  /**
+   * The year of the first line, once all have been added: the latest that makes none younger than the file and every
+   * 29 February a day.
+   *
+   * @param writtenAt when the file was last written to
+   */
+  firstYear(writtenAt: Instant): number {
+    const { month, day, hour, minute } = this.last!;
+    let year = new Date(writtenAt + TOLERANCE).getUTCFullYear();
+    if (Date.UTC(year, month - 1, day, hour, minute) > writtenAt + TOLERANCE) year--;
+    const first = year - this.turns;
+    if (this.#leap === undefined) return first;
+    for (let back = 0; back < 8; back++) if (isLeap(first - back + this.#leap)) return first - back;
+    return first;
+  }
+}
+
+/** A line's time as it stands there: what a clock on the server's wall showed. */
+export interface Stamp {
+  /** Undefined in the traditional form, which has none. */
+  readonly year: number | undefined;
+  /** From 1 on. */
+  readonly month: number;
+  readonly day: number;
+  readonly hour: number;
+  readonly minute: number;
+  readonly second: number;
+  readonly millisecond: number;
+  /** Minutes east of UTC; undefined where the line does not say. */
+  readonly offset: number | undefined;
+  /** Where the line goes on behind it. */
+  readonly end: number;
+}
+
+/** `<22>`: syslog's priority, which some daemons write to the file too. */
+const PRIORITY = String.raw`(?:<\d{1,3}>)?`;
+const TIME = String.raw`(\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?`;
+
+/** RFC 3164 section 4.1.2: `Nov  4 03:04:05 `, and what writes fractions behind it. */
+const TRADITIONAL = new RegExp(`^${PRIORITY}([A-Z][a-z]{2}) ([ \\d]?\\d) ${TIME} +`);
+/** RFC 3339, as rsyslog and syslog-ng write it, and journald's `short-iso`, whose zone has no colon. */
+const ISO = new RegExp(
+  `^${PRIORITY}(\\d{4})-(\\d\\d)-(\\d\\d)[T ]${TIME}(?:(Z)|([+-])(\\d\\d):?(\\d\\d))? +`,
+);
+
+const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
+const LENGTHS = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+
+/** Reads the time at the beginning of a line; undefined where there is none, or one that never was. */
+export function readStamp(line: string): Stamp | undefined {
+  const found = TRADITIONAL.exec(line);
+  if (found !== null) {
+    const [all, name, day, hour, minute, second, fraction] = found;
+    const month = MONTHS.indexOf(name!) + 1;
+    return checked(undefined, month, day!, hour!, minute!, second!, fraction, undefined, all.length);
+  }
+  const iso = ISO.exec(line);
+  if (iso === null) return undefined;
+  const [all, year, month, day, hour, minute, second, fraction, utc, sign, hours, minutes] = iso;
+  const east = Number(hours) * 60 + Number(minutes);
+  const offset = utc !== undefined ? 0 : sign === undefined ? undefined : sign === '-' ? -east : east;
+  if (Number(day) === 29 && Number(month) === 2 && !isLeap(Number(year))) return undefined;
+  return checked(Number(year), Number(month), day!, hour!, minute!, second!, fraction, offset, all.length);
+}
+
+function isLeap(year: number): boolean {
+  return year % 4 === 0 && (year % 100 !== 0 || year % 400 === 0);
+}
+
+function checked(
+  year: number | undefined,
+  month: number,
+  dayText: string,
+  hourText: string,
+  minuteText: string,
+  secondText: string,
+  fraction: string | undefined,
+  offset: number | undefined,
+  end: number,
+): Stamp | undefined {
+  const [day, hour, minute, second] = [dayText, hourText, minuteText, secondText].map(Number) as [
+    number,
+    number,
+    number,
+    number,
+  ];
+  const isDay = day >= 1 && day <= (LENGTHS[month - 1] ?? 0);
+  // 60 is a leap second.
+  if (!isDay || hour > 23 || minute > 59 || second > 60 || Math.abs(offset ?? 0) > 18 * 60) return undefined;
+  const millisecond = fraction === undefined ? 0 : Number(fraction.padEnd(3, '0').slice(0, 3));
+  return { year, month, day, hour, minute, second, millisecond, offset, end };
 }

@@ -5,7 +5,7 @@ import { makePrivateDirectory } from '../../accounts/private-file.js';
 import { messageOf } from '../../kernel/errors.js';
 import { Trouble } from '../../log/trouble.js';
 import { systemClock } from '../../runtime/system-clock.js';
-import { sameForAll, withdrawn } from './answer.js';
+import { sameForAll, withdrawn } from './reply.js';
 import { WireEnvelope, WireRecipient } from './commands.js';
 import type {
   Delivery,

@@ -2,7 +2,7 @@ import { NO_CAPABILITIES } from './commands.js';
 import type { Opening } from './connect.js';
 import { openSession } from './connect.js';
 import { MaildirRelay } from './maildir.js';
-import { DeliveredRecipients } from './delivered-recipients.js';
+import { DeliveredRecipients, PooledTransaction } from './transaction.js';
 import { Pool } from './pool.js';
 import type {
   Relay,
@@ -13,7 +13,6 @@ import type {
   RelayTransaction,
 } from './port.js';
 import { messageOf } from '../../kernel/errors.js';
-import { PooledTransaction } from './transaction.js';
 import type { Upstream } from './url.js';
 import { parseRelayUrl } from './url.js';
 

@@ -4,11 +4,10 @@ import { SECOND } from '../../kernel/time.js';
 import type { Opening } from './connect.js';
 import type { IdleOptions } from './idle.js';
 import { IdleSessions, reset } from './idle.js';
-import type { OutageOptions } from './outage.js';
-import { Outage } from './outage.js';
+import type { OutageOptions } from './queue.js';
+import { Outage, SessionQueue, Shares } from './queue.js';
 import { RelayUnreachable } from './port.js';
 import type { Sender } from './port.js';
-import { SessionQueue, Shares } from './queue.js';
 import type { Session } from './session.js';
 
 /** How long a connect may take before it is no reason any more to leave open transactions alone. */

@@ -1,15 +1,12 @@
 import type { Socket } from 'node:net';
 import type { Capabilities } from './commands.js';
 import { NO_CAPABILITIES } from './commands.js';
-import { DotStuffing } from './lines.js';
-import type { DataOutcome } from './outcome.js';
-import { SessionLost } from './outcome.js';
+import { DotStuffing, Wire } from './wire.js';
+import type { DataOutcome, RawReply } from './reply.js';
+import { SessionLost, textOf } from './reply.js';
 import type { MessageBody, RelayTimeouts } from './port.js';
 import { RelayUnreachable } from './port.js';
 import type { Sender } from './port.js';
-import type { RawReply } from './reply.js';
-import { textOf } from './reply.js';
-import { Wire } from './wire.js';
 
 interface Expectation {
   readonly count: number;

@@ -1,7 +1,8 @@
-import { answerFor, changedMind, sameForAll, withdrawn } from './answer.js';
+import { createHash } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
+import { HOUR } from '../../kernel/time.js';
+import { answerFor, changedMind, isPositive, sameForAll, SessionLost, toReply, withdrawn } from './reply.js';
 import { NEEDS_SMTPUTF8, WireEnvelope, WireRecipient } from './commands.js';
-import type { DeliveredRecipients } from './delivered-recipients.js';
-import { NOBODY } from './delivered-recipients.js';
 import type { Pool } from './pool.js';
 import type {
   Delivery,
@@ -11,12 +12,10 @@ import type {
   RelayRecipient,
   RelayTransaction,
   Reply,
+  Sender,
 } from './port.js';
 import { RelayUnreachable } from './port.js';
-import { isPositive, toReply } from './reply.js';
-import type { Sender } from './port.js';
 import type { Session } from './session.js';
-import { SessionLost } from './outcome.js';
 
 export const NO_RECIPIENTS: Reply = { code: 554, text: '5.5.1 no valid recipients' };
 const EIGHT_BIT_UNSUPPORTED: Reply = {
@@ -319,4 +318,51 @@ function hasUtf8Headers(body: MessageBody): boolean {
   const end = body.headerHead.indexOf('\r\n\r\n');
   const headers = end < 0 ? body.headerHead : body.headerHead.subarray(0, end);
   return headers.some((byte) => byte > 0x7f);
+}
+
+/** Long enough for any client's first retries (RFC 5321 section 4.5.4.1 asks for one within the hour or so). */
+const LIFE = 6 * HOUR;
+
+const NOBODY: ReadonlySet<string> = new Set();
+
+/**
+ * Who has got which message, where an LMTP upstream took it for some recipients only and the client was told to
+ * try again. In memory and bounded: after a restart, or when pushed out, a retry delivers twice rather than
+ * never (RFC 1047).
+ */
+export class DeliveredRecipients {
+  readonly #delivered: LRUCache<string, ReadonlySet<string>>;
+
+  /** @param maxRecipients remembered recipients, over all messages */
+  constructor(maxRecipients: number) {
+    this.#delivered = new LRUCache({
+      ttl: LIFE,
+      maxSize: maxRecipients,
+      sizeCalculation: (recipients) => recipients.size,
+    });
+  }
+
+  get empty(): boolean {
+    return this.#delivered.size === 0;
+  }
+
+  /** @param digest SHA-256 of the content without our own header lines, which differ each time */
+  key(returnPath: string, digest: string): string {
+    return createHash('sha256').update(returnPath).update('\0').update(digest).digest('base64');
+  }
+
+  /** Addresses that have got the message. */
+  recall(key: string): ReadonlySet<string> {
+    return this.#delivered.get(key) ?? NOBODY;
+  }
+
+  add(key: string, addresses: readonly string[]): void {
+    if (addresses.length === 0) return;
+    this.#delivered.set(key, new Set([...this.recall(key), ...addresses]));
+  }
+
+  /** The message has reached everyone. */
+  forget(key: string): void {
+    this.#delivered.delete(key);
+  }
 }

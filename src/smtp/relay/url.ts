@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { isLoopback } from '../../sending/identity.js';
-import { fileFault } from '../../accounts/file-fault.js';
+import { fileFault } from '../../accounts/private-file.js';
 import { InvalidInput } from '../../kernel/errors.js';
 
 export type TlsPolicy = 'off' | 'opportunistic' | 'require';

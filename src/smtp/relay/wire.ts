@@ -2,8 +2,121 @@ import type { Socket } from 'node:net';
 import type { RawReply } from './reply.js';
 import { MalformedReply, ReplyReader } from './reply.js';
 
+const LF = 0x0a;
+const CR = 0x0d;
+const SPACE = 0x20;
+const DOT = 0x2e;
+const CRLF = Buffer.from('\r\n');
+const ONE_DOT = Buffer.from('.');
+const LINE_THAT_STARTS_WITH_DOT = Buffer.from('\n.');
+
+/**
+ * Gives a message one kind of line end, CRLF, whatever chunks it comes in: a bare LF becomes CRLF, a bare CR
+ * becomes a space. Two servers that disagree about what ends a line can then not disagree about where the
+ * message ends (SMTP smuggling: `\n.\r\n`, `\r.\r\n`, `\n.\n`). A bare CR is no line end to anyone who keeps
+ * to RFC 5321 section 2.3.8, so it must not become one: `\r\r\n`, which broken clients write at each line,
+ * would become an empty line, and the first of these ends the headers.
+ */
+export class CanonicalLines {
+  #heldCr = false;
+  #last = LF;
+
+  /** The canonical form of the next chunk: the very chunk where it is canonical already. May be empty. */
+  push(chunk: Buffer): Buffer {
+    const length = chunk.length;
+    if (length === 0) return chunk;
+    if (this.#heldCr) return this.#rewrite(chunk, 0);
+    let i = 0;
+    for (; i < length; i++) {
+      const byte = chunk[i]!;
+      if (byte > CR) continue;
+      if (byte === CR) {
+        // CRLF is stepped over as a whole, so every LF met below is a bare one.
+        if (i + 1 < length && chunk[i + 1] === LF) i++;
+        else break;
+      } else if (byte === LF) break;
+    }
+    if (i < length) return this.#rewrite(chunk, i);
+    this.#last = chunk[length - 1]!;
+    return chunk;
+  }
+
+  /** What is missing at the end: CRLF where the last line has none, else nothing. */
+  finish(): Buffer {
+    const unfinished = this.#heldCr || this.#last !== LF;
+    this.#heldCr = false;
+    this.#last = LF;
+    return unfinished ? CRLF : CRLF.subarray(2);
+  }
+
+  /** The first `clean` bytes are known to be canonical. */
+  #rewrite(chunk: Buffer, clean: number): Buffer {
+    // Each byte becomes two at the most, and a CR held from the chunk before adds one more.
+    const out = Buffer.allocUnsafe(clean + 2 * (chunk.length - clean) + 1);
+    chunk.copy(out, 0, 0, clean);
+    let end = clean;
+    let heldCr = this.#heldCr;
+    for (let i = clean; i < chunk.length; i++) {
+      const byte = chunk[i]!;
+      if (byte === LF) {
+        out[end++] = CR;
+        out[end++] = LF;
+        heldCr = false;
+        continue;
+      }
+      if (heldCr) out[end++] = SPACE;
+      heldCr = byte === CR;
+      if (!heldCr) out[end++] = byte;
+    }
+    this.#heldCr = heldCr;
+    if (end > 0) this.#last = out[end - 1]!;
+    return out.subarray(0, end);
+  }
+}
+
+/** {@link CanonicalLines} over text that is held as a whole; ends with CRLF unless it is empty. */
+export function canonicalLines(text: Buffer): Buffer {
+  const lines = new CanonicalLines();
+  const body = lines.push(text);
+  const end = lines.finish();
+  return end.length === 0 ? body : Buffer.concat([body, end]);
+}
+
+/** Byte by byte: a message may consist of such lines alone, and a copy for each would cost many times as much. */
+function stuffed(chunk: Buffer, first: boolean): Buffer {
+  // Of three bytes (a dot and its line end) one is doubled at the most.
+  const out = Buffer.allocUnsafe(chunk.length + Math.ceil(chunk.length / 2) + 1);
+  let end = 0;
+  let atLineStart = first;
+  for (let index = 0; index < chunk.length; index++) {
+    const byte = chunk[index]!;
+    if (byte === DOT && atLineStart) out[end++] = DOT;
+    out[end++] = byte;
+    atLineStart = byte === LF;
+  }
+  return out.subarray(0, end);
+}
+
+/**
+ * Doubles the dot that a line starts with (RFC 5321 section 4.5.2), whatever chunks the message comes in. The
+ * message must be canonical.
+ */
+export class DotStuffing {
+  #atLineStart = true;
+
+  /** The stuffed form of the next chunk: the very chunk where no line in it starts with a dot. */
+  push(chunk: Buffer): Buffer {
+    if (chunk.length === 0) return chunk;
+    const first = this.#atLineStart && chunk[0] === DOT;
+    this.#atLineStart = chunk[chunk.length - 1] === LF;
+    const at = chunk.indexOf(LINE_THAT_STARTS_WITH_DOT);
+    if (at < 0) return first ? Buffer.concat([ONE_DOT, chunk]) : chunk;
+    return stuffed(chunk, first);
+  }
+}
+
 /** What a wire tells whoever uses it. */
-export interface WireEvents {
+interface WireEvents {
   reply(reply: RawReply): void;
   /**
    * The connection is of no more use. `closedByUpstream`: it went away, rather than to talk nonsense; `fault`: why

@@ -1,6 +1,6 @@
 import path from 'node:path';
 import Database from 'better-sqlite3';
-import { isThere } from '../../accounts/file-fault.js';
+import { isThere } from '../../accounts/private-file.js';
 import { messageOf } from '../../kernel/errors.js';
 import type { RecordedEvent } from '../../kernel/events.js';
 import type { EventStore, ReadAllOptions } from '../port.js';

@@ -7,7 +7,7 @@ import type { SMTPServerSession } from 'smtp-server';
 import { RulesCommandHandler } from '../../../src/commands/rules-commands.js';
 import { parseRules } from '../../../src/rules/parse.js';
 import type { AuthenticationFailed, MessageAccepted } from '../../../src/sending/events.js';
-import type { SmtpContext } from '../../../src/smtp/context.js';
+import type { SmtpContext } from '../../../src/smtp/conversation.js';
 import { Conversation } from '../../../src/smtp/conversation.js';
 import { mmdb } from '../../support/mmdb.js';
 import { ALICE, Stopgap, WRONG } from '../../support/smtp/stopgap.js';

@@ -4,7 +4,7 @@ import { newId } from '../../../src/runtime/ids.js';
 import { HOUR, MINUTE, SECOND, formatInstant } from '../../../src/kernel/time.js';
 import { sendStream } from '../../../src/sending/events.js';
 import type { AccountState } from '../../../src/api/dependencies.js';
-import type { FailedLogins } from '../../../src/accounts/failed-logins.js';
+import type { FailedLogins } from '../../../src/accounts/users.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
 import { ApiServer } from '../../support/api/server.js';
 import { sent as message } from '../../support/sends.js';

@@ -3,7 +3,7 @@ import { Readable } from 'node:stream';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
 import { collectBody } from '../../../src/smtp/relay/body.js';
-import { canonicalLines } from '../../../src/smtp/relay/lines.js';
+import { canonicalLines } from '../../../src/smtp/relay/wire.js';
 import type { RelayEnvelope, RelayRecipient } from '../../../src/smtp/relay/port.js';
 import type { FakeOptions } from '../../support/relay/fake-upstream.js';
 import { bodyOf, ENVELOPE, MESSAGE, pair, temporaryDir, yes } from '../../support/relay/helpers.js';

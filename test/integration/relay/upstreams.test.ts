@@ -5,7 +5,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { pino } from 'pino';
 import type { Config } from '../../../src/config/types.js';
-import { Upstreams } from '../../../src/smtp/upstreams.js';
+import { Upstreams } from '../../../src/smtp/role.js';
 import { systemClock } from '../../../src/runtime/system-clock.js';
 import { freePort } from '../../support/redis.js';
 

@@ -3,7 +3,7 @@ import type { TestContext } from 'node:test';
 import { describe, test } from 'node:test';
 import { BlockCommandHandler } from '../../../src/commands/block-commands.js';
 import { RulesCommandHandler } from '../../../src/commands/rules-commands.js';
-import { tracedStore } from '../../../src/tracing/traced-store.js';
+import { tracedStore } from '../../../src/tracing/tracing.js';
 import { ApiServer } from '../../support/api/server.js';
 import { TRACE } from '../../support/store/events.js';
 import type { Recorded } from '../../support/tracing/recorded.js';

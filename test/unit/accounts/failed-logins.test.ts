@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { HOUR, MINUTE } from '../../../src/kernel/time.js';
-import { FailedLoginsByAccount } from '../../../src/accounts/failed-logins.js';
+import { FailedLoginsByAccount } from '../../../src/accounts/users.js';
 
 const NOON = Date.parse('2026-06-01T12:00:00Z');
 

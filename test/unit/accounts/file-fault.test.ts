@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { fileFault, pathFault } from '../../../src/accounts/file-fault.js';
+import { fileFault, pathFault } from '../../../src/accounts/private-file.js';
 
 const faultOf = (code: string, more: object = {}): Error =>
   Object.assign(new Error(`${code}: raw, open 'x'`), { code, syscall: 'open', ...more });

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import test from 'node:test';
-import { isLeftSo } from '../../../src/accounts/left-mark.js';
+import { isLeftSo } from '../../../src/accounts/private-file.js';
 import { ConfigError } from '../../../src/accounts/problems.js';
 import { addToken, newToken, parseTokens, readTokens, revokeToken } from '../../../src/accounts/tokens.js';
 import { addUser, parseUsers, readUsers, removeUser, setPassword } from '../../../src/accounts/users.js';

@@ -4,7 +4,7 @@ import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import path from 'node:path';
 import test from 'node:test';
-import { withFileLock } from '../../../src/accounts/file-lock.js';
+import { withFileLock } from '../../../src/accounts/record-file.js';
 import { StopgapError } from '../../../src/kernel/errors.js';
 import { temporaryDirectory } from '../config/helpers.js';
 

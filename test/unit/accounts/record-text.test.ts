@@ -2,10 +2,9 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { ConfigError } from '../../../src/accounts/problems.js';
-import { blockOf, piecesOf, plainRecord, recordsOf } from '../../../src/accounts/record-text.js';
+import { blockOf, piecesOf, plainRecord, recordsOf, YamlSource } from '../../../src/accounts/yaml-source.js';
 import { parseSenderMap } from '../../../src/accounts/senders.js';
 import { parseUsers } from '../../../src/accounts/users.js';
-import { YamlSource } from '../../../src/accounts/yaml-source.js';
 
 const HASH = '$scrypt$ln=4,r=8,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA';
 const FIELDS = ['name', 'password', 'disabled', 'addedAt'];

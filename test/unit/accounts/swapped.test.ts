@@ -7,7 +7,7 @@ import type { TestContext } from 'node:test';
 import { describe, test } from 'node:test';
 import { setImmediate } from 'node:timers/promises';
 import { makePrivateDirectory, writePrivateFile } from '../../../src/accounts/private-file.js';
-import { openLogKey } from '../../../src/log/key.js';
+import { openLogKey } from '../../../src/log/pseudonyms.js';
 
 const SERVICE = 12_345;
 const skip = process.getuid?.() === 0 ? false : 'only root gives files away';

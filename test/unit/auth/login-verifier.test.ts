@@ -5,8 +5,7 @@ import type { Check } from '../../../src/accounts/passwords.js';
 import type { UserTable } from '../../../src/accounts/users.js';
 import { parseUsers } from '../../../src/accounts/users.js';
 import { MINUTE } from '../../../src/kernel/time.js';
-import { fileBackend } from '../../../src/smtp/auth/file-backend.js';
-import { LoginVerifier } from '../../../src/smtp/auth/login-verifier.js';
+import { fileBackend, LoginVerifier } from '../../../src/smtp/auth/login-verifier.js';
 
 const CHEAP = { ln: 4, r: 8, p: 1 };
 

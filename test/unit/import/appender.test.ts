@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Appender } from '../../../src/import/appender.js';
+import { Appender } from '../../../src/import/history.js';
 import { StopgapError } from '../../../src/kernel/errors.js';
 import type { NewEvent } from '../../../src/kernel/events.js';
 import type { Appended } from '../../../src/store/port.js';

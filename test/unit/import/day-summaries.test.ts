@@ -1,11 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { SendVolume } from '../../../projections/volume/send-volume.js';
-import { Appender } from '../../../src/import/appender.js';
-import { ImportedDaySummaries } from '../../../src/import/day-summaries.js';
-import { History } from '../../../src/import/history.js';
-import { KnownIds } from '../../../src/import/known-ids.js';
-import type { PastEvent } from '../../../src/import/past-event.js';
+import { Appender, History, ImportedDaySummaries, KnownIds } from '../../../src/import/history.js';
+import type { PastEvent } from '../../../src/import/sink.js';
 import type { NewEvent, RecordedEvent } from '../../../src/kernel/events.js';
 import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
 import type { RulesChanged } from '../../../src/rules/model.js';

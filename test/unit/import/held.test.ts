@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { Held } from '../../../src/import/postfix-log/held.js';
+import { Held } from '../../../src/import/postfix-log/message-in-queue.js';
 import { MINUTE, SECOND } from '../../../src/kernel/time.js';
 
 interface Item {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { LONGEST_LINE, linesOf } from '../../../src/import/postfix-log/lines.js';
+import { linesOf, LONGEST_LINE } from '../../../src/import/postfix-log/reader.js';
 
 async function* pieces(bytes: Buffer, cuts: readonly number[]): AsyncGenerator<Buffer> {
   await Promise.resolve();

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import type { PastEvent } from '../../../src/import/past-event.js';
+import type { PastEvent } from '../../../src/import/sink.js';
 import { recordOf } from '../../../src/import/history.js';
 import type { LogFile } from '../../../src/import/postfix-log/index.js';
 import { HOUR, SECOND, formatInstant } from '../../../src/kernel/time.js';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { Stamp } from '../../../src/import/postfix-log/stamp.js';
-import { readStamp } from '../../../src/import/postfix-log/stamp.js';
+import type { Stamp } from '../../../src/import/postfix-log/reader.js';
+import { readStamp } from '../../../src/import/postfix-log/reader.js';
 
 const AT_FOUR = { month: 11, day: 4, hour: 3, minute: 4, second: 5, millisecond: 0 };
 

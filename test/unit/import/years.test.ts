@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { readStamp } from '../../../src/import/postfix-log/stamp.js';
-import { YearCounter } from '../../../src/import/postfix-log/years.js';
+import { readStamp, YearCounter } from '../../../src/import/postfix-log/reader.js';
 import { DAY, HOUR } from '../../../src/kernel/time.js';
 
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
-import { watchRelay } from '../../../src/smtp/relay/watch.js';
+import { watchRelay } from '../../../src/smtp/role.js';
 import { FloodCoalescer } from '../../../src/kernel/flood-coalescer.js';
 import { systemClock } from '../../../src/runtime/system-clock.js';
 import { ManualClock } from '../../support/manual-clock.js';

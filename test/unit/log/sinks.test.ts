@@ -14,10 +14,10 @@ import path from 'node:path';
 import { Writable } from 'node:stream';
 import { describe, test } from 'node:test';
 import type { LogSettings } from '../../../src/config/types.js';
-import { openLogKey } from '../../../src/log/key.js';
+import { openLogKey } from '../../../src/log/pseudonyms.js';
 import { openLogs } from '../../../src/log/logs.js';
 import { LogFile, Losses, RecentLines, standardError } from '../../../src/log/sinks.js';
-import { asText } from '../../../src/log/text.js';
+import { asText } from '../../../src/log/levels.js';
 import { temporaryDirectory } from '../config/helpers.js';
 
 describe('the lines in memory', () => {

@@ -6,7 +6,7 @@ import { NOTHING_YET, evolve } from '../../../src/blocks/state.js';
 import type { Instant } from '../../../src/kernel/time.js';
 import { HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import { Metrics } from '../../../src/metrics/metrics.js';
-import { MOST_RULES, NO_RULE, OTHER_RULE } from '../../../src/metrics/rule-labels.js';
+import { MOST_RULES, NO_RULE, OTHER_RULE } from '../../../src/metrics/blocks.js';
 import { parseRules } from '../../../src/rules/parse.js';
 import type { Rule } from '../../../src/rules/model.js';
 import { ALICE, T0, evidence, recorded, terms } from '../../support/given.js';

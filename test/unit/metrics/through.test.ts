@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { ThroughCounts } from '../../../src/metrics/through.js';
-import type { Through } from '../../../src/metrics/through.js';
+import type { Through } from '../../../src/metrics/containment.js';
+import { ThroughCounts } from '../../../src/metrics/containment.js';
 import { MINUTE, SECOND } from '../../../src/kernel/time.js';
 import { parseRules } from '../../../src/rules/parse.js';
 import type { Verdict } from '../../../src/rules/verdict.js';

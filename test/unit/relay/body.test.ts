@@ -11,10 +11,10 @@ import {
   collectBody,
   MessageTooLarge,
   SpoolFailed,
+  SpoolFile,
   sweepSpool,
 } from '../../../src/smtp/relay/body.js';
-import { canonicalLines } from '../../../src/smtp/relay/lines.js';
-import { SpoolFile } from '../../../src/smtp/relay/spool.js';
+import { canonicalLines } from '../../../src/smtp/relay/wire.js';
 import { temporaryDir } from '../../support/relay/helpers.js';
 
 async function contentOf(body: MessageBody): Promise<Buffer> {

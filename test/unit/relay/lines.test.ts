@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import fc from 'fast-check';
-import { CanonicalLines, canonicalLines, DotStuffing } from '../../../src/smtp/relay/lines.js';
+import { CanonicalLines, canonicalLines, DotStuffing } from '../../../src/smtp/relay/wire.js';
 
 /** Text made of what matters here, so that every awkward neighbourhood comes up. */
 const awkward = fc

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { isSampled, parseTraceparent, traceIdOf, traceparentOf } from '../../../src/tracing/traceparent.js';
+import { isSampled, parseTraceparent, traceIdOf, traceparentOf } from '../../../src/tracing/spans.js';
 import { recordedTracing } from '../../support/tracing/recorded.js';
 
 const TRACE = '4bf92f3577b34da6a3ce929d0e0e4736';

@@ -5,8 +5,8 @@ import type { BlockFact } from '../../../src/blocks/events.js';
 import { StopgapError } from '../../../src/kernel/errors.js';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
 import { parseSubject } from '../../../src/sending/subjects.js';
-import { CausedBlocks } from '../../../src/tracing/caused.js';
-import { traceparentOf } from '../../../src/tracing/traceparent.js';
+import { CausedBlocks } from '../../../src/tracing/tracing.js';
+import { traceparentOf } from '../../../src/tracing/spans.js';
 import { newEvent, TRACE } from '../../support/store/events.js';
 import { recordedTracing } from '../../support/tracing/recorded.js';
 
