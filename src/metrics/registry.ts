@@ -1,7 +1,7 @@
-import type { OpenMetricsContentType } from 'prom-client';
+import type { Counter, Histogram, LabelValues, OpenMetricsContentType } from 'prom-client';
 import { Registry } from 'prom-client';
 
-/** Anything that {@link Registry} can show: prom-client's own metrics, and those of `flat.ts`. */
+/** What prom-client's metrics have in common. */
 export interface Shown {
   readonly name: string;
   readonly help: string;
@@ -22,6 +22,24 @@ export interface ShownValues {
     /** Where it is not the metric's: `…_bucket`, `…_sum`. */
     readonly metricName?: string;
   }[];
+}
+
+/** A counter for these labels. It shows 0 until it counts, so that the first of each is an increase. */
+export function counterFrom0<Label extends string>(
+  counter: Counter<Label>,
+  labels: LabelValues<Label>,
+): Counter.Internal {
+  counter.inc(labels, 0);
+  return counter.labels(labels);
+}
+
+/** A histogram for these labels, which shows from here on. */
+export function histogramFrom0<Label extends string>(
+  histogram: Histogram<Label>,
+  labels: LabelValues<Label>,
+): Histogram.Internal<string> {
+  histogram.zero(labels);
+  return histogram.labels(labels);
 }
 
 /** A registry that can look things up before it is read, and speaks both formats. */

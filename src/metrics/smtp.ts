@@ -1,12 +1,11 @@
 import type { Socket } from 'node:net';
-import { Counter, Gauge } from 'prom-client';
+import { Counter, Gauge, Histogram } from 'prom-client';
 import type { Instant } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
 import type { MailDirection } from '../sending/subjects.js';
 import { ReplyError } from '../smtp/replies.js';
-import type { CounterCell, HistogramCell } from './flat.js';
-import { FlatCounter, FlatHistogram } from './flat.js';
 import type { ScrapedRegistry } from './registry.js';
+import { counterFrom0, histogramFrom0 } from './registry.js';
 
 const DIRECTIONS: readonly MailDirection[] = ['outbound', 'inbound'];
 const LOGINS = ['succeeded', 'failed', 'feigned', 'limited', 'overloaded'] as const;
@@ -41,15 +40,17 @@ export interface SmtpMeter {
 
 /** Measures the SMTP side. */
 export class SmtpMetrics implements SmtpMeter {
-  readonly #sends = new FlatCounter({
+  readonly #sends = new Counter({
     name: 'stopgap_sends_total',
     help: 'Messages accepted for relay.',
     labelNames: ['direction'] as const,
+    registers: [],
   });
-  readonly #recipients = new FlatCounter({
+  readonly #recipients = new Counter({
     name: 'stopgap_recipients_total',
     help: 'Recipients of the messages accepted for relay.',
     labelNames: ['direction'] as const,
+    registers: [],
   });
   readonly sessions = new Gauge({
     name: 'stopgap_smtp_sessions',
@@ -57,21 +58,24 @@ export class SmtpMetrics implements SmtpMeter {
     labelNames: ['direction'] as const,
     registers: [],
   });
-  readonly #commands = new FlatCounter({
+  readonly #commands = new Counter({
     name: 'stopgap_smtp_commands_total',
     help: 'What was asked at each stage, by how it was answered.',
     labelNames: ['direction', 'stage', 'outcome'] as const,
+    registers: [],
   });
-  readonly #seconds = new FlatHistogram({
+  readonly #seconds = new Histogram({
     name: 'stopgap_smtp_command_seconds',
     help: 'From a command until its answer was decided.',
     labelNames: ['direction', 'stage'] as const,
     buckets: COMMAND_SECONDS,
+    registers: [],
   });
-  readonly #turnedAway = new FlatCounter({
+  readonly #turnedAway = new Counter({
     name: 'stopgap_smtp_turned_away_total',
     help: 'Connections that were refused or cut, by what they exceeded.',
     labelNames: ['direction', 'reason'] as const,
+    registers: [],
   });
   readonly #errors = new Counter({
     name: 'stopgap_smtp_errors_total',
@@ -113,18 +117,21 @@ export class SmtpMetrics implements SmtpMeter {
     labelNames: ['state'] as const,
     registers: [],
   });
-  readonly #transmit = new FlatHistogram({
+  readonly #transmit = new Histogram({
     name: 'stopgap_relay_transmit_seconds',
     help: 'Handing a complete message to the upstream, until it took or refused it.',
     buckets: COMMAND_SECONDS,
+    registers: [],
   });
   readonly #unanswered = new Counter({
     name: 'stopgap_relay_unanswered_total',
     help: 'Messages that the upstream has in full and did not answer within 30 s, or 5 s after their client had gone.',
     registers: [],
   });
-  readonly #sent: Readonly<Record<MailDirection, { messages: CounterCell; recipients: CounterCell }>>;
-  readonly #handedOver: HistogramCell;
+  readonly #sent: Readonly<
+    Record<MailDirection, { messages: Counter.Internal; recipients: Counter.Internal }>
+  >;
+  readonly #handedOver: Histogram.Internal<string>;
 
   constructor(registry: ScrapedRegistry) {
     for (const metric of [this.#sends, this.#recipients, this.sessions, this.#commands, this.#seconds])
@@ -136,11 +143,11 @@ export class SmtpMetrics implements SmtpMeter {
       registry.add(metric);
     registry.add(this.#unanswered);
     const sent = (direction: MailDirection) => ({
-      messages: this.#sends.cell({ direction }),
-      recipients: this.#recipients.cell({ direction }),
+      messages: counterFrom0(this.#sends, { direction }),
+      recipients: counterFrom0(this.#recipients, { direction }),
     });
     this.#sent = { outbound: sent('outbound'), inbound: sent('inbound') };
-    this.#handedOver = this.#transmit.cell({});
+    this.#handedOver = histogramFrom0(this.#transmit, {});
     // From 0 on, so that the first of each is an increase.
     for (const direction of DIRECTIONS) this.sessions.set({ direction }, 0);
     for (const kind of ['accept', 'client']) this.#errors.inc({ kind }, 0);
@@ -246,22 +253,22 @@ export interface ListenerMeter {
 
 /** The metrics that all doors share. */
 interface ListenerSeries {
-  readonly commands: FlatCounter<'direction' | 'stage' | 'outcome'>;
-  readonly seconds: FlatHistogram<'direction' | 'stage'>;
+  readonly commands: Counter<'direction' | 'stage' | 'outcome'>;
+  readonly seconds: Histogram<'direction' | 'stage'>;
   readonly sessions: Gauge<'direction'>;
-  readonly turnedAway: FlatCounter<'direction' | 'reason'>;
+  readonly turnedAway: Counter<'direction' | 'reason'>;
 }
 
 interface Measured {
-  readonly seconds: HistogramCell;
-  readonly counts: Readonly<Record<CommandOutcome, CounterCell>>;
+  readonly seconds: Histogram.Internal<string>;
+  readonly counts: Readonly<Record<CommandOutcome, Counter.Internal>>;
 }
 
 interface Cells {
-  readonly sessions: Pick<Gauge.Internal<'direction'>, 'inc' | 'dec'>;
-  readonly arrivals: Readonly<Record<Arrival, CounterCell>>;
-  readonly arrivalSeconds: HistogramCell;
-  readonly turnedAway: Readonly<Record<TurnedAwayFor, CounterCell>>;
+  readonly sessions: Gauge.Internal<'direction'>;
+  readonly arrivals: Readonly<Record<Arrival, Counter.Internal>>;
+  readonly arrivalSeconds: Histogram.Internal<string>;
+  readonly turnedAway: Readonly<Record<TurnedAwayFor, Counter.Internal>>;
   readonly commands: Readonly<Record<Command, Measured>>;
 }
 
@@ -275,12 +282,12 @@ export class ListenerMetrics implements ListenerMeter {
     const connect = { direction, stage: 'connect' };
     this.#cells = {
       sessions: sessions.labels({ direction }),
-      arrivals: byName(ARRIVALS, (outcome) => commands.cell({ ...connect, outcome })),
-      arrivalSeconds: seconds.cell(connect),
-      turnedAway: byName(TURNED_AWAY, (reason) => turnedAway.cell({ direction, reason })),
+      arrivals: byName(ARRIVALS, (outcome) => counterFrom0(commands, { ...connect, outcome })),
+      arrivalSeconds: histogramFrom0(seconds, connect),
+      turnedAway: byName(TURNED_AWAY, (reason) => counterFrom0(turnedAway, { direction, reason })),
       commands: byName(COMMANDS, (stage) => ({
-        seconds: seconds.cell({ direction, stage }),
-        counts: byName(OUTCOMES, (outcome) => commands.cell({ direction, stage, outcome })),
+        seconds: histogramFrom0(seconds, { direction, stage }),
+        counts: byName(OUTCOMES, (outcome) => counterFrom0(commands, { direction, stage, outcome })),
       })),
     };
   }

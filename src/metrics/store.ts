@@ -1,9 +1,8 @@
 import { Counter, Gauge, Histogram } from 'prom-client';
 import type { Instant } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
-import type { HistogramCell } from './flat.js';
-import { FlatHistogram } from './flat.js';
 import type { ScrapedRegistry } from './registry.js';
+import { histogramFrom0 } from './registry.js';
 
 /** Seconds: from memory to a disk that is in trouble. */
 const BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5];
@@ -18,10 +17,11 @@ export class StoreMetrics {
     help: '1 while the store takes events.',
     registers: [],
   });
-  readonly #appends = new FlatHistogram({
+  readonly #appends = new Histogram({
     name: 'stopgap_store_append_seconds',
     help: 'From handing events to the store until they are durable.',
     buckets: BUCKETS,
+    registers: [],
   });
   readonly #appendFailures = new Counter({
     name: 'stopgap_store_append_failures_total',
@@ -116,7 +116,7 @@ export class StoreMetrics {
     help: 'Snapshots that could not be written.',
     registers: [],
   });
-  readonly #append: HistogramCell;
+  readonly #append: Histogram.Internal<string>;
 
   constructor(registry: ScrapedRegistry) {
     for (const metric of [this.up, this.#appends, this.#appendFailures, this.#reads, this.#readFailures])
@@ -133,7 +133,7 @@ export class StoreMetrics {
     for (const metric of [this.outboxWaiting, this.outboxLimit, this.outboxOldest]) registry.add(metric);
     for (const metric of [this.outboxQuarantined, this.outboxLost]) registry.add(metric);
     for (const metric of [this.#snapshotAt, this.snapshotFailures]) registry.add(metric);
-    this.#append = this.#appends.cell({});
+    this.#append = histogramFrom0(this.#appends, {});
     for (const operation of OPERATIONS) {
       this.#reads.zero({ operation });
       this.#readFailures.inc({ operation }, 0);

@@ -1,5 +1,6 @@
 import type { Attributes, Link, Span, SpanContext, Tracer } from '@opentelemetry/api';
 import { ROOT_CONTEXT, SpanKind, trace } from '@opentelemetry/api';
+import { LRUCache } from 'lru-cache';
 import type { BlockFact } from '../blocks/events.js';
 import type { RecordedEvent } from '../kernel/events.js';
 import { categoryOf } from '../kernel/events.js';
@@ -153,22 +154,19 @@ const REMEMBERED = 10_000;
  * belongs to the same trace.
  */
 export class CausedBlocks {
-  /** By block; null once it has refused somebody. */
-  readonly #traces = new Map<string, string | null>();
+  /** By block; empty once it has refused somebody. */
+  readonly #traces = new LRUCache<string, string>({ max: REMEMBERED });
 
   /** A block is in force. Said again, as its event comes after it was anticipated, it changes nothing. */
   imposed(block: string, traceparent: string): void {
-    if (this.#traces.has(block)) return;
-    this.#traces.set(block, traceparent);
-    if (this.#traces.size <= REMEMBERED) return;
-    for (const oldest of this.#traces.keys()) return void this.#traces.delete(oldest);
+    if (!this.#traces.has(block)) this.#traces.set(block, traceparent);
   }
 
   /** The trace of a block that refuses for the first time here; undefined for every later refusal. */
   refuses(block: string): string | undefined {
-    const traceparent = this.#traces.get(block);
-    if (traceparent === undefined || traceparent === null) return undefined;
-    this.#traces.set(block, null);
+    const traceparent = this.#traces.peek(block);
+    if (traceparent === undefined || traceparent === '') return undefined;
+    this.#traces.set(block, '');
     return traceparent;
   }
 }

@@ -1,9 +1,9 @@
+import { LRUCache } from 'lru-cache';
 import type { GeoPlace } from '../../geoip/database.js';
 import type { Instant } from '../../kernel/time.js';
 import type { AuthEvent, SendEvent } from '../../sending/events.js';
 import { clientNetwork } from '../../sending/identity.js';
 import type { PastEvent } from '../sink.js';
-import { BoundedMap } from './bounded-map.js';
 import { Held, Message } from './message-in-queue.js';
 import type { Said } from './message.js';
 import type { LogRecord } from './reader.js';
@@ -32,11 +32,11 @@ const PROCESSES = 10_000;
 export class Assembler {
   readonly #options: AssemblerOptions;
   /** By host and queue id. */
-  readonly #messages = new BoundedMap<string, Message>(OPEN);
+  readonly #messages = new LRUCache<string, Message>({ max: OPEN });
   /** By host, Message-ID and return path: the first time that a message was here. */
-  readonly #originals = new BoundedMap<string, Message>(ORIGINALS);
+  readonly #originals = new LRUCache<string, Message>({ max: ORIGINALS });
   /** By host and process: the client whose message is with a filter before the queue. */
-  readonly #passed = new BoundedMap<string, Said & { kind: 'passed' }>(PROCESSES);
+  readonly #passed = new LRUCache<string, Said & { kind: 'passed' }>({ max: PROCESSES });
   readonly #held = new Held<Message | (PastEvent & { settled: true })>();
   /** How often a line has come within this second. */
   readonly #times = new Map<string, number>();

@@ -1,16 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Counter, Gauge, Histogram } from 'prom-client';
-import { FlatCounter } from '../../../src/metrics/flat.js';
-import { ScrapedRegistry, wantsOpenMetrics } from '../../../src/metrics/registry.js';
+import { counterFrom0, ScrapedRegistry, wantsOpenMetrics } from '../../../src/metrics/registry.js';
 
 function populated(): ScrapedRegistry {
   const registry = new ScrapedRegistry();
   registry.add(new Counter({ name: 'theirs_total', help: 'c', registers: [] })).inc(2);
-  registry
-    .add(new FlatCounter({ name: 'ours_total', help: 'c' }))
-    .cell({})
-    .inc(3);
+  counterFrom0(registry.add(new Counter({ name: 'ours_total', help: 'c', registers: [] })), {}).inc(3);
   registry.add(new Gauge({ name: 'things_total', help: 'g', registers: [] })).set(4);
   registry
     .add(new Histogram({ name: 'h', help: 'h', buckets: [1], enableExemplars: true, registers: [] }))
