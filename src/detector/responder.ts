@@ -233,7 +233,7 @@ export class Responder {
     if (open && !this.#openBreakers.has(breaker)) {
       log.error(
         { breaker, max, windowMs: window },
-        'circuit breaker: too many automatic blocks, rules only propose for now, short of five times a limit',
+        'circuit breaker: too many automatic blocks, most are only proposed now',
       );
     } else if (!open && this.#openBreakers.has(breaker)) {
       log.warn({ breaker }, 'circuit breaker: rules block again');
