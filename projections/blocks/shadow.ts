@@ -183,6 +183,8 @@ function askedFor(
   { exemptions, sendVolume }: Pick<Live, 'exemptions' | 'sendVolume'>,
   now: Instant,
 ): 'propose' | 'block' | undefined {
+  // What it asks for has been noted when the rule tripped.
+  if (verdict.kind === 'beyond') return undefined;
   const { command } = respond(verdict, {
     now,
     breaker: sendVolume.rules.maxAutomaticBlocks,

@@ -1,4 +1,4 @@
-import { SUMS } from '../../src/rules/model.js';
+import { SUMS, isSum } from '../../src/rules/model.js';
 import type { Baseline, Rule, Sum } from '../../src/rules/model.js';
 import type { Verdict } from '../../src/rules/verdict.js';
 import type { Milliseconds } from '../../src/kernel/time.js';
@@ -185,10 +185,6 @@ function sharesOf({ when, score }: Rule): readonly Sum[] {
   return [when, ...(score?.signals ?? [])].flatMap((each) =>
     each?.share === undefined ? [] : [each.share.of],
   );
-}
-
-export function isSum(count: string): count is Sum {
-  return SUMS.includes(count as Sum);
 }
 
 function isProfiled(type: SubjectType): boolean {

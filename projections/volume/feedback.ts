@@ -1,12 +1,12 @@
 import type { BlockEvent, Evidence } from '../../src/blocks/events.js';
 import type { RecordedEvent } from '../../src/kernel/events.js';
 import type { Instant } from '../../src/kernel/time.js';
+import { isSum } from '../../src/rules/model.js';
 import type { VersionedRules } from '../../src/rules/model.js';
 import { dayOf, peakName } from '../../src/sending/day-summary.js';
 import { effectiveAt } from '../../src/sending/events.js';
 import { domainOf } from '../../src/sending/identity.js';
 import type { Subject } from '../../src/sending/subjects.js';
-import { isSum } from './counted-windows.js';
 import type { Volumes } from './counting.js';
 import type { LeastPeak } from '../baselines/learning.js';
 import type { SenderProfiles } from '../baselines/sender-profiles.js';

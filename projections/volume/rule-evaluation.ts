@@ -40,6 +40,8 @@ export interface Excess extends InForce {
   readonly value: string;
   readonly row: number;
   readonly watch: Watch;
+  /** `beyond`: of a rule that has tripped, with all that was evidence then. */
+  readonly kind: Verdict['kind'];
   readonly observed: number;
   /** Where the window ends. */
   readonly end: Instant;
@@ -71,15 +73,17 @@ export class RuleEvaluation {
 
   /** The verdict; undefined where something else that the rule asks for does not hold. */
   verdict(excess: Excess, fold: Fold): Verdict | undefined {
-    const { value, watch } = excess;
-    const { rule, kind } = watch;
+    const { value, watch, kind } = excess;
+    const { rule } = watch;
     const { at } = fold;
-    const signals = kind === 'act' ? this.#signals(excess, fold) : [];
+    const signals = kind === 'renew' ? [] : this.#signals(excess, fold);
     if (signals === undefined) return undefined;
     const isCertain = !restsOnBounces(rule) && !this.#limits.isDoubtful(watch, value, at);
     const then = rule.then === 'block' && !isCertain ? 'propose' : rule.then;
+    // Only what blocks has more to do than it did when it tripped.
+    if (kind === 'beyond' && (then !== 'block' || this.#rules.mode !== 'enforce')) return undefined;
     return {
-      kind: kind === 'renew' ? 'renew' : 'act',
+      kind,
       rule: then === rule.then ? rule : { ...rule, then },
       ...{ mode: this.#rules.mode, subject: { type: this.#type, value }, at },
       evidence: this.#evidence(excess, signals, fold),
@@ -99,12 +103,12 @@ export class RuleEvaluation {
   }
 
   #evidence(excess: Excess, signals: readonly string[], { at, position }: Fold): Evidence {
-    const { value, row, watch, observed, limit, end, judgedTo } = excess;
+    const { value, row, watch, kind, observed, limit, end, judgedTo } = excess;
     const { rule } = watch;
     const habit = this.#limits.habit(watch, value, at);
     const overridden = this.#limits.overridden(watch, value, at);
-    const start = this.#counted.start(row, watch, end);
-    const seen = { ...excess, attempts: watch.kind === 'renew', habit, overridden, signals };
+    const start = this.#counted.start(row, watch, end, kind === 'beyond');
+    const seen = { ...excess, attempts: kind === 'renew', habit, overridden, signals };
     return {
       ...{ rule: rule.id, version: this.#rules.version, count: rule.count, window: rule.window },
       ...{ limit, observed },

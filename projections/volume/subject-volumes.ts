@@ -1,7 +1,7 @@
 import { GRACE, GRACE_FACTOR } from '../../src/blocks/state.js';
 import type { Instant } from '../../src/kernel/time.js';
 import type { Grace, InForce } from '../../src/rules/explain.js';
-import { WINDOW_MAX } from '../../src/rules/model.js';
+import { WINDOW_MAX, ceilingOf } from '../../src/rules/model.js';
 import type { Rule, Sum, VersionedRules } from '../../src/rules/model.js';
 import { widthFactor } from '../../src/sending/identity.js';
 import type { MailDirection, SubjectType } from '../../src/sending/subjects.js';
@@ -144,7 +144,9 @@ export class SubjectVolumes {
     }
     // Rules may ask what stands in other windows: first all of them hold what has come.
     for (let each = 0; each < above; each++) {
-      this.#look(value, row, this.#above[each]!, this.#sums[each]!, factor, fold);
+      const number = this.#above[each]!;
+      const amount = amounts.values[counted.windows[number]!.count]!;
+      this.#look(value, row, number, this.#sums[each]!, amount, factor, fold);
     }
     if (message !== undefined && counted.diverse.length > 0) this.#compare(value, row, factor, fold);
     return row;
@@ -161,18 +163,51 @@ export class SubjectVolumes {
   }
 
   /** Looks whether a window is above the limit of any rule that watches it. */
-  #look(value: string, row: number, number: number, sum: number, factor: number, fold: Fold): void {
+  #look(
+    value: string,
+    row: number,
+    number: number,
+    sum: number,
+    amount: number,
+    factor: number,
+    fold: Fold,
+  ): void {
     const end = this.#counted.end(row, number, fold.at);
     for (const watch of this.#counted.windows[number]!.watches) {
       const untripled = this.#limits.of(watch, value, fold.at, row);
       if (untripled === null || sum <= untripled * factor) continue;
-      const observed = this.#counted.observed(row, number, watch, end);
       const limit = untripled * factor;
+      const fresh = this.#counted.observed(row, number, watch, end);
+      const beyond = fresh > limit ? undefined : this.#beyond(row, number, watch, sum, amount, limit, end);
+      const observed = beyond ?? fresh;
       if (observed <= limit) continue;
       const grace = factor === 1 ? undefined : this.#graced(value, fold.at)?.by;
       if (watch.kind === 'turn') this.#turns(watch, value, observed, { limit, untripled, grace }, fold);
-      else this.#exceeds({ value, row, watch, observed, limit, untripled, grace, end }, fold);
+      else {
+        const kind = beyond === undefined ? watch.kind : 'beyond';
+        this.#exceeds({ value, row, watch, kind, observed, limit, untripled, grace, end }, fold);
+      }
     }
+  }
+
+  /**
+   * All that a window holds, where this send takes it to the ceiling of a rule that has tripped, or to a multiple of that;
+   * undefined where it does not. Follows from what is counted alone: nothing is remembered of what was said.
+   */
+  #beyond(
+    row: number,
+    number: number,
+    watch: Watch,
+    sum: number,
+    amount: number,
+    limit: number,
+    end: Instant,
+  ): number | undefined {
+    const ceiling = ceilingOf(limit);
+    if (sum < ceiling || watch.kind !== 'act' || watch.rule.then !== 'block') return undefined;
+    const all = this.#counted.withEvidence(row, number, watch, end);
+    if (all === undefined) return undefined;
+    return Math.floor(all / ceiling) > Math.floor((all - amount) / ceiling) ? all : undefined;
   }
 
   /** Looks whether there are too many different ones. */
@@ -185,7 +220,8 @@ export class SubjectVolumes {
       if (untripled === null || observed <= untripled * factor) continue;
       const limit = untripled * factor;
       const grace = factor === 1 ? undefined : this.#graced(value, at)?.by;
-      this.#exceeds({ value, row, watch, observed, limit, untripled, grace, end: at }, fold);
+      const kind = 'act';
+      this.#exceeds({ value, row, watch, kind, observed, limit, untripled, grace, end: at }, fold);
     }
   }
 
@@ -203,7 +239,7 @@ export class SubjectVolumes {
     const verdict = this.#conclusions.verdict(excess, fold);
     if (verdict === undefined) return;
     fold.verdicts.push(verdict);
-    this.#counted.trip(found.row, found.watch, found.end);
+    if (verdict.kind !== 'beyond') this.#counted.trip(found.row, found.watch, found.end);
   }
 
   /** What an account did that turned, in words: it is evidence of the rule no more, whatever comes of it. */

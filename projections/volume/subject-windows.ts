@@ -108,12 +108,16 @@ export class SubjectWindows {
     return this.#table.end(row, this.#places[window]!.sum, at);
   }
 
-  /** Where the evidence begins that a rule has at `end`: with its window, or when it last tripped. */
-  start(row: number, watch: Watch, end: Instant): Instant {
+  /**
+   * Where the evidence begins that a rule has at `end`: with its window, or when it last tripped.
+   *
+   * @param withEvidence with what has been evidence already, so always with its window
+   */
+  start(row: number, watch: Watch, end: Instant, withEvidence: boolean): Instant {
     const window = this.windows.findIndex(({ watches }) => watches.includes(watch));
     const column = this.#places[window]?.sum;
     const start = column === undefined ? end - watch.rule.window : this.#table.windowStart(column, end);
-    return Math.max(start, this.#trippedAt(row, watch.index));
+    return withEvidence ? start : Math.max(start, this.#trippedAt(row, watch.index));
   }
 
   /** What a rule sees in a window: counted since it last tripped, its largest messages left out. */

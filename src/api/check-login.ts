@@ -88,11 +88,18 @@ export function failedView(failed: FailedLogins | undefined): z.infer<typeof fai
   return { ...failed, since: formatInstant(failed.since), at: formatInstant(failed.at) };
 }
 
-/** Why no rule acts on anybody, whatever is counted. */
-export function observing({ models }: Pick<ApiDependencies, 'models'>): readonly string[] {
-  return models.sendVolume.rules.mode === 'observe'
-    ? ['Rules only observe now (mode: observe): none of them blocks or proposes.']
-    : [];
+/** Why rules act on nobody now, or do less than they say, whatever is counted. */
+export function heldBack({ models, clock }: Pick<ApiDependencies, 'models' | 'clock'>): readonly string[] {
+  const { sendVolume, automaticBlocks } = models;
+  const { mode, maxAutomaticBlocks } = sendVolume.rules;
+  if (mode === 'observe') return ['Rules only observe now (mode: observe): none of them blocks or proposes.'];
+  const { max, window } = maxAutomaticBlocks;
+  return automaticBlocks.breakers
+    .filter((breaker) => automaticBlocks.within(breaker, window, clock.now()) >= max)
+    .map(
+      (breaker) =>
+        `The circuit breaker "${breaker}" is open: such blocks are only proposed below five times the limit.`,
+    );
 }
 
 /** What puts off the mail of everybody now, or leaves what is said here behind. */

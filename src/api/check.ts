@@ -14,9 +14,9 @@ import {
   failedLoginsShape,
   failedSentence,
   failedView,
+  heldBack,
   MAIL_REFUSED,
   notItsAddress,
-  observing,
   outages,
   troubleOf,
 } from './check-login.js';
@@ -161,7 +161,7 @@ async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<C
       ...(from === undefined ? [] : [cameAs(from)]),
       ...(failed === undefined ? [] : [failedSentence(failed)]),
       ...(behind === null ? [] : [behindSentence(behind)]),
-      ...(isPast ? [] : [...observing(deps), ...outages(deps, sender.direction)]),
+      ...(isPast ? [] : [...heldBack(deps), ...outages(deps, sender.direction)]),
     ].join(' '),
     block: deciding?.block ?? null,
     auth:

@@ -4,7 +4,7 @@ import { decide } from '../blocks/decide.js';
 import type { BlockEvent } from '../blocks/events.js';
 import { blockStream } from '../blocks/events.js';
 import type { Standing } from '../blocks/state.js';
-import { NOTHING_YET, evolve } from '../blocks/state.js';
+import { NOTHING_YET, evolve, pendingProposal } from '../blocks/state.js';
 import type { RecordedEvent } from '../kernel/events.js';
 import type { Instant } from '../kernel/time.js';
 import { ReadModels } from '../detector/read-models.js';
@@ -189,6 +189,7 @@ export class BacktestWorld {
       breaker: sendVolume.rules.maxAutomaticBlocks,
       exemptedBy: (subject) => exemptions.covering(subject, now),
       automaticBlocks: (breaker, window) => automaticBlocks.within(breaker, window, now) + planned(breaker),
+      pending: (subject) => pendingProposal(this.standing(subject), now)?.id,
       newId: () => this.newId(),
     });
     this.#plans.push({ verdict, response });

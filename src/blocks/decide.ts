@@ -63,6 +63,7 @@ export function decide(command: At<BlockCommand>, standing: Standing): readonly 
 function act(command: At<Act>, standing: Standing): readonly BlockFact[] {
   const { evidence, now } = command;
   if (isStale(evidence, standing)) return [];
+  if (command.onlyPending === true && pendingProposal(standing, now) === undefined) return [];
   if (command.action === 'propose' && evidence.lastPosition <= standing.lapsedThrough) return [];
   const exempted = exemptionAt(standing, now) ?? command.exemptedBy;
   if (exempted !== undefined) {

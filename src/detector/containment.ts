@@ -7,7 +7,7 @@ import { messageOf } from '../kernel/errors.js';
 import type { NewEvent, RecordedEvent } from '../kernel/events.js';
 import type { Clock, Instant } from '../kernel/time.js';
 import type { ReadModels } from './read-models.js';
-import { breakerOf } from '../rules/respond.js';
+import { breakerOf, mayBlock } from '../rules/respond.js';
 import type { Verdict } from '../rules/verdict.js';
 import type { Subject } from '../sending/subjects.js';
 import { subjectKey } from '../sending/subjects.js';
@@ -99,15 +99,19 @@ export class LocalContainment {
     if (this.#held.delete(subjectKey(subject))) this.#options.models.refusing.withdraw(subject);
   }
 
-  #hold({ kind, mode, rule, subject, evidence }: Verdict, now: Instant): void {
+  #hold(verdict: Verdict, now: Instant): void {
     const { models, log } = this.#options;
-    if (kind !== 'act' || mode !== 'enforce' || rule.then !== 'block') return;
+    const { kind, mode, rule, subject, evidence } = verdict;
+    if (kind === 'renew' || mode !== 'enforce' || rule.then !== 'block') return;
     if (models.exemptions.covering(subject, now) !== undefined) return;
-    const { max } = models.sendVolume.rules.maxAutomaticBlocks;
     const breaker = breakerOf(subject, rule.count, rule.direction);
     let held = 0;
     for (const other of this.#held.values()) if (other.breaker === breaker) held++;
-    if (held >= max) {
+    const { maxAutomaticBlocks } = models.sendVolume.rules;
+    // What has gone on is refused by now, unless too many were.
+    const isHeld = this.#held.has(subjectKey(subject));
+    if (kind === 'beyond' && (isHeld || held < maxAutomaticBlocks.max)) return;
+    if (!mayBlock(verdict, held, maxAutomaticBlocks)) {
       log.error({ rule: rule.id, subject }, 'the store is away and too many are held already: not refused');
       return;
     }

@@ -17,6 +17,7 @@ import type { Response } from '../rules/respond.js';
 import { respond } from '../rules/respond.js';
 import type { Verdict } from '../rules/verdict.js';
 import type { Subject } from '../sending/subjects.js';
+import { subjectKey } from '../sending/subjects.js';
 import { StoreUnavailable, WrongExpectedRevision } from '../store/port.js';
 import { traceparentOf } from '../tracing/spans.js';
 import type { Tracing } from '../tracing/tracing.js';
@@ -123,7 +124,15 @@ export class Responder {
     const due = this.unanswered().filter(
       (verdict) => verdict.at > models.lastEventAt - UNFINISHED || isWanting(verdict, clock.now()),
     );
-    for (const verdict of due) if (await this.#leavesSomething(verdict)) this.#take(verdict, true);
+    const taken = new Set<string>();
+    for (const verdict of due) {
+      const key = subjectKey(verdict.subject);
+      // What was taken just now may be a proposal that is not recorded yet.
+      const follows = verdict.kind === 'beyond' && taken.has(key);
+      if (!follows && !(await this.#leavesSomething(verdict))) continue;
+      taken.add(key);
+      this.#take(verdict, true);
+    }
   }
 
   /** What {@link remember} must be told, in this order, by whoever begins where the events folded up to now end. */
@@ -224,7 +233,7 @@ export class Responder {
     if (open && !this.#openBreakers.has(breaker)) {
       log.error(
         { breaker, max, windowMs: window },
-        'circuit breaker: too many automatic blocks, rules only propose for now',
+        'circuit breaker: too many automatic blocks, most are only proposed now',
       );
     } else if (!open && this.#openBreakers.has(breaker)) {
       log.warn({ breaker }, 'circuit breaker: rules block again');
@@ -279,11 +288,14 @@ export class Responder {
     settled();
   }
 
-  /** Counts and logs what came of a verdict. Of one that is made up for, and had come to nothing, nothing is said. */
+  /**
+   * Counts and logs what came of a verdict. Of one that is made up for, or found the sender contained, and so had come to
+   * nothing, nothing is said.
+   */
   #tell({ verdict, recovered: madeUp }: Plan, executed: Executed, by: string): void {
     const { metrics, log } = this.#options;
     const type = executed.facts.at(-1)?.type;
-    if (madeUp && type === undefined) return;
+    if ((madeUp || verdict.kind === 'beyond') && type === undefined) return;
     metrics.blocks.settled(verdict, (type && OUTCOMES[type]) ?? 'none');
     const correlation = correlationOf(verdict);
     if (!madeUp) log.info(verdictFields(verdict, by, executed, correlation), 'a rule tripped');
@@ -320,7 +332,7 @@ const answerKey = ({ rule, lastPosition }: Evidence): string => `${rule} ${lastP
 
 /** Whether what it asks for, had it been done in time, would be in force now. */
 function isWanting({ kind, mode, rule, at }: Verdict, now: Instant): boolean {
-  if (kind !== 'act' || mode !== 'enforce' || rule.then === 'observe') return false;
+  if (kind === 'renew' || mode !== 'enforce' || rule.then === 'observe') return false;
   const lasts = rule.then === 'block' ? (rule.for ?? UNANSWERED) : rule.lapse;
   return at + Math.min(lasts, UNANSWERED) > now;
 }

@@ -1,5 +1,6 @@
 import { formatDuration } from '../kernel/time.js';
 import type { Subject, SubjectType } from '../sending/subjects.js';
+import { FAR_BEYOND } from './model.js';
 import type { Count, QuietHours, Rule } from './model.js';
 
 const NUMBERS = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
@@ -89,6 +90,11 @@ export function explain(rule: Rule, subject: Subject, seen: Seen): string {
     `rule "${rule.id}" allows ${allowed(seen)}`,
   ];
   return `${nameOf(subject)}: ${parts.join('; ')}.`;
+}
+
+/** Of a block that an open circuit breaker does not stop. */
+export function despiteBreaker(sentence: string): string {
+  return `${sentence.replace(/\.$/u, '')}; blocked although the circuit breaker is open: ${FAR_BEYOND} times the limit or more.`;
 }
 
 /** What a rule for senders who are still being learnt has noticed. */

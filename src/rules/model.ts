@@ -16,6 +16,18 @@ export const SUMS = [
 ] as const;
 export type Sum = (typeof SUMS)[number];
 
+export function isSum(count: string): count is Sum {
+  return SUMS.includes(count as Sum);
+}
+
+/** Times the limit: so much is far beyond it. */
+export const FAR_BEYOND = 5;
+
+/** From where on a count is far beyond a limit. */
+export function ceilingOf(limit: number): number {
+  return FAR_BEYOND * Math.max(1, limit);
+}
+
 /** How many different ones there are among a sender's messages. */
 export const DISTINCT_COUNTS = ['networks', 'ehlos', 'returnPaths', 'recipientDomains'] as const;
 export type DistinctCount = (typeof DISTINCT_COUNTS)[number];

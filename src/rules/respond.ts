@@ -2,6 +2,8 @@ import type { Act, Observe, Renew, RuleTerms } from '../blocks/commands.js';
 import type { Refusal, Until } from '../blocks/events.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import type { Direction, Subject } from '../sending/subjects.js';
+import { despiteBreaker } from './explain.js';
+import { FAR_BEYOND, ceilingOf, isSum } from './model.js';
 import type { Breaker, Rule } from './model.js';
 import type { Verdict } from './verdict.js';
 
@@ -34,7 +36,7 @@ export interface Response {
   readonly anticipated: Anticipated | undefined;
   /** The circuit breaker that what is anticipated counts for until its event does; undefined for none. */
   readonly counts: string | undefined;
-  /** The circuit breaker that was asked, and whether it made a proposal of a block; undefined where none was. */
+  /** The circuit breaker that was asked, and whether it is open; undefined where none was. */
   readonly asked: { readonly breaker: string; readonly open: boolean } | undefined;
 }
 
@@ -51,6 +53,19 @@ export function breakerOf({ type }: Pick<Subject, 'type'>, count: string, direct
   return direction === 'inbound' ? `${type} by arrivals` : `${type} by sends`;
 }
 
+/**
+ * Whether a rule may block, with so many blocks in its circuit breaker. An open one lets through whoever is far beyond its
+ * limit: else a thief gives up a few accounts, and the next one sends freely. It holds these too once they are far too many.
+ */
+export function mayBlock(verdict: Verdict, blocks: number, { max }: Pick<Breaker, 'max'>): boolean {
+  return blocks < (isFarBeyond(verdict) ? FAR_BEYOND * max : max);
+}
+
+/** How many different ones there are, or how many others, says nothing about how much a sender sends. */
+function isFarBeyond({ rule, evidence }: Verdict): boolean {
+  return isSum(rule.count) && evidence.observed >= ceilingOf(evidence.limit);
+}
+
 /** What is to be done about a verdict. Live traffic and a back-test come through here alike. */
 export function respond(verdict: Verdict, circumstances: Circumstances): Response {
   const { rule, subject, evidence, kind, mode } = verdict;
@@ -64,28 +79,39 @@ export function respond(verdict: Verdict, circumstances: Circumstances): Respons
   const exemptedBy = circumstances.exemptedBy(subject);
   const terms = termsOf(rule, evidence.sentence);
   const id = circumstances.newId();
-  const act: Act = { kind: 'act', action: rule.then, subject, terms, evidence, newId: id };
+  const act: Act = {
+    ...{ kind: 'act', action: rule.then, subject, terms, evidence, newId: id },
+    ...(kind === 'beyond' ? { onlyPending: true } : {}),
+  };
   if (exemptedBy !== undefined) return only({ ...act, exemptedBy });
   if (rule.then !== 'block') return only(act);
   const own = breakerOf(subject, rule.count, rule.direction);
   // Too many automatic blocks in a short time are more likely our mistake than an attack.
-  if (circumstances.automaticBlocks(own, breaker.window) >= breaker.max) {
-    return {
-      command: { ...act, action: 'propose' },
-      anticipated: undefined,
-      counts: undefined,
-      asked: { breaker: own, open: true },
-    };
+  const blocks = circumstances.automaticBlocks(own, breaker.window);
+  const open = blocks >= breaker.max;
+  const asked = { breaker: own, open };
+  if (!mayBlock(verdict, blocks, breaker)) {
+    return { ...only({ ...act, action: 'propose' }), asked };
   }
+  const command = open ? despite(act, rule) : act;
+  const pending = circumstances.pending?.(subject);
+  // As a rule it is blocked by now, and a proposal that is on its way becomes a block as soon as it is recorded.
+  if (kind === 'beyond' && pending === undefined) return { ...only(command), asked };
   const { direction, refuse: refusal } = rule;
   const until = rule.for === null ? null : now + rule.for;
   const anticipated = {
-    id: circumstances.pending?.(subject) ?? id,
+    id: pending ?? id,
     ...{ ...subject, direction, until, refusal, byRule: true as const },
   };
   // Accounts that turned abnormal together are one finding, which the first of their blocks stands for.
   const counts = rule.count === 'accounts' ? undefined : own;
-  return { command: act, anticipated, counts, asked: { breaker: own, open: false } };
+  return { command, anticipated, counts, asked };
+}
+
+/** A block although the circuit breaker is open: it says so. */
+function despite(act: Act, rule: Rule): Act {
+  const sentence = despiteBreaker(act.evidence.sentence);
+  return { ...act, terms: termsOf(rule, sentence), evidence: { ...act.evidence, sentence } };
 }
 
 function only(command: Response['command']): Response {

@@ -5,8 +5,11 @@ import type { Rule, RuleSet } from './model.js';
 
 /** A rule tripped: what it saw, and what it asks for. */
 export interface Verdict {
-  /** `act`: the volume is abnormal. `renew`: refused attempts go on, so the block may stay up. */
-  readonly kind: 'act' | 'renew';
+  /**
+   * `act`: the volume is abnormal. `renew`: refused attempts go on, so the block may stay up. `beyond`: a rule that blocks
+   * has tripped, and the sender has gone on far beyond its limit: nothing has stopped it, so a proposal must wait no longer.
+   */
+  readonly kind: 'act' | 'renew' | 'beyond';
   readonly rule: Rule;
   readonly mode: RuleSet['mode'];
   readonly subject: Subject;

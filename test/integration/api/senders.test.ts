@@ -288,6 +288,26 @@ describe('senders and checks over HTTP', () => {
     }
   });
 
+  test('a check says which circuit breaker is open, for as long as it is', async () => {
+    const other = await ApiServer.start();
+    try {
+      const source = `version: 1\nmaxAutomaticBlocks: 2 in 10m\nrules: []\n`;
+      assert.equal((await other.call('PUT', '/api/v1/rules', { body: { source } })).status, 200);
+      const ask = async () => (await other.get('/api/v1/check?account=a@example.com')).json.sentence;
+      await other.trip('one@example.com', 'block');
+      assert.doesNotMatch(await ask(), /circuit breaker/);
+      await other.trip('two@example.com', 'block');
+      assert.match(
+        await ask(),
+        / The circuit breaker "account by sends" is open: such blocks are only proposed below five times the limit\.$/,
+      );
+      other.clock.advance(10 * MINUTE);
+      assert.doesNotMatch(await ask(), /circuit breaker/);
+    } finally {
+      await other.stop();
+    }
+  });
+
   test('a check says that rules only observe, whatever is counted', async () => {
     const other = await ApiServer.start();
     try {

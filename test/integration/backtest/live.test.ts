@@ -27,6 +27,13 @@ exempt:
   - { subject: { type: account, value: user5@two.example.com }, reason: known }
 `;
 
+/** A low limit, so that many senders go on to five times it while the circuit breaker is open. */
+const BEYOND = `version: 1
+maxAutomaticBlocks: 2 in 4h
+rules:
+  - { id: burst, per: account, count: recipients, window: 10m, limit: 5, then: block, for: 30m, lapse: 20m }
+`;
+
 /** What is usual for a sender limits it: baselines are learnt from the summaries of days, which live are a task of their own. */
 const HABITS = `version: 1
 maxAutomaticBlocks: 1000 in 10m
@@ -79,6 +86,7 @@ describe('a back-test decides as a running server does', () => {
     ['the same with other messages', RULES, 2, 1],
     ['and others', RULES, 3, 1],
     ['baselines', HABITS, 4, 12],
+    ['senders far beyond their limit', BEYOND, 5, 1],
   ] as const) {
     test(`over the same messages, and over what the server recorded of them: ${name}`, async () => {
       const lines = lively(seed, 400, START, pauses).map(line);
@@ -92,6 +100,9 @@ describe('a back-test decides as a running server does', () => {
         const expected = recorded(live);
         assert.ok(expected.length > 10, `only ${expected.length} cases: the messages show too little`);
         assert.deepEqual(agreed(overTrace.candidates[0]!), expected);
+        const despite = expected.filter(({ sentence }) => sentence.includes('the circuit breaker is open'));
+        const both = despite.filter(({ proposedAt, blockedAt }) => proposedAt !== null && blockedAt !== null);
+        assert.equal(both.length > 2, rules === BEYOND, `${both.length} proposals became such blocks`);
 
         const store = openSqliteForReading(live.file);
         try {

@@ -165,6 +165,44 @@ describe('a detector that starts again', () => {
     await after.stop();
   });
 
+  test('blocks a sender that has gone on far beyond its limit meanwhile, although the circuit breaker is open', async (t) => {
+    const { clock, store, send, imposed } = await stage(t);
+    const breaker = RULES.replace('rules:', 'maxAutomaticBlocks: 1 in 1h\nrules:');
+    const before = await detect(store, clock, breaker);
+    await before.models.reached(await send(11, 'bob@example.com'));
+    await before.responder.idle();
+    await before.stop();
+    assert.equal(await imposed(), 1);
+    for (let n = 0; n < 49; n++) await send(1);
+    const after = await detect(store, clock, breaker);
+    await after.responder.idle();
+    assert.equal(await imposed(), 1);
+    await after.stop();
+    await send(1);
+    const last = await detect(store, clock, breaker);
+    await last.responder.idle();
+    assert.equal(await imposed(), 2);
+    await last.stop();
+  });
+
+  test('does the same where it had neither proposed nor blocked before', async (t) => {
+    const { clock, store, send, imposed } = await stage(t);
+    const breaker = RULES.replace('rules:', 'maxAutomaticBlocks: 1 in 1h\nrules:');
+    const before = await detect(store, clock, breaker);
+    await before.models.reached(await send(11, 'bob@example.com'));
+    await before.responder.idle();
+    await before.stop();
+    for (let n = 0; n < 50; n++) await send(1);
+    const after = await detect(store, clock, breaker);
+    await after.responder.idle();
+    assert.equal(await imposed(), 2);
+    assert.deepEqual(after.said().slice(1), [
+      'a rule had tripped before this start: it is acted upon now / burst / BlockProposed',
+      'a rule had tripped before this start: it is acted upon now / burst / BlockImposed',
+    ]);
+    await after.stop();
+  });
+
   test('does not take the past for a storm of blocks: the circuit breaker stays closed', async (t) => {
     const { clock, store, send } = await stage(t);
     const breaker = BOTH.replace('rules:', 'maxAutomaticBlocks: 5 in 1m\nrules:');

@@ -374,3 +374,35 @@ describe('renewal', () => {
       .then([]);
   });
 });
+
+describe('a rule whose sender has gone on far beyond its limit', () => {
+  test('makes the proposal that waits a block, under the id of the proposal', () => {
+    given([proposed()])
+      .when(act({ onlyPending: true }))
+      .then([byRule({ block: 'p1' })]);
+  });
+
+  test('does nothing where no proposal waits, or the one that did has lapsed', () => {
+    given([])
+      .when(act({ onlyPending: true }))
+      .then([]);
+    given([proposed({ lapsesAt: NOW })])
+      .when(act({ onlyPending: true }))
+      .then([]);
+  });
+
+  test('does nothing where a block is in force: it was contained when the rule tripped', () => {
+    given([imposed({ until: NOW + MINUTE })])
+      .when(act({ onlyPending: true }))
+      .then([]);
+  });
+
+  test('does nothing to a sender whose proposal a person has dismissed, or who is exempt', () => {
+    given([proposed(), dismissed])
+      .when(act({ onlyPending: true }))
+      .then([]);
+    given([])
+      .when(act({ onlyPending: true, exemptedBy: { id: 'e1', reason: 'a newsletter' } }))
+      .then([]);
+  });
+});

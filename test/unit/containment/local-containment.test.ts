@@ -151,6 +151,22 @@ describe('what a node does for itself', () => {
     assert.equal(refused('user-29@d29.example'), false);
   });
 
+  test('one that goes on to five times its limit all the same, where the circuit breaker allows no more', () => {
+    for (let n = 0; n < 20; n++) send(11, `user-${n}@d${n}.example`);
+    send(11);
+    for (let n = 0; n < 38; n++) send(1);
+    assert.equal(refused(), false);
+    send(1);
+    assert.equal(refused(), true);
+    assert.equal(containment.held, 21);
+  });
+
+  test('even of those no more than five times as many as the circuit breaker allows', () => {
+    for (let n = 0; n < 120; n++) send(50, `user-${n}@d${n}.example`);
+    assert.equal(containment.held, 100);
+    assert.equal(refused('user-119@d119.example'), false);
+  });
+
   test('networks that guess leave the room for accounts', () => {
     for (let n = 0; n < 30; n++)
       containment.saw('auth-x', [failed(clock.now(), 0, { network: `198.51.100.${n}`, count: 4 })]);

@@ -75,7 +75,12 @@ describe('a rule', () => {
     const [verdict] = watching.send({ recipients: 1 });
     assert.deepEqual([verdict?.evidence.observed, verdict?.evidence.leaveOut], [41, 2]);
     assert.match(verdict!.evidence.sentence, /41 recipients within 10m besides its two largest messages/);
-    assert.deepEqual(watching.pass(MINUTE).send({ recipients: 900 }, 2), [], 'and begins with two more');
+    const next = watching.pass(MINUTE).send({ recipients: 900 }, 2);
+    assert.deepEqual(
+      next.filter(({ kind }) => kind === 'act'),
+      [],
+      'and begins with two more',
+    );
     assert.equal(watching.send({ recipients: 41 }).length, 1);
   });
 
