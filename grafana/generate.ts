@@ -4,7 +4,7 @@ import { DASHBOARDS } from './source/dashboards.js';
 import { described, FOLDER, PAGE, rendered } from './source/rendered.js';
 
 /*
- * Writes grafana/dashboards/*.json, and what docs/dashboards.md says of their panels: npm run dashboards
+ * Writes grafana/dashboards/*.json, and what docs/reference/dashboards.md says of their panels: npm run dashboards
  */
 const write = async (file: URL, text: string): Promise<void> => {
   await writeFile(file, text);

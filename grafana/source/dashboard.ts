@@ -43,7 +43,7 @@ export function dashboard(content: Content): Dashboard {
     links: [
       OTHER_DASHBOARDS,
       apiLink('Health', '/healthz'),
-      docsLink('How to read this', 'docs/dashboards.md'),
+      docsLink('How to read this', 'docs/reference/dashboards.md'),
     ],
     templating: { list: [...variables] },
     annotations: { list: [...annotations] },

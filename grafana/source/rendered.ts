@@ -6,7 +6,7 @@ const REPOSITORY = new URL('../../../', import.meta.url);
 /** Where the dashboards lie: in the repository, not beside what tsc makes of this. */
 export const FOLDER = new URL('grafana/dashboards/', REPOSITORY);
 /** The page that describes them. */
-export const PAGE = new URL('docs/dashboards.md', REPOSITORY);
+export const PAGE = new URL('docs/reference/dashboards.md', REPOSITORY);
 
 /** Between these stands in the page what is made from the dashboards. */
 const GENERATED = /(<!-- npm run dashboards writes from here -->)[^]*(<!-- to here -->)/;
@@ -21,7 +21,7 @@ export async function described(
   dashboards: Readonly<Record<string, Dashboard>>,
   page: string,
 ): Promise<string> {
-  if (!GENERATED.test(page)) throw new Error(`docs/dashboards.md has no place for the panels: ${GENERATED}`);
+  if (!GENERATED.test(page)) throw new Error(`docs/reference/dashboards.md has no place for the panels: ${GENERATED}`);
   const all = Object.values(dashboards).map(section).join('\n\n');
   const text = page.replace(GENERATED, (_, from: string, to: string) => `${from}\n\n${all}\n\n${to}`);
   return format(text, { ...(await resolveConfig(PAGE)), parser: 'markdown' });
@@ -42,6 +42,6 @@ function section(dashboard: Dashboard): string {
 
 function line({ title = '', description = '' }: { title?: string; description?: string }): string {
   // Beside the page, not under an address that is chosen at the top of a dashboard.
-  const here = description.replaceAll('${docs}docs/', '');
+  const here = description.replaceAll('${docs}docs/', '../');
   return `| ${title} | ${here.replaceAll('|', '\\|')} |`;
 }

@@ -26,10 +26,10 @@ const OF_ALL = /"msg":"rules are in force"/;
 /** What may come of a rule that has tripped: fields that are looked for. */
 const OUTCOMES = ['BlockImposed', 'BlockProposed', 'ExemptionApplied', 'RuleObserved'];
 
-/** Every line of docs/logging.md, and the last words of a process that ends by a fault. */
+/** Every line of docs/reference/logging.md, and the last words of a process that ends by a fault. */
 export function documentedLines(): readonly LogLine[] {
   const lines: LogLine[] = [];
-  for (const row of readFileSync(path.join(REPOSITORY, 'docs/logging.md'), 'utf8').split('\n')) {
+  for (const row of readFileSync(path.join(REPOSITORY, 'docs/reference/logging.md'), 'utf8').split('\n')) {
     const [msg, level, component] = row
       .split('|')
       .slice(1)

@@ -14,7 +14,7 @@ interface Row {
 }
 
 const rows = new Map<string, Row>();
-for (const line of readFileSync('docs/logging.md', 'utf8').split('\n')) {
+for (const line of readFileSync('docs/reference/logging.md', 'utf8').split('\n')) {
   const [message, level, component, fields] = line
     .split('|')
     .slice(1, -1)
@@ -35,7 +35,7 @@ const MADE: Readonly<Record<string, readonly string[]>> = {
   'verdictFields()': Object.keys(verdictFields(verdict, '', { facts: [] }, '')),
 };
 
-describe('docs/logging.md', () => {
+describe('docs/reference/logging.md', () => {
   const lines = logLines();
 
   test('every line is found, and has words that can be looked for', () => {

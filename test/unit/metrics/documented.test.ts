@@ -6,7 +6,7 @@ import { documentedMetrics } from '../../support/metrics.js';
 const documented = documentedMetrics();
 const shown = new Metrics().registry.shown();
 
-test('docs/metrics.md lists the metrics that there are, and no others', () => {
+test('docs/reference/metrics.md lists the metrics that there are, and no others', () => {
   assert.deepEqual(
     shown.map(({ name }) => name).filter((name) => !documented.has(name)),
     [],
