@@ -80,17 +80,3 @@ function placed(rows: readonly Row[]): (Panel | RowPanel)[] {
 function asPanel(panel: Omit<Unplaced, 'gridPos'> & Pick<Panel, 'gridPos' | 'id'>): Panel {
   return panel as unknown as Panel;
 }
-
-/** What {@link dashboard} has put together, apart again. */
-export function panelsByRow({ panels = [] }: Dashboard): readonly Pick<RowPanel, 'title' | 'panels'>[] {
-  const rows: { title: string | undefined; panels: Panel[] }[] = [];
-  for (const panel of panels) {
-    if (isRow(panel)) rows.push({ title: panel.title, panels: [...panel.panels] });
-    else rows.at(-1)?.panels.push(panel);
-  }
-  return rows;
-}
-
-function isRow(panel: Panel | RowPanel): panel is RowPanel {
-  return panel.type === 'row';
-}

@@ -29,8 +29,10 @@ const OUTCOMES = ['BlockImposed', 'BlockProposed', 'ExemptionApplied', 'RuleObse
 /** Every line of docs/reference/logging.md, and the last words of a process that ends by a fault. */
 export function documentedLines(): readonly LogLine[] {
   const lines: LogLine[] = [];
+  let component = '';
   for (const row of readFileSync(path.join(REPOSITORY, 'docs/reference/logging.md'), 'utf8').split('\n')) {
-    const [msg, level, component] = row
+    component = /^### (\w+)$/.exec(row)?.[1] ?? component;
+    const [msg, level] = row
       .split('|')
       .slice(1)
       .map((cell) => cell.trim());
@@ -38,7 +40,7 @@ export function documentedLines(): readonly LogLine[] {
     for (const outcome of msg === 'a rule tripped' ? OUTCOMES : [undefined])
       lines.push({
         text: JSON.stringify({ level, component, outcome, msg }),
-        ...{ level: level!, component: component! },
+        ...{ level: level!, component },
       });
   }
   return [...lines, { text: 'stopgap: stopped by a fault: …', level: 'fatal', component: 'app' }];

@@ -13,9 +13,12 @@ interface Row {
   readonly fields: readonly string[];
 }
 
+/** Each component has a heading and a table; a row gives the message, its level and its fields. */
 const rows = new Map<string, Row>();
+let component = '';
 for (const line of readFileSync('docs/reference/logging.md', 'utf8').split('\n')) {
-  const [message, level, component, fields] = line
+  component = /^### (\w+)$/.exec(line)?.[1] ?? component;
+  const [message, level, fields] = line
     .split('|')
     .slice(1, -1)
     .map((cell) => cell.trim());
@@ -23,7 +26,7 @@ for (const line of readFileSync('docs/reference/logging.md', 'utf8').split('\n')
   assert.ok(!rows.has(message!), `"${message}" stands twice`);
   rows.set(message!, {
     level,
-    component: component!,
+    component,
     fields: [...fields!.matchAll(/`(\w+)`/g)].map(([, name]) => name!),
   });
 }

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { describe, test } from 'node:test';
 import type { Panel, RowPanel, VariableModel } from '@grafana/schema';
 import { DASHBOARDS } from '../../../grafana/source/dashboards.js';
-import { described, FOLDER, PAGE, rendered } from '../../../grafana/source/rendered.js';
+import { FOLDER, rendered } from '../../../grafana/source/rendered.js';
 import { isRow, panelsOf, queriesOf, shippedDashboards } from '../../support/watch/dashboards.js';
 import { assertAsksForWhatIs, exposedSeries } from '../../support/watch/exposed.js';
 import { selectorsOf } from '../../support/watch/promql.js';
@@ -28,8 +28,6 @@ test('what lies in grafana/dashboards is what npm run dashboards makes', async (
     const file = new URL(name, FOLDER);
     assert.equal(readFileSync(file, 'utf8'), await rendered(content, file), `${name}: npm run dashboards`);
   }
-  const page = readFileSync(PAGE, 'utf8');
-  assert.equal(page, await described(DASHBOARDS, page), 'docs/reference/dashboards.md: npm run dashboards');
 });
 
 test('every metric of ours stands on a dashboard', () => {
