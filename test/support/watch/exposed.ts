@@ -28,7 +28,7 @@ export function exposedSeries(): ReadonlyMap<string, Exposed> {
     const series = {
       type: type as Exposed['type'],
       labels: [...labelNames, ...TARGET],
-      values: documented.get(name)!.labels,
+      values: documented.get(name)?.labels ?? new Map(),
     };
     if (type !== 'histogram') all.set(name, series);
     else {

@@ -13,10 +13,16 @@ interface Row {
   readonly fields: readonly string[];
 }
 
+const quotedIn = (text: string): readonly string[] => [...text.matchAll(/`(\w+)`/g)].map(([, name]) => name!);
+const page = readFileSync('docs/reference/logging.md', 'utf8');
+/** The fields that several lines have, as the page lists them once. */
+const LISTS: Readonly<Record<string, readonly string[]>> = Object.fromEntries(
+  [...page.matchAll(/^- _(\w+)_: (.*)$/gm)].map(([, name, list]) => [name!, quotedIn(list!)]),
+);
 /** Each component has a heading and a table; a row gives the message, its level and its fields. */
 const rows = new Map<string, Row>();
 let component = '';
-for (const line of readFileSync('docs/reference/logging.md', 'utf8').split('\n')) {
+for (const line of page.split('\n')) {
   component = /^### (\w+)$/.exec(line)?.[1] ?? component;
   const [message, level, fields] = line
     .split('|')
@@ -27,7 +33,10 @@ for (const line of readFileSync('docs/reference/logging.md', 'utf8').split('\n')
   rows.set(message!, {
     level,
     component,
-    fields: [...fields!.matchAll(/`(\w+)`/g)].map(([, name]) => name!),
+    fields: [
+      ...quotedIn(fields!),
+      ...[...fields!.matchAll(/_(decision|verdict)_/g)].flatMap(([, list]) => LISTS[list!]!),
+    ],
   });
 }
 
