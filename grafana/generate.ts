@@ -1,11 +1,9 @@
-import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { fileURLToPath } from 'node:url';
 import { DASHBOARDS } from './source/dashboards.js';
-import { described, FOLDER, PAGE, rendered } from './source/rendered.js';
+import { FOLDER, rendered } from './source/rendered.js';
 
-/*
- * Writes grafana/dashboards/*.json, and what docs/dashboards.md says of their panels: npm run dashboards
- */
+/* Writes grafana/dashboards/*.json: npm run dashboards */
 const write = async (file: URL, text: string): Promise<void> => {
   await writeFile(file, text);
   process.stdout.write(`${fileURLToPath(file)}\n`);
@@ -16,4 +14,3 @@ for (const [name, content] of Object.entries(DASHBOARDS)) {
   const file = new URL(name, FOLDER);
   await write(file, await rendered(content, file));
 }
-await write(PAGE, await described(DASHBOARDS, await readFile(PAGE, 'utf8')));

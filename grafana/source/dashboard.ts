@@ -43,7 +43,7 @@ export function dashboard(content: Content): Dashboard {
     links: [
       OTHER_DASHBOARDS,
       apiLink('Health', '/healthz'),
-      docsLink('How to read this', 'docs/dashboards.md'),
+      docsLink('How to read this', 'docs/reference/dashboards.md'),
     ],
     templating: { list: [...variables] },
     annotations: { list: [...annotations] },
@@ -79,18 +79,4 @@ function placed(rows: readonly Row[]): (Panel | RowPanel)[] {
 /** Grafana's own type says less of options and queries than ours. */
 function asPanel(panel: Omit<Unplaced, 'gridPos'> & Pick<Panel, 'gridPos' | 'id'>): Panel {
   return panel as unknown as Panel;
-}
-
-/** What {@link dashboard} has put together, apart again. */
-export function panelsByRow({ panels = [] }: Dashboard): readonly Pick<RowPanel, 'title' | 'panels'>[] {
-  const rows: { title: string | undefined; panels: Panel[] }[] = [];
-  for (const panel of panels) {
-    if (isRow(panel)) rows.push({ title: panel.title, panels: [...panel.panels] });
-    else rows.at(-1)?.panels.push(panel);
-  }
-  return rows;
-}
-
-function isRow(panel: Panel | RowPanel): panel is RowPanel {
-  return panel.type === 'row';
 }

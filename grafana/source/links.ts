@@ -14,7 +14,7 @@ export const OTHER_DASHBOARDS: DashboardLink = {
   targetBlank: false,
 };
 
-/** A page of the API, under the address that is chosen at the top. Most want a token, see docs/dashboards.md. */
+/** A page of the API, under the address that is chosen at the top. Most want a token, see docs/reference/dashboards.md. */
 export function apiLink(title: string, path: `/${string}`): DashboardLink {
   return { ...frame(title, `GET ${path}`), url: `\${api}${path}` };
 }
@@ -31,13 +31,13 @@ export function docsLink(title: string, path: string): DashboardLink {
 
 /** What to do about an alert, for a description. */
 export function runbook(alert: `Stopgap${string}`): string {
-  return `[${alert}](\${docs}docs/runbooks/${alert}.md)`;
+  return `[${alert}](\${docs}docs/run/incidents.md#${alert})`;
 }
 
 /** The same behind the name of an alert. */
 export const RUNBOOK: DataLink = {
   title: 'What to do: ${__value.text}',
-  url: '${docs}docs/runbooks/${__value.text}.md',
+  url: '${docs}docs/run/incidents.md#${__value.text}',
   targetBlank: true,
 };
 

@@ -1,5 +1,5 @@
 /*
- * Queries as docs/metrics.md says they are right: counters count what one process did and are summed over the processes;
+ * Queries as docs/reference/metrics.md says they are right: counters count what one process did and are summed over the processes;
  * gauges that are read off the read models say the same in every process that has caught up, and of those the greatest
  * is taken.
  */

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import type { BacktestReport } from '../backtest/report.js';
 import { subjectShape } from './shapes.js';
 
-/* What the API gives of back-tests. docs/backtest.md explains the report, which the command line gives too. */
+/* What the API gives of back-tests. docs/run/backtest.md explains the report, which the command line gives too. */
 
 const instant = z.string().meta({ format: 'date-time' });
 const count = z.int();

@@ -103,7 +103,7 @@ export function createOperations(
   return serving(deps, [...operationRoutes(deps), ...own]);
 }
 
-/** The HTTP side: docs/api.md describes it. */
+/** The HTTP side: docs/reference/api.md describes it. */
 export function createApi(deps: ApiDependencies): Api {
   const feeds = new EventFeeds(deps);
   const routes = rootRoutes([

@@ -55,7 +55,7 @@ export function openApi(routes: readonly Route[]): Json {
     info: {
       title: 'Stopgap',
       version: '1',
-      description: 'Contains mail abuse: blocks, rules, senders. See docs/api.md.',
+      description: 'Contains mail abuse: blocks, rules, senders. See docs/reference/api.md.',
     },
     security: [{ token: [] }],
     paths,

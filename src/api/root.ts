@@ -20,7 +20,7 @@ export function rootRoutes(routes: readonly Route[]): readonly Route[] {
           openapi: DOCUMENT,
           health: '/healthz',
           metrics: '/metrics',
-          docs: 'docs/api.md',
+          docs: 'docs/reference/api.md',
         }),
     }),
     route({

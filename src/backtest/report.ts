@@ -8,7 +8,7 @@ import type { Trial } from './trial.js';
 
 /*
  * What a back-test says, as `--json` and the API give it. Instants are ISO 8601 texts, durations texts such as `10m`,
- * null is what does not apply. docs/backtest.md explains each field; a change here is a change of the interface.
+ * null is what does not apply. docs/run/backtest.md explains each field; a change here is a change of the interface.
  */
 
 /** One block or proposal. */

@@ -66,5 +66,5 @@ export function readOpenTelemetry(raw: RawSettings, env: Environment): readonly 
   return Object.keys(env)
     .filter((name) => ABOUT_TRACES.test(name) && !READ_BY_THE_SDK.test(name) && !READ_HERE.test(name))
     .filter((name) => given(name) !== undefined)
-    .map((name) => `${name}: is not heeded; docs/tracing.md says what is`);
+    .map((name) => `${name}: is not heeded; docs/inside/tracing.md says what is`);
 }

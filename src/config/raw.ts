@@ -142,7 +142,7 @@ export class RawSettings {
         );
         const near = nearest(setting.slice(PREFIX.length), names);
         const meant = `${PREFIX}${near}${direct ? '' : FROM_FILE}`;
-        const remedy = near === undefined ? 'see docs/configuration.md' : `did you mean ${meant}?`;
+        const remedy = near === undefined ? 'see docs/reference/configuration.md' : `did you mean ${meant}?`;
         this.problems.push(`${name}: unknown variable; ${remedy}`);
       } else if (value !== undefined && value.trim() !== '') {
         if (direct) given.set(key, { value: value.trim(), where: name, base });

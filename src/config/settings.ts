@@ -1,4 +1,4 @@
-/** One setting, as docs/configuration.md lists it (a test compares the two). */
+/** One setting, as docs/reference/configuration.md lists it (a test compares the two). */
 export interface Setting {
   /** Its place in stopgap.yaml: `smtp.relay.url`. Those under `smtp.submission` and `smtp.inbound` may stand in a list. */
   readonly path: string;

@@ -1,5 +1,5 @@
 /**
- * Every error that a user can meet carries a code from this list; docs/api.md explains each, and a test
+ * Every error that a user can meet carries a code from this list; docs/reference/api.md explains each, and a test
  * compares the two.
  */
 export const ERROR_CODES = {

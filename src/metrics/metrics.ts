@@ -17,7 +17,7 @@ export interface MetricsOptions {
 }
 
 /**
- * Every metric there is, by subject, on a registry of its own; docs/metrics.md lists them. Labels come from fixed
+ * Every metric there is, by subject, on a registry of its own; docs/reference/metrics.md lists them. Labels come from fixed
  * lists, from the configuration or from the rule set: never from the wire, and never an address.
  */
 export class Metrics {

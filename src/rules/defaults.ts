@@ -1,6 +1,6 @@
 /**
  * The rules that ship. Each sender is measured by what it usually does; a flood is stopped within its first dozens of
- * recipients, and what may be legitimate is only proposed. docs/detection.md says where the numbers come from.
+ * recipients, and what may be legitimate is only proposed. docs/inside/detection.md says where the numbers come from.
  */
 export const DEFAULT_RULES = `# The rule set that is in force where no rules file is configured.
 version: 1

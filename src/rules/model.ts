@@ -99,7 +99,7 @@ export interface Rule {
   readonly description?: string;
 }
 
-/** How a limit follows a sender's baselines; see docs/detection.md. */
+/** How a limit follows a sender's baselines; see docs/inside/detection.md. */
 export interface Baseline {
   /** Times the median of the weekly peaks. */
   readonly typical: number;

@@ -2,9 +2,12 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const DOCUMENT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../../docs/metrics.md');
+const DOCUMENT = path.resolve(
+  path.dirname(fileURLToPath(import.meta.url)),
+  '../../../docs/reference/metrics.md',
+);
 
-/** What docs/metrics.md says of one metric. */
+/** What docs/reference/metrics.md says of one metric. */
 export interface Documented {
   readonly type: string;
   /** By label the values that it may have; undefined where they are not listed one by one. */
@@ -12,14 +15,14 @@ export interface Documented {
   readonly meaning: string;
 }
 
-/** The tables of docs/metrics.md, by name. */
+/** The tables of docs/reference/metrics.md, by name. */
 export function documentedMetrics(): ReadonlyMap<string, Documented> {
   const found = new Map<string, Documented>();
   for (const line of readFileSync(DOCUMENT, 'utf8').split('\n')) {
     const [, name, type, labels, meaning] = line.split('|').map((cell) => cell.trim());
     const known = /^`(stopgap_\w+)`$/.exec(name ?? '')?.[1];
     if (known === undefined) continue;
-    if (found.has(known)) throw new Error(`docs/metrics.md has ${known} twice`);
+    if (found.has(known)) throw new Error(`docs/reference/metrics.md has ${known} twice`);
     found.set(known, { type: type!, labels: labelsOf(labels!), meaning: meaning! });
   }
   return found;
@@ -30,7 +33,7 @@ function labelsOf(cell: string): Documented['labels'] {
   const labels = new Map<string, readonly string[] | undefined>();
   for (const part of cell.split(';').filter((text) => text.trim() !== '')) {
     const [, label, rest] = /^\s*`(\w+)`(?::\s*(.*))?$/.exec(part) ?? [];
-    if (label === undefined) throw new Error(`docs/metrics.md: no label in ${part}`);
+    if (label === undefined) throw new Error(`docs/reference/metrics.md: no label in ${part}`);
     const isList = /^`[^`]+`(?:, `[^`]+`)*$/.test(rest ?? '');
     labels.set(label, isList ? [...rest!.matchAll(/`([^`]+)`/g)].map(([, value]) => value!) : undefined);
   }

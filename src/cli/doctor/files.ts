@@ -85,7 +85,7 @@ export function checkRules(findings: Findings, { loaded, rules: inForce }: World
       'stopgap rules observed lists what they would have done; mode: enforce in the rules lets them act',
     );
   for (const warning of warnings)
-    findings.warning(warning, 'change the rule, or the setting that it names (docs/rules.md)');
+    findings.warning(warning, 'change the rule, or the setting that it names (docs/reference/rules.md)');
 }
 
 export function checkOverrides(findings: Findings, { loaded }: World): void {

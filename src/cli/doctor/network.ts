@@ -41,7 +41,7 @@ export async function checkServer(findings: Findings, { server, loaded }: World)
   if (typeof used === 'string' && used !== (await directoryId(data)))
     findings.warning(
       `${origin} does not use ${data}: it runs with other settings than those that are looked at here`,
-      'give the doctor the settings of that process: --config, and the variables of its unit (docs/runbooks/README.md)',
+      'give the doctor the settings of that process: --config, and the variables of its unit (docs/run/incidents.md)',
     );
   const parts = ['store', 'relay', 'readModels', 'listeners'].map(
     (part) => `${part} ${String(health[part])}`,
@@ -96,7 +96,7 @@ async function checkPort(findings: Findings, world: World, port: Port): Promise<
   } else if (fault === 'EACCES') {
     findings.problem(
       `${text} is not for this user`,
-      'give the service CAP_NET_BIND_SERVICE (docs/operating.md), or use a port from 1024 on',
+      'give the service CAP_NET_BIND_SERVICE (docs/run/operating.md), or use a port from 1024 on',
     );
   } else if (fault === 'EADDRNOTAVAIL' || fault === 'ENOTFOUND') {
     findings.problem(`${text}: this machine has no such address`, 'name one that it has, or :port for all');

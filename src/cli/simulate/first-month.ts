@@ -28,5 +28,5 @@ export function firstMonth(
 
 const PROPOSED = [
   'rules that go by baselines only propose for whom they do not know yet, and high fixed ceilings block: see',
-  'docs/detection.md.',
+  'docs/inside/detection.md.',
 ];

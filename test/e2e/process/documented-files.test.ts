@@ -23,7 +23,9 @@ type Mapping = Record<string, unknown>;
 
 const PAGES = [
   'README.md',
-  ...readdirSync('docs').flatMap((name) => (name.endsWith('.md') ? [`docs/${name}`] : [])),
+  ...readdirSync('docs', { recursive: true, encoding: 'utf8' }).flatMap((name) =>
+    name.endsWith('.md') ? [`docs/${name}`] : [],
+  ),
 ];
 const SETTINGS = new Set(listSettings().map((setting) => setting.path.split('.')[0]!));
 

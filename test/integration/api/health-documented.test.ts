@@ -4,9 +4,9 @@ import { test } from 'node:test';
 import { Scene } from '../../support/kurrentdb/scene.js';
 import { Stopgap } from '../../support/smtp/stopgap.js';
 
-/** The fields that docs/api.md says `/healthz` has. */
+/** The fields that docs/reference/api.md says `/healthz` has. */
 function documented(): readonly string[] {
-  const docs = readFileSync('docs/api.md', 'utf8');
+  const docs = readFileSync('docs/reference/api.md', 'utf8');
   const [, section] = /^### GET \/healthz\n([\s\S]*?)(?=^#)/m.exec(docs)!;
   return [...section!.matchAll(/^\| `(\w+)` /gm)].map(([, name]) => name!);
 }
@@ -16,7 +16,7 @@ async function fieldsOf(stopgap: Stopgap): Promise<readonly string[]> {
   return Object.keys((await answer.json()) as object);
 }
 
-test('docs/api.md lists just what /healthz says, at an SMTP node with an outbox', (t) =>
+test('docs/reference/api.md lists just what /healthz says, at an SMTP node with an outbox', (t) =>
   Scene.play(async (scene) => {
     const { url } = await scene.server();
     const stopgap = await Stopgap.start(t, { settings: { roles: ['smtp'], store: url } });

@@ -134,17 +134,17 @@ describe('operations and the description of the API', () => {
     assert.deepEqual(names('/api/v1/blocks/{id}', 'patch'), ['id', 'Idempotency-Key', 'If-Match']);
   });
 
-  test('the list of resources and docs/api.md name every route', async () => {
+  test('the list of resources and docs/reference/api.md name every route', async () => {
     const { json } = await server.get('/api/v1', { role: 'viewer' });
-    const docs = readFileSync('docs/api.md', 'utf8');
+    const docs = readFileSync('docs/reference/api.md', 'utf8');
     for (const { method, path } of json.items) {
-      assert.ok(docs.includes(`${method} ${path}`), `docs/api.md does not name ${method} ${path}`);
+      assert.ok(docs.includes(`${method} ${path}`), `docs/reference/api.md does not name ${method} ${path}`);
     }
     assert.equal(json.items.length, server.api.routes.length);
   });
 
-  test('docs/api.md explains just the error codes that there are', () => {
-    const docs = readFileSync('docs/api.md', 'utf8');
+  test('docs/reference/api.md explains just the error codes that there are', () => {
+    const docs = readFileSync('docs/reference/api.md', 'utf8');
     const explained = [...docs.matchAll(/^\| `\/problems\/([a-z-]+)` +\|/gm)].map(([, code]) => code!);
     assert.deepEqual(explained.sort(), Object.keys(ERROR_CODES).sort());
   });

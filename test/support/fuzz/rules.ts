@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 
-/* Rule sets as the grammar of docs/rules.md has them: nearly all that is made is in order. What is not, others make of it. */
+/* Rule sets as the grammar of docs/reference/rules.md has them: nearly all that is made is in order. What is not, others make of it. */
 
 const duration = fc.constantFrom('1m', '10m', '1h', '24h', '7d', '35d');
 const long = fc.constantFrom('24h', '30d', '365d');

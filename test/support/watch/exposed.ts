@@ -16,7 +16,7 @@ const OF_PROMETHEUS = [
 export interface Exposed {
   readonly type: 'counter' | 'gauge' | 'histogram';
   readonly labels: readonly string[];
-  /** By label the values that it may have, where docs/metrics.md lists them. */
+  /** By label the values that it may have, where docs/reference/metrics.md lists them. */
   readonly values: ReadonlyMap<string, readonly string[] | undefined>;
 }
 
@@ -28,7 +28,7 @@ export function exposedSeries(): ReadonlyMap<string, Exposed> {
     const series = {
       type: type as Exposed['type'],
       labels: [...labelNames, ...TARGET],
-      values: documented.get(name)!.labels,
+      values: documented.get(name)?.labels ?? new Map(),
     };
     if (type !== 'histogram') all.set(name, series);
     else {

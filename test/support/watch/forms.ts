@@ -44,15 +44,15 @@ export function composeForm(): {
 }
 
 /**
- * The units that docs/operating.md and docs/deploy.md describe, without `.service`: all roles in one, and the instances
+ * The units that docs/run/operating.md and docs/run/deploy.md describe, without `.service`: all roles in one, and the instances
  * of a template for each role. And where users hand in mail.
  */
 export function systemdForm(): {
   readonly units: ReadonlyMap<string, Process>;
   readonly submission: ReadonlySet<string>;
 } {
-  const one = /`\/etc\/systemd\/system\/([\w-]+)\.service`/.exec(read('docs/operating.md'))![1]!;
-  const deploy = read('docs/deploy.md');
+  const one = /`\/etc\/systemd\/system\/([\w-]+)\.service`/.exec(read('docs/run/operating.md'))![1]!;
+  const deploy = read('docs/run/deploy.md');
   const template = /`\/etc\/systemd\/system\/([\w-]+@)\.service`/.exec(deploy)![1]!;
   const listen = listSettings().find(({ path: name }) => name === 'api.listen')!;
   const units = new Map<string, Process>([[one, { roles: ROLES, port: portOf(listen.default!) }]]);
@@ -63,6 +63,6 @@ export function systemdForm(): {
       port: portOf(variables.get('STOPGAP_API_LISTEN')!),
     });
   }
-  const listeners = read('docs/operating.md').matchAll(/listen: ':(\d+)', tls:/g);
+  const listeners = read('docs/run/operating.md').matchAll(/listen: ':(\d+)', tls:/g);
   return { units, submission: new Set([...listeners].map(([, port]) => port!)) };
 }

@@ -26,11 +26,13 @@ const OF_ALL = /"msg":"rules are in force"/;
 /** What may come of a rule that has tripped: fields that are looked for. */
 const OUTCOMES = ['BlockImposed', 'BlockProposed', 'ExemptionApplied', 'RuleObserved'];
 
-/** Every line of docs/logging.md, and the last words of a process that ends by a fault. */
+/** Every line of docs/reference/logging.md, and the last words of a process that ends by a fault. */
 export function documentedLines(): readonly LogLine[] {
   const lines: LogLine[] = [];
-  for (const row of readFileSync(path.join(REPOSITORY, 'docs/logging.md'), 'utf8').split('\n')) {
-    const [msg, level, component] = row
+  let component = '';
+  for (const row of readFileSync(path.join(REPOSITORY, 'docs/reference/logging.md'), 'utf8').split('\n')) {
+    component = /^### (\w+)$/.exec(row)?.[1] ?? component;
+    const [msg, level] = row
       .split('|')
       .slice(1)
       .map((cell) => cell.trim());
@@ -38,7 +40,7 @@ export function documentedLines(): readonly LogLine[] {
     for (const outcome of msg === 'a rule tripped' ? OUTCOMES : [undefined])
       lines.push({
         text: JSON.stringify({ level, component, outcome, msg }),
-        ...{ level: level!, component: component! },
+        ...{ level: level!, component },
       });
   }
   return [...lines, { text: 'stopgap: stopped by a fault: …', level: 'fatal', component: 'app' }];

@@ -1,28 +1,30 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { REPOSITORY } from './rules.js';
 import type { Command, Pipeline } from './shell.js';
 import { inlineIn, pipelinesOf, shellIn } from './shell.js';
 
-/** Where the runbooks lie. */
-export const RUNBOOKS = path.join(REPOSITORY, 'docs/runbooks');
+/** The page that says what to do, from the repository's folder. */
+export const INCIDENTS = 'docs/run/incidents.md';
+/** The name of what precedes the first alert on that page. */
+export const INTRODUCTION = 'introduction';
 
-/** A page of the runbooks, their index among them, and what it tells people to type. */
+/** What the page of incidents says of one alert, and what it tells people to type. */
 export interface Runbook {
-  readonly file: string;
+  /** The alert, or `introduction`. */
+  readonly name: string;
   readonly text: string;
   readonly pipelines: readonly Pipeline[];
   readonly commands: readonly Command[];
 }
 
 export function runbooks(): readonly Runbook[] {
-  return readdirSync(RUNBOOKS)
-    .sort()
-    .map((file) => {
-      const text = readFileSync(path.join(RUNBOOKS, file), 'utf8');
-      const pipelines = [...shellIn(text), ...inlineIn(text)].flatMap(pipelinesOf);
-      return { file, text, pipelines, commands: pipelines.flat() };
-    });
+  const page = readFileSync(path.join(REPOSITORY, INCIDENTS), 'utf8');
+  return page.split(/^(?=#{2,3} <a id="Stopgap)/m).map((text) => {
+    const name = /^#+ <a id="(\w+)"><\/a>/.exec(text)?.[1] ?? INTRODUCTION;
+    const pipelines = [...shellIn(text), ...inlineIn(text)].flatMap(pipelinesOf);
+    return { name, text, pipelines, commands: pipelines.flat() };
+  });
 }
 
 /** What a command is given to a program, whatever stands before it: `sudo`, `xargs`, variables. Undefined without it. */

@@ -146,7 +146,10 @@ test('an unknown variable is refused with the nearest right one', (context) => {
     problem('STOPGAP_SMTP_RELAI_URL'),
     'STOPGAP_SMTP_RELAI_URL: unknown variable; did you mean STOPGAP_SMTP_RELAY_URL?',
   );
-  assert.match(problem('STOPGAP_COMPLETELY_DIFFERENT'), /unknown variable; see docs\/configuration\.md/);
+  assert.match(
+    problem('STOPGAP_COMPLETELY_DIFFERENT'),
+    /unknown variable; see docs\/reference\/configuration\.md/,
+  );
   const env = Object.fromEntries(Object.keys(OTHER_VARIABLES).map((name) => [name, '']));
   assert.equal(
     load(context, { env: { ...env, STOPGAP_URL: 'http://x', STOPGAP_DEBUG: '1' } }).evaluation,
@@ -196,9 +199,9 @@ test('a value from a file is refused where it is no use', (context) => {
   assert.equal(load(context, { yaml: RELAY, env: { STOPGAP_REDIS_FILE: '' } }).config.redis, undefined);
 });
 
-const doc = readFileSync(new URL('../../../../docs/configuration.md', import.meta.url), 'utf8');
+const doc = readFileSync(new URL('../../../../docs/reference/configuration.md', import.meta.url), 'utf8');
 
-test('docs/configuration.md lists exactly the settings that there are', () => {
+test('docs/reference/configuration.md lists exactly the settings that there are', () => {
   const rows = doc
     .split('\n')
     .filter((line) => line.startsWith('| `'))
@@ -219,7 +222,7 @@ test('docs/configuration.md lists exactly the settings that there are', () => {
   assert.deepEqual(rows, [...settings, ...others]);
 });
 
-test('the example in docs/configuration.md is taken as it stands', (context) => {
+test('the example in docs/reference/configuration.md is taken as it stands', (context) => {
   const yaml = /## A file\n\n```yaml\n([^`]+)```/.exec(doc)?.[1];
   const { config, warnings } = load(context, { yaml: yaml!, checkFiles: false });
   assert.equal(config.smtp.submission.length, 2);

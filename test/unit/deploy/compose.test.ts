@@ -231,8 +231,8 @@ test('Prometheus asks every node, and Grafana asks Prometheus', () => {
   );
 });
 
-test('docs/deploy.md names settings, metrics and services that there are', async () => {
-  const doc = text('docs/deploy.md');
+test('docs/run/deploy.md names settings, metrics and services that there are', async () => {
+  const doc = text('docs/run/deploy.md');
   const known = new Set(listSettings().flatMap(({ env }) => [env, `${env}_FILE`]));
   const mentioned = [...doc.matchAll(/\bSTOPGAP_[A-Z_]*[A-Z]/g)].map(([name]) => name);
   assert.deepEqual(
@@ -284,7 +284,7 @@ test('the image is built from what .dockerignore lets through, and runs what pac
   assert.match(
     bases[0]!,
     /^node:24\.(?:\d|1[0-8])\./,
-    'headers of later ones break better-sqlite3: docs/decisions.md',
+    'headers of later ones break better-sqlite3: docs/inside/decisions.md',
   );
   for (const image of bases) assert.match(image, /^node:24\.\d+\.\d+-bookworm(-slim)?$/);
   const { bin, version } = JSON.parse(readFileSync(`${ROOT}package.json`, 'utf8')) as {

@@ -13,9 +13,18 @@ interface Row {
   readonly fields: readonly string[];
 }
 
+const quotedIn = (text: string): readonly string[] => [...text.matchAll(/`(\w+)`/g)].map(([, name]) => name!);
+const page = readFileSync('docs/reference/logging.md', 'utf8');
+/** The fields that several lines have, as the page lists them once. */
+const LISTS: Readonly<Record<string, readonly string[]>> = Object.fromEntries(
+  [...page.matchAll(/^- _(\w+)_: (.*)$/gm)].map(([, name, list]) => [name!, quotedIn(list!)]),
+);
+/** Each component has a heading and a table; a row gives the message, its level and its fields. */
 const rows = new Map<string, Row>();
-for (const line of readFileSync('docs/logging.md', 'utf8').split('\n')) {
-  const [message, level, component, fields] = line
+let component = '';
+for (const line of page.split('\n')) {
+  component = /^### (\w+)$/.exec(line)?.[1] ?? component;
+  const [message, level, fields] = line
     .split('|')
     .slice(1, -1)
     .map((cell) => cell.trim());
@@ -23,8 +32,11 @@ for (const line of readFileSync('docs/logging.md', 'utf8').split('\n')) {
   assert.ok(!rows.has(message!), `"${message}" stands twice`);
   rows.set(message!, {
     level,
-    component: component!,
-    fields: [...fields!.matchAll(/`(\w+)`/g)].map(([, name]) => name!),
+    component,
+    fields: [
+      ...quotedIn(fields!),
+      ...[...fields!.matchAll(/_(decision|verdict)_/g)].flatMap(([, list]) => LISTS[list!]!),
+    ],
   });
 }
 
@@ -35,7 +47,7 @@ const MADE: Readonly<Record<string, readonly string[]>> = {
   'verdictFields()': Object.keys(verdictFields(verdict, '', { facts: [] }, '')),
 };
 
-describe('docs/logging.md', () => {
+describe('docs/reference/logging.md', () => {
   const lines = logLines();
 
   test('every line is found, and has words that can be looked for', () => {

@@ -1,15 +1,16 @@
 import assert from 'node:assert/strict';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { assertAsksForWhatIs, watchedSeries } from '../../support/watch/exposed.js';
 import { groupingLabels } from '../../support/watch/promql.js';
 import { filesOf, groupsOf, REPOSITORY, ruleTestFile, shippedRules } from '../../support/watch/rules.js';
+import { INTRODUCTION, runbooks } from '../../support/watch/runbooks.js';
 
 const { alerts, recorded } = shippedRules();
 const names = [...new Set(alerts.map(({ alert }) => alert))];
 const series = watchedSeries();
-const RUNBOOKS = path.join(REPOSITORY, 'docs/runbooks');
+const sections = new Map(runbooks().map(({ name, text }) => [name, text]));
 
 test('rules ask for series and labels that there are, and for values that these may have', () => {
   for (const { alert, expr } of alerts) assertAsksForWhatIs(expr, series, alert);
@@ -39,15 +40,12 @@ describe('every alert', () => {
         const { summary, description, runbook_url: url } = annotations;
         assert.ok(summary!.length < 140 && !/\.$/.test(summary!), summary);
         assert.match(description!, /\.$/);
-        assert.equal(url, `{{ $externalLabels.stopgap_base_url }}docs/runbooks/${name}.md`);
+        assert.equal(url, `{{ $externalLabels.stopgap_base_url }}docs/run/incidents.md#${name}`);
         assert.match(span ?? '1m', /^\d+[mhd]$/);
       }
-      assert.ok(existsSync(path.join(RUNBOOKS, `${name}.md`)), `docs/runbooks/${name}.md is missing`);
-      const text = readFileSync(path.join(RUNBOOKS, `${name}.md`), 'utf8');
-      assert.ok(text.startsWith(`# ${name}\n`));
+      const text = sections.get(name);
+      assert.ok(text !== undefined, `docs/run/incidents.md has no heading ${name}`);
       for (const severity of severities) assert.match(text, new RegExp(`\\b${severity}\\b`));
-      const headings = [...text.matchAll(/^## (.*)$/gm)].map(([, heading]) => heading);
-      assert.deepEqual(headings, ['How urgent', 'Look', 'Do', 'Over']);
     });
   }
 });
@@ -55,25 +53,22 @@ describe('every alert', () => {
 /** What a page says of alerts: by name the severities, in the order of their rules. A name that stands twice is a fault. */
 function saidIn(page: string, line: RegExp): ReadonlyMap<string, string> {
   const found = [...readFileSync(path.join(REPOSITORY, page), 'utf8').matchAll(line)];
-  for (const [, name, file] of found) assert.equal(file, name, page);
+  for (const [, name, anchor] of found) assert.equal(anchor, name, page);
   const said = new Map(found.map(([, name, , severities]) => [name!, severities!]));
   assert.equal(said.size, found.length, `${page} names an alert twice`);
   return said;
 }
 
-test('every runbook is of an alert, and the index and docs/alerts.md list just the alerts, with their severities', () => {
-  const files = readdirSync(RUNBOOKS).filter((file) => file !== 'README.md');
-  assert.deepEqual(files.sort(), names.map((name) => `${name}.md`).sort());
+test('the page of incidents has a heading for each alert, and its index lists just the alerts, with their severities', () => {
+  assert.deepEqual([...sections.keys()].sort(), [INTRODUCTION, ...names].sort());
   const severitiesOf = (name: string): string =>
     alerts
       .filter(({ alert }) => alert === name)
       .map(({ labels }) => labels.severity)
       .join(', ');
   const wanted = new Map(names.map((name) => [name, severitiesOf(name)]));
-  const inIndex = saidIn('docs/runbooks/README.md', /^- \[(\w+)\]\((\w+)\.md\)(?: \(([\w, ]+)\): \S)?/gm);
+  const inIndex = saidIn('docs/run/incidents.md', /^- \[(\w+)\]\(#(\w+)\)(?: \(([\w, ]+)\): \S)?/gm);
   assert.deepEqual(sorted(inIndex), sorted(wanted));
-  const inAlerts = saidIn('docs/alerts.md', /^\| \[(\w+)\]\(runbooks\/(\w+)\.md\) +\| ([\w, ]+?) +\|/gm);
-  assert.deepEqual(sorted(inAlerts), sorted(wanted));
 });
 
 const sorted = (map: ReadonlyMap<string, string>) => [...map].sort(([a], [b]) => (a < b ? -1 : 1));

@@ -4,11 +4,11 @@ import path from 'node:path';
 import { describe, test } from 'node:test';
 import { documentedLines, lookUpOf, mayWrite, optionOf } from '../../support/watch/log-lines.js';
 import { REPOSITORY } from '../../support/watch/rules.js';
-import { runbooks, stopgapCallsOf, unitsOf } from '../../support/watch/runbooks.js';
+import { INTRODUCTION, runbooks, stopgapCallsOf, unitsOf } from '../../support/watch/runbooks.js';
 
 const lines = documentedLines();
-const logging = readFileSync(path.join(REPOSITORY, 'docs/logging.md'), 'utf8').replace(/\s+/g, ' ');
-/** Notices and reasons: texts in fields that docs/logging.md does not list. */
+const logging = readFileSync(path.join(REPOSITORY, 'docs/reference/logging.md'), 'utf8').replace(/\s+/g, ' ');
+/** Notices and reasons: texts in fields that docs/reference/logging.md does not list. */
 const IN_FIELDS = ['a subscription was lost and is taken up again'];
 const pages = runbooks();
 
@@ -18,7 +18,7 @@ test('lines of the log are looked for in many runbooks', () => {
 });
 
 test('operating.md names lines of the log that there are', () => {
-  const text = readFileSync(path.join(REPOSITORY, 'docs/operating.md'), 'utf8');
+  const text = readFileSync(path.join(REPOSITORY, 'docs/run/operating.md'), 'utf8');
   const named = [...text.matchAll(/\blog: ((?:`[^`]+`(?:, )?)+)/g)].flatMap(([, list]) =>
     [...list!.matchAll(/`([^`]+)`/g)].map(([, line]) => line!.replace(/[: ]*…$/, '')),
   );
@@ -27,11 +27,11 @@ test('operating.md names lines of the log that there are', () => {
 });
 
 describe('a runbook', () => {
-  for (const { file, text, pipelines, commands } of pages) {
+  for (const { name, text, pipelines, commands } of pages) {
     const lookUps = pipelines.flatMap((pipeline) => lookUpOf(pipeline) ?? []);
     const foundBy = new Map(lookUps.map((one) => [one, lines.filter(one.finds)]));
 
-    test(`${file} looks for lines that there are, in the logs of processes that write them`, () => {
+    test(`${name} looks for lines that there are, in the logs of processes that write them`, () => {
       for (const [{ command, roles }, found] of foundBy) {
         assert.notDeepEqual(found, [], `${command}: there is no such line`);
         const written = found.filter((line) => roles.length === 0 || mayWrite(roles, line));
@@ -39,7 +39,7 @@ describe('a runbook', () => {
       }
     });
 
-    test(`${file} looks for the same lines by systemd and with Compose`, () => {
+    test(`${name} looks for the same lines by systemd and with Compose`, () => {
       const told = (form: 'systemd' | 'compose') =>
         [...foundBy]
           .filter(([one]) => one.form === form)
@@ -48,11 +48,11 @@ describe('a runbook', () => {
       assert.deepEqual(told('systemd'), told('compose'));
     });
 
-    test(`${file} looks by systemd in both forms, unless one has no such process`, () => {
-      const hasOutbox = /^Stopgap(Outbox|Events|RedisDown|ProjectionLate)/.test(file);
+    test(`${name} looks by systemd in both forms, unless one has no such process`, () => {
+      const hasOutbox = /^Stopgap(Outbox|Events|RedisDown|ProjectionLate)/.test(name);
       for (const command of commands) {
         const units = unitsOf(command);
-        if (command[0] !== 'journalctl' || units.length === 0 || hasOutbox || file === 'README.md') continue;
+        if (command[0] !== 'journalctl' || units.length === 0 || hasOutbox || name === INTRODUCTION) continue;
         assert.ok(units.includes('stopgap'), `${command.join(' ')}: not the one process`);
         assert.ok(
           units.some((unit) => unit.includes('@')),
@@ -61,9 +61,9 @@ describe('a runbook', () => {
       }
     });
 
-    test(`${file} asks only an API what it has logged`, () => {
+    test(`${name} asks only an API what it has logged`, () => {
       for (const call of stopgapCallsOf(commands)) {
-        if (call[0] !== 'log' || file === 'README.md') continue;
+        if (call[0] !== 'log' || name === INTRODUCTION) continue;
         assert.equal(
           optionOf('--component', call),
           'api',
@@ -75,7 +75,7 @@ describe('a runbook', () => {
       }
     });
 
-    test(`${file} quotes lines as they are`, () => {
+    test(`${name} quotes lines as they are`, () => {
       const quoted = [
         ...text.matchAll(/`((?:an?|the|rules|circuit) [^`]+)`/g),
         ...text.matchAll(/^ *(?:.* )?# .*?"([^"]+)"/gm),

@@ -24,7 +24,9 @@ const PORTS: ReadonlyMap<string, ReadonlySet<string>> = new Map([
   ...[...processes].map(([name, { port }]): [string, Set<string>] => [name, new Set([port])]),
 ]);
 const routes = [
-  ...readFileSync(path.join(REPOSITORY, 'docs/api.md'), 'utf8').matchAll(/^### \w+ (\/api\/v1\S*)$/gm),
+  ...readFileSync(path.join(REPOSITORY, 'docs/reference/api.md'), 'utf8').matchAll(
+    /^### \w+ (\/api\/v1\S*)$/gm,
+  ),
 ].map(([, route]) => new RegExp(`^${route!.replace(/\{\w+\}/g, '[^/]+')}$`));
 
 test('the forms are what they are taken for', () => {
@@ -39,7 +41,7 @@ test('the forms are what they are taken for', () => {
   );
   assert.ok(processes.size >= 5 && services.size > processes.size && submission.size === 2);
   const enabled = /`systemctl enable --now ([^`]+)`/.exec(
-    readFileSync(path.join(REPOSITORY, 'docs/deploy.md'), 'utf8'),
+    readFileSync(path.join(REPOSITORY, 'docs/run/deploy.md'), 'utf8'),
   )![1]!;
   assert.deepEqual(
     enabled.split(' ').sort(),
@@ -49,8 +51,8 @@ test('the forms are what they are taken for', () => {
 });
 
 describe('a runbook', () => {
-  for (const { file, text, commands } of runbooks()) {
-    test(`${file} names units and services that there are`, () => {
+  for (const { name, text, commands } of runbooks()) {
+    test(`${name} names units and services that there are`, () => {
       for (const command of commands) {
         for (const unit of unitsOf(command))
           assert.ok(matching(unit, [...units.keys(), ...OTHER_UNITS]).length > 0, `no unit ${unit}`);
@@ -62,7 +64,7 @@ describe('a runbook', () => {
         if (!FOLDERS.has(`/var/lib/stopgap-${service}-1`)) assert.ok(services.has(service!), service);
     });
 
-    test(`${file} names ports at which something answers, and routes of the API`, () => {
+    test(`${name} names ports at which something answers, and routes of the API`, () => {
       for (const word of commands.flat()) {
         for (const [, host, port, target] of word.matchAll(/(?:^|\/\/)([\w.-]+):(\d+)(\/[^?]*)?/g)) {
           assert.ok(PORTS.get(host!)?.has(port!), `${word}: nothing is at ${host}:${port}`);
@@ -76,7 +78,7 @@ describe('a runbook', () => {
       }
     });
 
-    test(`${file} names folders and files that a form has`, () => {
+    test(`${name} names folders and files that a form has`, () => {
       for (const [folder] of text.matchAll(/\/var\/lib\/stopgap(?:-[a-z]+-?\d*)?\*?/g))
         assert.ok(FOLDERS.has(folder), folder);
       for (const [, instance] of text.matchAll(/\/etc\/stopgap\/([a-z0-9-]+)\.env/g))

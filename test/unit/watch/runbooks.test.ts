@@ -1,13 +1,11 @@
 import assert from 'node:assert/strict';
-import { access, readFile } from 'node:fs/promises';
-import path from 'node:path';
 import { PassThrough } from 'node:stream';
 import { describe, test } from 'node:test';
 import { run } from '../../../src/cli/program.js';
 import { processIo } from '../../../src/cli/io.js';
 import { assertAsksForWhatIs, watchedSeries } from '../../support/watch/exposed.js';
 import { queriesIn, shippedRules } from '../../support/watch/rules.js';
-import { RUNBOOKS, runbooks, stopgapCallsOf } from '../../support/watch/runbooks.js';
+import { runbooks, stopgapCallsOf } from '../../support/watch/runbooks.js';
 
 const series = watchedSeries();
 const alerts = new Set(shippedRules().alerts.map(({ alert }) => alert));
@@ -26,26 +24,16 @@ function choicesOf(option: string, said: string): readonly string[] | undefined 
   return list?.split(', ').map((value) => value.replaceAll('"', ''));
 }
 
-/** What headings are linked by. */
-function anchorsOf(page: string): readonly string[] {
-  return [...page.matchAll(/^#+ (.*)$/gm)].map(([, heading]) =>
-    heading!
-      .toLowerCase()
-      .replace(/[^\w\s-]/g, '')
-      .replaceAll(' ', '-'),
-  );
-}
-
 describe('a runbook', () => {
-  for (const { file, text, commands } of runbooks()) {
-    test(`${file} asks for series, and names alerts, that there are`, () => {
+  for (const { name, text, commands } of runbooks()) {
+    test(`${name} asks for series, and names alerts, that there are`, () => {
       for (const query of queriesIn(text)) assertAsksForWhatIs(query, series, query);
       for (const [name] of text.matchAll(/(?<!:)\bstopgap_[a-z0-9_]+/g))
         assert.ok(series.has(name) || name === 'stopgap_base_url', `there is no ${name}`);
       for (const [name] of text.matchAll(/\bStopgap[A-Z]\w+/g)) assert.ok(alerts.has(name), name);
     });
 
-    test(`${file} names commands and options that there are`, async () => {
+    test(`${name} names commands and options that there are`, async () => {
       for (const words of stopgapCallsOf(commands)) {
         const command = words.join(' ');
         const end = words.findIndex((word) => !/^[a-z][a-z-]*$/.test(word));
@@ -63,15 +51,6 @@ describe('a runbook', () => {
             assert.ok(choices.includes(value), `${command}: ${option} is one of ${choices.join(', ')}`);
         }
         assert.doesNotMatch(said, /^Usage: .*\[command\]/, command);
-      }
-    });
-
-    test(`${file} leads to pages and headings that there are`, async () => {
-      for (const [, target, anchor] of text.matchAll(/\]\(([^)#]+)(?:#([^)]+))?\)/g)) {
-        const file = path.join(RUNBOOKS, target!);
-        if (anchor === undefined) await access(file);
-        else
-          assert.ok(anchorsOf(await readFile(file, 'utf8')).includes(anchor), `${target} has no #${anchor}`);
       }
     });
   }
