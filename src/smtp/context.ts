@@ -10,6 +10,7 @@ import type { Tracing } from '../tracing/tracing.js';
 import type { AttemptLimiter } from './auth/attempt-limiter.js';
 import type { FailedLoginsByAccount } from '../accounts/failed-logins.js';
 import type { LoginVerifier } from './auth/login-verifier.js';
+import type { InTheAir } from './in-the-air.js';
 import type { Recorder } from './recorder.js';
 import type { Relay } from './relay/port.js';
 
@@ -28,6 +29,7 @@ export interface SmtpContext {
   readonly accepted: (appended: Appended) => Promise<void> | undefined;
   readonly store: Pick<EventStore, 'healthy' | 'maxAppendBytes'>;
   readonly recorder: Recorder;
+  readonly inTheAir: InTheAir;
   /** Messages that cannot be taken, for want of the store or of room for long ones; connections that cannot. */
   readonly troubles: Readonly<Record<'store' | 'spool' | 'accept', Trouble>>;
   readonly relay: Relay;

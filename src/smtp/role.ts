@@ -19,6 +19,7 @@ import { FailedLoginsByAccount } from '../accounts/failed-logins.js';
 import { fileBackend } from './auth/file-backend.js';
 import { LoginVerifier } from './auth/login-verifier.js';
 import type { SmtpContext } from './context.js';
+import { InTheAir } from './in-the-air.js';
 import { Recorder } from './recorder.js';
 import { sweepSpool } from './relay/body.js';
 import type { Relay } from './relay/port.js';
@@ -86,6 +87,7 @@ export async function openSmtpRole(options: SmtpRoleOptions): Promise<SmtpRole> 
     store,
     accepted,
     recorder,
+    inTheAir: new InTheAir(clock),
     troubles: {
       store: new Trouble(clock, {
         began: (error) => log.error({ error }, 'messages are put off: they cannot be recorded'),
