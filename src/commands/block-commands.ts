@@ -8,8 +8,8 @@ import type { Clock, Instant } from '../kernel/time.js';
 import type { Subject } from '../sending/subjects.js';
 import type { EventStore } from '../store/port.js';
 import type { Tracing } from '../tracing/tracing.js';
-import type { CommandContext, Folding, Handled } from './handle-command.js';
-import { handleCommand, readHistory } from './handle-command.js';
+import type { CommandContext, Folding, Handled, KeptHistories } from './handle-command.js';
+import { handleCommand, keptHistories, readHistory } from './handle-command.js';
 
 export interface BlockContext extends CommandContext {
   /**
@@ -54,6 +54,8 @@ export class BlockCommandHandler {
   readonly #clock: Clock;
   readonly #onDecided: (decision: Decision) => void;
   readonly #tracing: Tracing | undefined;
+  /** A subject that is exempted, or only observed, has an event for each time that it trips a rule. */
+  readonly #kept = keptHistories<Read>();
 
   /** @param onDecided told of what was decided here, once it is durable */
   constructor(
@@ -71,13 +73,15 @@ export class BlockCommandHandler {
   /** @throws StopgapError as `decide` does; what `inspect` throws; StoreUnavailable */
   async execute(subject: Subject, command: BlockCommand, context: BlockContext): Promise<Executed> {
     const span = this.#tracing?.command(command.kind, subject, context.trace);
-    const { by, inspect } = context;
+    const { by, inspect, seed } = context;
+    // The version that is inspected is that of another block.
+    const kept = seed === undefined && inspect === undefined ? this.#kept : undefined;
     let trace = context.trace;
     try {
       const { before, ...handled } = await handleCommand(
         this.#store,
         this.#clock,
-        folding(subject, 'block' in command ? command.block : undefined),
+        folding(subject, 'block' in command ? command.block : undefined, kept),
         ({ state: { standing, version }, trace: last }, now) => {
           trace = span?.begin(last) ?? trace;
           inspect?.(version);
@@ -108,8 +112,9 @@ export class BlockCommandHandler {
   }
 }
 
-function folding(subject: Subject, block?: string): Folding<Read> {
+function folding(subject: Subject, block?: string, kept?: KeptHistories<Read>): Folding<Read> {
   return {
+    kept,
     stream: blockStream(subject),
     initial: { standing: NOTHING_YET, version: 0 },
     evolve(read, event) {

@@ -1,4 +1,5 @@
 import { setTimeout } from 'node:timers/promises';
+import { LRUCache } from 'lru-cache';
 import { SeenIds } from '../../projections/blocks/seen-ids.js';
 import { envelope, haveSameMark, markedId, newId } from '../runtime/ids.js';
 import { StopgapError } from '../kernel/errors.js';
@@ -23,6 +24,17 @@ export interface Folding<State> {
   readonly stream: string;
   readonly initial: State;
   readonly evolve: (state: State, event: RecordedEvent) => State;
+  /** Where it goes on from what was read before. Not for commands with a seed: their events may lie further back. */
+  readonly kept?: KeptHistories<State> | undefined;
+}
+
+/** What long streams said when they were read last, by stream. */
+export type KeptHistories<State> = LRUCache<string, Kept<State>>;
+
+interface Kept<State> {
+  readonly history: History<State>;
+  readonly lastId: string;
+  readonly seen: SeenIds;
 }
 
 /** What a stream says, each event counted once under its id. */
@@ -50,16 +62,38 @@ export interface Handled<State, F extends Fact> {
 const ATTEMPTS = 20;
 /** Milliseconds. A store may refuse an append before the event that it lost to can be read. */
 const PAUSES = { first: 5, most: 250 };
+/** Events of a stream that is kept: shorter ones are read in a moment. */
+const LONG = 100;
+/** Ids that are kept with it: an append that is retried comes soon after the first. */
+const IDS_KEPT = 10_000;
 
-/** Reads a stream. @throws StoreUnavailable */
+export function keptHistories<State>(): KeptHistories<State> {
+  return new LRUCache({ max: 100 });
+}
+
+/** Reads a stream, from where it was read last where that is kept. @throws StoreUnavailable */
 export async function readHistory<State>(
   store: Pick<EventStore, 'readStream'>,
-  { stream, initial, evolve }: Folding<State>,
+  folding: Folding<State>,
   watch?: (event: RecordedEvent, before: State) => void,
 ): Promise<History<State>> {
-  const seen = new SeenIds();
-  let history: History<State> = { state: initial, revision: 'none', position: 0, trace: undefined };
-  for await (const event of store.readStream(stream)) {
+  const { stream, initial, evolve, kept } = folding;
+  const known = kept?.get(stream);
+  // What fails half-way is of no use, and nobody else may go on from it meanwhile.
+  kept?.delete(stream);
+  const seen = known?.seen ?? new SeenIds(kept && IDS_KEPT);
+  const none: History<State> = { state: initial, revision: 'none', position: 0, trace: undefined };
+  let history = known?.history ?? none;
+  let { lastId = '' } = known ?? {};
+  let isSame = known === undefined;
+  const from = known === undefined ? {} : { from: known.history.revision as number };
+  for await (const event of store.readStream(stream, from)) {
+    if (!isSame) {
+      if (event.id !== lastId) break;
+      isSame = true;
+      continue;
+    }
+    lastId = event.id;
     let { state } = history;
     if (seen.isNew(event.id)) {
       watch?.(event, state);
@@ -68,6 +102,9 @@ export async function readHistory<State>(
     const { revision, position, trace = history.trace } = event;
     history = { state, revision, position, trace };
   }
+  // Another log has come in place of the one that it was read from.
+  if (!isSame) return readHistory(store, folding, watch);
+  if (history.revision !== 'none' && history.revision >= LONG) kept?.set(stream, { history, lastId, seen });
   return history;
 }
 

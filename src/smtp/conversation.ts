@@ -19,6 +19,7 @@ import { failed, sinceEpoch, traceparentOf } from '../tracing/spans.js';
 import type { Tracing } from '../tracing/tracing.js';
 import type { AttemptLimiter } from './auth/attempt-limiter.js';
 import type { LoginVerifier } from './auth/login-verifier.js';
+import type { InTheAir } from './in-the-air.js';
 import type { Recorder } from './recorder.js';
 import type { Relay, RelayTransaction } from './relay/port.js';
 import type { SmtpReply } from './replies.js';
@@ -39,6 +40,7 @@ export interface SmtpContext {
   readonly accepted: (appended: Appended) => Promise<void> | undefined;
   readonly store: Pick<EventStore, 'healthy' | 'maxAppendBytes'>;
   readonly recorder: Recorder;
+  readonly inTheAir: InTheAir;
   /** Messages that cannot be taken, for want of the store or of room for long ones; connections that cannot. */
   readonly troubles: Readonly<Record<'store' | 'spool' | 'accept', Trouble>>;
   readonly relay: Relay;

@@ -39,15 +39,21 @@ export async function takeMessage(
   const body = await collect(context, stream, received);
   try {
     if (isLooping(body.headerHead)) throw new ReplyError(MAIL_LOOP);
-    const refused = conversation.verdict();
-    if (refused !== undefined) throw conversation.refuse(refused, 'data');
-    const delivery = await transmit(context, conversation, body);
-    if (delivery.accepted.length > 0) await record(context, conversation, delivery, body);
-    if (delivery.reply.code >= 300) {
-      context.metrics.smtp.refused('data', 'upstream');
-      throw new ReplyError(delivery.reply);
+    refuseBlocked(conversation);
+    const counted = await turn(context, conversation);
+    try {
+      // While it waited, those before it may have got its sender blocked.
+      refuseBlocked(conversation);
+      const delivery = await transmit(context, conversation, body);
+      if (delivery.accepted.length > 0) await record(context, conversation, delivery, body);
+      if (delivery.reply.code >= 300) {
+        context.metrics.smtp.refused('data', 'upstream');
+        throw new ReplyError(delivery.reply);
+      }
+      return delivery.reply.text;
+    } finally {
+      counted();
     }
-    return delivery.reply.text;
   } finally {
     await body.dispose();
   }
@@ -72,12 +78,27 @@ async function collect(
   }
 }
 
+function refuseBlocked(conversation: Conversation): void {
+  const block = conversation.verdict();
+  if (block !== undefined) throw conversation.refuse(block, 'data');
+}
+
+/** Waits until not too much of the account is in the air. Mail that arrives does not wait: one relay may bring all of it. */
+async function turn(context: SmtpContext, { account, mail }: Conversation): Promise<() => void> {
+  if (account === undefined) return () => undefined;
+  try {
+    return await context.inTheAir.begin(account, mail!.taken.size);
+  } catch (error) {
+    throw notTaken(context, mail!.id, error);
+  }
+}
+
 async function transmit(
   context: SmtpContext,
   conversation: Conversation,
   body: MessageBody,
 ): Promise<Delivery> {
-  const { store, metrics, log } = context;
+  const { store, metrics } = context;
   const { relay, id, trace } = conversation.mail!;
   // A store that does not answer is known before the upstream takes the message, not after.
   const mayGo = (): boolean => store.healthy && conversation.verdict() === undefined;
@@ -87,16 +108,21 @@ async function transmit(
     const delivery = await relayed(trace, 'DATA', relay!.transmit(body, mayGo).finally(over));
     if (!delivery.withdrawn) return delivery;
   } catch (error) {
-    if (!(error instanceof RelayUnreachable)) throw error;
-    metrics.smtp.refused('data', 'unreachable');
-    log.warn(
-      { correlation: id, ambiguous: error.ambiguous, error: error.message },
-      'the upstream did not take a message',
-    );
-    throw new ReplyError(TRY_LATER);
+    throw notTaken(context, id, error);
   }
   const block = conversation.verdict();
   throw block === undefined ? unavailable(context, 'store') : conversation.refuse(block, 'data');
+}
+
+/** @returns what the client is told where there was no answer from the upstream; any other error as it is */
+function notTaken({ metrics, log }: SmtpContext, id: string, error: unknown): unknown {
+  if (!(error instanceof RelayUnreachable)) return error;
+  metrics.smtp.refused('data', 'unreachable');
+  log.warn(
+    { correlation: id, ambiguous: error.ambiguous, error: error.message },
+    'the upstream did not take a message',
+  );
+  return new ReplyError(TRY_LATER);
 }
 
 async function record(

@@ -27,6 +27,7 @@ import { fileBackend, LoginVerifier } from './auth/login-verifier.js';
 import type { SmtpContext } from './conversation.js';
 import type { ListenerSettings } from './listener.js';
 import { SmtpListener } from './listener.js';
+import { InTheAir } from './in-the-air.js';
 import { Recorder } from './recorder.js';
 import { sweepSpool } from './relay/body.js';
 import { openRelay } from './relay/open.js';
@@ -94,6 +95,7 @@ export async function openSmtpRole(options: SmtpRoleOptions): Promise<SmtpRole> 
     store,
     accepted,
     recorder,
+    inTheAir: new InTheAir(clock),
     troubles: {
       store: new Trouble(clock, {
         began: (error) => log.error({ error }, 'messages are put off: they cannot be recorded'),

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import type { MessageAccepted, MessageRefused, RecipientsRefused } from '../../../src/sending/events.js';
 import type { Script } from '../../support/relay/fake-upstream.js';
 import { FakeUpstream } from '../../support/relay/fake-upstream.js';
-import { ALICE, Stopgap } from '../../support/smtp/stopgap.js';
+import { ALICE, BOB, Stopgap } from '../../support/smtp/stopgap.js';
 import { Gate } from '../../support/gate.js';
 
 const SOFT = '451 4.3.2 Service temporarily unavailable, please try again later';
@@ -63,6 +63,39 @@ test('a block that falls while the body is on its way upstream: no final dot', a
   assert.equal(refusal!.data.stage, 'data');
   assert.equal((await stopgap.all('MessageAccepted')).length, 0);
   await session.quit();
+});
+
+test('of messages that an account ends all at once only those are handed over that have 200 recipients together', async (t) => {
+  const upstream = await FakeUpstream.start();
+  const stopgap = await Stopgap.start(t, { upstream });
+  const goAhead = new Gate();
+  upstream.script['.'] = (_line, peer) => {
+    void goAhead.opened.then(() => peer.say('250 2.0.0 taken'));
+    return '';
+  };
+  const sessions = await Promise.all(Array.from({ length: 5 }, () => stopgap.loggedIn()));
+  for (const [index, session] of sessions.entries()) {
+    const recipients = Array.from({ length: 100 }, (_, to) => `RCPT TO:<to${index}-${to}@elsewhere.test>`);
+    await session.sayAll([`MAIL FROM:<${ALICE}>`, ...recipients, 'DATA']);
+  }
+  for (const session of sessions) session.write('Subject: x\r\n\r\nx\r\n.\r\n');
+  await upstream.until(() => upstream.messages.length === 2);
+  upstream.script = {};
+  const colleague = await stopgap.loggedIn(BOB);
+  assert.match(await colleague.send(BOB, [TO]), /^250 /, 'a colleague does not wait');
+  assert.equal(upstream.messages.length, 3, 'two of the account and one of its colleague');
+  goAhead.open();
+  const replies = await Promise.all(sessions.map((session) => session.reply()));
+  assert.equal(replies.filter((reply) => reply.startsWith('250 ')).length, 2);
+  assert.equal(
+    replies.filter((reply) => reply === SOFT).length,
+    3,
+    'those that waited are refused by the block',
+  );
+  const refused = await stopgap.all<MessageRefused>('MessageRefused');
+  assert.equal(refused.at(-1)!.data.stage, 'data');
+  assert.equal(upstream.messages.length, 3);
+  await Promise.all([...sessions, colleague].map((session) => session.quit()));
 });
 
 test('an upstream that is down, refuses or dies half-way', async (t) => {

@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { CommandContext, Handled } from '../../../src/commands/handle-command.js';
-import { handleCommand } from '../../../src/commands/handle-command.js';
+import { handleCommand, keptHistories, readHistory } from '../../../src/commands/handle-command.js';
 import { StopgapError } from '../../../src/kernel/errors.js';
 import type { Fact, NewEvent, RecordedEvent } from '../../../src/kernel/events.js';
-import type { EventStore } from '../../../src/store/port.js';
+import type { EventStore, ReadStreamOptions } from '../../../src/store/port.js';
 import { StoreUnavailable, WrongExpectedRevision } from '../../../src/store/port.js';
 import { ManualClock } from '../../support/manual-clock.js';
 
@@ -18,8 +18,14 @@ class OneStream implements Pick<EventStore, 'append' | 'readStream'> {
   /** Called before each append. */
   before: () => void = () => undefined;
 
-  async *readStream(): AsyncGenerator<RecordedEvent> {
-    yield* this.events.slice(0, this.events.length - this.hidden);
+  /** Events that were read so far. */
+  read = 0;
+
+  async *readStream(_stream = 's', { from = 0 }: ReadStreamOptions = {}): AsyncGenerator<RecordedEvent> {
+    for (const event of this.events.slice(from, this.events.length - this.hidden)) {
+      this.read++;
+      yield event;
+    }
   }
 
   async append(stream: string, events: readonly NewEvent[], expected: unknown) {
@@ -192,4 +198,51 @@ test('a command whose own append is refused although it was written finds what i
     const { facts, repeated } = await addOne(store, { seed });
     assert.deepEqual([facts.length, repeated, store.events.length], [1, false, 1]);
   }
+});
+
+describe('a long stream whose history is kept', () => {
+  const ids = (count: number): string[] => Array.from({ length: count }, (_, index) => `e${index}`);
+  const long = async () => {
+    const store = new OneStream();
+    for (const id of ids(200)) store.put(added(1, id));
+    const folding = { ...FOLDING, kept: keptHistories<number>() };
+    assert.equal((await readHistory(store, folding)).state, 200);
+    store.read = 0;
+    return { store, folding };
+  };
+
+  test('is read from where it was read last, and no event is folded twice', async () => {
+    const { store, folding } = await long();
+    for (const id of ['new', 'e199', 'new']) store.put(added(1, id));
+    const { state, revision, position } = await readHistory(store, folding);
+    assert.deepEqual([state, revision, position, store.read], [201, 202, 203, 4]);
+    const decide = (): readonly Added[] => [{ type: 'Added', data: 1 }];
+    await handleCommand(store, new ManualClock(), folding, decide, { by: 'test' });
+    assert.equal(store.read, 5);
+    assert.equal((await readHistory(store, folding)).state, 202);
+  });
+
+  test('is read anew where another log has come in its place, be it longer or shorter', async () => {
+    for (const count of [300, 150, 1]) {
+      const { store, folding } = await long();
+      store.events.length = 0;
+      for (const id of ids(count)) store.put(added(2, `other-${id}`));
+      assert.equal((await readHistory(store, folding)).state, 2 * count);
+    }
+  });
+
+  test('is read anew after a reading that failed half-way', async () => {
+    const { store, folding } = await long();
+    for (const id of ['a', 'b']) store.put(added(1, id));
+    const read = store.readStream.bind(store);
+    store.readStream = async function* (...asked) {
+      for await (const event of read(...asked)) {
+        if (event.id === 'b') throw new StoreUnavailable('away');
+        yield event;
+      }
+    };
+    await assert.rejects(readHistory(store, folding), StoreUnavailable);
+    store.readStream = read;
+    assert.equal((await readHistory(store, folding)).state, 202);
+  });
 });

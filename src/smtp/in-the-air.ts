@@ -1,0 +1,81 @@
+import type { AlarmClock, Milliseconds } from '../kernel/time.js';
+import { MINUTE } from '../kernel/time.js';
+import { RelayUnreachable } from './relay/port.js';
+
+/** Recipients of one account whose messages are handed over at a time; a message with more of them goes alone. */
+const MOST_RECIPIENTS = 200;
+/** A client waits ten minutes for the answer to its message (RFC 5321 section 4.5.3.2.6). */
+const LONGEST_WAIT: Milliseconds = MINUTE;
+
+interface Waiter {
+  readonly recipients: number;
+  readonly go: () => void;
+}
+
+interface OfAccount {
+  recipients: number;
+  /** First come, first served. */
+  readonly waiting: Set<Waiter>;
+}
+
+/**
+ * The messages of each account that are handed over and not counted yet. Rules know nothing of them: a thief who holds
+ * many messages back and ends them all at once sends each of them, whatever the limits are. So only so many recipients
+ * are in the air at a time, and the messages behind them wait until it is known whether the account is blocked.
+ */
+export class InTheAir {
+  readonly #clock: Pick<AlarmClock, 'after'>;
+  readonly #accounts = new Map<string, OfAccount>();
+
+  constructor(clock: Pick<AlarmClock, 'after'>) {
+    this.#clock = clock;
+  }
+
+  /**
+   * Waits until a message may be handed over.
+   *
+   * @param account in normal form
+   * @returns what must be called once it is counted, or came to nothing
+   * @throws RelayUnreachable where those before it take too long
+   */
+  async begin(account: string, recipients: number): Promise<() => void> {
+    const own = this.#accounts.get(account) ?? { recipients: 0, waiting: new Set() };
+    this.#accounts.set(account, own);
+    if (own.waiting.size === 0 && hasRoom(own, recipients)) own.recipients += recipients;
+    else await this.#turn(account, own, recipients);
+    return () => {
+      own.recipients -= recipients;
+      this.#next(account, own);
+    };
+  }
+
+  #turn(account: string, own: OfAccount, recipients: number): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const cancel = this.#clock.after(LONGEST_WAIT, () => {
+        own.waiting.delete(waiter);
+        this.#next(account, own);
+        reject(new RelayUnreachable('earlier messages of this sender are not answered yet'));
+      });
+      const go = (): void => {
+        cancel();
+        resolve();
+      };
+      const waiter: Waiter = { recipients, go };
+      own.waiting.add(waiter);
+    });
+  }
+
+  #next(account: string, own: OfAccount): void {
+    for (const waiter of own.waiting) {
+      if (!hasRoom(own, waiter.recipients)) return;
+      own.waiting.delete(waiter);
+      own.recipients += waiter.recipients;
+      waiter.go();
+    }
+    if (own.recipients === 0) this.#accounts.delete(account);
+  }
+}
+
+function hasRoom(own: OfAccount, recipients: number): boolean {
+  return own.recipients === 0 || own.recipients + recipients <= MOST_RECIPIENTS;
+}

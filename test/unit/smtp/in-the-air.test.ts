@@ -1,0 +1,62 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { MINUTE } from '../../../src/kernel/time.js';
+import { InTheAir } from '../../../src/smtp/in-the-air.js';
+import { RelayUnreachable } from '../../../src/smtp/relay/port.js';
+import { isSettled } from '../../support/gate.js';
+import { ManualClock } from '../../support/manual-clock.js';
+
+const ALICE = 'alice@example.com';
+
+test('messages of one account go at once as long as they have at most 200 recipients together', async () => {
+  const clock = new ManualClock();
+  const air = new InTheAir(clock);
+  const singles = await Promise.all(Array.from({ length: 100 }, () => air.begin(ALICE, 1)));
+  const hundred = await air.begin(ALICE, 100);
+  const next = air.begin(ALICE, 1);
+  assert.equal(await isSettled(next), false);
+  assert.equal(await isSettled(air.begin('bob@example.com', 100)), true, 'a colleague does not wait');
+  singles[0]!();
+  (await next)();
+  hundred();
+  assert.equal(clock.waiting, 0, 'no alarm is left');
+});
+
+test('those that wait go in turn: a small message does not overtake a large one', async () => {
+  const air = new InTheAir(new ManualClock());
+  const first = await air.begin(ALICE, 150);
+  const order: string[] = [];
+  const large = air.begin(ALICE, 100).then((counted) => (order.push('large'), counted));
+  const small = air.begin(ALICE, 1).then((counted) => (order.push('small'), counted));
+  assert.equal(await isSettled(small), false);
+  first();
+  await Promise.all([large, small]);
+  assert.deepEqual(order, ['large', 'small']);
+});
+
+test('a message with more recipients than may be in the air goes alone', async () => {
+  const air = new InTheAir(new ManualClock());
+  const alone = await air.begin(ALICE, 1000);
+  const next = air.begin(ALICE, 1);
+  assert.equal(await isSettled(next), false);
+  alone();
+  const small = await next;
+  const again = air.begin(ALICE, 1000);
+  assert.equal(await isSettled(again), false);
+  small();
+  await again;
+});
+
+test('a message that waits for a minute is put off, and those behind it take its place', async () => {
+  const clock = new ManualClock();
+  const air = new InTheAir(clock);
+  await air.begin(ALICE, 150);
+  const large = air.begin(ALICE, 100);
+  large.catch(() => undefined);
+  clock.advance(MINUTE / 2);
+  const small = air.begin(ALICE, 50);
+  assert.equal(await isSettled(small), false);
+  clock.advance(MINUTE / 2);
+  await assert.rejects(large, RelayUnreachable);
+  await small;
+});
