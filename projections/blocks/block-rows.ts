@@ -217,6 +217,21 @@ export class BlockRows {
     return found.map(({ id }) => id);
   }
 
+  /** Ids of the proposals that wait at an instant and cover this sender, the newest first. */
+  waiting(sender: SenderIdentity, at: Instant): readonly string[] {
+    const found: { id: string; began: Instant }[] = [];
+    // A subject begins nothing new while a proposal waits.
+    this.#newest.forEachMatch(sender, (newest) => {
+      const { numbers, ids } = this.#segmentOf(newest);
+      const place = newest % SEGMENT;
+      if (stateOf(numbers, place, at) !== PROPOSED) return;
+      const direction = DIRECTIONS[(numbers.terms[place]! >> DIRECTION) & 3]!;
+      if (directionsMeet(direction, sender.direction))
+        found.push({ id: ids[place]!, began: numbers.began[place]! });
+    });
+    return found.sort((a, b) => b.began - a.began || (a.id < b.id ? 1 : -1)).map(({ id }) => id);
+  }
+
   /** How many blocks each rule has in force. */
   activeByRule(now: Instant): ReadonlyMap<string, number> {
     const counts = new Uint32Array(this.#rules.size + 1);

@@ -17,7 +17,7 @@ export type WatchedFileOptions<T> = Reading<T> & {
   readonly onChange?: (value: T) => void;
   /**
    * How many entries a value has, where half of a file may be valid too. A content that has lost most of them is refused,
-   * see {@link lostMost}, unless the command line left it so, and one that is shorter must look the same twice, unless the file was replaced:
+   * see {@link lostMost}, and so is what is made of that while it has fewer than are in force, unless the command line left it so, and one that is shorter must look the same twice, unless the file was replaced:
    * it may be half written.
    */
   readonly entries?: (value: T) => number;
@@ -44,7 +44,7 @@ export function lostMost(before: number, after: number): boolean {
 
 /** Why a content was refused that {@link lostMost}, and what to do where it is right. */
 export function tooFew(file: string, before: number, after: number): string {
-  return `${file} has ${after} entries, and ${before} are in force: if that is meant, send the process SIGHUP or restart it`;
+  return `${file} has ${after} ${after === 1 ? 'entry' : 'entries'}, and ${before} are in force: if that is meant, send the process SIGHUP or restart it`;
 }
 
 /** Within this span after a change a second one may leave time and size as they are. */
@@ -67,6 +67,8 @@ export class WatchedFile<T> {
   #inode: bigint | undefined;
   /** A shorter content, seen once. */
   #shorter: string | Buffer | undefined;
+  /** Whether the content before this one had lost most of its entries: until they are back, what is added to it counts as little. */
+  #isDoubted = false;
   /** What was complained about last: once is enough. */
   #refused: string | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -156,6 +158,7 @@ export class WatchedFile<T> {
       if (!this.#good) return false;
       if (this.#refused !== undefined) this.#options.onRestored?.();
       this.#refused = this.#shorter = undefined;
+      this.#isDoubted = false;
       return false;
     }
     const { entries, path, onChange } = this.#options;
@@ -176,7 +179,9 @@ export class WatchedFile<T> {
       return false;
     }
     const [before, after] = [this.current, value].map((one) => entries?.(one) ?? 1) as [number, number];
-    if (!isMeant && !isLeftSo(found.content, after) && lostMost(before, after)) {
+    const isTooFew = lostMost(before, after) || (this.#isDoubted && after < before);
+    if (!isMeant && !isLeftSo(found.content, after) && isTooFew) {
+      this.#isDoubted = true;
       this.#refuse(tooFew(path, before, after), { isDoubtful: true });
       return false;
     }
@@ -184,6 +189,7 @@ export class WatchedFile<T> {
     this.#length = found.content.length;
     this.#inode = found.inode;
     this.#good = true;
+    this.#isDoubted = false;
     this.#refused = undefined;
     onChange?.(value);
     return true;

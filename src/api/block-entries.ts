@@ -83,6 +83,19 @@ export async function entriesInForce(
   );
 }
 
+/** The proposals that wait and cover a sender, the newest first. @throws StoreUnavailable */
+export async function entriesWaiting(
+  sources: Sources,
+  sender: SenderIdentity,
+  at: Instant,
+): Promise<readonly BlockEntry[]> {
+  const { rows } = sources.models.ledger;
+  return entriesOf(
+    sources,
+    rows.waiting(sender, at).map((id) => rows.find(id)!),
+  );
+}
+
 /** Folds the events of one that has ended, and reads them as they were read when they were new. */
 async function readEnded(
   store: Pick<EventStore, 'readStream'>,

@@ -1,15 +1,20 @@
 import { z } from 'zod';
 import { SeenIds } from '../../projections/blocks/seen-ids.js';
 import type { Instant } from '../kernel/time.js';
-import { DAY, formatInstant } from '../kernel/time.js';
+import { DAY, MINUTE, formatInstant } from '../kernel/time.js';
 import type { MessageRefused, RecipientsRefused } from '../sending/events.js';
+import { RULES_STREAM } from '../rules/model.js';
 import { sendStream } from '../sending/events.js';
 import type { SenderIdentity } from '../sending/subjects.js';
+import type { RecordedEvent } from '../kernel/events.js';
+import type { EventStore, ReadStreamOptions } from '../store/port.js';
 import { StoreUnavailable } from '../store/port.js';
 import type { ApiDependencies } from './dependencies.js';
 
 /** Events of an account that are looked through. */
 const EVENTS_READ = 100;
+/** Events of a stream may stand so far from the order in which they happened. */
+const OUT_OF_ORDER = MINUTE;
 
 export const refusalShape = z.object({
   at: z.string(),
@@ -54,8 +59,14 @@ export async function recordedOf(
   let behind: NonNullable<Behind> | undefined;
   const seen = new SeenIds();
   try {
-    const newest = store.readStream(sendStream(account), { direction: 'backwards', limit: EVENTS_READ });
-    for await (const event of newest) {
+    const stream = sendStream(account);
+    const from = await lastUpTo(store, stream, at + OUT_OF_ORDER);
+    if (from === undefined) return { refusals, behind: null };
+    for await (const event of store.readStream(stream, {
+      direction: 'backwards',
+      from,
+      limit: EVENTS_READ,
+    })) {
       if (event.at > at || !seen.isNew(event.id)) continue;
       const { type, data } = event;
       if ((data as { readonly direction?: unknown }).direction !== direction) continue;
@@ -81,6 +92,53 @@ export async function recordedOf(
     return undefined;
   }
   return { refusals, behind: behind ?? null };
+}
+
+/** Before when nothing is known of refusals. */
+export interface Beginning {
+  readonly at: Instant;
+  /** Whether there are events of before, which another program has recorded. */
+  readonly isImported: boolean;
+}
+
+/** Since when Stopgap has been in the way of mail: every start puts rules in force first, and no import does. */
+export async function beginningOf({ store, models }: ApiDependencies): Promise<Beginning | undefined> {
+  const first = models.sendVolume.installedAt;
+  try {
+    for await (const { at } of store.readStream(RULES_STREAM, { limit: 1 }))
+      if (first !== undefined && at > first) return { at, isImported: true };
+  } catch (thrown) {
+    if (!(thrown instanceof StoreUnavailable)) throw thrown;
+  }
+  return first === undefined ? undefined : { at: first, isImported: false };
+}
+
+/**
+ * The revision of the last event that had happened by an instant, found by halving: an account that sends much may have
+ * thousands of events since. Undefined where there is none.
+ */
+async function lastUpTo(
+  store: Pick<EventStore, 'readStream'>,
+  stream: string,
+  at: Instant,
+): Promise<number | undefined> {
+  const one = async (options: ReadStreamOptions): Promise<RecordedEvent | undefined> => {
+    for await (const event of store.readStream(stream, { ...options, limit: 1 })) return event;
+    return undefined;
+  };
+  const newest = await one({ direction: 'backwards' });
+  if (newest === undefined || newest.at <= at) return newest?.revision;
+  const oldest = await one({});
+  if (oldest === undefined || oldest.at > at) return undefined;
+  let [low, high] = [oldest.revision, newest.revision];
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2);
+    const event = await one({ direction: 'backwards', from: middle });
+    // What is between may be gone: events end by their age.
+    if (event === undefined || event.at <= at) low = middle;
+    else high = event.revision;
+  }
+  return low;
 }
 
 export function behindSentence({ count, at, code }: NonNullable<Behind>): string {

@@ -26,7 +26,7 @@ export interface AccountTrouble {
   readonly state: AccountState | undefined;
   /** Why it cannot log in, in a sentence. */
   readonly hasNoLogin: string | undefined;
-  /** Where it is not known whether there is such an account, in a sentence. */
+  /** Where nothing is known of logins and return paths, in a sentence. */
   readonly unsure: string | undefined;
   readonly failed: FailedLogins | undefined;
   /** MAIL FROM: undefined where no account and return path are named, or it is not known. */
@@ -59,7 +59,7 @@ export function notItsAddress({ account, address }: SenderIdentity): string {
 }
 
 const NOT_KNOWN =
-  'Whether there is such an account is not known here: this process has no users file, since it has not the role smtp.';
+  'Whether there is such an account, whether its password is right and which return paths it may use is not known here: this process has no users file, since it has not the role smtp. The SMTP nodes know.';
 
 function withoutLogin(account: string, state: AccountState): string {
   return state === 'unknown'

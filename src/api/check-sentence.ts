@@ -2,6 +2,7 @@ import type { Instant } from '../kernel/time.js';
 import { HOUR, MINUTE, SECOND, formatDuration, formatInstant } from '../kernel/time.js';
 import { nameOf } from '../rules/explain.js';
 import type { Subject } from '../sending/subjects.js';
+import type { Beginning } from './check-history.js';
 import type { BlockJson } from './shapes.js';
 
 export interface Refusing {
@@ -16,17 +17,16 @@ interface CameAs {
   readonly ehlo: string | null;
 }
 
-/** @param begins when the first event happened that there is; undefined where there is none */
+/** @param begins undefined where there is no event */
 export function refusalSentence(
   refusing: Refusing | undefined,
   at: Instant,
   isPast: boolean,
-  begins: Instant | undefined,
+  begins: Beginning | undefined,
 ): string {
   const verb = isPast ? 'was' : 'is';
   if (refusing === undefined) {
-    if (isPast && begins !== undefined && at < begins)
-      return `Nothing is recorded of ${formatInstant(at)}: the first event here is of ${formatInstant(begins)}. Whether this sender was refused is not known.`;
+    if (isPast && begins !== undefined && at < begins.at) return nothingKnown(at, begins);
     return `This sender ${verb} not refused: no block ${isPast ? `in force at ${formatInstant(at)}` : 'in force'} covers it.`;
   }
   const { block, subject } = refusing;
@@ -35,6 +35,13 @@ export function refusalSentence(
   const given = block.description === '' ? '' : `The reason given: ${ended(block.description)}`;
   const why = block.evidence?.sentence ?? given;
   return `This sender ${verb} refused: ${lowerFirst(nameOf(subject))} ${verb} blocked ${whose} ${ends}. ${why}`.trim();
+}
+
+function nothingKnown(at: Instant, begins: Beginning): string {
+  const why = begins.isImported
+    ? `Stopgap began here at ${formatInstant(begins.at)}, and what there is of before was imported`
+    : `the first event here is of ${formatInstant(begins.at)}`;
+  return `Nothing is recorded of ${formatInstant(at)}: ${why}. Whether this sender was refused is not known.`;
 }
 
 function ended(text: string): string {

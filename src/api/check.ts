@@ -8,7 +8,7 @@ import { clientNetwork, domainOf } from '../sending/identity.js';
 import type { SenderIdentity, Subject } from '../sending/subjects.js';
 import { parseSubject, senderIdentity } from '../sending/subjects.js';
 import { BAD_CREDENTIALS, LOGIN_LATER, refusalReply, replyLine } from '../smtp/replies.js';
-import { entriesInForce } from './block-entries.js';
+import { entriesInForce, entriesWaiting } from './block-entries.js';
 import { ACCOUNT_STATES } from './dependencies.js';
 import {
   failedLoginsShape,
@@ -21,7 +21,7 @@ import {
   troubleOf,
 } from './check-login.js';
 import type { RefusalJson } from './check-history.js';
-import { behindSentence, behindShape, recordedOf, refusalShape } from './check-history.js';
+import { beginningOf, behindSentence, behindShape, recordedOf, refusalShape } from './check-history.js';
 import type { Refusing } from './check-sentence.js';
 import { cameAs, refusalSentence } from './check-sentence.js';
 import type { ApiDependencies } from './dependencies.js';
@@ -89,6 +89,9 @@ const checkShape = z.object({
       description: `The last refusals of this account, newest first, at most ${LATEST_REFUSALS}; null where no account is named, or the store cannot be read now.`,
     }),
   matching: z.array(blockShape).meta({ description: 'Every block in force that covers this sender.' }),
+  proposals: z.array(blockShape).nullable().meta({
+    description: 'Every proposal that waits for a decision and covers this sender; null for a past instant.',
+  }),
   exemptions: z
     .array(coverShape)
     .nullable()
@@ -128,13 +131,16 @@ async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<C
   const { login, atAuth, atRcpt, authReply, deciding } = verdict;
   const { state, hasNoLogin, unsure, failed, mail } = troubleOf(deps, sender, isPast);
   const isMailRefused = hasNoLogin === undefined && authReply === null && mail === 'refused';
-  const { installedAt } = models.sendVolume;
-  const isBeforeAll = isPast && deciding === undefined && installedAt !== undefined && at < installedAt;
+  const begins = isPast && deciding === undefined ? await beginningOf(deps) : undefined;
+  const isBeforeAll = begins !== undefined && at < begins.at;
   const matching = new Map<string, BlockJson>();
+  const proposals = new Map<string, BlockJson>();
   for (const who of [login, verdict.sender]) {
     if (who === undefined) continue;
     for (const entry of await entriesInForce(deps, who, at))
       matching.set(entry.id, isPast ? blockViewAt(entry, at) : blockView(entry, now));
+    if (isPast) continue;
+    for (const entry of await entriesWaiting(deps, who, now)) proposals.set(entry.id, blockView(entry, now));
   }
   for (const found of [atAuth, atRcpt]) if (found !== undefined) matching.set(found.block.id, found.block);
   const subjects = subjectsOf(sender);
@@ -156,7 +162,7 @@ async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<C
       ...(isMailRefused ? [notItsAddress(verdict.sender)] : []),
       ...((hasNoLogin !== undefined || isMailRefused) && deciding === undefined
         ? []
-        : [refusalSentence(deciding, at, isPast, installedAt)]),
+        : [refusalSentence(deciding, at, isPast, begins)]),
       ...(unsure === undefined || deciding !== undefined ? [] : [unsure]),
       ...(from === undefined ? [] : [cameAs(from)]),
       ...(failed === undefined ? [] : [failedSentence(failed)]),
@@ -186,6 +192,7 @@ async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<C
           },
     refusals: refusals?.slice(0, LATEST_REFUSALS) ?? null,
     matching: [...matching.values()],
+    proposals: isPast ? null : [...proposals.values()],
     exemptions: isPast
       ? null
       : subjects.flatMap((subject) => {

@@ -52,7 +52,7 @@ export function checkVerb(program: Command, io: CliIo): void {
 }
 
 function explain(verdict: CheckJson, now: number): string {
-  const { sentence, auth, mail, rcpt, refusals, matching, exemptions, windows } = verdict;
+  const { sentence, auth, mail, rcpt, refusals, matching, proposals, exemptions, windows } = verdict;
   const stage = (name: string, { outcome, reply }: CheckJson['auth']): string =>
     `  ${name.padEnd(9)} ${outcome}${reply === null ? '' : `: ${reply}`}`;
   const lines = [printable(sentence), '', stage('AUTH', auth)];
@@ -76,6 +76,13 @@ function explain(verdict: CheckJson, now: number): string {
     for (const { id, subject, state, until, indefinite } of matching) {
       const ends = indefinite ? 'until released' : `until ${until} (${relative(until, now)})`;
       lines.push(`  ${id}  ${subject.type} ${printable(subject.value)}  ${state}  ${ends}`);
+    }
+  }
+  if (proposals !== null && proposals.length > 0) {
+    lines.push('', 'Proposals that wait for you (stopgap block approve ID, or dismiss ID):');
+    for (const { id, subject, rule, lapsesAt } of proposals) {
+      const lapses = lapsesAt === null ? '' : `  lapses ${relative(lapsesAt, now)}`;
+      lines.push(`  ${id}  ${subject.type} ${printable(subject.value)}  rule ${rule ?? '?'}${lapses}`);
     }
   }
   if (exemptions !== null && exemptions.length > 0) {
@@ -110,7 +117,7 @@ function limitOf(reading: WindowJson, now: number): readonly string[] {
       ? [
           ...(sinceTrip === null || sinceTrip === observed
             ? []
-            : [`${sinceTrip} of them count: the rest has led to a verdict`]),
+            : [`${sinceTrip} of them count: the rest came before a rule tripped, or was decided on`]),
           ...besides.map((each) => `and ${each}`),
         ].join(', ')
       : groupOf(reading, outbreak, now);

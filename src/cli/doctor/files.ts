@@ -18,6 +18,8 @@ import type { Findings } from './findings.js';
 import type { World } from './world.js';
 import { nearestThere } from './world.js';
 
+const KEEPS = 'a server that runs goes on with what was in it';
+
 /** Who may log in, and who may use the API. */
 export async function checkAccounts(findings: Findings, { loaded }: World): Promise<void> {
   const { config, evaluation } = loaded;
@@ -31,7 +33,7 @@ export async function checkAccounts(findings: Findings, { loaded }: World): Prom
       const count = await read();
       if (count > 0) findings.ok(`${count} ${what}${count === 1 ? '' : 's'} in ${file}`);
       else if (evaluation) findings.ok(`no ${what} yet: the first start makes one`);
-      else findings.warning(`no ${what} in ${file}`, make);
+      else findings.warning(`no ${what} in ${file}`, `${make}; or put it back, if it was emptied: ${KEEPS}`);
     } catch (error) {
       eachLine(error, (line) => findings.problem(line));
     }

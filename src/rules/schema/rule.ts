@@ -23,7 +23,7 @@ const escalate = z.strictObject({
 });
 
 const blockFor = z.union([z.literal('indefinite').transform(() => null), duration(MINUTE, LONGEST)], {
-  error: `must be ${DURATION_FORM}, or indefinite`,
+  error: `must be ${DURATION_FORM}, from 1m to ${LONGEST / DAY}d, or indefinite`,
 });
 
 const turned = z

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { newId } from '../../../src/runtime/ids.js';
-import { HOUR, MINUTE, SECOND, formatInstant } from '../../../src/kernel/time.js';
+import { DAY, HOUR, MINUTE, SECOND, formatInstant } from '../../../src/kernel/time.js';
 import { sendStream } from '../../../src/sending/events.js';
 import type { AccountState } from '../../../src/api/dependencies.js';
 import type { FailedLogins } from '../../../src/accounts/users.js';
@@ -133,6 +133,47 @@ describe('senders and checks over HTTP', () => {
     assert.equal(letGo.refusals[0].block, ehlo.id, 'what happened stays in the list');
   });
 
+  test('a check of a past instant finds the refusal of then, however much the account has sent since', async () => {
+    const network = await server.block('', { subject: { type: 'ip', value: '203.0.113.0/28' } });
+    await sent('busy@example.com', 1);
+    server.clock.advance(HOUR / 2);
+    await refused('busy@example.com', network.id, { ehlo: 'pc.example', ip: '203.0.113.4' });
+    server.clock.advance(SECOND);
+    const then = formatInstant(server.clock.now());
+    server.clock.advance(SECOND);
+    await server.post(`/api/v1/blocks/${network.id}/release`, {});
+    for (let hour = 0; hour < 11; hour++) {
+      server.clock.advance(HOUR);
+      for (let message = 0; message < 20; message++) await sent('busy@example.com', 1);
+    }
+    const past = await check(`account=busy@example.com&at=${then}`);
+    assert.deepEqual([past.refused, past.auth.block], [true, network.id]);
+    assert.match(past.sentence, /^This sender was refused: network 203\.0\.113\.0\/28 was blocked/);
+    const before = formatInstant(Date.parse(then) - 20 * MINUTE);
+    assert.deepEqual((await check(`account=busy@example.com&at=${before}`)).refusals, []);
+    const now = await check('account=busy@example.com');
+    assert.equal(now.refused, false);
+  });
+
+  test('a check names the proposals that wait and cover the sender', async () => {
+    const idsOf = async (query: string) =>
+      (await check(query)).proposals?.map((proposal: { id: string }) => proposal.id) ?? null;
+    const id = await server.trip('waits@example.com');
+    assert.deepEqual(await idsOf('account=waits@example.com'), [id]);
+    assert.equal((await check('account=waits@example.com')).refused, false);
+    assert.deepEqual(await idsOf('account=waits@example.com&direction=inbound'), []);
+    assert.deepEqual(await idsOf('account=another@example.com'), []);
+    server.clock.advance(SECOND);
+    const past = formatInstant(server.clock.now() - 1);
+    assert.equal(await idsOf(`account=waits@example.com&at=${past}`), null);
+    await server.post(`/api/v1/blocks/${id}/dismiss`, {});
+    assert.deepEqual(await idsOf('account=waits@example.com'), []);
+    const lapses = await server.trip('lapses@example.com');
+    assert.deepEqual(await idsOf('account=lapses@example.com'), [lapses]);
+    server.clock.advance(24 * HOUR);
+    assert.deepEqual(await idsOf('account=lapses@example.com'), []);
+  });
+
   test('a check says that there is no such account, or that it is disabled', async () => {
     const states: Record<string, AccountState> = {
       'here@example.com': 'active',
@@ -168,7 +209,7 @@ describe('senders and checks over HTTP', () => {
   test('a check says where it is not known whether there is such an account', async () => {
     const ask = async (query: string) => (await server.get(`/api/v1/check?${query}`)).json;
     const unknown =
-      /not refused.* Whether there is such an account is not known here: this process has no users file/;
+      /not refused.* Whether there is such an account, whether its password is right and which return paths it may use is not known here: this process has no users file/;
     const outbound = await ask('account=whoknows@example.com');
     assert.match(outbound.sentence, unknown);
     assert.doesNotMatch((await ask('account=whoknows@example.com&direction=inbound')).sentence, unknown);
@@ -256,6 +297,29 @@ describe('senders and checks over HTTP', () => {
     server.clock.advance(SECOND);
     const later = await check(`account=early@example.com&at=${first}`);
     assert.match(later.sentence, /^This sender was not refused/);
+  });
+
+  test('a check of a time of which there are imported events alone says that nothing is known of it', async () => {
+    const other = await ApiServer.start();
+    try {
+      const [account, now] = ['imported@example.com', other.clock.now()];
+      const { type, data } = message(now - 9 * DAY, 0, { account, returnPath: account });
+      const event = { type, data, id: newId(), at: now - 9 * DAY, by: 'system:import' };
+      const { position } = await other.deps.store.append(sendStream(account), [event], 'any');
+      await other.deps.models.reached(position);
+      other.clock.advance(HOUR);
+      const at = (time: number) =>
+        other.get(`/api/v1/check?account=${account}&at=${formatInstant(time)}`).then(({ json }) => json);
+      const then = await at(now - DAY);
+      assert.match(
+        then.sentence,
+        /^Nothing is recorded of \S+: Stopgap began here at \S+, and what there is of before was imported\. Whether this sender was refused is not known\.$/,
+      );
+      assert.deepEqual([then.auth.outcome, then.rcpt.outcome], ['not asked', 'not asked']);
+      assert.match((await at(now + MINUTE)).sentence, /^This sender was not refused/);
+    } finally {
+      await other.stop();
+    }
   });
 
   test('a check tells what the mail server behind has refused of an account within a day', async () => {

@@ -85,10 +85,30 @@ describe('stopgap check and stopgap rules', () => {
       await send();
       await other.trip(account, 'block', 'minute');
       const { out } = await there.run('check', '--account', account);
-      const counts = '0 of them count: the rest has led to a verdict';
+      const counts = '0 of them count: the rest came before a rule tripped, or was decided on';
       assert.match(out, new RegExp(` minute +2 of 1 messages +within 1m +${counts}$`, 'm'));
       assert.match(out, new RegExp(` hour +2 of 40 messages +within 1h +${counts}$`, 'm'));
       assert.match(out, / lists +0 of 5 refusedRecipients +within 1h *$/m);
+    } finally {
+      await there.close();
+      await other.stop();
+    }
+  });
+
+  test('check names the proposals that wait, and how they are decided on', async () => {
+    const other = await ApiServer.start();
+    const there = await Terminal.at(other);
+    try {
+      const id = await other.trip('waits@example.com', 'propose', 'minute');
+      const { code, out } = await there.run('check', '--account', 'waits@example.com');
+      assert.equal(code, 0);
+      assert.match(
+        out,
+        new RegExp(
+          `^Proposals that wait for you \\(stopgap block approve ID, or dismiss ID\\):\n {2}${id} {2}account waits@example\\.com {2}rule minute {2}lapses in 24h$`,
+          'm',
+        ),
+      );
     } finally {
       await there.close();
       await other.stop();

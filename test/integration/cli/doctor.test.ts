@@ -225,7 +225,11 @@ describe('stopgap doctor', () => {
   test('users and tokens: none, and what cannot be read', async (t) => {
     const none = await doctor(t, { yaml: await yamlWith() });
     assert.equal(none.code, 0);
-    none.has('accounts', 'warning', /no user in \S+users\.yaml; stopgap user add/);
+    none.has(
+      'accounts',
+      'warning',
+      /no user in \S+users\.yaml; stopgap user add NAME; or put it back, if it was emptied: a server that runs goes on with/,
+    );
     none.has('accounts', 'warning', /no token in \S+; stopgap token add/);
     const asked = { listen: '127.0.0.1:0', metrics: 'token' };
     const yamlOfNode = await yamlWith({

@@ -55,6 +55,7 @@ export interface Answered {
   readonly path: string;
   readonly position: number;
   readonly proposal: Answered;
+  readonly proposals: Some<Answered> | null;
   readonly rcpt: Stage;
   readonly reason: string;
   readonly recipients: number;

@@ -69,6 +69,28 @@ for (const [what, { full, empty, open }] of Object.entries(KINDS))
     assert.match(lines[0]!, /has 0 entries, and 3 are in force: if that is meant, /);
   });
 
+test('a user who is added to a file that was emptied does not make it count before the others are back', async (context) => {
+  const file = path.join(temporaryDirectory(context), 'users.yaml');
+  const full = JSON.stringify(KINDS['users']!.full);
+  writeFileSync(file, full);
+  const lines: string[] = [];
+  const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(line) });
+  const watched = await watchUsers(file, log, { fileRefused: () => undefined });
+  const look = async (): Promise<readonly string[]> => {
+    for (let times = 0; times < 3; times++) await watched.check();
+    return [...watched.current.keys()];
+  };
+  writeFileSync(file, '');
+  assert.deepEqual(await look(), NAMES);
+  await addUser({ file, name: 'new@example.com', password: 'correct-horse', now: 0 });
+  assert.deepEqual(await look(), NAMES);
+  assert.match(lines.at(-1)!, /has 1 entry, and 3 are in force: if that is meant, send the process SIGHUP/);
+  writeFileSync(file, full);
+  assert.deepEqual(await look(), NAMES);
+  await addUser({ file, name: 'new@example.com', password: 'correct-horse', now: 0 });
+  assert.deepEqual(await look(), [...NAMES, 'new@example.com']);
+});
+
 /** What the command line changes, in two seconds. */
 const REMOVALS = {
   users: (file: string, name: string): Promise<unknown> => removeUser({ file, name }),

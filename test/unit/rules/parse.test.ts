@@ -169,6 +169,7 @@ exempt:
     [change('limit: 100', 'limit: many'), 3, 'rules[0].limit', /whole number/],
     [change('then: block', 'then: ban'), 3, 'rules[0].then', /one of observe/],
     [change(', for: 1h', ''), 3, 'rules[0].for', /is missing/],
+    [change('for: 1h', 'for: 30s'), 3, 'rules[0].for', /from 1m to 3650d, or indefinite$/],
     [change('for: 1h', 'for: 1h, extra: 1'), 3, 'rules[0].extra', /not a known key/],
     [
       change('for: 1h', 'for: 1h, escalate: { factor: 0.5, max: 7d }'),
