@@ -38,7 +38,9 @@ export function nearest(typed: string, known: Iterable<string>): string | undefi
 export function suggestion(typed: string, known: readonly string[]): string {
   const near = nearest(typed, known);
   if (near !== undefined) return `did you mean ${near}?`;
-  return known.length <= 15 ? `known are ${known.join(', ')}` : 'see docs/reference/configuration.md for what is known';
+  return known.length <= 15
+    ? `known are ${known.join(', ')}`
+    : 'see docs/reference/configuration.md for what is known';
 }
 
 /** Levenshtein distance with neighbouring letters swapped as one step. */

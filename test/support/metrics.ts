@@ -2,7 +2,10 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-const DOCUMENT = path.resolve(path.dirname(fileURLToPath(import.meta.url)), '../../../docs/reference/metrics.md');
+const DOCUMENT = path.resolve(
+  path.dirname(fileURLToPath(import.meta.url)),
+  '../../../docs/reference/metrics.md',
+);
 
 /** What docs/reference/metrics.md says of one metric. */
 export interface Documented {

@@ -146,7 +146,10 @@ test('an unknown variable is refused with the nearest right one', (context) => {
     problem('STOPGAP_SMTP_RELAI_URL'),
     'STOPGAP_SMTP_RELAI_URL: unknown variable; did you mean STOPGAP_SMTP_RELAY_URL?',
   );
-  assert.match(problem('STOPGAP_COMPLETELY_DIFFERENT'), /unknown variable; see docs\/reference\/configuration\.md/);
+  assert.match(
+    problem('STOPGAP_COMPLETELY_DIFFERENT'),
+    /unknown variable; see docs\/reference\/configuration\.md/,
+  );
   const env = Object.fromEntries(Object.keys(OTHER_VARIABLES).map((name) => [name, '']));
   assert.equal(
     load(context, { env: { ...env, STOPGAP_URL: 'http://x', STOPGAP_DEBUG: '1' } }).evaluation,
