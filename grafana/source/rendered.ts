@@ -21,8 +21,7 @@ export async function described(
   dashboards: Readonly<Record<string, Dashboard>>,
   page: string,
 ): Promise<string> {
-  if (!GENERATED.test(page))
-    throw new Error(`docs/reference/dashboards.md has no place for the panels: ${GENERATED}`);
+  if (!GENERATED.test(page)) throw new Error(`docs/reference/dashboards.md has no place for the panels: ${GENERATED}`);
   const all = Object.values(dashboards).map(section).join('\n\n');
   const text = page.replace(GENERATED, (_, from: string, to: string) => `${from}\n\n${all}\n\n${to}`);
   return format(text, { ...(await resolveConfig(PAGE)), parser: 'markdown' });
