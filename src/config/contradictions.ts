@@ -48,7 +48,7 @@ export function findContradictions(raw: RawSettings, config: Config): string[] {
     if (smtp.submission.length > 0 && relay === smtp.relay && isMailServer(relay)) {
       warnings.push(
         `${where(raw, `${key}.relay.url`)}: mail that arrives goes to the upstream of submissions, which relays for ` +
-          'Stopgap; name a listener of it that takes mail for its own domains alone (docs/run/operating.md)',
+          'Stopgap; name a listener of it that takes mail for its own domains alone (docs/run/install.md)',
       );
     }
   });

@@ -30,7 +30,7 @@ export async function checkStore(findings: Findings, world: World): Promise<void
     else
       findings.problem(
         `${store.file} is missing or empty, but ${proof.file} was made from the events of one`,
-        'put it back or restore it from a backup; to begin anew, start once with --new-store (docs/run/operating.md)',
+        'put it back or restore it from a backup; to begin anew, start once with --new-store (docs/run/backup.md)',
       );
   } else await checkKurrent(findings, store.url, world);
 }
@@ -94,7 +94,7 @@ function tellInspection(findings: Findings, file: string, found: StoreInspection
   if (fault !== undefined) {
     findings.problem(
       `${text}: ${fault}`,
-      'restore it from a backup, or move it away to start with an empty store (docs/run/operating.md)',
+      'restore it from a backup, or move it away to start with an empty store (docs/run/backup.md)',
     );
   } else if (state === 'held' && server === undefined) {
     findings.warning(

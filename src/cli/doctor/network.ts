@@ -96,7 +96,7 @@ async function checkPort(findings: Findings, world: World, port: Port): Promise<
   } else if (fault === 'EACCES') {
     findings.problem(
       `${text} is not for this user`,
-      'give the service CAP_NET_BIND_SERVICE (docs/run/operating.md), or use a port from 1024 on',
+      'give the service CAP_NET_BIND_SERVICE (docs/run/install.md), or use a port from 1024 on',
     );
   } else if (fault === 'EADDRNOTAVAIL' || fault === 'ENOTFOUND') {
     findings.problem(`${text}: this machine has no such address`, 'name one that it has, or :port for all');

@@ -23,6 +23,6 @@ export function libraryFault(): { readonly detail: string; readonly remedy: stri
     detail:
       'SQLite was compiled with the headers of Node 24.19 or later, and may end the process at any time',
     remedy:
-      'let npm ci fetch it ready-made, or compile it with headers of 24.18 (npm_config_nodedir): docs/run/operating.md',
+      'let npm ci fetch it ready-made, or compile it with headers of 24.18 (npm_config_nodedir): docs/run/install.md',
   };
 }

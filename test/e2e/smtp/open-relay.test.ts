@@ -19,9 +19,9 @@ const ROUTES = [
   '@example.com:victim%elsewhere.test@example.com',
 ];
 
-/** The entries of master.cf that docs/run/operating.md gives. */
+/** The entries of master.cf that docs/run/install.md gives. */
 function documentedListeners(): readonly [submission: string, arriving: string] {
-  const text = readFileSync('docs/run/operating.md', 'utf8');
+  const text = readFileSync('docs/run/install.md', 'utf8');
   const entries = [...text.matchAll(/^127\.0\.0\.1:\d+ inet .*(?:\n {2}-o .*)+/gm)].map(([entry]) => entry);
   assert.equal(entries.length, 2);
   return [entries[0]!, entries[1]!];

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { REPOSITORY } from './rules.js';
-import type { Command, Pipeline } from './shell.js';
+import type { Command } from './shell.js';
 import { inlineIn, pipelinesOf, shellIn } from './shell.js';
 
 /** The page that says what to do, from the repository's folder. */
@@ -14,7 +14,6 @@ export interface Runbook {
   /** The alert, or `introduction`. */
   readonly name: string;
   readonly text: string;
-  readonly pipelines: readonly Pipeline[];
   readonly commands: readonly Command[];
 }
 
@@ -22,64 +21,22 @@ export function runbooks(): readonly Runbook[] {
   const page = readFileSync(path.join(REPOSITORY, INCIDENTS), 'utf8');
   return page.split(/^(?=#{2,3} <a id="Stopgap)/m).map((text) => {
     const name = /^#+ <a id="(\w+)"><\/a>/.exec(text)?.[1] ?? INTRODUCTION;
-    const pipelines = [...shellIn(text), ...inlineIn(text)].flatMap(pipelinesOf);
-    return { name, text, pipelines, commands: pipelines.flat() };
+    return { name, text, commands: commandsIn(text) };
   });
 }
 
-/** What a command is given to a program, whatever stands before it: `sudo`, `xargs`, variables. Undefined without it. */
-export function wordsAfter(program: string, command: Command): Command | undefined {
+/** What a page tells people to type, in blocks and within its text. */
+export function commandsIn(page: string): readonly Command[] {
+  return [...shellIn(page), ...inlineIn(page)].flatMap(pipelinesOf).flat();
+}
+
+/** What a command gives to a program, after `sudo`, `xargs` or variables. Undefined without it. */
+function wordsAfter(program: string, command: Command): Command | undefined {
   const at = command.indexOf(program);
   return at === -1 ? undefined : command.slice(at + 1);
 }
 
-/** A call of `docker compose`. */
-export interface ComposeCall {
-  readonly verb: string;
-  readonly services: readonly string[];
-  /** What runs in the service: of `exec` alone. */
-  readonly inside: Command;
-}
-
-/** Options of `docker compose` verbs that take the next word. */
-const WITH_VALUE = new Set(['-n', '--tail', '--since', '-s', '-e', '-u']);
-
-export function composeCallOf(command: Command): ComposeCall | undefined {
-  const words = wordsAfter('docker', command);
-  if (words?.[0] !== 'compose' || words[1] === undefined) return undefined;
-  const [, verb, ...rest] = words;
-  const positional: string[] = [];
-  for (let index = 0; index < rest.length; index++) {
-    const word = rest[index]!;
-    if (WITH_VALUE.has(word)) index++;
-    else if (verb === 'exec' && positional.length > 0) positional.push(word);
-    else if (!word.startsWith('-') && word !== '$()') positional.push(word);
-  }
-  if (verb === 'exec') return { verb, services: positional.slice(0, 1), inside: positional.slice(1) };
-  // `docker compose cp SERVICE:PATH .`
-  const services = verb === 'cp' ? [positional[0]!.split(':')[0]!] : positional;
-  return { verb: verb, services, inside: [] };
-}
-
-/** The units that a call of systemctl or journalctl is about, without `.service`; globs as they stand. */
-export function unitsOf(command: Command): readonly string[] {
-  const bare = (name: string): string => name.replace(/\.service$/, '');
-  const journal = wordsAfter('journalctl', command);
-  if (journal !== undefined)
-    return journal.flatMap((word, index) => (journal[index - 1] === '-u' ? [bare(word)] : []));
-  const [, ...words] = wordsAfter('systemctl', command) ?? [];
-  return words.flatMap((word, index) =>
-    word.startsWith('-') || /^-[ps]$/.test(words[index - 1] ?? '') ? [] : [bare(word)],
-  );
-}
-
-/** Those of the names that a name with `*` stands for. */
-export function matching(glob: string, names: Iterable<string>): readonly string[] {
-  const pattern = new RegExp(`^${glob.replace(/[.+?^${}()|[\]\\]/g, '\\$&').replaceAll('*', '.*')}$`);
-  return [...names].filter((name) => pattern.test(name));
-}
-
-/** Calls of the command line of ours, wherever they run: what stands behind `stopgap`. */
+/** Calls of the command line of ours, wherever they run: what follows `stopgap`. */
 export function stopgapCallsOf(commands: readonly Command[]): readonly Command[] {
   return commands.flatMap((command) => {
     // Inside a container it has no name of its own.

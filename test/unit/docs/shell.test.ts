@@ -1,0 +1,25 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
+import { describe, test } from 'node:test';
+import { shellIn } from '../../support/watch/shell.js';
+
+const PAGES = [
+  ...['README.md', 'HACKING.md'],
+  ...readdirSync('docs', { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `docs/${name}`),
+];
+
+describe('the shell blocks of the documents', () => {
+  for (const page of PAGES) {
+    const blocks = shellIn(readFileSync(page, 'utf8'));
+    if (blocks.length > 0)
+      test(`a shell understands each block of ${page}`, () => {
+        for (const block of blocks) {
+          const { status, stderr } = spawnSync('sh', ['-n'], { input: block, encoding: 'utf8' });
+          assert.equal(status, 0, `${block}\n${stderr}`);
+        }
+      });
+  }
+});
