@@ -1,16 +1,13 @@
-import { mkdir, writeFile } from 'node:fs/promises';
-import { fileURLToPath } from 'node:url';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
 import { DASHBOARDS } from './source/dashboards.js';
-import { FOLDER, rendered } from './source/rendered.js';
 
-/* Writes grafana/dashboards/*.json: npm run dashboards */
-const write = async (file: URL, text: string): Promise<void> => {
-  await writeFile(file, text);
-  process.stdout.write(`${fileURLToPath(file)}\n`);
-};
+/* Writes the dashboards as Grafana reads them, into a folder: npm run dashboards [FOLDER] */
+const folder = path.resolve(process.argv[2] ?? 'grafana/dashboards');
 
-await mkdir(FOLDER, { recursive: true });
+mkdirSync(folder, { recursive: true });
 for (const [name, content] of Object.entries(DASHBOARDS)) {
-  const file = new URL(name, FOLDER);
-  await write(file, await rendered(content, file));
+  const file = path.join(folder, name);
+  writeFileSync(file, `${JSON.stringify(content, null, 2)}\n`);
+  process.stdout.write(`${file}\n`);
 }

@@ -15,7 +15,7 @@ import { timedWork } from './rows/timed-work.js';
 import { wrongOnes } from './rows/wrong-ones.js';
 import { api, datasource, docs, instance, job, quantile, rule, window } from './variables.js';
 
-/** All dashboards, by the name of their file in `grafana/dashboards`. */
+/** All dashboards, by the name of their file. */
 export const DASHBOARDS: Readonly<Record<string, Dashboard>> = {
   'overview.json': dashboard({
     uid: 'stopgap-overview',

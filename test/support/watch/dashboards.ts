@@ -1,9 +1,5 @@
 import type { Dashboard, Panel, RowPanel } from '@grafana/schema';
-import { readdirSync, readFileSync } from 'node:fs';
-import path from 'node:path';
-import { REPOSITORY } from './rules.js';
-
-const FOLDER = path.join(REPOSITORY, 'grafana/dashboards');
+import { DASHBOARDS } from '../../../grafana/source/dashboards.js';
 
 /** A dashboard as it ships, and the name of its file. */
 export interface Shipped {
@@ -17,14 +13,12 @@ export interface Asked {
   readonly expr: string;
 }
 
-/** What lies in grafana/dashboards. */
+/** All dashboards, as Grafana is given them. */
 export function shippedDashboards(): readonly Shipped[] {
-  return readdirSync(FOLDER)
-    .sort()
-    .map((file) => ({
-      file,
-      dashboard: JSON.parse(readFileSync(path.join(FOLDER, file), 'utf8')) as Dashboard,
-    }));
+  return Object.entries(DASHBOARDS).map(([file, content]) => ({
+    file,
+    dashboard: JSON.parse(JSON.stringify(content)) as Dashboard,
+  }));
 }
 
 /** All panels, also those of rows that are shut. */
