@@ -11,79 +11,83 @@ export interface HealthOptions {
 
 /** Knows whether appends go through, and finds out by itself when they do again. */
 export class Health {
-  private failed = false;
-  private closed = false;
-  /** An append has gone through since the last look. */
-  private heard = false;
-  private timer: NodeJS.Timeout | undefined;
-  private retrying = false;
-  private readonly backoff: Backoff;
+  readonly #options: HealthOptions;
 
-  constructor(private readonly options: HealthOptions) {
-    this.backoff = new Backoff(options.backoff);
+  #failed = false;
+  #closed = false;
+  /** An append has gone through since the last look. */
+  #heard = false;
+  #timer: NodeJS.Timeout | undefined;
+  #retrying = false;
+  readonly #backoff: Backoff;
+
+  constructor(options: HealthOptions) {
+    this.#options = options;
+
+    this.#backoff = new Backoff(options.backoff);
   }
 
   get good(): boolean {
-    return !this.failed;
+    return !this.#failed;
   }
 
   /** An append went through. */
   succeed(): void {
-    this.failed = false;
-    this.heard = true;
-    this.backoff.reset();
+    this.#failed = false;
+    this.#heard = true;
+    this.#backoff.reset();
   }
 
   /** One did not. Nobody may dare to append from here on, so it is tried again. */
   fail(): void {
-    this.failed = true;
-    if (this.closed) return;
-    this.timer ??= setTimeout(() => void this.retry(), this.backoff.next()).unref();
+    this.#failed = true;
+    if (this.#closed) return;
+    this.#timer ??= setTimeout(() => void this.#retry(), this.#backoff.next()).unref();
   }
 
   /** Whoever has seen the store answer again need not wait for the next attempt. */
   hurry(): void {
-    if (!this.failed || this.closed) return;
-    this.backoff.reset();
-    if (this.retrying) return;
-    clearTimeout(this.timer);
-    void this.retry();
+    if (!this.#failed || this.#closed) return;
+    this.#backoff.reset();
+    if (this.#retrying) return;
+    clearTimeout(this.#timer);
+    void this.#retry();
   }
 
   /** Fails where the store takes nothing although nobody has tried; rejects with the reason. */
   async look(): Promise<void> {
-    if (this.failed) return;
-    if (this.heard) {
-      this.heard = false;
+    if (this.#failed) return;
+    if (this.#heard) {
+      this.#heard = false;
       return;
     }
     try {
-      await this.options.look();
+      await this.#options.look();
     } catch (error) {
       // An append that went through meanwhile knows better.
-      if (this.heard || this.closed) return;
+      if (this.#heard || this.#closed) return;
       this.fail();
       throw error;
     }
   }
 
-  private async retry(): Promise<void> {
-    this.retrying = true;
+  async #retry(): Promise<void> {
+    this.#retrying = true;
     let works = false;
     try {
-      if (this.failed) await this.options.retry();
+      if (this.#failed) await this.#options.retry();
       works = true;
     } catch {
       // It is tried again.
     }
-    this.retrying = false;
-    this.timer = undefined;
+    this.#retrying = false;
+    this.#timer = undefined;
     if (works) this.succeed();
-    else if (this.failed) this.fail();
+    else if (this.#failed) this.fail();
   }
 
   close(): void {
-    this.closed = true;
-    clearTimeout(this.timer);
+    this.#closed = true;
+    clearTimeout(this.#timer);
   }
 }

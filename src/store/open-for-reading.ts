@@ -23,7 +23,7 @@ export async function openForReading(
   warn: (text: string) => void,
 ): Promise<ReadableStore> {
   if (store.kind === 'sqlite') {
-    const { openSqliteForReading } = await import('./sqlite/readable.js');
+    const { openSqliteForReading } = await import('./sqlite/reader.js');
     return openSqliteForReading(store.file);
   }
   const { openKurrentStore } = await import('./kurrentdb/index.js');

@@ -9,32 +9,32 @@ export class SubscriptionLifecycle {
   readonly settled: Promise<void>;
   /** Says that it has caught up; harmless again and after the end. */
   reach!: () => void;
-  private miss!: (error: unknown) => void;
-  private stop!: () => void;
-  private fail!: (error: unknown) => void;
-  private settle!: () => void;
-  private isOver = false;
+  #miss!: (error: unknown) => void;
+  #stop!: () => void;
+  #fail!: (error: unknown) => void;
+  #settle!: () => void;
+  #isOver = false;
 
   constructor() {
-    this.caughtUp = new Promise((resolve, reject) => ((this.reach = resolve), (this.miss = reject)));
-    this.ended = new Promise((resolve, reject) => ((this.stop = resolve), (this.fail = reject)));
-    this.settled = new Promise((resolve) => (this.settle = resolve));
+    this.caughtUp = new Promise((resolve, reject) => ((this.reach = resolve), (this.#miss = reject)));
+    this.ended = new Promise((resolve, reject) => ((this.#stop = resolve), (this.#fail = reject)));
+    this.settled = new Promise((resolve) => (this.#settle = resolve));
     // Whoever does not look at these must not be brought down by them; whoever does still gets the error.
     this.caughtUp.catch(() => undefined);
     this.ended.catch(() => undefined);
   }
 
   get over(): boolean {
-    return this.isOver;
+    return this.#isOver;
   }
 
   /** Ends it, by an error where one is given; only the first end counts. */
   end(error?: unknown): void {
-    if (this.isOver) return;
-    this.isOver = true;
-    this.miss(error ?? new StoreUnavailable('the subscription was stopped before it had caught up'));
-    if (error === undefined) this.stop();
-    else this.fail(error);
-    this.settle();
+    if (this.#isOver) return;
+    this.#isOver = true;
+    this.#miss(error ?? new StoreUnavailable('the subscription was stopped before it had caught up'));
+    if (error === undefined) this.#stop();
+    else this.#fail(error);
+    this.#settle();
   }
 }

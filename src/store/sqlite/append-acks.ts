@@ -1,12 +1,13 @@
 import { StopgapError } from '../../kernel/errors.js';
-import type { RecordedEvent } from '../../kernel/events.js';
-import { StoreUnavailable, WrongExpectedRevision } from '../port.js';
+import type { NewEvent, RecordedEvent } from '../../kernel/events.js';
 import { TimeSlice } from '../../runtime/time-slice.js';
 import type { Health } from '../health.js';
-import type { LiveFeed } from './live.js';
-import { Fifo, type Pending } from './pending.js';
-import { fromAppend } from './recorded.js';
-import { WriteOutcome, type AppendedMessage } from './wire.js';
+import type { Appended, ExpectedRevision } from '../port.js';
+import { StoreUnavailable, WrongExpectedRevision } from '../port.js';
+import type { LiveFeed } from './subscription.js';
+import { fromAppend } from './schema.js';
+import type { AppendedMessage } from './wire.js';
+import { WriteOutcome } from './wire.js';
 
 /**
  * Appends answered in one turn of the loop: whatever waits for them goes on in that same turn, and a thousand
@@ -19,39 +20,43 @@ const ANSWERS_A_TURN = 128;
  * events, then the append resolves.
  */
 export class AppendAcks {
+  readonly #feed: LiveFeed;
+  readonly #health: Health;
+  readonly #onDone: () => void;
+
   /** What the writer was handed, in order, each until its answer. */
   readonly sent = new Fifo<Pending>();
-  private readonly answers = new Fifo<{ message: AppendedMessage; next: number }>();
-  private busy = false;
+  readonly #answers = new Fifo<{ message: AppendedMessage; next: number }>();
+  #busy = false;
 
   /** @param onDone told whenever all that the writer has decided is answered */
-  constructor(
-    private readonly feed: LiveFeed,
-    private readonly health: Health,
-    private readonly onDone: () => void,
-  ) {}
+  constructor(feed: LiveFeed, health: Health, onDone: () => void) {
+    this.#feed = feed;
+    this.#health = health;
+    this.#onDone = onDone;
+  }
 
   /** What the writer made of the next batch. */
   take(message: AppendedMessage): void {
-    this.answers.push({ message, next: 0 });
-    if (!this.busy) this.answer(false);
+    this.#answers.push({ message, next: 0 });
+    if (!this.#busy) this.#answer(false);
   }
 
   /** Answers at once whatever the writer has decided. */
   finish(): void {
-    this.answer(true);
+    this.#answer(true);
   }
 
   /** A few milliseconds and so many at a time, unless it must be `all` at once. */
-  private answer(all: boolean): void {
-    this.busy = true;
+  #answer(all: boolean): void {
+    this.#busy = true;
     const share = new TimeSlice();
     let answered = 0;
-    for (let batch = this.answers.peek(); batch; batch = this.answers.peek()) {
+    for (let batch = this.#answers.peek(); batch; batch = this.#answers.peek()) {
       const { outcomes, reasons, passedOver } = batch.message;
       while (batch.next * 3 < outcomes.length) {
         const i = batch.next++;
-        this.settle(
+        this.#settle(
           this.sent.shift()!,
           outcomes[i * 3]!,
           outcomes[i * 3 + 1]!,
@@ -60,17 +65,17 @@ export class AppendAcks {
           passedOver.get(i),
         );
         if (!all && (++answered >= ANSWERS_A_TURN || share.spent())) {
-          setImmediate(() => this.answer(false));
+          setImmediate(() => this.#answer(false));
           return;
         }
       }
-      this.answers.shift();
+      this.#answers.shift();
     }
-    this.busy = false;
-    this.onDone();
+    this.#busy = false;
+    this.#onDone();
   }
 
-  private settle(
+  #settle(
     pending: Pending,
     outcome: number,
     revision: number,
@@ -80,12 +85,12 @@ export class AppendAcks {
   ): void {
     switch (outcome) {
       case WriteOutcome.written:
-        this.health.succeed();
-        this.feed.committed(position, () => recordedEvents(pending, revision, position, passedOver));
+        this.#health.succeed();
+        this.#feed.committed(position, () => recordedEvents(pending, revision, position, passedOver));
         pending.resolve({ revision, position, duplicate: false });
         break;
       case WriteOutcome.duplicate:
-        this.health.succeed();
+        this.#health.succeed();
         pending.resolve({ revision, position, duplicate: true });
         break;
       case WriteOutcome.wrongRevision:
@@ -97,7 +102,7 @@ export class AppendAcks {
         pending.reject(new StopgapError('conflict', `append to ${pending.stream}: ${reason}`));
         break;
       default:
-        this.health.fail();
+        this.#health.fail();
         pending.reject(
           new StoreUnavailable(`the store did not take an append to ${pending.stream}: ${reason}`),
         );
@@ -121,4 +126,61 @@ function recordedEvents(
     written.push(fromAppend(event, texts[i]!, stream, revision - back, position - back, recordedAt));
   });
   return written;
+}
+
+/** An append that has not been answered. */
+export interface Pending {
+  readonly stream: string;
+  readonly events: readonly NewEvent[];
+  /** JSON text of each event's data. */
+  readonly texts: readonly string[];
+  readonly expected: ExpectedRevision;
+  /** When it came, in milliseconds of `performance.now()`. */
+  readonly since: number;
+  readonly resolve: (appended: Appended) => void;
+  readonly reject: (error: Error) => void;
+  /** When the store took it, by the store's clock; set as it is handed to the writer. */
+  recordedAt: number;
+  /** It was answered to its caller, if only by a time-out; the writer's answer is still to come. */
+  settled: boolean;
+}
+
+/** First in, first out, without moving the rest at each step. */
+export class Fifo<T> {
+  #items: T[] = [];
+  #first = 0;
+
+  get length(): number {
+    return this.#items.length - this.#first;
+  }
+
+  push(item: T): void {
+    this.#items.push(item);
+  }
+
+  peek(): T | undefined {
+    return this.#items[this.#first];
+  }
+
+  shift(): T | undefined {
+    if (this.#first >= this.#items.length) return undefined;
+    const item = this.#items[this.#first]!;
+    if (++this.#first >= 4096) {
+      this.#items = this.#items.slice(this.#first);
+      this.#first = 0;
+    }
+    return item;
+  }
+
+  /** Empties it and gives what was in it, in order. */
+  drain(): T[] {
+    const rest = this.#items.slice(this.#first);
+    this.#items = [];
+    this.#first = 0;
+    return rest;
+  }
+
+  *[Symbol.iterator](): IterableIterator<T> {
+    for (let i = this.#first; i < this.#items.length; i++) yield this.#items[i]!;
+  }
 }

@@ -1,9 +1,9 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import Database from 'better-sqlite3';
 import { messageOf } from '../../kernel/errors.js';
-import { Ledger, type AppendResult } from './ledger.js';
+import type { AppendResult } from './ledger.js';
+import { Ledger, removeEvents, sweepSlice } from './ledger.js';
 import { SCHEMA_VERSION } from './schema.js';
-import { removeEvents, sweepSlice } from './sweep.js';
 import { EVENT_FIELDS, WriteOutcome } from './wire.js';
 import type { AppendMessage, FromWriter, ToWriter, WriterOptions } from './wire.js';
 

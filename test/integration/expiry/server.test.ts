@@ -4,7 +4,7 @@ import { inspect } from 'node:util';
 import { Redis } from 'ioredis';
 import { StopgapError } from '../../../src/kernel/errors.js';
 import { parseRedis } from '../../../src/redis/address.js';
-import { readInfo } from '../../../src/redis/server.js';
+import { readInfo } from '../../../src/redis/connection.js';
 import { RedisServer, skipWithoutRedisServer, startFakeRedis } from '../../support/redis.js';
 import type { World } from './world.js';
 import { doNothing, openWorld, taskFor } from './world.js';
