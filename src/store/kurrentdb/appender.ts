@@ -15,9 +15,9 @@ import type { Milliseconds } from '../../kernel/time.js';
 import type { Health } from '../health.js';
 import { StoreUnavailable, WrongExpectedRevision, type Appended, type ExpectedRevision } from '../port.js';
 import type { Connection } from './connection.js';
+import { Gate } from './connection.js';
 import { safeNumber, sending, toEventData } from './envelope.js';
 import { atLeader, isAnswer, leaderLearnt, NoAnswer, portError, spoilsClient } from './errors.js';
-import { Gate } from './gate.js';
 
 /** Appends that may wait for their answer; more would only wait longer than they are willing to. */
 const QUEUE_LIMIT = 20_000;

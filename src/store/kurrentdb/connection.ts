@@ -14,7 +14,7 @@ import type { Milliseconds } from '../../kernel/time.js';
 import { DAY, SECOND } from '../../kernel/time.js';
 import { StoreRefused } from '../port.js';
 import { APPEND_DEADLINE, sending } from './envelope.js';
-import { answered, atLeader, NoAnswer, portError, spoilsClient } from './errors.js';
+import { answered, atLeader, portError, spoilsClient } from './errors.js';
 
 /**
  * A client costs some milliseconds, and its reads are dead for good where they found nobody. So it is replaced, and no
@@ -205,15 +205,12 @@ export class Nodes {
         ? net.connect(to)
         : tls.connect({ ...to, ALPNProtocols: ['h2'], rejectUnauthorized: false });
     const session = http2.connect(`http://${node}`, { createConnection: () => socket });
-    return new Promise<string>((resolve, reject) => {
-      const timer = setTimeout(() => reject(new NoAnswer(GREETING)), GREETING);
+    const greeted = new Promise<string>((resolve, reject) => {
       session.once('remoteSettings', () => resolve(node));
       session.on('error', reject);
-      session.once('close', () => {
-        clearTimeout(timer);
-        reject(new Error(`${node} closed the connection`));
-      });
-    }).finally(() => {
+      session.once('close', () => reject(new Error(`${node} closed the connection`)));
+    });
+    return answered(GREETING, greeted).finally(() => {
       session.destroy();
       // A session that is not connected yet waits for it.
       socket.destroy();
@@ -321,4 +318,38 @@ export async function measureSkew(
     else high = middle;
   }
   return slow ? undefined : Math.round((low + high) / 2 - way);
+}
+
+/** Lets work through in the order of its coming, unless something holds it. */
+export class Gate {
+  #holds = 0;
+  #waiting: (() => void)[] = [];
+
+  /** Whether work would go through at once. */
+  get open(): boolean {
+    return this.#holds === 0 && this.#waiting.length === 0;
+  }
+
+  /** Whatever comes from now on waits, until the result is called. */
+  hold(): () => void {
+    this.#holds++;
+    let held = true;
+    return () => {
+      if (!held) return;
+      held = false;
+      this.#holds--;
+      this.#flush();
+    };
+  }
+
+  /** Runs it now, or in its turn. */
+  pass(work: () => void): void {
+    if (this.open) work();
+    else this.#waiting.push(work);
+  }
+
+  #flush(): void {
+    // Each may hold the gate again.
+    while (this.#holds === 0 && this.#waiting.length > 0) this.#waiting.shift()!();
+  }
 }

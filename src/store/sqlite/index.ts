@@ -123,17 +123,9 @@ export class SqliteEventStore implements EventStore {
   }
 
   readAll(options: ReadAllOptions = {}): AsyncIterable<RecordedEvent> {
-    const { after = 0, until, categories, limit } = options;
-    const size = new SliceSize();
-    let left = limit ?? Number.MAX_SAFE_INTEGER;
-    let end: number | undefined;
-    return new Cursor((last) => {
+    return this.#reader.walk(options, () => {
       this.#checkOpen();
-      // What comes in meanwhile is not part of this read, or a busy store would never let it end.
-      end ??= Math.min(until ?? Number.MAX_SAFE_INTEGER, this.#feed.head);
-      const slice = this.#reader.all(last?.position ?? after, end, categories, left, size);
-      left -= slice.events.length;
-      return left > 0 ? slice : { ...slice, more: false };
+      return this.#feed.head;
     });
   }
 

@@ -3,7 +3,7 @@ import { LRUCache } from 'lru-cache';
 import { categoryOf } from '../../kernel/events.js';
 import type { Instant } from '../../kernel/time.js';
 import { readHead } from './schema.js';
-import { ANY, EVENT_FIELDS, NONE, WriteOutcome } from './wire.js';
+import { ANY, EVENT_FIELDS, NONE, WriteOutcome } from './appends.js';
 
 /** Bound on the streams whose next revision is kept in memory: about 10 MB. */
 const REMEMBERED_STREAMS = 50_000;
@@ -193,6 +193,21 @@ export class Ledger {
     return id;
   }
 
+  /** Deletes up to `limit` events that are too old; says how many. Fewer than `limit`: nothing is left to delete. */
+  sweep(now: Instant, limit: number): number {
+    return this.#deleted(sweepSlice(this.#db, now, limit));
+  }
+
+  /** Deletes these events; says how many of them there were. */
+  remove(positions: readonly number[]): number {
+    return this.#deleted(removeEvents(this.#db, positions));
+  }
+
+  #deleted(events: number): number {
+    if (events > 0) this.forget();
+    return events;
+  }
+
   /** Takes what it knows from the file again: a transaction was rolled back, or retention deleted events. */
   forget(): void {
     this.#streams.clear();
@@ -230,7 +245,7 @@ interface Candidate {
  *
  * @returns how many events went; fewer than `limit` means that nothing is left to delete
  */
-export function sweepSlice(db: Database.Database, now: Instant, limit: number): number {
+function sweepSlice(db: Database.Database, now: Instant, limit: number): number {
   const categories = db
     .prepare<[], Retained>(
       'SELECT id, max_age AS maxAge FROM categories WHERE max_age IS NOT NULL ORDER BY id',
@@ -273,7 +288,7 @@ function collect(
  *
  * @returns how many of them there were
  */
-export function removeEvents(db: Database.Database, positions: readonly number[]): number {
+function removeEvents(db: Database.Database, positions: readonly number[]): number {
   const take = db.prepare<[number], { streamId: number; revision: number }>(
     'DELETE FROM events WHERE position = ? RETURNING stream_id AS streamId, revision',
   );

@@ -64,6 +64,28 @@ export class Reader {
       .pluck();
   }
 
+  /**
+   * Walks the total order, up to where the log ends when the walk begins.
+   *
+   * @param look tells the log's end before each slice; throws where nothing may be read any more
+   */
+  walk(
+    { after = 0, until = Number.MAX_SAFE_INTEGER, categories, limit }: ReadAllOptions,
+    look: () => number,
+  ): Cursor {
+    const size = new SliceSize();
+    let left = limit ?? Number.MAX_SAFE_INTEGER;
+    let end: number | undefined;
+    return new Cursor((last) => {
+      const head = look();
+      // What comes in meanwhile is not part of this read, or a busy store would never let it end.
+      end ??= Math.min(until, head);
+      const slice = this.all(last?.position ?? after, end, categories, left, size);
+      left -= slice.events.length;
+      return left > 0 ? slice : { ...slice, more: false };
+    });
+  }
+
   /** Events with `after < position <= until`, of the given categories or of all, up to `limit` or a slice. */
   all(
     after: number,
@@ -218,16 +240,7 @@ class ReadableStore implements Pick<EventStore, 'readAll' | 'head' | 'close'> {
   }
 
   readAll(options: ReadAllOptions = {}): AsyncIterable<RecordedEvent> {
-    const { after = 0, until = Number.MAX_SAFE_INTEGER, categories, limit } = options;
-    const size = new SliceSize();
-    let left = limit ?? Number.MAX_SAFE_INTEGER;
-    let end: number | undefined;
-    return new Cursor((last) => {
-      end ??= Math.min(until, readHead(this.#db));
-      const slice = this.#reader.all(last?.position ?? after, end, categories, left, size);
-      left -= slice.events.length;
-      return left > 0 ? slice : { ...slice, more: false };
-    });
+    return this.#reader.walk(options, () => readHead(this.#db));
   }
 
   async close(): Promise<void> {

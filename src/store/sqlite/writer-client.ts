@@ -4,14 +4,14 @@ import type { NewEvent } from '../../kernel/events.js';
 import type { Clock, Instant, Milliseconds } from '../../kernel/time.js';
 import { SECOND } from '../../kernel/time.js';
 import { Backoff } from '../../runtime/backoff.js';
+import { within } from '../../runtime/deadline.js';
+import { systemClock } from '../../runtime/system-clock.js';
 import { Health } from '../health.js';
 import type { Appended, ExpectedRevision } from '../port.js';
 import { checkAppend, StoreUnavailable } from '../port.js';
-import type { Pending } from './append-acks.js';
-import { AppendAcks, Fifo } from './append-acks.js';
+import type { FromWriter, Pending, ToWriter, WriterOptions } from './appends.js';
+import { ANY, AppendAcks, Fifo, NONE } from './appends.js';
 import type { LiveFeed } from './subscription.js';
-import type { FromWriter, ToWriter, WriterOptions } from './wire.js';
-import { ANY, NONE } from './wire.js';
 
 /** Appends that may wait for their answer; more would only wait longer than they are willing to. */
 const QUEUE_LIMIT = 20_000;
@@ -170,13 +170,8 @@ export class WriterClient {
 
   /** A disk that hangs answers nothing. */
   #inTime(answer: Promise<unknown>): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      const late = (): void =>
-        reject(new StoreUnavailable(`the store did not answer within ${this.#timeout} ms`));
-      // An answer that came while something else held the loop is taken first.
-      const timer = setTimeout(() => setImmediate(late), this.#timeout);
-      const done = (): void => clearTimeout(timer);
-      answer.then(resolve, reject).finally(done);
+    return within(systemClock, this.#timeout, answer, () => {
+      throw new StoreUnavailable(`the store did not answer within ${this.#timeout} ms`);
     });
   }
 
@@ -359,9 +354,7 @@ class WriterThread {
     const worker = this.#worker;
     if (!worker) return;
     const gone = new Promise<void>((resolve) => (this.#gone = resolve));
-    const timer = setTimeout(() => void worker.terminate(), CLOSING_TIME);
     this.post({ kind: 'close' });
-    await gone;
-    clearTimeout(timer);
+    await within(systemClock, CLOSING_TIME, gone, () => worker.terminate());
   }
 }

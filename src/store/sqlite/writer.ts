@@ -2,10 +2,10 @@ import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_thread
 import Database from 'better-sqlite3';
 import { messageOf } from '../../kernel/errors.js';
 import type { AppendResult } from './ledger.js';
-import { Ledger, removeEvents, sweepSlice } from './ledger.js';
+import { Ledger } from './ledger.js';
 import { SCHEMA_VERSION } from './schema.js';
-import { EVENT_FIELDS, WriteOutcome } from './wire.js';
-import type { AppendMessage, FromWriter, ToWriter, WriterOptions } from './wire.js';
+import type { AppendMessage, FromWriter, ToWriter, WriterOptions } from './appends.js';
+import { EVENT_FIELDS, WriteOutcome } from './appends.js';
 
 /**
  * The writer's thread: takes whatever appends have queued up, writes them in one transaction, and answers once
@@ -143,18 +143,6 @@ function makeRoom(): number {
   return 0;
 }
 
-function sweep(now: number, limit: number): number {
-  const gone = sweepSlice(db, now, limit);
-  if (gone > 0) ledger.forget();
-  return gone;
-}
-
-function remove(positions: readonly number[]): number {
-  const gone = removeEvents(db, positions);
-  if (gone > 0) ledger.forget();
-  return gone;
-}
-
 port.on('message', (first: ToWriter) => {
   let appends: Append[] = [];
   const flush = () => {
@@ -181,10 +169,10 @@ port.on('message', (first: ToWriter) => {
       attempt(call, message.room ? makeRoom : touch);
     } else if (message.kind === 'remove') {
       const { positions } = message;
-      attempt(call, () => remove(positions));
+      attempt(call, () => ledger.remove(positions));
     } else {
       const { now, limit } = message;
-      attempt(call, () => sweep(now, limit));
+      attempt(call, () => ledger.sweep(now, limit));
     }
   }
   flush();

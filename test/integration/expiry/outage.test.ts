@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, describe, test } from 'node:test';
 import { Redis } from 'ioredis';
+import { jobId } from '../../../src/expiry/bullmq/jobs.js';
 import { HOUR, SECOND } from '../../../src/kernel/time.js';
 import { parseRedis } from '../../../src/redis/address.js';
 import { connectRedis } from '../../../src/redis/connection.js';
@@ -103,6 +104,31 @@ describe('while Redis is away', { skip, timeout: 40_000 }, () => {
     const answer = connection.client.ping();
     proxy.strand();
     assert.equal(await answer, 'PONG');
+  });
+
+  test('what Redis refuses for want of memory is planned once there is room, and no stale job is left', async () => {
+    const server = await serve();
+    const { work, notices } = await world({ redis: server.url, silence: 500 });
+    const client = new Redis(server.url);
+    const dueAt = Date.now() + HOUR;
+    work.plan(taskFor('moved', dueAt));
+    await work.settled();
+    await client.config('SET', 'maxmemory', '1');
+    work.plan(taskFor('moved', dueAt + 1));
+    for (let n = 0; n < 1200; n++) work.plan(taskFor(`block-${n % 600}`, dueAt + n));
+    await notices.until((all) => all.some((text) => text.includes('could not be planned')));
+    const moved = taskFor('moved', dueAt + 2);
+    work.plan(moved);
+    work.plan(taskFor('released', dueAt));
+    work.cancel('expire', 'released');
+    assert.equal(work.status.unsent, 602);
+    await client.config('SET', 'maxmemory', '0');
+    await work.settled();
+    assert.equal(work.status.unsent, 0);
+    const delayed = await client.zrange('stopgap:expiry:delayed', '0', '-1');
+    client.disconnect();
+    assert.equal(delayed.length, 601);
+    assert.ok(delayed.includes(jobId(moved)));
   });
 
   test('FLUSHALL under a waiting worker is healed', async () => {
