@@ -22,7 +22,7 @@ export interface RedisConnection {
 
 /** A restarted Redis is found again this soon: an expiry may be late by a minute, not by more. */
 const LONGEST_PAUSE: Milliseconds = 2 * SECOND;
-/** Who has not answered by then does not. */
+/** A server that has not answered by then is given up. */
 export const PATIENCE: Milliseconds = 5 * SECOND;
 const CONNECT_TIMEOUT: Milliseconds = 5 * SECOND;
 
@@ -113,9 +113,9 @@ function makeClient(
 }
 
 interface ServerFacts {
-  /** As the server says it: `7.2.4`. Of a cluster the oldest. */
+  /** As the server says it: `7.2.4`. In a cluster the oldest one. */
   readonly version: string;
-  /** What it does when its memory is full; undefined where it does not say. Of a cluster the first that is wrong. */
+  /** What it does when its memory is full; undefined if it does not say. In a cluster the first one that is wrong. */
   readonly evictionPolicy: string | undefined;
 }
 

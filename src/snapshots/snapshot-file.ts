@@ -15,7 +15,7 @@ export interface Provenance {
   readonly categories: readonly string[];
 }
 
-/** What stands in a snapshot's first frame. */
+/** A snapshot's first frame. */
 interface Label extends Provenance {
   readonly position: number;
 }
@@ -72,7 +72,7 @@ export class SnapshotFolder {
    * @param state plain data that nobody changes meanwhile
    * @param signal gives it up
    * @returns bytes written
-   * @throws Error of the file system, or the signal's reason; nothing is left behind
+   * @throws Error of the file system, or the signal's reason; then no file is left
    */
   async write(position: number, state: unknown, signal: AbortSignal): Promise<number> {
     await mkdir(this.#folder, { recursive: true, mode: 0o700 });
@@ -144,7 +144,7 @@ export class SnapshotFolder {
     }
   }
 
-  /** @returns length of what stands behind the head, which is what the head says */
+  /** @returns length of what follows the head, which the head names */
   async #check(file: FileHandle): Promise<number> {
     const { size } = await file.stat();
     if (size < HEAD) throw new SnapshotRefused('it is truncated');
@@ -181,7 +181,7 @@ export class SnapshotFolder {
     return String(number).padStart(8, '0');
   }
 
-  /** Drops what is older than the newest two, and drafts that a kill has left behind. */
+  /** Deletes all but the newest two, and drafts that a killed process has left. */
   async #tidy(target: string): Promise<void> {
     for (const old of (await this.list()).slice(KEPT)) await rm(old, { force: true });
     const { mtimeMs: now } = await stat(target);
@@ -259,14 +259,14 @@ async function syncFolder(folder: string): Promise<void> {
 interface Frame {
   readonly path: readonly string[];
   readonly kind: 'object' | 'part' | 'value';
-  /** Of an object nothing, of an array some of its elements. */
+  /** Nothing for an object, some of the elements for an array. */
   readonly value?: unknown;
 }
 
 /** Bytes that a frame should hold, about: a millisecond's work. */
 const FRAME_BYTES = 256 * 1024;
 
-/** Cuts plain data into frames. It must not change meanwhile, but for what nobody ever changes. */
+/** Cuts plain data into frames. The data must not change meanwhile. */
 export function* framesOf(value: unknown, path: readonly string[] = []): Generator<Frame> {
   if (Array.isArray(value)) {
     let first = 0;

@@ -3,7 +3,7 @@ import { TimeSlice } from '../runtime/time-slice.js';
 
 export interface Slice {
   readonly events: readonly RecordedEvent[];
-  /** False where nothing was left after these events within the bounds asked for. */
+  /** False if no event is left after these within the bounds asked for. */
   readonly more: boolean;
 }
 
@@ -19,11 +19,11 @@ export class Cursor implements AsyncIterableIterator<RecordedEvent> {
   #index = 0;
   #last: RecordedEvent | undefined;
   #more = true;
-  readonly #share = new TimeSlice();
+  readonly #timeSlice = new TimeSlice();
 
   /**
    * @param read the slice after the event given, or the first
-   * @param left called where the walk ends before its end
+   * @param left called when the reader stops early
    */
   constructor(read: (last: RecordedEvent | undefined) => Slice | Promise<Slice>, left?: () => void) {
     this.#read = read;
@@ -31,7 +31,7 @@ export class Cursor implements AsyncIterableIterator<RecordedEvent> {
   }
 
   next(): Promise<IteratorResult<RecordedEvent, undefined>> {
-    if (this.#index < this.#events.length && !this.#share.spent()) {
+    if (this.#index < this.#events.length && !this.#timeSlice.spent()) {
       return Promise.resolve({ done: false, value: this.#events[this.#index++]! });
     }
     return this.#advance();
@@ -46,7 +46,7 @@ export class Cursor implements AsyncIterableIterator<RecordedEvent> {
       this.#more = slice.more;
       this.#index = 0;
     }
-    await this.#share.turn();
+    await this.#timeSlice.turn();
     const event = this.#events[this.#index++];
     return event ? { done: false, value: event } : { done: true, value: undefined };
   }

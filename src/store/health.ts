@@ -5,15 +5,15 @@ import { Backoff } from '../runtime/backoff.js';
 import { AccessRefused, StoreUnavailable } from './port.js';
 
 export interface HealthOptions {
-  /** Looks whether appends would go through, and leaves nothing behind; rejects where they would not, in bounded time. */
+  /** Checks whether an append would succeed, and writes no event. Rejects if it would not, in bounded time. */
   readonly look: () => Promise<unknown>;
-  /** The same of a store that has failed: it may cost more. */
+  /** The same check for a store that has failed. It may cost more. */
   readonly retry: () => Promise<unknown>;
   /** Between attempts at a store that has failed. */
   readonly backoff: BackoffOptions;
 }
 
-/** Knows whether appends go through, and finds out by itself when they do again. */
+/** Knows whether appends succeed. After a failure it finds out by itself when they succeed again. */
 export class Health {
   readonly #options: HealthOptions;
 
@@ -42,14 +42,14 @@ export class Health {
     this.#backoff.reset();
   }
 
-  /** One did not. Nobody may dare to append from here on, so it is tried again. */
+  /** An append failed. Callers may stop appending from here on, so the store is tried again without them. */
   fail(): void {
     this.#failed = true;
     if (this.#closed) return;
     this.#timer ??= setTimeout(() => void this.#retry(), this.#backoff.next()).unref();
   }
 
-  /** Whoever has seen the store answer again need not wait for the next attempt. */
+  /** The store was seen to answer again: the next attempt is made at once. */
   hurry(): void {
     if (!this.#failed || this.#closed) return;
     this.#backoff.reset();
@@ -58,7 +58,7 @@ export class Health {
     void this.#retry();
   }
 
-  /** Fails where the store takes nothing although nobody has tried; rejects with the reason. */
+  /** Checks the store if no append has succeeded since the last check. Rejects with the reason if it takes nothing. */
   async look(): Promise<void> {
     if (this.#failed) return;
     if (this.#heard) {
@@ -68,7 +68,7 @@ export class Health {
     try {
       await this.#options.look();
     } catch (error) {
-      // An append that went through meanwhile knows better.
+      // An append that succeeded meanwhile is the better evidence.
       if (this.#heard || this.#closed) return;
       this.fail();
       throw error;

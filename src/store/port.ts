@@ -48,7 +48,7 @@ export class AccessRefused extends StoreUnavailable {
   }
 }
 
-/** The store cannot be opened as it stands (corrupt, foreign, newer, locked): the message says what to do. */
+/** The store cannot be opened as it is (corrupt, foreign, newer, locked): the message says what to do. */
 export class StoreRefused extends StopgapError {
   constructor(message: string, cause?: unknown) {
     super('unavailable', message);
@@ -78,7 +78,7 @@ export interface ReadStreamOptions {
 }
 
 export interface ReadAllOptions {
-  /** Position to start behind, exclusive; 0 (the default) is the beginning. */
+  /** Position to start after, exclusive; 0 (the default) is the beginning. */
   readonly after?: number;
   /** Position to stop at, inclusive. */
   readonly until?: number;
@@ -88,7 +88,7 @@ export interface ReadAllOptions {
 }
 
 export interface SubscribeOptions {
-  /** Position to start behind, exclusive; 0 is the beginning, `end` is whatever comes next. */
+  /** Position to start after, exclusive; 0 is the beginning, `end` is whatever comes next. */
   readonly after: number | 'end';
   readonly categories?: readonly string[];
 }
@@ -101,8 +101,8 @@ export type EventHandler = (event: RecordedEvent) => void | Promise<void>;
 
 export interface Subscription {
   /**
-   * Resolves once everything that stood in the store when the subscription began has been handled; rejects
-   * where it ends before.
+   * Resolves once everything that the store held when the subscription began has been handled. Rejects if the subscription
+   * ends before.
    */
   readonly caughtUp: Promise<void>;
   /**
@@ -154,7 +154,7 @@ export interface EventStore {
   /** Reads a stream; one that does not exist is empty. */
   readStream(stream: string, options?: ReadStreamOptions): AsyncIterable<RecordedEvent>;
 
-  /** Reads the total order forwards, up to what stands in the store when the reading begins. */
+  /** Reads the total order forwards, up to the last event that the store holds when the reading begins. */
   readAll(options?: ReadAllOptions): AsyncIterable<RecordedEvent>;
 
   /** Catches up from a position and then follows live: in order, each event once, one at a time. */
@@ -178,7 +178,7 @@ export interface EventStore {
 
   /**
    * False while the last append or probe failed, or an append has been waiting for longer than it should. Never waits.
-   * The adapter finds out by itself when the store takes writes again: whoever looks before appending may wait for it.
+   * The adapter finds out by itself when the store takes writes again, so a caller may wait for `healthy` before it appends.
    */
   readonly healthy: boolean;
 
@@ -189,9 +189,9 @@ export interface EventStore {
   readonly clockSkew?: Milliseconds | undefined;
 
   /**
-   * Looks whether an append would go through, so that `healthy` tells of a store that is gone although nobody appends.
-   * Writes no event. Does nothing where an append has gone through since the last probe, or where the store is known not
-   * to be healthy. Settles by when an append would give up.
+   * Checks whether an append would succeed, so that `healthy` tells of a store that is gone although there are no appends.
+   * Writes no event. Does nothing if an append has succeeded since the last probe, or if the store is known not to be
+   * healthy. Settles by the time at which an append would give up.
    *
    * @throws StoreUnavailable where this probe is what found out
    */

@@ -3,7 +3,7 @@ import { StoreUnavailable } from './port.js';
 /** What may be awaited of a subscription, and the one end that it comes to. */
 export class SubscriptionLifecycle {
   readonly caughtUp: Promise<void>;
-  /** Rejects with what ended it, where that was not whoever subscribed. */
+  /** Rejects with what ended it, unless the subscriber did. */
   readonly ended: Promise<void>;
   /** Resolves at the end, whatever brought it about. */
   readonly settled: Promise<void>;
@@ -19,7 +19,7 @@ export class SubscriptionLifecycle {
     this.caughtUp = new Promise((resolve, reject) => ((this.reach = resolve), (this.#miss = reject)));
     this.ended = new Promise((resolve, reject) => ((this.#stop = resolve), (this.#fail = reject)));
     this.settled = new Promise((resolve) => (this.#settle = resolve));
-    // Whoever does not look at these must not be brought down by them; whoever does still gets the error.
+    // A subscriber that awaits none of these must not be ended by them. One that does still gets the error.
     this.caughtUp.catch(() => undefined);
     this.ended.catch(() => undefined);
   }

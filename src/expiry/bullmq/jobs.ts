@@ -33,8 +33,8 @@ interface NewJob {
 
 /**
  * The job for a task. BullMQ runs a job at `timestamp + delay`, so this names the due time itself, whatever the
- * producer's clock says. What is overdue gets the least delay that is none at all: then it stands among the
- * delayed, in order of its due time, and not behind them.
+ * producer's clock says. An overdue task gets the smallest delay that there is: so it is one of the delayed jobs, in the
+ * order of their due times, and does not come after them.
  */
 export function newJob(task: TimedTask, now: Instant): NewJob {
   const { kind, block, subject, dueAt } = task;
@@ -86,7 +86,7 @@ export const RETRIES: Retries = { attempts: 7, firstPause: SECOND };
 const SLICE = 1000;
 /** BullMQ's scores are milliseconds in units of 1/4096, to keep jobs of one millisecond in order. */
 const SCORE_UNIT = 0x1000;
-/** Of BullMQ's own event stream, which nobody here reads. */
+/** Entries of BullMQ's own event stream, which Stopgap does not read. */
 const EVENTS_KEPT = 1000;
 
 export interface JobQueueOptions {
@@ -110,7 +110,7 @@ export class JobQueue implements QueueView {
     this.#queue = new Queue(QUEUE, {
       connection: client,
       prefix,
-      // Whoever made the client has looked at the server already.
+      // `inspectServer` has looked at the server already.
       skipVersionCheck: true,
       streams: { events: { maxLen: EVENTS_KEPT } },
       defaultJobOptions: {
@@ -143,7 +143,7 @@ export class JobQueue implements QueueView {
   }
 
   async *scan(): AsyncGenerator<readonly FoundJob[]> {
-    // By hand: BullMQ's own calls read every job whole, and tell neither a job's score nor who waits in a paused queue.
+    // By hand: BullMQ's own calls read every job whole, and tell neither the scores nor the jobs of a paused queue.
     const delayed = this.#queue.toKey('delayed');
     let cursor = '0';
     do {

@@ -128,7 +128,7 @@ export class BullWork implements TimedWork {
     this.opened = new Promise((resolve, reject) => {
       this.#settleOpened = { resolve, reject };
     });
-    // Whoever opens us waits for it only so long.
+    // `openBullWork` waits for it only so long.
     this.opened.catch(() => undefined);
     const { silence = PATIENCE } = options;
     this.#connection = this.#connect('producer', silence);
@@ -410,7 +410,7 @@ export class BullWork implements TimedWork {
   }
 }
 
-/** In a cluster all keys of the queue must share a slot: that of what stands in braces. */
+/** In a cluster all keys of the queue must share a slot: the text in braces decides which. */
 function keyPrefix(prefix: string, { topology }: RedisAddress): string {
   if (!/^[\w.{}-]{1,64}$/.test(prefix))
     throw new InvalidInput(

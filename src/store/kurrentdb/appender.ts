@@ -164,7 +164,7 @@ export class Appender {
   #begin(request: Request): void {
     if (request.over) return;
     const { events, expected } = request;
-    // Until the stream of appends stands, the client does not keep their order.
+    // Until the client has its stream of appends open, it does not keep their order.
     if (this.#warm !== this.#tools.connection.client) request.release = this.gate.hold();
     request.known = this.#head;
     // The server may have been started anew since, and then knows nothing of the first attempt.
@@ -212,7 +212,7 @@ export class Appender {
     else if (client && spoilsClient(error)) this.#tools.connection.renew(client);
   }
 
-  /** An append on this client, or a probe, has its answer: the stream of appends stands. */
+  /** An append on this client, or a probe, has its answer: the stream of appends is open. */
   answered(client: unknown): void {
     this.#warm = client;
     this.#lastAnswer = performance.now();

@@ -17,7 +17,7 @@ import { APPEND_DEADLINE, sending } from './envelope.js';
 import { answered, atLeader, portError, spoilsClient } from './errors.js';
 
 /**
- * A client costs some milliseconds, and its reads are dead for good where they found nobody. So it is replaced, and no
+ * A client costs some milliseconds, and its reads fail for good once they have found no server. So it is replaced, but no
  * sooner than after this.
  */
 const SETTLING: Milliseconds = 1000;
@@ -239,7 +239,7 @@ const PROBE_STREAM = 'stopgap-probe';
 /** No stream is ever there. */
 const IMPOSSIBLE_REVISION = BigInt(Number.MAX_SAFE_INTEGER);
 
-/** How near to the truth the skew of the clocks is found, but for the time that a probe is under way. */
+/** How exactly the skew of the clocks is found, apart from the time that a probe is under way. */
 const NEAR: Milliseconds = 100;
 
 /** A skew is looked for up to here; the client knows no deadline beyond a year. */

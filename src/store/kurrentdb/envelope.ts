@@ -14,7 +14,7 @@ import type { Instant, Milliseconds } from '../../kernel/time.js';
 import { SECOND, WEEK } from '../../kernel/time.js';
 import { StoreRefused } from '../port.js';
 
-/** What stands in an event's metadata. `$correlationId` is the name that KurrentDB's own projections know. */
+/** The content of an event's metadata. `$correlationId` is the name that KurrentDB's own projections know. */
 interface EnvelopeMetadata {
   readonly at: number;
   readonly by: string;
@@ -78,7 +78,7 @@ export function reaches(resolved: Resolved | undefined, revision: number): boole
   return resolved?.event !== undefined && safeNumber(resolved.event.revision) >= revision;
 }
 
-/** An event as it stands in KurrentDB; undefined for the server's own and for links. */
+/** The event that KurrentDB holds; undefined for the server's own events and for links. */
 export function fromResolved({ event }: Resolved): RecordedEvent | undefined {
   if (!event || event.type.startsWith('$') || event.streamId.startsWith('$')) return undefined;
   const { metadata } = event as { metadata: unknown };

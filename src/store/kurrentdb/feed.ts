@@ -134,7 +134,7 @@ interface PulseTools {
   readonly report: (problem: string, error: unknown) => void;
 }
 
-/** One who wants to know. */
+/** Wants to know how far the log goes, and whether the leader answers. */
 export interface Listener {
   /** The log went as far as `head` at the time `asked`, which is by `performance.now`. */
   reached(head: number, asked: number): void;
@@ -144,7 +144,7 @@ export interface Listener {
   back(): void;
 }
 
-/** Asks the leader again and again how far the log goes, as long as somebody listens. */
+/** Asks the leader again and again how far the log goes, as long as there is a listener. */
 export class Pulse {
   readonly #tools: PulseTools;
   readonly #listeners = new Set<Listener>();

@@ -50,9 +50,9 @@ export interface KurrentStoreOptions {
  *
  * What differs from an embedded store:
  * - Idempotence is the server's. An append with an expected revision (`none` or a number) that is made again is
- *   recognised by what stands in the stream. With `any` the server goes by a cache in memory: after its restart the
- *   same events are written once more, under the same ids, so whoever folds them must fold an id once. So is an id that
- *   it knows, in an append whose first id it does not. An id is not looked for in other streams.
+ *   recognised by the events of the stream. With `any` the server goes by a cache in memory: after its restart the
+ *   same events are written once more, under the same ids, so a reader must fold an id once. The same happens to a known
+ *   id in an append whose first id is unknown. An id is not looked for in other streams.
  * - An append under `any` of which the stream holds a part is written in several appends: where one of them fails,
  *   those before it have been written.
  * - `duplicate` is told where this process could know: by positions that it had seen when the append was sent.
@@ -169,7 +169,7 @@ export class KurrentEventStore implements EventStore {
     });
   }
 
-  /** What can be done at once where the leader is known to answer, and would wait for its next attempt. */
+  /** The leader is known to answer: what would wait for its next attempt is done at once. */
   #hurry(): void {
     if (this.#health.good) return;
     this.#writing.renew(this.#writing.client);
@@ -177,8 +177,8 @@ export class KurrentEventStore implements EventStore {
   }
 
   /**
-   * Finds out where the log stands, and whether it takes appends; until that has been done, an append that is made again
-   * is not told as such.
+   * Finds out where the log ends, and whether it takes appends. Until then an append that is made again is not recognised
+   * as a duplicate.
    *
    * @throws StoreRefused where the server refuses the user or password, StoreUnavailable
    */
@@ -190,8 +190,8 @@ export class KurrentEventStore implements EventStore {
     const errors = results.flatMap((result) =>
       result.status === 'rejected' ? [result.reason as unknown] : [],
     );
-    // Where a cluster refuses a password, reads say no more than that nobody is there. A user who may only read is none
-    // that is refused.
+    // When a cluster refuses a password, reads only say that no node can be reached. A user with the right to read alone
+    // is not refused.
     if (read.status === 'rejected' && errors.some(isRefusal))
       throw new StoreRefused('KurrentDB refuses the user or password');
     throw errors[0];

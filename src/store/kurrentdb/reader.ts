@@ -29,7 +29,7 @@ const PAGE = 65_536;
 /** Events that are held for a reader that is slower than the server, which then waits too. */
 const HELD = 4096;
 
-/** How often a client may be sent on by nodes that do not lead: while they elect, they may not agree who does. */
+/** How often nodes that do not lead may send a client on. During an election they may not agree on the leader. */
 const REDIRECTIONS = 4;
 
 export interface ReaderTools {
@@ -102,7 +102,7 @@ export class Reader {
     let left = selection.empty ? 0 : limit;
     let end: number | undefined;
     const pages = new Pages(checkOpen, async (give) => {
-      // What comes in meanwhile is not part of this read, or a busy store would never let it end.
+      // What is appended meanwhile is not part of this read. Otherwise a read of a busy store would never end.
       if (left > 0) end ??= Math.min(until, await this.head());
       if (end === undefined || at >= end) return false;
       const last = end;
@@ -134,15 +134,15 @@ export class Reader {
     return (await this.#lastOfAll(new Selection(undefined), timeout)) ?? 0;
   }
 
-  /** Position at which the log ends, whatever stands there. */
+  /** Position at which the log ends, whatever the last event is. */
   async tail(): Promise<number> {
     return (await this.#lastOfAll(undefined, this.#tools.timeout)) ?? 0;
   }
 
   /**
-   * Whether an event of a selection stands after one position and up to another, which the log has come to.
+   * Whether the log holds an event of a selection after one position and up to another, which the log has reached.
    *
-   * @throws StoreUnavailable also where the node that answers has not come so far: it has been left behind
+   * @throws StoreUnavailable also if the node that answers lags, and has not come so far
    */
   async holds(selection: Selection, after: number, until: number): Promise<boolean> {
     const fromPosition = after === 0 ? START : { commit: BigInt(after), prepare: BigInt(after) };

@@ -140,7 +140,10 @@ export class Retention {
     return reaches(await this.#tools.last(metastream, revision), revision);
   }
 
-  /** Where another was faster, that is what was written last. */
+  /**
+   * Where another was faster, `lost`, and the revision that it wrote. Not by the client's calls for metadata: what they read
+   * names the position of the metadata in the log, not its revision.
+   */
   async #write(
     metastream: string,
     data: Record<string, unknown>,
@@ -184,7 +187,7 @@ export class Retention {
     for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
       const before = (found?.data ?? {}) as Record<string, unknown>;
       if (before.$maxAge === $maxAge) return;
-      // Whatever else stands there (access rights, a bound on the count) stays.
+      // All other metadata (access rights, a bound on the count) stays as it is.
       const { revision, lost } = await this.#write(metastream, { ...before, $maxAge }, found?.revision);
       if (!lost) return;
       // Another process has most likely set the same.

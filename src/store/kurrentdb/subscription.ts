@@ -47,9 +47,9 @@ export class ResumingSubscription implements Subscription, Listener {
   readonly #tools: SubscriptionTools;
   readonly #handler: EventHandler;
 
-  readonly #course = new SubscriptionLifecycle();
-  readonly caughtUp = this.#course.caughtUp;
-  readonly ended = this.#course.ended;
+  readonly #lifecycle = new SubscriptionLifecycle();
+  readonly caughtUp = this.#lifecycle.caughtUp;
+  readonly ended = this.#lifecycle.ended;
   /** Settles once it is known where an `end` is; at once for a position. */
   readonly placed: Promise<void>;
 
@@ -70,7 +70,7 @@ export class ResumingSubscription implements Subscription, Listener {
   #stopping = false;
   readonly #selection: Selection;
   readonly #backoff: Backoff;
-  readonly #share = new TimeSlice();
+  readonly #timeSlice = new TimeSlice();
   /** Signs from the server: all so far, those by the last pulse, and those by when the leader was lost. */
   #signs = 0;
   #signsSeen = -1;
@@ -109,13 +109,13 @@ export class ResumingSubscription implements Subscription, Listener {
     this.#feed?.close();
     this.#wakePause?.();
     // Whatever else is under way may wait for a server.
-    if (!this.#handling) this.#course.end();
-    return this.#course.settled;
+    if (!this.#handling) this.#lifecycle.end();
+    return this.#lifecycle.settled;
   }
 
   /** Ends it because the store does: `ended` rejects with the reason given. */
   abort(reason: Error): void {
-    this.#course.end(reason);
+    this.#lifecycle.end(reason);
     this.#feed?.close();
     this.#wakePause?.();
   }
@@ -145,7 +145,7 @@ export class ResumingSubscription implements Subscription, Listener {
   }
 
   get #done(): boolean {
-    return this.#stopping || this.#course.over;
+    return this.#stopping || this.#lifecycle.over;
   }
 
   async #place(): Promise<void> {
@@ -157,7 +157,7 @@ export class ResumingSubscription implements Subscription, Listener {
   async #run(): Promise<void> {
     const { connection, reader, report, timeout } = this.#tools;
     // Nothing is handed over inside the call that subscribes.
-    await this.#share.turn();
+    await this.#timeSlice.turn();
     await this.placed;
     while (!this.#done) {
       await connection.settled();
@@ -176,7 +176,7 @@ export class ResumingSubscription implements Subscription, Listener {
         if (this.#done) break;
         const end = this.#endOf(error);
         if (end !== undefined) {
-          this.#course.end(end);
+          this.#lifecycle.end(end);
           break;
         }
         if (spoilsClient(error)) connection.renew(client);
@@ -188,7 +188,7 @@ export class ResumingSubscription implements Subscription, Listener {
       }
       await this.#pause(this.#backoff.next());
     }
-    this.#course.end();
+    this.#lifecycle.end();
   }
 
   /** What ends it for good. */
@@ -237,18 +237,18 @@ export class ResumingSubscription implements Subscription, Listener {
    * @param head how far the log went before the feed began
    */
   async #follow(feed: Feed, head: number, asked: number): Promise<void> {
-    this.#share.renew();
+    this.#timeSlice.renew();
     try {
       while (!this.#done) {
         const item = feed.take();
         if (!item) {
           if (feed.lost) return;
           await feed.more();
-          this.#share.renew();
+          this.#timeSlice.renew();
           continue;
         }
         if ('caughtUp' in item && item.caughtUp) {
-          // A node that has been left behind has given everything too: all that it has.
+          // A node that lags also says that it has given everything: all that it has.
           if (await this.#misses(head)) {
             feed.lose(new Silence());
             return;
@@ -259,7 +259,7 @@ export class ResumingSubscription implements Subscription, Listener {
         const pending = this.#handle(item);
         if (pending) await pending;
         this.#handling = false;
-        if (this.#share.spent()) await this.#share.turn();
+        if (this.#timeSlice.spent()) await this.#timeSlice.turn();
       }
     } finally {
       this.#handling = false;
@@ -298,7 +298,7 @@ export class ResumingSubscription implements Subscription, Listener {
     this.#doubtful = undefined;
     if (!('event' in item)) {
       if (item.position) this.#moveTo(safeNumber(item.position.commit), item.position);
-      if (item.caughtUp) this.#course.reach();
+      if (item.caughtUp) this.#lifecycle.reach();
       return undefined;
     }
     const exact = item.event.event?.position;

@@ -133,14 +133,14 @@ export class Fifo<T> {
 }
 
 /**
- * Appends answered in one turn of the loop: whatever waits for them goes on in that same turn, and a thousand
- * continuations in a row would hold up everything else.
+ * Appends answered in one turn of the loop. Their callers go on in that same turn, and a thousand of them in a row would
+ * hold up everything else.
  */
 const ANSWERS_A_TURN = 128;
 
 /**
- * Answers the appends that the writer was handed, in order, as it decides on them: first whoever follows live gets the
- * events, then the append resolves.
+ * Answers the appends that were handed to the writer, in order, as it decides on them. The live followers get the events
+ * first, then the append resolves.
  */
 export class AppendAcks {
   readonly #feed: LiveFeed;
@@ -173,7 +173,7 @@ export class AppendAcks {
   /** A few milliseconds and so many at a time, unless it must be `all` at once. */
   #answer(all: boolean): void {
     this.#busy = true;
-    const share = new TimeSlice();
+    const timeSlice = new TimeSlice();
     let answered = 0;
     for (let batch = this.#answers.peek(); batch; batch = this.#answers.peek()) {
       const { outcomes, reasons, passedOver } = batch.message;
@@ -187,7 +187,7 @@ export class AppendAcks {
           reasons.get(i),
           passedOver.get(i),
         );
-        if (!all && (++answered >= ANSWERS_A_TURN || share.spent())) {
+        if (!all && (++answered >= ANSWERS_A_TURN || timeSlice.spent())) {
           setImmediate(() => this.#answer(false));
           return;
         }

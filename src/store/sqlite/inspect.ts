@@ -17,11 +17,11 @@ const ROLLBACK_JOURNAL = 1;
 
 export interface StoreInspection {
   /**
-   * `absent`: not made yet. `held`: a process has it open. `free`: nobody has. `unclean`: nobody has, and who had it last
-   * did not close it. `barred`: this user may not look.
+   * `absent`: not made yet. `held`: a process has it open. `free`: no process has. `unclean`: no process has, and the last
+   * one did not close it. `barred`: this user may not read it.
    */
   readonly state: 'absent' | 'held' | 'free' | 'unclean' | 'barred';
-  /** Who says that it has it open. */
+  /** The process that says that it has the store open. */
   readonly holder?: Holder | undefined;
   /** Bytes of the file and of its write-ahead log. */
   readonly size: number;
@@ -45,7 +45,7 @@ export interface StoreCounts {
 
 /**
  * Looks at the store in an SQLite file from outside, beside the process that has it open or without one, and changes
- * nothing: a file that nobody has open is read into memory, since SQLite would leave files beside it.
+ * nothing: a file that no process has open is read into memory, since SQLite would leave files beside it.
  *
  * Never to be called in a process that has the store open itself: closing a descriptor of the file would drop its locks.
  */
@@ -93,7 +93,7 @@ export function countEvents(file: string): StoreCounts {
 
 const FULL_CHECK = `sqlite3 FILE 'PRAGMA quick_check' looks through it`;
 
-/** Whoever has the store open holds the write lock of the file beside it. */
+/** The process that has the store open holds the write lock of the file beside it. */
 function lookAtLock(path: string): { held: boolean; holder?: Holder | undefined } {
   if (fs.statSync(path, { throwIfNoEntry: false }) === undefined) return { held: false };
   const db = new Database(path, { timeout: 0, fileMustExist: true });
@@ -132,8 +132,8 @@ function faultOf(header: Buffer | undefined): string | undefined {
 
 function lookThrough(db: Database.Database): Pick<StoreInspection, 'fault' | 'lastRecordedAt'> {
   try {
-    const verdict = db.pragma('quick_check(1)', { simple: true }) as string;
-    if (verdict !== 'ok') return { fault: `it is damaged (${verdict})` };
+    const finding = db.pragma('quick_check(1)', { simple: true }) as string;
+    if (finding !== 'ok') return { fault: `it is damaged (${finding})` };
     const last = db
       .prepare<[], number>('SELECT recorded_at FROM events ORDER BY position DESC LIMIT 1')
       .pluck()

@@ -12,7 +12,7 @@ interface StreamState {
   id: number;
   categoryId: number;
   next: number;
-  /** No event stands in it: it is new, or retention took all. */
+  /** It holds no event: it is new, or retention has deleted all. */
   empty: boolean;
 }
 
@@ -80,7 +80,7 @@ export class Ledger {
     return this.#position;
   }
 
-  /** Appends `count` events that stand in `flat` from `at` on; writes all of them or none. */
+  /** Appends `count` events, which `flat` holds from index `at` on. Writes all of them or none. */
   append(
     stream: string,
     expected: number,
@@ -96,7 +96,7 @@ export class Ledger {
     // know beforehand, since the first ones would have to be taken back.
     if (!fitting || count > 1 || !state) {
       const before = this.#recall(state, expected, count, flat, at);
-      if (before.verdict) return before.verdict;
+      if (before.result) return before.result;
       passedOver = before.indexes;
     }
     if (!fitting) {
@@ -122,23 +122,23 @@ export class Ledger {
         flat[f + 6]!,
         flat[f + 7]!,
       );
-      if (changes === 0) return this.#recall(state, expected, count, flat, at).verdict!;
+      if (changes === 0) return this.#recall(state, expected, count, flat, at).result!;
       this.#position++;
       state.next++;
       state.empty = false;
     }
-    const verdict = { outcome: WriteOutcome.written, revision: state.next - 1, position: this.#position };
-    return passedOver.length === 0 ? verdict : { ...verdict, passedOver };
+    const result = { outcome: WriteOutcome.written, revision: state.next - 1, position: this.#position };
+    return passedOver.length === 0 ? result : { ...result, passedOver };
   }
 
-  /** Which of the events were written before, and the verdict where that settles it: none of them may be written. */
+  /** Which of the events were written before, and the result if that decides it already: then none of them may be written. */
   #recall(
     state: StreamState | undefined,
     expected: number,
     count: number,
     flat: Flat,
     at: number,
-  ): { indexes: number[]; verdict?: AppendResult } {
+  ): { indexes: number[]; result?: AppendResult } {
     const indexes: number[] = [];
     let revision = -1;
     let position = 0;
@@ -147,16 +147,16 @@ export class Ledger {
       const written = this.#findEvent.get(id);
       if (!written) continue;
       if (written.streamId !== state?.id)
-        return { indexes, verdict: conflict(`event ${id} was written to another stream`) };
+        return { indexes, result: conflict(`event ${id} was written to another stream`) };
       indexes.push(event);
       revision = Math.max(revision, written.revision);
       position = Math.max(position, written.position);
     }
     if (indexes.length === count)
-      return { indexes, verdict: { outcome: WriteOutcome.duplicate, revision, position } };
+      return { indexes, result: { outcome: WriteOutcome.duplicate, revision, position } };
     if (indexes.length > 0 && expected !== ANY) {
       const reason = `${indexes.length} of these ${count} events were written before, the others not`;
-      return { indexes, verdict: conflict(reason) };
+      return { indexes, result: conflict(reason) };
     }
     return { indexes };
   }
@@ -241,7 +241,7 @@ interface Candidate {
  *
  * Each category is walked in the order of writing and left at its first event that is young enough: what
  * goes is always the oldest part. Only an event that claims to come from the future (a clock was wrong) does
- * not end the walk, or it would keep everything behind it until its time has come.
+ * not end the walk: otherwise everything after it would stay until that time.
  *
  * @returns how many events went; fewer than `limit` means that nothing is left to delete
  */

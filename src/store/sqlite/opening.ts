@@ -152,8 +152,8 @@ function identify(db: Database.Database, file: string): void {
 }
 
 function check(db: Database.Database, file: string): void {
-  const verdict = db.pragma('quick_check(1)', { simple: true }) as string;
-  if (verdict !== 'ok') throw new StoreRefused(`${file} is damaged (${verdict}): ${RESTORE}`);
+  const finding = db.pragma('quick_check(1)', { simple: true }) as string;
+  if (finding !== 'ok') throw new StoreRefused(`${file} is damaged (${finding}): ${RESTORE}`);
 }
 
 function explain(file: string, error: unknown): StoreRefused {
@@ -211,7 +211,10 @@ export function takeLock(file: string, clock: Clock): Lock {
   return { release: () => void held.close() };
 }
 
-/** Writes down who holds the lock, and gives it up for that. A full disk leaves it unsaid: to hold it needs no room. */
+/**
+ * Writes down which process holds the lock, and releases the lock by that. On a full disk nothing is written: the lock
+ * itself needs no room.
+ */
 function sign(db: Database.Database, clock: Clock): void {
   try {
     db.exec('CREATE TABLE IF NOT EXISTS holder (pid INTEGER, host TEXT, since TEXT)');
@@ -272,7 +275,7 @@ export function readHolder(db: Database.Database): Holder | undefined {
   try {
     return db.prepare<[], Holder>('SELECT pid, host, since FROM holder').get();
   } catch (error) {
-    // The holder is just writing its name: the refusal stands without it.
+    // The holder is just writing its name: the refusal is right without it.
     if (error instanceof Database.SqliteError) return undefined;
     throw error;
   }

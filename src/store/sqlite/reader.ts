@@ -78,7 +78,7 @@ export class Reader {
     let end: number | undefined;
     return new Cursor((last) => {
       const head = look();
-      // What comes in meanwhile is not part of this read, or a busy store would never let it end.
+      // What is appended meanwhile is not part of this read. Otherwise a read of a busy store would never end.
       end ??= Math.min(until, head);
       const slice = this.all(last?.position ?? after, end, categories, left, size);
       left -= slice.events.length;
@@ -100,7 +100,7 @@ export class Reader {
         categories &&
         [...new Set(categories)].map((name) => this.#findCategory.get(name)).filter((id) => id !== undefined);
       if (ids?.length === 0) return { events: [], more: false };
-      // Whoever wants all categories that there are needs no merge, which costs a third of a replay.
+      // A read of all categories that exist needs no merge, which costs a third of a replay.
       if (ids === undefined || ids.length === this.#countCategories.get()) {
         const statement = this.#statement('position > ? AND position <= ? ORDER BY position LIMIT ?');
         return this.#slice(statement.all(after, until, rows), rows, size);
@@ -202,8 +202,8 @@ export class Reader {
 }
 
 /**
- * Opens a store only to read what stands in it, also while another process, or another thread of this one, has it
- * open: it takes no lock and keeps nobody from writing. What is appended after a read began is not part of it.
+ * Opens a store only to read it, also while another process, or another thread of this one, has it open. It takes no
+ * lock and stops no writer. A read does not include what is appended after it began.
  *
  * @throws StoreRefused where there is no store at this path, or none that this version reads
  */

@@ -54,7 +54,7 @@ const TABLES = `
   INSERT INTO counters (name, value) VALUES ('head', 0);
 `;
 
-/** For people: `by` and `correlation` say who and why, `trace` where it can be looked up. */
+/** For people: `by` and `correlation` say who and why, `trace` says where to look it up. */
 const VIEW = `
   CREATE VIEW event_log AS
   SELECT e.position, s.name AS stream, e.revision, e.type, e.version,

@@ -21,9 +21,9 @@ export class FeedSubscription implements Subscription, Follower {
   readonly #options: SubscribeOptions;
   readonly #handler: EventHandler;
 
-  readonly #course = new SubscriptionLifecycle();
-  readonly caughtUp = this.#course.caughtUp;
-  readonly ended = this.#course.ended;
+  readonly #lifecycle = new SubscriptionLifecycle();
+  readonly caughtUp = this.#lifecycle.caughtUp;
+  readonly ended = this.#lifecycle.ended;
   live = false;
 
   #at: number;
@@ -40,7 +40,7 @@ export class FeedSubscription implements Subscription, Follower {
   #nextFreshAt = performance.now();
   #stopping = false;
   readonly #size = new SliceSize();
-  readonly #share = new TimeSlice();
+  readonly #timeSlice = new TimeSlice();
 
   constructor(feed: LiveFeed, reader: Reader, options: SubscribeOptions, handler: EventHandler) {
     this.#feed = feed;
@@ -59,7 +59,7 @@ export class FeedSubscription implements Subscription, Follower {
       );
     } else if (options.after === 'end') {
       this.live = true;
-      this.#course.reach();
+      this.#lifecycle.reach();
     } else {
       this.#working = true;
       void this.#work();
@@ -77,7 +77,7 @@ export class FeedSubscription implements Subscription, Follower {
   stop(): Promise<void> {
     this.#stopping = true;
     if (!this.#working) this.#finish();
-    return this.#course.settled;
+    return this.#lifecycle.settled;
   }
 
   /** Ends it because the store does: `ended` rejects with the reason given. */
@@ -118,7 +118,7 @@ export class FeedSubscription implements Subscription, Follower {
     this.live = false;
     this.#buffer.length = 0;
     this.#first = 0;
-    if (this.#working || this.#course.over) return;
+    if (this.#working || this.#lifecycle.over) return;
     this.#working = true;
     void this.#work();
   }
@@ -130,10 +130,10 @@ export class FeedSubscription implements Subscription, Follower {
         this.#moveTo(position);
       } else {
         // Nothing is handed over inside the call that subscribes.
-        await this.#share.turn();
+        await this.#timeSlice.turn();
       }
-      this.#share.renew();
-      while (!this.#stopping && !this.#course.over) {
+      this.#timeSlice.renew();
+      while (!this.#stopping && !this.#lifecycle.over) {
         if (!this.live) await this.#handleSlice();
         else if (this.#first < this.#buffer.length) await this.#handleBuffered();
         else {
@@ -158,9 +158,9 @@ export class FeedSubscription implements Subscription, Follower {
       const pending = this.#handler(event);
       if (pending) await pending;
       this.#moveTo(event.position);
-      if (this.#stopping || this.#course.over) return;
+      if (this.#stopping || this.#lifecycle.over) return;
       if (this.#first >= BUFFER) this.#first -= this.#buffer.splice(0, this.#first).length;
-      if (this.#share.spent()) await this.#share.turn();
+      if (this.#timeSlice.spent()) await this.#timeSlice.turn();
     }
   }
 
@@ -180,12 +180,12 @@ export class FeedSubscription implements Subscription, Follower {
         const pending = this.#handler(event);
         if (pending) await pending;
         this.#moveTo(event.position);
-        if (this.#stopping || this.#course.over) return;
-        if (this.#share.spent()) await this.#share.turn();
+        if (this.#stopping || this.#lifecycle.over) return;
+        if (this.#timeSlice.spent()) await this.#timeSlice.turn();
       }
       if (!more) this.#moveTo(until);
       if (this.#at < this.#feed.head) {
-        await this.#share.turn();
+        await this.#timeSlice.turn();
         return;
       }
     }
@@ -202,19 +202,19 @@ export class FeedSubscription implements Subscription, Follower {
       this.#nextFresh = this.#feed.head;
       this.#nextFreshAt = performance.now();
     }
-    if (this.#at >= this.#target) this.#course.reach();
+    if (this.#at >= this.#target) this.#lifecycle.reach();
   }
 
   #finish(error?: unknown): void {
-    if (this.#course.over) return;
+    if (this.#lifecycle.over) return;
     this.live = false;
     this.#buffer.length = 0;
     this.#feed.leave(this);
-    this.#course.end(error);
+    this.#lifecycle.end(error);
   }
 }
 
-/** One who follows live; told of each event in the order of positions. */
+/** Follows live. It is told of each event in the order of positions. */
 interface Follower {
   /** True while it wants events from memory; false while it reads the file. */
   readonly live: boolean;
@@ -223,7 +223,7 @@ interface Follower {
   missed(): void;
 }
 
-/** Hands committed events to whoever follows, and knows how far the store has come. */
+/** Hands committed events to the followers, and knows the position of the last event. */
 export class LiveFeed {
   readonly #followers = new Set<Follower>();
 
@@ -242,7 +242,7 @@ export class LiveFeed {
     this.#followers.delete(follower);
   }
 
-  /** @param make builds the events, asked only where somebody follows */
+  /** @param make builds the events; called only if there is a live follower */
   committed(head: number, make: () => readonly RecordedEvent[]): void {
     this.#position = head;
     let events: readonly RecordedEvent[] | undefined;

@@ -60,7 +60,7 @@ export class WriterClient {
   #start!: () => void;
   #refuse!: (error: Error) => void;
   #unsent = new Fifo<Pending>();
-  readonly #answering: AppendAcks;
+  readonly #acks: AppendAcks;
   readonly #health = new Health({
     look: () => this.#inTime(this.call({ kind: 'probe', room: false })),
     retry: () => this.call({ kind: 'probe', room: true }),
@@ -82,7 +82,7 @@ export class WriterClient {
 
     this.started = new Promise((resolve, reject) => ((this.#start = resolve), (this.#refuse = reject)));
     this.started.catch(() => undefined);
-    this.#answering = new AppendAcks(feed, this.#health, () => this.#wakeIdle());
+    this.#acks = new AppendAcks(feed, this.#health, () => this.#wakeIdle());
     this.thread = new WriterThread(options, {
       ready: (head) => {
         this.#underWay = 0;
@@ -94,7 +94,7 @@ export class WriterClient {
         if (message.kind === 'appended') {
           this.#underWay--;
           this.#flush();
-          this.#answering.take(message);
+          this.#acks.take(message);
         } else {
           this.#answerCall(message.call, message.value, message.error);
         }
@@ -105,14 +105,14 @@ export class WriterClient {
 
   get healthy(): boolean {
     if (!this.#health.good) return false;
-    const oldest = this.#answering.sent.peek() ?? this.#unsent.peek();
+    const oldest = this.#acks.sent.peek() ?? this.#unsent.peek();
     return oldest === undefined || performance.now() - oldest.since <= HEALTHY_WAIT;
   }
 
   append(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): Promise<Appended> {
     return new Promise((resolve, reject) => {
       const texts = checkAppend(stream, events, expected);
-      if (this.#answering.sent.length + this.#unsent.length >= QUEUE_LIMIT) {
+      if (this.#acks.sent.length + this.#unsent.length >= QUEUE_LIMIT) {
         this.#health.fail();
         reject(new StoreUnavailable(`${QUEUE_LIMIT} appends are waiting for the store already`));
         return;
@@ -177,7 +177,7 @@ export class WriterClient {
 
   get #busy(): boolean {
     if (this.#unsent.length > 0) return true;
-    for (const pending of this.#answering.sent) if (!pending.settled) return true;
+    for (const pending of this.#acks.sent) if (!pending.settled) return true;
     return false;
   }
 
@@ -204,7 +204,7 @@ export class WriterClient {
         flat.push(id, type, version, at, by, correlation, texts[i]!, trace),
       );
       pending.recordedAt = recordedAt;
-      this.#answering.sent.push(pending);
+      this.#acks.sent.push(pending);
     }
     this.thread.post({ kind: 'append', count: batch.length, recordedAt, flat });
   }
@@ -219,9 +219,9 @@ export class WriterClient {
 
   #bury(reason: string): void {
     this.#refuse(new Error(reason));
-    this.#answering.finish();
+    this.#acks.finish();
     const error = () => new StoreUnavailable(`the store's writer ended: ${reason}`);
-    for (const pending of [...this.#answering.sent.drain(), ...this.#unsent.drain()]) {
+    for (const pending of [...this.#acks.sent.drain(), ...this.#unsent.drain()]) {
       this.#health.fail();
       pending.settled = true;
       pending.reject(error());
@@ -263,7 +263,7 @@ export class WriterClient {
         );
         return true;
       };
-      for (const pending of this.#answering.sent) late(pending);
+      for (const pending of this.#acks.sent) late(pending);
       const keep = new Fifo<Pending>();
       for (const pending of this.#unsent) if (!late(pending)) keep.push(pending);
       this.#unsent = keep;

@@ -61,11 +61,11 @@ function unpack(message: AppendMessage, into: Append[]): void {
 function write(appends: readonly Append[]): AppendResult[] {
   try {
     db.exec('BEGIN IMMEDIATE');
-    const verdicts = appends.map((a) =>
+    const results = appends.map((a) =>
       ledger.append(a.stream, a.expected, a.count, a.flat, a.at, a.recordedAt),
     );
     db.exec('COMMIT');
-    return verdicts;
+    return results;
   } catch (error) {
     if (db.inTransaction) db.exec('ROLLBACK');
     ledger.forget();
@@ -89,11 +89,11 @@ function isDoubtful(error: unknown): boolean {
   return error instanceof Database.SqliteError && /^SQLITE_(IOERR|CORRUPT)/.test(error.code);
 }
 
-function answer(verdicts: readonly AppendResult[]): void {
-  const outcomes = new Float64Array(verdicts.length * 3);
+function answer(results: readonly AppendResult[]): void {
+  const outcomes = new Float64Array(results.length * 3);
   const reasons = new Map<number, string>();
   const passedOver = new Map<number, readonly number[]>();
-  verdicts.forEach(({ outcome, revision, position, reason, passedOver: indexes }, i) => {
+  results.forEach(({ outcome, revision, position, reason, passedOver: indexes }, i) => {
     outcomes[i * 3] = outcome;
     outcomes[i * 3 + 1] = revision;
     outcomes[i * 3 + 2] = position;
@@ -149,7 +149,7 @@ port.on('message', (first: ToWriter) => {
     if (appends.length === 0) return;
     answer(write(appends));
     appends = [];
-    // Ends the thread; its successor opens the file afresh and so learns what a failed commit left behind.
+    // Ends the thread. The next one opens the file afresh, and so learns what the failed commit has written.
     if (doubt !== undefined) throw new Error(doubt);
   };
   for (let message: ToWriter | undefined = first; message; message = next()) {

@@ -24,7 +24,7 @@ describe('a job', () => {
     assert.ok(ids.every((id) => !id.includes(':')));
   });
 
-  test('gives its task back, and none where it is damaged', () => {
+  test('gives its task back, and none if it is damaged', () => {
     const { name, data } = newJob(first, NOON);
     assert.deepEqual(taskOfJob(name, data), first);
     for (const damaged of [
