@@ -14,7 +14,6 @@ export interface Slice {
 export class Cursor implements AsyncIterableIterator<RecordedEvent> {
   readonly #read: (last: RecordedEvent | undefined) => Slice | Promise<Slice>;
   readonly #left: (() => void) | undefined;
-
   #events: readonly RecordedEvent[] = [];
   #index = 0;
   #last: RecordedEvent | undefined;

@@ -16,7 +16,6 @@ export interface HealthOptions {
 /** Knows whether appends succeed. After a failure it finds out by itself when they succeed again. */
 export class Health {
   readonly #options: HealthOptions;
-
   #failed = false;
   #closed = false;
   /** An append has gone through since the last look. */
@@ -27,7 +26,6 @@ export class Health {
 
   constructor(options: HealthOptions) {
     this.#options = options;
-
     this.#backoff = new Backoff(options.backoff);
   }
 

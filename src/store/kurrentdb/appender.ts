@@ -71,7 +71,6 @@ interface Request {
  */
 export class Appender {
   readonly #tools: AppenderTools;
-
   /** Held while an append must not overtake: the first on a connection, the place of a subscription at the end. */
   readonly gate = new Gate();
   /** What is not answered, the oldest first. */

@@ -30,7 +30,6 @@ export class Connection {
   readonly #nodes: Nodes;
   #node: string;
   readonly #cuts: boolean;
-
   #current: KurrentDBClient;
   #since = performance.now();
   #renewing: Promise<void> | undefined;
@@ -45,7 +44,6 @@ export class Connection {
     this.#nodes = nodes;
     this.#node = node;
     this.#cuts = cuts;
-
     this.#current = nodes.client(node);
   }
 

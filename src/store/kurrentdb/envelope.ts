@@ -153,7 +153,6 @@ const SEARCH_WINDOW = 256;
 /** Which events are wanted: as the server filters them, and exactly. */
 export class Selection {
   readonly #categories: ReadonlySet<string> | undefined;
-
   constructor(categories: readonly string[] | undefined) {
     this.#categories = categories && new Set(categories);
   }

@@ -106,7 +106,6 @@ const SKEW_LASTS: Milliseconds = MINUTE;
 /** The store in KurrentDB; see {@link EventStore} and what `openKurrentStore` says about the differences. */
 export class KurrentEventStore implements EventStore {
   readonly #settings: StoreSettings;
-
   #closing: Promise<void> | undefined;
   #limit = LARGEST_APPEND;
   /** Nothing accepted is unanswered any more: appends may read until then. */
@@ -128,7 +127,6 @@ export class KurrentEventStore implements EventStore {
   /** @param node where connections begin */
   constructor(nodes: Nodes, node: string, settings: StoreSettings) {
     this.#settings = settings;
-
     const { clock, appendTimeout: timeout, retry, silence, report } = settings;
     this.#backoff = retry;
     this.#writing = new Connection(nodes, node, true);

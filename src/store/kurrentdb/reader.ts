@@ -56,12 +56,10 @@ const READABLE_WITHIN: Milliseconds = 1000;
 /** Reads at the leader, so that what was acknowledged is seen. */
 export class Reader {
   readonly #tools: ReaderTools;
-
   readonly #common;
 
   constructor(tools: ReaderTools) {
     this.#tools = tools;
-
     const { credentials } = tools;
     this.#common = { requiresLeader: true, ...(credentials && { credentials }) };
   }

@@ -41,7 +41,6 @@ export interface RetentionTools {
  */
 export class Retention {
   readonly #tools: RetentionTools;
-
   readonly #ages = new Map<string, Milliseconds | undefined>();
   readonly #done = new LRUCache<string, true>({ max: REMEMBERED_STREAMS });
   /** Streams to be looked at, each with whether it was new. */

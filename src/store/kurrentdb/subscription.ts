@@ -46,7 +46,6 @@ type Anchor = Pick<RecordedEvent, 'stream' | 'revision' | 'id' | 'position' | 'r
 export class ResumingSubscription implements Subscription, Listener {
   readonly #tools: SubscriptionTools;
   readonly #handler: EventHandler;
-
   readonly #lifecycle = new SubscriptionLifecycle();
   readonly caughtUp = this.#lifecycle.caughtUp;
   readonly ended = this.#lifecycle.ended;
@@ -86,7 +85,6 @@ export class ResumingSubscription implements Subscription, Listener {
   constructor(tools: SubscriptionTools, options: SubscribeOptions, handler: EventHandler) {
     this.#tools = tools;
     this.#handler = handler;
-
     this.#selection = new Selection(options.categories);
     this.#backoff = new Backoff(tools.backoff);
     if (options.after !== 'end') this.#at = this.#solid = options.after;

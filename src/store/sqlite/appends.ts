@@ -146,7 +146,6 @@ export class AppendAcks {
   readonly #feed: LiveFeed;
   readonly #health: Health;
   readonly #onDone: () => void;
-
   /** What the writer was handed, in order, each until its answer. */
   readonly sent = new Fifo<Pending>();
   readonly #answers = new Fifo<{ message: AppendedMessage; next: number }>();

@@ -80,7 +80,6 @@ export class SqliteEventStore implements EventStore {
   readonly #reader: Reader;
   readonly #feed: LiveFeed;
   readonly #lock: Lock;
-
   readonly maxAppendBytes = Infinity;
   #closing: Promise<void> | undefined;
   readonly #subscriptions = new Set<FeedSubscription>();

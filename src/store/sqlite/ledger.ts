@@ -39,7 +39,6 @@ interface Written {
  */
 export class Ledger {
   readonly #db: Database.Database;
-
   readonly #streams = new LRUCache<string, StreamState>({ max: REMEMBERED_STREAMS });
   readonly #categories = new Map<string, number>();
   #position: number;
@@ -52,7 +51,6 @@ export class Ledger {
 
   constructor(db: Database.Database) {
     this.#db = db;
-
     this.#position = readHead(db);
     this.#findStream = db.prepare<
       [string],

@@ -229,7 +229,6 @@ export function openSqliteForReading(file: string): Pick<EventStore, 'readAll' |
 class ReadableStore implements Pick<EventStore, 'readAll' | 'head' | 'close'> {
   readonly #db: Database.Database;
   readonly #reader: Reader;
-
   constructor(db: Database.Database, reader: Reader) {
     this.#db = db;
     this.#reader = reader;

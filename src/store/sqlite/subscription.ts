@@ -20,7 +20,6 @@ export class FeedSubscription implements Subscription, Follower {
   readonly #reader: Reader;
   readonly #options: SubscribeOptions;
   readonly #handler: EventHandler;
-
   readonly #lifecycle = new SubscriptionLifecycle();
   readonly caughtUp = this.#lifecycle.caughtUp;
   readonly ended = this.#lifecycle.ended;
@@ -47,7 +46,6 @@ export class FeedSubscription implements Subscription, Follower {
     this.#reader = reader;
     this.#options = options;
     this.#handler = handler;
-
     this.#categories = options.categories && new Set(options.categories);
     this.#target = feed.head;
     this.#nextFresh = feed.head;

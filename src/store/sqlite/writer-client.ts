@@ -53,7 +53,6 @@ type CallMessage =
 export class WriterClient {
   readonly #clock: Clock;
   readonly #timeout: Milliseconds;
-
   readonly thread: WriterThread;
   /** Resolves once the first writer is ready; rejects where it ended before. */
   readonly started: Promise<void>;
@@ -79,7 +78,6 @@ export class WriterClient {
   constructor(options: WriterOptions, clock: Clock, timeout: Milliseconds, feed: LiveFeed) {
     this.#clock = clock;
     this.#timeout = timeout;
-
     this.started = new Promise((resolve, reject) => ((this.#start = resolve), (this.#refuse = reject)));
     this.started.catch(() => undefined);
     this.#acks = new AppendAcks(feed, this.#health, () => this.#wakeIdle());
@@ -291,7 +289,6 @@ interface ThreadEvents {
 class WriterThread {
   readonly #options: WriterOptions;
   readonly #events: ThreadEvents;
-
   #worker: Worker | undefined;
   #up = false;
   #closing = false;
