@@ -16,7 +16,7 @@ import { formatInstant } from '../src/kernel/time.js';
 import { DEFAULT_RULES } from '../src/rules/defaults.js';
 import { parseRules } from '../src/rules/parse.js';
 import { openSqliteStore } from '../src/store/sqlite/index.js';
-import { openSqliteForReading } from '../src/store/sqlite/readable.js';
+import { openSqliteForReading } from '../src/store/sqlite/reader.js';
 import { inOwnProcess, memory } from './child.js';
 import { happeningOf, traceLine, workload } from './detection/workload.js';
 import { isMain, print } from './report.js';

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { Redis } from 'ioredis';
-import { openBullWork } from '../src/expiry/bullmq/index.js';
+import { openBullWork } from '../src/expiry/bullmq/work.js';
 import type { TaskRunner, TimedTask, TimedWork } from '../src/expiry/port.js';
 import { Timers } from '../src/expiry/timers.js';
 import type { Instant, Milliseconds } from '../src/kernel/time.js';

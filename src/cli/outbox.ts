@@ -3,11 +3,11 @@ import type { RetryInput, RetryJson } from '../api/outbox.js';
 import { StopgapError } from '../kernel/errors.js';
 import { printable } from '../kernel/printable.js';
 import { formatInstant } from '../kernel/time.js';
-import type { Quarantined } from '../store/quarantine.js';
-import { quarantined, release } from '../store/quarantine.js';
+import type { Quarantined } from '../store/delivery.js';
+import { quarantined, release } from '../store/delivery.js';
 import { openSqliteStore } from '../store/sqlite/index.js';
 import { inspectStore } from '../store/sqlite/inspect.js';
-import { openSqliteForReading } from '../store/sqlite/readable.js';
+import { openSqliteForReading } from '../store/sqlite/reader.js';
 
 import type { ClientOption } from './client.js';
 import { connect, withClient } from './client.js';

@@ -4,7 +4,7 @@ import { messageOf, StopgapError } from '../kernel/errors.js';
 import { SECOND } from '../kernel/time.js';
 import { openLogs } from '../log/logs.js';
 import { standardError } from '../log/sinks.js';
-import { libraryFault } from '../store/sqlite/native.js';
+import { libraryFault } from '../store/sqlite/inspect.js';
 import { systemClock } from '../runtime/system-clock.js';
 import { banner } from './banner.js';
 import type { ConfigOption } from './config-option.js';

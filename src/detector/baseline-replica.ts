@@ -11,7 +11,7 @@ import { BASELINES_ONLY } from './event-registry.js';
 import type { Metrics } from '../metrics/metrics.js';
 import { SUMMARIES_KEPT } from '../sending/day-summary.js';
 import { Snapshots } from '../snapshots/snapshots.js';
-import { insist } from '../store/insist.js';
+import { insist } from '../store/health.js';
 import type { EventStore } from '../store/port.js';
 import { LogReplaced } from '../store/port.js';
 

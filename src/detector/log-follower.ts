@@ -28,7 +28,7 @@ import { planTimedWork, taskRunner, timedTasks } from './timed-work.js';
 import { DEFAULT_RULES, EVALUATION_RULES } from '../rules/defaults.js';
 import type { RulesChanged, SourcedRules } from '../rules/model.js';
 import { Snapshots } from '../snapshots/snapshots.js';
-import { insist } from '../store/insist.js';
+import { insist } from '../store/health.js';
 import type { OutboxedStore } from '../store/outboxed.js';
 import type { EventStore } from '../store/port.js';
 import { LogReplaced } from '../store/port.js';

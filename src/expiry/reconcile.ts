@@ -52,7 +52,7 @@ export class JobComparison {
     this.#now = now;
   }
 
-  /** How a task stands in the queue. Earlier than due is no harm: such a job waits when its turn comes. */
+  /** Compares a task with its job. A job that runs too early does no harm: it waits when its turn comes. */
   judge(id: string, dueAt: Instant): 'right' | 'missing' | 'late' {
     if (!this.#found.has(id)) return 'missing';
     const runsAt = this.#found.get(id);
@@ -70,7 +70,7 @@ export interface ReconcileOptions {
   readonly queue: QueueView;
   /** What must be planned. May change while it is read. */
   readonly planned: () => Iterable<TimedTask>;
-  /** False while the ledger is known to lag behind the store: it cannot tell then which job is a stray. */
+  /** False while the ledger is known to lag. It cannot tell then which job is a stray. */
   readonly caughtUp: () => boolean;
   readonly clock: Clock;
 }
@@ -78,7 +78,7 @@ export interface ReconcileOptions {
 /**
  * Makes the queue hold what must be planned. A stray is removed only when the pass before saw it too: another
  * process may know of a block that we have not heard of yet. A task that is added or a stray that stays for
- * nothing does no harm, since the command behind it then finds nothing to do.
+ * nothing does no harm, since its command then finds nothing to do.
  */
 export class Reconciler {
   readonly #options: ReconcileOptions;
@@ -108,9 +108,9 @@ export class Reconciler {
       late = [];
     };
     for (const task of planned()) {
-      const verdict = comparison.judge(queue.idOf(task), task.dueAt);
-      if (verdict === 'missing') missing.push(task);
-      if (verdict === 'late') late.push(task);
+      const state = comparison.judge(queue.idOf(task), task.dueAt);
+      if (state === 'missing') missing.push(task);
+      if (state === 'late') late.push(task);
       if (missing.length + late.length >= SLICE) await heal();
       if (++healed.tasks % SLICE === 0) await turn();
     }

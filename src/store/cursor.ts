@@ -3,7 +3,7 @@ import { TimeSlice } from '../runtime/time-slice.js';
 
 export interface Slice {
   readonly events: readonly RecordedEvent[];
-  /** False where nothing was left after these events within the bounds asked for. */
+  /** False if no event is left after these within the bounds asked for. */
   readonly more: boolean;
 }
 
@@ -12,47 +12,49 @@ export interface Slice {
  * promises an event; the loop gets its turn between slices and every few milliseconds.
  */
 export class Cursor implements AsyncIterableIterator<RecordedEvent> {
-  private events: readonly RecordedEvent[] = [];
-  private index = 0;
-  private last: RecordedEvent | undefined;
-  private more = true;
-  private readonly share = new TimeSlice();
+  readonly #read: (last: RecordedEvent | undefined) => Slice | Promise<Slice>;
+  readonly #left: (() => void) | undefined;
+  #events: readonly RecordedEvent[] = [];
+  #index = 0;
+  #last: RecordedEvent | undefined;
+  #more = true;
+  readonly #timeSlice = new TimeSlice();
 
   /**
    * @param read the slice after the event given, or the first
-   * @param left called where the walk ends before its end
+   * @param left called when the reader stops early
    */
-  constructor(
-    private readonly read: (last: RecordedEvent | undefined) => Slice | Promise<Slice>,
-    private readonly left?: () => void,
-  ) {}
-
-  next(): Promise<IteratorResult<RecordedEvent, undefined>> {
-    if (this.index < this.events.length && !this.share.spent()) {
-      return Promise.resolve({ done: false, value: this.events[this.index++]! });
-    }
-    return this.advance();
+  constructor(read: (last: RecordedEvent | undefined) => Slice | Promise<Slice>, left?: () => void) {
+    this.#read = read;
+    this.#left = left;
   }
 
-  private async advance(): Promise<IteratorResult<RecordedEvent, undefined>> {
-    while (this.index >= this.events.length) {
-      if (!this.more) return { done: true, value: undefined };
-      const slice = await this.read(this.last);
-      this.events = slice.events;
-      this.last = slice.events.at(-1) ?? this.last;
-      this.more = slice.more;
-      this.index = 0;
+  next(): Promise<IteratorResult<RecordedEvent, undefined>> {
+    if (this.#index < this.#events.length && !this.#timeSlice.spent()) {
+      return Promise.resolve({ done: false, value: this.#events[this.#index++]! });
     }
-    await this.share.turn();
-    const event = this.events[this.index++];
+    return this.#advance();
+  }
+
+  async #advance(): Promise<IteratorResult<RecordedEvent, undefined>> {
+    while (this.#index >= this.#events.length) {
+      if (!this.#more) return { done: true, value: undefined };
+      const slice = await this.#read(this.#last);
+      this.#events = slice.events;
+      this.#last = slice.events.at(-1) ?? this.#last;
+      this.#more = slice.more;
+      this.#index = 0;
+    }
+    await this.#timeSlice.turn();
+    const event = this.#events[this.#index++];
     return event ? { done: false, value: event } : { done: true, value: undefined };
   }
 
   return(): Promise<IteratorResult<RecordedEvent, undefined>> {
-    this.events = [];
-    this.index = 0;
-    this.more = false;
-    this.left?.();
+    this.#events = [];
+    this.#index = 0;
+    this.#more = false;
+    this.#left?.();
     return Promise.resolve({ done: true, value: undefined });
   }
 

@@ -1,89 +1,128 @@
-import { Backoff, type BackoffOptions } from '../runtime/backoff.js';
+import { setTimeout as pause } from 'node:timers/promises';
+import type { Milliseconds } from '../kernel/time.js';
+import type { BackoffOptions } from '../runtime/backoff.js';
+import { Backoff } from '../runtime/backoff.js';
+import { AccessRefused, StoreUnavailable } from './port.js';
 
 export interface HealthOptions {
-  /** Looks whether appends would go through, and leaves nothing behind; rejects where they would not, in bounded time. */
+  /** Checks whether an append would succeed, and writes no event. Rejects if it would not, in bounded time. */
   readonly look: () => Promise<unknown>;
-  /** The same of a store that has failed: it may cost more. */
+  /** The same check for a store that has failed. It may cost more. */
   readonly retry: () => Promise<unknown>;
   /** Between attempts at a store that has failed. */
   readonly backoff: BackoffOptions;
 }
 
-/** Knows whether appends go through, and finds out by itself when they do again. */
+/** Knows whether appends succeed. After a failure it finds out by itself when they succeed again. */
 export class Health {
-  private failed = false;
-  private closed = false;
+  readonly #options: HealthOptions;
+  #failed = false;
+  #closed = false;
   /** An append has gone through since the last look. */
-  private heard = false;
-  private timer: NodeJS.Timeout | undefined;
-  private retrying = false;
-  private readonly backoff: Backoff;
+  #heard = false;
+  #timer: NodeJS.Timeout | undefined;
+  #retrying = false;
+  readonly #backoff: Backoff;
 
-  constructor(private readonly options: HealthOptions) {
-    this.backoff = new Backoff(options.backoff);
+  constructor(options: HealthOptions) {
+    this.#options = options;
+    this.#backoff = new Backoff(options.backoff);
   }
 
   get good(): boolean {
-    return !this.failed;
+    return !this.#failed;
   }
 
   /** An append went through. */
   succeed(): void {
-    this.failed = false;
-    this.heard = true;
-    this.backoff.reset();
+    this.#failed = false;
+    this.#heard = true;
+    this.#backoff.reset();
   }
 
-  /** One did not. Nobody may dare to append from here on, so it is tried again. */
+  /** An append failed. Callers may stop appending from here on, so the store is tried again without them. */
   fail(): void {
-    this.failed = true;
-    if (this.closed) return;
-    this.timer ??= setTimeout(() => void this.retry(), this.backoff.next()).unref();
+    this.#failed = true;
+    if (this.#closed) return;
+    this.#timer ??= setTimeout(() => void this.#retry(), this.#backoff.next()).unref();
   }
 
-  /** Whoever has seen the store answer again need not wait for the next attempt. */
+  /** The store was seen to answer again: the next attempt is made at once. */
   hurry(): void {
-    if (!this.failed || this.closed) return;
-    this.backoff.reset();
-    if (this.retrying) return;
-    clearTimeout(this.timer);
-    void this.retry();
+    if (!this.#failed || this.#closed) return;
+    this.#backoff.reset();
+    if (this.#retrying) return;
+    clearTimeout(this.#timer);
+    void this.#retry();
   }
 
-  /** Fails where the store takes nothing although nobody has tried; rejects with the reason. */
+  /** Checks the store if no append has succeeded since the last check. Rejects with the reason if it takes nothing. */
   async look(): Promise<void> {
-    if (this.failed) return;
-    if (this.heard) {
-      this.heard = false;
+    if (this.#failed) return;
+    if (this.#heard) {
+      this.#heard = false;
       return;
     }
     try {
-      await this.options.look();
+      await this.#options.look();
     } catch (error) {
-      // An append that went through meanwhile knows better.
-      if (this.heard || this.closed) return;
+      // An append that succeeded meanwhile is the better evidence.
+      if (this.#heard || this.#closed) return;
       this.fail();
       throw error;
     }
   }
 
-  private async retry(): Promise<void> {
-    this.retrying = true;
+  async #retry(): Promise<void> {
+    this.#retrying = true;
     let works = false;
     try {
-      if (this.failed) await this.options.retry();
+      if (this.#failed) await this.#options.retry();
       works = true;
     } catch {
       // It is tried again.
     }
-    this.retrying = false;
-    this.timer = undefined;
+    this.#retrying = false;
+    this.#timer = undefined;
     if (works) this.succeed();
-    else if (this.failed) this.fail();
+    else if (this.#failed) this.fail();
   }
 
   close(): void {
-    this.closed = true;
-    clearTimeout(this.timer);
+    this.#closed = true;
+    clearTimeout(this.#timer);
+  }
+}
+
+/** A store that comes back is noticed this soon. */
+const LONGEST_PAUSE: Milliseconds = 2000;
+
+interface Insistence {
+  /** Ends the waiting. */
+  readonly signal: AbortSignal;
+  /** Told of each failure that is waited out. */
+  readonly onAway: (error: StoreUnavailable) => void;
+  /** A store that refuses the user is waited for as well: it will not be another configuration that ends it. */
+  readonly patient?: boolean;
+}
+
+/**
+ * Tries until it succeeds, for as long as the store is away.
+ *
+ * @throws AccessRefused, unless `patient`; whatever `work` throws that is no StoreUnavailable; AbortError
+ */
+export async function insist<T>(work: () => Promise<T>, insistence: Insistence): Promise<T> {
+  const { signal, onAway, patient = false } = insistence;
+  const backoff = new Backoff({ first: 250, most: LONGEST_PAUSE });
+  for (;;) {
+    signal.throwIfAborted();
+    try {
+      return await work();
+    } catch (error) {
+      if (!(error instanceof StoreUnavailable) || (error instanceof AccessRefused && !patient)) throw error;
+      onAway(error);
+    }
+    // Not by the clock on the wall, which a machine that has just started may set back by hours.
+    await pause(backoff.next(), undefined, { signal });
   }
 }

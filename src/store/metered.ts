@@ -37,7 +37,7 @@ export function metered(store: EventStore, metrics: StoreMetrics): EventStore {
   };
 }
 
-/** Times the first step only: what comes after it depends on whoever reads. */
+/** Times the first step only: the pace of the others depends on the reader. */
 function reading(
   events: AsyncIterable<RecordedEvent>,
   operation: ReadOperation,

@@ -4,7 +4,7 @@ import type { Clock } from '../kernel/time.js';
 import { AUTH_CATEGORY, SEND_CATEGORY } from '../sending/events.js';
 import type { EventStore } from './port.js';
 
-/** As much of a store as those need who only look at what was recorded. */
+/** The part of a store that readers of its history need. */
 export type ReadableStore = Pick<EventStore, 'readAll' | 'head' | 'close'>;
 
 /** Where the store is, and how long sends are kept: as much of the configuration as another thread is handed. */
@@ -13,7 +13,7 @@ export type StoreLocation = Pick<Config, 'store'> & {
 };
 
 /**
- * Opens the store only to read it, also beside a running server: what {@link ../app.ts} is to those who write.
+ * Opens the store only to read it, also beside a running server.
  *
  * @throws StoreRefused
  */
@@ -23,7 +23,7 @@ export async function openForReading(
   warn: (text: string) => void,
 ): Promise<ReadableStore> {
   if (store.kind === 'sqlite') {
-    const { openSqliteForReading } = await import('./sqlite/readable.js');
+    const { openSqliteForReading } = await import('./sqlite/reader.js');
     return openSqliteForReading(store.file);
   }
   const { openKurrentStore } = await import('./kurrentdb/index.js');

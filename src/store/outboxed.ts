@@ -1,11 +1,10 @@
 import type { Logger } from 'pino';
 import type { NewEvent } from '../kernel/events.js';
 import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
-import { Delivery } from './delivery.js';
+import type { LocalStore } from './delivery.js';
+import { Delivery, quarantine, QUARANTINE_STREAM, release } from './delivery.js';
 import type { Appended, EventStore, ExpectedRevision } from './port.js';
 import { StoreUnavailable } from './port.js';
-import type { LocalStore } from './quarantine.js';
-import { QUARANTINE_STREAM, quarantine, release } from './quarantine.js';
 
 export interface OutboxOptions {
   /** The store that all share. */

@@ -1,6 +1,6 @@
+import { InvalidInput, messageOf, StopgapError } from '../kernel/errors.js';
 import type { NewEvent, RecordedEvent } from '../kernel/events.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
-import { StopgapError } from '../kernel/errors.js';
 
 /**
  * What a stream must look like for an append to go through: `any` state, no event at all (`none`), or the
@@ -48,7 +48,7 @@ export class AccessRefused extends StoreUnavailable {
   }
 }
 
-/** The store cannot be opened as it stands (corrupt, foreign, newer, locked): the message says what to do. */
+/** The store cannot be opened as it is (corrupt, foreign, newer, locked): the message says what to do. */
 export class StoreRefused extends StopgapError {
   constructor(message: string, cause?: unknown) {
     super('unavailable', message);
@@ -78,7 +78,7 @@ export interface ReadStreamOptions {
 }
 
 export interface ReadAllOptions {
-  /** Position to start behind, exclusive; 0 (the default) is the beginning. */
+  /** Position to start after, exclusive; 0 (the default) is the beginning. */
   readonly after?: number;
   /** Position to stop at, inclusive. */
   readonly until?: number;
@@ -88,7 +88,7 @@ export interface ReadAllOptions {
 }
 
 export interface SubscribeOptions {
-  /** Position to start behind, exclusive; 0 is the beginning, `end` is whatever comes next. */
+  /** Position to start after, exclusive; 0 is the beginning, `end` is whatever comes next. */
   readonly after: number | 'end';
   readonly categories?: readonly string[];
 }
@@ -101,8 +101,8 @@ export type EventHandler = (event: RecordedEvent) => void | Promise<void>;
 
 export interface Subscription {
   /**
-   * Resolves once everything that stood in the store when the subscription began has been handled; rejects
-   * where it ends before.
+   * Resolves once everything that the store held when the subscription began has been handled. Rejects if the subscription
+   * ends before.
    */
   readonly caughtUp: Promise<void>;
   /**
@@ -154,7 +154,7 @@ export interface EventStore {
   /** Reads a stream; one that does not exist is empty. */
   readStream(stream: string, options?: ReadStreamOptions): AsyncIterable<RecordedEvent>;
 
-  /** Reads the total order forwards, up to what stands in the store when the reading begins. */
+  /** Reads the total order forwards, up to the last event that the store holds when the reading begins. */
   readAll(options?: ReadAllOptions): AsyncIterable<RecordedEvent>;
 
   /** Catches up from a position and then follows live: in order, each event once, one at a time. */
@@ -178,7 +178,7 @@ export interface EventStore {
 
   /**
    * False while the last append or probe failed, or an append has been waiting for longer than it should. Never waits.
-   * The adapter finds out by itself when the store takes writes again: whoever looks before appending may wait for it.
+   * The adapter finds out by itself when the store takes writes again, so a caller may wait for `healthy` before it appends.
    */
   readonly healthy: boolean;
 
@@ -189,9 +189,9 @@ export interface EventStore {
   readonly clockSkew?: Milliseconds | undefined;
 
   /**
-   * Looks whether an append would go through, so that `healthy` tells of a store that is gone although nobody appends.
-   * Writes no event. Does nothing where an append has gone through since the last probe, or where the store is known not
-   * to be healthy. Settles by when an append would give up.
+   * Checks whether an append would succeed, so that `healthy` tells of a store that is gone although there are no appends.
+   * Writes no event. Does nothing if an append has succeeded since the last probe, or if the store is known not to be
+   * healthy. Settles by the time at which an append would give up.
    *
    * @throws StoreUnavailable where this probe is what found out
    */
@@ -199,4 +199,69 @@ export interface EventStore {
 
   /** Finishes what was accepted, then closes. Later calls throw StoreUnavailable. */
   close(): Promise<void>;
+}
+
+/**
+ * Sees that an append can be stored and read back as it is.
+ *
+ * @returns the JSON text of each event's data
+ * @throws InvalidInput
+ */
+export function checkAppend(
+  stream: string,
+  events: readonly NewEvent[],
+  expected: ExpectedRevision,
+): string[] {
+  checkText('stream', stream);
+  if (typeof expected === 'number' && !isCount(expected)) {
+    throw new InvalidInput(
+      'expected',
+      `an expected revision is any, none or a number from 0 on, not ${expected}`,
+    );
+  }
+  if (events.length === 0) throw new InvalidInput('events', `an append to ${stream} without an event`);
+  if (events.length > 1 && new Set(events.map(({ id }) => id)).size < events.length) {
+    throw new InvalidInput('events', `an append to ${stream} with the same event id twice`);
+  }
+  return events.map(checkEvent);
+}
+
+function checkEvent(event: NewEvent): string {
+  checkText('id', event.id);
+  checkText('type', event.type);
+  checkText('by', event.by);
+  if (event.correlation !== undefined) checkText('correlation', event.correlation);
+  if (event.trace !== undefined) checkText('trace', event.trace);
+  if (!Number.isSafeInteger(event.at)) {
+    throw new InvalidInput('at', `an event's time is in whole milliseconds, not ${event.at}`);
+  }
+  const { version = 1 } = event;
+  if (!isCount(version) || version < 1) {
+    throw new InvalidInput('version', `an event's version is a number from 1 on, not ${version}`);
+  }
+  let text: string | undefined;
+  try {
+    text = JSON.stringify(event.data);
+  } catch (error) {
+    throw new InvalidInput(
+      'data',
+      `the data of a ${event.type} cannot be written as JSON: ${messageOf(error)}`,
+    );
+  }
+  if (text === undefined) throw new InvalidInput('data', `the data of a ${event.type} has no form in JSON`);
+  return text;
+}
+
+function checkText(field: string, text: string): void {
+  // UTF-8 cannot hold half of a surrogate pair: the name would come back as another one.
+  if (typeof text !== 'string' || text === '' || text.includes('\0') || !text.isWellFormed()) {
+    throw new InvalidInput(
+      field,
+      `${field} must be text that is not empty and without NUL or half surrogates`,
+    );
+  }
+}
+
+function isCount(value: number): boolean {
+  return Number.isSafeInteger(value) && value >= 0;
 }

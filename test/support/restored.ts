@@ -1,5 +1,5 @@
 import type { ReadModels } from '../../src/detector/read-models.js';
-import { Assembly, decode, encode, framesOf } from '../../src/snapshots/frames.js';
+import { Assembly, decode, encode, framesOf } from '../../src/snapshots/snapshot-file.js';
 import { DAY, HOUR, MINUTE } from '../../src/kernel/time.js';
 import type { Instant } from '../../src/kernel/time.js';
 import type { BlockEntry } from '../../projections/blocks/block-entry.js';

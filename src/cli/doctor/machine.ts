@@ -6,7 +6,7 @@ import { promisify } from 'node:util';
 import { relaysOf } from '../../config/relay.js';
 import { messageOf } from '../../kernel/errors.js';
 import { formatDuration, formatInstant, SECOND } from '../../kernel/time.js';
-import { libraryFault } from '../../store/sqlite/native.js';
+import { libraryFault } from '../../store/sqlite/inspect.js';
 import { ownPackage } from '../version.js';
 import type { Findings } from './findings.js';
 import type { World } from './world.js';

@@ -10,7 +10,7 @@ import { AUTH_CATEGORY, SEND_CATEGORY } from '../../sending/events.js';
 import type { EventStore } from '../../store/port.js';
 import { StoreRefused } from '../../store/port.js';
 import { openKurrentStore } from '../../store/kurrentdb/index.js';
-import { redacted } from '../../store/kurrentdb/nodes.js';
+import { redacted } from '../../store/kurrentdb/connection.js';
 import { openSqliteStore } from '../../store/sqlite/index.js';
 import type { Config } from '../../config.js';
 import type { CliIo } from '../io.js';

@@ -1,6 +1,17 @@
-import type { Instant, Milliseconds } from '../../kernel/time.js';
+import type { Job } from 'bullmq';
+import { DelayedError, Queue, UnrecoverableError, Worker } from 'bullmq';
+import type { Redis } from 'ioredis';
+import { messageOf } from '../../kernel/errors.js';
+import type { AlarmClock, Clock, Instant, Milliseconds } from '../../kernel/time.js';
+import { SECOND } from '../../kernel/time.js';
+import type { RedisClient, RedisConnection } from '../../redis/connection.js';
+import { endClient } from '../../redis/connection.js';
+import { within } from '../../runtime/deadline.js';
 import { SUBJECT_TYPES } from '../../sending/subjects.js';
-import type { TimedTask } from '../port.js';
+import type { TaskRunner, TimedTask } from '../port.js';
+import type { FoundJob, QueueView } from '../reconcile.js';
+
+const QUEUE = 'expiry';
 
 /** What a job carries; the kind is the job's name. */
 export type JobData = Omit<TimedTask, 'kind'>;
@@ -14,7 +25,7 @@ export function jobId({ kind, block, dueAt }: TimedTask): string {
   return `${kind}.${encodeURIComponent(block)}.${dueAt}`;
 }
 
-export interface NewJob {
+interface NewJob {
   readonly name: TimedTask['kind'];
   readonly data: JobData;
   readonly opts: { readonly jobId: string; readonly delay: Milliseconds; readonly timestamp: Instant };
@@ -22,8 +33,8 @@ export interface NewJob {
 
 /**
  * The job for a task. BullMQ runs a job at `timestamp + delay`, so this names the due time itself, whatever the
- * producer's clock says. What is overdue gets the least delay that is none at all: then it stands among the
- * delayed, in order of its due time, and not behind them.
+ * producer's clock says. An overdue task gets the smallest delay that there is: so it is one of the delayed jobs, in the
+ * order of their due times, and does not come after them.
  */
 export function newJob(task: TimedTask, now: Instant): NewJob {
   const { kind, block, subject, dueAt } = task;
@@ -43,4 +54,278 @@ export function taskOfJob(name: string, data: unknown): TimedTask | undefined {
   if (typeof block !== 'string' || typeof dueAt !== 'number') return undefined;
   if (typeof subject?.value !== 'string' || !SUBJECT_TYPES.includes(subject.type)) return undefined;
   return { kind: name, block, subject, dueAt };
+}
+
+/** What is to become of one task's jobs. */
+export interface Change {
+  readonly add: TimedTask | undefined;
+  /** Ids of jobs that are out of date. */
+  readonly remove: ReadonlySet<string>;
+}
+
+/** How many jobs stand where. */
+export interface JobCounts {
+  /** Their turn has come. */
+  readonly waiting: number;
+  readonly delayed: number;
+  readonly active: number;
+  /** Failed too often; reconciliation gives them another round. */
+  readonly failed: number;
+}
+
+export interface Retries {
+  /** Tries before a job counts as failed. */
+  readonly attempts: number;
+  /** Before the second try; doubled each time. */
+  readonly firstPause: Milliseconds;
+}
+
+/** Seven tries take about a minute; then reconciliation begins anew. */
+export const RETRIES: Retries = { attempts: 7, firstPause: SECOND };
+
+const SLICE = 1000;
+/** BullMQ's scores are milliseconds in units of 1/4096, to keep jobs of one millisecond in order. */
+const SCORE_UNIT = 0x1000;
+/** Entries of BullMQ's own event stream, which Stopgap does not read. */
+const EVENTS_KEPT = 1000;
+
+export interface JobQueueOptions {
+  readonly client: RedisClient;
+  readonly prefix: string;
+  readonly clock: Clock;
+  readonly retries: Retries;
+  readonly onError: (error: Error) => void;
+}
+
+/** BullMQ's queue of timed jobs, as the producing side sees it: every call is one or few round trips. */
+export class JobQueue implements QueueView {
+  readonly #queue: Queue<JobData, void>;
+  readonly #clock: Clock;
+  /** A Cluster answers the same calls; the types of the two do not unite. */
+  readonly #client: Redis;
+
+  constructor({ client, prefix, clock, retries, onError }: JobQueueOptions) {
+    this.#client = client as Redis;
+    this.#clock = clock;
+    this.#queue = new Queue(QUEUE, {
+      connection: client,
+      prefix,
+      // `inspectServer` has looked at the server already.
+      skipVersionCheck: true,
+      streams: { events: { maxLen: EVENTS_KEPT } },
+      defaultJobOptions: {
+        attempts: retries.attempts,
+        backoff: { type: 'exponential', delay: retries.firstPause },
+        stackTraceLimit: 1,
+      },
+    });
+    this.#queue.on('error', onError);
+  }
+
+  idOf(task: TimedTask): string {
+    return jobId(task);
+  }
+
+  /** What is new is added before what is old goes: at no moment is a task without a job. */
+  async apply(changes: readonly Change[]): Promise<void> {
+    await this.add(changes.flatMap(({ add }) => (add === undefined ? [] : [add])));
+    await this.remove(changes.flatMap(({ remove }) => [...remove]));
+  }
+
+  async add(tasks: readonly TimedTask[]): Promise<void> {
+    if (tasks.length === 0) return;
+    const now = this.#clock.now();
+    await this.#queue.addBulk(tasks.map((task) => newJob(task, now)));
+  }
+
+  async remove(ids: readonly string[]): Promise<void> {
+    await Promise.all(ids.map((id) => this.#queue.remove(id)));
+  }
+
+  async *scan(): AsyncGenerator<readonly FoundJob[]> {
+    // By hand: BullMQ's own calls read every job whole, and tell neither the scores nor the jobs of a paused queue.
+    const delayed = this.#queue.toKey('delayed');
+    let cursor = '0';
+    do {
+      const [next, flat] = await this.#client.zscan(delayed, cursor, 'COUNT', SLICE);
+      cursor = next;
+      const slice: FoundJob[] = [];
+      for (let i = 0; i < flat.length; i += 2)
+        slice.push({ id: flat[i]!, runsAt: Math.floor(Number(flat[i + 1]) / SCORE_UNIT) });
+      yield slice;
+    } while (cursor !== '0');
+    // In the order in which a job passes through them.
+    for (const list of ['wait', 'paused', 'active']) yield* this.#scanList(this.#queue.toKey(list));
+  }
+
+  async *#scanList(key: string): AsyncGenerator<readonly FoundJob[]> {
+    for (let from = 0; ; from += SLICE) {
+      const ids = await this.#client.lrange(key, from, from + SLICE - 1);
+      if (ids.length > 0) yield ids.map((id) => ({ id, runsAt: undefined }));
+      if (ids.length < SLICE) return;
+    }
+  }
+
+  async lookUp(ids: readonly string[]): Promise<ReadonlyMap<string, Instant | 'unfinished'>> {
+    const found = new Map<string, Instant | 'unfinished'>();
+    await Promise.all(
+      ids.map(async (id) => {
+        const job = await this.#queue.getJob(id);
+        if (job !== undefined) found.set(id, job.finishedOn ?? 'unfinished');
+      }),
+    );
+    return found;
+  }
+
+  async counts(): Promise<JobCounts> {
+    const counts = await this.#queue.getJobCounts('wait', 'delayed', 'active', 'failed');
+    const of = (state: string): number => counts[state] ?? 0;
+    return {
+      waiting: of('wait'),
+      delayed: of('delayed'),
+      active: of('active'),
+      failed: of('failed'),
+    };
+  }
+
+  async close(): Promise<void> {
+    await this.#queue.close();
+  }
+}
+
+export interface History {
+  /** Jobs that are kept of each kind, finished and failed. */
+  readonly count: number;
+  /** How long they are kept at most. */
+  readonly age: Milliseconds;
+}
+
+/** BullMQ's worker asks for its next job, and lets Redis wait with the answer, for no longer than this. */
+export const LONGEST_BLOCK: Milliseconds = 10 * SECOND;
+
+interface RunnerOptions {
+  readonly connection: RedisConnection;
+  readonly prefix: string;
+  readonly clock: AlarmClock;
+  readonly run: TaskRunner;
+  readonly concurrency: number;
+  /** A worker that is silent for so long has lost its jobs to others; they have them after twice this at most. */
+  readonly lock: Milliseconds;
+  readonly history: History;
+  readonly onDone: (task: TimedTask, lateness: Milliseconds) => void;
+  readonly onFailed: (task: TimedTask, error: unknown) => void;
+  readonly onError: (error: Error) => void;
+  readonly onStalled: (job: string) => void;
+}
+
+/** A job that comes before its time, since another host's clock is ahead of ours, is held back for at most this. */
+const LONGEST_WAIT: Milliseconds = 5 * SECOND;
+/** A command that is harmless any number of times may lose its worker often before that is held against it. */
+const STALLS_ALLOWED = 100;
+
+/** BullMQ's worker around a {@link TaskRunner}. */
+export class JobRunner {
+  readonly #options: RunnerOptions;
+  readonly #worker: Worker<JobData, void>;
+  readonly #underWay = new Set<Promise<void>>();
+  readonly #closing: Promise<void>;
+  #close = (): void => undefined;
+
+  constructor(options: RunnerOptions) {
+    this.#options = options;
+    this.#closing = new Promise((resolve) => {
+      this.#close = resolve;
+    });
+    const { connection, prefix, concurrency, lock, history } = options;
+    const keep = { count: history.count, age: Math.ceil(history.age / SECOND) };
+    this.#worker = new Worker<JobData, void>(QUEUE, (job, token) => this.#track(this.#process(job, token)), {
+      connection: connection.client,
+      prefix,
+      concurrency,
+      lockDuration: lock,
+      stalledInterval: lock / 2,
+      maxStalledCount: STALLS_ALLOWED,
+      removeOnComplete: keep,
+      removeOnFail: keep,
+      runRetryDelay: SECOND,
+    });
+    this.#worker.on('error', options.onError);
+    this.#worker.on('stalled', options.onStalled);
+  }
+
+  /** Connects anew: Redis does not answer, and what is half open would stay so. */
+  reconnect(): void {
+    const again = (client: RedisClient): void => {
+      if (client.status === 'ready') client.disconnect(true);
+    };
+    again(this.#options.connection.client);
+    void this.#blocking()?.then(again, this.#options.onError);
+  }
+
+  #blocking(): Promise<RedisClient> | undefined {
+    return this.#worker.getBackend().blockingClient as unknown as Promise<RedisClient> | undefined;
+  }
+
+  /**
+   * Takes no more jobs and waits for those under way; then for Redis to hear of it, but no longer than `patience`:
+   * a job whose end Redis did not hear of is run again by another worker, and finds nothing to do.
+   */
+  async close(patience: Milliseconds): Promise<void> {
+    const { connection, clock } = this.#options;
+    this.#close();
+    await this.#worker.pause(true);
+    await Promise.allSettled(this.#underWay);
+    const reachable = connection.client.status === 'ready';
+    let isClosed = false;
+    const closed = this.#worker
+      .close(!reachable)
+      .catch(this.#options.onError)
+      .finally(() => (isClosed = true));
+    await within(clock, patience, closed, () => undefined);
+    // Where Redis went away meanwhile, BullMQ waits for it for ever, with timers that keep the process alive.
+    connection.close();
+    if (!isClosed) {
+      void this.#blocking()?.then(endClient, this.#options.onError);
+      await within(clock, SECOND, closed, () => undefined);
+    }
+  }
+
+  #track(work: Promise<void>): Promise<void> {
+    const settled = work.then(
+      () => undefined,
+      () => undefined,
+    );
+    this.#underWay.add(settled);
+    void settled.then(() => this.#underWay.delete(settled));
+    return work;
+  }
+
+  async #process(job: Job<JobData, void>, token: string | undefined): Promise<void> {
+    const { clock, run, onDone, onFailed } = this.#options;
+    const task = taskOfJob(job.name, job.data);
+    if (task === undefined) throw new UnrecoverableError('the job holds no task');
+    if (!(await this.#isDue(task.dueAt))) {
+      await job.moveToDelayed(task.dueAt, token);
+      throw new DelayedError();
+    }
+    try {
+      await run(task);
+    } catch (error) {
+      onFailed(task, error);
+      throw error instanceof Error ? error : new Error(messageOf(error));
+    }
+    onDone(task, Math.max(0, clock.now() - task.dueAt));
+  }
+
+  /**
+   * Whether the time has come by our own clock, by which the command is decided: done before, it would do nothing
+   * and be done with. Waits where little is left, since handing the job back would only bring it here again.
+   */
+  async #isDue(dueAt: Instant): Promise<boolean> {
+    const { clock } = this.#options;
+    const now = clock.now();
+    if (now >= dueAt) return true;
+    await within(clock, Math.min(dueAt - now, LONGEST_WAIT), this.#closing, () => undefined);
+    return clock.now() >= dueAt;
+  }
 }

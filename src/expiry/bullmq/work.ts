@@ -1,22 +1,71 @@
-import { InvalidInput, StopgapError, messageOf } from '../../kernel/errors.js';
-import type { Instant, Milliseconds } from '../../kernel/time.js';
+import { setImmediate as turn } from 'node:timers/promises';
+import { InvalidInput, messageOf, StopgapError } from '../../kernel/errors.js';
+import type { AlarmClock, Instant, Milliseconds } from '../../kernel/time.js';
 import { DAY, SECOND } from '../../kernel/time.js';
-import { RedisAddress, parseRedis } from '../../redis/address.js';
+import type { RedisSettings } from '../../redis/address.js';
+import { parseRedis, RedisAddress } from '../../redis/address.js';
 import type { Purpose, RedisConnection } from '../../redis/connection.js';
-import { connectRedis, PATIENCE } from '../../redis/connection.js';
-import { SAFE_POLICY, inspectServer, pingServer } from '../../redis/server.js';
-import type { TaskRunner, TimedTask, TimedWork } from '../port.js';
-import { Reconciler } from '../reconcile.js';
-import type { JobCounts } from './job-queue.js';
-import { JobQueue, RETRIES } from './job-queue.js';
-import { Outbox } from './outbox.js';
-import type { BullWorkOptions, BullWorkStatus, ConnectionState } from './options.js';
+import { connectRedis, inspectServer, PATIENCE, pingServer, SAFE_POLICY } from '../../redis/connection.js';
 import { within } from '../../runtime/deadline.js';
-import { JobRunner, LONGEST_BLOCK } from './runner.js';
+import type { TaskRunner, TimedTask, TimedWork } from '../port.js';
+import type { Healed } from '../reconcile.js';
+import { Reconciler } from '../reconcile.js';
+import type { Change, History, JobCounts, Retries } from './jobs.js';
+import { jobId, JobQueue, JobRunner, LONGEST_BLOCK, RETRIES } from './jobs.js';
 
+/** Changes of jobs that go to Redis at once. */
+const BATCH = 500;
 const CLOSE_PATIENCE: Milliseconds = 3 * SECOND;
 /** Redis says so where the password is missing or wrong: that does not pass by waiting. */
 const REFUSAL = /^(NOAUTH|WRONGPASS|NOPERM|ERR (invalid|Client sent AUTH|AUTH))/;
+
+export interface BullWorkOptions {
+  readonly redis: string | RedisSettings | RedisAddress;
+  readonly clock: AlarmClock;
+  /** What every key in Redis begins with; `stopgap` unless said otherwise. */
+  readonly prefix?: string;
+  /** What must be planned, by the ledger: what reconciliation goes by. By default what was planned here. */
+  readonly planned?: () => Iterable<TimedTask>;
+  /**
+   * False while the ledger is being rebuilt or is known to lag. What is planned then is left to the next
+   * reconciliation, so that a start does not send again what Redis has; and no job counts as a stray.
+   */
+  readonly caughtUp?: () => boolean;
+  /** Tasks that run at once in this process; 16 unless said otherwise. */
+  readonly concurrency?: number;
+  /** Between reconciliations: 30 seconds unless said otherwise. */
+  readonly reconcileEvery?: Milliseconds;
+  /** A worker that is silent for so long (10 seconds unless said otherwise) has lost its jobs to others. */
+  readonly lock?: Milliseconds;
+  readonly retries?: Retries;
+  /** Finished jobs that Redis keeps: 1,000 of each kind for a day unless said otherwise. */
+  readonly history?: History;
+  /** A Redis that does not answer for so long is given up, and connected to anew: 5 seconds unless said otherwise. */
+  readonly silence?: Milliseconds;
+  /** How long opening waits for Redis before it goes on without: 5 seconds unless said otherwise. */
+  readonly openTimeout?: Milliseconds;
+  /** Told how late a task was carried out here, in milliseconds. */
+  readonly onDone?: (task: TimedTask, lateness: Milliseconds) => void;
+  /** Told of a task that failed here; it is tried again, after longer and longer pauses. */
+  readonly onFailed?: (task: TimedTask, error: unknown) => void;
+  /** Told in words what an operator should know: Redis away or back, a wrong `maxmemory-policy`, a stalled job. */
+  readonly onNotice?: (text: string) => void;
+  /** Told of a reconciliation that had something to heal. */
+  readonly onHealed?: (healed: Healed) => void;
+  /** Redis turned out to be too old, or to refuse us, only after opening: no timed work is done any more. */
+  readonly onRefused?: (error: StopgapError) => void;
+}
+
+/** `away`: it was there, or has not come yet; `refused`: it is there, but cannot be used. */
+export type ConnectionState = 'ready' | 'away' | 'refused' | 'closed';
+
+export interface BullWorkStatus {
+  readonly connection: ConnectionState;
+  /** Tasks whose changes Redis has not acknowledged. */
+  readonly unsent: number;
+  /** When the last reconciliation ended well; undefined before the first, and where no runner was started. */
+  readonly reconciledAt: Instant | undefined;
+}
 
 /**
  * Opens timed work on Redis. Where Redis cannot be reached it opens all the same and goes on trying: `until`
@@ -49,7 +98,10 @@ export class BullWork implements TimedWork {
   readonly #prefix: string;
   readonly #connection: RedisConnection;
   readonly #tasks = new Map<string, TimedTask>();
-  readonly #outbox: Outbox;
+  /** What Redis has not acknowledged. Of each task only the newest is kept, however long Redis is away. */
+  readonly #unsent = new Map<string, Change>();
+  #sending: Promise<void> | undefined;
+  readonly #settled: (() => void)[] = [];
   /** Resolves when Redis was looked at and is fit; rejects where it is not. */
   readonly opened: Promise<void>;
   #settleOpened!: { resolve: () => void; reject: (error: StopgapError) => void };
@@ -76,14 +128,8 @@ export class BullWork implements TimedWork {
     this.opened = new Promise((resolve, reject) => {
       this.#settleOpened = { resolve, reject };
     });
-    // Whoever opens us waits for it only so long.
+    // `openBullWork` waits for it only so long.
     this.opened.catch(() => undefined);
-    this.#outbox = new Outbox({
-      clock: options.clock,
-      send: (changes) => this.#queue!.apply(changes),
-      canSend: () => this.#state === 'ready',
-      onFailed: (error) => this.#notice(`timed work could not be planned: ${messageOf(error)}; tried again`),
-    });
     const { silence = PATIENCE } = options;
     this.#connection = this.#connect('producer', silence);
     this.#beatIn(silence);
@@ -98,14 +144,14 @@ export class BullWork implements TimedWork {
   }
 
   get status(): BullWorkStatus {
-    return { connection: this.#state, unsent: this.#outbox.size, reconciledAt: this.#reconciledAt };
+    return { connection: this.#state, unsent: this.#unsent.size, reconciledAt: this.#reconciledAt };
   }
 
   plan(task: TimedTask): void {
     const key = `${task.kind} ${task.block}`;
     const before = this.#tasks.get(key);
     this.#tasks.set(key, task);
-    if (before?.dueAt !== task.dueAt && this.#isLive()) this.#outbox.put(key, task, before);
+    if (before?.dueAt !== task.dueAt && this.#isLive()) this.#change(key, task, before);
   }
 
   /** Redis hears of it by a reconciliation, which begins at once: most of it, it has already. */
@@ -121,7 +167,7 @@ export class BullWork implements TimedWork {
     this.#tasks.delete(key);
     // An overdue one is over because its job was done: the job is left among the finished ones, for people to see.
     const isOver = before !== undefined && before.dueAt <= this.#options.clock.now();
-    if (before !== undefined && !isOver && this.#isLive()) this.#outbox.put(key, undefined, before);
+    if (before !== undefined && !isOver && this.#isLive()) this.#change(key, undefined, before);
   }
 
   /** Begins to run what is due, and to reconcile. A process that only plans for others does not call it. */
@@ -131,8 +177,8 @@ export class BullWork implements TimedWork {
   }
 
   /** Resolves once Redis has acknowledged everything that was planned so far; not before it is there. */
-  settled(): Promise<void> {
-    return this.#outbox.settled();
+  async settled(): Promise<void> {
+    if (this.#unsent.size > 0) await new Promise<void>((resolve) => this.#settled.push(resolve));
   }
 
   /** @throws StopgapError `unavailable` where Redis does not answer */
@@ -164,17 +210,59 @@ export class BullWork implements TimedWork {
     this.#cancelPass?.();
     await this.#runner?.close(CLOSE_PATIENCE);
     if (this.#state === 'ready') {
-      const rest = Promise.all([this.#outbox.settled(), this.#passing]);
+      const rest = Promise.all([this.#sending, this.#passing]);
       await within(clock, CLOSE_PATIENCE, rest, () => undefined);
     }
     this.#state = 'closed';
-    this.#outbox.close();
     await this.#queue?.close();
     this.#connection.close();
   }
 
   #isLive(): boolean {
     return this.#closing === undefined && (this.#options.caughtUp?.() ?? true);
+  }
+
+  /**
+   * @param task what is to be planned now; undefined for nothing
+   * @param before what was to be planned until now
+   */
+  #change(key: string, task: TimedTask | undefined, before: TimedTask | undefined): void {
+    const unsent = this.#unsent.get(key);
+    const outdated = unsent?.add ?? before;
+    const remove = new Set(unsent?.remove);
+    if (outdated !== undefined) remove.add(jobId(outdated));
+    if (task !== undefined) remove.delete(jobId(task));
+    // Always a new one: the former may be under way.
+    this.#unsent.set(key, { add: task, remove });
+    this.#send();
+  }
+
+  #send(): void {
+    if (this.#unsent.size > 0 && this.#state === 'ready') this.#sending ??= this.#sendAll();
+  }
+
+  /** Batches go one after another, so that none overtakes another. What fails goes with the next change or heartbeat. */
+  async #sendAll(): Promise<void> {
+    try {
+      // After this turn of the loop, so that a burst goes as one batch.
+      await turn();
+      while (this.#unsent.size > 0 && this.#state === 'ready') await this.#sendBatch();
+      if (this.#unsent.size === 0) for (const resolve of this.#settled.splice(0)) resolve();
+    } catch (error) {
+      this.#notice(`timed work could not be planned: ${messageOf(error)}; tried again`);
+    } finally {
+      this.#sending = undefined;
+    }
+  }
+
+  async #sendBatch(): Promise<void> {
+    const batch = new Map<string, Change>();
+    for (const [key, change] of this.#unsent) {
+      batch.set(key, change);
+      if (batch.size === BATCH) break;
+    }
+    await this.#queue!.apply([...batch.values()]);
+    for (const [key, change] of batch) if (this.#unsent.get(key) === change) this.#unsent.delete(key);
   }
 
   #connect(purpose: Purpose, patience: Milliseconds): RedisConnection {
@@ -194,6 +282,7 @@ export class BullWork implements TimedWork {
     try {
       await pingServer(client);
       if (this.#state === 'away') await this.#welcome();
+      else this.#send();
     } catch (error) {
       this.#trouble(error);
       this.#lost();
@@ -221,7 +310,7 @@ export class BullWork implements TimedWork {
     this.#state = 'ready';
     this.#queue ??= this.#openQueue();
     this.#settleOpened.resolve();
-    this.#outbox.flush();
+    this.#send();
     if (this.#run !== undefined) this.#startRunner();
   }
 
@@ -321,7 +410,7 @@ export class BullWork implements TimedWork {
   }
 }
 
-/** In a cluster all keys of the queue must share a slot: that of what stands in braces. */
+/** In a cluster all keys of the queue must share a slot: the text in braces decides which. */
 function keyPrefix(prefix: string, { topology }: RedisAddress): string {
   if (!/^[\w.{}-]{1,64}$/.test(prefix))
     throw new InvalidInput(

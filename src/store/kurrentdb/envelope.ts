@@ -1,15 +1,20 @@
-import {
-  type AllStreamRecordedEvent,
-  type AppendStreamState,
-  type AppendToStreamOptions,
-  type EventData,
-  type RecordedEvent as Given,
+import type {
+  AllStreamRecordedEvent,
+  AppendStreamState,
+  AppendToStreamOptions,
+  EventData,
+  Filter,
+  RecordedEvent as Given,
+  Position,
 } from '@kurrent/kurrentdb-client';
-import { UNREADABLE, type NewEvent, type RecordedEvent } from '../../kernel/events.js';
-import { SECOND, WEEK, type Instant, type Milliseconds } from '../../kernel/time.js';
+import { streamNameFilter } from '@kurrent/kurrentdb-client';
+import type { NewEvent, RecordedEvent } from '../../kernel/events.js';
+import { categoryOf, UNREADABLE } from '../../kernel/events.js';
+import type { Instant, Milliseconds } from '../../kernel/time.js';
+import { SECOND, WEEK } from '../../kernel/time.js';
 import { StoreRefused } from '../port.js';
 
-/** What stands in an event's metadata. `$correlationId` is the name that KurrentDB's own projections know. */
+/** The content of an event's metadata. `$correlationId` is the name that KurrentDB's own projections know. */
 interface EnvelopeMetadata {
   readonly at: number;
   readonly by: string;
@@ -73,7 +78,7 @@ export function reaches(resolved: Resolved | undefined, revision: number): boole
   return resolved?.event !== undefined && safeNumber(resolved.event.revision) >= revision;
 }
 
-/** An event as it stands in KurrentDB; undefined for the server's own and for links. */
+/** The event that KurrentDB holds; undefined for the server's own events and for links. */
 export function fromResolved({ event }: Resolved): RecordedEvent | undefined {
   if (!event || event.type.startsWith('$') || event.streamId.startsWith('$')) return undefined;
   const { metadata } = event as { metadata: unknown };
@@ -140,4 +145,42 @@ export function safeNumber(value: bigint): number {
   const number = Number(value);
   if (!Number.isSafeInteger(number)) throw new StoreRefused(`${value} is no position that Stopgap can hold`);
   return number;
+}
+
+/** Events that the server passes over before it tells how far it has come. */
+const SEARCH_WINDOW = 256;
+
+/** Which events are wanted: as the server filters them, and exactly. */
+export class Selection {
+  readonly #categories: ReadonlySet<string> | undefined;
+  constructor(categories: readonly string[] | undefined) {
+    this.#categories = categories && new Set(categories);
+  }
+
+  /** Nothing can match. */
+  get empty(): boolean {
+    return this.#categories?.size === 0;
+  }
+
+  /**
+   * By prefix of the stream's name, which the server compares fastest. It lets through a little too much: a
+   * category is a stream of its own name too, so the dash cannot be part of the prefix.
+   */
+  filter(checkpointReached?: (position: Position) => void): Filter {
+    const options = {
+      maxSearchWindow: SEARCH_WINDOW,
+      checkpointInterval: 1,
+      ...(checkpointReached && {
+        checkpointReached: (_subscription: unknown, position: Position) => checkpointReached(position),
+      }),
+    };
+    if (this.#categories && this.#categories.size > 0)
+      return streamNameFilter({ prefixes: [...this.#categories], ...options });
+    // Without system streams, of which a server may have more than of all others.
+    return streamNameFilter({ regex: this.#categories ? '^$' : '^[^$]', ...options });
+  }
+
+  wants(event: RecordedEvent): boolean {
+    return !this.#categories || this.#categories.has(categoryOf(event.stream));
+  }
 }

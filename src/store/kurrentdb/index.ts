@@ -1,10 +1,28 @@
-import { SECOND, type Clock, type Milliseconds } from '../../kernel/time.js';
-import { StoreRefused } from '../port.js';
+import type { MaxAppendSizeExceededError } from '@kurrent/kurrentdb-client';
+import { errorOf, InvalidInput } from '../../kernel/errors.js';
+import type { NewEvent, RecordedEvent } from '../../kernel/events.js';
+import type { Clock, Instant, Milliseconds } from '../../kernel/time.js';
+import { MINUTE, SECOND } from '../../kernel/time.js';
 import type { BackoffOptions } from '../../runtime/backoff.js';
-import { Nodes, redacted } from './nodes.js';
-import { KurrentEventStore } from './store.js';
-
-export type { KurrentEventStore } from './store.js';
+import { Health } from '../health.js';
+import type {
+  Appended,
+  EventHandler,
+  EventStore,
+  ExpectedRevision,
+  ReadAllOptions,
+  ReadStreamOptions,
+  SubscribeOptions,
+  Subscription,
+} from '../port.js';
+import { checkAppend, LogReplaced, StoreRefused, StoreUnavailable } from '../port.js';
+import { Appender } from './appender.js';
+import { Connection, measureSkew, Nodes, probe, redacted } from './connection.js';
+import { answered, isRefusal } from './errors.js';
+import { Pulse } from './feed.js';
+import { Reader } from './reader.js';
+import { Retention } from './retention.js';
+import { ResumingSubscription } from './subscription.js';
 
 export interface KurrentStoreOptions {
   /**
@@ -32,9 +50,9 @@ export interface KurrentStoreOptions {
  *
  * What differs from an embedded store:
  * - Idempotence is the server's. An append with an expected revision (`none` or a number) that is made again is
- *   recognised by what stands in the stream. With `any` the server goes by a cache in memory: after its restart the
- *   same events are written once more, under the same ids, so whoever folds them must fold an id once. So is an id that
- *   it knows, in an append whose first id it does not. An id is not looked for in other streams.
+ *   recognised by the events of the stream. With `any` the server goes by a cache in memory: after its restart the
+ *   same events are written once more, under the same ids, so a reader must fold an id once. The same happens to a known
+ *   id in an append whose first id is unknown. An id is not looked for in other streams.
  * - An append under `any` of which the stream holds a part is written in several appends: where one of them fails,
  *   those before it have been written.
  * - `duplicate` is told where this process could know: by positions that it had seen when the append was sent.
@@ -69,4 +87,263 @@ export async function openKurrentStore(options: KurrentStoreOptions): Promise<Ku
 /** An option that is given as undefined is not given. */
 function withoutGaps<T extends object>(options: T): T {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T;
+}
+
+type StoreSettings = Required<Omit<KurrentStoreOptions, 'url'>>;
+
+/** Bytes of one append that a server takes by default (`--max-append-size`): more is never sent at once. */
+const LARGEST_APPEND = 1024 * 1024;
+
+/** A server that is well confirms a subscription answered this time. */
+const CONFIRMATION: Milliseconds = 3000;
+
+/** What a leader has, it has given by then; and one that has been deposed knows it. */
+const DOUBT: Milliseconds = 3000;
+
+/** The clocks are compared anew after so long. */
+const SKEW_LASTS: Milliseconds = MINUTE;
+
+/** The store in KurrentDB; see {@link EventStore} and what `openKurrentStore` says about the differences. */
+export class KurrentEventStore implements EventStore {
+  readonly #settings: StoreSettings;
+  #closing: Promise<void> | undefined;
+  #limit = LARGEST_APPEND;
+  /** Nothing accepted is unanswered any more: appends may read until then. */
+  #closed = false;
+  readonly #subscriptions = new Set<ResumingSubscription>();
+  // Apart from each other, so that a failing read does not cut off the appends under way.
+  readonly #writing: Connection;
+  readonly #reading: Connection;
+  readonly #following: Connection;
+  readonly #backoff: BackoffOptions;
+  readonly #health: Health;
+  readonly #reader: Reader;
+  readonly #retention: Retention;
+  readonly #appender: Appender;
+  readonly #pulse: Pulse;
+  #skew: Milliseconds | undefined;
+  #skewAt = -Infinity;
+
+  /** @param node where connections begin */
+  constructor(nodes: Nodes, node: string, settings: StoreSettings) {
+    this.#settings = settings;
+    const { clock, appendTimeout: timeout, retry, silence, report } = settings;
+    this.#backoff = retry;
+    this.#writing = new Connection(nodes, node, true);
+    this.#reading = new Connection(nodes, node, false);
+    this.#following = new Connection(nodes, node, false);
+    const look = async (): Promise<void> => this.#appender.answered(await probe(this.#writing, timeout));
+    this.#health = new Health({ look, retry: look, backoff: retry });
+    this.#retention = new Retention({
+      connection: this.#writing,
+      clock,
+      timeout,
+      report,
+      last: (stream, named) => this.#reader.last(stream, named),
+    });
+    this.#reader = new Reader({
+      connection: this.#reading,
+      credentials: nodes.credentials,
+      retention: this.#retention,
+      timeout,
+      checkOpen: () => {
+        if (this.#closed) throw closedError();
+      },
+    });
+    this.#pulse = new Pulse({
+      interval: silence,
+      head: (patience) => this.#look(Math.min(patience, timeout)),
+      back: () => this.#hurry(),
+      report,
+    });
+    this.#appender = new Appender({
+      connection: this.#writing,
+      health: this.#health,
+      timeout,
+      newest: (stream, limit) => this.#reader.stream(stream, { direction: 'backwards', limit }),
+      emptied: (stream, revision) => this.#retention.emptied(stream, revision),
+      written: (stream, fresh) => this.#retention.touch(stream, fresh),
+      limited: (error) => this.#learnLimit(error),
+    });
+  }
+
+  /** The leader is known to answer: what would wait for its next attempt is done at once. */
+  #hurry(): void {
+    if (this.#health.good) return;
+    this.#writing.renew(this.#writing.client);
+    this.#health.hurry();
+  }
+
+  /**
+   * Finds out where the log ends, and whether it takes appends. Until then an append that is made again is not recognised
+   * as a duplicate.
+   *
+   * @throws StoreRefused where the server refuses the user or password, StoreUnavailable
+   */
+  async connect(): Promise<void> {
+    const results = await Promise.allSettled([this.head(), this.probe()]);
+    const [read, append] = results;
+    if (read.status === 'fulfilled' && append.status === 'fulfilled') return;
+    this.#health.fail();
+    const errors = results.flatMap((result) =>
+      result.status === 'rejected' ? [result.reason as unknown] : [],
+    );
+    // When a cluster refuses a password, reads only say that no node can be reached. A user with the right to read alone
+    // is not refused.
+    if (read.status === 'rejected' && errors.some(isRefusal))
+      throw new StoreRefused('KurrentDB refuses the user or password');
+    throw errors[0];
+  }
+
+  get maxAppendBytes(): number {
+    return this.#limit;
+  }
+
+  get healthy(): boolean {
+    return !this.#closing && this.#appender.healthy;
+  }
+
+  append(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): Promise<Appended> {
+    try {
+      this.#checkOpen();
+      checkForServer(stream, events, expected);
+    } catch (error) {
+      return Promise.reject(errorOf(error));
+    }
+    return this.#appender.append(stream, events, expected);
+  }
+
+  /** A server may be set to take less than servers do by default; it says so when it refuses. */
+  #learnLimit(error: MaxAppendSizeExceededError): void {
+    if (!(error.maxAppendSize < this.#limit)) return;
+    this.#limit = error.maxAppendSize;
+    this.#settings.report(`KurrentDB takes appends of up to ${this.#limit} bytes only`, error);
+  }
+
+  readStream(stream: string, options: ReadStreamOptions = {}): AsyncIterable<RecordedEvent> {
+    return this.#reader.stream(stream, options);
+  }
+
+  readAll(options: ReadAllOptions = {}): AsyncIterable<RecordedEvent> {
+    return this.#reader.all(options);
+  }
+
+  subscribe(options: SubscribeOptions, handler: EventHandler): Subscription {
+    this.#checkOpen();
+    const { appendTimeout: timeout, silence, report } = this.#settings;
+    const subscription = new ResumingSubscription(
+      {
+        connection: this.#following,
+        reader: this.#reader,
+        retention: this.#retention,
+        pulse: this.#pulse,
+        backoff: this.#backoff,
+        timeout: Math.min(CONFIRMATION, timeout),
+        doubt: Math.min(DOUBT, silence),
+        report,
+      },
+      options,
+      handler,
+    );
+    // An append that is made after this call must not come before the end that is being asked for.
+    if (options.after === 'end') {
+      const release = this.#appender.gate.hold();
+      answered(timeout, subscription.placed).then(release, release);
+    }
+    this.#subscriptions.add(subscription);
+    const forget = (): void => void this.#subscriptions.delete(subscription);
+    subscription.ended.then(forget, (error: unknown) => {
+      forget();
+      if (!(error instanceof LogReplaced)) return;
+      this.#appender.logReplaced();
+      this.#retention.forget();
+    });
+    return subscription;
+  }
+
+  async head(): Promise<number> {
+    this.#checkOpen();
+    return this.#look();
+  }
+
+  async #look(timeout?: Milliseconds): Promise<number> {
+    const before = this.#appender.reached;
+    const position = await this.#reader.head(timeout);
+    this.#appender.sawHead(position, before);
+    return position;
+  }
+
+  async setRetention(category: string, maxAge: Milliseconds | undefined): Promise<void> {
+    this.#checkOpen();
+    this.#retention.set(category, maxAge);
+  }
+
+  async sweep(_now: Instant): Promise<number> {
+    this.#checkOpen();
+    return 0;
+  }
+
+  async probe(): Promise<void> {
+    this.#checkOpen();
+    await this.#health.look();
+    if (!this.#health.good || performance.now() - this.#skewAt < SKEW_LASTS) return;
+    try {
+      this.#skew = await measureSkew(this.#writing, this.#settings.appendTimeout);
+      this.#skewAt = performance.now();
+    } catch (error) {
+      this.#health.fail();
+      throw error;
+    }
+  }
+
+  get clockSkew(): Milliseconds | undefined {
+    return this.#skew;
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#shut();
+    return this.#closing;
+  }
+
+  async #shut(): Promise<void> {
+    await this.#appender.drained();
+    await this.#retention.stop();
+    this.#closed = true;
+    for (const subscription of this.#subscriptions)
+      subscription.abort(new StoreUnavailable('the store was closed'));
+    this.#health.close();
+    this.#writing.close();
+    this.#reading.close();
+    this.#following.close();
+  }
+
+  #checkOpen(): void {
+    if (this.#closing) throw closedError();
+  }
+}
+
+function closedError(): StoreUnavailable {
+  return new StoreUnavailable('the store is closed');
+}
+
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+const NO_UUID = '00000000-0000-0000-0000-000000000000';
+
+/**
+ * Sees that an append can be stored by the server and read back as it is: besides what holds for every store, event
+ * ids are UUIDs here, and streams that begin with `$` belong to the server.
+ *
+ * @throws InvalidInput
+ */
+export function checkForServer(
+  stream: string,
+  events: readonly NewEvent[],
+  expected: ExpectedRevision,
+): void {
+  checkAppend(stream, events, expected);
+  if (stream.startsWith('$'))
+    throw new InvalidInput('stream', "streams whose names begin with $ are the server's");
+  for (const { id } of events) {
+    if (!UUID.test(id) || id === NO_UUID) throw new InvalidInput('id', `an event's id is a UUID, not ${id}`);
+  }
 }

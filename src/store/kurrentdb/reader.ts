@@ -18,10 +18,10 @@ import { Cursor, type Slice } from '../cursor.js';
 import { Backoff } from '../../runtime/backoff.js';
 import { StoreUnavailable, type ReadAllOptions, type ReadStreamOptions } from '../port.js';
 import type { Connection } from './connection.js';
-import { fromResolved, reaches, safeNumber, type Resolved } from './envelope.js';
+import type { Resolved } from './envelope.js';
+import { fromResolved, reaches, safeNumber, Selection } from './envelope.js';
 import { isAnswer, NoAnswer, portError, answered } from './errors.js';
 import type { Retention } from './retention.js';
-import { Selection } from './selection.js';
 
 /** Events of one request at most. Its first event comes up to 40 ms late, as long as thousands of others take. */
 const PAGE = 65_536;
@@ -29,7 +29,7 @@ const PAGE = 65_536;
 /** Events that are held for a reader that is slower than the server, which then waits too. */
 const HELD = 4096;
 
-/** How often a client may be sent on by nodes that do not lead: while they elect, they may not agree who does. */
+/** How often nodes that do not lead may send a client on. During an election they may not agree on the leader. */
 const REDIRECTIONS = 4;
 
 export interface ReaderTools {
@@ -55,16 +55,18 @@ const READABLE_WITHIN: Milliseconds = 1000;
 
 /** Reads at the leader, so that what was acknowledged is seen. */
 export class Reader {
-  private readonly common;
+  readonly #tools: ReaderTools;
+  readonly #common;
 
-  constructor(private readonly tools: ReaderTools) {
+  constructor(tools: ReaderTools) {
+    this.#tools = tools;
     const { credentials } = tools;
-    this.common = { requiresLeader: true, ...(credentials && { credentials }) };
+    this.#common = { requiresLeader: true, ...(credentials && { credentials }) };
   }
 
   stream(name: string, options: ReadStreamOptions): Cursor {
     const { limit = Number.MAX_SAFE_INTEGER } = options;
-    const { retention, checkOpen } = this.tools;
+    const { retention, checkOpen } = this.#tools;
     const forwards = options.direction !== 'backwards';
     const direction = forwards ? FORWARDS : BACKWARDS;
     let next = options.from;
@@ -72,10 +74,10 @@ export class Reader {
     const pages = new Pages(checkOpen, async (give) => {
       if (left <= 0 || (next !== undefined && next < 0)) return false;
       const fromRevision = next === undefined ? (forwards ? START : END) : BigInt(next);
-      const more = await this.page(
+      const more = await this.#page(
         `reading ${name}`,
         Math.min(left, PAGE),
-        (client, maxCount) => client.readStream(name, { direction, fromRevision, maxCount, ...this.common }),
+        (client, maxCount) => client.readStream(name, { direction, fromRevision, maxCount, ...this.#common }),
         (resolved) => {
           next = safeNumber(resolved.event!.revision) + (forwards ? 1 : -1);
           const event = fromResolved(resolved);
@@ -91,24 +93,24 @@ export class Reader {
 
   all(options: ReadAllOptions): Cursor {
     const { after = 0, until = Number.MAX_SAFE_INTEGER, limit = Number.MAX_SAFE_INTEGER } = options;
-    const { retention, checkOpen } = this.tools;
+    const { retention, checkOpen } = this.#tools;
     const selection = new Selection(options.categories);
     const filter = selection.filter();
     let at = after;
     let left = selection.empty ? 0 : limit;
     let end: number | undefined;
     const pages = new Pages(checkOpen, async (give) => {
-      // What comes in meanwhile is not part of this read, or a busy store would never let it end.
+      // What is appended meanwhile is not part of this read. Otherwise a read of a busy store would never end.
       if (left > 0) end ??= Math.min(until, await this.head());
       if (end === undefined || at >= end) return false;
       const last = end;
       const fromPosition = at === 0 ? START : { commit: BigInt(at), prepare: BigInt(at) };
       // The event at the position itself comes again.
-      const more = await this.page(
+      const more = await this.#page(
         'reading all',
         Math.min(left, PAGE) + 1,
         (client, maxCount) =>
-          client.readAll({ direction: FORWARDS, fromPosition, maxCount, filter, ...this.common }),
+          client.readAll({ direction: FORWARDS, fromPosition, maxCount, filter, ...this.#common }),
         (resolved) => {
           const position = safeNumber(resolved.event!.position!.commit);
           if (position <= at) return;
@@ -126,43 +128,43 @@ export class Reader {
   }
 
   /** Position of the last event that is not the server's own; 0 where there is none. */
-  async head(timeout = this.tools.timeout): Promise<number> {
-    return (await this.lastOfAll(new Selection(undefined), timeout)) ?? 0;
+  async head(timeout = this.#tools.timeout): Promise<number> {
+    return (await this.#lastOfAll(new Selection(undefined), timeout)) ?? 0;
   }
 
-  /** Position at which the log ends, whatever stands there. */
+  /** Position at which the log ends, whatever the last event is. */
   async tail(): Promise<number> {
-    return (await this.lastOfAll(undefined, this.tools.timeout)) ?? 0;
+    return (await this.#lastOfAll(undefined, this.#tools.timeout)) ?? 0;
   }
 
   /**
-   * Whether an event of a selection stands after one position and up to another, which the log has come to.
+   * Whether the log holds an event of a selection after one position and up to another, which the log has reached.
    *
-   * @throws StoreUnavailable also where the node that answers has not come so far: it has been left behind
+   * @throws StoreUnavailable also if the node that answers lags, and has not come so far
    */
   async holds(selection: Selection, after: number, until: number): Promise<boolean> {
     const fromPosition = after === 0 ? START : { commit: BigInt(after), prepare: BigInt(after) };
     const filter = selection.filter();
-    const { client } = this.tools.connection;
+    const { client } = this.#tools.connection;
     let found = false;
-    await this.page(
+    await this.#page(
       'looking for missed events',
       2,
       (reading, maxCount) =>
-        reading.readAll({ direction: FORWARDS, fromPosition, maxCount, filter, ...this.common }),
+        reading.readAll({ direction: FORWARDS, fromPosition, maxCount, filter, ...this.#common }),
       ({ event }) => {
         const position = safeNumber(event!.position!.commit);
         if (position > after && position <= until) found = true;
       },
     );
     if (found || (await this.tail()) >= until) return found;
-    this.tools.connection.renew(client);
+    this.#tools.connection.renew(client);
     throw new StoreUnavailable(`the node that answers has not come to position ${until}`);
   }
 
   /** The event with this revision in a stream, if it is there. */
   async eventAt(stream: string, revision: number): Promise<RecordedEvent | undefined> {
-    const resolved = await this.one(stream, { direction: FORWARDS, fromRevision: BigInt(revision) });
+    const resolved = await this.#one(stream, { direction: FORWARDS, fromRevision: BigInt(revision) });
     const event = resolved && fromResolved(resolved);
     return event?.revision === revision ? event : undefined;
   }
@@ -175,38 +177,35 @@ export class Reader {
     const backoff = new Backoff(UNTIL_READABLE);
     const began = performance.now();
     for (;;) {
-      const last = await this.one(stream, { direction: BACKWARDS, fromRevision: END });
+      const last = await this.#one(stream, { direction: BACKWARDS, fromRevision: END });
       if (named === undefined || reaches(last, named) || performance.now() - began > READABLE_WITHIN)
         return last;
       await pause(backoff.next());
     }
   }
 
-  private async one(
+  async #one(
     stream: string,
     options: Pick<ClientReadOptions, 'direction' | 'fromRevision'>,
   ): Promise<Resolved | undefined> {
     let found: Resolved | undefined;
-    await this.page(
+    await this.#page(
       `reading ${stream}`,
       1,
-      (client, maxCount) => client.readStream(stream, { ...options, maxCount, ...this.common }),
+      (client, maxCount) => client.readStream(stream, { ...options, maxCount, ...this.#common }),
       (resolved) => void (found = resolved),
     );
     return found;
   }
 
-  private async lastOfAll(
-    selection: Selection | undefined,
-    timeout: Milliseconds,
-  ): Promise<number | undefined> {
+  async #lastOfAll(selection: Selection | undefined, timeout: Milliseconds): Promise<number | undefined> {
     const filter = selection && { filter: selection.filter() };
     let position: number | undefined;
-    await this.page(
+    await this.#page(
       'asking for the head',
       1,
       (client, maxCount) =>
-        client.readAll({ direction: BACKWARDS, fromPosition: END, maxCount, ...filter, ...this.common }),
+        client.readAll({ direction: BACKWARDS, fromPosition: END, maxCount, ...filter, ...this.#common }),
       ({ event }) => void (position = safeNumber(event!.position!.commit)),
       timeout,
     );
@@ -221,14 +220,14 @@ export class Reader {
    * @returns whether there may be more: it gave as many as were asked for, or broke off after it had begun
    * @throws StoreUnavailable and what else the port has
    */
-  private async page(
+  async #page(
     what: string,
     most: number,
     open: (client: KurrentDBClient, most: number) => AsyncIterableIterator<Resolved>,
     take: Take,
-    timeout = this.tools.timeout,
+    timeout = this.#tools.timeout,
   ): Promise<boolean> {
-    const { connection, checkOpen } = this.tools;
+    const { connection, checkOpen } = this.#tools;
     let taken = 0;
     const count: Take = (resolved) => {
       taken++;

@@ -40,68 +40,76 @@ export interface RetentionTools {
  * scavenge: until then it is passed over here.
  */
 export class Retention {
-  private readonly ages = new Map<string, Milliseconds | undefined>();
-  private readonly done = new LRUCache<string, true>({ max: REMEMBERED_STREAMS });
+  readonly #tools: RetentionTools;
+  readonly #ages = new Map<string, Milliseconds | undefined>();
+  readonly #done = new LRUCache<string, true>({ max: REMEMBERED_STREAMS });
   /** Streams to be looked at, each with whether it was new. */
-  private readonly waiting = new Map<string, boolean>();
-  private running = 0;
-  private stopped = false;
-  private idle: (() => void)[] = [];
+  readonly #waiting = new Map<string, boolean>();
+  #running = 0;
+  #stopped = false;
+  #idle: (() => void)[] = [];
 
-  constructor(private readonly tools: RetentionTools) {}
+  constructor(tools: RetentionTools) {
+    this.#tools = tools;
+  }
 
   /** @throws InvalidInput */
   set(category: string, maxAge: Milliseconds | undefined): void {
     if (maxAge !== undefined && !(Number.isSafeInteger(maxAge) && maxAge >= 0)) {
       throw new InvalidInput('maxAge', `a retention is a number of whole milliseconds, not ${maxAge}`);
     }
-    if (this.ages.has(category) && this.ages.get(category) === maxAge) return;
-    this.ages.set(category, maxAge);
-    this.done.clear();
+    if (this.#ages.has(category) && this.#ages.get(category) === maxAge) return;
+    this.#ages.set(category, maxAge);
+    this.#done.clear();
   }
 
   outlived(event: RecordedEvent): boolean {
-    if (this.ages.size === 0) return false;
-    const age = this.ages.get(categoryOf(event.stream));
-    return age !== undefined && this.tools.clock.now() - event.recordedAt > age;
+    if (this.#ages.size === 0) return false;
+    const age = this.#ages.get(categoryOf(event.stream));
+    return age !== undefined && this.#tools.clock.now() - event.recordedAt > age;
   }
 
   /** Whether the server may have taken an event that was there. Clocks differ: half the age is enough. */
   mayHaveTaken({ stream, recordedAt }: Pick<RecordedEvent, 'stream' | 'recordedAt'>): boolean {
-    const age = this.ages.get(categoryOf(stream));
-    return age !== undefined && this.tools.clock.now() - recordedAt > age / 2;
+    const age = this.#ages.get(categoryOf(stream));
+    return age !== undefined && this.#tools.clock.now() - recordedAt > age / 2;
   }
 
   /** Whether events of this stream stay for ever. */
   keeps(stream: string): boolean {
-    return this.ages.get(categoryOf(stream)) === undefined;
+    return this.#ages.get(categoryOf(stream)) === undefined;
   }
 
   /** The log is another one: its streams have to be looked at anew. */
   forget(): void {
-    this.done.clear();
+    this.#done.clear();
   }
 
   /** A stream was appended to; where it was `fresh`, it has no metadata that would have to be read. */
   touch(stream: string, fresh: boolean): void {
-    if (this.stopped || this.ages.size === 0 || !this.ages.has(categoryOf(stream)) || this.done.has(stream))
+    if (
+      this.#stopped ||
+      this.#ages.size === 0 ||
+      !this.#ages.has(categoryOf(stream)) ||
+      this.#done.has(stream)
+    )
       return;
-    if (this.waiting.size >= MOST_WAITING) return;
-    this.done.set(stream, true);
-    this.waiting.set(stream, fresh);
-    if (this.running < AT_ONCE) void this.work();
+    if (this.#waiting.size >= MOST_WAITING) return;
+    this.#done.set(stream, true);
+    this.#waiting.set(stream, fresh);
+    if (this.#running < AT_ONCE) void this.#work();
   }
 
   /** Resolves once no stream is being looked at; those that wait are left for their next append. */
   async stop(): Promise<void> {
-    this.stopped = true;
-    this.waiting.clear();
+    this.#stopped = true;
+    this.#waiting.clear();
     await this.settled();
   }
 
   /** Resolves once every stream touched so far has been looked at. */
   async settled(): Promise<void> {
-    while (this.running > 0) await new Promise<void>((resolve) => this.idle.push(resolve));
+    while (this.#running > 0) await new Promise<void>((resolve) => this.#idle.push(resolve));
   }
 
   /**
@@ -111,10 +119,10 @@ export class Retention {
    * Where it has not, resolves when the event of that revision can be read, or after a second.
    */
   async emptied(stream: string, revision: number): Promise<boolean> {
-    let last = await this.tools.last(stream);
+    let last = await this.#tools.last(stream);
     if (!reaches(last, revision)) {
-      const hides = await this.sayAgain(stream);
-      last = await this.tools.last(stream, hides ? undefined : revision);
+      const hides = await this.#sayAgain(stream);
+      last = await this.#tools.last(stream, hides ? undefined : revision);
       if (!reaches(last, revision)) return hides;
     }
     const event = fromResolved(last!);
@@ -122,22 +130,25 @@ export class Retention {
   }
 
   /** Writes the metadata of a stream that hides what is too old once more; true once that can be read. */
-  private async sayAgain(stream: string): Promise<boolean> {
+  async #sayAgain(stream: string): Promise<boolean> {
     const metastream = `$$${stream}`;
-    const found = (await this.tools.last(metastream))?.event;
+    const found = (await this.#tools.last(metastream))?.event;
     const metadata = (found?.data ?? {}) as Record<string, unknown>;
     if (metadata.$maxAge === undefined) return false;
-    const { revision } = await this.write(metastream, metadata, found!.revision);
-    return reaches(await this.tools.last(metastream, revision), revision);
+    const { revision } = await this.#write(metastream, metadata, found!.revision);
+    return reaches(await this.#tools.last(metastream, revision), revision);
   }
 
-  /** Where another was faster, that is what was written last. */
-  private async write(
+  /**
+   * Where another was faster, `lost`, and the revision that it wrote. Not by the client's calls for metadata: what they read
+   * names the position of the metadata in the log, not its revision.
+   */
+  async #write(
     metastream: string,
     data: Record<string, unknown>,
     after: bigint | undefined,
   ): Promise<{ revision: number; lost: boolean }> {
-    const { connection, timeout } = this.tools;
+    const { connection, timeout } = this.#tools;
     const event = jsonEvent({ type: '$metadata', data });
     const streamState: AppendStreamState = after ?? NO_STREAM;
     try {
@@ -150,36 +161,36 @@ export class Retention {
     }
   }
 
-  private async work(): Promise<void> {
-    this.running++;
-    for (let [next] = this.waiting; next; [next] = this.waiting) {
+  async #work(): Promise<void> {
+    this.#running++;
+    for (let [next] = this.#waiting; next; [next] = this.#waiting) {
       const [stream, fresh] = next;
-      this.waiting.delete(stream);
+      this.#waiting.delete(stream);
       try {
-        await this.look(stream, fresh);
+        await this.#look(stream, fresh);
       } catch (error) {
-        this.done.delete(stream);
-        this.tools.report(`the retention of ${stream} could not be set`, error);
+        this.#done.delete(stream);
+        this.#tools.report(`the retention of ${stream} could not be set`, error);
       }
     }
-    this.running--;
-    for (const wake of this.idle.splice(0)) wake();
+    this.#running--;
+    for (const wake of this.#idle.splice(0)) wake();
   }
 
-  private async look(stream: string, fresh: boolean): Promise<void> {
-    const age = this.ages.get(categoryOf(stream));
+  async #look(stream: string, fresh: boolean): Promise<void> {
+    const age = this.#ages.get(categoryOf(stream));
     // Whole seconds from 1 on is what the server takes.
     const $maxAge = age === undefined ? undefined : Math.max(1, Math.ceil(age / SECOND));
     const metastream = `$$${stream}`;
-    let found = fresh ? undefined : (await this.tools.last(metastream))?.event;
+    let found = fresh ? undefined : (await this.#tools.last(metastream))?.event;
     for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
       const before = (found?.data ?? {}) as Record<string, unknown>;
       if (before.$maxAge === $maxAge) return;
-      // Whatever else stands there (access rights, a bound on the count) stays.
-      const { revision, lost } = await this.write(metastream, { ...before, $maxAge }, found?.revision);
+      // All other metadata (access rights, a bound on the count) stays as it is.
+      const { revision, lost } = await this.#write(metastream, { ...before, $maxAge }, found?.revision);
       if (!lost) return;
       // Another process has most likely set the same.
-      found = (await this.tools.last(metastream, revision))?.event;
+      found = (await this.#tools.last(metastream, revision))?.event;
     }
     throw new Error('others keep changing its metadata');
   }

@@ -13,13 +13,12 @@ import {
 } from '../port.js';
 import { TimeSlice } from '../../runtime/time-slice.js';
 import type { Connection } from './connection.js';
-import { fromResolved, safeNumber } from './envelope.js';
+import { fromResolved, safeNumber, Selection } from './envelope.js';
 import { isInvalidPosition, Silence, spoilsClient } from './errors.js';
-import { Feed, type FeedItem } from './feed.js';
-import type { Listener, Pulse } from './pulse.js';
+import type { FeedItem, Listener, Pulse } from './feed.js';
+import { Feed } from './feed.js';
 import type { Reader } from './reader.js';
 import type { Retention } from './retention.js';
-import { Selection } from './selection.js';
 
 export interface SubscriptionTools {
   readonly connection: Connection;
@@ -45,161 +44,161 @@ type Anchor = Pick<RecordedEvent, 'stream' | 'revision' | 'id' | 'position' | 'r
 
 /** Follows $all from a position on, over as many feeds as it takes. */
 export class ResumingSubscription implements Subscription, Listener {
-  private readonly course = new SubscriptionLifecycle();
-  readonly caughtUp = this.course.caughtUp;
-  readonly ended = this.course.ended;
+  readonly #tools: SubscriptionTools;
+  readonly #handler: EventHandler;
+  readonly #lifecycle = new SubscriptionLifecycle();
+  readonly caughtUp = this.#lifecycle.caughtUp;
+  readonly ended = this.#lifecycle.ended;
   /** Settles once it is known where an `end` is; at once for a position. */
   readonly placed: Promise<void>;
 
-  private at: number | undefined;
+  #at: number | undefined;
   /** The same as the server gave it. */
-  private exact: Position | undefined;
+  #exact: Position | undefined;
   /** Position of an event that must be there, for it was: where it began, or the last that was handled. */
-  private solid = 0;
+  #solid = 0;
   /** The last event handled, and the last of those that stay for ever. */
-  private last: Anchor | undefined;
-  private lastKept: Anchor | undefined;
+  #last: Anchor | undefined;
+  #lastKept: Anchor | undefined;
   /** Since when the log looks like another one. */
-  private doubtful: number | undefined;
+  #doubtful: number | undefined;
 
-  private feed: Feed | undefined;
+  #feed: Feed | undefined;
   /** As it was at the last pulse. */
-  private feedSeen: Feed | undefined;
-  private stopping = false;
-  private readonly selection: Selection;
-  private readonly backoff: Backoff;
-  private readonly share = new TimeSlice();
+  #feedSeen: Feed | undefined;
+  #stopping = false;
+  readonly #selection: Selection;
+  readonly #backoff: Backoff;
+  readonly #timeSlice = new TimeSlice();
   /** Signs from the server: all so far, those by the last pulse, and those by when the leader was lost. */
-  private signs = 0;
-  private signsSeen = -1;
-  private signsWhenLost = -1;
-  private handling = false;
-  private looking = false;
-  private wakePause: (() => void) | undefined;
+  #signs = 0;
+  #signsSeen = -1;
+  #signsWhenLost = -1;
+  #handling = false;
+  #looking = false;
+  #wakePause: (() => void) | undefined;
   /** When everything that had been written was last known to be handled, by `performance.now`. */
-  private freshAt = performance.now();
+  #freshAt = performance.now();
   /** How far the log went at a time, until that far has been handled. */
-  private mark: { readonly head: number; readonly asked: number } | undefined;
+  #mark: { readonly head: number; readonly asked: number } | undefined;
 
-  constructor(
-    private readonly tools: SubscriptionTools,
-    options: SubscribeOptions,
-    private readonly handler: EventHandler,
-  ) {
-    this.selection = new Selection(options.categories);
-    this.backoff = new Backoff(tools.backoff);
-    if (options.after !== 'end') this.at = this.solid = options.after;
+  constructor(tools: SubscriptionTools, options: SubscribeOptions, handler: EventHandler) {
+    this.#tools = tools;
+    this.#handler = handler;
+    this.#selection = new Selection(options.categories);
+    this.#backoff = new Backoff(tools.backoff);
+    if (options.after !== 'end') this.#at = this.#solid = options.after;
     // Where this fails it is tried again, and reported, like any other loss.
-    this.placed = this.place().catch(() => undefined);
+    this.placed = this.#place().catch(() => undefined);
     tools.pulse.join(this);
-    void this.run().finally(() => tools.pulse.leave(this));
+    void this.#run().finally(() => tools.pulse.leave(this));
   }
 
   get position(): number {
-    return this.at ?? 0;
+    return this.#at ?? 0;
   }
 
   get lag(): Milliseconds {
-    return performance.now() - this.freshAt;
+    return performance.now() - this.#freshAt;
   }
 
   stop(): Promise<void> {
-    this.stopping = true;
-    this.feed?.close();
-    this.wakePause?.();
+    this.#stopping = true;
+    this.#feed?.close();
+    this.#wakePause?.();
     // Whatever else is under way may wait for a server.
-    if (!this.handling) this.course.end();
-    return this.course.settled;
+    if (!this.#handling) this.#lifecycle.end();
+    return this.#lifecycle.settled;
   }
 
   /** Ends it because the store does: `ended` rejects with the reason given. */
   abort(reason: Error): void {
-    this.course.end(reason);
-    this.feed?.close();
-    this.wakePause?.();
+    this.#lifecycle.end(reason);
+    this.#feed?.close();
+    this.#wakePause?.();
   }
 
   reached(head: number, asked: number): void {
-    const { feed } = this;
+    const feed = this.#feed;
     // Until it is compared with the log that was followed, this may be another one, and shorter.
     if (feed?.confirmed) {
-      this.mark ??= { head, asked };
-      this.freshen();
+      this.#mark ??= { head, asked };
+      this.#freshen();
     }
-    const quiet = feed === this.feedSeen && this.signs === this.signsSeen && !this.handling;
-    this.feedSeen = feed;
-    this.signsSeen = this.signs;
-    if (quiet && feed?.confirmed && !this.looking && head > this.at!) void this.look(feed, head);
+    const quiet = feed === this.#feedSeen && this.#signs === this.#signsSeen && !this.#handling;
+    this.#feedSeen = feed;
+    this.#signsSeen = this.#signs;
+    if (quiet && feed?.confirmed && !this.#looking && head > this.#at!) void this.#look(feed, head);
   }
 
   lost(): void {
-    this.signsWhenLost = this.signs;
+    this.#signsWhenLost = this.#signs;
   }
 
   back(): void {
     // It may follow a node that has nothing to say any more, or wait until it tries again.
-    if (this.signs === this.signsWhenLost && !this.handling) this.feed?.lose(new Silence());
-    this.backoff.reset();
-    this.wakePause?.();
+    if (this.#signs === this.#signsWhenLost && !this.#handling) this.#feed?.lose(new Silence());
+    this.#backoff.reset();
+    this.#wakePause?.();
   }
 
-  private get done(): boolean {
-    return this.stopping || this.course.over;
+  get #done(): boolean {
+    return this.#stopping || this.#lifecycle.over;
   }
 
-  private async place(): Promise<void> {
-    if (this.at !== undefined) return;
-    this.solid = await this.tools.reader.head();
-    this.moveTo(this.solid);
+  async #place(): Promise<void> {
+    if (this.#at !== undefined) return;
+    this.#solid = await this.#tools.reader.head();
+    this.#moveTo(this.#solid);
   }
 
-  private async run(): Promise<void> {
-    const { connection, reader, report, timeout } = this.tools;
+  async #run(): Promise<void> {
+    const { connection, reader, report, timeout } = this.#tools;
     // Nothing is handed over inside the call that subscribes.
-    await this.share.turn();
+    await this.#timeSlice.turn();
     await this.placed;
-    while (!this.done) {
+    while (!this.#done) {
       await connection.settled();
       const { client } = connection;
       try {
-        await this.place();
+        await this.#place();
         const asked = performance.now();
         const head = await reader.head();
-        await this.compare();
-        if (this.done) break;
-        this.feed = new Feed(client, this.from(), this.selection, timeout);
-        await this.follow(this.feed, head, asked);
-        if (this.done) break;
-        throw this.feed.lost ?? new Error('lost');
+        await this.#compare();
+        if (this.#done) break;
+        this.#feed = new Feed(client, this.#from(), this.#selection, timeout);
+        await this.#follow(this.#feed, head, asked);
+        if (this.#done) break;
+        throw this.#feed.lost ?? new Error('lost');
       } catch (error) {
-        if (this.done) break;
-        const end = this.endOf(error);
+        if (this.#done) break;
+        const end = this.#endOf(error);
         if (end !== undefined) {
-          this.course.end(end);
+          this.#lifecycle.end(end);
           break;
         }
         if (spoilsClient(error)) connection.renew(client);
         if (!(error instanceof NotLeaderError))
           report('a subscription was lost and is taken up again', error);
       } finally {
-        this.feed?.close();
-        this.feed = undefined;
+        this.#feed?.close();
+        this.#feed = undefined;
       }
-      await this.pause(this.backoff.next());
+      await this.#pause(this.#backoff.next());
     }
-    this.course.end();
+    this.#lifecycle.end();
   }
 
   /** What ends it for good. */
-  private endOf(error: unknown): unknown {
+  #endOf(error: unknown): unknown {
     if (error instanceof HandlerFailed) return error.reason;
     if (error instanceof StoreRefused) return error;
     const replaced = isInvalidPosition(error)
-      ? new LogReplaced(`the log has no event at position ${this.at!}: it is another one`)
+      ? new LogReplaced(`the log has no event at position ${this.#at!}: it is another one`)
       : error;
     if (!(replaced instanceof LogReplaced)) return undefined;
-    this.doubtful ??= performance.now();
-    return performance.now() - this.doubtful < this.tools.doubt ? undefined : replaced;
+    this.#doubtful ??= performance.now();
+    return performance.now() - this.#doubtful < this.#tools.doubt ? undefined : replaced;
   }
 
   /**
@@ -207,14 +206,14 @@ export class ResumingSubscription implements Subscription, Listener {
    *
    * @throws LogReplaced, StoreUnavailable
    */
-  private async compare(): Promise<void> {
-    const { reader, retention } = this.tools;
+  async #compare(): Promise<void> {
+    const { reader, retention } = this.#tools;
     const another = (reason: string) => new LogReplaced(`${reason}: the log is another one`);
-    if (this.solid > 0) {
+    if (this.#solid > 0) {
       const tail = await reader.tail();
-      if (tail < this.solid) throw another(`the log ends at ${tail}, before position ${this.solid}`);
+      if (tail < this.#solid) throw another(`the log ends at ${tail}, before position ${this.#solid}`);
     }
-    for (const anchor of [this.last, this.lastKept]) {
+    for (const anchor of [this.#last, this.#lastKept]) {
       if (anchor === undefined) continue;
       const { stream, revision, id, position } = anchor;
       const found = await reader.eventAt(stream, revision);
@@ -224,9 +223,9 @@ export class ResumingSubscription implements Subscription, Listener {
     }
   }
 
-  private from(): Position | undefined {
-    if (this.exact) return this.exact;
-    const at = BigInt(this.at!);
+  #from(): Position | undefined {
+    if (this.#exact) return this.#exact;
+    const at = BigInt(this.#at!);
     return at === 0n ? undefined : { commit: at, prepare: at };
   }
 
@@ -235,33 +234,33 @@ export class ResumingSubscription implements Subscription, Listener {
    *
    * @param head how far the log went before the feed began
    */
-  private async follow(feed: Feed, head: number, asked: number): Promise<void> {
-    this.share.renew();
+  async #follow(feed: Feed, head: number, asked: number): Promise<void> {
+    this.#timeSlice.renew();
     try {
-      while (!this.done) {
+      while (!this.#done) {
         const item = feed.take();
         if (!item) {
           if (feed.lost) return;
           await feed.more();
-          this.share.renew();
+          this.#timeSlice.renew();
           continue;
         }
         if ('caughtUp' in item && item.caughtUp) {
-          // A node that has been left behind has given everything too: all that it has.
-          if (await this.misses(head)) {
+          // A node that lags also says that it has given everything: all that it has.
+          if (await this.#misses(head)) {
             feed.lose(new Silence());
             return;
           }
-          this.mark ??= { head, asked };
-          this.moveTo(head);
+          this.#mark ??= { head, asked };
+          this.#moveTo(head);
         }
-        const pending = this.handle(item);
+        const pending = this.#handle(item);
         if (pending) await pending;
-        this.handling = false;
-        if (this.share.spent()) await this.share.turn();
+        this.#handling = false;
+        if (this.#timeSlice.spent()) await this.#timeSlice.turn();
       }
     } finally {
-      this.handling = false;
+      this.#handling = false;
     }
   }
 
@@ -269,97 +268,97 @@ export class ResumingSubscription implements Subscription, Listener {
    * Little has come although the log went on. Either nothing of that concerns this subscription; or the server has
    * forgotten it, or gives what an isolated node has.
    */
-  private async look(feed: Feed, head: number): Promise<void> {
-    const { doubt, report } = this.tools;
-    const { signs } = this;
-    this.looking = true;
+  async #look(feed: Feed, head: number): Promise<void> {
+    const { doubt, report } = this.#tools;
+    const signs = this.#signs;
+    this.#looking = true;
     try {
-      const missed = await this.misses(head);
+      const missed = await this.#misses(head);
       if (missed) await delay(Math.min(DELIVERY, doubt), undefined, { ref: false });
-      if (this.feed !== feed || this.signs !== signs || this.handling) return;
+      if (this.#feed !== feed || this.#signs !== signs || this.#handling) return;
       if (missed) feed.lose(new Silence());
-      else this.moveTo(head);
+      else this.#moveTo(head);
     } catch (error) {
       report('it could not be looked whether events were missed', error);
     } finally {
-      this.looking = false;
+      this.#looking = false;
     }
   }
 
   /** Whether the leader has something for this subscription up to its head that has not come. @throws StoreUnavailable */
-  private async misses(head: number): Promise<boolean> {
-    return head > this.at! && this.tools.reader.holds(this.selection, this.at!, head);
+  async #misses(head: number): Promise<boolean> {
+    return head > this.#at! && this.#tools.reader.holds(this.#selection, this.#at!, head);
   }
 
-  private handle(item: FeedItem): Promise<void> | undefined {
-    this.backoff.reset();
-    this.signs++;
-    this.doubtful = undefined;
+  #handle(item: FeedItem): Promise<void> | undefined {
+    this.#backoff.reset();
+    this.#signs++;
+    this.#doubtful = undefined;
     if (!('event' in item)) {
-      if (item.position) this.moveTo(safeNumber(item.position.commit), item.position);
-      if (item.caughtUp) this.course.reach();
+      if (item.position) this.#moveTo(safeNumber(item.position.commit), item.position);
+      if (item.caughtUp) this.#lifecycle.reach();
       return undefined;
     }
     const exact = item.event.event?.position;
     if (!exact) return undefined;
     const position = safeNumber(exact.commit);
     // A server that begins anew may give again what was handled.
-    if (position <= this.at!) return undefined;
+    if (position <= this.#at!) return undefined;
     const event = fromResolved(item.event);
-    if (!event || !this.selection.wants(event) || this.tools.retention.outlived(event)) {
-      this.moveTo(position, exact);
+    if (!event || !this.#selection.wants(event) || this.#tools.retention.outlived(event)) {
+      this.#moveTo(position, exact);
       return undefined;
     }
-    this.handling = true;
+    this.#handling = true;
     try {
-      const pending = this.handler(event);
-      if (pending) return this.finishHandling(pending, event, exact);
+      const pending = this.#handler(event);
+      if (pending) return this.#finishHandling(pending, event, exact);
     } catch (error) {
       throw new HandlerFailed(error);
     }
-    this.handled(event, exact);
+    this.#handled(event, exact);
     return undefined;
   }
 
-  private async finishHandling(pending: Promise<void>, event: RecordedEvent, exact: Position): Promise<void> {
+  async #finishHandling(pending: Promise<void>, event: RecordedEvent, exact: Position): Promise<void> {
     try {
       await pending;
     } catch (error) {
       throw new HandlerFailed(error);
     }
-    this.handled(event, exact);
+    this.#handled(event, exact);
   }
 
-  private handled(event: RecordedEvent, exact: Position): void {
-    this.last = event;
-    if (this.tools.retention.keeps(event.stream)) this.lastKept = event;
-    this.solid = event.position;
-    this.moveTo(event.position, exact);
+  #handled(event: RecordedEvent, exact: Position): void {
+    this.#last = event;
+    if (this.#tools.retention.keeps(event.stream)) this.#lastKept = event;
+    this.#solid = event.position;
+    this.#moveTo(event.position, exact);
   }
 
-  private moveTo(position: number, exact?: Position): void {
-    if (this.at !== undefined && position <= this.at) return;
-    this.at = position;
-    this.exact = exact;
-    this.freshen();
+  #moveTo(position: number, exact?: Position): void {
+    if (this.#at !== undefined && position <= this.#at) return;
+    this.#at = position;
+    this.#exact = exact;
+    this.#freshen();
   }
 
-  private freshen(): void {
-    if (this.mark === undefined || this.at === undefined || this.mark.head > this.at) return;
-    this.freshAt = this.mark.asked;
-    this.mark = undefined;
+  #freshen(): void {
+    if (this.#mark === undefined || this.#at === undefined || this.#mark.head > this.#at) return;
+    this.#freshAt = this.#mark.asked;
+    this.#mark = undefined;
   }
 
-  private async pause(time: Milliseconds): Promise<void> {
-    if (this.done) return;
+  async #pause(time: Milliseconds): Promise<void> {
+    if (this.#done) return;
     await new Promise<void>((resolve) => {
       const timer = setTimeout(resolve, time);
-      this.wakePause = () => {
+      this.#wakePause = () => {
         clearTimeout(timer);
         resolve();
       };
     });
-    this.wakePause = undefined;
+    this.#wakePause = undefined;
   }
 }
 

@@ -1,15 +1,26 @@
 import path from 'node:path';
-import { isDiskFull, messageOf } from '../../kernel/errors.js';
-import { SECOND, type Clock, type Milliseconds } from '../../kernel/time.js';
-import { StoreRefused } from '../port.js';
-import { LiveFeed } from './live.js';
-import { takeLock } from './lock.js';
-import { giveUpReserve, keepReserve, prepareDirectory, prepareFile } from './opening.js';
-import { Reader } from './reader.js';
-import { SqliteEventStore } from './store.js';
+import { setImmediate } from 'node:timers/promises';
+import { InvalidInput, isDiskFull, messageOf } from '../../kernel/errors.js';
+import type { NewEvent, RecordedEvent } from '../../kernel/events.js';
+import type { Clock, Instant, Milliseconds } from '../../kernel/time.js';
+import { SECOND } from '../../kernel/time.js';
+import { Cursor } from '../cursor.js';
+import type {
+  Appended,
+  EventHandler,
+  EventStore,
+  ExpectedRevision,
+  ReadAllOptions,
+  ReadStreamOptions,
+  SubscribeOptions,
+  Subscription,
+} from '../port.js';
+import { StoreRefused, StoreUnavailable } from '../port.js';
+import { FeedSubscription, LiveFeed } from './subscription.js';
+import type { Lock } from './opening.js';
+import { giveUpReserve, keepReserve, prepareDirectory, prepareFile, takeLock } from './opening.js';
+import { Reader, SliceSize } from './reader.js';
 import { WriterClient } from './writer-client.js';
-
-export type { SqliteEventStore } from './store.js';
 
 export interface SqliteStoreOptions {
   /** Path of the database; it and its directory are made where they are missing. Beside it stand `-wal`, `-shm`, `.lock` and `.reserve`. */
@@ -59,5 +70,140 @@ async function open(
     throw error instanceof StoreRefused
       ? error
       : new StoreRefused(`${file} cannot be opened: ${messageOf(error)}`, error);
+  }
+}
+
+/** Events deleted in one transaction: some 10 ms for which appends wait. */
+const SWEEP_SLICE = 250;
+
+export class SqliteEventStore implements EventStore {
+  readonly #reader: Reader;
+  readonly #feed: LiveFeed;
+  readonly #lock: Lock;
+  readonly maxAppendBytes = Infinity;
+  #closing: Promise<void> | undefined;
+  readonly #subscriptions = new Set<FeedSubscription>();
+
+  constructor(
+    /** For tests, which end its thread. */
+    readonly writer: WriterClient,
+    reader: Reader,
+    feed: LiveFeed,
+    lock: Lock,
+  ) {
+    this.#reader = reader;
+    this.#feed = feed;
+    this.#lock = lock;
+  }
+
+  get healthy(): boolean {
+    return !this.#closing && this.writer.healthy;
+  }
+
+  async append(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): Promise<Appended> {
+    this.#checkOpen();
+    return this.writer.append(stream, events, expected);
+  }
+
+  readStream(stream: string, options: ReadStreamOptions = {}): AsyncIterable<RecordedEvent> {
+    const { direction = 'forwards', from, limit } = options;
+    const forwards = direction === 'forwards';
+    const size = new SliceSize();
+    let left = limit ?? Number.MAX_SAFE_INTEGER;
+    return new Cursor((last) => {
+      this.#checkOpen();
+      const start = last
+        ? last.revision + (forwards ? 1 : -1)
+        : (from ?? (forwards ? 0 : Number.MAX_SAFE_INTEGER));
+      const slice = this.#reader.stream(stream, direction, start, left, size);
+      left -= slice.events.length;
+      return left > 0 ? slice : { ...slice, more: false };
+    });
+  }
+
+  readAll(options: ReadAllOptions = {}): AsyncIterable<RecordedEvent> {
+    return this.#reader.walk(options, () => {
+      this.#checkOpen();
+      return this.#feed.head;
+    });
+  }
+
+  subscribe(options: SubscribeOptions, handler: EventHandler): Subscription {
+    this.#checkOpen();
+    const subscription = new FeedSubscription(this.#feed, this.#reader, options, handler);
+    this.#subscriptions.add(subscription);
+    const forget = () => this.#subscriptions.delete(subscription);
+    subscription.ended.then(forget, forget);
+    return subscription;
+  }
+
+  async head(): Promise<number> {
+    this.#checkOpen();
+    return this.#feed.head;
+  }
+
+  async setRetention(category: string, maxAge: Milliseconds | undefined): Promise<void> {
+    this.#checkOpen();
+    if (maxAge !== undefined && !(Number.isSafeInteger(maxAge) && maxAge >= 0)) {
+      throw new InvalidInput('maxAge', `a retention is a number of whole milliseconds, not ${maxAge}`);
+    }
+    await this.writer.call({ kind: 'retain', category, maxAge: maxAge ?? null });
+  }
+
+  async sweep(now: Instant): Promise<number> {
+    let total = 0;
+    for (;;) {
+      this.#checkOpen();
+      const gone = await this.writer.call({ kind: 'sweep', now, limit: SWEEP_SLICE });
+      total += gone;
+      if (gone < SWEEP_SLICE) return total;
+    }
+  }
+
+  /**
+   * Deletes these events, whatever their retention, in one transaction; positions without an event are passed over.
+   *
+   * @throws StoreUnavailable
+   */
+  async remove(positions: readonly number[]): Promise<void> {
+    this.#checkOpen();
+    await this.writer.remove(positions);
+  }
+
+  /** How many events each stream holds, also of streams that hold none any more. @throws StoreUnavailable */
+  async *countByStream(): AsyncGenerator<{ readonly stream: string; readonly events: number }> {
+    for (let after = 0; ;) {
+      this.#checkOpen();
+      const slice = this.#reader.countByStream(after);
+      yield* slice;
+      const last = slice.at(-1);
+      if (last === undefined) return;
+      after = last.id;
+      await setImmediate();
+    }
+  }
+
+  async probe(): Promise<void> {
+    this.#checkOpen();
+    await this.writer.look();
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#shut();
+    return this.#closing;
+  }
+
+  async #shut(): Promise<void> {
+    await this.writer.drained();
+    for (const subscription of this.#subscriptions)
+      subscription.abort(new StoreUnavailable('the store was closed'));
+    // The reader goes first: the connection that closes last folds the log into the file.
+    this.#reader.close();
+    await this.writer.close();
+    this.#lock.release();
+  }
+
+  #checkOpen(): void {
+    if (this.#closing) throw new StoreUnavailable('the store is closed');
   }
 }

@@ -1,9 +1,10 @@
-import fs from 'node:fs';
+import fs, { readFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import Database from 'better-sqlite3';
 import { messageOf } from '../../kernel/errors.js';
 import type { Instant } from '../../kernel/time.js';
-import type { Holder } from './lock.js';
-import { readHolder } from './lock.js';
+import type { Holder } from './opening.js';
+import { readHolder } from './opening.js';
 import { APPLICATION_ID, SCHEMA_VERSION } from './schema.js';
 
 /** Looked through as a whole up to this size in bytes; more would take its time. */
@@ -16,11 +17,11 @@ const ROLLBACK_JOURNAL = 1;
 
 export interface StoreInspection {
   /**
-   * `absent`: not made yet. `held`: a process has it open. `free`: nobody has. `unclean`: nobody has, and who had it last
-   * did not close it. `barred`: this user may not look.
+   * `absent`: not made yet. `held`: a process has it open. `free`: no process has. `unclean`: no process has, and the last
+   * one did not close it. `barred`: this user may not read it.
    */
   readonly state: 'absent' | 'held' | 'free' | 'unclean' | 'barred';
-  /** Who says that it has it open. */
+  /** The process that says that it has the store open. */
   readonly holder?: Holder | undefined;
   /** Bytes of the file and of its write-ahead log. */
   readonly size: number;
@@ -44,7 +45,7 @@ export interface StoreCounts {
 
 /**
  * Looks at the store in an SQLite file from outside, beside the process that has it open or without one, and changes
- * nothing: a file that nobody has open is read into memory, since SQLite would leave files beside it.
+ * nothing: a file that no process has open is read into memory, since SQLite would leave files beside it.
  *
  * Never to be called in a process that has the store open itself: closing a descriptor of the file would drop its locks.
  */
@@ -92,7 +93,7 @@ export function countEvents(file: string): StoreCounts {
 
 const FULL_CHECK = `sqlite3 FILE 'PRAGMA quick_check' looks through it`;
 
-/** Whoever has the store open holds the write lock of the file beside it. */
+/** The process that has the store open holds the write lock of the file beside it. */
 function lookAtLock(path: string): { held: boolean; holder?: Holder | undefined } {
   if (fs.statSync(path, { throwIfNoEntry: false }) === undefined) return { held: false };
   const db = new Database(path, { timeout: 0, fileMustExist: true });
@@ -131,8 +132,8 @@ function faultOf(header: Buffer | undefined): string | undefined {
 
 function lookThrough(db: Database.Database): Pick<StoreInspection, 'fault' | 'lastRecordedAt'> {
   try {
-    const verdict = db.pragma('quick_check(1)', { simple: true }) as string;
-    if (verdict !== 'ok') return { fault: `it is damaged (${verdict})` };
+    const finding = db.pragma('quick_check(1)', { simple: true }) as string;
+    if (finding !== 'ok') return { fault: `it is damaged (${finding})` };
     const last = db
       .prepare<[], number>('SELECT recorded_at FROM events ORDER BY position DESC LIMIT 1')
       .pluck()
@@ -158,4 +159,30 @@ function inMemory(file: string): Database.Database {
   const bytes = fs.readFileSync(file);
   bytes.fill(ROLLBACK_JOURNAL, HEADER.writeVersion, HEADER.writeVersion + 2);
   return new Database(bytes);
+}
+
+const LIBRARY = 'better-sqlite3/build/Release/better_sqlite3.node';
+/** What the headers of Node 24.19 and later have an object call when it is collected. */
+const CALLED = '28RemoveEnvironmentCleanupHook';
+
+/**
+ * Whether SQLite's library was compiled so that it ends the process at some garbage collection. It is where it was
+ * compiled with the headers of Node 24.19 or later; what `npm ci` fetches ready-made is compiled with older ones.
+ *
+ * @param library the file's bytes
+ */
+export function endsProcess(library: Buffer): boolean {
+  return library.includes(CALLED);
+}
+
+/** What is wrong with the library that is installed, and what to do about it; undefined where nothing is known to be. */
+export function libraryFault(): { readonly detail: string; readonly remedy: string } | undefined {
+  if (!process.version.startsWith('v24.')) return undefined;
+  if (!endsProcess(readFileSync(createRequire(import.meta.url).resolve(LIBRARY)))) return undefined;
+  return {
+    detail:
+      'SQLite was compiled with the headers of Node 24.19 or later, and may end the process at any time',
+    remedy:
+      'let npm ci fetch it ready-made, or compile it with headers of 24.18 (npm_config_nodedir): docs/run/install.md',
+  };
 }

@@ -1,10 +1,15 @@
+import path from 'node:path';
 import Database from 'better-sqlite3';
 import { LRUCache } from 'lru-cache';
+import { isThere } from '../../accounts/private-file.js';
 import { messageOf } from '../../kernel/errors.js';
+import type { RecordedEvent } from '../../kernel/events.js';
 import type { Slice } from '../cursor.js';
-import { StoreUnavailable } from '../port.js';
-import { fromRow } from './recorded.js';
-import { EVENT_COLUMNS, type EventRow } from './schema.js';
+import { Cursor } from '../cursor.js';
+import type { EventStore, ReadAllOptions } from '../port.js';
+import { StoreRefused, StoreUnavailable } from '../port.js';
+import type { EventRow } from './schema.js';
+import { APPLICATION_ID, EVENT_COLUMNS, fromRow, readHead, SCHEMA_VERSION } from './schema.js';
 
 /** Rows of one slice, at most: about 2 ms on the main thread with events of usual size. */
 const SLICE_ROWS = 512;
@@ -40,21 +45,45 @@ export class SliceSize {
  * keep the write-ahead log from being folded into the file.
  */
 export class Reader {
-  private readonly db: Database.Database;
-  private readonly names = new LRUCache<number, string>({ max: REMEMBERED_NAMES });
-  private readonly statements = new Map<string, Statement>();
-  private readonly findName;
-  private readonly findStream;
-  private readonly findCategory;
-  private readonly countCategories;
+  readonly #db: Database.Database;
+  readonly #names = new LRUCache<number, string>({ max: REMEMBERED_NAMES });
+  readonly #statements = new Map<string, Statement>();
+  readonly #findName;
+  readonly #findStream;
+  readonly #findCategory;
+  readonly #countCategories;
 
   constructor(file: string) {
-    this.db = new Database(file, { readonly: true, timeout: 1000 });
-    this.db.pragma('cache_size = -32768');
-    this.findName = this.db.prepare<[number], string>('SELECT name FROM streams WHERE id = ?').pluck();
-    this.findStream = this.db.prepare<[string], number>('SELECT id FROM streams WHERE name = ?').pluck();
-    this.countCategories = this.db.prepare<[], number>('SELECT count(*) FROM categories').pluck();
-    this.findCategory = this.db.prepare<[string], number>('SELECT id FROM categories WHERE name = ?').pluck();
+    this.#db = new Database(file, { readonly: true, timeout: 1000 });
+    this.#db.pragma('cache_size = -32768');
+    this.#findName = this.#db.prepare<[number], string>('SELECT name FROM streams WHERE id = ?').pluck();
+    this.#findStream = this.#db.prepare<[string], number>('SELECT id FROM streams WHERE name = ?').pluck();
+    this.#countCategories = this.#db.prepare<[], number>('SELECT count(*) FROM categories').pluck();
+    this.#findCategory = this.#db
+      .prepare<[string], number>('SELECT id FROM categories WHERE name = ?')
+      .pluck();
+  }
+
+  /**
+   * Walks the total order, up to where the log ends when the walk begins.
+   *
+   * @param look tells the log's end before each slice; throws where nothing may be read any more
+   */
+  walk(
+    { after = 0, until = Number.MAX_SAFE_INTEGER, categories, limit }: ReadAllOptions,
+    look: () => number,
+  ): Cursor {
+    const size = new SliceSize();
+    let left = limit ?? Number.MAX_SAFE_INTEGER;
+    let end: number | undefined;
+    return new Cursor((last) => {
+      const head = look();
+      // What is appended meanwhile is not part of this read. Otherwise a read of a busy store would never end.
+      end ??= Math.min(until, head);
+      const slice = this.all(last?.position ?? after, end, categories, left, size);
+      left -= slice.events.length;
+      return left > 0 ? slice : { ...slice, more: false };
+    });
   }
 
   /** Events with `after < position <= until`, of the given categories or of all, up to `limit` or a slice. */
@@ -66,18 +95,18 @@ export class Reader {
     size: SliceSize,
   ): Slice {
     const rows = Math.min(size.rows, limit);
-    return this.guarded(() => {
+    return this.#guarded(() => {
       const ids =
         categories &&
-        [...new Set(categories)].map((name) => this.findCategory.get(name)).filter((id) => id !== undefined);
+        [...new Set(categories)].map((name) => this.#findCategory.get(name)).filter((id) => id !== undefined);
       if (ids?.length === 0) return { events: [], more: false };
-      // Whoever wants all categories that there are needs no merge, which costs a third of a replay.
-      if (ids === undefined || ids.length === this.countCategories.get()) {
-        const statement = this.statement('position > ? AND position <= ? ORDER BY position LIMIT ?');
-        return this.slice(statement.all(after, until, rows), rows, size);
+      // A read of all categories that exist needs no merge, which costs a third of a replay.
+      if (ids === undefined || ids.length === this.#countCategories.get()) {
+        const statement = this.#statement('position > ? AND position <= ? ORDER BY position LIMIT ?');
+        return this.#slice(statement.all(after, until, rows), rows, size);
       }
       const parameters = ids.flatMap((id) => [id, after, until, rows]);
-      return this.slice(this.byCategory(ids.length).all(...parameters, rows), rows, size);
+      return this.#slice(this.#byCategory(ids.length).all(...parameters, rows), rows, size);
     });
   }
 
@@ -90,22 +119,22 @@ export class Reader {
     size: SliceSize,
   ): Slice {
     const rows = Math.min(size.rows, limit);
-    return this.guarded(() => {
-      const id = this.findStream.get(name);
+    return this.#guarded(() => {
+      const id = this.#findStream.get(name);
       if (id === undefined) return { events: [], more: false };
-      const statement = this.statement(
+      const statement = this.#statement(
         direction === 'forwards'
           ? 'stream_id = ? AND revision >= ? ORDER BY revision LIMIT ?'
           : 'stream_id = ? AND revision <= ? ORDER BY revision DESC LIMIT ?',
       );
-      return this.slice(statement.all(id, from, rows), rows, size);
+      return this.#slice(statement.all(id, from, rows), rows, size);
     });
   }
 
   /** How many events each stream holds, for the next streams in the order in which they were first written to. */
   countByStream(after: number): StreamCount[] {
-    return this.guarded(() =>
-      this.db
+    return this.#guarded(() =>
+      this.#db
         .prepare<[number, number], StreamCount>(
           `SELECT id, name AS stream, (SELECT count(*) FROM events WHERE stream_id = streams.id) AS events
              FROM streams WHERE id > ? ORDER BY id LIMIT ?`,
@@ -114,52 +143,52 @@ export class Reader {
     );
   }
 
-  private slice(rows: readonly EventRow[], asked: number, size: SliceSize): Slice {
+  #slice(rows: readonly EventRow[], asked: number, size: SliceSize): Slice {
     let characters = 0;
     const events = rows.map((row) => {
       characters += row[10].length;
-      return fromRow(row, this.nameOf(row[1]));
+      return fromRow(row, this.#nameOf(row[1]));
     });
     size.learn(events.length, characters);
     return { events, more: rows.length === asked };
   }
 
-  private nameOf(streamId: number): string {
-    let name = this.names.get(streamId);
+  #nameOf(streamId: number): string {
+    let name = this.#names.get(streamId);
     if (name === undefined) {
-      name = this.findName.get(streamId) ?? `?${streamId}`;
-      this.names.set(streamId, name);
+      name = this.#findName.get(streamId) ?? `?${streamId}`;
+      this.#names.set(streamId, name);
     }
     return name;
   }
 
-  private statement(where: string): Statement {
-    let statement = this.statements.get(where);
+  #statement(where: string): Statement {
+    let statement = this.#statements.get(where);
     if (!statement) {
-      statement = this.db.prepare<(number | string)[], EventRow>(
+      statement = this.#db.prepare<(number | string)[], EventRow>(
         `SELECT ${EVENT_COLUMNS} FROM events WHERE ${where}`,
       );
       statement.raw();
-      this.statements.set(where, statement);
+      this.#statements.set(where, statement);
     }
     return statement;
   }
 
   /** Merges the categories' positions, each in order from the index, before any event is looked at. */
-  private byCategory(count: number): Statement {
+  #byCategory(count: number): Statement {
     if (count === 1)
-      return this.statement(
+      return this.#statement(
         'category_id = ? AND position > ? AND position <= ? ORDER BY position LIMIT min(?, ?)',
       );
     const one =
       'SELECT * FROM (SELECT position FROM events WHERE category_id = ? AND position > ? AND position <= ? ORDER BY position LIMIT ?)';
-    return this.statement(
+    return this.#statement(
       `position IN (SELECT position FROM (${Array(count).fill(one).join(' UNION ALL ')}) ORDER BY position LIMIT ?) ORDER BY position`,
     );
   }
 
-  private guarded<T>(read: () => T): T {
-    if (!this.db.open) throw new StoreUnavailable('the store is closed');
+  #guarded<T>(read: () => T): T {
+    if (!this.#db.open) throw new StoreUnavailable('the store is closed');
     try {
       return read();
     } catch (error) {
@@ -168,6 +197,64 @@ export class Reader {
   }
 
   close(): void {
-    this.db.close();
+    this.#db.close();
   }
+}
+
+/**
+ * Opens a store only to read it, also while another process, or another thread of this one, has it open. It takes no
+ * lock and stops no writer. A read does not include what is appended after it began.
+ *
+ * @throws StoreRefused where there is no store at this path, or none that this version reads
+ */
+export function openSqliteForReading(file: string): Pick<EventStore, 'readAll' | 'head' | 'close'> {
+  const resolved = path.resolve(file);
+  if (!isThere(resolved)) {
+    throw new StoreRefused(`there is no store at ${resolved}: nothing has been recorded there yet`);
+  }
+  let head: Database.Database | undefined;
+  let reader: Reader | undefined;
+  try {
+    head = new Database(resolved, { readonly: true, timeout: 1000 });
+    check(head, resolved);
+    reader = new Reader(resolved);
+  } catch (error) {
+    head?.close();
+    if (error instanceof StoreRefused) throw error;
+    throw new StoreRefused(`${resolved} cannot be read: ${messageOf(error)}`);
+  }
+  return new ReadableStore(head, reader);
+}
+
+class ReadableStore implements Pick<EventStore, 'readAll' | 'head' | 'close'> {
+  readonly #db: Database.Database;
+  readonly #reader: Reader;
+  constructor(db: Database.Database, reader: Reader) {
+    this.#db = db;
+    this.#reader = reader;
+  }
+
+  async head(): Promise<number> {
+    return readHead(this.#db);
+  }
+
+  readAll(options: ReadAllOptions = {}): AsyncIterable<RecordedEvent> {
+    return this.#reader.walk(options, () => readHead(this.#db));
+  }
+
+  async close(): Promise<void> {
+    this.#reader.close();
+    this.#db.close();
+  }
+}
+
+function check(db: Database.Database, file: string): void {
+  const version = db.pragma('user_version', { simple: true }) as number;
+  if (db.pragma('application_id', { simple: true }) !== APPLICATION_ID || version < 1) {
+    throw new StoreRefused(`${file} is no Stopgap store`);
+  }
+  if (version === SCHEMA_VERSION) return;
+  const which = version > SCHEMA_VERSION ? 'a newer' : 'an older';
+  const remedy = version > SCHEMA_VERSION ? 'upgrade' : 'let `stopgap serve` open it once, which converts it';
+  throw new StoreRefused(`${file} was written by ${which} Stopgap (format ${version}): ${remedy}`);
 }

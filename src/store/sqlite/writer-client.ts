@@ -1,13 +1,17 @@
+import { Worker } from 'node:worker_threads';
+import { messageOf } from '../../kernel/errors.js';
 import type { NewEvent } from '../../kernel/events.js';
-import { SECOND, type Clock, type Instant, type Milliseconds } from '../../kernel/time.js';
-import { StoreUnavailable, type Appended, type ExpectedRevision } from '../port.js';
-import { checkAppend } from '../check.js';
+import type { Clock, Instant, Milliseconds } from '../../kernel/time.js';
+import { SECOND } from '../../kernel/time.js';
+import { Backoff } from '../../runtime/backoff.js';
+import { within } from '../../runtime/deadline.js';
+import { systemClock } from '../../runtime/system-clock.js';
 import { Health } from '../health.js';
-import { AppendAcks } from './append-acks.js';
-import type { LiveFeed } from './live.js';
-import { Fifo, type Pending } from './pending.js';
-import { ANY, NONE, type WriterOptions } from './wire.js';
-import { WriterThread } from './writer-thread.js';
+import type { Appended, ExpectedRevision } from '../port.js';
+import { checkAppend, StoreUnavailable } from '../port.js';
+import type { FromWriter, Pending, ToWriter, WriterOptions } from './appends.js';
+import { ANY, AppendAcks, Fifo, NONE } from './appends.js';
+import type { LiveFeed } from './subscription.js';
 
 /** Appends that may wait for their answer; more would only wait longer than they are willing to. */
 const QUEUE_LIMIT = 20_000;
@@ -47,73 +51,72 @@ type CallMessage =
  * on what is not answered in time.
  */
 export class WriterClient {
+  readonly #clock: Clock;
+  readonly #timeout: Milliseconds;
   readonly thread: WriterThread;
   /** Resolves once the first writer is ready; rejects where it ended before. */
   readonly started: Promise<void>;
-  private start!: () => void;
-  private refuse!: (error: Error) => void;
-  private unsent = new Fifo<Pending>();
-  private readonly answering: AppendAcks;
-  private readonly health = new Health({
-    look: () => this.inTime(this.call({ kind: 'probe', room: false })),
+  #start!: () => void;
+  #refuse!: (error: Error) => void;
+  #unsent = new Fifo<Pending>();
+  readonly #acks: AppendAcks;
+  readonly #health = new Health({
+    look: () => this.#inTime(this.call({ kind: 'probe', room: false })),
     retry: () => this.call({ kind: 'probe', room: true }),
     backoff: PROBE_PAUSE,
   });
-  private flushing = false;
-  private timer: NodeJS.Timeout | undefined;
-  private readonly calls = new Map<number, Call>();
-  private lastCall = 0;
-  private underWay = 0;
-  private gathering: NodeJS.Timeout | undefined;
-  private lastFlush = 0;
-  private lastBatch = 0;
-  private idle: (() => void)[] = [];
+  #flushing = false;
+  #timer: NodeJS.Timeout | undefined;
+  readonly #calls = new Map<number, Call>();
+  #lastCall = 0;
+  #underWay = 0;
+  #gathering: NodeJS.Timeout | undefined;
+  #lastFlush = 0;
+  #lastBatch = 0;
+  #idle: (() => void)[] = [];
 
-  constructor(
-    options: WriterOptions,
-    private readonly clock: Clock,
-    private readonly timeout: Milliseconds,
-    feed: LiveFeed,
-  ) {
-    this.started = new Promise((resolve, reject) => ((this.start = resolve), (this.refuse = reject)));
+  constructor(options: WriterOptions, clock: Clock, timeout: Milliseconds, feed: LiveFeed) {
+    this.#clock = clock;
+    this.#timeout = timeout;
+    this.started = new Promise((resolve, reject) => ((this.#start = resolve), (this.#refuse = reject)));
     this.started.catch(() => undefined);
-    this.answering = new AppendAcks(feed, this.health, () => this.wakeIdle());
+    this.#acks = new AppendAcks(feed, this.#health, () => this.#wakeIdle());
     this.thread = new WriterThread(options, {
       ready: (head) => {
-        this.underWay = 0;
+        this.#underWay = 0;
         feed.resume(head);
-        this.start();
-        this.flush();
+        this.#start();
+        this.#flush();
       },
       message: (message) => {
         if (message.kind === 'appended') {
-          this.underWay--;
-          this.flush();
-          this.answering.take(message);
+          this.#underWay--;
+          this.#flush();
+          this.#acks.take(message);
         } else {
-          this.answerCall(message.call, message.value, message.error);
+          this.#answerCall(message.call, message.value, message.error);
         }
       },
-      died: (reason) => this.bury(reason),
+      died: (reason) => this.#bury(reason),
     });
   }
 
   get healthy(): boolean {
-    if (!this.health.good) return false;
-    const oldest = this.answering.sent.peek() ?? this.unsent.peek();
+    if (!this.#health.good) return false;
+    const oldest = this.#acks.sent.peek() ?? this.#unsent.peek();
     return oldest === undefined || performance.now() - oldest.since <= HEALTHY_WAIT;
   }
 
   append(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): Promise<Appended> {
     return new Promise((resolve, reject) => {
       const texts = checkAppend(stream, events, expected);
-      if (this.answering.sent.length + this.unsent.length >= QUEUE_LIMIT) {
-        this.health.fail();
+      if (this.#acks.sent.length + this.#unsent.length >= QUEUE_LIMIT) {
+        this.#health.fail();
         reject(new StoreUnavailable(`${QUEUE_LIMIT} appends are waiting for the store already`));
         return;
       }
       const since = performance.now();
-      this.unsent.push({
+      this.#unsent.push({
         stream,
         events,
         texts,
@@ -124,8 +127,8 @@ export class WriterClient {
         recordedAt: 0,
         settled: false,
       });
-      this.timer ??= setTimeout(this.expire, this.timeout);
-      this.flushSoon();
+      this.#timer ??= setTimeout(this.#expire, this.#timeout);
+      this.#flushSoon();
     });
   }
 
@@ -135,67 +138,62 @@ export class WriterClient {
         reject(new StoreUnavailable('the store has no writer just now'));
         return;
       }
-      this.flush();
-      const call = ++this.lastCall;
-      this.calls.set(call, { resolve, reject });
+      this.#flush();
+      const call = ++this.#lastCall;
+      this.#calls.set(call, { resolve, reject });
       this.thread.post({ ...message, call });
     });
   }
 
   async remove(positions: readonly number[]): Promise<void> {
-    await this.inTime(this.call({ kind: 'remove', positions }));
+    await this.#inTime(this.call({ kind: 'remove', positions }));
   }
 
   /** Rejects where appends would not go through, in no more time than one of them may take. */
   look(): Promise<void> {
-    return this.health.look();
+    return this.#health.look();
   }
 
   /** Resolves once no append is unanswered, which is by its time-out at the latest. */
   async drained(): Promise<void> {
-    while (this.busy) await new Promise<void>((resolve) => this.idle.push(resolve));
+    while (this.#busy) await new Promise<void>((resolve) => this.#idle.push(resolve));
   }
 
   /** Ends the writer after whatever it was handed. */
   async close(): Promise<void> {
-    this.health.close();
+    this.#health.close();
     await this.thread.close();
-    clearTimeout(this.timer);
+    clearTimeout(this.#timer);
   }
 
   /** A disk that hangs answers nothing. */
-  private inTime(answer: Promise<unknown>): Promise<unknown> {
-    return new Promise((resolve, reject) => {
-      const late = (): void =>
-        reject(new StoreUnavailable(`the store did not answer within ${this.timeout} ms`));
-      // An answer that came while something else held the loop is taken first.
-      const timer = setTimeout(() => setImmediate(late), this.timeout);
-      const done = (): void => clearTimeout(timer);
-      answer.then(resolve, reject).finally(done);
+  #inTime(answer: Promise<unknown>): Promise<unknown> {
+    return within(systemClock, this.#timeout, answer, () => {
+      throw new StoreUnavailable(`the store did not answer within ${this.#timeout} ms`);
     });
   }
 
-  private get busy(): boolean {
-    if (this.unsent.length > 0) return true;
-    for (const pending of this.answering.sent) if (!pending.settled) return true;
+  get #busy(): boolean {
+    if (this.#unsent.length > 0) return true;
+    for (const pending of this.#acks.sent) if (!pending.settled) return true;
     return false;
   }
 
-  private wakeIdle(): void {
-    if (this.idle.length === 0) return;
-    const waiting = this.idle;
-    this.idle = [];
+  #wakeIdle(): void {
+    if (this.#idle.length === 0) return;
+    const waiting = this.#idle;
+    this.#idle = [];
     for (const wake of waiting) wake();
   }
 
-  private flush(): void {
-    this.flushing = false;
-    if (!this.thread.ready || this.unsent.length === 0 || this.underWay >= BATCHES_UNDER_WAY) return;
-    this.underWay++;
-    this.lastFlush = performance.now();
-    this.lastBatch = this.unsent.length;
-    const batch = this.unsent.drain();
-    const recordedAt = this.clock.now();
+  #flush(): void {
+    this.#flushing = false;
+    if (!this.thread.ready || this.#unsent.length === 0 || this.#underWay >= BATCHES_UNDER_WAY) return;
+    this.#underWay++;
+    this.#lastFlush = performance.now();
+    this.#lastBatch = this.#unsent.length;
+    const batch = this.#unsent.drain();
+    const recordedAt = this.#clock.now();
     const flat: (string | number | null)[] = [];
     for (const pending of batch) {
       const { stream, expected, events, texts } = pending;
@@ -204,71 +202,156 @@ export class WriterClient {
         flat.push(id, type, version, at, by, correlation, texts[i]!, trace),
       );
       pending.recordedAt = recordedAt;
-      this.answering.sent.push(pending);
+      this.#acks.sent.push(pending);
     }
     this.thread.post({ kind: 'append', count: batch.length, recordedAt, flat });
   }
 
-  private answerCall(number: number, value: number, error: string | undefined): void {
-    const call = this.calls.get(number);
-    this.calls.delete(number);
+  #answerCall(number: number, value: number, error: string | undefined): void {
+    const call = this.#calls.get(number);
+    this.#calls.delete(number);
     if (error === undefined) call?.resolve(value);
     else call?.reject(new StoreUnavailable(`the store failed: ${error}`));
-    this.wakeIdle();
+    this.#wakeIdle();
   }
 
-  private bury(reason: string): void {
-    this.refuse(new Error(reason));
-    this.answering.finish();
+  #bury(reason: string): void {
+    this.#refuse(new Error(reason));
+    this.#acks.finish();
     const error = () => new StoreUnavailable(`the store's writer ended: ${reason}`);
-    for (const pending of [...this.answering.sent.drain(), ...this.unsent.drain()]) {
-      this.health.fail();
+    for (const pending of [...this.#acks.sent.drain(), ...this.#unsent.drain()]) {
+      this.#health.fail();
       pending.settled = true;
       pending.reject(error());
     }
-    for (const call of this.calls.values()) call.reject(error());
-    this.calls.clear();
-    this.wakeIdle();
+    for (const call of this.#calls.values()) call.reject(error());
+    this.#calls.clear();
+    this.#wakeIdle();
   }
 
-  private flushSoon(): void {
-    const waiting = this.unsent.length;
-    if (this.flushing && waiting !== ENOUGH_GATHERED) return;
-    clearTimeout(this.gathering);
-    this.flushing = true;
-    const gathers = this.lastBatch > 1 && waiting < ENOUGH_GATHERED;
-    const gathering = Math.min(LONGEST_GATHERING, this.lastBatch);
-    const wait = gathers ? this.lastFlush + gathering - performance.now() : 0;
-    if (wait > 0) this.gathering = setTimeout(() => this.flush(), wait);
-    else setImmediate(() => this.flush());
+  #flushSoon(): void {
+    const waiting = this.#unsent.length;
+    if (this.#flushing && waiting !== ENOUGH_GATHERED) return;
+    clearTimeout(this.#gathering);
+    this.#flushing = true;
+    const gathers = this.#lastBatch > 1 && waiting < ENOUGH_GATHERED;
+    const gathering = Math.min(LONGEST_GATHERING, this.#lastBatch);
+    const wait = gathers ? this.#lastFlush + gathering - performance.now() : 0;
+    if (wait > 0) this.#gathering = setTimeout(() => this.#flush(), wait);
+    else setImmediate(() => this.#flush());
   }
 
-  private readonly expire = (): void => {
+  readonly #expire = (): void => {
     // Answers that came while something else held the loop are taken first.
     setImmediate(() => {
       const now = performance.now();
       let next: number | undefined;
       const late = (pending: Pending): boolean => {
         if (pending.settled) return false;
-        if (now - pending.since < this.timeout) {
-          next ??= pending.since + this.timeout - now;
+        if (now - pending.since < this.#timeout) {
+          next ??= pending.since + this.#timeout - now;
           return false;
         }
         pending.settled = true;
-        this.health.fail();
+        this.#health.fail();
         pending.reject(
           new StoreUnavailable(
-            `the store did not answer an append to ${pending.stream} within ${this.timeout} ms`,
+            `the store did not answer an append to ${pending.stream} within ${this.#timeout} ms`,
           ),
         );
         return true;
       };
-      for (const pending of this.answering.sent) late(pending);
+      for (const pending of this.#acks.sent) late(pending);
       const keep = new Fifo<Pending>();
-      for (const pending of this.unsent) if (!late(pending)) keep.push(pending);
-      this.unsent = keep;
-      this.timer = next === undefined ? undefined : setTimeout(this.expire, next);
-      this.wakeIdle();
+      for (const pending of this.#unsent) if (!late(pending)) keep.push(pending);
+      this.#unsent = keep;
+      this.#timer = next === undefined ? undefined : setTimeout(this.#expire, next);
+      this.#wakeIdle();
     });
   };
+}
+
+const FIRST_PAUSE: Milliseconds = 50;
+const LONGEST_PAUSE: Milliseconds = 5000;
+
+/** How long a writer that was told to close may take before it is ended. */
+const CLOSING_TIME: Milliseconds = 3000;
+
+interface ThreadEvents {
+  /** A writer is ready; the last position in the file is `head`. */
+  ready(head: number): void;
+  message(message: Exclude<FromWriter, { kind: 'ready' }>): void;
+  /** The writer is gone and whatever it had not answered is lost; another follows after a pause. */
+  died(reason: string): void;
+}
+
+/** Keeps one writer's thread alive: starts another, after a growing pause, where one dies. */
+class WriterThread {
+  readonly #options: WriterOptions;
+  readonly #events: ThreadEvents;
+  #worker: Worker | undefined;
+  #up = false;
+  #closing = false;
+  readonly #backoff = new Backoff({ first: FIRST_PAUSE, most: LONGEST_PAUSE });
+  #timer: NodeJS.Timeout | undefined;
+  #gone: () => void = () => undefined;
+
+  constructor(options: WriterOptions, events: ThreadEvents) {
+    this.#options = options;
+    this.#events = events;
+  }
+
+  /** True while a writer takes messages. */
+  get ready(): boolean {
+    return this.#up;
+  }
+
+  start(): void {
+    let reason = 'it ended without a reason';
+    const worker = new Worker(new URL('./writer.js', import.meta.url), {
+      workerData: this.#options,
+      name: 'store-writer',
+    });
+    this.#worker = worker;
+    worker.on('message', (message: FromWriter) => {
+      if (message.kind === 'ready') {
+        this.#up = true;
+        this.#events.ready(message.head);
+      } else {
+        this.#backoff.reset();
+        this.#events.message(message);
+      }
+    });
+    worker.on('error', (error) => (reason = messageOf(error)));
+    worker.on('exit', () => {
+      this.#up = false;
+      this.#worker = undefined;
+      this.#events.died(reason);
+      if (this.#closing) {
+        this.#gone();
+        return;
+      }
+      this.#timer = setTimeout(() => this.start(), this.#backoff.next());
+    });
+  }
+
+  post(message: ToWriter): void {
+    this.#worker?.postMessage(message);
+  }
+
+  /** Ends the thread at once, as a crash would. */
+  async kill(): Promise<void> {
+    await this.#worker?.terminate();
+  }
+
+  /** Lets the writer close its file, and ends it where it does not. */
+  async close(): Promise<void> {
+    this.#closing = true;
+    clearTimeout(this.#timer);
+    const worker = this.#worker;
+    if (!worker) return;
+    const gone = new Promise<void>((resolve) => (this.#gone = resolve));
+    this.post({ kind: 'close' });
+    await within(systemClock, CLOSING_TIME, gone, () => worker.terminate());
+  }
 }

@@ -1,11 +1,11 @@
 import { parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads';
 import Database from 'better-sqlite3';
 import { messageOf } from '../../kernel/errors.js';
-import { Ledger, type AppendResult } from './ledger.js';
+import type { AppendResult } from './ledger.js';
+import { Ledger } from './ledger.js';
 import { SCHEMA_VERSION } from './schema.js';
-import { removeEvents, sweepSlice } from './sweep.js';
-import { EVENT_FIELDS, WriteOutcome } from './wire.js';
-import type { AppendMessage, FromWriter, ToWriter, WriterOptions } from './wire.js';
+import type { AppendMessage, FromWriter, ToWriter, WriterOptions } from './appends.js';
+import { EVENT_FIELDS, WriteOutcome } from './appends.js';
 
 /**
  * The writer's thread: takes whatever appends have queued up, writes them in one transaction, and answers once
@@ -61,11 +61,11 @@ function unpack(message: AppendMessage, into: Append[]): void {
 function write(appends: readonly Append[]): AppendResult[] {
   try {
     db.exec('BEGIN IMMEDIATE');
-    const verdicts = appends.map((a) =>
+    const results = appends.map((a) =>
       ledger.append(a.stream, a.expected, a.count, a.flat, a.at, a.recordedAt),
     );
     db.exec('COMMIT');
-    return verdicts;
+    return results;
   } catch (error) {
     if (db.inTransaction) db.exec('ROLLBACK');
     ledger.forget();
@@ -89,11 +89,11 @@ function isDoubtful(error: unknown): boolean {
   return error instanceof Database.SqliteError && /^SQLITE_(IOERR|CORRUPT)/.test(error.code);
 }
 
-function answer(verdicts: readonly AppendResult[]): void {
-  const outcomes = new Float64Array(verdicts.length * 3);
+function answer(results: readonly AppendResult[]): void {
+  const outcomes = new Float64Array(results.length * 3);
   const reasons = new Map<number, string>();
   const passedOver = new Map<number, readonly number[]>();
-  verdicts.forEach(({ outcome, revision, position, reason, passedOver: indexes }, i) => {
+  results.forEach(({ outcome, revision, position, reason, passedOver: indexes }, i) => {
     outcomes[i * 3] = outcome;
     outcomes[i * 3 + 1] = revision;
     outcomes[i * 3 + 2] = position;
@@ -143,25 +143,13 @@ function makeRoom(): number {
   return 0;
 }
 
-function sweep(now: number, limit: number): number {
-  const gone = sweepSlice(db, now, limit);
-  if (gone > 0) ledger.forget();
-  return gone;
-}
-
-function remove(positions: readonly number[]): number {
-  const gone = removeEvents(db, positions);
-  if (gone > 0) ledger.forget();
-  return gone;
-}
-
 port.on('message', (first: ToWriter) => {
   let appends: Append[] = [];
   const flush = () => {
     if (appends.length === 0) return;
     answer(write(appends));
     appends = [];
-    // Ends the thread; its successor opens the file afresh and so learns what a failed commit left behind.
+    // Ends the thread. The next one opens the file afresh, and so learns what the failed commit has written.
     if (doubt !== undefined) throw new Error(doubt);
   };
   for (let message: ToWriter | undefined = first; message; message = next()) {
@@ -181,10 +169,10 @@ port.on('message', (first: ToWriter) => {
       attempt(call, message.room ? makeRoom : touch);
     } else if (message.kind === 'remove') {
       const { positions } = message;
-      attempt(call, () => remove(positions));
+      attempt(call, () => ledger.remove(positions));
     } else {
       const { now, limit } = message;
-      attempt(call, () => sweep(now, limit));
+      attempt(call, () => ledger.sweep(now, limit));
     }
   }
   flush();

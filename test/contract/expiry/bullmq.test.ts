@@ -1,5 +1,5 @@
 import { after, before } from 'node:test';
-import { openBullWork } from '../../../src/expiry/bullmq/index.js';
+import { openBullWork } from '../../../src/expiry/bullmq/work.js';
 import { systemClock } from '../../../src/runtime/system-clock.js';
 import type { TestRedis } from '../../support/redis.js';
 import { openTestRedis, skipWithoutRedis } from '../../support/redis.js';

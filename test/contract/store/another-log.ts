@@ -27,10 +27,10 @@ export function anotherLogContract(harness: StoreHarness): void {
     return { subscription, seen };
   };
 
-  describe('another log than the one that was followed', () => {
+  describe('when the log is replaced by another one', () => {
     const skip = harness.unsupported?.replacement ?? false;
 
-    it('ends a subscription that is to begin where the log has not come to', () =>
+    it('a subscription ends that is to begin beyond the end of the log', () =>
       apart(async ({ store }) => {
         const { position } = await store.append(`${uniqueCategory()}-a`, newEvents(2), 'none');
         const subscription = store.subscribe({ after: position + 1_000_000 }, () =>
@@ -40,38 +40,35 @@ export function anotherLogContract(harness: StoreHarness): void {
         await assert.rejects(subscription.caughtUp, LogReplaced);
       }));
 
-    it(
-      'ends a subscription where the log was emptied, and the log that is there can be followed',
-      { skip },
-      () =>
-        apart(async (subject) => {
-          const { store, history } = subject;
-          const category = uniqueCategory();
-          const lost = newEvents(20);
-          await store.append(`${category}-a`, lost, 'none');
-          const before = await follow(subject, category, 20);
-          await history!.empty();
-          await assert.rejects(before.subscription.ended, LogReplaced);
-          assert.deepEqual(before.seen, ids(lost));
+    it('a subscription ends when the log is emptied, and the new log can be followed', { skip }, () =>
+      apart(async (subject) => {
+        const { store, history } = subject;
+        const category = uniqueCategory();
+        const lost = newEvents(20);
+        await store.append(`${category}-a`, lost, 'none');
+        const before = await follow(subject, category, 20);
+        await history!.empty();
+        await assert.rejects(before.subscription.ended, LogReplaced);
+        assert.deepEqual(before.seen, ids(lost));
 
-          assert.equal(await store.head(), 0);
-          const fresh = newEvents(3);
-          for (const [i, event] of fresh.entries()) {
-            const { duplicate, revision } = await store.append(
-              `${category}-a`,
-              [event],
-              i === 0 ? 'none' : i - 1,
-            );
-            assert.deepEqual({ duplicate, revision }, { duplicate: false, revision: i });
-          }
-          const after = await follow(subject, category, 3);
-          assert.deepEqual(after.seen, ids(fresh));
-          await after.subscription.stop();
-        }),
+        assert.equal(await store.head(), 0);
+        const fresh = newEvents(3);
+        for (const [i, event] of fresh.entries()) {
+          const { duplicate, revision } = await store.append(
+            `${category}-a`,
+            [event],
+            i === 0 ? 'none' : i - 1,
+          );
+          assert.deepEqual({ duplicate, revision }, { duplicate: false, revision: i });
+        }
+        const after = await follow(subject, category, 3);
+        assert.deepEqual(after.seen, ids(fresh));
+        await after.subscription.stop();
+      }),
     );
 
     it(
-      'ends a subscription where an older log was restored, and not one that knows no more than that log',
+      'a subscription ends when an older log is restored, unless it has seen no more than that log holds',
       { skip },
       () =>
         apart(async (subject) => {

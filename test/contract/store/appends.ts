@@ -38,7 +38,7 @@ export function appendContract(subject: Subject, harness: StoreHarness): void {
   const isConflict = (error: unknown) =>
     error instanceof StopgapError && error.code === 'conflict' && !(error instanceof WrongExpectedRevision);
 
-  describe('appending', () => {
+  describe('an append', () => {
     it('counts revisions from 0 and lets positions rise', async () => {
       const stream = `${uniqueCategory()}-a`;
       const one = await append(stream, 1);
@@ -106,7 +106,7 @@ export function appendContract(subject: Subject, harness: StoreHarness): void {
       assert.equal((await read(stream)).length, 3);
     });
 
-    it('lets one of many at the same revision win, and the losers harm nobody', async () => {
+    it('lets one of many at the same revision win, and the losers change nothing', async () => {
       const category = uniqueCategory();
       await append(`${category}-race`, 1, 'none');
       const racers = Array.from({ length: 20 }, () => append(`${category}-race`, 2, 0));
@@ -147,7 +147,7 @@ export function appendContract(subject: Subject, harness: StoreHarness): void {
       }
     });
 
-    it('keeps the order of one caller who does not wait', async () => {
+    it('keeps the order of appends whose caller does not wait', async () => {
       const stream = `${uniqueCategory()}-queue`;
       const events = newEvents(100);
       await Promise.all(
@@ -166,7 +166,7 @@ export function appendContract(subject: Subject, harness: StoreHarness): void {
       );
     });
 
-    it('takes an append of as many bytes as it says that it takes', async () => {
+    it('takes an append of `maxAppendBytes` bytes', async () => {
       const { store } = subject();
       const stream = `${uniqueCategory()}-full`;
       const most = Math.min(store.maxAppendBytes, 2 * 1024 * 1024);
@@ -221,10 +221,10 @@ export function appendContract(subject: Subject, harness: StoreHarness): void {
     });
   });
 
-  describe('appending again', () => {
+  describe('an append that is made again', () => {
     const partly = harness.unsupported?.idempotence;
 
-    it('knows an append that fits the stream as it is', { skip: partly ?? false }, async () => {
+    it('recognises an append that fits the stream as it is', { skip: partly ?? false }, async () => {
       const { store } = subject();
       const stream = `${uniqueCategory()}-fits`;
       const events = newEvents(2);
@@ -234,7 +234,7 @@ export function appendContract(subject: Subject, harness: StoreHarness): void {
       assert.equal((await read(stream)).length, 3);
     });
 
-    it('writes nothing and tells the first result, also where the expected revision is wrong by now', async () => {
+    it('writes nothing and gives the first result, even if the expected revision is wrong by now', async () => {
       const { store } = subject();
       const stream = `${uniqueCategory()}-again`;
       const events = newEvents(2);
@@ -246,7 +246,7 @@ export function appendContract(subject: Subject, harness: StoreHarness): void {
       assert.equal((await read(stream)).length, 3);
     });
 
-    it('writes two identical appends once, also where they are under way together', async () => {
+    it('writes two identical appends once, even if both are under way together', async () => {
       const { store } = subject();
       const stream = `${uniqueCategory()}-twins`;
       const event = newEvent();
@@ -270,7 +270,7 @@ export function appendContract(subject: Subject, harness: StoreHarness): void {
       ['the last two of three', [[a, b, c]], [b, c]],
     ];
     for (const [title, before, again] of runs) {
-      it(`writes under any what the stream does not hold, where it holds ${title}`, async () => {
+      it(`writes only the missing events under any if the stream holds ${title}`, async () => {
         const { store } = subject();
         const stream = `${uniqueCategory()}-run`;
         const events = newEvents(3);
@@ -301,7 +301,7 @@ export function appendContract(subject: Subject, harness: StoreHarness): void {
     }
 
     it(
-      'passes over what the stream holds, under any, wherever it is in a run',
+      'passes over events that the stream holds under `any`, at any place in a run',
       { skip: partly ?? false },
       async () => {
         const { store } = subject();
@@ -314,7 +314,7 @@ export function appendContract(subject: Subject, harness: StoreHarness): void {
       },
     );
 
-    it('refuses ids of which only some were written, where a revision is expected, and writes none', async () => {
+    it('refuses ids of which only some were written if a revision is expected, and writes none', async () => {
       const { store } = subject();
       const stream = `${uniqueCategory()}-part`;
       const [old, fresh] = newEvents(2);
@@ -345,7 +345,7 @@ export function appendContract(subject: Subject, harness: StoreHarness): void {
       assert.deepEqual(await read(stream), []);
     });
 
-    it('still knows an append after a restart', async () => {
+    it('still recognises an append after a restart', async () => {
       const stream = `${uniqueCategory()}-restart`;
       const event = newEvent();
       const first = await subject().store.append(stream, [event], 'none');

@@ -9,8 +9,8 @@ import type { Subject } from './suite.js';
 const FLOOD = 6000;
 
 export function handOverContract(subject: Subject): void {
-  describe('between catching up and live', () => {
-    it('neither loses nor repeats an event, whenever it joins and however its handlers behave', async () => {
+  describe('a subscription between catching up and live', () => {
+    it('neither loses nor repeats an event, whenever it joins and however slow its handlers are', async () => {
       const { store } = subject();
       const category = uniqueCategory();
       const total = 2400;
@@ -53,7 +53,7 @@ export function handOverContract(subject: Subject): void {
       }
     });
 
-    it('holds back for a slow handler, then gives it all, in order', async () => {
+    it('waits for a slow handler, then hands over everything in order', async () => {
       const { store } = subject();
       const category = uniqueCategory();
       const gate = new Gate();
@@ -101,7 +101,7 @@ export function handOverContract(subject: Subject): void {
       );
     });
 
-    it('begins again where another left off, also after a restart', async () => {
+    it('begins again at the position of another one, also after a restart', async () => {
       const category = uniqueCategory();
       const events = newEvents(50);
       await subject().store.append(`${category}-a`, events.slice(0, 30), 'none');

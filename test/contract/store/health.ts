@@ -18,10 +18,10 @@ export function healthContract(harness: StoreHarness): void {
     }
   };
 
-  describe('health, where nobody appends', () => {
+  describe('health without appends', () => {
     const skip = harness.unsupported?.outage ?? false;
 
-    it('is looked after by probes, which leave nothing behind', () =>
+    it('is checked by probes, which write no event', () =>
       apart(async (_, store) => {
         await store.append(`${uniqueCategory()}-a`, newEvents(2), 'none');
         const after = await store.head();
@@ -37,7 +37,7 @@ export function healthContract(harness: StoreHarness): void {
         await assert.rejects(store.probe(), StoreUnavailable);
       }));
 
-    it('is lost by a probe of a store that takes nothing, and comes back by itself', { skip }, () =>
+    it('is lost when a probe finds that the store takes nothing, and comes back by itself', { skip }, () =>
       apart(async ({ outage }, store) => {
         await outage!.begin();
         assert.equal(store.healthy, true, 'nobody has looked');
@@ -51,7 +51,7 @@ export function healthContract(harness: StoreHarness): void {
       }),
     );
 
-    it('is not probed where an append has gone through since the last time', { skip }, () =>
+    it('is not probed if an append has succeeded since the last probe', { skip }, () =>
       apart(async ({ outage }, store) => {
         await store.append(`${uniqueCategory()}-a`, newEvents(1), 'none');
         await outage!.begin();

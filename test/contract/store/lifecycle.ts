@@ -6,8 +6,8 @@ import { Gate, Tally } from '../../support/gate.js';
 import type { StoreHarness } from './harness.js';
 
 export function lifecycleContract(harness: StoreHarness): void {
-  describe('opening and closing', () => {
-    it('finishes what it accepted, keeps it, and takes nothing more', async () => {
+  describe('a store that opens or closes', () => {
+    it('finishes the appends that it accepted, keeps them, and takes no more', async () => {
       const subject = await harness.open();
       try {
         const { store } = subject;
@@ -34,7 +34,7 @@ export function lifecycleContract(harness: StoreHarness): void {
       }
     });
 
-    it('ends subscriptions and reads that are under way', async () => {
+    it('ends the subscriptions and reads that are under way', async () => {
       const subject = await harness.open();
       try {
         const { store } = subject;

@@ -91,7 +91,7 @@ export function modelContract(subject: Subject, harness: StoreHarness): void {
   }
 
   describe('any sequence of appends', () => {
-    it('ends as a list of ids a stream would', async () => {
+    it('gives the same streams as a list of ids for each stream', async () => {
       await fc.assert(
         fc.asyncProperty(steps, async (sequence) => {
           const category = uniqueCategory();

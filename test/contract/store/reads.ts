@@ -21,14 +21,14 @@ export function readContract(subject: Subject): void {
     collect(subject().store.readStream(name, options));
   const all = (options?: ReadAllOptions) => collect(subject().store.readAll(options));
 
-  describe('reading a stream', () => {
-    it('finds nothing in one that does not exist', async () => {
+  describe('a read of one stream', () => {
+    it('finds nothing in a stream that does not exist', async () => {
       const name = `${uniqueCategory()}-nothing`;
       assert.deepEqual(await stream(name), []);
       assert.deepEqual(await stream(name, { direction: 'backwards' }), []);
     });
 
-    it('goes forwards and backwards, from anywhere, up to a limit', async () => {
+    it('goes forwards and backwards, from any revision, up to a limit', async () => {
       const name = `${uniqueCategory()}-ten`;
       await subject().store.append(name, newEvents(10), 'none');
       const at = async (options: ReadStreamOptions) => revisions(await stream(name, options));
@@ -42,7 +42,7 @@ export function readContract(subject: Subject): void {
       assert.deepEqual(await at({ direction: 'backwards', from: 99, limit: 2 }), [9, 8]);
     });
 
-    it('reads long streams whole, both ways, and only them', async () => {
+    it('gives long streams whole in both directions, and no other stream', async () => {
       const category = uniqueCategory();
       const events = newEvents(MANY);
       await subject().store.append(`${category}-other`, newEvents(5), 'none');
@@ -57,7 +57,7 @@ export function readContract(subject: Subject): void {
       assert.deepEqual(ids(limited), ids(events).reverse().slice(0, -1));
     });
 
-    it('can be left half way', async () => {
+    it('can be left half-way', async () => {
       const name = `${uniqueCategory()}-left`;
       await subject().store.append(name, newEvents(20), 'none');
       const seen: number[] = [];
@@ -69,7 +69,7 @@ export function readContract(subject: Subject): void {
     });
   });
 
-  describe('reading all', () => {
+  describe('a read of the whole log', () => {
     it('follows the order of writing across streams', async () => {
       const { store } = subject();
       const category = uniqueCategory();
@@ -100,7 +100,7 @@ export function readContract(subject: Subject): void {
       assert.ok((await store.head()) >= read.at(-1)!.position);
     });
 
-    it('keeps to its bounds: behind `after`, up to `until`, at most `limit`', async () => {
+    it('keeps to its bounds: after `after`, up to `until`, at most `limit`', async () => {
       const { store } = subject();
       const category = uniqueCategory();
       const start = await store.head();
@@ -118,7 +118,7 @@ export function readContract(subject: Subject): void {
       assert.deepEqual(await own({ after: full[5]!, until: full[2]! }), []);
     });
 
-    it('keeps to the categories asked for', async () => {
+    it('gives only the categories asked for', async () => {
       const { store } = subject();
       const [a, b, c] = [uniqueCategory(), uniqueCategory(), uniqueCategory()];
       // Names that begin alike, and a stream without a key, whose category is its whole name.
@@ -143,7 +143,7 @@ export function readContract(subject: Subject): void {
       assert.deepEqual(part, both.slice(101, 851));
     });
 
-    it('ends, however much is written meanwhile', async () => {
+    it('ends however much is written meanwhile', async () => {
       const { store } = subject();
       const category = uniqueCategory();
       await store.append(`${category}-grow`, newEvents(3), 'none');

@@ -9,7 +9,7 @@ export function retentionContract(subject: Subject, harness: StoreHarness): void
   const read = (...categories: string[]) => collect(subject().store.readAll({ categories }));
 
   describe('retention', { skip: harness.unsupported?.clock ?? false }, () => {
-    it('takes what is too old, of that category alone, and says how much', async () => {
+    it('deletes what is too old in that category alone, and says how much', async () => {
       const { store, clock } = subject();
       const [brief, lasting] = [uniqueCategory(), uniqueCategory()];
       await store.setRetention(brief, DAY);
@@ -53,7 +53,7 @@ export function retentionContract(subject: Subject, harness: StoreHarness): void
       assert.equal((await read(busy)).length, meanwhile + 1);
     });
 
-    it('never gives a revision or a position again, even after it took the last of all and a restart', async () => {
+    it('never gives a revision or a position twice, even after it deleted the last event and a restart', async () => {
       const category = uniqueCategory();
       await subject().store.setRetention(category, DAY);
       const before = await subject().store.append(`${category}-a`, newEvents(3), 'none');
@@ -68,7 +68,7 @@ export function retentionContract(subject: Subject, harness: StoreHarness): void
       assert.ok(next.position > before.position);
     });
 
-    it('remembers how long, until told otherwise', async () => {
+    it('remembers the age until it is set to another', async () => {
       const category = uniqueCategory();
       await subject().store.setRetention(category, DAY);
       await subject().store.append(`${category}-a`, newEvents(2), 'none');
@@ -83,7 +83,7 @@ export function retentionContract(subject: Subject, harness: StoreHarness): void
       assert.deepEqual(positions(await read(category)), []);
     });
 
-    it('is passed over by subscriptions', async () => {
+    it('deletes events that subscriptions then pass over', async () => {
       const { store, clock } = subject();
       const category = uniqueCategory();
       await store.setRetention(category, DAY);

@@ -7,8 +7,8 @@ import { Gate, isSettled, settle, Tally } from '../../support/gate.js';
 import type { Subject } from './suite.js';
 
 export function subscriptionContract(subject: Subject): void {
-  describe('subscribing', () => {
-    it('hands over what stands there, then what comes, and says when it has caught up', async () => {
+  describe('a subscription', () => {
+    it('hands over the events that are there, then the new ones, and says when it has caught up', async () => {
       const { store } = subject();
       const category = uniqueCategory();
       const after = await store.head();
@@ -36,7 +36,7 @@ export function subscriptionContract(subject: Subject): void {
       await subscription.ended;
     });
 
-    it('starts behind a position', async () => {
+    it('starts after a position', async () => {
       const { store } = subject();
       const stream = `${uniqueCategory()}-mid`;
       const events = newEvents(10);
@@ -51,7 +51,7 @@ export function subscriptionContract(subject: Subject): void {
       await subscription.stop();
     });
 
-    it('starts at the end', async () => {
+    it('can start at the end of the log', async () => {
       const { store } = subject();
       const stream = `${uniqueCategory()}-end`;
       await store.append(stream, newEvents(5), 'none');
@@ -70,7 +70,7 @@ export function subscriptionContract(subject: Subject): void {
       await subscription.stop();
     });
 
-    it('keeps to its categories and moves its position past the others', async () => {
+    it('hands over its categories only, and moves its position past the others', async () => {
       const { store } = subject();
       const [mine, other] = [uniqueCategory(), uniqueCategory()];
       const after = await store.head();
@@ -93,7 +93,7 @@ export function subscriptionContract(subject: Subject): void {
       await subscription.stop();
     });
 
-    it('says how old what it has handled may be', async () => {
+    it('says how far it may lag', async () => {
       const { store } = subject();
       const category = uniqueCategory();
       const gate = new Gate();
@@ -133,7 +133,7 @@ export function subscriptionContract(subject: Subject): void {
       await subscription.stop();
     });
 
-    it('has caught up only when its handler is done with what stood there', async () => {
+    it('has caught up only when its handler is done with the events that were there', async () => {
       const { store } = subject();
       const category = uniqueCategory();
       await store.append(`${category}-a`, newEvents(1), 'none');
@@ -150,7 +150,7 @@ export function subscriptionContract(subject: Subject): void {
       await subscription.stop();
     });
 
-    it('stops in mid-handler: waits for it, hands nothing over afterwards', async () => {
+    it('waits for its handler when it is stopped, and hands nothing over afterwards', async () => {
       const { store } = subject();
       const category = uniqueCategory();
       const gate = new Gate();
@@ -201,7 +201,7 @@ export function subscriptionContract(subject: Subject): void {
       ],
       ['rejects', () => Promise.reject(new Error('no good'))],
     ] as [string, () => Promise<void>][]) {
-      it(`ends with the error where the handler ${how}, catching up or live, and only this one`, async () => {
+      it(`ends with the error when its handler ${how}, catching up or live; the others go on`, async () => {
         const { store } = subject();
         const category = uniqueCategory();
         const tally = new Tally();

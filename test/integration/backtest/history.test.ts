@@ -9,7 +9,7 @@ import { HOUR, MINUTE, SECOND, formatInstant } from '../../../src/kernel/time.js
 import { parseRules } from '../../../src/rules/parse.js';
 import type { MessageAccepted } from '../../../src/sending/events.js';
 import type { Subject } from '../../../src/sending/subjects.js';
-import { openSqliteForReading } from '../../../src/store/sqlite/readable.js';
+import { openSqliteForReading } from '../../../src/store/sqlite/reader.js';
 import { Live } from '../../support/backtest/live.js';
 
 const START = Date.UTC(2027, 0, 4, 8);

@@ -7,7 +7,7 @@ import { LineReader, Trace } from '../../../src/backtest/trace/trace.js';
 import type { Instant } from '../../../src/kernel/time.js';
 import { formatInstant } from '../../../src/kernel/time.js';
 import { parseRules } from '../../../src/rules/parse.js';
-import { openSqliteForReading } from '../../../src/store/sqlite/readable.js';
+import { openSqliteForReading } from '../../../src/store/sqlite/reader.js';
 import { Live } from '../../support/backtest/live.js';
 import { line, lively, traceFile } from '../../support/backtest/traces.js';
 

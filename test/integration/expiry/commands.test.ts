@@ -130,7 +130,7 @@ describe('timed work as the ledger sees it', { skip, timeout: 60_000 }, () => {
     assert.deepEqual(await redis.client.keys(`${prefix}:expiry:expire.*`), []);
   });
 
-  test('what was done stays to be seen, though the ledgers then take it back', async () => {
+  test('a finished job can still be seen after the ledgers have cancelled it', async () => {
     const { work, done } = await startProcess();
     const other = await startProcess();
     const task = { kind: 'expire', block: 'a', subject: account('a'), dueAt: Date.now() } as const;
@@ -169,7 +169,7 @@ describe('timed work as the ledger sees it', { skip, timeout: 60_000 }, () => {
     assert.deepEqual(await history('b'), ['BlockImposed', 'BlockExtended']);
   });
 
-  test('of 1,000 blocks and two workers, each block ends once', async () => {
+  test('each of 1,000 blocks ends once with two workers', async () => {
     const names = [...Array(1000).keys()].map((n) => `block-${n}`);
     const until = Date.now() + 3000;
     await Promise.all(names.map((name) => impose(name, until)));
@@ -196,7 +196,7 @@ describe('timed work as the ledger sees it', { skip, timeout: 60_000 }, () => {
     assert.deepEqual(new Set(runs.flat()), new Set(names));
   });
 
-  test('a job that comes before its time, as by a clock that is ahead, waits for ours', async () => {
+  test('a job that comes before its time, by a clock that is ahead, waits for our clock', async () => {
     const { work, done } = await startProcess();
     const early = { kind: 'expire', block: 'a', subject: account('a'), dueAt: Date.now() + 250 } as const;
     await impose('a', early.dueAt);

@@ -1,4 +1,4 @@
-import { openBullWork } from '../../../src/expiry/bullmq/index.js';
+import { openBullWork } from '../../../src/expiry/bullmq/work.js';
 import { systemClock } from '../../../src/runtime/system-clock.js';
 
 /*

@@ -13,7 +13,7 @@ if (skip !== false) process.stdout.write(`the death of a worker is not tested: $
 const LOCK = 600;
 
 describe('a worker that is killed in the middle of a job', { skip, timeout: 30_000 }, () => {
-  test('is stood in for by another, though both had the job', async (t) => {
+  test('is replaced by another worker, which runs the job again', async (t) => {
     const redis = await openTestRedis();
     t.after(() => redis.close());
     const prefix = redis.freshPrefix();

@@ -60,7 +60,7 @@ describe('reconciliation', { skip, timeout: 30_000 }, () => {
     assert.equal(work.size, 30);
   });
 
-  test('goes on by itself, every so often', async () => {
+  test('repeats by itself', async () => {
     const { work, done } = await world({ reconcileEvery: 100 });
     work.start(doNothing);
     work.plan(taskFor('a', Date.now() + 600));
@@ -73,7 +73,7 @@ describe('reconciliation', { skip, timeout: 30_000 }, () => {
     );
   });
 
-  test('finds a job that was lost by hand, though its remains occupy the id', async () => {
+  test('adds a job that was removed by hand, although its remains occupy the id', async () => {
     const { work, done, healed } = await world();
     work.start(doNothing);
     await work.reconcile();
@@ -87,7 +87,7 @@ describe('reconciliation', { skip, timeout: 30_000 }, () => {
     await done.count(1);
   });
 
-  test('runs again what is kept as finished, though the ledger still has it', async () => {
+  test('runs a task again that is kept as finished while the ledger still has it', async () => {
     const task = taskFor('a', Date.now() - 60 * SECOND);
     const first = await world({ planned: () => [] });
     first.work.plan(task);
@@ -102,7 +102,7 @@ describe('reconciliation', { skip, timeout: 30_000 }, () => {
     assert.deepEqual(second.done.all, [task]);
   });
 
-  test('leaves alone what has only just finished: the ledger is about to hear of it', async () => {
+  test('leaves a job alone that has only just finished: the ledger is about to hear of it', async () => {
     const task = taskFor('a', Date.now() - SECOND);
     const { work, done, healed } = await world({ planned: () => [task] });
     work.start(doNothing);

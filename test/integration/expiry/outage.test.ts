@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { afterEach, describe, test } from 'node:test';
 import { Redis } from 'ioredis';
+import { jobId } from '../../../src/expiry/bullmq/jobs.js';
 import { HOUR, SECOND } from '../../../src/kernel/time.js';
 import { parseRedis } from '../../../src/redis/address.js';
 import { connectRedis } from '../../../src/redis/connection.js';
@@ -13,7 +14,7 @@ import { Log, doNothing, openWorld, taskFor } from './world.js';
 const skip = await skipWithoutRedisServer();
 if (skip !== false) process.stdout.write(`outages of Redis are not tested: ${skip}\n`);
 
-describe('while Redis is away', { skip, timeout: 40_000 }, () => {
+describe('timed work while Redis is away', { skip, timeout: 40_000 }, () => {
   const servers: RedisServer[] = [];
   const worlds: World[] = [];
   afterEach(async () => {
@@ -32,7 +33,7 @@ describe('while Redis is away', { skip, timeout: 40_000 }, () => {
   };
 
   for (const appendOnly of [true, false]) {
-    test(`nothing is lost or done twice, where it ${appendOnly ? 'keeps' : 'loses'} its data`, async () => {
+    test(`loses nothing and does nothing twice if Redis ${appendOnly ? 'keeps' : 'loses'} its data`, async () => {
       const server = await serve({ appendOnly });
       const { work, done, notices } = await world({ redis: server.url });
       work.start(doNothing);
@@ -64,7 +65,7 @@ describe('while Redis is away', { skip, timeout: 40_000 }, () => {
   }
 
   for (const start of ['before', 'after'] as const) {
-    test(`is cut off ${start} it was there: it is known within seconds, and ends come once it is reached again`, async (t) => {
+    test(`knows within seconds that Redis is cut off (${start} it was there), and ends blocks once it is reached again`, async (t) => {
       const server = await serve();
       const proxy = await Proxy.to(server.port);
       t.after(() => proxy.close());
@@ -91,7 +92,7 @@ describe('while Redis is away', { skip, timeout: 40_000 }, () => {
     });
   }
 
-  test('what a worker asked over a connection that is half open is asked again over another', async (t) => {
+  test('asks again over another connection what a worker asked over one that is half open', async (t) => {
     const server = await serve();
     const proxy = await Proxy.to(server.port);
     t.after(() => proxy.close());
@@ -105,7 +106,37 @@ describe('while Redis is away', { skip, timeout: 40_000 }, () => {
     assert.equal(await answer, 'PONG');
   });
 
-  test('FLUSHALL under a waiting worker is healed', async () => {
+  test('plans what Redis refused for want of memory once there is room, and leaves no stale job', async () => {
+    const server = await serve();
+    const { work, notices } = await world({ redis: server.url, silence: 500 });
+    const client = new Redis(server.url);
+    const dueAt = Date.now() + HOUR;
+    work.plan(taskFor('moved', dueAt));
+    await work.settled();
+    await client.config('SET', 'maxmemory', '1');
+    work.plan(taskFor('moved', dueAt + 1));
+    for (let n = 0; n < 1200; n++) work.plan(taskFor(`block-${n % 600}`, dueAt + n));
+    await notices.until((all) => all.some((text) => text.includes('could not be planned')));
+    const moved = taskFor('moved', dueAt + 2);
+    work.plan(moved);
+    work.plan(taskFor('released', dueAt));
+    work.cancel('expire', 'released');
+    assert.equal(work.status.unsent, 602);
+    // Only once the last change was refused as well is it the heartbeat that sends it.
+    const refusals = async (): Promise<number> =>
+      Number(/errorstat_OOM:count=(\d+)/.exec(await client.info('errorstats'))?.[1] ?? 0);
+    const before = await refusals();
+    await eventually('the last changes are refused', async () => (await refusals()) > before);
+    await client.config('SET', 'maxmemory', '0');
+    await work.settled();
+    assert.equal(work.status.unsent, 0);
+    const delayed = await client.zrange('stopgap:expiry:delayed', '0', '-1');
+    client.disconnect();
+    assert.equal(delayed.length, 601);
+    assert.ok(delayed.includes(jobId(moved)));
+  });
+
+  test('is healed after a FLUSHALL under a waiting worker', async () => {
     const server = await serve();
     const { work, done } = await world({ redis: server.url, reconcileEvery: 200 });
     work.start(doNothing);
@@ -119,7 +150,7 @@ describe('while Redis is away', { skip, timeout: 40_000 }, () => {
     assert.equal(done.all.length, 50);
   });
 
-  test('opens without it, and takes up work when it comes', async () => {
+  test('opens without Redis, and takes up work when Redis comes', async () => {
     const server = await serve();
     await server.kill();
     const { work, done, notices } = await world({ redis: server.url, openTimeout: 100 });
@@ -133,7 +164,7 @@ describe('while Redis is away', { skip, timeout: 40_000 }, () => {
     assert.ok(notices.all.length > 0);
   });
 
-  test('closes soon, though a run that ended cannot be reported', async () => {
+  test('closes soon, although a run that ended cannot be reported', async () => {
     const server = await serve();
     const { work } = await world({ redis: server.url });
     const running = new Log<string>();
@@ -156,7 +187,7 @@ describe('while Redis is away', { skip, timeout: 40_000 }, () => {
     assert.ok(Date.now() - from < 8 * SECOND, `took ${Date.now() - from} ms`);
   });
 
-  test('closes at once where it never was there', async () => {
+  test('closes at once if Redis never was there', async () => {
     const { work } = await world({ redis: `redis://127.0.0.1:${await freePort()}`, openTimeout: 50 });
     work.start(doNothing);
     work.plan(taskFor('a', Date.now()));

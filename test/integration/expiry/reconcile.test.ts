@@ -63,7 +63,7 @@ describe('a pass of reconciliation', () => {
     assert.deepEqual(await reconciler.pass(), { ...NOTHING, tasks: 1234 });
   });
 
-  test('removes a stray in the second pass that sees it, and never one seen once', async () => {
+  test('removes a stray in the second pass that sees it, never in the first', async () => {
     const { queue, reconciler } = setUp([]);
     queue.jobs.set('stray', NOON + HOUR);
     assert.deepEqual(await reconciler.pass(), { ...NOTHING, tasks: 0 });
@@ -83,7 +83,7 @@ describe('a pass of reconciliation', () => {
     assert.equal((await reconciler.pass()).removed, 1);
   });
 
-  test('looks past what occupies the id, but for what finished just now', async () => {
+  test('replaces a job that occupies the id, unless it has finished just now', async () => {
     const planned = ['remains', 'long-ago', 'just-now'].map((block) => taskFor(block, NOON));
     const { queue, reconciler } = setUp(planned);
     const [remains, longAgo, justNow] = planned.map((task) => queue.idOf(task));

@@ -4,7 +4,7 @@ import { inspect } from 'node:util';
 import { Redis } from 'ioredis';
 import { StopgapError } from '../../../src/kernel/errors.js';
 import { parseRedis } from '../../../src/redis/address.js';
-import { readInfo } from '../../../src/redis/server.js';
+import { readInfo } from '../../../src/redis/connection.js';
 import { RedisServer, skipWithoutRedisServer, startFakeRedis } from '../../support/redis.js';
 import type { World } from './world.js';
 import { doNothing, openWorld, taskFor } from './world.js';
@@ -42,7 +42,7 @@ describe('the server', { timeout: 30_000 }, () => {
   };
 
   for (const version of ['6.0.0', '5.0.14', '6.1.240']) {
-    test(`is refused where it is as old as ${version}`, async () => {
+    test(`is refused if it is as old as ${version}`, async () => {
       await assert.rejects(world({ redis: await fake(version) }), (error) => {
         assert.ok(error instanceof StopgapError);
         assert.equal(error.code, 'unavailable');
@@ -52,13 +52,13 @@ describe('the server', { timeout: 30_000 }, () => {
     });
   }
 
-  test('is taken where it is just new enough', async () => {
+  test('is taken if it is just new enough', async () => {
     const { work, notices } = await world({ redis: await fake('6.2.0', ['maxmemory_policy:noeviction']) });
     assert.equal(work.status.connection, 'ready');
     assert.deepEqual(notices.all, []);
   });
 
-  test('is refused also where that is found out late', async () => {
+  test('is refused also if its age is found out late', async () => {
     const url = await fake('6.0.9');
     const port = Number(new URL(url).port);
     await closers.pop()!();
@@ -81,7 +81,7 @@ describe('the server', { timeout: 30_000 }, () => {
     assert.equal(readInfo('nonsense').version, '0');
   });
 
-  test('that throws data away when its memory is full is warned of', { skip }, async () => {
+  test('that deletes data when its memory is full causes a warning', { skip }, async () => {
     const server = await serve('--maxmemory-policy', 'allkeys-lru');
     const { notices } = await world({ redis: server.url });
     assert.deepEqual(notices.all, [
@@ -147,7 +147,7 @@ describe('an address of Redis', () => {
     assert.equal(shown('rediss-cluster://a:7000,b:7001'), 'rediss+cluster://a:7000,b:7001');
   });
 
-  test('keeps its secrets aside, those of the settings before those of the URL', () => {
+  test('keeps its secrets aside, and prefers those of the settings to those of the URL', () => {
     const { username, password } = parseRedis('redis://us%40er:p%3Ass%40word@h').secrets();
     assert.deepEqual([username, password], ['us@er', 'p:ss@word']);
     const both = parseRedis({ url: 'redis+sentinel://:a@h/m?sentinelPassword=b', password: 'c' }).secrets();
@@ -167,12 +167,12 @@ describe('an address of Redis', () => {
     ['redis://h?db=1', /not known: db/],
     ['redis://:100%@h', /%25/],
   ] as const) {
-    test(`is refused where it reads ${url}`, () => {
+    test(`is refused if it is ${url}`, () => {
       assert.throws(() => parseRedis(url), { name: 'InvalidInput', field: 'redis', message: why });
     });
   }
 
-  test('that is refused is not repeated', () => {
+  test('is not repeated in the refusal', () => {
     assert.throws(
       () => parseRedis('redis://:s3cret@h:bad'),
       (error) => error instanceof StopgapError && !inspect(error).includes('s3cret'),

@@ -1,6 +1,7 @@
-import type { BullWork, BullWorkOptions, Healed } from '../../../src/expiry/bullmq/index.js';
-import { openBullWork } from '../../../src/expiry/bullmq/index.js';
+import type { BullWork, BullWorkOptions } from '../../../src/expiry/bullmq/work.js';
+import { openBullWork } from '../../../src/expiry/bullmq/work.js';
 import type { TimedTask } from '../../../src/expiry/port.js';
+import type { Healed } from '../../../src/expiry/reconcile.js';
 import type { StopgapError } from '../../../src/kernel/errors.js';
 import type { Instant } from '../../../src/kernel/time.js';
 import { systemClock } from '../../../src/runtime/system-clock.js';

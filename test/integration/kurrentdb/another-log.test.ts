@@ -10,7 +10,7 @@ import { eventually } from '../../support/smtp/eventually.js';
 import { newEvents } from '../../support/store/events.js';
 
 describe('a log of KurrentDB that is another one', { timeout: PATIENCE }, () => {
-  it('is recognised although others have written more to it than was known', () =>
+  it('is recognised although it is longer than the former one', () =>
     Scene.play(async (scene) => {
       const server = await scene.server();
       const store = await scene.store(server.url, { silence: 50 });
@@ -36,7 +36,7 @@ describe('a log of KurrentDB that is another one', { timeout: PATIENCE }, () => 
       assert.equal(follower.seen.length, 10);
     }));
 
-  it('is told by an event that is another one at the same place', () =>
+  it('is recognised by another event at the same place', () =>
     Scene.play(async (scene) => {
       const server = await scene.server();
       const store = await scene.store(server.url, { silence: 50 });
@@ -53,7 +53,7 @@ describe('a log of KurrentDB that is another one', { timeout: PATIENCE }, () => 
       await assert.rejects(follower.subscription.ended, /block-a has another event 4/);
     }));
 
-  it('is not concluded from what retention has taken', () =>
+  it('is not concluded from events that retention has deleted', () =>
     Scene.play(async (scene) => {
       let now: Instant = Date.now();
       const server = await scene.server();
@@ -78,7 +78,7 @@ describe('a log of KurrentDB that is another one', { timeout: PATIENCE }, () => 
       await follower.subscription.ended;
     }));
 
-  it('is said of a position at which no event ends', () =>
+  it('is recognised by a position at which no event ends', () =>
     Scene.play(async (scene) => {
       const server = await scene.server();
       const store = await scene.store(server.url, { silence: 50 });

@@ -19,8 +19,8 @@ import { collect, ids, newEvent, newEvents } from '../../support/store/events.js
 
 const STREAM = 'send-a';
 
-describe('appending to KurrentDB', { timeout: PATIENCE }, () => {
-  it('gives up an append that is never answered, and is healthy again by itself', () =>
+describe('an append to KurrentDB', { timeout: PATIENCE }, () => {
+  it('is given up if it is never answered, and the store becomes healthy again by itself', () =>
     Scene.play(async (scene) => {
       const server = await scene.server();
       const store = await scene.store(server.url, { appendTimeout: SHORT });
@@ -33,7 +33,7 @@ describe('appending to KurrentDB', { timeout: PATIENCE }, () => {
       assert.equal((await store.append(STREAM, [newEvent()], 0)).revision, 1);
     }));
 
-  it('gives up what waits behind an append that is not answered, in the same time', () =>
+  it('is given up in time if it waits for one that is not answered', () =>
     Scene.play(async (scene) => {
       const server = await scene.server();
       const store = await scene.store(server.url, { appendTimeout: SHORT });
@@ -53,7 +53,7 @@ describe('appending to KurrentDB', { timeout: PATIENCE }, () => {
       assert.deepEqual(ids(await collect(store.readStream('block-a'))), ids(events));
     }));
 
-  it('is not spoilt by a server that was dumb at the first question', () =>
+  it('succeeds although the server did not answer the first question', () =>
     Scene.play(async (scene) => {
       const server = await scene.server();
       await server.tell({ do: 'faults', stalled: ['features'] });
@@ -64,7 +64,7 @@ describe('appending to KurrentDB', { timeout: PATIENCE }, () => {
       assert.equal((await store.append(STREAM, [newEvent()], 'none')).revision, 0);
     }));
 
-  it('answers late appends among others without giving up the connection', () =>
+  it('that is late among others does not cost the connection', () =>
     Scene.play(async (scene) => {
       const server = await scene.server();
       const store = await scene.store(server.url);
@@ -78,7 +78,7 @@ describe('appending to KurrentDB', { timeout: PATIENCE }, () => {
     }));
 
   for (const expected of ['none', 'any'] as const) {
-    it(`writes an append once that was written but not answered, and made again (${expected})`, () =>
+    it(`is written once if it was written, not answered, and made again (${expected})`, () =>
       Scene.play(async (scene) => {
         const server = await scene.server();
         const store = await scene.store(server.url, { appendTimeout: SHORT });
@@ -95,7 +95,7 @@ describe('appending to KurrentDB', { timeout: PATIENCE }, () => {
       }));
   }
 
-  it('writes an event once that was written but not answered, and made again among others', () =>
+  it('writes an event once that was written, not answered, and made again among others', () =>
     Scene.play(async (scene) => {
       const server = await scene.server();
       const store = await scene.store(server.url, { appendTimeout: SHORT });
@@ -110,7 +110,7 @@ describe('appending to KurrentDB', { timeout: PATIENCE }, () => {
       assert.deepEqual(ids(await collect(store.readStream(STREAM))), ids([second!, first!, third!]));
     }));
 
-  it('passes over an event of a run that the server knows, further back than a stream is searched', () =>
+  it('passes over an event that the server knows, further back than a stream is searched', () =>
     Scene.play(async (scene) => {
       const store = await scene.store((await scene.server()).url);
       const [old, one, two] = newEvents(3);
@@ -123,7 +123,7 @@ describe('appending to KurrentDB', { timeout: PATIENCE }, () => {
       assert.deepEqual(ids(await collect(store.readStream(STREAM))), ids([old!, ...others, one!, two!]));
     }));
 
-  it('goes on where the log was replaced by a shorter one, and takes nothing new for what was there', () =>
+  it('goes on when the log is replaced by a shorter one, and takes no new event for an old one', () =>
     Scene.play(async (scene) => {
       const server = await scene.server();
       const store = await scene.store(server.url);
@@ -145,7 +145,7 @@ describe('appending to KurrentDB', { timeout: PATIENCE }, () => {
     }));
 
   for (const apart of [-DAY, -HOUR, -250, 0, 11 * SECOND, HOUR, DAY]) {
-    it(`appends to a server whose clock is ${apart / SECOND} s before ours, and knows it`, () =>
+    it(`succeeds on a server whose clock is ${apart / SECOND} s ahead of ours, and the store knows the skew`, () =>
       Scene.play(async (scene) => {
         const server = await scene.server();
         await server.tell({ do: 'skew', by: apart });
@@ -159,7 +159,7 @@ describe('appending to KurrentDB', { timeout: PATIENCE }, () => {
       }));
   }
 
-  it('lets a duplicate through under `any` where neither server nor process knows better', () =>
+  it('under `any` writes a duplicate if neither server nor process remembers the first', () =>
     Scene.play(async (scene) => {
       const server = await scene.server();
       const store = await scene.store(server.url);
@@ -177,7 +177,7 @@ describe('appending to KurrentDB', { timeout: PATIENCE }, () => {
       assert.deepEqual(follower.ids, [event.id, event.id]);
     }));
 
-  it('fails and recovers with a server that is killed in mid-append, losing nothing that was acknowledged', () =>
+  it('fails and recovers with a server that is killed meanwhile, and no acknowledged event is lost', () =>
     Scene.play(async (scene) => {
       const server = await scene.server();
       const store = await scene.store(server.url, { appendTimeout: SHORT });
@@ -210,7 +210,7 @@ describe('appending to KurrentDB', { timeout: PATIENCE }, () => {
     }));
 
   for (const batch of [true, false]) {
-    it(`maps what the server refuses (${batch ? 'BatchAppend' : 'Append'})`, () =>
+    it(`gives the port's errors for what the server refuses (${batch ? 'BatchAppend' : 'Append'})`, () =>
       Scene.play(async (scene) => {
         const server = await scene.server({ batch });
         const store = await scene.store(server.url);
@@ -229,7 +229,7 @@ describe('appending to KurrentDB', { timeout: PATIENCE }, () => {
       }));
   }
 
-  it('learns how much the server takes at once where that is less than by default', () =>
+  it('learns how much the server takes at once if that is less than the default', () =>
     Scene.play(async (scene) => {
       const server = await scene.server();
       const store = await scene.store(server.url);
@@ -244,7 +244,7 @@ describe('appending to KurrentDB', { timeout: PATIENCE }, () => {
       await store.append(STREAM, fitting, 'any');
     }));
 
-  it('takes only what KurrentDB can hold', () =>
+  it('is refused if KurrentDB cannot hold it', () =>
     Scene.play(async (scene) => {
       const store = await scene.store((await scene.server()).url);
       await assert.rejects(store.append('$mine', [newEvent()], 'any'), InvalidInput);
@@ -253,7 +253,7 @@ describe('appending to KurrentDB', { timeout: PATIENCE }, () => {
       }
     }));
 
-  it('reads text as text, and as unreadable what is no JSON or not ours', () =>
+  it('that holds text is read as text; one that holds no JSON, or is not ours, is unreadable', () =>
     Scene.play(async (scene) => {
       const server = await scene.server();
       const store = await scene.store(server.url);
@@ -280,7 +280,7 @@ describe('appending to KurrentDB', { timeout: PATIENCE }, () => {
     }));
 });
 
-describe('opening KurrentDB', { timeout: PATIENCE }, () => {
+describe('a KurrentDB store', { timeout: PATIENCE }, () => {
   it('refuses a URL that cannot be used, and shows no password', async () => {
     for (const url of [
       'http://admin:hush@127.0.0.1:1',
@@ -305,7 +305,7 @@ describe('opening KurrentDB', { timeout: PATIENCE }, () => {
       assert.equal(store.healthy, true);
     }));
 
-  it('refuses where the server refuses the user', () =>
+  it('refuses to open if the server refuses the user', () =>
     Scene.play(async (scene) => {
       const server = await scene.server();
       await server.tell({ do: 'faults', denied: true });
@@ -322,7 +322,7 @@ describe('opening KurrentDB', { timeout: PATIENCE }, () => {
       assert.equal(store.healthy, false);
     }));
 
-  it('says that it is away where a read is never answered', () =>
+  it('says that it is away if a read is never answered', () =>
     Scene.play(async (scene) => {
       const server = await scene.server();
       const store = await scene.store(server.url, { appendTimeout: SHORT });
@@ -333,7 +333,7 @@ describe('opening KurrentDB', { timeout: PATIENCE }, () => {
       assert.equal(await store.head(), 0);
     }));
 
-  it('waits for a reader that takes longer than a server may', () =>
+  it('waits for a reader that is slower than a server may be', () =>
     Scene.play(async (scene) => {
       const server = await scene.server();
       const store = await scene.store(server.url, { appendTimeout: SHORT });

@@ -60,7 +60,7 @@ describe('a KurrentDB cluster', { timeout: PATIENCE }, () => {
     ],
   ];
   for (const [name, depose] of changes) {
-    it(`goes on when its leader ${name}: appends, reads and subscriptions, nothing lost or twice`, () =>
+    it(`goes on when its leader ${name}: appends, reads and subscriptions lose and repeat nothing`, () =>
       Scene.play(async (scene) => {
         const [old, next] = [await scene.server(), await scene.server()];
         await elect(old, [old, next]);
@@ -83,7 +83,7 @@ describe('a KurrentDB cluster', { timeout: PATIENCE }, () => {
       }));
   }
 
-  it('is reached although one of its nodes is behind a cable that was cut', () =>
+  it('is reached although one of its nodes does not answer at all', () =>
     Scene.play(async (scene) => {
       const hole = await BlackHole.open();
       try {
@@ -123,7 +123,7 @@ describe('a KurrentDB cluster', { timeout: PATIENCE }, () => {
       assert.equal(store.healthy, true);
     }));
 
-  it('is found again after nobody could be reached for a while', () =>
+  it('is found again after no node could be reached for a while', () =>
     Scene.play(async (scene) => {
       const [one, two] = [await scene.server(), await scene.server()];
       await elect(one, [one, two]);

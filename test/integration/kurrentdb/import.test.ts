@@ -14,7 +14,7 @@ const LOG = logOf(DOINGS, START, 'iso')
   .join('');
 
 test(
-  'importing twice into KurrentDB adds nothing, though the server has forgotten the ids',
+  'a second import into KurrentDB adds nothing, although the server has forgotten the ids',
   { timeout: PATIENCE },
   (t) =>
     Scene.play(async (scene) => {

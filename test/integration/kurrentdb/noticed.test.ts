@@ -21,7 +21,7 @@ async function saying(stopgap: Stopgap): Promise<readonly [string, number]> {
   return [store, figures.of('stopgap_store_up')];
 }
 
-describe('KurrentDB away, and nobody appends', { timeout: PATIENCE }, () => {
+describe('while KurrentDB is away and there are no appends', { timeout: PATIENCE }, () => {
   for (const role of ['smtp', 'detector', 'api', 'worker']) {
     it(`a process with the role ${role} says so within ten seconds, and when it is back`, (t) =>
       Scene.play(async (scene) => {

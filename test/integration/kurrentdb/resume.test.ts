@@ -2,9 +2,8 @@ import assert from 'node:assert/strict';
 import path from 'node:path';
 import { describe, it } from 'node:test';
 import { SECOND } from '../../../src/kernel/time.js';
-import { Connection } from '../../../src/store/kurrentdb/connection.js';
-import { Nodes } from '../../../src/store/kurrentdb/nodes.js';
-import { Pulse } from '../../../src/store/kurrentdb/pulse.js';
+import { Connection, Nodes } from '../../../src/store/kurrentdb/connection.js';
+import { Pulse } from '../../../src/store/kurrentdb/feed.js';
 import { Reader } from '../../../src/store/kurrentdb/reader.js';
 import type { Retention } from '../../../src/store/kurrentdb/retention.js';
 import { ResumingSubscription } from '../../../src/store/kurrentdb/subscription.js';
@@ -45,7 +44,7 @@ describe('a KurrentDB subscription', { timeout: PATIENCE }, () => {
     ['the server calls it too slow', { do: 'too slow' }],
   ];
   for (const [name, command] of losses) {
-    it(`goes on where it was when ${name}, again and again, while events come`, () =>
+    it(`goes on from its position when ${name}, again and again, while events come`, () =>
       Scene.play(async (scene) => {
         const server = await scene.server();
         const store = await scene.store(server.url);
@@ -67,7 +66,7 @@ describe('a KurrentDB subscription', { timeout: PATIENCE }, () => {
       }));
   }
 
-  it('passes over nothing where a node that has been left behind says that it has given everything', () =>
+  it('misses nothing if a node that lags says that it has given everything', () =>
     Scene.play(async (scene) => {
       // A former leader that has lost its cluster: it answers, from a log of its own.
       const behind = await scene.server({ file: path.join(scene.directory, 'behind.jsonl') });
@@ -125,7 +124,7 @@ describe('a KurrentDB subscription', { timeout: PATIENCE }, () => {
       assert.deepEqual(follower.ids, ids([...before, ...after]));
     }));
 
-  it('begins when a server appears at last, also at the end', () =>
+  it('begins when a server appears at last, also a subscription from the end', () =>
     Scene.play(async (scene) => {
       const server = await scene.server();
       await server.kill();
@@ -142,7 +141,7 @@ describe('a KurrentDB subscription', { timeout: PATIENCE }, () => {
       assert.deepEqual([all.ids, end.ids], [[event.id], [event.id]]);
     }));
 
-  it('tries again where its confirmation does not come', () =>
+  it('tries again if its confirmation does not come', () =>
     Scene.play(async (scene) => {
       const server = await scene.server();
       const store = await scene.store(server.url, { appendTimeout: SHORT });
@@ -170,7 +169,7 @@ describe('a KurrentDB subscription', { timeout: PATIENCE }, () => {
       assert.deepEqual(follower.ids, ids(events));
     }));
 
-  it('tells how long nothing has shown that it is up to date, where the server says nothing', () =>
+  it('says how far it may lag while the server says nothing', () =>
     Scene.play(async (scene) => {
       const server = await scene.server();
       const store = await scene.store(server.url, { appendTimeout: SHORT, silence: 50 });
@@ -209,7 +208,7 @@ describe('a KurrentDB subscription', { timeout: PATIENCE }, () => {
       assert.deepEqual(follower.ids, ids(events));
     }));
 
-  it('hands nothing over twice where the connection is lost in mid-handler', () =>
+  it('hands nothing over twice if the connection is lost while its handler works', () =>
     Scene.play(async (scene) => {
       const server = await scene.server();
       const store = await scene.store(server.url);
@@ -228,7 +227,7 @@ describe('a KurrentDB subscription', { timeout: PATIENCE }, () => {
       assert.deepEqual(follower.ids, ids(events));
     }));
 
-  it('stops while the server is away, and with the store', () =>
+  it('stops while the server is away, and when the store closes', () =>
     Scene.play(async (scene) => {
       const server = await scene.server();
       const store = await scene.store(server.url);

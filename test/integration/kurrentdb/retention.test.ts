@@ -57,7 +57,7 @@ describe('retention in KurrentDB', { timeout: PATIENCE }, () => {
       assert.deepEqual(await metadata(server, 'block-a'), []);
     }));
 
-  it('changes it where it was set otherwise, leaves the rest of the metadata, and takes it away', () =>
+  it('changes a `$maxAge` that was set otherwise, leaves the other metadata, and removes it', () =>
     scene(async ({ server, store }) => {
       await direct(server.url, (client) =>
         client.setStreamMetadata('send-a', { maxCount: 5000, maxAge: 7, owner: 'them' }),
@@ -95,7 +95,7 @@ describe('retention in KurrentDB', { timeout: PATIENCE }, () => {
       assert.equal(await store.sweep(clock.now()), 0, 'that is for the scavenge');
     }));
 
-  it('takes a stream that has outlived all its events for one without any', () =>
+  it('treats a stream whose events are all too old as one without events', () =>
     scene(async ({ server, advance, store }) => {
       await store.setRetention('profile', DAY);
       await store.append('profile-a', newEvents(3), 'none');
@@ -110,7 +110,7 @@ describe('retention in KurrentDB', { timeout: PATIENCE }, () => {
       await assert.rejects(store.append('profile-a', [newEvent()], 'none'), WrongExpectedRevision);
     }));
 
-  it('lets one of two writers have a stream that has outlived all its events', () =>
+  it('lets one of two writers begin a stream whose events are all too old', () =>
     scene(async ({ server, advance, store, open }) => {
       const writers = [store, await open()];
       for (const writer of writers) await writer.setRetention('profile', DAY);
@@ -133,7 +133,7 @@ describe('retention in KurrentDB', { timeout: PATIENCE }, () => {
       }
     }));
 
-  it('is set by several processes at once without a word', () =>
+  it('is set by several processes at once without a report', () =>
     scene(async ({ server, store, open, reports }) => {
       const stores = [store, await open(), await open()];
       const streams = Array.from({ length: 20 }, (_, i) => `send-${i}`);
@@ -150,7 +150,7 @@ describe('retention in KurrentDB', { timeout: PATIENCE }, () => {
       assert.deepEqual(reports, []);
     }));
 
-  it('refuses what is no span of time', () =>
+  it('refuses a value that is no span of time', () =>
     scene(async ({ store }) => {
       for (const span of [-1, 0.5, Number.NaN])
         await assert.rejects(store.setRetention('send', span), InvalidInput);

@@ -9,8 +9,8 @@ import { SECOND } from '../../../src/kernel/time.js';
 import { OutboxedStore } from '../../../src/store/outboxed.js';
 import type { EventStore } from '../../../src/store/port.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
-import type { LocalStore } from '../../../src/store/quarantine.js';
-import { QUARANTINE_STREAM, quarantined } from '../../../src/store/quarantine.js';
+import type { LocalStore } from '../../../src/store/delivery.js';
+import { QUARANTINE_STREAM, quarantined } from '../../../src/store/delivery.js';
 import { ManualClock, NOON } from '../../support/manual-clock.js';
 import { newEvent } from '../../support/store/events.js';
 

@@ -51,7 +51,7 @@ test('an hour of sends that waited is delivered within a second, and is no burst
   assert.deepEqual(await verdictsOn(t, 5, 5 * MINUTE), []);
 });
 
-test('a burst that waited is one', async (t) => {
+test('a burst that waited in the outbox is still a burst', async (t) => {
   const verdicts = await verdictsOn(t, 6, 2 * MINUTE);
   assert.equal(verdicts[0]?.rule.id, 'burst');
 });

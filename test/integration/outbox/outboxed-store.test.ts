@@ -3,8 +3,8 @@ import { describe, test } from 'node:test';
 import { HOUR, SECOND } from '../../../src/kernel/time.js';
 import type { StopgapError } from '../../../src/kernel/errors.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
-import type { Quarantined } from '../../../src/store/quarantine.js';
-import { quarantined } from '../../../src/store/quarantine.js';
+import type { Quarantined } from '../../../src/store/delivery.js';
+import { quarantined } from '../../../src/store/delivery.js';
 import { ManualClock } from '../../support/manual-clock.js';
 import { eventually } from '../../support/smtp/eventually.js';
 import { collect, ids, newEvent, newEvents, START, TRACE } from '../../support/store/events.js';
@@ -43,7 +43,7 @@ describe('an outbox', () => {
     assert.ok(!('outboxedAt' in (event!.data as object)));
   });
 
-  test('is away as soon as the shared store is known to be, although nothing waits', async (t) => {
+  test('says that it is away as soon as the shared store is, although nothing waits', async (t) => {
     const { distant, outbox } = await openScene(t, new ManualClock());
     distant.away = true;
     assert.deepEqual([outbox.waiting, outbox.away, outbox.healthy], [0, true, true]);
@@ -51,7 +51,7 @@ describe('an outbox', () => {
     assert.equal(outbox.away, false);
   });
 
-  test('delivers later, each stream in order, what it took meanwhile', async (t) => {
+  test('delivers later what it took meanwhile, each stream in order', async (t) => {
     const clock = new ManualClock();
     const scene = await openScene(t, clock);
     const { distant, outbox } = scene;
@@ -93,7 +93,7 @@ describe('an outbox', () => {
     assert.equal((await collect(distant.readAll())).length, 600);
   });
 
-  test('lets a stream that gets no answer hold up no other', async (t) => {
+  test('delivers the other streams when one gets no answer', async (t) => {
     const clock = new ManualClock();
     const scene = await openScene(t, clock);
     const { distant, outbox } = scene;
@@ -132,7 +132,7 @@ describe('an outbox', () => {
     assert.deepEqual([outbox.quarantined, lost()], [0, 0]);
   });
 
-  test('knows how many may wait, and since when the oldest does', async (t) => {
+  test('knows how many events may wait, and since when the oldest waits', async (t) => {
     const clock = new ManualClock();
     const scene = await openScene(t, clock, { maxEvents: 500 });
     assert.equal(scene.outbox.limit, 500);
@@ -152,7 +152,7 @@ describe('an outbox', () => {
     assert.equal(await scene.outbox.oldestAt(), again, 'what was delivered is not meant');
   });
 
-  test('lets nothing overtake what waits', async (t) => {
+  test('lets no event overtake one that waits', async (t) => {
     const clock = new ManualClock();
     const scene = await openScene(t, clock);
     scene.distant.away = true;
@@ -166,7 +166,7 @@ describe('an outbox', () => {
     assert.deepEqual(ids(await collect(scene.distant.readAll())), [first.id, second.id]);
   });
 
-  test('survives its process, also one that ended while it delivered', async (t) => {
+  test('survives the end of its process, also in the middle of a delivery', async (t) => {
     const clock = new ManualClock();
     let scene = await openScene(t, clock);
     const { distant } = scene;
@@ -211,7 +211,7 @@ describe('an outbox', () => {
     assert.equal((await scene.again()).outbox.waiting, 0);
   });
 
-  test('full: `defer` refuses, and is not healthy', async (t) => {
+  test('refuses events and is not healthy when it is full, under `defer`', async (t) => {
     const { distant, outbox, lost } = await openScene(t, new ManualClock(), { maxEvents: 2 });
     distant.away = true;
     await outbox.append(ALICE, newEvents(2), 'any');
@@ -220,7 +220,7 @@ describe('an outbox', () => {
     assert.deepEqual([outbox.waiting, lost()], [2, 0]);
   });
 
-  test('full: `accept` goes on without a record, and counts it', async (t) => {
+  test('goes on without a record and counts the loss when it is full, under `accept`', async (t) => {
     const clock = new ManualClock();
     const scene = await openScene(t, clock, { maxEvents: 2, whenFull: 'accept' });
     const { distant, outbox, lost } = scene;
@@ -235,7 +235,7 @@ describe('an outbox', () => {
     assert.deepEqual(ids(await collect(distant.readAll())), ids(kept));
   });
 
-  test('delivers one by one what the store refuses together, and quarantines the one at fault', async (t) => {
+  test('delivers events one by one if the store refuses them together, and quarantines the one at fault', async (t) => {
     const clock = new ManualClock();
     const scene = await openScene(t, clock);
     const { distant, outbox, lost } = scene;
@@ -258,7 +258,7 @@ describe('an outbox', () => {
     assert.ok(refusedAt > START && refusedAt <= clock.now());
   });
 
-  test('loses nothing where an append was written and not answered, and more waits after it', async (t) => {
+  test('loses nothing if an append was written and not answered, and more waits after it', async (t) => {
     const clock = new ManualClock();
     const scene = await openScene(t, clock);
     const { distant, outbox, lost } = scene;
@@ -273,7 +273,7 @@ describe('an outbox', () => {
     assert.deepEqual([outbox.quarantined, lost()], [0, 0]);
   });
 
-  test('takes also what the store refuses at once, so that nobody sends it again: it goes to quarantine', async (t) => {
+  test('takes an event that the store refuses at once: it goes to quarantine, and the client does not send again', async (t) => {
     const clock = new ManualClock();
     const scene = await openScene(t, clock);
     const { distant, outbox } = scene;
@@ -310,7 +310,7 @@ describe('an outbox', () => {
     await emptied(scene);
   });
 
-  test('full of what is in quarantine: `defer` refuses', async (t) => {
+  test('refuses events when it is full of quarantined ones, under `defer`', async (t) => {
     const clock = new ManualClock();
     const scene = await openScene(t, clock, { maxEvents: 1 });
     const { distant, outbox } = scene;
@@ -345,7 +345,7 @@ describe('an outbox', () => {
     assert.equal((await collect(distant.readAll())).length, 5);
   });
 
-  test('goes on where a version left off that noted how far it had come', async (t) => {
+  test('goes on from where an earlier version noted that it had delivered', async (t) => {
     const clock = new ManualClock();
     let scene = await openScene(t, clock);
     const { distant, local } = scene;
@@ -363,7 +363,7 @@ describe('an outbox', () => {
     await emptied(scene);
   });
 
-  test('the same event twice waits once', async (t) => {
+  test('holds an event once that it was given twice', async (t) => {
     const clock = new ManualClock();
     const scene = await openScene(t, clock);
     scene.distant.away = true;
@@ -376,7 +376,7 @@ describe('an outbox', () => {
     assert.equal((await collect(scene.distant.readAll())).length, 1);
   });
 
-  test('decisions never wait: they depend on what is in the stream', async (t) => {
+  test('never lets a decision wait, since it depends on what the stream holds', async (t) => {
     const taken: string[] = [];
     const { distant, outbox } = await openScene(t, new ManualClock(), {
       onTaken: (stream) => taken.push(stream),

@@ -57,7 +57,7 @@ describe('a snapshot file', () => {
     assert.equal((await others.list()).length, 1);
   });
 
-  test('is refused where it is truncated, anywhere', async (t) => {
+  test('is refused if it is truncated at any place', async (t) => {
     const folder = new SnapshotFolder(await folderOf(t), PROVENANCE);
     const size = await folder.write(7, STATE, SIGNAL);
     for (const length of [size - 1, size - 300_000, size >> 1, 100, 59, 30, 5, 0]) {
@@ -74,7 +74,7 @@ describe('a snapshot file', () => {
     await refused(folder, last!, 8, /truncated/);
   });
 
-  test('is refused where any bit has flipped', async (t) => {
+  test('is refused if any bit has flipped', async (t) => {
     const folder = new SnapshotFolder(await folderOf(t), PROVENANCE);
     const size = await folder.write(7, STATE, SIGNAL);
     const [file] = await folder.list();
@@ -91,7 +91,7 @@ describe('a snapshot file', () => {
     assert.deepEqual(await folder.read(file!, 7), STATE, 'all that was wrong were the bits');
   });
 
-  test('is refused of another format, version, other categories, or ahead of the store', async (t) => {
+  test('is refused if its format, version or categories differ, or if it is ahead of the store', async (t) => {
     const dir = await folderOf(t);
     const folder = new SnapshotFolder(dir, PROVENANCE);
     await folder.write(7, STATE, SIGNAL);
@@ -113,7 +113,7 @@ describe('a snapshot file', () => {
     await refused(folder, file!, 7, /another format/);
   });
 
-  test('leaves nothing behind where it is given up; drafts of a kill go when they are old', async (t) => {
+  test('leaves no draft when it is given up; drafts of a killed process are deleted when they are old', async (t) => {
     const dir = await folderOf(t);
     const folder = new SnapshotFolder(dir, PROVENANCE);
     await assert.rejects(
@@ -184,7 +184,7 @@ describe('a start', () => {
     assert.match(second.logs.join(''), /start from a snapshot/);
   });
 
-  test('passes over what is damaged, with a word in the log, and takes the one before', async (t) => {
+  test('passes over a damaged snapshot, says so in the log, and takes the one before', async (t) => {
     const { dir, clock } = await withTwo(t);
     const files = await snapshotsIn(dir);
     assert.equal(files.length, 2);
@@ -201,7 +201,7 @@ describe('a start', () => {
     assert.deepEqual(third.models.dump(), (await node(dir, clock)).models.dump(), 'nothing is left of it');
   });
 
-  test('takes nothing from a store that is older, or has become another', async (t) => {
+  test('takes no snapshot if the store is older, or has become another', async (t) => {
     const { dir, clock } = await withTwo(t);
     const older = await node(dir, clock);
     await older.snapshots.restore(storeOf(LOG.slice(0, 25)));
@@ -215,7 +215,7 @@ describe('a start', () => {
     assert.match(other.logs.join(''), /made from another store/);
   });
 
-  test('takes one whose last send has gone by its age, but not whose last decision has', async (t) => {
+  test('takes a snapshot whose last send is deleted by its age, but none whose last decision is', async (t) => {
     const { dir } = await withTwo(t);
     const clock = new ManualClock(LOG[LAST - 1]!.recordedAt);
     const withoutSends = storeOf(
@@ -234,7 +234,7 @@ describe('a start', () => {
     assert.equal(decisionsGone.models.position, 0);
   });
 
-  test('waits for a store that is away, rather than fold everything', async (t) => {
+  test('waits for a store that is away, and does not fold everything', async (t) => {
     const { dir, clock } = await withTwo(t);
     const { models, snapshots } = await node(dir, clock);
     const away = { ...storeOf(LOG), head: () => Promise.reject(new StoreUnavailable('it is away')) };
@@ -243,14 +243,14 @@ describe('a start', () => {
     assert.equal(models.position, LAST);
   });
 
-  test('of other roles finds none', async (t) => {
+  test('of other roles finds no snapshot', async (t) => {
     const { dir, clock } = await withTwo(t);
     const { models, snapshots } = await node(dir, clock, { categories: DECISIONS_ONLY });
     await snapshots.restore(storeOf(LOG));
     assert.equal(models.position, 0);
   });
 
-  test('goes on where the folder cannot be read, and where no snapshot can be written', async (t) => {
+  test('goes on if the folder cannot be read, or no snapshot can be written', async (t) => {
     const dir = await folderOf(t);
     await mkdir(path.dirname(dir), { recursive: true });
     await writeFile(dir, 'a file, not a folder');

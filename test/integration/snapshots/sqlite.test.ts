@@ -37,7 +37,7 @@ async function follow(store: EventStore, folder: string, clock: ManualClock, eve
   return started;
 }
 
-test('over SQLite: ended cleanly, ended at once, without snapshots: always the same read models', async (t) => {
+test('the read models over SQLite are the same after a clean end, after a kill, and without snapshots', async (t) => {
   const dir = await mkdtemp(path.join(tmpdir(), 'stopgap-snapshots-'));
   t.after(() => rm(dir, { recursive: true, force: true }));
   const folder = path.join(dir, 'snapshots');

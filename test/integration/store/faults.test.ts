@@ -30,7 +30,7 @@ describe('a store in trouble', () => {
     await fs.rm(directory, { recursive: true });
   });
 
-  it('gives a stored event that it cannot read as such, in every kind of reading', async () => {
+  it('marks a stored event that it cannot read as unreadable, in every kind of read', async () => {
     await open();
     await store.append('send-a', newEvents(3), 'none');
     await store.close();
@@ -78,7 +78,7 @@ describe('a store in trouble', () => {
     assert.equal(store.healthy, true);
   });
 
-  it('rejects what a dying writer had not answered, starts another, and misses no event', async () => {
+  it('rejects the appends that a dying writer had not answered, starts another, and misses no event', async () => {
     await open();
     const seen: string[] = [];
     const tally = new Tally();
@@ -108,7 +108,7 @@ describe('a store in trouble', () => {
     assert.deepEqual(seen, ids(written));
   });
 
-  it('is unhealthy from the death of the writer on, until an append succeeds', async () => {
+  it('is unhealthy from the death of the writer until an append succeeds', async () => {
     await open();
     const lost = store.append('send-a', newEvents(1), 'any');
     const rejected = assert.rejects(lost, StoreUnavailable);
@@ -119,7 +119,7 @@ describe('a store in trouble', () => {
     assert.equal(store.healthy, true);
   });
 
-  it('becomes healthy again by itself: whoever looks before appending would never append', async () => {
+  it('becomes healthy again by itself, without an append', async () => {
     await open();
     const lost = assert.rejects(store.append('send-a', newEvents(1), 'any'), StoreUnavailable);
     await store.writer.thread.kill();
@@ -147,7 +147,7 @@ describe('a store in trouble', () => {
     assert.deepEqual(ids(await collect(store.readStream('send-a'))), [event.id]);
   });
 
-  it('takes so many appends at once and no more', async () => {
+  it('takes a bounded number of appends at once', async () => {
     await open();
     const appends = newEvents(20_001).map((event, i) => store.append(`send-${i % 50}`, [event], 'any'));
     const last = appends.pop()!;
@@ -157,7 +157,7 @@ describe('a store in trouble', () => {
     assert.equal(store.healthy, true);
   });
 
-  it('lets a wrong revision leave its health alone', async () => {
+  it('stays healthy after a wrong revision', async () => {
     await open();
     await assert.rejects(store.append('send-a', newEvents(1), 7));
     assert.equal(store.healthy, true);
@@ -178,7 +178,7 @@ describe('a store in trouble', () => {
     assert.equal(seen.size, 500);
   });
 
-  it('lets a stream that retention emptied begin anew', async () => {
+  it('lets a stream begin anew that retention has emptied', async () => {
     await open();
     await store.setRetention('send', DAY);
     await store.append('send-a', newEvents(2), 'none');
@@ -188,7 +188,7 @@ describe('a store in trouble', () => {
     assert.equal((await store.append('send-a', newEvents(1), 'none')).revision, 2);
   });
 
-  it('does not let one event from the future keep all others', async () => {
+  it('deletes old events although one claims to come from the future', async () => {
     await open();
     await store.setRetention('send', DAY);
     clock.advance(400 * DAY);

@@ -47,7 +47,7 @@ describe('a store that an earlier version has written', () => {
     await rm(directory, { recursive: true });
   });
 
-  test('opens, folds and answers as it did', async () => {
+  test('opens, folds and answers as it did before', async () => {
     const bodies: Record<string, unknown> = {};
     for (const target of Object.keys(golden.bodies)) {
       const { status, json, text } = await call(node.url, 'GET', target);

@@ -32,14 +32,14 @@ async function closedStore(t: TestContext): Promise<{ folder: string; file: stri
   return { folder, file };
 }
 
-describe('looking at a store from outside', () => {
-  test('that is not there finds nothing and makes nothing', (t) => {
+describe('a look at a store from outside', () => {
+  test('finds nothing and makes nothing if there is no store', (t) => {
     const folder = temporaryDirectory(t);
     assert.deepEqual(inspectStore(path.join(folder, 'events.db')), { state: 'absent', size: 0, logSize: 0 });
     assert.deepEqual(readdirSync(folder), []);
   });
 
-  test('that nobody has open looks through it, counts, and changes nothing', async (t) => {
+  test('reads and counts a store that no process has open, and changes nothing', async (t) => {
     const { folder, file } = await closedStore(t);
     const before = contents(folder);
     const found = inspectStore(file);
@@ -51,7 +51,7 @@ describe('looking at a store from outside', () => {
     assert.deepEqual(contents(folder), before);
   });
 
-  test('whose process was killed says so, and leaves it to the next start', async (t) => {
+  test('says that its process was killed, and leaves the store to the next start', async (t) => {
     const folder = path.join(temporaryDirectory(t), 'data');
     const store = await openSqliteStore({ file: path.join(folder, 'events.db'), clock: new ManualClock() });
     await store.append('send-a', newEvents(1), 'any');

@@ -62,7 +62,7 @@ describe('opening a store', () => {
     });
   });
 
-  it('refuses what is no database', async () => {
+  it('refuses a file that is no database', async () => {
     await fs.writeFile(file, 'Dear diary, today I was opened as a database.'.repeat(10));
     await refuses(/not a Stopgap store/);
     await fs.writeFile(file, 'SQLite format 3\0');
@@ -106,7 +106,7 @@ describe('opening a store', () => {
     await refuses(/another program.*recipes/);
   });
 
-  it('refuses what a newer version wrote', async () => {
+  it('refuses a store that a newer version wrote', async () => {
     await fill(1);
     const db = new Database(file);
     db.pragma('user_version = 99');
@@ -114,7 +114,7 @@ describe('opening a store', () => {
     await refuses(/newer Stopgap \(format 99.*upgrade/);
   });
 
-  it('upgrades what an older version wrote, once', async () => {
+  it('upgrades a store that an older version wrote, once', async () => {
     await fill(2);
     const db = new Database(file);
     db.exec('DROP VIEW event_log; ALTER TABLE events DROP COLUMN trace');
@@ -140,7 +140,7 @@ describe('opening a store', () => {
     await refuses(/damaged/);
   });
 
-  it('refuses a path that can be no file', async () => {
+  it('refuses a path that cannot be a file', async () => {
     await refuses(/not a file/, directory);
     await fs.writeFile(file, '');
     await refuses(/directory/, path.join(file, 'below', 'events.db'));
@@ -171,7 +171,7 @@ describe('opening a store', () => {
     await (await open()).close();
   });
 
-  it('refuses a file that another process holds, until that one is gone, however it went', async () => {
+  it('refuses a file that another process holds, until that process has ended in any way', async () => {
     const child = new LoadChild(file, 'parallel', 1_000_000);
     await child.wrote(10);
     await refuses(new RegExp(`in use by process ${child.pid} `));

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { FOLDING } from '../../../src/snapshots/fingerprint.js';
+import { FOLDING } from '../../../src/snapshots/snapshots.js';
 import { sources } from './imports.js';
 
 /** What is imported for its types alone. */

@@ -10,7 +10,7 @@ import { observables, throughFrames } from '../../support/restored.js';
 import { blockEvent } from '../../support/sends.js';
 
 describe('read models that were dumped and restored', () => {
-  test('go on just as those that folded everything, wherever the cut', () => {
+  test('go on like those that folded everything, wherever the cut is', () => {
     const shown = { verdicts: 0, blocks: 0, exemptions: 0, events: 0, compared: 0, judged: 0 };
     fc.assert(
       fc.property(
@@ -51,7 +51,7 @@ describe('read models that were dumped and restored', () => {
     for (const [what, count] of Object.entries(shown)) assert.ok(count > 100, `only ${count} ${what}`);
   });
 
-  test('differ where one event of the rest is missing', () => {
+  test('differ if one event of the rest is missing', () => {
     const log = logOf(
       Array.from({ length: 9 }, () => [MINUTE, { kind: 'send', user: 1, recipients: 1, skew: 0 }]),
     );
@@ -118,7 +118,7 @@ describe('a dump of a window table', () => {
     table.add(row, 1, at, 1000);
   }
 
-  test('stands while the table goes on, over many pages, evictions and clearings', () => {
+  test('does not change while the table goes on, over many pages, evictions and clearings', () => {
     const table = new WindowTable(columns);
     for (let key = 0; key < 1500; key++) add(table, `k${key}`, AT);
     for (let key = 0; key < 300; key++) add(table, `later${key}`, AT + 3 * HOUR);

@@ -22,7 +22,7 @@ function watched() {
 const AWAY = new Error('away');
 
 describe('the health of a store', () => {
-  test('is lost where a look fails, with the reason, and comes back by retries', async () => {
+  test('is lost when a check fails, with the reason, and comes back by retries', async () => {
     const { health, looks, state } = watched();
     const look = health.look();
     looks.shift()!.reject(AWAY);
@@ -40,7 +40,7 @@ describe('the health of a store', () => {
     health.close();
   });
 
-  test('needs one look less for each time that appends have gone through', async () => {
+  test('needs one check less after appends have succeeded', async () => {
     const { health, looks } = watched();
     health.succeed();
     health.succeed();
@@ -54,7 +54,7 @@ describe('the health of a store', () => {
     assert.equal(looks.length, 1, 'a look is no append');
   });
 
-  test('is not lost by a look that fails while an append goes through', async () => {
+  test('is not lost by a check that fails while an append succeeds', async () => {
     const { health, looks } = watched();
     const look = health.look();
     health.succeed();
@@ -63,7 +63,7 @@ describe('the health of a store', () => {
     assert.equal(health.good, true);
   });
 
-  test('closed while it looks, tells nobody and tries no more', async () => {
+  test('is reported no more, and tried no more, once it is closed during a check', async () => {
     const { health, looks, state } = watched();
     const look = health.look();
     health.close();
