@@ -8,9 +8,14 @@ import { clientNetwork, domainOf } from '../sending/identity.js';
 import type { SenderIdentity, Subject } from '../sending/subjects.js';
 import { parseSubject, senderIdentity } from '../sending/subjects.js';
 import { BAD_CREDENTIALS, LOGIN_LATER, refusalReply, replyLine } from '../smtp/replies.js';
-import { entriesInForce } from './block-entries.js';
+import type { BlockJson } from './block-view.js';
+import { blockShape, blockView, blockViewAt, entriesInForce } from './block-view.js';
 import { ACCOUNT_STATES } from './dependencies.js';
+import type { RefusalJson, Refusing } from './check-findings.js';
 import {
+  behindSentence,
+  behindShape,
+  cameAs,
   failedLoginsShape,
   failedSentence,
   failedView,
@@ -18,19 +23,17 @@ import {
   notItsAddress,
   observing,
   outages,
+  recordedOf,
+  refusalSentence,
+  refusalShape,
   troubleOf,
-} from './check-login.js';
-import type { RefusalJson } from './check-history.js';
-import { behindSentence, behindShape, recordedOf, refusalShape } from './check-history.js';
-import type { Refusing } from './check-sentence.js';
-import { cameAs, refusalSentence } from './check-sentence.js';
+} from './check-findings.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Route } from './http/route.js';
 import { ok, route } from './http/route.js';
-import { instantInput, oneOf, once } from './inputs.js';
-import type { BlockJson } from './shapes.js';
-import { blockShape, coverShape, windowShape } from './shapes.js';
-import { blockView, blockViewAt, subjectView, windowView } from './views.js';
+import { instantInput, once, oneOf, subjectView } from './shapes.js';
+import { windowShape, windowView } from './senders.js';
+import { coverShape } from './exemptions.js';
 
 const LATEST_REFUSALS = 5;
 

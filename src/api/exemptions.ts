@@ -1,21 +1,90 @@
 import { z } from 'zod';
+import type { ActiveBlock } from '../../projections/blocks/active-blocks.js';
 import type { Exemption } from '../../projections/blocks/exemptions.js';
+import { coverageOf } from '../../projections/blocks/exemptions.js';
 import type { BlockFact } from '../blocks/events.js';
-import { newId } from '../runtime/ids.js';
+import { isOver } from '../blocks/state.js';
 import { StopgapError } from '../kernel/errors.js';
 import type { NewEvent } from '../kernel/events.js';
 import { NEVER_BLOCK } from '../rules/never-block.js';
-import { SUBJECT_TYPES, parsePattern } from '../sending/subjects.js';
+import { newId } from '../runtime/ids.js';
+import { TimeSlice } from '../runtime/time-slice.js';
+import type { Subject } from '../sending/subjects.js';
+import { DIRECTIONS, parsePattern, SUBJECT_TYPES } from '../sending/subjects.js';
 import { BLOCKS } from './blocks.js';
-import { carryOut, replayed } from './commands.js';
-import { cursorOf, keyOfCursor } from './cursor.js';
+import { carryOutOn, replayed } from './commands.js';
 import type { ApiDependencies } from './dependencies.js';
-import { blocksOfExempt, exemptBlocksView } from './exempt-blocks.js';
 import type { Route } from './http/route.js';
 import { ok, route } from './http/route.js';
-import { anyOf, noteInput, oneOf, once, spanInputs, spanOf, subjectInput, wholeNumber } from './inputs.js';
-import { exemptionShape, grantedExemptionShape, listOf } from './shapes.js';
-import { exemptionView } from './views.js';
+import {
+  anyOf,
+  cursorOf,
+  instantShape,
+  instantView,
+  keyOfCursor,
+  listOf,
+  noteInput,
+  once,
+  oneOf,
+  spanInputs,
+  spanOf,
+  subjectInput,
+  subjectShape,
+  subjectView,
+  wholeNumber,
+} from './shapes.js';
+
+export const exemptionShape = z
+  .object({
+    id: z.string(),
+    subject: subjectShape,
+    reason: z.string(),
+    until: instantShape.nullable().meta({ description: 'Null is for ever.' }),
+    origin: z.enum(['rules', 'admin']),
+    by: z.string().nullable(),
+    at: instantShape.nullable(),
+    saved: z.int().meta({ description: 'How often it kept a rule from acting.' }),
+    savedAt: instantShape.nullable(),
+  })
+  .meta({ id: 'Exemption' });
+/** So many are named. */
+
+export const EXEMPT_BLOCKS_NAMED = 100;
+export const grantedExemptionShape = exemptionShape
+  .extend({
+    blocks: z
+      .array(
+        z.object({
+          ...{ id: z.string(), subject: subjectShape, direction: z.enum(DIRECTIONS) },
+          until: instantShape.nullable().meta({ description: 'Null is for ever.' }),
+          release: z.string().meta({ description: 'POST there to end it.' }),
+        }),
+      )
+      .meta({
+        description: `Blocks in force that it covers, ${EXEMPT_BLOCKS_NAMED} at most: an exemption ends no block, so they go on refusing.`,
+      }),
+  })
+  .meta({ id: 'GrantedExemption' });
+export const coverShape = z
+  .object({ id: z.string(), reason: z.string(), subject: subjectShape })
+  .meta({ id: 'Cover' });
+export type ExemptionJson = z.infer<typeof exemptionShape>;
+export type GrantedExemptionJson = z.infer<typeof grantedExemptionShape>;
+export type CoverJson = z.infer<typeof coverShape>;
+export function exemptionView(exemption: Exemption): ExemptionJson {
+  const { id, subject, reason, until, origin, by, at, saved, savedAt } = exemption;
+  return {
+    id,
+    subject: subjectView(subject),
+    reason,
+    until: instantView(until),
+    origin,
+    by: by ?? null,
+    at: instantView(at),
+    saved,
+    savedAt: instantView(savedAt),
+  };
+}
 
 const EXEMPTIONS = '/api/v1/exemptions';
 
@@ -82,7 +151,7 @@ export function exemptionRoutes(deps: ApiDependencies): readonly Route[] {
         const { subject: raw, reason, ...span } = ask.body;
         const subject = parsePattern(raw.type, raw.value);
         const command = { kind: 'grant', subject, ...spanOf(span), reason, newId: newId() } as const;
-        const { facts, standing, repeated } = await carryOut(deps, ask, subject, command);
+        const { facts, standing, repeated } = await carryOutOn(deps, ask, subject, command);
         const granted = facts.find((fact) => fact.type === 'ExemptionGranted');
         const id = granted?.data.exemption ?? standing.exemption!.id;
         // A request that is sent again may find what it granted revoked by now.
@@ -123,7 +192,7 @@ export function exemptionRoutes(deps: ApiDependencies): readonly Route[] {
         }
         // Of one that is revoked too: the same request may have done that.
         const subject = models.exemptions.subjectOf(id) ?? inForce(id).subject;
-        await carryOut(deps, ask, subject, { kind: 'revoke', exemption: id, ...ask.body });
+        await carryOutOn(deps, ask, subject, { kind: 'revoke', exemption: id, ...ask.body });
         return { status: 204 };
       },
     }),
@@ -134,4 +203,30 @@ type Granted = Extract<BlockFact, { readonly type: 'ExemptionGranted' }> & NewEv
 
 function asGranted({ data: { exemption: id, ...terms }, by, at }: Granted): Exemption {
   return { id, ...terms, origin: 'admin', by, at, saved: 0 };
+}
+
+/** The blocks that go on although rules must no longer act on their subjects. */
+export async function blocksOfExempt(
+  exempt: readonly Subject[],
+  { models, clock }: Pick<ApiDependencies, 'models' | 'clock'>,
+): Promise<readonly ActiveBlock[]> {
+  if (exempt.length === 0) return [];
+  const [covers, now, share] = [coverageOf(exempt), clock.now(), new TimeSlice()];
+  const found: ActiveBlock[] = [];
+  for (const block of models.activeBlocks.all()) {
+    if (!isOver(block.until, now) && covers(block)) found.push(block);
+    if (found.length === EXEMPT_BLOCKS_NAMED) break;
+    if (share.spent()) await share.turn();
+  }
+  return found;
+}
+
+function exemptBlocksView(
+  blocks: readonly ActiveBlock[],
+  blocksPath: string,
+): GrantedExemptionJson['blocks'] {
+  return blocks.map((block) => ({
+    ...{ id: block.id, subject: subjectView(block), direction: block.direction },
+    ...{ until: instantView(block.until), release: `${blocksPath}/${block.id}/release` },
+  }));
 }

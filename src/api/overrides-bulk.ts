@@ -3,20 +3,18 @@ import { z } from 'zod';
 import { isOver } from '../blocks/state.js';
 import type { Instant } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
-import { carryOutBatch } from '../commands/override-batch.js';
-import type { OverrideCommandHandler } from '../commands/override-commands.js';
+import { carryOutBatch, OverrideCommandHandler } from '../commands/override-commands.js';
 import type { OverrideCommand } from '../overrides/decide.js';
 import { overrideEntry, overrideSubject } from '../overrides/parse.js';
 import { subjectKey } from '../sending/subjects.js';
 import { contextOf, shown } from './commands.js';
 import type { ApiDependencies } from './dependencies.js';
-import { faultsOf } from './http/check-input.js';
 import type { FieldFault } from './http/problem.js';
-import { invalid } from './http/problem.js';
+import { faultsOf, invalid } from './http/problem.js';
 import type { Route } from './http/route.js';
 import { ok, route } from './http/route.js';
-import { noteInput } from './inputs.js';
-import { unusedOf, unusedShape } from './override-views.js';
+import { noteInput } from './shapes.js';
+import { OVERRIDES, unusedOf, unusedShape } from './overrides.js';
 
 const MOST_ENTRIES = 10_000;
 /** Bytes. */
@@ -48,15 +46,12 @@ const outcome = z.object({
 });
 
 /** Sets and removes many overrides at once: what a hosting panel that syncs its customers uses. */
-export function bulkRoute(
-  path: string,
-  deps: ApiDependencies,
-  overrideCommands: OverrideCommandHandler,
-): Route {
-  const { models, clock, log } = deps;
+export function bulkOverridesRoute(deps: ApiDependencies): Route {
+  const { models, clock, log, store } = deps;
+  const overrideCommands = new OverrideCommandHandler(store, clock);
   return route<unknown, readonly unknown[]>({
     method: 'put',
-    path,
+    path: OVERRIDES,
     summary: 'Set or remove the overrides of many accounts and domains; others are left alone',
     role: 'operator',
     body: { schema: entries, limit: LARGEST, ndjson: MOST_ENTRIES },

@@ -8,16 +8,8 @@ import type { Clock, Instant } from '../kernel/time.js';
 import type { Subject } from '../sending/subjects.js';
 import type { EventStore } from '../store/port.js';
 import type { Tracing } from '../tracing/tracing.js';
-import type { CommandContext, Folding, Handled } from './handle-command.js';
+import type { CommandContext, Decider, Handled } from './handle-command.js';
 import { handleCommand, readHistory } from './handle-command.js';
-
-export interface BlockContext extends CommandContext {
-  /**
-   * Looks at the version of the block that the command names, which is the position of its last event, and throws where
-   * the command must not be carried out on it.
-   */
-  readonly inspect?: ((version: number) => void) | undefined;
-}
 
 export interface Executed extends Omit<Handled<Standing, BlockFact>, 'before'> {
   /** As it was before. */
@@ -68,28 +60,30 @@ export class BlockCommandHandler {
     this.#tracing = tracing;
   }
 
-  /** @throws StopgapError as `decide` does; what `inspect` throws; StoreUnavailable */
-  async execute(subject: Subject, command: BlockCommand, context: BlockContext): Promise<Executed> {
+  /**
+   * A precondition is compared with the version of the block that the command names: the position of its last event.
+   *
+   * @throws StopgapError as `decide` does, or `precondition-failed`; StoreUnavailable
+   */
+  async execute(subject: Subject, command: BlockCommand, context: CommandContext): Promise<Executed> {
     const span = this.#tracing?.command(command.kind, subject, context.trace);
-    const { by, inspect } = context;
-    let trace = context.trace;
+    let { trace } = context;
     try {
       const { before, ...handled } = await handleCommand(
         this.#store,
         this.#clock,
-        folding(subject, 'block' in command ? command.block : undefined),
-        ({ state: { standing, version }, trace: last }, now) => {
-          trace = span?.begin(last) ?? trace;
-          inspect?.(version);
-          return decide({ ...command, now }, standing);
-        },
-        { ...context, trace: () => trace },
+        deciderOn(subject, 'block' in command ? command.block : undefined),
+        command,
+        { ...context, trace: (last) => (trace = span?.begin(last) ?? trace) },
       );
       const { standing } = before;
       const { facts, repeated } = handled;
       span?.end(facts);
       if (facts.length > 0 && !repeated)
-        this.#onDecided({ subject, facts, standing, by, durableAt: this.#clock.now(), trace });
+        this.#onDecided({
+          ...{ subject, facts, standing, by: context.by },
+          ...{ durableAt: this.#clock.now(), trace },
+        });
       return { ...handled, standing, trace };
     } catch (error) {
       span?.fail(error);
@@ -104,11 +98,12 @@ export class BlockCommandHandler {
 
   /** The subject's present state. @throws StoreUnavailable */
   async standing(subject: Subject): Promise<Standing> {
-    return (await readHistory(this.#store, folding(subject))).state.standing;
+    return (await readHistory(this.#store, deciderOn(subject))).state.standing;
   }
 }
 
-function folding(subject: Subject, block?: string): Folding<Read> {
+/** @param block the one that the command names */
+function deciderOn(subject: Subject, block?: string): Decider<BlockCommand, Read, BlockFact> {
   return {
     stream: blockStream(subject),
     initial: { standing: NOTHING_YET, version: 0 },
@@ -120,5 +115,7 @@ function folding(subject: Subject, block?: string): Folding<Read> {
       const concerned = effects.some(({ data }) => 'block' in data && data.block === wanted);
       return { standing, version: concerned ? event.position : read.version };
     },
+    decide: (command, { standing }, now) => decide({ ...command, now }, standing),
+    version: (_command, { state }) => state.version,
   };
 }

@@ -16,6 +16,17 @@ export interface CommandContext {
   readonly trace?: string | undefined;
   /** What the command's events are recognised by: with the same seed it is carried out once, wherever and however often. */
   readonly seed?: string | undefined;
+  readonly precondition?: Precondition | undefined;
+}
+
+/** A version of what a command changes; null where there is nothing that it could change. */
+export type Version = number | string | null;
+
+/** The command is carried out only on a version that matches. */
+export interface Precondition {
+  /** The name of what must not have changed, for the message. */
+  readonly what: string;
+  readonly matches: (version: number | string) => boolean;
 }
 
 /** A stream, and what it is folded into. */
@@ -23,6 +34,17 @@ export interface Folding<State> {
   readonly stream: string;
   readonly initial: State;
   readonly evolve: (state: State, event: RecordedEvent) => State;
+}
+
+/** What is specific to one kind of command; {@link handleCommand} does the rest. */
+export interface Decider<Command, State, F extends Fact> extends Folding<State> {
+  /** What a command brings about: no fact where there is nothing left to do. */
+  readonly decide: (command: Command, state: State, now: Instant) => readonly F[];
+  /**
+   * The version that a precondition is compared with. Undefined where the command's change has been made already: then
+   * no precondition fails (RFC 9110, 13.1.1).
+   */
+  readonly version: (command: Command, history: History<State>, now: Instant) => Version | undefined;
 }
 
 /** What a stream says, each event counted once under its id. */
@@ -76,22 +98,21 @@ export async function readHistory<State>(
  * race reads and decides again, and first looks for the events of its own command: two that carry out the same request
  * both get the result of the first.
  *
- * @param decide what the command brings about; what it throws ends the command
- * @param context where `trace` is a function, it is asked once it has been decided
+ * @param context where `trace` is a function, it is asked each time the stream has been read, with the last trace there
  * @param wait how it waits for so many milliseconds after a lost race
- * @throws what `decide` throws; StoreUnavailable, also after too many lost races
+ * @throws what `decide` throws; StopgapError `precondition-failed`; StoreUnavailable, also after too many lost races
  */
-export async function handleCommand<State, F extends Fact>(
+export async function handleCommand<Command, State, F extends Fact>(
   store: Pick<EventStore, 'append' | 'readStream'>,
   clock: Clock,
-  folding: Folding<State>,
-  decide: (history: History<State>, now: Instant) => readonly F[],
+  decider: Decider<Command, State, F>,
+  command: Command,
   context: Omit<CommandContext, 'trace'> & {
-    readonly trace?: string | (() => string | undefined) | undefined;
+    readonly trace?: string | ((last: string | undefined) => string | undefined) | undefined;
   },
   wait: (span: Milliseconds) => Promise<unknown> = setTimeout,
 ): Promise<Handled<State, F>> {
-  const { seed, trace } = context;
+  const { seed, trace, precondition } = context;
   // The same in each attempt: one that was written although it seemed to be lost is recognised.
   const ids: string[] = [];
   const idAt = (index: number): string =>
@@ -101,7 +122,7 @@ export async function handleCommand<State, F extends Fact>(
   const pauses = new Backoff(PAUSES);
   for (let attempt = 1; ; attempt++) {
     const own: { event: F & RecordedEvent; before: State }[] = [];
-    const history = await readHistory(store, folding, (event, before) => {
+    const history = await readHistory(store, decider, (event, before) => {
       if (isOwn(event.id, own.length)) own.push({ event: event as F & RecordedEvent, before });
     });
     const { state: before, position } = history;
@@ -109,13 +130,14 @@ export async function handleCommand<State, F extends Fact>(
       const facts = own.map(({ event }) => event);
       return { facts, before: own[0]!.before, position, repeated: facts[0]!.id !== idAt(0) };
     }
+    const traced = { ...context, trace: typeof trace === 'function' ? trace(history.trace) : trace };
     const now = clock.now();
-    const facts = decide(history, now);
+    if (precondition !== undefined) check(precondition, decider.version(command, history, now));
+    const facts = decider.decide(command, before, now);
     if (facts.length === 0) return { facts: [], before, position, repeated: false };
-    const traced = { ...context, trace: typeof trace === 'function' ? trace() : trace };
     const events = envelope(facts, { ...traced, idAt }, now);
     try {
-      const appended = await store.append(folding.stream, events, history.revision);
+      const appended = await store.append(decider.stream, events, history.revision);
       return { facts: events, before, position: appended.position, repeated: false };
     } catch (error) {
       if (!(error instanceof StopgapError) || error.code !== 'conflict') throw error;
@@ -126,4 +148,13 @@ export async function handleCommand<State, F extends Fact>(
     }
     await wait(pauses.next());
   }
+}
+
+/** @throws StopgapError `precondition-failed`, which names the version as it is */
+function check({ what, matches }: Precondition, version: Version | undefined): void {
+  if (version === undefined || (version !== null && matches(version))) return;
+  const state = version === null ? 'it is gone' : `it is at version ${version}`;
+  throw new StopgapError('precondition-failed', `${what} has changed since it was read: ${state}`, {
+    version,
+  });
 }

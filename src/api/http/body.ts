@@ -1,11 +1,8 @@
 import { setImmediate } from 'node:timers/promises';
-import express from 'express';
 import type { Request, Response } from 'express';
+import express from 'express';
+import { invalid, Problem } from './problem.js';
 import type { BodySpec } from './route.js';
-import { findJsonFault } from './json-fault.js';
-import type { Piece } from './json-pieces.js';
-import { elementsOf, linesOf, LONGEST_PIECE } from './json-pieces.js';
-import { Problem, invalid } from './problem.js';
 
 /** Bytes of a body where a route names no other limit. */
 const LIMIT = 64 * 1024;
@@ -190,4 +187,152 @@ async function faultIn({ text, before = 0 }: Around): Promise<Problem> {
   const message = `is not valid JSON at line ${line}, column ${column}: ${seen}`;
   const errors = [{ field: 'body', message }];
   return new Problem(400, `body: ${message}`, { code: 'invalid-input', members: { errors, line, column } });
+}
+
+/** A value within a text that holds many. */
+export interface Piece {
+  readonly start: number;
+  readonly end: number;
+  /** How many lines stand before it, where that is known. */
+  readonly line?: number;
+}
+
+/** Characters of one value of many. */
+export const LONGEST_PIECE = 64 * 1024;
+/** What one turn of the event loop may look at. */
+const STEPS = 5000;
+
+/** The lines of a text that are not empty; undefined where others should get a turn. */
+export function* linesOf(text: string): Generator<Piece | undefined, number> {
+  for (let start = 0, line = 0; start < text.length; line += 1) {
+    if (line % STEPS === STEPS - 1) yield undefined;
+    const newline = text.indexOf('\n', start);
+    const end = newline < 0 ? text.length : newline;
+    if (end - start > 1 || text.slice(start, end).trim() !== '') yield { start, end, line };
+    start = end + 1;
+  }
+  return text.length;
+}
+
+/**
+ * The elements of a list in JSON, as they stand; undefined where others should get a turn. It only looks for what parts
+ * them: whether an element is JSON shows when it is read.
+ *
+ * @returns where the list ends; undefined where it does not
+ */
+export function* elementsOf(text: string): Generator<Piece | undefined, number | undefined> {
+  const mark = /["[\]{},]/g;
+  let [depth, start, steps, count] = [0, 0, 0, 0];
+  for (let found = mark.exec(text); found !== null; found = mark.exec(text)) {
+    if (++steps % STEPS === 0) yield undefined;
+    const { index, 0: character } = found;
+    if (character === '"') {
+      const end = endOfString(text, index);
+      // It is longer than a value may be.
+      if (end === undefined) yield { start, end: index + LONGEST_PIECE + 1 };
+      else mark.lastIndex = end;
+    } else if (character === '[' || character === '{') {
+      if (++depth === 1) start = index + 1;
+    } else if (character !== ',') depth -= 1;
+    if (depth > 1 || (depth === 1 && character !== ',')) continue;
+    const isNone = depth === 0 && count === 0 && text.slice(start, index).trim() === '';
+    if (!isNone) yield { start, end: index };
+    if (depth === 0) return character === ']' ? index + 1 : undefined;
+    count += 1;
+    start = index + 1;
+  }
+  return undefined;
+}
+
+/** Undefined where it is longer than {@link LONGEST_PIECE}. */
+function endOfString(text: string, start: number): number | undefined {
+  for (let quote = text.indexOf('"', start + 1); quote > 0; quote = text.indexOf('"', quote + 1)) {
+    if (quote - start > LONGEST_PIECE) return undefined;
+    let slashes = 0;
+    while (text[quote - 1 - slashes] === '\\') slashes += 1;
+    if (slashes % 2 === 0) return quote + 1;
+  }
+  return text.length - start > LONGEST_PIECE ? undefined : text.length;
+}
+
+/** Where JSON text stops being JSON; line and column count from 1. */
+interface JsonFault {
+  readonly line: number;
+  readonly column: number;
+  readonly offset: number;
+}
+
+const TOKEN =
+  /[ \t\n\r]*(?:([{}[\],:])|("(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*")|(-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?|true|false|null)(?![\w.+-]))/y; // eslint-disable-line no-control-regex -- RFC 8259 section 7 names them
+
+/** Tokens that are looked at in one turn of the event loop. */
+const TURN = 10_000;
+
+/** What may come next. */
+type Expecting = 'value' | 'value or ]' | 'key' | 'key or }' | 'colon' | 'comma' | 'end';
+
+/**
+ * Finds the fault in text that `JSON.parse` refused: V8 tells where in some of its messages only.
+ *
+ * @returns the end of the text where it is cut short
+ */
+export async function findJsonFault(text: string): Promise<JsonFault> {
+  const open: ('{' | '[')[] = [];
+  let expecting: Expecting = 'value';
+  let offset = 0;
+  const closed = (): Expecting => (open.length === 0 ? 'end' : 'comma');
+  for (let count = 1; ; count++) {
+    // A long text takes a second: others get their turns.
+    if (count % TURN === 0) await setImmediate();
+    TOKEN.lastIndex = offset;
+    const found = TOKEN.exec(text);
+    const start = skipSpace(text, offset);
+    if (found === null) return place(text, start);
+    const [whole, mark, string] = found;
+    const isKey = expecting === 'key' || expecting === 'key or }';
+    const isValue = expecting === 'value' || expecting === 'value or ]';
+    if (mark === '{' && isValue) {
+      open.push('{');
+      expecting = 'key or }';
+    } else if (mark === '[' && isValue) {
+      open.push('[');
+      expecting = 'value or ]';
+    } else if (mark === '}' && (expecting === 'key or }' || (expecting === 'comma' && open.at(-1) === '{'))) {
+      open.pop();
+      expecting = closed();
+    } else if (
+      mark === ']' &&
+      (expecting === 'value or ]' || (expecting === 'comma' && open.at(-1) === '['))
+    ) {
+      open.pop();
+      expecting = closed();
+    } else if (mark === ',' && expecting === 'comma') {
+      expecting = open.at(-1) === '{' ? 'key' : 'value';
+    } else if (mark === ':' && expecting === 'colon') {
+      expecting = 'value';
+    } else if (mark === undefined && isKey && string !== undefined) {
+      expecting = 'colon';
+    } else if (mark === undefined && isValue) {
+      expecting = closed();
+    } else {
+      return place(text, start);
+    }
+    offset += whole.length;
+  }
+}
+
+function skipSpace(text: string, from: number): number {
+  let offset = from;
+  while (offset < text.length && ' \t\n\r'.includes(text[offset]!)) offset++;
+  return offset;
+}
+
+function place(text: string, offset: number): JsonFault {
+  let line = 1;
+  let start = 0;
+  for (let next = text.indexOf('\n'); next >= 0 && next < offset; next = text.indexOf('\n', start)) {
+    line += 1;
+    start = next + 1;
+  }
+  return { line, column: offset - start + 1, offset };
 }

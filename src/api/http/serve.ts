@@ -1,18 +1,20 @@
+import type { Span } from '@opentelemetry/api';
+import { SpanKind, SpanStatusCode } from '@opentelemetry/api';
 import type { Express, Request, Response } from 'express';
 import { z } from 'zod';
-import { ROLES } from '../../accounts/tokens.js';
 import type { Role } from '../../accounts/tokens.js';
-import { StopgapError, messageOf } from '../../kernel/errors.js';
+import { ROLES } from '../../accounts/tokens.js';
+import { messageOf, StopgapError } from '../../kernel/errors.js';
 import { SECOND } from '../../kernel/time.js';
+import { within } from '../../runtime/deadline.js';
 import { StoreUnavailable } from '../../store/port.js';
+import { isSampled, parseTraceparent, traceparentOf } from '../../tracing/traceparent.js';
+import type { Tracing } from '../../tracing/tracing.js';
 import type { ApiDependencies, Authenticator, Caller, OperationDependencies } from '../dependencies.js';
 import { bytesOf, readBody } from './body.js';
-import { checkInput } from './check-input.js';
-import { within } from '../../runtime/deadline.js';
-import { IdempotentAnswers, idempotencyKey, seedOf } from './idempotency.js';
-import { Problem, problemOf, sendProblem } from './problem.js';
+import { idempotencyKey, IdempotentAnswers, seedOf } from './idempotency.js';
+import { checkInput, Problem, problemOf, sendProblem } from './problem.js';
 import type { Answer, ApiRequest, Method, Route } from './route.js';
-import { traceRequest } from './traced.js';
 
 /** How long a request may be worked on before it is answered 503. */
 const PATIENCE = 15 * SECOND;
@@ -298,4 +300,45 @@ function measure(response: Response, { metrics }: ServeDependencies): void {
 
 function localsOf(response: Response): Locals {
   return response.locals as Locals;
+}
+
+/** What only looks; all else decides something. */
+const LOOKS = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+/**
+ * Traces a request until it is answered, where it is one of those that are traced: those that belong to the caller's
+ * own trace (its traceparent says so); of all others those that decide something, and some.
+ *
+ * @param about what is known of it when it is answered
+ * @returns the traceparent for what it brings about
+ */
+function traceRequest(
+  tracing: Tracing,
+  request: Request,
+  response: Response,
+  about: () => { readonly route?: string; readonly requestId: string },
+): string | undefined {
+  const parent = request.get('traceparent');
+  const caller = parent === undefined ? undefined : parseTraceparent(parent);
+  const wanted = caller === undefined ? !LOOKS.has(request.method) || tracing.chosen() : isSampled(caller);
+  if (!wanted) return undefined;
+  const { method } = request;
+  const attributes = { 'http.request.method': method };
+  const span = tracing.start(method, { parent, kind: SpanKind.SERVER, attributes });
+  response.once('close', () => answered(span, response, method, about()));
+  return traceparentOf(span);
+}
+
+function answered(
+  span: Span,
+  response: Response,
+  method: string,
+  { route, requestId }: { readonly route?: string; readonly requestId: string },
+): void {
+  // Paths may name a sender: only the template is told.
+  if (route !== undefined) span.updateName(`${method} ${route}`).setAttribute('http.route', route);
+  span.setAttribute('stopgap.correlation', `request:${requestId}`);
+  if (response.writableFinished) span.setAttribute('http.response.status_code', response.statusCode);
+  if (response.statusCode >= 500) span.setStatus({ code: SpanStatusCode.ERROR });
+  span.end();
 }

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { newId } from '../../../src/runtime/ids.js';
 import { HOUR, MINUTE, SECOND, formatInstant } from '../../../src/kernel/time.js';
-import { blockShape } from '../../../src/api/shapes.js';
+import { blockShape } from '../../../src/api/block-view.js';
 import { senderIdentity } from '../../../src/sending/subjects.js';
 import { ApiServer, onStore } from '../../support/api/server.js';
 import { Gate } from '../../support/gate.js';

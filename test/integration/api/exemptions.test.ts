@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { exemptionShape } from '../../../src/api/shapes.js';
+import { exemptionShape } from '../../../src/api/exemptions.js';
 import { DAY, HOUR, formatInstant } from '../../../src/kernel/time.js';
 import { ApiServer } from '../../support/api/server.js';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { observedShape } from '../../../src/api/shadow-shapes.js';
-import type { ObservedJson } from '../../../src/api/shadow-shapes.js';
+import type { ObservedJson } from '../../../src/api/rules.js';
+import { observedShape } from '../../../src/api/rules.js';
 import { MINUTE, formatInstant } from '../../../src/kernel/time.js';
 import type { Action } from '../../../src/rules/model.js';
 import { evidence } from '../../support/given.js';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import type { OverrideDetailJson, OverrideJson } from '../../../src/api/override-views.js';
-import { overrideDetailShape, overrideShape } from '../../../src/api/override-views.js';
+import type { OverrideDetailJson, OverrideJson } from '../../../src/api/overrides.js';
+import { overrideDetailShape, overrideShape } from '../../../src/api/overrides.js';
 import { HOUR, formatInstant } from '../../../src/kernel/time.js';
 import { OverrideCommandHandler } from '../../../src/commands/override-commands.js';
 import { StoreUnavailable } from '../../../src/store/port.js';

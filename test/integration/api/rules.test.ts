@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { rulesShape } from '../../../src/api/shapes.js';
+import { rulesShape } from '../../../src/api/rule-set.js';
 import { ApiServer } from '../../support/api/server.js';
 
 const RULES = '/api/v1/rules';

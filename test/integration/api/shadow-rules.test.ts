@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import type { ComparedCase } from '../../../projections/blocks/verdict-comparison.js';
-import { differenceShape, precisionShape, shadowShape } from '../../../src/api/shadow-shapes.js';
-import { rulesShape } from '../../../src/api/shapes.js';
+import { differenceShape, shadowShape } from '../../../src/api/shadow-rules.js';
+import { precisionShape } from '../../../src/api/rules.js';
+import { rulesShape } from '../../../src/api/rule-set.js';
 import { newId } from '../../../src/runtime/ids.js';
 import { HOUR } from '../../../src/kernel/time.js';
 import { parseRules } from '../../../src/rules/parse.js';

@@ -3,7 +3,7 @@ import { after, before, describe, test } from 'node:test';
 import type { z } from 'zod';
 import type { Act } from '../../../src/blocks/commands.js';
 import type { Evidence } from '../../../src/blocks/events.js';
-import { windowShape } from '../../../src/api/shapes.js';
+import { windowShape } from '../../../src/api/senders.js';
 import { newId } from '../../../src/runtime/ids.js';
 import { DAY, HOUR, formatInstant } from '../../../src/kernel/time.js';
 import type { SenderDaySummarised } from '../../../src/sending/day-summary.js';

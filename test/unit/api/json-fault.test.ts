@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { findJsonFault } from '../../../src/api/http/json-fault.js';
+import { findJsonFault } from '../../../src/api/http/body.js';
 
 test('names the character that does not belong', async () => {
   const cases: ReadonlyArray<readonly [text: string, line: number, column: number]> = [

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { elementsOf, linesOf, LONGEST_PIECE } from '../../../src/api/http/json-pieces.js';
-import type { Piece } from '../../../src/api/http/json-pieces.js';
+import type { Piece } from '../../../src/api/http/body.js';
+import { elementsOf, linesOf, LONGEST_PIECE } from '../../../src/api/http/body.js';
 
 function cut(text: string, pieces: Generator<Piece | undefined, number | undefined>) {
   const found: string[] = [];

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { CommandContext, Handled } from '../../../src/commands/handle-command.js';
+import type { CommandContext, Decider, Handled } from '../../../src/commands/handle-command.js';
 import { handleCommand } from '../../../src/commands/handle-command.js';
 import { StopgapError } from '../../../src/kernel/errors.js';
 import type { Fact, NewEvent, RecordedEvent } from '../../../src/kernel/events.js';
@@ -43,22 +43,22 @@ const added = (data: number, id = `rival-${data}`): NewEvent => ({
   at: 0,
   by: 'rival',
 });
-const FOLDING = {
+/** Adds where the sum is still below ten. */
+const DECIDER: Decider<number, number, Added> = {
   stream: 's',
   initial: 0,
-  evolve: (sum: number, { data }: RecordedEvent) => sum + (data as number),
+  evolve: (sum, { data }) => sum + (data as number),
+  decide: (data, sum) => (sum >= 10 ? [] : [{ type: 'Added', data }]),
+  version: (_data, { state }) => (state === 0 ? null : state >= 10 ? undefined : state),
 };
 
-/** Adds one where the sum is still below ten. */
 async function addOne(
   store: OneStream,
   context: Partial<CommandContext> = {},
   waited: number[] = [],
 ): Promise<Handled<number, Added>> {
-  const decide = ({ state }: { state: number }): readonly Added[] =>
-    state >= 10 ? [] : [{ type: 'Added', data: 1 }];
   const wait = (span: number) => Promise.resolve(waited.push(span));
-  return handleCommand(store, new ManualClock(), FOLDING, decide, { by: 'test', ...context }, wait);
+  return handleCommand(store, new ManualClock(), DECIDER, 1, { by: 'test', ...context }, wait);
 }
 
 describe('a command', () => {
@@ -138,8 +138,55 @@ describe('a command', () => {
     const decide = (): never => {
       throw refused;
     };
-    const command = handleCommand(new OneStream(), new ManualClock(), FOLDING, decide, { by: 'test' });
+    const forbidding = { ...DECIDER, decide };
+    const command = handleCommand(new OneStream(), new ManualClock(), forbidding, 1, { by: 'test' });
     await assert.rejects(command, refused);
+  });
+});
+
+describe('a command with a precondition', () => {
+  const onVersion = (version: number) => ({
+    precondition: { what: 'the sum', matches: (now: unknown) => now === version },
+  });
+
+  test('is carried out on a version that matches, and refused on another before it is decided', async () => {
+    const store = new OneStream();
+    store.put(added(4));
+    await assert.rejects(addOne(store, onVersion(3)), {
+      code: 'precondition-failed',
+      message: 'the sum has changed since it was read: it is at version 4',
+      details: { version: 4 },
+    });
+    assert.equal((await addOne(store, onVersion(4))).facts.length, 1);
+  });
+
+  test('is refused where there is nothing that could match, whatever matches', async () => {
+    const precondition = { what: 'the sum', matches: () => true };
+    const refusal = { code: 'precondition-failed', details: { version: null } };
+    await assert.rejects(addOne(new OneStream(), { precondition }), refusal);
+  });
+
+  test('succeeds where its change has been made already, by itself or by another', async () => {
+    const store = new OneStream();
+    store.put(added(9));
+    const first = await addOne(store, { ...onVersion(9), seed: 'k' });
+    const again = await addOne(store, { ...onVersion(9), seed: 'k' });
+    assert.deepEqual([first.repeated, again.repeated], [false, true]);
+    assert.deepEqual((await addOne(store, onVersion(9))).facts, []);
+  });
+
+  test('is refused after a lost race that changed the version', async () => {
+    const store = new OneStream();
+    store.put(added(4));
+    let races = 1;
+    store.before = () => {
+      if (races-- > 0) store.put(added(1));
+    };
+    await assert.rejects(addOne(store, onVersion(4)), {
+      code: 'precondition-failed',
+      details: { version: 5 },
+    });
+    assert.equal(store.events.length, 2);
   });
 });
 

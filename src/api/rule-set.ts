@@ -1,21 +1,103 @@
+import { z } from 'zod';
+import { REFUSALS } from '../blocks/events.js';
 import { formatDuration } from '../kernel/time.js';
 import { formatQuietHours } from '../rules/explain.js';
 import { forgeable } from '../rules/forgeable.js';
-import { LEARNING } from '../rules/model.js';
+import { withoutGeoData } from '../rules/geo-data.js';
 import type {
+  Anomaly,
   Baseline,
   Conditions,
   QuietHours,
   Rule,
-  RuleSet,
   RulesChanged,
-  Anomaly,
+  RuleSet,
 } from '../rules/model.js';
-import { withoutGeoData } from '../rules/geo-data.js';
+import { LEARNING, RULES_ORIGINS } from '../rules/model.js';
+import { DIRECTIONS, SUBJECT_TYPES } from '../sending/subjects.js';
 import type { ApiDependencies } from './dependencies.js';
-import { blocksOfExempt } from './exempt-blocks.js';
-import type { RuleJson, RuleSetJson, RulesJson } from './shapes.js';
-import { instant, span } from './views.js';
+import { blocksOfExempt } from './exemptions.js';
+import { durationShape, instantShape, instantView, spanView, subjectShape } from './shapes.js';
+
+export const faultShape = z
+  .object({ line: z.int().nullable(), path: z.string(), message: z.string() })
+  .meta({ id: 'RuleFault' });
+export const baselineShape = z.object({
+  baseline: z.number().meta({ description: 'Times the median of the weekly peaks.' }),
+  record: z.number().meta({ description: 'Times the highest of them; 0 leaves it out.' }),
+  largest: z.number().meta({ description: 'Times the largest message; 0 leaves it out.' }),
+  floor: z.number(),
+  start: z.number().meta({ description: 'The floor of who is still being learnt.' }),
+  ceiling: z.number().nullable(),
+});
+export const ruleShape = z.object({
+  id: z.string(),
+  description: z.string().nullable(),
+  per: z.enum(SUBJECT_TYPES),
+  count: z.string(),
+  window: durationShape,
+  leaveOut: z
+    .int()
+    .nullable()
+    .meta({ description: 'So many of the largest messages are left out of the count.' }),
+  limit: z.number().meta({ description: 'With a baseline the lowest that it can be.' }),
+  baseline: baselineShape.nullable().meta({ description: 'How the limit follows the sender.' }),
+  when: z.record(z.string(), z.unknown()).nullable().meta({ description: 'As in the rules file.' }),
+  score: z
+    .object({
+      threshold: z.number(),
+      signals: z.array(z.looseObject({ points: z.number() })),
+    })
+    .nullable(),
+  turned: z
+    .object({
+      count: z.string(),
+      window: durationShape,
+      limit: baselineShape,
+      alarm: durationShape,
+      after: durationShape,
+    })
+    .nullable()
+    .meta({ description: 'Of a count of accounts: when one of them has turned.' }),
+  then: z.string(),
+  for: durationShape.nullable().meta({ description: 'Or indefinite; null where it only observes.' }),
+  escalate: z.object({ factor: z.number(), max: durationShape, forget: durationShape }).nullable(),
+  lapse: durationShape,
+  direction: z.enum(DIRECTIONS),
+  refuse: z.enum(REFUSALS),
+  renewWhileTrying: z.boolean(),
+  teaches: z.boolean(),
+});
+/** What a rule set says, wherever it stands. */
+
+export const ruleSetShape = z.object({
+  mode: z.enum(['enforce', 'observe']),
+  maxAutomaticBlocks: z.string().meta({ examples: ['20 in 10m'] }),
+  learning: z
+    .object({ days: z.int(), age: durationShape, installation: durationShape })
+    .meta({ description: 'When a sender counts as known.' }),
+  rules: z.array(ruleShape),
+  exempt: z.array(z.object({ subject: subjectShape, until: instantShape.nullable(), reason: z.string() })),
+});
+export const rulesWarnings = z.array(z.string()).meta({
+  description: 'What is valid and will not do what it is meant to here, a sentence each.',
+});
+export const rulesShape = z
+  .object({
+    version: z.int(),
+    origin: z.enum(RULES_ORIGINS).meta({ description: 'A promotion is one of shadow.' }),
+    source: z.string().meta({ description: 'The YAML that it was read from.' }),
+    ...ruleSetShape.shape,
+    warnings: rulesWarnings,
+    installedAt: instantShape.nullable().meta({
+      description: 'What learning.installation counts from: the first event or day that there is.',
+    }),
+    rules: z.array(ruleShape.extend({ activeBlocks: z.int() })),
+  })
+  .meta({ id: 'Rules' });
+export type RuleJson = z.infer<typeof ruleShape>;
+export type RuleSetJson = z.infer<typeof ruleSetShape>;
+export type RulesJson = z.infer<typeof rulesShape>;
 
 /** The rule set in force. */
 export function rulesView(
@@ -27,7 +109,7 @@ export function rulesView(
   const { rules, ...rest } = ruleSetView(set);
   const shown = rules.map((rule) => ({ ...rule, activeBlocks: active.get(rule.id) ?? 0 }));
   const warnings = rulesWarningsOf(set, places);
-  const installedAt = instant(sendVolume.installedAt);
+  const installedAt = instantView(sendVolume.installedAt);
   return { version, origin, source, ...rest, warnings, installedAt, rules: shown };
 }
 
@@ -69,7 +151,7 @@ export function ruleSetView({
     },
     maxAutomaticBlocks: `${maxAutomaticBlocks.max} in ${formatDuration(maxAutomaticBlocks.window)}`,
     rules: rules.map(ruleView),
-    exempt: exempt.map(({ subject, until, reason }) => ({ subject, until: instant(until), reason })),
+    exempt: exempt.map(({ subject, until, reason }) => ({ subject, until: instantView(until), reason })),
   };
 }
 
@@ -97,7 +179,7 @@ function ruleView(rule: Rule): RuleJson {
           },
     turned: rule.turned === undefined ? null : turnedView(rule.turned),
     then: rule.then,
-    for: rule.then === 'observe' ? null : span(rule.for),
+    for: rule.then === 'observe' ? null : spanView(rule.for),
     escalate:
       escalate === undefined
         ? null
