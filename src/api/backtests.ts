@@ -241,8 +241,13 @@ async function asked(field: string, rules: z.infer<typeof rulesInput>): Promise<
 function view({ progress, report, ...job }: BacktestJob): BacktestJson {
   const { id, state, by, from, to, startedAt, endedAt, error = null } = job;
   return {
-    ...{ id, state, by, from: instantView(from ?? null), to: instantView(to ?? null) },
-    ...{ startedAt: instantView(startedAt)!, endedAt: instantView(endedAt ?? null) },
+    id,
+    state,
+    by,
+    from: instantView(from ?? null),
+    to: instantView(to ?? null),
+    startedAt: instantView(startedAt)!,
+    endedAt: instantView(endedAt ?? null),
     progress:
       progress === undefined
         ? null

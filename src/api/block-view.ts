@@ -32,6 +32,7 @@ import {
  */
 
 export const BLOCK_STATES = ['proposed', 'active', 'released', 'expired', 'dismissed', 'lapsed'] as const;
+
 export const evidenceShape = z
   .object({
     rule: z.string(),
@@ -43,7 +44,10 @@ export const evidenceShape = z
     observed: z.number(),
     habit: z
       .object({
-        ...{ typical: z.number(), record: z.number(), weeks: z.int(), learnt: z.boolean() },
+        typical: z.number(),
+        record: z.number(),
+        weeks: z.int(),
+        learnt: z.boolean(),
         bound: z
           .enum(['floor', 'start', 'ceiling'])
           .optional()
@@ -58,7 +62,8 @@ export const evidenceShape = z
     sentence: z.string(),
   })
   .meta({ id: 'Evidence', description: 'The numbers that tripped a rule.' });
-export const historyShape = z
+
+const historyShape = z
   .object({
     type: z.string().meta({ examples: ['BlockImposed'] }),
     at: instantShape,
@@ -70,6 +75,7 @@ export const historyShape = z
     evidence: evidenceShape.optional(),
   })
   .meta({ id: 'HistoryItem' });
+
 export const blockShape = z
   .object({
     id: z.string(),
@@ -108,11 +114,12 @@ export const blockShape = z
     version: z.int().meta({ description: 'What ETag names: changes whenever the block does.' }),
   })
   .meta({ id: 'Block' });
-export type BlockJson = z.infer<typeof blockShape>;
-export type EvidenceJson = z.infer<typeof evidenceShape>;
-export type HistoryJson = z.infer<typeof historyShape>;
-/** A block by what has fallen due at `now`, whether or not that was recorded yet. */
 
+export type BlockJson = z.infer<typeof blockShape>;
+type EvidenceJson = z.infer<typeof evidenceShape>;
+type HistoryJson = z.infer<typeof historyShape>;
+
+/** A block by what has fallen due at `now`, whether or not that was recorded yet. */
 export function blockView(entry: BlockEntry, now: Instant): BlockJson {
   const { id, subject, direction, description, refusal, origin, rule, falsePositive } = entry;
   const { evidence, follows, version } = entry;
@@ -141,14 +148,14 @@ export function blockView(entry: BlockEntry, now: Instant): BlockJson {
     version,
   };
 }
-/** From its begin to its end; of a proposal, how long it would last. Null is for ever. */
 
-export function durationOf({ since, until, duration = null }: BlockEntry): Milliseconds | null {
+/** From its begin to its end; of a proposal, how long it would last. Null is for ever. */
+function durationOf({ since, until, duration = null }: BlockEntry): Milliseconds | null {
   if (since === undefined) return duration;
   return until === null || until === undefined ? null : until - since;
 }
-/** A block as it was at an instant at which it was in force: what came later is left out. */
 
+/** A block as it was at an instant at which it was in force: what came later is left out. */
 export function blockViewAt(entry: BlockEntry, at: Instant): BlockJson {
   const history = entry.history.filter((item) => item.at <= at);
   const until = untilAt(entry, at);
@@ -157,18 +164,29 @@ export function blockViewAt(entry: BlockEntry, at: Instant): BlockJson {
   const then = { state: 'active', endedAt: undefined, falsePositive: false } as const;
   return blockView({ ...entry, ...then, until, evidence, history, version }, at);
 }
+
 export function evidenceView(evidence: Evidence): EvidenceJson {
   const { rule, version, count, limit, observed, firstPosition, lastPosition, sentence } = evidence;
   const { leaveOut, habit, signals } = evidence;
   const [window, lastAt] = [formatDuration(evidence.window), formatInstant(evidence.lastAt)];
   return {
-    ...{ rule, version, count, window, ...(leaveOut === undefined ? {} : { leaveOut }), limit, observed },
+    rule,
+    version,
+    count,
+    window,
+    ...(leaveOut === undefined ? {} : { leaveOut }),
+    limit,
+    observed,
     ...(habit === undefined ? {} : { habit }),
     ...(signals === undefined ? {} : { signals: [...signals] }),
-    ...{ firstPosition, lastPosition, lastAt, sentence },
+    firstPosition,
+    lastPosition,
+    lastAt,
+    sentence,
   };
 }
-export function historyView({
+
+function historyView({
   type,
   at,
   by,

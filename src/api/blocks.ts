@@ -75,15 +75,20 @@ export function blockRoutes(deps: ApiDependencies): readonly Route[] {
           schema: blockShape,
         },
       },
-      async handle(ask) {
-        const { subject: raw, direction, description, refusal, ...span } = ask.body;
+      async handle(request) {
+        const { subject: raw, direction, description, refusal, ...span } = request.body;
         const subject = parsePattern(raw.type, raw.value);
         const command = {
-          ...({ kind: 'impose', subject, direction, description, refusal } as const),
-          ...{ ...spanOf(span), newId: newId() },
+          kind: 'impose' as const,
+          subject,
+          direction,
+          description,
+          refusal,
+          ...spanOf(span),
+          newId: newId(),
         };
         const { facts, standing, repeated } = await showing(deps, () =>
-          carryOutOn(deps, ask, subject, command),
+          carryOutOn(deps, request, subject, command),
         );
         const imposed = facts.find((fact) => fact.type === 'BlockImposed');
         // Without one there is a block in force, whether it became stronger or was strong enough.
@@ -119,14 +124,16 @@ export function blockRoutes(deps: ApiDependencies): readonly Route[] {
       role: 'operator',
       body: { schema: change },
       responses: { 200: { description: 'The block as it is now', schema: blockShape } },
-      async handle(ask) {
-        const entry = await findEntry(deps, ask.params['id']!);
-        const { note, ...span } = ask.body;
+      async handle(request) {
+        const entry = await findEntry(deps, request.params['id']!);
+        const { note, ...span } = request.body;
         const command = {
-          ...({ kind: 'change-until', block: entry.id } as const),
-          ...{ ...spanOf(span), ...(note === undefined ? {} : { note }) },
+          kind: 'change-until' as const,
+          block: entry.id,
+          ...spanOf(span),
+          ...(note === undefined ? {} : { note }),
         };
-        return actOn(ask, entry, command, deps);
+        return actOn(request, entry, command, deps);
       },
     }),
   ];
@@ -140,7 +147,7 @@ const MOST_BEHIND = 1000;
  *
  * @throws StopgapError `not-found`; StoreUnavailable
  */
-export async function findEntry(deps: ApiDependencies, id: string): Promise<BlockEntry> {
+async function findEntry(deps: ApiDependencies, id: string): Promise<BlockEntry> {
   if (!deps.models.ledger.has(id)) {
     const madeAt = await notShownYet(deps, id);
     if (madeAt !== undefined) await shown(deps, madeAt);
@@ -160,13 +167,13 @@ async function notShownYet({ models, store }: ApiDependencies, id: string): Prom
 }
 
 /** Carries out a command on a block and answers with the block; a conflict shows it as it is. */
-export async function actOn(
-  ask: ApiRequest<unknown, unknown>,
+async function actOn(
+  request: ApiRequest<unknown, unknown>,
   entry: BlockEntry,
   command: BlockCommand,
   deps: ApiDependencies,
 ): Promise<Answer> {
-  const { repeated } = await showing(deps, () => carryOutOn(deps, ask, entry.subject, command, entry.id));
+  const { repeated } = await showing(deps, () => carryOutOn(deps, request, entry.subject, command, entry.id));
   return blockAnswer(await entryOf(deps, entry.id), deps, 200, repeated);
 }
 
@@ -220,9 +227,9 @@ export function blockActionRoutes(deps: ApiDependencies): readonly Route[] {
       role: 'operator',
       body: { schema, optional: true },
       responses: { 200: { description: 'The block as it is now', schema: blockShape } },
-      async handle(ask) {
-        const entry = await findEntry(deps, ask.params['id']!);
-        return actOn(ask, entry, commandOf(entry.id, ask.body), deps);
+      async handle(request) {
+        const entry = await findEntry(deps, request.params['id']!);
+        return actOn(request, entry, commandOf(entry.id, request.body), deps);
       },
     });
 
@@ -232,7 +239,9 @@ export function blockActionRoutes(deps: ApiDependencies): readonly Route[] {
       'Put a proposed block in force, for as long as was proposed or as is said',
       approval,
       (block, { note, ...span }) => ({
-        ...{ kind: 'approve', block, span: optionalSpanOf(span) },
+        kind: 'approve',
+        block,
+        span: optionalSpanOf(span),
         ...(note === undefined ? {} : { note }),
       }),
     ),
@@ -275,9 +284,9 @@ export const blockListQuery = z.strictObject({
   cursor: once.max(200).optional().meta({ description: 'What next of the page before said.' }),
 });
 
-export type BlockListQuery = z.infer<typeof blockListQuery>;
+type BlockListQuery = z.infer<typeof blockListQuery>;
 
-export interface Page<Item> {
+interface Page<Item> {
   readonly items: readonly Item[];
   readonly next: string | null;
 }

@@ -29,7 +29,7 @@ export const failedLoginsShape = z
   });
 
 /** What stops an account now that is no block. */
-export interface AccountTrouble {
+interface AccountTrouble {
   readonly state: AccountState | undefined;
   /** Why it cannot log in, in a sentence. */
   readonly hasNoLogin: string | undefined;
@@ -135,6 +135,7 @@ export const refusalShape = z.object({
   ip: z.string().nullable(),
   count: z.int().meta({ description: 'How many it stands for.' }),
 });
+
 export type RefusalJson = z.infer<typeof refusalShape>;
 
 export const behindShape = z

@@ -101,6 +101,7 @@ const checkShape = z.object({
     .nullable()
     .meta({ description: 'Null for a past instant: only the present ones are kept.' }),
 });
+
 export type CheckJson = z.infer<typeof checkShape>;
 
 /** Would this sender be refused, and why? */

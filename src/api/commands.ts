@@ -28,7 +28,10 @@ export function contextOf(
 ): CommandContext {
   const matches = what === undefined ? undefined : ifMatch(request);
   return {
-    ...{ by: `admin:${caller.name}`, correlation: `request:${requestId}`, seed, trace },
+    by: `admin:${caller.name}`,
+    correlation: `request:${requestId}`,
+    seed,
+    trace,
     precondition: what === undefined || matches === undefined ? undefined : { what, matches },
   };
 }
@@ -53,7 +56,7 @@ export async function shown(
 
 type Done = Pick<Executed, 'position' | 'repeated'> & { readonly facts: readonly unknown[] };
 
-export interface Execution<D extends Done> {
+interface Execution<D extends Done> {
   readonly execute: () => Promise<D>;
   /** Logged where something was changed. */
   readonly message: string;

@@ -47,15 +47,17 @@ export const exemptionShape = z
     savedAt: instantShape.nullable(),
   })
   .meta({ id: 'Exemption' });
-/** So many are named. */
 
-export const EXEMPT_BLOCKS_NAMED = 100;
-export const grantedExemptionShape = exemptionShape
+/** So many are named. */
+const EXEMPT_BLOCKS_NAMED = 100;
+const grantedExemptionShape = exemptionShape
   .extend({
     blocks: z
       .array(
         z.object({
-          ...{ id: z.string(), subject: subjectShape, direction: z.enum(DIRECTIONS) },
+          id: z.string(),
+          subject: subjectShape,
+          direction: z.enum(DIRECTIONS),
           until: instantShape.nullable().meta({ description: 'Null is for ever.' }),
           release: z.string().meta({ description: 'POST there to end it.' }),
         }),
@@ -65,13 +67,15 @@ export const grantedExemptionShape = exemptionShape
       }),
   })
   .meta({ id: 'GrantedExemption' });
+
 export const coverShape = z
   .object({ id: z.string(), reason: z.string(), subject: subjectShape })
   .meta({ id: 'Cover' });
+
 export type ExemptionJson = z.infer<typeof exemptionShape>;
 export type GrantedExemptionJson = z.infer<typeof grantedExemptionShape>;
-export type CoverJson = z.infer<typeof coverShape>;
-export function exemptionView(exemption: Exemption): ExemptionJson {
+
+function exemptionView(exemption: Exemption): ExemptionJson {
   const { id, subject, reason, until, origin, by, at, saved, savedAt } = exemption;
   return {
     id,
@@ -147,11 +151,11 @@ export function exemptionRoutes(deps: ApiDependencies): readonly Route[] {
         201: { description: 'The exemption', schema: grantedExemptionShape },
         200: { description: 'The very same exemption was in force already', schema: grantedExemptionShape },
       },
-      async handle(ask) {
-        const { subject: raw, reason, ...span } = ask.body;
+      async handle(request) {
+        const { subject: raw, reason, ...span } = request.body;
         const subject = parsePattern(raw.type, raw.value);
         const command = { kind: 'grant', subject, ...spanOf(span), reason, newId: newId() } as const;
-        const { facts, standing, repeated } = await carryOutOn(deps, ask, subject, command);
+        const { facts, standing, repeated } = await carryOutOn(deps, request, subject, command);
         const granted = facts.find((fact) => fact.type === 'ExemptionGranted');
         const id = granted?.data.exemption ?? standing.exemption!.id;
         // A request that is sent again may find what it granted revoked by now.
@@ -180,8 +184,8 @@ export function exemptionRoutes(deps: ApiDependencies): readonly Route[] {
       role: 'operator',
       body: { schema: removal, optional: true },
       responses: { 204: { description: 'It is revoked' } },
-      async handle(ask) {
-        const id = ask.params['id']!;
+      async handle(request) {
+        const id = request.params['id']!;
         if (id === NEVER_BLOCK)
           throw new StopgapError('conflict', 'the built-in never-block list cannot be revoked');
         if (models.exemptions.get(id)?.origin === 'rules') {
@@ -192,7 +196,7 @@ export function exemptionRoutes(deps: ApiDependencies): readonly Route[] {
         }
         // Of one that is revoked too: the same request may have done that.
         const subject = models.exemptions.subjectOf(id) ?? inForce(id).subject;
-        await carryOutOn(deps, ask, subject, { kind: 'revoke', exemption: id, ...ask.body });
+        await carryOutOn(deps, request, subject, { kind: 'revoke', exemption: id, ...request.body });
         return { status: 204 };
       },
     }),
@@ -226,7 +230,10 @@ function exemptBlocksView(
   blocksPath: string,
 ): GrantedExemptionJson['blocks'] {
   return blocks.map((block) => ({
-    ...{ id: block.id, subject: subjectView(block), direction: block.direction },
-    ...{ until: instantView(block.until), release: `${blocksPath}/${block.id}/release` },
+    id: block.id,
+    subject: subjectView(block),
+    direction: block.direction,
+    until: instantView(block.until),
+    release: `${blocksPath}/${block.id}/release`,
   }));
 }

@@ -93,6 +93,7 @@ const levelsShape = z.object({
   configured: z.enum(LOG_LEVELS).describe('as the process was started with'),
   components: z.partialRecord(z.enum(COMPONENTS), z.enum(LOG_LEVELS)).describe('those that differ'),
 });
+
 export type LogLevelsJson = z.infer<typeof levelsShape>;
 
 const lineShape = z.looseObject({ time: z.string(), level: z.string(), msg: z.string().optional() });

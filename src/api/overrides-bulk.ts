@@ -58,9 +58,9 @@ export function bulkOverridesRoute(deps: ApiDependencies): Route {
     responses: {
       200: { description: 'What was changed; a fault in one entry changes none', schema: outcome },
     },
-    async handle(ask) {
-      const commands = await read(ask.body, clock.now());
-      const { seed, ...context } = contextOf(ask);
+    async handle(request) {
+      const commands = await read(request.body, clock.now());
+      const { seed, ...context } = contextOf(request);
       const done = await carryOutBatch({ overrideCommands, models, clock }, commands, ({ subject }) => ({
         ...context,
         seed: seed === undefined ? undefined : `${seed}/${subjectKey(subject)}`,

@@ -127,16 +127,16 @@ export function overrideRoutes(deps: ApiDependencies): readonly Route[] {
         201: { description: 'It had none of the API', schema: overrideDetailShape },
         200: { description: 'It is replaced, or was so already', schema: overrideDetailShape },
       },
-      async handle(ask) {
-        const subject = subjectOf(ask.params);
-        if (subject.type === 'account' && ask.body.terms.total !== undefined) {
+      async handle(request) {
+        const subject = subjectOf(request.params);
+        if (subject.type === 'account' && request.body.terms.total !== undefined) {
           throw new InvalidInput('total', TOTAL_OF_ACCOUNT);
         }
-        const { facts, before, repeated } = await change(ask, {
+        const { facts, before, repeated } = await change(request, {
           kind: 'set',
           origin: 'api',
           subject,
-          ...ask.body,
+          ...request.body,
         });
         const isNew = facts.length > 0 && before.api === undefined;
         return detail(subject, isNew ? 201 : 200, {
@@ -152,11 +152,11 @@ export function overrideRoutes(deps: ApiDependencies): readonly Route[] {
       role: 'operator',
       body: { schema: removal, optional: true },
       responses: { 204: { description: 'It is removed' } },
-      async handle(ask) {
-        const subject = subjectOf(ask.params);
-        const { note } = ask.body;
+      async handle(request) {
+        const subject = subjectOf(request.params);
+        const { note } = request.body;
         const why = note === undefined || note === '' ? {} : { note };
-        const done = await change(ask, { kind: 'remove', origin: 'api', subject, ...why });
+        const done = await change(request, { kind: 'remove', origin: 'api', subject, ...why });
         if (done.facts.length > 0) return { status: 204 };
         const name = `${subject.type} ${subject.value}`;
         if (done.before.file === undefined) throw new StopgapError('not-found', `${name} has no override`);
@@ -260,7 +260,7 @@ export type OverrideDetailJson = z.infer<typeof overrideDetailShape>;
 type TermsJson = Pick<OverrideJson['api'] & object, keyof typeof termsShape>;
 
 /** @param set undefined where nothing is set for the subject */
-export function overrideView(
+function overrideView(
   subject: OverrideSubject,
   set: SubjectOverrides | undefined,
   rules: readonly Rule[],
@@ -278,7 +278,7 @@ export function overrideView(
 }
 
 /** The limits that differ from the rules' own for a subject: of a domain for each of its accounts, and for all of it. */
-export function effectiveView(
+function effectiveView(
   overrides: Overrides,
   { type, value }: OverrideSubject,
   rules: readonly Rule[],
@@ -296,9 +296,7 @@ export function effectiveView(
   });
 }
 
-export function historyView(
-  events: readonly (RecordedEvent & OverrideEvent)[],
-): OverrideDetailJson['history'] {
+function historyView(events: readonly (RecordedEvent & OverrideEvent)[]): OverrideDetailJson['history'] {
   return events.map((event) => {
     const { at, by, position } = event;
     const item = { type: event.type, origin: event.data.origin, at: instantView(at)!, by, position };

@@ -22,7 +22,8 @@ import { durationShape, instantShape, instantView, spanView, subjectShape } from
 export const faultShape = z
   .object({ line: z.int().nullable(), path: z.string(), message: z.string() })
   .meta({ id: 'RuleFault' });
-export const baselineShape = z.object({
+
+const baselineShape = z.object({
   baseline: z.number().meta({ description: 'Times the median of the weekly peaks.' }),
   record: z.number().meta({ description: 'Times the highest of them; 0 leaves it out.' }),
   largest: z.number().meta({ description: 'Times the largest message; 0 leaves it out.' }),
@@ -30,7 +31,8 @@ export const baselineShape = z.object({
   start: z.number().meta({ description: 'The floor of who is still being learnt.' }),
   ceiling: z.number().nullable(),
 });
-export const ruleShape = z.object({
+
+const ruleShape = z.object({
   id: z.string(),
   description: z.string().nullable(),
   per: z.enum(SUBJECT_TYPES),
@@ -44,10 +46,7 @@ export const ruleShape = z.object({
   baseline: baselineShape.nullable().meta({ description: 'How the limit follows the sender.' }),
   when: z.record(z.string(), z.unknown()).nullable().meta({ description: 'As in the rules file.' }),
   score: z
-    .object({
-      threshold: z.number(),
-      signals: z.array(z.looseObject({ points: z.number() })),
-    })
+    .object({ threshold: z.number(), signals: z.array(z.looseObject({ points: z.number() })) })
     .nullable(),
   turned: z
     .object({
@@ -68,8 +67,8 @@ export const ruleShape = z.object({
   renewWhileTrying: z.boolean(),
   teaches: z.boolean(),
 });
-/** What a rule set says, wherever it stands. */
 
+/** What a rule set says, wherever it stands. */
 export const ruleSetShape = z.object({
   mode: z.enum(['enforce', 'observe']),
   maxAutomaticBlocks: z.string().meta({ examples: ['20 in 10m'] }),
@@ -79,9 +78,11 @@ export const ruleSetShape = z.object({
   rules: z.array(ruleShape),
   exempt: z.array(z.object({ subject: subjectShape, until: instantShape.nullable(), reason: z.string() })),
 });
-export const rulesWarnings = z.array(z.string()).meta({
-  description: 'What is valid and will not do what it is meant to here, a sentence each.',
-});
+
+export const rulesWarnings = z
+  .array(z.string())
+  .meta({ description: 'What is valid and will not do what it is meant to here, a sentence each.' });
+
 export const rulesShape = z
   .object({
     version: z.int(),
@@ -89,14 +90,15 @@ export const rulesShape = z
     source: z.string().meta({ description: 'The YAML that it was read from.' }),
     ...ruleSetShape.shape,
     warnings: rulesWarnings,
-    installedAt: instantShape.nullable().meta({
-      description: 'What learning.installation counts from: the first event or day that there is.',
-    }),
+    installedAt: instantShape
+      .nullable()
+      .meta({ description: 'What learning.installation counts from: the first event or day that there is.' }),
     rules: z.array(ruleShape.extend({ activeBlocks: z.int() })),
   })
   .meta({ id: 'Rules' });
-export type RuleJson = z.infer<typeof ruleShape>;
-export type RuleSetJson = z.infer<typeof ruleSetShape>;
+
+type RuleJson = z.infer<typeof ruleShape>;
+type RuleSetJson = z.infer<typeof ruleSetShape>;
 export type RulesJson = z.infer<typeof rulesShape>;
 
 /** The rule set in force. */
@@ -202,8 +204,11 @@ function baselineView({ typical, ...rest }: Baseline): NonNullable<RuleJson['bas
 
 function turnedView({ count, window, baseline, alarm, after }: Anomaly): NonNullable<RuleJson['turned']> {
   return {
-    ...{ count, window: formatDuration(window), limit: baselineView(baseline) },
-    ...{ alarm: formatDuration(alarm), after: formatDuration(after) },
+    count,
+    window: formatDuration(window),
+    limit: baselineView(baseline),
+    alarm: formatDuration(alarm),
+    after: formatDuration(after),
   };
 }
 

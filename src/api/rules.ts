@@ -49,6 +49,7 @@ export const precisionShape = z
     }),
   })
   .meta({ id: 'RulePrecision' });
+
 export type PrecisionJson = z.infer<typeof precisionShape>;
 export const observedShape = z
   .object({
@@ -62,17 +63,17 @@ export const observedShape = z
     evidence: evidenceShape,
   })
   .meta({ id: 'Observed', description: 'A rule tripped, and did nothing but say so.' });
+
 export type ObservedJson = z.infer<typeof observedShape>;
-export function precisionView(judged: RulePrecisionRow): PrecisionJson {
+
+function precisionView(judged: RulePrecisionRow): PrecisionJson {
   const { rule, inForce, imposed, proposed, confirmed, falsePositives, dismissed, lapsed, open } = judged;
   const counts = { imposed, proposed, confirmed, falsePositives, dismissed, lapsed, open };
   return { rule, inForce, ...counts, precision: precisionOf(judged) ?? null };
 }
 
 const RULES = '/api/v1/rules';
-const validation = z.object({
-  ...{ valid: z.boolean(), faults: z.array(faultShape), warnings: rulesWarnings },
-});
+const validation = z.object({ valid: z.boolean(), faults: z.array(faultShape), warnings: rulesWarnings });
 
 /** The rule set in force: read, try out, replace. */
 export function rulesRoutes(deps: ApiDependencies): readonly Route[] {
@@ -88,17 +89,13 @@ export function rulesRoutes(deps: ApiDependencies): readonly Route[] {
     const view = rulesView(rules, deps);
     return ok(
       { ...view, warnings: [...view.warnings, ...more] },
-      {
-        ETag: etagOf(rules.version),
-        'Cache-Control': 'private, no-cache',
-        ...replayed(repeated),
-      },
+      { ETag: etagOf(rules.version), 'Cache-Control': 'private, no-cache', ...replayed(repeated) },
     );
   };
 
-  const replace = async (ask: ApiRequest<unknown, RulesInput>): Promise<Answer> => {
-    const { rules, source } = await readRules(ask.body);
-    const context = contextOf(ask, 'the rule set');
+  const replace = async (request: ApiRequest<unknown, RulesInput>): Promise<Answer> => {
+    const { rules, source } = await readRules(request.body);
+    const context = contextOf(request, 'the rule set');
     const { facts, before, repeated } = await carryOut(deps, context, {
       execute: () => rulesCommands.execute({ kind: 'replace', origin: 'api', rules, source }, context),
       message: 'an administrator changed the rules',
@@ -294,7 +291,11 @@ function positionOf(cursor: string): number {
 function observedView({ position, at, subject, action, evidence }: Observation): ObservedJson {
   const { rule } = evidence;
   return {
-    ...{ position, at: formatInstant(at), rule, action },
-    ...{ subject: subjectView(subject), evidence: evidenceView(evidence) },
+    position,
+    at: formatInstant(at),
+    rule,
+    action,
+    subject: subjectView(subject),
+    evidence: evidenceView(evidence),
   };
 }

@@ -80,28 +80,29 @@ export const windowShape = z
       }),
   })
   .meta({ id: 'Window' });
+
 export type WindowJson = z.infer<typeof windowShape>;
-export function groupView({
-  window,
-  turnedAt,
-  alarmUntil,
-  ...rest
-}: OutbreakReading): WindowJson['outbreak'] {
+
+function groupView({ window, turnedAt, alarmUntil, ...rest }: OutbreakReading): WindowJson['outbreak'] {
   return {
     ...rest,
-    ...{
-      window: formatDuration(window),
-      turnedAt: instantView(turnedAt),
-      alarmUntil: instantView(alarmUntil),
-    },
+    window: formatDuration(window),
+    turnedAt: instantView(turnedAt),
+    alarmUntil: instantView(alarmUntil),
   };
 }
+
 export function windowView(subject: Subject, reading: WindowReading): WindowJson {
   const { window, notNow, besides, outbreak, observed, inWindow, ...rest } = reading;
   return {
-    ...{ subject: subjectView(subject), ...rest, window: formatDuration(window) },
-    ...{ observed: inWindow ?? observed, sinceTrip: inWindow === undefined ? null : observed },
-    ...{ applies: notNow === undefined, reason: notNow ?? null, besides: [...besides] },
+    subject: subjectView(subject),
+    ...rest,
+    window: formatDuration(window),
+    observed: inWindow ?? observed,
+    sinceTrip: inWindow === undefined ? null : observed,
+    applies: notNow === undefined,
+    reason: notNow ?? null,
+    besides: [...besides],
     ...(outbreak === undefined ? {} : { outbreak: groupView(outbreak) }),
   };
 }
@@ -112,7 +113,7 @@ const places = z
 const usual = z.object({ typical: z.number(), record: z.number() });
 
 /** What one account or domain usually does. */
-export const profileShape = z
+const profileShape = z
   .object({
     known: z.boolean().meta({ description: 'False while it is still being learnt.' }),
     firstDay: z.string(),
@@ -145,7 +146,7 @@ export const profileShape = z
   .meta({ id: 'Profile' });
 
 /** Null where nothing is known, or the subject is none that has baselines. */
-export function profileView(
+function profileView(
   profiles: SenderProfiles,
   { type, value }: Subject,
   learning: Learning,
@@ -158,7 +159,9 @@ export function profileView(
   const { typical, record, weeks } = baselineOfLargest(profile, day);
   return {
     known: isLearnt(profile, day, learning),
-    ...{ firstDay: dateOf(profile.firstDay), lastDay: dateOf(profile.lastDay), weeks },
+    firstDay: dateOf(profile.firstDay),
+    lastDay: dateOf(profile.lastDay),
+    weeks,
     windows: windowsOf(profiles, profile, day),
     largestMessage: { typical, record },
     ...totalsOf(profile, day),

@@ -92,9 +92,9 @@ export const differenceShape = z
     sentence: z.string(),
     live: askedShape.nullable().meta({ description: 'What the rules in force asked for.' }),
     shadow: askedShape.nullable().meta({ description: 'What the shadow rules asked for.' }),
-    nearest: windowShape.nullable().meta({
-      description: 'Where only one set tripped: the fullest window of the other, just then.',
-    }),
+    nearest: windowShape
+      .nullable()
+      .meta({ description: 'Where only one set tripped: the fullest window of the other, just then.' }),
     block: z.string().nullable().meta({ description: 'Id of the block or proposal that came of it.' }),
     falsePositive: z
       .boolean()
@@ -129,8 +129,8 @@ export function shadowRoutes(deps: ApiDependencies): readonly Route[] {
     return { status, body, headers: { ...headers, ...replayed(repeated) } };
   };
 
-  const change = (ask: ApiRequest<unknown, unknown>, command: RulesCommand): Promise<RulesHandled> => {
-    const context = contextOf(ask, 'the shadow rule set, or the one that it is compared with,');
+  const change = (request: ApiRequest<unknown, unknown>, command: RulesCommand): Promise<RulesHandled> => {
+    const context = contextOf(request, 'the shadow rule set, or the one that it is compared with,');
     return carryOut(deps, context, {
       execute: () => rulesCommands.execute(command, context),
       message: 'an administrator changed the shadow rules',
@@ -157,9 +157,9 @@ export function shadowRoutes(deps: ApiDependencies): readonly Route[] {
         200: { description: 'What runs in the shadow now, instead of another', schema: shadowShape },
         201: { description: 'What runs in the shadow now', schema: shadowShape },
       },
-      async handle(ask) {
-        const { rules, source } = await readRules(ask.body);
-        const { before, repeated } = await change(ask, { kind: 'load', rules, source });
+      async handle(request) {
+        const { rules, source } = await readRules(request.body);
+        const { before, repeated } = await change(request, { kind: 'load', rules, source });
         return answer(before.shadow === undefined ? 201 : 200, repeated);
       },
     }),
@@ -169,8 +169,8 @@ export function shadowRoutes(deps: ApiDependencies): readonly Route[] {
       summary: 'Stop running rules in the shadow',
       role: 'admin',
       responses: { 204: { description: 'Nothing runs in the shadow' } },
-      async handle(ask) {
-        const { repeated } = await change(ask, { kind: 'remove' });
+      async handle(request) {
+        const { repeated } = await change(request, { kind: 'remove' });
         return { status: 204, headers: replayed(repeated) };
       },
     }),
@@ -191,18 +191,12 @@ export function shadowRoutes(deps: ApiDependencies): readonly Route[] {
       summary: 'Put the shadow rules in force, with the windows that they have counted',
       role: 'admin',
       responses: { 200: { description: 'The rules that are in force now', schema: rulesShape } },
-      async handle(ask) {
-        const { facts, repeated } = await change(ask, { kind: 'promote' });
+      async handle(request) {
+        const { facts, repeated } = await change(request, { kind: 'promote' });
         const rules = facts.find((fact) => fact.type === 'RulesChanged')!.data;
         const view = rulesView(rules, deps);
         const warnings = [...view.warnings, ...(await goingOn(rules, deps))];
-        return ok(
-          { ...view, warnings },
-          {
-            ETag: etagOf(rules.version),
-            ...replayed(repeated),
-          },
-        );
+        return ok({ ...view, warnings }, { ETag: etagOf(rules.version), ...replayed(repeated) });
       },
     }),
   ];
@@ -248,7 +242,9 @@ function shadowView({
   if (set === undefined || rules === undefined || comparison === undefined) return undefined;
   const [tallies, open] = [comparison.tallies(), comparison.openByRule()];
   const byRule = [...new Set([...tallies.keys(), ...open.keys()])].map((rule) => ({
-    ...{ rule, ...(tallies.get(rule) ?? NOTHING), open: open.get(rule) ?? 0 },
+    rule,
+    ...(tallies.get(rule) ?? NOTHING),
+    open: open.get(rule) ?? 0,
   }));
   return {
     version: set.version,

@@ -80,10 +80,7 @@ export class BlockCommandHandler {
       const { facts, repeated } = handled;
       span?.end(facts);
       if (facts.length > 0 && !repeated)
-        this.#onDecided({
-          ...{ subject, facts, standing, by: context.by },
-          ...{ durableAt: this.#clock.now(), trace },
-        });
+        this.#onDecided({ subject, facts, standing, by: context.by, durableAt: this.#clock.now(), trace });
       return { ...handled, standing, trace };
     } catch (error) {
       span?.fail(error);

@@ -20,17 +20,17 @@ export interface CommandContext {
 }
 
 /** A version of what a command changes; null where there is nothing that it could change. */
-export type Version = number | string | null;
+type Version = number | string | null;
 
 /** The command is carried out only on a version that matches. */
-export interface Precondition {
+interface Precondition {
   /** The name of what must not have changed, for the message. */
   readonly what: string;
   readonly matches: (version: number | string) => boolean;
 }
 
 /** A stream, and what it is folded into. */
-export interface Folding<State> {
+interface Folding<State> {
   readonly stream: string;
   readonly initial: State;
   readonly evolve: (state: State, event: RecordedEvent) => State;

@@ -19,7 +19,7 @@ const BY = 'system:overrides-file';
 /** Where the store did not take the changes: when they are tried again. */
 const AGAIN_AFTER = 30 * SECOND;
 
-export interface OverridesFileOptions {
+interface OverridesFileOptions {
   readonly path: string;
   readonly overrideCommands: OverrideCommandHandler;
   readonly models: ReadModels;
@@ -104,11 +104,7 @@ export class OverridesFile {
     const { overrideCommands, models, clock, log } = this.#options;
     const entries = this.#watched.current;
     const listed = new Set(entries.map(({ subject }) => subjectKey(subject)));
-    const commands: OverrideCommand[] = entries.map((entry) => ({
-      kind: 'set',
-      origin: 'file',
-      ...entry,
-    }));
+    const commands: OverrideCommand[] = entries.map((entry) => ({ kind: 'set', origin: 'file', ...entry }));
     for (const type of OVERRIDE_TYPES) {
       for (const { subject, file } of models.overrides.all(type)) {
         if (file === undefined || listed.has(subjectKey(subject))) continue;

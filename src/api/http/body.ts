@@ -11,7 +11,7 @@ const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json$/;
 const NDJSON_TYPE = /^application\/(?:x-)?(?:ndjson|jsonl)$/;
 const YAML_TYPE = /^(?:text|application)\/(?:x-)?yaml$/;
 
-export interface RawBody {
+interface RawBody {
   readonly bytes: Buffer;
   /** The value that the text holds; `{}` where there is none and may be none. */
   readonly value: unknown;
@@ -24,17 +24,24 @@ export function bytesOf(request: Request, { limit = LIMIT }: BodySpec<unknown>):
   return isPlain && stated >= 0 && stated < limit ? stated : limit;
 }
 
-/**
- * Reads and decodes a request's body.
- *
- * @throws Problem 400 (with line and column), 413 or 415
- */
-export async function readBody(
-  request: Request,
-  response: Response,
-  spec: BodySpec<unknown>,
-): Promise<RawBody> {
-  const bytes = await readBytes(request, response, spec.limit ?? LIMIT);
+export type BodyReader = (request: Request, response: Response) => Promise<RawBody>;
+
+/** Reads and decodes the bodies of one route; throws Problem 400 (with line and column), 413 or 415. */
+export function bodyReader(spec: BodySpec<unknown>): BodyReader {
+  const readBytes = express.raw({ type: () => true, limit: spec.limit ?? LIMIT });
+  return async (request, response) => {
+    await new Promise<void>((resolve, reject) => {
+      readBytes(request, response, (error?: unknown) => {
+        if (error === undefined) resolve();
+        else reject(error instanceof Error ? error : new Error('the body cannot be read', { cause: error }));
+      });
+    });
+    return decoded(request, spec);
+  };
+}
+
+async function decoded(request: Request, spec: BodySpec<unknown>): Promise<RawBody> {
+  const bytes = Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0);
   if (bytes.length === 0) {
     if (spec.optional === true) return { bytes, value: {} };
     throw invalid([{ field: 'body', message: 'is missing' }]);
@@ -63,17 +70,6 @@ export async function readBody(
 function acceptedBy({ yaml, ndjson }: BodySpec<unknown>): string {
   if (yaml === true) return 'application/json, application/yaml or text/yaml';
   return ndjson !== undefined ? 'application/json or application/x-ndjson' : 'application/json';
-}
-
-function readBytes(request: Request, response: Response, limit: number): Promise<Buffer> {
-  const read = express.raw({ type: () => true, limit });
-  return new Promise((resolve, reject) => {
-    read(request, response, (error?: unknown) => {
-      if (error !== undefined)
-        reject(error instanceof Error ? error : new Error('the body cannot be read', { cause: error }));
-      else resolve(Buffer.isBuffer(request.body) ? request.body : Buffer.alloc(0));
-    });
-  });
 }
 
 function decode(bytes: Buffer): string {

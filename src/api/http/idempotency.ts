@@ -21,7 +21,7 @@ interface UnderWay {
 }
 
 /** The request as far as it matters for being the same one. */
-export interface Keyed {
+interface Keyed {
   /** The caller's name: keys of two callers never meet. */
   readonly caller: string;
   readonly key: string;

@@ -11,7 +11,8 @@ import { StoreUnavailable } from '../../store/port.js';
 import { isSampled, parseTraceparent, traceparentOf } from '../../tracing/traceparent.js';
 import type { Tracing } from '../../tracing/tracing.js';
 import type { ApiDependencies, Authenticator, Caller, OperationDependencies } from '../dependencies.js';
-import { bytesOf, readBody } from './body.js';
+import type { BodyReader } from './body.js';
+import { bodyReader, bytesOf } from './body.js';
 import { idempotencyKey, IdempotentAnswers, seedOf } from './idempotency.js';
 import { checkInput, Problem, problemOf, sendProblem } from './problem.js';
 import type { Answer, ApiRequest, Method, Route } from './route.js';
@@ -80,12 +81,13 @@ export function serve(
   });
   for (const [path, methods] of byPath(routes)) {
     for (const route of methods) {
+      const read = route.body === undefined ? undefined : bodyReader(route.body);
       app[route.method](expressPath(path), async (request, response) => {
         Object.assign(localsOf(response), { route: path, method: route.method.toUpperCase() });
         const bytes = route.body === undefined ? 0 : bytesOf(request, route.body);
         const leave = takePlace(underWay, localsOf(response).caller, response, bytes);
         try {
-          const answer = await work(route, request, response, deps, answers);
+          const answer = await work(route, read, request, response, deps, answers);
           if (answer !== undefined) send(response, answer);
         } finally {
           leave();
@@ -174,6 +176,7 @@ function allowed(methods: readonly Method[]): string {
 
 async function work(
   route: Route,
+  read: BodyReader | undefined,
   request: Request,
   response: Response,
   deps: ServeDependencies,
@@ -193,7 +196,7 @@ async function work(
     Object.entries(request.params).map(([name, value]) => [name, String(value)]),
   );
   const query = checkInput(route.query ?? NO_QUERY, { ...request.query }, 'query');
-  const raw = route.body === undefined ? undefined : await readBody(request, response, route.body);
+  const raw = await read?.(request, response);
   const body = raw === undefined ? undefined : checkInput(route.body!.schema, raw.value, 'body');
   const key = route.method === 'get' ? undefined : idempotencyKey(request.get('idempotency-key'));
   const asked = { params, query, body, caller: caller ?? NOBODY, requestId, trace, request, response };
@@ -220,8 +223,8 @@ async function work(
   );
 }
 
-async function handle(route: Route, ask: ApiRequest<unknown, unknown>): Promise<Answer | undefined> {
-  return route.handle(ask);
+async function handle(route: Route, request: ApiRequest<unknown, unknown>): Promise<Answer | undefined> {
+  return route.handle(request);
 }
 
 const NOBODY: Caller = { name: '', role: 'viewer' };
