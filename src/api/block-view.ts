@@ -26,11 +26,6 @@ import {
   subjectView,
 } from './shapes.js';
 
-/*
- * What the API gives: handlers are typed by these shapes, and the OpenAPI document is generated from them.
- * Instants are ISO 8601 in UTC, durations texts such as 1h30m.
- */
-
 export const BLOCK_STATES = ['proposed', 'active', 'released', 'expired', 'dismissed', 'lapsed'] as const;
 
 export const evidenceShape = z
@@ -119,7 +114,7 @@ export type BlockJson = z.infer<typeof blockShape>;
 type EvidenceJson = z.infer<typeof evidenceShape>;
 type HistoryJson = z.infer<typeof historyShape>;
 
-/** A block by what has fallen due at `now`, whether or not that was recorded yet. */
+/** A block as it is at `now`. It has expired or lapsed when its time is over, also before that is recorded. */
 export function blockView(entry: BlockEntry, now: Instant): BlockJson {
   const { id, subject, direction, description, refusal, origin, rule, falsePositive } = entry;
   const { evidence, follows, version } = entry;
@@ -149,13 +144,13 @@ export function blockView(entry: BlockEntry, now: Instant): BlockJson {
   };
 }
 
-/** From its begin to its end; of a proposal, how long it would last. Null is for ever. */
+/** From begin to end; for a proposal, how long the block would last. Null is for ever. */
 function durationOf({ since, until, duration = null }: BlockEntry): Milliseconds | null {
   if (since === undefined) return duration;
   return until === null || until === undefined ? null : until - since;
 }
 
-/** A block as it was at an instant at which it was in force: what came later is left out. */
+/** A block as it was at an instant at which it was in force. Later changes are left out. */
 export function blockViewAt(entry: BlockEntry, at: Instant): BlockJson {
   const history = entry.history.filter((item) => item.at <= at);
   const until = untilAt(entry, at);
@@ -214,7 +209,7 @@ type Sources = Pick<ApiDependencies, 'models' | 'store'>;
 const AT_ONCE = 50;
 
 /**
- * A block or proposal, by any of its ids. One that ended long ago is read from the store.
+ * Finds a block or proposal by any of its ids. The store has those that ended long ago.
  *
  * @throws StopgapError `not-found`; StoreUnavailable
  */
@@ -257,8 +252,7 @@ export async function latestOf(
 }
 
 /**
- * The blocks that refused a sender at an instant: the one that was then to end last comes first. It is the one that
- * refused.
+ * The blocks that refused a sender at an instant. The first is the one that was to end last then: it made the refusal.
  *
  * @throws StoreUnavailable
  */
@@ -272,20 +266,20 @@ export async function entriesInForce(
     sources,
     rows.inForce(sender, at).map((id) => rows.find(id)!),
   );
-  // A release ends a block before its time: by when blocks did end, another one could come first.
+  // The actual ends could give another order, since a release ends a block before its time.
   const ends = new Map(entries.map((entry) => [entry.id, untilAt(entry, at) ?? Infinity]));
   return [...entries].sort(({ id: a }, { id: b }) =>
     ends.get(a) === ends.get(b) ? 0 : ends.get(b)! - ends.get(a)!,
   );
 }
 
-/** Folds the events of one that has ended, and reads them as they were read when they were new. */
+/** Folds the events of a block that has ended, with the ids that were known when each event was new. */
 async function readEnded(
   store: Pick<EventStore, 'readStream'>,
   ledger: BlockLedger,
   { id, subject, begin, revision, events, follows }: BlockRow,
 ): Promise<BlockEntry> {
-  // What began before this had ended when it began; what began later was not known.
+  // Blocks that began before this one had ended when it began. Later ones were not known.
   const isEarlier = (other: string): boolean => {
     const row = ledger.rows.find(other);
     return row !== undefined && ledger.rows.at(row).begin < begin;

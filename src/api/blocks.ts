@@ -3,7 +3,8 @@ import { z } from 'zod';
 import type { BlockEntry } from '../../projections/blocks/block-entry.js';
 import type { BlockFilter, BlockRows } from '../../projections/blocks/block-rows.js';
 import type { BlockCommand } from '../blocks/commands.js';
-import { BLOCK_CATEGORY, isBlockEvent, REFUSALS } from '../blocks/events.js';
+import type { Executed } from '../commands/block-commands.js';
+import { BLOCK_CATEGORY, blockStream, isBlockEvent, REFUSALS } from '../blocks/events.js';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { newId } from '../runtime/ids.js';
@@ -19,7 +20,7 @@ import {
   anyOf,
   cursorOf,
   instantInput,
-  keyOfCursor,
+  numberOfCursor,
   listOf,
   noteInput,
   once,
@@ -87,14 +88,12 @@ export function blockRoutes(deps: ApiDependencies): readonly Route[] {
           ...spanOf(span),
           newId: newId(),
         };
-        const { facts, standing, repeated } = await showing(deps, () =>
-          carryOutOn(deps, request, subject, command),
-        );
+        const { facts, standing, repeated } = await carryOutShowing(deps, request, subject, command);
         const imposed = facts.find((fact) => fact.type === 'BlockImposed');
-        // Without one there is a block in force, whether it became stronger or was strong enough.
+        // Without one a block was in force before. It is stronger now, or was strong enough.
         const entry = deps.models.ledger.get(imposed?.data.block ?? standing.block!.id);
-        // It stands in the store: where it does not show, the store is back with another log, and is still followed by
-        // the positions of the one before.
+        // The store has it. Where the read models do not show it, the store is back with another log, and they still
+        // follow the positions of the one before.
         if (entry === undefined) throw new StoreUnavailable(NOT_SHOWN);
         return blockAnswer(entry, deps, imposed === undefined ? 200 : 201, repeated);
       },
@@ -110,7 +109,7 @@ export function blockRoutes(deps: ApiDependencies): readonly Route[] {
       },
       async handle({ params, request }) {
         const entry = await findEntry(deps, params['id']!);
-        // A state can change by the clock alone, so only what was recorded last and still holds is "not modified".
+        // The clock alone can change a state. So a block is "not modified" only while its recorded state still holds.
         if (isKnown(request, entry.version) && blockView(entry, clock.now()).state === entry.state) {
           return { status: 304, headers: { ETag: etagOf(entry.version) } };
         }
@@ -139,11 +138,11 @@ export function blockRoutes(deps: ApiDependencies): readonly Route[] {
   ];
 }
 
-/** So many block events may be in the store that do not show yet. */
+/** How many block events the store may have that the read models do not show yet. */
 const MOST_BEHIND = 1000;
 
 /**
- * A block that does not show may be one that another process has just made: the store tells.
+ * Where the read models do not have the block, another process may just have made it: the store knows.
  *
  * @throws StopgapError `not-found`; StoreUnavailable
  */
@@ -155,7 +154,7 @@ async function findEntry(deps: ApiDependencies, id: string): Promise<BlockEntry>
   return entryOf(deps, id);
 }
 
-/** The position of an event of this block among those that do not show yet. */
+/** The position of an event of this block that the read models do not show yet. */
 async function notShownYet({ models, store }: ApiDependencies, id: string): Promise<number | undefined> {
   const behind = { after: models.position, categories: [BLOCK_CATEGORY], limit: MOST_BEHIND };
   let looked = 0;
@@ -166,26 +165,40 @@ async function notShownYet({ models, store }: ApiDependencies, id: string): Prom
   return undefined;
 }
 
-/** Carries out a command on a block and answers with the block; a conflict shows it as it is. */
+/** Carries out a command on a block and answers with the block as it is, also where there is a conflict. */
 async function actOn(
   request: ApiRequest<unknown, unknown>,
   entry: BlockEntry,
   command: BlockCommand,
   deps: ApiDependencies,
 ): Promise<Answer> {
-  const { repeated } = await showing(deps, () => carryOutOn(deps, request, entry.subject, command, entry.id));
+  const { repeated } = await carryOutShowing(deps, request, entry.subject, command, entry.id);
   return blockAnswer(await entryOf(deps, entry.id), deps, 200, repeated);
 }
 
-/** A conflict with a block shows the block as it is. */
-async function showing<T>(deps: ApiDependencies, work: () => Promise<T>): Promise<T> {
+/** As {@link carryOutOn}. A conflict with a block shows the block as it is. */
+async function carryOutShowing(
+  deps: ApiDependencies,
+  request: ApiRequest<unknown, unknown>,
+  subject: Subject,
+  command: BlockCommand,
+  block?: string,
+): Promise<Executed> {
   try {
-    return await work();
+    return await carryOutOn(deps, request, subject, command, block);
   } catch (thrown) {
     if (!(thrown instanceof StopgapError) || thrown.code !== 'conflict') throw thrown;
+    // The answer must show the state that the decision saw.
+    await shown(deps, await lastPosition(deps, subject));
     const current = blockView(await entryOf(deps, String(thrown.details['block'])), deps.clock.now());
     throw new StopgapError('conflict', thrown.message, { ...thrown.details, current });
   }
+}
+
+async function lastPosition({ store }: ApiDependencies, subject: Subject): Promise<number> {
+  const newest = store.readStream(blockStream(subject), { direction: 'backwards', limit: 1 });
+  for await (const { position } of newest) return position;
+  return 0;
 }
 
 function blockAnswer(
@@ -291,14 +304,14 @@ interface Page<Item> {
   readonly next: string | null;
 }
 
-/** One page of blocks. What begins while pages are read shifts none of them. */
+/** One page of blocks. A block that begins while a client reads pages moves none of them. */
 export async function listBlocks(
   sources: Pick<ApiDependencies, 'models' | 'store'>,
   query: BlockListQuery,
   now: Instant,
 ): Promise<Page<BlockEntry>> {
   const { rows } = sources.models.ledger;
-  const beyond = placeOf(query.cursor);
+  const beyond = query.cursor === undefined ? undefined : numberOfCursor(query.cursor);
   const found =
     query.value === undefined
       ? await searched(rows, query, now, beyond)
@@ -308,7 +321,7 @@ export async function listBlocks(
   return { items: await entriesOf(sources, page), next };
 }
 
-/** The first rows that match, one more than a page has. */
+/** The first rows that match: at least one more than a page has, where there are so many. */
 async function searched(
   rows: BlockRows,
   query: BlockListQuery,
@@ -344,13 +357,6 @@ function named(
   return all
     .filter((row) => beyond === undefined || Math.sign(rows.at(row).begin - beyond) === step)
     .sort((a, b) => step * (a - b));
-}
-
-function placeOf(cursor: string | undefined): number | undefined {
-  if (cursor === undefined) return undefined;
-  const key = keyOfCursor(cursor);
-  if (/^\d{1,16}$/.test(key)) return Number(key);
-  throw new InvalidInput('cursor', 'is of another list');
 }
 
 function filterOf(query: BlockListQuery, now: Instant): BlockFilter {

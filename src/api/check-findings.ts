@@ -28,19 +28,19 @@ export const failedLoginsShape = z
       'Logins of this account that failed for no block, until an hour passes without one; null where there are none, of a past instant, of an account that does not exist, and from a process without the role smtp.',
   });
 
-/** What stops an account now that is no block. */
+/** What stops an account now, apart from blocks. */
 interface AccountTrouble {
   readonly state: AccountState | undefined;
-  /** Why it cannot log in, in a sentence. */
+  /** A sentence that says why it cannot log in. */
   readonly hasNoLogin: string | undefined;
-  /** Where it is not known whether there is such an account, in a sentence. */
+  /** A sentence, where it is not known whether the account exists. */
   readonly unsure: string | undefined;
   readonly failed: FailedLogins | undefined;
   /** MAIL FROM: undefined where no account and return path are named, or it is not known. */
   readonly mail: 'passes' | 'refused' | undefined;
 }
 
-/** What this process knows of an account besides blocks; nothing of a past instant. */
+/** What this process knows of an account apart from blocks. It knows nothing of the past. */
 export function troubleOf(
   { accountState, failedLogins, maySend }: ApiDependencies,
   { account, address, direction }: SenderIdentity,
@@ -74,7 +74,7 @@ function withoutLogin(account: string, state: AccountState): string {
     : `The account ${account} is disabled: its logins fail as with a wrong password.`;
 }
 
-/** So that nobody is told that all is well with an account whose program has a wrong password. */
+/** An account that is not blocked has a problem all the same where its program has a wrong password. */
 export function failedSentence({ failed, putOff, since, at, network }: FailedLogins): string {
   const [first, last] = [formatInstant(since), formatInstant(at)];
   const times = (count: number): string => (count === 1 ? '1 login of it' : `${count} logins of it`);
@@ -95,14 +95,14 @@ export function failedView(failed: FailedLogins | undefined): z.infer<typeof fai
   return { ...failed, since: formatInstant(failed.since), at: formatInstant(failed.at) };
 }
 
-/** Why no rule acts on anybody, whatever is counted. */
+/** Why no rule acts on any sender now. */
 export function observing({ models }: Pick<ApiDependencies, 'models'>): readonly string[] {
   return models.sendVolume.rules.mode === 'observe'
     ? ['Rules only observe now (mode: observe): none of them blocks or proposes.']
     : [];
 }
 
-/** What puts off the mail of everybody now, or leaves what is said here behind. */
+/** What puts off everybody's mail now, or makes this answer out of date. */
 export function outages(deps: ApiDependencies, direction: MailDirection): readonly string[] {
   const { store } = deps.health();
   const relay = deps.upstreamState?.(direction);
@@ -122,7 +122,7 @@ export function outages(deps: ApiDependencies, direction: MailDirection): readon
   ];
 }
 
-/** Events of an account that are looked through. */
+/** How many events of an account are read. */
 const EVENTS_READ = 100;
 
 export const refusalShape = z.object({
@@ -191,7 +191,7 @@ export async function recordedOf(
       }
     }
   } catch (thrown) {
-    // The verdict itself comes from memory and is as good without.
+    // The verdict comes from memory and does not need these.
     if (!(thrown instanceof StoreUnavailable)) throw thrown;
     return undefined;
   }
@@ -215,7 +215,7 @@ interface CameAs {
   readonly ehlo: string | null;
 }
 
-/** @param begins when the first event happened that there is; undefined where there is none */
+/** @param begins when the first recorded event happened; undefined where there is none */
 export function refusalSentence(
   refusing: Refusing | undefined,
   at: Instant,
@@ -242,7 +242,7 @@ function ended(text: string): string {
 
 function until(end: string, at: Instant): string {
   const left = Date.parse(end) - at;
-  // Nobody plans by the second what lasts for hours.
+  // Seconds do not matter where hours are left.
   const unit = left > HOUR ? MINUTE : SECOND;
   const rounded = Math.max(1, Math.round(left / unit)) * unit;
   return left > 0 ? `until ${end} (for another ${formatDuration(rounded)})` : `until ${end}`;
@@ -252,7 +252,7 @@ function lowerFirst(text: string): string {
   return /^(EHLO|IP)/.test(text) ? text : text.charAt(0).toLowerCase() + text.slice(1);
 }
 
-/** Under which other identity a refusal of before met the account. */
+/** The address or EHLO name from which the account was refused before. */
 export function cameAs({ at, stage, ip, ehlo }: CameAs): string {
   const where = [...(ip === null ? [] : [`from ${ip}`]), ...(ehlo === null ? [] : [`as ${ehlo}`])];
   const when = { auth: 'at AUTH', rcpt: 'at RCPT TO', data: 'after DATA' }[stage];

@@ -240,8 +240,8 @@ async function judge(
 }
 
 /**
- * The verdict on a sender as it is named; where that is not refused, on what was refused of it before and would be
- * again: an account is refused for the network or EHLO name that it comes from, too.
+ * The verdict on the sender as the query names it. Where that passes, the verdict on one of its last refusals that would
+ * be refused again: an account is also refused for the network or EHLO name that it comes from.
  */
 async function judgedAs(
   deps: ApiDependencies,
@@ -291,7 +291,7 @@ function senderOf({ account, returnPath, ehlo, ip, direction }: CheckQuery): Sen
   return senderIdentity({ account, returnPath: returnPath === '<>' ? '' : returnPath, ehlo, ip, direction });
 }
 
-/** Who the sender is at AUTH, where address and domain subjects match the login's own address. */
+/** The sender as AUTH sees it: address and domain subjects match the login's own address. */
 function loginOf({ account, ehlo, ip, direction }: SenderIdentity): SenderIdentity | undefined {
   if (account === undefined || direction === 'inbound') return undefined;
   return senderIdentity({ account, returnPath: account, ehlo, ip, direction });
@@ -318,7 +318,7 @@ function ofPast(entry: BlockEntry | undefined, at: Instant): Refusing | undefine
   return entry === undefined ? undefined : { block: blockViewAt(entry, at), subject: entry.subject };
 }
 
-/** A block decided on just now is in force before the ledger has it. */
+/** A new block is in force before the ledger has it. */
 function ofActive(
   { models }: ApiDependencies,
   active: ActiveBlock | undefined,

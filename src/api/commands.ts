@@ -1,9 +1,7 @@
 import type { Request } from 'express';
 import type { BlockCommand } from '../blocks/commands.js';
-import { blockStream } from '../blocks/events.js';
 import type { Executed } from '../commands/block-commands.js';
 import type { CommandContext } from '../commands/handle-command.js';
-import { StopgapError } from '../kernel/errors.js';
 import type { Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
 import { decisionFields } from '../log/decisions.js';
@@ -18,9 +16,9 @@ import type { ApiRequest } from './http/route.js';
 const FOLD_PATIENCE = 5 * SECOND;
 
 /**
- * Who gives a command, what its events name as their cause, and If-Match.
+ * Says who gives a command, what its events name as their cause, and what If-Match asks for.
  *
- * @param what the name of what If-Match speaks of; without one there is no If-Match
+ * @param what the name of what If-Match guards; without a name the header is not read
  */
 export function contextOf(
   { caller, requestId, seed, trace, request }: ApiRequest<unknown, unknown>,
@@ -36,7 +34,7 @@ export function contextOf(
   };
 }
 
-/** The header that an answer has where the same request had been carried out before. */
+/** The header of an answer to a request that had been carried out before. */
 export function replayed(repeated: boolean): Readonly<Record<string, string>> {
   return repeated ? { 'Idempotency-Replayed': 'true' } : {};
 }
@@ -60,7 +58,7 @@ interface Execution<D extends Done> {
   readonly execute: () => Promise<D>;
   /** Logged where something was changed. */
   readonly message: string;
-  /** What that line says besides who gave the command. */
+  /** The fields of that line, apart from who gave the command. */
   readonly fields: (done: D) => object;
 }
 
@@ -84,7 +82,7 @@ export async function carryOut<D extends Done>(
 /**
  * Carries out a caller's command on a subject.
  *
- * @param block the block whose version If-Match speaks of
+ * @param block the block whose version If-Match names
  * @throws StopgapError as `decide` does; `precondition-failed`; StoreUnavailable
  */
 export async function carryOutOn(
@@ -95,24 +93,11 @@ export async function carryOutOn(
   block?: string,
 ): Promise<Executed> {
   const context = contextOf(request, block === undefined ? undefined : `block ${block}`);
-  try {
-    return await carryOut(deps, context, {
-      execute: () => deps.blockCommands.execute(subject, command, context),
-      message: 'an administrator decided',
-      fields: (done) => decisionFields(context.by, subject, done, context.correlation),
-    });
-  } catch (thrown) {
-    // What is shown with the conflict must be what the decision saw.
-    if (thrown instanceof StopgapError && thrown.code === 'conflict')
-      await shown(deps, await lastPosition(deps, subject));
-    throw thrown;
-  }
-}
-
-async function lastPosition({ store }: ApiDependencies, subject: Subject): Promise<number> {
-  const newest = store.readStream(blockStream(subject), { direction: 'backwards', limit: 1 });
-  for await (const { position } of newest) return position;
-  return 0;
+  return carryOut(deps, context, {
+    execute: () => deps.blockCommands.execute(subject, command, context),
+    message: 'an administrator decided',
+    fields: (done) => decisionFields(context.by, subject, done, context.correlation),
+  });
 }
 
 /** The strong entity tag of a version (RFC 9110, 8.8.3). */
@@ -120,7 +105,7 @@ export function etagOf(version: number | string): string {
   return `"${version}"`;
 }
 
-/** True where the client holds this very version already: If-None-Match compares weakly (RFC 9110, 13.1.2). */
+/** True where the client has this version already: If-None-Match compares weakly (RFC 9110, 13.1.2). */
 export function isKnown(request: Request, version: number): boolean {
   const header = request.get('if-none-match');
   if (header === undefined) return false;

@@ -48,7 +48,7 @@ export const exemptionShape = z
   })
   .meta({ id: 'Exemption' });
 
-/** So many are named. */
+/** How many blocks an answer names. */
 const EXEMPT_BLOCKS_NAMED = 100;
 const grantedExemptionShape = exemptionShape
   .extend({
@@ -127,7 +127,7 @@ export function exemptionRoutes(deps: ApiDependencies): readonly Route[] {
       handle({ query }) {
         const { type, origin, limit, cursor } = query;
         const after = cursor === undefined ? '' : keyOfCursor(cursor);
-        // By id: ids of administrators' exemptions sort by time, those of the rules file come behind them.
+        // Sorted by id: first those of administrators, by time, then those of the rules file.
         const found = models.exemptions
           .list(clock.now())
           .filter((one) => one.id > after)
@@ -158,7 +158,7 @@ export function exemptionRoutes(deps: ApiDependencies): readonly Route[] {
         const { facts, standing, repeated } = await carryOutOn(deps, request, subject, command);
         const granted = facts.find((fact) => fact.type === 'ExemptionGranted');
         const id = granted?.data.exemption ?? standing.exemption!.id;
-        // A request that is sent again may find what it granted revoked by now.
+        // A repeated request may have granted an exemption that is revoked by now.
         const exemption = models.exemptions.get(id) ?? asGranted(granted!);
         const isNew = granted !== undefined;
         const headers = {
@@ -194,7 +194,7 @@ export function exemptionRoutes(deps: ApiDependencies): readonly Route[] {
             'this exemption stands in the rules: edit the rules file, or PUT /api/v1/rules without it';
           throw new StopgapError('conflict', message, { current });
         }
-        // Of one that is revoked too: the same request may have done that.
+        // Also for an exemption that is revoked: the same request may have revoked it before.
         const subject = models.exemptions.subjectOf(id) ?? inForce(id).subject;
         await carryOutOn(deps, request, subject, { kind: 'revoke', exemption: id, ...request.body });
         return { status: 204 };
@@ -209,7 +209,7 @@ function asGranted({ data: { exemption: id, ...terms }, by, at }: Granted): Exem
   return { id, ...terms, origin: 'admin', by, at, saved: 0 };
 }
 
-/** The blocks that go on although rules must no longer act on their subjects. */
+/** Blocks in force whose subjects are exempt now: they go on refusing. */
 export async function blocksOfExempt(
   exempt: readonly Subject[],
   { models, clock }: Pick<ApiDependencies, 'models' | 'clock'>,

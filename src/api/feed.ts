@@ -57,7 +57,7 @@ const FEED_TYPES = Object.keys(CATEGORY_OF) as readonly FeedType[];
 const HEARTBEAT = 15 * SECOND;
 /** Feeds open at once; each may hold a slice of the store in memory. */
 const MOST_FEEDS = 100;
-/** Of these by one token: nobody takes the place of the others. */
+/** How many of these one token may have, so that the others have room. */
 const MOST_OF_ONE = 10;
 /** Ids that a feed remembers, so that an event that the store holds twice comes once. */
 const IDS_KEPT = 10_000;
@@ -80,7 +80,7 @@ type FeedQuery = z.infer<typeof feedQuery>;
 /** The events of the store as server-sent events (HTML Living Standard, 9.2). */
 export class EventFeeds {
   readonly #deps: ApiDependencies;
-  /** Whose each is, by what ends it. */
+  /** The token's name, by the function that ends the feed. */
   readonly #open = new Map<() => Promise<void>, string>();
   #closed = false;
 
@@ -168,7 +168,7 @@ export class EventFeeds {
     const { clock, metrics } = this.#deps;
     let cancel: () => void;
     const beat = (): void => {
-      // A client that does not read gets no more to read.
+      // No heartbeats pile up for a client that does not read.
       if (!response.writableNeedDrain) response.write(': alive\n\n');
       cancel = clock.after(HEARTBEAT, beat);
     };
@@ -178,7 +178,7 @@ export class EventFeeds {
       metrics.api.feeds.set(this.#open.size);
       cancel();
       response.end();
-      // A handler that waits for the client to read must be let go, or the subscription would never stop.
+      // A handler may wait for the client to read: the subscription stops only after it.
       ended.abort();
       await subscription.stop();
     };

@@ -41,7 +41,7 @@ export interface Api {
   close(): Promise<void>;
 }
 
-/** The HTTP port of a process: open from its first moment to its last, whatever answers there meanwhile. */
+/** The HTTP port of a process. It is open from the first moment to the last; what answers there changes. */
 export class HttpPort {
   #api: Api;
   #listener!: Listener;
@@ -66,7 +66,7 @@ export class HttpPort {
     return (this.#listener.server.address() as AddressInfo).port;
   }
 
-  /** Lets another answer from now on, and ends the feeds of the one before. */
+  /** Lets another API answer from now on, and ends the feeds of the one before. */
   async turnTo(api: Api): Promise<void> {
     const before = this.#api;
     this.#api = api;
@@ -80,7 +80,7 @@ export class HttpPort {
   }
 }
 
-/** What a process serves while it is not ready: health, readiness, metrics; everything else is answered by the reason. */
+/** What a process serves while it is not ready: health, readiness and metrics. Other requests are told the reason. */
 export function createStarting(deps: OperationDependencies): Api {
   const routes = operationRoutes(deps);
   return serving(deps, routes, {

@@ -131,7 +131,7 @@ function relocated(schema: unknown): unknown {
 
 const DOCUMENT = '/api/v1/openapi.json';
 
-/** What tells a newcomer where to go. @param routes everything else that there is */
+/** The routes that tell a newcomer where to go. @param routes all other routes */
 export function rootRoutes(routes: readonly Route[]): readonly Route[] {
   const own: Route[] = [
     route({

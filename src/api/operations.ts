@@ -31,7 +31,7 @@ const readiness = z.object({
   percent: z.int().nullable().optional(),
 });
 
-/** For those who run the process: no token, but for metrics where others can reach them; and never an address. */
+/** For those who run the process. They need no token, except for metrics that others can reach, and show no address. */
 export function operationRoutes(deps: OperationDependencies): readonly Route[] {
   return [
     route({
@@ -51,7 +51,7 @@ export function operationRoutes(deps: OperationDependencies): readonly Route[] {
       },
       handle() {
         const { readModels, listeners } = deps.health();
-        // One that is behind serves: taken out, it would serve nobody, and where the store is away all are behind.
+        // A process that is behind still serves. While the store is away all of them are behind.
         const ready = readModels !== 'catching-up' && listeners === 'up';
         return { status: ready ? 200 : 503, body: { ready, readModels, listeners, ...deps.progress() } };
       },
@@ -158,7 +158,7 @@ export function logRoutes({ logs }: ApiDependencies): readonly Route[] {
   ];
 }
 
-/** The newest that are at least as severe as asked for. */
+/** The newest lines that are at least as severe as the query says. */
 function chosen(lines: readonly string[], { limit, level, component }: LinesQuery): LogLinesJson['items'] {
   const least = SEVERITIES.indexOf(level);
   const found: LogLinesJson['items'] = [];

@@ -19,7 +19,7 @@ import { OVERRIDES, unusedOf, unusedShape } from './overrides.js';
 const MOST_ENTRIES = 10_000;
 /** Bytes. */
 const LARGEST = 8 * 1024 * 1024;
-/** Entries that are read before others get a turn. */
+/** Entries that are read before other work gets a turn. */
 const SLICE = 250;
 const MOST_FAULTS = 20;
 const MOST_UNUSED = 100;
@@ -45,7 +45,7 @@ const outcome = z.object({
     .meta({ description: `Limits that no rule in force looks at: the first ${MOST_UNUSED}.` }),
 });
 
-/** Sets and removes many overrides at once: what a hosting panel that syncs its customers uses. */
+/** Sets and removes many overrides at once, as a hosting panel does that syncs its customers. */
 export function bulkOverridesRoute(deps: ApiDependencies): Route {
   const { models, clock, log, store } = deps;
   const overrideCommands = new OverrideCommandHandler(store, clock);

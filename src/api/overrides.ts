@@ -49,7 +49,7 @@ const listQuery = z.strictObject({
 });
 const removal = z.strictObject({ note: noteInput.optional() });
 
-/** What single accounts and domains may instead of what the rules say. */
+/** The limits of single accounts and domains that replace those of the rules. */
 export function overrideRoutes(deps: ApiDependencies): readonly Route[] {
   const { models, clock, store } = deps;
   const overrideCommands = new OverrideCommandHandler(store, clock);
@@ -182,8 +182,6 @@ function locationOf({ type, value }: OverrideSubject, { publicUrl = '' }: ApiDep
   return `${publicUrl}${OVERRIDES}/${type}/${encodeURIComponent(value)}`;
 }
 
-/* What the API shows of overrides. */
-
 const limitShape = z.union([z.int(), z.literal('off')]);
 const limitsShape = z.record(z.string(), limitShape).meta({ description: 'By rule id.' });
 const subjectShape = z.object({ type: z.enum(OVERRIDE_TYPES), value: z.string() });
@@ -277,7 +275,7 @@ function overrideView(
   };
 }
 
-/** The limits that differ from the rules' own for a subject: of a domain for each of its accounts, and for all of it. */
+/** The limits of a subject that differ from the rules' own. A domain has those of each account, and of the whole. */
 function effectiveView(
   overrides: Overrides,
   { type, value }: OverrideSubject,
@@ -326,7 +324,7 @@ function allowanceView({ limits, factor }: Allowance): Pick<TermsJson, 'limits' 
   return { limits: limits ?? {}, factor: factor ?? null };
 }
 
-/** What stands in both layers is said once. */
+/** A limit that both layers name is listed once. */
 function withoutTwins(unused: readonly Unused[]): Unused[] {
   return [...new Map(unused.map((one) => [one.field, one])).values()];
 }

@@ -68,7 +68,7 @@ const ruleShape = z.object({
   teaches: z.boolean(),
 });
 
-/** What a rule set says, wherever it stands. */
+/** A rule set, in force or in the shadow. */
 export const ruleSetShape = z.object({
   mode: z.enum(['enforce', 'observe']),
   maxAutomaticBlocks: z.string().meta({ examples: ['20 in 10m'] }),
@@ -115,7 +115,7 @@ export function rulesView(
   return { version, origin, source, ...rest, warnings, installedAt, rules: shown };
 }
 
-/** Exemptions end no block: those in force that they cover, a sentence each. */
+/** A sentence for each block in force that the exemptions cover: they do not end it. */
 export async function goingOn(
   { rules }: RulesChanged,
   deps: Pick<ApiDependencies, 'models' | 'clock'>,
@@ -130,13 +130,12 @@ export async function goingOn(
   );
 }
 
-/** What is valid and will not do what it is meant to here. */
+/** A sentence for each rule that is valid and cannot do here what it says. */
 export function rulesWarningsOf(set: Pick<RuleSet, 'rules'>, places: ApiDependencies['places']): string[] {
   const vain = places === undefined ? [] : withoutGeoData(set, places).map(({ sentence }) => sentence);
   return [...forgeable(set), ...vain];
 }
 
-/** What a rule set says, whether it is in force or not. */
 export function ruleSetView({
   mode,
   maxAutomaticBlocks,

@@ -4,7 +4,7 @@ import { OBSERVATIONS_KEPT } from '../../projections/blocks/observed.js';
 import type { RulePrecisionRow } from '../../projections/blocks/rule-precision.js';
 import { precisionOf } from '../../projections/blocks/rule-precision.js';
 import type { RulesHandled } from '../commands/rules-commands.js';
-import { InvalidInput, StopgapError } from '../kernel/errors.js';
+import { StopgapError } from '../kernel/errors.js';
 import { formatInstant } from '../kernel/time.js';
 import { parseAside } from '../parsing/aside.js';
 import type { RulesChanged, SourcedRules } from '../rules/model.js';
@@ -22,7 +22,7 @@ import {
   cursorOf,
   instantInput,
   instantShape,
-  keyOfCursor,
+  numberOfCursor,
   listOf,
   once,
   position,
@@ -101,7 +101,7 @@ export function rulesRoutes(deps: ApiDependencies): readonly Route[] {
       message: 'an administrator changed the rules',
       fields: (done) => ({ version: changeIn(done.facts)?.version }),
     });
-    // Those of the caller, also where somebody else has put others in force meanwhile.
+    // The caller's rules, also where somebody else has put others in force since.
     const inForce = changeIn(facts) ?? before.inForce!;
     return answer(inForce, repeated, await goingOn(inForce, deps));
   };
@@ -171,12 +171,12 @@ function changeIn(facts: RulesHandled['facts']): RulesChanged | undefined {
 const LARGEST = 1024 * 1024;
 
 /**
- * YAML tokens of rules that are sent. They are parsed aside, one set after the other, in some 3 µs each: what administrators
- * put in force holds ten thousand exemptions, and what others have tried as many rules as there may be.
+ * YAML tokens of rules in a request. A thread parses one set after the other, about 3 µs a token. Rules that an
+ * administrator puts in force may hold ten thousand exemptions; rules that others try, as many rules as are allowed.
  */
 const MOST_TOKENS = 400_000;
 const MOST_TOKENS_OF_DRAFT = 20_000;
-/** Drafts that wait to be read, the one that is being read included. */
+/** Drafts that wait, with the one that is being read. */
 const MOST_DRAFTS = 20;
 
 /** Rules as YAML text, as `{source}`, or as a JSON object that is the rule set itself. */
@@ -196,18 +196,18 @@ const rulesInput = z
 
 export interface RulesInput {
   readonly text: string;
-  /** Whether it was made here: then its lines mean nothing to the client, and it is kept as YAML. */
+  /** Whether the client sent an object. Then lines mean nothing to the client, and the rules are kept as YAML. */
   readonly isJson: boolean;
 }
 
 /** A body that is a rule set. */
 export const rulesBody: BodySpec<RulesInput> = { schema: rulesInput, limit: LARGEST, yaml: true };
 
-/** A body that is a rule set, to be read once. */
+/** A body that is a rule set to try. */
 const rulesDraft: BodySpec<RulesInput> = { schema: rulesInput, limit: LARGEST / 4, yaml: true };
 
 /**
- * Reads rules that were sent, while this thread goes on.
+ * Reads the rules of a request in another thread.
  *
  * @throws InvalidRules
  */
@@ -229,7 +229,7 @@ let drafts = 0;
 let lastDraft: Promise<unknown> = Promise.resolve();
 
 /**
- * Reads rules that are only tried, one set after the other: files, and rules that are put in force, wait for one at most.
+ * Reads rules that are only tried, one set after the other. So files, and rules to put in force, wait for one at most.
  *
  * @throws InvalidRules; StopgapError `unavailable` where many wait already
  */
@@ -253,7 +253,7 @@ const observedQuery = z.strictObject({
 });
 type ObservedQuery = z.infer<typeof observedQuery>;
 
-/** Whom rules would have acted on that only observe. */
+/** Lists the senders on which rules tripped that only observe. */
 export function observedRoute({ models }: ApiDependencies): Route {
   return route<ObservedQuery>({
     method: 'get',
@@ -269,7 +269,7 @@ export function observedRoute({ models }: ApiDependencies): Route {
 }
 
 function observed(all: readonly Observation[], { rule, type, since, limit, cursor }: ObservedQuery) {
-  const before = cursor === undefined ? Infinity : positionOf(cursor);
+  const before = cursor === undefined ? Infinity : numberOfCursor(cursor);
   const found = all.filter(
     ({ position, at, subject, evidence }) =>
       position < before &&
@@ -280,12 +280,6 @@ function observed(all: readonly Observation[], { rule, type, since, limit, curso
   const page = found.slice(0, limit);
   const next = found.length > page.length ? cursorOf(String(page.at(-1)!.position)) : null;
   return { items: page.map(observedView), next };
-}
-
-function positionOf(cursor: string): number {
-  const key = keyOfCursor(cursor);
-  if (/^\d{1,15}$/.test(key)) return Number(key);
-  throw new InvalidInput('cursor', 'is of another list');
 }
 
 function observedView({ position, at, subject, action, evidence }: Observation): ObservedJson {

@@ -145,7 +145,7 @@ const profileShape = z
   })
   .meta({ id: 'Profile' });
 
-/** Null where nothing is known, or the subject is none that has baselines. */
+/** Null where nothing is known, or such a subject has no baselines. */
 function profileView(
   profiles: SenderProfiles,
   { type, value }: Subject,
@@ -235,7 +235,7 @@ const sender = z.object({
 
 type Sender = z.infer<typeof sender>;
 
-/** Who sends how much, against which limits. */
+/** How much senders send, and their limits. */
 export function senderRoutes(deps: ApiDependencies): readonly Route[] {
   const { models, clock } = deps;
   return [
@@ -300,7 +300,7 @@ async function senderView(deps: ApiDependencies, subject: Subject): Promise<Send
   };
 }
 
-/** The subject under which sends are counted: of an IPv6 address its /64. */
+/** The subject under which sends are counted: an IPv6 address counts for its /64. */
 function countedAs(subject: Subject): Subject {
   const isAddress = subject.type === 'ip' && !subject.value.includes('/');
   return isAddress ? { type: 'ip', value: clientNetwork(subject.value) } : subject;
@@ -313,7 +313,7 @@ async function latestSends({ store }: ApiDependencies, { type, value }: Subject)
   }
   const items: Sender['sends']['items'] = [];
   const seen = new SeenIds();
-  // Some may stand there twice.
+  // The stream may hold an event twice.
   const newest = store.readStream(sendStream(value), { direction: 'backwards', limit: 2 * LATEST_SENDS });
   for await (const { id, position, type: kind, at, data } of newest) {
     if (seen.isNew(id)) items.push({ position, type: kind, at: formatInstant(at), data });

@@ -42,7 +42,7 @@ import {
 } from './shapes.js';
 import { windowShape, windowView } from './senders.js';
 
-/** Settled cases by what became of them. */
+/** Settled cases by outcome. */
 const comparedShape = z.object({
   both: z.int().meta({ description: 'Both rule sets asked for the same.' }),
   shadowOnly: z.int().meta({ description: 'Only the shadow rules would have acted.' }),
@@ -74,7 +74,7 @@ export const shadowShape = z
   })
   .meta({ id: 'ShadowRules' });
 
-/** What is no agreement. */
+/** The outcomes in which the two rule sets differ. */
 export const DIFFERENCES = COMPARISONS.filter((kind) => kind !== 'both');
 
 const askedShape = z.object({
@@ -233,7 +233,7 @@ function nothing(): StopgapError {
   return new StopgapError('not-found', 'no rules run in the shadow: PUT /api/v1/rules/shadow loads some');
 }
 
-/** What runs in the shadow, and how it compares; undefined where nothing does. */
+/** The shadow rules and their comparison; undefined where no rules run in the shadow. */
 function shadowView({
   models: { shadow, sendVolume },
   places,
@@ -265,7 +265,7 @@ function total(tallies: readonly Tally[]): Tally {
   return Object.fromEntries(sums) as Tally;
 }
 
-/** @param difference none that both sets agree on */
+/** @param difference a case on which the two sets do not agree */
 async function differenceView(
   sources: Pick<ApiDependencies, 'models' | 'store'>,
   difference: ComparedCase,
@@ -287,7 +287,7 @@ async function differenceView(
   };
 }
 
-/** The case that rests on what the rules in force saw: the one that went on then, or the next that began. */
+/** The block or proposal of a verdict by the rules in force: the one that existed then, or the next that began. */
 async function blockOf(
   sources: Pick<ApiDependencies, 'models' | 'store'>,
   { subject }: ComparedCase,
@@ -308,7 +308,7 @@ async function blockOf(
 
 const DONE = { propose: 'proposed', block: 'blocked' } as const;
 
-/** What the difference is, and the numbers behind it. */
+/** Says what the difference is, with its numbers. */
 function sentenceOf({ live, shadow, nearest }: ComparedCase): string {
   const seen = (shadow ?? live!).evidence.sentence;
   if (live !== undefined && shadow !== undefined) {

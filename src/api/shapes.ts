@@ -51,7 +51,7 @@ export function listOf<Item extends z.ZodType>(
 /** How the API writes an indefinite span. */
 const INDEFINITE = 'indefinite';
 
-/** Read models keep more beside a subject than the API shows. */
+/** Leaves out what read models keep with a subject. */
 export function subjectView({ type, value }: Subject): Subject {
   return { type, value };
 }
@@ -64,7 +64,7 @@ export function spanView(length: Milliseconds | null): string {
   return length === null ? INDEFINITE : formatDuration(length);
 }
 
-/** Ten years: what is meant to be longer is meant to be indefinite. */
+/** Ten years. A longer time should be indefinite. */
 const LONGEST: Milliseconds = 3650 * DAY;
 
 export const noteInput = z.string('must be a text').max(2000, 'at most 2000 characters');
@@ -91,7 +91,7 @@ export const instantInput = z.string('must be an ISO 8601 time').transform((text
   return z.NEVER;
 });
 
-/** The three ways to say how long; {@link spanOf} sees to it that one is used. */
+/** The three ways to say how long; {@link spanOf} requires just one. */
 export const spanInputs = {
   duration: durationInput.optional(),
   until: instantInput.optional(),
@@ -121,7 +121,7 @@ export function optionalSpanOf({ duration, until, indefinite }: SpanInput, least
   return duration === undefined ? { until: until! } : { duration };
 }
 
-/** A query parameter that may stand once. */
+/** A query parameter that is given once at most. */
 export const once = z.string('must stand only once');
 
 /** A whole number in a query. */
@@ -165,4 +165,11 @@ export function keyOfCursor(cursor: string): string {
   const text = Buffer.from(cursor, 'base64url').toString('utf8');
   if (text.startsWith('1:') && cursorOf(text.slice(2)) === cursor) return text.slice(2);
   throw new InvalidInput('cursor', 'is none that a list gave: take next of the page before');
+}
+
+/** The number that a cursor was made of. @throws InvalidInput */
+export function numberOfCursor(cursor: string): number {
+  const key = keyOfCursor(cursor);
+  if (/^\d{1,16}$/.test(key)) return Number(key);
+  throw new InvalidInput('cursor', 'is of another list');
 }

@@ -18,7 +18,7 @@ export interface Executed extends Omit<Handled<Standing, BlockFact>, 'before'> {
   readonly trace: string | undefined;
 }
 
-/** What was decided on a subject, and appended. */
+/** A decision on a subject that has been appended. */
 export interface Decision {
   readonly subject: Subject;
   readonly facts: readonly BlockFact[];
@@ -47,7 +47,7 @@ export class BlockCommandHandler {
   readonly #onDecided: (decision: Decision) => void;
   readonly #tracing: Tracing | undefined;
 
-  /** @param onDecided told of what was decided here, once it is durable */
+  /** @param onDecided called with each decision once it is durable */
   constructor(
     store: EventStore,
     clock: Clock,
@@ -88,7 +88,7 @@ export class BlockCommandHandler {
     }
   }
 
-  /** Whether anything would come of a command now. Changes nothing. @throws as {@link execute} does */
+  /** Whether a command would change anything now. Changes nothing. @throws as {@link execute} does */
   async wouldChange(subject: Subject, command: BlockCommand): Promise<boolean> {
     return decide({ ...command, now: this.#clock.now() }, await this.standing(subject)).length > 0;
   }

@@ -47,7 +47,7 @@ export interface Decider<Command, State, F extends Fact> extends Folding<State> 
   readonly version: (command: Command, history: History<State>, now: Instant) => Version | undefined;
 }
 
-/** What a stream says, each event counted once under its id. */
+/** What a stream holds. An event that it holds twice counts once. */
 export interface History<State> {
   readonly state: State;
   readonly revision: number | 'none';
@@ -58,7 +58,7 @@ export interface History<State> {
 }
 
 export interface Handled<State, F extends Fact> {
-  /** What came of it; empty where there was nothing left to do. */
+  /** The events that came of it; none where there was nothing left to do. */
   readonly facts: readonly (F & NewEvent)[];
   /** The state that it was decided on. */
   readonly before: State;
@@ -68,7 +68,7 @@ export interface Handled<State, F extends Fact> {
   readonly repeated: boolean;
 }
 
-/** Somebody else was faster this many times in a row. Thirty rivals that each want something else need about ten. */
+/** How often in a row another writer may be faster. Thirty rivals that each want something else need about ten. */
 const ATTEMPTS = 20;
 /** Milliseconds. A store may refuse an append before the event that it lost to can be read. */
 const PAUSES = { first: 5, most: 250 };
@@ -113,7 +113,7 @@ export async function handleCommand<Command, State, F extends Fact>(
   wait: (span: Milliseconds) => Promise<unknown> = setTimeout,
 ): Promise<Handled<State, F>> {
   const { seed, trace, precondition } = context;
-  // The same in each attempt: one that was written although it seemed to be lost is recognised.
+  // Each attempt uses the same ids, so that an append is recognised that was written although it seemed lost.
   const ids: string[] = [];
   const idAt = (index: number): string =>
     (ids[index] ??= seed === undefined ? newId() : markedId(`${seed}/${index}`));

@@ -16,7 +16,7 @@ import { subjectKey } from '../sending/subjects.js';
 import { refused, restored } from '../watched-files.js';
 
 const BY = 'system:overrides-file';
-/** Where the store did not take the changes: when they are tried again. */
+/** When changes are tried again that the store did not take. */
 const AGAIN_AFTER = 30 * SECOND;
 
 interface OverridesFileOptions {
@@ -93,7 +93,7 @@ export class OverridesFile {
     this.#cancelRetry();
   }
 
-  /** A file that was refused and says again what is in force is told of all the same. */
+  /** Says that the file is in order again also where it says what is in force already. */
   async #changed(): Promise<void> {
     if (!(await this.#reconcile()) && this.#isRefused) this.#restored();
     this.#isRefused = false;

@@ -25,7 +25,7 @@ const DECIDER: Decider<RulesCommand, RulesStanding, RulesFact | ShadowFact> = {
   },
 };
 
-/** Names both what runs in the shadow and what it is compared with: a change of either is a change. */
+/** The version of the shadow rules together with that of the rules that they are compared with. */
 export function shadowVersion(shadow: number, live: number): string {
   return `${shadow}.${live}`;
 }

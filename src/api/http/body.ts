@@ -17,7 +17,7 @@ interface RawBody {
   readonly value: unknown;
 }
 
-/** How many bytes a request's body has at most: as it says, where that is plain, else as its route allows. */
+/** The most bytes that a request's body can have: its length where that is stated and plain, else the route's limit. */
 export function bytesOf(request: Request, { limit = LIMIT }: BodySpec<unknown>): number {
   const isPlain = request.get('content-encoding') === undefined;
   const stated = Number(request.get('content-length'));
@@ -80,16 +80,16 @@ function decode(bytes: Buffer): string {
   }
 }
 
-/** Levels of a JSON value: what works on it may call itself for each. */
+/** Levels of a JSON value: recursive code works on it. */
 const DEEPEST = 100;
-/** Names in one object: a schema goes through all of them. */
+/** Names in one object: a schema looks at all of them. */
 const MOST_KEYS = 1000;
-/** Colons, and commas and brackets, of a long body: what so many stand for is parsed in some 20 ms. */
+/** Colons, and commas and brackets, of a long body. A value with so many is parsed in about 20 ms. */
 const MOST_COLONS = 60_000;
 const MOST_PARTS = 150_000;
 const [QUOTE, BACKSLASH, COLON, COMMA, BRACKET, BRACE] = Buffer.from('"\\:,[{');
 
-/** Reads values one by one, so that others get their turns; of too many one more than there may be. */
+/** Reads values one by one, so that other work gets its turns. Of too many it reads one more than `most`. */
 async function parsePieces(
   text: string,
   pieces: Generator<Piece | undefined, number | undefined>,
@@ -108,7 +108,7 @@ async function parsePieces(
     if (end - start > LONGEST_PIECE)
       throw invalid([{ field: 'body', message: `holds a value of more than ${LONGEST_PIECE} characters` }]);
     const value = text.slice(start, end);
-    // The fault of a list is named by its place in the whole, that of a line by its line.
+    // A fault in a list is named by its place in the whole text, a fault in a line by its line.
     values.push(
       checked(await parseJson(value, line === undefined ? { text } : { text: value, before: line })),
     );
@@ -139,7 +139,7 @@ async function parse(bytes: Buffer, text: string): Promise<unknown> {
   return value;
 }
 
-/** @throws Problem where it is nested too deeply, or too wide; without recursion: it meets what is too deep for it */
+/** Does not recurse, since the value may be too deep for that. @throws Problem where it is too deep or too wide */
 function checked(value: unknown): unknown {
   let level: object[] = isParent(value) ? [value] : [];
   for (let depth = 0; level.length > 0; depth++) {
@@ -163,11 +163,11 @@ function isParent(one: unknown): one is object {
 
 interface Around {
   readonly text: string;
-  /** How many lines stand before it. */
+  /** How many lines come before it. */
   readonly before?: number;
 }
 
-/** @param around what a fault is looked for in */
+/** @param around the text in which a fault is looked for */
 async function parseJson(text: string, around: Around): Promise<unknown> {
   try {
     return JSON.parse(text);
@@ -185,20 +185,20 @@ async function faultIn({ text, before = 0 }: Around): Promise<Problem> {
   return new Problem(400, `body: ${message}`, { code: 'invalid-input', members: { errors, line, column } });
 }
 
-/** A value within a text that holds many. */
+/** The place of a value in a text that holds many. */
 export interface Piece {
   readonly start: number;
   readonly end: number;
-  /** How many lines stand before it, where that is known. */
+  /** How many lines come before it, where that is known. */
   readonly line?: number;
 }
 
-/** Characters of one value of many. */
+/** The most characters of one value among many. */
 export const LONGEST_PIECE = 64 * 1024;
 /** What one turn of the event loop may look at. */
 const STEPS = 5000;
 
-/** The lines of a text that are not empty; undefined where others should get a turn. */
+/** The lines of a text that are not empty. Yields undefined where other work should get a turn. */
 export function* linesOf(text: string): Generator<Piece | undefined, number> {
   for (let start = 0, line = 0; start < text.length; line += 1) {
     if (line % STEPS === STEPS - 1) yield undefined;
@@ -211,8 +211,8 @@ export function* linesOf(text: string): Generator<Piece | undefined, number> {
 }
 
 /**
- * The elements of a list in JSON, as they stand; undefined where others should get a turn. It only looks for what parts
- * them: whether an element is JSON shows when it is read.
+ * The elements of a JSON list. Yields undefined where other work should get a turn. It only looks for what separates
+ * them: whether an element is valid JSON is found when it is parsed.
  *
  * @returns where the list ends; undefined where it does not
  */
@@ -268,7 +268,8 @@ const TURN = 10_000;
 type Expecting = 'value' | 'value or ]' | 'key' | 'key or }' | 'colon' | 'comma' | 'end';
 
 /**
- * Finds the fault in text that `JSON.parse` refused: V8 tells where in some of its messages only.
+ * Finds the fault in text that `JSON.parse` refused: only some messages of V8 name its place. jsonc-parser calls itself
+ * for each level, so that 64 KiB of `[` overflow the stack, and holds the event loop for seconds on 8 MiB.
  *
  * @returns the end of the text where it is cut short
  */
@@ -278,7 +279,7 @@ export async function findJsonFault(text: string): Promise<JsonFault> {
   let offset = 0;
   const closed = (): Expecting => (open.length === 0 ? 'end' : 'comma');
   for (let count = 1; ; count++) {
-    // A long text takes a second: others get their turns.
+    // A long text takes a second, so other work gets its turns.
     if (count % TURN === 0) await setImmediate();
     TOKEN.lastIndex = offset;
     const found = TOKEN.exec(text);

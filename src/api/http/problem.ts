@@ -56,7 +56,7 @@ const STATUSES: Readonly<Record<ErrorCode, number>> = {
 /** Seconds after which a client may try again. */
 const RETRY_AFTER = '5';
 
-/** What a thrown thing means to the client; undefined for a fault of ours. */
+/** The problem that a thrown error is for the client; undefined for a fault of ours. */
 export function problemOf(thrown: unknown): Problem | undefined {
   if (thrown instanceof Problem) return thrown;
   if (thrown instanceof InvalidRules) {

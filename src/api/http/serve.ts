@@ -48,7 +48,7 @@ interface Locals {
   trace?: string | undefined;
   /** The route's template; absent where nothing matched. */
   route?: string;
-  /** The route's method; absent where the path has none such. */
+  /** The route's method; absent where the path does not have it. */
   method?: string;
 }
 
@@ -122,10 +122,10 @@ interface UnderWay {
 }
 
 /**
- * Counts a request of a token until it is worked on no more and its client has the answer, or is gone.
+ * Counts a request of a token until its work is done and its client has the answer, or is gone.
  *
  * @param bytes that its body has at most
- * @returns what says that it is worked on no more
+ * @returns a function to call when the work is done
  * @throws Problem 503 where the token has too many of them, or too much
  */
 function takePlace(
@@ -272,7 +272,7 @@ function authorize(caller: Caller | undefined, needed: Role): void {
   });
 }
 
-/** A fault of ours: the log gets what happened, the client only where to look. */
+/** Logs a fault of ours. The client learns only under which id it is logged. */
 function fault(thrown: unknown, request: Request, response: Response, { log }: ServeDependencies): Problem {
   const { requestId, route } = localsOf(response);
   log.error(
@@ -305,15 +305,15 @@ function localsOf(response: Response): Locals {
   return response.locals as Locals;
 }
 
-/** What only looks; all else decides something. */
+/** Methods that change nothing. */
 const LOOKS = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 /**
- * Traces a request until it is answered, where it is one of those that are traced: those that belong to the caller's
- * own trace (its traceparent says so); of all others those that decide something, and some.
+ * Traces a request until it is answered. A request with a traceparent is traced where the caller's own trace is. Of the
+ * others those that may change something are traced, and a sample of the rest.
  *
- * @param about what is known of it when it is answered
- * @returns the traceparent for what it brings about
+ * @param about what is known of it once it is answered
+ * @returns the traceparent for the events that come of it
  */
 function traceRequest(
   tracing: Tracing,
@@ -338,7 +338,7 @@ function answered(
   method: string,
   { route, requestId }: { readonly route?: string; readonly requestId: string },
 ): void {
-  // Paths may name a sender: only the template is told.
+  // A path may name a sender, so the span has the template only.
   if (route !== undefined) span.updateName(`${method} ${route}`).setAttribute('http.route', route);
   span.setAttribute('stopgap.correlation', `request:${requestId}`);
   if (response.writableFinished) span.setAttribute('http.response.status_code', response.statusCode);
