@@ -41,7 +41,7 @@ describe('senders and checks over HTTP', () => {
     return reply.json;
   };
 
-  test('the busiest come first', async () => {
+  test('the list of senders begins with the busiest', async () => {
     await sent('few@example.com', 3);
     await sent('many@example.com', 30);
     await sent('some@example.com', 10);
@@ -429,7 +429,7 @@ describe('senders and checks over HTTP', () => {
     assert.equal((await check('returnPath=')).refused, false);
   });
 
-  test('who is not refused', async () => {
+  test('a check of a sender that no block covers says that it passes', async () => {
     const verdict = await check('account=fine@example.com&ip=192.0.2.1&ehlo=laptop.example');
     assert.equal(verdict.refused, false);
     assert.match(verdict.sentence, /^This sender is not refused: no block in force covers it\. /);
@@ -483,7 +483,7 @@ describe('senders and checks over HTTP', () => {
     assert.deepEqual(ids.sort(), [account.id, domain.json.id].sort());
   });
 
-  test('evidence and exemptions explain', async () => {
+  test('a check shows evidence, exemptions and windows', async () => {
     await server.trip('spam@example.com', 'block');
     const verdict = await check('account=spam@example.com&ip=10.0.0.1');
     assert.match(

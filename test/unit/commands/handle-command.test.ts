@@ -79,7 +79,7 @@ describe('a command', () => {
     assert.equal(store.events.length, 1);
   });
 
-  test('counts an event once that stands twice in its stream', async () => {
+  test('counts an event once that its stream holds twice', async () => {
     const store = new OneStream();
     for (const id of ['a', 'a', 'b', 'a']) store.put(added(3, id));
     const { before, position } = await addOne(store);
@@ -220,7 +220,7 @@ describe('a command that is given twice with one seed', () => {
     assert.equal(outer.facts[0]?.id, inner.facts[0]?.id);
   });
 
-  test('is another one with another seed', async () => {
+  test('is carried out again with another seed', async () => {
     const store = new OneStream();
     await addOne(store, { seed: 'k' });
     assert.equal((await addOne(store, { seed: 'l' })).repeated, false);
