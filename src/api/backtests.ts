@@ -202,8 +202,8 @@ export function backtestRoutes({ backtests, publicUrl = '' }: ApiDependencies): 
         const request = {
           from,
           to,
-          rules: rules === undefined ? IN_FORCE : await asked('rules', rules),
-          against: against === undefined ? undefined : await asked('against', against),
+          rules: rules === undefined ? IN_FORCE : await requested('rules', rules),
+          against: against === undefined ? undefined : await requested('against', against),
         };
         const job = backtests.get(id) ?? backtests.start(id, request, `admin:${caller.name}`);
         return { status: 202, body: view(job), headers: { Location: `${publicUrl}${BACKTESTS}/${id}` } };
@@ -229,7 +229,7 @@ export function backtestRoutes({ backtests, publicUrl = '' }: ApiDependencies): 
 }
 
 /** @throws InvalidRules */
-async function asked(field: string, rules: z.infer<typeof rulesInput>): Promise<RequestedRules> {
+async function requested(field: string, rules: z.infer<typeof rulesInput>): Promise<RequestedRules> {
   if (rules === IN_FORCE) return IN_FORCE;
   if (rules === DEFAULTS) return rulesThatShip();
   const isJson = typeof rules !== 'string';

@@ -218,7 +218,7 @@ function blockAnswer(
 
 const noted = z.strictObject({ note: noteInput.optional() });
 const approval = noted.extend(spanInputs);
-const judged = noted.extend({
+const decision = noted.extend({
   falsePositive: z.boolean('must be true or false').default(false).meta({
     description:
       'The rule was wrong: what was sent is learnt as usual, and the block does not count when later ones grow.',
@@ -261,13 +261,13 @@ export function blockActionRoutes(deps: ApiDependencies): readonly Route[] {
     action(
       'dismiss',
       'Dismiss a proposal: the sends behind it count no more, and limits are tripled for an hour',
-      judged,
+      decision,
       (block, body) => ({ kind: 'dismiss', block, ...body }),
     ),
     action(
       'release',
       'End an active block now: the sends behind it count no more, and limits are tripled for an hour',
-      judged,
+      decision,
       (block, body) => ({ kind: 'release', block, ...body }),
     ),
   ];

@@ -176,13 +176,13 @@ const input = z.strictObject({
     .optional()
     .meta({ description: 'Ids of events in quarantine; all of them where it is left out.' }),
 });
-const outcome = z.object({
+const retryShape = z.object({
   retried: z.int().meta({ description: 'So many events wait for the store again.' }),
   quarantine: z.int().meta({ description: 'So many are still in quarantine.' }),
 });
 
 export type RetryInput = z.infer<typeof input>;
-export type RetryJson = z.infer<typeof outcome>;
+export type RetryJson = z.infer<typeof retryShape>;
 
 /** What this process keeps on its own disk for the store that all share. */
 export function outboxRoutes({ outbox }: Pick<ApiDependencies, 'outbox'>): readonly Route[] {
@@ -194,7 +194,7 @@ export function outboxRoutes({ outbox }: Pick<ApiDependencies, 'outbox'>): reado
       role: 'operator',
       needsModels: false,
       body: { schema: input, optional: true },
-      responses: { 200: { description: 'They wait for the store', schema: outcome } },
+      responses: { 200: { description: 'They wait for the store', schema: retryShape } },
       async handle({ body: { ids } }) {
         if (outbox === undefined)
           throw new StopgapError(

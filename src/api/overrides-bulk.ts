@@ -36,7 +36,7 @@ const removal = z.strictObject({
   note: noteInput.optional(),
 });
 
-const outcome = z.object({
+const outcomeShape = z.object({
   set: z.int(),
   removed: z.int(),
   unchanged: z.int(),
@@ -56,7 +56,7 @@ export function bulkOverridesRoute(deps: ApiDependencies): Route {
     role: 'operator',
     body: { schema: entries, limit: LARGEST, ndjson: MOST_ENTRIES },
     responses: {
-      200: { description: 'What was changed; a fault in one entry changes none', schema: outcome },
+      200: { description: 'What was changed; a fault in one entry changes none', schema: outcomeShape },
     },
     async handle(request) {
       const commands = await read(request.body, clock.now());

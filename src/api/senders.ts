@@ -83,7 +83,7 @@ export const windowShape = z
 
 export type WindowJson = z.infer<typeof windowShape>;
 
-function groupView({ window, turnedAt, alarmUntil, ...rest }: OutbreakReading): WindowJson['outbreak'] {
+function outbreakView({ window, turnedAt, alarmUntil, ...rest }: OutbreakReading): WindowJson['outbreak'] {
   return {
     ...rest,
     window: formatDuration(window),
@@ -103,7 +103,7 @@ export function windowView(subject: Subject, reading: WindowReading): WindowJson
     applies: notNow === undefined,
     reason: notNow ?? null,
     besides: [...besides],
-    ...(outbreak === undefined ? {} : { outbreak: groupView(outbreak) }),
+    ...(outbreak === undefined ? {} : { outbreak: outbreakView(outbreak) }),
   };
 }
 

@@ -77,7 +77,7 @@ export const shadowShape = z
 /** The outcomes in which the two rule sets differ. */
 export const DIFFERENCES = COMPARISONS.filter((kind) => kind !== 'both');
 
-const askedShape = z.object({
+const verdictShape = z.object({
   action: z.enum(['propose', 'block']),
   at: instantShape,
   evidence: evidenceShape,
@@ -90,8 +90,8 @@ export const differenceShape = z
     settled: z.boolean().meta({ description: 'False while the other rule set may still come to the same.' }),
     subject: subjectShape,
     sentence: z.string(),
-    live: askedShape.nullable().meta({ description: 'What the rules in force asked for.' }),
-    shadow: askedShape.nullable().meta({ description: 'What the shadow rules asked for.' }),
+    live: verdictShape.nullable().meta({ description: 'What the rules in force asked for.' }),
+    shadow: verdictShape.nullable().meta({ description: 'What the shadow rules asked for.' }),
     nearest: windowShape
       .nullable()
       .meta({ description: 'Where only one set tripped: the fullest window of the other, just then.' }),
@@ -207,9 +207,9 @@ async function differences(deps: ApiDependencies, query: DifferencesQuery) {
   if (shadow.set === undefined || shadow.comparison === undefined) throw nothing();
   const { version } = shadow.set;
   const { comparison } = shadow;
-  const before = query.cursor === undefined ? Infinity : placeOf(query.cursor, version);
+  const before = query.cursor === undefined ? Infinity : numberAt(query.cursor, version);
   const wanted = ({ live, shadow: other }: ComparedCase): boolean =>
-    query.rule === undefined || [live, other].some((asked) => asked?.evidence.rule === query.rule);
+    query.rule === undefined || [live, other].some((verdict) => verdict?.evidence.rule === query.rule);
   const found = comparison.differences().filter((each) => {
     const kind = comparisonOf(each);
     const isOfKind = query.kind === undefined || (kind !== 'both' && query.kind.has(kind));
@@ -221,7 +221,7 @@ async function differences(deps: ApiDependencies, query: DifferencesQuery) {
 }
 
 /** The number that a page ended with. @throws InvalidInput where the list was of other shadow rules */
-function placeOf(cursor: string, version: number): number {
+function numberAt(cursor: string, version: number): number {
   const parts = /^(\d{1,15})\.(\d{1,15})$/.exec(keyOfCursor(cursor));
   if (parts === null) throw new InvalidInput('cursor', 'is of another list');
   if (Number(parts[1]) !== version)
@@ -279,8 +279,8 @@ async function differenceView(
     settled: !comparison.isOpen(difference),
     subject: subjectView(subject),
     sentence: sentenceOf(difference),
-    live: askedView(live),
-    shadow: askedView(shadow),
+    live: verdictView(live),
+    shadow: verdictView(shadow),
     nearest: nearest === undefined ? null : windowView(subject, nearest),
     block: block?.id ?? null,
     falsePositive: block?.falsePositive ?? false,
@@ -326,8 +326,8 @@ function sentenceOf({ live, shadow, nearest }: ComparedCase): string {
   return `${what} ${seen} ${far}`;
 }
 
-function askedView(asked: ComparedVerdict | undefined): DifferenceJson['live'] {
-  if (asked === undefined) return null;
-  const { action, at, evidence } = asked;
+function verdictView(verdict: ComparedVerdict | undefined): DifferenceJson['live'] {
+  if (verdict === undefined) return null;
+  const { action, at, evidence } = verdict;
   return { action, at: formatInstant(at), evidence: evidenceView(evidence) };
 }

@@ -284,7 +284,7 @@ export async function findJsonFault(text: string): Promise<JsonFault> {
     TOKEN.lastIndex = offset;
     const found = TOKEN.exec(text);
     const start = skipSpace(text, offset);
-    if (found === null) return place(text, start);
+    if (found === null) return faultAt(text, start);
     const [whole, mark, string] = found;
     const isKey = expecting === 'key' || expecting === 'key or }';
     const isValue = expecting === 'value' || expecting === 'value or ]';
@@ -312,7 +312,7 @@ export async function findJsonFault(text: string): Promise<JsonFault> {
     } else if (mark === undefined && isValue) {
       expecting = closed();
     } else {
-      return place(text, start);
+      return faultAt(text, start);
     }
     offset += whole.length;
   }
@@ -324,7 +324,7 @@ function skipSpace(text: string, from: number): number {
   return offset;
 }
 
-function place(text: string, offset: number): JsonFault {
+function faultAt(text: string, offset: number): JsonFault {
   let line = 1;
   let start = 0;
   for (let next = text.indexOf('\n'); next >= 0 && next < offset; next = text.indexOf('\n', start)) {

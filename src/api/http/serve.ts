@@ -199,25 +199,25 @@ async function work(
   const raw = await read?.(request, response);
   const body = raw === undefined ? undefined : checkInput(route.body!.schema, raw.value, 'body');
   const key = route.method === 'get' ? undefined : idempotencyKey(request.get('idempotency-key'));
-  const asked = { params, query, body, caller: caller ?? NOBODY, requestId, trace, request, response };
+  const checked = { params, query, body, caller: caller ?? NOBODY, requestId, trace, request, response };
   const patiently = <T>(work: Promise<T>): Promise<T> =>
     within(deps.clock, PATIENCE, work, () => {
       throw new StoreUnavailable(
         'the store did not answer in time: whether the change was made is not known',
       );
     });
-  if (key === undefined) return patiently(handle(route, { ...asked, seed: undefined }));
+  if (key === undefined) return patiently(handle(route, { ...checked, seed: undefined }));
   const keyed = {
-    caller: asked.caller.name,
+    caller: checked.caller.name,
     key,
     method: request.method,
     url: request.originalUrl,
-    // If-Match is part of what was asked.
+    // If-Match is part of the request.
     body: Buffer.concat([Buffer.from(`${request.get('if-match') ?? ''}\n`), raw?.bytes ?? Buffer.alloc(0)]),
   };
   return patiently(
     answers.answer(keyed, `urn:request:${requestId}`, async () => {
-      const answer = await handle(route, { ...asked, seed: seedOf(keyed) });
+      const answer = await handle(route, { ...checked, seed: seedOf(keyed) });
       return answer ?? { status: 204 };
     }),
   );
