@@ -288,18 +288,12 @@ export async function findJsonFault(text: string): Promise<JsonFault> {
     const [whole, mark, string] = found;
     const isKey = expecting === 'key' || expecting === 'key or }';
     const isValue = expecting === 'value' || expecting === 'value or ]';
-    if (mark === '{' && isValue) {
-      open.push('{');
-      expecting = 'key or }';
-    } else if (mark === '[' && isValue) {
-      open.push('[');
-      expecting = 'value or ]';
-    } else if (mark === '}' && (expecting === 'key or }' || (expecting === 'comma' && open.at(-1) === '{'))) {
-      open.pop();
-      expecting = closed();
+    if ((mark === '{' || mark === '[') && isValue) {
+      open.push(mark);
+      expecting = mark === '{' ? 'key or }' : 'value or ]';
     } else if (
-      mark === ']' &&
-      (expecting === 'value or ]' || (expecting === 'comma' && open.at(-1) === '['))
+      (mark === '}' || mark === ']') &&
+      (expecting.endsWith(mark) || (expecting === 'comma' && open.at(-1) === (mark === '}' ? '{' : '[')))
     ) {
       open.pop();
       expecting = closed();
