@@ -1,18 +1,156 @@
 import { z } from 'zod';
 import type { BacktestJob } from '../backtest/jobs.js';
+import type { BacktestReport } from '../backtest/report.js';
 import type { RequestedRules } from '../backtest/rule-sets.js';
 import { DEFAULTS, IN_FORCE, rulesThatShip } from '../backtest/rule-sets.js';
-import { idOf, newId } from '../runtime/ids.js';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
-import type { BacktestJson } from './backtest-shapes.js';
-import { backtestShape } from './backtest-shapes.js';
+import { idOf, newId } from '../runtime/ids.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Route } from './http/route.js';
 import { ok, route } from './http/route.js';
-import { instantInput } from './inputs.js';
-import { readDraft } from './rules-input.js';
-import { listOf } from './shapes.js';
-import { instant } from './views.js';
+import { readDraft } from './rules.js';
+import { instantInput, instantShape, instantView, listOf, subjectShape } from './shapes.js';
+
+/* What the API gives of back-tests. docs/run/backtest.md explains the report, which the command line gives too. */
+
+const count = z.int();
+const share = z.number().meta({ description: 'From 0 to 1.' });
+
+const mail = z
+  .object({ messages: count, recipients: count })
+  .meta({ id: 'Mail', description: 'Messages, and how many recipients they had.' });
+
+const judgement = z.enum(['right', 'wrong']).nullable();
+
+const caseShape = z
+  .object({
+    subject: subjectShape,
+    action: z.enum(['block', 'propose']),
+    rule: z.string(),
+    proposedAt: instantShape.nullable(),
+    blockedAt: instantShape.nullable(),
+    until: instantShape.nullable(),
+    ended: z.enum(['expired', 'released', 'lapsed', 'dismissed']).nullable(),
+    endedAt: instantShape.nullable(),
+    evidence: z.object({
+      count: z.string(),
+      window: z.string(),
+      limit: z.number(),
+      observed: z.number(),
+      sentence: z.string(),
+    }),
+    sentThatDay: mail.nullable(),
+    refused: mail,
+    judged: judgement,
+    shared: z.boolean().nullable(),
+  })
+  .meta({ id: 'BacktestCase', description: 'One block or proposal.' });
+
+const attackScore = {
+  attacks: count,
+  absent: count,
+  contained: count,
+  leakedMedian: z.number(),
+  leakedP95: z.number(),
+  leakedShare: share,
+};
+
+const score = z.object({
+  ...attackScore,
+  byKind: z.record(z.string(), z.object(attackScore)),
+  senderDays: count,
+  blocks: count,
+  wrongBlocks: count,
+  wrongBlocksPer1000SenderDays: z.number(),
+  proposals: count,
+  proposalsPer1000SenderDays: z.number(),
+  cleanMessages: count,
+  cleanStoppedShare: share,
+  ownersStoppedShare: share,
+  bulkStoppedShare: share,
+});
+
+const candidate = z
+  .object({
+    rules: z.string(),
+    mode: z.enum(['enforce', 'observe']),
+    accepted: mail,
+    refused: mail,
+    attempts: z.object({ refused: count, letThrough: count }),
+    blocks: count,
+    proposals: count,
+    right: count,
+    wrong: count,
+    byRule: z.array(
+      z.object({
+        rule: z.string(),
+        blocks: count,
+        proposals: count,
+        observed: count,
+        exempted: count,
+        right: count,
+        wrong: count,
+        refused: mail,
+      }),
+    ),
+    cases: z.array(caseShape),
+    casesLeftOut: count,
+    score: score.nullable(),
+  })
+  .meta({ id: 'BacktestCandidate', description: 'What one rule set would have done.' });
+
+const sides = z.object({ shared: count, only: count });
+
+export const reportShape = z
+  .object({
+    source: z.string(),
+    begins: instantShape.nullable().meta({ description: 'When the first thing happened that is recorded.' }),
+    ends: instantShape.nullable().meta({ description: 'When the last thing happened that is recorded.' }),
+    from: instantShape.nullable(),
+    to: instantShape.nullable(),
+    sends: mail,
+    senders: count,
+    senderDays: count,
+    imported: count,
+    skipped: count,
+    skippedFor: z.string().nullable(),
+    labelled: z.object({ messages: count, missing: count }).nullable(),
+    candidates: z.array(candidate),
+    comparison: z
+      .object({
+        refused: z.object({ onlyFirst: mail, onlySecond: mail, both: mail }),
+        blocks: z.object({ first: sides, second: sides }),
+      })
+      .nullable(),
+  })
+  .meta({ id: 'BacktestReport' }) satisfies z.ZodType<BacktestReport>;
+
+export const backtestShape = z
+  .object({
+    id: z.string(),
+    state: z.enum(['running', 'done', 'cancelled', 'failed']),
+    by: z.string().meta({ examples: ['admin:alice'] }),
+    from: instantShape.nullable(),
+    to: instantShape.nullable(),
+    startedAt: instantShape,
+    endedAt: instantShape.nullable(),
+    progress: z
+      .object({
+        share: share.meta({ description: 'How much of the history has been gone through, from 0 to 1.' }),
+        at: instantShape.nullable().meta({ description: 'How far time has come.' }),
+        messages: count,
+        refused: count,
+      })
+      .nullable()
+      .meta({ description: 'Null before the first.' }),
+    error: z.string().nullable().meta({ description: 'Why it failed.' }),
+    report: reportShape.nullable().meta({ description: 'Once it is done.' }),
+  })
+  .meta({ id: 'Backtest' });
+
+export type BacktestJson = Omit<z.infer<typeof backtestShape>, 'report'> & {
+  readonly report: BacktestReport | null;
+};
 
 const BACKTESTS = '/api/v1/backtests';
 /** Bytes: two rule sets. */
@@ -64,8 +202,8 @@ export function backtestRoutes({ backtests, publicUrl = '' }: ApiDependencies): 
         const request = {
           from,
           to,
-          rules: rules === undefined ? IN_FORCE : await asked('rules', rules),
-          against: against === undefined ? undefined : await asked('against', against),
+          rules: rules === undefined ? IN_FORCE : await requested('rules', rules),
+          against: against === undefined ? undefined : await requested('against', against),
         };
         const job = backtests.get(id) ?? backtests.start(id, request, `admin:${caller.name}`);
         return { status: 202, body: view(job), headers: { Location: `${publicUrl}${BACKTESTS}/${id}` } };
@@ -91,7 +229,7 @@ export function backtestRoutes({ backtests, publicUrl = '' }: ApiDependencies): 
 }
 
 /** @throws InvalidRules */
-async function asked(field: string, rules: z.infer<typeof rulesInput>): Promise<RequestedRules> {
+async function requested(field: string, rules: z.infer<typeof rulesInput>): Promise<RequestedRules> {
   if (rules === IN_FORCE) return IN_FORCE;
   if (rules === DEFAULTS) return rulesThatShip();
   const isJson = typeof rules !== 'string';
@@ -103,14 +241,19 @@ async function asked(field: string, rules: z.infer<typeof rulesInput>): Promise<
 function view({ progress, report, ...job }: BacktestJob): BacktestJson {
   const { id, state, by, from, to, startedAt, endedAt, error = null } = job;
   return {
-    ...{ id, state, by, from: instant(from ?? null), to: instant(to ?? null) },
-    ...{ startedAt: instant(startedAt)!, endedAt: instant(endedAt ?? null) },
+    id,
+    state,
+    by,
+    from: instantView(from ?? null),
+    to: instantView(to ?? null),
+    startedAt: instantView(startedAt)!,
+    endedAt: instantView(endedAt ?? null),
     progress:
       progress === undefined
         ? null
         : {
             share: progress.total === undefined || progress.total === 0 ? 0 : progress.done / progress.total,
-            at: instant(progress.at ?? null),
+            at: instantView(progress.at ?? null),
             messages: progress.messages,
             refused: progress.refused,
           },

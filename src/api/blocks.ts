@@ -1,22 +1,36 @@
+import { setImmediate } from 'node:timers/promises';
 import { z } from 'zod';
-import type { BlockCommand } from '../blocks/commands.js';
-import { BLOCK_CATEGORY, REFUSALS, isBlockEvent } from '../blocks/events.js';
 import type { BlockEntry } from '../../projections/blocks/block-entry.js';
+import type { BlockFilter, BlockRows } from '../../projections/blocks/block-rows.js';
+import type { BlockCommand } from '../blocks/commands.js';
+import type { Executed } from '../commands/block-commands.js';
+import { BLOCK_CATEGORY, blockStream, isBlockEvent, REFUSALS } from '../blocks/events.js';
+import { InvalidInput, StopgapError } from '../kernel/errors.js';
+import type { Instant, Milliseconds } from '../kernel/time.js';
 import { newId } from '../runtime/ids.js';
-import { StopgapError } from '../kernel/errors.js';
-import { DIRECTIONS, parsePattern } from '../sending/subjects.js';
+import type { Subject } from '../sending/subjects.js';
+import { DIRECTIONS, parsePattern, parseSubject, SUBJECT_TYPES } from '../sending/subjects.js';
 import { StoreUnavailable } from '../store/port.js';
-import { carryOut, NOT_SHOWN, replayed, shown } from './commands.js';
+import { BLOCK_STATES, blockShape, blockView, entriesOf, entryOf } from './block-view.js';
+import { carryOutOn, etagOf, isKnown, NOT_SHOWN, replayed, shown } from './commands.js';
 import type { ApiDependencies } from './dependencies.js';
-import { blockListQuery, listBlocks } from './block-list.js';
-import type { BlockListQuery } from './block-list.js';
-import { entryOf } from './block-entries.js';
-import { etagOf, isKnown } from './http/etag.js';
 import type { Answer, ApiRequest, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
-import { noteInput, oneOf, spanInputs, spanOf, subjectInput } from './inputs.js';
-import { blockShape, listOf } from './shapes.js';
-import { blockView } from './views.js';
+import {
+  anyOf,
+  cursorOf,
+  instantInput,
+  numberOfCursor,
+  listOf,
+  noteInput,
+  once,
+  oneOf,
+  optionalSpanOf,
+  spanInputs,
+  spanOf,
+  subjectInput,
+  wholeNumber,
+} from './shapes.js';
 
 export const BLOCKS = '/api/v1/blocks';
 
@@ -62,21 +76,24 @@ export function blockRoutes(deps: ApiDependencies): readonly Route[] {
           schema: blockShape,
         },
       },
-      async handle(ask) {
-        const { subject: raw, direction, description, refusal, ...span } = ask.body;
+      async handle(request) {
+        const { subject: raw, direction, description, refusal, ...span } = request.body;
         const subject = parsePattern(raw.type, raw.value);
         const command = {
-          ...({ kind: 'impose', subject, direction, description, refusal } as const),
-          ...{ ...spanOf(span), newId: newId() },
+          kind: 'impose' as const,
+          subject,
+          direction,
+          description,
+          refusal,
+          ...spanOf(span),
+          newId: newId(),
         };
-        const { facts, standing, repeated } = await showing(deps, () =>
-          carryOut(deps, ask, subject, command),
-        );
+        const { facts, standing, repeated } = await carryOutShowing(deps, request, subject, command);
         const imposed = facts.find((fact) => fact.type === 'BlockImposed');
-        // Without one there is a block in force, whether it became stronger or was strong enough.
+        // Without one a block was in force before. It is stronger now, or was strong enough.
         const entry = deps.models.ledger.get(imposed?.data.block ?? standing.block!.id);
-        // It stands in the store: where it does not show, the store is back with another log, and is still followed by
-        // the positions of the one before.
+        // The store has it. Where the read models do not show it, the store is back with another log, and they still
+        // follow the positions of the one before.
         if (entry === undefined) throw new StoreUnavailable(NOT_SHOWN);
         return blockAnswer(entry, deps, imposed === undefined ? 200 : 201, repeated);
       },
@@ -92,7 +109,7 @@ export function blockRoutes(deps: ApiDependencies): readonly Route[] {
       },
       async handle({ params, request }) {
         const entry = await findEntry(deps, params['id']!);
-        // A state can change by the clock alone, so only what was recorded last and still holds is "not modified".
+        // The clock alone can change a state. So a block is "not modified" only while its recorded state still holds.
         if (isKnown(request, entry.version) && blockView(entry, clock.now()).state === entry.state) {
           return { status: 304, headers: { ETag: etagOf(entry.version) } };
         }
@@ -106,28 +123,30 @@ export function blockRoutes(deps: ApiDependencies): readonly Route[] {
       role: 'operator',
       body: { schema: change },
       responses: { 200: { description: 'The block as it is now', schema: blockShape } },
-      async handle(ask) {
-        const entry = await findEntry(deps, ask.params['id']!);
-        const { note, ...span } = ask.body;
+      async handle(request) {
+        const entry = await findEntry(deps, request.params['id']!);
+        const { note, ...span } = request.body;
         const command = {
-          ...({ kind: 'change-until', block: entry.id } as const),
-          ...{ ...spanOf(span), ...(note === undefined ? {} : { note }) },
+          kind: 'change-until' as const,
+          block: entry.id,
+          ...spanOf(span),
+          ...(note === undefined ? {} : { note }),
         };
-        return actOn(ask, entry, command, deps);
+        return actOn(request, entry, command, deps);
       },
     }),
   ];
 }
 
-/** So many block events may be in the store that do not show yet. */
+/** How many block events the store may have that the read models do not show yet. */
 const MOST_BEHIND = 1000;
 
 /**
- * A block that does not show may be one that another process has just made: the store tells.
+ * Where the read models do not have the block, another process may just have made it: the store knows.
  *
  * @throws StopgapError `not-found`; StoreUnavailable
  */
-export async function findEntry(deps: ApiDependencies, id: string): Promise<BlockEntry> {
+async function findEntry(deps: ApiDependencies, id: string): Promise<BlockEntry> {
   if (!deps.models.ledger.has(id)) {
     const madeAt = await notShownYet(deps, id);
     if (madeAt !== undefined) await shown(deps, madeAt);
@@ -135,7 +154,7 @@ export async function findEntry(deps: ApiDependencies, id: string): Promise<Bloc
   return entryOf(deps, id);
 }
 
-/** The position of an event of this block among those that do not show yet. */
+/** The position of an event of this block that the read models do not show yet. */
 async function notShownYet({ models, store }: ApiDependencies, id: string): Promise<number | undefined> {
   const behind = { after: models.position, categories: [BLOCK_CATEGORY], limit: MOST_BEHIND };
   let looked = 0;
@@ -146,26 +165,40 @@ async function notShownYet({ models, store }: ApiDependencies, id: string): Prom
   return undefined;
 }
 
-/** Carries out a command on a block and answers with the block; a conflict shows it as it is. */
-export async function actOn(
-  ask: ApiRequest<unknown, unknown>,
+/** Carries out a command on a block and answers with the block as it is, also where there is a conflict. */
+async function actOn(
+  request: ApiRequest<unknown, unknown>,
   entry: BlockEntry,
   command: BlockCommand,
   deps: ApiDependencies,
 ): Promise<Answer> {
-  const { repeated } = await showing(deps, () => carryOut(deps, ask, entry.subject, command, entry.id));
+  const { repeated } = await carryOutShowing(deps, request, entry.subject, command, entry.id);
   return blockAnswer(await entryOf(deps, entry.id), deps, 200, repeated);
 }
 
-/** A conflict with a block shows the block as it is. */
-async function showing<T>(deps: ApiDependencies, work: () => Promise<T>): Promise<T> {
+/** As {@link carryOutOn}. A conflict with a block shows the block as it is. */
+async function carryOutShowing(
+  deps: ApiDependencies,
+  request: ApiRequest<unknown, unknown>,
+  subject: Subject,
+  command: BlockCommand,
+  block?: string,
+): Promise<Executed> {
   try {
-    return await work();
+    return await carryOutOn(deps, request, subject, command, block);
   } catch (thrown) {
     if (!(thrown instanceof StopgapError) || thrown.code !== 'conflict') throw thrown;
+    // The answer must show the state that the decision saw.
+    await shown(deps, await lastPosition(deps, subject));
     const current = blockView(await entryOf(deps, String(thrown.details['block'])), deps.clock.now());
     throw new StopgapError('conflict', thrown.message, { ...thrown.details, current });
   }
+}
+
+async function lastPosition({ store }: ApiDependencies, subject: Subject): Promise<number> {
+  const newest = store.readStream(blockStream(subject), { direction: 'backwards', limit: 1 });
+  for await (const { position } of newest) return position;
+  return 0;
 }
 
 function blockAnswer(
@@ -181,4 +214,169 @@ function blockAnswer(
     ...replayed(repeated),
   };
   return { status, body: blockView(entry, clock.now()), headers };
+}
+
+const noted = z.strictObject({ note: noteInput.optional() });
+const approval = noted.extend(spanInputs);
+const decision = noted.extend({
+  falsePositive: z.boolean('must be true or false').default(false).meta({
+    description:
+      'The rule was wrong: what was sent is learnt as usual, and the block does not count when later ones grow.',
+  }),
+});
+
+/** What an operator does to a proposal or a block. */
+export function blockActionRoutes(deps: ApiDependencies): readonly Route[] {
+  const action = <Body>(
+    kind: BlockCommand['kind'],
+    summary: string,
+    schema: z.ZodType<Body>,
+    commandOf: (block: string, body: Body) => BlockCommand,
+  ): Route =>
+    route<unknown, Body>({
+      method: 'post',
+      path: `${BLOCKS}/{id}/${kind}`,
+      summary,
+      role: 'operator',
+      body: { schema, optional: true },
+      responses: { 200: { description: 'The block as it is now', schema: blockShape } },
+      async handle(request) {
+        const entry = await findEntry(deps, request.params['id']!);
+        return actOn(request, entry, commandOf(entry.id, request.body), deps);
+      },
+    });
+
+  return [
+    action(
+      'approve',
+      'Put a proposed block in force, for as long as was proposed or as is said',
+      approval,
+      (block, { note, ...span }) => ({
+        kind: 'approve',
+        block,
+        span: optionalSpanOf(span),
+        ...(note === undefined ? {} : { note }),
+      }),
+    ),
+    action(
+      'dismiss',
+      'Dismiss a proposal: the sends behind it count no more, and limits are tripled for an hour',
+      decision,
+      (block, body) => ({ kind: 'dismiss', block, ...body }),
+    ),
+    action(
+      'release',
+      'End an active block now: the sends behind it count no more, and limits are tripled for an hour',
+      decision,
+      (block, body) => ({ kind: 'release', block, ...body }),
+    ),
+  ];
+}
+
+/** How long a search may hold the event loop. */
+const SLICE: Milliseconds = 3;
+
+export const blockListQuery = z.strictObject({
+  state: anyOf(BLOCK_STATES),
+  type: anyOf(SUBJECT_TYPES),
+  value: once.max(320).optional().meta({ description: 'The subject, exactly; compared in normal form.' }),
+  q: once
+    .max(200)
+    .optional()
+    .meta({ description: 'Text within the subject or the description, in any case.' }),
+  id: once.max(64).optional().meta({ description: 'How the id begins.' }),
+  rule: once.max(64).optional(),
+  origin: oneOf(['rule', 'admin']).optional(),
+  direction: oneOf(DIRECTIONS).optional(),
+  since: instantInput.optional().meta({ description: 'Proposed or in force since this instant or later.' }),
+  until: instantInput.optional().meta({ description: 'Proposed or in force before this instant.' }),
+  sort: oneOf(['newest', 'oldest'])
+    .default('newest')
+    .meta({ description: 'By when it was proposed or came into force.' }),
+  limit: wholeNumber(1, 500, 50),
+  cursor: once.max(200).optional().meta({ description: 'What next of the page before said.' }),
+});
+
+type BlockListQuery = z.infer<typeof blockListQuery>;
+
+interface Page<Item> {
+  readonly items: readonly Item[];
+  readonly next: string | null;
+}
+
+/** One page of blocks. A block that begins while a client reads pages moves none of them. */
+export async function listBlocks(
+  sources: Pick<ApiDependencies, 'models' | 'store'>,
+  query: BlockListQuery,
+  now: Instant,
+): Promise<Page<BlockEntry>> {
+  const { rows } = sources.models.ledger;
+  const beyond = query.cursor === undefined ? undefined : numberOfCursor(query.cursor);
+  const found =
+    query.value === undefined
+      ? await searched(rows, query, now, beyond)
+      : named(rows, query, query.value, now, beyond);
+  const page = found.slice(0, query.limit);
+  const next = found.length > page.length ? cursorOf(String(rows.at(page.at(-1)!).begin)) : null;
+  return { items: await entriesOf(sources, page), next };
+}
+
+/** The first rows that match: at least one more than a page has, where there are so many. */
+async function searched(
+  rows: BlockRows,
+  query: BlockListQuery,
+  now: Instant,
+  beyond: number | undefined,
+): Promise<readonly number[]> {
+  const found: number[] = [];
+  let begun = performance.now();
+  for (const some of rows.search(filterOf(query, now), query.sort, beyond)) {
+    found.push(...some);
+    if (found.length > query.limit) break;
+    if (performance.now() - begun < SLICE) continue;
+    await setImmediate();
+    begun = performance.now();
+  }
+  return found;
+}
+
+/** All rows that match, of the subjects that a text can mean. */
+function named(
+  rows: BlockRows,
+  query: BlockListQuery,
+  value: string,
+  now: Instant,
+  beyond: number | undefined,
+): readonly number[] {
+  const subjects = subjectsOf(value, query.type ?? new Set(SUBJECT_TYPES));
+  const all = rows.filter(
+    subjects.flatMap((subject) => [...rows.on(subject)]),
+    filterOf(query, now),
+  );
+  const step = query.sort === 'newest' ? -1 : 1;
+  return all
+    .filter((row) => beyond === undefined || Math.sign(rows.at(row).begin - beyond) === step)
+    .sort((a, b) => step * (a - b));
+}
+
+function filterOf(query: BlockListQuery, now: Instant): BlockFilter {
+  const { state: states, type: types, direction, origin, rule, since, until, id, q } = query;
+  const text = q?.normalize('NFC').toLowerCase();
+  return { now, states, types, direction, origin, rule, since, until, id, text };
+}
+
+/** What a text can mean under each type. @throws InvalidInput where it fits none */
+function subjectsOf(value: string, types: Iterable<string>): readonly Subject[] {
+  const subjects: Subject[] = [];
+  let fault: InvalidInput | undefined;
+  for (const type of types) {
+    try {
+      subjects.push(parseSubject(type, value));
+    } catch (thrown) {
+      if (!(thrown instanceof InvalidInput)) throw thrown;
+      fault = new InvalidInput('value', thrown.message);
+    }
+  }
+  if (subjects.length === 0 && fault !== undefined) throw fault;
+  return subjects;
 }

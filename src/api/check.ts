@@ -8,9 +8,15 @@ import { clientNetwork, domainOf } from '../sending/identity.js';
 import type { SenderIdentity, Subject } from '../sending/subjects.js';
 import { parseSubject, senderIdentity } from '../sending/subjects.js';
 import { BAD_CREDENTIALS, LOGIN_LATER, refusalReply, replyLine } from '../smtp/replies.js';
-import { entriesInForce, entriesWaiting } from './block-entries.js';
+import type { BlockJson } from './block-view.js';
+import { blockShape, blockView, blockViewAt, entriesInForce, entriesWaiting } from './block-view.js';
 import { ACCOUNT_STATES } from './dependencies.js';
+import type { RefusalJson, Refusing } from './check-findings.js';
 import {
+  beginningOf,
+  behindSentence,
+  behindShape,
+  cameAs,
   failedLoginsShape,
   failedSentence,
   failedView,
@@ -18,19 +24,17 @@ import {
   MAIL_REFUSED,
   notItsAddress,
   outages,
+  recordedOf,
+  refusalSentence,
+  refusalShape,
   troubleOf,
-} from './check-login.js';
-import type { RefusalJson } from './check-history.js';
-import { beginningOf, behindSentence, behindShape, recordedOf, refusalShape } from './check-history.js';
-import type { Refusing } from './check-sentence.js';
-import { cameAs, refusalSentence } from './check-sentence.js';
+} from './check-findings.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Route } from './http/route.js';
 import { ok, route } from './http/route.js';
-import { instantInput, oneOf, once } from './inputs.js';
-import type { BlockJson } from './shapes.js';
-import { blockShape, coverShape, windowShape } from './shapes.js';
-import { blockView, blockViewAt, subjectView, windowView } from './views.js';
+import { instantInput, once, oneOf, subjectView } from './shapes.js';
+import { windowShape, windowView } from './senders.js';
+import { coverShape } from './exemptions.js';
 
 const LATEST_REFUSALS = 5;
 
@@ -101,6 +105,7 @@ const checkShape = z.object({
     .nullable()
     .meta({ description: 'Null for a past instant: only the present ones are kept.' }),
 });
+
 export type CheckJson = z.infer<typeof checkShape>;
 
 /** Would this sender be refused, and why? */
@@ -243,8 +248,8 @@ async function judge(
 }
 
 /**
- * The verdict on a sender as it is named; where that is not refused, on what was refused of it before and would be
- * again: an account is refused for the network or EHLO name that it comes from, too.
+ * The verdict on the sender as the query names it. Where that passes, the verdict on one of its last refusals that would
+ * be refused again: an account is also refused for the network or EHLO name that it comes from.
  */
 async function judgedAs(
   deps: ApiDependencies,
@@ -294,7 +299,7 @@ function senderOf({ account, returnPath, ehlo, ip, direction }: CheckQuery): Sen
   return senderIdentity({ account, returnPath: returnPath === '<>' ? '' : returnPath, ehlo, ip, direction });
 }
 
-/** Who the sender is at AUTH, where address and domain subjects match the login's own address. */
+/** The sender as AUTH sees it: address and domain subjects match the login's own address. */
 function loginOf({ account, ehlo, ip, direction }: SenderIdentity): SenderIdentity | undefined {
   if (account === undefined || direction === 'inbound') return undefined;
   return senderIdentity({ account, returnPath: account, ehlo, ip, direction });
@@ -321,7 +326,7 @@ function ofPast(entry: BlockEntry | undefined, at: Instant): Refusing | undefine
   return entry === undefined ? undefined : { block: blockViewAt(entry, at), subject: entry.subject };
 }
 
-/** A block decided on just now is in force before the ledger has it. */
+/** A new block is in force before the ledger has it. */
 function ofActive(
   { models }: ApiDependencies,
   active: ActiveBlock | undefined,

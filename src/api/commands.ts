@@ -1,27 +1,40 @@
+import type { Request } from 'express';
 import type { BlockCommand } from '../blocks/commands.js';
-import { blockStream } from '../blocks/events.js';
 import type { Executed } from '../commands/block-commands.js';
 import type { CommandContext } from '../commands/handle-command.js';
-import { StopgapError } from '../kernel/errors.js';
 import type { Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
 import { decisionFields } from '../log/decisions.js';
-import type { Subject } from '../sending/subjects.js';
-import type { ApiDependencies } from './dependencies.js';
 import { within } from '../runtime/deadline.js';
-import { ifMatch, preconditionFailed } from './http/etag.js';
-import type { ApiRequest } from './http/route.js';
+import type { Subject } from '../sending/subjects.js';
 import { StoreUnavailable } from '../store/port.js';
+import type { ApiDependencies } from './dependencies.js';
+import { invalid } from './http/problem.js';
+import type { ApiRequest } from './http/route.js';
 
 /** How long the read models may take to fold what was just written. */
 const FOLD_PATIENCE = 5 * SECOND;
 
-/** Who gives a command, and what its events are to name as their cause. */
-export function contextOf({ caller, requestId, seed, trace }: ApiRequest<unknown, unknown>): CommandContext {
-  return { by: `admin:${caller.name}`, correlation: `request:${requestId}`, seed, trace };
+/**
+ * Says who gives a command, what its events name as their cause, and what If-Match asks for.
+ *
+ * @param what the name of what If-Match guards; without a name the header is not read
+ */
+export function contextOf(
+  { caller, requestId, seed, trace, request }: ApiRequest<unknown, unknown>,
+  what?: string,
+): CommandContext {
+  const matches = what === undefined ? undefined : ifMatch(request);
+  return {
+    by: `admin:${caller.name}`,
+    correlation: `request:${requestId}`,
+    seed,
+    trace,
+    precondition: what === undefined || matches === undefined ? undefined : { what, matches },
+  };
 }
 
-/** The header that an answer has where the same request had been carried out before. */
+/** The header of an answer to a request that had been carried out before. */
 export function replayed(repeated: boolean): Readonly<Record<string, string>> {
   return repeated ? { 'Idempotency-Replayed': 'true' } : {};
 }
@@ -39,45 +52,78 @@ export async function shown(
   });
 }
 
+type Done = Pick<Executed, 'position' | 'repeated'> & { readonly facts: readonly unknown[] };
+
+interface Execution<D extends Done> {
+  readonly execute: () => Promise<D>;
+  /** Logged where something was changed. */
+  readonly message: string;
+  /** The fields of that line, apart from who gave the command. */
+  readonly fields: (done: D) => object;
+}
+
 /**
- * Carries out a caller's command on a subject, so that If-Match, Idempotency-Key and read-after-write hold. Resolves when
- * the read models show what came of it.
+ * Carries out a caller's command, so that Idempotency-Key and read-after-write hold. Logs what was changed, and resolves
+ * when the read models show it.
  *
- * @param block the block whose version If-Match speaks of
+ * @throws what `execute` throws; StoreUnavailable
+ */
+export async function carryOut<D extends Done>(
+  deps: ApiDependencies,
+  { by, correlation }: CommandContext,
+  { execute, message, fields }: Execution<D>,
+): Promise<D> {
+  const done = await execute();
+  if (done.facts.length > 0 && !done.repeated) deps.log.info({ correlation, by, ...fields(done) }, message);
+  await shown(deps, done.position);
+  return done;
+}
+
+/**
+ * Carries out a caller's command on a subject.
+ *
+ * @param block the block whose version If-Match names
  * @throws StopgapError as `decide` does; `precondition-failed`; StoreUnavailable
  */
-export async function carryOut(
+export async function carryOutOn(
   deps: ApiDependencies,
-  ask: ApiRequest<unknown, unknown>,
+  request: ApiRequest<unknown, unknown>,
   subject: Subject,
   command: BlockCommand,
   block?: string,
 ): Promise<Executed> {
-  const { blockCommands, log } = deps;
-  const context = contextOf(ask);
-  const matches = block === undefined ? undefined : ifMatch(ask.request);
-  const inspect = (version: number): void => {
-    if (matches?.(version) === false) throw preconditionFailed(`block ${block}`, version);
-  };
-  try {
-    const executed = await blockCommands.execute(subject, command, { ...context, inspect });
-    await shown(deps, executed.position);
-    if (executed.facts.length > 0 && !executed.repeated)
-      log.info(
-        decisionFields(context.by, subject, executed, context.correlation),
-        'an administrator decided',
-      );
-    return executed;
-  } catch (thrown) {
-    // What is shown with the conflict must be what the decision saw.
-    if (thrown instanceof StopgapError && thrown.code === 'conflict')
-      await shown(deps, await lastPosition(deps, subject));
-    throw thrown;
-  }
+  const context = contextOf(request, block === undefined ? undefined : `block ${block}`);
+  return carryOut(deps, context, {
+    execute: () => deps.blockCommands.execute(subject, command, context),
+    message: 'an administrator decided',
+    fields: (done) => decisionFields(context.by, subject, done, context.correlation),
+  });
 }
 
-async function lastPosition({ store }: ApiDependencies, subject: Subject): Promise<number> {
-  const newest = store.readStream(blockStream(subject), { direction: 'backwards', limit: 1 });
-  for await (const { position } of newest) return position;
-  return 0;
+/** The strong entity tag of a version (RFC 9110, 8.8.3). */
+export function etagOf(version: number | string): string {
+  return `"${version}"`;
+}
+
+/** True where the client has this version already: If-None-Match compares weakly (RFC 9110, 13.1.2). */
+export function isKnown(request: Request, version: number): boolean {
+  const header = request.get('if-none-match');
+  if (header === undefined) return false;
+  return tags(header, 'If-None-Match').some(
+    (tag) => tag === '*' || tag.replace(/^W\//, '') === etagOf(version),
+  );
+}
+
+/** Whether If-Match lets a version through; undefined where the client did not ask. */
+function ifMatch(request: Request): ((version: number | string) => boolean) | undefined {
+  const header = request.get('if-match');
+  if (header === undefined) return undefined;
+  const wanted = tags(header, 'If-Match');
+  return (version) => wanted.includes('*') || wanted.includes(etagOf(version));
+}
+
+function tags(header: string, name: string): readonly string[] {
+  const found = header.split(',').map((tag) => tag.trim());
+  if (found.every((tag) => /^(?:\*|(?:W\/)?"[\x21\x23-\x7e]*")$/.test(tag))) return found;
+  throw invalid([{ field: name, message: 'must be * or entity tags in double quotes, as ETag gave them' }]);
 }

@@ -14,7 +14,7 @@ import type { OutboxedStore } from '../store/outboxed.js';
 import type { EventStore } from '../store/port.js';
 import type { Tracing } from '../tracing/tracing.js';
 
-/** Whoever holds a token. */
+/** The holder of a token. */
 export interface Caller {
   readonly name: string;
   readonly role: Role;
@@ -27,36 +27,36 @@ export interface Authenticator {
 
 /** How the process is. Never holds an address: /healthz shows it to anybody. */
 export interface HealthReport {
-  /** `starting`: it is learning what it has to know; `rebuilding`: so again, since the store is back with another log. */
+  /** `starting`: it is learning what it has to know; `rebuilding`: it learns it anew, since the store is back with another log. */
   readonly status: 'starting' | 'rebuilding' | 'ok' | 'degraded';
   readonly store: 'ok' | 'failing';
   readonly relay: 'ok' | 'failing' | 'unknown';
   /** Of a process that keeps its timed work in Redis alone. */
   readonly redis?: 'ok' | 'failing';
-  /** `behind`: for too long it has not been known that they are up to date. */
+  /** `behind`: for too long nothing has shown that they are up to date. */
   readonly readModels: 'catching-up' | 'ready' | 'behind';
   readonly listeners: 'starting' | 'up' | 'draining';
   /** Position of the last event folded. */
   readonly position: number;
-  /** Whatever else is worth a look; numbers and short words. */
+  /** Other details: numbers and short words. */
   readonly [detail: string]: unknown;
 }
 
 /** How far a process is that is not ready. Its texts are of a fixed list: /readyz shows them to anybody. */
 export interface Progress {
-  /** What it is at. */
+  /** What it does now. */
   readonly reason: string;
-  /** Events folded since it began to. */
+  /** Events folded since it began. */
   readonly events: number;
   /** Position of the last event folded, or passed over. */
   readonly position: number;
-  /** Position of the last event that stood in the store when it began to fold; null as long as that is not known. */
+  /** Position of the last event in the store when it began to fold; null while that is not known. */
   readonly head: number | null;
-  /** Of the way to the head, where that is known. */
+  /** How much of the way to the head is done; null while the head is not known. */
   readonly percent: number | null;
 }
 
-/** What health, readiness and metrics are made of: there from the first moment of a process. */
+/** What health, readiness and metrics need. A process has it from its first moment. */
 export interface OperationDependencies {
   /** Also drives time-outs and heartbeats. */
   readonly clock: AlarmClock;
@@ -70,7 +70,7 @@ export interface OperationDependencies {
 }
 
 export const ACCOUNT_STATES = ['active', 'disabled', 'unknown'] as const;
-/** How an account stands in the users file. */
+/** What the users file says of an account. */
 export type AccountState = (typeof ACCOUNT_STATES)[number];
 
 export interface ApiDependencies extends OperationDependencies {
@@ -90,16 +90,16 @@ export interface ApiDependencies extends OperationDependencies {
   /** What the whole process logs, and how much. */
   readonly logs: Logs;
   readonly tokens: Authenticator;
-  /** Undefined where this process has no users file: accounts are then taken as they are named. */
+  /** Undefined where this process has no users file: then any account may exist. */
   readonly accountState?: ((account: string) => AccountState) | undefined;
   /** Logins of an account that failed lately with a wrong password; undefined where this process takes none. */
   readonly failedLogins?: ((account: string) => FailedLogins | undefined) | undefined;
   /** Whether `smtp.senders` lets an account use a return path; undefined where this process takes no mail. */
   readonly maySend?: ((account: string, returnPath: string) => boolean) | undefined;
-  /** Whether anybody tells where clients are; undefined where that is not to be asked. */
+  /** Whether there is data on where clients are; undefined where nothing depends on it. */
   readonly places?: GeoData | undefined;
   /** Whom an honest refusal names: `smtp.softFail.contact`. */
   readonly contact?: string | undefined;
-  /** Under which URL the API is reached from outside: what Location headers begin with. */
+  /** The URL of the API as clients reach it: Location headers begin with it. */
   readonly publicUrl?: string | undefined;
 }

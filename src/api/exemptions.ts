@@ -1,21 +1,94 @@
 import { z } from 'zod';
+import type { ActiveBlock } from '../../projections/blocks/active-blocks.js';
 import type { Exemption } from '../../projections/blocks/exemptions.js';
+import { coverageOf } from '../../projections/blocks/exemptions.js';
 import type { BlockFact } from '../blocks/events.js';
-import { newId } from '../runtime/ids.js';
+import { isOver } from '../blocks/state.js';
 import { StopgapError } from '../kernel/errors.js';
 import type { NewEvent } from '../kernel/events.js';
 import { NEVER_BLOCK } from '../rules/never-block.js';
-import { SUBJECT_TYPES, parsePattern } from '../sending/subjects.js';
+import { newId } from '../runtime/ids.js';
+import { TimeSlice } from '../runtime/time-slice.js';
+import type { Subject } from '../sending/subjects.js';
+import { DIRECTIONS, parsePattern, SUBJECT_TYPES } from '../sending/subjects.js';
 import { BLOCKS } from './blocks.js';
-import { carryOut, replayed } from './commands.js';
-import { cursorOf, keyOfCursor } from './cursor.js';
+import { carryOutOn, replayed } from './commands.js';
 import type { ApiDependencies } from './dependencies.js';
-import { blocksOfExempt, exemptBlocksView } from './exempt-blocks.js';
 import type { Route } from './http/route.js';
 import { ok, route } from './http/route.js';
-import { anyOf, noteInput, oneOf, once, spanInputs, spanOf, subjectInput, wholeNumber } from './inputs.js';
-import { exemptionShape, grantedExemptionShape, listOf } from './shapes.js';
-import { exemptionView } from './views.js';
+import {
+  anyOf,
+  cursorOf,
+  instantShape,
+  instantView,
+  keyOfCursor,
+  listOf,
+  noteInput,
+  once,
+  oneOf,
+  spanInputs,
+  spanOf,
+  subjectInput,
+  subjectShape,
+  subjectView,
+  wholeNumber,
+} from './shapes.js';
+
+export const exemptionShape = z
+  .object({
+    id: z.string(),
+    subject: subjectShape,
+    reason: z.string(),
+    until: instantShape.nullable().meta({ description: 'Null is for ever.' }),
+    origin: z.enum(['rules', 'admin']),
+    by: z.string().nullable(),
+    at: instantShape.nullable(),
+    saved: z.int().meta({ description: 'How often it kept a rule from acting.' }),
+    savedAt: instantShape.nullable(),
+  })
+  .meta({ id: 'Exemption' });
+
+/** How many blocks an answer names. */
+const EXEMPT_BLOCKS_NAMED = 100;
+const grantedExemptionShape = exemptionShape
+  .extend({
+    blocks: z
+      .array(
+        z.object({
+          id: z.string(),
+          subject: subjectShape,
+          direction: z.enum(DIRECTIONS),
+          until: instantShape.nullable().meta({ description: 'Null is for ever.' }),
+          release: z.string().meta({ description: 'POST there to end it.' }),
+        }),
+      )
+      .meta({
+        description: `Blocks in force that it covers, ${EXEMPT_BLOCKS_NAMED} at most: an exemption ends no block, so they go on refusing.`,
+      }),
+  })
+  .meta({ id: 'GrantedExemption' });
+
+export const coverShape = z
+  .object({ id: z.string(), reason: z.string(), subject: subjectShape })
+  .meta({ id: 'Cover' });
+
+export type ExemptionJson = z.infer<typeof exemptionShape>;
+export type GrantedExemptionJson = z.infer<typeof grantedExemptionShape>;
+
+function exemptionView(exemption: Exemption): ExemptionJson {
+  const { id, subject, reason, until, origin, by, at, saved, savedAt } = exemption;
+  return {
+    id,
+    subject: subjectView(subject),
+    reason,
+    until: instantView(until),
+    origin,
+    by: by ?? null,
+    at: instantView(at),
+    saved,
+    savedAt: instantView(savedAt),
+  };
+}
 
 const EXEMPTIONS = '/api/v1/exemptions';
 
@@ -54,7 +127,7 @@ export function exemptionRoutes(deps: ApiDependencies): readonly Route[] {
       handle({ query }) {
         const { type, origin, limit, cursor } = query;
         const after = cursor === undefined ? '' : keyOfCursor(cursor);
-        // By id: ids of administrators' exemptions sort by time, those of the rules file come behind them.
+        // Sorted by id: first those of administrators, by time, then those of the rules file.
         const found = models.exemptions
           .list(clock.now())
           .filter((one) => one.id > after)
@@ -78,14 +151,14 @@ export function exemptionRoutes(deps: ApiDependencies): readonly Route[] {
         201: { description: 'The exemption', schema: grantedExemptionShape },
         200: { description: 'The very same exemption was in force already', schema: grantedExemptionShape },
       },
-      async handle(ask) {
-        const { subject: raw, reason, ...span } = ask.body;
+      async handle(request) {
+        const { subject: raw, reason, ...span } = request.body;
         const subject = parsePattern(raw.type, raw.value);
         const command = { kind: 'grant', subject, ...spanOf(span), reason, newId: newId() } as const;
-        const { facts, standing, repeated } = await carryOut(deps, ask, subject, command);
+        const { facts, standing, repeated } = await carryOutOn(deps, request, subject, command);
         const granted = facts.find((fact) => fact.type === 'ExemptionGranted');
         const id = granted?.data.exemption ?? standing.exemption!.id;
-        // A request that is sent again may find what it granted revoked by now.
+        // A repeated request may have granted an exemption that is revoked by now.
         const exemption = models.exemptions.get(id) ?? asGranted(granted!);
         const isNew = granted !== undefined;
         const headers = {
@@ -111,8 +184,8 @@ export function exemptionRoutes(deps: ApiDependencies): readonly Route[] {
       role: 'operator',
       body: { schema: removal, optional: true },
       responses: { 204: { description: 'It is revoked' } },
-      async handle(ask) {
-        const id = ask.params['id']!;
+      async handle(request) {
+        const id = request.params['id']!;
         if (id === NEVER_BLOCK)
           throw new StopgapError('conflict', 'the built-in never-block list cannot be revoked');
         if (models.exemptions.get(id)?.origin === 'rules') {
@@ -121,9 +194,9 @@ export function exemptionRoutes(deps: ApiDependencies): readonly Route[] {
             'this exemption stands in the rules: edit the rules file, or PUT /api/v1/rules without it';
           throw new StopgapError('conflict', message, { current });
         }
-        // Of one that is revoked too: the same request may have done that.
+        // Also for an exemption that is revoked: the same request may have revoked it before.
         const subject = models.exemptions.subjectOf(id) ?? inForce(id).subject;
-        await carryOut(deps, ask, subject, { kind: 'revoke', exemption: id, ...ask.body });
+        await carryOutOn(deps, request, subject, { kind: 'revoke', exemption: id, ...request.body });
         return { status: 204 };
       },
     }),
@@ -134,4 +207,33 @@ type Granted = Extract<BlockFact, { readonly type: 'ExemptionGranted' }> & NewEv
 
 function asGranted({ data: { exemption: id, ...terms }, by, at }: Granted): Exemption {
   return { id, ...terms, origin: 'admin', by, at, saved: 0 };
+}
+
+/** Blocks in force whose subjects are exempt now: they go on refusing. */
+export async function blocksOfExempt(
+  exempt: readonly Subject[],
+  { models, clock }: Pick<ApiDependencies, 'models' | 'clock'>,
+): Promise<readonly ActiveBlock[]> {
+  if (exempt.length === 0) return [];
+  const [covers, now, share] = [coverageOf(exempt), clock.now(), new TimeSlice()];
+  const found: ActiveBlock[] = [];
+  for (const block of models.activeBlocks.all()) {
+    if (!isOver(block.until, now) && covers(block)) found.push(block);
+    if (found.length === EXEMPT_BLOCKS_NAMED) break;
+    if (share.spent()) await share.turn();
+  }
+  return found;
+}
+
+function exemptBlocksView(
+  blocks: readonly ActiveBlock[],
+  blocksPath: string,
+): GrantedExemptionJson['blocks'] {
+  return blocks.map((block) => ({
+    id: block.id,
+    subject: subjectView(block),
+    direction: block.direction,
+    until: instantView(block.until),
+    release: `${blocksPath}/${block.id}/release`,
+  }));
 }

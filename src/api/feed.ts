@@ -1,23 +1,63 @@
-import { z } from 'zod';
 import type { Request, Response } from 'express';
+import events from 'node:events';
+import { z } from 'zod';
 import { SeenIds } from '../../projections/blocks/seen-ids.js';
+import type { BlockFact } from '../blocks/events.js';
+import { InvalidInput, messageOf, StopgapError } from '../kernel/errors.js';
 import type { RecordedEvent } from '../kernel/events.js';
-import { InvalidInput, StopgapError, messageOf } from '../kernel/errors.js';
-import { SECOND, formatInstant } from '../kernel/time.js';
+import { formatInstant, SECOND } from '../kernel/time.js';
+import type { OverrideFact } from '../overrides/events.js';
+import type { RulesFact } from '../rules/model.js';
+import type { ShadowFact } from '../rules/shadow.js';
+import type { AuthEvent, SendEvent } from '../sending/events.js';
 import type { Subscription } from '../store/port.js';
 import type { ApiDependencies } from './dependencies.js';
-import type { FeedCategory } from './event-types.js';
-import { CATEGORY_OF, FEED_CATEGORIES, FEED_TYPES } from './event-types.js';
-import { Problem, invalid } from './http/problem.js';
+import { invalid, Problem } from './http/problem.js';
 import type { Route } from './http/route.js';
 import { route } from './http/route.js';
-import { anyOf, once } from './inputs.js';
+import { anyOf, once } from './shapes.js';
+
+/** Categories of streams that the feed shows. */
+const FEED_CATEGORIES = ['block', 'rules', 'override', 'send', 'auth'] as const;
+type FeedCategory = (typeof FEED_CATEGORIES)[number];
+
+type FeedType = (BlockFact | RulesFact | ShadowFact | OverrideFact | SendEvent | AuthEvent)['type'];
+
+/** Every type of event that the feed shows, and the category whose streams hold it. */
+const CATEGORY_OF: Readonly<Record<FeedType, FeedCategory>> = {
+  BlockProposed: 'block',
+  ProposalApproved: 'block',
+  ProposalDismissed: 'block',
+  ProposalLapsed: 'block',
+  BlockImposed: 'block',
+  BlockExtended: 'block',
+  BlockShortened: 'block',
+  BlockReleased: 'block',
+  BlockExpired: 'block',
+  ExemptionGranted: 'block',
+  ExemptionRevoked: 'block',
+  ExemptionApplied: 'block',
+  RuleObserved: 'block',
+  RulesChanged: 'rules',
+  ShadowRulesChanged: 'rules',
+  ShadowRulesRemoved: 'rules',
+  ShadowRulesPromoted: 'rules',
+  OverrideSet: 'override',
+  OverrideRemoved: 'override',
+  MessageAccepted: 'send',
+  RecipientsRefused: 'send',
+  MessageRefused: 'send',
+  BounceReceived: 'send',
+  AuthenticationFailed: 'auth',
+};
+
+const FEED_TYPES = Object.keys(CATEGORY_OF) as readonly FeedType[];
 
 /** Proxies close connections that are silent for a minute. */
 const HEARTBEAT = 15 * SECOND;
 /** Feeds open at once; each may hold a slice of the store in memory. */
 const MOST_FEEDS = 100;
-/** Of these by one token: nobody takes the place of the others. */
+/** How many of these one token may have, so that the others have room. */
 const MOST_OF_ONE = 10;
 /** Ids that a feed remembers, so that an event that the store holds twice comes once. */
 const IDS_KEPT = 10_000;
@@ -40,7 +80,7 @@ type FeedQuery = z.infer<typeof feedQuery>;
 /** The events of the store as server-sent events (HTML Living Standard, 9.2). */
 export class EventFeeds {
   readonly #deps: ApiDependencies;
-  /** Whose each is, by what ends it. */
+  /** The token's name, by the function that ends the feed. */
   readonly #open = new Map<() => Promise<void>, string>();
   #closed = false;
 
@@ -107,12 +147,13 @@ export class EventFeeds {
     response.write(`retry: ${RETRY}\n\n`);
     const wanted: ReadonlySet<string> | undefined = types;
     const seen = new SeenIds(IDS_KEPT);
+    const ended = new AbortController();
     const subscription = store.subscribe({ after: after ?? 'end', categories }, (event) =>
       (wanted === undefined || wanted.has(event.type)) && seen.isNew(event.id)
-        ? write(response, textOf(event))
+        ? write(response, textOf(event), ended.signal)
         : undefined,
     );
-    this.#keep(response, subscription, token);
+    this.#keep(response, subscription, ended, token);
     subscription.ended.then(
       () => response.end(),
       (error: unknown) => {
@@ -123,11 +164,11 @@ export class EventFeeds {
   }
 
   /** Keeps it alive while it is silent, and cleans up when either side ends it. */
-  #keep(response: Response, subscription: Subscription, token: string): void {
+  #keep(response: Response, subscription: Subscription, ended: AbortController, token: string): void {
     const { clock, metrics } = this.#deps;
     let cancel: () => void;
     const beat = (): void => {
-      // A client that does not read gets no more to read.
+      // No heartbeats pile up for a client that does not read.
       if (!response.writableNeedDrain) response.write(': alive\n\n');
       cancel = clock.after(HEARTBEAT, beat);
     };
@@ -137,8 +178,8 @@ export class EventFeeds {
       metrics.api.feeds.set(this.#open.size);
       cancel();
       response.end();
-      // A handler that waits for the client to read must be let go, or the subscription would never stop.
-      response.emit('drain');
+      // A handler may wait for the client to read: the subscription stops only after it.
+      ended.abort();
       await subscription.stop();
     };
     this.#open.set(end, token);
@@ -187,14 +228,9 @@ function textOf({
   return `id: ${position}\nevent: ${type.replace(/[\r\n]/g, ' ')}\ndata: ${JSON.stringify(body)}\n\n`;
 }
 
-/** Writes, and has the store wait where the client does not keep up. */
-function write(response: Response, text: string): void | Promise<void> {
+/** Writes. Has the store wait where the client does not keep up, until the feed has ended. */
+function write(response: Response, text: string, ended: AbortSignal): void | Promise<void> {
   if (response.writableEnded || response.destroyed || response.write(text)) return;
-  return new Promise((resolve) => {
-    const done = (): void => {
-      response.off('drain', done).off('close', done);
-      resolve();
-    };
-    response.on('drain', done).on('close', done);
-  });
+  const done = (): void => undefined;
+  return events.once(response, 'drain', { signal: ended }).then(done, done);
 }

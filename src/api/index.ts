@@ -6,11 +6,10 @@ import type { ListenAddress } from '../config/types.js';
 import { newId } from '../runtime/ids.js';
 import { StoreUnavailable } from '../store/port.js';
 import { backtestRoutes } from './backtests.js';
-import { blockActionRoutes } from './block-actions.js';
-import { blockRoutes } from './blocks.js';
+import { blockActionRoutes, blockRoutes } from './blocks.js';
 import { checkRoutes } from './check.js';
 import type { ApiDependencies, OperationDependencies } from './dependencies.js';
-import { rootRoutes } from './root.js';
+import { rootRoutes } from './openapi.js';
 import { exemptionRoutes } from './exemptions.js';
 import { EventFeeds } from './feed.js';
 import { listen } from './http/listen.js';
@@ -18,12 +17,10 @@ import type { Listener } from './http/listen.js';
 import type { Route } from './http/route.js';
 import { serve } from './http/serve.js';
 import type { Admission, ServeDependencies } from './http/serve.js';
-import { logRoutes } from './log.js';
-import { outboxRoutes } from './outbox.js';
+import { logRoutes, operationRoutes, outboxRoutes } from './operations.js';
+import { bulkOverridesRoute } from './overrides-bulk.js';
 import { overrideRoutes } from './overrides.js';
-import { operationRoutes } from './operations.js';
-import { observedRoute } from './observed.js';
-import { rulesRoutes } from './rules.js';
+import { observedRoute, rulesRoutes } from './rules.js';
 import { senderRoutes } from './senders.js';
 import { shadowRoutes } from './shadow-rules.js';
 
@@ -44,7 +41,7 @@ export interface Api {
   close(): Promise<void>;
 }
 
-/** The HTTP port of a process: open from its first moment to its last, whatever answers there meanwhile. */
+/** The HTTP port of a process. It is open from the first moment to the last; what answers there changes. */
 export class HttpPort {
   #api: Api;
   #listener!: Listener;
@@ -69,7 +66,7 @@ export class HttpPort {
     return (this.#listener.server.address() as AddressInfo).port;
   }
 
-  /** Lets another answer from now on, and ends the feeds of the one before. */
+  /** Lets another API answer from now on, and ends the feeds of the one before. */
   async turnTo(api: Api): Promise<void> {
     const before = this.#api;
     this.#api = api;
@@ -83,7 +80,7 @@ export class HttpPort {
   }
 }
 
-/** What a process serves while it is not ready: health, readiness, metrics; everything else is answered by the reason. */
+/** What a process serves while it is not ready: health, readiness and metrics. Other requests are told the reason. */
 export function createStarting(deps: OperationDependencies): Api {
   const routes = operationRoutes(deps);
   return serving(deps, routes, {
@@ -111,6 +108,7 @@ export function createApi(deps: ApiDependencies): Api {
     ...blockActionRoutes(deps),
     ...exemptionRoutes(deps),
     ...overrideRoutes(deps),
+    bulkOverridesRoute(deps),
     ...rulesRoutes(deps),
     observedRoute(deps),
     ...shadowRoutes(deps),

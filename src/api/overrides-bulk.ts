@@ -3,25 +3,23 @@ import { z } from 'zod';
 import { isOver } from '../blocks/state.js';
 import type { Instant } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
-import { carryOutBatch } from '../commands/override-batch.js';
-import type { OverrideCommandHandler } from '../commands/override-commands.js';
+import { carryOutBatch, OverrideCommandHandler } from '../commands/override-commands.js';
 import type { OverrideCommand } from '../overrides/decide.js';
 import { overrideEntry, overrideSubject } from '../overrides/parse.js';
 import { subjectKey } from '../sending/subjects.js';
 import { contextOf, shown } from './commands.js';
 import type { ApiDependencies } from './dependencies.js';
-import { faultsOf } from './http/check-input.js';
 import type { FieldFault } from './http/problem.js';
-import { invalid } from './http/problem.js';
+import { faultsOf, invalid } from './http/problem.js';
 import type { Route } from './http/route.js';
 import { ok, route } from './http/route.js';
-import { noteInput } from './inputs.js';
-import { unusedOf, unusedShape } from './override-views.js';
+import { noteInput } from './shapes.js';
+import { OVERRIDES, unusedOf, unusedShape } from './overrides.js';
 
 const MOST_ENTRIES = 10_000;
 /** Bytes. */
 const LARGEST = 8 * 1024 * 1024;
-/** Entries that are read before others get a turn. */
+/** Entries that are read before other work gets a turn. */
 const SLICE = 250;
 const MOST_FAULTS = 20;
 const MOST_UNUSED = 100;
@@ -38,7 +36,7 @@ const removal = z.strictObject({
   note: noteInput.optional(),
 });
 
-const outcome = z.object({
+const outcomeShape = z.object({
   set: z.int(),
   removed: z.int(),
   unchanged: z.int(),
@@ -47,25 +45,22 @@ const outcome = z.object({
     .meta({ description: `Limits that no rule in force looks at: the first ${MOST_UNUSED}.` }),
 });
 
-/** Sets and removes many overrides at once: what a hosting panel that syncs its customers uses. */
-export function bulkRoute(
-  path: string,
-  deps: ApiDependencies,
-  overrideCommands: OverrideCommandHandler,
-): Route {
-  const { models, clock, log } = deps;
+/** Sets and removes many overrides at once, as a hosting panel does that syncs its customers. */
+export function bulkOverridesRoute(deps: ApiDependencies): Route {
+  const { models, clock, log, store } = deps;
+  const overrideCommands = new OverrideCommandHandler(store, clock);
   return route<unknown, readonly unknown[]>({
     method: 'put',
-    path,
+    path: OVERRIDES,
     summary: 'Set or remove the overrides of many accounts and domains; others are left alone',
     role: 'operator',
     body: { schema: entries, limit: LARGEST, ndjson: MOST_ENTRIES },
     responses: {
-      200: { description: 'What was changed; a fault in one entry changes none', schema: outcome },
+      200: { description: 'What was changed; a fault in one entry changes none', schema: outcomeShape },
     },
-    async handle(ask) {
-      const commands = await read(ask.body, clock.now());
-      const { seed, ...context } = contextOf(ask);
+    async handle(request) {
+      const commands = await read(request.body, clock.now());
+      const { seed, ...context } = contextOf(request);
       const done = await carryOutBatch({ overrideCommands, models, clock }, commands, ({ subject }) => ({
         ...context,
         seed: seed === undefined ? undefined : `${seed}/${subjectKey(subject)}`,

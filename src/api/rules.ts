@@ -1,28 +1,83 @@
 import { z } from 'zod';
+import type { Observation } from '../../projections/blocks/observed.js';
+import { OBSERVATIONS_KEPT } from '../../projections/blocks/observed.js';
+import type { RulePrecisionRow } from '../../projections/blocks/rule-precision.js';
+import { precisionOf } from '../../projections/blocks/rule-precision.js';
+import type { RulesHandled } from '../commands/rules-commands.js';
 import { StopgapError } from '../kernel/errors.js';
-import type { RulesStanding } from '../rules/decide.js';
-import type { RulesChanged } from '../rules/model.js';
+import { formatInstant } from '../kernel/time.js';
+import { parseAside } from '../parsing/aside.js';
+import type { RulesChanged, SourcedRules } from '../rules/model.js';
+import { ACTIONS } from '../rules/model.js';
 import { InvalidRules } from '../rules/parse.js';
-import { contextOf, replayed, shown } from './commands.js';
+import { SUBJECT_TYPES } from '../sending/subjects.js';
+import { evidenceShape, evidenceView } from './block-view.js';
+import { carryOut, contextOf, etagOf, replayed } from './commands.js';
 import type { ApiDependencies } from './dependencies.js';
-import { etagOf, ifMatch, preconditionFailed } from './http/etag.js';
-import type { Answer, ApiRequest, Route } from './http/route.js';
+import type { Answer, ApiRequest, BodySpec, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
-import type { RulesInput } from './rules-input.js';
-import { readDraft, readRules, rulesBody, rulesDraft } from './rules-input.js';
-import { goingOn, rulesView, rulesWarningsOf } from './rules-view.js';
-import { precisionShape } from './shadow-shapes.js';
-import { precisionView } from './shadow-view.js';
-import { faultShape, listOf, rulesShape, rulesWarnings } from './shapes.js';
+import { faultShape, goingOn, rulesShape, rulesView, rulesWarnings, rulesWarningsOf } from './rule-set.js';
+import {
+  anyOf,
+  cursorOf,
+  instantInput,
+  instantShape,
+  numberOfCursor,
+  listOf,
+  once,
+  position,
+  subjectShape,
+  subjectView,
+  wholeNumber,
+} from './shapes.js';
+
+export const precisionShape = z
+  .object({
+    rule: z.string(),
+    inForce: z.boolean(),
+    imposed: z.int().meta({ description: 'Blocks that it imposed by itself.' }),
+    proposed: z.int().meta({ description: 'Proposals that it made.' }),
+    confirmed: z.int().meta({
+      description: 'Blocks that ran out or were released without being called wrong; proposals approved.',
+    }),
+    falsePositives: z.int().meta({ description: 'Blocks released as false positives.' }),
+    dismissed: z.int().meta({ description: 'Proposals that somebody declined.' }),
+    lapsed: z.int().meta({ description: 'Proposals that nobody answered: they count for nothing.' }),
+    open: z.int().meta({ description: 'Blocks and proposals that have no judgement yet.' }),
+    precision: z.number().nullable().meta({
+      description: 'confirmed / (confirmed + falsePositives + dismissed); null where nothing is judged.',
+    }),
+  })
+  .meta({ id: 'RulePrecision' });
+
+export type PrecisionJson = z.infer<typeof precisionShape>;
+export const observedShape = z
+  .object({
+    position,
+    at: instantShape,
+    subject: subjectShape,
+    rule: z.string(),
+    action: z
+      .enum(ACTIONS)
+      .meta({ description: 'What the rule asks for: observe, or what mode: observe kept it from.' }),
+    evidence: evidenceShape,
+  })
+  .meta({ id: 'Observed', description: 'A rule tripped, and did nothing but say so.' });
+
+export type ObservedJson = z.infer<typeof observedShape>;
+
+function precisionView(judged: RulePrecisionRow): PrecisionJson {
+  const { rule, inForce, imposed, proposed, confirmed, falsePositives, dismissed, lapsed, open } = judged;
+  const counts = { imposed, proposed, confirmed, falsePositives, dismissed, lapsed, open };
+  return { rule, inForce, ...counts, precision: precisionOf(judged) ?? null };
+}
 
 const RULES = '/api/v1/rules';
-const validation = z.object({
-  ...{ valid: z.boolean(), faults: z.array(faultShape), warnings: rulesWarnings },
-});
+const validation = z.object({ valid: z.boolean(), faults: z.array(faultShape), warnings: rulesWarnings });
 
 /** The rule set in force: read, try out, replace. */
 export function rulesRoutes(deps: ApiDependencies): readonly Route[] {
-  const { models, rulesCommands, log } = deps;
+  const { models, rulesCommands } = deps;
 
   const current = async (): Promise<RulesChanged> => {
     const rules = await rulesCommands.current();
@@ -34,37 +89,20 @@ export function rulesRoutes(deps: ApiDependencies): readonly Route[] {
     const view = rulesView(rules, deps);
     return ok(
       { ...view, warnings: [...view.warnings, ...more] },
-      {
-        ETag: etagOf(rules.version),
-        'Cache-Control': 'private, no-cache',
-        ...replayed(repeated),
-      },
+      { ETag: etagOf(rules.version), 'Cache-Control': 'private, no-cache', ...replayed(repeated) },
     );
   };
 
-  const replace = async (ask: ApiRequest<unknown, RulesInput>): Promise<Answer> => {
-    const { rules, source } = await readRules(ask.body);
-    const matches = ifMatch(ask.request);
-    const inspect = ({ inForce }: RulesStanding): void => {
-      // Where these very rules are in force, the change has been made: RFC 9110, 13.1.1 lets that count as success.
-      if (inForce?.source === source) return;
-      const version = inForce?.version ?? 0;
-      if (matches?.(version) === false) throw preconditionFailed('the rule set', version);
-    };
-    const context = contextOf(ask);
-    const command = { kind: 'replace', origin: 'api', rules, source } as const;
-    const { facts, before, repeated, position } = await rulesCommands.execute(command, {
-      ...context,
-      inspect,
+  const replace = async (request: ApiRequest<unknown, RulesInput>): Promise<Answer> => {
+    const { rules, source } = await readRules(request.body);
+    const context = contextOf(request, 'the rule set');
+    const { facts, before, repeated } = await carryOut(deps, context, {
+      execute: () => rulesCommands.execute({ kind: 'replace', origin: 'api', rules, source }, context),
+      message: 'an administrator changed the rules',
+      fields: (done) => ({ version: changeIn(done.facts)?.version }),
     });
-    const change = facts.find((fact) => fact.type === 'RulesChanged')?.data;
-    if (change !== undefined && !repeated) {
-      const { by, correlation } = context;
-      log.info({ correlation, by, version: change.version }, 'an administrator changed the rules');
-    }
-    await shown(deps, position);
-    // Those of the caller, also where somebody else has put others in force meanwhile.
-    const inForce = change ?? before.inForce!;
+    // The caller's rules, also where somebody else has put others in force since.
+    const inForce = changeIn(facts) ?? before.inForce!;
     return answer(inForce, repeated, await goingOn(inForce, deps));
   };
 
@@ -123,4 +161,135 @@ export function rulesRoutes(deps: ApiDependencies): readonly Route[] {
       },
     }),
   ];
+}
+
+function changeIn(facts: RulesHandled['facts']): RulesChanged | undefined {
+  return facts.find((fact) => fact.type === 'RulesChanged')?.data;
+}
+
+/** Bytes. */
+const LARGEST = 1024 * 1024;
+
+/**
+ * YAML tokens of rules in a request. A thread parses one set after the other, about 3 µs a token. Rules that an
+ * administrator puts in force may hold ten thousand exemptions; rules that others try, as many rules as are allowed.
+ */
+const MOST_TOKENS = 400_000;
+const MOST_TOKENS_OF_DRAFT = 20_000;
+/** Drafts that wait, with the one that is being read. */
+const MOST_DRAFTS = 20;
+
+/** Rules as YAML text, as `{source}`, or as a JSON object that is the rule set itself. */
+const rulesInput = z
+  .union(
+    [
+      z.strictObject({ source: z.string('must be a text') }),
+      z.looseObject({ version: z.unknown() }).refine((value) => value['source'] === undefined),
+    ],
+    'must be YAML text, an object {source}, or a rule set as an object with version and rules',
+  )
+  .transform((value): RulesInput =>
+    typeof value['source'] === 'string'
+      ? { text: value['source'], isJson: false }
+      : { text: JSON.stringify(value), isJson: true },
+  );
+
+export interface RulesInput {
+  readonly text: string;
+  /** Whether the client sent an object. Then lines mean nothing to the client, and the rules are kept as YAML. */
+  readonly isJson: boolean;
+}
+
+/** A body that is a rule set. */
+export const rulesBody: BodySpec<RulesInput> = { schema: rulesInput, limit: LARGEST, yaml: true };
+
+/** A body that is a rule set to try. */
+const rulesDraft: BodySpec<RulesInput> = { schema: rulesInput, limit: LARGEST / 4, yaml: true };
+
+/**
+ * Reads the rules of a request in another thread.
+ *
+ * @throws InvalidRules
+ */
+export async function readRules(
+  { text, isJson }: RulesInput,
+  { name = 'rules', tokens = MOST_TOKENS } = {},
+): Promise<SourcedRules> {
+  try {
+    const [rules] = await parseAside('rules', text, name, { tokens, rewrite: isJson });
+    return rules!;
+  } catch (thrown) {
+    if (!isJson || !(thrown instanceof InvalidRules)) throw thrown;
+    const faults = thrown.faults.map((fault) => ({ ...fault, line: undefined }));
+    throw new InvalidRules(faults, thrown.source);
+  }
+}
+
+let drafts = 0;
+let lastDraft: Promise<unknown> = Promise.resolve();
+
+/**
+ * Reads rules that are only tried, one set after the other. So files, and rules to put in force, wait for one at most.
+ *
+ * @throws InvalidRules; StopgapError `unavailable` where many wait already
+ */
+export async function readDraft(input: RulesInput, name?: string): Promise<SourcedRules> {
+  if (drafts >= MOST_DRAFTS)
+    throw new StopgapError('unavailable', `${MOST_DRAFTS} rule sets wait to be read already`);
+  drafts += 1;
+  const read = lastDraft
+    .then(() => readRules(input, { ...(name === undefined ? {} : { name }), tokens: MOST_TOKENS_OF_DRAFT }))
+    .finally(() => (drafts -= 1));
+  lastDraft = read.catch(() => undefined); // the request that it is for tells of it
+  return read;
+}
+
+const observedQuery = z.strictObject({
+  rule: once.max(64).optional(),
+  type: anyOf(SUBJECT_TYPES),
+  since: instantInput.optional().meta({ description: 'Observed at this instant or later.' }),
+  limit: wholeNumber(1, 500, 50),
+  cursor: once.max(200).optional().meta({ description: 'What next of the page before said.' }),
+});
+type ObservedQuery = z.infer<typeof observedQuery>;
+
+/** Lists the senders on which rules tripped that only observe. */
+export function observedRoute({ models }: ApiDependencies): Route {
+  return route<ObservedQuery>({
+    method: 'get',
+    path: '/api/v1/rules/observed',
+    summary: 'Where rules tripped that only observe, newest first',
+    role: 'viewer',
+    query: observedQuery,
+    responses: {
+      200: { description: `Of the newest ${OBSERVATIONS_KEPT}`, schema: listOf(observedShape) },
+    },
+    handle: ({ query }) => ok(observed(models.ledger.observed.newest(), query)),
+  });
+}
+
+function observed(all: readonly Observation[], { rule, type, since, limit, cursor }: ObservedQuery) {
+  const before = cursor === undefined ? Infinity : numberOfCursor(cursor);
+  const found = all.filter(
+    ({ position, at, subject, evidence }) =>
+      position < before &&
+      (rule === undefined || evidence.rule === rule) &&
+      (type === undefined || type.has(subject.type)) &&
+      (since === undefined || at >= since),
+  );
+  const page = found.slice(0, limit);
+  const next = found.length > page.length ? cursorOf(String(page.at(-1)!.position)) : null;
+  return { items: page.map(observedView), next };
+}
+
+function observedView({ position, at, subject, action, evidence }: Observation): ObservedJson {
+  const { rule } = evidence;
+  return {
+    position,
+    at: formatInstant(at),
+    rule,
+    action,
+    subject: subjectView(subject),
+    evidence: evidenceView(evidence),
+  };
 }

@@ -1,20 +1,198 @@
 import { z } from 'zod';
+import type { KnownPlace, Profile } from '../../projections/baselines/profile.js';
+import {
+  baselineOf,
+  baselineOfLargest,
+  hourOf,
+  PLACE_KINDS,
+  totalsOf,
+} from '../../projections/baselines/profile.js';
+import type { SenderProfiles } from '../../projections/baselines/sender-profiles.js';
 import { stateAt } from '../../projections/blocks/block-entry.js';
 import { SeenIds } from '../../projections/blocks/seen-ids.js';
+import { isKnownOf, isLearnt } from '../../projections/volume/limits.js';
+import type { OutbreakReading, WindowReading } from '../../projections/volume/window-readings.js';
+import type { Instant } from '../kernel/time.js';
+import { DAY, formatDuration, formatInstant } from '../kernel/time.js';
+import type { Learning } from '../rules/model.js';
 import { LEARNING, SUMS } from '../rules/model.js';
+import type { Day, ProfiledType } from '../sending/day-summary.js';
+import { dayOf } from '../sending/day-summary.js';
 import { sendStream } from '../sending/events.js';
 import { clientNetwork } from '../sending/identity.js';
 import type { Subject } from '../sending/subjects.js';
-import { SUBJECT_TYPES, parseSubject } from '../sending/subjects.js';
-import { latestOf } from './block-entries.js';
+import { DIRECTIONS, parseSubject, SUBJECT_TYPES } from '../sending/subjects.js';
+import { blockShape, blockView, latestOf } from './block-view.js';
 import type { ApiDependencies } from './dependencies.js';
+import { coverShape } from './exemptions.js';
 import type { Route } from './http/route.js';
 import { ok, route } from './http/route.js';
-import { oneOf, wholeNumber } from './inputs.js';
-import { profileShape, profileView } from './profile-view.js';
-import { blockShape, coverShape, listOf, subjectShape, windowShape } from './shapes.js';
-import { blockView, subjectView, windowView } from './views.js';
-import { formatDuration, formatInstant } from '../kernel/time.js';
+import {
+  durationShape,
+  instantShape,
+  instantView,
+  leaveOut,
+  listOf,
+  oneOf,
+  subjectShape,
+  subjectView,
+  wholeNumber,
+} from './shapes.js';
+
+export const windowShape = z
+  .object({
+    subject: subjectShape,
+    rule: z.string(),
+    count: z.string(),
+    window: durationShape,
+    leaveOut,
+    observed: z.number().meta({ description: 'All that is within the window.' }),
+    sinceTrip: z.number().nullable().meta({
+      description:
+        'Of that, what came since the rule tripped or a block of the sender came about: that alone trips the rule again; null where neither was within the window.',
+    }),
+    limit: z.number().meta({ description: 'What is in force now: tripled for an hour after a release.' }),
+    direction: z.enum(DIRECTIONS),
+    applies: z
+      .boolean()
+      .meta({ description: 'False where the rule cannot trip for this sender now, whatever it sends.' }),
+    reason: z.string().nullable().meta({ description: 'Why it does not apply; null where it does.' }),
+    besides: z
+      .array(z.string())
+      .meta({ description: 'What must be so besides of a message, or of what is within the window.' }),
+    outbreak: z
+      .object({
+        domain: z.string(),
+        accounts: z.int().meta({ description: 'So many have turned within its window.' }),
+        limit: z.number().meta({ description: 'The rule trips above so many.' }),
+        window: durationShape,
+        turnedAt: instantShape
+          .nullable()
+          .meta({ description: 'When this account turned; null where it has not, and of the domain.' }),
+        alarmUntil: instantShape
+          .nullable()
+          .meta({ description: 'Until then whoever turns is acted upon at once; null where there is none.' }),
+      })
+      .optional()
+      .meta({
+        description:
+          'Of a rule that counts accounts which turn: how it stands with their domain. Of an account, count, window and limit are then those above which it turns.',
+      }),
+  })
+  .meta({ id: 'Window' });
+
+export type WindowJson = z.infer<typeof windowShape>;
+
+function outbreakView({ window, turnedAt, alarmUntil, ...rest }: OutbreakReading): WindowJson['outbreak'] {
+  return {
+    ...rest,
+    window: formatDuration(window),
+    turnedAt: instantView(turnedAt),
+    alarmUntil: instantView(alarmUntil),
+  };
+}
+
+export function windowView(subject: Subject, reading: WindowReading): WindowJson {
+  const { window, notNow, besides, outbreak, observed, inWindow, ...rest } = reading;
+  return {
+    subject: subjectView(subject),
+    ...rest,
+    window: formatDuration(window),
+    observed: inWindow ?? observed,
+    sinceTrip: inWindow === undefined ? null : observed,
+    applies: notNow === undefined,
+    reason: notNow ?? null,
+    besides: [...besides],
+    ...(outbreak === undefined ? {} : { outbreak: outbreakView(outbreak) }),
+  };
+}
+
+const places = z
+  .array(z.object({ name: z.string(), lastDay: z.string() }))
+  .meta({ description: 'The one used last comes last.' });
+const usual = z.object({ typical: z.number(), record: z.number() });
+
+/** What one account or domain usually does. */
+const profileShape = z
+  .object({
+    known: z.boolean().meta({ description: 'False while it is still being learnt.' }),
+    firstDay: z.string(),
+    lastDay: z.string().meta({ description: 'The last day that is summarised, in UTC.' }),
+    weeks: z.int().meta({ description: 'Weeks with sends among the last eight, which all the rest is of.' }),
+    windows: z
+      .array(usual.extend({ window: z.string().meta({ examples: ['messages/1h', 'recipients-2/10m'] }) }))
+      .meta({
+        description: 'Median and highest of the weekly peaks; -1 or -2: without so many largest messages.',
+      }),
+    largestMessage: usual.meta({ description: 'Recipients of the largest message of a week.' }),
+    messages: z.number(),
+    recipients: z.number(),
+    refusedRecipients: z.number(),
+    bounces: z.number(),
+    hours: z
+      .array(z.int())
+      .meta({ description: 'By hour of the day in UTC: in how many of the weeks it sent then.' }),
+    networks: places,
+    ehlos: places,
+    countries: places,
+    asns: places,
+    placesKnown: z.array(z.enum(PLACE_KINDS)).meta({
+      description: 'Of which of these enough is known to call another one new.',
+    }),
+    containedDays: z
+      .array(z.string())
+      .meta({ description: 'The newest days that taught nothing, since a block fell on them.' }),
+  })
+  .meta({ id: 'Profile' });
+
+/** Null where nothing is known, or such a subject has no baselines. */
+function profileView(
+  profiles: SenderProfiles,
+  { type, value }: Subject,
+  learning: Learning,
+  now: Instant,
+): z.infer<typeof profileShape> | null {
+  if (type !== 'account' && type !== 'domain') return null;
+  const day = dayOf(now);
+  const profile = profiles.profile(type satisfies ProfiledType, value, day);
+  if (profile.firstDay < 0) return null;
+  const { typical, record, weeks } = baselineOfLargest(profile, day);
+  return {
+    known: isLearnt(profile, day, learning),
+    firstDay: dateOf(profile.firstDay),
+    lastDay: dateOf(profile.lastDay),
+    weeks,
+    windows: windowsOf(profiles, profile, day),
+    largestMessage: { typical, record },
+    ...totalsOf(profile, day),
+    hours: Array.from({ length: 24 }, (_, hour) => hourOf(profile, hour, day).used),
+    networks: placesOf(profile.networks),
+    ehlos: placesOf(profile.ehlos),
+    countries: placesOf(profile.countries),
+    asns: placesOf(profile.asns),
+    placesKnown: PLACE_KINDS.filter((kind) => isKnownOf(profile, kind, day, learning)),
+    containedDays: profile.withheld.map((summary) => dateOf(summary.day)),
+  };
+}
+
+function windowsOf(
+  profiles: SenderProfiles,
+  profile: Profile,
+  day: Day,
+): z.infer<typeof profileShape>['windows'] {
+  return profiles.peaks.names.flatMap((window, index) => {
+    const { typical, record } = baselineOf(profile, index, day, profiles.peaks.since(index));
+    return record === 0 ? [] : [{ window, typical, record }];
+  });
+}
+
+function placesOf(known: readonly KnownPlace[]): { name: string; lastDay: string }[] {
+  return known.map(({ name, day }) => ({ name, lastDay: dateOf(day) }));
+}
+
+function dateOf(day: Day): string {
+  return new Date(day * DAY).toISOString().slice(0, 10);
+}
 
 const SENDERS = '/api/v1/senders';
 const LATEST_SENDS = 50;
@@ -57,7 +235,7 @@ const sender = z.object({
 
 type Sender = z.infer<typeof sender>;
 
-/** Who sends how much, against which limits. */
+/** How much senders send, and their limits. */
 export function senderRoutes(deps: ApiDependencies): readonly Route[] {
   const { models, clock } = deps;
   return [
@@ -122,7 +300,7 @@ async function senderView(deps: ApiDependencies, subject: Subject): Promise<Send
   };
 }
 
-/** The subject under which sends are counted: of an IPv6 address its /64. */
+/** The subject under which sends are counted: an IPv6 address counts for its /64. */
 function countedAs(subject: Subject): Subject {
   const isAddress = subject.type === 'ip' && !subject.value.includes('/');
   return isAddress ? { type: 'ip', value: clientNetwork(subject.value) } : subject;
@@ -135,7 +313,7 @@ async function latestSends({ store }: ApiDependencies, { type, value }: Subject)
   }
   const items: Sender['sends']['items'] = [];
   const seen = new SeenIds();
-  // Some may stand there twice.
+  // The stream may hold an event twice.
   const newest = store.readStream(sendStream(value), { direction: 'backwards', limit: 2 * LATEST_SENDS });
   for await (const { id, position, type: kind, at, data } of newest) {
     if (seen.isNew(id)) items.push({ position, type: kind, at: formatInstant(at), data });

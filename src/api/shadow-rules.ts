@@ -1,22 +1,109 @@
 import { z } from 'zod';
-import type { ComparedCase } from '../../projections/blocks/verdict-comparison.js';
-import { comparisonOf } from '../../projections/blocks/verdict-comparison.js';
+import type { BlockEntry } from '../../projections/blocks/block-entry.js';
+import type {
+  ComparedCase,
+  ComparedVerdict,
+  Tally,
+  VerdictComparison,
+} from '../../projections/blocks/verdict-comparison.js';
+import { comparisonOf, COMPARISONS, NOTHING } from '../../projections/blocks/verdict-comparison.js';
 import type { RulesHandled } from '../commands/rules-commands.js';
+import { shadowVersion } from '../commands/rules-commands.js';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
-import type { RulesCommand, RulesStanding } from '../rules/decide.js';
-import { contextOf, replayed, shown } from './commands.js';
-import { cursorOf, keyOfCursor } from './cursor.js';
+import { formatInstant } from '../kernel/time.js';
+import type { RulesCommand } from '../rules/decide.js';
+import { amount } from '../rules/explain.js';
+import { entriesOf, evidenceShape, evidenceView } from './block-view.js';
+import { carryOut, contextOf, etagOf, replayed } from './commands.js';
 import type { ApiDependencies } from './dependencies.js';
-import { etagOf, ifMatch, preconditionFailed } from './http/etag.js';
 import type { Answer, ApiRequest, Route } from './http/route.js';
 import { ok, route } from './http/route.js';
-import { anyOf, once, wholeNumber } from './inputs.js';
-import type { RulesInput } from './rules-input.js';
-import { readRules, rulesBody } from './rules-input.js';
-import { goingOn, rulesView } from './rules-view.js';
-import { DIFFERENCES, differenceShape, shadowShape } from './shadow-shapes.js';
-import { differenceView, shadowView } from './shadow-view.js';
-import { listOf, rulesShape } from './shapes.js';
+import {
+  goingOn,
+  ruleSetShape,
+  ruleSetView,
+  rulesShape,
+  rulesView,
+  rulesWarnings,
+  rulesWarningsOf,
+} from './rule-set.js';
+import type { RulesInput } from './rules.js';
+import { readRules, rulesBody } from './rules.js';
+import {
+  anyOf,
+  cursorOf,
+  instantShape,
+  keyOfCursor,
+  listOf,
+  once,
+  subjectShape,
+  subjectView,
+  wholeNumber,
+} from './shapes.js';
+import { windowShape, windowView } from './senders.js';
+
+/** Settled cases by outcome. */
+const comparedShape = z.object({
+  both: z.int().meta({ description: 'Both rule sets asked for the same.' }),
+  shadowOnly: z.int().meta({ description: 'Only the shadow rules would have acted.' }),
+  liveOnly: z.int().meta({ description: 'Only the rules in force acted.' }),
+  stronger: z.int().meta({ description: 'Proposed by the rules in force, blocked by the shadow rules.' }),
+  weaker: z.int().meta({ description: 'Blocked by the rules in force, proposed by the shadow rules.' }),
+});
+
+const open = z.int().meta({
+  description: 'Cases that are not settled, and not counted yet: what was asked for would still hold.',
+});
+
+export const shadowShape = z
+  .object({
+    version: z.int().meta({ description: 'Counts the rule sets that ran in the shadow.' }),
+    since: instantShape,
+    by: z.string().meta({ examples: ['admin:alice'] }),
+    source: z.string().meta({ description: 'The YAML that it was read from.' }),
+    ...ruleSetShape.shape,
+    warnings: rulesWarnings,
+    inForce: z
+      .int()
+      .meta({ description: 'Version of the rules in force, with which they are compared now.' }),
+    open,
+    compared: comparedShape,
+    byRule: z.array(z.object({ rule: z.string(), ...comparedShape.shape, open })).meta({
+      description: 'The same by rule: that of the shadow set, or the one in force where only it tripped.',
+    }),
+  })
+  .meta({ id: 'ShadowRules' });
+
+/** The outcomes in which the two rule sets differ. */
+export const DIFFERENCES = COMPARISONS.filter((kind) => kind !== 'both');
+
+const verdictShape = z.object({
+  action: z.enum(['propose', 'block']),
+  at: instantShape,
+  evidence: evidenceShape,
+});
+
+export const differenceShape = z
+  .object({
+    number: z.int().meta({ description: 'Counts the cases since the shadow rules were loaded.' }),
+    kind: z.enum(DIFFERENCES),
+    settled: z.boolean().meta({ description: 'False while the other rule set may still come to the same.' }),
+    subject: subjectShape,
+    sentence: z.string(),
+    live: verdictShape.nullable().meta({ description: 'What the rules in force asked for.' }),
+    shadow: verdictShape.nullable().meta({ description: 'What the shadow rules asked for.' }),
+    nearest: windowShape
+      .nullable()
+      .meta({ description: 'Where only one set tripped: the fullest window of the other, just then.' }),
+    block: z.string().nullable().meta({ description: 'Id of the block or proposal that came of it.' }),
+    falsePositive: z
+      .boolean()
+      .meta({ description: 'That block was released, or that proposal dismissed, as one.' }),
+  })
+  .meta({ id: 'ShadowDifference' });
+
+export type ShadowJson = z.infer<typeof shadowShape>;
+export type DifferenceJson = z.infer<typeof differenceShape>;
 
 const SHADOW = '/api/v1/rules/shadow';
 
@@ -28,35 +115,27 @@ const differencesQuery = z.strictObject({
 });
 type DifferencesQuery = z.infer<typeof differencesQuery>;
 
-/** Names both what runs in the shadow and what it is compared with: a change of either is a change. */
-const tagOf = (shadow: number, live: number): string => `${shadow}.${live}`;
-
 /** Rules in the shadow: load, compare, promote, remove. */
 export function shadowRoutes(deps: ApiDependencies): readonly Route[] {
-  const { models, rulesCommands, log } = deps;
+  const { rulesCommands } = deps;
 
   const answer = (status: number, repeated: boolean): Answer => {
     const body = shadowView(deps);
     if (body === undefined) throw nothing();
-    const headers = { ETag: etagOf(tagOf(body.version, body.inForce)), 'Cache-Control': 'private, no-cache' };
+    const headers = {
+      ETag: etagOf(shadowVersion(body.version, body.inForce)),
+      'Cache-Control': 'private, no-cache',
+    };
     return { status, body, headers: { ...headers, ...replayed(repeated) } };
   };
 
-  /** Resolves when the read models show what came of it. */
-  const carryOut = async (
-    ask: ApiRequest<unknown, unknown>,
-    command: RulesCommand,
-  ): Promise<RulesHandled> => {
-    const matches = ifMatch(ask.request);
-    const context = contextOf(ask);
-    const inspect = matches && ((standing: RulesStanding) => check(matches, command, standing));
-    const handled = await rulesCommands.execute(command, { ...context, inspect });
-    await shown(deps, handled.position);
-    const { by, correlation } = context;
-    const fields = { correlation, by, change: command.kind, version: models.shadow.set?.version };
-    if (handled.facts.length > 0 && !handled.repeated)
-      log.info(fields, 'an administrator changed the shadow rules');
-    return handled;
+  const change = (request: ApiRequest<unknown, unknown>, command: RulesCommand): Promise<RulesHandled> => {
+    const context = contextOf(request, 'the shadow rule set, or the one that it is compared with,');
+    return carryOut(deps, context, {
+      execute: () => rulesCommands.execute(command, context),
+      message: 'an administrator changed the shadow rules',
+      fields: ({ facts }) => ({ change: command.kind, version: facts[0]!.data.version }),
+    });
   };
 
   return [
@@ -78,9 +157,9 @@ export function shadowRoutes(deps: ApiDependencies): readonly Route[] {
         200: { description: 'What runs in the shadow now, instead of another', schema: shadowShape },
         201: { description: 'What runs in the shadow now', schema: shadowShape },
       },
-      async handle(ask) {
-        const { rules, source } = await readRules(ask.body);
-        const { before, repeated } = await carryOut(ask, { kind: 'load', rules, source });
+      async handle(request) {
+        const { rules, source } = await readRules(request.body);
+        const { before, repeated } = await change(request, { kind: 'load', rules, source });
         return answer(before.shadow === undefined ? 201 : 200, repeated);
       },
     }),
@@ -90,8 +169,8 @@ export function shadowRoutes(deps: ApiDependencies): readonly Route[] {
       summary: 'Stop running rules in the shadow',
       role: 'admin',
       responses: { 204: { description: 'Nothing runs in the shadow' } },
-      async handle(ask) {
-        const { repeated } = await carryOut(ask, { kind: 'remove' });
+      async handle(request) {
+        const { repeated } = await change(request, { kind: 'remove' });
         return { status: 204, headers: replayed(repeated) };
       },
     }),
@@ -112,18 +191,12 @@ export function shadowRoutes(deps: ApiDependencies): readonly Route[] {
       summary: 'Put the shadow rules in force, with the windows that they have counted',
       role: 'admin',
       responses: { 200: { description: 'The rules that are in force now', schema: rulesShape } },
-      async handle(ask) {
-        const { facts, repeated } = await carryOut(ask, { kind: 'promote' });
+      async handle(request) {
+        const { facts, repeated } = await change(request, { kind: 'promote' });
         const rules = facts.find((fact) => fact.type === 'RulesChanged')!.data;
         const view = rulesView(rules, deps);
         const warnings = [...view.warnings, ...(await goingOn(rules, deps))];
-        return ok(
-          { ...view, warnings },
-          {
-            ETag: etagOf(rules.version),
-            ...replayed(repeated),
-          },
-        );
+        return ok({ ...view, warnings }, { ETag: etagOf(rules.version), ...replayed(repeated) });
       },
     }),
   ];
@@ -134,9 +207,9 @@ async function differences(deps: ApiDependencies, query: DifferencesQuery) {
   if (shadow.set === undefined || shadow.comparison === undefined) throw nothing();
   const { version } = shadow.set;
   const { comparison } = shadow;
-  const before = query.cursor === undefined ? Infinity : placeOf(query.cursor, version);
+  const before = query.cursor === undefined ? Infinity : numberAt(query.cursor, version);
   const wanted = ({ live, shadow: other }: ComparedCase): boolean =>
-    query.rule === undefined || [live, other].some((asked) => asked?.evidence.rule === query.rule);
+    query.rule === undefined || [live, other].some((verdict) => verdict?.evidence.rule === query.rule);
   const found = comparison.differences().filter((each) => {
     const kind = comparisonOf(each);
     const isOfKind = query.kind === undefined || (kind !== 'both' && query.kind.has(kind));
@@ -148,7 +221,7 @@ async function differences(deps: ApiDependencies, query: DifferencesQuery) {
 }
 
 /** The number that a page ended with. @throws InvalidInput where the list was of other shadow rules */
-function placeOf(cursor: string, version: number): number {
+function numberAt(cursor: string, version: number): number {
   const parts = /^(\d{1,15})\.(\d{1,15})$/.exec(keyOfCursor(cursor));
   if (parts === null) throw new InvalidInput('cursor', 'is of another list');
   if (Number(parts[1]) !== version)
@@ -156,22 +229,105 @@ function placeOf(cursor: string, version: number): number {
   return Number(parts[2]);
 }
 
-/** @throws StopgapError `precondition-failed` */
-function check(
-  matches: (tag: string) => boolean,
-  command: RulesCommand,
-  { shadow, inForce }: RulesStanding,
-): void {
-  // Where these very rules run in the shadow, the change has been made: RFC 9110, 13.1.1 lets that count as success.
-  if (command.kind === 'load' && shadow?.source === command.source) return;
-  if (shadow === undefined) {
-    const message = 'nothing runs in the shadow any more: it was promoted or removed since it was read';
-    throw new StopgapError('precondition-failed', message, { version: null });
-  }
-  const tag = tagOf(shadow.version, inForce?.version ?? 0);
-  if (!matches(tag)) throw preconditionFailed('what runs in the shadow, or what it is compared with,', tag);
-}
-
 function nothing(): StopgapError {
   return new StopgapError('not-found', 'no rules run in the shadow: PUT /api/v1/rules/shadow loads some');
+}
+
+/** The shadow rules and their comparison; undefined where no rules run in the shadow. */
+function shadowView({
+  models: { shadow, sendVolume },
+  places,
+}: Pick<ApiDependencies, 'models' | 'places'>): ShadowJson | undefined {
+  const { set, rules, comparison } = shadow;
+  if (set === undefined || rules === undefined || comparison === undefined) return undefined;
+  const [tallies, open] = [comparison.tallies(), comparison.openByRule()];
+  const byRule = [...new Set([...tallies.keys(), ...open.keys()])].map((rule) => ({
+    rule,
+    ...(tallies.get(rule) ?? NOTHING),
+    open: open.get(rule) ?? 0,
+  }));
+  return {
+    version: set.version,
+    since: formatInstant(set.since),
+    by: set.by,
+    source: set.source,
+    ...ruleSetView(rules),
+    warnings: rulesWarningsOf(rules, places),
+    inForce: sendVolume.rules.version,
+    open: comparison.open,
+    compared: total(byRule),
+    byRule: byRule.sort((a, b) => (a.rule < b.rule ? -1 : 1)),
+  };
+}
+
+function total(tallies: readonly Tally[]): Tally {
+  const sums = COMPARISONS.map((kind) => [kind, tallies.reduce((sum, each) => sum + each[kind], 0)]);
+  return Object.fromEntries(sums) as Tally;
+}
+
+/** @param difference a case on which the two sets do not agree */
+async function differenceView(
+  sources: Pick<ApiDependencies, 'models' | 'store'>,
+  difference: ComparedCase,
+  comparison: VerdictComparison,
+): Promise<DifferenceJson> {
+  const { number, subject, live, shadow, nearest } = difference;
+  const block = live === undefined ? undefined : await blockOf(sources, difference, live);
+  return {
+    number,
+    kind: comparisonOf(difference) as DifferenceJson['kind'],
+    settled: !comparison.isOpen(difference),
+    subject: subjectView(subject),
+    sentence: sentenceOf(difference),
+    live: verdictView(live),
+    shadow: verdictView(shadow),
+    nearest: nearest === undefined ? null : windowView(subject, nearest),
+    block: block?.id ?? null,
+    falsePositive: block?.falsePositive ?? false,
+  };
+}
+
+/** The block or proposal of a verdict by the rules in force: the one that existed then, or the next that began. */
+async function blockOf(
+  sources: Pick<ApiDependencies, 'models' | 'store'>,
+  { subject }: ComparedCase,
+  { evidence: { rule, lastPosition } }: ComparedVerdict,
+): Promise<BlockEntry | undefined> {
+  const { rows } = sources.models.ledger;
+  const candidates: number[] = [];
+  for (const row of rows.on(subject)) {
+    if (rows.at(row).begin > lastPosition) candidates.pop();
+    candidates.push(row);
+    if (rows.at(row).begin <= lastPosition) break;
+  }
+  const entries = await entriesOf(sources, candidates);
+  return entries.find(({ history }) =>
+    history.some((item) => item.evidence?.rule === rule && item.evidence.lastPosition === lastPosition),
+  );
+}
+
+const DONE = { propose: 'proposed', block: 'blocked' } as const;
+
+/** Says what the difference is, with its numbers. */
+function sentenceOf({ live, shadow, nearest }: ComparedCase): string {
+  const seen = (shadow ?? live!).evidence.sentence;
+  if (live !== undefined && shadow !== undefined) {
+    return `Would have been ${DONE[shadow.action]}, not ${DONE[live.action]}. ${seen}`;
+  }
+  const others = live === undefined ? 'in force' : 'in the shadow';
+  const far =
+    nearest === undefined
+      ? `No rule ${others} looks at this.`
+      : `The nearest rule ${others}, "${nearest.rule}", stood at ${amount(nearest.count, nearest.observed)}, of ${nearest.limit} that it allows.`;
+  const what =
+    live === undefined
+      ? `Would have been ${DONE[shadow!.action]}.`
+      : `Would not have been ${DONE[live.action]}.`;
+  return `${what} ${seen} ${far}`;
+}
+
+function verdictView(verdict: ComparedVerdict | undefined): DifferenceJson['live'] {
+  if (verdict === undefined) return null;
+  const { action, at, evidence } = verdict;
+  return { action, at: formatInstant(at), evidence: evidenceView(evidence) };
 }

@@ -1,4 +1,4 @@
-import type { BlockJson } from '../api/shapes.js';
+import type { BlockJson } from '../api/block-view.js';
 import { nameOf } from '../rules/explain.js';
 
 /**

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { Option } from 'commander';
-import type { BlockJson } from '../api/shapes.js';
-import { BLOCK_STATES } from '../api/shapes.js';
+import type { BlockJson } from '../api/block-view.js';
+import { BLOCK_STATES } from '../api/block-view.js';
 import { REFUSALS } from '../blocks/events.js';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import { printable } from '../kernel/printable.js';

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { Option } from 'commander';
 import type { CheckJson } from '../api/check.js';
-import type { WindowJson } from '../api/shapes.js';
+import type { WindowJson } from '../api/senders.js';
 import { relative } from './client-format.js';
 import { printable } from '../kernel/printable.js';
 import { ExitWith } from './client-exit.js';

@@ -1,4 +1,4 @@
-import type { BlockJson } from '../api/shapes.js';
+import type { BlockJson } from '../api/block-view.js';
 import { followedText, whyOf } from './block-why.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { printable } from '../kernel/printable.js';

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Command } from 'commander';
 import { directoryId, fileFault, readIfThere } from '../accounts/private-file.js';
-import type { RulesJson } from '../api/shapes.js';
+import type { RulesJson } from '../api/rule-set.js';
 import type { Config, ListenAddress } from '../config.js';
 import { formatListen } from '../config.js';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';

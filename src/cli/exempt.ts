@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { ExemptionJson, GrantedExemptionJson } from '../api/shapes.js';
+import type { ExemptionJson, GrantedExemptionJson } from '../api/exemptions.js';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import { printable } from '../kernel/printable.js';
 import { parseSubject, SUBJECT_TYPES } from '../sending/subjects.js';

@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import { Option } from 'commander';
-import type { LogLevelsJson, LogLinesJson } from '../api/log.js';
+import type { LogLevelsJson, LogLinesJson } from '../api/operations.js';
 import { LOG_LEVELS } from '../config/types.js';
 import { isThere } from '../accounts/private-file.js';
 import { StopgapError } from '../kernel/errors.js';

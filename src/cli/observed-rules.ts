@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { ObservedJson } from '../api/shadow-shapes.js';
+import type { ObservedJson } from '../api/rules.js';
 import type { Instant } from '../kernel/time.js';
 import { SUBJECT_TYPES } from '../sending/subjects.js';
 import { numbersOf } from './block-why.js';

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { RetryInput, RetryJson } from '../api/outbox.js';
+import type { RetryInput, RetryJson } from '../api/operations.js';
 import { StopgapError } from '../kernel/errors.js';
 import { printable } from '../kernel/printable.js';
 import { formatInstant } from '../kernel/time.js';

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { InvalidArgumentError, Option } from 'commander';
 import { parseOverrides } from '../accounts/overrides.js';
-import type { OverrideDetailJson, OverrideJson } from '../api/override-views.js';
+import type { OverrideDetailJson, OverrideJson } from '../api/overrides.js';
 import { OVERRIDE_TYPES } from '../overrides/model.js';
 import type { Limit } from '../overrides/model.js';
 import type { ClientOption } from './client.js';

@@ -1,7 +1,7 @@
 import { createInterface } from 'node:readline/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { Command } from 'commander';
-import type { RulesJson } from '../api/shapes.js';
+import type { RulesJson } from '../api/rule-set.js';
 import { parseRules } from '../rules/parse.js';
 import { ConfigError } from '../config.js';
 import { geoDataOf } from '../config/geo-data.js';

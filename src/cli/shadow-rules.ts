@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
-import type { DifferenceJson, PrecisionJson, ShadowJson } from '../api/shadow-shapes.js';
-import { DIFFERENCES } from '../api/shadow-shapes.js';
-import type { RulesJson } from '../api/shapes.js';
+import type { DifferenceJson, ShadowJson } from '../api/shadow-rules.js';
+import { DIFFERENCES } from '../api/shadow-rules.js';
+import type { PrecisionJson } from '../api/rules.js';
+import type { RulesJson } from '../api/rule-set.js';
 import { StopgapError } from '../kernel/errors.js';
 import { parseRules } from '../rules/parse.js';
 import { relative } from './client-format.js';

@@ -8,16 +8,8 @@ import type { Clock, Instant } from '../kernel/time.js';
 import type { Subject } from '../sending/subjects.js';
 import type { EventStore } from '../store/port.js';
 import type { Tracing } from '../tracing/tracing.js';
-import type { CommandContext, Folding, Handled, KeptHistories } from './handle-command.js';
+import type { CommandContext, Decider, Handled, KeptHistories } from './handle-command.js';
 import { handleCommand, keptHistories, readHistory } from './handle-command.js';
-
-export interface BlockContext extends CommandContext {
-  /**
-   * Looks at the version of the block that the command names, which is the position of its last event, and throws where
-   * the command must not be carried out on it.
-   */
-  readonly inspect?: ((version: number) => void) | undefined;
-}
 
 export interface Executed extends Omit<Handled<Standing, BlockFact>, 'before'> {
   /** As it was before. */
@@ -26,7 +18,7 @@ export interface Executed extends Omit<Handled<Standing, BlockFact>, 'before'> {
   readonly trace: string | undefined;
 }
 
-/** What was decided on a subject, and appended. */
+/** A decision on a subject that has been appended. */
 export interface Decision {
   readonly subject: Subject;
   readonly facts: readonly BlockFact[];
@@ -57,7 +49,7 @@ export class BlockCommandHandler {
   /** A subject that is exempted, or only observed, has an event for each time that it trips a rule. */
   readonly #kept = keptHistories<Read>();
 
-  /** @param onDecided told of what was decided here, once it is durable */
+  /** @param onDecided called with each decision once it is durable */
   constructor(
     store: EventStore,
     clock: Clock,
@@ -70,30 +62,30 @@ export class BlockCommandHandler {
     this.#tracing = tracing;
   }
 
-  /** @throws StopgapError as `decide` does; what `inspect` throws; StoreUnavailable */
-  async execute(subject: Subject, command: BlockCommand, context: BlockContext): Promise<Executed> {
+  /**
+   * A precondition is compared with the version of the block that the command names: the position of its last event.
+   *
+   * @throws StopgapError as `decide` does, or `precondition-failed`; StoreUnavailable
+   */
+  async execute(subject: Subject, command: BlockCommand, context: CommandContext): Promise<Executed> {
     const span = this.#tracing?.command(command.kind, subject, context.trace);
-    const { by, inspect, seed } = context;
-    // The version that is inspected is that of another block.
-    const kept = seed === undefined && inspect === undefined ? this.#kept : undefined;
-    let trace = context.trace;
+    const { seed, precondition } = context;
+    // The version that a precondition needs is that of one block; what is kept may be of another.
+    const kept = seed === undefined && precondition === undefined ? this.#kept : undefined;
+    let { trace } = context;
     try {
       const { before, ...handled } = await handleCommand(
         this.#store,
         this.#clock,
-        folding(subject, 'block' in command ? command.block : undefined, kept),
-        ({ state: { standing, version }, trace: last }, now) => {
-          trace = span?.begin(last) ?? trace;
-          inspect?.(version);
-          return decide({ ...command, now }, standing);
-        },
-        { ...context, trace: () => trace },
+        deciderOn(subject, 'block' in command ? command.block : undefined, kept),
+        command,
+        { ...context, trace: (last) => (trace = span?.begin(last) ?? trace) },
       );
       const { standing } = before;
       const { facts, repeated } = handled;
       span?.end(facts);
       if (facts.length > 0 && !repeated)
-        this.#onDecided({ subject, facts, standing, by, durableAt: this.#clock.now(), trace });
+        this.#onDecided({ subject, facts, standing, by: context.by, durableAt: this.#clock.now(), trace });
       return { ...handled, standing, trace };
     } catch (error) {
       span?.fail(error);
@@ -101,18 +93,23 @@ export class BlockCommandHandler {
     }
   }
 
-  /** Whether anything would come of a command now. Changes nothing. @throws as {@link execute} does */
+  /** Whether a command would change anything now. Changes nothing. @throws as {@link execute} does */
   async wouldChange(subject: Subject, command: BlockCommand): Promise<boolean> {
     return decide({ ...command, now: this.#clock.now() }, await this.standing(subject)).length > 0;
   }
 
   /** The subject's present state. @throws StoreUnavailable */
   async standing(subject: Subject): Promise<Standing> {
-    return (await readHistory(this.#store, folding(subject))).state.standing;
+    return (await readHistory(this.#store, deciderOn(subject))).state.standing;
   }
 }
 
-function folding(subject: Subject, block?: string, kept?: KeptHistories<Read>): Folding<Read> {
+/** @param block the one that the command names */
+function deciderOn(
+  subject: Subject,
+  block?: string,
+  kept?: KeptHistories<Read>,
+): Decider<BlockCommand, Read, BlockFact> {
   return {
     kept,
     stream: blockStream(subject),
@@ -125,5 +122,7 @@ function folding(subject: Subject, block?: string, kept?: KeptHistories<Read>): 
       const concerned = effects.some(({ data }) => 'block' in data && data.block === wanted);
       return { standing, version: concerned ? event.position : read.version };
     },
+    decide: (command, { standing }, now) => decide({ ...command, now }, standing),
+    version: (_command, { state }) => state.version,
   };
 }

@@ -17,10 +17,21 @@ export interface CommandContext {
   readonly trace?: string | undefined;
   /** What the command's events are recognised by: with the same seed it is carried out once, wherever and however often. */
   readonly seed?: string | undefined;
+  readonly precondition?: Precondition | undefined;
+}
+
+/** A version of what a command changes; null where there is nothing that it could change. */
+type Version = number | string | null;
+
+/** The command is carried out only on a version that matches. */
+interface Precondition {
+  /** The name of what must not have changed, for the message. */
+  readonly what: string;
+  readonly matches: (version: number | string) => boolean;
 }
 
 /** A stream, and what it is folded into. */
-export interface Folding<State> {
+interface Folding<State> {
   readonly stream: string;
   readonly initial: State;
   readonly evolve: (state: State, event: RecordedEvent) => State;
@@ -37,7 +48,18 @@ interface Kept<State> {
   readonly seen: SeenIds;
 }
 
-/** What a stream says, each event counted once under its id. */
+/** What is specific to one kind of command; {@link handleCommand} does the rest. */
+export interface Decider<Command, State, F extends Fact> extends Folding<State> {
+  /** What a command brings about: no fact where there is nothing left to do. */
+  readonly decide: (command: Command, state: State, now: Instant) => readonly F[];
+  /**
+   * The version that a precondition is compared with. Undefined where the command's change has been made already: then
+   * no precondition fails (RFC 9110, 13.1.1).
+   */
+  readonly version: (command: Command, history: History<State>, now: Instant) => Version | undefined;
+}
+
+/** What a stream holds. An event that it holds twice counts once. */
 export interface History<State> {
   readonly state: State;
   readonly revision: number | 'none';
@@ -48,7 +70,7 @@ export interface History<State> {
 }
 
 export interface Handled<State, F extends Fact> {
-  /** What came of it; empty where there was nothing left to do. */
+  /** The events that came of it; none where there was nothing left to do. */
   readonly facts: readonly (F & NewEvent)[];
   /** The state that it was decided on. */
   readonly before: State;
@@ -58,7 +80,7 @@ export interface Handled<State, F extends Fact> {
   readonly repeated: boolean;
 }
 
-/** Somebody else was faster this many times in a row. Thirty rivals that each want something else need about ten. */
+/** How often in a row another writer may be faster. Thirty rivals that each want something else need about ten. */
 const ATTEMPTS = 20;
 /** Milliseconds. A store may refuse an append before the event that it lost to can be read. */
 const PAUSES = { first: 5, most: 250 };
@@ -113,23 +135,22 @@ export async function readHistory<State>(
  * race reads and decides again, and first looks for the events of its own command: two that carry out the same request
  * both get the result of the first.
  *
- * @param decide what the command brings about; what it throws ends the command
- * @param context where `trace` is a function, it is asked once it has been decided
+ * @param context where `trace` is a function, it is asked each time the stream has been read, with the last trace there
  * @param wait how it waits for so many milliseconds after a lost race
- * @throws what `decide` throws; StoreUnavailable, also after too many lost races
+ * @throws what `decide` throws; StopgapError `precondition-failed`; StoreUnavailable, also after too many lost races
  */
-export async function handleCommand<State, F extends Fact>(
+export async function handleCommand<Command, State, F extends Fact>(
   store: Pick<EventStore, 'append' | 'readStream'>,
   clock: Clock,
-  folding: Folding<State>,
-  decide: (history: History<State>, now: Instant) => readonly F[],
+  decider: Decider<Command, State, F>,
+  command: Command,
   context: Omit<CommandContext, 'trace'> & {
-    readonly trace?: string | (() => string | undefined) | undefined;
+    readonly trace?: string | ((last: string | undefined) => string | undefined) | undefined;
   },
   wait: (span: Milliseconds) => Promise<unknown> = setTimeout,
 ): Promise<Handled<State, F>> {
-  const { seed, trace } = context;
-  // The same in each attempt: one that was written although it seemed to be lost is recognised.
+  const { seed, trace, precondition } = context;
+  // Each attempt uses the same ids, so that an append is recognised that was written although it seemed lost.
   const ids: string[] = [];
   const idAt = (index: number): string =>
     (ids[index] ??= seed === undefined ? newId() : markedId(`${seed}/${index}`));
@@ -138,7 +159,7 @@ export async function handleCommand<State, F extends Fact>(
   const pauses = new Backoff(PAUSES);
   for (let attempt = 1; ; attempt++) {
     const own: { event: F & RecordedEvent; before: State }[] = [];
-    const history = await readHistory(store, folding, (event, before) => {
+    const history = await readHistory(store, decider, (event, before) => {
       if (isOwn(event.id, own.length)) own.push({ event: event as F & RecordedEvent, before });
     });
     const { state: before, position } = history;
@@ -146,13 +167,14 @@ export async function handleCommand<State, F extends Fact>(
       const facts = own.map(({ event }) => event);
       return { facts, before: own[0]!.before, position, repeated: facts[0]!.id !== idAt(0) };
     }
+    const traced = { ...context, trace: typeof trace === 'function' ? trace(history.trace) : trace };
     const now = clock.now();
-    const facts = decide(history, now);
+    if (precondition !== undefined) check(precondition, decider.version(command, history, now));
+    const facts = decider.decide(command, before, now);
     if (facts.length === 0) return { facts: [], before, position, repeated: false };
-    const traced = { ...context, trace: typeof trace === 'function' ? trace() : trace };
     const events = envelope(facts, { ...traced, idAt }, now);
     try {
-      const appended = await store.append(folding.stream, events, history.revision);
+      const appended = await store.append(decider.stream, events, history.revision);
       return { facts: events, before, position: appended.position, repeated: false };
     } catch (error) {
       if (!(error instanceof StopgapError) || error.code !== 'conflict') throw error;
@@ -163,4 +185,13 @@ export async function handleCommand<State, F extends Fact>(
     }
     await wait(pauses.next());
   }
+}
+
+/** @throws StopgapError `precondition-failed`, which names the version as it is */
+function check({ what, matches }: Precondition, version: Version | undefined): void {
+  if (version === undefined || (version !== null && matches(version))) return;
+  const state = version === null ? 'it is gone' : `it is at version ${version}`;
+  throw new StopgapError('precondition-failed', `${what} has changed since it was read: ${state}`, {
+    version,
+  });
 }

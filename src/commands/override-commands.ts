@@ -1,20 +1,19 @@
+import { setImmediate } from 'node:timers/promises';
+import type { SubjectOverrides } from '../../projections/volume/override-entries.js';
+import type { ReadModels } from '../detector/read-models.js';
 import type { RecordedEvent } from '../kernel/events.js';
-import type { Clock } from '../kernel/time.js';
+import type { Clock, Milliseconds } from '../kernel/time.js';
+import { DAY, HOUR } from '../kernel/time.js';
 import type { OverrideCommand } from '../overrides/decide.js';
 import { decide } from '../overrides/decide.js';
 import type { OverrideEvent, OverrideFact } from '../overrides/events.js';
 import { isOverrideEvent, overrideStream } from '../overrides/events.js';
 import type { OverrideSubject } from '../overrides/model.js';
 import type { OverrideStanding } from '../overrides/state.js';
-import { NOTHING_SET, evolve } from '../overrides/state.js';
+import { evolve, NOTHING_SET } from '../overrides/state.js';
 import type { EventStore } from '../store/port.js';
-import type { CommandContext, Folding, Handled, History } from './handle-command.js';
+import type { CommandContext, Decider, Handled, History } from './handle-command.js';
 import { handleCommand, readHistory } from './handle-command.js';
-
-export interface OverrideContext extends CommandContext {
-  /** Looks at the version that a change rests on, which is the position of the last one, and throws where it must not be made. */
-  readonly inspect?: ((version: number) => void) | undefined;
-}
 
 export type OverrideHandled = Handled<OverrideStanding, OverrideFact>;
 
@@ -31,22 +30,13 @@ export class OverrideCommandHandler {
     this.#clock = clock;
   }
 
-  /** @throws InvalidInput as `decide` does; what `inspect` throws; StoreUnavailable */
-  async execute(
-    command: OverrideCommand,
-    { inspect, ...context }: OverrideContext,
-  ): Promise<OverrideHandled> {
-    return handleCommand(
-      this.#store,
-      this.#clock,
-      folding(command.subject),
-      ({ state, position }, now) => {
-        const facts = decide(command, state, now);
-        if (facts.length > 0) inspect?.(position);
-        return facts;
-      },
-      context,
-    );
+  /**
+   * A precondition is compared with the position of the last change.
+   *
+   * @throws InvalidInput as `decide` does; StopgapError `precondition-failed`; StoreUnavailable
+   */
+  async execute(command: OverrideCommand, context: CommandContext): Promise<OverrideHandled> {
+    return handleCommand(this.#store, this.#clock, deciderOn(command.subject), command, context);
   }
 
   /**
@@ -57,7 +47,7 @@ export class OverrideCommandHandler {
    */
   async executeAll(
     commands: readonly OverrideCommand[],
-    context: (command: OverrideCommand) => OverrideContext,
+    context: (command: OverrideCommand) => CommandContext,
   ): Promise<readonly OverrideHandled[]> {
     const done: OverrideHandled[] = [];
     const faults: unknown[] = [];
@@ -82,17 +72,71 @@ export class OverrideCommandHandler {
     subject: OverrideSubject,
   ): Promise<History<OverrideStanding> & { readonly events: readonly (RecordedEvent & OverrideEvent)[] }> {
     const events: (RecordedEvent & OverrideEvent)[] = [];
-    const history = await readHistory(this.#store, folding(subject), (event) => {
+    const history = await readHistory(this.#store, deciderOn(subject), (event) => {
       if (isOverrideEvent(event)) events.push(event);
     });
     return { ...history, events };
   }
 }
 
-function folding(subject: OverrideSubject): Folding<OverrideStanding> {
+function deciderOn(subject: OverrideSubject): Decider<OverrideCommand, OverrideStanding, OverrideFact> {
   return {
     stream: overrideStream(subject),
     initial: NOTHING_SET,
     evolve: (standing, event) => (isOverrideEvent(event) ? evolve(standing, event) : standing),
+    decide,
+    version: (command, { state, position }, now) =>
+      decide(command, state, now).length === 0 ? undefined : position,
+  };
+}
+
+interface BatchOptions {
+  readonly overrideCommands: OverrideCommandHandler;
+  readonly models: ReadModels;
+  readonly clock: Clock;
+}
+
+interface BatchOutcome {
+  readonly set: number;
+  readonly removed: number;
+  readonly unchanged: number;
+  /** Position of the last change; 0 where nothing changed. */
+  readonly position: number;
+}
+
+/** Commands that are looked at before others get a turn. */
+const SLICE = 500;
+/** A request is given its first answer again for a day; clocks may differ. */
+const REPEATED_WITHIN: Milliseconds = DAY + HOUR;
+
+/**
+ * Carries out many commands, each on a subject of its own. What the read models show to be so already is not read
+ * again: a panel that syncs all its customers every night changes few. Only what was changed within the last day is looked up
+ * where the command has a seed, since it may have been carried out before. Resolves when the changes are durable.
+ *
+ * @throws what `executeAll` throws; what had been carried out by then stays
+ */
+export async function carryOutBatch(
+  { overrideCommands, models, clock }: BatchOptions,
+  commands: readonly OverrideCommand[],
+  context: (command: OverrideCommand) => CommandContext,
+): Promise<BatchOutcome> {
+  const due: OverrideCommand[] = [];
+  const now = clock.now();
+  for (const [index, command] of commands.entries()) {
+    if (index % SLICE === SLICE - 1) await setImmediate();
+    const known: SubjectOverrides | undefined = models.overrides.on(command.subject);
+    const since = known?.[command.origin]?.at ?? now;
+    const isRepeated = context(command).seed !== undefined && since > now - REPEATED_WITHIN;
+    if (isRepeated || decide(command, known ?? NOTHING_SET, now).length > 0) due.push(command);
+  }
+  const done = await overrideCommands.executeAll(due, context);
+  const made = done.filter(({ facts }) => facts.length > 0);
+  const set = made.filter(({ facts }) => facts[0]!.type === 'OverrideSet').length;
+  return {
+    set,
+    removed: made.length - set,
+    unchanged: commands.length - made.length,
+    position: Math.max(0, ...made.map(({ position }) => position)),
   };
 }

@@ -4,8 +4,8 @@ import { messageOf } from '../kernel/errors.js';
 import type { AlarmClock } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
 import type { RulesMetrics } from '../metrics/rules.js';
-import { carryOutBatch } from './override-batch.js';
 import type { OverrideCommandHandler } from './override-commands.js';
+import { carryOutBatch } from './override-commands.js';
 import type { OverrideCommand } from '../overrides/decide.js';
 import type { OverrideEntry } from '../overrides/model.js';
 import { OVERRIDE_TYPES } from '../overrides/model.js';
@@ -16,10 +16,10 @@ import { subjectKey } from '../sending/subjects.js';
 import { refused, restored } from '../watched-files.js';
 
 const BY = 'system:overrides-file';
-/** Where the store did not take the changes: when they are tried again. */
+/** When changes are tried again that the store did not take. */
 const AGAIN_AFTER = 30 * SECOND;
 
-export interface OverridesFileOptions {
+interface OverridesFileOptions {
   readonly path: string;
   readonly overrideCommands: OverrideCommandHandler;
   readonly models: ReadModels;
@@ -93,7 +93,7 @@ export class OverridesFile {
     this.#cancelRetry();
   }
 
-  /** A file that was refused and says again what is in force is told of all the same. */
+  /** Says that the file is in order again also where it says what is in force already. */
   async #changed(): Promise<void> {
     if (!(await this.#reconcile()) && this.#isRefused) this.#restored();
     this.#isRefused = false;
@@ -104,11 +104,7 @@ export class OverridesFile {
     const { overrideCommands, models, clock, log } = this.#options;
     const entries = this.#watched.current;
     const listed = new Set(entries.map(({ subject }) => subjectKey(subject)));
-    const commands: OverrideCommand[] = entries.map((entry) => ({
-      kind: 'set',
-      origin: 'file',
-      ...entry,
-    }));
+    const commands: OverrideCommand[] = entries.map((entry) => ({ kind: 'set', origin: 'file', ...entry }));
     for (const type of OVERRIDE_TYPES) {
       for (const { subject, file } of models.overrides.all(type)) {
         if (file === undefined || listed.has(subjectKey(subject))) continue;

@@ -7,17 +7,28 @@ import { RULES_STREAM } from '../rules/model.js';
 import { parseRules } from '../rules/parse.js';
 import type { ShadowFact } from '../rules/shadow.js';
 import type { EventStore } from '../store/port.js';
-import type { CommandContext, Handled } from './handle-command.js';
+import type { CommandContext, Decider, Handled } from './handle-command.js';
 import { handleCommand, readHistory } from './handle-command.js';
-
-export interface RulesContext extends CommandContext {
-  /** Looks at what a command would be carried out on, and throws where it must not be. */
-  readonly inspect?: ((standing: RulesStanding) => void) | undefined;
-}
 
 export type RulesHandled = Handled<RulesStanding, RulesFact | ShadowFact>;
 
-const FOLDING = { stream: RULES_STREAM, initial: NO_RULES_YET, evolve: evolveRules };
+const DECIDER: Decider<RulesCommand, RulesStanding, RulesFact | ShadowFact> = {
+  stream: RULES_STREAM,
+  initial: NO_RULES_YET,
+  evolve: evolveRules,
+  decide: decideRules,
+  version(command, { state: { inForce, shadow } }) {
+    const live = inForce?.version ?? 0;
+    if (command.kind === 'replace') return inForce?.source === command.source ? undefined : live;
+    if (command.kind === 'load' && shadow?.source === command.source) return undefined;
+    return shadow === undefined ? null : shadowVersion(shadow.version, live);
+  },
+};
+
+/** The version of the shadow rules together with that of the rules that they are compared with. */
+export function shadowVersion(shadow: number, live: number): string {
+  return `${shadow}.${live}`;
+}
 
 /**
  * Puts rule sets in force, and runs them in the shadow: each change is an event, so that every verdict can name its
@@ -32,18 +43,9 @@ export class RulesCommandHandler {
     this.#clock = clock;
   }
 
-  /** @throws StopgapError as `decideRules` does; what `inspect` throws; StoreUnavailable */
-  async execute(command: RulesCommand, { inspect, ...context }: RulesContext): Promise<RulesHandled> {
-    return handleCommand(
-      this.#store,
-      this.#clock,
-      FOLDING,
-      ({ state }) => {
-        inspect?.(state);
-        return decideRules(command, state);
-      },
-      context,
-    );
+  /** @throws StopgapError as `decideRules` does, or `precondition-failed`; StoreUnavailable */
+  async execute(command: RulesCommand, context: CommandContext): Promise<RulesHandled> {
+    return handleCommand(this.#store, this.#clock, DECIDER, command, context);
   }
 
   /**
@@ -62,6 +64,6 @@ export class RulesCommandHandler {
 
   /** The rule set in force, as recorded; undefined before the first. @throws StoreUnavailable */
   async current(): Promise<RulesChanged | undefined> {
-    return (await readHistory(this.#store, FOLDING)).state.inForce;
+    return (await readHistory(this.#store, DECIDER)).state.inForce;
   }
 }

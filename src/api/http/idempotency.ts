@@ -5,7 +5,7 @@ import { DAY } from '../../kernel/time.js';
 import type { Answer } from './route.js';
 import { Problem, invalid, problemBody, problemOf } from './problem.js';
 
-/** Answers kept, and the bytes that they may hold altogether. */
+/** The most answers that are kept, and their bytes in total. */
 const MOST_ANSWERS = 10_000;
 const MOST_BYTES = 32 * 1024 * 1024;
 
@@ -20,8 +20,8 @@ interface UnderWay {
   readonly answer: Promise<Answer>;
 }
 
-/** The request as far as it matters for being the same one. */
-export interface Keyed {
+/** What must be equal in two requests that count as the same. */
+interface Keyed {
   /** The caller's name: keys of two callers never meet. */
   readonly caller: string;
   readonly key: string;
@@ -65,8 +65,8 @@ export class IdempotentAnswers {
   }
 
   /**
-   * Answers from memory, waits for the same request that is under way, or lets `work` do it. Problems of the client's are
-   * kept like any answer, faults and a store that is away are not: trying those again is the point of the key.
+   * Answers from memory, waits for the same request that is under way, or calls `work`. Problems that the client caused are
+   * kept like any answer. Our own faults and a store that is away are not kept: the client is to try those again.
    *
    * @throws Problem 422 for another request under the same key; what `work` throws
    */
@@ -96,7 +96,7 @@ export class IdempotentAnswers {
   }
 }
 
-/** What the work comes to, a problem of the client's included. @throws what has to be tried again */
+/** The answer, also where it is a problem that the client caused. @throws what the client is to try again */
 async function settled(instance: string, work: () => Promise<Answer>): Promise<Answer> {
   try {
     return written(await work());
@@ -109,7 +109,7 @@ async function settled(instance: string, work: () => Promise<Answer>): Promise<A
   }
 }
 
-/** The answer with its body as text, so that what is kept cannot change. */
+/** The answer with its body as text, so that the kept answer cannot change. */
 function written(answer: Answer): Answer {
   const { body, ...rest } = answer;
   return body === undefined ? answer : { ...rest, text: JSON.stringify(body) };

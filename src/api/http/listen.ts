@@ -5,17 +5,17 @@ import type { ListenAddress } from '../../config/types.js';
 import { MINUTE, SECOND } from '../../kernel/time.js';
 import { Problem, problemBody } from './problem.js';
 
-/** A request must have arrived within this time: nobody holds a connection by sending it slowly. */
+/** A request must arrive within this time, so that a slow sender cannot hold a connection. */
 const REQUEST_TIMEOUT = 30 * SECOND;
 const HEADERS_TIMEOUT = 10 * SECOND;
-/** How often Node looks for connections on which one did not. */
+/** How often Node looks for requests that are late. */
 const LOOK_INTERVAL = 2 * SECOND;
-/** Above the idle time-out of common reverse proxies, so that it is they who close. */
+/** Above the idle time-out of common reverse proxies, so that the proxy closes first. */
 const KEEP_ALIVE_TIMEOUT = 75 * SECOND;
 /** A client that takes nothing of its answer for so long is gone. Feeds write more often. */
 const UNREAD_TIMEOUT = 2 * MINUTE;
 const MOST_CONNECTIONS = 1000;
-/** What requests under way may still take when the server closes. */
+/** How long requests under way may still take when the server closes. */
 const GRACE = 3 * SECOND;
 
 export interface Listener {
@@ -43,7 +43,7 @@ export async function listen(
   server.maxConnections = MOST_CONNECTIONS;
   server.on('clientError', answerUnreadable);
   let underWay = 0;
-  // Node takes a connection that never asked for anything for a busy one: so requests are counted here.
+  // Node counts a connection without any request as busy, so requests are counted here.
   const closeWhenDone = (): void => {
     if (underWay === 0 && !server.listening) server.closeAllConnections();
   };
@@ -94,7 +94,7 @@ const UNREADABLE: Readonly<Record<string, readonly [status: number, message: str
   ERR_HTTP_REQUEST_TIMEOUT: [408, 'the request did not arrive in time'],
 };
 
-/** What could not be read as HTTP never reaches express. */
+/** Express never sees what is not HTTP. */
 function answerUnreadable(error: NodeJS.ErrnoException, socket: Duplex): void {
   if (error.code === 'ECONNRESET' || !socket.writable) {
     socket.destroy();
@@ -108,6 +108,6 @@ function answerUnreadable(error: NodeJS.ErrnoException, socket: Duplex): void {
     `Content-Length: ${Buffer.byteLength(body)}`,
     'Connection: close',
   ];
-  // Once it is sent: a client that does not close on its side would keep its connection.
+  // Destroyed once the answer is sent: otherwise a client that does not close its side would keep the connection.
   socket.end(`${head.join('\r\n')}\r\n\r\n${body}`, () => socket.destroy());
 }

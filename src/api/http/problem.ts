@@ -1,7 +1,8 @@
 import { STATUS_CODES } from 'node:http';
 import type { Response } from 'express';
-import { InvalidInput, StopgapError } from '../../kernel/errors.js';
+import type { z } from 'zod';
 import type { ErrorCode } from '../../kernel/errors.js';
+import { InvalidInput, StopgapError } from '../../kernel/errors.js';
 import { InvalidRules } from '../../rules/parse.js';
 
 /** One field that is at fault. */
@@ -55,7 +56,7 @@ const STATUSES: Readonly<Record<ErrorCode, number>> = {
 /** Seconds after which a client may try again. */
 const RETRY_AFTER = '5';
 
-/** What a thrown thing means to the client; undefined for a fault of ours. */
+/** The problem that a thrown error is for the client; undefined for a fault of ours. */
 export function problemOf(thrown: unknown): Problem | undefined {
   if (thrown instanceof Problem) return thrown;
   if (thrown instanceof InvalidRules) {
@@ -106,4 +107,31 @@ export function sendProblem(response: Response, problem: Problem, requestId: str
   response.status(problem.status).set(problem.headers).set('Cache-Control', 'no-store');
   response.set('Content-Type', 'application/problem+json; charset=utf-8');
   response.end(JSON.stringify(problemBody(problem, `urn:request:${requestId}`)));
+}
+
+/**
+ * Checks what came in against its schema.
+ *
+ * @param whole how to name the value as a whole: `body` or `query`
+ * @throws Problem 400 naming every field at fault
+ */
+export function checkInput<T>(schema: z.ZodType<T>, value: unknown, whole: string): T {
+  const result = schema.safeParse(value);
+  if (result.success) return result.data;
+  throw invalid(result.error.issues.flatMap((issue) => faultsOf(issue, whole)));
+}
+
+/** What an issue says of which fields. @param whole how to name the value as a whole */
+export function faultsOf(issue: z.core.$ZodIssue, whole: string): readonly FieldFault[] {
+  if (issue.code === 'unrecognized_keys') {
+    return issue.keys.map((key) => ({ field: nameOf([...issue.path, key]), message: 'is not known here' }));
+  }
+  const field = issue.path.length === 0 ? whole : nameOf(issue.path);
+  const isMissing = issue.code === 'invalid_type' && issue.message.endsWith('received undefined');
+  return [{ field, message: isMissing ? 'is missing' : issue.message }];
+}
+
+/** `subject.value`; a key without a character in it is `""`. */
+function nameOf(path: readonly PropertyKey[]): string {
+  return path.map((key) => (key === '' ? '""' : String(key))).join('.');
 }

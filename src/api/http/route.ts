@@ -52,7 +52,7 @@ export interface ResponseSpec {
 }
 
 /** One row of the route table: express, the checks and the OpenAPI document are all made from it. */
-export interface RouteSpec<Query, Body> {
+interface RouteSpec<Query, Body> {
   readonly method: Method;
   /** With `{name}` for parameters, as OpenAPI has it. */
   readonly path: string;
@@ -68,7 +68,7 @@ export interface RouteSpec<Query, Body> {
   /** The answers that are no problems, by status. */
   readonly responses: Readonly<Record<number, ResponseSpec>>;
   /** Gives an answer, or nothing where it has written to the response itself. */
-  handle(ask: ApiRequest<Query, Body>): Answer | undefined | Promise<Answer | undefined>;
+  handle(request: ApiRequest<Query, Body>): Answer | undefined | Promise<Answer | undefined>;
 }
 
 export type Route = RouteSpec<unknown, unknown>;

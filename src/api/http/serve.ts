@@ -1,18 +1,21 @@
+import type { Span } from '@opentelemetry/api';
+import { SpanKind, SpanStatusCode } from '@opentelemetry/api';
 import type { Express, Request, Response } from 'express';
 import { z } from 'zod';
-import { ROLES } from '../../accounts/tokens.js';
 import type { Role } from '../../accounts/tokens.js';
-import { StopgapError, messageOf } from '../../kernel/errors.js';
+import { ROLES } from '../../accounts/tokens.js';
+import { messageOf, StopgapError } from '../../kernel/errors.js';
 import { SECOND } from '../../kernel/time.js';
-import { StoreUnavailable } from '../../store/port.js';
-import type { ApiDependencies, Authenticator, Caller, OperationDependencies } from '../dependencies.js';
-import { bytesOf, readBody } from './body.js';
-import { checkInput } from './check-input.js';
 import { within } from '../../runtime/deadline.js';
-import { IdempotentAnswers, idempotencyKey, seedOf } from './idempotency.js';
-import { Problem, problemOf, sendProblem } from './problem.js';
+import { StoreUnavailable } from '../../store/port.js';
+import { isSampled, parseTraceparent, traceparentOf } from '../../tracing/spans.js';
+import type { Tracing } from '../../tracing/tracing.js';
+import type { ApiDependencies, Authenticator, Caller, OperationDependencies } from '../dependencies.js';
+import type { BodyReader } from './body.js';
+import { bodyReader, bytesOf } from './body.js';
+import { idempotencyKey, IdempotentAnswers, seedOf } from './idempotency.js';
+import { checkInput, Problem, problemOf, sendProblem } from './problem.js';
 import type { Answer, ApiRequest, Method, Route } from './route.js';
-import { traceRequest } from './traced.js';
 
 /** How long a request may be worked on before it is answered 503. */
 const PATIENCE = 15 * SECOND;
@@ -45,7 +48,7 @@ interface Locals {
   trace?: string | undefined;
   /** The route's template; absent where nothing matched. */
   route?: string;
-  /** The route's method; absent where the path has none such. */
+  /** The route's method; absent where the path does not have it. */
   method?: string;
 }
 
@@ -78,12 +81,13 @@ export function serve(
   });
   for (const [path, methods] of byPath(routes)) {
     for (const route of methods) {
+      const read = route.body === undefined ? undefined : bodyReader(route.body);
       app[route.method](expressPath(path), async (request, response) => {
         Object.assign(localsOf(response), { route: path, method: route.method.toUpperCase() });
         const bytes = route.body === undefined ? 0 : bytesOf(request, route.body);
         const leave = takePlace(underWay, localsOf(response).caller, response, bytes);
         try {
-          const answer = await work(route, request, response, deps, answers);
+          const answer = await work(route, read, request, response, deps, answers);
           if (answer !== undefined) send(response, answer);
         } finally {
           leave();
@@ -118,10 +122,10 @@ interface UnderWay {
 }
 
 /**
- * Counts a request of a token until it is worked on no more and its client has the answer, or is gone.
+ * Counts a request of a token until its work is done and its client has the answer, or is gone.
  *
  * @param bytes that its body has at most
- * @returns what says that it is worked on no more
+ * @returns a function to call when the work is done
  * @throws Problem 503 where the token has too many of them, or too much
  */
 function takePlace(
@@ -172,6 +176,7 @@ function allowed(methods: readonly Method[]): string {
 
 async function work(
   route: Route,
+  read: BodyReader | undefined,
   request: Request,
   response: Response,
   deps: ServeDependencies,
@@ -191,35 +196,35 @@ async function work(
     Object.entries(request.params).map(([name, value]) => [name, String(value)]),
   );
   const query = checkInput(route.query ?? NO_QUERY, { ...request.query }, 'query');
-  const raw = route.body === undefined ? undefined : await readBody(request, response, route.body);
+  const raw = await read?.(request, response);
   const body = raw === undefined ? undefined : checkInput(route.body!.schema, raw.value, 'body');
   const key = route.method === 'get' ? undefined : idempotencyKey(request.get('idempotency-key'));
-  const asked = { params, query, body, caller: caller ?? NOBODY, requestId, trace, request, response };
+  const checked = { params, query, body, caller: caller ?? NOBODY, requestId, trace, request, response };
   const patiently = <T>(work: Promise<T>): Promise<T> =>
     within(deps.clock, PATIENCE, work, () => {
       throw new StoreUnavailable(
         'the store did not answer in time: whether the change was made is not known',
       );
     });
-  if (key === undefined) return patiently(handle(route, { ...asked, seed: undefined }));
+  if (key === undefined) return patiently(handle(route, { ...checked, seed: undefined }));
   const keyed = {
-    caller: asked.caller.name,
+    caller: checked.caller.name,
     key,
     method: request.method,
     url: request.originalUrl,
-    // If-Match is part of what was asked.
+    // If-Match is part of the request.
     body: Buffer.concat([Buffer.from(`${request.get('if-match') ?? ''}\n`), raw?.bytes ?? Buffer.alloc(0)]),
   };
   return patiently(
     answers.answer(keyed, `urn:request:${requestId}`, async () => {
-      const answer = await handle(route, { ...asked, seed: seedOf(keyed) });
+      const answer = await handle(route, { ...checked, seed: seedOf(keyed) });
       return answer ?? { status: 204 };
     }),
   );
 }
 
-async function handle(route: Route, ask: ApiRequest<unknown, unknown>): Promise<Answer | undefined> {
-  return route.handle(ask);
+async function handle(route: Route, request: ApiRequest<unknown, unknown>): Promise<Answer | undefined> {
+  return route.handle(request);
 }
 
 const NOBODY: Caller = { name: '', role: 'viewer' };
@@ -267,7 +272,7 @@ function authorize(caller: Caller | undefined, needed: Role): void {
   });
 }
 
-/** A fault of ours: the log gets what happened, the client only where to look. */
+/** Logs a fault of ours. The client learns only under which id it is logged. */
 function fault(thrown: unknown, request: Request, response: Response, { log }: ServeDependencies): Problem {
   const { requestId, route } = localsOf(response);
   log.error(
@@ -298,4 +303,45 @@ function measure(response: Response, { metrics }: ServeDependencies): void {
 
 function localsOf(response: Response): Locals {
   return response.locals as Locals;
+}
+
+/** Methods that change nothing. */
+const LOOKS = new Set(['GET', 'HEAD', 'OPTIONS']);
+
+/**
+ * Traces a request until it is answered. A request with a traceparent is traced where the caller's own trace is. Of the
+ * others those that may change something are traced, and a sample of the rest.
+ *
+ * @param about what is known of it once it is answered
+ * @returns the traceparent for the events that come of it
+ */
+function traceRequest(
+  tracing: Tracing,
+  request: Request,
+  response: Response,
+  about: () => { readonly route?: string; readonly requestId: string },
+): string | undefined {
+  const parent = request.get('traceparent');
+  const caller = parent === undefined ? undefined : parseTraceparent(parent);
+  const wanted = caller === undefined ? !LOOKS.has(request.method) || tracing.chosen() : isSampled(caller);
+  if (!wanted) return undefined;
+  const { method } = request;
+  const attributes = { 'http.request.method': method };
+  const span = tracing.start(method, { parent, kind: SpanKind.SERVER, attributes });
+  response.once('close', () => answered(span, response, method, about()));
+  return traceparentOf(span);
+}
+
+function answered(
+  span: Span,
+  response: Response,
+  method: string,
+  { route, requestId }: { readonly route?: string; readonly requestId: string },
+): void {
+  // A path may name a sender, so the span has the template only.
+  if (route !== undefined) span.updateName(`${method} ${route}`).setAttribute('http.route', route);
+  span.setAttribute('stopgap.correlation', `request:${requestId}`);
+  if (response.writableFinished) span.setAttribute('http.response.status_code', response.statusCode);
+  if (response.statusCode >= 500) span.setStatus({ code: SpanStatusCode.ERROR });
+  span.end();
 }

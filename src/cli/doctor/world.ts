@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import path from 'node:path';
-import type { RulesJson } from '../../api/shapes.js';
+import type { RulesJson } from '../../api/rule-set.js';
 import type { Clock, Milliseconds } from '../../kernel/time.js';
 import { SECOND } from '../../kernel/time.js';
 import type { LoadedConfig } from '../../config.js';

@@ -1,4 +1,4 @@
-import type { RulesJson } from '../../api/shapes.js';
+import type { RulesJson } from '../../api/rule-set.js';
 import type { Instant } from '../../kernel/time.js';
 import { DAY, parseDuration } from '../../kernel/time.js';
 

@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as pause } from 'node:timers/promises';
-import type { BacktestJson } from '../../../src/api/backtest-shapes.js';
-import { backtestShape } from '../../../src/api/backtest-shapes.js';
+import type { BacktestJson } from '../../../src/api/backtests.js';
+import { backtestShape } from '../../../src/api/backtests.js';
 import { BacktestJobs } from '../../../src/backtest/jobs.js';
 import type { CandidateReport, CaseReport } from '../../../src/backtest/report.js';
 import { envelope } from '../../../src/runtime/ids.js';

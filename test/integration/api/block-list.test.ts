@@ -112,7 +112,7 @@ describe('the list of blocks', () => {
     assert.equal((await list(`since=${future}`)).items.length, 0);
   });
 
-  test('what a query gets wrong is named', async () => {
+  test('a faulty query is 400 and names each fault', async () => {
     const wrong: ReadonlyArray<readonly [query: string, field: string, message: RegExp]> = [
       ['stat=active', 'stat', /not known/],
       ['state=asleep', 'state', /proposed, active/],

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { newId } from '../../../src/runtime/ids.js';
 import { HOUR, MINUTE, SECOND, formatInstant } from '../../../src/kernel/time.js';
-import { blockShape } from '../../../src/api/shapes.js';
+import { blockShape } from '../../../src/api/block-view.js';
 import { senderIdentity } from '../../../src/sending/subjects.js';
 import { ApiServer, onStore } from '../../support/api/server.js';
 import { Gate } from '../../support/gate.js';
@@ -46,7 +46,7 @@ describe('blocks over HTTP', () => {
     assert.equal(read.headers.get('etag'), `"${block.version}"`);
   });
 
-  test('what exactly one of duration, until and indefinite has to say', async () => {
+  test('a block needs exactly one of duration, until and indefinite', async () => {
     const subject = { type: 'domain', value: 'spans.example' };
     const none = await server.post(BLOCKS, { subject });
     assert.equal(none.status, 400);
@@ -235,7 +235,7 @@ describe('blocks over HTTP', () => {
     );
   });
 
-  test('so does a dismissal', async () => {
+  test('a dismissal keeps the note and whether the rule was wrong', async () => {
     const [wrong, other] = [await server.trip('wrong@example.com'), await server.trip('other@example.com')];
     const body = { falsePositive: true, note: 'newsletter' };
     const dismissed = await server.post(`${BLOCKS}/${wrong}/dismiss`, body);
@@ -251,7 +251,7 @@ describe('blocks over HTTP', () => {
     assert.deepEqual(faulty.json.errors, [{ field: 'falsePositive', message: 'must be true or false' }]);
   });
 
-  test('there is nothing under a strange id', async () => {
+  test('an unknown id is 404', async () => {
     for (const [method, target] of [
       ['GET', `${BLOCKS}/nope`],
       ['PATCH', `${BLOCKS}/nope`],

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { exemptionShape } from '../../../src/api/shapes.js';
+import { exemptionShape } from '../../../src/api/exemptions.js';
 import { DAY, HOUR, formatInstant } from '../../../src/kernel/time.js';
 import { ApiServer } from '../../support/api/server.js';
 
@@ -26,7 +26,7 @@ describe('exemptions over HTTP', () => {
       { role: 'operator' },
     );
 
-  test('one is granted, read, in force for the rules, and revoked', async () => {
+  test('an exemption is granted, read, in force for the rules, and revoked', async () => {
     const granted = await grant('News@example.com');
     assert.equal(granted.status, 201);
     const { blocks, ...exemption } = granted.json;
@@ -49,7 +49,7 @@ describe('exemptions over HTTP', () => {
     assert.equal((await server.call('DELETE', location)).status, 404);
   });
 
-  test('says which blocks go on all the same, and how they are released', async () => {
+  test('an exemption says which blocks go on all the same, and how to release them', async () => {
     const own = await server.block('blocked@lists.example');
     const other = await server.block('other@sub.lists.example', { direction: 'all', duration: '2h' });
     const elsewhere = await server.block('blocked@elsewhere.example');
@@ -72,7 +72,7 @@ describe('exemptions over HTTP', () => {
     assert.equal((await server.get(`/api/v1/blocks/${elsewhere.id}`)).json.state, 'active');
   });
 
-  test('says which blocks go on where the rules exempt their subjects', async () => {
+  test('new rules say which blocks of exempt subjects go on', async () => {
     const block = await server.block('ruled@example.com');
     const exempt = '{ subject: { type: account, value: ruled@example.com }, reason: list }';
     const source = `${RULES}  - ${exempt}\n`;
@@ -83,7 +83,7 @@ describe('exemptions over HTTP', () => {
     await server.call('PUT', '/api/v1/rules', { body: { source: RULES } });
   });
 
-  test('a proposal of the subject goes, with the reason', async () => {
+  test('a proposal of an exempt subject is dismissed, with the reason', async () => {
     const proposal = await server.trip('proposed@example.com', 'propose');
     await grant('proposed@example.com');
     const { json } = await server.get(`/api/v1/blocks/${proposal}`);
@@ -92,7 +92,7 @@ describe('exemptions over HTTP', () => {
     assert.deepEqual([type, by, note], ['ProposalDismissed', 'admin:the-operator', 'exempt: weekly list']);
   });
 
-  test('the very same again is 200, a different one replaces it', async () => {
+  test('the same exemption again is 200, another one replaces it', async () => {
     const until = formatInstant(server.clock.now() + HOUR);
     const first = await grant('twice@example.com', { until });
     const same = await grant('twice@example.com', { until });
@@ -104,7 +104,7 @@ describe('exemptions over HTTP', () => {
     assert.equal((await server.get(`${EXEMPTIONS}/${first.json.id}`)).status, 404);
   });
 
-  test('those of the rules are listed, and are changed in the rules only', async () => {
+  test('exemptions of the rules are listed, and change only with the rules', async () => {
     const { json } = await server.get(`${EXEMPTIONS}?origin=rules`);
     assert.deepEqual(
       json.items.map(({ id }) => id),
@@ -118,7 +118,7 @@ describe('exemptions over HTTP', () => {
     assert.equal((await server.call('DELETE', `${EXEMPTIONS}/built-in`)).status, 409);
   });
 
-  test('pages, filters, and the clock', async () => {
+  test('exemptions are listed in pages, by type and origin, until their time is over', async () => {
     for (const name of ['p1', 'p2', 'p3']) await grant(`${name}@example.com`, { duration: '1h' });
     const all: string[] = [];
     for (let cursor = ''; ;) {
@@ -141,7 +141,7 @@ describe('exemptions over HTTP', () => {
     );
   });
 
-  test('a reason and one span are needed', async () => {
+  test('an exemption needs a reason and one span', async () => {
     const subject = { type: 'account', value: 'x@example.com' };
     const silent = await server.post(EXEMPTIONS, { subject, reason: ' ', indefinite: true });
     assert.deepEqual(silent.json.errors, [{ field: 'reason', message: 'must say why' }]);

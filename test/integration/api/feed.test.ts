@@ -157,7 +157,7 @@ describe('the event feed', () => {
     feed.close();
   });
 
-  test('what it cannot make sense of is an error, not a silent feed', async () => {
+  test('answers a faulty query with an error, not with a silent feed', async () => {
     for (const [query, headers, field] of [
       ['after=-1', {}, 'after'],
       ['after=999999', {}, 'after'],
@@ -242,7 +242,7 @@ describe('the event feed and a client that does not read', () => {
     }
   });
 
-  test('ends with the server all the same, as do those that read', async () => {
+  test('ends with the server, like the feeds of clients that read', async () => {
     const server = await startWithLargeEvents();
     const reading = await FeedClient.open(server, '');
     const stuck = await FeedClient.open(server, 'after=0&categories=send', { reads: false });

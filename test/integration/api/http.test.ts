@@ -46,7 +46,7 @@ describe('what every request meets', () => {
     assert.equal((await fetch(`${server.url}API/v1/blocks`)).status, 401);
   });
 
-  test('each role may what it may', async () => {
+  test('each role may do what its rank allows', async () => {
     const block = await server.block('roles@example.com');
     const needs: ReadonlyArray<
       readonly [method: string, target: string, body: unknown, role: 'operator' | 'admin']
@@ -189,7 +189,7 @@ describe('what every request meets', () => {
     assert.equal(text.includes('unheard-of'), false);
   });
 
-  test('what is no HTTP gets a problem too', async () => {
+  test('bytes that are not HTTP are answered with a problem', async () => {
     const socket = net.connect(Number(new URL(server.url).port), '127.0.0.1');
     socket.write('EHLO example.com\r\n\r\n');
     const chunks: Buffer[] = [];
@@ -201,7 +201,7 @@ describe('what every request meets', () => {
   });
 });
 
-describe('when something is amiss', () => {
+describe('a request that cannot be served', () => {
   test('a store that is away is 503, and so is one that does not answer in time', async () => {
     const asked = new Gate();
     let append: EventStore['append'] = async () => {
@@ -270,7 +270,7 @@ describe('when something is amiss', () => {
     }
   });
 
-  test('a client that goes away is no fault', async () => {
+  test('a client that goes away causes no fault', async () => {
     const asked = new Gate();
     const go = new Gate();
     const server = await ApiServer.start((deps) => ({

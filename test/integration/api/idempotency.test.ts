@@ -59,7 +59,7 @@ describe('Idempotency-Key', () => {
     assert.equal(elsewhere.status, 422);
   });
 
-  test('is each token for itself', async () => {
+  test('belongs to one token: two tokens can use the same key', async () => {
     const body = bodyOf('shared@example.com');
     assert.equal((await server.post(BLOCKS, body, keyed('k4'))).status, 201);
     const other = await server.post(BLOCKS, body, { ...keyed('k4'), role: 'operator' });

@@ -26,7 +26,7 @@ describe('the log through the API', () => {
     assert.deepEqual((one.json as unknown as { components: unknown }).components, { smtp: 'debug' });
   });
 
-  test('what is no level or component is refused', async () => {
+  test('an unknown level or component is refused', async () => {
     for (const body of [
       { level: 'loud' },
       {},

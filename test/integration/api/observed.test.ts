@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { observedShape } from '../../../src/api/shadow-shapes.js';
-import type { ObservedJson } from '../../../src/api/shadow-shapes.js';
+import type { ObservedJson } from '../../../src/api/rules.js';
+import { observedShape } from '../../../src/api/rules.js';
 import { MINUTE, formatInstant } from '../../../src/kernel/time.js';
 import type { Action } from '../../../src/rules/model.js';
 import { evidence } from '../../support/given.js';
@@ -42,7 +42,7 @@ describe('what rules only observe', () => {
   const names = (items: readonly ObservedJson[]): readonly string[] =>
     items.map(({ subject }) => subject.value);
 
-  test('is nothing at first, and said so', async () => {
+  test('is an empty list at first', async () => {
     assert.deepEqual(await list(), []);
     const { code, out, err } = await terminal.run('rules', 'observed');
     assert.deepEqual([code, out, err], [0, '', 'no rule that only observes has tripped\n']);
@@ -86,14 +86,14 @@ describe('what rules only observe', () => {
     assert.match((await terminal.run('rules', 'observed', '--limit', '1')).err, /^there are more/);
   });
 
-  test('is there after a restart', async () => {
+  test('is the same after a restart', async () => {
     const all = await list();
     await server.restart();
     assert.deepEqual(await list(), all);
     assert.equal(all.length, 3);
   });
 
-  test('refuses what it does not understand, by field', async () => {
+  test('a faulty query is 400 and names each field', async () => {
     for (const [query, field] of [
       ['since=soon', 'since'],
       ['type=mail', 'type'],

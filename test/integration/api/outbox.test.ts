@@ -6,7 +6,7 @@ import { ApiServer } from '../../support/api/server.js';
 const RETRY = '/api/v1/outbox/retry';
 
 describe('the outbox through the API', () => {
-  test('an operator has what is in quarantine tried once more, all of it or some', async (t) => {
+  test('an operator retries all events in quarantine, or some', async (t) => {
     const asked: (readonly string[] | undefined)[] = [];
     const outbox = {
       quarantined: 3,

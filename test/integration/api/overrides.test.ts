@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import type { OverrideDetailJson, OverrideJson } from '../../../src/api/override-views.js';
-import { overrideDetailShape, overrideShape } from '../../../src/api/override-views.js';
+import type { OverrideDetailJson, OverrideJson } from '../../../src/api/overrides.js';
+import { overrideDetailShape, overrideShape } from '../../../src/api/overrides.js';
 import { HOUR, formatInstant } from '../../../src/kernel/time.js';
 import { OverrideCommandHandler } from '../../../src/commands/override-commands.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
@@ -35,7 +35,7 @@ describe('overrides over HTTP', () => {
     return found;
   };
 
-  test('one is set, in force, read, replaced and removed; its history stays', async () => {
+  test('an override is set, in force, read, replaced and removed; its history stays', async () => {
     const set = await put('account/News@Example.com', {
       limits: { burst: 500, day: 'off', gone: 7 },
       plan: 'newsletter',
@@ -187,7 +187,7 @@ describe('overrides over HTTP', () => {
     assert.deepEqual(await types('account:keyed@example.com'), ['OverrideSet', 'OverrideSet']);
   });
 
-  test('one of the file lies beneath, and is changed in the file only', async () => {
+  test('an override of the file applies below that of the API, and changes only in the file', async () => {
     const overrideCommands = new OverrideCommandHandler(server.deps.store, server.clock);
     const subject = account('filed@example.com');
     const entry = { subject, terms: { limits: { burst: 20, day: 30 } }, until: null };
@@ -214,7 +214,7 @@ describe('overrides over HTTP', () => {
     assert.match(refused.json.detail, /stands in the overrides file/);
   });
 
-  test('says what is wrong with a request', async () => {
+  test('a faulty request is 400 and says what is wrong', async () => {
     const faults = async (name: string, body: unknown) =>
       (await put(name, body)).json.errors.map(({ field }) => field);
     assert.deepEqual(await faults('account/x@example.com', { limits: { burst: -1 }, size: 3 }), [

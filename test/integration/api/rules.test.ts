@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { rulesShape } from '../../../src/api/shapes.js';
+import { rulesShape } from '../../../src/api/rule-set.js';
 import { ApiServer } from '../../support/api/server.js';
 
 const RULES = '/api/v1/rules';
@@ -62,7 +62,7 @@ describe('rules over HTTP', () => {
     });
   }
 
-  test('may also come as a JSON object, which has no lines', async () => {
+  test('come as a JSON object too, and faults then have no lines', async () => {
     const rule = { id: 'a', per: 'account', count: 'messages', window: '10m', limit: 3, then: 'observe' };
     const valid = await server.post(`${RULES}/validate`, { version: 1, rules: [rule] });
     assert.deepEqual(valid.json, { valid: true, faults: [], warnings: [] });
@@ -164,7 +164,7 @@ describe('rules over HTTP', () => {
     assert.deepEqual(replies.map(({ status }) => status).sort(), [200, 412]);
   });
 
-  test('what is no YAML, or too large, is refused', async () => {
+  test('a body that is not YAML, or too large, is refused', async () => {
     const broken = await server.call('PUT', RULES, {
       body: 'version: [1\n',
       headers: { 'content-type': 'application/yaml' },

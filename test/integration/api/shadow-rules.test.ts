@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import type { ComparedCase } from '../../../projections/blocks/verdict-comparison.js';
-import { differenceShape, precisionShape, shadowShape } from '../../../src/api/shadow-shapes.js';
-import { rulesShape } from '../../../src/api/shapes.js';
+import { differenceShape, shadowShape } from '../../../src/api/shadow-rules.js';
+import { precisionShape } from '../../../src/api/rules.js';
+import { rulesShape } from '../../../src/api/rule-set.js';
 import { newId } from '../../../src/runtime/ids.js';
 import { HOUR } from '../../../src/kernel/time.js';
 import { parseRules } from '../../../src/rules/parse.js';
@@ -98,7 +99,7 @@ describe('shadow rules over HTTP', () => {
     }
   });
 
-  test('are loaded beside those in force, which stay', async () => {
+  test('run beside the rules in force, which stay', async () => {
     const made = await put(rules(50));
     assert.equal(made.status, 201);
     shadowShape.strict().parse(made.json);
@@ -116,7 +117,7 @@ describe('shadow rules over HTTP', () => {
     assert.deepEqual([next.status, next.json.version], [200, made.json.version + 1]);
   });
 
-  test('that are faulty are refused as a whole, with line and reason', async () => {
+  test('are refused as a whole where they are faulty, with line and reason', async () => {
     const before = await put(rules(50));
     const refused = await server.call('PUT', SHADOW, {
       body: FAULTY,
@@ -315,7 +316,7 @@ describe('shadow rules over HTTP', () => {
     );
   });
 
-  test('go on after a restart where they were', async () => {
+  test('go on after a restart with what they had counted', async () => {
     await put(rules(50));
     await send('stays@example.com', 60);
     const before = [(await server.get(SHADOW)).json, (await server.get(DIFFERENCES)).json];

@@ -3,7 +3,7 @@ import { after, before, describe, test } from 'node:test';
 import type { z } from 'zod';
 import type { Act } from '../../../src/blocks/commands.js';
 import type { Evidence } from '../../../src/blocks/events.js';
-import { windowShape } from '../../../src/api/shapes.js';
+import { windowShape } from '../../../src/api/senders.js';
 import { newId } from '../../../src/runtime/ids.js';
 import { DAY, HOUR, formatInstant } from '../../../src/kernel/time.js';
 import type { SenderDaySummarised } from '../../../src/sending/day-summary.js';
@@ -93,7 +93,7 @@ describe('what is usual, over HTTP', () => {
     (await server.get('/api/v1/senders/account/news@example.com')).json as unknown as Shown;
   const dateOf = (ago: number): string => new Date((today - ago) * DAY).toISOString().slice(0, 10);
 
-  test('is null of whom nothing is known', async () => {
+  test('is null for a sender of which nothing is known', async () => {
     assert.equal((await shown()).usual, null);
     const { json } = await server.get('/api/v1/senders/ip/192.0.2.7');
     assert.equal((json as unknown as Shown).usual, null, 'a network has no baselines');

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { MINUTE } from '../../../src/kernel/time.js';
-import { blockShape } from '../../../src/api/shapes.js';
+import { blockShape } from '../../../src/api/block-view.js';
 import { ApiServer } from '../../support/api/server.js';
 import { Terminal } from './support.js';
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
-import { reportShape } from '../../../src/api/backtest-shapes.js';
+import { reportShape } from '../../../src/api/backtests.js';
 import type { BacktestReport } from '../../../src/backtest/report.js';
 import { HOUR, formatInstant } from '../../../src/kernel/time.js';
 import { LINES, START, folder, stopgap } from '../../support/backtest/command.js';

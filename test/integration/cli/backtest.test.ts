@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { reportShape } from '../../../src/api/backtest-shapes.js';
+import { reportShape } from '../../../src/api/backtests.js';
 import type { Decision } from '../../../src/backtest/decisions.js';
 import type { BacktestReport } from '../../../src/backtest/report.js';
 import { HOUR, SECOND, formatInstant } from '../../../src/kernel/time.js';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { readDraft } from '../../../src/api/rules-input.js';
+import { readDraft } from '../../../src/api/rules.js';
 import { parseAside } from '../../../src/parsing/aside.js';
 import { settle } from '../../support/gate.js';
 

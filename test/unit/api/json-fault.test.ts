@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { findJsonFault } from '../../../src/api/http/json-fault.js';
+import { findJsonFault } from '../../../src/api/http/body.js';
 
-test('names the character that does not belong', async () => {
+test('the fault is at the first character that does not belong', async () => {
   const cases: ReadonlyArray<readonly [text: string, line: number, column: number]> = [
     ['{"a":}', 1, 6],
     ['{"a":1,}', 1, 8],
@@ -26,7 +26,7 @@ test('names the character that does not belong', async () => {
   }
 });
 
-test('finds the end of what is cut short, and of what is no fault at all', async () => {
+test('the fault is at the end of text that is cut short, and of text without a fault', async () => {
   await fc.assert(
     fc.asyncProperty(fc.json({ maxDepth: 4 }), async (text) => {
       assert.equal((await findJsonFault(text)).offset, text.length);
@@ -36,6 +36,6 @@ test('finds the end of what is cut short, and of what is no fault at all', async
     assert.equal((await findJsonFault(text)).offset, text.length);
 });
 
-test('deep nesting is no trouble', async () => {
+test('deeply nested text does not overflow the stack', async () => {
   assert.equal((await findJsonFault('['.repeat(100_000))).offset, 100_000);
 });

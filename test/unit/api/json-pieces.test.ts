@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { elementsOf, linesOf, LONGEST_PIECE } from '../../../src/api/http/json-pieces.js';
-import type { Piece } from '../../../src/api/http/json-pieces.js';
+import type { Piece } from '../../../src/api/http/body.js';
+import { elementsOf, linesOf, LONGEST_PIECE } from '../../../src/api/http/body.js';
 
 function cut(text: string, pieces: Generator<Piece | undefined, number | undefined>) {
   const found: string[] = [];
@@ -14,7 +14,7 @@ function cut(text: string, pieces: Generator<Piece | undefined, number | undefin
   }
 }
 
-test('a list is cut into its elements, whatever stands in them', () => {
+test('a list is cut into its elements, whatever they contain', () => {
   const lists = fc.tuple(
     fc.array(fc.jsonValue({ maxDepth: 3 })),
     fc.constantFrom(0, 1, 3),
@@ -41,7 +41,7 @@ test('a list that does not end has no end, and one that is closed wrongly neithe
   assert.deepEqual(cut('[1,]', elementsOf('[1,]')).found, ['1', '']);
 });
 
-test('others get their turns in what is long, and a text without an end is not looked through', () => {
+test('other work gets its turns while long text is cut, and a text without an end is not read through', () => {
   const marks = `[${'[],'.repeat(10_000)}1]`;
   assert.ok(cut(marks, elementsOf(marks)).turns >= 5);
   const empty = '\n'.repeat(50_000);
@@ -52,7 +52,7 @@ test('others get their turns in what is long, and a text without an end is not l
   assert.equal(value.end - value.start, LONGEST_PIECE + 1);
 });
 
-test('lines are told with how many stand before them', () => {
+test('each line comes with the number of lines before it', () => {
   const text = '{}\r\n\n \n[1]';
   const found = [...linesOf(text)].map((piece) => [text.slice(piece!.start, piece!.end).trim(), piece!.line]);
   assert.deepEqual(found, [

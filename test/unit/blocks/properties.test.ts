@@ -8,7 +8,7 @@ import { EffectiveBlocks } from '../../../projections/blocks/effective-blocks.js
 import { RulePrecision } from '../../../projections/blocks/rule-precision.js';
 import type { At, BlockCommand } from '../../../src/blocks/commands.js';
 import { decide, stateOf } from '../../../src/blocks/decide.js';
-import { entryOf } from '../../../src/api/block-entries.js';
+import { entryOf } from '../../../src/api/block-view.js';
 import { REFUSALS } from '../../../src/blocks/events.js';
 import type { BlockEvent, BlockFact, Until } from '../../../src/blocks/events.js';
 import { blockStream } from '../../../src/blocks/events.js';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { BlockJson } from '../../../src/api/shapes.js';
+import type { BlockJson } from '../../../src/api/block-view.js';
 import { whyOf } from '../../../src/cli/block-why.js';
 import { fitting } from '../../../src/cli/io.js';
 

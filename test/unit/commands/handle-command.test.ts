@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { CommandContext, Handled } from '../../../src/commands/handle-command.js';
+import type { CommandContext, Decider, Handled } from '../../../src/commands/handle-command.js';
 import { handleCommand, keptHistories, readHistory } from '../../../src/commands/handle-command.js';
 import { StopgapError } from '../../../src/kernel/errors.js';
 import type { Fact, NewEvent, RecordedEvent } from '../../../src/kernel/events.js';
@@ -49,22 +49,22 @@ const added = (data: number, id = `rival-${data}`): NewEvent => ({
   at: 0,
   by: 'rival',
 });
-const FOLDING = {
+/** Adds where the sum is still below ten. */
+const DECIDER: Decider<number, number, Added> = {
   stream: 's',
   initial: 0,
-  evolve: (sum: number, { data }: RecordedEvent) => sum + (data as number),
+  evolve: (sum, { data }) => sum + (data as number),
+  decide: (data, sum) => (sum >= 10 ? [] : [{ type: 'Added', data }]),
+  version: (_data, { state }) => (state === 0 ? null : state >= 10 ? undefined : state),
 };
 
-/** Adds one where the sum is still below ten. */
 async function addOne(
   store: OneStream,
   context: Partial<CommandContext> = {},
   waited: number[] = [],
 ): Promise<Handled<number, Added>> {
-  const decide = ({ state }: { state: number }): readonly Added[] =>
-    state >= 10 ? [] : [{ type: 'Added', data: 1 }];
   const wait = (span: number) => Promise.resolve(waited.push(span));
-  return handleCommand(store, new ManualClock(), FOLDING, decide, { by: 'test', ...context }, wait);
+  return handleCommand(store, new ManualClock(), DECIDER, 1, { by: 'test', ...context }, wait);
 }
 
 describe('a command', () => {
@@ -85,7 +85,7 @@ describe('a command', () => {
     assert.equal(store.events.length, 1);
   });
 
-  test('counts an event once that stands twice in its stream', async () => {
+  test('counts an event once that its stream holds twice', async () => {
     const store = new OneStream();
     for (const id of ['a', 'a', 'b', 'a']) store.put(added(3, id));
     const { before, position } = await addOne(store);
@@ -144,8 +144,55 @@ describe('a command', () => {
     const decide = (): never => {
       throw refused;
     };
-    const command = handleCommand(new OneStream(), new ManualClock(), FOLDING, decide, { by: 'test' });
+    const forbidding = { ...DECIDER, decide };
+    const command = handleCommand(new OneStream(), new ManualClock(), forbidding, 1, { by: 'test' });
     await assert.rejects(command, refused);
+  });
+});
+
+describe('a command with a precondition', () => {
+  const onVersion = (version: number) => ({
+    precondition: { what: 'the sum', matches: (now: unknown) => now === version },
+  });
+
+  test('is carried out on a version that matches, and refused on another before it is decided', async () => {
+    const store = new OneStream();
+    store.put(added(4));
+    await assert.rejects(addOne(store, onVersion(3)), {
+      code: 'precondition-failed',
+      message: 'the sum has changed since it was read: it is at version 4',
+      details: { version: 4 },
+    });
+    assert.equal((await addOne(store, onVersion(4))).facts.length, 1);
+  });
+
+  test('is refused where there is nothing that could match, whatever matches', async () => {
+    const precondition = { what: 'the sum', matches: () => true };
+    const refusal = { code: 'precondition-failed', details: { version: null } };
+    await assert.rejects(addOne(new OneStream(), { precondition }), refusal);
+  });
+
+  test('succeeds where its change has been made already, by itself or by another', async () => {
+    const store = new OneStream();
+    store.put(added(9));
+    const first = await addOne(store, { ...onVersion(9), seed: 'k' });
+    const again = await addOne(store, { ...onVersion(9), seed: 'k' });
+    assert.deepEqual([first.repeated, again.repeated], [false, true]);
+    assert.deepEqual((await addOne(store, onVersion(9))).facts, []);
+  });
+
+  test('is refused after a lost race that changed the version', async () => {
+    const store = new OneStream();
+    store.put(added(4));
+    let races = 1;
+    store.before = () => {
+      if (races-- > 0) store.put(added(1));
+    };
+    await assert.rejects(addOne(store, onVersion(4)), {
+      code: 'precondition-failed',
+      details: { version: 5 },
+    });
+    assert.equal(store.events.length, 2);
   });
 });
 
@@ -179,7 +226,7 @@ describe('a command that is given twice with one seed', () => {
     assert.equal(outer.facts[0]?.id, inner.facts[0]?.id);
   });
 
-  test('is another one with another seed', async () => {
+  test('is carried out again with another seed', async () => {
     const store = new OneStream();
     await addOne(store, { seed: 'k' });
     assert.equal((await addOne(store, { seed: 'l' })).repeated, false);
@@ -205,7 +252,8 @@ describe('a long stream whose history is kept', () => {
   const long = async () => {
     const store = new OneStream();
     for (const id of ids(200)) store.put(added(1, id));
-    const folding = { ...FOLDING, kept: keptHistories<number>() };
+    const decide = (data: number): readonly Added[] => [{ type: 'Added', data }];
+    const folding = { ...DECIDER, decide, kept: keptHistories<number>() };
     assert.equal((await readHistory(store, folding)).state, 200);
     store.read = 0;
     return { store, folding };
@@ -216,8 +264,7 @@ describe('a long stream whose history is kept', () => {
     for (const id of ['new', 'e199', 'new']) store.put(added(1, id));
     const { state, revision, position } = await readHistory(store, folding);
     assert.deepEqual([state, revision, position, store.read], [201, 202, 203, 4]);
-    const decide = (): readonly Added[] => [{ type: 'Added', data: 1 }];
-    await handleCommand(store, new ManualClock(), folding, decide, { by: 'test' });
+    await handleCommand(store, new ManualClock(), folding, 1, { by: 'test' });
     assert.equal(store.read, 5);
     assert.equal((await readHistory(store, folding)).state, 202);
   });

@@ -1,16 +1,15 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { newId } from '../../../src/runtime/ids.js';
-import { DAY, HOUR, MINUTE, SECOND, formatInstant } from '../../../src/kernel/time.js';
+import { HOUR, MINUTE, SECOND, formatInstant } from '../../../src/kernel/time.js';
 import { sendStream } from '../../../src/sending/events.js';
 import type { AccountState } from '../../../src/api/dependencies.js';
 import type { FailedLogins } from '../../../src/accounts/users.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
 import { ApiServer } from '../../support/api/server.js';
-import { sent as message } from '../../support/sends.js';
 import { changed } from '../../support/store/changed.js';
 
-describe('senders and checks over HTTP', () => {
+describe('checks over HTTP', () => {
   let server: ApiServer;
   before(async () => {
     server = await ApiServer.start();
@@ -40,61 +39,6 @@ describe('senders and checks over HTTP', () => {
     assert.equal(reply.status, 200, reply.text);
     return reply.json;
   };
-
-  test('the busiest come first', async () => {
-    await sent('few@example.com', 3);
-    await sent('many@example.com', 30);
-    await sent('some@example.com', 10);
-    const { json } = await server.get('/api/v1/senders?by=account&count=recipients&limit=2');
-    const found = json.items.map(({ subject, amount }: { subject: { value: string }; amount: number }) => [
-      subject.value,
-      amount,
-    ]);
-    assert.deepEqual(found, [
-      ['many@example.com', 30],
-      ['some@example.com', 10],
-    ]);
-    assert.equal(json.items[0].window, '24h');
-    assert.equal(json.next, null);
-    const uncounted = await server.get('/api/v1/senders?by=ehlo&count=bytes');
-    assert.deepEqual(uncounted.json, { items: [], next: null });
-    assert.equal((await server.get('/api/v1/senders?by=planet')).json.errors[0].field, 'by');
-  });
-
-  test('one sender: windows against limits, sends newest first, blocks so far', async () => {
-    await sent('one@example.com', 4);
-    await sent('one@example.com', 5);
-    const block = await server.block('one@example.com');
-    const { json } = await server.get(`/api/v1/senders/account/${encodeURIComponent('One@EXAMPLE.com')}`);
-    assert.equal(json.subject.value, 'one@example.com');
-    const burst = json.windows.find(({ rule }) => rule === 'burst')!;
-    assert.deepEqual([burst.observed, burst.limit, burst.window], [9, 100, '10m']);
-    assert.equal(json.standing.block.id, block.id);
-    assert.equal(json.standing.proposal, null);
-    assert.deepEqual(
-      json.blocks.map(({ id }) => id),
-      [block.id],
-    );
-    assert.deepEqual(
-      json.sends.items.map(({ data }) => data.recipients),
-      [5, 4],
-    );
-    await server.post(`/api/v1/blocks/${block.id}/release`);
-    const after = await server.get('/api/v1/senders/account/one@example.com');
-    assert.equal(after.json.standing.block, null);
-    const graced = after.json.windows.find(({ rule }) => rule === 'burst')!;
-    assert.deepEqual([graced.observed, graced.limit], [0, 300]);
-  });
-
-  test('a sender that nobody has seen is empty, one that is no sender is 400', async () => {
-    const unseen = await server.get('/api/v1/senders/domain/unseen.example');
-    assert.equal(unseen.status, 200);
-    assert.equal(unseen.json.windows[0].observed, 0);
-    assert.equal(unseen.json.sends.available, false);
-    assert.match(unseen.json.sends.note, /kept by account/);
-    assert.equal((await server.get('/api/v1/senders/ip/300.1.1.1')).json.errors[0].field, 'sender.value');
-    assert.equal((await server.get('/api/v1/senders/planet/x')).json.errors[0].field, 'sender.type');
-  });
 
   /** A refusal as the listener records it. */
   async function refused(account: string, block: string, more: object): Promise<void> {
@@ -283,45 +227,6 @@ describe('senders and checks over HTTP', () => {
     }
   });
 
-  test('a check of a time before the first event says that nothing is known of it', async () => {
-    const { json } = await server.get('/api/v1/rules');
-    const first = json.installedAt;
-    const early = formatInstant(Date.parse(first) - HOUR);
-    const then = await check(`account=early@example.com&at=${early}`);
-    assert.equal(
-      then.sentence,
-      `Nothing is recorded of ${early}: the first event here is of ${first}. Whether this sender was refused is not known.`,
-    );
-    assert.equal(then.refused, false);
-    assert.deepEqual([then.auth.outcome, then.rcpt.outcome], ['not asked', 'not asked']);
-    server.clock.advance(SECOND);
-    const later = await check(`account=early@example.com&at=${first}`);
-    assert.match(later.sentence, /^This sender was not refused/);
-  });
-
-  test('a check of a time of which there are imported events alone says that nothing is known of it', async () => {
-    const other = await ApiServer.start();
-    try {
-      const [account, now] = ['imported@example.com', other.clock.now()];
-      const { type, data } = message(now - 9 * DAY, 0, { account, returnPath: account });
-      const event = { type, data, id: newId(), at: now - 9 * DAY, by: 'system:import' };
-      const { position } = await other.deps.store.append(sendStream(account), [event], 'any');
-      await other.deps.models.reached(position);
-      other.clock.advance(HOUR);
-      const at = (time: number) =>
-        other.get(`/api/v1/check?account=${account}&at=${formatInstant(time)}`).then(({ json }) => json);
-      const then = await at(now - DAY);
-      assert.match(
-        then.sentence,
-        /^Nothing is recorded of \S+: Stopgap began here at \S+, and what there is of before was imported\. Whether this sender was refused is not known\.$/,
-      );
-      assert.deepEqual([then.auth.outcome, then.rcpt.outcome], ['not asked', 'not asked']);
-      assert.match((await at(now + MINUTE)).sentence, /^This sender was not refused/);
-    } finally {
-      await other.stop();
-    }
-  });
-
   test('a check tells what the mail server behind has refused of an account within a day', async () => {
     const other = await ApiServer.start((deps) => ({ ...deps, accountState: () => 'active' }));
     try {
@@ -456,44 +361,6 @@ describe('senders and checks over HTTP', () => {
     }
   });
 
-  test('what has tripped a rule stays in its window, beside what has come since', async () => {
-    const other = await ApiServer.start();
-    try {
-      const source =
-        'version: 1\nrules: [{ id: minute, per: account, count: messages, window: 1m, limit: 8, then: observe }, { id: wide, per: account, count: ehlos, window: 1h, limit: 1, then: observe }]';
-      await other.call('PUT', '/api/v1/rules', { body: { source } });
-      const account = 'nine@example.com';
-      const send = async (ehlo: string): Promise<void> => {
-        const { store, models, clock } = other.deps;
-        const { type, data } = message(clock.now(), 0, { account, returnPath: account, ehlo });
-        const event = { id: newId(), type, data, at: clock.now(), by: 'smtp:test' };
-        const { position } = await store.append(sendStream(account), [event], 'any');
-        await models.reached(position);
-      };
-      const windows = async () =>
-        (await other.get(`/api/v1/check?account=${account}`)).json.windows.map(
-          ({ rule, observed, sinceTrip }) => [rule, observed, sinceTrip],
-        );
-      for (let count = 0; count < 8; count++) await send('pc.example');
-      assert.deepEqual(await windows(), [
-        ['minute', 8, null],
-        ['wide', 1, null],
-      ]);
-      await send('phone.example');
-      assert.deepEqual(await windows(), [
-        ['minute', 9, 0],
-        ['wide', 2, 0],
-      ]);
-      other.clock.advance(2 * SECOND);
-      await send('phone.example');
-      assert.deepEqual((await windows())[0], ['minute', 10, 1]);
-      other.clock.advance(2 * MINUTE);
-      assert.deepEqual((await windows())[0], ['minute', 0, null]);
-    } finally {
-      await other.stop();
-    }
-  });
-
   test('a check names at least one identity, each in its form', async () => {
     for (const [query, field] of [
       ['', 'account'],
@@ -513,7 +380,7 @@ describe('senders and checks over HTTP', () => {
     assert.equal((await check('returnPath=')).refused, false);
   });
 
-  test('who is not refused', async () => {
+  test('a check of a sender that no block covers says that it passes', async () => {
     const verdict = await check('account=fine@example.com&ip=192.0.2.1&ehlo=laptop.example');
     assert.equal(verdict.refused, false);
     assert.match(verdict.sentence, /^This sender is not refused: no block in force covers it\. /);
@@ -567,7 +434,7 @@ describe('senders and checks over HTTP', () => {
     assert.deepEqual(ids.sort(), [account.id, domain.json.id].sort());
   });
 
-  test('evidence and exemptions explain', async () => {
+  test('a check shows evidence, exemptions and windows', async () => {
     await server.trip('spam@example.com', 'block');
     const verdict = await check('account=spam@example.com&ip=10.0.0.1');
     assert.match(
@@ -577,53 +444,6 @@ describe('senders and checks over HTTP', () => {
     assert.deepEqual(
       verdict.exemptions.map(({ id }) => id),
       ['built-in'],
-    );
-  });
-
-  test('a past instant is judged by what was in force then', async () => {
-    const before = server.clock.now();
-    server.clock.advance(MINUTE);
-    const block = await server.block('past@example.com', { duration: '1h' });
-    server.clock.advance(10 * MINUTE);
-    const during = server.clock.now();
-    server.clock.advance(MINUTE);
-    await server.post(`/api/v1/blocks/${block.id}/release`);
-    server.clock.advance(HOUR);
-    const at = (instant: number) => check(`account=past@example.com&at=${formatInstant(instant)}`);
-    assert.equal((await at(before)).refused, false);
-    const then = await at(during);
-    assert.equal(then.refused, true);
-    assert.match(then.sentence, /^This sender was refused: account past@example\.com was blocked/);
-    assert.equal(then.windows, null);
-    const [matching] = then.matching;
-    assert.deepEqual([matching.id, matching.state, matching.endedAt], [block.id, 'active', null]);
-    assert.deepEqual(
-      matching.history.map(({ type }) => type),
-      ['BlockImposed'],
-      'what came later is not told',
-    );
-    assert.deepEqual([then.block.state, then.block.version], ['active', block.version]);
-    assert.equal((await check('account=past@example.com')).refused, false);
-  });
-
-  test('of several blocks at a past instant the one that was then to end last refuses, whichever was released first', async () => {
-    const value = 'past-two@example.com';
-    const long = await server.block(value, { duration: '1h', refusal: 'defer' });
-    const short = await server.block('', { subject: { type: 'address', value }, duration: '2h' });
-    server.clock.advance(MINUTE);
-    await server.call('PATCH', `/api/v1/blocks/${long.id}`, { body: { indefinite: true } });
-    const during = server.clock.now();
-    const now = await check(`account=${value}`);
-    server.clock.advance(MINUTE);
-    await server.post(`/api/v1/blocks/${long.id}/release`);
-    server.clock.advance(MINUTE);
-    await server.post(`/api/v1/blocks/${short.id}/release`);
-    const then = await check(`account=${value}&at=${formatInstant(during)}`);
-    assert.deepEqual([then.block.id, then.block.indefinite], [long.id, true]);
-    assert.equal(then.auth.reply, now.auth.reply);
-    assert.deepEqual(
-      then.matching.map(({ id }) => id),
-      [long.id, short.id],
     );
   });
 

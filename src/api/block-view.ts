@@ -1,0 +1,319 @@
+import { setImmediate } from 'node:timers/promises';
+import { z } from 'zod';
+import type { BlockEntry, HistoryItem } from '../../projections/blocks/block-entry.js';
+import { evolveEntry, isEnded, stateAt, untilAt } from '../../projections/blocks/block-entry.js';
+import type { BlockLedger } from '../../projections/blocks/block-ledger.js';
+import type { BlockRow } from '../../projections/blocks/block-rows.js';
+import type { Evidence } from '../blocks/events.js';
+import { blockStream, isBlockEvent, REFUSALS } from '../blocks/events.js';
+import { effectsOf, fold, NOTHING_YET } from '../blocks/state.js';
+import { StopgapError } from '../kernel/errors.js';
+import type { Instant, Milliseconds } from '../kernel/time.js';
+import { formatDuration, formatInstant } from '../kernel/time.js';
+import type { SenderIdentity, Subject } from '../sending/subjects.js';
+import { DIRECTIONS } from '../sending/subjects.js';
+import type { EventStore } from '../store/port.js';
+import { StoreUnavailable } from '../store/port.js';
+import type { ApiDependencies } from './dependencies.js';
+import {
+  durationShape,
+  instantShape,
+  instantView,
+  leaveOut,
+  position,
+  spanView,
+  subjectShape,
+  subjectView,
+} from './shapes.js';
+
+export const BLOCK_STATES = ['proposed', 'active', 'released', 'expired', 'dismissed', 'lapsed'] as const;
+
+export const evidenceShape = z
+  .object({
+    rule: z.string(),
+    version: z.int().meta({ description: 'Version of the rule set.' }),
+    count: z.string(),
+    window: durationShape,
+    leaveOut,
+    limit: z.number(),
+    observed: z.number(),
+    habit: z
+      .object({
+        typical: z.number(),
+        record: z.number(),
+        weeks: z.int(),
+        learnt: z.boolean(),
+        bound: z
+          .enum(['floor', 'start', 'ceiling'])
+          .optional()
+          .meta({ description: 'Where the limit comes from, if not from these.' }),
+      })
+      .optional()
+      .meta({ description: 'What is usual, where that made the limit: the weekly peaks.' }),
+    signals: z.array(z.string()).optional().meta({ description: 'What else was noticed.' }),
+    firstPosition: position,
+    lastPosition: position,
+    lastAt: instantShape,
+    sentence: z.string(),
+  })
+  .meta({ id: 'Evidence', description: 'The numbers that tripped a rule.' });
+
+const historyShape = z
+  .object({
+    type: z.string().meta({ examples: ['BlockImposed'] }),
+    at: instantShape,
+    by: z.string().meta({ examples: ['admin:alice', 'rule:burst@3', 'system:expiry'] }),
+    position,
+    note: z.string().optional(),
+    until: instantShape.nullable().optional(),
+    falsePositive: z.boolean().optional(),
+    evidence: evidenceShape.optional(),
+  })
+  .meta({ id: 'HistoryItem' });
+
+export const blockShape = z
+  .object({
+    id: z.string(),
+    state: z.enum(BLOCK_STATES),
+    subject: subjectShape,
+    direction: z.enum(DIRECTIONS),
+    description: z.string(),
+    refusal: z.enum(REFUSALS),
+    origin: z.enum(['rule', 'admin']),
+    rule: z.string().nullable(),
+    since: instantShape.nullable().meta({ description: 'When it came into force; null before that.' }),
+    until: instantShape
+      .nullable()
+      .meta({ description: 'When it ends; null while indefinite is true, or before it is in force.' }),
+    indefinite: z.boolean().meta({ description: 'True where it ends only by a release.' }),
+    duration: durationShape.meta({
+      description: 'From since to until; of a proposal how long it would last. Or indefinite.',
+    }),
+    proposedAt: instantShape.nullable(),
+    lapsesAt: instantShape.nullable(),
+    endedAt: instantShape.nullable(),
+    falsePositive: z.boolean(),
+    evidence: evidenceShape.nullable(),
+    follows: z
+      .object({
+        block: z.string().meta({ description: 'Id of what was let go of.' }),
+        state: z.enum(['released', 'dismissed']),
+        at: instantShape,
+        by: z.string().meta({ examples: ['admin:carol'] }),
+        falsePositive: z.boolean(),
+        note: z.string().optional(),
+      })
+      .nullable()
+      .meta({ description: 'What a person decided on this subject within the hour before this began.' }),
+    history: z.array(historyShape),
+    version: z.int().meta({ description: 'What ETag names: changes whenever the block does.' }),
+  })
+  .meta({ id: 'Block' });
+
+export type BlockJson = z.infer<typeof blockShape>;
+type EvidenceJson = z.infer<typeof evidenceShape>;
+type HistoryJson = z.infer<typeof historyShape>;
+
+/** A block as it is at `now`. It has expired or lapsed when its time is over, also before that is recorded. */
+export function blockView(entry: BlockEntry, now: Instant): BlockJson {
+  const { id, subject, direction, description, refusal, origin, rule, falsePositive } = entry;
+  const { evidence, follows, version } = entry;
+  const state = stateAt(entry, now);
+  const due = state === 'expired' ? entry.until : state === 'lapsed' ? entry.lapsesAt : undefined;
+  return {
+    id,
+    state,
+    subject: subjectView(subject),
+    direction,
+    description,
+    refusal,
+    origin,
+    rule: rule ?? null,
+    since: instantView(entry.since),
+    until: instantView(entry.until),
+    indefinite: entry.since === undefined ? entry.duration === null : entry.until === null,
+    duration: spanView(durationOf(entry)),
+    proposedAt: instantView(entry.proposedAt),
+    lapsesAt: instantView(entry.lapsesAt),
+    endedAt: instantView(entry.endedAt ?? due),
+    falsePositive,
+    evidence: evidence === undefined ? null : evidenceView(evidence),
+    follows: follows === undefined ? null : { ...follows, at: formatInstant(follows.at) },
+    history: entry.history.map(historyView),
+    version,
+  };
+}
+
+/** From begin to end; for a proposal, how long the block would last. Null is for ever. */
+function durationOf({ since, until, duration = null }: BlockEntry): Milliseconds | null {
+  if (since === undefined) return duration;
+  return until === null || until === undefined ? null : until - since;
+}
+
+/** A block as it was at an instant at which it was in force. Later changes are left out. */
+export function blockViewAt(entry: BlockEntry, at: Instant): BlockJson {
+  const history = entry.history.filter((item) => item.at <= at);
+  const until = untilAt(entry, at);
+  const evidence = history.findLast((item) => item.evidence !== undefined)?.evidence ?? entry.evidence;
+  const version = history.at(-1)?.position ?? entry.version;
+  const then = { state: 'active', endedAt: undefined, falsePositive: false } as const;
+  return blockView({ ...entry, ...then, until, evidence, history, version }, at);
+}
+
+export function evidenceView(evidence: Evidence): EvidenceJson {
+  const { rule, version, count, limit, observed, firstPosition, lastPosition, sentence } = evidence;
+  const { leaveOut, habit, signals } = evidence;
+  const [window, lastAt] = [formatDuration(evidence.window), formatInstant(evidence.lastAt)];
+  return {
+    rule,
+    version,
+    count,
+    window,
+    ...(leaveOut === undefined ? {} : { leaveOut }),
+    limit,
+    observed,
+    ...(habit === undefined ? {} : { habit }),
+    ...(signals === undefined ? {} : { signals: [...signals] }),
+    firstPosition,
+    lastPosition,
+    lastAt,
+    sentence,
+  };
+}
+
+function historyView({
+  type,
+  at,
+  by,
+  position,
+  note,
+  until,
+  falsePositive,
+  evidence,
+}: HistoryItem): HistoryJson {
+  return {
+    type,
+    at: formatInstant(at),
+    by,
+    position,
+    ...(note === undefined ? {} : { note }),
+    ...(until === undefined ? {} : { until: instantView(until) }),
+    ...(falsePositive === undefined ? {} : { falsePositive }),
+    ...(evidence === undefined ? {} : { evidence: evidenceView(evidence) }),
+  };
+}
+
+type Sources = Pick<ApiDependencies, 'models' | 'store'>;
+
+/** Entries that are read from the store side by side. */
+const AT_ONCE = 50;
+
+/**
+ * Finds a block or proposal by any of its ids. The store has those that ended long ago.
+ *
+ * @throws StopgapError `not-found`; StoreUnavailable
+ */
+export async function entryOf(sources: Sources, id: string): Promise<BlockEntry> {
+  const { ledger } = sources.models;
+  const row = ledger.rows.find(ledger.nameOf(id));
+  if (row === undefined) throw new StopgapError('not-found', `there is no block ${id.slice(0, 100)}`);
+  return (await entriesOf(sources, [row]))[0]!;
+}
+
+/** The entries of some rows, in their order. @throws StoreUnavailable */
+export async function entriesOf(
+  { models: { ledger }, store }: Sources,
+  rows: readonly number[],
+): Promise<readonly BlockEntry[]> {
+  const entries: BlockEntry[] = [];
+  for (let first = 0; first < rows.length; first += AT_ONCE) {
+    if (first > 0) await setImmediate();
+    const reads = rows.slice(first, first + AT_ONCE).map(async (number) => {
+      const row = ledger.rows.at(number);
+      return ledger.get(row.id) ?? (await readEnded(store, ledger, row));
+    });
+    entries.push(...(await Promise.all(reads)));
+  }
+  return entries;
+}
+
+/** The newest blocks and proposals of just this subject. @throws StoreUnavailable */
+export async function latestOf(
+  sources: Sources,
+  subject: Subject,
+  limit: number,
+): Promise<readonly BlockEntry[]> {
+  const rows: number[] = [];
+  for (const row of sources.models.ledger.rows.on(subject)) {
+    if (rows.length === limit) break;
+    rows.push(row);
+  }
+  return entriesOf(sources, rows);
+}
+
+/**
+ * The blocks that refused a sender at an instant. The first is the one that was to end last then: it made the refusal.
+ *
+ * @throws StoreUnavailable
+ */
+export async function entriesInForce(
+  sources: Sources,
+  sender: SenderIdentity,
+  at: Instant,
+): Promise<readonly BlockEntry[]> {
+  const { rows } = sources.models.ledger;
+  const entries = await entriesOf(
+    sources,
+    rows.inForce(sender, at).map((id) => rows.find(id)!),
+  );
+  // The actual ends could give another order, since a release ends a block before its time.
+  const ends = new Map(entries.map((entry) => [entry.id, untilAt(entry, at) ?? Infinity]));
+  return [...entries].sort(({ id: a }, { id: b }) =>
+    ends.get(a) === ends.get(b) ? 0 : ends.get(b)! - ends.get(a)!,
+  );
+}
+
+/** The proposals that wait and cover a sender, the newest first. @throws StoreUnavailable */
+export async function entriesWaiting(
+  sources: Sources,
+  sender: SenderIdentity,
+  at: Instant,
+): Promise<readonly BlockEntry[]> {
+  const { rows } = sources.models.ledger;
+  return entriesOf(
+    sources,
+    rows.waiting(sender, at).map((id) => rows.find(id)!),
+  );
+}
+
+/** Folds the events of a block that has ended, with the ids that were known when each event was new. */
+async function readEnded(
+  store: Pick<EventStore, 'readStream'>,
+  ledger: BlockLedger,
+  { id, subject, begin, revision, events, follows }: BlockRow,
+): Promise<BlockEntry> {
+  // Blocks that began before this one had ended when it began. Later ones were not known.
+  const isEarlier = (other: string): boolean => {
+    const row = ledger.rows.find(other);
+    return row !== undefined && ledger.rows.at(row).begin < begin;
+  };
+  const earlierName = (alias: string): string | undefined => {
+    const name = ledger.nameOf(alias);
+    return isEarlier(name) ? name : undefined;
+  };
+  const seen = new Set<string>();
+  let [standing, entry]: [typeof NOTHING_YET, BlockEntry | undefined] = [NOTHING_YET, undefined];
+  for await (const event of store.readStream(blockStream(subject), { from: revision, limit: events })) {
+    if (!isBlockEvent(event) || seen.has(event.id)) continue;
+    seen.add(event.id);
+    const { block, proposal, aliases: learnt } = standing;
+    const aliases = { get: (alias: string) => learnt.get(alias) ?? earlierName(alias) };
+    for (const effect of effectsOf({ block, proposal, ended: { has: isEarlier }, aliases }, event)) {
+      standing = fold(standing, effect);
+      if ('block' in effect.data && effect.data.block === id) entry = evolveEntry(entry, effect, follows);
+    }
+  }
+  if (entry === undefined || !isEnded(entry))
+    throw new StoreUnavailable('the store does not hold what it held: it is being followed anew');
+  return entry;
+}

@@ -1,0 +1,331 @@
+import { z } from 'zod';
+import { SeenIds } from '../../projections/blocks/seen-ids.js';
+import type { FailedLogins } from '../accounts/users.js';
+import type { Instant } from '../kernel/time.js';
+import { DAY, formatDuration, formatInstant, HOUR, MINUTE, SECOND } from '../kernel/time.js';
+import { nameOf } from '../rules/explain.js';
+import type { MessageRefused, RecipientsRefused } from '../sending/events.js';
+import { RULES_STREAM } from '../rules/model.js';
+import { sendStream } from '../sending/events.js';
+import type { MailDirection, SenderIdentity, Subject } from '../sending/subjects.js';
+import { NOT_YOUR_ADDRESS, replyLine } from '../smtp/replies.js';
+import type { RecordedEvent } from '../kernel/events.js';
+import type { EventStore, ReadStreamOptions } from '../store/port.js';
+import { StoreUnavailable } from '../store/port.js';
+import type { BlockJson } from './block-view.js';
+import type { AccountState, ApiDependencies } from './dependencies.js';
+
+export const failedLoginsShape = z
+  .object({
+    failed: z.int().meta({ description: 'With a wrong password.' }),
+    putOff: z
+      .int()
+      .meta({ description: 'With 454, untried: too many logins from their network had failed.' }),
+    since: z.string().meta({ description: 'When the first of them was.' }),
+    at: z.string().meta({ description: 'When the last one was.' }),
+    network: z.string().meta({ description: 'The client network that the last one came from.' }),
+  })
+  .nullable()
+  .meta({
+    description:
+      'Logins of this account that failed for no block, until an hour passes without one; null where there are none, of a past instant, of an account that does not exist, and from a process without the role smtp.',
+  });
+
+/** What stops an account now, apart from blocks. */
+interface AccountTrouble {
+  readonly state: AccountState | undefined;
+  /** A sentence that says why it cannot log in. */
+  readonly hasNoLogin: string | undefined;
+  /** A sentence, where nothing is known of logins and return paths. */
+  readonly unsure: string | undefined;
+  readonly failed: FailedLogins | undefined;
+  /** MAIL FROM: undefined where no account and return path are named, or it is not known. */
+  readonly mail: 'passes' | 'refused' | undefined;
+}
+
+/** What this process knows of an account apart from blocks. It knows nothing of the past. */
+export function troubleOf(
+  { accountState, failedLogins, maySend }: ApiDependencies,
+  { account, address, direction }: SenderIdentity,
+  isPast: boolean,
+): AccountTrouble {
+  if (isPast || account === undefined || direction === 'inbound')
+    return { state: undefined, hasNoLogin: undefined, unsure: undefined, failed: undefined, mail: undefined };
+  const state = accountState?.(account);
+  const isAllowed = address === undefined || address === '' ? undefined : maySend?.(account, address);
+  return {
+    state,
+    hasNoLogin: state === undefined || state === 'active' ? undefined : withoutLogin(account, state),
+    unsure: accountState === undefined ? NOT_KNOWN : undefined,
+    failed: failedLogins?.(account),
+    mail: isAllowed === undefined ? undefined : isAllowed ? 'passes' : 'refused',
+  };
+}
+
+export const MAIL_REFUSED = replyLine(NOT_YOUR_ADDRESS);
+
+export function notItsAddress({ account, address }: SenderIdentity): string {
+  return `The account ${account} may not use the return path ${address} (smtp.senders): MAIL FROM is refused.`;
+}
+
+const NOT_KNOWN =
+  'Whether there is such an account, whether its password is right and which return paths it may use is not known here: this process has no users file, since it has not the role smtp. The SMTP nodes know.';
+
+function withoutLogin(account: string, state: AccountState): string {
+  return state === 'unknown'
+    ? `There is no such account: ${account} is not in the users file, and its logins fail as with a wrong password.`
+    : `The account ${account} is disabled: its logins fail as with a wrong password.`;
+}
+
+/** An account that is not blocked has a problem all the same where its program has a wrong password. */
+export function failedSentence({ failed, putOff, since, at, network }: FailedLogins): string {
+  const [first, last] = [formatInstant(since), formatInstant(at)];
+  const times = (count: number): string => (count === 1 ? '1 login of it' : `${count} logins of it`);
+  const when = failed + putOff === 1 ? `at ${last}` : `since ${first}, the last at ${last}`;
+  const what = [
+    ...(failed === 0 ? [] : [`${times(failed)} failed with a wrong password`]),
+    ...(putOff === 0
+      ? []
+      : [
+          `${times(putOff)} ${putOff === 1 ? 'was' : 'were'} put off (454), since too many from that network had failed`,
+        ]),
+  ];
+  return `${what.join(', and ')}: ${when} from ${network}.`;
+}
+
+export function failedView(failed: FailedLogins | undefined): z.infer<typeof failedLoginsShape> {
+  if (failed === undefined) return null;
+  return { ...failed, since: formatInstant(failed.since), at: formatInstant(failed.at) };
+}
+
+/** Why rules act on nobody now, or do less than they say, whatever is counted. */
+export function heldBack({ models, clock }: Pick<ApiDependencies, 'models' | 'clock'>): readonly string[] {
+  const { sendVolume, automaticBlocks } = models;
+  const { mode, maxAutomaticBlocks } = sendVolume.rules;
+  if (mode === 'observe') return ['Rules only observe now (mode: observe): none of them blocks or proposes.'];
+  const { max, window } = maxAutomaticBlocks;
+  return automaticBlocks.breakers
+    .filter((breaker) => automaticBlocks.within(breaker, window, clock.now()) >= max)
+    .map(
+      (breaker) =>
+        `The circuit breaker "${breaker}" is open: such blocks are only proposed below five times the limit.`,
+    );
+}
+
+/** What puts off everybody's mail now, or makes this answer out of date. */
+export function outages(deps: ApiDependencies, direction: MailDirection): readonly string[] {
+  const { store } = deps.health();
+  const relay = deps.upstreamState?.(direction);
+  return [
+    ...(relay === 'failing'
+      ? [
+          'The mail server behind does not answer now: until it does, recipients of everybody are put off (451).',
+        ]
+      : []),
+    ...(store === 'failing'
+      ? [
+          deps.hasOutboxes === true
+            ? 'The store does not answer now: SMTP nodes go on taking mail as long as their outboxes have room, and what is said here may be out of date.'
+            : 'The store takes no events now: until it does, messages of everybody are put off (451).',
+        ]
+      : []),
+  ];
+}
+
+/** How many events of an account are read. */
+const EVENTS_READ = 100;
+/** How far events of a stream may be from the order in which they happened. */
+const OUT_OF_ORDER = MINUTE;
+
+export const refusalShape = z.object({
+  at: z.string(),
+  stage: z.enum(['auth', 'rcpt', 'data']),
+  block: z.string(),
+  reply: z.string(),
+  returnPath: z.string().nullable(),
+  ehlo: z.string().nullable(),
+  ip: z.string().nullable(),
+  count: z.int().meta({ description: 'How many it stands for.' }),
+});
+
+export type RefusalJson = z.infer<typeof refusalShape>;
+
+export const behindShape = z
+  .object({
+    count: z.int().meta({ description: 'Recipients.' }),
+    at: z.string().meta({ description: 'When the last one was refused.' }),
+    code: z.int().meta({ description: 'What the mail server answered then.' }),
+  })
+  .nullable()
+  .meta({
+    description:
+      'What the mail server behind refused of this account within a day, among its last events; null where nothing was, no account is named, or the store cannot be read now.',
+  });
+type Behind = z.infer<typeof behindShape>;
+
+/** What the store has of an account. */
+interface Recorded {
+  /** Refusals of ours, newest first. */
+  readonly refusals: readonly RefusalJson[];
+  readonly behind: Behind;
+}
+
+/** What was refused of an account lately; undefined without one, or where the store cannot be read. */
+export async function recordedOf(
+  { store }: ApiDependencies,
+  { account, direction }: SenderIdentity,
+  at: Instant,
+): Promise<Recorded | undefined> {
+  if (account === undefined) return undefined;
+  const refusals: RefusalJson[] = [];
+  let behind: NonNullable<Behind> | undefined;
+  const seen = new SeenIds();
+  try {
+    const stream = sendStream(account);
+    const from = await lastUpTo(store, stream, at + OUT_OF_ORDER);
+    if (from === undefined) return { refusals, behind: null };
+    for await (const event of store.readStream(stream, {
+      direction: 'backwards',
+      from,
+      limit: EVENTS_READ,
+    })) {
+      if (event.at > at || !seen.isNew(event.id)) continue;
+      const { type, data } = event;
+      if ((data as { readonly direction?: unknown }).direction !== direction) continue;
+      if (type === 'MessageRefused') {
+        const {
+          stage,
+          block,
+          reply,
+          returnPath = null,
+          ehlo = null,
+          ip = null,
+          count,
+        } = data as MessageRefused;
+        refusals.push({ at: formatInstant(event.at), stage, block, reply, returnPath, ehlo, ip, count });
+      } else if (type === 'RecipientsRefused' && at - event.at <= DAY) {
+        const { count, code } = data as RecipientsRefused;
+        behind = { code, at: formatInstant(event.at), ...behind, count: count + (behind?.count ?? 0) };
+      }
+    }
+  } catch (thrown) {
+    // The verdict comes from memory and does not need these.
+    if (!(thrown instanceof StoreUnavailable)) throw thrown;
+    return undefined;
+  }
+  return { refusals, behind: behind ?? null };
+}
+
+/** Before when nothing is known of refusals. */
+interface Beginning {
+  readonly at: Instant;
+  /** Whether there are events of before, which another program has recorded. */
+  readonly isImported: boolean;
+}
+
+/** Since when Stopgap has been in the way of mail: every start puts rules in force first, and no import does. */
+export async function beginningOf({ store, models }: ApiDependencies): Promise<Beginning | undefined> {
+  const first = models.sendVolume.installedAt;
+  try {
+    for await (const { at } of store.readStream(RULES_STREAM, { limit: 1 }))
+      if (first !== undefined && at > first) return { at, isImported: true };
+  } catch (thrown) {
+    if (!(thrown instanceof StoreUnavailable)) throw thrown;
+  }
+  return first === undefined ? undefined : { at: first, isImported: false };
+}
+
+/**
+ * The revision of the last event that had happened by an instant, found by halving: an account that sends much may have
+ * thousands of events since. Undefined where there is none.
+ */
+async function lastUpTo(
+  store: Pick<EventStore, 'readStream'>,
+  stream: string,
+  at: Instant,
+): Promise<number | undefined> {
+  const one = async (options: ReadStreamOptions): Promise<RecordedEvent | undefined> => {
+    for await (const event of store.readStream(stream, { ...options, limit: 1 })) return event;
+    return undefined;
+  };
+  const newest = await one({ direction: 'backwards' });
+  if (newest === undefined || newest.at <= at) return newest?.revision;
+  const oldest = await one({});
+  if (oldest === undefined || oldest.at > at) return undefined;
+  let [low, high] = [oldest.revision, newest.revision];
+  while (high - low > 1) {
+    const middle = Math.floor((low + high) / 2);
+    const event = await one({ direction: 'backwards', from: middle });
+    // What is between may be gone: events end by their age.
+    if (event === undefined || event.at <= at) low = middle;
+    else high = event.revision;
+  }
+  return low;
+}
+
+export function behindSentence({ count, at, code }: NonNullable<Behind>): string {
+  const recipients = count === 1 ? '1 recipient' : `${count} recipients`;
+  return `The mail server behind has refused ${recipients} of it within a day, the last at ${at} with ${code}.`;
+}
+
+export interface Refusing {
+  readonly block: BlockJson;
+  readonly subject: Subject;
+}
+
+interface CameAs {
+  readonly at: string;
+  readonly stage: 'auth' | 'rcpt' | 'data';
+  readonly ip: string | null;
+  readonly ehlo: string | null;
+}
+
+/** @param begins undefined where there is no event */
+export function refusalSentence(
+  refusing: Refusing | undefined,
+  at: Instant,
+  isPast: boolean,
+  begins: Beginning | undefined,
+): string {
+  const verb = isPast ? 'was' : 'is';
+  if (refusing === undefined) {
+    if (isPast && begins !== undefined && at < begins.at) return nothingKnown(at, begins);
+    return `This sender ${verb} not refused: no block ${isPast ? `in force at ${formatInstant(at)}` : 'in force'} covers it.`;
+  }
+  const { block, subject } = refusing;
+  const ends = block.until === null ? 'until it is released' : until(block.until, at);
+  const whose = block.origin === 'rule' ? `by rule "${block.rule ?? '?'}"` : 'by an administrator';
+  const given = block.description === '' ? '' : `The reason given: ${ended(block.description)}`;
+  const why = block.evidence?.sentence ?? given;
+  return `This sender ${verb} refused: ${lowerFirst(nameOf(subject))} ${verb} blocked ${whose} ${ends}. ${why}`.trim();
+}
+
+function nothingKnown(at: Instant, begins: Beginning): string {
+  const why = begins.isImported
+    ? `Stopgap began here at ${formatInstant(begins.at)}, and what there is of before was imported`
+    : `the first event here is of ${formatInstant(begins.at)}`;
+  return `Nothing is recorded of ${formatInstant(at)}: ${why}. Whether this sender was refused is not known.`;
+}
+
+function ended(text: string): string {
+  return /[.!?…]$/.test(text) ? text : `${text}.`;
+}
+
+function until(end: string, at: Instant): string {
+  const left = Date.parse(end) - at;
+  // Seconds do not matter where hours are left.
+  const unit = left > HOUR ? MINUTE : SECOND;
+  const rounded = Math.max(1, Math.round(left / unit)) * unit;
+  return left > 0 ? `until ${end} (for another ${formatDuration(rounded)})` : `until ${end}`;
+}
+
+function lowerFirst(text: string): string {
+  return /^(EHLO|IP)/.test(text) ? text : text.charAt(0).toLowerCase() + text.slice(1);
+}
+
+/** The address or EHLO name from which the account was refused before. */
+export function cameAs({ at, stage, ip, ehlo }: CameAs): string {
+  const where = [...(ip === null ? [] : [`from ${ip}`]), ...(ehlo === null ? [] : [`as ${ehlo}`])];
+  const when = { auth: 'at AUTH', rcpt: 'at RCPT TO', data: 'after DATA' }[stage];
+  return `It was refused ${when} at ${at}${where.length === 0 ? '' : `, when it came ${where.join(' ')}`}.`;
+}

@@ -1,0 +1,107 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { newId } from '../../../src/runtime/ids.js';
+import { DAY, HOUR, MINUTE, SECOND, formatInstant } from '../../../src/kernel/time.js';
+import { sendStream } from '../../../src/sending/events.js';
+import { sent as message } from '../../support/sends.js';
+import { ApiServer } from '../../support/api/server.js';
+
+describe('checks of a past instant over HTTP', () => {
+  let server: ApiServer;
+  before(async () => {
+    server = await ApiServer.start();
+  });
+  after(() => server.stop());
+
+  const check = async (query: string) => {
+    const reply = await server.get(`/api/v1/check?${query}`, { role: 'viewer' });
+    assert.equal(reply.status, 200, reply.text);
+    return reply.json;
+  };
+
+  test('a check of a time before the first event says that nothing is known of it', async () => {
+    const { json } = await server.get('/api/v1/rules');
+    const first = json.installedAt;
+    const early = formatInstant(Date.parse(first) - HOUR);
+    const then = await check(`account=early@example.com&at=${early}`);
+    assert.equal(
+      then.sentence,
+      `Nothing is recorded of ${early}: the first event here is of ${first}. Whether this sender was refused is not known.`,
+    );
+    assert.equal(then.refused, false);
+    assert.deepEqual([then.auth.outcome, then.rcpt.outcome], ['not asked', 'not asked']);
+    server.clock.advance(SECOND);
+    const later = await check(`account=early@example.com&at=${first}`);
+    assert.match(later.sentence, /^This sender was not refused/);
+  });
+
+  test('a check of a time of which there are imported events alone says that nothing is known of it', async () => {
+    const other = await ApiServer.start();
+    try {
+      const [account, now] = ['imported@example.com', other.clock.now()];
+      const { type, data } = message(now - 9 * DAY, 0, { account, returnPath: account });
+      const event = { type, data, id: newId(), at: now - 9 * DAY, by: 'system:import' };
+      const { position } = await other.deps.store.append(sendStream(account), [event], 'any');
+      await other.deps.models.reached(position);
+      other.clock.advance(HOUR);
+      const at = (time: number) =>
+        other.get(`/api/v1/check?account=${account}&at=${formatInstant(time)}`).then(({ json }) => json);
+      const then = await at(now - DAY);
+      assert.match(
+        then.sentence,
+        /^Nothing is recorded of \S+: Stopgap began here at \S+, and what there is of before was imported\. Whether this sender was refused is not known\.$/,
+      );
+      assert.deepEqual([then.auth.outcome, then.rcpt.outcome], ['not asked', 'not asked']);
+      assert.match((await at(now + MINUTE)).sentence, /^This sender was not refused/);
+    } finally {
+      await other.stop();
+    }
+  });
+
+  test('a past instant is judged by what was in force then', async () => {
+    const before = server.clock.now();
+    server.clock.advance(MINUTE);
+    const block = await server.block('past@example.com', { duration: '1h' });
+    server.clock.advance(10 * MINUTE);
+    const during = server.clock.now();
+    server.clock.advance(MINUTE);
+    await server.post(`/api/v1/blocks/${block.id}/release`);
+    server.clock.advance(HOUR);
+    const at = (instant: number) => check(`account=past@example.com&at=${formatInstant(instant)}`);
+    assert.equal((await at(before)).refused, false);
+    const then = await at(during);
+    assert.equal(then.refused, true);
+    assert.match(then.sentence, /^This sender was refused: account past@example\.com was blocked/);
+    assert.equal(then.windows, null);
+    const [matching] = then.matching;
+    assert.deepEqual([matching.id, matching.state, matching.endedAt], [block.id, 'active', null]);
+    assert.deepEqual(
+      matching.history.map(({ type }) => type),
+      ['BlockImposed'],
+      'what came later is not told',
+    );
+    assert.deepEqual([then.block.state, then.block.version], ['active', block.version]);
+    assert.equal((await check('account=past@example.com')).refused, false);
+  });
+
+  test('of several blocks at a past instant the one that was then to end last refuses, whichever was released first', async () => {
+    const value = 'past-two@example.com';
+    const long = await server.block(value, { duration: '1h', refusal: 'defer' });
+    const short = await server.block('', { subject: { type: 'address', value }, duration: '2h' });
+    server.clock.advance(MINUTE);
+    await server.call('PATCH', `/api/v1/blocks/${long.id}`, { body: { indefinite: true } });
+    const during = server.clock.now();
+    const now = await check(`account=${value}`);
+    server.clock.advance(MINUTE);
+    await server.post(`/api/v1/blocks/${long.id}/release`);
+    server.clock.advance(MINUTE);
+    await server.post(`/api/v1/blocks/${short.id}/release`);
+    const then = await check(`account=${value}&at=${formatInstant(during)}`);
+    assert.deepEqual([then.block.id, then.block.indefinite], [long.id, true]);
+    assert.equal(then.auth.reply, now.auth.reply);
+    assert.deepEqual(
+      then.matching.map(({ id }) => id),
+      [long.id, short.id],
+    );
+  });
+});
