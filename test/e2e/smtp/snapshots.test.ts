@@ -8,6 +8,7 @@ import { StoreUnavailable } from '../../../src/store/port.js';
 import { ManualClock } from '../../support/manual-clock.js';
 import { eventually } from '../../support/smtp/eventually.js';
 import { ALICE, Stopgap } from '../../support/smtp/stopgap.js';
+import { changed } from '../../support/store/changed.js';
 
 const FROM_SNAPSHOT = 'start from a snapshot';
 const SOFT = /^451 4\.3\.2 /;
@@ -70,12 +71,11 @@ test('what tripped before a snapshot and could not be recorded is blocked after 
   const stopgap = await Stopgap.start(t, {
     throughStore: (store) => {
       const append = store.append.bind(store);
-      return Object.assign(Object.create(store) as typeof store, {
+      return changed(store, {
         append: (...args: Parameters<typeof append>) =>
           broken && args[0].startsWith('block-')
             ? Promise.reject(new StoreUnavailable('broken'))
             : append(...args),
-        close: () => store.close(),
       });
     },
   });

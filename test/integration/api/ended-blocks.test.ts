@@ -2,10 +2,10 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { MINUTE, formatInstant } from '../../../src/kernel/time.js';
 import { ReadModels } from '../../../src/detector/read-models.js';
-import type { EventStore } from '../../../src/store/port.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
 import type { Answered } from '../../support/api/answered.js';
 import { ApiServer } from '../../support/api/server.js';
+import { changed } from '../../support/store/changed.js';
 
 const VALUE = 'anna@example.com';
 
@@ -23,11 +23,12 @@ describe('blocks that have ended and left memory', () => {
       { endedKept: 1 },
     );
     server = await ApiServer.start((deps) => {
-      const store = Object.create(deps.store) as EventStore;
-      store.readStream = (...asked) => {
-        if (isAway) throw new StoreUnavailable('the store is away');
-        return deps.store.readStream(...asked);
-      };
+      const store = changed(deps.store, {
+        readStream: (...asked) => {
+          if (isAway) throw new StoreUnavailable('the store is away');
+          return deps.store.readStream(...asked);
+        },
+      });
       return { ...deps, models, store };
     });
     await models.follow(server.deps.store);

@@ -5,10 +5,10 @@ import { overrideDetailShape, overrideShape } from '../../../src/api/overrides.j
 import { HOUR, formatInstant } from '../../../src/kernel/time.js';
 import { OverrideCommandHandler } from '../../../src/commands/override-commands.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
-import type { EventStore } from '../../../src/store/port.js';
 import { ApiServer } from '../../support/api/server.js';
 import type { Call, Reply } from '../../support/api/server.js';
 import { RULES, account, domain } from '../../support/overrides.js';
+import { changed } from '../../support/store/changed.js';
 
 const OVERRIDES = '/api/v1/overrides';
 
@@ -381,11 +381,12 @@ describe('many overrides in one request', () => {
   test('where the store fails half-way, the same request again does the rest and answers for all', async () => {
     let left = Infinity;
     const failing = await ApiServer.start((deps) => {
-      const store: EventStore = Object.create(deps.store) as EventStore;
-      store.append = (stream, events, expected) => {
-        if (stream.startsWith('override-') && left-- <= 0) throw new StoreUnavailable('away');
-        return deps.store.append(stream, events, expected);
-      };
+      const store = changed(deps.store, {
+        append: (stream, events, expected) => {
+          if (stream.startsWith('override-') && left-- <= 0) throw new StoreUnavailable('away');
+          return deps.store.append(stream, events, expected);
+        },
+      });
       return { ...deps, store };
     });
     try {

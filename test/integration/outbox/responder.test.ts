@@ -244,7 +244,7 @@ test('of two detectors the slower one keeps refusing until it has folded the blo
   const fast = await detect(store, clock);
   // Its feed stops short of the block, as that of a distant store may.
   let held: (() => void) | undefined;
-  const lagging: EventStore = Object.assign(Object.create(store) as EventStore, {
+  const lagging: EventStore = changed(store, {
     subscribe: ((options, handler) =>
       store.subscribe(options, async (event) => {
         if (event.type === 'BlockImposed') await new Promise<void>((resolve) => (held = resolve));
@@ -274,7 +274,7 @@ test('of two detectors the slower one keeps refusing until it has folded the blo
 test('a fault that is not the store’s does not hold up the verdicts behind it', async (t) => {
   const { clock, store, send, imposed } = await stage(t);
   const broken = 'block-account:alice@example.com';
-  const faulty: EventStore = Object.assign(Object.create(store) as EventStore, {
+  const faulty: EventStore = changed(store, {
     readStream: ((stream, options) => {
       if (stream === broken) throw new TypeError('a bug');
       return store.readStream(stream, options);
@@ -293,7 +293,7 @@ test('a fault that is not the store’s does not hold up the verdicts behind it'
 test('while the store takes nothing a verdict is tried until it does', async (t) => {
   const { clock, store, send, imposed } = await stage(t);
   let failures = 10;
-  const away: EventStore = Object.assign(Object.create(store) as EventStore, {
+  const away: EventStore = changed(store, {
     append: ((stream, events, expected) =>
       failures-- > 0 && stream.startsWith('block-')
         ? Promise.reject(new StoreUnavailable('away'))

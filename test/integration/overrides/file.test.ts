@@ -16,6 +16,7 @@ import { openSqliteStore } from '../../../src/store/sqlite/index.js';
 import { ManualClock } from '../../support/manual-clock.js';
 import { account } from '../../support/overrides.js';
 import { temporaryDirectory } from '../../unit/config/helpers.js';
+import { changed } from '../../support/store/changed.js';
 
 const fileOf = (...entries: readonly string[]) => `version: 1\noverrides: [${entries.join(',')}]\n`;
 const entry = (name: string, more: string) =>
@@ -171,12 +172,12 @@ test('an entry whose time is over keeps nobody from starting, and is cleared awa
 test('changes that the store does not take are tried again', async (context) => {
   let away = false;
   const world = await begin(context, fileOf(), (store) => {
-    const failing = Object.create(store) as EventStore;
-    failing.append = (...given) => {
-      if (away) throw new StoreUnavailable('away');
-      return store.append(...given);
-    };
-    return failing;
+    return changed(store, {
+      append: (...given) => {
+        if (away) throw new StoreUnavailable('away');
+        return store.append(...given);
+      },
+    });
   });
   away = true;
   await world.write(fileOf(entry('a', 'factor: 2')));
