@@ -3,7 +3,7 @@ import { rm } from 'node:fs/promises';
 import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import type { Config } from './config/types.js';
+import type { Config } from './config/schema.js';
 import type { BullWork } from './expiry/bullmq/index.js';
 import { openBullWork } from './expiry/bullmq/index.js';
 import { Timers } from './expiry/timers.js';

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import type { LogLevel } from '../config/types.js';
-import { LOG_LEVELS } from '../config/types.js';
+import type { LogLevel } from '../config/schema.js';
+import { LOG_LEVELS } from '../config/values.js';
 import type { Component } from '../log/levels.js';
 import { COMPONENTS } from '../log/levels.js';
 import type { ApiDependencies } from './dependencies.js';

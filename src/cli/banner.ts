@@ -1,7 +1,7 @@
 import path from 'node:path';
 import type { RunningApp } from '../app.js';
-import { relaysOf } from '../config/relay.js';
-import type { LoadedConfig } from '../config/types.js';
+import { relaysOf } from '../config/schema.js';
+import type { LoadedConfig } from '../config.js';
 
 /** What listens where, and what to try next. */
 export function banner({ config, evaluation: evaluating, file }: LoadedConfig, app: RunningApp): string {

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import { Option } from 'commander';
 import type { LogLevelsJson, LogLinesJson } from '../api/log.js';
-import { LOG_LEVELS } from '../config/types.js';
+import { LOG_LEVELS } from '../config/values.js';
 import { isThere } from '../accounts/file-fault.js';
 import { StopgapError } from '../kernel/errors.js';
 import { openLogKey } from '../log/key.js';

@@ -4,7 +4,7 @@ import type { Command } from 'commander';
 import type { RulesJson } from '../api/shapes.js';
 import { parseRules } from '../rules/parse.js';
 import { ConfigError } from '../config.js';
-import { geoDataOf } from '../config/geo-data.js';
+import { geoDataOf } from '../config/schema.js';
 import { StopgapError } from '../kernel/errors.js';
 import { DEFAULT_RULES } from '../rules/defaults.js';
 import { forgeable } from '../rules/forgeable.js';

@@ -4,7 +4,7 @@ import { readIfThere, writePrivateFile } from '../accounts/private-file.js';
 import { addToken, newToken, readTokens } from '../accounts/tokens.js';
 import { addUser, readUsers } from '../accounts/users.js';
 import type { Instant } from '../kernel/time.js';
-import type { Config } from './types.js';
+import type { Config } from './schema.js';
 
 export const DEMO_ACCOUNT = 'demo@example.com';
 export const DEMO_TOKEN = 'demo';

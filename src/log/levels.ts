@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import type { LogLevel } from '../config/types.js';
+import type { LogLevel } from '../config/schema.js';
 
 export const COMPONENTS = [
   'app',

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import { pino } from 'pino';
 import { fileFault } from '../accounts/file-fault.js';
-import type { LogSettings } from '../config/types.js';
+import type { LogSettings } from '../config/schema.js';
 import { StopgapError } from '../kernel/errors.js';
 import { escaped } from '../kernel/printable.js';
 import { openLogKey } from './key.js';

@@ -6,8 +6,9 @@ import type {
   SMTPServerSession,
 } from 'smtp-server';
 import { isEntitled, maySend } from '../accounts/senders.js';
-import { formatListen } from '../config/types.js';
-import type { ConnectionLimits, ListenAddress, TlsMode } from '../config/types.js';
+import { formatListen } from '../config/values.js';
+import type { ConnectionLimits, TlsMode } from '../config/schema.js';
+import type { ListenAddress } from '../config/values.js';
 import { messageOf } from '../kernel/errors.js';
 import { formatInstant } from '../kernel/time.js';
 import type { Milliseconds } from '../kernel/time.js';

@@ -3,7 +3,7 @@ import { PasswordChecker } from '../accounts/passwords.js';
 import { maySend } from '../accounts/senders.js';
 import type { UserTable } from '../accounts/users.js';
 import type { WatchedFile } from '../accounts/watched-file.js';
-import type { Config } from '../config/types.js';
+import type { Config } from '../config/schema.js';
 import { Geoip } from '../geoip/geoip.js';
 import type { AlarmClock } from '../kernel/time.js';
 import type { LogLevels } from '../log/levels.js';

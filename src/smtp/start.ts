@@ -1,6 +1,7 @@
 import path from 'node:path';
-import { formatListen, listenFault } from '../config/types.js';
-import type { Config, ListenAddress, RelaySettings, TlsSettings } from '../config/types.js';
+import { formatListen, listenFault } from '../config/values.js';
+import type { Config, TlsSettings } from '../config/schema.js';
+import type { ListenAddress, RelaySettings } from '../config/values.js';
 import type { SmtpContext } from './context.js';
 import type { ListenerSettings } from './listener.js';
 import { SmtpListener } from './listener.js';

@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
-import { relaysOf } from '../config/relay.js';
-import type { Config, RelaySettings } from '../config/types.js';
+import { relaysOf } from '../config/schema.js';
+import type { Config } from '../config/schema.js';
+import type { RelaySettings } from '../config/values.js';
 import type { AlarmClock, Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
 import type { SmtpMetrics } from '../metrics/smtp.js';

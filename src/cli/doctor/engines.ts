@@ -3,7 +3,7 @@ import path from 'node:path';
 import { messageOf } from '../../kernel/errors.js';
 import type { Milliseconds } from '../../kernel/time.js';
 import { formatDuration, SECOND } from '../../kernel/time.js';
-import { relaysOf } from '../../config/relay.js';
+import { relaysOf } from '../../config/schema.js';
 import { parseRedis } from '../../redis/address.js';
 import { connectRedis } from '../../redis/connection.js';
 import { inspectServer, SAFE_POLICY } from '../../redis/server.js';

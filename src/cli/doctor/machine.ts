@@ -3,7 +3,7 @@ import { statfs } from 'node:fs/promises';
 import { statSync } from 'node:fs';
 import path from 'node:path';
 import { promisify } from 'node:util';
-import { relaysOf } from '../../config/relay.js';
+import { relaysOf } from '../../config/schema.js';
 import { messageOf } from '../../kernel/errors.js';
 import { formatDuration, formatInstant, SECOND } from '../../kernel/time.js';
 import { libraryFault } from '../../store/sqlite/native.js';

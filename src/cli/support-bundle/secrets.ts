@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Config } from '../../config.js';
-import { relaysOf } from '../../config/relay.js';
+import { relaysOf } from '../../config/schema.js';
 import { parseRedis } from '../../redis/address.js';
 
 /** What is shorter is no secret, and would strike out half of every text. */

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { test } from 'node:test';
 import { pino } from 'pino';
-import type { Config } from '../../../src/config/types.js';
+import type { Config } from '../../../src/config/schema.js';
 import { Upstreams } from '../../../src/smtp/upstreams.js';
 import { systemClock } from '../../../src/runtime/system-clock.js';
 import { freePort } from '../../support/redis.js';

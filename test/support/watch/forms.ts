@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import path from 'node:path';
 import { parse } from 'yaml';
 import { listSettings } from '../../../src/config.js';
-import { ROLES } from '../../../src/config/types.js';
+import { ROLES } from '../../../src/config/values.js';
 import { REPOSITORY } from './rules.js';
 
 /** A process of Stopgap as it is called in a form. */

@@ -13,7 +13,7 @@ import {
 import path from 'node:path';
 import { Writable } from 'node:stream';
 import { describe, test } from 'node:test';
-import type { LogSettings } from '../../../src/config/types.js';
+import type { LogSettings } from '../../../src/config/schema.js';
 import { openLogKey } from '../../../src/log/key.js';
 import { openLogs } from '../../../src/log/logs.js';
 import { LogFile, Losses, RecentLines, standardError } from '../../../src/log/sinks.js';

@@ -1,0 +1,68 @@
+import type { Reading } from './setting.js';
+import { listSettings } from './schema.js';
+
+/** A setting in force, without secrets: fit for a log, a page or a bug report. */
+export interface SettingInForce {
+  /** Its place in the file, with the index of its listener: `smtp.submission[0].listen`. */
+  readonly setting: string;
+  /** As JSON has it: sizes in bytes, durations in milliseconds; null where it has none. */
+  readonly value: unknown;
+  /** As one writes it. Where it has no value, what holds instead. */
+  readonly text: string;
+  readonly from: 'default' | 'file' | 'environment';
+  /** `stopgap.yaml:3:5`, or the variable. */
+  readonly where: string | null;
+}
+
+export function inForce({ given, about, value }: Reading): SettingInForce {
+  const { key, from } = given;
+  const shown = value === undefined ? null : about.show(value as never);
+  const written = (one: unknown): string => (typeof one === 'string' ? one : JSON.stringify(one));
+  const text =
+    shown === null
+      ? (about.default ?? 'none')
+      : (about.text?.(value as never) ??
+        (Array.isArray(shown) ? shown.map(written).join(', ') : written(shown)));
+  const where = from === 'default' ? null : given.where.replace(`: ${key}`, '');
+  return { setting: key, value: shown, text, from, where };
+}
+
+/** The configuration in the shape of the file, without secrets. */
+export function redactedConfig(loaded: {
+  readonly file: string | undefined;
+  readonly evaluation: boolean;
+  readonly settings: readonly SettingInForce[];
+}): Record<string, unknown> {
+  const root: Record<string, unknown> = { file: loaded.file ?? null, evaluation: loaded.evaluation };
+  for (const { setting, value } of loaded.settings) {
+    const names = setting.split(/[.[\]]+/);
+    let group = root;
+    names.slice(0, -1).forEach((name, index) => {
+      group = (group[name] ??= /^\d+$/.test(names[index + 1]!) ? [] : {}) as Record<string, unknown>;
+    });
+    group[names.at(-1)!] = value;
+  }
+  return root;
+}
+
+/** The table of docs/configuration.md. */
+export function settingsTable(): string {
+  const cell = (text: string): string => text.replaceAll('|', '\\|');
+  const rows = listSettings().map(({ path, env, type, description, ...one }) => [
+    ...[`\`${path}\``, `\`${env}\``],
+    ...[type, one.default ?? 'none', description].map(cell),
+  ]);
+  const head = ['setting', 'environment variable', 'type', 'default', 'what it is'];
+  const all = [head, ...rows];
+  const widths = head.map((_, column) => Math.max(...all.map((row) => row[column]!.length)));
+  const line = (row: readonly string[], fill = ' '): string =>
+    `| ${row.map((text, column) => text.padEnd(widths[column]!, fill)).join(' | ')} |`;
+  return [
+    line(head),
+    line(
+      head.map(() => ''),
+      '-',
+    ),
+    ...rows.map((row) => line(row)),
+  ].join('\n');
+}
