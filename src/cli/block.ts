@@ -7,22 +7,13 @@ import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import { printable } from '../kernel/printable.js';
 import type { SubjectType } from '../sending/subjects.js';
 import { DIRECTIONS, SUBJECT_TYPES, parseSubject } from '../sending/subjects.js';
-import type { ApiClient, ClientOption } from './client.js';
-import { connect, withClient } from './client.js';
+import type { ApiClient, JsonOption, Listed } from './client.js';
+import { connect, withJson } from './client.js';
 import { blockDetails, blockRows, ending } from './client-format.js';
 import type { CliIo } from './io.js';
 import type { SpanOption } from './span-options.js';
 import { requireSpan, spanOf, withSpan } from './span-options.js';
 import { asJson, note, print, tableWithin, terminalWidth } from './io.js';
-
-interface Listed {
-  readonly items: readonly BlockJson[];
-  readonly next: string | null;
-}
-
-interface JsonOption extends ClientOption {
-  readonly json?: true;
-}
 
 interface ListOption extends JsonOption {
   readonly state?: string;
@@ -103,7 +94,7 @@ function listCommand(block: Command, io: CliIo): void {
       const { state = 'active,proposed', type, q, rule, since, until, limit } = options;
       const client = await connect(io, options);
       const query = { state: state === 'all' ? undefined : state, type, q, rule, since, until, limit };
-      const { items, next } = await client.get<Listed>('blocks', query);
+      const { items, next } = await client.get<Listed<BlockJson>>('blocks', query);
       if (options.json === true) print(io, asJson({ items, next }));
       else if (items.length === 0)
         note(
@@ -146,10 +137,6 @@ function addCommand(block: Command, io: CliIo): void {
       });
       show(io, options, made);
     });
-}
-
-function withJson(command: Command): Command {
-  return withClient(command).option('--json', 'as JSON');
 }
 
 function show(io: CliIo, options: JsonOption, block: BlockJson): void {
@@ -202,10 +189,10 @@ async function find(client: ApiClient, what: Named, state?: 'active' | 'proposed
     });
   }
   if (type === undefined && /^[0-9a-f-]{1,36}$/i.test(text)) {
-    const { items } = await client.get<Listed>('blocks', { id: text.toLowerCase(), limit: '5' });
+    const { items } = await client.get<Listed<BlockJson>>('blocks', { id: text.toLowerCase(), limit: '5' });
     if (items.length > 0) return onlyOne(items, `several ids begin with ${text}`, 'give more of it');
   }
-  const { items } = await client.get<Listed>('blocks', { type, value: text, state, limit: '5' });
+  const { items } = await client.get<Listed<BlockJson>>('blocks', { type, value: text, state, limit: '5' });
   if (items.length === 0) throw await noneOf(client, what, state);
   // Of what has ended, the newest is meant.
   if (state === undefined && new Set(items.map(({ subject }) => subject.type)).size === 1) return items[0]!;
@@ -222,7 +209,9 @@ async function noneOf(
   if (state === undefined)
     return new StopgapError('not-found', `there is no block ${asked}: stopgap block list shows them`);
   const other = state === 'active' ? 'proposed' : 'active';
-  const [found] = (await client.get<Listed>('blocks', { type, value: text, state: other, limit: '1' })).items;
+  const [found] = (
+    await client.get<Listed<BlockJson>>('blocks', { type, value: text, state: other, limit: '1' })
+  ).items;
   const instead =
     found === undefined
       ? 'stopgap block list shows them, and stopgap check says what refuses a sender'

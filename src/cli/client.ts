@@ -29,6 +29,22 @@ export function withClient(command: Command): Command {
     .option('--token-file <file>', 'file with the token (default: STOPGAP_TOKEN, or the evaluation set-up)');
 }
 
+/** As scripts want a result. */
+export interface JsonOption extends ClientOption {
+  readonly json?: true;
+}
+
+/** Adds the options of a client, and `--json`. */
+export function withJson(command: Command): Command {
+  return withClient(command).option('--json', 'as JSON');
+}
+
+/** A page of a list. */
+export interface Listed<Item> {
+  readonly items: readonly Item[];
+  readonly next: string | null;
+}
+
 /** Parameters of a query; undefined ones are left out. */
 export type Query = Readonly<Record<string, string | undefined>>;
 

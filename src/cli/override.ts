@@ -4,8 +4,8 @@ import { parseOverrides } from '../accounts/overrides.js';
 import type { OverrideDetailJson, OverrideJson } from '../api/override-views.js';
 import { OVERRIDE_TYPES } from '../overrides/model.js';
 import type { Limit } from '../overrides/model.js';
-import type { ClientOption } from './client.js';
-import { connect, withClient } from './client.js';
+import type { ClientOption, JsonOption, Listed } from './client.js';
+import { connect, withClient, withJson } from './client.js';
 import { relative } from './client-format.js';
 import { printable } from '../kernel/printable.js';
 import type { Milliseconds } from '../kernel/time.js';
@@ -13,10 +13,6 @@ import { formatInstant, parseDuration } from '../kernel/time.js';
 import type { CliIo } from './io.js';
 import { asJson, note, print, table } from './io.js';
 import { readNamed } from './named-file.js';
-
-interface JsonOption extends ClientOption {
-  readonly json?: true;
-}
 
 interface ListOption extends JsonOption {
   readonly type?: string;
@@ -76,7 +72,7 @@ function listCommand(override: Command, io: CliIo): void {
     .action(async (options: ListOption) => {
       const { type, prefix, limit } = options;
       const client = await connect(io, options);
-      const found = await client.get<{ items: readonly OverrideJson[]; next: string | null }>('overrides', {
+      const found = await client.get<Listed<OverrideJson>>('overrides', {
         ...{ type, prefix, limit },
       });
       if (options.json === true) print(io, asJson(found));
@@ -143,10 +139,6 @@ function merged(before: Layer | null, options: SetOption): Readonly<Record<strin
     plan: plan ?? before?.plan ?? undefined,
     reason: reason ?? before?.reason ?? undefined,
   };
-}
-
-function withJson(command: Command): Command {
-  return withClient(command).option('--json', 'as JSON');
 }
 
 function target(type: string, value: string): string {

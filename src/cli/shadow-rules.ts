@@ -6,25 +6,16 @@ import { StopgapError } from '../kernel/errors.js';
 import { parseRules } from '../rules/parse.js';
 import { relative } from './client-format.js';
 import { printable } from '../kernel/printable.js';
-import type { ClientOption } from './client.js';
-import { connect, withClient } from './client.js';
+import type { ClientOption, JsonOption, Listed } from './client.js';
+import { connect, withClient, withJson } from './client.js';
 import type { CliIo } from './io.js';
 import { asJson, note, print, table, warn } from './io.js';
 import { readNamed } from './named-file.js';
-
-interface JsonOption extends ClientOption {
-  readonly json?: true;
-}
 
 interface DifferencesOption extends JsonOption {
   readonly kind?: string;
   readonly rule?: string;
   readonly limit: string;
-}
-
-interface Listed<Item> {
-  readonly items: readonly Item[];
-  readonly next: string | null;
 }
 
 /** `stopgap rules shadow show|apply|differences|promote|remove`: asks a running server. */
@@ -109,10 +100,6 @@ export function precisionCommand(rules: Command, io: CliIo): void {
       else print(io, table(precisionRows(listed.items)));
     },
   );
-}
-
-function withJson(command: Command): Command {
-  return withClient(command).option('--json', 'as JSON');
 }
 
 function headOf({ version, by, since, inForce, open }: ShadowJson): string {
