@@ -28,7 +28,7 @@ import { openSmtpRole } from './smtp/role.js';
 import { metered } from './store/metered.js';
 import type { EventStore } from './store/port.js';
 import { keepProbed, keepSwept, watchDescriptors } from './detector/housekeeping.js';
-import { ownPackage } from './cli/version.js';
+import { ownPackage } from './runtime/version.js';
 import { openTracing } from './tracing/open.js';
 import { tracedStore } from './tracing/traced-store.js';
 import type { Tracing } from './tracing/tracing.js';

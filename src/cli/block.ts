@@ -11,8 +11,8 @@ import type { ApiClient, JsonOption, Listed } from './client.js';
 import { connect, withJson } from './client.js';
 import { blockDetails, blockRows, ending } from './client-format.js';
 import type { CliIo } from './io.js';
-import type { SpanOption } from './span-options.js';
-import { requireSpan, spanOf, withSpan } from './span-options.js';
+import type { SpanOption } from './options.js';
+import { requireSpan, spanOf, withSpan } from './options.js';
 import { asJson, note, print, tableWithin, terminalWidth } from './io.js';
 
 interface ListOption extends JsonOption {

@@ -4,11 +4,10 @@ import type { CheckJson } from '../api/check.js';
 import type { WindowJson } from '../api/shapes.js';
 import { relative } from './client-format.js';
 import { printable } from '../kernel/printable.js';
-import { ExitWith } from './client-exit.js';
+import type { CliIo } from './io.js';
+import { asJson, ExitWith, print, table } from './io.js';
 import type { ClientOption } from './client.js';
 import { connect, withClient } from './client.js';
-import type { CliIo } from './io.js';
-import { asJson, print, table } from './io.js';
 
 /** Exit code where the sender would be refused. */
 const REFUSED = 3;

@@ -10,8 +10,8 @@ import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import type { ErrorCode } from '../kernel/errors.js';
 import { ERROR_CODES } from '../kernel/errors.js';
 import { SECOND } from '../kernel/time.js';
-import type { ConfigOption } from './config-option.js';
-import { configForFiles, withConfig } from './config-option.js';
+import type { ConfigOption } from './options.js';
+import { configForFiles, withConfig } from './options.js';
 import type { CliIo } from './io.js';
 
 /** How long a server may take to answer. */

@@ -8,8 +8,8 @@ import { connect, withClient } from './client.js';
 import { relative } from './client-format.js';
 import type { CliIo } from './io.js';
 import { asJson, note, print, table, warn } from './io.js';
-import type { SpanOption } from './span-options.js';
-import { requireSpan, spanOf, withSpan } from './span-options.js';
+import type { SpanOption } from './options.js';
+import { requireSpan, spanOf, withSpan } from './options.js';
 
 interface AddOption extends JsonOption, SpanOption {
   readonly reason: string;

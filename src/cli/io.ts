@@ -1,5 +1,9 @@
-import { escaped, printableLines } from '../kernel/printable.js';
-import type { Clock } from '../kernel/time.js';
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
+import { fileFault } from '../accounts/file-fault.js';
+import { StopgapError } from '../kernel/errors.js';
+import { escaped, printable, printableLines } from '../kernel/printable.js';
+import type { Clock, Milliseconds } from '../kernel/time.js';
 
 /** What a verb sees of the world around it, so that tests can put their own there. */
 export interface CliIo {
@@ -99,4 +103,84 @@ export function table(rows: ReadonlyArray<readonly string[]>): string {
         .trimEnd(),
     )
     .join('\n');
+}
+
+/** `1 rule`, `2 rules`. */
+export function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+/** Ends the command with an exit code of its own; what there was to say has been said. */
+export class ExitWith extends Error {
+  constructor(readonly code: number) {
+    super(`exit code ${code}`);
+    this.name = 'ExitWith';
+  }
+}
+
+/**
+ * A text file that the user has named.
+ *
+ * @param right what to name instead
+ * @throws StopgapError that names it as the user did, and says what would be right
+ */
+export function readNamed({ cwd }: CliIo, name: string, right: string): string {
+  try {
+    return readFileSync(path.resolve(cwd, name), 'utf8');
+  } catch (error) {
+    throw named(error, name, right);
+  }
+}
+
+/** What `opening` gives, or an error as of {@link readNamed}. */
+export async function openNamed<T>(name: string, right: string, opening: Promise<T>): Promise<T> {
+  try {
+    return await opening;
+  } catch (error) {
+    throw named(error, name, right);
+  }
+}
+
+/** Other errors stay what they are. */
+function named(error: unknown, name: string, right: string): unknown {
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  if (syscall === undefined || code === undefined) return error;
+  return new StopgapError('invalid-input', `${name}: ${fileFault(error, right)}`);
+}
+
+/** Between two texts: faster than this nobody reads. */
+const PACE: Milliseconds = 200;
+
+/** One line on standard error that is written over, where somebody sits at a terminal; else nothing. */
+export class StatusLine {
+  readonly #io: CliIo;
+  readonly #isShown: boolean;
+  #shownAt = -Infinity;
+  #length = 0;
+
+  constructor(io: CliIo) {
+    this.#io = io;
+    this.#isShown = (io.stderr as Partial<NodeJS.WriteStream>).isTTY === true;
+  }
+
+  /** @param text only asked for where it is shown */
+  show(text: () => string): void {
+    if (!this.#isShown) return;
+    const now = this.#io.clock.now();
+    if (now < this.#shownAt + PACE) return;
+    this.#shownAt = now;
+    this.#write(text());
+  }
+
+  /** Leaves the line empty, for what comes after it. */
+  clear(): void {
+    if (this.#length > 0) this.#write('');
+    this.#length = 0;
+  }
+
+  #write(raw: string): void {
+    const text = printable(raw);
+    this.#io.stderr.write(`\r${text.padEnd(this.#length)}${text === '' ? '\r' : ''}`);
+    this.#length = text.length;
+  }
 }

@@ -10,8 +10,8 @@ import { Pseudonyms } from '../log/pseudonyms.js';
 import { asText } from '../log/text.js';
 import type { ClientOption } from './client.js';
 import { connect, withClient } from './client.js';
-import type { ConfigOption } from './config-option.js';
-import { configForFiles, withConfig } from './config-option.js';
+import type { ConfigOption } from './options.js';
+import { configForFiles, withConfig } from './options.js';
 import type { CliIo } from './io.js';
 import { asJson, note, print, table } from './io.js';
 

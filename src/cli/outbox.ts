@@ -11,8 +11,8 @@ import { openSqliteForReading } from '../store/sqlite/readable.js';
 
 import type { ClientOption } from './client.js';
 import { connect, withClient } from './client.js';
-import type { ConfigOption } from './config-option.js';
-import { configForFiles, withConfig } from './config-option.js';
+import type { ConfigOption } from './options.js';
+import { configForFiles, withConfig } from './options.js';
 import type { CliIo } from './io.js';
 import { note, print, table } from './io.js';
 

@@ -11,8 +11,7 @@ import { printable } from '../kernel/printable.js';
 import type { Milliseconds } from '../kernel/time.js';
 import { formatInstant, parseDuration } from '../kernel/time.js';
 import type { CliIo } from './io.js';
-import { asJson, note, print, table } from './io.js';
-import { readNamed } from './named-file.js';
+import { asJson, note, print, readNamed, table } from './io.js';
 
 interface ListOption extends JsonOption {
   readonly type?: string;

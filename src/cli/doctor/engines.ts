@@ -17,9 +17,8 @@ import { QUARANTINED, quarantined } from '../../store/quarantine.js';
 import { countEvents, inspectStore } from '../../store/sqlite/inspect.js';
 import { openSqliteForReading } from '../../store/sqlite/readable.js';
 import { loadSdk } from '../../tracing/open.js';
-import type { Findings } from './findings.js';
-import type { World } from './world.js';
-import { nearestThere, PATIENCE, patiently } from './world.js';
+import type { Findings, World } from './findings.js';
+import { nearestThere, PATIENCE, patiently } from './findings.js';
 
 /** Whether the event store can be used. */
 export async function checkStore(findings: Findings, world: World): Promise<void> {
