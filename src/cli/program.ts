@@ -5,6 +5,7 @@ import { printableLines } from '../kernel/printable.js';
 import { backtestVerb } from './backtest/verb.js';
 import { blockVerb } from './block.js';
 import { checkVerb } from './check.js';
+import { configVerb } from './config.js';
 import type { CliIo } from './io.js';
 import { ExitWith, inOneLine, note, print } from './io.js';
 import { exemptVerb } from './exempt.js';
@@ -27,6 +28,7 @@ export type Verb = (program: Command, io: CliIo) => void;
 /** Every verb, in the order of the help. */
 const VERBS: readonly Verb[] = [
   serveVerb,
+  configVerb,
   blockVerb,
   checkVerb,
   rulesVerb,

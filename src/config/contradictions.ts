@@ -111,9 +111,11 @@ function findTwins(raw: RawSettings, listeners: readonly Listener[]): void {
 
 function overlap(a: ListenAddress, b: ListenAddress): boolean {
   if (a.port !== b.port || a.port === 0) return false;
-  if (listensOnAll(a) || listensOnAll(b) || a.host === b.host) return true;
-  const [first, second] = [a.host!, b.host!];
-  return (first === 'localhost' && isLocalHost(second)) || (second === 'localhost' && isLocalHost(first));
+  return listensOnAll(a) || listensOnAll(b) || isSameHost(a.host!, b.host!);
+}
+
+function isSameHost(a: string, b: string): boolean {
+  return a === b || (a === 'localhost' && isLocalHost(b)) || (b === 'localhost' && isLocalHost(a));
 }
 
 function listensOnAll({ host }: ListenAddress): boolean {
@@ -137,9 +139,7 @@ function findLoop(
   }
   const isOwn = isLocalHost(host) || own.has(host);
   const looped = listeners.find(
-    ({ listen }) =>
-      listen.port === port &&
-      (listen.host === host || (listensOnAll(listen) && isOwn) || overlap(listen, { host, port })),
+    ({ listen }) => listen.port === port && (listensOnAll(listen) ? isOwn : isSameHost(listen.host!, host)),
   );
   if (looped === undefined) return;
   raw.problems.push(

@@ -1,6 +1,5 @@
 import path from 'node:path';
 import { z } from 'zod';
-import { formatDuration } from '../kernel/time.js';
 import { parseRedis } from '../redis/address.js';
 import type { GeoData } from '../rules/geo-data.js';
 import type { Kind, Setting, Surroundings } from './setting.js';
@@ -24,10 +23,10 @@ const choice = <const T extends string>(...choices: readonly T[]): Kind<T> =>
   kind(choices.join(' | '), values.asChoice(choices));
 const number = (least: number, most: number): Kind<number> => kind('number', values.asCount(least, most));
 const address: Kind<ListenAddress> = { ...kind('address', values.asListen), show: values.formatListen };
-const duration = { ...kind('duration', values.asDuration), text: formatDuration };
+const duration: Kind<number> = { ...kind('duration', values.asDuration), asWritten: true };
 const flag = kind('true | false', values.asFlag);
 const pathTo = kind('path', values.asPath);
-const size = { ...kind('size', values.asSize), text: values.formatSize };
+const size: Kind<number> = { ...kind('size', values.asSize), asWritten: true };
 const text = kind('text', values.asText);
 const relay: Kind<RelaySettings> = { ...kind('URL', values.asRelay), show: values.formatRelay };
 const redis = {

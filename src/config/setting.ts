@@ -9,8 +9,8 @@ export interface Kind<T> {
   readonly parse: (raw: unknown, base: string, around: Surroundings) => T;
   /** As JSON has it, without secrets; where there is none the value itself. */
   readonly show?: (value: T) => unknown;
-  /** As one writes it. */
-  readonly text?: (value: T) => string;
+  /** Whether it is best shown as it was written: `35d`. */
+  readonly asWritten?: true;
 }
 
 /** What defaults and parsers may ask for beside the value itself. */
@@ -58,7 +58,7 @@ export interface About {
   /** What to do where the file that it names cannot be read; undefined: it need not be there. */
   readonly file: string | undefined;
   readonly show: (value: never) => unknown;
-  readonly text: ((value: never) => string) | undefined;
+  readonly asWritten: boolean;
 }
 
 const SETTINGS = z.registry<About>();
@@ -100,7 +100,7 @@ export function setting<T, F = never>(
     default: said,
     description,
     file,
-    text: kind.text,
+    asWritten: kind.asWritten === true,
     show: kind.show ?? ((value) => value),
   };
   const leaf = z.transform((given: Given, context): T | F => {

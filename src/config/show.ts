@@ -17,14 +17,18 @@ export interface SettingInForce {
 export function inForce({ given, about, value }: Reading): SettingInForce {
   const { key, from } = given;
   const shown = value === undefined ? null : about.show(value as never);
-  const written = (one: unknown): string => (typeof one === 'string' ? one : JSON.stringify(one));
-  const text =
-    shown === null
-      ? (about.default ?? 'none')
-      : (about.text?.(value as never) ??
-        (Array.isArray(shown) ? shown.map(written).join(', ') : written(shown)));
   const where = from === 'default' ? null : given.where.replace(`: ${key}`, '');
-  return { setting: key, value: shown, text, from, where };
+  return { setting: key, value: shown, text: textOf(), from, where };
+
+  function textOf(): string {
+    if (shown === null) return about.default ?? 'none';
+    if (about.asWritten) return String(given.value ?? about.default);
+    return Array.isArray(shown)
+      ? shown.join(', ')
+      : typeof shown === 'string'
+        ? shown
+        : JSON.stringify(shown);
+  }
 }
 
 /** The configuration in the shape of the file, without secrets. */

@@ -125,13 +125,6 @@ export const asSize: Parser<number> = (raw) => {
   return bytes;
 };
 
-/** `50MB`: the largest unit that gives a whole number. */
-export function formatSize(bytes: number): string {
-  const units = Object.entries(SIZE_UNITS).filter(([unit, size]) => unit !== '' && bytes % size === 0);
-  const [unit, size] = units.reduce((best, one) => (one[1] > best[1] ? one : best));
-  return `${bytes / size}${unit.replace('I', 'i')}`;
-}
-
 /** A hundred years: beyond it lie dates that Date cannot hold. */
 const LONGEST: Milliseconds = 36_500 * DAY;
 

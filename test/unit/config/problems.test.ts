@@ -250,6 +250,13 @@ test('what is allowed beside what is refused', (context) => {
   assert.ok(taken({ STOPGAP_SMTP_SUBMISSION_LISTEN: '127.0.0.1:25,[::1]:25' }), 'one port on two addresses');
   assert.ok(taken({ STOPGAP_SMTP_RELAY_URL: 'smtp://localhost:25' }), 'a relay on another port here');
   assert.ok(taken({ STOPGAP_SMTP_RELAY_URL: 'smtp://other.example:2587' }), 'the same port elsewhere');
+  assert.ok(
+    taken({
+      STOPGAP_SMTP_RELAY_URL: 'smtp://other.example:2587',
+      STOPGAP_SMTP_SUBMISSION_LISTEN: ':2587',
+    }),
+    'the same port elsewhere, while we listen on all interfaces',
+  );
 });
 
 test('an anchor and its alias are followed, a bomb is refused', (context) => {
