@@ -22,7 +22,7 @@ export function inForce({ given, about, value }: Reading): SettingInForce {
 
   function textOf(): string {
     if (shown === null) return about.default ?? 'none';
-    if (about.asWritten) return String(given.value ?? about.default);
+    if (about.asWritten) return String((given.value as string | number | undefined) ?? about.default);
     return Array.isArray(shown)
       ? shown.join(', ')
       : typeof shown === 'string'
