@@ -1,21 +1,14 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { MINUTE } from '../../../src/kernel/time.js';
 import { blockShape } from '../../../src/api/shapes.js';
 import { ApiServer } from '../../support/api/server.js';
-import { Terminal } from './support.js';
+import { besideServer, Terminal } from './support.js';
 
 describe('stopgap block', () => {
   let server: ApiServer;
   let terminal: Terminal;
-  before(async () => {
-    server = await ApiServer.start();
-    terminal = await Terminal.at(server);
-  });
-  after(async () => {
-    await terminal.close();
-    await server.stop();
-  });
+  besideServer((both) => ({ server, terminal } = both));
 
   test('says so where there is nothing to list', async () => {
     const { code, out, err } = await terminal.run('block', 'list');

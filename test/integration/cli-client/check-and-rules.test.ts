@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { newId } from '../../../src/runtime/ids.js';
 import { MINUTE } from '../../../src/kernel/time.js';
 import { DEFAULT_RULES } from '../../../src/rules/defaults.js';
 import { sendStream } from '../../../src/sending/events.js';
 import { ApiServer } from '../../support/api/server.js';
 import { sent } from '../../support/sends.js';
-import { Terminal } from './support.js';
+import { besideServer, Terminal } from './support.js';
 
 const VALID = `version: 1
 mode: observe
@@ -19,14 +19,7 @@ rules:
 describe('stopgap check and stopgap rules', () => {
   let server: ApiServer;
   let terminal: Terminal;
-  before(async () => {
-    server = await ApiServer.start();
-    terminal = await Terminal.at(server);
-  });
-  after(async () => {
-    await terminal.close();
-    await server.stop();
-  });
+  besideServer((both) => ({ server, terminal } = both));
 
   test('check ends with 0 where the sender is not refused, and says why it thinks so', async () => {
     const { code, out, err } = await terminal.run(

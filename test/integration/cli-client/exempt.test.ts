@@ -1,19 +1,13 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
-import { ApiServer } from '../../support/api/server.js';
-import { Terminal } from './support.js';
+import { describe, test } from 'node:test';
+import type { ApiServer } from '../../support/api/server.js';
+import type { Terminal } from './support.js';
+import { besideServer } from './support.js';
 
 describe('stopgap exempt', () => {
   let server: ApiServer;
   let terminal: Terminal;
-  before(async () => {
-    server = await ApiServer.start();
-    terminal = await Terminal.at(server);
-  });
-  after(async () => {
-    await terminal.close();
-    await server.stop();
-  });
+  besideServer((both) => ({ server, terminal } = both));
 
   test('lists, adds and revokes', async () => {
     assert.match((await terminal.run('exempt', 'list')).err, /no exemptions/);

@@ -1,21 +1,15 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { after, before, describe, test } from 'node:test';
-import { ApiServer } from '../../support/api/server.js';
-import { Terminal } from './support.js';
+import { describe, test } from 'node:test';
+import type { ApiServer } from '../../support/api/server.js';
+import type { Terminal } from './support.js';
+import { besideServer } from './support.js';
 
 describe('stopgap log', () => {
   let server: ApiServer;
   let terminal: Terminal;
-  before(async () => {
-    server = await ApiServer.start();
-    terminal = await Terminal.at(server);
-  });
-  after(async () => {
-    await terminal.close();
-    await server.stop();
-  });
+  besideServer((both) => ({ server, terminal } = both));
 
   test('level says how much is logged, and changes it', async () => {
     assert.deepEqual(await terminal.run('log', 'level'), { code: 0, out: 'all  trace\n', err: '' });

@@ -1,23 +1,18 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { MINUTE } from '../../../src/kernel/time.js';
-import { ApiServer } from '../../support/api/server.js';
+import type { ApiServer } from '../../support/api/server.js';
 import { RULES } from '../../support/overrides.js';
-import { Terminal } from './support.js';
+import { besideServer, Terminal } from './support.js';
 
 describe('stopgap override', () => {
   let server: ApiServer;
   let terminal: Terminal;
-  before(async () => {
-    server = await ApiServer.start();
+  besideServer(async (both) => {
+    ({ server, terminal } = both);
     await server.call('PUT', '/api/v1/rules', { body: { source: RULES } });
-    terminal = await Terminal.at(server);
-  });
-  after(async () => {
-    await terminal.close();
-    await server.stop();
   });
 
   test('sets, shows, lists and removes', async () => {

@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { newId } from '../../../src/runtime/ids.js';
 import { HOUR } from '../../../src/kernel/time.js';
 import { sendStream } from '../../../src/sending/events.js';
-import { ApiServer } from '../../support/api/server.js';
+import type { ApiServer } from '../../support/api/server.js';
 import { sent } from '../../support/sends.js';
-import { Terminal } from './support.js';
+import type { Terminal } from './support.js';
+import { besideServer } from './support.js';
 
 const STRICTER = `version: 1
 rules:
@@ -17,15 +18,10 @@ rules:
 describe('stopgap rules shadow and stopgap rules precision', () => {
   let server: ApiServer;
   let terminal: Terminal;
-  before(async () => {
-    server = await ApiServer.start();
-    terminal = await Terminal.at(server);
+  besideServer(async (both) => {
+    ({ server, terminal } = both);
     await writeFile(path.join(terminal.cwd, 'stricter.yaml'), STRICTER);
     await writeFile(path.join(terminal.cwd, 'bad.yaml'), STRICTER.replace('10m', 'soon'));
-  });
-  after(async () => {
-    await terminal.close();
-    await server.stop();
   });
 
   async function send(account: string, recipients: number): Promise<void> {
