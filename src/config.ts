@@ -31,9 +31,9 @@ export { redactedConfig, settingsTable } from './config/show.js';
 export type { ListenAddress } from './config/values.js';
 export { formatListen, listensOnLoopback } from './config/values.js';
 
-/** The file that is read where none is named. */
+/** The file that is read if none is named. */
 export const DEFAULT_FILE = 'stopgap.yaml';
-/** No configuration is as large; what is, is some other file. */
+/** No configuration is larger. A larger file is some other file. */
 const LARGEST_FILE = 1024 * 1024;
 
 export interface LoadedConfig {
@@ -73,7 +73,7 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
   if (file !== undefined) raw.readFile(readText(file), display(file, cwd), path.dirname(file));
   raw.readEnvironment(env, cwd);
   const unheeded = readOpenTelemetry(raw, env);
-  // A relay or a store of one's own is meant for real mail: then the demo account must not be there.
+  // A configured relay or store is meant for real mail, so there must be no demo account.
   const serious = ['smtp.relay.url', 'store', 'roles'].some((key) => raw.values.has(key));
   const evaluation = file === undefined && !serious;
   const { config, read } = understood(raw, {
@@ -85,7 +85,7 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
     listeners: (group) => raw.listeners.get(group) ?? LISTENER_GROUPS.get(group)!,
     read: new Map(),
   });
-  // A value that is wrong by itself would only give nonsense when it is compared with the rest.
+  // Comparing a wrong value with the rest would give nonsense.
   const warnings = config === undefined ? [] : findContradictions(raw, config);
   if (checkFiles) findUnreadable(raw, read.values());
   if (config === undefined || raw.problems.length > 0) throw new ConfigError(raw.problems);
@@ -93,7 +93,7 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
   return { config, evaluation, file, warnings: [...warnings, ...unheeded], settings };
 }
 
-/** Reads each setting by the schema. Adds to `raw.problems`; without a configuration where there are any. */
+/** Parses each setting by the schema. Adds to `raw.problems`; `config` is undefined if a value is wrong. */
 function understood(
   raw: RawSettings,
   around: Surroundings,
@@ -133,7 +133,7 @@ function readText(file: string): string {
   }
 }
 
-/** A file as messages name it: short where it lies under the working directory. */
+/** A file as messages name it: relative if it is below the working directory. */
 function display(file: string, cwd: string): string {
   const relative = path.relative(cwd, file);
   return relative === '' || relative.startsWith('..') || path.isAbsolute(relative) ? file : relative;

@@ -161,7 +161,7 @@ async function act(
   }
 }
 
-/** As a person names a block: by how its id begins, or by its subject, with the type or without. */
+/** How a person names a block: by the beginning of its id, or by its subject, with or without the type. */
 interface Named {
   readonly text: string;
   readonly type?: SubjectType;
@@ -175,14 +175,14 @@ function named(block: string, value: string | undefined): Named {
 }
 
 /**
- * The block that a person means, of a subject's blocks one of those that the action can be for.
+ * The block that a person means. If a subject has several, one that the action applies to.
  *
  * @throws StopgapError where there is none; InvalidInput where there is more than one
  */
 async function find(client: ApiClient, what: Named, state?: 'active' | 'proposed'): Promise<BlockJson> {
   const { text, type } = what;
   if (type === undefined && WHOLE_ID.test(text)) {
-    // The server waits for what another one has just made; a list shows what there is.
+    // This request waits for a block that another server has just made; a list does not.
     return client.get<BlockJson>(`blocks/${text.toLowerCase()}`).catch(async (thrown: unknown) => {
       const isNone = thrown instanceof StopgapError && thrown.code === 'not-found';
       throw isNone ? await noneOf(client, what, state) : thrown;
@@ -194,12 +194,12 @@ async function find(client: ApiClient, what: Named, state?: 'active' | 'proposed
   }
   const { items } = await client.get<Listed<BlockJson>>('blocks', { type, value: text, state, limit: '5' });
   if (items.length === 0) throw await noneOf(client, what, state);
-  // Of what has ended, the newest is meant.
+  // If all have ended, the newest is meant.
   if (state === undefined && new Set(items.map(({ subject }) => subject.type)).size === 1) return items[0]!;
   return onlyOne(items, `several blocks are of ${text}`, 'give an id, or the type before it');
 }
 
-/** Where the subject has a proposal in place of a block, or the other way round, what to do is another command. */
+/** If the subject has a proposal and no block, or the other way round, the error names the right command. */
 async function noneOf(
   client: ApiClient,
   { text, type }: Named,

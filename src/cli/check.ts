@@ -128,6 +128,6 @@ function groupOf(
       : [`on alarm, over ${relative(alarmUntil, now)}: whoever turns is acted upon at once`];
   const own = turnedAt === null ? 'has not turned' : `turned ${relative(turnedAt, now)}`;
   const others = `${accounts} of ${limit} accounts of ${printable(domain)} within ${window} have`;
-  // Of the domain the count itself says so.
+  // A domain's own count says it already.
   return [...(subject.type === 'domain' ? [] : [own, others]), ...alarm].join('; ');
 }

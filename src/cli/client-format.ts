@@ -12,7 +12,7 @@ export function relative(at: string | null, now: Instant): string {
   return away > 0 ? `in ${coarse(away)}` : `${coarse(-away)} ago`;
 }
 
-/** A span as people say it: its largest unit, and the next one where that still tells something. */
+/** A span as people say it: its largest unit, and the next one if that helps. */
 function coarse(span: Milliseconds): string {
   if (span < MINUTE) return `${Math.max(1, Math.round(span / SECOND))}s`;
   if (span < HOUR) return `${Math.round(span / MINUTE)}m`;
@@ -38,14 +38,14 @@ export function ending(block: BlockJson, now: Instant): string {
   }
 }
 
-/** The least that tells each id from the others, and no less than 13 characters: the time within an id. */
+/** The shortest beginnings that differ, at least 13 characters (the time in an id). */
 function shortIds(ids: readonly string[]): readonly string[] {
   let length = 13;
   while (length < 36 && new Set(ids.map((id) => id.slice(0, length))).size < ids.length) length++;
   return ids.map((id) => id.slice(0, length).replace(/-$/, ''));
 }
 
-/** The last column is to be made to fit: {@link tableWithin} does. */
+/** {@link tableWithin} makes the last column fit. */
 export function blockRows(blocks: readonly BlockJson[], now: Instant): readonly (readonly string[])[] {
   const ids = shortIds(blocks.map(({ id }) => id));
   return [
@@ -126,7 +126,7 @@ export function whyOf(block: BlockJson): string {
   return numbersOf(block.subject, evidence, since);
 }
 
-/** The evidence's sentence without its subject and rule, and what was allowed right behind what was counted. */
+/** The evidence's sentence without its subject and rule. What was allowed comes right after what was counted. */
 export function numbersOf(
   subject: BlockJson['subject'],
   { sentence, rule }: NonNullable<BlockJson['evidence']>,
@@ -141,7 +141,7 @@ export function numbersOf(
   const at = parts.findIndex((part) => part.startsWith(allowance));
   if (at > 0) {
     const [said] = parts.splice(at, 1);
-    // Whoever is still being learnt: said by a part that now comes behind it.
+    // A later part says that the sender is still being learnt.
     const allows = said!.slice(allowance.length).replace(/^such a sender | to whoever is$/, '');
     parts.splice(1, 0, `allows ${allows}`);
   }

@@ -98,7 +98,7 @@ async function idOf(client: ApiClient, exemption: string, value: string | undefi
       `there is no exemption of ${exemption} ${value}: stopgap exempt list shows them`,
     );
   }
-  // What stands in the rules cannot be revoked: beside it the other one is meant.
+  // An exemption in the rules cannot be revoked, so the other one is meant.
   const revocable = found.filter(({ origin }) => origin === 'admin');
   const [only, ...others] = revocable.length === 0 ? found : revocable;
   if (others.length === 0) return only!.id;

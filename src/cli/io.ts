@@ -24,7 +24,7 @@ export const processIo: CliIo = {
   clock: { now: () => Date.now() },
 };
 
-/** Results go to standard output, and nothing else does. What would play tricks on a terminal is replaced. */
+/** Only results go to standard output. Control characters are replaced. */
 export function print(io: CliIo, text: string): void {
   io.stdout.write(`${printableLines(text)}\n`);
 }
@@ -35,7 +35,7 @@ export function printSource(io: CliIo, text: string): void {
   io.stdout.write(`${isTTY === true ? printableLines(text) : text}\n`);
 }
 
-/** For scripts: a terminal gets nothing of it that is not printable, a parser all. */
+/** For scripts. Characters that are not printable are escaped, so a parser loses nothing. */
 export function asJson(value: unknown): string {
   return escaped(JSON.stringify(value));
 }
@@ -45,12 +45,12 @@ export function note(io: CliIo, text: string): void {
   io.stderr.write(`${printableLines(text)}\n`);
 }
 
-/** What is carried out all the same, and probably not meant: a line each, on standard error. */
+/** Warnings, one line each, on standard error. The command goes on. */
 export function warn(io: CliIo, warnings: readonly string[]): void {
   for (const warning of warnings) note(io, `warning: ${warning}`);
 }
 
-/** What may have several lines, in one. */
+/** Joins several lines into one. */
 export function inOneLine(text: string): string {
   return text
     .split('\n')
@@ -59,14 +59,14 @@ export function inOneLine(text: string): string {
     .join(' ');
 }
 
-/** How wide the terminal is that results go to, in characters; Infinity where they go elsewhere. */
+/** The width of the terminal in characters; Infinity if results do not go to a terminal. */
 export function terminalWidth({ stdout, env }: CliIo): number {
   const { columns } = stdout as { readonly columns?: unknown };
   const said = Number(env['COLUMNS'] ?? columns);
   return Number.isInteger(said) && said > 0 ? said : Infinity;
 }
 
-/** What is shorter than this says nothing: then a line rather wraps. */
+/** A shorter text would say nothing, so a line wraps instead. */
 const LEAST_ROOM = 40;
 
 /** A table whose last column is cut at a word, so that each line fits. @param width of a line, in characters */
@@ -110,7 +110,7 @@ export function counted(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
 
-/** Ends the command with an exit code of its own; what there was to say has been said. */
+/** Ends the command with an exit code of its own. It prints nothing more. */
 export class ExitWith extends Error {
   constructor(readonly code: number) {
     super(`exit code ${code}`);
@@ -148,10 +148,10 @@ function named(error: unknown, name: string, right: string): unknown {
   return new StopgapError('invalid-input', `${name}: ${fileFault(error, right)}`);
 }
 
-/** Between two texts: faster than this nobody reads. */
+/** The least time between two texts. Nobody reads faster. */
 const PACE: Milliseconds = 200;
 
-/** One line on standard error that is written over, where somebody sits at a terminal; else nothing. */
+/** A line on standard error that is overwritten. Nothing is written if standard error is no terminal. */
 export class StatusLine {
   readonly #io: CliIo;
   readonly #isShown: boolean;

@@ -25,7 +25,7 @@ interface ShowOption extends LevelOption {
   readonly level?: string;
 }
 
-/** `stopgap log show|level|hash`: what a running server logs, and who is behind a hash. */
+/** `stopgap log show|level|hash`: what a running server logs, and which hash a name has. */
 export function logVerb(program: Command, io: CliIo): void {
   const log = program.command('log').description('what a running server logs');
   const component = (): Option =>

@@ -63,7 +63,7 @@ function fileOf(io: CliIo, options: ConfigOption): string {
   return outbox.file;
 }
 
-/** Where a node has written nothing yet, or the settings are those of another. */
+/** The node has written nothing yet, or the settings are those of another node. */
 function nothingAt(file: string): string {
   return `nothing is in quarantine: there is no ${file}; data (STOPGAP_DATA) names the directory of the node that is meant`;
 }

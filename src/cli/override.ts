@@ -122,7 +122,7 @@ function durationOf(text: string): Milliseconds {
   throw new InvalidArgumentError('It must be a duration such as 90s, 10m, 24h or 35d.');
 }
 
-/** What is set from now on: what stood before, and over it what was given. */
+/** The new override: the one before, with the given values over it. */
 function merged(before: Layer | null, options: SetOption): Readonly<Record<string, unknown>> {
   const { limit, factor, totalLimit, totalFactor, until, plan, reason } = options;
   const total = {

@@ -62,7 +62,7 @@ function buildProgram(io: CliIo, verbs: readonly Verb[] = VERBS): Command {
         write(`stopgap: ${inOneLine(text.replace(/^error: /, ''))}\n`);
       },
     });
-  // Not by commander's own way, which would ask for the commit at each start.
+  // Commander's own option would ask git for the commit at each start.
   program.on('option:version', () => {
     print(io, ownVersion());
     throw new ExitWith(EXIT.ok);

@@ -68,7 +68,7 @@ export function rulesVerb(program: Command, io: CliIo): void {
     .option('--yes', 'do not ask, though rules change or go')
     .action(async (file: string, options: ClientOption & { yes?: true }) => {
       const source = readNamed(io, file, 'name a rules file');
-      // Here already, so that faults name the file and its lines.
+      // Parsed here first, so that errors name the file and its lines.
       const wanted = parseRules(source, file);
       const client = await connect(io, options);
       const before = await client.get<RulesJson>('rules');
@@ -88,7 +88,7 @@ export function rulesVerb(program: Command, io: CliIo): void {
   precisionCommand(rules, io);
 }
 
-/** What would be otherwise than it is, a line each. What is only added is no surprise, and is told by the count. */
+/** What would change, a line each. Added rules are not listed: the count tells of them. */
 function differences(before: RulesJson, wanted: RuleSet): readonly string[] {
   const now = parseRules(before.source, 'the rules in force');
   const ids = new Map(wanted.rules.map((rule) => [rule.id, rule]));
@@ -126,7 +126,7 @@ async function agreed(io: CliIo): Promise<void> {
   throw new StopgapError('invalid-input', 'nothing has changed');
 }
 
-/** Of rules that ask where clients are, what the configuration here says to that. */
+/** Warns of rules that ask where clients are, if the configuration here names no databases. */
 function warningsHere(io: CliIo, options: ConfigOption, set: RuleSet): readonly string[] {
   if (withoutGeoData(set, { country: false, asn: false }).length === 0) return [];
   try {
@@ -163,7 +163,7 @@ function shadowCommands(rules: Command, io: CliIo): void {
   withClient(shadow.command('apply <file>').description('run a rules file in the shadow')).action(
     async (file: string, options: ClientOption) => {
       const source = readNamed(io, file, 'name a rules file');
-      // Here already, so that faults name the file and its lines.
+      // Parsed here first, so that errors name the file and its lines.
       parseRules(source, file);
       const client = await connect(io, options);
       const standing = await client.send<ShadowJson>('PUT', 'rules/shadow', { source });
@@ -206,7 +206,7 @@ function shadowCommands(rules: Command, io: CliIo): void {
   );
 }
 
-/** Where nothing runs in the shadow the server names the request that loads some; here it is a verb. */
+/** If no shadow rules run, the server's error names a request. This one names the verb. */
 async function inShadow<Body>(asked: Promise<Body>): Promise<Body> {
   try {
     return await asked;

@@ -16,9 +16,9 @@ import { note, print } from './io.js';
 import type { ConfigOption } from './options.js';
 import { withConfig } from './options.js';
 
-/** The process is to be gone by then, whatever still hangs. */
+/** The process ends within this time, even if something hangs. */
 const DEADLINE = 10 * SECOND;
-/** What is still open when all has been said (a client that waits for its server, say) keeps the process no longer. */
+/** Open connections of clients keep the process no longer than this. */
 const LEFT_WITHIN = SECOND;
 
 /** `stopgap serve`: runs until SIGTERM or SIGINT, which drain. */
@@ -33,12 +33,12 @@ export function serveVerb(program: Command, io: CliIo): void {
       if (fault !== undefined) note(io, `stopgap: warning: ${fault.detail}; ${fault.remedy}`);
       // Logs go to standard error, so that the banner can be read and the log be piped.
       const logs = await openLogs(loaded.config.log, standardError(process.stderr));
-      // A banner that nobody can read, or that there is no room for, is no reason not to run.
+      // Stopgap runs even if its banner cannot be written.
       process.stdout.removeAllListeners('error').on('error', () => undefined);
       const log = logs.levels.of('app');
-      // From the beginning: left alone, the signal would end the process.
+      // Set at once: without a handler the signal ends the process.
       process.on('SIGUSR2', () => logs.levels.toggleDebug('signal:SIGUSR2'));
-      // The whole server is loaded for this verb alone: the others start in a fraction of the time.
+      // Only this verb loads the whole server, so that the others start fast.
       const { startApp } = await import('../app.js');
       const ending = new Ending();
       try {
@@ -48,10 +48,10 @@ export function serveVerb(program: Command, io: CliIo): void {
         });
         const app = await Promise.race([starting, ending.why]);
         if (typeof app === 'string') {
-          // Whatever was begun may be cut off at any moment: nothing is promised to anybody yet.
+          // The start may be cut off at any moment: nothing was promised to a client yet.
           log.info({ why: app }, 'stopping before it had started');
           if (ending.failure === undefined) process.exit(0);
-          // What somebody has to mend is told as it is, without calling it a fault of ours.
+          // An error that the administrator can mend is not reported as a fault of Stopgap.
           if (ending.failure instanceof StopgapError) throw ending.failure;
           throw new Error(`the start failed: ${messageOf(ending.failure)}`);
         }
@@ -61,7 +61,7 @@ export function serveVerb(program: Command, io: CliIo): void {
           { version: ownPackage().version, node: process.version, pid: process.pid, listening },
           'started',
         );
-        // A terminal that is closed still ends what was started in it.
+        // In a terminal SIGHUP keeps its meaning: the terminal is closed, so the process ends.
         if (!process.stdout.isTTY)
           process.on('SIGHUP', () => {
             log.info('files are taken over as they are, on SIGHUP');
@@ -86,7 +86,7 @@ export function serveVerb(program: Command, io: CliIo): void {
     });
 }
 
-/** Waits for whatever ends the process: a signal, from the first moment on, or a fault. */
+/** Waits for the end of the process: a signal or a fault. */
 class Ending {
   failure: unknown;
   #resolve!: (why: string) => void;

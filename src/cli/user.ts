@@ -70,9 +70,9 @@ function withPassword(command: Command): Command {
   return withConfig(command).option('--password-stdin', 'read the password from standard input');
 }
 
-/** More than the longest password can be, in bytes; what is longer is some other file. */
+/** More bytes than the longest password has. A longer input is some other file. */
 const MOST_INPUT = 8 * LONGEST_PASSWORD;
-/** NIST SP 800-63B: what is shorter is worth a word, not a refusal. */
+/** NIST SP 800-63B. A shorter password is noted, not refused. */
 const SHORT = 8;
 
 /**
@@ -89,7 +89,7 @@ async function readNewPassword(io: CliIo, fromStdin: boolean): Promise<string> {
   return password;
 }
 
-/** All of standard input, without the line end that echo and editors put behind it. */
+/** All of standard input, without the line end that echo and editors add. */
 async function readAll(stdin: NodeJS.ReadStream): Promise<string> {
   const chunks: Buffer[] = [];
   let bytes = 0;
@@ -117,7 +117,7 @@ async function askTwice(io: CliIo): Promise<string> {
       'there is no terminal to ask at: give the password with --password-stdin',
     );
   }
-  // Before the prompt and across both questions: what is typed ahead must not be echoed either.
+  // Set before the prompt and for both questions, so that keys typed ahead are not echoed either.
   io.stdin.setRawMode(true);
   try {
     const password = await askHidden(io, 'Password: ');
@@ -150,7 +150,7 @@ function askHidden(io: CliIo, prompt: string): Promise<string> {
       for (const [index, character] of characters.entries()) {
         if (character === '\r' || character === '\n') {
           const rest = characters.slice(index + 1).join('');
-          // What was typed or pasted ahead belongs to the next question.
+          // Characters after the line end belong to the next question.
           finish(() => resolve(line.join('')));
           if (rest !== '') stdin.unshift(Buffer.from(rest));
           return;

@@ -16,7 +16,7 @@ interface Listener {
   readonly listen: ListenAddress;
 }
 
-/** Settings that are right one by one and wrong together. Adds to `raw.problems`; returns warnings. */
+/** Finds settings that are right one by one and wrong together. Adds to `raw.problems`; returns warnings. */
 export function findContradictions(raw: RawSettings, config: Config): string[] {
   const { smtp, api } = config;
   const warnings: string[] = [];
@@ -148,12 +148,12 @@ function findLoop(
   );
 }
 
-/** What takes mail by SMTP may send it on; a mailbox cannot. */
+/** A server that takes mail by SMTP may send it on; a mailbox cannot. */
 function isMailServer({ target }: RelaySettings): boolean {
   return !('maildir' in target) && target.protocol === 'smtp';
 }
 
-/** A login must not go in clear because somebody on the way took STARTTLS out. */
+/** A login must not go in clear text if somebody on the way removes STARTTLS. */
 function checkRelayLogin(raw: RawSettings, key: string, { target }: RelaySettings): void {
   if ('maildir' in target || target.authPlain === undefined || target.loopback) return;
   if (target.implicitTls || target.tls === 'require') return;
@@ -205,7 +205,7 @@ function checkClearText(raw: RawSettings, key: string, listener: SubmissionListe
   );
 }
 
-/** What would be done without a word, and is not. */
+/** Warns of tracing settings that have no effect. */
 function tracingWarnings(raw: RawSettings, tracing: TracingSettings | undefined): readonly string[] {
   const warnings: string[] = [];
   for (const key of ['tracing.sample', 'tracing.service', 'tracing.headers']) {

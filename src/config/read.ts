@@ -12,7 +12,7 @@ import { TRACES_PATH } from './values.js';
 const PREFIX = 'STOPGAP_';
 /** `STOPGAP_REDIS_FILE` names a file that holds the value of `STOPGAP_REDIS`: how secrets are handed to containers. */
 const FROM_FILE = '_FILE';
-/** No value is as large; what is, is some other file. */
+/** No value is larger. A larger file is some other file. */
 const LARGEST_VALUE = 64 * 1024;
 
 /** A value as it was written, and where. */
@@ -28,7 +28,7 @@ export interface RawValue {
 type Environment = Readonly<Record<string, string | undefined>>;
 
 /**
- * What was written in the file and the environment, by path, not yet understood. Listeners carry their index:
+ * The values of the file and the environment by key, not yet parsed. Keys of listeners have an index:
  * `smtp.submission[0].tls.mode`.
  */
 export class RawSettings {
@@ -36,7 +36,7 @@ export class RawSettings {
   /** How many listeners a group has; absent where nothing was said about it. */
   readonly listeners = new Map<string, number>();
   readonly problems: string[] = [];
-  /** Where a group or the whole file stands, for what is missing in it. */
+  /** Where a group or the whole file begins: messages about missing settings name that place. */
   readonly #places = new Map<string, string>();
 
   /** How messages about a setting begin: where it was written, else where it would be. */
@@ -117,8 +117,8 @@ export class RawSettings {
   }
 
   /**
-   * Lays the environment over what the file said. An empty variable counts as not set. A variable with `_FILE` behind
-   * its name names a file that holds the value. `…_LISTEN` of a listener group may be a comma-separated list; each address is a listener, with the other settings of the file's
+   * Lays the environment over what the file said. An empty variable counts as not set. A variable whose name ends in `_FILE`
+   * names a file that holds the value. `…_LISTEN` of a listener group may be a comma-separated list; each address is a listener, with the other settings of the file's
    * listener at the same place, or of its first.
    *
    * @param base what relative paths are relative to: the working directory
@@ -132,7 +132,7 @@ export class RawSettings {
       const setting = direct ? name : name.slice(0, -FROM_FILE.length);
       const key = known.get(setting);
       if (key === undefined) {
-        // The prefix that all share would make everything look alike.
+        // Without the common prefix: it would make all names look alike.
         const names = [...known.keys(), ...Object.keys(OTHER_VARIABLES)].map((one) =>
           one.slice(PREFIX.length),
         );
@@ -216,13 +216,13 @@ function isOff(value: unknown): boolean {
   return value === false || value === 'off';
 }
 
-/** What the exporter and the resource detector of the SDK read for themselves. */
+/** Variables that the SDK's exporter and resource detector read themselves. */
 const READ_BY_THE_SDK =
   /^OTEL_(RESOURCE_ATTRIBUTES|EXPORTER_OTLP_(TRACES_)?(HEADERS|COMPRESSION|CERTIFICATE|CLIENT_KEY|CLIENT_CERTIFICATE))$/;
-/** What is read below. */
+/** Variables that are read below. */
 const READ_HERE =
   /^OTEL_(SDK_DISABLED|SERVICE_NAME|PROPAGATORS|TRACES_EXPORTER|TRACES_SAMPLER(_ARG)?|EXPORTER_OTLP_(TRACES_)?(ENDPOINT|PROTOCOL))$/;
-/** What is about traces. The rest, such as OTEL_METRICS_EXPORTER, is for others. */
+/** Variables about traces. The rest, such as OTEL_METRICS_EXPORTER, is for others. */
 const ABOUT_TRACES =
   /^OTEL_(TRACES_|BSP_|SPAN_|ATTRIBUTE_|LINK_|EVENT_|EXPORTER_OTLP_(?!METRICS_|LOGS_)|PROPAGATORS|RESOURCE_|SERVICE_|SDK_)/;
 
@@ -249,7 +249,7 @@ export function readOpenTelemetry(raw: RawSettings, env: Environment): readonly 
   const own = first('OTEL_EXPORTER_OTLP_TRACES_ENDPOINT');
   const shared = first('OTEL_EXPORTER_OTLP_ENDPOINT');
   put('tracing.endpoint', own, own && given(own));
-  // The one that all signals share names the collector; below it each has a path of its own.
+  // This variable names the collector for all signals. Each signal has its own path below it.
   put('tracing.endpoint', shared, shared && given(shared)!.replace(/(?<!\/)\/+$/, '') + TRACES_PATH);
   const off =
     given('OTEL_SDK_DISABLED')?.toLowerCase() === 'true' || given('OTEL_TRACES_EXPORTER') === 'none';

@@ -12,7 +12,7 @@ function missing(example: string): never {
   throw new WrongValue(`is missing; for instance ${example}`);
 }
 
-/** Whether the listener of that setting is; not where it has no address. */
+/** Whether that listener is on loopback; false if its address is missing. */
 function isOnLoopback(around: Surroundings, key: string): boolean {
   const listen = valueOf<ListenAddress | undefined>(around, key);
   return listen !== undefined && listensOnLoopback(listen);
@@ -62,7 +62,7 @@ const submission = z.object({
   listen: setting(
     address,
     computed('127.0.0.1:2587', (around) =>
-      // Of several each has to say where.
+      // Each of several listeners must name its address.
       around.listeners('smtp.submission') > 1
         ? missing('listen: 127.0.0.1:2587')
         : { host: '127.0.0.1', port: 2587 },
@@ -240,7 +240,7 @@ export const SCHEMA = z
       listen: setting(address, '127.0.0.1:8025', 'Where the HTTP API and the metrics are served.'),
       metrics: setting(
         choice('open', 'token'),
-        // Metrics tell a wrong password from a blocked account, which is for nobody but those who run it.
+        // Metrics tell a wrong password from a blocked account. Only those who run Stopgap may know.
         computed('by api.listen', (around) =>
           isOnLoopback(around, 'api.listen') ? ('open' as const) : ('token' as const),
         ),
@@ -338,7 +338,7 @@ export const OTHER_VARIABLES: Readonly<Record<string, string>> = {
   STOPGAP_DEBUG: 'Any value: unexpected errors are shown with their stack.',
 };
 
-/** How many listeners a group has where nothing is said of it, by group: their settings may stand in a list. */
+/** How many listeners each group has by default. Their settings may come in a list. */
 export const LISTENER_GROUPS: ReadonlyMap<string, number> = new Map(groupsOf(SCHEMA, ''));
 
 const ALL: readonly Setting[] = settingsOf(SCHEMA, '');
@@ -365,7 +365,7 @@ export function relaysOf({ smtp }: Config): readonly { key: string; relay: Relay
   return [{ key: 'smtp.relay.url', relay: smtp.relay }, ...named.filter(({ relay }) => relay !== smtp.relay)];
 }
 
-/** What is known of where clients are. Only those who take mail look there: one process cannot tell what others know. */
+/** Which places of clients are known. Only processes that take mail look them up; the others cannot tell. */
 export function geoDataOf({ roles, geoip }: Pick<Config, 'roles' | 'geoip'>): GeoData {
   const elsewhere = !roles.includes('smtp');
   return {

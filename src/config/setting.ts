@@ -7,13 +7,13 @@ import { WrongValue } from './values.js';
 export interface Kind<T> {
   readonly type: string;
   readonly parse: (raw: unknown, base: string, around: Surroundings) => T;
-  /** As JSON has it, without secrets; where there is none the value itself. */
+  /** As JSON has it, without secrets. By default the value itself. */
   readonly show?: (value: T) => unknown;
   /** Whether it is best shown as it was written: `35d`. */
   readonly asWritten?: true;
 }
 
-/** What defaults and parsers may ask for beside the value itself. */
+/** What defaults and parsers need besides the value. */
 export interface Surroundings {
   /** What `./data` is relative to. */
   readonly base: string;
@@ -64,7 +64,7 @@ export interface About {
 const SETTINGS = z.registry<About>();
 const LISTENERS = z.registry<{ readonly least: number }>();
 
-/** A default that is no text to be read, and what the documents say of it. */
+/** A default that is computed, and what the documents say of it. */
 export interface Computed<T> {
   readonly said: string | undefined;
   readonly value: (around: Surroundings, key: string) => T;
@@ -79,7 +79,7 @@ export const none = computed(undefined, () => undefined);
 export const inData = (name: string): Computed<string> =>
   computed(`${name} in data`, (around) => path.join(valueOf(around, 'data'), name));
 
-/** The value of a setting that stands before in the schema. */
+/** The value of a setting that comes earlier in the schema. */
 export function valueOf<T = string>({ read }: Surroundings, key: string): T {
   return read.get(key)!.value as T;
 }
@@ -120,7 +120,7 @@ export function setting<T, F = never>(
   return leaf.register(SETTINGS, about);
 }
 
-/** What stands in for a value that is wrong, so that the rest can be looked at too. */
+/** The default in place of a wrong value, so that the other settings can be checked too. */
 function replacement<T>(ofDefault: () => T): T | undefined {
   try {
     return ofDefault();
@@ -130,7 +130,7 @@ function replacement<T>(ofDefault: () => T): T | undefined {
   }
 }
 
-/** One listener or a list of them. @param least how many there are where nothing is said of them */
+/** One listener or a list of them. @param least how many there are if the configuration names none */
 export function listeners<T extends z.ZodType>(least: number, one: T): z.ZodArray<T> {
   return z.array(one).register(LISTENERS, { least });
 }
@@ -176,14 +176,14 @@ export function settingsOf(node: z.core.$ZodType, key: string): readonly Setting
   return childNodes(node, key).flatMap(([, child, childKey]) => settingsOf(child, childKey));
 }
 
-/** The groups below a node whose settings may stand in a list, with the least that there are of each. */
+/** The groups of listeners below a node, and how many there are of each by default. */
 export function groupsOf(node: z.core.$ZodType, key: string): readonly (readonly [string, number])[] {
   const group = LISTENERS.get(node);
   if (group !== undefined) return [[key, group.least]];
   return SETTINGS.has(node) ? [] : childNodes(node, key).flatMap(([, child, at]) => groupsOf(child, at));
 }
 
-/** The names below a group, their nodes and their keys. What is done with values afterwards is passed over. */
+/** The names below a group, their nodes and their keys. Transforms are skipped. */
 function childNodes(
   node: z.core.$ZodType,
   key: string,

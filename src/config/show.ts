@@ -7,7 +7,7 @@ export interface SettingInForce {
   readonly setting: string;
   /** As JSON has it: sizes in bytes, durations in milliseconds; null where it has none. */
   readonly value: unknown;
-  /** As one writes it. Where it has no value, what holds instead. */
+  /** As one writes it. If it has no value, what the documents say of its default. */
   readonly text: string;
   readonly from: 'default' | 'file' | 'environment';
   /** `stopgap.yaml:3:5`, or the variable. */

@@ -212,11 +212,11 @@ export const asHttpUrl: Parser<string> = (raw) => {
   return url.href.replace(/(?<!\/)\/+$/, '');
 };
 
-/** Where OTLP over HTTP has traces, below what names the collector as a whole. */
+/** The path of traces in OTLP over HTTP, below the URL of the collector. */
 export const TRACES_PATH = '/v1/traces';
 const ENDPOINT_FORM = 'use a URL such as http://127.0.0.1:4318/v1/traces';
 
-/** Where traces go. Without a path the usual one is meant. Secrets belong into headers: a URL is shown. */
+/** Where traces go. Without a path the usual one is added. Secrets belong in headers, because a URL is shown. */
 export const asTracesEndpoint: Parser<string> = (raw) => {
   const url = typeof raw === 'string' && URL.canParse(raw) ? new URL(raw) : undefined;
   if (url === undefined || !['http:', 'https:'].includes(url.protocol)) {
@@ -294,7 +294,7 @@ export const asRoles: Parser<readonly Role[]> = (raw) => {
   return ROLES.filter((role) => roles.includes(role));
 };
 
-/** Reads where accepted mail goes. No message holds the URL: its password would stand in it. */
+/** Reads where accepted mail goes. No message repeats the URL, because it may hold a password. */
 export const asRelay: Parser<RelaySettings> = (raw, base) => {
   const text = typeof raw === 'string' ? asText(raw, base) : undefined;
   if (text === undefined) throw new WrongValue('is no text; use a URL such as smtp://127.0.0.1:25');
@@ -312,7 +312,7 @@ export function maildirRelay(directory: string): RelaySettings {
   return relaySettings(`maildir:${directory}`, { maildir: directory });
 }
 
-/** The relay as one may print it: never with its login. */
+/** The relay without its login, so that it can be printed. */
 export function formatRelay({ target }: RelaySettings): string {
   if ('maildir' in target) return `maildir:${target.maildir}`;
   const scheme = target.implicitTls ? 'smtps' : target.protocol;
@@ -367,7 +367,7 @@ export function listensOnLoopback(address: ListenAddress): boolean {
   return address.host !== undefined && isLocalHost(address.host);
 }
 
-/** What the parser of `smtp.senders` knows beside what was written. */
+/** What the parser of `smtp.senders` needs besides the value. */
 interface FileReading {
   readonly checkFiles: boolean;
   /** How messages name a file. */

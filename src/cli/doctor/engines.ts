@@ -226,7 +226,7 @@ export async function checkTracing(findings: Findings, { loaded }: World): Promi
   }
   const remedy = 'see that the collector runs, and that tracing.endpoint is right, path and all';
   try {
-    // Nothing to export is a request like any other, and leaves nothing behind (OTLP 1.3, "Full Success").
+    // An empty export is a valid request, and the collector keeps nothing of it (OTLP 1.3, "Full Success").
     const { ok, status, body } = await fetch(endpoint, {
       ...{ method: 'POST', body: '{"resourceSpans":[]}', redirect: 'error' },
       headers: { ...headers, 'content-type': 'application/json' },

@@ -186,7 +186,7 @@ function readOf(
   ];
 }
 
-/** What the service writes beside accounts: a start as another user, such as root, leaves each of it behind. */
+/** What the service writes besides accounts. After a start as another user, such as root, it may belong to that user. */
 function writtenOf({ data, store, outbox }: Config): [what: string, place: string][] {
   const databases = [outbox.file, ...(store.kind === 'sqlite' ? [store.file] : [])];
   return [
@@ -348,7 +348,7 @@ async function checkSynchronised(findings: Findings): Promise<void> {
     const args = ['show', '--property=NTPSynchronized', '--value'];
     ({ stdout: answer } = await promisify(execFile)('timedatectl', args, { timeout: 2 * SECOND }));
   } catch {
-    // There is none, or nothing behind it: both are usual in containers, where the clock is the host's.
+    // Containers usually have no timedatectl, or one that knows nothing: their clock is the host's.
     findings.notTried('whether it is kept by NTP: timedatectl does not say');
     return;
   }

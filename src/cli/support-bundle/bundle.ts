@@ -177,7 +177,7 @@ function decoded(text: string): string {
   try {
     return decodeURIComponent(text);
   } catch {
-    return text; // no escape at all: then it stands there as it is
+    return text; // it has no valid escapes, so it is the password itself
   }
 }
 
