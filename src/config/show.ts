@@ -1,5 +1,5 @@
 import type { Reading } from './setting.js';
-import { listSettings } from './schema.js';
+import { LISTENER_GROUPS, listSettings } from './schema.js';
 
 /** A setting in force, without secrets: fit for a log, a page or a bug report. */
 export interface SettingInForce {
@@ -38,7 +38,9 @@ export function redactedConfig(loaded: {
   readonly settings: readonly SettingInForce[];
 }): Record<string, unknown> {
   const root: Record<string, unknown> = { file: loaded.file ?? null, evaluation: loaded.evaluation };
-  for (const { setting, value } of loaded.settings) {
+  // A group without a listener has no setting that would name it.
+  const groups = [...LISTENER_GROUPS.keys()].map((setting) => ({ setting, value: [] }));
+  for (const { setting, value } of [...groups, ...loaded.settings]) {
     const names = setting.split(/[.[\]]+/);
     let group = root;
     names.slice(0, -1).forEach((name, index) => {
@@ -53,8 +55,11 @@ export function redactedConfig(loaded: {
 export function settingsTable(): string {
   const cell = (text: string): string => text.replaceAll('|', '\\|');
   const rows = listSettings().map(({ path, env, type, description, ...one }) => [
-    ...[`\`${path}\``, `\`${env}\``],
-    ...[type, one.default ?? 'none', description].map(cell),
+    `\`${path}\``,
+    `\`${env}\``,
+    cell(type),
+    cell(one.default ?? 'none'),
+    cell(description),
   ]);
   const head = ['setting', 'environment variable', 'type', 'default', 'what it is'];
   const all = [head, ...rows];
