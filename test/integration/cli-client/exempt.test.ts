@@ -9,7 +9,7 @@ describe('stopgap exempt', () => {
   let terminal: Terminal;
   besideServer((both) => ({ server, terminal } = both));
 
-  test('lists, adds and revokes', async () => {
+  test('stopgap exempt lists, adds and revokes', async () => {
     assert.match((await terminal.run('exempt', 'list')).err, /no exemptions/);
     const added = await terminal.run(
       ...['exempt', 'add', 'account', 'News@Example.com', '--for', '1d', '--reason', 'weekly list'],
@@ -23,7 +23,7 @@ describe('stopgap exempt', () => {
     assert.match((await terminal.run('exempt', 'list')).err, /no exemptions/);
   });
 
-  test('revokes by the subject too, with its type or without', async () => {
+  test('stopgap exempt revokes by the subject too, with its type or without', async () => {
     const add = (type: string, value: string) =>
       terminal.run('exempt', 'add', type, value, '--indefinite', '--reason', 'list');
     const revoke = (...words: string[]) => terminal.run('exempt', 'revoke', ...words);
@@ -46,7 +46,7 @@ describe('stopgap exempt', () => {
     assert.match(unknown.err, /there is no exemption list@example\.com in force/);
   });
 
-  test('asks how long and why', async () => {
+  test('stopgap exempt asks how long and why', async () => {
     const silent = await terminal.run('exempt', 'add', 'account', 'x@example.com', '--reason', 'list');
     assert.equal(silent.code, 2);
     assert.match(silent.err, /say how long: --for 1h, --until TIME or --indefinite/);
@@ -54,7 +54,7 @@ describe('stopgap exempt', () => {
     assert.deepEqual([why.code, /--reason/.test(why.err)], [2, true]);
   });
 
-  test('says which blocks go on all the same, and the command that ends each', async () => {
+  test('stopgap exempt says which blocks go on all the same, and the command that ends each', async () => {
     const block = await server.block('blocked@example.com');
     const args = ['exempt', 'add', 'domain', 'example.com', '--indefinite', '--reason', 'lists'];
     const { code, err } = await terminal.run(...args);

@@ -38,14 +38,14 @@ tracing: { endpoint: http://t.example, headers: x-key=header-secret }
 `;
 
 describe('stopgap config', () => {
-  test('check says ok, and warns of what is odd', async (t) => {
+  test('stopgap config check says ok, and warns of what is odd', async (t) => {
     const terminal = await terminalWith(t, undefined, { STOPGAP_SMTP_SENDERS: 'any' });
     const { code, out, err } = await terminal.run('config', 'check');
     assert.deepEqual([code, out], [0, 'ok\n']);
     assert.match(err, /^warning: STOPGAP_SMTP_SENDERS: any lets each account send under every address\n$/);
   });
 
-  test('check names every fault that serve would stop at, with its place', async (t) => {
+  test('stopgap config check names every fault that serve would stop at, with its place', async (t) => {
     const yaml = 'smtp: { relay: { url: smtp://a.example }, maxMessageSize: 50XB }\nrules: nowhere.yaml\n';
     const terminal = await terminalWith(t, yaml, { STOPGAP_NIX: '1' });
     const { code, out, err } = await terminal.run('config', 'check');
@@ -57,7 +57,7 @@ describe('stopgap config', () => {
     assert.match(lines[2]!, /^stopgap: stopgap\.yaml:2:8: rules: \S+nowhere\.yaml does not exist; leave/);
   });
 
-  test('show has every setting, with its value and where it comes from', async (t) => {
+  test('stopgap config show has every setting, with its value and where it comes from', async (t) => {
     const terminal = await terminalWith(t, FULL, { STOPGAP_LOG_LEVEL: 'debug', STOPGAP_API_LISTEN: ':8025' });
     const settings = await shown(terminal);
     const names = new Set([...settings.keys()].map((key) => key.replace(/\[\d+\]/, '')));
@@ -82,7 +82,7 @@ describe('stopgap config', () => {
     assert.deepEqual(of('smtp.submission[0].allowInsecureAuth').slice(0, 3), [true, 'true', 'default']);
   });
 
-  test('show tells no secret, and says where one is', async (t) => {
+  test('stopgap config show tells no secret, and says where one is', async (t) => {
     const terminal = await terminalWith(t, FULL);
     const { out, err } = await terminal.run('config', 'show');
     const json = await terminal.run('config', 'show', '--json');
@@ -92,7 +92,7 @@ describe('stopgap config', () => {
     assert.match(out, /^store +kurrentdb +file/m);
   });
 
-  test('show gives each default as the documents have it', async (t) => {
+  test('stopgap config show gives each default as the documents have it', async (t) => {
     const settings = await shown(await terminalWith(t, 'smtp: { relay: { url: smtp://a.example } }\n'));
     const same = listSettings().filter(({ default: said, type }) => said !== undefined && type !== 'path');
     for (const { path: name, default: said } of same) {
@@ -102,7 +102,7 @@ describe('stopgap config', () => {
     }
   });
 
-  test('list knows every setting', async (t) => {
+  test('stopgap config list knows every setting', async (t) => {
     const { code, out } = await (await terminalWith(t, undefined)).run('config', 'list');
     assert.equal(code, 0);
     for (const { path: name } of listSettings()) assert.ok(out.includes(`\n${name} `), name);

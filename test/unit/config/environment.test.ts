@@ -10,7 +10,7 @@ import {
 } from '../../../src/config.js';
 import { load, problemsOf, RELAY } from './helpers.js';
 
-test('names of variables are the path in upper snake case', () => {
+test('the name of a variable is the path of its setting in upper snake case', () => {
   assert.equal(environmentName('smtp.maxMessageSize'), 'STOPGAP_SMTP_MAX_MESSAGE_SIZE');
   assert.equal(environmentName('smtp.submission.tls.cert'), 'STOPGAP_SMTP_SUBMISSION_TLS_CERT');
   assert.equal(environmentName('retention.sends'), 'STOPGAP_RETENTION_SENDS');
@@ -173,7 +173,7 @@ for (const { path, env } of listSettings()) {
   });
 }
 
-test('a value from a file is refused where it is no use', (context) => {
+test('a value from a file is refused if it cannot be used', (context) => {
   const problem = (env: Record<string, string>, text: string): string => {
     const problems = problemsOf(context, { yaml: RELAY, env, files: { value: text } });
     assert.equal(problems.length, 1);
