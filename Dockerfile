@@ -8,12 +8,15 @@ WORKDIR /build
 COPY package.json package-lock.json ./
 # No package's scripts but the one that is needed: our own `prepare` would want the sources, which come later.
 RUN npm ci --ignore-scripts && npm rebuild better-sqlite3 --ignore-scripts=false
-COPY tsconfig.json tsconfig.build.json ./
+COPY tsconfig.json tsconfig.product.json ./
+COPY scripts/after-build.mjs scripts/
 COPY projections projections
 COPY src src
 # Tests and benchmarks are not part of it. What compiling SQLite needed is not either.
-RUN npx tsc -p tsconfig.build.json \
-  && rm dist-image/.tsbuildinfo \
+# `docker build --build-arg STOPGAP_COMMIT=$(git rev-parse --short=12 HEAD) .` lets `stopgap --version` name the commit.
+ARG STOPGAP_COMMIT=
+RUN npm run build:product --silent \
+  && rm dist/tsconfig.tsbuildinfo && find dist -name '*.map' -delete \
   && npm prune --omit=dev --ignore-scripts \
   && rm -rf node_modules/better-sqlite3/deps node_modules/better-sqlite3/src node_modules/@kurrent/bridge-*-musl \
   && find node_modules/better-sqlite3/build -type f ! -name better_sqlite3.node -delete \
@@ -29,7 +32,7 @@ RUN install -d -o node -g node -m 0700 /var/lib/stopgap /var/lib/stopgap-account
   && chmod 0600 /var/lib/stopgap-accounts/*.yaml
 WORKDIR /app
 COPY --from=build /build/node_modules node_modules
-COPY --from=build /build/dist-image dist
+COPY --from=build /build/dist dist
 COPY package.json LICENSE ./
 ENV NODE_ENV=production \
   STOPGAP_DATA=/var/lib/stopgap

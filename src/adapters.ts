@@ -1,26 +1,26 @@
+import path from 'node:path';
 import { statSync } from 'node:fs';
 import { rm } from 'node:fs/promises';
-import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import type { Config } from './config/types.js';
+import type { Config } from './config/schema.js';
+import type { ReadModels } from './detector/read-models.js';
+import { timedTasks } from './detector/timed-work.js';
 import type { BullWork } from './expiry/bullmq/work.js';
 import { openBullWork } from './expiry/bullmq/work.js';
 import { Timers } from './expiry/timers.js';
 import { isDiskFull, messageOf } from './kernel/errors.js';
 import type { NewEvent } from './kernel/events.js';
 import type { AlarmClock } from './kernel/time.js';
-import { formatInstant, SECOND } from './kernel/time.js';
+import { SECOND, formatInstant } from './kernel/time.js';
 import type { Metrics } from './metrics/metrics.js';
-import { OutboxedStore } from './store/outboxed.js';
-import type { ReadModels } from './detector/read-models.js';
 import { newestIn } from './snapshots/snapshot-file.js';
 import { openKurrentStore } from './store/kurrentdb/index.js';
+import { OutboxedStore } from './store/outboxed.js';
 import type { EventStore } from './store/port.js';
 import { StoreRefused } from './store/port.js';
 import type { SqliteEventStore } from './store/sqlite/index.js';
 import { openSqliteStore } from './store/sqlite/index.js';
-import { timedTasks } from './detector/timed-work.js';
 
 /*
  * Which adapter stands behind which port, as the configuration says. For programs that only read, `store/open-for-reading.ts` is what

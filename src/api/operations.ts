@@ -1,7 +1,7 @@
 import { Registry } from 'prom-client';
 import { z } from 'zod';
-import type { LogLevel } from '../config/types.js';
-import { LOG_LEVELS } from '../config/types.js';
+import type { LogLevel } from '../config/schema.js';
+import { LOG_LEVELS } from '../config/values.js';
 import { StopgapError } from '../kernel/errors.js';
 import type { Component } from '../log/levels.js';
 import { COMPONENTS } from '../log/levels.js';

@@ -7,22 +7,13 @@ import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import { printable } from '../kernel/printable.js';
 import type { SubjectType } from '../sending/subjects.js';
 import { DIRECTIONS, SUBJECT_TYPES, parseSubject } from '../sending/subjects.js';
-import type { ApiClient, ClientOption } from './client.js';
-import { connect, withClient } from './client.js';
+import type { ApiClient, JsonOption, Listed } from './client.js';
+import { connect, withJson } from './client.js';
 import { blockDetails, blockRows, ending } from './client-format.js';
 import type { CliIo } from './io.js';
-import type { SpanOption } from './span-options.js';
-import { requireSpan, spanOf, withSpan } from './span-options.js';
+import type { SpanOption } from './options.js';
+import { requireSpan, spanOf, withSpan } from './options.js';
 import { asJson, note, print, tableWithin, terminalWidth } from './io.js';
-
-interface Listed {
-  readonly items: readonly BlockJson[];
-  readonly next: string | null;
-}
-
-interface JsonOption extends ClientOption {
-  readonly json?: true;
-}
 
 interface ListOption extends JsonOption {
   readonly state?: string;
@@ -103,7 +94,7 @@ function listCommand(block: Command, io: CliIo): void {
       const { state = 'active,proposed', type, q, rule, since, until, limit } = options;
       const client = await connect(io, options);
       const query = { state: state === 'all' ? undefined : state, type, q, rule, since, until, limit };
-      const { items, next } = await client.get<Listed>('blocks', query);
+      const { items, next } = await client.get<Listed<BlockJson>>('blocks', query);
       if (options.json === true) print(io, asJson({ items, next }));
       else if (items.length === 0)
         note(
@@ -148,10 +139,6 @@ function addCommand(block: Command, io: CliIo): void {
     });
 }
 
-function withJson(command: Command): Command {
-  return withClient(command).option('--json', 'as JSON');
-}
-
 function show(io: CliIo, options: JsonOption, block: BlockJson): void {
   print(io, options.json === true ? asJson(block) : blockDetails(block, io.clock.now()));
 }
@@ -174,7 +161,7 @@ async function act(
   }
 }
 
-/** As a person names a block: by how its id begins, or by its subject, with the type or without. */
+/** How a person names a block: by the beginning of its id, or by its subject, with or without the type. */
 interface Named {
   readonly text: string;
   readonly type?: SubjectType;
@@ -188,31 +175,31 @@ function named(block: string, value: string | undefined): Named {
 }
 
 /**
- * The block that a person means, of a subject's blocks one of those that the action can be for.
+ * The block that a person means. If a subject has several, one that the action applies to.
  *
  * @throws StopgapError where there is none; InvalidInput where there is more than one
  */
 async function find(client: ApiClient, what: Named, state?: 'active' | 'proposed'): Promise<BlockJson> {
   const { text, type } = what;
   if (type === undefined && WHOLE_ID.test(text)) {
-    // The server waits for what another one has just made; a list shows what there is.
+    // This request waits for a block that another server has just made; a list does not.
     return client.get<BlockJson>(`blocks/${text.toLowerCase()}`).catch(async (thrown: unknown) => {
       const isNone = thrown instanceof StopgapError && thrown.code === 'not-found';
       throw isNone ? await noneOf(client, what, state) : thrown;
     });
   }
   if (type === undefined && /^[0-9a-f-]{1,36}$/i.test(text)) {
-    const { items } = await client.get<Listed>('blocks', { id: text.toLowerCase(), limit: '5' });
+    const { items } = await client.get<Listed<BlockJson>>('blocks', { id: text.toLowerCase(), limit: '5' });
     if (items.length > 0) return onlyOne(items, `several ids begin with ${text}`, 'give more of it');
   }
-  const { items } = await client.get<Listed>('blocks', { type, value: text, state, limit: '5' });
+  const { items } = await client.get<Listed<BlockJson>>('blocks', { type, value: text, state, limit: '5' });
   if (items.length === 0) throw await noneOf(client, what, state);
-  // Of what has ended, the newest is meant.
+  // If all have ended, the newest is meant.
   if (state === undefined && new Set(items.map(({ subject }) => subject.type)).size === 1) return items[0]!;
   return onlyOne(items, `several blocks are of ${text}`, 'give an id, or the type before it');
 }
 
-/** Where the subject has a proposal in place of a block, or the other way round, what to do is another command. */
+/** If the subject has a proposal and no block, or the other way round, the error names the right command. */
 async function noneOf(
   client: ApiClient,
   { text, type }: Named,
@@ -222,7 +209,9 @@ async function noneOf(
   if (state === undefined)
     return new StopgapError('not-found', `there is no block ${asked}: stopgap block list shows them`);
   const other = state === 'active' ? 'proposed' : 'active';
-  const [found] = (await client.get<Listed>('blocks', { type, value: text, state: other, limit: '1' })).items;
+  const [found] = (
+    await client.get<Listed<BlockJson>>('blocks', { type, value: text, state: other, limit: '1' })
+  ).items;
   const instead =
     found === undefined
       ? 'stopgap block list shows them, and stopgap check says what refuses a sender'

@@ -4,11 +4,10 @@ import type { CheckJson } from '../api/check.js';
 import type { WindowJson } from '../api/senders.js';
 import { relative } from './client-format.js';
 import { printable } from '../kernel/printable.js';
-import { ExitWith } from './client-exit.js';
+import type { CliIo } from './io.js';
+import { asJson, ExitWith, print, table } from './io.js';
 import type { ClientOption } from './client.js';
 import { connect, withClient } from './client.js';
-import type { CliIo } from './io.js';
-import { asJson, print, table } from './io.js';
 
 /** Exit code where the sender would be refused. */
 const REFUSED = 3;
@@ -136,6 +135,6 @@ function groupOf(
       : [`on alarm, over ${relative(alarmUntil, now)}: whoever turns is acted upon at once`];
   const own = turnedAt === null ? 'has not turned' : `turned ${relative(turnedAt, now)}`;
   const others = `${accounts} of ${limit} accounts of ${printable(domain)} within ${window} have`;
-  // Of the domain the count itself says so.
+  // A domain's own count says it already.
   return [...(subject.type === 'domain' ? [] : [own, others]), ...alarm].join('; ');
 }

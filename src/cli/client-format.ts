@@ -1,8 +1,8 @@
 import type { BlockJson } from '../api/block-view.js';
-import { followedText, whyOf } from './block-why.js';
-import type { Instant, Milliseconds } from '../kernel/time.js';
 import { printable } from '../kernel/printable.js';
+import type { Instant, Milliseconds } from '../kernel/time.js';
 import { DAY, HOUR, MINUTE, SECOND } from '../kernel/time.js';
+import { nameOf } from '../rules/explain.js';
 
 /** `in 42m`, `3h ago`, `now`; `-` for no time at all. */
 export function relative(at: string | null, now: Instant): string {
@@ -12,7 +12,7 @@ export function relative(at: string | null, now: Instant): string {
   return away > 0 ? `in ${coarse(away)}` : `${coarse(-away)} ago`;
 }
 
-/** A span as people say it: its largest unit, and the next one where that still tells something. */
+/** A span as people say it: its largest unit, and the next one if that helps. */
 function coarse(span: Milliseconds): string {
   if (span < MINUTE) return `${Math.max(1, Math.round(span / SECOND))}s`;
   if (span < HOUR) return `${Math.round(span / MINUTE)}m`;
@@ -38,14 +38,14 @@ export function ending(block: BlockJson, now: Instant): string {
   }
 }
 
-/** The least that tells each id from the others, and no less than 13 characters: the time within an id. */
+/** The shortest beginnings that differ, at least 13 characters (the time in an id). */
 function shortIds(ids: readonly string[]): readonly string[] {
   let length = 13;
   while (length < 36 && new Set(ids.map((id) => id.slice(0, length))).size < ids.length) length++;
   return ids.map((id) => id.slice(0, length).replace(/-$/, ''));
 }
 
-/** The last column is to be made to fit: {@link tableWithin} does. */
+/** {@link tableWithin} makes the last column fit. */
 export function blockRows(blocks: readonly BlockJson[], now: Instant): readonly (readonly string[])[] {
   const ids = shortIds(blocks.map(({ id }) => id));
   return [
@@ -110,4 +110,47 @@ function followed(follows: NonNullable<BlockJson['follows']>): string {
 
 function whose({ origin, rule }: BlockJson): string {
   return origin === 'rule' ? `rule ${rule ?? '?'}` : rule === null ? 'admin' : `admin (rule ${rule})`;
+}
+
+/**
+ * Why a block is there, in as few words as a row of a list has room for: what was counted, then what was allowed, then
+ * the rest of the evidence's sentence without what other columns say. Where there are no numbers, what the
+ * administrator gave as the reason.
+ */
+export function whyOf(block: BlockJson): string {
+  const { evidence, description, history, origin, follows } = block;
+  const ownReason =
+    origin === 'admin' && description !== '' && !history.some(({ type }) => type === 'ProposalApproved');
+  const since = follows === null ? [] : [followedText(follows)];
+  if (evidence === null || ownReason) return [description, ...since].filter((text) => text !== '').join('; ');
+  return numbersOf(block.subject, evidence, since);
+}
+
+/** The evidence's sentence without its subject and rule. What was allowed comes right after what was counted. */
+export function numbersOf(
+  subject: BlockJson['subject'],
+  { sentence, rule }: NonNullable<BlockJson['evidence']>,
+  since: readonly string[] = [],
+): string {
+  const name = `${nameOf(subject)}: `;
+  const parts = (sentence.startsWith(name) ? sentence.slice(name.length) : sentence)
+    .replace(/\.$/, '')
+    .replace('in a week usually', 'usually')
+    .split('; ');
+  const allowance = `rule "${rule}" allows `;
+  const at = parts.findIndex((part) => part.startsWith(allowance));
+  if (at > 0) {
+    const [said] = parts.splice(at, 1);
+    // A later part says that the sender is still being learnt.
+    const allows = said!.slice(allowance.length).replace(/^such a sender | to whoever is$/, '');
+    parts.splice(1, 0, `allows ${allows}`);
+  }
+  parts.splice(at > 0 ? 2 : 1, 0, ...since);
+  return parts.join('; ');
+}
+
+/** `released at 03:12 UTC by carol as a false positive`: the date is that of what follows within the hour. */
+function followedText({ state, at, by, falsePositive }: NonNullable<BlockJson['follows']>): string {
+  const wrong = falsePositive ? ' as a false positive' : '';
+  return `${state} at ${at.slice(11, 16)} UTC by ${by.replace(/^admin:/, '')}${wrong}`;
 }

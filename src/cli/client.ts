@@ -9,8 +9,8 @@ import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import type { ErrorCode } from '../kernel/errors.js';
 import { ERROR_CODES } from '../kernel/errors.js';
 import { SECOND } from '../kernel/time.js';
-import type { ConfigOption } from './config-option.js';
-import { configForFiles, withConfig } from './config-option.js';
+import type { ConfigOption } from './options.js';
+import { configForFiles, withConfig } from './options.js';
 import type { CliIo } from './io.js';
 
 /** How long a server may take to answer. */
@@ -26,6 +26,22 @@ export function withClient(command: Command): Command {
   return withConfig(command)
     .option('--url <url>', 'the server (default: STOPGAP_URL, or api.listen of the configuration)')
     .option('--token-file <file>', 'file with the token (default: STOPGAP_TOKEN, or the evaluation set-up)');
+}
+
+/** For commands that scripts call. */
+export interface JsonOption extends ClientOption {
+  readonly json?: true;
+}
+
+/** Adds the options of a client, and `--json`. */
+export function withJson(command: Command): Command {
+  return withClient(command).option('--json', 'as JSON');
+}
+
+/** A page of a list. */
+export interface Listed<Item> {
+  readonly items: readonly Item[];
+  readonly next: string | null;
 }
 
 /** Parameters of a query; undefined ones are left out. */
@@ -128,7 +144,7 @@ export async function connect(io: CliIo, options: ClientOption): Promise<ApiClie
   return new ApiClient(base ?? urlOf(config.api.listen), checked(known));
 }
 
-/** The rules in force, for who can do without: undefined where no server answers, or there is no token for it. */
+/** The rules in force, or undefined if no server answers or there is no token. */
 export async function rulesInForce(io: CliIo, options: ClientOption): Promise<RulesJson | undefined> {
   try {
     return await (await connect(io, options)).get<RulesJson>('rules');
@@ -163,7 +179,7 @@ async function dataDirectoryOf(url: URL): Promise<string | undefined> {
     const { dataDirectory } = (await response.json()) as { dataDirectory?: unknown };
     return typeof dataDirectory === 'string' ? dataDirectory : undefined;
   } catch {
-    // Nobody listens there, or somebody else: then there is nothing to compare with.
+    // No Stopgap listens there, so there is nothing to compare.
     return undefined;
   }
 }
@@ -190,7 +206,7 @@ function parseUrl(text: string): URL {
   }
 }
 
-/** A server that listens everywhere is asked on loopback. */
+/** If the server listens on all interfaces, it is asked on loopback. */
 function urlOf({ host, port }: ListenAddress): URL {
   const local = host === undefined || host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
   return new URL(`http://${formatListen({ host: local, port })}/`);
@@ -207,7 +223,7 @@ function readTokenFile(file: string): string {
   }
 }
 
-/** What no HTTP header can carry is no token. */
+/** A token must fit into an HTTP header. */
 function checked(token: string): string {
   if (/^[\x21-\x7e]{1,1024}$/.test(token)) return token;
   throw new StopgapError('unauthorized', 'the token is empty or has characters that no token has');
@@ -235,7 +251,7 @@ function parse(text: string, response: Response, base: URL): unknown {
   try {
     if (response.headers.get('content-type')?.includes('json') === true) return JSON.parse(text);
   } catch {
-    // Said below: what claims to be JSON and is none is as foreign as what claims to be something else.
+    // Broken JSON is reported below, like any other foreign answer.
   }
   throw new StopgapError('unavailable', `${base.origin} answers, but not as Stopgap does: check the URL`);
 }

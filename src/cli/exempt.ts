@@ -3,22 +3,13 @@ import type { ExemptionJson, GrantedExemptionJson } from '../api/exemptions.js';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import { printable } from '../kernel/printable.js';
 import { parseSubject, SUBJECT_TYPES } from '../sending/subjects.js';
-import type { ApiClient, ClientOption } from './client.js';
+import type { ApiClient, ClientOption, JsonOption, Listed } from './client.js';
 import { connect, withClient } from './client.js';
 import { relative } from './client-format.js';
 import type { CliIo } from './io.js';
 import { asJson, note, print, table, warn } from './io.js';
-import type { SpanOption } from './span-options.js';
-import { requireSpan, spanOf, withSpan } from './span-options.js';
-
-interface Listed {
-  readonly items: readonly ExemptionJson[];
-  readonly next: string | null;
-}
-
-interface JsonOption extends ClientOption {
-  readonly json?: true;
-}
+import type { SpanOption } from './options.js';
+import { requireSpan, spanOf, withSpan } from './options.js';
 
 interface AddOption extends JsonOption, SpanOption {
   readonly reason: string;
@@ -33,7 +24,7 @@ export function exemptVerb(program: Command, io: CliIo): void {
     .option('--limit <number>', 'at most so many, up to 500', '50')
     .action(async (options: JsonOption & { limit: string }) => {
       const client = await connect(io, options);
-      const found = await client.get<Listed>('exemptions', { limit: options.limit });
+      const found = await client.get<Listed<ExemptionJson>>('exemptions', { limit: options.limit });
       if (options.json === true) return print(io, asJson(found));
       if (found.items.length === 0) return note(io, 'no exemptions');
       print(io, table([['ID', 'SUBJECT', 'BY', 'ENDS', 'SAVED', 'WHY'], ...found.items.map(row)]));
@@ -96,7 +87,7 @@ async function idOf(client: ApiClient, exemption: string, value: string | undefi
   const found: ExemptionJson[] = [];
   let cursor: string | undefined;
   do {
-    const page = await client.get<Listed>('exemptions', { type, limit: '500', cursor });
+    const page = await client.get<Listed<ExemptionJson>>('exemptions', { type, limit: '500', cursor });
     found.push(...page.items.filter((item) => isOf(item, value ?? exemption)));
     cursor = page.next ?? undefined;
   } while (cursor !== undefined);
@@ -107,7 +98,7 @@ async function idOf(client: ApiClient, exemption: string, value: string | undefi
       `there is no exemption of ${exemption} ${value}: stopgap exempt list shows them`,
     );
   }
-  // What stands in the rules cannot be revoked: beside it the other one is meant.
+  // An exemption in the rules cannot be revoked, so the other one is meant.
   const revocable = found.filter(({ origin }) => origin === 'admin');
   const [only, ...others] = revocable.length === 0 ? found : revocable;
   if (others.length === 0) return only!.id;

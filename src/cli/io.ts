@@ -1,5 +1,9 @@
-import { escaped, printableLines } from '../kernel/printable.js';
-import type { Clock } from '../kernel/time.js';
+import path from 'node:path';
+import { readFileSync } from 'node:fs';
+import { fileFault } from '../accounts/private-file.js';
+import { StopgapError } from '../kernel/errors.js';
+import { escaped, printable, printableLines } from '../kernel/printable.js';
+import type { Clock, Milliseconds } from '../kernel/time.js';
 
 /** What a verb sees of the world around it, so that tests can put their own there. */
 export interface CliIo {
@@ -20,7 +24,7 @@ export const processIo: CliIo = {
   clock: { now: () => Date.now() },
 };
 
-/** Results go to standard output, and nothing else does. What would play tricks on a terminal is replaced. */
+/** Only results go to standard output. Control characters are replaced. */
 export function print(io: CliIo, text: string): void {
   io.stdout.write(`${printableLines(text)}\n`);
 }
@@ -31,7 +35,7 @@ export function printSource(io: CliIo, text: string): void {
   io.stdout.write(`${isTTY === true ? printableLines(text) : text}\n`);
 }
 
-/** For scripts: a terminal gets nothing of it that is not printable, a parser all. */
+/** For scripts. Characters that are not printable are escaped, so a parser loses nothing. */
 export function asJson(value: unknown): string {
   return escaped(JSON.stringify(value));
 }
@@ -41,12 +45,12 @@ export function note(io: CliIo, text: string): void {
   io.stderr.write(`${printableLines(text)}\n`);
 }
 
-/** What is carried out all the same, and probably not meant: a line each, on standard error. */
+/** Warnings, one line each, on standard error. The command goes on. */
 export function warn(io: CliIo, warnings: readonly string[]): void {
   for (const warning of warnings) note(io, `warning: ${warning}`);
 }
 
-/** What may have several lines, in one. */
+/** Joins several lines into one. */
 export function inOneLine(text: string): string {
   return text
     .split('\n')
@@ -55,14 +59,14 @@ export function inOneLine(text: string): string {
     .join(' ');
 }
 
-/** How wide the terminal is that results go to, in characters; Infinity where they go elsewhere. */
+/** The width of the terminal in characters; Infinity if results do not go to a terminal. */
 export function terminalWidth({ stdout, env }: CliIo): number {
   const { columns } = stdout as { readonly columns?: unknown };
   const said = Number(env['COLUMNS'] ?? columns);
   return Number.isInteger(said) && said > 0 ? said : Infinity;
 }
 
-/** What is shorter than this says nothing: then a line rather wraps. */
+/** A shorter text would say nothing, so a line wraps instead. */
 const LEAST_ROOM = 40;
 
 /** A table whose last column is cut at a word, so that each line fits. @param width of a line, in characters */
@@ -99,4 +103,84 @@ export function table(rows: ReadonlyArray<readonly string[]>): string {
         .trimEnd(),
     )
     .join('\n');
+}
+
+/** `1 rule`, `2 rules`. */
+export function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+}
+
+/** Ends the command with an exit code of its own. It prints nothing more. */
+export class ExitWith extends Error {
+  constructor(readonly code: number) {
+    super(`exit code ${code}`);
+    this.name = 'ExitWith';
+  }
+}
+
+/**
+ * A text file that the user has named.
+ *
+ * @param right what to name instead
+ * @throws StopgapError that names it as the user did, and says what would be right
+ */
+export function readNamed({ cwd }: CliIo, name: string, right: string): string {
+  try {
+    return readFileSync(path.resolve(cwd, name), 'utf8');
+  } catch (error) {
+    throw named(error, name, right);
+  }
+}
+
+/** What `opening` gives, or an error as of {@link readNamed}. */
+export async function openNamed<T>(name: string, right: string, opening: Promise<T>): Promise<T> {
+  try {
+    return await opening;
+  } catch (error) {
+    throw named(error, name, right);
+  }
+}
+
+/** Other errors stay what they are. */
+function named(error: unknown, name: string, right: string): unknown {
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  if (syscall === undefined || code === undefined) return error;
+  return new StopgapError('invalid-input', `${name}: ${fileFault(error, right)}`);
+}
+
+/** The least time between two texts. Nobody reads faster. */
+const PACE: Milliseconds = 200;
+
+/** A line on standard error that is overwritten. Nothing is written if standard error is no terminal. */
+export class StatusLine {
+  readonly #io: CliIo;
+  readonly #isShown: boolean;
+  #shownAt = -Infinity;
+  #length = 0;
+
+  constructor(io: CliIo) {
+    this.#io = io;
+    this.#isShown = (io.stderr as Partial<NodeJS.WriteStream>).isTTY === true;
+  }
+
+  /** @param text only asked for where it is shown */
+  show(text: () => string): void {
+    if (!this.#isShown) return;
+    const now = this.#io.clock.now();
+    if (now < this.#shownAt + PACE) return;
+    this.#shownAt = now;
+    this.#write(text());
+  }
+
+  /** Leaves the line empty, for what comes after it. */
+  clear(): void {
+    if (this.#length > 0) this.#write('');
+    this.#length = 0;
+  }
+
+  #write(raw: string): void {
+    const text = printable(raw);
+    this.#io.stderr.write(`\r${text.padEnd(this.#length)}${text === '' ? '\r' : ''}`);
+    this.#length = text.length;
+  }
 }

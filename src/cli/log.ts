@@ -1,17 +1,17 @@
 import type { Command } from 'commander';
 import { Option } from 'commander';
-import type { LogLevelsJson, LogLinesJson } from '../api/operations.js';
-import { LOG_LEVELS } from '../config/types.js';
 import { isThere } from '../accounts/private-file.js';
+import type { LogLevelsJson, LogLinesJson } from '../api/operations.js';
+import { LOG_LEVELS } from '../config/values.js';
 import { StopgapError } from '../kernel/errors.js';
-import { openLogKey, Pseudonyms } from '../log/pseudonyms.js';
-import { asText, COMPONENTS } from '../log/levels.js';
+import { COMPONENTS, asText } from '../log/levels.js';
+import { Pseudonyms, openLogKey } from '../log/pseudonyms.js';
 import type { ClientOption } from './client.js';
 import { connect, withClient } from './client.js';
-import type { ConfigOption } from './config-option.js';
-import { configForFiles, withConfig } from './config-option.js';
 import type { CliIo } from './io.js';
 import { asJson, note, print, table } from './io.js';
+import type { ConfigOption } from './options.js';
+import { configForFiles, withConfig } from './options.js';
 
 interface LevelOption extends ClientOption {
   readonly component?: string;
@@ -23,7 +23,7 @@ interface ShowOption extends LevelOption {
   readonly level?: string;
 }
 
-/** `stopgap log show|level|hash`: what a running server logs, and who is behind a hash. */
+/** `stopgap log show|level|hash`: what a running server logs, and which hash a name has. */
 export function logVerb(program: Command, io: CliIo): void {
   const log = program.command('log').description('what a running server logs');
   const component = (): Option =>

@@ -11,8 +11,8 @@ import { openSqliteForReading } from '../store/sqlite/reader.js';
 
 import type { ClientOption } from './client.js';
 import { connect, withClient } from './client.js';
-import type { ConfigOption } from './config-option.js';
-import { configForFiles, withConfig } from './config-option.js';
+import type { ConfigOption } from './options.js';
+import { configForFiles, withConfig } from './options.js';
 import type { CliIo } from './io.js';
 import { note, print, table } from './io.js';
 
@@ -63,7 +63,7 @@ function fileOf(io: CliIo, options: ConfigOption): string {
   return outbox.file;
 }
 
-/** Where a node has written nothing yet, or the settings are those of another. */
+/** The node has written nothing yet, or the settings are those of another node. */
 function nothingAt(file: string): string {
   return `nothing is in quarantine: there is no ${file}; data (STOPGAP_DATA) names the directory of the node that is meant`;
 }

@@ -4,19 +4,14 @@ import { parseOverrides } from '../accounts/overrides.js';
 import type { OverrideDetailJson, OverrideJson } from '../api/overrides.js';
 import { OVERRIDE_TYPES } from '../overrides/model.js';
 import type { Limit } from '../overrides/model.js';
-import type { ClientOption } from './client.js';
-import { connect, withClient } from './client.js';
+import type { ClientOption, JsonOption, Listed } from './client.js';
+import { connect, withClient, withJson } from './client.js';
 import { relative } from './client-format.js';
 import { printable } from '../kernel/printable.js';
 import type { Milliseconds } from '../kernel/time.js';
 import { formatInstant, parseDuration } from '../kernel/time.js';
 import type { CliIo } from './io.js';
-import { asJson, note, print, table } from './io.js';
-import { readNamed } from './named-file.js';
-
-interface JsonOption extends ClientOption {
-  readonly json?: true;
-}
+import { asJson, note, print, readNamed, table } from './io.js';
 
 interface ListOption extends JsonOption {
   readonly type?: string;
@@ -76,7 +71,7 @@ function listCommand(override: Command, io: CliIo): void {
     .action(async (options: ListOption) => {
       const { type, prefix, limit } = options;
       const client = await connect(io, options);
-      const found = await client.get<{ items: readonly OverrideJson[]; next: string | null }>('overrides', {
+      const found = await client.get<Listed<OverrideJson>>('overrides', {
         ...{ type, prefix, limit },
       });
       if (options.json === true) print(io, asJson(found));
@@ -127,7 +122,7 @@ function durationOf(text: string): Milliseconds {
   throw new InvalidArgumentError('It must be a duration such as 90s, 10m, 24h or 35d.');
 }
 
-/** What is set from now on: what stood before, and over it what was given. */
+/** The new override: the one before, with the given values over it. */
 function merged(before: Layer | null, options: SetOption): Readonly<Record<string, unknown>> {
   const { limit, factor, totalLimit, totalFactor, until, plan, reason } = options;
   const total = {
@@ -143,10 +138,6 @@ function merged(before: Layer | null, options: SetOption): Readonly<Record<strin
     plan: plan ?? before?.plan ?? undefined,
     reason: reason ?? before?.reason ?? undefined,
   };
-}
-
-function withJson(command: Command): Command {
-  return withClient(command).option('--json', 'as JSON');
 }
 
 function target(type: string, value: string): string {

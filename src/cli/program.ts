@@ -5,11 +5,11 @@ import { printableLines } from '../kernel/printable.js';
 import { backtestVerb } from './backtest/verb.js';
 import { blockVerb } from './block.js';
 import { checkVerb } from './check.js';
-import { ExitWith } from './client-exit.js';
+import { configVerb } from './config.js';
+import type { CliIo } from './io.js';
+import { ExitWith, inOneLine, note, print } from './io.js';
 import { exemptVerb } from './exempt.js';
 import { importVerb } from './import/verb.js';
-import type { CliIo } from './io.js';
-import { inOneLine, note } from './io.js';
 import { doctorVerb } from './doctor/verb.js';
 import { logVerb } from './log.js';
 import { outboxVerb } from './outbox.js';
@@ -20,7 +20,7 @@ import { simulateVerb } from './simulate/verb.js';
 import { supportBundleVerb } from './support-bundle/verb.js';
 import { tokenVerb } from './token.js';
 import { userVerb } from './user.js';
-import { ownPackage } from './version.js';
+import { ownVersion } from '../runtime/version.js';
 
 /** Adds one verb with its options and action. */
 export type Verb = (program: Command, io: CliIo) => void;
@@ -28,6 +28,7 @@ export type Verb = (program: Command, io: CliIo) => void;
 /** Every verb, in the order of the help. */
 const VERBS: readonly Verb[] = [
   serveVerb,
+  configVerb,
   blockVerb,
   checkVerb,
   rulesVerb,
@@ -50,7 +51,7 @@ const EXIT = { ok: 0, failure: 1, usage: 2 } as const;
 function buildProgram(io: CliIo, verbs: readonly Verb[] = VERBS): Command {
   const program = new Command('stopgap')
     .description('Notices abnormal mail volume, blocks the sender softly, explains why, and lets go again.')
-    .version(ownPackage().version, '--version')
+    .option('--version', 'output the version and the commit')
     .exitOverride()
     .showSuggestionAfterError()
     .configureOutput({
@@ -61,8 +62,12 @@ function buildProgram(io: CliIo, verbs: readonly Verb[] = VERBS): Command {
         write(`stopgap: ${inOneLine(text.replace(/^error: /, ''))}\n`);
       },
     });
+  // Commander's own option would ask git for the commit at each start.
+  program.on('option:version', () => {
+    print(io, ownVersion());
+    throw new ExitWith(EXIT.ok);
+  });
   for (const verb of verbs) verb(program, io);
-  inheritSettings(program);
   return program;
 }
 
@@ -101,12 +106,4 @@ function report(io: CliIo, thrown: unknown): void {
 /** What the operating system said (no such file, no permission) needs no stack. */
 function isSystemError(thrown: unknown): boolean {
   return thrown instanceof Error && typeof (thrown as NodeJS.ErrnoException).syscall === 'string';
-}
-
-/** Commander hands its settings down only to commands that are added later; verbs may be made in any way. */
-function inheritSettings(command: Command): void {
-  for (const child of command.commands) {
-    child.copyInheritedSettings(command);
-    inheritSettings(child);
-  }
 }

@@ -2,23 +2,38 @@ import { createInterface } from 'node:readline/promises';
 import { isDeepStrictEqual } from 'node:util';
 import type { Command } from 'commander';
 import type { RulesJson } from '../api/rule-set.js';
-import { parseRules } from '../rules/parse.js';
+import type { ObservedJson, PrecisionJson } from '../api/rules.js';
+import type { DifferenceJson, ShadowJson } from '../api/shadow-rules.js';
+import { DIFFERENCES } from '../api/shadow-rules.js';
 import { ConfigError } from '../config.js';
-import { geoDataOf } from '../config/geo-data.js';
+import { geoDataOf } from '../config/schema.js';
 import { StopgapError } from '../kernel/errors.js';
+import { printable } from '../kernel/printable.js';
+import type { Instant } from '../kernel/time.js';
 import { DEFAULT_RULES } from '../rules/defaults.js';
 import { forgeable } from '../rules/forgeable.js';
-import type { RuleSet } from '../rules/model.js';
 import { withoutGeoData } from '../rules/geo-data.js';
-import type { ConfigOption } from './config-option.js';
-import { configForFiles, withConfig } from './config-option.js';
-import type { ClientOption } from './client.js';
-import { connect, withClient } from './client.js';
+import type { RuleSet } from '../rules/model.js';
+import { parseRules } from '../rules/parse.js';
+import { SUBJECT_TYPES } from '../sending/subjects.js';
+import { numbersOf, relative } from './client-format.js';
+import type { ClientOption, JsonOption, Listed } from './client.js';
+import { connect, withClient, withJson } from './client.js';
 import type { CliIo } from './io.js';
-import { asJson, note, print, printSource, warn } from './io.js';
-import { readNamed } from './named-file.js';
-import { observedCommand } from './observed-rules.js';
-import { precisionCommand, shadowCommands } from './shadow-rules.js';
+import {
+  asJson,
+  counted,
+  note,
+  print,
+  printSource,
+  readNamed,
+  table,
+  tableWithin,
+  terminalWidth,
+  warn,
+} from './io.js';
+import type { ConfigOption } from './options.js';
+import { configForFiles, withConfig } from './options.js';
 
 /** `stopgap rules check|show|defaults|apply|observed|shadow|precision`. */
 export function rulesVerb(program: Command, io: CliIo): void {
@@ -54,7 +69,7 @@ export function rulesVerb(program: Command, io: CliIo): void {
     .option('--yes', 'do not ask, though rules change or go')
     .action(async (file: string, options: ClientOption & { yes?: true }) => {
       const source = readNamed(io, file, 'name a rules file');
-      // Here already, so that faults name the file and its lines.
+      // Parsed here first, so that errors name the file and its lines.
       const wanted = parseRules(source, file);
       const client = await connect(io, options);
       const before = await client.get<RulesJson>('rules');
@@ -74,7 +89,7 @@ export function rulesVerb(program: Command, io: CliIo): void {
   precisionCommand(rules, io);
 }
 
-/** What would be otherwise than it is, a line each. What is only added is no surprise, and is told by the count. */
+/** What would change, a line each. Added rules are not listed: the count tells of them. */
 function differences(before: RulesJson, wanted: RuleSet): readonly string[] {
   const now = parseRules(before.source, 'the rules in force');
   const ids = new Map(wanted.rules.map((rule) => [rule.id, rule]));
@@ -112,7 +127,7 @@ async function agreed(io: CliIo): Promise<void> {
   throw new StopgapError('invalid-input', 'nothing has changed');
 }
 
-/** Of rules that ask where clients are, what the configuration here says to that. */
+/** Warns of rules that ask where clients are, if the configuration here names no databases. */
 function warningsHere(io: CliIo, options: ConfigOption, set: RuleSet): readonly string[] {
   if (withoutGeoData(set, { country: false, asn: false }).length === 0) return [];
   try {
@@ -125,6 +140,174 @@ function warningsHere(io: CliIo, options: ConfigOption, set: RuleSet): readonly 
   }
 }
 
-function counted(number: number, noun: string): string {
-  return `${number} ${noun}${number === 1 ? '' : 's'}`;
+interface DifferencesOption extends JsonOption {
+  readonly kind?: string;
+  readonly rule?: string;
+  readonly limit: string;
+}
+
+/** `stopgap rules shadow show|apply|differences|promote|remove`: asks a running server. */
+function shadowCommands(rules: Command, io: CliIo): void {
+  const shadow = rules.command('shadow').description('rules that run beside those in force, without acting');
+
+  withJson(shadow.command('show').description('how the shadow rules compare with those in force'))
+    .option('--source', 'print the rules themselves')
+    .action(async (options: JsonOption & { source?: true }) => {
+      const client = await connect(io, options);
+      const standing = await inShadow(client.get<ShadowJson>('rules/shadow'));
+      if (options.json === true) return print(io, asJson(standing));
+      note(io, headOf(standing));
+      warn(io, standing.warnings);
+      print(io, options.source === true ? standing.source.trimEnd() : table(comparedRows(standing)));
+    });
+
+  withClient(shadow.command('apply <file>').description('run a rules file in the shadow')).action(
+    async (file: string, options: ClientOption) => {
+      const source = readNamed(io, file, 'name a rules file');
+      // Parsed here first, so that errors name the file and its lines.
+      parseRules(source, file);
+      const client = await connect(io, options);
+      const standing = await client.send<ShadowJson>('PUT', 'rules/shadow', { source });
+      note(io, headOf(standing));
+      warn(io, standing.warnings);
+    },
+  );
+
+  withJson(shadow.command('differences').description('what the shadow rules would have done otherwise'))
+    .option('--kind <kinds>', `any of ${DIFFERENCES.join(',')}`)
+    .option('--rule <id>', 'those of one rule, of either set')
+    .option('--limit <number>', 'at most so many, up to 500', '50')
+    .action(async (options: DifferencesOption) => {
+      const { kind, rule, limit } = options;
+      const client = await connect(io, options);
+      const listed = await inShadow(
+        client.get<Listed<DifferenceJson>>('rules/shadow/differences', { kind, rule, limit }),
+      );
+      if (options.json === true) return print(io, asJson(listed));
+      if (listed.items.length === 0) note(io, 'no differences');
+      else print(io, table(differenceRows(listed.items, io.clock.now())));
+      if (listed.next !== null) note(io, 'there are more: raise --limit, or narrow the search');
+    });
+
+  withClient(shadow.command('promote').description('put the shadow rules in force')).action(
+    async (options: ClientOption) => {
+      const client = await connect(io, options);
+      const inForce = await inShadow(client.send<RulesJson>('POST', 'rules/shadow/promote', {}));
+      note(io, `rules version ${inForce.version} in force, from the shadow, mode ${inForce.mode}`);
+      warn(io, inForce.warnings);
+    },
+  );
+
+  withClient(shadow.command('remove').description('stop running rules in the shadow')).action(
+    async (options: ClientOption) => {
+      const client = await connect(io, options);
+      await inShadow(client.send('DELETE', 'rules/shadow', undefined));
+      note(io, 'no rules run in the shadow');
+    },
+  );
+}
+
+/** If no shadow rules run, the server's error names a request. This one names the verb. */
+async function inShadow<Body>(asked: Promise<Body>): Promise<Body> {
+  try {
+    return await asked;
+  } catch (thrown) {
+    if (!(thrown instanceof StopgapError) || !thrown.message.startsWith(NOTHING_THERE)) throw thrown;
+    throw new StopgapError(thrown.code, `${NOTHING_THERE}: stopgap rules shadow apply FILE loads some`);
+  }
+}
+
+const NOTHING_THERE = 'no rules run in the shadow';
+
+/** `stopgap rules precision`: asks a running server. */
+function precisionCommand(rules: Command, io: CliIo): void {
+  withJson(rules.command('precision').description('how often each rule was right')).action(
+    async (options: JsonOption) => {
+      const listed = await (await connect(io, options)).get<Listed<PrecisionJson>>('rules/precision');
+      if (options.json === true) print(io, asJson(listed));
+      else print(io, table(precisionRows(listed.items)));
+    },
+  );
+}
+
+function headOf({ version, by, since, inForce, open }: ShadowJson): string {
+  const head = `shadow rules ${version} by ${by} since ${since}, beside version ${inForce} in force`;
+  if (open === 0) return head;
+  const cases = open === 1 ? '1 case is open: it is' : `${open} cases are open: they are`;
+  return `${head}\n${cases} counted once settled, within a day; stopgap rules shadow differences lists what differs so far`;
+}
+
+function comparedRows({ byRule, compared, open }: ShadowJson): readonly (readonly string[])[] {
+  const rows = [...byRule, { rule: 'all', ...compared, open }];
+  return [
+    ['RULE', 'BOTH', 'ONLY SHADOW', 'ONLY IN FORCE', 'STRONGER', 'WEAKER', 'OPEN'],
+    ...rows.map((row) => [
+      row.rule,
+      ...[row.both, row.shadowOnly, row.liveOnly, row.stronger, row.weaker, row.open].map(String),
+    ]),
+  ];
+}
+
+function differenceRows(items: readonly DifferenceJson[], now: number): readonly (readonly string[])[] {
+  return [
+    ['WHEN', 'KIND', 'SETTLED', 'WHAT'],
+    ...items.map(({ live, shadow, kind, settled, sentence, falsePositive }) => [
+      relative((live ?? shadow!).at, now),
+      kind,
+      settled ? 'yes' : 'no',
+      `${printable(sentence)}${falsePositive ? ' It was taken back as a false positive.' : ''}`,
+    ]),
+  ];
+}
+
+function precisionRows(items: readonly PrecisionJson[]): readonly (readonly string[])[] {
+  return [
+    ['RULE', 'PRECISION', 'CONFIRMED', 'FALSE POSITIVES', 'DISMISSED', 'LAPSED', 'OPEN', 'IN FORCE'],
+    ...items.map((item) => [
+      item.rule,
+      item.precision === null ? '-' : `${Math.floor(item.precision * 100)}%`,
+      ...[item.confirmed, item.falsePositives, item.dismissed, item.lapsed, item.open].map(String),
+      item.inForce ? 'yes' : 'no',
+    ]),
+  ];
+}
+
+interface ObservedOption extends JsonOption {
+  readonly rule?: string;
+  readonly type?: string;
+  readonly since?: string;
+  readonly limit: string;
+  readonly wide?: true;
+}
+
+/** `stopgap rules observed`: asks a running server. */
+function observedCommand(rules: Command, io: CliIo): void {
+  withJson(rules.command('observed').description('whom rules would have met that only observe'))
+    .option('--rule <id>', 'those of one rule')
+    .option('--type <types>', `any of ${SUBJECT_TYPES.join(',')}`)
+    .option('--since <time>', 'from then on, in ISO 8601; UTC unless it says otherwise')
+    .option('--limit <number>', 'at most so many, up to 500', '50')
+    .option('--wide', 'say what in full, however wide the terminal is')
+    .action(async ({ rule, type, since, limit, wide, json, ...options }: ObservedOption) => {
+      const client = await connect(io, options);
+      const listed = await client.get<Listed<ObservedJson>>('rules/observed', { rule, type, since, limit });
+      if (json === true) return print(io, asJson(listed));
+      const width = wide === true ? Infinity : terminalWidth(io);
+      if (listed.items.length === 0) note(io, 'no rule that only observes has tripped');
+      else print(io, tableWithin(observedRows(listed.items, io.clock.now()), width));
+      if (listed.next !== null) note(io, 'there are more: raise --limit, or narrow the search');
+    });
+}
+
+function observedRows(items: readonly ObservedJson[], now: Instant): readonly (readonly string[])[] {
+  return [
+    ['WHEN', 'SUBJECT', 'RULE', 'ASKS FOR', 'WHAT'],
+    ...items.map(({ at, subject, rule, action, evidence }) => [
+      relative(at, now),
+      `${subject.type} ${printable(subject.value)}`,
+      rule,
+      action,
+      printable(numbersOf(subject, evidence)),
+    ]),
+  ];
 }

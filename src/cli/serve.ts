@@ -1,21 +1,24 @@
+import path from 'node:path';
 import type { Command } from 'commander';
+import type { RunningApp } from '../app.js';
+import type { LoadedConfig } from '../config.js';
 import { loadConfig } from '../config.js';
-import { messageOf, StopgapError } from '../kernel/errors.js';
+import { relaysOf } from '../config/schema.js';
+import { StopgapError, messageOf } from '../kernel/errors.js';
 import { SECOND } from '../kernel/time.js';
 import { openLogs } from '../log/logs.js';
 import { standardError } from '../log/sinks.js';
-import { libraryFault } from '../store/sqlite/inspect.js';
 import { systemClock } from '../runtime/system-clock.js';
-import { banner } from './banner.js';
-import type { ConfigOption } from './config-option.js';
-import { withConfig } from './config-option.js';
+import { ownPackage } from '../runtime/version.js';
+import { libraryFault } from '../store/sqlite/inspect.js';
 import type { CliIo } from './io.js';
 import { note, print } from './io.js';
-import { ownPackage } from './version.js';
+import type { ConfigOption } from './options.js';
+import { withConfig } from './options.js';
 
-/** The process is to be gone by then, whatever still hangs. */
+/** The process ends within this time, even if something hangs. */
 const DEADLINE = 10 * SECOND;
-/** What is still open when all has been said (a client that waits for its server, say) keeps the process no longer. */
+/** Open connections of clients keep the process no longer than this. */
 const LEFT_WITHIN = SECOND;
 
 /** `stopgap serve`: runs until SIGTERM or SIGINT, which drain. */
@@ -30,12 +33,12 @@ export function serveVerb(program: Command, io: CliIo): void {
       if (fault !== undefined) note(io, `stopgap: warning: ${fault.detail}; ${fault.remedy}`);
       // Logs go to standard error, so that the banner can be read and the log be piped.
       const logs = await openLogs(loaded.config.log, standardError(process.stderr));
-      // A banner that nobody can read, or that there is no room for, is no reason not to run.
+      // Stopgap runs even if its banner cannot be written.
       process.stdout.removeAllListeners('error').on('error', () => undefined);
       const log = logs.levels.of('app');
-      // From the beginning: left alone, the signal would end the process.
+      // Set at once: without a handler the signal ends the process.
       process.on('SIGUSR2', () => logs.levels.toggleDebug('signal:SIGUSR2'));
-      // The whole server is loaded for this verb alone: the others start in a fraction of the time.
+      // Only this verb loads the whole server, so that the others start fast.
       const { startApp } = await import('../app.js');
       const ending = new Ending();
       try {
@@ -45,10 +48,10 @@ export function serveVerb(program: Command, io: CliIo): void {
         });
         const app = await Promise.race([starting, ending.why]);
         if (typeof app === 'string') {
-          // Whatever was begun may be cut off at any moment: nothing is promised to anybody yet.
+          // The start may be cut off at any moment: nothing was promised to a client yet.
           log.info({ why: app }, 'stopping before it had started');
           if (ending.failure === undefined) process.exit(0);
-          // What somebody has to mend is told as it is, without calling it a fault of ours.
+          // An error that the administrator can mend is not reported as a fault of Stopgap.
           if (ending.failure instanceof StopgapError) throw ending.failure;
           throw new Error(`the start failed: ${messageOf(ending.failure)}`);
         }
@@ -58,7 +61,7 @@ export function serveVerb(program: Command, io: CliIo): void {
           { version: ownPackage().version, node: process.version, pid: process.pid, listening },
           'started',
         );
-        // A terminal that is closed still ends what was started in it.
+        // In a terminal SIGHUP keeps its meaning: the terminal is closed, so the process ends.
         if (!process.stdout.isTTY)
           process.on('SIGHUP', () => {
             log.info('files are taken over as they are, on SIGHUP');
@@ -83,7 +86,7 @@ export function serveVerb(program: Command, io: CliIo): void {
     });
 }
 
-/** Waits for whatever ends the process: a signal, from the first moment on, or a fault. */
+/** Waits for the end of the process: a signal or a fault. */
 class Ending {
   failure: unknown;
   #resolve!: (why: string) => void;
@@ -97,4 +100,88 @@ class Ending {
     this.failure ??= error;
     this.#resolve('fault');
   }
+}
+
+/** What listens where, and what to try next. */
+export function banner({ config, evaluation: evaluating, file }: LoadedConfig, app: RunningApp): string {
+  const shown = (target: string): string => {
+    const relative = path.relative(process.cwd(), target);
+    return relative.startsWith('..') ? target : `./${relative}`;
+  };
+  const lines = [
+    '',
+    `Stopgap is running${evaluating ? ' an evaluation set-up: nothing leaves this machine' : ''}.`,
+    '',
+    ...app.listening.map(({ what, address }) => `  ${what.padEnd(12)}${address}`),
+    `  ${'data'.padEnd(12)}${shown(config.data)}`,
+    ...(config.roles.includes('smtp') ? relaysOf(config) : []).map(
+      ({ relay }, index) =>
+        `  ${(index === 0 ? 'mail to' : 'inbound to').padEnd(12)}${relayText(relay.target, shown)}`,
+    ),
+    `  ${'rules'.padEnd(12)}${rulesText(app.rules, config.rules, shown)}`,
+    ...(file === undefined ? [] : [`  ${'configured'.padEnd(12)}${shown(file)}`]),
+  ];
+  const [away, ...others] = app.unanswered;
+  if (away !== undefined) {
+    const isOneOfTwo = others.length === 0 && relaysOf(config).length > 1;
+    const which = !isOneOfTwo
+      ? ''
+      : away === 'inbound'
+        ? ' that takes what arrives'
+        : ' that takes submissions';
+    lines.push(
+      '',
+      `The mail server behind${which} does not answer: until it does, clients are told to try again later.`,
+    );
+  }
+  const { evaluation } = app;
+  if (evaluation !== undefined) {
+    lines.push('');
+    if (evaluation.password !== undefined) {
+      lines.push(`  account     ${evaluation.account}`, `  password    ${evaluation.password}`);
+    }
+    if (evaluation.token !== undefined) lines.push(`  API token   ${evaluation.token} (administrator)`);
+    if (evaluation.credentialsKept) {
+      const where = shown(evaluation.credentialsFile);
+      lines.push(
+        evaluation.token === undefined
+          ? `  credentials are in ${where}`
+          : `  shown this once; kept in ${where}`,
+      );
+    }
+    lines.push(
+      '',
+      'Try, in another terminal:',
+      '  npx stopgap simulate            one account is phished: watch it being contained',
+      '  npx stopgap block list          what is blocked, and why',
+      '  npx stopgap check --account demo@example.com',
+    );
+  }
+  lines.push('', 'Stop with Ctrl-C.', '');
+  return lines.join('\n');
+}
+
+function rulesText(
+  { version, origin }: RunningApp['rules'],
+  file: string | undefined,
+  shown: (file: string) => string,
+): string {
+  if (version === 0) return 'none yet: a process with the role detector puts them in force';
+  const origins: Readonly<Record<typeof origin, string>> = {
+    defaults: 'built in',
+    file: file === undefined ? 'from a file' : shown(file),
+    api: 'set through the API',
+    shadow: 'promoted from the shadow',
+  };
+  return `version ${version} (${origins[origin]})`;
+}
+
+function relayText(
+  target: LoadedConfig['config']['smtp']['relay']['target'],
+  shown: (file: string) => string,
+): string {
+  if ('maildir' in target) return `${shown(target.maildir)} (Maildir)`;
+  const { protocol } = target;
+  const at = target.address;
+  return 'path' in at ? `${protocol} ${at.path}` : `${protocol} ${at.host}:${at.port}`;
 }

@@ -2,8 +2,8 @@ import type { Command } from 'commander';
 import { Option } from 'commander';
 import { addToken, readTokens, revokeToken, ROLES } from '../accounts/tokens.js';
 import { configForChanges } from './client.js';
-import type { ConfigOption } from './config-option.js';
-import { configForFiles, withConfig } from './config-option.js';
+import type { ConfigOption } from './options.js';
+import { configForFiles, withConfig } from './options.js';
 import type { CliIo } from './io.js';
 import { asJson, note, print, table } from './io.js';
 

@@ -1,11 +1,12 @@
 import type { Command } from 'commander';
+import { LONGEST_PASSWORD } from '../accounts/passwords.js';
 import { addUser, readUsers, removeUser, setPassword } from '../accounts/users.js';
+import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import { configForChanges } from './client.js';
-import type { ConfigOption } from './config-option.js';
-import { configForFiles, withConfig } from './config-option.js';
 import type { CliIo } from './io.js';
 import { asJson, note, print, table } from './io.js';
-import { readNewPassword } from './password-input.js';
+import type { ConfigOption } from './options.js';
+import { configForFiles, withConfig } from './options.js';
 
 interface PasswordOption extends ConfigOption {
   readonly passwordStdin?: true;
@@ -67,4 +68,101 @@ export function userVerb(program: Command, io: CliIo): void {
 
 function withPassword(command: Command): Command {
   return withConfig(command).option('--password-stdin', 'read the password from standard input');
+}
+
+/** More bytes than the longest password has. A longer input is some other file. */
+const MOST_INPUT = 8 * LONGEST_PASSWORD;
+/** NIST SP 800-63B. A shorter password is noted, not refused. */
+const SHORT = 8;
+
+/**
+ * Gets a new password: from standard input where that was asked for, else from the terminal, twice and unseen. It
+ * is never taken from an argument, which every user of the machine could read.
+ *
+ * @throws InvalidInput, StopgapError where there is none to be had
+ */
+async function readNewPassword(io: CliIo, fromStdin: boolean): Promise<string> {
+  const password = fromStdin ? await readAll(io.stdin) : await askTwice(io);
+  if (password === '') throw new InvalidInput('password', 'the password is empty');
+  if (password.length < SHORT)
+    note(io, `stopgap: note: a password of fewer than ${SHORT} characters is soon guessed`);
+  return password;
+}
+
+/** All of standard input, without the line end that echo and editors add. */
+async function readAll(stdin: NodeJS.ReadStream): Promise<string> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for await (const chunk of stdin) {
+    const buffer = typeof chunk === 'string' ? Buffer.from(chunk) : (chunk as Buffer);
+    bytes += buffer.length;
+    if (bytes > MOST_INPUT) throw new InvalidInput('password', 'standard input is too long for a password');
+    chunks.push(buffer);
+  }
+  let text: string;
+  try {
+    text = new TextDecoder('utf-8', { fatal: true }).decode(Buffer.concat(chunks));
+  } catch {
+    throw new InvalidInput('password', 'the password on standard input is not UTF-8');
+  }
+  const password = text.replace(/\r?\n$/, '');
+  if (/[\r\n]/.test(password)) throw new InvalidInput('password', 'standard input has more than one line');
+  return password;
+}
+
+async function askTwice(io: CliIo): Promise<string> {
+  if (!io.stdin.isTTY) {
+    throw new StopgapError(
+      'invalid-input',
+      'there is no terminal to ask at: give the password with --password-stdin',
+    );
+  }
+  // Set before the prompt and for both questions, so that keys typed ahead are not echoed either.
+  io.stdin.setRawMode(true);
+  try {
+    const password = await askHidden(io, 'Password: ');
+    const again = await askHidden(io, 'Again: ');
+    if (password !== again) throw new InvalidInput('password', 'the two passwords differ');
+    return password;
+  } finally {
+    io.stdin.setRawMode(false);
+    io.stdin.pause();
+  }
+}
+
+/** Asks for a line; the terminal is raw, so nothing is echoed. Ctrl-C and a closed terminal give up. */
+function askHidden(io: CliIo, prompt: string): Promise<string> {
+  const { stdin, stderr } = io;
+  return new Promise((resolve, reject) => {
+    const decoder = new TextDecoder();
+    let line: string[] = [];
+    const finish = (end: () => void): void => {
+      stdin.off('data', take).off('end', closed);
+      stdin.pause();
+      stderr.write('\n');
+      end();
+    };
+    const giveUp = (): void =>
+      finish(() => reject(new StopgapError('invalid-input', 'no password was given')));
+    const closed = (): void => giveUp();
+    const take = (chunk: Buffer): void => {
+      const characters = [...decoder.decode(chunk, { stream: true })];
+      for (const [index, character] of characters.entries()) {
+        if (character === '\r' || character === '\n') {
+          const rest = characters.slice(index + 1).join('');
+          // Characters after the line end belong to the next question.
+          finish(() => resolve(line.join('')));
+          if (rest !== '') stdin.unshift(Buffer.from(rest));
+          return;
+        }
+        if (character === '\u0003' || character === '\u0004') return giveUp();
+        if (character === '\u007f' || character === '\b') line.pop();
+        else if (character === '\u0015') line = [];
+        else line.push(character);
+      }
+    };
+    stderr.write(prompt);
+    stdin.on('data', take).on('end', closed);
+    stdin.resume();
+  });
 }

@@ -3,12 +3,12 @@ import { networkInterfaces } from 'node:os';
 import { fileFault } from '../accounts/private-file.js';
 import { DAY } from '../kernel/time.js';
 import { normalizeDomain, normalizeIp } from '../sending/identity.js';
-import { listensOnLoopback } from './build.js';
-import type { RawSettings } from './raw.js';
-import { isLocalHost, relaysOf } from './relay.js';
-import { tracingWarnings } from './tracing.js';
-import type { Config, InboundListener, ListenAddress, RelaySettings, SubmissionListener } from './types.js';
-import { formatListen, ROLES } from './types.js';
+import type { RawSettings } from './read.js';
+import type { Config, InboundListener, SubmissionListener, TracingSettings } from './schema.js';
+import { relaysOf } from './schema.js';
+import type { Reading } from './setting.js';
+import type { ListenAddress, RelaySettings } from './values.js';
+import { formatListen, isLocalHost, listensOnLoopback, ROLES } from './values.js';
 
 /** A listener of any kind, and how the configuration names it. */
 interface Listener {
@@ -16,7 +16,7 @@ interface Listener {
   readonly listen: ListenAddress;
 }
 
-/** Settings that are right one by one and wrong together. Adds to `raw.problems`; returns warnings. */
+/** Finds settings that are right one by one and wrong together. Adds to `raw.problems`; returns warnings. */
 export function findContradictions(raw: RawSettings, config: Config): string[] {
   const { smtp, api } = config;
   const warnings: string[] = [];
@@ -41,74 +41,50 @@ export function findContradictions(raw: RawSettings, config: Config): string[] {
     checkTls(raw, key, listener, warnings);
     if (listener.tls.mode === 'implicit') {
       warnings.push(
-        `${where(raw, `${key}.tls.mode`)}: other mail servers do not speak implicit TLS; use starttls`,
+        `${raw.where(`${key}.tls.mode`)}: other mail servers do not speak implicit TLS; use starttls`,
       );
     }
     const { relay } = listener;
     if (smtp.submission.length > 0 && relay === smtp.relay && isMailServer(relay)) {
       warnings.push(
-        `${where(raw, `${key}.relay.url`)}: mail that arrives goes to the upstream of submissions, which relays for ` +
+        `${raw.where(`${key}.relay.url`)}: mail that arrives goes to the upstream of submissions, which relays for ` +
           'Stopgap; name a listener of it that takes mail for its own domains alone (docs/run/install.md)',
       );
     }
   });
   if (config.store.kind === 'sqlite' && config.roles.length < ROLES.length) {
     raw.problems.push(
-      `${where(raw, 'roles')}: one process alone can hold the sqlite store, so it must have all roles; ` +
+      `${raw.where('roles')}: one process alone can hold the sqlite store, so it must have all roles; ` +
         'name a KurrentDB in store to split them',
     );
   }
   if (config.store.kind === 'sqlite' && config.outbox.whenFull === 'accept') {
     raw.problems.push(
-      `${where(raw, 'onStoreLost')}: the sqlite store has no outbox, so that mail is always put off while it takes no events; ` +
+      `${raw.where('onStoreLost')}: the sqlite store has no outbox, so that mail is always put off while it takes no events; ` +
         'leave onStoreLost out, or name a KurrentDB in store',
     );
   }
   if (smtp.auth.users === api.tokens) {
-    raw.problems.push(`${where(raw, 'api.tokens')}: is the users file too; use a file of its own`);
+    raw.problems.push(`${raw.where('api.tokens')}: is the users file too; use a file of its own`);
   }
   warnings.push(...tracingWarnings(raw, config.tracing));
   if (config.retention.sends < 2 * DAY) {
     warnings.push(
-      `${where(raw, 'retention.sends')}: is shorter than two days: windows of a day lose their oldest sends`,
+      `${raw.where('retention.sends')}: is shorter than two days: windows of a day lose their oldest sends`,
     );
   }
   if (smtp.senders.kind === 'any') {
-    warnings.push(`${where(raw, 'smtp.senders')}: any lets each account send under every address`);
+    warnings.push(`${raw.where('smtp.senders')}: any lets each account send under every address`);
   }
   return warnings;
 }
 
 /** Adds a problem for each file that is named and cannot be read. */
-export function findUnreadable(raw: RawSettings, config: Config): void {
-  const named: Array<[key: string, file: string | undefined, remedy: string]> = [
-    ['smtp.auth.users', config.smtp.auth.users, 'make it with stopgap user add NAME'],
-    ['api.tokens', config.api.tokens, 'make it with stopgap token add --name NAME --role admin'],
-    [
-      'rules',
-      config.rules,
-      'leave rules out to use the built-in rules, or make it with stopgap rules defaults',
-    ],
-    ['overrides', config.overrides, 'name a YAML file, or leave overrides out'],
-    ['geoip.country', config.geoip.country, 'name a file such as GeoLite2-Country.mmdb, or leave it out'],
-    ['geoip.asn', config.geoip.asn, 'name a file such as GeoLite2-ASN.mmdb, or leave it out'],
-  ];
-  for (const [group, listeners] of [
-    ['smtp.submission', config.smtp.submission],
-    ['smtp.inbound', config.smtp.inbound],
-  ] as const) {
-    listeners.forEach(({ tls }, index) => {
-      const remedy = 'name a PEM file, or leave cert and key out for a self-signed certificate';
-      named.push(
-        [`${group}[${index}].tls.cert`, tls.cert, remedy],
-        [`${group}[${index}].tls.key`, tls.key, remedy],
-      );
-    });
-  }
-  for (const [key, file, remedy] of named) {
-    if (file === undefined || !raw.values.has(key)) continue;
-    const fault = faultOf(file, remedy);
-    if (fault !== undefined) raw.problems.push(`${where(raw, key)}: ${file} ${fault}`);
+export function findUnreadable(raw: RawSettings, settings: Iterable<Reading>): void {
+  for (const { given, about, value } of settings) {
+    if (about.file === undefined || given.from === 'default' || typeof value !== 'string') continue;
+    const fault = faultOf(value, about.file);
+    if (fault !== undefined) raw.problems.push(`${given.where}: ${value} ${fault}`);
   }
 }
 
@@ -122,17 +98,12 @@ function faultOf(file: string, remedy: string): string | undefined {
   }
 }
 
-/** Where a setting was written; where its default applies, what it would be called. */
-function where(raw: RawSettings, key: string): string {
-  return raw.values.get(key)?.where ?? `${raw.place(key.replace(/\.[^.]+$/, ''), key)}: ${key}`;
-}
-
 function findTwins(raw: RawSettings, listeners: readonly Listener[]): void {
   listeners.forEach((later, index) => {
     const earlier = listeners.slice(0, index).find(({ listen }) => overlap(listen, later.listen));
     if (earlier === undefined) return;
     raw.problems.push(
-      `${where(raw, later.key)}: ${formatListen(later.listen)} is taken by ${earlier.key} ` +
+      `${raw.where(later.key)}: ${formatListen(later.listen)} is taken by ${earlier.key} ` +
         `(${formatListen(earlier.listen)}); use another port`,
     );
   });
@@ -140,9 +111,11 @@ function findTwins(raw: RawSettings, listeners: readonly Listener[]): void {
 
 function overlap(a: ListenAddress, b: ListenAddress): boolean {
   if (a.port !== b.port || a.port === 0) return false;
-  if (listensOnAll(a) || listensOnAll(b) || a.host === b.host) return true;
-  const [first, second] = [a.host!, b.host!];
-  return (first === 'localhost' && isLocalHost(second)) || (second === 'localhost' && isLocalHost(first));
+  return listensOnAll(a) || listensOnAll(b) || isSameHost(a.host!, b.host!);
+}
+
+function isSameHost(a: string, b: string): boolean {
+  return a === b || (a === 'localhost' && isLocalHost(b)) || (b === 'localhost' && isLocalHost(a));
 }
 
 function listensOnAll({ host }: ListenAddress): boolean {
@@ -166,28 +139,26 @@ function findLoop(
   }
   const isOwn = isLocalHost(host) || own.has(host);
   const looped = listeners.find(
-    ({ listen }) =>
-      listen.port === port &&
-      (listen.host === host || (listensOnAll(listen) && isOwn) || overlap(listen, { host, port })),
+    ({ listen }) => listen.port === port && (listensOnAll(listen) ? isOwn : isSameHost(listen.host!, host)),
   );
   if (looped === undefined) return;
   raw.problems.push(
-    `${where(raw, key)}: is ${looped.key} itself, so mail would go round for ever; ` +
+    `${raw.where(key)}: is ${looped.key} itself, so mail would go round for ever; ` +
       'name the mail server behind Stopgap',
   );
 }
 
-/** What takes mail by SMTP may send it on; a mailbox cannot. */
+/** A server that takes mail by SMTP may send it on; a mailbox cannot. */
 function isMailServer({ target }: RelaySettings): boolean {
   return !('maildir' in target) && target.protocol === 'smtp';
 }
 
-/** A login must not go in clear because somebody on the way took STARTTLS out. */
+/** A login must not go in clear text if somebody on the way removes STARTTLS. */
 function checkRelayLogin(raw: RawSettings, key: string, { target }: RelaySettings): void {
   if ('maildir' in target || target.authPlain === undefined || target.loopback) return;
   if (target.implicitTls || target.tls === 'require') return;
   raw.problems.push(
-    `${where(raw, key)}: would give its password without certain TLS; add ?tls=require, or use smtps://`,
+    `${raw.where(key)}: would give its password without certain TLS; add ?tls=require, or use smtps://`,
   );
 }
 
@@ -200,27 +171,27 @@ function checkTls(
   const { mode, cert, key: privateKey } = listener.tls;
   if (cert !== undefined && privateKey === undefined) {
     raw.problems.push(
-      `${where(raw, `${key}.tls.cert`)}: has no key beside it; name the private key in tls.key`,
+      `${raw.where(`${key}.tls.cert`)}: has no key beside it; name the private key in tls.key`,
     );
   }
   if (cert === undefined && privateKey !== undefined) {
     raw.problems.push(
-      `${where(raw, `${key}.tls.key`)}: has no cert beside it; name the certificate in tls.cert`,
+      `${raw.where(`${key}.tls.key`)}: has no cert beside it; name the certificate in tls.cert`,
     );
   }
   if (mode === 'none' && (cert !== undefined || privateKey !== undefined)) {
     raw.problems.push(
-      `${where(raw, `${key}.tls.mode`)}: none contradicts a certificate; use starttls or implicit, or name no certificate`,
+      `${raw.where(`${key}.tls.mode`)}: none contradicts a certificate; use starttls or implicit, or name no certificate`,
     );
   }
   const { port } = listener.listen;
   if (mode === 'implicit' && [25, 587].includes(port)) {
     warnings.push(
-      `${where(raw, `${key}.tls.mode`)}: clients expect starttls on port ${port}, implicit on 465`,
+      `${raw.where(`${key}.tls.mode`)}: clients expect starttls on port ${port}, implicit on 465`,
     );
   }
   if (mode !== 'implicit' && port === 465) {
-    warnings.push(`${where(raw, `${key}.tls.mode`)}: clients expect implicit TLS on port 465`);
+    warnings.push(`${raw.where(`${key}.tls.mode`)}: clients expect implicit TLS on port 465`);
   }
 }
 
@@ -230,6 +201,21 @@ function checkClearText(raw: RawSettings, key: string, listener: SubmissionListe
     ? 'use starttls or implicit, or leave allowInsecureAuth out'
     : 'use starttls or implicit, or set allowInsecureAuth: true where the network itself is safe';
   raw.problems.push(
-    `${where(raw, `${key}.tls.mode`)}: none on ${formatListen(listener.listen)} would take passwords in clear; ${remedy}`,
+    `${raw.where(`${key}.tls.mode`)}: none on ${formatListen(listener.listen)} would take passwords in clear; ${remedy}`,
   );
+}
+
+/** Warns of tracing settings that have no effect. */
+function tracingWarnings(raw: RawSettings, tracing: TracingSettings | undefined): readonly string[] {
+  const warnings: string[] = [];
+  for (const key of ['tracing.sample', 'tracing.service', 'tracing.headers']) {
+    const where = raw.values.get(key)?.where;
+    if (tracing === undefined && where?.startsWith('OTEL_') === false)
+      warnings.push(`${where}: nothing is traced without tracing.endpoint`);
+  }
+  if (tracing !== undefined && new URL(tracing.endpoint).port === '4317') {
+    const where = raw.values.get('tracing.endpoint')!.where;
+    warnings.push(`${where}: collectors expect gRPC on port 4317, which is not spoken here; HTTP is on 4318`);
+  }
+  return warnings;
 }

@@ -4,12 +4,12 @@ import { readIfThere, writePrivateFile } from '../accounts/private-file.js';
 import { addToken, newToken, readTokens } from '../accounts/tokens.js';
 import { addUser, readUsers } from '../accounts/users.js';
 import type { Instant } from '../kernel/time.js';
-import type { Config } from './types.js';
+import type { Config } from './schema.js';
 
 export const DEMO_ACCOUNT = 'demo@example.com';
 export const DEMO_TOKEN = 'demo';
 
-/** What a first start made; plain secrets, to be shown once. */
+/** What a first start made. The secrets are plain; they are shown once. */
 export interface Evaluation {
   readonly account: string;
   /** Only at the first start. */
@@ -33,7 +33,7 @@ export async function setUpEvaluation(config: Config, now: Instant): Promise<Eva
   const { tokens } = config.api;
   const makeUser = (await readIfThere(users)) === undefined;
   const makeToken = (await readIfThere(tokens)) === undefined;
-  // Read even where they stay: a broken file must stop the start here, with file and line.
+  // Both are read even if they stay: a broken file must stop the start, with file and line.
   await readUsers(users);
   await readTokens(tokens);
   const kept = await readCredentials(credentialsFile);
@@ -65,7 +65,7 @@ function credentialsText({ password, token }: Credentials): string {
   return `${lines.join('\n')}\n`;
 }
 
-/** What an earlier start wrote down. Of a file that somebody has changed nothing is taken. */
+/** What an earlier start wrote down. Nothing is taken from a file that somebody has changed. */
 async function readCredentials(file: string): Promise<Credentials> {
   const text = (await readIfThere(file)) ?? '';
   const line = (key: string, form: RegExp): string | undefined =>

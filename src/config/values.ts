@@ -1,10 +1,38 @@
 import path from 'node:path';
-import { DAY, DURATION_FORM, parseDuration } from '../kernel/time.js';
+import { readFileSync } from 'node:fs';
+import { fileFault } from '../accounts/private-file.js';
+import type { SenderPolicy } from '../accounts/senders.js';
+import { parseSenderMap } from '../accounts/senders.js';
+import { InvalidInput, StopgapError, messageOf } from '../kernel/errors.js';
 import type { Milliseconds } from '../kernel/time.js';
-import { InvalidInput } from '../kernel/errors.js';
-import { normalizeDomain, normalizeIp } from '../sending/identity.js';
+import { DAY, DURATION_FORM, parseDuration } from '../kernel/time.js';
+import { parseRedis } from '../redis/address.js';
+import { isLoopback, normalizeDomain, normalizeIp } from '../sending/identity.js';
 import { parseSubject } from '../sending/subjects.js';
-import type { ListenAddress } from './types.js';
+import type { RelayTarget } from '../smtp/relay/url.js';
+import { parseRelayUrl } from '../smtp/relay/url.js';
+
+/** Where a server listens. Without a host on all interfaces. Port 0 takes any free port. */
+export interface ListenAddress {
+  readonly host: string | undefined;
+  readonly port: number;
+}
+
+export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
+
+/** Where accepted mail goes. */
+export interface RelaySettings {
+  /** With absolute paths. May hold a password: not enumerable, so that no dump of the configuration shows it. */
+  readonly url: string;
+  readonly target: RelayTarget;
+}
+
+export const ROLES = ['smtp', 'detector', 'api', 'worker'] as const;
+/**
+ * What a process does. `smtp`: takes mail. `detector`: folds sends and acts on rules. `api`: HTTP. `worker`: timed
+ * work. With SQLite one process does it all.
+ */
+export type Role = (typeof ROLES)[number];
 
 /** A value that cannot be used; the message says what is wrong and what would be right. */
 export class WrongValue extends Error {}
@@ -17,8 +45,18 @@ export class WrongValue extends Error {}
  */
 export type Parser<T> = (raw: unknown, base: string) => T;
 
-/** Values that may hold secrets are never shown; the rest is cut where it is long. */
-export function shown(raw: unknown): string {
+/** Adds values that no dump shows, because they may hold a password. */
+export function hidden<Shown extends object, Secret extends object>(
+  shown: Shown,
+  secret: Secret,
+): Shown & Secret {
+  for (const [key, value] of Object.entries(secret))
+    Object.defineProperty(shown, key, { value: value as unknown, enumerable: false });
+  return shown as Shown & Secret;
+}
+
+/** Cuts what is long. Parsers of values that may hold secrets do not call it. */
+function shown(raw: unknown): string {
   const text = typeof raw === 'string' ? raw : (JSON.stringify(raw) ?? String(raw));
   return `"${text.length > 80 ? `${text.slice(0, 80)}…` : text}"`;
 }
@@ -173,3 +211,180 @@ export const asHttpUrl: Parser<string> = (raw) => {
     throw new WrongValue(`must have no query and no fragment; ${right}`);
   return url.href.replace(/(?<!\/)\/+$/, '');
 };
+
+/** The path of traces in OTLP over HTTP, below the URL of the collector. */
+export const TRACES_PATH = '/v1/traces';
+const ENDPOINT_FORM = 'use a URL such as http://127.0.0.1:4318/v1/traces';
+
+/** Where traces go. Without a path the usual one is added. Secrets belong in headers, because a URL is shown. */
+export const asTracesEndpoint: Parser<string> = (raw) => {
+  const url = typeof raw === 'string' && URL.canParse(raw) ? new URL(raw) : undefined;
+  if (url === undefined || !['http:', 'https:'].includes(url.protocol)) {
+    throw new WrongValue(`${shown(raw)} is no place for traces; ${ENDPOINT_FORM}`);
+  }
+  if (url.username !== '' || url.password !== '') {
+    throw new WrongValue('must not hold a password; put it into tracing.headers');
+  }
+  if (url.search !== '' || url.hash !== '') {
+    throw new WrongValue(`must have no query and no fragment; ${ENDPOINT_FORM}`);
+  }
+  if (url.pathname === '/') url.pathname = TRACES_PATH;
+  return url.href;
+};
+
+/** A share from 0 (nothing) to 1 (everything). */
+export const asShare: Parser<number> = (raw) => {
+  const share = typeof raw === 'string' && /^(?:\d+|\d*\.\d+)$/.test(raw) ? Number(raw) : raw;
+  if (typeof share !== 'number' || !(share >= 0 && share <= 1)) {
+    throw new WrongValue(`${shown(raw)} is no share; use a number from 0 to 1 such as 0.01`);
+  }
+  return share;
+};
+
+/** RFC 9110 section 5.6.2. */
+const HEADER = /^([!#$%&'*+.^_`|~0-9A-Za-z-]+)=([\x20-\x7e]+)$/;
+
+/** `name=value`, several with commas, as OTEL_EXPORTER_OTLP_HEADERS has them. Errors never repeat a value. */
+export const asHeaders: Parser<Readonly<Record<string, string>>> = (raw, base) => {
+  const headers: Record<string, string> = {};
+  for (const entry of asText(raw, base).split(',')) {
+    const [, name, value] = HEADER.exec(entry.trim()) ?? [];
+    if (name === undefined || value === undefined) {
+      throw new WrongValue('is no list of headers; use name=value, several with commas');
+    }
+    headers[name.toLowerCase()] = value.trim();
+  }
+  return headers;
+};
+
+const STORE_FORM = 'sqlite, or a URL such as kurrentdb://host:2113?tls=false or kurrentdb+discover://name';
+
+/** `sqlite`, or where a KurrentDB (EventStoreDB) is. Errors never repeat the URL. */
+export const asStore: Parser<
+  { readonly kind: 'sqlite' } | { readonly kind: 'kurrentdb'; readonly url: string }
+> = (raw, base) => {
+  const text = asText(raw, base);
+  if (text === 'sqlite') return { kind: 'sqlite' };
+  if (!/^(kurrentdb|kdb|esdb)(\+discover)?:\/\/[^/\s]+/.test(text))
+    throw new WrongValue(`is no event store; use ${STORE_FORM}`);
+  return hidden({ kind: 'kurrentdb' as const }, { url: text });
+};
+
+/** Where Redis is. Errors never repeat the URL. */
+export const asRedis: Parser<{ readonly url: string }> = (raw, base) => {
+  const text = asText(raw, base);
+  try {
+    parseRedis(text);
+  } catch (error) {
+    throw new WrongValue(messageOf(error));
+  }
+  return hidden({}, { url: text });
+};
+
+/** One role or several, as a list or with commas. */
+export const asRoles: Parser<readonly Role[]> = (raw) => {
+  const list: unknown[] = Array.isArray(raw) ? raw : typeof raw === 'string' ? raw.split(',') : [raw];
+  const roles = list.map((item) => {
+    const role = ROLES.find((known) => known === (typeof item === 'string' ? item.trim() : item));
+    if (role === undefined)
+      throw new WrongValue(`${JSON.stringify(item)} is no role; use ${ROLES.join(', ')}`);
+    return role;
+  });
+  if (roles.length === 0) throw new WrongValue(`is an empty list; name at least one of ${ROLES.join(', ')}`);
+  return ROLES.filter((role) => roles.includes(role));
+};
+
+/** Reads where accepted mail goes. No message repeats the URL, because it may hold a password. */
+export const asRelay: Parser<RelaySettings> = (raw, base) => {
+  const text = typeof raw === 'string' ? asText(raw, base) : undefined;
+  if (text === undefined) throw new WrongValue('is no text; use a URL such as smtp://127.0.0.1:25');
+  const url = absolute(text, base);
+  try {
+    return relaySettings(url, parseRelayUrl(url));
+  } catch (thrown) {
+    if (thrown instanceof InvalidInput) throw new WrongValue(thrown.message.replace(/^relay\.url: /, ''));
+    throw thrown;
+  }
+};
+
+/** A Maildir as relay: `directory` is absolute. */
+export function maildirRelay(directory: string): RelaySettings {
+  return relaySettings(`maildir:${directory}`, { maildir: directory });
+}
+
+/** The relay without its login, so that it can be printed. */
+export function formatRelay({ target }: RelaySettings): string {
+  if ('maildir' in target) return `maildir:${target.maildir}`;
+  const scheme = target.implicitTls ? 'smtps' : target.protocol;
+  const login = target.authPlain === undefined ? '' : '***@';
+  return `${scheme}://${login}${target.name}?tls=${target.tls}`;
+}
+
+export function isLocalHost(host: string): boolean {
+  return host === 'localhost' || isLoopback(host);
+}
+
+function relaySettings(url: string, target: RelayTarget): RelaySettings {
+  return hidden({ target }, { url });
+}
+
+/** Makes the paths in a relay's URL absolute: they are relative to the file that names them. */
+function absolute(text: string, base: string): string {
+  const maildir = /^maildir:(.+)$/i.exec(text)?.[1];
+  if (maildir !== undefined) return `maildir:${path.resolve(base, maildir.replace(/^\/\/(?=\/)/, ''))}`;
+  if (!URL.canParse(text)) return text;
+  const url = new URL(text);
+  const ca = url.searchParams.get('ca');
+  if (ca === null) return text;
+  url.searchParams.set('ca', path.resolve(base, ca));
+  return url.href;
+}
+
+/** `127.0.0.1:2587`, `[::1]:2587`, `*:2587`. */
+export function formatListen(address: ListenAddress): string {
+  const { host = '*', port } = address;
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}
+
+/** Why a listener could not be opened: the setting that names it, and what to do about it. */
+export function listenFault(thrown: unknown, setting: string, address: ListenAddress): unknown {
+  const { code } = thrown as NodeJS.ErrnoException;
+  const why = LISTEN_FAULTS[code ?? ''];
+  if (why === undefined) return thrown;
+  return new StopgapError('invalid-input', `${setting}: ${formatListen(address)} ${why}`);
+}
+
+const LISTEN_FAULTS: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'is taken by another process (is Stopgap running already?): stop that, or name another port',
+  EADDRNOTAVAIL: 'is no address of this machine: name one of its own, or a port alone',
+  ENOTFOUND: 'is a name that nobody knows: name an address of this machine, or a port alone',
+  EAI_AGAIN: 'is a name that no name server answers for: name an address of this machine, or a port alone',
+  EACCES: 'is not for this user: ports below 1024 need CAP_NET_BIND_SERVICE; give it, or name another port',
+};
+
+/** Whether a listener can be reached from this machine alone. */
+export function listensOnLoopback(address: ListenAddress): boolean {
+  return address.host !== undefined && isLocalHost(address.host);
+}
+
+/** What the parser of `smtp.senders` needs besides the value. */
+interface FileReading {
+  readonly checkFiles: boolean;
+  /** How messages name a file. */
+  readonly display: (file: string) => string;
+}
+
+export function asSenders(raw: unknown, base: string, around: FileReading): SenderPolicy {
+  if (raw === 'own' || raw === 'domain' || raw === 'any') return { kind: raw };
+  const file = typeof raw === 'string' ? /^map:(.+)$/.exec(raw)?.[1]?.trim() : undefined;
+  if (file === undefined) throw new WrongValue('is not known; use own, domain, any or map:FILE');
+  const absolute = path.resolve(base, file);
+  if (!around.checkFiles) return { kind: 'map', file: absolute, map: new Map() };
+  let text: string;
+  try {
+    text = readFileSync(absolute, 'utf8');
+  } catch (thrown) {
+    throw new WrongValue(`${absolute} ${fileFault(thrown, 'name a YAML file of account to return paths')}`);
+  }
+  return { kind: 'map', file: absolute, map: parseSenderMap(text, around.display(absolute)) };
+}

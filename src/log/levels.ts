@@ -1,5 +1,5 @@
 import type { Logger } from 'pino';
-import type { LogLevel } from '../config/types.js';
+import type { LogLevel } from '../config/schema.js';
 import { escaped } from '../kernel/printable.js';
 
 export const COMPONENTS = [

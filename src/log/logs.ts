@@ -1,11 +1,11 @@
 import type { Logger } from 'pino';
 import { pino } from 'pino';
 import { fileFault } from '../accounts/private-file.js';
-import type { LogSettings } from '../config/types.js';
+import type { LogSettings } from '../config/schema.js';
 import { StopgapError } from '../kernel/errors.js';
 import { escaped } from '../kernel/printable.js';
-import { openLogKey, Pseudonyms } from './pseudonyms.js';
-import { asText, LogLevels } from './levels.js';
+import { LogLevels, asText } from './levels.js';
+import { Pseudonyms, openLogKey } from './pseudonyms.js';
 import type { Sink } from './sinks.js';
 import { LogFile, Losses, RecentLines } from './sinks.js';
 

@@ -6,12 +6,13 @@ import type {
   SMTPServerSession,
 } from 'smtp-server';
 import { isEntitled, maySend } from '../accounts/senders.js';
-import type { ConnectionLimits, ListenAddress, TlsMode } from '../config/types.js';
-import { formatListen } from '../config/types.js';
+import type { ConnectionLimits, TlsMode } from '../config/schema.js';
+import type { ListenAddress } from '../config/values.js';
+import { formatListen } from '../config/values.js';
 import { InvalidInput, messageOf } from '../kernel/errors.js';
 import { FloodCoalescer } from '../kernel/flood-coalescer.js';
 import type { Milliseconds } from '../kernel/time.js';
-import { formatInstant, SECOND } from '../kernel/time.js';
+import { SECOND, formatInstant } from '../kernel/time.js';
 import type { ListenerMeter, TurnedAwayFor } from '../metrics/smtp.js';
 import { domainOf, isWithin, normalizeDomain } from '../sending/identity.js';
 import { Admission } from './admission.js';
@@ -23,10 +24,10 @@ import { eventBound, nameBytes, takeMessage } from './message.js';
 import type { RelayEnvelope, RelayRecipient } from './relay/port.js';
 import { RelayUnreachable } from './relay/port.js';
 import {
-  NO_RELAY,
   NOT_YOUR_ADDRESS,
-  ReplyError,
+  NO_RELAY,
   ROUTED,
+  ReplyError,
   SHUTTING_DOWN,
   TLS_FIRST,
   TOO_MANY_RECIPIENTS,

@@ -1,4 +1,4 @@
-import type { Config } from '../config/types.js';
+import type { Config } from '../config/schema.js';
 import { messageOf } from '../kernel/errors.js';
 import type { Clock } from '../kernel/time.js';
 import { AUTH_CATEGORY, SEND_CATEGORY } from '../sending/events.js';

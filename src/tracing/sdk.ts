@@ -12,7 +12,7 @@ import {
 } from '@opentelemetry/sdk-trace';
 import type { Tracer } from '@opentelemetry/api';
 import type { Logger } from 'pino';
-import type { TracingSettings } from '../config/types.js';
+import type { TracingSettings } from '../config/schema.js';
 import type { Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
 

@@ -239,7 +239,7 @@ function mailText({ messages, recipients }: Readonly<Mail>): string {
   return `${counted(messages, 'message')} (${counted(recipients, 'recipient')})`;
 }
 
-/** What was seen and what is allowed, without whose it was: that stands beside it. */
+/** What was seen and what is allowed. The subject is left out, because another column has it. */
 function evidenceText({ subject, evidence: { sentence } }: CaseReport): string {
   const at = sentence.indexOf(`${subject.value}: `);
   return printable(at < 0 ? sentence : sentence.slice(at + subject.value.length + 2));

@@ -1,7 +1,11 @@
+import { once } from 'node:events';
+import type { WriteStream } from 'node:fs';
+import { createWriteStream } from 'node:fs';
 import path from 'node:path';
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
-import { RecordedHistory, RecordedFeedback, rulesInForce } from '../../backtest/history.js';
+import type { Decision } from '../../backtest/decisions.js';
+import { RecordedFeedback, RecordedHistory, rulesInForce } from '../../backtest/history.js';
 import { Labels } from '../../backtest/labels.js';
 import type { BacktestReport } from '../../backtest/report.js';
 import { DEFAULTS, IN_FORCE, rulesThatShip } from '../../backtest/rule-sets.js';
@@ -11,17 +15,14 @@ import { TraceThread } from '../../backtest/trace/thread.js';
 import type { Candidate } from '../../backtest/trial.js';
 import { onceReadable, openLogFile } from '../../import/postfix-log/index.js';
 import type { Instant } from '../../kernel/time.js';
-import { SECOND, formatInstant, parseInstant } from '../../kernel/time.js';
-import { openForReading } from '../../store/open-for-reading.js';
-import type { ReadableStore } from '../../store/open-for-reading.js';
+import { formatInstant, parseInstant, SECOND } from '../../kernel/time.js';
 import { parseRules } from '../../rules/parse.js';
-import type { ConfigOption } from '../config-option.js';
-import { configForFiles, withConfig } from '../config-option.js';
+import type { ReadableStore } from '../../store/open-for-reading.js';
+import { openForReading } from '../../store/open-for-reading.js';
 import type { CliIo } from '../io.js';
-import { asJson, note, print } from '../io.js';
-import { openNamed, readNamed } from '../named-file.js';
-import { StatusLine } from '../status-line.js';
-import { DecisionsFile } from './decisions-file.js';
+import { asJson, note, openNamed, print, readNamed, StatusLine } from '../io.js';
+import type { ConfigOption } from '../options.js';
+import { configForFiles, withConfig } from '../options.js';
 import { nothingText, number, reportText } from './format.js';
 
 interface BacktestOption extends ConfigOption {
@@ -180,4 +181,41 @@ function time(text: string): Instant {
 function wholeNumber(text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new InvalidArgumentError('It must be a whole number, 0 or more.');
   return Number(text);
+}
+
+/** A decision a line, as JSON. */
+class DecisionsFile {
+  readonly #out: WriteStream;
+  #fault: Error | undefined;
+
+  private constructor(out: WriteStream) {
+    this.#out = out;
+    out.on('error', (error) => (this.#fault ??= error));
+  }
+
+  /** Begins anew where there is a file. @throws what the operating system says */
+  static async open(file: string): Promise<DecisionsFile> {
+    const out = createWriteStream(file);
+    await once(out, 'open');
+    return new DecisionsFile(out);
+  }
+
+  write(decision: Decision): void {
+    this.#out.write(`${JSON.stringify(decision)}\n`);
+  }
+
+  /** Undefined where more can be written at once. @throws what the operating system says */
+  room(): Promise<void> | undefined {
+    if (this.#fault !== undefined) throw this.#fault;
+    return this.#out.writableNeedDrain ? this.#drained() : undefined;
+  }
+
+  async close(): Promise<void> {
+    if (this.#fault === undefined) await new Promise<void>((resolve) => this.#out.end(() => resolve()));
+    if (this.#fault !== undefined) throw this.#fault;
+  }
+
+  async #drained(): Promise<void> {
+    await once(this.#out, 'drain');
+  }
 }

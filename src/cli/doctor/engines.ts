@@ -3,7 +3,7 @@ import path from 'node:path';
 import { messageOf } from '../../kernel/errors.js';
 import type { Milliseconds } from '../../kernel/time.js';
 import { formatDuration, SECOND } from '../../kernel/time.js';
-import { relaysOf } from '../../config/relay.js';
+import { relaysOf } from '../../config/schema.js';
 import { parseRedis } from '../../redis/address.js';
 import { connectRedis, inspectServer, SAFE_POLICY } from '../../redis/connection.js';
 import { openRelay } from '../../smtp/relay/open.js';
@@ -16,9 +16,8 @@ import { QUARANTINED, quarantined } from '../../store/delivery.js';
 import { countEvents, inspectStore } from '../../store/sqlite/inspect.js';
 import { openSqliteForReading } from '../../store/sqlite/reader.js';
 import { loadSdk } from '../../tracing/open.js';
-import type { Findings } from './findings.js';
-import type { World } from './world.js';
-import { nearestThere, PATIENCE, patiently } from './world.js';
+import type { Findings, World } from './findings.js';
+import { nearestThere, PATIENCE, patiently } from './findings.js';
 
 /** Whether the event store can be used. */
 export async function checkStore(findings: Findings, world: World): Promise<void> {
@@ -226,7 +225,7 @@ export async function checkTracing(findings: Findings, { loaded }: World): Promi
   }
   const remedy = 'see that the collector runs, and that tracing.endpoint is right, path and all';
   try {
-    // Nothing to export is a request like any other, and leaves nothing behind (OTLP 1.3, "Full Success").
+    // An empty export is a valid request, and the collector keeps nothing of it (OTLP 1.3, "Full Success").
     const { ok, status, body } = await fetch(endpoint, {
       ...{ method: 'POST', body: '{"resourceSpans":[]}', redirect: 'error' },
       headers: { ...headers, 'content-type': 'application/json' },

@@ -1,4 +1,4 @@
-import type { ConfigOption } from '../config-option.js';
+import type { ConfigOption } from '../options.js';
 import { ConfigError, loadConfig } from '../../config.js';
 import type { Config, LoadedConfig } from '../../config.js';
 import { pathFault } from '../../accounts/private-file.js';
@@ -7,13 +7,19 @@ import { inspectStore } from '../../store/sqlite/inspect.js';
 import { rulesInForce, serverUrl } from '../client.js';
 import type { CliIo } from '../io.js';
 import { checkOutbox, checkRedis, checkStore, checkTracing, checkUpstream } from './engines.js';
-import { checkAccounts, checkGeoip, checkOverrides, checkPermissions, checkRules } from './files.js';
-import type { CheckName, Finding } from './findings.js';
+import {
+  checkAccounts,
+  checkClock,
+  checkDisk,
+  checkGeoip,
+  checkNode,
+  checkOverrides,
+  checkPermissions,
+  checkRules,
+} from './files.js';
+import type { CheckName, Finding, World } from './findings.js';
 import { CHECKS, Findings } from './findings.js';
-import { checkClock, checkDisk, checkNode } from './machine.js';
-import { askServer, checkPorts, checkServer } from './network.js';
-import { checkTls } from './tls.js';
-import type { World } from './world.js';
+import { askServer, checkPorts, checkServer, checkTls } from './network.js';
 
 type Check = (findings: Findings, world: World) => void | Promise<void>;
 

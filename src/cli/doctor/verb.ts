@@ -1,9 +1,8 @@
 import type { Command } from 'commander';
-import { ExitWith } from '../client-exit.js';
-import type { ConfigOption } from '../config-option.js';
-import { withConfig } from '../config-option.js';
 import type { CliIo } from '../io.js';
-import { asJson, note, print } from '../io.js';
+import { asJson, ExitWith, note, print } from '../io.js';
+import type { ConfigOption } from '../options.js';
+import { withConfig } from '../options.js';
 import type { Outcome } from './findings.js';
 import { findingText } from './findings.js';
 

@@ -41,7 +41,7 @@ export async function openHistory(io: CliIo, config: Config): Promise<Target> {
     const source = file === undefined ? undefined : readFileSync(file, 'utf8');
     await blockCommands.load(source === undefined ? undefined : { rules: parseRules(source, file), source });
     const rules = (await blockCommands.current())!;
-    // SQLite's store knows every id that stands in it; the other forgets those of long ago.
+    // SQLite's store knows every id that it holds; KurrentDB forgets old ones.
     const known = config.store.kind === 'sqlite' ? undefined : await KnownIds.of(store);
     const appender = new Appender(store, { isKnown: (id) => known?.has(id) === true });
     const days = new ImportedDaySummaries(rules);

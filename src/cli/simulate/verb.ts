@@ -1,22 +1,21 @@
 import { randomBytes } from 'node:crypto';
 import { setTimeout as pause } from 'node:timers/promises';
-import { InvalidArgumentError } from 'commander';
 import type { Command } from 'commander';
+import { InvalidArgumentError } from 'commander';
 import { addUser, removeUser } from '../../accounts/users.js';
-import { formatRelay, isLocalHost } from '../../config/relay.js';
-import type { LoadedConfig } from '../../config/types.js';
+import type { RulesJson } from '../../api/rule-set.js';
+import type { LoadedConfig } from '../../config.js';
+import { formatRelay, isLocalHost } from '../../config/values.js';
 import { InvalidInput, StopgapError } from '../../kernel/errors.js';
-import { SECOND } from '../../kernel/time.js';
+import type { Instant } from '../../kernel/time.js';
+import { DAY, SECOND, parseDuration } from '../../kernel/time.js';
 import { rulesInForce } from '../client.js';
-import type { ConfigOption } from '../config-option.js';
-import { configForFiles, withConfig } from '../config-option.js';
 import type { CliIo } from '../io.js';
 import { asJson, note, print } from '../io.js';
-import type { Login, Target } from './client.js';
-import { MailClient } from './client.js';
-import { firstMonth } from './first-month.js';
-import type { SimulationResult } from './run.js';
-import { OFFICE, runSimulation } from './run.js';
+import type { ConfigOption } from '../options.js';
+import { configForFiles, withConfig } from '../options.js';
+import type { Login, SimulationResult, Target } from './run.js';
+import { MailClient, OFFICE, runSimulation } from './run.js';
 
 interface SimulateOptions extends ConfigOption {
   readonly sessions: number;
@@ -177,3 +176,32 @@ function wholeNumber(least: number, most: number): (text: string) => number {
     return value;
   };
 }
+
+/**
+ * Why it may have taken long, where that may be the reason: nobody is known to a young installation.
+ *
+ * @param rules those in force; undefined where the server cannot be asked
+ * @returns lines; none where the installation is old enough
+ */
+export function firstMonth(
+  rules: Pick<RulesJson, 'installedAt' | 'learning'> | undefined,
+  now: Instant,
+): readonly string[] {
+  if (rules === undefined)
+    return [
+      'The account was a new one. Should this installation be younger than a month (nobody could ask it: set STOPGAP_TOKEN),',
+      ...PROPOSED,
+    ];
+  const { installedAt, learning } = rules;
+  const age = installedAt === null ? 0 : now - Date.parse(installedAt);
+  if (age >= (parseDuration(learning.installation) ?? 0)) return [];
+  return [
+    `The account was a new one, and this installation is ${Math.floor(age / DAY)} days old: in its first ${learning.installation}`,
+    ...PROPOSED,
+  ];
+}
+
+const PROPOSED = [
+  'rules that go by baselines only propose for whom they do not know yet, and high fixed ceilings block: see',
+  'docs/inside/detection.md.',
+];

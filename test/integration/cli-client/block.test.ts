@@ -1,29 +1,22 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { MINUTE } from '../../../src/kernel/time.js';
 import { blockShape } from '../../../src/api/block-view.js';
 import { ApiServer } from '../../support/api/server.js';
-import { Terminal } from './support.js';
+import { besideServer, Terminal } from './support.js';
 
 describe('stopgap block', () => {
   let server: ApiServer;
   let terminal: Terminal;
-  before(async () => {
-    server = await ApiServer.start();
-    terminal = await Terminal.at(server);
-  });
-  after(async () => {
-    await terminal.close();
-    await server.stop();
-  });
+  besideServer((both) => ({ server, terminal } = both));
 
-  test('says so where there is nothing to list', async () => {
+  test('stopgap block says so where there is nothing to list', async () => {
     const { code, out, err } = await terminal.run('block', 'list');
     assert.deepEqual([code, out], [0, '']);
     assert.match(err, /no blocks that are active or proposed; --state all/);
   });
 
-  test('adds, shows and lists', async () => {
+  test('stopgap block adds, shows and lists', async () => {
     const added = await terminal.run(
       'block',
       'add',
@@ -50,7 +43,7 @@ describe('stopgap block', () => {
     assert.equal(row!.indexOf('in 42m'), head!.indexOf('ENDS'));
   });
 
-  test('says why with the numbers, in a line that fits the terminal unless it is to be wide', async () => {
+  test('stopgap block says why with the numbers, in a line that fits the terminal unless it is to be wide', async () => {
     const other = await ApiServer.start();
     const there = await Terminal.at(other);
     try {
@@ -76,7 +69,7 @@ describe('stopgap block', () => {
     }
   });
 
-  test('shows no terminal what would turn its text round, whichever verb names the subject', async () => {
+  test('stopgap block shows no terminal what would turn its text round, whichever verb names the subject', async () => {
     const name = 'mail\u202eexample\u200b.com';
     const { out: added } = await terminal.run('block', 'add', 'ehlo', name, '--for', '1h', '--json');
     const { id, subject } = JSON.parse(added) as { id: string; subject: { value: string } };
@@ -95,7 +88,7 @@ describe('stopgap block', () => {
     }
   });
 
-  test('gives machines what the API gives', async () => {
+  test('stopgap block gives machines what the API gives', async () => {
     const listed = JSON.parse((await terminal.run('block', 'list', '--json')).out) as {
       items: { id: string }[];
       next: null;
@@ -108,7 +101,7 @@ describe('stopgap block', () => {
     assert.deepEqual(shown, json.items[0]);
   });
 
-  test('filters', async () => {
+  test('stopgap block filters', async () => {
     await server.block('alice@example.net');
     const { out } = await terminal.run(
       'block',
@@ -140,7 +133,7 @@ describe('stopgap block', () => {
     assert.equal(wrong.err.trimEnd().split('\n').length, 1);
   });
 
-  test('takes ids that are cut short, as long as they are unique', async () => {
+  test('stopgap block takes ids that are cut short, as long as they are unique', async () => {
     const first = await server.block('short1@example.com');
     await server.block('short2@example.com');
     const { code, err } = await terminal.run(
@@ -167,7 +160,7 @@ describe('stopgap block', () => {
     assert.match(again.err, /is released: only an active block can be released/);
   });
 
-  test('says which command is meant where a subject has a proposal and no block, or a block and no proposal', async () => {
+  test('stopgap block says which command is meant where a subject has a proposal and no block, or a block and no proposal', async () => {
     const name = 'other-state@example.com';
     await server.trip(name);
     const release = await terminal.run('block', 'release', name);
@@ -182,7 +175,7 @@ describe('stopgap block', () => {
     await terminal.run('block', 'release', name);
   });
 
-  test('takes the name of a subject too, where it means one block', async () => {
+  test('stopgap block takes the name of a subject too, where it means one block', async () => {
     const name = 'by-name@example.com';
     await server.block(name);
     const released = await terminal.run('block', 'release', 'By-Name@example.com');
@@ -206,7 +199,7 @@ describe('stopgap block', () => {
     assert.match((await terminal.run('block', 'release', hex)).err, /domain abad\.cafe is released/);
   });
 
-  test('takes type and value of a subject, as block add does', async () => {
+  test('stopgap block takes type and value of a subject, as block add does', async () => {
     const value = 'two-words@example.com';
     await server.block(value);
     await server.block('', { subject: { type: 'address', value } });
@@ -227,7 +220,7 @@ describe('stopgap block', () => {
     assert.match(approved.err, /account two-words@example\.com is active/);
   });
 
-  test('says of a block that it follows a release within the hour, who let go and why', async () => {
+  test('stopgap block says of a block that it follows a release within the hour, who let go and why', async () => {
     const first = await server.trip('again@example.com', 'block');
     await terminal.run('block', 'release', first, '--false-positive', '--note', 'their newsletter');
     server.clock.advance(12 * MINUTE);
@@ -245,7 +238,7 @@ describe('stopgap block', () => {
     });
   });
 
-  test('approves for as long as it is told', async () => {
+  test('stopgap block approves for as long as it is told', async () => {
     await server.trip('longer@example.com');
     const { err } = await terminal.run('block', 'approve', 'longer@example.com', '--for', '12h');
     assert.match(err, /account longer@example\.com is active, ends in 12h/);
@@ -253,7 +246,7 @@ describe('stopgap block', () => {
     assert.deepEqual([both.code, both.out], [2, '']);
   });
 
-  test('adds to a block in force what it names, and says so where that would end earlier', async () => {
+  test('stopgap block adds to a block in force what it names, and says so where that would end earlier', async () => {
     const add = (...more: string[]) => terminal.run('block', 'add', 'account', 'twice@example.com', ...more);
     await add('--for', '2h', '--refusal', 'honest', '--description', 'phished');
     const { out } = await add('--for', '3h');
@@ -265,7 +258,7 @@ describe('stopgap block', () => {
     assert.match(earlier.err, /is in force until .*, which is later: nothing was changed; change when/);
   });
 
-  test('approves and dismisses', async () => {
+  test('stopgap block approves and dismisses', async () => {
     const wanted = await server.trip('wanted@example.com');
     const listed = await terminal.run('block', 'list', '--state', 'proposed');
     assert.match(
@@ -285,7 +278,7 @@ describe('stopgap block', () => {
     assert.doesNotMatch((await terminal.run('block', 'show', unwanted)).out, /false positive/);
   });
 
-  test('wants to know how long, and just once', async () => {
+  test('stopgap block wants to know how long, and just once', async () => {
     const none = await terminal.run('block', 'add', 'account', 'x@example.com');
     assert.deepEqual(
       [none.code, none.err],
@@ -298,7 +291,7 @@ describe('stopgap block', () => {
     assert.match(wrong.err, /^stopgap: subject\.type: must be one of account/);
   });
 
-  test('lets nothing from the wire reach the terminal as a control sequence', async () => {
+  test('stopgap block lets nothing from the wire reach the terminal as a control sequence', async () => {
     const { id } = await server.block('ansi@example.com', { description: '\u001b[31mred' });
     const { out } = await terminal.run('block', 'show', id);
     assert.equal(out.includes('\u001b'), false);

@@ -1,14 +1,14 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { newId } from '../../../src/runtime/ids.js';
 import { MINUTE } from '../../../src/kernel/time.js';
 import { DEFAULT_RULES } from '../../../src/rules/defaults.js';
 import { sendStream } from '../../../src/sending/events.js';
 import { ApiServer } from '../../support/api/server.js';
 import { sent } from '../../support/sends.js';
-import { Terminal } from './support.js';
+import { besideServer, Terminal } from './support.js';
 
 const VALID = `version: 1
 mode: observe
@@ -19,16 +19,9 @@ rules:
 describe('stopgap check and stopgap rules', () => {
   let server: ApiServer;
   let terminal: Terminal;
-  before(async () => {
-    server = await ApiServer.start();
-    terminal = await Terminal.at(server);
-  });
-  after(async () => {
-    await terminal.close();
-    await server.stop();
-  });
+  besideServer((both) => ({ server, terminal } = both));
 
-  test('check ends with 0 where the sender is not refused, and says why it thinks so', async () => {
+  test('stopgap check ends with 0 where the sender is not refused, and says why it thinks so', async () => {
     const { code, out, err } = await terminal.run(
       'check',
       '--account',
@@ -41,7 +34,7 @@ describe('stopgap check and stopgap rules', () => {
     assert.match(out, /account fine@example\.com +burst +0 of 100 recipients +within 10m/);
   });
 
-  test('check ends with 3 where the sender is refused', async () => {
+  test('stopgap check ends with 3 where the sender is refused', async () => {
     await server.block('bad@example.com');
     const { code, out, err } = await terminal.run('check', '--account', 'BAD@example.com');
     assert.deepEqual([code, err], [3, '']);
@@ -52,7 +45,7 @@ describe('stopgap check and stopgap rules', () => {
     assert.equal((JSON.parse(json.out) as { refused: boolean }).refused, true);
   });
 
-  test('check says what a rule leaves out', async () => {
+  test('stopgap check says what a rule leaves out', async () => {
     const wide =
       'version: 1\nrules: [{ id: wide, per: account, count: recipients, leaveOut: 2, window: 10m, limit: 40, then: propose, for: 2h }]';
     const other = await ApiServer.start();
@@ -67,7 +60,7 @@ describe('stopgap check and stopgap rules', () => {
     }
   });
 
-  test('check says of a window how much of it counts, and of no rule that it tripped where another one did', async () => {
+  test('stopgap check says of a window how much of it counts, and of no rule that it tripped where another one did', async () => {
     const source =
       'version: 1\nrules: [{ id: minute, per: account, count: messages, window: 1m, limit: 1, then: block, for: 1h }, { id: hour, per: account, count: messages, window: 1h, limit: 40, then: block, for: 1h }, { id: lists, per: account, count: refusedRecipients, window: 1h, limit: 5, then: block, for: 1h }]';
     const other = await ApiServer.start();
@@ -115,7 +108,7 @@ describe('stopgap check and stopgap rules', () => {
     }
   });
 
-  test('check shows the refusal of a return path that the account may not use', async () => {
+  test('stopgap check shows the refusal of a return path that the account may not use', async () => {
     const other = await ApiServer.start((deps) => ({ ...deps, maySend: () => false }));
     const there = await Terminal.at(other);
     try {
@@ -129,7 +122,7 @@ describe('stopgap check and stopgap rules', () => {
     }
   });
 
-  test('check says which limits apply now, and of accounts that turn together how many have', async () => {
+  test('stopgap check says which limits apply now, and of accounts that turn together how many have', async () => {
     const source = `version: 1
 learning: { days: 1, age: 1m, installation: 1m }
 rules:
@@ -189,7 +182,7 @@ rules:
     }
   });
 
-  test('check takes the null sender, and wants somebody', async () => {
+  test('stopgap check takes the null sender, and wants somebody', async () => {
     assert.equal((await terminal.run('check', '--return-path', '')).code, 0);
     const nobody = await terminal.run('check');
     assert.equal(nobody.code, 2);
@@ -197,7 +190,7 @@ rules:
     assert.equal((await terminal.run('check', '--ip', '1.2.3')).code, 1);
   });
 
-  test('rules check needs no server, and names line and reason', async () => {
+  test('stopgap rules check needs no server, and names line and reason', async () => {
     const offline = await Terminal.open(server.clock);
     try {
       await writeFile(path.join(offline.cwd, 'good.yaml'), VALID);
@@ -221,7 +214,7 @@ rules:
     }
   });
 
-  test('rules by which strangers can get others refused: check, apply and show warn of them', async () => {
+  test('stopgap rules check, apply and show warn of rules by which strangers can get others refused', async () => {
     const other = await ApiServer.start();
     const there = await Terminal.at(other);
     try {
@@ -247,7 +240,7 @@ rules:
     }
   });
 
-  test('rules that ask where clients are: check, apply, show and the shadow warn where nobody tells', async () => {
+  test('stopgap rules check, apply, show and shadow warn of rules that ask where clients are if no database tells', async () => {
     const other = await ApiServer.start((deps) => ({ ...deps, places: { country: false, asn: true } }));
     const there = await Terminal.at(other);
     const far = `version: 1
@@ -295,7 +288,7 @@ rules:
     }
   });
 
-  test('rules apply puts a file in force, rules show prints it', async () => {
+  test('stopgap rules apply puts a file in force, rules show prints it', async () => {
     await writeFile(path.join(terminal.cwd, 'rules.yaml'), VALID);
     const refused = await terminal.run('rules', 'apply', 'rules.yaml');
     assert.equal(refused.code, 1);
@@ -314,7 +307,7 @@ rules:
     assert.equal(parsed.version, 2);
   });
 
-  test('rules apply names the rules that would go; what extends the built-in ones keeps them', async () => {
+  test('stopgap rules apply names the rules that would go; what extends the built-in ones keeps them', async () => {
     const other = await ApiServer.start();
     const there = await Terminal.at(other);
     const offline = await Terminal.open(other.clock);

@@ -1,21 +1,15 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, test } from 'node:test';
-import { ApiServer } from '../../support/api/server.js';
-import { Terminal } from './support.js';
+import { describe, test } from 'node:test';
+import type { ApiServer } from '../../support/api/server.js';
+import type { Terminal } from './support.js';
+import { besideServer } from './support.js';
 
 describe('stopgap exempt', () => {
   let server: ApiServer;
   let terminal: Terminal;
-  before(async () => {
-    server = await ApiServer.start();
-    terminal = await Terminal.at(server);
-  });
-  after(async () => {
-    await terminal.close();
-    await server.stop();
-  });
+  besideServer((both) => ({ server, terminal } = both));
 
-  test('lists, adds and revokes', async () => {
+  test('stopgap exempt lists, adds and revokes', async () => {
     assert.match((await terminal.run('exempt', 'list')).err, /no exemptions/);
     const added = await terminal.run(
       ...['exempt', 'add', 'account', 'News@Example.com', '--for', '1d', '--reason', 'weekly list'],
@@ -29,7 +23,7 @@ describe('stopgap exempt', () => {
     assert.match((await terminal.run('exempt', 'list')).err, /no exemptions/);
   });
 
-  test('revokes by the subject too, with its type or without', async () => {
+  test('stopgap exempt revokes by the subject too, with its type or without', async () => {
     const add = (type: string, value: string) =>
       terminal.run('exempt', 'add', type, value, '--indefinite', '--reason', 'list');
     const revoke = (...words: string[]) => terminal.run('exempt', 'revoke', ...words);
@@ -52,7 +46,7 @@ describe('stopgap exempt', () => {
     assert.match(unknown.err, /there is no exemption list@example\.com in force/);
   });
 
-  test('asks how long and why', async () => {
+  test('stopgap exempt asks how long and why', async () => {
     const silent = await terminal.run('exempt', 'add', 'account', 'x@example.com', '--reason', 'list');
     assert.equal(silent.code, 2);
     assert.match(silent.err, /say how long: --for 1h, --until TIME or --indefinite/);
@@ -60,7 +54,7 @@ describe('stopgap exempt', () => {
     assert.deepEqual([why.code, /--reason/.test(why.err)], [2, true]);
   });
 
-  test('says which blocks go on all the same, and the command that ends each', async () => {
+  test('stopgap exempt says which blocks go on all the same, and the command that ends each', async () => {
     const block = await server.block('blocked@example.com');
     const args = ['exempt', 'add', 'domain', 'example.com', '--indefinite', '--reason', 'lists'];
     const { code, err } = await terminal.run(...args);

@@ -1,23 +1,17 @@
 import assert from 'node:assert/strict';
 import { mkdirSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { after, before, describe, test } from 'node:test';
-import { ApiServer } from '../../support/api/server.js';
-import { Terminal } from './support.js';
+import { describe, test } from 'node:test';
+import type { ApiServer } from '../../support/api/server.js';
+import type { Terminal } from './support.js';
+import { besideServer } from './support.js';
 
 describe('stopgap log', () => {
   let server: ApiServer;
   let terminal: Terminal;
-  before(async () => {
-    server = await ApiServer.start();
-    terminal = await Terminal.at(server);
-  });
-  after(async () => {
-    await terminal.close();
-    await server.stop();
-  });
+  besideServer((both) => ({ server, terminal } = both));
 
-  test('level says how much is logged, and changes it', async () => {
+  test('stopgap log level says how much is logged, and changes it', async () => {
     assert.deepEqual(await terminal.run('log', 'level'), { code: 0, out: 'all  trace\n', err: '' });
     const changed = await terminal.run('log', 'level', 'warn', '--component', 'smtp');
     assert.equal(changed.out, 'all   trace\nsmtp  warn\n');
@@ -29,7 +23,7 @@ describe('stopgap log', () => {
     assert.match(err, /^stopgap: level: must be one of fatal, error, warn/);
   });
 
-  test('show prints the last lines, for people or as they are', async () => {
+  test('stopgap log show prints the last lines, for people or as they are', async () => {
     const line = (level: string, component: string, msg: string): string =>
       `${JSON.stringify({ level, time: '2027-01-31T08:00:00.000Z', component, ip: '192.0.2.7', msg })}\n`;
     server.deps.logs.recent.push(line('info', 'smtp', 'one'));
@@ -46,7 +40,7 @@ describe('stopgap log', () => {
     assert.match((await terminal.run('log', 'show', '--limit', '1')).out, /^[^\n]*api: two[^\n]*\n$/);
   });
 
-  test('hash says what stands for a name, and makes no key', async () => {
+  test('stopgap log hash says what stands for a name, and makes no key', async () => {
     const none = await terminal.run('log', 'hash', 'alice@example.com');
     assert.equal(none.code, 1);
     assert.match(none.err, /there is no \S+log-key: nothing was hashed here yet/);

@@ -1,26 +1,21 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { MINUTE } from '../../../src/kernel/time.js';
-import { ApiServer } from '../../support/api/server.js';
+import type { ApiServer } from '../../support/api/server.js';
 import { RULES } from '../../support/overrides.js';
-import { Terminal } from './support.js';
+import { besideServer, Terminal } from './support.js';
 
 describe('stopgap override', () => {
   let server: ApiServer;
   let terminal: Terminal;
-  before(async () => {
-    server = await ApiServer.start();
+  besideServer(async (both) => {
+    ({ server, terminal } = both);
     await server.call('PUT', '/api/v1/rules', { body: { source: RULES } });
-    terminal = await Terminal.at(server);
-  });
-  after(async () => {
-    await terminal.close();
-    await server.stop();
   });
 
-  test('sets, shows, lists and removes', async () => {
+  test('stopgap override sets, shows, lists and removes', async () => {
     assert.equal((await terminal.run('override', 'list')).err, 'no overrides\n');
     const options = [
       '--limit',
@@ -80,7 +75,7 @@ describe('stopgap override', () => {
     );
   });
 
-  test('keeps what a second set does not name, and takes it away where that is asked for', async () => {
+  test('stopgap override keeps what a second set does not name, and takes it away where that is asked for', async () => {
     const set = (...options: string[]) =>
       terminal.run('override', 'set', 'domain', 'twice.example', ...options);
     await set(
@@ -101,7 +96,7 @@ describe('stopgap override', () => {
     assert.match(replaced.out, /\n +x2 +- +- +admin/);
   });
 
-  test('takes a duration too, as block add and exempt add do', async () => {
+  test('stopgap override takes a duration too, as block add and exempt add do', async () => {
     const set = (...options: string[]) =>
       terminal.run('override', 'set', 'account', 'while@example.com', '--factor', '2', ...options);
     assert.match((await set('--for', '6h')).out, /\n +x2 +- +in 6h +admin/);
@@ -112,7 +107,7 @@ describe('stopgap override', () => {
     assert.match(wrong.err, /must be a duration such as 90s, 10m, 24h or 35d/);
   });
 
-  test('a limit whose time is over does not come back with the next set', async () => {
+  test('stopgap override a limit whose time is over does not come back with the next set', async () => {
     const set = (...options: string[]) =>
       terminal.run('override', 'set', 'account', 'over@example.com', ...options);
     await set('--limit', 'burst=500', '--until', '2026-03-01T12:01:00Z');
@@ -122,7 +117,7 @@ describe('stopgap override', () => {
     assert.match(after.out, /\n +day=2000 +- +- +admin/);
   });
 
-  test('says what is wrong', async () => {
+  test('stopgap override says what is wrong', async () => {
     const form = await terminal.run('override', 'set', 'account', 'a@example.com', '--limit', 'burst');
     assert.equal(form.code, 2);
     assert.match(form.err, /write it as burst=500, or day=off/);
@@ -139,7 +134,7 @@ describe('stopgap override', () => {
     );
   });
 
-  test('checks a file without a server', async () => {
+  test('stopgap override checks a file without a server', async () => {
     const offline = await Terminal.open(server.clock);
     try {
       const text =

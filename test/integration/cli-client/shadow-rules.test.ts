@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
-import { after, before, describe, test } from 'node:test';
+import { describe, test } from 'node:test';
 import { newId } from '../../../src/runtime/ids.js';
 import { HOUR } from '../../../src/kernel/time.js';
 import { sendStream } from '../../../src/sending/events.js';
-import { ApiServer } from '../../support/api/server.js';
+import type { ApiServer } from '../../support/api/server.js';
 import { sent } from '../../support/sends.js';
-import { Terminal } from './support.js';
+import type { Terminal } from './support.js';
+import { besideServer } from './support.js';
 
 const STRICTER = `version: 1
 rules:
@@ -17,15 +18,10 @@ rules:
 describe('stopgap rules shadow and stopgap rules precision', () => {
   let server: ApiServer;
   let terminal: Terminal;
-  before(async () => {
-    server = await ApiServer.start();
-    terminal = await Terminal.at(server);
+  besideServer(async (both) => {
+    ({ server, terminal } = both);
     await writeFile(path.join(terminal.cwd, 'stricter.yaml'), STRICTER);
     await writeFile(path.join(terminal.cwd, 'bad.yaml'), STRICTER.replace('10m', 'soon'));
-  });
-  after(async () => {
-    await terminal.close();
-    await server.stop();
   });
 
   async function send(account: string, recipients: number): Promise<void> {
@@ -38,7 +34,7 @@ describe('stopgap rules shadow and stopgap rules precision', () => {
 
   const shadow = (...args: string[]) => terminal.run('rules', 'shadow', ...args);
 
-  test('say where nothing runs in the shadow', async () => {
+  test('stopgap rules shadow says that no rules run in the shadow', async () => {
     for (const args of [['show'], ['differences'], ['promote'], ['remove']]) {
       const { code, err } = await shadow(...args);
       const said = 'stopgap: no rules run in the shadow: stopgap rules shadow apply FILE loads some\n';
@@ -46,13 +42,13 @@ describe('stopgap rules shadow and stopgap rules precision', () => {
     }
   });
 
-  test('apply names the file and line of a fault before it asks anybody', async () => {
+  test('stopgap rules shadow apply names the file and line of a fault before it asks anybody', async () => {
     const { code, err } = await shadow('apply', 'bad.yaml');
     assert.equal(code, 1);
     assert.match(err, /^stopgap: bad\.yaml:3: rules\[0\]\.window: must be a duration/);
   });
 
-  test('apply, show and differences tell how the two compare', async () => {
+  test('stopgap rules shadow apply, show and differences tell how the two compare', async () => {
     const applied = await shadow('apply', 'stricter.yaml');
     assert.equal(applied.code, 0, applied.err);
     const head = /^shadow rules 1 by admin:the-admin since \S+Z, beside version 1 in force/;
@@ -92,7 +88,7 @@ describe('stopgap rules shadow and stopgap rules precision', () => {
     assert.equal(json.compared.shadowOnly, 1);
   });
 
-  test('remove and promote end it', async () => {
+  test('stopgap rules shadow remove and promote end the shadow', async () => {
     assert.deepEqual(await shadow('remove'), { code: 0, out: '', err: 'no rules run in the shadow\n' });
     await shadow('apply', 'stricter.yaml');
     const promoted = await shadow('promote');
@@ -101,7 +97,7 @@ describe('stopgap rules shadow and stopgap rules precision', () => {
     assert.deepEqual([shown.out, shown.err], [STRICTER, 'version 2, from shadow\n']);
   });
 
-  test('precision counts by rule', async () => {
+  test('stopgap rules precision counts by rule', async () => {
     const right = await server.trip('right@example.com', 'block', 'burst');
     await server.post(`/api/v1/blocks/${right}/release`);
     await server.trip('open@example.com', 'block', 'burst');

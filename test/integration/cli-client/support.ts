@@ -2,11 +2,11 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
 import { PassThrough } from 'node:stream';
+import { after, before } from 'node:test';
 import type { CliIo } from '../../../src/cli/io.js';
 import { run } from '../../../src/cli/program.js';
 import type { Clock } from '../../../src/kernel/time.js';
-import type { ApiServer } from '../../support/api/server.js';
-import { TOKENS } from '../../support/api/server.js';
+import { ApiServer, TOKENS } from '../../support/api/server.js';
 
 export interface Ran {
   readonly code: number;
@@ -54,4 +54,24 @@ export class Terminal {
   async close(): Promise<void> {
     await rm(this.cwd, { recursive: true });
   }
+}
+
+/** A server, and a terminal of somebody who may do everything on it. */
+interface Beside {
+  readonly server: ApiServer;
+  readonly terminal: Terminal;
+}
+
+/** Both for the tests of one suite: there from its first test to its last. */
+export function besideServer(begin: (both: Beside) => unknown): void {
+  let both: Beside;
+  before(async () => {
+    const server = await ApiServer.start();
+    both = { server, terminal: await Terminal.at(server) };
+    await begin(both);
+  });
+  after(async () => {
+    await both.terminal.close();
+    await both.server.stop();
+  });
 }

@@ -374,7 +374,7 @@ test('a fault of our own shows its stack only when asked', async (context) => {
 test('help and version go to standard output', async (context) => {
   const cwd = temporaryDirectory(context);
   for (const [args, says] of [
-    [['--version'], /^\d+\.\d+\.\d+\n$/],
+    [['--version'], /^\d+\.\d+\.\d+ \((?:commit [0-9a-f]{12}(?:-dirty)?|unknown commit)\)\n$/],
     [['--help'], /^Usage: stopgap/],
     [['user', 'add', '--help'], /--password-stdin/],
   ] as const) {

@@ -9,7 +9,7 @@ import { LINES, START, folder, stopgap } from '../../support/backtest/command.js
 import { Live } from '../../support/backtest/live.js';
 
 describe('stopgap backtest --from --to', () => {
-  test('says where nothing lies in the range', async (t) => {
+  test('stopgap backtest --from --to says where nothing lies in the range', async (t) => {
     const cwd = folder(t);
     const args = ['--trace', 'trace.ndjson', '--rules', 'rules.yaml'];
     const told =
@@ -41,7 +41,7 @@ describe('stopgap backtest --from --to', () => {
     assert.doesNotMatch((await stopgap({ cwd }, ...args, '--json')).err, /nothing was sent/);
   });
 
-  test('says where the history holds nothing that was sent', async (t) => {
+  test('stopgap backtest --from --to says where the history holds nothing that was sent', async (t) => {
     const cwd = folder(t);
     const live = await Live.start('version: 1\nrules: []\n', START);
     try {
@@ -64,7 +64,7 @@ describe('stopgap backtest --from --to', () => {
     }
   });
 
-  test('goes by the same range over what was recorded', async (t) => {
+  test('stopgap backtest --from --to goes by the same range over what was recorded', async (t) => {
     const cwd = folder(t);
     const live = await Live.start('version: 1\nrules: []\n', START);
     try {

@@ -12,7 +12,7 @@ import { Live } from '../../support/backtest/live.js';
 import { series } from '../../support/backtest/traces.js';
 
 describe('stopgap backtest', () => {
-  test('shows a trace under rules as people read it', async (t) => {
+  test('stopgap backtest shows a trace under rules as people read it', async (t) => {
     const cwd = folder(t);
     const { code, out, err } = await stopgap({ cwd }, '--trace', 'trace.ndjson', '--rules', 'rules.yaml');
     assert.equal(code, 0);
@@ -28,7 +28,7 @@ describe('stopgap backtest', () => {
     }
   });
 
-  test('gives a report of the promised shape, and each decision as a line', async (t) => {
+  test('stopgap backtest gives a report of the promised shape, and each decision as a line', async (t) => {
     const cwd = folder(t);
     const { out } = await stopgap(
       { cwd },
@@ -54,7 +54,7 @@ describe('stopgap backtest', () => {
     );
   });
 
-  test('reads gzipped files and standard input alike', async (t) => {
+  test('stopgap backtest reads gzipped files and standard input alike', async (t) => {
     const cwd = folder(t);
     const packed = gzipSync(readFileSync(path.join(cwd, 'trace.ndjson')));
     writeFileSync(path.join(cwd, 'trace.ndjson.gz'), packed);
@@ -71,7 +71,7 @@ describe('stopgap backtest', () => {
     assert.match(torn.err, /^stopgap: torn\.gz: cannot be unpacked beyond line \d+: /);
   });
 
-  test('judges by labels', async (t) => {
+  test('stopgap backtest judges by labels', async (t) => {
     const cwd = folder(t);
     const attack = {
       ...{ id: 'a0', kind: 'burst', accounts: ['alice@example.com'], start: formatInstant(START) },
@@ -94,7 +94,7 @@ describe('stopgap backtest', () => {
     assert.match(out, /Judged +1 right, 0 wrong\n/);
   });
 
-  test('says where labels are not those of the trace', async (t) => {
+  test('stopgap backtest says where labels are not those of the trace', async (t) => {
     const cwd = folder(t);
     const span = { start: formatInstant(START), end: formatInstant(START + HOUR) };
     const attack = (id: string, account: string, sent: number): object => ({
@@ -122,7 +122,7 @@ describe('stopgap backtest', () => {
     }
   });
 
-  test('compares two rule sets', async (t) => {
+  test('stopgap backtest compares two rule sets', async (t) => {
     const cwd = folder(t);
     const { out } = await stopgap(
       { cwd },
@@ -143,7 +143,7 @@ describe('stopgap backtest', () => {
     assert.match(out, /^Blocked by rules\.yaml only:\n.*\n2027-01-04 08:00 .* alice@example\.com /m);
   });
 
-  test('shows how far it is where somebody watches', async (t) => {
+  test('stopgap backtest shows how far it is where somebody watches', async (t) => {
     const cwd = folder(t);
     const { err } = await stopgap(
       { cwd, terminal: true },
@@ -158,7 +158,7 @@ describe('stopgap backtest', () => {
     );
   });
 
-  test('leaves imported history out, and says what to do instead', async (t) => {
+  test('stopgap backtest leaves imported history out, and says what to do instead', async (t) => {
     const cwd = folder(t);
     const live = await Live.start('version: 1\nrules: []\n', START);
     try {
@@ -184,7 +184,7 @@ describe('stopgap backtest', () => {
     }
   });
 
-  test('goes through what a running server has recorded', async (t) => {
+  test('stopgap backtest goes through what a running server has recorded', async (t) => {
     const cwd = folder(t);
     const live = await Live.start('version: 1\nrules: []\n', START);
     try {
@@ -282,7 +282,7 @@ describe('stopgap backtest', () => {
       /there is no store at .*: nothing has been recorded there yet/,
     ],
   ] as const) {
-    test(`says what is wrong: ${what}`, async (t) => {
+    test(`stopgap backtest says what is wrong: ${what}`, async (t) => {
       const cwd = folder(t);
       writeFileSync(path.join(cwd, 'bad.yaml'), 'version: 1\nrules: 7\n');
       writeFileSync(

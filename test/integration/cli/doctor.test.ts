@@ -97,7 +97,7 @@ describe('stopgap doctor', () => {
     assert.ok(!findings.some(({ detail }) => detail.includes('senders.yaml')), 'everybody may read that one');
   });
 
-  test('what a start as root has left behind is named as a whole, folders too', async (t) => {
+  test('stopgap doctor names what a start as root has left, folders too', async (t) => {
     if (process.getuid?.() !== 0) return t.skip('only root can give files to another user');
     const cwd = await workDir(t);
     mkdirSync(path.join(cwd, 'data/snapshots'), { recursive: true, mode: 0o700 });
@@ -118,7 +118,7 @@ describe('stopgap doctor', () => {
     assert.match(folder.remedy ?? '', /^chown -R --reference=\S+data \S+snapshots$/);
   });
 
-  test('before the first start: all is well, and nothing has changed', async (t) => {
+  test('stopgap doctor finds all well before the first start, and changes nothing', async (t) => {
     const cwd = await workDir(t);
     const { code, findings, has } = await doctor(t, { env: QUIET }, cwd);
     assert.equal(code, 0, JSON.stringify(findings));
@@ -128,7 +128,7 @@ describe('stopgap doctor', () => {
     assert.deepEqual(readdirSync(cwd), []);
   });
 
-  test('names a store that is missing although a snapshot shows that there was one', async (t) => {
+  test('stopgap doctor names a store that is missing although a snapshot shows that there was one', async (t) => {
     const cwd = await workDir(t);
     mkdirSync(path.join(cwd, 'data/snapshots'), { recursive: true, mode: 0o700 });
     writeFileSync(path.join(cwd, 'data/snapshots/models-1-00000001.snapshot'), 'x', { mode: 0o600 });
@@ -141,7 +141,7 @@ describe('stopgap doctor', () => {
     laidOut.has('store', 'problem', /events\.db is missing or empty, but .*00000001\.snapshot .*--new-store/);
   });
 
-  test('prints one line a check, with what to do, and ends with 1 where there is a problem', async (t) => {
+  test('stopgap doctor prints one line for each check, with what to do, and ends with 1 if there is a problem', async (t) => {
     const terminal = await Terminal.open(systemClock, QUIET);
     t.after(() => terminal.close());
     const well = await terminal.run('doctor');
@@ -156,7 +156,7 @@ describe('stopgap doctor', () => {
     assert.match(ill.out, /^problem {4}rules +\S+rules\.yaml:2: rules\[0\].*; stopgap rules check FILE/m);
   });
 
-  test('beside a running server: asks it, and leaves everything as it is', async (t) => {
+  test('stopgap doctor asks a running server, and changes nothing', async (t) => {
     const cwd = await workDir(t);
     const [submission, api] = [await freePort(), await freePort()];
     const env = {
@@ -197,7 +197,7 @@ describe('stopgap doctor', () => {
     (await doctor(t, { env }, cwd)).has('store', 'ok', /open nowhere/);
   });
 
-  test('beside a server that still starts: says what it is at, and that waiting helps', async (t) => {
+  test('stopgap doctor says what a starting server does, and that waiting helps', async (t) => {
     const store = await StandIn.start();
     await store.kill();
     const api = await freePort();
@@ -213,7 +213,7 @@ describe('stopgap doctor', () => {
     has('server', 'warning', /not ready: the store does not answer: it is waited for; wait/);
   });
 
-  test('a configuration that is wrong: every problem, and nothing else can be looked at', async (t) => {
+  test('stopgap doctor names every problem of a wrong configuration, and looks at nothing else', async (t) => {
     const { code, has } = await doctor(t, { yaml: 'smtp: { maxRecipients: none }\nlog: { level: loud }\n' });
     assert.equal(code, 1);
     has('configuration', 'problem', /^stopgap\.yaml:1:\d+: smtp\.maxRecipients: "none" does not fit/);
@@ -222,7 +222,7 @@ describe('stopgap doctor', () => {
     has('node', 'ok', /^Node\.js v/);
   });
 
-  test('users and tokens: none, and what cannot be read', async (t) => {
+  test('stopgap doctor says that there are no users and tokens, and which files cannot be read', async (t) => {
     const none = await doctor(t, { yaml: await yamlWith() });
     assert.equal(none.code, 0);
     none.has(
@@ -246,7 +246,7 @@ describe('stopgap doctor', () => {
     broken.has('accounts', 'problem', /tokens\.yaml:1:\d+: tokens\[0\]\.role: is not known/);
   });
 
-  test('overrides: as many as there are, and every fault', async (t) => {
+  test('stopgap doctor counts overrides, and names every fault of them', async (t) => {
     const yaml = await yamlWith({ overrides: './overrides.yaml' });
     const good =
       'version: 1\noverrides: [{ subject: { type: account, value: a@example.com }, limits: { hour: 500 } }]\n';
@@ -262,7 +262,7 @@ describe('stopgap doctor', () => {
     (await doctor(t, { env: QUIET })).has('overrides', 'not tried', /no file is configured/);
   });
 
-  test('databases of places: of use, old, of the wrong kind, broken', async (t) => {
+  test('stopgap doctor tells a useful database of places from an old, a wrong and a broken one', async (t) => {
     const yaml = await yamlWith({ geoip: { asn: './asn.mmdb' } });
     const made = (type: string, days: number): Buffer =>
       mmdb({
@@ -287,7 +287,7 @@ describe('stopgap doctor', () => {
     }
   });
 
-  test('rules that were set through the API and hide those of the file are named', async (t) => {
+  test('stopgap doctor says that rules of the API hide those of the file', async (t) => {
     const cwd = await workDir(t);
     const file = 'version: 1\nrules: []\n';
     writeFileSync(path.join(cwd, 'rules.yaml'), file);
@@ -312,7 +312,7 @@ describe('stopgap doctor', () => {
     assert.equal(isNamed(await doctor(t, { env }, cwd)), false, 'the same rules hide nothing');
   });
 
-  test('rules that ask where clients are, where nobody tells: of the file, and of the API', async (t) => {
+  test('stopgap doctor names rules that ask where clients are if no database tells', async (t) => {
     const far =
       'version: 1\nrules: [{ id: far, per: account, count: messages, window: 1h, limit: 9, when: { newAsn: true }, then: propose, for: 1h }]\n';
     const warning =
@@ -335,7 +335,7 @@ describe('stopgap doctor', () => {
     asked.has('rules', 'warning', warning);
   });
 
-  test('where traces go: taken, refused, nobody there', async (t) => {
+  test('stopgap doctor says whether a collector takes traces, refuses them or is away', async (t) => {
     const collector = await Collector.start(t);
     const yaml = async (endpoint: string): Promise<string> =>
       yamlWith({ tracing: { endpoint, headers: 'authorization=Bearer xyzzy' } });
@@ -352,7 +352,7 @@ describe('stopgap doctor', () => {
     assert.ok(!JSON.stringify([there.findings, nobody.findings]).includes('xyzzy'));
   });
 
-  test('permissions: what others may read', async (t) => {
+  test('stopgap doctor names files that others may read', async (t) => {
     const cwd = await workDir(t);
     mkdirSync(path.join(cwd, 'data'), { mode: 0o755 });
     writeFileSync(path.join(cwd, 'data', 'users.yaml'), 'users: []', { mode: 0o644 });
@@ -369,7 +369,7 @@ describe('stopgap doctor', () => {
     assert.ok(!JSON.stringify(open.findings).includes('plugh'));
   });
 
-  test('a port that another program has', async (t) => {
+  test('stopgap doctor names a port that another program has', async (t) => {
     const server = net.createServer((socket) => void socket.end('220 other.example ESMTP\r\n'));
     server.listen(0, '127.0.0.1');
     t.after(() => server.close());
@@ -391,7 +391,7 @@ describe('stopgap doctor', () => {
     foreign.has('ports', 'problem', /192\.0\.2\.1:8025: this machine has no such address/);
   });
 
-  test('certificates: their key, their time, their name, their chain', async (t) => {
+  test('stopgap doctor checks the key, the time, the name and the chain of a certificate', async (t) => {
     const cases: readonly (readonly [
       from: number,
       to: number,
@@ -440,7 +440,7 @@ describe('stopgap doctor', () => {
     );
   });
 
-  test('a store that is damaged, and a clock that stands before its last event', async (t) => {
+  test('stopgap doctor names a damaged store, and a clock that is before the last event', async (t) => {
     const yaml = await yamlWith();
     const cwd = await workDir(t);
     const file = path.join(cwd, 'data', 'events.db');
@@ -455,7 +455,7 @@ describe('stopgap doctor', () => {
     damaged.has('store', 'problem', /it is no SQLite database; restore it from a backup/);
   });
 
-  test('an upstream that answers, and one that does not', async (t) => {
+  test('stopgap doctor says whether the upstream answers', async (t) => {
     const upstream = await FakeUpstream.start();
     const yaml = await yamlWith({
       smtp: { relay: { url: upstream.url() }, submission: { listen: '127.0.0.1:0' } },
@@ -475,7 +475,7 @@ describe('stopgap doctor', () => {
     );
   });
 
-  test('Redis: fit, forgetful, away', { skip: noRedis }, async (t) => {
+  test('stopgap doctor says whether Redis is fit, forgets or is away', { skip: noRedis }, async (t) => {
     const password = 'xyzzy-plugh';
     const redis = await RedisServer.start({ args: ['--requirepass', password], appendOnly: true });
     t.after(() => redis.stop());
@@ -500,7 +500,7 @@ describe('stopgap doctor', () => {
       assert.ok(!/plugh|wrong-password/.test(JSON.stringify(findings)));
   });
 
-  test('KurrentDB: there, refusing the user, and away', async (t) => {
+  test('stopgap doctor says whether KurrentDB answers, refuses the user or is away', async (t) => {
     const standIn = await StandIn.start();
     t.after(() => standIn.kill());
     const env = { ...QUIET, STOPGAP_STORE: standIn.url };

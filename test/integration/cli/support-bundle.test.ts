@@ -125,7 +125,7 @@ async function busyInstallation(t: TestContext): Promise<Installation> {
 }
 
 describe('stopgap support-bundle', () => {
-  test('holds what helps, and no secret and no name', async (t) => {
+  test('stopgap support-bundle holds what helps, and neither secrets nor names', async (t) => {
     const { cwd, env, token } = await busyInstallation(t);
     const made = await bundle(cwd, env);
     assert.deepEqual(Object.keys(made.files).sort(), [
@@ -179,7 +179,7 @@ describe('stopgap support-bundle', () => {
     assert.match(made.err, /Look through it before you send it/);
   });
 
-  test('names whom it names where that is asked for, and still no secret', async (t) => {
+  test('stopgap support-bundle holds names if asked for, and still no secret', async (t) => {
     const { cwd, env, token } = await busyInstallation(t);
     const out = path.join(cwd, 'bundle.tgz');
     const made = await bundle(cwd, env, '--addresses', 'plain', '--out', out);
@@ -200,7 +200,7 @@ describe('stopgap support-bundle', () => {
     );
   });
 
-  test('after the end of the server: what is on the disk, and why the rest is not there', async (t) => {
+  test('stopgap support-bundle holds what is on the disk after the end of the server, and says why the rest is missing', async (t) => {
     const { cwd, env, served } = await busyInstallation(t);
     await served.terminate();
     const file = path.join(cwd, 'data', 'stopgap.log');
@@ -228,7 +228,7 @@ describe('stopgap support-bundle', () => {
     assert.match(made.files['store.json']!, /"BlockImposed": 3/);
   });
 
-  test('before the first start: versions, configuration and findings', async (t) => {
+  test('stopgap support-bundle holds versions, configuration and findings before the first start', async (t) => {
     const cwd = await workDir(t);
     const env = {
       STOPGAP_SMTP_SUBMISSION_LISTEN: '127.0.0.1:0',

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
+import path from 'node:path';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import path from 'node:path';
 import { test } from 'node:test';
 import { pino } from 'pino';
-import type { Config } from '../../../src/config/types.js';
-import { Upstreams } from '../../../src/smtp/role.js';
+import type { Config } from '../../../src/config/schema.js';
 import { systemClock } from '../../../src/runtime/system-clock.js';
+import { Upstreams } from '../../../src/smtp/role.js';
 import { freePort } from '../../support/redis.js';
 
 test('an upstream of arriving mail that is away says nothing of submissions, which go to another', async (t) => {

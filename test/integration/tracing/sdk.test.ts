@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import { describe, test } from 'node:test';
 import { pino } from 'pino';
-import type { TracingSettings } from '../../../src/config/types.js';
+import type { TracingSettings } from '../../../src/config/schema.js';
 import type { OpenTracing } from '../../../src/tracing/open.js';
 import { openTracing } from '../../../src/tracing/open.js';
 import { eventually } from '../../support/smtp/eventually.js';

@@ -37,6 +37,8 @@ export interface ServedOptions {
   readonly stderr?: number;
   /** How many files it may have open. */
   readonly files?: number;
+  /** The program, where it is not the one that was compiled here. */
+  readonly main?: string;
   /** More words on its command line. */
   readonly args?: readonly string[];
 }
@@ -51,9 +53,9 @@ export class Served {
   private constructor(
     cwd: string,
     env: Readonly<Record<string, string>>,
-    { stderr, files, args = [] }: ServedOptions = {},
+    { stderr, files, main = MAIN, args = [] }: ServedOptions = {},
   ) {
-    const command: string[] = [process.execPath, MAIN, 'serve', ...args];
+    const command: string[] = [process.execPath, main, 'serve', ...args];
     // Whatever the shell is told of limits holds for what it becomes.
     if (files !== undefined) command.unshift('sh', '-c', `ulimit -n ${files}; exec "$0" "$@"`);
     this.child = spawn(command[0]!, command.slice(1), {

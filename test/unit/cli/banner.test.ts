@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { RunningApp } from '../../../src/app.js';
-import { banner } from '../../../src/cli/banner.js';
-import type { LoadedConfig } from '../../../src/config/types.js';
+import { banner } from '../../../src/cli/serve.js';
+import type { LoadedConfig } from '../../../src/config.js';
 
 function shown(
   roles: readonly string[],

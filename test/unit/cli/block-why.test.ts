@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { BlockJson } from '../../../src/api/block-view.js';
-import { whyOf } from '../../../src/cli/block-why.js';
+import { whyOf } from '../../../src/cli/client-format.js';
 import { fitting } from '../../../src/cli/io.js';
 
 const SUBJECT = { type: 'account', value: 'alice@example.com' } as const;

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { firstMonth } from '../../../src/cli/simulate/first-month.js';
+import { firstMonth } from '../../../src/cli/simulate/verb.js';
 import { DAY } from '../../../src/kernel/time.js';
 
 const NOW = Date.parse('2027-03-01T00:00:00Z');

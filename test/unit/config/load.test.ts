@@ -7,7 +7,7 @@ import { ConfigError, loadConfig, redactedConfig } from '../../../src/config.js'
 import { DAY, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import { load, problemsOf, RELAY, temporaryDirectory } from './helpers.js';
 
-test('nothing at all is an evaluation on loopback', (context) => {
+test('without any configuration there is an evaluation on loopback', (context) => {
   const { config, evaluation, file, warnings, cwd } = load(context, {});
   assert.equal(evaluation, true);
   assert.equal(file, undefined);
@@ -206,7 +206,7 @@ test('a password in the relay URL is in no message, no dump and no printed confi
   }
 });
 
-test('what is no text file is refused', (context) => {
+test('a configuration file that is no text is refused', (context) => {
   const cwd = temporaryDirectory(context);
   mkdirSync(path.join(cwd, 'dir'));
   writeFileSync(path.join(cwd, 'latin.yaml'), Buffer.from([0x61, 0x3a, 0x20, 0xe4]));

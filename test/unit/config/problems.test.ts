@@ -203,14 +203,14 @@ const CASES: Array<[name: string, given: Given, problem: string | RegExp]> = [
 ];
 
 for (const [name, given, wanted] of CASES) {
-  test(`refuses ${name}`, (context) => {
+  test(`the configuration refuses ${name}`, (context) => {
     const problems = problemsOf(context, given);
     if (typeof wanted === 'string') assert.deepEqual(problems, [wanted]);
     else assert.match(problems[0]!, wanted);
   });
 }
 
-test('all problems are said at once', (context) => {
+test('all problems are reported at once', (context) => {
   const problems = problemsOf(context, {
     yaml: 'dta: x\nsmtp:\n  maxConnections: many\n  hostname: "a b"\nrules: nowhere.yaml\n',
     env: { STOPGAP_LOG_LEVEL: 'loud', STOPGAP_NIX: '1' },
@@ -232,7 +232,7 @@ test('all problems are said at once', (context) => {
   assert.equal(problems.length, wanted.length);
 });
 
-test('what is allowed beside what is refused', (context) => {
+test('the configuration allows what only looks like a contradiction', (context) => {
   const taken = (env: Record<string, string>): boolean => load(context, { env }).evaluation !== undefined;
   assert.ok(taken({ STOPGAP_SMTP_SUBMISSION_TLS_MODE: 'none' }), 'no TLS on loopback');
   assert.ok(
@@ -250,6 +250,13 @@ test('what is allowed beside what is refused', (context) => {
   assert.ok(taken({ STOPGAP_SMTP_SUBMISSION_LISTEN: '127.0.0.1:25,[::1]:25' }), 'one port on two addresses');
   assert.ok(taken({ STOPGAP_SMTP_RELAY_URL: 'smtp://localhost:25' }), 'a relay on another port here');
   assert.ok(taken({ STOPGAP_SMTP_RELAY_URL: 'smtp://other.example:2587' }), 'the same port elsewhere');
+  assert.ok(
+    taken({
+      STOPGAP_SMTP_RELAY_URL: 'smtp://other.example:2587',
+      STOPGAP_SMTP_SUBMISSION_LISTEN: ':2587',
+    }),
+    'the same port elsewhere, while we listen on all interfaces',
+  );
 });
 
 test('an anchor and its alias are followed, a bomb is refused', (context) => {
@@ -266,7 +273,7 @@ test('an anchor and its alias are followed, a bomb is refused', (context) => {
   assert.match(problemsOf(context, { yaml: bomb })[0]!, /more than 100 aliases/);
 });
 
-test('what is odd but possible is a warning', (context) => {
+test('a warning names what is odd but possible', (context) => {
   const { warnings } = load(context, {
     env: {
       STOPGAP_SMTP_SUBMISSION_LISTEN: '127.0.0.1:587,127.0.0.1:465',

@@ -13,21 +13,21 @@ const standard = (context: TestContext, env: Record<string, string>) =>
   load(context, { yaml: RELAY, env: { ...OTEL, ...env } });
 
 describe('tracing', () => {
-  test('is off unless somebody names an endpoint', (context) => {
+  test('tracing is off unless somebody names an endpoint', (context) => {
     assert.equal(load(context, { yaml: RELAY }).config.tracing, undefined);
     const { config, warnings } = load(context, { yaml: here('sample: 1') });
     assert.equal(config.tracing, undefined);
     assert.match(warnings.join('\n'), /^stopgap\.yaml:2:\d+: tracing\.sample: nothing is traced without/);
   });
 
-  test('takes every hundredth transaction, and the usual path, unless told otherwise', (context) => {
+  test('tracing takes every hundredth transaction and the usual path by default', (context) => {
     const { config } = load(context, { yaml: here('endpoint: http://collector.test:4318') });
     const { headers, ...rest } = config.tracing!;
     assert.deepEqual(rest, { endpoint: ENDPOINT, sample: 0.01, service: 'stopgap' });
     assert.deepEqual(headers, {});
   });
 
-  test('shows its headers nowhere', (context) => {
+  test('no message and no dump shows the headers of traces', (context) => {
     const yaml = here(`endpoint: ${ENDPOINT}, headers: 'X-Key=a-secret==, x-two = b'`);
     assert.match(problemsOf(context, { yaml }).join('\n'), /tracing\.headers: is no list of headers/);
     assert.doesNotMatch(problemsOf(context, { yaml }).join('\n'), /a-secret/);
@@ -50,7 +50,7 @@ describe('tracing', () => {
     ['sample: often', /is no share/],
     ["headers: 'no equals sign'", /is no list of headers/],
   ] as const) {
-    test(`refuses ${line}`, (context) => {
+    test(`tracing refuses ${line}`, (context) => {
       const problems = problemsOf(context, { yaml: here(line) });
       assert.equal(problems.length, 1);
       assert.match(problems[0]!, problem);
@@ -58,20 +58,20 @@ describe('tracing', () => {
     });
   }
 
-  test('warns of the port on which gRPC is expected', (context) => {
+  test('tracing warns of the port for gRPC', (context) => {
     const { warnings } = load(context, { yaml: here('endpoint: http://collector.test:4317/v1/traces') });
     assert.match(warnings.join('\n'), /tracing\.endpoint: collectors expect gRPC on port 4317/);
   });
 });
 
 describe('the standard variables', () => {
-  test('name the collector, with the path of traces below what all signals share', (context) => {
+  test('the standard variables name the collector, with the path of traces below the common URL', (context) => {
     assert.equal(standard(context, {}).config.tracing!.endpoint, ENDPOINT);
     const own = { OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: 'http://other.test/otlp' };
     assert.equal(standard(context, own).config.tracing!.endpoint, 'http://other.test/otlp');
   });
 
-  test('hold where nothing of ours does', (context) => {
+  test('the standard variables hold if Stopgap has no setting of its own', (context) => {
     const env = {
       ...OTEL,
       OTEL_SERVICE_NAME: 'mail',
@@ -93,7 +93,7 @@ describe('the standard variables', () => {
     ['parentbased_always_on', 1],
     ['traceidratio', 1],
   ] as const) {
-    test(`sample as ${sampler} says`, (context) => {
+    test(`the standard variables sample as ${sampler} says`, (context) => {
       assert.equal(standard(context, { OTEL_TRACES_SAMPLER: sampler }).config.tracing!.sample, share);
     });
   }
@@ -102,7 +102,7 @@ describe('the standard variables', () => {
     ['OTEL_SDK_DISABLED', 'true'],
     ['OTEL_TRACES_EXPORTER', 'none'],
   ] as const) {
-    test(`switch it off: ${name}=${value}`, (context) => {
+    test(`${name}=${value} switches tracing off`, (context) => {
       const off = { [name]: value };
       assert.equal(standard(context, off).config.tracing, undefined);
       const { config } = load(context, { yaml: here(`endpoint: ${ENDPOINT}`), env: off });
@@ -117,7 +117,7 @@ describe('the standard variables', () => {
     ['OTEL_TRACES_SAMPLER', 'jaeger_remote', /use parentbased_traceidratio/],
     ['OTEL_TRACES_SAMPLER_ARG', 'all', /is no share/],
   ] as const) {
-    test(`are refused where they cannot be had: ${name}=${value}`, (context) => {
+    test(`${name}=${value} is refused, because Stopgap does not offer it`, (context) => {
       const env = { ...OTEL, OTEL_TRACES_SAMPLER: 'traceidratio', [name]: value };
       const problems = problemsOf(context, { yaml: RELAY, env });
       assert.equal(problems.length, 1);
@@ -126,7 +126,7 @@ describe('the standard variables', () => {
     });
   }
 
-  test('that are not heeded are named; those of other signals, and all where nothing is traced, are not', (context) => {
+  test('a warning names variables about traces that have no effect, if anything is traced', (context) => {
     const env = {
       OTEL_BSP_MAX_QUEUE_SIZE: '9',
       OTEL_EXPORTER_OTLP_TIMEOUT: '9',

@@ -46,7 +46,7 @@ const good: Array<[name: string, parser: Parser<unknown>, raw: unknown, wanted: 
 ];
 
 for (const [name, parser, raw, wanted] of good) {
-  test(`reads a ${name}`, () => assert.deepEqual(parser(raw, '/etc/stopgap'), wanted));
+  test(`a parser reads a ${name}`, () => assert.deepEqual(parser(raw, '/etc/stopgap'), wanted));
 }
 
 const bad: Array<[name: string, parser: Parser<unknown>, raw: unknown, says: RegExp]> = [
@@ -83,7 +83,7 @@ const bad: Array<[name: string, parser: Parser<unknown>, raw: unknown, says: Reg
 ];
 
 for (const [name, parser, raw, says] of bad) {
-  test(`refuses a ${name}`, () => {
+  test(`a parser refuses a ${name}`, () => {
     assert.throws(
       () => parser(raw, '/'),
       (thrown) => {

@@ -7,7 +7,7 @@ import { parseTokens } from '../../../src/accounts/tokens.js';
 import { parseUsers } from '../../../src/accounts/users.js';
 import type { Config } from '../../../src/config.js';
 import { listSettings, loadConfig, OTHER_VARIABLES } from '../../../src/config.js';
-import { ROLES } from '../../../src/config/types.js';
+import { ROLES } from '../../../src/config/values.js';
 import { Metrics } from '../../../src/metrics/metrics.js';
 import { DEFAULT_RULES } from '../../../src/rules/defaults.js';
 import { parseRules } from '../../../src/rules/parse.js';

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import path from 'node:path';
 import {
   chmodSync,
   closeSync,
@@ -10,14 +11,13 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs';
-import path from 'node:path';
 import { Writable } from 'node:stream';
 import { describe, test } from 'node:test';
-import type { LogSettings } from '../../../src/config/types.js';
-import { openLogKey } from '../../../src/log/pseudonyms.js';
-import { openLogs } from '../../../src/log/logs.js';
-import { LogFile, Losses, RecentLines, standardError } from '../../../src/log/sinks.js';
+import type { LogSettings } from '../../../src/config/schema.js';
 import { asText } from '../../../src/log/levels.js';
+import { openLogs } from '../../../src/log/logs.js';
+import { openLogKey } from '../../../src/log/pseudonyms.js';
+import { LogFile, Losses, RecentLines, standardError } from '../../../src/log/sinks.js';
 import { temporaryDirectory } from '../config/helpers.js';
 
 describe('the lines in memory', () => {

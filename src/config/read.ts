@@ -1,24 +1,18 @@
-import { readFileSync, statSync } from 'node:fs';
 import path from 'node:path';
+import { readFileSync, statSync } from 'node:fs';
 import type { Node } from 'yaml';
 import { isMap, isScalar, isSeq } from 'yaml';
-import { nearest, suggestion } from '../accounts/problems.js';
-import { plainValue, YamlSource } from '../accounts/yaml-source.js';
 import { fileFault } from '../accounts/private-file.js';
-import type { ListenerGroup } from './settings.js';
-import {
-  childrenOf,
-  environmentName,
-  isSetting,
-  LISTENER_GROUPS,
-  listSettings,
-  OTHER_VARIABLES,
-} from './settings.js';
+import { nearest, suggestion } from '../accounts/problems.js';
+import { YamlSource, plainValue } from '../accounts/yaml-source.js';
+import { LISTENER_GROUPS, OTHER_VARIABLES, childrenOf, isSetting, listSettings } from './schema.js';
+import { environmentName } from './setting.js';
+import { TRACES_PATH } from './values.js';
 
 const PREFIX = 'STOPGAP_';
 /** `STOPGAP_REDIS_FILE` names a file that holds the value of `STOPGAP_REDIS`: how secrets are handed to containers. */
 const FROM_FILE = '_FILE';
-/** No value is as large; what is, is some other file. */
+/** No value is larger. A larger file is some other file. */
 const LARGEST_VALUE = 64 * 1024;
 
 /** A value as it was written, and where. */
@@ -28,19 +22,27 @@ export interface RawValue {
   readonly where: string;
   /** What a relative path in it is relative to. */
   readonly base: string;
+  readonly from: 'file' | 'environment';
 }
 
+type Environment = Readonly<Record<string, string | undefined>>;
+
 /**
- * What was written in the file and the environment, by path, not yet understood. Listeners carry their index:
+ * The values of the file and the environment by key, not yet parsed. Keys of listeners have an index:
  * `smtp.submission[0].tls.mode`.
  */
 export class RawSettings {
   readonly values = new Map<string, RawValue>();
   /** How many listeners a group has; absent where nothing was said about it. */
-  readonly listeners = new Map<ListenerGroup, number>();
+  readonly listeners = new Map<string, number>();
   readonly problems: string[] = [];
-  /** Where a group or the whole file stands, for what is missing in it. */
+  /** Where a group or the whole file begins: messages about missing settings name that place. */
   readonly #places = new Map<string, string>();
+
+  /** How messages about a setting begin: where it was written, else where it would be. */
+  where(key: string): string {
+    return this.values.get(key)?.where ?? `${this.place(key.replace(/\.[^.]+$/, ''), key)}: ${key}`;
+  }
 
   /** @param setting the one within the group: without a file the variable that sets it is the place */
   place(path: string, setting = path): string {
@@ -79,9 +81,9 @@ export class RawSettings {
       } else if (isSetting(childPath)) {
         this.#readSetting(source, entry.value, entry.keyNode, childKey, base);
       } else {
-        const group = LISTENER_GROUPS.find((name) => name === childPath);
-        if (group === undefined) this.#readGroup(source, entry.value, childPath, childKey, base);
-        else this.#readListeners(source, entry.value, entry.keyNode, group, base);
+        if (LISTENER_GROUPS.has(childPath))
+          this.#readListeners(source, entry.value, entry.keyNode, childPath, base);
+        else this.#readGroup(source, entry.value, childPath, childKey, base);
       }
     }
   }
@@ -93,17 +95,11 @@ export class RawSettings {
     } else if (value === null) {
       this.problems.push(`${source.where(keyNode)}: ${key}: is empty; give it a value or remove the key`);
     } else {
-      this.values.set(key, { value, where: `${source.where(node)}: ${key}`, base });
+      this.values.set(key, { value, where: `${source.where(node)}: ${key}`, base, from: 'file' });
     }
   }
 
-  #readListeners(
-    source: YamlSource,
-    node: Node | null,
-    keyNode: Node,
-    group: ListenerGroup,
-    base: string,
-  ): void {
+  #readListeners(source: YamlSource, node: Node | null, keyNode: Node, group: string, base: string): void {
     this.#places.set(group, source.where(keyNode));
     const value = plainValue(source, node);
     if (isOff(value)) {
@@ -121,13 +117,13 @@ export class RawSettings {
   }
 
   /**
-   * Lays the environment over what the file said. An empty variable counts as not set. A variable with `_FILE` behind
-   * its name names a file that holds the value. `…_LISTEN` of a listener group may be a comma-separated list; each address is a listener, with the other settings of the file's
+   * Lays the environment over what the file said. An empty variable counts as not set. A variable whose name ends in `_FILE`
+   * names a file that holds the value. `…_LISTEN` of a listener group may be a comma-separated list; each address is a listener, with the other settings of the file's
    * listener at the same place, or of its first.
    *
    * @param base what relative paths are relative to: the working directory
    */
-  readEnvironment(env: Readonly<Record<string, string | undefined>>, base: string): void {
+  readEnvironment(env: Environment, base: string): void {
     const known = new Map(listSettings().map((setting) => [setting.env, setting.path]));
     const given = new Map<string, RawValue>();
     for (const [name, value] of Object.entries(env)) {
@@ -136,7 +132,7 @@ export class RawSettings {
       const setting = direct ? name : name.slice(0, -FROM_FILE.length);
       const key = known.get(setting);
       if (key === undefined) {
-        // The prefix that all share would make everything look alike.
+        // Without the common prefix: it would make all names look alike.
         const names = [...known.keys(), ...Object.keys(OTHER_VARIABLES)].map((one) =>
           one.slice(PREFIX.length),
         );
@@ -145,13 +141,13 @@ export class RawSettings {
         const remedy = near === undefined ? 'see docs/reference/configuration.md' : `did you mean ${meant}?`;
         this.problems.push(`${name}: unknown variable; ${remedy}`);
       } else if (value !== undefined && value.trim() !== '') {
-        if (direct) given.set(key, { value: value.trim(), where: name, base });
+        if (direct) given.set(key, { value: value.trim(), where: name, base, from: 'environment' });
         else if ((env[setting] ?? '').trim() !== '')
           this.problems.push(`${name}: ${setting} is given too; keep one of the two`);
         else this.#readValueFile(given, key, name, path.resolve(base, value.trim()), base);
       }
     }
-    for (const group of LISTENER_GROUPS) this.#overlayListeners(group, given);
+    for (const group of LISTENER_GROUPS.keys()) this.#overlayListeners(group, given);
     for (const [path, value] of given) this.values.set(path, value);
   }
 
@@ -169,10 +165,10 @@ export class RawSettings {
       return;
     }
     if (text === '') this.problems.push(`${where}: ${file} is empty; put the value into it`);
-    else given.set(key, { value: text, where, base });
+    else given.set(key, { value: text, where, base, from: 'environment' });
   }
 
-  #overlayListeners(group: ListenerGroup, given: Map<string, RawValue>): void {
+  #overlayListeners(group: string, given: Map<string, RawValue>): void {
     const mine = [...given].filter(([path]) => path.startsWith(`${group}.`));
     if (mine.length === 0) return;
     for (const [path] of mine) given.delete(path);
@@ -196,7 +192,7 @@ export class RawSettings {
     }
   }
 
-  #placeListeners(group: ListenerGroup, listen: RawValue, before: number): void {
+  #placeListeners(group: string, listen: RawValue, before: number): void {
     const addresses = String(listen.value)
       .split(',')
       .map((address) => address.trim());
@@ -218,4 +214,71 @@ export class RawSettings {
 
 function isOff(value: unknown): boolean {
   return value === false || value === 'off';
+}
+
+/** Variables that the SDK's exporter and resource detector read themselves. */
+const READ_BY_THE_SDK =
+  /^OTEL_(RESOURCE_ATTRIBUTES|EXPORTER_OTLP_(TRACES_)?(HEADERS|COMPRESSION|CERTIFICATE|CLIENT_KEY|CLIENT_CERTIFICATE))$/;
+/** Variables that are read below. */
+const READ_HERE =
+  /^OTEL_(SDK_DISABLED|SERVICE_NAME|PROPAGATORS|TRACES_EXPORTER|TRACES_SAMPLER(_ARG)?|EXPORTER_OTLP_(TRACES_)?(ENDPOINT|PROTOCOL))$/;
+/** Variables about traces. The rest, such as OTEL_METRICS_EXPORTER, is for others. */
+const ABOUT_TRACES =
+  /^OTEL_(TRACES_|BSP_|SPAN_|ATTRIBUTE_|LINK_|EVENT_|EXPORTER_OTLP_(?!METRICS_|LOGS_)|PROPAGATORS|RESOURCE_|SERVICE_|SDK_)/;
+
+/**
+ * Lays the standard variables of OpenTelemetry under our own settings: they hold where neither the file nor a variable
+ * of ours says anything. What they ask for and cannot have is a problem, what is not heeded a warning; both only where
+ * traces are sent at all.
+ *
+ * @returns warnings
+ */
+export function readOpenTelemetry(raw: RawSettings, env: Environment): readonly string[] {
+  const given = (name: string): string | undefined => env[name]?.trim() || undefined;
+  const first = (...names: readonly string[]): string | undefined => names.find((name) => given(name));
+  const put = (key: string, name: string | undefined, value: unknown): void => {
+    if (name !== undefined && !raw.values.has(key))
+      raw.values.set(key, { value, where: name, base: '', from: 'environment' });
+  };
+  const refuse = (name: string | undefined, allowed: RegExp, remedy: string): void => {
+    const value = name && given(name);
+    if (value && !allowed.test(value.toLowerCase()))
+      raw.problems.push(`${name}: "${value}" is not offered; ${remedy}`);
+  };
+
+  const own = first('OTEL_EXPORTER_OTLP_TRACES_ENDPOINT');
+  const shared = first('OTEL_EXPORTER_OTLP_ENDPOINT');
+  put('tracing.endpoint', own, own && given(own));
+  // This variable names the collector for all signals. Each signal has its own path below it.
+  put('tracing.endpoint', shared, shared && given(shared)!.replace(/(?<!\/)\/+$/, '') + TRACES_PATH);
+  const off =
+    given('OTEL_SDK_DISABLED')?.toLowerCase() === 'true' || given('OTEL_TRACES_EXPORTER') === 'none';
+  if (off) raw.values.delete('tracing.endpoint');
+  if (!raw.values.has('tracing.endpoint')) return [];
+
+  refuse('OTEL_TRACES_EXPORTER', /^otlp$/, 'use otlp, or none to trace nothing');
+  refuse(
+    first('OTEL_EXPORTER_OTLP_TRACES_PROTOCOL', 'OTEL_EXPORTER_OTLP_PROTOCOL'),
+    /^http\/json$/,
+    'use http/json, which collectors take on the port of http/protobuf',
+  );
+  refuse('OTEL_PROPAGATORS', /(^|,)\s*tracecontext\s*(,|$)/, 'use tracecontext');
+  refuse(
+    'OTEL_TRACES_SAMPLER',
+    /^(parentbased_)?(always_on|always_off|traceidratio)$/,
+    'use parentbased_traceidratio, always_on or always_off',
+  );
+  put('tracing.service', first('OTEL_SERVICE_NAME'), given('OTEL_SERVICE_NAME'));
+  const sampler = first('OTEL_TRACES_SAMPLER');
+  const kind = sampler && given(sampler)!.toLowerCase().replace('parentbased_', '');
+  if (kind === 'always_on') put('tracing.sample', sampler, 1);
+  if (kind === 'always_off') put('tracing.sample', sampler, 0);
+  if (kind === 'traceidratio') {
+    const share = given('OTEL_TRACES_SAMPLER_ARG');
+    put('tracing.sample', share === undefined ? sampler : 'OTEL_TRACES_SAMPLER_ARG', share ?? 1);
+  }
+  return Object.keys(env)
+    .filter((name) => ABOUT_TRACES.test(name) && !READ_BY_THE_SDK.test(name) && !READ_HERE.test(name))
+    .filter((name) => given(name) !== undefined)
+    .map((name) => `${name}: is not heeded; docs/inside/tracing.md says what is`);
 }

@@ -1,7 +1,24 @@
 import type { Command } from 'commander';
 import { Option } from 'commander';
+import type { LoadedConfig } from '../config.js';
+import { loadConfig } from '../config.js';
+import type { CliIo } from './io.js';
 
-/** How long, as the API takes it. */
+export interface ConfigOption {
+  readonly config?: string;
+}
+
+/** Adds `--config FILE` to a command. */
+export function withConfig(command: Command): Command {
+  return command.option('--config <file>', 'configuration file (default: STOPGAP_CONFIG, or ./stopgap.yaml)');
+}
+
+/** The configuration for a command that changes its files: they need not be there yet. */
+export function configForFiles(io: CliIo, options: ConfigOption): LoadedConfig {
+  return loadConfig({ file: options.config, env: io.env, cwd: io.cwd, checkFiles: false });
+}
+
+/** How long something lasts, as the API takes it. */
 export interface SpanOption {
   readonly for?: string;
   readonly until?: string;
@@ -27,7 +44,7 @@ export function spanOf({ for: duration, until, indefinite }: SpanOption): Readon
   return { duration, until, indefinite };
 }
 
-/** Ends the command as one that was not understood where none of the three is given. */
+/** Ends the command with exit code 2 if none of the three is given. */
 export function requireSpan(command: Command, options: SpanOption): void {
   if (Object.values(spanOf(options)).some((given) => given !== undefined)) return;
   command.error('error: say how long: --for 1h, --until TIME or --indefinite', { exitCode: 2 });

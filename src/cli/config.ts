@@ -1,0 +1,46 @@
+import type { Command } from 'commander';
+import type { SettingInForce } from '../config.js';
+import { listSettings, loadConfig, settingsTable } from '../config.js';
+import { printable } from '../kernel/printable.js';
+import type { CliIo } from './io.js';
+import { asJson, note, print, table, tableWithin, terminalWidth, warn } from './io.js';
+import type { ConfigOption } from './options.js';
+import { configForFiles, withConfig } from './options.js';
+
+/** `stopgap config check|show|list`. */
+export function configVerb(program: Command, io: CliIo): void {
+  const config = program.command('config').description('the settings, and whether they are right');
+
+  withConfig(
+    config.command('check').description('load the configuration as serve does, and say what is wrong'),
+  ).action((options: ConfigOption) => {
+    warn(io, loadConfig({ file: options.config, env: io.env, cwd: io.cwd }).warnings);
+    print(io, 'ok');
+  });
+
+  withConfig(
+    config.command('show').description('the settings in force, and where each comes from; no secrets'),
+  )
+    .option('--json', 'as JSON')
+    .action((options: ConfigOption & { readonly json?: true }) => {
+      const { settings, evaluation, file, warnings } = configForFiles(io, options);
+      if (options.json === true) return print(io, asJson({ file: file ?? null, evaluation, settings }));
+      note(io, evaluation ? 'no file: the evaluation set-up' : (file ?? 'no file: the environment alone'));
+      warn(io, warnings);
+      print(io, table([['SETTING', 'VALUE', 'FROM'], ...settings.map(row)]));
+    });
+
+  config
+    .command('list')
+    .description('every setting that there is')
+    .option('--markdown', 'as the table of docs/reference/configuration.md')
+    .action(({ markdown }: { readonly markdown?: true }) => {
+      if (markdown === true) return print(io, settingsTable());
+      const rows = listSettings().map((one) => [one.path, one.type, one.default ?? 'none', one.description]);
+      print(io, tableWithin([['SETTING', 'TYPE', 'DEFAULT', 'WHAT IT IS'], ...rows], terminalWidth(io)));
+    });
+}
+
+function row({ setting, text, from, where }: SettingInForce): readonly string[] {
+  return [setting, printable(text), where === null ? from : `${from} ${printable(where)}`];
+}

@@ -1,0 +1,375 @@
+import path from 'node:path';
+import { z } from 'zod';
+import { parseRedis } from '../redis/address.js';
+import type { GeoData } from '../rules/geo-data.js';
+import type { Kind, Setting, Surroundings } from './setting.js';
+import { computed, groupsOf, inData, listeners, none, setting, settingsOf, valueOf } from './setting.js';
+import type { ListenAddress, Parser, RelaySettings, Role } from './values.js';
+import * as values from './values.js';
+import { hidden, listensOnLoopback, ROLES, WrongValue } from './values.js';
+
+function missing(example: string): never {
+  throw new WrongValue(`is missing; for instance ${example}`);
+}
+
+/** Whether that listener is on loopback; false if its address is missing. */
+function isOnLoopback(around: Surroundings, key: string): boolean {
+  const listen = valueOf<ListenAddress | undefined>(around, key);
+  return listen !== undefined && listensOnLoopback(listen);
+}
+
+const kind = <T>(type: string, parse: Parser<T>): Kind<T> => ({ type, parse });
+const choice = <const T extends string>(...choices: readonly T[]): Kind<T> =>
+  kind(choices.join(' | '), values.asChoice(choices));
+const number = (least: number, most: number): Kind<number> => kind('number', values.asCount(least, most));
+const address: Kind<ListenAddress> = { ...kind('address', values.asListen), show: values.formatListen };
+const duration: Kind<number> = { ...kind('duration', values.asDuration), asWritten: true };
+const flag = kind('true | false', values.asFlag);
+const pathTo = kind('path', values.asPath);
+const size: Kind<number> = { ...kind('size', values.asSize), asWritten: true };
+const text = kind('text', values.asText);
+const relay: Kind<RelaySettings> = { ...kind('URL', values.asRelay), show: values.formatRelay };
+const redis = {
+  ...kind('URL', values.asRedis),
+  show: ({ url }: { readonly url: string }) => parseRedis(url).toString(),
+};
+const store = {
+  ...kind('sqlite | URL', values.asStore),
+  show: ({ kind: which }: { readonly kind: string }) => which,
+};
+const senders: Kind<ReturnType<typeof values.asSenders>> = {
+  ...{ type: 'own | domain | any | map:FILE', parse: values.asSenders },
+  show: (policy) => (policy.kind === 'map' ? `map:${policy.file}` : policy.kind),
+};
+const headers: Kind<Readonly<Record<string, string>>> = {
+  ...kind('name=value list', values.asHeaders),
+  show: (all) => Object.keys(all).map((name) => `${name}=***`),
+};
+
+const tls = (
+  what: string,
+  remedy = 'name a PEM file, or leave cert and key out for a self-signed certificate',
+) => {
+  const selfSigned = computed('self-signed', () => undefined);
+  return z.object({
+    mode: setting(choice('none', 'starttls', 'implicit'), 'starttls', `TLS of ${what}.`),
+    cert: setting(pathTo, selfSigned, `PEM certificate chain of ${what}.`, remedy),
+    key: setting(pathTo, selfSigned, `PEM private key of ${what}.`, remedy),
+  });
+};
+
+const submission = z.object({
+  listen: setting(
+    address,
+    computed('127.0.0.1:2587', (around) =>
+      // Each of several listeners must name its address.
+      around.listeners('smtp.submission') > 1
+        ? missing('listen: 127.0.0.1:2587')
+        : { host: '127.0.0.1', port: 2587 },
+    ),
+    'Where users hand in mail; needs a login.',
+  ),
+  tls: tls('submission'),
+  allowInsecureAuth: setting(
+    flag,
+    computed('true on loopback, else false', (around, key) =>
+      isOnLoopback(around, key.replace('allowInsecureAuth', 'listen')),
+    ),
+    'Whether passwords may come without TLS.',
+  ),
+});
+
+const inbound = z.object({
+  listen: setting(
+    address,
+    computed(undefined, () => missing('listen: 127.0.0.1:2525')),
+    'Where mail for local users arrives; off unless set.',
+  ),
+  domains: setting(
+    kind('list of domains', values.asDomains),
+    computed(undefined, () => missing('domains: [example.com]')),
+    'The local domains that inbound mail is taken for.',
+  ),
+  relay: z
+    .object({
+      url: setting(
+        relay,
+        computed('smtp.relay.url', () => undefined),
+        'Where mail that arrives goes, if not where submissions go.',
+      ),
+    })
+    .transform(({ url }) => url),
+  tls: tls('inbound'),
+});
+
+const smtp = z
+  .object({
+    hostname: setting(
+      kind('host name', values.asHostName),
+      computed("the machine's name", ({ hostname }) => hostname),
+      'The name in the greeting and in Received headers.',
+    ),
+    submission: listeners(1, submission),
+    inbound: listeners(0, inbound),
+    auth: z.object({
+      backend: setting(choice('file'), 'file', 'Who knows the accounts.'),
+      users: setting(
+        pathTo,
+        inData('users.yaml'),
+        'The users file (stopgap user).',
+        'make it with stopgap user add NAME',
+      ),
+      attemptsPerMinute: setting(
+        number(1, 100_000),
+        '30',
+        'Failed logins a minute that one client network (an IPv4 address, an IPv6 /64) may have.',
+      ),
+    }),
+    relay: z
+      .object({
+        url: setting(
+          relay,
+          computed(undefined, (around) => {
+            if (!around.evaluation && valueOf<readonly Role[]>(around, 'roles').includes('smtp'))
+              throw new WrongValue('is missing; name where accepted mail goes, such as smtp://127.0.0.1:25');
+            return values.maildirRelay(path.join(valueOf(around, 'data'), 'mail'));
+          }),
+          'Where accepted mail goes: smtp://, smtps://, lmtp://, lmtp:///socket or maildir:directory.',
+        ),
+      })
+      .transform(({ url }) => url),
+    maxMessageSize: setting(size, '50MB', 'The largest message that is taken.'),
+    maxConnections: setting(number(1, 1_000_000), '1000', 'SMTP connections at a time, a listener.'),
+    perNetwork: z.object({
+      connections: setting(
+        number(1, 1_000_000),
+        '50',
+        'SMTP connections at a time that one client network (an IPv4 address, an IPv6 /64) may have, a listener; an IPv6 /56 twice, a /48 four times as many.',
+      ),
+      newPerMinute: setting(
+        number(1, 1_000_000),
+        '300',
+        'New SMTP connections a minute from one client network.',
+      ),
+      except: setting(
+        kind('list of networks', values.asNetworks),
+        'private',
+        'Networks without limits of their own, such as 192.0.2.0/24; private stands for loopback, private and link-local ones, none for none.',
+      ),
+    }),
+    timeouts: z.object({
+      login: setting(
+        duration,
+        '1m',
+        'From the connection to the login, or to the first MAIL FROM of mail that arrives.',
+      ),
+      command: setting(duration, '5m', 'From an answer to the next command.'),
+    }),
+    maxRecipients: setting(number(1, 100_000), '100', 'Recipients a message.'),
+    senders: setting(
+      senders,
+      computed('own', ({ evaluation }) => ({ kind: evaluation ? ('domain' as const) : ('own' as const) })),
+      'Which return paths an account may use.',
+    ),
+    softFail: z.object({ contact: setting(text, none, 'What an honest refusal names as contact.') }),
+  })
+  .transform((all) => ({
+    ...all,
+    inbound: all.inbound.map((one) => ({ ...one, relay: one.relay ?? all.relay })),
+  }));
+
+const tracing = z
+  .object({
+    endpoint: setting(
+      kind('URL', values.asTracesEndpoint),
+      none,
+      'Where traces go (OpenTelemetry, OTLP over HTTP), such as http://127.0.0.1:4318/v1/traces; without it nothing is traced.',
+    ),
+    sample: setting(
+      kind('share from 0 to 1', values.asShare),
+      '0.01',
+      'The share of SMTP transactions that are traced; what is decided is traced always.',
+    ),
+    service: setting(text, 'stopgap', 'What the process is called in traces.'),
+    headers: setting(
+      headers,
+      computed<Readonly<Record<string, string>>>(undefined, () => ({})),
+      'Headers for the collector, such as a key.',
+    ),
+  })
+  .transform(({ endpoint, headers: secret, ...rest }) =>
+    endpoint === undefined ? undefined : hidden({ endpoint, ...rest }, { headers: secret }),
+  );
+
+/**
+ * Every setting, in the order of the file: its type, default and description, how it is read and how it is shown. The
+ * reader, `stopgap config`, docs/reference/configuration.md and the type of the configuration come of it.
+ */
+export const SCHEMA = z
+  .object({
+    data: setting(pathTo, './data', 'Directory for everything that Stopgap writes.'),
+    store: setting(
+      store,
+      'sqlite',
+      'The event store: sqlite keeps events.db in the data directory; kurrentdb://, kurrentdb+discover:// and esdb:// name a server.',
+    ),
+    roles: setting(
+      kind(`list of ${ROLES.join(', ')}`, values.asRoles),
+      ROLES.join(','),
+      'What this process does; with sqlite it does all.',
+    ),
+    redis: setting(
+      redis,
+      none,
+      'Where timed work waits (BullMQ): redis:// or rediss://; without it in the process.',
+    ),
+    onStoreLost: setting(
+      choice('accept', 'defer'),
+      'defer',
+      'When the store is away and the outbox full: take mail without a record, or tell clients to try again later. With KurrentDB only.',
+    ),
+    outbox: z.object({
+      maxEvents: setting(
+        number(1, 1_000_000_000),
+        '1000000',
+        'Sends that may wait on disk while the store is away.',
+      ),
+    }),
+    smtp,
+    api: z.object({
+      listen: setting(address, '127.0.0.1:8025', 'Where the HTTP API and the metrics are served.'),
+      metrics: setting(
+        choice('open', 'token'),
+        // Metrics tell a wrong password from a blocked account. Only those who run Stopgap may know.
+        computed('by api.listen', (around) =>
+          isOnLoopback(around, 'api.listen') ? ('open' as const) : ('token' as const),
+        ),
+        'Whether /metrics asks for a token, of any role. By default it does where api.listen is not loopback.',
+      ),
+      tokens: setting(
+        pathTo,
+        inData('tokens.yaml'),
+        'The tokens file (stopgap token).',
+        'make it with stopgap token add --name NAME --role admin',
+      ),
+      publicUrl: setting(
+        kind('URL', values.asHttpUrl),
+        none,
+        'Under which URL the API is reached from outside: Location headers begin with it.',
+      ),
+    }),
+    rules: setting(
+      pathTo,
+      computed('built-in rules', () => undefined),
+      'The rules file.',
+      'leave rules out to use the built-in rules, or make it with stopgap rules defaults',
+    ),
+    overrides: setting(
+      pathTo,
+      none,
+      'The overrides file: limits that single accounts and domains have instead.',
+      'name a YAML file, or leave overrides out',
+    ),
+    geoip: z.object({
+      country: setting(
+        pathTo,
+        none,
+        'A MaxMind database of countries (or cities): sends record the country of their client.',
+        'name a file such as GeoLite2-Country.mmdb, or leave it out',
+      ),
+      asn: setting(
+        pathTo,
+        none,
+        'A MaxMind database of autonomous systems: sends record the network operator of their client.',
+        'name a file such as GeoLite2-ASN.mmdb, or leave it out',
+      ),
+    }),
+    retention: z.object({ sends: setting(duration, '35d', 'How long single sends are kept.') }),
+    log: z.object({
+      level: setting(choice(...values.LOG_LEVELS), 'info', 'How much is logged.'),
+      format: setting(
+        choice('json', 'text'),
+        'json',
+        'How lines on standard error look; files hold JSON always.',
+      ),
+      addresses: setting(
+        choice('plain', 'hashed'),
+        'plain',
+        'Whether the log names accounts, addresses, domains, EHLO names and IP addresses, or keyed hashes of them.',
+      ),
+      key: setting(
+        pathTo,
+        inData('log-key'),
+        'The secret that hashes are made with; made where there is none.',
+      ),
+      file: setting(pathTo, none, 'A file that gets every line too.'),
+      maxFileSize: setting(
+        size,
+        '10MB',
+        'How large log.file may get: then it becomes log.file.1, in place of the one before.',
+      ),
+    }),
+    tracing,
+  })
+  .transform(({ onStoreLost, outbox, store: place, ...rest }) => ({
+    ...rest,
+    store: place.kind === 'sqlite' ? { ...place, file: path.join(rest.data, 'events.db') } : place,
+    outbox: { file: path.join(rest.data, 'outbox.db'), ...outbox, whenFull: onStoreLost },
+  }));
+
+/** The validated configuration. All paths are absolute. */
+export type Config = Readonly<z.output<typeof SCHEMA>>;
+export type SubmissionListener = Config['smtp']['submission'][number];
+export type InboundListener = Config['smtp']['inbound'][number];
+/** Absolute paths of PEM files: both or none; without them a self-signed certificate is made. */
+export type TlsSettings = SubmissionListener['tls'];
+export type TlsMode = TlsSettings['mode'];
+/** How many may connect, and how long they may take. */
+export type ConnectionLimits = Pick<Config['smtp'], 'maxConnections' | 'perNetwork' | 'timeouts'>;
+export type LogSettings = Config['log'];
+export type LogLevel = LogSettings['level'];
+export type TracingSettings = NonNullable<Config['tracing']>;
+
+/** Environment variables that are no settings: which file, the command-line client's own, stack traces. */
+export const OTHER_VARIABLES: Readonly<Record<string, string>> = {
+  STOPGAP_CONFIG: 'The configuration file, where --config names none.',
+  STOPGAP_URL: 'The server that the command line talks to.',
+  STOPGAP_TOKEN: 'The token that the command line shows to the server.',
+  STOPGAP_DEBUG: 'Any value: unexpected errors are shown with their stack.',
+};
+
+/** How many listeners each group has by default. Their settings may come in a list. */
+export const LISTENER_GROUPS: ReadonlyMap<string, number> = new Map(groupsOf(SCHEMA, ''));
+
+const ALL: readonly Setting[] = settingsOf(SCHEMA, '');
+
+/** Every setting, in the order of the file. */
+export function listSettings(): readonly Setting[] {
+  return ALL;
+}
+
+export function isSetting(key: string): boolean {
+  return ALL.some((one) => one.path === key);
+}
+
+/** The names that may stand under a path: `childrenOf('smtp.relay')` -> `['url']`. Empty for a setting. */
+export function childrenOf(key: string): readonly string[] {
+  const prefix = key === '' ? '' : `${key}.`;
+  const below = ALL.filter((one) => one.path.startsWith(prefix));
+  return [...new Set(below.map((one) => one.path.slice(prefix.length).split('.')[0]!))];
+}
+
+/** Every upstream that is named, and how the configuration names it. */
+export function relaysOf({ smtp }: Config): readonly { key: string; relay: RelaySettings }[] {
+  const named = smtp.inbound.map(({ relay }, index) => ({ key: `smtp.inbound[${index}].relay.url`, relay }));
+  return [{ key: 'smtp.relay.url', relay: smtp.relay }, ...named.filter(({ relay }) => relay !== smtp.relay)];
+}
+
+/** Which places of clients are known. Only processes that take mail look them up; the others cannot tell. */
+export function geoDataOf({ roles, geoip }: Pick<Config, 'roles' | 'geoip'>): GeoData {
+  const elsewhere = !roles.includes('smtp');
+  return {
+    country: elsewhere || geoip.country !== undefined,
+    asn: elsewhere || geoip.asn !== undefined,
+  };
+}

@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict';
+import { writeFileSync } from 'node:fs';
+import path from 'node:path';
+import type { TestContext } from 'node:test';
+import { describe, test } from 'node:test';
+import type { SettingInForce } from '../../../src/config.js';
+import { listSettings, loadConfig } from '../../../src/config.js';
+import { Terminal } from '../cli-client/support.js';
+
+/** A terminal in a folder with such a configuration. */
+async function terminalWith(
+  t: TestContext,
+  yaml: string | undefined,
+  env: Record<string, string> = {},
+): Promise<Terminal> {
+  const terminal = await Terminal.open({ now: () => 0 }, env);
+  t.after(() => terminal.close());
+  if (yaml !== undefined) writeFileSync(path.join(terminal.cwd, 'stopgap.yaml'), yaml);
+  return terminal;
+}
+
+async function shown(terminal: Terminal): Promise<ReadonlyMap<string, SettingInForce>> {
+  const { code, out, err } = await terminal.run('config', 'show', '--json');
+  assert.equal(code, 0, err);
+  const { settings } = JSON.parse(out) as { settings: readonly SettingInForce[] };
+  return new Map(settings.map((one) => [one.setting, one]));
+}
+
+const FULL = `
+store: kurrentdb://admin:store-secret@k.example:2113?tls=false
+redis: redis://:redis-secret@r.example
+smtp:
+  submission: [{ listen: 2587 }, { listen: ':465', tls: { mode: implicit } }]
+  relay: { url: 'smtps://u:relay-secret@mail.example' }
+  maxMessageSize: 10MiB
+  timeouts: { command: 90s }
+tracing: { endpoint: http://t.example, headers: x-key=header-secret }
+`;
+
+describe('stopgap config', () => {
+  test('stopgap config check says ok, and warns of what is odd', async (t) => {
+    const terminal = await terminalWith(t, undefined, { STOPGAP_SMTP_SENDERS: 'any' });
+    const { code, out, err } = await terminal.run('config', 'check');
+    assert.deepEqual([code, out], [0, 'ok\n']);
+    assert.match(err, /^warning: STOPGAP_SMTP_SENDERS: any lets each account send under every address\n$/);
+  });
+
+  test('stopgap config check names every fault that serve would stop at, with its place', async (t) => {
+    const yaml = 'smtp: { relay: { url: smtp://a.example }, maxMessageSize: 50XB }\nrules: nowhere.yaml\n';
+    const terminal = await terminalWith(t, yaml, { STOPGAP_NIX: '1' });
+    const { code, out, err } = await terminal.run('config', 'check');
+    assert.deepEqual([code, out], [1, '']);
+    const lines = err.trimEnd().split('\n').sort();
+    assert.equal(lines.length, 3, err);
+    assert.match(lines[0]!, /^stopgap: STOPGAP_NIX: unknown variable/);
+    assert.match(lines[1]!, /^stopgap: stopgap\.yaml:1:59: smtp\.maxMessageSize: "50XB" is no size/);
+    assert.match(lines[2]!, /^stopgap: stopgap\.yaml:2:8: rules: \S+nowhere\.yaml does not exist; leave/);
+  });
+
+  test('stopgap config show has every setting, with its value and where it comes from', async (t) => {
+    const terminal = await terminalWith(t, FULL, { STOPGAP_LOG_LEVEL: 'debug', STOPGAP_API_LISTEN: ':8025' });
+    const settings = await shown(terminal);
+    const names = new Set([...settings.keys()].map((key) => key.replace(/\[\d+\]/, '')));
+    // There is no inbound listener.
+    const wanted = listSettings()
+      .map((one) => one.path)
+      .filter((name) => !name.startsWith('smtp.inbound.'));
+    assert.deepEqual([...names], wanted);
+    const of = (key: string): readonly unknown[] => {
+      const { value, text, from, where } = settings.get(key)!;
+      return [value, text, from, where];
+    };
+    assert.deepEqual(of('smtp.maxMessageSize'), [10_485_760, '10MiB', 'file', 'stopgap.yaml:7:19']);
+    assert.deepEqual(of('smtp.timeouts.command'), [90_000, '90s', 'file', 'stopgap.yaml:8:24']);
+    assert.deepEqual(of('smtp.timeouts.login'), [60_000, '1m', 'default', null]);
+    assert.deepEqual(of('log.level'), ['debug', 'debug', 'environment', 'STOPGAP_LOG_LEVEL']);
+    assert.deepEqual(of('api.metrics'), ['token', 'token', 'default', null]);
+    assert.deepEqual(of('rules'), [null, 'built-in rules', 'default', null]);
+    const users = path.join(terminal.cwd, 'data/users.yaml');
+    assert.deepEqual(of('smtp.auth.users'), [users, users, 'default', null]);
+    assert.deepEqual(of('smtp.submission[1].listen').slice(0, 3), ['*:465', '*:465', 'file']);
+    assert.deepEqual(of('smtp.submission[0].allowInsecureAuth').slice(0, 3), [true, 'true', 'default']);
+  });
+
+  test('stopgap config show tells no secret, and says where one is', async (t) => {
+    const terminal = await terminalWith(t, FULL);
+    const { out, err } = await terminal.run('config', 'show');
+    const json = await terminal.run('config', 'show', '--json');
+    assert.doesNotMatch(out + err + json.out + json.err, /secret/);
+    assert.match(out, /^smtp\.relay\.url +smtps:\/\/\*\*\*@mail\.example\S* +file stopgap\.yaml:6:17$/m);
+    assert.match(out, /^tracing\.headers +x-key=\*\*\* +file/m);
+    assert.match(out, /^store +kurrentdb +file/m);
+  });
+
+  test('stopgap config show gives each default as the documents have it', async (t) => {
+    const settings = await shown(await terminalWith(t, 'smtp: { relay: { url: smtp://a.example } }\n'));
+    const same = listSettings().filter(({ default: said, type }) => said !== undefined && type !== 'path');
+    for (const { path: name, default: said } of same) {
+      const one = settings.get(name.replace('smtp.submission', 'smtp.submission[0]'));
+      if (one === undefined || /^(the |true on|by )/.test(said!)) continue;
+      assert.equal(one.text.replaceAll(', ', ','), said, name);
+    }
+  });
+
+  test('stopgap config list knows every setting', async (t) => {
+    const { code, out } = await (await terminalWith(t, undefined)).run('config', 'list');
+    assert.equal(code, 0);
+    for (const { path: name } of listSettings()) assert.ok(out.includes(`\n${name} `), name);
+  });
+});
+
+test('a configuration that was loaded holds no secret where a dump would show it', async (t) => {
+  const { cwd } = await terminalWith(t, FULL);
+  assert.doesNotMatch(JSON.stringify(loadConfig({ env: {}, cwd })), /secret/);
+});
