@@ -3,7 +3,7 @@
 # With compiler and Python: better-sqlite3 is compiled where no ready-made library fits, or none can be fetched.
 # Compiled with the headers of Node 24.19 or later it would end the process at some garbage collection: so this Node is older
 # than the one that it runs on.
-FROM node:24.18.1-bookworm AS build
+FROM node:24.18.1-bookworm AS sources
 WORKDIR /build
 COPY package.json package-lock.json ./
 # No package's scripts but the one that is needed: our own `prepare` would want the sources, which come later.
@@ -12,6 +12,17 @@ COPY tsconfig.json tsconfig.product.json ./
 COPY scripts/after-build.mjs scripts/
 COPY projections projections
 COPY src src
+
+FROM sources AS dashboards
+COPY grafana/generate.ts grafana/
+COPY grafana/source grafana/source
+RUN npm run build --silent && node dist/grafana/generate.js /dashboards
+
+# `docker build --target grafana .`: Grafana with the dashboards.
+FROM grafana/grafana:12.2.0 AS grafana
+COPY --from=dashboards /dashboards /etc/grafana/dashboards
+
+FROM sources AS build
 # Tests and benchmarks are not part of it. What compiling SQLite needed is not either.
 # `docker build --build-arg STOPGAP_COMMIT=$(git rev-parse --short=12 HEAD) .` lets `stopgap --version` name the commit.
 ARG STOPGAP_COMMIT=

@@ -56,10 +56,8 @@ type Done = Pick<Executed, 'position' | 'repeated'> & { readonly facts: readonly
 
 interface Execution<D extends Done> {
   readonly execute: () => Promise<D>;
-  /** Logged where something was changed. */
-  readonly message: string;
-  /** The fields of that line, apart from who gave the command. */
-  readonly fields: (done: D) => object;
+  /** Logs what was changed; called if something was. */
+  readonly log: (done: D) => void;
 }
 
 /**
@@ -70,11 +68,10 @@ interface Execution<D extends Done> {
  */
 export async function carryOut<D extends Done>(
   deps: ApiDependencies,
-  { by, correlation }: CommandContext,
-  { execute, message, fields }: Execution<D>,
+  { execute, log }: Execution<D>,
 ): Promise<D> {
   const done = await execute();
-  if (done.facts.length > 0 && !done.repeated) deps.log.info({ correlation, by, ...fields(done) }, message);
+  if (done.facts.length > 0 && !done.repeated) log(done);
   await shown(deps, done.position);
   return done;
 }
@@ -92,11 +89,12 @@ export async function carryOutOn(
   command: BlockCommand,
   block?: string,
 ): Promise<Executed> {
+  const { log, blockCommands } = deps;
   const context = contextOf(request, block === undefined ? undefined : `block ${block}`);
-  return carryOut(deps, context, {
-    execute: () => deps.blockCommands.execute(subject, command, context),
-    message: 'an administrator decided',
-    fields: (done) => decisionFields(context.by, subject, done, context.correlation),
+  return carryOut(deps, {
+    execute: () => blockCommands.execute(subject, command, context),
+    log: (done) =>
+      log.info(decisionFields(context.by, subject, done, context.correlation), 'an administrator decided'),
   });
 }
 

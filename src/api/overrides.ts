@@ -51,7 +51,7 @@ const removal = z.strictObject({ note: noteInput.optional() });
 
 /** The limits of single accounts and domains that replace those of the rules. */
 export function overrideRoutes(deps: ApiDependencies): readonly Route[] {
-  const { models, clock, store } = deps;
+  const { log, models, clock, store } = deps;
   const overrideCommands = new OverrideCommandHandler(store, clock);
   const rules = () => models.sendVolume.rules.rules;
 
@@ -82,10 +82,14 @@ export function overrideRoutes(deps: ApiDependencies): readonly Route[] {
   ): Promise<OverrideHandled> => {
     const { subject } = command;
     const context = contextOf(request, `the override of ${subject.type} ${subject.value}`);
-    return carryOut(deps, context, {
+    const { by, correlation } = context;
+    return carryOut(deps, {
       execute: () => overrideCommands.execute(command, context),
-      message: 'an administrator changed an override',
-      fields: ({ facts }) => ({ subject, outcome: facts[0]!.type }),
+      log: ({ facts }) =>
+        log.info(
+          { correlation, by, subject, outcome: facts[0]!.type },
+          'an administrator changed an override',
+        ),
     });
   };
 

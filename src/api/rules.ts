@@ -77,7 +77,7 @@ const validation = z.object({ valid: z.boolean(), faults: z.array(faultShape), w
 
 /** The rule set in force: read, try out, replace. */
 export function rulesRoutes(deps: ApiDependencies): readonly Route[] {
-  const { models, rulesCommands } = deps;
+  const { log, models, rulesCommands } = deps;
 
   const current = async (): Promise<RulesChanged> => {
     const rules = await rulesCommands.current();
@@ -96,10 +96,14 @@ export function rulesRoutes(deps: ApiDependencies): readonly Route[] {
   const replace = async (request: ApiRequest<unknown, RulesInput>): Promise<Answer> => {
     const { rules, source } = await readRules(request.body);
     const context = contextOf(request, 'the rule set');
-    const { facts, before, repeated } = await carryOut(deps, context, {
+    const { by, correlation } = context;
+    const { facts, before, repeated } = await carryOut(deps, {
       execute: () => rulesCommands.execute({ kind: 'replace', origin: 'api', rules, source }, context),
-      message: 'an administrator changed the rules',
-      fields: (done) => ({ version: changeIn(done.facts)?.version }),
+      log: (done) =>
+        log.info(
+          { correlation, by, version: changeIn(done.facts)?.version },
+          'an administrator changed the rules',
+        ),
     });
     // The caller's rules, also where somebody else has put others in force since.
     const inForce = changeIn(facts) ?? before.inForce!;

@@ -117,7 +117,7 @@ type DifferencesQuery = z.infer<typeof differencesQuery>;
 
 /** Rules in the shadow: load, compare, promote, remove. */
 export function shadowRoutes(deps: ApiDependencies): readonly Route[] {
-  const { rulesCommands } = deps;
+  const { log, rulesCommands } = deps;
 
   const answer = (status: number, repeated: boolean): Answer => {
     const body = shadowView(deps);
@@ -131,10 +131,14 @@ export function shadowRoutes(deps: ApiDependencies): readonly Route[] {
 
   const change = (request: ApiRequest<unknown, unknown>, command: RulesCommand): Promise<RulesHandled> => {
     const context = contextOf(request, 'the shadow rule set, or the one that it is compared with,');
-    return carryOut(deps, context, {
+    const { by, correlation } = context;
+    return carryOut(deps, {
       execute: () => rulesCommands.execute(command, context),
-      message: 'an administrator changed the shadow rules',
-      fields: ({ facts }) => ({ change: command.kind, version: facts[0]!.data.version }),
+      log: ({ facts }) =>
+        log.info(
+          { correlation, by, change: command.kind, version: facts[0]!.data.version },
+          'an administrator changed the shadow rules',
+        ),
     });
   };
 
