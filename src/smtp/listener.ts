@@ -206,9 +206,7 @@ export class SmtpListener {
   #closed(session: SMTPServerSession): void {
     const conversation = this.#conversations.get(session);
     if (conversation === undefined) return;
-    // A message that arrived in full goes its way without its client.
-    if (conversation.mail?.delivering === true) conversation.mail.relay?.clientGone();
-    else conversation.end();
+    conversation.clientGone();
     this.#meter.closed();
   }
 
