@@ -56,6 +56,15 @@ export class RedisAddress {
     return this.#secrets;
   }
 
+  /** What the server says, without any secret: one that refuses a command may repeat it, and the login is a command. */
+  conceal(text: string): string {
+    const { password, sentinelPassword } = this.#secrets;
+    return [password, sentinelPassword].reduce<string>(
+      (rest, secret) => (secret ? rest.replaceAll(secret, '***') : rest),
+      text,
+    );
+  }
+
   /** The address without any secret, for logs: `rediss+sentinel://a:26379,b:26379/mymaster/2`. */
   toString(): string {
     const scheme = this.encrypted ? 'rediss' : 'redis';

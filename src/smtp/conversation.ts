@@ -178,6 +178,9 @@ export class Conversation {
   readonly #direction: MailDirection;
   #place: GeoPlace | undefined;
   #count = 0;
+  #isClientGone = false;
+  /** Ends the wait of its message for its turn. */
+  #giveUp: (() => void) | undefined;
 
   constructor(context: SmtpContext, session: SMTPServerSession, direction: MailDirection) {
     this.#context = context;
@@ -267,6 +270,24 @@ export class Conversation {
     this.#recordRefused(mail);
     mail.relay?.end();
     mail.trace?.end();
+  }
+
+  /**
+   * The client is gone. A message that arrived in full goes its way without it; one that waits for its turn does not: it
+   * would hold memory and files that no limit of connections counts, and its client comes again.
+   */
+  clientGone(): void {
+    const { mail } = this;
+    this.#isClientGone = true;
+    if (mail?.delivering !== true) return this.end();
+    mail.relay?.clientGone();
+    this.#giveUp?.();
+  }
+
+  /** The message waits for its turn, which `giveUp` ends. */
+  waits(giveUp: () => void): void {
+    this.#giveUp = giveUp;
+    if (this.#isClientGone) giveUp();
   }
 
   /** Who is sending, as events record it: as the client wrote it. */

@@ -35,33 +35,48 @@ export class InTheAir {
    * Waits until a message may be handed over.
    *
    * @param account in normal form
+   * @param onWaiting gets what gives it up, where it has to wait
    * @returns what must be called once it is counted, or came to nothing
-   * @throws RelayUnreachable where those before it take too long
+   * @throws RelayUnreachable where those before it take too long, or it is given up
    */
-  async begin(account: string, recipients: number): Promise<() => void> {
+  async begin(
+    account: string,
+    recipients: number,
+    onWaiting?: (giveUp: () => void) => void,
+  ): Promise<() => void> {
     const own = this.#accounts.get(account) ?? { recipients: 0, waiting: new Set() };
     this.#accounts.set(account, own);
     if (own.waiting.size === 0 && hasRoom(own, recipients)) own.recipients += recipients;
-    else await this.#turn(account, own, recipients);
+    else await this.#turn(account, own, recipients, onWaiting);
     return () => {
       own.recipients -= recipients;
       this.#next(account, own);
     };
   }
 
-  #turn(account: string, own: OfAccount, recipients: number): Promise<void> {
+  #turn(
+    account: string,
+    own: OfAccount,
+    recipients: number,
+    onWaiting?: (giveUp: () => void) => void,
+  ): Promise<void> {
     return new Promise((resolve, reject) => {
-      const cancel = this.#clock.after(LONGEST_WAIT, () => {
-        own.waiting.delete(waiter);
+      const end = (why: string): void => {
+        if (!own.waiting.delete(waiter)) return;
+        cancel();
         this.#next(account, own);
-        reject(new RelayUnreachable('earlier messages of this sender are not answered yet'));
-      });
+        reject(new RelayUnreachable(why));
+      };
+      const cancel = this.#clock.after(LONGEST_WAIT, () =>
+        end('earlier messages of this sender are not answered yet'),
+      );
       const go = (): void => {
         cancel();
         resolve();
       };
       const waiter: Waiter = { recipients, go };
       own.waiting.add(waiter);
+      onWaiting?.(() => end('the client is gone'));
     });
   }
 

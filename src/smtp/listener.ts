@@ -1,4 +1,4 @@
-import type { AddressInfo, Socket } from 'node:net';
+import type { AddressInfo } from 'node:net';
 import type {
   SMTPServerAddress,
   SMTPServerAuthentication,
@@ -68,7 +68,6 @@ export class SmtpListener {
   readonly #meter: ListenerMeter;
   readonly #turnedAway: FloodCoalescer<{ readonly reason: TurnedAwayFor; readonly network: string }>;
   readonly #conversations = new WeakMap<SMTPServerSession, Conversation>();
-  readonly #sockets = new Set<Socket>();
   #closing = false;
 
   constructor(context: SmtpContext, settings: ListenerSettings) {
@@ -87,9 +86,7 @@ export class SmtpListener {
     this.#server = new MailServer(this.#options());
     this.#server.server.on('connection', (socket) => {
       if (this.#server.isTurnedAway(socket)) return;
-      this.#sockets.add(socket);
       this.#meter.arrived(socket);
-      socket.once('close', () => this.#sockets.delete(socket));
     });
     this.#server.on('error', (error: NodeJS.ErrnoException) => {
       // Clients go away all the time; that no connection can be taken any more (no descriptor is left) is ours.
@@ -127,7 +124,7 @@ export class SmtpListener {
     }
     await closed;
     // A client that does not close its side must not keep the process alive: it has been told.
-    for (const socket of this.#sockets) socket.unref();
+    for (const socket of this.#server.sockets) socket.unref();
   }
 
   #dismiss(session: SMTPServerSession): void {
@@ -210,9 +207,7 @@ export class SmtpListener {
   #closed(session: SMTPServerSession): void {
     const conversation = this.#conversations.get(session);
     if (conversation === undefined) return;
-    // A message that arrived in full goes its way without its client.
-    if (conversation.mail?.delivering === true) conversation.mail.relay?.clientGone();
-    else conversation.end();
+    conversation.clientGone();
     this.#meter.closed();
   }
 

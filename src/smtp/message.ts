@@ -84,10 +84,11 @@ function refuseBlocked(conversation: Conversation): void {
 }
 
 /** Waits until not too much of the account is in the air. Mail that arrives does not wait: one relay may bring all of it. */
-async function turn(context: SmtpContext, { account, mail }: Conversation): Promise<() => void> {
+async function turn(context: SmtpContext, conversation: Conversation): Promise<() => void> {
+  const { account, mail } = conversation;
   if (account === undefined) return () => undefined;
   try {
-    return await context.inTheAir.begin(account, mail!.taken.size);
+    return await context.inTheAir.begin(account, mail!.taken.size, (giveUp) => conversation.waits(giveUp));
   } catch (error) {
     throw notTaken(context, mail!.id, error);
   }

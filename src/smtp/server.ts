@@ -55,7 +55,8 @@ export class MailServer extends SMTPServer {
   readonly #options: MailServerOptions;
   /** When sockets were taken in that are not greeted yet: a TLS handshake comes first. */
   readonly #arriving = new Map<Socket, Milliseconds>();
-  readonly #turnedAway = new WeakSet<Socket>();
+  /** Sockets that were taken in, each with what gives its place back. */
+  readonly #admitted = new Map<Socket, () => void>();
   readonly #sweeper: NodeJS.Timeout;
 
   constructor(options: MailServerOptions) {
@@ -72,7 +73,20 @@ export class MailServer extends SMTPServer {
   }
 
   isTurnedAway(socket: Socket): boolean {
-    return this.#turnedAway.has(socket);
+    return !this.#admitted.has(socket);
+  }
+
+  /** Those that are not closed: where TLS is spoken, the sockets below it. */
+  get sockets(): Iterable<Socket> {
+    return this.#admitted.keys();
+  }
+
+  /** Gives the place of a socket back when it closes. Once more where the library has taken all listeners off it. */
+  watch(socket: Socket): void {
+    socket.once('close', () => {
+      this.#admitted.get(socket)?.();
+      this.#admitted.delete(socket);
+    });
   }
 
   /** The library's own look at a new socket, before it makes anything of it. */
@@ -86,10 +100,11 @@ export class MailServer extends SMTPServer {
       this.#refuse(socket, why, network, handshake);
       return false;
     }
-    socket.once('close', () => {
+    this.#admitted.set(socket, () => {
       this.#arriving.delete(socket);
       admission.left(limited);
     });
+    this.watch(socket);
     if (handshake) this.#arriving.set(socket, performance.now());
     const release = super._acceptSocket(socket, handshake);
     if (release === false) return false;
@@ -108,7 +123,6 @@ export class MailServer extends SMTPServer {
 
   /** As cheaply as can be: one write, and no more of it. Before TLS there is nothing to be said. */
   #refuse(socket: Socket, why: TurnedAway, network: string, handshake: boolean): void {
-    this.#turnedAway.add(socket);
     this.#options.onTurnedAway(why, network);
     socket.on('error', () => socket.destroy());
     if (handshake) {
@@ -145,6 +159,7 @@ export class MailServer extends SMTPServer {
 
 /** One connection, from its greeting on. */
 class MailConnection extends SMTPConnection {
+  readonly #mailServer: MailServer;
   readonly #limits: MailServerOptions;
   readonly #since = performance.now();
   /** When we last said something: from then on the client owes us. */
@@ -163,6 +178,7 @@ class MailConnection extends SMTPConnection {
 
   constructor(server: MailServer, socket: Socket | TLSSocket, options?: SMTPConnectionOptions | null) {
     super(server, socket, options);
+    this.#mailServer = server;
     this.#limits = server.limits;
     this.#top = socket;
   }
@@ -200,6 +216,13 @@ class MailConnection extends SMTPConnection {
   override _armTimeout(socket: Socket = this._socket): void {
     this.#top = socket;
     super._armTimeout(socket);
+  }
+
+  /** STARTTLS. The library takes every listener off the socket, ours too. */
+  override upgrade(callback: () => void, secureCallback?: () => void): void {
+    const socket = this._socket;
+    super.upgrade(callback, secureCallback);
+    this.#mailServer.watch(socket);
   }
 
   override _createParser(): SMTPStream {

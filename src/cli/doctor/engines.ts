@@ -187,7 +187,7 @@ export async function checkRedis(findings: Findings, { loaded, clock }: World): 
     tellSkew(findings, seconds! * SECOND - clock.now());
   } catch (error) {
     findings.problem(
-      `${where} does not answer: ${messageOf(error)}`,
+      `${where} does not answer: ${address.conceal(messageOf(error))}`,
       'see that it runs, and that address and password are right',
     );
   } finally {

@@ -382,7 +382,7 @@ export class BullWork implements TimedWork {
   #trouble(fault: unknown): void {
     if (this.#closing !== undefined || this.#state === 'refused') return;
     const text = messageOf(fault) || (fault instanceof AggregateError ? messageOf(fault.errors[0]) : '');
-    this.#notice(`Redis at ${this.#where}: ${text === '' ? 'no connection' : text}`);
+    this.#notice(`Redis at ${this.#where}: ${text === '' ? 'no connection' : this.#address.conceal(text)}`);
   }
 
   #settleRefusal(error: Error): void {
@@ -390,7 +390,7 @@ export class BullWork implements TimedWork {
       this.#refuse(
         new StopgapError(
           'unavailable',
-          `Redis at ${this.#where} refuses us: ${error.message.replace(/\.$/, '')}; correct user and password in redis (STOPGAP_REDIS)`,
+          `Redis at ${this.#where} refuses us: ${this.#address.conceal(error.message).replace(/\.$/, '')}; correct user and password in redis (STOPGAP_REDIS)`,
         ),
       );
   }

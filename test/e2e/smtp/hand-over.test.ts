@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { readdir } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import type { MessageAccepted, MessageRefused, RecipientsRefused } from '../../../src/sending/events.js';
 import type { Script } from '../../support/relay/fake-upstream.js';
 import { FakeUpstream } from '../../support/relay/fake-upstream.js';
+import { eventually } from '../../support/smtp/eventually.js';
 import { ALICE, BOB, Stopgap } from '../../support/smtp/stopgap.js';
 import { Gate } from '../../support/gate.js';
 
@@ -96,6 +97,37 @@ test('of messages that an account ends all at once only those are handed over th
   assert.equal(refused.at(-1)!.data.stage, 'data');
   assert.equal(upstream.messages.length, 3);
   await Promise.all([...sessions, colleague].map((session) => session.quit()));
+});
+
+test('a message that waits for those before it is given up when its client goes', async (t) => {
+  const upstream = await FakeUpstream.start();
+  const stopgap = await Stopgap.start(t, { upstream });
+  const goAhead = new Gate();
+  upstream.script['.'] = (_line, peer) => {
+    void goAhead.opened.then(() => peer.say('250 2.0.0 taken'));
+    return '';
+  };
+  const sessions = await Promise.all(Array.from({ length: 3 }, () => stopgap.loggedIn()));
+  const recipients = Array.from({ length: 100 }, (_, to) => `RCPT TO:<to${to}@elsewhere.test>`);
+  for (const session of sessions) await session.sayAll([`MAIL FROM:<${ALICE}>`, ...recipients, 'DATA']);
+  const [waiting, ...first] = sessions;
+  for (const session of first) session.write('Subject: x\r\n\r\nx\r\n.\r\n');
+  await upstream.until(() => upstream.messages.length === 2);
+  const body = `Subject: x\r\n\r\n${`${'x'.repeat(78)}\r\n`.repeat(4000)}`;
+  waiting!.write(`${body}.\r\n`);
+  const spool = path.join(stopgap.dir, 'data/spool');
+  const sizes = async (): Promise<number[]> => {
+    const names = await readdir(spool).catch(() => []);
+    return Promise.all(names.map(async (name) => (await stat(path.join(spool, name))).size));
+  };
+  await eventually('all of it has come', async () => (await sizes())[0] === body.length);
+  waiting!.vanish();
+  await eventually('nothing is left of it', async () => (await sizes()).length === 0);
+  assert.equal(upstream.messages.length, 2, 'the others are still in the air');
+  goAhead.open();
+  await Promise.all(first.map((session) => session.reply()));
+  assert.equal(upstream.messages.length, 2);
+  await Promise.all(first.map((session) => session.quit()));
 });
 
 test('an upstream that is down, refuses or dies half-way', async (t) => {

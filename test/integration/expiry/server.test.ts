@@ -1,4 +1,7 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import net from 'node:net';
 import { afterEach, describe, test } from 'node:test';
 import { inspect } from 'node:util';
 import { Redis } from 'ioredis';
@@ -106,6 +109,25 @@ describe('the server', { timeout: 30_000 }, () => {
     assert.doesNotMatch(open.notices.all.join('\n'), /tr0ub4dor/);
     assert.doesNotMatch(inspect(parseRedis(good), { depth: 9, showHidden: true }), /tr0ub4dor/);
     assert.doesNotMatch(JSON.stringify(parseRedis(good)), /tr0ub4dor/);
+  });
+
+  test('may repeat the login that it refuses: the password is not shown', async (t) => {
+    const server = net.createServer((socket) => {
+      const refuse = (command: string): boolean =>
+        socket.write(`-ERR invalid command ${command.replaceAll('\r\n', ' ')}\r\n`);
+      socket.on('error', () => undefined);
+      // Each command begins with a star.
+      socket.on('data', (asked) => String(asked).split('*').slice(1).forEach(refuse));
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    t.after(() => server.close());
+    const { port } = server.address() as AddressInfo;
+    await assert.rejects(world({ redis: `redis://:tr0ub4dor@127.0.0.1:${port}` }), (error) => {
+      assert.match(String(error), /refuses us: ERR invalid command .*\*\*\*/);
+      assert.doesNotMatch(inspect(error, { depth: 9 }), /tr0ub4dor/);
+      return true;
+    });
   });
 
   test('may be a cluster: the queue lives in one slot', { skip }, async () => {

@@ -89,6 +89,69 @@ describe('who may connect', () => {
     assert.deepEqual(turnedAway, ['full 127.0.0.1', 'rate 127.0.0.1']);
   });
 
+  describe('gives its place back when it goes', () => {
+    const ends: readonly (readonly [what: string, end: (session: Dialogue) => Promise<void>])[] = [
+      ['in clear', (session) => session.quit()],
+      [
+        'after STARTTLS, with QUIT',
+        async (session) => {
+          await session.startTls();
+          assert.match(await session.say('EHLO client.test'), /^250-/);
+          await session.quit();
+        },
+      ],
+      [
+        'after STARTTLS, without a word',
+        async (session) => {
+          (await session.startTls()).destroy();
+        },
+      ],
+      [
+        'before the handshake that it has asked for',
+        async (session) => {
+          await session.say('STARTTLS');
+          session.socket.resetAndDestroy();
+        },
+      ],
+      [
+        'in the middle of the handshake',
+        async (session) => {
+          await session.say('STARTTLS');
+          session.socket.write(Buffer.from('16030100', 'hex'));
+          session.socket.resetAndDestroy();
+        },
+      ],
+      [
+        'with what is no handshake',
+        async (session) => {
+          await session.say('STARTTLS');
+          session.write('EHLO client.test\r\n');
+          await session.closed;
+        },
+      ],
+    ];
+    for (const [what, end] of ends) {
+      test(what, async (t) => {
+        const admission = new Admission({ ...UNLIMITED, connections: 1 });
+        const { server, port } = await start(t, { admission, disabledCommands: [] });
+        await end(await Dialogue.hello(port));
+        await eventually('there is room for another', () => [...server.sockets].length === 0);
+        await (await Dialogue.hello(port)).quit();
+      });
+    }
+
+    test('in the middle of a handshake that comes first', async (t) => {
+      const admission = new Admission({ ...UNLIMITED, connections: 1 });
+      const { server, port } = await start(t, { admission, secure: true });
+      const socket = net.connect({ port, host: '127.0.0.1' });
+      socket.write(Buffer.from('16030100', 'hex'));
+      await eventually('it has come', () => [...server.sockets].length === 1);
+      socket.resetAndDestroy();
+      await eventually('there is room for another', () => [...server.sockets].length === 0);
+      await (await Dialogue.hello(port, { implicitTls: true })).quit();
+    });
+  });
+
   test('has no limits of its own where its network is spared', async (t) => {
     const admission = new Admission({ ...UNLIMITED, perNetwork: 1 });
     const { port } = await start(t, { admission, isExempt: (ip) => ip === '127.0.0.1' });

@@ -60,3 +60,19 @@ test('a message that waits for a minute is put off, and those behind it take its
   await assert.rejects(large, RelayUnreachable);
   await small;
 });
+
+test('a message that is given up while it waits makes room at once, and one whose turn has come goes on', async () => {
+  const clock = new ManualClock();
+  const air = new InTheAir(clock);
+  const first = await air.begin(ALICE, 150);
+  const giveUps: (() => void)[] = [];
+  const large = air.begin(ALICE, 100, (giveUp) => giveUps.push(giveUp));
+  const small = air.begin(ALICE, 50, (giveUp) => giveUps.push(giveUp));
+  assert.equal(await isSettled(small), false);
+  giveUps[0]!();
+  await assert.rejects(large, RelayUnreachable);
+  giveUps[1]!();
+  (await small)();
+  first();
+  assert.equal(clock.waiting, 0, 'no alarm is left');
+});
