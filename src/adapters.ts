@@ -20,7 +20,7 @@ import type { EventStore } from './store/port.js';
 import { StoreRefused } from './store/port.js';
 import type { SqliteEventStore } from './store/sqlite/index.js';
 import { openSqliteStore } from './store/sqlite/index.js';
-import { timedTasks } from './detector/timed-work.js';
+import { timedTasks } from './detector/scheduled-jobs.js';
 
 /*
  * Which adapter stands behind which port, as the configuration says. For programs that only read, `store/open-for-reading.ts` is what

@@ -1,9 +1,14 @@
 import type { Day, SenderDaySummarised } from '../../src/sending/day-summary.js';
 import { holdsAtLeast } from '../../src/sending/day-summary.js';
-import { REMEMBERED_DAYS, aged, withKnown } from './known-days.js';
+import type { KnownPlace, PlaceKind, Profile } from './profile.js';
 import {
+  aged,
+  asOf,
+  baselineOf,
+  baselineOfLargest,
   BOUNCES,
   DAYS,
+  firstSeen,
   FIXED,
   HOURS,
   LARGEST,
@@ -11,16 +16,13 @@ import {
   PLACE_KINDS,
   RECIPIENTS,
   REFUSED,
+  REMEMBERED_DAYS,
   RING_WORDS,
   SENT,
-  WEEKS,
-  asOf,
-  firstSeen,
-  baselineOfLargest,
-  baselineOf,
   weekOf,
+  WEEKS,
+  withKnown,
 } from './profile.js';
-import type { KnownPlace, PlaceKind, Profile } from './profile.js';
 
 /** Networks and EHLO names that a profile remembers; those not used for longest make room. */
 const PLACES = 48;

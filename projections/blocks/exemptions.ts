@@ -2,7 +2,7 @@ import type { BlockEvent, Until } from '../../src/blocks/events.js';
 import { isOver } from '../../src/blocks/state.js';
 import type { Instant } from '../../src/kernel/time.js';
 import type { VersionedRules } from '../../src/rules/model.js';
-import { NEVER_BLOCK, neverBlock } from '../../src/rules/never-block.js';
+import { NEVER_BLOCK, neverBlock } from '../../src/rules/model.js';
 import { isWithin, widthFactor } from '../../src/sending/identity.js';
 import type { SenderIdentity, Subject } from '../../src/sending/subjects.js';
 import { subjectKey } from '../../src/sending/subjects.js';

@@ -1,4 +1,4 @@
-import { matches } from '../../src/sending/wildcard.js';
+import { matches } from '../../src/sending/identity.js';
 import { FilteredMap, HASH_SEED, hashStep } from './filtered-map.js';
 
 /** One pattern that stands alone, as most do: a map of its own would weigh ten times as much. */

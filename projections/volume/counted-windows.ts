@@ -1,6 +1,6 @@
 import { SUMS, isSum } from '../../src/rules/model.js';
 import type { Baseline, Rule, Sum } from '../../src/rules/model.js';
-import type { Verdict } from '../../src/rules/verdict.js';
+import type { Verdict } from '../../src/rules/respond.js';
 import type { Milliseconds } from '../../src/kernel/time.js';
 import { peakName } from '../../src/sending/day-summary.js';
 import type { MailDirection, SubjectType } from '../../src/sending/subjects.js';

@@ -5,8 +5,8 @@ import { WINDOW_MAX, ceilingOf } from '../../src/rules/model.js';
 import type { Rule, Sum, VersionedRules } from '../../src/rules/model.js';
 import { widthFactor } from '../../src/sending/identity.js';
 import type { MailDirection, SubjectType } from '../../src/sending/subjects.js';
-import { RuleEvaluation } from './rule-evaluation.js';
-import type { Excess, Fold } from './rule-evaluation.js';
+import type { AnomalousAccount, Excess, Fold, WindowReading } from './rule-evaluation.js';
+import { RuleEvaluation, WindowReadings } from './rule-evaluation.js';
 import { HELD } from './counted-windows.js';
 import type { Amounts, LeftOut, Peak, Watch } from './counted-windows.js';
 import { Limits } from './limits.js';
@@ -15,9 +15,6 @@ import type { OpenDays } from '../baselines/open-days.js';
 import type { SenderProfiles } from '../baselines/sender-profiles.js';
 import { NO_WINDOWS, SubjectWindows } from './subject-windows.js';
 import type { WindowsState } from './subject-windows.js';
-import type { AnomalousAccount } from './outbreak.js';
-import { WindowReadings } from './window-readings.js';
-import type { WindowReading } from './window-readings.js';
 
 /** A person has judged what a subject did. */
 export interface JudgedThrough {
@@ -44,8 +41,7 @@ export class SubjectVolumes {
   readonly #counted: SubjectWindows;
   readonly #conclusions: RuleEvaluation;
   readonly #readings: WindowReadings;
-  /** By value: the newest release or dismissal, as long as any window may reach back to it. */
-  /** The one judged last comes last. */
+  /** By value: the newest release or dismissal, as long as any window may reach back to it; the newest comes last. */
   readonly #judged = new Map<string, JudgedThrough>();
   /** By window: the numbers of its peaks in profiles. */
   #peaks: readonly (readonly { readonly number: number; readonly leaveOut: LeftOut }[])[] = [];
@@ -336,4 +332,12 @@ export class SubjectVolumes {
     for (const [value, judged] of before.#judged) this.#judged.set(value, judged);
     this.#counted.carryOver(before.#counted);
   }
+}
+
+export type Volumes = Readonly<Record<SubjectType, SubjectVolumes>>;
+
+/** What is counted, and under which rules. */
+export interface FeedbackContext {
+  readonly rules: VersionedRules;
+  readonly volumes: Volumes;
 }

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import type { BacktestJob } from '../backtest/jobs.js';
-import type { RequestedRules } from '../backtest/rule-sets.js';
-import { DEFAULTS, IN_FORCE, rulesThatShip } from '../backtest/rule-sets.js';
+import type { RequestedRules } from '../backtest/run.js';
+import { DEFAULTS, IN_FORCE, rulesThatShip } from '../backtest/run.js';
 import { idOf, newId } from '../runtime/ids.js';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import type { BacktestJson } from './backtest-shapes.js';

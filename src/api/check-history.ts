@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { SeenIds } from '../../projections/blocks/seen-ids.js';
+import { SeenIds } from '../../projections/blocks/effective-blocks.js';
 import type { Instant } from '../kernel/time.js';
 import { DAY, formatInstant } from '../kernel/time.js';
 import type { MessageRefused, RecipientsRefused } from '../sending/events.js';

@@ -4,7 +4,7 @@ import type { BlockFact } from '../blocks/events.js';
 import { newId } from '../runtime/ids.js';
 import { StopgapError } from '../kernel/errors.js';
 import type { NewEvent } from '../kernel/events.js';
-import { NEVER_BLOCK } from '../rules/never-block.js';
+import { NEVER_BLOCK } from '../rules/model.js';
 import { SUBJECT_TYPES, parsePattern } from '../sending/subjects.js';
 import { BLOCKS } from './blocks.js';
 import { carryOut, replayed } from './commands.js';

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import type { Request, Response } from 'express';
-import { SeenIds } from '../../projections/blocks/seen-ids.js';
+import { SeenIds } from '../../projections/blocks/effective-blocks.js';
 import type { RecordedEvent } from '../kernel/events.js';
 import { InvalidInput, StopgapError, messageOf } from '../kernel/errors.js';
 import { SECOND, formatInstant } from '../kernel/time.js';

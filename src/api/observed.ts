@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import type { Observation } from '../../projections/blocks/observed.js';
-import { OBSERVATIONS_KEPT } from '../../projections/blocks/observed.js';
+import type { Observation } from '../../projections/blocks/block-ledger.js';
+import { OBSERVATIONS_KEPT } from '../../projections/blocks/block-ledger.js';
 import { InvalidInput } from '../kernel/errors.js';
 import { formatInstant } from '../kernel/time.js';
 import { SUBJECT_TYPES } from '../sending/subjects.js';

@@ -1,16 +1,20 @@
 import { z } from 'zod';
 import { overriddenLimit } from '../../projections/volume/limits.js';
-import type { SubjectOverrides } from '../../projections/volume/override-entries.js';
-import type { Overrides } from '../../projections/volume/overrides.js';
+import type { Overrides, SubjectOverrides } from '../../projections/volume/overrides.js';
 import { isOver } from '../blocks/state.js';
 import type { RecordedEvent } from '../kernel/events.js';
 import type { Instant } from '../kernel/time.js';
 import type { OverrideEvent } from '../overrides/events.js';
-import type { Allowance, Override, OverrideEntry, OverrideSubject, Terms } from '../overrides/model.js';
-import { OVERRIDE_ORIGINS, OVERRIDE_TYPES } from '../overrides/model.js';
-import { termsOf } from '../overrides/state.js';
-import type { Unused } from '../overrides/unused.js';
-import { unusedLimits } from '../overrides/unused.js';
+import type {
+  Allowance,
+  Override,
+  OverrideEntry,
+  OverrideSubject,
+  Terms,
+  Unused,
+} from '../overrides/model.js';
+import { OVERRIDE_ORIGINS, OVERRIDE_TYPES, unusedLimits } from '../overrides/model.js';
+import { termsOf } from '../overrides/decide.js';
 import type { Rule } from '../rules/model.js';
 import { instant } from './views.js';
 

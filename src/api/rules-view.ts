@@ -1,6 +1,6 @@
 import { formatDuration } from '../kernel/time.js';
 import { formatQuietHours } from '../rules/explain.js';
-import { forgeable } from '../rules/forgeable.js';
+import { forgeable, withoutGeoData } from '../rules/warnings.js';
 import { LEARNING } from '../rules/model.js';
 import type {
   Baseline,
@@ -11,7 +11,6 @@ import type {
   RulesChanged,
   Anomaly,
 } from '../rules/model.js';
-import { withoutGeoData } from '../rules/geo-data.js';
 import type { ApiDependencies } from './dependencies.js';
 import { blocksOfExempt } from './exempt-blocks.js';
 import type { RuleJson, RuleSetJson, RulesJson } from './shapes.js';

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { stateAt } from '../../projections/blocks/block-entry.js';
-import { SeenIds } from '../../projections/blocks/seen-ids.js';
+import { SeenIds } from '../../projections/blocks/effective-blocks.js';
 import { LEARNING, SUMS } from '../rules/model.js';
 import { sendStream } from '../sending/events.js';
 import { clientNetwork } from '../sending/identity.js';

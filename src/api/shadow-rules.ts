@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import type { ComparedCase } from '../../projections/blocks/verdict-comparison.js';
-import { comparisonOf } from '../../projections/blocks/verdict-comparison.js';
+import type { ComparedCase } from '../../projections/blocks/shadow.js';
+import { comparisonOf } from '../../projections/blocks/shadow.js';
 import type { RulesHandled } from '../commands/rules-commands.js';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import type { RulesCommand, RulesStanding } from '../rules/decide.js';

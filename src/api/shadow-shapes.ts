@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { COMPARISONS } from '../../projections/blocks/verdict-comparison.js';
+import { COMPARISONS } from '../../projections/blocks/shadow.js';
 import { ACTIONS } from '../rules/model.js';
 import { evidenceShape, position, ruleSetShape, rulesWarnings, subjectShape, windowShape } from './shapes.js';
 

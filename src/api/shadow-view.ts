@@ -2,12 +2,12 @@ import type { BlockEntry } from '../../projections/blocks/block-entry.js';
 import type { RulePrecisionRow } from '../../projections/blocks/rule-precision.js';
 import { precisionOf } from '../../projections/blocks/rule-precision.js';
 import type {
-  ComparedVerdict,
   ComparedCase,
+  ComparedVerdict,
   Tally,
   VerdictComparison,
-} from '../../projections/blocks/verdict-comparison.js';
-import { COMPARISONS, NOTHING, comparisonOf } from '../../projections/blocks/verdict-comparison.js';
+} from '../../projections/blocks/shadow.js';
+import { comparisonOf, COMPARISONS, NOTHING } from '../../projections/blocks/shadow.js';
 import { entriesOf } from './block-entries.js';
 import type { ApiDependencies } from './dependencies.js';
 import { formatInstant } from '../kernel/time.js';

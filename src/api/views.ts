@@ -1,7 +1,7 @@
 import type { Exemption } from '../../projections/blocks/exemptions.js';
 import type { HistoryItem, BlockEntry } from '../../projections/blocks/block-entry.js';
 import { stateAt, untilAt } from '../../projections/blocks/block-entry.js';
-import type { OutbreakReading, WindowReading } from '../../projections/volume/window-readings.js';
+import type { OutbreakReading, WindowReading } from '../../projections/volume/rule-evaluation.js';
 import type { Evidence } from '../blocks/events.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { formatDuration, formatInstant } from '../kernel/time.js';

@@ -4,11 +4,9 @@ import { StopgapError, messageOf } from '../kernel/errors.js';
 import type { AlarmClock, Instant } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
 import type { StoreLocation } from '../store/open-for-reading.js';
-import type { Assignment, Told } from './messages.js';
-import { CANCEL } from './messages.js';
+import type { Assignment, Progress, RequestedRules, Told } from './run.js';
+import { CANCEL } from './run.js';
 import type { BacktestReport } from './report.js';
-import type { RequestedRules } from './rule-sets.js';
-import type { Progress } from './run.js';
 
 /** What somebody wants to have tried out on the recorded history. */
 export interface BacktestRequest {

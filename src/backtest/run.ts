@@ -1,19 +1,19 @@
 import { StopgapError } from '../kernel/errors.js';
 import type { Instant } from '../kernel/time.js';
+import { DEFAULT_RULES } from '../rules/defaults.js';
+import { parseRules } from '../rules/parse.js';
 import type { MessageAccepted } from '../sending/events.js';
-import { sendStreamKey, senderIdentity } from '../sending/subjects.js';
-import type { BacktestCase, CaseVerdict, Mail } from './cases.js';
-import { BacktestComparison } from './comparison.js';
-import type { Decision } from './decisions.js';
-import { decisionsOf } from './decisions.js';
+import { senderIdentity, sendStreamKey } from '../sending/subjects.js';
+import type { StoreLocation } from '../store/open-for-reading.js';
+import type { BacktestCase, CaseVerdict, Decision, Mail } from './cases.js';
+import { decisionsOf } from './cases.js';
 import type { LabelledMessage, Labels } from './labels.js';
 import type { BacktestReport, CaseReport } from './report.js';
-import { candidateReport, caseReport, instant } from './report.js';
+import { BacktestComparison, candidateReport, caseReport, instant } from './report.js';
 import { Senders } from './senders.js';
-import type { Source } from './source.js';
 import type { Candidate } from './trial.js';
 import { Trial } from './trial.js';
-import type { ActivityEvent } from './world.js';
+import type { ActivityEvent, Source } from './world.js';
 
 export interface Progress extends Readonly<Mail> {
   /** Bytes or positions. */
@@ -235,3 +235,37 @@ function byBegin(a: CaseReport, b: CaseReport): number {
   const beginOf = ({ proposedAt, blockedAt }: CaseReport): string => proposedAt ?? blockedAt!;
   return beginOf(a) < beginOf(b) ? -1 : beginOf(a) > beginOf(b) ? 1 : 0;
 }
+
+/** Rule sets that have a name instead of a file or a text: those that ship, and those in the store. */
+export const DEFAULTS = 'defaults';
+export const IN_FORCE = 'in-force';
+
+/** What is asked for, before a store is there that knows which rules are in force. */
+export type RequestedRules = Candidate | typeof IN_FORCE;
+
+export function rulesThatShip(): Candidate {
+  return { name: DEFAULTS, rules: parseRules(DEFAULT_RULES, DEFAULTS) };
+}
+
+/** What the thread of a back-test is given. */
+export interface Assignment {
+  readonly location: StoreLocation;
+  readonly from: Instant | undefined;
+  readonly to: Instant | undefined;
+  readonly rules: RequestedRules;
+  readonly against: RequestedRules | undefined;
+  /** Cases that the report lists. */
+  readonly most: number;
+}
+
+/** What it tells; `done`, `cancelled` and `failed` come last. */
+export type Told =
+  | { readonly kind: 'progress'; readonly progress: Progress }
+  | { readonly kind: 'notice'; readonly text: string }
+  | { readonly kind: 'done'; readonly report: BacktestReport }
+  | { readonly kind: 'cancelled' }
+  /** `expected`: the message is meant for whoever asked. */
+  | { readonly kind: 'failed'; readonly message: string; readonly expected: boolean };
+
+/** The one thing that it is told. */
+export const CANCEL = 'cancel';

@@ -5,12 +5,9 @@ import { SECOND } from '../kernel/time.js';
 import { openForReading } from '../store/open-for-reading.js';
 import { systemClock } from '../runtime/system-clock.js';
 import { RecordedHistory, RecordedFeedback, rulesInForce } from './history.js';
-import type { Assignment, Told } from './messages.js';
-import { CANCEL } from './messages.js';
+import type { Assignment, Progress, Told } from './run.js';
+import { BacktestCancelled, CANCEL, IN_FORCE, runBacktest } from './run.js';
 import type { BacktestReport } from './report.js';
-import { IN_FORCE } from './rule-sets.js';
-import type { Progress } from './run.js';
-import { BacktestCancelled, runBacktest } from './run.js';
 import type { Candidate } from './trial.js';
 
 /*

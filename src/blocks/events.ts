@@ -1,10 +1,8 @@
-import type { Fact, RecordedEvent } from '../kernel/events.js';
-import { streamName } from '../kernel/events.js';
+import type { Check, Fact, RecordedEvent, Shape } from '../kernel/events.js';
+import { oneOf, optional, shaped, streamName, text, whole, wholeOrNull } from '../kernel/events.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import type { Direction, Subject } from '../sending/subjects.js';
 import { DIRECTIONS, SUBJECT_TYPES, subjectKey } from '../sending/subjects.js';
-import type { Check, Shape } from './shape.js';
-import { oneOf, optional, shaped, text, whole, wholeOrNull } from './shape.js';
 
 /** Streams `block-<subject key>`: everything that ever happened to one subject. */
 export const BLOCK_CATEGORY = 'block';

@@ -1,5 +1,5 @@
 import { setTimeout } from 'node:timers/promises';
-import { SeenIds } from '../../projections/blocks/seen-ids.js';
+import { SeenIds } from '../../projections/blocks/effective-blocks.js';
 import { envelope, haveSameMark, markedId, newId } from '../runtime/ids.js';
 import { StopgapError } from '../kernel/errors.js';
 import type { Fact, NewEvent, RecordedEvent } from '../kernel/events.js';

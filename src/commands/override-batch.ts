@@ -1,11 +1,10 @@
 import { setImmediate } from 'node:timers/promises';
-import type { SubjectOverrides } from '../../projections/volume/override-entries.js';
+import type { SubjectOverrides } from '../../projections/volume/overrides.js';
 import type { Clock, Milliseconds } from '../kernel/time.js';
 import { DAY, HOUR } from '../kernel/time.js';
 import type { OverrideContext, OverrideCommandHandler } from './override-commands.js';
 import type { OverrideCommand } from '../overrides/decide.js';
-import { decide } from '../overrides/decide.js';
-import { NOTHING_SET } from '../overrides/state.js';
+import { decide, NOTHING_SET } from '../overrides/decide.js';
 import type { ReadModels } from '../detector/read-models.js';
 
 export interface BatchOptions {

@@ -1,12 +1,10 @@
 import type { RecordedEvent } from '../kernel/events.js';
 import type { Clock } from '../kernel/time.js';
-import type { OverrideCommand } from '../overrides/decide.js';
-import { decide } from '../overrides/decide.js';
+import type { OverrideCommand, OverrideStanding } from '../overrides/decide.js';
+import { decide, evolve, NOTHING_SET } from '../overrides/decide.js';
 import type { OverrideEvent, OverrideFact } from '../overrides/events.js';
 import { isOverrideEvent, overrideStream } from '../overrides/events.js';
 import type { OverrideSubject } from '../overrides/model.js';
-import type { OverrideStanding } from '../overrides/state.js';
-import { NOTHING_SET, evolve } from '../overrides/state.js';
 import type { EventStore } from '../store/port.js';
 import type { CommandContext, Folding, Handled, History } from './handle-command.js';
 import { handleCommand, readHistory } from './handle-command.js';

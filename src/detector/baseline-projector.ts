@@ -1,14 +1,13 @@
-import type { Baselines } from '../../projections/baselines/baselines.js';
+import type { Baselines } from '../../projections/baselines/sender-profiles.js';
 import { Exemptions } from '../../projections/blocks/exemptions.js';
 import { SendVolume } from '../../projections/volume/send-volume.js';
 import type { SendVolumeState } from '../../projections/volume/send-volume.js';
 import { ShadowRules } from '../../projections/blocks/shadow.js';
-import { Projector } from './projector.js';
 import type { ProjectorState } from './projector.js';
+import { BASELINES_ONLY, isKept, Projector } from './projector.js';
 import { messageOf } from '../kernel/errors.js';
 import type { RecordedEvent } from '../kernel/events.js';
 import { categoryOf } from '../kernel/events.js';
-import { BASELINES_ONLY, isKept } from './event-registry.js';
 import { PROFILE_CATEGORY } from '../sending/day-summary.js';
 import type { EventStore } from '../store/port.js';
 

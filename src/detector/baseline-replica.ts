@@ -1,13 +1,13 @@
 import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import type { Baselines } from '../../projections/baselines/baselines.js';
+import type { Baselines } from '../../projections/baselines/sender-profiles.js';
 import { BaselineProjector } from './baseline-projector.js';
 import type { BaselineListeners } from './baseline-projector.js';
 import { messageOf } from '../kernel/errors.js';
 import type { AlarmClock, Milliseconds } from '../kernel/time.js';
 import { HOUR } from '../kernel/time.js';
-import { BASELINES_ONLY } from './event-registry.js';
+import { BASELINES_ONLY } from './projector.js';
 import type { Metrics } from '../metrics/metrics.js';
 import { SUMMARIES_KEPT } from '../sending/day-summary.js';
 import { Snapshots } from '../snapshots/snapshots.js';

@@ -1,14 +1,14 @@
 import type { Logger } from 'pino';
 import { SendVolume } from '../../projections/volume/send-volume.js';
-import type { Baselines } from '../../projections/baselines/baselines.js';
+import type { Baselines } from '../../projections/baselines/sender-profiles.js';
 import { isBlockEvent } from '../blocks/events.js';
 import { newId } from '../runtime/ids.js';
 import { messageOf } from '../kernel/errors.js';
 import type { NewEvent, RecordedEvent } from '../kernel/events.js';
 import type { Clock, Instant } from '../kernel/time.js';
 import type { ReadModels } from './read-models.js';
+import type { Verdict } from '../rules/respond.js';
 import { breakerOf, mayBlock } from '../rules/respond.js';
-import type { Verdict } from '../rules/verdict.js';
 import type { Subject } from '../sending/subjects.js';
 import { subjectKey } from '../sending/subjects.js';
 

@@ -1,22 +1,20 @@
 import { ActiveBlocks } from '../../projections/blocks/active-blocks.js';
-import { AutomaticBlocks } from '../../projections/blocks/automatic-blocks.js';
+import { AutomaticBlocks, RulePrecision } from '../../projections/blocks/rule-precision.js';
 import { BlockLedger } from '../../projections/blocks/block-ledger.js';
 import { Exemptions } from '../../projections/blocks/exemptions.js';
 import { Overrides } from '../../projections/volume/overrides.js';
-import { RulePrecision } from '../../projections/blocks/rule-precision.js';
 import { SendVolume } from '../../projections/volume/send-volume.js';
 import { ShadowRules } from '../../projections/blocks/shadow.js';
 import type { BlockEvent } from '../blocks/events.js';
 import { isBlockEvent } from '../blocks/events.js';
-import { Projector } from './projector.js';
 import type { ProjectorState } from './projector.js';
+import { FOLDED_CATEGORIES, isKept, Projector } from './projector.js';
 import type { RecordedEvent } from '../kernel/events.js';
 import { messageOf } from '../kernel/errors.js';
 import { UNREADABLE } from '../kernel/events.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
-import { FOLDED_CATEGORIES, isKept } from './event-registry.js';
 import { isOverrideEvent } from '../overrides/events.js';
-import type { Verdict } from '../rules/verdict.js';
+import type { Verdict } from '../rules/respond.js';
 import type { EventStore } from '../store/port.js';
 
 /** What {@link ReadModels.dump} gives: plain data that can be cloned. Never to be written to. */

@@ -1,11 +1,27 @@
 import type { Act, Observe, Renew, RuleTerms } from '../blocks/commands.js';
-import type { Refusal, Until } from '../blocks/events.js';
+import type { Evidence, Refusal, Until } from '../blocks/events.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import type { Direction, Subject } from '../sending/subjects.js';
 import { despiteBreaker } from './explain.js';
-import { FAR_BEYOND, ceilingOf, isSum } from './model.js';
-import type { Breaker, Rule } from './model.js';
-import type { Verdict } from './verdict.js';
+import type { Breaker, Rule, RuleSet } from './model.js';
+import { ceilingOf, FAR_BEYOND, isSum } from './model.js';
+
+/** A rule tripped: what it saw, and what it asks for. */
+export interface Verdict {
+  /**
+   * `act`: the volume is abnormal. `renew`: refused attempts go on, so the block may stay up. `beyond`: a rule that blocks
+   * has tripped, and the sender has gone on far beyond its limit: nothing has stopped it, so a proposal must wait no longer.
+   */
+  readonly kind: 'act' | 'renew' | 'beyond';
+  readonly rule: Rule;
+  readonly mode: RuleSet['mode'];
+  readonly subject: Subject;
+  readonly evidence: Evidence;
+  /** When the send that tripped it happened. */
+  readonly at: Instant;
+  /** The traceparent of that send, where it is traced. */
+  readonly trace?: string;
+}
 
 /** What the answer to a verdict depends on, as it is at `now`. */
 export interface Circumstances {

@@ -1,6 +1,5 @@
-import { shaped, text, whole } from '../blocks/shape.js';
-import type { Check } from '../blocks/shape.js';
-import type { Fact, RecordedEvent } from '../kernel/events.js';
+import type { Check, Fact, RecordedEvent } from '../kernel/events.js';
+import { shaped, text, whole } from '../kernel/events.js';
 import type { RuleSet } from './model.js';
 
 /*

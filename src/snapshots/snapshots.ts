@@ -3,7 +3,7 @@ import { messageOf } from '../kernel/errors.js';
 import type { Anchor, ProjectorState } from '../detector/projector.js';
 import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
 import { MINUTE, SECOND } from '../kernel/time.js';
-import type { Verdict } from '../rules/verdict.js';
+import type { Verdict } from '../rules/respond.js';
 import type { EventStore } from '../store/port.js';
 import { StoreUnavailable } from '../store/port.js';
 import { foldingFingerprint } from './fingerprint.js';

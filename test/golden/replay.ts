@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { comparisonOf } from '../../projections/blocks/verdict-comparison.js';
+import { comparisonOf } from '../../projections/blocks/shadow.js';
 import type { BlockCommand } from '../../src/blocks/commands.js';
 import { decide } from '../../src/blocks/decide.js';
 import type { BlockEvent, BlockFact } from '../../src/blocks/events.js';
@@ -11,8 +11,8 @@ import { formatDuration, parseDuration } from '../../src/kernel/time.js';
 import type { RulesChanged } from '../../src/rules/model.js';
 import { ruleActor } from '../../src/rules/model.js';
 import { parseRules } from '../../src/rules/parse.js';
+import type { Verdict } from '../../src/rules/respond.js';
 import { respond } from '../../src/rules/respond.js';
-import type { Verdict } from '../../src/rules/verdict.js';
 import { DAY_SUMMARY_JOB } from '../../src/detector/scheduled-jobs.js';
 import type { OverrideSubject, Terms } from '../../src/overrides/model.js';
 import { ReadModels } from '../../src/detector/read-models.js';

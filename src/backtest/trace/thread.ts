@@ -4,7 +4,7 @@ import { DamagedFile } from '../../import/postfix-log/files.js';
 import type { LogFile } from '../../import/postfix-log/files.js';
 import type { ErrorCode } from '../../kernel/errors.js';
 import { StopgapError } from '../../kernel/errors.js';
-import type { Batch, Source } from '../source.js';
+import type { Batch, Source } from '../world.js';
 import type { Columns } from './columns.js';
 import { Unpacker } from './columns.js';
 import { damaged, noMessage } from './trace.js';

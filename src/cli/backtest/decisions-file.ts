@@ -1,7 +1,7 @@
 import { createWriteStream } from 'node:fs';
 import type { WriteStream } from 'node:fs';
 import { once } from 'node:events';
-import type { Decision } from '../../backtest/decisions.js';
+import type { Decision } from '../../backtest/cases.js';
 
 /** A decision a line, as JSON. */
 export class DecisionsFile {

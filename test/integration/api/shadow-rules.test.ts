@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
-import type { ComparedCase } from '../../../projections/blocks/verdict-comparison.js';
+import type { ComparedCase } from '../../../projections/blocks/shadow.js';
 import { differenceShape, precisionShape, shadowShape } from '../../../src/api/shadow-shapes.js';
 import { rulesShape } from '../../../src/api/shapes.js';
 import { newId } from '../../../src/runtime/ids.js';

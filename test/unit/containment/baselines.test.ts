@@ -5,7 +5,7 @@ import type { BlockFact } from '../../../src/blocks/events.js';
 import { BaselineProjector } from '../../../src/detector/baseline-projector.js';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
 import { DAY, HOUR } from '../../../src/kernel/time.js';
-import { DECISIONS_ONLY, BASELINES_ONLY } from '../../../src/detector/event-registry.js';
+import { BASELINES_ONLY, DECISIONS_ONLY } from '../../../src/detector/projector.js';
 import { categoryOf } from '../../../src/kernel/events.js';
 import { ReadModels } from '../../../src/detector/read-models.js';
 import { LocalContainment } from '../../../src/detector/containment.js';

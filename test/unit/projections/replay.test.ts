@@ -10,7 +10,7 @@ import type { Standing } from '../../../src/blocks/state.js';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
 import { StopgapError } from '../../../src/kernel/errors.js';
 import { HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
-import type { Verdict } from '../../../src/rules/verdict.js';
+import type { Verdict } from '../../../src/rules/respond.js';
 import type { Subject } from '../../../src/sending/subjects.js';
 import { subjectKey } from '../../../src/sending/subjects.js';
 import { event, rulesChanged, sent } from '../../support/sends.js';
