@@ -2,8 +2,8 @@ import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Baselines } from '../../projections/baselines/sender-profiles.js';
-import { BaselineProjector } from './baseline-projector.js';
-import type { BaselineListeners } from './baseline-projector.js';
+import { BaselineProjector } from './read-models.js';
+import type { BaselineListeners } from './read-models.js';
 import { messageOf } from '../kernel/errors.js';
 import type { AlarmClock, Milliseconds } from '../kernel/time.js';
 import { HOUR } from '../kernel/time.js';
@@ -81,7 +81,7 @@ export class BaselineReplica {
     await insist(() => snapshots.restore(store), { signal, onAway, patient: true });
     if (signal.aborted) return;
     let folded = 0;
-    const { ended } = await this.#feed.follow(store, () => {
+    const { ended } = await this.#feed.follow(store, BASELINES_ONLY, () => {
       snapshots.folded();
       return this.ready || ++folded % AT_ONCE > 0 ? undefined : setTimeout(REST);
     });

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url';
 /** All that decides what events are folded into, seen from the folder of this program that holds `src`. */
 export const FOLDING: readonly string[] = [
   ...['projections', 'src/blocks', 'src/kernel', 'src/overrides', 'src/rules', 'src/sending'],
-  ...['src/detector/projector.js', 'src/detector/baseline-projector.js', 'src/detector/read-models.js'],
+  ...['src/detector/projector.js', 'src/detector/read-models.js'],
 ];
 
 /**

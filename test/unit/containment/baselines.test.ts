@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { beforeEach, describe, test } from 'node:test';
 import { pino } from 'pino';
 import type { BlockFact } from '../../../src/blocks/events.js';
-import { BaselineProjector } from '../../../src/detector/baseline-projector.js';
+import { BaselineProjector } from '../../../src/detector/read-models.js';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
 import { DAY, HOUR } from '../../../src/kernel/time.js';
 import { BASELINES_ONLY, DECISIONS_ONLY } from '../../../src/detector/projector.js';
