@@ -32,6 +32,8 @@ export interface WorldOptions {
   readonly scheduledJobs?: readonly ScheduledJob[];
   /** Called for each change of a block, a proposal or an exemption, once it is folded. */
   readonly onBlockEvent: (event: BlockEvent) => void;
+  /** Called for each verdict, before it is acted upon. */
+  readonly onVerdict?: (verdict: Verdict) => void;
 }
 
 /** The version of the rules under test: every verdict names it. */
@@ -60,6 +62,7 @@ export class BacktestWorld {
   readonly #due: DueTasks;
   readonly #refusals: FloodCoalescer<Omit<MessageRefused, 'count' | 'since'>>;
   readonly #onBlockEvent: WorldOptions['onBlockEvent'];
+  readonly #onVerdict: WorldOptions['onVerdict'];
   readonly #plans: Plan[] = [];
   /** Events that nobody could read. */
   skipped = 0;
@@ -70,9 +73,10 @@ export class BacktestWorld {
   #settling = false;
   #acting = true;
 
-  constructor({ rules, start, scheduledJobs: jobs = [], onBlockEvent }: WorldOptions) {
+  constructor({ rules, start, scheduledJobs: jobs = [], onBlockEvent, onVerdict }: WorldOptions) {
     this.#clock = new VirtualClock(start);
     this.#onBlockEvent = onBlockEvent;
+    this.#onVerdict = onVerdict;
     this.#due = new DueTasks(this.#clock, ({ kind, block, subject }) =>
       this.execute(subject, { kind, block }, EXPIRY),
     );
@@ -199,6 +203,7 @@ export class BacktestWorld {
     this.#settling = true;
     for (let plan = this.#plans[0]; plan !== undefined; plan = this.#plans[0]) {
       const { rule, subject, evidence } = plan.verdict;
+      this.#onVerdict?.(plan.verdict);
       this.execute(subject, plan.response.command, ruleActor(rule.id, evidence.version));
       this.#plans.shift();
     }

@@ -129,10 +129,12 @@ export class LogFollower {
         onSkipped: (event, reason) => listeners.onSkipped(event, reason),
       });
     }
-    this.containment = new LocalContainment({
+    const containment = new LocalContainment({
       ...{ models, clock, log, away: () => outbox.away },
       baselines: () => (this.baselines ?? models.sendVolume.profiles).baselines,
     });
+    this.containment = containment;
+    outbox.onTaken = (stream, events) => containment.saw(stream, events);
   }
 
   /**
