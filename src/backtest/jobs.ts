@@ -4,8 +4,7 @@ import { StopgapError, messageOf } from '../kernel/errors.js';
 import type { AlarmClock, Instant } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
 import type { StoreLocation } from '../store/open-for-reading.js';
-import type { Assignment, Progress, RequestedRules, Told } from './run.js';
-import { CANCEL } from './run.js';
+import type { Progress, RequestedRules } from './run.js';
 import type { BacktestReport } from './report.js';
 
 /** What somebody wants to have tried out on the recorded history. */
@@ -35,6 +34,29 @@ export interface BacktestJobsOptions {
   /** What the thread runs: {@link ./worker.ts} unless a test has its own. */
   readonly script?: URL;
 }
+
+/** What the thread of a back-test is given. */
+export interface Assignment {
+  readonly location: StoreLocation;
+  readonly from: Instant | undefined;
+  readonly to: Instant | undefined;
+  readonly rules: RequestedRules;
+  readonly against: RequestedRules | undefined;
+  /** Cases that the report lists. */
+  readonly most: number;
+}
+
+/** What it tells; `done`, `cancelled` and `failed` come last. */
+export type Told =
+  | { readonly kind: 'progress'; readonly progress: Progress }
+  | { readonly kind: 'notice'; readonly text: string }
+  | { readonly kind: 'done'; readonly report: BacktestReport }
+  | { readonly kind: 'cancelled' }
+  /** `expected`: the message is meant for whoever asked. */
+  | { readonly kind: 'failed'; readonly message: string; readonly expected: boolean };
+
+/** The one thing that it is told. */
+export const CANCEL = 'cancel';
 
 const WORKER = new URL('./worker.js', import.meta.url);
 /** Jobs that are remembered, the newest; each may hold a report. */

@@ -3,7 +3,7 @@ import { formatDuration, formatInstant } from '../kernel/time.js';
 import type { Subject } from '../sending/subjects.js';
 import { subjectKey } from '../sending/subjects.js';
 import type { BacktestCase, CaseVerdict, Mail, RuleTally } from './cases.js';
-import type { Score } from './score.js';
+import type { Score } from './labels.js';
 import type { Trial } from './trial.js';
 
 /*

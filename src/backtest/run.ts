@@ -4,7 +4,6 @@ import { DEFAULT_RULES } from '../rules/defaults.js';
 import { parseRules } from '../rules/parse.js';
 import type { MessageAccepted } from '../sending/events.js';
 import { senderIdentity, sendStreamKey } from '../sending/subjects.js';
-import type { StoreLocation } from '../store/open-for-reading.js';
 import type { BacktestCase, CaseVerdict, Decision, Mail } from './cases.js';
 import { decisionsOf } from './cases.js';
 import type { LabelledMessage, Labels } from './labels.js';
@@ -246,26 +245,3 @@ export type RequestedRules = Candidate | typeof IN_FORCE;
 export function rulesThatShip(): Candidate {
   return { name: DEFAULTS, rules: parseRules(DEFAULT_RULES, DEFAULTS) };
 }
-
-/** What the thread of a back-test is given. */
-export interface Assignment {
-  readonly location: StoreLocation;
-  readonly from: Instant | undefined;
-  readonly to: Instant | undefined;
-  readonly rules: RequestedRules;
-  readonly against: RequestedRules | undefined;
-  /** Cases that the report lists. */
-  readonly most: number;
-}
-
-/** What it tells; `done`, `cancelled` and `failed` come last. */
-export type Told =
-  | { readonly kind: 'progress'; readonly progress: Progress }
-  | { readonly kind: 'notice'; readonly text: string }
-  | { readonly kind: 'done'; readonly report: BacktestReport }
-  | { readonly kind: 'cancelled' }
-  /** `expected`: the message is meant for whoever asked. */
-  | { readonly kind: 'failed'; readonly message: string; readonly expected: boolean };
-
-/** The one thing that it is told. */
-export const CANCEL = 'cancel';

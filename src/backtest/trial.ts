@@ -19,7 +19,7 @@ import { senderIdentity } from '../sending/subjects.js';
 import type { BacktestCase, CaseListener, CaseVerdict, Mail } from './cases.js';
 import { CaseBook } from './cases.js';
 import type { Attack, Labels } from './labels.js';
-import { Scorer } from './score.js';
+import { Scorer } from './labels.js';
 import type { Sender, Senders } from './senders.js';
 import type { ActivityEvent } from './world.js';
 import { BacktestWorld } from './world.js';

@@ -5,8 +5,10 @@ import { SECOND } from '../kernel/time.js';
 import { openForReading } from '../store/open-for-reading.js';
 import { systemClock } from '../runtime/system-clock.js';
 import { RecordedHistory, RecordedFeedback, rulesInForce } from './history.js';
-import type { Assignment, Progress, Told } from './run.js';
-import { BacktestCancelled, CANCEL, IN_FORCE, runBacktest } from './run.js';
+import type { Assignment, Told } from './jobs.js';
+import { CANCEL } from './jobs.js';
+import type { Progress } from './run.js';
+import { BacktestCancelled, IN_FORCE, runBacktest } from './run.js';
 import type { BacktestReport } from './report.js';
 import type { Candidate } from './trial.js';
 
