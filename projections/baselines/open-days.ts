@@ -88,7 +88,7 @@ export class OpenDays {
   }
 
   /**
-   * The row of a sender in which this day stands; -1 where a later one does already, or it has been summarised: what comes
+   * The row of a sender that holds this day; -1 where it holds a later one already, or it has been summarised: what comes
    * so late is no part of any summary.
    *
    * @param guess the row that the sender may have
@@ -96,9 +96,9 @@ export class OpenDays {
   row(value: string, day: Day, guess: number): number {
     const row = this.#rows.holds(guess, value) ? guess : this.#find(value, day);
     if (row < 0) return row;
-    const stands = this.#pages[row >> PAGE_BITS]!.u32[cellOf(row) + DAY_CELL]!;
-    if (stands === day) return row;
-    if (stands > day) return -1;
+    const held = this.#pages[row >> PAGE_BITS]!.u32[cellOf(row) + DAY_CELL]!;
+    if (held === day) return row;
+    if (held > day) return -1;
     this.#closed.add(value, this.#read(row));
     this.#clear(row);
     this.#writable(row).u32[cellOf(row) + DAY_CELL] = day;
@@ -119,14 +119,14 @@ export class OpenDays {
     if (recipients > 0) u32[first + HOURS]! |= 1 << Math.floor((at % DAY) / HOUR);
   }
 
-  /** Notes what a window stands at. */
+  /** Notes what a window holds. */
   peak(row: number, key: number, sum: number): void {
     const { f32 } = this.#writable(row);
     const cell = cellOf(row) + PEAKS + key;
     if (sum > f32[cell]!) f32[cell] = sum;
   }
 
-  /** The highest that a window stood at on the day. */
+  /** The most that a window held on the day. */
   peakAt(row: number, key: number): number {
     return this.#pages[row >> PAGE_BITS]!.f32[cellOf(row) + PEAKS + key]!;
   }
@@ -174,7 +174,7 @@ export class OpenDays {
     this.#clear(row);
   }
 
-  /** What stands for another window from now on. */
+  /** What belongs to another window from now on. */
   emptyPeak(key: number): void {
     for (const [, row] of this.#rows.entries()) this.#writable(row).f32[cellOf(row) + PEAKS + key] = 0;
   }
@@ -249,7 +249,9 @@ export class OpenDays {
       refusedRecipients: u32[first + REFUSED]!,
       bounces: u32[first + BOUNCES]!,
       largest: u32[first + LARGEST]!,
-      ...{ peaks, networks, ehlos },
+      peaks,
+      networks,
+      ehlos,
       ...(countries.length === 0 ? {} : { countries }),
       ...(asns.length === 0 ? {} : { asns }),
       hours: u32[first + HOURS]!,
@@ -276,7 +278,7 @@ function withName<Name extends string | number>(
   return [...names, name];
 }
 
-/** So long may a window have been in no rule, and what is known of it is still a habit: whoever edits rules errs. */
+/** So long may a window have been in no rule, and what is known of it is still a habit: people who edit rules make mistakes. */
 const MISSED_DAYS = 7;
 
 /** A window whose peaks are kept. */

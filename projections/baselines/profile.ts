@@ -40,7 +40,7 @@ export interface KnownPlace {
 
 /**
  * What a sender usually does, folded from the summaries of its days. Never changed: folding gives a new one, so that
- * whoever holds an old one can go on reading it.
+ * who holds an old one can go on reading it.
  */
 export interface Profile {
   /** The first day on which it sent, of those that were remembered on the last; -1 where it sent on none. */
@@ -88,7 +88,7 @@ export interface Baseline {
 
 export const weekOf = (day: Day): number => Math.floor(day / 7);
 
-/** The profile as it is on a day: whoever was silent for too long is a stranger again. */
+/** The profile as it is on a day: a sender that was silent for too long is a stranger again. */
 export function asOf(profile: Profile, day: Day): Profile {
   return profile.lastDay >= 0 && profile.lastDay < day - REMEMBERED_DAYS ? NO_PROFILE : profile;
 }

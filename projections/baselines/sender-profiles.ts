@@ -280,7 +280,7 @@ export class Baselines {
     this.#profiles = { account: new Map(profiles.account), domain: new Map(profiles.domain) };
   }
 
-  /** Strangers make room: whoever is asked about is one already. */
+  /** Strangers make room: a sender that is asked about is one already. */
   #sweep(day: Day): void {
     if (day < this.#swept + SWEEP_DAYS) return;
     this.#swept = day;

@@ -234,7 +234,7 @@ export class BlockRows {
    * Looks for blocks in the order in which they began. Each step looks through a thousand rows at most and gives those that
    * match, often none: so the caller can let others have their turn between two.
    *
-   * @param beyond position of the first event of the block to start behind; undefined: from the end
+   * @param beyond position of the first event of the block to start after; undefined: from the end
    */
   *search(
     filter: BlockFilter,

@@ -105,7 +105,7 @@ export class Exemptions {
     return [...this.#byId.values()].filter((exemption) => !isOver(exemption.until, now));
   }
 
-  /** One whose subject stands in the rules again keeps what it has saved, whatever else of it was changed. */
+  /** One whose subject is in the rules again keeps what it has saved, whatever else of it was changed. */
   useRules(rules: VersionedRules): void {
     const before = new Map(this.#ruleIds.map((id) => [id, this.#byId.get(id)]));
     for (const id of this.#ruleIds) this.#byId.delete(id);

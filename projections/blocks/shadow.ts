@@ -56,7 +56,7 @@ interface Loaded {
  * Costs nothing while there is none, and with one about as much again as the rules in force.
  *
  * It begins with the windows that it shares with the rules in force (or with the rule set that it replaces in the
- * shadow), and sees what really happened: whoever is blocked by the rules in force sends no more, so what the shadow
+ * shadow), and sees what really happened: a sender that the rules in force block sends no more, so what the shadow
  * set would have made of the rest nobody knows.
  */
 export class ShadowRules {
@@ -229,7 +229,7 @@ export interface ComparedCase {
   readonly until: Instant;
   readonly live?: ComparedVerdict;
   readonly shadow?: ComparedVerdict;
-  /** While only one of them has tripped: the window of the other that stood nearest to its limit just then. */
+  /** While only one of them has tripped: the window of the other that was nearest to its limit just then. */
   readonly nearest?: WindowReading;
 }
 
@@ -254,7 +254,7 @@ const OTHER = '(other)';
 
 export const NOTHING: Tally = { both: 0, shadowOnly: 0, liveOnly: 0, stronger: 0, weaker: 0 };
 
-/** How a case stands. */
+/** The state of a case. */
 export function comparisonOf({ live, shadow }: ComparedCase): ComparisonKind {
   if (live === undefined) return 'shadowOnly';
   if (shadow === undefined) return 'liveOnly';

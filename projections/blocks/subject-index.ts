@@ -122,7 +122,7 @@ export class SubjectIndex<Value> {
   }
 
   /**
-   * Matches the domain behind the `@`, and each domain above it. A name of one label alone covers only itself:
+   * Matches the domain after the `@`, and each domain above it. A name of one label alone covers only itself:
    * nobody means all of `com`.
    *
    * @returns the hash of the whole domain
@@ -145,7 +145,7 @@ export class SubjectIndex<Value> {
   }
 }
 
-/** Goes on with a hash that stands at `end`, to the beginning of the text. */
+/** Goes on with a hash that has come to `end`, to the beginning of the text. */
 function hashFrom(hash: number, text: string, end: number): number {
   let longer = hash;
   for (let index = end - 1; index >= 0; index--) longer = hashStep(longer, text.charCodeAt(index));

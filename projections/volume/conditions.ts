@@ -180,19 +180,31 @@ const itself = (name: string): string => name;
 
 const NOVELTY: Readonly<Record<Novelty, NoveltyKind>> = {
   newIp: {
-    ...{ kind: 'networks', one: 'network', many: 'networks', near: neighbourhood },
+    kind: 'networks',
+    one: 'network',
+    many: 'networks',
+    near: neighbourhood,
     of: (sender) => (sender?.ip === undefined || sender.ip === '' ? '' : clientNetwork(sender.ip)),
   },
   newEhlo: {
-    ...{ kind: 'ehlos', one: 'EHLO name', many: 'EHLO names', near: itself },
+    kind: 'ehlos',
+    one: 'EHLO name',
+    many: 'EHLO names',
+    near: itself,
     of: (sender) => (sender?.ehlo === undefined || sender.ehlo === '' ? '' : normalizeEhlo(sender.ehlo)),
   },
   newCountry: {
-    ...{ kind: 'countries', one: 'country', many: 'countries', near: itself },
+    kind: 'countries',
+    one: 'country',
+    many: 'countries',
+    near: itself,
     of: (sender) => sender?.country ?? '',
   },
   newAsn: {
-    ...{ kind: 'asns', one: 'autonomous system', many: 'autonomous systems', near: itself },
+    kind: 'asns',
+    one: 'autonomous system',
+    many: 'autonomous systems',
+    near: itself,
     of: (sender) => sender?.asn?.toString() ?? '',
   },
 };

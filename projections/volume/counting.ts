@@ -50,7 +50,7 @@ export class RowHints {
 
 const AT_SIGN = 64;
 
-/** Counts what an event brings for everyone who stands behind it: in their windows, and in their days. */
+/** Counts what an event brings for everyone it belongs to: in their windows, and in their days. */
 export class Counting {
   /** What the event brings: filled anew for each. */
   readonly amounts = new Amounts();
@@ -165,7 +165,7 @@ export class Counting {
     return this.#volumes[type].add(value, this.amounts, fold, guess, day);
   }
 
-  /** Counts for what stands beside an account, whose last row of this type is most often the one. */
+  /** Counts for what goes with an account, whose last row of this type is most often the one. */
   #countBeside(fold: Fold, type: RowHint & SubjectType, value: string, account: number, day = -1): void {
     if (account < 0) {
       this.#count(fold, type, value, -1, day);

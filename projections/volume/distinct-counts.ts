@@ -128,7 +128,7 @@ export class DistinctCells {
         return;
       }
       if (seen < u32[first + DISTINCT_MAX + oldest]!) oldest = slot;
-      // Slots are filled in order: behind the first that is free there are none.
+      // Slots are filled in order: after the first that is free there are none.
       if (seen === 0) break;
     }
     if (second < u32[first + DISTINCT_MAX + oldest]!) return;

@@ -34,7 +34,7 @@ export class Feedback {
     this.#outbreaks = outbreaks;
   }
 
-  /** Whom a block or a proposal that stands is about. */
+  /** Whom an open block or proposal is about. */
   subjectOf(block: string): Subject | undefined {
     return this.#subjects.get(block);
   }

@@ -28,7 +28,7 @@ const SWEEP = 1_000;
 
 /**
  * Which accounts of a domain turned abnormal lately, by rule: each sends little, but all at once. Once too many have,
- * an alarm stands, and whoever turns while it does is taken at once.
+ * an alarm is on, and an account that turns while it is on is taken at once.
  */
 export class Outbreaks {
   readonly #groups = new Map<string, Group>();
@@ -63,7 +63,7 @@ export class Outbreaks {
     return found;
   }
 
-  /** How a group stands, and when an account of it turned, where it has. Changes nothing. */
+  /** The state of a group, and when an account of it turned, where it has. Changes nothing. */
   standing(
     key: string,
     window: Milliseconds,
@@ -88,7 +88,9 @@ export class Outbreaks {
   /** The opposite of {@link restore}. */
   dump(): OutbreaksState {
     return [...this.#groups].map(([key, { accounts, alarmUntil }]) => ({
-      ...{ key, alarmUntil, accounts: [...accounts.values()] },
+      key,
+      alarmUntil,
+      accounts: [...accounts.values()],
     }));
   }
 
@@ -134,16 +136,22 @@ export function outbreakVerdicts(
     const subject = { type: 'account', value: each.account } as const;
     const own = volumes.account.turned(rule, each, at);
     const evidence = {
-      ...{ rule: rule.id, version: rules.version, count: rule.count, window, limit },
+      rule: rule.id,
+      version: rules.version,
+      count: rule.count,
+      window,
+      limit,
       observed: found.count,
-      ...{ firstPosition: each.position, lastPosition: position, lastAt: at },
+      firstPosition: each.position,
+      lastPosition: position,
+      lastAt: at,
       sentence: outbreakSentence(rule, subject, own, { domain, limit, ...found }),
     };
     return { kind: 'act', rule, mode: rules.mode, subject, evidence, at };
   });
 }
 
-/** How it stands with a domain, or with an account and its domain, by every rule that counts accounts which turn abnormal. */
+/** The state of a domain, or of an account and its domain, by every rule that counts accounts which turn abnormal. */
 export function outbreakReadings(
   outbreaks: Outbreaks,
   { type, value }: Subject,

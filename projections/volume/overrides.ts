@@ -256,7 +256,7 @@ export class Interned<Value> {
  * What customers bought: limits in place of the rules'. What is nearer counts, key by key: a rule's own limit, then
  * the overrides of the domains above, of the domain, of the account; of one subject the file's, then the API's.
  *
- * A limit that an override names is taken as it stands. A factor multiplies what would hold without it: the rule's
+ * A limit that an override names is taken as it is. A factor multiplies what would hold without it: the rule's
  * limit, or the one that a farther override names. Of several factors the nearest counts alone.
  */
 export class Overrides extends OverrideEntries {
@@ -359,7 +359,7 @@ export class Overrides extends OverrideEntries {
   }
 }
 
-/** What holds for a domain as a whole stands apart from what holds for each of its accounts. */
+/** What holds for a domain as a whole is apart from what holds for each of its accounts. */
 function allowanceOf(terms: Terms, per: SubjectType): Terms | Terms['total'] {
   return per === 'domain' ? terms.total : terms;
 }

@@ -94,7 +94,9 @@ export class RuleEvaluation {
     return {
       kind,
       rule: then === rule.then ? rule : { ...rule, then },
-      ...{ mode: this.#rules.mode, subject: { type: this.#type, value }, at },
+      mode: this.#rules.mode,
+      subject: { type: this.#type, value },
+      at,
       evidence: this.#evidence(excess, signals, fold),
     };
   }
@@ -119,10 +121,15 @@ export class RuleEvaluation {
     const start = this.#counted.start(row, watch, end, kind === 'beyond');
     const seen = { ...excess, attempts: kind === 'renew', habit, overridden, signals };
     return {
-      ...{ rule: rule.id, version: this.#rules.version, count: rule.count, window: rule.window },
-      ...{ limit, observed },
+      rule: rule.id,
+      version: this.#rules.version,
+      count: rule.count,
+      window: rule.window,
+      limit,
+      observed,
       firstPosition: Math.min(position, Math.max(this.#around.positionAt(start), judgedTo + 1)),
-      ...{ lastPosition: position, lastAt: at },
+      lastPosition: position,
+      lastAt: at,
       ...(rule.leaveOut === undefined ? {} : { leaveOut: rule.leaveOut }),
       ...(habit === undefined ? {} : { habit }),
       ...(signals.length === 0 ? {} : { signals }),
@@ -237,7 +244,7 @@ export interface WindowReading extends ConditionReading {
   readonly outbreak?: OutbreakReading;
 }
 
-/** How it stands with the accounts of a domain that turn abnormal together. */
+/** The state of the accounts of a domain that turn abnormal together. */
 export interface OutbreakReading {
   readonly domain: string;
   /** Accounts that have turned within the window and were not acted upon. */
@@ -247,7 +254,7 @@ export interface OutbreakReading {
   readonly window: Milliseconds;
   /** When this account turned; absent where it has not, or where the subject is the domain. */
   readonly turnedAt?: Instant;
-  /** Until then whoever turns is acted upon at once; absent where there is no alarm. */
+  /** Until then an account that turns is acted upon at once; absent where there is no alarm. */
   readonly alarmUntil?: Instant;
 }
 
@@ -256,7 +263,7 @@ interface Graced {
   readonly falsePositive: boolean;
 }
 
-/** Says what stands in the windows of the subjects of one type, and changes nothing. */
+/** Says what the windows of the subjects of one type hold, and changes nothing. */
 export class WindowReadings {
   readonly #limits: Limits;
   readonly #counted: SubjectWindows;
@@ -311,7 +318,12 @@ export class WindowReadings {
           ? undefined
           : `asks for a sender that is known, or ${formatDuration(after)} of watching: it is ${LEARNING_SIGNAL}`;
     return {
-      ...{ rule: rule.id, count, window, direction: rule.direction, limit, besides: [] },
+      rule: rule.id,
+      count,
+      window,
+      direction: rule.direction,
+      limit,
+      besides: [],
       observed: row === undefined ? 0 : this.#counted.observed(row, number, watch, now),
       ...(notNow === undefined ? {} : { notNow }),
     };
@@ -342,8 +354,12 @@ export class WindowReadings {
     const inWindow = row === undefined ? undefined : withEvidence(row);
     return {
       ...(inWindow === undefined ? {} : { inWindow }),
-      ...{ rule, count, window, ...(leaveOut === undefined ? {} : { leaveOut }) },
-      ...{ observed: row === undefined ? 0 : observed(row), direction: countedBy(watch.rule) },
+      rule,
+      count,
+      window,
+      ...(leaveOut === undefined ? {} : { leaveOut }),
+      observed: row === undefined ? 0 : observed(row),
+      direction: countedBy(watch.rule),
       limit: untripled * this.#factor(value, now),
       ...this.#conclusions.prospect(watch.rule, value, row, now),
     };

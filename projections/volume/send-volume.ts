@@ -41,7 +41,7 @@ export interface SendVolumeState {
   readonly subjects: FeedbackState;
   readonly timeline: TimelineState;
   readonly outbreaks: OutbreaksState;
-  /** What an event that could not be folded to its end has left behind. */
+  /** What an event that could not be folded to its end has left. */
   readonly verdicts: readonly Verdict[];
   /** When the last event was recorded. */
   readonly recordedAt: Instant;
@@ -76,7 +76,9 @@ export class SendVolume {
   readonly #feedback: Feedback;
   /** The event that is being folded: one at a time, so one is filled anew for each. */
   readonly #fold = {
-    ...{ at: 0, position: 0, direction: 'outbound' as MailDirection },
+    at: 0,
+    position: 0,
+    direction: 'outbound' as MailDirection,
     message: undefined as MessageAccepted | undefined,
     sender: undefined as SenderFields | undefined,
     verdicts: this.#verdicts,
@@ -204,7 +206,9 @@ export class SendVolume {
   /** Takes over the rules and what people have judged, but nothing that was counted. */
   restoreRules({ rules, volumes, profiles, subjects, recordedAt }: SendVolumeState): void {
     this.restore({
-      ...{ rules, profiles, outbreaks: [] },
+      rules,
+      profiles,
+      outbreaks: [],
       volumes: mapTypes((type) => ({ ...NOTHING_COUNTED, judged: volumes[type].judged })),
       subjects,
       timeline: { times: [], positions: [] },
@@ -213,7 +217,7 @@ export class SendVolume {
     });
   }
 
-  /** What stands in every window of a subject, against the limits of the rules that look at it; whether they apply now. */
+  /** What every window of a subject holds, against the limits of the rules that look at it; whether they apply now. */
   readings(subject: Subject, now: Instant): readonly WindowReading[] {
     const judged = { rules: this.#rules, volumes: this.#volumes, overrides: this.#around.overrides };
     const own = this.#volumes[subject.type].readings(subject.value, now);

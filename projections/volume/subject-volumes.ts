@@ -98,7 +98,7 @@ export class SubjectVolumes {
     return (this.#counted.plans[direction].mask & mask) !== 0;
   }
 
-  /** The value that a row stands for, as it is kept here; undefined where there is no such row. */
+  /** The value that a row belongs to, as it is kept here; undefined where there is no such row. */
   valueOf(row: number): string | undefined {
     return this.#counted.valueOf(row);
   }
@@ -138,7 +138,7 @@ export class SubjectVolumes {
       this.#above[above] = number;
       this.#sums[above++] = sum;
     }
-    // Rules may ask what stands in other windows: first all of them hold what has come.
+    // Rules may ask what is in other windows: first all of them hold what has come.
     for (let each = 0; each < above; each++) {
       const number = this.#above[each]!;
       const amount = amounts.values[counted.windows[number]!.count]!;
@@ -269,7 +269,7 @@ export class SubjectVolumes {
     return judged !== undefined && now < judged.at + GRACE ? judged : undefined;
   }
 
-  /** What stands in its windows. Changes nothing, whatever `now` is. */
+  /** What its windows hold. Changes nothing, whatever `now` is. */
   readings(value: string, now: Instant): readonly WindowReading[] {
     return this.#readings.of(value, now);
   }
@@ -297,14 +297,14 @@ export class SubjectVolumes {
     for (const [value, row] of this.#counted.entries()) {
       const amount = this.#counted.sum(row, longest, now);
       if (amount <= 0 || (top.length === most && amount <= top.at(-1)!.amount)) continue;
-      const behind = top.findIndex((other) => other.amount < amount);
-      top.splice(behind < 0 ? top.length : behind, 0, { value, amount, window });
+      const after = top.findIndex((other) => other.amount < amount);
+      top.splice(after < 0 ? top.length : after, 0, { value, amount, window });
       if (top.length > most) top.pop();
     }
     return top;
   }
 
-  /** Empties the windows of one subject, since a person has judged what stood in them, and begins its grace. */
+  /** Empties the windows of one subject, since a person has judged what they held, and begins its grace. */
   forget(value: string, judged: JudgedThrough): void {
     const { at } = judged;
     // Not the longest window of these rules: the next rule set may look back further.

@@ -35,7 +35,7 @@ export class Page {
     return page;
   }
 
-  /** True where its memory stands in a dump too: it must not be written to any more. */
+  /** True where its memory is part of a dump too: it must not be written to any more. */
   get shared(): boolean {
     return this.#shared;
   }
@@ -248,7 +248,7 @@ export class WindowCells {
     return (Math.floor(at / width) - BUCKETS + 1) * width;
   }
 
-  /** Takes what stands in another table's window of the same length out of this one, cell by cell, down to 0. */
+  /** Takes what another table's window holds of the same length out of this one, cell by cell, down to 0. */
   subtract(row: number, column: number, other: WindowCells, otherRow: number, otherColumn: number): void {
     const newest = this.#newest(row, column);
     for (let each = newest - BUCKETS + 1; each <= newest; each++) {
@@ -258,7 +258,7 @@ export class WindowCells {
     }
   }
 
-  /** Takes over another table's window of the same length as it stands; the cells may be of another width. */
+  /** Takes over another table's window of the same length as it is; the cells may be of another width. */
   copy(row: number, column: number, other: WindowCells, otherRow: number, otherColumn: number): void {
     const newest = other.#newest(otherRow, otherColumn);
     this.add(row, column, newest * this.#widths[column]!, 0);
@@ -283,7 +283,7 @@ export class WindowCells {
     this.#writable(row).u32.fill(0, start >> 2, (start + this.#stride) >> 2);
   }
 
-  /** Whether nothing stands in any window of a row that ends at `at`. */
+  /** Whether every window of a row is empty that ends at `at`. */
   isEmpty(row: number, at: Instant): boolean {
     for (let column = 0; column < this.#columns.length; column++) {
       if (this.#newest(row, column) > Math.floor(at / this.#widths[column]!) - BUCKETS) return false;
@@ -322,7 +322,7 @@ export class WindowCells {
       : page.u16[(cells >> 1) + (bucket % BUCKETS)]!;
   }
 
-  /** Sets a bucket that lies within the window as it stands. */
+  /** Sets a bucket that lies within the window as it is. */
   #write(row: number, column: number, bucket: number, amount: number): void {
     const page = this.#writable(row);
     const cells = (row & (PAGE_ROWS - 1)) * this.#stride + this.#cells[column]!;

@@ -73,7 +73,7 @@ export class CaseBook {
     this.#sentThatDay = sentThatDay;
   }
 
-  /** The case that stands under this id; undefined for a block that only a person has set. */
+  /** The open case with this id; undefined for a block that only a person has set. */
   get(id: string): BacktestCase | undefined {
     return this.#open.get(id);
   }
@@ -156,7 +156,7 @@ export class CaseBook {
     for (const rule of one.rules) this.tallyOf(rule)[judged]++;
   }
 
-  /** Hands over what still stands when nothing more comes. */
+  /** Hands over what is still open when nothing more comes. */
   close(): void {
     for (const one of this.#open.values()) this.#listener.closed?.(one);
     this.#open.clear();
@@ -170,17 +170,20 @@ export class CaseBook {
     proposedAt: Instant | null,
   ): BacktestCase {
     const one: BacktestCase = {
-      ...{ id, subject, rule, rules: new Set([rule]), evidence, proposedAt },
+      id,
+      subject,
+      rule,
+      rules: new Set([rule]),
+      evidence,
+      proposedAt,
       sentThatDay: this.#sentThatDay(subject),
-      ...{
-        blockedAt: null,
-        until: null,
-        ended: null,
-        endedAt: null,
-        caught: false,
-        judged: null,
-        shared: false,
-      },
+      blockedAt: null,
+      until: null,
+      ended: null,
+      endedAt: null,
+      caught: false,
+      judged: null,
+      shared: false,
       refused: { messages: 0, recipients: 0 },
     };
     this.#open.set(id, one);
@@ -216,9 +219,11 @@ export function decisionsOf(one: BacktestCase): readonly Decision[] {
   const decision = (action: Decision['action'], time: Instant, end: Until): Decision => ({
     time: formatInstant(time),
     action,
-    ...{ type: subject.type, value: subject.value },
+    type: subject.type,
+    value: subject.value,
     until: end === null ? null : formatInstant(end),
-    ...{ rule, sentence: evidence.sentence },
+    rule,
+    sentence: evidence.sentence,
   });
   return [
     ...(proposedAt === null ? [] : [decision('propose', proposedAt, null)]),

@@ -52,7 +52,7 @@ export type Told =
   | { readonly kind: 'notice'; readonly text: string }
   | { readonly kind: 'done'; readonly report: BacktestReport }
   | { readonly kind: 'cancelled' }
-  /** `expected`: the message is meant for whoever asked. */
+  /** `expected`: the message is meant for the person who asked. */
   | { readonly kind: 'failed'; readonly message: string; readonly expected: boolean };
 
 /** The one thing that it is told. */
@@ -94,8 +94,18 @@ export class BacktestJobs {
     const startedAt = this.#options.clock.now();
     const { from, to, rules, against } = request;
     this.#jobs.set(id, {
-      ...{ id, by, from, to, rules, against, state: 'running', startedAt },
-      ...{ endedAt: undefined, progress: undefined, report: undefined, error: undefined },
+      id,
+      by,
+      from,
+      to,
+      rules,
+      against,
+      state: 'running',
+      startedAt,
+      endedAt: undefined,
+      progress: undefined,
+      report: undefined,
+      error: undefined,
     });
     for (const oldest of this.#jobs.keys()) {
       if (this.#jobs.size <= KEPT) break;

@@ -54,7 +54,7 @@ const file = z.object(
   'must be an object {attacks, bulk}',
 );
 
-/** For so long after an attack its account's own mail is not held against whoever stopped it. */
+/** For so long after an attack its account's own mail is not held against the rules that stopped it. */
 const AFTERMATH = DAY;
 
 /** Which messages of a trace belong to an attack, and who may send in bulk. */
@@ -276,7 +276,7 @@ function share({ total, stopped }: Stopped): number {
   return rounded(stopped / Math.max(1, total));
 }
 
-/** To six digits behind the point. */
+/** To six digits after the point. */
 function rounded(value: number): number {
   return Math.round(value * 1e6) / 1e6;
 }

@@ -21,7 +21,7 @@ export interface CaseReport {
   readonly blockedAt: string | null;
   /** When the block ends or would have ended; null also for one without end: then `blockedAt` is set. */
   readonly until: string | null;
-  /** How it ended; null where it still stood at the end. */
+  /** How it ended; null where it was still open at the end. */
   readonly ended: BacktestCase['ended'];
   readonly endedAt: string | null;
   readonly evidence: {
@@ -123,15 +123,17 @@ export function candidateReport(
   const blocks = byRule.reduce((total, tally) => total + tally.blocks, 0);
   const { name, rules, accepted, refused, attempts, scorer } = trial;
   return {
-    ...{ rules: name, mode: rules.mode, accepted, refused, attempts },
-    ...{
-      blocks,
-      ...trial.cases.totals,
-      byRule,
-      cases,
-      casesLeftOut,
-      score: scorer?.score(senderDays) ?? null,
-    },
+    rules: name,
+    mode: rules.mode,
+    accepted,
+    refused,
+    attempts,
+    blocks,
+    ...trial.cases.totals,
+    byRule,
+    cases,
+    casesLeftOut,
+    score: scorer?.score(senderDays) ?? null,
   };
 }
 

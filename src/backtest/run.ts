@@ -39,7 +39,7 @@ export interface BacktestOptions {
   readonly most?: number | undefined;
   /** Told what the first candidate decides, a case at a time, once it is over. */
   readonly onDecision?: (decision: Decision) => void;
-  /** Told after each batch; whoever returns a promise is waited for. */
+  /** Told after each batch; a promise that it returns is waited for. */
   readonly onProgress?: (so: Progress) => void | Promise<void>;
   readonly signal?: AbortSignal | undefined;
 }
@@ -57,7 +57,7 @@ export const MOST_CASES = 10_000;
 
 /**
  * Goes through what happened under one or two rule sets, blocks taking effect. Memory grows with the senders and with
- * what stands blocked, not with the length of what is gone through. The same input gives the same report.
+ * what is blocked, not with the length of what is gone through. The same input gives the same report.
  *
  * @throws BacktestCancelled; StopgapError where the labels are those of another trace; what the source throws
  */
@@ -134,7 +134,9 @@ class Run {
       ends: instant(this.#ends ?? null),
       from: instant(this.#first ?? null),
       to: instant(this.#last ?? null),
-      ...{ sends: this.#sends, senders, senderDays },
+      sends: this.#sends,
+      senders,
+      senderDays,
       imported: this.#options.source.imported ?? 0,
       skipped: this.#trials[0]!.world.skipped,
       skippedFor: this.#trials[0]!.world.skippedFor ?? null,

@@ -133,7 +133,7 @@ export class Trial {
     }
   }
 
-  /** Nothing more happens: what still stands is handed over. */
+  /** Nothing more happens: what is still open is handed over. */
   close(): void {
     this.cases.close();
   }

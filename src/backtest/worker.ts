@@ -14,7 +14,7 @@ import type { Candidate } from './trial.js';
 
 /*
  * The thread that a back-test of the server runs in: it reads the store by a connection of its own, so that neither the
- * main thread nor whoever appends waits for it.
+ * main thread nor anybody who appends waits for it.
  */
 
 const PACE: Milliseconds = SECOND / 4;
@@ -47,7 +47,12 @@ async function work(
     let toldAt = -Infinity;
     let last: Progress | undefined;
     const report = await runBacktest({
-      ...{ source: new RecordedHistory(store), candidates, from, to, most, signal },
+      source: new RecordedHistory(store),
+      candidates,
+      from,
+      to,
+      most,
+      signal,
       judge: (one) => judgements.of(one),
       onProgress(progress) {
         last = progress;

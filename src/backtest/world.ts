@@ -141,7 +141,7 @@ export class BacktestWorld {
     this.#refusals.add(key, { direction, account, returnPath, ip, stage, block: block.id, reply: '' });
   }
 
-  /** Folds what happened, whoever did it; what it trips is acted upon before this returns. */
+  /** Folds what happened; what it trips is acted upon before this returns. */
   fold({ type, data, at, by, stream }: ActivityEvent): void {
     this.#append(type, data, at, by, stream);
   }

@@ -71,8 +71,13 @@ export class BaselineReplica {
     const { store, data, clock, metrics, log } = this.#options;
     const { signal } = this.#closing;
     const snapshots = await Snapshots.open({
-      ...{ folder: path.join(data, 'snapshots'), categories: BASELINES_ONLY, models: this.#feed, clock, log },
-      ...{ within: SNAPSHOTS_WITHIN, kept: SUMMARIES_KEPT },
+      folder: path.join(data, 'snapshots'),
+      categories: BASELINES_ONLY,
+      models: this.#feed,
+      clock,
+      log,
+      within: SNAPSHOTS_WITHIN,
+      kept: SUMMARIES_KEPT,
       onFailed: () => metrics.store.snapshotFailures.inc(),
     });
     this.#snapshots = snapshots;
@@ -99,7 +104,7 @@ export class BaselineReplica {
     }
   }
 
-  /** Whoever is not known in the log that is there now is not known. */
+  /** Only senders in the log that is there now are known. */
   async #beginAnew(): Promise<void> {
     await this.#snapshots?.abandon();
     await this.#feed.startAnew();

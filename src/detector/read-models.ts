@@ -169,7 +169,7 @@ export class ReadModels extends Projector {
     try {
       verdicts = isDecision ? this.#applyDecision(event) : this.#models.sendVolume.apply(event);
     } catch (error) {
-      // A poison event must not keep everything behind it from being folded, at every start anew.
+      // A poison event must not keep all later ones from being folded, at every start anew.
       this.#listeners.onSkipped(event, messageOf(error));
       return;
     }

@@ -134,7 +134,7 @@ export class Responder {
     }
   }
 
-  /** What {@link remember} must be told, in this order, by whoever begins where the events folded up to now end. */
+  /** What {@link remember} must be told, in this order, by a process that begins where the events folded up to now end. */
   unanswered(): readonly Verdict[] {
     return [...this.#unanswered.values()];
   }
@@ -152,7 +152,7 @@ export class Responder {
     await this.#tail;
   }
 
-  /** How the fullest circuit breaker stands just now, with the blocks that are on their way. */
+  /** The state of the fullest circuit breaker just now, with the blocks that are on their way. */
   get breaker(): { readonly open: boolean; readonly blocks: number; readonly max: number } {
     const { models, clock } = this.#options;
     const { max, window } = models.sendVolume.rules.maxAutomaticBlocks;
@@ -264,7 +264,7 @@ export class Responder {
         break;
       } catch (error) {
         if (!isPassing(error) && ++faults === ATTEMPTS) {
-          // It must not keep all verdicts behind it waiting for ever.
+          // It must not keep all later verdicts waiting for ever.
           log.error({ ...about, error: messageOf(error) }, 'a verdict is given up');
           this.#options.metrics.blocks.settled(verdict, 'failed');
           break;

@@ -119,7 +119,7 @@ function tasksOf({ id: block, subject, state, until, lapsesAt }: BlockEntry): {
   };
 }
 
-/** Summaries that are written at once: live mail must not wait behind those of all senders. */
+/** Summaries that are written at once: live mail must not wait for those of all senders. */
 const AT_ONCE = 16;
 /** How soon it is tried again where the store did not take them all. */
 const AGAIN: Milliseconds = 5 * MINUTE;
@@ -189,7 +189,7 @@ export class DaySummaryRecorder {
       // Looked up as they are written, not all at first: there may be a hundred thousand.
       for (const some of slices(dueSummaries(models, now), AT_ONCE)) {
         if (this.#stopped) break;
-        // Whoever stops waits for all of them, also where one fails.
+        // A stop waits for all of them, also where one fails.
         const outcomes = await Promise.allSettled(
           some.map(({ type, data }) => {
             const event = { type, data, id: summaryId(data), at: now, by: DAY_SUMMARY_JOB.by };

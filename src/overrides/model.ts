@@ -42,7 +42,7 @@ export interface OverrideEntry {
   readonly reason?: string;
 }
 
-/** One override as it stands. */
+/** One override as it is now. */
 export interface Override extends OverrideEntry {
   readonly origin: OverrideOrigin;
   /** Who set it, and when. */
@@ -76,7 +76,7 @@ interface RuleName {
 
 /** A limit that no rule in force looks at. */
 export interface Unused {
-  /** Where it stands: `limits.burst`, `total.limits.domain`. */
+  /** Where it is written: `limits.burst`, `total.limits.domain`. */
   readonly field: string;
   readonly message: string;
 }

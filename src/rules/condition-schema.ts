@@ -123,8 +123,14 @@ const few = z
   .max(DISTINCT_MAX - 1, `must be a whole number from 1 to ${DISTINCT_MAX - 1}`);
 
 const fields = {
-  ...{ newIp: yes, newEhlo: yes, newCountry: yes, newAsn: yes },
-  ...{ firstSeenWithin: days, dormantFor: days, installedWithin: within, installedFor: within },
+  newIp: yes,
+  newEhlo: yes,
+  newCountry: yes,
+  newAsn: yes,
+  firstSeenWithin: days,
+  dormantFor: days,
+  installedWithin: within,
+  installedFor: within,
   learning: z.boolean('must be true or false').optional(),
   quietHours: quietHours.optional(),
   distinct: z

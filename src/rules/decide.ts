@@ -4,7 +4,7 @@ import type { RuleSet, RulesChanged, RulesFact } from './model.js';
 import { isShadowEvent } from './shadow.js';
 import type { ShadowFact } from './shadow.js';
 
-/** What stands in the stream of the rules. */
+/** What the stream of the rules says. */
 export interface RulesStanding {
   /** Undefined before the first. */
   readonly inForce: RulesChanged | undefined;

@@ -181,7 +181,7 @@ export interface Anomaly {
   readonly baseline: Baseline;
   /** For so long after the rule tripped, every further account that turns is taken at once. */
   readonly alarm: Milliseconds;
-  /** Until Stopgap has watched for so long, nearly everybody is being learnt, and whoever is does not turn. */
+  /** Until Stopgap has watched for so long, nearly everybody is being learnt, and who is being learnt does not turn. */
   readonly after: Milliseconds;
 }
 

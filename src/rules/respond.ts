@@ -70,7 +70,7 @@ export function breakerOf({ type }: Pick<Subject, 'type'>, count: string, direct
 }
 
 /**
- * Whether a rule may block, with so many blocks in its circuit breaker. An open one lets through whoever is far beyond its
+ * Whether a rule may block, with so many blocks in its circuit breaker. An open one blocks only senders far beyond their
  * limit: else a thief gives up a few accounts, and the next one sends freely. It holds these too once they are far too many.
  */
 export function mayBlock(verdict: Verdict, blocks: number, { max }: Pick<Breaker, 'max'>): boolean {
@@ -96,7 +96,12 @@ export function respond(verdict: Verdict, circumstances: Circumstances): Respons
   const terms = termsOf(rule, evidence.sentence);
   const id = circumstances.newId();
   const act: Act = {
-    ...{ kind: 'act', action: rule.then, subject, terms, evidence, newId: id },
+    kind: 'act',
+    action: rule.then,
+    subject,
+    terms,
+    evidence,
+    newId: id,
     ...(kind === 'beyond' ? { onlyPending: true } : {}),
   };
   if (exemptedBy !== undefined) return only({ ...act, exemptedBy });
@@ -117,9 +122,13 @@ export function respond(verdict: Verdict, circumstances: Circumstances): Respons
   const until = rule.for === null ? null : now + rule.for;
   const anticipated = {
     id: pending ?? id,
-    ...{ ...subject, direction, until, refusal, byRule: true as const },
+    ...subject,
+    direction,
+    until,
+    refusal,
+    byRule: true as const,
   };
-  // Accounts that turned abnormal together are one finding, which the first of their blocks stands for.
+  // Accounts that turned abnormal together are one finding, which the first of their blocks counts for.
   const counts = rule.count === 'accounts' ? undefined : own;
   return { command, anticipated, counts, asked };
 }

@@ -57,7 +57,12 @@ const baseline = z
       });
   })
   .transform(({ baseline: typical, record = 0, largest = 0, floor, start = floor, ceiling }): Baseline => ({
-    ...{ typical, record, largest, floor, start, ceiling: ceiling ?? null },
+    typical,
+    record,
+    largest,
+    floor,
+    start,
+    ceiling: ceiling ?? null,
   }));
 
 /** A fixed number, or one that follows the sender: the faults are those of the form that was meant. */

@@ -29,7 +29,7 @@ export function normalizeDomain(raw: string): string {
   if (PLAIN_DOMAIN.test(raw)) return raw;
   const lower = trimmed(lowerCase(raw));
   if (PLAIN_DOMAIN.test(lower) || !HOST_CHARACTERS.test(lower)) return lower;
-  // domainToASCII gives '' for what is no domain: such a name is still compared, as it stands. Other dots
+  // domainToASCII gives '' for what is no domain: such a name is still compared, as it is. Other dots
   // (U+3002 and its like) have become plain ones only now.
   return trimmed(domainToASCII(lower)) || lower;
 }
@@ -79,7 +79,7 @@ export function isIp(raw: string): boolean {
   return (raw.includes(':') && readIpv6(raw, PARTS)) || normalizeIp(raw) !== undefined;
 }
 
-/** What stands behind the last `@`; undefined where there is none. */
+/** What comes after the last `@`; undefined where there is none. */
 export function domainOf(address: string): string | undefined {
   const at = address.lastIndexOf('@');
   return at < 0 || at === address.length - 1 ? undefined : address.slice(at + 1);
@@ -223,7 +223,7 @@ function hexDigit(code: number): number {
   return code >= 65 && code <= 70 ? code - 55 : -1;
 }
 
-/** The /64 that an address lies in, as RFC 5952 writes it: behind its first four groups all is zero. */
+/** The /64 that an address lies in, as RFC 5952 writes it: after its first four groups all is zero. */
 function slash64(parts: Uint16Array): string {
   let last = 3;
   while (last >= 0 && parts[last] === 0) last--;
@@ -234,7 +234,7 @@ function slash64(parts: Uint16Array): string {
 }
 
 /**
- * Whether the text matches a pattern in which `*` stands for any characters, none included. By hand: many stars
+ * Whether the text matches a pattern in which `*` is any characters, none included. By hand: many stars
  * turned into a regular expression could take exponential time.
  */
 export function matches(pattern: string, text: string): boolean {

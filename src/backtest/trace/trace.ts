@@ -54,7 +54,7 @@ export class Trace implements Source {
   }
 }
 
-/** A packed trace ends too early, or is something else behind this line. */
+/** A packed trace ends too early, or is something else after this line. */
 export function damaged(name: string, line: number, { message }: DamagedFile): StopgapError {
   return new StopgapError('invalid-input', `${name}: cannot be unpacked beyond line ${line}: ${message}`);
 }
@@ -256,7 +256,7 @@ function shown(value: unknown): string {
 /** Characters: a longer line is none of a trace's; it is given as undefined, and its rest is passed over. */
 const LONGEST_LINE = 64 * 1024;
 
-/** What is read of a trace, as lines: undefined stands for one that is too long. */
+/** What is read of a trace, as lines: undefined is one that is too long. */
 type Lines = readonly (string | undefined)[];
 
 /**
