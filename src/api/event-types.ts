@@ -1,7 +1,7 @@
 import type { BlockFact } from '../blocks/events.js';
 import type { OverrideFact } from '../overrides/events.js';
 import type { RulesFact } from '../rules/model.js';
-import type { ShadowFact } from '../rules/shadow.js';
+import type { ShadowFact } from '../rules/decide.js';
 import type { AuthEvent, SendEvent } from '../sending/events.js';
 
 /** Categories of streams that the feed shows. */

@@ -1,6 +1,5 @@
 import { formatDuration } from '../kernel/time.js';
-import { formatQuietHours } from '../rules/explain.js';
-import { forgeable, withoutGeoData } from '../rules/warnings.js';
+import { forgeable, formatQuietHours, withoutGeoData } from '../rules/explain.js';
 import { LEARNING } from '../rules/model.js';
 import type {
   Baseline,

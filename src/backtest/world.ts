@@ -34,6 +34,8 @@ export interface WorldOptions {
   readonly onBlockEvent: (event: BlockEvent) => void;
   /** Called for each verdict, before it is acted upon. */
   readonly onVerdict?: (verdict: Verdict) => void;
+  /** Called for each event, once it is folded. */
+  readonly onFolded?: (event: RecordedEvent) => void;
 }
 
 /** The version of the rules under test: every verdict names it. */
@@ -73,7 +75,7 @@ export class BacktestWorld {
   #settling = false;
   #acting = true;
 
-  constructor({ rules, start, scheduledJobs: jobs = [], onBlockEvent, onVerdict }: WorldOptions) {
+  constructor({ rules, start, scheduledJobs: jobs = [], onBlockEvent, onVerdict, onFolded }: WorldOptions) {
     this.#clock = new VirtualClock(start);
     this.#onBlockEvent = onBlockEvent;
     this.#onVerdict = onVerdict;
@@ -85,6 +87,7 @@ export class BacktestWorld {
         onVerdict: (verdict) => this.#plan(verdict),
         onBlockEvent: (event) => this.#blockChanged(event),
         onRulesChanged: () => undefined,
+        ...(onFolded === undefined ? {} : { onFolded }),
         onSkipped: (_event, reason) => {
           this.skipped++;
           this.skippedFor ??= reason;

@@ -7,7 +7,7 @@ import { ConfigError } from '../config.js';
 import { geoDataOf } from '../config/geo-data.js';
 import { StopgapError } from '../kernel/errors.js';
 import { DEFAULT_RULES } from '../rules/defaults.js';
-import { forgeable, withoutGeoData } from '../rules/warnings.js';
+import { forgeable, withoutGeoData } from '../rules/explain.js';
 import type { RuleSet } from '../rules/model.js';
 import type { ConfigOption } from './config-option.js';
 import { configForFiles, withConfig } from './config-option.js';

@@ -1,4 +1,4 @@
-import type { GeoData } from '../rules/warnings.js';
+import type { GeoData } from '../rules/explain.js';
 import type { Config } from './types.js';
 
 /** What is known of where clients are. Only who takes mail looks there: what other processes know, this one cannot tell. */

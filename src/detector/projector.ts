@@ -5,7 +5,7 @@ import type { RecordedEvent } from '../kernel/events.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { isOverrideEvent, OVERRIDE_CATEGORY } from '../overrides/events.js';
 import { RULES_CATEGORY } from '../rules/model.js';
-import { isShadowEvent } from '../rules/shadow.js';
+import { isShadowEvent } from '../rules/decide.js';
 import { PROFILE_CATEGORY } from '../sending/day-summary.js';
 import { AUTH_CATEGORY, SEND_CATEGORY } from '../sending/events.js';
 import type { EventStore, Subscription } from '../store/port.js';

@@ -1,8 +1,8 @@
 import type { Logger } from 'pino';
 import type { BlockFact, Until } from '../blocks/events.js';
 import { formatInstant } from '../kernel/time.js';
-import type { GeoData } from '../rules/warnings.js';
-import { withoutGeoData } from '../rules/warnings.js';
+import type { GeoData } from '../rules/explain.js';
+import { withoutGeoData } from '../rules/explain.js';
 import type { VersionedRules } from '../rules/model.js';
 import type { Verdict } from '../rules/respond.js';
 import type { Subject } from '../sending/subjects.js';

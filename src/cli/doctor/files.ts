@@ -11,7 +11,7 @@ import { OLD } from '../../geoip/geoip.js';
 import { messageOf, StopgapError } from '../../kernel/errors.js';
 import { DAY, formatInstant } from '../../kernel/time.js';
 import { parseRedis } from '../../redis/address.js';
-import { forgeable, withoutGeoData } from '../../rules/warnings.js';
+import { forgeable, withoutGeoData } from '../../rules/explain.js';
 import { parseRules } from '../../rules/parse.js';
 import type { Findings } from './findings.js';
 import type { World } from './world.js';
