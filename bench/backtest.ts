@@ -7,7 +7,7 @@ import { pipeline } from 'node:stream/promises';
 import { fileURLToPath } from 'node:url';
 import { RecordedHistory } from '../src/backtest/history.js';
 import { runBacktest } from '../src/backtest/run.js';
-import type { Source } from '../src/backtest/source.js';
+import type { Source } from '../src/backtest/world.js';
 import { TraceThread } from '../src/backtest/trace/thread.js';
 import { envelope } from '../src/runtime/ids.js';
 import type { LogFile } from '../src/import/postfix-log/index.js';

@@ -11,7 +11,7 @@ import type { BlockEvent } from '../src/blocks/events.js';
 import { blockStream } from '../src/blocks/events.js';
 import type { NewEvent } from '../src/kernel/events.js';
 import { DAY, HOUR, SECOND } from '../src/kernel/time.js';
-import { DECISIONS_ONLY } from '../src/detector/event-registry.js';
+import { DECISIONS_ONLY } from '../src/detector/projector.js';
 import { ReadModels } from '../src/detector/read-models.js';
 import { openSqliteStore } from '../src/store/sqlite/index.js';
 import { inOwnProcess, memory } from './child.js';

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
+import type { Score } from '../src/backtest/labels.js';
 import { Labels } from '../src/backtest/labels.js';
 import { runBacktest } from '../src/backtest/run.js';
-import type { Score } from '../src/backtest/score.js';
 import { Trace } from '../src/backtest/trace/trace.js';
 import { openLogFile } from '../src/import/postfix-log/index.js';
 import { DAY, HOUR, MINUTE } from '../src/kernel/time.js';

@@ -7,7 +7,7 @@ import { pino } from 'pino';
 import { v7 } from 'uuid';
 import type { NewEvent } from '../src/kernel/events.js';
 import { DAY } from '../src/kernel/time.js';
-import { FOLDED_CATEGORIES } from '../src/detector/event-registry.js';
+import { FOLDED_CATEGORIES } from '../src/detector/projector.js';
 import { ReadModels } from '../src/detector/read-models.js';
 import { DEFAULT_RULES } from '../src/rules/defaults.js';
 import { RULES_STREAM } from '../src/rules/model.js';

@@ -1,6 +1,6 @@
 import { fileURLToPath } from 'node:url';
 import { ActiveBlocks } from '../projections/blocks/active-blocks.js';
-import { matches } from '../src/sending/wildcard.js';
+import { matches } from '../src/sending/identity.js';
 import type { BlockEvent } from '../src/blocks/events.js';
 import { DIRECTIONS, directionsMeet, parseSubject, senderIdentity } from '../src/sending/subjects.js';
 import type { SenderIdentity, Subject, SubjectType } from '../src/sending/subjects.js';

@@ -5,12 +5,11 @@ import { setTimeout } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Config } from './config/schema.js';
 import type { ReadModels } from './detector/read-models.js';
-import { timedTasks } from './detector/timed-work.js';
+import { timedTasks } from './detector/scheduled-jobs.js';
 import type { BullWork } from './expiry/bullmq/work.js';
 import { openBullWork } from './expiry/bullmq/work.js';
 import { Timers } from './expiry/timers.js';
 import { isDiskFull, messageOf } from './kernel/errors.js';
-import type { NewEvent } from './kernel/events.js';
 import type { AlarmClock } from './kernel/time.js';
 import { SECOND, formatInstant } from './kernel/time.js';
 import type { Metrics } from './metrics/metrics.js';
@@ -45,12 +44,9 @@ export async function openStore({
   log,
   metrics,
   isNew = false,
-  onTaken,
 }: Adapted & {
   /** A store in a file may be empty although snapshots show that there was one. */
   readonly isNew?: boolean | undefined;
-  /** Told what the outbox keeps while the server is away. */
-  readonly onTaken: (stream: string, events: readonly NewEvent[]) => void;
 }): Promise<{ store: EventStore; outbox: OutboxedStore | undefined }> {
   const openFile = (file: string): Promise<SqliteEventStore> =>
     whenThereIsRoom(() => openSqliteStore({ file, clock }), log);
@@ -80,7 +76,7 @@ export async function openStore({
   const { file, maxEvents, whenFull } = config.outbox;
   const local = await openFile(file);
   const onLost = (events: number): void => metrics.store.outboxLost.inc(events);
-  const waiting = { maxEvents, whenFull, onLost, onTaken };
+  const waiting = { maxEvents, whenFull, onLost };
   const outbox = await OutboxedStore.open({ remote, local, clock, log, ...waiting });
   return { store: outbox, outbox };
 }

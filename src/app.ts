@@ -169,7 +169,6 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   const { store: opened, outbox } = await openStore({
     ...{ config, clock, metrics, log: levels.of('store') },
     isNew: options.newStore,
-    onTaken: (stream, events) => follower.containment?.saw(stream, events),
   });
   const store = instrumented(opened, options, metrics, tracing);
   closers.push(() => store.close());
@@ -180,6 +179,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
 
   // Whatever the configuration names is looked at before the store is waited for.
   const turnTo = (api: Api): void => void http.turnTo(api).catch(onFatal);
+  let createReady = (): Api => createStarting(operations);
   const follower = await LogFollower.open({
     ...{ loaded, clock, logs: levels, metrics, tracing, store, outbox, onFatal },
     onReplaced: () => turnTo(createStarting(operations)),
@@ -207,7 +207,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
 
   const { store: where, retention } = config;
   const location = { store: where, retention: { sends: retention.sends } };
-  const createReady = (): Api => {
+  createReady = (): Api => {
     const shared = {
       ...{ ...operations, outbox },
       tokens: authenticator,

@@ -1,5 +1,5 @@
-import type { Score } from '../../src/backtest/score.js';
-import { Scorer } from '../../src/backtest/score.js';
+import type { Score } from '../../src/backtest/labels.js';
+import { Scorer } from '../../src/backtest/labels.js';
 import { Senders } from '../../src/backtest/senders.js';
 import type { Instant, Milliseconds } from '../../src/kernel/time.js';
 import { HOUR } from '../../src/kernel/time.js';

@@ -1,5 +1,4 @@
-import type { Batch, Source } from '../../src/backtest/source.js';
-import type { ActivityEvent } from '../../src/backtest/world.js';
+import type { ActivityEvent, Batch, Source } from '../../src/backtest/world.js';
 import { Labels } from '../../src/backtest/labels.js';
 import { formatInstant } from '../../src/kernel/time.js';
 import type { MessageAccepted } from '../../src/sending/events.js';

@@ -1,9 +1,14 @@
 import type { Day, SenderDaySummarised } from '../../src/sending/day-summary.js';
 import { holdsAtLeast } from '../../src/sending/day-summary.js';
-import { REMEMBERED_DAYS, aged, withKnown } from './known-days.js';
+import type { KnownPlace, PlaceKind, Profile } from './profile.js';
 import {
+  aged,
+  asOf,
+  baselineOf,
+  baselineOfLargest,
   BOUNCES,
   DAYS,
+  firstSeen,
   FIXED,
   HOURS,
   LARGEST,
@@ -11,16 +16,13 @@ import {
   PLACE_KINDS,
   RECIPIENTS,
   REFUSED,
+  REMEMBERED_DAYS,
   RING_WORDS,
   SENT,
-  WEEKS,
-  asOf,
-  firstSeen,
-  baselineOfLargest,
-  baselineOf,
   weekOf,
+  WEEKS,
+  withKnown,
 } from './profile.js';
-import type { KnownPlace, PlaceKind, Profile } from './profile.js';
 
 /** Networks and EHLO names that a profile remembers; those not used for longest make room. */
 const PLACES = 48;
@@ -68,7 +70,7 @@ type Dates = Pick<Profile, 'firstDay' | 'lastDay' | 'active' | 'placed'>;
 function dated(profile: Dates, day: Day, sent: boolean): Dates {
   const lastDay = Math.max(profile.lastDay, day);
   const active = profile.active.slice();
-  // What stood in the place of the days in between is so old that it is forgotten.
+  // What the cells of the days in between held is so old that it is forgotten.
   for (let each = profile.lastDay + 1; profile.lastDay >= 0 && each <= lastDay; each++) {
     active[wordOf(each)]! &= ~(1 << (each & 31));
   }
@@ -99,7 +101,8 @@ function clipped(profile: Profile, summary: SenderDaySummarised, keys: PeakKeys)
       [name, Math.min(peak, baselineOf(profile, indexIn(keys, name), day, -Infinity).record)] as const,
   );
   return {
-    ...{ subject: summary.subject, contained: summary.contained },
+    subject: summary.subject,
+    contained: summary.contained,
     ...nothingOn(day),
     peaks: Object.fromEntries(peaks),
     largest: Math.min(summary.largest, baselineOfLargest(profile, day).record),
@@ -139,8 +142,16 @@ type Lesson = Omit<SenderDaySummarised, 'subject' | 'contained'>;
 
 function nothingOn(day: Day): Lesson {
   return {
-    ...{ day, messages: 0, recipients: 0, refusedRecipients: 0, bounces: 0, largest: 0, hours: 0 },
-    ...{ peaks: {}, networks: [], ehlos: [] },
+    day,
+    messages: 0,
+    recipients: 0,
+    refusedRecipients: 0,
+    bounces: 0,
+    largest: 0,
+    hours: 0,
+    peaks: {},
+    networks: [],
+    ehlos: [],
   };
 }
 
@@ -184,7 +195,11 @@ function learnt(
     }
   }
   return {
-    ...{ firstDay, lastDay, active, weeks, cells },
+    firstDay,
+    lastDay,
+    active,
+    weeks,
+    cells,
     networks: withPlaces(profile.networks, summary.networks, day),
     ehlos: withPlaces(profile.ehlos, summary.ehlos, day),
     countries: withPlaces(profile.countries, summary.countries ?? NOWHERE, day),
@@ -216,8 +231,8 @@ function withPlaces(known: readonly KnownPlace[], names: readonly string[], day:
   if (names.length === 0) return known;
   const others = known.filter((place) => place.day > day || !names.includes(place.name));
   const fresh = names.filter((name) => !others.some((place) => place.name === name));
-  const behind = others.findIndex((place) => place.day > day);
-  const at = behind < 0 ? others.length : behind;
+  const after = others.findIndex((place) => place.day > day);
+  const at = after < 0 ? others.length : after;
   const all = [...others.slice(0, at), ...fresh.map((name) => ({ name, day })), ...others.slice(at)];
   const oldest = all.at(-1)!.day - REMEMBERED_DAYS;
   return all.filter((place) => place.day >= oldest).slice(-PLACES);

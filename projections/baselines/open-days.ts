@@ -4,14 +4,14 @@ import type { Day } from '../../src/sending/day-summary.js';
 import { PEAKS_KEPT, PLACES_A_DAY } from '../../src/sending/day-summary.js';
 import type { SenderFields } from '../../src/sending/events.js';
 import { clientNetwork, normalizeEhlo } from '../../src/sending/identity.js';
+import { hashOf } from '../blocks/filtered-map.js';
 import type { Amounts } from '../volume/counted-windows.js';
 import { HELD } from '../volume/counted-windows.js';
-import { hashOf } from '../blocks/filtered-map.js';
-import { KeyedRows } from '../volume/keyed-rows.js';
-import type { KeyedRowsState } from '../volume/keyed-rows.js';
-import { PAGE_BITS, PAGE_ROWS, Page } from '../volume/window-page.js';
-import { ClosedDays, withBlock, withoutBlock } from './closed-days.js';
-import type { ClosedDay, ClosedDaysState } from './closed-days.js';
+import type { KeyedRowsState } from '../volume/window-table.js';
+import { Page, PAGE_BITS, PAGE_ROWS } from '../volume/window-cells.js';
+import { KeyedRows } from '../volume/window-table.js';
+import type { ClosedDay, ClosedDaysState } from './profile.js';
+import { ClosedDays, withBlock, withoutBlock } from './profile.js';
 
 /* A row, in cells of 32 bits: whole numbers first, then the peaks as floats. */
 const DAY_CELL = 0;
@@ -88,7 +88,7 @@ export class OpenDays {
   }
 
   /**
-   * The row of a sender in which this day stands; -1 where a later one does already, or it has been summarised: what comes
+   * The row of a sender that holds this day; -1 where it holds a later one already, or it has been summarised: what comes
    * so late is no part of any summary.
    *
    * @param guess the row that the sender may have
@@ -96,9 +96,9 @@ export class OpenDays {
   row(value: string, day: Day, guess: number): number {
     const row = this.#rows.holds(guess, value) ? guess : this.#find(value, day);
     if (row < 0) return row;
-    const stands = this.#pages[row >> PAGE_BITS]!.u32[cellOf(row) + DAY_CELL]!;
-    if (stands === day) return row;
-    if (stands > day) return -1;
+    const held = this.#pages[row >> PAGE_BITS]!.u32[cellOf(row) + DAY_CELL]!;
+    if (held === day) return row;
+    if (held > day) return -1;
     this.#closed.add(value, this.#read(row));
     this.#clear(row);
     this.#writable(row).u32[cellOf(row) + DAY_CELL] = day;
@@ -119,14 +119,14 @@ export class OpenDays {
     if (recipients > 0) u32[first + HOURS]! |= 1 << Math.floor((at % DAY) / HOUR);
   }
 
-  /** Notes what a window stands at. */
+  /** Notes what a window holds. */
   peak(row: number, key: number, sum: number): void {
     const { f32 } = this.#writable(row);
     const cell = cellOf(row) + PEAKS + key;
     if (sum > f32[cell]!) f32[cell] = sum;
   }
 
-  /** The highest that a window stood at on the day. */
+  /** The most that a window held on the day. */
   peakAt(row: number, key: number): number {
     return this.#pages[row >> PAGE_BITS]!.f32[cellOf(row) + PEAKS + key]!;
   }
@@ -174,7 +174,7 @@ export class OpenDays {
     this.#clear(row);
   }
 
-  /** What stands for another window from now on. */
+  /** What belongs to another window from now on. */
   emptyPeak(key: number): void {
     for (const [, row] of this.#rows.entries()) this.#writable(row).f32[cellOf(row) + PEAKS + key] = 0;
   }
@@ -249,7 +249,9 @@ export class OpenDays {
       refusedRecipients: u32[first + REFUSED]!,
       bounces: u32[first + BOUNCES]!,
       largest: u32[first + LARGEST]!,
-      ...{ peaks, networks, ehlos },
+      peaks,
+      networks,
+      ehlos,
       ...(countries.length === 0 ? {} : { countries }),
       ...(asns.length === 0 ? {} : { asns }),
       hours: u32[first + HOURS]!,
@@ -274,4 +276,101 @@ function withName<Name extends string | number>(
 ): readonly Name[] {
   if (name === undefined || names.length >= PLACES_A_DAY || names.includes(name)) return names;
   return [...names, name];
+}
+
+/** So long may a window have been in no rule, and what is known of it is still a habit: people who edit rules make mistakes. */
+const MISSED_DAYS = 7;
+
+/** A window whose peaks are kept. */
+export interface KeptPeak {
+  readonly name: string;
+  /** The first day of which any are known. */
+  readonly since: Day;
+  /** The last day, where no rule looks at the window any more; null where one does. */
+  readonly until: Day | null;
+}
+
+/** Which windows have their peaks kept, and since when: each has a number, which is its place in profiles and days. */
+export class KeptPeaks {
+  /** By number. */
+  readonly names: string[] = [];
+  readonly #kept: KeptPeak[] = [];
+  readonly #numbers = new Map<string, number>();
+
+  /** The number of a window; one beyond all where it is not kept. */
+  numberOf(name: string): number {
+    return this.#numbers.get(name) ?? this.#kept.length;
+  }
+
+  /** The first day of which anything is known of a window. */
+  since(number: number): Day {
+    return this.#kept[number]?.since ?? Infinity;
+  }
+
+  /**
+   * The windows that rules look at from now on. Where there is no room, those make it that have been in no rule for longest;
+   * where there is none even so, the last of them are not kept.
+   *
+   * @returns the numbers that stand for another window now
+   */
+  watch(names: readonly string[], today: Day): readonly number[] {
+    const wanted = new Set(names);
+    this.#kept.forEach((each, number) => {
+      if (each.until === null && !wanted.has(each.name)) this.#kept[number] = { ...each, until: today };
+    });
+    const taken: number[] = [];
+    for (const name of wanted) {
+      const known = this.#kept[this.numberOf(name)];
+      const goesOn = known !== undefined && (known.until === null || today - known.until <= MISSED_DAYS);
+      const number = known === undefined ? this.#room() : this.numberOf(name);
+      if (number === undefined) continue;
+      if (known === undefined && number < this.#kept.length) taken.push(number);
+      this.#set(number, { name, since: goesOn ? known.since : today, until: null });
+    }
+    return taken;
+  }
+
+  /** A day's summary tells of these: history may, that was counted elsewhere. */
+  seen(names: readonly string[], day: Day): void {
+    for (const name of names) {
+      const number = this.numberOf(name);
+      const known = this.#kept[number];
+      if (known === undefined) {
+        if (number < PEAKS_KEPT) this.#set(number, { name, since: day, until: day });
+      } else if (day < known.since || (known.until !== null && day > known.until)) {
+        const until = known.until === null ? null : Math.max(known.until, day);
+        this.#kept[number] = { name, since: Math.min(known.since, day), until };
+      }
+    }
+  }
+
+  /** The opposite of {@link restore}. */
+  dump(): readonly KeptPeak[] {
+    return this.#kept.slice();
+  }
+
+  /** Takes over what {@link dump} gave, instead of all that it held. */
+  restore(kept: readonly KeptPeak[]): void {
+    this.#kept.length = this.names.length = 0;
+    this.#numbers.clear();
+    kept.forEach((each, number) => this.#set(number, each));
+  }
+
+  #set(number: number, peak: KeptPeak): void {
+    const before = this.#kept[number];
+    if (before !== undefined) this.#numbers.delete(before.name);
+    this.#kept[number] = peak;
+    this.names[number] = peak.name;
+    this.#numbers.set(peak.name, number);
+  }
+
+  #room(): number | undefined {
+    if (this.#kept.length < PEAKS_KEPT) return this.#kept.length;
+    let oldest: number | undefined;
+    this.#kept.forEach(({ until }, number) => {
+      if (until === null) return;
+      if (oldest === undefined || until < this.#kept[oldest]!.until!) oldest = number;
+    });
+    return oldest;
+  }
 }

@@ -1,9 +1,15 @@
+import { DAY } from '../../src/kernel/time.js';
+import type { Learning } from '../../src/rules/model.js';
 import type { Day, SenderDaySummarised } from '../../src/sending/day-summary.js';
-import { REMEMBERED_DAYS } from './known-days.js';
-import type { KnownDays } from './known-days.js';
 
 /** Weeks that a profile looks back on: two runs of what comes monthly, and a vacation between. */
 export const WEEKS = 8;
+
+/**
+ * What is older is no habit any more. Shorter than summaries are kept, so that a profile is the same whether it was
+ * folded as time went by or is rebuilt from what is left.
+ */
+export const REMEMBERED_DAYS = 390;
 
 /** Words of 32 days, round and round: as many days as are remembered, and today. */
 export const RING_WORDS = Math.ceil((REMEMBERED_DAYS + 1) / 32);
@@ -34,7 +40,7 @@ export interface KnownPlace {
 
 /**
  * What a sender usually does, folded from the summaries of its days. Never changed: folding gives a new one, so that
- * whoever holds an old one can go on reading it.
+ * who holds an old one can go on reading it.
  */
 export interface Profile {
   /** The first day on which it sent, of those that were remembered on the last; -1 where it sent on none. */
@@ -82,7 +88,7 @@ export interface Baseline {
 
 export const weekOf = (day: Day): number => Math.floor(day / 7);
 
-/** The profile as it is on a day: whoever was silent for too long is a stranger again. */
+/** The profile as it is on a day: a sender that was silent for too long is a stranger again. */
 export function asOf(profile: Profile, day: Day): Profile {
   return profile.lastDay >= 0 && profile.lastDay < day - REMEMBERED_DAYS ? NO_PROFILE : profile;
 }
@@ -198,4 +204,122 @@ export function totalsOf(
     refusedRecipients: sums[REFUSED]!,
     bounces: sums[BOUNCES]!,
   };
+}
+
+/** Days of which something is known, a bit each: the lowest is the newest day of the profile, the next the day before. */
+type KnownDays = bigint;
+
+const REMEMBERED = (1n << BigInt(REMEMBERED_DAYS + 1)) - 1n;
+const WORD = 32;
+
+/** The same days once the profile's newest day is so many days later. */
+export function aged(known: KnownDays, days: number): KnownDays {
+  return known === 0n ? known : (known << BigInt(days)) & REMEMBERED;
+}
+
+/** And one more, so many days before the newest; without it where that is too long ago to be remembered. */
+export function withKnown(known: KnownDays, ago: number): KnownDays {
+  return (known | (1n << BigInt(ago))) & REMEMBERED;
+}
+
+/**
+ * Whether enough is known to be a habit: as much as makes a sender known, of so many days, the first of them so long ago.
+ *
+ * @param newest day of the profile
+ */
+export function isHabit(known: KnownDays, newest: Day, today: Day, { days, age }: Learning): boolean {
+  const oldest = today - REMEMBERED_DAYS;
+  let count = 0;
+  let day = newest;
+  for (let rest = known; rest !== 0n; rest >>= BigInt(WORD)) {
+    let word = Number(BigInt.asUintN(WORD, rest));
+    for (let each = day; word !== 0 && each >= oldest; each--, word >>>= 1) {
+      if ((word & 1) === 0) continue;
+      count++;
+      if (count >= days && (today - each) * DAY >= age) return true;
+    }
+    day -= WORD;
+  }
+  return false;
+}
+
+/** A day's summary but for whose it is. */
+export type ClosedDay = Omit<SenderDaySummarised, 'subject'>;
+
+export type ClosedDaysState = readonly (readonly [value: string, days: readonly ClosedDay[]])[];
+
+/** Days of one sender that may wait for their summary; were there more, the oldest would never be written. */
+const MOST_CLOSED = 40;
+
+/** The days that are over and wait for their summary, by sender, each sender's oldest first. */
+export class ClosedDays {
+  readonly #days = new Map<string, readonly ClosedDay[]>();
+
+  has(value: string): boolean {
+    return this.#days.has(value);
+  }
+
+  of(value: string): readonly ClosedDay[] {
+    return this.#days.get(value) ?? [];
+  }
+
+  add(value: string, day: ClosedDay): void {
+    this.#set(value, [...this.of(value), day].slice(-MOST_CLOSED));
+  }
+
+  /** A block came about: the days from `since` on are contained. */
+  contain(value: string, block: string, since: Day): void {
+    this.#set(
+      value,
+      this.of(value).map((each) =>
+        each.day < since ? each : { ...each, contained: withBlock(each.contained, block) },
+      ),
+    );
+  }
+
+  /** A block was taken back as a false positive. */
+  pardon(value: string, block: string): void {
+    this.#set(
+      value,
+      this.of(value).map((each) => ({ ...each, contained: withoutBlock(each.contained, block) })),
+    );
+  }
+
+  /** A day was summarised: history that is imported may fill days around one that waits still. */
+  summarised(value: string, day: Day): void {
+    this.#set(
+      value,
+      this.of(value).filter((each) => each.day !== day),
+    );
+  }
+
+  /** Days before this one. */
+  *before(day: Day): IterableIterator<readonly [value: string, closed: ClosedDay]> {
+    for (const [value, closed] of this.#days) {
+      for (const each of closed) if (each.day < day) yield [value, each];
+    }
+  }
+
+  /** The opposite of {@link restore}. */
+  dump(): ClosedDaysState {
+    return [...this.#days];
+  }
+
+  /** Takes over what {@link dump} gave. Must come before anything is added. */
+  restore(state: ClosedDaysState): void {
+    for (const [value, days] of state) this.#days.set(value, days);
+  }
+
+  #set(value: string, days: readonly ClosedDay[]): void {
+    if (days.length > 0) this.#days.set(value, days);
+    else this.#days.delete(value);
+  }
+}
+
+export function withBlock(blocks: readonly string[], block: string): readonly string[] {
+  return blocks.includes(block) ? blocks : [...blocks, block];
+}
+
+export function withoutBlock(blocks: readonly string[], block: string): readonly string[] {
+  return blocks.filter((other) => other !== block);
 }

@@ -71,7 +71,7 @@ export class ActiveBlocks {
     return this.#index.get(subject);
   }
 
-  /** The block with this id, while it stands. */
+  /** The block with this id, while it is in force. */
   byId(id: string): ActiveBlock | undefined {
     return this.#byId.get(id);
   }

@@ -1,13 +1,13 @@
-import type { BlockEvent } from '../../src/blocks/events.js';
+import type { BlockEvent, Evidence } from '../../src/blocks/events.js';
 import { GRACE } from '../../src/blocks/state.js';
+import type { Instant } from '../../src/kernel/time.js';
+import type { Action } from '../../src/rules/model.js';
 import type { Subject } from '../../src/sending/subjects.js';
 import { subjectKey } from '../../src/sending/subjects.js';
 import type { BlockEntry, Followed } from './block-entry.js';
 import { evolveEntry, isEnded, noted } from './block-entry.js';
 import type { BlockRowsState } from './block-rows.js';
 import { BlockRows } from './block-rows.js';
-import type { Observation } from './observed.js';
-import { Observed } from './observed.js';
 
 export interface LedgerState {
   readonly rows: BlockRowsState;
@@ -156,5 +156,45 @@ export class BlockLedger {
     const { subject } = data as { readonly subject: Subject };
     const followed = this.#letGo.get(subjectKey(subject));
     return followed === undefined || followed.at > at || followed.at + GRACE < at ? undefined : followed;
+  }
+}
+
+/** A rule tripped that did nothing: it only observes, or all rules do. */
+export interface Observation {
+  readonly position: number;
+  readonly at: Instant;
+  readonly subject: Subject;
+  /** What the rule asks for: `observe`, or what `mode: observe` kept it from. */
+  readonly action: Action;
+  readonly evidence: Evidence;
+}
+
+/** So many are kept, the newest: the store has all. */
+export const OBSERVATIONS_KEPT = 1000;
+
+/** What rules have only observed. */
+class Observed {
+  /** Oldest first. */
+  readonly #kept: Observation[] = [];
+
+  apply({ at, position, ...event }: BlockEvent): void {
+    if (event.type !== 'RuleObserved') return;
+    this.#kept.push({ position, at, ...event.data });
+    if (this.#kept.length > OBSERVATIONS_KEPT) this.#kept.shift();
+  }
+
+  /** Newest first. */
+  newest(): readonly Observation[] {
+    return this.#kept.toReversed();
+  }
+
+  /** The opposite of {@link restore}. */
+  dump(): readonly Observation[] {
+    return this.#kept.slice();
+  }
+
+  /** Takes over what {@link dump} gave. Must come before anything is applied. */
+  restore(kept: readonly Observation[]): void {
+    this.#kept.push(...kept);
   }
 }

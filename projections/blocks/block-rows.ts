@@ -4,6 +4,7 @@ import type { Direction, SenderIdentity, Subject, SubjectType } from '../../src/
 import { DIRECTIONS, SUBJECT_TYPES, directionsMeet } from '../../src/sending/subjects.js';
 import type { BlockEntry, Followed } from './block-entry.js';
 import { SubjectIndex } from './subject-index.js';
+import { Words } from './words.js';
 
 /** What is known of a block for ever: enough to find it, and to find its events in the store. */
 export interface BlockRow {
@@ -248,7 +249,7 @@ export class BlockRows {
    * Looks for blocks in the order in which they began. Each step looks through a thousand rows at most and gives those that
    * match, often none: so the caller can let others have their turn between two.
    *
-   * @param beyond position of the first event of the block to start behind; undefined: from the end
+   * @param beyond position of the first event of the block to start after; undefined: from the end
    */
   *search(
     filter: BlockFilter,
@@ -414,62 +415,4 @@ function maskOf<Word>(words: readonly Word[], wanted: ReadonlySet<Word> | undefi
 function mayHave(segment: Segment, text: string): boolean {
   segment.text ??= segment.values.join('\n');
   return segment.text.includes(text);
-}
-
-/** So many words are looked at in well under a millisecond. */
-const FEW = 4096;
-
-/** Texts that come again and again, each once, by number. */
-class Words {
-  readonly #words: string[] = [];
-  /** Those that are not as they stand: composing takes the square of a run of combining marks, so it is done once. */
-  readonly #composed = new Map<number, string>();
-  readonly #numbers = new Map<string, number>();
-
-  get size(): number {
-    return this.#words.length;
-  }
-
-  dump(): readonly string[] {
-    return this.#words.slice();
-  }
-
-  word(number: number): string | undefined {
-    return this.#words[number];
-  }
-
-  find(word: string): number | undefined {
-    return this.#numbers.get(word);
-  }
-
-  numberOf(word: string): number {
-    let number = this.#numbers.get(word);
-    if (number === undefined) {
-      number = this.#words.push(word) - 1;
-      this.#numbers.set(word, number);
-      const composed = word.normalize('NFC');
-      if (composed !== word) this.#composed.set(number, composed);
-    }
-    return number;
-  }
-
-  /** Says by number whether a word contains a text, in any case. Each word is looked at once, when it is asked for. */
-  containing(text: string): (number: number) => boolean {
-    const known = new Int8Array(this.#words.length);
-    return (number) => {
-      if (number >= known.length) return this.#contains(number, text);
-      if (known[number] === 0) known[number] = this.#contains(number, text) ? 1 : -1;
-      return known[number] === 1;
-    };
-  }
-
-  /** True where no word contains a text, and there are not too many to look at. */
-  haveNot(text: string): boolean {
-    if (this.#words.length > FEW) return false;
-    return !this.#words.some((_, number) => this.#contains(number, text));
-  }
-
-  #contains(number: number, text: string): boolean {
-    return (this.#composed.get(number) ?? this.#words[number]!).toLowerCase().includes(text);
-  }
 }

@@ -1,6 +1,6 @@
 import type { BlockEvent } from '../../src/blocks/events.js';
 import type { Standing } from '../../src/blocks/state.js';
-import { NOTHING_YET, effectsOf, fold } from '../../src/blocks/state.js';
+import { effectsOf, fold, NOTHING_YET } from '../../src/blocks/state.js';
 import { subjectKey } from '../../src/sending/subjects.js';
 
 /** The block or proposal that a subject has now. */
@@ -66,4 +66,130 @@ export class EffectiveBlocks {
       this.#subjects.set(id, key);
     }
   }
+}
+
+/** Plain data, in pieces of a quarter of a megabyte. */
+export interface SeenIdsState {
+  readonly young: readonly Float64Array[];
+  readonly old: readonly Float64Array[];
+}
+
+/**
+ * Tells an event that was delivered before, under the same id, from a new one: a store may give an append that was
+ * retried a second position. Remembers the newest ids only, which is where a retry can be, and of each id no more than 53
+ * bits: of ten thousand million new events about one is taken for an event that was delivered before.
+ */
+export class SeenIds {
+  #young = new Numbers();
+  #old = new Numbers();
+  readonly #half: number;
+
+  /**
+   * @param kept at least half so many ids are remembered, at most all of them, in 16 to 32 bytes each; 0 where none comes
+   *   twice
+   */
+  constructor(kept = 1_000_000) {
+    this.#half = Math.ceil(kept / 2);
+  }
+
+  /** Whether this id comes for the first time; it is remembered from here on. */
+  isNew(id: string): boolean {
+    if (this.#half === 0) return true;
+    const number = numberOf(id);
+    if (this.#old.has(number)) return false;
+    if (this.#young.size >= this.#half) {
+      if (this.#young.has(number)) return false;
+      this.#old = this.#young;
+      this.#young = new Numbers();
+    }
+    return this.#young.add(number);
+  }
+
+  /** The opposite of {@link restore}. */
+  dump(): SeenIdsState {
+    return { young: this.#young.dump(), old: this.#old.dump() };
+  }
+
+  /** Takes over what {@link dump} gave, instead of all that it held. */
+  restore({ young, old }: SeenIdsState): void {
+    this.#young = Numbers.of(young);
+    this.#old = Numbers.of(old);
+  }
+
+  /** How many ids are remembered. */
+  get size(): number {
+    return this.#young.size + this.#old.size;
+  }
+}
+
+/** Numbers in a piece of a dump. */
+const PIECE = 32_768;
+
+/** A set of numbers that are not 0: a table, searched from the place that a number's last bits name. */
+class Numbers {
+  #slots = new Float64Array(16);
+  size = 0;
+
+  static of(pieces: readonly Float64Array[]): Numbers {
+    const numbers = new Numbers();
+    const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
+    if (length === 0) return numbers;
+    // Place by place: the same ids in another order would be another state.
+    numbers.#slots = new Float64Array(length);
+    let from = 0;
+    for (const piece of pieces) {
+      numbers.#slots.set(piece, from);
+      from += piece.length;
+    }
+    for (const number of numbers.#slots) if (number !== 0) numbers.size++;
+    return numbers;
+  }
+
+  has(number: number): boolean {
+    return this.#slots[this.#placeOf(number)] === number;
+  }
+
+  /** @returns whether it was not in it */
+  add(number: number): boolean {
+    const place = this.#placeOf(number);
+    if (this.#slots[place] === number) return false;
+    this.#slots[place] = number;
+    if (2 * ++this.size > this.#slots.length) this.#grow();
+    return true;
+  }
+
+  dump(): readonly Float64Array[] {
+    const pieces: Float64Array[] = [];
+    for (let from = 0; from < this.#slots.length; from += PIECE)
+      pieces.push(this.#slots.slice(from, from + PIECE));
+    return pieces;
+  }
+
+  /** Where it is, or would be put. */
+  #placeOf(number: number): number {
+    const last = this.#slots.length - 1;
+    let place = number & last;
+    while (this.#slots[place] !== 0 && this.#slots[place] !== number) place = (place + 1) & last;
+    return place;
+  }
+
+  #grow(): void {
+    const before = this.#slots;
+    this.#slots = new Float64Array(2 * before.length);
+    for (const number of before) if (number !== 0) this.#slots[this.#placeOf(number)] = number;
+  }
+}
+
+/** 53 bits that follow from a text, and not 0: two multiplicative hashes of 32 bits, mixed. */
+function numberOf(text: string): number {
+  let a = 0xdeadbeef;
+  let b = 0x41c6ce57;
+  for (let index = 0; index < text.length; index++) {
+    const code = text.charCodeAt(index);
+    a = Math.imul(a ^ code, 2654435761);
+    b = Math.imul(b ^ code, 1597334677);
+  }
+  a = Math.imul(a ^ (a >>> 16), 2246822507) ^ Math.imul(b ^ (b >>> 13), 3266489909);
+  b = Math.imul(b ^ (b >>> 16), 2246822507) ^ Math.imul(a ^ (a >>> 13), 3266489909);
+  return 2 ** 32 * (b & 0x1fffff) + (a >>> 0) + 1;
 }

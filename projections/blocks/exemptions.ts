@@ -2,7 +2,7 @@ import type { BlockEvent, Until } from '../../src/blocks/events.js';
 import { isOver } from '../../src/blocks/state.js';
 import type { Instant } from '../../src/kernel/time.js';
 import type { VersionedRules } from '../../src/rules/model.js';
-import { NEVER_BLOCK, neverBlock } from '../../src/rules/never-block.js';
+import { NEVER_BLOCK, neverBlock } from '../../src/rules/model.js';
 import { isWithin, widthFactor } from '../../src/sending/identity.js';
 import type { SenderIdentity, Subject } from '../../src/sending/subjects.js';
 import { subjectKey } from '../../src/sending/subjects.js';
@@ -105,7 +105,7 @@ export class Exemptions {
     return [...this.#byId.values()].filter((exemption) => !isOver(exemption.until, now));
   }
 
-  /** One whose subject stands in the rules again keeps what it has saved, whatever else of it was changed. */
+  /** One whose subject is in the rules again keeps what it has saved, whatever else of it was changed. */
   useRules(rules: VersionedRules): void {
     const before = new Map(this.#ruleIds.map((id) => [id, this.#byId.get(id)]));
     for (const id of this.#ruleIds) this.#byId.delete(id);

@@ -1,7 +1,7 @@
-import { matches } from '../../src/sending/wildcard.js';
+import { matches } from '../../src/sending/identity.js';
 import { FilteredMap, HASH_SEED, hashStep } from './filtered-map.js';
 
-/** One pattern that stands alone, as most do: a map of its own would weigh ten times as much. */
+/** One pattern that is alone, as most do: a map of its own would weigh ten times as much. */
 interface Single<Value> {
   readonly pattern: string;
   readonly value: Value;
@@ -10,7 +10,7 @@ type Group<Value> = Single<Value> | Map<string, Value>;
 
 /**
  * Finds which of many `*` patterns match a text without trying each: patterns are grouped by the literal text
- * before their first star, or, where there is none, by the literal text behind their last. A look-up walks the
+ * before their first star, or, where there is none, by the literal text after their last. A look-up walks the
  * text once from each end; only where a group may be is a map asked.
  */
 export class PatternIndex<Value> {

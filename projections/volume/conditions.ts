@@ -2,14 +2,12 @@ import type { Instant, Milliseconds } from '../../src/kernel/time.js';
 import { DAY, HOUR, MINUTE, formatDuration } from '../../src/kernel/time.js';
 import { LEARNING_SIGNAL, formatQuietHours } from '../../src/rules/explain.js';
 import { pointsOf } from '../../src/rules/model.js';
-import type { Conditions, DistinctCount, QuietHours, Score, Share } from '../../src/rules/model.js';
+import type { Conditions, DistinctCount, QuietHours, Rule, Score, Share } from '../../src/rules/model.js';
 import type { Day } from '../../src/sending/day-summary.js';
 import type { SenderFields } from '../../src/sending/events.js';
 import { clientNetwork, normalizeEhlo } from '../../src/sending/identity.js';
-import type { ClosedDay } from '../baselines/closed-days.js';
-import { REMEMBERED_DAYS } from '../baselines/known-days.js';
-import { firstSeen, hourOf, lastSeen } from '../baselines/profile.js';
-import type { PlaceKind, Profile } from '../baselines/profile.js';
+import type { ClosedDay, PlaceKind, Profile } from '../baselines/profile.js';
+import { firstSeen, hourOf, lastSeen, REMEMBERED_DAYS } from '../baselines/profile.js';
 
 /** What conditions are asked about: one sender at the moment of one send. */
 export interface ConditionContext {
@@ -32,6 +30,21 @@ export interface ConditionContext {
   share(of: Share['of']): { readonly failed: number; readonly tried: number };
 }
 
+/** How a condition looks before there is a message: it holds; or that depends on what is sent; or it cannot hold, and why. */
+type Chance =
+  | { readonly kind: 'holds' | 'open'; readonly what: string }
+  | { readonly kind: 'barred'; readonly what: string; readonly why: string };
+
+/** One condition: how it is judged, and how `check` reads it. */
+interface Condition<Wanted> {
+  /** What was noticed, in words, empty where there is nothing to say; undefined where the condition does not hold. */
+  met(this: void, wanted: Wanted, context: ConditionContext): string | undefined;
+  /** @param context one without a message: `sender` is not looked at */
+  read(this: void, wanted: Wanted, context: ConditionContext): Chance;
+}
+
+const YOUNG = `it is ${LEARNING_SIGNAL}`;
+
 /** What different ones are called. */
 export const DISTINCT_NAMES: Readonly<Record<DistinctCount, string>> = {
   networks: 'networks',
@@ -47,10 +60,10 @@ export function metConditions(
 ): readonly string[] | undefined {
   const signals: string[] = [];
   for (const key in conditions) {
-    // What else a signal has, its points, is nothing to be checked.
-    const check = CHECKS[key as keyof Conditions];
-    if (check === undefined) continue;
-    const text = check(conditions[key as keyof Conditions] as never, context);
+    // The points of a signal are no condition.
+    const condition = CONDITIONS[key as keyof Conditions];
+    if (condition === undefined) continue;
+    const text = condition.met(conditions[key as keyof Conditions] as never, context);
     if (text === undefined) return undefined;
     if (text !== '') signals.push(text);
   }
@@ -89,7 +102,68 @@ function unknownOf(conditions: Conditions, context: ConditionContext): readonly 
     .map(({ many }) => `too little is known of its ${many} yet`);
 }
 
-export type Novelty = 'newIp' | 'newEhlo' | 'newCountry' | 'newAsn';
+/** What a rule asks for beside its limit, as far as it can be told before there is a message. */
+export interface ConditionReading {
+  /** Why the rule cannot trip now, whatever is sent; absent where it can. */
+  readonly notNow?: string;
+  /** What must be so besides of the message, or of what is within the rule's window: in words. */
+  readonly besides: readonly string[];
+}
+
+/**
+ * How `check` reads what a rule asks for.
+ *
+ * @param context one without a message: `sender` is not looked at
+ */
+export function readConditions(
+  { when, score }: Pick<Rule, 'when' | 'score'>,
+  context: ConditionContext,
+): ConditionReading {
+  const chances = when === undefined ? [] : chancesOf(when, context);
+  const reasons = barsOf(chances).map(({ what, why }) => `asks for ${what}: ${why}`);
+  const besides = wordsOf(chances.filter(({ kind }) => kind === 'open'));
+  const scored = score === undefined ? {} : ofScore(score, context);
+  if (scored.notNow !== undefined) reasons.push(scored.notNow);
+  if (scored.besides !== undefined) besides.push(scored.besides);
+  return reasons.length > 0 ? { notNow: reasons.join('; '), besides: [] } : { besides };
+}
+
+function ofScore(
+  { threshold, signals }: Score,
+  context: ConditionContext,
+): { readonly notNow?: string; readonly besides?: string } {
+  const each = signals.map((signal) => ({ signal, chances: chancesOf(signal, context) }));
+  const possible = each.filter(({ chances }) => barsOf(chances).length === 0);
+  const points = pointsOf(possible.map(({ signal }) => signal));
+  const needed = `${threshold} ${threshold === 1 ? 'point' : 'points'}`;
+  if (points < threshold) {
+    const why = each.flatMap(({ chances }) => barsOf(chances)).map((bar) => `${bar.what} (${bar.why})`);
+    return { notNow: `asks for ${needed}, and ${points} can come together now: not ${why.join(', nor ')}` };
+  }
+  const sure = possible.filter(({ chances }) => chances.every(({ kind }) => kind === 'holds'));
+  if (pointsOf(sure.map(({ signal }) => signal)) >= threshold) return {};
+  const texts = possible.map(
+    ({ signal, chances }) => `${wordsOf(chances).join(' and ') || 'as always'} (${signal.points})`,
+  );
+  return { besides: `${needed} of ${texts.join(', ')}` };
+}
+
+function chancesOf(conditions: Conditions, context: ConditionContext): readonly Chance[] {
+  return (Object.keys(conditions) as (keyof Conditions)[]).flatMap((key) => {
+    const condition = CONDITIONS[key];
+    return condition === undefined ? [] : [condition.read(conditions[key] as never, context)];
+  });
+}
+
+function barsOf(chances: readonly Chance[]): readonly (Chance & { readonly kind: 'barred' })[] {
+  return chances.filter((chance) => chance.kind === 'barred');
+}
+
+function wordsOf(chances: readonly Chance[]): string[] {
+  return chances.map(({ what }) => what).filter((what) => what !== '');
+}
+
+type Novelty = 'newIp' | 'newEhlo' | 'newCountry' | 'newAsn';
 
 /** What can be new about where a message comes from. */
 interface NoveltyKind {
@@ -104,81 +178,170 @@ interface NoveltyKind {
 
 const itself = (name: string): string => name;
 
-export const NOVELTY: Readonly<Record<Novelty, NoveltyKind>> = {
+const NOVELTY: Readonly<Record<Novelty, NoveltyKind>> = {
   newIp: {
-    ...{ kind: 'networks', one: 'network', many: 'networks', near: neighbourhood },
+    kind: 'networks',
+    one: 'network',
+    many: 'networks',
+    near: neighbourhood,
     of: (sender) => (sender?.ip === undefined || sender.ip === '' ? '' : clientNetwork(sender.ip)),
   },
   newEhlo: {
-    ...{ kind: 'ehlos', one: 'EHLO name', many: 'EHLO names', near: itself },
+    kind: 'ehlos',
+    one: 'EHLO name',
+    many: 'EHLO names',
+    near: itself,
     of: (sender) => (sender?.ehlo === undefined || sender.ehlo === '' ? '' : normalizeEhlo(sender.ehlo)),
   },
   newCountry: {
-    ...{ kind: 'countries', one: 'country', many: 'countries', near: itself },
+    kind: 'countries',
+    one: 'country',
+    many: 'countries',
+    near: itself,
     of: (sender) => sender?.country ?? '',
   },
   newAsn: {
-    ...{ kind: 'asns', one: 'autonomous system', many: 'autonomous systems', near: itself },
+    kind: 'asns',
+    one: 'autonomous system',
+    many: 'autonomous systems',
+    near: itself,
     of: (sender) => sender?.asn?.toString() ?? '',
   },
 };
 
-type Checks = {
-  readonly [Key in keyof Conditions]-?: (
-    wanted: NonNullable<Conditions[Key]>,
-    context: ConditionContext,
-  ) => string | undefined;
+type ConditionTable = {
+  readonly [Key in keyof Conditions]-?: Condition<NonNullable<Conditions[Key]>>;
 };
 
-/** Each gives what it noticed in words, nothing to say, or undefined where it does not hold. */
-const CHECKS: Checks = {
-  newIp: (_, context) => isNew(context, NOVELTY.newIp),
-  newEhlo: (_, context) => isNew(context, NOVELTY.newEhlo),
-  newCountry: (_, context) => isNew(context, NOVELTY.newCountry),
-  newAsn: (_, context) => isNew(context, NOVELTY.newAsn),
-  firstSeenWithin: (span, context) => {
-    const ago = seenFor(context);
-    if (ago === undefined) return 'first seen today';
-    return ago <= span ? `first seen ${formatDuration(ago)} ago` : undefined;
+/** Every condition that there is: the one table for judging and for `check`. */
+const CONDITIONS: ConditionTable = {
+  newIp: novelty(NOVELTY.newIp),
+  newEhlo: novelty(NOVELTY.newEhlo),
+  newCountry: novelty(NOVELTY.newCountry),
+  newAsn: novelty(NOVELTY.newAsn),
+  firstSeenWithin: settled(
+    (span, context) => {
+      const ago = seenFor(context);
+      if (ago === undefined) return 'first seen today';
+      return ago <= span ? `first seen ${formatDuration(ago)} ago` : undefined;
+    },
+    (span, context) => [
+      `a sender first seen within ${formatDuration(span)}`,
+      `it was ${days(seenFor(context) ?? 0)} ago`,
+    ],
+  ),
+  dormantFor: settled(
+    (span, context) => {
+      const idle = silentFor(context);
+      return idle !== undefined && idle >= span
+        ? `silent for ${formatDuration(idle)} before today`
+        : undefined;
+    },
+    (span, context) => {
+      const idle = silentFor(context);
+      const why =
+        idle === undefined ? 'it has not sent on any day before' : `it was silent for ${days(idle)}`;
+      return [`${formatDuration(span)} of silence before today`, why];
+    },
+  ),
+  learning: settled(
+    (wanted, { learnt }) => {
+      if (wanted === learnt) return undefined;
+      return learnt ? '' : LEARNING_SIGNAL;
+    },
+    (wanted) =>
+      wanted ? ['a sender that is still being learnt', 'it is known'] : ['a sender that is known', YOUNG],
+  ),
+  installedWithin: settled(
+    (span, { watchedFor }) => (watchedFor < span ? '' : undefined),
+    (span, context) => [`less than ${formatDuration(span)} of watching`, watched(context)],
+  ),
+  installedFor: settled(
+    (span, { watchedFor }) => (watchedFor >= span ? '' : undefined),
+    (span, context) => [`${formatDuration(span)} of watching`, watched(context)],
+  ),
+  quietHours: settled(quiet, (hours, context) =>
+    hours.kind === 'unusual'
+      ? ['an hour in which it never sends', usedHour(context)]
+      : [`the hours ${formatQuietHours(hours)}`, 'it is none of them now'],
+  ),
+  distinct: {
+    met(most, context) {
+      const texts: string[] = [];
+      for (const [kind, above] of Object.entries(most) as [DistinctCount, number][]) {
+        const count = context.distinct(kind);
+        if (count <= above) return undefined;
+        texts.push(`${count} different ${DISTINCT_NAMES[kind]}`);
+      }
+      return texts.join(' and ');
+    },
+    read(most, context) {
+      const texts = (Object.entries(most) as [DistinctCount, number][]).map(
+        ([kind, above]) =>
+          `more than ${above} different ${DISTINCT_NAMES[kind]} (${context.distinct(kind)} now)`,
+      );
+      return { kind: 'open', what: texts.join(' and ') };
+    },
   },
-  dormantFor: (span, context) => {
-    const idle = silentFor(context);
-    return idle !== undefined && idle >= span ? `silent for ${formatDuration(idle)} before today` : undefined;
-  },
-  learning: (wanted, { learnt }) => {
-    if (wanted === learnt) return undefined;
-    return learnt ? '' : LEARNING_SIGNAL;
-  },
-  installedWithin: (span, { watchedFor }) => (watchedFor < span ? '' : undefined),
-  installedFor: (span, { watchedFor }) => (watchedFor >= span ? '' : undefined),
-  quietHours: (hours, context) => quiet(hours, context),
-  distinct: (most, context) => {
-    const texts: string[] = [];
-    for (const [kind, above] of Object.entries(most) as [DistinctCount, number][]) {
-      const count = context.distinct(kind);
-      if (count <= above) return undefined;
-      texts.push(`${count} different ${DISTINCT_NAMES[kind]}`);
-    }
-    return texts.join(' and ');
-  },
-  share: ({ of, above, least }, context) => {
-    const { failed, tried } = context.share(of);
-    // More than were tried are of something else: of what was sent before, or by others in its name.
-    if (failed > tried || failed < least || failed <= above * tried) return undefined;
-    const what = of === 'bounces' ? 'bounced' : 'were refused';
-    return `${failed} of ${tried} recipients ${what}`;
+  share: {
+    met({ of, above, least }, context) {
+      const { failed, tried } = context.share(of);
+      // More than were tried are of something else: of what was sent before, or by others in its name.
+      if (failed > tried || failed < least || failed <= above * tried) return undefined;
+      const what = of === 'bounces' ? 'bounced' : 'were refused';
+      return `${failed} of ${tried} recipients ${what}`;
+    },
+    read({ of, above, least }, context) {
+      const { failed, tried } = context.share(of);
+      const what = of === 'bounces' ? 'bounces' : 'refused recipients';
+      const percent = Math.round(above * 1e4) / 100;
+      return {
+        kind: 'open',
+        what: `at least ${least} ${what}, more than ${percent} % of all recipients (${failed} of ${tried} now)`,
+      };
+    },
   },
 };
+
+/** A condition that no message changes: it holds, or it cannot hold now. @param bar what is asked for, and why that is not so */
+function settled<Wanted>(
+  met: Condition<Wanted>['met'],
+  bar: (wanted: Wanted, context: ConditionContext) => readonly [what: string, why: string],
+): Condition<Wanted> {
+  return {
+    met,
+    read(wanted, context) {
+      const held = met(wanted, context);
+      if (held !== undefined) return { kind: 'holds', what: held };
+      const [what, why] = bar(wanted, context);
+      return { kind: 'barred', what, why };
+    },
+  };
+}
+
+/** Something about where a message comes from is new: that depends on the message. */
+function novelty(about: NoveltyKind): Condition<true> {
+  const { kind, one, many } = about;
+  const what = `${/^[aE]/.test(one) ? 'an' : 'a'} ${one} never seen before`;
+  return {
+    met: (_, context) => isNew(context, about),
+    read(_, context) {
+      if (!context.learnt) return { kind: 'barred', what, why: YOUNG };
+      if (context.isKnownOf(kind)) return { kind: 'open', what };
+      return { kind: 'barred', what, why: `too little is known of its ${many} yet` };
+    },
+  };
+}
 
 /** How long ago the sender was first seen, by days; undefined where that is today. */
-export function seenFor({ profile, pending, day }: ConditionContext): Milliseconds | undefined {
+function seenFor({ profile, pending, day }: ConditionContext): Milliseconds | undefined {
   const known = firstSeen(profile, day);
   const first = known < 0 ? pending.find(({ messages }) => messages > 0)?.day : known;
   return first === undefined ? undefined : (day - first) * DAY;
 }
 
 /** Whole days between the last on which the sender sent and today; undefined where there is none. */
-export function silentFor({ profile, pending, day }: ConditionContext): Milliseconds | undefined {
+function silentFor({ profile, pending, day }: ConditionContext): Milliseconds | undefined {
   const last = pending.findLast(({ messages }) => messages > 0)?.day ?? lastSeen(profile);
   return last < 0 ? undefined : (day - last - 1) * DAY;
 }
@@ -220,7 +383,7 @@ function quiet(hours: QuietHours, { at, day, profile, learnt }: ConditionContext
 }
 
 /** By UTC, from 0 to 23. */
-export function hourOfDay(at: Instant): number {
+function hourOfDay(at: Instant): number {
   return Math.floor((at % DAY) / HOUR);
 }
 
@@ -241,4 +404,24 @@ function minuteOf(at: Instant, zone: string): number {
   }
   const [hour, minute] = format.format(at).split(':');
   return Number(hour) * 60 + Number(minute);
+}
+
+function watched({ watchedFor }: ConditionContext): string {
+  if (watchedFor < MINUTE) return 'Stopgap has watched for less than a minute';
+  const unit = watchedFor >= 2 * DAY ? DAY : watchedFor >= HOUR ? HOUR : MINUTE;
+  return `Stopgap has watched for ${formatDuration(Math.floor(watchedFor / unit) * unit)}`;
+}
+
+function usedHour(context: ConditionContext): string {
+  if (!context.learnt) return YOUNG;
+  const hour = hourOfDay(context.at);
+  const { used, weeks } = hourOf(context.profile, hour, context.day);
+  return weeks === 0
+    ? 'it has not sent for eight weeks'
+    : `it sent at ${hour}:00 UTC in ${used} of ${weeks} weeks`;
+}
+
+function days(span: Milliseconds): string {
+  const count = Math.round(span / DAY);
+  return count === 1 ? 'one day' : `${count} days`;
 }

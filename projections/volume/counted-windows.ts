@@ -1,6 +1,6 @@
 import { SUMS, isSum } from '../../src/rules/model.js';
 import type { Baseline, Rule, Sum } from '../../src/rules/model.js';
-import type { Verdict } from '../../src/rules/verdict.js';
+import type { Verdict } from '../../src/rules/respond.js';
 import type { Milliseconds } from '../../src/kernel/time.js';
 import { peakName } from '../../src/sending/day-summary.js';
 import type { MailDirection, SubjectType } from '../../src/sending/subjects.js';
@@ -49,7 +49,7 @@ export interface Watch {
   readonly peak: string;
 }
 
-/** What is kept of each day for profiles: how high a window stood, the largest messages left out or not. */
+/** What is kept of each day for profiles: how much a window held, the largest messages left out or not. */
 export interface Peak {
   readonly name: string;
   readonly leaveOut: LeftOut;
@@ -166,7 +166,7 @@ export function windowsOf(type: SubjectType, rules: readonly Rule[]): readonly W
           watch(attempts, { rule, kind: 'renew', leaveOut: 0, limit, baseline: undefined });
         }
       }
-      // Rows live as long as something stands in a window: so what is told apart for so long needs one.
+      // Rows live as long as a window holds something: so what is told apart for so long needs one.
       if (!isSum(count)) need('messages', window, direction);
       for (const of of sharesOf(rule)) {
         need(of, window, direction);

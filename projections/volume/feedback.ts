@@ -2,22 +2,14 @@ import type { BlockEvent, Evidence } from '../../src/blocks/events.js';
 import type { RecordedEvent } from '../../src/kernel/events.js';
 import type { Instant } from '../../src/kernel/time.js';
 import { isSum } from '../../src/rules/model.js';
-import type { VersionedRules } from '../../src/rules/model.js';
 import { dayOf, peakName } from '../../src/sending/day-summary.js';
 import { effectiveAt } from '../../src/sending/events.js';
 import { domainOf } from '../../src/sending/identity.js';
 import type { Subject } from '../../src/sending/subjects.js';
-import type { Volumes } from './counting.js';
 import type { LeastPeak } from '../baselines/learning.js';
 import type { SenderProfiles } from '../baselines/sender-profiles.js';
-import type { JudgedThrough as Judgement } from './subject-volumes.js';
+import type { FeedbackContext, JudgedThrough } from './subject-volumes.js';
 import type { Outbreaks } from './outbreak.js';
-
-/** What blocks and their ends are about. */
-export interface FeedbackContext {
-  readonly rules: VersionedRules;
-  readonly volumes: Volumes;
-}
 
 export type FeedbackState = readonly (readonly [block: string, subject: Subject])[];
 
@@ -42,7 +34,7 @@ export class Feedback {
     this.#outbreaks = outbreaks;
   }
 
-  /** Whom a block or a proposal that stands is about. */
+  /** Whom an open block or proposal is about. */
   subjectOf(block: string): Subject | undefined {
     return this.#subjects.get(block);
   }
@@ -114,7 +106,7 @@ export class Feedback {
   }
 
   /** Sends up to here count no more: neither for the subject nor, where it is an account, for its domain. */
-  #forget(subject: Subject, judgement: Judgement, { volumes }: FeedbackContext): void {
+  #forget(subject: Subject, judgement: JudgedThrough, { volumes }: FeedbackContext): void {
     const domain = subject.type === 'account' ? domainOf(subject.value) : undefined;
     if (domain !== undefined) volumes.domain.subtract(domain, volumes.account, subject.value);
     volumes[subject.type].forget(subject.value, judgement);

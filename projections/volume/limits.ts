@@ -1,6 +1,6 @@
 import type { Instant, Milliseconds } from '../../src/kernel/time.js';
 import { DAY } from '../../src/kernel/time.js';
-import { inWords } from '../../src/overrides/explain.js';
+import { inWords } from '../../src/overrides/model.js';
 import type { Habit } from '../../src/rules/explain.js';
 import type { Baseline, Learning, Rule, VersionedRules } from '../../src/rules/model.js';
 import { LEARNING, highestLimit, isVolume } from '../../src/rules/model.js';
@@ -9,9 +9,8 @@ import { dayOf } from '../../src/sending/day-summary.js';
 import type { SubjectType } from '../../src/sending/subjects.js';
 import type { Watch } from './counted-windows.js';
 import type { Overrides } from './overrides.js';
-import { isHabit } from '../baselines/known-days.js';
 import type { PlaceKind, Profile } from '../baselines/profile.js';
-import { activeDays, firstSeen, baselineOfLargest, baselineOf } from '../baselines/profile.js';
+import { activeDays, baselineOf, baselineOfLargest, firstSeen, isHabit } from '../baselines/profile.js';
 import type { SenderProfiles } from '../baselines/sender-profiles.js';
 
 /** What the windows of all types share. */

@@ -1,16 +1,13 @@
 import type { Instant, Milliseconds } from '../../src/kernel/time.js';
-import type { InForce } from '../../src/rules/explain.js';
-import { OUTBREAK_MAX } from '../../src/rules/model.js';
-
-/** An account that turned abnormal. */
-export interface AnomalousAccount extends InForce {
-  readonly account: string;
-  readonly at: Instant;
-  /** The send that showed it. */
-  readonly position: number;
-  /** What it had sent by then. */
-  readonly observed: number;
-}
+import { outbreakSentence } from '../../src/rules/explain.js';
+import type { Rule } from '../../src/rules/model.js';
+import { highestLimit, OUTBREAK_MAX } from '../../src/rules/model.js';
+import type { Verdict } from '../../src/rules/respond.js';
+import { domainOf } from '../../src/sending/identity.js';
+import type { Subject } from '../../src/sending/subjects.js';
+import type { AnomalousAccount, WindowReading } from './rule-evaluation.js';
+import type { FeedbackContext } from './subject-volumes.js';
+import type { Overrides } from './overrides.js';
 
 interface Group {
   /** By account, as it turned last. */
@@ -31,7 +28,7 @@ const SWEEP = 1_000;
 
 /**
  * Which accounts of a domain turned abnormal lately, by rule: each sends little, but all at once. Once too many have,
- * an alarm stands, and whoever turns while it does is taken at once.
+ * an alarm is on, and an account that turns while it is on is taken at once.
  */
 export class Outbreaks {
   readonly #groups = new Map<string, Group>();
@@ -66,7 +63,7 @@ export class Outbreaks {
     return found;
   }
 
-  /** How a group stands, and when an account of it turned, where it has. Changes nothing. */
+  /** The state of a group, and when an account of it turned, where it has. Changes nothing. */
   standing(
     key: string,
     window: Milliseconds,
@@ -91,7 +88,9 @@ export class Outbreaks {
   /** The opposite of {@link restore}. */
   dump(): OutbreaksState {
     return [...this.#groups].map(([key, { accounts, alarmUntil }]) => ({
-      ...{ key, alarmUntil, accounts: [...accounts.values()] },
+      key,
+      alarmUntil,
+      accounts: [...accounts.values()],
     }));
   }
 
@@ -111,4 +110,81 @@ export class Outbreaks {
       if (alarmUntil < at && newest <= at - window) this.#groups.delete(key);
     }
   }
+}
+
+/**
+ * An account has turned abnormal, says a rule over its domain: are there too many of them?
+ *
+ * @returns a verdict for each of those that are to be acted upon
+ */
+export function outbreakVerdicts(
+  outbreaks: Outbreaks,
+  rule: Rule,
+  turned: AnomalousAccount,
+  { rules, volumes, overrides }: FeedbackContext & { readonly overrides: Overrides },
+): readonly Verdict[] {
+  const { at, position } = turned;
+  const domain = domainOf(turned.account);
+  if (domain === undefined) return [];
+  const limit = allowedTogether(overrides, rule, domain, at);
+  if (limit === null) return [];
+  const { window } = rule;
+  const { alarm } = rule.turned!;
+  const found = outbreaks.note(keyOf(rule, domain), turned, { window, limit, alarm });
+  if (found === undefined) return [];
+  return found.accounts.map((each) => {
+    const subject = { type: 'account', value: each.account } as const;
+    const own = volumes.account.turned(rule, each, at);
+    const evidence = {
+      rule: rule.id,
+      version: rules.version,
+      count: rule.count,
+      window,
+      limit,
+      observed: found.count,
+      firstPosition: each.position,
+      lastPosition: position,
+      lastAt: at,
+      sentence: outbreakSentence(rule, subject, own, { domain, limit, ...found }),
+    };
+    return { kind: 'act', rule, mode: rules.mode, subject, evidence, at };
+  });
+}
+
+/** The state of a domain, or of an account and its domain, by every rule that counts accounts which turn abnormal. */
+export function outbreakReadings(
+  outbreaks: Outbreaks,
+  { type, value }: Subject,
+  now: Instant,
+  { rules, volumes, overrides }: FeedbackContext & { readonly overrides: Overrides },
+): readonly WindowReading[] {
+  if (type !== 'account' && type !== 'domain') return [];
+  const domain = type === 'domain' ? value : domainOf(value);
+  if (domain === undefined) return [];
+  return rules.rules.flatMap((rule) => {
+    if (rule.count !== 'accounts') return [];
+    const limit = allowedTogether(overrides, rule, domain, now);
+    if (limit === null) return [];
+    const { id, count, window, direction } = rule;
+    const standing = outbreaks.standing(
+      keyOf(rule, domain),
+      window,
+      now,
+      type === 'account' ? value : undefined,
+    );
+    const group = { domain, limit, window, ...standing };
+    if (type === 'account') return [{ ...volumes.account.turning(rule, value, now), outbreak: group }];
+    const { accounts: observed } = standing;
+    return [{ rule: id, count, window, observed, limit, direction, besides: [], outbreak: group }];
+  });
+}
+
+/** How many accounts of a domain may turn; null where the rule is off for it. More than are remembered would be no limit. */
+function allowedTogether(overrides: Overrides, rule: Rule, domain: string, at: Instant): number | null {
+  const limit = overrides.limit(rule.id, 'domain', domain, rule.limit, at);
+  return limit === null ? null : Math.min(limit, highestLimit(rule.count));
+}
+
+function keyOf({ id }: Rule, domain: string): string {
+  return `${id} ${domain}`;
 }

@@ -1,8 +1,11 @@
 import { isBlockEvent } from '../../src/blocks/events.js';
 import type { RecordedEvent } from '../../src/kernel/events.js';
-import type { Instant } from '../../src/kernel/time.js';
+import type { Instant, Milliseconds } from '../../src/kernel/time.js';
+import { SECOND } from '../../src/kernel/time.js';
 import type { Rule, RulesChanged, Sum, VersionedRules } from '../../src/rules/model.js';
-import type { Verdict } from '../../src/rules/verdict.js';
+import type { Verdict } from '../../src/rules/respond.js';
+import type { Day, SenderDaySummarised } from '../../src/sending/day-summary.js';
+import { dayOf } from '../../src/sending/day-summary.js';
 import type {
   AuthenticationFailed,
   BounceReceived,
@@ -12,29 +15,21 @@ import type {
   SenderFields,
 } from '../../src/sending/events.js';
 import { CLOCK_TOLERANCE, effectiveAt, isImported } from '../../src/sending/events.js';
-import type { Day, SenderDaySummarised } from '../../src/sending/day-summary.js';
-import { dayOf } from '../../src/sending/day-summary.js';
 import { normalizeAddress } from '../../src/sending/identity.js';
 import type { MailDirection, Subject, SubjectType } from '../../src/sending/subjects.js';
 import { SUBJECT_TYPES } from '../../src/sending/subjects.js';
-import type { Fold } from './rule-evaluation.js';
-import { Counting } from './counting.js';
-import type { Volumes } from './counting.js';
-import { Feedback } from './feedback.js';
-import type { FeedbackState } from './feedback.js';
-import type { VolumeContext } from './limits.js';
-import { Overrides } from './overrides.js';
-import type { Baselines } from '../baselines/baselines.js';
+import type { Baselines, SenderProfilesState } from '../baselines/sender-profiles.js';
 import { SenderProfiles } from '../baselines/sender-profiles.js';
-import type { SenderProfilesState } from '../baselines/sender-profiles.js';
+import { Counting } from './counting.js';
+import type { FeedbackState } from './feedback.js';
+import { Feedback } from './feedback.js';
+import type { VolumeContext } from './limits.js';
+import type { OutbreaksState } from './outbreak.js';
+import { outbreakReadings, Outbreaks, outbreakVerdicts } from './outbreak.js';
+import { Overrides } from './overrides.js';
+import type { AnomalousAccount, Fold, WindowReading } from './rule-evaluation.js';
+import type { Volumes, VolumesState } from './subject-volumes.js';
 import { NOTHING_COUNTED, SubjectVolumes } from './subject-volumes.js';
-import type { VolumesState } from './subject-volumes.js';
-import { Timeline } from './timeline.js';
-import type { TimelineState } from './timeline.js';
-import { Outbreaks } from './outbreak.js';
-import type { OutbreaksState, AnomalousAccount } from './outbreak.js';
-import { outbreakReadings, outbreakVerdicts } from './outbreak-verdicts.js';
-import type { WindowReading } from './window-readings.js';
 
 const NONE: readonly Verdict[] = [];
 
@@ -46,7 +41,7 @@ export interface SendVolumeState {
   readonly subjects: FeedbackState;
   readonly timeline: TimelineState;
   readonly outbreaks: OutbreaksState;
-  /** What an event that could not be folded to its end has left behind. */
+  /** What an event that could not be folded to its end has left. */
   readonly verdicts: readonly Verdict[];
   /** When the last event was recorded. */
   readonly recordedAt: Instant;
@@ -81,7 +76,9 @@ export class SendVolume {
   readonly #feedback: Feedback;
   /** The event that is being folded: one at a time, so one is filled anew for each. */
   readonly #fold = {
-    ...{ at: 0, position: 0, direction: 'outbound' as MailDirection },
+    at: 0,
+    position: 0,
+    direction: 'outbound' as MailDirection,
     message: undefined as MessageAccepted | undefined,
     sender: undefined as SenderFields | undefined,
     verdicts: this.#verdicts,
@@ -209,7 +206,9 @@ export class SendVolume {
   /** Takes over the rules and what people have judged, but nothing that was counted. */
   restoreRules({ rules, volumes, profiles, subjects, recordedAt }: SendVolumeState): void {
     this.restore({
-      ...{ rules, profiles, outbreaks: [] },
+      rules,
+      profiles,
+      outbreaks: [],
       volumes: mapTypes((type) => ({ ...NOTHING_COUNTED, judged: volumes[type].judged })),
       subjects,
       timeline: { times: [], positions: [] },
@@ -218,7 +217,7 @@ export class SendVolume {
     });
   }
 
-  /** What stands in every window of a subject, against the limits of the rules that look at it; whether they apply now. */
+  /** What every window of a subject holds, against the limits of the rules that look at it; whether they apply now. */
   readings(subject: Subject, now: Instant): readonly WindowReading[] {
     const judged = { rules: this.#rules, volumes: this.#volumes, overrides: this.#around.overrides };
     const own = this.#volumes[subject.type].readings(subject.value, now);
@@ -302,4 +301,58 @@ export class SendVolume {
 function mapTypes<Value>(make: (type: SubjectType) => Value): Readonly<Record<SubjectType, Value>> {
   const entries = SUBJECT_TYPES.map((type) => [type, make(type)] as const);
   return Object.fromEntries(entries) as Record<SubjectType, Value>;
+}
+
+const STEP: Milliseconds = 10 * SECOND;
+
+interface TimelineState {
+  readonly times: readonly Instant[];
+  /** As many: one each. */
+  readonly positions: readonly number[];
+}
+
+/** Which position the store had reached when: one entry each ten seconds in which something happened. */
+export class Timeline {
+  #times: Instant[] = [];
+  #positions: number[] = [];
+  readonly #keep: () => Milliseconds;
+
+  /** @param keep how far back it must reach, from an event that comes as late as clocks may differ */
+  constructor(keep: () => Milliseconds) {
+    this.#keep = keep;
+  }
+
+  note(at: Instant, position: number): void {
+    const last = this.#times.at(-1);
+    if (last !== undefined && at < last + STEP) return;
+    this.#times.push(at);
+    this.#positions.push(position);
+    if (this.#times.length > 1024 && this.#times[512]! < at - this.#keep() - 2 * CLOCK_TOLERANCE) {
+      this.#times = this.#times.slice(512);
+      this.#positions = this.#positions.slice(512);
+    }
+  }
+
+  /** The opposite of {@link restore}. */
+  dump(): TimelineState {
+    return { times: this.#times.slice(), positions: this.#positions.slice() };
+  }
+
+  /** Takes over what {@link dump} gave, instead of all that it held. */
+  restore({ times, positions }: TimelineState): void {
+    this.#times = times.slice();
+    this.#positions = positions.slice();
+  }
+
+  /** A position at or before the first event that happened at `at` or later. */
+  positionAt(at: Instant): number {
+    let low = 0;
+    let high = this.#times.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.#times[middle]! < at) low = middle + 1;
+      else high = middle;
+    }
+    return this.#positions[Math.max(0, low - 1)] ?? 1;
+  }
 }

@@ -5,8 +5,8 @@ import { WINDOW_MAX, ceilingOf } from '../../src/rules/model.js';
 import type { Rule, Sum, VersionedRules } from '../../src/rules/model.js';
 import { widthFactor } from '../../src/sending/identity.js';
 import type { MailDirection, SubjectType } from '../../src/sending/subjects.js';
-import { RuleEvaluation } from './rule-evaluation.js';
-import type { Excess, Fold } from './rule-evaluation.js';
+import type { AnomalousAccount, Excess, Fold, WindowReading } from './rule-evaluation.js';
+import { RuleEvaluation, WindowReadings } from './rule-evaluation.js';
 import { HELD } from './counted-windows.js';
 import type { Amounts, LeftOut, Peak, Watch } from './counted-windows.js';
 import { Limits } from './limits.js';
@@ -15,9 +15,6 @@ import type { OpenDays } from '../baselines/open-days.js';
 import type { SenderProfiles } from '../baselines/sender-profiles.js';
 import { NO_WINDOWS, SubjectWindows } from './subject-windows.js';
 import type { WindowsState } from './subject-windows.js';
-import type { AnomalousAccount } from './outbreak.js';
-import { WindowReadings } from './window-readings.js';
-import type { WindowReading } from './window-readings.js';
 
 /** A person has judged what a subject did. */
 export interface JudgedThrough {
@@ -44,8 +41,7 @@ export class SubjectVolumes {
   readonly #counted: SubjectWindows;
   readonly #conclusions: RuleEvaluation;
   readonly #readings: WindowReadings;
-  /** By value: the newest release or dismissal, as long as any window may reach back to it. */
-  /** The one judged last comes last. */
+  /** By value: the newest release or dismissal, as long as any window may reach back to it; the newest comes last. */
   readonly #judged = new Map<string, JudgedThrough>();
   /** By window: the numbers of its peaks in profiles. */
   #peaks: readonly (readonly { readonly number: number; readonly leaveOut: LeftOut }[])[] = [];
@@ -102,7 +98,7 @@ export class SubjectVolumes {
     return (this.#counted.plans[direction].mask & mask) !== 0;
   }
 
-  /** The value that a row stands for, as it is kept here; undefined where there is no such row. */
+  /** The value that a row belongs to, as it is kept here; undefined where there is no such row. */
   valueOf(row: number): string | undefined {
     return this.#counted.valueOf(row);
   }
@@ -142,7 +138,7 @@ export class SubjectVolumes {
       this.#above[above] = number;
       this.#sums[above++] = sum;
     }
-    // Rules may ask what stands in other windows: first all of them hold what has come.
+    // Rules may ask what is in other windows: first all of them hold what has come.
     for (let each = 0; each < above; each++) {
       const number = this.#above[each]!;
       const amount = amounts.values[counted.windows[number]!.count]!;
@@ -273,7 +269,7 @@ export class SubjectVolumes {
     return judged !== undefined && now < judged.at + GRACE ? judged : undefined;
   }
 
-  /** What stands in its windows. Changes nothing, whatever `now` is. */
+  /** What its windows hold. Changes nothing, whatever `now` is. */
   readings(value: string, now: Instant): readonly WindowReading[] {
     return this.#readings.of(value, now);
   }
@@ -301,14 +297,14 @@ export class SubjectVolumes {
     for (const [value, row] of this.#counted.entries()) {
       const amount = this.#counted.sum(row, longest, now);
       if (amount <= 0 || (top.length === most && amount <= top.at(-1)!.amount)) continue;
-      const behind = top.findIndex((other) => other.amount < amount);
-      top.splice(behind < 0 ? top.length : behind, 0, { value, amount, window });
+      const after = top.findIndex((other) => other.amount < amount);
+      top.splice(after < 0 ? top.length : after, 0, { value, amount, window });
       if (top.length > most) top.pop();
     }
     return top;
   }
 
-  /** Empties the windows of one subject, since a person has judged what stood in them, and begins its grace. */
+  /** Empties the windows of one subject, since a person has judged what they held, and begins its grace. */
   forget(value: string, judged: JudgedThrough): void {
     const { at } = judged;
     // Not the longest window of these rules: the next rule set may look back further.
@@ -336,4 +332,12 @@ export class SubjectVolumes {
     for (const [value, judged] of before.#judged) this.#judged.set(value, judged);
     this.#counted.carryOver(before.#counted);
   }
+}
+
+export type Volumes = Readonly<Record<SubjectType, SubjectVolumes>>;
+
+/** What is counted, and under which rules. */
+export interface FeedbackContext {
+  readonly rules: VersionedRules;
+  readonly volumes: Volumes;
 }

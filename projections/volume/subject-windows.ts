@@ -77,7 +77,7 @@ export class SubjectWindows {
     return this.#table.rows.find(value);
   }
 
-  /** The value that a row stands for, as it is kept here; undefined where there is no such row. */
+  /** The value that a row belongs to, as it is kept here; undefined where there is no such row. */
   valueOf(row: number): string | undefined {
     return this.#table.rows.keyOf(row);
   }
@@ -158,7 +158,7 @@ export class SubjectWindows {
     return this.#table.largest(row, first!, leaveOut === 2 ? second : undefined, at, since);
   }
 
-  /** The count within a window that ends at `at`, whoever has used it as evidence. */
+  /** The count within a window that ends at `at`, whatever rule has used it as evidence. */
   sum(row: number, window: number, at: Instant): number {
     return this.#table.sum(row, this.#places[window]!.sum, at);
   }

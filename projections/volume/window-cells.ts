@@ -1,5 +1,66 @@
 import type { Instant, Milliseconds } from '../../src/kernel/time.js';
-import { BUCKETS, PAGE_BITS, PAGE_ROWS, Page, empty } from './window-page.js';
+
+/** Buckets a window: its error is at most one of them, and always in the sender's favour. */
+export const BUCKETS = 60;
+
+/** Rows a page: a table grows by pages, so growing never copies. */
+export const PAGE_BITS = 8;
+export const PAGE_ROWS = 1 << PAGE_BITS;
+
+/** One block of memory seen as four kinds of cells: what belongs to a row lies together. */
+export class Page {
+  readonly u16: Uint16Array;
+  readonly u32: Uint32Array;
+  readonly f32: Float32Array;
+  readonly f64: Float64Array;
+  readonly bytes: Uint8Array;
+  #shared = false;
+
+  private constructor(buffer: ArrayBuffer) {
+    this.u16 = new Uint16Array(buffer);
+    this.u32 = new Uint32Array(buffer);
+    this.f32 = new Float32Array(buffer);
+    this.f64 = new Float64Array(buffer);
+    this.bytes = new Uint8Array(buffer);
+  }
+
+  static of(bytes: number): Page {
+    return new Page(new ArrayBuffer(bytes));
+  }
+
+  /** A page of its own that holds the same. */
+  static like(bytes: Uint8Array): Page {
+    const page = Page.of(bytes.length);
+    page.bytes.set(bytes);
+    return page;
+  }
+
+  /** True where its memory is part of a dump too: it must not be written to any more. */
+  get shared(): boolean {
+    return this.#shared;
+  }
+
+  share(): Uint8Array {
+    this.#shared = true;
+    return this.bytes;
+  }
+}
+
+/**
+ * Empties what falls out of a window as it moves on to a newer bucket.
+ *
+ * @returns what those cells held
+ */
+function empty(cells: Uint16Array | Float32Array, first: number, newest: number, bucket: number): number {
+  let gone = 0;
+  let place = Math.max(newest + 1, bucket - BUCKETS + 1) % BUCKETS;
+  for (let left = Math.min(bucket - newest, BUCKETS); left > 0; left--) {
+    gone += cells[first + place]!;
+    cells[first + place] = 0;
+    if (++place === BUCKETS) place = 0;
+  }
+  return gone;
+}
 
 /** One sliding window that every row of a table has. */
 export interface Column {
@@ -187,7 +248,7 @@ export class WindowCells {
     return (Math.floor(at / width) - BUCKETS + 1) * width;
   }
 
-  /** Takes what stands in another table's window of the same length out of this one, cell by cell, down to 0. */
+  /** Takes what another table's window holds of the same length out of this one, cell by cell, down to 0. */
   subtract(row: number, column: number, other: WindowCells, otherRow: number, otherColumn: number): void {
     const newest = this.#newest(row, column);
     for (let each = newest - BUCKETS + 1; each <= newest; each++) {
@@ -197,7 +258,7 @@ export class WindowCells {
     }
   }
 
-  /** Takes over another table's window of the same length as it stands; the cells may be of another width. */
+  /** Takes over another table's window of the same length as it is; the cells may be of another width. */
   copy(row: number, column: number, other: WindowCells, otherRow: number, otherColumn: number): void {
     const newest = other.#newest(otherRow, otherColumn);
     this.add(row, column, newest * this.#widths[column]!, 0);
@@ -222,7 +283,7 @@ export class WindowCells {
     this.#writable(row).u32.fill(0, start >> 2, (start + this.#stride) >> 2);
   }
 
-  /** Whether nothing stands in any window of a row that ends at `at`. */
+  /** Whether every window of a row is empty that ends at `at`. */
   isEmpty(row: number, at: Instant): boolean {
     for (let column = 0; column < this.#columns.length; column++) {
       if (this.#newest(row, column) > Math.floor(at / this.#widths[column]!) - BUCKETS) return false;
@@ -261,7 +322,7 @@ export class WindowCells {
       : page.u16[(cells >> 1) + (bucket % BUCKETS)]!;
   }
 
-  /** Sets a bucket that lies within the window as it stands. */
+  /** Sets a bucket that lies within the window as it is. */
   #write(row: number, column: number, bucket: number, amount: number): void {
     const page = this.#writable(row);
     const cells = (row & (PAGE_ROWS - 1)) * this.#stride + this.#cells[column]!;

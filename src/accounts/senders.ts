@@ -1,6 +1,5 @@
 import { isMap, isScalar } from 'yaml';
-import { domainOf, normalizeAccount, normalizeAddress } from '../sending/identity.js';
-import { matches } from '../sending/wildcard.js';
+import { domainOf, matches, normalizeAccount, normalizeAddress } from '../sending/identity.js';
 import { ConfigError } from './problems.js';
 import { piecesOf, plainValue, YamlSource } from './yaml-source.js';
 

@@ -1,8 +1,8 @@
 import { z } from 'zod';
 import type { BacktestJob } from '../backtest/jobs.js';
 import type { BacktestReport } from '../backtest/report.js';
-import type { RequestedRules } from '../backtest/rule-sets.js';
-import { DEFAULTS, IN_FORCE, rulesThatShip } from '../backtest/rule-sets.js';
+import type { RequestedRules } from '../backtest/run.js';
+import { DEFAULTS, IN_FORCE, rulesThatShip } from '../backtest/run.js';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import { idOf, newId } from '../runtime/ids.js';
 import type { ApiDependencies } from './dependencies.js';

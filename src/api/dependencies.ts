@@ -7,7 +7,7 @@ import type { Metrics } from '../metrics/metrics.js';
 import type { Logs } from '../log/logs.js';
 import type { ReadModels } from '../detector/read-models.js';
 import type { RulesCommandHandler } from '../commands/rules-commands.js';
-import type { GeoData } from '../rules/geo-data.js';
+import type { GeoData } from '../rules/explain.js';
 import type { MailDirection } from '../sending/subjects.js';
 import type { FailedLogins } from '../accounts/users.js';
 import type { OutboxedStore } from '../store/outboxed.js';

@@ -1,7 +1,6 @@
 import { z } from 'zod';
 import { overriddenLimit } from '../../projections/volume/limits.js';
-import type { SubjectOverrides } from '../../projections/volume/override-entries.js';
-import type { Overrides } from '../../projections/volume/overrides.js';
+import type { Overrides, SubjectOverrides } from '../../projections/volume/overrides.js';
 import { isOver } from '../blocks/state.js';
 import type { OverrideHandled } from '../commands/override-commands.js';
 import { OverrideCommandHandler } from '../commands/override-commands.js';
@@ -9,14 +8,19 @@ import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import type { RecordedEvent } from '../kernel/events.js';
 import type { Instant } from '../kernel/time.js';
 import type { OverrideCommand } from '../overrides/decide.js';
+import { termsOf } from '../overrides/decide.js';
 import type { OverrideEvent } from '../overrides/events.js';
-import type { Allowance, Override, OverrideEntry, OverrideSubject, Terms } from '../overrides/model.js';
-import { OVERRIDE_ORIGINS, OVERRIDE_TYPES } from '../overrides/model.js';
+import type {
+  Allowance,
+  Override,
+  OverrideEntry,
+  OverrideSubject,
+  Terms,
+  Unused,
+} from '../overrides/model.js';
+import { OVERRIDE_ORIGINS, OVERRIDE_TYPES, unusedLimits } from '../overrides/model.js';
 import type { OverrideBody } from '../overrides/parse.js';
-import { overrideBody, TOTAL_OF_ACCOUNT } from '../overrides/parse.js';
-import { termsOf } from '../overrides/state.js';
-import type { Unused } from '../overrides/unused.js';
-import { unusedLimits } from '../overrides/unused.js';
+import { TOTAL_OF_ACCOUNT, overrideBody } from '../overrides/parse.js';
 import type { Rule } from '../rules/model.js';
 import { parseSubject, subjectKey, subjectOfKey } from '../sending/subjects.js';
 import { carryOut, contextOf, etagOf, replayed, shown } from './commands.js';

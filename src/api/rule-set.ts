@@ -1,17 +1,15 @@
 import { z } from 'zod';
 import { REFUSALS } from '../blocks/events.js';
 import { formatDuration } from '../kernel/time.js';
-import { formatQuietHours } from '../rules/explain.js';
-import { forgeable } from '../rules/forgeable.js';
-import { withoutGeoData } from '../rules/geo-data.js';
+import { forgeable, formatQuietHours, withoutGeoData } from '../rules/explain.js';
 import type {
   Anomaly,
   Baseline,
   Conditions,
   QuietHours,
   Rule,
-  RulesChanged,
   RuleSet,
+  RulesChanged,
 } from '../rules/model.js';
 import { LEARNING, RULES_ORIGINS } from '../rules/model.js';
 import { DIRECTIONS, SUBJECT_TYPES } from '../sending/subjects.js';

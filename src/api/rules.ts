@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import type { Observation } from '../../projections/blocks/observed.js';
-import { OBSERVATIONS_KEPT } from '../../projections/blocks/observed.js';
+import type { Observation } from '../../projections/blocks/block-ledger.js';
+import { OBSERVATIONS_KEPT } from '../../projections/blocks/block-ledger.js';
 import type { RulePrecisionRow } from '../../projections/blocks/rule-precision.js';
 import { precisionOf } from '../../projections/blocks/rule-precision.js';
 import type { RulesHandled } from '../commands/rules-commands.js';
@@ -22,8 +22,8 @@ import {
   cursorOf,
   instantInput,
   instantShape,
-  numberOfCursor,
   listOf,
+  numberOfCursor,
   once,
   position,
   subjectShape,

@@ -1,17 +1,17 @@
 import { z } from 'zod';
 import type { KnownPlace, Profile } from '../../projections/baselines/profile.js';
 import {
+  PLACE_KINDS,
   baselineOf,
   baselineOfLargest,
   hourOf,
-  PLACE_KINDS,
   totalsOf,
 } from '../../projections/baselines/profile.js';
 import type { SenderProfiles } from '../../projections/baselines/sender-profiles.js';
 import { stateAt } from '../../projections/blocks/block-entry.js';
-import { SeenIds } from '../../projections/blocks/seen-ids.js';
+import { SeenIds } from '../../projections/blocks/effective-blocks.js';
 import { isKnownOf, isLearnt } from '../../projections/volume/limits.js';
-import type { OutbreakReading, WindowReading } from '../../projections/volume/window-readings.js';
+import type { OutbreakReading, WindowReading } from '../../projections/volume/rule-evaluation.js';
 import type { Instant } from '../kernel/time.js';
 import { DAY, formatDuration, formatInstant } from '../kernel/time.js';
 import type { Learning } from '../rules/model.js';
@@ -21,7 +21,7 @@ import { dayOf } from '../sending/day-summary.js';
 import { sendStream } from '../sending/events.js';
 import { clientNetwork } from '../sending/identity.js';
 import type { Subject } from '../sending/subjects.js';
-import { DIRECTIONS, parseSubject, SUBJECT_TYPES } from '../sending/subjects.js';
+import { DIRECTIONS, SUBJECT_TYPES, parseSubject } from '../sending/subjects.js';
 import { blockShape, blockView, latestOf } from './block-view.js';
 import type { ApiDependencies } from './dependencies.js';
 import { coverShape } from './exemptions.js';

@@ -5,8 +5,8 @@ import type {
   ComparedVerdict,
   Tally,
   VerdictComparison,
-} from '../../projections/blocks/verdict-comparison.js';
-import { comparisonOf, COMPARISONS, NOTHING } from '../../projections/blocks/verdict-comparison.js';
+} from '../../projections/blocks/shadow.js';
+import { COMPARISONS, NOTHING, comparisonOf } from '../../projections/blocks/shadow.js';
 import type { RulesHandled } from '../commands/rules-commands.js';
 import { shadowVersion } from '../commands/rules-commands.js';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
@@ -29,6 +29,7 @@ import {
 } from './rule-set.js';
 import type { RulesInput } from './rules.js';
 import { readRules, rulesBody } from './rules.js';
+import { windowShape, windowView } from './senders.js';
 import {
   anyOf,
   cursorOf,
@@ -40,7 +41,6 @@ import {
   subjectView,
   wholeNumber,
 } from './shapes.js';
-import { windowShape, windowView } from './senders.js';
 
 /** Settled cases by outcome. */
 const comparedShape = z.object({

@@ -1,5 +1,6 @@
 import type { BlockEvent, Evidence, Until } from '../blocks/events.js';
 import type { Instant } from '../kernel/time.js';
+import { formatInstant } from '../kernel/time.js';
 import type { Subject } from '../sending/subjects.js';
 
 /** Messages, and how many recipients they had. */
@@ -72,7 +73,7 @@ export class CaseBook {
     this.#sentThatDay = sentThatDay;
   }
 
-  /** The case that stands under this id; undefined for a block that only a person has set. */
+  /** The open case with this id; undefined for a block that only a person has set. */
   get(id: string): BacktestCase | undefined {
     return this.#open.get(id);
   }
@@ -155,7 +156,7 @@ export class CaseBook {
     for (const rule of one.rules) this.tallyOf(rule)[judged]++;
   }
 
-  /** Hands over what still stands when nothing more comes. */
+  /** Hands over what is still open when nothing more comes. */
   close(): void {
     for (const one of this.#open.values()) this.#listener.closed?.(one);
     this.#open.clear();
@@ -169,17 +170,20 @@ export class CaseBook {
     proposedAt: Instant | null,
   ): BacktestCase {
     const one: BacktestCase = {
-      ...{ id, subject, rule, rules: new Set([rule]), evidence, proposedAt },
+      id,
+      subject,
+      rule,
+      rules: new Set([rule]),
+      evidence,
+      proposedAt,
       sentThatDay: this.#sentThatDay(subject),
-      ...{
-        blockedAt: null,
-        until: null,
-        ended: null,
-        endedAt: null,
-        caught: false,
-        judged: null,
-        shared: false,
-      },
+      blockedAt: null,
+      until: null,
+      ended: null,
+      endedAt: null,
+      caught: false,
+      judged: null,
+      shared: false,
       refused: { messages: 0, recipients: 0 },
     };
     this.#open.set(id, one);
@@ -195,4 +199,35 @@ export class CaseBook {
     this.#open.delete(id);
     this.#listener.closed?.(one);
   }
+}
+
+/** One decision, as a line of JSON says it; a block is told once it is over, with the end that it came to have. */
+export interface Decision {
+  readonly time: string;
+  readonly action: 'propose' | 'block' | 'release';
+  readonly type: string;
+  readonly value: string;
+  /** Of a block: when it ends; null is never. */
+  readonly until: string | null;
+  readonly rule: string;
+  readonly sentence: string;
+}
+
+/** What a case comes to, in the order in which it was decided. */
+export function decisionsOf(one: BacktestCase): readonly Decision[] {
+  const { subject, rule, evidence, proposedAt, blockedAt, until, ended, endedAt } = one;
+  const decision = (action: Decision['action'], time: Instant, end: Until): Decision => ({
+    time: formatInstant(time),
+    action,
+    type: subject.type,
+    value: subject.value,
+    until: end === null ? null : formatInstant(end),
+    rule,
+    sentence: evidence.sentence,
+  });
+  return [
+    ...(proposedAt === null ? [] : [decision('propose', proposedAt, null)]),
+    ...(blockedAt === null ? [] : [decision('block', blockedAt, until)]),
+    ...(ended === 'released' ? [decision('release', endedAt!, null)] : []),
+  ];
 }

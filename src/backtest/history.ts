@@ -1,5 +1,4 @@
-import { EffectiveBlocks } from '../../projections/blocks/effective-blocks.js';
-import { SeenIds } from '../../projections/blocks/seen-ids.js';
+import { EffectiveBlocks, SeenIds } from '../../projections/blocks/effective-blocks.js';
 import type { BlockEvent } from '../blocks/events.js';
 import { BLOCK_CATEGORY, isBlockEvent } from '../blocks/events.js';
 import { DAY_SUMMARY_JOB } from '../detector/scheduled-jobs.js';
@@ -7,7 +6,7 @@ import { StopgapError } from '../kernel/errors.js';
 import type { RecordedEvent } from '../kernel/events.js';
 import { categoryOf } from '../kernel/events.js';
 import type { Instant } from '../kernel/time.js';
-import { FOLDED_CATEGORIES } from '../detector/event-registry.js';
+import { FOLDED_CATEGORIES } from '../detector/projector.js';
 import type { RulesChanged } from '../rules/model.js';
 import { RULES_CATEGORY } from '../rules/model.js';
 import type { Day, SenderDaySummarised } from '../sending/day-summary.js';
@@ -17,7 +16,7 @@ import { subjectKey } from '../sending/subjects.js';
 import type { Subject } from '../sending/subjects.js';
 import type { ReadableStore } from '../store/open-for-reading.js';
 import type { BacktestCase, CaseVerdict } from './cases.js';
-import type { Batch, Source } from './source.js';
+import type { Batch, Source } from './world.js';
 import type { Candidate } from './trial.js';
 
 const TOGETHER = 512;

@@ -4,11 +4,8 @@ import { StopgapError, messageOf } from '../kernel/errors.js';
 import type { AlarmClock, Instant } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
 import type { StoreLocation } from '../store/open-for-reading.js';
-import type { Assignment, Told } from './messages.js';
-import { CANCEL } from './messages.js';
+import type { Progress, RequestedRules } from './run.js';
 import type { BacktestReport } from './report.js';
-import type { RequestedRules } from './rule-sets.js';
-import type { Progress } from './run.js';
 
 /** What somebody wants to have tried out on the recorded history. */
 export interface BacktestRequest {
@@ -37,6 +34,29 @@ export interface BacktestJobsOptions {
   /** What the thread runs: {@link ./worker.ts} unless a test has its own. */
   readonly script?: URL;
 }
+
+/** What the thread of a back-test is given. */
+export interface Assignment {
+  readonly location: StoreLocation;
+  readonly from: Instant | undefined;
+  readonly to: Instant | undefined;
+  readonly rules: RequestedRules;
+  readonly against: RequestedRules | undefined;
+  /** Cases that the report lists. */
+  readonly most: number;
+}
+
+/** What it tells; `done`, `cancelled` and `failed` come last. */
+export type Told =
+  | { readonly kind: 'progress'; readonly progress: Progress }
+  | { readonly kind: 'notice'; readonly text: string }
+  | { readonly kind: 'done'; readonly report: BacktestReport }
+  | { readonly kind: 'cancelled' }
+  /** `expected`: the message is meant for the person who asked. */
+  | { readonly kind: 'failed'; readonly message: string; readonly expected: boolean };
+
+/** The one thing that it is told. */
+export const CANCEL = 'cancel';
 
 const WORKER = new URL('./worker.js', import.meta.url);
 /** Jobs that are remembered, the newest; each may hold a report. */
@@ -74,8 +94,18 @@ export class BacktestJobs {
     const startedAt = this.#options.clock.now();
     const { from, to, rules, against } = request;
     this.#jobs.set(id, {
-      ...{ id, by, from, to, rules, against, state: 'running', startedAt },
-      ...{ endedAt: undefined, progress: undefined, report: undefined, error: undefined },
+      id,
+      by,
+      from,
+      to,
+      rules,
+      against,
+      state: 'running',
+      startedAt,
+      endedAt: undefined,
+      progress: undefined,
+      report: undefined,
+      error: undefined,
     });
     for (const oldest of this.#jobs.keys()) {
       if (this.#jobs.size <= KEPT) break;

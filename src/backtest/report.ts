@@ -1,9 +1,9 @@
 import type { Instant } from '../kernel/time.js';
 import { formatDuration, formatInstant } from '../kernel/time.js';
 import type { Subject } from '../sending/subjects.js';
+import { subjectKey } from '../sending/subjects.js';
 import type { BacktestCase, CaseVerdict, Mail, RuleTally } from './cases.js';
-import type { Compared, BacktestComparison } from './comparison.js';
-import type { Score } from './score.js';
+import type { Score } from './labels.js';
 import type { Trial } from './trial.js';
 
 /*
@@ -21,7 +21,7 @@ export interface CaseReport {
   readonly blockedAt: string | null;
   /** When the block ends or would have ended; null also for one without end: then `blockedAt` is set. */
   readonly until: string | null;
-  /** How it ended; null where it still stood at the end. */
+  /** How it ended; null where it was still open at the end. */
   readonly ended: BacktestCase['ended'];
   readonly endedAt: string | null;
   readonly evidence: {
@@ -123,18 +123,68 @@ export function candidateReport(
   const blocks = byRule.reduce((total, tally) => total + tally.blocks, 0);
   const { name, rules, accepted, refused, attempts, scorer } = trial;
   return {
-    ...{ rules: name, mode: rules.mode, accepted, refused, attempts },
-    ...{
-      blocks,
-      ...trial.cases.totals,
-      byRule,
-      cases,
-      casesLeftOut,
-      score: scorer?.score(senderDays) ?? null,
-    },
+    rules: name,
+    mode: rules.mode,
+    accepted,
+    refused,
+    attempts,
+    blocks,
+    ...trial.cases.totals,
+    byRule,
+    cases,
+    casesLeftOut,
+    score: scorer?.score(senderDays) ?? null,
   };
 }
 
 export function instant(at: Instant | null): string | null {
   return at === null ? null : formatInstant(at);
+}
+
+/** What of two rule sets only one did, and what both. */
+interface Compared<Figure> {
+  readonly onlyFirst: Figure;
+  readonly onlySecond: Figure;
+  readonly both: Figure;
+}
+
+/** Two rule sets side by side: whose blocks, and whose refusals. */
+export class BacktestComparison {
+  /** Messages that were refused by. */
+  readonly refused: Compared<Mail> = { onlyFirst: none(), onlySecond: none(), both: none() };
+  /** Of the first rules, by whether the second ones blocked the same subject meanwhile; and the other way round. */
+  readonly blocks = { first: { shared: 0, only: 0 }, second: { shared: 0, only: 0 } };
+  readonly #standing: readonly [Map<string, BacktestCase>, Map<string, BacktestCase>] = [
+    new Map(),
+    new Map(),
+  ];
+
+  message(first: boolean, second: boolean, recipients: number): void {
+    if (!first && !second) return;
+    const mail =
+      first && second ? this.refused.both : first ? this.refused.onlyFirst : this.refused.onlySecond;
+    mail.messages++;
+    mail.recipients += recipients;
+  }
+
+  blocked(index: number, one: BacktestCase): void {
+    const key = keyOf(one);
+    this.#standing[index]!.set(key, one);
+    const other = this.#standing[1 - index]!.get(key);
+    if (other !== undefined) one.shared = other.shared = true;
+  }
+
+  closed(index: number, one: BacktestCase): void {
+    if (one.blockedAt === null) return;
+    this.#standing[index]!.delete(keyOf(one));
+    this.blocks[index === 0 ? 'first' : 'second'][one.shared ? 'shared' : 'only']++;
+  }
+}
+
+function none(): Mail {
+  return { messages: 0, recipients: 0 };
+}
+
+function keyOf({ subject }: { readonly subject: Subject }): string {
+  return subjectKey(subject);
 }

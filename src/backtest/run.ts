@@ -1,19 +1,18 @@
 import { StopgapError } from '../kernel/errors.js';
 import type { Instant } from '../kernel/time.js';
+import { DEFAULT_RULES } from '../rules/defaults.js';
+import { parseRules } from '../rules/parse.js';
 import type { MessageAccepted } from '../sending/events.js';
-import { sendStreamKey, senderIdentity } from '../sending/subjects.js';
-import type { BacktestCase, CaseVerdict, Mail } from './cases.js';
-import { BacktestComparison } from './comparison.js';
-import type { Decision } from './decisions.js';
-import { decisionsOf } from './decisions.js';
+import { senderIdentity, sendStreamKey } from '../sending/subjects.js';
+import type { BacktestCase, CaseVerdict, Decision, Mail } from './cases.js';
+import { decisionsOf } from './cases.js';
 import type { LabelledMessage, Labels } from './labels.js';
 import type { BacktestReport, CaseReport } from './report.js';
-import { candidateReport, caseReport, instant } from './report.js';
+import { BacktestComparison, candidateReport, caseReport, instant } from './report.js';
 import { Senders } from './senders.js';
-import type { Source } from './source.js';
 import type { Candidate } from './trial.js';
 import { Trial } from './trial.js';
-import type { ActivityEvent } from './world.js';
+import type { ActivityEvent, Source } from './world.js';
 
 export interface Progress extends Readonly<Mail> {
   /** Bytes or positions. */
@@ -40,7 +39,7 @@ export interface BacktestOptions {
   readonly most?: number | undefined;
   /** Told what the first candidate decides, a case at a time, once it is over. */
   readonly onDecision?: (decision: Decision) => void;
-  /** Told after each batch; whoever returns a promise is waited for. */
+  /** Told after each batch; a promise that it returns is waited for. */
   readonly onProgress?: (so: Progress) => void | Promise<void>;
   readonly signal?: AbortSignal | undefined;
 }
@@ -58,7 +57,7 @@ export const MOST_CASES = 10_000;
 
 /**
  * Goes through what happened under one or two rule sets, blocks taking effect. Memory grows with the senders and with
- * what stands blocked, not with the length of what is gone through. The same input gives the same report.
+ * what is blocked, not with the length of what is gone through. The same input gives the same report.
  *
  * @throws BacktestCancelled; StopgapError where the labels are those of another trace; what the source throws
  */
@@ -135,7 +134,9 @@ class Run {
       ends: instant(this.#ends ?? null),
       from: instant(this.#first ?? null),
       to: instant(this.#last ?? null),
-      ...{ sends: this.#sends, senders, senderDays },
+      sends: this.#sends,
+      senders,
+      senderDays,
       imported: this.#options.source.imported ?? 0,
       skipped: this.#trials[0]!.world.skipped,
       skippedFor: this.#trials[0]!.world.skippedFor ?? null,
@@ -234,4 +235,15 @@ class Run {
 function byBegin(a: CaseReport, b: CaseReport): number {
   const beginOf = ({ proposedAt, blockedAt }: CaseReport): string => proposedAt ?? blockedAt!;
   return beginOf(a) < beginOf(b) ? -1 : beginOf(a) > beginOf(b) ? 1 : 0;
+}
+
+/** Rule sets that have a name instead of a file or a text: those that ship, and those in the store. */
+export const DEFAULTS = 'defaults';
+export const IN_FORCE = 'in-force';
+
+/** What is asked for, before a store is there that knows which rules are in force. */
+export type RequestedRules = Candidate | typeof IN_FORCE;
+
+export function rulesThatShip(): Candidate {
+  return { name: DEFAULTS, rules: parseRules(DEFAULT_RULES, DEFAULTS) };
 }

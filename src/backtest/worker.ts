@@ -5,17 +5,16 @@ import { SECOND } from '../kernel/time.js';
 import { openForReading } from '../store/open-for-reading.js';
 import { systemClock } from '../runtime/system-clock.js';
 import { RecordedHistory, RecordedFeedback, rulesInForce } from './history.js';
-import type { Assignment, Told } from './messages.js';
-import { CANCEL } from './messages.js';
-import type { BacktestReport } from './report.js';
-import { IN_FORCE } from './rule-sets.js';
+import type { Assignment, Told } from './jobs.js';
+import { CANCEL } from './jobs.js';
 import type { Progress } from './run.js';
-import { BacktestCancelled, runBacktest } from './run.js';
+import { BacktestCancelled, IN_FORCE, runBacktest } from './run.js';
+import type { BacktestReport } from './report.js';
 import type { Candidate } from './trial.js';
 
 /*
  * The thread that a back-test of the server runs in: it reads the store by a connection of its own, so that neither the
- * main thread nor whoever appends waits for it.
+ * main thread nor anybody who appends waits for it.
  */
 
 const PACE: Milliseconds = SECOND / 4;
@@ -48,7 +47,12 @@ async function work(
     let toldAt = -Infinity;
     let last: Progress | undefined;
     const report = await runBacktest({
-      ...{ source: new RecordedHistory(store), candidates, from, to, most, signal },
+      source: new RecordedHistory(store),
+      candidates,
+      from,
+      to,
+      most,
+      signal,
       judge: (one) => judgements.of(one),
       onProgress(progress) {
         last = progress;

@@ -1,26 +1,25 @@
+import TinyQueue from 'tinyqueue';
 import type { ActiveBlock } from '../../projections/blocks/active-blocks.js';
 import type { BlockCommand } from '../blocks/commands.js';
 import { decide } from '../blocks/decide.js';
 import type { BlockEvent } from '../blocks/events.js';
 import { blockStream } from '../blocks/events.js';
 import type { Standing } from '../blocks/state.js';
-import { NOTHING_YET, evolve, pendingProposal } from '../blocks/state.js';
-import type { RecordedEvent } from '../kernel/events.js';
-import type { Instant } from '../kernel/time.js';
+import { evolve, NOTHING_YET, pendingProposal } from '../blocks/state.js';
 import { ReadModels } from '../detector/read-models.js';
-import type { RuleSet, RulesChanged } from '../rules/model.js';
-import { RULES_STREAM, ruleActor } from '../rules/model.js';
-import type { Response } from '../rules/respond.js';
+import type { ScheduledJob } from '../detector/scheduled-jobs.js';
+import { planTimedWork } from '../detector/scheduled-jobs.js';
+import type { TimedTask, TimedWork } from '../expiry/port.js';
+import type { RecordedEvent } from '../kernel/events.js';
+import { FloodCoalescer } from '../kernel/flood-coalescer.js';
+import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
+import type { RulesChanged, RuleSet } from '../rules/model.js';
+import { ruleActor, RULES_STREAM } from '../rules/model.js';
+import type { Response, Verdict } from '../rules/respond.js';
 import { respond } from '../rules/respond.js';
-import type { Verdict } from '../rules/verdict.js';
 import type { MessageRefused } from '../sending/events.js';
 import type { SenderIdentity, Subject } from '../sending/subjects.js';
 import { subjectKey } from '../sending/subjects.js';
-import { FloodCoalescer } from '../kernel/flood-coalescer.js';
-import { planTimedWork } from '../detector/timed-work.js';
-import type { ScheduledJob } from '../detector/scheduled-jobs.js';
-import { DueTasks } from './due-tasks.js';
-import { VirtualClock } from './virtual-clock.js';
 
 /** Something that happened, by whatever recorded it; a {@link RecordedEvent} is one. */
 export type ActivityEvent = Pick<RecordedEvent, 'type' | 'at' | 'recordedAt' | 'by' | 'stream' | 'data'>;
@@ -33,6 +32,10 @@ export interface WorldOptions {
   readonly scheduledJobs?: readonly ScheduledJob[];
   /** Called for each change of a block, a proposal or an exemption, once it is folded. */
   readonly onBlockEvent: (event: BlockEvent) => void;
+  /** Called for each verdict, before it is acted upon. */
+  readonly onVerdict?: (verdict: Verdict) => void;
+  /** Called for each event, once it is folded. */
+  readonly onFolded?: (event: RecordedEvent) => void;
 }
 
 /** The version of the rules under test: every verdict names it. */
@@ -61,6 +64,7 @@ export class BacktestWorld {
   readonly #due: DueTasks;
   readonly #refusals: FloodCoalescer<Omit<MessageRefused, 'count' | 'since'>>;
   readonly #onBlockEvent: WorldOptions['onBlockEvent'];
+  readonly #onVerdict: WorldOptions['onVerdict'];
   readonly #plans: Plan[] = [];
   /** Events that nobody could read. */
   skipped = 0;
@@ -71,9 +75,10 @@ export class BacktestWorld {
   #settling = false;
   #acting = true;
 
-  constructor({ rules, start, scheduledJobs: jobs = [], onBlockEvent }: WorldOptions) {
+  constructor({ rules, start, scheduledJobs: jobs = [], onBlockEvent, onVerdict, onFolded }: WorldOptions) {
     this.#clock = new VirtualClock(start);
     this.#onBlockEvent = onBlockEvent;
+    this.#onVerdict = onVerdict;
     this.#due = new DueTasks(this.#clock, ({ kind, block, subject }) =>
       this.execute(subject, { kind, block }, EXPIRY),
     );
@@ -82,6 +87,7 @@ export class BacktestWorld {
         onVerdict: (verdict) => this.#plan(verdict),
         onBlockEvent: (event) => this.#blockChanged(event),
         onRulesChanged: () => undefined,
+        ...(onFolded === undefined ? {} : { onFolded }),
         onSkipped: (_event, reason) => {
           this.skipped++;
           this.skippedFor ??= reason;
@@ -138,7 +144,7 @@ export class BacktestWorld {
     this.#refusals.add(key, { direction, account, returnPath, ip, stage, block: block.id, reply: '' });
   }
 
-  /** Folds what happened, whoever did it; what it trips is acted upon before this returns. */
+  /** Folds what happened; what it trips is acted upon before this returns. */
   fold({ type, data, at, by, stream }: ActivityEvent): void {
     this.#append(type, data, at, by, stream);
   }
@@ -200,6 +206,7 @@ export class BacktestWorld {
     this.#settling = true;
     for (let plan = this.#plans[0]; plan !== undefined; plan = this.#plans[0]) {
       const { rule, subject, evidence } = plan.verdict;
+      this.#onVerdict?.(plan.verdict);
       this.execute(subject, plan.response.command, ruleActor(rule.id, evidence.version));
       this.#plans.shift();
     }
@@ -220,4 +227,112 @@ export class BacktestWorld {
       this.#keep(job);
     });
   }
+}
+
+/** Timed work that is carried out within the alarm that announces it. */
+class DueTasks implements Pick<TimedWork, 'plan' | 'cancel'> {
+  readonly #clock: AlarmClock;
+  readonly #run: (task: TimedTask) => void;
+  /** What takes back the alarm of each. */
+  readonly #alarms = new Map<string, () => void>();
+
+  constructor(clock: AlarmClock, run: (task: TimedTask) => void) {
+    this.#clock = clock;
+    this.#run = run;
+  }
+
+  plan(task: TimedTask): void {
+    this.cancel(task.kind, task.block);
+    const key = keyOf(task.kind, task.block);
+    const cancel = this.#clock.wakeAt(task.dueAt, () => {
+      this.#alarms.delete(key);
+      this.#run(task);
+    });
+    this.#alarms.set(key, cancel);
+  }
+
+  cancel(kind: TimedTask['kind'], block: string): void {
+    const key = keyOf(kind, block);
+    this.#alarms.get(key)?.();
+    this.#alarms.delete(key);
+  }
+}
+
+function keyOf(kind: TimedTask['kind'], block: string): string {
+  return `${kind} ${block}`;
+}
+
+interface Alarm {
+  readonly at: Instant;
+  /** Of alarms for the same instant, the one that was set first rings first. */
+  readonly order: number;
+  callback: (() => void) | undefined;
+}
+
+/** A clock that events drive: moved on, it rings what falls due on the way, each at its own time and in order. */
+export class VirtualClock implements AlarmClock {
+  readonly #alarms = new TinyQueue<Alarm>([], (a, b) => a.at - b.at || a.order - b.order);
+  #now: Instant;
+  #order = 0;
+  /** When the next alarm rings: asked at every event. */
+  #next: Instant = Infinity;
+
+  constructor(start: Instant) {
+    this.#now = start;
+  }
+
+  now(): Instant {
+    return this.#now;
+  }
+
+  /** Nobody sets this clock. */
+  monotonic(): Milliseconds {
+    return this.#now;
+  }
+
+  after(span: Milliseconds, callback: () => void): () => void {
+    return this.wakeAt(this.#now + span, callback);
+  }
+
+  /** When the next alarm rings; Infinity where none is set. */
+  get next(): Instant {
+    return this.#next;
+  }
+
+  wakeAt(at: Instant, callback: () => void): () => void {
+    const alarm: Alarm = { at, order: this.#order++, callback };
+    this.#alarms.push(alarm);
+    if (at < this.#next) this.#next = at;
+    return () => (alarm.callback = undefined);
+  }
+
+  /** Never goes back: an instant that has passed leaves the time as it is. */
+  advance(to: Instant): void {
+    while (this.#next <= to) {
+      const { at, callback } = this.#alarms.pop()!;
+      this.#next = this.#alarms.peek()?.at ?? Infinity;
+      if (at > this.#now) this.#now = at;
+      callback?.();
+    }
+    if (to > this.#now) this.#now = to;
+  }
+}
+
+/** Some of what happened, and how far the reading has come. */
+export interface Batch {
+  /** In the order in which they are to be gone through. */
+  readonly activities: readonly ActivityEvent[];
+  /** Of {@link total}, in the same unit: bytes of a file, positions of a store. */
+  readonly done: number;
+  /** Undefined where nobody knows, as with standard input. */
+  readonly total: number | undefined;
+}
+
+/** Where a back-test takes its events from: read once, from beginning to end. */
+export interface Source {
+  /** What reports call it: a file's name, or `history`. */
+  readonly name: string;
+  /** Messages that are not gone through because they were imported; known at the end. */
+  readonly imported?: number;
+  batches(): AsyncIterable<Batch>;
 }

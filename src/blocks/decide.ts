@@ -1,10 +1,20 @@
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
-import { MINUTE, formatInstant } from '../kernel/time.js';
+import { formatInstant, MINUTE } from '../kernel/time.js';
 import type { Direction } from '../sending/subjects.js';
 import { uniteDirections } from '../sending/subjects.js';
-import type { Act, Approve, At, BlockCommand, ChangeUntil, Grant, Impose, Renew } from './commands.js';
-import { after, endOf, escalated, tripped } from './durations.js';
+import type {
+  Act,
+  Approve,
+  At,
+  BlockCommand,
+  ChangeUntil,
+  Grant,
+  Impose,
+  Renew,
+  RuleTerms,
+  Span,
+} from './commands.js';
 import type { BlockFact, BlockImposed, Evidence, Feedback, Until } from './events.js';
 import type { BlockState, PendingProposal, Standing, StandingBlock } from './state.js';
 import { activeBlock, exemptionAt, isLater, isOver, nameOf, pendingProposal, strongerOf } from './state.js';
@@ -369,4 +379,36 @@ function judged({ subject, rule, evidence }: PendingProposal | StandingBlock): F
 
 function noted(note: string | undefined): { note?: string } {
   return note === undefined || note === '' ? {} : { note };
+}
+
+/** A block in force is strengthened from the send that tripped, so that the same verdict told late adds nothing. */
+function tripped(evidence: Evidence, now: Instant): Instant {
+  return Math.min(now, evidence.lastAt);
+}
+
+/** How long this rule's next block lasts: longer with each strike that is not forgotten; null is for ever. */
+function escalated(terms: RuleTerms, rule: string, standing: Standing, now: Instant): Milliseconds | null {
+  const { duration, escalate } = terms;
+  if (duration === null || escalate === undefined) return duration;
+  // The block in force is this very incident: it is no earlier one.
+  const present = activeBlock(standing, now)?.id;
+  // What mail that arrived brought about makes no block longer of those who send.
+  const arriving = terms.direction === 'inbound';
+  const earlier = standing.strikes.filter(
+    (strike) =>
+      strike.rule === rule &&
+      (strike.direction === 'inbound') === arriving &&
+      strike.block !== present &&
+      strike.at > now - escalate.forget,
+  ).length;
+  return Math.max(duration, Math.min(escalate.max, duration * escalate.factor ** earlier));
+}
+
+/** A duration counts from the decision: a store that was away for a while shortens nothing. */
+function endOf(span: Span, now: Instant): Until {
+  return 'until' in span ? span.until : after(now, span.duration);
+}
+
+function after(now: Instant, duration: Milliseconds | null): Until {
+  return duration === null ? null : now + duration;
 }

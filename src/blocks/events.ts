@@ -1,10 +1,8 @@
-import type { Fact, RecordedEvent } from '../kernel/events.js';
-import { streamName } from '../kernel/events.js';
+import type { Check, Fact, RecordedEvent, Shape } from '../kernel/events.js';
+import { oneOf, optional, shaped, streamName, text, whole, wholeOrNull } from '../kernel/events.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import type { Direction, Subject } from '../sending/subjects.js';
 import { DIRECTIONS, SUBJECT_TYPES, subjectKey } from '../sending/subjects.js';
-import type { Check, Shape } from './shape.js';
-import { oneOf, optional, shaped, text, whole, wholeOrNull } from './shape.js';
 
 /** Streams `block-<subject key>`: everything that ever happened to one subject. */
 export const BLOCK_CATEGORY = 'block';
@@ -34,7 +32,7 @@ export interface Evidence {
   /** What was in force, tripled where a release or a dismissal was less than an hour ago. */
   readonly limit: number;
   readonly observed: number;
-  /** No send that counted stands before this position. */
+  /** No send that counted is before this position. */
   readonly firstPosition: number;
   /** The send that tripped the rule. */
   readonly lastPosition: number;
@@ -77,7 +75,7 @@ export interface ProposalApproved {
   readonly until?: Until;
   readonly note?: string;
 }
-/** What a person has judged, so that whoever learns from it need not have followed the block. */
+/** What a person has judged, so that a fold that learns from it need not have followed the block. */
 export interface Feedback {
   readonly subject?: Subject;
   /** The rule behind it, and its newest evidence; absent where a person had blocked. */
@@ -202,8 +200,12 @@ const SHAPES: { readonly [Type in BlockFact['type']]: Check } = {
   ProposalLapsed: closing,
   BlockImposed: shaped({ ...terms, until: wholeOrNull, evidence: optional(evidence) }),
   BlockExtended: shaped<BlockExtended>({
-    ...{ block: text, until: wholeOrNull, direction, evidence: optional(evidence) },
-    ...{ description: optional(text), refusal: optional(oneOf(REFUSALS)) },
+    block: text,
+    until: wholeOrNull,
+    direction,
+    evidence: optional(evidence),
+    description: optional(text),
+    refusal: optional(oneOf(REFUSALS)),
   }),
   BlockShortened: shaped({ block: text, until: whole }),
   BlockReleased: judging,

@@ -1,11 +1,11 @@
 import { setTimeout } from 'node:timers/promises';
 import { LRUCache } from 'lru-cache';
-import { SeenIds } from '../../projections/blocks/seen-ids.js';
-import { envelope, haveSameMark, markedId, newId } from '../runtime/ids.js';
+import { SeenIds } from '../../projections/blocks/effective-blocks.js';
 import { StopgapError } from '../kernel/errors.js';
 import type { Fact, NewEvent, RecordedEvent } from '../kernel/events.js';
 import type { Clock, Instant, Milliseconds } from '../kernel/time.js';
 import { Backoff } from '../runtime/backoff.js';
+import { envelope, haveSameMark, markedId, newId } from '../runtime/ids.js';
 import type { EventStore } from '../store/port.js';
 import { StoreUnavailable } from '../store/port.js';
 

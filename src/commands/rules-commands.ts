@@ -1,11 +1,10 @@
 import type { Clock } from '../kernel/time.js';
-import type { RulesCommand, RulesStanding } from '../rules/decide.js';
-import { NO_RULES_YET, decideRules, evolveRules } from '../rules/decide.js';
+import type { RulesCommand, RulesStanding, ShadowFact } from '../rules/decide.js';
+import { decideRules, evolveRules, NO_RULES_YET } from '../rules/decide.js';
 import { DEFAULT_RULES } from '../rules/defaults.js';
 import type { RulesChanged, RulesFact, SourcedRules } from '../rules/model.js';
 import { RULES_STREAM } from '../rules/model.js';
 import { parseRules } from '../rules/parse.js';
-import type { ShadowFact } from '../rules/shadow.js';
 import type { EventStore } from '../store/port.js';
 import type { CommandContext, Decider, Handled } from './handle-command.js';
 import { handleCommand, readHistory } from './handle-command.js';

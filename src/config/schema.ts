@@ -1,12 +1,12 @@
 import path from 'node:path';
+import * as values from './values.js';
 import { z } from 'zod';
 import { parseRedis } from '../redis/address.js';
-import type { GeoData } from '../rules/geo-data.js';
+import type { GeoData } from '../rules/explain.js';
 import type { Kind, Setting, Surroundings } from './setting.js';
 import { computed, groupsOf, inData, listeners, none, setting, settingsOf, valueOf } from './setting.js';
 import type { ListenAddress, Parser, RelaySettings, Role } from './values.js';
-import * as values from './values.js';
-import { hidden, listensOnLoopback, ROLES, WrongValue } from './values.js';
+import { ROLES, WrongValue, hidden, listensOnLoopback } from './values.js';
 
 function missing(example: string): never {
   throw new WrongValue(`is missing; for instance ${example}`);

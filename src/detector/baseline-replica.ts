@@ -1,13 +1,13 @@
 import path from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import type { Logger } from 'pino';
-import type { Baselines } from '../../projections/baselines/baselines.js';
-import { BaselineProjector } from './baseline-projector.js';
-import type { BaselineListeners } from './baseline-projector.js';
+import type { Baselines } from '../../projections/baselines/sender-profiles.js';
+import { BaselineProjector } from './read-models.js';
+import type { BaselineListeners } from './read-models.js';
 import { messageOf } from '../kernel/errors.js';
 import type { AlarmClock, Milliseconds } from '../kernel/time.js';
 import { HOUR } from '../kernel/time.js';
-import { BASELINES_ONLY } from './event-registry.js';
+import { BASELINES_ONLY } from './projector.js';
 import type { Metrics } from '../metrics/metrics.js';
 import { SUMMARIES_KEPT } from '../sending/day-summary.js';
 import { Snapshots } from '../snapshots/snapshots.js';
@@ -71,8 +71,13 @@ export class BaselineReplica {
     const { store, data, clock, metrics, log } = this.#options;
     const { signal } = this.#closing;
     const snapshots = await Snapshots.open({
-      ...{ folder: path.join(data, 'snapshots'), categories: BASELINES_ONLY, models: this.#feed, clock, log },
-      ...{ within: SNAPSHOTS_WITHIN, kept: SUMMARIES_KEPT },
+      folder: path.join(data, 'snapshots'),
+      categories: BASELINES_ONLY,
+      models: this.#feed,
+      clock,
+      log,
+      within: SNAPSHOTS_WITHIN,
+      kept: SUMMARIES_KEPT,
       onFailed: () => metrics.store.snapshotFailures.inc(),
     });
     this.#snapshots = snapshots;
@@ -81,7 +86,7 @@ export class BaselineReplica {
     await insist(() => snapshots.restore(store), { signal, onAway, patient: true });
     if (signal.aborted) return;
     let folded = 0;
-    const { ended } = await this.#feed.follow(store, () => {
+    const { ended } = await this.#feed.follow(store, BASELINES_ONLY, () => {
       snapshots.folded();
       return this.ready || ++folded % AT_ONCE > 0 ? undefined : setTimeout(REST);
     });
@@ -99,7 +104,7 @@ export class BaselineReplica {
     }
   }
 
-  /** Whoever is not known in the log that is there now is not known. */
+  /** Only senders in the log that is there now are known. */
   async #beginAnew(): Promise<void> {
     await this.#snapshots?.abandon();
     await this.#feed.startAnew();

@@ -1,14 +1,14 @@
 import type { Logger } from 'pino';
 import { SendVolume } from '../../projections/volume/send-volume.js';
-import type { Baselines } from '../../projections/baselines/baselines.js';
+import type { Baselines } from '../../projections/baselines/sender-profiles.js';
 import { isBlockEvent } from '../blocks/events.js';
 import { newId } from '../runtime/ids.js';
 import { messageOf } from '../kernel/errors.js';
 import type { NewEvent, RecordedEvent } from '../kernel/events.js';
 import type { Clock, Instant } from '../kernel/time.js';
 import type { ReadModels } from './read-models.js';
+import type { Verdict } from '../rules/respond.js';
 import { breakerOf, mayBlock } from '../rules/respond.js';
-import type { Verdict } from '../rules/verdict.js';
 import type { Subject } from '../sending/subjects.js';
 import { subjectKey } from '../sending/subjects.js';
 
@@ -45,7 +45,7 @@ export class LocalContainment {
     return this.#held.size;
   }
 
-  /** Senders of whom it has noted a day that is not summarised. */
+  /** Senders that have a day here that is not summarised. */
   get days(): number {
     return this.#volume.profiles.sizes.open;
   }
@@ -80,7 +80,10 @@ export class LocalContainment {
       try {
         const verdicts = this.#volume.apply({
           ...event,
-          ...{ stream, revision: 0, position: models.position, recordedAt },
+          stream,
+          revision: 0,
+          position: models.position,
+          recordedAt,
         });
         if (away()) for (const verdict of verdicts) this.#hold(verdict, recordedAt);
       } catch (error) {
@@ -90,7 +93,7 @@ export class LocalContainment {
     }
   }
 
-  /** The store is back and its events are folded: whoever is to stay blocked is so by now. */
+  /** The store is back and its events are folded: who is to stay blocked is blocked by now. */
   letGo(): void {
     for (const { subject } of [...this.#held.values()]) this.#release(subject);
   }

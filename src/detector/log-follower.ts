@@ -9,12 +9,12 @@ import { BlockCommandHandler } from '../commands/block-commands.js';
 import { OverrideCommandHandler } from '../commands/override-commands.js';
 import { OverridesFile } from '../commands/overrides-file.js';
 import { RulesCommandHandler } from '../commands/rules-commands.js';
-import { DaySummaryRecorder } from './day-summaries.js';
-import { letGoWhenBack } from './housekeeping.js';
+import { DaySummaryRecorder, planTimedWork, taskRunner, timedTasks } from './scheduled-jobs.js';
+import { dismissExempt, letGoWhenBack } from './housekeeping.js';
 import { messageOf } from '../kernel/errors.js';
 import type { AlarmClock } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
-import { DECISIONS_ONLY, FOLDED_CATEGORIES } from './event-registry.js';
+import { DECISIONS_ONLY, FOLDED_CATEGORIES } from './projector.js';
 import type { LogLevels } from '../log/levels.js';
 import { tellRulesInForce } from '../log/decisions.js';
 import type { Metrics } from '../metrics/metrics.js';
@@ -23,8 +23,6 @@ import type { ReadModelListeners } from './read-models.js';
 import { LocalContainment } from './containment.js';
 import { BaselineReplica } from './baseline-replica.js';
 import { Responder } from './responder.js';
-import { dismissExempt } from './exempt-proposals.js';
-import { planTimedWork, taskRunner, timedTasks } from './timed-work.js';
 import { DEFAULT_RULES, EVALUATION_RULES } from '../rules/defaults.js';
 import type { RulesChanged, SourcedRules } from '../rules/model.js';
 import { Snapshots } from '../snapshots/snapshots.js';
@@ -54,7 +52,7 @@ export interface LogFollowerOptions {
   readonly onRebuilt: () => void;
 }
 
-/** How long a message that was recorded may wait for the detector's feed, which may lag behind a distant store. */
+/** How long a message that was recorded may wait for the detector's feed, which may lag after a distant store. */
 const FOLDED_WITHIN = 2 * SECOND;
 
 /** Fixed texts: anybody may read them. */
@@ -126,15 +124,25 @@ export class LogFollower {
     if (outbox === undefined) return;
     if (this.#categories === DECISIONS_ONLY) {
       this.baselines = new BaselineReplica({
-        ...{ store, data: config.data, clock, metrics, log: logs.of('snapshots'), onFatal },
+        store,
+        data: config.data,
+        clock,
+        metrics,
+        log: logs.of('snapshots'),
+        onFatal,
         onSummarised: (event) => this.containment!.follow(event),
         onSkipped: (event, reason) => listeners.onSkipped(event, reason),
       });
     }
-    this.containment = new LocalContainment({
-      ...{ models, clock, log, away: () => outbox.away },
+    const containment = new LocalContainment({
+      models,
+      clock,
+      log,
+      away: () => outbox.away,
       baselines: () => (this.baselines ?? models.sendVolume.profiles).baselines,
     });
+    this.containment = containment;
+    outbox.onTaken = (stream, events) => containment.saw(stream, events);
   }
 
   /**
@@ -164,13 +172,12 @@ export class LogFollower {
     }
     if (this.#detects && config.overrides !== undefined) {
       this.#overrides = await OverridesFile.open({
-        ...{
-          path: config.overrides,
-          overrideCommands: new OverrideCommandHandler(store, clock),
-          models,
-          clock,
-        },
-        ...{ log: logs.of('files'), metrics: metrics.rules },
+        path: config.overrides,
+        overrideCommands: new OverrideCommandHandler(store, clock),
+        models,
+        clock,
+        log: logs.of('files'),
+        metrics: metrics.rules,
       });
     }
     if (config.roles.includes('worker'))
@@ -178,7 +185,7 @@ export class LogFollower {
   }
 
   /**
-   * Resolves once all that stands in the log is folded, and what was left undone is on its way. Waits for a store that
+   * Resolves once all that is in the log is folded, and what was left undone is on its way. Waits for a store that
    * is away.
    *
    * @returns the rule set in force
@@ -394,9 +401,9 @@ export class LogFollower {
     if (signal.aborted) return;
     if (!(error instanceof LogReplaced)) return onFatal(error);
     this.#replaced = error;
-    // Whoever waits for an event of the former log waits in vain.
+    // A caller that waits for an event of the former log waits in vain.
     void this.models.stop();
-    // Else whoever catches up begins anew.
+    // Otherwise the catching up that is under way begins anew.
     if (this.#state !== 'following') return;
     this.#state = 'rebuilding';
     onReplaced();

@@ -1,11 +1,13 @@
-import { EffectiveBlocks } from '../../projections/blocks/effective-blocks.js';
-import type { EffectiveBlocksState } from '../../projections/blocks/effective-blocks.js';
-import { SeenIds } from '../../projections/blocks/seen-ids.js';
-import type { SeenIdsState } from '../../projections/blocks/seen-ids.js';
-import { isBlockEvent } from '../blocks/events.js';
+import type { EffectiveBlocksState, SeenIdsState } from '../../projections/blocks/effective-blocks.js';
+import { EffectiveBlocks, SeenIds } from '../../projections/blocks/effective-blocks.js';
+import { BLOCK_CATEGORY, isBlockEvent } from '../blocks/events.js';
 import type { RecordedEvent } from '../kernel/events.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
-import { isActivityEvent, isKept } from './event-registry.js';
+import { isOverrideEvent, OVERRIDE_CATEGORY } from '../overrides/events.js';
+import { RULES_CATEGORY } from '../rules/model.js';
+import { isShadowEvent } from '../rules/decide.js';
+import { PROFILE_CATEGORY } from '../sending/day-summary.js';
+import { AUTH_CATEGORY, SEND_CATEGORY } from '../sending/events.js';
 import type { EventStore, Subscription } from '../store/port.js';
 import { StoreUnavailable } from '../store/port.js';
 
@@ -23,14 +25,14 @@ export interface ProjectorState {
 }
 
 /**
- * Hands one event after the other to whoever folds them: in order, each once, from the beginning or from where a snapshot
- * ends. Block events are handed over as {@link EffectiveBlocks} reads them.
+ * Folds one event after the other: in order, each once, from the beginning or from where a snapshot ends. What it folds
+ * them into is up to the class that extends it; block events come as {@link EffectiveBlocks} reads them.
  */
-export class Projector {
-  readonly #fold: (event: RecordedEvent, isDecision: boolean) => void;
-  readonly #seen: SeenIds;
-  readonly #blocks = new EffectiveBlocks();
+export abstract class Projector {
+  readonly #idsKept: number | undefined;
   readonly #isSound: boolean;
+  #seen: SeenIds;
+  #blocks = new EffectiveBlocks();
   #subscription: Subscription | undefined;
   #position = 0;
   #lastEventAt = 0;
@@ -46,17 +48,19 @@ export class Projector {
   }[] = [];
 
   /**
-   * @param fold told of each event, and whether it is a decision or tells what happened
    * @param idsKept ids that are remembered, to tell an event that was delivered before; as many as a store may need
    *   unless given; 0 where the events are those of a single writer that repeats none
    */
-  constructor(fold: (event: RecordedEvent, isDecision: boolean) => void, idsKept?: number) {
-    this.#fold = fold;
-    this.#seen = new SeenIds(idsKept);
+  constructor(idsKept?: number) {
+    this.#idsKept = idsKept;
     this.#isSound = idsKept === 0;
+    this.#seen = new SeenIds(idsKept);
   }
 
-  /** Position of the last event handed over. */
+  /** Folds an event that is a decision, or tells what happened. Must not throw. */
+  protected abstract fold(event: RecordedEvent, isDecision: boolean): void;
+
+  /** Position of the last event folded. */
   get position(): number {
     return this.#position;
   }
@@ -71,27 +75,27 @@ export class Projector {
     return this.#taken;
   }
 
-  /** How old what was handed over may be: see {@link Subscription.lag}. 0 before it follows. */
+  /** How old what is folded may be: see {@link Subscription.lag}. 0 before it follows. */
   get lag(): Milliseconds {
     return this.#subscription?.lag ?? 0;
   }
 
-  /** Whether all that was written by that moment, by `performance.now()`, is known to have been handed over. */
+  /** Whether all that was written by that moment, by `performance.now()`, is known to be folded. */
   isFreshSince(moment: number): boolean {
     return performance.now() - this.lag >= moment;
   }
 
-  /** When the store wrote the last event handed over; 0 before the first. */
+  /** When the store wrote the last event folded; 0 before the first. */
   get lastEventAt(): Instant {
     return this.#lastEventAt;
   }
 
-  /** True once everything that stood in the store at the start has been handed over. */
+  /** True once everything that was in the store at the start is folded. */
   get ready(): boolean {
     return this.#live;
   }
 
-  /** The opposite of {@link restore}. */
+  /** All that is folded so far, whatever is folded afterwards. Takes milliseconds. The opposite of {@link restore}. */
   dump(): ProjectorState {
     return {
       position: this.#position,
@@ -102,7 +106,10 @@ export class Projector {
     };
   }
 
-  /** Goes on from where {@link dump} was. Must come before {@link follow}. */
+  /**
+   * Goes on from what {@link dump} gave, as if everything up to its position had been folded here. Must come before
+   * {@link follow}. Where it throws, nothing has changed.
+   */
   restore({ position, lastEventAt, anchors, seen, blocks }: ProjectorState): void {
     this.#seen.restore(seen);
     this.#blocks.restore(blocks);
@@ -112,7 +119,7 @@ export class Projector {
   }
 
   /**
-   * Catches up, from where it stands, and follows.
+   * Catches up, from its position on, and follows.
    *
    * @param afterEach called after each event that came, whatever became of it; the next waits for a promise that it returns
    * @returns when caught up; `ended` rejects later should the feed break
@@ -123,12 +130,12 @@ export class Projector {
     afterEach: () => void | Promise<void> = () => undefined,
   ): Promise<{ ended: Promise<void> }> {
     const subscription = store.subscribe({ after: this.#position, categories }, (event) => {
-      this.take(event);
+      this.apply(event);
       return afterEach();
     });
     this.#subscription = subscription;
     await Promise.race([subscription.caughtUp, subscription.ended]);
-    this.#live = true;
+    if (subscription === this.#subscription) this.#live = true;
     return { ended: subscription.ended };
   }
 
@@ -138,14 +145,24 @@ export class Projector {
       reject(new StoreUnavailable('the log is no longer followed'));
   }
 
-  /** Resolves once the event at this position has been handed over. @throws StoreUnavailable where that will not be */
+  /** Forgets all that was folded, since another log is there: to be followed from its beginning, or from a snapshot of it. */
+  async startAnew(): Promise<void> {
+    await this.stop();
+    this.#seen = new SeenIds(this.#idsKept);
+    this.#blocks = new EffectiveBlocks();
+    this.#subscription = this.#last = this.#lastKept = undefined;
+    this.#position = this.#lastEventAt = this.#taken = 0;
+    this.#live = false;
+  }
+
+  /** Resolves once the event at this position is folded. @throws StoreUnavailable where that will not be */
   async reached(position: number): Promise<void> {
     if (position <= this.#position) return;
     return new Promise((resolve, reject) => this.#waiting.push({ position, resolve, reject }));
   }
 
-  /** Hands one event over. Delivered again, it is passed over. */
-  take(event: RecordedEvent): void {
+  /** Folds one event. Delivered again, it changes nothing. */
+  apply(event: RecordedEvent): void {
     if (event.position <= this.#position) return;
     this.#taken++;
     this.#position = event.position;
@@ -159,8 +176,8 @@ export class Projector {
   }
 
   #hand(event: RecordedEvent, isDecision: boolean): void {
-    if (!isDecision || this.#isSound || !isBlockEvent(event)) this.#fold(event, isDecision);
-    else for (const effect of this.#blocks.take(event)) this.#fold(effect, isDecision);
+    if (!isDecision || this.#isSound || !isBlockEvent(event)) this.fold(event, isDecision);
+    else for (const effect of this.#blocks.take(event)) this.fold(effect, isDecision);
   }
 
   #wake(): void {
@@ -172,4 +189,35 @@ export class Projector {
 
 function anchorOf({ stream, revision, id, position }: Anchor): Anchor {
   return { stream, revision, id, position };
+}
+
+/** What a node folds that neither detects nor shows senders. */
+export const DECISIONS_ONLY = [BLOCK_CATEGORY, RULES_CATEGORY, OVERRIDE_CATEGORY];
+
+/** What tells what senders usually do: the summaries of their days, and what says which of them teach and what. */
+export const BASELINES_ONLY = [BLOCK_CATEGORY, RULES_CATEGORY, PROFILE_CATEGORY];
+
+/** Everything that a node folds. */
+export const FOLDED_CATEGORIES = [...DECISIONS_ONLY, SEND_CATEGORY, AUTH_CATEGORY, PROFILE_CATEGORY];
+
+/** What happens rather than is decided; these are known by their type, the others show by their data that they are ours. */
+const ACTIVITY_EVENTS = new Set([
+  'MessageAccepted',
+  'RecipientsRefused',
+  'MessageRefused',
+  'BounceReceived',
+  'AuthenticationFailed',
+  'SenderDaySummarised',
+]);
+
+/** Whether it tells what happened: nearly all events do, so this is asked before anything else. */
+function isActivityEvent({ type }: Pick<RecordedEvent, 'type'>): boolean {
+  return ACTIVITY_EVENTS.has(type);
+}
+
+/** Whether it is kept for ever: what was decided, rather than what happened. */
+export function isKept(event: RecordedEvent): boolean {
+  return (
+    event.type === 'RulesChanged' || isBlockEvent(event) || isShadowEvent(event) || isOverrideEvent(event)
+  );
 }

@@ -1,22 +1,22 @@
+import type { Baselines } from '../../projections/baselines/sender-profiles.js';
 import { ActiveBlocks } from '../../projections/blocks/active-blocks.js';
-import { AutomaticBlocks } from '../../projections/blocks/automatic-blocks.js';
+import { AutomaticBlocks, RulePrecision } from '../../projections/blocks/rule-precision.js';
 import { BlockLedger } from '../../projections/blocks/block-ledger.js';
 import { Exemptions } from '../../projections/blocks/exemptions.js';
 import { Overrides } from '../../projections/volume/overrides.js';
-import { RulePrecision } from '../../projections/blocks/rule-precision.js';
+import type { SendVolumeState } from '../../projections/volume/send-volume.js';
 import { SendVolume } from '../../projections/volume/send-volume.js';
 import { ShadowRules } from '../../projections/blocks/shadow.js';
 import type { BlockEvent } from '../blocks/events.js';
 import { isBlockEvent } from '../blocks/events.js';
-import { Projector } from './projector.js';
 import type { ProjectorState } from './projector.js';
+import { FOLDED_CATEGORIES, isKept, Projector } from './projector.js';
 import type { RecordedEvent } from '../kernel/events.js';
 import { messageOf } from '../kernel/errors.js';
-import { UNREADABLE } from '../kernel/events.js';
-import type { Instant, Milliseconds } from '../kernel/time.js';
-import { FOLDED_CATEGORIES, isKept } from './event-registry.js';
+import { categoryOf, UNREADABLE } from '../kernel/events.js';
 import { isOverrideEvent } from '../overrides/events.js';
-import type { Verdict } from '../rules/verdict.js';
+import type { Verdict } from '../rules/respond.js';
+import { PROFILE_CATEGORY } from '../sending/day-summary.js';
 import type { EventStore } from '../store/port.js';
 
 /** What {@link ReadModels.dump} gives: plain data that can be cloned. Never to be written to. */
@@ -55,19 +55,18 @@ export interface ReadModelBounds {
  * every start, and where the store comes back with another log; from the beginning or from what a snapshot holds: the
  * result is the same.
  */
-export class ReadModels {
+export class ReadModels extends Projector {
   #models: Models;
   /** Of the log before, while the models are built anew from another one. */
   #former: ActiveBlocks | undefined;
   readonly #listeners: ReadModelListeners;
   readonly #bounds: ReadModelBounds;
-  #projector: Projector;
 
   constructor(listeners: ReadModelListeners, bounds: ReadModelBounds = {}) {
+    super(bounds.idsKept);
     this.#listeners = listeners;
     this.#bounds = bounds;
     this.#models = fresh(bounds);
-    this.#projector = this.#newProjector();
   }
 
   get activeBlocks(): ActiveBlocks {
@@ -110,47 +109,11 @@ export class ReadModels {
     return this.#models.rulePrecision;
   }
 
-  /** Position of the last event folded. */
-  get position(): number {
-    return this.#projector.position;
-  }
-
-  /** Position up to which the feed has come, counting what it passed over for its category. */
-  get feedPosition(): number {
-    return this.#projector.feedPosition;
-  }
-
-  /** Events that the feed has handed over. */
-  get taken(): number {
-    return this.#projector.taken;
-  }
-
-  /** How old what they show may be: see {@link Subscription.lag}. 0 before they follow. */
-  get lag(): Milliseconds {
-    return this.#projector.lag;
-  }
-
-  /** Whether all that was written by that moment, by `performance.now()`, is known to be folded. */
-  isFreshSince(moment: number): boolean {
-    return this.#projector.isFreshSince(moment);
-  }
-
-  /** When the store wrote the last event folded; 0 before the first. */
-  get lastEventAt(): Instant {
-    return this.#projector.lastEventAt;
-  }
-
-  /** True once everything that stood in the store at the start is folded. */
-  get ready(): boolean {
-    return this.#projector.ready;
-  }
-
-  /** All that is folded so far, whatever is folded afterwards. Takes milliseconds. The opposite of {@link restore}. */
-  dump(): ReadModelsState {
+  override dump(): ReadModelsState {
     const { activeBlocks, ledger, exemptions, automaticBlocks, overrides, sendVolume } = this.#models;
     const { shadow, rulePrecision } = this.#models;
     return {
-      ...this.#projector.dump(),
+      ...super.dump(),
       activeBlocks: activeBlocks.dump(),
       ledger: ledger.dump(),
       exemptions: exemptions.dump(),
@@ -162,11 +125,8 @@ export class ReadModels {
     };
   }
 
-  /**
-   * Goes on from what {@link dump} gave, as if everything up to its position had been folded here; no listener is
-   * told. Must come before {@link follow}. Where it throws, nothing has changed.
-   */
-  restore(state: ReadModelsState): void {
+  /** No listener is told. */
+  override restore(state: ReadModelsState): void {
     const models = fresh(this.#bounds);
     models.activeBlocks.restore(state.activeBlocks);
     models.ledger.restore(state.ledger);
@@ -176,48 +136,27 @@ export class ReadModels {
     models.sendVolume.restore(state.sendVolume);
     models.shadow.restore(state.shadow);
     models.rulePrecision.restore(state.rulePrecision);
-    this.#projector.restore(state);
+    super.restore(state);
     this.#models = models;
   }
 
-  /** Catches up, from where it stands, and follows. See {@link Projector.follow}. */
-  async follow(
+  override async follow(
     store: Pick<EventStore, 'subscribe'>,
     categories: readonly string[] = FOLDED_CATEGORIES,
     afterEach?: () => void,
   ): Promise<{ ended: Promise<void> }> {
-    const feed = await this.#projector.follow(store, categories, afterEach);
+    const feed = await super.follow(store, categories, afterEach);
     this.#former = undefined;
     return feed;
   }
 
-  /** Forgets all that was folded, since another log is there: to be followed from its beginning, or from a snapshot of it. */
-  async startAnew(): Promise<void> {
-    await this.#projector.stop();
+  override async startAnew(): Promise<void> {
+    await super.startAnew();
     this.#former ??= this.#models.activeBlocks;
     this.#models = fresh(this.#bounds);
-    this.#projector = this.#newProjector();
   }
 
-  async stop(): Promise<void> {
-    await this.#projector.stop();
-  }
-
-  /** Resolves once the event at this position is folded. */
-  async reached(position: number): Promise<void> {
-    return this.#projector.reached(position);
-  }
-
-  /** Folds one event. Delivered again, it changes nothing. */
-  apply(event: RecordedEvent): void {
-    this.#projector.take(event);
-  }
-
-  #newProjector(): Projector {
-    return new Projector((event, isDecision) => this.#fold(event, isDecision), this.#bounds.idsKept);
-  }
-
-  #fold(event: RecordedEvent, isDecision: boolean): void {
+  protected override fold(event: RecordedEvent, isDecision: boolean): void {
     if (isDecision && !isKept(event)) {
       const reason =
         event.type === UNREADABLE
@@ -230,7 +169,7 @@ export class ReadModels {
     try {
       verdicts = isDecision ? this.#applyDecision(event) : this.#models.sendVolume.apply(event);
     } catch (error) {
-      // A poison event must not keep everything behind it from being folded, at every start anew.
+      // A poison event must not keep all later ones from being folded, at every start anew.
       this.#listeners.onSkipped(event, messageOf(error));
       return;
     }
@@ -294,4 +233,90 @@ function fresh({ endedKept }: ReadModelBounds) {
 /** A verdict goes on in the trace of what tripped it. */
 function inTraceOf({ trace }: RecordedEvent, verdict: Verdict): Verdict {
   return trace === undefined ? verdict : { ...verdict, trace };
+}
+
+/** What {@link BaselineProjector.dump} gives: plain data that can be cloned. Never to be written to. */
+export interface BaselineProjectorState extends ProjectorState {
+  readonly volume: SendVolumeState;
+  readonly shadow: ReturnType<ShadowRules['dump']>;
+}
+
+export interface BaselineListeners {
+  /** After a summary has been folded. Of decisions the read models tell. */
+  onSummarised(event: RecordedEvent): void;
+  /** A summary that nobody can read, or that is none: skipped, never fatal. */
+  onSkipped(event: RecordedEvent, reason: string): void;
+}
+
+/** Where nobody sends, nobody needs an exemption. */
+const NOBODY_EXEMPT = new Exemptions();
+
+/**
+ * What senders usually do, for a process that folds no sends: the summaries of their days, with the rules and the blocks
+ * that say what they teach, in their order. It has a feed of its own, since there may be ten thousand summaries for each
+ * decision: a node must know whom it refuses long before it has folded these.
+ */
+export class BaselineProjector extends Projector {
+  #volume = new SendVolume();
+  /** Of rules that are promoted it is known what was usual since they came into the shadow. */
+  #shadow = newShadow();
+  readonly #listeners: BaselineListeners;
+
+  constructor(listeners: BaselineListeners) {
+    super();
+    this.#listeners = listeners;
+  }
+
+  /** As far as they are folded. */
+  get baselines(): Baselines {
+    return this.#volume.profiles.baselines;
+  }
+
+  override dump(): BaselineProjectorState {
+    return { ...super.dump(), volume: this.#volume.dump(), shadow: this.#shadow.dump() };
+  }
+
+  override restore(state: BaselineProjectorState): void {
+    const volume = new SendVolume();
+    const shadow = newShadow();
+    volume.restore(state.volume);
+    shadow.restore(state.shadow);
+    super.restore(state);
+    this.#volume = volume;
+    this.#shadow = shadow;
+  }
+
+  override async startAnew(): Promise<void> {
+    await super.startAnew();
+    this.#volume = new SendVolume();
+    this.#shadow = newShadow();
+  }
+
+  protected override fold(event: RecordedEvent, isDecision: boolean): void {
+    if (isDecision && !isKept(event)) {
+      this.#skip(event, 'it is no summary of a day');
+      return;
+    }
+    try {
+      const promoted = this.#shadow.promotedBy(event);
+      (promoted ?? this.#volume).apply(event);
+      if (promoted !== undefined) this.#volume = promoted;
+      if (isDecision || this.#shadow.set !== undefined) {
+        this.#shadow.apply(event, { verdicts: [], sendVolume: this.#volume, exemptions: NOBODY_EXEMPT });
+      }
+    } catch (error) {
+      this.#skip(event, messageOf(error));
+      return;
+    }
+    if (!isDecision) this.#listeners.onSummarised(event);
+  }
+
+  /** Of decisions the read models tell, which fold them too. */
+  #skip(event: RecordedEvent, reason: string): void {
+    if (categoryOf(event.stream) === PROFILE_CATEGORY) this.#listeners.onSkipped(event, reason);
+  }
+}
+
+function newShadow(): ShadowRules {
+  return new ShadowRules(() => new SendVolume());
 }

@@ -13,9 +13,8 @@ import type { VerdictAction } from '../metrics/blocks.js';
 import type { Metrics } from '../metrics/metrics.js';
 import type { ReadModels } from './read-models.js';
 import { ruleActor } from '../rules/model.js';
-import type { Response } from '../rules/respond.js';
+import type { Response, Verdict } from '../rules/respond.js';
 import { respond } from '../rules/respond.js';
-import type { Verdict } from '../rules/verdict.js';
 import type { Subject } from '../sending/subjects.js';
 import { subjectKey } from '../sending/subjects.js';
 import { StoreUnavailable, WrongExpectedRevision } from '../store/port.js';
@@ -135,7 +134,7 @@ export class Responder {
     }
   }
 
-  /** What {@link remember} must be told, in this order, by whoever begins where the events folded up to now end. */
+  /** What {@link remember} must be told, in this order, by a process that begins where the events folded up to now end. */
   unanswered(): readonly Verdict[] {
     return [...this.#unanswered.values()];
   }
@@ -153,7 +152,7 @@ export class Responder {
     await this.#tail;
   }
 
-  /** How the fullest circuit breaker stands just now, with the blocks that are on their way. */
+  /** The state of the fullest circuit breaker just now, with the blocks that are on their way. */
   get breaker(): { readonly open: boolean; readonly blocks: number; readonly max: number } {
     const { models, clock } = this.#options;
     const { max, window } = models.sendVolume.rules.maxAutomaticBlocks;
@@ -265,7 +264,7 @@ export class Responder {
         break;
       } catch (error) {
         if (!isPassing(error) && ++faults === ATTEMPTS) {
-          // It must not keep all verdicts behind it waiting for ever.
+          // It must not keep all later verdicts waiting for ever.
           log.error({ ...about, error: messageOf(error) }, 'a verdict is given up');
           this.#options.metrics.blocks.settled(verdict, 'failed');
           break;

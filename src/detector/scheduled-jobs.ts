@@ -1,9 +1,19 @@
+import type { Logger } from 'pino';
+import type { BlockEntry } from '../../projections/blocks/block-entry.js';
+import type { BlockLedger } from '../../projections/blocks/block-ledger.js';
+import type { BlockEvent } from '../blocks/events.js';
+import type { BlockCommandHandler } from '../commands/block-commands.js';
+import type { TaskRunner, TimedTask, TimedWork } from '../expiry/port.js';
+import { messageOf } from '../kernel/errors.js';
 import type { Fact } from '../kernel/events.js';
-import type { Instant, Milliseconds } from '../kernel/time.js';
-import { DAY, HOUR } from '../kernel/time.js';
-import type { ReadModels } from './read-models.js';
+import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
+import { DAY, HOUR, MINUTE } from '../kernel/time.js';
+import { decisionFields } from '../log/decisions.js';
+import { summaryId } from '../runtime/ids.js';
 import type { Day, DaySummaryFact } from '../sending/day-summary.js';
-import { dayOf, profileStream } from '../sending/day-summary.js';
+import { dayOf, PROFILE_CATEGORY, profileStream, SUMMARIES_KEPT } from '../sending/day-summary.js';
+import type { EventStore } from '../store/port.js';
+import type { ReadModels } from './read-models.js';
 
 /** What jobs look at. */
 export type Counted = Pick<ReadModels, 'sendVolume' | 'shadow'>;
@@ -54,3 +64,159 @@ export const DAY_SUMMARY_JOB: ScheduledJob = {
 
 /** All of them. */
 export const SCHEDULED_JOBS: readonly ScheduledJob[] = [DAY_SUMMARY_JOB];
+
+/** Keeps the timed work in step with the ledger: what a block event means for when something falls due. */
+export function planTimedWork(
+  work: Pick<TimedWork, 'plan' | 'cancel'>,
+  ledger: BlockLedger,
+  event: BlockEvent,
+): void {
+  if (!('block' in event.data)) return;
+  const entry = ledger.get(event.data.block);
+  if (entry === undefined) return;
+  const { expire, lapse } = tasksOf(entry);
+  if (expire !== undefined) work.plan(expire);
+  else work.cancel('expire', entry.id);
+  if (lapse !== undefined) work.plan(lapse);
+  else work.cancel('lapse', entry.id);
+}
+
+/** Everything that falls due, by the ledger. */
+export function* timedTasks(ledger: BlockLedger): Iterable<TimedTask> {
+  for (const entry of ledger.kept()) {
+    const { expire, lapse } = tasksOf(entry);
+    if (expire !== undefined) yield expire;
+    if (lapse !== undefined) yield lapse;
+  }
+}
+
+/** Carries out what has fallen due. */
+export function taskRunner(
+  blockCommands: BlockCommandHandler,
+  models: { readonly ledger: BlockLedger },
+  log: Logger,
+): TaskRunner {
+  return async ({ kind, subject, block }) => {
+    const by = 'system:expiry';
+    // Whatever set the time is what brings it about.
+    const cause = models.ledger.get(block)?.version;
+    const correlation = cause === undefined ? undefined : `event:${cause}`;
+    const executed = await blockCommands.execute(subject, { kind, block }, { by, correlation });
+    if (executed.facts.length === 0) return;
+    log.info(decisionFields(by, subject, executed, correlation), 'a block or proposal ran out');
+  };
+}
+
+function tasksOf({ id: block, subject, state, until, lapsesAt }: BlockEntry): {
+  expire: TimedTask | undefined;
+  lapse: TimedTask | undefined;
+} {
+  const expires = state === 'active' && typeof until === 'number';
+  const lapses = state === 'proposed' && lapsesAt !== undefined;
+  return {
+    expire: expires ? { kind: 'expire', block, subject, dueAt: until } : undefined,
+    lapse: lapses ? { kind: 'lapse', block, subject, dueAt: lapsesAt } : undefined,
+  };
+}
+
+/** Summaries that are written at once: live mail must not wait for those of all senders. */
+const AT_ONCE = 16;
+/** How soon it is tried again where the store did not take them all. */
+const AGAIN: Milliseconds = 5 * MINUTE;
+
+interface DaySummaryRecorderOptions {
+  readonly store: EventStore;
+  readonly models: ReadModels;
+  readonly clock: AlarmClock;
+  readonly log: Logger;
+}
+
+/**
+ * Writes the summary of every sender's day once the day is over, and at the start those of the days on which nothing ran.
+ * A detector's task: it alone has counted them.
+ */
+export class DaySummaryRecorder {
+  readonly #options: DaySummaryRecorderOptions;
+  #cancel: () => void = () => undefined;
+  #running: Promise<void> = Promise.resolve();
+  #stopped = false;
+  /** When the store last did not take them, by `performance.now()`. */
+  #failedAt = 0;
+
+  private constructor(options: DaySummaryRecorderOptions) {
+    this.#options = options;
+  }
+
+  /** Read models must be caught up: only then is it known what has been written. */
+  static async start(options: DaySummaryRecorderOptions): Promise<DaySummaryRecorder> {
+    await options.store.setRetention(PROFILE_CATEGORY, SUMMARIES_KEPT);
+    const summaries = new DaySummaryRecorder(options);
+    summaries.#run();
+    return summaries;
+  }
+
+  /** Waits for those that are being written; the others are written at the next start. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    this.#cancel();
+    await this.#running;
+  }
+
+  /** Resolves once what is under way is done. */
+  async idle(): Promise<void> {
+    await this.#running;
+  }
+
+  #run(): void {
+    const { clock, models } = this.#options;
+    // A store that has been away may be back with another log. The feed, which finds out, goes first.
+    const written = models.isFreshSince(this.#failedAt) ? this.#write() : Promise.resolve(false);
+    this.#running = written.then((complete) => {
+      if (this.#stopped) return;
+      const run = (): void => this.#run();
+      this.#cancel = complete
+        ? clock.wakeAt(DAY_SUMMARY_JOB.after(clock.now()), run)
+        : clock.after(AGAIN, run);
+    });
+  }
+
+  /** @returns false where the store did not take them all */
+  async #write(): Promise<boolean> {
+    const { store, models, clock, log } = this.#options;
+    const now = clock.now();
+    let written = 0;
+    try {
+      // Looked up as they are written, not all at first: there may be a hundred thousand.
+      for (const some of slices(dueSummaries(models, now), AT_ONCE)) {
+        if (this.#stopped) break;
+        // A stop waits for all of them, also where one fails.
+        const outcomes = await Promise.allSettled(
+          some.map(({ type, data }) => {
+            const event = { type, data, id: summaryId(data), at: now, by: DAY_SUMMARY_JOB.by };
+            return store.append(profileStream(data.subject), [event], 'any');
+          }),
+        );
+        const failed = outcomes.filter((outcome) => outcome.status === 'rejected');
+        written += outcomes.length - failed.length;
+        if (failed.length > 0) throw failed[0]!.reason;
+      }
+    } catch (error) {
+      this.#failedAt = performance.now();
+      log.warn({ written, error: messageOf(error) }, 'day summaries could not be written; it is tried again');
+      return false;
+    }
+    if (written > 0) log.info({ senders: written }, 'the days of senders were summarised');
+    return true;
+  }
+}
+
+function* slices<T>(all: Iterable<T>, size: number): Generator<readonly T[]> {
+  let slice: T[] = [];
+  for (const each of all) {
+    slice.push(each);
+    if (slice.length < size) continue;
+    yield slice;
+    slice = [];
+  }
+  if (slice.length > 0) yield slice;
+}

@@ -1,10 +1,10 @@
 import type { Logger } from 'pino';
 import type { BlockFact, Until } from '../blocks/events.js';
 import { formatInstant } from '../kernel/time.js';
-import type { GeoData } from '../rules/geo-data.js';
-import { withoutGeoData } from '../rules/geo-data.js';
+import type { GeoData } from '../rules/explain.js';
+import { withoutGeoData } from '../rules/explain.js';
 import type { VersionedRules } from '../rules/model.js';
-import type { Verdict } from '../rules/verdict.js';
+import type { Verdict } from '../rules/respond.js';
 import type { Subject } from '../sending/subjects.js';
 import { traceIdOf } from '../tracing/spans.js';
 

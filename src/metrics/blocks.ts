@@ -1,13 +1,13 @@
 import { Counter, Gauge } from 'prom-client';
 import type { BlockLedger } from '../../projections/blocks/block-ledger.js';
 import { precisionOf } from '../../projections/blocks/rule-precision.js';
-import { COMPARISONS, NOTHING } from '../../projections/blocks/verdict-comparison.js';
+import { COMPARISONS, NOTHING } from '../../projections/blocks/shadow.js';
 import type { BlockFact } from '../blocks/events.js';
 import type { Decision } from '../commands/block-commands.js';
 import type { ReadModels } from '../detector/read-models.js';
 import type { RecordedEvent } from '../kernel/events.js';
 import type { Rule } from '../rules/model.js';
-import type { Verdict } from '../rules/verdict.js';
+import type { Verdict } from '../rules/respond.js';
 import type { MessageRefused } from '../sending/events.js';
 import { SUBJECT_TYPES } from '../sending/subjects.js';
 import type { ContainmentMetrics } from './containment.js';

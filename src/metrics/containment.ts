@@ -5,7 +5,7 @@ import type { BlockEvent, Evidence } from '../blocks/events.js';
 import type { RecordedEvent } from '../kernel/events.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
-import type { Verdict } from '../rules/verdict.js';
+import type { Verdict } from '../rules/respond.js';
 import type { MessageAccepted } from '../sending/events.js';
 import { isImported } from '../sending/events.js';
 import type { Direction, Subject } from '../sending/subjects.js';

@@ -1,8 +1,6 @@
 import type { Until } from '../blocks/events.js';
-import type { Check } from '../blocks/shape.js';
-import { oneOf, optional, shaped, text, wholeOrNull } from '../blocks/shape.js';
-import type { Fact, RecordedEvent } from '../kernel/events.js';
-import { streamName } from '../kernel/events.js';
+import type { Check, Fact, RecordedEvent } from '../kernel/events.js';
+import { oneOf, optional, shaped, streamName, text, wholeOrNull } from '../kernel/events.js';
 import { subjectKey } from '../sending/subjects.js';
 import type { OverrideOrigin, OverrideSubject, Terms } from './model.js';
 import { FACTOR_MAX, FACTOR_MIN, OVERRIDE_ORIGINS, OVERRIDE_TYPES } from './model.js';

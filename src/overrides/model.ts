@@ -42,7 +42,7 @@ export interface OverrideEntry {
   readonly reason?: string;
 }
 
-/** One override as it stands. */
+/** One override as it is now. */
 export interface Override extends OverrideEntry {
   readonly origin: OverrideOrigin;
   /** Who set it, and when. */
@@ -66,4 +66,76 @@ export function sameOverride(a: Omit<OverrideEntry, 'subject'>, b: Omit<Override
 
 function sorted(limits: Allowance['limits']): readonly unknown[] {
   return Object.entries(limits ?? {}).sort(([a], [b]) => (a < b ? -1 : 1));
+}
+
+/** As much of a rule as says whether an override can mean it. */
+interface RuleName {
+  readonly id: string;
+  readonly per: string;
+}
+
+/** A limit that no rule in force looks at. */
+export interface Unused {
+  /** Where it is written: `limits.burst`, `total.limits.domain`. */
+  readonly field: string;
+  readonly message: string;
+}
+
+/** The limits that mean nothing under these rules. Rule sets change: they may mean something again. */
+export function unusedLimits(terms: Terms, rules: readonly RuleName[]): readonly Unused[] {
+  return [
+    ...unused('limits', 'account', terms.limits, rules),
+    ...unused('total.limits', 'domain', terms.total?.limits, rules),
+  ];
+}
+
+const WHERE: Readonly<Record<string, string>> = {
+  account: 'its limit belongs under limits',
+  domain: 'its limit belongs under total.limits, in the override of a domain',
+};
+
+function unused(path: string, per: string, limits: Terms['limits'], rules: readonly RuleName[]): Unused[] {
+  return Object.keys(limits ?? {}).flatMap((id) => {
+    const rule = rules.find((one) => one.id === id);
+    if (rule?.per === per) return [];
+    const message =
+      rule === undefined
+        ? 'no rule in force has this id'
+        : `the rule counts per ${rule.per}: ${WHERE[rule.per] ?? 'no override reaches it'}`;
+    return [{ field: `${path}.${id}`, message }];
+  });
+}
+
+/** What holds for a subject in place of a rule's limit, and whose doing that is. */
+export interface Overridden {
+  /** Null: the rule does not look at this subject. */
+  readonly limit: number | null;
+  /** The rule's own. */
+  readonly usual: number;
+  /** The override that names the limit; undefined where the usual one is only multiplied. */
+  readonly named: Override | undefined;
+  /** The override whose factor multiplies it. */
+  readonly multiplied: Override | undefined;
+  /** Undefined where nothing multiplies it. */
+  readonly factor: number | undefined;
+}
+
+const NUMBERS = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
+
+/**
+ * The limit as an evidence sentence ends: `500 instead of 100, by the override of domain example.com (plan "pro")`;
+ * of a rule that is off the words are `as much as it likes instead of 100, by …`.
+ */
+export function inWords({ limit, usual, named, multiplied, factor }: Overridden): string {
+  const amount = limit === null ? 'as much as it likes' : NUMBERS.format(limit);
+  const why = [
+    ...(named === undefined ? [] : [`by the override of ${nameOf(named)}`]),
+    ...(multiplied === undefined ? [] : [`times ${factor} by the override of ${nameOf(multiplied)}`]),
+  ];
+  return `${amount} instead of ${NUMBERS.format(usual)}, ${why.join(', ')}`;
+}
+
+function nameOf({ subject, terms }: Override): string {
+  const plan = terms.plan === undefined ? '' : ` (plan "${terms.plan}")`;
+  return `${subject.type} ${subject.value}${plan}`;
 }

@@ -1,10 +1,9 @@
 import { StopgapError } from '../kernel/errors.js';
-import type { RecordedEvent } from '../kernel/events.js';
-import type { RuleSet, RulesChanged, RulesFact } from './model.js';
-import { isShadowEvent } from './shadow.js';
-import type { ShadowFact } from './shadow.js';
+import type { Check, Fact, RecordedEvent } from '../kernel/events.js';
+import { shaped, text, whole } from '../kernel/events.js';
+import type { RulesChanged, RuleSet, RulesFact } from './model.js';
 
-/** What stands in the stream of the rules. */
+/** What the stream of the rules says. */
 export interface RulesStanding {
   /** Undefined before the first. */
   readonly inForce: RulesChanged | undefined;
@@ -91,4 +90,48 @@ function isChange(event: RecordedEvent): event is RecordedEvent & RulesFact {
     typeof source === 'string' &&
     Array.isArray(rules?.rules)
   );
+}
+
+/*
+ * Shadow rules run beside those in force and act on nothing. Their events are in the stream of the rules, so that
+ * its expected revision guards both, and a promotion is one append.
+ */
+
+/** A rule set counts and judges from here on, beside the one in force; the one before it in the shadow is gone. */
+export interface ShadowRulesChanged {
+  /** 1 for the first rule set that ever ran in the shadow, then one more each time. */
+  readonly version: number;
+  readonly rules: RuleSet;
+  /** The YAML it was read from. */
+  readonly source: string;
+}
+
+interface ShadowRulesRemoved {
+  readonly version: number;
+}
+
+/** They are to be in force: `RulesChanged` follows in the same append. */
+interface ShadowRulesPromoted {
+  readonly version: number;
+}
+
+export type ShadowFact =
+  | Fact<'ShadowRulesChanged', ShadowRulesChanged>
+  | Fact<'ShadowRulesRemoved', ShadowRulesRemoved>
+  | Fact<'ShadowRulesPromoted', ShadowRulesPromoted>;
+
+/** A shadow event with its envelope. */
+export type ShadowEvent = ShadowFact & RecordedEvent;
+
+const naming = shaped({ version: whole });
+const list: Check = (value) => Array.isArray(value);
+const SHAPES: { readonly [Type in ShadowFact['type']]: Check } = {
+  ShadowRulesChanged: shaped({ version: whole, source: text, rules: shaped({ rules: list, exempt: list }) }),
+  ShadowRulesRemoved: naming,
+  ShadowRulesPromoted: naming,
+};
+
+/** One of ours, with data that are what its type promises. */
+export function isShadowEvent(event: RecordedEvent): event is ShadowEvent {
+  return Object.hasOwn(SHAPES, event.type) && SHAPES[event.type as ShadowFact['type']](event.data);
 }

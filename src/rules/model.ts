@@ -1,8 +1,9 @@
+import type { Escalation } from '../blocks/commands.js';
+import type { Refusal } from '../blocks/events.js';
 import type { Fact } from '../kernel/events.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { DAY, MINUTE } from '../kernel/time.js';
-import type { Escalation } from '../blocks/commands.js';
-import type { Refusal } from '../blocks/events.js';
+import { isPrivateIp } from '../sending/identity.js';
 import type { Direction, Subject, SubjectType } from '../sending/subjects.js';
 
 /** What is added up: a limit always names it, and a message to 30 recipients is 1 message and 30 recipients. */
@@ -180,7 +181,7 @@ export interface Anomaly {
   readonly baseline: Baseline;
   /** For so long after the rule tripped, every further account that turns is taken at once. */
   readonly alarm: Milliseconds;
-  /** Until Stopgap has watched for so long, nearly everybody is being learnt, and whoever is does not turn. */
+  /** Until Stopgap has watched for so long, nearly everybody is being learnt, and who is being learnt does not turn. */
   readonly after: Milliseconds;
 }
 
@@ -254,4 +255,30 @@ export const RULES_CATEGORY = 'rules';
 /** `rule:<id>@<version>`: how a rule signs what it brings about. */
 export function ruleActor(id: string, version: number): string {
   return `rule:${id}@${version}`;
+}
+
+/** The exemption id under which the built-in list appears. */
+export const NEVER_BLOCK = 'built-in';
+
+/**
+ * Why a rule may never act on this subject: names that many strangers share, one's own network, and the
+ * mailbox that RFC 5321 section 4.5.1 wants reachable. Undefined where it may. A person may block them all.
+ */
+export function neverBlock({ type, value }: Subject): string | undefined {
+  switch (type) {
+    case 'ehlo':
+      if (value === 'localhost' || value.startsWith('localhost.'))
+        return 'every machine calls itself localhost';
+      if (value.startsWith('[')) return 'an address literal as EHLO name says nothing about the sender';
+      return undefined;
+    case 'ip':
+      return isPrivateIp(value) ? 'a private, loopback or link-local address is one of ours' : undefined;
+    case 'account':
+    case 'address':
+      return value === 'postmaster' || value.startsWith('postmaster@')
+        ? 'the postmaster must stay reachable (RFC 5321, 4.5.1)'
+        : undefined;
+    case 'domain':
+      return undefined;
+  }
 }

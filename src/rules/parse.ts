@@ -4,9 +4,9 @@ import { problemsText, StopgapError } from '../kernel/errors.js';
 import { YamlRefused, parseYaml } from '../kernel/yaml.js';
 import { DEFAULT_RULES } from './defaults.js';
 import type { RuleSet } from './model.js';
-import { faultsOf } from './schema/faults.js';
-import type { Path } from './schema/faults.js';
-import { ruleSet } from './schema/rule-set.js';
+import type { Path } from './condition-schema.js';
+import { faultsOf } from './condition-schema.js';
+import { ruleSet } from './schema.js';
 
 /** One fault of a rules file: where, what, and what would be right. */
 export interface RuleFault {

@@ -1,11 +1,27 @@
 import type { Act, Observe, Renew, RuleTerms } from '../blocks/commands.js';
-import type { Refusal, Until } from '../blocks/events.js';
+import type { Evidence, Refusal, Until } from '../blocks/events.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import type { Direction, Subject } from '../sending/subjects.js';
 import { despiteBreaker } from './explain.js';
-import { FAR_BEYOND, ceilingOf, isSum } from './model.js';
-import type { Breaker, Rule } from './model.js';
-import type { Verdict } from './verdict.js';
+import type { Breaker, Rule, RuleSet } from './model.js';
+import { ceilingOf, FAR_BEYOND, isSum } from './model.js';
+
+/** A rule tripped: what it saw, and what it asks for. */
+export interface Verdict {
+  /**
+   * `act`: the volume is abnormal. `renew`: refused attempts go on, so the block may stay up. `beyond`: a rule that blocks
+   * has tripped, and the sender has gone on far beyond its limit: nothing has stopped it, so a proposal must wait no longer.
+   */
+  readonly kind: 'act' | 'renew' | 'beyond';
+  readonly rule: Rule;
+  readonly mode: RuleSet['mode'];
+  readonly subject: Subject;
+  readonly evidence: Evidence;
+  /** When the send that tripped it happened. */
+  readonly at: Instant;
+  /** The traceparent of that send, where it is traced. */
+  readonly trace?: string;
+}
 
 /** What the answer to a verdict depends on, as it is at `now`. */
 export interface Circumstances {
@@ -54,7 +70,7 @@ export function breakerOf({ type }: Pick<Subject, 'type'>, count: string, direct
 }
 
 /**
- * Whether a rule may block, with so many blocks in its circuit breaker. An open one lets through whoever is far beyond its
+ * Whether a rule may block, with so many blocks in its circuit breaker. An open one blocks only senders far beyond their
  * limit: else a thief gives up a few accounts, and the next one sends freely. It holds these too once they are far too many.
  */
 export function mayBlock(verdict: Verdict, blocks: number, { max }: Pick<Breaker, 'max'>): boolean {
@@ -80,7 +96,12 @@ export function respond(verdict: Verdict, circumstances: Circumstances): Respons
   const terms = termsOf(rule, evidence.sentence);
   const id = circumstances.newId();
   const act: Act = {
-    ...{ kind: 'act', action: rule.then, subject, terms, evidence, newId: id },
+    kind: 'act',
+    action: rule.then,
+    subject,
+    terms,
+    evidence,
+    newId: id,
     ...(kind === 'beyond' ? { onlyPending: true } : {}),
   };
   if (exemptedBy !== undefined) return only({ ...act, exemptedBy });
@@ -101,9 +122,13 @@ export function respond(verdict: Verdict, circumstances: Circumstances): Respons
   const until = rule.for === null ? null : now + rule.for;
   const anticipated = {
     id: pending ?? id,
-    ...{ ...subject, direction, until, refusal, byRule: true as const },
+    ...subject,
+    direction,
+    until,
+    refusal,
+    byRule: true as const,
   };
-  // Accounts that turned abnormal together are one finding, which the first of their blocks stands for.
+  // Accounts that turned abnormal together are one finding, which the first of their blocks counts for.
   const counts = rule.count === 'accounts' ? undefined : own;
   return { command, anticipated, counts, asked };
 }

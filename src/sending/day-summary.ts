@@ -29,7 +29,7 @@ export interface SenderDaySummarised {
   readonly bounces: number;
   /** Recipients of the message that had most. */
   readonly largest: number;
-  /** The highest that each window stood at on that day, by count and window: `messages/1h`. */
+  /** The most that each window held on that day, by count and window: `messages/1h`. */
   readonly peaks: Readonly<Record<string, number>>;
   /** Client networks that it sent from, the first {@link PLACES_A_DAY}. */
   readonly networks: readonly string[];
@@ -61,7 +61,7 @@ export function peakName(count: string, leaveOut: number, window: Milliseconds):
 }
 
 /**
- * Whether a window always stands at least as high as another one: it adds up the same over no less time, and leaves out no
+ * Whether a window always holds at least as much as another one: it adds up the same over no less time, and leaves out no
  * more of the largest messages.
  *
  * @param name of the one, as {@link peakName} gives it

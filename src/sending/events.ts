@@ -24,7 +24,7 @@ export interface SenderFields {
 
 /** One message accepted for relay: a send. */
 export interface MessageAccepted extends SenderFields {
-  /** The id that stands in the Received header. */
+  /** The id in the Received header. */
   readonly transaction: string;
   readonly recipients: number;
   /** Bytes, as received. */
@@ -53,7 +53,7 @@ export interface MessageRefused extends SenderFields {
   readonly block: string;
   /** What the client was told. */
   readonly reply: string;
-  /** How many refusals this event stands for (a flood is summarised). */
+  /** How many refusals this event tells of (a flood is summarised). */
   readonly count: number;
   /** When the first of them happened. */
   readonly since: Instant;

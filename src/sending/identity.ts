@@ -1,6 +1,5 @@
 import { domainToASCII } from 'node:url';
 import ipaddr from 'ipaddr.js';
-import { readIpv6, slash64 } from './ip.js';
 
 /*
  * One normal form for everything that is compared. What a client wrote is kept in events as it was; what is
@@ -30,7 +29,7 @@ export function normalizeDomain(raw: string): string {
   if (PLAIN_DOMAIN.test(raw)) return raw;
   const lower = trimmed(lowerCase(raw));
   if (PLAIN_DOMAIN.test(lower) || !HOST_CHARACTERS.test(lower)) return lower;
-  // domainToASCII gives '' for what is no domain: such a name is still compared, as it stands. Other dots
+  // domainToASCII gives '' for what is no domain: such a name is still compared, as it is. Other dots
   // (U+3002 and its like) have become plain ones only now.
   return trimmed(domainToASCII(lower)) || lower;
 }
@@ -80,7 +79,7 @@ export function isIp(raw: string): boolean {
   return (raw.includes(':') && readIpv6(raw, PARTS)) || normalizeIp(raw) !== undefined;
 }
 
-/** What stands behind the last `@`; undefined where there is none. */
+/** What comes after the last `@`; undefined where there is none. */
 export function domainOf(address: string): string | undefined {
   const at = address.lastIndexOf('@');
   return at < 0 || at === address.length - 1 ? undefined : address.slice(at + 1);
@@ -170,4 +169,91 @@ function lowerCase(raw: string): string {
   // Composing takes the square of a run of combining marks; a name of this length is nobody's, and needs no equal.
   if (raw.length > LONGEST_NAME) return raw.toLowerCase();
   return raw.normalize('NFC').toLowerCase().normalize('NFC');
+}
+
+/*
+ * IPv6 in text without a general parser's regular expressions: this is asked for each connection, send and
+ * refusal. Only plain forms are read; the rest (zones, embedded IPv4) is the library's.
+ */
+
+/**
+ * Reads hexadecimal groups with at most one `::` into eight 16-bit parts.
+ *
+ * @returns false where the text is anything else; `parts` is then undefined in part
+ */
+export function readIpv6(text: string, parts: Uint16Array): boolean {
+  let count = 0;
+  let gap = -1;
+  let group = 0;
+  let digits = 0;
+  for (let index = 0; index <= text.length; index++) {
+    const code = index < text.length ? text.charCodeAt(index) : 58;
+    const digit = hexDigit(code);
+    if (digit >= 0) {
+      if (++digits > 4) return false;
+      group = (group << 4) | digit;
+      continue;
+    }
+    if (code !== 58) return false;
+    if (digits > 0) {
+      if (count === 8) return false;
+      parts[count++] = group;
+      group = digits = 0;
+      if (index === text.length) break;
+      if (index === text.length - 1) return false; // a single colon at the end
+      if (text.charCodeAt(index + 1) !== 58) continue;
+      if (gap >= 0) return false;
+      gap = count;
+      index++;
+    } else if (index === 0 && text.charCodeAt(1) === 58) {
+      gap = 0;
+      index++;
+    } else if (index < text.length) return false;
+  }
+  if (gap < 0) return count === 8;
+  if (count === 8) return false;
+  parts.copyWithin(8 - (count - gap), gap, count);
+  parts.fill(0, gap, 8 - (count - gap));
+  return true;
+}
+
+function hexDigit(code: number): number {
+  if (code >= 48 && code <= 57) return code - 48;
+  if (code >= 97 && code <= 102) return code - 87;
+  return code >= 65 && code <= 70 ? code - 55 : -1;
+}
+
+/** The /64 that an address lies in, as RFC 5952 writes it: after its first four groups all is zero. */
+function slash64(parts: Uint16Array): string {
+  let last = 3;
+  while (last >= 0 && parts[last] === 0) last--;
+  let text = '';
+  for (let index = 0; index <= last; index++)
+    text += `${index === 0 ? '' : ':'}${parts[index]!.toString(16)}`;
+  return `${text}::/64`;
+}
+
+/**
+ * Whether the text matches a pattern in which `*` is any characters, none included. By hand: many stars
+ * turned into a regular expression could take exponential time.
+ */
+export function matches(pattern: string, text: string): boolean {
+  let p = 0;
+  let t = 0;
+  let star = -1;
+  let resume = 0;
+  while (t < text.length) {
+    if (p < pattern.length && pattern[p] === '*') {
+      star = p++;
+      resume = t;
+    } else if (p < pattern.length && pattern[p] === text[t]) {
+      p++;
+      t++;
+    } else if (star >= 0) {
+      p = star + 1;
+      t = ++resume;
+    } else return false;
+  }
+  while (p < pattern.length && pattern[p] === '*') p++;
+  return p === pattern.length;
 }

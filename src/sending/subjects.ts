@@ -26,7 +26,7 @@ export type Direction = (typeof DIRECTIONS)[number];
 export type MailDirection = Exclude<Direction, 'all'>;
 export const MAIL_DIRECTIONS = ['outbound', 'inbound'] as const satisfies readonly MailDirection[];
 
-/** `<type>:<value>`: the key of maps and, behind `block-`, the name of the subject's stream. */
+/** `<type>:<value>`: the key of maps and, after `block-`, the name of the subject's stream. */
 export function subjectKey(subject: Subject): string {
   return `${subject.type}:${subject.value}`;
 }

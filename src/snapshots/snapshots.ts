@@ -7,7 +7,7 @@ import type { Anchor, ProjectorState } from '../detector/projector.js';
 import { messageOf } from '../kernel/errors.js';
 import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
 import { MINUTE, SECOND } from '../kernel/time.js';
-import type { Verdict } from '../rules/verdict.js';
+import type { Verdict } from '../rules/respond.js';
 import type { EventStore } from '../store/port.js';
 import { StoreUnavailable } from '../store/port.js';
 import { SnapshotFolder, SnapshotRefused } from './snapshot-file.js';
@@ -206,12 +206,7 @@ async function checkAnchors(
 /** All that decides what events are folded into, seen from the folder of this program that holds `src`. */
 export const FOLDING: readonly string[] = [
   ...['projections', 'src/blocks', 'src/kernel', 'src/overrides', 'src/rules', 'src/sending'],
-  ...[
-    'src/detector/projector.js',
-    'src/detector/baseline-projector.js',
-    'src/detector/event-registry.js',
-    'src/detector/read-models.js',
-  ],
+  ...['src/detector/projector.js', 'src/detector/read-models.js'],
 ];
 
 /**

@@ -17,8 +17,6 @@ export interface OutboxOptions {
   /** When there are so many. `accept`: what comes is not recorded, and counted as lost. `defer`: it is refused. */
   readonly whenFull: 'accept' | 'defer';
   readonly onLost?: (events: number) => void;
-  /** Told of what was taken, wherever it went: what happened at this node. */
-  readonly onTaken?: (stream: string, events: readonly NewEvent[]) => void;
 }
 
 /**
@@ -30,6 +28,8 @@ export interface OutboxOptions {
  * got lost is delivered again under the same id: readers fold an id once.
  */
 export class OutboxedStore implements EventStore {
+  /** Told of what was taken, wherever it went: what happened at this node. */
+  onTaken: (stream: string, events: readonly NewEvent[]) => void = () => undefined;
   readonly #options: OutboxOptions;
   readonly #remote: EventStore;
   readonly #local: LocalStore;
@@ -100,7 +100,7 @@ export class OutboxedStore implements EventStore {
   async append(stream: string, events: readonly NewEvent[], expected: ExpectedRevision): Promise<Appended> {
     if (expected !== 'any') return this.#remote.append(stream, events, expected);
     const appended = await this.#take(stream, events);
-    this.#options.onTaken?.(stream, events);
+    this.onTaken(stream, events);
     return appended;
   }
 

@@ -4,7 +4,7 @@ import { LRUCache } from 'lru-cache';
 import type { BlockFact } from '../blocks/events.js';
 import type { RecordedEvent } from '../kernel/events.js';
 import { categoryOf } from '../kernel/events.js';
-import type { Verdict } from '../rules/verdict.js';
+import type { Verdict } from '../rules/respond.js';
 import type { RefusalStage } from '../sending/events.js';
 import type { Subject } from '../sending/subjects.js';
 import type { EventStore } from '../store/port.js';

@@ -1,24 +1,20 @@
 import { readFileSync } from 'node:fs';
 import path from 'node:path';
-import { comparisonOf } from '../../projections/blocks/verdict-comparison.js';
+import { comparisonOf } from '../../projections/blocks/shadow.js';
+import { BacktestWorld } from '../../src/backtest/world.js';
 import type { BlockCommand } from '../../src/blocks/commands.js';
-import { decide } from '../../src/blocks/decide.js';
-import type { BlockEvent, BlockFact } from '../../src/blocks/events.js';
-import { NOTHING_YET, evolve } from '../../src/blocks/state.js';
-import type { Standing } from '../../src/blocks/state.js';
+import { BLOCK_CATEGORY } from '../../src/blocks/events.js';
+import type { BlockEvent } from '../../src/blocks/events.js';
+import { SCHEDULED_JOBS } from '../../src/detector/scheduled-jobs.js';
 import type { RecordedEvent } from '../../src/kernel/events.js';
 import { formatDuration, parseDuration } from '../../src/kernel/time.js';
-import type { RulesChanged } from '../../src/rules/model.js';
-import { ruleActor } from '../../src/rules/model.js';
-import { parseRules } from '../../src/rules/parse.js';
-import { respond } from '../../src/rules/respond.js';
-import type { Verdict } from '../../src/rules/verdict.js';
-import { DAY_SUMMARY_JOB } from '../../src/detector/scheduled-jobs.js';
 import type { OverrideSubject, Terms } from '../../src/overrides/model.js';
-import { ReadModels } from '../../src/detector/read-models.js';
+import type { RulesChanged } from '../../src/rules/model.js';
+import { parseRules } from '../../src/rules/parse.js';
+import type { Verdict } from '../../src/rules/respond.js';
 import type { SenderFields } from '../../src/sending/events.js';
 import type { Subject } from '../../src/sending/subjects.js';
-import { senderIdentity, subjectKey } from '../../src/sending/subjects.js';
+import { senderIdentity, subjectKey, subjectOfKey } from '../../src/sending/subjects.js';
 import { event } from '../support/sends.js';
 
 /** When every case begins. */
@@ -59,37 +55,29 @@ const DEFAULTS: Readonly<Record<string, object>> = {
 
 export type Outcome = Readonly<Record<string, unknown>>;
 
-/** Replays one case as the running system would go through it, but in no time. */
+/** Replays one case in the world of a back-test: as the running system would go through it, but in no time. */
 export class Replay {
   readonly #folder: string;
-  readonly #models = new ReadModels({
-    onVerdict: (verdict) => this.#tripped.push(verdict),
-    onBlockEvent: () => undefined,
-    onRulesChanged: () => undefined,
-    onSkipped({ type }, reason) {
-      throw new Error(`${type}: ${reason}`);
-    },
-  });
-  /** Verdicts that nobody has acted upon yet. */
-  readonly #tripped: Verdict[] = [];
-  readonly #standings = new Map<string, Standing>();
+  readonly #world: BacktestWorld;
   readonly #subjectOf = new Map<string, Subject>();
   readonly #outcomes: Record<string, unknown>[] = [];
-  #position = 0;
-  #version = 0;
-  /** When days are summarised next. */
-  #nextJob = DAY_SUMMARY_JOB.after(START);
+  #version = 1;
 
   constructor(folder: string) {
     this.#folder = folder;
+    this.#world = new BacktestWorld({
+      ...{ rules: this.#read('rules.yaml').rules, start: START, scheduledJobs: SCHEDULED_JOBS },
+      onVerdict: (verdict) => this.#tripped(verdict),
+      onBlockEvent: (changed) => this.#decided(changed),
+    });
   }
 
   run(): readonly Outcome[] {
-    this.#useRules('rules.yaml', START);
     const text = readFileSync(path.join(this.#folder, 'events.ndjson'), 'utf8');
     for (const line of text.split('\n').filter((each) => each.trim() !== '')) {
       this.#play(JSON.parse(line) as Line);
     }
+    if (this.#world.skipped > 0) throw new Error(this.#world.skippedFor);
     return this.#outcomes;
   }
 
@@ -102,27 +90,17 @@ export class Replay {
   }
 
   #playOnce(line: Line, index: number, now: number): void {
-    this.#summarise(now);
-    this.#expire(now);
+    this.#world.advance(now);
     if (line.override !== undefined) this.#override(line.override, now);
     else if (line.rules !== undefined) this.#useRules(line.rules, now);
     else if (line.shadow !== undefined) this.#inShadow(line.shadow, now);
-    else if (line.command !== undefined) this.#command(line.command, now);
+    else if (line.command !== undefined) this.#command(line.command);
     else this.#happen(line, index, now);
-  }
-
-  /** Days are summarised at their times, as housekeeping does it. */
-  #summarise(now: number): void {
-    for (; this.#nextJob <= now; this.#nextJob = DAY_SUMMARY_JOB.after(this.#nextJob)) {
-      for (const { type, data } of DAY_SUMMARY_JOB.run(this.#models, this.#nextJob)) {
-        this.#fold(type, data, this.#nextJob, { by: DAY_SUMMARY_JOB.by });
-      }
-    }
   }
 
   #override({ subject, ...terms }: NonNullable<Line['override']>, now: number): void {
     const data = { subject, origin: 'api', until: null, ...terms };
-    this.#fold('OverrideSet', data, now, { by: 'admin:panel' });
+    this.#fold('OverrideSet', data, now, 'admin:panel');
   }
 
   #happen({ type, data }: Line, index: number, now: number): void {
@@ -130,83 +108,59 @@ export class Replay {
     if (type === undefined || defaults === undefined) throw new Error(`no such event type: ${String(type)}`);
     const filled = JSON.parse(JSON.stringify({ ...defaults, ...data }).replaceAll('{n}', String(index))) as object;
     // A sender that is blocked gets no further: the attempt is refused, which is no send.
-    const block = type === 'MessageAccepted' ? this.#refusing(filled as SenderFields, now) : undefined;
+    const block = type === 'MessageAccepted' ? this.#refusing(filled as SenderFields) : undefined;
     if (block === undefined) this.#fold(type, filled, now);
     else {
       this.#note({ at: offset(now), refusedBy: block });
       this.#fold('MessageRefused', { ...filled, block, stage: 'rcpt', reply: '451', count: 1, since: now }, now);
     }
-    for (let verdict = this.#tripped.shift(); verdict !== undefined; verdict = this.#tripped.shift()) {
-      this.#respond(verdict, now);
-    }
   }
 
-  #refusing(sender: SenderFields, now: number): string | undefined {
-    return this.#models.activeBlocks.find(senderIdentity(sender), now)?.id;
+  #refusing(sender: SenderFields): string | undefined {
+    return this.#world.refusing(senderIdentity(sender))?.id;
   }
 
-  #respond(verdict: Verdict, now: number): void {
-    const { rule, subject, evidence, kind } = verdict;
+  #tripped({ rule, subject, evidence, kind }: Verdict): void {
     const { observed, limit, firstPosition, lastPosition, sentence } = evidence;
     const which = { kind, rule: `${rule.id}@${evidence.version}`, subject: subjectKey(subject) };
-    this.#note({ at: offset(now), verdict: { ...which, observed, limit, firstPosition, lastPosition, sentence } });
-    const { exemptions, automaticBlocks, sendVolume } = this.#models;
-    const { command } = respond(verdict, {
-      now,
-      breaker: sendVolume.rules.maxAutomaticBlocks,
-      exemptedBy: (whom) => exemptions.covering(whom, now),
-      automaticBlocks: (breaker, window) => automaticBlocks.within(breaker, window, now),
-      newId: () => this.#newId(),
-    });
-    this.#decide(subject, command, now, ruleActor(rule.id, evidence.version));
+    const verdict = { ...which, observed, limit, firstPosition, lastPosition, sentence };
+    this.#note({ at: offset(this.#world.now), verdict });
   }
 
-  #command(command: NonNullable<Line['command']>, now: number): void {
+  #command(command: NonNullable<Line['command']>): void {
     const subject = (command['subject'] as Subject | undefined) ?? this.#subjectOf.get(command.block ?? '');
     if (subject === undefined) throw new Error(`no such block: ${command.block ?? '(none named)'}`);
     const until = typeof command['until'] === 'string' ? { until: START + span(command['until']) } : {};
-    const full = { newId: this.#newId(), ...command, ...until } as unknown as BlockCommand;
-    this.#decide(subject, full, now, 'admin:carol');
+    const full = { newId: this.#world.newId(), ...command, ...until } as unknown as BlockCommand;
+    this.#world.execute(subject, full, 'admin:carol');
   }
 
-  /** What falls due, in the order in which it does, as the timers would have it. */
-  #expire(now: number): void {
-    for (const { block, proposal } of [...this.#standings.values()]) {
-      if (block !== undefined) this.#decide(block.subject, { kind: 'expire', block: block.id }, now, 'system:expiry');
-      if (proposal !== undefined) {
-        this.#decide(proposal.subject, { kind: 'lapse', block: proposal.id }, now, 'system:expiry');
-      }
-    }
+  /** A block, a proposal or an exemption has changed. */
+  #decided(changed: BlockEvent): void {
+    const { type, data, at, by, stream } = changed as BlockEvent & RecordedEvent;
+    const key = stream.slice(`${BLOCK_CATEGORY}-`.length);
+    if ('block' in data) this.#subjectOf.set(data.block, subjectOfKey(key)!);
+    this.#note({ at: offset(at), by, event: type, ...brief(data, key) });
   }
 
-  #decide(subject: Subject, command: BlockCommand, now: number, by: string): void {
-    const key = subjectKey(subject);
-    let standing = this.#standings.get(key) ?? NOTHING_YET;
-    for (const fact of decide({ ...command, now }, standing)) {
-      const recorded = this.#fold(fact.type, fact.data, fact.at ?? now, { by, recordedAt: now });
-      standing = evolve(standing, recorded as RecordedEvent & BlockEvent);
-      const { block } = fact.data as { block?: string };
-      if (block !== undefined) this.#subjectOf.set(block, subject);
-      this.#note({ at: offset(recorded.at), by, event: fact.type, ...brief(fact, key) });
-    }
-    this.#standings.set(key, standing);
+  #read(file: string): RulesChanged {
+    const source = readFileSync(path.join(this.#folder, file), 'utf8');
+    return { version: this.#version, rules: parseRules(source, file), source, origin: 'file' };
   }
 
   #useRules(file: string, at: number): void {
-    const source = readFileSync(path.join(this.#folder, file), 'utf8');
-    const data: RulesChanged = { version: ++this.#version, rules: parseRules(source, file), source, origin: 'file' };
-    this.#fold('RulesChanged', data, at);
+    this.#version++;
+    this.#fold('RulesChanged', this.#read(file), at);
   }
 
-  #fold(type: string, data: unknown, at: number, more: Partial<RecordedEvent> = {}): RecordedEvent {
-    const recorded = event(type, data, at, ++this.#position, more);
-    this.#models.apply(recorded);
-    return recorded;
+  #fold(type: string, data: unknown, at: number, by = 'test'): void {
+    const { stream } = event(type, data, at, 1);
+    this.#world.fold({ type, data, at, recordedAt: at, by, stream });
   }
 
   #inShadow(what: NonNullable<Line['shadow']>, now: number): void {
     if (what === 'report') return this.#report(now);
-    const { set } = this.#models.shadow;
+    const { set } = this.#world.models.shadow;
     if (what === 'promote') {
       this.#fold('ShadowRulesPromoted', { version: set!.version }, now);
       return this.#useRules(set!.source, now);
@@ -219,7 +173,7 @@ export class Replay {
   }
 
   #report(now: number): void {
-    const comparison = this.#models.shadow.comparison!;
+    const comparison = this.#world.models.shadow.comparison!;
     for (const each of comparison.differences().toReversed()) {
       const [live, shadow] = [each.live, each.shadow].map((asked) => asked?.evidence.sentence);
       const which = { difference: comparisonOf(each), subject: subjectKey(each.subject) };
@@ -235,15 +189,10 @@ export class Replay {
       this.#outcomes.push(outcome['refusedBy'] === undefined ? outcome : { ...outcome, times: 1 });
     } else last['times'] = (last['times'] as number) + 1;
   }
-
-  #ids = 0;
-  #newId(): string {
-    return `case-${++this.#ids}`;
-  }
 }
 
-function brief(fact: BlockFact, subject: string): Record<string, unknown> {
-  const { until, lapsesAt, evidence, subject: _, ...rest } = fact.data as unknown as Record<string, unknown>;
+function brief(data: object, subject: string): Record<string, unknown> {
+  const { until, lapsesAt, evidence, subject: _, ...rest } = data as Record<string, unknown>;
   const instant = (value: unknown): unknown => (typeof value === 'number' ? offset(value) : value);
   return {
     ...('block' in rest ? { block: rest['block'] } : {}),

@@ -11,7 +11,7 @@ import { DAY, HOUR, MINUTE, SECOND } from '../../src/kernel/time.js';
 import { overrideStream } from '../../src/overrides/events.js';
 import type { ReadModelListeners } from '../../src/detector/read-models.js';
 import { ReadModels } from '../../src/detector/read-models.js';
-import type { Verdict } from '../../src/rules/verdict.js';
+import type { Verdict } from '../../src/rules/respond.js';
 import type { Subject } from '../../src/sending/subjects.js';
 import { subjectKey } from '../../src/sending/subjects.js';
 import { OTHER, OVERRIDES, POISON, RULES, START, STRICTER, SUBJECTS } from './history-world.js';

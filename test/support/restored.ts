@@ -8,7 +8,7 @@ import { OVERRIDE_TYPES } from '../../src/overrides/model.js';
 import { SUMS } from '../../src/rules/model.js';
 import { SUBJECT_TYPES } from '../../src/sending/subjects.js';
 import { dayOf } from '../../src/sending/day-summary.js';
-import { timedTasks } from '../../src/detector/timed-work.js';
+import { timedTasks } from '../../src/detector/scheduled-jobs.js';
 import { SUBJECTS } from './history.js';
 
 /** What a state is after it was written and read. */

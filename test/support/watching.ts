@@ -6,7 +6,7 @@ import { DAY, HOUR, SECOND } from '../../src/kernel/time.js';
 import { overrideStream } from '../../src/overrides/events.js';
 import type { OverrideSubject, Terms } from '../../src/overrides/model.js';
 import { ReadModels } from '../../src/detector/read-models.js';
-import type { Verdict } from '../../src/rules/verdict.js';
+import type { Verdict } from '../../src/rules/respond.js';
 import type { MessageAccepted } from '../../src/sending/events.js';
 import type { Subject } from '../../src/sending/subjects.js';
 import { DAY_0 } from './days.js';

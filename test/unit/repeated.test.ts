@@ -3,11 +3,10 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { RecordedHistory, RecordedFeedback, rulesInForce } from '../../src/backtest/history.js';
 import { runBacktest } from '../../src/backtest/run.js';
-import { Projector } from '../../src/detector/projector.js';
-import { BaselineProjector } from '../../src/detector/baseline-projector.js';
+import { BASELINES_ONLY, Projector } from '../../src/detector/projector.js';
+import { BaselineProjector } from '../../src/detector/read-models.js';
 import type { RecordedEvent } from '../../src/kernel/events.js';
 import { categoryOf } from '../../src/kernel/events.js';
-import { BASELINES_ONLY } from '../../src/detector/event-registry.js';
 import { ReadModels } from '../../src/detector/read-models.js';
 import type { ReadableStore } from '../../src/store/open-for-reading.js';
 import { parseRules } from '../../src/rules/parse.js';
@@ -151,14 +150,17 @@ describe('an event that a log holds twice', () => {
 
   test('is recognised with half a million others in between', () => {
     const folded: string[] = [];
-    const following = new Projector(({ id, type }) => {
-      if (type === 'BounceReceived') folded.push(id);
-    });
+    class Following extends Projector {
+      protected override fold({ id, type }: RecordedEvent): void {
+        if (type === 'BounceReceived') folded.push(id);
+      }
+    }
+    const following = new Following();
     const bounce = (position: number) => event('BounceReceived', {}, 0, position, { id: 'twice' });
-    following.take(bounce(1));
+    following.apply(bounce(1));
     for (let position = 2; position <= 500_000; position++)
-      following.take(event('MessageAccepted', {}, 0, position));
-    following.take(bounce(500_001));
+      following.apply(event('MessageAccepted', {}, 0, position));
+    following.apply(bounce(500_001));
     assert.deepEqual(folded, ['twice']);
     assert.ok(following.dump().seen.young.length > 0);
   });

@@ -1,7 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads';
 import { StopgapError } from '../../kernel/errors.js';
-import { Packer, transfersOf } from './columns.js';
 import type { Answer, Piece } from './thread.js';
+import { Packer, transfersOf } from './thread.js';
 import { TraceReader } from './trace.js';
 
 /* The thread that a trace is parsed in: each piece of it is answered by the messages that it ends. */

@@ -1,17 +1,14 @@
+import { StringDecoder } from 'node:string_decoder';
 import { isEntitled } from '../../accounts/senders.js';
-import { StopgapError } from '../../kernel/errors.js';
-import type { Instant } from '../../kernel/time.js';
-import { MINUTE, formatInstant } from '../../kernel/time.js';
-import { DamagedFile } from '../../import/postfix-log/files.js';
 import type { LogFile } from '../../import/postfix-log/files.js';
+import { DamagedFile } from '../../import/postfix-log/files.js';
+import { StopgapError } from '../../kernel/errors.js';
+import type { Instant, Milliseconds } from '../../kernel/time.js';
+import { DAY, formatInstant, HOUR, MINUTE, parseInstant, SECOND } from '../../kernel/time.js';
 import type { MessageAccepted } from '../../sending/events.js';
 import { sendStream } from '../../sending/events.js';
 import { isIp } from '../../sending/identity.js';
-import type { Batch, Source } from '../source.js';
-import type { ActivityEvent } from '../world.js';
-import { LineCutter } from './lines.js';
-import type { Lines } from './lines.js';
-import { Times } from './times.js';
+import type { ActivityEvent, Batch, Source } from '../world.js';
 
 /** A line may be so much older than the newest before it, as the clocks of several servers are. */
 const DISORDER = 5 * MINUTE;
@@ -57,7 +54,7 @@ export class Trace implements Source {
   }
 }
 
-/** A packed trace ends too early, or is something else behind this line. */
+/** A packed trace ends too early, or is something else after this line. */
 export function damaged(name: string, line: number, { message }: DamagedFile): StopgapError {
   return new StopgapError('invalid-input', `${name}: cannot be unpacked beyond line ${line}: ${message}`);
 }
@@ -254,4 +251,89 @@ function shown(value: unknown): string {
   if (value === undefined) return 'missing';
   const text = JSON.stringify(value);
   return text.length > 60 ? `${text.slice(0, 59)}…` : text;
+}
+
+/** Characters: a longer line is none of a trace's; it is given as undefined, and its rest is passed over. */
+const LONGEST_LINE = 64 * 1024;
+
+/** What is read of a trace, as lines: undefined is one that is too long. */
+type Lines = readonly (string | undefined)[];
+
+/**
+ * Cuts what is read into lines, many at a time, without their ends. A line is a part of what was read with it, and keeps
+ * all of that in memory: it is to be parsed at once, and let go.
+ */
+export class LineCutter {
+  readonly #decoder = new StringDecoder('utf8');
+  #rest = '';
+  #overlong = false;
+
+  /** The lines that this ends. */
+  cut(chunk: Uint8Array): Lines {
+    const text =
+      this.#rest + this.#decoder.write(Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength));
+    const lines: (string | undefined)[] = [];
+    let start = 0;
+    for (let end = text.indexOf('\n'); end >= 0; end = text.indexOf('\n', start)) {
+      lines.push(this.#overlong || end - start > LONGEST_LINE ? undefined : text.slice(start, end));
+      this.#overlong = false;
+      start = end + 1;
+    }
+    this.#rest = text.slice(start);
+    if (this.#overlong || this.#rest.length > LONGEST_LINE) {
+      this.#overlong = true;
+      this.#rest = '';
+    }
+    return lines;
+  }
+
+  /** The last line, which needs no end: nothing more comes. */
+  end(): Lines {
+    const rest = this.#rest + this.#decoder.end();
+    if (this.#overlong) return [undefined];
+    return rest === '' ? [] : [rest];
+  }
+}
+
+const [ZERO, COLON, POINT, T, Z] = [48, 58, 46, 84, 90];
+/** What is no number makes every sum that it is part of negative. */
+const NONE = -DAY * 1000;
+
+/** Reads times that come in order: most are of the day of the one before, which is then not read again. */
+export class Times {
+  /** `2016-01-04`, and when it began. */
+  #day = '?';
+  #begin: Instant = 0;
+
+  /** See {@link parseInstant}. */
+  read(text: string): Instant | undefined {
+    const time = timeOfDay(text);
+    if (time >= 0 && text.startsWith(this.#day)) return this.#begin + time;
+    const at = parseInstant(text);
+    if (at !== undefined && time >= 0) {
+      this.#day = text.slice(0, 10);
+      this.#begin = at - time;
+    }
+    return at;
+  }
+}
+
+/** The time within the day of `2016-01-04T09:39:38.771Z`; negative where it is written in any other form. */
+function timeOfDay(text: string): Milliseconds {
+  if (text.length !== 24 || text.charCodeAt(10) !== T || text.charCodeAt(23) !== Z) return NONE;
+  if (text.charCodeAt(13) !== COLON || text.charCodeAt(16) !== COLON || text.charCodeAt(19) !== POINT)
+    return NONE;
+  const [hours, minutes, seconds] = [twoDigits(text, 11), twoDigits(text, 14), twoDigits(text, 17)];
+  if (hours > 23 || minutes > 59 || seconds > 59) return NONE;
+  const milliseconds = twoDigits(text, 20) * 10 + digit(text, 22);
+  return hours * HOUR + minutes * MINUTE + seconds * SECOND + milliseconds;
+}
+
+function twoDigits(text: string, index: number): number {
+  return digit(text, index) * 10 + digit(text, index + 1);
+}
+
+function digit(text: string, index: number): number {
+  const value = text.charCodeAt(index) - ZERO;
+  return value >= 0 && value <= 9 ? value : NONE;
 }

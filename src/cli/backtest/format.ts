@@ -1,6 +1,6 @@
 import type { BacktestReport, CandidateReport, CaseReport } from '../../backtest/report.js';
 import type { Mail } from '../../backtest/cases.js';
-import type { AttackScore, Score } from '../../backtest/score.js';
+import type { AttackScore, Score } from '../../backtest/labels.js';
 import { printable } from '../../kernel/printable.js';
 import { table } from '../io.js';
 

@@ -1,4 +1,4 @@
-import { SeenIds } from '../../../projections/blocks/seen-ids.js';
+import { SeenIds } from '../../../projections/blocks/effective-blocks.js';
 import type { Instant } from '../../kernel/time.js';
 import type { PastEvent, Sink } from '../sink.js';
 import type { AssemblerOptions } from './assembler.js';

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
-import type { ComparedCase } from '../../../projections/blocks/verdict-comparison.js';
-import { differenceShape, shadowShape } from '../../../src/api/shadow-rules.js';
-import { precisionShape } from '../../../src/api/rules.js';
+import type { ComparedCase } from '../../../projections/blocks/shadow.js';
 import { rulesShape } from '../../../src/api/rule-set.js';
-import { newId } from '../../../src/runtime/ids.js';
+import { precisionShape } from '../../../src/api/rules.js';
+import { differenceShape, shadowShape } from '../../../src/api/shadow-rules.js';
 import { HOUR } from '../../../src/kernel/time.js';
 import { parseRules } from '../../../src/rules/parse.js';
+import { newId } from '../../../src/runtime/ids.js';
 import { sendStream } from '../../../src/sending/events.js';
 import type { Reply } from '../../support/api/server.js';
 import { ApiServer } from '../../support/api/server.js';

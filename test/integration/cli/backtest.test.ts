@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { reportShape } from '../../../src/api/backtests.js';
-import type { Decision } from '../../../src/backtest/decisions.js';
+import type { Decision } from '../../../src/backtest/cases.js';
 import type { BacktestReport } from '../../../src/backtest/report.js';
 import { HOUR, SECOND, formatInstant } from '../../../src/kernel/time.js';
 import { LINES, START, folder, stopgap } from '../../support/backtest/command.js';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { MINUTE, SECOND } from '../../../src/kernel/time.js';
 import { ReadModels } from '../../../src/detector/read-models.js';
-import type { Verdict } from '../../../src/rules/verdict.js';
+import type { Verdict } from '../../../src/rules/respond.js';
 import { ManualClock } from '../../support/manual-clock.js';
 import { rulesChanged, sent } from '../../support/sends.js';
 import { eventually } from '../../support/smtp/eventually.js';

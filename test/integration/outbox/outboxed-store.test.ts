@@ -378,9 +378,8 @@ describe('an outbox', () => {
 
   test('never lets a decision wait, since it depends on what the stream holds', async (t) => {
     const taken: string[] = [];
-    const { distant, outbox } = await openScene(t, new ManualClock(), {
-      onTaken: (stream) => taken.push(stream),
-    });
+    const { distant, outbox } = await openScene(t, new ManualClock());
+    outbox.onTaken = (stream) => taken.push(stream);
     distant.away = true;
     await assert.rejects(outbox.append('block-x', [newEvent()], 'none'), StoreUnavailable);
     await assert.rejects(outbox.append('block-x', [newEvent()], 3), StoreUnavailable);

@@ -76,7 +76,7 @@ export interface Scene {
 export async function openScene(
   t: Pick<TestContext, 'after'>,
   clock: AlarmClock,
-  options: Partial<Pick<OutboxOptions, 'maxEvents' | 'whenFull' | 'onTaken'>> = {},
+  options: Partial<Pick<OutboxOptions, 'maxEvents' | 'whenFull'>> = {},
 ): Promise<Scene> {
   const dir = await mkdtemp(path.join(tmpdir(), 'stopgap-outbox-'));
   const remote = await openSqliteStore({ file: path.join(dir, 'remote.db'), clock });

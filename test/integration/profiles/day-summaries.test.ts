@@ -5,7 +5,7 @@ import path from 'node:path';
 import { describe, test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { pino } from 'pino';
-import { DaySummaryRecorder } from '../../../src/detector/day-summaries.js';
+import { DaySummaryRecorder } from '../../../src/detector/scheduled-jobs.js';
 import { newId } from '../../../src/runtime/ids.js';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
 import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';

@@ -6,7 +6,7 @@ import { describe, test } from 'node:test';
 import type { TestContext } from 'node:test';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
 import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
-import { DECISIONS_ONLY } from '../../../src/detector/event-registry.js';
+import { DECISIONS_ONLY } from '../../../src/detector/projector.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
 import { SnapshotFolder, SnapshotRefused } from '../../../src/snapshots/snapshot-file.js';
 import { logOf } from '../../support/history.js';

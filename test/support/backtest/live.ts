@@ -3,10 +3,10 @@ import os from 'node:os';
 import path from 'node:path';
 import { setImmediate } from 'node:timers/promises';
 import { pino } from 'pino';
-import { VirtualClock } from '../../../src/backtest/virtual-clock.js';
 import type { ActivityEvent } from '../../../src/backtest/world.js';
+import { VirtualClock } from '../../../src/backtest/world.js';
 import { BlockCommandHandler } from '../../../src/commands/block-commands.js';
-import { DaySummaryRecorder } from '../../../src/detector/day-summaries.js';
+import { DaySummaryRecorder, planTimedWork } from '../../../src/detector/scheduled-jobs.js';
 import { Timers } from '../../../src/expiry/timers.js';
 import type { Instant } from '../../../src/kernel/time.js';
 import { Metrics } from '../../../src/metrics/metrics.js';
@@ -19,7 +19,6 @@ import { sendStreamKey, senderIdentity } from '../../../src/sending/subjects.js'
 import { Recorder } from '../../../src/smtp/recorder.js';
 import type { EventStore } from '../../../src/store/port.js';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
-import { planTimedWork } from '../../../src/detector/timed-work.js';
 import { changed } from '../store/changed.js';
 
 const SILENT = pino({ level: 'silent' });

@@ -1,6 +1,6 @@
 import { parentPort } from 'node:worker_threads';
-import type { Told } from '../../../src/backtest/messages.js';
-import { CANCEL } from '../../../src/backtest/messages.js';
+import type { Told } from '../../../src/backtest/jobs.js';
+import { CANCEL } from '../../../src/backtest/jobs.js';
 
 /* Stands in for the thread of a back-test: has done a quarter, and goes on until it is cancelled. */
 

@@ -13,7 +13,7 @@ import { newId } from '../../../src/runtime/ids.js';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
 import type { AlarmClock } from '../../../src/kernel/time.js';
 import { logsOf } from '../../../src/log/logs.js';
-import { FOLDED_CATEGORIES } from '../../../src/detector/event-registry.js';
+import { FOLDED_CATEGORIES } from '../../../src/detector/projector.js';
 import type { Direction, Subject, SubjectType } from '../../../src/sending/subjects.js';
 import { parseSubject } from '../../../src/sending/subjects.js';
 import type { EventStore } from '../../../src/store/port.js';

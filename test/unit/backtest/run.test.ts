@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import type { Decision } from '../../../src/backtest/decisions.js';
+import type { Decision } from '../../../src/backtest/cases.js';
 import type { BacktestReport, CandidateReport } from '../../../src/backtest/report.js';
 import type { BacktestOptions } from '../../../src/backtest/run.js';
 import { BacktestCancelled, runBacktest } from '../../../src/backtest/run.js';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { VirtualClock } from '../../../src/backtest/virtual-clock.js';
+import { VirtualClock } from '../../../src/backtest/world.js';
 
 test('a clock that events drive rings on the way, each alarm at its own time and in order', () => {
   const clock = new VirtualClock(100);

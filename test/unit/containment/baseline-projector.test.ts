@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import type { Baselines } from '../../../projections/baselines/baselines.js';
-import { BaselineProjector } from '../../../src/detector/baseline-projector.js';
+import type { Baselines } from '../../../projections/baselines/sender-profiles.js';
+import { BaselineProjector } from '../../../src/detector/read-models.js';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
 import { categoryOf } from '../../../src/kernel/events.js';
-import { BASELINES_ONLY } from '../../../src/detector/event-registry.js';
+import { BASELINES_ONLY } from '../../../src/detector/projector.js';
 import { DAY } from '../../../src/kernel/time.js';
 import { dayOf } from '../../../src/sending/day-summary.js';
 import { SUBJECTS, folding, histories, logOf } from '../../support/history.js';

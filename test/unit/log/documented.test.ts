@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { decisionFields, verdictFields } from '../../../src/log/decisions.js';
-import type { Verdict } from '../../../src/rules/verdict.js';
+import type { Verdict } from '../../../src/rules/respond.js';
 import { COMPONENTS } from '../../../src/log/levels.js';
 import { parse } from '../architecture/imports.js';
 import { linesOf, logLines } from './lines.js';

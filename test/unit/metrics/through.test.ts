@@ -4,7 +4,7 @@ import type { Through } from '../../../src/metrics/containment.js';
 import { ThroughCounts } from '../../../src/metrics/containment.js';
 import { MINUTE, SECOND } from '../../../src/kernel/time.js';
 import { parseRules } from '../../../src/rules/parse.js';
-import type { Verdict } from '../../../src/rules/verdict.js';
+import type { Verdict } from '../../../src/rules/respond.js';
 import type { Subject } from '../../../src/sending/subjects.js';
 import { ALICE, T0, evidence } from '../../support/given.js';
 import { event, sent } from '../../support/sends.js';

@@ -5,7 +5,7 @@ import ipaddr from 'ipaddr.js';
 import { ActiveBlocks } from '../../../projections/blocks/active-blocks.js';
 import type { ActiveBlock } from '../../../projections/blocks/active-blocks.js';
 import { PatternIndex } from '../../../projections/blocks/pattern-index.js';
-import { matches } from '../../../src/sending/wildcard.js';
+import { matches } from '../../../src/sending/identity.js';
 import { SubjectIndex } from '../../../projections/blocks/subject-index.js';
 import type { BlockFact } from '../../../src/blocks/events.js';
 import type { MailDirection, SenderIdentity, Subject } from '../../../src/sending/subjects.js';

@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { BlockLedger } from '../../../projections/blocks/block-ledger.js';
+import { BlockLedger, OBSERVATIONS_KEPT } from '../../../projections/blocks/block-ledger.js';
 import type { Followed } from '../../../projections/blocks/block-entry.js';
-import { OBSERVATIONS_KEPT } from '../../../projections/blocks/observed.js';
 import type { BlockEvent, BlockFact } from '../../../src/blocks/events.js';
 import { HOUR, MINUTE } from '../../../src/kernel/time.js';
 import { T0, evidence } from '../../support/given.js';

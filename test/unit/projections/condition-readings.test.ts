@@ -1,11 +1,9 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import type { ConditionReading } from '../../../projections/volume/condition-readings.js';
-import { readConditions } from '../../../projections/volume/condition-readings.js';
 import { NO_PROFILE } from '../../../projections/baselines/profile.js';
-import { scoreOf, metConditions } from '../../../projections/volume/conditions.js';
-import type { ConditionContext } from '../../../projections/volume/conditions.js';
+import { metConditions, readConditions, scoreOf } from '../../../projections/volume/conditions.js';
+import type { ConditionContext, ConditionReading } from '../../../projections/volume/conditions.js';
 import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
 import { pointsOf } from '../../../src/rules/model.js';
 import type { Conditions, Score } from '../../../src/rules/model.js';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { ClosedDay } from '../../../projections/baselines/closed-days.js';
+import type { ClosedDay } from '../../../projections/baselines/profile.js';
 import { NO_PROFILE } from '../../../projections/baselines/profile.js';
 import { scoreOf, metConditions } from '../../../projections/volume/conditions.js';
 import type { ConditionContext } from '../../../projections/volume/conditions.js';

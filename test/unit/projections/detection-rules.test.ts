@@ -4,7 +4,7 @@ import { SendVolume } from '../../../projections/volume/send-volume.js';
 import { DAY, MINUTE } from '../../../src/kernel/time.js';
 import { LEARNING } from '../../../src/rules/model.js';
 import type { RulesChanged } from '../../../src/rules/model.js';
-import type { Verdict } from '../../../src/rules/verdict.js';
+import type { Verdict } from '../../../src/rules/respond.js';
 import { summary } from '../../support/days.js';
 import { ALICE } from '../../support/given.js';
 import { event, rulesChanged } from '../../support/sends.js';

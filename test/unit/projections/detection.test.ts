@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { totalsOf, baselineOf } from '../../../projections/baselines/profile.js';
 import { SendVolume } from '../../../projections/volume/send-volume.js';
 import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
-import type { Verdict } from '../../../src/rules/verdict.js';
+import type { Verdict } from '../../../src/rules/respond.js';
 import type { SenderDaySummarised } from '../../../src/sending/day-summary.js';
 import { dayOf } from '../../../src/sending/day-summary.js';
 import { summary } from '../../support/days.js';

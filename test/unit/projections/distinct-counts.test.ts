@@ -1,8 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { DistinctCells } from '../../../projections/volume/distinct-cells.js';
-import { DistinctCounts } from '../../../projections/volume/distinct-counts.js';
+import { DistinctCells, DistinctCounts } from '../../../projections/volume/distinct-counts.js';
 import { HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import { DISTINCT_MAX } from '../../../src/rules/model.js';
 import type { DistinctCount } from '../../../src/rules/model.js';

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { baselineOf } from '../../../projections/baselines/profile.js';
 import { HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import { DEFAULT_RULES } from '../../../src/rules/defaults.js';
-import type { Verdict } from '../../../src/rules/verdict.js';
+import type { Verdict } from '../../../src/rules/respond.js';
 import type { SenderDaySummarised } from '../../../src/sending/day-summary.js';
 import { dayOf, holdsAtLeast } from '../../../src/sending/day-summary.js';
 import { ALICE, evidence } from '../../support/given.js';

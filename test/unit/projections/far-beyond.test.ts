@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { SendVolume } from '../../../projections/volume/send-volume.js';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
 import { HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
-import type { Verdict } from '../../../src/rules/verdict.js';
+import type { Verdict } from '../../../src/rules/respond.js';
 import type { Subject } from '../../../src/sending/subjects.js';
 import { blockEvent, failed, rulesChanged, sent } from '../../support/sends.js';
 

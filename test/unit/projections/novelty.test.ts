@@ -7,7 +7,7 @@ import { NO_PROFILE, PLACE_KINDS } from '../../../projections/baselines/profile.
 import { DAY, SECOND } from '../../../src/kernel/time.js';
 import { DEFAULT_RULES } from '../../../src/rules/defaults.js';
 import { LEARNING } from '../../../src/rules/model.js';
-import type { Verdict } from '../../../src/rules/verdict.js';
+import type { Verdict } from '../../../src/rules/respond.js';
 import { ALICE } from '../../support/given.js';
 import { DAY_0, summary } from '../../support/days.js';
 import { event } from '../../support/sends.js';

@@ -2,15 +2,13 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { SendVolume } from '../../../projections/volume/send-volume.js';
+import { BacktestWorld } from '../../../src/backtest/world.js';
 import type { BlockCommand } from '../../../src/blocks/commands.js';
-import { decide } from '../../../src/blocks/decide.js';
-import type { BlockEvent, BlockFact } from '../../../src/blocks/events.js';
-import { NOTHING_YET, evolve } from '../../../src/blocks/state.js';
-import type { Standing } from '../../../src/blocks/state.js';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
 import { StopgapError } from '../../../src/kernel/errors.js';
 import { HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
-import type { Verdict } from '../../../src/rules/verdict.js';
+import type { RulesChanged, RuleSet } from '../../../src/rules/model.js';
+import type { Verdict } from '../../../src/rules/respond.js';
 import type { Subject } from '../../../src/sending/subjects.js';
 import { subjectKey } from '../../../src/sending/subjects.js';
 import { event, rulesChanged, sent } from '../../support/sends.js';
@@ -64,81 +62,60 @@ const steps = fc.array(
   { maxLength: 100, size: 'max' },
 );
 
-/** The log of a small system that ran: sends, verdicts acted upon at once, people, timers. */
+/** What happened in the world of a back-test: sends, people, timers, and verdicts acted upon at once. */
 class System {
   readonly log: RecordedEvent[] = [];
   readonly verdicts: Verdict[] = [];
-  readonly standings = new Map<string, Standing>();
-  readonly volume = new SendVolume();
-  now = START;
-  #position = 0;
-  #ids = 0;
-  facts = 0;
+  readonly world = new BacktestWorld({
+    rules: rulesOf(RULES),
+    start: START,
+    onBlockEvent: () => undefined,
+    onVerdict: (verdict) => this.verdicts.push(verdict),
+    onFolded: (folded) => this.log.push(folded),
+  });
+  #version = 1;
 
-  constructor() {
-    this.fold((position) => rulesChanged(RULES, this.now, position));
+  get volume(): SendVolume {
+    return this.world.models.sendVolume;
   }
 
   play(history: readonly (readonly [number, Step])[]): void {
     for (const [pause, step] of history) {
-      this.now += pause;
-      for (const { block, proposal } of [...this.standings.values()]) {
-        if (block !== undefined) this.decide(block.subject, { kind: 'expire', block: block.id });
-        if (proposal !== undefined) this.decide(proposal.subject, { kind: 'lapse', block: proposal.id });
-      }
+      this.world.advance(this.world.now + pause);
       if (step.kind === 'rules') {
-        const version = this.volume.rules.version + 1;
-        this.fold((position) => rulesChanged(step.other ? OTHER : RULES, this.now, position, version));
+        const rules = rulesOf(step.other ? OTHER : RULES);
+        this.#fold('RulesChanged', { version: ++this.#version, rules, source: '', origin: 'file' });
       } else if (step.kind === 'person') this.#person(step);
       else this.#send(step);
     }
   }
 
   #send({ user, recipients, skew }: Step & { kind: 'send' }): void {
+    const { now } = this.world;
     const account = `user${user}@example.com`;
-    const standing = this.standings.get(`account:${account}`);
-    const block = standing?.block;
-    const refused = {
-      account,
-      direction: 'outbound',
-      block: block?.id,
-      stage: 'rcpt',
-      count: 1,
-      since: this.now,
-      reply: '',
-    };
-    const verdicts = this.fold((position) =>
-      block === undefined
-        ? sent(
-            this.now + skew,
-            position,
-            { account, returnPath: account, recipients, size: 1500 },
-            { recordedAt: this.now },
-          )
-        : event('MessageRefused', refused, this.now + skew, position, { recordedAt: this.now }),
-    );
-    for (const verdict of verdicts) this.act(verdict);
+    const { block } = this.world.standing({ type: 'account', value: account });
+    if (block === undefined) {
+      const message = sent(now, 1, { account, returnPath: account, recipients, size: 1500 });
+      return this.#fold('MessageAccepted', message.data, skew);
+    }
+    const told = { block: block.id, stage: 'rcpt', count: 1, since: now, reply: '' };
+    this.#fold('MessageRefused', { account, direction: 'outbound', ...told }, skew);
   }
 
   #person({ what, user }: Step & { kind: 'person' }): void {
     const subject: Subject = { type: 'account', value: `user${user}@example.com` };
-    const { block, proposal } = this.standings.get(subjectKey(subject)) ?? NOTHING_YET;
+    const { block, proposal } = this.world.standing(subject);
     if (what === 'impose') {
-      const until = this.now + 45 * MINUTE;
-      const how = {
-        direction: 'outbound',
-        description: '',
-        refusal: 'soft',
-        until,
-        newId: this.#id(),
-      } as const;
-      this.decide(subject, { kind: what, subject, ...how });
+      const until = this.world.now + 45 * MINUTE;
+      const terms = { direction: 'outbound', description: '', refusal: 'soft', until } as const;
+      this.decide(subject, { kind: what, subject, ...terms, newId: this.world.newId() });
     } else if (what === 'release')
       this.decide(subject, { kind: what, block: block?.id ?? '', falsePositive: false });
     else this.decide(subject, { kind: what, block: proposal?.id ?? '' });
   }
 
-  act({ kind, rule, subject, evidence }: Verdict): readonly BlockFact[] {
+  /** Acts upon a verdict, whatever was done about it before. @returns what came of it */
+  act({ kind, rule, subject, evidence }: Verdict): readonly RecordedEvent[] {
     if (kind === 'renew')
       return this.decide(subject, { kind, duration: rule.for!, direction: rule.direction, evidence });
     const {
@@ -152,41 +129,30 @@ class System {
     } = rule;
     const terms = { direction, refusal, duration, escalate, lapse, renewWhileTrying, description };
     const action = rule.then === 'block' ? 'block' : 'propose';
-    return this.decide(subject, { kind: 'act', action, subject, terms, evidence, newId: this.#id() });
+    const newId = this.world.newId();
+    return this.decide(subject, { kind: 'act', action, subject, terms, evidence, newId });
   }
 
-  decide(subject: Subject, command: BlockCommand): readonly BlockFact[] {
-    let standing = this.standings.get(subjectKey(subject)) ?? NOTHING_YET;
-    let facts: readonly BlockFact[];
+  /** @returns what came of a command: nothing where it is impossible now */
+  decide(subject: Subject, command: BlockCommand): readonly RecordedEvent[] {
+    const before = this.log.length;
     try {
-      facts = decide({ ...command, now: this.now }, standing);
+      this.world.execute(subject, command, 'admin:test');
     } catch (error) {
-      if (error instanceof StopgapError) return [];
-      throw error;
+      if (!(error instanceof StopgapError)) throw error;
     }
-    for (const fact of facts) {
-      this.fold((position) => {
-        const recorded = event(fact.type, fact.data, fact.at ?? this.now, position, { recordedAt: this.now });
-        standing = evolve(standing, recorded as RecordedEvent & BlockEvent);
-        return recorded;
-      });
-    }
-    this.standings.set(subjectKey(subject), standing);
-    this.facts += facts.length;
-    return facts;
+    return this.log.slice(before);
   }
 
-  fold(make: (position: number) => RecordedEvent): readonly Verdict[] {
-    const made = make(++this.#position);
-    this.log.push(made);
-    const verdicts = this.volume.apply(made);
-    this.verdicts.push(...verdicts);
-    return verdicts;
+  #fold(type: string, data: unknown, skew = 0): void {
+    const { now } = this.world;
+    const { stream, by } = event(type, data, now, 1);
+    this.world.fold({ type, data, at: now + skew, recordedAt: now, by, stream });
   }
+}
 
-  #id(): string {
-    return `b${++this.#ids}`;
-  }
+function rulesOf(rules: string): RuleSet {
+  return (rulesChanged(rules, START, 1).data as RulesChanged).rules;
 }
 
 const ran = (history: readonly (readonly [number, Step])[]): System => {
@@ -200,7 +166,7 @@ const SUBJECTS: readonly Subject[] = [
 ];
 
 describe('a replay', () => {
-  test('gives the same verdicts and the same windows, whoever read them meanwhile', () => {
+  test('gives the same verdicts and the same windows, although others read them meanwhile', () => {
     let verdicts = 0;
     fc.assert(
       fc.property(steps, fc.integer({ min: 0, max: 90 * 24 * HOUR }), (history, ahead) => {
@@ -214,7 +180,10 @@ describe('a replay', () => {
         });
         assert.deepEqual(JSON.parse(JSON.stringify(found)), JSON.parse(JSON.stringify(system.verdicts)));
         for (const subject of SUBJECTS) {
-          assert.deepEqual(again.readings(subject, system.now), system.volume.readings(subject, system.now));
+          assert.deepEqual(
+            again.readings(subject, system.world.now),
+            system.volume.readings(subject, system.world.now),
+          );
         }
         verdicts += found.length;
       }),
@@ -228,15 +197,10 @@ describe('a replay', () => {
       fc.property(steps, fc.nat(2 * HOUR), (history, later) => {
         const system = ran(history);
         const all = [...system.verdicts];
-        system.now += later;
-        for (const { block, proposal } of [...system.standings.values()]) {
-          if (block !== undefined) system.decide(block.subject, { kind: 'expire', block: block.id });
-          if (proposal !== undefined) system.decide(proposal.subject, { kind: 'lapse', block: proposal.id });
-        }
+        system.world.advance(system.world.now + later);
         for (const verdict of all) {
-          const facts = system.act(verdict);
           assert.deepEqual(
-            facts,
+            system.act(verdict),
             [],
             `${verdict.kind} ${verdict.rule.id} of position ${verdict.evidence.lastPosition}`,
           );

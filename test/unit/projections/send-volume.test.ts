@@ -5,7 +5,7 @@ import type { BlockFact } from '../../../src/blocks/events.js';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
 import { UNREADABLE } from '../../../src/kernel/events.js';
 import { DAY, HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
-import type { Verdict } from '../../../src/rules/verdict.js';
+import type { Verdict } from '../../../src/rules/respond.js';
 import type { Subject } from '../../../src/sending/subjects.js';
 import { ALICE, evidence } from '../../support/given.js';
 import { blockEvent, event, failed, rulesChanged, sent } from '../../support/sends.js';

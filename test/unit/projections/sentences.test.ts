@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { overriddenLimit } from '../../../projections/volume/limits.js';
 import { MINUTE } from '../../../src/kernel/time.js';
-import type { Verdict } from '../../../src/rules/verdict.js';
+import type { Verdict } from '../../../src/rules/respond.js';
 import { Watching } from '../../support/watching.js';
 
 /* What a verdict says is what it went by: what was seen, and the limit that was in force. */

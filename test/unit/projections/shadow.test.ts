@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import type { Tally } from '../../../projections/blocks/verdict-comparison.js';
-import { comparisonOf } from '../../../projections/blocks/verdict-comparison.js';
+import type { Tally } from '../../../projections/blocks/shadow.js';
+import { comparisonOf } from '../../../projections/blocks/shadow.js';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
 import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
 import type { RulesChanged } from '../../../src/rules/model.js';
-import type { Verdict } from '../../../src/rules/verdict.js';
+import type { Verdict } from '../../../src/rules/respond.js';
 import type { BlockFact } from '../../../src/blocks/events.js';
 import type { Subject } from '../../../src/sending/subjects.js';
 import { ALICE } from '../../support/given.js';

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { MINUTE } from '../../../src/kernel/time.js';
-import type { Verdict } from '../../../src/rules/verdict.js';
+import type { Verdict } from '../../../src/rules/respond.js';
 import { ALICE } from '../../support/given.js';
 import { Watching } from '../../support/watching.js';
 

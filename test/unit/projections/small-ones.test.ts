@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { AutomaticBlocks } from '../../../projections/blocks/automatic-blocks.js';
+import { AutomaticBlocks } from '../../../projections/blocks/rule-precision.js';
 import { BlockLedger } from '../../../projections/blocks/block-ledger.js';
 import { Exemptions } from '../../../projections/blocks/exemptions.js';
-import { SeenIds } from '../../../projections/blocks/seen-ids.js';
-import { Timeline } from '../../../projections/volume/timeline.js';
+import { SeenIds } from '../../../projections/blocks/effective-blocks.js';
+import { Timeline } from '../../../projections/volume/send-volume.js';
 import type { BlockEvent, BlockFact } from '../../../src/blocks/events.js';
 import { isBlockEvent } from '../../../src/blocks/events.js';
 import { UNREADABLE } from '../../../src/kernel/events.js';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { VerdictComparison } from '../../../projections/blocks/verdict-comparison.js';
+import { VerdictComparison } from '../../../projections/blocks/shadow.js';
 import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
 import { T0, evidence } from '../../support/given.js';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import type { WindowReading } from '../../../projections/volume/window-readings.js';
+import type { WindowReading } from '../../../projections/volume/rule-evaluation.js';
 import { HOUR, MINUTE } from '../../../src/kernel/time.js';
 import { DEFAULT_RULES } from '../../../src/rules/defaults.js';
 import { isDistinctCount } from '../../../src/rules/model.js';

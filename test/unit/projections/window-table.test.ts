@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { BUCKETS } from '../../../projections/volume/window-page.js';
+import { BUCKETS } from '../../../projections/volume/window-cells.js';
 import { WindowTable } from '../../../projections/volume/window-table.js';
 import { DAY, HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
 

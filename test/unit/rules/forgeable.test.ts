@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { DEFAULT_RULES, EVALUATION_RULES } from '../../../src/rules/defaults.js';
-import { forgeable } from '../../../src/rules/forgeable.js';
+import { forgeable } from '../../../src/rules/explain.js';
 import { parseRules } from '../../../src/rules/parse.js';
 
 const warnings = (rule: string): readonly string[] =>

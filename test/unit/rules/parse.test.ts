@@ -3,9 +3,8 @@ import { describe, test } from 'node:test';
 import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
 import { DEFAULT_RULES } from '../../../src/rules/defaults.js';
 import { amount, explain, nameOf } from '../../../src/rules/explain.js';
-import { ruleActor } from '../../../src/rules/model.js';
 import type { Rule } from '../../../src/rules/model.js';
-import { neverBlock } from '../../../src/rules/never-block.js';
+import { neverBlock, ruleActor } from '../../../src/rules/model.js';
 import { InvalidRules, parseRules } from '../../../src/rules/parse.js';
 
 const GOOD = '{ id: r, per: account, count: recipients, window: 10m, limit: 100, then: block, for: 1h }';

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { parseRules } from '../../../src/rules/parse.js';
-import { withoutGeoData } from '../../../src/rules/geo-data.js';
+import { withoutGeoData } from '../../../src/rules/explain.js';
 
 const NOWHERE = { country: false, asn: false };
 

@@ -5,9 +5,8 @@ import type { Evidence } from '../../../src/blocks/events.js';
 import { HOUR } from '../../../src/kernel/time.js';
 import type { Rule } from '../../../src/rules/model.js';
 import { parseRules } from '../../../src/rules/parse.js';
-import type { Circumstances, Response } from '../../../src/rules/respond.js';
+import type { Circumstances, Response, Verdict } from '../../../src/rules/respond.js';
 import { respond } from '../../../src/rules/respond.js';
-import type { Verdict } from '../../../src/rules/verdict.js';
 import { ALICE, T0, evidence } from '../../support/given.js';
 
 const RULES = parseRules(`version: 1

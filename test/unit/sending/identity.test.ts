@@ -15,8 +15,8 @@ import {
   normalizeDomain,
   normalizeEhlo,
   normalizeIp,
+  readIpv6,
 } from '../../../src/sending/identity.js';
-import { readIpv6 } from '../../../src/sending/ip.js';
 
 /** Names with everything that has a way to be written twice: case, marks, other dots, spaces, full width. */
 const odd = fc

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { LineCutter } from '../../../../src/backtest/trace/lines.js';
+import { LineCutter } from '../../../../src/backtest/trace/trace.js';
 
 function cut(bytes: Buffer, chunk: number): (string | undefined)[] {
   const cutter = new LineCutter();

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { Times } from '../../../../src/backtest/trace/times.js';
+import { Times } from '../../../../src/backtest/trace/trace.js';
 import { DAY, parseInstant } from '../../../../src/kernel/time.js';
 
 /** Times as a trace has them, and what is nearly one: a character of it is another, or missing. */

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { KeptPeaks } from '../../../../projections/baselines/kept-peaks.js';
+import { KeptPeaks } from '../../../../projections/baselines/open-days.js';
 import { PEAKS_KEPT } from '../../../../src/sending/day-summary.js';
 
 const many = (count: number, first = 0): readonly string[] =>

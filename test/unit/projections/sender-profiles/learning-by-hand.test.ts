@@ -2,18 +2,18 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { withDay, withFalsePositive } from '../../../../projections/baselines/learning.js';
-import { isHabit } from '../../../../projections/baselines/known-days.js';
+import type { Profile } from '../../../../projections/baselines/profile.js';
 import {
-  NO_PROFILE,
   activeDays,
   asOf,
+  baselineOf,
+  baselineOfLargest,
   firstSeen,
   hourOf,
+  isHabit,
+  NO_PROFILE,
   totalsOf,
-  baselineOfLargest,
-  baselineOf,
 } from '../../../../projections/baselines/profile.js';
-import type { Profile } from '../../../../projections/baselines/profile.js';
 import { DAY } from '../../../../src/kernel/time.js';
 import type { Day, SenderDaySummarised } from '../../../../src/sending/day-summary.js';
 import { DAY_0, summary } from '../../../support/days.js';

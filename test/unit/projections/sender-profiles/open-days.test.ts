@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { Amounts } from '../../../../projections/volume/counted-windows.js';
-import type { ClosedDay } from '../../../../projections/baselines/closed-days.js';
+import type { ClosedDay } from '../../../../projections/baselines/profile.js';
 import { OpenDays } from '../../../../projections/baselines/open-days.js';
 import { DAY, HOUR } from '../../../../src/kernel/time.js';
 import type { Day } from '../../../../src/sending/day-summary.js';
