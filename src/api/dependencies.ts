@@ -85,8 +85,7 @@ export interface ApiDependencies extends OperationDependencies {
    * Whether what takes mail of a direction answers this process, and if so (`unanswered`) whether all but its messages;
    * undefined where it takes no mail.
    */
-  readonly upstreamState?:
-    ((direction: MailDirection) => HealthReport['relay'] | 'unanswered') | undefined;
+  readonly upstreamState?: ((direction: MailDirection) => HealthReport['relay'] | 'unanswered') | undefined;
   /** Whether SMTP nodes, this process or others, take mail while the store is away. */
   readonly hasOutboxes?: boolean;
   /** Undefined where nothing is traced. */

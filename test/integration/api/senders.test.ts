@@ -417,7 +417,10 @@ describe('senders and checks over HTTP', () => {
       assert.match(arriving, /The store takes no events now/);
       assert.doesNotMatch(arriving, /The mail server behind/, 'another one takes what arrives');
       upstream = 'unanswered';
-      assert.match(await ask(), / answers, but not to every message that it is sent: such a message is put off/);
+      assert.match(
+        await ask(),
+        / answers, but not to every message that it is sent: such a message is put off/,
+      );
       assert.doesNotMatch(await ask(), /mail of everybody/);
     } finally {
       await other.stop();
