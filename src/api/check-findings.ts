@@ -118,8 +118,11 @@ export function outages(deps: ApiDependencies, direction: MailDirection): readon
   const relay = deps.upstreamState?.(direction);
   return [
     ...(relay === 'failing'
+      ? ['The mail server behind does not answer now: until it does, mail of everybody is put off (451).']
+      : []),
+    ...(relay === 'unanswered'
       ? [
-          'The mail server behind does not answer now: until it does, recipients of everybody are put off (451).',
+          'The mail server behind answers, but not to every message that it is sent: such a message is put off (451).',
         ]
       : []),
     ...(store === 'failing'

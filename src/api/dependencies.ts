@@ -81,8 +81,11 @@ export interface ApiDependencies extends OperationDependencies {
   readonly store: EventStore;
   /** Undefined where none is kept: only SMTP nodes with a store that all share have one. */
   readonly outbox?: Pick<OutboxedStore, 'retry' | 'quarantined'> | undefined;
-  /** Whether what takes mail of a direction answers this process; undefined where it takes no mail. */
-  readonly upstreamState?: ((direction: MailDirection) => HealthReport['relay']) | undefined;
+  /**
+   * Whether what takes mail of a direction answers this process, and if so (`unanswered`) whether all but its messages;
+   * undefined where it takes no mail.
+   */
+  readonly upstreamState?: ((direction: MailDirection) => HealthReport['relay'] | 'unanswered') | undefined;
   /** Whether SMTP nodes, this process or others, take mail while the store is away. */
   readonly hasOutboxes?: boolean;
   /** Undefined where nothing is traced. */

@@ -65,6 +65,8 @@ export class Responder {
   /** Plans by the position that tripped them, until they are settled. */
   readonly #pending = new Map<number, Promise<void>>();
   #tail: Promise<void> = Promise.resolve();
+  /** By subject, the id of the case that the first verdict which is under way begins. */
+  readonly #beginning = new Map<string, string>();
   /** By circuit breaker. */
   readonly #plannedBlocks = new Map<string, number>();
   readonly #openBreakers = new Set<string>();
@@ -217,12 +219,27 @@ export class Responder {
     const { command, anticipated, counts, asked } = this.#respond(verdict, now);
     if (asked !== undefined) this.#noteBreaker(asked);
     if (counts !== undefined) this.#note(counts, 1);
+    const id = this.#caseOf(verdict.subject, command, now);
     if (anticipated !== undefined) {
-      models.activeBlocks.anticipate(verdict.subject, anticipated);
+      models.activeBlocks.anticipate(verdict.subject, { ...anticipated, id: id ?? anticipated.id });
       metrics.containment.anticipated(verdict, now);
-      if (span !== undefined) tracing?.anticipated(anticipated.id, span);
+      if (span !== undefined) tracing?.anticipated(id ?? anticipated.id, span);
     }
     return { verdict, command, anticipated: anticipated !== undefined, counts, span, recovered: madeUp };
+  }
+
+  /**
+   * The id that a block will have: that of the case which is recorded already, or which an earlier verdict begins. What is
+   * refused meanwhile is told under it, and no other leads anybody to the block.
+   */
+  #caseOf(subject: Subject, command: BlockCommand, now: Instant): string | undefined {
+    const live = this.#options.models.ledger.liveOn(subject);
+    if (live !== undefined && ['proposed', 'active'].includes(stateAt(live, now))) return live.id;
+    const key = subjectKey(subject);
+    const begun = this.#beginning.get(key);
+    if (begun === undefined && command.kind === 'act' && command.exemptedBy === undefined)
+      this.#beginning.set(key, command.newId);
+    return begun;
   }
 
   /** A circuit breaker opens or closes: said once. */
@@ -283,6 +300,8 @@ export class Responder {
     }
     if (counts !== undefined) this.#note(counts, -1);
     if (anticipated && !this.#dropping) models.activeBlocks.withdraw(subject);
+    const key = subjectKey(subject);
+    if (command.kind === 'act' && this.#beginning.get(key) === command.newId) this.#beginning.delete(key);
     span?.setAttribute('stopgap.outcome', outcome).end();
     settled();
   }

@@ -24,7 +24,7 @@ export class RulesMetrics {
   });
   readonly breakerOpen = new Gauge({
     name: 'stopgap_circuit_breaker_open',
-    help: '1 while too many automatic blocks keep rules from blocking.',
+    help: '1 while rules only propose below five times their limit, after too many automatic blocks.',
     registers: [],
   });
   readonly breakerBlocks = new Gauge({

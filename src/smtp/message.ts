@@ -90,7 +90,7 @@ async function turn(context: SmtpContext, conversation: Conversation): Promise<(
   try {
     return await context.inTheAir.begin(account, mail!.taken.size, (giveUp) => conversation.waits(giveUp));
   } catch (error) {
-    throw notTaken(context, mail!.id, error);
+    throw notTaken(context, conversation, error);
   }
 }
 
@@ -100,7 +100,7 @@ async function transmit(
   body: MessageBody,
 ): Promise<Delivery> {
   const { store, metrics } = context;
-  const { relay, id, trace } = conversation.mail!;
+  const { relay, trace } = conversation.mail!;
   // A store that does not answer is known before the upstream takes the message, not after.
   const mayGo = (): boolean => store.healthy && conversation.verdict() === undefined;
   try {
@@ -109,18 +109,19 @@ async function transmit(
     const delivery = await relayed(trace, 'DATA', relay!.transmit(body, mayGo).finally(over));
     if (!delivery.withdrawn) return delivery;
   } catch (error) {
-    throw notTaken(context, id, error);
+    throw notTaken(context, conversation, error);
   }
   const block = conversation.verdict();
   throw block === undefined ? unavailable(context, 'store') : conversation.refuse(block, 'data');
 }
 
 /** @returns what the client is told where there was no answer from the upstream; any other error as it is */
-function notTaken({ metrics, log }: SmtpContext, id: string, error: unknown): unknown {
+function notTaken({ metrics, log }: SmtpContext, conversation: Conversation, error: unknown): unknown {
   if (!(error instanceof RelayUnreachable)) return error;
   metrics.smtp.refused('data', 'unreachable');
+  const { account, mail } = conversation;
   log.warn(
-    { correlation: id, ambiguous: error.ambiguous, error: error.message },
+    { correlation: mail!.id, account, ambiguous: error.ambiguous, error: error.message },
     'the upstream did not take a message',
   );
   return new ReplyError(TRY_LATER);

@@ -279,11 +279,14 @@ export class Upstreams {
     return worst([...this.#byUrl.values()]);
   }
 
-  /** The same of those alone that take mail of one direction. */
-  stateFor(direction: MailDirection): RelayWatch['state'] {
+  /** The same of those alone that take mail of one direction; `unanswered` where they answer all but messages. */
+  stateFor(direction: MailDirection): RelayWatch['state'] | 'unanswered' {
     const { relay, inbound } = this.#smtp;
     const relays = direction === 'outbound' ? [relay] : inbound.map((listener) => listener.relay);
-    return worst(relays.map(({ url }) => this.#byUrl.get(url)!));
+    const upstreams = relays.map(({ url }) => this.#byUrl.get(url)!);
+    const state = worst(upstreams);
+    const answers = upstreams.every(({ watch }) => watch.answers);
+    return state === 'failing' && answers ? 'unanswered' : state;
   }
 
   get sessions(): Relay['sessions'] {
@@ -318,6 +321,8 @@ const INTERVAL: Milliseconds = 30 * SECOND;
 interface RelayWatch {
   /** What the last probe said, or the messages since; `unknown` before the first. */
   readonly state: 'ok' | 'failing' | 'unknown';
+  /** What the last probe alone said. */
+  readonly answers: boolean;
   /** Resolves with the first probe. */
   readonly asked: Promise<void>;
   stop(): void;
@@ -338,6 +343,9 @@ export function watchRelay(relay: Pick<Relay, 'probe' | 'healthy'>, clock: Alarm
     asked,
     get state() {
       return state === 'ok' && !relay.healthy ? 'failing' : state;
+    },
+    get answers() {
+      return state === 'ok';
     },
     stop() {
       stopped = true;

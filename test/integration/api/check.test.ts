@@ -299,8 +299,8 @@ describe('checks over HTTP', () => {
     }
   });
 
-  test('a check tells that everybody is put off while the mail server behind or the store is away', async () => {
-    let upstream: 'ok' | 'failing' = 'ok';
+  test('a check tells who is put off while the mail server behind does not answer, or not every message, or the store is away', async () => {
+    let upstream: 'ok' | 'failing' | 'unanswered' = 'ok';
     const other = await ApiServer.start((deps) => ({
       ...deps,
       accountState: () => 'active',
@@ -315,12 +315,18 @@ describe('checks over HTTP', () => {
       upstream = 'failing';
       assert.equal(
         await ask(),
-        `${well} The mail server behind does not answer now: until it does, recipients of everybody are put off (451). The store takes no events now: until it does, messages of everybody are put off (451).`,
+        `${well} The mail server behind does not answer now: until it does, mail of everybody is put off (451). The store takes no events now: until it does, messages of everybody are put off (451).`,
       );
       assert.doesNotMatch(await ask(`&at=${formatInstant(other.clock.now() - 1)}`), /put off/);
       const arriving = await ask('&direction=inbound');
       assert.match(arriving, /The store takes no events now/);
       assert.doesNotMatch(arriving, /The mail server behind/, 'another one takes what arrives');
+      upstream = 'unanswered';
+      assert.match(
+        await ask(),
+        / answers, but not to every message that it is sent: such a message is put off/,
+      );
+      assert.doesNotMatch(await ask(), /mail of everybody/);
     } finally {
       await other.stop();
     }

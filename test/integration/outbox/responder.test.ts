@@ -310,6 +310,60 @@ test('while the store takes nothing a verdict is tried until it does', async (t)
   await detector.stop();
 });
 
+describe('what is refused before its block is recorded', () => {
+  const rule = (id: string, limit: number, action: string): string =>
+    `  - { id: ${id}, per: account, count: recipients, window: 10m, limit: ${limit}, ${action} }\n`;
+  const LONGER = 'then: block, for: 1d';
+
+  async function refusedMeanwhile(t: TestContext, rules: string, before: number): Promise<void> {
+    const { clock, store, send } = await stage(t);
+    const attempts = new Tally();
+    let letGo = (): void => undefined;
+    let held = Promise.resolve();
+    const slow = changed(store, {
+      append: async (stream, events, expected) => {
+        if (stream.startsWith('block-')) {
+          attempts.add();
+          await held;
+        }
+        return store.append(stream, events, expected);
+      },
+    });
+    const detector = await detect(slow, clock, rules);
+    if (before > 0) await detector.models.reached(await send(before));
+    await detector.responder.idle();
+    clock.advance(MINUTE);
+    held = new Promise((resolve) => (letGo = resolve));
+    const done = attempts.count;
+    await detector.models.reached(await send(13));
+    await attempts.reached(done + 1);
+    const refused = detector.models.activeBlocks.find(SENDER, clock.now());
+    letGo();
+    await detector.responder.idle();
+    const standing = await detector.blockCommands.standing(SUBJECT);
+    assert.equal(refused?.id, standing.block!.id);
+    assert.equal(refused.until, standing.block!.until);
+    await detector.stop();
+  }
+
+  test('bears the id of that block, where two rules trip at once', async (t) => {
+    await refusedMeanwhile(t, `${RULES}${rule('longer', 10, LONGER)}`, 0);
+  });
+
+  test('bears it where the first of them only proposes', async (t) => {
+    const [head] = RULES.split('  - ');
+    await refusedMeanwhile(
+      t,
+      `${head}${rule('some', 5, 'then: propose, for: 1h')}${rule('burst', 10, LONGER)}`,
+      0,
+    );
+  });
+
+  test('bears it where a block is in force, and a rule makes it longer', async (t) => {
+    await refusedMeanwhile(t, `${RULES}${rule('longer', 12, LONGER)}`, 11);
+  });
+});
+
 test('a verdict that waits for the store is dropped where the store is back with another log', async (t) => {
   const { clock, store, send, imposed } = await stage(t);
   const attempts = new Tally();

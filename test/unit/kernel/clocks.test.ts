@@ -48,7 +48,7 @@ for (const [how, jump] of [
       assert.equal(asked, 1);
       clock.advance(SECOND);
       await settled();
-      assert.equal(watch.state, 'ok');
+      assert.deepEqual([watch.state, watch.answers], ['ok', true]);
       watch.stop();
     });
 
