@@ -12,7 +12,7 @@ import type { TaskRunner, TimedTask, TimedWork } from '../src/expiry/port.js';
 import { Timers } from '../src/expiry/timers.js';
 import type { Instant, Milliseconds } from '../src/kernel/time.js';
 import { HOUR, SECOND } from '../src/kernel/time.js';
-import { systemClock } from '../src/runtime/system-clock.js';
+import { systemClock } from '../src/runtime/clock.js';
 import type { Report, Row } from './report.js';
 import { isMain, print } from './report.js';
 

@@ -9,7 +9,7 @@ import { OutboxedStore } from '../src/store/outboxed.js';
 import type { EventStore } from '../src/store/port.js';
 import { StoreUnavailable } from '../src/store/port.js';
 import { openSqliteStore } from '../src/store/sqlite/index.js';
-import { systemClock } from '../src/runtime/system-clock.js';
+import { systemClock } from '../src/runtime/clock.js';
 import { StandIn } from '../test/support/kurrentdb/stand-in.js';
 import { changed } from '../test/support/store/changed.js';
 import { isMain, median, print } from './report.js';

@@ -14,7 +14,7 @@ import { logsOf } from '../src/log/logs.js';
 import type { Subject } from '../src/sending/subjects.js';
 import { SUBJECT_TYPES } from '../src/sending/subjects.js';
 import { openSqliteStore } from '../src/store/sqlite/index.js';
-import { systemClock } from '../src/runtime/system-clock.js';
+import { systemClock } from '../src/runtime/clock.js';
 import { isMain, median, print } from './report.js';
 import type { Report } from './report.js';
 

@@ -25,7 +25,7 @@ import { AUTH_CATEGORY, SEND_CATEGORY } from './sending/events.js';
 import type { MailDirection } from './sending/subjects.js';
 import { MAIL_DIRECTIONS } from './sending/subjects.js';
 import { openSmtpRole } from './smtp/role.js';
-import { metered } from './store/metered.js';
+import { metered } from './metrics/store.js';
 import type { EventStore } from './store/port.js';
 import { keepProbed, keepSwept, watchDescriptors } from './detector/housekeeping.js';
 import { ownPackage } from './runtime/version.js';
@@ -33,7 +33,7 @@ import { openTracing } from './tracing/open.js';
 import type { Tracing } from './tracing/tracing.js';
 import { tracedStore } from './tracing/tracing.js';
 import { watchTokens } from './watched-files.js';
-import { within } from './runtime/deadline.js';
+import { within } from './runtime/clock.js';
 
 export interface AppOptions {
   readonly loaded: LoadedConfig;

@@ -4,13 +4,12 @@ import { readFileSync, statSync } from 'node:fs';
 import { fileFault } from './accounts/private-file.js';
 import { ConfigError } from './accounts/problems.js';
 import { findContradictions, findUnreadable } from './config/contradictions.js';
-import { RawSettings, readOpenTelemetry } from './config/read.js';
+import type { SettingInForce } from './config/read.js';
+import { inForce, RawSettings, readOpenTelemetry } from './config/read.js';
 import type { Config } from './config/schema.js';
 import { LISTENER_GROUPS, SCHEMA } from './config/schema.js';
 import type { Reading, Surroundings } from './config/setting.js';
 import { inputOf } from './config/setting.js';
-import type { SettingInForce } from './config/show.js';
-import { inForce } from './config/show.js';
 import { WrongValue, asHostName } from './config/values.js';
 
 export { ConfigError } from './accounts/problems.js';
@@ -26,8 +25,8 @@ export type {
 } from './config/schema.js';
 export { environmentName } from './config/setting.js';
 export { listSettings, OTHER_VARIABLES } from './config/schema.js';
-export type { SettingInForce } from './config/show.js';
-export { redactedConfig, settingsTable } from './config/show.js';
+export type { SettingInForce } from './config/read.js';
+export { redactedConfig, settingsTable } from './config/read.js';
 export type { ListenAddress } from './config/values.js';
 export { formatListen, listensOnLoopback } from './config/values.js';
 

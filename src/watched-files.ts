@@ -5,7 +5,7 @@ import type { UserTable } from './accounts/users.js';
 import { NO_USERS } from './accounts/users.js';
 import { WatchedFile } from './accounts/watched-file.js';
 import { messageOf } from './kernel/errors.js';
-import type { ReloadedFile, RulesMetrics } from './metrics/rules.js';
+import type { ReloadedFile, RulesMetrics } from './metrics/metrics.js';
 import type { RulesCommandHandler } from './commands/rules-commands.js';
 import { parseAside, partsAside } from './parsing/aside.js';
 import type { SourcedRules } from './rules/model.js';

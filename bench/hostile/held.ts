@@ -3,7 +3,7 @@ import { loadConfig } from '../../src/config.js';
 import { Geoip } from '../../src/geoip/geoip.js';
 import { openLogs } from '../../src/log/logs.js';
 import { ListenerCertificate } from '../../src/smtp/tls.js';
-import { systemClock } from '../../src/runtime/system-clock.js';
+import { systemClock } from '../../src/runtime/clock.js';
 import { LoopWatch } from './loop.js';
 
 /** Serves as `stopgap serve` does, tells its ports, and when asked how long its event loop was held at most since then. */

@@ -2,7 +2,7 @@ import { startApp } from '../../src/app.js';
 import { loadConfig } from '../../src/config.js';
 import { openLogs } from '../../src/log/logs.js';
 import { Metrics } from '../../src/metrics/metrics.js';
-import { systemClock } from '../../src/runtime/system-clock.js';
+import { systemClock } from '../../src/runtime/clock.js';
 
 /** Serves as `stopgap serve` does; with `false` as its argument it measures nothing on the way of a message. */
 const measuresMessages = process.argv[2] !== 'false';

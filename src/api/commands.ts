@@ -5,7 +5,7 @@ import type { CommandContext } from '../commands/handle-command.js';
 import type { Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
 import { decisionFields } from '../log/decisions.js';
-import { within } from '../runtime/deadline.js';
+import { within } from '../runtime/clock.js';
 import type { Subject } from '../sending/subjects.js';
 import { StoreUnavailable } from '../store/port.js';
 import type { ApiDependencies } from './dependencies.js';

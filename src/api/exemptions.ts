@@ -8,7 +8,7 @@ import { StopgapError } from '../kernel/errors.js';
 import type { NewEvent } from '../kernel/events.js';
 import { NEVER_BLOCK } from '../rules/model.js';
 import { newId } from '../runtime/ids.js';
-import { TimeSlice } from '../runtime/time-slice.js';
+import { TimeSlice } from '../runtime/clock.js';
 import type { Subject } from '../sending/subjects.js';
 import { DIRECTIONS, SUBJECT_TYPES, parsePattern } from '../sending/subjects.js';
 import { BLOCKS } from './blocks.js';

@@ -3,7 +3,7 @@ import { StopgapError, messageOf } from '../kernel/errors.js';
 import type { Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
 import { openForReading } from '../store/open-for-reading.js';
-import { systemClock } from '../runtime/system-clock.js';
+import { systemClock } from '../runtime/clock.js';
 import { RecordedHistory, RecordedFeedback, rulesInForce } from './history.js';
 import type { Assignment, Told } from './jobs.js';
 import { CANCEL } from './jobs.js';

@@ -8,7 +8,7 @@ import { StopgapError, messageOf } from '../kernel/errors.js';
 import { SECOND } from '../kernel/time.js';
 import { openLogs } from '../log/logs.js';
 import { standardError } from '../log/sinks.js';
-import { systemClock } from '../runtime/system-clock.js';
+import { systemClock } from '../runtime/clock.js';
 import { ownPackage } from '../runtime/version.js';
 import { libraryFault } from '../store/sqlite/inspect.js';
 import type { CliIo } from './io.js';

@@ -4,7 +4,7 @@ import { SeenIds } from '../../projections/blocks/effective-blocks.js';
 import { StopgapError } from '../kernel/errors.js';
 import type { Fact, NewEvent, RecordedEvent } from '../kernel/events.js';
 import type { Clock, Instant, Milliseconds } from '../kernel/time.js';
-import { Backoff } from '../runtime/backoff.js';
+import { Backoff } from '../runtime/clock.js';
 import { envelope, haveSameMark, markedId, newId } from '../runtime/ids.js';
 import type { EventStore } from '../store/port.js';
 import { StoreUnavailable } from '../store/port.js';

@@ -3,7 +3,7 @@ import { WatchedFile } from '../accounts/watched-file.js';
 import { messageOf } from '../kernel/errors.js';
 import type { AlarmClock } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
-import type { RulesMetrics } from '../metrics/rules.js';
+import type { RulesMetrics } from '../metrics/metrics.js';
 import type { OverrideCommandHandler } from './override-commands.js';
 import { carryOutBatch } from './override-commands.js';
 import type { OverrideCommand } from '../overrides/decide.js';

@@ -10,7 +10,7 @@ import type { AlarmClock, Clock, Milliseconds } from '../kernel/time.js';
 import { HOUR, MINUTE, SECOND } from '../kernel/time.js';
 import { decisionFields } from '../log/decisions.js';
 import { Trouble } from '../log/trouble.js';
-import { TimeSlice } from '../runtime/time-slice.js';
+import { TimeSlice } from '../runtime/clock.js';
 import type { OutboxedStore } from '../store/outboxed.js';
 import type { EventStore } from '../store/port.js';
 import type { LocalContainment } from './containment.js';

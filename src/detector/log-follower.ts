@@ -32,7 +32,7 @@ import type { EventStore } from '../store/port.js';
 import { LogReplaced } from '../store/port.js';
 import type { Tracing } from '../tracing/tracing.js';
 import { watchRules } from '../watched-files.js';
-import { within } from '../runtime/deadline.js';
+import { within } from '../runtime/clock.js';
 
 export interface LogFollowerOptions {
   readonly loaded: LoadedConfig;

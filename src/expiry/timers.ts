@@ -2,7 +2,7 @@ import TinyQueue from 'tinyqueue';
 import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
 import { MINUTE, SECOND } from '../kernel/time.js';
 import type { TaskRunner, TimedTask, TimedWork } from './port.js';
-import { pauseAfter } from '../runtime/backoff.js';
+import { pauseAfter } from '../runtime/clock.js';
 
 export interface TimerOptions {
   readonly clock: AlarmClock;

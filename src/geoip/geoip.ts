@@ -6,7 +6,7 @@ import { WatchedFile } from '../accounts/watched-file.js';
 import { messageOf, StopgapError } from '../kernel/errors.js';
 import type { AlarmClock, Milliseconds } from '../kernel/time.js';
 import { DAY, formatInstant, SECOND } from '../kernel/time.js';
-import type { RulesMetrics } from '../metrics/rules.js';
+import type { RulesMetrics } from '../metrics/metrics.js';
 import type { GeoPlace, Kind } from './database.js';
 import { GeoDatabase, placeIn } from './database.js';
 

@@ -9,7 +9,7 @@ import type { ReadModels } from '../detector/read-models.js';
 import type { Relay } from '../smtp/relay/port.js';
 import type { EventStore } from '../store/port.js';
 import type { Metrics } from './metrics.js';
-import { within } from '../runtime/deadline.js';
+import { within } from '../runtime/clock.js';
 
 /** What the gauges are read off; a process has as much of it as its roles need. */
 export interface Gauged {

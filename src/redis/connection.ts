@@ -3,7 +3,7 @@ import { Cluster, Redis } from 'ioredis';
 import { StopgapError } from '../kernel/errors.js';
 import type { Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
-import { pauseAfter } from '../runtime/backoff.js';
+import { pauseAfter } from '../runtime/clock.js';
 import type { RedisAddress } from './address.js';
 
 export type RedisClient = Redis | Cluster;

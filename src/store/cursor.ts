@@ -1,5 +1,5 @@
 import type { RecordedEvent } from '../kernel/events.js';
-import { TimeSlice } from '../runtime/time-slice.js';
+import { TimeSlice } from '../runtime/clock.js';
 
 export interface Slice {
   readonly events: readonly RecordedEvent[];

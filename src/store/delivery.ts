@@ -4,7 +4,7 @@ import type { NewEvent, RecordedEvent } from '../kernel/events.js';
 import { UNREADABLE } from '../kernel/events.js';
 import type { AlarmClock, Clock, Instant, Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
-import { Backoff } from '../runtime/backoff.js';
+import { Backoff } from '../runtime/clock.js';
 import type { EventStore } from './port.js';
 import { eventBytes } from './port.js';
 

@@ -1,7 +1,7 @@
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Milliseconds } from '../kernel/time.js';
-import type { BackoffOptions } from '../runtime/backoff.js';
-import { Backoff } from '../runtime/backoff.js';
+import type { BackoffOptions } from '../runtime/clock.js';
+import { Backoff } from '../runtime/clock.js';
 import { AccessRefused, StoreUnavailable } from './port.js';
 
 export interface HealthOptions {

@@ -6,7 +6,7 @@ import type { Role } from '../../accounts/tokens.js';
 import { ROLES } from '../../accounts/tokens.js';
 import { messageOf, StopgapError } from '../../kernel/errors.js';
 import { SECOND } from '../../kernel/time.js';
-import { within } from '../../runtime/deadline.js';
+import { within } from '../../runtime/clock.js';
 import { StoreUnavailable } from '../../store/port.js';
 import { isSampled, parseTraceparent, traceparentOf } from '../../tracing/spans.js';
 import type { Tracing } from '../../tracing/tracing.js';

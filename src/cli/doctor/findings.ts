@@ -4,8 +4,7 @@ import type { RulesJson } from '../../api/rule-set.js';
 import type { LoadedConfig } from '../../config.js';
 import type { Clock, Milliseconds } from '../../kernel/time.js';
 import { SECOND } from '../../kernel/time.js';
-import { within } from '../../runtime/deadline.js';
-import { systemClock } from '../../runtime/system-clock.js';
+import { systemClock, within } from '../../runtime/clock.js';
 import type { StoreInspection } from '../../store/sqlite/inspect.js';
 import { inOneLine } from '../io.js';
 

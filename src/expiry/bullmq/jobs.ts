@@ -6,7 +6,7 @@ import type { AlarmClock, Clock, Instant, Milliseconds } from '../../kernel/time
 import { SECOND } from '../../kernel/time.js';
 import type { RedisClient, RedisConnection } from '../../redis/connection.js';
 import { endClient } from '../../redis/connection.js';
-import { within } from '../../runtime/deadline.js';
+import { within } from '../../runtime/clock.js';
 import { SUBJECT_TYPES } from '../../sending/subjects.js';
 import type { TaskRunner, TimedTask } from '../port.js';
 import type { FoundJob, QueueView } from '../reconcile.js';

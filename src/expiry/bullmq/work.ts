@@ -6,7 +6,7 @@ import type { RedisSettings } from '../../redis/address.js';
 import { parseRedis, RedisAddress } from '../../redis/address.js';
 import type { Purpose, RedisConnection } from '../../redis/connection.js';
 import { connectRedis, inspectServer, PATIENCE, pingServer, SAFE_POLICY } from '../../redis/connection.js';
-import { within } from '../../runtime/deadline.js';
+import { within } from '../../runtime/clock.js';
 import type { TaskRunner, TimedTask, TimedWork } from '../port.js';
 import type { Healed } from '../reconcile.js';
 import { Reconciler } from '../reconcile.js';

@@ -4,7 +4,7 @@ import { dirname, join, resolve } from 'node:path';
 import { makePrivateDirectory } from '../../accounts/private-file.js';
 import { messageOf } from '../../kernel/errors.js';
 import { Trouble } from '../../log/trouble.js';
-import { systemClock } from '../../runtime/system-clock.js';
+import { systemClock } from '../../runtime/clock.js';
 import { sameForAll, withdrawn } from './reply.js';
 import { WireEnvelope, WireRecipient } from './commands.js';
 import type {

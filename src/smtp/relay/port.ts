@@ -1,5 +1,5 @@
 import type { AlarmClock, Milliseconds } from '../../kernel/time.js';
-import type { BackoffOptions } from '../../runtime/backoff.js';
+import type { BackoffOptions } from '../../runtime/clock.js';
 
 /** Whom something is for: an account or a network; a transaction that belongs to nobody is its own. */
 export type Sender = string | object;

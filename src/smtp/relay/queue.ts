@@ -1,7 +1,7 @@
 import { performance } from 'node:perf_hooks';
 import type { Milliseconds } from '../../kernel/time.js';
-import type { BackoffOptions } from '../../runtime/backoff.js';
-import { pauseAfter } from '../../runtime/backoff.js';
+import type { BackoffOptions } from '../../runtime/clock.js';
+import { pauseAfter } from '../../runtime/clock.js';
 import type { Sender } from './port.js';
 import { RelayUnreachable } from './port.js';
 import type { Session } from './session.js';

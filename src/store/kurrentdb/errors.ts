@@ -13,8 +13,7 @@ import {
 import { InvalidInput, messageOf, StopgapError } from '../../kernel/errors.js';
 import type { Milliseconds } from '../../kernel/time.js';
 import { AccessRefused, StoreUnavailable } from '../port.js';
-import { within } from '../../runtime/deadline.js';
-import { systemClock } from '../../runtime/system-clock.js';
+import { systemClock, within } from '../../runtime/clock.js';
 
 /** Our own time-out: the server did not answer. */
 export class NoAnswer extends Error {

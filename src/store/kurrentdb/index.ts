@@ -3,7 +3,7 @@ import { errorOf, InvalidInput } from '../../kernel/errors.js';
 import type { NewEvent, RecordedEvent } from '../../kernel/events.js';
 import type { Clock, Instant, Milliseconds } from '../../kernel/time.js';
 import { MINUTE, SECOND } from '../../kernel/time.js';
-import type { BackoffOptions } from '../../runtime/backoff.js';
+import type { BackoffOptions } from '../../runtime/clock.js';
 import { Health } from '../health.js';
 import type {
   Appended,

@@ -15,7 +15,7 @@ import { setTimeout as pause } from 'node:timers/promises';
 import type { RecordedEvent } from '../../kernel/events.js';
 import type { Milliseconds } from '../../kernel/time.js';
 import { Cursor, type Slice } from '../cursor.js';
-import { Backoff } from '../../runtime/backoff.js';
+import { Backoff } from '../../runtime/clock.js';
 import { StoreUnavailable, type ReadAllOptions, type ReadStreamOptions } from '../port.js';
 import type { Connection } from './connection.js';
 import type { Resolved } from './envelope.js';

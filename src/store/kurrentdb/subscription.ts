@@ -2,7 +2,8 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { NotLeaderError, type Position } from '@kurrent/kurrentdb-client';
 import type { RecordedEvent } from '../../kernel/events.js';
 import type { Milliseconds } from '../../kernel/time.js';
-import { Backoff, type BackoffOptions } from '../../runtime/backoff.js';
+import type { BackoffOptions } from '../../runtime/clock.js';
+import { Backoff, TimeSlice } from '../../runtime/clock.js';
 import { SubscriptionLifecycle } from '../subscription-lifecycle.js';
 import {
   LogReplaced,
@@ -11,7 +12,6 @@ import {
   type SubscribeOptions,
   type Subscription,
 } from '../port.js';
-import { TimeSlice } from '../../runtime/time-slice.js';
 import type { Connection } from './connection.js';
 import { fromResolved, safeNumber, Selection } from './envelope.js';
 import { isInvalidPosition, Silence, spoilsClient } from './errors.js';

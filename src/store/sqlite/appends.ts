@@ -1,7 +1,7 @@
 import { StopgapError } from '../../kernel/errors.js';
 import type { NewEvent, RecordedEvent } from '../../kernel/events.js';
 import type { Instant, Milliseconds } from '../../kernel/time.js';
-import { TimeSlice } from '../../runtime/time-slice.js';
+import { TimeSlice } from '../../runtime/clock.js';
 import type { Health } from '../health.js';
 import type { Appended, ExpectedRevision } from '../port.js';
 import { StoreUnavailable, WrongExpectedRevision } from '../port.js';

@@ -1,7 +1,7 @@
 import type { RecordedEvent } from '../../kernel/events.js';
 import { categoryOf } from '../../kernel/events.js';
 import type { Milliseconds } from '../../kernel/time.js';
-import { TimeSlice } from '../../runtime/time-slice.js';
+import { TimeSlice } from '../../runtime/clock.js';
 import type { EventHandler, SubscribeOptions, Subscription } from '../port.js';
 import { LogReplaced } from '../port.js';
 import { SubscriptionLifecycle } from '../subscription-lifecycle.js';

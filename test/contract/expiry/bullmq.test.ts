@@ -1,6 +1,6 @@
 import { after, before } from 'node:test';
 import { openBullWork } from '../../../src/expiry/bullmq/work.js';
-import { systemClock } from '../../../src/runtime/system-clock.js';
+import { systemClock } from '../../../src/runtime/clock.js';
 import type { TestRedis } from '../../support/redis.js';
 import { openTestRedis, skipWithoutRedis } from '../../support/redis.js';
 import type { WorkUnderTest } from './suite.js';

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { after, afterEach, before, test } from 'node:test';
 import { dayOf } from '../../../src/sending/day-summary.js';
 import type { SenderDaySummarised } from '../../../src/sending/day-summary.js';
-import { systemClock } from '../../../src/runtime/system-clock.js';
+import { systemClock } from '../../../src/runtime/clock.js';
 import { account } from '../../support/distributed/accounts.js';
 import { awaited } from '../../support/distributed/awaited.js';
 import { Cluster } from '../../support/distributed/cluster.js';

@@ -5,7 +5,7 @@ import { test } from 'node:test';
 import type { BlockImposed, BlockReleased } from '../../../src/blocks/events.js';
 import type { MessageAccepted } from '../../../src/sending/events.js';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
-import { systemClock } from '../../../src/runtime/system-clock.js';
+import { systemClock } from '../../../src/runtime/clock.js';
 import { readMaildir } from '../../support/relay/adapters.js';
 import { Dialogue } from '../../support/smtp/dialogue.js';
 import { Gate } from '../../support/gate.js';

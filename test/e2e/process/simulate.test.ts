@@ -10,7 +10,7 @@ import { run } from '../../../src/cli/program.js';
 import { RulesCommandHandler } from '../../../src/commands/rules-commands.js';
 import { DAY } from '../../../src/kernel/time.js';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
-import { systemClock } from '../../../src/runtime/system-clock.js';
+import { systemClock } from '../../../src/runtime/clock.js';
 import { ManualClock } from '../../support/manual-clock.js';
 import { Served, workDir } from '../../support/smtp/served.js';
 

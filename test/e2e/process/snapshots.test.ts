@@ -4,7 +4,7 @@ import { readdir, rm, truncate, writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
-import { systemClock } from '../../../src/runtime/system-clock.js';
+import { systemClock } from '../../../src/runtime/clock.js';
 import { Served, workDir } from '../../support/smtp/served.js';
 
 test('a clean end, kill -9, snapshots deleted: the next process knows the same blocks', async (t) => {

@@ -7,7 +7,7 @@ import { run } from '../../../src/cli/program.js';
 import { HOUR } from '../../../src/kernel/time.js';
 import { dayOf } from '../../../src/sending/day-summary.js';
 import { ALICE, Stopgap } from '../../support/smtp/stopgap.js';
-import { systemClock } from '../../../src/runtime/system-clock.js';
+import { systemClock } from '../../../src/runtime/clock.js';
 
 /** Messages of one login, ten recipients each, a second apart; the last at `end`. */
 function logUntil(end: number, messages: number): string {

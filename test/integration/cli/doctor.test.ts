@@ -9,7 +9,7 @@ import { generate } from 'selfsigned';
 import type { Finding } from '../../../src/cli/doctor/findings.js';
 import { DAY } from '../../../src/kernel/time.js';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
-import { systemClock } from '../../../src/runtime/system-clock.js';
+import { systemClock } from '../../../src/runtime/clock.js';
 import { StandIn } from '../../support/kurrentdb/stand-in.js';
 import { freePort, RedisServer, skipWithoutRedisServer } from '../../support/redis.js';
 import { mmdb } from '../../support/mmdb.js';

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { systemClock } from '../../../src/runtime/system-clock.js';
+import { systemClock } from '../../../src/runtime/clock.js';
 import { Terminal } from '../cli-client/support.js';
 
 test('where a node has no outbox on this disk the command line says so and names the file', async (t) => {

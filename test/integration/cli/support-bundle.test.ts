@@ -6,7 +6,7 @@ import type { TestContext } from 'node:test';
 import { parseTarGzip } from 'nanotar';
 import { addToken } from '../../../src/accounts/tokens.js';
 import { addUser } from '../../../src/accounts/users.js';
-import { systemClock } from '../../../src/runtime/system-clock.js';
+import { systemClock } from '../../../src/runtime/clock.js';
 import { freePort } from '../../support/redis.js';
 import { Dialogue } from '../../support/smtp/dialogue.js';
 import { Served, workDir } from '../../support/smtp/served.js';

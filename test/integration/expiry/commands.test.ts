@@ -12,7 +12,7 @@ import { HOUR } from '../../../src/kernel/time.js';
 import type { Subject } from '../../../src/sending/subjects.js';
 import type { EventStore } from '../../../src/store/port.js';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
-import { systemClock } from '../../../src/runtime/system-clock.js';
+import { systemClock } from '../../../src/runtime/clock.js';
 import { planTimedWork } from '../../../src/detector/scheduled-jobs.js';
 import { BlockLedger } from '../../../projections/blocks/block-ledger.js';
 import type { TestRedis } from '../../support/redis.js';

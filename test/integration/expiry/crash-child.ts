@@ -1,5 +1,5 @@
 import { openBullWork } from '../../../src/expiry/bullmq/work.js';
-import { systemClock } from '../../../src/runtime/system-clock.js';
+import { systemClock } from '../../../src/runtime/clock.js';
 
 /*
  * A worker that begins a job and never ends it: for a test to kill in the middle.

@@ -4,7 +4,7 @@ import type { TimedTask } from '../../../src/expiry/port.js';
 import type { Healed } from '../../../src/expiry/reconcile.js';
 import type { StopgapError } from '../../../src/kernel/errors.js';
 import type { Instant } from '../../../src/kernel/time.js';
-import { systemClock } from '../../../src/runtime/system-clock.js';
+import { systemClock } from '../../../src/runtime/clock.js';
 
 /** Keeps what happened, and lets a test wait until something has. */
 export class Log<T> {

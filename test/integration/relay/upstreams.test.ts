@@ -4,7 +4,7 @@ import { rm, writeFile } from 'node:fs/promises';
 import { test } from 'node:test';
 import { pino } from 'pino';
 import type { Config } from '../../../src/config/schema.js';
-import { systemClock } from '../../../src/runtime/system-clock.js';
+import { systemClock } from '../../../src/runtime/clock.js';
 import { Upstreams } from '../../../src/smtp/role.js';
 import { freePort } from '../../support/redis.js';
 import { ENVELOPE, MESSAGE, bodyOf, temporaryDir, yes } from '../../support/relay/helpers.js';

@@ -5,7 +5,7 @@ import path from 'node:path';
 import { test } from 'node:test';
 import { generate } from 'selfsigned';
 import { DAY, SECOND } from '../../../src/kernel/time.js';
-import { systemClock } from '../../../src/runtime/system-clock.js';
+import { systemClock } from '../../../src/runtime/clock.js';
 import { account, PASSWORD, usersFile } from '../../support/distributed/accounts.js';
 import { Dialogue } from '../../support/smtp/dialogue.js';
 import { flood } from '../../support/smtp/flood.js';

@@ -4,7 +4,7 @@ import path from 'node:path';
 import { addToken } from '../../../src/accounts/tokens.js';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
 import { openKurrentStore } from '../../../src/store/kurrentdb/index.js';
-import { systemClock } from '../../../src/runtime/system-clock.js';
+import { systemClock } from '../../../src/runtime/clock.js';
 import { FIXED_RULES } from '../fixed-rules.js';
 import { KurrentDB } from '../kurrentdb/kurrentdb.js';
 import { RedisServer } from '../redis.js';

@@ -17,7 +17,7 @@ import { FOLDED_CATEGORIES } from '../../../src/detector/projector.js';
 import type { Direction, Subject, SubjectType } from '../../../src/sending/subjects.js';
 import { parseSubject } from '../../../src/sending/subjects.js';
 import type { EventStore } from '../../../src/store/port.js';
-import { systemClock } from '../../../src/runtime/system-clock.js';
+import { systemClock } from '../../../src/runtime/clock.js';
 import { FIXED_RULES } from '../fixed-rules.js';
 import { FakeUpstream } from '../relay/fake-upstream.js';
 import type { DialogueOptions } from './dialogue.js';

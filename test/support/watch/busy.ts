@@ -5,7 +5,7 @@ import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { addToken } from '../../../src/accounts/tokens.js';
 import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
-import { systemClock } from '../../../src/runtime/system-clock.js';
+import { systemClock } from '../../../src/runtime/clock.js';
 import { ManualClock } from '../manual-clock.js';
 import { ALICE, BOB, PASSWORDS, Stopgap, WRONG } from '../smtp/stopgap.js';
 

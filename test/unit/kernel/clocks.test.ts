@@ -3,7 +3,7 @@ import { describe, test } from 'node:test';
 import { HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
 import { watchRelay } from '../../../src/smtp/role.js';
 import { FloodCoalescer } from '../../../src/kernel/flood-coalescer.js';
-import { systemClock } from '../../../src/runtime/system-clock.js';
+import { systemClock } from '../../../src/runtime/clock.js';
 import { ManualClock } from '../../support/manual-clock.js';
 
 describe("the machine's clock", () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { RecordedEvent } from '../../../src/kernel/events.js';
 import { Metrics } from '../../../src/metrics/metrics.js';
-import { metered } from '../../../src/store/metered.js';
+import { metered } from '../../../src/metrics/store.js';
 import type { EventStore } from '../../../src/store/port.js';
 import { StoreUnavailable, WrongExpectedRevision } from '../../../src/store/port.js';
 import { Figures } from '../../support/metrics.js';

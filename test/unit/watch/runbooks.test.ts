@@ -7,7 +7,7 @@ import { describe, test } from 'node:test';
 import Database from 'better-sqlite3';
 import { run } from '../../../src/cli/program.js';
 import { processIo } from '../../../src/cli/io.js';
-import { systemClock } from '../../../src/runtime/system-clock.js';
+import { systemClock } from '../../../src/runtime/clock.js';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
 import { assertAsksForWhatIs, watchedSeries } from '../../support/watch/exposed.js';
 import { queriesIn, REPOSITORY, shippedRules } from '../../support/watch/rules.js';

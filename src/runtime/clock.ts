@@ -1,0 +1,116 @@
+import { setImmediate as loopTurn } from 'node:timers/promises';
+import type { AlarmClock, Milliseconds } from '../kernel/time.js';
+import { MINUTE } from '../kernel/time.js';
+
+/** The machine's clock. */
+export const systemClock: AlarmClock = {
+  now: () => Date.now(),
+  monotonic: () => performance.now(),
+  wakeAt: (at, callback) => wakeWhen(() => at - Date.now(), callback),
+  after(span, callback) {
+    const due = performance.now() + span;
+    return wakeWhen(() => due - performance.now(), callback);
+  },
+};
+
+/**
+ * Looks at least once a minute how much is left: `setTimeout` fires at once for more than 24.8 days, knows nothing of
+ * a clock that was set, and stands still while the machine sleeps.
+ */
+function wakeWhen(left: () => Milliseconds, callback: () => void): () => void {
+  let timer: NodeJS.Timeout;
+  const wait = (): void => {
+    timer = setTimeout(look, Math.max(0, Math.min(left(), MINUTE)));
+    timer.unref();
+  };
+  const look = (): void => (left() <= 0 ? callback() : wait());
+  wait();
+  return () => clearTimeout(timer);
+}
+
+export interface BackoffOptions {
+  /** Pause after the first failure. */
+  readonly first: Milliseconds;
+  /** No pause is longer. */
+  readonly most: Milliseconds;
+}
+
+/**
+ * How long to wait after so many failures in a row: each time twice as long, and shortened by up to half at random, so that
+ * many who wait for the same do not come at once.
+ */
+export function pauseAfter(failures: number, { first, most }: BackoffOptions): Milliseconds {
+  const full = Math.min(most, first * 2 ** Math.min(failures - 1, 30));
+  return full * (0.5 + Math.random() / 2);
+}
+
+/** Pauses between attempts: see {@link pauseAfter}. */
+export class Backoff {
+  readonly #options: BackoffOptions;
+  #failures = 0;
+
+  constructor(options: BackoffOptions) {
+    this.#options = options;
+  }
+
+  /** Counts one more failure. */
+  next(): Milliseconds {
+    return pauseAfter(++this.#failures, this.#options);
+  }
+
+  reset(): void {
+    this.#failures = 0;
+  }
+}
+
+/**
+ * Waits for a promise, but not for longer than a span. What comes of it later is dropped, be it a result or an error. An
+ * answer that came while something else held the event loop is taken first.
+ *
+ * @param late gives or throws what comes of it when the time is over
+ */
+export async function within<T, Late>(
+  clock: Pick<AlarmClock, 'after'>,
+  span: Milliseconds,
+  promise: Promise<T>,
+  late: () => Late,
+): Promise<T | Late> {
+  let cancel = (): void => undefined;
+  const over = new Promise<void>((resolve) => {
+    cancel = clock.after(span, () => setImmediate(resolve));
+  });
+  try {
+    return await Promise.race([promise, over.then(late)]);
+  } finally {
+    cancel();
+  }
+}
+
+/** Milliseconds for which work may hold the event loop before others get their turn. */
+const SHARE = 4;
+
+/** Looking at the clock costs as much as handling a small event: once every so many is enough. */
+const STRIDE = 16;
+
+/** Tells long-running work on the main thread when to let the event loop turn. */
+export class TimeSlice {
+  #since = performance.now();
+  #steps = 0;
+
+  /** Counts one step; true where the loop's turn is due. */
+  spent(): boolean {
+    if (++this.#steps % STRIDE !== 0) return false;
+    return performance.now() - this.#since > SHARE;
+  }
+
+  /** Starts the share anew: the loop has turned. */
+  renew(): void {
+    this.#since = performance.now();
+  }
+
+  /** Lets the loop turn once. */
+  async turn(): Promise<void> {
+    await loopTurn();
+    this.renew();
+  }
+}
