@@ -118,7 +118,13 @@ test('a message that waits for those before it is given up when its client goes'
   const spool = path.join(stopgap.dir, 'data/spool');
   const sizes = async (): Promise<number[]> => {
     const names = await readdir(spool).catch(() => []);
-    return Promise.all(names.map(async (name) => (await stat(path.join(spool, name))).size));
+    // One may go between the two.
+    const sizeOf = (name: string): Promise<number[]> =>
+      stat(path.join(spool, name)).then(
+        ({ size }) => [size],
+        () => [],
+      );
+    return (await Promise.all(names.map(sizeOf))).flat();
   };
   await eventually('all of it has come', async () => (await sizes())[0] === body.length);
   waiting!.vanish();
