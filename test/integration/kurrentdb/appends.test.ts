@@ -19,7 +19,7 @@ import { collect, ids, newEvent, newEvents } from '../../support/store/events.js
 
 const STREAM = 'send-a';
 
-describe('an append to KurrentDB', { timeout: PATIENCE }, () => {
+describe('an append to KurrentDB', { timeout: 3 * PATIENCE }, () => {
   it('is given up if it is never answered, and the store becomes healthy again by itself', () =>
     Scene.play(async (scene) => {
       const server = await scene.server();
