@@ -32,11 +32,11 @@ const PROCESSES = 10_000;
 export class Assembler {
   readonly #options: AssemblerOptions;
   /** By host and queue id. */
-  readonly #messages = new LRUCache<string, Message>({ max: OPEN });
+  readonly #messages = forgetting<Message>(OPEN);
   /** By host, Message-ID and return path: the first time that a message was here. */
-  readonly #originals = new LRUCache<string, Message>({ max: ORIGINALS });
+  readonly #originals = forgetting<Message>(ORIGINALS);
   /** By host and process: the client whose message is with a filter before the queue. */
-  readonly #passed = new LRUCache<string, Said & { kind: 'passed' }>({ max: PROCESSES });
+  readonly #passed = forgetting<Said & { kind: 'passed' }>(PROCESSES);
   readonly #held = new Held<Message | (PastEvent & { settled: true })>();
   /** How often a line has come within this second. */
   readonly #times = new Map<string, number>();
@@ -310,4 +310,9 @@ function sendOf(message: Message, isFromUs: boolean, { entitled, placeOf }: Asse
 
 function keyOf(host: string, queueId: string): string {
   return `${host} ${queueId}`;
+}
+
+/** Knows the entries that were used last. Unlike one with `max` it takes no room for all of them from the start. */
+function forgetting<Value extends object>(most: number): LRUCache<string, Value> {
+  return new LRUCache({ maxSize: most, sizeCalculation: () => 1 });
 }
