@@ -31,7 +31,11 @@ export function bodyReader(spec: BodySpec<unknown>): BodyReader {
   const readBytes = express.raw({ type: () => true, limit: spec.limit ?? LIMIT });
   return async (request, response) => {
     await new Promise<void>((resolve, reject) => {
+      // What unpacks a compressed body hears nothing of a client that goes away: it would wait for ever.
+      const gone = (): void => reject(new Problem(400, 'the client went away before the end of the body'));
+      response.once('close', gone);
       readBytes(request, response, (error?: unknown) => {
+        response.off('close', gone);
         if (error === undefined) resolve();
         else reject(error instanceof Error ? error : new Error('the body cannot be read', { cause: error }));
       });

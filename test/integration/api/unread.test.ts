@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import net from 'node:net';
 import { after, before, describe, test } from 'node:test';
+import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
 import { listen } from '../../../src/api/http/listen.js';
 import { MINUTE } from '../../../src/kernel/time.js';
 import { ApiServer, TOKENS } from '../../support/api/server.js';
@@ -99,6 +100,39 @@ describe('clients that do not read their answers', () => {
       // The server hears of it in a turn of its own.
       for (let turns = 0; status === 503 && turns < 100; turns++) status = await put('operator');
       assert.equal(status, 400, 'they are over');
+    }
+  });
+
+  test('a client that goes away in the middle of a body gives its place back, compressed or not', async () => {
+    const compressed = { gzip: gzipSync, deflate: deflateSync, br: brotliCompressSync };
+    const text = Buffer.from(JSON.stringify(Array.from({ length: 500 }, (_, n) => ({ n }))));
+    const bodies = [
+      { encoding: 'identity', begun: text.subarray(0, 50) },
+      ...Object.entries(compressed).flatMap(([encoding, compress]) => [
+        { encoding, begun: Buffer.alloc(0) },
+        { encoding, begun: compress(text).subarray(0, 50) },
+      ]),
+    ];
+    for (const { encoding, begun } of bodies) {
+      // Two of them have all the bytes that one token may have.
+      for (let times = 0; times < 2; times++) {
+        const socket = net.connect(Number(new URL(server.url).port), '127.0.0.1');
+        socket.on('error', () => undefined); // cut off in the end
+        socket.write(
+          `PUT /api/v1/overrides HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer ${TOKENS.operator}\r\n` +
+            `Content-Type: application/json\r\nContent-Encoding: ${encoding}\r\n` +
+            'Content-Length: 8388608\r\nExpect: 100-continue\r\n\r\n',
+        );
+        await once(socket, 'data');
+        socket.write(begun);
+        await settle();
+        socket.destroy();
+      }
+      const put = (): Promise<number> =>
+        server.call('PUT', '/api/v1/overrides', { role: 'operator', body: [] }).then(({ status }) => status);
+      let status = await put();
+      for (let turns = 0; status === 503 && turns < 100; turns++) status = await put();
+      assert.equal(status, 400, `${encoding}, ${begun.length} bytes of it`);
     }
   });
 
