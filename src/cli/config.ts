@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { SettingInForce } from '../config.js';
-import { listSettings, loadConfig, settingsTable } from '../config.js';
+import { ConfigError, listSettings, loadConfig, settingsTable } from '../config.js';
 import { printable } from '../kernel/printable.js';
 import type { CliIo } from './io.js';
 import { asJson, note, print, table, tableWithin, terminalWidth, warn } from './io.js';
@@ -12,9 +12,16 @@ export function configVerb(program: Command, io: CliIo): void {
   const config = program.command('config').description('the settings, and whether they are right');
 
   withConfig(
-    config.command('check').description('load the configuration as serve does, and say what is wrong'),
-  ).action((options: ConfigOption) => {
-    warn(io, loadConfig({ file: options.config, env: io.env, cwd: io.cwd }).warnings);
+    config
+      .command('check')
+      .description('load the configuration and the files that it names as serve does, and say what is wrong'),
+  ).action(async (options: ConfigOption) => {
+    const loaded = loadConfig({ file: options.config, env: io.env, cwd: io.cwd });
+    warn(io, loaded.warnings);
+    // Every engine's client is loaded with it.
+    const { faultsOfFiles } = await import('./doctor/examine.js');
+    const faults = await faultsOfFiles(loaded, io.clock);
+    if (faults.length > 0) throw new ConfigError(faults);
     print(io, 'ok');
   });
 
