@@ -2,6 +2,8 @@ import type { Command } from 'commander';
 import type { SettingInForce } from '../config.js';
 import { ConfigError, listSettings, loadConfig, settingsTable } from '../config.js';
 import { printable } from '../kernel/printable.js';
+import type { Outcome } from './doctor/findings.js';
+import { adviceOf } from './doctor/findings.js';
 import type { CliIo } from './io.js';
 import { asJson, note, print, table, tableWithin, terminalWidth, warn } from './io.js';
 import type { ConfigOption } from './options.js';
@@ -17,10 +19,12 @@ export function configVerb(program: Command, io: CliIo): void {
       .description('load the configuration and the files that it names as serve does, and say what is wrong'),
   ).action(async (options: ConfigOption) => {
     const loaded = loadConfig({ file: options.config, env: io.env, cwd: io.cwd });
-    warn(io, loaded.warnings);
     // Every engine's client is loaded with it.
-    const { faultsOfFiles } = await import('./doctor/examine.js');
-    const faults = await faultsOfFiles(loaded, io.clock);
+    const { examineFiles } = await import('./doctor/examine.js');
+    const found = await examineFiles(loaded, io.clock);
+    const told = (outcome: Outcome): string[] => found.filter((one) => one.outcome === outcome).map(adviceOf);
+    warn(io, [...loaded.warnings, ...told('warning')]);
+    const faults = told('problem');
     if (faults.length > 0) throw new ConfigError(faults);
     print(io, 'ok');
   });

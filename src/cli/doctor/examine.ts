@@ -19,7 +19,7 @@ import {
   checkRules,
 } from './files.js';
 import type { CheckName, Finding, World } from './findings.js';
-import { CHECKS, Findings, adviceOf } from './findings.js';
+import { CHECKS, Findings } from './findings.js';
 import { askServer, checkPorts, checkServer, checkTls } from './network.js';
 
 type Check = (findings: Findings, world: World) => void | Promise<void>;
@@ -96,18 +96,17 @@ export async function examine(
 /** What serve reads at the start besides the configuration. */
 const READ_AT_THE_START = ['accounts', 'rules', 'overrides', 'geoip', 'tls'] as const;
 
-/** What is wrong with the files that a configuration names. Nothing is asked of a server. */
-export async function faultsOfFiles(loaded: LoadedConfig, clock: Clock): Promise<string[]> {
+/** What is wrong, or odd, with the files that a configuration names. Nothing is asked of a server. */
+export async function examineFiles(loaded: LoadedConfig, clock: Clock): Promise<Finding[]> {
   const world: World = { loaded, clock, server: undefined, rules: undefined, store: undefined };
-  const faults: string[] = [];
+  const found: Finding[] = [];
   for (const check of READ_AT_THE_START) {
     if (needless(check, loaded.config) !== undefined) continue;
     const findings = new Findings(check);
     await guarded(LOOKS[check]!, findings, world);
-    const wrong = findings.list.filter(({ outcome }) => outcome === 'problem');
-    faults.push(...wrong.map(adviceOf));
+    found.push(...findings.list);
   }
-  return faults;
+  return found;
 }
 
 /** A check that fails is a finding too. */

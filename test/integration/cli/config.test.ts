@@ -87,6 +87,15 @@ geoip: { country: places.mmdb }
       assert.match(err, new RegExp(`^stopgap: .*${name}`, 'm'));
   });
 
+  test('stopgap config check warns of what serve would start with, such as an emptied users file', async (t) => {
+    const yaml = 'smtp: { auth: { users: users.yaml }, relay: { url: smtp://a.example } }\n';
+    const terminal = await terminalWith(t, yaml);
+    writeFileSync(path.join(terminal.cwd, 'users.yaml'), '');
+    const { code, out, err } = await terminal.run('config', 'check');
+    assert.deepEqual([code, out], [0, 'ok\n']);
+    assert.match(err, /^warning: no user in \S+users\.yaml; stopgap user add NAME; or put it back/m);
+  });
+
   test('stopgap config show has every setting, with its value and where it comes from', async (t) => {
     const terminal = await terminalWith(t, FULL, { STOPGAP_LOG_LEVEL: 'debug', STOPGAP_API_LISTEN: ':8025' });
     const settings = await shown(terminal);
