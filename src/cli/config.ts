@@ -1,7 +1,9 @@
 import type { Command } from 'commander';
 import type { SettingInForce } from '../config.js';
-import { listSettings, loadConfig, settingsTable } from '../config.js';
+import { ConfigError, listSettings, loadConfig, settingsTable } from '../config.js';
 import { printable } from '../kernel/printable.js';
+import type { Outcome } from './doctor/findings.js';
+import { adviceOf } from './doctor/findings.js';
 import type { CliIo } from './io.js';
 import { asJson, note, print, table, tableWithin, terminalWidth, warn } from './io.js';
 import type { ConfigOption } from './options.js';
@@ -12,9 +14,18 @@ export function configVerb(program: Command, io: CliIo): void {
   const config = program.command('config').description('the settings, and whether they are right');
 
   withConfig(
-    config.command('check').description('load the configuration as serve does, and say what is wrong'),
-  ).action((options: ConfigOption) => {
-    warn(io, loadConfig({ file: options.config, env: io.env, cwd: io.cwd }).warnings);
+    config
+      .command('check')
+      .description('load the configuration and the files that it names as serve does, and say what is wrong'),
+  ).action(async (options: ConfigOption) => {
+    const loaded = loadConfig({ file: options.config, env: io.env, cwd: io.cwd });
+    // Every engine's client is loaded with it.
+    const { examineFiles } = await import('./doctor/examine.js');
+    const found = await examineFiles(loaded, io.clock);
+    const told = (outcome: Outcome): string[] => found.filter((one) => one.outcome === outcome).map(adviceOf);
+    warn(io, [...loaded.warnings, ...told('warning')]);
+    const faults = told('problem');
+    if (faults.length > 0) throw new ConfigError(faults);
     print(io, 'ok');
   });
 

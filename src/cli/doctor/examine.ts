@@ -3,6 +3,7 @@ import { ConfigError, loadConfig } from '../../config.js';
 import type { Config, LoadedConfig } from '../../config.js';
 import { pathFault } from '../../accounts/private-file.js';
 import { messageOf } from '../../kernel/errors.js';
+import type { Clock } from '../../kernel/time.js';
 import { inspectStore } from '../../store/sqlite/inspect.js';
 import { rulesInForce, serverUrl } from '../client.js';
 import type { CliIo } from '../io.js';
@@ -90,6 +91,22 @@ export async function examine(
     );
   }
   return [...findings.values()].flatMap(({ list }) => list);
+}
+
+/** What serve reads at the start besides the configuration. */
+const READ_AT_THE_START = ['accounts', 'rules', 'overrides', 'geoip', 'tls'] as const;
+
+/** What is wrong, or odd, with the files that a configuration names. Nothing is asked of a server. */
+export async function examineFiles(loaded: LoadedConfig, clock: Clock): Promise<Finding[]> {
+  const world: World = { loaded, clock, server: undefined, rules: undefined, store: undefined };
+  const found: Finding[] = [];
+  for (const check of READ_AT_THE_START) {
+    if (needless(check, loaded.config) !== undefined) continue;
+    const findings = new Findings(check);
+    await guarded(LOOKS[check]!, findings, world);
+    found.push(...findings.list);
+  }
+  return found;
 }
 
 /** A check that fails is a finding too. */

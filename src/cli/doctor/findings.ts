@@ -70,9 +70,13 @@ export class Findings {
 }
 
 /** One line. */
-export function findingText({ check, outcome, detail, remedy }: Finding): string {
-  const text = remedy === undefined ? detail : `${detail}; ${remedy}`;
-  return `${outcome.padEnd(9)}  ${check.padEnd(13)}  ${inOneLine(text)}`;
+export function findingText(finding: Finding): string {
+  return `${finding.outcome.padEnd(9)}  ${finding.check.padEnd(13)}  ${inOneLine(adviceOf(finding))}`;
+}
+
+/** What was found, and what to do about it. */
+export function adviceOf({ detail, remedy }: Finding): string {
+  return remedy === undefined ? detail : `${detail}; ${remedy}`;
 }
 
 /** How long anybody is waited for. */

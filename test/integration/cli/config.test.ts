@@ -57,6 +57,45 @@ describe('stopgap config', () => {
     assert.match(lines[2]!, /^stopgap: stopgap\.yaml:2:8: rules: \S+nowhere\.yaml does not exist; leave/);
   });
 
+  test('stopgap config check names each fault in a file that the configuration names, since serve stops there', async (t) => {
+    const terminal = await terminalWith(
+      t,
+      `
+smtp:
+  submission: { listen: 127.0.0.1:2587, tls: { cert: some.crt, key: some.key } }
+  auth: { users: users.yaml }
+  relay: { url: smtp://a.example }
+api: { tokens: tokens.yaml }
+rules: rules.yaml
+overrides: overrides.yaml
+geoip: { country: places.mmdb }
+`,
+    );
+    const files = {
+      'users.yaml': 'alice: x\n',
+      'tokens.yaml': 'x\n',
+      'rules.yaml': 'version: 1\nrules: x\n',
+      'overrides.yaml': 'version: 1\nlimits: x\n',
+      'places.mmdb': 'x',
+      'some.crt': 'x',
+      'some.key': 'x',
+    };
+    for (const [name, text] of Object.entries(files)) writeFileSync(path.join(terminal.cwd, name), text);
+    const { code, out, err } = await terminal.run('config', 'check');
+    assert.deepEqual([code, out], [1, '']);
+    for (const name of Object.keys(files).filter((one) => one !== 'some.key'))
+      assert.match(err, new RegExp(`^stopgap: .*${name}`, 'm'));
+  });
+
+  test('stopgap config check warns of what serve would start with, such as an emptied users file', async (t) => {
+    const yaml = 'smtp: { auth: { users: users.yaml }, relay: { url: smtp://a.example } }\n';
+    const terminal = await terminalWith(t, yaml);
+    writeFileSync(path.join(terminal.cwd, 'users.yaml'), '');
+    const { code, out, err } = await terminal.run('config', 'check');
+    assert.deepEqual([code, out], [0, 'ok\n']);
+    assert.match(err, /^warning: no user in \S+users\.yaml; stopgap user add NAME; or put it back/m);
+  });
+
   test('stopgap config show has every setting, with its value and where it comes from', async (t) => {
     const terminal = await terminalWith(t, FULL, { STOPGAP_LOG_LEVEL: 'debug', STOPGAP_API_LISTEN: ':8025' });
     const settings = await shown(terminal);
