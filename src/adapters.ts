@@ -81,7 +81,10 @@ export async function openStore({
   return { store: outbox, outbox };
 }
 
-/** Without its events all that was decided would be forgotten without a word. @throws StoreRefused where a snapshot shows that there were any */
+/**
+ * Without its events all that was decided would be forgotten without a word. @throws StoreRefused if a snapshot shows
+ * that there were any
+ */
 async function refuseLost(file: string, snapshots: string): Promise<void> {
   const proof = await newestIn(snapshots);
   if (proof === undefined) return;

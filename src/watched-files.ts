@@ -33,7 +33,9 @@ export async function watchUsers(
   }).load();
 }
 
-/** @param isNeeded false where the process has other work, for which a file that cannot be used is no reason not to start */
+/**
+ * @param isNeeded false if the process has other work, for which a file that cannot be used is no reason not to start
+ */
 export async function watchTokens(
   file: string,
   log: Logger,

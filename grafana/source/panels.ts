@@ -51,7 +51,7 @@ export interface Frame {
   readonly decimals?: number;
   /** Values that have a name: a state, not a number. */
   readonly states?: Readonly<Record<number, readonly [text: string, color: string]>>;
-  /** What is shown where there is no value at all. */
+  /** What is shown if there is no value at all. */
   readonly none?: string;
   /** At the panel's title. */
   readonly links?: readonly DashboardLink[];

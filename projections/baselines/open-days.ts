@@ -33,7 +33,7 @@ const PLACE_OF = {
   bounces: HELD.indexOf('bounces'),
 };
 
-/** Where a sender has sent from on a day, each in the order of its first use. */
+/** If a sender has sent from on a day, each in the order of its first use. */
 export interface DayPlaces {
   readonly networks: readonly string[];
   readonly ehlos: readonly string[];
@@ -131,7 +131,7 @@ export class OpenDays {
     return this.#pages[row >> PAGE_BITS]!.f32[cellOf(row) + PEAKS + key]!;
   }
 
-  /** Notes where a message came from; the names are looked at only where they differ from those of the last message. */
+  /** Notes where a message came from; the names are looked at only if they differ from those of the last message. */
   place(row: number, { ip = '', ehlo = '', country, asn }: SenderFields & Whereabouts): void {
     const { u32 } = this.#writable(row);
     const first = cellOf(row);
@@ -286,7 +286,7 @@ export interface KeptPeak {
   readonly name: string;
   /** The first day of which any are known. */
   readonly since: Day;
-  /** The last day, where no rule looks at the window any more; null where one does. */
+  /** The last day, where no rule looks at the window any more; null if one does. */
   readonly until: Day | null;
 }
 
@@ -297,7 +297,7 @@ export class KeptPeaks {
   readonly #kept: KeptPeak[] = [];
   readonly #numbers = new Map<string, number>();
 
-  /** The number of a window; one beyond all where it is not kept. */
+  /** The number of a window; one beyond all if it is not kept. */
   numberOf(name: string): number {
     return this.#numbers.get(name) ?? this.#kept.length;
   }
@@ -308,8 +308,8 @@ export class KeptPeaks {
   }
 
   /**
-   * The windows that rules look at from now on. Where there is no room, those make it that have been in no rule for longest;
-   * where there is none even so, the last of them are not kept.
+   * The windows that rules look at from now on. If there is no room, those make it that have been in no rule for
+   * longest; if there is none even so, the last of them are not kept.
    *
    * @returns the numbers that stand for another window now
    */

@@ -45,7 +45,7 @@ export interface KnownPlace {
 export interface Profile {
   /** The first day on which it sent, of those that were remembered on the last; -1 where it sent on none. */
   readonly firstDay: Day;
-  /** The newest day that is summarised; -1 where none is. */
+  /** The newest day that is summarised; -1 if none is. */
   readonly lastDay: Day;
   /** A bit for each day on which it sent, of those up to {@link REMEMBERED_DAYS} before the last. */
   readonly active: Uint32Array;
@@ -103,7 +103,7 @@ export function sentOn({ active }: Pick<Profile, 'active'>, day: Day): boolean {
   return ((active[(day >>> 5) % RING_WORDS]! >>> (day & 31)) & 1) === 1;
 }
 
-/** The first day on which it sent, of those that are remembered on a day; -1 where there is none. */
+/** The first day on which it sent, of those that are remembered on a day; -1 if there is none. */
 export function firstSeen(profile: Pick<Profile, 'firstDay' | 'lastDay' | 'active'>, day: Day): Day {
   const { firstDay, lastDay } = profile;
   const oldest = day - REMEMBERED_DAYS;
@@ -112,7 +112,7 @@ export function firstSeen(profile: Pick<Profile, 'firstDay' | 'lastDay' | 'activ
   return -1;
 }
 
-/** The newest day on which it sent; -1 where there is none. */
+/** The newest day on which it sent; -1 if there is none. */
 export function lastSeen(profile: Profile): Day {
   const { firstDay, lastDay } = profile;
   if (firstDay < 0) return -1;

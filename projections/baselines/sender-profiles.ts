@@ -63,7 +63,7 @@ export class SenderProfiles {
     this.#own.began(at);
   }
 
-  /** Rules came into force: where nothing has happened yet, that is the beginning. */
+  /** Rules came into force: if nothing has happened yet, that is the beginning. */
   governed(at: Instant): void {
     if (this.#learns && this.#own.installedAt === 0) this.#own.began(at);
   }
@@ -74,7 +74,7 @@ export class SenderProfiles {
   }
 
   /**
-   * Under which number the peak of a window is noted in the days that are open; undefined where it is not: where nothing is
+   * Under which number the peak of a window is noted in the days that are open; undefined if it is not: if nothing is
    * learnt, days become no summaries.
    */
   noted(name: string): number | undefined {
@@ -111,7 +111,7 @@ export class SenderProfiles {
     }
   }
 
-  /** Folds a day's summary: the day is closed. @throws Error where it is none */
+  /** Folds a day's summary: the day is closed. @throws Error if it is none */
   summarised(summary: SenderDaySummarised): void {
     if (!isDaySummary(summary)) throw new Error('it is no summary of a day');
     const { subject, day } = summary;
@@ -148,7 +148,7 @@ export class SenderProfiles {
     return { ...this.#baselines().dump(), days: { account: account.dump(), domain: domain.dump() } };
   }
 
-  /** Takes over what {@link dump} gave, instead of all that it held; baselines only where they are its own. */
+  /** Takes over what {@link dump} gave, instead of all that it held; baselines only if they are its own. */
   restore({ days, ...baselines }: SenderProfilesState): void {
     if (this.#learns) this.#own.restore(baselines);
     this.#days = this.#newDays();

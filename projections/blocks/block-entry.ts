@@ -78,7 +78,7 @@ export function isEnded({ state }: BlockEntry): boolean {
  * Folds one event of a block or proposal.
  *
  * @param follows of one that begins with this event
- * @returns undefined where the event begins nothing and nothing has begun
+ * @returns undefined if the event begins nothing and nothing has begun
  */
 export function evolveEntry(
   before: BlockEntry | undefined,

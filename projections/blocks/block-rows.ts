@@ -411,7 +411,7 @@ function maskOf<Word>(words: readonly Word[], wanted: ReadonlySet<Word> | undefi
   return words.reduce((mask, word, bit) => (wanted?.has(word) === false ? mask : mask | (1 << bit)), 0);
 }
 
-/** False where no value of the segment has this text. */
+/** False if no value of the segment has this text. */
 function mayHave(segment: Segment, text: string): boolean {
   segment.text ??= segment.values.join('\n');
   return segment.text.includes(text);

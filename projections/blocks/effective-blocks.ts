@@ -85,7 +85,7 @@ export class SeenIds {
   readonly #half: number;
 
   /**
-   * @param kept at least half so many ids are remembered, at most all of them, in 16 to 32 bytes each; 0 where none comes
+   * @param kept at least half so many ids are remembered, at most all of them, in 16 to 32 bytes each; 0 if none comes
    *   twice
    */
   constructor(kept = 1_000_000) {

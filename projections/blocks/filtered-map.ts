@@ -65,7 +65,7 @@ export class FilteredMap<Value> {
     return this.#map.values();
   }
 
-  /** False where no key has this hash (see {@link hashOf}); true where one may. */
+  /** False if no key has this hash (see {@link hashOf}); true if one may. */
   mayHave(hash: number): boolean {
     return this.#filter.has(hash);
   }

@@ -9,9 +9,9 @@ interface Single<Value> {
 type Group<Value> = Single<Value> | Map<string, Value>;
 
 /**
- * Finds which of many `*` patterns match a text without trying each: patterns are grouped by the literal text
- * before their first star, or, where there is none, by the literal text after their last. A look-up walks the
- * text once from each end; only where a group may be is a map asked.
+ * Finds which of many `*` patterns match a text without trying each: patterns are grouped by the literal text before
+ * their first star, or, if there is none, by the literal text after their last. A look-up walks the text once from each
+ * end; only if a group may be is a map asked.
  */
 export class PatternIndex<Value> {
   readonly #byPrefix = new Affixes<Value>(false);

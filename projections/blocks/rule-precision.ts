@@ -56,7 +56,7 @@ const NOTHING: RuleFeedback = {
   lapsed: 0,
 };
 
-/** The share of a rule's judged cases that were right, from 0 to 1; undefined where none was judged. */
+/** The share of a rule's judged cases that were right, from 0 to 1; undefined if none was judged. */
 export function precisionOf({ confirmed, falsePositives, dismissed }: RuleFeedback): number | undefined {
   const judged = confirmed + falsePositives + dismissed;
   return judged === 0 ? undefined : confirmed / judged;

@@ -97,7 +97,7 @@ export class ShadowRules {
   /**
    * Folds an event that the rules in force have folded.
    *
-   * @throws Error where a rule set cannot be used: then all stays as it was
+   * @throws Error if a rule set cannot be used: then all stays as it was
    */
   apply(event: RecordedEvent, live: Live): void {
     if (isShadowEvent(event)) this.#change(event, live);
@@ -178,7 +178,7 @@ export class ShadowRules {
   }
 }
 
-/** What the responder would be told to do; undefined where it is nothing that anybody would feel. */
+/** What the responder would be told to do; undefined if it is nothing that anybody would feel. */
 function askedFor(
   verdict: Verdict,
   { exemptions, sendVolume }: Pick<Live, 'exemptions' | 'sendVolume'>,
@@ -293,7 +293,7 @@ export class VerdictComparison {
    * One of the two sets asks for something now.
    *
    * @param lasts how long what it asks for would hold
-   * @param nearest of the other set, looked up only where a case begins
+   * @param nearest of the other set, looked up only if a case begins
    */
   note(
     side: 'live' | 'shadow',

@@ -7,9 +7,9 @@ import { DomainPatterns, PatternIndex } from './pattern-index.js';
 const DOT = 46;
 
 /**
- * Values by subject, found by who is sending: exact accounts, addresses and names, `*` patterns, domains with
- * their subdomains, addresses and networks. A look-up walks each name of the sender once; a map is asked, and a
- * part of a name cut out, only where something may be found: nearly every sender is under no block at all.
+ * Values by subject, found by who is sending: exact accounts, addresses and names, `*` patterns, domains with their
+ * subdomains, addresses and networks. A look-up walks each name of the sender once; a map is asked, and a part of a
+ * name cut out, only if something may be found: nearly every sender is under no block at all.
  */
 export class SubjectIndex<Value> {
   readonly #accounts = new FilteredMap<Value>();
@@ -178,7 +178,7 @@ class Networks<Value> {
   readonly #filter = new HashFilter();
   #size = 0;
 
-  /** False where the text is no address or network in a form that this reads. */
+  /** False if the text is no address or network in a form that this reads. */
   static reads(network: string): boolean {
     return ipaddr.isValid(network) || ipaddr.isValidCIDR(network);
   }

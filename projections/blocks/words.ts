@@ -45,7 +45,7 @@ export class Words {
     };
   }
 
-  /** True where no word contains a text, and there are not too many to look at. */
+  /** True if no word contains a text, and there are not too many to look at. */
   haveNot(text: string): boolean {
     if (this.#words.length > FEW) return false;
     return !this.#words.some((_, number) => this.#contains(number, text));

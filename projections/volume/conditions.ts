@@ -22,7 +22,7 @@ export interface ConditionContext {
   isKnownOf(kind: PlaceKind): boolean;
   /** How long Stopgap has been watching. */
   readonly watchedFor: Milliseconds;
-  /** The message; undefined where what happened is none. */
+  /** The message; undefined if what happened is none. */
   readonly sender: (SenderFields & { readonly country?: string; readonly asn?: number }) | undefined;
   /** Different ones within the rule's window. */
   distinct(kind: DistinctCount): number;
@@ -37,7 +37,7 @@ type Chance =
 
 /** One condition: how it is judged, and how `check` reads it. */
 interface Condition<Wanted> {
-  /** What was noticed, in words, empty where there is nothing to say; undefined where the condition does not hold. */
+  /** What was noticed, in words, empty if there is nothing to say; undefined if the condition does not hold. */
   met(this: void, wanted: Wanted, context: ConditionContext): string | undefined;
   /** @param context one without a message: `sender` is not looked at */
   read(this: void, wanted: Wanted, context: ConditionContext): Chance;
@@ -53,7 +53,7 @@ export const DISTINCT_NAMES: Readonly<Record<DistinctCount, string>> = {
   recipientDomains: 'recipient domains',
 };
 
-/** What holds, in words; undefined where any of it does not. */
+/** What holds, in words; undefined if any of it does not. */
 export function metConditions(
   conditions: Conditions,
   context: ConditionContext,
@@ -70,7 +70,7 @@ export function metConditions(
   return signals;
 }
 
-/** What adds up to the threshold, in words; undefined where it does not. */
+/** What adds up to the threshold, in words; undefined if it does not. */
 export function scoreOf(
   { threshold, signals }: Score,
   context: ConditionContext,
@@ -170,7 +170,7 @@ interface NoveltyKind {
   readonly kind: PlaceKind;
   readonly one: string;
   readonly many: string;
-  /** Its name, of a message; empty where it is not known. */
+  /** Its name, of a message; empty if it is not known. */
   readonly of: (sender: ConditionContext['sender']) => string;
   /** What is the same of places that are no strangers to each other. */
   readonly near: (name: string) => string;
@@ -333,14 +333,14 @@ function novelty(about: NoveltyKind): Condition<true> {
   };
 }
 
-/** How long ago the sender was first seen, by days; undefined where that is today. */
+/** How long ago the sender was first seen, by days; undefined if that is today. */
 function seenFor({ profile, pending, day }: ConditionContext): Milliseconds | undefined {
   const known = firstSeen(profile, day);
   const first = known < 0 ? pending.find(({ messages }) => messages > 0)?.day : known;
   return first === undefined ? undefined : (day - first) * DAY;
 }
 
-/** Whole days between the last on which the sender sent and today; undefined where there is none. */
+/** Whole days between the last on which the sender sent and today; undefined if there is none. */
 function silentFor({ profile, pending, day }: ConditionContext): Milliseconds | undefined {
   const last = pending.findLast(({ messages }) => messages > 0)?.day ?? lastSeen(profile);
   return last < 0 ? undefined : (day - last - 1) * DAY;

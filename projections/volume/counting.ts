@@ -22,16 +22,16 @@ const PLACES: Readonly<Record<RowHint, number>> = { address: 0, domain: 1, ip: 2
 const WIDTH = 5;
 
 /**
- * Where the return path, the domain, the network and the days of an account's last send have their rows, by its own
- * row: most accounts send the next message from the same ones, and a row that is guessed right costs no look-up in a
- * map of its own. Only ever a guess, which who uses it checks; so nothing here is dumped, and nothing is kept up to
- * date when rows are given up.
+ * If the return path, the domain, the network and the days of an account's last send have their rows, by its own row:
+ * most accounts send the next message from the same ones, and a row that is guessed right costs no look-up in a map of
+ * its own. Only ever a guess, which who uses it checks; so nothing here is dumped, and nothing is kept up to date when
+ * rows are given up.
  */
 export class RowHints {
-  /** Rows, counted from 1; 0 where none is known. */
+  /** Rows, counted from 1; 0 if none is known. */
   #rows = new Int32Array(256 * WIDTH);
 
-  /** The row to look at first; -1 where none is known. */
+  /** The row to look at first; -1 if none is known. */
   guess(account: number, which: RowHint): number {
     const index = account * WIDTH + PLACES[which];
     return index < this.#rows.length ? this.#rows[index]! - 1 : -1;
@@ -130,7 +130,7 @@ export class Counting {
     return this.#volumes[type].counts(this.amounts.mask, fold.direction);
   }
 
-  /** The row of an account where any rule looks at what it did; -1 where none does. */
+  /** The row of an account where any rule looks at what it did; -1 if none does. */
   #rowOf(fold: Fold, account: string): number {
     return this.#counts(fold, 'account') ? this.#volumes.account.rowOf(account, fold.at) : -1;
   }
@@ -159,7 +159,7 @@ export class Counting {
     return this.#profiles.knows(type, value) ? this.#day(fold, type, value, -1) : -1;
   }
 
-  /** @returns the row that counts, or -1 where none does */
+  /** @returns the row that counts, or -1 if none does */
   #count(fold: Fold, type: SubjectType, value: string, guess = -1, day = -1): number {
     if (!this.#counts(fold, type)) return -1;
     return this.#volumes[type].add(value, this.amounts, fold, guess, day);

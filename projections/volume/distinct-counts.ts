@@ -84,7 +84,7 @@ function askedBy({ count, when, score }: Rule): readonly DistinctCount[] {
   );
 }
 
-/** What a message has one of; undefined where it has none. */
+/** What a message has one of; undefined if it has none. */
 function nameOf(
   kind: Exclude<DistinctCount, 'recipientDomains'>,
   { ip, ehlo, returnPath }: MessageAccepted,

@@ -113,7 +113,7 @@ export class Feedback {
     if (subject.type === 'account') this.#outbreaks.forget(subject.value);
   }
 
-  /** What the window that tripped would have reached; undefined where none has peaks. */
+  /** What the window that tripped would have reached; undefined if none has peaks. */
   #cutShort(evidence: Evidence | undefined): LeastPeak | undefined {
     if (evidence === undefined || !isSum(evidence.count)) return undefined;
     const { count, window, leaveOut = 0, observed, lastAt } = evidence;

@@ -54,7 +54,7 @@ export class Limits {
 
   /**
    * @param row of the subject's windows, where it has one
-   * @returns null where the rule is off for this subject
+   * @returns null if the rule is off for this subject
    */
   of(watch: Watch, value: string, at: Instant, row = -1): number | null {
     const { baseline, rule, kind } = watch;
@@ -65,7 +65,7 @@ export class Limits {
     return limit === null ? null : Math.min(limit, highestLimit(rule.count));
   }
 
-  /** The lowest limit of those who watch a window, where none {@link mayBeLower}. */
+  /** The lowest limit of those who watch a window, if none {@link mayBeLower}. */
   lowest(window: number, watches: readonly Watch[], value: string, at: Instant, row: number): number {
     const { lowest } = this.#foundOf(value, at, row);
     return (lowest[window] ??= Math.min(
@@ -73,7 +73,7 @@ export class Limits {
     ));
   }
 
-  /** The baselines behind a limit; undefined where it is a fixed one. */
+  /** The baselines behind a limit; undefined if it is a fixed one. */
   habit({ baseline, peak }: Watch, value: string, at: Instant): Habit | undefined {
     const type = profiled(this.#type);
     if (baseline === undefined || type === undefined) return undefined;
@@ -176,7 +176,7 @@ export class Limits {
 }
 
 /**
- * The limit of a rule that an override makes for a subject, in force and in words; undefined where it is the rule's own.
+ * The limit of a rule that an override makes for a subject, in force and in words; undefined if it is the rule's own.
  *
  * @param own the limit without overrides
  */

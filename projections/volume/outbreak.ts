@@ -179,7 +179,9 @@ export function outbreakReadings(
   });
 }
 
-/** How many accounts of a domain may turn; null where the rule is off for it. More than are remembered would be no limit. */
+/**
+ * How many accounts of a domain may turn; null if the rule is off for it. More than are remembered would be no limit.
+ */
 function allowedTogether(overrides: Overrides, rule: Rule, domain: string, at: Instant): number | null {
   const limit = overrides.limit(rule.id, 'domain', domain, rule.limit, at);
   return limit === null ? null : Math.min(limit, highestLimit(rule.count));

@@ -81,7 +81,7 @@ export class OverrideEntries {
     this.#lastType = undefined;
   }
 
-  /** What is set for just this subject; undefined where nothing is. Also what is over by now. */
+  /** What is set for just this subject; undefined if nothing is. Also what is over by now. */
   on({ type, value }: OverrideSubject): SubjectOverrides | undefined {
     const entry = (type === 'account' ? this.#accounts : this.#domains).get(value);
     return entry && subjectOf(entry);
@@ -265,8 +265,8 @@ export class Overrides extends OverrideEntries {
   #multiplied: Entry | undefined;
 
   /**
-   * The limit of a rule for one subject; null where the rule is off for it. Cheap enough for every rule and message:
-   * where nothing is set it looks at nothing, and several rules of one subject cost one search.
+   * The limit of a rule for one subject; null if the rule is off for it. Cheap enough for every rule and message: if
+   * nothing is set it looks at nothing, and several rules of one subject cost one search.
    *
    * @param type what the rule counts by; overrides reach `account` and `domain` only
    * @param value the account or the domain that is counted, in normal form
@@ -286,7 +286,7 @@ export class Overrides extends OverrideEntries {
     return this.#walk(rule, type, value, usual, at, volume);
   }
 
-  /** Whose doing the limit is; undefined where it is the rule's own. Takes what {@link limit} takes. */
+  /** Whose doing the limit is; undefined if it is the rule's own. Takes what {@link limit} takes. */
   explain(
     rule: string,
     type: SubjectType,

@@ -34,9 +34,9 @@ export interface Fold {
   readonly at: Instant;
   readonly position: number;
   readonly direction: MailDirection;
-  /** Undefined where the event is no message. */
+  /** Undefined if the event is no message. */
   readonly message: MessageAccepted | undefined;
-  /** Undefined where nobody sent anything. */
+  /** Undefined if nobody sent anything. */
   readonly sender: SenderFields | undefined;
   /** Takes the verdicts of this event. */
   readonly verdicts: Verdict[];
@@ -80,7 +80,7 @@ export class RuleEvaluation {
     this.#counted = counted;
   }
 
-  /** The verdict; undefined where something else that the rule asks for does not hold. */
+  /** The verdict; undefined if something else that the rule asks for does not hold. */
   verdict(excess: Excess, fold: Fold): Verdict | undefined {
     const { value, watch, kind } = excess;
     const { rule } = watch;
@@ -137,7 +137,7 @@ export class RuleEvaluation {
     };
   }
 
-  /** What was noticed besides; undefined where it is not what the rule asks for. */
+  /** What was noticed besides; undefined if it is not what the rule asks for. */
   #signals({ value, row, watch: { rule } }: Excess, { at, sender }: Fold): readonly string[] | undefined {
     const { when, score } = rule;
     if (when === undefined && score === undefined) return [];
@@ -154,7 +154,7 @@ export class RuleEvaluation {
 }
 
 interface OneSend extends Pick<Excess, 'value'>, Pick<Fold, 'at' | 'sender'> {
-  /** -1 where nothing is counted of it. */
+  /** -1 if nothing is counted of it. */
   readonly row: number;
   readonly rule: Rule;
 }
@@ -254,7 +254,7 @@ export interface OutbreakReading {
   readonly window: Milliseconds;
   /** When this account turned; absent where it has not, or where the subject is the domain. */
   readonly turnedAt?: Instant;
-  /** Until then an account that turns is acted upon at once; absent where there is no alarm. */
+  /** Until then an account that turns is acted upon at once; absent if there is no alarm. */
   readonly alarmUntil?: Instant;
 }
 

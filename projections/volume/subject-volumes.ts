@@ -98,12 +98,12 @@ export class SubjectVolumes {
     return (this.#counted.plans[direction].mask & mask) !== 0;
   }
 
-  /** The value that a row belongs to, as it is kept here; undefined where there is no such row. */
+  /** The value that a row belongs to, as it is kept here; undefined if there is no such row. */
   valueOf(row: number): string | undefined {
     return this.#counted.valueOf(row);
   }
 
-  /** The row of a value, made where there is none. */
+  /** The row of a value, made if there is none. */
   rowOf(value: string, at: Instant): number {
     return this.#counted.row(value, at);
   }
@@ -187,8 +187,8 @@ export class SubjectVolumes {
   }
 
   /**
-   * All that a window holds, where this send takes it to the ceiling of a rule that has tripped, or to a multiple of that;
-   * undefined where it does not. Follows from what is counted alone: nothing is remembered of what was said.
+   * All that a window holds, where this send takes it to the ceiling of a rule that has tripped, or to a multiple of
+   * that; undefined if it does not. Follows from what is counted alone: nothing is remembered of what was said.
    */
   #beyond(
     row: number,

@@ -77,13 +77,13 @@ export class SubjectWindows {
     return this.#table.rows.find(value);
   }
 
-  /** The value that a row belongs to, as it is kept here; undefined where there is no such row. */
+  /** The value that a row belongs to, as it is kept here; undefined if there is no such row. */
   valueOf(row: number): string | undefined {
     return this.#table.rows.keyOf(row);
   }
 
   /**
-   * The row of a value, made where there is none.
+   * The row of a value, made if there is none.
    *
    * @param guess the row that it may have
    */
@@ -125,7 +125,7 @@ export class SubjectWindows {
     return this.#observedSince(row, window, watch, at, this.#trippedAt(row, watch.index));
   }
 
-  /** The same with what has been evidence already; undefined where the rule has not tripped within the window. */
+  /** The same with what has been evidence already; undefined if the rule has not tripped within the window. */
   withEvidence(row: number, window: number, watch: Watch, at: Instant): number | undefined {
     if (!this.#hasTripped(row, watch, at)) return undefined;
     return this.#observedSince(row, window, watch, at, 0);

@@ -35,7 +35,7 @@ export class Page {
     return page;
   }
 
-  /** True where its memory is part of a dump too: it must not be written to any more. */
+  /** True if its memory is part of a dump too: it must not be written to any more. */
   get shared(): boolean {
     return this.#shared;
   }
@@ -108,7 +108,7 @@ export class WindowCells {
     this.#stride = bytes;
   }
 
-  /** Room for one row more than there are, where there is none. */
+  /** Room for one row more than there are, if there is none. */
   makeRoom(row: number): void {
     if (row >> PAGE_BITS === this.#pages.length) this.#pages.push(Page.of(PAGE_ROWS * this.#stride));
   }
@@ -165,7 +165,7 @@ export class WindowCells {
   /**
    * Notes the size of a message in two columns of the same window, which hold each bucket's largest and second largest.
    *
-   * @param second undefined where only the largest is held
+   * @param second undefined if only the largest is held
    */
   raise(row: number, first: number, second: number | undefined, at: Instant, size: number): void {
     const bucket = Math.floor(at / this.#widths[first]!);

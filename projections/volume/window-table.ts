@@ -16,7 +16,7 @@ export class WindowTable extends WindowCells {
   readonly rows = new KeyedRows();
   #sweep = 0;
 
-  /** The row of a key, made where there is none. Calls back with each row that was given up to make room. */
+  /** The row of a key, made if there is none. Calls back with each row that was given up to make room. */
   row(key: string, at: Instant, evicted: (row: number) => unknown): number {
     const known = this.rows.find(key);
     if (known !== undefined) return known;
@@ -60,7 +60,7 @@ export class WindowTable extends WindowCells {
 }
 
 export interface KeyedRowsState {
-  /** The key of each row; undefined where the row is free. */
+  /** The key of each row; undefined if the row is free. */
   readonly keys: readonly (string | undefined)[];
   readonly free: readonly number[];
 }
@@ -68,7 +68,7 @@ export interface KeyedRowsState {
 /** Gives each key a row in memory that is laid out elsewhere; rows that were given back are given out again first. */
 export class KeyedRows {
   readonly #rows = new Map<string, number>();
-  /** By row; undefined where it is free. */
+  /** By row; undefined if it is free. */
   #keys: (string | undefined)[] = [];
   #free: number[] = [];
 
@@ -92,7 +92,7 @@ export class KeyedRows {
     return row >= 0 && row < this.#keys.length && this.#keys[row] === key;
   }
 
-  /** The key of a row as it is kept here: the very same string each time. Undefined where the row is free, or none. */
+  /** The key of a row as it is kept here: the very same string each time. Undefined if the row is free, or none. */
   keyOf(row: number): string | undefined {
     return row >= 0 && row < this.#keys.length ? this.#keys[row] : undefined;
   }

@@ -5,7 +5,7 @@ import { open, readFile, realpath, rename, stat, unlink } from 'node:fs/promises
 import path from 'node:path';
 import { messageOf, StopgapError } from '../kernel/errors.js';
 
-/** The text of a file; undefined where it does not exist. @throws StopgapError `forbidden` where it may not be read */
+/** The text of a file; undefined if it does not exist. @throws StopgapError `forbidden` if it may not be read */
 export async function readIfThere(file: string): Promise<string | undefined> {
   try {
     return await readFile(file, 'utf8');
@@ -21,7 +21,7 @@ export function readFault(file: string, thrown: unknown): unknown {
   return new StopgapError('forbidden', `${file} ${fileFault(thrown, '')}`);
 }
 
-/** Tells a directory from every other on this machine, from within a container too; undefined where there is none. */
+/** Tells a directory from every other on this machine, from within a container too; undefined if there is none. */
 export async function directoryId(directory: string): Promise<string | undefined> {
   try {
     const { dev, ino } = await stat(directory, { bigint: true });
@@ -74,7 +74,7 @@ export function directoryFault(thrown: unknown, setting: string, directory: stri
  * new one. A symbolic link stays; what it points to is replaced. The file keeps its owner and mode; a new one is its
  * directory's owner's alone, since root adds accounts to the files of a service.
  *
- * @throws StopgapError `forbidden` where the file is somebody else's and could not be theirs any more
+ * @throws StopgapError `forbidden` if the file is somebody else's and could not be theirs any more
  */
 export async function writePrivateFile(file: string, text: string): Promise<void> {
   makePrivateDirectory(path.dirname(file));
@@ -160,7 +160,7 @@ const WORDS: Readonly<Record<string, string>> = {
 /**
  * Why a file cannot be used, and what to do about it; to be read after its name.
  *
- * @param remedy where it is not a question of who may use it
+ * @param remedy if it is not a question of who may use it
  */
 export function fileFault(
   thrown: unknown,
@@ -185,7 +185,7 @@ export function pathFault(thrown: unknown): string | undefined {
 /**
  * Whether there is something at a path. `existsSync` takes what this user may not look at for what is not there.
  *
- * @throws StopgapError `forbidden` where this user may not look
+ * @throws StopgapError `forbidden` if this user may not look
  */
 export function isThere(path: string): boolean {
   try {

@@ -146,10 +146,11 @@ interface Holder {
 const PAUSE: Milliseconds = 50;
 
 /**
- * Does `work` while holding `<file>.lock`, so that two writers of one file come one after the other. The lock
- * names its holder (the file's directory is made where it is missing); one whose process is gone (or, from another machine, that is too old) is swept away.
+ * Does `work` while holding `<file>.lock`, so that two writers of one file come one after the other. The lock names its
+ * holder (the file's directory is created if it is missing); one whose process is gone (or, from another machine, that
+ * is too old) is swept away.
  *
- * @throws StopgapError `unavailable` where the lock stays taken, `forbidden` where this user may not write there
+ * @throws StopgapError `unavailable` if the lock stays taken, `forbidden` where this user may not write there
  */
 export async function withFileLock<T>(
   file: string,

@@ -17,7 +17,7 @@ export interface TokenRecord {
   readonly role: Role;
   /** `sha256:<hex>`: the token has 256 random bits, so a fast hash cannot be guessed back. */
   readonly hash: string;
-  /** ISO 8601; undefined where a person wrote the entry. */
+  /** ISO 8601; undefined if a person wrote the entry. */
   readonly addedAt: string | undefined;
 }
 
@@ -82,7 +82,7 @@ export function parseTokens(text: string, file: string): TokenTable {
   return new TokenTable([...tokens.values()]);
 }
 
-/** The tokens of a file, none where it does not exist. */
+/** The tokens of a file, none if it does not exist. */
 export async function readTokens(file: string): Promise<TokenTable> {
   const text = await readIfThere(file);
   return text === undefined ? NO_TOKENS : parseTokens(text, file);

@@ -116,8 +116,8 @@ export class WatchedFile<T> {
   }
 
   /**
-   * Looks whether the file has changed; resolves to true where a new content was taken over. It rejects only
-   * where `onChange` throws.
+   * Looks whether the file has changed; resolves to true if a new content was taken over. It rejects only if `onChange`
+   * throws.
    */
   check(): Promise<boolean> {
     this.#checking ??= this.#check().finally(() => (this.#checking = undefined));
@@ -209,7 +209,7 @@ export class WatchedFile<T> {
       : options.parseBytes(content as Buffer);
   }
 
-  /** Content and signature; undefined where there is no file; the known content where the signature is the known one. */
+  /** Content and signature; undefined if there is no file; the known content where the signature is the known one. */
   async #read(known?: string): Promise<Found | undefined> {
     let handle;
     try {
@@ -234,7 +234,7 @@ export class WatchedFile<T> {
 
 interface Found {
   readonly content: string | Buffer;
-  /** Undefined where the file may change once more without showing it. */
+  /** Undefined if the file may change once more without showing it. */
   readonly signature: string | undefined;
   readonly inode: bigint;
 }

@@ -52,7 +52,7 @@ export class YamlSource {
     }
   }
 
-  /** The document's content; null where the file is empty. */
+  /** The document's content; null if the file is empty. */
   get root(): Node | null {
     return this.resolve(this.doc.contents);
   }
@@ -236,7 +236,7 @@ const IGNORED = /^ *(?:#.*|\r)?$/s;
 const NO_VALUE = /^ *(?: #.*|\r)?$/s;
 
 /**
- * The block under `users:`. Undefined where the text is of another form, has no record, has several documents, or may have
+ * The block under `users:`. Undefined if the text is of another form, has no record, has several documents, or may have
  * aliases, which reach from one record into another.
  */
 export function blockOf(text: string, list: string): RecordBlock | undefined {

@@ -36,10 +36,10 @@ interface AccountTrouble {
   readonly state: AccountState | undefined;
   /** A sentence that says why it cannot log in. */
   readonly hasNoLogin: string | undefined;
-  /** A sentence, where nothing is known of logins and return paths. */
+  /** A sentence, if nothing is known of logins and return paths. */
   readonly unsure: string | undefined;
   readonly failed: FailedLogins | undefined;
-  /** MAIL FROM: undefined where no account and return path are named, or it is not known. */
+  /** MAIL FROM: undefined if no account and return path are named, or it is not known. */
   readonly mail: 'passes' | 'refused' | undefined;
 }
 
@@ -240,7 +240,7 @@ export async function beginningOf({ store, models }: ApiDependencies): Promise<B
 
 /**
  * The revision of the last event that had happened by an instant, found by halving: an account that sends much may have
- * thousands of events since. Undefined where there is none.
+ * thousands of events since. Undefined if there is none.
  */
 async function lastUpTo(
   store: Pick<EventStore, 'readStream'>,
@@ -283,7 +283,7 @@ interface CameAs {
   readonly ehlo: string | null;
 }
 
-/** @param begins undefined where there is no event */
+/** @param begins undefined if there is no event */
 export function refusalSentence(
   refusing: Refusing | undefined,
   at: Instant,

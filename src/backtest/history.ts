@@ -86,7 +86,7 @@ class Replay {
 /**
  * The newest rules that were recorded.
  *
- * @throws StopgapError where there are none, as in a store that no server has opened yet
+ * @throws StopgapError if there are none, as in a store that no server has opened yet
  */
 export async function rulesInForce(store: ReadableStore): Promise<Candidate> {
   const seen = new SeenIds();

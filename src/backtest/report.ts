@@ -21,7 +21,7 @@ export interface CaseReport {
   readonly blockedAt: string | null;
   /** When the block ends or would have ended; null also for one without end: then `blockedAt` is set. */
   readonly until: string | null;
-  /** How it ended; null where it was still open at the end. */
+  /** How it ended; null if it was still open at the end. */
   readonly ended: BacktestCase['ended'];
   readonly endedAt: string | null;
   readonly evidence: {
@@ -31,7 +31,10 @@ export interface CaseReport {
     readonly observed: number;
     readonly sentence: string;
   };
-  /** What the account got through on that day (UTC) up to then, this message included; null where the subject is no account. */
+  /**
+   * What the account got through on that day (UTC) up to then, this message included; null if the subject is no
+   * account.
+   */
   readonly sentThatDay: Readonly<Mail> | null;
   readonly refused: Readonly<Mail>;
   readonly judged: CaseVerdict;
@@ -56,7 +59,7 @@ export interface CandidateReport {
   /** In the order in which they began; the first ones, where there are too many. */
   readonly cases: readonly CaseReport[];
   readonly casesLeftOut: number;
-  /** Only where labels say what was an attack. */
+  /** Only if labels say what was an attack. */
   readonly score: Score | null;
 }
 
@@ -68,10 +71,13 @@ export interface ComparisonReport {
 
 export interface BacktestReport {
   readonly source: string;
-  /** When the first and the last thing happened that the source holds, whether gone through or not; null where it holds none. */
+  /**
+   * When the first and the last thing happened that the source holds, whether gone through or not; null if it holds
+   * none.
+   */
   readonly begins: string | null;
   readonly ends: string | null;
-  /** The same of what was gone through: null where nothing happened in the range that was asked for. */
+  /** The same of what was gone through: null if nothing happened in the range that was asked for. */
   readonly from: string | null;
   readonly to: string | null;
   /** Messages, and their recipients. */

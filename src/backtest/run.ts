@@ -33,7 +33,7 @@ export interface BacktestOptions {
   /** What happens then or later is left out. */
   readonly to?: Instant | undefined;
   readonly labels?: Labels | undefined;
-  /** What people have said of a case, where there are no labels. */
+  /** What people have said of a case, if there are no labels. */
   readonly judge?: ((one: BacktestCase) => CaseVerdict) | undefined;
   /** Cases that the report lists, for each candidate; the rest only counts. */
   readonly most?: number | undefined;
@@ -121,7 +121,7 @@ class Run {
     return { ...this.#sends, at: this.#ends, refused: this.#trials[0]?.refused.messages ?? 0 };
   }
 
-  /** @throws StopgapError where the labels are those of another trace */
+  /** @throws StopgapError if the labels are those of another trace */
   report(): BacktestReport {
     const labelled = this.#labelled();
     if (this.#trials.length === 0) this.#try(0);
@@ -203,7 +203,7 @@ class Run {
     if (labelled !== undefined) this.#met.add(labelled);
   }
 
-  /** @throws StopgapError where most of what the labels name is not there: every figure would be about nothing */
+  /** @throws StopgapError if most of what the labels name is not there: every figure would be about nothing */
   #labelled(): BacktestReport['labelled'] {
     const { labels } = this.#options;
     if (labels === undefined) return null;

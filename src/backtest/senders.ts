@@ -48,7 +48,7 @@ export class Senders {
     if (sender === undefined) {
       const name = sendStreamKey(senderIdentity(message));
       sender = this.#all.get(name) ?? this.#add(name, at);
-      // Too many are begun anew: keeping the newest would cost more than it saves.
+      // Too many are begun again: keeping the newest would cost more than it saves.
       if (this.#byLogin.size >= LOGINS_KEPT) this.#byLogin.clear();
       if (login !== undefined) this.#byLogin.set(login, sender);
     }

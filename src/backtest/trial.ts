@@ -37,7 +37,7 @@ export interface TrialOptions extends Candidate {
   readonly start: Instant;
   readonly senders: Senders;
   readonly labels?: Labels | undefined;
-  /** What people have said of a case, where there are no labels. */
+  /** What people have said of a case, if there are no labels. */
   readonly judge?: ((one: BacktestCase) => CaseVerdict) | undefined;
   readonly listener: CaseListener;
 }
@@ -84,7 +84,7 @@ export class Trial {
   }
 
   /**
-   * @param identity who sends it; undefined where nobody is refused
+   * @param identity who sends it; undefined if nobody is refused
    * @returns the block that refused the message
    */
   message(
@@ -240,7 +240,7 @@ class People {
       case 'ProposalDismissed': {
         const { block: recorded, falsePositive = false } = event.data;
         const subject = this.#subjects.get(recorded);
-        // One that went because its subject became exempt goes only where it is exempt here too.
+        // One that went because its subject became exempt goes only if it is exempt here too.
         if (isPersons || (subject !== undefined && this.#world.isExempt(subject)))
           this.#toProposal(event, recorded, (block) => ({ kind: 'dismiss', block, falsePositive }));
         this.#subjects.delete(recorded);

@@ -294,7 +294,7 @@ export class VirtualClock implements AlarmClock {
     return this.wakeAt(this.#now + span, callback);
   }
 
-  /** When the next alarm rings; Infinity where none is set. */
+  /** When the next alarm rings; Infinity if none is set. */
   get next(): Instant {
     return this.#next;
   }
@@ -324,7 +324,7 @@ export interface Batch {
   readonly activities: readonly ActivityEvent[];
   /** Of {@link total}, in the same unit: bytes of a file, positions of a store. */
   readonly done: number;
-  /** Undefined where nobody knows, as with standard input. */
+  /** Undefined if nobody knows, as with standard input. */
   readonly total: number | undefined;
 }
 

@@ -32,7 +32,7 @@ export interface Act {
   readonly subject: Subject;
   readonly terms: RuleTerms;
   readonly evidence: Evidence;
-  /** Only a proposal that waits becomes a block: where none waits, nothing is done. */
+  /** Only a proposal that waits becomes a block: if none waits, nothing is done. */
   readonly onlyPending?: true;
   /** An exemption from elsewhere (the rules file, a wider subject, the never-block list). */
   readonly exemptedBy?: { readonly id: string; readonly reason: string };

@@ -20,10 +20,10 @@ import type { BlockState, PendingProposal, Standing, StandingBlock } from './sta
 import { activeBlock, exemptionAt, isLater, isOver, nameOf, pendingProposal, strongerOf } from './state.js';
 
 /**
- * What a command brings about in a subject's standing: no fact where there is nothing left to do.
+ * What a command brings about in a subject's standing: no fact if there is nothing left to do.
  *
- * @throws StopgapError `conflict` (with the state as it is) for a transition that is impossible,
- *   `not-found` for an id that this subject never had, InvalidInput for a time that has passed
+ * @throws StopgapError `conflict` (with the state as it is) for a transition that is impossible, `not-found` for an id
+ *   that this subject never had, InvalidInput for a time that has passed
  */
 export function decide(command: At<BlockCommand>, standing: Standing): readonly BlockFact[] {
   const { now } = command;
@@ -205,7 +205,7 @@ function impose(command: At<Impose>, standing: Standing): readonly BlockFact[] {
 /**
  * A person's block where one is in force: all that was asked for holds afterwards, or nothing is changed.
  *
- * @throws StopgapError `conflict` where it was to end earlier: that would take away what somebody else set
+ * @throws StopgapError `conflict` if it was to end earlier: that would take away what somebody else set
  */
 function imposeAgain(
   { direction, description, refusal }: Impose,

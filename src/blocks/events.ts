@@ -85,7 +85,7 @@ export interface Feedback {
 
 export interface ProposalDismissed extends Feedback {
   readonly block: string;
-  /** The rule was wrong: what the subject did is usual for it. Absent where nobody has said so. */
+  /** The rule was wrong: what the subject did is usual for it. Absent if nobody has said so. */
   readonly falsePositive?: boolean;
   readonly note?: string;
 }

@@ -128,7 +128,7 @@ export function nameOf({ aliases }: Pick<Known, 'aliases'>, id: string): string 
 }
 
 /**
- * Reads an event in the light of all that came before it. In a sound stream every event means what it says. Where two
+ * Reads an event in the light of all that came before it. In a sound stream every event means what it says. If two
  * writers did not see each other and the store took both, the later event means what its writer would have decided, had
  * it seen the earlier one. So a subject has at most one block or proposal, under every id that was given to it; no
  * competitor weakens it; and what has ended does not come back.

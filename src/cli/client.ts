@@ -155,10 +155,10 @@ export async function rulesInForce(io: CliIo, options: ClientOption): Promise<Ru
 }
 
 /**
- * The configuration for a command that changes users or tokens. Where none is named, a server that runs may have another:
+ * The configuration for a command that changes users or tokens. If none is named, a server that runs may have another:
  * what is then written into the working directory is read by nobody.
  *
- * @throws StopgapError `conflict` where a running server uses another data directory
+ * @throws StopgapError `conflict` if a running server uses another data directory
  */
 export async function configForChanges(io: CliIo, options: ConfigOption): Promise<Config> {
   const { config, file } = configForFiles(io, options);
@@ -172,7 +172,7 @@ export async function configForChanges(io: CliIo, options: ConfigOption): Promis
   );
 }
 
-/** Undefined where no Stopgap answers. */
+/** Undefined if no Stopgap answers. */
 async function dataDirectoryOf(url: URL): Promise<string | undefined> {
   try {
     const response = await fetch(new URL('healthz', url), { signal: AbortSignal.timeout(SECOND) });

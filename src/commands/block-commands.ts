@@ -33,7 +33,7 @@ export interface Decision {
 
 interface Read {
   readonly standing: Standing;
-  /** Position of the last event of the block that is asked about; 0 where there is none. */
+  /** Position of the last event of the block that is asked about; 0 if there is none. */
   readonly version: number;
 }
 

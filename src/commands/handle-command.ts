@@ -20,7 +20,7 @@ export interface CommandContext {
   readonly precondition?: Precondition | undefined;
 }
 
-/** A version of what a command changes; null where there is nothing that it could change. */
+/** A version of what a command changes; null if there is nothing that it could change. */
 type Version = number | string | null;
 
 /** The command is carried out only on a version that matches. */
@@ -50,11 +50,11 @@ interface Kept<State> {
 
 /** What is specific to one kind of command; {@link handleCommand} does the rest. */
 export interface Decider<Command, State, F extends Fact> extends Folding<State> {
-  /** What a command brings about: no fact where there is nothing left to do. */
+  /** What a command brings about: no fact if there is nothing left to do. */
   readonly decide: (command: Command, state: State, now: Instant) => readonly F[];
   /**
-   * The version that a precondition is compared with. Undefined where the command's change has been made already: then
-   * no precondition fails (RFC 9110, 13.1.1).
+   * The version that a precondition is compared with. Undefined if the command's change has been made already: then no
+   * precondition fails (RFC 9110, 13.1.1).
    */
   readonly version: (command: Command, history: History<State>, now: Instant) => Version | undefined;
 }
@@ -63,20 +63,20 @@ export interface Decider<Command, State, F extends Fact> extends Folding<State> 
 export interface History<State> {
   readonly state: State;
   readonly revision: number | 'none';
-  /** Position of the last event; 0 where there is none. */
+  /** Position of the last event; 0 if there is none. */
   readonly position: number;
   /** The traceparent that was recorded last. */
   readonly trace: string | undefined;
 }
 
 export interface Handled<State, F extends Fact> {
-  /** The events that came of it; none where there was nothing left to do. */
+  /** The events that came of it; none if there was nothing left to do. */
   readonly facts: readonly (F & NewEvent)[];
   /** The state that it was decided on. */
   readonly before: State;
-  /** Position of the stream's last event, those of the command included; 0 where there is none. */
+  /** Position of the stream's last event, those of the command included; 0 if there is none. */
   readonly position: number;
-  /** True where the same request had been carried out before: nothing was written now. */
+  /** True if the same request had been carried out before: nothing was written now. */
   readonly repeated: boolean;
 }
 

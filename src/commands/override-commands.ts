@@ -98,7 +98,7 @@ interface BatchOutcome {
   readonly set: number;
   readonly removed: number;
   readonly unchanged: number;
-  /** Position of the last change; 0 where nothing changed. */
+  /** Position of the last change; 0 if nothing changed. */
   readonly position: number;
 }
 

@@ -55,7 +55,7 @@ export class OverridesFile {
     });
   }
 
-  /** Reads the file for the first time. @throws ConfigError; the system's error where it cannot be read */
+  /** Reads the file for the first time. @throws ConfigError; the system's error if it cannot be read */
   static async open(options: OverridesFileOptions): Promise<OverridesFile> {
     const file = new OverridesFile(options);
     await file.#watched.load();

@@ -50,7 +50,7 @@ export class RulesCommandHandler {
   /**
    * At the start, and whenever the file has changed.
    *
-   * @param file what it holds; undefined where no rules file is configured
+   * @param file what it holds; undefined if no rules file is configured
    * @param builtIn what is in force without one
    * @throws InvalidRules; StoreUnavailable
    */

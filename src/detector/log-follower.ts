@@ -39,7 +39,7 @@ export interface LogFollowerOptions {
   readonly clock: AlarmClock;
   readonly logs: LogLevels;
   readonly metrics: Metrics;
-  /** Undefined where nothing is traced. */
+  /** Undefined if nothing is traced. */
   readonly tracing: Tracing | undefined;
   readonly store: EventStore;
   /** Of a node that takes mail while the store is away. */
@@ -208,7 +208,7 @@ export class LogFollower {
     return this.#state;
   }
 
-  /** How far it is where it is not caught up. */
+  /** How far it is if it is not caught up. */
   get progress(): Progress {
     const { taken, feedPosition } = this.models;
     const head = this.#head;
@@ -222,7 +222,7 @@ export class LogFollower {
     };
   }
 
-  /** When what a send at this position tripped is in force; undefined where that is so already. */
+  /** When what a send at this position tripped is in force; undefined if that is so already. */
   settled(position: number): Promise<void> | undefined {
     const { models, responder } = this;
     const { outbox, clock } = this.#options;
@@ -403,7 +403,7 @@ export class LogFollower {
     this.#replaced = error;
     // A caller that waits for an event of the former log waits in vain.
     void this.models.stop();
-    // Otherwise the catching up that is under way begins anew.
+    // Otherwise the catching up that is under way begins again.
     if (this.#state !== 'following') return;
     this.#state = 'rebuilding';
     onReplaced();

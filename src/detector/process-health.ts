@@ -64,7 +64,7 @@ export class ProcessHealth {
     };
   }
 
-  /** How far it is where it is not ready. */
+  /** How far it is if it is not ready. */
   progress(): Progress | undefined {
     if (this.#parts === undefined)
       return { reason: 'files and stores are opened', events: 0, position: 0, head: null, percent: null };

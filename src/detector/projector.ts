@@ -108,7 +108,7 @@ export abstract class Projector {
 
   /**
    * Goes on from what {@link dump} gave, as if everything up to its position had been folded here. Must come before
-   * {@link follow}. Where it throws, nothing has changed.
+   * {@link follow}. If it throws, nothing has changed.
    */
   restore({ position, lastEventAt, anchors, seen, blocks }: ProjectorState): void {
     this.#seen.restore(seen);
@@ -155,7 +155,7 @@ export abstract class Projector {
     this.#live = false;
   }
 
-  /** Resolves once the event at this position is folded. @throws StoreUnavailable where that will not be */
+  /** Resolves once the event at this position is folded. @throws StoreUnavailable if that will not be */
   async reached(position: number): Promise<void> {
     if (position <= this.#position) return;
     return new Promise((resolve, reject) => this.#waiting.push({ position, resolve, reject }));

@@ -57,7 +57,7 @@ export interface ReadModelBounds {
  */
 export class ReadModels extends Projector {
   #models: Models;
-  /** Of the log before, while the models are built anew from another one. */
+  /** Of the log before, while the models are built again from another one. */
   #former: ActiveBlocks | undefined;
   readonly #listeners: ReadModelListeners;
   readonly #bounds: ReadModelBounds;
@@ -248,7 +248,7 @@ export interface BaselineListeners {
   onSkipped(event: RecordedEvent, reason: string): void;
 }
 
-/** Where nobody sends, nobody needs an exemption. */
+/** If nobody sends, nobody needs an exemption. */
 const NOBODY_EXEMPT = new Exemptions();
 
 /**

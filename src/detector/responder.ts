@@ -26,7 +26,7 @@ export interface ResponderOptions {
   readonly models: ReadModels;
   readonly clock: AlarmClock;
   readonly metrics: Metrics;
-  /** Undefined where nothing is traced. */
+  /** Undefined if nothing is traced. */
   readonly tracing?: Tracing | undefined;
   readonly log: Logger;
 }
@@ -143,7 +143,7 @@ export class Responder {
 
   /**
    * Resolves once whatever the send at this position tripped is in force, and recorded unless the store is away;
-   * undefined where it tripped nothing.
+   * undefined if it tripped nothing.
    */
   settled(position: number): Promise<void> | undefined {
     return this.#pending.get(position);
@@ -190,7 +190,7 @@ export class Responder {
     this.#dropping = false;
   }
 
-  /** Whether anything would come of a verdict now. Where the store does not say, it is to be tried. */
+  /** Whether anything would come of a verdict now. If the store does not say, it is to be tried. */
   async #leavesSomething(verdict: Verdict): Promise<boolean> {
     const { blockCommands, clock } = this.#options;
     try {

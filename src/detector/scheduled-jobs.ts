@@ -180,7 +180,7 @@ export class DaySummaryRecorder {
     });
   }
 
-  /** @returns false where the store did not take them all */
+  /** @returns false if the store did not take them all */
   async #write(): Promise<boolean> {
     const { store, models, clock, log } = this.#options;
     const now = clock.now();

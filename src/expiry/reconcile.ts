@@ -3,7 +3,7 @@ import type { Clock, Instant, Milliseconds } from '../kernel/time.js';
 import { MINUTE, SECOND } from '../kernel/time.js';
 import type { TimedTask } from './port.js';
 
-/** A job that waits in a queue: `runsAt` says when its turn comes, undefined where it has come. */
+/** A job that waits in a queue: `runsAt` says when its turn comes, undefined if it has come. */
 export interface FoundJob {
   readonly id: string;
   readonly runsAt: Instant | undefined;

@@ -66,9 +66,9 @@ export class GeoDatabase {
   }
 
   /**
-   * What the database knows of an address in normal form; undefined where it knows nothing. Takes some microseconds.
+   * What the database knows of an address in normal form; undefined if it knows nothing. Takes some microseconds.
    *
-   * @throws Error where the record is broken
+   * @throws Error if the record is broken
    */
   find(ip: string): string | number | undefined {
     // An IPv4 tree would be walked with the first bits of an IPv6 address.

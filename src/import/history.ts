@@ -144,7 +144,7 @@ export class Appender {
       });
   }
 
-  /** Resolves when it can take more; undefined where it can at once. Rejects with what went wrong. */
+  /** Resolves when it can take more; undefined if it can at once. Rejects with what went wrong. */
   room(): Promise<void> | undefined {
     return this.#underWay < AT_ONCE && this.#fault === undefined ? undefined : this.#until(AT_ONCE / 2);
   }

@@ -21,8 +21,8 @@ export interface NewEvent<Type extends string = string, Data = unknown> extends 
   /** The id that ties it to its cause: an SMTP transaction, a request, a verdict. */
   readonly correlation?: string;
   /**
-   * The span that brought it about, as a W3C traceparent (Trace Context level 1, section 3.2): whoever acts on the event
-   * goes on in its trace. Only where that trace is recorded.
+   * The span that brought it about, as a W3C traceparent (Trace Context level 1, section 3.2): whoever acts on the
+   * event goes on in its trace. Only if that trace is recorded.
    */
   readonly trace?: string;
 }
@@ -52,8 +52,8 @@ export function categoryOf(stream: string): string {
 }
 
 /*
- * What data must have at the least for the reducers to make sense of them. Anybody may write to a shared store: an
- * event that has the name of one of ours and nothing else must not pass for one.
+ * What data must have at least for the reducers to make sense of them. Anybody may write to a shared store: an event
+ * that has the name of one of ours and nothing else must not pass for one.
  */
 
 export type Check = (value: unknown) => boolean;

@@ -42,7 +42,7 @@ const UNITS: ReadonlyArray<readonly [suffix: string, length: Milliseconds]> = [
 /**
  * Reads a duration such as `90s`, `10m`, `1h30m`, `35d` or `2w`.
  *
- * @returns milliseconds, or undefined where the text is no duration or is zero
+ * @returns milliseconds, or undefined if the text is no duration or is zero
  */
 export function parseDuration(text: string): Milliseconds | undefined {
   const trimmed = text.trim();
@@ -78,7 +78,7 @@ export function formatInstant(at: Instant): string {
   return new Date(at).toISOString();
 }
 
-/** Reads an ISO 8601 instant or date (a date is its first moment in UTC); undefined where it is neither. */
+/** Reads an ISO 8601 instant or date (a date is its first moment in UTC); undefined if it is neither. */
 export function parseInstant(text: string): Instant | undefined {
   if (!/^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})?)?$/.test(text))
     return undefined;

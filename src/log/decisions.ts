@@ -13,7 +13,7 @@ export interface DecisionFields {
   readonly correlation: string | undefined;
   readonly by: string;
   readonly subject: Subject;
-  /** The type of the last event that came of it; `none` where there was nothing left to do. */
+  /** The type of the last event that came of it; `none` if there was nothing left to do. */
   readonly outcome: BlockFact['type'] | 'none';
   readonly block: string | undefined;
   /** ISO 8601, or `indefinite`. */

@@ -19,7 +19,7 @@ const PLAIN = new Set([
   'listener',
   'listening',
 ]);
-/** Fields that hold what a person wrote into a file, names and all: only where the faults stand is kept. */
+/** Fields that hold what a person wrote into a file, names and all: only if the faults stand is kept. */
 const FAULTS = 'faults';
 const DEEPEST = 6;
 
@@ -166,10 +166,10 @@ function escaped(text: string): string {
 const BYTES = 32;
 
 /**
- * The secret that names in the log are hashed with: 32 random bytes in hexadecimal, readable by its owner only. Made
- * where there is none; of several processes that make it at once, one does.
+ * The secret that names in the log are hashed with: 32 random bytes in hexadecimal, readable by its owner only. Made if
+ * there is none; of several processes that make it at once, one does.
  *
- * @throws StopgapError where the file holds something else; the system's error where it cannot be read or made
+ * @throws StopgapError if the file holds something else; the system's error if it cannot be read or made
  */
 export async function openLogKey(file: string): Promise<Buffer> {
   if ((await readIfThere(file)) === undefined) await make(file);

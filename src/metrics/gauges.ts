@@ -187,7 +187,7 @@ async function updateTimedWork({ timedWork: metrics }: Metrics, gauged: Gauged):
   for (const [state, count] of Object.entries(jobs ?? {})) metrics.jobs.set({ state }, count);
 }
 
-/** What a promise gives; undefined where it takes too long or what it asks is away, which other metrics tell. */
+/** What a promise gives; undefined if it takes too long or what it asks is away, which other metrics tell. */
 async function inTime<T>(clock: AlarmClock, promise: Promise<T>): Promise<T | undefined> {
   try {
     return await within(clock, PATIENCE, promise, () => undefined);

@@ -16,10 +16,10 @@ export type OverrideCommand =
     };
 
 /**
- * What a command brings about: no fact where things are so already. An entry of the file whose time is over is as
- * good as gone from it: files age, and a date that has passed must not keep a server from starting.
+ * What a command brings about: no fact where things are so already. An entry of the file whose time is over is as good
+ * as gone from it: files age, and a date that has passed must not keep a server from starting.
  *
- * @throws InvalidInput where the API is to set what is over already
+ * @throws InvalidInput if the API is to set what is over already
  */
 export function decide(
   command: OverrideCommand,

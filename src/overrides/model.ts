@@ -112,11 +112,11 @@ export interface Overridden {
   readonly limit: number | null;
   /** The rule's own. */
   readonly usual: number;
-  /** The override that names the limit; undefined where the usual one is only multiplied. */
+  /** The override that names the limit; undefined if the usual one is only multiplied. */
   readonly named: Override | undefined;
   /** The override whose factor multiplies it. */
   readonly multiplied: Override | undefined;
-  /** Undefined where nothing multiplies it. */
+  /** Undefined if nothing multiplies it. */
   readonly factor: number | undefined;
 }
 

@@ -12,7 +12,7 @@ const MOST_LIMITS = 200;
 const LIMIT_FORM = 'must be a whole number of at least 1, or off';
 const limit = z.union([z.int(LIMIT_FORM).min(1, LIMIT_FORM), z.literal('off')], LIMIT_FORM);
 
-/** What is wrong where there is no object at all; what is wrong within one is said by its fields. */
+/** What is wrong if there is no object at all; what is wrong within one is said by its fields. */
 const noObject = (message: string) => ({
   error: (issue: { readonly code?: string | undefined }) =>
     issue.code === 'invalid_type' ? message : undefined,

@@ -10,7 +10,7 @@ export interface RedisTls {
   readonly ca?: string;
   readonly cert?: string;
   readonly key?: string;
-  /** The name that the certificate must bear, where it is not the host's. */
+  /** The name that the certificate must bear, if it is not the host's. */
   readonly servername?: string;
   readonly rejectUnauthorized?: boolean;
 }

@@ -9,8 +9,8 @@ import type { RedisAddress } from './address.js';
 export type RedisClient = Redis | Cluster;
 
 /**
- * `producer`: a command fails at once where Redis is away, and in time where it does not answer.
- * `worker`: commands wait for Redis to come back, which is what BullMQ's workers ask for.
+ * `producer`: a command fails at once where Redis is away, and in time if it does not answer. `worker`: commands wait
+ * for Redis to come back, which is what BullMQ's workers ask for.
  */
 export type Purpose = 'producer' | 'worker';
 
@@ -126,7 +126,7 @@ export const SAFE_POLICY = 'noeviction';
 /**
  * Asks the server, or every master of a cluster, what it is.
  *
- * @throws StopgapError `unavailable` where one is older than 6.2; whatever the connection throws
+ * @throws StopgapError `unavailable` if one is older than 6.2; whatever the connection throws
  */
 export async function inspectServer(client: RedisClient): Promise<ServerFacts> {
   const facts = (await Promise.all(mastersOf(client).map((server) => server.info()))).map(readInfo);

@@ -37,9 +37,9 @@ export type RulesCommand =
   | { readonly kind: 'promote' };
 
 /**
- * What a command brings about: no fact where there is nothing left to do.
+ * What a command brings about: no fact if there is nothing left to do.
  *
- * @throws StopgapError `not-found` where nothing runs in the shadow that could be removed or promoted
+ * @throws StopgapError `not-found` if nothing runs in the shadow that could be removed or promoted
  */
 export function decideRules(
   command: RulesCommand,

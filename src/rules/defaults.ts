@@ -168,7 +168,7 @@ rules:
 `;
 
 /**
- * What is in force where nothing is configured at all, to be tried out: on the first day nobody is known, and rules that
+ * What is in force if nothing is configured at all, to be tried out: on the first day nobody is known, and rules that
  * know what is normal only propose; so that there is a block to be seen, there is a fixed limit besides.
  */
 export const EVALUATION_RULES = DEFAULT_RULES.replace(

@@ -60,7 +60,7 @@ export interface InForce {
   readonly limit: number;
   /** What it is without the tripling. */
   readonly untripled: number;
-  /** Why it was tripled; undefined where it was not. */
+  /** Why it was tripled; undefined if it was not. */
   readonly grace?: Grace | undefined;
 }
 
@@ -228,13 +228,13 @@ interface WithoutGeoData {
   readonly rule: string;
   /** The setting that would name a database. */
   readonly setting: `geoip.${GeoKind}`;
-  /** False where the rule can trip without it, by other points of its score. */
+  /** False if the rule can trip without it, by other points of its score. */
   readonly never: boolean;
   /** For a person. */
   readonly sentence: string;
 }
 
-/** The rules that ask for the place of clients where nobody tells it: such a condition never holds. */
+/** The rules that ask for the place of clients if nobody tells it: such a condition never holds. */
 export function withoutGeoData({ rules }: Pick<RuleSet, 'rules'>, known: GeoData): readonly WithoutGeoData[] {
   return rules.flatMap(({ id, when = {}, score }) => {
     const required = missingOf(when, known);

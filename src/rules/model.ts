@@ -261,8 +261,8 @@ export function ruleActor(id: string, version: number): string {
 export const NEVER_BLOCK = 'built-in';
 
 /**
- * Why a rule may never act on this subject: names that many strangers share, one's own network, and the
- * mailbox that RFC 5321 section 4.5.1 wants reachable. Undefined where it may. A person may block them all.
+ * Why a rule may never act on this subject: names that many strangers share, one's own network, and the mailbox that
+ * RFC 5321 section 4.5.1 wants reachable. Undefined if it may. A person may block them all.
  */
 export function neverBlock({ type, value }: Subject): string | undefined {
   switch (type) {

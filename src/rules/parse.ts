@@ -10,7 +10,7 @@ import { ruleSet } from './schema.js';
 
 /** One fault of a rules file: where, what, and what would be right. */
 export interface RuleFault {
-  /** 1-based; undefined where the rules did not come as text. */
+  /** 1-based; undefined if the rules did not come as text. */
   readonly line: number | undefined;
   /** For example `rules[2].window`. */
   readonly path: string;

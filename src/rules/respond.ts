@@ -52,7 +52,7 @@ export interface Response {
   readonly anticipated: Anticipated | undefined;
   /** The circuit breaker that what is anticipated counts for until its event does; undefined for none. */
   readonly counts: string | undefined;
-  /** The circuit breaker that was asked, and whether it is open; undefined where none was. */
+  /** The circuit breaker that was asked, and whether it is open; undefined if none was. */
   readonly asked: { readonly breaker: string; readonly open: boolean } | undefined;
 }
 

@@ -97,7 +97,7 @@ export class TimeSlice {
   #since = performance.now();
   #steps = 0;
 
-  /** Counts one step; true where the loop's turn is due. */
+  /** Counts one step; true if the loop's turn is due. */
   spent(): boolean {
     if (++this.#steps % STRIDE !== 0) return false;
     return performance.now() - this.#since > SHARE;

@@ -31,7 +31,7 @@ export interface MessageAccepted extends SenderFields {
   readonly size: number;
   /** Distinct recipient domains in normal form, the first 20. */
   readonly recipientDomains: readonly string[];
-  /** False where the account may not speak for that return path: then nothing is counted per address. */
+  /** False if the account may not speak for that return path: then nothing is counted per address. */
   readonly entitled: boolean;
 }
 

@@ -31,7 +31,7 @@ export function subjectKey(subject: Subject): string {
   return `${subject.type}:${subject.value}`;
 }
 
-/** The inverse of {@link subjectKey}; undefined where the key names no type. */
+/** The inverse of {@link subjectKey}; undefined if the key names no type. */
 export function subjectOfKey(key: string): Subject | undefined {
   const colon = key.indexOf(':');
   const type = SUBJECT_TYPES.find((known) => known === key.slice(0, colon));

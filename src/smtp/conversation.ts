@@ -31,7 +31,7 @@ export interface SmtpContext {
   readonly clock: AlarmClock;
   readonly log: Logger;
   readonly metrics: Metrics;
-  /** Undefined where nothing is traced. */
+  /** Undefined if nothing is traced. */
   readonly tracing?: Tracing | undefined;
   readonly models: ReadModels;
   /**
@@ -150,7 +150,7 @@ interface MailTransaction {
   readonly returnPath: string;
   readonly entitled: boolean;
   readonly sender: SenderIdentity;
-  /** Undefined where it is not traced, as most are not. */
+  /** Undefined if it is not traced, as most are not. */
   readonly trace: TransactionTrace | undefined;
   relay: RelayTransaction | undefined;
   /** Recipients that the upstream has taken. */
@@ -170,7 +170,7 @@ export class Conversation {
   readonly network: string;
   /** The login, in normal form, once it succeeded. */
   account: string | undefined;
-  /** When that was, until the first transaction after it. Only where anything is traced. */
+  /** When that was, until the first transaction after it. Only if anything is traced. */
   login: LoginTimes | undefined;
   mail: MailTransaction | undefined;
   readonly #context: SmtpContext;

@@ -23,7 +23,7 @@ export interface EnvelopeCommand {
   readonly address: string;
   /** It had a source route (`<@relay.test:user@example.com>`). */
   readonly routed: boolean;
-  /** Keywords in upper case; xtext is decoded. False where there are none, as smtp-server has it. */
+  /** Keywords in upper case; xtext is decoded. False if there are none, as smtp-server has it. */
   readonly args: SMTPServerAddressArgs | false;
 }
 

@@ -37,7 +37,7 @@ export class InTheAir {
    * @param account in normal form
    * @param onWaiting gets what gives it up, where it has to wait
    * @returns what must be called once it is counted, or came to nothing
-   * @throws RelayUnreachable where those before it take too long, or it is given up
+   * @throws RelayUnreachable if those before it take too long, or it is given up
    */
   async begin(
     account: string,

@@ -231,7 +231,7 @@ export class SmtpListener {
     // After STARTTLS the library forgets the login: so do we.
     if (!session.user) conversation.account = undefined;
     const { account } = conversation;
-    // The library asks for a login wherever it offers one; where it does not, nobody may pass without.
+    // The library asks for a login wherever it offers one; if it does not, nobody may pass without.
     if (this.#settings.kind === 'submission' && account === undefined) {
       done(new ReplyError(TLS_FIRST));
       return;
@@ -377,8 +377,8 @@ function isLocal(address: string, domains: ReadonlySet<string>): boolean {
 function relayEnvelope({ envelope }: SMTPServerSession): RelayEnvelope {
   const { mailFrom } = envelope;
   if (mailFrom === false) throw new Error('RCPT TO before MAIL FROM reached the handler');
-  // Only what was said at this MAIL FROM: the library's envelope keeps parameters of one that was refused
-  // before it, and its bodyType is 7bit where nothing was said.
+  // Only what was said at this MAIL FROM: the library's envelope keeps parameters of one that was refused before it,
+  // and its bodyType is 7bit if nothing was said.
   const args: Readonly<Record<string, unknown>> = mailFrom.args || {};
   const { SIZE: size, BODY: body, RET: ret, ENVID: envid, SMTPUTF8: utf8 } = args;
   return {

@@ -115,7 +115,7 @@ async function transmit(
   throw block === undefined ? unavailable(context, 'store') : conversation.refuse(block, 'data');
 }
 
-/** @returns what the client is told where there was no answer from the upstream; any other error as it is */
+/** @returns what the client is told if there was no answer from the upstream; any other error as it is */
 function notTaken({ metrics, log }: SmtpContext, conversation: Conversation, error: unknown): unknown {
   if (!(error instanceof RelayUnreachable)) return error;
   metrics.smtp.refused('data', 'unreachable');
@@ -235,7 +235,7 @@ function protocolOf({ openingCommand, secure, user, envelope }: SMTPServerSessio
 let dateSecond = 0;
 let date = '';
 
-/** RFC 5322 section 3.3; made anew once a second. */
+/** RFC 5322 section 3.3; made again once a second. */
 function dateText(now: Instant): string {
   const second = Math.floor(now / SECOND);
   if (second !== dateSecond) {

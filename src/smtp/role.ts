@@ -55,7 +55,7 @@ export interface SmtpRole {
   readonly checks: { readonly pending: number };
   /** Who may log in, as the users file says now. */
   users(): UserTable;
-  /** Logins of an account, in normal form, that failed lately; undefined where none did. */
+  /** Logins of an account, in normal form, that failed lately; undefined if none did. */
   readonly failedLogins: (account: string) => FailedLogins | undefined;
   /** Whether an account may use a return path, both in normal form. */
   readonly maySend: (account: string, returnPath: string) => boolean;

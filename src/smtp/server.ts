@@ -183,14 +183,14 @@ class MailConnection extends SMTPConnection {
     this.#top = socket;
   }
 
-  /** Why the client has kept us waiting for too long; undefined where it has not. */
+  /** Why the client has kept us waiting for too long; undefined if it has not. */
   overdue(now: Milliseconds): Cut | undefined {
     const { login, command } = this.#limits.deadlines;
     if (this._socket.writableLength === 0) this.#unreadSince = undefined;
     else if (now - (this.#unreadSince ??= now) >= READ_WITHIN) return 'reader';
     const parser = this._parser;
     if (parser !== false && parser._dataMode) {
-      // Where the reader of the message has no room, it is not the client that is late.
+      // If the reader of the message has no room, it is not the client that is late.
       if (parser._dataStream?.writableNeedDrain === true) return undefined;
       const allowed = command + (parser.dataBytes * SECOND) / SLOWEST;
       return now - this.#saidAt >= allowed ? 'message' : undefined;
@@ -290,7 +290,7 @@ class MailConnection extends SMTPConnection {
     super.handler_RCPT(command, callback);
   }
 
-  /** Reads it, for the library too; where that cannot be, the client is told. */
+  /** Reads it, for the library too; if that cannot be, the client is told. */
   #understand(verb: EnvelopeVerb, command: Buffer): boolean {
     const { mailFrom } = this.session.envelope;
     const utf8 = mailFrom !== false && mailFrom.args !== false && mailFrom.args['SMTPUTF8'] === true;
@@ -356,7 +356,7 @@ export class ContentStream extends SMTPStream {
     this.#pass(content, done);
   }
 
-  /** Where the dot stands that ends the message; -1 where none does. */
+  /** Where the dot stands that ends the message; -1 if none does. */
   #endIn(data: Buffer): number {
     if (this.#last === LF && this.#before === CR && startsWith(data, 0, END)) return 0;
     if (this.#last === CR && data[0] === LF && startsWith(data, 1, END)) return 1;
@@ -373,7 +373,9 @@ export class ContentStream extends SMTPStream {
     return length > 1 && data[length - 1] === CR && startsLine(length - 2) ? 2 : 0;
   }
 
-  /** The bytes before `stop`, without the first of two dots at the start of a line: the same memory where there are none. */
+  /**
+   * The bytes before `stop`, without the first of two dots at the start of a line: the same memory if there are none.
+   */
   #content(data: Buffer, stop: number): Buffer {
     const startsStuffed = this.#last === LF && data[0] === DOT && data[1] === DOT;
     if (!startsStuffed && data.indexOf(STUFFED) < 0) return data.subarray(0, stop);

@@ -75,7 +75,7 @@ export class ListenerCertificate {
     return this.#current;
   }
 
-  /** @throws StopgapError naming the file where certificate or key cannot be used */
+  /** @throws StopgapError naming the file if certificate or key cannot be used */
   async load(): Promise<this> {
     const { cert, key } = this.#options.files;
     for (const [file, watched] of [
@@ -90,7 +90,7 @@ export class ListenerCertificate {
     return this;
   }
 
-  /** Looks whether the files have changed; resolves to true where a new certificate was taken over. */
+  /** Looks whether the files have changed; resolves to true if a new certificate was taken over. */
   async check(): Promise<boolean> {
     const { selfSigned, clock, files } = this.#options;
     if (selfSigned !== undefined) {
@@ -182,11 +182,10 @@ const RENEW_BEFORE: Milliseconds = 14 * DAY;
 const BACKDATED: Milliseconds = DAY;
 
 /**
- * Makes a self-signed certificate for `hostname`, localhost and the loopback addresses, unless a good one is
- * there already. It is made anew when it has less than two weeks left, is for another name or does not
- * match its key.
+ * Makes a self-signed certificate for `hostname`, localhost and the loopback addresses, unless a good one is there
+ * already. It is made again when it has less than two weeks left, is for another name or does not match its key.
  *
- * @param directory is made where it is missing; the key in it is readable by its owner only
+ * @param directory is created if it is missing; the key in it is readable by its owner only
  */
 export function ensureSelfSigned(
   directory: string,

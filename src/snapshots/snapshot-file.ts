@@ -48,7 +48,7 @@ export class SnapshotFolder {
   }
 
   /**
-   * Paths of the snapshots, the newest first; none where there is no folder yet.
+   * Paths of the snapshots, the newest first; none if there is no folder yet.
    *
    * @throws Error of the file system
    */
@@ -214,7 +214,7 @@ function noneThere(error: unknown): readonly string[] {
   throw error;
 }
 
-/** Undefined where the file has gone meanwhile. */
+/** Undefined if the file has gone meanwhile. */
 async function statOf(file: string): Promise<Stats | undefined> {
   try {
     return await stat(file);
@@ -295,7 +295,7 @@ export function decode(bytes: Buffer): Frame {
 export class Assembly {
   readonly #root = new Branch();
 
-  /** @throws Error where a frame belongs nowhere */
+  /** @throws Error if a frame belongs nowhere */
   add({ path, kind, value }: Frame): void {
     // The whole is the one child, without a name, of a root that is always there.
     const full = ['', ...path];

@@ -19,12 +19,12 @@ export interface Snapshotted {
   readonly ready: boolean;
   /** Plain data that nobody changes; made in milliseconds. */
   dump(): ProjectorState;
-  /** Takes over what its own {@link dump} gave. Where it throws, nothing has changed. */
+  /** Takes over what its own {@link dump} gave. If it throws, nothing has changed. */
   restore(state: ProjectorState): void;
 }
 
 export interface SnapshotOptions {
-  /** Folder that they lie in; made where there is none. May be deleted at any time. */
+  /** Folder that they lie in; made if there is none. May be deleted at any time. */
   readonly folder: string;
   readonly categories: readonly string[];
   readonly models: Snapshotted;

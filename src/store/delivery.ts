@@ -41,7 +41,7 @@ interface Lane {
   alone: number;
   /** Set while attempts fail. */
   backoff: Backoff | undefined;
-  /** Ends its pause; undefined where it has none. */
+  /** Ends its pause; undefined if it has none. */
   resume: (() => void) | undefined;
 }
 

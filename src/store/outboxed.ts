@@ -79,7 +79,7 @@ export class OutboxedStore implements EventStore {
     return this.#quarantined;
   }
 
-  /** When the oldest that waits was written down here; undefined where none waits. @throws StoreUnavailable */
+  /** When the oldest that waits was written down here; undefined if none waits. @throws StoreUnavailable */
   async oldestAt(): Promise<Instant | undefined> {
     if (this.#waiting === 0) return undefined;
     for await (const { stream, position, recordedAt } of this.#local.readAll()) {

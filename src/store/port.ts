@@ -14,7 +14,7 @@ export interface Appended {
   readonly revision: number;
   /** Position of that event. */
   readonly position: number;
-  /** True where every event had been appended before: the same append, retried. Nothing was written. */
+  /** True if every event had been appended before: the same append, retried. Nothing was written. */
   readonly duplicate: boolean;
 }
 
@@ -114,8 +114,8 @@ export interface Subscription {
   readonly position: number;
   /**
    * How old what it has handled may be: the time since the last moment of which it is known that everything written by
-   * then has been handled; since it began where there was none. 0 where nothing is missing. A store on a server asks
-   * every few seconds how far the log goes, so that up to a few seconds say nothing; more says that events wait, that the
+   * then has been handled; since it began if there was none. 0 if nothing is missing. A store on a server asks every
+   * few seconds how far the log goes, so that up to a few seconds say nothing; more says that events wait, that the
    * server is silent, or that it cannot be asked.
    */
   readonly lag: Milliseconds;
@@ -136,8 +136,8 @@ export function eventBytes(event: NewEvent): number {
 
 export interface EventStore {
   /**
-   * Bytes that one append may have, by {@link eventBytes} of its events; Infinity where nothing bounds it. A larger one may
-   * be refused as invalid input. It becomes less when the store turns out to take less.
+   * Bytes that one append may have, by {@link eventBytes} of its events; Infinity if nothing bounds it. A larger one
+   * may be refused as invalid input. It becomes less when the store turns out to take less.
    */
   readonly maxAppendBytes: number;
 
@@ -160,13 +160,13 @@ export interface EventStore {
   /** Catches up from a position and then follows live: in order, each event once, one at a time. */
   subscribe(options: SubscribeOptions, handler: EventHandler): Subscription;
 
-  /** Position of the last event written; 0 where there is none. */
+  /** Position of the last event written; 0 if there is none. */
   head(): Promise<number>;
 
   /**
-   * Sets how long events of a category are kept, by `recordedAt`; undefined keeps them for ever. Remembered
-   * across restarts. An event goes only once it is older than that, and never before its elders in its stream.
-   * Its id goes with it: an append retried after that would be written anew.
+   * Sets how long events of a category are kept, by `recordedAt`; undefined keeps them for ever. Remembered across
+   * restarts. An event goes only once it is older than that, and never before its elders in its stream. Its id goes
+   * with it: an append retried after that would be written again.
    */
   setRetention(category: string, maxAge: Milliseconds | undefined): Promise<void>;
 
@@ -189,11 +189,11 @@ export interface EventStore {
   readonly clockSkew?: Milliseconds | undefined;
 
   /**
-   * Checks whether an append would succeed, so that `healthy` tells of a store that is gone although there are no appends.
-   * Writes no event. Does nothing if an append has succeeded since the last probe, or if the store is known not to be
-   * healthy. Settles by the time at which an append would give up.
+   * Checks whether an append would succeed, so that `healthy` tells of a store that is gone although there are no
+   * appends. Writes no event. Does nothing if an append has succeeded since the last probe, or if the store is known
+   * not to be healthy. Settles by the time at which an append would give up.
    *
-   * @throws StoreUnavailable where this probe is what found out
+   * @throws StoreUnavailable if this probe is what found out
    */
   probe(): Promise<void>;
 

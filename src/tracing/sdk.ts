@@ -30,7 +30,7 @@ export interface TracingSdk {
   close(): Promise<void>;
 }
 
-/** The one part that loads the SDK: only where traces are sent at all. */
+/** The one part that loads the SDK: only if traces are sent at all. */
 export function startSdk(
   { endpoint, headers, service }: TracingSettings,
   about: { readonly version: string; readonly roles: readonly string[] },

@@ -31,7 +31,7 @@ export function failed(span: Span, error: unknown): void {
 /** W3C Trace Context level 1, section 3.2: version, trace, span, flags. Later versions may go on behind a dash. */
 const FORM = /^(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/;
 
-/** The span that a traceparent names; undefined where it is none, or names nothing. */
+/** The span that a traceparent names; undefined if it is none, or names nothing. */
 export function parseTraceparent(text: string): SpanContext | undefined {
   const [, version, traceId, spanId, flags, more] = FORM.exec(text) ?? [];
   if (traceId === undefined || spanId === undefined || (version === '00' && more !== undefined))

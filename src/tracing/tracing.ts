@@ -172,9 +172,9 @@ export class CausedBlocks {
 }
 
 /**
- * A command on a subject, from being taken up until it is decided and durable. It belongs to whoever gave it; where
- * nobody traced that, as where a time has run out, to what last happened to the subject. That is known only once the
- * subject's stream has been read, which is part of it already.
+ * A command on a subject, from being taken up until it is decided and durable. It belongs to whoever gave it; if nobody
+ * traced that, as where a time has run out, to what last happened to the subject. That is known only once the subject's
+ * stream has been read, which is part of it already.
  */
 export class CommandSpan {
   readonly #begun = performance.now();

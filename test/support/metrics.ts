@@ -10,7 +10,7 @@ const DOCUMENT = path.resolve(
 /** What docs/reference/metrics.md says of one metric. */
 export interface Documented {
   readonly type: string;
-  /** By label the values that it may have; undefined where they are not listed one by one. */
+  /** By label the values that it may have; undefined if they are not listed one by one. */
   readonly labels: ReadonlyMap<string, readonly string[] | undefined>;
   readonly meaning: string;
 }
@@ -77,7 +77,7 @@ export class Figures {
     this.#samples = samplesOf(text);
   }
 
-  /** @returns NaN where there is no such series */
+  /** @returns NaN if there is no such series */
   of(name: string, labels: Readonly<Record<string, string>> = {}): number {
     const wanted = Object.entries(labels);
     const found = this.#samples.filter(

@@ -16,7 +16,7 @@ import { observables, throughFrames } from '../support/restored.js';
 import { event } from '../support/sends.js';
 
 /*
- * A server that was started anew may take an event that it holds already: the same id then stands at two positions.
+ * A server that was started again may take an event that it holds already: the same id then stands at two positions.
  * Whoever goes through the log counts it once.
  */
 

@@ -13,7 +13,7 @@ const YAML_TYPE = /^(?:text|application)\/(?:x-)?yaml$/;
 
 interface RawBody {
   readonly bytes: Buffer;
-  /** The value that the text holds; `{}` where there is none and may be none. */
+  /** The value that the text holds; `{}` if there is none and may be none. */
   readonly value: unknown;
 }
 
@@ -139,7 +139,7 @@ async function parse(bytes: Buffer, text: string): Promise<unknown> {
   return value;
 }
 
-/** Does not recurse, since the value may be too deep for that. @throws Problem where it is too deep or too wide */
+/** Does not recurse, since the value may be too deep for that. @throws Problem if it is too deep or too wide */
 function checked(value: unknown): unknown {
   let level: object[] = isParent(value) ? [value] : [];
   for (let depth = 0; level.length > 0; depth++) {
@@ -198,7 +198,7 @@ export const LONGEST_PIECE = 64 * 1024;
 /** What one turn of the event loop may look at. */
 const STEPS = 5000;
 
-/** The lines of a text that are not empty. Yields undefined where other work should get a turn. */
+/** The lines of a text that are not empty. Yields undefined if other work should get a turn. */
 export function* linesOf(text: string): Generator<Piece | undefined, number> {
   for (let start = 0, line = 0; start < text.length; line += 1) {
     if (line % STEPS === STEPS - 1) yield undefined;
@@ -211,10 +211,10 @@ export function* linesOf(text: string): Generator<Piece | undefined, number> {
 }
 
 /**
- * The elements of a JSON list. Yields undefined where other work should get a turn. It only looks for what separates
- * them: whether an element is valid JSON is found when it is parsed.
+ * The elements of a JSON list. Yields undefined if other work should get a turn. It only looks for what separates them:
+ * whether an element is valid JSON is found when it is parsed.
  *
- * @returns where the list ends; undefined where it does not
+ * @returns where the list ends; undefined if it does not
  */
 export function* elementsOf(text: string): Generator<Piece | undefined, number | undefined> {
   const mark = /["[\]{},]/g;
@@ -240,7 +240,7 @@ export function* elementsOf(text: string): Generator<Piece | undefined, number |
   return undefined;
 }
 
-/** Undefined where it is longer than {@link LONGEST_PIECE}. */
+/** Undefined if it is longer than {@link LONGEST_PIECE}. */
 function endOfString(text: string, start: number): number | undefined {
   for (let quote = text.indexOf('"', start + 1); quote > 0; quote = text.indexOf('"', quote + 1)) {
     if (quote - start > LONGEST_PIECE) return undefined;

@@ -34,7 +34,7 @@ export interface ApiRequest<Query, Body> {
 
 export interface BodySpec<Body> {
   readonly schema: z.ZodType<Body>;
-  /** True where the request may come without one; it is then read as `{}`. */
+  /** True if the request may come without one; it is then read as `{}`. */
   readonly optional?: boolean;
   /** Bytes. */
   readonly limit?: number;
@@ -61,7 +61,7 @@ interface RouteSpec<Query, Body> {
   readonly role?: Role;
   /** Knows the tokens, where the route lies outside of what asks for one anyway. */
   readonly authenticator?: Authenticator;
-  /** False where it works before the read models are caught up. */
+  /** False if it works before the read models are caught up. */
   readonly needsModels?: boolean;
   readonly query?: z.ZodType<Query>;
   readonly body?: BodySpec<Body>;

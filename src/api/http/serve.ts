@@ -46,7 +46,7 @@ interface Locals {
   readonly requestId: string;
   caller?: Caller;
   trace?: string | undefined;
-  /** The route's template; absent where nothing matched. */
+  /** The route's template; absent if nothing matched. */
   route?: string;
   /** The route's method; absent where the path does not have it. */
   method?: string;

@@ -203,7 +203,7 @@ class DecisionsFile {
     this.#out.write(`${JSON.stringify(decision)}\n`);
   }
 
-  /** Undefined where more can be written at once. @throws what the operating system says */
+  /** Undefined if more can be written at once. @throws what the operating system says */
   room(): Promise<void> | undefined {
     if (this.#fault !== undefined) throw this.#fault;
     return this.#out.writableNeedDrain ? this.#drained() : undefined;

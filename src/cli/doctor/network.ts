@@ -12,7 +12,7 @@ import { ListenerCertificate } from '../../smtp/tls.js';
 import type { Findings, ServerState, World } from './findings.js';
 import { PATIENCE, patiently } from './findings.js';
 
-/** Asks whatever listens there how it is; undefined where nothing does, or no Stopgap. */
+/** Asks whatever listens there how it is; undefined if nothing does, or no Stopgap. */
 export async function askServer(base: URL): Promise<ServerState | undefined> {
   try {
     const ask = (target: string): Promise<Response> =>
@@ -133,7 +133,7 @@ async function checkHolder(
   }
 }
 
-/** The code of what keeps us from listening there; undefined where nothing does. Nothing is left listening. */
+/** The code of what keeps us from listening there; undefined if nothing does. Nothing is left listening. */
 async function bindFault({ host, port }: ListenAddress): Promise<string | undefined> {
   const probe = net.createServer();
   return new Promise((resolve) => {

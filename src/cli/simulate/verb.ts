@@ -180,7 +180,7 @@ function wholeNumber(least: number, most: number): (text: string) => number {
 /**
  * Why it may have taken long, where that may be the reason: nobody is known to a young installation.
  *
- * @param rules those in force; undefined where the server cannot be asked
+ * @param rules those in force; undefined if the server cannot be asked
  * @returns lines; none where the installation is old enough
  */
 export function firstMonth(

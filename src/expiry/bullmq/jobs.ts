@@ -80,7 +80,7 @@ export interface Retries {
   readonly firstPause: Milliseconds;
 }
 
-/** Seven tries take about a minute; then reconciliation begins anew. */
+/** Seven tries take about a minute; then reconciliation begins again. */
 export const RETRIES: Retries = { attempts: 7, firstPause: SECOND };
 
 const SLICE = 1000;

@@ -102,7 +102,7 @@ export class BullWork implements TimedWork {
   readonly #unsent = new Map<string, Change>();
   #sending: Promise<void> | undefined;
   readonly #settled: (() => void)[] = [];
-  /** Resolves when Redis was looked at and is fit; rejects where it is not. */
+  /** Resolves when Redis was looked at and is fit; rejects if it is not. */
   readonly opened: Promise<void>;
   #settleOpened!: { resolve: () => void; reject: (error: StopgapError) => void };
   #state: ConnectionState = 'away';
@@ -181,7 +181,7 @@ export class BullWork implements TimedWork {
     if (this.#unsent.size > 0) await new Promise<void>((resolve) => this.#settled.push(resolve));
   }
 
-  /** @throws StopgapError `unavailable` where Redis does not answer */
+  /** @throws StopgapError `unavailable` if Redis does not answer */
   async counts(): Promise<JobCounts> {
     if (this.#queue === undefined || this.#state !== 'ready')
       throw new StopgapError('unavailable', `Redis is ${this.#state}`);

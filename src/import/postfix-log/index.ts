@@ -199,7 +199,7 @@ class Source {
     return this.#index < this.#batch.length;
   }
 
-  /** That of the next record; infinite where none is at hand. */
+  /** That of the next record; infinite if none is at hand. */
   get order(): Instant {
     return this.#batch[this.#index]?.order ?? Infinity;
   }
@@ -208,7 +208,7 @@ class Source {
     return this.#batch[this.#index++]!;
   }
 
-  /** Gets more where none is at hand; false at the end. */
+  /** Gets more if none is at hand; false at the end. */
   async advance(): Promise<boolean> {
     while (!this.ready) {
       const next = await this.#batches.next();

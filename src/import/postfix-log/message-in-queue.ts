@@ -55,7 +55,7 @@ export class Message {
     return `${this.host} ${this.queueId} ${this.wall}`;
   }
 
-  /** What it has in common with itself after a filter; undefined where it has no Message-ID. */
+  /** What it has in common with itself after a filter; undefined if it has no Message-ID. */
   get name(): string | undefined {
     const { host, messageId, from } = this;
     return messageId === undefined || messageId === '' || messageId === '<>' || from === undefined

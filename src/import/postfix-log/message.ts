@@ -109,11 +109,11 @@ const REMOVED = /^(\w+): removed$/;
 const LONGEST_MESSAGE_ID = 998;
 
 /**
- * Reads what a daemon of Postfix says. A name that is longer than an address may be never gets into an event: a store has a
- * limit for these.
+ * Reads what a daemon of Postfix says. A name that is longer than an address may be never gets into an event: a store
+ * has a limit for these.
  *
  * @param daemon the last part of the program's name: `smtpd`, `qmgr`
- * @returns undefined where it does not matter here
+ * @returns undefined if it does not matter here
  */
 export function readMessage(daemon: string, text: string): Said | Garbled | undefined {
   const said = read(daemon, text);
@@ -204,7 +204,7 @@ function readSmtpd(text: string): Said | Garbled | undefined {
   return queueId === undefined ? undefined : { kind: 'proxied', queueId, ...session! };
 }
 
-/** Who the client was, as the end of a line has it; undefined where the line does not end like that. */
+/** Who the client was, as the end of a line has it; undefined if the line does not end like that. */
 function sessionAtEnd(text: string): { account: string | undefined; ehlo: string | undefined } | undefined {
   const at = text.lastIndexOf(' proto=');
   const found = at < 0 ? null : SESSION.exec(text.slice(at));

@@ -47,7 +47,7 @@ export interface ReaderOptions {
 
 /** What must be known of a file before it is read. */
 export interface Survey {
-  /** The time of its first line; undefined where none has any. */
+  /** The time of its first line; undefined if none has any. */
   readonly firstAt: Instant | undefined;
   /** The year of its first line, where lines name none. */
   readonly firstYear: number | undefined;
@@ -176,7 +176,7 @@ export class LogReader {
 
   #yearOf(stamp: Stamp): number {
     const turns = this.#years.add(stamp);
-    // Where it can be read only once, the first line is taken for one of the last twelve months.
+    // If it can be read only once, the first line is taken for one of the last twelve months.
     this.#firstYear ??= this.#years.firstYear(this.#file.writtenAt);
     return this.#firstYear + turns;
   }
@@ -317,7 +317,7 @@ export interface Stamp {
   readonly minute: number;
   readonly second: number;
   readonly millisecond: number;
-  /** Minutes east of UTC; undefined where the line does not say. */
+  /** Minutes east of UTC; undefined if the line does not say. */
   readonly offset: number | undefined;
   /** Where the line goes on behind it. */
   readonly end: number;
@@ -337,7 +337,7 @@ const ISO = new RegExp(
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 const LENGTHS = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 
-/** Reads the time at the beginning of a line; undefined where there is none, or one that never was. */
+/** Reads the time at the beginning of a line; undefined if there is none, or one that never was. */
 export function readStamp(line: string): Stamp | undefined {
   const found = TRADITIONAL.exec(line);
   if (found !== null) {

@@ -67,8 +67,8 @@ export class AttemptLimiter {
   }
 
   /**
-   * Begins an attempt; undefined where too many have failed. As many as may still fail go at once, the others wait
-   * until it is known what came of those.
+   * Begins an attempt; undefined if too many have failed. As many as may still fail go at once, the others wait until
+   * it is known what came of those.
    *
    * @param network of the client, as `clientNetwork` gives it
    * @param login in any form

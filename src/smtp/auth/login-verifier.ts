@@ -13,7 +13,7 @@ export interface AuthBackend {
    * the time it takes must not tell the two apart.
    */
   storedPassword(account: string): string | undefined;
-  /** What the dearest stored password costs to check, as `passwordCost` says it; undefined where none is known. */
+  /** What the dearest stored password costs to check, as `passwordCost` says it; undefined if none is known. */
   highestCost?(): number | undefined;
 }
 
@@ -54,10 +54,10 @@ export class LoginVerifier {
 
   /**
    * @param login as the client gave it
-   * @param bypassMemory for a blocked subject, whose login will be answered like a wrong password: then the full
-   *   check is paid for, as it is for a wrong password
+   * @param bypassMemory for a blocked subject, whose login will be answered like a wrong password: then the full check
+   *   is paid for, as it is for a wrong password
    * @param network of the client: checks are made in turn by network
-   * @throws StopgapError `unavailable` where too many checks wait already
+   * @throws StopgapError `unavailable` if too many checks wait already
    */
   async verify(
     login: string,

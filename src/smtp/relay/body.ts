@@ -25,7 +25,7 @@ export interface CollectOptions {
   readonly spoolDir: string;
   /** Header lines of our own (Received) that go before the content. */
   readonly prefix?: Buffer;
-  /** Bytes that the content may have at the most; no limit by default. */
+  /** Bytes that the content may have at most; no limit by default. */
   readonly maxSize?: number;
   /** Bytes of content that are held in memory: {@link MEMORY_LIMIT}. */
   readonly memoryLimit?: number;
@@ -265,7 +265,7 @@ class SpooledBody implements MessageBody {
   }
 }
 
-/** The first bytes of what follows each other, as one buffer: a copy only where it is made of several. */
+/** The first bytes of what follows each other, as one buffer: a copy only if it is made of several. */
 function headOf(head: Buffer, chunks: readonly Buffer[]): Buffer {
   const parts = head.length === 0 ? [] : [head];
   let length = head.length;
@@ -314,7 +314,7 @@ export class SpoolFile {
     this.#handle = handle;
   }
 
-  /** Throws SpoolFailed. The directory is made where it is missing. */
+  /** Throws SpoolFailed. The directory is created if it is missing. */
   static async create(dir: string): Promise<SpoolFile> {
     const path = join(dir, `${process.pid}-${randomUUID()}${SUFFIX}`);
     try {

@@ -55,7 +55,7 @@ export interface WireAddress {
   readonly ascii: string;
   /** As it was given: for a session with SMTPUTF8. */
   readonly given: string;
-  /** True where the local part is not ASCII: only a session with SMTPUTF8 can take it. */
+  /** True if the local part is not ASCII: only a session with SMTPUTF8 can take it. */
   readonly needsUtf8: boolean;
 }
 

@@ -86,7 +86,7 @@ export class MaildirRelay implements Relay {
     await Promise.allSettled(this.#writing);
   }
 
-  /** Writes one message: the answer, or undefined where `confirm` said no. */
+  /** Writes one message: the answer, or undefined if `confirm` said no. */
   async deliver(head: Buffer, body: MessageBody, confirm: () => boolean): Promise<Reply | undefined> {
     const write = this.#write(head, body, confirm);
     this.#writing.add(write);

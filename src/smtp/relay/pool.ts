@@ -326,7 +326,7 @@ export class Pool {
     return true;
   }
 
-  /** @returns false where it had been given up */
+  /** @returns false if it had been given up */
   #opened(opening: Opening): boolean {
     if (this.#probe === opening) this.#probe = undefined;
     // With one connect less under way, stealing may be due earlier.
@@ -361,7 +361,7 @@ export class Pool {
 
   #connectFailed(error: Error): void {
     this.#outage.failed(error.message);
-    // Whoever waits for a session in use goes on waiting; where there is none, nothing can come.
+    // Whoever waits for a session in use goes on waiting; if there is none, nothing can come.
     if (this.#live.size === 0 && this.#opening.size === 0) this.#waiting.dismissAll(error.message);
   }
 

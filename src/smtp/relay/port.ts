@@ -45,13 +45,13 @@ export interface MessageBody {
   readonly received: number;
   /** The first bytes of the content, without the prefix, at most 64 KiB: enough to count Received headers. */
   readonly headerHead: Buffer;
-  /** True where no byte of prefix and content has its high bit set. */
+  /** True if no byte of prefix and content has its high bit set. */
   readonly ascii: boolean;
-  /** True where the content lies in a spool file. */
+  /** True if the content lies in a spool file. */
   readonly spooled: boolean;
   /** Prefix and content as buffers where they are held in memory; undefined for a spooled body. */
   readonly buffers: readonly Buffer[] | undefined;
-  /** Gives prefix and content in chunks, any number of times. Throws SpoolFailed where the spool cannot be read. */
+  /** Gives prefix and content in chunks, any number of times. Throws SpoolFailed if the spool cannot be read. */
   open(): AsyncIterable<Buffer>;
   /** SHA-256 of the content without the prefix, hexadecimal: the same for the same message sent again. */
   digest(): Promise<string>;
@@ -81,19 +81,19 @@ export interface RelayTransaction {
   /**
    * Offers one recipient and gives the upstream's own answer: 2xx means taken.
    *
-   * @throws RelayUnreachable where there is no answer
-   * @throws InvalidInput where the address or a parameter cannot stand in a command (control characters, `<`, `>`)
+   * @throws RelayUnreachable if there is no answer
+   * @throws InvalidInput if the address or a parameter cannot stand in a command (control characters, `<`, `>`)
    */
   offer(recipient: RelayRecipient): Promise<Reply>;
 
   /**
-   * Hands the message over to the recipients taken so far. `confirm` is asked once, synchronously, right
-   * before the final dot (maildir: before the rename); where it says no, nothing is handed over.
+   * Hands the message over to the recipients taken so far. `confirm` is asked once, synchronously, right before the
+   * final dot (maildir: before the rename); if it says no, nothing is handed over.
    *
    * Without a recipient taken the answer is 554 and the upstream sees no DATA.
    *
    * @throws RelayUnreachable; `ambiguous` where the upstream may have taken the message (RFC 1047)
-   * @throws SpoolFailed where the body cannot be read again; nothing was handed over then
+   * @throws SpoolFailed if the body cannot be read again; nothing was handed over then
    */
   transmit(body: MessageBody, confirm: () => boolean): Promise<Delivery>;
 
@@ -125,7 +125,7 @@ export interface Relay {
    *
    * @param sender who it is for: an account, or else a network. Senders share the sessions; a transaction without one
    *   stands for itself
-   * @throws InvalidInput where the return path or a parameter cannot stand in a command
+   * @throws InvalidInput if the return path or a parameter cannot stand in a command
    */
   begin(envelope: RelayEnvelope, sender?: string): RelayTransaction;
   /** Asks whether the upstream answers (connection, greeting, TLS and login). Never throws. */
@@ -143,10 +143,10 @@ export interface Relay {
 
 /** There is no answer from the upstream, or none that can be understood: the client is to try again later. */
 export class RelayUnreachable extends Error {
-  /** True where the message was sent in full and its answer never came: the upstream may have taken it (RFC 1047). */
+  /** True if the message was sent in full and its answer never came: the upstream may have taken it (RFC 1047). */
   readonly ambiguous: boolean;
   /**
-   * The message without what the upstream itself has said, the same for all that fail alike; undefined where there is
+   * The message without what the upstream itself has said, the same for all that fail alike; undefined if there is
    * nothing to tell: a notice has told of it, or the relay is closed.
    */
   readonly fault: string | undefined;

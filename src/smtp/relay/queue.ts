@@ -81,7 +81,7 @@ export class SessionQueue {
     return this.#size;
   }
 
-  /** @throws RelayUnreachable where it is full; the result rejects with it where the wait was in vain */
+  /** @throws RelayUnreachable if it is full; the result rejects with it where the wait was in vain */
   enter(waiter: Waiter): Promise<Session> {
     const { maxWaiting, waitTimeout, onTimeout } = this.#options;
     const { owner, sender } = waiter;

@@ -26,7 +26,7 @@ export class ReplyReader {
   #lines: string[] = [];
   #bytes = 0;
 
-  /** True where part of a reply has come that is not complete yet. */
+  /** True if part of a reply has come that is not complete yet. */
   get partial(): boolean {
     return this.#rest !== undefined || this.#lines.length > 0;
   }
@@ -102,7 +102,7 @@ export function isTemporary(reply: { readonly code: number }): boolean {
 export class SessionLost extends Error {
   constructor(
     message: string,
-    /** True where the upstream closed the session (or said 421): a fresh one may well serve. */
+    /** True if the upstream closed the session (or said 421): a fresh one may well serve. */
     readonly closedByUpstream: boolean,
     /** The message without what the upstream itself has said. */
     readonly fault: string = message,

@@ -42,7 +42,7 @@ export class Session {
   lost: SessionLost | undefined;
   /** Told once, when the session is lost. */
   onLost: (() => void) | undefined;
-  /** Told when the answer to a message takes long; again, where it is not set aside and its client goes. */
+  /** Told when the answer to a message takes long; again, if it is not set aside and its client goes. */
   onOverdue: ((again: boolean) => void) | undefined;
 
   readonly #wire: Wire;
@@ -99,7 +99,7 @@ export class Session {
     else if (this.lentTo !== undefined) this.#armAnswer();
   }
 
-  /** Goes on over TLS. @throws MalformedReply where clear-text bytes stand behind the reply to STARTTLS */
+  /** Goes on over TLS. @throws MalformedReply if clear-text bytes stand behind the reply to STARTTLS */
   secure(wrap: (plain: Socket) => Socket): void {
     if (this.lost !== undefined) throw this.lost;
     this.#wire.secure(wrap);
@@ -140,8 +140,8 @@ export class Session {
   }
 
   /**
-   * DATA, the body and the final dot. `confirm` is asked right before the dot; where it says no, the connection
-   * is destroyed instead, so that the upstream throws away what it has got (RFC 5321 section 4.1.1.10).
+   * DATA, the body and the final dot. `confirm` is asked right before the dot; if it says no, the connection is
+   * destroyed instead, so that the upstream throws away what it has got (RFC 5321 section 4.1.1.10).
    *
    * @param expected replies after the dot
    * @throws SessionLost before the dot is out; RelayUnreachable, ambiguous, afterwards

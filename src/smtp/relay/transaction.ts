@@ -110,7 +110,7 @@ export class PooledTransaction implements RelayTransaction {
       reply: before.has(recipient.address) ? DELIVERED_BEFORE : now.get(recipient)!,
     }));
     const { accepted } = delivery;
-    // Where nobody new got it, the upstream's or our own reason stands.
+    // If nobody new got it, the upstream's or our own reason stands.
     const { reply } = accepted.length === 0 ? delivery : answerFor(results);
     return { ...delivery, reply, results, accepted };
   }
@@ -154,8 +154,8 @@ export class PooledTransaction implements RelayTransaction {
   }
 
   /**
-   * Offers recipients in this session's open transaction, or in a new one where it is not ours; notes the answer
-   * to each. Where MAIL is refused, that is the answer to all.
+   * Offers recipients in this session's open transaction, or in a new one if it is not ours; notes the answer to each.
+   * If MAIL is refused, that is the answer to all.
    */
   async #offerOn(session: Session, recipients: readonly Taken[]): Promise<void> {
     const { capabilities } = session;
@@ -225,7 +225,7 @@ export class PooledTransaction implements RelayTransaction {
     session.dirty = true;
     session.onOverdue = (again) => {
       this.#pool.overdue(session, again);
-      // It is not read again, and kept where it cannot be read: whoever handed it over disposes of it in the end.
+      // It is not read again, and kept if it cannot be read: whoever handed it over disposes of it in the end.
       this.#letGo(body).catch(() => undefined);
     };
     const outcome = await session.data(body, confirm, this.#memory === undefined ? 1 : due.length);

@@ -18,7 +18,7 @@ export interface Upstream {
   readonly verify: boolean;
   /** Certificates (PEM) that the upstream's must descend from, in place of the system's. */
   readonly ca: string | undefined;
-  /** True where what is written in clear text never leaves this machine. */
+  /** True if what is written in clear text never leaves this machine. */
   readonly loopback: boolean;
   /** The AUTH PLAIN initial response (RFC 4616) in base64; a function, so that no dump of this object shows it. */
   readonly authPlain: (() => string) | undefined;

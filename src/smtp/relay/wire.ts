@@ -51,7 +51,7 @@ export class CanonicalLines {
 
   /** The first `clean` bytes are known to be canonical. */
   #rewrite(chunk: Buffer, clean: number): Buffer {
-    // Each byte becomes two at the most, and a CR held from the chunk before adds one more.
+    // Each byte becomes two at most, and a CR held from the chunk before adds one more.
     const out = Buffer.allocUnsafe(clean + 2 * (chunk.length - clean) + 1);
     chunk.copy(out, 0, 0, clean);
     let end = clean;
@@ -84,7 +84,7 @@ export function canonicalLines(text: Buffer): Buffer {
 
 /** Byte by byte: a message may consist of such lines alone, and a copy for each would cost many times as much. */
 function stuffed(chunk: Buffer, first: boolean): Buffer {
-  // Of three bytes (a dot and its line end) one is doubled at the most.
+  // Of three bytes (a dot and its line end) one is doubled at most.
   const out = Buffer.allocUnsafe(chunk.length + Math.ceil(chunk.length / 2) + 1);
   let end = 0;
   let atLineStart = first;

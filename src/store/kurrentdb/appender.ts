@@ -166,7 +166,7 @@ export class Appender {
     // Until the client has its stream of appends open, it does not keep their order.
     if (this.#warm !== this.#tools.connection.client) request.release = this.gate.hold();
     request.known = this.#head;
-    // The server may have been started anew since, and then knows nothing of the first attempt.
+    // The server may have been started again since, and then knows nothing of the first attempt.
     if (expected === 'any' && this.#doubtful.size > 0 && events.some(({ id }) => this.#doubtful.has(id))) {
       this.#finish(request, this.#piecemeal(request));
       return;
@@ -217,7 +217,7 @@ export class Appender {
     this.#lastAnswer = performance.now();
   }
 
-  /** What an answer says; undefined where it names no position. */
+  /** What an answer says; undefined if it names no position. */
   #appended({ known }: Request, { position, nextExpectedRevision }: AppendResult): Appended | undefined {
     if (!position) return undefined;
     const at = safeNumber(position.commit);

@@ -39,7 +39,7 @@ export function isInvalidPosition(error: unknown): boolean {
   return (error as { code?: unknown }).code === INVALID_ARGUMENT;
 }
 
-/** @throws NoAnswer where a promise takes longer */
+/** @throws NoAnswer if a promise takes longer */
 export function answered<T>(time: Milliseconds, promise: Promise<T>): Promise<T> {
   return within(systemClock, time, promise, () => {
     throw new NoAnswer(time);

@@ -127,7 +127,7 @@ const AGAIN: Milliseconds = 500;
 interface PulseTools {
   /** How often the leader is asked. */
   readonly interval: Milliseconds;
-  /** How far the log goes, from the leader; rejects where it is not told in time. */
+  /** How far the log goes, from the leader; rejects if it is not told in time. */
   readonly head: (timeout: Milliseconds) => Promise<number>;
   /** The leader answers again. */
   readonly back: () => void;

@@ -127,7 +127,7 @@ export class Reader {
     return pages.cursor();
   }
 
-  /** Position of the last event that is not the server's own; 0 where there is none. */
+  /** Position of the last event that is not the server's own; 0 if there is none. */
   async head(timeout = this.#tools.timeout): Promise<number> {
     return (await this.#lastOfAll(new Selection(undefined), timeout)) ?? 0;
   }

@@ -34,10 +34,10 @@ export interface RetentionTools {
 }
 
 /**
- * Keeps `$maxAge` in the metadata of each stream as it is set for the stream's category. KurrentDB knows no
- * retention of categories, so each stream is looked at after its first append by this process, and written to only
- * where it differs. The server hides what is too old from reads of the stream at once, and from everything only at its
- * scavenge: until then it is passed over here.
+ * Keeps `$maxAge` in the metadata of each stream as it is set for the stream's category. KurrentDB knows no retention
+ * of categories, so each stream is looked at after its first append by this process, and written to only if it differs.
+ * The server hides what is too old from reads of the stream at once, and from everything only at its scavenge: until
+ * then it is passed over here.
  */
 export class Retention {
   readonly #tools: RetentionTools;
@@ -85,7 +85,7 @@ export class Retention {
     this.#done.clear();
   }
 
-  /** A stream was appended to; where it was `fresh`, it has no metadata that would have to be read. */
+  /** A stream was appended to; if it was `fresh`, it has no metadata that would have to be read. */
   touch(stream: string, fresh: boolean): void {
     if (
       this.#stopped ||

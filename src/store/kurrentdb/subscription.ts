@@ -302,7 +302,7 @@ export class ResumingSubscription implements Subscription, Listener {
     const exact = item.event.event?.position;
     if (!exact) return undefined;
     const position = safeNumber(exact.commit);
-    // A server that begins anew may give again what was handled.
+    // A server that begins again may give again what was handled.
     if (position <= this.#at!) return undefined;
     const event = fromResolved(item.event);
     if (!event || !this.#selection.wants(event) || this.#tools.retention.outlived(event)) {

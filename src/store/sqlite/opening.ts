@@ -185,13 +185,13 @@ export interface Holder {
 }
 
 /**
- * Takes the store's lock: a small SQLite file beside it whose write lock is held for as long as the store is
- * open. A write lock lets others read, so the file itself says who holds it.
+ * Takes the store's lock: a small SQLite file beside it whose write lock is held for as long as the store is open. A
+ * write lock lets others read, so the file itself says who holds it.
  *
- * Nothing in this process may open and close the lock file, or the store's file, by other means while it
- * is held: POSIX drops a process's locks on a file as soon as the process closes any descriptor of it.
+ * Nothing in this process may open and close the lock file, or the store's file, by other means while it is held: POSIX
+ * drops a process's locks on a file as soon as the process closes any descriptor of it.
  *
- * @throws StoreRefused where somebody holds it, or where it cannot be written
+ * @throws StoreRefused if somebody holds it, or if it cannot be written
  */
 export function takeLock(file: string, clock: Clock): Lock {
   const path = `${file}.lock`;

@@ -342,7 +342,7 @@ class WriterThread {
     await this.#worker?.terminate();
   }
 
-  /** Lets the writer close its file, and ends it where it does not. */
+  /** Lets the writer close its file, and ends it if it does not. */
   async close(): Promise<void> {
     this.#closing = true;
     clearTimeout(this.#timer);

@@ -137,7 +137,7 @@ export class ApiServer {
     return id;
   }
 
-  /** Ends this process's part and begins anew on the same store, as a restart does. */
+  /** Ends this process's part and begins again on the same store, as a restart does. */
   async restart(change: (deps: ApiDependencies) => ApiDependencies = (deps) => deps): Promise<void> {
     await this.#node.stop();
     this.#node = await startNode(this.directory, this.clock, this.logged, change);

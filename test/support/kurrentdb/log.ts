@@ -128,7 +128,7 @@ export class Log {
     }
   }
 
-  /** What a reader of the stream gets to see; undefined where there is no such stream. */
+  /** What a reader of the stream gets to see; undefined if there is no such stream. */
   visible(name: string): readonly Stored[] | 'deleted' | undefined {
     const stream = this.streams.get(name);
     if (!stream || stream.truncateBefore === Infinity) return undefined;
@@ -141,7 +141,7 @@ export class Log {
     return maxCount === undefined ? seen : seen.slice(-maxCount);
   }
 
-  /** Index in `all` of the event at exactly this position; undefined where none begins there. */
+  /** Index in `all` of the event at exactly this position; undefined if none begins there. */
   indexOf(position: number): number | undefined {
     let low = 0;
     let high = this.all.length - 1;

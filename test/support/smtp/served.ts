@@ -37,7 +37,7 @@ export interface ServedOptions {
   readonly stderr?: number;
   /** How many files it may have open. */
   readonly files?: number;
-  /** The program, where it is not the one that was compiled here. */
+  /** The program, if it is not the one that was compiled here. */
   readonly main?: string;
   /** More words on its command line. */
   readonly args?: readonly string[];

@@ -101,7 +101,7 @@ describe('a log in pieces', () => {
   test('read one by one, and then as a whole, is in the store once', async () => {
     await fc.assert(
       fc.asyncProperty(doings, pieces, forms, async (all, parts, form) => {
-        // What a filter hands back is known again only where both times are in the files.
+        // What a filter hands back is known again only if both times are in the files.
         const lines = logOf(
           all.filter(({ what }) => what !== 'filtered'),
           START,

@@ -5,7 +5,7 @@ import { sources } from '../architecture/imports.js';
 export interface LogLine {
   readonly where: string;
   readonly level: string;
-  /** Undefined where it is not a plain text: then nobody could look for it. */
+  /** Undefined if it is not a plain text: then nobody could look for it. */
   readonly message: string | undefined;
   /** Names of the fields that are written there, and of the functions that make others. */
   readonly fields: readonly string[];

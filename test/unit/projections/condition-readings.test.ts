@@ -257,7 +257,7 @@ describe('what is said before a message', () => {
       fc.property(rules, moments, (rule, now) => {
         const { notNow, besides } = readConditions(rule, now);
         assert.equal(trips(rule, { ...now, ...STRANGE }), notNow === undefined);
-        // Where nothing is asked for, the dullest one does as well.
+        // If nothing is asked for, the dullest one does as well.
         if (notNow === undefined && besides.length === 0) assert.ok(trips(rule, now));
         if (notNow === undefined && besides.length > 0) assert.ok(!trips(rule, now));
         seen[notNow !== undefined ? 'not' : besides.length > 0 ? 'asked' : 'trips']++;

@@ -16,7 +16,7 @@ const pending = (day: number, more: Partial<ClosedDay> = {}): Partial<ConditionC
   return { pending: [closed] };
 };
 
-/** What a condition says, and where it does not hold. */
+/** What a condition says, and if it does not hold. */
 const CASES: readonly (readonly [
   what: string,
   conditions: Conditions,

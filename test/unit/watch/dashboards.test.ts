@@ -16,7 +16,7 @@ const exposed = exposedSeries();
 const ALERTS = 'ALERTS';
 const alertLabels = ['alertname', 'alertstate', 'severity', 'job', 'instance', 'rule', 'role', 'stage'];
 const series = new Map(exposed).set(ALERTS, { type: 'gauge', labels: alertLabels, values: new Map() });
-/** A counter whose level says it, since it is counted anew at each start: see the alert StopgapSkippedEvents. */
+/** A counter whose level says it, since it is counted again at each start: see the alert StopgapSkippedEvents. */
 const LEVELS = new Set(['stopgap_skipped_events_total']);
 
 test('npm run dashboards writes each dashboard into a file of its own', () => {
