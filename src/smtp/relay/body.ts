@@ -10,7 +10,7 @@ import { CanonicalLines, canonicalLines } from './wire.js';
 
 export type { MessageBody } from './port.js';
 
-/** Bytes of content that are held in memory; a longer message goes to a spool file. */
+/** Bytes of content held in memory; a longer message goes to a spool file. */
 const MEMORY_LIMIT = 256 * 1024;
 const HEADER_HEAD_LIMIT = 64 * 1024;
 /** Bytes of content that are written to a spool file at once. */
