@@ -47,7 +47,7 @@ export class SenderProfiles {
     return this.#baselines().peaks;
   }
 
-  /** Rises whenever any profile may have changed: what was read from one before then may not hold any more. */
+  /** Rises whenever a profile may have changed: then what was read from one before may be outdated. */
   get version(): number {
     return this.#baselines().version;
   }
@@ -82,7 +82,7 @@ export class SenderProfiles {
     return number < peaks.names.length ? number : undefined;
   }
 
-  /** What a sender usually does, as known on a day. */
+  /** A sender's baseline, as known on a day. */
   profile(type: ProfiledType, value: string, day: Day): Profile {
     return this.#baselines().profile(type, value, day);
   }
@@ -188,7 +188,7 @@ export class Baselines {
   #swept: Day = -Infinity;
   #version = 0;
 
-  /** Rises whenever any profile may have changed: what was read from one before then may not hold any more. */
+  /** Rises whenever a profile may have changed: then what was read from one before may be outdated. */
   get version(): number {
     return this.#version;
   }
@@ -208,7 +208,7 @@ export class Baselines {
     if (this.#installedAt === 0 || at < this.#installedAt) this.#installedAt = at;
   }
 
-  /** What a sender usually does, as known on a day. */
+  /** A sender's baseline, as known on a day. */
   profile(type: ProfiledType, value: string, day: Day): Profile {
     return asOf(this.#profiles[type].get(value) ?? NO_PROFILE, day);
   }
