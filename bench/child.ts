@@ -22,7 +22,7 @@ export async function inOwnProcess<Result>(script: string, args: readonly string
 
 /** Bytes, after full collections. */
 export interface Memory {
-  /** Heap and what stands outside it (array buffers). */
+  /** Heap and memory outside it (array buffers). */
   readonly used: number;
   readonly resident: number;
 }

@@ -54,7 +54,7 @@ export async function watchTokens(
   return isNeeded ? tokens.load() : tokens.loadOr(NO_TOKENS);
 }
 
-/** The map behind `smtp.senders: map:FILE`, as the policy that it makes. */
+/** The map of `smtp.senders: map:FILE`, as the policy that it makes. */
 export async function watchSenders(
   file: string,
   log: Logger,

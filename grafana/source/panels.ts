@@ -133,7 +133,7 @@ export function barGauge(frame: Frame & { readonly max?: number }): Unplaced<Bar
 export interface Graph extends Frame {
   /** Counts in bars, on each other; lines otherwise. */
   readonly bars?: boolean;
-  /** Series whose name has a color of its own, whatever else there is. */
+  /** Series whose name has a color of its own. */
   readonly colors?: Readonly<Record<string, string>>;
   readonly max?: number;
 }

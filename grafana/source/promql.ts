@@ -66,7 +66,7 @@ export class Series {
     );
   }
 
-  /** 0 where a query gives nothing although Stopgap answers; still nothing if it does not. */
+  /** 0 if a query gives nothing although Stopgap answers; still nothing if it does not. */
   orZero(expr: string): string {
     return `(${expr} or 0 * max(${this.of('stopgap_build_info')}))`;
   }

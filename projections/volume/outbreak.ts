@@ -35,7 +35,7 @@ export class Outbreaks {
   #noted = 0;
 
   /**
-   * An account has turned.
+   * An account has turned abnormal.
    *
    * @param key of the rule and the domain
    * @returns those to act on, and how many had turned; undefined while there are not too many

@@ -88,7 +88,7 @@ export interface PasswordCheckerOptions {
 export class PasswordChecker {
   readonly #concurrency: number;
   readonly #queueLimit: number;
-  /** By network; the one whose turn it is stands first. */
+  /** By network; the next in turn comes first. */
   readonly #waiting = new Map<string, Waiting[]>();
   readonly #salt = randomBytes(SALT_BYTES);
   readonly #nobody = randomBytes(HASH_BYTES);

@@ -15,7 +15,7 @@ export async function readIfThere(file: string): Promise<string | undefined> {
   }
 }
 
-/** What is thrown where a file cannot be read: what to do about it, where that is known. */
+/** The error for a file that cannot be read, with what to do about it if that is known. */
 export function readFault(file: string, thrown: unknown): unknown {
   if ((thrown as NodeJS.ErrnoException).code !== 'EACCES') return thrown;
   return new StopgapError('forbidden', `${file} ${fileFault(thrown, '')}`);
@@ -34,7 +34,7 @@ export async function directoryId(directory: string): Promise<string | undefined
 
 /**
  * Makes a directory, and those around it, that only its owner may enter; what root makes belongs to the owner of the
- * directory around it. Step by step: a recursive `mkdir` never ends where the system refuses with ENOENT, as in /proc.
+ * directory around it. Step by step: a recursive `mkdir` never ends if the system refuses with ENOENT, as in /proc.
  *
  * @throws the system's error
  */
@@ -183,7 +183,7 @@ export function pathFault(thrown: unknown): string | undefined {
 }
 
 /**
- * Whether there is something at a path. `existsSync` takes what this user may not look at for what is not there.
+ * Whether there is something at a path. `existsSync` reports a path that this user may not read as missing.
  *
  * @throws StopgapError `forbidden` if this user may not look
  */
@@ -207,7 +207,7 @@ const ANY_MARK = new RegExp(`^${markOf('\\d+')}`, 'gm');
 /** The text with the mark at its end, and no other. */
 export function withLeftMark(text: string, entries: number): string {
   const kept = withoutLeftMark(text);
-  // A mark behind a last line without an end would become part of the entry that is there.
+  // A mark after a last line without an end would become part of the entry that is there.
   return `${kept}${kept.endsWith('\n') ? '' : '\n'}${markOf(entries)}`;
 }
 

@@ -30,7 +30,7 @@ export type RecordChange =
 
 export interface RecordFile {
   readonly file: string;
-  /** The key that the list stands under. */
+  /** The key of the list. */
   readonly list: string;
   /** The comment that a new file begins with. */
   readonly comment: string;
@@ -150,7 +150,7 @@ const PAUSE: Milliseconds = 50;
  * holder (the file's directory is created if it is missing); one whose process is gone (or, from another machine, that
  * is too old) is swept away.
  *
- * @throws StopgapError `unavailable` if the lock stays taken, `forbidden` where this user may not write there
+ * @throws StopgapError `unavailable` if the lock stays taken, `forbidden` if this user may not write there
  */
 export async function withFileLock<T>(
   file: string,

@@ -21,7 +21,7 @@ export interface TokenRecord {
   readonly addedAt: string | undefined;
 }
 
-/** Makes tokens recognisable to secret scanners, and to whoever finds one. */
+/** Makes tokens recognisable to secret scanners and to anyone who finds one. */
 const PREFIX = 'sgp_';
 const TOKEN_BYTES = 32;
 const FIELDS = ['name', 'role', 'hash', 'addedAt'];

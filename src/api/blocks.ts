@@ -165,7 +165,7 @@ async function notShownYet({ models, store }: ApiDependencies, id: string): Prom
   return undefined;
 }
 
-/** Carries out a command on a block and answers with the block as it is, also where there is a conflict. */
+/** Carries out a command on a block and answers with the present block, even after a conflict. */
 async function actOn(
   request: ApiRequest<unknown, unknown>,
   entry: BlockEntry,

@@ -98,7 +98,7 @@ export function failedView(failed: FailedLogins | undefined): z.infer<typeof fai
   return { ...failed, since: formatInstant(failed.since), at: formatInstant(failed.at) };
 }
 
-/** Why rules act on nobody now, or do less than they say, whatever is counted. */
+/** Why rules act on nobody now, or do less than they say, for any count. */
 export function heldBack({ models, clock }: Pick<ApiDependencies, 'models' | 'clock'>): readonly string[] {
   const { sendVolume, automaticBlocks } = models;
   const { mode, maxAutomaticBlocks } = sendVolume.rules;
@@ -173,7 +173,7 @@ interface Recorded {
   readonly behind: Behind;
 }
 
-/** What was refused of an account lately; undefined without one, or where the store cannot be read. */
+/** Recent refusals of an account; undefined without one, or if the store cannot be read. */
 export async function recordedOf(
   { store }: ApiDependencies,
   { account, direction }: SenderIdentity,

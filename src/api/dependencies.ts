@@ -27,7 +27,10 @@ export interface Authenticator {
 
 /** How the process is. Never holds an address: /healthz shows it to anybody. */
 export interface HealthReport {
-  /** `starting`: it is learning what it has to know; `rebuilding`: it learns it anew, since the store is back with another log. */
+  /**
+   * `starting`: it catches up with the store; `rebuilding`: it catches up again, because the store is back with another
+   * log.
+   */
   readonly status: 'starting' | 'rebuilding' | 'ok' | 'degraded';
   readonly store: 'ok' | 'failing';
   readonly relay: 'ok' | 'failing' | 'unknown';
@@ -101,7 +104,7 @@ export interface ApiDependencies extends OperationDependencies {
   readonly maySend?: ((account: string, returnPath: string) => boolean) | undefined;
   /** Whether there is data on where clients are; undefined if nothing depends on it. */
   readonly places?: GeoData | undefined;
-  /** Whom an honest refusal names: `smtp.softFail.contact`. */
+  /** The contact that an honest refusal names: `smtp.softFail.contact`. */
   readonly contact?: string | undefined;
   /** The URL of the API as clients reach it: Location headers begin with it. */
   readonly publicUrl?: string | undefined;

@@ -59,7 +59,7 @@ export interface CaseListener {
   closed?(one: BacktestCase): void;
 }
 
-/** Keeps the cases that stand, and hands over each that is over: what it holds does not grow with what has been. */
+/** Keeps the open cases and hands over each that is over: its memory does not grow with the past. */
 export class CaseBook {
   readonly #open = new Map<string, BacktestCase>();
   readonly #rules = new Map<string, RuleTally>();

@@ -14,7 +14,7 @@ import type { Trial } from './trial.js';
 /** One block or proposal. */
 export interface CaseReport {
   readonly subject: Subject;
-  /** `block` also where it was proposed first and approved. */
+  /** `block` also if it was proposed first and approved. */
   readonly action: 'block' | 'propose';
   readonly rule: string;
   readonly proposedAt: string | null;
@@ -82,7 +82,7 @@ export interface BacktestReport {
   readonly to: string | null;
   /** Messages, and their recipients. */
   readonly sends: Readonly<Mail>;
-  /** Accounts, or who else was behind one of these sends. */
+  /** Accounts, or the other senders of these messages. */
   readonly senders: number;
   /** Days on which a sender sent, summed over all of them; days of nothing but a labelled attack left out. */
   readonly senderDays: number;

@@ -28,7 +28,7 @@ export interface BacktestOptions {
   readonly source: Source;
   /** One, or two to be compared. */
   readonly candidates: readonly Candidate[];
-  /** Before it, what happens is counted but nothing is done about it, nor told. */
+  /** Before this, events count but cause no action and no report. */
   readonly from?: Instant | undefined;
   /** What happens then or later is left out. */
   readonly to?: Instant | undefined;
@@ -59,7 +59,7 @@ export const MOST_CASES = 10_000;
  * Goes through what happened under one or two rule sets, blocks taking effect. Memory grows with the senders and with
  * what is blocked, not with the length of what is gone through. The same input gives the same report.
  *
- * @throws BacktestCancelled; StopgapError where the labels are those of another trace; what the source throws
+ * @throws BacktestCancelled; StopgapError if the labels are those of another trace; what the source throws
  */
 export async function runBacktest(options: BacktestOptions): Promise<BacktestReport> {
   const run = new Run(options);

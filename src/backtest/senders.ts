@@ -41,7 +41,7 @@ export class Senders {
     this.#labels = labels;
   }
 
-  /** Who sends this message. */
+  /** The sender of this message. */
   of(message: RawIdentity, at: Instant): Sender {
     const { account: login } = message;
     let sender = login === undefined ? undefined : this.#byLogin.get(login);
@@ -60,7 +60,7 @@ export class Senders {
     return sender;
   }
 
-  /** Who sends a message, in normal form: most messages of a sender name the same as the one before. */
+  /** The sender's identity in normal form: most messages of a sender have the same names as the one before. */
   identity(sender: Sender, message: RawIdentity): SenderIdentity {
     const { last } = sender;
     if (last !== undefined && isSame(last.raw, message)) return last.identity;
@@ -71,7 +71,7 @@ export class Senders {
     return identity;
   }
 
-  /** Counts it, and its day where this is not part of an attack; each once. */
+  /** Counts the sender, and its day if it is not part of an attack; each once. */
   active(sender: Sender, isAttack: boolean): void {
     if (!sender.counted) {
       sender.counted = true;

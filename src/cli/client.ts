@@ -68,14 +68,14 @@ export class ApiClient {
     return this.#token;
   }
 
-  /** @throws StopgapError with a hint; with the server's own words where it refuses */
+  /** @throws StopgapError with a hint; with the server's own words if it refuses */
   get<Body>(target: string, query: Query = {}): Promise<Body> {
     return this.#call<Body>('GET', target, query, undefined, {});
   }
 
   /**
    * @param version only while the thing is at this version (If-Match)
-   * @throws StopgapError with a hint; with the server's own words where it refuses
+   * @throws StopgapError with a hint; with the server's own words if it refuses
    */
   send<Body>(
     method: 'POST' | 'PUT' | 'PATCH' | 'DELETE',
@@ -184,7 +184,7 @@ async function dataDirectoryOf(url: URL): Promise<string | undefined> {
   }
 }
 
-/** Where the server is, by the same rules; it need not be there. @throws InvalidInput for what is no URL */
+/** The server's address, by the same rules; it need not be up. @throws InvalidInput for what is no URL */
 export function serverUrl(io: CliIo, options: { readonly url?: string }, config: Config): URL {
   const url = options.url ?? given(io, 'STOPGAP_URL');
   return url === undefined ? urlOf(config.api.listen) : parseUrl(url);

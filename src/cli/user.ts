@@ -76,8 +76,8 @@ const MOST_INPUT = 8 * LONGEST_PASSWORD;
 const SHORT = 8;
 
 /**
- * Gets a new password: from standard input where that was asked for, else from the terminal, twice and unseen. It is
- * never taken from an argument, which every user of the machine could read.
+ * Gets a new password: from standard input if that was asked for, else from the terminal, twice and unseen. It is never
+ * taken from an argument, which every user of the machine could read.
  *
  * @throws InvalidInput, StopgapError if there is none to be had
  */

@@ -228,11 +228,8 @@ const ABOUT_TRACES =
   /^OTEL_(TRACES_|BSP_|SPAN_|ATTRIBUTE_|LINK_|EVENT_|EXPORTER_OTLP_(?!METRICS_|LOGS_)|PROPAGATORS|RESOURCE_|SERVICE_|SDK_)/;
 
 /**
- * Lays the standard variables of OpenTelemetry under our own settings: they hold where neither the file nor a variable
- * of ours says anything. What they ask for and cannot have is a problem, what is not heeded a warning; both only if
- * traces are sent at all.
- *
- * @returns warnings
+ * Puts the standard variables of OpenTelemetry below our own settings: they count if neither the file nor a variable of
+ * ours sets a value. An impossible request is a problem, an ignored one a warning; both only if traces are sent at all.
  */
 export function readOpenTelemetry(raw: RawSettings, env: Environment): readonly string[] {
   const given = (name: string): string | undefined => env[name]?.trim() || undefined;

@@ -13,7 +13,7 @@ export interface Sink {
 
 /** What a record kept by somebody else says has happened. */
 export interface PastEvent {
-  /** The same for the same activity, however often and from whatever files it is read: a UUID is made of it. */
+  /** The same for the same activity, from any files and at any number of reads: a UUID is made of it. */
   readonly id: string;
   readonly at: Instant;
   /** The id under which its source knows the message. */

@@ -11,7 +11,7 @@ const TOGETHER = 256;
  *
  * `{"time","account","returnPath","ehlo","ip","country","asn","recipients","size","recipientDomains","direction"}`:
  * `time` in ISO 8601, `size` in bytes. `account`, `ehlo`, `ip`, `country` and `asn` are left out if they are not known,
- * `recipientDomains` where it would be empty, `direction` but for `inbound`.
+ * `recipientDomains` if it is empty, `direction` unless it is `inbound`.
  *
  * @returns undefined for an event that is no accepted message
  */

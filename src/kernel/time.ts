@@ -4,7 +4,7 @@ export type Instant = number;
 /** A span of time in milliseconds. */
 export type Milliseconds = number;
 
-/** Where an edge gets the present from, so that a test can drive it. */
+/** The source of the present time, so that a test can drive it. */
 export interface Clock {
   now(): Instant;
 }
@@ -19,8 +19,8 @@ export interface AlarmClock extends Clock {
   /** Calls back once, when `span` has passed (never synchronously). The result takes the alarm back. */
   after(span: Milliseconds, callback: () => void): () => void;
   /**
-   * Calls back once, at `at` or as soon after it as can be (at once where it has passed, never
-   * synchronously). The result takes the alarm back.
+   * Calls back once, at `at` or as soon after it as can be (at once if it has passed, never synchronously). The result
+   * cancels the alarm.
    */
   wakeAt(at: Instant, callback: () => void): () => void;
 }

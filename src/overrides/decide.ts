@@ -65,7 +65,7 @@ export function heldBy(data: OverrideSet): Omit<OverrideEntry, 'subject'> {
   return { terms: termsOf(data), until, ...(reason === undefined ? {} : { reason }) };
 }
 
-/** The terms alone, without what an event, or whatever else extends them, holds beside them. */
+/** The terms alone, without the other fields of an event or of another extension. */
 export function termsOf({ limits, factor, total, plan }: Terms): Terms {
   return {
     ...(limits === undefined ? {} : { limits }),

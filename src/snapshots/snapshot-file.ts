@@ -195,11 +195,7 @@ export class SnapshotFolder {
   }
 }
 
-/**
- * The newest snapshot in a folder, whatever it was made from and by; undefined without one.
- *
- * @throws Error of the file system
- */
+/** The newest snapshot in a folder, of any origin; undefined without one. */
 export async function newestIn(folder: string): Promise<{ file: string; madeAt: Instant } | undefined> {
   const found = [];
   for (const name of await readdir(folder).catch(noneThere)) {
@@ -252,7 +248,7 @@ async function syncFolder(folder: string): Promise<void> {
 
 /*
  * A state is cut into frames, so that no single step of writing or reading it holds the event loop for long: plain
- * objects are taken apart, arrays are cut into parts, and whatever else there is goes as it is.
+ * objects are taken apart, arrays are cut into parts, and everything else is written unchanged.
  */
 
 /** One piece of a state, and where in it it belongs. */

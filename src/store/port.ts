@@ -88,7 +88,7 @@ export interface ReadAllOptions {
 }
 
 export interface SubscribeOptions {
-  /** Position to start after, exclusive; 0 is the beginning, `end` is whatever comes next. */
+  /** Position to start after, exclusive; 0 is the beginning, `end` is the next event. */
   readonly after: number | 'end';
   readonly categories?: readonly string[];
 }
@@ -106,8 +106,8 @@ export interface Subscription {
    */
   readonly caughtUp: Promise<void>;
   /**
-   * Settles when it has ended: resolves after `stop`, rejects with what ended it otherwise: the handler's error,
-   * {@link LogReplaced}, or StoreUnavailable where the store was closed.
+   * Settles when it has ended: resolves after `stop`, rejects with what ended it otherwise: the handler's error, {@link
+   * LogReplaced}, or StoreUnavailable if the store was closed.
    */
   readonly ended: Promise<void>;
   /** Position of the last event handled (or passed over for its category); 0 before the first. */
@@ -142,10 +142,10 @@ export interface EventStore {
   readonly maxAppendBytes: number;
 
   /**
-   * Appends to one stream, all or nothing; resolves when the events are durable. An event id that the
-   * stream already holds is not written again: an append whose ids were all written before succeeds as
-   * `duplicate` whatever the expected revision. Where only some of them were, `any` passes over these and writes
-   * the others, in order; any other expected revision is refused as a conflict.
+   * Appends to one stream, all or nothing; resolves when the events are durable. An event id that the stream already
+   * holds is not written again: an append whose ids were all written before succeeds as `duplicate` under any expected
+   * revision. If only some of them were, `any` skips these and writes the others, in order; any other expected revision
+   * is refused as a conflict.
    *
    * @throws WrongExpectedRevision, StoreUnavailable
    */
@@ -184,7 +184,7 @@ export interface EventStore {
 
   /**
    * The clock of the store's server less ours, as last measured, to a tenth of a second or so; undefined until that is
-   * known, and where the store has no clock but ours.
+   * known, and if the store has no clock but ours.
    */
   readonly clockSkew?: Milliseconds | undefined;
 

@@ -47,7 +47,7 @@ export function startSdk(
       .merge(detectResources({ detectors: [envDetector] }))
       // Last: OTEL_SERVICE_NAME is read with the settings, under our own.
       .merge(resourceFromAttributes({ 'service.name': service })),
-    // Who is traced is decided before a span is asked for; what is part of a trace is part of it everywhere.
+    // Sampling is decided before a span is created; every part of a trace is sampled everywhere.
     sampler: new ParentBasedSampler({ root: new AlwaysOnSampler() }),
     spanProcessors: [
       new BatchSpanProcessor({

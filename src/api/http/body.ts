@@ -4,7 +4,7 @@ import express from 'express';
 import { invalid, Problem } from './problem.js';
 import type { BodySpec } from './route.js';
 
-/** Bytes of a body where a route names no other limit. */
+/** The limit of a body in bytes if a route names no other. */
 const LIMIT = 64 * 1024;
 
 const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json$/;
@@ -17,7 +17,9 @@ interface RawBody {
   readonly value: unknown;
 }
 
-/** The most bytes that a request's body can have: its length where that is stated and plain, else the route's limit. */
+/**
+ * The most bytes that a request's body can have: its length if it is stated and not encoded, else the route's limit.
+ */
 export function bytesOf(request: Request, { limit = LIMIT }: BodySpec<unknown>): number {
   const isPlain = request.get('content-encoding') === undefined;
   const stated = Number(request.get('content-length'));
@@ -271,7 +273,7 @@ type Expecting = 'value' | 'value or ]' | 'key' | 'key or }' | 'colon' | 'comma'
  * Finds the fault in text that `JSON.parse` refused: only some messages of V8 name its place. jsonc-parser calls itself
  * for each level, so that 64 KiB of `[` overflow the stack, and holds the event loop for seconds on 8 MiB.
  *
- * @returns the end of the text where it is cut short
+ * @returns the end of the text if it is cut short
  */
 export async function findJsonFault(text: string): Promise<JsonFault> {
   const open: ('{' | '[')[] = [];

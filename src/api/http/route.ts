@@ -47,7 +47,7 @@ export interface BodySpec<Body> {
 export interface ResponseSpec {
   readonly description: string;
   readonly schema?: z.ZodType;
-  /** application/json unless given; several where the client chooses. */
+  /** application/json unless given; several if the client chooses. */
   readonly type?: string | readonly string[];
 }
 
@@ -57,7 +57,7 @@ interface RouteSpec<Query, Body> {
   /** With `{name}` for parameters, as OpenAPI has it. */
   readonly path: string;
   readonly summary: string;
-  /** The least role that may; absent where no token is asked for. */
+  /** The least role that is allowed; absent if no token is needed. */
   readonly role?: Role;
   /** Knows the tokens, where the route lies outside of what asks for one anyway. */
   readonly authenticator?: Authenticator;
@@ -67,7 +67,7 @@ interface RouteSpec<Query, Body> {
   readonly body?: BodySpec<Body>;
   /** The answers that are no problems, by status. */
   readonly responses: Readonly<Record<number, ResponseSpec>>;
-  /** Gives an answer, or nothing where it has written to the response itself. */
+  /** Gives an answer, or nothing if it has written to the response itself. */
   handle(request: ApiRequest<Query, Body>): Answer | undefined | Promise<Answer | undefined>;
 }
 

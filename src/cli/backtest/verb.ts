@@ -192,7 +192,7 @@ class DecisionsFile {
     out.on('error', (error) => (this.#fault ??= error));
   }
 
-  /** Begins anew where there is a file. @throws what the operating system says */
+  /** Overwrites an existing file. @throws the operating system's error */
   static async open(file: string): Promise<DecisionsFile> {
     const out = createWriteStream(file);
     await once(out, 'open');

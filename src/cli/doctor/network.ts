@@ -12,7 +12,7 @@ import { ListenerCertificate } from '../../smtp/tls.js';
 import type { Findings, ServerState, World } from './findings.js';
 import { PATIENCE, patiently } from './findings.js';
 
-/** Asks whatever listens there how it is; undefined if nothing does, or no Stopgap. */
+/** Asks the program that listens there for its health; undefined if nothing listens, or no Stopgap. */
 export async function askServer(base: URL): Promise<ServerState | undefined> {
   try {
     const ask = (target: string): Promise<Response> =>
@@ -110,7 +110,7 @@ async function checkPort(findings: Findings, world: World, port: Port): Promise<
   }
 }
 
-/** Who has the port: it must be us. */
+/** Checks which program has the port: it must be Stopgap. */
 async function checkHolder(
   findings: Findings,
   { loaded, server }: World,

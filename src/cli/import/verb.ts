@@ -160,7 +160,7 @@ function readingOptions(
   };
 }
 
-/** Bytes that there are to be read; undefined if nobody knows. */
+/** How many bytes there are to read; undefined if it is not known. */
 function totalOf(files: readonly LogFile[]): number | undefined {
   return files.reduce<number | undefined>(
     (sum, { bytes }) => (sum === undefined || bytes === undefined ? undefined : sum + bytes),

@@ -176,7 +176,7 @@ export interface Target {
   readonly ehlo: string;
 }
 
-/** What came of one attempt: an SMTP code, or 0 if there was no answer. */
+/** The result of one attempt: an SMTP code, or 0 if there was no answer. */
 interface Outcome {
   readonly stage: 'connect' | 'auth' | 'send';
   readonly code: number;

@@ -251,7 +251,7 @@ function versions(): unknown {
   };
 }
 
-/** As it is installed, wherever above us that is. */
+/** The installed version, from any folder above this one. */
 function installedVersion(name: string): string {
   let folder = path.dirname(fileURLToPath(import.meta.url));
   for (; path.dirname(folder) !== folder; folder = path.dirname(folder)) {
@@ -281,7 +281,7 @@ function configuration(loaded: LoadedConfig, names: Pseudonyms | undefined, io: 
 async function metrics({ io, url, loaded, client }: Source): Promise<string> {
   const target = new URL('metrics', serverUrl(io, url === undefined ? {} : { url }, loaded.config));
   const signal = AbortSignal.timeout(PATIENCE);
-  // Metrics ask for a token where others can reach them.
+  // Metrics need a token if others can reach them.
   const token = await client().then(
     (one) => one.token,
     () => undefined,

@@ -16,11 +16,7 @@ export interface LogFile {
   readonly bytes: number | undefined;
   /** Whether it can be opened more than once. */
   readonly rereadable: boolean;
-  /**
-   * What stands in it, unpacked.
-   *
-   * @param onBytes told how many bytes of the disk were read
-   */
+  /** The content, unpacked. */
   chunks(onBytes?: (bytes: number) => void): AsyncIterable<Buffer>;
 }
 

@@ -1,8 +1,8 @@
 import { LONGEST_ADDRESS, normalizeIp } from '../../sending/identity.js';
 
 /**
- * What one line of Postfix's says, as far as it matters here. The forms are those of Postfix 2.3 to 3.10; addresses are given
- * as they stand there, the null sender as ''.
+ * What one line of Postfix's says, as far as it matters here. The forms are those of Postfix 2.3 to 3.10; addresses are
+ * unchanged, the null sender is ''.
  */
 export type Said =
   /** smtpd: a client's message gets its id in the queue. */
@@ -43,7 +43,7 @@ export type Said =
       readonly queueId: string;
       /** The recipient as the sender wrote it, where that is known. */
       readonly to: string;
-      /** The id that whoever took it has given it: where that is this machine again, it is the same message. */
+      /** The id from the next server: if that is this machine again, it is the same message. */
       readonly handedTo: string | undefined;
     }
   /** smtpd: a recipient that does not exist. */
@@ -91,7 +91,7 @@ const SESSION = /^ proto=\S+(?: helo=<([^>]*)>)?(?: sasl_method=\S+)?(?: sasl_us
 const LOGIN_FAILED = new RegExp(
   String.raw`^warning: ${CLIENT}: SASL \S+ authentication failed:?(.*?)(?:, sasl_username=.*)?$`,
 );
-/** What says that nobody looked at the password: the server behind is away, or the client did not go on. */
+/** Texts that say that the password was not checked: the server asked is away, or the client did not go on. */
 const NOT_TRIED =
   /^(?:temporary|internal|generic failure|connection lost|no mechanism|invalid authentication mechanism|bad protocol|invalid base64)/i;
 
@@ -245,7 +245,7 @@ function readTried(text: string): Said | Garbled {
   const queueId = found[1]!;
   const [to, originalTo] = text.slice(text.indexOf('<') + 1, relay).split('>, orig_to=<', 2);
   const handedTo = status === 'sent' ? HANDED.exec(text)?.[1] : undefined;
-  // An alias without a domain says less than what it stands for.
+  // An alias without a domain says less than its target.
   return {
     kind: 'tried',
     queueId,

@@ -12,14 +12,14 @@ export interface LogRecord {
   readonly at: Instant;
   /** The same, but never before that of the line before it in its file: what lines are put in order by. */
   readonly order: Instant;
-  /** `11-24 03:04:05`, as the clock on the wall showed it: the same whatever is inferred of year and zone. */
+  /** `11-24 03:04:05`, as the clock on the wall showed it: independent of the inferred year and zone. */
   readonly wall: string;
   readonly host: string;
   /** `postfix/smtpd[4711]` */
   readonly process: string;
-  /** All behind the time: what tells that two lines of the same time are the same line. */
+  /** The text after the time: it shows that two lines of the same time are the same line. */
   readonly text: string;
-  /** For how many it stands: rsyslog makes one line of many. */
+  /** How many lines it represents: rsyslog merges repeats. */
   readonly times: number;
   readonly said: Said;
 }
@@ -53,7 +53,7 @@ export interface Survey {
   readonly firstYear: number | undefined;
 }
 
-/** Looks into a file for where it begins; where its lines name no year, through all of it. */
+/** Finds the first time of a file; if its lines name no year, reads all of it. */
 export async function survey(
   file: LogFile,
   { zone, year, now }: Pick<ReaderOptions, 'zone' | 'year' | 'now'>,
@@ -262,7 +262,7 @@ function textOf(bytes: Buffer, start = 0, end = bytes.length): string {
 const LATE = 8;
 /** Days of a leap year, which any is taken for until it is known. */
 const ROUND = 366;
-/** How far the clock of whoever wrote the file may be ahead of its lines' (or their zones apart). */
+/** How far the clock of the file's writer may be ahead of its lines' (or their zones apart). */
 const TOLERANCE = DAY;
 
 const dayOf = ({ month, day }: Stamp): number => Date.UTC(2000, month - 1, day) / DAY;
@@ -306,7 +306,7 @@ export class YearCounter {
   }
 }
 
-/** A line's time as it stands there: what a clock on the server's wall showed. */
+/** A line's time as written: what a clock on the server's wall showed. */
 export interface Stamp {
   /** Undefined in the traditional form, which has none. */
   readonly year: number | undefined;
@@ -319,7 +319,7 @@ export interface Stamp {
   readonly millisecond: number;
   /** Minutes east of UTC; undefined if the line does not say. */
   readonly offset: number | undefined;
-  /** Where the line goes on behind it. */
+  /** Where the line continues after it. */
   readonly end: number;
 }
 
@@ -327,7 +327,7 @@ export interface Stamp {
 const PRIORITY = String.raw`(?:<\d{1,3}>)?`;
 const TIME = String.raw`(\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?`;
 
-/** RFC 3164 section 4.1.2: `Nov  4 03:04:05 `, and what writes fractions behind it. */
+/** RFC 3164 section 4.1.2: `Nov  4 03:04:05 `, optionally with fractions. */
 const TRADITIONAL = new RegExp(`^${PRIORITY}([A-Z][a-z]{2}) ([ \\d]?\\d) ${TIME} +`);
 /** RFC 3339, as rsyslog and syslog-ng write it, and journald's `short-iso`, whose zone has no colon. */
 const ISO = new RegExp(

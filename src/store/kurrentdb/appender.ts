@@ -249,7 +249,7 @@ export class Appender {
     request.resolve(appended);
   }
 
-  /** Answers the caller with what comes of it. */
+  /** Answers the caller with the result. */
   #finish(request: Request, outcome: Promise<Appended>): void {
     outcome.then(
       (appended) => this.#succeed(request, appended),
@@ -369,8 +369,8 @@ export class Appender {
   }
 
   /**
-   * Writes under `any` what the stream does not hold. The server refuses an append of which it knows the first event and
-   * not all others; and where it knows another than the first, it writes that again.
+   * Writes under `any` what the stream does not hold. The server refuses an append of which it knows the first event
+   * and not all others; and if it knows another than the first, it writes that again.
    */
   async #piecemeal(request: Request): Promise<Appended> {
     const { events } = request;
@@ -391,7 +391,7 @@ export class Appender {
     return parts.reduce((last, part) => (part!.position > last!.position ? part : last))!;
   }
 
-  /** Where an append went whose answer names no position. */
+  /** Finds the position of an append whose answer names none. */
   async #recall(request: Request): Promise<Appended> {
     const { found } = await this.#lookBack(request);
     if (found.length > 0) return duplicateOf(found);

@@ -23,8 +23,8 @@ import { answered, atLeader, portError, spoilsClient } from './errors.js';
 const SETTLING: Milliseconds = 1000;
 
 /**
- * Holds the client, and replaces it where it can no longer be trusted: it never drops a request that is not
- * answered, and keeps for ever the failure of its first question to a server.
+ * Holds the client, and replaces it if it can no longer be trusted: it never drops a request that is not answered, and
+ * keeps for ever the failure of its first question to a server.
  */
 export class Connection {
   readonly #nodes: Nodes;
@@ -328,7 +328,7 @@ export class Gate {
     return this.#holds === 0 && this.#waiting.length === 0;
   }
 
-  /** Whatever comes from now on waits, until the result is called. */
+  /** New requests wait until the result is called. */
   hold(): () => void {
     this.#holds++;
     let held = true;

@@ -99,7 +99,7 @@ export class Feed {
 
   close(): void {
     this.lose(new Error('closed'));
-    // Rejects where it never came to be.
+    // Rejects if it was never established.
     void this.#source.unsubscribe().catch(() => undefined);
     this.#source.destroy();
   }
@@ -118,7 +118,7 @@ export class Feed {
   }
 }
 
-/** A head that is not told within this time is asked for anew, at another node where there is one. */
+/** A head that is not announced within this time is requested again, from another node if there is one. */
 const PATIENCE: Milliseconds = 2000;
 
 /** Pause after a question without an answer. */

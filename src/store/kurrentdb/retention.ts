@@ -28,7 +28,7 @@ export interface RetentionTools {
   readonly connection: Connection;
   readonly clock: Clock;
   readonly timeout: Milliseconds;
-  /** The last event of a stream; waits a little where a refusal has `named` a revision that cannot be read yet. */
+  /** The last event of a stream; waits a little if a refusal has `named` a revision that cannot be read yet. */
   readonly last: (stream: string, named?: number) => Promise<Resolved | undefined>;
   readonly report: (problem: string, error: unknown) => void;
 }
@@ -80,7 +80,7 @@ export class Retention {
     return this.#ages.get(categoryOf(stream)) === undefined;
   }
 
-  /** The log is another one: its streams have to be looked at anew. */
+  /** The log was replaced: its streams are checked again. */
   forget(): void {
     this.#done.clear();
   }

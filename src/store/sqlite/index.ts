@@ -24,7 +24,7 @@ import { WriterClient } from './writer-client.js';
 
 export interface SqliteStoreOptions {
   /**
-   * Path of the database; it and its directory are created if they are missing. Beside it stand `-wal`, `-shm`, `.lock`
+   * Path of the database; it and its directory are created if they are missing. Next to it are `-wal`, `-shm`, `.lock`
    * and `.reserve`.
    */
   readonly file: string;
@@ -163,11 +163,7 @@ export class SqliteEventStore implements EventStore {
     }
   }
 
-  /**
-   * Deletes these events, whatever their retention, in one transaction; positions without an event are passed over.
-   *
-   * @throws StoreUnavailable
-   */
+  /** Deletes these events, regardless of retention, in one transaction; positions without an event are skipped. */
   async remove(positions: readonly number[]): Promise<void> {
     this.#checkOpen();
     await this.writer.remove(positions);

@@ -166,8 +166,8 @@ const LIBRARY = 'better-sqlite3/build/Release/better_sqlite3.node';
 const CALLED = '28RemoveEnvironmentCleanupHook';
 
 /**
- * Whether SQLite's library was compiled so that it ends the process at some garbage collection. It is where it was
- * compiled with the headers of Node 24.19 or later; what `npm ci` fetches ready-made is compiled with older ones.
+ * Whether SQLite's library was compiled so that it ends the process at some garbage collection. It was if it was
+ * compiled with the headers of Node 24.19 or later; the binary that `npm ci` fetches is compiled with older ones.
  *
  * @param library the file's bytes
  */

@@ -17,11 +17,7 @@ const QUICK_CHECK_LIMIT = 64 * 1024 * 1024;
 
 const RESTORE = 'restore it from a backup, or move it away to start with an empty store';
 
-/**
- * Makes the store's directory where it is missing and sees that the path can be a file.
- *
- * @returns the path without symbolic links, so that all ways to one file meet at one lock
- */
+/** Creates the store's directory if it does not exist, and checks that the path can be a file. */
 export function prepareDirectory(file: string): string {
   try {
     fs.mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
@@ -64,8 +60,8 @@ export function giveUpReserve(file: string): boolean {
 }
 
 /**
- * Sees that the file is a store that this version can use, and makes it one where it is new. To be called
- * under the store's lock, before any other connection.
+ * Sees that the file is a store that this version can use, and creates it if it is new. Call it under the store's lock,
+ * before any other connection.
  *
  * @throws StoreRefused
  */
@@ -144,7 +140,7 @@ function identify(db: Database.Database, file: string): void {
   if (version < 1) throw new StoreRefused(`${file} has no valid format version (${version}): ${RESTORE}`);
   db.pragma('journal_mode = WAL');
   if (version < SCHEMA_VERSION) upgradeSchema(db, version);
-  // Preparing fails where a table or column is missing; stepping fails where its pages are damaged.
+  // Preparing fails if a table or column is missing; stepping fails if its pages are damaged.
   db.prepare(`SELECT ${EVENT_COLUMNS} FROM events ORDER BY position DESC LIMIT 1`).get();
   db.prepare('SELECT id, name, category_id, swept FROM streams LIMIT 1').get();
   db.prepare('SELECT id, name, max_age FROM categories LIMIT 1').get();
@@ -176,7 +172,7 @@ export interface Lock {
   release(): void;
 }
 
-/** Who has a store open, by its own account. */
+/** The process that has a store open, by its own account. */
 export interface Holder {
   readonly pid: number;
   readonly host: string;

@@ -52,7 +52,7 @@ export class WriterClient {
   readonly #clock: Clock;
   readonly #timeout: Milliseconds;
   readonly thread: WriterThread;
-  /** Resolves once the first writer is ready; rejects where it ended before. */
+  /** Resolves when the first writer is ready; rejects if it ended before. */
   readonly started: Promise<void>;
   #start!: () => void;
   #refuse!: (error: Error) => void;
@@ -157,7 +157,7 @@ export class WriterClient {
     while (this.#busy) await new Promise<void>((resolve) => this.#idle.push(resolve));
   }
 
-  /** Ends the writer after whatever it was handed. */
+  /** Ends the writer after the work that it has. */
   async close(): Promise<void> {
     this.#health.close();
     await this.thread.close();
@@ -279,7 +279,7 @@ interface ThreadEvents {
   /** A writer is ready; the last position in the file is `head`. */
   ready(head: number): void;
   message(message: Exclude<FromWriter, { kind: 'ready' }>): void;
-  /** The writer is gone and whatever it had not answered is lost; another follows after a pause. */
+  /** The writer is gone and its unanswered work is lost; another follows after a pause. */
   died(reason: string): void;
 }
 
