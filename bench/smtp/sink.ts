@@ -3,6 +3,8 @@ import net from 'node:net';
 /*
  * An upstream that takes every message and keeps none: it does as little work as possible, so that the server before it
  * is measured. Prints its port.
+ *
+ *   sink.js [SLOW MILLISECONDS]   answers messages whose return path has SLOW in it only after so long
  */
 const [slowPath, delay] = process.argv.slice(2);
 const server = net.createServer({ noDelay: true }, (socket) => {

@@ -84,7 +84,11 @@ export class WatchedFile<T> {
     return this.#value.current;
   }
 
-  /** @throws what `parse` throws, or the system's error for a file that cannot be read */
+  /**
+   * Reads the file for the first time.
+   *
+   * @throws what `parse` throws, or the system's error for a file that cannot be read
+   */
   async load(): Promise<this> {
     const found = await this.#read();
     if (found === undefined) {

@@ -230,6 +230,8 @@ const ABOUT_TRACES =
 /**
  * Puts the standard variables of OpenTelemetry below our own settings: they count if neither the file nor a variable of
  * ours sets a value. An impossible request is a problem, an ignored one a warning; both only if traces are sent at all.
+ *
+ * @returns warnings
  */
 export function readOpenTelemetry(raw: RawSettings, env: Environment): readonly string[] {
   const given = (name: string): string | undefined => env[name]?.trim() || undefined;

@@ -195,7 +195,11 @@ export class SnapshotFolder {
   }
 }
 
-/** The newest snapshot in a folder, of any origin; undefined without one. */
+/**
+ * The newest snapshot in a folder, of any origin; undefined without one.
+ *
+ * @throws Error of the file system
+ */
 export async function newestIn(folder: string): Promise<{ file: string; madeAt: Instant } | undefined> {
   const found = [];
   for (const name of await readdir(folder).catch(noneThere)) {

@@ -14,6 +14,8 @@ import { failed, parseTraceparent, sinceEpoch, traceparentOf } from './spans.js'
 /**
  * What Stopgap reports to a trace collector. It is undefined if tracing is off, so its users only check whether it is
  * there.
+ *
+ * No span names a person, a domain or a machine: types of subjects, rules, stages, ids and numbers, nothing else.
  */
 export class Tracing {
   readonly #tracer: Tracer;

@@ -16,7 +16,11 @@ export interface LogFile {
   readonly bytes: number | undefined;
   /** Whether it can be opened more than once. */
   readonly rereadable: boolean;
-  /** The content, unpacked. */
+  /**
+   * The content, unpacked.
+   *
+   * @param onBytes told how many bytes of the disk were read
+   */
   chunks(onBytes?: (bytes: number) => void): AsyncIterable<Buffer>;
 }
 

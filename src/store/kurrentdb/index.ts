@@ -177,6 +177,8 @@ export class KurrentEventStore implements EventStore {
   /**
    * Finds the end of the log, and whether it takes appends. Until then a repeated append is not recognised as a
    * duplicate.
+   *
+   * @throws StoreRefused if the server refuses the user or password, StoreUnavailable
    */
   async connect(): Promise<void> {
     const results = await Promise.allSettled([this.head(), this.probe()]);

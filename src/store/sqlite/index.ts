@@ -163,7 +163,11 @@ export class SqliteEventStore implements EventStore {
     }
   }
 
-  /** Deletes these events, regardless of retention, in one transaction; positions without an event are skipped. */
+  /**
+   * Deletes these events, regardless of retention, in one transaction; positions without an event are skipped.
+   *
+   * @throws StoreUnavailable
+   */
   async remove(positions: readonly number[]): Promise<void> {
     this.#checkOpen();
     await this.writer.remove(positions);

@@ -17,7 +17,11 @@ const QUICK_CHECK_LIMIT = 64 * 1024 * 1024;
 
 const RESTORE = 'restore it from a backup, or move it away to start with an empty store';
 
-/** Creates the store's directory if it does not exist, and checks that the path can be a file. */
+/**
+ * Creates the store's directory if it does not exist, and checks that the path can be a file.
+ *
+ * @returns the path without symbolic links, so that all ways to one file meet at one lock
+ */
 export function prepareDirectory(file: string): string {
   try {
     fs.mkdirSync(path.dirname(file), { recursive: true, mode: 0o700 });
