@@ -73,7 +73,7 @@ function happens(watching: Watching): void {
   watching.send({}, 2);
 }
 
-describe('whatever stands in a rules file', () => {
+describe('a rules file of any content', () => {
   let steady: Steady;
   /** Node writes them to standard error, with the text of the file as it stands there. */
   const warnings: string[] = [];

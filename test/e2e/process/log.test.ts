@@ -241,7 +241,7 @@ function lookForDecisions({ lines }: Session): void {
   assert.ok(of('a login failed').length >= 1);
 }
 
-test('nobody is named where addresses are hashed, wherever a name may come from', async (t) => {
+test('no name is in the log if addresses are hashed, from any source', async (t) => {
   const { served, cwd, lines } = await session(t, { STOPGAP_LOG_ADDRESSES: 'hashed' });
   const all = [served.stderr, readFileSync(path.join(cwd, 'data', 'stopgap.log'), 'utf8')].join('\n');
   for (const name of NAMES) {

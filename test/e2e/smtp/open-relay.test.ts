@@ -30,7 +30,7 @@ function documentedListeners(): readonly [submission: string, arriving: string] 
 const missing = postfixMissing();
 
 test(
-  'nothing that a stranger addresses leaves by a real Postfix, whichever listener of it is behind',
+  'nothing that a stranger addresses leaves by a real Postfix, through any of its listeners',
   { skip: missing },
   async (t) => {
     const [outside, inside] = [await FakeUpstream.start(), await FakeUpstream.start()];

@@ -49,7 +49,7 @@ describe('the list of blocks', () => {
     });
   }
 
-  test('a page that is just full has no next where nothing follows', async () => {
+  test('a page that is just full has no next if nothing follows', async () => {
     const { items, next } = await list('q=@example.com&limit=500');
     const exact = await list(`q=@example.com&limit=${items.length}`);
     assert.equal(next, null);

@@ -125,7 +125,7 @@ async function busyInstallation(t: TestContext): Promise<Installation> {
 }
 
 describe('stopgap support-bundle', () => {
-  test('stopgap support-bundle holds what helps, and neither secrets nor names', async (t) => {
+  test('stopgap support-bundle holds what helps, and no secrets or names', async (t) => {
     const { cwd, env, token } = await busyInstallation(t);
     const made = await bundle(cwd, env);
     assert.deepEqual(Object.keys(made.files).sort(), [

@@ -231,7 +231,7 @@ async function play(steps: readonly Step[]): Promise<Stage> {
   return stage;
 }
 
-test('whatever the store and the process do, each acknowledged event arrives, in the order of its stream', async () => {
+test('each acknowledged event arrives after any sequence of faults, in the order of its stream', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(STEPS, { maxLength: 60 }), async (steps) => {
       const stage = await play(steps);

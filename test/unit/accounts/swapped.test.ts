@@ -60,7 +60,7 @@ describe('what root makes in the directory of a service', { skip }, () => {
     assert.equal(statSync(victim).uid, 0);
   });
 
-  test('is given to it likewise where it is the key of the log', async (t) => {
+  test('is given to it likewise if it is the key of the log', async (t) => {
     const { directory, victim } = await given(t);
     const file = path.join(directory, 'log.key');
     await swapping(directory, victim, async () => {
@@ -70,7 +70,7 @@ describe('what root makes in the directory of a service', { skip }, () => {
     assert.equal(statSync(victim).uid, 0);
   });
 
-  test('is the service’s where nobody interferes', async (t) => {
+  test('is the service’s if nobody interferes', async (t) => {
     const { directory } = await given(t);
     const file = path.join(directory, 'users.yaml');
     await writePrivateFile(file, 'users: []\n');

@@ -297,7 +297,7 @@ test('a file that was replaced is not half written: what is gone from it counts 
   assert.deepEqual(refusals, []);
 });
 
-test('a file that is being written anew is not taken over half written', async (context) => {
+test('a file that is being written again is not taken over half written', async (context) => {
   const lines = watchLines(context);
   lines.write(10);
   await lines.watched.load();

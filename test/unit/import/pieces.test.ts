@@ -67,7 +67,7 @@ const forms = fc.constantFrom<Form>('traditional', 'iso');
 const later = fc.constantFrom(0, HOUR);
 
 describe('a log in pieces', () => {
-  test('gives what the whole gives, in whatever pieces and order, overlapping and twice', async () => {
+  test('gives what the whole gives, in any pieces and order, overlapping and twice', async () => {
     await fc.assert(
       fc.asyncProperty(
         doings,

@@ -233,7 +233,7 @@ describe('the log', () => {
     assert.equal(what, 'rules');
   });
 
-  test('goes to a file too, in JSON whatever the terminal gets', async (t) => {
+  test('goes to a file too, in JSON for any format of the terminal', async (t) => {
     const file = path.join(temporaryDirectory(t), 'stopgap.log');
     const out: string[] = [];
     const { levels } = await openLogs({ ...SETTINGS, file, format: 'text' }, (text) => void out.push(text));
@@ -242,7 +242,7 @@ describe('the log', () => {
     assert.equal((JSON.parse(readFileSync(file, 'utf8')) as { rule: string }).rule, 'burst');
   });
 
-  test('says which setting is at fault where the file cannot be', async (t) => {
+  test('says which setting is at fault if the file cannot be', async (t) => {
     const file = path.join(temporaryDirectory(t), 'file');
     writeFileSync(file, '');
     await assert.rejects(
@@ -271,7 +271,7 @@ describe('the log', () => {
 });
 
 describe('the key', () => {
-  test('is made once, by whoever comes first', async (t) => {
+  test('is made once, by the first process that comes', async (t) => {
     const file = path.join(temporaryDirectory(t), 'data', 'log-key');
     const keys = await Promise.all(Array.from({ length: 8 }, () => openLogKey(file)));
     assert.equal(new Set(keys.map((key) => key.toString('hex'))).size, 1);

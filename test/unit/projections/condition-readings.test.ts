@@ -129,7 +129,7 @@ describe('what a rule asks for, before there is a message', () => {
     });
   }
 
-  test('is nothing where it asks for nothing', () => {
+  test('is nothing if it asks for nothing', () => {
     assert.deepEqual(readConditions({}, moment()), { besides: [] });
   });
 });
@@ -158,7 +158,7 @@ describe('what a score asks for', () => {
     });
   });
 
-  test('is nothing more where it has come together by itself', () => {
+  test('is nothing more if it has come together by itself', () => {
     assert.deepEqual(of(1), { besides: [] });
     assert.deepEqual(of(1, awake), {
       besides: ['1 point of a network never seen before (1), an EHLO name never seen before (1)'],

@@ -286,7 +286,7 @@ describe('a score', () => {
     assert.equal(scoreOf(score(5, 1, 2, 3), half), undefined);
   });
 
-  test('tells what could not be called new, where it is reached without', () => {
+  test('tells what could not be called new, if it is reached without', () => {
     const known = (...kinds: readonly string[]): ConditionContext => ({
       ...strange,
       isKnownOf: (kind) => kinds.includes(kind),

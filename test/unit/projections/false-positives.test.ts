@@ -154,7 +154,7 @@ describe('a window that holds at least as much as another', () => {
       assert.equal(holdsAtLeast(one, other), expected, `${one} ${other}`);
   });
 
-  test('has peaks that are at least as high, whatever is sent', () => {
+  test('has peaks that are at least as high, for any mail', () => {
     const rules = NAMES.map((name, index) => {
       const [, leaveOut = '0', window] = /^recipients(?:-(\d))?\/(\w+)$/.exec(name)!;
       const left = leaveOut === '0' ? '' : `leaveOut: ${leaveOut}, `;

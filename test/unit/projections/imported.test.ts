@@ -59,7 +59,7 @@ function importedEvent({ kind, user, ago }: Import, recordedAt: number, position
 }
 
 describe('imported history', () => {
-  test('is counted in no window, trips no rule and changes nothing, wherever it stands in the log', () => {
+  test('is counted in no window, trips no rule and changes nothing, at any place in the log', () => {
     let verdicts = 0;
     fc.assert(
       fc.property(histories, imports, fc.nat(2 * HOUR), (history, wishes, later) => {

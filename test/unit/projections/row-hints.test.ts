@@ -37,7 +37,7 @@ describe('return path, domain and network beside an account', () => {
     pause: fc.constantFrom(0, MINUTE, DAY),
   });
 
-  it('counts as if each were looked up anew', () => {
+  it('counts as if each were looked up again', () => {
     fc.assert(
       fc.property(fc.array(message, { maxLength: 60 }), (messages) => {
         const volume = new SendVolume();

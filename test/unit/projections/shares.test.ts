@@ -54,7 +54,7 @@ describe('a share', () => {
     assert.deepEqual(watching.send({ recipients: 2 }), []);
   });
 
-  test('is none where nothing was tried: bounces of what others sent in its name', () => {
+  test('is none if nothing was tried: bounces of what others sent in its name', () => {
     // Given an account that sent nothing within the hour
     const watching = new Watching(rules('bounces', 2, 'of: bounces, above: 0, least: 1'));
     watching.send({ recipients: 9 });

@@ -37,7 +37,7 @@ test('npm run dashboards writes each dashboard into a file of its own', () => {
   }
 });
 
-test('every metric of ours stands on a dashboard', () => {
+test('every metric of ours is on a dashboard', () => {
   const asked = new Set(
     shipped.flatMap((one) =>
       queriesOf(one).flatMap(({ expr }) => selectorsOf(expr).map(({ metric }) => metric)),
@@ -136,7 +136,7 @@ for (const one of shipped) {
   });
 }
 
-test('alerts are mentioned where their figures stand', () => {
+test('alerts are mentioned next to their figures', () => {
   const all = shipped.map(({ dashboard }) => JSON.stringify(dashboard)).join('');
   const missing = new Set(shippedRules().alerts.map(({ alert }) => alert));
   for (const alert of [...missing]) if (all.includes(`incidents.md#${alert})`)) missing.delete(alert);
