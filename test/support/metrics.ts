@@ -46,7 +46,7 @@ export interface Sample {
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly value: number;
-  /** What stands behind the value: an exemplar. */
+  /** What follows the value: an exemplar. */
   readonly rest: string;
 }
 
@@ -69,7 +69,7 @@ export function samplesOf(text: string): readonly Sample[] {
     });
 }
 
-/** The figures of an exposition, asked for as PromQL writes them, whatever the order of the labels. */
+/** The figures of an exposition, queried as PromQL writes them, with the labels in any order. */
 export class Figures {
   readonly #samples: readonly Sample[];
 

@@ -13,7 +13,7 @@ import { bodyOf, ENVELOPE, MESSAGE, temporaryDir, yes } from '../../support/rela
 const ONE = { address: 'one@example.net' };
 const TWO = { address: 'two@example.net' };
 
-/** What is true of every relay, wherever the message goes. */
+/** The contract of every relay, for any destination. */
 function contract({ name, plug }: Adapter): void {
   describe(`relay: ${name}`, () => {
     it('hands a message over, byte for byte, to the recipients that were taken', async (t) => {

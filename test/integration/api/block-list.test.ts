@@ -42,7 +42,7 @@ describe('the list of blocks', () => {
         await server.block(`added-${sort}-${page}@example.com`);
         cursor = `&cursor=${next}`;
       }
-      // Newest first, what is added lies before the first page; oldest first, behind the last.
+      // Newest first, added blocks come before the first page; oldest first, after the last.
       assert.deepEqual(seen.slice(0, all.length), all);
       assert.equal(new Set(seen).size, seen.length);
       if (sort === 'newest') assert.equal(seen.length, all.length);

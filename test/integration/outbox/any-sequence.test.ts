@@ -151,7 +151,7 @@ class Process {
   }
 }
 
-/** A node that takes what happens, over the same disk whatever becomes of its processes. */
+/** A node that takes events, over the same disk in all its processes. */
 class Stage {
   readonly shared = new Shared();
   readonly clock = new ManualClock();

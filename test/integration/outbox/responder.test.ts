@@ -143,7 +143,7 @@ describe('a detector that was away', () => {
 });
 
 describe('a detector that starts again', () => {
-  // While the block of the one stands, nothing is left to do about the other.
+  // While the block of one rule is in force, nothing is left to do about the other.
   const BOTH = `${RULES}  - { id: also, per: account, count: recipients, window: 10m, limit: 10, then: block, for: 30m }\n`;
 
   test('says nothing of what nothing had come of, and counts it no second time', async (t) => {
@@ -258,7 +258,7 @@ test('of two detectors the slower one keeps refusing until it has folded the blo
   let settled = false;
   void slow.responder.settled(position)?.then(() => (settled = true));
   const refused = (): boolean => slow.models.activeBlocks.find(SENDER, clock.now()) !== undefined;
-  // Whatever the slow one has yet to do about the verdict takes it fewer turns than this.
+  // The slow responder needs fewer turns than this for the rest of the verdict.
   for (let turn = 0; turn < 50; turn++) {
     await collect(store.readStream('block-account:alice@example.com'));
     assert.ok(refused());

@@ -82,7 +82,7 @@ class Scene {
     }
   }
 
-  /** Time passes; whoever is woken has done its work, and it is folded. */
+  /** Time passes; the woken jobs have done their work, and it is folded. */
   async pass(span: number, ...detectors: readonly Detector[]): Promise<void> {
     for (const { models } of detectors) await models.reached(await this.store.head());
     this.clock.advance(span);

@@ -135,7 +135,7 @@ describe('a snapshot file', () => {
   });
 });
 
-/** A store that stands still. */
+/** A store that does not change. */
 function storeOf(log: readonly RecordedEvent[], head = log.at(-1)!.position) {
   return {
     head: () => Promise.resolve(head),

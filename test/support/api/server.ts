@@ -46,7 +46,7 @@ export interface Call {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** The whole API over real HTTP, on a real SQLite store and a clock that stands still. */
+/** The whole API over real HTTP, on a real SQLite store and a manual clock. */
 export class ApiServer {
   readonly url: string;
   readonly logged: string[];

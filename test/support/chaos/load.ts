@@ -33,7 +33,7 @@ export interface LoadOptions {
   readonly random: () => number;
 }
 
-/** Mail and decisions without end, at every process at once, whatever fails meanwhile. */
+/** Mail and decisions without end, at every process at once, through all faults. */
 export class Load {
   readonly acknowledged: Acknowledged = {
     sends: [],
@@ -42,7 +42,7 @@ export class Load {
   };
   /** Steps made, each of which was answered or failed. */
   readonly steps = new Tally();
-  /** Answers that no request should get, whatever fails. */
+  /** Answers that no request should get, under any fault. */
   readonly failures: unknown[] = [];
   readonly #options: LoadOptions;
   readonly #workers: Promise<unknown>[];

@@ -57,7 +57,7 @@ export class Log {
   /** @param file keeps what was acknowledged over a kill: JSON lines */
   constructor(private readonly file?: string) {
     if (file !== undefined) this.reload();
-    // A server is never empty: whoever reads everything meets its own events first.
+    // A server is never empty: a read of everything meets its own events first.
     if (this.all.length === 0) this.append('$settings', 'any', [systemEvent('$settings', {})]);
   }
 

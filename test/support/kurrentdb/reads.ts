@@ -97,8 +97,8 @@ export class Reads {
   }
 
   /**
-   * Index of the event at which to begin. A position between events is refused. One beyond the end is not: nothing
-   * stands there.
+   * Index of the event at which to begin. A position between events is refused. One beyond the end is not: nothing is
+   * there.
    */
   private start(options: StreamsPb.ReadReq.Options.AllOptions): number {
     const { all } = this.log;

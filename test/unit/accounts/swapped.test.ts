@@ -24,7 +24,7 @@ async function given(t: TestContext): Promise<{ directory: string; victim: strin
   return { directory, victim };
 }
 
-/** The service swaps whatever is being made for a link to the victim, as fast as it can, while root works. */
+/** The service replaces each new file by a link to the victim, as fast as it can, while root works. */
 async function swapping(directory: string, victim: string, work: () => Promise<unknown>): Promise<void> {
   let busy = true;
   const swapped = (async () => {

@@ -68,7 +68,7 @@ test('a second change that leaves time, size and inode as they were is picked up
   const handle = await open(file, 'r');
   const stat = await handle.stat({ bigint: true });
   await handle.close();
-  // As on a file system whose clock ticks slowly: whatever happens, nothing seems to.
+  // As on a file system whose clock ticks slowly: nothing seems to change.
   context.mock.method(Object.getPrototypeOf(handle) as { stat: () => Promise<unknown> }, 'stat', () =>
     Promise.resolve(stat),
   );

@@ -166,7 +166,7 @@ describe('a command with a precondition', () => {
     assert.equal((await addOne(store, onVersion(4))).facts.length, 1);
   });
 
-  test('is refused if there is nothing that could match, whatever matches', async () => {
+  test('is refused if there is nothing that could match, for any condition', async () => {
     const precondition = { what: 'the sum', matches: () => true };
     const refusal = { code: 'precondition-failed', details: { version: null } };
     await assert.rejects(addOne(new OneStream(), { precondition }), refusal);

@@ -12,7 +12,7 @@ import { doings, logOf } from '../../support/postfix.js';
 /** Shortly before the turn of a year, so that inferring it is part of it. */
 const START = Date.parse('2025-12-31T23:50:00Z');
 
-/** A piece of the log: from one line to another, in whatever order, perhaps more than once. */
+/** A piece of the log: from one line to another, in any order, perhaps more than once. */
 interface Piece {
   readonly cut: number;
   readonly before: number;
@@ -31,8 +31,8 @@ function file(name: string, lines: readonly Line[], later: number): LogFile {
 }
 
 /**
- * All lines in pieces that overlap. The very same lines of one second stay together: apart, nobody could tell them from one
- * line that stands in two files.
+ * All lines in overlapping pieces. Equal lines of one second stay together: apart, nobody could tell them from one line
+ * in two files.
  */
 function cut(lines: readonly Line[], parts: readonly Piece[]): readonly (readonly Line[])[] {
   const texts = lines.map(({ text }) => text);

@@ -67,7 +67,7 @@ function literalsIn(node: ts.Node): readonly ts.ObjectLiteralExpression[] {
   return found;
 }
 
-/** What a constant of this name is made of, wherever in the file it stands. */
+/** The initialiser of a constant of this name, anywhere in the file. */
 function initialiserOf(name: string, tree: ts.SourceFile): ts.Expression | undefined {
   let found: ts.Expression | undefined;
   const visit = (node: ts.Node): void => {

@@ -73,7 +73,7 @@ describe('a log file', () => {
     const { losses, told } = noted();
     const log = new LogFile(file, 10, losses);
     log.write('0123456789\n');
-    // A file where the folder was: whoever runs this, nothing can be opened below it.
+    // A file where the folder was: no user can open anything below it.
     rmSync(directory, { recursive: true });
     writeFileSync(directory, '');
     log.write('lost\n');

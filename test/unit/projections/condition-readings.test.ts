@@ -13,7 +13,7 @@ import { KNOWN, TODAY, learn, moment } from '../../support/moments.js';
 const YOUNG = { learnt: false } as const;
 const NIGHT = { kind: 'fixed', from: 22 * 60, to: 6 * 60, zone: 'Europe/Berlin' } as const;
 
-/** The conditions of a rule, for whom, and why it cannot trip, or what it asks for. */
+/** The conditions of a rule, the sender, and why the rule cannot trip, or what it needs. */
 const CASES: readonly (readonly [
   conditions: Conditions,
   more: Partial<ConditionContext>,

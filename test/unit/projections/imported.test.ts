@@ -32,7 +32,7 @@ describe('when imported history happened', () => {
 /** An imported event of every kind, loud enough to trip every rule. */
 const imports = fc.array(
   fc.record({
-    /** Behind which event it comes, as a share of all. */
+    /** The event that it follows, as a share of all. */
     where: fc.double({ min: 0, max: 1, noNaN: true }),
     kind: fc.constantFrom('send', 'refused', 'bounce', 'fail'),
     user: fc.nat(3),

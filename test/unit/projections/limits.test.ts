@@ -183,7 +183,7 @@ describe('the hour after a release', () => {
 });
 
 describe('a fresh installation', () => {
-  /** What becomes of somebody whom nobody knows. */
+  /** The result for an unknown sender. */
   const doubtful = (watching: Watching): readonly string[] =>
     watching
       .send({ account: `new${watching.log.length}@example.com` }, 21, 1000)

@@ -13,7 +13,7 @@ import { DAY_0, summary } from '../../support/days.js';
 import { event } from '../../support/sends.js';
 import { DAWN, Watching } from '../../support/watching.js';
 
-/* Nothing is new of whom nothing of the kind was ever recorded. */
+/* Nothing is new for a sender without any record of that kind. */
 
 const NEW_COUNTRY =
   '  - { id: abroad, per: account, count: messages, window: 1h, limit: 1, when: { newCountry: true }, then: block, for: 1h }\n';

@@ -14,7 +14,7 @@ const START = Date.UTC(2026, 0, 1);
 const BURST =
   '  - { id: burst, per: account, count: recipients, window: 10m, limit: 10, then: block, for: 1h }';
 
-/** Folds events one after another: positions rise by one from 2, behind the rules at position 1. */
+/** Folds events one after another: positions rise by one from 2, after the rules at position 1. */
 class Stage {
   readonly volume = new SendVolume();
   position = 1;

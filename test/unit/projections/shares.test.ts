@@ -6,7 +6,7 @@ import type { Verdict } from '../../../src/rules/respond.js';
 import { ALICE } from '../../support/given.js';
 import { Watching } from '../../support/watching.js';
 
-/* Shares of what was tried: whatever trips the rule, the message that did so is among it. */
+/* Shares of what was tried: the message that trips the rule is included. */
 
 const rules = (count: string, limit: number, share: string): string =>
   `  - { id: list, per: account, count: ${count}, window: 1h, limit: ${limit}, when: { share: { ${share} } }, then: observe }\n`;

@@ -126,7 +126,7 @@ describe('collecting a message', () => {
     { skip: process.platform !== 'linux' && '/dev/full is there on Linux only' },
     async (t) => {
       const dir = await temporaryDir(t);
-      // A file cannot be made on a full disk at will; the device that is always full stands in for it.
+      // A file cannot be made on a full disk at will; the device that is always full replaces it.
       await symlink('/dev/full', join(dir, 'full'));
       const spool = new SpoolFile(join(dir, 'full'), await open(join(dir, 'full'), 'r+'));
       await assert.rejects(

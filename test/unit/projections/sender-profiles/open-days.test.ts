@@ -21,7 +21,7 @@ class Days {
     return new OpenDays(PEAKS, (value, day) => day <= (this.closed.get(value) ?? -1));
   }
 
-  /** One message. @returns the row that it stands in */
+  /** One message. @returns its row */
   send(
     at: number,
     { value = ALICE, recipients = 1, guess = -1, ip = '192.0.2.7', ehlo = 'pc', ...more } = {},
