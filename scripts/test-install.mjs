@@ -1,4 +1,4 @@
-// Installs the programs that the tests start, where they are missing and this user may: with apt-get (as root, or with
+// Installs the programs that the tests start, if they are missing and this user may: with apt-get (as root, or with
 // sudo that asks for no password) or with brew. Does nothing if all are there. Ends with 1 if an installation failed.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';

@@ -82,7 +82,7 @@ export function now(expr: string, legend?: string): Query {
   return { ...over(expr, legend), instant: true };
 }
 
-/** One number, or a few; coloured where it has thresholds or states. */
+/** One number, or a few; coloured if it has thresholds or states. */
 export function stat(frame: Frame): Unplaced<StatPanel> {
   const isColored = frame.thresholds !== undefined || frame.states !== undefined;
   return {

@@ -59,7 +59,7 @@ export class Exemptions {
     return reason === undefined ? undefined : { id: NEVER_BLOCK, reason };
   }
 
-  /** A wide network must not be blocked where a part of it is exempted. */
+  /** A wide network must not be blocked if a part of it is exempted. */
   #within(network: Subject, now: Instant): { id: string; reason: string } | undefined {
     if (!isWide(network)) return undefined;
     for (const { id, reason, subject } of this.list(now)) {

@@ -56,7 +56,7 @@ export class Limits {
   }
 
   /**
-   * @param row of the subject's windows, where it has one
+   * @param row of the subject's windows, if it has one
    * @returns null if the rule is off for this subject
    */
   of(watch: Watch, value: string, at: Instant, row = -1): number | null {

@@ -63,7 +63,7 @@ export function changeRecords(
   );
 }
 
-/** Only the lines of the record that changes are touched, where the file has the form that Stopgap writes. */
+/** Only the lines of the record that changes are touched, if the file has the form that Stopgap writes. */
 function changedText(text: string, { file, list }: RecordFile, change: RecordChange): string {
   const block = blockOf(text, list);
   if (block === undefined) return changedDocument(text, file, list, change);

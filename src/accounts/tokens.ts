@@ -106,7 +106,7 @@ export function newToken(): string {
  * Makes a token and stores its hash.
  *
  * @returns the token itself, which nobody can find out again
- * @throws InvalidInput for an unknown role or an unfit name; StopgapError `conflict` where the name is taken
+ * @throws InvalidInput for an unknown role or an unfit name; StopgapError `conflict` if the name is taken
  */
 export async function addToken(addition: TokenAddition): Promise<string> {
   const { name } = addition;

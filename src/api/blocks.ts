@@ -321,7 +321,7 @@ export async function listBlocks(
   return { items: await entriesOf(sources, page), next };
 }
 
-/** The first rows that match: at least one more than a page has, where there are so many. */
+/** The first rows that match: at least one more than a page has, if there are so many. */
 async function searched(
   rows: BlockRows,
   query: BlockListQuery,

@@ -56,7 +56,7 @@ export interface CandidateReport {
   readonly wrong: number;
   /** Of a case that several rules asked for each has its part: the columns may add up to more than there were. */
   readonly byRule: readonly (Readonly<RuleTally> & { readonly rule: string })[];
-  /** In the order in which they began; the first ones, where there are too many. */
+  /** In the order in which they began; only the first ones if there are too many. */
   readonly cases: readonly CaseReport[];
   readonly casesLeftOut: number;
   /** Only if labels say what was an attack. */

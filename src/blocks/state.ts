@@ -61,9 +61,9 @@ export interface Standing {
   readonly judgedThrough: number;
   /** By rule: the last position of the newest evidence acted upon, so that no evidence is used twice. */
   readonly handled: ReadonlyMap<string, number>;
-  /** Position at which the last block ran out: whatever tripped before was contained and needs nothing more. */
+  /** Position at which the last block ran out: an earlier trip was contained and needs nothing more. */
   readonly containedThrough: number;
-  /** Position at which the last proposal lapsed: whatever could only propose before has had its answer. */
+  /** Position at which the last proposal lapsed: an earlier verdict that could only propose has had its answer. */
   readonly lapsedThrough: number;
   /** Strikes, newest last. */
   readonly strikes: readonly Strike[];

@@ -253,7 +253,7 @@ const NOBODY_EXEMPT = new Exemptions();
 /**
  * The senders' baselines, for a process that folds no sends: the summaries of their days, with the rules and the blocks
  * that say what they teach, in their order. It has a feed of its own, because there may be ten thousand summaries for
- * each decision, and a node must know whom it refuses long before it has folded these.
+ * each decision, and a node must know its refusals long before it has folded these.
  */
 export class BaselineProjector extends Projector {
   #volume = new SendVolume();

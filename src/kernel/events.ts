@@ -4,7 +4,7 @@ import type { Instant } from './time.js';
 export interface Fact<Type extends string = string, Data = unknown> {
   readonly type: Type;
   readonly data: Data;
-  /** When it happened, where that is not the moment of the decision (an expiry found late). */
+  /** When it happened, if that is not the moment of the decision (an expiry found late). */
   readonly at?: Instant;
 }
 

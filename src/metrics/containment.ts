@@ -84,7 +84,7 @@ export class ContainmentMetrics {
     if (!contains) this.#through.drop(subject, evidence);
   }
 
-  /** This process has blocked on that evidence. @param trace the traceparent of that, where it is traced */
+  /** This process has blocked on that evidence. @param trace the traceparent of that, if it is traced */
   contained(
     subject: Subject,
     evidence: Evidence,
@@ -167,7 +167,7 @@ interface Count {
   readonly direction: Direction;
   messages: number;
   recipients: number;
-  /** Who blocked, where that was this process. */
+  /** The actor of the block, if this process imposed it. */
   decidedBy: Through['decidedBy'] | undefined;
   /** When all that was in the air has arrived. */
   settlesAt: Instant | undefined;

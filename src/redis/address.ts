@@ -20,7 +20,7 @@ export interface RedisSettings {
   readonly url: string;
   readonly username?: string;
   readonly password?: string;
-  /** Of the sentinels themselves, where they ask for one. */
+  /** Of the sentinels themselves, if they ask for one. */
   readonly sentinelUsername?: string;
   readonly sentinelPassword?: string;
   readonly tls?: RedisTls;

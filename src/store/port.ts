@@ -10,7 +10,7 @@ import type { Instant, Milliseconds } from '../kernel/time.js';
 export type ExpectedRevision = number | 'any' | 'none';
 
 export interface Appended {
-  /** Revision of the last event written; where all were written before, the highest that one of them has. */
+  /** Revision of the last event written; if all were written before, the highest that one of them has. */
   readonly revision: number;
   /** Position of that event. */
   readonly position: number;
@@ -23,7 +23,7 @@ export class WrongExpectedRevision extends StopgapError {
   constructor(
     readonly stream: string,
     readonly expected: ExpectedRevision,
-    /** Revision of the last event, or `none` where the stream has no events. */
+    /** Revision of the last event, or `none` if the stream has no events. */
     readonly actual: number | 'none',
   ) {
     super('conflict', `stream ${stream} is at ${actual}, not at ${expected}`);

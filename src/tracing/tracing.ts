@@ -60,7 +60,7 @@ export class Tracing {
   }
 
   /**
-   * A rule tripped: where the send that tripped it is not traced, a trace begins here.
+   * A rule tripped: if the send that tripped it is not traced, a trace begins here.
    *
    * @param correlation what the log knows it by
    */
@@ -96,7 +96,7 @@ export class Tracing {
   /**
    * A block refused somebody. The first time it does so here, that belongs to the trace in which it came about.
    *
-   * @param during the transaction that was refused, where it is traced
+   * @param during the transaction that was refused, if it is traced
    * @returns the traceparent of the refusal; undefined for all but the first
    */
   refused(

@@ -191,7 +191,7 @@ async function faultIn({ text, before = 0 }: Around): Promise<Problem> {
 export interface Piece {
   readonly start: number;
   readonly end: number;
-  /** How many lines come before it, where that is known. */
+  /** How many lines come before it, if that is known. */
   readonly line?: number;
 }
 

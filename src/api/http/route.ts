@@ -26,7 +26,7 @@ export interface ApiRequest<Query, Body> {
   readonly requestId: string;
   /** From token, Idempotency-Key and the request itself: what event ids are made of. */
   readonly seed: string | undefined;
-  /** The traceparent for what it brings about, where it is traced. */
+  /** The traceparent for the resulting events, if it is traced. */
   readonly trace?: string | undefined;
   readonly request: Request;
   readonly response: Response;

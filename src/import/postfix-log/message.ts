@@ -41,7 +41,7 @@ export type Said =
   | {
       readonly kind: 'tried';
       readonly queueId: string;
-      /** The recipient as the sender wrote it, where that is known. */
+      /** The recipient as the sender wrote it, if that is known. */
       readonly to: string;
       /** The id from the next server: if that is this machine again, it is the same message. */
       readonly handedTo: string | undefined;
@@ -75,7 +75,7 @@ export interface Garbled {
  * taken apart by hand.
  */
 
-/** `host.example[192.0.2.7]`, or with `:port`; `unknown[unknown]` where the client was gone already. */
+/** `host.example[192.0.2.7]`, or with `:port`; `unknown[unknown]` if the client was gone already. */
 const CLIENT = String.raw`[^\s[]*\[([^\]\s]+)\](?::\d+)?`;
 
 const TAKEN = new RegExp(

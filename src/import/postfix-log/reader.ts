@@ -253,12 +253,12 @@ function textOf(bytes: Buffer, start = 0, end = bytes.length): string {
 }
 
 /*
- * Traditional time stamps name no year. Lines stand in the order of time, but for a few that come late: so a step back
- * by more than a week is the turn of a year, and a step from the first days of January to the last of December is a late
+ * Traditional time stamps name no year. Lines are in the order of time, except for a few late ones: so a step back by
+ * more than a week is the turn of a year, and a step from the first days of January to the last of December is a late
  * line of the year before. The last line cannot be younger than the file: that fixes the year.
  */
 
-/** Days by which lines may come late: a week, and one more where a 29 February that was not lies between. */
+/** Days by which lines may come late: a week, and one more if a 29 February that did not exist lies between. */
 const LATE = 8;
 /** Days of a leap year, which any is taken for until it is known. */
 const ROUND = 366;

@@ -21,7 +21,7 @@ const SMALL_AT_ONCE = 64;
 const NOTHING = Buffer.alloc(0);
 
 export interface CollectOptions {
-  /** Directory for spool files; made (mode 0700) where it is missing. */
+  /** Directory for spool files; created (mode 0700) if it does not exist. */
   readonly spoolDir: string;
   /** Header lines of our own (Received) that go before the content. */
   readonly prefix?: Buffer;
@@ -383,7 +383,7 @@ export class SpoolFile {
  * other files alone and treats a missing directory as empty.
  *
  * @returns how many files were removed
- * @throws where the directory cannot be read or a file cannot be removed
+ * @throws if the directory cannot be read or a file cannot be removed
  */
 export async function sweepSpool(dir: string): Promise<number> {
   let names: string[];

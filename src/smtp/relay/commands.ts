@@ -12,7 +12,7 @@ export interface Capabilities {
   readonly authPlain: boolean;
   /** SIZE is offered. */
   readonly size: boolean;
-  /** Bytes of the largest message; 0 where no limit is stated. */
+  /** Bytes of the largest message; 0 if no limit is stated. */
   readonly maxSize: number;
 }
 

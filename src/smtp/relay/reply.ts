@@ -62,7 +62,7 @@ export class ReplyReader {
   }
 }
 
-/** The reply code, or 0 where the line has none. */
+/** The reply code, or 0 if the line has none. */
 function codeOf(line: string): number {
   const hundreds = line.charCodeAt(0) - 48;
   const tens = line.charCodeAt(1) - 48;

@@ -39,7 +39,7 @@ export interface AppenderTools {
   readonly newest: (stream: string, limit: number) => AsyncIterable<RecordedEvent>;
   /** Whether all that a stream holds, up to a revision that a refusal has named, has outlived its retention. */
   readonly emptied: (stream: string, revision: number) => Promise<boolean>;
-  /** A stream was written to; `fresh` where it was its first append. */
+  /** A stream was written to; `fresh` if it was its first append. */
   readonly written: (stream: string, fresh: boolean) => void;
   /** The server takes less at once than was sent. */
   readonly limited: (error: MaxAppendSizeExceededError) => void;

@@ -171,7 +171,7 @@ export class Nodes {
     }
   }
 
-  /** One that answers, and another than `failed` where there is one; `failed`, or any, if none does. */
+  /** One that answers, and another than `failed` if there is one; `failed`, or any, if none does. */
   async answering(failed?: string): Promise<string> {
     const others = this.#nodes.filter((node) => node !== failed);
     if (this.#nodes.length === 1 || others.length === 0) return this.#nodes[0]!;

@@ -23,7 +23,9 @@ interface Mark {
   readonly item: FeedItem;
 }
 
-/** What a server says for the position of a checkpoint where it has found nothing to name: -1, as a number without sign. */
+/**
+ * What a server says for the position of a checkpoint if it has found nothing to name: -1, as a number without sign.
+ */
 const NOWHERE = 2n ** 64n - 1n;
 
 /** One subscription to $all as the client has it: it ends with the connection, and then says why. */

@@ -53,8 +53,8 @@ export interface KurrentStoreOptions {
  *   recognised by the events of the stream. With `any` the server goes by a cache in memory: after its restart the same
  *   events are written once more, under the same ids, so a reader must fold an id once. The same happens to a known id
  *   in an append whose first id is unknown. An id is not looked for in other streams.
- * - An append under `any` of which the stream holds a part is written in several appends: where one of them fails,
- *   those before it have been written.
+ * - An append under `any` of which the stream holds a part is written in several appends: if one of them fails, those
+ *   before it have been written.
  * - `duplicate` is reported if this process can know: by positions that it had seen when the append was sent.
  * - `setRetention` lasts for this process. It puts `$maxAge` on each stream of the category at its first append, and
  *   passes over what is older in `readAll` and subscriptions. Deleting is the server's scavenge, which runs on each

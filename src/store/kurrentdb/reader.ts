@@ -170,8 +170,8 @@ export class Reader {
   }
 
   /**
-   * The last event of a stream, whatever it is, or of its metadata. The server may refuse an append because of events
-   * that cannot be read yet: if a refusal has named a revision, waits until that one can be read, for at most a second.
+   * The last event of a stream, of any type, or of its metadata. The server may refuse an append because of events that
+   * cannot be read yet: if a refusal has named a revision, waits until that one can be read, for at most a second.
    */
   async last(stream: string, named?: number): Promise<Resolved | undefined> {
     const backoff = new Backoff(UNTIL_READABLE);

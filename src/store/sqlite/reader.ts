@@ -65,7 +65,7 @@ export class Reader {
   }
 
   /**
-   * Walks the total order, up to where the log ends when the walk begins.
+   * Walks the total order, up to the end of the log at the start of the walk.
    *
    * @param look tells the log's end before each slice; throws if nothing may be read any more
    */

@@ -283,7 +283,7 @@ interface ThreadEvents {
   died(reason: string): void;
 }
 
-/** Keeps one writer's thread alive: starts another, after a growing pause, where one dies. */
+/** Keeps one writer's thread alive: starts another, after a growing pause, if one dies. */
 class WriterThread {
   readonly #options: WriterOptions;
   readonly #events: ThreadEvents;
