@@ -1,10 +1,10 @@
 import { spawn } from 'node:child_process';
 
 /**
- * Runs a bench module once more in a process of its own, with a garbage collector that can be called, so that
- * memory is measured with nothing else in it. The child writes one JSON value on standard output.
+ * Runs a bench module once more in a process of its own, with a garbage collector that can be called, so that memory is
+ * measured with nothing else in it. The child writes one JSON value on standard output.
  *
- * @throws Error where the child fails or writes anything else
+ * @throws Error if the child fails or writes anything else
  */
 export async function inOwnProcess<Result>(script: string, args: readonly string[]): Promise<Result> {
   const child = spawn(process.execPath, ['--expose-gc', '--max-old-space-size=6144', script, ...args], {
@@ -22,7 +22,7 @@ export async function inOwnProcess<Result>(script: string, args: readonly string
 
 /** Bytes, after full collections. */
 export interface Memory {
-  /** Heap and what stands outside it (array buffers). */
+  /** Heap and memory outside it (array buffers). */
   readonly used: number;
   readonly resident: number;
 }

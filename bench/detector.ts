@@ -75,7 +75,7 @@ function summary(sender: number, day: number, position: number, peaks: readonly 
   ) as RecordedEvent;
 }
 
-/** Where a sender stands in a round: each round is the same shuffle (the step is coprime to every size used). */
+/** A sender's place in a round: each round is the same shuffle (the step is coprime to every size used). */
 const shuffled = (index: number, senders: number): number => (index * 7919) % senders;
 
 interface Speed {

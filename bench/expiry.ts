@@ -137,7 +137,7 @@ async function bullmq(url: string): Promise<Measured & { readonly bytes: number 
   }
 }
 
-/** Undefined where there is no `redis-server`. */
+/** Undefined if there is no `redis-server`. */
 async function startRedis(): Promise<{ url: string; stop: () => Promise<void> } | undefined> {
   const exists = await promisify(execFile)('redis-server', ['--version']).then(
     () => true,

@@ -10,7 +10,7 @@ import { start } from './smtp/processes.js';
 /** Messages that one sender hands over at once, again and again; the upstream takes so long for each. */
 const HOG_AT_ONCE = 220;
 const SLOW = 2_000;
-/** Colleagues of whom each sends a message, rests, and sends the next. */
+/** Colleagues; each sends a message, rests, and sends the next. */
 const COLLEAGUES = 20;
 const MESSAGES = 40;
 const REST = 50;

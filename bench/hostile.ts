@@ -7,7 +7,7 @@ import { HostileTarget } from './hostile/target.js';
 import { isMain, print } from './report.js';
 import type { Report, Row } from './report.js';
 
-/** Milliseconds: what nobody may hold the event loop for, whatever he sends. */
+/** Milliseconds: the longest that any client may hold the event loop. */
 const MOST = 50;
 /** The memory and the disk of the machine are shared: the least of so many runs is what the input itself does. */
 const RUNS = 3;

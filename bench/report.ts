@@ -1,6 +1,6 @@
 import { pathToFileURL } from 'node:url';
 
-/** One measured figure. `ok` is left out where there is no target, or where the machine decides. */
+/** One measured figure. `ok` is absent if there is no target, or if the machine decides. */
 export interface Row {
   readonly label: string;
   readonly value: string;

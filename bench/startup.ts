@@ -91,7 +91,7 @@ interface Started {
   readonly written: number;
 }
 
-/** @param mode `keep` ends as a kill would; `write` leaves a snapshot behind */
+/** @param mode `keep` ends as a kill would; `write` leaves a snapshot */
 async function start(directory: string, mode: string): Promise<Started> {
   const clock = { now: () => START, monotonic: () => 0 };
   const store = await openSqliteStore({ file: path.join(directory, 'events.db'), clock });

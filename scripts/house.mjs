@@ -1,5 +1,5 @@
 // Prints how large the house is, beside what it aims at: files, lines and words, files that could live in their only
-// importer, the longest chain of imports, and cycles. Ends with 1 where files import each other in a circle.
+// importer, the longest chain of imports, and cycles. Ends with 1 if files import each other in a circle.
 import { readFileSync, readdirSync } from 'node:fs';
 import path from 'node:path';
 

@@ -1,5 +1,5 @@
-// Installs the programs that the tests start, where they are missing and this user may: with apt-get (as root, or with
-// sudo that asks for no password) or with brew. Does nothing where all are there. Ends with 1 where an installation failed.
+// Installs the programs that the tests start, if they are missing and this user may: with apt-get (as root, or with
+// sudo that asks for no password) or with brew. Does nothing if all are there. Ends with 1 if an installation failed.
 import { execFileSync, spawnSync } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import path from 'node:path';
@@ -56,7 +56,7 @@ function install() {
   }
 }
 
-/** Fails within minutes where no mirror answers. */
+/** Fails within minutes if no mirror answers. */
 function aptGet(run) {
   const patience = [
     '-o',
@@ -71,7 +71,7 @@ function aptGet(run) {
   run(...quietly, 'install', '--yes', '--no-install-recommends', ...packages);
 }
 
-/** The tests start what they need themselves, on ports of their own: nothing is started here, nor at the next boot. */
+/** The tests start what they need themselves, on their own ports: this starts nothing, now or at the next boot. */
 function withoutServices(run, act) {
   const ours = !existsSync(POLICY);
   if (ours) run('sh', '-c', `printf '#!/bin/sh\\nexit 101\\n' >${POLICY} && chmod 755 ${POLICY}`);

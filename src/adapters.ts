@@ -22,8 +22,8 @@ import type { SqliteEventStore } from './store/sqlite/index.js';
 import { openSqliteStore } from './store/sqlite/index.js';
 
 /*
- * Which adapter stands behind which port, as the configuration says. For programs that only read, `store/open-for-reading.ts` is what
- * this is to the server.
+ * Chooses the adapter of each port from the configuration. Programs that only read use `store/open-for-reading.ts`
+ * instead.
  */
 
 interface Adapted {
@@ -34,7 +34,7 @@ interface Adapted {
 }
 
 /**
- * The store: a file, or a server, which nodes that take mail have behind an outbox.
+ * The store: a file, or a server, with an outbox before it on nodes that take mail.
  *
  * @throws StoreRefused
  */
@@ -81,7 +81,10 @@ export async function openStore({
   return { store: outbox, outbox };
 }
 
-/** Without its events all that was decided would be forgotten without a word. @throws StoreRefused where a snapshot shows that there were any */
+/**
+ * Without its events all that was decided would be forgotten without a word. @throws StoreRefused if a snapshot shows
+ * that there were any
+ */
 async function refuseLost(file: string, snapshots: string): Promise<void> {
   const proof = await newestIn(snapshots);
   if (proof === undefined) return;
@@ -106,7 +109,7 @@ async function whenThereIsRoom<T>(open: () => Promise<T>, log: Logger): Promise<
   }
 }
 
-/** Timed work: timers of this process, or jobs in Redis where one is configured. */
+/** Timed work: timers of this process, or jobs in Redis if one is configured. */
 export async function openTimedWork({
   config,
   clock,

@@ -45,7 +45,7 @@ export interface AppOptions {
   readonly newStore?: boolean | undefined;
   /** Made here unless given. */
   readonly metrics?: Metrics;
-  /** What is to stand between the store and everything that uses it. */
+  /** A wrapper between the store and everything that uses it. */
   readonly throughStore?: (store: EventStore) => EventStore;
 }
 
@@ -59,9 +59,9 @@ export interface RunningApp {
   readonly models: ReadModels;
   readonly blockCommands: BlockCommandHandler;
   readonly metrics: Metrics;
-  /** Takes over the files that are watched as they are, also where they have lost most of their entries. */
+  /** Takes over the watched files as they are, even if they have lost most of their entries. */
   reload(): Promise<void>;
-  /** Of which direction the mail server behind did not answer when it was first asked. */
+  /** The directions whose mail server did not answer at first. */
   readonly unanswered: readonly MailDirection[];
   /** Finishes what is under way and closes everything; resolves within ten seconds. */
   stop(): Promise<void>;
@@ -159,7 +159,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   ];
   levels.of('app').info({ listening: listening[0]!.address, version }, 'starting');
 
-  // What everything else stands on.
+  // The parts that everything else uses.
   const traces =
     config.tracing === undefined
       ? undefined
@@ -177,7 +177,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   await store.setRetention(SEND_CATEGORY, config.retention.sends);
   await store.setRetention(AUTH_CATEGORY, config.retention.sends);
 
-  // Whatever the configuration names is looked at before the store is waited for.
+  // Everything that the configuration names is checked before the wait for the store.
   const turnTo = (api: Api): void => void http.turnTo(api).catch(onFatal);
   let createReady = (): Api => createStarting(operations);
   const follower = await LogFollower.open({
@@ -249,7 +249,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   };
 }
 
-/** The store, with whatever looks at what passes to it. */
+/** The store, with its instruments. */
 function instrumented(
   opened: EventStore,
   { throughStore = (same) => same }: AppOptions,

@@ -33,7 +33,9 @@ export async function watchUsers(
   }).load();
 }
 
-/** @param isNeeded false where the process has other work, for which a file that cannot be used is no reason not to start */
+/**
+ * @param isNeeded false if the process has other work, for which a file that cannot be used is no reason not to start
+ */
 export async function watchTokens(
   file: string,
   log: Logger,
@@ -52,7 +54,7 @@ export async function watchTokens(
   return isNeeded ? tokens.load() : tokens.loadOr(NO_TOKENS);
 }
 
-/** The map behind `smtp.senders: map:FILE`, as the policy that it makes. */
+/** The map of `smtp.senders: map:FILE`, as the policy that it makes. */
 export async function watchSenders(
   file: string,
   log: Logger,

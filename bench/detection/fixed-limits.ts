@@ -18,12 +18,12 @@ const BLOCKED: Milliseconds = HOUR;
 interface Account {
   /** What was let through, as long as any window reaches back to it. */
   readonly sent: { readonly at: Instant; readonly amount: number }[];
-  /** How much of the list lies behind us. */
+  /** How much of the list is done. */
   gone: number;
   block: { readonly until: Instant; caught: boolean } | undefined;
 }
 
-/** What fixed limits would have done: an account that is blocked counts for nothing, and afresh behind it. */
+/** What fixed limits would have done: a blocked account does not count, and counts from zero after the block. */
 export function scoreOf({ count, limits }: FixedLimits, { messages, labels }: Workload): Score {
   const accounts = new Map<string, Account>();
   const senders = new Senders(0, labels);

@@ -43,7 +43,7 @@ export class Person {
     const day = Math.floor(at / DAY);
     if (day === this.#day) return this.#place;
     this.#day = day;
-    // The same for the same day, whoever asks: what runs on their machine sends from where they are.
+    // The same for the same day, for every caller: programs on their machine send from where they are.
     const random = new Random(this.salt + day);
     const isWeekend = (day + 4) % 7 === 0 || (day + 4) % 7 === 6;
     if (random.chance(0.12)) this.#place = onTheRoad(random);

@@ -36,7 +36,7 @@ export class LoopWatch {
   }
 }
 
-/** Milliseconds that the main thread has waited for a processor so far; always 0 where the system does not tell. */
+/** Milliseconds that the main thread has waited for a processor so far; always 0 if the system does not tell. */
 function scheduleOfMainThread(): () => number {
   let file: number;
   try {

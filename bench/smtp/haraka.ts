@@ -13,7 +13,7 @@ export const HARAKA = process.env['HARAKA'];
 /**
  * Haraka with its limit plugin on Redis (127.0.0.1:6379), AUTH, and a queue that discards: one process, as Stopgap.
  *
- * @throws Error where it does not answer within ten seconds
+ * @throws Error if it does not answer within ten seconds
  */
 export async function startHaraka(folder: string): Promise<Running> {
   const directory = await mkdtemp(path.join(tmpdir(), 'stopgap-haraka-'));

@@ -1,7 +1,7 @@
 import net from 'node:net';
 
 /*
- * An upstream that takes every message and keeps none: as little work as can be, so that what stands before it
+ * An upstream that takes every message and keeps none: it does as little work as possible, so that the server before it
  * is measured. Prints its port.
  *
  *   sink.js [SLOW MILLISECONDS]   answers messages whose return path has SLOW in it only after so long

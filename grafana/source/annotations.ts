@@ -22,7 +22,7 @@ export const falsePositives = annotation({
   tags: ['rule'],
 });
 
-/** Where other rules came into force. */
+/** Changes of the rules in force. */
 export const rulesChanged = annotation({
   name: 'Rules changed',
   color: 'blue',
@@ -32,7 +32,7 @@ export const rulesChanged = annotation({
   tags: [],
 });
 
-/** Where a process began anew. */
+/** Restarts of a process. */
 export const restarts = annotation({
   name: 'Restarts',
   color: 'orange',

@@ -51,7 +51,7 @@ export interface Frame {
   readonly decimals?: number;
   /** Values that have a name: a state, not a number. */
   readonly states?: Readonly<Record<number, readonly [text: string, color: string]>>;
-  /** What is shown where there is no value at all. */
+  /** What is shown if there is no value at all. */
   readonly none?: string;
   /** At the panel's title. */
   readonly links?: readonly DashboardLink[];
@@ -82,7 +82,7 @@ export function now(expr: string, legend?: string): Query {
   return { ...over(expr, legend), instant: true };
 }
 
-/** One number, or a few; coloured where it has thresholds or states. */
+/** One number, or a few; coloured if it has thresholds or states. */
 export function stat(frame: Frame): Unplaced<StatPanel> {
   const isColored = frame.thresholds !== undefined || frame.states !== undefined;
   return {
@@ -133,7 +133,7 @@ export function barGauge(frame: Frame & { readonly max?: number }): Unplaced<Bar
 export interface Graph extends Frame {
   /** Counts in bars, on each other; lines otherwise. */
   readonly bars?: boolean;
-  /** Series whose name has a color of its own, whatever else there is. */
+  /** Series whose name has a color of its own. */
   readonly colors?: Readonly<Record<string, string>>;
   readonly max?: number;
 }

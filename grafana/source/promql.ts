@@ -66,7 +66,7 @@ export class Series {
     );
   }
 
-  /** 0 where a query gives nothing although Stopgap answers; still nothing where it does not. */
+  /** 0 if a query gives nothing although Stopgap answers; still nothing if it does not. */
   orZero(expr: string): string {
     return `(${expr} or 0 * max(${this.of('stopgap_build_info')}))`;
   }
@@ -77,7 +77,7 @@ export const installation = new Series('job="$job"');
 /** Of those of its processes that are chosen at the top. */
 export const processes = new Series('job="$job",instance=~"$instance"');
 
-/** One of the other; nothing where there is nothing to have a share of. */
+/** One of the other; nothing if there is nothing to have a share of. */
 export function share(part: string, whole: string): string {
   return `${part} / (${whole} > 0)`;
 }

@@ -65,7 +65,7 @@ interface Strict<Type extends string, Options, Custom> extends Omit<
   links: DashboardLink[];
 }
 
-/** Whatever a field may have, for one field by name. */
+/** Any options of a field, for one field by name. */
 export interface Override<Custom = GraphFieldConfig | TableFieldConfig> {
   matcher: { id: 'byName'; options: string };
   properties: readonly Property<Custom>[];

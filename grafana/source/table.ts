@@ -11,7 +11,7 @@ export interface Table extends Omit<Frame, 'queries' | 'thresholds' | 'states' |
   readonly labels: readonly LabelColumn[];
   /** A query each; all have these labels and no others. */
   readonly values: readonly ValueColumn[];
-  /** By which column the rows are sorted; the greatest come first where it holds values. */
+  /** By which column the rows are sorted; the greatest come first if it holds values. */
   readonly sortBy: string;
 }
 

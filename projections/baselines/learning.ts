@@ -27,13 +27,13 @@ import {
 /** Networks and EHLO names that a profile remembers; those not used for longest make room. */
 const PLACES = 48;
 const NOWHERE: readonly string[] = [];
-/** Days withheld that may still be learnt, should their block be taken back as a false positive. */
+/** Withheld days that may still be learnt, if their block is taken back as a false positive. */
 const WITHHELD = 4;
 
 /** Names of windows whose peaks are kept, in the order of their cells. */
 export type PeakKeys = readonly string[];
 
-/** What a window that tripped would have reached, had it not been cut short. */
+/** What a tripped window would have reached without the block. */
 export interface LeastPeak {
   readonly day: Day;
   /** The window. */
@@ -42,8 +42,8 @@ export interface LeastPeak {
 }
 
 /**
- * Folds the summary of a day. One that comes a second time changes nothing; one of an older day, as an import brings it,
- * is learnt as if it had come in its time.
+ * Folds the summary of a day. A repeated summary changes nothing. One of an older day, from an import, is learnt as if
+ * it had come in time.
  */
 export function withDay(profile: Profile, summary: SenderDaySummarised, keys: PeakKeys): Profile {
   const { day } = summary;
@@ -56,21 +56,21 @@ export function withDay(profile: Profile, summary: SenderDaySummarised, keys: Pe
   return { ...learnt(before, clipped(before, summary, keys), { keys, marks, dates }), withheld };
 }
 
-/** Beyond the weeks that are looked back on a day leaves only what can come twice without harm. */
+/** A day older than the weeks of the profile changes only what may be repeated without harm. */
 function isSummarised({ weeks, cells, withheld }: Profile, day: Day): boolean {
   const slot = weekOf(day) % WEEKS;
   if (weeks[slot] !== weekOf(day)) return withheld.some((each) => each.day === day);
   return ((cells[(slot * cells.length) / WEEKS + DAYS]! >> (day % 7)) & 1) === 1;
 }
 
-/** On which days it sent, and on which it is known from where. */
+/** The days on which it sent, and those whose places are known. */
 type Dates = Pick<Profile, 'firstDay' | 'lastDay' | 'active' | 'placed'>;
 
-/** One more day is known, on which it sent or did not. */
+/** Adds a day, on which it sent or did not. */
 function dated(profile: Dates, day: Day, sent: boolean): Dates {
   const lastDay = Math.max(profile.lastDay, day);
   const active = profile.active.slice();
-  // What the cells of the days in between held is so old that it is forgotten.
+  // The cells of the days in between hold days so old that they are forgotten.
   for (let each = profile.lastDay + 1; profile.lastDay >= 0 && each <= lastDay; each++) {
     active[wordOf(each)]! &= ~(1 << (each & 31));
   }
@@ -91,8 +91,8 @@ function wordOf(day: Day): number {
 }
 
 /**
- * What a contained day teaches: that what was known still goes on, and nothing above it (winsorised; Dixon 1960). Were
- * it to teach nothing at all, a monthly run that was once cut off would be forgotten, and cut off for ever.
+ * What a contained day teaches: that the known baseline still holds, and nothing above it (winsorised; Dixon 1960). If
+ * it taught nothing at all, a monthly run that was once cut off would be forgotten, and cut off for ever.
  */
 function clipped(profile: Profile, summary: SenderDaySummarised, keys: PeakKeys): SenderDaySummarised {
   const { day } = summary;
@@ -114,7 +114,7 @@ function indexIn(keys: PeakKeys, name: string): number {
   return index < 0 ? keys.length : index;
 }
 
-/** A block was taken back as a false positive: what was withheld on its account is learnt after all. */
+/** A block was taken back as a false positive: its withheld days are learnt after all. */
 export function withFalsePositive(
   profile: Profile,
   block: string,
@@ -130,7 +130,7 @@ export function withFalsePositive(
     else changed = learnt(changed, each, { keys, marks: 0 });
   }
   if (least !== undefined) {
-    // What one window would have reached, whatever holds at least as much would have reached as well.
+    // What one window would have reached, every window that holds at least as much would have reached too.
     const names = keys.filter((name) => holdsAtLeast(name, least.peak));
     const peaks = Object.fromEntries(names.map((name) => [name, least.value]));
     changed = learnt(changed, { ...nothingOn(least.day), peaks }, { keys, marks: SENT });
@@ -157,7 +157,7 @@ function nothingOn(day: Day): Lesson {
 
 interface Learning {
   readonly keys: PeakKeys;
-  /** What is known of the week from now on: the bit of a day, and {@link SENT}. */
+  /** What is now known of the week: the bit of a day, and {@link SENT}. */
   readonly marks: number;
   /** Those of the profile unless given. */
   readonly dates?: Dates;
@@ -175,7 +175,7 @@ function learnt(
   const weeks = profile.weeks.slice();
   const cells = widened(profile.cells, width);
   const first = slot * width;
-  // What is eight weeks newer has taken its place.
+  // A week eight weeks newer has taken its place.
   if (week > weeks[slot]!) {
     weeks[slot] = week;
     cells.fill(0, first, first + width);
@@ -209,7 +209,7 @@ function learnt(
   };
 }
 
-/** It is known from where it sent so many days before the last. */
+/** Its places are known for the day so many days before the last. */
 function placedOn(placed: Profile['placed'], summary: Lesson, ago: number): Profile['placed'] {
   const has = (kind: PlaceKind): boolean => (summary[kind]?.length ?? 0) > 0;
   if (!PLACE_KINDS.some(has)) return placed;
@@ -226,7 +226,7 @@ function widened(cells: Float32Array, width: number): Float32Array {
   return wider;
 }
 
-/** Those used last, in the order of the days on which they were: an older day takes nothing back. */
+/** The last used ones, in the order of their days: an older day changes nothing. */
 function withPlaces(known: readonly KnownPlace[], names: readonly string[], day: Day): readonly KnownPlace[] {
   if (names.length === 0) return known;
   const others = known.filter((place) => place.day > day || !names.includes(place.name));
@@ -238,7 +238,7 @@ function withPlaces(known: readonly KnownPlace[], names: readonly string[], day:
   return all.filter((place) => place.day >= oldest).slice(-PLACES);
 }
 
-/** The same profile without what it knows of one window. */
+/** The same profile without one window. */
 export function withoutPeak(profile: Profile, key: number): Profile {
   const cells = profile.cells.slice();
   const width = cells.length / WEEKS;

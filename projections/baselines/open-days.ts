@@ -33,7 +33,7 @@ const PLACE_OF = {
   bounces: HELD.indexOf('bounces'),
 };
 
-/** Where a sender has sent from on a day, each in the order of its first use. */
+/** The places that a sender has sent from on a day, each in the order of its first use. */
 export interface DayPlaces {
   readonly networks: readonly string[];
   readonly ehlos: readonly string[];
@@ -43,7 +43,7 @@ export interface DayPlaces {
 
 const NOWHERE: DayPlaces = { networks: [], ehlos: [], countries: [], asns: [] };
 
-/** Where a network lies, where that is known. */
+/** The place of a network, if it is known. */
 interface Whereabouts {
   readonly country?: string;
   readonly asn?: number;
@@ -57,8 +57,8 @@ export interface OpenDaysState extends KeyedRowsState {
 }
 
 /**
- * What the senders of one type have done on the day that each of them is in, in flat memory since every send writes
- * here; and the days before it that wait for their summary. A row is given up when its day is summarised.
+ * The present day of each sender of one type, in flat memory because every send writes here; and earlier days that wait
+ * for their summary. A row is freed when its day is summarised.
  */
 export class OpenDays {
   readonly #peakNames: readonly string[];
@@ -88,8 +88,8 @@ export class OpenDays {
   }
 
   /**
-   * The row of a sender that holds this day; -1 where it holds a later one already, or it has been summarised: what comes
-   * so late is no part of any summary.
+   * The row of a sender that holds this day; -1 if it already holds a later one, or if the day has been summarised: an
+   * event that late is part of no summary.
    *
    * @param guess the row that the sender may have
    */
@@ -105,7 +105,7 @@ export class OpenDays {
     return row;
   }
 
-  /** Adds what one event brings. */
+  /** Adds one event. */
   add(row: number, amounts: Amounts, at: Instant): void {
     const { u32 } = this.#writable(row);
     const first = cellOf(row);
@@ -119,7 +119,7 @@ export class OpenDays {
     if (recipients > 0) u32[first + HOURS]! |= 1 << Math.floor((at % DAY) / HOUR);
   }
 
-  /** Notes what a window holds. */
+  /** Notes the count of a window. */
   peak(row: number, key: number, sum: number): void {
     const { f32 } = this.#writable(row);
     const cell = cellOf(row) + PEAKS + key;
@@ -131,7 +131,7 @@ export class OpenDays {
     return this.#pages[row >> PAGE_BITS]!.f32[cellOf(row) + PEAKS + key]!;
   }
 
-  /** Notes where a message came from; the names are looked at only where they differ from those of the last message. */
+  /** Notes the place of a message; the names are compared only if they differ from those of the last message. */
   place(row: number, { ip = '', ehlo = '', country, asn }: SenderFields & Whereabouts): void {
     const { u32 } = this.#writable(row);
     const first = cellOf(row);
@@ -149,7 +149,7 @@ export class OpenDays {
     };
   }
 
-  /** A block came about: whatever day from `since` on is open is contained. */
+  /** A block was imposed: every open day from `since` on is contained. */
   contain(value: string, block: string, since: Day): void {
     this.#closed.contain(value, block, since);
     const row = this.#rows.find(value);
@@ -174,7 +174,7 @@ export class OpenDays {
     this.#clear(row);
   }
 
-  /** What belongs to another window from now on. */
+  /** Empties a peak whose number now belongs to another window. */
   emptyPeak(key: number): void {
     for (const [, row] of this.#rows.entries()) this.#writable(row).f32[cellOf(row) + PEAKS + key] = 0;
   }
@@ -191,7 +191,7 @@ export class OpenDays {
     return [...this.#closed.of(value), ...(row === undefined ? [] : [this.#read(row)])];
   }
 
-  /** A page is copied when it is next written to. The opposite of {@link restore}. */
+  /** A page is copied at its next write. The opposite of {@link restore}. */
   dump(): OpenDaysState {
     return {
       ...this.#rows.dump(),
@@ -269,7 +269,7 @@ function cellOf(row: number): number {
   return (row & (PAGE_ROWS - 1)) * CELLS;
 }
 
-/** One more name, where it is new and there is room. */
+/** Adds a name if it is new and there is room. */
 function withName<Name extends string | number>(
   names: readonly Name[],
   name: Name | undefined,
@@ -278,40 +278,40 @@ function withName<Name extends string | number>(
   return [...names, name];
 }
 
-/** So long may a window have been in no rule, and what is known of it is still a habit: people who edit rules make mistakes. */
+/** How long a window may be in no rule and keep its baseline: people who edit rules make mistakes. */
 const MISSED_DAYS = 7;
 
 /** A window whose peaks are kept. */
 export interface KeptPeak {
   readonly name: string;
-  /** The first day of which any are known. */
+  /** The first day with known peaks. */
   readonly since: Day;
-  /** The last day, where no rule looks at the window any more; null where one does. */
+  /** The last day, if no rule uses the window any more; null if one does. */
   readonly until: Day | null;
 }
 
-/** Which windows have their peaks kept, and since when: each has a number, which is its place in profiles and days. */
+/** The windows whose peaks are kept, and since when. Each has a number, which is its place in profiles and days. */
 export class KeptPeaks {
   /** By number. */
   readonly names: string[] = [];
   readonly #kept: KeptPeak[] = [];
   readonly #numbers = new Map<string, number>();
 
-  /** The number of a window; one beyond all where it is not kept. */
+  /** The number of a window; one beyond all if it is not kept. */
   numberOf(name: string): number {
     return this.#numbers.get(name) ?? this.#kept.length;
   }
 
-  /** The first day of which anything is known of a window. */
+  /** The first day with known peaks of a window. */
   since(number: number): Day {
     return this.#kept[number]?.since ?? Infinity;
   }
 
   /**
-   * The windows that rules look at from now on. Where there is no room, those make it that have been in no rule for longest;
-   * where there is none even so, the last of them are not kept.
+   * Sets the windows that rules use from now on. If there is no room, they replace those that have been in no rule for
+   * longest; if there is still none, the last of them are not kept.
    *
-   * @returns the numbers that stand for another window now
+   * @returns the numbers that now stand for another window
    */
   watch(names: readonly string[], today: Day): readonly number[] {
     const wanted = new Set(names);
@@ -330,7 +330,7 @@ export class KeptPeaks {
     return taken;
   }
 
-  /** A day's summary tells of these: history may, that was counted elsewhere. */
+  /** A day's summary has these windows: it may be imported history, counted elsewhere. */
   seen(names: readonly string[], day: Day): void {
     for (const name of names) {
       const number = this.numberOf(name);

@@ -2,19 +2,19 @@ import { DAY } from '../../src/kernel/time.js';
 import type { Learning } from '../../src/rules/model.js';
 import type { Day, SenderDaySummarised } from '../../src/sending/day-summary.js';
 
-/** Weeks that a profile looks back on: two runs of what comes monthly, and a vacation between. */
+/** Weeks that a profile looks back on: two monthly runs with a vacation between them. */
 export const WEEKS = 8;
 
 /**
- * What is older is no habit any more. Shorter than summaries are kept, so that a profile is the same whether it was
- * folded as time went by or is rebuilt from what is left.
+ * Older days do not count. It is shorter than summaries are kept, so that a profile is the same if it was folded over
+ * time or is rebuilt from what is left.
  */
 export const REMEMBERED_DAYS = 390;
 
-/** Words of 32 days, round and round: as many days as are remembered, and today. */
+/** A ring of words of 32 days: the remembered days and today. */
 export const RING_WORDS = Math.ceil((REMEMBERED_DAYS + 1) / 32);
 
-/** What a week's cells hold before the peaks. */
+/** The cells of a week before the peaks. */
 export const MESSAGES = 0;
 export const RECIPIENTS = 1;
 export const REFUSED = 2;
@@ -24,41 +24,41 @@ export const LARGEST = 4;
 export const HOURS = 5;
 /** A bit for each day of the week that is summarised, and one more: {@link SENT}. */
 export const DAYS = 6;
-/** It sent in this week: one that has seen nothing but bounces says nothing of what is usual. */
+/** It sent in this week: a week of bounces alone says nothing of the baseline. */
 export const SENT = 1 << 7;
 export const FIXED = 7;
 
-/** What is remembered of where a sender has sent from. */
+/** The kinds of places that are remembered of a sender. */
 export const PLACE_KINDS = ['networks', 'ehlos', 'countries', 'asns'] as const;
 export type PlaceKind = (typeof PLACE_KINDS)[number];
 
-/** Somewhere that a sender has sent from, and when last. */
+/** A place that a sender has sent from, and when last. */
 export interface KnownPlace {
   readonly name: string;
   readonly day: Day;
 }
 
 /**
- * What a sender usually does, folded from the summaries of its days. Never changed: folding gives a new one, so that
- * who holds an old one can go on reading it.
+ * A sender's baseline, folded from the summaries of its days. It is immutable: a fold gives a new one, so a holder of
+ * an old one can go on reading it.
  */
 export interface Profile {
-  /** The first day on which it sent, of those that were remembered on the last; -1 where it sent on none. */
+  /** The first day on which it sent, among those remembered on the last day; -1 if there is none. */
   readonly firstDay: Day;
-  /** The newest day that is summarised; -1 where none is. */
+  /** The newest day that is summarised; -1 if none is. */
   readonly lastDay: Day;
   /** A bit for each day on which it sent, of those up to {@link REMEMBERED_DAYS} before the last. */
   readonly active: Uint32Array;
-  /** By slot: which week since the epoch it holds; -1 where none. */
+  /** By slot: the week since the epoch that it holds; -1 for none. */
   readonly weeks: Int32Array;
   /** By slot and kind. */
   readonly cells: Float32Array;
-  /** Those used last come last. */
+  /** The last used ones come last. */
   readonly networks: readonly KnownPlace[];
   readonly ehlos: readonly KnownPlace[];
   readonly countries: readonly KnownPlace[];
   readonly asns: readonly KnownPlace[];
-  /** On which days any place of a kind was recorded, as far as these are remembered on the last day. */
+  /** The days on which a place of each kind was recorded, as far as they are remembered on the last day. */
   readonly placed: Readonly<Record<PlaceKind, KnownDays>>;
   /** Days on which it was contained, as they were seen. */
   readonly withheld: readonly SenderDaySummarised[];
@@ -78,17 +78,17 @@ export const NO_PROFILE: Profile = {
   withheld: [],
 };
 
-/** What is usual for one window: the median of the weekly peaks, and the highest of them. */
+/** The baseline of one window: the median of the weekly peaks, and the highest of them. */
 export interface Baseline {
   readonly typical: number;
   readonly record: number;
-  /** Weeks with any sends that it rests upon. */
+  /** The weeks with sends that it rests upon. */
   readonly weeks: number;
 }
 
 export const weekOf = (day: Day): number => Math.floor(day / 7);
 
-/** The profile as it is on a day: a sender that was silent for too long is a stranger again. */
+/** The profile on a given day: a sender that was silent for too long is new again. */
 export function asOf(profile: Profile, day: Day): Profile {
   return profile.lastDay >= 0 && profile.lastDay < day - REMEMBERED_DAYS ? NO_PROFILE : profile;
 }
@@ -103,7 +103,7 @@ export function sentOn({ active }: Pick<Profile, 'active'>, day: Day): boolean {
   return ((active[(day >>> 5) % RING_WORDS]! >>> (day & 31)) & 1) === 1;
 }
 
-/** The first day on which it sent, of those that are remembered on a day; -1 where there is none. */
+/** The first day on which it sent, of those that are remembered on a day; -1 if there is none. */
 export function firstSeen(profile: Pick<Profile, 'firstDay' | 'lastDay' | 'active'>, day: Day): Day {
   const { firstDay, lastDay } = profile;
   const oldest = day - REMEMBERED_DAYS;
@@ -112,7 +112,7 @@ export function firstSeen(profile: Pick<Profile, 'firstDay' | 'lastDay' | 'activ
   return -1;
 }
 
-/** The newest day on which it sent; -1 where there is none. */
+/** The newest day on which it sent; -1 if there is none. */
 export function lastSeen(profile: Profile): Day {
   const { firstDay, lastDay } = profile;
   if (firstDay < 0) return -1;
@@ -127,7 +127,7 @@ export function activeDays(profile: Profile, since: Day, today: Day, most: numbe
   if (first < 0) return 0;
   let count = 0;
   for (let day = profile.lastDay; day >= Math.max(since, first) && count < most;) {
-    // A month without any.
+    // A word without a day: 32 days.
     if (profile.active[(day >>> 5) % RING_WORDS] === 0) day = (day & ~31) - 1;
     else if (sentOn(profile, day--)) count++;
   }
@@ -135,9 +135,9 @@ export function activeDays(profile: Profile, since: Day, today: Day, most: numbe
 }
 
 /**
- * What was usual for a window in the weeks before this day and its own. Weeks without sends say nothing.
+ * The baseline of a window from the weeks before this day and its own. Weeks without sends do not count.
  *
- * @param since the first day of which anything is known of the window: nor do weeks before
+ * @param since the first day with data for the window: earlier weeks do not count either
  */
 export function baselineOf(profile: Profile, key: number, day: Day, since: Day): Baseline {
   return usualCells(profile, FIXED + key, day, weekOf(since));
@@ -174,7 +174,7 @@ function saysSomething({ weeks, cells }: Profile, slot: number, now: number): bo
 /** Scratch of one call at a time. */
 const SORTED = new Float32Array(WEEKS);
 
-/** In how many of the weeks it sent within this hour of the day in UTC, and of how many. */
+/** In how many weeks it sent within this hour of the day (UTC), and of how many. */
 export function hourOf(profile: Profile, hour: number, day: Day): { used: number; weeks: number } {
   const width = profile.cells.length / WEEKS;
   let used = 0;
@@ -187,7 +187,7 @@ export function hourOf(profile: Profile, hour: number, day: Day): { used: number
   return { used, weeks };
 }
 
-/** Totals over the weeks looked back on, those on which it was contained left out. */
+/** Totals for the weeks of the profile, without those on which it was contained. */
 export function totalsOf(
   profile: Profile,
   day: Day,
@@ -206,24 +206,24 @@ export function totalsOf(
   };
 }
 
-/** Days of which something is known, a bit each: the lowest is the newest day of the profile, the next the day before. */
+/** Days with data, a bit each: the lowest is the newest day of the profile, the next the day before. */
 type KnownDays = bigint;
 
 const REMEMBERED = (1n << BigInt(REMEMBERED_DAYS + 1)) - 1n;
 const WORD = 32;
 
-/** The same days once the profile's newest day is so many days later. */
+/** The same days when the profile's newest day is so many days later. */
 export function aged(known: KnownDays, days: number): KnownDays {
   return known === 0n ? known : (known << BigInt(days)) & REMEMBERED;
 }
 
-/** And one more, so many days before the newest; without it where that is too long ago to be remembered. */
+/** Adds a day, so many days before the newest, unless it is too long ago to be remembered. */
 export function withKnown(known: KnownDays, ago: number): KnownDays {
   return (known | (1n << BigInt(ago))) & REMEMBERED;
 }
 
 /**
- * Whether enough is known to be a habit: as much as makes a sender known, of so many days, the first of them so long ago.
+ * Whether enough days have data for a baseline: as many as make a sender known, the first of them as long ago.
  *
  * @param newest day of the profile
  */
@@ -243,12 +243,12 @@ export function isHabit(known: KnownDays, newest: Day, today: Day, { days, age }
   return false;
 }
 
-/** A day's summary but for whose it is. */
+/** A day's summary without its sender. */
 export type ClosedDay = Omit<SenderDaySummarised, 'subject'>;
 
 export type ClosedDaysState = readonly (readonly [value: string, days: readonly ClosedDay[]])[];
 
-/** Days of one sender that may wait for their summary; were there more, the oldest would never be written. */
+/** How many days of one sender may wait for their summary. If there are more, the oldest is never written. */
 const MOST_CLOSED = 40;
 
 /** The days that are over and wait for their summary, by sender, each sender's oldest first. */
@@ -267,7 +267,7 @@ export class ClosedDays {
     this.#set(value, [...this.of(value), day].slice(-MOST_CLOSED));
   }
 
-  /** A block came about: the days from `since` on are contained. */
+  /** A block was imposed: the days from `since` on are contained. */
   contain(value: string, block: string, since: Day): void {
     this.#set(
       value,
@@ -285,7 +285,7 @@ export class ClosedDays {
     );
   }
 
-  /** A day was summarised: history that is imported may fill days around one that waits still. */
+  /** A day was summarised: an import may fill days around one that still waits. */
   summarised(value: string, day: Day): void {
     this.#set(
       value,

@@ -20,9 +20,8 @@ export interface SenderProfilesState extends BaselinesState {
 }
 
 /**
- * What every account and every domain usually does. Baselines are folded from the summaries of past days alone; sends
- * only gather in days that are still open, and make the summaries. So a profile is the same whether the sends behind
- * it are still kept or not.
+ * The baselines of every account and every domain. They are folded from the summaries of past days alone; sends gather
+ * in open days, which make the summaries. So a profile is the same with and without the sends that led to it.
  */
 export class SenderProfiles {
   readonly #own = new Baselines();
@@ -31,15 +30,15 @@ export class SenderProfiles {
   #days = this.#newDays();
 
   /**
-   * @param lent baselines that somebody else folds, for one that learns nothing by itself; undefined as long as there are none:
-   *   then nobody is known, and all began with what is noted here
+   * @param lent baselines that another projection folds, for a process that does not learn itself; undefined until
+   *   there are any: then nobody is known, and history begins with what is noted here
    */
   constructor(lent?: () => Baselines | undefined) {
     this.#learns = lent === undefined;
     this.#baselines = () => lent?.() ?? this.#own;
   }
 
-  /** The days that are over. */
+  /** The baselines from the days that are over. */
   get baselines(): Baselines {
     return this.#baselines();
   }
@@ -48,7 +47,7 @@ export class SenderProfiles {
     return this.#baselines().peaks;
   }
 
-  /** Rises whenever any profile may have changed: what was read from one before then may not hold any more. */
+  /** Rises whenever a profile may have changed: then what was read from one before may be outdated. */
   get version(): number {
     return this.#baselines().version;
   }
@@ -58,24 +57,24 @@ export class SenderProfiles {
     return this.#baselines().installedAt;
   }
 
-  /** Something happened here. */
+  /** Something happened. */
   began(at: Instant): void {
     this.#own.began(at);
   }
 
-  /** Rules came into force: where nothing has happened yet, that is the beginning. */
+  /** Rules came into force: if nothing has happened yet, the installation begins now. */
   governed(at: Instant): void {
     if (this.#learns && this.#own.installedAt === 0) this.#own.began(at);
   }
 
-  /** Where sends are noted, day by day. */
+  /** The open days, which note sends. */
   days(type: ProfiledType): OpenDays {
     return this.#days[type];
   }
 
   /**
-   * Under which number the peak of a window is noted in the days that are open; undefined where it is not: where nothing is
-   * learnt, days become no summaries.
+   * The number of a window's peak in open days; undefined if it is not noted: if nothing is learnt, days become no
+   * summaries.
    */
   noted(name: string): number | undefined {
     const { peaks } = this.#own;
@@ -83,7 +82,7 @@ export class SenderProfiles {
     return number < peaks.names.length ? number : undefined;
   }
 
-  /** What a sender usually does, as known on a day. */
+  /** A sender's baseline, as known on a day. */
   profile(type: ProfiledType, value: string, day: Day): Profile {
     return this.#baselines().profile(type, value, day);
   }
@@ -111,7 +110,7 @@ export class SenderProfiles {
     }
   }
 
-  /** Folds a day's summary: the day is closed. @throws Error where it is none */
+  /** Folds a day's summary: the day is closed. @throws Error if it is none */
   summarised(summary: SenderDaySummarised): void {
     if (!isDaySummary(summary)) throw new Error('it is no summary of a day');
     const { subject, day } = summary;
@@ -119,7 +118,10 @@ export class SenderProfiles {
     this.#days[subject.type].summarised(subject.value, day);
   }
 
-  /** A block came about: what its subject does on days from `since` on is no habit, unless it has been summarised. */
+  /**
+   * A block was imposed: what its subject does on days from `since` on does not count for its baseline, unless it has
+   * been summarised.
+   */
   contain(subject: Subject, block: string, since: Day): void {
     const type = profiledAs(subject);
     if (type !== undefined) this.#days[type].contain(subject.value, block, since);
@@ -142,13 +144,13 @@ export class SenderProfiles {
     }
   }
 
-  /** Cheap: profiles never change, and days are copied when they are next written to. The opposite of {@link restore}. */
+  /** Cheap: profiles never change, and days are copied at their next write. The opposite of {@link restore}. */
   dump(): SenderProfilesState {
     const { account, domain } = this.#days;
     return { ...this.#baselines().dump(), days: { account: account.dump(), domain: domain.dump() } };
   }
 
-  /** Takes over what {@link dump} gave, instead of all that it held; baselines only where they are its own. */
+  /** Takes over what {@link dump} gave, instead of all that it held; baselines only if they are its own. */
   restore({ days, ...baselines }: SenderProfilesState): void {
     if (this.#learns) this.#own.restore(baselines);
     this.#days = this.#newDays();
@@ -162,14 +164,14 @@ export class SenderProfiles {
   }
 }
 
-/** Whose baselines a block is about: a return path has those of the account that is called like it. */
+/** The type of the baselines that a block concerns: a return path has those of the account with the same name. */
 function profiledAs({ type }: Subject): ProfiledType | undefined {
   if (type === 'domain') return 'domain';
   return type === 'account' || type === 'address' ? 'account' : undefined;
 }
 
 const PROFILED: readonly ProfiledType[] = ['account', 'domain'];
-/** How often it is looked for profiles that are forgotten. */
+/** How often forgotten profiles are removed. */
 const SWEEP_DAYS: Day = 30;
 
 interface BaselinesState {
@@ -178,7 +180,7 @@ interface BaselinesState {
   readonly profiles: Readonly<Record<ProfiledType, readonly (readonly [value: string, profile: Profile])[]>>;
 }
 
-/** What is known of the days that are over: a profile of every account and every domain, folded from summaries alone. */
+/** What is known from days that are over: a profile of every account and every domain, folded from summaries alone. */
 export class Baselines {
   readonly peaks = new KeptPeaks();
   #profiles = { account: new Map<string, Profile>(), domain: new Map<string, Profile>() };
@@ -186,7 +188,7 @@ export class Baselines {
   #swept: Day = -Infinity;
   #version = 0;
 
-  /** Rises whenever any profile may have changed: what was read from one before then may not hold any more. */
+  /** Rises whenever a profile may have changed: then what was read from one before may be outdated. */
   get version(): number {
     return this.#version;
   }
@@ -201,12 +203,12 @@ export class Baselines {
     return this.#profiles.account.size + this.#profiles.domain.size;
   }
 
-  /** Something happened, or came into force: nobody can be known for longer than since the first of that. */
+  /** Something happened, or came into force: nobody can be known for longer than that. */
   began(at: Instant): void {
     if (this.#installedAt === 0 || at < this.#installedAt) this.#installedAt = at;
   }
 
-  /** What a sender usually does, as known on a day. */
+  /** A sender's baseline, as known on a day. */
   profile(type: ProfiledType, value: string, day: Day): Profile {
     return asOf(this.#profiles[type].get(value) ?? NO_PROFILE, day);
   }
@@ -225,7 +227,7 @@ export class Baselines {
   /**
    * The windows whose peaks are kept from now on, those that matter most first.
    *
-   * @returns the numbers that stand for another window now
+   * @returns the numbers that now stand for another window
    */
   watch(names: readonly string[], today: Day): readonly number[] {
     this.#version++;
@@ -280,7 +282,7 @@ export class Baselines {
     this.#profiles = { account: new Map(profiles.account), domain: new Map(profiles.domain) };
   }
 
-  /** Strangers make room: a sender that is asked about is one already. */
+  /** Forgotten profiles make room: such a sender already counts as new. */
   #sweep(day: Day): void {
     if (day < this.#swept + SWEEP_DAYS) return;
     this.#swept = day;

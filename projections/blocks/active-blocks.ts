@@ -5,19 +5,19 @@ import type { Direction, SenderIdentity, Subject, SubjectType } from '../../src/
 import { directionsMeet, uniteDirections } from '../../src/sending/subjects.js';
 import { SubjectIndex } from './subject-index.js';
 
-/** One block in force on the subject that it names: as little as the SMTP path needs to know. */
+/** One block in force with its subject: only what the SMTP path needs. */
 export interface ActiveBlock extends Subject {
   readonly id: string;
   readonly direction: Direction;
   readonly until: Until;
   readonly refusal: Refusal;
-  /** By a rule (also where a person approved it) rather than by a person alone. */
+  /** Whether a rule caused it (even if a person approved it), not a person alone. */
   readonly byRule: boolean;
 }
 
 /**
- * What the SMTP path asks: is this sender refused? In memory, never waits. `until` itself is looked at, so
- * a block whose expiry comes late refuses nobody.
+ * Answers the SMTP path: is this sender refused? In memory, never waits. It checks `until` itself, so a block whose
+ * expiry comes late refuses nobody.
  */
 export class ActiveBlocks {
   readonly #index = new SubjectIndex<ActiveBlock>();
@@ -30,7 +30,7 @@ export class ActiveBlocks {
     return this.#byId.size;
   }
 
-  /** Those that are recorded, without what is only anticipated. The opposite of {@link restore}. */
+  /** The recorded blocks, without anticipated ones. The opposite of {@link restore}. */
   dump(): readonly ActiveBlock[] {
     return [...this.#byId.values()];
   }
@@ -40,20 +40,20 @@ export class ActiveBlocks {
     for (const block of blocks) this.#put(block);
   }
 
-  /** Those that are recorded, overdue ones among them. */
+  /** The recorded blocks, including overdue ones. */
   all(): Iterable<ActiveBlock> {
     return this.#byId.values();
   }
 
-  /** How many there are of each type and origin. */
+  /** The number of blocks of each type and origin. */
   counts(): Iterable<{ readonly type: SubjectType; readonly byRule: boolean; readonly count: number }> {
     return this.#counts.values();
   }
 
   /**
-   * The block that refuses this sender: of several, the one that ends last.
+   * The block that refuses this sender; of several, the one that ends last.
    *
-   * @param now a block whose `until` has come refuses no more
+   * @param now a block whose `until` has passed no longer refuses
    */
   find(sender: SenderIdentity, now: Instant): ActiveBlock | undefined {
     let strongest: ActiveBlock | undefined;
@@ -66,7 +66,7 @@ export class ActiveBlocks {
     return strongest;
   }
 
-  /** The block in force on just this subject, whatever else covers it. */
+  /** The block in force on exactly this subject, ignoring others that cover it. */
   on(subject: Subject): ActiveBlock | undefined {
     return this.#index.get(subject);
   }
@@ -81,7 +81,7 @@ export class ActiveBlocks {
     const before = this.#provisional.get(subject);
     if (before === undefined) return this.#provisional.set(subject, block);
     const stronger = isStronger(block, before) ? block : before;
-    // Mail that arrives makes those who send wait no longer than what they have done themselves.
+    // Inbound mail never makes a sender wait longer than its own mail does.
     const sent = [before, block].filter((each) => each.direction !== 'inbound');
     this.#provisional.set(subject, {
       ...stronger,
@@ -152,7 +152,7 @@ export class ActiveBlocks {
 }
 
 function isStronger(a: ActiveBlock, b: ActiveBlock): boolean {
-  // Of equals, the one with the lower id: never what the index happens to come upon first.
+  // Among equals the lower id wins, so that the order of the index does not matter.
   if (a.until === b.until) return a.id < b.id;
   if (a.until === null || b.until === null) return b.until !== null;
   return a.until > b.until;

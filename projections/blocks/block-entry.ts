@@ -15,9 +15,9 @@ export interface HistoryItem {
   readonly evidence?: Evidence;
 }
 
-/** What a person decided on the same subject within an hour before a block or proposal of it began. */
+/** A person's decision on the same subject within an hour before a block or proposal of it began. */
 export interface Followed {
-  /** Of the block that was released, or of the proposal that was dismissed. */
+  /** The id of the released block or dismissed proposal. */
   readonly block: string;
   readonly state: 'released' | 'dismissed';
   readonly at: Instant;
@@ -39,7 +39,7 @@ export interface BlockEntry {
   readonly rule: string | undefined;
   readonly proposedAt: Instant | undefined;
   readonly lapsesAt: Instant | undefined;
-  /** Of a proposal: how long the block would last; null is indefinite. */
+  /** For a proposal: how long the block would last; null is indefinite. */
   readonly duration: Milliseconds | null | undefined;
   /** When the block came into force. */
   readonly since: Instant | undefined;
@@ -47,29 +47,29 @@ export interface BlockEntry {
   readonly until: Until | undefined;
   readonly endedAt: Instant | undefined;
   readonly falsePositive: boolean;
-  /** The newest. */
+  /** The newest evidence. */
   readonly evidence: Evidence | undefined;
-  /** What it came right after: then the person who let go was wrong, or this block is. */
+  /** The decision that it came right after: then either the person who let go was wrong, or this block is. */
   readonly follows: Followed | undefined;
   readonly history: readonly HistoryItem[];
   /** Position of the newest event: changes whenever the entry does. */
   readonly version: number;
 }
 
-/** By what has fallen due at `now`, not only by what was recorded. */
+/** The state at `now`, including what has fallen due without a record. */
 export function stateAt(entry: BlockEntry, now: Instant): BlockState {
   if (entry.state === 'active' && isOver(entry.until!, now)) return 'expired';
   if (entry.state === 'proposed' && entry.lapsesAt! <= now) return 'lapsed';
   return entry.state;
 }
 
-/** When a block was to end, as was known at an instant at which it was in force. */
+/** When a block was to end, as known at an instant at which it was in force. */
 export function untilAt({ history, until }: BlockEntry, at: Instant): Until | undefined {
   const known = history.findLast((item) => item.at <= at && item.until !== undefined);
   return known === undefined ? until : known.until;
 }
 
-/** Whether nothing can happen to it any more. */
+/** Whether it has ended for good. */
 export function isEnded({ state }: BlockEntry): boolean {
   return state !== 'active' && state !== 'proposed';
 }
@@ -77,8 +77,8 @@ export function isEnded({ state }: BlockEntry): boolean {
 /**
  * Folds one event of a block or proposal.
  *
- * @param follows of one that begins with this event
- * @returns undefined where the event begins nothing and nothing has begun
+ * @param follows for a block or proposal that begins with this event
+ * @returns undefined if the event begins nothing and nothing has begun
  */
 export function evolveEntry(
   before: BlockEntry | undefined,

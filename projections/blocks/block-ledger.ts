@@ -11,7 +11,10 @@ import { BlockRows } from './block-rows.js';
 
 export interface LedgerState {
   readonly rows: BlockRowsState;
-  /** Those in memory: what has not ended in the order in which it began, then what has in the order in which it ended. */
+  /**
+   * The entries in memory: first those that have not ended, in the order in which they began; then those that have, in
+   * the order in which they ended.
+   */
   readonly entries: readonly BlockEntry[];
   /** By subject key. */
   readonly letGo: readonly (readonly [subject: string, followed: Followed])[];
@@ -19,12 +22,13 @@ export interface LedgerState {
   readonly aliases: readonly (readonly [alias: string, id: string])[];
 }
 
-/** Entries that have ended are kept in memory, the last ones: about 25 MB. */
+/** How many ended entries are kept in memory, the last ones: about 25 MB. */
 const ENDED_KEPT = 10_000;
 
 /**
- * Every block and proposal there ever was, and what rules only observed: what the API lists. Those that wait or are in
- * force are in memory whole, and so are the last that have ended; of all others there is a row, and the store has the rest.
+ * Every block and proposal that ever existed, and what rules only observed: the API lists these. Waiting entries,
+ * entries in force and the last ended ones are in memory as a whole. All others have a row here, and the store has the
+ * rest.
  */
 export class BlockLedger {
   readonly observed = new Observed();
@@ -32,19 +36,19 @@ export class BlockLedger {
   readonly #endedKept: number;
   readonly #entries = new Map<string, BlockEntry>();
   readonly #pending = new Map<string, BlockEntry>();
-  /** Those of the entries that have ended, the first to end first. */
+  /** The ended entries, the first to end first. */
   readonly #ended = new Set<string>();
-  /** Ids that competing writers gave, each with that of the entry that it means. */
+  /** Ids that competing writers gave, each with the id of the entry that it means. */
   readonly #aliases = new Map<string, string>();
-  /** What a person let go of lately, by subject key, in that order. */
+  /** Recent releases and dismissals, by subject key, in that order. */
   readonly #letGo = new Map<string, Followed>();
 
-  /** @param endedKept how many that have ended are kept in memory */
+  /** @param endedKept how many ended entries are kept in memory */
   constructor(endedKept = ENDED_KEPT) {
     this.#endedKept = endedKept;
   }
 
-  /** How many there ever were. */
+  /** The number of entries ever. */
   get size(): number {
     return this.rows.size;
   }
@@ -71,7 +75,7 @@ export class BlockLedger {
     for (const entry of entries) this.#keep(entry);
   }
 
-  /** The id that a block goes by, of any of its ids. */
+  /** The entry's own id for any of its ids. */
   nameOf(id: string): string {
     return this.#aliases.get(id) ?? id;
   }
@@ -81,17 +85,17 @@ export class BlockLedger {
     return this.rows.find(this.nameOf(id)) !== undefined;
   }
 
-  /** By any of its ids, where it is in memory: all that wait or are in force are. */
+  /** The entry with any of its ids, if it is in memory: all that wait or are in force are. */
   get(id: string): BlockEntry | undefined {
     return this.#entries.get(this.nameOf(id));
   }
 
-  /** The rule behind a block, however long that has ended. */
+  /** The rule that caused a block, even one that ended long ago. */
   ruleOf(id: string): string | undefined {
     return this.rows.ruleOf(this.nameOf(id));
   }
 
-  /** The proposals that nobody has settled yet, as recorded. */
+  /** The proposals that are not settled yet, as recorded. */
   pending(): IterableIterator<BlockEntry> {
     return this.#pending.values();
   }
@@ -101,7 +105,7 @@ export class BlockLedger {
     return this.#entries.values();
   }
 
-  /** What this very subject has now: a block or a proposal that has not ended, as recorded. */
+  /** The present block or proposal of exactly this subject, as recorded. */
   liveOn(subject: Subject): BlockEntry | undefined {
     for (const row of this.rows.on(subject)) {
       const entry = this.#entries.get(this.rows.at(row).id);
@@ -116,7 +120,7 @@ export class BlockLedger {
     const { block: id } = event.data;
     if (event.alias !== undefined) this.#aliases.set(event.alias, id);
     const before = this.#entries.get(id);
-    // What is no longer in memory has ended, and what has ended does not come back.
+    // An entry that is no longer in memory has ended, and ended entries do not come back.
     if (before === undefined && this.rows.find(id) !== undefined) return;
     const follows = before === undefined && 'subject' in event.data ? this.#follows(event) : undefined;
     const entry = evolveEntry(before, event, follows);
@@ -151,7 +155,7 @@ export class BlockLedger {
     }
   }
 
-  /** The last time that a person let go of the subject of what begins, where that is not long ago. */
+  /** The last release or dismissal of the event's subject, if that is recent. */
   #follows({ at, data }: BlockEvent): Followed | undefined {
     const { subject } = data as { readonly subject: Subject };
     const followed = this.#letGo.get(subjectKey(subject));
@@ -159,7 +163,7 @@ export class BlockLedger {
   }
 }
 
-/** A rule tripped that did nothing: it only observes, or all rules do. */
+/** A rule tripped without effect: it only observes, or all rules do. */
 export interface Observation {
   readonly position: number;
   readonly at: Instant;
@@ -169,10 +173,10 @@ export interface Observation {
   readonly evidence: Evidence;
 }
 
-/** So many are kept, the newest: the store has all. */
+/** How many are kept, the newest: the store has all. */
 export const OBSERVATIONS_KEPT = 1000;
 
-/** What rules have only observed. */
+/** The observations of rules that only observe. */
 class Observed {
   /** Oldest first. */
   readonly #kept: Observation[] = [];

@@ -6,7 +6,7 @@ import type { BlockEntry, Followed } from './block-entry.js';
 import { SubjectIndex } from './subject-index.js';
 import { Words } from './words.js';
 
-/** What is known of a block for ever: enough to find it, and to find its events in the store. */
+/** The permanent record of a block: enough to find it, and to find its events in the store. */
 export interface BlockRow {
   readonly id: string;
   readonly subject: Subject;
@@ -14,12 +14,12 @@ export interface BlockRow {
   readonly begin: number;
   /** Revision of that event in the subject's stream. */
   readonly revision: number;
-  /** Events of the stream from its first to its last, those about other things included. */
+  /** The number of the stream's events from its first to its last, including events about other things. */
   readonly events: number;
   readonly follows: Followed | undefined;
 }
 
-/** What a list asks for; what is undefined does not matter. */
+/** The filter of a list; undefined fields do not matter. */
 export interface BlockFilter {
   readonly now: Instant;
   readonly states?: ReadonlySet<BlockState> | undefined;
@@ -33,12 +33,12 @@ export interface BlockFilter {
   readonly until?: Instant | undefined;
   /** How the id begins. */
   readonly id?: string | undefined;
-  /** Within the subject or the description; in lower case. */
+  /** A text within the subject or the description; in lower case. */
   readonly text?: string | undefined;
 }
 
 export interface BlockRowsState {
-  /** Of each column, a part for each segment. */
+  /** The parts of each column, one for each segment. */
   readonly columns: Readonly<Record<Column, readonly Numbers[]>>;
   readonly ids: readonly string[];
   readonly values: readonly string[];
@@ -50,10 +50,10 @@ export interface BlockRowsState {
 const STATES: readonly BlockState[] = ['proposed', 'active', 'released', 'expired', 'dismissed', 'lapsed'];
 const [PROPOSED, ACTIVE, EXPIRED, LAPSED] = [0, 1, 3, 5];
 const ORIGINS = ['rule', 'admin'] as const;
-/** Where each of these lies within `terms`. */
+/** The bit offset of each field within `terms`. */
 const [TYPE, DIRECTION, ORIGIN] = [3, 6, 8];
 
-/** Rows of a segment: looking through one takes some microseconds. */
+/** Rows in a segment: a search through one takes some microseconds. */
 const SEGMENT = 1024;
 const SHIFT = 10;
 const NONE = -1;
@@ -63,18 +63,18 @@ class NumberColumns {
   begins = new Float64Array(SEGMENT);
   /** When each was proposed or came into force. */
   began = new Float64Array(SEGMENT);
-  /** When each came into force; Infinity where that never was. */
+  /** When each came into force; Infinity for never. */
   since = new Float64Array(SEGMENT);
-  /** When each ended, or will; Infinity is never. */
+  /** When each ended or will end; Infinity for never. */
   ends = new Float64Array(SEGMENT);
   revisions = new Uint32Array(SEGMENT);
   events = new Uint32Array(SEGMENT);
   /** State, type, direction and origin. */
   terms = new Uint16Array(SEGMENT);
-  /** Which rule, one more than its place in the list; 0 is none. */
+  /** The rule's index in the list plus one; 0 is none. */
   rules = new Uint32Array(SEGMENT);
   descriptions = new Uint32Array(SEGMENT);
-  /** The row before of the same subject. */
+  /** The previous row of the same subject. */
   previous = new Int32Array(SEGMENT);
 }
 
@@ -84,11 +84,11 @@ const COLUMNS = Object.keys(new NumberColumns()) as readonly Column[];
 
 interface Segment {
   numbers: NumberColumns;
-  /** A dump holds the numbers too: they are copied before they change. */
+  /** True if a dump shares the numbers: then they are copied before they change. */
   dumped: boolean;
   readonly ids: string[];
   readonly values: string[];
-  /** All values in one, to look for a text. */
+  /** All values in one text, for searches. */
   text: string | undefined;
   /** The lowest id and the highest. */
   lowest: string;
@@ -96,8 +96,8 @@ interface Segment {
 }
 
 /**
- * A short row for each block and proposal that ever was, in the order in which they began: about 270 bytes, where an
- * entry takes ten times as many. Columns of numbers make a look through a million a matter of milliseconds.
+ * A short row for each block and proposal that ever existed, in the order in which they began: about 270 bytes, a tenth
+ * of an entry. Columns of numbers make a search through a million rows a matter of milliseconds.
  */
 export class BlockRows {
   readonly #segments: Segment[] = [];
@@ -163,7 +163,7 @@ export class BlockRows {
     };
   }
 
-  /** The rule behind a block, however long that has ended. */
+  /** The rule that caused a block, even one that ended long ago. */
   ruleOf(id: string): string | undefined {
     const row = this.#byId.get(id);
     if (row === undefined) return undefined;
@@ -175,7 +175,7 @@ export class BlockRows {
     for (let row = this.#newest.get(subject) ?? NONE; row !== NONE; row = this.#before(row)) yield row;
   }
 
-  /** Adds what begins, or notes what has changed. @param revision of the event that did it, in the subject's stream */
+  /** Adds a new entry, or updates one. @param revision of the event that did it, in the subject's stream */
   put(entry: BlockEntry, revision: number): void {
     let row = this.#byId.get(entry.id);
     if (row === undefined) {
@@ -200,7 +200,7 @@ export class BlockRows {
     numbers.descriptions[at] = this.#descriptions.numberOf(entry.description);
   }
 
-  /** Ids of the blocks that refused this sender at an instant: the one that ends last comes first. */
+  /** Ids of the blocks that refused this sender at an instant, the one that ends last first. */
   inForce(sender: SenderIdentity, at: Instant): readonly string[] {
     const found: { id: string; ends: number }[] = [];
     this.#newest.forEachMatch(sender, (newest) => {
@@ -213,7 +213,7 @@ export class BlockRows {
         if (directionsMeet(direction, sender.direction)) found.push({ id: ids[place]!, ends });
       }
     });
-    // Of equals, the one with the lower id: never what the index happens to come upon first.
+    // Among equals the lower id wins, so that the order of the index does not matter.
     found.sort((a, b) => (a.ends === b.ends ? (a.id < b.id ? -1 : 1) : b.ends - a.ends));
     return found.map(({ id }) => id);
   }
@@ -246,8 +246,8 @@ export class BlockRows {
   }
 
   /**
-   * Looks for blocks in the order in which they began. Each step looks through a thousand rows at most and gives those that
-   * match, often none: so the caller can let others have their turn between two.
+   * Searches blocks in the order in which they began. Each step reads at most a thousand rows and yields those that
+   * match, often none, so that the caller can give way between steps.
    *
    * @param beyond position of the first event of the block to start after; undefined: from the end
    */
@@ -277,7 +277,7 @@ export class BlockRows {
     }
   }
 
-  /** Those of some rows that match, in order. For rows that an index has found. */
+  /** The rows that match, in order. For rows that an index has found. */
   filter(rows: Iterable<number>, filter: BlockFilter): readonly number[] {
     const matches = this.#matcher(filter);
     return [...rows].filter((row) => matches(this.#segmentOf(row), row % SEGMENT));
@@ -290,7 +290,7 @@ export class BlockRows {
     const directions = maskOf(DIRECTIONS, filter.direction && new Set([filter.direction]));
     const origins = maskOf(ORIGINS, filter.origin && new Set([filter.origin]));
     const rule = filter.rule === undefined ? undefined : (this.#rules.find(filter.rule) ?? NONE) + 1;
-    // A rule that no block has is not the same as none.
+    // A rule without blocks is not the same as no rule.
     if (rule === 0) return () => false;
     const contains = text === undefined ? undefined : this.#containing(text);
     return (segment, at) => {
@@ -310,7 +310,10 @@ export class BlockRows {
     };
   }
 
-  /** Whether a row's subject or description has this text. One look through a long text is faster than many through short ones. */
+  /**
+   * Returns a test whether a row's subject or description has this text. One search through a long text is faster than
+   * many through short ones.
+   */
   #containing(text: string): (segment: Segment, at: number) => boolean {
     const described = this.#descriptions.containing(text);
     let looked: Segment | undefined;
@@ -326,7 +329,7 @@ export class BlockRows {
 
   #start(order: 'newest' | 'oldest', beyond: number | undefined): number {
     if (beyond === undefined) return order === 'newest' ? this.#size - 1 : 0;
-    // The first that does not begin before, found by halving.
+    // The first row that does not begin before the instant, by binary search.
     let low = 0;
     let high = this.#size;
     while (low < high) {
@@ -400,7 +403,7 @@ function termsOf({ state, subject, direction, origin }: BlockEntry): number {
   );
 }
 
-/** As `stateAt` tells it of an entry. */
+/** As `stateAt` gives it for an entry. */
 function stateOf(numbers: NumberColumns, at: number, now: Instant): number {
   const state = numbers.terms[at]! & 7;
   if (numbers.ends[at]! > now) return state;
@@ -411,7 +414,7 @@ function maskOf<Word>(words: readonly Word[], wanted: ReadonlySet<Word> | undefi
   return words.reduce((mask, word, bit) => (wanted?.has(word) === false ? mask : mask | (1 << bit)), 0);
 }
 
-/** False where no value of the segment has this text. */
+/** False if no value of the segment has this text. */
 function mayHave(segment: Segment, text: string): boolean {
   segment.text ??= segment.values.join('\n');
   return segment.text.includes(text);

@@ -14,18 +14,18 @@ export interface EffectiveBlocksState {
 }
 
 /**
- * Reads the block events of all subjects as {@link effectsOf} reads those of one, so that whatever folds them agrees on
- * what two writers have written who did not see each other.
+ * Reads the block events of all subjects as {@link effectsOf} reads those of one, so that all folds agree on the events
+ * of two writers that did not see each other.
  */
 export class EffectiveBlocks {
-  /** By subject key, those only that have a block or a proposal. */
+  /** By subject key, only subjects that have a block or a proposal. */
   readonly #live = new Map<string, Live>();
-  /** The keys of their subjects, by the ids of the blocks and proposals. */
+  /** The subject keys of blocks and proposals, by id. */
   readonly #subjects = new Map<string, string>();
   readonly #ended = new Set<string>();
   readonly #aliases = new Map<string, string>();
 
-  /** What the event means; nothing where it is about what has ended, or about what nobody has begun. */
+  /** What the event means; nothing if it concerns something that has ended or never began. */
   take<Event extends BlockEvent>(event: Event): readonly Event[] {
     if (!('block' in event.data)) return [event];
     const { block } = event.data;
@@ -75,9 +75,9 @@ export interface SeenIdsState {
 }
 
 /**
- * Tells an event that was delivered before, under the same id, from a new one: a store may give an append that was
- * retried a second position. Remembers the newest ids only, which is where a retry can be, and of each id no more than 53
- * bits: of ten thousand million new events about one is taken for an event that was delivered before.
+ * Recognises an event that was delivered before, by its id: a store may give a retried append a second position. It
+ * remembers only the newest ids, since a retry comes soon, and of each id at most 53 bits: of ten thousand million new
+ * events, about one is taken for a repeat.
  */
 export class SeenIds {
   #young = new Numbers();
@@ -85,14 +85,14 @@ export class SeenIds {
   readonly #half: number;
 
   /**
-   * @param kept at least half so many ids are remembered, at most all of them, in 16 to 32 bytes each; 0 where none comes
-   *   twice
+   * @param kept at least half as many ids are remembered, at most all of them, in 16 to 32 bytes each; 0 if no id is
+   *   repeated
    */
   constructor(kept = 1_000_000) {
     this.#half = Math.ceil(kept / 2);
   }
 
-  /** Whether this id comes for the first time; it is remembered from here on. */
+  /** Whether this id is new; it is remembered from now on. */
   isNew(id: string): boolean {
     if (this.#half === 0) return true;
     const number = numberOf(id);
@@ -122,10 +122,10 @@ export class SeenIds {
   }
 }
 
-/** Numbers in a piece of a dump. */
+/** How many numbers a piece of a dump holds. */
 const PIECE = 32_768;
 
-/** A set of numbers that are not 0: a table, searched from the place that a number's last bits name. */
+/** A set of numbers other than 0: a hash table with open addressing by a number's last bits. */
 class Numbers {
   #slots = new Float64Array(16);
   size = 0;
@@ -165,7 +165,7 @@ class Numbers {
     return pieces;
   }
 
-  /** Where it is, or would be put. */
+  /** The slot that it is in, or would be put in. */
   #placeOf(number: number): number {
     const last = this.#slots.length - 1;
     let place = number & last;
@@ -180,7 +180,7 @@ class Numbers {
   }
 }
 
-/** 53 bits that follow from a text, and not 0: two multiplicative hashes of 32 bits, mixed. */
+/** A number of 53 bits, not 0, from a text: two multiplicative hashes of 32 bits, mixed. */
 function numberOf(text: string): number {
   let a = 0xdeadbeef;
   let b = 0x41c6ce57;

@@ -24,9 +24,9 @@ export interface Exemption {
 
 export interface ExemptionsState {
   readonly all: readonly Exemption[];
-  /** Those of them that stand in the rules. */
+  /** The ids of the exemptions from the rules. */
   readonly ruleIds: readonly string[];
-  /** Of all that were ever granted, by id. */
+  /** The subjects of all that were ever granted, by id. */
   readonly subjects: readonly (readonly [id: string, subject: Subject])[];
 }
 
@@ -44,7 +44,7 @@ export class Exemptions {
     const consider = (id: string): void => {
       const exemption = this.#byId.get(id);
       if (exemption === undefined || isOver(exemption.until, now)) return;
-      // Of several patterns that match, the order must not depend on how the index came to be what it is.
+      // If several patterns match, the order must not depend on how the index was built.
       const rivals = found !== undefined && found.subject.type === exemption.subject.type;
       if (rivals && found!.origin === exemption.origin && isBehind(exemption, found!)) return;
       found = exemption;
@@ -59,7 +59,7 @@ export class Exemptions {
     return reason === undefined ? undefined : { id: NEVER_BLOCK, reason };
   }
 
-  /** A wide network must not be blocked where a part of it is exempted. */
+  /** A wide network must not be blocked if a part of it is exempted. */
   #within(network: Subject, now: Instant): { id: string; reason: string } | undefined {
     if (!isWide(network)) return undefined;
     for (const { id, reason, subject } of this.list(now)) {
@@ -72,7 +72,7 @@ export class Exemptions {
     return this.#byId.get(id);
   }
 
-  /** Whose exemption an administrator granted under this id, be it in force or not. */
+  /** The subject that an administrator exempted under this id, now or in the past. */
   subjectOf(id: string): Subject | undefined {
     return this.#subjects.get(id);
   }
@@ -105,7 +105,7 @@ export class Exemptions {
     return [...this.#byId.values()].filter((exemption) => !isOver(exemption.until, now));
   }
 
-  /** One whose subject is in the rules again keeps what it has saved, whatever else of it was changed. */
+  /** If a subject is in the rules again, its exemption keeps its counts, even if the rest of it changed. */
   useRules(rules: VersionedRules): void {
     const before = new Map(this.#ruleIds.map((id) => [id, this.#byId.get(id)]));
     for (const id of this.#ruleIds) this.#byId.delete(id);
@@ -170,7 +170,7 @@ export class Exemptions {
   }
 }
 
-/** Which subjects an exemption of these keeps rules from: as {@link Exemptions.covering} has it. */
+/** A test for subjects that these exemptions cover, as in {@link Exemptions.covering}. */
 export function coverageOf(exempt: readonly Subject[]): (subject: Subject) => boolean {
   const index = new SubjectIndex<true>();
   for (const subject of exempt) index.set(subject, true);

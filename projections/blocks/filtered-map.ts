@@ -1,7 +1,10 @@
-/** What a text's hash begins with. Hashes run from the last character to the first: suffixes come on the way. */
+/**
+ * The start value of a hash. Hashes run from the last character to the first, so the hashes of suffixes are
+ * intermediate results.
+ */
 export const HASH_SEED = 0x811c9dc5;
 
-/** One more character (FNV-1a). */
+/** Adds one character (FNV-1a). */
 export function hashStep(hash: number, code: number): number {
   return Math.imul(hash ^ code, 0x01000193);
 }
@@ -14,14 +17,14 @@ export function hashOf(text: string, start = 0): number {
 }
 
 /**
- * Says of nearly every hash that was never added that it was not: sixteen bits an entry, so one in sixteen is
- * wrong at most. Who forces a wrong answer gains nothing but a look-up in the map behind it.
+ * A filter that recognises nearly every hash that was never added: with sixteen bits for each entry, at most one in
+ * sixteen is wrong. An attacker who forces a wrong answer costs only a look-up in the map.
  */
 export class HashFilter {
   #bits = new Uint32Array(2);
   #added = 0;
 
-  /** False once it holds as many as it is made for: it must be {@link reset} and filled anew. */
+  /** False when it holds as many as it is made for: then {@link reset} and fill it again. */
   get hasRoom(): boolean {
     return this.#added < this.#bits.length * 2;
   }
@@ -51,7 +54,7 @@ function mix(hash: number): number {
   return (once ^ (once >>> 13)) >>> 0;
 }
 
-/** A map whose reader mostly asks for what is not there, and often for parts of a text that it has hashed. */
+/** A map for readers that mostly ask for missing keys, often for parts of a text that they have hashed. */
 export class FilteredMap<Value> {
   readonly #map = new Map<string, Value>();
   readonly #filter = new HashFilter();
@@ -60,12 +63,12 @@ export class FilteredMap<Value> {
     return this.#map.size;
   }
 
-  /** In the order in which their keys came. */
+  /** The values, in the order of insertion. */
   values(): IterableIterator<Value> {
     return this.#map.values();
   }
 
-  /** False where no key has this hash (see {@link hashOf}); true where one may. */
+  /** False if no key has this hash (see {@link hashOf}); true if one may. */
   mayHave(hash: number): boolean {
     return this.#filter.has(hash);
   }
@@ -79,7 +82,7 @@ export class FilteredMap<Value> {
     this.#map.set(key, value);
     if (!fresh) return;
     if (this.#filter.hasRoom) return this.#filter.add(hashOf(key));
-    // What was deleted leaves its bits behind: they go here too.
+    // Deleted keys leave their bits in the filter, which are cleared here too.
     this.#filter.reset(this.#map.size);
     for (const each of this.#map.keys()) this.#filter.add(hashOf(each));
   }

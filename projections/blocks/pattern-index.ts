@@ -1,7 +1,7 @@
 import { matches } from '../../src/sending/identity.js';
 import { FilteredMap, HASH_SEED, hashStep } from './filtered-map.js';
 
-/** One pattern that is alone, as most do: a map of its own would weigh ten times as much. */
+/** One pattern without others, the usual case: a map would need ten times the memory. */
 interface Single<Value> {
   readonly pattern: string;
   readonly value: Value;
@@ -9,9 +9,9 @@ interface Single<Value> {
 type Group<Value> = Single<Value> | Map<string, Value>;
 
 /**
- * Finds which of many `*` patterns match a text without trying each: patterns are grouped by the literal text
- * before their first star, or, where there is none, by the literal text after their last. A look-up walks the
- * text once from each end; only where a group may be is a map asked.
+ * Finds which of many `*` patterns match a text without trying each: patterns are grouped by the literal text before
+ * their first star, or, if there is none, by the literal text after their last. A look-up walks the text once from each
+ * end, and reads a map only if a group may exist.
  */
 export class PatternIndex<Value> {
   readonly #byPrefix = new Affixes<Value>(false);
@@ -52,7 +52,7 @@ export class PatternIndex<Value> {
 class Affixes<Value> {
   readonly #groups = new FilteredMap<Group<Value>>();
   readonly #fromEnd: boolean;
-  /** How many affixes have which length. */
+  /** The number of affixes by length. */
   readonly #lengths: number[] = [];
   size = 0;
 
@@ -99,7 +99,7 @@ class Affixes<Value> {
     }
   }
 
-  /** Hashes run backwards, so that prefixes are kept turned round. */
+  /** Hashes run backwards, so prefixes are stored reversed. */
   #key(affix: string): string {
     if (this.#fromEnd) return affix;
     let turned = '';
@@ -116,7 +116,7 @@ export class DomainPatterns<Value> {
     return this.#domains.size;
   }
 
-  /** See {@link FilteredMap.mayHave}: of the domain's hash. */
+  /** See {@link FilteredMap.mayHave}, for the domain's hash. */
   mayHave(hash: number): boolean {
     return this.#domains.mayHave(hash);
   }

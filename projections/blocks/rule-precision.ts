@@ -5,19 +5,19 @@ import type { Rule } from '../../src/rules/model.js';
 import { breakerOf } from '../../src/rules/respond.js';
 import { domainOf } from '../../src/sending/identity.js';
 
-/** How a rule has fared, by what people and time have made of its blocks and proposals. */
+/** The record of a rule: what people and time have made of its blocks and proposals. */
 export interface RuleFeedback {
   /** Blocks that it imposed by itself. */
   readonly imposed: number;
   /** Proposals that it made, or made longer. */
   readonly proposed: number;
-  /** Cases that stood: a block that ran out or that somebody ended without calling it wrong, a proposal approved. */
+  /** Confirmed cases: a block that ran out or that somebody ended without calling it wrong, or an approved proposal. */
   readonly confirmed: number;
-  /** Blocks released as false positives, also those that began as a proposal of it. */
+  /** Blocks released as false positives, including those that began as its proposal. */
   readonly falsePositives: number;
-  /** Proposals that somebody looked at and declined. */
+  /** Proposals that somebody dismissed. */
   readonly dismissed: number;
-  /** Proposals that nobody answered: they say nothing. */
+  /** Proposals that nobody answered: they prove nothing. */
   readonly lapsed: number;
 }
 
@@ -31,20 +31,20 @@ export interface RulePrecisionRow extends RuleFeedback {
 
 /** A block or proposal that has not ended. */
 interface OpenCase {
-  /** Those behind it: who proposed, who made the proposal longer, who blocked. */
+  /** The rules of the case: those that proposed it, made the proposal longer, or blocked. */
   readonly rules: readonly string[];
-  /** A person has put it in force: it counts as confirmed, unless it turns out to be wrong. */
+  /** A person has put it in force: it counts as confirmed unless it is later called wrong. */
   readonly confirmed: boolean;
 }
 
 export interface PrecisionState {
-  /** The rule that an event was about last comes last. */
+  /** The rule of the latest event comes last. */
   readonly feedback: readonly (readonly [rule: string, judgement: RuleFeedback])[];
   readonly cases: readonly (readonly [block: string, open: OpenCase])[];
   readonly inForce: readonly string[];
 }
 
-/** Rules that are no longer in force are remembered, the ones last heard of. */
+/** How many rules no longer in force are remembered: those with the latest events. */
 const GONE_KEPT = 200;
 
 const NOTHING: RuleFeedback = {
@@ -56,22 +56,22 @@ const NOTHING: RuleFeedback = {
   lapsed: 0,
 };
 
-/** The share of a rule's judged cases that were right, from 0 to 1; undefined where none was judged. */
+/** The share of a rule's judged cases that were right, from 0 to 1; undefined if none was judged. */
 export function precisionOf({ confirmed, falsePositives, dismissed }: RuleFeedback): number | undefined {
   const judged = confirmed + falsePositives + dismissed;
   return judged === 0 ? undefined : confirmed / judged;
 }
 
 /**
- * What became of what each rule asked for. A block that grew out of a proposal is one case, judged once; where several
- * rules have asked for it, what is said of it is said of each of them.
+ * The outcome of each rule's requests. A block that began as a proposal is one case, judged once; if several rules
+ * asked for it, the judgement counts for each of them.
  */
 export class RulePrecision {
   readonly #feedback = new Map<string, RuleFeedback>();
   readonly #cases = new Map<string, OpenCase>();
   #inForce: ReadonlySet<string> = new Set();
 
-  /** In the order of their ids, those in force first. */
+  /** The rules in the order of their ids, those in force first. */
   all(): readonly RulePrecisionRow[] {
     const open = new Map<string, number>();
     for (const { rules, confirmed } of this.#cases.values()) {
@@ -171,11 +171,11 @@ export class RulePrecision {
     }
   }
 
-  /** The rule moves to the end, where those last heard of stand. */
+  /** The rule moves to the end, the place of those with the latest events. */
   #count(rule: string, what: keyof RuleFeedback, by: number): void {
     const before = this.#feedback.get(rule) ?? NOTHING;
     this.#feedback.delete(rule);
-    // Not below zero: a rule that was forgotten meanwhile takes nothing back.
+    // Not below zero: a rule that was forgotten meanwhile has nothing to take back.
     this.#feedback.set(rule, { ...before, [what]: Math.max(0, before[what] + by) });
     if (before === NOTHING) this.#prune();
   }
@@ -188,7 +188,7 @@ export class RulePrecision {
 
 /** The longest window that a breaker may have. */
 const LONGEST: Milliseconds = DAY;
-/** Accounts of a domain that turn abnormal together are one finding for so long. */
+/** For this long, accounts of a domain that turn abnormal together are one finding. */
 const ONE_FINDING: Milliseconds = HOUR;
 
 interface AutomaticBlocksState {
@@ -198,10 +198,10 @@ interface AutomaticBlocksState {
   readonly findings: readonly (readonly [key: string, at: Instant])[];
 }
 
-/** When rules imposed blocks by themselves: what the circuit breakers look at, each at its own. */
+/** The times at which rules imposed blocks by themselves: each circuit breaker looks at its own. */
 export class AutomaticBlocks {
   #times = new Map<string, Instant[]>();
-  /** When accounts of a domain were found last that turned abnormal together: however many they are, they count once. */
+  /** When accounts of a domain were last found abnormal together: any number of them counts once. */
   #findings = new Map<string, Instant>();
 
   apply(event: BlockEvent): void {
@@ -233,12 +233,12 @@ export class AutomaticBlocks {
     this.#findings = new Map(findings);
   }
 
-  /** The breakers that any block has counted for. */
+  /** The breakers that have any block. */
   get breakers(): readonly string[] {
     return [...this.#times.keys()];
   }
 
-  /** How many within the window that ends at `now` count for a breaker. */
+  /** The number of blocks within the window that ends at `now`, for a breaker. */
   within(breaker: string, window: Milliseconds, now: Instant): number {
     const times = this.#times.get(breaker) ?? [];
     let count = 0;

@@ -17,7 +17,7 @@ import type { SendVolume, SendVolumeState } from '../volume/send-volume.js';
 import type { ExemptionsState } from './exemptions.js';
 import { Exemptions } from './exemptions.js';
 
-/** What the rules in force made of an event, once it is folded. */
+/** The verdicts of the rules in force on an event, after it is folded. */
 export interface Live {
   readonly verdicts: readonly Verdict[];
   readonly sendVolume: SendVolume;
@@ -29,7 +29,7 @@ export interface ShadowSet {
   readonly version: number;
   readonly source: string;
   readonly since: Instant;
-  /** Who put it there: `admin:<name>`. */
+  /** The actor that loaded it: `admin:<name>`. */
   readonly by: string;
 }
 
@@ -41,23 +41,23 @@ export interface ShadowState {
   readonly comparison: ComparisonState;
 }
 
-/** The rule set that runs beside the one in force, and all that it knows. */
+/** The rule set that runs beside the one in force, and all its state. */
 interface Loaded {
   readonly set: ShadowSet;
   readonly volume: SendVolume;
   readonly exemptions: Exemptions;
   readonly comparison: VerdictComparison;
-  /** The next rules that come into force are these. */
+  /** True if the next rules that come into force are these. */
   readonly promoted: boolean;
 }
 
 /**
- * Folds what the rules in force fold under a second rule set, which acts on nothing, and notes where the two differ.
- * Costs nothing while there is none, and with one about as much again as the rules in force.
+ * Folds the same events as the rules in force under a second rule set, which acts on nothing, and records the
+ * differences. Without a second rule set it costs nothing; with one, about as much again as the rules in force.
  *
  * It begins with the windows that it shares with the rules in force (or with the rule set that it replaces in the
- * shadow), and sees what really happened: a sender that the rules in force block sends no more, so what the shadow
- * set would have made of the rest nobody knows.
+ * shadow), and it sees what really happened: a sender that the rules in force block stops sending, so nobody knows what
+ * the shadow set would have made of the rest.
  */
 export class ShadowRules {
   readonly #newVolume: () => SendVolume;
@@ -71,7 +71,7 @@ export class ShadowRules {
     return this.#loaded?.set;
   }
 
-  /** As they were read; undefined while nothing runs in the shadow. */
+  /** The rules as read; undefined while nothing runs in the shadow. */
   get rules(): VersionedRules | undefined {
     return this.#loaded?.volume.rules;
   }
@@ -80,15 +80,15 @@ export class ShadowRules {
     return this.#loaded?.comparison;
   }
 
-  /** The peaks of the windows that these rules look at, on a day of a sender that is not summarised yet. */
+  /** The peaks of these rules' windows, on a day of a sender that is not summarised yet. */
   peaks({ type, value }: SenderDaySummarised['subject'], day: Day): SenderDaySummarised['peaks'] | undefined {
     const open = this.#loaded?.volume.profiles.open(type, value);
     return open?.find((each) => each.day === day)?.peaks;
   }
 
   /**
-   * Where these rules come into force by a promotion: the windows that have been counted for them. They fold the event
-   * instead of those in force, and take their place.
+   * If the event promotes these rules: the windows counted for them. They fold the event instead of the rules in force,
+   * and take their place.
    */
   promotedBy(event: RecordedEvent): SendVolume | undefined {
     return event.type === 'RulesChanged' && this.#loaded?.promoted === true ? this.#loaded.volume : undefined;
@@ -97,7 +97,7 @@ export class ShadowRules {
   /**
    * Folds an event that the rules in force have folded.
    *
-   * @throws Error where a rule set cannot be used: then all stays as it was
+   * @throws Error if a rule set cannot be used: then all stays as it was
    */
   apply(event: RecordedEvent, live: Live): void {
     if (isShadowEvent(event)) this.#change(event, live);
@@ -178,26 +178,29 @@ export class ShadowRules {
   }
 }
 
-/** What the responder would be told to do; undefined where it is nothing that anybody would feel. */
+/** What the rule would have the responder do; undefined if nobody would notice it. */
 function askedFor(
   verdict: Verdict,
   { exemptions, sendVolume }: Pick<Live, 'exemptions' | 'sendVolume'>,
   now: Instant,
 ): 'propose' | 'block' | undefined {
-  // What it asks for has been noted when the rule tripped.
+  // Its request was noted when the rule tripped.
   if (verdict.kind === 'beyond') return undefined;
   const { command } = respond(verdict, {
     now,
     breaker: sendVolume.rules.maxAutomaticBlocks,
     exemptedBy: (subject) => exemptions.covering(subject, now),
-    // How many are blocked at once says nothing about whether this one should be.
+    // The number of simultaneous blocks says nothing about whether this one is right.
     automaticBlocks: () => 0,
     newId: () => '',
   });
   return command.kind === 'act' && command.exemptedBy === undefined ? command.action : undefined;
 }
 
-/** The window of a subject that is fullest, by its limit, of the rules that apply to it and act on what it does alone. */
+/**
+ * The subject's window that is fullest relative to its limit, among the rules that apply to it and act on what it alone
+ * does.
+ */
 function nearest(volume: SendVolume, subject: Subject, at: Instant): WindowReading | undefined {
   const share = ({ observed, limit }: WindowReading): number => observed / limit;
   return volume
@@ -208,8 +211,8 @@ function nearest(volume: SendVolume, subject: Subject, at: Instant): WindowReadi
 
 export const COMPARISONS = ['both', 'shadowOnly', 'liveOnly', 'stronger', 'weaker'] as const;
 /**
- * What became of a case: both rule sets asked for the same; only one of them asked for anything; or the shadow set
- * would have blocked where the live one proposed (`stronger`), or the other way round (`weaker`).
+ * The result of a case: both rule sets asked for the same; only one of them asked for anything; or the shadow set would
+ * have blocked when the live one proposed (`stronger`), or the reverse (`weaker`).
  */
 export type ComparisonKind = (typeof COMPARISONS)[number];
 
@@ -220,16 +223,16 @@ export interface ComparedVerdict {
   readonly at: Instant;
 }
 
-/** One subject, from when either rule set tripped on it until what that asked for would be over. */
+/** One subject, from the moment either rule set tripped on it until the requested block would be over. */
 export interface ComparedCase {
-  /** 1 for the first since the comparison began; rises with each. */
+  /** 1 for the first since the comparison began, then one more for each. */
   readonly number: number;
   readonly subject: Subject;
-  /** When it is settled: until then the other rule set may come to the same. */
+  /** When it is settled: until then the other rule set may reach the same result. */
   readonly until: Instant;
   readonly live?: ComparedVerdict;
   readonly shadow?: ComparedVerdict;
-  /** While only one of them has tripped: the window of the other that was nearest to its limit just then. */
+  /** While only one has tripped: the window of the other that was nearest to its limit at that moment. */
   readonly nearest?: WindowReading;
 }
 
@@ -243,13 +246,13 @@ export interface ComparisonState {
   readonly tallies: readonly (readonly [rule: string, tally: Tally])[];
 }
 
-/** Cases under way; more are settled before their time, the oldest first. */
+/** The most cases under way; beyond that the oldest are settled early. */
 const MOST_OPEN = 10_000;
-/** Settled differences that are kept, the newest; the tallies count them all. */
+/** How many settled differences are kept, the newest; the tallies count them all. */
 const MOST_KEPT = 1000;
-/** Rules that have a tally of their own: two whole rule sets, and some that came later. */
+/** How many rules have a tally of their own: two whole rule sets and some later rules. */
 const MOST_RULES = 500;
-/** What the tally of all further rules is called: no rule's id has parentheses. */
+/** The name of the tally of all further rules: no rule's id has parentheses. */
 const OTHER = '(other)';
 
 export const NOTHING: Tally = { both: 0, shadowOnly: 0, liveOnly: 0, stronger: 0, weaker: 0 };
@@ -263,8 +266,8 @@ export function comparisonOf({ live, shadow }: ComparedCase): ComparisonKind {
 }
 
 /**
- * Compares what two rule sets ask for, subject by subject. What both ask for on one subject while the first would
- * still hold is one case; they need not trip at the same message.
+ * Compares what two rule sets ask for, subject by subject. Requests of both on one subject, while the first would still
+ * be in force, are one case; they need not trip at the same message.
  */
 export class VerdictComparison {
   readonly #open = new Map<string, ComparedCase>();
@@ -276,9 +279,9 @@ export class VerdictComparison {
   /** No case is settled before this. */
   #nextEnd: Instant = Infinity;
 
-  /** Settles what is over by now, which is the store's clock. */
+  /** Settles the cases that are over at `now`, the store's clock. */
   advance(now: Instant): void {
-    // The clock was set back: what ends in what is the future now would take in all that happens till then.
+    // The clock was set back: cases that end in what is now the future would absorb all that happens until then.
     if (now < this.#now - CLOCK_TOLERANCE) for (const key of [...this.#open.keys()]) this.#settle(key);
     this.#now = now;
     if (now < this.#nextEnd) return;
@@ -290,10 +293,10 @@ export class VerdictComparison {
   }
 
   /**
-   * One of the two sets asks for something now.
+   * Records that one of the two sets asks for something now.
    *
-   * @param lasts how long what it asks for would hold
-   * @param nearest of the other set, looked up only where a case begins
+   * @param lasts how long its request would be in force
+   * @param nearest of the other set, computed only if a case begins
    */
   note(
     side: 'live' | 'shadow',
@@ -305,7 +308,7 @@ export class VerdictComparison {
     const key = subjectKey(subject);
     const before = this.#open.get(key);
     const own = before?.[side];
-    // Each further trip while the first would hold is no further case.
+    // A further trip while the first would be in force is no further case.
     if (own !== undefined && (own.action === asked.action || own.action === 'block')) return;
     const ends = this.#now + Math.min(DAY, Math.max(HOUR, lasts));
     const until = Math.max(before?.until ?? 0, ends);
@@ -322,7 +325,7 @@ export class VerdictComparison {
     this.#open.set(key, { ...rest, until, [side]: asked, ...far });
   }
 
-  /** What the two sets differ in, the newest first; those not settled yet among them. */
+  /** The differences of the two sets, the newest first, including those not settled yet. */
   differences(): readonly ComparedCase[] {
     const open = [...this.#open.values()].filter((each) => comparisonOf(each) !== 'both');
     return [...this.#differences, ...open].sort((a, b) => b.number - a.number);
@@ -337,7 +340,7 @@ export class VerdictComparison {
     return this.#open.size;
   }
 
-  /** The same by rule, which is that of {@link tallies}, as it would be were they settled now. */
+  /** The same by rule, as {@link tallies} would count them if they were settled now. */
   openByRule(): ReadonlyMap<string, number> {
     const counts = new Map<string, number>();
     for (const each of this.#open.values()) {
@@ -347,7 +350,7 @@ export class VerdictComparison {
     return counts;
   }
 
-  /** Settled cases, by rule: the shadow set's, or the live one's where only that tripped. */
+  /** Settled cases, by rule: the shadow set's, or the live one's if only that one tripped. */
   tallies(): ReadonlyMap<string, Tally> {
     return this.#tallies;
   }

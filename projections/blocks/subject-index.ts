@@ -7,9 +7,9 @@ import { DomainPatterns, PatternIndex } from './pattern-index.js';
 const DOT = 46;
 
 /**
- * Values by subject, found by who is sending: exact accounts, addresses and names, `*` patterns, domains with
- * their subdomains, addresses and networks. A look-up walks each name of the sender once; a map is asked, and a
- * part of a name cut out, only where something may be found: nearly every sender is under no block at all.
+ * Values by subject, found by who is sending: exact accounts, addresses and names, `*` patterns, domains with their
+ * subdomains, addresses and networks. A look-up walks each name of the sender once. It slices a name and reads a map
+ * only if something may be found: nearly every sender has no block at all.
  */
 export class SubjectIndex<Value> {
   readonly #accounts = new FilteredMap<Value>();
@@ -19,7 +19,7 @@ export class SubjectIndex<Value> {
   readonly #ehlos = new FilteredMap<Value>();
   readonly #ehloPatterns = new PatternIndex<Value>();
   readonly #networks = new Networks<Value>();
-  /** What was recorded as an IP address and is none. */
+  /** Values recorded for an IP address that is none. */
   readonly #ips = new Map<string, Value>();
   #size = 0;
 
@@ -82,7 +82,7 @@ export class SubjectIndex<Value> {
     }
   }
 
-  /** Calls back for every value whose subject covers this sender; the direction is the caller's to judge. */
+  /** Calls back for every value whose subject covers this sender; the caller checks the direction. */
   forEachMatch(sender: SenderIdentity, callback: (value: Value) => void): void {
     const { account, address, ehlo, ip } = sender;
     if (account !== undefined) {
@@ -145,7 +145,7 @@ export class SubjectIndex<Value> {
   }
 }
 
-/** Goes on with a hash that has come to `end`, to the beginning of the text. */
+/** Continues a hash from `end` to the beginning of the text. */
 function hashFrom(hash: number, text: string, end: number): number {
   let longer = hash;
   for (let index = end - 1; index >= 0; index--) longer = hashStep(longer, text.charCodeAt(index));
@@ -166,19 +166,19 @@ function give<Value>(value: Value | undefined, callback: (value: Value) => void)
 const PARTS = new Uint16Array(8);
 
 /**
- * Values by IPv4 or IPv6 address or network: one map for every prefix length in use. Keys are the numbers that
- * the masked bits make; of IPv6, which needs more than a number holds, a string of up to eight 16-bit characters.
+ * Values by IPv4 or IPv6 address or network: one map for every prefix length in use. Keys are the numbers that the
+ * masked bits make; for IPv6, which does not fit into a number, a string of up to eight 16-bit characters.
  */
 class Networks<Value> {
   readonly #ipv4 = new Map<number, Map<number, Value>>();
   readonly #ipv6 = new Map<number, Map<string, Value>>();
-  /** The same lengths, longest first, to go through without an iterator. */
+  /** The same lengths, longest first, for loops without an iterator. */
   #lengths4: readonly number[] = [];
   #lengths6: readonly number[] = [];
   readonly #filter = new HashFilter();
   #size = 0;
 
-  /** False where the text is no address or network in a form that this reads. */
+  /** False if the text is no address or network in a form that this reads. */
   static reads(network: string): boolean {
     return ipaddr.isValid(network) || ipaddr.isValidCIDR(network);
   }
@@ -261,7 +261,7 @@ function take<Key, Value>(maps: Map<number, Map<Key, Value>>, length: number, ke
   return true;
 }
 
-/** Of IPv4 `four` is the key, of IPv6 `six`. */
+/** `four` is the key for IPv4, `six` for IPv6. */
 function read(network: string): { length: number; four: number; six: string | undefined } {
   const slash = network.indexOf('/');
   const ip = slash < 0 ? network : network.slice(0, slash);
@@ -272,7 +272,10 @@ function read(network: string): { length: number; four: number; six: string | un
   return { length, four: 0, six: key6(parts, length) };
 }
 
-/** Dotted IPv4 as an unsigned 32-bit number. What is no address gives a number too: it is asked about, not stored. */
+/**
+ * Dotted IPv4 as an unsigned 32-bit number. A text that is no address also gives a number: this is for look-ups, not
+ * for storage.
+ */
 function ipv4Number(ip: string): number {
   let number = 0;
   let octet = 0;

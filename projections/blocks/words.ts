@@ -1,10 +1,12 @@
-/** So many words are looked at in well under a millisecond. */
+/** This many words are searched in well under a millisecond. */
 const FEW = 4096;
 
-/** Texts that come again and again, each once, by number. */
+/** A table of repeated texts, each stored once, by number. */
 export class Words {
   readonly #words: string[] = [];
-  /** Those that are not as they stand: composing takes the square of a run of combining marks, so it is done once. */
+  /**
+   * Texts that change when composed: composing takes quadratic time in a run of combining marks, so it is done once.
+   */
   readonly #composed = new Map<number, string>();
   readonly #numbers = new Map<string, number>();
 
@@ -35,7 +37,7 @@ export class Words {
     return number;
   }
 
-  /** Says by number whether a word contains a text, in any case. Each word is looked at once, when it is asked for. */
+  /** Returns a test, by number, whether a word contains a text, in any case. Each word is searched once, on demand. */
   containing(text: string): (number: number) => boolean {
     const known = new Int8Array(this.#words.length);
     return (number) => {
@@ -45,7 +47,7 @@ export class Words {
     };
   }
 
-  /** True where no word contains a text, and there are not too many to look at. */
+  /** True if there are few enough words to search and none contains the text. */
   haveNot(text: string): boolean {
     if (this.#words.length > FEW) return false;
     return !this.#words.some((_, number) => this.#contains(number, text));

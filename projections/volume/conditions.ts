@@ -9,7 +9,7 @@ import { clientNetwork, normalizeEhlo } from '../../src/sending/identity.js';
 import type { ClosedDay, PlaceKind, Profile } from '../baselines/profile.js';
 import { firstSeen, hourOf, lastSeen, REMEMBERED_DAYS } from '../baselines/profile.js';
 
-/** What conditions are asked about: one sender at the moment of one send. */
+/** The input of conditions: one sender at the moment of one send. */
 export interface ConditionContext {
   readonly at: Instant;
   readonly day: Day;
@@ -18,34 +18,37 @@ export interface ConditionContext {
   readonly pending: readonly ClosedDay[];
   /** Whether the sender is known well enough to have baselines. */
   readonly learnt: boolean;
-  /** Whether enough is known of where the sender sends from, of this kind, to call something new. */
+  /** Whether enough of this kind of the sender's places is known to call one new. */
   isKnownOf(kind: PlaceKind): boolean;
   /** How long Stopgap has been watching. */
   readonly watchedFor: Milliseconds;
-  /** The message; undefined where what happened is none. */
+  /** The message; undefined if the event is none. */
   readonly sender: (SenderFields & { readonly country?: string; readonly asn?: number }) | undefined;
-  /** Different ones within the rule's window. */
+  /** Different values within the rule's window. */
   distinct(kind: DistinctCount): number;
   /** Within the rule's window: how many failed, and how many were tried in all. */
   share(of: Share['of']): { readonly failed: number; readonly tried: number };
 }
 
-/** How a condition looks before there is a message: it holds; or that depends on what is sent; or it cannot hold, and why. */
+/**
+ * How a condition reads before there is a message: it holds; or it depends on what is sent; or it cannot hold, with the
+ * reason.
+ */
 type Chance =
   | { readonly kind: 'holds' | 'open'; readonly what: string }
   | { readonly kind: 'barred'; readonly what: string; readonly why: string };
 
 /** One condition: how it is judged, and how `check` reads it. */
 interface Condition<Wanted> {
-  /** What was noticed, in words, empty where there is nothing to say; undefined where the condition does not hold. */
+  /** What was noticed, in words, empty if there is nothing to say; undefined if the condition does not hold. */
   met(this: void, wanted: Wanted, context: ConditionContext): string | undefined;
-  /** @param context one without a message: `sender` is not looked at */
+  /** @param context one without a message: `sender` is not used */
   read(this: void, wanted: Wanted, context: ConditionContext): Chance;
 }
 
 const YOUNG = `it is ${LEARNING_SIGNAL}`;
 
-/** What different ones are called. */
+/** The names of the distinct counts. */
 export const DISTINCT_NAMES: Readonly<Record<DistinctCount, string>> = {
   networks: 'networks',
   ehlos: 'EHLO names',
@@ -53,7 +56,7 @@ export const DISTINCT_NAMES: Readonly<Record<DistinctCount, string>> = {
   recipientDomains: 'recipient domains',
 };
 
-/** What holds, in words; undefined where any of it does not. */
+/** What holds, in words; undefined if any of it does not. */
 export function metConditions(
   conditions: Conditions,
   context: ConditionContext,
@@ -70,13 +73,13 @@ export function metConditions(
   return signals;
 }
 
-/** What adds up to the threshold, in words; undefined where it does not. */
+/** What adds up to the threshold, in words; undefined if it does not. */
 export function scoreOf(
   { threshold, signals }: Score,
   context: ConditionContext,
 ): readonly string[] | undefined {
   const texts: string[] = [];
-  /** Those that hold, or may. */
+  /** The signals that hold or may hold. */
   let counted = signals;
   for (const signal of signals) {
     const held = metConditions(signal, context);
@@ -85,7 +88,7 @@ export function scoreOf(
       continue;
     }
     counted = counted.filter((each) => each !== signal);
-    // What cannot be reached any more need not be looked for.
+    // A threshold out of reach needs no more checks.
     if (pointsOf(counted) < threshold) return undefined;
   }
   const missed = signals.filter((signal) => !counted.includes(signal));
@@ -93,7 +96,7 @@ export function scoreOf(
   return [...texts, ...unknown, `${pointsOf(counted)} points of ${threshold} needed`];
 }
 
-/** What could not be called new, whatever it is, in words. */
+/** What could not be called new in any message, in words. */
 function unknownOf(conditions: Conditions, context: ConditionContext): readonly string[] {
   const asked = (Object.keys(NOVELTY) as Novelty[]).filter((key) => conditions[key] === true);
   return asked
@@ -102,18 +105,18 @@ function unknownOf(conditions: Conditions, context: ConditionContext): readonly 
     .map(({ many }) => `too little is known of its ${many} yet`);
 }
 
-/** What a rule asks for beside its limit, as far as it can be told before there is a message. */
+/** A rule's conditions beside its limit, as far as they can be read before there is a message. */
 export interface ConditionReading {
-  /** Why the rule cannot trip now, whatever is sent; absent where it can. */
+  /** Why the rule cannot trip now, for any message; absent if it can. */
   readonly notNow?: string;
-  /** What must be so besides of the message, or of what is within the rule's window: in words. */
+  /** What must also hold of the message, or of the content of the rule's window: in words. */
   readonly besides: readonly string[];
 }
 
 /**
- * How `check` reads what a rule asks for.
+ * How `check` reads a rule's conditions.
  *
- * @param context one without a message: `sender` is not looked at
+ * @param context one without a message: `sender` is not used
  */
 export function readConditions(
   { when, score }: Pick<Rule, 'when' | 'score'>,
@@ -165,14 +168,14 @@ function wordsOf(chances: readonly Chance[]): string[] {
 
 type Novelty = 'newIp' | 'newEhlo' | 'newCountry' | 'newAsn';
 
-/** What can be new about where a message comes from. */
+/** A property of a message's place that can be new. */
 interface NoveltyKind {
   readonly kind: PlaceKind;
   readonly one: string;
   readonly many: string;
-  /** Its name, of a message; empty where it is not known. */
+  /** Its name in a message; empty if it is not known. */
   readonly of: (sender: ConditionContext['sender']) => string;
-  /** What is the same of places that are no strangers to each other. */
+  /** What related places have in common. */
   readonly near: (name: string) => string;
 }
 
@@ -213,7 +216,7 @@ type ConditionTable = {
   readonly [Key in keyof Conditions]-?: Condition<NonNullable<Conditions[Key]>>;
 };
 
-/** Every condition that there is: the one table for judging and for `check`. */
+/** All conditions: the one table for judging and for `check`. */
 const CONDITIONS: ConditionTable = {
   newIp: novelty(NOVELTY.newIp),
   newEhlo: novelty(NOVELTY.newEhlo),
@@ -286,7 +289,8 @@ const CONDITIONS: ConditionTable = {
   share: {
     met({ of, above, least }, context) {
       const { failed, tried } = context.share(of);
-      // More than were tried are of something else: of what was sent before, or by others in its name.
+      // If more failed than were tried, the failures belong to something else: to earlier mail, or to mail of others in
+      // its name.
       if (failed > tried || failed < least || failed <= above * tried) return undefined;
       const what = of === 'bounces' ? 'bounced' : 'were refused';
       return `${failed} of ${tried} recipients ${what}`;
@@ -303,7 +307,10 @@ const CONDITIONS: ConditionTable = {
   },
 };
 
-/** A condition that no message changes: it holds, or it cannot hold now. @param bar what is asked for, and why that is not so */
+/**
+ * A condition that no message changes: it holds, or it cannot hold now. @param bar what it requires, and why that does
+ * not hold
+ */
 function settled<Wanted>(
   met: Condition<Wanted>['met'],
   bar: (wanted: Wanted, context: ConditionContext) => readonly [what: string, why: string],
@@ -319,7 +326,7 @@ function settled<Wanted>(
   };
 }
 
-/** Something about where a message comes from is new: that depends on the message. */
+/** Something about a message's place is new: this depends on the message. */
 function novelty(about: NoveltyKind): Condition<true> {
   const { kind, one, many } = about;
   const what = `${/^[aE]/.test(one) ? 'an' : 'a'} ${one} never seen before`;
@@ -333,22 +340,22 @@ function novelty(about: NoveltyKind): Condition<true> {
   };
 }
 
-/** How long ago the sender was first seen, by days; undefined where that is today. */
+/** How long ago the sender was first seen, by days; undefined if that is today. */
 function seenFor({ profile, pending, day }: ConditionContext): Milliseconds | undefined {
   const known = firstSeen(profile, day);
   const first = known < 0 ? pending.find(({ messages }) => messages > 0)?.day : known;
   return first === undefined ? undefined : (day - first) * DAY;
 }
 
-/** Whole days between the last on which the sender sent and today; undefined where there is none. */
+/** Whole days between the last on which the sender sent and today; undefined if there is none. */
 function silentFor({ profile, pending, day }: ConditionContext): Milliseconds | undefined {
   const last = pending.findLast(({ messages }) => messages > 0)?.day ?? lastSeen(profile);
   return last < 0 ? undefined : (day - last - 1) * DAY;
 }
 
 /**
- * Novelty says something only of who has baselines, and has them of this very kind: where no EHLO names were recorded, or no
- * countries until today, the first one is nobody's oddity.
+ * Novelty means something only for a sender with baselines of this kind: if no EHLO names, or no countries, were
+ * recorded until today, the first one is not odd.
  */
 function isNew(context: ConditionContext, { kind, one, of, near }: NoveltyKind): string | undefined {
   const name = context.learnt ? of(context.sender) : '';
@@ -362,7 +369,7 @@ function isNew(context: ConditionContext, { kind, one, of, near }: NoveltyKind):
   return context.isKnownOf(kind) ? `${one} ${name} never seen before` : undefined;
 }
 
-/** The /24 of an IPv4 address or the /48 of an IPv6 network: who is handed another address there is no stranger. */
+/** The /24 of an IPv4 address or the /48 of an IPv6 network: a sender that gets another address there is not new. */
 function neighbourhood(network: string): string {
   return network.includes(':')
     ? network.split(':').slice(0, 3).join(':')
@@ -382,7 +389,7 @@ function quiet(hours: QuietHours, { at, day, profile, learnt }: ConditionContext
   return within ? `in the quiet hours ${formatQuietHours(hours)}` : undefined;
 }
 
-/** By UTC, from 0 to 23. */
+/** In UTC, from 0 to 23. */
 function hourOfDay(at: Instant): number {
   return Math.floor((at % DAY) / HOUR);
 }

@@ -5,15 +5,15 @@ import type { Milliseconds } from '../../src/kernel/time.js';
 import { peakName } from '../../src/sending/day-summary.js';
 import type { MailDirection, SubjectType } from '../../src/sending/subjects.js';
 
-/** What windows add up: the sums that rules name, and refused attempts for rules that renew while trying. */
+/** What windows sum up: the sums that rules name, and refused attempts for rules that renew while trying. */
 export type SumOrAttempts = Sum | 'attempts';
 
-/** Their order gives each its place. */
+/** Their order gives each its index. */
 export const HELD: readonly SumOrAttempts[] = [...SUMS, 'attempts'];
 
 const PLACES = new Map(HELD.map((count, place) => [count, place]));
 
-/** What one event adds, by the place of the sum. One is filled anew for each event: a send costs no object. */
+/** What one event adds, by the place of the sum. One object is reused for all events: a send allocates none. */
 export class Amounts {
   readonly values = new Float64Array(HELD.length);
   /** One bit a sum that is not zero. */
@@ -24,7 +24,7 @@ export class Amounts {
     this.mask = 0;
   }
 
-  /** Leaves out what is no number above zero, as only a damaged event has it. */
+  /** Ignores what is no number above zero, as in a damaged event. */
   set(count: SumOrAttempts, amount: number): void {
     if (!(amount > 0)) return;
     const index = PLACES.get(count)!;
@@ -36,20 +36,20 @@ export class Amounts {
 /** How many of the largest messages a watch leaves out. */
 export type LeftOut = 0 | 1 | 2;
 
-/** Somebody who looks at a window: a rule, or a rule that asks of each account of a domain whether it has turned. */
+/** A user of a window: a rule, or a rule that checks whether each account of a domain has turned abnormal. */
 export interface Watch {
   readonly rule: Rule;
-  /** Place among the watches of this subject type: indexes what a row remembers of it. */
+  /** Index among the watches of this subject type, also in what a row remembers of it. */
   readonly index: number;
   readonly kind: Verdict['kind'] | 'turn';
   readonly leaveOut: LeftOut;
   readonly limit: number;
   readonly baseline: Baseline | undefined;
-  /** Which peaks its baseline follows. */
+  /** The peaks that its baseline follows. */
   readonly peak: string;
 }
 
-/** What is kept of each day for profiles: how much a window held, the largest messages left out or not. */
+/** A peak that is kept of each day for profiles: how much a window held, with or without the largest messages. */
 export interface Peak {
   readonly name: string;
   readonly leaveOut: LeftOut;
@@ -59,12 +59,12 @@ export interface Peak {
 
 /** One sliding window that every subject of a type has. */
 export interface Window {
-  /** Place of its sum among those held. */
+  /** Index of its sum among those held. */
   readonly count: number;
   readonly window: Milliseconds;
   readonly direction: MailDirection;
   readonly wide: boolean;
-  /** The lowest limit of those who watch it. */
+  /** The lowest limit of its watches. */
   readonly least: number;
   readonly watches: readonly Watch[];
   /** How many of its largest messages it tells apart. */
@@ -72,10 +72,10 @@ export interface Window {
   readonly peaks: readonly Peak[];
 }
 
-/** Limits are tripled at times: 16 bits must hold that in one bucket. */
+/** Limits are sometimes tripled: 16 bits must hold that in one bucket. */
 const NARROW_LIMIT = 21_845;
 
-/** Whether two windows hold the same, in cells of whatever width. */
+/** Whether two windows hold the same, regardless of the width of their cells. */
 export function isSame(
   a: Pick<Window, 'count' | 'window' | 'direction'>,
   b: Pick<Window, 'count' | 'window' | 'direction'>,
@@ -83,7 +83,7 @@ export function isSame(
   return a.count === b.count && a.window === b.window && a.direction === b.direction;
 }
 
-/** The windows that mail of a direction goes to, and the sums that they hold as bits. */
+/** The windows that mail of a direction goes to, and their sums as bits. */
 export interface Plan {
   readonly windows: readonly number[];
   readonly mask: number;
@@ -97,9 +97,9 @@ export function planOf(windows: readonly Window[], direction: MailDirection): Pl
 type Draft = { -readonly [Key in keyof Window]: Window[Key] };
 
 /**
- * What a rule counts apart, and as which rule. Mail that arrives is by anybody who gives a name: it counts for itself, and
- * what it trips refuses nothing but mail that arrives. Of an account there is none, and nor is there of what is held
- * against those who send.
+ * The directions that a rule counts apart, and the rule for each. Anybody can send inbound mail under any name: it
+ * counts separately, and what it trips refuses only inbound mail. Accounts have no inbound mail, and counts that are
+ * held against senders have none either.
  */
 function sidesOf(type: SubjectType, rule: Rule): readonly { rule: Rule; direction: MailDirection }[] {
   const { direction, count } = rule;
@@ -109,7 +109,7 @@ function sidesOf(type: SubjectType, rule: Rule): readonly { rule: Rule; directio
   return [sent, { rule: { ...rule, direction: 'inbound' }, direction: 'inbound' }];
 }
 
-/** The direction whose windows a rule looks into: see {@link sidesOf}. */
+/** The direction whose windows a rule uses: see {@link sidesOf}. */
 export function countedBy({ direction }: Rule): MailDirection {
   return direction === 'inbound' ? 'inbound' : 'outbound';
 }
@@ -133,7 +133,7 @@ export function windowsOf(type: SubjectType, rules: readonly Rule[]): readonly W
     draft.largest = Math.max(draft.largest, each.leaveOut) as LeftOut;
     draft.least = Math.min(draft.least, each.limit);
     const peak = peakName(sum, each.leaveOut, draft.window);
-    // Baselines are those of who sends: of what comes in there are none.
+    // Only senders have baselines: inbound mail has none.
     if (each.kind !== 'renew' && draft.direction === 'outbound' && isProfiled(type)) {
       const known = draft.peaks.find((other) => other.name === peak);
       const followed = each.baseline !== undefined || known?.followed === true;
@@ -166,7 +166,7 @@ export function windowsOf(type: SubjectType, rules: readonly Rule[]): readonly W
           watch(attempts, { rule, kind: 'renew', leaveOut: 0, limit, baseline: undefined });
         }
       }
-      // Rows live as long as a window holds something: so what is told apart for so long needs one.
+      // A row lives while a window holds something, so distinct values need a window of that length.
       if (!isSum(count)) need('messages', window, direction);
       for (const of of sharesOf(rule)) {
         need(of, window, direction);
@@ -180,7 +180,7 @@ export function windowsOf(type: SubjectType, rules: readonly Rule[]): readonly W
   return windows;
 }
 
-/** What the shares that a rule asks for are shares of. */
+/** The sums that a rule's shares refer to. */
 function sharesOf({ when, score }: Rule): readonly Sum[] {
   return [when, ...(score?.signals ?? [])].flatMap((each) =>
     each?.share === undefined ? [] : [each.share.of],

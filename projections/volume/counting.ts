@@ -22,16 +22,15 @@ const PLACES: Readonly<Record<RowHint, number>> = { address: 0, domain: 1, ip: 2
 const WIDTH = 5;
 
 /**
- * Where the return path, the domain, the network and the days of an account's last send have their rows, by its own
- * row: most accounts send the next message from the same ones, and a row that is guessed right costs no look-up in a
- * map of its own. Only ever a guess, which who uses it checks; so nothing here is dumped, and nothing is kept up to
- * date when rows are given up.
+ * The rows of the return path, the domain, the network and the day of an account's last send, by the account's own row.
+ * Most accounts send the next message from the same ones, and a row that is guessed right saves a look-up in a map. It
+ * is only a guess, and its user checks it; so nothing here is dumped, and nothing is updated when rows are freed.
  */
 export class RowHints {
-  /** Rows, counted from 1; 0 where none is known. */
+  /** Rows, counted from 1; 0 if none is known. */
   #rows = new Int32Array(256 * WIDTH);
 
-  /** The row to look at first; -1 where none is known. */
+  /** The row to look at first; -1 if none is known. */
   guess(account: number, which: RowHint): number {
     const index = account * WIDTH + PLACES[which];
     return index < this.#rows.length ? this.#rows[index]! - 1 : -1;
@@ -50,9 +49,9 @@ export class RowHints {
 
 const AT_SIGN = 64;
 
-/** Counts what an event brings for everyone it belongs to: in their windows, and in their days. */
+/** Counts an event for every subject that it belongs to: in its windows and in its days. */
 export class Counting {
-  /** What the event brings: filled anew for each. */
+  /** The event's amounts: refilled for each event. */
   readonly amounts = new Amounts();
   readonly #volumes: Volumes;
   readonly #profiles: SenderProfiles;
@@ -63,18 +62,18 @@ export class Counting {
     this.#profiles = profiles;
   }
 
-  /** A message, or recipients that it was refused; what no rule looks at is not even normalised. */
+  /** A message, or recipients that it was refused; names that no rule uses are not even normalised. */
   sent(fold: Fold, sender: SenderFields, entitled: boolean): void {
     const { account: login, returnPath: path, ehlo, ip } = sender;
     let account = login === undefined || login === '' ? undefined : normalizeAccount(login);
     let address = path === undefined || path === '' ? undefined : path;
-    // Without a tag, what is in normal form as a login is so as an address, which saves looking at it twice.
+    // Without a tag, the normal form of a login is also that of an address, which saves a second normalisation.
     const alike = path === login && account === login && !account?.includes('+');
     if (address !== undefined && !alike) address = normalizeAddress(address);
     let row = -1;
     if (account !== undefined) {
       row = this.#rowOf(fold, account);
-      // From here on the string that is kept: it knows its hash, and is told from another by where it lies.
+      // From here on the stored string: it has its hash, and is compared by identity.
       const kept = this.#volumes.account.valueOf(row) ?? account;
       if (address === account) address = kept;
       account = kept;
@@ -82,7 +81,7 @@ export class Counting {
       if (day >= 0) this.#profiles.days('account').place(day, sender);
       if (row >= 0) this.#count(fold, 'account', account, row, day);
     }
-    // What an account writes into MAIL FROM must not count against a stranger.
+    // An account's MAIL FROM must not count against a stranger.
     const own = account === undefined || entitled ? address : undefined;
     if (own !== undefined) this.#countBeside(fold, 'address', own, row);
     if (this.#counts(fold, 'domain')) {
@@ -99,7 +98,7 @@ export class Counting {
     }
   }
 
-  /** A bounce of what an address had sent; it is part of the day of those who are known to send. */
+  /** A bounce of an address's mail; it is part of the day of known senders. */
   bounced(fold: Fold, address: string): void {
     this.#count(fold, 'account', address, -1, this.#dayOfKnown(fold, 'account', address));
     this.#count(fold, 'address', address);
@@ -109,7 +108,7 @@ export class Counting {
   }
 
   /**
-   * Failed logins from one network. Its site may hold the networks around it too, and try a few passwords from each: so
+   * Failed logins from one network. Its site may hold the networks around it too, and try a few passwords from each. So
    * they count for those as well, but never so many that one network alone gets its neighbours blocked.
    */
   failedLogins(fold: Fold, network: string, count: number): void {
@@ -121,7 +120,7 @@ export class Counting {
     for (const wider of widerNetworks(network)) this.#count(fold, 'ip', wider);
   }
 
-  /** What is counted for one subject alone. */
+  /** Counts for one subject alone. */
   of(fold: Fold, { type, value }: Subject): void {
     this.#count(fold, type, value);
   }
@@ -130,19 +129,19 @@ export class Counting {
     return this.#volumes[type].counts(this.amounts.mask, fold.direction);
   }
 
-  /** The row of an account where any rule looks at what it did; -1 where none does. */
+  /** The row of an account if any rule uses its counts; -1 if none does. */
   #rowOf(fold: Fold, account: string): number {
     return this.#counts(fold, 'account') ? this.#volumes.account.rowOf(account, fold.at) : -1;
   }
 
   /**
-   * Adds what the event brings to the sender's day.
+   * Adds the event to the sender's day.
    *
    * @param account the row of the account whose event it is
-   * @returns the row of the day; -1 where the event comes too late for it, or is none of its sender's doing
+   * @returns the row of the day; -1 if the event is too late for it, or not the sender's own act
    */
   #day(fold: Fold, type: ProfiledType, value: string, account: number): number {
-    // Baselines are those of who sends: of what comes in there are none.
+    // Only senders have baselines: inbound mail has none.
     if (fold.direction === 'inbound') return -1;
     const days = this.#profiles.days(type);
     const which = type === 'account' ? 'day' : 'domainDay';
@@ -154,18 +153,18 @@ export class Counting {
     return row;
   }
 
-  /** Anybody may be named by a bounce: who never sent has no days. */
+  /** A bounce may name anybody: an address that never sent has no days. */
   #dayOfKnown(fold: Fold, type: ProfiledType, value: string): number {
     return this.#profiles.knows(type, value) ? this.#day(fold, type, value, -1) : -1;
   }
 
-  /** @returns the row that counts, or -1 where none does */
+  /** @returns the row that counts, or -1 if none does */
   #count(fold: Fold, type: SubjectType, value: string, guess = -1, day = -1): number {
     if (!this.#counts(fold, type)) return -1;
     return this.#volumes[type].add(value, this.amounts, fold, guess, day);
   }
 
-  /** Counts for what goes with an account, whose last row of this type is most often the one. */
+  /** Counts for a subject that goes with an account; its last row of this type is usually the right one. */
   #countBeside(fold: Fold, type: RowHint & SubjectType, value: string, account: number, day = -1): void {
     if (account < 0) {
       this.#count(fold, type, value, -1, day);
@@ -176,7 +175,7 @@ export class Counting {
     if (row >= 0 && row !== guess) this.#rowHints.note(account, type, row);
   }
 
-  /** The account's domain as it is kept, where the row that it had last time is still its own. */
+  /** The account's domain as stored, if the row from the last time is still its own. */
   #guessedDomain(row: number, account: string | undefined): string | undefined {
     if (row < 0 || account === undefined) return undefined;
     const domain = this.#volumes.domain.valueOf(this.#rowHints.guess(row, 'domain'));

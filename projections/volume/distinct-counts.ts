@@ -8,22 +8,24 @@ import type { SubjectType } from '../../src/sending/subjects.js';
 import { hashOf } from '../blocks/filtered-map.js';
 import { Page, PAGE_BITS, PAGE_ROWS } from './window-cells.js';
 
-/** A rule that counts different ones. */
+/** A rule on a distinct count. */
 export interface DistinctWatch {
   readonly rule: Rule;
   readonly kind: DistinctCount;
-  /** Place among all watches of the subject type. */
+  /** Index among all watches of the subject type. */
   readonly index: number;
 }
 
 export type DistinctCountsState = Partial<Readonly<Record<DistinctCount, DistinctCellsState>>>;
 
-/** How many different networks, EHLO names, return paths and recipient domains each row has, as far as rules ask. */
+/**
+ * How many different networks, EHLO names, return paths and recipient domains each row has, as far as rules need them.
+ */
 export class DistinctCounts {
   readonly watches: readonly DistinctWatch[];
   readonly #kinds: ReadonlyMap<DistinctCount, DistinctCells>;
 
-  /** @param first the place of the first of its watches */
+  /** @param first the index of the first of its watches */
   constructor(type: SubjectType, rules: readonly Rule[], first: number) {
     const own = rules.filter((rule) => rule.per === type);
     this.watches = own
@@ -84,7 +86,7 @@ function askedBy({ count, when, score }: Rule): readonly DistinctCount[] {
   );
 }
 
-/** What a message has one of; undefined where it has none. */
+/** What a message has one of; undefined if it has none. */
 function nameOf(
   kind: Exclude<DistinctCount, 'recipientDomains'>,
   { ip, ehlo, returnPath }: MessageAccepted,
@@ -103,14 +105,14 @@ function nonzeroHash(name: string): number {
   return hashOf(name) >>> 0 || 1;
 }
 
-/** A row: so many hashes, then when each was seen last, in seconds. */
+/** A row: the hashes, then when each was last seen, in seconds. */
 const CELLS = 2 * DISTINCT_MAX;
 
 type DistinctCellsState = readonly Uint8Array[];
 
 /**
  * How many different names each row has seen lately, of one kind: the newest {@link DISTINCT_MAX}, as hashes of 32
- * bits. So a count is exact as long as it is lower than that, but for one hash in four billion that is another's.
+ * bits. So a count below that is exact, except for a hash collision (one in four billion).
  */
 export class DistinctCells {
   readonly #pages: (Page | undefined)[] = [];
@@ -128,7 +130,7 @@ export class DistinctCells {
         return;
       }
       if (seen < u32[first + DISTINCT_MAX + oldest]!) oldest = slot;
-      // Slots are filled in order: after the first that is free there are none.
+      // Slots are filled in order: after the first free one there are no more.
       if (seen === 0) break;
     }
     if (second < u32[first + DISTINCT_MAX + oldest]!) return;
@@ -155,7 +157,7 @@ export class DistinctCells {
     this.#writable(row).u32.fill(0, cellOf(row), cellOf(row) + CELLS);
   }
 
-  /** Takes over what another has of a row. */
+  /** Copies another's data of a row. */
   copy(row: number, other: DistinctCells, otherRow: number): void {
     const page = other.#pages[otherRow >> PAGE_BITS];
     if (page === undefined) return;

@@ -14,14 +14,14 @@ import type { Outbreaks } from './outbreak.js';
 export type FeedbackState = readonly (readonly [block: string, subject: Subject])[];
 
 /**
- * A block cuts a run short: its sender would have gone on, to about twice as much. A dismissal cuts short what is counted
- * of it: the windows begin anew, and what the run reaches in all no day will show.
+ * A block cuts a run short: its sender would have gone on, to about twice as much. A dismissal cuts the count short:
+ * the windows start from zero, and no day shows the run's total.
  */
 const CUT_SHORT = 2;
 
 /**
- * What blocks, proposals and their ends mean for what is counted: a block uses up its evidence, and what is contained is no
- * habit; a release or a dismissal empties the windows; a false positive is learnt.
+ * The effect of blocks, proposals and their ends on counts: a block uses up its evidence, and contained mail does not
+ * count for baselines; a release or a dismissal empties the windows; a false positive is learnt.
  */
 export class Feedback {
   readonly #profiles: SenderProfiles;
@@ -34,7 +34,7 @@ export class Feedback {
     this.#outbreaks = outbreaks;
   }
 
-  /** Whom an open block or proposal is about. */
+  /** The subject of an open block or proposal. */
   subjectOf(block: string): Subject | undefined {
     return this.#subjects.get(block);
   }
@@ -99,13 +99,13 @@ export class Feedback {
     if (evidence !== undefined) volumes[subject.type].contain(subject.value, at);
     if (subject.type === 'account') this.#outbreaks.forget(subject.value);
     const by = rules.rules.find((rule) => rule.id === evidence?.rule);
-    // What a rule says that teaches is too much for now, not wrong.
+    // A rule with `teaches` says "too much for now", not "wrong".
     if (by?.teaches === true) return;
     const since = evidence === undefined ? at : evidence.lastAt - evidence.window;
     this.#profiles.contain(subject, block, dayOf(since));
   }
 
-  /** Sends up to here count no more: neither for the subject nor, where it is an account, for its domain. */
+  /** Sends up to here no longer count: neither for the subject nor, if it is an account, for its domain. */
   #forget(subject: Subject, judgement: JudgedThrough, { volumes }: FeedbackContext): void {
     const domain = subject.type === 'account' ? domainOf(subject.value) : undefined;
     if (domain !== undefined) volumes.domain.subtract(domain, volumes.account, subject.value);
@@ -113,7 +113,7 @@ export class Feedback {
     if (subject.type === 'account') this.#outbreaks.forget(subject.value);
   }
 
-  /** What the window that tripped would have reached; undefined where none has peaks. */
+  /** What the tripped window would have reached; undefined if none has peaks. */
   #cutShort(evidence: Evidence | undefined): LeastPeak | undefined {
     if (evidence === undefined || !isSum(evidence.count)) return undefined;
     const { count, window, leaveOut = 0, observed, lastAt } = evidence;

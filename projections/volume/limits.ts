@@ -13,7 +13,7 @@ import type { PlaceKind, Profile } from '../baselines/profile.js';
 import { activeDays, baselineOf, baselineOfLargest, firstSeen, isHabit } from '../baselines/profile.js';
 import type { SenderProfiles } from '../baselines/sender-profiles.js';
 
-/** What the windows of all types share. */
+/** The context that the windows of all types share. */
 export interface VolumeContext {
   readonly profiles: SenderProfiles;
   readonly overrides: Overrides;
@@ -29,16 +29,19 @@ interface Found {
   readonly day: Day;
   readonly version: number;
   readonly limits: (number | undefined)[];
-  /** The lowest of those that watch a window, by window. */
+  /** The lowest limit of each window's watches. */
   readonly lowest: (number | undefined)[];
 }
 
-/** Says what the limit of a rule is for one subject: its own, what the subject's baselines make of it, what was bought. */
+/**
+ * Finds the limit of a rule for one subject: the rule's own, the one from the subject's baselines, or the one from an
+ * override.
+ */
 export class Limits {
   readonly #type: SubjectType;
   readonly #learning: Learning;
   readonly #around: VolumeContext;
-  /** By row of the windows: what was found last, which holds all day unless a profile changes. */
+  /** By row of the windows: the last result, which is valid all day unless a profile changes. */
   readonly #found: (Found | undefined)[] = [];
 
   constructor(type: SubjectType, rules: VersionedRules, around: VolumeContext) {
@@ -53,19 +56,19 @@ export class Limits {
   }
 
   /**
-   * @param row of the subject's windows, where it has one
-   * @returns null where the rule is off for this subject
+   * @param row of the subject's windows, if it has one
+   * @returns null if the rule is off for this subject
    */
   of(watch: Watch, value: string, at: Instant, row = -1): number | null {
     const { baseline, rule, kind } = watch;
     const own = baseline === undefined ? watch.limit : this.#remembered(baseline, watch, value, at, row);
     if (kind === 'turn') return own;
     const limit = this.#around.overrides.limit(rule.id, this.#type, value, own, at, isOverridable(rule));
-    // A higher limit would be none.
+    // A count can never exceed a higher limit.
     return limit === null ? null : Math.min(limit, highestLimit(rule.count));
   }
 
-  /** The lowest limit of those who watch a window, where none {@link mayBeLower}. */
+  /** The lowest limit of a window's watches, if none {@link mayBeLower}. */
   lowest(window: number, watches: readonly Watch[], value: string, at: Instant, row: number): number {
     const { lowest } = this.#foundOf(value, at, row);
     return (lowest[window] ??= Math.min(
@@ -73,7 +76,7 @@ export class Limits {
     ));
   }
 
-  /** The baselines behind a limit; undefined where it is a fixed one. */
+  /** The baselines that make a limit; undefined if it is a fixed one. */
   habit({ baseline, peak }: Watch, value: string, at: Instant): Habit | undefined {
     const type = profiled(this.#type);
     if (baseline === undefined || type === undefined) return undefined;
@@ -87,7 +90,7 @@ export class Limits {
     return { ...baselineOf(profile, number, day, since), learnt, ...(bound === undefined ? {} : { bound }) };
   }
 
-  /** The limit in words, where an override made it. */
+  /** The limit in words, if an override made it. */
   overridden(watch: Watch, value: string, at: Instant): string | undefined {
     const { baseline, rule, kind } = watch;
     if (!this.mayBeLower || kind === 'turn') return undefined;
@@ -105,7 +108,7 @@ export class Limits {
     return isKnownOf(profile, kind, day, this.#learning);
   }
 
-  /** Whether what a baseline says of a subject is only to be proposed: nearly everybody is being learnt still. */
+  /** Whether a baseline's verdict may only propose: nearly every sender is still being learnt. */
   isDoubtful(watch: Watch, value: string, at: Instant): boolean {
     const type = profiled(this.#type);
     if (watch.baseline === undefined || type === undefined || watch.rule.when?.learning === true)
@@ -113,13 +116,13 @@ export class Limits {
     return this.#watchedFor(watch, at) < this.#learning.installation && !this.#knows(watch, type, value, at);
   }
 
-  /** Whether an account may turn: not while it is being learnt and nearly everybody is. */
+  /** Whether an account may turn abnormal: not while it and nearly every sender are being learnt. */
   mayTurn(watch: Watch, value: string, at: Instant): boolean {
     const after = watch.rule.turned?.after ?? 0;
     return this.#watchedFor(watch, at) >= after || this.#knows(watch, 'account', value, at);
   }
 
-  /** A window that no rule looked at before is as new as all of them are at first. */
+  /** A window that no rule used before is as new as all windows are at first. */
   #watchedFor({ peak }: Watch, at: Instant): Milliseconds {
     return at - Math.max(this.#around.installedAt(), this.#since(peak) * DAY);
   }
@@ -129,13 +132,13 @@ export class Limits {
     return this.isLearnt(this.#around.profiles.profile(type, value, day), day, this.#since(peak));
   }
 
-  /** The first day of which anything is known of a window. */
+  /** The first day with data for a window. */
   #since(peak: string): Day {
     const { peaks } = this.#around.profiles;
     return peaks.since(peaks.numberOf(peak));
   }
 
-  /** Where a limit comes from, if not from baselines. */
+  /** The origin of a limit that does not come from baselines. */
   #boundOf({ floor, start, ceiling }: Baseline, limit: number, learnt: boolean): Habit['bound'] {
     if (limit === ceiling) return 'ceiling';
     if (limit !== (learnt ? floor : start)) return undefined;
@@ -147,7 +150,7 @@ export class Limits {
     return (this.#foundOf(value, at, row).limits[index] ??= this.#followed(baseline, peak, value, at));
   }
 
-  /** What has been found for a row, as far as it still holds. */
+  /** The results for a row that are still valid. */
   #foundOf(value: string, at: Instant, row: number): Found {
     const day = dayOf(at);
     const { version } = this.#around.profiles;
@@ -170,13 +173,13 @@ export class Limits {
     const learnt = this.isLearnt(profile, day, since);
     const least = learnt ? baseline.floor : baseline.start;
     const limit = Math.max(least, baseline.typical * typical, baseline.record * record, largest);
-    // What is counted is whole: a limit that is not would allow one more in the sentence than in fact.
+    // Counts are whole: a fractional limit would allow one more in the sentence than in fact.
     return Math.min(Math.floor(limit), baseline.ceiling ?? Infinity);
   }
 }
 
 /**
- * The limit of a rule that an override makes for a subject, in force and in words; undefined where it is the rule's own.
+ * The limit of a rule that an override makes for a subject, in force and in words; undefined if it is the rule's own.
  *
  * @param own the limit without overrides
  */
@@ -216,7 +219,7 @@ export function isLearnt(profile: Profile, day: Day, learning: Learning, since: 
   return activeDays(profile, since, day, learning.days) >= learning.days;
 }
 
-/** Whether enough is known of where a sender sends from, of one kind, to call something new. */
+/** Whether enough is known of one kind of a sender's places to call a place new. */
 export function isKnownOf(profile: Profile, kind: PlaceKind, day: Day, learning: Learning): boolean {
   return isHabit(profile.placed[kind], profile.lastDay, day, learning);
 }

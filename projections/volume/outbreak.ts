@@ -10,7 +10,7 @@ import type { FeedbackContext } from './subject-volumes.js';
 import type { Overrides } from './overrides.js';
 
 interface Group {
-  /** By account, as it turned last. */
+  /** By account, its last anomaly. */
   readonly accounts: Map<string, AnomalousAccount>;
   alarmUntil: Instant;
 }
@@ -23,19 +23,19 @@ export type OutbreaksState = readonly {
 
 const NOBODY: ReadonlyMap<string, AnomalousAccount> = new Map();
 
-/** Groups that nothing happens in are dropped whenever so many have come up. */
+/** Idle groups are dropped each time this many groups exist. */
 const SWEEP = 1_000;
 
 /**
- * Which accounts of a domain turned abnormal lately, by rule: each sends little, but all at once. Once too many have,
- * an alarm is on, and an account that turns while it is on is taken at once.
+ * The accounts of a domain that lately turned abnormal, by rule: each sends little, but all at the same time. When
+ * there are too many, an alarm is on, and each account that turns during it is acted on at once.
  */
 export class Outbreaks {
   readonly #groups = new Map<string, Group>();
   #noted = 0;
 
   /**
-   * An account has turned.
+   * An account has turned abnormal.
    *
    * @param key of the rule and the domain
    * @returns those to act on, and how many had turned; undefined while there are not too many
@@ -63,7 +63,7 @@ export class Outbreaks {
     return found;
   }
 
-  /** The state of a group, and when an account of it turned, where it has. Changes nothing. */
+  /** The state of a group, and when an account of it turned abnormal, if it has. Changes nothing. */
   standing(
     key: string,
     window: Milliseconds,
@@ -113,9 +113,9 @@ export class Outbreaks {
 }
 
 /**
- * An account has turned abnormal, says a rule over its domain: are there too many of them?
+ * An account has turned abnormal under a rule on its domain: checks whether there are too many of them.
  *
- * @returns a verdict for each of those that are to be acted upon
+ * @returns a verdict for each account to act upon
  */
 export function outbreakVerdicts(
   outbreaks: Outbreaks,
@@ -179,7 +179,10 @@ export function outbreakReadings(
   });
 }
 
-/** How many accounts of a domain may turn; null where the rule is off for it. More than are remembered would be no limit. */
+/**
+ * How many accounts of a domain may turn abnormal; null if the rule is off for it. A number above those remembered
+ * would be no limit.
+ */
 function allowedTogether(overrides: Overrides, rule: Rule, domain: string, at: Instant): number | null {
   const limit = overrides.limit(rule.id, 'domain', domain, rule.limit, at);
   return limit === null ? null : Math.min(limit, highestLimit(rule.count));

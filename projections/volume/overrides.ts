@@ -16,7 +16,7 @@ import { FilteredMap, HASH_SEED, hashStep } from '../blocks/filtered-map.js';
 
 const DOT = 46;
 
-/** One override, as lean as it can be: there may be one for each customer. Never changed, only replaced. */
+/** One override, as compact as possible: there may be one for each customer. Never changed, only replaced. */
 export interface Entry {
   readonly type: OverrideSubject['type'];
   readonly value: string;
@@ -28,7 +28,7 @@ export interface Entry {
   readonly at: Instant;
   /** Position of the last event of this subject. */
   readonly version: number;
-  /** What the file says about the same subject, beneath what the API says. */
+  /** The file's override of the same subject; the API's has precedence. */
   readonly beneath: Entry | undefined;
 }
 
@@ -39,7 +39,7 @@ export interface OverridesState {
 
 const NOTHING: readonly Entry[] = [];
 
-/** What is set for one subject. */
+/** The overrides of one subject. */
 export interface SubjectOverrides {
   readonly subject: OverrideSubject;
   /** Position of the subject's last event. */
@@ -48,13 +48,13 @@ export interface SubjectOverrides {
   readonly file: Override | undefined;
 }
 
-/** What is set for whom: by account and by domain, of each what the file says and what the API says. */
+/** All overrides: by account and by domain, from the file and from the API. */
 export class OverrideEntries {
   #accounts = new FilteredMap<Entry>();
   #domains = new FilteredMap<Entry>();
   #terms = new Interned<Terms>(termsKey);
   #names = new Interned<string>((name) => name);
-  /* Whose layers were looked for last. */
+  /* The subject of the last search for layers. */
   #lastType: SubjectType | undefined;
   #lastValue = '';
   #lastLayers = NOTHING;
@@ -81,7 +81,7 @@ export class OverrideEntries {
     this.#lastType = undefined;
   }
 
-  /** What is set for just this subject; undefined where nothing is. Also what is over by now. */
+  /** The overrides of exactly this subject; undefined if there are none. Includes those that have ended. */
   on({ type, value }: OverrideSubject): SubjectOverrides | undefined {
     const entry = (type === 'account' ? this.#accounts : this.#domains).get(value);
     return entry && subjectOf(entry);
@@ -96,7 +96,7 @@ export class OverrideEntries {
   /**
    * One page of the subjects of a type, by value.
    *
-   * @param after the value that the page before ended with; all that come are greater
+   * @param after the last value of the page before; all results are greater
    * @param prefix how values begin
    */
   page(
@@ -137,7 +137,7 @@ export class OverrideEntries {
     this.#lastType = undefined;
   }
 
-  /** What is set for a subject and for the domains that it lies in, the farthest first. */
+  /** The overrides of a subject and of the domains that contain it, the farthest first. */
   layersOf(type: 'account' | 'domain', value: string): readonly Entry[] {
     if (value === this.#lastValue && type === this.#lastType) return this.#lastLayers;
     let layers: Entry[] | undefined;
@@ -201,7 +201,7 @@ function fileOf(top: Entry | undefined): Entry | undefined {
   return top?.origin === 'file' ? top : top?.beneath;
 }
 
-/** Adds what is set for the name that begins at `start`, where the filter says that something may be. */
+/** Adds the override of the name that begins at `start`, if the filter says that there may be one. */
 function added(
   layers: Entry[] | undefined,
   map: FilteredMap<Entry>,
@@ -221,7 +221,7 @@ function smallest(entries: readonly Entry[], most: number): Entry[] {
   return [...entries].sort((a, b) => (a.value < b.value ? -1 : 1)).slice(0, most);
 }
 
-/** Values of which many are alike, kept once each: thousands of customers buy the same few things. */
+/** Equal values, stored once each: thousands of customers buy the same few things. */
 export class Interned<Value> {
   readonly #kept = new Map<string, { readonly value: Value; users: number }>();
   readonly #keyOf: (value: Value) => string;
@@ -236,7 +236,7 @@ export class Interned<Value> {
     return this.#kept.size;
   }
 
-  /** The value that is kept for all that are like this one; each taking asks for one {@link release}. */
+  /** The stored value for all equal ones; each call needs one {@link release}. */
   take(value: Value): Value {
     const key = this.#keyOf(value);
     const known = this.#kept.get(key);
@@ -253,26 +253,27 @@ export class Interned<Value> {
 }
 
 /**
- * What customers bought: limits in place of the rules'. What is nearer counts, key by key: a rule's own limit, then
- * the overrides of the domains above, of the domain, of the account; of one subject the file's, then the API's.
+ * Overrides: limits that customers bought, instead of the rules' own. The nearest has precedence, key by key: a rule's
+ * own limit, then the overrides of the domains above, of the domain, of the account; for one subject the file's, then
+ * the API's.
  *
- * A limit that an override names is taken as it is. A factor multiplies what would hold without it: the rule's
- * limit, or the one that a farther override names. Of several factors the nearest counts alone.
+ * A named limit is taken as it is. A factor multiplies the limit without it: the rule's, or the one that a farther
+ * override names. Of several factors only the nearest counts.
  */
 export class Overrides extends OverrideEntries {
-  /* What the last walk has found: one call at a time, nothing here waits. */
+  /* The result of the last walk: one call at a time, nothing here waits. */
   #named: Entry | undefined;
   #multiplied: Entry | undefined;
 
   /**
-   * The limit of a rule for one subject; null where the rule is off for it. Cheap enough for every rule and message:
-   * where nothing is set it looks at nothing, and several rules of one subject cost one search.
+   * The limit of a rule for one subject; null if the rule is off for it. Cheap enough for every rule and message:
+   * without overrides it does nothing, and several rules of one subject cost one search.
    *
    * @param type what the rule counts by; overrides reach `account` and `domain` only
    * @param value the account or the domain that is counted, in normal form
    * @param usual the rule's own limit
    * @param at when the send happened
-   * @param volume whether the limit is one on volume: a factor multiplies what was bought, and nobody buys bots
+   * @param volume whether the limit is one on volume: a factor multiplies only volume, which can be bought
    */
   limit(
     rule: string,
@@ -286,7 +287,7 @@ export class Overrides extends OverrideEntries {
     return this.#walk(rule, type, value, usual, at, volume);
   }
 
-  /** Whose doing the limit is; undefined where it is the rule's own. Takes what {@link limit} takes. */
+  /** The override that makes the limit; undefined if it is the rule's own. Same parameters as {@link limit}. */
   explain(
     rule: string,
     type: SubjectType,
@@ -326,7 +327,7 @@ export class Overrides extends OverrideEntries {
     return this.#multiply(usual, type, volume);
   }
 
-  /** What a subject's overrides name for a rule; notes the factor that comes first. */
+  /** The limit that a subject's overrides name for a rule; notes the first factor. */
   #look(
     top: Entry | undefined,
     rule: string,
@@ -359,7 +360,7 @@ export class Overrides extends OverrideEntries {
   }
 }
 
-/** What holds for a domain as a whole is apart from what holds for each of its accounts. */
+/** A domain's own overrides are separate from those for each of its accounts. */
 function allowanceOf(terms: Terms, per: SubjectType): Terms | Terms['total'] {
   return per === 'domain' ? terms.total : terms;
 }

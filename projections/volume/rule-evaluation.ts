@@ -23,24 +23,24 @@ import type { SubjectWindows } from './subject-windows.js';
 export interface AnomalousAccount extends InForce {
   readonly account: string;
   readonly at: Instant;
-  /** The send that showed it. */
+  /** The position of the send that showed it. */
   readonly position: number;
-  /** What it had sent by then. */
+  /** What it had sent by that time. */
   readonly observed: number;
 }
 
-/** One event as it is folded: when, where, and who sent. */
+/** One event in the fold: its time, position and sender. */
 export interface Fold {
   readonly at: Instant;
   readonly position: number;
   readonly direction: MailDirection;
-  /** Undefined where the event is no message. */
+  /** Undefined if the event is no message. */
   readonly message: MessageAccepted | undefined;
-  /** Undefined where nobody sent anything. */
+  /** Undefined if nobody sent anything. */
   readonly sender: SenderFields | undefined;
   /** Takes the verdicts of this event. */
   readonly verdicts: Verdict[];
-  /** An account has turned abnormal, says a rule over its domain. */
+  /** Called when an account has turned abnormal under a rule on its domain. */
   turned(rule: Rule, turned: AnomalousAccount): void;
 }
 
@@ -49,16 +49,16 @@ export interface Excess extends InForce {
   readonly value: string;
   readonly row: number;
   readonly watch: Watch;
-  /** `beyond`: of a rule that has tripped, with all that was evidence then. */
+  /** `beyond`: of a tripped rule, including its used evidence. */
   readonly kind: Verdict['kind'];
   readonly observed: number;
-  /** Where the window ends. */
+  /** The end of the window. */
   readonly end: Instant;
-  /** Up to which position a person has judged the subject. */
+  /** The position up to which a person has judged the subject. */
   readonly judgedTo: number;
 }
 
-/** Says what follows where a count is above its limit: whether whatever else the rule asks for holds, and why. */
+/** Decides what follows when a count is above its limit: whether the rule's other conditions hold, and why. */
 export class RuleEvaluation {
   readonly #type: SubjectType;
   readonly #rules: VersionedRules;
@@ -80,7 +80,7 @@ export class RuleEvaluation {
     this.#counted = counted;
   }
 
-  /** The verdict; undefined where something else that the rule asks for does not hold. */
+  /** The verdict; undefined if another condition of the rule does not hold. */
   verdict(excess: Excess, fold: Fold): Verdict | undefined {
     const { value, watch, kind } = excess;
     const { rule } = watch;
@@ -89,7 +89,7 @@ export class RuleEvaluation {
     if (signals === undefined) return undefined;
     const isCertain = !restsOnBounces(rule) && !this.#limits.isDoubtful(watch, value, at);
     const then = rule.then === 'block' && !isCertain ? 'propose' : rule.then;
-    // Only what blocks has more to do than it did when it tripped.
+    // Only a rule that blocks has more to do than it did when it tripped.
     if (kind === 'beyond' && (then !== 'block' || this.#rules.mode !== 'enforce')) return undefined;
     return {
       kind,
@@ -101,13 +101,13 @@ export class RuleEvaluation {
     };
   }
 
-  /** What an account did that turned, in words. */
+  /** What an abnormal account did, in words. */
   turned(watch: Watch, turned: AnomalousAccount): string {
     const habit = this.#limits.habit(watch, turned.account, turned.at);
     return turnedSentence(watch.rule, { ...turned, habit });
   }
 
-  /** What the rule asks for besides of a subject that may have no row, before there is a message. */
+  /** The rule's other conditions for a subject that may have no row, before there is a message. */
   prospect(rule: Rule, value: string, row: number | undefined, at: Instant): ConditionReading {
     if (rule.when === undefined && rule.score === undefined) return { besides: [] };
     return readConditions(rule, this.#context({ value, row: row ?? -1, rule, at, sender: undefined }));
@@ -137,7 +137,7 @@ export class RuleEvaluation {
     };
   }
 
-  /** What was noticed besides; undefined where it is not what the rule asks for. */
+  /** What else was noticed; undefined if a condition of the rule does not hold. */
   #signals({ value, row, watch: { rule } }: Excess, { at, sender }: Fold): readonly string[] | undefined {
     const { when, score } = rule;
     if (when === undefined && score === undefined) return [];
@@ -154,12 +154,14 @@ export class RuleEvaluation {
 }
 
 interface OneSend extends Pick<Excess, 'value'>, Pick<Fold, 'at' | 'sender'> {
-  /** -1 where nothing is counted of it. */
+  /** -1 if nothing is counted of it. */
   readonly row: number;
   readonly rule: Rule;
 }
 
-/** One send of somebody whose rule asks for more. Looks up what it is asked for: most such rules ask at every send. */
+/**
+ * One send under a rule with conditions. It computes values on demand, since most such rules use them at every send.
+ */
 class SendContext implements ConditionContext {
   readonly at: Instant;
   readonly day: Day;
@@ -230,17 +232,17 @@ export interface WindowReading extends ConditionReading {
   readonly rule: string;
   readonly count: Count;
   readonly window: Milliseconds;
-  /** So many of the largest messages are left out of the count. */
+  /** This many of the largest messages are left out of the count. */
   readonly leaveOut?: number;
-  /** Counted since the rule last tripped, or a block came about: that is what trips it again. */
+  /** The count since the rule last tripped or a block was imposed: only this can trip it again. */
   readonly observed: number;
-  /** All that is within the window; absent where neither was within it. */
+  /** The full count within the window; absent if neither happened within it. */
   readonly inWindow?: number;
-  /** What is in force now; of an account that may turn, what is its own. */
+  /** The limit in force; for an account that may turn abnormal, its own. */
   readonly limit: number;
-  /** Of the mail that is counted. */
+  /** The direction of the counted mail. */
   readonly direction: Direction;
-  /** Of a rule that counts accounts which turn abnormal. */
+  /** Set for a rule that counts accounts that turn abnormal. */
   readonly outbreak?: OutbreakReading;
 }
 
@@ -252,18 +254,18 @@ export interface OutbreakReading {
   /** The rule trips above so many. */
   readonly limit: number;
   readonly window: Milliseconds;
-  /** When this account turned; absent where it has not, or where the subject is the domain. */
+  /** When this account turned abnormal; absent if it has not, or if the subject is the domain. */
   readonly turnedAt?: Instant;
-  /** Until then an account that turns is acted upon at once; absent where there is no alarm. */
+  /** Until then an account that turns is acted upon at once; absent if there is no alarm. */
   readonly alarmUntil?: Instant;
 }
 
-/** A subject in its hour of grace, in which limits are tripled: whether a person has called a verdict on it wrong. */
+/** A subject in its hour of grace, with tripled limits: whether a person called a verdict on it wrong. */
 interface Graced {
   readonly falsePositive: boolean;
 }
 
-/** Says what the windows of the subjects of one type hold, and changes nothing. */
+/** Reads the windows of the subjects of one type, and changes nothing. */
 export class WindowReadings {
   readonly #limits: Limits;
   readonly #counted: SubjectWindows;
@@ -282,7 +284,7 @@ export class WindowReadings {
     this.#graced = graced;
   }
 
-  /** Against every rule that acts on the subject itself, but for those that are off for it. */
+  /** The readings for every rule that acts on the subject itself, except those that are off for it. */
   of(value: string, now: Instant): readonly WindowReading[] {
     const sums = this.#watches('act').map(([watch, number]) =>
       this.#reading(
@@ -305,7 +307,7 @@ export class WindowReadings {
     return [...sums, ...different].filter((reading) => reading !== undefined);
   }
 
-  /** How far an account is from turning, says a rule over its domain. */
+  /** How far an account is from turning abnormal under a rule on its domain. Changes nothing. */
   turning(rule: Rule, value: string, now: Instant): WindowReading {
     const [watch, number] = this.#watches('turn').find(([each]) => each.rule.id === rule.id)!;
     const { count, window, after } = rule.turned!;
@@ -348,7 +350,7 @@ export class WindowReadings {
   ): WindowReading | undefined {
     const { id: rule, count, window, leaveOut } = watch.rule;
     const untripled = this.#limits.of(watch, value, now);
-    // A rule that is off for this subject has nothing to say of it.
+    // A rule that is off for this subject has no reading.
     if (untripled === null) return undefined;
     const row = this.#counted.find(value);
     const inWindow = row === undefined ? undefined : withEvidence(row);

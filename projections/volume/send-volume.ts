@@ -37,23 +37,23 @@ export interface SendVolumeState {
   readonly rules: VersionedRules;
   readonly volumes: Readonly<Record<SubjectType, VolumesState>>;
   readonly profiles: SenderProfilesState;
-  /** Of proposals and blocks that stand, by id. */
+  /** The subjects of open proposals and blocks, by id. */
   readonly subjects: FeedbackState;
   readonly timeline: TimelineState;
   readonly outbreaks: OutbreaksState;
-  /** What an event that could not be folded to its end has left. */
+  /** The verdicts left by an event whose fold failed. */
   readonly verdicts: readonly Verdict[];
   /** When the last event was recorded. */
   readonly recordedAt: Instant;
 }
 
 /**
- * Folds events into sliding windows per subject and says when a rule trips. The same events give the same
- * windows and the same verdicts, live, at start-up and in a replay; no clock is read.
+ * Folds events into sliding windows per subject and says when a rule trips. The same events give the same windows and
+ * the same verdicts, live, at start-up and in a replay; no clock is read.
  *
- * A rule that has tripped on a subject counts that subject afresh: evidence is used once. A release or a
- * dismissal empties the subject's windows, and triples its limits for an hour. A rule counts from the moment
- * it is in force; windows that the rule set before it had too are carried on.
+ * After a rule has tripped on a subject, it counts the subject from zero: evidence is used once. A release or a
+ * dismissal empties the subject's windows, and triples its limits for an hour. A rule counts from the moment it is in
+ * force; windows that the previous rule set also had continue.
  */
 export class SendVolume {
   #rules: VersionedRules = {
@@ -63,18 +63,18 @@ export class SendVolume {
     rules: [],
     exempt: [],
   };
-  /** What is usual, as far as it is known. */
+  /** The baselines, as far as they are known. */
   readonly profiles: SenderProfiles;
   readonly #around: VolumeContext;
   #volumes: Volumes;
   #counting: Counting;
   readonly #timeline = new Timeline(() => Math.max(0, ...this.#rules.rules.map((rule) => rule.window)));
-  /** By the store's clock: of the last event that was counted. */
+  /** By the store's clock: when the last counted event was recorded. */
   #recordedAt: Instant = 0;
   #verdicts: Verdict[] = [];
   readonly #outbreaks = new Outbreaks();
   readonly #feedback: Feedback;
-  /** The event that is being folded: one at a time, so one is filled anew for each. */
+  /** The event that is being folded: one at a time, so one object is refilled for each. */
   readonly #fold = {
     at: 0,
     position: 0,
@@ -88,7 +88,7 @@ export class SendVolume {
     },
   };
 
-  /** @param lent what another one knows of senders, for one that only counts: see {@link SenderProfiles} */
+  /** @param lent another projection's baselines, for one that only counts: see {@link SenderProfiles} */
   constructor(overrides = new Overrides(), lent?: () => Baselines | undefined) {
     this.profiles = new SenderProfiles(lent);
     this.#feedback = new Feedback(this.profiles, this.#outbreaks);
@@ -106,7 +106,7 @@ export class SendVolume {
     return this.#rules;
   }
 
-  /** What the age of the installation counts from; undefined before the first event. */
+  /** The start of the installation's age; undefined before the first event. */
   get installedAt(): Instant | undefined {
     const { installedAt } = this.profiles;
     return installedAt === 0 ? undefined : installedAt;
@@ -173,7 +173,7 @@ export class SendVolume {
     }
   }
 
-  /** Cheap, whatever there is: windows are shared until they are written to. The opposite of {@link restore}. */
+  /** Cheap at any size: windows are shared until they are written to. The opposite of {@link restore}. */
   dump(): SendVolumeState {
     return {
       rules: this.#rules,
@@ -203,7 +203,7 @@ export class SendVolume {
     this.#fold.verdicts = this.#verdicts;
   }
 
-  /** Takes over the rules and what people have judged, but nothing that was counted. */
+  /** Takes over the rules and people's judgements, but no counts. */
   restoreRules({ rules, volumes, profiles, subjects, recordedAt }: SendVolumeState): void {
     this.restore({
       rules,
@@ -217,7 +217,7 @@ export class SendVolume {
     });
   }
 
-  /** What every window of a subject holds, against the limits of the rules that look at it; whether they apply now. */
+  /** The count of every window of a subject, against the limits of its rules, if they apply now. */
   readings(subject: Subject, now: Instant): readonly WindowReading[] {
     const judged = { rules: this.#rules, volumes: this.#volumes, overrides: this.#around.overrides };
     const own = this.#volumes[subject.type].readings(subject.value, now);
@@ -245,7 +245,7 @@ export class SendVolume {
     sender?: SenderFields,
     message?: MessageAccepted,
   ): Fold {
-    // The store's own clock was set back: windows that end in what is the future now would count nothing till then.
+    // The store's clock was set back: windows that end in what is now the future would count nothing until then.
     if (event.recordedAt < this.#recordedAt - CLOCK_TOLERANCE) this.restoreRules(this.dump());
     this.#recordedAt = event.recordedAt;
     const at = effectiveAt(event);
@@ -274,7 +274,7 @@ export class SendVolume {
     const rules = { ...change.rules, version: change.version };
     const volumes = this.#build(rules);
     for (const type of SUBJECT_TYPES) volumes[type].carryOver(this.#volumes[type]);
-    // Rules that cannot be used have thrown by now, and those before them stay in force.
+    // Unusable rules have thrown by now, and the previous ones stay in force.
     this.#rules = rules;
     this.#watchPeaks(volumes, dayOf(at));
     this.profiles.governed(at);
@@ -282,7 +282,7 @@ export class SendVolume {
     this.#counting = new Counting(volumes, this.profiles);
   }
 
-  /** Those that a limit follows come first: there may be too many. */
+  /** The peaks that a limit follows come first: there may be too many. */
   #watchPeaks(volumes: Volumes, today: Day): void {
     const peaks = SUBJECT_TYPES.flatMap((type) => volumes[type].peaks);
     const followed = peaks.filter((peak) => peak.followed);
@@ -307,11 +307,11 @@ const STEP: Milliseconds = 10 * SECOND;
 
 interface TimelineState {
   readonly times: readonly Instant[];
-  /** As many: one each. */
+  /** One for each time. */
   readonly positions: readonly number[];
 }
 
-/** Which position the store had reached when: one entry each ten seconds in which something happened. */
+/** The store's position over time: one entry each ten seconds in which something happened. */
 export class Timeline {
   #times: Instant[] = [];
   #positions: number[] = [];

@@ -31,23 +31,23 @@ export interface VolumesState extends WindowsState {
 
 export const NOTHING_COUNTED: VolumesState = { ...NO_WINDOWS, judged: [] };
 
-/** So much of its limit one network adds to what is counted of those around it, before it is blocked itself. */
+/** How much of its limit one network adds to the count of the networks around it, before it is blocked itself. */
 const SHARE_OF_WIDER = 1 / 6;
 
-/** The windows of all subjects of one type, and the rules that look at them. */
+/** The windows of all subjects of one type, and the rules on them. */
 export class SubjectVolumes {
   readonly #type: SubjectType;
   readonly #limits: Limits;
   readonly #counted: SubjectWindows;
   readonly #conclusions: RuleEvaluation;
   readonly #readings: WindowReadings;
-  /** By value: the newest release or dismissal, as long as any window may reach back to it; the newest comes last. */
+  /** By value: the newest release or dismissal, while any window may reach back to it; the newest comes last. */
   readonly #judged = new Map<string, JudgedThrough>();
   /** By window: the numbers of its peaks in profiles. */
   #peaks: readonly (readonly { readonly number: number; readonly leaveOut: LeftOut }[])[] = [];
   readonly #profiles: SenderProfiles;
   readonly #days: OpenDays | undefined;
-  /** Windows that may be above a limit, and what they hold: scratch of one {@link add} at a time. */
+  /** Windows that may be above a limit, and their counts: scratch space of one {@link add} at a time. */
   readonly #above: number[] = [];
   readonly #sums: number[] = [];
 
@@ -68,7 +68,7 @@ export class SubjectVolumes {
     return this.#counted.windows.flatMap((window) => window.peaks);
   }
 
-  /** Looks up the numbers of its peaks: profiles have chosen those that they keep. */
+  /** Looks up the numbers of its peaks, after profiles have chosen which they keep. */
   numberPeaks(): void {
     this.#peaks = this.#counted.windows.map(({ peaks }) =>
       peaks.flatMap(({ name, leaveOut }) => {
@@ -98,21 +98,21 @@ export class SubjectVolumes {
     return (this.#counted.plans[direction].mask & mask) !== 0;
   }
 
-  /** The value that a row belongs to, as it is kept here; undefined where there is no such row. */
+  /** The value that a row belongs to, as it is kept here; undefined if there is no such row. */
   valueOf(row: number): string | undefined {
     return this.#counted.valueOf(row);
   }
 
-  /** The row of a value, made where there is none. */
+  /** The row of a value, made if there is none. */
   rowOf(value: string, at: Instant): number {
     return this.#counted.row(value, at);
   }
 
   /**
-   * Adds to every window that counts any of these, and then pushes a verdict for every rule that trips by it.
+   * Adds to every window that counts any of these, then pushes a verdict for every rule that trips.
    *
    * @param guess the row that the value may have
-   * @param day the row of the day on which the peaks of its windows are noted; -1 for none
+   * @param day the row of the day that notes the peaks of its windows; -1 for none
    * @returns the row that it has
    */
   add(value: string, amounts: Amounts, fold: Fold, guess: number, day: number): number {
@@ -138,7 +138,7 @@ export class SubjectVolumes {
       this.#above[above] = number;
       this.#sums[above++] = sum;
     }
-    // Rules may ask what is in other windows: first all of them hold what has come.
+    // Rules may read other windows, so all windows get the event first.
     for (let each = 0; each < above; each++) {
       const number = this.#above[each]!;
       const amount = amounts.values[counted.windows[number]!.count]!;
@@ -151,14 +151,14 @@ export class SubjectVolumes {
   #notePeaks(row: number, number: number, day: number, sum: number, amount: number, at: Instant): void {
     for (const { number: peak, leaveOut } of this.#peaks[number]!) {
       if (leaveOut === 0) this.#days!.peak(day, peak, sum);
-      // What is left out is no less than this very message.
+      // The left-out messages are no smaller than this one.
       else if (sum - amount > this.#days!.peakAt(day, peak)) {
         this.#days!.peak(day, peak, sum - this.#counted.largest(row, number, leaveOut, at, 0));
       }
     }
   }
 
-  /** Looks whether a window is above the limit of any rule that watches it. */
+  /** Checks whether a window is above the limit of any rule that watches it. */
   #look(
     value: string,
     row: number,
@@ -187,8 +187,8 @@ export class SubjectVolumes {
   }
 
   /**
-   * All that a window holds, where this send takes it to the ceiling of a rule that has tripped, or to a multiple of that;
-   * undefined where it does not. Follows from what is counted alone: nothing is remembered of what was said.
+   * The full count of a window, if this send takes it to the ceiling of a tripped rule, or to a multiple of that;
+   * undefined if it does not. It follows from the counts alone: nothing is remembered of earlier verdicts.
    */
   #beyond(
     row: number,
@@ -206,7 +206,7 @@ export class SubjectVolumes {
     return Math.floor(all / ceiling) > Math.floor((all - amount) / ceiling) ? all : undefined;
   }
 
-  /** Looks whether there are too many different ones. */
+  /** Checks whether there are too many different values. */
   #compare(value: string, row: number, factor: number, fold: Fold): void {
     const { at } = fold;
     for (const [watch, diversity] of this.#counted.diverse) {
@@ -224,7 +224,7 @@ export class SubjectVolumes {
   #turns(watch: Watch, account: string, observed: number, inForce: InForce, fold: Fold): void {
     const { at, position } = fold;
     const { limit, untripled, grace } = inForce;
-    // Of this very account a person has just said that it is no thief's: it is no part of what others do.
+    // A person has just said that no thief uses this account, so it is no part of what the others do.
     if (grace !== undefined && this.#graced(account, at)?.falsePositive === true) return;
     if (!this.#limits.mayTurn(watch, account, at)) return;
     fold.turned(watch.rule, { account, at, position, observed, limit, untripled, grace });
@@ -238,20 +238,22 @@ export class SubjectVolumes {
     if (verdict.kind !== 'beyond') this.#counted.trip(found.row, found.watch, found.end);
   }
 
-  /** What an account did that turned, in words: it is evidence of the rule no more, whatever comes of it. */
+  /** Describes what an abnormal account did, and uses it up as evidence of the rule in any case. */
   turned(rule: Rule, turned: AnomalousAccount, now: Instant): string {
     const watch = this.#counted.turnOf(rule);
     this.#counted.use(turned.account, now, (other) => other === watch);
     return this.#conclusions.turned(watch, turned);
   }
 
-  /** What limits are multiplied by at `now`: more than 1 of a wide network, and within the hour after a release or dismissal. */
+  /**
+   * The factor on limits at `now`: more than 1 for a wide network, and within the hour after a release or dismissal.
+   */
   factor(value: string, now: Instant): number {
     const grace = this.#judged.size > 0 && this.#graced(value, now) !== undefined ? GRACE_FACTOR : 1;
     return this.#type === 'ip' ? grace * widthFactor(value) : grace;
   }
 
-  /** How much more of a count one network may add to that of the networks around it: a share of its own limit. */
+  /** How much more of a count one network may add to the networks around it: a share of its own limit. */
   partOf(count: Sum, value: string, now: Instant): number {
     const place = HELD.indexOf(count);
     const row = this.#counted.row(value, now);
@@ -263,18 +265,18 @@ export class SubjectVolumes {
     return room === Infinity ? 0 : room;
   }
 
-  /** The judgement that an account has its grace of, if it has any. */
+  /** The judgement that gives an account its grace, if any. */
   #graced(value: string, now: Instant): JudgedThrough | undefined {
     const judged = this.#judged.get(value);
     return judged !== undefined && now < judged.at + GRACE ? judged : undefined;
   }
 
-  /** What its windows hold. Changes nothing, whatever `now` is. */
+  /** The counts of its windows. Changes nothing, for any `now`. */
   readings(value: string, now: Instant): readonly WindowReading[] {
     return this.#readings.of(value, now);
   }
 
-  /** How far an account is from turning, says a rule over its domain. Changes nothing. */
+  /** How far an account is from turning abnormal under a rule on its domain. Changes nothing. */
   turning(rule: Rule, value: string, now: Instant): WindowReading {
     return this.#readings.turning(rule, value, now);
   }
@@ -304,10 +306,10 @@ export class SubjectVolumes {
     return top;
   }
 
-  /** Empties the windows of one subject, since a person has judged what they held, and begins its grace. */
+  /** Empties the windows of one subject, because a person has judged their content, and begins its grace. */
   forget(value: string, judged: JudgedThrough): void {
     const { at } = judged;
-    // Not the longest window of these rules: the next rule set may look back further.
+    // Not only for the longest window of these rules: the next rule set may look back further.
     this.#judged.delete(value);
     for (const [other, before] of this.#judged) {
       if (before.at + WINDOW_MAX >= at) break;
@@ -317,17 +319,17 @@ export class SubjectVolumes {
     this.#counted.clear(value);
   }
 
-  /** A block came about: what it rests upon is evidence of no rule any more, since it is contained. */
+  /** A block was imposed: its evidence is used up for every rule, because it is contained. */
   contain(value: string, at: Instant): void {
     this.#counted.use(value, at, (watch) => watch.kind !== 'renew');
   }
 
-  /** Takes another subject's counts out of this one's windows, where both have the same window. */
+  /** Subtracts another subject's counts from this one's windows, if both have the same window. */
   subtract(value: string, from: SubjectVolumes, fromValue: string): void {
     this.#counted.subtract(value, from.#counted, fromValue);
   }
 
-  /** Takes over what the windows of the rule set before held, for the windows that both have. */
+  /** Takes over the content of the previous rule set's windows, for the windows that both have. */
   carryOver(before: SubjectVolumes): void {
     for (const [value, judged] of before.#judged) this.#judged.set(value, judged);
     this.#counted.carryOver(before.#counted);
@@ -336,7 +338,7 @@ export class SubjectVolumes {
 
 export type Volumes = Readonly<Record<SubjectType, SubjectVolumes>>;
 
-/** What is counted, and under which rules. */
+/** The counts and their rules. */
 export interface FeedbackContext {
   readonly rules: VersionedRules;
   readonly volumes: Volumes;

@@ -23,7 +23,7 @@ export const NO_WINDOWS: WindowsState = {
   tripped: [],
 };
 
-/** Which columns of the table hold a window. */
+/** The columns of the table that hold a window. */
 interface WindowPlace {
   readonly sum: number;
   readonly first: number | undefined;
@@ -31,14 +31,14 @@ interface WindowPlace {
 }
 
 /**
- * What is counted of each subject of one type, by rows: its windows, how many different ones it has, and when each rule
- * last tripped on it, since evidence is used once.
+ * The counts of each subject of one type, by rows: its windows, its distinct counts, and when each rule last tripped on
+ * it, because evidence is used once.
  */
 export class SubjectWindows {
   readonly windows: readonly Window[];
   readonly plans: Readonly<Record<MailDirection, Plan>>;
   readonly diversities: DistinctCounts;
-  /** Rules that count different ones, as those who watch windows are. */
+  /** Rules on distinct counts, as watches. */
   readonly diverse: readonly (readonly [Watch, DistinctWatch])[];
   /** By window. */
   readonly #places: readonly WindowPlace[];
@@ -77,13 +77,13 @@ export class SubjectWindows {
     return this.#table.rows.find(value);
   }
 
-  /** The value that a row belongs to, as it is kept here; undefined where there is no such row. */
+  /** The value that a row belongs to, as it is kept here; undefined if there is no such row. */
   valueOf(row: number): string | undefined {
     return this.#table.rows.keyOf(row);
   }
 
   /**
-   * The row of a value, made where there is none.
+   * The row of a value, made if there is none.
    *
    * @param guess the row that it may have
    */
@@ -103,15 +103,15 @@ export class SubjectWindows {
     if (this.diversities.any) this.diversities.note(row, message, at);
   }
 
-  /** The end of a window: `at`, or the newest bucket that was written, where that is later. */
+  /** The end of a window: `at`, or the newest written bucket if that is later. */
   end(row: number, window: number, at: Instant): Instant {
     return this.#table.end(row, this.#places[window]!.sum, at);
   }
 
   /**
-   * Where the evidence begins that a rule has at `end`: with its window, or when it last tripped.
+   * The start of a rule's evidence at `end`: the start of its window, or when it last tripped.
    *
-   * @param withEvidence with what has been evidence already, so always with its window
+   * @param withEvidence including used evidence, so always the start of its window
    */
   start(row: number, watch: Watch, end: Instant, withEvidence: boolean): Instant {
     const window = this.windows.findIndex(({ watches }) => watches.includes(watch));
@@ -120,12 +120,12 @@ export class SubjectWindows {
     return withEvidence ? start : Math.max(start, this.#trippedAt(row, watch.index));
   }
 
-  /** What a rule sees in a window: counted since it last tripped, its largest messages left out. */
+  /** The count that a rule sees in a window: since it last tripped, without its largest messages. */
   observed(row: number, window: number, watch: Watch, at: Instant): number {
     return this.#observedSince(row, window, watch, at, this.#trippedAt(row, watch.index));
   }
 
-  /** The same with what has been evidence already; undefined where the rule has not tripped within the window. */
+  /** The same including used evidence; undefined if the rule has not tripped within the window. */
   withEvidence(row: number, window: number, watch: Watch, at: Instant): number | undefined {
     if (!this.#hasTripped(row, watch, at)) return undefined;
     return this.#observedSince(row, window, watch, at, 0);
@@ -137,7 +137,7 @@ export class SubjectWindows {
     return leaveOut === 0 ? all : all - this.largest(row, window, leaveOut, at, since);
   }
 
-  /** How many different ones a rule sees. */
+  /** How many different values a rule sees. */
   different(row: number, { kind, rule, index }: DistinctWatch, at: Instant): number {
     return this.diversities.count(kind, row, at, rule.window, this.#trippedAt(row, index));
   }
@@ -158,26 +158,26 @@ export class SubjectWindows {
     return this.#table.largest(row, first!, leaveOut === 2 ? second : undefined, at, since);
   }
 
-  /** The count within a window that ends at `at`, whatever rule has used it as evidence. */
+  /** The count within a window that ends at `at`, including all used evidence. */
   sum(row: number, window: number, at: Instant): number {
     return this.#table.sum(row, this.#places[window]!.sum, at);
   }
 
-  /** The same for whatever a rule counts by the way; 0 where no window holds it. */
+  /** The same for any sum that a rule also uses; 0 if no window holds it. */
   sumOf(sum: Sum, rule: Rule, row: number, at: Instant): number {
     const wanted = { count: HELD.indexOf(sum), window: rule.window, direction: countedBy(rule) };
     const number = this.windows.findIndex((other) => isSame(other, wanted));
     return number < 0 ? 0 : this.sum(row, number, at);
   }
 
-  /** A rule has tripped: what is counted up to `at` is evidence of it no more. */
+  /** A rule has tripped: the counts up to `at` are used up as its evidence. */
   trip(row: number, { index }: Watch, at: Instant): void {
     let trips = this.#tripped.get(row);
     if (trips === undefined) this.#tripped.set(row, (trips = new Float64Array(this.#watches.length)));
     trips[index] = at;
   }
 
-  /** What has been counted is evidence no more of the rules that are chosen. */
+  /** Uses up all counts as evidence of the chosen rules. */
   use(value: string, at: Instant, chosen: (watch: Watch) => boolean): void {
     const row = this.#table.rows.find(value);
     if (row === undefined) return;
@@ -185,12 +185,12 @@ export class SubjectWindows {
     for (const watch of this.#watches) if (chosen(watch)) this.trip(row, watch, end);
   }
 
-  /** How a rule asks of each account whether it has turned. */
+  /** The watch with which a rule checks whether an account has turned abnormal. */
   turnOf(rule: Rule): Watch {
     return this.#watches.find((watch) => watch.kind === 'turn' && watch.rule.id === rule.id)!;
   }
 
-  /** Empties all that is counted of a value. */
+  /** Clears all counts of a value. */
   clear(value: string): void {
     const row = this.#table.rows.find(value);
     if (row === undefined) return;
@@ -198,7 +198,7 @@ export class SubjectWindows {
     this.#evicted(row);
   }
 
-  /** Takes another subject's counts out of this one's windows, where both have the same window. */
+  /** Subtracts another subject's counts from this one's windows, if both have the same window. */
   subtract(value: string, from: SubjectWindows, fromValue: string): void {
     const row = this.#table.rows.find(value);
     const fromRow = from.#table.rows.find(fromValue);
@@ -210,7 +210,7 @@ export class SubjectWindows {
     });
   }
 
-  /** Takes over what the windows of the rule set before held, for the windows that both have. */
+  /** Takes over the content of the previous rule set's windows, for the windows that both have. */
   carryOver(before: SubjectWindows): void {
     const shared = this.windows.flatMap((window, number) => {
       const old = before.windows.findIndex((other) => isSame(window, other));
@@ -269,7 +269,7 @@ function nameOf({ kind, rule }: Watch): string {
   return `${kind} ${rule.id} ${countedBy(rule)}`;
 }
 
-/** Columns of the same window in two tables, where both have them. */
+/** Columns of the same window in two tables, if both have them. */
 function columnPairs(a: WindowPlace, b: WindowPlace): readonly (readonly [number, number])[] {
   return (['sum', 'first', 'second'] as const).flatMap((kind) => {
     const [one, other] = [a[kind], b[kind]];

@@ -1,13 +1,13 @@
 import type { Instant, Milliseconds } from '../../src/kernel/time.js';
 
-/** Buckets a window: its error is at most one of them, and always in the sender's favour. */
+/** Buckets in a window: its error is at most one of them, and always in the sender's favour. */
 export const BUCKETS = 60;
 
-/** Rows a page: a table grows by pages, so growing never copies. */
+/** Rows in a page: a table grows by pages, so growing never copies. */
 export const PAGE_BITS = 8;
 export const PAGE_ROWS = 1 << PAGE_BITS;
 
-/** One block of memory seen as four kinds of cells: what belongs to a row lies together. */
+/** One block of memory, viewed as four kinds of cells: the data of a row is contiguous. */
 export class Page {
   readonly u16: Uint16Array;
   readonly u32: Uint32Array;
@@ -28,14 +28,14 @@ export class Page {
     return new Page(new ArrayBuffer(bytes));
   }
 
-  /** A page of its own that holds the same. */
+  /** A copy of a page. */
   static like(bytes: Uint8Array): Page {
     const page = Page.of(bytes.length);
     page.bytes.set(bytes);
     return page;
   }
 
-  /** True where its memory is part of a dump too: it must not be written to any more. */
+  /** True if its memory is part of a dump too: it must not be written to. */
   get shared(): boolean {
     return this.#shared;
   }
@@ -47,9 +47,9 @@ export class Page {
 }
 
 /**
- * Empties what falls out of a window as it moves on to a newer bucket.
+ * Empties the cells that fall out of a window when it moves on to a newer bucket.
  *
- * @returns what those cells held
+ * @returns the sum of those cells
  */
 function empty(cells: Uint16Array | Float32Array, first: number, newest: number, bucket: number): number {
   let gone = 0;
@@ -65,36 +65,36 @@ function empty(cells: Uint16Array | Float32Array, first: number, newest: number,
 /** One sliding window that every row of a table has. */
 export interface Column {
   readonly window: Milliseconds;
-  /** Wide cells hold what 16 bits cannot: bytes, and counts with large limits. */
+  /** Wide cells hold values above 16 bits: bytes, and counts with large limits. */
   readonly wide: boolean;
 }
 
 const NARROW_MAX = 0xffff;
 
 /*
- * A row begins with a head for every window: the number of the newest bucket (counted from the epoch) and the
- * sum of the cells. The cells follow. An add so touches one line of memory for the heads and one for the cell.
+ * A row begins with a head for every window: the number of the newest bucket (counted from the epoch) and the sum of
+ * the cells. The cells follow. So an add touches one cache line for the heads and one for the cell.
  */
 const NARROW_HEAD = 8;
 const WIDE_HEAD = 16;
 
 /**
- * Sliding windows by row, in flat memory. A window of length W is kept in 60 buckets of W/60: the one that is
- * being filled and the 59 before it. So it covers between 59/60 W and W, and what it misses is the oldest
- * sixtieth: a count is never too high. 128 bytes a narrow window and 256 a wide one, whatever is sent.
+ * Sliding windows by row, in flat memory. A window of length W is kept in 60 buckets of W/60: the one that is being
+ * filled and the 59 before it. So it covers between 59/60 W and W, and what it misses is the oldest sixtieth: a count
+ * is never too high. A narrow window takes 128 bytes and a wide one 256, for any volume.
  *
- * Events may come out of order: a window ends at the newest that was written to it. A narrow bucket saturates
- * at 65,535, a wide one is exact up to 2^24 and rounds to 24 bits beyond.
+ * Events may come out of order: a window ends at its newest event. A narrow bucket saturates at 65,535, a wide one is
+ * exact up to 2^24 and rounds to 24 bits beyond.
  */
 export class WindowCells {
   readonly #pages: Page[] = [];
   readonly #columns: readonly Column[];
-  /** Of a bucket, by column. */
+  /** The length of a bucket, by column. */
   readonly #widths: Float64Array;
   /** Where each column's head and cells begin within a row, in bytes. */
   readonly #heads: Int32Array;
   readonly #cells: Int32Array;
-  /** Bytes a row. */
+  /** Bytes in a row. */
   readonly #stride: number;
 
   constructor(columns: readonly Column[]) {
@@ -108,17 +108,17 @@ export class WindowCells {
     this.#stride = bytes;
   }
 
-  /** Room for one row more than there are, where there is none. */
+  /** Room for one row more than there are, if there is none. */
   makeRoom(row: number): void {
     if (row >> PAGE_BITS === this.#pages.length) this.#pages.push(Page.of(PAGE_ROWS * this.#stride));
   }
 
-  /** The cells as they are now: a page is copied when it is next written to, so that nothing waits for all of them. */
+  /** The present cells: a page is copied at its next write, so that nothing waits for a full copy. */
   share(): readonly Uint8Array[] {
     return this.#pages.map((page) => page.share());
   }
 
-  /** Copies what was shared by cells of the same columns. Must come before anything is added. */
+  /** Copies pages that cells of the same columns shared. Call it before anything is added. */
   copyOf(pages: readonly Uint8Array[]): void {
     for (const bytes of pages) {
       if (bytes.length !== PAGE_ROWS * this.#stride) throw new Error('a page of windows has another size');
@@ -129,7 +129,7 @@ export class WindowCells {
   /**
    * Adds to one window, in the bucket of `at`.
    *
-   * @returns the count within the window now; 0 where `at` is older than the window, and nothing was added
+   * @returns the count within the window now; 0 if `at` is older than the window, and nothing was added
    */
   add(row: number, column: number, at: Instant, amount: number): number {
     const page = this.#writable(row);
@@ -165,7 +165,7 @@ export class WindowCells {
   /**
    * Notes the size of a message in two columns of the same window, which hold each bucket's largest and second largest.
    *
-   * @param second undefined where only the largest is held
+   * @param second undefined if only the largest is held
    */
   raise(row: number, first: number, second: number | undefined, at: Instant, size: number): void {
     const bucket = Math.floor(at / this.#widths[first]!);
@@ -173,7 +173,7 @@ export class WindowCells {
     if (second !== undefined) this.#raiseOne(row, second, bucket, beneath);
   }
 
-  /** Notes a size in one narrow column. @returns which of the two it was or found there is the smaller one */
+  /** Notes a size in one narrow column. @returns the smaller of the new size and the stored one */
   #raiseOne(row: number, column: number, bucket: number, size: number): number {
     const { u16, u32 } = this.#writable(row);
     const start = (row & (PAGE_ROWS - 1)) * this.#stride;
@@ -201,7 +201,7 @@ export class WindowCells {
     const bucket = Math.floor(at / width);
     const oldest = Math.max(0, bucket - BUCKETS + 1, newest - BUCKETS + 1);
     const from = since === 0 ? oldest : Math.max(oldest, Math.floor(since / width) + 1);
-    // Both columns are narrow, and move on together: asked cell by cell this would cost more than all the rest of a send.
+    // Both columns are narrow and move together: a look-up cell by cell would cost more than the rest of a send.
     const { u16 } = this.#pages[row >> PAGE_BITS]!;
     const start = (row & (PAGE_ROWS - 1)) * this.#stride;
     const ones = (start + this.#cells[first]!) >> 1;
@@ -237,18 +237,18 @@ export class WindowCells {
     return this.#between(row, column, first, Math.min(bucket, this.#newest(row, column)));
   }
 
-  /** The end of a window: `at`, or the newest bucket that was written, where that is later. */
+  /** The end of a window: `at`, or the newest written bucket if that is later. */
   end(row: number, column: number, at: Instant): Instant {
     return Math.max(at, this.#newest(row, column) * this.#widths[column]!);
   }
 
-  /** Where the window that ends at `at` begins. */
+  /** The start of the window that ends at `at`. */
   windowStart(column: number, at: Instant): Instant {
     const width = this.#widths[column]!;
     return (Math.floor(at / width) - BUCKETS + 1) * width;
   }
 
-  /** Takes what another table's window holds of the same length out of this one, cell by cell, down to 0. */
+  /** Subtracts another table's window of the same length from this one, cell by cell, down to 0. */
   subtract(row: number, column: number, other: WindowCells, otherRow: number, otherColumn: number): void {
     const newest = this.#newest(row, column);
     for (let each = newest - BUCKETS + 1; each <= newest; each++) {
@@ -258,7 +258,7 @@ export class WindowCells {
     }
   }
 
-  /** Takes over another table's window of the same length as it is; the cells may be of another width. */
+  /** Copies another table's window of the same length; the cells may have another width. */
   copy(row: number, column: number, other: WindowCells, otherRow: number, otherColumn: number): void {
     const newest = other.#newest(otherRow, otherColumn);
     this.add(row, column, newest * this.#widths[column]!, 0);
@@ -283,7 +283,7 @@ export class WindowCells {
     this.#writable(row).u32.fill(0, start >> 2, (start + this.#stride) >> 2);
   }
 
-  /** Whether every window of a row is empty that ends at `at`. */
+  /** Whether every window of a row that ends at `at` is empty. */
   isEmpty(row: number, at: Instant): boolean {
     for (let column = 0; column < this.#columns.length; column++) {
       if (this.#newest(row, column) > Math.floor(at / this.#widths[column]!) - BUCKETS) return false;
@@ -311,7 +311,7 @@ export class WindowCells {
     return sum;
   }
 
-  /** What one bucket holds; 0 where the window does not reach back to it or has not come to it. */
+  /** The content of one bucket; 0 if the window does not include it. */
   #cell(row: number, column: number, bucket: number): number {
     const newest = this.#newest(row, column);
     if (bucket > newest || bucket <= newest - BUCKETS || bucket < 0) return 0;
@@ -322,7 +322,7 @@ export class WindowCells {
       : page.u16[(cells >> 1) + (bucket % BUCKETS)]!;
   }
 
-  /** Sets a bucket that lies within the window as it is. */
+  /** Sets a bucket within the window. */
   #write(row: number, column: number, bucket: number, amount: number): void {
     const page = this.#writable(row);
     const cells = (row & (PAGE_ROWS - 1)) * this.#stride + this.#cells[column]!;

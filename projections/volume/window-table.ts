@@ -4,9 +4,9 @@ import { WindowCells } from './window-cells.js';
 
 /** What {@link WindowTable.dump} gives. */
 export interface WindowTableState extends KeyedRowsState {
-  /** The row that is looked at next for whether it can be freed. */
+  /** The next row to check for whether it can be freed. */
   readonly sweep: number;
-  /** The rows' memory, 256 rows each, in the layout that the columns give. Never to be written to. */
+  /** The rows' memory, 256 rows each, in the layout that the columns give. Never write to it. */
   readonly pages: readonly Uint8Array[];
 }
 
@@ -16,7 +16,7 @@ export class WindowTable extends WindowCells {
   readonly rows = new KeyedRows();
   #sweep = 0;
 
-  /** The row of a key, made where there is none. Calls back with each row that was given up to make room. */
+  /** The row of a key, made if there is none. Calls back with each row that was given up to make room. */
   row(key: string, at: Instant, evicted: (row: number) => unknown): number {
     const known = this.rows.find(key);
     if (known !== undefined) return known;
@@ -26,12 +26,12 @@ export class WindowTable extends WindowCells {
     return row;
   }
 
-  /** The table as it is now, whatever is done to it afterwards; cheap. The opposite of {@link restore}. */
+  /** The present table, which later changes do not affect; cheap. The opposite of {@link restore}. */
   dump(): WindowTableState {
     return { ...this.rows.dump(), sweep: this.#sweep, pages: this.share() };
   }
 
-  /** Takes over, and copies, what a table of the same columns has dumped. Must come before anything is added. */
+  /** Copies the dump of a table with the same columns. Call it before anything is added. */
   restore({ keys, free, sweep, pages }: WindowTableState): void {
     this.rows.restore({ keys, free });
     this.#sweep = sweep;
@@ -39,8 +39,8 @@ export class WindowTable extends WindowCells {
   }
 
   /**
-   * Looks at the next two rows, round and round, and frees those whose windows are all empty, also for an event
-   * that comes as late as clocks may differ.
+   * Checks the next two rows, in a cycle, and frees those whose windows are all empty, even for an event that comes as
+   * late as clocks may differ.
    */
   #reclaim(at: Instant, evicted: (row: number) => unknown): void {
     const latest = at - 2 * CLOCK_TOLERANCE;
@@ -60,15 +60,15 @@ export class WindowTable extends WindowCells {
 }
 
 export interface KeyedRowsState {
-  /** The key of each row; undefined where the row is free. */
+  /** The key of each row; undefined if the row is free. */
   readonly keys: readonly (string | undefined)[];
   readonly free: readonly number[];
 }
 
-/** Gives each key a row in memory that is laid out elsewhere; rows that were given back are given out again first. */
+/** Gives each key a row in memory that is laid out elsewhere; freed rows are reused first. */
 export class KeyedRows {
   readonly #rows = new Map<string, number>();
-  /** By row; undefined where it is free. */
+  /** By row; undefined if it is free. */
   #keys: (string | undefined)[] = [];
   #free: number[] = [];
 
@@ -77,7 +77,7 @@ export class KeyedRows {
     return this.#rows.size;
   }
 
-  /** Rows, those that are free among them. */
+  /** The number of rows, including free ones. */
   get length(): number {
     return this.#keys.length;
   }
@@ -87,17 +87,17 @@ export class KeyedRows {
     return this.#rows.get(key);
   }
 
-  /** Whether a row, of which nothing more is known than its number, is that of a key. */
+  /** Whether a row, known only by its number, is that of a key. */
   holds(row: number, key: string): boolean {
     return row >= 0 && row < this.#keys.length && this.#keys[row] === key;
   }
 
-  /** The key of a row as it is kept here: the very same string each time. Undefined where the row is free, or none. */
+  /** The key of a row as it is kept here: the very same string each time. Undefined if the row is free, or none. */
   keyOf(row: number): string | undefined {
     return row >= 0 && row < this.#keys.length ? this.#keys[row] : undefined;
   }
 
-  /** A row for a key that has none; it may be the first beyond all that there were. */
+  /** A row for a key that has none; it may be a new one at the end. */
   take(key: string): number {
     const row = this.#free.pop() ?? this.#keys.length;
     this.#rows.set(key, row);
@@ -111,7 +111,7 @@ export class KeyedRows {
     this.#free.push(row);
   }
 
-  /** Every key with its row, in the order of the rows: the same in a process that began with a snapshot. */
+  /** Every key with its row, in the order of the rows: this order survives a snapshot. */
   *entries(): IterableIterator<[key: string, row: number]> {
     for (let row = 0; row < this.#keys.length; row++) {
       const key = this.#keys[row];

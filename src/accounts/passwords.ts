@@ -33,7 +33,7 @@ const MOST_MEMORY = 1024 ** 3;
  * Hashes a new password with a fresh salt.
  *
  * @param parameters for tests, which cannot wait; the default is right for everything else
- * @throws InvalidInput where it is empty or longer than {@link LONGEST_PASSWORD}
+ * @throws InvalidInput if it is empty or longer than {@link LONGEST_PASSWORD}
  */
 export async function hashPassword(password: string, parameters: Parameters = DEFAULT): Promise<string> {
   const bytes = passwordBytes(password);
@@ -88,7 +88,7 @@ export interface PasswordCheckerOptions {
 export class PasswordChecker {
   readonly #concurrency: number;
   readonly #queueLimit: number;
-  /** By network; the one whose turn it is stands first. */
+  /** By network; the next in turn comes first. */
   readonly #waiting = new Map<string, Waiting[]>();
   readonly #salt = randomBytes(SALT_BYTES);
   readonly #nobody = randomBytes(HASH_BYTES);
@@ -108,7 +108,7 @@ export class PasswordChecker {
   /**
    * Checks a password. Without a stored one (an unknown user) the same work is done, and the answer is no.
    *
-   * @throws StopgapError `unavailable` where too many checks wait already
+   * @throws StopgapError `unavailable` if too many checks wait already
    */
   async verify(
     stored: string | undefined,
@@ -141,7 +141,7 @@ export class PasswordChecker {
     }
   }
 
-  /** Where all places to wait are taken, the network that has most of them gives one up. */
+  /** If all places to wait are taken, the network that has most of them gives one up. */
   async #enter(network: string): Promise<void> {
     if (this.#running < this.#concurrency) {
       this.#running += 1;

@@ -5,7 +5,7 @@ import { open, readFile, realpath, rename, stat, unlink } from 'node:fs/promises
 import path from 'node:path';
 import { messageOf, StopgapError } from '../kernel/errors.js';
 
-/** The text of a file; undefined where it does not exist. @throws StopgapError `forbidden` where it may not be read */
+/** The text of a file; undefined if it does not exist. @throws StopgapError `forbidden` if it may not be read */
 export async function readIfThere(file: string): Promise<string | undefined> {
   try {
     return await readFile(file, 'utf8');
@@ -15,13 +15,13 @@ export async function readIfThere(file: string): Promise<string | undefined> {
   }
 }
 
-/** What is thrown where a file cannot be read: what to do about it, where that is known. */
+/** The error for a file that cannot be read, with what to do about it if that is known. */
 export function readFault(file: string, thrown: unknown): unknown {
   if ((thrown as NodeJS.ErrnoException).code !== 'EACCES') return thrown;
   return new StopgapError('forbidden', `${file} ${fileFault(thrown, '')}`);
 }
 
-/** Tells a directory from every other on this machine, from within a container too; undefined where there is none. */
+/** Tells a directory from every other on this machine, from within a container too; undefined if there is none. */
 export async function directoryId(directory: string): Promise<string | undefined> {
   try {
     const { dev, ino } = await stat(directory, { bigint: true });
@@ -34,7 +34,7 @@ export async function directoryId(directory: string): Promise<string | undefined
 
 /**
  * Makes a directory, and those around it, that only its owner may enter; what root makes belongs to the owner of the
- * directory around it. Step by step: a recursive `mkdir` never ends where the system refuses with ENOENT, as in /proc.
+ * directory around it. Step by step: a recursive `mkdir` never ends if the system refuses with ENOENT, as in /proc.
  *
  * @throws the system's error
  */
@@ -74,7 +74,7 @@ export function directoryFault(thrown: unknown, setting: string, directory: stri
  * new one. A symbolic link stays; what it points to is replaced. The file keeps its owner and mode; a new one is its
  * directory's owner's alone, since root adds accounts to the files of a service.
  *
- * @throws StopgapError `forbidden` where the file is somebody else's and could not be theirs any more
+ * @throws StopgapError `forbidden` if the file is somebody else's and could not be theirs any more
  */
 export async function writePrivateFile(file: string, text: string): Promise<void> {
   makePrivateDirectory(path.dirname(file));
@@ -160,7 +160,7 @@ const WORDS: Readonly<Record<string, string>> = {
 /**
  * Why a file cannot be used, and what to do about it; to be read after its name.
  *
- * @param remedy where it is not a question of who may use it
+ * @param remedy if it is not a question of who may use it
  */
 export function fileFault(
   thrown: unknown,
@@ -183,9 +183,9 @@ export function pathFault(thrown: unknown): string | undefined {
 }
 
 /**
- * Whether there is something at a path. `existsSync` takes what this user may not look at for what is not there.
+ * Whether there is something at a path. `existsSync` reports a path that this user may not read as missing.
  *
- * @throws StopgapError `forbidden` where this user may not look
+ * @throws StopgapError `forbidden` if this user may not look
  */
 export function isThere(path: string): boolean {
   try {
@@ -207,7 +207,7 @@ const ANY_MARK = new RegExp(`^${markOf('\\d+')}`, 'gm');
 /** The text with the mark at its end, and no other. */
 export function withLeftMark(text: string, entries: number): string {
   const kept = withoutLeftMark(text);
-  // A mark behind a last line without an end would become part of the entry that is there.
+  // A mark after a last line without an end would become part of the entry that is there.
   return `${kept}${kept.endsWith('\n') ? '' : '\n'}${markOf(entries)}`;
 }
 

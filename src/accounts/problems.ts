@@ -21,7 +21,7 @@ export function firstProblems(problems: readonly string[], file: string): readon
   return more <= 0 ? problems : [...problems.slice(0, MOST_PROBLEMS), `${file}: and ${more} more`];
 }
 
-/** The known name that is nearest to a mistyped one; undefined where none is near. Case does not count. */
+/** The known name that is nearest to a mistyped one; undefined if none is near. Case does not count. */
 export function nearest(typed: string, known: Iterable<string>): string | undefined {
   const limit = Math.max(2, Math.floor(typed.length / 3));
   let best: string | undefined;
@@ -34,7 +34,7 @@ export function nearest(typed: string, known: Iterable<string>): string | undefi
   return best;
 }
 
-/** `; did you mean X?`, or the list of what is known where nothing is near. */
+/** `; did you mean X?`, or the list of what is known if nothing is near. */
 export function suggestion(typed: string, known: readonly string[]): string {
   const near = nearest(typed, known);
   if (near !== undefined) return `did you mean ${near}?`;

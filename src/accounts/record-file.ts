@@ -30,7 +30,7 @@ export type RecordChange =
 
 export interface RecordFile {
   readonly file: string;
-  /** The key that the list stands under. */
+  /** The key of the list. */
   readonly list: string;
   /** The comment that a new file begins with. */
   readonly comment: string;
@@ -63,7 +63,7 @@ export function changeRecords(
   );
 }
 
-/** Only the lines of the record that changes are touched, where the file has the form that Stopgap writes. */
+/** Only the lines of the record that changes are touched, if the file has the form that Stopgap writes. */
 function changedText(text: string, { file, list }: RecordFile, change: RecordChange): string {
   const block = blockOf(text, list);
   if (block === undefined) return changedDocument(text, file, list, change);
@@ -146,10 +146,11 @@ interface Holder {
 const PAUSE: Milliseconds = 50;
 
 /**
- * Does `work` while holding `<file>.lock`, so that two writers of one file come one after the other. The lock
- * names its holder (the file's directory is made where it is missing); one whose process is gone (or, from another machine, that is too old) is swept away.
+ * Does `work` while holding `<file>.lock`, so that two writers of one file come one after the other. The lock names its
+ * holder (the file's directory is created if it is missing); one whose process is gone (or, from another machine, that
+ * is too old) is swept away.
  *
- * @throws StopgapError `unavailable` where the lock stays taken, `forbidden` where this user may not write there
+ * @throws StopgapError `unavailable` if the lock stays taken, `forbidden` if this user may not write there
  */
 export async function withFileLock<T>(
   file: string,

@@ -18,8 +18,8 @@ export type SenderPolicy =
 export type SenderMap = ReadonlyMap<string, readonly string[]>;
 
 /**
- * True where the account may use that return path. The null sender (`''`) is always allowed: bounces and
- * automatic replies have it.
+ * True if the account may use that return path. The null sender (`''`) is always allowed: bounces and automatic replies
+ * have it.
  *
  * @param account the login, in any form
  * @param returnPath MAIL FROM without its angle brackets, in any form

@@ -17,11 +17,11 @@ export interface TokenRecord {
   readonly role: Role;
   /** `sha256:<hex>`: the token has 256 random bits, so a fast hash cannot be guessed back. */
   readonly hash: string;
-  /** ISO 8601; undefined where a person wrote the entry. */
+  /** ISO 8601; undefined if a person wrote the entry. */
   readonly addedAt: string | undefined;
 }
 
-/** Makes tokens recognisable to secret scanners, and to whoever finds one. */
+/** Makes tokens recognisable to secret scanners and to anyone who finds one. */
 const PREFIX = 'sgp_';
 const TOKEN_BYTES = 32;
 const FIELDS = ['name', 'role', 'hash', 'addedAt'];
@@ -82,7 +82,7 @@ export function parseTokens(text: string, file: string): TokenTable {
   return new TokenTable([...tokens.values()]);
 }
 
-/** The tokens of a file, none where it does not exist. */
+/** The tokens of a file, none if it does not exist. */
 export async function readTokens(file: string): Promise<TokenTable> {
   const text = await readIfThere(file);
   return text === undefined ? NO_TOKENS : parseTokens(text, file);
@@ -106,7 +106,7 @@ export function newToken(): string {
  * Makes a token and stores its hash.
  *
  * @returns the token itself, which nobody can find out again
- * @throws InvalidInput for an unknown role or an unfit name; StopgapError `conflict` where the name is taken
+ * @throws InvalidInput for an unknown role or an unfit name; StopgapError `conflict` if the name is taken
  */
 export async function addToken(addition: TokenAddition): Promise<string> {
   const { name } = addition;

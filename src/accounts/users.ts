@@ -19,7 +19,7 @@ export interface UserRecord {
   readonly cost: number;
   /** A disabled user's password is never right. */
   readonly disabled: boolean;
-  /** ISO 8601; undefined where a person wrote the entry. */
+  /** ISO 8601; undefined if a person wrote the entry. */
   readonly addedAt: string | undefined;
 }
 
@@ -81,7 +81,7 @@ export function stateOf(users: UserTable, account: string): 'active' | 'disabled
   return user === undefined ? 'unknown' : user.disabled ? 'disabled' : 'active';
 }
 
-/** The users of a file, none where it does not exist. */
+/** The users of a file, none if it does not exist. */
 export async function readUsers(file: string): Promise<UserTable> {
   const text = await readIfThere(file);
   return text === undefined ? NO_USERS : parseUsers(text, file);
@@ -97,7 +97,7 @@ export interface UserChange {
  * Adds a user.
  *
  * @returns the name in normal form
- * @throws StopgapError `conflict` where there is one of that name
+ * @throws StopgapError `conflict` if there is one of that name
  */
 export async function addUser(change: UserChange & { password: string; now: Instant }): Promise<string> {
   const name = checkName(change.name);
@@ -171,7 +171,7 @@ export interface FailedLogins {
   readonly network: string;
 }
 
-/** After an hour without one they are counted anew. */
+/** After an hour without one they are counted again. */
 const REST: Milliseconds = HOUR;
 
 /**
@@ -195,7 +195,7 @@ export class FailedLoginsByAccount {
     this.#accounts.set(account, { ...before, [what]: before[what] + 1, at, network });
   }
 
-  /** Undefined where there was none within the last hour. */
+  /** Undefined if there was none within the last hour. */
   of(account: string, now: Instant): FailedLogins | undefined {
     const found = this.#accounts.get(account);
     return found === undefined || now - found.at > REST ? undefined : found;

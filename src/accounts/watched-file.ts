@@ -27,7 +27,7 @@ export type WatchedFileOptions<T> = Reading<T> & {
    * @param isDoubtful it can be used, but has lost most of its entries
    */
   readonly onRefused?: (reason: string, isDoubtful: boolean) => void;
-  /** Called where a file that was refused is again what is in force. */
+  /** Called when a refused file again has the content in force. */
   readonly onRestored?: () => void;
   /** 2 s by default. */
   readonly interval?: Milliseconds;
@@ -42,7 +42,7 @@ export function lostMost(before: number, after: number): boolean {
   return after === 0 ? before > 1 : before - after >= MANY && after * 2 < before;
 }
 
-/** Why a content was refused that {@link lostMost}, and what to do where it is right. */
+/** Why a content was refused that {@link lostMost}, and what to do if it is right. */
 export function tooFew(file: string, before: number, after: number): string {
   return `${file} has ${after} ${after === 1 ? 'entry' : 'entries'}, and ${before} are in force: if that is meant, send the process SIGHUP or restart it`;
 }
@@ -87,7 +87,7 @@ export class WatchedFile<T> {
   /**
    * Reads the file for the first time.
    *
-   * @throws whatever `parse` throws, or the system's error for a file that cannot be read
+   * @throws what `parse` throws, or the system's error for a file that cannot be read
    */
   async load(): Promise<this> {
     const found = await this.#read();
@@ -116,8 +116,8 @@ export class WatchedFile<T> {
   }
 
   /**
-   * Looks whether the file has changed; resolves to true where a new content was taken over. It rejects only
-   * where `onChange` throws.
+   * Looks whether the file has changed; resolves to true if a new content was taken over. It rejects only if `onChange`
+   * throws.
    */
   check(): Promise<boolean> {
     this.#checking ??= this.#check().finally(() => (this.#checking = undefined));
@@ -209,7 +209,7 @@ export class WatchedFile<T> {
       : options.parseBytes(content as Buffer);
   }
 
-  /** Content and signature; undefined where there is no file; the known content where the signature is the known one. */
+  /** Content and signature; undefined if there is no file; the known content if the signature is the known one. */
   async #read(known?: string): Promise<Found | undefined> {
     let handle;
     try {
@@ -234,7 +234,7 @@ export class WatchedFile<T> {
 
 interface Found {
   readonly content: string | Buffer;
-  /** Undefined where the file may change once more without showing it. */
+  /** Undefined if the file may change once more without showing it. */
   readonly signature: string | undefined;
   readonly inode: bigint;
 }

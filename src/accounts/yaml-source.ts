@@ -14,8 +14,8 @@ export interface Entry {
 const MOST_PROBLEMS = 5;
 
 /**
- * A YAML file that knows where each of its nodes stands. Nothing is unfolded blindly: readers walk the nodes
- * that they know, so what an alias can multiply stays bounded.
+ * A YAML file that knows the place of each of its nodes. Nothing is unfolded blindly: readers walk the nodes that they
+ * know, so what an alias can multiply stays bounded.
  */
 export class YamlSource {
   readonly doc: Document.Parsed<ParsedNode, true>;
@@ -24,7 +24,7 @@ export class YamlSource {
 
   /**
    * @param file how messages name the file
-   * @param before how many lines of it stand before this text
+   * @param before how many lines of the file come before this text
    * @throws ConfigError for what is no YAML, has a key twice, several documents or unknown tags
    */
   constructor(
@@ -52,7 +52,7 @@ export class YamlSource {
     }
   }
 
-  /** The document's content; null where the file is empty. */
+  /** The document's content; null if the file is empty. */
   get root(): Node | null {
     return this.resolve(this.doc.contents);
   }
@@ -65,7 +65,7 @@ export class YamlSource {
     return `${this.file}:${this.#before + line}:${col}`;
   }
 
-  /** Follows an alias to what it stands for. */
+  /** Follows an alias to its target. */
   resolve(node: unknown): Node | null {
     if (isAlias(node)) return node.resolve(this.doc) ?? null;
     return (node as Node | null | undefined) ?? null;
@@ -103,14 +103,14 @@ export function plainValue(source: YamlSource, node: Node | null): unknown {
   return values.includes(undefined) ? undefined : values;
 }
 
-/** Scalar fields of a record, and where it and they stand, as messages name the place. */
+/** Scalar fields of a record, with their places and its own, as messages name them. */
 type Read = (record: ReadonlyMap<string, unknown>, where: (field?: string) => string) => void;
 
 interface RecordsSpec {
   readonly text: string;
   /** How messages name the file. */
   readonly file: string;
-  /** The key that the list stands under. */
+  /** The key of the list. */
   readonly list: string;
   readonly fields: readonly string[];
   /** Takes what is wrong; `read` may add to it. */
@@ -156,7 +156,7 @@ export function readRecords(spec: RecordsSpec): void {
   readWaiting(text.length);
 }
 
-/** @param first how many records stand before these */
+/** @param first how many records come before these */
 function readNodes(source: YamlSource, first: number, spec: RecordsSpec): void {
   const { list, problems } = spec;
   const root = source.root;
@@ -236,7 +236,7 @@ const IGNORED = /^ *(?:#.*|\r)?$/s;
 const NO_VALUE = /^ *(?: #.*|\r)?$/s;
 
 /**
- * The block under `users:`. Undefined where the text is of another form, has no record, has several documents, or may have
+ * The block under `users:`. Undefined if the text is of another form, has no record, has several documents, or may have
  * aliases, which reach from one record into another.
  */
 export function blockOf(text: string, list: string): RecordBlock | undefined {
@@ -362,8 +362,8 @@ const PIECE = 64 * 1024;
 const KEY = /^[A-Za-z0-9][\w@.+-]*:(?=[ \t\r\n])/gm;
 
 /**
- * A mapping in pieces, each of which is one, and how many lines stand before it: cut where a line begins with a plain key. All
- * of it at once where it has another form.
+ * A mapping in pieces, each of which is one, and how many lines come before it: cut at each line that begins with a
+ * plain key. One piece if it has another form.
  */
 export function* piecesOf(text: string): Generator<{ readonly piece: string; readonly before: number }> {
   const first = /^(?:[ ]*(?:#[^\n]*|\r)?\n)*/.exec(text)![0].length;

@@ -92,7 +92,7 @@ export function blockRoutes(deps: ApiDependencies): readonly Route[] {
         const imposed = facts.find((fact) => fact.type === 'BlockImposed');
         // Without one a block was in force before. It is stronger now, or was strong enough.
         const entry = deps.models.ledger.get(imposed?.data.block ?? standing.block!.id);
-        // The store has it. Where the read models do not show it, the store is back with another log, and they still
+        // The store has it. If the read models do not show it, the store is back with another log, and they still
         // follow the positions of the one before.
         if (entry === undefined) throw new StoreUnavailable(NOT_SHOWN);
         return blockAnswer(entry, deps, imposed === undefined ? 200 : 201, repeated);
@@ -142,7 +142,7 @@ export function blockRoutes(deps: ApiDependencies): readonly Route[] {
 const MOST_BEHIND = 1000;
 
 /**
- * Where the read models do not have the block, another process may just have made it: the store knows.
+ * If the read models do not have the block, another process may just have made it: the store knows.
  *
  * @throws StopgapError `not-found`; StoreUnavailable
  */
@@ -165,7 +165,7 @@ async function notShownYet({ models, store }: ApiDependencies, id: string): Prom
   return undefined;
 }
 
-/** Carries out a command on a block and answers with the block as it is, also where there is a conflict. */
+/** Carries out a command on a block and answers with the present block, even after a conflict. */
 async function actOn(
   request: ApiRequest<unknown, unknown>,
   entry: BlockEntry,
@@ -321,7 +321,7 @@ export async function listBlocks(
   return { items: await entriesOf(sources, page), next };
 }
 
-/** The first rows that match: at least one more than a page has, where there are so many. */
+/** The first rows that match: at least one more than a page has, if there are so many. */
 async function searched(
   rows: BlockRows,
   query: BlockListQuery,
@@ -365,7 +365,7 @@ function filterOf(query: BlockListQuery, now: Instant): BlockFilter {
   return { now, states, types, direction, origin, rule, since, until, id, text };
 }
 
-/** What a text can mean under each type. @throws InvalidInput where it fits none */
+/** What a text can mean under each type. @throws InvalidInput if it fits none */
 function subjectsOf(value: string, types: Iterable<string>): readonly Subject[] {
   const subjects: Subject[] = [];
   let fault: InvalidInput | undefined;

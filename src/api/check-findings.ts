@@ -36,10 +36,10 @@ interface AccountTrouble {
   readonly state: AccountState | undefined;
   /** A sentence that says why it cannot log in. */
   readonly hasNoLogin: string | undefined;
-  /** A sentence, where nothing is known of logins and return paths. */
+  /** A sentence, if nothing is known of logins and return paths. */
   readonly unsure: string | undefined;
   readonly failed: FailedLogins | undefined;
-  /** MAIL FROM: undefined where no account and return path are named, or it is not known. */
+  /** MAIL FROM: undefined if no account and return path are named, or it is not known. */
   readonly mail: 'passes' | 'refused' | undefined;
 }
 
@@ -98,7 +98,7 @@ export function failedView(failed: FailedLogins | undefined): z.infer<typeof fai
   return { ...failed, since: formatInstant(failed.since), at: formatInstant(failed.at) };
 }
 
-/** Why rules act on nobody now, or do less than they say, whatever is counted. */
+/** Why rules act on nobody now, or do less than they say, for any count. */
 export function heldBack({ models, clock }: Pick<ApiDependencies, 'models' | 'clock'>): readonly string[] {
   const { sendVolume, automaticBlocks } = models;
   const { mode, maxAutomaticBlocks } = sendVolume.rules;
@@ -173,7 +173,7 @@ interface Recorded {
   readonly behind: Behind;
 }
 
-/** What was refused of an account lately; undefined without one, or where the store cannot be read. */
+/** Recent refusals of an account; undefined without one, or if the store cannot be read. */
 export async function recordedOf(
   { store }: ApiDependencies,
   { account, direction }: SenderIdentity,
@@ -240,7 +240,7 @@ export async function beginningOf({ store, models }: ApiDependencies): Promise<B
 
 /**
  * The revision of the last event that had happened by an instant, found by halving: an account that sends much may have
- * thousands of events since. Undefined where there is none.
+ * thousands of events since. Undefined if there is none.
  */
 async function lastUpTo(
   store: Pick<EventStore, 'readStream'>,
@@ -283,7 +283,7 @@ interface CameAs {
   readonly ehlo: string | null;
 }
 
-/** @param begins undefined where there is no event */
+/** @param begins undefined if there is no event */
 export function refusalSentence(
   refusing: Refusing | undefined,
   at: Instant,

@@ -248,7 +248,7 @@ async function judge(
 }
 
 /**
- * The verdict on the sender as the query names it. Where that passes, the verdict on one of its last refusals that would
+ * The verdict on the sender as the query names it. If that passes, the verdict on one of its last refusals that would
  * be refused again: an account is also refused for the network or EHLO name that it comes from.
  */
 async function judgedAs(

@@ -41,7 +41,9 @@ export function replayed(repeated: boolean): Readonly<Record<string, string>> {
 
 export const NOT_SHOWN = 'the change is recorded, but the read models have not caught up with it yet';
 
-/** Resolves when the event at this position shows in the read models. @throws StoreUnavailable where that takes too long */
+/**
+ * Resolves when the event at this position shows in the read models. @throws StoreUnavailable if that takes too long
+ */
 export async function shown(
   { clock, models }: ApiDependencies,
   position: number,
@@ -103,7 +105,7 @@ export function etagOf(version: number | string): string {
   return `"${version}"`;
 }
 
-/** True where the client has this version already: If-None-Match compares weakly (RFC 9110, 13.1.2). */
+/** True if the client has this version already: If-None-Match compares weakly (RFC 9110, 13.1.2). */
 export function isKnown(request: Request, version: number): boolean {
   const header = request.get('if-none-match');
   if (header === undefined) return false;
@@ -112,7 +114,7 @@ export function isKnown(request: Request, version: number): boolean {
   );
 }
 
-/** Whether If-Match lets a version through; undefined where the client did not ask. */
+/** Whether If-Match lets a version through; undefined if the client did not ask. */
 function ifMatch(request: Request): ((version: number | string) => boolean) | undefined {
   const header = request.get('if-match');
   if (header === undefined) return undefined;

@@ -27,7 +27,10 @@ export interface Authenticator {
 
 /** How the process is. Never holds an address: /healthz shows it to anybody. */
 export interface HealthReport {
-  /** `starting`: it is learning what it has to know; `rebuilding`: it learns it anew, since the store is back with another log. */
+  /**
+   * `starting`: it catches up with the store; `rebuilding`: it catches up again, because the store is back with another
+   * log.
+   */
   readonly status: 'starting' | 'rebuilding' | 'ok' | 'degraded';
   readonly store: 'ok' | 'failing';
   readonly relay: 'ok' | 'failing' | 'unknown';
@@ -63,9 +66,9 @@ export interface OperationDependencies {
   readonly metrics: Metrics;
   readonly log: Logger;
   health(): HealthReport;
-  /** Knows the tokens that metrics ask for; undefined where they ask for none. */
+  /** Knows the tokens that metrics ask for; undefined if they ask for none. */
   readonly metricsTokens?: Authenticator | undefined;
-  /** Undefined where it is ready. */
+  /** Undefined if it is ready. */
   progress(): Progress | undefined;
 }
 
@@ -79,29 +82,29 @@ export interface ApiDependencies extends OperationDependencies {
   readonly rulesCommands: RulesCommandHandler;
   readonly backtests: BacktestJobs;
   readonly store: EventStore;
-  /** Undefined where none is kept: only SMTP nodes with a store that all share have one. */
+  /** Undefined if none is kept: only SMTP nodes with a store that all share have one. */
   readonly outbox?: Pick<OutboxedStore, 'retry' | 'quarantined'> | undefined;
   /**
    * Whether what takes mail of a direction answers this process, and if so (`unanswered`) whether all but its messages;
-   * undefined where it takes no mail.
+   * undefined if it takes no mail.
    */
   readonly upstreamState?: ((direction: MailDirection) => HealthReport['relay'] | 'unanswered') | undefined;
   /** Whether SMTP nodes, this process or others, take mail while the store is away. */
   readonly hasOutboxes?: boolean;
-  /** Undefined where nothing is traced. */
+  /** Undefined if nothing is traced. */
   readonly tracing?: Tracing | undefined;
   /** What the whole process logs, and how much. */
   readonly logs: Logs;
   readonly tokens: Authenticator;
-  /** Undefined where this process has no users file: then any account may exist. */
+  /** Undefined if this process has no users file: then any account may exist. */
   readonly accountState?: ((account: string) => AccountState) | undefined;
-  /** Logins of an account that failed lately with a wrong password; undefined where this process takes none. */
+  /** Logins of an account that failed lately with a wrong password; undefined if this process takes none. */
   readonly failedLogins?: ((account: string) => FailedLogins | undefined) | undefined;
-  /** Whether `smtp.senders` lets an account use a return path; undefined where this process takes no mail. */
+  /** Whether `smtp.senders` lets an account use a return path; undefined if this process takes no mail. */
   readonly maySend?: ((account: string, returnPath: string) => boolean) | undefined;
-  /** Whether there is data on where clients are; undefined where nothing depends on it. */
+  /** Whether there is data on where clients are; undefined if nothing depends on it. */
   readonly places?: GeoData | undefined;
-  /** Whom an honest refusal names: `smtp.softFail.contact`. */
+  /** The contact that an honest refusal names: `smtp.softFail.contact`. */
   readonly contact?: string | undefined;
   /** The URL of the API as clients reach it: Location headers begin with it. */
   readonly publicUrl?: string | undefined;

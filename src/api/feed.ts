@@ -228,7 +228,7 @@ function textOf({
   return `id: ${position}\nevent: ${type.replace(/[\r\n]/g, ' ')}\ndata: ${JSON.stringify(body)}\n\n`;
 }
 
-/** Writes. Has the store wait where the client does not keep up, until the feed has ended. */
+/** Writes. Makes the store wait if the client does not keep up, until the feed has ended. */
 function write(response: Response, text: string, ended: AbortSignal): void | Promise<void> {
   if (response.writableEnded || response.destroyed || response.write(text)) return;
   const done = (): void => undefined;

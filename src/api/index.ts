@@ -51,7 +51,7 @@ export class HttpPort {
     this.#api = api;
   }
 
-  /** Binds; rejects where the address cannot be had. */
+  /** Binds; rejects if the address is not available. */
   static async open(api: Api, address: ListenAddress, log: Logger): Promise<HttpPort> {
     const port = new HttpPort(api);
     port.#listener = await listen(

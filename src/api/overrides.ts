@@ -265,7 +265,7 @@ export type OverrideJson = z.infer<typeof overrideShape>;
 export type OverrideDetailJson = z.infer<typeof overrideDetailShape>;
 type TermsJson = Pick<OverrideJson['api'] & object, keyof typeof termsShape>;
 
-/** @param set undefined where nothing is set for the subject */
+/** @param set undefined if nothing is set for the subject */
 function overrideView(
   subject: OverrideSubject,
   set: SubjectOverrides | undefined,

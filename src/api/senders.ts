@@ -145,7 +145,7 @@ const profileShape = z
   })
   .meta({ id: 'Profile' });
 
-/** Null where nothing is known, or such a subject has no baselines. */
+/** Null if nothing is known, or such a subject has no baselines. */
 function profileView(
   profiles: SenderProfiles,
   { type, value }: Subject,

@@ -224,7 +224,7 @@ async function differences(deps: ApiDependencies, query: DifferencesQuery) {
   return { items: await Promise.all(page.map((each) => differenceView(deps, each, comparison))), next };
 }
 
-/** The number that a page ended with. @throws InvalidInput where the list was of other shadow rules */
+/** The number that a page ended with. @throws InvalidInput if the list was of other shadow rules */
 function numberAt(cursor: string, version: number): number {
   const parts = /^(\d{1,15})\.(\d{1,15})$/.exec(keyOfCursor(cursor));
   if (parts === null) throw new InvalidInput('cursor', 'is of another list');
@@ -237,7 +237,7 @@ function nothing(): StopgapError {
   return new StopgapError('not-found', 'no rules run in the shadow: PUT /api/v1/rules/shadow loads some');
 }
 
-/** The shadow rules and their comparison; undefined where no rules run in the shadow. */
+/** The shadow rules and their comparison; undefined if no rules run in the shadow. */
 function shadowView({
   models: { shadow, sendVolume },
   places,

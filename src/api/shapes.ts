@@ -104,12 +104,12 @@ interface SpanInput {
   readonly indefinite?: true | undefined;
 }
 
-/** @throws InvalidInput where it is not just one of the three */
+/** @throws InvalidInput if it is not just one of the three */
 export function spanOf(input: SpanInput): Span {
   return optionalSpanOf(input, 1)!;
 }
 
-/** @throws InvalidInput where it is more than one of the three, or fewer than `least` */
+/** @throws InvalidInput if it is more than one of the three, or fewer than `least` */
 export function optionalSpanOf({ duration, until, indefinite }: SpanInput, least = 0): Span | undefined {
   const given = [duration, until, indefinite].filter((way) => way !== undefined).length;
   if (given > 1 || given < least) {
@@ -134,7 +134,7 @@ export function wholeNumber(least: number, most: number, otherwise: number): z.Z
     .default(otherwise);
 }
 
-/** A query parameter with any of some words, repeated or separated by commas; undefined where it is absent. */
+/** A query parameter with any of some words, repeated or separated by commas; undefined if it is absent. */
 export function anyOf<Word extends string>(words: readonly Word[]): z.ZodType<ReadonlySet<Word> | undefined> {
   const message = `must be any of ${words.join(', ')}`;
   return z

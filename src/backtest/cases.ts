@@ -9,7 +9,7 @@ export interface Mail {
   recipients: number;
 }
 
-/** Whether it was right to stop somebody; null where nobody has said. */
+/** Whether it was right to stop somebody; null if nobody has said. */
 export type CaseVerdict = 'right' | 'wrong' | null;
 
 /** A block or proposal of the rules under test, from its first event to its last. */
@@ -22,7 +22,7 @@ export interface BacktestCase {
   readonly rules: Set<string>;
   /** On which it did. */
   evidence: Evidence;
-  /** What its account had sent that day, the message that tripped the rule included; null where it is about no account. */
+  /** What its account had sent that day, the message that tripped the rule included; null if it is about no account. */
   sentThatDay: Readonly<Mail> | null;
   readonly proposedAt: Instant | null;
   blockedAt: Instant | null;
@@ -59,7 +59,7 @@ export interface CaseListener {
   closed?(one: BacktestCase): void;
 }
 
-/** Keeps the cases that stand, and hands over each that is over: what it holds does not grow with what has been. */
+/** Keeps the open cases and hands over each that is over: its memory does not grow with the past. */
 export class CaseBook {
   readonly #open = new Map<string, BacktestCase>();
   readonly #rules = new Map<string, RuleTally>();

@@ -58,12 +58,12 @@ export class RecordedHistory implements Source {
 
 /** Which of the recorded events happen again. */
 class Replay {
-  /** From here on days are summarised anew, of what the rules under test let through. */
+  /** From here on days are summarised again, from the mail that the rules under test let through. */
   #firstDay: Day | undefined;
 
   takes(event: RecordedEvent): boolean {
     const { type, stream } = event;
-    // What was imported is over: its baselines stand in the summaries of its days, and a trace tries rules on it.
+    // What was imported is over: its baselines are in the summaries of its days, and a trace tries rules on it.
     if (isImported(event)) return false;
     if (COUNTED.includes(type)) {
       this.#firstDay ??= dayOf(event.at);
@@ -86,7 +86,7 @@ class Replay {
 /**
  * The newest rules that were recorded.
  *
- * @throws StopgapError where there are none, as in a store that no server has opened yet
+ * @throws StopgapError if there are none, as in a store that no server has opened yet
  */
 export async function rulesInForce(store: ReadableStore): Promise<Candidate> {
   const seen = new SeenIds();

@@ -63,7 +63,7 @@ const WORKER = new URL('./worker.js', import.meta.url);
 const KEPT = 10;
 /** Cases that a report lists, for each rule set: about half a megabyte. */
 const MOST_CASES = 1000;
-/** Mebibytes of heap; windows stand outside of it, in what their senders need. */
+/** Mebibytes of heap; windows are outside it, in proportion to the number of senders. */
 const HEAP = 1024;
 /** A thread that does not hear is ended. */
 const PATIENCE = 5 * SECOND;
@@ -156,7 +156,7 @@ export class BacktestJobs {
     spare();
   }
 
-  /** Resolves when the thread has ended, whatever ended it: only then another may begin. */
+  /** Resolves when the thread has ended for any reason: another may begin only then. */
   #follow(id: string, thread: Worker): Promise<void> {
     const { log, clock } = this.#options;
     const correlation = `backtest:${id}`;

@@ -14,14 +14,14 @@ import type { Trial } from './trial.js';
 /** One block or proposal. */
 export interface CaseReport {
   readonly subject: Subject;
-  /** `block` also where it was proposed first and approved. */
+  /** `block` also if it was proposed first and approved. */
   readonly action: 'block' | 'propose';
   readonly rule: string;
   readonly proposedAt: string | null;
   readonly blockedAt: string | null;
   /** When the block ends or would have ended; null also for one without end: then `blockedAt` is set. */
   readonly until: string | null;
-  /** How it ended; null where it was still open at the end. */
+  /** How it ended; null if it was still open at the end. */
   readonly ended: BacktestCase['ended'];
   readonly endedAt: string | null;
   readonly evidence: {
@@ -31,7 +31,10 @@ export interface CaseReport {
     readonly observed: number;
     readonly sentence: string;
   };
-  /** What the account got through on that day (UTC) up to then, this message included; null where the subject is no account. */
+  /**
+   * What the account got through on that day (UTC) up to then, this message included; null if the subject is no
+   * account.
+   */
   readonly sentThatDay: Readonly<Mail> | null;
   readonly refused: Readonly<Mail>;
   readonly judged: CaseVerdict;
@@ -53,10 +56,10 @@ export interface CandidateReport {
   readonly wrong: number;
   /** Of a case that several rules asked for each has its part: the columns may add up to more than there were. */
   readonly byRule: readonly (Readonly<RuleTally> & { readonly rule: string })[];
-  /** In the order in which they began; the first ones, where there are too many. */
+  /** In the order in which they began; only the first ones if there are too many. */
   readonly cases: readonly CaseReport[];
   readonly casesLeftOut: number;
-  /** Only where labels say what was an attack. */
+  /** Only if labels say what was an attack. */
   readonly score: Score | null;
 }
 
@@ -68,15 +71,18 @@ export interface ComparisonReport {
 
 export interface BacktestReport {
   readonly source: string;
-  /** When the first and the last thing happened that the source holds, whether gone through or not; null where it holds none. */
+  /**
+   * When the first and the last thing happened that the source holds, whether gone through or not; null if it holds
+   * none.
+   */
   readonly begins: string | null;
   readonly ends: string | null;
-  /** The same of what was gone through: null where nothing happened in the range that was asked for. */
+  /** The same of what was gone through: null if nothing happened in the range that was asked for. */
   readonly from: string | null;
   readonly to: string | null;
   /** Messages, and their recipients. */
   readonly sends: Readonly<Mail>;
-  /** Accounts, or who else was behind one of these sends. */
+  /** Accounts, or the other senders of these messages. */
   readonly senders: number;
   /** Days on which a sender sent, summed over all of them; days of nothing but a labelled attack left out. */
   readonly senderDays: number;

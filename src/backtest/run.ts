@@ -28,12 +28,12 @@ export interface BacktestOptions {
   readonly source: Source;
   /** One, or two to be compared. */
   readonly candidates: readonly Candidate[];
-  /** Before it, what happens is counted but nothing is done about it, nor told. */
+  /** Before this, events count but cause no action and no report. */
   readonly from?: Instant | undefined;
   /** What happens then or later is left out. */
   readonly to?: Instant | undefined;
   readonly labels?: Labels | undefined;
-  /** What people have said of a case, where there are no labels. */
+  /** What people have said of a case, if there are no labels. */
   readonly judge?: ((one: BacktestCase) => CaseVerdict) | undefined;
   /** Cases that the report lists, for each candidate; the rest only counts. */
   readonly most?: number | undefined;
@@ -59,7 +59,7 @@ export const MOST_CASES = 10_000;
  * Goes through what happened under one or two rule sets, blocks taking effect. Memory grows with the senders and with
  * what is blocked, not with the length of what is gone through. The same input gives the same report.
  *
- * @throws BacktestCancelled; StopgapError where the labels are those of another trace; what the source throws
+ * @throws BacktestCancelled; StopgapError if the labels are those of another trace; what the source throws
  */
 export async function runBacktest(options: BacktestOptions): Promise<BacktestReport> {
   const run = new Run(options);
@@ -121,7 +121,7 @@ class Run {
     return { ...this.#sends, at: this.#ends, refused: this.#trials[0]?.refused.messages ?? 0 };
   }
 
-  /** @throws StopgapError where the labels are those of another trace */
+  /** @throws StopgapError if the labels are those of another trace */
   report(): BacktestReport {
     const labelled = this.#labelled();
     if (this.#trials.length === 0) this.#try(0);
@@ -203,7 +203,7 @@ class Run {
     if (labelled !== undefined) this.#met.add(labelled);
   }
 
-  /** @throws StopgapError where most of what the labels name is not there: every figure would be about nothing */
+  /** @throws StopgapError if most of what the labels name is not there: every figure would be about nothing */
   #labelled(): BacktestReport['labelled'] {
     const { labels } = this.#options;
     if (labels === undefined) return null;

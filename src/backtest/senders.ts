@@ -41,14 +41,14 @@ export class Senders {
     this.#labels = labels;
   }
 
-  /** Who sends this message. */
+  /** The sender of this message. */
   of(message: RawIdentity, at: Instant): Sender {
     const { account: login } = message;
     let sender = login === undefined ? undefined : this.#byLogin.get(login);
     if (sender === undefined) {
       const name = sendStreamKey(senderIdentity(message));
       sender = this.#all.get(name) ?? this.#add(name, at);
-      // Too many are begun anew: keeping the newest would cost more than it saves.
+      // Too many are begun again: keeping the newest would cost more than it saves.
       if (this.#byLogin.size >= LOGINS_KEPT) this.#byLogin.clear();
       if (login !== undefined) this.#byLogin.set(login, sender);
     }
@@ -60,7 +60,7 @@ export class Senders {
     return sender;
   }
 
-  /** Who sends a message, in normal form: most messages of a sender name the same as the one before. */
+  /** The sender's identity in normal form: most messages of a sender have the same names as the one before. */
   identity(sender: Sender, message: RawIdentity): SenderIdentity {
     const { last } = sender;
     if (last !== undefined && isSame(last.raw, message)) return last.identity;
@@ -71,7 +71,7 @@ export class Senders {
     return identity;
   }
 
-  /** Counts it, and its day where this is not part of an attack; each once. */
+  /** Counts the sender, and its day if it is not part of an attack; each once. */
   active(sender: Sender, isAttack: boolean): void {
     if (!sender.counted) {
       sender.counted = true;

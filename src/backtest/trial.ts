@@ -37,12 +37,12 @@ export interface TrialOptions extends Candidate {
   readonly start: Instant;
   readonly senders: Senders;
   readonly labels?: Labels | undefined;
-  /** What people have said of a case, where there are no labels. */
+  /** What people have said of a case, if there are no labels. */
   readonly judge?: ((one: BacktestCase) => CaseVerdict) | undefined;
   readonly listener: CaseListener;
 }
 
-/** One rule set against what happened: what it refuses, the cases that come of it, and how right they are. */
+/** One rule set against what happened: what it refuses, the resulting cases, and how right they are. */
 export class Trial {
   readonly name: string;
   readonly rules: RuleSet;
@@ -84,7 +84,7 @@ export class Trial {
   }
 
   /**
-   * @param identity who sends it; undefined where nobody is refused
+   * @param identity who sends it; undefined if nobody is refused
    * @returns the block that refused the message
    */
   message(
@@ -110,11 +110,11 @@ export class Trial {
     return undefined;
   }
 
-  /** Whatever else happened: refused recipients, bounces, failed logins. */
+  /** Any other activity: refused recipients, bounces, failed logins. */
   other(activity: ActivityEvent): void {
     switch (activity.type) {
       case 'RecipientsRefused':
-        // Who is refused gets no recipients refused by anybody else.
+        // A refused sender gets no further recipient refusals.
         if (this.world.refusing(senderIdentity(activity.data as RecipientsRefused)) === undefined)
           this.world.fold(activity);
         return;
@@ -169,7 +169,7 @@ export class Trial {
   }
 
   #opened(one: BacktestCase): void {
-    // A proposal stops nothing: it is right where an attack tripped it.
+    // A proposal stops nothing: it is right if an attack tripped it.
     if (one.proposedAt === null) return;
     one.caught = this.#attack !== undefined;
     this.scorer?.proposed();
@@ -202,9 +202,9 @@ const ADMIN = 'admin:';
  */
 class People {
   readonly #world: BacktestWorld;
-  /** Of the recorded blocks and proposals that stand: whose they are. */
+  /** The subjects of the recorded blocks and proposals that are open. */
   readonly #subjects = new Map<string, Subject>();
-  /** Of the recorded exemptions that stand: whose they are, and under which id they stand here. */
+  /** The recorded exemptions in force: their subjects, and their ids here. */
   readonly #exemptions = new Map<string, { subject: Subject; id: string }>();
 
   constructor(world: BacktestWorld) {
@@ -240,7 +240,7 @@ class People {
       case 'ProposalDismissed': {
         const { block: recorded, falsePositive = false } = event.data;
         const subject = this.#subjects.get(recorded);
-        // One that went because its subject became exempt goes only where it is exempt here too.
+        // One that went because its subject became exempt goes only if it is exempt here too.
         if (isPersons || (subject !== undefined && this.#world.isExempt(subject)))
           this.#toProposal(event, recorded, (block) => ({ kind: 'dismiss', block, falsePositive }));
         this.#subjects.delete(recorded);

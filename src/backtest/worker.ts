@@ -14,7 +14,7 @@ import type { Candidate } from './trial.js';
 
 /*
  * The thread that a back-test of the server runs in: it reads the store by a connection of its own, so that neither the
- * main thread nor anybody who appends waits for it.
+ * main thread nor an append waits for it.
  */
 
 const PACE: Milliseconds = SECOND / 4;
@@ -62,7 +62,7 @@ async function work(
         tell({ kind: 'progress', progress });
       },
     });
-    // However fast it went: who is told that it is done must not have seen less than all of it.
+    // The last progress is always sent: a client must see the whole before it sees the end.
     if (last !== undefined) tell({ kind: 'progress', progress: last });
     return report;
   } finally {

@@ -21,7 +21,7 @@ import type { MessageRefused } from '../sending/events.js';
 import type { SenderIdentity, Subject } from '../sending/subjects.js';
 import { subjectKey } from '../sending/subjects.js';
 
-/** Something that happened, by whatever recorded it; a {@link RecordedEvent} is one. */
+/** Something that happened, from any source; a {@link RecordedEvent} is one. */
 export type ActivityEvent = Pick<RecordedEvent, 'type' | 'at' | 'recordedAt' | 'by' | 'stream' | 'data'>;
 
 export interface WorldOptions {
@@ -113,7 +113,7 @@ export class BacktestWorld {
     return this.#acting;
   }
 
-  /** False: rules count and trip, but nothing comes of it. */
+  /** False: rules count and trip, but cause no action. */
   set acting(acting: boolean) {
     this.#acting = acting;
   }
@@ -162,7 +162,7 @@ export class BacktestWorld {
       const event = this.#append(fact.type, fact.data, fact.at ?? now, by, blockStream(subject));
       standing = evolve(standing, event as RecordedEvent & BlockEvent);
     }
-    // Which block ended how is looked up only for those who name one: it would grow for ever.
+    // How each block ended is looked up only for commands that name one: stored here it would grow for ever.
     this.#standings.set(subjectKey(subject), { ...standing, ended: NOTHING_YET.ended });
   }
 
@@ -294,7 +294,7 @@ export class VirtualClock implements AlarmClock {
     return this.wakeAt(this.#now + span, callback);
   }
 
-  /** When the next alarm rings; Infinity where none is set. */
+  /** When the next alarm rings; Infinity if none is set. */
   get next(): Instant {
     return this.#next;
   }
@@ -320,11 +320,11 @@ export class VirtualClock implements AlarmClock {
 
 /** Some of what happened, and how far the reading has come. */
 export interface Batch {
-  /** In the order in which they are to be gone through. */
+  /** The activities in the order of processing. */
   readonly activities: readonly ActivityEvent[];
   /** Of {@link total}, in the same unit: bytes of a file, positions of a store. */
   readonly done: number;
-  /** Undefined where nobody knows, as with standard input. */
+  /** Undefined if it is not known, as with standard input. */
   readonly total: number | undefined;
 }
 

@@ -2,7 +2,7 @@ import type { Instant, Milliseconds } from '../kernel/time.js';
 import type { Direction, Subject } from '../sending/subjects.js';
 import type { Evidence, Refusal, Until } from './events.js';
 
-/** When something is to end, or how long it is to last from the moment at which it is decided. */
+/** When something ends, or how long it lasts from the moment of the decision. */
 export type Span = { readonly until: Until } | { readonly duration: Milliseconds | null };
 
 /** How a repeated block by the same rule grows: `duration * factor ^ strikes`, at most `max`. */
@@ -32,7 +32,7 @@ export interface Act {
   readonly subject: Subject;
   readonly terms: RuleTerms;
   readonly evidence: Evidence;
-  /** Only a proposal that waits becomes a block: where none waits, nothing is done. */
+  /** Only a waiting proposal becomes a block: if none waits, nothing is done. */
   readonly onlyPending?: true;
   /** An exemption from elsewhere (the rules file, a wider subject, the never-block list). */
   readonly exemptedBy?: { readonly id: string; readonly reason: string };
@@ -43,7 +43,7 @@ export interface Act {
 export interface Renew {
   readonly kind: 'renew';
   readonly duration: Milliseconds;
-  /** Of the mail that is tried. */
+  /** The direction of the attempted mail. */
   readonly direction: Direction;
   readonly evidence: Evidence;
 }
@@ -60,9 +60,9 @@ export type Impose = Span & {
   readonly kind: 'impose';
   readonly subject: Subject;
   readonly direction: Direction;
-  /** A block in force keeps its own where this is absent; a new one has none. */
+  /** If absent, a block in force keeps its own, and a new one has none. */
   readonly description?: string | undefined;
-  /** A block in force keeps its own where this is absent; a new one is `soft`. */
+  /** If absent, a block in force keeps its own, and a new one is `soft`. */
   readonly refusal?: Refusal | undefined;
   readonly newId: string;
 };
@@ -70,7 +70,7 @@ export type Impose = Span & {
 export interface Approve {
   readonly kind: 'approve';
   readonly block: string;
-  /** As long as was proposed where it is absent. */
+  /** If absent, as long as was proposed. */
   readonly span?: Span | undefined;
   readonly note?: string;
 }
@@ -135,5 +135,5 @@ export type BlockCommand =
   | Grant
   | Revoke;
 
-/** A command at the moment it is decided: decisions see no other time. */
+/** A command with the moment of its decision: decisions see no other time. */
 export type At<Command> = Command & { readonly now: Instant };

@@ -20,10 +20,10 @@ import type { BlockState, PendingProposal, Standing, StandingBlock } from './sta
 import { activeBlock, exemptionAt, isLater, isOver, nameOf, pendingProposal, strongerOf } from './state.js';
 
 /**
- * What a command brings about in a subject's standing: no fact where there is nothing left to do.
+ * The facts that a command causes, given a subject's standing: none if there is nothing left to do.
  *
- * @throws StopgapError `conflict` (with the state as it is) for a transition that is impossible,
- *   `not-found` for an id that this subject never had, InvalidInput for a time that has passed
+ * @throws StopgapError `conflict` (with the state as it is) for a transition that is impossible, `not-found` for an id
+ *   that this subject never had, InvalidInput for a time that has passed
  */
 export function decide(command: At<BlockCommand>, standing: Standing): readonly BlockFact[] {
   const { now } = command;
@@ -84,8 +84,8 @@ function act(command: At<Act>, standing: Standing): readonly BlockFact[] {
 }
 
 /**
- * Judged by a person already, acted upon already, or contained by a block that has run out since: a detector
- * that lags or replays must do no harm.
+ * Whether a person has judged this evidence, or a rule has acted on it, or a block that has run out contained it: a
+ * detector that lags or replays must do no harm.
  */
 function isStale(evidence: Evidence, standing: Standing): boolean {
   return (
@@ -109,7 +109,7 @@ function blockByRule(command: At<Act>, standing: Standing): readonly BlockFact[]
     {
       type: 'BlockImposed',
       data: {
-        // A proposal that waits becomes this block: one case, one entry.
+        // A waiting proposal becomes this block: one case, one entry.
         block: pendingProposal(standing, now)?.id ?? command.newId,
         subject: command.subject,
         direction: terms.direction,
@@ -174,13 +174,13 @@ function renew(command: At<Renew>, standing: Standing): readonly BlockFact[] {
   const { evidence, now } = command;
   const block = activeBlock(standing, now);
   if (block === undefined || !block.renewWhileTrying || block.rule !== evidence.rule) return [];
-  // Attempts of mail that arrives, which anybody may make, keep no block up that refuses those who send.
+  // Anybody may make attempts of inbound mail, so these do not extend a block that refuses outbound mail.
   if (command.direction === 'inbound' && block.direction !== 'inbound') return [];
   if (isStale(evidence, standing)) return [];
   return strengthen(block, tripped(evidence, now) + command.duration, block.direction, { evidence });
 }
 
-/** Ends that lie no further apart count as one: the same request, sent several times at once, is decided several times. */
+/** Ends that differ by no more count as one: the same request, sent several times at once, is decided several times. */
 const SAME_END: Milliseconds = MINUTE;
 
 function impose(command: At<Impose>, standing: Standing): readonly BlockFact[] {
@@ -203,9 +203,9 @@ function impose(command: At<Impose>, standing: Standing): readonly BlockFact[] {
 }
 
 /**
- * A person's block where one is in force: all that was asked for holds afterwards, or nothing is changed.
+ * A person's block on top of one in force: afterwards everything that was asked for holds, or nothing has changed.
  *
- * @throws StopgapError `conflict` where it was to end earlier: that would take away what somebody else set
+ * @throws StopgapError `conflict` if it was to end earlier: that would undo what somebody else set
  */
 function imposeAgain(
   { direction, description, refusal }: Impose,
@@ -255,7 +255,7 @@ function changeUntil(command: At<ChangeUntil>, standing: Standing): readonly Blo
   return [{ type: 'BlockShortened', data: { block: block.id, until: until!, ...note } }];
 }
 
-/** Rules must not act on an exempt subject: what they have proposed goes with it. A block in force stays. */
+/** Rules must not act on an exempt subject, so its proposal ends too. A block in force stays. */
 function grant(command: At<Grant>, standing: Standing): readonly BlockFact[] {
   const { newId, subject, reason, now } = command;
   const until = endOf(command, now);
@@ -267,7 +267,7 @@ function grant(command: At<Grant>, standing: Standing): readonly BlockFact[] {
   return [...gone, { type: 'ExemptionGranted', data: { exemption: newId, subject, until, reason } }];
 }
 
-/** Why a proposal went that nobody dismissed by itself. */
+/** Why a proposal ended without a dismissal of its own. */
 export function exemptNote(reason: string): string {
   return `exempt: ${reason}`;
 }
@@ -291,8 +291,8 @@ function strengthen(
 }
 
 /**
- * What a rule makes of a block in force. Mail that arrives is by anybody who gives a name: it never makes those who send
- * wait longer, neither by what it adds to their block nor by what it had brought about before.
+ * Strengthens a block in force by a rule. Anybody can send inbound mail under any name: it never makes senders wait
+ * longer, neither by what it adds to their block nor by what it had caused before.
  */
 function strengthenByRule(
   block: StandingBlock,
@@ -312,14 +312,14 @@ function strengthenByRule(
   ];
 }
 
-/** The expiry that nobody recorded yet, dated when it fell due. */
+/** The expiry that is not recorded yet, dated when it fell due. */
 function expiry(standing: Standing, now: Instant): readonly BlockFact[] {
   const { block } = standing;
   if (block === undefined || block.until === null || block.until > now) return [];
   return [{ type: 'BlockExpired', data: { block: block.id, dueAt: block.until }, at: block.until }];
 }
 
-/** What fell due and nobody recorded yet, so that a new case does not begin on top of an open one. */
+/** What fell due and is not recorded yet, so that a new case does not begin on top of an open one. */
 function overdue(standing: Standing, now: Instant): readonly BlockFact[] {
   return [...expiry(standing, now), ...lapse(standing, now)];
 }
@@ -342,7 +342,7 @@ function requireProposal(standing: Standing, id: string, now: Instant, verb: str
   throw impossible(standing, id, now, verb, 'a proposal');
 }
 
-/** Where the block is at `now`, by what fell due as well as by what was recorded; undefined for a stranger's id. */
+/** The state of a block at `now`, including what fell due without a record; undefined for an unknown id. */
 export function stateOf(standing: Standing, anyId: string, now: Instant): BlockState | undefined {
   const id = nameOf(standing, anyId);
   if (standing.block?.id === id) return isOver(standing.block.until, now) ? 'expired' : 'active';
@@ -381,18 +381,18 @@ function noted(note: string | undefined): { note?: string } {
   return note === undefined || note === '' ? {} : { note };
 }
 
-/** A block in force is strengthened from the send that tripped, so that the same verdict told late adds nothing. */
+/** A block in force is extended from the send that tripped, so that a late repeat of the verdict adds nothing. */
 function tripped(evidence: Evidence, now: Instant): Instant {
   return Math.min(now, evidence.lastAt);
 }
 
-/** How long this rule's next block lasts: longer with each strike that is not forgotten; null is for ever. */
+/** How long this rule's next block lasts: longer with each strike that is not forgotten; null for ever. */
 function escalated(terms: RuleTerms, rule: string, standing: Standing, now: Instant): Milliseconds | null {
   const { duration, escalate } = terms;
   if (duration === null || escalate === undefined) return duration;
-  // The block in force is this very incident: it is no earlier one.
+  // The block in force is this incident, not an earlier one.
   const present = activeBlock(standing, now)?.id;
-  // What mail that arrived brought about makes no block longer of those who send.
+  // Blocks caused by inbound mail make no block of a sender longer.
   const arriving = terms.direction === 'inbound';
   const earlier = standing.strikes.filter(
     (strike) =>

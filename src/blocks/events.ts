@@ -16,7 +16,7 @@ export const REFUSALS = ['soft', 'defer', 'honest'] as const;
  */
 export type Refusal = (typeof REFUSALS)[number];
 
-/** When a block ends; null is an indefinite one, which a person or a rule asks for by name only. */
+/** When a block ends; null is indefinite, which a person or a rule must ask for by name. */
 export type Until = Instant | null;
 
 /** The numbers that tripped a rule. */
@@ -27,9 +27,9 @@ export interface Evidence {
   readonly count: string;
   /** Milliseconds. */
   readonly window: Milliseconds;
-  /** So many of the largest messages are left out of the count. */
+  /** This many of the largest messages are left out of the count. */
   readonly leaveOut?: number;
-  /** What was in force, tripled where a release or a dismissal was less than an hour ago. */
+  /** The limit in force, tripled if a release or a dismissal was less than an hour ago. */
   readonly limit: number;
   readonly observed: number;
   /** No send that counted is before this position. */
@@ -38,7 +38,7 @@ export interface Evidence {
   readonly lastPosition: number;
   /** When that send happened. */
   readonly lastAt: Instant;
-  /** What the sender usually does, where that made the limit: weekly peaks, their median and the highest of them. */
+  /** The sender's baseline, if it made the limit: weekly peaks, their median and the highest of them. */
   readonly habit?: {
     readonly typical: number;
     readonly record: number;
@@ -47,9 +47,9 @@ export interface Evidence {
     /** Where the limit comes from, if not from these. */
     readonly bound?: 'floor' | 'start' | 'ceiling';
   };
-  /** What else was noticed that the rule asks for. */
+  /** What else was noticed of the rule's conditions. */
   readonly signals?: readonly string[];
-  /** What was seen and what was allowed, for a person to read. */
+  /** What was seen and what was allowed, as a sentence for a person. */
   readonly sentence: string;
 }
 
@@ -71,21 +71,21 @@ export interface BlockProposed extends Terms {
 }
 export interface ProposalApproved {
   readonly block: string;
-  /** Where a person said how long; else it lasts as long as was proposed. */
+  /** Set if a person chose the end; otherwise it lasts as long as was proposed. */
   readonly until?: Until;
   readonly note?: string;
 }
-/** What a person has judged, so that a fold that learns from it need not have followed the block. */
+/** A person's judgement, complete, so that a fold that learns from it need not have followed the block. */
 export interface Feedback {
   readonly subject?: Subject;
-  /** The rule behind it, and its newest evidence; absent where a person had blocked. */
+  /** The rule that caused it and its newest evidence; absent if a person had blocked. */
   readonly rule?: string;
   readonly evidence?: Evidence;
 }
 
 export interface ProposalDismissed extends Feedback {
   readonly block: string;
-  /** The rule was wrong: what the subject did is usual for it. Absent where nobody has said so. */
+  /** The rule was wrong: what the subject did is usual for it. Absent if nobody has said so. */
   readonly falsePositive?: boolean;
   readonly note?: string;
 }
@@ -95,7 +95,7 @@ export interface ProposalLapsed {
 export interface BlockImposed extends Terms {
   readonly until: Until;
   readonly origin: 'rule' | 'admin';
-  /** The rule behind it, also where a person approved its proposal. */
+  /** The rule that caused it, even if a person approved its proposal. */
   readonly rule?: string;
   readonly evidence?: Evidence;
   readonly renewWhileTrying: boolean;
@@ -105,7 +105,7 @@ export interface BlockExtended {
   readonly until: Until;
   readonly direction: Direction;
   readonly evidence?: Evidence;
-  /** What a person asked for besides; absent where it stays as it is. */
+  /** What else a person asked for; absent if it stays as it is. */
   readonly description?: string;
   readonly refusal?: Refusal;
   readonly note?: string;
@@ -123,7 +123,7 @@ export interface BlockReleased extends Feedback {
 }
 export interface BlockExpired {
   readonly block: string;
-  /** When it fell due: soft-fail ended then, whenever this event came to be written. */
+  /** When it fell due: the refusals ended then, even if this event was written later. */
   readonly dueAt: Instant;
 }
 export interface ExemptionGranted {
@@ -144,7 +144,7 @@ export interface ExemptionApplied {
   readonly evidence: Evidence;
 }
 
-/** A rule tripped that only observes, or that may only observe just now: nothing was done. */
+/** A rule tripped that only observes, permanently or for now: nothing was done. */
 export interface RuleObserved {
   readonly subject: Subject;
   readonly evidence: Evidence;
@@ -167,7 +167,7 @@ export type BlockFact =
   | Fact<'ExemptionApplied', ExemptionApplied>
   | Fact<'RuleObserved', RuleObserved>;
 
-/** A block event with its envelope, as far as the reducers look at it. */
+/** A block event with the part of its envelope that the reducers use. */
 export type BlockEvent = BlockFact &
   Pick<RecordedEvent, 'id' | 'at' | 'by' | 'position' | 'revision'> & {
     /** The id that a competing writer gave to the same block or proposal; never stored. */
@@ -216,7 +216,7 @@ const SHAPES: { readonly [Type in BlockFact['type']]: Check } = {
   RuleObserved: shaped({ subject, evidence }),
 };
 
-/** One of ours, with data that are what its type promises. */
+/** Whether it is a block event of ours, with data that match its type. */
 export function isBlockEvent(event: RecordedEvent): event is RecordedEvent & BlockEvent {
   return Object.hasOwn(SHAPES, event.type) && SHAPES[event.type as BlockFact['type']](event.data);
 }

@@ -4,7 +4,7 @@ import type { Direction, Subject } from '../sending/subjects.js';
 import { uniteDirections } from '../sending/subjects.js';
 import type { BlockEvent, Evidence, Refusal, Until } from './events.js';
 
-/** Where a block is in its life. */
+/** The state of a block. */
 export type BlockState = 'proposed' | 'active' | 'released' | 'expired' | 'dismissed' | 'lapsed';
 
 export interface PendingProposal {
@@ -29,7 +29,7 @@ export interface StandingBlock {
   readonly since: Instant;
   readonly until: Until;
   readonly rule: string | undefined;
-  /** The newest. */
+  /** The newest evidence. */
   readonly evidence: Evidence | undefined;
   readonly renewWhileTrying: boolean;
 }
@@ -40,7 +40,7 @@ export interface StandingExemption {
   readonly reason: string;
 }
 
-/** One block that a rule imposed: what escalation counts. */
+/** One block that a rule imposed; escalation counts these. */
 export interface Strike {
   readonly block: string;
   readonly rule: string;
@@ -53,19 +53,19 @@ export interface Standing {
   readonly proposal: PendingProposal | undefined;
   readonly block: StandingBlock | undefined;
   readonly exemption: StandingExemption | undefined;
-  /** How every block of this subject ended; the one standing is not in it. */
+  /** How every block of this subject ended, without the one in force. */
   readonly ended: ReadonlyMap<string, Exclude<BlockState, 'proposed' | 'active'>>;
   /** Ids that competing writers gave, each with the id of the block or proposal that it became part of. */
   readonly aliases: ReadonlyMap<string, string>;
   /** Position up to which a person has judged the sends: evidence from before counts no more. */
   readonly judgedThrough: number;
-  /** By rule: the last position of the newest evidence acted upon, so that none is acted upon twice. */
+  /** By rule: the last position of the newest evidence acted upon, so that no evidence is used twice. */
   readonly handled: ReadonlyMap<string, number>;
-  /** Position at which the last block ran out: what tripped before was contained, and asks for nothing more. */
+  /** Position at which the last block ran out: an earlier trip was contained and needs nothing more. */
   readonly containedThrough: number;
-  /** Position at which the last proposal lapsed: what could only propose before has had its answer. */
+  /** Position at which the last proposal lapsed: an earlier verdict that could only propose has had its answer. */
   readonly lapsedThrough: number;
-  /** Newest last. */
+  /** Strikes, newest last. */
   readonly strikes: readonly Strike[];
 }
 
@@ -86,7 +86,7 @@ export const NOTHING_YET: Standing = {
 export const GRACE: Milliseconds = HOUR;
 export const GRACE_FACTOR = 3;
 
-/** Escalation looks at no more strikes than this. */
+/** Escalation considers no more strikes than this. */
 const STRIKES_KEPT = 64;
 
 export function isOver(until: Until, now: Instant): boolean {
@@ -113,7 +113,7 @@ export function exemptionAt(standing: Standing, now: Instant): StandingExemption
     : undefined;
 }
 
-/** What must be known of a subject to read its next event. A {@link Standing} is one. */
+/** What is needed of a subject to read its next event. A {@link Standing} is one. */
 export interface Known {
   readonly block: Pick<StandingBlock, 'id' | 'until' | 'direction'> | undefined;
   readonly proposal: PendingProposal | undefined;
@@ -128,10 +128,10 @@ export function nameOf({ aliases }: Pick<Known, 'aliases'>, id: string): string 
 }
 
 /**
- * Reads an event in the light of all that came before it. In a sound stream every event means what it says. Where two
- * writers did not see each other and the store took both, the later event means what its writer would have decided, had
- * it seen the earlier one. So a subject has at most one block or proposal, under every id that was given to it; no
- * competitor weakens it; and what has ended does not come back.
+ * Reads an event given everything before it. In a sound stream every event means what it says. If two writers did not
+ * see each other and the store took both, the later event means what its writer would have decided after the earlier
+ * one. So a subject has at most one block or proposal, under every id that was given to it. No competitor weakens it,
+ * and what has ended does not come back.
  */
 export function effectsOf(known: Known, event: BlockEvent): readonly BlockEvent[] {
   const { block, proposal } = known;
@@ -181,7 +181,7 @@ function beginningOf(known: Known, event: Beginning): readonly BlockEvent[] {
   return [named(event.type === 'BlockProposed' ? joined(proposal, event) : event, proposal.id)];
 }
 
-/** A block that was imposed, or only proposed, where one is in force. */
+/** A block that was imposed or proposed while one is in force. */
 function strengthening(block: NonNullable<Known['block']>, event: Beginning): BlockEvent {
   const { type, data } = event;
   const { evidence } = data;
@@ -192,7 +192,7 @@ function strengthening(block: NonNullable<Known['block']>, event: Beginning): Bl
   return named({ ...event, type: 'BlockExtended', data: extended }, block.id);
 }
 
-/** A proposal that was made where another waits: the terms of the longer one hold. */
+/** A proposal that was made while another waits: the terms of the longer one hold. */
 function joined(
   waiting: PendingProposal,
   event: Extract<Beginning, { readonly type: 'BlockProposed' }>,

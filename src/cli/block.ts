@@ -177,7 +177,7 @@ function named(block: string, value: string | undefined): Named {
 /**
  * The block that a person means. If a subject has several, one that the action applies to.
  *
- * @throws StopgapError where there is none; InvalidInput where there is more than one
+ * @throws StopgapError if there is none; InvalidInput if there is more than one
  */
 async function find(client: ApiClient, what: Named, state?: 'active' | 'proposed'): Promise<BlockJson> {
   const { text, type } = what;

@@ -9,7 +9,7 @@ import { asJson, ExitWith, print, table } from './io.js';
 import type { ClientOption } from './client.js';
 import { connect, withClient } from './client.js';
 
-/** Exit code where the sender would be refused. */
+/** Exit code if the sender would be refused. */
 const REFUSED = 3;
 
 interface CheckOption extends ClientOption {

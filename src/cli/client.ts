@@ -68,14 +68,14 @@ export class ApiClient {
     return this.#token;
   }
 
-  /** @throws StopgapError with a hint; with the server's own words where it refuses */
+  /** @throws StopgapError with a hint; with the server's own words if it refuses */
   get<Body>(target: string, query: Query = {}): Promise<Body> {
     return this.#call<Body>('GET', target, query, undefined, {});
   }
 
   /**
    * @param version only while the thing is at this version (If-Match)
-   * @throws StopgapError with a hint; with the server's own words where it refuses
+   * @throws StopgapError with a hint; with the server's own words if it refuses
    */
   send<Body>(
     method: 'POST' | 'PUT' | 'PATCH' | 'DELETE',
@@ -155,10 +155,10 @@ export async function rulesInForce(io: CliIo, options: ClientOption): Promise<Ru
 }
 
 /**
- * The configuration for a command that changes users or tokens. Where none is named, a server that runs may have another:
+ * The configuration for a command that changes users or tokens. If none is named, a server that runs may have another:
  * what is then written into the working directory is read by nobody.
  *
- * @throws StopgapError `conflict` where a running server uses another data directory
+ * @throws StopgapError `conflict` if a running server uses another data directory
  */
 export async function configForChanges(io: CliIo, options: ConfigOption): Promise<Config> {
   const { config, file } = configForFiles(io, options);
@@ -172,7 +172,7 @@ export async function configForChanges(io: CliIo, options: ConfigOption): Promis
   );
 }
 
-/** Undefined where no Stopgap answers. */
+/** Undefined if no Stopgap answers. */
 async function dataDirectoryOf(url: URL): Promise<string | undefined> {
   try {
     const response = await fetch(new URL('healthz', url), { signal: AbortSignal.timeout(SECOND) });
@@ -184,7 +184,7 @@ async function dataDirectoryOf(url: URL): Promise<string | undefined> {
   }
 }
 
-/** Where the server is, by the same rules; it need not be there. @throws InvalidInput for what is no URL */
+/** The server's address, by the same rules; it need not be up. @throws InvalidInput for what is no URL */
 export function serverUrl(io: CliIo, options: { readonly url?: string }, config: Config): URL {
   const url = options.url ?? given(io, 'STOPGAP_URL');
   return url === undefined ? urlOf(config.api.listen) : parseUrl(url);

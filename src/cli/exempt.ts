@@ -80,7 +80,7 @@ export function exemptVerb(program: Command, io: CliIo): void {
 /**
  * The exemption that a person means: by its subject, else by what is given, which the server takes for an id.
  *
- * @throws InvalidInput where several are of that subject
+ * @throws InvalidInput if several are of that subject
  */
 async function idOf(client: ApiClient, exemption: string, value: string | undefined): Promise<string> {
   const type = value === undefined ? undefined : parseSubject(exemption, value).type;

@@ -163,7 +163,7 @@ export class StatusLine {
     this.#isShown = (io.stderr as Partial<NodeJS.WriteStream>).isTTY === true;
   }
 
-  /** @param text only asked for where it is shown */
+  /** @param text called only if it is shown */
   show(text: () => string): void {
     if (!this.#isShown) return;
     const now = this.#io.clock.now();

@@ -55,7 +55,7 @@ export function outboxVerb(program: Command, io: CliIo): void {
   });
 }
 
-/** @throws StopgapError where no outbox is kept */
+/** @throws StopgapError if no outbox is kept */
 function fileOf(io: CliIo, options: ConfigOption): string {
   const { store, roles, outbox } = configForFiles(io, options).config;
   if (store.kind === 'sqlite' || !roles.includes('smtp'))

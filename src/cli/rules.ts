@@ -108,7 +108,7 @@ function differences(before: RulesJson, wanted: RuleSet): readonly string[] {
   ];
 }
 
-/** @throws StopgapError where the answer is not yes, or nobody can be asked */
+/** @throws StopgapError if the answer is not yes, or nobody can be asked */
 async function agreed(io: CliIo): Promise<void> {
   if (!io.stdin.isTTY) {
     throw new StopgapError(

@@ -76,10 +76,10 @@ const MOST_INPUT = 8 * LONGEST_PASSWORD;
 const SHORT = 8;
 
 /**
- * Gets a new password: from standard input where that was asked for, else from the terminal, twice and unseen. It
- * is never taken from an argument, which every user of the machine could read.
+ * Gets a new password: from standard input if that was asked for, else from the terminal, twice and unseen. It is never
+ * taken from an argument, which every user of the machine could read.
  *
- * @throws InvalidInput, StopgapError where there is none to be had
+ * @throws InvalidInput, StopgapError if there is none to be had
  */
 async function readNewPassword(io: CliIo, fromStdin: boolean): Promise<string> {
   const password = fromStdin ? await readAll(io.stdin) : await askTwice(io);

@@ -14,7 +14,7 @@ import { handleCommand, keptHistories, readHistory } from './handle-command.js';
 export interface Executed extends Omit<Handled<Standing, BlockFact>, 'before'> {
   /** As it was before. */
   readonly standing: Standing;
-  /** The traceparent of the command, where it is traced. */
+  /** The traceparent of the command, if it is traced. */
   readonly trace: string | undefined;
 }
 
@@ -27,18 +27,18 @@ export interface Decision {
   readonly by: string;
   /** When it was durable. */
   readonly durableAt: Instant;
-  /** The traceparent of the command, where it is traced. */
+  /** The traceparent of the command, if it is traced. */
   readonly trace?: string | undefined;
 }
 
 interface Read {
   readonly standing: Standing;
-  /** Position of the last event of the block that is asked about; 0 where there is none. */
+  /** Position of the last event of the block in question; 0 if there is none. */
   readonly version: number;
 }
 
 /**
- * Carries out commands on a subject's stream. A writer that loses a race reads and decides again, so two detectors, two
+ * Carries out commands on a subject's stream. A writer that loses a race reads and decides again. So two detectors, two
  * administrators or a late timer do no harm.
  */
 export class BlockCommandHandler {
@@ -46,7 +46,7 @@ export class BlockCommandHandler {
   readonly #clock: Clock;
   readonly #onDecided: (decision: Decision) => void;
   readonly #tracing: Tracing | undefined;
-  /** A subject that is exempted, or only observed, has an event for each time that it trips a rule. */
+  /** An exempted or only observed subject has an event each time that it trips a rule. */
   readonly #kept = keptHistories<Read>();
 
   /** @param onDecided called with each decision once it is durable */
@@ -70,7 +70,7 @@ export class BlockCommandHandler {
   async execute(subject: Subject, command: BlockCommand, context: CommandContext): Promise<Executed> {
     const span = this.#tracing?.command(command.kind, subject, context.trace);
     const { seed, precondition } = context;
-    // The version that a precondition needs is that of one block; what is kept may be of another.
+    // A precondition needs the version of one block; the kept state may be of another.
     const kept = seed === undefined && precondition === undefined ? this.#kept : undefined;
     let { trace } = context;
     try {
@@ -104,7 +104,7 @@ export class BlockCommandHandler {
   }
 }
 
-/** @param block the one that the command names */
+/** @param block the block that the command names */
 function deciderOn(
   subject: Subject,
   block?: string,

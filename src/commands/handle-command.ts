@@ -10,36 +10,39 @@ import type { EventStore } from '../store/port.js';
 import { StoreUnavailable } from '../store/port.js';
 
 export interface CommandContext {
-  /** Who: `admin:<name>`, `rule:<id>@<version>`, `system:<part>`. */
+  /** The actor: `admin:<name>`, `rule:<id>@<version>`, `system:<part>`. */
   readonly by: string;
   readonly correlation?: string | undefined;
-  /** The traceparent of the span that gives the command, where that is traced. */
+  /** The traceparent of the span that gives the command, if it is traced. */
   readonly trace?: string | undefined;
-  /** What the command's events are recognised by: with the same seed it is carried out once, wherever and however often. */
+  /**
+   * Identifies the command's events: with the same seed a command is carried out once, in any process and at any number
+   * of tries.
+   */
   readonly seed?: string | undefined;
   readonly precondition?: Precondition | undefined;
 }
 
-/** A version of what a command changes; null where there is nothing that it could change. */
+/** A version of what a command changes; null if there is nothing to change. */
 type Version = number | string | null;
 
 /** The command is carried out only on a version that matches. */
 interface Precondition {
-  /** The name of what must not have changed, for the message. */
+  /** The name of what must be unchanged, for the message. */
   readonly what: string;
   readonly matches: (version: number | string) => boolean;
 }
 
-/** A stream, and what it is folded into. */
+/** A stream and its fold. */
 interface Folding<State> {
   readonly stream: string;
   readonly initial: State;
   readonly evolve: (state: State, event: RecordedEvent) => State;
-  /** Where it goes on from what was read before. Not for commands with a seed: their events may lie further back. */
+  /** Set if reading continues from an earlier read. Not for commands with a seed: their events may lie further back. */
   readonly kept?: KeptHistories<State> | undefined;
 }
 
-/** What long streams said when they were read last, by stream. */
+/** The state of long streams at their last read, by stream. */
 export type KeptHistories<State> = LRUCache<string, Kept<State>>;
 
 interface Kept<State> {
@@ -50,50 +53,50 @@ interface Kept<State> {
 
 /** What is specific to one kind of command; {@link handleCommand} does the rest. */
 export interface Decider<Command, State, F extends Fact> extends Folding<State> {
-  /** What a command brings about: no fact where there is nothing left to do. */
+  /** The facts that a command causes: none if there is nothing left to do. */
   readonly decide: (command: Command, state: State, now: Instant) => readonly F[];
   /**
-   * The version that a precondition is compared with. Undefined where the command's change has been made already: then
-   * no precondition fails (RFC 9110, 13.1.1).
+   * The version that a precondition is compared with. Undefined if the command's change has been made already: then no
+   * precondition fails (RFC 9110, 13.1.1).
    */
   readonly version: (command: Command, history: History<State>, now: Instant) => Version | undefined;
 }
 
-/** What a stream holds. An event that it holds twice counts once. */
+/** The content of a stream. An event that it holds twice counts once. */
 export interface History<State> {
   readonly state: State;
   readonly revision: number | 'none';
-  /** Position of the last event; 0 where there is none. */
+  /** Position of the last event; 0 if there is none. */
   readonly position: number;
-  /** The traceparent that was recorded last. */
+  /** The last recorded traceparent. */
   readonly trace: string | undefined;
 }
 
 export interface Handled<State, F extends Fact> {
-  /** The events that came of it; none where there was nothing left to do. */
+  /** The resulting events; none if there was nothing left to do. */
   readonly facts: readonly (F & NewEvent)[];
   /** The state that it was decided on. */
   readonly before: State;
-  /** Position of the stream's last event, those of the command included; 0 where there is none. */
+  /** Position of the stream's last event, including the command's; 0 if there is none. */
   readonly position: number;
-  /** True where the same request had been carried out before: nothing was written now. */
+  /** True if the same request had been carried out before: nothing was written now. */
   readonly repeated: boolean;
 }
 
-/** How often in a row another writer may be faster. Thirty rivals that each want something else need about ten. */
+/** How often in a row another writer may win. Thirty rivals that each want something else need about ten tries. */
 const ATTEMPTS = 20;
 /** Milliseconds. A store may refuse an append before the event that it lost to can be read. */
 const PAUSES = { first: 5, most: 250 };
-/** Events of a stream that is kept: shorter ones are read in a moment. */
+/** The length from which a stream is kept, in events: a shorter one is read in a moment. */
 const LONG = 100;
-/** Ids that are kept with it: an append that is retried comes soon after the first. */
+/** Ids that are kept with it: a retried append comes soon after the first. */
 const IDS_KEPT = 10_000;
 
 export function keptHistories<State>(): KeptHistories<State> {
   return new LRUCache({ max: 100 });
 }
 
-/** Reads a stream, from where it was read last where that is kept. @throws StoreUnavailable */
+/** Reads a stream; continues from the last read if its state is kept. @throws StoreUnavailable */
 export async function readHistory<State>(
   store: Pick<EventStore, 'readStream'>,
   folding: Folding<State>,
@@ -101,7 +104,7 @@ export async function readHistory<State>(
 ): Promise<History<State>> {
   const { stream, initial, evolve, kept } = folding;
   const known = kept?.get(stream);
-  // What fails half-way is of no use, and nobody else may go on from it meanwhile.
+  // A read that fails half-way is of no use, and nobody else may continue from it meanwhile.
   kept?.delete(stream);
   const seen = known?.seen ?? new SeenIds(kept && IDS_KEPT);
   const none: History<State> = { state: initial, revision: 'none', position: 0, trace: undefined };
@@ -124,7 +127,7 @@ export async function readHistory<State>(
     const { revision, position, trace = history.trace } = event;
     history = { state, revision, position, trace };
   }
-  // Another log has come in place of the one that it was read from.
+  // The log that it was read from has been replaced.
   if (!isSame) return readHistory(store, folding, watch);
   if (history.revision !== 'none' && history.revision >= LONG) kept?.set(stream, { history, lastId, seen });
   return history;
@@ -135,8 +138,8 @@ export async function readHistory<State>(
  * race reads and decides again, and first looks for the events of its own command: two that carry out the same request
  * both get the result of the first.
  *
- * @param context where `trace` is a function, it is asked each time the stream has been read, with the last trace there
- * @param wait how it waits for so many milliseconds after a lost race
+ * @param context if `trace` is a function, it is called after each read of the stream, with the stream's last trace
+ * @param wait waits for so many milliseconds after a lost race
  * @throws what `decide` throws; StopgapError `precondition-failed`; StoreUnavailable, also after too many lost races
  */
 export async function handleCommand<Command, State, F extends Fact>(
@@ -150,7 +153,7 @@ export async function handleCommand<Command, State, F extends Fact>(
   wait: (span: Milliseconds) => Promise<unknown> = setTimeout,
 ): Promise<Handled<State, F>> {
   const { seed, trace, precondition } = context;
-  // Each attempt uses the same ids, so that an append is recognised that was written although it seemed lost.
+  // Each attempt uses the same ids, so that an append that was written although it seemed lost is recognised.
   const ids: string[] = [];
   const idAt = (index: number): string =>
     (ids[index] ??= seed === undefined ? newId() : markedId(`${seed}/${index}`));
@@ -187,7 +190,7 @@ export async function handleCommand<Command, State, F extends Fact>(
   }
 }
 
-/** @throws StopgapError `precondition-failed`, which names the version as it is */
+/** @throws StopgapError `precondition-failed`, which names the present version */
 function check({ what, matches }: Precondition, version: Version | undefined): void {
   if (version === undefined || (version !== null && matches(version))) return;
   const state = version === null ? 'it is gone' : `it is at version ${version}`;

@@ -15,7 +15,7 @@ import { handleCommand, readHistory } from './handle-command.js';
 
 export type OverrideHandled = Handled<OverrideStanding, OverrideFact>;
 
-/** How many subjects of a batch are worked on at a time: a store gathers what comes together. */
+/** How many subjects of a batch are handled at the same time: a store groups appends that come together. */
 const AT_ONCE = 64;
 
 /** Carries out commands on overrides. */
@@ -38,10 +38,10 @@ export class OverrideCommandHandler {
   }
 
   /**
-   * Carries out many commands, each on a subject of its own, several at a time. Where one fails those under way are
-   * finished and no other is begun; sent again, the whole goes on where it stopped.
+   * Carries out many commands, each on a subject of its own, several at a time. If one fails, those under way finish
+   * and no other begins; if the batch is sent again, it continues where it stopped.
    *
-   * @param context of each command
+   * @param context for each command
    */
   async executeAll(
     commands: readonly OverrideCommand[],
@@ -65,7 +65,7 @@ export class OverrideCommandHandler {
     return done;
   }
 
-  /** What holds for a subject. @throws StoreUnavailable */
+  /** The override of a subject. @throws StoreUnavailable */
   async read(
     subject: OverrideSubject,
   ): Promise<History<OverrideStanding> & { readonly events: readonly (RecordedEvent & OverrideEvent)[] }> {
@@ -98,21 +98,21 @@ interface BatchOutcome {
   readonly set: number;
   readonly removed: number;
   readonly unchanged: number;
-  /** Position of the last change; 0 where nothing changed. */
+  /** Position of the last change; 0 if nothing changed. */
   readonly position: number;
 }
 
-/** Commands that are looked at before others get a turn. */
+/** Commands checked before other work gets a turn. */
 const SLICE = 500;
-/** A request is given its first answer again for a day; clocks may differ. */
+/** A repeated request gets its first answer for a day; clocks may differ. */
 const REPEATED_WITHIN: Milliseconds = DAY + HOUR;
 
 /**
- * Carries out many commands, each on a subject of its own. What the read models show to be so already is not read
- * again: a panel that syncs all its customers every night changes few. Only what was changed within the last day is looked up
- * where the command has a seed, since it may have been carried out before. Resolves when the changes are durable.
+ * Carries out many commands, each on a subject of its own. What the read models already show is not read again: a panel
+ * that syncs all its customers every night changes few. If the command has a seed, it may have been carried out before;
+ * then only the changes of the last day are looked up. Resolves when the changes are durable.
  *
- * @throws what `executeAll` throws; what had been carried out by then stays
+ * @throws what `executeAll` throws; what was carried out by then stays
  */
 export async function carryOutBatch(
   { overrideCommands, models, clock }: BatchOptions,

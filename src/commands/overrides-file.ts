@@ -15,7 +15,7 @@ import { subjectKey } from '../sending/subjects.js';
 import { refused, restored } from '../watched-files.js';
 
 const BY = 'system:overrides-file';
-/** When changes are tried again that the store did not take. */
+/** How long until a retry of changes that the store did not take. */
 const AGAIN_AFTER = 30 * SECOND;
 
 interface OverridesFileOptions {
@@ -28,8 +28,8 @@ interface OverridesFileOptions {
 }
 
 /**
- * The overrides file, watched: what it says holds, and what is gone from it holds no more. What the API has set is
- * not touched. A file that cannot be used is refused with its reasons in the log, and what was in force stays.
+ * The overrides file, watched: its entries are in force, and removed entries end. It does not touch what the API has
+ * set. A file that cannot be used is refused with its reasons in the log, and what was in force stays.
  */
 export class OverridesFile {
   readonly #options: OverridesFileOptions;
@@ -55,7 +55,7 @@ export class OverridesFile {
     });
   }
 
-  /** Reads the file for the first time. @throws ConfigError; the system's error where it cannot be read */
+  /** Reads the file for the first time. @throws ConfigError; the system's error if it cannot be read */
   static async open(options: OverridesFileOptions): Promise<OverridesFile> {
     const file = new OverridesFile(options);
     await file.#watched.load();
@@ -63,8 +63,8 @@ export class OverridesFile {
   }
 
   /**
-   * Brings what is in force in line with the file, for the first time; the read models must be caught up. From then
-   * on a changed file is taken over within seconds.
+   * Makes the overrides in force match the file, for the first time; the read models must be caught up. From then on a
+   * changed file is taken over within seconds.
    *
    * @throws StoreUnavailable
    */
@@ -73,26 +73,26 @@ export class OverridesFile {
     this.#watched.start();
   }
 
-  /** Looks at the file now; resolves when what it says is in force, or was refused. */
+  /** Checks the file now; resolves when its content is in force, or was refused. */
   async check(): Promise<void> {
     await this.#watched.check();
     await this.#work;
   }
 
-  /** As {@link check}, but takes over what has lost most of its entries. */
+  /** As {@link check}, but also takes over a file that has lost most of its entries. */
   async reload(): Promise<void> {
     await this.#watched.reload();
     await this.#work;
   }
 
-  /** Takes nothing over any more; what is under way ends with the store. */
+  /** Takes over nothing more; work under way ends with the store. */
   stop(): void {
     this.#stopped = true;
     this.#watched.stop();
     this.#cancelRetry();
   }
 
-  /** Says that the file is in order again also where it says what is in force already. */
+  /** Logs that the file is in order again, even if its content is already in force. */
   async #changed(): Promise<void> {
     if (!(await this.#reconcile()) && this.#isRefused) this.#restored();
     this.#isRefused = false;

@@ -30,7 +30,7 @@ export function shadowVersion(shadow: number, live: number): string {
 }
 
 /**
- * Puts rule sets in force, and runs them in the shadow: each change is an event, so that every verdict can name its
+ * Puts rule sets in force and runs them in the shadow. Each change is an event, so that every verdict can name its
  * version.
  */
 export class RulesCommandHandler {
@@ -48,10 +48,10 @@ export class RulesCommandHandler {
   }
 
   /**
-   * At the start, and whenever the file has changed.
+   * Loads the rules file, at the start and after each change.
    *
-   * @param file what it holds; undefined where no rules file is configured
-   * @param builtIn what is in force without one
+   * @param file its content; undefined if no rules file is configured
+   * @param builtIn the rules in force without one
    * @throws InvalidRules; StoreUnavailable
    */
   async load(file: SourcedRules | undefined, builtIn = DEFAULT_RULES): Promise<void> {

@@ -18,7 +18,7 @@ export interface Evaluation {
   readonly token: string | undefined;
   /** Where the two can be found again. */
   readonly credentialsFile: string;
-  /** False where somebody has removed that file. */
+  /** False if somebody has removed that file. */
   readonly credentialsKept: boolean;
 }
 

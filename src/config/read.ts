@@ -34,7 +34,7 @@ type Environment = Readonly<Record<string, string | undefined>>;
  */
 export class RawSettings {
   readonly values = new Map<string, RawValue>();
-  /** How many listeners a group has; absent where nothing was said about it. */
+  /** How many listeners a group has; absent if nothing was said about it. */
   readonly listeners = new Map<string, number>();
   readonly problems: string[] = [];
   /** Where a group or the whole file begins: messages about missing settings name that place. */
@@ -54,7 +54,7 @@ export class RawSettings {
    * @param text of the file
    * @param file how messages name it
    * @param base the file's folder
-   * @throws ConfigError where the text is no YAML at all
+   * @throws ConfigError if the text is no YAML at all
    */
   readFile(text: string, file: string, base: string): void {
     const source = new YamlSource(text, file);
@@ -228,9 +228,8 @@ const ABOUT_TRACES =
   /^OTEL_(TRACES_|BSP_|SPAN_|ATTRIBUTE_|LINK_|EVENT_|EXPORTER_OTLP_(?!METRICS_|LOGS_)|PROPAGATORS|RESOURCE_|SERVICE_|SDK_)/;
 
 /**
- * Lays the standard variables of OpenTelemetry under our own settings: they hold where neither the file nor a variable
- * of ours says anything. What they ask for and cannot have is a problem, what is not heeded a warning; both only where
- * traces are sent at all.
+ * Puts the standard variables of OpenTelemetry below our own settings: they count if neither the file nor a variable of
+ * ours sets a value. An impossible request is a problem, an ignored one a warning; both only if traces are sent at all.
  *
  * @returns warnings
  */
@@ -288,7 +287,7 @@ export function readOpenTelemetry(raw: RawSettings, env: Environment): readonly 
 export interface SettingInForce {
   /** Its place in the file, with the index of its listener: `smtp.submission[0].listen`. */
   readonly setting: string;
-  /** As JSON has it: sizes in bytes, durations in milliseconds; null where it has none. */
+  /** As JSON has it: sizes in bytes, durations in milliseconds; null if it has none. */
   readonly value: unknown;
   /** As one writes it. If it has no value, what the documents say of its default. */
   readonly text: string;

@@ -202,8 +202,8 @@ const tracing = z
   );
 
 /**
- * Every setting, in the order of the file: its type, default and description, how it is read and how it is shown. The
- * reader, `stopgap config`, docs/reference/configuration.md and the type of the configuration come of it.
+ * Every setting, in the order of the file: its type, default and description, how it is read and how it is shown. It
+ * gives the reader, `stopgap config`, docs/reference/configuration.md and the type of the configuration.
  */
 export const SCHEMA = z
   .object({
@@ -352,7 +352,7 @@ export function isSetting(key: string): boolean {
   return ALL.some((one) => one.path === key);
 }
 
-/** The names that may stand under a path: `childrenOf('smtp.relay')` -> `['url']`. Empty for a setting. */
+/** The names that a path may have under it: `childrenOf('smtp.relay')` -> `['url']`. Empty for a setting. */
 export function childrenOf(key: string): readonly string[] {
   const prefix = key === '' ? '' : `${key}.`;
   const below = ALL.filter((one) => one.path.startsWith(prefix));

@@ -13,7 +13,7 @@ export interface Kind<T> {
   readonly asWritten?: true;
 }
 
-/** What defaults and parsers need besides the value. */
+/** What else defaults and parsers need. */
 export interface Surroundings {
   /** What `./data` is relative to. */
   readonly base: string;
@@ -55,7 +55,7 @@ export interface About {
   readonly type: string;
   readonly default: string | undefined;
   readonly description: string;
-  /** What to do where the file that it names cannot be read; undefined: it need not be there. */
+  /** What to do if the file that it names cannot be read; undefined: it need not be there. */
   readonly file: string | undefined;
   readonly show: (value: never) => unknown;
   readonly asWritten: boolean;
@@ -137,7 +137,7 @@ export function listeners<T extends z.ZodType>(least: number, one: T): z.ZodArra
 
 /** One setting, as docs/reference/configuration.md lists it (a test compares the two). */
 export interface Setting extends About {
-  /** Its place in stopgap.yaml: `smtp.relay.url`. Those under `smtp.submission` and `smtp.inbound` may stand in a list. */
+  /** Its place in stopgap.yaml: `smtp.relay.url`. Those under `smtp.submission` and `smtp.inbound` may be in a list. */
   readonly path: string;
   /** `STOPGAP_SMTP_RELAY_URL`. */
   readonly env: string;

@@ -367,7 +367,7 @@ export function listensOnLoopback(address: ListenAddress): boolean {
   return address.host !== undefined && isLocalHost(address.host);
 }
 
-/** What the parser of `smtp.senders` needs besides the value. */
+/** What else the parser of `smtp.senders` needs. */
 interface FileReading {
   readonly checkFiles: boolean;
   /** How messages name a file. */

@@ -15,15 +15,20 @@ import { insist } from '../store/health.js';
 import type { EventStore } from '../store/port.js';
 import { LogReplaced } from '../store/port.js';
 
-/** What comes in between are a few decisions: a snapshot of a hundred thousand senders is not written for these. */
+/**
+ * Between two summaries there are only a few decisions, which are not worth a snapshot of a hundred thousand senders.
+ */
 const SNAPSHOTS_WITHIN: Milliseconds = 6 * HOUR;
-/** Catching up, it rests for as long as it took to fold so many: half a core, and less where there is mail. */
+/**
+ * While it catches up, it rests for as long as it took to fold this many events: it uses half a core, and less if there
+ * is mail.
+ */
 const AT_ONCE = 64;
 const REST: Milliseconds = 4;
 
 export interface BaselineReplicaOptions extends BaselineListeners {
   readonly store: EventStore;
-  /** Of the process. */
+  /** The data directory of the process. */
   readonly data: string;
   readonly clock: AlarmClock;
   readonly metrics: Metrics;
@@ -32,7 +37,7 @@ export interface BaselineReplicaOptions extends BaselineListeners {
   readonly onFatal: (error: unknown) => void;
 }
 
-/** Keeps what senders usually do at hand, for a node that takes mail and folds no sends. */
+/** Keeps the senders' baselines for a node that takes mail and folds no sends. */
 export class BaselineReplica {
   readonly #options: BaselineReplicaOptions;
   readonly #feed: BaselineProjector;
@@ -45,7 +50,7 @@ export class BaselineReplica {
     this.#feed = new BaselineProjector(options);
   }
 
-  /** Undefined until it has caught up: who is half known looks like somebody else. */
+  /** Undefined until it has caught up: with half a history a known sender looks new. */
   get baselines(): Baselines | undefined {
     return this.#feed.ready ? this.#feed.baselines : undefined;
   }
@@ -54,7 +59,7 @@ export class BaselineReplica {
     return this.#feed.ready;
   }
 
-  /** Begins to catch up. Nobody waits for it: mail is taken meanwhile. */
+  /** Begins to catch up. Nobody waits for it: the node takes mail meanwhile. */
   start(): void {
     this.#begun = this.#begin();
     this.#begun.catch((error: unknown) => this.#ended(error));
@@ -104,7 +109,7 @@ export class BaselineReplica {
     }
   }
 
-  /** Only senders in the log that is there now are known. */
+  /** Only senders in the present log are known. */
   async #beginAnew(): Promise<void> {
     await this.#snapshots?.abandon();
     await this.#feed.startAnew();

@@ -18,17 +18,17 @@ export interface ContainmentOptions {
   readonly log: Logger;
   /** Whether the shared store is away, so that nobody else acts. */
   readonly away: () => boolean;
-  /** What senders usually do; undefined as long as that is not known here. */
+  /** The senders' baselines; undefined until they are known here. */
   readonly baselines: () => Baselines | undefined;
 }
 
 /**
- * What an SMTP node does for itself while the store is away: it goes on counting what it sees with its own eyes,
- * under the last rules and by the last baselines that it knew, and refuses who trips a blocking one. Nothing of it is recorded:
- * once the store is back, the sends that waited are delivered, and the detectors decide on all of them.
+ * What an SMTP node does by itself while the store is away. It goes on counting what it sees, under the last rules and
+ * baselines that it knew, and refuses a sender that trips a blocking rule. It records nothing: when the store is back,
+ * the waiting sends are delivered, and the detectors decide on all of them.
  *
- * As long as it knows no baselines it is like a young installation to it, in which nobody is known: rules that follow baselines
- * refuse nobody, and the fixed limits hold.
+ * Until it knows baselines, it acts like a young installation: rules that follow baselines refuse nobody, and the fixed
+ * limits hold.
  */
 export class LocalContainment {
   readonly #options: ContainmentOptions;
@@ -45,25 +45,25 @@ export class LocalContainment {
     return this.#held.size;
   }
 
-  /** Senders that have a day here that is not summarised. */
+  /** Senders with a day here that is not summarised. */
   get days(): number {
     return this.#volume.profiles.sizes.open;
   }
 
   /**
-   * Follows the rules, the releases that empty windows, and what is decided on those that are held; and the summaries, by
-   * which the days are over that it has noted of whom it saw.
+   * Follows the rules, the releases that empty windows, the decisions on the subjects held here, and the summaries. A
+   * summary ends a day that was noted here.
    */
   follow(event: RecordedEvent): void {
     if (isBlockEvent(event)) {
-      // From here on the record says who is refused: a release that follows must work here as everywhere.
+      // From now on the record says who is refused: a later release must work here as everywhere.
       if (event.type === 'BlockImposed' || event.type === 'ExemptionGranted')
         this.#release(event.data.subject);
     } else if (event.type !== 'RulesChanged' && event.type !== 'SenderDaySummarised') return;
     this.#volume.apply(event);
   }
 
-  /** Begins with the rules, and what people have judged, of read models that begin anew, or with a snapshot. */
+  /** Begins with the rules and the feedback of read models that begin again, or with a snapshot. */
   adopt(): void {
     const { models, baselines } = this.#options;
     const { sendVolume, overrides } = models;
@@ -72,7 +72,7 @@ export class LocalContainment {
     this.#held.clear();
   }
 
-  /** Counts what this node has seen itself; what it trips is refused at once where the store is away. */
+  /** Counts what this node has seen itself. If the store is away, a sender that trips a rule is refused at once. */
   saw(stream: string, events: readonly NewEvent[]): void {
     const { models, clock, log, away } = this.#options;
     const recordedAt = clock.now();
@@ -87,13 +87,13 @@ export class LocalContainment {
         });
         if (away()) for (const verdict of verdicts) this.#hold(verdict, recordedAt);
       } catch (error) {
-        // It is recorded by now: what goes wrong in counting it must not look like a failure to record.
+        // The event is recorded by now: a fault in counting it must not look like a failure to record.
         log.error({ type: event.type, error: messageOf(error) }, 'an event could not be counted here');
       }
     }
   }
 
-  /** The store is back and its events are folded: who is to stay blocked is blocked by now. */
+  /** The store is back and its events are folded: the senders that stay blocked are blocked by now. */
   letGo(): void {
     for (const { subject } of [...this.#held.values()]) this.#release(subject);
   }
@@ -111,7 +111,7 @@ export class LocalContainment {
     let held = 0;
     for (const other of this.#held.values()) if (other.breaker === breaker) held++;
     const { maxAutomaticBlocks } = models.sendVolume.rules;
-    // What has gone on is refused by now, unless too many were.
+    // A sender that has gone on is refused by now, unless too many were.
     const isHeld = this.#held.has(subjectKey(subject));
     if (kind === 'beyond' && (isHeld || held < maxAutomaticBlocks.max)) return;
     if (!mayBlock(verdict, held, maxAutomaticBlocks)) {

@@ -16,7 +16,7 @@ import type { EventStore } from '../store/port.js';
 import type { LocalContainment } from './containment.js';
 import type { ReadModels } from './read-models.js';
 
-/** Once the outbox is delivered and what came of it is folded, the detectors' word holds again. */
+/** Ends local containment when the outbox is delivered and its results are folded: the detectors decide again. */
 export function letGoWhenBack(
   containment: LocalContainment,
   outbox: OutboxedStore,
@@ -28,7 +28,7 @@ export function letGoWhenBack(
   let back = false;
   const look = (): void => {
     const isBack = !outbox.away && store.healthy && models.feedPosition > 0;
-    // Between two looks the detectors have had their time to act on what was delivered.
+    // Between two checks the detectors have had time to act on what was delivered.
     if (isBack && back) containment.letGo();
     back = isBack;
     cancel = clock.after(10 * SECOND, look);
@@ -37,12 +37,12 @@ export function letGoWhenBack(
   return () => cancel();
 }
 
-/** A store that nobody appends to is known to be away after two rounds, and the time that an append may take. */
+/** Without appends, an outage shows after two rounds plus the time that an append may take. */
 const PROBE_PAUSE: Milliseconds = 3 * SECOND;
 /** Descriptors run out for as long as somebody holds connections open. */
 const DESCRIPTOR_PAUSE: Milliseconds = 5 * SECOND;
 
-/** Probes the store for as long as this runs, so that health tells that it is away before somebody needs it. */
+/** Probes the store while this runs, so that health shows an outage before anybody needs the store. */
 export function keepProbed(
   store: Pick<EventStore, 'probe' | 'healthy'>,
   clock: AlarmClock,
@@ -63,7 +63,7 @@ export function keepProbed(
   );
 }
 
-/** Tells when no file can be opened any more: the system then closes connections before anybody here hears of them. */
+/** Logs when no more files can be opened: the system then closes connections before the listeners see them. */
 export function watchDescriptors(clock: AlarmClock, log: Logger, onShort: () => void): () => void {
   const trouble = new Trouble(clock, {
     began: (error) => log.error({ error }, 'connections are not taken'),
@@ -84,7 +84,7 @@ export function watchDescriptors(clock: AlarmClock, log: Logger, onShort: () => 
   );
 }
 
-/** Looks again and again whether something works, until it is told to stop. */
+/** Checks repeatedly whether something works, until it is stopped. */
 function every(
   pause: Milliseconds,
   clock: AlarmClock,
@@ -113,7 +113,7 @@ function every(
   };
 }
 
-/** Deletes what has outlived its retention: soon after the start, then every hour. */
+/** Deletes events older than their retention: soon after the start, then every hour. */
 export function keepSwept(
   sweep: (now: number) => Promise<number>,
   clock: AlarmClock,
@@ -145,8 +145,8 @@ const BY = 'system:exemptions';
 const GONE: readonly ErrorCode[] = ['conflict', 'not-found'];
 
 /**
- * Dismisses the proposals whose subjects have become exempt: by the rules, or by an exemption of a domain or network that
- * they lie in. One of the subject itself is granted and the proposal dismissed at once, by `decide`.
+ * Dismisses the proposals whose subjects have become exempt: by the rules, or by an exemption of a domain or network
+ * that contains them. For an exemption of the subject itself, `decide` dismisses the proposal at once.
  *
  * @param position of the event that made them exempt; undefined at a start
  * @throws StoreUnavailable
@@ -172,7 +172,7 @@ export async function dismissExempt(
         'a proposal of an exempt subject was dismissed',
       );
     } catch (error) {
-      // Somebody else has answered it meanwhile, or it was one of a log that is gone.
+      // Somebody else has answered it meanwhile, or it belongs to a former log.
       if (!(error instanceof StopgapError) || !GONE.includes(error.code)) throw error;
     }
   }

@@ -39,20 +39,20 @@ export interface LogFollowerOptions {
   readonly clock: AlarmClock;
   readonly logs: LogLevels;
   readonly metrics: Metrics;
-  /** Undefined where nothing is traced. */
+  /** Undefined if tracing is off. */
   readonly tracing: Tracing | undefined;
   readonly store: EventStore;
   /** Of a node that takes mail while the store is away. */
   readonly outbox: OutboxedStore | undefined;
   /** The feed broke for good, or Redis cannot be used. */
   readonly onFatal: (error: unknown) => void;
-  /** The log was replaced: what was known is of no use any more. What is to be told by it must be told anew. */
+  /** The log was replaced: what was known is void. What the process reports from it must be reported again. */
   readonly onReplaced: () => void;
-  /** The log that is there now is caught up with. */
+  /** The process has caught up with the present log. */
   readonly onRebuilt: () => void;
 }
 
-/** How long a message that was recorded may wait for the detector's feed, which may lag after a distant store. */
+/** How long a recorded message may wait for the detector's feed, which may lag with a distant store. */
 const FOLDED_WITHIN = 2 * SECOND;
 
 /** Fixed texts: anybody may read them. */
@@ -62,15 +62,15 @@ const FOLDING = 'events are folded';
 const ACTING = 'what was left undone is done';
 
 /**
- * What this process knows by the store's log, and what it does by it: read models, verdicts, timed work. It catches up
- * at the start, and once more where the store is back with another log.
+ * What this process knows from the store's log, and what it does with it: read models, verdicts, timed work. It catches
+ * up at the start, and again if the store comes back with another log.
  */
 export class LogFollower {
   readonly blockCommands: BlockCommandHandler;
   readonly rulesCommands: RulesCommandHandler;
   readonly models: ReadModels;
   readonly responder: Responder;
-  /** Of a node that takes mail and folds no sends. */
+  /** Set on a node that takes mail and folds no sends. */
   readonly baselines: BaselineReplica | undefined;
   /** Of a node that takes mail while the store is away. */
   readonly containment: LocalContainment | undefined;
@@ -90,9 +90,9 @@ export class LogFollower {
   #state: 'starting' | 'following' | 'rebuilding' = 'starting';
   #reason = ASKING;
   #head: number | undefined;
-  /** The log is another one, which is not begun with yet. */
+  /** The log was replaced, and catching up with the new one has not begun. */
   #replaced: LogReplaced | undefined;
-  /** The last time that it caught up, or catches up. */
+  /** The last catching up, finished or under way. */
   #learning: Promise<void> = Promise.resolve();
   readonly #closing = new AbortController();
 
@@ -146,7 +146,7 @@ export class LogFollower {
   }
 
   /**
-   * Reads the files that go with it and connects to Redis; asks nothing of the store.
+   * Reads its files and connects to Redis; asks nothing of the store.
    *
    * @throws ConfigError, StopgapError with what to do about it; what was opened is closed again
    */
@@ -166,7 +166,7 @@ export class LogFollower {
     const { models } = this;
     const { config } = loaded;
     if (this.#detects && config.rules !== undefined) {
-      // What changes while the store is away is put in force when it is back, the newest alone.
+      // If the rules change while the store is away, only the newest are put in force when it is back.
       const blockCommands = { load: () => this.#loadRules() };
       this.#rulesFile = await watchRules(config.rules, blockCommands, logs.of('files'), metrics.rules);
     }
@@ -185,11 +185,10 @@ export class LogFollower {
   }
 
   /**
-   * Resolves once all that is in the log is folded, and what was left undone is on its way. Waits for a store that
-   * is away.
+   * Resolves when the whole log is folded and unfinished work is under way. Waits for a store that is away.
    *
    * @returns the rule set in force
-   * @throws AccessRefused, StoreRefused; what the log holds never is a reason
+   * @throws AccessRefused, StoreRefused; never because of the log's content
    */
   async start(): Promise<Pick<RulesChanged, 'version' | 'origin'>> {
     const { outbox, store, clock, logs } = this.#options;
@@ -208,7 +207,7 @@ export class LogFollower {
     return this.#state;
   }
 
-  /** How far it is where it is not caught up. */
+  /** The progress, until it has caught up. */
   get progress(): Progress {
     const { taken, feedPosition } = this.models;
     const head = this.#head;
@@ -222,7 +221,7 @@ export class LogFollower {
     };
   }
 
-  /** When what a send at this position tripped is in force; undefined where that is so already. */
+  /** Resolves when the blocks that the send at this position tripped are in force; undefined if they are already. */
   settled(position: number): Promise<void> | undefined {
     const { models, responder } = this;
     const { outbox, clock } = this.#options;
@@ -232,14 +231,14 @@ export class LogFollower {
         ? responder.settled(position)
         : models.reached(position).then(
             () => responder.settled(position),
-            // It will not be folded here. It is recorded, and the upstream has the message.
+            // It will not be folded here, but it is recorded, and the upstream has the message.
             () => undefined,
           );
     if (settled === undefined || outbox === undefined) return settled;
     return within(clock, FOLDED_WITHIN, settled, () => undefined);
   }
 
-  /** Takes over its files as they are, also where they have lost most of their entries. */
+  /** Takes over its files as they are, even if they have lost most of their entries. */
   async reload(): Promise<void> {
     await Promise.all([this.#rulesFile?.reload(), this.#overrides?.reload()]);
   }
@@ -299,7 +298,7 @@ export class LogFollower {
     tellRulesInForce(rules, geoDataOf(loaded.config), logs.of('rules'));
   }
 
-  /** Catches up with the log that is there, whichever that is in the end. */
+  /** Catches up with the log, and again if it is replaced meanwhile. */
   async #learn(): Promise<void> {
     do {
       if (this.#replaced !== undefined) await this.#forget(this.#replaced);
@@ -321,7 +320,7 @@ export class LogFollower {
     await this.#insist(ASKING, () => store.head());
     if (this.#detects) await this.#loadRules();
     const snapshots = (this.#snapshots = await this.#openSnapshots());
-    // What the events up to the snapshot have brought about elsewhere than in the models is made up for.
+    // The events up to the snapshot also had effects outside the models: these are made up for.
     for (const verdict of await this.#insist(ASKING, () => snapshots.restore(store)))
       responder.remember(verdict);
     this.containment?.adopt();
@@ -339,7 +338,9 @@ export class LogFollower {
     this.#summaries = await this.#insist(ACTING, () => DaySummaryRecorder.start(summaries));
   }
 
-  /** A detector's task: it alone makes proposals. @param position of the event that made subjects exempt */
+  /**
+   * Only a detector does this, because it alone makes proposals. @param position of the event that made subjects exempt
+   */
   #dismissExempt(position?: number): void {
     if (!this.#detects) return;
     const { models, blockCommands } = this;
@@ -375,7 +376,10 @@ export class LogFollower {
     });
   }
 
-  /** Waits for a store that is away, and says so. One that refuses the user is waited for only once it did not. */
+  /**
+   * Waits for a store that is away, and logs it. It waits for a store that refuses the user only if that store once
+   * accepted it.
+   */
   async #insist<T>(reason: string, work: () => Promise<T>): Promise<T> {
     this.#reason = reason;
     let isAway = false;
@@ -401,9 +405,9 @@ export class LogFollower {
     if (signal.aborted) return;
     if (!(error instanceof LogReplaced)) return onFatal(error);
     this.#replaced = error;
-    // A caller that waits for an event of the former log waits in vain.
+    // A caller that waits for an event of the former log gets an error.
     void this.models.stop();
-    // Otherwise the catching up that is under way begins anew.
+    // Otherwise the catching up under way begins again.
     if (this.#state !== 'following') return;
     this.#state = 'rebuilding';
     onReplaced();
@@ -417,7 +421,7 @@ export class LogFollower {
     });
   }
 
-  /** Nothing is done any more by what the former log said. Refusals alone stay until the other log is caught up with. */
+  /** Stops acting on the former log. Only refusals stay, until the other log is caught up with. */
   async #forget({ message }: LogReplaced): Promise<void> {
     const { metrics } = this.#options;
     this.#log.error(

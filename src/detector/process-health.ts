@@ -6,7 +6,7 @@ import type { SmtpRole } from '../smtp/role.js';
 import type { OutboxedStore } from '../store/outboxed.js';
 import type { EventStore } from '../store/port.js';
 
-/** Longer than a subscription needs to be taken up again, shorter than a block may take to hold everywhere. */
+/** Longer than a subscription needs to resume, shorter than a block may take to be in force everywhere. */
 const LAG_ALLOWED: Milliseconds = 10 * SECOND;
 
 interface Parts {
@@ -16,18 +16,18 @@ interface Parts {
   readonly smtp: SmtpRole | undefined;
 }
 
-/** How the process is, from its first moment on. */
+/** The health of the process, from its first moment on. */
 export class ProcessHealth {
   listeners: HealthReport['listeners'] = 'starting';
   readonly #data: string | undefined;
   #parts: Parts | undefined;
 
-  /** @param data tells its data directory from others */
+  /** @param data identifies its data directory */
   constructor(data?: string) {
     this.#data = data;
   }
 
-  /** What there is to look at is there. */
+  /** The parts to check exist now. */
   opened(parts: Parts): void {
     this.#parts = parts;
   }
@@ -64,7 +64,7 @@ export class ProcessHealth {
     };
   }
 
-  /** How far it is where it is not ready. */
+  /** The progress, until it is ready. */
   progress(): Progress | undefined {
     if (this.#parts === undefined)
       return { reason: 'files and stores are opened', events: 0, position: 0, head: null, percent: null };
@@ -75,7 +75,7 @@ export class ProcessHealth {
   }
 }
 
-/** Of a process that keeps its timed work in Redis. */
+/** For a process that keeps its timed work in Redis. */
 function redisOf({ work }: LogFollower): 'ok' | 'failing' | undefined {
   if (work === undefined || !('status' in work)) return undefined;
   return work.status.connection === 'ready' ? 'ok' : 'failing';

@@ -11,10 +11,10 @@ import { AUTH_CATEGORY, SEND_CATEGORY } from '../sending/events.js';
 import type { EventStore, Subscription } from '../store/port.js';
 import { StoreUnavailable } from '../store/port.js';
 
-/** What tells that an event in a store is the one that was folded. */
+/** Identifies an event that was folded, to compare it with the store's. */
 export type Anchor = Pick<RecordedEvent, 'stream' | 'revision' | 'id' | 'position'>;
 
-/** What {@link Projector.dump} gives: plain data that can be cloned. Never to be written to. */
+/** What {@link Projector.dump} gives: plain data that can be cloned. Never write to it. */
 export interface ProjectorState {
   readonly position: number;
   readonly lastEventAt: Instant;
@@ -25,8 +25,8 @@ export interface ProjectorState {
 }
 
 /**
- * Folds one event after the other: in order, each once, from the beginning or from where a snapshot ends. What it folds
- * them into is up to the class that extends it; block events come as {@link EffectiveBlocks} reads them.
+ * Folds one event after the other: in order, each once, from the beginning or from the end of a snapshot. The subclass
+ * decides what it folds them into. Block events come as {@link EffectiveBlocks} reads them.
  */
 export abstract class Projector {
   readonly #idsKept: number | undefined;
@@ -48,8 +48,8 @@ export abstract class Projector {
   }[] = [];
 
   /**
-   * @param idsKept ids that are remembered, to tell an event that was delivered before; as many as a store may need
-   *   unless given; 0 where the events are those of a single writer that repeats none
+   * @param idsKept how many ids are remembered, to recognise an event that was delivered before; by default as many as
+   *   a store may need; 0 if the events are those of a single writer that repeats none
    */
   constructor(idsKept?: number) {
     this.#idsKept = idsKept;
@@ -57,7 +57,7 @@ export abstract class Projector {
     this.#seen = new SeenIds(idsKept);
   }
 
-  /** Folds an event that is a decision, or tells what happened. Must not throw. */
+  /** Folds an event: a decision, or something that happened. Must not throw. */
   protected abstract fold(event: RecordedEvent, isDecision: boolean): void;
 
   /** Position of the last event folded. */
@@ -65,7 +65,7 @@ export abstract class Projector {
     return this.#position;
   }
 
-  /** Position up to which the feed has come, counting what it passed over for its category. */
+  /** Position up to which the feed has come, including the events that it skipped for their category. */
   get feedPosition(): number {
     return this.#subscription?.position ?? 0;
   }
@@ -75,12 +75,12 @@ export abstract class Projector {
     return this.#taken;
   }
 
-  /** How old what is folded may be: see {@link Subscription.lag}. 0 before it follows. */
+  /** How far the folded state may lag: see {@link Subscription.lag}. 0 before it follows. */
   get lag(): Milliseconds {
     return this.#subscription?.lag ?? 0;
   }
 
-  /** Whether all that was written by that moment, by `performance.now()`, is known to be folded. */
+  /** Whether everything written by that moment (`performance.now()`) is known to be folded. */
   isFreshSince(moment: number): boolean {
     return performance.now() - this.lag >= moment;
   }
@@ -90,12 +90,12 @@ export abstract class Projector {
     return this.#lastEventAt;
   }
 
-  /** True once everything that was in the store at the start is folded. */
+  /** True when everything that was in the store at the start is folded. */
   get ready(): boolean {
     return this.#live;
   }
 
-  /** All that is folded so far, whatever is folded afterwards. Takes milliseconds. The opposite of {@link restore}. */
+  /** The folded state so far; later events do not change it. Takes milliseconds. The opposite of {@link restore}. */
   dump(): ProjectorState {
     return {
       position: this.#position,
@@ -107,8 +107,8 @@ export abstract class Projector {
   }
 
   /**
-   * Goes on from what {@link dump} gave, as if everything up to its position had been folded here. Must come before
-   * {@link follow}. Where it throws, nothing has changed.
+   * Continues from the result of {@link dump}, as if everything up to its position had been folded here. Call it before
+   * {@link follow}. If it throws, nothing has changed.
    */
   restore({ position, lastEventAt, anchors, seen, blocks }: ProjectorState): void {
     this.#seen.restore(seen);
@@ -121,8 +121,9 @@ export abstract class Projector {
   /**
    * Catches up, from its position on, and follows.
    *
-   * @param afterEach called after each event that came, whatever became of it; the next waits for a promise that it returns
-   * @returns when caught up; `ended` rejects later should the feed break
+   * @param afterEach called after each event, even one that was skipped; if it returns a promise, the next event waits
+   *   for it
+   * @returns when caught up; `ended` rejects later if the feed breaks
    */
   async follow(
     store: Pick<EventStore, 'subscribe'>,
@@ -145,7 +146,10 @@ export abstract class Projector {
       reject(new StoreUnavailable('the log is no longer followed'));
   }
 
-  /** Forgets all that was folded, since another log is there: to be followed from its beginning, or from a snapshot of it. */
+  /**
+   * Forgets everything folded, because the log was replaced. Follow the new one from its beginning, or from a snapshot
+   * of it.
+   */
   async startAnew(): Promise<void> {
     await this.stop();
     this.#seen = new SeenIds(this.#idsKept);
@@ -155,20 +159,20 @@ export abstract class Projector {
     this.#live = false;
   }
 
-  /** Resolves once the event at this position is folded. @throws StoreUnavailable where that will not be */
+  /** Resolves once the event at this position is folded. @throws StoreUnavailable if that will not happen */
   async reached(position: number): Promise<void> {
     if (position <= this.#position) return;
     return new Promise((resolve, reject) => this.#waiting.push({ position, resolve, reject }));
   }
 
-  /** Folds one event. Delivered again, it changes nothing. */
+  /** Folds one event. A repeated event changes nothing. */
   apply(event: RecordedEvent): void {
     if (event.position <= this.#position) return;
     this.#taken++;
     this.#position = event.position;
     this.#lastEventAt = event.recordedAt;
     this.#last = event;
-    // Nearly all events are none, and are spared every further question of that kind.
+    // Nearly all events are no decisions, and skip every further check of that kind.
     const isDecision = !isActivityEvent(event);
     if (isDecision && isKept(event)) this.#lastKept = event;
     if (this.#seen.isNew(event.id)) this.#hand(event, isDecision);
@@ -191,16 +195,18 @@ function anchorOf({ stream, revision, id, position }: Anchor): Anchor {
   return { stream, revision, id, position };
 }
 
-/** What a node folds that neither detects nor shows senders. */
+/** The categories that a node folds if it neither detects nor shows senders. */
 export const DECISIONS_ONLY = [BLOCK_CATEGORY, RULES_CATEGORY, OVERRIDE_CATEGORY];
 
-/** What tells what senders usually do: the summaries of their days, and what says which of them teach and what. */
+/**
+ * The categories that baselines need: the summaries of days, and the decisions that say which of them teach and what.
+ */
 export const BASELINES_ONLY = [BLOCK_CATEGORY, RULES_CATEGORY, PROFILE_CATEGORY];
 
 /** Everything that a node folds. */
 export const FOLDED_CATEGORIES = [...DECISIONS_ONLY, SEND_CATEGORY, AUTH_CATEGORY, PROFILE_CATEGORY];
 
-/** What happens rather than is decided; these are known by their type, the others show by their data that they are ours. */
+/** Events that report what happened. They are known by their type; decisions are recognised as ours by their data. */
 const ACTIVITY_EVENTS = new Set([
   'MessageAccepted',
   'RecipientsRefused',
@@ -210,12 +216,12 @@ const ACTIVITY_EVENTS = new Set([
   'SenderDaySummarised',
 ]);
 
-/** Whether it tells what happened: nearly all events do, so this is asked before anything else. */
+/** Whether the event reports what happened. Nearly all do, so this is checked first. */
 function isActivityEvent({ type }: Pick<RecordedEvent, 'type'>): boolean {
   return ACTIVITY_EVENTS.has(type);
 }
 
-/** Whether it is kept for ever: what was decided, rather than what happened. */
+/** Whether the event is kept for ever: decisions are, activity is not. */
 export function isKept(event: RecordedEvent): boolean {
   return (
     event.type === 'RulesChanged' || isBlockEvent(event) || isShadowEvent(event) || isOverrideEvent(event)

@@ -19,7 +19,7 @@ import type { Verdict } from '../rules/respond.js';
 import { PROFILE_CATEGORY } from '../sending/day-summary.js';
 import type { EventStore } from '../store/port.js';
 
-/** What {@link ReadModels.dump} gives: plain data that can be cloned. Never to be written to. */
+/** What {@link ReadModels.dump} gives: plain data that can be cloned. Never write to it. */
 export interface ReadModelsState extends ProjectorState {
   readonly activeBlocks: ReturnType<ActiveBlocks['dump']>;
   readonly ledger: ReturnType<BlockLedger['dump']>;
@@ -32,17 +32,17 @@ export interface ReadModelsState extends ProjectorState {
 }
 
 export interface ReadModelListeners {
-  /** Called within the fold, so that what it puts in force is so before anything else happens. */
+  /** Called within the fold, so that its block is in force before anything else happens. */
   onVerdict(verdict: Verdict, live: boolean): void;
   onBlockEvent(event: BlockEvent, live: boolean): void;
   onRulesChanged(): void;
   /** After an event has been folded. */
   onFolded?(event: RecordedEvent): void;
-  /** An event that nobody here can read, or whose data are not what its type promises: skipped, never fatal. */
+  /** An event that cannot be read, or whose data do not match its type: skipped, never fatal. */
   onSkipped(event: RecordedEvent, reason: string): void;
 }
 
-/** How much is kept in memory; as much as live traffic needs unless given. */
+/** How much is kept in memory; by default as much as live traffic needs. */
 export interface ReadModelBounds {
   /** See {@link Projector}. */
   readonly idsKept?: number;
@@ -51,13 +51,12 @@ export interface ReadModelBounds {
 }
 
 /**
- * All that is folded from the store, fed by one subscription: in order, each event once. Thrown away and rebuilt at
- * every start, and where the store comes back with another log; from the beginning or from what a snapshot holds: the
- * result is the same.
+ * Everything folded from the store, fed by one subscription: in order, each event once. It is rebuilt at every start,
+ * and if the store comes back with another log. The result is the same from the beginning and from a snapshot.
  */
 export class ReadModels extends Projector {
   #models: Models;
-  /** Of the log before, while the models are built anew from another one. */
+  /** The blocks of the former log, while the models are built from another one. */
   #former: ActiveBlocks | undefined;
   readonly #listeners: ReadModelListeners;
   readonly #bounds: ReadModelBounds;
@@ -74,8 +73,8 @@ export class ReadModels extends Projector {
   }
 
   /**
-   * The blocks by which senders are refused: {@link activeBlocks}, or after {@link startAnew} those of before until the
-   * models have caught up. Nobody is let through for the time that it takes to learn who is blocked.
+   * The blocks that refuse senders: {@link activeBlocks}, or after {@link startAnew} those of the former log until the
+   * models have caught up. So nobody gets through while the models learn who is blocked.
    */
   get refusing(): ActiveBlocks {
     return this.#former ?? this.#models.activeBlocks;
@@ -125,7 +124,7 @@ export class ReadModels extends Projector {
     };
   }
 
-  /** No listener is told. */
+  /** Calls no listener. */
   override restore(state: ReadModelsState): void {
     const models = fresh(this.#bounds);
     models.activeBlocks.restore(state.activeBlocks);
@@ -169,7 +168,7 @@ export class ReadModels extends Projector {
     try {
       verdicts = isDecision ? this.#applyDecision(event) : this.#models.sendVolume.apply(event);
     } catch (error) {
-      // A poison event must not keep all later ones from being folded, at every start anew.
+      // One bad event must not stop all later ones from being folded, again at every start.
       this.#listeners.onSkipped(event, messageOf(error));
       return;
     }
@@ -203,7 +202,7 @@ export class ReadModels extends Projector {
     this.rulePrecision.useRules(this.sendVolume.rules.rules);
   }
 
-  /** What goes wrong in the shadow must not touch what the rules in force have found. */
+  /** A fault in the shadow must not affect what the rules in force have found. */
   #applyShadow(event: RecordedEvent, verdicts: readonly Verdict[]): void {
     const { shadow, sendVolume, exemptions } = this.#models;
     try {
@@ -230,35 +229,35 @@ function fresh({ endedKept }: ReadModelBounds) {
   };
 }
 
-/** A verdict goes on in the trace of what tripped it. */
+/** A verdict continues the trace of the event that tripped it. */
 function inTraceOf({ trace }: RecordedEvent, verdict: Verdict): Verdict {
   return trace === undefined ? verdict : { ...verdict, trace };
 }
 
-/** What {@link BaselineProjector.dump} gives: plain data that can be cloned. Never to be written to. */
+/** What {@link BaselineProjector.dump} gives: plain data that can be cloned. Never write to it. */
 export interface BaselineProjectorState extends ProjectorState {
   readonly volume: SendVolumeState;
   readonly shadow: ReturnType<ShadowRules['dump']>;
 }
 
 export interface BaselineListeners {
-  /** After a summary has been folded. Of decisions the read models tell. */
+  /** Called after a summary has been folded. The read models report decisions. */
   onSummarised(event: RecordedEvent): void;
-  /** A summary that nobody can read, or that is none: skipped, never fatal. */
+  /** A summary that cannot be read, or that is none: skipped, never fatal. */
   onSkipped(event: RecordedEvent, reason: string): void;
 }
 
-/** Where nobody sends, nobody needs an exemption. */
+/** If nobody sends, nobody needs an exemption. */
 const NOBODY_EXEMPT = new Exemptions();
 
 /**
- * What senders usually do, for a process that folds no sends: the summaries of their days, with the rules and the blocks
- * that say what they teach, in their order. It has a feed of its own, since there may be ten thousand summaries for each
- * decision: a node must know whom it refuses long before it has folded these.
+ * The senders' baselines, for a process that folds no sends: the summaries of their days, with the rules and the blocks
+ * that say what they teach, in their order. It has a feed of its own, because there may be ten thousand summaries for
+ * each decision, and a node must know its refusals long before it has folded these.
  */
 export class BaselineProjector extends Projector {
   #volume = new SendVolume();
-  /** Of rules that are promoted it is known what was usual since they came into the shadow. */
+  /** Promoted rules know the baselines since they came into the shadow. */
   #shadow = newShadow();
   readonly #listeners: BaselineListeners;
 
@@ -267,7 +266,7 @@ export class BaselineProjector extends Projector {
     this.#listeners = listeners;
   }
 
-  /** As far as they are folded. */
+  /** The baselines as far as they are folded. */
   get baselines(): Baselines {
     return this.#volume.profiles.baselines;
   }
@@ -311,7 +310,7 @@ export class BaselineProjector extends Projector {
     if (!isDecision) this.#listeners.onSummarised(event);
   }
 
-  /** Of decisions the read models tell, which fold them too. */
+  /** The read models fold decisions too and report these. */
   #skip(event: RecordedEvent, reason: string): void {
     if (categoryOf(event.stream) === PROFILE_CATEGORY) this.#listeners.onSkipped(event, reason);
   }

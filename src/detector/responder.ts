@@ -26,7 +26,7 @@ export interface ResponderOptions {
   readonly models: ReadModels;
   readonly clock: AlarmClock;
   readonly metrics: Metrics;
-  /** Undefined where nothing is traced. */
+  /** Undefined if tracing is off. */
   readonly tracing?: Tracing | undefined;
   readonly log: Logger;
 }
@@ -34,44 +34,47 @@ export interface ResponderOptions {
 interface Plan {
   readonly verdict: Verdict;
   readonly command: BlockCommand;
-  /** In force already, ahead of its event. */
+  /** True if it is in force before its event. */
   readonly anticipated: boolean;
-  /** The circuit breaker that it counts for until its event does. */
+  /** The circuit breaker that it counts for until its event counts. */
   readonly counts: string | undefined;
   readonly span: Span | undefined;
-  /** Decided at a start, of what tripped before it. */
+  /** Decided at a start, for a rule that tripped before it. */
   readonly recovered: boolean;
 }
 
-/** Verdicts at the end of a replay that nobody may have acted upon: the process ended between fold and act. */
+/** The age up to which a replay's verdicts may lack an action: the process ended between fold and act. */
 const UNFINISHED: Milliseconds = MINUTE;
-/** A verdict that nobody answered is acted upon while what it asks for would still be in force, but no longer than this. */
+/** An unanswered verdict is acted upon while its block would still be in force, but no longer than this. */
 const UNANSWERED: Milliseconds = DAY;
 /** The oldest go first. */
 const REMEMBERED = 10_000;
-/** What fails so often for another reason than the store's fails for ever. */
+/** After so many failures for another reason than the store's, it fails for ever. */
 const ATTEMPTS = 5;
 const FIRST_PAUSE: Milliseconds = SECOND / 4;
 const LONGEST_PAUSE: Milliseconds = 30 * SECOND;
 
 /**
- * Turns verdicts into commands. What is to be blocked is refused from the very moment a rule trips; the event
- * follows as fast as the store takes it, and is tried again until it does. One verdict at a time.
+ * Turns verdicts into commands. A sender is refused from the moment a rule trips. The event follows as fast as the
+ * store takes it, and is tried again until the store does. One verdict at a time.
  */
 export class Responder {
   readonly #options: ResponderOptions;
-  /** Verdicts that no event has answered, by {@link answerKey}: follows from the events alone, live as in a replay. */
+  /**
+   * Verdicts that no event has answered, by {@link answerKey}. The set follows from the events alone, live and in a
+   * replay.
+   */
   readonly #unanswered = new Map<string, Verdict>();
   /** Plans by the position that tripped them, until they are settled. */
   readonly #pending = new Map<number, Promise<void>>();
   #tail: Promise<void> = Promise.resolve();
-  /** By subject, the id of the case that the first verdict which is under way begins. */
+  /** By subject, the id of the case that the first verdict under way begins. */
   readonly #beginning = new Map<string, string>();
-  /** By circuit breaker. */
+  /** Planned blocks by circuit breaker. */
   readonly #plannedBlocks = new Map<string, number>();
   readonly #openBreakers = new Set<string>();
   #stopped = false;
-  /** Nothing is tried any more, not even once. */
+  /** True when nothing more is tried, not even once. */
   #dropping = false;
   #wake: (() => void) | undefined;
   #stop!: () => void;
@@ -81,7 +84,7 @@ export class Responder {
     this.#options = options;
   }
 
-  /** Takes a verdict; what it forbids is in force when this returns. */
+  /** Takes a verdict; its block is in force when this returns. */
   take(verdict: Verdict): void {
     this.#take(verdict, false);
   }
@@ -100,25 +103,25 @@ export class Responder {
     });
   }
 
-  /** Keeps a verdict until it is {@link answered}: {@link finish} acts on what nobody has answered. */
+  /** Keeps a verdict until it is {@link answered}: {@link finish} acts on the unanswered ones. */
   remember(verdict: Verdict): void {
     this.#unanswered.set(answerKey(verdict.evidence), verdict);
     if (this.#unanswered.size <= REMEMBERED) return;
     for (const oldest of this.#unanswered.keys()) return void this.#unanswered.delete(oldest);
   }
 
-  /** An event rests on this evidence: it has been acted upon. */
+  /** An event rests on this evidence, so its verdict has been acted upon. */
   answered(evidence: Evidence): void {
     this.#unanswered.delete(answerKey(evidence));
   }
 
   /**
-   * After the replay: acts on what tripped while no detector ran, or was left undone by one that ended. Doing it
-   * twice is harmless. What is to be made up for is in force when this resolves.
+   * After the replay: acts on what tripped while no detector ran, or what a detector left undone. Doing it twice is
+   * harmless. The missing blocks are in force when this resolves.
    *
-   * Most verdicts without an answer had one that left no event: the sender was contained already. Nothing comes of
-   * them, so they are passed over beforehand: they must neither be told anew, nor refuse anybody for the moment that
-   * deciding takes, nor look like many blocks at once to the circuit breaker.
+   * Most unanswered verdicts left no event because the sender was already contained. They change nothing, so they are
+   * skipped first: they must not be reported again, must not refuse anybody while they are decided, and must not look
+   * like many blocks at once to the circuit breaker.
    */
   async finish(): Promise<void> {
     const { models, clock } = this.#options;
@@ -128,7 +131,7 @@ export class Responder {
     const taken = new Set<string>();
     for (const verdict of due) {
       const key = subjectKey(verdict.subject);
-      // What was taken just now may be a proposal that is not recorded yet.
+      // The verdict taken just now may be a proposal that is not recorded yet.
       const follows = verdict.kind === 'beyond' && taken.has(key);
       if (!follows && !(await this.#leavesSomething(verdict))) continue;
       taken.add(key);
@@ -136,14 +139,17 @@ export class Responder {
     }
   }
 
-  /** What {@link remember} must be told, in this order, by a process that begins where the events folded up to now end. */
+  /**
+   * The verdicts to give to {@link remember}, in this order, in a process that begins at the end of the events folded
+   * so far.
+   */
   unanswered(): readonly Verdict[] {
     return [...this.#unanswered.values()];
   }
 
   /**
-   * Resolves once whatever the send at this position tripped is in force, and recorded unless the store is away;
-   * undefined where it tripped nothing.
+   * Resolves when the blocks that the send at this position tripped are in force, and recorded unless the store is
+   * away; undefined if it tripped nothing.
    */
   settled(position: number): Promise<void> | undefined {
     return this.#pending.get(position);
@@ -154,7 +160,7 @@ export class Responder {
     await this.#tail;
   }
 
-  /** The state of the fullest circuit breaker just now, with the blocks that are on their way. */
+  /** The state of the fullest circuit breaker, with the blocks under way. */
   get breaker(): { readonly open: boolean; readonly blocks: number; readonly max: number } {
     const { models, clock } = this.#options;
     const { max, window } = models.sendVolume.rules.maxAutomaticBlocks;
@@ -180,7 +186,9 @@ export class Responder {
     await this.#tail;
   }
 
-  /** Drops every verdict, since they rest on a log that is gone; what they refuse stays refused. No more come by now. */
+  /**
+   * Drops every verdict, because they rest on a log that is gone; their refusals stay. No more verdicts come by now.
+   */
   async startAnew(): Promise<void> {
     this.#dropping = true;
     await this.stop();
@@ -190,7 +198,7 @@ export class Responder {
     this.#dropping = false;
   }
 
-  /** Whether anything would come of a verdict now. Where the store does not say, it is to be tried. */
+  /** Whether a verdict would change anything now. If the store does not answer, the verdict is tried. */
   async #leavesSomething(verdict: Verdict): Promise<boolean> {
     const { blockCommands, clock } = this.#options;
     try {
@@ -229,8 +237,8 @@ export class Responder {
   }
 
   /**
-   * The id that a block will have: that of the case which is recorded already, or which an earlier verdict begins. What is
-   * refused meanwhile is told under it, and no other leads anybody to the block.
+   * The id that a block will have: that of the recorded case, or the one that an earlier verdict begins. Refusals are
+   * reported under this id, and no other id leads to the block.
    */
   #caseOf(subject: Subject, command: BlockCommand, now: Instant): string | undefined {
     const live = this.#options.models.ledger.liveOn(subject);
@@ -242,7 +250,7 @@ export class Responder {
     return begun;
   }
 
-  /** A circuit breaker opens or closes: said once. */
+  /** Logs once that a circuit breaker opens or closes. */
   #noteBreaker({ breaker, open }: NonNullable<Response['asked']>): void {
     const { models, log } = this.#options;
     const { max, window } = models.sendVolume.rules.maxAutomaticBlocks;
@@ -274,14 +282,14 @@ export class Responder {
       try {
         const executed = await blockCommands.execute(subject, command, context);
         const { facts, position } = executed;
-        // Where another detector was faster it is the event of that one that must be in force here before ours goes.
+        // If another detector was faster, its event must be in force here before our block goes.
         await Promise.race([models.reached(position), this.#stopping]);
         outcome = facts.at(-1)?.type ?? 'nothing to do';
         this.#tell(plan, executed, context.by);
         break;
       } catch (error) {
         if (!isPassing(error) && ++faults === ATTEMPTS) {
-          // It must not keep all later verdicts waiting for ever.
+          // One verdict must not keep all later ones waiting for ever.
           log.error({ ...about, error: messageOf(error) }, 'a verdict is given up');
           this.#options.metrics.blocks.settled(verdict, 'failed');
           break;
@@ -293,7 +301,7 @@ export class Responder {
         settled();
         if (this.#stopped) break;
         const failedAt = performance.now();
-        // A store that has been away may be back with another log. The feed, which finds out, goes first.
+        // A store that was away may be back with another log. The feed finds out, and so goes first.
         do await this.#sleep(pause);
         while (!models.isFreshSince(failedAt) && !this.#stopped);
       }
@@ -307,8 +315,8 @@ export class Responder {
   }
 
   /**
-   * Counts and logs what came of a verdict. Of one that is made up for, or found the sender contained, and so had come to
-   * nothing, nothing is said.
+   * Counts and logs the result of a verdict. It says nothing of a verdict that was recovered, or that found the sender
+   * contained.
    */
   #tell({ verdict, recovered: madeUp }: Plan, executed: Executed, by: string): void {
     const { metrics, log } = this.#options;
@@ -337,7 +345,7 @@ export class Responder {
   }
 }
 
-/** What an act upon a verdict, and the log, know it by: the send that tripped it. */
+/** The correlation of a verdict in its events and in the log: the send that tripped it. */
 const correlationOf = ({ evidence }: Verdict): string => `event:${evidence.lastPosition}`;
 
 function pendingOn({ ledger }: ReadModels, subject: Subject, now: Instant): string | undefined {
@@ -348,7 +356,7 @@ function pendingOn({ ledger }: ReadModels, subject: Subject, now: Instant): stri
 /** One event trips a rule only once. */
 const answerKey = ({ rule, lastPosition }: Evidence): string => `${rule} ${lastPosition}`;
 
-/** Whether what it asks for, had it been done in time, would be in force now. */
+/** Whether its block would be in force now if it had been imposed in time. */
 function isWanting({ kind, mode, rule, at }: Verdict, now: Instant): boolean {
   if (kind === 'renew' || mode !== 'enforce' || rule.then === 'observe') return false;
   const lasts = rule.then === 'block' ? (rule.for ?? UNANSWERED) : rule.lapse;

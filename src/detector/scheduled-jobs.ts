@@ -15,23 +15,23 @@ import { dayOf, PROFILE_CATEGORY, profileStream, SUMMARIES_KEPT } from '../sendi
 import type { EventStore } from '../store/port.js';
 import type { ReadModels } from './read-models.js';
 
-/** What jobs look at. */
+/** What jobs read. */
 export type Counted = Pick<ReadModels, 'sendVolume' | 'shadow'>;
 
 /**
- * What is done at set times whatever arrives, and written down as events: live by housekeeping, in a back-test by the
- * clock that the events drive.
+ * Work that is done at set times, independent of events, and written down as events: live by housekeeping, in a
+ * back-test by the clock that the events drive.
  */
 export interface ScheduledJob {
   /** Who signs its events: `system:<part>`. */
   readonly by: string;
   /** When it is due next, after `now`. */
   after(now: Instant): Instant;
-  /** What is to be recorded, and where. */
+  /** What to record, and where. */
   run(models: Counted, now: Instant): readonly (Fact & { readonly stream: string })[];
 }
 
-/** So long after midnight (UTC) a day is summarised: what ran on into the next is judged by then. */
+/** How long after midnight (UTC) a day is summarised, so that what ran into the next day is judged by then. */
 const AFTER_MIDNIGHT: Milliseconds = HOUR;
 
 /** The first day that is not over, a while after midnight. */
@@ -40,8 +40,8 @@ function firstDayOpen(now: Instant): Day {
 }
 
 /**
- * The summaries of the days that are over by now, a sender's oldest first. They tell also of the windows that only shadow
- * rules look at: once these are in force, what is usual must be known.
+ * The summaries of the days that are over by now, a sender's oldest first. They include the windows that only shadow
+ * rules use: when these are in force, their baselines must be known.
  */
 export function* dueSummaries({ sendVolume, shadow }: Counted, now: Instant): Generator<DaySummaryFact> {
   for (const fact of sendVolume.profiles.due(firstDayOpen(now))) {
@@ -51,7 +51,7 @@ export function* dueSummaries({ sendVolume, shadow }: Counted, now: Instant): Ge
   }
 }
 
-/** Days that are over are summarised, for what senders usually do. */
+/** Summarises days that are over, for the baselines. */
 export const DAY_SUMMARY_JOB: ScheduledJob = {
   by: 'system:profiles',
   after: (now) => (firstDayOpen(now) + 1) * DAY + AFTER_MIDNIGHT,
@@ -62,10 +62,10 @@ export const DAY_SUMMARY_JOB: ScheduledJob = {
     })),
 };
 
-/** All of them. */
+/** All scheduled jobs. */
 export const SCHEDULED_JOBS: readonly ScheduledJob[] = [DAY_SUMMARY_JOB];
 
-/** Keeps the timed work in step with the ledger: what a block event means for when something falls due. */
+/** Keeps the timed work in step with the ledger: plans it after each block event. */
 export function planTimedWork(
   work: Pick<TimedWork, 'plan' | 'cancel'>,
   ledger: BlockLedger,
@@ -81,7 +81,7 @@ export function planTimedWork(
   else work.cancel('lapse', entry.id);
 }
 
-/** Everything that falls due, by the ledger. */
+/** Everything that falls due, according to the ledger. */
 export function* timedTasks(ledger: BlockLedger): Iterable<TimedTask> {
   for (const entry of ledger.kept()) {
     const { expire, lapse } = tasksOf(entry);
@@ -90,7 +90,7 @@ export function* timedTasks(ledger: BlockLedger): Iterable<TimedTask> {
   }
 }
 
-/** Carries out what has fallen due. */
+/** Runs a task that has fallen due. */
 export function taskRunner(
   blockCommands: BlockCommandHandler,
   models: { readonly ledger: BlockLedger },
@@ -98,7 +98,7 @@ export function taskRunner(
 ): TaskRunner {
   return async ({ kind, subject, block }) => {
     const by = 'system:expiry';
-    // Whatever set the time is what brings it about.
+    // The event that set the time is the cause.
     const cause = models.ledger.get(block)?.version;
     const correlation = cause === undefined ? undefined : `event:${cause}`;
     const executed = await blockCommands.execute(subject, { kind, block }, { by, correlation });
@@ -119,9 +119,9 @@ function tasksOf({ id: block, subject, state, until, lapsesAt }: BlockEntry): {
   };
 }
 
-/** Summaries that are written at once: live mail must not wait for those of all senders. */
+/** Summaries written at the same time: live mail must not wait for those of all senders. */
 const AT_ONCE = 16;
-/** How soon it is tried again where the store did not take them all. */
+/** How long until a retry if the store did not take them all. */
 const AGAIN: Milliseconds = 5 * MINUTE;
 
 interface DaySummaryRecorderOptions {
@@ -132,22 +132,22 @@ interface DaySummaryRecorderOptions {
 }
 
 /**
- * Writes the summary of every sender's day once the day is over, and at the start those of the days on which nothing ran.
- * A detector's task: it alone has counted them.
+ * Writes the summary of every sender's day when the day is over, and at the start those of the days on which nothing
+ * ran. Only a detector does this, because it alone has counted them.
  */
 export class DaySummaryRecorder {
   readonly #options: DaySummaryRecorderOptions;
   #cancel: () => void = () => undefined;
   #running: Promise<void> = Promise.resolve();
   #stopped = false;
-  /** When the store last did not take them, by `performance.now()`. */
+  /** When the store last refused some, by `performance.now()`. */
   #failedAt = 0;
 
   private constructor(options: DaySummaryRecorderOptions) {
     this.#options = options;
   }
 
-  /** Read models must be caught up: only then is it known what has been written. */
+  /** Read models must be caught up: until then it is not known what has been written. */
   static async start(options: DaySummaryRecorderOptions): Promise<DaySummaryRecorder> {
     await options.store.setRetention(PROFILE_CATEGORY, SUMMARIES_KEPT);
     const summaries = new DaySummaryRecorder(options);
@@ -155,7 +155,7 @@ export class DaySummaryRecorder {
     return summaries;
   }
 
-  /** Waits for those that are being written; the others are written at the next start. */
+  /** Waits for the writes under way; the rest is written at the next start. */
   async stop(): Promise<void> {
     this.#stopped = true;
     this.#cancel();
@@ -169,7 +169,7 @@ export class DaySummaryRecorder {
 
   #run(): void {
     const { clock, models } = this.#options;
-    // A store that has been away may be back with another log. The feed, which finds out, goes first.
+    // A store that was away may be back with another log. The feed finds out, and so goes first.
     const written = models.isFreshSince(this.#failedAt) ? this.#write() : Promise.resolve(false);
     this.#running = written.then((complete) => {
       if (this.#stopped) return;
@@ -180,16 +180,16 @@ export class DaySummaryRecorder {
     });
   }
 
-  /** @returns false where the store did not take them all */
+  /** @returns false if the store did not take them all */
   async #write(): Promise<boolean> {
     const { store, models, clock, log } = this.#options;
     const now = clock.now();
     let written = 0;
     try {
-      // Looked up as they are written, not all at first: there may be a hundred thousand.
+      // Looked up while they are written, not all first: there may be a hundred thousand.
       for (const some of slices(dueSummaries(models, now), AT_ONCE)) {
         if (this.#stopped) break;
-        // A stop waits for all of them, also where one fails.
+        // A stop waits for all of them, even if one fails.
         const outcomes = await Promise.allSettled(
           some.map(({ type, data }) => {
             const event = { type, data, id: summaryId(data), at: now, by: DAY_SUMMARY_JOB.by };

@@ -3,7 +3,7 @@ import type { Clock, Instant, Milliseconds } from '../kernel/time.js';
 import { MINUTE, SECOND } from '../kernel/time.js';
 import type { TimedTask } from './port.js';
 
-/** A job that waits in a queue: `runsAt` says when its turn comes, undefined where it has come. */
+/** A job that waits in a queue: `runsAt` says when its turn comes, undefined if it has come. */
 export interface FoundJob {
   readonly id: string;
   readonly runsAt: Instant | undefined;
@@ -17,7 +17,7 @@ export interface QueueView {
   /** Of these ids: when each was finished, `unfinished` for one that exists; those that are gone are left out. */
   lookUp(ids: readonly string[]): Promise<ReadonlyMap<string, Instant | 'unfinished'>>;
   add(tasks: readonly TimedTask[]): Promise<void>;
-  /** Removes jobs in whatever state but under way. */
+  /** Removes jobs in any state except under way. */
   remove(ids: readonly string[]): Promise<void>;
 }
 
@@ -88,7 +88,7 @@ export class Reconciler {
     this.#options = options;
   }
 
-  /** One pass; not to be called while another is under way. @throws whatever the queue throws */
+  /** One pass; do not call it while another is under way. @throws what the queue throws */
   async pass(): Promise<Healed> {
     const { queue, planned, caughtUp, clock } = this.#options;
     const found = new Map<string, Instant | undefined>();
@@ -119,7 +119,7 @@ export class Reconciler {
     return healed;
   }
 
-  /** Adds what is missing, past whatever still occupies its id without ever running. */
+  /** Adds what is missing, even if a job that will never run still has its id. */
   async #replace(tasks: readonly TimedTask[]): Promise<number> {
     if (tasks.length === 0) return 0;
     const { queue, clock } = this.#options;

@@ -15,7 +15,7 @@ export interface TimerOptions {
 const FIRST_PAUSE = SECOND;
 const LONGEST_PAUSE = MINUTE;
 
-/** Timed work in the process: one alarm for whatever is due next. */
+/** Timed work in the process: one alarm for the next due task. */
 export class Timers implements TimedWork {
   readonly #options: TimerOptions;
   readonly #queue = new DueQueue();

@@ -18,7 +18,7 @@ const KINDS: Readonly<Record<Kind, { readonly types: RegExp; readonly example: s
   asn: { types: /asn|isp|enterprise/i, example: 'one of autonomous systems, such as GeoLite2-ASN.mmdb' },
 };
 
-/** What stands before the metadata, which end the file. */
+/** The marker before the metadata, which end the file. */
 const METADATA_MARK = Buffer.from('\xab\xcd\xefMaxMind.com', 'latin1');
 /** Zero bytes between the tree and the records. */
 const SEPARATOR = 16;
@@ -66,9 +66,9 @@ export class GeoDatabase {
   }
 
   /**
-   * What the database knows of an address in normal form; undefined where it knows nothing. Takes some microseconds.
+   * What the database knows of an address in normal form; undefined if it knows nothing. Takes some microseconds.
    *
-   * @throws Error where the record is broken
+   * @throws Error if the record is broken
    */
   find(ip: string): string | number | undefined {
     // An IPv4 tree would be walked with the first bits of an IPv6 address.
@@ -88,7 +88,7 @@ export class GeoDatabase {
   }
 }
 
-/** Where a network is; of one that is nowhere in particular, where it is registered. */
+/** The country of a network, or its country of registration if it has no location. */
 function countryOf({ country, registered_country: registered }: CityResponse): string | undefined {
   const code: unknown = country?.iso_code ?? registered?.iso_code;
   return typeof code === 'string' && /^[A-Z]{2}$/.test(code) ? code : undefined;
@@ -103,7 +103,7 @@ function unusable(reason: string): StopgapError {
   return new StopgapError('invalid-input', reason);
 }
 
-/** Where a client is, as far as is known. */
+/** The place of a client, as far as it is known. */
 export interface GeoPlace {
   /** ISO 3166-1 alpha-2. */
   readonly country?: string;

@@ -124,8 +124,8 @@ const REMEMBERED = 10_000;
  * Reads the databases as they are now, for a command that ends: nothing is watched.
  *
  * @param files paths; none is fine
- * @param onFault told once, where a record is broken
- * @returns where a client is, by its address in normal form
+ * @param onFault called once if a record is broken
+ * @returns the place of a client, by its address in normal form
  * @throws StopgapError naming the file that is missing, broken or of the wrong kind
  */
 export async function readPlaces(

@@ -101,13 +101,13 @@ const ATTEMPTS = 8;
 const FIRST_PAUSE: Milliseconds = SECOND / 4;
 
 export interface AppenderOptions {
-  /** Whether an id is known to stand in the store: for stores that forget what was appended long ago. */
+  /** Whether an id is known to be in the store: for stores that forget what was appended long ago. */
   readonly isKnown?: (id: string) => boolean;
   /** How to wait for a store that is away. */
   readonly pause?: (span: Milliseconds) => Promise<unknown>;
 }
 
-/** Appends many events that may stand in the store already, in the order in which they come. */
+/** Appends many events that may be in the store already, in their order. */
 export class Appender {
   readonly #store: Pick<EventStore, 'append'>;
   readonly #isKnown: (id: string) => boolean;
@@ -144,7 +144,7 @@ export class Appender {
       });
   }
 
-  /** Resolves when it can take more; undefined where it can at once. Rejects with what went wrong. */
+  /** Resolves when it can take more; undefined if it can at once. Rejects with what went wrong. */
   room(): Promise<void> | undefined {
     return this.#underWay < AT_ONCE && this.#fault === undefined ? undefined : this.#until(AT_ONCE / 2);
   }
@@ -165,7 +165,7 @@ export class Appender {
       try {
         return !(await this.#store.append(stream, [event], 'any')).duplicate;
       } catch (error) {
-        // It stands in another stream: the account had another name when it was imported.
+        // It is in another stream: the account had another name when it was imported.
         if (isConflict(error)) return false;
         if (!(error instanceof StoreUnavailable) || attempt === ATTEMPTS) throw error;
         await this.#pause(wait);
@@ -230,7 +230,7 @@ export class ImportedDaySummaries {
   }
 }
 
-/** Where imported events stand. */
+/** The categories of imported events. */
 const IMPORTED_CATEGORIES: readonly string[] = [SEND_CATEGORY, AUTH_CATEGORY, PROFILE_CATEGORY];
 
 /** Hexadecimal digits of an id that fit a number: two of ten million are the same once in a hundred such imports. */
@@ -244,7 +244,7 @@ export class KnownIds {
   #ids = new Float64Array(1024);
   #size = 0;
 
-  /** Goes through all that stands in the store. */
+  /** Reads everything in the store. */
   static async of(store: Pick<EventStore, 'readAll'>): Promise<KnownIds> {
     const known = new KnownIds();
     for await (const { id, by } of store.readAll({ categories: IMPORTED_CATEGORIES })) {

@@ -5,7 +5,7 @@ import type { AuthEvent, SendEvent } from '../sending/events.js';
 export interface Sink {
   /** Takes one; they come in the order of time. */
   write(event: PastEvent): void;
-  /** Resolves when it can take more; undefined where it can at once. Rejects with what keeps it from taking any. */
+  /** Resolves when it can take more; undefined if it can at once. Rejects with what keeps it from taking any. */
   room(): Promise<void> | undefined;
   /** Resolves when all is written. */
   finish(): Promise<void>;
@@ -13,7 +13,7 @@ export interface Sink {
 
 /** What a record kept by somebody else says has happened. */
 export interface PastEvent {
-  /** The same for the same activity, however often and from whatever files it is read: a UUID is made of it. */
+  /** The same for the same activity, from any files and at any number of reads: a UUID is made of it. */
   readonly id: string;
   readonly at: Instant;
   /** The id under which its source knows the message. */

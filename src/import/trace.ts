@@ -9,9 +9,9 @@ const TOGETHER = 256;
 /**
  * One accepted message a line, as JSON, in the order of time:
  *
- * `{"time","account","returnPath","ehlo","ip","country","asn","recipients","size","recipientDomains","direction"}`: `time` in
- * ISO 8601, `size` in bytes. `account`, `ehlo`, `ip`, `country` and `asn` are left out where they are not known,
- * `recipientDomains` where it would be empty, `direction` but for `inbound`.
+ * `{"time","account","returnPath","ehlo","ip","country","asn","recipients","size","recipientDomains","direction"}`:
+ * `time` in ISO 8601, `size` in bytes. `account`, `ehlo`, `ip`, `country` and `asn` are left out if they are not known,
+ * `recipientDomains` if it is empty, `direction` unless it is `inbound`.
  *
  * @returns undefined for an event that is no accepted message
  */

@@ -14,7 +14,7 @@ export const ERROR_CODES = {
 
 export type ErrorCode = keyof typeof ERROR_CODES;
 
-/** An error with a code, meant for whoever caused it: its message may be shown as it is. */
+/** An error with a code for the user who caused it: its message may be shown unchanged. */
 export class StopgapError extends Error {
   constructor(
     readonly code: ErrorCode,
@@ -37,7 +37,7 @@ export class InvalidInput extends StopgapError {
   }
 }
 
-/** Text of whatever was thrown, for logs and messages: never empty, though an error's message may be. */
+/** The text of any thrown value, for logs and messages: never empty, though an error's message may be. */
 export function messageOf(thrown: unknown): string {
   if (!(thrown instanceof Error)) return String(thrown) || 'an error without a reason';
   return thrown.message || thrown.constructor.name;
@@ -63,7 +63,7 @@ export function isDiskFull(thrown: unknown): boolean {
   return NO_ROOM.has(code ?? '') || (cause !== undefined && isDiskFull(cause));
 }
 
-/** Whatever was thrown, as an error that can be thrown again. */
+/** Any thrown value, as an error that can be thrown again. */
 export function errorOf(thrown: unknown): Error {
   return thrown instanceof Error ? thrown : new Error(String(thrown));
 }

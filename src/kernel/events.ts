@@ -4,7 +4,7 @@ import type { Instant } from './time.js';
 export interface Fact<Type extends string = string, Data = unknown> {
   readonly type: Type;
   readonly data: Data;
-  /** When it happened, where that is not the moment of the decision (an expiry found late). */
+  /** When it happened, if that is not the moment of the decision (an expiry found late). */
   readonly at?: Instant;
 }
 
@@ -14,15 +14,15 @@ export interface NewEvent<Type extends string = string, Data = unknown> extends 
   readonly id: string;
   /** Version of the shape of `data`; absent means 1. */
   readonly version?: number;
-  /** When it happened, by the clock of whoever saw it. */
+  /** When it happened, by the clock of the process that saw it. */
   readonly at: Instant;
   /** `rule:<id>@<version>`, `admin:<name>`, `system:<part>` or `smtp:<host>`. */
   readonly by: string;
   /** The id that ties it to its cause: an SMTP transaction, a request, a verdict. */
   readonly correlation?: string;
   /**
-   * The span that brought it about, as a W3C traceparent (Trace Context level 1, section 3.2): whoever acts on the event
-   * goes on in its trace. Only where that trace is recorded.
+   * The span that caused it, as a W3C traceparent (Trace Context level 1, section 3.2): work on the event continues
+   * that trace. Set only if that trace is sampled.
    */
   readonly trace?: string;
 }
@@ -41,7 +41,7 @@ export interface RecordedEvent<Type extends string = string, Data = unknown> ext
 /** The type an adapter gives to a stored event whose JSON cannot be read; `data` says why. Never fatal. */
 export const UNREADABLE = '$unreadable';
 
-/** `<category>-<key>`: the category is what stands before the first dash, so keys may contain dashes. */
+/** `<category>-<key>`: the category is the part before the first dash, so keys may contain dashes. */
 export function streamName(category: string, key: string): string {
   return `${category}-${key}`;
 }
@@ -52,8 +52,8 @@ export function categoryOf(stream: string): string {
 }
 
 /*
- * What data must have at the least for the reducers to make sense of them. Anybody may write to a shared store: an
- * event that has the name of one of ours and nothing else must not pass for one.
+ * What data must have at least for the reducers to make sense of them. Anybody may write to a shared store: an event
+ * that has the name of one of ours and nothing else must not pass for one.
  */
 
 export type Check = (value: unknown) => boolean;

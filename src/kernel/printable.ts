@@ -11,7 +11,7 @@ export function isPrintable(text: string): boolean {
   return !UNPRINTABLE.test(text);
 }
 
-/** A name or a sentence that may stand in one line of a terminal, a log or a reply. */
+/** A name or a sentence that is safe in one line of a terminal, a log or a reply. */
 export function printable(text: string, instead = '\ufffd'): string {
   return text.replace(EACH_UNPRINTABLE, instead);
 }

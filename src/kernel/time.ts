@@ -4,7 +4,7 @@ export type Instant = number;
 /** A span of time in milliseconds. */
 export type Milliseconds = number;
 
-/** Where an edge gets the present from, so that a test can drive it. */
+/** The source of the present time, so that a test can drive it. */
 export interface Clock {
   now(): Instant;
 }
@@ -19,8 +19,8 @@ export interface AlarmClock extends Clock {
   /** Calls back once, when `span` has passed (never synchronously). The result takes the alarm back. */
   after(span: Milliseconds, callback: () => void): () => void;
   /**
-   * Calls back once, at `at` or as soon after it as can be (at once where it has passed, never
-   * synchronously). The result takes the alarm back.
+   * Calls back once, at `at` or as soon after it as can be (at once if it has passed, never synchronously). The result
+   * cancels the alarm.
    */
   wakeAt(at: Instant, callback: () => void): () => void;
 }
@@ -42,7 +42,7 @@ const UNITS: ReadonlyArray<readonly [suffix: string, length: Milliseconds]> = [
 /**
  * Reads a duration such as `90s`, `10m`, `1h30m`, `35d` or `2w`.
  *
- * @returns milliseconds, or undefined where the text is no duration or is zero
+ * @returns milliseconds, or undefined if the text is no duration or is zero
  */
 export function parseDuration(text: string): Milliseconds | undefined {
   const trimmed = text.trim();
@@ -78,7 +78,7 @@ export function formatInstant(at: Instant): string {
   return new Date(at).toISOString();
 }
 
-/** Reads an ISO 8601 instant or date (a date is its first moment in UTC); undefined where it is neither. */
+/** Reads an ISO 8601 instant or date (a date is its first moment in UTC); undefined if it is neither. */
 export function parseInstant(text: string): Instant | undefined {
   if (!/^\d{4}-\d{2}-\d{2}(T\d{2}:\d{2}(:\d{2}(\.\d{1,9})?)?(Z|[+-]\d{2}:?\d{2})?)?$/.test(text))
     return undefined;

@@ -6,8 +6,8 @@ const DEEPEST = 100;
 
 /**
  * The line (1-based) at which nesting becomes absurd: more than any file needs, far less than the parser's recursion
- * can take. Its end would not be an error: V8 kills the process where a regular expression is compiled on a
- * stack that is nearly full.
+ * can take. Its end would not be an error: V8 kills the process if a regular expression is compiled on a stack that is
+ * nearly full.
  */
 export function deeplyNestedLine(text: string): number | undefined {
   let line = 1;
@@ -70,7 +70,7 @@ export function parseYaml(
   if (exceeds(text, tokens)) throw new YamlRefused(1, 1, `has more than ${tokens} tokens`);
   const document = parseDocument(text, {
     ...{ lineCounter, stringKeys, uniqueKeys: false, prettyErrors: false, schema: 'core' },
-    // Its warnings go to standard error, past the log, with the text as it stands there.
+    // Its warnings go to standard error, past the log, with the text of the file.
     logLevel: 'error',
   });
   let aliases = 0;

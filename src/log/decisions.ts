@@ -8,12 +8,12 @@ import type { Verdict } from '../rules/respond.js';
 import type { Subject } from '../sending/subjects.js';
 import { traceIdOf } from '../tracing/spans.js';
 
-/** Who decided on whom, and what came of it: the fields of the line that each decision has. */
+/** The fields of each decision's log line: the actor, the subject and the result. */
 export interface DecisionFields {
   readonly correlation: string | undefined;
   readonly by: string;
   readonly subject: Subject;
-  /** The type of the last event that came of it; `none` where there was nothing left to do. */
+  /** The type of the last resulting event; `none` if there was nothing left to do. */
   readonly outcome: BlockFact['type'] | 'none';
   readonly block: string | undefined;
   /** ISO 8601, or `indefinite`. */
@@ -22,7 +22,7 @@ export interface DecisionFields {
   readonly trace_id: string | undefined;
 }
 
-/** What came of a command, and its traceparent where it is traced. */
+/** The result of a command, and its traceparent if it is traced. */
 interface DecisionOutcome {
   readonly facts: readonly BlockFact[];
   readonly trace?: string | undefined;

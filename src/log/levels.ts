@@ -50,7 +50,7 @@ export class LogLevels {
   }
 
   /**
-   * Changes how much is logged: by one component, or by all, whatever they had before.
+   * Changes how much is logged: by one component, or by all, which replaces their own levels.
    *
    * @param by who wants it, for the line that tells of it
    */
@@ -69,7 +69,7 @@ export class LogLevels {
     if (!audible) tell();
   }
 
-  /** Debug, or back to what is configured where it is that loud already. */
+  /** Switches to debug, or back to the configured level if debug is on. */
   toggleDebug(by: string): void {
     const loud = this.#root.isLevelEnabled('debug');
     const quiet = ['debug', 'trace'].includes(this.#configured) ? 'info' : this.#configured;
@@ -89,7 +89,7 @@ export class LogLevels {
   }
 }
 
-/** What stands at the beginning of a line, or is said there in words. */
+/** Fields at the beginning of a line, or expressed there in words. */
 const HEAD = new Set(['time', 'level', 'component', 'msg']);
 
 /** A line of JSON as one for people: `2027-01-31T08:00:00.000Z info  rules: a rule tripped rule=burst …` (logfmt). */

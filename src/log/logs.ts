@@ -17,7 +17,7 @@ export interface Logs {
   readonly lost: () => Readonly<Record<LogPlace, number>>;
 }
 
-/** Where lines go that may not be taken. */
+/** A destination that may refuse lines. */
 export type LogPlace = 'stderr' | 'file';
 
 /** No line has these: nobody hands them to a logger. Should somebody one day, they are struck out here. */
@@ -59,7 +59,7 @@ export async function openLogs(settings: LogSettings, write: Sink): Promise<Logs
   const { level, format, addresses, key, file, maxFileSize } = settings;
   const names = addresses === 'hashed' ? new Pseudonyms(await openLogKey(key)) : undefined;
   const recent = new RecentLines();
-  // The line that tells is lost where the others are: whatever else takes lines has it.
+  // The warning itself is lost where the lines are lost: every other destination has it.
   const lossesOf = (place: LogPlace): Losses =>
     new Losses({
       lost: (reason) => levels.of('app').error({ place, reason }, 'log lines are lost'),

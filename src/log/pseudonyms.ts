@@ -19,7 +19,7 @@ const PLAIN = new Set([
   'listener',
   'listening',
 ]);
-/** Fields that hold what a person wrote into a file, names and all: only where the faults stand is kept. */
+/** Fields that quote a person's file, with its names: only their presence is kept. */
 const FAULTS = 'faults';
 const DEEPEST = 6;
 
@@ -45,9 +45,8 @@ const IPV4 = /(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?:\/\d{1,2})?(?![\w]|\.\d)/g;
 const PLACE = /^\S+?:\d+(?::\d+)?(?=:|\s|$)/;
 
 /**
- * Puts keyed hashes in the place of names, in what is logged or handed on. Equal names give equal hashes, whatever kind
- * of subject they are, so that a log can still be followed; only who has the key can tell which name it was, by hashing
- * the names that it may have been.
+ * Replaces names by keyed hashes in logs and exports. Equal names give equal hashes, for every type of subject, so that
+ * a log can still be followed. Only the holder of the key can find a name, by hashing possible names.
  */
 export class Pseudonyms {
   readonly #key: Buffer;
@@ -93,7 +92,7 @@ export class Pseudonyms {
       .replace(IPV4, (ip) => this.#ip(ip));
   }
 
-  /** A run of characters with a hash in its place where it is an address. */
+  /** A run of characters, replaced by a hash if it is an address. */
   #address(run: string): string {
     const name = run.replace(FULL_STOPS, '');
     const at = name.indexOf('@');
@@ -166,10 +165,10 @@ function escaped(text: string): string {
 const BYTES = 32;
 
 /**
- * The secret that names in the log are hashed with: 32 random bytes in hexadecimal, readable by its owner only. Made
- * where there is none; of several processes that make it at once, one does.
+ * The secret that names in the log are hashed with: 32 random bytes in hexadecimal, readable by its owner only. Made if
+ * there is none; of several processes that make it at once, one does.
  *
- * @throws StopgapError where the file holds something else; the system's error where it cannot be read or made
+ * @throws StopgapError if the file holds something else; the system's error if it cannot be read or made
  */
 export async function openLogKey(file: string): Promise<Buffer> {
   if ((await readIfThere(file)) === undefined) await make(file);

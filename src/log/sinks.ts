@@ -61,12 +61,12 @@ export class Losses {
 /** Takes a line, without waiting for anything. */
 export type Sink = (line: string, losses: Losses) => void;
 
-/** What a reader of standard error may leave unread beyond what the system holds for it: characters. */
+/** How much a reader of standard error may leave unread beyond the system's buffer: characters. */
 const MOST_UNREAD = 1_000_000;
 
 /**
- * Standard error, whatever it is. A file is written to at once. For a pipe, a socket or a terminal that nobody reads,
- * so many lines wait; those that come after them are lost.
+ * Standard error of any kind. A file is written to at once. If nobody reads a pipe, a socket or a terminal, a bounded
+ * number of lines waits; later lines are lost.
  */
 export function standardError(stream: Writable & { readonly fd: number }): Sink {
   // Each line is told of its own failure.
@@ -130,7 +130,7 @@ export class LogFile {
 
   /**
    * @param maxSize bytes
-   * @throws the system's error where the file cannot be opened for another reason than a full disk
+   * @throws the system's error if the file cannot be opened for another reason than a full disk
    */
   constructor(file: string, maxSize: number, losses: Losses) {
     this.#file = file;

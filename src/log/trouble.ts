@@ -1,7 +1,7 @@
 import type { AlarmClock, Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
 
-/** A trouble that has not shown for so long is over, where it has gone well since. */
+/** A trouble that has not occurred for this long is over if the work has succeeded since. */
 const QUIET: Milliseconds = 10 * SECOND;
 
 export interface TroubleListener {

@@ -14,7 +14,7 @@ import type { ContainmentMetrics } from './containment.js';
 import type { ScrapedRegistry } from './registry.js';
 
 const ACTIONS = ['block', 'extend', 'propose', 'observe', 'spare', 'none', 'failed'] as const;
-/** What came of a verdict. */
+/** The result of a verdict. */
 export type VerdictAction = (typeof ACTIONS)[number];
 
 const STATES = {
@@ -291,11 +291,11 @@ export const OTHER_RULE = '(other)';
 /** A rule set may hold more: each named rule has a dozen series and more. */
 export const MOST_RULES = 100;
 
-/** Ids of rules as values of a label: bounded, whatever rule sets come and go. */
+/** Rule ids as label values: bounded, for any number of rule sets. */
 export class RuleLabels {
   #named: ReadonlySet<string> = new Set();
 
-  /** What stands for this rule in the labels. */
+  /** The label value of this rule. */
   of(rule: string | undefined): string {
     if (rule === undefined) return NO_RULE;
     return this.#named.has(rule) ? rule : OTHER_RULE;

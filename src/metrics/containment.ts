@@ -84,7 +84,7 @@ export class ContainmentMetrics {
     if (!contains) this.#through.drop(subject, evidence);
   }
 
-  /** This process has blocked on that evidence. @param trace the traceparent of that, where it is traced */
+  /** This process has blocked on that evidence. @param trace the traceparent of that, if it is traced */
   contained(
     subject: Subject,
     evidence: Evidence,
@@ -129,7 +129,7 @@ export class ContainmentMetrics {
     }
   }
 
-  /** The exemplar is the verdict's correlation, as it stands in the log: far below the 128 characters of OpenMetrics. */
+  /** The exemplar is the verdict's correlation, as in the log: far below the 128 characters of OpenMetrics. */
   #about(decided_by: 'rule' | 'admin', position: number, trace?: string) {
     const exemplarLabels: Record<string, string> = { correlation: `event:${position}` };
     if (trace !== undefined) exemplarLabels['trace_id'] = traceIdOf(trace);
@@ -167,7 +167,7 @@ interface Count {
   readonly direction: Direction;
   messages: number;
   recipients: number;
-  /** Who blocked, where that was this process. */
+  /** The actor of the block, if this process imposed it. */
   decidedBy: Through['decidedBy'] | undefined;
   /** When all that was in the air has arrived. */
   settlesAt: Instant | undefined;
@@ -218,20 +218,20 @@ export class ThroughCounts {
     });
   }
 
-  /** The subject is refused from here on, whoever decided it: what comes within a moment was in the air. */
+  /** The subject is refused from now on, by any actor: mail within a moment was in the air. */
   blocked(subject: Subject, now: Instant): void {
     for (const count of this.#bySubject.get(subjectKey(subject))?.counts ?? [])
       count.settlesAt ??= now + IN_THE_AIR;
   }
 
-  /** It was this process that blocked, on this evidence: what was counted since is to be told. */
+  /** This process imposed the block, on this evidence: the counts since then are reported. */
   decided(subject: Subject, { rule, lastPosition }: Evidence, decidedBy: Through['decidedBy']): void {
     const counts = this.#bySubject.get(subjectKey(subject))?.counts;
     const count = counts?.find((one) => one.rule === rule && one.position === lastPosition);
     if (count !== undefined) count.decidedBy = decidedBy;
   }
 
-  /** Nothing came of the verdict. */
+  /** The verdict had no result. */
   drop(subject: Subject, { rule, lastPosition }: Evidence): void {
     const counted = this.#bySubject.get(subjectKey(subject));
     if (counted === undefined) return;

@@ -39,7 +39,7 @@ export interface Gauged {
   readonly baselines: { readonly ready: boolean } | undefined;
 }
 
-/** Timed work as far as it can be looked at: with Redis behind it there is more. */
+/** The readable state of timed work: with Redis there is more. */
 interface TimedWork {
   readonly size: number;
   readonly status?: {
@@ -139,7 +139,7 @@ async function updateStore({ store: metrics }: Metrics, gauged: Gauged, now: Ins
   metrics.up.set(Number(isUp));
   const lag = isUp ? await inTime(clock, lagOf(models, store, now)) : undefined;
   if (lag === undefined) {
-    // How far behind we are nobody knows: the last figure would be a lie.
+    // The lag is unknown: the last figure would be wrong.
     metrics.lagEvents.remove();
     metrics.lagSeconds.remove();
     return;
@@ -187,7 +187,7 @@ async function updateTimedWork({ timedWork: metrics }: Metrics, gauged: Gauged):
   for (const [state, count] of Object.entries(jobs ?? {})) metrics.jobs.set({ state }, count);
 }
 
-/** What a promise gives; undefined where it takes too long or what it asks is away, which other metrics tell. */
+/** What a promise gives; undefined if it takes too long or what it asks is away, which other metrics tell. */
 async function inTime<T>(clock: AlarmClock, promise: Promise<T>): Promise<T | undefined> {
   try {
     return await within(clock, PATIENCE, promise, () => undefined);

@@ -19,7 +19,7 @@ export interface ShownValues {
   readonly values: readonly {
     readonly labels: Readonly<Record<string, string | number>>;
     readonly value: number;
-    /** Where it is not the metric's: `…_bucket`, `…_sum`. */
+    /** Set if it differs from the metric's: `…_bucket`, `…_sum`. */
     readonly metricName?: string;
   }[];
 }
@@ -52,7 +52,7 @@ export class ScrapedRegistry extends Registry {
     return metric;
   }
 
-  /** Every metric, whatever its kind. */
+  /** Every metric of every kind. */
   shown(): readonly Shown[] {
     return this.getMetricsAsArray() as unknown as readonly Shown[];
   }

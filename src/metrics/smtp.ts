@@ -232,7 +232,7 @@ type Arrival = (typeof ARRIVALS)[number];
 /** How a command's answer is handed to the library. */
 type Done<Result> = (error?: Error | null, result?: Result) => void;
 
-/** Where a client comes from, as a socket or a session has it. */
+/** A client's address, as a socket or a session has it. */
 interface Peer {
   readonly remoteAddress?: string | undefined;
   readonly remotePort?: number | undefined;
@@ -275,7 +275,7 @@ interface Cells {
 /** Counts in places that are looked up once: it is asked several times a message. */
 export class ListenerMetrics implements ListenerMeter {
   readonly #cells: Cells;
-  /** When those came that are not greeted yet, by where they come from. */
+  /** The arrival times of clients that are not greeted yet, by their address. */
   readonly #arriving = new Map<string, number>();
 
   constructor(direction: MailDirection, { commands, seconds, sessions, turnedAway }: ListenerSeries) {

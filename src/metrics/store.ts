@@ -13,7 +13,7 @@ const BUCKETS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.5, 2.5];
 const OPERATIONS = ['stream', 'all', 'head'] as const;
 export type ReadOperation = (typeof OPERATIONS)[number];
 
-/** Measures the store, what follows it, and what stands in for it. */
+/** Measures the store, its followers, and its outbox. */
 export class StoreMetrics {
   readonly up = new Gauge({
     name: 'stopgap_store_up',

@@ -16,10 +16,10 @@ export type OverrideCommand =
     };
 
 /**
- * What a command brings about: no fact where things are so already. An entry of the file whose time is over is as
- * good as gone from it: files age, and a date that has passed must not keep a server from starting.
+ * What a command brings about: no fact where things are so already. An entry of the file whose time is over is as good
+ * as gone from it: files age, and a date that has passed must not keep a server from starting.
  *
- * @throws InvalidInput where the API is to set what is over already
+ * @throws InvalidInput if the API is to set what is over already
  */
 export function decide(
   command: OverrideCommand,
@@ -65,7 +65,7 @@ export function heldBy(data: OverrideSet): Omit<OverrideEntry, 'subject'> {
   return { terms: termsOf(data), until, ...(reason === undefined ? {} : { reason }) };
 }
 
-/** The terms alone, without what an event, or whatever else extends them, holds beside them. */
+/** The terms alone, without the other fields of an event or of another extension. */
 export function termsOf({ limits, factor, total, plan }: Terms): Terms {
   return {
     ...(limits === undefined ? {} : { limits }),

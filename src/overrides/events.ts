@@ -11,7 +11,7 @@ export const OVERRIDE_CATEGORY = 'override';
 export const overrideStream = (subject: OverrideSubject): string =>
   streamName(OVERRIDE_CATEGORY, subjectKey(subject));
 
-/** From here on this holds, instead of whatever the same origin had set before. */
+/** From now on this is in force, instead of what the same origin had set before. */
 export interface OverrideSet extends Terms {
   readonly subject: OverrideSubject;
   readonly origin: OverrideOrigin;

@@ -1,7 +1,7 @@
 import type { Until } from '../blocks/events.js';
 import type { Instant } from '../kernel/time.js';
 
-/** Whom an override can be for: a domain's holds for every account of it and of its subdomains. */
+/** The types of an override's subject: a domain's applies to every account of it and of its subdomains. */
 export const OVERRIDE_TYPES = ['account', 'domain'] as const;
 
 export interface OverrideSubject {
@@ -53,9 +53,7 @@ export interface Override extends OverrideEntry {
 export const FACTOR_MIN = 0.1;
 export const FACTOR_MAX = 100;
 
-/**
- * The same text for the same terms, in whatever order their keys came.
- */
+/** The same text for the same terms, in any order of their keys. */
 export function termsKey({ limits, factor, total, plan }: Terms): string {
   return JSON.stringify([sorted(limits), factor, sorted(total?.limits), total?.factor, plan]);
 }
@@ -76,7 +74,7 @@ interface RuleName {
 
 /** A limit that no rule in force looks at. */
 export interface Unused {
-  /** Where it is written: `limits.burst`, `total.limits.domain`. */
+  /** The field that holds it: `limits.burst`, `total.limits.domain`. */
   readonly field: string;
   readonly message: string;
 }
@@ -112,11 +110,11 @@ export interface Overridden {
   readonly limit: number | null;
   /** The rule's own. */
   readonly usual: number;
-  /** The override that names the limit; undefined where the usual one is only multiplied. */
+  /** The override that names the limit; undefined if the usual one is only multiplied. */
   readonly named: Override | undefined;
   /** The override whose factor multiplies it. */
   readonly multiplied: Override | undefined;
-  /** Undefined where nothing multiplies it. */
+  /** Undefined if nothing multiplies it. */
   readonly factor: number | undefined;
 }
 

@@ -12,7 +12,7 @@ const MOST_LIMITS = 200;
 const LIMIT_FORM = 'must be a whole number of at least 1, or off';
 const limit = z.union([z.int(LIMIT_FORM).min(1, LIMIT_FORM), z.literal('off')], LIMIT_FORM);
 
-/** What is wrong where there is no object at all; what is wrong within one is said by its fields. */
+/** What is wrong if there is no object at all; what is wrong within one is said by its fields. */
 const noObject = (message: string) => ({
   error: (issue: { readonly code?: string | undefined }) =>
     issue.code === 'invalid_type' ? message : undefined,
@@ -52,7 +52,7 @@ const until = z
 
 const words = (most: number) => z.string('must be a text').trim().max(most, `at most ${most} characters`);
 
-/** The keys of an override, without whom it is for. */
+/** The keys of an override, without its subject. */
 const keys = {
   ...allowance,
   total: z.strictObject(allowance, noObject('must be an object with limits or factor')).optional(),
@@ -61,7 +61,7 @@ const keys = {
   plan: words(100).optional(),
 };
 
-/** Whom an override is for, in normal form. */
+/** The subject of an override, in normal form. */
 export const overrideSubject = z
   .strictObject(
     {
@@ -80,7 +80,7 @@ export const overrideSubject = z
     }
   });
 
-/** What holds, and until when: all of an override but whom it is for. */
+/** The terms and their end: an override without its subject. */
 export type OverrideBody = Omit<OverrideEntry, 'subject'>;
 
 /** An override whose subject is known already. */

@@ -15,9 +15,9 @@ import type { RuleFault } from '../rules/parse.js';
 import { InvalidRules, parseRules } from '../rules/parse.js';
 
 /*
- * Reading a file of thousands of entries takes seconds, and a rule set at its bounds a tenth of one, in which no session
- * would be served: it is done in a thread beside. What it gives comes in parts, since taking over all of it at once
- * would hold everything up as well.
+ * A file of thousands of entries takes seconds to read, and a rule set at its bounds a tenth of a second, in which no
+ * session would be served. So a separate thread reads it. Its result comes in parts, because taking over all of it at
+ * once would also hold the event loop.
  */
 
 /** What the thread is told: something to read, or that the next part is wanted. */
@@ -57,7 +57,7 @@ const HEAP = 4096;
  * Reads a text while this thread goes on. One text is read after the other.
  *
  * @param name how messages name the text
- * @throws ConfigError; of rules InvalidRules; Error where the thread needs too much memory
+ * @throws ConfigError; of rules InvalidRules; Error if the thread needs too much memory
  */
 export async function parseAside<K extends Kind>(
   kind: K,

@@ -10,7 +10,7 @@ export interface RedisTls {
   readonly ca?: string;
   readonly cert?: string;
   readonly key?: string;
-  /** The name that the certificate must bear, where it is not the host's. */
+  /** The name that the certificate must bear, if it is not the host's. */
   readonly servername?: string;
   readonly rejectUnauthorized?: boolean;
 }
@@ -20,7 +20,7 @@ export interface RedisSettings {
   readonly url: string;
   readonly username?: string;
   readonly password?: string;
-  /** Of the sentinels themselves, where they ask for one. */
+  /** Of the sentinels themselves, if they ask for one. */
   readonly sentinelUsername?: string;
   readonly sentinelPassword?: string;
   readonly tls?: RedisTls;

@@ -9,8 +9,8 @@ import type { RedisAddress } from './address.js';
 export type RedisClient = Redis | Cluster;
 
 /**
- * `producer`: a command fails at once where Redis is away, and in time where it does not answer.
- * `worker`: commands wait for Redis to come back, which is what BullMQ's workers ask for.
+ * `producer`: a command fails at once where Redis is away, and in time if it does not answer. `worker`: commands wait
+ * for Redis to come back, which is what BullMQ's workers ask for.
  */
 export type Purpose = 'producer' | 'worker';
 
@@ -89,7 +89,7 @@ function makeClient(
       enableOfflineQueue,
       clusterRetryStrategy: pauseBefore,
       redisOptions: { ...common, ...encryption },
-      // The certificate is for the name: what a lookup answers must not stand in for it.
+      // The certificate is for the name: a looked-up address must not replace it.
       ...(address.encrypted ? { dnsLookup: (name, done) => done(null, name) } : {}),
     });
   }
@@ -126,7 +126,7 @@ export const SAFE_POLICY = 'noeviction';
 /**
  * Asks the server, or every master of a cluster, what it is.
  *
- * @throws StopgapError `unavailable` where one is older than 6.2; whatever the connection throws
+ * @throws StopgapError `unavailable` if one is older than 6.2; and what the connection throws
  */
 export async function inspectServer(client: RedisClient): Promise<ServerFacts> {
   const facts = (await Promise.all(mastersOf(client).map((server) => server.info()))).map(readInfo);
@@ -142,7 +142,7 @@ export async function inspectServer(client: RedisClient): Promise<ServerFacts> {
   };
 }
 
-/** Resolves when the server, or every master of a cluster, has answered. @throws whatever the connection throws */
+/** Resolves when the server, or every master of a cluster, has answered. @throws and what the connection throws */
 export async function pingServer(client: RedisClient): Promise<void> {
   await Promise.all(mastersOf(client).map((server) => server.ping()));
 }

@@ -3,7 +3,7 @@ import { DAY, DURATION_FORM, formatDuration, HOUR, MINUTE, parseDuration } from 
 import type { Conditions, QuietHours, Score } from './model.js';
 import { DISTINCT_COUNTS, DISTINCT_MAX, pointsOf } from './model.js';
 
-/** Longest block, and longest time that is looked back. */
+/** The longest block, and the longest look-back. */
 export const LONGEST = 3650 * DAY;
 
 export const duration = (min: number, max: number) =>
@@ -19,7 +19,7 @@ export const duration = (min: number, max: number) =>
     return span;
   });
 
-/** What is said of a value of no use, and of none at all. */
+/** The message for an invalid value and for a missing one. */
 function orMissing(message: string): { error: (issue: { readonly input?: unknown }) => string } {
   return { error: ({ input }) => (input === undefined ? 'is missing' : message) };
 }
@@ -50,7 +50,7 @@ export const amount = z.union([z.number(), z.string()], orMissing(AMOUNT)).trans
   return number;
 });
 
-/** `5x`, `1.5x`, or the bare number. */
+/** `5x`, `1.5x`, or a plain number. */
 const TIMES = 'must be a multiple such as 5x, above 0 and at most 1000x';
 
 export const times = z.union([z.number(), z.string()], orMissing(TIMES)).transform((value, context) => {
@@ -64,7 +64,7 @@ export const times = z.union([z.number(), z.string()], orMissing(TIMES)).transfo
 
 export type Path = readonly PropertyKey[];
 
-/** What zod found, in our words: where, and what would be right. */
+/** The faults that zod found, in our words: the place, and what would be right. */
 export function faultsOf(issue: z.core.$ZodIssue): readonly { path: Path; message: string }[] {
   if (issue.code === 'unrecognized_keys') {
     return issue.keys.map((key) => ({ path: [...issue.path, key], message: 'is not a known key' }));
@@ -78,7 +78,7 @@ export function faultsOf(issue: z.core.$ZodIssue): readonly { path: Path; messag
 const yes = z.literal(true, 'must be true; leave it out where it does not matter').optional();
 /** No longer than profiles remember. */
 const within = duration(HOUR, 365 * DAY).optional();
-/** Baselines are known by the day. */
+/** Baselines have a resolution of a day. */
 const days = duration(DAY, 365 * DAY).optional();
 
 const HOURS = /^([01]?\d|2[0-3]):([0-5]\d)\s*-\s*([01]?\d|2[0-3]):([0-5]\d)(?:\s+(\S{1,64}))?$/;
@@ -104,7 +104,7 @@ const quietHours = z
     return { kind: 'fixed', from, to, zone };
   });
 
-/** What quiet hours are. */
+/** What quiet hours accept, in words. */
 export const QUIET_HOURS =
   'must be unusual, or hours such as 22:00-06:00 Europe/Berlin (a zone of the IANA database; UTC unless given)';
 
@@ -153,7 +153,7 @@ const fields = {
     .optional(),
 };
 
-/** What zod makes of an absent key is not what the types call absent. */
+/** Removes the keys that zod sets to undefined: the types want them absent. */
 function compact<T extends object>(value: T): T {
   return Object.fromEntries(Object.entries(value).filter(([, each]) => each !== undefined)) as T;
 }
@@ -169,7 +169,7 @@ const someOf = (value: object, context: z.RefinementCtx): void => {
 
 const NOVELTIES = ['newIp', 'newEhlo', 'newCountry', 'newAsn', 'quietHours'] as const;
 
-/** What can never hold together is a mistake. */
+/** Conditions that can never hold together are a mistake. */
 const possible = (value: Conditions, context: z.RefinementCtx): void => {
   const fault = (key: keyof Conditions, message: string) =>
     context.addIssue({ code: 'custom', path: [key], message: `${message}: it could never hold` });

@@ -3,7 +3,7 @@ import type { Check, Fact, RecordedEvent } from '../kernel/events.js';
 import { shaped, text, whole } from '../kernel/events.js';
 import type { RulesChanged, RuleSet, RulesFact } from './model.js';
 
-/** What the stream of the rules says. */
+/** The state of the rules, from their stream. */
 export interface RulesStanding {
   /** Undefined before the first. */
   readonly inForce: RulesChanged | undefined;
@@ -37,9 +37,9 @@ export type RulesCommand =
   | { readonly kind: 'promote' };
 
 /**
- * What a command brings about: no fact where there is nothing left to do.
+ * The facts that a command causes: none if there is nothing left to do.
  *
- * @throws StopgapError `not-found` where nothing runs in the shadow that could be removed or promoted
+ * @throws StopgapError `not-found` if nothing runs in the shadow that could be removed or promoted
  */
 export function decideRules(
   command: RulesCommand,
@@ -66,7 +66,7 @@ export function decideRules(
   ];
 }
 
-/** Folds one event of the stream of the rules; what is none of ours changes nothing. */
+/** Folds one event of the stream of the rules; other events change nothing. */
 export function evolveRules(standing: RulesStanding, event: RecordedEvent): RulesStanding {
   if (isChange(event)) {
     const { data } = event;
@@ -81,7 +81,7 @@ export function evolveRules(standing: RulesStanding, event: RecordedEvent): Rule
   return standing.shadow?.version === version ? { ...standing, shadow: undefined } : standing;
 }
 
-/** Anything else of this name is passed over, as the read models do. */
+/** Anything else of this name is ignored, as in the read models. */
 function isChange(event: RecordedEvent): event is RecordedEvent & RulesFact {
   const { version, source, rules } = (event.data ?? {}) as Partial<RulesChanged>;
   return (
@@ -97,12 +97,12 @@ function isChange(event: RecordedEvent): event is RecordedEvent & RulesFact {
  * its expected revision guards both, and a promotion is one append.
  */
 
-/** A rule set counts and judges from here on, beside the one in force; the one before it in the shadow is gone. */
+/** From here on a rule set counts and judges beside the one in force. It replaces the previous one in the shadow. */
 export interface ShadowRulesChanged {
   /** 1 for the first rule set that ever ran in the shadow, then one more each time. */
   readonly version: number;
   readonly rules: RuleSet;
-  /** The YAML it was read from. */
+  /** The YAML that it was read from. */
   readonly source: string;
 }
 
@@ -110,7 +110,7 @@ interface ShadowRulesRemoved {
   readonly version: number;
 }
 
-/** They are to be in force: `RulesChanged` follows in the same append. */
+/** The shadow rules are to be in force: `RulesChanged` follows in the same append. */
 interface ShadowRulesPromoted {
   readonly version: number;
 }
@@ -131,7 +131,7 @@ const SHAPES: { readonly [Type in ShadowFact['type']]: Check } = {
   ShadowRulesPromoted: naming,
 };
 
-/** One of ours, with data that are what its type promises. */
+/** Whether it is a shadow event of ours, with data that match its type. */
 export function isShadowEvent(event: RecordedEvent): event is ShadowEvent {
   return Object.hasOwn(SHAPES, event.type) && SHAPES[event.type as ShadowFact['type']](event.data);
 }

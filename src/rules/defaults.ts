@@ -1,6 +1,6 @@
 /**
- * The rules that ship. Each sender is measured by what it usually does; a flood is stopped within its first dozens of
- * recipients, and what may be legitimate is only proposed. docs/inside/detection.md says where the numbers come from.
+ * The built-in rules. Each sender is measured by its baseline. They stop a flood within its first dozens of recipients
+ * and only propose what may be legitimate. docs/inside/detection.md says where the numbers come from.
  */
 export const DEFAULT_RULES = `# The rule set that is in force where no rules file is configured.
 version: 1
@@ -168,8 +168,8 @@ rules:
 `;
 
 /**
- * What is in force where nothing is configured at all, to be tried out: on the first day nobody is known, and rules that
- * know what is normal only propose; so that there is a block to be seen, there is a fixed limit besides.
+ * The rules in force without any configuration, for a trial. On the first day nobody is known, and rules that use
+ * baselines only propose; so a fixed limit is added, to show a block.
  */
 export const EVALUATION_RULES = DEFAULT_RULES.replace(
   'rules:\n',

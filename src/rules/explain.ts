@@ -38,12 +38,12 @@ export function nameOf(subject: Subject): string {
   return `${NOUNS[subject.type]} ${subject.value}`;
 }
 
-/** What a sender usually does, where that made the limit. */
+/** A sender's baseline, if it made the limit. */
 export interface Habit {
   /** Median of the weekly peaks, and the highest of them. */
   readonly typical: number;
   readonly record: number;
-  /** Weeks that these rest upon. */
+  /** The number of weeks behind these figures. */
   readonly weeks: number;
   /** False while it is still being learnt. */
   readonly learnt: boolean;
@@ -51,26 +51,26 @@ export interface Habit {
   readonly bound?: 'floor' | 'start' | 'ceiling';
 }
 
-/** What a person did last with a block or a proposal of a subject: for the hour after it the subject's limits are tripled. */
+/** A person's last act on a block or a proposal of a subject: for an hour after it the subject's limits are tripled. */
 export type Grace = 'release' | 'dismissal';
 
-/** A limit, as it was and as it came about. */
+/** A limit and how it came about. */
 export interface InForce {
-  /** What was in force. */
+  /** The limit in force. */
   readonly limit: number;
-  /** What it is without the tripling. */
+  /** The limit without the tripling. */
   readonly untripled: number;
-  /** Why it was tripled; undefined where it was not. */
+  /** Why it was tripled; undefined if it was not. */
   readonly grace?: Grace | undefined;
 }
 
 /** What tripped a rule, for the sentence about it. */
 export interface Seen extends InForce {
   readonly observed: number;
-  /** Refused attempts are what was counted. */
+  /** True if refused attempts were counted. */
   readonly attempts: boolean;
   readonly habit?: Habit | undefined;
-  /** The limit in words, where an override made it. */
+  /** The limit in words, if an override made it. */
   readonly overridden?: string | undefined;
   /** What else was noticed. */
   readonly signals?: readonly string[];
@@ -85,19 +85,19 @@ export function explain(rule: Rule, subject: Subject, seen: Seen): string {
   const parts = [
     `${what} ${within}${without}`,
     ...(habit === undefined ? [] : [habitOf(habit)]),
-    // Of a habit that is young this has been said.
+    // For a young baseline this has been said.
     ...(habit?.learnt === false ? signals.filter((signal) => signal !== LEARNING_SIGNAL) : signals),
     `rule "${rule.id}" allows ${allowed(seen)}`,
   ];
   return `${nameOf(subject)}: ${parts.join('; ')}.`;
 }
 
-/** Of a block that an open circuit breaker does not stop. */
+/** The sentence for a block that an open circuit breaker does not stop. */
 export function despiteBreaker(sentence: string): string {
   return `${sentence.replace(/\.$/u, '')}; blocked although the circuit breaker is open: ${FAR_BEYOND} times the limit or more.`;
 }
 
-/** What a rule for senders who are still being learnt has noticed. */
+/** What a rule for senders that are still being learnt has noticed. */
 export const LEARNING_SIGNAL = 'still being learnt';
 
 const LARGEST = { 1: 'its largest message', 2: 'its two largest messages' } as const;
@@ -113,10 +113,10 @@ function tripledAfter(grace: Grace): string {
   return `tripled for the hour after a ${grace}`;
 }
 
-/** What a limit is called that was tripled. */
+/** The words before a tripled limit. */
 const OWN = { baselines: 'its ', start: 'its ', floor: 'everybody’s ', ceiling: 'its ceiling of ' } as const;
 
-/** How much, and who so much is allowed to where that is not a matter of baselines. */
+/** How much is allowed, and to whom if baselines do not decide. */
 function allowance(limit: number, habit: Habit | undefined): string {
   const number = NUMBERS.format(limit);
   switch (habit?.bound) {
@@ -134,13 +134,13 @@ function allowance(limit: number, habit: Habit | undefined): string {
 function habitOf({ typical, record, weeks, learnt }: Habit): string {
   const span = weeks === 1 ? 'one week' : `${weeks} weeks`;
   const usual = `in a week usually ${NUMBERS.format(typical)} at most, never above ${NUMBERS.format(record)} in ${span}`;
-  // What was seen on days on which it was blocked is not known, and so is none.
+  // What happens on blocked days is not known, and so counts as none.
   const known = record === 0 ? `none known in ${span}` : usual;
   const said = weeks === 0 ? 'nothing is known of it yet' : known;
   return learnt ? said : `${said}, ${LEARNING_SIGNAL}`;
 }
 
-/** What one account did that is more than usual: a part of the sentence about its domain. */
+/** What one account did above its baseline: a part of the sentence about its domain. */
 export function turnedSentence(
   { turned }: Rule,
   { observed, limit, untripled, grace, habit }: Omit<Seen, 'attempts'>,
@@ -151,7 +151,7 @@ export function turnedSentence(
   return habit === undefined ? what : `${what}; ${habitOf(habit)}`;
 }
 
-/** Why an account is acted on that turned abnormal together with others of its domain. */
+/** Why a rule acts on an account that turned abnormal together with others of its domain. */
 export function outbreakSentence(
   rule: Rule,
   subject: Subject,
@@ -177,8 +177,8 @@ function clock(minute: number): string {
 }
 
 /**
- * The rules by which a stranger can get somebody else refused, or that cannot block since a stranger could: each as a
- * sentence for a person.
+ * The rules with which a stranger can get somebody else refused, and those that cannot block because a stranger could:
+ * each as a sentence for a person.
  */
 export function forgeable({ rules }: Pick<RuleSet, 'rules'>): readonly string[] {
   return rules.flatMap((rule) => {
@@ -210,7 +210,7 @@ function whyForgeable({ per, direction }: Rule): string | undefined {
   }
 }
 
-/** Whether there may be somebody who tells where clients are: without a database a message says nothing of it. */
+/** Whether a database gives the place of clients: without one a message has no place. */
 export interface GeoData {
   readonly country: boolean;
   readonly asn: boolean;
@@ -223,18 +223,18 @@ const GEO_NOUNS: Readonly<Record<GeoKind, string>> = {
   asn: 'the network operator (AS number)',
 };
 
-/** A rule that asks for something that nobody here tells. */
+/** A rule with a condition on data that is missing here. */
 interface WithoutGeoData {
   readonly rule: string;
   /** The setting that would name a database. */
   readonly setting: `geoip.${GeoKind}`;
-  /** False where the rule can trip without it, by other points of its score. */
+  /** False if the rule can trip without it, by other points of its score. */
   readonly never: boolean;
-  /** For a person. */
+  /** A sentence for a person. */
   readonly sentence: string;
 }
 
-/** The rules that ask for the place of clients where nobody tells it: such a condition never holds. */
+/** The rules that need the place of clients although no database gives it: such a condition never holds. */
 export function withoutGeoData({ rules }: Pick<RuleSet, 'rules'>, known: GeoData): readonly WithoutGeoData[] {
   return rules.flatMap(({ id, when = {}, score }) => {
     const required = missingOf(when, known);

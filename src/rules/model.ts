@@ -6,7 +6,7 @@ import { DAY, MINUTE } from '../kernel/time.js';
 import { isPrivateIp } from '../sending/identity.js';
 import type { Direction, Subject, SubjectType } from '../sending/subjects.js';
 
-/** What is added up: a limit always names it, and a message to 30 recipients is 1 message and 30 recipients. */
+/** Counts that are sums. A limit always names one, and a message to 30 recipients is 1 message and 30 recipients. */
 export const SUMS = [
   'messages',
   'recipients',
@@ -21,15 +21,15 @@ export function isSum(count: string): count is Sum {
   return SUMS.includes(count as Sum);
 }
 
-/** Times the limit: so much is far beyond it. */
+/** A count of this many times the limit is far beyond it. */
 export const FAR_BEYOND = 5;
 
-/** From where on a count is far beyond a limit. */
+/** The count above which a limit is far exceeded. */
 export function ceilingOf(limit: number): number {
   return FAR_BEYOND * Math.max(1, limit);
 }
 
-/** How many different ones there are among a sender's messages. */
+/** Counts of the different values among a sender's messages. */
 export const DISTINCT_COUNTS = ['networks', 'ehlos', 'returnPaths', 'recipientDomains'] as const;
 export type DistinctCount = (typeof DISTINCT_COUNTS)[number];
 
@@ -41,18 +41,18 @@ export function isDistinctCount(count: Count): count is DistinctCount {
   return DISTINCT_COUNTS.includes(count as DistinctCount);
 }
 
-/** Whether it is how much is sent, rather than how: what can be bought. */
+/** Whether it measures how much is sent, not how: volume can be bought. */
 export function isVolume(count: Count): boolean {
   return count === 'messages' || count === 'recipients' || count === 'bytes';
 }
 
-/** More different ones than this are not told apart: a limit must lie below. */
+/** The most different values that are told apart: a limit must be lower. */
 export const DISTINCT_MAX = 16;
 
-/** Accounts of one domain that are remembered to have turned: a limit must lie below. */
+/** The most accounts of one domain that are remembered as abnormal: a limit must be lower. */
 export const OUTBREAK_MAX = 1_000;
 
-/** The highest limit that what is counted can go beyond. */
+/** The highest limit that a count can exceed. */
 export function highestLimit(count: Count): number {
   if (count === 'accounts') return OUTBREAK_MAX - 1;
   return isDistinctCount(count) ? DISTINCT_MAX - 1 : Infinity;
@@ -63,26 +63,26 @@ export type Action = (typeof ACTIONS)[number];
 
 /** Shortest window: a bucket of a sixtieth must be a whole second. */
 export const WINDOW_MIN: Milliseconds = MINUTE;
-/** Longest window: sends are kept for so long by default. */
+/** Longest window: by default, sends are kept this long. */
 export const WINDOW_MAX: Milliseconds = 35 * DAY;
 
-/** When a volume is abnormal, and what then. */
+/** When a volume is abnormal, and what follows. */
 export interface Rule {
   readonly id: string;
   readonly per: SubjectType;
   readonly count: Count;
   readonly window: Milliseconds;
-  /** So many of the largest messages within the window are left out of the count. */
+  /** This many of the largest messages within the window are left out of the count. */
   readonly leaveOut?: 1 | 2;
-  /** The rule trips when the count within the window is greater than this; with a baseline, the lowest it can be. */
+  /** The rule trips when the count within the window is greater than this; with a baseline, the lowest limit. */
   readonly limit: number;
-  /** Makes the limit follow what the sender usually does. */
+  /** Makes the limit follow the sender's baseline. */
   readonly baseline?: Baseline;
-  /** What must hold besides. */
+  /** Conditions that must also hold. */
   readonly when?: Conditions;
-  /** Signals that must add up besides. */
+  /** Signals that must also add up. */
   readonly score?: Score;
-  /** Of a count of `accounts`: when one of them has turned abnormal. */
+  /** For a count of `accounts`: when one of them has turned abnormal. */
   readonly turned?: Anomaly;
   readonly then: Action;
   /** How long it blocks; null is `indefinite`. */
@@ -90,12 +90,12 @@ export interface Rule {
   readonly escalate?: Escalation;
   /** How long a proposal waits before it lapses. */
   readonly lapse: Milliseconds;
-  /** Which mail counts, and which is refused. */
+  /** Which mail counts and is refused. */
   readonly direction: Direction;
   readonly refuse: Refusal;
   /** Refused attempts that go on at a rate above the limit keep the block up. */
   readonly renewWhileTrying: boolean;
-  /** What it cuts off becomes a habit all the same. */
+  /** What it cuts off becomes part of the baseline all the same. */
   readonly teaches?: true;
   readonly description?: string;
 }
@@ -104,39 +104,39 @@ export interface Rule {
 export interface Baseline {
   /** Times the median of the weekly peaks. */
   readonly typical: number;
-  /** Times the highest of them; 0 leaves it out. */
+  /** Times the highest weekly peak; 0 leaves it out. */
   readonly record: number;
-  /** Times the recipients of the largest message of those weeks; 0 leaves it out. */
+  /** Times the recipients of the largest message in those weeks; 0 leaves it out. */
   readonly largest: number;
-  /** Never lower, for a sender that is known. */
+  /** The lowest limit for a known sender. */
   readonly floor: number;
-  /** Never lower, for a sender that is still being learnt. */
+  /** The lowest limit for a sender that is still being learnt. */
   readonly start: number;
-  /** Never higher; null for no such bound. */
+  /** The highest limit; null for none. */
   readonly ceiling: number | null;
 }
 
-/** What must hold of the sender, all of it. Novelty is never held against a sender who is still being learnt. */
+/** Conditions on the sender; all must hold. Novelty never counts against a sender that is still being learnt. */
 export interface Conditions {
   /** The message comes from a network, EHLO name, country or autonomous system not seen on any day before. */
   readonly newIp?: true;
   readonly newEhlo?: true;
   readonly newCountry?: true;
   readonly newAsn?: true;
-  /** The sender was first seen no longer ago. */
+  /** The sender was first seen no longer ago than this. */
   readonly firstSeenWithin?: Milliseconds;
-  /** Before today it had sent nothing for so long. */
+  /** Before today it had sent nothing for this long. */
   readonly dormantFor?: Milliseconds;
-  /** It is still being learnt, or is no longer. */
+  /** Whether it is still being learnt. */
   readonly learning?: boolean;
-  /** Stopgap has watched for no longer, or at least for so long. */
+  /** Stopgap has watched for at most, or at least, this long. */
   readonly installedWithin?: Milliseconds;
   readonly installedFor?: Milliseconds;
-  /** Hours in which one does not send. */
+  /** Hours in which the sender usually sends nothing. */
   readonly quietHours?: QuietHours;
-  /** More different ones within the rule's window. */
+  /** More different values than this within the rule's window. */
   readonly distinct?: Partial<Readonly<Record<DistinctCount, number>>>;
-  /** Refused recipients, or bounces, within the rule's window. */
+  /** The share of refused recipients, or of bounces, within the rule's window. */
   readonly share?: Share;
 }
 
@@ -147,9 +147,9 @@ export type QuietHours =
 
 export interface Share {
   readonly of: 'refusedRecipients' | 'bounces';
-  /** Of all recipients tried, 0 to 1. */
+  /** A share of all recipients tried, from 0 to 1. */
   readonly above: number;
-  /** Fewer of them say nothing. */
+  /** Fewer than this prove nothing. */
   readonly least: number;
 }
 
@@ -157,7 +157,7 @@ export interface Signal extends Conditions {
   readonly points: number;
 }
 
-/** What signals add up to, exact to a millionth: seven tenths and one are eight. */
+/** The sum of signals, exact to a millionth: with floats seven tenths and one tenth are not eight tenths. */
 export function pointsOf(signals: readonly Signal[]): number {
   return Math.round(signals.reduce((sum, { points }) => sum + points, 0) * 1e6) / 1e6;
 }
@@ -168,7 +168,7 @@ export interface Score {
   readonly signals: readonly Signal[];
 }
 
-/** Whether bounces, which anybody may send to anybody, have a part in what it says: then it only proposes. */
+/** Whether it depends on bounces, which anybody may send to anybody: then it only proposes. */
 export function restsOnBounces({ count, when, score }: Pick<Rule, 'count' | 'when' | 'score'>): boolean {
   return (
     count === 'bounces' || [when, ...(score?.signals ?? [])].some((each) => each?.share?.of === 'bounces')
@@ -179,19 +179,22 @@ export interface Anomaly {
   readonly count: 'messages' | 'recipients';
   readonly window: Milliseconds;
   readonly baseline: Baseline;
-  /** For so long after the rule tripped, every further account that turns is taken at once. */
+  /** For this long after the rule tripped, every further account that turns abnormal is acted on at once. */
   readonly alarm: Milliseconds;
-  /** Until Stopgap has watched for so long, nearly everybody is being learnt, and who is being learnt does not turn. */
+  /**
+   * Until Stopgap has watched for this long, nearly every sender is being learnt, and such senders do not turn
+   * abnormal.
+   */
   readonly after: Milliseconds;
 }
 
 /** When a sender counts as known. */
 export interface Learning {
-  /** Active days that it takes. */
+  /** The number of active days needed. */
   readonly days: number;
   /** How long ago it must have been first seen. */
   readonly age: Milliseconds;
-  /** For so long after Stopgap first ran, baselines of senders that are being learnt only propose. */
+  /** For this long after Stopgap first ran, baselines of senders that are being learnt only propose. */
   readonly installation: Milliseconds;
 }
 
@@ -210,19 +213,19 @@ export interface Breaker {
   readonly window: Milliseconds;
 }
 
-/** A whole rule set as it is in force. */
+/** A whole rule set. */
 export interface RuleSet {
   /** `observe`: rules record and count, but nothing is proposed or blocked. */
   readonly mode: 'enforce' | 'observe';
   /** More automatic blocks than this within the window become proposals. */
   readonly maxAutomaticBlocks: Breaker;
-  /** Absent in what was recorded before there were baselines: then as {@link LEARNING}. */
+  /** Absent in records from before baselines existed: then as {@link LEARNING}. */
   readonly learning?: Learning;
   readonly rules: readonly Rule[];
   readonly exempt: readonly RuleExemption[];
 }
 
-/** A rule set, and the YAML that it is kept as. */
+/** A rule set with its YAML. */
 export interface SourcedRules {
   readonly rules: RuleSet;
   readonly source: string;
@@ -233,7 +236,7 @@ export interface VersionedRules extends RuleSet {
   readonly version: number;
 }
 
-/** What brought a rule set into force: `shadow` is a promotion, which was recorded as `api` at first. */
+/** The origin of a rule set in force: `shadow` is a promotion, which at first was recorded as `api`. */
 export const RULES_ORIGINS = ['defaults', 'file', 'api', 'shadow'] as const;
 export type RulesOrigin = (typeof RULES_ORIGINS)[number];
 
@@ -241,7 +244,7 @@ export interface RulesChanged {
   /** 1 for the first rule set ever in force, then one more each time. */
   readonly version: number;
   readonly rules: RuleSet;
-  /** The YAML it was read from. */
+  /** The YAML that it was read from. */
   readonly source: string;
   readonly origin: RulesOrigin;
 }
@@ -252,7 +255,7 @@ export type RulesFact = Fact<'RulesChanged', RulesChanged>;
 export const RULES_STREAM = 'rules';
 export const RULES_CATEGORY = 'rules';
 
-/** `rule:<id>@<version>`: how a rule signs what it brings about. */
+/** `rule:<id>@<version>`: how a rule signs its events. */
 export function ruleActor(id: string, version: number): string {
   return `rule:${id}@${version}`;
 }
@@ -261,8 +264,8 @@ export function ruleActor(id: string, version: number): string {
 export const NEVER_BLOCK = 'built-in';
 
 /**
- * Why a rule may never act on this subject: names that many strangers share, one's own network, and the
- * mailbox that RFC 5321 section 4.5.1 wants reachable. Undefined where it may. A person may block them all.
+ * Why a rule may never act on this subject: names that many strangers share, one's own network, and the mailbox that
+ * RFC 5321 section 4.5.1 wants reachable. Undefined if it may. A person may block them all.
  */
 export function neverBlock({ type, value }: Subject): string | undefined {
   switch (type) {

@@ -8,9 +8,9 @@ import type { Path } from './condition-schema.js';
 import { faultsOf } from './condition-schema.js';
 import { ruleSet } from './schema.js';
 
-/** One fault of a rules file: where, what, and what would be right. */
+/** One fault of a rules file: its place, what is wrong, and what would be right. */
 export interface RuleFault {
-  /** 1-based; undefined where the rules did not come as text. */
+  /** 1-based; undefined if the rules did not come as text. */
   readonly line: number | undefined;
   /** For example `rules[2].window`. */
   readonly path: string;
@@ -33,7 +33,7 @@ function faultLine(source: string, { line, path, message }: RuleFault): string {
   return `${source}${line === undefined ? '' : `:${line}`}: ${path === '' ? '' : `${path}: `}${message}`;
 }
 
-/** As many faults as anybody reads; text that has more than these says nothing new with the rest. */
+/** The most faults that are reported: more would help nobody. */
 const MOST_FAULTS = 100;
 
 /**
@@ -92,8 +92,8 @@ function parsed(text: string, lines: LineCounter, source: string, tokens?: numbe
 }
 
 /**
- * What a file that says `extends: defaults` is read as: its own part, and the whole, in which a rule of its own takes the
- * place of the built-in one with its id, and each other key that of the built-in rule set.
+ * How a file with `extends: defaults` is read: its own part, and the whole. A rule of its own replaces the built-in one
+ * with its id, and each other key replaces that of the built-in rule set.
  */
 function extended(value: unknown): { readonly own: object; whole(): object } | undefined {
   if (!isMapping(value) || value['extends'] !== 'defaults') return undefined;
@@ -120,7 +120,7 @@ function isMapping(value: unknown): value is Mapping {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
-/** The document without its YAML: yaml finds an alias that names nothing, or that multiplies, only here. */
+/** The document as plain data. Only here does yaml find an alias that names nothing or multiplies. */
 function plain(document: Document.Parsed, lines: LineCounter, source: string): unknown {
   try {
     return document.toJS({ maxAliasCount: 100 });

@@ -9,8 +9,9 @@ import { ceilingOf, FAR_BEYOND, isSum } from './model.js';
 /** A rule tripped: what it saw, and what it asks for. */
 export interface Verdict {
   /**
-   * `act`: the volume is abnormal. `renew`: refused attempts go on, so the block may stay up. `beyond`: a rule that blocks
-   * has tripped, and the sender has gone on far beyond its limit: nothing has stopped it, so a proposal must wait no longer.
+   * `act`: the volume is abnormal. `renew`: refused attempts go on, so the block may stay up. `beyond`: a rule that
+   * blocks has tripped, and the sender has gone on far beyond its limit. Nothing has stopped it, so a proposal must not
+   * wait.
    */
   readonly kind: 'act' | 'renew' | 'beyond';
   readonly rule: Rule;
@@ -19,22 +20,25 @@ export interface Verdict {
   readonly evidence: Evidence;
   /** When the send that tripped it happened. */
   readonly at: Instant;
-  /** The traceparent of that send, where it is traced. */
+  /** The traceparent of that send, if it is traced. */
   readonly trace?: string;
 }
 
-/** What the answer to a verdict depends on, as it is at `now`. */
+/** What the response to a verdict depends on, as of `now`. */
 export interface Circumstances {
   readonly now: Instant;
   /** The circuit breaker of the rules in force. */
   readonly breaker: Breaker;
   /** What keeps rules from acting on a subject: an exemption, or the never-block list. */
   exemptedBy(subject: Subject): Act['exemptedBy'] | undefined;
-  /** How many blocks that count for a breaker rules imposed within the window that ends now, those on their way included. */
+  /**
+   * How many blocks rules imposed within the window that ends now and that count for a breaker, including those under
+   * way.
+   */
   automaticBlocks(breaker: string, window: Milliseconds): number;
-  /** The proposal that waits on a subject: a block takes over its id. */
+  /** The waiting proposal on a subject: a block takes over its id. */
   pending?(subject: Subject): string | undefined;
-  /** The id of the case, should this begin one. */
+  /** The id of the case, if this begins one. */
   newId(): string;
 }
 
@@ -50,18 +54,18 @@ export interface Anticipated extends Subject {
 export interface Response {
   readonly command: Act | Renew | Observe;
   readonly anticipated: Anticipated | undefined;
-  /** The circuit breaker that what is anticipated counts for until its event does; undefined for none. */
+  /** The circuit breaker that the anticipated block counts for until its event counts; undefined for none. */
   readonly counts: string | undefined;
-  /** The circuit breaker that was asked, and whether it is open; undefined where none was. */
+  /** The circuit breaker that was consulted, and whether it is open; undefined if none was. */
   readonly asked: { readonly breaker: string; readonly open: boolean } | undefined;
 }
 
 /**
- * The circuit breaker that blocks of this kind count for, and that stops them. Each type of subject and each cause has its
- * own: what anybody can cause without an account (wrong passwords, mail that arrives, bounces) must never switch off what
- * guards accounts.
+ * The circuit breaker that blocks of this kind count for, and that stops them. Each type of subject and each cause has
+ * its own: what anybody can cause without an account (wrong passwords, inbound mail, bounces) must never switch off the
+ * guard of accounts.
  *
- * @param count of the rule, and `direction` that it blocks
+ * @param count the rule's count; `direction`: what it blocks
  */
 export function breakerOf({ type }: Pick<Subject, 'type'>, count: string, direction: Direction): string {
   if (count === 'authFailures') return `${type} by logins`;
@@ -70,19 +74,20 @@ export function breakerOf({ type }: Pick<Subject, 'type'>, count: string, direct
 }
 
 /**
- * Whether a rule may block, with so many blocks in its circuit breaker. An open one blocks only senders far beyond their
- * limit: else a thief gives up a few accounts, and the next one sends freely. It holds these too once they are far too many.
+ * Whether a rule may block, with so many blocks in its circuit breaker. An open breaker blocks only senders far beyond
+ * their limit: otherwise a thief sacrifices a few accounts, and the next one sends freely. If even those are far too
+ * many, it stops them too.
  */
 export function mayBlock(verdict: Verdict, blocks: number, { max }: Pick<Breaker, 'max'>): boolean {
   return blocks < (isFarBeyond(verdict) ? FAR_BEYOND * max : max);
 }
 
-/** How many different ones there are, or how many others, says nothing about how much a sender sends. */
+/** A count of different values, or of accounts, says nothing about how much a sender sends. */
 function isFarBeyond({ rule, evidence }: Verdict): boolean {
   return isSum(rule.count) && evidence.observed >= ceilingOf(evidence.limit);
 }
 
-/** What is to be done about a verdict. Live traffic and a back-test come through here alike. */
+/** The response to a verdict. Live traffic and a back-test both use it. */
 export function respond(verdict: Verdict, circumstances: Circumstances): Response {
   const { rule, subject, evidence, kind, mode } = verdict;
   if (kind === 'renew' && mode === 'enforce') {
@@ -116,7 +121,7 @@ export function respond(verdict: Verdict, circumstances: Circumstances): Respons
   }
   const command = open ? despite(act, rule) : act;
   const pending = circumstances.pending?.(subject);
-  // As a rule it is blocked by now, and a proposal that is on its way becomes a block as soon as it is recorded.
+  // Usually it is blocked by now, and a proposal under way becomes a block when it is recorded.
   if (kind === 'beyond' && pending === undefined) return { ...only(command), asked };
   const { direction, refuse: refusal } = rule;
   const until = rule.for === null ? null : now + rule.for;
@@ -128,12 +133,12 @@ export function respond(verdict: Verdict, circumstances: Circumstances): Respons
     refusal,
     byRule: true as const,
   };
-  // Accounts that turned abnormal together are one finding, which the first of their blocks counts for.
+  // Accounts that turned abnormal together are one finding: only the first of their blocks counts.
   const counts = rule.count === 'accounts' ? undefined : own;
   return { command, anticipated, counts, asked };
 }
 
-/** A block although the circuit breaker is open: it says so. */
+/** A block in spite of the open circuit breaker; its sentence says so. */
 function despite(act: Act, rule: Rule): Act {
   const sentence = despiteBreaker(act.evidence.sentence);
   return { ...act, terms: termsOf(rule, sentence), evidence: { ...act.evidence, sentence } };

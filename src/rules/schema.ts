@@ -65,7 +65,7 @@ const baseline = z
     ceiling: ceiling ?? null,
   }));
 
-/** A fixed number, or one that follows the sender: the faults are those of the form that was meant. */
+/** A fixed number, or a baseline: the faults are those of the form that was meant. */
 const limit = z.unknown().transform((value, context) => {
   const fault = (message: string, path: readonly PropertyKey[] = []): void =>
     context.addIssue({ code: 'custom', message, path: [...path] });
@@ -115,7 +115,7 @@ const ONLY_FOR: Partial<Record<Count, readonly Rule['per'][]>> = {
   accounts: ['domain'],
 };
 
-/** What is asked of where a message comes from. */
+/** Whether the conditions concern the place of a message. */
 const asksWhere = (conditions: Conditions | undefined): boolean =>
   (['newIp', 'newEhlo', 'newCountry', 'newAsn'] as const).some((key) => conditions?.[key] !== undefined);
 
@@ -191,7 +191,7 @@ const rule = z
     }
   })
   .transform(({ for: span, limit: bound, ...rest }): Rule => {
-    // What zod makes of an absent key is not what the types call absent.
+    // Removes the keys that zod sets to undefined: the types want them absent.
     const present = Object.fromEntries(
       Object.entries({ ...rest, ...bound }).filter(([, value]) => value !== undefined),
     );
@@ -248,7 +248,7 @@ function followedPeak({ count, leaveOut, window, baseline, turned }: Rule): stri
 /** More time zones than any provider has customers in. */
 const MOST_ZONES = 50;
 
-/** The quiet hours of a rule by a clock, and where they stand in it. */
+/** The quiet hours of a rule by a zone's clock, and their place in the rule. */
 function fixedHours({ when, score }: Rule): readonly (readonly [path: PropertyKey[], zone: string])[] {
   const conditions = [
     { path: ['when'], hours: when?.quietHours },

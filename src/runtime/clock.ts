@@ -14,8 +14,8 @@ export const systemClock: AlarmClock = {
 };
 
 /**
- * Looks at least once a minute how much is left: `setTimeout` fires at once for more than 24.8 days, knows nothing of
- * a clock that was set, and stands still while the machine sleeps.
+ * Looks at least once a minute how much is left: `setTimeout` fires at once for more than 24.8 days, ignores changes of
+ * the clock, and stops while the machine sleeps.
  */
 function wakeWhen(left: () => Milliseconds, callback: () => void): () => void {
   let timer: NodeJS.Timeout;
@@ -64,10 +64,10 @@ export class Backoff {
 }
 
 /**
- * Waits for a promise, but not for longer than a span. What comes of it later is dropped, be it a result or an error. An
- * answer that came while something else held the event loop is taken first.
+ * Waits for a promise, but not for longer than a span. A later result or error is dropped. An answer that came while
+ * something else held the event loop is taken first.
  *
- * @param late gives or throws what comes of it when the time is over
+ * @param late gives the result, or throws, when the time is over
  */
 export async function within<T, Late>(
   clock: Pick<AlarmClock, 'after'>,
@@ -97,13 +97,13 @@ export class TimeSlice {
   #since = performance.now();
   #steps = 0;
 
-  /** Counts one step; true where the loop's turn is due. */
+  /** Counts one step; true if the loop's turn is due. */
   spent(): boolean {
     if (++this.#steps % STRIDE !== 0) return false;
     return performance.now() - this.#since > SHARE;
   }
 
-  /** Starts the share anew: the loop has turned. */
+  /** Restarts the share: the event loop has turned. */
   renew(): void {
     this.#since = performance.now();
   }

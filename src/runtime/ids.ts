@@ -43,7 +43,7 @@ export function haveSameMark(a: string, b: string): boolean {
   return a.slice(0, MARK) === b.slice(0, MARK);
 }
 
-/** The same for the same sender and day, whoever writes the summary: two detectors, or an import, write it once. */
+/** The same id for the same sender and day: two detectors, or an import, write the summary once. */
 export function summaryId({ subject, day }: Pick<SenderDaySummarised, 'subject' | 'day'>): string {
   return idOf(`day-summary/${subject.type}/${subject.value}/${day}`);
 }

@@ -20,7 +20,7 @@ export function ownVersion(): string {
   return `${ownPackage().version} (${commit === undefined ? 'unknown commit' : `commit ${commit}`})`;
 }
 
-/** With `-dirty` where files differ from it. Undefined outside a clone, and where there is no git. */
+/** With `-dirty` where files differ from it. Undefined outside a clone, and if there is no git. */
 function commitOfClone(): string | undefined {
   if (!existsSync(new URL('.git', ROOT))) return undefined;
   try {

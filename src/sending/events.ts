@@ -31,7 +31,7 @@ export interface MessageAccepted extends SenderFields {
   readonly size: number;
   /** Distinct recipient domains in normal form, the first 20. */
   readonly recipientDomains: readonly string[];
-  /** False where the account may not speak for that return path: then nothing is counted per address. */
+  /** False if the account may not speak for that return path: then nothing is counted per address. */
   readonly entitled: boolean;
 }
 
@@ -73,13 +73,14 @@ export interface AuthenticationFailed {
   /** `feigned`: the password may have been right; a block made it fail. */
   readonly kind: 'genuine' | 'feigned';
   /**
-   * These very credentials had not failed from this network within the last hour: it counts against the network, be it
-   * genuine or not, since what follows must not tell the two apart. Without it, genuine ones count and feigned ones do not.
+   * These credentials had not failed from this network within the last hour. The failure counts against the network,
+   * genuine or not, because the consequences must not tell the two apart. Without this field, genuine ones count and
+   * feigned ones do not.
    */
   readonly fresh?: boolean;
-  /** The block behind a feigned failure. */
+  /** The block that caused a feigned failure. */
   readonly block?: string;
-  /** The account behind a feigned failure: it exists, so its name is no stranger's guess. */
+  /** The account of a feigned failure: it exists, so its name is no stranger's guess. */
   readonly account?: string;
   /** Where the client is, as {@link SenderFields} have it. */
   readonly country?: string;

@@ -63,8 +63,8 @@ export function normalizeEhlo(raw: string): string {
 const DOTTED = /^(?:(?:25[0-5]|2[0-4]\d|1\d\d|[1-9]?\d)(?:\.(?!$)|$)){4}$/;
 
 /**
- * Normal form of an IP address; undefined where the text is none. Of the forms that inet_aton takes only the
- * dotted decimal is one: `010.0.0.1` and `127.1` mean different things to different people.
+ * Normal form of an IP address; undefined if the text is none. Of the forms that inet_aton takes only the dotted
+ * decimal is one: `010.0.0.1` and `127.1` mean different things to different people.
  */
 export function normalizeIp(raw: string): string | undefined {
   if (DOTTED.test(raw)) return raw;
@@ -79,7 +79,7 @@ export function isIp(raw: string): boolean {
   return (raw.includes(':') && readIpv6(raw, PARTS)) || normalizeIp(raw) !== undefined;
 }
 
-/** What comes after the last `@`; undefined where there is none. */
+/** What comes after the last `@`; undefined if there is none. */
 export function domainOf(address: string): string | undefined {
   const at = address.lastIndexOf('@');
   return at < 0 || at === address.length - 1 ? undefined : address.slice(at + 1);
@@ -153,7 +153,7 @@ const QUOTED = /^"((?:[^"\\]|\\.)*)"$/s;
 /** What a local part may be without quotes (RFC 5321 section 4.1.2): atoms between single dots. */
 const DOT_ATOM = /^[^\s"(),:;<>@[\\\].]+(?:\.[^\s"(),:;<>@[\\\].]+)*$/;
 
-/** `"alice"` and `"al\ice"` are `alice`: quotes change nothing where none are needed, and escapes never do. */
+/** `"alice"` and `"al\ice"` are `alice`: quotes change nothing if none are needed, and escapes never do. */
 function unquoted(local: string): string {
   const content = QUOTED.exec(local)?.[1]?.replace(/\\(.)/gs, '$1');
   if (content === undefined) return local;
@@ -179,7 +179,7 @@ function lowerCase(raw: string): string {
 /**
  * Reads hexadecimal groups with at most one `::` into eight 16-bit parts.
  *
- * @returns false where the text is anything else; `parts` is then undefined in part
+ * @returns false if the text is anything else; `parts` is then undefined in part
  */
 export function readIpv6(text: string, parts: Uint16Array): boolean {
   let count = 0;

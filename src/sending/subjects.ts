@@ -31,7 +31,7 @@ export function subjectKey(subject: Subject): string {
   return `${subject.type}:${subject.value}`;
 }
 
-/** The inverse of {@link subjectKey}; undefined where the key names no type. */
+/** The inverse of {@link subjectKey}; undefined if the key names no type. */
 export function subjectOfKey(key: string): Subject | undefined {
   const colon = key.indexOf(':');
   const type = SUBJECT_TYPES.find((known) => known === key.slice(0, colon));
@@ -71,7 +71,7 @@ export function parseSubject(type: string, value: string, field = 'subject'): Su
 
 /**
  * A subject that is to be blocked or exempted: as {@link parseSubject}, but what only looks like a pattern is refused.
- * An EHLO name and a local part may hold a question mark, so that one who asks about them may name it.
+ * An EHLO name and a local part may contain a question mark, so a query may name one.
  *
  * @throws InvalidInput
  */
@@ -194,7 +194,7 @@ function parseNetwork(text: string, field: string): string {
   return `${kind.networkAddressFromCIDR(`${ip}/${length}`).toString()}/${length}`;
 }
 
-/** Who is sending, in normal form: made once a session or message, asked about many times. */
+/** The sender in normal form: built once for each session or message, used many times. */
 export interface SenderIdentity {
   readonly account: string | undefined;
   /** The return path; empty for the null sender, undefined before MAIL FROM. */

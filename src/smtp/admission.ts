@@ -3,11 +3,11 @@ import type { Milliseconds } from '../kernel/time.js';
 import { MINUTE } from '../kernel/time.js';
 import { widerNetworks, widthFactor } from '../sending/identity.js';
 
-/** Why a connection is turned away before a word is said. */
+/** Why a connection is turned away before the greeting. */
 export type TurnedAway = 'full' | 'network' | 'rate';
 
 export interface AdmissionLimits {
-  /** Connections at a time, all in all. */
+  /** Connections at a time, in all. */
   readonly connections: number;
   /** Connections at a time from one client network. */
   readonly perNetwork: number;
@@ -25,8 +25,8 @@ interface Bucket {
 const REMEMBERED = 50_000;
 
 /**
- * Decides who may connect, so that no client network takes all the room. It looks at what is open and how fast it came, at
- * nothing that a client says; the time is a monotonic one.
+ * Decides who may connect, so that no client network takes all the room. It considers the number of open connections
+ * and their rate, and nothing that a client says. Its time is monotonic.
  */
 export class Admission {
   readonly #limits: AdmissionLimits;
@@ -41,9 +41,9 @@ export class Admission {
   }
 
   /**
-   * Takes a connection in, which {@link left} must follow, unless it says why not.
+   * Admits a connection, or says why not. {@link left} must follow an admitted one.
    *
-   * @param network of the client, as `clientNetwork` gives it; undefined for one that has no limits of its own
+   * @param network the client's, as `clientNetwork` gives it; undefined for one without limits of its own
    */
   admit(network: string | undefined): TurnedAway | undefined {
     const { connections, perNetwork } = this.#limits;
@@ -82,7 +82,7 @@ export class Admission {
   }
 }
 
-/** The network, and the IPv6 networks around it that one site may hold as well. */
+/** The network, and the wider IPv6 networks that one site may also hold. */
 function sitesOf(network: string | undefined): readonly string[] {
   return network === undefined ? [] : [network, ...widerNetworks(network)];
 }

@@ -31,17 +31,15 @@ export interface SmtpContext {
   readonly clock: AlarmClock;
   readonly log: Logger;
   readonly metrics: Metrics;
-  /** Undefined where nothing is traced. */
+  /** Undefined if tracing is off. */
   readonly tracing?: Tracing | undefined;
   readonly models: ReadModels;
-  /**
-   * Called when a message is durable; a promise holds its 250 back until what it tripped is in force.
-   */
+  /** Called when a message is durable. A promise delays its 250 until the block that it tripped is in force. */
   readonly accepted: (appended: Appended) => Promise<void> | undefined;
   readonly store: Pick<EventStore, 'healthy' | 'maxAppendBytes'>;
   readonly recorder: Recorder;
   readonly inTheAir: InTheAir;
-  /** Messages that cannot be taken, for want of the store or of room for long ones; connections that cannot. */
+  /** Messages refused because the store is away or the spool is full, and connections that cannot be accepted. */
   readonly troubles: Readonly<Record<'store' | 'spool' | 'accept', Trouble>>;
   readonly relay: Relay;
   readonly verifier: LoginVerifier;
@@ -51,13 +49,13 @@ export interface SmtpContext {
   readonly placeOf: (ip: string) => GeoPlace;
   readonly spoolDir: string;
   readonly senders: () => SenderPolicy;
-  /** Whom an honest refusal names. */
+  /** The contact that an honest refusal names. */
   readonly contact: string | undefined;
   /** Bytes. */
   readonly maxMessageSize: number;
 }
 
-/** What is asked of the upstream, told of where the transaction is traced. */
+/** Makes a request to the upstream, with the trace of the transaction. */
 export function relayed<T>(
   trace: TransactionTrace | undefined,
   name: string,
@@ -70,15 +68,15 @@ export function relayed<T>(
 type LoginTimes = readonly [begun: number, ended: number];
 
 /**
- * The trace of one mail transaction: a span for the whole, one for each command that waits for anything, and below
- * them what they wait for. A session says one command after the other, so there is always just one under way.
+ * The trace of one mail transaction: a span for the whole, one for each command that waits, and below them the waits. A
+ * session sends one command after the other, so at most one is under way.
  */
 class TransactionTrace {
   readonly root: Span;
   readonly #tracing: Tracing;
   #command: Span | undefined;
 
-  /** @param login the login before it, where this is the first transaction since */
+  /** @param login the login before it, if this is the first transaction since */
   constructor(tracing: Tracing, id: string, direction: MailDirection, login: LoginTimes | undefined) {
     this.#tracing = tracing;
     const [begun, ended] = login === undefined ? [] : sinceEpoch(...login);
@@ -91,7 +89,7 @@ class TransactionTrace {
     this.root.addEvent('MAIL FROM');
   }
 
-  /** What the events that come of it carry. */
+  /** What its events carry. */
   get traceparent(): string {
     return traceparentOf(this.#command ?? this.root);
   }
@@ -101,7 +99,7 @@ class TransactionTrace {
     return this.#command ?? this.root;
   }
 
-  /** Carries out a command; what it is answered is told where it is no success. */
+  /** Runs a command; the span gets the answer if the command fails. */
   async command<T>(name: string, work: () => Promise<T>): Promise<T> {
     const span = this.#tracing.start(name, { parent: this.root });
     this.#command = span;
@@ -118,7 +116,7 @@ class TransactionTrace {
     }
   }
 
-  /** What is asked of the upstream. */
+  /** Traces a request to the upstream. */
   async relay<T>(name: string, answer: Promise<T>): Promise<T> {
     const span = this.#tracing.start(`relay ${name}`, { parent: this.current, kind: SpanKind.CLIENT });
     try {
@@ -131,7 +129,7 @@ class TransactionTrace {
     }
   }
 
-  /** The upstream took the message for so many recipients. */
+  /** The upstream took the message for this many recipients. */
   accepted(recipients: number, bytes: number): void {
     this.root.setAttributes({ 'stopgap.recipients': recipients, 'stopgap.bytes': bytes });
   }
@@ -141,7 +139,7 @@ class TransactionTrace {
   }
 }
 
-/** Refused recipients are recorded in lots of at most this many: a guessing client may never end its message. */
+/** Refused recipients are recorded in batches of at most this many: a guessing client may never end its message. */
 const REFUSED_AT_ONCE = 25;
 
 /** One mail transaction: from MAIL FROM to its end. */
@@ -150,12 +148,12 @@ interface MailTransaction {
   readonly returnPath: string;
   readonly entitled: boolean;
   readonly sender: SenderIdentity;
-  /** Undefined where it is not traced, as most are not. */
+  /** Undefined if it is not traced; most are not. */
   readonly trace: TransactionTrace | undefined;
   relay: RelayTransaction | undefined;
   /** Recipients that the upstream has taken. */
   readonly taken: Set<string>;
-  /** Bytes that the longest of their domains may come to in an event. */
+  /** The size in an event of the longest of their domains, in bytes. */
   longestDomain: number;
   /** The message is on its way: it no longer depends on its client. */
   delivering: boolean;
@@ -170,7 +168,7 @@ export class Conversation {
   readonly network: string;
   /** The login, in normal form, once it succeeded. */
   account: string | undefined;
-  /** When that was, until the first transaction after it. Only where anything is traced. */
+  /** When the login was, until the first transaction after it; set only with tracing. */
   login: LoginTimes | undefined;
   mail: MailTransaction | undefined;
   readonly #context: SmtpContext;
@@ -179,7 +177,7 @@ export class Conversation {
   #place: GeoPlace | undefined;
   #count = 0;
   #isClientGone = false;
-  /** Ends the wait of its message for its turn. */
+  /** Ends its message's wait for its turn. */
   #giveUp: (() => void) | undefined;
 
   constructor(context: SmtpContext, session: SMTPServerSession, direction: MailDirection) {
@@ -199,7 +197,7 @@ export class Conversation {
     return this.#session.hostNameAppearsAs || '';
   }
 
-  /** Who a login would be: address and domain subjects match the login's own address. */
+  /** The identity of a login: address and domain subjects match the login's own address. */
   asLogin(login: string): SenderIdentity {
     return senderIdentity({
       account: login,
@@ -229,7 +227,7 @@ export class Conversation {
     };
   }
 
-  /** Whether this sender is refused, at this very moment. */
+  /** The block that refuses this sender now, if any. */
   verdict(): ActiveBlock | undefined {
     const { models, clock } = this.#context;
     return models.refusing.find(this.mail!.sender, clock.now());
@@ -254,7 +252,7 @@ export class Conversation {
     const { mail } = this;
     this.#context.metrics.smtp.refused('rcpt', 'upstream');
     if (mail === undefined) return new ReplyError(reply); // the client is gone
-    // Greylisting or a full disk says nothing about the list: only who does not exist does.
+    // Greylisting or a full disk says nothing about the recipient list. Only recipients that do not exist do.
     if (reply.code < 500) return new ReplyError(reply);
     mail.refused++;
     mail.refusedCode = reply.code;
@@ -262,7 +260,7 @@ export class Conversation {
     return new ReplyError(reply);
   }
 
-  /** Ends the mail transaction, if there is one, and with it what it holds upstream. */
+  /** Ends the mail transaction, if there is one, and frees what it holds upstream. */
   end(): void {
     const { mail } = this;
     if (mail === undefined) return;
@@ -273,8 +271,8 @@ export class Conversation {
   }
 
   /**
-   * The client is gone. A message that arrived in full goes its way without it; one that waits for its turn does not: it
-   * would hold memory and files that no limit of connections counts, and its client comes again.
+   * The client is gone. A message that arrived in full goes on without it. A message that waits for its turn ends: it
+   * would hold memory and files that no limit of connections counts, and its client sends it again.
    */
   clientGone(): void {
     const { mail } = this;
@@ -284,7 +282,7 @@ export class Conversation {
     this.#giveUp?.();
   }
 
-  /** The message waits for its turn, which `giveUp` ends. */
+  /** The message waits for its turn; `giveUp` ends the wait. */
   waits(giveUp: () => void): void {
     this.#giveUp = giveUp;
     if (this.#isClientGone) giveUp();

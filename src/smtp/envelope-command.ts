@@ -3,7 +3,7 @@ import { isPrintable } from '../kernel/printable.js';
 import { LONGEST_ADDRESS } from '../sending/identity.js';
 import type { SmtpReply } from './replies.js';
 
-/** What a session was offered, and may therefore use. */
+/** What a session was offered and may use. */
 export interface Offers {
   /** 8BITMIME (RFC 6152). */
   readonly eightBit: boolean;
@@ -17,13 +17,13 @@ export interface Offers {
 
 export const NO_OFFERS: Offers = { eightBit: false, utf8: false, dsn: false, auth: false };
 
-/** `MAIL FROM:<…>` or `RCPT TO:<…>`, understood. */
+/** `MAIL FROM:<…>` or `RCPT TO:<…>`, parsed. */
 export interface EnvelopeCommand {
   /** As the client wrote it, without its source route; empty for the null sender. */
   readonly address: string;
   /** It had a source route (`<@relay.test:user@example.com>`). */
   readonly routed: boolean;
-  /** Keywords in upper case; xtext is decoded. False where there are none, as smtp-server has it. */
+  /** Keywords in upper case; xtext is decoded. False if there are none, as smtp-server has it. */
   readonly args: SMTPServerAddressArgs | false;
 }
 
@@ -31,7 +31,7 @@ export type EnvelopeVerb = 'MAIL FROM' | 'RCPT TO';
 
 /** Octets of a domain (RFC 5321 section 4.5.3.1.2). */
 const LONGEST_DOMAIN = 255;
-/** Letters beyond ASCII count as such: whether the session may use them is asked apart. */
+/** Letters beyond ASCII count as such: the session's right to use them is checked elsewhere. */
 const ATOM = /^[\w!#$%&'*+/=?^`{|}~\u0080-\uffff-]+(?:\.[\w!#$%&'*+/=?^`{|}~\u0080-\uffff-]+)*$/;
 const QUOTED = /^"(?:[^"\\]|\\.)*"$/;
 const DOMAIN =
@@ -45,7 +45,7 @@ const ASCII = /^[\u0000-\u007f]*$/;
 const JOINERS = /[\u200c\u200d]/g;
 
 /**
- * Reads a MAIL or RCPT command: linear in its length, and bounded before anything is done about it.
+ * Reads a MAIL or RCPT command: linear in its length, and bounded before any work.
  *
  * @param utf8 whether the transaction asked for SMTPUTF8; at MAIL FROM its own parameter says so
  * @returns what it says, or what the client is told instead
@@ -73,7 +73,7 @@ export function readEnvelopeCommand(
   return { address, routed: route !== '', args: args.found && args.values };
 }
 
-/** Where the `>` stands that ends the path: none within quotes does. */
+/** The index of the `>` that ends the path: one within quotes does not. */
 function endOfPath(text: string): number {
   if (text[0] !== '<') return -1;
   let quoted = false;
@@ -99,7 +99,7 @@ function isPath(verb: EnvelopeVerb, address: string): boolean {
   return (ATOM.test(local) || QUOTED.test(local)) && (DOMAIN.test(domain) || LITERAL.test(domain));
 }
 
-/** The keywords of a command that are known where they are offered. */
+/** Whether a keyword of a command is known, given the offers. */
 function isKnown(verb: EnvelopeVerb, keyword: string, { eightBit, utf8, dsn, auth }: Offers): boolean {
   if (verb === 'RCPT TO') return dsn && (keyword === 'NOTIFY' || keyword === 'ORCPT');
   switch (keyword) {

@@ -2,7 +2,7 @@ import type { AlarmClock, Milliseconds } from '../kernel/time.js';
 import { MINUTE } from '../kernel/time.js';
 import { RelayUnreachable } from './relay/port.js';
 
-/** Recipients of one account whose messages are handed over at a time; a message with more of them goes alone. */
+/** Recipients of one account in messages that are handed over at the same time. A message with more goes alone. */
 const MOST_RECIPIENTS = 200;
 /** A client waits ten minutes for the answer to its message (RFC 5321 section 4.5.3.2.6). */
 const LONGEST_WAIT: Milliseconds = MINUTE;
@@ -19,9 +19,9 @@ interface OfAccount {
 }
 
 /**
- * The messages of each account that are handed over and not counted yet. Rules know nothing of them: a thief who holds
- * many messages back and ends them all at once sends each of them, whatever the limits are. So only so many recipients
- * are in the air at a time, and the messages behind them wait until it is known whether the account is blocked.
+ * The messages of each account that are being handed over and are not counted yet. Rules do not know of them: a thief
+ * who holds many messages back and ends them all at once would get each of them sent, above every limit. So only so
+ * many recipients are in the air at a time; later messages wait until it is known whether the account is blocked.
  */
 export class InTheAir {
   readonly #clock: Pick<AlarmClock, 'after'>;
@@ -35,9 +35,9 @@ export class InTheAir {
    * Waits until a message may be handed over.
    *
    * @param account in normal form
-   * @param onWaiting gets what gives it up, where it has to wait
-   * @returns what must be called once it is counted, or came to nothing
-   * @throws RelayUnreachable where those before it take too long, or it is given up
+   * @param onWaiting called with a function that gives up the wait, if it has to wait
+   * @returns a function to call when the message is counted or has failed
+   * @throws RelayUnreachable if earlier messages take too long, or the wait is given up
    */
   async begin(
     account: string,

@@ -40,7 +40,7 @@ import type { SecureOptions } from './tls.js';
 interface CommonSettings {
   readonly listen: ListenAddress;
   readonly tlsMode: TlsMode;
-  /** The certificate; also given where no TLS is spoken, so that the library's public one is never loaded. */
+  /** The certificate. It is also set without TLS, so that the library never loads its public one. */
   readonly secure: SecureOptions;
   readonly limits: ConnectionLimits;
   readonly maxRecipients: number;
@@ -50,11 +50,11 @@ export type ListenerSettings =
   | (CommonSettings & { readonly kind: 'submission'; readonly allowInsecureAuth: boolean })
   | (CommonSettings & { readonly kind: 'inbound'; readonly domains: ReadonlySet<string> });
 
-/** How long a message under way may go on at shutdown: what comes after it needs some of the ten seconds too. */
+/** How long a message may go on at shutdown. The steps after it need some of the ten seconds too. */
 const DRAIN: Milliseconds = 5 * SECOND;
 /** The library counts every line before a login, also those within AUTH LOGIN: room for a few mistyped passwords. */
 const LINES_BEFORE_LOGIN = 30;
-/** The library has these for old time's sake. */
+/** Joke commands of the library. */
 const NOT_OFFERED = ['WIZ', 'SHELL', 'KILL'];
 
 type Done = (error?: Error | null) => void;
@@ -89,7 +89,7 @@ export class SmtpListener {
       this.#meter.arrived(socket);
     });
     this.#server.on('error', (error: NodeJS.ErrnoException) => {
-      // Clients go away all the time; that no connection can be taken any more (no descriptor is left) is ours.
+      // Clients go away all the time. If `accept` fails (no descriptor is left), the fault is ours.
       context.metrics.smtp.connectionFailed(error.syscall === 'accept' ? 'accept' : 'client');
       if (error.syscall === 'accept') context.troubles.accept.failed(error.message);
       else context.log.debug({ error: error.message }, 'an SMTP connection failed');
@@ -108,22 +108,22 @@ export class SmtpListener {
     });
   }
 
-  /** A renewed certificate, for sessions that begin from now on. */
+  /** Uses a renewed certificate for sessions that begin from now on. */
   useCertificate(secure: SecureOptions): void {
     this.#server.updateSecureContext(secure);
   }
 
-  /** Takes no connection any more; sessions get 421 at once, those with a message under way when it is done. */
+  /** Takes no more connections. Sessions get 421 at once; those with a message under way get it after the message. */
   async close(): Promise<void> {
     this.#closing = true;
     this.#turnedAway.flush();
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     for (const { session } of [...this.#server.connections]) {
-      // Whatever else a client may say from now on, the library answers with 421: nothing is worth waiting for.
+      // The library answers every further command with 421, so nothing is worth waiting for.
       if (this.#conversations.get(session)?.mail?.delivering !== true) this.#dismiss(session);
     }
     await closed;
-    // A client that does not close its side must not keep the process alive: it has been told.
+    // A client that does not close its side must not keep the process alive. It has had its 421.
     for (const socket of this.#server.sockets) socket.unref();
   }
 
@@ -163,7 +163,7 @@ export class SmtpListener {
       offers: () => relay.offers,
       onTurnedAway: (reason, network) => {
         this.#meter.turnedAway(reason);
-        // A reason, not each network: there may be as many as there are addresses.
+        // Coalesced by reason, not by network: there can be as many networks as addresses.
         this.#turnedAway.add(reason, { reason, network });
       },
       onConnect: (session, done) => this.#connected(session, done),
@@ -187,7 +187,7 @@ export class SmtpListener {
 
   #connected(session: SMTPServerSession, done: Done): void {
     const settings = this.#settings;
-    // The library would refuse a login in clear, but offer it: some clients then give their password away.
+    // The library refuses a login in clear text but still offers it, and some clients then send their password.
     if (settings.kind === 'submission' && !session.secure && !settings.allowInsecureAuth) {
       session.disabledCommands = [...this.#disabledCommands(), 'AUTH'];
     }
@@ -198,7 +198,7 @@ export class SmtpListener {
     done();
   }
 
-  /** TLS is up, from the start or after STARTTLS. */
+  /** TLS is up, either from the start or after STARTTLS. */
   #secured(session: SMTPServerSession, done: Done): void {
     session.disabledCommands = this.#disabledCommands();
     done();
@@ -228,10 +228,10 @@ export class SmtpListener {
 
   #mailFrom(address: SMTPServerAddress, session: SMTPServerSession, done: Done): void {
     const conversation = this.#of(session);
-    // After STARTTLS the library forgets the login: so do we.
+    // After STARTTLS the library forgets the login, so we forget it too.
     if (!session.user) conversation.account = undefined;
     const { account } = conversation;
-    // The library asks for a login wherever it offers one; where it does not, nobody may pass without.
+    // The library requires a login if it offers one. If it offers none, nobody may pass without a login.
     if (this.#settings.kind === 'submission' && account === undefined) {
       done(new ReplyError(TLS_FIRST));
       return;
@@ -271,7 +271,7 @@ export class SmtpListener {
       conversation.end();
       done(error, text);
       if (!this.#closing) return;
-      // A refusal that came early is told the client at the end of its message, not before.
+      // The client gets an early refusal at the end of its message, not before.
       if (stream.readable) stream.once('end', () => this.#dismiss(session));
       else this.#dismiss(session);
     };
@@ -294,7 +294,7 @@ export class SmtpListener {
     );
   }
 
-  /** What is no reply is a fault of ours: the client is to try again, the log says what it was. */
+  /** An error that is no reply is our fault: the client is to try again, and the log has the error. */
   #asReply(error: unknown): ReplyError {
     if (error instanceof ReplyError) return error;
     this.#context.log.error(
@@ -305,17 +305,17 @@ export class SmtpListener {
   }
 }
 
-/** What bounds the recipients of one listener. */
+/** Limits on the recipients of one listener. */
 interface RecipientBounds {
   readonly maxRecipients: number;
-  /** Mail goes to these domains only; to anywhere where they are left out. */
+  /** The only domains that mail may go to; undefined allows all. */
   readonly domains: ReadonlySet<string> | undefined;
 }
 
 /**
- * RCPT TO. Nothing here waits but for the upstream: the verdict is a look into memory.
+ * Handles RCPT TO. It waits only for the upstream: the verdict is a look-up in memory.
  *
- * @throws ReplyError what the client is told where the recipient is not taken
+ * @throws ReplyError with what the client is told if the recipient is not taken
  */
 async function offerRecipient(
   { metrics, recorder, relay, store }: SmtpContext,
@@ -335,7 +335,7 @@ async function offerRecipient(
   const block = conversation.verdict();
   if (block !== undefined) throw conversation.refuse(block, 'rcpt');
   const mail = conversation.mail!;
-  // The library's own count takes addresses for the same that differ in case; the upstream may not.
+  // The library's count ignores case in addresses; the upstream may not.
   const isNew = !mail.taken.has(address.address);
   if (isNew && mail.taken.size >= maxRecipients) throw new ReplyError(TOO_MANY_RECIPIENTS);
   const bytes = nameBytes(normalizeDomain(domainOf(address.address) ?? ''));
@@ -359,8 +359,8 @@ async function offerRecipient(
 }
 
 /**
- * Whether the local part says where the mail goes on to: mail servers read `user%elsewhere.test@example.com`,
- * `elsewhere.test!user@example.com` and what stands within quotes as routes, and send it out again.
+ * Whether the local part names a further destination: mail servers read `user%elsewhere.test@example.com`,
+ * `elsewhere.test!user@example.com` and quoted local parts as routes, and send the message out again.
  */
 function isRouted(address: string): boolean {
   const at = address.lastIndexOf('@');
@@ -377,8 +377,8 @@ function isLocal(address: string, domains: ReadonlySet<string>): boolean {
 function relayEnvelope({ envelope }: SMTPServerSession): RelayEnvelope {
   const { mailFrom } = envelope;
   if (mailFrom === false) throw new Error('RCPT TO before MAIL FROM reached the handler');
-  // Only what was said at this MAIL FROM: the library's envelope keeps parameters of one that was refused
-  // before it, and its bodyType is 7bit where nothing was said.
+  // Only the parameters of this MAIL FROM. The library's envelope keeps those of a refused one before it, and its
+  // bodyType is 7bit if the client gave none.
   const args: Readonly<Record<string, unknown>> = mailFrom.args || {};
   const { SIZE: size, BODY: body, RET: ret, ENVID: envid, SMTPUTF8: utf8 } = args;
   return {

@@ -10,9 +10,9 @@ import { BAD_CREDENTIALS, LOGIN_LATER, ReplyError, replyLine } from './replies.j
 /**
  * Checks a login and gives the account in normal form.
  *
- * A block that refuses softly answers byte for byte what a wrong password answers, after the same work: the
- * password is checked all the same, and never from memory. One that defers fails temporarily; an honest one
- * lets the login pass, so that the client is shown the text at RCPT TO.
+ * A block that refuses softly gives the same bytes as a wrong password, after the same work: the password is still
+ * checked, and never from memory. A block that defers fails temporarily. An honest block lets the login pass, so that
+ * the client sees the text at RCPT TO.
  *
  * @throws ReplyError with what the client is told
  */
@@ -48,7 +48,7 @@ async function tried(
   const begun = performance.now();
   const login = auth.username ?? '';
   const { network } = conversation;
-  // Nobody is called that, and nobody's password is that: nothing is done about it, but it counts.
+  // No name or password is that long. It is not checked, but the failure counts.
   if (isOverlong(auth)) throw failed(context, conversation, attempt, login);
   const refusing = (): ActiveBlock | undefined =>
     models.refusing.find(conversation.asLogin(login), clock.now());
@@ -85,7 +85,7 @@ async function tried(
   throw new ReplyError(reply);
 }
 
-/** A wrong name or password: noted, and what the client is told. */
+/** Records a wrong name or password and returns what the client is told. */
 function failed(
   { metrics, recorder, failedLogins, clock }: SmtpContext,
   conversation: Conversation,

@@ -21,9 +21,9 @@ const MOST_DOMAINS = 20;
 const NAMELESS_BYTES = 2048;
 
 /**
- * Takes a message in, hands it to the upstream and records it. In this order, so that nothing that was
- * acknowledged can be lost: the body is complete; the sender is not blocked; the upstream has it; the event is
- * durable and folded; if it tripped a rule, the block is in force. Only then 250.
+ * Takes a message in, hands it to the upstream and records it. The order ensures that nothing acknowledged is lost: the
+ * body is complete; the sender is not blocked; the upstream has the message; the event is durable and folded; if it
+ * tripped a rule, the block is in force. Then the client gets 250.
  *
  * @returns the text of the positive answer
  * @throws ReplyError with what the client is told
@@ -42,7 +42,7 @@ export async function takeMessage(
     refuseBlocked(conversation);
     const counted = await turn(context, conversation);
     try {
-      // While it waited, those before it may have got its sender blocked.
+      // While it waited, earlier messages may have got its sender blocked.
       refuseBlocked(conversation);
       const delivery = await transmit(context, conversation, body);
       if (delivery.accepted.length > 0) await record(context, conversation, delivery, body);
@@ -83,7 +83,10 @@ function refuseBlocked(conversation: Conversation): void {
   if (block !== undefined) throw conversation.refuse(block, 'data');
 }
 
-/** Waits until not too much of the account is in the air. Mail that arrives does not wait: one relay may bring all of it. */
+/**
+ * Waits until few enough recipients of the account are in the air. Inbound mail does not wait: one relay may bring all
+ * of it.
+ */
 async function turn(context: SmtpContext, conversation: Conversation): Promise<() => void> {
   const { account, mail } = conversation;
   if (account === undefined) return () => undefined;
@@ -101,7 +104,7 @@ async function transmit(
 ): Promise<Delivery> {
   const { store, metrics } = context;
   const { relay, trace } = conversation.mail!;
-  // A store that does not answer is known before the upstream takes the message, not after.
+  // We check the store before the upstream takes the message, not after.
   const mayGo = (): boolean => store.healthy && conversation.verdict() === undefined;
   try {
     if (!store.healthy) throw unavailable(context, 'store');
@@ -115,7 +118,7 @@ async function transmit(
   throw block === undefined ? unavailable(context, 'store') : conversation.refuse(block, 'data');
 }
 
-/** @returns what the client is told where there was no answer from the upstream; any other error as it is */
+/** @returns what the client is told if the upstream did not answer; any other error unchanged */
 function notTaken({ metrics, log }: SmtpContext, conversation: Conversation, error: unknown): unknown {
   if (!(error instanceof RelayUnreachable)) return error;
   metrics.smtp.refused('data', 'unreachable');
@@ -178,8 +181,8 @@ async function record(
 }
 
 /**
- * Bytes that the event of this message may come to, with recipients in `taken` different domains of at most
- * `longestDomain` bytes: a bound that costs nothing to find. Which of them the upstream accepts is known only later.
+ * Upper bound of the size in bytes of this message's event, with recipients in `taken` different domains of at most
+ * `longestDomain` bytes. The bound is cheap; the recipients that the upstream accepts are known only later.
  */
 export function eventBound(conversation: Conversation, taken: number, longestDomain: number): number {
   const { account = '', ehlo, mail } = conversation;
@@ -187,7 +190,7 @@ export function eventBound(conversation: Conversation, taken: number, longestDom
   return NAMELESS_BYTES + names + Math.min(taken, MOST_DOMAINS) * longestDomain;
 }
 
-/** Bytes that a name may come to in JSON: no control character is in it, so that a quote or backslash is the worst. */
+/** Upper bound of a name's bytes in JSON. It has no control characters, so a quote or backslash is the worst case. */
 export function nameBytes(name: string): number {
   return 2 * Buffer.byteLength(name) + 3;
 }
@@ -224,7 +227,7 @@ function receivedLine(
   );
 }
 
-/** The name that RFC 3848 and RFC 6531 section 4.3 have for how a message came. */
+/** The protocol name for the trace line (RFC 3848, RFC 6531 section 4.3). */
 function protocolOf({ openingCommand, secure, user, envelope }: SMTPServerSession): string {
   const { mailFrom } = envelope;
   if (openingCommand === 'HELO') return 'SMTP';
@@ -235,7 +238,7 @@ function protocolOf({ openingCommand, secure, user, envelope }: SMTPServerSessio
 let dateSecond = 0;
 let date = '';
 
-/** RFC 5322 section 3.3; made anew once a second. */
+/** RFC 5322 section 3.3; built once a second. */
 function dateText(now: Instant): string {
   const second = Math.floor(now / SECOND);
   if (second !== dateSecond) {
@@ -258,13 +261,13 @@ function isLooping(head: Buffer): boolean {
  * message was delayed, relayed, expanded or delivered: that is no bounce.
  */
 
-/** Multiparts within multiparts that are looked into. */
+/** How deep nested multiparts are read. */
 const DEEPEST = 4;
 const REPORT = new Set(['message/delivery-status', 'message/global-delivery-status']);
 const FAILED = /^action[ \t]*:[ \t]*failed\b/im;
 const HEADER_END = /\r\n\r\n/;
 
-/** @param head the beginning of the message, header and all; what comes later is not looked at */
+/** @param head the beginning of the message, including the header; the rest is not read */
 function reportsFailure(head: Buffer): boolean {
   return holdsFailure(head.toString('latin1'), 0);
 }
@@ -279,13 +282,13 @@ function holdsFailure(entity: string, depth: number): boolean {
   return partsOf(body, boundary).some((part) => holdsFailure(part, depth + 1));
 }
 
-/** What lies between the delimiters; the last part may be cut. */
+/** The parts between the delimiters; the last may be cut off. */
 function partsOf(body: string, boundary: string): readonly string[] {
   const [, ...parts] = `\r\n${body}`.split(`\r\n--${boundary}`);
   return parts
     .filter((part) => !part.startsWith('--'))
     .map((part) => {
-      // The rest of the delimiter's line may be white space; a part may have no header at all.
+      // White space may follow the delimiter on its line, and a part may have no header.
       const line = part.indexOf('\r\n');
       return line < 0 ? '' : part.slice(line + 2);
     });

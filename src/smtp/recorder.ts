@@ -33,7 +33,7 @@ interface Refusal {
   readonly trace: string | undefined;
 }
 
-/** Writes down what happened at the SMTP door. */
+/** Records what happens at the SMTP listeners. */
 export class Recorder {
   readonly #options: RecorderOptions;
   readonly #by: string;
@@ -75,9 +75,9 @@ export class Recorder {
   }
 
   /**
-   * A message was taken by the upstream: resolves when that is durable.
+   * The upstream took a message. Resolves when the event is durable.
    *
-   * @param key of the sender's stream, which the caller has at hand
+   * @param key the key of the sender's stream, which the caller already has
    * @param trace the traceparent that the event carries
    * @throws StoreUnavailable: the client must not be told that its message was accepted
    */
@@ -110,13 +110,13 @@ export class Recorder {
     this.#note(sendStreamOf(data), { type: 'RecipientsRefused', data }, data.transaction, trace);
   }
 
-  /** One refusal of ours. A flood is summarised. */
+  /** Records one refusal of ours. It summarises a flood. */
   refused(data: Counted<MessageRefused>, correlation: string, trace: string | undefined): void {
     const key = `${data.block} ${data.stage} ${data.account ?? data.ip ?? ''}`;
     this.#refusals.add(key, { data, correlation, trace });
   }
 
-  /** One failed login. A flood is summarised. */
+  /** Records one failed login. It summarises a flood. */
   loginFailed(data: Counted<AuthenticationFailed>): void {
     this.#failures.add(
       `${data.network} ${data.kind} ${data.fresh ?? ''} ${data.block ?? ''} ${data.account ?? ''}`,
@@ -125,15 +125,15 @@ export class Recorder {
   }
 
   /**
-   * A recipient was put off, the upstream having gone away: a line in the log, and no event. A flood is summarised.
+   * Logs that a recipient was deferred because the upstream went away. It makes no event, and it summarises a flood.
    *
-   * @param fault what is the same for all that failed alike
+   * @param fault the same text for all that failed alike
    */
   unanswered(fault: string, correlation: string, error: string): void {
     this.#unanswered.add(fault, { correlation, error });
   }
 
-  /** Writes the summaries that still gather and waits for what is under way. */
+  /** Writes the pending summaries and waits for the writes under way. */
   async close(): Promise<void> {
     this.#refusals.flush();
     this.#failures.flush();
@@ -141,7 +141,7 @@ export class Recorder {
     await Promise.allSettled([...this.#underWay]);
   }
 
-  /** For what no client waits for: a store that is away costs the record, not the service. */
+  /** For facts that no client waits for: a store outage costs the record, not the service. */
   #note(stream: string, fact: Fact, correlation?: string, trace?: string): void {
     const writing = this.#append(stream, [fact], correlation, trace).catch((error: unknown) => {
       this.#options.log.error(

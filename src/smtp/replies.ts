@@ -6,7 +6,7 @@ export interface SmtpReply {
   readonly text: string;
 }
 
-/** One reply for all that is ours: a blocked sender, an upstream out of reach, a store that does not answer. */
+/** One reply for all our own causes: a blocked sender, an upstream out of reach, a store that does not answer. */
 export const TRY_LATER: SmtpReply = {
   code: 451,
   text: '4.3.2 Service temporarily unavailable, please try again later',
@@ -49,11 +49,11 @@ export function refusalReply(refusal: Refusal, contact: string | undefined): Smt
   return { code: 550, text: `5.7.1 Sending is blocked because of unusual activity; ${help}` };
 }
 
-/** An error that smtp-server turns into this reply; without a code it would answer a permanent 550. */
+/** An error that smtp-server turns into this reply; without a code it answers a permanent 550. */
 export class ReplyError extends Error {
   readonly responseCode: number;
 
-  /** @param isFault whether it stands for a fault of ours, which the log has */
+  /** @param isFault true for a fault of ours, which is in the log */
   constructor(
     reply: SmtpReply,
     readonly isFault = false,

@@ -44,7 +44,7 @@ export interface SmtpRoleOptions {
   readonly store: EventStore;
   readonly accepted: SmtpContext['accepted'];
   readonly watch: <T>(file: WatchedFile<T>) => WatchedFile<T>;
-  /** Gets what closes what was opened. */
+  /** Gets a function for each resource to close. */
   readonly closers: (() => unknown)[];
 }
 
@@ -55,7 +55,7 @@ export interface SmtpRole {
   readonly checks: { readonly pending: number };
   /** Who may log in, as the users file says now. */
   users(): UserTable;
-  /** Logins of an account, in normal form, that failed lately; undefined where none did. */
+  /** Logins of an account, in normal form, that failed lately; undefined if none did. */
   readonly failedLogins: (account: string) => FailedLogins | undefined;
   /** Whether an account may use a return path, both in normal form. */
   readonly maySend: (account: string, returnPath: string) => boolean;
@@ -63,7 +63,7 @@ export interface SmtpRole {
   listen(): Promise<{ what: string; address: string }[]>;
 }
 
-/** Everything that taking mail needs; it takes none before `listen`. */
+/** Builds everything that taking mail needs. It takes no mail before `listen`. */
 export async function openSmtpRole(options: SmtpRoleOptions): Promise<SmtpRole> {
   const { config, clock, logs, metrics, tracing, models, store, accepted, watch, closers } = options;
   const log = logs.of('smtp');
@@ -141,7 +141,7 @@ export async function openSmtpRole(options: SmtpRoleOptions): Promise<SmtpRole> 
 /**
  * Opens every SMTP listener of the configuration, each with its certificate.
  *
- * @param closers gets what closes them again
+ * @param closers gets functions that close them
  */
 async function startSmtp(
   context: SmtpContext,
@@ -152,7 +152,7 @@ async function startSmtp(
   const { submission, inbound, maxRecipients } = config.smtp;
   const listening: { what: string; address: string }[] = [];
   const stops: (() => Promise<void>)[] = [];
-  // All at once: a slow session at one listener must not hold up the others.
+  // All at the same time: a slow session at one listener must not hold up the others.
   closers.push(() => Promise.all(stops.map((stop) => stop())));
   const open = async (
     listen: ListenAddress,
@@ -231,9 +231,12 @@ async function certificateOf(
   }).load();
 }
 
-/** The sessions have been waited for already when relays are closed. */
+/** The sessions have ended when relays are closed. */
 const CLOSE: Milliseconds = SECOND;
-/** How long listeners wait for what the upstreams offer: until it is known, clients are offered nothing that needs it. */
+/**
+ * How long listeners wait for the upstreams' capabilities. Until those are known, clients are offered nothing that
+ * needs them.
+ */
 const FIRST_ANSWER: Milliseconds = SECOND;
 
 interface UpstreamsOptions {
@@ -248,7 +251,7 @@ interface Upstream {
   readonly watch: RelayWatch;
 }
 
-/** Where mail goes: one relay for each URL that the configuration names, asked every half minute whether it answers. */
+/** Where mail goes: one relay for each URL that the configuration names, probed every half minute. */
 export class Upstreams {
   readonly #byUrl = new Map<string, Upstream>();
 
@@ -273,12 +276,12 @@ export class Upstreams {
     return this.#byUrl.get(url)!.relay;
   }
 
-  /** What the last probes said: `failing` where one of them does. */
+  /** What the last probes said: `failing` if one fails. */
   get state(): RelayWatch['state'] {
     return worst([...this.#byUrl.values()]);
   }
 
-  /** The same of those alone that take mail of one direction; `unanswered` where they answer all but messages. */
+  /** The same for the relays of one direction; `unanswered` if they answer everything except messages. */
   stateFor(direction: MailDirection): RelayWatch['state'] | 'unanswered' {
     const { relay, inbound } = this.#smtp;
     const relays = direction === 'outbound' ? [relay] : inbound.map((listener) => listener.relay);
@@ -298,7 +301,7 @@ export class Upstreams {
     return { open, busy, unanswered };
   }
 
-  /** Resolves when each has been asked, or has not answered for a while. */
+  /** Resolves when each has been probed, or has not answered for a while. */
   async asked(): Promise<void> {
     const first = Promise.all([...this.#byUrl.values()].map(({ watch }) => watch.asked));
     await within(systemClock, FIRST_ANSWER, first, () => undefined);
@@ -327,7 +330,7 @@ interface RelayWatch {
   stop(): void;
 }
 
-/** Asks the upstream every half minute whether it answers, so that health tells it before a client does. */
+/** Probes the upstream every half minute, so that health shows a failure before a client meets it. */
 export function watchRelay(relay: Pick<Relay, 'probe' | 'healthy'>, clock: AlarmClock): RelayWatch {
   let state: RelayWatch['state'] = 'unknown';
   let stopped = false;

@@ -14,14 +14,14 @@ import type { EnvelopeVerb, Offers } from './envelope-command.js';
 import { NO_OFFERS, readEnvelopeCommand } from './envelope-command.js';
 import { replyLine, TOO_LATE, TOO_MANY_CONNECTIONS, TOO_MANY_FROM_NETWORK } from './replies.js';
 
-/** What a connection was cut for: see {@link Deadlines}. */
+/** Why a connection was cut: see {@link Deadlines}. */
 export type Cut = 'login' | 'command' | 'message' | 'reader' | 'session';
 
-/** How long a client may keep a connection waiting. None of them is moved by a byte: what counts is what is complete. */
+/** How long a client may keep a connection waiting. Single bytes extend no deadline: only what is complete counts. */
 export interface Deadlines {
   /** From the connection to the login, or to the first sender of mail that arrives; TLS is part of it. */
   readonly login: Milliseconds;
-  /** From our answer to the next command; and what a message may take beyond {@link SLOWEST} bytes a second. */
+  /** From our answer to the next command. A message has this long plus its size at {@link SLOWEST} bytes a second. */
   readonly command: Milliseconds;
 }
 
@@ -30,7 +30,7 @@ export interface MailServerOptions extends SMTPServerOptions {
   readonly deadlines: Deadlines;
   /** Whether a client network has no limits of its own. */
   readonly isExempt: (ip: string) => boolean;
-  /** What a session is offered: asked at its EHLO. */
+  /** What a session is offered, read at its EHLO. */
   readonly offers: () => Pick<Offers, 'eightBit' | 'utf8' | 'dsn'>;
   readonly onTurnedAway: (why: TurnedAway | Cut, network: string) => void;
 }
@@ -39,23 +39,23 @@ export interface MailServerOptions extends SMTPServerOptions {
 const LONGEST_NAME = 255;
 /** A login of 320 octets twice (RFC 4616) and a password of 1024, in base64; MAIL and RCPT with all their parameters. */
 const LONGEST_LINE = 4096;
-/** Bytes a second that a message comes at, on average, once it has taken as long as a command may. */
+/** The lowest average rate of a message, in bytes a second, after it has taken as long as a command may. */
 const SLOWEST = 1024;
-/** So long replies may wait for a client that does not read them. */
+/** How long replies may wait for a client that does not read them. */
 const READ_WITHIN: Milliseconds = MINUTE;
-/** So long a session may go on in which no message comes about. */
+/** How long a session may last without a message. */
 const LONGEST_SESSION: Milliseconds = 30 * MINUTE;
 const SWEEP: Milliseconds = SECOND;
 
 /**
- * The library's server with a door of our own: who may connect is decided before anything is made for a connection, and
- * a sweep each second cuts those who keep one waiting.
+ * The library's server with admission control: it decides who may connect before it allocates anything for a
+ * connection, and a sweep each second cuts the clients that keep one waiting.
  */
 export class MailServer extends SMTPServer {
   readonly #options: MailServerOptions;
-  /** When sockets were taken in that are not greeted yet: a TLS handshake comes first. */
+  /** When each socket that is not greeted yet was accepted: a TLS handshake comes first. */
   readonly #arriving = new Map<Socket, Milliseconds>();
-  /** Sockets that were taken in, each with what gives its place back. */
+  /** Accepted sockets, each with the function that gives its place back. */
   readonly #admitted = new Map<Socket, () => void>();
   readonly #sweeper: NodeJS.Timeout;
 
@@ -76,12 +76,12 @@ export class MailServer extends SMTPServer {
     return !this.#admitted.has(socket);
   }
 
-  /** Those that are not closed: where TLS is spoken, the sockets below it. */
+  /** Sockets that are not closed; with TLS, the ones below it. */
   get sockets(): Iterable<Socket> {
     return this.#admitted.keys();
   }
 
-  /** Gives the place of a socket back when it closes. Once more where the library has taken all listeners off it. */
+  /** Gives the place of a socket back when it closes. It is called again when the library has removed all listeners. */
   watch(socket: Socket): void {
     socket.once('close', () => {
       this.#admitted.get(socket)?.();
@@ -89,7 +89,7 @@ export class MailServer extends SMTPServer {
     });
   }
 
-  /** The library's own look at a new socket, before it makes anything of it. */
+  /** The library's first step with a new socket, before it creates anything for it. */
   override _acceptSocket(socket: Socket, handshake: boolean): (() => void) | false {
     const { admission, isExempt: isSpared } = this.#options;
     const ip = normalizeIp(socket.remoteAddress ?? '') ?? '';
@@ -121,7 +121,7 @@ export class MailServer extends SMTPServer {
     connection.init();
   }
 
-  /** As cheaply as can be: one write, and no more of it. Before TLS there is nothing to be said. */
+  /** As cheap as possible: one write and nothing more. Before TLS nothing can be said. */
   #refuse(socket: Socket, why: TurnedAway, network: string, handshake: boolean): void {
     this.#options.onTurnedAway(why, network);
     socket.on('error', () => socket.destroy());
@@ -134,11 +134,11 @@ export class MailServer extends SMTPServer {
     socket.destroySoon();
   }
 
-  /** Cuts those who keep a connection waiting. @param now by the monotonic clock */
+  /** Cuts the clients that keep a connection waiting. @param now by the monotonic clock */
   sweep(now: Milliseconds): void {
     for (const [socket, since] of this.#arriving) {
       if (now - since < this.#options.deadlines.login) continue;
-      // Neither before nor in the middle of a handshake must the socket below it go: Node does not survive it.
+      // The socket below must not close before or during a handshake: Node does not survive it.
       const top = this._pendingSockets.get(socket);
       if (top === undefined || top === socket) continue;
       this.#cut('login', socket.remoteAddress);
@@ -162,16 +162,16 @@ class MailConnection extends SMTPConnection {
   readonly #mailServer: MailServer;
   readonly #limits: MailServerOptions;
   readonly #since = performance.now();
-  /** When we last said something: from then on the client owes us. */
+  /** When we last answered: from then on it is the client's turn. */
   #saidAt = this.#since;
-  /** Since when replies lie unread. */
+  /** When the oldest unread reply was sent. */
   #unreadSince: Milliseconds | undefined;
-  /** When a message last came about, and how many there had been; before that, the connection. */
+  /** When the last message completed, and how many there were; before that, the start of the connection. */
   #messageAt = this.#since;
   #messages = 0;
-  /** It has logged in, or named a sender: no longer just anybody who holds a connection. */
+  /** It has logged in or named a sender. */
   #isSerious = false;
-  /** What goes over the network: the TLS socket while its handshake runs. */
+  /** The socket on the network: the TLS socket during its handshake. */
   #top: Socket;
   #offers = NO_OFFERS;
   #read: SMTPServerAddress | false = false;
@@ -183,19 +183,19 @@ class MailConnection extends SMTPConnection {
     this.#top = socket;
   }
 
-  /** Why the client has kept us waiting for too long; undefined where it has not. */
+  /** Why the client has kept us waiting for too long; undefined if it has not. */
   overdue(now: Milliseconds): Cut | undefined {
     const { login, command } = this.#limits.deadlines;
     if (this._socket.writableLength === 0) this.#unreadSince = undefined;
     else if (now - (this.#unreadSince ??= now) >= READ_WITHIN) return 'reader';
     const parser = this._parser;
     if (parser !== false && parser._dataMode) {
-      // Where the reader of the message has no room, it is not the client that is late.
+      // If the message's reader has no room, the client is not late.
       if (parser._dataStream?.writableNeedDrain === true) return undefined;
       const allowed = command + (parser.dataBytes * SECOND) / SLOWEST;
       return now - this.#saidAt >= allowed ? 'message' : undefined;
     }
-    // An answer is being made: the client waits for us.
+    // We are preparing an answer: the client waits for us.
     if (this._handlerPending || this._dataStream) return undefined;
     this.#isSerious ||= Boolean(this.session.user);
     if (!this.#isSerious && now - this.#since >= login) return 'login';
@@ -207,7 +207,7 @@ class MailConnection extends SMTPConnection {
     return now - this.#saidAt >= command ? 'command' : undefined;
   }
 
-  /** Ends it: whoever reads is told why. */
+  /** Ends the connection; the reader of the message gets the reason. */
   cut(why: Cut): void {
     if (!this._upgrading) this.send(TOO_LATE.code, TOO_LATE.text);
     if (why === 'reader' || this._upgrading) this.#top.destroy();
@@ -218,7 +218,7 @@ class MailConnection extends SMTPConnection {
     super._armTimeout(socket);
   }
 
-  /** STARTTLS. The library takes every listener off the socket, ours too. */
+  /** STARTTLS. The library removes every listener from the socket, including ours. */
   override upgrade(callback: () => void, secureCallback?: () => void): void {
     const socket = this._socket;
     super.upgrade(callback, secureCallback);
@@ -245,7 +245,7 @@ class MailConnection extends SMTPConnection {
     this.#hello(command, callback, false);
   }
 
-  /** The library offers what it has been told once; here it depends on the upstream, as it is now. */
+  /** The library's offers are fixed at the start; here they depend on the upstream's current state. */
   #hello(command: Buffer, callback: () => void, extended: boolean): void {
     const [verb, name, ...more] = command.toString().trim().split(/\s+/);
     if (name === undefined || more.length > 0)
@@ -290,7 +290,7 @@ class MailConnection extends SMTPConnection {
     super.handler_RCPT(command, callback);
   }
 
-  /** Reads it, for the library too; where that cannot be, the client is told. */
+  /** Reads the command, for the library too. If it cannot be read, the client is told. */
   #understand(verb: EnvelopeVerb, command: Buffer): boolean {
     const { mailFrom } = this.session.envelope;
     const utf8 = mailFrom !== false && mailFrom.args !== false && mailFrom.args['SMTPUTF8'] === true;
@@ -311,21 +311,21 @@ class MailConnection extends SMTPConnection {
 const CR = 0x0d;
 const LF = 0x0a;
 const DOT = 0x2e;
-/** What ends a message, behind a line end. */
+/** What ends a message, after a line end. */
 const END = Buffer.from('.\r\n');
 const LINE_AND_END = Buffer.from('\r\n.\r\n');
 const STUFFED = Buffer.from('\n..');
 
 /**
- * The library's parser, but for how it takes the dots out of a message (RFC 5321 section 4.5.2). The library hands on a
- * piece of its own for each line that begins with two dots, in a turn of the event loop each: such a message costs
- * hundreds of times as much as another. Here what came in one piece goes on in one.
+ * The library's parser, except for how it unstuffs dots (RFC 5321 section 4.5.2). The library emits a separate chunk,
+ * in a separate turn of the event loop, for each line that begins with two dots: such a message costs hundreds of times
+ * as much as another. Here each chunk stays one chunk.
  */
 export class ContentStream extends SMTPStream {
-  /** The last two bytes that went on; a message begins as if behind a line end. */
+  /** The last two bytes that went on; a message begins as if after a line end. */
   #before = CR;
   #last = LF;
-  /** A dot at the start of a line, or that and a CR: what comes next says what it is. */
+  /** A dot at the start of a line, with or without a CR: the next bytes decide what it is. */
   #held: Buffer | undefined;
 
   override startDataMode(maxBytes?: number | string | null): SMTPServerDataStream {
@@ -356,7 +356,7 @@ export class ContentStream extends SMTPStream {
     this.#pass(content, done);
   }
 
-  /** Where the dot stands that ends the message; -1 where none does. */
+  /** The index of the dot that ends the message; -1 if there is none. */
   #endIn(data: Buffer): number {
     if (this.#last === LF && this.#before === CR && startsWith(data, 0, END)) return 0;
     if (this.#last === CR && data[0] === LF && startsWith(data, 1, END)) return 1;
@@ -373,7 +373,9 @@ export class ContentStream extends SMTPStream {
     return length > 1 && data[length - 1] === CR && startsLine(length - 2) ? 2 : 0;
   }
 
-  /** The bytes before `stop`, without the first of two dots at the start of a line: the same memory where there are none. */
+  /**
+   * The bytes before `stop`, without the first of two dots at the start of a line; the same memory if there are none.
+   */
   #content(data: Buffer, stop: number): Buffer {
     const startsStuffed = this.#last === LF && data[0] === DOT && data[1] === DOT;
     if (!startsStuffed && data.indexOf(STUFFED) < 0) return data.subarray(0, stop);
@@ -388,7 +390,7 @@ export class ContentStream extends SMTPStream {
     return content.subarray(0, length);
   }
 
-  /** Hands on what the message's reader has room for; the rest waits, and the client with it. */
+  /** Hands on what the message's reader has room for. The rest waits, and so the client waits. */
   #pass(content: Buffer, done: () => void): void {
     const stream = this._dataStream!;
     if (content.length === 0 || !stream.writable || stream.write(content) || stream.destroyed) {

@@ -23,14 +23,17 @@ export interface CertificateFiles {
 
 export interface ListenerCertificateOptions {
   readonly files: CertificateFiles;
-  /** Set for a certificate of our own: where it is kept, and the name it is for. It is renewed in time. */
+  /**
+   * Set if Stopgap makes the certificate itself: the folder that keeps it, and the name it is for. Stopgap renews it in
+   * time.
+   */
   readonly selfSigned?: { readonly directory: string; readonly hostname: string } | undefined;
   readonly clock: Clock;
   /** Called with what holds from now on. */
   readonly onChange?: (options: SecureOptions) => void;
   /** Called for new files that cannot be used: the old certificate stays in force. */
   readonly onRefused?: (reason: string) => void;
-  /** Called where a file that was gone, or could not be read, is there again as it was. */
+  /** Called when a file that was gone or unreadable is there again, unchanged. */
   readonly onRestored?: () => void;
   /** How often the files are looked at. 10 s by default. */
   readonly interval?: Milliseconds;
@@ -75,7 +78,7 @@ export class ListenerCertificate {
     return this.#current;
   }
 
-  /** @throws StopgapError naming the file where certificate or key cannot be used */
+  /** @throws StopgapError naming the file if certificate or key cannot be used */
   async load(): Promise<this> {
     const { cert, key } = this.#options.files;
     for (const [file, watched] of [
@@ -90,7 +93,7 @@ export class ListenerCertificate {
     return this;
   }
 
-  /** Looks whether the files have changed; resolves to true where a new certificate was taken over. */
+  /** Looks whether the files have changed; resolves to true if it took over a new certificate. */
   async check(): Promise<boolean> {
     const { selfSigned, clock, files } = this.#options;
     if (selfSigned !== undefined) {
@@ -130,7 +133,7 @@ export class ListenerCertificate {
   }
 }
 
-/** Of a PEM file, which holds some kilobytes. More would hold everything up while it is looked at. */
+/** A PEM file holds some kilobytes. A larger one would block the event loop while it is parsed. */
 const LONGEST = 1024 * 1024;
 
 function inspect(
@@ -150,7 +153,7 @@ function inspect(
   try {
     matches = leaf.checkPrivateKey(createPrivateKey(key));
   } catch {
-    // OpenSSL's message may be anything; the key itself must not get near a log.
+    // OpenSSL's message can contain anything; the key must never reach a log.
     throw unusable(files.key, 'is no PEM private key without a passphrase');
   }
   if (!matches) throw unusable(files.key, `does not belong to the certificate in ${files.cert}`);
@@ -182,11 +185,10 @@ const RENEW_BEFORE: Milliseconds = 14 * DAY;
 const BACKDATED: Milliseconds = DAY;
 
 /**
- * Makes a self-signed certificate for `hostname`, localhost and the loopback addresses, unless a good one is
- * there already. It is made anew when it has less than two weeks left, is for another name or does not
- * match its key.
+ * Makes a self-signed certificate for `hostname`, localhost and the loopback addresses, unless a good one is there
+ * already. A new one is made if it has less than two weeks left, is for another name or does not match its key.
  *
- * @param directory is made where it is missing; the key in it is readable by its owner only
+ * @param directory is created if it does not exist; the key in it is readable by its owner only
  */
 export function ensureSelfSigned(
   directory: string,
@@ -197,13 +199,15 @@ export function ensureSelfSigned(
   const made = before.then(() => makeSelfSigned(directory, hostname, clock));
   const settled = made.then(
     () => undefined,
-    () => undefined, // whoever asked for it hears of it
+    () => undefined, // the caller gets the error
   );
   lastMade.set(directory, settled);
   return made;
 }
 
-/** One after the other: several listeners share a directory, and two made at once would mix their keys. */
+/**
+ * Certificates are made one after the other: several listeners share a directory, and two at once would mix their keys.
+ */
 const lastMade = new Map<string, Promise<undefined>>();
 
 async function makeSelfSigned(directory: string, hostname: string, clock: Clock): Promise<CertificateFiles> {

@@ -48,7 +48,7 @@ export class SnapshotFolder {
   }
 
   /**
-   * Paths of the snapshots, the newest first; none where there is no folder yet.
+   * Paths of the snapshots, the newest first; none if there is no folder yet.
    *
    * @throws Error of the file system
    */
@@ -196,7 +196,7 @@ export class SnapshotFolder {
 }
 
 /**
- * The newest snapshot in a folder, whatever it was made from and by; undefined without one.
+ * The newest snapshot in a folder, of any origin; undefined without one.
  *
  * @throws Error of the file system
  */
@@ -214,7 +214,7 @@ function noneThere(error: unknown): readonly string[] {
   throw error;
 }
 
-/** Undefined where the file has gone meanwhile. */
+/** Undefined if the file has gone meanwhile. */
 async function statOf(file: string): Promise<Stats | undefined> {
   try {
     return await stat(file);
@@ -252,7 +252,7 @@ async function syncFolder(folder: string): Promise<void> {
 
 /*
  * A state is cut into frames, so that no single step of writing or reading it holds the event loop for long: plain
- * objects are taken apart, arrays are cut into parts, and whatever else there is goes as it is.
+ * objects are taken apart, arrays are cut into parts, and everything else is written unchanged.
  */
 
 /** One piece of a state, and where in it it belongs. */
@@ -295,7 +295,7 @@ export function decode(bytes: Buffer): Frame {
 export class Assembly {
   readonly #root = new Branch();
 
-  /** @throws Error where a frame belongs nowhere */
+  /** @throws Error if a frame belongs nowhere */
   add({ path, kind, value }: Frame): void {
     // The whole is the one child, without a name, of a root that is always there.
     const full = ['', ...path];

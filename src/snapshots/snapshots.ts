@@ -19,12 +19,12 @@ export interface Snapshotted {
   readonly ready: boolean;
   /** Plain data that nobody changes; made in milliseconds. */
   dump(): ProjectorState;
-  /** Takes over what its own {@link dump} gave. Where it throws, nothing has changed. */
+  /** Takes over what its own {@link dump} gave. If it throws, nothing has changed. */
   restore(state: ProjectorState): void;
 }
 
 export interface SnapshotOptions {
-  /** Folder that they lie in; made where there is none. May be deleted at any time. */
+  /** Folder that they lie in; made if there is none. May be deleted at any time. */
   readonly folder: string;
   readonly categories: readonly string[];
   readonly models: Snapshotted;
@@ -85,8 +85,8 @@ export class Snapshots {
   }
 
   /**
-   * Puts the newest usable snapshot into the read models, before they follow the store. Whatever cannot be used is named
-   * in the log.
+   * Puts the newest usable snapshot into the read models, before they follow the store. The log names each snapshot
+   * that cannot be used.
    *
    * @returns the verdicts that no event up to there has answered
    * @throws StoreUnavailable: to go through everything again costs far more than to wait for a store that has just gone
@@ -111,7 +111,7 @@ export class Snapshots {
     return [];
   }
 
-  /** To be called after each event: begins a snapshot where one is due. */
+  /** Call it after each event: it begins a snapshot if one is due. */
   folded(): void {
     this.#since++;
     if (this.#writing !== undefined || this.#abort.signal.aborted || !this.#isDue()) return;
@@ -210,8 +210,8 @@ export const FOLDING: readonly string[] = [
 ];
 
 /**
- * Names the code that folds, as SHA-256 of its files: what another version has folded is no start for this one, be it
- * laid out differently or just counted differently.
+ * Names the code that folds, as SHA-256 of its files: the folded state of another version is of no use here: its layout
+ * or its counting may differ.
  */
 async function foldingFingerprint(): Promise<string> {
   const root = fileURLToPath(new URL('../../', import.meta.url));

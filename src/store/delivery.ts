@@ -41,7 +41,7 @@ interface Lane {
   alone: number;
   /** Set while attempts fail. */
   backoff: Backoff | undefined;
-  /** Ends its pause; undefined where it has none. */
+  /** Ends its pause; undefined if it has none. */
   resume: (() => void) | undefined;
 }
 
@@ -102,7 +102,7 @@ export class Delivery {
     this.#signal();
   }
 
-  /** Reads on where there is memory for more of what waits; what is there goes on its way meanwhile. */
+  /** Reads on if there is memory for more waiting events; those in memory are delivered meanwhile. */
   #fill(): void {
     if (!this.#more || this.#reading !== undefined) return;
     if (this.#held.events > HELD.events / 2 || this.#held.bytes > HELD.bytes / 2) return;
@@ -264,7 +264,7 @@ export class Delivery {
   }
 }
 
-/** It says nothing about the events: they wait. Whatever else an append ends in is a judgement on them. */
+/** It says nothing about the events: they wait. Any other result of an append is a judgement on them. */
 function isUnavailable(error: unknown): boolean {
   return error instanceof StopgapError && error.code === 'unavailable';
 }
@@ -300,7 +300,7 @@ export const QUARANTINED = 'OutboxRefused';
 
 /** An event that the shared store refuses for a reason of its own. */
 export interface Quarantined {
-  /** Where it was to be recorded. */
+  /** The stream that it was meant for. */
   readonly stream: string;
   readonly event: NewEvent;
   /** What the store said. */
@@ -347,7 +347,7 @@ export async function* quarantined(local: Pick<EventStore, 'readAll'>): AsyncGen
 /**
  * Takes events out of quarantine.
  *
- * @param ids of these events; of all where it is left out
+ * @param ids of these events; of all if it is absent
  * @param keep makes an event wait for the store once more; it leaves the quarantine when that is durable
  * @param gone told of each that has left it
  * @returns how many there were

@@ -109,7 +109,7 @@ interface Insistence {
 /**
  * Tries until it succeeds, for as long as the store is away.
  *
- * @throws AccessRefused, unless `patient`; whatever `work` throws that is no StoreUnavailable; AbortError
+ * @throws AccessRefused, unless `patient`; any other error of `work` than StoreUnavailable; AbortError
  */
 export async function insist<T>(work: () => Promise<T>, insistence: Insistence): Promise<T> {
   const { signal, onAway, patient = false } = insistence;

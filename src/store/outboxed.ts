@@ -28,7 +28,7 @@ export interface OutboxOptions {
  * got lost is delivered again under the same id: readers fold an id once.
  */
 export class OutboxedStore implements EventStore {
-  /** Told of what was taken, wherever it went: what happened at this node. */
+  /** Called for each taken append, in the store or in the outbox: what happened at this node. */
   onTaken: (stream: string, events: readonly NewEvent[]) => void = () => undefined;
   readonly #options: OutboxOptions;
   readonly #remote: EventStore;
@@ -79,7 +79,7 @@ export class OutboxedStore implements EventStore {
     return this.#quarantined;
   }
 
-  /** When the oldest that waits was written down here; undefined where none waits. @throws StoreUnavailable */
+  /** When the oldest that waits was written down here; undefined if none waits. @throws StoreUnavailable */
   async oldestAt(): Promise<Instant | undefined> {
     if (this.#waiting === 0) return undefined;
     for await (const { stream, position, recordedAt } of this.#local.readAll()) {
@@ -110,7 +110,7 @@ export class OutboxedStore implements EventStore {
       try {
         return await this.#remote.append(stream, events, 'any');
       } catch {
-        // It waits, whatever the reason: the delivery logs it, and finds out which event is at fault where one is.
+        // It waits for any reason: the delivery logs it, and finds the faulty event if there is one.
       }
     }
     await this.#keep(stream, events);

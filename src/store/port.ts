@@ -10,11 +10,11 @@ import type { Instant, Milliseconds } from '../kernel/time.js';
 export type ExpectedRevision = number | 'any' | 'none';
 
 export interface Appended {
-  /** Revision of the last event written; where all were written before, the highest that one of them has. */
+  /** Revision of the last event written; if all were written before, the highest that one of them has. */
   readonly revision: number;
   /** Position of that event. */
   readonly position: number;
-  /** True where every event had been appended before: the same append, retried. Nothing was written. */
+  /** True if every event had been appended before: the same append, retried. Nothing was written. */
   readonly duplicate: boolean;
 }
 
@@ -23,7 +23,7 @@ export class WrongExpectedRevision extends StopgapError {
   constructor(
     readonly stream: string,
     readonly expected: ExpectedRevision,
-    /** Revision of the last event, or `none` where the stream has no events. */
+    /** Revision of the last event, or `none` if the stream has no events. */
     readonly actual: number | 'none',
   ) {
     super('conflict', `stream ${stream} is at ${actual}, not at ${expected}`);
@@ -88,7 +88,7 @@ export interface ReadAllOptions {
 }
 
 export interface SubscribeOptions {
-  /** Position to start after, exclusive; 0 is the beginning, `end` is whatever comes next. */
+  /** Position to start after, exclusive; 0 is the beginning, `end` is the next event. */
   readonly after: number | 'end';
   readonly categories?: readonly string[];
 }
@@ -106,16 +106,16 @@ export interface Subscription {
    */
   readonly caughtUp: Promise<void>;
   /**
-   * Settles when it has ended: resolves after `stop`, rejects with what ended it otherwise: the handler's error,
-   * {@link LogReplaced}, or StoreUnavailable where the store was closed.
+   * Settles when it has ended: resolves after `stop`, rejects with what ended it otherwise: the handler's error, {@link
+   * LogReplaced}, or StoreUnavailable if the store was closed.
    */
   readonly ended: Promise<void>;
   /** Position of the last event handled (or passed over for its category); 0 before the first. */
   readonly position: number;
   /**
    * How old what it has handled may be: the time since the last moment of which it is known that everything written by
-   * then has been handled; since it began where there was none. 0 where nothing is missing. A store on a server asks
-   * every few seconds how far the log goes, so that up to a few seconds say nothing; more says that events wait, that the
+   * then has been handled; since it began if there was none. 0 if nothing is missing. A store on a server asks every
+   * few seconds how far the log goes, so that up to a few seconds say nothing; more says that events wait, that the
    * server is silent, or that it cannot be asked.
    */
   readonly lag: Milliseconds;
@@ -136,16 +136,16 @@ export function eventBytes(event: NewEvent): number {
 
 export interface EventStore {
   /**
-   * Bytes that one append may have, by {@link eventBytes} of its events; Infinity where nothing bounds it. A larger one may
-   * be refused as invalid input. It becomes less when the store turns out to take less.
+   * Bytes that one append may have, by {@link eventBytes} of its events; Infinity if nothing bounds it. A larger one
+   * may be refused as invalid input. It becomes less when the store turns out to take less.
    */
   readonly maxAppendBytes: number;
 
   /**
-   * Appends to one stream, all or nothing; resolves when the events are durable. An event id that the
-   * stream already holds is not written again: an append whose ids were all written before succeeds as
-   * `duplicate` whatever the expected revision. Where only some of them were, `any` passes over these and writes
-   * the others, in order; any other expected revision is refused as a conflict.
+   * Appends to one stream, all or nothing; resolves when the events are durable. An event id that the stream already
+   * holds is not written again: an append whose ids were all written before succeeds as `duplicate` under any expected
+   * revision. If only some of them were, `any` skips these and writes the others, in order; any other expected revision
+   * is refused as a conflict.
    *
    * @throws WrongExpectedRevision, StoreUnavailable
    */
@@ -160,13 +160,13 @@ export interface EventStore {
   /** Catches up from a position and then follows live: in order, each event once, one at a time. */
   subscribe(options: SubscribeOptions, handler: EventHandler): Subscription;
 
-  /** Position of the last event written; 0 where there is none. */
+  /** Position of the last event written; 0 if there is none. */
   head(): Promise<number>;
 
   /**
-   * Sets how long events of a category are kept, by `recordedAt`; undefined keeps them for ever. Remembered
-   * across restarts. An event goes only once it is older than that, and never before its elders in its stream.
-   * Its id goes with it: an append retried after that would be written anew.
+   * Sets how long events of a category are kept, by `recordedAt`; undefined keeps them for ever. Remembered across
+   * restarts. An event goes only once it is older than that, and never before its elders in its stream. Its id goes
+   * with it: an append retried after that would be written again.
    */
   setRetention(category: string, maxAge: Milliseconds | undefined): Promise<void>;
 
@@ -184,16 +184,16 @@ export interface EventStore {
 
   /**
    * The clock of the store's server less ours, as last measured, to a tenth of a second or so; undefined until that is
-   * known, and where the store has no clock but ours.
+   * known, and if the store has no clock but ours.
    */
   readonly clockSkew?: Milliseconds | undefined;
 
   /**
-   * Checks whether an append would succeed, so that `healthy` tells of a store that is gone although there are no appends.
-   * Writes no event. Does nothing if an append has succeeded since the last probe, or if the store is known not to be
-   * healthy. Settles by the time at which an append would give up.
+   * Checks whether an append would succeed, so that `healthy` tells of a store that is gone although there are no
+   * appends. Writes no event. Does nothing if an append has succeeded since the last probe, or if the store is known
+   * not to be healthy. Settles by the time at which an append would give up.
    *
-   * @throws StoreUnavailable where this probe is what found out
+   * @throws StoreUnavailable if this probe is what found out
    */
   probe(): Promise<void>;
 

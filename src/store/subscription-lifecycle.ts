@@ -5,7 +5,7 @@ export class SubscriptionLifecycle {
   readonly caughtUp: Promise<void>;
   /** Rejects with what ended it, unless the subscriber did. */
   readonly ended: Promise<void>;
-  /** Resolves at the end, whatever brought it about. */
+  /** Resolves at the end, for any cause. */
   readonly settled: Promise<void>;
   /** Says that it has caught up; harmless again and after the end. */
   reach!: () => void;
@@ -28,7 +28,7 @@ export class SubscriptionLifecycle {
     return this.#isOver;
   }
 
-  /** Ends it, by an error where one is given; only the first end counts. */
+  /** Ends it, with an error if one is given; only the first end counts. */
   end(error?: unknown): void {
     if (this.#isOver) return;
     this.#isOver = true;

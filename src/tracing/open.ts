@@ -19,7 +19,7 @@ const FAREWELL: Milliseconds = SECOND;
 /**
  * Loads the SDK and begins to trace.
  *
- * @throws StopgapError where its packages, which are optional, are not installed
+ * @throws StopgapError if its packages, which are optional, are not installed
  */
 export async function openTracing(
   settings: TracingSettings,
@@ -35,7 +35,7 @@ export async function openTracing(
   };
 }
 
-/** @throws StopgapError where its packages are not installed */
+/** @throws StopgapError if its packages are not installed */
 export async function loadSdk(): Promise<Pick<typeof sdk, 'startSdk'>> {
   try {
     return await import('./sdk.js');

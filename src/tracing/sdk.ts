@@ -30,7 +30,7 @@ export interface TracingSdk {
   close(): Promise<void>;
 }
 
-/** The one part that loads the SDK: only where traces are sent at all. */
+/** The one part that loads the SDK: only if traces are sent at all. */
 export function startSdk(
   { endpoint, headers, service }: TracingSettings,
   about: { readonly version: string; readonly roles: readonly string[] },
@@ -47,7 +47,7 @@ export function startSdk(
       .merge(detectResources({ detectors: [envDetector] }))
       // Last: OTEL_SERVICE_NAME is read with the settings, under our own.
       .merge(resourceFromAttributes({ 'service.name': service })),
-    // Who is traced is decided before a span is asked for; what is part of a trace is part of it everywhere.
+    // Sampling is decided before a span is created; every part of a trace is sampled everywhere.
     sampler: new ParentBasedSampler({ root: new AlwaysOnSampler() }),
     spanProcessors: [
       new BatchSpanProcessor({

@@ -13,8 +13,8 @@ export interface SpanOptions {
 }
 
 /**
- * What `performance.now()` gave, in milliseconds since the epoch. Whatever belongs together is to be asked for together:
- * the clock that spans go by has whole milliseconds.
+ * Converts results of `performance.now()` to milliseconds since the epoch. Convert related times together: the clock of
+ * spans has whole milliseconds.
  */
 export function sinceEpoch(...times: readonly number[]): readonly number[] {
   const offset = Date.now() - performance.now();
@@ -28,10 +28,10 @@ export function failed(span: Span, error: unknown): void {
   span.end();
 }
 
-/** W3C Trace Context level 1, section 3.2: version, trace, span, flags. Later versions may go on behind a dash. */
+/** W3C Trace Context level 1, section 3.2: version, trace, span, flags. Later versions may continue after a dash. */
 const FORM = /^(?!ff)([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?$/;
 
-/** The span that a traceparent names; undefined where it is none, or names nothing. */
+/** The span that a traceparent names; undefined if it is none, or names nothing. */
 export function parseTraceparent(text: string): SpanContext | undefined {
   const [, version, traceId, spanId, flags, more] = FORM.exec(text) ?? [];
   if (traceId === undefined || spanId === undefined || (version === '00' && more !== undefined))
@@ -40,7 +40,7 @@ export function parseTraceparent(text: string): SpanContext | undefined {
   return isSpanContextValid(context) ? context : undefined;
 }
 
-/** What events and requests carry for whoever goes on in this span's trace. */
+/** What events and requests carry so that later work continues this span's trace. */
 export function traceparentOf(span: Span): string {
   const { traceId, spanId, traceFlags } = span.spanContext();
   return `00-${traceId}-${spanId}-0${(traceFlags & TraceFlags.SAMPLED).toString()}`;

@@ -12,8 +12,8 @@ import type { SpanOptions } from './spans.js';
 import { failed, parseTraceparent, sinceEpoch, traceparentOf } from './spans.js';
 
 /**
- * What is told of to a collector of traces. There is none where tracing is off: whoever holds an optional one asks for
- * nothing more than whether it is there.
+ * What Stopgap reports to a trace collector. It is undefined if tracing is off, so its users only check whether it is
+ * there.
  *
  * No span names a person, a domain or a machine: types of subjects, rules, stages, ids and numbers, nothing else.
  */
@@ -60,7 +60,7 @@ export class Tracing {
   }
 
   /**
-   * A rule tripped: where the send that tripped it is not traced, a trace begins here.
+   * A rule tripped: if the send that tripped it is not traced, a trace begins here.
    *
    * @param correlation what the log knows it by
    */
@@ -87,7 +87,7 @@ export class Tracing {
     this.#caused.imposed(block, traceparentOf(span));
   }
 
-  /** @param given the traceparent of whoever gave the command */
+  /** @param given the traceparent of the command's caller */
   command(kind: string, subject: Subject, given: string | undefined): CommandSpan {
     const attributes = { 'stopgap.subject.type': subject.type };
     return new CommandSpan((options) => this.start(`command ${kind}`, { ...options, attributes }), given);
@@ -96,7 +96,7 @@ export class Tracing {
   /**
    * A block refused somebody. The first time it does so here, that belongs to the trace in which it came about.
    *
-   * @param during the transaction that was refused, where it is traced
+   * @param during the transaction that was refused, if it is traced
    * @returns the traceparent of the refusal; undefined for all but the first
    */
   refused(
@@ -172,9 +172,9 @@ export class CausedBlocks {
 }
 
 /**
- * A command on a subject, from being taken up until it is decided and durable. It belongs to whoever gave it; where
- * nobody traced that, as where a time has run out, to what last happened to the subject. That is known only once the
- * subject's stream has been read, which is part of it already.
+ * A command on a subject, from its start until it is decided and durable. Its parent is the caller's span. If the
+ * caller has none (a timer, for example), its parent is the last event of the subject. That is known only when the
+ * subject's stream has been read, which is already part of the span.
  */
 export class CommandSpan {
   readonly #begun = performance.now();
@@ -182,7 +182,7 @@ export class CommandSpan {
   readonly #given: string | undefined;
   #span: Span | undefined;
 
-  /** @param given the traceparent of whoever gave it */
+  /** @param given the traceparent of the command's caller */
   constructor(start: (options: SpanOptions) => Span, given: string | undefined) {
     this.#start = start;
     this.#given = given;
@@ -202,7 +202,7 @@ export class CommandSpan {
     return traceparentOf(this.#span);
   }
 
-  /** @param facts what came of it */
+  /** @param facts the resulting events */
   end(facts: readonly BlockFact[]): void {
     this.begin(undefined);
     const last = facts.at(-1);

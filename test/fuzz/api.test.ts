@@ -155,7 +155,7 @@ async function pour(text: string, at: readonly number[], end: 'close' | 'reset')
   assert.match(got, /^(?:$|HTTP\/1\.1 [1-4]\d\d )/, got.slice(0, 500));
 }
 
-describe('whatever is asked of the API', () => {
+describe('the API under any request', () => {
   let steady: Steady;
   before(async () => {
     const block = await server.block('fuzzed@example.com', { indefinite: true });

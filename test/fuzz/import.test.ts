@@ -143,7 +143,7 @@ function assertPrintable(text: string): void {
   assert.doesNotMatch(text.replaceAll('\n', ''), /[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/u);
 }
 
-describe('whatever stands in a log', () => {
+describe('a log of any content', () => {
   let steady: Steady;
   before(async () => {
     await eventsOf([fileOf({ text: 'x\n', packed: true, damage: [], chunk: 100 })]);
@@ -200,7 +200,7 @@ describe('whatever stands in a log', () => {
   test('nothing is left of them', () => steady.still(16 * 1024 * 1024));
 });
 
-describe('whatever stands in a trace', () => {
+describe('a trace of any content', () => {
   fuzz(
     'it is read, or refused with its line',
     { arbitrary: piped(trace.map((lines) => lines.join('\n'))), runs: 400 },

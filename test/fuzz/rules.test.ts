@@ -73,9 +73,9 @@ function happens(watching: Watching): void {
   watching.send({}, 2);
 }
 
-describe('whatever stands in a rules file', () => {
+describe('a rules file of any content', () => {
   let steady: Steady;
-  /** Node writes them to standard error, with the text of the file as it stands there. */
+  /** Node writes them to standard error, with the text of the file. */
   const warnings: string[] = [];
   const warned = (warning: Error): void => void warnings.push(warning.message);
   before(async () => {

@@ -52,7 +52,7 @@ function isReply(reply: string): number {
   return Number(code);
 }
 
-describe('whatever a client says to a listener', () => {
+describe('a listener under any input', () => {
   let stopgap: Stopgap;
   let inside: FakeUpstream;
   let steady: Steady;

@@ -6,7 +6,7 @@ export class Gate {
   readonly opened = new Promise<void>((resolve) => (this.open = resolve));
 }
 
-/** Counts, and wakes whoever waits for a count to be reached. */
+/** Counts, and wakes those that wait for a count. */
 export class Tally {
   private waiting: { count: number; wake: () => void }[] = [];
   count = 0;
@@ -23,7 +23,7 @@ export class Tally {
   }
 }
 
-/** Lets the event loop turn a few times: whatever could happen without further cause has then happened. */
+/** Lets the event loop turn a few times: everything that can happen without a further cause has then happened. */
 export async function settle(turns = 10): Promise<void> {
   for (let i = 0; i < turns; i++) await setImmediate();
 }

@@ -9,7 +9,7 @@ interface Alarm {
   readonly callback: () => void;
 }
 
-/** A clock that stands still until it is told otherwise, and then rings what fell due, in order. */
+/** A clock that a test moves; it then rings what fell due, in order. */
 export class ManualClock implements AlarmClock {
   #now: Instant;
   #passed: Milliseconds = 0;

@@ -10,7 +10,7 @@ const DOCUMENT = path.resolve(
 /** What docs/reference/metrics.md says of one metric. */
 export interface Documented {
   readonly type: string;
-  /** By label the values that it may have; undefined where they are not listed one by one. */
+  /** By label the values that it may have; undefined if they are not listed one by one. */
   readonly labels: ReadonlyMap<string, readonly string[] | undefined>;
   readonly meaning: string;
 }
@@ -46,7 +46,7 @@ export interface Sample {
   readonly name: string;
   readonly labels: Readonly<Record<string, string>>;
   readonly value: number;
-  /** What stands behind the value: an exemplar. */
+  /** What follows the value: an exemplar. */
   readonly rest: string;
 }
 
@@ -69,7 +69,7 @@ export function samplesOf(text: string): readonly Sample[] {
     });
 }
 
-/** The figures of an exposition, asked for as PromQL writes them, whatever the order of the labels. */
+/** The figures of an exposition, queried as PromQL writes them, with the labels in any order. */
 export class Figures {
   readonly #samples: readonly Sample[];
 
@@ -77,7 +77,7 @@ export class Figures {
     this.#samples = samplesOf(text);
   }
 
-  /** @returns NaN where there is no such series */
+  /** @returns NaN if there is no such series */
   of(name: string, labels: Readonly<Record<string, string>> = {}): number {
     const wanted = Object.entries(labels);
     const found = this.#samples.filter(

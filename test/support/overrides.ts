@@ -7,7 +7,7 @@ import { event } from './sends.js';
 
 /* Override events as the store would hand them over, for tests of reducers. */
 
-/** Rules of the most usual shapes, whatever the built-in ones are. */
+/** Rules of the most usual shapes, independent of the built-in ones. */
 export const RULES = `version: 1
 rules:
   - { id: burst, per: account, count: recipients, window: 10m, limit: 100, then: block, for: 1h }

@@ -25,7 +25,7 @@ export function hasRedisServer(): Promise<boolean> {
   return binary;
 }
 
-/** False where tests can use a Redis, else why they are skipped: for the `skip` option of a test. */
+/** False if tests can use a Redis, else why they are skipped: for the `skip` option of a test. */
 export async function skipWithoutRedis(): Promise<string | false> {
   if ((await hasRedisServer()) || process.env['REDIS_URL'] !== undefined) return false;
   return `there is no Redis: ${HOW_TO_GET_REDIS}`;

@@ -140,13 +140,13 @@ export class Watching {
     return block;
   }
 
-  /** @param of the verdict behind the block, whose evidence the release names */
+  /** @param the verdict that led to the block, whose evidence the release names */
   release(block: string, falsePositive = false, of?: Verdict): void {
     const evidence = of === undefined ? {} : { evidence: of.evidence, subject: of.subject };
     this.#block({ type: 'BlockReleased', data: { block, falsePositive, ...evidence } });
   }
 
-  /** @param of the verdict behind the proposal, whose evidence the dismissal names */
+  /** @param the verdict that led to the proposal, whose evidence the dismissal names */
   dismiss(block: string, falsePositive: boolean, { evidence, subject }: Verdict): void {
     const marked = falsePositive ? { falsePositive } : {};
     this.#block({ type: 'ProposalDismissed', data: { block, subject, evidence, ...marked } });

@@ -42,7 +42,7 @@ function models(): { models: ReadModels; skipped: { position: number; reason: st
 }
 
 describe('the read models', () => {
-  it('pass over what nobody can read, name it, and fold what comes behind it', () => {
+  it('skip an unreadable event, name it, and fold the next ones', () => {
     const { models: folding, skipped } = models();
     folding.apply(recorded(1, 'MessageAccepted', null));
     folding.apply(recorded(2, 'BlockImposed', { block: 'x' }));
@@ -68,7 +68,7 @@ describe('the read models', () => {
     assert.equal(folding.position, 2);
   });
 
-  it('tell when a position is reached, at once where it was', async () => {
+  it('tell when a position is reached, at once if it was', async () => {
     const { models: folding } = models();
     const reached = folding.reached(2);
     folding.apply(imposed(1));
@@ -77,7 +77,7 @@ describe('the read models', () => {
     await folding.reached(1);
   });
 
-  it('start anew with nothing, and refuse by what they knew until they have caught up', async () => {
+  it('start again with nothing, and refuse by what they knew until they have caught up', async () => {
     const { models: folding } = models();
     folding.apply(imposed(7));
     const waiting = folding.reached(9);

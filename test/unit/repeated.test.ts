@@ -16,8 +16,8 @@ import { observables, throughFrames } from '../support/restored.js';
 import { event } from '../support/sends.js';
 
 /*
- * A server that was started anew may take an event that it holds already: the same id then stands at two positions.
- * Whoever goes through the log counts it once.
+ * A server that was started again may take an event that it already holds: the same id is then at two positions. Every
+ * reader of the log counts it once.
  */
 
 /** Which event comes again, and after which: 0 is right after it. Or all do, right after each and all at the end. */
@@ -50,7 +50,7 @@ function bothOf(
   return { once, spoilt: placed };
 }
 
-/** What can be seen of read models that have folded a log, and whom they told of what. */
+/** The visible state of read models that have folded a log, and their notices. */
 function seen(log: readonly RecordedEvent[], now: number, cut = log.length): unknown {
   const told: unknown[] = [];
   const folding = (): ReadModels =>

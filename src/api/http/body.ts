@@ -4,7 +4,7 @@ import express from 'express';
 import { invalid, Problem } from './problem.js';
 import type { BodySpec } from './route.js';
 
-/** Bytes of a body where a route names no other limit. */
+/** The limit of a body in bytes if a route names no other. */
 const LIMIT = 64 * 1024;
 
 const JSON_TYPE = /^application\/(?:[\w.-]+\+)?json$/;
@@ -13,11 +13,13 @@ const YAML_TYPE = /^(?:text|application)\/(?:x-)?yaml$/;
 
 interface RawBody {
   readonly bytes: Buffer;
-  /** The value that the text holds; `{}` where there is none and may be none. */
+  /** The value that the text holds; `{}` if there is none and may be none. */
   readonly value: unknown;
 }
 
-/** The most bytes that a request's body can have: its length where that is stated and plain, else the route's limit. */
+/**
+ * The most bytes that a request's body can have: its length if it is stated and not encoded, else the route's limit.
+ */
 export function bytesOf(request: Request, { limit = LIMIT }: BodySpec<unknown>): number {
   const isPlain = request.get('content-encoding') === undefined;
   const stated = Number(request.get('content-length'));
@@ -143,7 +145,7 @@ async function parse(bytes: Buffer, text: string): Promise<unknown> {
   return value;
 }
 
-/** Does not recurse, since the value may be too deep for that. @throws Problem where it is too deep or too wide */
+/** Does not recurse, since the value may be too deep for that. @throws Problem if it is too deep or too wide */
 function checked(value: unknown): unknown {
   let level: object[] = isParent(value) ? [value] : [];
   for (let depth = 0; level.length > 0; depth++) {
@@ -193,7 +195,7 @@ async function faultIn({ text, before = 0 }: Around): Promise<Problem> {
 export interface Piece {
   readonly start: number;
   readonly end: number;
-  /** How many lines come before it, where that is known. */
+  /** How many lines come before it, if that is known. */
   readonly line?: number;
 }
 
@@ -202,7 +204,7 @@ export const LONGEST_PIECE = 64 * 1024;
 /** What one turn of the event loop may look at. */
 const STEPS = 5000;
 
-/** The lines of a text that are not empty. Yields undefined where other work should get a turn. */
+/** The lines of a text that are not empty. Yields undefined if other work should get a turn. */
 export function* linesOf(text: string): Generator<Piece | undefined, number> {
   for (let start = 0, line = 0; start < text.length; line += 1) {
     if (line % STEPS === STEPS - 1) yield undefined;
@@ -215,10 +217,10 @@ export function* linesOf(text: string): Generator<Piece | undefined, number> {
 }
 
 /**
- * The elements of a JSON list. Yields undefined where other work should get a turn. It only looks for what separates
- * them: whether an element is valid JSON is found when it is parsed.
+ * The elements of a JSON list. Yields undefined if other work should get a turn. It only looks for what separates them:
+ * whether an element is valid JSON is found when it is parsed.
  *
- * @returns where the list ends; undefined where it does not
+ * @returns where the list ends; undefined if it does not
  */
 export function* elementsOf(text: string): Generator<Piece | undefined, number | undefined> {
   const mark = /["[\]{},]/g;
@@ -244,7 +246,7 @@ export function* elementsOf(text: string): Generator<Piece | undefined, number |
   return undefined;
 }
 
-/** Undefined where it is longer than {@link LONGEST_PIECE}. */
+/** Undefined if it is longer than {@link LONGEST_PIECE}. */
 function endOfString(text: string, start: number): number | undefined {
   for (let quote = text.indexOf('"', start + 1); quote > 0; quote = text.indexOf('"', quote + 1)) {
     if (quote - start > LONGEST_PIECE) return undefined;
@@ -275,7 +277,7 @@ type Expecting = 'value' | 'value or ]' | 'key' | 'key or }' | 'colon' | 'comma'
  * Finds the fault in text that `JSON.parse` refused: only some messages of V8 name its place. jsonc-parser calls itself
  * for each level, so that 64 KiB of `[` overflow the stack, and holds the event loop for seconds on 8 MiB.
  *
- * @returns the end of the text where it is cut short
+ * @returns the end of the text if it is cut short
  */
 export async function findJsonFault(text: string): Promise<JsonFault> {
   const open: ('{' | '[')[] = [];

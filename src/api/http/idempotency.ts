@@ -96,7 +96,7 @@ export class IdempotentAnswers {
   }
 }
 
-/** The answer, also where it is a problem that the client caused. @throws what the client is to try again */
+/** The answer, even if it is a problem that the client caused. @throws errors after which the client may try again */
 async function settled(instance: string, work: () => Promise<Answer>): Promise<Answer> {
   try {
     return written(await work());

@@ -24,7 +24,7 @@ export interface Listener {
   close(): Promise<void>;
 }
 
-/** Binds; rejects where it cannot. @param onError told of each connection that could not be taken */
+/** Binds; rejects if it cannot. @param onError told of each connection that could not be taken */
 export async function listen(
   handler: RequestListener,
   { host, port }: ListenAddress,

@@ -26,7 +26,7 @@ export interface ApiRequest<Query, Body> {
   readonly requestId: string;
   /** From token, Idempotency-Key and the request itself: what event ids are made of. */
   readonly seed: string | undefined;
-  /** The traceparent for what it brings about, where it is traced. */
+  /** The traceparent for the resulting events, if it is traced. */
   readonly trace?: string | undefined;
   readonly request: Request;
   readonly response: Response;
@@ -34,7 +34,7 @@ export interface ApiRequest<Query, Body> {
 
 export interface BodySpec<Body> {
   readonly schema: z.ZodType<Body>;
-  /** True where the request may come without one; it is then read as `{}`. */
+  /** True if the request may come without one; it is then read as `{}`. */
   readonly optional?: boolean;
   /** Bytes. */
   readonly limit?: number;
@@ -47,7 +47,7 @@ export interface BodySpec<Body> {
 export interface ResponseSpec {
   readonly description: string;
   readonly schema?: z.ZodType;
-  /** application/json unless given; several where the client chooses. */
+  /** application/json unless given; several if the client chooses. */
   readonly type?: string | readonly string[];
 }
 
@@ -57,17 +57,17 @@ interface RouteSpec<Query, Body> {
   /** With `{name}` for parameters, as OpenAPI has it. */
   readonly path: string;
   readonly summary: string;
-  /** The least role that may; absent where no token is asked for. */
+  /** The least role that is allowed; absent if no token is needed. */
   readonly role?: Role;
   /** Knows the tokens, where the route lies outside of what asks for one anyway. */
   readonly authenticator?: Authenticator;
-  /** False where it works before the read models are caught up. */
+  /** False if it works before the read models are caught up. */
   readonly needsModels?: boolean;
   readonly query?: z.ZodType<Query>;
   readonly body?: BodySpec<Body>;
   /** The answers that are no problems, by status. */
   readonly responses: Readonly<Record<number, ResponseSpec>>;
-  /** Gives an answer, or nothing where it has written to the response itself. */
+  /** Gives an answer, or nothing if it has written to the response itself. */
   handle(request: ApiRequest<Query, Body>): Answer | undefined | Promise<Answer | undefined>;
 }
 

@@ -39,16 +39,16 @@ const NO_QUERY = z.strictObject({});
 export type ServeDependencies = OperationDependencies &
   Partial<Pick<ApiDependencies, 'tokens' | 'tracing' | 'models'>>;
 
-/** Throws where a request cannot be looked at now. */
+/** Throws if a request cannot be handled now. */
 export type Admission = (request: Request) => void;
 
 interface Locals {
   readonly requestId: string;
   caller?: Caller;
   trace?: string | undefined;
-  /** The route's template; absent where nothing matched. */
+  /** The route's template; absent if nothing matched. */
   route?: string;
-  /** The route's method; absent where the path does not have it. */
+  /** The route's method; absent if the path does not have it. */
   method?: string;
 }
 
@@ -126,7 +126,7 @@ interface UnderWay {
  *
  * @param bytes that its body has at most
  * @returns a function to call when the work is done
- * @throws Problem 503 where the token has too many of them, or too much
+ * @throws Problem 503 if the token has too many requests, or too much data
  */
 function takePlace(
   underWay: Map<string, UnderWay>,
@@ -236,7 +236,7 @@ function send(response: Response, { status, body, text, type, headers = {} }: An
     return;
   }
   const bytes = Buffer.from(text ?? JSON.stringify(body));
-  // Express's own way to send answers 304 to `If-None-Match: *`, whatever it is: here the routes say what has a version.
+  // Express's own `send` answers 304 to every `If-None-Match: *`; here only routes decide what has a version.
   response
     .set('Content-Type', type ?? 'application/json; charset=utf-8')
     .set('Content-Length', `${bytes.length}`);
@@ -309,11 +309,11 @@ function localsOf(response: Response): Locals {
 const LOOKS = new Set(['GET', 'HEAD', 'OPTIONS']);
 
 /**
- * Traces a request until it is answered. A request with a traceparent is traced where the caller's own trace is. Of the
- * others those that may change something are traced, and a sample of the rest.
+ * Traces a request until it is answered. A request with a traceparent is traced if the caller's own trace is sampled.
+ * Other requests are traced if they may change something, and a sample of the rest.
  *
  * @param about what is known of it once it is answered
- * @returns the traceparent for the events that come of it
+ * @returns the traceparent for the resulting events
  */
 function traceRequest(
   tracing: Tracing,

@@ -91,7 +91,7 @@ export class TraceThread implements Source {
   }
 }
 
-/** Texts that both ends know; were there more, both begin anew, so that memory does not grow with the trace. */
+/** How many texts both ends know; beyond that both start over, so that memory does not grow with the trace. */
 const MOST_TEXTS = 10_000;
 /** Account, return path, client address, EHLO name, country. */
 const TEXTS = 5;
@@ -119,7 +119,7 @@ interface Columns {
   readonly domains: Int32Array<ArrayBuffer>;
   /** Texts that come for the first time: their numbers go on from those before. */
   readonly fresh: readonly string[];
-  /** Whether these are the first texts again. */
+  /** Whether both ends start over with these texts. */
   readonly anew: boolean;
 }
 

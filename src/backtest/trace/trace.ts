@@ -23,9 +23,9 @@ const MOST_ASN = 2 ** 32 - 1;
 /**
  * A trace: one accepted message a line, in the order of time, as JSON
  * `{"time","account","returnPath","ehlo","ip","country","asn","recipients","size","recipientDomains","direction","entitled"}`.
- * `time` (ISO 8601), `recipients` and one of `account`, `returnPath` and `ip` must be there; `country` (ISO 3166-1 alpha-2)
- * and `asn` say where the client is; `size` is 0 unless given, `direction` `outbound`; `entitled` says whether the account
- * may speak for the return path, which it may for its own address unless given. Further fields are passed over.
+ * `time` (ISO 8601), `recipients` and one of `account`, `returnPath` and `ip` must be there; `country` (ISO 3166-1
+ * alpha-2) and `asn` say where the client is; `size` is 0 unless given, `direction` `outbound`; `entitled` says whether
+ * the account may speak for the return path, which it may for its own address unless given. Further fields are ignored.
  */
 export class Trace implements Source {
   readonly #file: LogFile;
@@ -99,7 +99,7 @@ export class TraceReader {
   }
 }
 
-/** What {@link LineReader} looks at; anything may stand there. */
+/** The fields that {@link LineReader} reads; they may hold anything. */
 interface Written {
   readonly time?: unknown;
   readonly account?: unknown;
@@ -260,8 +260,8 @@ const LONGEST_LINE = 64 * 1024;
 type Lines = readonly (string | undefined)[];
 
 /**
- * Cuts what is read into lines, many at a time, without their ends. A line is a part of what was read with it, and keeps
- * all of that in memory: it is to be parsed at once, and let go.
+ * Cuts what is read into lines, many at a time, without their ends. A line is a part of what was read with it, and
+ * keeps all of that in memory: parse it at once and drop it.
  */
 export class LineCutter {
   readonly #decoder = new StringDecoder('utf8');
@@ -318,7 +318,7 @@ export class Times {
   }
 }
 
-/** The time within the day of `2016-01-04T09:39:38.771Z`; negative where it is written in any other form. */
+/** The time within the day of `2016-01-04T09:39:38.771Z`; negative for any other form. */
 function timeOfDay(text: string): Milliseconds {
   if (text.length !== 24 || text.charCodeAt(10) !== T || text.charCodeAt(23) !== Z) return NONE;
   if (text.charCodeAt(13) !== COLON || text.charCodeAt(16) !== COLON || text.charCodeAt(19) !== POINT)

@@ -9,7 +9,7 @@ type Sides = NonNullable<BacktestReport['comparison']>['blocks']['first'];
 type Figure = readonly [name: string, value: string];
 
 /**
- * Why there is nothing to report, where that is so: what was sent lies outside of --from and --to, or nowhere.
+ * Why there is nothing to report, if so: what was sent lies outside of --from and --to, or nowhere.
  *
  * @param ranged whether it is of a part only, by --from or --to
  */

@@ -192,7 +192,7 @@ class DecisionsFile {
     out.on('error', (error) => (this.#fault ??= error));
   }
 
-  /** Begins anew where there is a file. @throws what the operating system says */
+  /** Overwrites an existing file. @throws the operating system's error */
   static async open(file: string): Promise<DecisionsFile> {
     const out = createWriteStream(file);
     await once(out, 'open');
@@ -203,7 +203,7 @@ class DecisionsFile {
     this.#out.write(`${JSON.stringify(decision)}\n`);
   }
 
-  /** Undefined where more can be written at once. @throws what the operating system says */
+  /** Undefined if more can be written at once. @throws what the operating system says */
   room(): Promise<void> | undefined {
     if (this.#fault !== undefined) throw this.#fault;
     return this.#out.writableNeedDrain ? this.#drained() : undefined;

@@ -62,8 +62,8 @@ function needless(check: CheckName, config: Config): string | undefined {
 }
 
 /**
- * Looks at everything that a Stopgap here depends on, before its first start or beside it while it runs. Changes
- * nothing. What cannot be looked at is told with the reason.
+ * Checks everything that a Stopgap here depends on, before its first start or while it runs. Changes nothing. It
+ * reports what cannot be checked, with the reason.
  */
 export async function examine(
   io: CliIo,

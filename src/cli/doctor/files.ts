@@ -132,7 +132,7 @@ const GROUP_READS = 0o040;
 const OTHERS = 0o007;
 const OTHERS_OR_GROUP_READ = 0o044;
 
-/** Whether what is secret is its owner's, and what is to be written can be. */
+/** Checks that only the owner can read secrets, and that the service can write its files. */
 export function checkPermissions(findings: Findings, { loaded }: World): void {
   const { config, file } = loaded;
   const before = findings.list.length;

@@ -97,11 +97,11 @@ export interface ServerState {
 export interface World {
   readonly loaded: LoadedConfig;
   readonly clock: Clock;
-  /** Undefined where none answers. */
+  /** Undefined if none answers. */
   readonly server: ServerState | undefined;
-  /** Those in force; undefined where no server answers, or none that we have a token for. */
+  /** Those in force; undefined if no server answers, or none that we have a token for. */
   readonly rules: RulesJson | undefined;
-  /** The store in its SQLite file; undefined where events are kept elsewhere. */
+  /** The store in its SQLite file; undefined if events are kept elsewhere. */
   readonly store: StoreInspection | undefined;
 }
 

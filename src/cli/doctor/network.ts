@@ -12,7 +12,7 @@ import { ListenerCertificate } from '../../smtp/tls.js';
 import type { Findings, ServerState, World } from './findings.js';
 import { PATIENCE, patiently } from './findings.js';
 
-/** Asks whatever listens there how it is; undefined where nothing does, or no Stopgap. */
+/** Asks the program that listens there for its health; undefined if nothing listens, or no Stopgap. */
 export async function askServer(base: URL): Promise<ServerState | undefined> {
   try {
     const ask = (target: string): Promise<Response> =>
@@ -110,7 +110,7 @@ async function checkPort(findings: Findings, world: World, port: Port): Promise<
   }
 }
 
-/** Who has the port: it must be us. */
+/** Checks which program has the port: it must be Stopgap. */
 async function checkHolder(
   findings: Findings,
   { loaded, server }: World,
@@ -133,7 +133,7 @@ async function checkHolder(
   }
 }
 
-/** The code of what keeps us from listening there; undefined where nothing does. Nothing is left listening. */
+/** The code of what keeps us from listening there; undefined if nothing does. Nothing is left listening. */
 async function bindFault({ host, port }: ListenAddress): Promise<string | undefined> {
   const probe = net.createServer();
   return new Promise((resolve) => {

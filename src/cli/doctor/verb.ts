@@ -6,7 +6,7 @@ import { withConfig } from '../options.js';
 import type { Outcome } from './findings.js';
 import { findingText } from './findings.js';
 
-/** `stopgap doctor`: looks at everything that a Stopgap here depends on. Exit code 1 where there is a problem. */
+/** `stopgap doctor`: checks everything that a Stopgap here depends on. Exit code 1 if there is a problem. */
 export function doctorVerb(program: Command, io: CliIo): void {
   const doctor = program
     .command('doctor')

@@ -160,7 +160,7 @@ function readingOptions(
   };
 }
 
-/** Bytes that there are to be read; undefined where nobody knows. */
+/** How many bytes there are to read; undefined if it is not known. */
 function totalOf(files: readonly LogFile[]): number | undefined {
   return files.reduce<number | undefined>(
     (sum, { bytes }) => (sum === undefined || bytes === undefined ? undefined : sum + bytes),
@@ -275,7 +275,7 @@ function summaryJson(summary: LogSummary, zone: string, written: Written): unkno
   };
 }
 
-/** @param total bytes; undefined where nobody knows */
+/** @param total bytes; undefined if nobody knows */
 function progressLine({ bytes, lines, messages }: LogSummary, total: number | undefined): string {
   const share =
     total === undefined || total === 0 ? '' : `${Math.min(100, Math.floor((100 * bytes) / total))} %  `;

@@ -15,7 +15,7 @@ export interface SimulationOptions {
   readonly colleagues: readonly Login[];
   /** Sessions that the thief opens at once. */
   readonly sessions: number;
-  /** Messages that the thief tries at the most. */
+  /** Messages that the thief tries at most. */
   readonly attempts: number;
   /** The thief gives up after so many refusals in a row. */
   readonly patience: number;
@@ -33,7 +33,7 @@ export interface Progress {
 }
 
 export interface SimulationResult extends Progress {
-  /** After how long the first refusal came; undefined where none came. */
+  /** After how long the first refusal came; undefined if none came. */
   readonly containedAfter: Milliseconds | undefined;
   readonly firstRefusal: Outcome | undefined;
   /** What the thief is told who logs in again with the right password. */
@@ -176,7 +176,7 @@ export interface Target {
   readonly ehlo: string;
 }
 
-/** What came of one attempt: an SMTP code, or 0 where there was no answer. */
+/** The result of one attempt: an SMTP code, or 0 if there was no answer. */
 interface Outcome {
   readonly stage: 'connect' | 'auth' | 'send';
   readonly code: number;

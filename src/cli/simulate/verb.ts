@@ -178,10 +178,10 @@ function wholeNumber(least: number, most: number): (text: string) => number {
 }
 
 /**
- * Why it may have taken long, where that may be the reason: nobody is known to a young installation.
+ * Why it may have taken long, if that may be the reason: a young installation knows nobody.
  *
- * @param rules those in force; undefined where the server cannot be asked
- * @returns lines; none where the installation is old enough
+ * @param rules those in force; undefined if the server cannot be asked
+ * @returns lines; none if the installation is old enough
  */
 export function firstMonth(
   rules: Pick<RulesJson, 'installedAt' | 'learning'> | undefined,

@@ -68,7 +68,7 @@ async function made(part: Part, source: Source): Promise<Gathered> {
   }
 }
 
-/** Writes the archive, for its owner alone. @throws StopgapError where the file exists already */
+/** Writes the archive, for its owner alone. @throws StopgapError if the file exists already */
 export function writeBundle(
   file: string,
   gathered: readonly Gathered[],
@@ -185,9 +185,9 @@ export interface Source {
   readonly io: CliIo;
   readonly url: string | undefined;
   readonly loaded: LoadedConfig;
-  /** Puts hashes in the place of names; undefined where names may stay. */
+  /** Puts hashes in the place of names; undefined if names may stay. */
   readonly names: Pseudonyms | undefined;
-  /** @throws StopgapError where there is no server or no token */
+  /** @throws StopgapError if there is no server or no token */
   readonly client: () => Promise<ApiClient>;
   readonly findings: () => Promise<readonly Finding[]>;
 }
@@ -197,7 +197,7 @@ export interface Part {
   readonly file: string;
   /** What is in it, in a line. */
   readonly about: string;
-  /** @throws where it cannot be had: the reason is told */
+  /** @throws if it cannot be had: the reason is told */
   make(source: Source): string | Promise<string>;
 }
 
@@ -251,7 +251,7 @@ function versions(): unknown {
   };
 }
 
-/** As it is installed, wherever above us that is. */
+/** The installed version, from any folder above this one. */
 function installedVersion(name: string): string {
   let folder = path.dirname(fileURLToPath(import.meta.url));
   for (; path.dirname(folder) !== folder; folder = path.dirname(folder)) {
@@ -281,7 +281,7 @@ function configuration(loaded: LoadedConfig, names: Pseudonyms | undefined, io: 
 async function metrics({ io, url, loaded, client }: Source): Promise<string> {
   const target = new URL('metrics', serverUrl(io, url === undefined ? {} : { url }, loaded.config));
   const signal = AbortSignal.timeout(PATIENCE);
-  // Metrics ask for a token where others can reach them.
+  // Metrics need a token if others can reach them.
   const token = await client().then(
     (one) => one.token,
     () => undefined,
@@ -294,7 +294,7 @@ async function metrics({ io, url, loaded, client }: Source): Promise<string> {
   return answer.text();
 }
 
-/** From the running server; where there is none, from the file that it wrote. */
+/** From the running server; if there is none, from the file that it wrote. */
 async function log(source: Source): Promise<string> {
   const { file } = source.loaded.config.log;
   let lines: Record<string, unknown>[];

@@ -6,7 +6,7 @@ import type { CliIo } from '../io.js';
 import { note, print } from '../io.js';
 import type { BundleOptions } from './bundle.js';
 
-/** `stopgap support-bundle`: what somebody who is to help would ask for, in one file. */
+/** `stopgap support-bundle`: everything that a helper would ask for, in one file. */
 export function supportBundleVerb(program: Command, io: CliIo): void {
   const verb = program
     .command('support-bundle')

@@ -17,9 +17,9 @@ const QUEUE = 'expiry';
 export type JobData = Omit<TimedTask, 'kind'>;
 
 /**
- * A job's id. It holds the due time, since BullMQ silently ignores an id that it keeps as finished: a block that
- * was extended gets another job, whatever became of the first. Every process makes the same id of the same task.
- * No `:`, which separates the parts of a key.
+ * A job's id. It holds the due time, since BullMQ silently ignores an id that it keeps as finished: an extended block
+ * gets another job, in any state of the first. Every process makes the same id of the same task. No `:`, which
+ * separates the parts of a key.
  */
 export function jobId({ kind, block, dueAt }: TimedTask): string {
   return `${kind}.${encodeURIComponent(block)}.${dueAt}`;
@@ -32,8 +32,8 @@ interface NewJob {
 }
 
 /**
- * The job for a task. BullMQ runs a job at `timestamp + delay`, so this names the due time itself, whatever the
- * producer's clock says. An overdue task gets the smallest delay that there is: so it is one of the delayed jobs, in the
+ * The job for a task. BullMQ runs a job at `timestamp + delay`, so this gives the due time itself, independent of the
+ * producer's clock. An overdue task gets the smallest delay that there is: so it is one of the delayed jobs, in the
  * order of their due times, and does not come after them.
  */
 export function newJob(task: TimedTask, now: Instant): NewJob {
@@ -56,14 +56,14 @@ export function taskOfJob(name: string, data: unknown): TimedTask | undefined {
   return { kind: name, block, subject, dueAt };
 }
 
-/** What is to become of one task's jobs. */
+/** The change for one task's jobs. */
 export interface Change {
   readonly add: TimedTask | undefined;
   /** Ids of jobs that are out of date. */
   readonly remove: ReadonlySet<string>;
 }
 
-/** How many jobs stand where. */
+/** The number of jobs in each state. */
 export interface JobCounts {
   /** Their turn has come. */
   readonly waiting: number;
@@ -80,7 +80,7 @@ export interface Retries {
   readonly firstPause: Milliseconds;
 }
 
-/** Seven tries take about a minute; then reconciliation begins anew. */
+/** Seven tries take about a minute; then reconciliation begins again. */
 export const RETRIES: Retries = { attempts: 7, firstPause: SECOND };
 
 const SLICE = 1000;
@@ -253,7 +253,7 @@ export class JobRunner {
     this.#worker.on('stalled', options.onStalled);
   }
 
-  /** Connects anew: Redis does not answer, and what is half open would stay so. */
+  /** Connects again: Redis does not answer, and a half-open connection would stay so. */
   reconnect(): void {
     const again = (client: RedisClient): void => {
       if (client.status === 'ready') client.disconnect(true);

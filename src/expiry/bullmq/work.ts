@@ -16,7 +16,7 @@ import { jobId, JobQueue, JobRunner, LONGEST_BLOCK, RETRIES } from './jobs.js';
 /** Changes of jobs that go to Redis at once. */
 const BATCH = 500;
 const CLOSE_PATIENCE: Milliseconds = 3 * SECOND;
-/** Redis says so where the password is missing or wrong: that does not pass by waiting. */
+/** Redis says this if the password is missing or wrong: waiting does not help. */
 const REFUSAL = /^(NOAUTH|WRONGPASS|NOPERM|ERR (invalid|Client sent AUTH|AUTH))/;
 
 export interface BullWorkOptions {
@@ -40,7 +40,7 @@ export interface BullWorkOptions {
   readonly retries?: Retries;
   /** Finished jobs that Redis keeps: 1,000 of each kind for a day unless said otherwise. */
   readonly history?: History;
-  /** A Redis that does not answer for so long is given up, and connected to anew: 5 seconds unless said otherwise. */
+  /** After so long without an answer, the connection to Redis is made again: 5 seconds by default. */
   readonly silence?: Milliseconds;
   /** How long opening waits for Redis before it goes on without: 5 seconds unless said otherwise. */
   readonly openTimeout?: Milliseconds;
@@ -63,7 +63,7 @@ export interface BullWorkStatus {
   readonly connection: ConnectionState;
   /** Tasks whose changes Redis has not acknowledged. */
   readonly unsent: number;
-  /** When the last reconciliation ended well; undefined before the first, and where no runner was started. */
+  /** When the last reconciliation succeeded; undefined before the first, and if no runner was started. */
   readonly reconciledAt: Instant | undefined;
 }
 
@@ -102,7 +102,7 @@ export class BullWork implements TimedWork {
   readonly #unsent = new Map<string, Change>();
   #sending: Promise<void> | undefined;
   readonly #settled: (() => void)[] = [];
-  /** Resolves when Redis was looked at and is fit; rejects where it is not. */
+  /** Resolves when Redis was looked at and is fit; rejects if it is not. */
   readonly opened: Promise<void>;
   #settleOpened!: { resolve: () => void; reject: (error: StopgapError) => void };
   #state: ConnectionState = 'away';
@@ -181,7 +181,7 @@ export class BullWork implements TimedWork {
     if (this.#unsent.size > 0) await new Promise<void>((resolve) => this.#settled.push(resolve));
   }
 
-  /** @throws StopgapError `unavailable` where Redis does not answer */
+  /** @throws StopgapError `unavailable` if Redis does not answer */
   async counts(): Promise<JobCounts> {
     if (this.#queue === undefined || this.#state !== 'ready')
       throw new StopgapError('unavailable', `Redis is ${this.#state}`);

@@ -11,7 +11,7 @@ import type { LogRecord } from './reader.js';
 export interface AssemblerOptions {
   /** Whether a client may send without a login: the server's `mynetworks`. */
   readonly isOurs: (ip: string) => boolean;
-  /** The account behind a login. */
+  /** The account of a login. */
   readonly accountOf: (login: string) => string;
   /** Whether an account may speak for a return path. */
   readonly entitled: (account: string, returnPath: string) => boolean;
@@ -41,9 +41,9 @@ export class Assembler {
   /** How often a line has come within this second. */
   readonly #times = new Map<string, number>();
   #wall = '';
-  /** Messages that were handed back by a filter or put into the queue anew: counted where they came first. */
+  /** Messages that were handed back by a filter or queued again: counted at their first appearance. */
   reinjected = 0;
-  /** Messages whose beginning stands in none of the logs: of whom they are is not known. */
+  /** Messages whose beginning is in none of the logs: their sender is not known. */
   headless = 0;
 
   constructor(options: AssemblerOptions) {
@@ -124,7 +124,7 @@ export class Assembler {
     this.#comesFrom(message, said.originalId);
   }
 
-  /** Not from itself, whatever the log says: the way to the first would have no end. */
+  /** Never from itself, even if the log says so: the way to the first would have no end. */
   #comesFrom(message: Message, queueId: string | undefined): void {
     const original = queueId === undefined ? undefined : this.#messages.get(keyOf(message.host, queueId));
     if (original !== message) message.original = original;
@@ -273,7 +273,7 @@ export class Assembler {
     return ip !== undefined && this.#options.isOurs(ip);
   }
 
-  /** Of a line that stands for itself. */
+  /** The id of a single line. */
   #lineId({ wall, text }: LogRecord): string {
     if (wall !== this.#wall) {
       this.#wall = wall;

@@ -12,12 +12,12 @@ export interface LogFile {
   readonly name: string;
   /** When it was last written to: what the year is inferred from. */
   readonly writtenAt: Instant;
-  /** Bytes on disk; undefined where nobody knows. */
+  /** Bytes on disk; undefined if nobody knows. */
   readonly bytes: number | undefined;
   /** Whether it can be opened more than once. */
   readonly rereadable: boolean;
   /**
-   * What stands in it, unpacked.
+   * The content, unpacked.
    *
    * @param onBytes told how many bytes of the disk were read
    */
@@ -39,7 +39,7 @@ const FOREIGN: readonly (readonly [magic: string, kind: string, unpack: string])
  * A file on disk, plain or gzipped: what it holds tells, not its name.
  *
  * @param path where it lies
- * @throws StopgapError where it is packed in another way; what the operating system says where it cannot be read
+ * @throws StopgapError if it is packed in another way; what the operating system says if it cannot be read
  */
 export async function openLogFile(name: string, path: string): Promise<LogFile> {
   const handle = await open(path, 'r');
@@ -56,7 +56,7 @@ export async function openLogFile(name: string, path: string): Promise<LogFile> 
       );
     }
     const isPacked = magic.startsWith(GZIP);
-    // gzip notes when what it packed was written; 0 where it was not told (RFC 1952 section 2.3.1).
+    // gzip notes when what it packed was written; 0 if it was not told (RFC 1952 section 2.3.1).
     const packedOf = isPacked ? head.readUInt32LE(4) * SECOND : 0;
     return {
       name,
@@ -108,7 +108,7 @@ async function* rest(first: Buffer, others: AsyncIterable<Buffer>): AsyncGenerat
   yield* others;
 }
 
-/** @throws DamagedFile where it ends too early or holds something else; what could be unpacked came before */
+/** @throws DamagedFile if it ends too early or holds something else; what could be unpacked came before */
 async function* unpacked(packed: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   const source = Readable.from(packed, { objectMode: false });
   const gunzip = createGunzip();

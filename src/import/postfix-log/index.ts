@@ -24,13 +24,13 @@ export interface PostfixLogOptions
   readonly onProgress?: (so: LogSummary) => void;
 }
 
-/** What was read, and what came of it. */
+/** The input and the result. */
 export interface LogSummary {
   files: number;
   /** Bytes read from disk, packed or not. */
   bytes: number;
   lines: number;
-  /** Of a log, whosever: neither broken nor blank. */
+  /** Lines of any program's log: neither broken nor blank. */
   understood: number;
   /** Of other programs, and of Postfix's what says nothing here. */
   ignored: number;
@@ -55,14 +55,14 @@ export interface LogSummary {
 
 /** Messages that are handed on without a look at whether there is room for them. */
 const AT_ONCE = 256;
-/** What stands in overlapping files comes twice within a short time. */
+/** Lines in overlapping files come twice within a short time. */
 const REMEMBERED = 20_000;
 /** Broken lines that are shown for each reason. */
 const SHOWN = 3;
 
 /**
- * Reads Postfix's mail logs as one, in whatever order and pieces they are given, and hands what happened to a sink, in the
- * order of time, each event once. Memory does not grow with the logs.
+ * Reads Postfix's mail logs as one, in any order and pieces, and hands the activities to a sink, in the order of time,
+ * each event once. Memory does not grow with the logs.
  */
 export async function readPostfixLogs(
   files: readonly LogFile[],
@@ -143,11 +143,11 @@ function count(summary: LogSummary, { at, event }: PastEvent): void {
 
 /**
  * Reads files of any number and order as one log: hands over what was written at one time, then what came next. A line
- * that stands in several files (they overlap, or one was given twice) counts once.
+ * that is in several files (they overlap, or one was given twice) counts once.
  *
  * A file is opened only when its time has come: of a year of rotated ones hardly more than two are open at once.
  *
- * @param onGroup where it returns a promise, the next group waits for it
+ * @param onGroup if it returns a promise, the next group waits for it
  */
 export async function readMerged(
   files: readonly LogFile[],
@@ -199,7 +199,7 @@ class Source {
     return this.#index < this.#batch.length;
   }
 
-  /** That of the next record; infinite where none is at hand. */
+  /** That of the next record; infinite if none is at hand. */
   get order(): Instant {
     return this.#batch[this.#index]?.order ?? Infinity;
   }
@@ -208,7 +208,7 @@ class Source {
     return this.#batch[this.#index++]!;
   }
 
-  /** Gets more where none is at hand; false at the end. */
+  /** Gets more if none is at hand; false at the end. */
   async advance(): Promise<boolean> {
     while (!this.ready) {
       const next = await this.#batches.next();
@@ -235,7 +235,7 @@ const PHASES: Readonly<Record<Said['kind'], number>> = {
   removed: 8,
 };
 
-/** What stands in any of the groups, as often as in that which has it most often. */
+/** The lines of all groups, each as often as in the group that has it most often. */
 function united(groups: readonly (readonly LogRecord[])[]): readonly LogRecord[] {
   const taken = new Map<string, number>();
   const all: LogRecord[] = [];

@@ -40,7 +40,7 @@ export class Message {
   settled = false;
   /** Distinct recipient domains in normal form, as far as deliveries have named them. */
   domains: readonly string[] = NONE;
-  /** Of a message from the null sender: to whom it went. */
+  /** For a message from the null sender: its recipients. */
   recipients: readonly string[] = NONE;
 
   constructor(host: string, queueId: string, wall: string, beganAt: Instant) {
@@ -50,12 +50,12 @@ export class Message {
     this.beganAt = beganAt;
   }
 
-  /** Of nothing but what its first line says, whatever files that stands in. */
+  /** From its first line alone, in any of the files. */
   get id(): string {
     return `${this.host} ${this.queueId} ${this.wall}`;
   }
 
-  /** What it has in common with itself after a filter; undefined where it has no Message-ID. */
+  /** What it has in common with itself after a filter; undefined if it has no Message-ID. */
   get name(): string | undefined {
     const { host, messageId, from } = this;
     return messageId === undefined || messageId === '' || messageId === '<>' || from === undefined
@@ -82,7 +82,7 @@ export class Message {
     return this.beganAt < other.beganAt;
   }
 
-  /** Where it came from in the end, through however many filters. */
+  /** The first message of the chain, through any number of filters. */
   get root(): Message {
     // A log may name a chain of any length: it is gone along once, and without recursion.
     if (this.original === undefined) return this;

@@ -1,8 +1,8 @@
 import { LONGEST_ADDRESS, normalizeIp } from '../../sending/identity.js';
 
 /**
- * What one line of Postfix's says, as far as it matters here. The forms are those of Postfix 2.3 to 3.10; addresses are given
- * as they stand there, the null sender as ''.
+ * What one line of Postfix's says, as far as it matters here. The forms are those of Postfix 2.3 to 3.10; addresses are
+ * unchanged, the null sender is ''.
  */
 export type Said =
   /** smtpd: a client's message gets its id in the queue. */
@@ -41,9 +41,9 @@ export type Said =
   | {
       readonly kind: 'tried';
       readonly queueId: string;
-      /** The recipient as the sender wrote it, where that is known. */
+      /** The recipient as the sender wrote it, if that is known. */
       readonly to: string;
-      /** The id that whoever took it has given it: where that is this machine again, it is the same message. */
+      /** The id from the next server: if that is this machine again, it is the same message. */
       readonly handedTo: string | undefined;
     }
   /** smtpd: a recipient that does not exist. */
@@ -75,7 +75,7 @@ export interface Garbled {
  * taken apart by hand.
  */
 
-/** `host.example[192.0.2.7]`, or with `:port`; `unknown[unknown]` where the client was gone already. */
+/** `host.example[192.0.2.7]`, or with `:port`; `unknown[unknown]` if the client was gone already. */
 const CLIENT = String.raw`[^\s[]*\[([^\]\s]+)\](?::\d+)?`;
 
 const TAKEN = new RegExp(
@@ -91,7 +91,7 @@ const SESSION = /^ proto=\S+(?: helo=<([^>]*)>)?(?: sasl_method=\S+)?(?: sasl_us
 const LOGIN_FAILED = new RegExp(
   String.raw`^warning: ${CLIENT}: SASL \S+ authentication failed:?(.*?)(?:, sasl_username=.*)?$`,
 );
-/** What says that nobody looked at the password: the server behind is away, or the client did not go on. */
+/** Texts that say that the password was not checked: the server asked is away, or the client did not go on. */
 const NOT_TRIED =
   /^(?:temporary|internal|generic failure|connection lost|no mechanism|invalid authentication mechanism|bad protocol|invalid base64)/i;
 
@@ -109,11 +109,11 @@ const REMOVED = /^(\w+): removed$/;
 const LONGEST_MESSAGE_ID = 998;
 
 /**
- * Reads what a daemon of Postfix says. A name that is longer than an address may be never gets into an event: a store has a
- * limit for these.
+ * Reads what a daemon of Postfix says. A name that is longer than an address may be never gets into an event: a store
+ * has a limit for these.
  *
  * @param daemon the last part of the program's name: `smtpd`, `qmgr`
- * @returns undefined where it does not matter here
+ * @returns undefined if it does not matter here
  */
 export function readMessage(daemon: string, text: string): Said | Garbled | undefined {
   const said = read(daemon, text);
@@ -204,7 +204,7 @@ function readSmtpd(text: string): Said | Garbled | undefined {
   return queueId === undefined ? undefined : { kind: 'proxied', queueId, ...session! };
 }
 
-/** Who the client was, as the end of a line has it; undefined where the line does not end like that. */
+/** Who the client was, as the end of a line has it; undefined if the line does not end like that. */
 function sessionAtEnd(text: string): { account: string | undefined; ehlo: string | undefined } | undefined {
   const at = text.lastIndexOf(' proto=');
   const found = at < 0 ? null : SESSION.exec(text.slice(at));
@@ -245,7 +245,7 @@ function readTried(text: string): Said | Garbled {
   const queueId = found[1]!;
   const [to, originalTo] = text.slice(text.indexOf('<') + 1, relay).split('>, orig_to=<', 2);
   const handedTo = status === 'sent' ? HANDED.exec(text)?.[1] : undefined;
-  // An alias without a domain says less than what it stands for.
+  // An alias without a domain says less than its target.
   return {
     kind: 'tried',
     queueId,

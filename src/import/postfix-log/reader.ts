@@ -12,14 +12,14 @@ export interface LogRecord {
   readonly at: Instant;
   /** The same, but never before that of the line before it in its file: what lines are put in order by. */
   readonly order: Instant;
-  /** `11-24 03:04:05`, as the clock on the wall showed it: the same whatever is inferred of year and zone. */
+  /** `11-24 03:04:05`, as the clock on the wall showed it: independent of the inferred year and zone. */
   readonly wall: string;
   readonly host: string;
   /** `postfix/smtpd[4711]` */
   readonly process: string;
-  /** All behind the time: what tells that two lines of the same time are the same line. */
+  /** The text after the time: it shows that two lines of the same time are the same line. */
   readonly text: string;
-  /** For how many it stands: rsyslog makes one line of many. */
+  /** How many lines it represents: rsyslog merges repeats. */
   readonly times: number;
   readonly said: Said;
 }
@@ -47,13 +47,13 @@ export interface ReaderOptions {
 
 /** What must be known of a file before it is read. */
 export interface Survey {
-  /** The time of its first line; undefined where none has any. */
+  /** The time of its first line; undefined if none has any. */
   readonly firstAt: Instant | undefined;
   /** The year of its first line, where lines name none. */
   readonly firstYear: number | undefined;
 }
 
-/** Looks into a file for where it begins; where its lines name no year, through all of it. */
+/** Finds the first time of a file; if its lines name no year, reads all of it. */
 export async function survey(
   file: LogFile,
   { zone, year, now }: Pick<ReaderOptions, 'zone' | 'year' | 'now'>,
@@ -176,7 +176,7 @@ export class LogReader {
 
   #yearOf(stamp: Stamp): number {
     const turns = this.#years.add(stamp);
-    // Where it can be read only once, the first line is taken for one of the last twelve months.
+    // If it can be read only once, the first line is taken for one of the last twelve months.
     this.#firstYear ??= this.#years.firstYear(this.#file.writtenAt);
     return this.#firstYear + turns;
   }
@@ -253,16 +253,16 @@ function textOf(bytes: Buffer, start = 0, end = bytes.length): string {
 }
 
 /*
- * Traditional time stamps name no year. Lines stand in the order of time, but for a few that come late: so a step back
- * by more than a week is the turn of a year, and a step from the first days of January to the last of December is a late
+ * Traditional time stamps name no year. Lines are in the order of time, except for a few late ones: so a step back by
+ * more than a week is the turn of a year, and a step from the first days of January to the last of December is a late
  * line of the year before. The last line cannot be younger than the file: that fixes the year.
  */
 
-/** Days by which lines may come late: a week, and one more where a 29 February that was not lies between. */
+/** Days by which lines may come late: a week, and one more if a 29 February that did not exist lies between. */
 const LATE = 8;
 /** Days of a leap year, which any is taken for until it is known. */
 const ROUND = 366;
-/** How far the clock of whoever wrote the file may be ahead of its lines' (or their zones apart). */
+/** How far the clock of the file's writer may be ahead of its lines' (or their zones apart). */
 const TOLERANCE = DAY;
 
 const dayOf = ({ month, day }: Stamp): number => Date.UTC(2000, month - 1, day) / DAY;
@@ -306,7 +306,7 @@ export class YearCounter {
   }
 }
 
-/** A line's time as it stands there: what a clock on the server's wall showed. */
+/** A line's time as written: what a clock on the server's wall showed. */
 export interface Stamp {
   /** Undefined in the traditional form, which has none. */
   readonly year: number | undefined;
@@ -317,9 +317,9 @@ export interface Stamp {
   readonly minute: number;
   readonly second: number;
   readonly millisecond: number;
-  /** Minutes east of UTC; undefined where the line does not say. */
+  /** Minutes east of UTC; undefined if the line does not say. */
   readonly offset: number | undefined;
-  /** Where the line goes on behind it. */
+  /** Where the line continues after it. */
   readonly end: number;
 }
 
@@ -327,7 +327,7 @@ export interface Stamp {
 const PRIORITY = String.raw`(?:<\d{1,3}>)?`;
 const TIME = String.raw`(\d\d):(\d\d):(\d\d)(?:[.,](\d{1,9}))?`;
 
-/** RFC 3164 section 4.1.2: `Nov  4 03:04:05 `, and what writes fractions behind it. */
+/** RFC 3164 section 4.1.2: `Nov  4 03:04:05 `, optionally with fractions. */
 const TRADITIONAL = new RegExp(`^${PRIORITY}([A-Z][a-z]{2}) ([ \\d]?\\d) ${TIME} +`);
 /** RFC 3339, as rsyslog and syslog-ng write it, and journald's `short-iso`, whose zone has no colon. */
 const ISO = new RegExp(
@@ -337,7 +337,7 @@ const ISO = new RegExp(
 const MONTHS = ['Jan', 'Feb', 'Mar', 'Apr', 'May', 'Jun', 'Jul', 'Aug', 'Sep', 'Oct', 'Nov', 'Dec'];
 const LENGTHS = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 
-/** Reads the time at the beginning of a line; undefined where there is none, or one that never was. */
+/** Reads the time at the beginning of a line; undefined if there is none, or one that never was. */
 export function readStamp(line: string): Stamp | undefined {
   const found = TRADITIONAL.exec(line);
   if (found !== null) {

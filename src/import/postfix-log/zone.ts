@@ -40,8 +40,8 @@ export class Zone {
   }
 
   /**
-   * When a clock on the wall showed `local`. An hour that comes twice is the second where the line before lies behind the first;
-   * one that was left out is what a clock would show that nobody has put forward.
+   * When a clock on the wall showed `local`. An hour that comes twice is the second if the line before comes after the
+   * first; one that was left out is what a clock would show that nobody has put forward.
    *
    * @param local what it showed, as if it were UTC
    * @param before the time of the line before, in the order of the log

@@ -6,7 +6,7 @@ import { normalizeAccount, widerNetworks, widthFactor } from '../../sending/iden
 import { keyedHash } from './login-verifier.js';
 
 interface Bucket {
-  /** Failures that are still allowed; below zero where attempts at once went past. */
+  /** Failures that are still allowed; below zero if simultaneous attempts exceeded them. */
   readonly tokens: number;
   /** By the monotonic clock. */
   readonly at: Milliseconds;
@@ -14,9 +14,9 @@ interface Bucket {
 
 /** A login that may be tried. {@link end} must follow, {@link failed} may come before. */
 export interface Attempt {
-  /** The same credentials have failed within the last hour: that they fail again tells nothing new. */
+  /** The same credentials failed within the last hour: another failure tells nothing new. */
   readonly isRepeated: boolean;
-  /** Notes that it failed, whatever for. */
+  /** Records a failure, for any reason. */
   failed(): void;
   end(): void;
 }
@@ -29,17 +29,16 @@ export interface AttemptLimiterOptions {
   readonly remembered?: number;
 }
 
-/** Credentials that have failed count anew after so long a rest. */
+/** After so long a rest, failed credentials count as new. */
 const REPEATED: Milliseconds = HOUR;
-/** Attempts of one site that wait for others of it to end. */
+/** How many attempts of one site may wait for others of it to end. */
 const MOST_WAITING = 500;
 const LONGEST_LOGIN = 320;
 
 /**
- * Limits failed logins by client network, and by the IPv6 networks around it. A failure is a failure, whether the
- * password is wrong or a block made it fail: what they take must not tell the two apart. The same credentials from
- * the same network count once, so that the phone of one blocked account, which tries every minute, does not lock the
- * office out that it stands in; such repeats have a bucket of their own.
+ * Limits failed logins by client network, and by the wider IPv6 networks. A wrong password and a block count alike, so
+ * that the limits do not reveal which it was. The same credentials from the same network count once: the phone of one
+ * blocked account, which tries every minute, must not lock its office out. Such repeats have a bucket of their own.
  */
 export class AttemptLimiter {
   readonly #rate: number;
@@ -50,7 +49,7 @@ export class AttemptLimiter {
   /** Credentials that failed, as keyed hashes that die with the process. */
   readonly #failed: LRUCache<string, true>;
   readonly #hashKey = randomBytes(32);
-  /** Attempts under way, by network: each may fail. */
+  /** Attempts under way, by network. Each can fail. */
   readonly #pending = new Map<string, number>();
   /** Attempts that wait for room, by the widest network. */
   readonly #waiting = new Map<string, (() => void)[]>();
@@ -67,8 +66,8 @@ export class AttemptLimiter {
   }
 
   /**
-   * Begins an attempt; undefined where too many have failed. As many as may still fail go at once, the others wait
-   * until it is known what came of those.
+   * Begins an attempt; undefined if too many have failed. As many as may still fail go at once, the others wait for
+   * their results.
    *
    * @param network of the client, as `clientNetwork` gives it
    * @param login in any form
@@ -108,7 +107,7 @@ export class AttemptLimiter {
     };
   }
 
-  /** Takes at once: most repeats fail again. One that succeeds gives it back. */
+  /** Takes a token at once, since most repeats fail again. A success gives it back. */
   #repeat(network: string, key: string): Attempt | undefined {
     if (this.#left(this.#repeats, network) < 1) return undefined;
     this.#take(this.#repeats, network, 1);
@@ -152,7 +151,7 @@ export class AttemptLimiter {
   }
 
   #keyOf(network: string, login: string, password: string): string {
-    // Cut: a stranger chooses the login, and its length.
+    // Truncated: a stranger chooses the login and its length.
     return keyedHash(this.#hashKey, [network, normalizeAccount(login.slice(0, LONGEST_LOGIN)), password]);
   }
 }

@@ -13,7 +13,9 @@ export interface AuthBackend {
    * the time it takes must not tell the two apart.
    */
   storedPassword(account: string): string | undefined;
-  /** What the dearest stored password costs to check, as `passwordCost` says it; undefined where none is known. */
+  /**
+   * The cost of the most expensive stored password to check, as `passwordCost` gives it; undefined if none is known.
+   */
   highestCost?(): number | undefined;
 }
 
@@ -30,15 +32,15 @@ export interface LoginVerifierOptions {
 }
 
 /**
- * Checks logins. A success is remembered for a while, so that a client that logs in for each message does not
- * pay for scrypt each time; a failure never is. What is remembered is a keyed hash that dies with the process.
+ * Checks logins. A success is remembered for a while, so that a client that logs in for each message does not pay for
+ * scrypt each time; a failure is never remembered. The memory holds a keyed hash that dies with the process.
  */
 export class LoginVerifier {
   readonly #backend: AuthBackend;
   readonly #checker: PasswordChecker;
   readonly #memoryKey = randomBytes(32);
   readonly #memory: LRUCache<string, true>;
-  /** The same login many times at once (a client that opens 50 sessions) is one check. */
+  /** Many simultaneous checks of the same login (a client that opens 50 sessions) are one check. */
   readonly #underWay = new Map<string, Promise<boolean>>();
 
   constructor(options: LoginVerifierOptions) {
@@ -54,10 +56,10 @@ export class LoginVerifier {
 
   /**
    * @param login as the client gave it
-   * @param bypassMemory for a blocked subject, whose login will be answered like a wrong password: then the full
-   *   check is paid for, as it is for a wrong password
+   * @param bypassMemory true for a blocked subject: its login is answered like a wrong password and must cost a full
+   *   check
    * @param network of the client: checks are made in turn by network
-   * @throws StopgapError `unavailable` where too many checks wait already
+   * @throws StopgapError `unavailable` if too many checks already wait
    */
   async verify(
     login: string,
@@ -97,7 +99,7 @@ export class LoginVerifier {
   }
 }
 
-/** Tells texts that are the same, and nothing else about them. */
+/** A hash that is equal for equal texts and reveals nothing else. */
 export function keyedHash(key: Buffer, parts: readonly string[]): string {
   const hmac = createHmac('sha256', key);
   for (const part of parts) {
@@ -111,7 +113,7 @@ export function keyedHash(key: Buffer, parts: readonly string[]): string {
 /**
  * The users file as backend.
  *
- * @param users gives the table that holds now, so that a changed file counts at once
+ * @param users gives the current table, so that a changed file counts at once
  */
 export function fileBackend(users: () => UserTable): AuthBackend {
   let known: { readonly table: UserTable; readonly highest: number } | undefined;

@@ -10,22 +10,22 @@ import { CanonicalLines, canonicalLines } from './wire.js';
 
 export type { MessageBody } from './port.js';
 
-/** Bytes of content that are held in memory; a longer message goes to a spool file. */
+/** Bytes of content held in memory; a longer message goes to a spool file. */
 const MEMORY_LIMIT = 256 * 1024;
 const HEADER_HEAD_LIMIT = 64 * 1024;
 /** Bytes of content that are written to a spool file at once. */
 const SPOOL_AT_ONCE = 64 * 1024;
-/** Pieces below this are put together: a client may send a message byte by byte, and each would be a buffer of its own. */
+/** Smaller pieces are joined: a client may send a message byte by byte, and each piece would be a buffer of its own. */
 const SMALL = 1024;
 const SMALL_AT_ONCE = 64;
 const NOTHING = Buffer.alloc(0);
 
 export interface CollectOptions {
-  /** Directory for spool files; made (mode 0700) where it is missing. */
+  /** Directory for spool files; created (mode 0700) if it does not exist. */
   readonly spoolDir: string;
   /** Header lines of our own (Received) that go before the content. */
   readonly prefix?: Buffer;
-  /** Bytes that the content may have at the most; no limit by default. */
+  /** Bytes that the content may have at most; no limit by default. */
   readonly maxSize?: number;
   /** Bytes of content that are held in memory: {@link MEMORY_LIMIT}. */
   readonly memoryLimit?: number;
@@ -48,11 +48,11 @@ export class ClientGone extends Error {
 }
 
 /**
- * Takes in a whole message, dot-unstuffed as smtp-server hands it over, and gives it canonical line ends:
- * a bare LF becomes CRLF, a bare CR a space, and the last line ends with CRLF. (DKIM signatures that such a
- * message carries break; a message that keeps to RFC 5321 passes byte for byte.)
+ * Takes in a whole message, dot-unstuffed as smtp-server hands it over, and gives it canonical line ends: a bare LF
+ * becomes CRLF, a bare CR a space, and the last line ends with CRLF. (DKIM signatures that such a message carries
+ * break; a message that keeps to RFC 5321 passes byte for byte.)
  *
- * When it rejects, whatever is left of the stream is read and thrown away, so that the SMTP dialogue can go on.
+ * When it rejects, it reads and discards the rest of the stream, so that the SMTP dialogue can go on.
  *
  * @throws SpoolFailed (disk full), MessageTooLarge, ClientGone
  */
@@ -143,7 +143,7 @@ class Collector {
     this.#size += chunk.length;
   }
 
-  /** Makes one of the small pieces at the end, which counts as a small one in its turn as long as it is. */
+  /** Joins the small pieces at the end into one, which is itself a small piece if it is short. */
   #gather(): void {
     const gathered = Buffer.concat(this.#chunks.splice(-SMALL_AT_ONCE));
     this.#chunks.push(gathered);
@@ -183,7 +183,7 @@ class Collector {
   }
 
   async abandon(): Promise<void> {
-    // Its failure is what we are here for, or comes after it.
+    // Its failure is already known here, or comes later.
     await Promise.allSettled([this.#flushing]);
     this.#chunks = [];
     await this.#spool?.remove();
@@ -265,7 +265,7 @@ class SpooledBody implements MessageBody {
   }
 }
 
-/** The first bytes of what follows each other, as one buffer: a copy only where it is made of several. */
+/** The first bytes of what follows each other, as one buffer: a copy only if it is made of several. */
 function headOf(head: Buffer, chunks: readonly Buffer[]): Buffer {
   const parts = head.length === 0 ? [] : [head];
   let length = head.length;
@@ -281,15 +281,18 @@ function headOf(head: Buffer, chunks: readonly Buffer[]): Buffer {
 const SUFFIX = '.spool';
 const READ_SIZE = 64 * 1024;
 /**
- * What long messages leave of the disk to the store and everything else on it: strangers who send many of them slowly could
- * keep it full for hours. A share where the disk is small.
+ * Disk space that long messages leave to the store and to everything else: strangers who send many of them slowly could
+ * keep the disk full for hours. On a small disk it is a share.
  */
 const LEFT_BYTES = 1024 * 1024 * 1024;
 const LEFT_SHARE = 0.05;
-/** The disk is looked at before each of these. */
+/** How many bytes are written between two checks of the disk. */
 const LOOK_EVERY = 1024 * 1024;
 
-/** A message could not be written to or read from the spool (disk full, no permission): the client is to try again. */
+/**
+ * A message could not be written to or read from the spool (disk full, no permission): the client is to try again
+ * later.
+ */
 export class SpoolFailed extends Error {
   constructor(what: string, cause: unknown) {
     super(`spool: ${what}: ${messageOf(cause)}`, { cause });
@@ -298,8 +301,8 @@ export class SpoolFailed extends Error {
 }
 
 /**
- * The content of one long message on disk, mode 0600. It is no promise to anyone (250 is said only once the
- * upstream has the message), so it is never synced.
+ * The content of one long message on disk, mode 0600. It is never synced, because 250 is sent only when the upstream
+ * has the message.
  */
 export class SpoolFile {
   readonly #path: string;
@@ -314,7 +317,7 @@ export class SpoolFile {
     this.#handle = handle;
   }
 
-  /** Throws SpoolFailed. The directory is made where it is missing. */
+  /** Throws SpoolFailed. The directory is created if it is missing. */
   static async create(dir: string): Promise<SpoolFile> {
     const path = join(dir, `${process.pid}-${randomUUID()}${SUFFIX}`);
     try {
@@ -350,7 +353,7 @@ export class SpoolFile {
   /** All that was written, from the start. Throws SpoolFailed. */
   async *read(): AsyncGenerator<Buffer> {
     for (let position = 0; position < this.#size;) {
-      // A fresh buffer each time: the reader may still hold the last one in a socket's queue.
+      // A fresh buffer each time: a socket's queue may still hold the last one.
       const buffer = Buffer.allocUnsafe(Math.min(READ_SIZE, this.#size - position));
       const bytesRead = await this.#readAt(buffer, position);
       yield buffer.subarray(0, bytesRead);
@@ -368,7 +371,7 @@ export class SpoolFile {
     }
   }
 
-  /** Idempotent, never rejects: a file that cannot be removed is found by the next {@link sweepSpool}. */
+  /** Idempotent, never rejects: the next {@link sweepSpool} finds a file that cannot be removed. */
   remove(): Promise<void> {
     this.#removed ??= Promise.allSettled([this.#handle.close(), unlink(this.#path)]).then(() => undefined);
     return this.#removed;
@@ -376,11 +379,11 @@ export class SpoolFile {
 }
 
 /**
- * Removes what a killed process left in the spool directory; to be called at start, before any message comes
- * in. Other files are left alone, a missing directory is an empty one.
+ * Removes what a killed process left in the spool directory; call it at start, before any message arrives. It leaves
+ * other files alone and treats a missing directory as empty.
  *
  * @returns how many files were removed
- * @throws where the directory cannot be read or a file cannot be removed
+ * @throws if the directory cannot be read or a file cannot be removed
  */
 export async function sweepSpool(dir: string): Promise<number> {
   let names: string[];
@@ -395,7 +398,7 @@ export async function sweepSpool(dir: string): Promise<number> {
   return leftovers.length;
 }
 
-/** What of `chunks` stands behind the first `count` bytes: a short write is no error. */
+/** The part of `chunks` after the first `count` bytes: a short write is no error. */
 function behind(chunks: readonly Buffer[], count: number): Buffer[] {
   const rest: Buffer[] = [];
   let skip = count;

@@ -12,7 +12,7 @@ export interface Capabilities {
   readonly authPlain: boolean;
   /** SIZE is offered. */
   readonly size: boolean;
-  /** Bytes of the largest message; 0 where no limit is stated. */
+  /** Bytes of the largest message; 0 if no limit is stated. */
   readonly maxSize: number;
 }
 
@@ -43,23 +43,23 @@ export function parseCapabilities(lines: readonly string[]): Capabilities {
 
 export const NO_CAPABILITIES = parseCapabilities([]);
 
-/** RFC 6531 section 3.5: the address needs SMTPUTF8, and the way does not offer it. */
+/** RFC 6531 section 3.5: the address needs SMTPUTF8, and the upstream does not offer it. */
 export const NEEDS_SMTPUTF8: Reply = {
   code: 550,
   text: '5.6.7 a non-ASCII address is not permitted: the next server does not offer SMTPUTF8',
 };
 
-/** An address as it is needed in commands: checked, and known for what it needs. */
+/** An address for use in commands, checked, with what it requires. */
 export interface WireAddress {
   /** With the domain as A-labels. */
   readonly ascii: string;
   /** As it was given: for a session with SMTPUTF8. */
   readonly given: string;
-  /** True where the local part is not ASCII: only a session with SMTPUTF8 can take it. */
+  /** True if the local part is not ASCII: only a session with SMTPUTF8 can take it. */
   readonly needsUtf8: boolean;
 }
 
-// eslint-disable-next-line no-control-regex -- control characters are just what must not pass
+// eslint-disable-next-line no-control-regex -- control characters are exactly what must not pass
 const UNSAFE = /[\u0000-\u001f\u007f-\u009f\u2028\u2029<>]/;
 // eslint-disable-next-line no-control-regex -- ASCII begins at NUL
 const ASCII = /^[\u0000-\u007f]*$/;
@@ -93,8 +93,8 @@ function path(address: WireAddress, utf8: boolean): string | undefined {
 }
 
 /**
- * xtext (RFC 3461 section 4): all but `!` to `~` without `+` and `=` as `+XX`; other characters as their UTF-8
- * bytes. `<` and `>` are written as `+XX` too, so that nothing in a parameter looks like the end of a path.
+ * xtext (RFC 3461 section 4): everything except `!` to `~`, and also `+` and `=`, as `+XX`; other characters as their
+ * UTF-8 bytes. `<` and `>` are written as `+XX` too, so that nothing in a parameter looks like the end of a path.
  */
 export function xtext(text: string): string {
   if (/^[!-*,-;?-~]*$/.test(text)) return text;
@@ -109,9 +109,9 @@ export function xtext(text: string): string {
 const XTEXT_SPECIAL = new Set([0x2b, 0x3c, 0x3d, 0x3e]);
 
 /**
- * ORCPT's value from `type;address`, decoded. For the type `utf-8` (RFC 6533 section 3) the address stays as it
- * is, but for characters that may not stand in a parameter, and for non-ASCII ones where the session has no
- * SMTPUTF8: these become `\x{HEX}`.
+ * ORCPT's value from `type;address`, decoded. For the type `utf-8` (RFC 6533 section 3) the address stays as it is,
+ * except that characters not allowed in a parameter, and non-ASCII ones in a session without SMTPUTF8, become
+ * `\x{HEX}`.
  */
 function orcptValue(orcpt: string, utf8: boolean): string {
   const semicolon = orcpt.indexOf(';');
@@ -129,7 +129,7 @@ function orcptValue(orcpt: string, utf8: boolean): string {
 
 const NOTIFY = new Set(['NEVER', 'SUCCESS', 'FAILURE', 'DELAY']);
 
-/** The envelope of one transaction, checked; writes MAIL for whatever session it goes over. */
+/** The envelope of one transaction, checked; writes MAIL for any session. */
 export class WireEnvelope {
   readonly #from: WireAddress;
 
@@ -142,7 +142,7 @@ export class WireEnvelope {
     }
   }
 
-  /** `MAIL FROM:<…> …`, or the refusal where this session cannot take it. */
+  /** `MAIL FROM:<…> …`, or the refusal if this session cannot take it. */
   mail(session: Capabilities): string | Reply {
     const { envelope } = this;
     const from = path(this.#from, session.utf8 && envelope.utf8);
@@ -159,7 +159,7 @@ export class WireEnvelope {
   }
 }
 
-/** One recipient, checked; writes RCPT for whatever session it goes over. */
+/** One recipient, checked; writes RCPT for any session. */
 export class WireRecipient {
   readonly #to: WireAddress;
 
@@ -176,7 +176,7 @@ export class WireRecipient {
     }
   }
 
-  /** `RCPT TO:<…> …`, or the refusal where this session cannot take it. */
+  /** `RCPT TO:<…> …`, or the refusal if this session cannot take it. */
   rcpt(session: Capabilities, utf8Asked: boolean): string | Reply {
     const utf8 = session.utf8 && utf8Asked;
     const to = path(this.#to, utf8);
@@ -192,7 +192,7 @@ export class WireRecipient {
 }
 
 function rejectControl(value: string | undefined, field: string): void {
-  // eslint-disable-next-line no-control-regex -- control characters are just what must not pass
+  // eslint-disable-next-line no-control-regex -- control characters are exactly what must not pass
   if (value !== undefined && /[\u0000-\u001f\u007f]/.test(value)) {
     throw new InvalidInput(field, 'a parameter must not contain control characters');
   }

@@ -10,14 +10,14 @@ import { isPositive, textOf } from './reply.js';
 import { Session } from './session.js';
 import type { TlsPolicy, Upstream } from './url.js';
 
-/** How long a connection is silent before the other side is asked whether it still knows of it. */
+/** How long a connection is silent before keep-alive asks the other side whether it still knows it. */
 const KEEP_ALIVE: Milliseconds = 30 * SECOND;
 
-/** The upstream answers, but a session with it cannot be had: it says no, or TLS or the login fails. */
+/** The upstream answers but gives no session: it refuses, or TLS or the login fails. */
 export class SessionRefused extends Error {
   constructor(
     message: string,
-    /** TLS failed after STARTTLS: without it there may be a way. */
+    /** TLS failed after STARTTLS: a session in clear text may still work. */
     readonly tlsFailed = false,
   ) {
     super(message);
@@ -32,8 +32,8 @@ export interface Opening {
 }
 
 /**
- * Opens a session: connection, TLS, greeting, EHLO (LHLO), STARTTLS, AUTH. With the policy `opportunistic` an
- * upstream whose TLS is broken is spoken to in clear text (RFC 7435), on a second connection.
+ * Opens a session: connection, TLS, greeting, EHLO (LHLO), STARTTLS, AUTH. With the policy `opportunistic` a second
+ * connection in clear text serves an upstream whose TLS is broken (RFC 7435).
  *
  * `ready` rejects with SessionLost or SessionRefused; neither ever contains the login.
  */
@@ -73,8 +73,8 @@ function connect(upstream: Upstream): Socket {
   const socket = upstream.implicitTls
     ? tls.connect({ ...address, ...tlsOptions(upstream) })
     : net.connect({ ...address });
-  // Commands are written whole, so Nagle's algorithm could only delay them.
-  // A machine that was restarted has lost the session, and says so when it is asked.
+  // Commands are written whole, so Nagle's algorithm could only delay them. Keep-alive finds a restarted machine, which
+  // has lost the session.
   if ('port' in address) socket.setNoDelay(true).setKeepAlive(true, KEEP_ALIVE);
   return socket;
 }
@@ -89,7 +89,7 @@ function tlsOptions(upstream: Upstream): tls.ConnectionOptions {
   };
 }
 
-/** Waits for a connection event that the session itself does not look for. */
+/** Waits for a connection event that the session itself does not handle. */
 function connected(
   session: Session,
   event: 'connect' | 'secureConnect',

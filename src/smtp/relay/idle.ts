@@ -4,16 +4,16 @@ import { isPositive } from './reply.js';
 import type { Session } from './session.js';
 
 export interface IdleOptions {
-  /** So long a session may go unused. */
+  /** How long a session may be unused. */
   readonly idleTimeout: Milliseconds;
-  /** So long a mail transaction may stay open upstream that nobody goes on with. */
+  /** How long a mail transaction that nobody continues may stay open upstream. */
   readonly staleTransaction: Milliseconds;
 }
 
-/** The sessions of a pool that are not in use just now. */
+/** The sessions of a pool that are not in use. */
 export class IdleSessions {
   readonly #options: IdleOptions;
-  /** Without an owner; the last one given back is used first, so that the others can grow old. */
+  /** Without an owner. The last one given back is used first, so that the others can grow old. */
   readonly #free: Session[] = [];
   /** With an owner; in the order in which they were given back. */
   readonly #held = new Set<Session>();
@@ -40,12 +40,12 @@ export class IdleSessions {
     return this.#held.has(session) || this.#free.includes(session);
   }
 
-  /** Takes in one that nobody has a claim to. */
+  /** Adds a session without an owner. */
   addFree(session: Session): void {
     this.#free.push(session);
   }
 
-  /** Takes in one on which its owner has a transaction open. */
+  /** Adds a session on which its owner has a transaction open. */
   hold(session: Session): void {
     this.#held.add(session);
   }
@@ -54,12 +54,12 @@ export class IdleSessions {
     return this.#free.pop();
   }
 
-  /** Takes out one that has an owner; says whether it was here. */
+  /** Removes a session that has an owner; says whether it was here. */
   takeHeld(session: Session): boolean {
     return this.#held.delete(session);
   }
 
-  /** Takes it out, wherever it is. */
+  /** Removes the session from either set. */
   remove(session: Session): void {
     this.#held.delete(session);
     const index = this.#free.indexOf(session);
@@ -67,8 +67,7 @@ export class IdleSessions {
   }
 
   /**
-   * What has been lying about for too long. Those to be reset are taken out, and have lost their owner; those that
-   * are to go are still here.
+   * Sessions idle for too long. The ones to reset are removed and have lost their owner; the ones to close stay here.
    */
   overdue(): { reset: readonly Session[]; go: readonly Session[] } {
     const now = performance.now();
@@ -90,7 +89,7 @@ export class IdleSessions {
   }
 }
 
-/** RSET on a session that nobody uses; where that fails the session is lost. Never rejects. */
+/** Sends RSET on an unused session; if that fails, the session is lost. Never rejects. */
 export async function reset(session: Session): Promise<void> {
   session.dirty = true;
   session.hurry();
@@ -99,6 +98,6 @@ export async function reset(session: Session): Promise<void> {
     if (isPositive(reply)) session.dirty = false;
     else session.fail(`RSET was answered with ${reply.code}`, false);
   } catch {
-    // The session says itself that it is lost, which is all that there is to know.
+    // The session itself reports that it is lost.
   }
 }

@@ -24,13 +24,13 @@ const TAKEN: Reply = { code: 250, text: '2.1.5 ok' };
 const NO_SUCH_SYNTAX: Reply = { code: 553, text: '5.1.3 the address has no domain or no local part' };
 
 /**
- * Puts every message into one Maildir (https://cr.yp.to/proto/maildir.html): written to `tmp`, synced, moved to
- * `new`, and the directory synced, so that a message that was answered with 250 survives a power cut. One file a
- * message, whatever the number of recipients: `Return-Path` (RFC 5321 section 4.4: delivery makes the final one)
- * and one `Envelope-To` for each recipient stand before its content. Files have mode 0600, directories 0700.
+ * Puts every message into one Maildir (https://cr.yp.to/proto/maildir.html): written to `tmp`, synced, moved to `new`,
+ * and the directory synced, so that a message answered with 250 survives a power cut. One file for each message, for
+ * any number of recipients: `Return-Path` (RFC 5321 section 4.4: delivery makes the final one) and one `Envelope-To`
+ * for each recipient come before its content. Files have mode 0600, directories 0700.
  */
 export class MaildirRelay implements Relay {
-  /** Nobody is notified of what lies in a Maildir. */
+  /** A Maildir sends no notifications. */
   readonly offers = { eightBit: true, utf8: true, dsn: false };
   readonly sessions = { open: 0, busy: 0, unanswered: 0 };
   readonly #trouble: Trouble;
@@ -49,7 +49,7 @@ export class MaildirRelay implements Relay {
       began: (reason) => onNotice?.(`the Maildir takes no messages: ${reason}`),
       over: () => onNotice?.('the Maildir takes messages again'),
     });
-    // The convention for host names in file names: these two cannot stand in one.
+    // The convention for host names in file names: these two characters are not allowed in one.
     this.#host = hostname.replaceAll('/', '\\057').replaceAll(':', '\\072');
   }
 
@@ -65,7 +65,7 @@ export class MaildirRelay implements Relay {
     return this.#closed;
   }
 
-  /** Writes a file and removes it: a disk may be full although it may be written to. */
+  /** Writes a file and removes it: a disk may be full even if it is writable. */
   async probe(): Promise<{ ok: boolean; detail: string }> {
     const file = join(this.#dir, 'tmp', this.#uniqueName());
     try {
@@ -86,7 +86,7 @@ export class MaildirRelay implements Relay {
     await Promise.allSettled(this.#writing);
   }
 
-  /** Writes one message: the answer, or undefined where `confirm` said no. */
+  /** Writes one message: returns the answer, or undefined if `confirm` said no. */
   async deliver(head: Buffer, body: MessageBody, confirm: () => boolean): Promise<Reply | undefined> {
     const write = this.#write(head, body, confirm);
     this.#writing.add(write);
@@ -122,7 +122,7 @@ export class MaildirRelay implements Relay {
       return { code: 250, text: `2.0.0 delivered as ${name}` };
     } catch (error) {
       this.#made = false; // somebody may have removed them
-      // What of it exists is of no use; it may never have come to exist.
+      // The partial file is useless; it may not exist.
       await unlink(temporary).catch(() => undefined);
       // Only the file system's errors are answers; the rest is the caller's (confirm, the spool).
       if ((error as NodeJS.ErrnoException).code === undefined) throw error;
@@ -132,14 +132,14 @@ export class MaildirRelay implements Relay {
   }
 
   /**
-   * Syncs `new`: one sync serves all that were moved before it began. One that is under way may have begun too
-   * early, so that those who come meanwhile share the next.
+   * Syncs `new`: one sync serves all files moved before it began. A sync under way may have begun too early, so later
+   * files share the next one.
    */
   #syncNew(): Promise<void> {
     this.#nextSync ??= (this.#sync ?? Promise.resolve()).then(() => {
       this.#nextSync = undefined;
       const sync = syncDirectory(join(this.#dir, 'new'));
-      // What failed for those who wait for it is no reason for the next not to try.
+      // A failure for the waiting files is no reason for the next sync not to try.
       this.#sync = sync.catch(() => undefined);
       return sync;
     });
@@ -192,7 +192,7 @@ class MaildirTransaction implements RelayTransaction {
   }
 }
 
-/** A block of a file system, for which a full one has no room. */
+/** One block of a file system; a full one has no room for it. */
 const PROBE = Buffer.alloc(4096, ' ');
 
 async function writeSynced(path: string, head: Buffer, body: MessageBody): Promise<void> {

@@ -28,8 +28,8 @@ const TIMEOUTS: RelayTimeouts = {
 };
 
 /**
- * The relay for a URL: `smtp://`, `smtps://`, `lmtp://` or `maildir:`, as {@link parseRelayUrl} describes.
- * Nothing is connected to yet, and a Maildir's directories are made with the first delivery.
+ * The relay for a URL: `smtp://`, `smtps://`, `lmtp://` or `maildir:`, as {@link parseRelayUrl} describes. It connects
+ * to nothing yet, and the first delivery creates a Maildir's directories.
  *
  * @throws InvalidInput naming `relay.url`
  */
@@ -43,7 +43,7 @@ class PooledRelay implements Relay {
   readonly #hostname: string;
   readonly #timeouts: RelayTimeouts;
   readonly #pool: Pool;
-  /** Nobody who asks wants to wait the minutes that RFC 5321 grants a greeting. */
+  /** A probe must not wait the minutes that RFC 5321 grants a greeting. */
   readonly #probeTimeout: number;
   readonly #memory: DeliveredRecipients | undefined;
   #offers: RelayOffers = NO_CAPABILITIES;
@@ -88,7 +88,7 @@ class PooledRelay implements Relay {
     return new PooledTransaction(this.#pool, envelope, this.#memory, sender);
   }
 
-  /** On a connection of its own, so that it tells whether a new one can be had. */
+  /** Uses a connection of its own, to find whether a new one is possible. */
   async probe(): Promise<{ ok: boolean; detail: string }> {
     const { name } = this.#upstream;
     const opening = this.#openSession();

@@ -10,7 +10,7 @@ import { RelayUnreachable } from './port.js';
 import type { Sender } from './port.js';
 import type { Session } from './session.js';
 
-/** How long a connect may take before it is no reason any more to leave open transactions alone. */
+/** How long a connect may take. After that, open transactions may be taken from their owners. */
 const CONNECT_GRACE: Milliseconds = SECOND;
 
 export interface PoolOptions extends OutageOptions, IdleOptions {
@@ -23,22 +23,21 @@ export interface PoolOptions extends OutageOptions, IdleOptions {
 }
 
 /**
- * The sessions with one upstream. A session is taken for one exchange and given back after it, also while the
- * mail transaction goes on: it then remembers whose transaction is open (`owner`), and is lent to others only
- * when nothing else is left. So a client that takes its time between RCPT and the end of its message holds up
- * nobody.
+ * The sessions with one upstream. A session is taken for one exchange and given back after it, also while the mail
+ * transaction goes on: it then remembers whose transaction is open (`owner`), and is lent to others only when nothing
+ * else is left. So a client that is slow between RCPT and the end of its message holds up nobody.
  *
- * Which session one gets: the one that holds one's transaction; an unused one; a new one; the next that is given
+ * Which session an owner gets: the one that holds its transaction; an unused one; a new one; the next that is given
  * back without an open transaction; the one whose transaction has been waiting longest, once it has waited for
- * `stealAfter`. (To take it away at once would make its owner run the transaction again a moment later: with more
- * clients than sessions, nearly every message would be offered twice.)
+ * `stealAfter`. (Taken away at once, its owner would run the transaction again a moment later: with more clients than
+ * sessions, nearly every message would be offered twice.)
  *
- * Who gets one: senders share the sessions (see {@link Shares}), so that none of them, however many slow messages it
- * has, keeps another waiting. A session whose message the upstream leaves unanswered for long is set aside: it waits
- * for its answer and counts no more among `maxSessions`; as many again may be set aside.
+ * Who gets one: senders share the sessions (see {@link Shares}), so that no sender with many slow messages keeps
+ * another waiting. A session whose message the upstream leaves unanswered for long is set aside: it waits for its
+ * answer and no longer counts among `maxSessions`; as many again may be set aside.
  *
- * When connecting fails there is a pause, in which nothing is tried and all fail at once that no live session
- * can serve. After the pause one connect is tried; the rest goes on failing until it has succeeded.
+ * When a connect fails, the pool pauses: it tries nothing, and a request that no live session can serve fails at once.
+ * After the pause it tries one connect; the other requests fail until that succeeds.
  */
 export class Pool {
   readonly #open: () => Opening;
@@ -106,7 +105,7 @@ export class Pool {
     if (this.#closed) throw new RelayUnreachable('the relay is closed');
     const free = allowed ? this.#idle.takeFree() : undefined;
     if (free !== undefined) return this.#lend(free, sender);
-    // During an outage whoever comes finds out whether it is over.
+    // During an outage, each request tries whether it is over.
     if ((allowed || this.#outage.on) && !this.#tryConnect() && allowed) {
       const stolen = this.#waiting.next() === undefined ? this.#steal(1) : undefined;
       if (stolen !== undefined) return this.#lend(stolen, sender);
@@ -122,14 +121,14 @@ export class Pool {
     this.#waiting.withdraw(owner, sender);
   }
 
-  /** A new session in place of one that died in use; never one that has been lying about like it. */
+  /** A new session in place of one that died in use; never an idle one, which may be as dead. */
   async replace(dead: Session): Promise<Session> {
     const sender = dead.lentTo!;
     if (this.#closed || this.#outage.on) {
       this.release(dead);
       throw this.#closed ? new RelayUnreachable('the relay is closed') : this.#outage.error();
     }
-    // Its place is taken over at once, before anyone who waits can claim it.
+    // Takes over its place at once, before another request can claim it.
     this.#live.delete(dead);
     const opening = this.#begin();
     try {
@@ -166,14 +165,14 @@ export class Pool {
     if (session?.owner !== owner) return;
     session.owner = undefined;
     session.dirty = true;
-    // A session in use comes to its place when it is given back.
+    // A session in use is handled when it is given back.
     if (!this.#idle.takeHeld(session)) return;
     this.#idle.addFree(session);
     this.#serve();
   }
 
   /**
-   * The upstream takes its time to answer a message that it has in full: others need not wait for it.
+   * The upstream takes its time to answer a message that it has in full: others do not wait for it.
    *
    * @param again it was told before, and the client has gone since
    */
@@ -225,12 +224,12 @@ export class Pool {
     });
   }
 
-  /** Sessions that there are and that come, of those that count. */
+  /** Sessions that exist or are being opened, without those set aside. */
   get #counted(): number {
     return this.#live.size - this.#aside.size + this.#opening.size;
   }
 
-  /** How many there can be: an upstream that grants no more than it has granted is taken at its word. */
+  /** How many sessions there can be: if the upstream refuses more, the limit is what it has granted. */
   get #capacity(): number {
     const { maxSessions } = this.#options;
     return this.#outage.on ? Math.max(1, this.#live.size - this.#aside.size) : maxSessions;
@@ -252,7 +251,7 @@ export class Pool {
     return preferred?.owner === owner && this.#idle.takeHeld(preferred) ? preferred : undefined;
   }
 
-  /** Gives sessions to those who wait, for as long as there are both, and sees to it that more come. */
+  /** Gives sessions to waiting requests while there are both, and opens more. */
   #serve(): void {
     for (let next = this.#waiting.next(); next !== undefined; next = this.#waiting.next()) {
       const session =
@@ -282,7 +281,7 @@ export class Pool {
     return oldest;
   }
 
-  /** Makes sure that those who wait get a held session as soon as one may be taken away. */
+  /** Makes sure that waiting requests get a held session as soon as one may be taken away. */
   #armStealing(): void {
     const oldest = this.#idle.longestHeld;
     if (this.#stealing !== undefined || oldest === undefined || this.#waiting.next() === undefined) return;
@@ -291,7 +290,7 @@ export class Pool {
       this.#stealing = undefined;
       this.#serve();
     };
-    // Those who wait have timers of their own that keep the process up.
+    // Waiting requests have timers of their own, which keep the process up.
     this.#stealing = setTimeout(steal, Math.max(1, Math.ceil(due))).unref();
   }
 
@@ -301,10 +300,10 @@ export class Pool {
     return opening;
   }
 
-  /** Sees to it that one more session comes, where that is allowed; says whether one is coming. */
+  /** Opens one more session if that is allowed; says whether one is being opened. */
   #tryConnect(): boolean {
     if (this.#outage.on) {
-      // Connects that hang from before must not keep anybody from finding out that it is over.
+      // Older connects that hang must not prevent the probe.
       if (this.#probe !== undefined || this.#outage.pausing) return false;
       if (this.#live.size - this.#aside.size >= this.#options.maxSessions) return false;
     } else if (this.#counted >= this.#options.maxSessions) return false;
@@ -326,10 +325,10 @@ export class Pool {
     return true;
   }
 
-  /** @returns false where it had been given up */
+  /** @returns false if it had been given up */
   #opened(opening: Opening): boolean {
     if (this.#probe === opening) this.#probe = undefined;
-    // With one connect less under way, stealing may be due earlier.
+    // One connect fewer is under way, so stealing may be due earlier.
     clearTimeout(this.#stealing);
     this.#stealing = undefined;
     return this.#opening.delete(opening);
@@ -340,7 +339,7 @@ export class Pool {
     this.#opened(opening);
     this.#outage.over();
     this.#live.add(session);
-    // One in use is let go when it is given back: its user may want another in its place.
+    // A lost session in use is dropped when it is given back: its user may want another in its place.
     session.onLost = () => {
       this.#unanswered.delete(session);
       if (this.#idle.has(session)) {
@@ -351,7 +350,7 @@ export class Pool {
     const { idleTimeout, staleTransaction, waitTimeout } = this.#options;
     const every = Math.max(5, Math.min(idleTimeout, staleTransaction) / 4);
     this.#sweeper ??= setInterval(() => this.#sweep(), every).unref();
-    // What was begun so much earlier and hangs still, when this one does not, will not come to anything.
+    // A connect that began much earlier and still hangs, although this one succeeded, will not succeed.
     for (const [other, since] of this.#opening) {
       if (since + waitTimeout > began) continue;
       this.#opening.delete(other);
@@ -361,11 +360,11 @@ export class Pool {
 
   #connectFailed(error: Error): void {
     this.#outage.failed(error.message);
-    // Whoever waits for a session in use goes on waiting; where there is none, nothing can come.
+    // Requests that wait for a session in use go on waiting. If there is none, none can come.
     if (this.#live.size === 0 && this.#opening.size === 0) this.#waiting.dismissAll(error.message);
   }
 
-  /** Without a live session, it is a connect that takes longer than anyone waits. */
+  /** Without a live session, a connect takes longer than any request waits. */
   #waitedInVain(): void {
     if (this.#live.size > 0 || this.#outage.pausing) return;
     const probe = this.#probe;
@@ -387,7 +386,7 @@ export class Pool {
       clearInterval(this.#sweeper);
       this.#sweeper = undefined;
     }
-    // Those who wait may need a new one in its place.
+    // Waiting requests may need a new session in its place.
     if (this.#waiting.size <= this.#opening.size || this.#tryConnect()) return;
     if (this.#live.size === 0 && this.#opening.size === 0) {
       this.#waiting.dismissAll(this.#outage.error().message);

@@ -1,7 +1,7 @@
 import type { AlarmClock, Milliseconds } from '../../kernel/time.js';
 import type { BackoffOptions } from '../../runtime/clock.js';
 
-/** Whom something is for: an account or a network; a transaction that belongs to nobody is its own. */
+/** The sender that something is for: an account or a network. A transaction without one is its own sender. */
 export type Sender = string | object;
 
 /** One answer in an SMTP or LMTP dialogue (RFC 5321 section 4.2). */
@@ -18,7 +18,7 @@ export interface RelayEnvelope {
   readonly returnPath: string;
   /** The client asked for SMTPUTF8 (RFC 6531). */
   readonly utf8: boolean;
-  /** BODY= (RFC 6152), where the client gave it. */
+  /** BODY= (RFC 6152), if the client gave it. */
   readonly body?: '7BIT' | '8BITMIME';
   /** RET= (RFC 3461 section 4.3). */
   readonly ret?: 'FULL' | 'HDRS';
@@ -37,7 +37,7 @@ export interface RelayRecipient {
   readonly orcpt?: string;
 }
 
-/** A message that has arrived in full: in memory, or in a spool file where it is long. */
+/** A message that has arrived in full: in memory, or in a spool file if it is long. */
 export interface MessageBody {
   /** Bytes of everything that {@link open} gives: prefix and content, with canonical line ends. */
   readonly size: number;
@@ -45,13 +45,13 @@ export interface MessageBody {
   readonly received: number;
   /** The first bytes of the content, without the prefix, at most 64 KiB: enough to count Received headers. */
   readonly headerHead: Buffer;
-  /** True where no byte of prefix and content has its high bit set. */
+  /** True if no byte of prefix and content has its high bit set. */
   readonly ascii: boolean;
-  /** True where the content lies in a spool file. */
+  /** True if the content lies in a spool file. */
   readonly spooled: boolean;
-  /** Prefix and content as buffers where they are held in memory; undefined for a spooled body. */
+  /** Prefix and content as buffers if they are in memory; undefined for a spooled body. */
   readonly buffers: readonly Buffer[] | undefined;
-  /** Gives prefix and content in chunks, any number of times. Throws SpoolFailed where the spool cannot be read. */
+  /** Gives prefix and content in chunks, any number of times. Throws SpoolFailed if the spool cannot be read. */
   open(): AsyncIterable<Buffer>;
   /** SHA-256 of the content without the prefix, hexadecimal: the same for the same message sent again. */
   digest(): Promise<string>;
@@ -68,7 +68,7 @@ export interface RecipientResult {
 export interface Delivery {
   /** The client's single answer. */
   readonly reply: Reply;
-  /** Recipients that the upstream has taken the message for at this try: who had it already counts no second time. */
+  /** Recipients for whom the upstream took the message at this try. One that already had it does not count again. */
   readonly accepted: readonly RelayRecipient[];
   /** One for each recipient that was taken at RCPT, in the order of the offers. */
   readonly results: readonly RecipientResult[];
@@ -81,33 +81,33 @@ export interface RelayTransaction {
   /**
    * Offers one recipient and gives the upstream's own answer: 2xx means taken.
    *
-   * @throws RelayUnreachable where there is no answer
-   * @throws InvalidInput where the address or a parameter cannot stand in a command (control characters, `<`, `>`)
+   * @throws RelayUnreachable if there is no answer
+   * @throws InvalidInput if the address or a parameter are not allowed in a command (control characters, `<`, `>`)
    */
   offer(recipient: RelayRecipient): Promise<Reply>;
 
   /**
-   * Hands the message over to the recipients taken so far. `confirm` is asked once, synchronously, right
-   * before the final dot (maildir: before the rename); where it says no, nothing is handed over.
+   * Hands the message over to the recipients taken so far. `confirm` is asked once, synchronously, right before the
+   * final dot (maildir: before the rename); if it says no, nothing is handed over.
    *
    * Without a recipient taken the answer is 554 and the upstream sees no DATA.
    *
-   * @throws RelayUnreachable; `ambiguous` where the upstream may have taken the message (RFC 1047)
-   * @throws SpoolFailed where the body cannot be read again; nothing was handed over then
+   * @throws RelayUnreachable; `ambiguous` if the upstream may have taken the message (RFC 1047)
+   * @throws SpoolFailed if the body cannot be read again; nothing was handed over then
    */
   transmit(body: MessageBody, confirm: () => boolean): Promise<Delivery>;
 
   /**
-   * The client is gone; a message that is on its way goes on. The upstream has seconds for each answer from now on; when
-   * the one to the final dot is not there by then, the session is in nobody's way any more, and the body is disposed of.
+   * The client is gone; a message that is on its way goes on. The upstream has seconds for each answer from now on; if
+   * the answer to the final dot is late, the session is set aside and the body is disposed of.
    */
   clientGone(): void;
 
-  /** Gives the transaction up (RSET, QUIT, refusal), with what it still waits for. Idempotent, never throws. */
+  /** Gives up the transaction (RSET, QUIT, refusal) and its waits. Idempotent, never throws. */
   end(): void;
 }
 
-/** What an upstream takes, and clients may be offered therefore. */
+/** The extensions that an upstream takes and that clients may therefore be offered. */
 export interface RelayOffers {
   /** 8BITMIME (RFC 6152). */
   readonly eightBit: boolean;
@@ -124,13 +124,13 @@ export interface Relay {
    * Begins a transaction; nothing is sent before the first offer.
    *
    * @param sender who it is for: an account, or else a network. Senders share the sessions; a transaction without one
-   *   stands for itself
-   * @throws InvalidInput where the return path or a parameter cannot stand in a command
+   *   counts as its own sender
+   * @throws InvalidInput if the return path or a parameter are not allowed in a command
    */
   begin(envelope: RelayEnvelope, sender?: string): RelayTransaction;
   /** Asks whether the upstream answers (connection, greeting, TLS and login). Never throws. */
   probe(): Promise<{ readonly ok: boolean; readonly detail: string }>;
-  /** False while messages are handed over and not taken: no answer comes, or a Maildir cannot be written to. */
+  /** False while messages are handed over and not taken: no answer comes, or a Maildir is not writable. */
   readonly healthy: boolean;
   /**
    * Upstream sessions: `open` in all, `busy` of them in use at this moment, `unanswered` set aside while they wait for
@@ -141,12 +141,12 @@ export interface Relay {
   close(): Promise<void>;
 }
 
-/** There is no answer from the upstream, or none that can be understood: the client is to try again later. */
+/** The upstream gives no answer, or none that can be parsed: the client is to try again later. */
 export class RelayUnreachable extends Error {
-  /** True where the message was sent in full and its answer never came: the upstream may have taken it (RFC 1047). */
+  /** True if the message was sent in full and its answer never came: the upstream may have taken it (RFC 1047). */
   readonly ambiguous: boolean;
   /**
-   * The message without what the upstream itself has said, the same for all that fail alike; undefined where there is
+   * The message without what the upstream itself has said, the same for all that fail alike; undefined if there is
    * nothing to tell: a notice has told of it, or the relay is closed.
    */
   readonly fault: string | undefined;
@@ -195,7 +195,9 @@ export interface RelayOptions {
   readonly idleTimeout?: Milliseconds;
   /** After how long an open transaction that nobody uses is reset upstream: 30 s. */
   readonly staleTransaction?: Milliseconds;
-  /** How long an open transaction waits for its owner before another may take its session, where no other is left: 20 ms. */
+  /**
+   * How long an open transaction waits for its owner before another may take its session, if no other is left: 20 ms.
+   */
   readonly stealAfter?: Milliseconds;
   /** How long `close` waits for what is under way: 5 s. */
   readonly closeTimeout?: Milliseconds;

@@ -7,8 +7,8 @@ import { RelayUnreachable } from './port.js';
 import type { Session } from './session.js';
 
 /**
- * Shares out something of which there is only so much. A sender may have as much as it leaves to others: one alone gets
- * half of it, two get a third each, and the next to come finds some at once.
+ * Shares a limited resource. A sender may have as much as it leaves to others: one alone gets half, two get a third
+ * each, and the next to come finds some at once.
  */
 export class Shares {
   readonly #max: () => number;
@@ -41,7 +41,7 @@ export class Shares {
   }
 }
 
-/** One that waits for a session. */
+/** A request that waits for a session. */
 export interface Waiter {
   readonly owner: object;
   readonly sender: Sender;
@@ -60,15 +60,15 @@ export interface QueueOptions {
   readonly waitTimeout: Milliseconds;
   /** What each sender has of the sessions. */
   readonly sessions: Shares;
-  /** Called when one has waited in vain, before it is told. */
+  /** Called when a wait times out, before the waiter learns of it. */
   readonly onTimeout: () => void;
 }
 
-/** Those who wait for a session; only so many, and none for longer than it should. Senders take turns. */
+/** The queue for sessions, bounded in length and in time. Senders take turns. */
 export class SessionQueue {
   readonly #options: QueueOptions;
   readonly #places: Shares;
-  /** By sender, those whose turn it was longest ago first; each with its own, first come first served. */
+  /** By sender, the one whose turn is longest ago first; each with its own queue, first come first served. */
   readonly #waiting = new Map<Sender, Map<object, Entry>>();
   #size = 0;
 
@@ -81,7 +81,7 @@ export class SessionQueue {
     return this.#size;
   }
 
-  /** @throws RelayUnreachable where it is full; the result rejects with it where the wait was in vain */
+  /** @throws RelayUnreachable if it is full; the result rejects with it if the wait times out */
   enter(waiter: Waiter): Promise<Session> {
     const { maxWaiting, waitTimeout, onTimeout } = this.#options;
     const { owner, sender } = waiter;
@@ -102,7 +102,7 @@ export class SessionQueue {
     });
   }
 
-  /** Whose turn it is: of the senders that may have another session, it is one that has the fewest. */
+  /** The next waiter: among the senders that may have another session, one with the fewest. */
   next(): Waiter | undefined {
     const { sessions } = this.#options;
     let turn: ReadonlyMap<object, Entry> | undefined;
@@ -128,7 +128,7 @@ export class SessionQueue {
     entry.resolve(session);
   }
 
-  /** The owner wants none any more. */
+  /** The owner no longer wants a session. */
   withdraw(owner: object, sender: Sender): void {
     const entry = this.#waiting.get(sender)?.get(owner);
     if (entry === undefined) return;
@@ -164,10 +164,7 @@ export interface OutageOptions {
   readonly onNotice: (text: string) => void;
 }
 
-/**
- * Whether the upstream can be connected to. After a failure there is a pause, in which nobody tries.
-
- */
+/** Whether the upstream accepts connections. After a failure there is a pause, in which nobody tries. */
 export class Outage {
   readonly #options: OutageOptions;
   #failures = 0;

@@ -1,7 +1,7 @@
 import { printable } from '../../kernel/printable.js';
 import type { Delivery, RecipientResult, Reply } from './port.js';
 
-/** A reply as it came: one text for each of its lines. */
+/** A reply as it arrived: one text for each of its lines. */
 export interface RawReply {
   readonly code: number;
   /** The lines without code and separator; never empty. */
@@ -11,22 +11,22 @@ export interface RawReply {
 /** What came over the wire is no SMTP reply. */
 export class MalformedReply extends Error {}
 
-/** More than any honest server sends in one reply; what comes beyond is no dialogue any more. */
+/** More than any honest server sends in one reply. A longer one is no dialogue. */
 const MAX_REPLY_BYTES = 32 * 1024;
 const MAX_TEXT = 480;
 const LF = 0x0a;
 
 /**
- * Cuts a byte stream into replies (RFC 5321 section 4.2). Tolerant in what does no harm (a bare LF as line end,
- * a code without text, lines of several codes: the last one counts); a line that has no code from 200 to 599, or
- * a reply beyond 32 KiB, throws MalformedReply.
+ * Cuts a byte stream into replies (RFC 5321 section 4.2). It tolerates what does no harm (a bare LF as line end, a code
+ * without text, lines of several codes: the last one counts); a line that has no code from 200 to 599, or a reply
+ * beyond 32 KiB, throws MalformedReply.
  */
 export class ReplyReader {
   #rest: Buffer | undefined;
   #lines: string[] = [];
   #bytes = 0;
 
-  /** True where part of a reply has come that is not complete yet. */
+  /** True if an incomplete reply has arrived. */
   get partial(): boolean {
     return this.#rest !== undefined || this.#lines.length > 0;
   }
@@ -62,7 +62,7 @@ export class ReplyReader {
   }
 }
 
-/** The reply code, or 0 where the line has none. */
+/** The reply code, or 0 if the line has none. */
 function codeOf(line: string): number {
   const hundreds = line.charCodeAt(0) - 48;
   const tens = line.charCodeAt(1) - 48;
@@ -98,11 +98,11 @@ export function isTemporary(reply: { readonly code: number }): boolean {
   return reply.code >= 400 && reply.code < 500;
 }
 
-/** The session is of no use any more; why is in the message. */
+/** The session is unusable; the message says why. */
 export class SessionLost extends Error {
   constructor(
     message: string,
-    /** True where the upstream closed the session (or said 421): a fresh one may well serve. */
+    /** True if the upstream closed the session (or said 421): a fresh one may work. */
     readonly closedByUpstream: boolean,
     /** The message without what the upstream itself has said. */
     readonly fault: string = message,
@@ -112,14 +112,14 @@ export class SessionLost extends Error {
   }
 }
 
-/** What came of DATA. */
+/** The result of DATA. */
 export type DataOutcome =
   | { readonly kind: 'refused'; readonly reply: RawReply }
   | { readonly kind: 'withdrawn' }
   /** One reply, with LMTP one for each recipient; fewer where the upstream went away between them. */
   | { readonly kind: 'answered'; readonly replies: readonly RawReply[] };
 
-/** What can be said about several recipients in one reply line. */
+/** The room for several recipients in one reply line, in characters. */
 const MAX_ANSWER = 400;
 
 /** All recipients share one fate. */
@@ -141,9 +141,9 @@ export function withdrawn(results: readonly RecipientResult[]): Delivery {
 }
 
 /**
- * A recipient that the upstream had taken at RCPT was refused when the transaction had to be run again. Nothing
- * has been handed over, and nothing will be: said now, a permanent refusal would hit the other recipients too,
- * and a success would lose this one. When the client comes again, each recipient gets its own answer at RCPT.
+ * A recipient that the upstream had taken at RCPT was refused when the transaction had to be run again. Nothing is
+ * handed over: a permanent refusal now would also hit the other recipients, and a success would lose this one. When the
+ * client tries again, each recipient gets its own answer at RCPT.
  */
 export function changedMind(results: readonly RecipientResult[]): Delivery {
   const refused = results.filter((result) => !isPositive(result.reply)).length;
@@ -159,14 +159,14 @@ export function changedMind(results: readonly RecipientResult[]): Delivery {
 }
 
 /**
- * The client's single answer where each recipient has its own after the final dot (LMTP, RFC 2033 section 4.2):
+ * The client's single answer if each recipient has its own after the final dot (LMTP, RFC 2033 section 4.2):
  *
  * - all took it: 250;
- * - none took it: the first 4yz answer, for with it the client tries again; else the first 5yz;
- * - some took it, and of the others at least one says 4yz: 451, saying how many got it. The client sends the
- *   message again, and those who got it are not sent it a second time (see DeliveryMemory);
- * - some took it and the others say 5yz: 554, saying how many got it and what the others said. The client
- *   reports a failure, whose text tells that it was one in part.
+ * - none took it: the first 4yz answer, because it makes the client try again; else the first 5yz;
+ * - some took it, and of the others at least one says 4yz: 451, with how many got it. The client sends the message
+ *   again, and those who got it do not get it again (see DeliveryMemory);
+ * - some took it and the others say 5yz: 554, with how many got it and what the others said. The client reports a
+ *   failure, and its text says that it is partial.
  */
 export function answerFor(results: readonly RecipientResult[]): Delivery {
   const delivered = results.filter((result) => isPositive(result.reply));

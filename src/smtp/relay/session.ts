@@ -24,25 +24,25 @@ const ONE_WRITE = 256 * 1024;
 const QUIT_GRACE = 1000;
 
 /**
- * One connection to the upstream: writes commands, matches replies, keeps time. It is used by one at a time;
- * who that is, the pool decides.
+ * One connection to the upstream: writes commands, matches replies, keeps time. One owner uses it at a time; the pool
+ * decides which.
  */
 export class Session {
   capabilities: Capabilities = NO_CAPABILITIES;
-  /** Whose mail transaction is open upstream. */
+  /** The owner of the mail transaction that is open upstream. */
   owner: object | undefined;
   /** A mail transaction is open upstream, or may be: RSET goes before the next MAIL. */
   dirty = false;
   /** How often it was taken from the pool. */
   uses = 0;
-  /** Whom the exchange under way is for; undefined between two, and where it is set aside. */
+  /** The sender that the exchange under way is for; undefined between two, and if it is set aside. */
   lentTo: Sender | undefined;
   /** When it was last given back, by the pool's monotonic clock. */
   lastUsed = 0;
   lost: SessionLost | undefined;
-  /** Told once, when the session is lost. */
+  /** Called once, when the session is lost. */
   onLost: (() => void) | undefined;
-  /** Told when the answer to a message takes long; again, where it is not set aside and its client goes. */
+  /** Called when the answer to a message takes long, and again if the session is not set aside and its client goes. */
   onOverdue: ((again: boolean) => void) | undefined;
 
   readonly #wire: Wire;
@@ -50,12 +50,12 @@ export class Session {
   readonly #name: string;
   #expected: Expectation | undefined;
   #timer: NodeJS.Timeout | undefined;
-  /** What is waited for. */
+  /** What the session waits for, in words. */
   #awaited: string | undefined;
   #onDrain: (() => void) | undefined;
-  /** Nobody is left for whom the exchange under way would matter. */
+  /** Nobody waits for the exchange under way any more. */
   clientGone = false;
-  /** Of the present message something may have reached the upstream. */
+  /** Part of the present message may have reached the upstream. */
   bodyStarted = false;
   /** The final dot of the present message is out. */
   #dotSent = false;
@@ -88,8 +88,8 @@ export class Session {
   }
 
   /**
-   * The client is gone: the upstream has seconds for each answer from now on. For the one to a final dot it keeps its
-   * minutes: whether it has taken the message is to be known, if only it can be.
+   * The client is gone: the upstream has seconds for each answer from now on. For the answer to a final dot it keeps
+   * its minutes, so that we learn whether it took the message if we can.
    */
   hurry(): void {
     if (this.clientGone || this.lost !== undefined) return;
@@ -99,7 +99,7 @@ export class Session {
     else if (this.lentTo !== undefined) this.#armAnswer();
   }
 
-  /** Goes on over TLS. @throws MalformedReply where clear-text bytes stand behind the reply to STARTTLS */
+  /** Goes on over TLS. @throws MalformedReply if clear-text bytes follow the reply to STARTTLS */
   secure(wrap: (plain: Socket) => Socket): void {
     if (this.lost !== undefined) throw this.lost;
     this.#wire.secure(wrap);
@@ -118,7 +118,7 @@ export class Session {
   }
 
   /**
-   * Several commands: in one write where the upstream does PIPELINING (RFC 2920), else one after the other until
+   * Sends several commands: in one write if the upstream does PIPELINING (RFC 2920), else one after the other until
    * `goOn` says no. Gives the replies, in order; without PIPELINING perhaps fewer than commands.
    */
   async exchange(
@@ -140,8 +140,8 @@ export class Session {
   }
 
   /**
-   * DATA, the body and the final dot. `confirm` is asked right before the dot; where it says no, the connection
-   * is destroyed instead, so that the upstream throws away what it has got (RFC 5321 section 4.1.1.10).
+   * DATA, the body and the final dot. `confirm` is asked right before the dot; if it says no, the connection is
+   * destroyed instead, so that the upstream discards what it has (RFC 5321 section 4.1.1.10).
    *
    * @param expected replies after the dot
    * @throws SessionLost before the dot is out; RelayUnreachable, ambiguous, afterwards
@@ -170,14 +170,14 @@ export class Session {
     }
   }
 
-  /** An upstream that answers before the dot refuses; what it would make of the rest is anyone's guess. */
+  /** An upstream that answers before the dot refuses the message. What it does with the rest is undefined. */
   #answeredEarly(reply: RawReply): DataOutcome {
     const lost = this.fail(`${this.#name} answered ${reply.code} before the end of the message`, false);
     if (reply.code < 400) throw lost;
     return { kind: 'refused', reply };
   }
 
-  /** Everything up to and with the final dot; `answered`: the upstream did not wait for it. */
+  /** Sends everything including the final dot. `answered`: the upstream did not wait for it. */
   async #sendBody(body: MessageBody, confirm: () => boolean): Promise<'sent' | 'withdrawn' | 'answered'> {
     const stuffing = new DotStuffing();
     const { buffers } = body;
@@ -188,7 +188,7 @@ export class Session {
       return this.#finish(message, confirm);
     }
     for await (const chunk of body.open()) {
-      // Reading the spool takes turns of the event loop, in which anything may have happened.
+      // Reading the spool takes turns of the event loop, so the state may have changed.
       if (this.lost === undefined && this.#early === undefined) {
         if (!this.socket.write(stuffing.push(chunk))) await this.#drained();
       }
@@ -234,7 +234,7 @@ export class Session {
     const promise = new Promise<RawReply[]>((resolve, reject) => {
       this.#expected = { count, replies: [], final: true, resolve, reject };
     });
-    // While the body is still being written nobody awaits this; the writer sees a loss by itself.
+    // Nobody awaits this while the body is being written; the writer notices a loss itself.
     promise.catch(() => undefined);
     return promise;
   }
@@ -279,7 +279,7 @@ export class Session {
     });
   }
 
-  /** For the answer to the final dot: at first until it is overdue, then for the rest of its time. */
+  /** Arms the timer for the answer to the final dot: first until it is overdue, then for the rest of its time. */
   #armAnswer(): void {
     const { dot, slowAnswer, clientGone } = this.#timeouts;
     const what = 'the final dot';
@@ -305,7 +305,7 @@ export class Session {
     this.#awaited = undefined;
   }
 
-  /** Ends the session at once; whoever waits for a reply gets the error, which is returned too. Idempotent. */
+  /** Ends the session at once and returns the error. The reply under way rejects with it. Idempotent. */
   fail(message: string, closedByUpstream: boolean, fault?: string): SessionLost {
     if (this.lost !== undefined) return this.lost;
     this.lost = new SessionLost(message, closedByUpstream, fault);

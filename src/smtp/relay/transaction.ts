@@ -38,7 +38,7 @@ interface Taken {
 export class PooledTransaction implements RelayTransaction {
   readonly #pool: Pool;
   readonly #envelope: WireEnvelope;
-  /** With LMTP only: answers come for each recipient, and what was delivered in part is remembered. */
+  /** With LMTP only: each recipient has its own answer, and partial deliveries are remembered. */
   readonly #memory: DeliveredRecipients | undefined;
   readonly #sender: Sender;
   readonly #taken: Taken[] = [];
@@ -68,7 +68,7 @@ export class PooledTransaction implements RelayTransaction {
     if (before !== undefined) return before.reply;
     return this.#leased(async (session) => {
       const offered: Taken = { wire, reply: NEEDS_SMTPUTF8 };
-      // What another session took says nothing about this one, so all of them are offered again.
+      // Recipients taken on another session say nothing about this one, so all of them are offered again.
       await this.#offerOn(session, session.owner === this ? [offered] : [...this.#taken, offered]);
       if (isPositive(offered.reply)) this.#taken.push(offered);
       return offered.reply;
@@ -102,7 +102,7 @@ export class PooledTransaction implements RelayTransaction {
     this.#session = undefined;
   }
 
-  /** Those who got the message at an earlier try have it, but were not given it at this one. */
+  /** Adds the recipients who got the message at an earlier try. */
   #withThoseBefore(delivery: Delivery, before: ReadonlySet<string>): Delivery {
     const now = new Map(delivery.results.map((result) => [result.recipient, result.reply]));
     const results = this.#taken.map(({ wire: { recipient } }) => ({
@@ -110,14 +110,14 @@ export class PooledTransaction implements RelayTransaction {
       reply: before.has(recipient.address) ? DELIVERED_BEFORE : now.get(recipient)!,
     }));
     const { accepted } = delivery;
-    // Where nobody new got it, the upstream's or our own reason stands.
+    // If no new recipient got it, the answer is the upstream's or our own reason.
     const { reply } = accepted.length === 0 ? delivery : answerFor(results);
     return { ...delivery, reply, results, accepted };
   }
 
   /**
-   * Runs one exchange on a session. One that turns out to be dead before anything of the message was sent, and
-   * had been used before, is replaced by a new one, once.
+   * Runs one exchange on a session. If a session that was used before turns out to be dead before any part of the
+   * message was sent, a new one replaces it, once.
    */
   async #leased<T>(work: (session: Session) => Promise<T>): Promise<T> {
     let session = await this.#pool.take(this, this.#sender, this.#session);
@@ -154,8 +154,8 @@ export class PooledTransaction implements RelayTransaction {
   }
 
   /**
-   * Offers recipients in this session's open transaction, or in a new one where it is not ours; notes the answer
-   * to each. Where MAIL is refused, that is the answer to all.
+   * Offers recipients in this session's open transaction, or in a new one if it is not ours; records the answer to
+   * each. If MAIL is refused, that is the answer to all.
    */
   async #offerOn(session: Session, recipients: readonly Taken[]): Promise<void> {
     const { capabilities } = session;
@@ -213,7 +213,7 @@ export class PooledTransaction implements RelayTransaction {
       return sameForAll(results, unfit);
     }
     if (session.owner !== this || due.length < this.#taken.length) {
-      // Ours, but with recipients in it that must not get the message again: as good as another's.
+      // The transaction is ours, but some of its recipients must not get the message again. So it is of no use.
       this.#pool.abandon(this, session);
       await this.#offerOn(session, due);
     }
@@ -225,7 +225,7 @@ export class PooledTransaction implements RelayTransaction {
     session.dirty = true;
     session.onOverdue = (again) => {
       this.#pool.overdue(session, again);
-      // It is not read again, and kept where it cannot be read: whoever handed it over disposes of it in the end.
+      // The body is not read again. If it cannot be read it is kept, and the caller disposes of it in the end.
       this.#letGo(body).catch(() => undefined);
     };
     const outcome = await session.data(body, confirm, this.#memory === undefined ? 1 : due.length);
@@ -239,7 +239,7 @@ export class PooledTransaction implements RelayTransaction {
     return this.#settle(this.#memory, body, due, replies);
   }
 
-  /** LMTP: one answer a recipient; fewer where the upstream went away in the middle of them. */
+  /** LMTP: one answer a recipient; fewer if the upstream went away in the middle of them. */
   async #settle(
     memory: DeliveredRecipients,
     body: MessageBody,
@@ -269,7 +269,7 @@ export class PooledTransaction implements RelayTransaction {
     return answerFor(results);
   }
 
-  /** With LMTP: who got this very message at an earlier try. */
+  /** With LMTP: the recipients who got this message at an earlier try. */
   async #gotItBefore(body: MessageBody): Promise<ReadonlySet<string>> {
     const memory = this.#memory;
     if (memory === undefined || memory.empty) return NOBODY;
@@ -280,13 +280,13 @@ export class PooledTransaction implements RelayTransaction {
     return (this.#digest ??= body.digest());
   }
 
-  /** All of it has been sent: of what is left to do, only the digest needs it. */
+  /** All of it has been sent: only the digest still needs the body. */
   async #letGo(body: MessageBody): Promise<void> {
     if (this.#memory !== undefined) await this.#digestOf(body);
     await body.dispose();
   }
 
-  /** Why this session cannot carry this body at all. */
+  /** Why this session cannot carry this body. */
   #unfit(session: Session, body: MessageBody): Reply | undefined {
     const { capabilities } = session;
     const { envelope } = this.#envelope;
@@ -300,7 +300,7 @@ export class PooledTransaction implements RelayTransaction {
   }
 }
 
-/** A final answer is 2yz, 4yz or 5yz; with anything else the upstream has lost the thread. */
+/** A final answer is 2yz, 4yz or 5yz; any other answer means that the dialogue is out of step. */
 function finalReply(session: Session, code: number, reply: Reply): Reply {
   if (code >= 300 && code < 400) throw session.fail(`the upstream answers ${code} out of place`, false);
   return reply;
@@ -326,14 +326,14 @@ const LIFE = 6 * HOUR;
 const NOBODY: ReadonlySet<string> = new Set();
 
 /**
- * Who has got which message, where an LMTP upstream took it for some recipients only and the client was told to
- * try again. In memory and bounded: after a restart, or when pushed out, a retry delivers twice rather than
+ * The recipients who have each message, if an LMTP upstream took it for some recipients only and the client was told to
+ * try again. The table is in memory and bounded: after a restart or an eviction, a retry delivers twice rather than
  * never (RFC 1047).
  */
 export class DeliveredRecipients {
   readonly #delivered: LRUCache<string, ReadonlySet<string>>;
 
-  /** @param maxRecipients remembered recipients, over all messages */
+  /** @param maxRecipients remembered recipients, for all messages */
   constructor(maxRecipients: number) {
     this.#delivered = new LRUCache({
       ttl: LIFE,

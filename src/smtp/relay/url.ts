@@ -5,7 +5,7 @@ import { InvalidInput } from '../../kernel/errors.js';
 
 export type TlsPolicy = 'off' | 'opportunistic' | 'require';
 
-/** An upstream that is spoken to in SMTP or LMTP. */
+/** An SMTP or LMTP upstream. */
 export interface Upstream {
   readonly protocol: 'smtp' | 'lmtp';
   /** Host and port, or the path of a Unix socket. */
@@ -16,9 +16,9 @@ export interface Upstream {
   readonly implicitTls: boolean;
   readonly tls: TlsPolicy;
   readonly verify: boolean;
-  /** Certificates (PEM) that the upstream's must descend from, in place of the system's. */
+  /** Certificates (PEM) that the upstream's must descend from, instead of the system's. */
   readonly ca: string | undefined;
-  /** True where what is written in clear text never leaves this machine. */
+  /** True if clear text never leaves this machine. */
   readonly loopback: boolean;
   /** The AUTH PLAIN initial response (RFC 4616) in base64; a function, so that no dump of this object shows it. */
   readonly authPlain: (() => string) | undefined;
@@ -32,14 +32,14 @@ const QUERY = ['tls', 'ca'];
 
 /**
  * Reads the URL of the upstream:
- * - `smtp://[user:password@]host[:25]` with STARTTLS where it is offered (`?tls=opportunistic`), always
- *   (`?tls=require`, which also checks the certificate), or never (`?tls=off`);
+ * - `smtp://[user:password@]host[:25]` with STARTTLS if it is offered (`?tls=opportunistic`), always (`?tls=require`,
+ *   which also checks the certificate), or never (`?tls=off`);
  * - `smtps://host[:465]`: TLS from the start, certificate checked unless `?tls=opportunistic`;
  * - `lmtp://host[:24]` and `lmtp:///path/to/socket` (RFC 2033), TLS as for smtp;
  * - `maildir:PATH`.
  *
- * `?ca=FILE` (PEM) names whose certificates are trusted, and turns the check on. Errors never repeat the URL:
- * it may hold a password.
+ * `?ca=FILE` (PEM) names the trusted certificates and turns the check on. Errors never repeat the URL: it may hold a
+ * password.
  *
  * @throws InvalidInput naming `relay.url`
  */
@@ -53,7 +53,7 @@ export function parseRelayUrl(text: string): RelayTarget {
   try {
     url = new URL(text);
   } catch {
-    // The parser's own message would repeat the URL, password and all.
+    // The parser's own message would repeat the URL with its password.
     throw wrong('this is no URL');
   }
   const scheme = url.protocol.slice(0, -1);

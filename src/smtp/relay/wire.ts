@@ -11,17 +11,17 @@ const ONE_DOT = Buffer.from('.');
 const LINE_THAT_STARTS_WITH_DOT = Buffer.from('\n.');
 
 /**
- * Gives a message one kind of line end, CRLF, whatever chunks it comes in: a bare LF becomes CRLF, a bare CR
- * becomes a space. Two servers that disagree about what ends a line can then not disagree about where the
- * message ends (SMTP smuggling: `\n.\r\n`, `\r.\r\n`, `\n.\n`). A bare CR is no line end to anyone who keeps
- * to RFC 5321 section 2.3.8, so it must not become one: `\r\r\n`, which broken clients write at each line,
- * would become an empty line, and the first of these ends the headers.
+ * Gives a message one kind of line end, CRLF, across chunk borders: a bare LF becomes CRLF, a bare CR becomes a space.
+ * Two servers that disagree about what ends a line can then not disagree about where the message ends (SMTP smuggling:
+ * `\n.\r\n`, `\r.\r\n`, `\n.\n`). A bare CR is no line end to anyone who keeps to RFC 5321 section 2.3.8, so it must
+ * not become one: `\r\r\n`, which broken clients write at each line, would become an empty line, and the first of these
+ * ends the headers.
  */
 export class CanonicalLines {
   #heldCr = false;
   #last = LF;
 
-  /** The canonical form of the next chunk: the very chunk where it is canonical already. May be empty. */
+  /** The canonical form of the next chunk; the chunk itself if it is canonical already. May be empty. */
   push(chunk: Buffer): Buffer {
     const length = chunk.length;
     if (length === 0) return chunk;
@@ -41,7 +41,7 @@ export class CanonicalLines {
     return chunk;
   }
 
-  /** What is missing at the end: CRLF where the last line has none, else nothing. */
+  /** What is missing at the end: CRLF if the last line has none, else nothing. */
   finish(): Buffer {
     const unfinished = this.#heldCr || this.#last !== LF;
     this.#heldCr = false;
@@ -51,7 +51,7 @@ export class CanonicalLines {
 
   /** The first `clean` bytes are known to be canonical. */
   #rewrite(chunk: Buffer, clean: number): Buffer {
-    // Each byte becomes two at the most, and a CR held from the chunk before adds one more.
+    // Each byte becomes two at most, and a CR held from the chunk before adds one more.
     const out = Buffer.allocUnsafe(clean + 2 * (chunk.length - clean) + 1);
     chunk.copy(out, 0, 0, clean);
     let end = clean;
@@ -84,7 +84,7 @@ export function canonicalLines(text: Buffer): Buffer {
 
 /** Byte by byte: a message may consist of such lines alone, and a copy for each would cost many times as much. */
 function stuffed(chunk: Buffer, first: boolean): Buffer {
-  // Of three bytes (a dot and its line end) one is doubled at the most.
+  // Of three bytes (a dot and its line end) one is doubled at most.
   const out = Buffer.allocUnsafe(chunk.length + Math.ceil(chunk.length / 2) + 1);
   let end = 0;
   let atLineStart = first;
@@ -98,13 +98,13 @@ function stuffed(chunk: Buffer, first: boolean): Buffer {
 }
 
 /**
- * Doubles the dot that a line starts with (RFC 5321 section 4.5.2), whatever chunks the message comes in. The
- * message must be canonical.
+ * Doubles the dot that a line starts with (RFC 5321 section 4.5.2), across chunk borders. The message must be
+ * canonical.
  */
 export class DotStuffing {
   #atLineStart = true;
 
-  /** The stuffed form of the next chunk: the very chunk where no line in it starts with a dot. */
+  /** The stuffed form of the next chunk; the chunk itself if no line in it starts with a dot. */
   push(chunk: Buffer): Buffer {
     if (chunk.length === 0) return chunk;
     const first = this.#atLineStart && chunk[0] === DOT;
@@ -115,19 +115,19 @@ export class DotStuffing {
   }
 }
 
-/** What a wire tells whoever uses it. */
+/** What a wire tells its user. */
 interface WireEvents {
   reply(reply: RawReply): void;
   /**
-   * The connection is of no more use. `closedByUpstream`: it went away, rather than to talk nonsense; `fault`: why
-   * without what it said, where that is less.
+   * The connection is of no more use. `closedByUpstream`: the upstream went away and did not talk nonsense; `fault`:
+   * the reason without the upstream's own words.
    */
   broken(why: string, closedByUpstream: boolean, fault?: string): void;
   /** The socket takes more again. */
   drained(): void;
 }
 
-/** One connection to the upstream: bytes go out, replies come in; under way it may be secured by TLS. */
+/** One connection to the upstream: bytes go out, replies come in. TLS may secure it midway. */
 export class Wire {
   readonly #name: string;
   readonly #events: WireEvents;
@@ -148,7 +148,7 @@ export class Wire {
     return this.#socket;
   }
 
-  /** Goes on over TLS. Throws where clear-text bytes stand behind the reply to STARTTLS: they may be injected. */
+  /** Goes on over TLS. Throws where clear-text bytes follow the reply to STARTTLS: they may be injected. */
   secure(wrap: (plain: Socket) => Socket): void {
     if (this.#reader.partial) throw new MalformedReply('bytes after the reply to STARTTLS');
     const plain = this.#socket;

@@ -39,7 +39,7 @@ export interface AppenderTools {
   readonly newest: (stream: string, limit: number) => AsyncIterable<RecordedEvent>;
   /** Whether all that a stream holds, up to a revision that a refusal has named, has outlived its retention. */
   readonly emptied: (stream: string, revision: number) => Promise<boolean>;
-  /** A stream was written to; `fresh` where it was its first append. */
+  /** A stream was written to; `fresh` if it was its first append. */
   readonly written: (stream: string, fresh: boolean) => void;
   /** The server takes less at once than was sent. */
   readonly limited: (error: MaxAppendSizeExceededError) => void;
@@ -166,7 +166,7 @@ export class Appender {
     // Until the client has its stream of appends open, it does not keep their order.
     if (this.#warm !== this.#tools.connection.client) request.release = this.gate.hold();
     request.known = this.#head;
-    // The server may have been started anew since, and then knows nothing of the first attempt.
+    // The server may have been started again since, and then knows nothing of the first attempt.
     if (expected === 'any' && this.#doubtful.size > 0 && events.some(({ id }) => this.#doubtful.has(id))) {
       this.#finish(request, this.#piecemeal(request));
       return;
@@ -217,7 +217,7 @@ export class Appender {
     this.#lastAnswer = performance.now();
   }
 
-  /** What an answer says; undefined where it names no position. */
+  /** What an answer says; undefined if it names no position. */
   #appended({ known }: Request, { position, nextExpectedRevision }: AppendResult): Appended | undefined {
     if (!position) return undefined;
     const at = safeNumber(position.commit);
@@ -249,7 +249,7 @@ export class Appender {
     request.resolve(appended);
   }
 
-  /** Answers the caller with what comes of it. */
+  /** Answers the caller with the result. */
   #finish(request: Request, outcome: Promise<Appended>): void {
     outcome.then(
       (appended) => this.#succeed(request, appended),
@@ -369,8 +369,8 @@ export class Appender {
   }
 
   /**
-   * Writes under `any` what the stream does not hold. The server refuses an append of which it knows the first event and
-   * not all others; and where it knows another than the first, it writes that again.
+   * Writes under `any` what the stream does not hold. The server refuses an append of which it knows the first event
+   * and not all others; and if it knows another than the first, it writes that again.
    */
   async #piecemeal(request: Request): Promise<Appended> {
     const { events } = request;
@@ -391,7 +391,7 @@ export class Appender {
     return parts.reduce((last, part) => (part!.position > last!.position ? part : last))!;
   }
 
-  /** Where an append went whose answer names no position. */
+  /** Finds the position of an append whose answer names none. */
   async #recall(request: Request): Promise<Appended> {
     const { found } = await this.#lookBack(request);
     if (found.length > 0) return duplicateOf(found);

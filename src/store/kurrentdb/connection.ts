@@ -23,8 +23,8 @@ import { answered, atLeader, portError, spoilsClient } from './errors.js';
 const SETTLING: Milliseconds = 1000;
 
 /**
- * Holds the client, and replaces it where it can no longer be trusted: it never drops a request that is not
- * answered, and keeps for ever the failure of its first question to a server.
+ * Holds the client, and replaces it if it can no longer be trusted: it never drops a request that is not answered, and
+ * keeps for ever the failure of its first question to a server.
  */
 export class Connection {
   readonly #nodes: Nodes;
@@ -136,7 +136,7 @@ export class Nodes {
   readonly #settings: ReadonlyMap<string, string>;
   #clients = 0;
 
-  /** @throws StoreRefused where the URL cannot be used */
+  /** @throws StoreRefused if the URL cannot be used */
   constructor(url: string) {
     const refuse = (reason: string) => new StoreRefused(`the KurrentDB URL ${redacted(url)} ${reason}`);
     if (!SCHEME.test(url)) {
@@ -171,7 +171,7 @@ export class Nodes {
     }
   }
 
-  /** One that answers, and another than `failed` where there is one; `failed`, or any, where none does. */
+  /** One that answers, and another than `failed` if there is one; `failed`, or any, if none does. */
   async answering(failed?: string): Promise<string> {
     const others = this.#nodes.filter((node) => node !== failed);
     if (this.#nodes.length === 1 || others.length === 0) return this.#nodes[0]!;
@@ -250,7 +250,7 @@ const SLOW: Milliseconds = SECOND;
  * An append that cannot succeed: it goes all the way to the leader's writer, and writes nothing.
  *
  * @returns the client that was answered
- * @throws StoreUnavailable where it is not answered in time
+ * @throws StoreUnavailable if it is not answered in time
  */
 export async function probe(connection: Connection, timeout: Milliseconds): Promise<KurrentDBClient> {
   let { client } = connection;
@@ -279,8 +279,8 @@ function attempt(client: KurrentDBClient, deadline: Milliseconds): Promise<unkno
  * clock, and the server refuses what is past by its own: so a few probes with nearer and nearer deadlines tell. That
  * needs no other connection, no other right and no other address than appends do, and asks the clock that matters.
  *
- * @returns undefined where the server looks at no deadline, is too far away or too slow to say
- * @throws StoreUnavailable where a probe is not answered in time
+ * @returns undefined if the server looks at no deadline, is too far away or too slow to say
+ * @throws StoreUnavailable if a probe is not answered in time
  */
 export async function measureSkew(
   { client }: Connection,
@@ -328,7 +328,7 @@ export class Gate {
     return this.#holds === 0 && this.#waiting.length === 0;
   }
 
-  /** Whatever comes from now on waits, until the result is called. */
+  /** New requests wait until the result is called. */
   hold(): () => void {
     this.#holds++;
     let held = true;

@@ -133,8 +133,8 @@ function isEnvelope(metadata: unknown): metadata is EnvelopeMetadata {
 }
 
 /**
- * The client gives whole seconds where an event is read, and milliseconds where it comes by a subscription. An event
- * must look the same either way, or a replay would not give what the live traffic gave.
+ * The client gives whole seconds if an event is read, and milliseconds if it comes by a subscription. An event must
+ * look the same either way, or a replay would not give what the live traffic gave.
  */
 function wholeSecond(instant: Instant): Instant {
   return Math.floor(instant / SECOND) * SECOND;

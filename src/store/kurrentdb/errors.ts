@@ -39,7 +39,7 @@ export function isInvalidPosition(error: unknown): boolean {
   return (error as { code?: unknown }).code === INVALID_ARGUMENT;
 }
 
-/** @throws NoAnswer where a promise takes longer */
+/** @throws NoAnswer if a promise takes longer */
 export function answered<T>(time: Milliseconds, promise: Promise<T>): Promise<T> {
   return within(systemClock, time, promise, () => {
     throw new NoAnswer(time);
@@ -51,7 +51,7 @@ const LEADER_PAUSE: Milliseconds = 20;
 /** The client learns who leads from the refusal itself, a turn or two of the event loop later. */
 export const leaderLearnt = (): Promise<void> => pause(LEADER_PAUSE);
 
-/** Tries once more where it came to a node that does not lead, which has written nothing. */
+/** Tries once more if it reached a node that does not lead, which has written nothing. */
 export async function atLeader<T>(attempt: () => Promise<T>): Promise<T> {
   try {
     return await attempt();
@@ -74,8 +74,8 @@ export function isAnswer(error: unknown): boolean {
 }
 
 /**
- * Whether the client should be replaced after this error. It goes to the leader by itself after a NotLeader. But where a
- * node is away it tries that one again, with growing pauses; and where it was never answered, it may hold on to that for
+ * Whether the client should be replaced after this error. It goes to the leader by itself after a NotLeader. But if a
+ * node is away it tries that one again, with growing pauses; and if it was never answered, it may keep that failure for
  * ever.
  */
 export function spoilsClient(error: unknown): boolean {
@@ -87,7 +87,7 @@ export function isRefusal(error: unknown): boolean {
   return error instanceof AccessDeniedError || (error as Error).cause instanceof AccessDeniedError;
 }
 
-/** What the caller of the port gets to see for whatever the client threw, other than a wrong expected version. */
+/** The port's error for any error of the client, other than a wrong expected version. */
 export function portError(error: unknown, what: string): Error {
   if (error instanceof StopgapError) return error;
   if (error instanceof StreamDeletedError)

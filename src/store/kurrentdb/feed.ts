@@ -23,7 +23,9 @@ interface Mark {
   readonly item: FeedItem;
 }
 
-/** What a server says for the position of a checkpoint where it has found nothing to name: -1, as a number without sign. */
+/**
+ * What a server says for the position of a checkpoint if it has found nothing to name: -1, as a number without sign.
+ */
 const NOWHERE = 2n ** 64n - 1n;
 
 /** One subscription to $all as the client has it: it ends with the connection, and then says why. */
@@ -99,7 +101,7 @@ export class Feed {
 
   close(): void {
     this.lose(new Error('closed'));
-    // Rejects where it never came to be.
+    // Rejects if it was never established.
     void this.#source.unsubscribe().catch(() => undefined);
     this.#source.destroy();
   }
@@ -118,7 +120,7 @@ export class Feed {
   }
 }
 
-/** A head that is not told within this time is asked for anew, at another node where there is one. */
+/** A head that is not announced within this time is requested again, from another node if there is one. */
 const PATIENCE: Milliseconds = 2000;
 
 /** Pause after a question without an answer. */
@@ -127,7 +129,7 @@ const AGAIN: Milliseconds = 500;
 interface PulseTools {
   /** How often the leader is asked. */
   readonly interval: Milliseconds;
-  /** How far the log goes, from the leader; rejects where it is not told in time. */
+  /** How far the log goes, from the leader; rejects if it is not told in time. */
   readonly head: (timeout: Milliseconds) => Promise<number>;
   /** The leader answers again. */
   readonly back: () => void;

@@ -50,18 +50,18 @@ export interface KurrentStoreOptions {
  *
  * What differs from an embedded store:
  * - Idempotence is the server's. An append with an expected revision (`none` or a number) that is made again is
- *   recognised by the events of the stream. With `any` the server goes by a cache in memory: after its restart the
- *   same events are written once more, under the same ids, so a reader must fold an id once. The same happens to a known
- *   id in an append whose first id is unknown. An id is not looked for in other streams.
- * - An append under `any` of which the stream holds a part is written in several appends: where one of them fails,
- *   those before it have been written.
- * - `duplicate` is told where this process could know: by positions that it had seen when the append was sent.
+ *   recognised by the events of the stream. With `any` the server goes by a cache in memory: after its restart the same
+ *   events are written once more, under the same ids, so a reader must fold an id once. The same happens to a known id
+ *   in an append whose first id is unknown. An id is not looked for in other streams.
+ * - An append under `any` of which the stream holds a part is written in several appends: if one of them fails, those
+ *   before it have been written.
+ * - `duplicate` is reported if this process can know: by positions that it had seen when the append was sent.
  * - `setRetention` lasts for this process. It puts `$maxAge` on each stream of the category at its first append, and
  *   passes over what is older in `readAll` and subscriptions. Deleting is the server's scavenge, which runs on each
  *   node: `sweep` deletes nothing and resolves with 0.
  * - At most 1 MiB an append, as the server is set by default; ids must be UUIDs; streams must not begin with `$`.
  *
- * @throws StoreRefused where the URL cannot be used, or the server refuses user or password
+ * @throws StoreRefused if the URL cannot be used, or the server refuses user or password
  */
 export async function openKurrentStore(options: KurrentStoreOptions): Promise<KurrentEventStore> {
   const nodes = new Nodes(options.url);
@@ -100,7 +100,7 @@ const CONFIRMATION: Milliseconds = 3000;
 /** What a leader has, it has given by then; and one that has been deposed knows it. */
 const DOUBT: Milliseconds = 3000;
 
-/** The clocks are compared anew after so long. */
+/** The clocks are compared again after so long. */
 const SKEW_LASTS: Milliseconds = MINUTE;
 
 /** The store in KurrentDB; see {@link EventStore} and what `openKurrentStore` says about the differences. */
@@ -175,10 +175,10 @@ export class KurrentEventStore implements EventStore {
   }
 
   /**
-   * Finds out where the log ends, and whether it takes appends. Until then an append that is made again is not recognised
-   * as a duplicate.
+   * Finds the end of the log, and whether it takes appends. Until then a repeated append is not recognised as a
+   * duplicate.
    *
-   * @throws StoreRefused where the server refuses the user or password, StoreUnavailable
+   * @throws StoreRefused if the server refuses the user or password, StoreUnavailable
    */
   async connect(): Promise<void> {
     const results = await Promise.allSettled([this.head(), this.probe()]);

@@ -34,7 +34,7 @@ const REDIRECTIONS = 4;
 
 export interface ReaderTools {
   readonly connection: Connection;
-  /** Where the URL has them: the connection of reads would take them from it as they are written there. */
+  /** Set if the URL has them: the connection for reads would take them from it undecoded. */
   readonly credentials: Credentials | undefined;
   readonly retention: Retention;
   /** How long each step may wait for the server. */
@@ -127,12 +127,12 @@ export class Reader {
     return pages.cursor();
   }
 
-  /** Position of the last event that is not the server's own; 0 where there is none. */
+  /** Position of the last event that is not the server's own; 0 if there is none. */
   async head(timeout = this.#tools.timeout): Promise<number> {
     return (await this.#lastOfAll(new Selection(undefined), timeout)) ?? 0;
   }
 
-  /** Position at which the log ends, whatever the last event is. */
+  /** Position at which the log ends, for any last event. */
   async tail(): Promise<number> {
     return (await this.#lastOfAll(undefined, this.#tools.timeout)) ?? 0;
   }
@@ -170,8 +170,8 @@ export class Reader {
   }
 
   /**
-   * The last event of a stream, whatever it is, or of its metadata. The server refuses an append by events that cannot
-   * be read yet: where a refusal has named a revision, waits until that one can be read, but a second at most.
+   * The last event of a stream, of any type, or of its metadata. The server may refuse an append because of events that
+   * cannot be read yet: if a refusal has named a revision, waits until that one can be read, for at most a second.
    */
   async last(stream: string, named?: number): Promise<Resolved | undefined> {
     const backoff = new Backoff(UNTIL_READABLE);
@@ -254,8 +254,8 @@ export class Reader {
 }
 
 /**
- * Takes what comes, until it ends, or nothing has come for so long, or none had before its connection was given up. A slow
- * reader lets the time pass too: then the rest is asked for anew.
+ * Takes what comes, until it ends, or nothing has come for so long, or none had before its connection was given up. A
+ * slow reader lets the time pass too: then the rest is requested again.
  */
 async function gather(
   source: AsyncIterableIterator<Resolved>,

@@ -28,16 +28,16 @@ export interface RetentionTools {
   readonly connection: Connection;
   readonly clock: Clock;
   readonly timeout: Milliseconds;
-  /** The last event of a stream; waits a little where a refusal has `named` a revision that cannot be read yet. */
+  /** The last event of a stream; waits a little if a refusal has `named` a revision that cannot be read yet. */
   readonly last: (stream: string, named?: number) => Promise<Resolved | undefined>;
   readonly report: (problem: string, error: unknown) => void;
 }
 
 /**
- * Keeps `$maxAge` in the metadata of each stream as it is set for the stream's category. KurrentDB knows no
- * retention of categories, so each stream is looked at after its first append by this process, and written to only
- * where it differs. The server hides what is too old from reads of the stream at once, and from everything only at its
- * scavenge: until then it is passed over here.
+ * Keeps `$maxAge` in the metadata of each stream as it is set for the stream's category. KurrentDB knows no retention
+ * of categories, so each stream is looked at after its first append by this process, and written to only if it differs.
+ * The server hides what is too old from reads of the stream at once, and from everything only at its scavenge: until
+ * then it is passed over here.
  */
 export class Retention {
   readonly #tools: RetentionTools;
@@ -80,12 +80,12 @@ export class Retention {
     return this.#ages.get(categoryOf(stream)) === undefined;
   }
 
-  /** The log is another one: its streams have to be looked at anew. */
+  /** The log was replaced: its streams are checked again. */
   forget(): void {
     this.#done.clear();
   }
 
-  /** A stream was appended to; where it was `fresh`, it has no metadata that would have to be read. */
+  /** A stream was appended to; if it was `fresh`, it has no metadata that would have to be read. */
   touch(stream: string, fresh: boolean): void {
     if (
       this.#stopped ||

@@ -39,7 +39,7 @@ export interface SubscriptionTools {
 /** What the leader has may be on its way to a subscriber for so long. */
 const DELIVERY: Milliseconds = 1000;
 
-/** What tells whether the log is still the same: the event must be where it was. */
+/** Shows whether the log is still the same: the event must be where it was. */
 type Anchor = Pick<RecordedEvent, 'stream' | 'revision' | 'id' | 'position' | 'recordedAt'>;
 
 /** Follows $all from a position on, over as many feeds as it takes. */
@@ -88,7 +88,7 @@ export class ResumingSubscription implements Subscription, Listener {
     this.#selection = new Selection(options.categories);
     this.#backoff = new Backoff(tools.backoff);
     if (options.after !== 'end') this.#at = this.#solid = options.after;
-    // Where this fails it is tried again, and reported, like any other loss.
+    // If this fails it is tried again and reported, like any other loss.
     this.placed = this.#place().catch(() => undefined);
     tools.pulse.join(this);
     void this.#run().finally(() => tools.pulse.leave(this));
@@ -106,7 +106,7 @@ export class ResumingSubscription implements Subscription, Listener {
     this.#stopping = true;
     this.#feed?.close();
     this.#wakePause?.();
-    // Whatever else is under way may wait for a server.
+    // The rest of the work under way may wait for a server.
     if (!this.#handling) this.#lifecycle.end();
     return this.#lifecycle.settled;
   }
@@ -302,7 +302,7 @@ export class ResumingSubscription implements Subscription, Listener {
     const exact = item.event.event?.position;
     if (!exact) return undefined;
     const position = safeNumber(exact.commit);
-    // A server that begins anew may give again what was handled.
+    // A server that begins again may give again what was handled.
     if (position <= this.#at!) return undefined;
     const event = fromResolved(item.event);
     if (!event || !this.#selection.wants(event) || this.#tools.retention.outlived(event)) {

@@ -57,7 +57,7 @@ interface AppendedMessage {
 }
 
 export const WriteOutcome = {
-  /** Written, whole or but for what was passed over: revision and position of the last event written. */
+  /** Written, fully or without the skipped events: revision and position of the last event written. */
   written: 0,
   /** All of it had been written before: revision and position of its last event then. */
   duplicate: 1,
@@ -164,7 +164,7 @@ export class AppendAcks {
     if (!this.#busy) this.#answer(false);
   }
 
-  /** Answers at once whatever the writer has decided. */
+  /** Answers at once everything that the writer has decided. */
   finish(): void {
     this.#answer(true);
   }

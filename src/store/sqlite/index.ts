@@ -23,7 +23,10 @@ import { Reader, SliceSize } from './reader.js';
 import { WriterClient } from './writer-client.js';
 
 export interface SqliteStoreOptions {
-  /** Path of the database; it and its directory are made where they are missing. Beside it stand `-wal`, `-shm`, `.lock` and `.reserve`. */
+  /**
+   * Path of the database; it and its directory are created if they are missing. Next to it are `-wal`, `-shm`, `.lock`
+   * and `.reserve`.
+   */
   readonly file: string;
   /** Gives `recordedAt`. */
   readonly clock: Clock;
@@ -36,7 +39,7 @@ export interface SqliteStoreOptions {
 /**
  * Opens the store in an SQLite file and holds it for this process alone, until `close` or the process's end.
  *
- * @throws StoreRefused where the file is corrupt, foreign, newer, in use, or cannot be read or written
+ * @throws StoreRefused if the file is corrupt, foreign, newer, in use, or cannot be read or written
  */
 export async function openSqliteStore(options: SqliteStoreOptions): Promise<SqliteEventStore> {
   const file = prepareDirectory(path.resolve(options.file));
@@ -161,7 +164,7 @@ export class SqliteEventStore implements EventStore {
   }
 
   /**
-   * Deletes these events, whatever their retention, in one transaction; positions without an event are passed over.
+   * Deletes these events, regardless of retention, in one transaction; positions without an event are skipped.
    *
    * @throws StoreUnavailable
    */

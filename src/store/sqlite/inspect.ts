@@ -26,7 +26,7 @@ export interface StoreInspection {
   /** Bytes of the file and of its write-ahead log. */
   readonly size: number;
   readonly logSize: number;
-  /** Version of the tables; undefined where it could not be read. */
+  /** Version of the tables; undefined if it could not be read. */
   readonly format?: number | undefined;
   /** What keeps this version from using it. */
   readonly fault?: string | undefined;
@@ -109,7 +109,7 @@ function lookAtLock(path: string): { held: boolean; holder?: Holder | undefined 
   }
 }
 
-/** The first bytes; undefined where there are too few. */
+/** The first bytes; undefined if there are too few. */
 function readHeader(file: string): Buffer | undefined {
   const header = Buffer.alloc(HEADER.length);
   const descriptor = fs.openSync(file, 'r');
@@ -166,8 +166,8 @@ const LIBRARY = 'better-sqlite3/build/Release/better_sqlite3.node';
 const CALLED = '28RemoveEnvironmentCleanupHook';
 
 /**
- * Whether SQLite's library was compiled so that it ends the process at some garbage collection. It is where it was
- * compiled with the headers of Node 24.19 or later; what `npm ci` fetches ready-made is compiled with older ones.
+ * Whether SQLite's library was compiled so that it ends the process at some garbage collection. It was if it was
+ * compiled with the headers of Node 24.19 or later; the binary that `npm ci` fetches is compiled with older ones.
  *
  * @param library the file's bytes
  */
@@ -175,7 +175,7 @@ export function endsProcess(library: Buffer): boolean {
   return library.includes(CALLED);
 }
 
-/** What is wrong with the library that is installed, and what to do about it; undefined where nothing is known to be. */
+/** What is wrong with the library that is installed, and what to do about it; undefined if nothing is known to be. */
 export function libraryFault(): { readonly detail: string; readonly remedy: string } | undefined {
   if (!process.version.startsWith('v24.')) return undefined;
   if (!endsProcess(readFileSync(createRequire(import.meta.url).resolve(LIBRARY)))) return undefined;

@@ -18,7 +18,7 @@ const QUICK_CHECK_LIMIT = 64 * 1024 * 1024;
 const RESTORE = 'restore it from a backup, or move it away to start with an empty store';
 
 /**
- * Makes the store's directory where it is missing and sees that the path can be a file.
+ * Creates the store's directory if it does not exist, and checks that the path can be a file.
  *
  * @returns the path without symbolic links, so that all ways to one file meet at one lock
  */
@@ -64,8 +64,8 @@ export function giveUpReserve(file: string): boolean {
 }
 
 /**
- * Sees that the file is a store that this version can use, and makes it one where it is new. To be called
- * under the store's lock, before any other connection.
+ * Sees that the file is a store that this version can use, and creates it if it is new. Call it under the store's lock,
+ * before any other connection.
  *
  * @throws StoreRefused
  */
@@ -144,7 +144,7 @@ function identify(db: Database.Database, file: string): void {
   if (version < 1) throw new StoreRefused(`${file} has no valid format version (${version}): ${RESTORE}`);
   db.pragma('journal_mode = WAL');
   if (version < SCHEMA_VERSION) upgradeSchema(db, version);
-  // Preparing fails where a table or column is missing; stepping fails where its pages are damaged.
+  // Preparing fails if a table or column is missing; stepping fails if its pages are damaged.
   db.prepare(`SELECT ${EVENT_COLUMNS} FROM events ORDER BY position DESC LIMIT 1`).get();
   db.prepare('SELECT id, name, category_id, swept FROM streams LIMIT 1').get();
   db.prepare('SELECT id, name, max_age FROM categories LIMIT 1').get();
@@ -176,7 +176,7 @@ export interface Lock {
   release(): void;
 }
 
-/** Who has a store open, by its own account. */
+/** The process that has a store open, by its own account. */
 export interface Holder {
   readonly pid: number;
   readonly host: string;
@@ -185,13 +185,13 @@ export interface Holder {
 }
 
 /**
- * Takes the store's lock: a small SQLite file beside it whose write lock is held for as long as the store is
- * open. A write lock lets others read, so the file itself says who holds it.
+ * Takes the store's lock: a small SQLite file beside it whose write lock is held for as long as the store is open. A
+ * write lock lets others read, so the file itself says who holds it.
  *
- * Nothing in this process may open and close the lock file, or the store's file, by other means while it
- * is held: POSIX drops a process's locks on a file as soon as the process closes any descriptor of it.
+ * Nothing in this process may open and close the lock file, or the store's file, by other means while it is held: POSIX
+ * drops a process's locks on a file as soon as the process closes any descriptor of it.
  *
- * @throws StoreRefused where somebody holds it, or where it cannot be written
+ * @throws StoreRefused if somebody holds it, or if it cannot be written
  */
 export function takeLock(file: string, clock: Clock): Lock {
   const path = `${file}.lock`;

@@ -65,9 +65,9 @@ export class Reader {
   }
 
   /**
-   * Walks the total order, up to where the log ends when the walk begins.
+   * Walks the total order, up to the end of the log at the start of the walk.
    *
-   * @param look tells the log's end before each slice; throws where nothing may be read any more
+   * @param look tells the log's end before each slice; throws if nothing may be read any more
    */
   walk(
     { after = 0, until = Number.MAX_SAFE_INTEGER, categories, limit }: ReadAllOptions,
@@ -205,7 +205,7 @@ export class Reader {
  * Opens a store only to read it, also while another process, or another thread of this one, has it open. It takes no
  * lock and stops no writer. A read does not include what is appended after it began.
  *
- * @throws StoreRefused where there is no store at this path, or none that this version reads
+ * @throws StoreRefused if there is no store at this path, or none that this version reads
  */
 export function openSqliteForReading(file: string): Pick<EventStore, 'readAll' | 'head' | 'close'> {
   const resolved = path.resolve(file);

@@ -103,7 +103,7 @@ export function upgradeSchema(db: Database.Database, from: number): void {
   }).immediate();
 }
 
-/** Position of the last event ever written, also where retention has taken it; 0 where there was none. */
+/** Position of the last event ever written, also where retention has taken it; 0 if there was none. */
 export function readHead(db: Database.Database): number {
   const row = db
     .prepare<[], { head: number }>(

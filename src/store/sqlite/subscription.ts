@@ -162,7 +162,7 @@ export class FeedSubscription implements Subscription, Follower {
     }
   }
 
-  /** Handles one slice of the file, and joins the feed where that was the last. */
+  /** Handles one slice of the file, and joins the feed if that was the last. */
   async #handleSlice(): Promise<void> {
     const until = this.#feed.head;
     if (this.#at < until) {
@@ -251,7 +251,7 @@ export class LiveFeed {
     }
   }
 
-  /** A writer began anew and found the store at `head`: what lies between was written but never told. */
+  /** A new writer found the store at `head`: the events before it were written but not announced. */
   resume(head: number): void {
     if (head <= this.#position) return;
     this.#position = head;

@@ -52,7 +52,7 @@ export class WriterClient {
   readonly #clock: Clock;
   readonly #timeout: Milliseconds;
   readonly thread: WriterThread;
-  /** Resolves once the first writer is ready; rejects where it ended before. */
+  /** Resolves when the first writer is ready; rejects if it ended before. */
   readonly started: Promise<void>;
   #start!: () => void;
   #refuse!: (error: Error) => void;
@@ -157,7 +157,7 @@ export class WriterClient {
     while (this.#busy) await new Promise<void>((resolve) => this.#idle.push(resolve));
   }
 
-  /** Ends the writer after whatever it was handed. */
+  /** Ends the writer after the work that it has. */
   async close(): Promise<void> {
     this.#health.close();
     await this.thread.close();
@@ -279,11 +279,11 @@ interface ThreadEvents {
   /** A writer is ready; the last position in the file is `head`. */
   ready(head: number): void;
   message(message: Exclude<FromWriter, { kind: 'ready' }>): void;
-  /** The writer is gone and whatever it had not answered is lost; another follows after a pause. */
+  /** The writer is gone and its unanswered work is lost; another follows after a pause. */
   died(reason: string): void;
 }
 
-/** Keeps one writer's thread alive: starts another, after a growing pause, where one dies. */
+/** Keeps one writer's thread alive: starts another, after a growing pause, if one dies. */
 class WriterThread {
   readonly #options: WriterOptions;
   readonly #events: ThreadEvents;
@@ -342,7 +342,7 @@ class WriterThread {
     await this.#worker?.terminate();
   }
 
-  /** Lets the writer close its file, and ends it where it does not. */
+  /** Lets the writer close its file, and ends it if it does not. */
   async close(): Promise<void> {
     this.#closing = true;
     clearTimeout(this.#timer);

@@ -8,8 +8,8 @@ import type { AppendMessage, FromWriter, ToWriter, WriterOptions } from './appen
 import { EVENT_FIELDS, WriteOutcome } from './appends.js';
 
 /**
- * The writer's thread: takes whatever appends have queued up, writes them in one transaction, and answers once
- * the commit has returned, which with `synchronous = FULL` is once the log is on disk.
+ * The writer's thread: takes all queued appends, writes them in one transaction, and answers after the commit. With
+ * `synchronous = FULL` the log is then on disk.
  */
 
 /** Bound on the appends of one transaction, so that the first of them does not wait for thousands. */
@@ -135,7 +135,7 @@ function touch(): number {
   return 0;
 }
 
-/** Allocates pages and gives them back in one transaction: fails wherever an append would. */
+/** Allocates pages and gives them back in one transaction: fails if an append would. */
 function makeRoom(): number {
   db.exec(
     'BEGIN IMMEDIATE; CREATE TABLE probe (room); INSERT INTO probe VALUES (zeroblob(65536)); DROP TABLE probe; COMMIT',

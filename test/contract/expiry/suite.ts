@@ -108,7 +108,7 @@ export function expiryContract(name: string, harness: ExpiryHarness): void {
       assert.deepEqual(runs.blocks, ['a', 'b', 'c', 'd']);
     });
 
-    test('runs in the order of the due times, whatever the order of planning', async () => {
+    test('runs in the order of the due times, for any order of planning', async () => {
       const { work, now, advance } = await setUp();
       const runs = new Runs();
       work.start(runs.run);
@@ -185,7 +185,7 @@ export function expiryContract(name: string, harness: ExpiryHarness): void {
       assert.deepEqual(runs.tasks, [task('b', dueAt, 'lapse')]);
     });
 
-    test('plans anew from a list, and forgets what is not in it', async () => {
+    test('plans again from a list, and forgets what is not in it', async () => {
       const { work, now, advance, quiet } = await setUp();
       const runs = new Runs();
       work.start(runs.run);
@@ -313,7 +313,7 @@ export function expiryContract(name: string, harness: ExpiryHarness): void {
       assert.deepEqual(runs.blocks, ['a']);
     });
 
-    test('closes at once where nothing is under way, and twice', async () => {
+    test('closes at once if nothing is under way, and twice', async () => {
       const { work, now } = await setUp();
       work.start(async () => undefined);
       work.plan(task('a', now() + 3_600_000));

@@ -13,7 +13,7 @@ import { bodyOf, ENVELOPE, MESSAGE, temporaryDir, yes } from '../../support/rela
 const ONE = { address: 'one@example.net' };
 const TWO = { address: 'two@example.net' };
 
-/** What is true of every relay, wherever the message goes. */
+/** The contract of every relay, for any destination. */
 function contract({ name, plug }: Adapter): void {
   describe(`relay: ${name}`, () => {
     it('hands a message over, byte for byte, to the recipients that were taken', async (t) => {
@@ -90,7 +90,7 @@ function contract({ name, plug }: Adapter): void {
       assert.deepEqual(relay.sessions, { open: 0, busy: 0, unanswered: 0 });
     });
 
-    it('hands nothing over where the spool cannot be read any more, and says that it was the spool', async (t) => {
+    it('hands nothing over if the spool cannot be read any more, and says that it was the spool', async (t) => {
       const { relay, arrived } = await plug(t);
       const spoolDir = await temporaryDir(t);
       const body = await collectBody(Readable.from([Buffer.from(MESSAGE)]), { spoolDir, memoryLimit: 0 });

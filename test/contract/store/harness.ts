@@ -12,7 +12,7 @@ export interface StoreUnderTest {
   another(): Promise<EventStore>;
   /** Makes it take no more appends, however it would come to that, and take them again. */
   readonly outage?: Outage;
-  /** Exchanges the log under the open store, as whoever restores a backup does. */
+  /** Exchanges the log under the open store, as a restored backup does. */
   readonly history?: History;
   /** Closes it and deletes its data. */
   destroy(): Promise<void>;

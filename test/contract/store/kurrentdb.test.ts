@@ -42,7 +42,7 @@ for (const { name, form, version } of servers) {
       return underTest(
         clock,
         () => openKurrentStore({ url: server.url, clock }),
-        // What an earlier test left behind harms none: each keeps to categories of its own.
+        // Events of earlier tests do no harm: each test keeps to categories of its own.
         () => server.restart(),
         restart,
         {

@@ -98,7 +98,7 @@ export function modelContract(subject: Subject, harness: StoreHarness): void {
           const model = new Model();
           const done: { stream: string; events: NewEvent[] }[] = [];
           for (const step of sequence) {
-            // Where ids are not looked for everywhere, nobody reuses one, but for a run that goes on.
+            // If ids are not looked for everywhere, nobody reuses one, but for a run that goes on.
             if (partly && (step.kind === 'elsewhere' || (step.kind === 'part' && !step.first))) continue;
             const [stream, events, expected] = concrete(step, category, model, done);
             assert.equal(await attempt(stream, events, expected), model.append(stream, events, expected));

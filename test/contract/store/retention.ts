@@ -35,7 +35,7 @@ export function retentionContract(subject: Subject, harness: StoreHarness): void
     it('lets appends through while it deletes', async () => {
       const { store, clock } = subject();
       const [brief, busy] = [uniqueCategory(), uniqueCategory()];
-      // What other tests left behind is not to be counted here.
+      // Events of other tests must not count here.
       clock.advance(DAY + 1);
       await store.sweep(clock.now());
       await store.setRetention(brief, DAY);

@@ -49,7 +49,7 @@ async function all(source: Source): Promise<readonly ActivityEvent[]> {
 
 for (const [name, open] of ADAPTERS) {
   describe(`a trace that is parsed ${name}`, () => {
-    test('is what its lines say one by one, in whatever chunks they come', async () => {
+    test('is what its lines say one by one, in any chunks they come', async () => {
       const traces = fc.array(message, { minLength: 1, maxLength: 30 });
       await fc.assert(
         fc.asyncProperty(traces, fc.integer({ min: 1, max: 3000 }), async (messages, chunk) => {

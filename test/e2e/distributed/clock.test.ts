@@ -57,7 +57,7 @@ test('a block while the clock jumps: it ends by the clock there is, and its end 
   // Forward without a timer that rings: `until` itself governs.
   clock.jump(HOUR);
   assert.ok(!(await refused(stopgap, ALICE)));
-  // And back before anybody has recorded the end: the block stands for as long as it was to.
+  // And back before the end is recorded: the block lasts as long as intended.
   clock.jump(-HOUR + MINUTE);
   assert.ok(await refused(stopgap, ALICE));
   clock.advance(HOUR);

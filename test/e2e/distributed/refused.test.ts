@@ -149,7 +149,7 @@ test(
 );
 
 test(
-  'where the store takes little, the recipients of a message are cut short before the upstream has it',
+  'if the store takes little, the recipients of a message are cut short before the upstream has it',
   { skip },
   async () => {
     const from = account('split');

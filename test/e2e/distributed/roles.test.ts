@@ -42,7 +42,7 @@ const takenAtAll = async (from: string): Promise<void> => {
     await awaited(`${door.name} takes ${from}`, async () => !(await door.refuses(from)));
 };
 
-test('every process tells how it is, whatever its roles', { skip }, async () => {
+test('every process tells how it is, with any roles', { skip }, async () => {
   for (const node of cluster.nodes) {
     const base = `http://127.0.0.1:${node.http}`;
     assert.equal((await node.health())['store'], 'ok', node.name);

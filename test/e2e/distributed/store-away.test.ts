@@ -28,7 +28,7 @@ before(async () => {
 afterEach(() => cluster.storeBack());
 after(() => cluster.stop());
 
-/** The domains of what stands in the store as accepted from an account, in order, with each event id once. */
+/** The domains of the mail that the store has as accepted from an account, in order, with each event id once. */
 async function recorded(from: string): Promise<string[]> {
   const seen = new Set<string>();
   const domains: string[] = [];

@@ -69,7 +69,7 @@ async function loadAndKill(
     }
   };
   const load = [administrator(), ...Array.from({ length: CONNECTIONS }, (_, index) => sender(index))];
-  // Whatever fails before the kill is a fault of the test's subject; afterwards all of them must fail.
+  // A failure before the kill is a fault of the test's subject; afterwards all of them must fail.
   await Promise.race([reached.opened, Promise.all(load)]);
   const killed = served.kill();
   const outcomes = await Promise.allSettled(load);

@@ -28,7 +28,7 @@ const SECRETS = {
   forgedToken: 'sgp_this-is-nobodys-token-0123456789abcdefghi',
   key: 'idempotency-of-mine-42',
 };
-/** Whom a log with hashed names may not name. */
+/** Names that a log with hashed names must not contain. */
 const NAMES = [
   ALICE,
   DESK,
@@ -171,7 +171,7 @@ async function session(t: TestContext, env: Readonly<Record<string, string>>): P
   served.child.kill('SIGUSR2');
   await eventually('the level was changed', () => served.stderr.includes('signal:SIGUSR2'));
   await eventually('what was blocked for a second ran out', () => served.stderr.includes('BlockExpired'));
-  // A mistake in a file, which names whom it is about.
+  // A mistake in a file; its message names the user.
   writeFileSync(users, `users: [{ name: ${DESK} }, { name: ${DESK} }]\n`);
   await eventually('the broken file was refused', () => served.stderr.includes('a file was refused'));
   await served.terminate();
@@ -241,7 +241,7 @@ function lookForDecisions({ lines }: Session): void {
   assert.ok(of('a login failed').length >= 1);
 }
 
-test('nobody is named where addresses are hashed, wherever a name may come from', async (t) => {
+test('no name is in the log if addresses are hashed, from any source', async (t) => {
   const { served, cwd, lines } = await session(t, { STOPGAP_LOG_ADDRESSES: 'hashed' });
   const all = [served.stderr, readFileSync(path.join(cwd, 'data', 'stopgap.log'), 'utf8')].join('\n');
   for (const name of NAMES) {

@@ -61,7 +61,7 @@ for (const [state, lose] of [
   ['has no bytes', (file: string) => truncate(file)],
   ['has no events', (file: string) => withoutEvents(file)],
 ] as const)
-  test(`a start is refused where the store ${state} beside a snapshot, unless a new one is asked for`, async (t) => {
+  test(`a start is refused if the store ${state} beside a snapshot, unless a new one is asked for`, async (t) => {
     const dir = await workDir(t);
     const file = path.join(dir, 'data/events.db');
     const folder = path.join(dir, 'data/snapshots');

@@ -68,7 +68,7 @@ describe('a start that cannot be', () => {
     },
   );
 
-  test('with the mail server behind away it starts, and the banner says so', async (t) => {
+  test('it starts while the upstream mail server is away, and the banner says so', async (t) => {
     const served = await Served.start(t, await workDir(t), {
       STOPGAP_SMTP_RELAY_URL: 'smtp://127.0.0.1:9',
     });

@@ -21,7 +21,7 @@ async function smallDisk(t: TestContext): Promise<string | { readonly skip: stri
   const dir = await mkdtemp(path.join(tmpdir(), 'stopgap-disk-'));
   let mounted = false;
   t.after(async () => {
-    // Whatever runs on it may still have it open.
+    // A process may still have it open.
     if (mounted) await run('umount', ['-l', dir]);
     await rmdir(dir);
   });

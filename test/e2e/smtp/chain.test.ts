@@ -43,7 +43,7 @@ test('one recipient too many: refused softly, explained, released, let in again'
   });
 
   await t.test(
-    'the message that goes beyond it is the last: it is taken, and the block stands by then',
+    'the message that goes beyond it is the last: it is taken, and the block is in force by then',
     async () => {
       assert.match(await session.send(ALICE, ['last@elsewhere.test']), /^250 /);
       assert.equal(stopgap.app.models.activeBlocks.size, 1);
@@ -75,7 +75,7 @@ test('one recipient too many: refused softly, explained, released, let in again'
     await Promise.all([blocked.quit(), free.quit()]);
   });
 
-  await t.test('released: the very next RCPT of the old session works, and so does AUTH', async () => {
+  await t.test('released: the very next RCPT of the old session works, and AUTH works too', async () => {
     assert.equal(await rcpt(session), SOFT);
     await stopgap.release('account', ALICE);
     assert.match(await session.say('RCPT TO:<one@elsewhere.test>'), /^250 /);

@@ -11,7 +11,7 @@ import { ALICE, Stopgap } from '../../support/smtp/stopgap.js';
 const TO = 'one@elsewhere.test';
 const DOWN = '421 4.3.2 Shutting down';
 
-test('stopping: who rests gets 421 at once, whose message is under way may finish it', async (t) => {
+test('stopping: an idle client gets 421 at once, and a client in a message may finish it', async (t) => {
   const stopgap = await Stopgap.start(t);
   const { upstream } = stopgap;
   const resting = await stopgap.loggedIn();

@@ -37,7 +37,7 @@ test('after an attack the figures are what happened', async (t) => {
   const alice = await stopgap.loggedIn(ALICE);
   const bob = await stopgap.loggedIn(BOB);
 
-  await t.test('a rule blocks: nothing gets through behind the send that tripped it', async () => {
+  await t.test('a rule blocks: nothing gets through after the send that tripped it', async () => {
     // Three trip `hint`, which proposes; six recipients trip `burst`, which blocks and takes the proposal over.
     for (let each = 0; each < 6; each++) assert.match(await alice.send(ALICE, [TO]), /^250 /);
     assert.equal(stopgap.app.models.activeBlocks.size, 1);
@@ -203,7 +203,7 @@ test('each stage tells how often it was asked, how it answered and how long that
   await Promise.all([session, second, third].map((one) => one.quit()));
 });
 
-test('a start goes on from a snapshot, whose age shows; so does what runs', async (t) => {
+test('a start goes on from a snapshot, and the metrics show its age and what runs', async (t) => {
   const stopgap = await Stopgap.start(t);
   const before = await scrape(stopgap);
   assert.ok(Number.isNaN(before.of('stopgap_snapshot_timestamp_seconds')), 'there is none yet');

@@ -15,7 +15,7 @@ const BOUNCE = [
   ...['', '--b', 'Content-Type: message/delivery-status', '', 'Action: failed', '--b--', ''],
 ].join('\r\n');
 
-test('nobody who only gives a name gets blocked who has logged in under it', async (t) => {
+test('a client that only gives a name does not get the owner of that name blocked', async (t) => {
   const stopgap = await Stopgap.start(t, { rules: RULES });
   const customer = await stopgap.loggedIn(ALICE, { ehlo: HERS });
   assert.match(await customer.send(ALICE, ['one@elsewhere.test']), /^250 /);

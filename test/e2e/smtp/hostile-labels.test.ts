@@ -11,7 +11,7 @@ const RULES = `version: 1
 rules:
   - { id: burst, per: account, count: recipients, window: 10m, limit: 3, then: block, for: 1h }
 `;
-/** Stands in everything hostile: where it turns up in the metrics, something came through. */
+/** Part of every hostile text: if it is in the metrics, something came through. */
 const MARK = 'zqx';
 /** Waves of strangers, each under names of its own. */
 const WAVES = 2;

@@ -102,27 +102,24 @@ test('mail that arrives for our domains', async (t) => {
     await stopgap.release('domain', 'far.test');
   });
 
-  await t.test(
-    'bounces are counted for whom they are addressed to, and reports of nothing else are',
-    async () => {
-      for (const action of ['delayed', 'delivered', 'relayed', 'expanded'])
-        assert.match(await session.send('', [ALICE], report(action)), /^250 /);
-      assert.match(await session.send('', [ALICE], 'Subject: I am away\r\n\r\nAction: failed\r\n'), /^250 /);
-      assert.match(await session.send('', [ALICE, 'Bob+list@Example.com'], report('failed')), /^250 /);
-      assert.match(await session.send('mailer-daemon@far.test', [BOB], report('failed')), /^250 /);
-      const bounces = await stopgap.all<BounceReceived>('BounceReceived');
-      assert.deepEqual(
-        bounces.map(({ stream, data }) => [stream, data.address]),
-        [
-          [`send-${ALICE}`, ALICE],
-          [`send-${BOB}`, 'Bob+list@Example.com'],
-          [`send-${BOB}`, BOB],
-        ],
-      );
-      const accepted = (await stopgap.all<MessageAccepted>('MessageAccepted')).at(-2)!;
-      assert.equal(accepted.stream, 'send-127.0.0.30', 'the null sender is known by its network');
-    },
-  );
+  await t.test('bounces are counted for their addressee, and no other reports are', async () => {
+    for (const action of ['delayed', 'delivered', 'relayed', 'expanded'])
+      assert.match(await session.send('', [ALICE], report(action)), /^250 /);
+    assert.match(await session.send('', [ALICE], 'Subject: I am away\r\n\r\nAction: failed\r\n'), /^250 /);
+    assert.match(await session.send('', [ALICE, 'Bob+list@Example.com'], report('failed')), /^250 /);
+    assert.match(await session.send('mailer-daemon@far.test', [BOB], report('failed')), /^250 /);
+    const bounces = await stopgap.all<BounceReceived>('BounceReceived');
+    assert.deepEqual(
+      bounces.map(({ stream, data }) => [stream, data.address]),
+      [
+        [`send-${ALICE}`, ALICE],
+        [`send-${BOB}`, 'Bob+list@Example.com'],
+        [`send-${BOB}`, BOB],
+      ],
+    );
+    const accepted = (await stopgap.all<MessageAccepted>('MessageAccepted')).at(-2)!;
+    assert.equal(accepted.stream, 'send-127.0.0.30', 'the null sender is known by its network');
+  });
   await session.quit();
 });
 

@@ -7,7 +7,7 @@ import { postfixMissing, RealPostfix } from '../../support/smtp/real-postfix.js'
 import { ALICE, Stopgap } from '../../support/smtp/stopgap.js';
 
 const VICTIM = 'victim@elsewhere.test';
-/** Each stands for the victim, as Postfix reads it; or did at some time, or as other servers do. */
+/** Each means the victim, as Postfix reads it; or did at some time, or as other servers do. */
 const ROUTES = [
   'victim%elsewhere.test@example.com',
   'elsewhere.test!victim@example.com',
@@ -30,7 +30,7 @@ function documentedListeners(): readonly [submission: string, arriving: string] 
 const missing = postfixMissing();
 
 test(
-  'nothing that a stranger addresses leaves by a real Postfix, whichever listener of it is behind',
+  'nothing that a stranger addresses leaves by a real Postfix, through any of its listeners',
   { skip: missing },
   async (t) => {
     const [outside, inside] = [await FakeUpstream.start(), await FakeUpstream.start()];

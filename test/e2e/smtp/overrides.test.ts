@@ -15,7 +15,7 @@ test('a process with an overrides file holds it in force once it is up, also aft
   assert.equal((await stopgap.all('OverrideSet')).length, 1, 'it is set once');
 });
 
-test('who bought more may send more, and the evidence says what was bought', async (context) => {
+test('a customer who bought more may send more, and the evidence says what was bought', async (context) => {
   const rules = `version: 1
 rules:
   - { id: burst, per: account, count: recipients, window: 10m, limit: 5, then: block, for: 1h }

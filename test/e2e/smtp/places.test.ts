@@ -43,7 +43,7 @@ test('a process that is given the wrong database does not start', async (context
   );
 });
 
-test('rules that ask where clients are, where nobody tells, are logged when they come into force', async (context) => {
+test('rules that ask where clients are, if nobody tells, are logged when they come into force', async (context) => {
   const rules = `version: 1
 rules:
   - { id: far, per: account, count: messages, window: 1h, limit: 9, when: { newCountry: true }, then: block, for: 1h }

@@ -157,7 +157,7 @@ test('what a session may say, and what it is answered', async (t) => {
     assert.equal(upstream.messages.at(-1)!.from, `MAIL FROM:<${ALICE}>`);
   });
 
-  await t.test('the content passes byte for byte behind one Received line', async () => {
+  await t.test('the content passes byte for byte after one Received line', async () => {
     const content = 'Subject: dots\r\n\r\n..two\r\n...three\r\nend\r\n';
     assert.match(await session.send(ALICE, [TO], content), /^250 /);
     const { raw } = upstream.messages.at(-1)!;
@@ -285,7 +285,7 @@ test('what is not offered, and what is no SMTP', async (t) => {
     },
   );
 
-  await t.test('who talks before the greeting is sent away', async () => {
+  await t.test('a client that talks before the greeting is sent away', async () => {
     const early = await Dialogue.connect(stopgap.port());
     assert.match(await early.say('EHLO early.test'), /^421 /);
     await early.closed;

@@ -169,7 +169,7 @@ test('a feed that lags behind the store: 250 is not said before the send is coun
   let answered = false;
   const reply = session.say('Subject: x\r\n\r\nx\r\n.').finally(() => (answered = true));
   await stored.opened;
-  // The event is durable, and whoever else asks is answered; this client is not.
+  // The event is durable, and every other client is answered; this one is not.
   const other = await stopgap.hello();
   assert.equal(answered, false);
   lag.open();

@@ -183,7 +183,7 @@ test('a block may refuse honestly, or defer', async (t) => {
   const stopgap = await Stopgap.start(t, { smtp: { softFail: { contact: 'help@example.com' } } });
   const HONEST = '550 5.7.1 Sending is blocked because of unusual activity; contact help@example.com';
 
-  await t.test('honest: the login passes, RCPT says why and whom to ask', async () => {
+  await t.test('honest: the login passes, RCPT gives the reason and the contact', async () => {
     const block = await stopgap.block('account', ALICE, { refusal: 'honest' });
     const session = await stopgap.loggedIn();
     assert.equal(await offer(session, ALICE), HONEST);
@@ -194,7 +194,7 @@ test('a block may refuse honestly, or defer', async (t) => {
     await stopgap.release('account', ALICE);
   });
 
-  await t.test('defer: the login fails temporarily, and so does RCPT', async () => {
+  await t.test('defer: the login and RCPT fail temporarily', async () => {
     const before = await stopgap.loggedIn();
     await stopgap.block('account', ALICE, { refusal: 'defer' });
     assert.match(await offer(before, ALICE), SOFT);

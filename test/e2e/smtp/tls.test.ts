@@ -52,7 +52,7 @@ test('TLS on every listener, with a certificate of our own', async (t) => {
     await session.quit();
   });
 
-  await t.test('what was said in clear behind STARTTLS is not carried out inside it', async () => {
+  await t.test('what was said in clear text after STARTTLS is not carried out inside it', async () => {
     const session = await stopgap.hello();
     isOurs(await session.startTls('NOOP\r\nNOOP\r\n'));
     assert.match(await session.say('EHLO client.test'), /^250-mx\.example\.com/);

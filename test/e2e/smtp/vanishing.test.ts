@@ -94,7 +94,7 @@ test('after the final dot the message no longer needs its client', async (t) => 
     upstream.script = {};
   });
 
-  await t.test('the client says QUIT behind the dot, in the same write', async () => {
+  await t.test('the client says QUIT after the dot, in the same write', async () => {
     const session = await stopgap.loggedIn();
     await session.sayAll([`MAIL FROM:<${ALICE}>`, `RCPT TO:<${TO}>`, 'DATA']);
     session.write('Subject: x\r\n\r\nx\r\n.\r\nQUIT\r\n');
@@ -104,7 +104,7 @@ test('after the final dot the message no longer needs its client', async (t) => 
     assert.equal((await stopgap.all('MessageAccepted')).length, 2);
   });
 
-  await t.test('the client closes its side behind the dot', async () => {
+  await t.test('the client closes its side after the dot', async () => {
     const session = await stopgap.loggedIn();
     await session.sayAll([`MAIL FROM:<${ALICE}>`, `RCPT TO:<${TO}>`, 'DATA']);
     session.write('Subject: x\r\n\r\nx\r\n.\r\n');

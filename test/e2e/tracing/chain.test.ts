@@ -68,7 +68,7 @@ test('one trace goes from an SMTP command through event, verdict, command and bl
     assert.deepEqual(marks, [block, block, block]);
   });
 
-  await t.test('what the transaction waited for stands below its commands', () => {
+  await t.test('the waits of the transaction are below its commands', () => {
     const [root] = collector.ancestry(refusal);
     const below = (parent: Seen): string[] => names(chain.filter((span) => span.parent === parent.id)).sort();
     assert.deepEqual(below(root!), ['DATA', 'RCPT TO', 'RCPT TO', 'RCPT TO']);
@@ -138,7 +138,7 @@ test('one trace goes from an SMTP command through event, verdict, command and bl
   });
 });
 
-test('where no transaction is traced, what is decided is, from the verdict on', async (t) => {
+test('if no transaction is traced, what is decided is, from the verdict on', async (t) => {
   const collector = await Collector.start(t);
   const settings = { tracing: { endpoint: collector.endpoint, sample: 0 } };
   const stopgap = await Stopgap.start(t, { rules: RULES, settings });

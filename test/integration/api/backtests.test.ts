@@ -78,7 +78,7 @@ describe('back-tests over HTTP', () => {
     assert.equal(server.deps.models.activeBlocks.size, 0, 'and nobody is blocked');
   });
 
-  test('take the rules in force where none are given, and compare two rule sets', async () => {
+  test('take the rules in force if none are given, and compare two rule sets', async () => {
     const begun = await server.post(BACKTESTS, { against: { version: 1, rules: [] } });
     const { report } = await ended(server, begun.json.id);
     assert.deepEqual(

@@ -42,14 +42,14 @@ describe('the list of blocks', () => {
         await server.block(`added-${sort}-${page}@example.com`);
         cursor = `&cursor=${next}`;
       }
-      // Newest first, what is added lies before the first page; oldest first, behind the last.
+      // Newest first, added blocks come before the first page; oldest first, after the last.
       assert.deepEqual(seen.slice(0, all.length), all);
       assert.equal(new Set(seen).size, seen.length);
       if (sort === 'newest') assert.equal(seen.length, all.length);
     });
   }
 
-  test('a page that is just full has no next where nothing follows', async () => {
+  test('a page that is just full has no next if nothing follows', async () => {
     const { items, next } = await list('q=@example.com&limit=500');
     const exact = await list(`q=@example.com&limit=${items.length}`);
     assert.equal(next, null);

@@ -78,7 +78,7 @@ describe('blocks over HTTP', () => {
     assert.deepEqual(fields, ['direction', 'duration', 'reason', 'subject.type', 'subject.value']);
   });
 
-  test('where a block is in force, all that another asks for holds, or nothing is changed', async () => {
+  test('if a block is in force, all that another asks for holds, or nothing is changed', async () => {
     const first = await server.block('strong@example.com', { duration: '2h' });
     const subject = { type: 'account', value: 'strong@example.com' };
     const same = await server.post(BLOCKS, { subject, duration: '2h' });

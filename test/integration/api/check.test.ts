@@ -227,7 +227,7 @@ describe('checks over HTTP', () => {
     }
   });
 
-  test('a check tells what the mail server behind has refused of an account within a day', async () => {
+  test('a check tells what the upstream mail server has refused of an account within a day', async () => {
     const other = await ApiServer.start((deps) => ({ ...deps, accountState: () => 'active' }));
     try {
       const account = 'lists@example.com';
@@ -277,7 +277,7 @@ describe('checks over HTTP', () => {
     }
   });
 
-  test('a check says that rules only observe, whatever is counted', async () => {
+  test('a check says that rules only observe, for any count', async () => {
     const other = await ApiServer.start();
     try {
       const put = (mode: string) =>
@@ -299,7 +299,7 @@ describe('checks over HTTP', () => {
     }
   });
 
-  test('a check tells who is put off while the mail server behind does not answer, or not every message, or the store is away', async () => {
+  test('a check tells who is put off while the upstream mail server does not answer, or not every message, or the store is away', async () => {
     let upstream: 'ok' | 'failing' | 'unanswered' = 'ok';
     const other = await ApiServer.start((deps) => ({
       ...deps,

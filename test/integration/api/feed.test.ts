@@ -98,7 +98,7 @@ describe('the event feed', () => {
     feed.close();
   });
 
-  test('goes on behind Last-Event-ID, whatever after says, without gap or repetition', async () => {
+  test('continues after Last-Event-ID, for any value of after, without gap or repetition', async () => {
     const from = await server.deps.store.head();
     for (let index = 0; index < 5; index++) await server.block(`resume${index}@example.com`);
     const first = await FeedClient.open(server, `after=${from}`);
@@ -182,7 +182,7 @@ describe('the event feed', () => {
     feed.close();
   });
 
-  test('leaves nothing behind when its client goes', async () => {
+  test('leaves nothing open when its client goes', async () => {
     // The server hears of it on its side of the socket: each request gives its event loop a turn.
     const settled = async (alarms: number): Promise<void> => {
       for (let turn = 0; turn < 200 && server.clock.waiting !== alarms; turn++) await server.get('/healthz');

@@ -24,7 +24,7 @@ describe('Idempotency-Key', () => {
     return types;
   };
 
-  test('gives the first result again, whatever has happened since', async () => {
+  test('gives the first result again, even after other changes', async () => {
     const body = bodyOf('same@example.com');
     const first = await server.post(BLOCKS, body, keyed('k1'));
     assert.equal(first.status, 201);

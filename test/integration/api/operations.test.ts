@@ -34,7 +34,7 @@ describe('operations and the description of the API', () => {
     assert.match((await open('/metrics')).headers.get('content-type')!, /^text\/plain; version=0\.0\.4/);
   });
 
-  test('metrics ask for a token where they are told to, from the first moment on', async (t) => {
+  test('metrics ask for a token if they are told to, from the first moment on', async (t) => {
     const guarded = { ...server.deps, metricsTokens: server.deps.tokens };
     for (const api of [createStarting(guarded), createOperations(guarded), createApi(guarded)]) {
       const port = await HttpPort.open(api, { host: '127.0.0.1', port: 0 }, guarded.log);
@@ -66,7 +66,7 @@ describe('operations and the description of the API', () => {
     }
   });
 
-  test('metrics come as OpenMetrics where that is preferred', async () => {
+  test('metrics come as OpenMetrics if that is preferred', async () => {
     const accept = 'application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5';
     const response = await fetch(new URL('/metrics', server.url), { headers: { accept } });
     assert.match(response.headers.get('content-type')!, /^application\/openmetrics-text; version=1\.0\.0/);

@@ -378,7 +378,7 @@ describe('many overrides in one request', () => {
     assert.equal(await server.deps.store.head(), head, 'nothing was written');
   });
 
-  test('where the store fails half-way, the same request again does the rest and answers for all', async () => {
+  test('if the store fails half-way, the same request again does the rest and answers for all', async () => {
     let left = Infinity;
     const failing = await ApiServer.start((deps) => {
       const store = changed(deps.store, {

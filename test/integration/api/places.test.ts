@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { ApiServer } from '../../support/api/server.js';
 import { sent } from '../../support/sends.js';
 
-test("a sender's latest sends show the country and the network operator where they are known", async (context) => {
+test("a sender's latest sends show the country and the network operator if they are known", async (context) => {
   const server = await ApiServer.start();
   context.after(() => server.stop());
   const { store, models } = server.deps;

@@ -30,7 +30,7 @@ function twice(store: EventStore): EventStore {
   });
 }
 
-/** The read models follow the store itself; whatever else reads it gets each event several times. */
+/** The read models follow the store itself; every other reader gets each event several times. */
 function reading(deps: ApiDependencies): ApiDependencies {
   const store = twice(deps.store);
   return {

@@ -117,7 +117,7 @@ describe('shadow rules over HTTP', () => {
     assert.deepEqual([next.status, next.json.version], [200, made.json.version + 1]);
   });
 
-  test('are refused as a whole where they are faulty, with line and reason', async () => {
+  test('are refused as a whole if they are faulty, with line and reason', async () => {
     const before = await put(rules(50));
     const refused = await server.call('PUT', SHADOW, {
       body: FAULTY,
@@ -180,7 +180,7 @@ describe('shadow rules over HTTP', () => {
     assert.deepEqual([compared, byRule], [counts, [{ rule: 'burst', ...counts, open: 0 }]]);
   });
 
-  test('differ where they would have let pass what was blocked, and name the block and whether it was wrong', async () => {
+  test('differ if they would have let pass what was blocked, and name the block and whether it was wrong', async () => {
     await put(rules(50), {}, RULES);
     await put(rules(200));
     await send('let-pass@example.com', 60);
@@ -286,7 +286,7 @@ describe('shadow rules over HTTP', () => {
     });
   }
 
-  test('a promotion that meets a change of the rules in force is decided anew, or refused where it asked to be', async () => {
+  test('a promotion that meets a change of the rules in force is decided again, or refused if it asked to be', async () => {
     const made = await put(rules(50));
     const [promoted, changed] = await Promise.all([
       server.call('POST', PROMOTE, { headers: { 'if-match': tagOf(made) } }),

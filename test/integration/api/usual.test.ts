@@ -186,7 +186,7 @@ describe('what is usual, over HTTP', () => {
     ]);
   });
 
-  test('stands in the evidence that it made', async () => {
+  test('is in the evidence that it made', async () => {
     const habit = { typical: 100, record: 100, weeks: 5, learnt: true };
     const last = (await server.deps.store.head()) + 1;
     const evidence: Evidence = {

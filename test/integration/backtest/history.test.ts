@@ -20,7 +20,7 @@ rules:
 const PROPOSING = RULES.replace('then: block', 'then: propose');
 const ANNA: Subject = { type: 'account', value: 'anna@example.com' };
 
-/** A server that runs, and whoever looks after it. */
+/** A running server and its administrator. */
 class Scene {
   constructor(readonly live: Live) {}
 
@@ -38,7 +38,7 @@ class Scene {
     await this.live.advance(this.live.clock.now() + span);
   }
 
-  /** What an administrator does to the block or proposal that stands. */
+  /** An administrator's act on the open block or proposal. */
   async act(
     command: Partial<BlockCommand> & { readonly kind: BlockCommand['kind'] },
     subject = ANNA,

@@ -248,7 +248,7 @@ describe('a feed of baselines', () => {
     });
   }
 
-  test('begins anew where the store is back with another log', async (t) => {
+  test('begins again if the store is back with another log', async (t) => {
     const scene = await Scene.open(t);
     await scene.summarise(scene.today - 1);
     const subscriptions: { end: (error: Error) => void }[] = [];

@@ -10,7 +10,7 @@ describe('stopgap block', () => {
   let terminal: Terminal;
   besideServer((both) => ({ server, terminal } = both));
 
-  test('stopgap block says so where there is nothing to list', async () => {
+  test('stopgap block says so if there is nothing to list', async () => {
     const { code, out, err } = await terminal.run('block', 'list');
     assert.deepEqual([code, out], [0, '']);
     assert.match(err, /no blocks that are active or proposed; --state all/);
@@ -69,7 +69,7 @@ describe('stopgap block', () => {
     }
   });
 
-  test('stopgap block shows no terminal what would turn its text round, whichever verb names the subject', async () => {
+  test('stopgap block shows no terminal what would turn its text round, for every verb that names the subject', async () => {
     const name = 'mail\u202eexample\u200b.com';
     const { out: added } = await terminal.run('block', 'add', 'ehlo', name, '--for', '1h', '--json');
     const { id, subject } = JSON.parse(added) as { id: string; subject: { value: string } };
@@ -160,7 +160,7 @@ describe('stopgap block', () => {
     assert.match(again.err, /is released: only an active block can be released/);
   });
 
-  test('stopgap block says which command is meant where a subject has a proposal and no block, or a block and no proposal', async () => {
+  test('stopgap block says which command is meant if a subject has a proposal and no block, or a block and no proposal', async () => {
     const name = 'other-state@example.com';
     await server.trip(name);
     const release = await terminal.run('block', 'release', name);
@@ -175,7 +175,7 @@ describe('stopgap block', () => {
     await terminal.run('block', 'release', name);
   });
 
-  test('stopgap block takes the name of a subject too, where it means one block', async () => {
+  test('stopgap block takes the name of a subject too, if it means one block', async () => {
     const name = 'by-name@example.com';
     await server.block(name);
     const released = await terminal.run('block', 'release', 'By-Name@example.com');
@@ -246,7 +246,7 @@ describe('stopgap block', () => {
     assert.deepEqual([both.code, both.out], [2, '']);
   });
 
-  test('stopgap block adds to a block in force what it names, and says so where that would end earlier', async () => {
+  test('stopgap block adds to a block in force what it names, and says so if that would end earlier', async () => {
     const add = (...more: string[]) => terminal.run('block', 'add', 'account', 'twice@example.com', ...more);
     await add('--for', '2h', '--refusal', 'honest', '--description', 'phished');
     const { out } = await add('--for', '3h');

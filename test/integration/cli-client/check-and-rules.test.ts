@@ -21,7 +21,7 @@ describe('stopgap check and stopgap rules', () => {
   let terminal: Terminal;
   besideServer((both) => ({ server, terminal } = both));
 
-  test('stopgap check ends with 0 where the sender is not refused, and says why it thinks so', async () => {
+  test('stopgap check ends with 0 if the sender is not refused, and says why it thinks so', async () => {
     const { code, out, err } = await terminal.run(
       'check',
       '--account',
@@ -34,7 +34,7 @@ describe('stopgap check and stopgap rules', () => {
     assert.match(out, /account fine@example\.com +burst +0 of 100 recipients +within 10m/);
   });
 
-  test('stopgap check ends with 3 where the sender is refused', async () => {
+  test('stopgap check ends with 3 if the sender is refused', async () => {
     await server.block('bad@example.com');
     const { code, out, err } = await terminal.run('check', '--account', 'BAD@example.com');
     assert.deepEqual([code, err], [3, '']);
@@ -60,7 +60,7 @@ describe('stopgap check and stopgap rules', () => {
     }
   });
 
-  test('stopgap check says of a window how much of it counts, and of no rule that it tripped where another one did', async () => {
+  test('stopgap check says of a window how much of it counts, and of no rule that it tripped if another one did', async () => {
     const source =
       'version: 1\nrules: [{ id: minute, per: account, count: messages, window: 1m, limit: 1, then: block, for: 1h }, { id: hour, per: account, count: messages, window: 1h, limit: 40, then: block, for: 1h }, { id: lists, per: account, count: refusedRecipients, window: 1h, limit: 5, then: block, for: 1h }]';
     const other = await ApiServer.start();

@@ -40,7 +40,7 @@ describe('stopgap log', () => {
     assert.match((await terminal.run('log', 'show', '--limit', '1')).out, /^[^\n]*api: two[^\n]*\n$/);
   });
 
-  test('stopgap log hash says what stands for a name, and makes no key', async () => {
+  test('stopgap log hash says the hash of a name, and makes no key', async () => {
     const none = await terminal.run('log', 'hash', 'alice@example.com');
     assert.equal(none.code, 1);
     assert.match(none.err, /there is no \S+log-key: nothing was hashed here yet/);

@@ -75,7 +75,7 @@ describe('stopgap override', () => {
     );
   });
 
-  test('stopgap override keeps what a second set does not name, and takes it away where that is asked for', async () => {
+  test('stopgap override keeps what a second set does not name, and takes it away if that is asked for', async () => {
     const set = (...options: string[]) =>
       terminal.run('override', 'set', 'domain', 'twice.example', ...options);
     await set(

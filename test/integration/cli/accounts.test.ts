@@ -163,7 +163,7 @@ for (const [name, input, says] of PASSWORD_FAULTS) {
   });
 }
 
-test('a password is never taken from the command line, nor asked for where there is no terminal', async (context) => {
+test('a password is never taken from the command line, nor asked for if there is no terminal', async (context) => {
   const cwd = temporaryDirectory(context);
   const argument = await stopgap({ cwd }, 'user', 'add', 'anna', '--password', 'x');
   assert.equal(argument.code, 2);
@@ -172,7 +172,7 @@ test('a password is never taken from the command line, nor asked for where there
   assert.match(pipe.err, /--password-stdin/);
 });
 
-test('a token stands alone on standard output, works until it is revoked', async (context) => {
+test('a token is alone on standard output, and works until it is revoked', async (context) => {
   const cwd = temporaryDirectory(context);
   const file = inData(cwd, 'tokens.yaml');
   const added = await stopgap({ cwd }, 'token', 'add', '--name', 'ops', '--role', 'operator');
@@ -241,7 +241,7 @@ for (const [args, code, says] of FAULTS) {
   });
 }
 
-test('nothing is written where a running server has another data directory, unless a configuration is named', async (context) => {
+test('nothing is written if a running server has another data directory, unless a configuration is named', async (context) => {
   const cwd = temporaryDirectory(context);
   let dataDirectory: string | undefined = '0123456789abcdef';
   const server = createServer((_, response) => response.end(JSON.stringify({ dataDirectory })));

@@ -3,7 +3,7 @@ import { test } from 'node:test';
 import { systemClock } from '../../../src/runtime/clock.js';
 import { Terminal } from '../cli-client/support.js';
 
-test('where a node has no outbox on this disk the command line says so and names the file', async (t) => {
+test('if a node has no outbox on this disk the command line says so and names the file', async (t) => {
   const terminal = await Terminal.open(systemClock, {
     STOPGAP_STORE: 'kurrentdb://127.0.0.1:1?tls=false',
     STOPGAP_SMTP_RELAY_URL: 'maildir:./mail',

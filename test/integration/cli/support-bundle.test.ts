@@ -71,7 +71,7 @@ interface Installation {
   readonly served: Served;
 }
 
-/** A server with passwords wherever there can be one, a user who sent too much, and a stranger who was refused. */
+/** A server with passwords in every possible place, a user who sent too much, and a stranger who was refused. */
 async function busyInstallation(t: TestContext): Promise<Installation> {
   const cwd = await workDir(t);
   const now = systemClock.now();
@@ -125,7 +125,7 @@ async function busyInstallation(t: TestContext): Promise<Installation> {
 }
 
 describe('stopgap support-bundle', () => {
-  test('stopgap support-bundle holds what helps, and neither secrets nor names', async (t) => {
+  test('stopgap support-bundle holds what helps, and no secrets or names', async (t) => {
     const { cwd, env, token } = await busyInstallation(t);
     const made = await bundle(cwd, env);
     assert.deepEqual(Object.keys(made.files).sort(), [
@@ -166,7 +166,7 @@ describe('stopgap support-bundle', () => {
     assert.equal(json<{ rules: { limit: number }[] }>('rules.json').rules[0]!.limit, 2);
     assert.equal(json<{ smtp: { maxRecipients: number } }>('configuration.json').smtp.maxRecipients, 100);
 
-    // The verdict is there, and alice can be found in it by whoever has the key.
+    // The verdict is there, and the holder of the key can find alice in it.
     const verdict = log!
       .split('\n')
       .filter((line) => line.includes('"a rule tripped"'))

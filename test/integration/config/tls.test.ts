@@ -58,7 +58,7 @@ test('a self-signed certificate serves its names over TLS 1.2 and later, and not
   );
 });
 
-test('a good certificate is kept; one that ends, is for another name or broken is made anew', async (context) => {
+test('a good certificate is kept; one that ends, is for another name or broken is made again', async (context) => {
   const directory = path.join(temporaryDirectory(context), 'tls');
   const now = Date.now();
   const { cert, key } = await ensureSelfSigned(directory, 'a.example', at(now));
@@ -152,7 +152,7 @@ test('broken and missing files are refused with their names, never with the key'
   await assert.rejects(load(), /mx\.crt: has more than 1048576 characters: it is another file/);
 });
 
-test('a certificate that is gone and comes back as it was is told once, and its name stands once', async (context) => {
+test('a certificate that is gone and comes back as it was is told once, and its name is logged once', async (context) => {
   const { files, old, refusals, changes, options } = await setUp(context);
   let restored = 0;
   const certificate = await new ListenerCertificate({ ...options, onRestored: () => (restored += 1) }).load();

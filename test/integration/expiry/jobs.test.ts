@@ -9,7 +9,7 @@ const first = taskFor('a', NOON + HOUR);
 const second = taskFor('a', NOON + 2 * HOUR);
 
 describe('a job', () => {
-  test('names its due time, whatever the delay', () => {
+  test('names its due time, for any delay', () => {
     for (const dueAt of [NOON - DAY, NOON, NOON + 1, NOON + 400 * DAY]) {
       const { opts } = newJob(taskFor('a', dueAt), NOON);
       assert.equal(opts.timestamp + opts.delay, dueAt);

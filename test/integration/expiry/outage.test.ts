@@ -106,7 +106,7 @@ describe('timed work while Redis is away', { skip, timeout: 40_000 }, () => {
     assert.equal(await answer, 'PONG');
   });
 
-  test('plans what Redis refused for want of memory once there is room, and leaves no stale job', async () => {
+  test('plans what Redis refused because it had no memory once there is room, and leaves no stale job', async () => {
     const server = await serve();
     const { work, notices } = await world({ redis: server.url, silence: 500 });
     const client = new Redis(server.url);

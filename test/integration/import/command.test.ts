@@ -198,7 +198,7 @@ describe('stopgap import postfix-log', () => {
     );
   });
 
-  test('writes history, once however often and in whatever pieces', async (t) => {
+  test('writes history, once however often and in any pieces', async (t) => {
     const middle = Math.floor(LINES.length / 2);
     const folder = await ImportFolder.open(t, {
       'mail.log': LINES.slice(middle - 3).join('\n'),
@@ -286,7 +286,7 @@ describe('stopgap import postfix-log', () => {
     assert.match(out, /^found +10 messages/m);
   });
 
-  test('fails where nothing at all was understood, and says so', async (t) => {
+  test('fails if nothing at all was understood, and says so', async (t) => {
     const rubbish = '{"a":1}\n\n{"b":2}\n';
     const folder = await ImportFolder.open(t, {
       ...{ 'wrong.json': rubbish, 'empty.log': '' },
@@ -354,7 +354,7 @@ describe('stopgap import postfix-log', () => {
     await assert.rejects(readFile(folder.path('data/events.db')), { code: 'ENOENT' });
   });
 
-  test('says what to do where a server has the store', async (t) => {
+  test('says what to do if a server has the store', async (t) => {
     const folder = await ImportFolder.open(t, { 'mail.log': LOG });
     await folder.import(['mail.log']);
     const store = await openSqliteStore({ file: folder.path('data/events.db'), clock: { now: () => NOW } });

@@ -40,7 +40,7 @@ async function learnt(t: TestContext, ...files: readonly string[]): Promise<Prof
 }
 
 describe('logs that are imported one after the other', () => {
-  test('teach the same in whatever order, as long as no day is cut', async (t) => {
+  test('teach the same in any order, as long as no day is cut', async (t) => {
     const whole = await learnt(t, log(...OLDER, ...NEWER));
     assert.equal(whole.firstDay, dayOf(FIRST));
     assert.deepEqual(

@@ -99,7 +99,7 @@ describe('a KurrentDB cluster', { timeout: PATIENCE }, () => {
       }
     }));
 
-  it('takes appends at its leader, whatever node the client prefers', () =>
+  it('takes appends at its leader, even if the client prefers another node', () =>
     Scene.play(async (scene) => {
       const [leader, other] = [await scene.server(), await scene.server()];
       await elect(leader, [leader, other]);
@@ -148,7 +148,7 @@ describe('a KurrentDB cluster', { timeout: PATIENCE }, () => {
 });
 
 describe('KurrentDB over TLS', { timeout: PATIENCE }, () => {
-  it('is reached with the authority and the user of its URL, whatever characters the password has', () =>
+  it('is reached with the authority and the user of its URL, with any characters in the password', () =>
     Scene.play(async (scene) => {
       const authority = await generate([{ name: 'commonName', value: 'an authority' }], {
         algorithm: 'sha256',

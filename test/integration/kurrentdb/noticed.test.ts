@@ -10,7 +10,7 @@ import { eventually } from '../../support/smtp/eventually.js';
 import { Stopgap } from '../../support/smtp/stopgap.js';
 import { collect, newEvents } from '../../support/store/events.js';
 
-/** Of an append: long enough for whatever must succeed here. */
+/** For an append: long enough for everything that must succeed here. */
 const LONGER = 1500;
 
 /** What a process says of its store, to the public and to Prometheus. */

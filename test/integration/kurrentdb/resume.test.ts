@@ -106,7 +106,7 @@ describe('a KurrentDB subscription', { timeout: PATIENCE }, () => {
       }
     }));
 
-  it('goes on after the server was killed and started anew', () =>
+  it('goes on after the server was killed and started again', () =>
     Scene.play(async (scene) => {
       const server = await scene.server();
       const store = await scene.store(server.url);

@@ -151,7 +151,7 @@ class Process {
   }
 }
 
-/** A node that takes what happens, over the same disk whatever becomes of its processes. */
+/** A node that takes events, over the same disk in all its processes. */
 class Stage {
   readonly shared = new Shared();
   readonly clock = new ManualClock();
@@ -231,7 +231,7 @@ async function play(steps: readonly Step[]): Promise<Stage> {
   return stage;
 }
 
-test('whatever the store and the process do, each acknowledged event arrives, in the order of its stream', async () => {
+test('each acknowledged event arrives after any sequence of faults, in the order of its stream', async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(STEPS, { maxLength: 60 }), async (steps) => {
       const stage = await play(steps);

@@ -143,7 +143,7 @@ describe('a detector that was away', () => {
 });
 
 describe('a detector that starts again', () => {
-  // While the block of the one stands, nothing is left to do about the other.
+  // While the block of one rule is in force, nothing is left to do about the other.
   const BOTH = `${RULES}  - { id: also, per: account, count: recipients, window: 10m, limit: 10, then: block, for: 30m }\n`;
 
   test('says nothing of what nothing had come of, and counts it no second time', async (t) => {
@@ -185,7 +185,7 @@ describe('a detector that starts again', () => {
     await last.stop();
   });
 
-  test('does the same where it had neither proposed nor blocked before', async (t) => {
+  test('does the same if it had neither proposed nor blocked before', async (t) => {
     const { clock, store, send, imposed } = await stage(t);
     const breaker = RULES.replace('rules:', 'maxAutomaticBlocks: 1 in 1h\nrules:');
     const before = await detect(store, clock, breaker);
@@ -222,7 +222,7 @@ describe('a detector that starts again', () => {
     await after.stop();
   });
 
-  test('refuses nobody for a moment whom a person has let go', async (t) => {
+  test('never refuses a sender that a person has let go, not even for a moment', async (t) => {
     const { clock, store, send } = await stage(t);
     const before = await detect(store, clock, BOTH);
     await before.models.reached(await send(11));
@@ -258,7 +258,7 @@ test('of two detectors the slower one keeps refusing until it has folded the blo
   let settled = false;
   void slow.responder.settled(position)?.then(() => (settled = true));
   const refused = (): boolean => slow.models.activeBlocks.find(SENDER, clock.now()) !== undefined;
-  // Whatever the slow one has yet to do about the verdict takes it fewer turns than this.
+  // The slow responder needs fewer turns than this for the rest of the verdict.
   for (let turn = 0; turn < 50; turn++) {
     await collect(store.readStream('block-account:alice@example.com'));
     assert.ok(refused());
@@ -271,7 +271,7 @@ test('of two detectors the slower one keeps refusing until it has folded the blo
   await Promise.all([fast.stop(), slow.stop()]);
 });
 
-test('a fault that is not the store’s does not hold up the verdicts behind it', async (t) => {
+test('a fault that is not the store’s does not hold up the verdicts after it', async (t) => {
   const { clock, store, send, imposed } = await stage(t);
   const broken = 'block-account:alice@example.com';
   const faulty: EventStore = changed(store, {
@@ -350,7 +350,7 @@ describe('what is refused before its block is recorded', () => {
     await refusedMeanwhile(t, `${RULES}${rule('longer', 10, LONGER)}`, 0);
   });
 
-  test('bears it where the first of them only proposes', async (t) => {
+  test('bears it if the first of them only proposes', async (t) => {
     const [head] = RULES.split('  - ');
     await refusedMeanwhile(
       t,
@@ -359,12 +359,12 @@ describe('what is refused before its block is recorded', () => {
     );
   });
 
-  test('bears it where a block is in force, and a rule makes it longer', async (t) => {
+  test('bears it if a block is in force, and a rule makes it longer', async (t) => {
     await refusedMeanwhile(t, `${RULES}${rule('longer', 12, LONGER)}`, 11);
   });
 });
 
-test('a verdict that waits for the store is dropped where the store is back with another log', async (t) => {
+test('a verdict that waits for the store is dropped if the store is back with another log', async (t) => {
   const { clock, store, send, imposed } = await stage(t);
   const attempts = new Tally();
   let isAway = false;

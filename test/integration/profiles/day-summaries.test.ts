@@ -82,7 +82,7 @@ class Scene {
     }
   }
 
-  /** Time passes; whoever is woken has done its work, and it is folded. */
+  /** Time passes; the woken jobs have done their work, and it is folded. */
   async pass(span: number, ...detectors: readonly Detector[]): Promise<void> {
     for (const { models } of detectors) await models.reached(await this.store.head());
     this.clock.advance(span);
@@ -143,7 +143,7 @@ describe('the summaries of days', () => {
     assert.equal(one.models.sendVolume.profiles.sizes.open, 0);
   });
 
-  test('are tried again where the store does not take them, and none twice', async (t) => {
+  test('are tried again if the store does not take them, and none twice', async (t) => {
     const scene = await Scene.open(t);
     let left = 18;
     const failing = changed(scene.store, {
@@ -220,7 +220,7 @@ describe('the summaries of days', () => {
   });
 });
 
-describe('a process that starts anew', () => {
+describe('a process that starts again', () => {
   test('knows what is usual from a snapshot, and from nothing, as the one before it knew', async (t) => {
     const scene = await Scene.open(t);
     const detector = await scene.detector(t);

@@ -54,7 +54,7 @@ describe('relay dialogue', () => {
     );
   });
 
-  it('waits for each answer where the upstream does no PIPELINING', async (t) => {
+  it('waits for each answer if the upstream does no PIPELINING', async (t) => {
     const { upstream, relay } = await pair(t, { offers: [] });
     const transaction = relay.begin(ENVELOPE);
     await transaction.offer(TO('one'));
@@ -103,7 +103,7 @@ describe('relay dialogue', () => {
     assert.equal(upstream.peers.length, 1, 'a refusal costs no session');
   });
 
-  it('brings over what it was given, whatever the lines and chunks, in memory and spooled', async (t) => {
+  it('brings over what it was given, for any lines and chunks, in memory and spooled', async (t) => {
     const { upstream, relay } = await pair(t);
     const spoolDir = await temporaryDir(t);
     const piece = fc.constantFrom('\r', '\n', '\r\n', '.', '..', 'x', '\r\n.\r\n', '\0', 'ü');
@@ -211,7 +211,7 @@ describe('relay: what the upstream offers', () => {
     assert.equal(utf8.rcpt, 'RCPT TO:<jürgen@müller.example> ORCPT=utf-8;jürgen@müller.example');
   });
 
-  it('answers 550 5.6.7 where an address needs SMTPUTF8 and the upstream has none', async (t) => {
+  it('answers 550 5.6.7 if an address needs SMTPUTF8 and the upstream has none', async (t) => {
     const { upstream, relay } = await pair(t, { offers: ['PIPELINING', '8BITMIME'] });
     const transaction = relay.begin({ ...ENVELOPE, utf8: true });
     const refusal = await transaction.offer({ address: 'jürgen@example.net' });
@@ -225,7 +225,7 @@ describe('relay: what the upstream offers', () => {
     assert.match((await from.offer(TO('one'))).text, /^5\.6\.7 /);
   });
 
-  it('sends 8-bit content without 8BITMIME upstream only where it is 7-bit after all', async (t) => {
+  it('sends 8-bit content without 8BITMIME upstream only if it is 7-bit after all', async (t) => {
     const { upstream, relay } = await pair(t, { offers: ['PIPELINING'] });
     const declared = { ...ENVELOPE, body: '8BITMIME' as const };
     const plain = relay.begin(declared);
@@ -241,7 +241,7 @@ describe('relay: what the upstream offers', () => {
     assert.equal(upstream.messages.length, 1);
   });
 
-  it('answers 554 5.6.9 for UTF-8 headers where the upstream has no SMTPUTF8', async (t) => {
+  it('answers 554 5.6.9 for UTF-8 headers if the upstream has no SMTPUTF8', async (t) => {
     const { relay } = await pair(t, { offers: ['PIPELINING', '8BITMIME'] });
     const transaction = relay.begin({ ...ENVELOPE, utf8: true });
     await transaction.offer(TO('one'));

@@ -163,7 +163,7 @@ describe('relay: an upstream that swallows what it is sent', () => {
     });
   }
 
-  it('who has left while it waited for a session gets none', async (t) => {
+  it('a client that has left while it waited for a session gets none', async (t) => {
     const { upstream, relay } = await pair(t, { script: { RCPT: () => '' } }, { maxSessions: 1 });
     const busy = relay.begin(ENVELOPE).offer(TO);
     await upstream.until(() => upstream.commands.some((line) => line.startsWith('RCPT')));

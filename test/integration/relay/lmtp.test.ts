@@ -108,7 +108,7 @@ describe('relay LMTP', () => {
     assert.equal(upstream.messages.length, 1);
   });
 
-  it('keeps the refusal where the rest is refused again, and counts up', async (t) => {
+  it('keeps the refusal if the rest is refused again, and counts up', async (t) => {
     const { upstream, relay } = await pair(t, { lmtp: true, script: byName });
     await send(relay, ['a', 'b452', 'c451']);
     const second = await send(relay, ['a', 'b452', 'c451']);
@@ -130,7 +130,7 @@ describe('relay LMTP', () => {
     assert.equal(upstream.messages.length, 3);
   });
 
-  it('remembers who got it where the upstream goes away between its answers', async (t) => {
+  it('remembers who got it if the upstream goes away between its answers', async (t) => {
     const { upstream, relay } = await pair(t, {
       lmtp: true,
       script: {

@@ -39,7 +39,7 @@ describe('relay Maildir', () => {
     assert.deepEqual(await readdir(join(dir, 'tmp')), []);
   });
 
-  it('asks for confirmation once the file is complete, and removes it where it is denied', async (t) => {
+  it('asks for confirmation once the file is complete, and removes it if it is denied', async (t) => {
     const dir = await temporaryDir(t);
     const relay = relayTo(t, `maildir:${dir}`);
     let inTmp: Promise<string[]> | undefined;
@@ -52,7 +52,7 @@ describe('relay Maildir', () => {
     assert.deepEqual([await readdir(join(dir, 'tmp')), await readdir(join(dir, 'new'))], [[], []]);
   });
 
-  it('answers 451 where it cannot write, and delivers again once it can', async (t) => {
+  it('answers 451 if it cannot write, and delivers again once it can', async (t) => {
     const dir = join(await temporaryDir(t), 'mail');
     await writeFile(dir, 'a file stands where the directory should');
     const relay = relayTo(t, `maildir:${dir}`);
@@ -85,7 +85,7 @@ describe('relay Maildir', () => {
     assert.deepEqual(await readdir(join(dir, 'tmp')), []);
   });
 
-  it('makes its directories anew where somebody removed them', async (t) => {
+  it('makes its directories again if somebody removed them', async (t) => {
     const dir = join(await temporaryDir(t), 'mail');
     const relay = relayTo(t, `maildir:${dir}`);
     await deliver(relay);
@@ -94,7 +94,7 @@ describe('relay Maildir', () => {
     assert.equal((await deliver(relay)).reply.code, 250);
   });
 
-  it('leaves nothing in tmp where the move fails', async (t) => {
+  it('leaves nothing in tmp if the move fails', async (t) => {
     const dir = await temporaryDir(t);
     const relay = relayTo(t, `maildir:${dir}`);
     await deliver(relay);

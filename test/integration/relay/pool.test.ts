@@ -47,7 +47,7 @@ describe('relay pool', () => {
     assert.ok(!upstream.commands.includes('RSET'));
   });
 
-  it('hands nothing over where the upstream refuses a recipient the second time', async (t) => {
+  it('hands nothing over if the upstream refuses a recipient the second time', async (t) => {
     const { upstream, relay } = await pair(t, {}, { maxSessions: 1, stealAfter: 0 });
     const first = relay.begin(from('first'));
     await first.offer(TO('a'));
@@ -119,7 +119,7 @@ describe('relay pool', () => {
     ['says 421', (peer: { say(text: string): void }) => peer.say('421 4.3.2 closing')],
   ] as const) {
     for (const verb of ['MAIL', 'DATA'] as const) {
-      it(`goes on with a fresh session where a used one ${how} at ${verb}`, async (t) => {
+      it(`goes on with a fresh session if a used one ${how} at ${verb}`, async (t) => {
         const { upstream, relay } = await pair(t);
         const warm = relay.begin(from('warm'));
         await warm.offer(TO('a'));
@@ -146,7 +146,7 @@ describe('relay pool', () => {
     }
   }
 
-  it('gives up where the fresh session says 421 too', async (t) => {
+  it('gives up if the fresh session says 421 too', async (t) => {
     const { upstream, relay } = await pair(t, { script: { MAIL: () => '421 4.3.2 too busy' } });
     await assert.rejects(
       relay.begin(ENVELOPE).offer(TO('a')),
@@ -213,7 +213,7 @@ describe('relay pool', () => {
     ]);
   });
 
-  it('goes on with the sessions it has where the upstream grants no more', async (t) => {
+  it('goes on with the sessions it has if the upstream grants no more', async (t) => {
     const { upstream, relay } = await pair(
       t,
       {

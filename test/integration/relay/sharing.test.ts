@@ -67,7 +67,7 @@ describe('relay: what senders share', () => {
     await Promise.all(slow);
   });
 
-  it('where all sessions are in use, those who wait take turns by sender', async (t) => {
+  it('if all sessions are in use, those who wait take turns by sender', async (t) => {
     const { script, goOn } = slowFor(HOG);
     const { upstream, relay } = await pair(t, { script }, { maxSessions: 1 });
     const all = [send(relay, HOG)];

@@ -31,14 +31,14 @@ async function caFile(t: TestContext): Promise<string> {
 }
 
 describe('relay TLS', () => {
-  it('goes over STARTTLS where it is offered, whatever the certificate, and asks again what is offered', async (t) => {
+  it('goes over STARTTLS if it is offered, for any certificate, and asks again what is offered', async (t) => {
     const { upstream, relay } = await pair(t, { tls: await selfSigned() });
     assert.equal(await send(relay), 250);
     assert.equal(upstream.messages[0]!.peer.secure, true);
     assert.deepEqual(upstream.commands.slice(0, 3), ['EHLO relay.test', 'STARTTLS', 'EHLO relay.test']);
   });
 
-  it('goes in clear text where it is not offered, or is off', async (t) => {
+  it('goes in clear text if it is not offered, or is off', async (t) => {
     const without = await pair(t);
     assert.equal(await send(without.relay), 250);
     assert.equal(without.upstream.messages[0]!.peer.secure, false);
@@ -68,14 +68,14 @@ describe('relay TLS', () => {
     });
   }
 
-  it('refuses bytes that stand behind the reply to STARTTLS in clear text', async (t) => {
+  it('refuses bytes that follow the reply to STARTTLS in clear text', async (t) => {
     const script = { STARTTLS: () => '220 ready\r\n250 injected' };
     const { upstream, relay } = await pair(t, { tls: await selfSigned(), script }, {}, '?tls=require');
     await assert.rejects(send(relay), /without being asked|bytes after/);
     assert.deepEqual(upstream.messages, []);
   });
 
-  it('refuses even the beginning of a line behind the reply to STARTTLS', async (t) => {
+  it('refuses even the beginning of a line after the reply to STARTTLS', async (t) => {
     const script = {
       STARTTLS(_line: string, peer: Peer) {
         peer.socket.write('220 ready\r\n250 inj');
@@ -86,7 +86,7 @@ describe('relay TLS', () => {
     await assert.rejects(send(relay), /bytes after the reply to STARTTLS/);
   });
 
-  it('insists on STARTTLS and on the certificate where it is required', async (t) => {
+  it('insists on STARTTLS and on the certificate if it is required', async (t) => {
     const without = await pair(t, {}, {}, '?tls=require');
     await assert.rejects(send(without.relay), /does not offer STARTTLS/);
     const unknown = await pair(t, { tls: await selfSigned() }, {}, '?tls=require');
@@ -150,7 +150,7 @@ describe('relay login', () => {
     assert.ok(!upstream.commands.some((command) => command.startsWith('AUTH')));
   });
 
-  it('does not go on without a login where one is wanted', async (t) => {
+  it('does not go on without a login if one is wanted', async (t) => {
     const { upstream, relay } = await pair(t, { offers: ['PIPELINING'] }, {}, '', login);
     await assert.rejects(send(relay), /does not offer AUTH PLAIN/);
     assert.ok(!upstream.commands.some((command) => command.startsWith('MAIL')));

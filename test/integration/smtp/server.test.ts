@@ -59,8 +59,8 @@ async function loggedIn(port: number): Promise<Dialogue> {
 
 const LATE = /^421 4\.4\.2 /;
 
-describe('who may connect', () => {
-  test('is told before anything else where its network has had its share', async (t) => {
+describe('a client that connects', () => {
+  test('is told before anything else if its network has had its share', async (t) => {
     const admission = new Admission({ ...UNLIMITED, perNetwork: 2 });
     const { port, turnedAway } = await start(t, { admission });
     const from = '127.0.0.50';
@@ -78,7 +78,7 @@ describe('who may connect', () => {
     await held[1]!.quit();
   });
 
-  test('is told so where it comes too often, or all room is taken', async (t) => {
+  test('is told so if it comes too often, or all room is taken', async (t) => {
     const admission = new Admission({ connections: 2, perNetwork: 10, newPerMinute: 3 });
     const { port, turnedAway } = await start(t, { admission });
     const two = await Promise.all([1, 2].map(() => Dialogue.hello(port)));
@@ -152,7 +152,7 @@ describe('who may connect', () => {
     });
   });
 
-  test('has no limits of its own where its network is spared', async (t) => {
+  test('has no limits of its own if its network is spared', async (t) => {
     const admission = new Admission({ ...UNLIMITED, perNetwork: 1 });
     const { port } = await start(t, { admission, isExempt: (ip) => ip === '127.0.0.1' });
     const three = await Promise.all([1, 2, 3].map(() => Dialogue.hello(port)));
@@ -160,8 +160,8 @@ describe('who may connect', () => {
   });
 });
 
-describe('who keeps a connection waiting', () => {
-  test('without a login is cut when the time for it is over, whatever it says meanwhile', async (t) => {
+describe('a client that keeps a connection waiting', () => {
+  test('without a login is cut when the time for it is over, even if it talks meanwhile', async (t) => {
     const { port, later, turnedAway } = await start(t);
     const patient = await loggedIn(port);
     const idle = await Dialogue.hello(port);
@@ -221,7 +221,7 @@ describe('who keeps a connection waiting', () => {
     assert.deepEqual(turnedAway, ['message 127.0.0.1']);
   });
 
-  test('is cut where it does not read what it is told', async (t) => {
+  test('is cut if it does not read what it is told', async (t) => {
     const { server, port, later, turnedAway } = await start(t);
     const session = await loggedIn(port);
     session.socket.pause();
@@ -249,7 +249,7 @@ describe('who keeps a connection waiting', () => {
     assert.deepEqual(turnedAway, ['session 127.0.0.1']);
   });
 
-  test('is cut before the greeting where it does not go on with TLS', async (t) => {
+  test('is cut before the greeting if it does not go on with TLS', async (t) => {
     const { port, later, turnedAway, server } = await start(t, { secure: true });
     const socket = net.connect(port, '127.0.0.1');
     await once(socket, 'connect');

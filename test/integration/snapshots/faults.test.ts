@@ -45,7 +45,7 @@ describe('a snapshot file', () => {
     assert.equal((await stat(dir)).mode & 0o777, 0o700);
   });
 
-  test('is kept with the one before it, whatever their positions; no other set of categories is touched', async (t) => {
+  test('is kept with the one before it, at any positions; no other set of categories is touched', async (t) => {
     const dir = await folderOf(t);
     const folder = new SnapshotFolder(dir, PROVENANCE);
     const others = new SnapshotFolder(dir, { ...PROVENANCE, categories: ['a'] });
@@ -135,7 +135,7 @@ describe('a snapshot file', () => {
   });
 });
 
-/** A store that stands still. */
+/** A store that does not change. */
 function storeOf(log: readonly RecordedEvent[], head = log.at(-1)!.position) {
   return {
     head: () => Promise.resolve(head),

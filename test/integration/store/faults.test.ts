@@ -178,7 +178,7 @@ describe('a store in trouble', () => {
     assert.equal(seen.size, 500);
   });
 
-  it('lets a stream begin anew that retention has emptied', async () => {
+  it('lets a stream begin again that retention has emptied', async () => {
     await open();
     await store.setRetention('send', DAY);
     await store.append('send-a', newEvents(2), 'none');

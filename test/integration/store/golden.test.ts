@@ -11,8 +11,8 @@ import { ManualClock } from '../../support/manual-clock.js';
 
 /*
  * A store as an earlier version left it (golden/events.db), with events of every type, and what the API answered on it
- * (golden/answers.json). The store is never made anew: what is on people's disks is not either. To write the answers anew
- * after a change that is meant, and then read the difference:
+ * (golden/answers.json). The store is never made again: what is on people's disks is not either. To write the answers
+ * anew after a change that is meant, and then read the difference:
  *
  *   STOPGAP_WRITE_GOLDEN=1 npm test -- store/golden
  */

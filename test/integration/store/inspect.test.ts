@@ -55,7 +55,7 @@ describe('a look at a store from outside', () => {
     const folder = path.join(temporaryDirectory(t), 'data');
     const store = await openSqliteStore({ file: path.join(folder, 'events.db'), clock: new ManualClock() });
     await store.append('send-a', newEvents(1), 'any');
-    // What a kill would leave behind.
+    // The files that a kill would leave.
     const left = path.join(path.dirname(folder), 'left');
     mkdirSync(left);
     for (const name of ['events.db', 'events.db-wal', 'events.db-shm'])
@@ -87,7 +87,7 @@ describe('a look at a store from outside', () => {
       'is damaged',
       (file) => {
         const bytes = readFileSync(file);
-        // Everything behind the first page, where the tables begin.
+        // Everything after the first page, where the tables begin.
         bytes.fill(0xff, 4096);
         writeFileSync(file, bytes);
       },

@@ -18,7 +18,7 @@ const wish = (name: string) => ({
   duration: '1h',
 });
 
-/** An API that traces nothing by chance: whatever is traced has another reason. */
+/** An API that traces nothing by chance: every trace has another reason. */
 async function start(t: TestContext): Promise<Recorded & { readonly server: ApiServer }> {
   const recorded = recordedTracing(0);
   const { tracing } = recorded;

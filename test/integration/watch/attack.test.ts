@@ -88,7 +88,7 @@ function isWhole({ labels, annotations }: ReceivedAlert): void {
 }
 
 test(
-  'an attack on a running Stopgap reaches who is to hear of it',
+  'an attack on a running Stopgap reaches the person on call',
   { skip: await skipWithout('prometheus', 'alertmanager'), timeout: 60 * SECOND },
   async (t) => {
     const dir = await workDir(t);

@@ -105,7 +105,7 @@ test(
   },
 );
 
-/** What each variable of a dashboard stands at when it is opened; those that are queries find something. */
+/** The initial value of each variable of a dashboard; those that are queries find something. */
 async function chosen(
   prometheus: PrometheusClient,
   { templating }: Dashboard,

@@ -46,7 +46,7 @@ export interface Call {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** The whole API over real HTTP, on a real SQLite store and a clock that stands still. */
+/** The whole API over real HTTP, on a real SQLite store and a manual clock. */
 export class ApiServer {
   readonly url: string;
   readonly logged: string[];
@@ -137,7 +137,7 @@ export class ApiServer {
     return id;
   }
 
-  /** Ends this process's part and begins anew on the same store, as a restart does. */
+  /** Ends this process's part and begins again on the same store, as a restart does. */
   async restart(change: (deps: ApiDependencies) => ApiDependencies = (deps) => deps): Promise<void> {
     await this.#node.stop();
     this.#node = await startNode(this.directory, this.clock, this.logged, change);

@@ -57,7 +57,7 @@ export class TwoApis {
     return a;
   }
 
-  /** Everything that stands in a stream. */
+  /** All events of a stream. */
   events(stream: string): Promise<RecordedEvent[]> {
     return collect(this.nodes[0].deps.store.readStream(stream));
   }

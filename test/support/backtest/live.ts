@@ -107,7 +107,7 @@ export class Live {
   /** Resolves once nothing more follows from what has happened. */
   async #quiet(): Promise<void> {
     do {
-      // Whoever was woken must have come to what it does.
+      // The woken jobs must have reached their work.
       for (let turns = 0; turns < 3; turns++) await setImmediate();
       await this.models.reached(await this.store.head());
       await this.#responder.idle();

@@ -2,7 +2,7 @@ import { parentPort } from 'node:worker_threads';
 import type { Told } from '../../../src/backtest/jobs.js';
 import { CANCEL } from '../../../src/backtest/jobs.js';
 
-/* Stands in for the thread of a back-test: has done a quarter, and goes on until it is cancelled. */
+/* Replaces the thread of a back-test: has done a quarter, and goes on until it is cancelled. */
 
 const port = parentPort!;
 const tell = (told: Told): void => port.postMessage(told);

@@ -33,7 +33,7 @@ export interface LoadOptions {
   readonly random: () => number;
 }
 
-/** Mail and decisions without end, at every process at once, whatever fails meanwhile. */
+/** Mail and decisions without end, at every process at once, through all faults. */
 export class Load {
   readonly acknowledged: Acknowledged = {
     sends: [],
@@ -42,7 +42,7 @@ export class Load {
   };
   /** Steps made, each of which was answered or failed. */
   readonly steps = new Tally();
-  /** Answers that no request should get, whatever fails. */
+  /** Answers that no request should get, under any fault. */
   readonly failures: unknown[] = [];
   readonly #options: LoadOptions;
   readonly #workers: Promise<unknown>[];
@@ -65,7 +65,7 @@ export class Load {
     this.#workers = workers.map((worker) => worker.catch((error: unknown) => this.failures.push(error)));
   }
 
-  /** No new step. @throws Error where what is under way is not answered within so many seconds */
+  /** No new step. @throws Error if what is under way is not answered within so many seconds */
   async stop(seconds: number): Promise<void> {
     this.#stopping = true;
     const still = (): Error =>
@@ -134,10 +134,10 @@ export class Load {
   }
 
   /**
-   * Makes a request at one API or another until it is answered, under one key; undefined where so long a time has passed
+   * Makes a request at one API or another until it is answered, under one key; undefined if so long a time has passed
    * meanwhile that it asks for nothing any more.
    *
-   * @throws Error where it is refused for another reason
+   * @throws Error if it is refused for another reason
    */
   async #insist<T>(resource: string, body: unknown): Promise<T | undefined> {
     const key = randomUUID();

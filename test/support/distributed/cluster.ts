@@ -99,7 +99,7 @@ export class Cluster {
     return this.store.restart();
   }
 
-  /** Everything that stands in the store, in its order. */
+  /** All events in the store, in order. */
   async events(categories?: readonly string[]): Promise<RecordedEvent[]> {
     const store = await openKurrentStore({ url: this.store.url, clock: systemClock });
     try {

@@ -106,7 +106,7 @@ export class Node {
     return all;
   }
 
-  /** Blocks of one account, whatever became of them. */
+  /** Blocks of one account in any state. */
   async blocksOf(account: string): Promise<readonly BlockView[]> {
     return (await this.blocks()).filter(({ subject }) => subject.value === account);
   }

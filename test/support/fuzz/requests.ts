@@ -60,7 +60,7 @@ const encoded = (text: string): string => encodeURIComponent(wellFormed(text));
 
 const oneOf = (words: string): fc.Arbitrary<string> => fc.constantFrom(...words.split(' '));
 
-/** What stands in a path in place of a parameter, by its name; and what should not stand there. */
+/** The values of a path parameter, by its name; and values that should not be there. */
 const SEGMENTS: Readonly<Record<string, fc.Arbitrary<string>>> = {
   id: oneOf('ID0 ID0 ID1 ID1 ID2 ID3'),
   type: oneOf('account account domain ip ehlo address'),
@@ -224,7 +224,7 @@ export interface Got {
   readonly text: string;
 }
 
-/** Sends it as it stands: nothing puts a path in order. Of an event stream nothing is waited for but its beginning. */
+/** Sends it unchanged: nothing normalises the path. Of an event stream it awaits only the beginning. */
 export function send(
   port: number,
   { method, target, headers: given, body }: Pick<Asked, 'method' | 'target' | 'headers' | 'body'>,

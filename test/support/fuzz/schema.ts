@@ -100,7 +100,7 @@ const instants = fc.constantFrom(
 );
 const spans = fc.constantFrom('1h', '10m', '30d', '3650d', '3651d', '0s', '999999999w');
 const counts = fc.constantFrom('1', '2', '50', '500', '501', '0', '-1');
-/** What some fields and parameters mean, whatever their schema says. */
+/** The meaning of some fields and parameters, in addition to their schema. */
 const BY_NAME: Readonly<Record<string, fc.Arbitrary<string>>> = {
   ...{ value: subjects, account: subjects, returnPath: subjects, q: subjects, prefix: subjects },
   ...{ duration: spans, until: instants, since: instants, at: instants, from: instants, to: instants },

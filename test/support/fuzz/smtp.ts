@@ -18,7 +18,7 @@ export interface Talk {
   readonly steps: readonly Step[];
 }
 
-/** Everything at once, whatever is answered. */
+/** Everything at once, without waiting for answers. */
 export interface Stream {
   readonly port: Port;
   readonly text: string;

@@ -10,7 +10,7 @@ server.listen({ port: 0, host: '127.0.0.1', backlog: 1 }, () => console.log(serv
 /** Connections that the system takes for a process that does not, with a backlog of one. */
 const FILLING = 2;
 
-/** An address that answers no attempt to connect, as behind a cable that was cut. */
+/** An address that answers no attempt to connect, like a host with a cut cable. */
 export class BlackHole {
   private constructor(
     readonly port: number,
@@ -22,7 +22,7 @@ export class BlackHole {
     const child = spawn(process.execPath, ['-e', LISTEN], { stdio: ['ignore', 'pipe', 'inherit'] });
     const [line] = (await once(child.stdout, 'data')) as [Buffer];
     const port = Number(line.toString());
-    // What listens and takes nothing has a queue: once that is full the system drops whatever comes.
+    // What listens and takes nothing has a queue: once that is full the system drops new connections.
     child.kill('SIGSTOP');
     const filling = Array.from({ length: FILLING }, () => net.connect(port, '127.0.0.1'));
     await Promise.all(filling.map((socket) => once(socket, 'connect')));

@@ -21,9 +21,9 @@ export class Faults {
   maxAppend = 1024 * 1024;
   /** Where the leader is, if it is another node. */
   leader: { readonly host: string; readonly port: number } | undefined;
-  /** It has lost its cluster and does not lead any more: whoever asks for the leader is refused. */
+  /** It has lost its cluster and no longer leads: requests for the leader are refused. */
   notReady = false;
-  /** Every call is refused: whoever calls has not the rights. */
+  /** Every call is refused: the caller lacks the rights. */
   denied = false;
   /** Appends are refused alike. */
   readOnly = false;

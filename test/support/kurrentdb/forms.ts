@@ -14,7 +14,7 @@ export const FORMS: readonly Form[] = [
 /** What serves, for people. */
 export const SERVING = FORMS[0] === 'stand-in' ? 'stand-in' : `real, ${FORMS.join(' and ')}`;
 
-/** For the `skip` option of a test that tells the stand-in to fail in a way of its own: false where it serves. */
+/** For the `skip` option of a test that tells the stand-in to fail in a way of its own: false if it serves. */
 export const skipOnRealServer =
   FORMS[0] === 'stand-in' ? false : 'only the stand-in can be told to fail like this';
 

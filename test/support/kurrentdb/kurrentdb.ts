@@ -117,7 +117,7 @@ export class KurrentDB {
     await rm(this.dir, { recursive: true, force: true });
   }
 
-  /** Tells the stand-in to fail in a way of its own: only where {@link skipOnRealServer} is false. */
+  /** Tells the stand-in to fail in a way of its own: only if {@link skipOnRealServer} is false. */
   tell(command: Command): Promise<void> {
     const [node] = this.nodes;
     if (!(node instanceof StandInNode)) throw new Error(`a real KurrentDB cannot be told to ${command.do}`);

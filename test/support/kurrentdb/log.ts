@@ -57,7 +57,7 @@ export class Log {
   /** @param file keeps what was acknowledged over a kill: JSON lines */
   constructor(private readonly file?: string) {
     if (file !== undefined) this.reload();
-    // A server is never empty: whoever reads everything meets its own events first.
+    // A server is never empty: a read of everything meets its own events first.
     if (this.all.length === 0) this.append('$settings', 'any', [systemEvent('$settings', {})]);
   }
 
@@ -128,7 +128,7 @@ export class Log {
     }
   }
 
-  /** What a reader of the stream gets to see; undefined where there is no such stream. */
+  /** What a reader of the stream gets to see; undefined if there is no such stream. */
   visible(name: string): readonly Stored[] | 'deleted' | undefined {
     const stream = this.streams.get(name);
     if (!stream || stream.truncateBefore === Infinity) return undefined;
@@ -141,7 +141,7 @@ export class Log {
     return maxCount === undefined ? seen : seen.slice(-maxCount);
   }
 
-  /** Index in `all` of the event at exactly this position; undefined where none begins there. */
+  /** Index in `all` of the event at exactly this position; undefined if none begins there. */
   indexOf(position: number): number | undefined {
     let low = 0;
     let high = this.all.length - 1;

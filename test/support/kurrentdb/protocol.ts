@@ -9,8 +9,8 @@ import type * as StatusPb from '@kurrent/kurrentdb-client/generated/kurrentdb/pr
 import type * as StreamsPb from '@kurrent/kurrentdb-client/generated/kurrentdb/protocols/v1/streams_pb.js';
 
 /**
- * The protocol as the client package carries it. Not part of its public interface: whoever raises the client's
- * version runs these tests. Its modules assign their exports at run time, which `import` cannot see.
+ * The protocol as the client package carries it. Not part of its public interface: run these tests after an update of
+ * the client. Its modules assign their exports at run time, which `import` cannot see.
  */
 const require = createRequire(import.meta.url);
 const client = require.resolve('@kurrent/kurrentdb-client/package.json');

@@ -97,8 +97,8 @@ export class Reads {
   }
 
   /**
-   * Index of the event at which to begin. A position between events is refused. One beyond the end is not: nothing
-   * stands there.
+   * Index of the event at which to begin. A position between events is refused. One beyond the end is not: nothing is
+   * there.
    */
   private start(options: StreamsPb.ReadReq.Options.AllOptions): number {
     const { all } = this.log;
@@ -121,7 +121,7 @@ export class Reads {
     const wanted = filterOf(options);
     const all = options.getAll()!;
     let next = this.start(all);
-    // Where a read includes its position, a subscription begins after it: also after one that the log has not reached.
+    // If a read includes its position, a subscription begins after it: also after one that the log has not reached.
     const after = all.hasPosition() ? Number(all.getPosition()!.getCommitPosition()) : 0;
     const multiplier = filter?.getCheckpointintervalmultiplier() ?? 1;
     if (multiplier === 0) throw Object.assign(new Error(), failure(status.INVALID_ARGUMENT, 'interval of 0'));
@@ -190,7 +190,7 @@ function filterOf(options: StreamsPb.ReadReq.Options): (event: Stored) => boolea
 
 const isOpen = (call: Call): boolean => !call.cancelled && !call.destroyed && !call.writableEnded;
 
-/** Writes, and waits where the client does not keep up; false where the call is over. */
+/** Writes, and waits where the client does not keep up; false if the call is over. */
 async function send(call: Call, response: StreamsPb.ReadResp): Promise<boolean> {
   if (!isOpen(call)) return false;
   if (!call.write(response)) {

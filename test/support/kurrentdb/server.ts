@@ -103,7 +103,7 @@ server.bindAsync(`127.0.0.1:${port}`, credentials, (error, bound) => {
       obey(JSON.parse(line) as Command, bound);
       say({ done: true });
     })
-    // Whoever started it is gone.
+    // The process that started it is gone.
     .on('close', () => process.exit());
 });
 

@@ -148,7 +148,7 @@ export class Writes {
     return this.faults.readOnly ? accessDenied() : this.faults.refusal(metadata);
   }
 
-  /** Writes as far as faults allow it; undefined where no answer may be given. */
+  /** Writes as far as faults allow it; undefined if no answer may be given. */
   private async decide(
     stream: string,
     expected: Expected,

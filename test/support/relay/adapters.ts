@@ -8,7 +8,7 @@ import type { Relay } from '../../../src/smtp/relay/port.js';
 import { FakeUpstream } from './fake-upstream.js';
 import { relayTo, selfSigned, temporaryDir } from './helpers.js';
 
-/** What has arrived behind a relay, whatever kind it is. */
+/** What has arrived through a relay of any kind. */
 export interface Arrived {
   readonly returnPath: string;
   readonly recipients: readonly string[];

@@ -161,7 +161,7 @@ export class Peer {
 
   #listen(): void {
     this.socket.on('data', (chunk: Buffer) => this.#take(chunk));
-    // Whatever happens to the connection, its end is what counts.
+    // Errors of the connection do not matter, only its end.
     this.socket.on('error', () => this.socket.destroy());
     this.socket.on('close', () => {
       this.closed = true;

@@ -20,7 +20,7 @@ interface Found {
   readonly uid: number;
 }
 
-/** Why no Postfix can be run here; undefined where one can. */
+/** Why no Postfix can be run here; undefined if one can. */
 export function postfixMissing(): string | undefined {
   const found = find();
   return typeof found === 'string' ? found : undefined;

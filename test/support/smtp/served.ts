@@ -37,7 +37,7 @@ export interface ServedOptions {
   readonly stderr?: number;
   /** How many files it may have open. */
   readonly files?: number;
-  /** The program, where it is not the one that was compiled here. */
+  /** The program, if it is not the one that was compiled here. */
   readonly main?: string;
   /** More words on its command line. */
   readonly args?: readonly string[];
@@ -56,7 +56,7 @@ export class Served {
     { stderr, files, main = MAIN, args = [] }: ServedOptions = {},
   ) {
     const command: string[] = [process.execPath, main, 'serve', ...args];
-    // Whatever the shell is told of limits holds for what it becomes.
+    // Limits of the shell hold for the program that replaces it.
     if (files !== undefined) command.unshift('sh', '-c', `ulimit -n ${files}; exec "$0" "$@"`);
     this.child = spawn(command[0]!, command.slice(1), {
       cwd,
@@ -132,7 +132,7 @@ export class Served {
     return Number(line.exec(this.stderr)![1]);
   }
 
-  /** What the banner says behind a word: `submission`, `HTTP`, `password`, `API token`. */
+  /** What the banner says after a word: `submission`, `HTTP`, `password`, `API token`. */
   told(word: string): string {
     const line = new RegExp(`^ {2}${word} +(\\S+)`, 'm').exec(this.stdout);
     assert.ok(line !== null, `the banner says nothing of ${word}:\n${this.stdout}`);

@@ -15,7 +15,7 @@ export type Program = keyof typeof NAMES;
 
 const found = new Map<Program, Promise<string | undefined>>();
 
-/** What a program of Prometheus or Alertmanager is called here; undefined where it is not installed. */
+/** What a program of Prometheus or Alertmanager is called here; undefined if it is not installed. */
 export function binaryOf(program: Program): Promise<string | undefined> {
   let binary = found.get(program);
   if (binary === undefined) found.set(program, (binary = look(program)));
@@ -34,7 +34,7 @@ async function look(program: Program): Promise<string | undefined> {
   return undefined;
 }
 
-/** False where all of these are installed, else why a test is skipped: for its `skip` option. */
+/** False if all of these are installed, else why a test is skipped: for its `skip` option. */
 export async function skipWithout(...programs: readonly Program[]): Promise<string | false> {
   const binaries = await Promise.all(programs.map(binaryOf));
   const missing = programs.filter((_, index) => binaries[index] === undefined);

@@ -7,7 +7,7 @@ export interface Shipped {
   readonly dashboard: Dashboard;
 }
 
-/** A query, and where it stands: `overview.json, Blocks in force, A`. */
+/** A query and its place: `overview.json, Blocks in force, A`. */
 export interface Asked {
   readonly where: string;
   readonly expr: string;

@@ -10,7 +10,7 @@ export interface Matcher {
   readonly value: string;
 }
 
-/** What stands where a metric could, and is none. */
+/** Words in the place of a metric that are none. */
 const KEYWORDS = new Set(['by', 'without', 'on', 'ignoring', 'group_left', 'group_right', 'offset', 'bool']);
 const OPERATORS = new Set(['and', 'or', 'unless', 'atan2', 'inf', 'nan']);
 
@@ -22,7 +22,7 @@ const MATCHER = /([a-zA-Z_]\w*)\s*(=~|!~|!=|=)\s*"(\d+)"/g;
 
 /** The selectors of an expression: enough of PromQL for the rules and dashboards that ship, without `{__name__=…}`. */
 export function selectorsOf(expression: string): readonly Selector[] {
-  // Whatever stands in strings is nothing of the language: each is known by its number meanwhile.
+  // Text in strings is no part of the language: meanwhile each string has a number.
   const strings: string[] = [];
   const text = expression
     .replace(STRING, (_, content: string) => `"${strings.push(content) - 1}"`)

@@ -5,7 +5,7 @@ import { parse } from 'yaml';
 
 /** The repository: compiled tests lie in `dist…/test/support/watch`. */
 export const REPOSITORY = fileURLToPath(new URL('../../../../', import.meta.url));
-/** Where the rules, their tests and the examples of configuration lie. */
+/** If the rules, their tests and the examples of configuration lie. */
 export const PROMETHEUS = path.join(REPOSITORY, 'grafana/prometheus');
 
 export interface AlertRule {

@@ -36,7 +36,7 @@ function wordsAfter(program: string, command: Command): Command | undefined {
   return at === -1 ? undefined : command.slice(at + 1);
 }
 
-/** Calls of the command line of ours, wherever they run: what follows `stopgap`. */
+/** All calls of our command line: what follows `stopgap`. */
 export function stopgapCallsOf(commands: readonly Command[]): readonly Command[] {
   return commands.flatMap((command) => {
     // Inside a container it has no name of its own.

@@ -8,7 +8,7 @@ import { stringify } from 'yaml';
 import type { Program } from './binaries.js';
 import { binaryOf } from './binaries.js';
 
-/** Both say so in their log, whatever its format; with port 0 nobody else can take the port. */
+/** Both say so in their log, in any format; with port 0 nobody else can take the port. */
 const LISTENING = /msg="Listening on" address=([\d.]+:\d+)/;
 
 interface Server {

@@ -29,7 +29,7 @@ test('work holds the lock, and gives it back when it fails too', async (context)
   assert.deepEqual(readdirSync(path.dirname(file)), []);
 });
 
-test('who waits goes on as soon as the lock is free', async (context) => {
+test('a waiting writer goes on as soon as the lock is free', async (context) => {
   const file = path.join(temporaryDirectory(context), 'users.yaml');
   const order: string[] = [];
   let release: () => void = () => undefined;

@@ -79,7 +79,7 @@ test('a file that is empty, half written or of another kind is not taken for one
   ]);
 });
 
-test('a subject stands once', () => {
+test('a file names a subject once', () => {
   const entry = (name: string) => `  - { subject: { type: account, value: ${name} }, factor: 2 }\n`;
   const text = `version: 1\noverrides:\n${entry('a@example.com')}${entry('b@example.com')}${entry('A@EXAMPLE.com')}`;
   assert.deepEqual(problems(text), [

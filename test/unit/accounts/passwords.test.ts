@@ -45,7 +45,7 @@ test('passwords at the bound work, longer ones never match', async () => {
   await assert.rejects(hashPassword('', CHEAP), InvalidInput);
 });
 
-test('an unknown user and an unreadable hash are wrong, whatever the password', async () => {
+test('an unknown user and an unreadable hash are wrong, for any password', async () => {
   const checker = new PasswordChecker();
   for (const stored of [undefined, 'plain', '', '$scrypt$ln=4,r=8,p=1$$']) {
     assert.equal(await checker.verify(stored, 'plain'), false);
@@ -88,7 +88,7 @@ test('hashes that would cost too much memory are not taken', async () => {
   assert.ok(passwordCost(`$scrypt$ln=15,r=8,p=1${tail}`) > 0);
 });
 
-test('a cheap hash costs what the dearest of the file does, and so does no hash at all', async () => {
+test('a cheap hash and no hash at all cost as much as the most expensive hash of the file', async () => {
   const checker = new PasswordChecker();
   const dear = await hashPassword('sesame', { ln: 14, r: 8, p: 1 });
   const cost = passwordCost(dear);

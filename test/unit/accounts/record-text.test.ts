@@ -9,7 +9,7 @@ import { parseUsers } from '../../../src/accounts/users.js';
 const HASH = '$scrypt$ln=4,r=8,p=1$AAAAAAAAAAAAAAAAAAAAAA$AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA';
 const FIELDS = ['name', 'password', 'disabled', 'addedAt'];
 
-/** What a file is read as, or what is wrong with it. A syntax error is one, whatever the library calls it. */
+/** What a file is read as, or what is wrong with it. A syntax error is one, under any name of the library. */
 function read(text: string): unknown {
   try {
     return [...parseUsers(text, 'u').values()];

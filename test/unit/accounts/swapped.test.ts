@@ -24,7 +24,7 @@ async function given(t: TestContext): Promise<{ directory: string; victim: strin
   return { directory, victim };
 }
 
-/** The service swaps whatever is being made for a link to the victim, as fast as it can, while root works. */
+/** The service replaces each new file by a link to the victim, as fast as it can, while root works. */
 async function swapping(directory: string, victim: string, work: () => Promise<unknown>): Promise<void> {
   let busy = true;
   const swapped = (async () => {
@@ -60,7 +60,7 @@ describe('what root makes in the directory of a service', { skip }, () => {
     assert.equal(statSync(victim).uid, 0);
   });
 
-  test('is given to it likewise where it is the key of the log', async (t) => {
+  test('is given to it likewise if it is the key of the log', async (t) => {
     const { directory, victim } = await given(t);
     const file = path.join(directory, 'log.key');
     await swapping(directory, victim, async () => {
@@ -70,7 +70,7 @@ describe('what root makes in the directory of a service', { skip }, () => {
     assert.equal(statSync(victim).uid, 0);
   });
 
-  test('is the service’s where nobody interferes', async (t) => {
+  test('is the service’s if nobody interferes', async (t) => {
     const { directory } = await given(t);
     const file = path.join(directory, 'users.yaml');
     await writePrivateFile(file, 'users: []\n');

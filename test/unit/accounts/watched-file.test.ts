@@ -68,7 +68,7 @@ test('a second change that leaves time, size and inode as they were is picked up
   const handle = await open(file, 'r');
   const stat = await handle.stat({ bigint: true });
   await handle.close();
-  // As on a file system whose clock ticks slowly: whatever happens, nothing seems to.
+  // As on a file system whose clock ticks slowly: nothing seems to change.
   context.mock.method(Object.getPrototypeOf(handle) as { stat: () => Promise<unknown> }, 'stat', () =>
     Promise.resolve(stat),
   );
@@ -297,7 +297,7 @@ test('a file that was replaced is not half written: what is gone from it counts 
   assert.deepEqual(refusals, []);
 });
 
-test('a file that is being written anew is not taken over half written', async (context) => {
+test('a file that is being written again is not taken over half written', async (context) => {
   const lines = watchLines(context);
   lines.write(10);
   await lines.watched.load();

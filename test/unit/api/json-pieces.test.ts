@@ -14,7 +14,7 @@ function cut(text: string, pieces: Generator<Piece | undefined, number | undefin
   }
 }
 
-test('a list is cut into its elements, whatever they contain', () => {
+test('a list is cut into its elements, with any content', () => {
   const lists = fc.tuple(
     fc.array(fc.jsonValue({ maxDepth: 3 })),
     fc.constantFrom(0, 1, 3),

@@ -19,7 +19,7 @@ const CORE_FOLDERS = Object.keys(CORE);
 /** Adapters: only who opens them may name what lies in them. */
 const ADAPTERS = /^src\/(store\/(sqlite|kurrentdb)|expiry\/(timers|bullmq))(\/|\.ts$)/;
 
-/** Those who do: for the server, and for whoever only reads. */
+/** The files that open the store: for the server, and for programs that only read. */
 const OPENERS = ['src/adapters.ts', 'src/store/open-for-reading.ts'];
 
 /**

@@ -14,7 +14,7 @@ describe('OpenTelemetry', () => {
     assert.deepEqual(importers(others), [SDK]);
   });
 
-  test('is loaded by whoever opens it, and only when it is asked for', () => {
+  test('is loaded only when it is asked for, by the file that opens it', () => {
     assert.deepEqual(
       importers((name) => name === SDK),
       ['src/tracing/open.ts'],

@@ -67,7 +67,7 @@ test('repeats have a limit of their own, which stops nothing but repeats', async
   assert.equal(await isOpen({ account: 'bob' }), true);
 });
 
-test('credentials that failed more than an hour ago count anew', async () => {
+test('credentials that failed more than an hour ago count again', async () => {
   const { clock, attempt, isOpen } = setUp(1);
   const phone = { password: 'of long ago' };
   await attempt('fails', phone);
@@ -141,7 +141,7 @@ test('only so many networks are remembered, the least used are forgotten', async
   assert.deepEqual(open, [true, false, false]);
 });
 
-test('logins of any length share what stands at their beginning', async () => {
+test('logins that begin alike share a bucket, at any length', async () => {
   const { attempt } = setUp(2);
   const login = (end: number) => ({ account: `${'x'.repeat(400)}${end}`, password: 'same' });
   assert.deepEqual([await attempt('fails', login(1)), await attempt('fails', login(2))], [true, true]);

@@ -128,7 +128,7 @@ test('the same login many times at once is one check, others are their own', asy
   assert.equal(checker.checks, 4);
 });
 
-test('a check that could not be made is an error, and leaves nothing behind', async () => {
+test('a check that could not be made is an error, and leaves nothing in memory', async () => {
   const { state } = await setUp({ anna: 'sesame' });
   const backend = fileBackend(() => state.table);
   const full = new LoginVerifier({ backend, checker: new PasswordChecker({ concurrency: 1, queue: 0 }) });

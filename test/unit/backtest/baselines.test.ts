@@ -87,7 +87,7 @@ rules:
     ]);
   });
 
-  test('summarises days at their time, whatever happens: also where nothing does for weeks', async () => {
+  test('summarises days at their time in any case, even if nothing does for weeks', async () => {
     const lines = [
       ...[0, 1, 2, 3].flatMap((number) => series(day(number), 8, MINUTE)),
       // An hour after midnight yesterday is known, and not before.

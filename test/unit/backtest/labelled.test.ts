@@ -86,7 +86,7 @@ describe('labels', () => {
     );
   });
 
-  test('call a proposal right where a message of the attack tripped it', async () => {
+  test('call a proposal right if a message of the attack tripped it', async () => {
     const rules = BURST.replace('then: block', 'then: propose');
     const { cases, score } = await alone(lines, [rules], { labels });
     assert.deepEqual(
@@ -164,7 +164,7 @@ describe('labels', () => {
     });
   });
 
-  test('are of the whole trace, whatever part of it is gone through', async () => {
+  test('are of the whole trace, for any part of it that is gone through', async () => {
     for (const span of [{ from: START + HOUR }, { to: START }]) {
       const { labelled, candidates } = await backtest(lines, [BURST], { labels, ...span });
       assert.deepEqual(labelled, { messages: 20, missing: 0 });

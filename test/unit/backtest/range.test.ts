@@ -70,7 +70,7 @@ describe('the range of a back-test', () => {
     });
   }
 
-  test('is no reason to say that time stands still: progress goes through all of it', async () => {
+  test('does not stop the progress, which goes through all of it', async () => {
     const at: (number | undefined)[] = [];
     const candidates = [{ name: 'rules.yaml', rules: RULES }];
     await runBacktest({

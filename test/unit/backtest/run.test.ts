@@ -162,7 +162,7 @@ exempt:
     await assert.rejects(running, BacktestCancelled);
   });
 
-  test('waits for whoever takes its decisions', async () => {
+  test('waits for the receiver of its decisions', async () => {
     let waiting = false;
     await backtest(
       series({ at: START }, 20, SECOND),
@@ -185,7 +185,7 @@ exempt:
     assert.deepEqual([report.from, report.sends.messages, report.candidates[0]!.blocks], [null, 0, 0]);
   });
 
-  test('gives the same report for the same messages, in whatever chunks they come', async () => {
+  test('gives the same report for the same messages, in any chunks they come', async () => {
     const rules = `${BURST}  - { id: domain, per: domain, count: recipients, window: 1h, limit: 40, then: propose, for: 1h, lapse: 30m }
   - { id: trying, per: account, count: messages, window: 1h, limit: 15, then: block, for: 5m, renewWhileTrying: true }
 `;

@@ -86,7 +86,7 @@ describe('two blocks imposed on one subject at once', () => {
     assert.equal(standing(facts).strikes.length, 1);
   });
 
-  test('are refused the next one: it makes the one that stands stronger', () => {
+  test('are refused the next one: it makes the one in force stronger', () => {
     given([FIRST, SECOND])
       .when(act({ terms: { ...terms(), duration: null } }))
       .then([extended(null, { direction: 'all', evidence: evidence({ lastAt: T0 + MINUTE }) })]);
@@ -100,12 +100,12 @@ describe('two blocks imposed on one subject at once', () => {
 });
 
 describe('a block whose end was changed after a second one came', () => {
-  test('is not weakened by whoever extended the first alone', () => {
+  test('is not weakened by a writer that extended the first alone', () => {
     const block = active([FIRST, SECOND, extended(T0 + HOUR + MINUTE)]);
     assert.deepEqual([block?.until, block?.direction], [T0 + 2 * HOUR, 'all']);
   });
 
-  test('is shortened by whoever asked for it, by either id', () => {
+  test('is shortened for a person who asks for it, by either id', () => {
     assert.equal(active([FIRST, SECOND, shortened(NOW + 1)])?.until, NOW + 1);
     const second = { type: 'BlockShortened', data: { block: 'b2', until: NOW + 1 } } as const;
     assert.equal(active([FIRST, SECOND, second])?.until, NOW + 1);

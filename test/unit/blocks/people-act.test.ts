@@ -80,7 +80,7 @@ describe('imposing', () => {
       .when(bare)
       .then([fresh({ description: '', refusal: 'soft' })]);
   });
-  test('the same again changes nothing, also where the ends lie a moment apart', () => {
+  test('the same again changes nothing, also if the ends lie a moment apart', () => {
     for (const later of [0, 1, MINUTE])
       given([imposed({ until: NOW + HOUR + later })])
         .when(command)
@@ -152,7 +152,7 @@ describe('approving and dismissing', () => {
       .then([dismissed]);
   });
   test('dismisses', () => given([proposed()]).when(dismiss).then([dismissed]));
-  test('a dismissal says that the rule was wrong where it does', () => {
+  test('a dismissal says that the rule was wrong if it does', () => {
     const data = { block: 'p1', falsePositive: true, subject: ALICE, rule: 'burst', note: 'newsletter' };
     given([proposed()])
       .when({ ...dismiss, falsePositive: true, note: 'newsletter' })
@@ -401,7 +401,7 @@ describe('folding', () => {
     }
   });
 
-  test('a block ends at its until, to the millisecond, whatever was recorded', () => {
+  test('a block ends at its until, to the millisecond, even without a record', () => {
     const folded = standing([imposed()]);
     assert.equal(activeBlock(folded, T0 + HOUR - 1)?.id, 'b1');
     assert.equal(activeBlock(folded, T0 + HOUR), undefined);

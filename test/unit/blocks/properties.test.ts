@@ -214,7 +214,7 @@ describe('any sequence of commands', () => {
     });
   });
 
-  test('where a person’s block is not refused, all that was asked for holds', () => {
+  test('if a person’s block is not refused, all that was asked for holds', () => {
     forAll((history) => {
       play(history, ({ after, command, now, refused }) => {
         if (command.kind !== 'impose' || refused) return;

@@ -23,7 +23,7 @@ describe('a rule that blocks', () => {
     given([]).when(act()).then([byRule()]);
   });
 
-  test('imposes an indefinite block where it says so', () => {
+  test('imposes an indefinite block if it says so', () => {
     given([])
       .when(act({ terms: terms({ duration: null }) }))
       .then([byRule({ until: null })]);
@@ -35,7 +35,7 @@ describe('a rule that blocks', () => {
       .then([byRule({ block: 'p1' })]);
   });
 
-  test('begins anew where the proposal has lapsed, and records that', () => {
+  test('begins again if the proposal has lapsed, and records that', () => {
     given([proposed({ lapsesAt: NOW })])
       .when(act())
       .then([lapsed(NOW), byRule()]);
@@ -56,7 +56,7 @@ describe('a rule that blocks', () => {
       .then([]);
   });
 
-  test('extends a weaker block, whoever set it', () => {
+  test('extends a weaker block by any actor', () => {
     given([imposed({ until: NOW + MINUTE })])
       .when(act())
       .then([extended(NOW + HOUR, { evidence: proof })]);
@@ -186,7 +186,7 @@ describe('a rule that proposes', () => {
     proposed({ block: 'new', lapsesAt: NOW + DAY, evidence: proof, ...more });
 
   test('proposes', () => given([]).when(propose()).then([fresh()]));
-  test('holds back where a block contains the subject already', () => {
+  test('holds back if a block contains the subject already', () => {
     given([imposed()]).when(propose()).then([]);
   });
   test('proposes again once the block is over or the proposal has lapsed', () => {
@@ -382,7 +382,7 @@ describe('a rule whose sender has gone on far beyond its limit', () => {
       .then([byRule({ block: 'p1' })]);
   });
 
-  test('does nothing where no proposal waits, or the one that did has lapsed', () => {
+  test('does nothing if no proposal waits, or the one that did has lapsed', () => {
     given([])
       .when(act({ onlyPending: true }))
       .then([]);
@@ -391,7 +391,7 @@ describe('a rule whose sender has gone on far beyond its limit', () => {
       .then([]);
   });
 
-  test('does nothing where a block is in force: it was contained when the rule tripped', () => {
+  test('does nothing if a block is in force: it was contained when the rule tripped', () => {
     given([imposed({ until: NOW + MINUTE })])
       .when(act({ onlyPending: true }))
       .then([]);

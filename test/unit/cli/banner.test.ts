@@ -29,7 +29,7 @@ test('the banner says where mail goes only of a process that takes mail', () => 
   assert.doesNotMatch(shown(['api', 'worker'], rules), /mail to/);
 });
 
-test('the banner says which of two mail servers behind does not answer', () => {
+test('the banner says which of two upstream mail servers does not answer', () => {
   const rules = { version: 1, origin: 'file' };
   const two = [{ relay: { target: { maildir: '/var/arrived' } } }];
   const text = (...unanswered: string[]) => shown(['smtp'], rules, unanswered, two);

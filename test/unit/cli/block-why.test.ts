@@ -40,7 +40,7 @@ describe('why a block is there, in a row', () => {
     ],
     ['a sentence of another kind', 'Something of old.', 'Something of old'],
   ] as const)
-    test(`by ${what}: the numbers first, whatever the rule is described as`, () =>
+    test(`by ${what}: the numbers first, with any description of the rule`, () =>
       assert.equal(whyOf(block(sentence)), why));
 
   test('is what the administrator said, who knew better than the proposal', () => {

@@ -107,7 +107,7 @@ describe('a command', () => {
     }
   });
 
-  test('waits for the event that it lost to, where that cannot be read at once', async () => {
+  test('waits for the event that it lost to, if that cannot be read at once', async () => {
     const store = new OneStream();
     store.put(added(2));
     store.hidden = 1;
@@ -129,7 +129,7 @@ describe('a command', () => {
     assert.ok(waited.reduce((sum, span) => sum + span, 0) < 5000, 'within what an API request may take');
   });
 
-  test('is not tried again where the store is away, or what it decides on forbids it', async () => {
+  test('is not tried again if the store is away, or what it decides on forbids it', async () => {
     for (const error of [new StoreUnavailable('away'), new Error('a fault')]) {
       const store = new OneStream();
       let appends = 0;
@@ -166,13 +166,13 @@ describe('a command with a precondition', () => {
     assert.equal((await addOne(store, onVersion(4))).facts.length, 1);
   });
 
-  test('is refused where there is nothing that could match, whatever matches', async () => {
+  test('is refused if there is nothing that could match, for any condition', async () => {
     const precondition = { what: 'the sum', matches: () => true };
     const refusal = { code: 'precondition-failed', details: { version: null } };
     await assert.rejects(addOne(new OneStream(), { precondition }), refusal);
   });
 
-  test('succeeds where its change has been made already, by itself or by another', async () => {
+  test('succeeds if its change has been made already, by itself or by another', async () => {
     const store = new OneStream();
     store.put(added(9));
     const first = await addOne(store, { ...onVersion(9), seed: 'k' });
@@ -269,7 +269,7 @@ describe('a long stream whose history is kept', () => {
     assert.equal((await readHistory(store, folding)).state, 202);
   });
 
-  test('is read anew where another log has come in its place, be it longer or shorter', async () => {
+  test('is read again if another log has come in its place, longer or shorter', async () => {
     for (const count of [300, 150, 1]) {
       const { store, folding } = await long();
       store.events.length = 0;
@@ -278,7 +278,7 @@ describe('a long stream whose history is kept', () => {
     }
   });
 
-  test('is read anew after a reading that failed half-way', async () => {
+  test('is read again after a reading that failed half-way', async () => {
     const { store, folding } = await long();
     for (const id of ['a', 'b']) store.put(added(1, id));
     const read = store.readStream.bind(store);

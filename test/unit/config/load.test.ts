@@ -37,7 +37,7 @@ test('the environment changes an evaluation, and a relay in it ends the evaluati
   assert.deepEqual(real.config.smtp.senders, { kind: 'own' });
 });
 
-test('metrics ask for a token wherever they can be reached from elsewhere, unless told otherwise', (context) => {
+test('metrics ask for a token if others can reach them, unless told otherwise', (context) => {
   const metricsOf = (env: Record<string, string>): string => load(context, { env }).config.api.metrics;
   for (const listen of ['127.0.0.1:0', '[::1]:0', 'localhost:0'])
     assert.equal(metricsOf({ STOPGAP_API_LISTEN: listen }), 'open', listen);

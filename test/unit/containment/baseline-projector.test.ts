@@ -54,7 +54,7 @@ describe('what a node knows that folds no sends', () => {
     for (const [what, count] of Object.entries(shown)) assert.ok(count > 100, `only ${count} ${what}`);
   });
 
-  test('goes on from a snapshot as if everything had been folded here, wherever the cut', () => {
+  test('goes on from a snapshot as if everything had been folded here, at any cut', () => {
     fc.assert(
       fc.property(histories, fc.double({ min: 0, max: 1, noNaN: true }), (history, where) => {
         const log = logOf(history);

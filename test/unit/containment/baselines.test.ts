@@ -104,7 +104,7 @@ const refused = (from: string): boolean =>
   undefined;
 
 describe('a node that is cut off from the store', () => {
-  test('takes what is usual of whoever is known, and refuses the same of who is not', () => {
+  test('takes the usual mail of a known sender, and refuses the same from an unknown one', () => {
     known();
     send(80, NEWS);
     assert.equal(refused(NEWS), false);
@@ -116,7 +116,7 @@ describe('a node that is cut off from the store', () => {
     assert.equal(refused(NEWS), true, 'more than twice of what is usual');
   });
 
-  test('holds whoever is known to write little to the lower limit', () => {
+  test('holds a sender that is known to write little to the lower limit', () => {
     known(1);
     send(5, NEWS);
     assert.equal(refused(NEWS), false);
@@ -288,7 +288,7 @@ describe('a process that folds sends itself', () => {
   });
 });
 
-describe('the days that a node has noted of whom it saw', () => {
+describe('the days that a node has noted of the senders that it saw', () => {
   test('go with their summaries', () => {
     known();
     for (let day = 0; day < 50; day++) {
@@ -313,7 +313,7 @@ describe('the days that a node has noted of whom it saw', () => {
   });
 });
 
-describe('what stands in the store', () => {
+describe('the content of the store', () => {
   test('and is no summary is passed over and told, once', () => {
     known();
     summarise(today() + 5, {}, clock.now());

@@ -131,7 +131,7 @@ describe('what a node does for itself', () => {
     assert.equal(refused(), false);
   });
 
-  test('nothing to whoever is exempt, by the last rules it knew', () => {
+  test('nothing to an exempt sender, by the last rules it knew', () => {
     use(
       `version: 1\nrules:\n${RULES}\nexempt: [{ subject: { type: account, value: alice@example.com }, reason: a newsletter }]`,
     );
@@ -139,7 +139,7 @@ describe('what a node does for itself', () => {
     assert.equal(refused(), false);
   });
 
-  test('nothing where the rules only observe', () => {
+  test('nothing if the rules only observe', () => {
     use(`version: 1\nrules:\n${RULES}\nmode: observe`);
     send(50);
     assert.equal(refused(), false);
@@ -151,7 +151,7 @@ describe('what a node does for itself', () => {
     assert.equal(refused('user-29@d29.example'), false);
   });
 
-  test('one that goes on to five times its limit all the same, where the circuit breaker allows no more', () => {
+  test('one that goes on to five times its limit all the same, if the circuit breaker allows no more', () => {
     for (let n = 0; n < 20; n++) send(11, `user-${n}@d${n}.example`);
     send(11);
     for (let n = 0; n < 38; n++) send(1);

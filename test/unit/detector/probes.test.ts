@@ -57,7 +57,7 @@ describe('a store that is looked after', () => {
     stop();
   });
 
-  test('is told of in the log where a probe finds out that it is away, and probed on', async () => {
+  test('is told of in the log if a probe finds out that it is away, and probed on', async () => {
     const { clock, store, lines, stop } = watched();
     clock.advance(3 * SECOND);
     await store.answer(new StoreUnavailable('a probe: no answer'));
@@ -94,7 +94,7 @@ describe('a store that is looked after', () => {
     stop();
   });
 
-  test('is left alone once stopped, also where a probe was under way', async () => {
+  test('is left alone once stopped, also if a probe was under way', async () => {
     const { clock, store, lines, stop } = watched();
     clock.advance(3 * SECOND);
     stop();

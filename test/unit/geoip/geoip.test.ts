@@ -71,7 +71,7 @@ async function open(
   return { geoip, clock, lines, refusals, file };
 }
 
-describe('where a client is', () => {
+describe('the place of a client', () => {
   test('is told by the databases there are', async (context) => {
     const { geoip, lines } = await open(context, { country: mmdb(COUNTRIES), asn: mmdb(NETWORKS) });
     assert.deepEqual(geoip.placeOf('192.0.2.9'), { country: 'FR', asn: 64_500 });
@@ -99,7 +99,7 @@ describe('where a client is', () => {
     }
   });
 
-  test('is told of IPv4 alone where the database has nothing else', async (context) => {
+  test('is told of IPv4 alone if the database has nothing else', async (context) => {
     const networks = { '32.0.0.0/8': { country: { iso_code: 'FR' } } };
     const { geoip } = await open(context, { country: mmdb({ ...COUNTRIES, ipVersion: 4, networks }) });
     assert.deepEqual(geoip.placeOf('32.1.2.3'), { country: 'FR' });
@@ -139,7 +139,7 @@ describe('a database', () => {
     }
   });
 
-  test('whatever bytes it has, is taken or refused, and then gives an answer or none', () => {
+  test('a database of any bytes is taken or refused, and then gives an answer or none', () => {
     // Every byte of records and metadata broken in turn.
     for (let at = whole.length - 700; at < whole.length; at += 3) {
       const broken = Buffer.from(whole);
@@ -149,7 +149,7 @@ describe('a database', () => {
     }
   });
 
-  test('stops the start where it is missing or cannot be used, and is named', async (context) => {
+  test('stops the start if it is missing or cannot be used, and is named', async (context) => {
     await assert.rejects(
       open(context, { country: 'nonsense' }),
       /^StopgapError: geoip\.country: .*country\.mmdb: is no MaxMind database/,

@@ -34,7 +34,7 @@ describe('many events, appended', () => {
     assert.deepEqual([appender.added, appender.known, store.ids], [2, 2, ['e1', 'e2']]);
   });
 
-  test('wait for room where the store does not keep up', async () => {
+  test('wait for room if the store does not keep up', async () => {
     const store = new Held();
     store.held = true;
     const appender = new Appender(store);
@@ -69,7 +69,7 @@ describe('many events, appended', () => {
     assert.ok(pauses.reduce((sum, span) => sum + span) > 30_000);
   });
 
-  test('that stand in another stream are known; any other fault ends it', async () => {
+  test('that are in another stream are known; any other fault ends it', async () => {
     const store = new Held();
     store.faults = [new StopgapError('conflict', 'event e1 was written to another stream')];
     const appender = new Appender(store);

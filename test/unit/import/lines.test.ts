@@ -19,7 +19,7 @@ async function read(text: string, cuts: readonly number[] = []): Promise<(string
 }
 
 describe('the lines of what is read', () => {
-  test('are the same in whatever pieces it comes', async () => {
+  test('are the same in any pieces it comes', async () => {
     const line = fc.stringMatching(/^[ -~äß€😀]{0,40}$/u);
     await fc.assert(
       fc.asyncProperty(

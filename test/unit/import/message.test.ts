@@ -4,7 +4,7 @@ import { readMessage } from '../../../src/import/postfix-log/message.js';
 
 /* What the golden logs in test/integration/import do not show: the forms that are told apart line by line. */
 describe('what a daemon of Postfix says', () => {
-  test('matters only where it is about a message, a refused recipient or a login', () => {
+  test('matters only if it is about a message, a refused recipient or a login', () => {
     for (const [daemon, text] of [
       ['smtpd', 'connect from unknown[192.0.2.7]'],
       ['smtpd', 'disconnect from unknown[192.0.2.7] ehlo=1 auth=0/1 quit=1 commands=2/3'],
@@ -27,7 +27,7 @@ describe('what a daemon of Postfix says', () => {
       assert.equal(readMessage(daemon, text), undefined, `${daemon}: ${text}`);
   });
 
-  test('names a client by its address, with whatever host name and port', () => {
+  test('names a client by its address, with any host name and port', () => {
     for (const [client, ip] of [
       ['pc.example.net[192.0.2.7]', '192.0.2.7'],
       ['unknown[2001:db8::7]:51234', '2001:db8::7'],
@@ -53,7 +53,7 @@ describe('what a daemon of Postfix says', () => {
     assert.equal(loginOf(', sasl_sender=<x@example.com>'), undefined);
   });
 
-  test('is a delivery to whom the sender wrote, where an alias has a domain', () => {
+  test('is a delivery to whom the sender wrote, if an alias has a domain', () => {
     const told = (text: string): unknown => readMessage('virtual', text);
     const rest = 'relay=virtual, delay=1, delays=0/0/0/1, dsn=2.0.0, status=sent (delivered to maildir)';
     assert.deepEqual(told(`1A: to=<bob@example.com>, orig_to=<sales@example.com>, ${rest}`), {
@@ -64,7 +64,7 @@ describe('what a daemon of Postfix says', () => {
     });
   });
 
-  test('is garbled where it begins like what matters and breaks off', () => {
+  test('is garbled if it begins like what matters and breaks off', () => {
     for (const [daemon, text] of [
       ['smtpd', '16613AA8102: client=pc.example.n'],
       ['qmgr', '16613AA8102: from=<alice@example.com>, size=42'],

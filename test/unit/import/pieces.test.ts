@@ -12,7 +12,7 @@ import { doings, logOf } from '../../support/postfix.js';
 /** Shortly before the turn of a year, so that inferring it is part of it. */
 const START = Date.parse('2025-12-31T23:50:00Z');
 
-/** A piece of the log: from one line to another, in whatever order, perhaps more than once. */
+/** A piece of the log: from one line to another, in any order, perhaps more than once. */
 interface Piece {
   readonly cut: number;
   readonly before: number;
@@ -31,8 +31,8 @@ function file(name: string, lines: readonly Line[], later: number): LogFile {
 }
 
 /**
- * All lines in pieces that overlap. The very same lines of one second stay together: apart, nobody could tell them from one
- * line that stands in two files.
+ * All lines in overlapping pieces. Equal lines of one second stay together: apart, nobody could tell them from one line
+ * in two files.
  */
 function cut(lines: readonly Line[], parts: readonly Piece[]): readonly (readonly Line[])[] {
   const texts = lines.map(({ text }) => text);
@@ -67,7 +67,7 @@ const forms = fc.constantFrom<Form>('traditional', 'iso');
 const later = fc.constantFrom(0, HOUR);
 
 describe('a log in pieces', () => {
-  test('gives what the whole gives, in whatever pieces and order, overlapping and twice', async () => {
+  test('gives what the whole gives, in any pieces and order, overlapping and twice', async () => {
     await fc.assert(
       fc.asyncProperty(
         doings,
@@ -101,7 +101,7 @@ describe('a log in pieces', () => {
   test('read one by one, and then as a whole, is in the store once', async () => {
     await fc.assert(
       fc.asyncProperty(doings, pieces, forms, async (all, parts, form) => {
-        // What a filter hands back is known again only where both times are in the files.
+        // What a filter hands back is known again only if both times are in the files.
         const lines = logOf(
           all.filter(({ what }) => what !== 'filtered'),
           START,

@@ -42,11 +42,11 @@ describe('the year of lines that name none', () => {
     assert.deepEqual(yearsOf(times.slice(1).map(at), at('2026-01-05T00:00')), [2026, 2025, 2026]);
   });
 
-  test('is the one before where the file was written long after its last line', () => {
+  test('is the one before if the file was written long after its last line', () => {
     assert.deepEqual(yearsOf([at('2025-12-20T00:00')], at('2026-11-24T00:00')), [2025]);
   });
 
-  test('is a leap year where there is a 29 February', () => {
+  test('is a leap year if there is a 29 February', () => {
     const times = ['2024-02-28T00:00', '2024-02-29T00:00', '2024-03-01T00:00'].map(at);
     // As where files were copied without their times.
     assert.deepEqual(yearsOf(times, at('2026-11-24T00:00')), [2024, 2024, 2024]);

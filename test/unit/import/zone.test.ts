@@ -45,7 +45,7 @@ describe('the local time of a zone', () => {
         fc.array(fc.integer({ min: 1, max: 20 * 60 }), { maxLength: 30 }),
         (name, start, steps) => {
           const zone = new Zone(name);
-          // The first line stands where nothing is ambiguous: nobody could know otherwise.
+          // The first line is at an unambiguous time: otherwise nobody could know.
           let instant = from + start * SECOND;
           if (wall(name, instant - HOUR) === wall(name, instant)) instant += 2 * HOUR;
           if (zone.instantOf(wall(name, instant), undefined) !== instant) instant += 2 * HOUR;

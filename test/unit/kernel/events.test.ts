@@ -4,7 +4,7 @@ import { InvalidInput, StopgapError, messageOf } from '../../../src/kernel/error
 import { categoryOf, streamName } from '../../../src/kernel/events.js';
 
 describe('stream names', () => {
-  test('tell the category, whatever dashes the key has', () => {
+  test('tell the category, even if the key has dashes', () => {
     const name = streamName('block', 'address:bulk-*@a-b.example');
     assert.equal(name, 'block-address:bulk-*@a-b.example');
     assert.equal(categoryOf(name), 'block');

@@ -37,7 +37,7 @@ describe('printable text', () => {
     assert.equal(printable(name), name);
   });
 
-  test('keeps its own lines and tabs where it may have some', () => {
+  test('keeps its own lines and tabs if it may have some', () => {
     assert.equal(printableLines('one\n\ttwo\u202e\r'), 'one\n\ttwo\ufffd\ufffd');
   });
 

@@ -5,7 +5,7 @@ import { sources } from '../architecture/imports.js';
 export interface LogLine {
   readonly where: string;
   readonly level: string;
-  /** Undefined where it is not a plain text: then nobody could look for it. */
+  /** Undefined if it is not a plain text: then nobody could look for it. */
   readonly message: string | undefined;
   /** Names of the fields that are written there, and of the functions that make others. */
   readonly fields: readonly string[];
@@ -67,7 +67,7 @@ function literalsIn(node: ts.Node): readonly ts.ObjectLiteralExpression[] {
   return found;
 }
 
-/** What a constant of this name is made of, wherever in the file it stands. */
+/** The initialiser of a constant of this name, anywhere in the file. */
 function initialiserOf(name: string, tree: ts.SourceFile): ts.Expression | undefined {
   let found: ts.Expression | undefined;
   const visit = (node: ts.Node): void => {

@@ -59,7 +59,7 @@ describe('a record', () => {
     });
   });
 
-  test('names nobody in its texts whom another field names, whatever the name looks like', () => {
+  test('replaces in its texts every name that another field has, in any form', () => {
     const { sentence, error } = names.record({
       subject: { type: 'account', value: 'front desk' },
       sentence: 'Account front desk: 101 recipients within 10m; rule "burst" allows 100.',
@@ -80,7 +80,7 @@ describe('a record', () => {
     assert.equal(sentence, `blocked by rule:New_account-2.b@17. Not by rule:${bob} or rule:${other}`);
   });
 
-  test('says of a faulty file only where the faults stand', () => {
+  test('says of a faulty file only the places of the faults', () => {
     const { faults } = names.record({
       what: 'users',
       faults: 'data/users.yaml:3:5: users[1].name: scanner stands twice; remove one\nscanner is gone',
@@ -155,7 +155,7 @@ describe('a text', () => {
     }
   });
 
-  test('holds no address that was in it, whatever stands around it', () => {
+  test('holds no address that was in it, in any surroundings', () => {
     const part = fc.stringMatching(/^[a-z][a-z0-9._+-]{2,12}$/);
     const around = fc.string({ maxLength: 12 });
     fc.assert(

@@ -73,7 +73,7 @@ describe('a log file', () => {
     const { losses, told } = noted();
     const log = new LogFile(file, 10, losses);
     log.write('0123456789\n');
-    // A file where the folder was: whoever runs this, nothing can be opened below it.
+    // A file where the folder was: no user can open anything below it.
     rmSync(directory, { recursive: true });
     writeFileSync(directory, '');
     log.write('lost\n');
@@ -233,7 +233,7 @@ describe('the log', () => {
     assert.equal(what, 'rules');
   });
 
-  test('goes to a file too, in JSON whatever the terminal gets', async (t) => {
+  test('goes to a file too, in JSON for any format of the terminal', async (t) => {
     const file = path.join(temporaryDirectory(t), 'stopgap.log');
     const out: string[] = [];
     const { levels } = await openLogs({ ...SETTINGS, file, format: 'text' }, (text) => void out.push(text));
@@ -242,7 +242,7 @@ describe('the log', () => {
     assert.equal((JSON.parse(readFileSync(file, 'utf8')) as { rule: string }).rule, 'burst');
   });
 
-  test('says which setting is at fault where the file cannot be', async (t) => {
+  test('says which setting is at fault if the file cannot be', async (t) => {
     const file = path.join(temporaryDirectory(t), 'file');
     writeFileSync(file, '');
     await assert.rejects(
@@ -271,7 +271,7 @@ describe('the log', () => {
 });
 
 describe('the key', () => {
-  test('is made once, by whoever comes first', async (t) => {
+  test('is made once, by the first process that comes', async (t) => {
     const file = path.join(temporaryDirectory(t), 'data', 'log-key');
     const keys = await Promise.all(Array.from({ length: 8 }, () => openLogKey(file)));
     assert.equal(new Set(keys.map((key) => key.toString('hex'))).size, 1);

@@ -61,7 +61,7 @@ class Case {
 }
 
 describe('decisions are counted', () => {
-  test('where a rule blocks and its block runs out, is released, or was a mistake', async () => {
+  test('if a rule blocks and its block runs out, is released, or was a mistake', async () => {
     const one = new Case('burst');
     const first = one.act('block', 'burst', 200);
     one.decide({ kind: 'expire', block: first }, 'system:expiry', T0 + HOUR);
@@ -82,7 +82,7 @@ describe('decisions are counted', () => {
     });
   });
 
-  test('where a proposal is approved, dismissed, lapses, is widened, or overtaken', async () => {
+  test('if a proposal is approved, dismissed, lapses, is widened, or overtaken', async () => {
     const one = new Case('hint', 'burst');
     const approved = one.act('propose', 'hint', 200);
     one.decide({ kind: 'approve', block: approved }, 'admin:eve', T0 + 10 * MINUTE);
@@ -109,7 +109,7 @@ describe('decisions are counted', () => {
     });
   });
 
-  test('where a person blocks, extends and shortens', async () => {
+  test('if a person blocks, extends and shortens', async () => {
     const one = new Case('burst');
     const block = one.decide(
       {
@@ -201,7 +201,7 @@ describe('series by rule', () => {
     }
   });
 
-  test('keep what they counted where the rule stays', async () => {
+  test('keep what they counted if the rule stays', async () => {
     const one = new Case('burst');
     one.act('block', 'burst', 200);
     one.metrics.blocks.useRules(rules('burst', 'hint'));
@@ -219,7 +219,7 @@ describe('series by rule', () => {
     assert.equal((await one.figures()).of('stopgap_verdicts_total', { rule: 'burst', action: 'block' }), 1);
   });
 
-  test('are bounded, whatever rule sets come and go; what is beyond counts under another name', async () => {
+  test('are bounded for any number of rule sets; the rest counts under another name', async () => {
     const { metrics } = new Case('burst');
     const many = (prefix: string): readonly Rule[] =>
       rules(...Array.from({ length: 200 }, (_, index) => `${prefix}${index}`));
@@ -234,7 +234,7 @@ describe('series by rule', () => {
   });
 });
 
-test('refused attempts count by stage and rule, floods for all that they stand for; nonsense is passed over', async () => {
+test('refused attempts count by stage and rule, a flood with its full count; nonsense is ignored', async () => {
   const { metrics } = new Case('burst');
   const ledger = {
     ruleOf: (id: string) => ({ known: 'burst', gone: 'was' })[id],

@@ -66,7 +66,7 @@ describe('the figures of how right rules have been', () => {
 });
 
 describe('the figures of shadow rules', () => {
-  test('are 0 where nothing runs in the shadow', async () => {
+  test('are 0 if nothing runs in the shadow', async () => {
     const figures = await figuresOf((position) => [rulesChanged(rule('burst', 100), START, position())]);
     assert.equal(figures.of('stopgap_shadow_rules_version'), 0);
     assert.equal(figures.of('stopgap_shadow_verdicts_open'), 0);

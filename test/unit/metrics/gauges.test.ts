@@ -70,7 +70,7 @@ async function figuresOf(given: Given = {}, metrics = new Metrics()): Promise<Fi
 }
 
 describe('gauges', () => {
-  test('tell blocks by type and origin, and rules and circuit breaker as they stand', async () => {
+  test('tell blocks by type and origin, and the rules and the circuit breaker in their present state', async () => {
     const facts = [imposed('a', null), imposed('b', NOON + 1), imposed('c', null, 'admin')];
     const figures = await figuresOf({ facts });
     assert.equal(figures.of('stopgap_active_blocks', { type: 'account', origin: 'rule' }), 2);
@@ -114,7 +114,7 @@ describe('gauges', () => {
     assert.equal(level.of('stopgap_projection_lag_seconds'), 0);
   });
 
-  test('tell whether a node knows what senders usually do, where it has to catch up with that by itself', async () => {
+  test('tell whether a node knows what senders usually do, if it has to catch up with that by itself', async () => {
     const ready = async (baselines: Gauged['baselines']): Promise<number> =>
       (await figuresOf({ more: { baselines } })).of('stopgap_baselines_ready');
     assert.ok(Number.isNaN(await ready(undefined)));
@@ -172,7 +172,7 @@ describe('gauges', () => {
     assert.ok(Number.isNaN((await figuresOf({ more: { smtp: smtp('unknown') } })).of('stopgap_relay_up')));
   });
 
-  test('tell how full the outbox is and how old what waits in it; a store behind it is away', async () => {
+  test('tell how full the outbox is and how old what waits in it; its store is away', async () => {
     const outbox = {
       waiting: 3,
       limit: 100,
@@ -189,7 +189,7 @@ describe('gauges', () => {
     assert.equal((await figuresOf()).of('stopgap_outbox_oldest_age_seconds'), 0);
   });
 
-  test('tell of timed work in the process, and in Redis where it is there', async () => {
+  test('tell of timed work in the process, and in Redis if it is there', async () => {
     const inProcess = await figuresOf({ more: { timedWork: { size: 12 } } });
     assert.equal(inProcess.of('stopgap_expiry_jobs', { state: 'delayed' }), 12);
     assert.ok(Number.isNaN(inProcess.of('stopgap_redis_up')));

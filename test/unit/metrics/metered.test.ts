@@ -28,7 +28,7 @@ const all = async (events: AsyncIterable<RecordedEvent>): Promise<RecordedEvent[
 };
 
 describe('a metered store', () => {
-  test('gives what the store gives, and counts a read once, whatever its length', async () => {
+  test('gives what the store gives, and counts a read of any length once', async () => {
     const { store, figures } = behind({ readStream: three, readAll: three, head: () => Promise.resolve(3) });
     assert.deepEqual(await all(store.readStream('x')), EVENTS);
     assert.deepEqual(await all(store.readAll()), EVENTS);

@@ -37,7 +37,7 @@ function block(counts: ThroughCounts, { subject, evidence: proof }: Verdict, at 
 }
 
 describe('what got through', () => {
-  test('is what was accepted behind the send that tripped the rule, until ten seconds after the block', () => {
+  test('is what was accepted after the send that tripped the rule, until ten seconds after the block', () => {
     const counts = new ThroughCounts();
     counts.fold(sent(T0, 9));
     const tripped = verdict(10);
@@ -67,7 +67,7 @@ describe('what got through', () => {
     assert.deepEqual(counts.settle(LATER), [told(2, 2)]);
   });
 
-  test('is told of the evidence that led to the block, whatever other rules tripped', () => {
+  test('is told of the evidence that led to the block, even if other rules tripped', () => {
     const counts = new ThroughCounts();
     counts.begin(verdict(10, ALICE, 'hint'));
     counts.fold(sent(T0, 11));
@@ -79,7 +79,7 @@ describe('what got through', () => {
     assert.equal(counts.size, 0);
   });
 
-  test('is not told where another process blocked, nor where nothing came of the verdict', () => {
+  test('is not told if another process blocked, nor if nothing came of the verdict', () => {
     const counts = new ThroughCounts();
     counts.begin(verdict(10));
     counts.blocked(ALICE, T0);
@@ -91,7 +91,7 @@ describe('what got through', () => {
     assert.equal(counts.size, 0);
   });
 
-  test('is told early where the block ends early', () => {
+  test('is told early if the block ends early', () => {
     const counts = new ThroughCounts();
     const tripped = verdict(10);
     counts.begin(tripped);

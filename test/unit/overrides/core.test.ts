@@ -27,7 +27,7 @@ function after(...facts: readonly OverrideFact[]): OverrideStanding {
 }
 
 describe('an override that is decided', () => {
-  test('is set once: the very same again changes nothing, in whatever order its keys come', () => {
+  test('is set once: the very same again changes nothing, in any order its keys come', () => {
     const first = decide(set({ limits: { a: 1, b: 2 }, plan: 'x' }, { reason: 'r' }), NOTHING_SET, NOON);
     const data = {
       subject: ALICE,
@@ -83,7 +83,7 @@ describe('an override that is decided', () => {
 });
 
 describe('override events', () => {
-  test('stand in the stream of their subject, and are known by what they hold', () => {
+  test('are in the stream of their subject, and are known by what they hold', () => {
     assert.equal(overrideStream(ALICE), 'override-account:alice@example.com');
     const good = { subject: domain('example.com'), origin: 'file', until: null, total: { limits: { d: 5 } } };
     const is = (data: unknown, type = 'OverrideSet') => isOverrideEvent(event(type, data, NOON, 1));

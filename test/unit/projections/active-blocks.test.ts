@@ -109,7 +109,7 @@ const change: fc.Arbitrary<Change> = fc.record({
   then: fc.constantFrom('stands', 'stands', 'released', 'expired', 'extended', 'shortened'),
 });
 
-/** The blocks that a list of changes comes to, as facts and as what stands in the end. */
+/** The blocks of a list of changes, as facts and as the final state. */
 function build(changes: readonly Change[]): { facts: BlockFact[]; standing: Map<string, ActiveBlock> } {
   const facts: BlockFact[] = [];
   const standing = new Map<string, ActiveBlock>();

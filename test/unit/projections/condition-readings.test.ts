@@ -13,7 +13,7 @@ import { KNOWN, TODAY, learn, moment } from '../../support/moments.js';
 const YOUNG = { learnt: false } as const;
 const NIGHT = { kind: 'fixed', from: 22 * 60, to: 6 * 60, zone: 'Europe/Berlin' } as const;
 
-/** The conditions of a rule, for whom, and why it cannot trip, or what it asks for. */
+/** The conditions of a rule, the sender, and why the rule cannot trip, or what it needs. */
 const CASES: readonly (readonly [
   conditions: Conditions,
   more: Partial<ConditionContext>,
@@ -129,7 +129,7 @@ describe('what a rule asks for, before there is a message', () => {
     });
   }
 
-  test('is nothing where it asks for nothing', () => {
+  test('is nothing if it asks for nothing', () => {
     assert.deepEqual(readConditions({}, moment()), { besides: [] });
   });
 });
@@ -158,7 +158,7 @@ describe('what a score asks for', () => {
     });
   });
 
-  test('is nothing more where it has come together by itself', () => {
+  test('is nothing more if it has come together by itself', () => {
     assert.deepEqual(of(1), { besides: [] });
     assert.deepEqual(of(1, awake), {
       besides: ['1 point of a network never seen before (1), an EHLO name never seen before (1)'],
@@ -257,7 +257,7 @@ describe('what is said before a message', () => {
       fc.property(rules, moments, (rule, now) => {
         const { notNow, besides } = readConditions(rule, now);
         assert.equal(trips(rule, { ...now, ...STRANGE }), notNow === undefined);
-        // Where nothing is asked for, the dullest one does as well.
+        // If nothing is asked for, the dullest one does as well.
         if (notNow === undefined && besides.length === 0) assert.ok(trips(rule, now));
         if (notNow === undefined && besides.length > 0) assert.ok(!trips(rule, now));
         seen[notNow !== undefined ? 'not' : besides.length > 0 ? 'asked' : 'trips']++;

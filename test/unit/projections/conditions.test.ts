@@ -16,7 +16,7 @@ const pending = (day: number, more: Partial<ClosedDay> = {}): Partial<ConditionC
   return { pending: [closed] };
 };
 
-/** What a condition says, and where it does not hold. */
+/** What a condition says, and if it does not hold. */
 const CASES: readonly (readonly [
   what: string,
   conditions: Conditions,
@@ -286,7 +286,7 @@ describe('a score', () => {
     assert.equal(scoreOf(score(5, 1, 2, 3), half), undefined);
   });
 
-  test('tells what could not be called new, where it is reached without', () => {
+  test('tells what could not be called new, if it is reached without', () => {
     const known = (...kinds: readonly string[]): ConditionContext => ({
       ...strange,
       isKnownOf: (kind) => kinds.includes(kind),

@@ -134,7 +134,7 @@ describe('accounts that turn together', () => {
     assert.match(crowd(watching, [4], 3)[0]!.evidence.sentence, /alarm/);
   });
 
-  test('are told of once, also where nothing is done about it', () => {
+  test('are told of once, also if nothing is done about it', () => {
     for (const then of ['observe', 'propose']) {
       const watching = new Watching(KNOWN + together(then));
       watching.pass(MINUTE);
@@ -146,7 +146,7 @@ describe('accounts that turn together', () => {
     }
   });
 
-  test('are none whose blocks stand, or who were judged', () => {
+  test('are none with a block in force or a judgement', () => {
     const watching = new Watching(KNOWN + together('block'));
     watching.pass(MINUTE);
     crowd(watching, [1, 2], 3);

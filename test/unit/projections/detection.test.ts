@@ -27,7 +27,7 @@ const record = (watching: Watching, peak = 0): number =>
   baselineOf(profile(watching), peak, dayOf(watching.now), -Infinity).record;
 
 describe('days', () => {
-  test('are those of whoever sends: a bounce makes none of an address that never did', () => {
+  test('are those of senders: a bounce makes none of an address that never did', () => {
     const watching = new Watching(KNOWN + HOURLY + DOMAIN);
     watching.send();
     for (const address of ['forged@example.com', 'nobody@example.net', ALICE.value]) {
@@ -215,7 +215,7 @@ describe('a rule set in the shadow', () => {
     assert.deepEqual(watching.limits(ALICE), { minute: 40 });
   });
 
-  test('is known to whoever takes the same rules otherwise', () => {
+  test('is known to a process that takes the same rules in another way', () => {
     const watching = new Watching(KNOWN + HOURLY);
     watching.take({ ...shadowChanged(KNOWN + MINUTES, watching.now, 2), stream: 'rules' });
     watching.habit([0, 1, 2], {}, 20, 1000);

@@ -89,7 +89,7 @@ describe('accounts that turn together', () => {
       turn(watching, 4).map(({ subject }) => subject.value),
       ['u2@example.com', 'u3@example.com', 'u4@example.com'],
     );
-    // And the alarm that stands now does not take it either, until its hour is over
+    // The present alarm does not act on it either, until its hour is over.
     assert.deepEqual(turn(watching, 1), []);
     watching.until(DAWN + 8 * HOUR + MINUTE + HOUR);
     assert.equal(turn(watching, 1, 3).length, 1);
@@ -154,7 +154,7 @@ describe('a window that holds at least as much as another', () => {
       assert.equal(holdsAtLeast(one, other), expected, `${one} ${other}`);
   });
 
-  test('has peaks that are at least as high, whatever is sent', () => {
+  test('has peaks that are at least as high, for any mail', () => {
     const rules = NAMES.map((name, index) => {
       const [, leaveOut = '0', window] = /^recipients(?:-(\d))?\/(\w+)$/.exec(name)!;
       const left = leaveOut === '0' ? '' : `leaveOut: ${leaveOut}, `;

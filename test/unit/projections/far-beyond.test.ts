@@ -46,7 +46,7 @@ describe('a sender that goes on after a rule has tripped', () => {
     assert.equal(new Set(kinds).size, kinds.length);
   });
 
-  test('gives none where a rule only proposes, or the rules only observe', () => {
+  test('gives none if a rule only proposes, or the rules only observe', () => {
     for (const rules of [RULE('then: propose, for: 1h'), `version: 1\nmode: observe\nrules:\n${BLOCKS}`])
       assert.deepEqual(flood(rules, 99, 500), ['act 11']);
   });
@@ -60,7 +60,7 @@ describe('a sender that goes on after a rule has tripped', () => {
     );
   });
 
-  test('leaves its largest messages out of that where the rule does', () => {
+  test('leaves its largest messages out of that if the rule does', () => {
     const volume = new SendVolume();
     const rule =
       '  - { id: wide, per: account, count: recipients, leaveOut: 2, window: 10m, limit: 40, then: block, for: 1h }';

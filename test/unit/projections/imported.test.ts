@@ -32,7 +32,7 @@ describe('when imported history happened', () => {
 /** An imported event of every kind, loud enough to trip every rule. */
 const imports = fc.array(
   fc.record({
-    /** Behind which event it comes, as a share of all. */
+    /** The event that it follows, as a share of all. */
     where: fc.double({ min: 0, max: 1, noNaN: true }),
     kind: fc.constantFrom('send', 'refused', 'bounce', 'fail'),
     user: fc.nat(3),
@@ -59,7 +59,7 @@ function importedEvent({ kind, user, ago }: Import, recordedAt: number, position
 }
 
 describe('imported history', () => {
-  test('is counted in no window, trips no rule and changes nothing, wherever it stands in the log', () => {
+  test('is counted in no window, trips no rule and changes nothing, at any place in the log', () => {
     let verdicts = 0;
     fc.assert(
       fc.property(histories, imports, fc.nat(2 * HOUR), (history, wishes, later) => {

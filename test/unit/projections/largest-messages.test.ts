@@ -56,7 +56,7 @@ class Stage {
     this.newest = Math.max(this.newest, bucket);
   }
 
-  /** By hand: of what lies in the buckets of the window that ends at `at`, behind that of `since`. */
+  /** By hand: the largest messages in the buckets of the window that ends at `at`, after that of `since`. */
   largest(at: number, since: number): readonly [one: number, two: number] {
     const end = Math.floor(at / this.width);
     const from = Math.max(end - BUCKETS + 1, since === 0 ? 0 : Math.floor(since / this.width) + 1);

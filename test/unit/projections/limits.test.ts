@@ -14,7 +14,7 @@ const limit = (watching: Watching, subject: Subject = ALICE): number | undefined
   watching.limits(subject)['hour'];
 
 describe('a limit that follows baselines', () => {
-  test('is the start of whoever is being learnt, the floor of whoever is known', () => {
+  test('is the start for a sender that is being learnt, and the floor for a known one', () => {
     const watching = new Watching(rule(LIMIT));
     watching.habit([0, 1, 2, 3]);
     watching.morning(7);
@@ -65,7 +65,7 @@ describe('a limit that follows baselines', () => {
     assert.equal(limit(watching.morning(7)), 100);
   });
 
-  test('follows the largest message where it is told to', () => {
+  test('follows the largest message if it is told to', () => {
     const wide = (largest: string): Watching => {
       const text = `  - { id: hour, per: account, count: recipients, leaveOut: 1, window: 10m, limit: { baseline: 2x, ${largest}floor: 40 }, then: block, for: 1h }`;
       const watching = new Watching(text);
@@ -76,7 +76,7 @@ describe('a limit that follows baselines', () => {
     assert.equal(limit(wide('largest: 1.5x, ')), 175);
   });
 
-  test('is not raised by today, whatever today brings', () => {
+  test('is not raised by the mail of today', () => {
     const watching = new Watching(rule(LIMIT));
     watching.habit(WEEK, {}, 3, MINUTE);
     watching.morning(7);
@@ -87,7 +87,7 @@ describe('a limit that follows baselines', () => {
     }
   });
 
-  test('is that of whoever has the row, also where another had it the same day', () => {
+  test('is that of the sender that has the row, also if another had it the same day', () => {
     const minutely = rule('{ baseline: 2x, floor: 3 }').replace('window: 1h', 'window: 1m');
     const watching = new Watching(minutely);
     watching.habit(WEEK, {}, 20, 1000);
@@ -115,7 +115,7 @@ describe('a limit that follows baselines', () => {
     assert.equal(limit(watching, { type: 'domain', value: 'example.net' }), 3);
   });
 
-  test('is its floor where nothing ever comes of a day: of a return path, a network', () => {
+  test('is its floor if nothing ever comes of a day: of a return path, a network', () => {
     // Rules like these are refused by the parser; what was recorded may hold them.
     const watching = new Watching(rule('5').replace('per: account', 'per: address'));
     assert.equal(limit(watching, { type: 'address', value: ALICE.value }), 5);
@@ -183,13 +183,13 @@ describe('the hour after a release', () => {
 });
 
 describe('a fresh installation', () => {
-  /** What becomes of somebody whom nobody knows. */
+  /** The result for an unknown sender. */
   const doubtful = (watching: Watching): readonly string[] =>
     watching
       .send({ account: `new${watching.log.length}@example.com` }, 21, 1000)
       .map(({ rule: asked }) => asked.then);
 
-  test('only proposes what a baseline says of whom it does not know, for a month', () => {
+  test('only proposes what a baseline says of an unknown sender, for a month', () => {
     const watching = new Watching(rule(LIMIT));
     assert.deepEqual(doubtful(watching), ['propose']);
     assert.deepEqual(doubtful(watching.until(DAWN + 8 * HOUR + 31 * DAY - MINUTE)), ['propose']);
@@ -197,7 +197,7 @@ describe('a fresh installation', () => {
     assert.deepEqual(doubtful(later.until(DAWN + 8 * HOUR + 31 * DAY)), ['block']);
   });
 
-  test('blocks whom it knows', () => {
+  test('blocks a known sender', () => {
     const watching = new Watching(rule(LIMIT));
     watching.habit(WEEK);
     watching.morning(8);
@@ -232,7 +232,7 @@ describe('a fresh installation', () => {
   });
 });
 
-describe('a window that rules look at anew', () => {
+describe('a window that rules begin to use', () => {
   const MINUTES =
     '  - { id: hour, per: account, count: messages, window: 1m, limit: { baseline: 2x, floor: 5, start: 30 }, then: block, for: 1h }';
   const days = (first: number, count: number): readonly number[] =>
@@ -244,7 +244,7 @@ describe('a window that rules look at anew', () => {
     return watching;
   };
 
-  test('is learnt anew: its limit is the start, and it only proposes', () => {
+  test('is learnt from zero: its limit is the start, and it only proposes', () => {
     const watching = known();
     assert.equal(limit(watching), 30, 'not the floor of a sender whose minutes nobody ever counted');
     assert.deepEqual(

@@ -13,7 +13,7 @@ import { DAY_0, summary } from '../../support/days.js';
 import { event } from '../../support/sends.js';
 import { DAWN, Watching } from '../../support/watching.js';
 
-/* Nothing is new of whom nothing of the kind was ever recorded. */
+/* Nothing is new for a sender without any record of that kind. */
 
 const NEW_COUNTRY =
   '  - { id: abroad, per: account, count: messages, window: 1h, limit: 1, when: { newCountry: true }, then: block, for: 1h }\n';
@@ -38,7 +38,7 @@ describe('a country', () => {
     assert.match(sentence!, /; country ZZ never seen before; /);
   });
 
-  test('is not new where it was recorded on a single day, long ago', () => {
+  test('is not new if it was recorded on a single day, long ago', () => {
     const watching = new Watching(NEW_COUNTRY);
     watching.habit([0], { country: 'DE' });
     watching.habit(days(1, 60), {});
@@ -64,7 +64,7 @@ describe('after an import of logs without EHLO names', () => {
     return watching;
   };
 
-  test('whoever is somewhere new is not strange for a name as well', () => {
+  test('a sender at a new place is not strange for a new name as well', () => {
     const watching = imported();
     assert.deepEqual(sentences(watching.send({ ip: '198.51.100.7' }, 7, 10 * SECOND)), []);
   });

@@ -70,7 +70,7 @@ describe('an alarm', () => {
     return stage;
   };
 
-  test('takes whoever turns while it stands at once, and each prolongs it', () => {
+  test('acts at once on each account that turns abnormal while it is on, and each prolongs it', () => {
     const stage = alarmed();
     assert.deepEqual(stage.note(4, 59), ['u4']);
     assert.deepEqual(stage.note(5, 118), ['u5']);
@@ -86,13 +86,13 @@ describe('an alarm', () => {
     assert.deepEqual(stage.note(6, 109), ['u6']);
   });
 
-  test('does not name again whom it has named', () => {
+  test('does not name an account twice', () => {
     const stage = alarmed();
     assert.deepEqual(stage.note(1, 1), ['u1'], 'unless they turn again');
   });
 });
 
-describe('who is forgotten', () => {
+describe('an account that is forgotten', () => {
   test('has not turned', () => {
     const stage = new Stage();
     stage.note(1, 0);
@@ -129,7 +129,7 @@ describe('memory', () => {
 });
 
 describe('a dump', () => {
-  test('goes on as what it was taken from, whatever is done to that', () => {
+  test('goes on as what it was taken from, and later changes of that do not matter', () => {
     const step = fc.record({ account: fc.nat(6), pause: fc.nat(20), key: fc.nat(1), forget: fc.boolean() });
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), fc.nat(60), (steps, cut) => {

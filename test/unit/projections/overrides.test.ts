@@ -27,7 +27,7 @@ function holding(
 const ALICE = 'alice@example.com';
 
 describe('overrides', () => {
-  test('leave a limit as it is where nothing is set, and for whom nothing is set', () => {
+  test('leave a limit as it is for senders and rules without an override', () => {
     const none = new Overrides();
     assert.equal(none.limit('burst', 'account', ALICE, 100, NOON), 100);
     const some = holding([account('bob@example.com'), { limits: { burst: 7 }, factor: 2 }]);
@@ -202,7 +202,7 @@ function eventsOf(
   );
 }
 
-describe('overrides, whatever was set and removed', () => {
+describe('overrides after any sets and removals', () => {
   test('inherit from the farthest to the nearest, key by key', () => {
     const shown = { off: 0, named: 0, multiplied: 0, usual: 0 };
     fc.assert(

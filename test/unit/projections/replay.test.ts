@@ -114,7 +114,7 @@ class System {
     else this.decide(subject, { kind: what, block: proposal?.id ?? '' });
   }
 
-  /** Acts upon a verdict, whatever was done about it before. @returns what came of it */
+  /** Acts upon a verdict, even one acted upon before. @returns the resulting events */
   act({ kind, rule, subject, evidence }: Verdict): readonly RecordedEvent[] {
     if (kind === 'renew')
       return this.decide(subject, { kind, duration: rule.for!, direction: rule.direction, evidence });

@@ -17,7 +17,8 @@ const RULES = ['account', 'address', 'domain', 'ip']
   .map((per) => `  - { id: ${per}, per: ${per}, count: messages, window: 1h, limit: 100000, then: observe }`)
   .join('\n');
 
-/* What an account sent last from is only a guess: whoever changes, comes back or has a tag is counted all the same. */
+/* The rows of an account's last send are only a guess: an account that changes, comes back or has a tag counts all
+   the same. */
 describe('return path, domain and network beside an account', () => {
   const login = fc.constantFrom(
     'a@x.example',
@@ -37,7 +38,7 @@ describe('return path, domain and network beside an account', () => {
     pause: fc.constantFrom(0, MINUTE, DAY),
   });
 
-  it('counts as if each were looked up anew', () => {
+  it('counts as if each were looked up again', () => {
     fc.assert(
       fc.property(fc.array(message, { maxLength: 60 }), (messages) => {
         const volume = new SendVolume();
@@ -49,7 +50,7 @@ describe('return path, domain and network beside an account', () => {
           volume.apply(sent(at, index + 2, sender));
           for (const { type, value } of whoSent(sender)) counted.push({ at, key: `${type} ${value}` });
         });
-        // Everything stands in the newest hour, as whole minutes: no bucket is cut.
+        // Everything is in the newest hour, as whole minutes: no bucket is cut.
         for (const key of new Set(counted.map((each) => each.key))) {
           const [type, value] = key.split(' ') as [Subject['type'], string];
           const expected = counted.filter((each) => each.key === key && each.at > at - HOUR).length;

@@ -144,7 +144,7 @@ describe('how a rule has fared', () => {
     assert.deepEqual(folded(imposed(), released(true), expired(T0, 'zz'), dismissed, approved).all(), []);
   });
 
-  test('precision is the share of right ones among the judged, and none where nothing is judged', () => {
+  test('precision is the share of right ones among the judged, and none if nothing is judged', () => {
     const counts = { imposed: 9, proposed: 9, confirmed: 6, falsePositives: 1, dismissed: 1, lapsed: 5 };
     assert.equal(precisionOf(counts), 0.75);
     assert.equal(precisionOf({ ...counts, confirmed: 0, falsePositives: 0, dismissed: 0 }), undefined);
@@ -157,7 +157,7 @@ describe('the list of rules', () => {
       `version: 1\nrules:\n${ids.map((id) => `  - { id: ${id}, per: ip, count: messages, window: 1h, limit: 9, then: observe }`).join('\n')}`,
     ).rules;
 
-  test('has those in force first, also where nothing is known of them', () => {
+  test('has those in force first, also if nothing is known of them', () => {
     const precision = folded(imposedByRule(), imposedByRule({ block: 'b2', rule: 'abuse' }));
     precision.useRules(rules('day', 'burst'));
     assert.deepEqual(

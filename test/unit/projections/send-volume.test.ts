@@ -14,7 +14,7 @@ const START = Date.UTC(2026, 0, 1);
 const BURST =
   '  - { id: burst, per: account, count: recipients, window: 10m, limit: 10, then: block, for: 1h }';
 
-/** Folds events one after another: positions rise by one from 2, behind the rules at position 1. */
+/** Folds events one after another: positions rise by one from 2, after the rules at position 1. */
 class Stage {
   readonly volume = new SendVolume();
   position = 1;
@@ -68,7 +68,7 @@ describe('a verdict', () => {
     });
   });
 
-  test('uses its evidence once: the rule counts afresh behind it', () => {
+  test('uses its evidence once: the rule counts from zero after it', () => {
     const stage = new Stage(BURST);
     assert.equal(stage.send(START, { recipients: 11 }).length, 1);
     assert.equal(stage.send(START + 10 * SECOND, { recipients: 10 }).length, 0);
@@ -84,7 +84,7 @@ describe('a verdict', () => {
     assert.equal(stage.send(START + 6 * MINUTE).length, 0, 'the ten of minute 5 were evidence already');
   });
 
-  test('names no position behind the first send that counted, also out of order', () => {
+  test('names no position after the first send that counted, also out of order', () => {
     const stage = new Stage(BURST);
     stage.send(START + 20 * MINUTE);
     stage.send(START + 40 * MINUTE, { account: 'bob@example.com' });
@@ -96,7 +96,7 @@ describe('a verdict', () => {
     assert.equal(lastPosition, 6);
   });
 
-  test('follows the store’s clock where the sender’s is more than five minutes off', () => {
+  test('follows the store’s clock if the sender’s is more than five minutes off', () => {
     const stage = new Stage(BURST);
     stage.send(START + DAY, { recipients: 9 }, { recordedAt: START });
     stage.send(START, { recipients: 1 }, { recordedAt: START + 9 * MINUTE });
@@ -104,7 +104,7 @@ describe('a verdict', () => {
   });
 });
 
-describe('who is counted', () => {
+describe('the subjects that are counted', () => {
   const PER = (['account', 'address', 'domain', 'ehlo', 'ip'] as const)
     .map(
       (per) =>
@@ -123,7 +123,7 @@ describe('who is counted', () => {
     return found;
   };
 
-  test('everyone behind a message, in normal form', () => {
+  test('every sender identity of a message, in normal form', () => {
     assert.deepEqual(
       counted({ account: 'Alice@Example.COM', returnPath: 'Alice+x@EXAMPLE.com.', ehlo: 'PC.example.com.' }),
       {
@@ -160,7 +160,7 @@ describe('who is counted', () => {
     assert.deepEqual(stage.volume.sizes(), { account: 0, address: 1, domain: 1, ehlo: 0, ip: 1 });
   });
 
-  test('mail that arrives for itself alone, whatever name it gives', () => {
+  test('mail that arrives for itself alone, under any name', () => {
     for (const [per, value] of [
       ['address', ALICE.value],
       ['domain', 'example.com'],
@@ -331,7 +331,7 @@ describe('a release', () => {
     assert.deepEqual(stage.limits(domain, START), [20], 'the domain itself has no grace');
   });
 
-  test('does so also where the two windows have cells of different widths', () => {
+  test('does so also if the two windows have cells of different widths', () => {
     const stage = new Stage(`${RULES}
   - { id: wide, per: account, count: recipients, window: 1h, limit: 100000, then: observe }`);
     stage.send(START, { recipients: 11 });

@@ -75,7 +75,7 @@ class Stage {
 const stage = (live: string, shadow: string): Stage => new Stage().rules(live).shadow(shadow);
 
 describe('shadow rules', () => {
-  test('are none until some are loaded, and say since when and by whom', () => {
+  test('are none until some are loaded, and say since when and who loaded them', () => {
     const none = new Stage().rules(burst(100)).send(101);
     assert.deepEqual(
       [
@@ -175,7 +175,7 @@ describe('shadow rules', () => {
     assert.deepEqual(later.tally('flood'), { both: 1 }, 'a case counts for the strongest of its verdicts');
   });
 
-  test('that only observe ask for nothing, as a rule, as a whole, or where the live ones do', () => {
+  test('that only observe ask for nothing, as a rule, as a whole, or if the live ones do', () => {
     const observing = `version: 1\nmode: observe\nrules:\n${burst(50)}`;
     assert.deepEqual(
       stage(burst(100), burst(50).replace('block, for: 1h', 'observe')).send(60).differences(),
@@ -194,7 +194,7 @@ describe('shadow rules', () => {
     ]);
   });
 
-  test('spare whom they exempt, and whom people have exempted before or since', () => {
+  test('spare the subjects that they exempt, and those that people have exempted before or since', () => {
     const exempt = 'exempt: [{ subject: { type: account, value: alice@example.com }, reason: list }]';
     const listed = stage(burst(50), `version: 1\nrules:\n${burst(50)}\n${exempt}`).send(60);
     assert.deepEqual(listed.differences(), ['liveOnly burst alice@example.com (open)']);
@@ -222,12 +222,12 @@ describe('shadow rules', () => {
     assert.deepEqual(judged.differences(), [], 'a block from before the shadow rules is released');
   });
 
-  test('go on with their own windows where they are replaced', () => {
+  test('go on with their own windows if they are replaced', () => {
     const seen = stage(burst(100), day(1000)).send(60).shadow(day(60), 2).send(1);
     assert.deepEqual(seen.differences(), ['shadowOnly day alice@example.com (open)']);
   });
 
-  test('begin to compare anew where they are replaced', () => {
+  test('begin to compare again if they are replaced', () => {
     const seen = stage(burst(100), burst(50)).send(60).shadow(burst(70), 2);
     assert.deepEqual(seen.differences(), []);
     assert.equal(seen.models.shadow.set?.version, 2);
@@ -256,7 +256,7 @@ describe('shadow rules', () => {
     assert.deepEqual(kept.send(101).verdicts.length, 1, 'the live rules go on');
   });
 
-  test('settle all cases where the store’s clock is set back', () => {
+  test('settle all cases if the store’s clock is set back', () => {
     const seen = stage(burst(100), burst(50)).wait(DAY).send(60).wait(-HOUR).send(1, 'bob@example.com');
     assert.deepEqual(seen.tally(), { shadowOnly: 1 });
     assert.equal(seen.models.shadow.comparison!.open, 0);
@@ -296,7 +296,7 @@ describe('promoted shadow rules', () => {
     assert.equal(other.models.shadow.set?.version, 1);
   });
 
-  test('stay in the shadow where the rules that should follow cannot be used', () => {
+  test('stay in the shadow if the rules that should follow cannot be used', () => {
     const seen = promote(stage(burst(100), burst(50))).happens('RulesChanged', { version: 2, rules: 7 });
     assert.equal(seen.models.sendVolume.rules.version, 1);
     assert.equal(seen.send(101).verdicts[0]?.evidence.limit, 100);
@@ -304,7 +304,7 @@ describe('promoted shadow rules', () => {
 });
 
 describe('a copy of the rules in force in the shadow', () => {
-  test('never differs, whatever happens and whenever it is loaded', () => {
+  test('never differs, after any events and at any time of loading', () => {
     let agreed = 0;
     fc.assert(
       fc.property(histories, fc.double({ min: 0, max: 1, noNaN: true }), (history, where) => {

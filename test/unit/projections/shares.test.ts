@@ -6,7 +6,7 @@ import type { Verdict } from '../../../src/rules/respond.js';
 import { ALICE } from '../../support/given.js';
 import { Watching } from '../../support/watching.js';
 
-/* Shares of what was tried: whatever trips the rule, the message that did so is among it. */
+/* Shares of what was tried: the message that trips the rule is included. */
 
 const rules = (count: string, limit: number, share: string): string =>
   `  - { id: list, per: account, count: ${count}, window: 1h, limit: ${limit}, when: { share: { ${share} } }, then: observe }\n`;
@@ -54,7 +54,7 @@ describe('a share', () => {
     assert.deepEqual(watching.send({ recipients: 2 }), []);
   });
 
-  test('is none where nothing was tried: bounces of what others sent in its name', () => {
+  test('is none if nothing was tried: bounces of what others sent in its name', () => {
     // Given an account that sent nothing within the hour
     const watching = new Watching(rules('bounces', 2, 'of: bounces, above: 0, least: 1'));
     watching.send({ recipients: 9 });

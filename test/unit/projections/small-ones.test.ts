@@ -38,14 +38,14 @@ describe('ids seen before', () => {
     );
   });
 
-  test('are not remembered where none comes twice', () => {
+  test('are not remembered if none comes twice', () => {
     const seen = new SeenIds(0);
     assert.deepEqual([seen.isNew(''), seen.isNew(''), seen.size], [true, true, 0]);
   });
 });
 
 describe('the timeline', () => {
-  test('never names a position behind the first event at or after an instant', () => {
+  test('never names a position after the first event at or after an instant', () => {
     const step = fc.record({ pause: fc.nat(20_000), skew: fc.integer({ min: -300_000, max: 300_000 }) });
     fc.assert(
       fc.property(
@@ -203,7 +203,7 @@ describe('exemptions', () => {
     exemptions.useRules({ ...parseRules('version: 1\nrules: []'), version: 2 });
     assert.equal(exemptions.covering(ALICE, T0), undefined);
   });
-  test('of the rules file keep what they saved for as long as they stand in it', () => {
+  test('of the rules file keep what they saved while they are in it', () => {
     const of = (value: string, more = 'reason: list'): string =>
       `{ subject: { type: account, value: ${value} }, ${more} }`;
     const use = (version: number, ...list: readonly string[]): void =>
@@ -285,7 +285,7 @@ describe('the ledger', () => {
 });
 
 describe('block events', () => {
-  test('are told from everything else, whatever it calls itself', () => {
+  test('are told from everything else, under any name', () => {
     for (const type of [UNREADABLE, 'MessageAccepted', 'toString', '__proto__', 'BlockImposed2', '']) {
       assert.equal(isBlockEvent(event(type, null, T0, 1)), false, type);
     }

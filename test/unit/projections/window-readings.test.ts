@@ -163,7 +163,7 @@ describe('accounts that turn together', () => {
   });
 });
 
-test('conditions on what was sent are told with how it stands, also of who has sent nothing', () => {
+test('conditions on what was sent are told with their present state, also for a sender that has sent nothing', () => {
   const when = 'when: { distinct: { networks: 1 }, share: { of: refusedRecipients, above: 0.5, least: 2 } }';
   const watching = new Watching(
     `version: 1\nrules:\n  - { id: bad, per: account, count: recipients, window: 1h, limit: 9, ${when}, then: block, for: 1h }\n`,
@@ -181,7 +181,7 @@ test('conditions on what was sent are told with how it stands, also of who has s
   assert.deepEqual(read(watching)['bad']?.besides, besides(2, '1 of 4'));
 });
 
-test('whatever happens, no rule trips of which it was just said that it cannot', () => {
+test('no rule trips right after a reading that says that it cannot', () => {
   const seen = { verdicts: 0, notNow: 0, turned: 0 };
   fc.assert(
     fc.property(histories, (history) => {

@@ -165,7 +165,7 @@ describe('cells', () => {
 });
 
 describe('rows', () => {
-  test('are given up once every window is empty, and begin anew', () => {
+  test('are given up once every window is empty, and begin again', () => {
     const table = new WindowTable([
       { window: MINUTE, wide: false },
       { window: HOUR, wide: true },

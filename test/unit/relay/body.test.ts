@@ -112,7 +112,7 @@ describe('collecting a message', () => {
     await collected.dispose();
   });
 
-  it('rejects where the spool cannot be written, and reads the rest of the message', async (t) => {
+  it('rejects if the spool cannot be written, and reads the rest of the message', async (t) => {
     const dir = await temporaryDir(t);
     await writeFile(join(dir, 'file'), '');
     const stream = Readable.from([LONG, LONG, LONG]);
@@ -126,7 +126,7 @@ describe('collecting a message', () => {
     { skip: process.platform !== 'linux' && '/dev/full is there on Linux only' },
     async (t) => {
       const dir = await temporaryDir(t);
-      // A file cannot be made on a full disk at will; the device that is always full stands in for it.
+      // A file cannot be made on a full disk at will; the device that is always full replaces it.
       await symlink('/dev/full', join(dir, 'full'));
       const spool = new SpoolFile(join(dir, 'full'), await open(join(dir, 'full'), 'r+'));
       await assert.rejects(
@@ -168,7 +168,7 @@ describe('collecting a message', () => {
   });
 
   for (const error of [undefined, new Error('reset')]) {
-    it(`rejects where the client goes away ${error === undefined ? 'quietly' : 'with an error'}`, async (t) => {
+    it(`rejects if the client goes away ${error === undefined ? 'quietly' : 'with an error'}`, async (t) => {
       const spoolDir = await temporaryDir(t);
       const stream = new PassThrough();
       const body = collectBody(stream, { spoolDir });
@@ -179,7 +179,7 @@ describe('collecting a message', () => {
     });
   }
 
-  it('says so where the spool file has lost its end', async (t) => {
+  it('says so if the spool file has lost its end', async (t) => {
     const spoolDir = await temporaryDir(t);
     const body = await collectBody(Readable.from([LONG]), { spoolDir });
     await truncate(join(spoolDir, (await readdir(spoolDir))[0]!), 100);

@@ -75,7 +75,7 @@ describe('RCPT', () => {
     }
   });
 
-  it('is one line whatever it is made of, or is not made', () => {
+  it('is one line for any input, or is refused', () => {
     fc.assert(
       fc.property(fc.string({ unit: 'binary' }), fc.string({ unit: 'binary' }), (address, orcpt) => {
         let line;

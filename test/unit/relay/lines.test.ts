@@ -37,7 +37,7 @@ function reference(text: string): string {
 }
 
 describe('canonical lines', () => {
-  it('makes the same of a text in whatever chunks, as the definition has it', () => {
+  it('makes the same of a text in any chunks, as the definition has it', () => {
     fc.assert(
       fc.property(awkward, places, (text, where) => {
         const out = canonicalInChunks(cut(text, where)).toString('latin1');
@@ -73,7 +73,7 @@ function received(stuffed: string): string {
 }
 
 describe('dot stuffing', () => {
-  it('is undone by the receiver, whatever the chunks', () => {
+  it('is undone by the receiver, for any chunks', () => {
     fc.assert(
       fc.property(awkward, places, (text, where) => {
         const canonical = canonicalLines(text);
@@ -85,7 +85,7 @@ describe('dot stuffing', () => {
     );
   });
 
-  it('copies nothing where no line starts with a dot', () => {
+  it('copies nothing if no line starts with a dot', () => {
     const text = Buffer.from('a.\r\nb\r\n');
     assert.equal(new DotStuffing().push(text), text);
   });

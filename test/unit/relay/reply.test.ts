@@ -29,7 +29,7 @@ describe('reading replies', () => {
     ]);
   });
 
-  it('reads the same whatever the chunks', () => {
+  it('reads the same in any chunks', () => {
     const text = Buffer.from('250-grüß\r\n250 dich\r\n550 5.1.1 nö\r\n221 x\r\n');
     fc.assert(
       fc.property(fc.array(fc.nat(text.length), { maxLength: 6 }), (places) => {

@@ -8,7 +8,7 @@ import { parseRelayUrl } from '../../../src/smtp/relay/url.js';
 const upstream = (url: string): Upstream => parseRelayUrl(url) as Upstream;
 
 describe('relay URL', () => {
-  it('names host and port, with the usual ports where none is given', () => {
+  it('names host and port, with the usual ports if none is given', () => {
     assert.deepEqual(upstream('smtp://mx.example.com').address, { host: 'mx.example.com', port: 25 });
     assert.deepEqual(upstream('smtps://mx.example.com').address, { host: 'mx.example.com', port: 465 });
     assert.deepEqual(upstream('lmtp://[::1]').address, { host: '::1', port: 24 });

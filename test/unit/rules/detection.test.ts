@@ -68,7 +68,7 @@ describe('a limit that follows baselines', () => {
     const { baseline } = read({ count: 'bytes', limit: '{ baseline: 2x, floor: 5MB, ceiling: 1GiB }' });
     assert.deepEqual([baseline?.floor, baseline?.ceiling], [5e6, 2 ** 30]);
   });
-  test('is absent where the limit is a number', () => {
+  test('is absent if the limit is a number', () => {
     assert.ok(!('baseline' in read({})));
   });
 });

@@ -16,7 +16,7 @@ rules:
 const said = (more: string, known = NOWHERE): readonly string[] =>
   withoutGeoData(rules(more), known).map(({ sentence }) => sentence);
 
-describe('rules that ask where clients are, where nobody tells', () => {
+describe('rules that ask where clients are, if nobody tells', () => {
   const NEVER =
     'rule "far" asks for the country of clients, but geoip.country is not configured: it never trips';
 
@@ -40,7 +40,7 @@ describe('rules that ask where clients are, where nobody tells', () => {
     ]);
   });
 
-  test('are no matter where a database tells, nor where nothing is asked', () => {
+  test('are no matter if a database tells, nor if nothing is asked', () => {
     assert.deepEqual(said('when: { newCountry: true }', { country: true, asn: false }), []);
     assert.equal(said('when: { newCountry: true, newAsn: true }', { country: true, asn: false }).length, 1);
     assert.deepEqual(said('when: { newIp: true }'), []);

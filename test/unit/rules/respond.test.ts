@@ -70,7 +70,7 @@ describe('while the circuit breaker is open', () => {
     assert.deepEqual([proof.sentence, terms.description], [said, said]);
   });
 
-  test('the sentence says nothing of the breaker while it is closed, nor where it only proposes', () => {
+  test('the sentence says nothing of the breaker while it is closed, nor if it only proposes', () => {
     const { sentence } = evidence();
     assert.equal(acted(respond(verdict(500), given(19))).evidence.sentence, sentence);
     assert.equal(acted(respond(verdict(499), given(20))).evidence.sentence, sentence);
@@ -118,14 +118,14 @@ describe('a sender that has gone on far beyond its limit', () => {
     assert.equal(anticipated?.id, 'p1');
   });
 
-  test('is not refused where no proposal waits', () => {
+  test('is not refused if no proposal waits', () => {
     for (const blocks of [0, 20]) {
       const { command, anticipated, counts } = respond(beyond, given(blocks));
       assert.deepEqual([(command as Act).onlyPending, anticipated, counts], [true, undefined, undefined]);
     }
   });
 
-  test('is blocked by the proposal also where the breaker has closed meanwhile', () => {
+  test('is blocked by the proposal also if the breaker has closed meanwhile', () => {
     const { command, anticipated } = respond(beyond, given(3, WAITS));
     assert.deepEqual([(command as Act).action, anticipated?.id], ['block', 'p1']);
   });

@@ -107,7 +107,7 @@ describe('a subject that a person wrote', () => {
 });
 
 describe('directions', () => {
-  test('meet where one holds the other, and unite to what holds both', () => {
+  test('meet if one holds the other, and unite to what holds both', () => {
     for (const a of DIRECTIONS) {
       for (const b of DIRECTIONS) {
         assert.equal(directionsMeet(a, b), a === b || a === 'all' || b === 'all');

@@ -15,7 +15,7 @@ function admission(limits: Partial<AdmissionLimits>, time = { now: 0 }): Admissi
 }
 
 describe('who may connect', () => {
-  test('no more than there is room for, whoever they are', () => {
+  test('no more than there is room for, from any network', () => {
     const door = admission({ connections: 2 });
     assert.equal(door.admit(A), undefined);
     assert.equal(door.admit(undefined), undefined);
@@ -98,7 +98,7 @@ describe('who may connect', () => {
     assert.equal(door.admit('2001:db8:1::/64'), undefined, 'another site');
   });
 
-  test('with no limits of its own where it is given none', () => {
+  test('with no limits of its own if it is given none', () => {
     const door = admission({ perNetwork: 1, newPerMinute: 1 });
     for (let n = 0; n < 10; n++) assert.equal(door.admit(undefined), undefined);
   });

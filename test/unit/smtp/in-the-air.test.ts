@@ -47,7 +47,7 @@ test('a message with more recipients than may be in the air goes alone', async (
   await again;
 });
 
-test('a message that waits for a minute is put off, and those behind it take its place', async () => {
+test('a message that waits for a minute is put off, and later ones take its place', async () => {
   const clock = new ManualClock();
   const air = new InTheAir(clock);
   await air.begin(ALICE, 150);

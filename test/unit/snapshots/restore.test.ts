@@ -10,7 +10,7 @@ import { observables, throughFrames } from '../../support/restored.js';
 import { blockEvent } from '../../support/sends.js';
 
 describe('read models that were dumped and restored', () => {
-  test('go on like those that folded everything, wherever the cut is', () => {
+  test('go on like those that folded everything, at any cut', () => {
     const shown = { verdicts: 0, blocks: 0, exemptions: 0, events: 0, compared: 0, judged: 0 };
     fc.assert(
       fc.property(

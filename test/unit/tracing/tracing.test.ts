@@ -76,7 +76,7 @@ describe('the first refusal by a block', () => {
     assert.deepEqual(spans(), []);
   });
 
-  test('is forgotten for the oldest blocks where there are too many', () => {
+  test('is forgotten for the oldest blocks if there are too many', () => {
     const caused = new CausedBlocks();
     for (let n = 0; n <= 10_000; n++) caused.imposed(`b-${n}`, TRACE);
     assert.equal(caused.refuses('b-0'), undefined);
@@ -87,7 +87,7 @@ describe('the first refusal by a block', () => {
 describe('a command', () => {
   const fact: BlockFact = { type: 'BlockExpired', data: { block: 'b-1', dueAt: 1 } };
 
-  test('belongs to whoever gave it, and points to what happened before', () => {
+  test('belongs to its caller, and points to what happened before', () => {
     const { tracing, one } = recordedTracing();
     const request = tracing.start('POST');
     const command = tracing.command('release', ALICE, traceparentOf(request));

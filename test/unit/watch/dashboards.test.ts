@@ -16,7 +16,7 @@ const exposed = exposedSeries();
 const ALERTS = 'ALERTS';
 const alertLabels = ['alertname', 'alertstate', 'severity', 'job', 'instance', 'rule', 'role', 'stage'];
 const series = new Map(exposed).set(ALERTS, { type: 'gauge', labels: alertLabels, values: new Map() });
-/** A counter whose level says it, since it is counted anew at each start: see the alert StopgapSkippedEvents. */
+/** A counter whose level says it, since it is counted again at each start: see the alert StopgapSkippedEvents. */
 const LEVELS = new Set(['stopgap_skipped_events_total']);
 
 test('npm run dashboards writes each dashboard into a file of its own', () => {
@@ -37,7 +37,7 @@ test('npm run dashboards writes each dashboard into a file of its own', () => {
   }
 });
 
-test('every metric of ours stands on a dashboard', () => {
+test('every metric of ours is on a dashboard', () => {
   const asked = new Set(
     shipped.flatMap((one) =>
       queriesOf(one).flatMap(({ expr }) => selectorsOf(expr).map(({ metric }) => metric)),
@@ -136,7 +136,7 @@ for (const one of shipped) {
   });
 }
 
-test('alerts are mentioned where their figures stand', () => {
+test('alerts are mentioned next to their figures', () => {
   const all = shipped.map(({ dashboard }) => JSON.stringify(dashboard)).join('');
   const missing = new Set(shippedRules().alerts.map(({ alert }) => alert));
   for (const alert of [...missing]) if (all.includes(`incidents.md#${alert})`)) missing.delete(alert);

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { groupingLabels, selectorsOf } from '../../support/watch/promql.js';
 
-test('selectors are found wherever they stand, and nothing else is taken for one', () => {
+test('selectors are found in every position, and nothing else is taken for one', () => {
   const expression = `label_replace(
     histogram_quantile(0.9, sum by (job, le) (rate(a_bucket{stage!="connect", x =~ "b|c"}[10m]))) > 2.5e3
       unless on (job) job:level:rate5m offset 1w <= bool 3 * time(),

@@ -8,7 +8,7 @@ import { readCompose, readYaml, ROOT, text } from '../deploy/compose.js';
 const { services } = readCompose('docker-compose.yml');
 const grafana = services['grafana']!;
 
-/** Where in the container of Grafana a folder of the repository is; undefined where it is not. */
+/** Where in the container of Grafana a folder of the repository is; undefined if it is not. */
 function mountedAt(folder: string): string | undefined {
   const mount = grafana.volumes!.find((volume) => volume.startsWith(`./${folder}:`));
   return mount?.split(':')[1];

@@ -14,7 +14,7 @@ test('pipelines are told apart, quotes taken off, comments left out', () => {
   ]);
 });
 
-test('what stands in $(…) is a command of its own, also within quotes', () => {
+test('the text in $(…) is a command of its own, also within quotes', () => {
   assert.deepEqual(pipelinesOf(`p "$(q -f '{{.r}}' s)" '$(t)'\nu`), [
     [['q', '-f', '{{.r}}', 's']],
     [['p', '$()', '$(t)']],

@@ -12,7 +12,7 @@ function cut(bytes: Buffer, chunk: number): (string | undefined)[] {
 }
 
 describe('lines', () => {
-  test('are the same in whatever chunks they come, also where a letter is cut in two', () => {
+  test('are the same in any chunks they come, also if a letter is cut in two', () => {
     const text = fc.string({ unit: 'grapheme', maxLength: 20 }).map((line) => line.replaceAll('\n', ''));
     fc.assert(
       fc.property(fc.array(text, { maxLength: 8 }), fc.integer({ min: 1, max: 40 }), (lines, chunk) => {

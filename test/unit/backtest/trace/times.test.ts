@@ -35,7 +35,7 @@ describe('times that come in order', () => {
     '2016-02-29T23:00:00.0x0Z',
     '2016-02-29 23:00:00.000Z',
   ]) {
-    test(`are none where one cannot be: ${wrong}`, () => {
+    test(`are none if one cannot be: ${wrong}`, () => {
       const times = new Times();
       assert.equal(times.read('2016-02-29T00:00:00.000Z'), Date.UTC(2016, 1, 29));
       assert.equal(times.read(wrong), parseInstant(wrong));

@@ -145,7 +145,7 @@ describe('a line of a trace', () => {
     });
   }
 
-  test('is refused where it is too long', () => {
+  test('is refused if it is too long', () => {
     assert.throws(() => new LineReader('t').read(undefined), /^StopgapError: t:1: is longer than 64 KiB$/);
   });
 

@@ -28,7 +28,7 @@ describe('windows whose peaks are kept', () => {
     assert.deepEqual([kept.since(0), kept.since(1)], [90, 90]);
   });
 
-  test('are known still after a week in no rule, and anew after more', () => {
+  test('are still known after a week in no rule, and are learnt again after more', () => {
     for (const [missed, since] of [
       [1, 100],
       [7, 100],

@@ -136,7 +136,7 @@ function byHand(all: readonly SenderDaySummarised[], today: Day): unknown {
 }
 
 describe('days that nobody was blocked on', () => {
-  test('give the same in whatever order they come, and however often: what a list of all of them says', () => {
+  test('give the same in any order they come, and however often: what a list of all of them says', () => {
     fc.assert(
       fc.property(
         fc.oneof(fc.array(seen(80), { maxLength: 40 }), fc.array(seen(900), { maxLength: 40 })),

@@ -30,7 +30,7 @@ const usual = (profile: Profile, day: Day): readonly number[] => {
 };
 
 describe('what is usual', () => {
-  test('is nothing of whom nothing is known', () => {
+  test('is nothing for an unknown sender', () => {
     assert.deepEqual(usual(NO_PROFILE, DAY_0), [0, 0, 0]);
     assert.equal(firstSeen(NO_PROFILE, DAY_0), -1);
     assert.equal(lastSeen(NO_PROFILE), -1);
@@ -157,7 +157,7 @@ describe('a false positive', () => {
     assert.deepEqual(after, before);
   });
 
-  test('of somebody of whom nothing is known is learnt all the same', () => {
+  test('of an unknown sender is learnt all the same', () => {
     const profile = withFalsePositive(NO_PROFILE, 'b1', least, KEYS);
     assert.deepEqual(usual(asOf(profile, DAY_0 + 8), DAY_0 + 8), [18, 18, 1]);
     assert.equal(firstSeen(profile, DAY_0 + 8), -1);
@@ -180,7 +180,7 @@ describe('places', () => {
   const names = ({ networks }: Profile): readonly string[] =>
     networks.map(({ name, day }) => `${name} ${day - DAY_0}`);
 
-  test('stand in the order in which they were last used', () => {
+  test('are in the order in which they were last used', () => {
     assert.deepEqual(names(learn([at(DAY_0, 'a', 'b'), at(DAY_0 + 1, 'c', 'a')])), ['b 0', 'c 1', 'a 1']);
   });
 
@@ -204,7 +204,7 @@ describe('places', () => {
   });
 });
 
-describe('who was silent', () => {
+describe('a sender that was silent', () => {
   const profile = learn([reached(DAY_0, 5), reached(DAY_0 + 3, 6)]);
 
   test('for no more than 390 days is known by days and places', () => {

@@ -21,7 +21,7 @@ class Days {
     return new OpenDays(PEAKS, (value, day) => day <= (this.closed.get(value) ?? -1));
   }
 
-  /** One message. @returns the row that it stands in */
+  /** One message. @returns its row */
   send(
     at: number,
     { value = ALICE, recipients = 1, guess = -1, ip = '192.0.2.7', ehlo = 'pc', ...more } = {},
@@ -118,7 +118,7 @@ describe('a day that is open', () => {
     assert.deepEqual(stage.read(), [[2, 1, 3]]);
   });
 
-  test('leaves nothing behind for who takes its row', () => {
+  test('leaves nothing for the next sender in its row', () => {
     const stage = new Days();
     const row = stage.send(START, { recipients: 90 });
     stage.days.peak(row, 0, 90);
@@ -129,7 +129,7 @@ describe('a day that is open', () => {
     assert.deepEqual([peaks, networks, ehlos, largest, contained], [{}, [], [], 1, []]);
   });
 
-  test('believes a guess only where it is right', () => {
+  test('believes a guess only if it is right', () => {
     const stage = new Days();
     const [alice, bob] = [stage.send(START), stage.send(START, { value: 'bob@example.com' })];
     for (const guess of [alice, bob, -1, 7, 100_000]) assert.equal(stage.send(START, { guess }), alice);
@@ -146,7 +146,7 @@ describe('a day that is open', () => {
   });
 });
 
-describe('where a sender was', () => {
+describe('the places of a sender', () => {
   test('is noted once each, in the order of first use, the first sixteen', () => {
     const stage = new Days();
     for (let index = 0; index < 20; index++) {
@@ -161,7 +161,7 @@ describe('where a sender was', () => {
     assert.deepEqual(ehlos, ['pc0.example.net', 'pc1.example.net', 'pc2.example.net']);
   });
 
-  test('is a network where it is IPv6, and has a country and an operator where they are known', () => {
+  test('is a network if it is IPv6, and has a country and an operator if they are known', () => {
     const stage = new Days();
     stage.send(START, { ip: '2001:db8:1:2:3::4' });
     stage.send(START, { ip: '2001:db8:1:2:ffff::5', ...{ country: 'DE', asn: 64500 } });
@@ -260,7 +260,7 @@ describe('a dump', () => {
   };
   const all = (days: OpenDays): unknown => Array.from({ length: 600 }, (_, index) => days.of(`u${index}`));
 
-  test('says all that was known, whatever is done afterwards', () => {
+  test('says all that was known, and later changes do not matter', () => {
     const filled = stage();
     const before = structuredClone(all(filled.days));
     const dump = filled.days.dump();
@@ -290,7 +290,7 @@ describe('a dump', () => {
   });
 });
 
-describe('a peak that stands for another window', () => {
+describe('a peak whose number belongs to another window', () => {
   test('is empty on every open day', () => {
     const stage = new Days();
     const row = stage.send(START);

@@ -61,7 +61,7 @@ describe('what senders usually do', () => {
     assert.deepEqual(stage.profiles.sizes, { profiles: 1, open: 0 });
   });
 
-  test('is that of accounts and of domains apart, also where they are called alike', () => {
+  test('is that of accounts and of domains apart, also if they are called alike', () => {
     const stage = new Stage();
     const [account, domain] = [
       { type: 'account', value: 'example.com' },
@@ -79,7 +79,7 @@ describe('what senders usually do', () => {
     );
   });
 
-  test('is a matter of whoever has sent: known while any day of it is remembered', () => {
+  test('lasts while any day of the sender is remembered', () => {
     const { profiles } = new Stage();
     assert.equal(profiles.knows('account', ALICE.value), false);
     const stage = new Stage();
@@ -102,7 +102,7 @@ describe('what senders usually do', () => {
     assert.deepEqual(stage.usual(301, { type: 'account', value: 'u7' }), [1, 1, 1]);
   });
 
-  test('may have changed where the version has risen, and only there', () => {
+  test('may have changed only if the version has risen', () => {
     const stage = new Stage();
     const versions: number[] = [];
     const note = (): unknown => versions.push(stage.profiles.version);
@@ -172,7 +172,7 @@ describe('a block', () => {
     );
   });
 
-  test('of whom nothing is known yet, taken back, is the first that is known', () => {
+  test('of an unknown sender, taken back, is the first that is known', () => {
     const fresh = new Stage();
     fresh.send(7, 9);
     fresh.profiles.contain(ALICE, 'b1', DAY_0 + 7);
@@ -199,7 +199,7 @@ describe('windows', () => {
     assert.deepEqual(due?.peaks, {}, 'on the day that is open, too');
   });
 
-  test('that a summary names, and no rule, are learnt where there is room', () => {
+  test('that a summary names, and no rule, are learnt if there is room', () => {
     const stage = new Stage();
     stage.profiles.summarised(summary(DAY_0, { peaks: { 'bytes/1h': 700, [HOUR_PEAK]: 3 } }));
     assert.deepEqual(stage.profiles.peaks.names, [HOUR_PEAK, 'bytes/1h']);
@@ -244,7 +244,7 @@ describe('a summary that is none', () => {
 });
 
 describe('a dump', () => {
-  test('is what it was, whatever is done afterwards, and goes on the same', () => {
+  test('is not affected by later changes, and goes on the same', () => {
     const stage = new Stage();
     for (let index = 0; index < 300; index++) {
       const subject: Subject = { type: index % 3 === 0 ? 'domain' : 'account', value: `u${index}` };
