@@ -195,6 +195,10 @@ export class Conversation {
     return (this.#place ??= this.#context.placeOf(this.ip));
   }
 
+  get isClientGone(): boolean {
+    return this.#isClientGone;
+  }
+
   get ehlo(): string {
     return this.#session.hostNameAppearsAs || '';
   }
