@@ -173,6 +173,8 @@ export class Conversation {
   /** When that was, until the first transaction after it. Only where anything is traced. */
   login: LoginTimes | undefined;
   mail: MailTransaction | undefined;
+  /** The client went away of itself. */
+  hasLeft = false;
   readonly #context: SmtpContext;
   readonly #session: SMTPServerSession;
   readonly #direction: MailDirection;
@@ -193,10 +195,6 @@ export class Conversation {
   /** Where the client is: looked for once, when something is to be recorded. */
   get place(): GeoPlace {
     return (this.#place ??= this.#context.placeOf(this.ip));
-  }
-
-  get isClientGone(): boolean {
-    return this.#isClientGone;
   }
 
   get ehlo(): string {
@@ -279,9 +277,12 @@ export class Conversation {
   /**
    * The client is gone. A message that arrived in full goes its way without it; one that waits for its turn does not: it
    * would hold memory and files that no limit of connections counts, and its client comes again.
+   *
+   * @param dismissed it was sent away, since the process ends
    */
-  clientGone(): void {
+  clientGone(dismissed: boolean): void {
     const { mail } = this;
+    this.hasLeft = !dismissed;
     this.#isClientGone = true;
     if (mail?.delivering !== true) return this.end();
     mail.relay?.clientGone();

@@ -112,7 +112,7 @@ async function transmit(
   } catch (error) {
     const reply = notTaken(context, conversation, error);
     // A thief could leave each time before the answer. One who stays is told to try again, and counts then.
-    if (error instanceof RelayUnreachable && error.ambiguous && conversation.isClientGone)
+    if (error instanceof RelayUnreachable && error.ambiguous && conversation.hasLeft)
       await record(context, conversation, [...conversation.mail!.taken], body);
     throw reply;
   }
