@@ -22,7 +22,7 @@ export interface SenderFields {
   readonly direction: MailDirection;
 }
 
-/** One message accepted for relay: a send. */
+/** One message accepted for relay: a send. Also one that the upstream may have, where its client did not wait to hear. */
 export interface MessageAccepted extends SenderFields {
   /** The id in the Received header. */
   readonly transaction: string;

@@ -171,6 +171,8 @@ export class Conversation {
   /** When the login was, until the first transaction after it; set only with tracing. */
   login: LoginTimes | undefined;
   mail: MailTransaction | undefined;
+  /** The client went away of itself. */
+  hasLeft = false;
   readonly #context: SmtpContext;
   readonly #session: SMTPServerSession;
   readonly #direction: MailDirection;
@@ -273,9 +275,12 @@ export class Conversation {
   /**
    * The client is gone. A message that arrived in full goes on without it. A message that waits for its turn ends: it
    * would hold memory and files that no limit of connections counts, and its client sends it again.
+   *
+   * @param dismissed it was sent away, since the process ends
    */
-  clientGone(): void {
+  clientGone(dismissed: boolean): void {
     const { mail } = this;
+    this.hasLeft = !dismissed;
     this.#isClientGone = true;
     if (mail?.delivering !== true) return this.end();
     mail.relay?.clientGone();

@@ -207,7 +207,7 @@ export class SmtpListener {
   #closed(session: SMTPServerSession): void {
     const conversation = this.#conversations.get(session);
     if (conversation === undefined) return;
-    conversation.clientGone();
+    conversation.clientGone(this.#closing);
     this.#meter.closed();
   }
 

@@ -45,7 +45,8 @@ export async function takeMessage(
       // While it waited, earlier messages may have got its sender blocked.
       refuseBlocked(conversation);
       const delivery = await transmit(context, conversation, body);
-      if (delivery.accepted.length > 0) await record(context, conversation, delivery, body);
+      const accepted = delivery.accepted.map(({ address }) => address);
+      if (accepted.length > 0) await record(context, conversation, accepted, body);
       if (delivery.reply.code >= 300) {
         context.metrics.smtp.refused('data', 'upstream');
         throw new ReplyError(delivery.reply);
@@ -112,7 +113,11 @@ async function transmit(
     const delivery = await relayed(trace, 'DATA', relay!.transmit(body, mayGo).finally(over));
     if (!delivery.withdrawn) return delivery;
   } catch (error) {
-    throw notTaken(context, conversation, error);
+    const reply = notTaken(context, conversation, error);
+    // A thief could leave each time before the answer. One who stays is told to try again, and counts then.
+    if (error instanceof RelayUnreachable && error.ambiguous && conversation.hasLeft)
+      await record(context, conversation, [...conversation.mail!.taken], body);
+    throw reply;
   }
   const block = conversation.verdict();
   throw block === undefined ? unavailable(context, 'store') : conversation.refuse(block, 'data');
@@ -133,30 +138,24 @@ function notTaken({ metrics, log }: SmtpContext, conversation: Conversation, err
 async function record(
   context: SmtpContext,
   conversation: Conversation,
-  delivery: Delivery,
+  accepted: readonly string[],
   body: MessageBody,
 ): Promise<void> {
   const { recorder, metrics, log, troubles } = context;
   const mail = conversation.mail!;
-  const { accepted } = delivery;
   const fields = conversation.fields();
   const data: MessageAccepted = {
     ...fields,
     transaction: mail.id,
     recipients: accepted.length,
     size: body.received,
-    recipientDomains: domainsOf(accepted.map(({ address }) => address)),
+    recipientDomains: domainsOf(accepted),
     entitled: mail.entitled,
   };
   try {
     const appended = await recorder.accepted(sendStreamKey(mail.sender), data, mail.trace?.traceparent);
     if (fields.direction === 'inbound' && reportsFailure(body.headerHead)) {
-      await recorder.bounces(
-        accepted.map(({ address }) => address),
-        conversation.ip,
-        mail.id,
-        mail.trace?.traceparent,
-      );
+      await recorder.bounces(accepted, conversation.ip, mail.id, mail.trace?.traceparent);
     }
     troubles.store.worked();
     const inForce = context.accepted(appended);

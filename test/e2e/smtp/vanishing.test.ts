@@ -114,3 +114,39 @@ test('after the final dot the message no longer needs its client', async (t) => 
   });
   await nobodyLeft(stopgap);
 });
+
+test('a message that the upstream may have counts, since its client went before an answer could come', async (t) => {
+  const stopgap = await Stopgap.start(t);
+  const { upstream } = stopgap;
+  upstream.script['.'] = () => '';
+  const session = await stopgap.loggedIn();
+  await session.sayAll([`MAIL FROM:<${ALICE}>`, `RCPT TO:<${TO}>`, 'RCPT TO:<two@elsewhere.test>', 'DATA']);
+  session.write('Subject: x\r\n\r\nx\r\n.\r\n');
+  await upstream.until(() => upstream.messages.length === 1);
+  session.vanish();
+  await eventually(
+    'it is known that the client is gone',
+    async () => (await gauge(stopgap, 'stopgap_smtp_sessions{direction="outbound"}')) === 0,
+  );
+  upstream.messages[0]!.peer.close();
+  await nobodyLeft(stopgap);
+  await eventually('it counts', async () => {
+    const events = await stopgap.all<MessageAccepted>('MessageAccepted');
+    return events.length === 1 && events[0]!.data.recipients === 2;
+  });
+});
+
+test('a message that the upstream may have does not count where its client hears that it is to try again', async (t) => {
+  const stopgap = await Stopgap.start(t);
+  const { upstream } = stopgap;
+  upstream.script['.'] = (_line, peer) => {
+    peer.close();
+    return '';
+  };
+  const session = await stopgap.loggedIn();
+  assert.match(await session.send(ALICE, [TO]), /^451 /);
+  upstream.script = {};
+  assert.match(await session.send(ALICE, [TO]), /^250 /);
+  assert.equal((await stopgap.all('MessageAccepted')).length, 1);
+  await session.quit();
+});
