@@ -35,6 +35,8 @@ export interface BlockFilter {
   readonly id?: string | undefined;
   /** A text within the subject or the description; in lower case. */
   readonly text?: string | undefined;
+  /** The same text as subjects are kept, where that differs: domains are A-labels there. */
+  readonly kept?: string | undefined;
 }
 
 export interface BlockRowsState {
@@ -268,7 +270,7 @@ export class BlockRows {
         filter.id !== undefined &&
         (segment.highest < filter.id ||
           (segment.lowest > filter.id && !segment.lowest.startsWith(filter.id)));
-      const hasNoText = isOfSubjects && !mayHave(segment, filter.text);
+      const hasNoText = isOfSubjects && !mayHave(segment, filter.text, filter.kept);
       if (hasNoId || hasNoText) row = step < 0 ? (number << SHIFT) - 1 : (number + 1) << SHIFT;
       for (; row >> SHIFT === number && row < this.#size; row += step) {
         if (matches(segment, row % SEGMENT)) found.push(row);
@@ -284,7 +286,7 @@ export class BlockRows {
   }
 
   #matcher(filter: BlockFilter): (segment: Segment, at: number) => boolean {
-    const { now, since = -Infinity, until = Infinity, id, text } = filter;
+    const { now, since = -Infinity, until = Infinity, id, text, kept } = filter;
     const states = maskOf(STATES, filter.states);
     const types = maskOf(SUBJECT_TYPES, filter.types);
     const directions = maskOf(DIRECTIONS, filter.direction && new Set([filter.direction]));
@@ -292,7 +294,7 @@ export class BlockRows {
     const rule = filter.rule === undefined ? undefined : (this.#rules.find(filter.rule) ?? NONE) + 1;
     // A rule without blocks is not the same as no rule.
     if (rule === 0) return () => false;
-    const contains = text === undefined ? undefined : this.#containing(text);
+    const contains = text === undefined ? undefined : this.#containing(text, kept);
     return (segment, at) => {
       const { numbers } = segment;
       const terms = numbers.terms[at]!;
@@ -314,16 +316,18 @@ export class BlockRows {
    * Returns a test whether a row's subject or description has this text. One search through a long text is faster than
    * many through short ones.
    */
-  #containing(text: string): (segment: Segment, at: number) => boolean {
+  #containing(text: string, kept?: string): (segment: Segment, at: number) => boolean {
     const described = this.#descriptions.containing(text);
     let looked: Segment | undefined;
     let isThere = false;
     return (segment, at) => {
       if (looked !== segment) {
         looked = segment;
-        isThere = mayHave(segment, text);
+        isThere = mayHave(segment, text, kept);
       }
-      return (isThere && segment.values[at]!.includes(text)) || described(segment.numbers.descriptions[at]!);
+      return (
+        (isThere && has(segment.values[at]!, text, kept)) || described(segment.numbers.descriptions[at]!)
+      );
     };
   }
 
@@ -415,7 +419,11 @@ function maskOf<Word>(words: readonly Word[], wanted: ReadonlySet<Word> | undefi
 }
 
 /** False if no value of the segment has this text. */
-function mayHave(segment: Segment, text: string): boolean {
+function mayHave(segment: Segment, text: string, kept?: string): boolean {
   segment.text ??= segment.values.join('\n');
-  return segment.text.includes(text);
+  return has(segment.text, text, kept);
+}
+
+function has(values: string, text: string, kept?: string): boolean {
+  return values.includes(text) || (kept !== undefined && values.includes(kept));
 }

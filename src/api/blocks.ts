@@ -8,6 +8,7 @@ import { BLOCK_CATEGORY, blockStream, isBlockEvent, REFUSALS } from '../blocks/e
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { newId } from '../runtime/ids.js';
+import { normalizeAccount, normalizeDomain } from '../sending/identity.js';
 import type { Subject } from '../sending/subjects.js';
 import { DIRECTIONS, parsePattern, parseSubject, SUBJECT_TYPES } from '../sending/subjects.js';
 import { StoreUnavailable } from '../store/port.js';
@@ -362,7 +363,13 @@ function named(
 function filterOf(query: BlockListQuery, now: Instant): BlockFilter {
   const { state: states, type: types, direction, origin, rule, since, until, id, q } = query;
   const text = q?.normalize('NFC').toLowerCase();
-  return { now, states, types, direction, origin, rule, since, until, id, text };
+  return { now, states, types, direction, origin, rule, since, until, id, text, kept: keptAs(text) };
+}
+
+/** Subjects have their domains as A-labels; people look for `müller.example`. */
+function keptAs(text: string | undefined): string | undefined {
+  if (text === undefined || /^[\0-\x7f]*$/.test(text)) return undefined;
+  return text.includes('@') ? normalizeAccount(text) : normalizeDomain(text);
 }
 
 /** What a text can mean under each type. @throws InvalidInput if it fits none */

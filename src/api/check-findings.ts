@@ -295,12 +295,28 @@ export function refusalSentence(
     if (isPast && begins !== undefined && at < begins.at) return nothingKnown(at, begins);
     return `This sender ${verb} not refused: no block ${isPast ? `in force at ${formatInstant(at)}` : 'in force'} covers it.`;
   }
-  const { block, subject } = refusing;
+  return `This sender ${verb} refused: ${blockedSentence(refusing, at, verb)}`;
+}
+
+/** A block of one direction alone is no reason to say that none is in force. */
+export function otherWaySentence(
+  direction: MailDirection,
+  refusing: Refusing,
+  at: Instant,
+  isPast: boolean,
+): string {
+  const [asked, other] = direction === 'outbound' ? ['Outbound', 'inbound'] : ['Inbound', 'outbound'];
+  const verb = isPast ? 'was' : 'is';
+  const blocked = blockedSentence(refusing, at, verb);
+  return `${asked} mail of this sender ${verb} not refused, but its ${other} mail ${verb} (ask with direction ${other}): ${blocked}`;
+}
+
+function blockedSentence({ block, subject }: Refusing, at: Instant, verb: string): string {
   const ends = block.until === null ? 'until it is released' : until(block.until, at);
   const whose = block.origin === 'rule' ? `by rule "${block.rule ?? '?'}"` : 'by an administrator';
   const given = block.description === '' ? '' : `The reason given: ${ended(block.description)}`;
   const why = block.evidence?.sentence ?? given;
-  return `This sender ${verb} refused: ${lowerFirst(nameOf(subject))} ${verb} blocked ${whose} ${ends}. ${why}`.trim();
+  return `${lowerFirst(nameOf(subject))} ${verb} blocked ${whose} ${ends}. ${why}`.trim();
 }
 
 function nothingKnown(at: Instant, begins: Beginning): string {

@@ -23,6 +23,7 @@ import {
   heldBack,
   MAIL_REFUSED,
   notItsAddress,
+  otherWaySentence,
   outages,
   recordedOf,
   refusalSentence,
@@ -148,6 +149,7 @@ async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<C
     for (const entry of await entriesWaiting(deps, who, now)) proposals.set(entry.id, blockView(entry, now));
   }
   for (const found of [atAuth, atRcpt]) if (found !== undefined) matching.set(found.block.id, found.block);
+  const otherWay = deciding === undefined ? await otherWayOf(deps, sender, at, isPast) : undefined;
   const subjects = subjectsOf(sender);
   return {
     refused: hasNoLogin !== undefined || isMailRefused || deciding !== undefined,
@@ -167,7 +169,9 @@ async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<C
       ...(isMailRefused ? [notItsAddress(verdict.sender)] : []),
       ...((hasNoLogin !== undefined || isMailRefused) && deciding === undefined
         ? []
-        : [refusalSentence(deciding, at, isPast, begins)]),
+        : otherWay !== undefined
+          ? [otherWaySentence(sender.direction, otherWay, at, isPast)]
+          : [refusalSentence(deciding, at, isPast, begins)]),
       ...(unsure === undefined || deciding !== undefined ? [] : [unsure]),
       ...(from === undefined ? [] : [cameAs(from)]),
       ...(failed === undefined ? [] : [failedSentence(failed)]),
@@ -245,6 +249,18 @@ async function judge(
       : replyLine(atAuth.block.refusal === 'soft' ? BAD_CREDENTIALS : LOGIN_LATER);
   const deciding = authReply === null ? atRcpt : atAuth;
   return { sender, login, atAuth, atRcpt, authReply, deciding };
+}
+
+/** What refuses the same sender in the direction that was not asked about. A login only submits. */
+async function otherWayOf(
+  deps: ApiDependencies,
+  sender: SenderIdentity,
+  at: Instant,
+  isPast: boolean,
+): Promise<Refusing | undefined> {
+  if (sender.account !== undefined) return undefined;
+  const direction = sender.direction === 'outbound' ? 'inbound' : 'outbound';
+  return (await judge(deps, { ...sender, direction }, at, isPast)).deciding;
 }
 
 /**

@@ -249,13 +249,18 @@ export class Conversation {
     return new ReplyError(reply);
   }
 
-  /** Records that the upstream refused a recipient for good, and gives the error that tells the client. */
+  /** Records that the upstream refused a recipient, and gives the error that tells the client. */
   upstreamRefused(reply: SmtpReply): ReplyError {
     const { mail } = this;
-    this.#context.metrics.smtp.refused('rcpt', 'upstream');
+    const { metrics, recorder } = this.#context;
+    metrics.smtp.refused('rcpt', 'upstream');
     if (mail === undefined) return new ReplyError(reply); // the client is gone
     // Greylisting or a full disk says nothing about the recipient list. Only recipients that do not exist do.
-    if (reply.code < 500) return new ReplyError(reply);
+    if (reply.code < 500) {
+      const { id: transaction, returnPath } = mail;
+      recorder.tellRefused({ transaction, account: this.account, returnPath, count: 1, code: reply.code });
+      return new ReplyError(reply);
+    }
     mail.refused++;
     mail.refusedCode = reply.code;
     if (mail.refused >= REFUSED_AT_ONCE) this.#recordRefused(mail);

@@ -49,6 +49,12 @@ export async function takeMessage(
       if (accepted.length > 0) await record(context, conversation, accepted, body);
       if (delivery.reply.code >= 300) {
         context.metrics.smtp.refused('data', 'upstream');
+        const { id: correlation, returnPath } = mail;
+        const { account } = conversation;
+        context.log.debug(
+          { correlation, account, returnPath, code: delivery.reply.code },
+          'the upstream refused a message',
+        );
         throw new ReplyError(delivery.reply);
       }
       return delivery.reply.text;

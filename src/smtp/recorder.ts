@@ -33,6 +33,8 @@ interface Refusal {
   readonly trace: string | undefined;
 }
 
+type Told = Pick<RecipientsRefused, 'transaction' | 'account' | 'returnPath' | 'count' | 'code'>;
+
 /** Records what happens at the SMTP listeners. */
 export class Recorder {
   readonly #options: RecorderOptions;
@@ -99,15 +101,18 @@ export class Recorder {
   }
 
   recipientsRefused(data: RecipientsRefused, trace?: string): void {
-    const { log } = this.#options;
-    if (log.isLevelEnabled('debug')) {
-      const { transaction, account, returnPath, count, code } = data;
-      log.debug(
-        { correlation: transaction, account, returnPath, count, code },
-        'the upstream refused recipients',
-      );
-    }
+    this.tellRefused(data);
     this.#note(sendStreamOf(data), { type: 'RecipientsRefused', data }, data.transaction, trace);
+  }
+
+  /** Logs the refusal. A recipient that the client tries again counts for nothing. */
+  tellRefused({ transaction, account, returnPath, count, code }: Told): void {
+    const { log } = this.#options;
+    if (!log.isLevelEnabled('debug')) return;
+    log.debug(
+      { correlation: transaction, account, returnPath, count, code },
+      'the upstream refused recipients',
+    );
   }
 
   /** Records one refusal of ours. It summarises a flood. */

@@ -148,6 +148,34 @@ test('an upstream that is down, refuses or dies half-way', async (t) => {
     return reply;
   };
 
+  await t.test(
+    'each of its refusals is a line at level debug, a temporary one and one of a message too',
+    async () => {
+      stopgap.logs.length = 0;
+      await attempt({ RCPT: () => '451 4.3.0 Temporary lookup failure' });
+      await attempt({ RCPT: () => '550 5.1.1 no such user here' });
+      await attempt({ '.': () => '451 4.7.1 filter away' });
+      await attempt({ '.': () => '554 5.6.0 no thanks' });
+      await session.say('RSET');
+      const told = stopgap.logs
+        .map((line) => JSON.parse(line) as Record<string, unknown>)
+        .filter(({ msg }) => String(msg).startsWith('the upstream refused'));
+      for (const { level, account, returnPath, correlation } of told) {
+        assert.deepEqual([level, account, returnPath], [20, ALICE, ALICE]);
+        assert.match(String(correlation), /^\w+\.\d+$/);
+      }
+      assert.deepEqual(
+        told.map(({ msg, code, count }) => [msg, code, count]),
+        [
+          ['the upstream refused recipients', 451, 1],
+          ['the upstream refused recipients', 550, 1],
+          ['the upstream refused a message', 451, undefined],
+          ['the upstream refused a message', 554, undefined],
+        ],
+      );
+    },
+  );
+
   await t.test('its own refusals are passed on as they are', async () => {
     const own = '550 5.1.1 no such user here';
     assert.equal(await attempt({ RCPT: () => own }), own);

@@ -92,6 +92,21 @@ describe('the list of blocks', () => {
     assert.ok(both.items.length > 7);
   });
 
+  test('a text finds a domain of letters beyond ASCII as people write it, and as it is kept', async () => {
+    const value = 'büro.müller.example';
+    await server.block('', { subject: { type: 'domain', value } });
+    await server.block('jörg@müller.example', { description: 'Büro' });
+    const domain = 'xn--bro-hoa.xn--mller-kva.example';
+    const account = 'jörg@xn--mller-kva.example';
+    const found = async (text: string) => values((await list(`q=${encodeURIComponent(text)}`)).items);
+    for (const text of ['müller.example', 'MÜLLER', 'xn--mller'])
+      assert.deepEqual(await found(text), [account, domain], text);
+    assert.deepEqual(await found('jörg@müller.example'), [account]);
+    assert.deepEqual(await found('jörg'), [account]);
+    assert.deepEqual(await found('büro'), [account, domain], 'in the description and in the subject');
+    assert.deepEqual(await found('mülheim'), []);
+  });
+
   test('since and until bound when a block began: from, and before', async () => {
     const { items } = await list('sort=oldest&limit=3');
     const read = async (id: string) => (await server.get(`/api/v1/blocks/${id}`)).json.since;

@@ -428,6 +428,34 @@ describe('checks over HTTP', () => {
     assert.equal(inbound.refused, false);
   });
 
+  test('a check that finds no block of its direction tells of one of the other', async () => {
+    const subject = { type: 'domain', value: 'arriving.example' };
+    const block = await server.block('', { subject, direction: 'inbound', description: 'spam' });
+    const from = 'returnPath=x@sub.arriving.example';
+    const submits = await check(from);
+    assert.deepEqual([submits.refused, submits.block, submits.matching], [false, null, []]);
+    assert.match(
+      submits.sentence,
+      /^Outbound mail of this sender is not refused, but its inbound mail is \(ask with direction inbound\): domain arriving\.example is blocked by an administrator until .*The reason given: spam\.$/,
+    );
+    assert.doesNotMatch(submits.sentence, /no block in force/);
+    const arrives = await check(`${from}&direction=inbound`);
+    assert.equal(arrives.block.id, block.id);
+    assert.match(arrives.sentence, /^This sender is refused: domain arriving\.example/);
+
+    await server.block('', { subject: { type: 'ip', value: '198.51.100.77' } });
+    assert.match(
+      (await check('ip=198.51.100.77&direction=inbound')).sentence,
+      /^Inbound mail of this sender is not refused, but its outbound mail is \(ask with direction outbound\): network 198/,
+    );
+    const account = await check('account=me@arriving.example');
+    assert.match(
+      account.sentence,
+      /^This sender is not refused: no block in force covers it/,
+      'a login only submits',
+    );
+  });
+
   test('of several blocks the one that ends last decides, and all are shown', async () => {
     const account = await server.block('both@several.example', { duration: '1h' });
     const domain = await server.post('/api/v1/blocks', {
