@@ -48,7 +48,7 @@ export interface LoadedConfig {
 }
 
 export interface LoadOptions {
-  /** What `--config` named. Goes before STOPGAP_CONFIG. */
+  /** The file that `--config` names. It takes precedence over STOPGAP_CONFIG. */
   readonly file?: string | undefined;
   readonly env: Readonly<Record<string, string | undefined>>;
   readonly cwd: string;

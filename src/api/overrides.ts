@@ -244,7 +244,7 @@ export const overrideDetailShape = z
     ...overrideShape.shape,
     effective: z
       .array(effectiveShape)
-      .meta({ description: 'Where a limit differs now, whoever set it: also what is inherited.' }),
+      .meta({ description: 'The limits that differ now, whatever their origin; inherited ones too.' }),
     history: z
       .array(
         z.object({

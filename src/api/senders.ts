@@ -71,7 +71,10 @@ export const windowShape = z
           .meta({ description: 'When this account turned; null where it has not, and of the domain.' }),
         alarmUntil: instantShape
           .nullable()
-          .meta({ description: 'Until then whoever turns is acted upon at once; null where there is none.' }),
+          .meta({
+            description:
+              'Until then the rule acts at once on each account that turns abnormal; null without an alarm.',
+          }),
       })
       .optional()
       .meta({

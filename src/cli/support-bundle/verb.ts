@@ -11,7 +11,7 @@ export function supportBundleVerb(program: Command, io: CliIo): void {
   const verb = program
     .command('support-bundle')
     .description(
-      'gather versions, configuration without secrets, metrics, log … in one file, for whoever is to help',
+      'gather versions, configuration without secrets, metrics, log … in one file, for the person who helps',
     );
   withClient(verb)
     .option('--out <file>', 'where to (default: stopgap-support-TIME.tar.gz)')

@@ -16,24 +16,6 @@ describe('checks over HTTP', () => {
   });
   after(() => server.stop());
 
-  async function sent(account: string, recipients: number): Promise<void> {
-    const data = {
-      account,
-      returnPath: account,
-      ehlo: 'laptop.example',
-      ip: '192.0.2.7',
-      direction: 'outbound',
-      transaction: newId(),
-      recipients,
-      size: 1000,
-      recipientDomains: [],
-      entitled: true,
-    };
-    const event = { id: newId(), type: 'MessageAccepted', at: server.clock.now(), by: 'smtp:test', data };
-    const { position } = await server.deps.store.append(sendStream(account), [event], 'any');
-    await server.deps.models.reached(position);
-  }
-
   const check = async (query: string) => {
     const reply = await server.get(`/api/v1/check?${query}`, { role: 'viewer' });
     assert.equal(reply.status, 200, reply.text);
@@ -79,7 +61,7 @@ describe('checks over HTTP', () => {
 
   test('a check of a past instant finds the refusal of then, however much the account has sent since', async () => {
     const network = await server.block('', { subject: { type: 'ip', value: '203.0.113.0/28' } });
-    await sent('busy@example.com', 1);
+    await server.sent('busy@example.com', 1);
     server.clock.advance(HOUR / 2);
     await refused('busy@example.com', network.id, { ehlo: 'pc.example', ip: '203.0.113.4' });
     server.clock.advance(SECOND);
@@ -88,7 +70,7 @@ describe('checks over HTTP', () => {
     await server.post(`/api/v1/blocks/${network.id}/release`, {});
     for (let hour = 0; hour < 11; hour++) {
       server.clock.advance(HOUR);
-      for (let message = 0; message < 20; message++) await sent('busy@example.com', 1);
+      for (let message = 0; message < 20; message++) await server.sent('busy@example.com', 1);
     }
     const past = await check(`account=busy@example.com&at=${then}`);
     assert.deepEqual([past.refused, past.auth.block], [true, network.id]);

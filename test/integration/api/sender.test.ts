@@ -13,28 +13,10 @@ describe('senders over HTTP', () => {
   });
   after(() => server.stop());
 
-  async function sent(account: string, recipients: number): Promise<void> {
-    const data = {
-      account,
-      returnPath: account,
-      ehlo: 'laptop.example',
-      ip: '192.0.2.7',
-      direction: 'outbound',
-      transaction: newId(),
-      recipients,
-      size: 1000,
-      recipientDomains: [],
-      entitled: true,
-    };
-    const event = { id: newId(), type: 'MessageAccepted', at: server.clock.now(), by: 'smtp:test', data };
-    const { position } = await server.deps.store.append(sendStream(account), [event], 'any');
-    await server.deps.models.reached(position);
-  }
-
   test('the list of senders begins with the busiest', async () => {
-    await sent('few@example.com', 3);
-    await sent('many@example.com', 30);
-    await sent('some@example.com', 10);
+    await server.sent('few@example.com', 3);
+    await server.sent('many@example.com', 30);
+    await server.sent('some@example.com', 10);
     const { json } = await server.get('/api/v1/senders?by=account&count=recipients&limit=2');
     const found = json.items.map(({ subject, amount }: { subject: { value: string }; amount: number }) => [
       subject.value,
@@ -52,8 +34,8 @@ describe('senders over HTTP', () => {
   });
 
   test('one sender: windows against limits, sends newest first, blocks so far', async () => {
-    await sent('one@example.com', 4);
-    await sent('one@example.com', 5);
+    await server.sent('one@example.com', 4);
+    await server.sent('one@example.com', 5);
     const block = await server.block('one@example.com');
     const { json } = await server.get(`/api/v1/senders/account/${encodeURIComponent('One@EXAMPLE.com')}`);
     assert.equal(json.subject.value, 'one@example.com');

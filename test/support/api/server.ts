@@ -1,3 +1,4 @@
+import { sendStream } from '../../../src/sending/events.js';
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import { rm, mkdtemp } from 'node:fs/promises';
@@ -146,6 +147,25 @@ export class ApiServer {
   async stop(): Promise<void> {
     await this.#node.stop();
     await rm(this.directory, { recursive: true });
+  }
+
+  /** A message of this account is recorded and folded. */
+  async sent(account: string, recipients: number): Promise<void> {
+    const data = {
+      account,
+      returnPath: account,
+      ehlo: 'laptop.example',
+      ip: '192.0.2.7',
+      direction: 'outbound',
+      transaction: newId(),
+      recipients,
+      size: 1000,
+      recipientDomains: [],
+      entitled: true,
+    };
+    const event = { id: newId(), type: 'MessageAccepted', at: this.clock.now(), by: 'smtp:test', data };
+    const { position } = await this.deps.store.append(sendStream(account), [event], 'any');
+    await this.deps.models.reached(position);
   }
 }
 
