@@ -69,12 +69,10 @@ export const windowShape = z
         turnedAt: instantShape
           .nullable()
           .meta({ description: 'When this account turned; null where it has not, and of the domain.' }),
-        alarmUntil: instantShape
-          .nullable()
-          .meta({
-            description:
-              'Until then the rule acts at once on each account that turns abnormal; null without an alarm.',
-          }),
+        alarmUntil: instantShape.nullable().meta({
+          description:
+            'Until then the rule acts at once on each account that turns abnormal; null without an alarm.',
+        }),
       })
       .optional()
       .meta({
