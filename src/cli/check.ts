@@ -132,7 +132,7 @@ function groupOf(
   const alarm =
     alarmUntil === null
       ? []
-      : [`on alarm, over ${relative(alarmUntil, now)}: whoever turns is acted upon at once`];
+      : [`on alarm, over ${relative(alarmUntil, now)}: a sender that turns is acted upon at once`];
   const own = turnedAt === null ? 'has not turned' : `turned ${relative(turnedAt, now)}`;
   const others = `${accounts} of ${limit} accounts of ${printable(domain)} within ${window} have`;
   // A domain's own count says it already.

@@ -155,7 +155,7 @@ const rule = z
     if (fitting !== undefined && !fitting.includes(value.per))
       fault('per', `must be ${fitting.join(' or ')} for a count of ${value.count}`);
     if (fitting !== undefined && value.direction === 'inbound')
-      fault('direction', `must be outbound for a count of ${value.count}: it is held against whoever sends`);
+      fault('direction', `must be outbound for a count of ${value.count}: it is held against the sender`);
     if (value.per === 'account' && value.direction === 'inbound')
       fault('direction', 'must be outbound: inbound mail has no account');
     const bounded = value.count === 'accounts' || isDistinctCount(value.count);

@@ -170,11 +170,11 @@ rules:
       const alarmed = await check('c@example.com');
       assert.match(
         alarmed,
-        /has not turned; 0 of 1 accounts of example\.com within 30m have; on alarm, over in 1h: whoever turns is acted upon at once$/m,
+        /has not turned; 0 of 1 accounts of example\.com within 30m have; on alarm, over in 1h: a sender that turns is acted upon at once$/m,
       );
       assert.match(
         alarmed,
-        /^ {2}domain example\.com +all +0 of 1 accounts +within 30m +on alarm, over in 1h: whoever turns is acted upon at once$/m,
+        /^ {2}domain example\.com +all +0 of 1 accounts +within 30m +on alarm, over in 1h: a sender that turns is acted upon at once$/m,
       );
     } finally {
       await there.close();

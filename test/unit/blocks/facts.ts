@@ -1,6 +1,8 @@
+import fc from 'fast-check';
 import type { Act, At } from '../../../src/blocks/commands.js';
-import type { BlockFact, BlockImposed, BlockProposed } from '../../../src/blocks/events.js';
-import { HOUR } from '../../../src/kernel/time.js';
+import type { BlockFact, BlockImposed, BlockProposed, Until } from '../../../src/blocks/events.js';
+import { HOUR, MINUTE } from '../../../src/kernel/time.js';
+import { DIRECTIONS } from '../../../src/sending/subjects.js';
 import { ALICE, T0, evidence, terms } from '../../support/given.js';
 
 /* Facts and commands with defaults, so that a test names only what it is about. */
@@ -100,3 +102,10 @@ export function act(more: Partial<At<Act>> = {}): At<Act> {
     ...more,
   };
 }
+
+/* What the properties draw from. */
+
+export const direction = fc.constantFrom(...DIRECTIONS);
+export const span = fc.constantFrom(MINUTE, 10 * MINUTE, HOUR, 5 * HOUR, null);
+export const until = (now: number, length: number | null): Until => (length === null ? null : now + length);
+export const rule = fc.constantFrom('burst', 'day');
