@@ -21,9 +21,12 @@ export interface RecorderOptions {
   readonly store: EventStore;
   readonly clock: AlarmClock;
   readonly log: Logger;
-  /** The name that events are signed with: `smtp:<hostname>`. */
-  readonly hostname: string;
+  /** What events are signed with: `smtp:<hostname>`, `policy:<hostname>`. */
+  readonly by: string;
 }
+
+/** Sends that may wait to be written while nobody waits for them: some seconds of a busy host, and 20 MB. */
+const MOST_WAITING = 10_000;
 
 type Counted<Data> = Omit<Data, 'count' | 'since'>;
 
@@ -33,18 +36,18 @@ interface Refusal {
   readonly trace: string | undefined;
 }
 
-/** Writes down what happened at the SMTP door. */
+/** Writes down what happens where mail is sent: at the SMTP listeners, and where mail servers ask. */
 export class Recorder {
   readonly #options: RecorderOptions;
-  readonly #by: string;
   readonly #refusals: FloodCoalescer<Refusal>;
   readonly #failures: FloodCoalescer<Counted<AuthenticationFailed>>;
   readonly #unanswered: FloodCoalescer<{ readonly correlation: string; readonly error: string }>;
   readonly #underWay = new Set<Promise<unknown>>();
+  /** Sends of {@link sent} that are not written yet. */
+  #waiting = 0;
 
   constructor(options: RecorderOptions) {
     this.#options = options;
-    this.#by = `smtp:${options.hostname}`;
     const { clock, log } = options;
     this.#refusals = new FloodCoalescer(clock, ({ data, correlation, trace }, count, since) => {
       const { stage, block, reply, account, returnPath, ehlo, ip } = data;
@@ -83,6 +86,30 @@ export class Recorder {
    */
   accepted(key: string, data: MessageAccepted, trace?: string): Promise<Appended> {
     return this.#append(sendStream(key), [{ type: 'MessageAccepted', data }], data.transaction, trace);
+  }
+
+  /**
+   * A message that another server takes: nobody waits for the record. The same id is written once.
+   *
+   * @param key of the sender's stream
+   * @param done told once it is durable, or why it is not
+   * @returns false where so many wait to be written that this one is given up
+   */
+  sent(id: string, key: string, data: MessageAccepted, done: (error?: unknown) => void): boolean {
+    if (this.#waiting >= MOST_WAITING) return false;
+    const { store, clock, by } = this.#options;
+    const context = { by, correlation: data.transaction, idAt: () => id };
+    const events = envelope([{ type: 'MessageAccepted', data }], context, clock.now());
+    this.#waiting++;
+    const writing: Promise<unknown> = store
+      .append(sendStream(key), events, 'any')
+      .then(() => done(), done)
+      .finally(() => {
+        this.#waiting--;
+        this.#underWay.delete(writing);
+      });
+    this.#underWay.add(writing);
+    return true;
   }
 
   /** Bounces that the upstream took for local addresses. @throws StoreUnavailable */
@@ -154,8 +181,8 @@ export class Recorder {
   }
 
   #append(stream: string, facts: readonly Fact[], correlation?: string, trace?: string): Promise<Appended> {
-    const { store, clock } = this.#options;
-    return store.append(stream, envelope(facts, { by: this.#by, correlation, trace }, clock.now()), 'any');
+    const { store, clock, by } = this.#options;
+    return store.append(stream, envelope(facts, { by, correlation, trace }, clock.now()), 'any');
   }
 }
 
