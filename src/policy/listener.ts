@@ -169,6 +169,7 @@ export class PolicyListener {
   #cut(socket: Socket, reason: CutFor): void {
     this.#options.meter.cut(reason);
     this.#cuts.add(reason, reason);
+    this.#open.delete(socket);
     socket.destroy();
   }
 

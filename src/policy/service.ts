@@ -51,8 +51,11 @@ export interface PolicyContext {
 }
 
 /** The stages at which a mail server is told anything else than to go on. */
-const STAGES = { RCPT: 'rcpt', DATA: 'data', 'END-OF-MESSAGE': 'end_of_message' } as const;
-type AskedStage = (typeof STAGES)[keyof typeof STAGES];
+const STAGES: ReadonlyMap<string, 'rcpt' | 'data' | 'end_of_message'> = new Map([
+  ['RCPT', 'rcpt'],
+  ['DATA', 'data'],
+  ['END-OF-MESSAGE', 'end_of_message'],
+]);
 
 /** What has been asked since the start: which requests, and how many of them named a login. */
 export interface Asked {
@@ -100,7 +103,7 @@ export class PolicyService {
 
   #answer(request: PolicyRequest): string {
     const { policy } = this.#context.metrics;
-    const stage = STAGES[request.protocol_state as keyof typeof STAGES] as AskedStage | undefined;
+    const stage = STAGES.get(request.protocol_state);
     if (request.request !== 'smtpd_access_policy' || stage === undefined) {
       policy.answered('other', 'dunno');
       return DUNNO;
