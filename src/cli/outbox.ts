@@ -61,7 +61,10 @@ function fileOf(io: CliIo, options: ConfigOption): string {
   const { config } = configForFiles(io, options);
   const { store, outbox } = config;
   if (store.kind === 'sqlite' || !seesSends(config))
-    throw new StopgapError('not-found', 'this process keeps no outbox: only nodes with the role smtp or policy and KurrentDB do');
+    throw new StopgapError(
+      'not-found',
+      'this process keeps no outbox: only nodes with the role smtp or policy and KurrentDB do',
+    );
   return outbox.file;
 }
 

@@ -24,7 +24,7 @@ export function findContradictions(raw: RawSettings, config: Config): string[] {
     ...smtp.submission.map(({ listen }, index) => ({ key: `smtp.submission[${index}].listen`, listen })),
     ...smtp.inbound.map(({ listen }, index) => ({ key: `smtp.inbound[${index}].listen`, listen })),
   ];
-  if (listeners.length === 0) {
+  if (listeners.length === 0 && config.roles.includes('smtp')) {
     raw.problems.push(`${raw.place('smtp')}: smtp: listens nowhere; set smtp.submission or smtp.inbound`);
   }
   const others: Listener[] = [{ key: 'api.listen', listen: api.listen }];
@@ -41,6 +41,8 @@ export function findContradictions(raw: RawSettings, config: Config): string[] {
     raw.problems.push(
       `${raw.where('policy.listen')}: is missing, and the role policy needs it; for instance listen: 127.0.0.1:10040`,
     );
+  if (policy !== undefined && !config.roles.includes('policy') && config.store.kind === 'sqlite')
+    warnings.push(`${raw.where('policy.listen')}: nobody listens there without the role policy`);
   findTwins(raw, [...listeners, ...others]);
   for (const { key, relay } of relaysOf(config)) {
     findLoop(raw, key, relay, smtp.hostname, listeners);

@@ -160,10 +160,7 @@ export class PolicyListener {
       this.#open.delete(socket);
       meter.closed();
     });
-    this.#open.set(
-      socket,
-      new Connection(socket, this.#options, (reason) => this.#cut(socket, reason)),
-    );
+    this.#open.set(socket, new Connection(socket, this.#options, (reason) => this.#cut(socket, reason)));
   }
 
   #cut(socket: Socket, reason: CutFor): void {

@@ -210,7 +210,8 @@ export class PolicyService {
     const ip = normalizeIp(decoded(request.client_address));
     const ehlo = decoded(request.helo_name);
     const returnPath = decoded(request.sender);
-    const direction: MailDirection = account !== '' || (ip !== undefined && this.#isOwn(ip)) ? 'outbound' : 'inbound';
+    const direction: MailDirection =
+      account !== '' || (ip !== undefined && this.#isOwn(ip)) ? 'outbound' : 'inbound';
     return {
       fields: {
         direction,

@@ -57,9 +57,11 @@ function needless(check: CheckName, config: Config): string | undefined {
     return 'this process has no role detector';
   if ((check === 'tls' || check === 'upstream') && !takesMail) return 'this process has no role smtp';
   if (check === 'geoip' && !seesSends(config)) return 'this process sees no sends';
-  if (check === 'policy' && policy.listen === undefined) return 'no mail server asks: policy.listen is not set';
+  if (check === 'policy' && policy.listen === undefined)
+    return 'no mail server asks: policy.listen is not set';
   if (check === 'policy' && !roles.includes('policy')) return 'this process has no role policy';
-  if (check === 'outbox' && (store.kind === 'sqlite' || !seesSends(config))) return 'nothing waits on this disk';
+  if (check === 'outbox' && (store.kind === 'sqlite' || !seesSends(config)))
+    return 'nothing waits on this disk';
   if (check === 'redis' && redis === undefined) return 'none is configured: timed work waits in the process';
   if (check === 'redis' && !roles.includes('worker')) return 'this process has no role worker';
   return undefined;

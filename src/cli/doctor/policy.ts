@@ -27,7 +27,9 @@ export function checkPolicy(findings: Findings, { server }: World): void {
       'no request names a login (sasl_username), so that no account is counted or refused',
       `ask where users log in; ${RECIPE}`,
     );
-  findings.ok(`${all} requests since the start, ${endOfMessage} at END-OF-MESSAGE, ${withLogin} with a login`);
+  findings.ok(
+    `${all} requests since the start, ${endOfMessage} at END-OF-MESSAGE, ${withLogin} with a login`,
+  );
 }
 
 function askedOf(report: unknown): Record<'rcpt' | 'data' | 'endOfMessage' | 'withLogin', number> {

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
-import { readFileSync } from 'node:fs';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, readFileSync } from 'node:fs';
 import type { TestContext } from 'node:test';
 import { describe, test } from 'node:test';
 import nodemailer from 'nodemailer';
@@ -14,7 +16,8 @@ import { Served, workDir } from '../../support/smtp/served.js';
 import { ALICE, BOB, PASSWORDS, Stopgap } from '../../support/smtp/stopgap.js';
 
 const LISTEN = { policy: { listen: '127.0.0.1:0' } };
-const TEMPORARY = /^451 4\.3\.2 <[^>]*>: Recipient address rejected: Service temporarily unavailable, please try/;
+const TEMPORARY =
+  /^451 4\.3\.2 <[^>]*>: Recipient address rejected: Service temporarily unavailable, please try/;
 
 /** What docs/run/mail-servers.md has an administrator put into main.cf. */
 function documentedSettings(): readonly string[] {
@@ -29,7 +32,10 @@ function documentedSettings(): readonly string[] {
 }
 
 /** A Postfix that asks there, with users who log in. */
-async function postfixAsking(t: TestContext, where: string): Promise<{ postfix: RealPostfix; outside: FakeUpstream }> {
+async function postfixAsking(
+  t: TestContext,
+  where: string,
+): Promise<{ postfix: RealPostfix; outside: FakeUpstream }> {
   const outside = await FakeUpstream.start();
   t.after(() => outside.stop());
   const auth = await dovecotAuth(t, PASSWORDS);
@@ -134,8 +140,52 @@ describe('a real Postfix that asks the policy service', { skip: postfixMissing()
     assert.equal(outside.messages.length, 4);
   });
 
+  test('goes on with mail while the policy service hangs', async (t) => {
+    const dir = await workDir(t);
+    const served = await Served.start(t, dir, { STOPGAP_POLICY_LISTEN: '127.0.0.1:0' });
+    const port = Number(served.told('policy').split(':').at(-1));
+    const { postfix, outside } = await postfixAsking(t, `inet:127.0.0.1:${port}`);
+    const session = await loggedIn(postfix, ALICE);
+    served.child.kill('SIGSTOP');
+    assert.match(await session.send(ALICE, ['one@elsewhere.test']), /^250 /);
+    served.child.kill('SIGCONT');
+    await session.quit();
+    await postfix.idle();
+    assert.equal(outside.messages.length, 1);
+  });
+
+  test('loses and doubles no message while the policy service is killed and started under load', async (t) => {
+    const dir = await workDir(t);
+    const start = (port: number): Promise<Served> =>
+      Served.start(t, dir, { STOPGAP_POLICY_LISTEN: `127.0.0.1:${port}`, STOPGAP_LOG_LEVEL: 'error' });
+    let served = await start(0);
+    const port = Number(served.told('policy').split(':').at(-1));
+    const { postfix, outside } = await postfixAsking(t, `inet:127.0.0.1:${port}`);
+    const messages = 300;
+    const args = ['-s', '10', '-m', String(messages), '-f', ALICE, '-t', 'one@elsewhere.test'];
+    const source = spawn('/usr/sbin/smtp-source', [...args, `inet:127.0.0.1:${postfix.ports[0]!}`], {
+      stdio: 'ignore',
+    });
+    const ended = once(source, 'exit');
+    for (const taken of [50, 150]) {
+      await eventually(`${taken} messages have gone`, () => outside.messages.length >= taken, 60_000);
+      await served.kill();
+      served = await start(port);
+    }
+    const [code] = (await ended) as [number];
+    assert.equal(code, 0, 'smtp-source was told 250 for each of them');
+    await eventually('all have gone', () => outside.messages.length >= messages, 60_000);
+    await postfix.idle();
+    assert.equal(outside.messages.length, messages);
+    const health = await served.api('GET', '/healthz', '');
+    const { policy } = (await health.json()) as { policy: { endOfMessage: number } };
+    assert.ok(policy.endOfMessage > 0, 'the last process was asked too');
+  });
+
   test('puts the mail of a blocked account on hold where that is configured, and sends it once it is let go', async (t) => {
-    const stopgap = await Stopgap.start(t, { settings: { policy: { listen: '127.0.0.1:0', refuse: 'hold' } } });
+    const stopgap = await Stopgap.start(t, {
+      settings: { policy: { listen: '127.0.0.1:0', refuse: 'hold' } },
+    });
     const { postfix, outside } = await postfixAsking(t, `inet:127.0.0.1:${stopgap.port('policy')}`);
     await stopgap.block('account', ALICE);
     const session = await loggedIn(postfix, ALICE);
@@ -153,7 +203,6 @@ describe('a real Postfix that asks the policy service', { skip: postfixMissing()
     const dir = await workDir(t);
     const stopgap = await Stopgap.start(t, { settings: { policy: { listen: `unix:${dir}/policy` } } });
     // Postfix runs as a user of its own.
-    const { chmodSync } = await import('node:fs');
     chmodSync(dir, 0o755);
     const { postfix } = await postfixAsking(t, `unix:${dir}/policy`);
     const session = await loggedIn(postfix, ALICE);

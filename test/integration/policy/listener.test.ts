@@ -86,7 +86,12 @@ describe('the policy listener', () => {
   test('cuts a connection that sends no request, and no other', async (t) => {
     const { where, cuts } = await Scene.start(t);
     const good = await Asking.open(t, where);
-    for (const text of ['GET / HTTP/1.1\r\nHost: x\r\n\r\n', '\n', 'a=b\n'.repeat(200), 'x'.repeat(100_000)]) {
+    for (const text of [
+      'GET / HTTP/1.1\r\nHost: x\r\n\r\n',
+      '\n',
+      'a=b\n'.repeat(200),
+      'x'.repeat(100_000),
+    ]) {
       const bad = await Asking.open(t, where);
       bad.send(text);
       assert.equal(await bad.closed, '');

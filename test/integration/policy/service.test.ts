@@ -80,7 +80,9 @@ describe('the policy service in a running Stopgap', () => {
   });
 
   test('a hold is asked for where it is configured, and the mail is no send', async (t) => {
-    const stopgap = await Stopgap.start(t, { settings: { policy: { listen: '127.0.0.1:0', refuse: 'hold' } } });
+    const stopgap = await Stopgap.start(t, {
+      settings: { policy: { listen: '127.0.0.1:0', refuse: 'hold' } },
+    });
     await stopgap.block('account', ALICE);
     const asking = await Asking.open(t, stopgap.port('policy'));
     const instance = '1.2.3.0';
@@ -183,7 +185,11 @@ describe('the policy service in a running Stopgap', () => {
   });
 
   test('needs no SMTP listener, no users and no upstream', async (t) => {
-    const settings = { ...LISTEN, roles: ['policy', 'detector', 'api', 'worker'], smtp: { hostname: 'mx.example.com' } };
+    const settings = {
+      ...LISTEN,
+      roles: ['policy', 'detector', 'api', 'worker'],
+      smtp: { hostname: 'mx.example.com' },
+    };
     const stopgap = await Stopgap.start(t, { settings });
     assert.deepEqual(
       stopgap.app.listening.map(({ what }) => what),

@@ -128,6 +128,7 @@ describe('a value of a policy request', () => {
   test('is a count only where it is a plain number, and never more than the most', () => {
     assert.equal(countOf('12', 100), 12);
     assert.equal(countOf('120', 100), 100);
-    for (const text of ['', '-1', '1e9', '0x10', ' 5', '9'.repeat(30)]) assert.equal(countOf(text, 100), 0, text);
+    for (const text of ['', '-1', '1e9', '0x10', ' 5', '9'.repeat(30)])
+      assert.equal(countOf(text, 100), 0, text);
   });
 });

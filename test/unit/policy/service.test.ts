@@ -89,7 +89,13 @@ class Scene {
   }
 }
 
-const END = { protocol_state: 'END-OF-MESSAGE', recipient: '', recipient_count: '2', size: '4711', queue_id: '4ABC' };
+const END = {
+  protocol_state: 'END-OF-MESSAGE',
+  recipient: '',
+  recipient_count: '2',
+  size: '4711',
+  queue_id: '4ABC',
+};
 
 describe('the policy service', () => {
   test('lets a sender go on whom no block covers, and records nothing before the end of the message', () => {
