@@ -19,6 +19,8 @@ const IDLE: Milliseconds = 10 * MINUTE;
 /** From the beginning of a request, or from answers that are not read, until it must be over. */
 const PARTIAL: Milliseconds = 10 * SECOND;
 const SWEEP: Milliseconds = 5 * SECOND;
+/** Bytes that are looked at before others have their turn: some ten requests of Postfix, a hundred of the shortest. */
+const PIECE = 8192;
 /** Bytes of answers that may wait for a client that does not read them. */
 const MOST_UNREAD = 65_536;
 
@@ -32,13 +34,19 @@ export interface PolicyListenerOptions {
   readonly onAcceptFailed: (error: Error) => void;
 }
 
-/** One connection: what it sends is answered in its order, all of a chunk with one write. */
+/** One connection: what it sends is answered in its order, all of a piece with one write. */
 class Connection {
   readonly #socket: Socket;
   readonly #reader: RequestReader;
   readonly #clock: AlarmClock;
   readonly #onMalformed: (reason: CutFor) => void;
   #answers = '';
+  /** What came and is not looked at yet. */
+  #rest: Buffer | undefined;
+  /** What it waits for before it reads on: that answers are read, or that others had their turn. */
+  #waitsFor: 'reader' | 'turn' | undefined;
+  /** Its client says no more. */
+  #hasEnded = false;
   #lastAt: Milliseconds;
   /** Since when it owes the end of a request, or the reading of answers. */
   #owesSince: Milliseconds | undefined;
@@ -55,9 +63,14 @@ class Connection {
     this.#reader = new RequestReader((request) => (this.#answers += `action=${answer(request)}\n\n`));
     socket.setNoDelay(true);
     socket.on('data', (chunk: Buffer) => this.#read(chunk));
-    socket.on('drain', () => socket.resume());
-    // Exim closes its side and reads to the end: what came is answered by then.
-    socket.on('end', () => socket.end());
+    socket.on('drain', () => {
+      if (this.#waitsFor === 'reader') this.#goOn();
+    });
+    // Exim closes its side and reads to the end: what came is answered first.
+    socket.on('end', () => {
+      this.#hasEnded = true;
+      if (this.#waitsFor === undefined) socket.end();
+    });
   }
 
   /** Why it should be cut at this moment; undefined where it may stay. */
@@ -77,7 +90,8 @@ class Connection {
   #read(chunk: Buffer): void {
     const socket = this.#socket;
     this.#lastAt = this.#clock.monotonic();
-    const fault = this.#reader.read(chunk);
+    const fault = this.#reader.read(chunk.subarray(0, PIECE));
+    if (chunk.length > PIECE) this.#rest = chunk.subarray(PIECE);
     const answers = this.#answers;
     this.#answers = '';
     if (answers !== '') {
@@ -88,7 +102,21 @@ class Connection {
     if (fault !== undefined) return this.#onMalformed(fault);
     if (this.#owes) this.#owesSince ??= this.#lastAt;
     else this.#owesSince = undefined;
-    if (socket.writableLength > MOST_UNREAD) socket.pause();
+    this.#waitsFor =
+      socket.writableLength > MOST_UNREAD ? 'reader' : this.#rest === undefined ? undefined : 'turn';
+    if (this.#waitsFor !== undefined) socket.pause();
+    if (this.#waitsFor === 'turn') setImmediate(() => this.#goOn());
+  }
+
+  #goOn(): void {
+    const socket = this.#socket;
+    if (socket.destroyed) return;
+    const rest = this.#rest;
+    this.#rest = this.#waitsFor = undefined;
+    if (rest !== undefined) this.#read(rest);
+    if (this.#waitsFor !== undefined) return;
+    if (this.#hasEnded) socket.end();
+    else socket.resume();
   }
 }
 

@@ -70,6 +70,15 @@ describe('the policy listener', () => {
     assert.equal(await asking.closed, '', 'what has no end is no request');
   });
 
+  test('answers all of a thousand requests of a client that has closed its side at once', async (t) => {
+    const { where } = await Scene.start(t);
+    const asking = await Asking.open(t, where, { allowHalfOpen: true });
+    const names = Array.from({ length: 1000 }, (_, index) => `s${index}@example.com`);
+    asking.socket.end(names.map((sender) => requestText({ sender })).join(''));
+    for (const name of names) assert.equal(await asking.action(), name);
+    assert.equal(await asking.closed, '');
+  });
+
   test('serves 300 connections at a time, each by itself', async (t) => {
     const { where, listener } = await Scene.start(t);
     const all = await Promise.all(Array.from({ length: 300 }, () => Asking.open(t, where)));
