@@ -41,7 +41,8 @@ async function postfixAsking(
   const auth = await dovecotAuth(t, PASSWORDS);
   const recipe = documentedSettings().map((line) => line.replace('inet:127.0.0.1:10040', where));
   const postfix = await RealPostfix.start(t, {
-    listeners: ['127.0.0.1:2500 inet n - n - - smtpd'],
+    // The second is the one through which a content filter gives mail back.
+    listeners: ['127.0.0.1:2500 inet n - n - - smtpd', '127.0.0.1:2501 inet n - n - - smtpd\n  -o stopgap='],
     ...{ outside: outside.port, inside: outside.port },
     settings: [
       'smtpd_sasl_auth_enable = yes',
@@ -54,8 +55,8 @@ async function postfixAsking(
   return { postfix, outside };
 }
 
-async function loggedIn(postfix: RealPostfix, user: string): Promise<Dialogue> {
-  const session = await Dialogue.hello(postfix.ports[0]!);
+async function loggedIn(postfix: RealPostfix, user: string, port = postfix.ports[0]!): Promise<Dialogue> {
+  const session = await Dialogue.hello(port);
   assert.match(await session.login(user, PASSWORDS[user]!), /^235 /);
   return session;
 }
@@ -210,6 +211,9 @@ describe('a real Postfix that asks the policy service', { skip: postfixMissing()
     await session.quit();
     assert.equal((await stopgap.all('MessageAccepted')).length, 1);
     await stopgap.block('account', BOB);
+    const filter = await loggedIn(postfix, BOB, postfix.ports[1]!);
+    assert.match(await filter.send(BOB, ['one@elsewhere.test']), /^250 /, 'this entry does not ask');
+    await filter.quit();
     await eventually('Postfix has read its file', async () => {
       await postfix.configure('stopgap =');
       const after = await loggedIn(postfix, BOB);
