@@ -211,7 +211,7 @@ describe('a real Postfix that asks the policy service', { skip: postfixMissing()
     await session.quit();
     assert.equal((await stopgap.all('MessageAccepted')).length, 1);
     await stopgap.block('account', BOB);
-    const filter = await loggedIn(postfix, BOB, postfix.ports[1]!);
+    const filter = await loggedIn(postfix, BOB, postfix.ports[1]);
     assert.match(await filter.send(BOB, ['one@elsewhere.test']), /^250 /, 'this entry does not ask');
     await filter.quit();
     await eventually('Postfix has read its file', async () => {
