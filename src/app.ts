@@ -258,6 +258,18 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   };
 }
 
+/** The store, with its instruments. */
+function instrumented(
+  opened: EventStore,
+  { throughStore = (same) => same }: AppOptions,
+  metrics: Metrics,
+  tracing: Tracing | undefined,
+): EventStore {
+  const through = throughStore(opened);
+  const measured = metrics.measuresMessages ? metered(through, metrics.store) : through;
+  return tracing === undefined ? measured : tracedStore(measured, tracing);
+}
+
 /** What is known of senders beside what they send: where they are, and which return paths they may use. */
 async function openSenders({
   config,
@@ -277,16 +289,4 @@ async function openSenders({
   geoip.start();
   closers.push(() => geoip.stop());
   return { placeOf: geoip.placeOf, senders: () => map?.current ?? senders };
-}
-
-/** The store, with whatever looks at what passes to it. */
-function instrumented(
-  opened: EventStore,
-  { throughStore = (same) => same }: AppOptions,
-  metrics: Metrics,
-  tracing: Tracing | undefined,
-): EventStore {
-  const through = throughStore(opened);
-  const measured = metrics.measuresMessages ? metered(through, metrics.store) : through;
-  return tracing === undefined ? measured : tracedStore(measured, tracing);
 }

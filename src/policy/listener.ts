@@ -73,7 +73,7 @@ class Connection {
     });
   }
 
-  /** Why it should be cut at this moment; undefined where it may stay. */
+  /** Why it should be cut at this moment; undefined if it may stay. */
   overdue(): CutFor | undefined {
     const now = this.#clock.monotonic();
     if (this.#owes) {
@@ -143,7 +143,7 @@ export class PolicyListener {
     return this.#open.size;
   }
 
-  /** @returns where it listens: the port is the system's choice where 0 was asked for */
+  /** @returns where it listens: the port is the system's choice if 0 was asked for */
   async listen(): Promise<PolicyAddress> {
     const { listen } = this.#options;
     if ('path' in listen) {

@@ -34,7 +34,7 @@ export class AskedMessages {
     return this.#messages.size;
   }
 
-  /** The message that is asked about; undefined where the request does not name one. */
+  /** The message that is asked about; a new one if the request names none. */
   of(key: string | undefined): AskedMessage {
     const known = key === undefined ? undefined : this.#messages.get(key);
     if (known !== undefined) return known;
@@ -44,7 +44,7 @@ export class AskedMessages {
   }
 }
 
-/** What a message is known by; undefined where it has no instance, or one that cannot be Postfix's. */
+/** What a message is known by; undefined if it has no instance, or one that cannot be Postfix's. */
 export function keyOf({
   instance,
   server_address,

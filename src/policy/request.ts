@@ -74,7 +74,7 @@ export class RequestReader {
 
   /** @returns why nothing of this connection can be read any more */
   read(chunk: Buffer): Malformed | undefined {
-    // One byte a character: names are ASCII, and values are decoded where they are used.
+    // One byte a character: names are ASCII, and values are decoded when they are used.
     const text = chunk.toString('latin1');
     let start = 0;
     for (;;) {
@@ -130,7 +130,7 @@ export function decoded(value: string): string {
   return Buffer.from(value.slice(0, LONGEST_VALUE), 'latin1').toString().replace(CONTROL, '?');
 }
 
-/** A count that a request names, from 0 to `most`; 0 where it names none. */
+/** A count that a request names, from 0 to `most`; 0 if it names none. */
 export function countOf(value: string, most: number): number {
   return /^\d{1,15}$/.test(value) ? Math.min(Number(value), most) : 0;
 }

@@ -38,7 +38,7 @@ export interface PolicyContext {
   readonly knows: () => boolean;
   readonly recorder: Pick<Recorder, 'refused' | 'sent'>;
   readonly metrics: { readonly policy: PolicyMeter; readonly smtp: Pick<SmtpMeter, 'refused' | 'accepted'> };
-  /** Undefined where nothing is traced. */
+  /** Undefined if nothing is traced. */
   readonly tracing?: Tracing | undefined;
   readonly placeOf: (ip: string) => GeoPlace;
   readonly senders: () => SenderPolicy;

@@ -36,7 +36,7 @@ interface Refusal {
   readonly trace: string | undefined;
 }
 
-/** Writes down what happens where mail is sent: at the SMTP listeners, and where mail servers ask. */
+/** Records what happens at the SMTP listeners. */
 export class Recorder {
   readonly #options: RecorderOptions;
   readonly #refusals: FloodCoalescer<Refusal>;
