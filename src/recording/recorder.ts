@@ -25,8 +25,8 @@ export interface RecorderOptions {
   readonly by: string;
 }
 
-/** Sends that may wait to be written while nobody waits for them: a second of a very busy host, and 10 MB. */
-const MOST_WAITING = 5000;
+/** Sends that may wait to be written while nobody waits for them: seconds of a very busy host, and 20 MB. */
+const MOST_WAITING = 10_000;
 
 type Counted<Data> = Omit<Data, 'count' | 'since'>;
 

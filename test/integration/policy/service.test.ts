@@ -126,15 +126,15 @@ describe('the policy service in a running Stopgap', () => {
     const asking = await Asking.open(t, stopgap.port('policy'));
     mood = 'hanging';
     // As many as may wait, and one more.
-    for (let message = 0; message < 5001; message++) asking.send(requestText(END));
-    for (let message = 0; message < 5001; message++) assert.equal(await asking.action(), 'DUNNO');
+    for (let message = 0; message < 10_001; message++) asking.send(requestText(END));
+    for (let message = 0; message < 10_001; message++) assert.equal(await asking.action(), 'DUNNO');
     assert.equal(await metric(stopgap, 'stopgap_policy_sends_lost_total{reason="full"}'), 1);
     assert.equal(await asking.ask({ sasl_username: BOB }), SOFT, 'who is known to be blocked is refused');
     mood = 'well';
     gate.open();
     await eventually(
       'all that waited is written',
-      async () => (await metric(stopgap, 'stopgap_sends_total{direction="outbound"}')) === 5000,
+      async () => (await metric(stopgap, 'stopgap_sends_total{direction="outbound"}')) === 10_000,
       60_000,
     );
     mood = 'away';
