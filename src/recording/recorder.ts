@@ -27,6 +27,8 @@ export interface RecorderOptions {
 
 /** Sends that may wait to be written while nobody waits for them: seconds of a very busy host, and 20 MB. */
 const MOST_WAITING = 10_000;
+/** Of these, how many the store gets at a time: it answers a group in one go, which holds the event loop. */
+const AT_ONCE = 256;
 
 type Counted<Data> = Omit<Data, 'count' | 'since'>;
 
@@ -43,8 +45,10 @@ export class Recorder {
   readonly #failures: FloodCoalescer<Counted<AuthenticationFailed>>;
   readonly #unanswered: FloodCoalescer<{ readonly correlation: string; readonly error: string }>;
   readonly #underWay = new Set<Promise<unknown>>();
-  /** Sends of {@link sent} that are not written yet. */
-  #waiting = 0;
+  /** Sends of {@link sent} that the store has not got yet, first come, first served. */
+  readonly #waiting = new Set<() => Promise<unknown>>();
+  /** Those that it has not acknowledged yet. */
+  #writing = 0;
 
   constructor(options: RecorderOptions) {
     this.#options = options;
@@ -96,20 +100,27 @@ export class Recorder {
    * @returns false where so many wait to be written that this one is given up
    */
   sent(id: string, key: string, data: MessageAccepted, done: (error?: unknown) => void): boolean {
-    if (this.#waiting >= MOST_WAITING) return false;
+    if (this.#waiting.size + this.#writing >= MOST_WAITING) return false;
     const { store, clock, by } = this.#options;
     const context = { by, correlation: data.transaction, idAt: () => id };
     const events = envelope([{ type: 'MessageAccepted', data }], context, clock.now());
-    this.#waiting++;
-    const writing: Promise<unknown> = store
-      .append(sendStream(key), events, 'any')
-      .then(() => done(), done)
-      .finally(() => {
-        this.#waiting--;
-        this.#underWay.delete(writing);
-      });
-    this.#underWay.add(writing);
+    this.#waiting.add(() => store.append(sendStream(key), events, 'any').then(() => done(), done));
+    this.#writeWaiting();
     return true;
+  }
+
+  #writeWaiting(): void {
+    for (const write of this.#waiting) {
+      if (this.#writing >= AT_ONCE) return;
+      this.#waiting.delete(write);
+      this.#writing++;
+      const writing: Promise<unknown> = write().finally(() => {
+        this.#writing--;
+        this.#underWay.delete(writing);
+        this.#writeWaiting();
+      });
+      this.#underWay.add(writing);
+    }
   }
 
   /** Bounces that the upstream took for local addresses. @throws StoreUnavailable */
@@ -165,7 +176,7 @@ export class Recorder {
     this.#refusals.flush();
     this.#failures.flush();
     this.#unanswered.flush();
-    await Promise.allSettled([...this.#underWay]);
+    while (this.#underWay.size > 0) await Promise.allSettled([...this.#underWay]);
   }
 
   /** For what no client waits for: a store that is away costs the record, not the service. */
