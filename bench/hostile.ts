@@ -1,6 +1,7 @@
 import { FILES } from './hostile/files.js';
 import { HTTP } from './hostile/http.js';
 import { IMPORT } from './hostile/import.js';
+import { POLICY } from './hostile/policy.js';
 import { SMTP } from './hostile/smtp.js';
 import type { Attack } from './hostile/target.js';
 import { HostileTarget } from './hostile/target.js';
@@ -15,7 +16,7 @@ const RUNS = 3;
 const CLEAR = MOST / 2;
 
 /** Each door with the worst that was found for it: another one is another list. */
-const ATTACKS: readonly Attack[] = [...SMTP, ...HTTP, ...FILES, ...IMPORT];
+const ATTACKS: readonly Attack[] = [...SMTP, ...POLICY, ...HTTP, ...FILES, ...IMPORT];
 
 /** How long one client can hold the event loop by what it sends, beside ordinary input of the same size. */
 export async function run(): Promise<Report> {

@@ -16,6 +16,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ run: () => Promise<Report
   store: () => import('./store.js'),
   kurrentdb: () => import('./kurrentdb.js'),
   smtp: () => import('./smtp.js'),
+  policy: () => import('./policy.js'),
   fairness: () => import('./fairness.js'),
   tracing: () => import('./tracing.js'),
   instrumentation: () => import('./instrumentation.js'),

@@ -4,6 +4,7 @@ import { rm } from 'node:fs/promises';
 import { setTimeout } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import type { Config } from './config/schema.js';
+import { seesSends } from './config/schema.js';
 import type { ReadModels } from './detector/read-models.js';
 import { timedTasks } from './detector/scheduled-jobs.js';
 import type { BullWork } from './expiry/bullmq/work.js';
@@ -72,7 +73,7 @@ export async function openStore({
     clock,
     report: (notice, error) => log.warn({ notice, error: messageOf(error) }, 'news of KurrentDB'),
   });
-  if (!config.roles.includes('smtp')) return { store: remote, outbox: undefined };
+  if (!seesSends(config)) return { store: remote, outbox: undefined };
   const { file, maxEvents, whenFull } = config.outbox;
   const local = await openFile(file);
   const onLost = (events: number): void => metrics.store.outboxLost.inc(events);

@@ -9,7 +9,8 @@ import type { BlockCommandHandler } from './commands/block-commands.js';
 import { setUpEvaluation } from './config/evaluation.js';
 import type { Evaluation } from './config/evaluation.js';
 import type { LoadedConfig } from './config.js';
-import { geoDataOf } from './config/schema.js';
+import { geoDataOf, seesSends } from './config/schema.js';
+import { Geoip } from './geoip/geoip.js';
 import { formatListen, listenFault } from './config/values.js';
 import { messageOf } from './kernel/errors.js';
 import type { AlarmClock, Milliseconds } from './kernel/time.js';
@@ -24,6 +25,8 @@ import type { RulesChanged } from './rules/model.js';
 import { AUTH_CATEGORY, SEND_CATEGORY } from './sending/events.js';
 import type { MailDirection } from './sending/subjects.js';
 import { MAIL_DIRECTIONS } from './sending/subjects.js';
+import { openPolicyRole } from './policy/role.js';
+import type { SmtpRoleOptions } from './smtp/role.js';
 import { openSmtpRole } from './smtp/role.js';
 import { metered } from './metrics/store.js';
 import type { EventStore } from './store/port.js';
@@ -32,7 +35,7 @@ import { ownPackage } from './runtime/version.js';
 import { openTracing } from './tracing/open.js';
 import type { Tracing } from './tracing/tracing.js';
 import { tracedStore } from './tracing/tracing.js';
-import { watchTokens } from './watched-files.js';
+import { watchSenders, watchTokens } from './watched-files.js';
 import { within } from './runtime/clock.js';
 
 export interface AppOptions {
@@ -189,13 +192,19 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   });
   closers.push(() => follower.stop());
   const { models, blockCommands, rulesCommands, baselines, responder, work } = follower;
-  const smtp = roles.has('smtp')
-    ? await openSmtpRole({
-        ...{ config, clock, logs: levels, metrics, tracing, models, store, watch, closers },
-        accepted: ({ position }) => follower.settled(position),
-      })
-    : undefined;
-  health.opened({ store, outbox, follower, smtp });
+  const known = { config, clock, logs: levels, metrics, tracing, models, store, watch, closers };
+  const senders = seesSends(config) ? { ...known, ...(await openSenders(known)) } : undefined;
+  const smtp =
+    senders !== undefined && roles.has('smtp')
+      ? await openSmtpRole({ ...senders, accepted: ({ position }) => follower.settled(position) })
+      : undefined;
+  const { listen: policyListen } = config.policy;
+  const policy =
+    senders !== undefined && roles.has('policy') && policyListen !== undefined
+      ? await openPolicyRole({ ...senders, listen: policyListen, knows: () => follower.state !== 'starting' })
+      : undefined;
+  if (policy !== undefined) listening.unshift(policy.listening);
+  health.opened({ store, outbox, follower, smtp, policy });
   metrics.registry.beforeScrape = () =>
     updateGauges(metrics, {
       ...{ clock, models, store, smtp, outbox, baselines, timedWork: work, logs },
@@ -259,4 +268,25 @@ function instrumented(
   const through = throughStore(opened);
   const measured = metrics.measuresMessages ? metered(through, metrics.store) : through;
   return tracing === undefined ? measured : tracedStore(measured, tracing);
+}
+
+/** What is known of senders beside what they send: where they are, and which return paths they may use. */
+async function openSenders({
+  config,
+  clock,
+  logs,
+  metrics,
+  watch,
+  closers,
+}: Pick<SmtpRoleOptions, 'config' | 'clock' | 'logs' | 'metrics' | 'watch' | 'closers'>): Promise<
+  Pick<SmtpRoleOptions, 'placeOf' | 'senders'>
+> {
+  const log = logs.of('files');
+  const { senders } = config.smtp;
+  const map =
+    senders.kind === 'map' ? watch(await watchSenders(senders.file, log, metrics.rules)) : undefined;
+  const geoip = await Geoip.open({ files: config.geoip, clock, log, metrics: metrics.rules });
+  geoip.start();
+  closers.push(() => geoip.stop());
+  return { placeOf: geoip.placeOf, senders: () => map?.current ?? senders };
 }

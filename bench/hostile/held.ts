@@ -55,4 +55,9 @@ process.on('message', (message: string) => {
 });
 // The bench was ended.
 process.on('disconnect', () => process.exit(1));
-process.send!({ submission: port('submission'), inbound: port('inbound'), http: port('HTTP') });
+process.send!({
+  submission: port('submission'),
+  inbound: port('inbound'),
+  policy: port('policy'),
+  http: port('HTTP'),
+});

@@ -15,6 +15,7 @@ export interface Target {
   /** Loopback ports. */
   readonly submission: number;
   readonly inbound: number;
+  readonly policy: number;
   readonly http: number;
   /** The address to speak from. */
   readonly from: string;
@@ -26,7 +27,7 @@ export interface Target {
   command(...args: readonly string[]): Promise<void>;
 }
 
-type Ports = Pick<Target, 'submission' | 'inbound' | 'http'>;
+type Ports = Pick<Target, 'submission' | 'inbound' | 'policy' | 'http'>;
 
 /** By role. */
 export const TOKENS = { viewer: token('1'), operator: token('2'), admin: token('3') } as const;
@@ -84,6 +85,7 @@ export class HostileTarget {
       api: { listen: '127.0.0.1:0', tokens: './tokens.yaml' },
       rules: './rules.yaml',
       overrides: './overrides.yaml',
+      policy: { listen: '127.0.0.1:0' },
       log: { level: 'info' },
       smtp: {
         hostname: 'bench.example.com',

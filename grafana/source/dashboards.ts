@@ -5,6 +5,7 @@ import { abuse } from './rows/abuse.js';
 import { http } from './rows/api.js';
 import { contained } from './rows/containment.js';
 import { machine } from './rows/machine.js';
+import { policy } from './rows/policy.js';
 import { processes } from './rows/processes.js';
 import { rules } from './rows/rules.js';
 import { sent } from './rows/sent.js';
@@ -43,6 +44,6 @@ export const DASHBOARDS: Readonly<Record<string, Dashboard>> = {
     from: 'now-3h',
     variables: [datasource, job, instance, window, quantile, api, docs],
     annotations: [blocks, rulesChanged, restarts],
-    rows: [smtp, http, store, timedWork, processes],
+    rows: [smtp, policy, http, store, timedWork, processes],
   }),
 };

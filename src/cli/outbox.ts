@@ -3,6 +3,7 @@ import type { RetryInput, RetryJson } from '../api/operations.js';
 import { StopgapError } from '../kernel/errors.js';
 import { printable } from '../kernel/printable.js';
 import { formatInstant } from '../kernel/time.js';
+import { seesSends } from '../config/schema.js';
 import type { Quarantined } from '../store/delivery.js';
 import { quarantined, release } from '../store/delivery.js';
 import { openSqliteStore } from '../store/sqlite/index.js';
@@ -57,9 +58,13 @@ export function outboxVerb(program: Command, io: CliIo): void {
 
 /** @throws StopgapError if no outbox is kept */
 function fileOf(io: CliIo, options: ConfigOption): string {
-  const { store, roles, outbox } = configForFiles(io, options).config;
-  if (store.kind === 'sqlite' || !roles.includes('smtp'))
-    throw new StopgapError('not-found', 'this process keeps no outbox: only SMTP nodes with KurrentDB do');
+  const { config } = configForFiles(io, options);
+  const { store, outbox } = config;
+  if (store.kind === 'sqlite' || !seesSends(config))
+    throw new StopgapError(
+      'not-found',
+      'this process keeps no outbox: only nodes with the role smtp or policy and KurrentDB do',
+    );
   return outbox.file;
 }
 

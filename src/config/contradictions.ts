@@ -5,9 +5,9 @@ import { DAY } from '../kernel/time.js';
 import { normalizeDomain, normalizeIp } from '../sending/identity.js';
 import type { RawSettings } from './read.js';
 import type { Config, InboundListener, SubmissionListener, TracingSettings } from './schema.js';
-import { relaysOf } from './schema.js';
+import { relaysOf, seesSends } from './schema.js';
 import type { Reading } from './setting.js';
-import type { ListenAddress, RelaySettings } from './values.js';
+import type { ListenAddress, RelaySettings, Role } from './values.js';
 import { formatListen, isLocalHost, listensOnLoopback, ROLES } from './values.js';
 
 /** A listener of any kind, and how the configuration names it. */
@@ -24,10 +24,26 @@ export function findContradictions(raw: RawSettings, config: Config): string[] {
     ...smtp.submission.map(({ listen }, index) => ({ key: `smtp.submission[${index}].listen`, listen })),
     ...smtp.inbound.map(({ listen }, index) => ({ key: `smtp.inbound[${index}].listen`, listen })),
   ];
-  if (listeners.length === 0) {
+  if (listeners.length === 0 && config.roles.includes('smtp')) {
     raw.problems.push(`${raw.place('smtp')}: smtp: listens nowhere; set smtp.submission or smtp.inbound`);
   }
-  findTwins(raw, [...listeners, { key: 'api.listen', listen: api.listen }]);
+  const others: Listener[] = [{ key: 'api.listen', listen: api.listen }];
+  const { listen: policy } = config.policy;
+  if (policy !== undefined && !('path' in policy)) {
+    others.push({ key: 'policy.listen', listen: policy });
+    if (!listensOnLoopback(policy))
+      warnings.push(
+        `${raw.where('policy.listen')}: ${formatListen(policy)} can be reached from other machines: all that can reach it ` +
+          'can have an account blocked; let a firewall admit the mail servers alone',
+      );
+  }
+  if (policy === undefined && config.roles.includes('policy') && !config.roles.includes('smtp'))
+    raw.problems.push(
+      `${raw.where('policy.listen')}: is missing, and the role policy needs it; for instance listen: 127.0.0.1:10040`,
+    );
+  if (policy !== undefined && !config.roles.includes('policy') && config.store.kind === 'sqlite')
+    warnings.push(`${raw.where('policy.listen')}: nobody listens there without the role policy`);
+  findTwins(raw, [...listeners, ...others]);
   for (const { key, relay } of relaysOf(config)) {
     findLoop(raw, key, relay, smtp.hostname, listeners);
     checkRelayLogin(raw, key, relay);
@@ -52,9 +68,9 @@ export function findContradictions(raw: RawSettings, config: Config): string[] {
       );
     }
   });
-  if (config.store.kind === 'sqlite' && config.roles.length < ROLES.length) {
+  if (config.store.kind === 'sqlite' && !doesAll(config)) {
     raw.problems.push(
-      `${raw.where('roles')}: one process alone can hold the sqlite store, so it must have all roles; ` +
+      `${raw.where('roles')}: one process alone can hold the sqlite store, so it must have all roles, of smtp and policy at least one; ` +
         'name a KurrentDB in store to split them',
     );
   }
@@ -77,6 +93,14 @@ export function findContradictions(raw: RawSettings, config: Config): string[] {
     warnings.push(`${raw.where('smtp.senders')}: any lets each account send under every address`);
   }
   return warnings;
+}
+
+function doesAll({ roles }: Config): boolean {
+  return seesSends({ roles }) && ROLES.every((role) => isDoor(role) || roles.includes(role));
+}
+
+function isDoor(role: Role): boolean {
+  return role === 'smtp' || role === 'policy';
 }
 
 /** Adds a problem for each file that is named and cannot be read. */

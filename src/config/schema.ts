@@ -46,6 +46,11 @@ const headers: Kind<Readonly<Record<string, string>>> = {
   show: (all) => Object.keys(all).map((name) => `${name}=***`),
 };
 
+const policyAddress: Kind<values.PolicyAddress> = {
+  ...kind('address | unix:path', values.asPolicyListen),
+  show: values.formatPolicyListen,
+};
+
 const tls = (
   what: string,
   remedy = 'name a PEM file, or leave cert and key out for a self-signed certificate',
@@ -178,6 +183,24 @@ const smtp = z
     inbound: all.inbound.map((one) => ({ ...one, relay: one.relay ?? all.relay })),
   }));
 
+const policy = z.object({
+  listen: setting(
+    policyAddress,
+    none,
+    'Where Postfix and Exim ask (policy delegation), such as 127.0.0.1:10040 or unix:/run/stopgap/policy; off unless set.',
+  ),
+  refuse: setting(
+    choice('451', '450', 'hold'),
+    '451',
+    'What they are told of a blocked sender: to refuse with this code, or to take the mail and hold it. An honest block refuses always.',
+  ),
+  ownNetworks: setting(
+    kind('list of networks', values.asNetworks),
+    'none',
+    "Networks whose clients send without a login, as in Postfix's mynetworks: their mail is outbound. Without a login other mail is inbound.",
+  ),
+});
+
 const tracing = z
   .object({
     endpoint: setting(
@@ -216,7 +239,7 @@ export const SCHEMA = z
     roles: setting(
       kind(`list of ${ROLES.join(', ')}`, values.asRoles),
       ROLES.join(','),
-      'What this process does; with sqlite it does all.',
+      'What this process does; with sqlite it does all, of smtp and policy at least one.',
     ),
     redis: setting(
       redis,
@@ -236,6 +259,7 @@ export const SCHEMA = z
       ),
     }),
     smtp,
+    policy,
     api: z.object({
       listen: setting(address, '127.0.0.1:8025', 'Where the HTTP API and the metrics are served.'),
       metrics: setting(
@@ -365,9 +389,14 @@ export function relaysOf({ smtp }: Config): readonly { key: string; relay: Relay
   return [{ key: 'smtp.relay.url', relay: smtp.relay }, ...named.filter(({ relay }) => relay !== smtp.relay)];
 }
 
-/** Which places of clients are known. Only processes that take mail look them up; the others cannot tell. */
+/** Whether a process sees sends, and so records them. */
+export function seesSends({ roles }: Pick<Config, 'roles'>): boolean {
+  return roles.includes('smtp') || roles.includes('policy');
+}
+
+/** Which places of clients are known. Only processes that see sends look them up; the others cannot tell. */
 export function geoDataOf({ roles, geoip }: Pick<Config, 'roles' | 'geoip'>): GeoData {
-  const elsewhere = !roles.includes('smtp');
+  const elsewhere = !seesSends({ roles });
   return {
     country: elsewhere || geoip.country !== undefined,
     asn: elsewhere || geoip.asn !== undefined,

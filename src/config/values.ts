@@ -18,6 +18,9 @@ export interface ListenAddress {
   readonly port: number;
 }
 
+/** Where mail servers ask: an address, or the absolute path of a UNIX socket. */
+export type PolicyAddress = ListenAddress | { readonly path: string };
+
 export const LOG_LEVELS = ['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent'] as const;
 
 /** Where accepted mail goes. */
@@ -27,10 +30,10 @@ export interface RelaySettings {
   readonly target: RelayTarget;
 }
 
-export const ROLES = ['smtp', 'detector', 'api', 'worker'] as const;
+export const ROLES = ['smtp', 'policy', 'detector', 'api', 'worker'] as const;
 /**
- * What a process does. `smtp`: takes mail. `detector`: folds sends and acts on rules. `api`: HTTP. `worker`: timed
- * work. With SQLite one process does it all.
+ * What a process does. `smtp`: takes mail. `policy`: answers mail servers that ask. `detector`: folds sends and acts on rules. `api`: HTTP. `worker`: timed
+ * work. With SQLite one process does it all, of `smtp` and `policy` at least one.
  */
 export type Role = (typeof ROLES)[number];
 
@@ -79,7 +82,7 @@ export const asFlag: Parser<boolean> = (raw) => {
 
 export function asChoice<const T extends string>(choices: readonly T[]): Parser<T> {
   return (raw) => {
-    const choice = choices.find((known) => known === raw);
+    const choice = choices.find((known) => known === (typeof raw === 'number' ? String(raw) : raw));
     if (choice === undefined) throw new WrongValue(`${shown(raw)} is not known; use ${choices.join(', ')}`);
     return choice;
   };
@@ -198,6 +201,19 @@ export const asListen: Parser<ListenAddress> = (raw) => {
     throw new WrongValue(`${shown(raw)} is no address to listen on; use ${LISTEN_FORM}`);
   }
   return { host: name, port };
+};
+
+/** Longer paths do not fit into a socket's address (sockaddr_un). */
+const LONGEST_SOCKET = 107;
+
+/** As {@link asListen}, or `unix:` and a path. */
+export const asPolicyListen: Parser<PolicyAddress> = (raw, base) => {
+  const written = typeof raw === 'string' ? /^unix:(.+)$/.exec(raw.trim())?.[1] : undefined;
+  if (written === undefined) return asListen(raw, base);
+  const socket = asPath(written, base);
+  if (Buffer.byteLength(socket) > LONGEST_SOCKET)
+    throw new WrongValue(`${shown(socket)} is too long for a socket; use at most ${LONGEST_SOCKET} bytes`);
+  return { path: socket };
 };
 
 export const asHttpUrl: Parser<string> = (raw) => {
@@ -346,12 +362,17 @@ export function formatListen(address: ListenAddress): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 
+/** `127.0.0.1:10040`, `unix:/run/stopgap/policy`. */
+export function formatPolicyListen(address: PolicyAddress): string {
+  return 'path' in address ? `unix:${address.path}` : formatListen(address);
+}
+
 /** Why a listener could not be opened: the setting that names it, and what to do about it. */
-export function listenFault(thrown: unknown, setting: string, address: ListenAddress): unknown {
+export function listenFault(thrown: unknown, setting: string, address: PolicyAddress): unknown {
   const { code } = thrown as NodeJS.ErrnoException;
-  const why = LISTEN_FAULTS[code ?? ''];
+  const why = ('path' in address ? SOCKET_FAULTS : LISTEN_FAULTS)[code ?? ''];
   if (why === undefined) return thrown;
-  return new StopgapError('invalid-input', `${setting}: ${formatListen(address)} ${why}`);
+  return new StopgapError('invalid-input', `${setting}: ${formatPolicyListen(address)} ${why}`);
 }
 
 const LISTEN_FAULTS: Readonly<Record<string, string>> = {
@@ -360,6 +381,12 @@ const LISTEN_FAULTS: Readonly<Record<string, string>> = {
   ENOTFOUND: 'is a name that nobody knows: name an address of this machine, or a port alone',
   EAI_AGAIN: 'is a name that no name server answers for: name an address of this machine, or a port alone',
   EACCES: 'is not for this user: ports below 1024 need CAP_NET_BIND_SERVICE; give it, or name another port',
+};
+
+const SOCKET_FAULTS: Readonly<Record<string, string>> = {
+  EADDRINUSE: 'is taken by another process, or is no socket: stop that process, or name another path',
+  ENOENT: 'is in a folder that does not exist: make the folder, or name another path',
+  EACCES: 'cannot be made by this user: give it the folder, or name another path',
 };
 
 /** Whether a listener can be reached from this machine alone. */

@@ -2,6 +2,7 @@ import type { HealthReport, Progress } from '../api/index.js';
 import type { Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
 import type { LogFollower } from './log-follower.js';
+import type { PolicyRole } from '../policy/role.js';
 import type { SmtpRole } from '../smtp/role.js';
 import type { OutboxedStore } from '../store/outboxed.js';
 import type { EventStore } from '../store/port.js';
@@ -14,6 +15,7 @@ interface Parts {
   readonly outbox: OutboxedStore | undefined;
   readonly follower: LogFollower;
   readonly smtp: SmtpRole | undefined;
+  readonly policy: PolicyRole | undefined;
 }
 
 /** The health of the process, from its first moment on. */
@@ -40,7 +42,7 @@ export class ProcessHealth {
       const nothing = { position: 0, lagSeconds: 0, clockSkewSeconds: null, relaySessions: 0 };
       return { status: 'starting', ...unknown, listeners, ...nothing, dataDirectory };
     }
-    const { store, outbox, follower, smtp } = this.#parts;
+    const { store, outbox, follower, smtp, policy } = this.#parts;
     const { models, state } = follower;
     const takesEvents = store.healthy && outbox?.away !== true;
     const isBehind = models.lag > LAG_ALLOWED;
@@ -60,6 +62,7 @@ export class ProcessHealth {
       clockSkewSeconds: store.clockSkew === undefined ? null : Math.round(store.clockSkew / SECOND),
       relaySessions: smtp?.relay.sessions.open ?? 0,
       dataDirectory,
+      ...(policy === undefined ? {} : { policy: { ...policy.asked } }),
       ...(outbox === undefined ? {} : { outbox: outbox.waiting, quarantine: outbox.quarantined }),
     };
   }

@@ -5,6 +5,7 @@ import { escaped } from '../kernel/printable.js';
 export const COMPONENTS = [
   'app',
   'smtp',
+  'policy',
   'relay',
   'rules',
   'api',

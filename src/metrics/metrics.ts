@@ -5,6 +5,8 @@ import type { Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
 import { BlockMetrics, FeedbackMetrics } from './blocks.js';
 import { ContainmentMetrics } from './containment.js';
+import type { PolicyMeter } from './policy.js';
+import { PolicyMetrics } from './policy.js';
 import { ScrapedRegistry } from './registry.js';
 import type { SmtpMeter } from './smtp.js';
 import { SmtpMetrics, UNMEASURED_SMTP } from './smtp.js';
@@ -26,6 +28,7 @@ export class Metrics {
   readonly smtp: SmtpMeter;
   /** What is read off the SMTP side at a scrape. */
   readonly smtpGauges: Pick<SmtpMetrics, 'passwordChecks' | 'relayUp' | 'relaySessions'>;
+  readonly policy: PolicyMeter;
   readonly containment: ContainmentMetrics;
   readonly blocks: BlockMetrics;
   readonly rules = new RulesMetrics(this.registry);
@@ -40,6 +43,7 @@ export class Metrics {
     const smtp = new SmtpMetrics(this.registry);
     this.smtp = measuresMessages ? smtp : UNMEASURED_SMTP;
     this.smtpGauges = smtp;
+    this.policy = new PolicyMetrics(this.registry);
     this.containment = new ContainmentMetrics(this.registry);
     this.blocks = new BlockMetrics(this.registry, this.containment);
   }

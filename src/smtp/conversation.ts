@@ -20,7 +20,7 @@ import type { Tracing } from '../tracing/tracing.js';
 import type { AttemptLimiter } from './auth/attempt-limiter.js';
 import type { LoginVerifier } from './auth/login-verifier.js';
 import type { InTheAir } from './in-the-air.js';
-import type { Recorder } from './recorder.js';
+import type { Recorder } from '../recording/recorder.js';
 import type { Relay, RelayTransaction } from './relay/port.js';
 import type { SmtpReply } from './replies.js';
 import { refusalReply, ReplyError, replyLine } from './replies.js';

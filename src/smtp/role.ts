@@ -10,7 +10,6 @@ import { relaysOf } from '../config/schema.js';
 import type { ListenAddress, RelaySettings } from '../config/values.js';
 import { formatListen, listenFault } from '../config/values.js';
 import type { ReadModels } from '../detector/read-models.js';
-import { Geoip } from '../geoip/geoip.js';
 import type { AlarmClock, Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
 import type { LogLevels } from '../log/levels.js';
@@ -21,14 +20,14 @@ import { systemClock, within } from '../runtime/clock.js';
 import type { MailDirection } from '../sending/subjects.js';
 import type { EventStore } from '../store/port.js';
 import type { Tracing } from '../tracing/tracing.js';
-import { watchSenders, watchUsers } from '../watched-files.js';
+import { watchUsers } from '../watched-files.js';
 import { AttemptLimiter } from './auth/attempt-limiter.js';
 import { LoginVerifier, fileBackend } from './auth/login-verifier.js';
 import type { SmtpContext } from './conversation.js';
 import { InTheAir } from './in-the-air.js';
 import type { ListenerSettings } from './listener.js';
 import { SmtpListener } from './listener.js';
-import { Recorder } from './recorder.js';
+import { Recorder } from '../recording/recorder.js';
 import { sweepSpool } from './relay/body.js';
 import { openRelay } from './relay/open.js';
 import type { Relay } from './relay/port.js';
@@ -43,6 +42,8 @@ export interface SmtpRoleOptions {
   readonly models: ReadModels;
   readonly store: EventStore;
   readonly accepted: SmtpContext['accepted'];
+  readonly placeOf: SmtpContext['placeOf'];
+  readonly senders: SmtpContext['senders'];
   readonly watch: <T>(file: WatchedFile<T>) => WatchedFile<T>;
   /** Gets a function for each resource to close. */
   readonly closers: (() => unknown)[];
@@ -66,24 +67,16 @@ export interface SmtpRole {
 /** Builds everything that taking mail needs. It takes no mail before `listen`. */
 export async function openSmtpRole(options: SmtpRoleOptions): Promise<SmtpRole> {
   const { config, clock, logs, metrics, tracing, models, store, accepted, watch, closers } = options;
+  const { placeOf, senders } = options;
   const log = logs.of('smtp');
-  const { hostname, auth, senders, softFail, maxMessageSize } = config.smtp;
+  const { hostname, auth, softFail, maxMessageSize } = config.smtp;
   const upstreams = new Upstreams({ config, clock, log: logs.of('relay'), metrics: metrics.smtp });
   closers.push(() => upstreams.close());
   const spoolDir = path.join(config.data, 'spool');
   await sweepSpool(spoolDir);
-  const recorder = new Recorder({ store, clock, log, hostname });
+  const recorder = new Recorder({ store, clock, log, by: `smtp:${hostname}` });
   closers.push(() => recorder.close());
   const users = watch(await watchUsers(auth.users, logs.of('files'), metrics.rules));
-  const senderMap =
-    senders.kind === 'map'
-      ? watch(await watchSenders(senders.file, logs.of('files'), metrics.rules))
-      : undefined;
-  const geoip = await Geoip.open({
-    ...{ files: config.geoip, clock, log: logs.of('files'), metrics: metrics.rules },
-  });
-  geoip.start();
-  closers.push(() => geoip.stop());
   const checker = new PasswordChecker();
   const context: SmtpContext = {
     hostname,
@@ -117,9 +110,9 @@ export async function openSmtpRole(options: SmtpRoleOptions): Promise<SmtpRole> 
     }),
     limiter: new AttemptLimiter({ attemptsPerMinute: auth.attemptsPerMinute, clock }),
     failedLogins: new FailedLoginsByAccount((account) => users.current.has(account)),
-    placeOf: geoip.placeOf,
+    placeOf,
     spoolDir,
-    senders: () => senderMap?.current ?? senders,
+    senders,
     contact: softFail.contact,
     maxMessageSize,
   };

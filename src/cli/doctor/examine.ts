@@ -2,6 +2,7 @@ import type { ConfigOption } from '../options.js';
 import { ConfigError, loadConfig } from '../../config.js';
 import type { Config, LoadedConfig } from '../../config.js';
 import { pathFault } from '../../accounts/private-file.js';
+import { seesSends } from '../../config/schema.js';
 import { messageOf } from '../../kernel/errors.js';
 import type { Clock } from '../../kernel/time.js';
 import { inspectStore } from '../../store/sqlite/inspect.js';
@@ -20,6 +21,7 @@ import {
 } from './files.js';
 import type { CheckName, Finding, World } from './findings.js';
 import { CHECKS, Findings } from './findings.js';
+import { checkPolicy } from './policy.js';
 import { askServer, checkPorts, checkServer, checkTls } from './network.js';
 
 type Check = (findings: Findings, world: World) => void | Promise<void>;
@@ -40,12 +42,13 @@ const LOOKS: Readonly<Partial<Record<CheckName, Check>>> = {
   outbox: checkOutbox,
   redis: checkRedis,
   upstream: checkUpstream,
+  policy: checkPolicy,
   tracing: checkTracing,
 };
 
 /** Which of them there is nothing to look at for, and why. */
 function needless(check: CheckName, config: Config): string | undefined {
-  const { roles, redis, store, overrides, geoip, tracing } = config;
+  const { roles, redis, store, overrides, geoip, policy, tracing } = config;
   const takesMail = roles.includes('smtp');
   if (check === 'overrides' && overrides === undefined) return 'no file is configured';
   if (check === 'geoip' && geoip.country === undefined && geoip.asn === undefined)
@@ -53,9 +56,13 @@ function needless(check: CheckName, config: Config): string | undefined {
   if (check === 'tracing' && tracing === undefined) return 'no endpoint is configured';
   if ((check === 'rules' || check === 'overrides') && !roles.includes('detector'))
     return 'this process has no role detector';
-  if ((check === 'tls' || check === 'upstream' || check === 'geoip') && !takesMail)
-    return 'this process has no role smtp';
-  if (check === 'outbox' && (store.kind === 'sqlite' || !takesMail)) return 'nothing waits on this disk';
+  if ((check === 'tls' || check === 'upstream') && !takesMail) return 'this process has no role smtp';
+  if (check === 'geoip' && !seesSends(config)) return 'this process sees no sends';
+  if (check === 'policy' && policy.listen === undefined)
+    return 'no mail server asks: policy.listen is not set';
+  if (check === 'policy' && !roles.includes('policy')) return 'this process has no role policy';
+  if (check === 'outbox' && (store.kind === 'sqlite' || !seesSends(config)))
+    return 'nothing waits on this disk';
   if (check === 'redis' && redis === undefined) return 'none is configured: timed work waits in the process';
   if (check === 'redis' && !roles.includes('worker')) return 'this process has no role worker';
   return undefined;

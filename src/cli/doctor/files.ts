@@ -7,7 +7,7 @@ import { parseOverrides } from '../../accounts/overrides.js';
 import { readTokens } from '../../accounts/tokens.js';
 import { readUsers } from '../../accounts/users.js';
 import type { Config } from '../../config.js';
-import { geoDataOf, relaysOf } from '../../config/schema.js';
+import { geoDataOf, relaysOf, seesSends } from '../../config/schema.js';
 import { GeoDatabase } from '../../geoip/database.js';
 import { OLD } from '../../geoip/geoip.js';
 import { StopgapError, messageOf } from '../../kernel/errors.js';
@@ -295,10 +295,10 @@ export async function checkDisk(findings: Findings, { loaded }: World): Promise<
   const places: [what: string, place: string][] = [['data', config.data]];
   if (config.roles.includes('smtp')) {
     places.push(['spool', path.join(config.data, 'spool')]);
-    if (config.store.kind !== 'sqlite') places.push(['outbox', config.outbox.file]);
     for (const { relay } of relaysOf(config))
       if ('maildir' in relay.target) places.push(['mail', relay.target.maildir]);
   }
+  if (seesSends(config) && config.store.kind !== 'sqlite') places.push(['outbox', config.outbox.file]);
   if (config.log.file !== undefined) places.push(['log', config.log.file]);
   const devices = new Map<number, { names: string[]; place: string }>();
   for (const [name, place] of places) {

@@ -26,6 +26,7 @@ export const CHECKS = [
   'outbox',
   'redis',
   'upstream',
+  'policy',
   'tracing',
 ] as const;
 export type CheckName = (typeof CHECKS)[number];

@@ -61,7 +61,7 @@ export async function checkServer(findings: Findings, { server, loaded }: World)
 interface Port {
   readonly name: string;
   readonly listen: ListenAddress;
-  readonly kind: 'smtp' | 'smtps' | 'http';
+  readonly kind: 'smtp' | 'smtps' | 'policy' | 'http';
 }
 
 /** Whether each address to listen on is free, or held by the Stopgap that runs. */
@@ -77,6 +77,9 @@ export async function checkPorts(findings: Findings, world: World): Promise<void
     for (const [name, { listen, tls: settings }] of both)
       ports.push({ name, listen, kind: settings.mode === 'implicit' ? 'smtps' : 'smtp' });
   }
+  const { listen: policy } = config.policy;
+  if (config.roles.includes('policy') && policy !== undefined && 'port' in policy)
+    ports.push({ name: 'policy', listen: policy, kind: 'policy' });
   ports.push({ name: 'HTTP', listen: config.api.listen, kind: 'http' });
   for (const port of ports) await checkPort(findings, world, port);
 }
@@ -123,8 +126,9 @@ async function checkHolder(
     else findings.problem(`${text} is held by a program that does not answer as Stopgap does`, remedy);
     return;
   }
-  const greeting = await greetingOf(listen, kind === 'smtps').catch(() => undefined);
-  if (greeting?.startsWith(`220 ${loaded.config.smtp.hostname} `) === true && server !== undefined)
+  const greeting = await greetingOf(listen, kind).catch(() => undefined);
+  const ours = kind === 'policy' ? 'action=DUNNO' : `220 ${loaded.config.smtp.hostname} `;
+  if (greeting?.startsWith(ours) === true && server !== undefined)
     findings.ok(`${text} is held by the running Stopgap`);
   else {
     const who =
@@ -142,13 +146,15 @@ async function bindFault({ host, port }: ListenAddress): Promise<string | undefi
   });
 }
 
-/** The first line that an SMTP server says, in printable ASCII. */
-async function greetingOf({ host, port }: ListenAddress, implicitTls: boolean): Promise<string> {
+/** The first line that a server says, in printable ASCII; of a policy service, that it answers. */
+async function greetingOf({ host, port }: ListenAddress, kind: Port['kind']): Promise<string> {
   const local = host === undefined || host === '::' || host === '0.0.0.0' ? '127.0.0.1' : host;
   // Whose certificate it is makes no difference to who it is.
-  const socket = implicitTls
-    ? tls.connect({ host: local, port, rejectUnauthorized: false })
-    : net.connect({ host: local, port });
+  const socket =
+    kind === 'smtps'
+      ? tls.connect({ host: local, port, rejectUnauthorized: false })
+      : net.connect({ host: local, port });
+  if (kind === 'policy') socket.write('request=doctor\n\n');
   try {
     const line = new Promise<string>((resolve, reject) => {
       let text = '';

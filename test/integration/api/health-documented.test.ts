@@ -19,15 +19,17 @@ async function fieldsOf(stopgap: Stopgap): Promise<readonly string[]> {
 test('docs/reference/api.md lists just what /healthz says, at an SMTP node with an outbox', (t) =>
   Scene.play(async (scene) => {
     const { url } = await scene.server();
-    const stopgap = await Stopgap.start(t, { settings: { roles: ['smtp'], store: url } });
+    const stopgap = await Stopgap.start(t, {
+      settings: { roles: ['smtp', 'policy'], store: url, policy: { listen: '127.0.0.1:0' } },
+    });
     assert.deepEqual([...(await fieldsOf(stopgap)), 'redis'].sort(), [...documented()].sort());
     await stopgap.stop();
   }));
 
-test('without an outbox nothing waits in one', async (t) => {
+test('without an outbox nothing waits in one, and without policy.listen no mail server asks', async (t) => {
   const stopgap = await Stopgap.start(t);
   assert.deepEqual(
-    [...(await fieldsOf(stopgap)), 'outbox', 'quarantine', 'redis'].sort(),
+    [...(await fieldsOf(stopgap)), 'outbox', 'quarantine', 'redis', 'policy'].sort(),
     [...documented()].sort(),
   );
 });

@@ -11,6 +11,7 @@ import { DAY } from '../../../src/kernel/time.js';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
 import { systemClock } from '../../../src/runtime/clock.js';
 import { StandIn } from '../../support/kurrentdb/stand-in.js';
+import { Asking } from '../../support/policy/asking.js';
 import { freePort, RedisServer, skipWithoutRedisServer } from '../../support/redis.js';
 import { mmdb } from '../../support/mmdb.js';
 import { FakeUpstream } from '../../support/relay/fake-upstream.js';
@@ -472,6 +473,58 @@ describe('stopgap doctor', () => {
       'upstream',
       'problem',
       /mail cannot be written to/,
+    );
+  });
+
+  test('stopgap doctor says whether mail servers ask the policy service, and as they should', async (t) => {
+    const cwd = await workDir(t);
+    const [port, api] = [await freePort(), await freePort()];
+    const env = { ...QUIET, STOPGAP_API_LISTEN: `127.0.0.1:${api}` };
+    (await doctor(t, { env }, cwd)).has(
+      'policy',
+      'not tried',
+      /no mail server asks: policy\.listen is not set/,
+    );
+    const asking = { ...env, STOPGAP_POLICY_LISTEN: `127.0.0.1:${port}` };
+    (await doctor(t, { env: asking }, cwd)).has('policy', 'not tried', /no running Stopgap answers/);
+
+    await Served.start(t, cwd, asking);
+    const examined = (): Promise<Examined> => doctor(t, { env: asking }, cwd);
+    const never = await examined();
+    never.has(
+      'policy',
+      'warning',
+      /no mail server has asked since the start; see docs\/run\/mail-servers\.md/,
+    );
+    never.has('ports', 'ok', new RegExp(`policy 127.0.0.1:${port} is held by the running Stopgap`));
+    const again = await examined();
+    again.has('policy', 'warning', /has asked since the start/);
+
+    const server = await Asking.open(t, port);
+    await server.ask({ sasl_username: '' });
+    const early = await examined();
+    early.has('policy', 'warning', /do not ask at END-OF-MESSAGE, so that no send is recorded/);
+    early.has('policy', 'warning', /no request names a login/);
+    await server.ask({ protocol_state: 'END-OF-MESSAGE' });
+    const well = await examined();
+    well.has('policy', 'ok', /2 requests since the start, 1 at END-OF-MESSAGE, 1 with a login/);
+    assert.equal(well.findings.filter(({ check }) => check === 'policy').length, 1);
+  });
+
+  test('stopgap doctor says that mail servers ask at the end alone', async (t) => {
+    const cwd = await workDir(t);
+    const [port, api] = [await freePort(), await freePort()];
+    const env = {
+      ...QUIET,
+      STOPGAP_API_LISTEN: `127.0.0.1:${api}`,
+      STOPGAP_POLICY_LISTEN: `127.0.0.1:${port}`,
+    };
+    await Served.start(t, cwd, env);
+    await (await Asking.open(t, port)).ask({ protocol_state: 'END-OF-MESSAGE' });
+    (await doctor(t, { env }, cwd)).has(
+      'policy',
+      'warning',
+      /at END-OF-MESSAGE alone, so that only whole messages/,
     );
   });
 

@@ -16,7 +16,7 @@ import { RulesCommandHandler } from '../../../src/commands/rules-commands.js';
 import { parseRules } from '../../../src/rules/parse.js';
 import type { MessageAccepted } from '../../../src/sending/events.js';
 import { sendStreamKey, senderIdentity } from '../../../src/sending/subjects.js';
-import { Recorder } from '../../../src/smtp/recorder.js';
+import { Recorder } from '../../../src/recording/recorder.js';
 import type { EventStore } from '../../../src/store/port.js';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
 import { changed } from '../store/changed.js';
@@ -67,7 +67,7 @@ export class Live {
     });
     const { blockCommands, models, store } = this;
     this.#responder = new Responder({ blockCommands, models, clock, metrics: new Metrics(), log: SILENT });
-    this.#recorder = new Recorder({ store, clock, log: SILENT, hostname: 'mx.example.com' });
+    this.#recorder = new Recorder({ store, clock, log: SILENT, by: 'smtp:mx.example.com' });
   }
 
   /** A message arrives: refused, or accepted, recorded and acted upon. */

@@ -57,6 +57,8 @@ export interface PostfixOptions {
   readonly outside: number;
   /** Where mail for example.com goes. */
   readonly inside: number;
+  /** More lines of main.cf. */
+  readonly settings?: string;
 }
 
 /** A Postfix of one's own: on loopback, in a directory of its own, which touches nothing that is installed. */
@@ -94,10 +96,29 @@ export class RealPostfix {
 
   /** Resolves when nothing waits in its queue any more. */
   async idle(): Promise<void> {
-    await eventually('the queue is empty', async () => {
-      const { stdout } = await run(path.join(SBIN, 'postqueue'), ['-c', this.#dir, '-p']);
-      return stdout.includes('Mail queue is empty');
-    });
+    await eventually('the queue is empty', async () => (await this.queue()).includes('Mail queue is empty'));
+  }
+
+  /** What waits in its queue, as postqueue shows it. */
+  async queue(): Promise<string> {
+    return (await run(path.join(SBIN, 'postqueue'), ['-c', this.#dir, '-p'])).stdout;
+  }
+
+  /** Lets go of all mail on hold. */
+  async releaseHeld(): Promise<void> {
+    await run(path.join(SBIN, 'postsuper'), ['-c', this.#dir, '-H', 'ALL']);
+    await run(path.join(SBIN, 'postqueue'), ['-c', this.#dir, '-f']);
+  }
+
+  /** Changes main.cf, and has it read. */
+  async configure(setting: string): Promise<void> {
+    await run(path.join(SBIN, 'postconf'), ['-c', this.#dir, '-e', setting]);
+    await run(path.join(SBIN, 'postfix'), ['-c', this.#dir, 'reload']);
+  }
+
+  /** What it has logged. */
+  get log(): string {
+    return readFileSync(path.join(this.#dir, 'log'), 'utf8');
   }
 
   async #stop(): Promise<void> {
@@ -121,7 +142,7 @@ function answers(port: number): Promise<boolean> {
   });
 }
 
-function mainCf(dir: string, daemons: string, { outside, inside }: PostfixOptions): string {
+function mainCf(dir: string, daemons: string, { outside, inside, settings = '' }: PostfixOptions): string {
   return `compatibility_level = 3.6
 queue_directory = ${dir}/queue
 data_directory = ${dir}/data
@@ -144,7 +165,7 @@ default_transport = smtp:[127.0.0.1]:${outside}
 relay_transport = smtp:[127.0.0.1]:${outside}
 smtp_dns_support_level = disabled
 smtp_tls_security_level = none
-`;
+${settings}`;
 }
 
 function masterCf(listeners: readonly string[], ports: readonly number[]): string {

@@ -145,7 +145,7 @@ export class Stopgap {
   }
 
   /** The port of a listener. */
-  port(what: 'submission' | 'inbound' | 'HTTP' = 'submission', index = 0): number {
+  port(what: 'submission' | 'inbound' | 'policy' | 'HTTP' = 'submission', index = 0): number {
     const found = this.app.listening.filter((listener) => listener.what === what)[index];
     return Number(found!.address.slice(found!.address.lastIndexOf(':') + 1));
   }

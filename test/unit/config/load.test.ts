@@ -54,7 +54,7 @@ test('every value of a full file arrives', (context) => {
     yaml: `
 data: ./var
 store: sqlite
-roles: [smtp, detector, api, worker]
+roles: [smtp, policy, detector, api, worker]
 redis: redis://r.example
 onStoreLost: defer
 outbox: { maxEvents: 5 }
@@ -77,6 +77,7 @@ smtp:
   maxRecipients: 8
   senders: any
   softFail: { contact: "call 555" }
+policy: { listen: 127.0.0.1:10040, refuse: 450, ownNetworks: [private] }
 api: { listen: 8026, tokens: ./t.yaml, publicUrl: https://s.example/ }
 rules: ./r.yaml
 overrides: ./o.yaml
@@ -92,7 +93,7 @@ tracing: { endpoint: http://t.example, sample: 0.5, service: mx, headers: x-key=
   assert.equal(config.smtp.relay.url, `maildir:${inCwd('out')}`);
   assert.deepEqual(structuredClone(config), {
     data: inCwd('var'),
-    roles: ['smtp', 'detector', 'api', 'worker'],
+    roles: ['smtp', 'policy', 'detector', 'api', 'worker'],
     store: { kind: 'sqlite', file: inCwd('var/events.db') },
     outbox: { file: inCwd('var/outbox.db'), maxEvents: 5, whenFull: 'defer' },
     redis: {},
@@ -132,6 +133,7 @@ tracing: { endpoint: http://t.example, sample: 0.5, service: mx, headers: x-key=
       senders: { kind: 'any' },
       softFail: { contact: 'call 555' },
     },
+    policy: { listen: { host: '127.0.0.1', port: 10_040 }, refuse: '450', ownNetworks: ['private'] },
     api: {
       listen: { host: '127.0.0.1', port: 8026 },
       tokens: inCwd('t.yaml'),

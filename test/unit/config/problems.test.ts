@@ -62,7 +62,7 @@ const CASES: Array<[name: string, given: Given, problem: string | RegExp]> = [
   [
     'an unknown role',
     { yaml: `${RELAY}roles: smtp,polisher\n` },
-    'stopgap.yaml:2:8: roles: "polisher" is no role; use smtp, detector, api, worker',
+    'stopgap.yaml:2:8: roles: "polisher" is no role; use smtp, policy, detector, api, worker',
   ],
   [
     'a Redis that is none, without its password',
@@ -196,6 +196,31 @@ const CASES: Array<[name: string, given: Given, problem: string | RegExp]> = [
   ],
   ['no listener at all', { env: { STOPGAP_SMTP_SUBMISSION_LISTEN: 'off' } }, /smtp: listens nowhere/],
   [
+    'neither SMTP nor policy in the one process of a sqlite store',
+    { yaml: 'roles: [detector, api, worker]\n' },
+    /^stopgap\.yaml:1:8: roles: one process alone can hold the sqlite store.* of smtp and policy at least one/,
+  ],
+  [
+    'the role policy without an address where SMTP is not spoken either',
+    { yaml: 'roles: [policy, detector, api, worker]\n' },
+    /policy\.listen: is missing, and the role policy needs it/,
+  ],
+  [
+    'one address for API and policy',
+    { yaml: `${RELAY}policy: { listen: 8025 }\n` },
+    /^stopgap\.yaml:2:\d+: policy\.listen: 127\.0\.0\.1:8025 is taken by api\.listen/,
+  ],
+  [
+    'a path that does not fit into the address of a socket',
+    { yaml: `${RELAY}policy: { listen: "unix:/${'x'.repeat(120)}" }\n` },
+    /policy\.listen: .* is too long for a socket; use at most 107 bytes$/,
+  ],
+  [
+    'an unknown refusal',
+    { yaml: `${RELAY}policy: { refuse: 554 }\n` },
+    /"554" is not known; use 451, 450, hold$/,
+  ],
+  [
     'one file for users and tokens',
     { env: { STOPGAP_SMTP_AUTH_USERS: 'x', STOPGAP_API_TOKENS: 'x' }, files: { x: '' } },
     'STOPGAP_API_TOKENS: is the users file too; use a file of its own',
@@ -271,6 +296,21 @@ test('an anchor and its alias are followed, a bomb is refused', (context) => {
   assert.equal(shared.config.rules, shared.config.api.tokens);
   const bomb = `a: &a [x]\nb: [${'*a, '.repeat(150)}]\n`;
   assert.match(problemsOf(context, { yaml: bomb })[0]!, /more than 100 aliases/);
+});
+
+test('a warning names a policy service that others can reach, and one that nobody opens', (context) => {
+  const warned = (yaml: string): readonly string[] => load(context, { yaml }).warnings;
+  assert.match(
+    warned(`${RELAY}policy: { listen: ':10040' }\n`).join('\n'),
+    /^stopgap\.yaml:2:\d+: policy\.listen: \*:10040 can be reached from other machines/,
+  );
+  const without = 'roles: [smtp, detector, api, worker]\npolicy: { listen: 10040 }\n';
+  assert.match(
+    warned(`${RELAY}${without}`).join('\n'),
+    /policy\.listen: nobody listens there without the role/,
+  );
+  assert.deepEqual(warned(`${RELAY}policy: { listen: 10040 }\n`), []);
+  assert.deepEqual(warned(`${RELAY}policy: { listen: 'unix:/srv/policy' }\n`), []);
 });
 
 test('a warning names what is odd but possible', (context) => {

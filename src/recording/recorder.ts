@@ -21,9 +21,14 @@ export interface RecorderOptions {
   readonly store: EventStore;
   readonly clock: AlarmClock;
   readonly log: Logger;
-  /** The name that events are signed with: `smtp:<hostname>`. */
-  readonly hostname: string;
+  /** What events are signed with: `smtp:<hostname>`, `policy:<hostname>`. */
+  readonly by: string;
 }
+
+/** Sends that may wait to be written while nobody waits for them: seconds of a very busy host, and 20 MB. */
+const MOST_WAITING = 10_000;
+/** Of these, how many the store gets at a time: it answers a group in one go, which holds the event loop. */
+const AT_ONCE = 256;
 
 type Counted<Data> = Omit<Data, 'count' | 'since'>;
 
@@ -35,18 +40,20 @@ interface Refusal {
 
 type Told = Pick<RecipientsRefused, 'transaction' | 'account' | 'returnPath' | 'count' | 'code'>;
 
-/** Records what happens at the SMTP listeners. */
+/** Records what happens at the SMTP listeners and at the policy service. */
 export class Recorder {
   readonly #options: RecorderOptions;
-  readonly #by: string;
   readonly #refusals: FloodCoalescer<Refusal>;
   readonly #failures: FloodCoalescer<Counted<AuthenticationFailed>>;
   readonly #unanswered: FloodCoalescer<{ readonly correlation: string; readonly error: string }>;
   readonly #underWay = new Set<Promise<unknown>>();
+  /** Sends of {@link sent} that the store has not got yet, first come, first served. */
+  readonly #waiting = new Set<() => Promise<unknown>>();
+  /** Those that it has not acknowledged yet. */
+  #writing = 0;
 
   constructor(options: RecorderOptions) {
     this.#options = options;
-    this.#by = `smtp:${options.hostname}`;
     const { clock, log } = options;
     this.#refusals = new FloodCoalescer(clock, ({ data, correlation, trace }, count, since) => {
       const { stage, block, reply, account, returnPath, ehlo, ip } = data;
@@ -85,6 +92,37 @@ export class Recorder {
    */
   accepted(key: string, data: MessageAccepted, trace?: string): Promise<Appended> {
     return this.#append(sendStream(key), [{ type: 'MessageAccepted', data }], data.transaction, trace);
+  }
+
+  /**
+   * A message that another server takes: nobody waits for the record. The same id is written once.
+   *
+   * @param key of the sender's stream
+   * @param done told once it is durable, or why it is not
+   * @returns false where so many wait to be written that this one is given up
+   */
+  sent(id: string, key: string, data: MessageAccepted, done: (error?: unknown) => void): boolean {
+    if (this.#waiting.size + this.#writing >= MOST_WAITING) return false;
+    const { store, clock, by } = this.#options;
+    const context = { by, correlation: data.transaction, idAt: () => id };
+    const events = envelope([{ type: 'MessageAccepted', data }], context, clock.now());
+    this.#waiting.add(() => store.append(sendStream(key), events, 'any').then(() => done(), done));
+    this.#writeWaiting();
+    return true;
+  }
+
+  #writeWaiting(): void {
+    for (const write of this.#waiting) {
+      if (this.#writing >= AT_ONCE) return;
+      this.#waiting.delete(write);
+      this.#writing++;
+      const writing: Promise<unknown> = write().finally(() => {
+        this.#writing--;
+        this.#underWay.delete(writing);
+        this.#writeWaiting();
+      });
+      this.#underWay.add(writing);
+    }
   }
 
   /** Bounces that the upstream took for local addresses. @throws StoreUnavailable */
@@ -143,7 +181,7 @@ export class Recorder {
     this.#refusals.flush();
     this.#failures.flush();
     this.#unanswered.flush();
-    await Promise.allSettled([...this.#underWay]);
+    while (this.#underWay.size > 0) await Promise.allSettled([...this.#underWay]);
   }
 
   /** For facts that no client waits for: a store outage costs the record, not the service. */
@@ -159,8 +197,8 @@ export class Recorder {
   }
 
   #append(stream: string, facts: readonly Fact[], correlation?: string, trace?: string): Promise<Appended> {
-    const { store, clock } = this.#options;
-    return store.append(stream, envelope(facts, { by: this.#by, correlation, trace }, clock.now()), 'any');
+    const { store, clock, by } = this.#options;
+    return store.append(stream, envelope(facts, { by, correlation, trace }, clock.now()), 'any');
   }
 }
 

@@ -1,0 +1,49 @@
+import type { Row } from '../dashboard.js';
+import { graph, over } from '../panels.js';
+import { processes as series } from '../promql.js';
+import { text } from '../text.js';
+
+export const policy: Row = {
+  title: 'Mail servers that ask',
+  panels: [
+    graph({
+      title: 'What mail servers ask',
+      description: text`
+        By stage, a second. Flat where mail is usual: the mail server does not ask. Without
+        \`end_of_message\` nothing is counted; \`stopgap doctor\` says what is missing.
+      `,
+      unit: 'suffix:/s',
+      size: [8, 8],
+      queries: [over(series.rate(['stage'], 'stopgap_policy_requests_total'), '{{stage}}')],
+    }),
+    graph({
+      title: 'Refused and held',
+      description: 'What mail servers were told to refuse or to hold, a second.',
+      unit: 'suffix:/s',
+      size: [8, 8],
+      queries: [
+        over(series.rate(['action'], 'stopgap_policy_requests_total', 'action!="dunno"'), '{{action}}'),
+      ],
+    }),
+    graph({
+      title: 'Connections of mail servers',
+      description: 'Open now. Beyond 2,000 in one process they are turned away.',
+      unit: 'none',
+      size: [8, 8],
+      queries: [over(series.sum(['instance'], 'stopgap_policy_connections'), '{{instance}}')],
+    }),
+    graph({
+      title: 'Connections that were cut, and sends that were lost',
+      description: text`
+        Cut: something else speaks to \`policy.listen\`, or too many connect. Lost: sends that no rule
+        counts, since too many wait (\`full\`) or the store failed.
+      `,
+      unit: 'suffix:/s',
+      size: [8, 8],
+      queries: [
+        over(series.rate(['reason'], 'stopgap_policy_cut_total'), 'cut: {{reason}}'),
+        over(series.rate(['reason'], 'stopgap_policy_sends_lost_total'), 'lost: {{reason}}'),
+      ],
+    }),
+  ],
+};

@@ -1,0 +1,65 @@
+import { LRUCache } from 'lru-cache';
+import { domainOf, normalizeDomain } from '../sending/identity.js';
+import type { PolicyRequest } from './request.js';
+import { decoded } from './request.js';
+
+/** Messages that are remembered. They are asked about within seconds; the oldest are forgotten. */
+const REMEMBERED = 20_000;
+/** Recipient domains that an event names. */
+const MOST_DOMAINS = 20;
+/** RFC 1035 section 2.3.4. */
+const LONGEST_DOMAIN = 255;
+/** Bytes of the names by which a message is known. Postfix's have about 60. */
+const LONGEST_KEY = 400;
+
+/** What is known of one message while its server asks about it. */
+export interface AskedMessage {
+  /** Distinct recipient domains in normal form. */
+  readonly domains: Set<string>;
+  recipients: number;
+  /** The block by which it was held: the server keeps it, and it is no send. */
+  held: boolean;
+  /** What was answered at its end: the same again, however often it is asked. */
+  answer: string | undefined;
+}
+
+/**
+ * The messages that are asked about, across connections: Postfix may ask about one message through several. An instance is
+ * unique on its host only, so the session's addresses belong to the key.
+ */
+export class AskedMessages {
+  readonly #messages = new LRUCache<string, AskedMessage>({ max: REMEMBERED });
+
+  get size(): number {
+    return this.#messages.size;
+  }
+
+  /** The message that is asked about; a new one if the request names none. */
+  of(key: string | undefined): AskedMessage {
+    const known = key === undefined ? undefined : this.#messages.get(key);
+    if (known !== undefined) return known;
+    const message: AskedMessage = { domains: new Set(), recipients: 0, held: false, answer: undefined };
+    if (key !== undefined) this.#messages.set(key, message);
+    return message;
+  }
+}
+
+/** What a message is known by; undefined if it has no instance, or one that cannot be Postfix's. */
+export function keyOf({
+  instance,
+  server_address,
+  client_address,
+  client_port,
+}: PolicyRequest): string | undefined {
+  if (instance === '') return undefined;
+  const key = `${instance} ${server_address} ${client_address} ${client_port}`;
+  return key.length > LONGEST_KEY ? undefined : key;
+}
+
+/** Notes the recipient that a request names. */
+export function noteRecipient({ domains }: AskedMessage, { recipient }: PolicyRequest): void {
+  if (recipient === '' || domains.size >= MOST_DOMAINS) return;
+  const domain = domainOf(decoded(recipient));
+  if (domain === undefined || domain.length > LONGEST_DOMAIN) return;
+  domains.add(normalizeDomain(domain));
+}

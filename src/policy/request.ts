@@ -1,0 +1,136 @@
+/*
+ * Postfix's policy delegation protocol (SMTPD_POLICY_README): lines `name=value`, each ended by one line feed, and an
+ * empty line that ends the request.
+ */
+
+/** Why a connection is dropped: what it sent is no request, or more than a request may have. */
+export type Malformed = 'line' | 'attributes' | 'bytes' | 'syntax';
+
+/** Bytes of one line. Postfix's own lines have at most 2,048. */
+const LONGEST_LINE = 8192;
+/** Postfix 3.10 sends 32. */
+const MOST_ATTRIBUTES = 128;
+/** Bytes of one request. Postfix's have about 800, with certificates a few thousand. */
+const LARGEST_REQUEST = 65_536;
+
+/** The attributes that are looked at; all others are skipped. */
+const NAMES = [
+  'request',
+  'protocol_state',
+  'client_address',
+  'client_port',
+  'server_address',
+  'helo_name',
+  'sender',
+  'recipient',
+  'recipient_count',
+  'queue_id',
+  'instance',
+  'size',
+  'sasl_username',
+] as const;
+export type AttributeName = (typeof NAMES)[number];
+
+/** What one request says. What it does not name is empty. Of an attribute that comes twice the first holds. */
+export type PolicyRequest = Record<AttributeName, string>;
+
+const KNOWN: ReadonlyMap<string, AttributeName> = new Map(NAMES.map((name) => [name, name]));
+
+function empty(): PolicyRequest {
+  return {
+    request: '',
+    protocol_state: '',
+    client_address: '',
+    client_port: '',
+    server_address: '',
+    helo_name: '',
+    sender: '',
+    recipient: '',
+    recipient_count: '',
+    queue_id: '',
+    instance: '',
+    size: '',
+    sasl_username: '',
+  };
+}
+
+/** Reads the requests of one connection, however its bytes are cut. Linear in what comes, and bounded. */
+export class RequestReader {
+  readonly #onRequest: (request: PolicyRequest) => void;
+  #request = empty();
+  #attributes = 0;
+  #bytes = 0;
+  /** The beginning of a line whose end has not come yet. */
+  #rest = '';
+
+  constructor(onRequest: (request: PolicyRequest) => void) {
+    this.#onRequest = onRequest;
+  }
+
+  /** Whether a request has begun that has not ended. */
+  get isWithin(): boolean {
+    return this.#attributes > 0 || this.#rest !== '';
+  }
+
+  /** @returns why nothing of this connection can be read any more */
+  read(chunk: Buffer): Malformed | undefined {
+    // One byte a character: names are ASCII, and values are decoded when they are used.
+    const text = chunk.toString('latin1');
+    let start = 0;
+    for (;;) {
+      const end = text.indexOf('\n', start);
+      const length = (end < 0 ? text.length : end) - start + this.#rest.length;
+      if (length > LONGEST_LINE) return 'line';
+      if (end < 0) {
+        this.#rest += text.slice(start);
+        return undefined;
+      }
+      const line = this.#rest === '' ? text.slice(start, end) : this.#rest + text.slice(start, end);
+      this.#rest = '';
+      start = end + 1;
+      const fault = line === '' ? this.#end() : this.#take(line);
+      if (fault !== undefined) return fault;
+    }
+  }
+
+  #take(line: string): Malformed | undefined {
+    if (++this.#attributes > MOST_ATTRIBUTES) return 'attributes';
+    this.#bytes += line.length + 1;
+    if (this.#bytes > LARGEST_REQUEST) return 'bytes';
+    const equals = line.indexOf('=');
+    // An HTTP request that a browser was made to send ends here.
+    if (equals <= 0) return 'syntax';
+    const name = KNOWN.get(line.slice(0, equals));
+    if (name === undefined || this.#request[name] !== '') return undefined;
+    this.#request[name] = line.slice(equals + 1);
+    return undefined;
+  }
+
+  #end(): Malformed | undefined {
+    if (this.#attributes === 0) return 'syntax';
+    const request = this.#request;
+    this.#request = empty();
+    this.#attributes = this.#bytes = 0;
+    this.#onRequest(request);
+    return undefined;
+  }
+}
+
+/** Bytes of a value that are looked at: no name is longer that is anybody's. */
+const LONGEST_VALUE = 1024;
+// eslint-disable-next-line no-control-regex -- control characters are just what must not pass
+const CONTROL = /[\u0000-\u001f\u007f]/g;
+
+/**
+ * A value as text: what is not UTF-8, and control characters, are replaced, as Postfix does it. The text holds on to nothing
+ * of the bytes that came with it.
+ */
+export function decoded(value: string): string {
+  if (value === '') return '';
+  return Buffer.from(value.slice(0, LONGEST_VALUE), 'latin1').toString().replace(CONTROL, '?');
+}
+
+/** A count that a request names, from 0 to `most`; 0 if it names none. */
+export function countOf(value: string, most: number): number {
+  return /^\d{1,15}$/.test(value) ? Math.min(Number(value), most) : 0;
+}

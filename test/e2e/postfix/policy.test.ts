@@ -1,0 +1,242 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { chmodSync, readFileSync } from 'node:fs';
+import type { TestContext } from 'node:test';
+import { describe, test } from 'node:test';
+import nodemailer from 'nodemailer';
+import type { MessageAccepted, MessageRefused } from '../../../src/sending/events.js';
+import { Asking } from '../../support/policy/asking.js';
+import { FakeUpstream } from '../../support/relay/fake-upstream.js';
+import { Dialogue } from '../../support/smtp/dialogue.js';
+import { dovecotAuth } from '../../support/smtp/dovecot-auth.js';
+import { eventually } from '../../support/smtp/eventually.js';
+import { postfixMissing, RealPostfix } from '../../support/smtp/real-postfix.js';
+import { Served, workDir } from '../../support/smtp/served.js';
+import { ALICE, BOB, PASSWORDS, Stopgap } from '../../support/smtp/stopgap.js';
+
+const LISTEN = { policy: { listen: '127.0.0.1:0' } };
+const TEMPORARY =
+  /^451 4\.3\.2 <[^>]*>: Recipient address rejected: Service temporarily unavailable, please try/;
+
+/** What docs/run/mail-servers.md has an administrator put into main.cf. */
+function documentedSettings(): readonly string[] {
+  const text = readFileSync('docs/run/mail-servers.md', 'utf8');
+  const block = /```ini\n# main\.cf\n([^`]*)```/.exec(text)![1]!;
+  const lines = block.split('\n').filter((line) => line !== '');
+  assert.deepEqual(
+    lines.map((line) => line.split(' ', 1)[0]),
+    ['stopgap', 'smtpd_recipient_restrictions', 'smtpd_end_of_data_restrictions'],
+  );
+  return lines;
+}
+
+/** A Postfix that asks there, with users who log in. */
+async function postfixAsking(
+  t: TestContext,
+  where: string,
+): Promise<{ postfix: RealPostfix; outside: FakeUpstream }> {
+  const outside = await FakeUpstream.start();
+  t.after(() => outside.stop());
+  const auth = await dovecotAuth(t, PASSWORDS);
+  const recipe = documentedSettings().map((line) => line.replace('inet:127.0.0.1:10040', where));
+  const postfix = await RealPostfix.start(t, {
+    // The second is the one through which a content filter gives mail back.
+    listeners: ['127.0.0.1:2500 inet n - n - - smtpd', '127.0.0.1:2501 inet n - n - - smtpd\n  -o stopgap='],
+    ...{ outside: outside.port, inside: outside.port },
+    settings: [
+      'smtpd_sasl_auth_enable = yes',
+      'smtpd_sasl_type = dovecot',
+      `smtpd_sasl_path = inet:127.0.0.1:${auth}`,
+      ...recipe,
+      '',
+    ].join('\n'),
+  });
+  return { postfix, outside };
+}
+
+async function loggedIn(postfix: RealPostfix, user: string, port = postfix.ports[0]!): Promise<Dialogue> {
+  const session = await Dialogue.hello(port);
+  assert.match(await session.login(user, PASSWORDS[user]!), /^235 /);
+  return session;
+}
+
+const recipients = (count: number): string[] =>
+  Array.from({ length: count }, (_, index) => `r${index}@d${index % 3}.test`);
+
+describe('a real Postfix that asks the policy service', { skip: postfixMissing() }, () => {
+  test('has a flood contained, its client told to try again later, and mail flow after the release', async (t) => {
+    const stopgap = await Stopgap.start(t, { settings: LISTEN });
+    const { postfix, outside } = await postfixAsking(t, `inet:127.0.0.1:${stopgap.port('policy')}`);
+    const thief = await loggedIn(postfix, ALICE);
+    let taken = 0;
+    for (let message = 0; message < 3; message++) {
+      assert.match(await thief.send(ALICE, recipients(40)), /^250 /);
+      taken++;
+    }
+    await stopgap.event(({ type }) => type === 'BlockImposed');
+    await stopgap.settled();
+    assert.match(await thief.say(`MAIL FROM:<${ALICE}>`), /^250 /);
+    assert.match(await thief.say('RCPT TO:<one@elsewhere.test>'), TEMPORARY);
+    await thief.quit();
+
+    const user = nodemailer.createTransport({
+      ...{ host: '127.0.0.1', port: postfix.ports[0]!, ignoreTLS: true },
+      auth: { user: BOB, pass: PASSWORDS[BOB]! },
+    });
+    await user.sendMail({ from: BOB, to: 'friend@elsewhere.test', subject: 'Lunch?', text: 'At noon.' });
+    taken++;
+    user.close();
+
+    await stopgap.release('account', ALICE);
+    const owner = await loggedIn(postfix, ALICE);
+    assert.match(await owner.send(ALICE, ['one@elsewhere.test']), /^250 /);
+    taken++;
+    await owner.quit();
+    await postfix.idle();
+    assert.equal(outside.messages.length, taken, 'what was taken went out, once');
+
+    const sent = await stopgap.all<MessageAccepted>('MessageAccepted');
+    assert.deepEqual(
+      sent.map(({ data }) => [data.account, data.recipients, data.recipientDomains.length]),
+      [
+        [ALICE, 40, 3],
+        [ALICE, 40, 3],
+        [ALICE, 40, 3],
+        [BOB, 1, 1],
+        [ALICE, 1, 1],
+      ],
+    );
+    for (const { data } of sent) {
+      assert.ok(postfix.log.includes(`${data.transaction}: removed`), 'it is named as in the log of Postfix');
+      assert.ok(data.size > 0);
+    }
+    const [refused] = await stopgap.all<MessageRefused>('MessageRefused');
+    assert.equal(refused!.data.account, ALICE);
+  });
+
+  test('goes on with mail while the policy service is killed, and is served again by the next one', async (t) => {
+    const dir = await workDir(t);
+    const start = (port: number): Promise<Served> =>
+      Served.start(t, dir, { STOPGAP_POLICY_LISTEN: `127.0.0.1:${port}` });
+    let served = await start(0);
+    const port = Number(served.told('policy').split(':').at(-1));
+    const { postfix, outside } = await postfixAsking(t, `inet:127.0.0.1:${port}`);
+    const session = await loggedIn(postfix, ALICE);
+    assert.match(await session.send(ALICE, ['one@elsewhere.test']), /^250 /);
+    await served.kill();
+    assert.match(await session.send(ALICE, ['two@elsewhere.test']), /^250 /, 'in the middle of a session');
+    const other = await loggedIn(postfix, BOB);
+    assert.match(await other.send(BOB, ['three@elsewhere.test']), /^250 /, 'in a new one');
+    served = await start(port);
+    assert.match(await session.send(ALICE, ['four@elsewhere.test']), /^250 /);
+    const asked = async (): Promise<{ endOfMessage: number }> => {
+      const health = await served.api('GET', '/healthz', '');
+      return ((await health.json()) as { policy: { endOfMessage: number } }).policy;
+    };
+    assert.equal((await asked()).endOfMessage, 1, 'the old session asks the new process');
+    await session.quit();
+    await other.quit();
+    await postfix.idle();
+    assert.equal(outside.messages.length, 4);
+  });
+
+  test('goes on with mail while the policy service hangs', async (t) => {
+    const dir = await workDir(t);
+    const served = await Served.start(t, dir, { STOPGAP_POLICY_LISTEN: '127.0.0.1:0' });
+    const port = Number(served.told('policy').split(':').at(-1));
+    const { postfix, outside } = await postfixAsking(t, `inet:127.0.0.1:${port}`);
+    const session = await loggedIn(postfix, ALICE);
+    served.child.kill('SIGSTOP');
+    assert.match(await session.send(ALICE, ['one@elsewhere.test']), /^250 /);
+    served.child.kill('SIGCONT');
+    await session.quit();
+    await postfix.idle();
+    assert.equal(outside.messages.length, 1);
+  });
+
+  test('loses and doubles no message while the policy service is killed and started under load', async (t) => {
+    const dir = await workDir(t);
+    const start = (port: number): Promise<Served> =>
+      Served.start(t, dir, { STOPGAP_POLICY_LISTEN: `127.0.0.1:${port}`, STOPGAP_LOG_LEVEL: 'error' });
+    let served = await start(0);
+    const port = Number(served.told('policy').split(':').at(-1));
+    const { postfix, outside } = await postfixAsking(t, `inet:127.0.0.1:${port}`);
+    const messages = 300;
+    const args = ['-s', '10', '-m', String(messages), '-f', ALICE, '-t', 'one@elsewhere.test'];
+    const source = spawn('/usr/sbin/smtp-source', [...args, `inet:127.0.0.1:${postfix.ports[0]!}`], {
+      stdio: 'ignore',
+    });
+    const ended = once(source, 'exit');
+    for (const taken of [50, 150]) {
+      await eventually(`${taken} messages have gone`, () => outside.messages.length >= taken, 60_000);
+      await served.kill();
+      served = await start(port);
+    }
+    const [code] = (await ended) as [number];
+    assert.equal(code, 0, 'smtp-source was told 250 for each of them');
+    await eventually('all have gone', () => outside.messages.length >= messages, 60_000);
+    await postfix.idle();
+    assert.equal(outside.messages.length, messages);
+    const health = await served.api('GET', '/healthz', '');
+    const { policy } = (await health.json()) as { policy: { endOfMessage: number } };
+    assert.ok(policy.endOfMessage > 0, 'the last process was asked too');
+  });
+
+  test('puts the mail of a blocked account on hold where that is configured, and sends it once it is let go', async (t) => {
+    const stopgap = await Stopgap.start(t, {
+      settings: { policy: { listen: '127.0.0.1:0', refuse: 'hold' } },
+    });
+    const { postfix, outside } = await postfixAsking(t, `inet:127.0.0.1:${stopgap.port('policy')}`);
+    await stopgap.block('account', ALICE);
+    const session = await loggedIn(postfix, ALICE);
+    assert.match(await session.send(ALICE, ['one@elsewhere.test', 'two@elsewhere.test']), /^250 /);
+    await session.quit();
+    assert.match(await postfix.queue(), /^[0-9A-Za-z]+! /m);
+    assert.equal(outside.messages.length, 0);
+    assert.equal((await stopgap.all('MessageAccepted')).length, 0);
+    await postfix.releaseHeld();
+    await postfix.idle();
+    assert.equal(outside.messages.length, 1);
+  });
+
+  test('asks through a UNIX socket too, and no more once the lines are taken out', async (t) => {
+    const dir = await workDir(t);
+    const stopgap = await Stopgap.start(t, { settings: { policy: { listen: `unix:${dir}/policy` } } });
+    // Postfix runs as a user of its own.
+    chmodSync(dir, 0o755);
+    const { postfix } = await postfixAsking(t, `unix:${dir}/policy`);
+    const session = await loggedIn(postfix, ALICE);
+    assert.match(await session.send(ALICE, ['one@elsewhere.test']), /^250 /);
+    await session.quit();
+    assert.equal((await stopgap.all('MessageAccepted')).length, 1);
+    await stopgap.block('account', BOB);
+    const filter = await loggedIn(postfix, BOB, postfix.ports[1]);
+    assert.match(await filter.send(BOB, ['one@elsewhere.test']), /^250 /, 'this entry does not ask');
+    await filter.quit();
+    await eventually('Postfix has read its file', async () => {
+      await postfix.configure('stopgap =');
+      const after = await loggedIn(postfix, BOB);
+      const reply = await after.send(BOB, ['one@elsewhere.test']);
+      await after.quit();
+      return reply.startsWith('250 ');
+    });
+    await postfix.idle();
+    assert.equal((await stopgap.all('MessageAccepted')).length, 1);
+  });
+
+  test('is not held up by another client that floods the policy service with rubbish', async (t) => {
+    const stopgap = await Stopgap.start(t, { settings: LISTEN });
+    const { postfix } = await postfixAsking(t, `inet:127.0.0.1:${stopgap.port('policy')}`);
+    const session = await loggedIn(postfix, ALICE);
+    for (let client = 0; client < 50; client++) {
+      const rubbish = await Asking.open(t, stopgap.port('policy'));
+      rubbish.send('x'.repeat(50_000));
+      if (client % 10 === 0) assert.match(await session.send(ALICE, ['one@elsewhere.test']), /^250 /);
+    }
+    await session.quit();
+    await postfix.idle();
+    assert.equal((await stopgap.all('MessageAccepted')).length, 5);
+    assert.ok(!postfix.log.includes('warning: problem talking to server'));
+  });
+});

@@ -1,0 +1,293 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { ActiveBlocks } from '../../../projections/blocks/active-blocks.js';
+import type { ActiveBlock } from '../../../projections/blocks/active-blocks.js';
+import type { PolicyContext } from '../../../src/policy/service.js';
+import { PolicyService } from '../../../src/policy/service.js';
+import type { PolicyRequest } from '../../../src/policy/request.js';
+import { RequestReader } from '../../../src/policy/request.js';
+import type { MessageAccepted, MessageRefused } from '../../../src/sending/events.js';
+import { parseSubject } from '../../../src/sending/subjects.js';
+import { ManualClock } from '../../support/manual-clock.js';
+import { requestText } from '../../support/policy/asking.js';
+
+const SOFT = '451 4.3.2 Service temporarily unavailable, please try again later';
+
+interface Setup {
+  readonly refuse?: '451' | '450' | 'hold';
+  readonly ownNetworks?: readonly string[];
+  readonly block?: Partial<ActiveBlock>;
+  readonly knows?: boolean;
+  readonly isFull?: boolean;
+}
+
+/** A service with what it recorded. */
+class Scene {
+  readonly sent: { id: string; key: string; data: MessageAccepted }[] = [];
+  readonly refused: Partial<MessageRefused>[] = [];
+  readonly counted: string[] = [];
+  readonly faults: string[] = [];
+  readonly blocks = new ActiveBlocks();
+  readonly service: PolicyService;
+  #done: ((error?: unknown) => void)[] = [];
+
+  constructor({ refuse = '451', ownNetworks = [], block, knows = true, isFull = false }: Setup = {}) {
+    if (block !== undefined) this.block(block);
+    const trouble = { failed: (reason: string) => void this.faults.push(reason), worked: () => undefined };
+    const context: PolicyContext = {
+      settings: { refuse, ownNetworks },
+      clock: new ManualClock(),
+      models: { refusing: this.blocks },
+      knows: () => knows,
+      recorder: {
+        refused: (data) => void this.refused.push(data),
+        sent: (id, key, data, done) => {
+          if (isFull) return false;
+          this.sent.push({ id, key, data });
+          this.#done.push(done);
+          return true;
+        },
+      },
+      metrics: {
+        policy: {
+          opened: () => undefined,
+          closed: () => undefined,
+          cut: () => undefined,
+          answered: (stage, action) => void this.counted.push(`${stage} ${action}`),
+          lost: (reason) => void this.counted.push(`lost ${reason}`),
+        },
+        smtp: {
+          refused: (stage, reason) => void this.counted.push(`refused ${stage} ${reason}`),
+          accepted: (direction, recipients) => void this.counted.push(`accepted ${direction} ${recipients}`),
+        },
+      },
+      placeOf: () => ({ country: 'DE' }),
+      senders: () => ({ kind: 'own' }),
+      contact: 'postmaster@example.com',
+      lost: trouble,
+      failed: trouble,
+    };
+    this.service = new PolicyService(context);
+  }
+
+  block(block: Partial<ActiveBlock>): void {
+    const subject = parseSubject('account', 'alice@example.com');
+    this.blocks.restore([
+      { id: 'b1', ...subject, direction: 'all', until: null, refusal: 'soft', byRule: true, ...block },
+    ]);
+  }
+
+  ask(attributes: Readonly<Record<string, string>> = {}): string {
+    const requests: PolicyRequest[] = [];
+    new RequestReader((request) => void requests.push(request)).read(Buffer.from(requestText(attributes)));
+    return this.service.answer(requests[0]!);
+  }
+
+  /** The store has written what was sent, or not. */
+  settle(error?: unknown): void {
+    for (const done of this.#done.splice(0)) done(error);
+  }
+}
+
+const END = {
+  protocol_state: 'END-OF-MESSAGE',
+  recipient: '',
+  recipient_count: '2',
+  size: '4711',
+  queue_id: '4ABC',
+};
+
+describe('the policy service', () => {
+  test('lets a sender go on whom no block covers, and records nothing before the end of the message', () => {
+    const scene = new Scene();
+    assert.equal(scene.ask(), 'DUNNO');
+    assert.equal(scene.ask({ protocol_state: 'DATA' }), 'DUNNO');
+    assert.deepEqual([scene.sent, scene.refused], [[], []]);
+    assert.deepEqual(scene.counted, ['rcpt dunno', 'data dunno']);
+  });
+
+  for (const [what, subject, attributes] of [
+    ['account', ['account', 'alice@example.com'], { sasl_username: 'Alice@Example.COM' }],
+    ['return path', ['address', 'bob@example.com'], { sender: 'Bob+tag@example.com' }],
+    ['domain', ['domain', 'example.com'], {}],
+    ['EHLO name', ['ehlo', 'pc.example.com'], { helo_name: 'PC.example.com' }],
+    ['address', ['ip', '192.0.2.0/24'], {}],
+    ['mapped IPv4 address', ['ip', '192.0.2.7'], { client_address: '::ffff:192.0.2.7' }],
+  ] as const)
+    test(`refuses by ${what} at RCPT and DATA as the SMTP side does`, () => {
+      const scene = new Scene({ block: parseSubject(subject[0], subject[1]) });
+      for (const protocol_state of ['RCPT', 'DATA'])
+        assert.equal(scene.ask({ ...attributes, protocol_state }), SOFT);
+      assert.deepEqual(
+        scene.refused.map(({ stage, block, reply, direction }) => ({ stage, block, reply, direction })),
+        ['rcpt', 'data'].map((stage) => ({ stage, block: 'b1', reply: SOFT, direction: 'outbound' })),
+      );
+      assert.equal(scene.refused[0]!.country, 'DE');
+      assert.deepEqual(scene.counted.slice(0, 2), ['refused rcpt soft', 'rcpt refused']);
+    });
+
+  test('answers with the code that is configured, and an honest block in its own words', () => {
+    assert.equal(new Scene({ block: {}, refuse: '450' }).ask(), SOFT.replace('451', '450'));
+    assert.equal(new Scene({ block: {}, refuse: 'hold' }).ask(), 'HOLD');
+    for (const refuse of ['451', '450', 'hold'] as const)
+      assert.match(
+        new Scene({ block: { refusal: 'honest' }, refuse }).ask(),
+        /^550 5\.7\.1 .*contact postmaster@example\.com$/,
+      );
+  });
+
+  test('takes mail with a login, or of an own network, for outbound, and all other for inbound', () => {
+    const block = { direction: 'outbound', ...parseSubject('ip', '192.0.2.7') } as const;
+    assert.equal(new Scene({ block }).ask(), SOFT);
+    assert.equal(new Scene({ block }).ask({ sasl_username: '' }), 'DUNNO');
+    assert.equal(new Scene({ block, ownNetworks: ['192.0.2.0/24'] }).ask({ sasl_username: '' }), SOFT);
+  });
+
+  test('records a message once at its end, with the domains of its recipients', () => {
+    const scene = new Scene();
+    const instance = '1.2.3.4';
+    for (const recipient of ['a@One.test', 'b@two.test', 'c@one.test', 'no-domain']) {
+      assert.equal(scene.ask({ instance, recipient }), 'DUNNO');
+    }
+    for (let times = 0; times < 3; times++) assert.equal(scene.ask({ ...END, instance }), 'DUNNO');
+    assert.equal(scene.sent.length, 1);
+    const { key, data } = scene.sent[0]!;
+    assert.equal(key, 'alice@example.com');
+    assert.deepEqual(data, {
+      direction: 'outbound',
+      account: 'alice@example.com',
+      returnPath: 'alice@example.com',
+      ehlo: 'pc.example.com',
+      ip: '192.0.2.7',
+      country: 'DE',
+      transaction: '4ABC',
+      recipients: 2,
+      size: 4711,
+      recipientDomains: ['one.test', 'two.test'],
+      entitled: true,
+    });
+    scene.settle();
+    assert.ok(scene.counted.includes('accepted outbound 2'));
+  });
+
+  test('gives one message one event id, whichever process is asked, and two messages two', () => {
+    const ids = [new Scene(), new Scene()].map((scene) => {
+      scene.ask({ ...END, instance: '1.2.3.4' });
+      scene.ask({ ...END, instance: '1.2.3.5' });
+      scene.ask({ ...END, instance: '1.2.3.4', server_address: '198.51.100.2' });
+      return scene.sent.map(({ id }) => id);
+    });
+    assert.deepEqual(ids[0], ids[1]);
+    assert.equal(new Set(ids[0]).size, 3);
+  });
+
+  test('asked at the end alone counts the recipients that it is told of, and at least one', () => {
+    const scene = new Scene();
+    scene.ask({ ...END, recipient: 'a@one.test', recipient_count: '1' });
+    scene.ask({ ...END, recipient_count: '0' });
+    assert.deepEqual(
+      scene.sent.map(({ data }) => [data.recipients, data.recipientDomains]),
+      [
+        [1, ['one.test']],
+        [1, []],
+      ],
+    );
+  });
+
+  test('refuses at the end a message whose sender was blocked meanwhile, and records no send', () => {
+    const scene = new Scene();
+    const instance = '1.2.3.4';
+    assert.equal(scene.ask({ instance }), 'DUNNO');
+    scene.block({});
+    for (let times = 0; times < 2; times++) assert.equal(scene.ask({ ...END, instance }), SOFT);
+    assert.deepEqual(scene.sent, []);
+    assert.equal(scene.refused.length, 1, 'the second answer is the first, told again');
+  });
+
+  test('a message that was let through is let through again, though its sender was blocked by it', () => {
+    const scene = new Scene();
+    assert.equal(scene.ask({ ...END, instance: '1.2.3.4' }), 'DUNNO');
+    scene.block({});
+    assert.equal(scene.ask({ ...END, instance: '1.2.3.4' }), 'DUNNO');
+    assert.equal(scene.ask({ ...END, instance: '1.2.3.5' }), SOFT);
+  });
+
+  test('a held message is one refusal and no send', () => {
+    const scene = new Scene({ block: {}, refuse: 'hold' });
+    const instance = '1.2.3.4';
+    assert.deepEqual(
+      [scene.ask({ instance }), scene.ask({ instance }), scene.ask({ ...END, instance })],
+      ['HOLD', 'HOLD', 'DUNNO'],
+    );
+    assert.deepEqual([scene.sent.length, scene.refused.map(({ reply }) => reply)], [0, ['HOLD']]);
+    assert.deepEqual(
+      scene.counted.filter((each) => !each.startsWith('refused')),
+      ['rcpt held', 'rcpt held', 'end_of_message dunno'],
+    );
+  });
+
+  test('remembers only so many domains of a message, and no endless one', () => {
+    const scene = new Scene();
+    const instance = '1.2.3.4';
+    scene.ask({ instance, recipient: `a@${'x'.repeat(400)}.test` });
+    for (let index = 0; index < 50; index++) scene.ask({ instance, recipient: `a@d${index}.test` });
+    scene.ask({ ...END, instance });
+    const { recipientDomains } = scene.sent[0]!.data;
+    assert.equal(recipientDomains.length, 20);
+    assert.equal(recipientDomains[0], 'd0.test');
+  });
+
+  test('judges nobody as long as it does not know who is blocked, and records what is sent', () => {
+    const scene = new Scene({ block: {}, knows: false });
+    assert.equal(scene.ask(), 'DUNNO');
+    assert.equal(scene.ask(END), 'DUNNO');
+    assert.equal(scene.sent.length, 1);
+  });
+
+  test('lets everything else go on and looks at nothing of it', () => {
+    const scene = new Scene({ block: {} });
+    for (const protocol_state of ['CONNECT', 'EHLO', 'MAIL', 'VRFY', 'constructor', ''])
+      assert.equal(scene.ask({ protocol_state }), 'DUNNO', protocol_state);
+    assert.equal(scene.ask({ request: 'junk' }), 'DUNNO');
+    assert.deepEqual(scene.service.asked, { rcpt: 0, data: 0, endOfMessage: 0, withLogin: 0 });
+  });
+
+  test('counts a send that could not be recorded, and answers as ever', () => {
+    const full = new Scene({ isFull: true });
+    assert.equal(full.ask(END), 'DUNNO');
+    assert.ok(full.counted.includes('lost full'));
+    const away = new Scene();
+    assert.equal(away.ask(END), 'DUNNO');
+    away.settle(new Error('the disk is full'));
+    assert.ok(away.counted.includes('lost store'));
+    assert.deepEqual(away.faults, ['the disk is full']);
+    assert.ok(!away.counted.some((each) => each.startsWith('accepted')));
+  });
+
+  test('lets mail go on where it fails itself', () => {
+    const scene = new Scene({ block: {} });
+    scene.blocks.find = () => {
+      throw new Error('a fault of ours');
+    };
+    assert.equal(scene.ask(), 'DUNNO');
+    assert.deepEqual(scene.faults, ['a fault of ours']);
+  });
+
+  test('knows what it was asked and how often a login was named', () => {
+    const scene = new Scene();
+    scene.ask();
+    scene.ask({ protocol_state: 'DATA', sasl_username: '' });
+    scene.ask(END);
+    assert.deepEqual(scene.service.asked, { rcpt: 1, data: 1, endOfMessage: 1, withLogin: 2 });
+  });
+
+  test('takes names of any kind without a fault', () => {
+    const scene = new Scene();
+    const names = ['', '@', 'a'.repeat(8000), '\u0130@x', '"a b"@c', '%', '*@*', '\ud83d\ude00@\ud83d\ude00'];
+    for (const name of names)
+      for (const field of ['sasl_username', 'sender', 'helo_name', 'client_address', 'recipient', 'instance'])
+        assert.equal(scene.ask({ ...END, [field]: name }), 'DUNNO');
+    assert.deepEqual(scene.faults, []);
+    for (const { data, key } of scene.sent) assert.ok(JSON.stringify([data, key]).length < 8000);
+  });
+});
