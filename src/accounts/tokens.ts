@@ -8,9 +8,18 @@ import { readIfThere } from './private-file.js';
 import { ConfigError } from './problems.js';
 import { readRecords } from './yaml-source.js';
 
-/** What a token allows: `viewer` reads, `operator` also blocks and releases, `admin` also changes rules. */
-export const ROLES = ['viewer', 'operator', 'admin'] as const;
+/**
+ * What a token allows: `viewer` reads, `operator` also blocks and releases, `admin` also changes rules. `server` is for a
+ * mail server: it asks for verdicts and tells of sends, and may do nothing else.
+ */
+export const ROLES = ['viewer', 'operator', 'admin', 'server'] as const;
 export type Role = (typeof ROLES)[number];
+
+/** Whether a token of one role may do what needs another. An admin may do all. */
+export function allows(role: Role, needed: Role): boolean {
+  if (role === 'server' || needed === 'server') return role === needed || role === 'admin';
+  return ROLES.indexOf(role) >= ROLES.indexOf(needed);
+}
 
 export interface TokenRecord {
   readonly name: string;

@@ -268,7 +268,7 @@ export const SCHEMA = z
         computed('by api.listen', (around) =>
           isOnLoopback(around, 'api.listen') ? ('open' as const) : ('token' as const),
         ),
-        'Whether /metrics asks for a token, of any role. By default it does where api.listen is not loopback.',
+        'Whether /metrics asks for a token that may read. By default it does where api.listen is not loopback.',
       ),
       tokens: setting(
         pathTo,

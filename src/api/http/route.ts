@@ -57,7 +57,7 @@ interface RouteSpec<Query, Body> {
   /** With `{name}` for parameters, as OpenAPI has it. */
   readonly path: string;
   readonly summary: string;
-  /** The least role that is allowed; absent if no token is needed. */
+  /** The role that is needed, as `allows` takes it; absent if no token is needed. */
   readonly role?: Role;
   /** Knows the tokens, where the route lies outside of what asks for one anyway. */
   readonly authenticator?: Authenticator;

@@ -3,7 +3,7 @@ import { SpanKind, SpanStatusCode } from '@opentelemetry/api';
 import type { Express, Request, Response } from 'express';
 import { z } from 'zod';
 import type { Role } from '../../accounts/tokens.js';
-import { ROLES } from '../../accounts/tokens.js';
+import { allows } from '../../accounts/tokens.js';
 import { messageOf, StopgapError } from '../../kernel/errors.js';
 import { SECOND } from '../../kernel/time.js';
 import { within } from '../../runtime/clock.js';
@@ -263,7 +263,7 @@ function unauthorized(message: string, challenge: string): Problem {
 
 function authorize(caller: Caller | undefined, needed: Role): void {
   if (caller === undefined) throw unauthorized('a token is needed', 'Bearer realm="stopgap"');
-  if (ROLES.indexOf(caller.role) >= ROLES.indexOf(needed)) return;
+  if (allows(caller.role, needed)) return;
   const message = `this needs the role ${needed}; the token ${caller.name} has the role ${caller.role}`;
   throw new Problem(403, message, {
     code: 'forbidden',

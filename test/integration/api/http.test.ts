@@ -78,6 +78,7 @@ describe('what every request meets', () => {
       '/api/v1/check?ip=192.0.2.1',
     ]) {
       assert.equal((await server.get(target, { role: 'viewer' })).status, 200, target);
+      assert.equal((await server.get(target, { role: 'server' })).status, 403, `${target} as a mail server`);
     }
   });
 

@@ -222,7 +222,7 @@ const FAULTS: Array<[args: string[], code: number, says: RegExp]> = [
   [['user', 'list', '--jsn'], 2, /^stopgap: unknown option '--jsn' \(Did you mean --json\?\)\n$/],
   [['token', 'add', '--role', 'admin'], 2, /^stopgap: required option '--name <name>' not specified\n$/],
   [['token', 'add', '--name', 'a'], 2, /^stopgap: required option '--role <role>' not specified\n$/],
-  [['token', 'add', '--name', 'a', '--role', 'root'], 2, /^stopgap: .*viewer, operator, admin/],
+  [['token', 'add', '--name', 'a', '--role', 'root'], 2, /^stopgap: .*viewer, operator, admin, server/],
   [['user', 'remove', 'nobody'], 1, /^stopgap: there is no user nobody\n$/],
   [['token', 'revoke', 'none'], 1, /^stopgap: there is no token none\n$/],
   [

@@ -31,6 +31,7 @@ export const TOKENS: Readonly<Record<Role, string>> = {
   viewer: 'sgp_viewer-token-for-tests',
   operator: 'sgp_operator-token-for-tests',
   admin: 'sgp_admin-token-for-tests',
+  server: 'sgp_server-token-for-tests',
 };
 
 export interface Reply {

@@ -206,7 +206,7 @@ test('faults of a tokens file are said with their places', () => {
   assert.deepEqual(
     problemsOf(() => parseTokens(text, 't.yaml')),
     [
-      't.yaml:2:22: tokens[0].role: is not known; use viewer, operator, admin',
+      't.yaml:2:22: tokens[0].role: is not known; use viewer, operator, admin, server',
       't.yaml:2:34: tokens[0].hash: must be sha256: and 64 hex digits; make the token with stopgap token add',
     ],
   );
