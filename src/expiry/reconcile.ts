@@ -14,8 +14,11 @@ export interface QueueView {
   idOf(task: TimedTask): string;
   /** Every job that waits, is delayed or is under way; one may come twice, one that moves meanwhile not at all. */
   scan(): AsyncIterable<readonly FoundJob[]>;
-  /** Of these ids: when each was finished, `unfinished` for one that exists; those that are gone are left out. */
-  lookUp(ids: readonly string[]): Promise<ReadonlyMap<string, Instant | 'unfinished'>>;
+  /**
+   * Of these ids: when each was finished, `waits` for one that has its turn to come, `remains` for one that never will;
+   * those that are gone are left out.
+   */
+  lookUp(ids: readonly string[]): Promise<ReadonlyMap<string, Instant | 'waits' | 'remains'>>;
   add(tasks: readonly TimedTask[]): Promise<void>;
   /** Removes jobs in any state except under way. */
   remove(ids: readonly string[]): Promise<void>;
@@ -127,7 +130,9 @@ export class Reconciler {
     const settled = clock.now() - SETTLE;
     const due = tasks.filter((task) => {
       const finished = kept.get(queue.idOf(task));
-      return finished === undefined || finished === 'unfinished' || finished <= settled;
+      // Planned since the scan: its job must not be gone for a moment.
+      if (finished === 'waits') return false;
+      return finished === undefined || finished === 'remains' || finished <= settled;
     });
     await queue.remove(due.map((task) => queue.idOf(task)).filter((id) => kept.has(id)));
     await queue.add(due);

@@ -166,12 +166,14 @@ export class JobQueue implements QueueView {
     }
   }
 
-  async lookUp(ids: readonly string[]): Promise<ReadonlyMap<string, Instant | 'unfinished'>> {
-    const found = new Map<string, Instant | 'unfinished'>();
+  async lookUp(ids: readonly string[]): Promise<ReadonlyMap<string, Instant | 'waits' | 'remains'>> {
+    const found = new Map<string, Instant | 'waits' | 'remains'>();
     await Promise.all(
       ids.map(async (id) => {
         const job = await this.#queue.getJob(id);
-        if (job !== undefined) found.set(id, job.finishedOn ?? 'unfinished');
+        if (job === undefined) return;
+        const isLost = async (): Promise<boolean> => (await job.getState()) === 'unknown';
+        found.set(id, job.finishedOn ?? ((await isLost()) ? 'remains' : 'waits'));
       }),
     );
     return found;

@@ -10,7 +10,10 @@ import { taskFor } from './world.js';
 /** A queue in memory: when each job runs, and which ids something else occupies. */
 class FakeQueue implements QueueView {
   readonly jobs = new Map<string, number | undefined>();
-  readonly kept = new Map<string, number | 'unfinished'>();
+  readonly kept = new Map<string, number | 'remains'>();
+  readonly removed: string[] = [];
+  /** Happens after the scan. */
+  meanwhile = (): void => undefined;
   largestSlice = 0;
 
   idOf(task: TimedTask): string {
@@ -19,10 +22,13 @@ class FakeQueue implements QueueView {
 
   async *scan(): AsyncGenerator<readonly FoundJob[]> {
     for (const [id, runsAt] of [...this.jobs]) yield [{ id, runsAt }];
+    this.meanwhile();
   }
 
-  async lookUp(ids: readonly string[]): Promise<ReadonlyMap<string, number | 'unfinished'>> {
-    return new Map([...this.kept].filter(([id]) => ids.includes(id)));
+  async lookUp(ids: readonly string[]): Promise<ReadonlyMap<string, number | 'waits' | 'remains'>> {
+    const found = new Map<string, number | 'waits' | 'remains'>(this.kept);
+    for (const id of this.jobs.keys()) found.set(id, 'waits');
+    return new Map([...found].filter(([id]) => ids.includes(id)));
   }
 
   async add(tasks: readonly TimedTask[]): Promise<void> {
@@ -33,6 +39,7 @@ class FakeQueue implements QueueView {
 
   async remove(ids: readonly string[]): Promise<void> {
     for (const id of ids) {
+      this.removed.push(id);
       this.jobs.delete(id);
       this.kept.delete(id);
     }
@@ -88,12 +95,21 @@ describe('a pass of reconciliation', () => {
     const { queue, reconciler } = setUp(planned);
     const [remains, longAgo, justNow] = planned.map((task) => queue.idOf(task));
     queue.kept
-      .set(remains!, 'unfinished')
+      .set(remains!, 'remains')
       .set(longAgo!, NOON - 20 * SECOND)
       .set(justNow!, NOON - SECOND);
     assert.equal((await reconciler.pass()).added, 2);
     assert.deepEqual([...queue.jobs.keys()], [remains, longAgo]);
   });
+});
+
+test('a job that is planned during a pass is not taken away, even for a moment', async () => {
+  const task = taskFor('new', NOON + HOUR);
+  const { queue, reconciler } = setUp([task]);
+  queue.meanwhile = () => void queue.jobs.set(queue.idOf(task), task.dueAt);
+  await reconciler.pass();
+  assert.deepEqual([...queue.jobs.keys()], [queue.idOf(task)]);
+  assert.deepEqual(queue.removed, []);
 });
 
 describe('a job beside its task', () => {

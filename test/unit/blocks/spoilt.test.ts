@@ -17,7 +17,7 @@ import { HOUR, MINUTE } from '../../../src/kernel/time.js';
 import { senderIdentity } from '../../../src/sending/subjects.js';
 import type { ReadModels } from '../../../src/detector/read-models.js';
 import type { EventStore } from '../../../src/store/port.js';
-import { ALICE, T0, evidence, terms } from '../../support/given.js';
+import { ALICE, T0, evidence } from '../../support/given.js';
 import { direction, rule, span, until } from './facts.js';
 
 /** Names that several writers may give to their blocks. */

@@ -49,9 +49,9 @@ describe('what a node knows that folds no sends', () => {
         shown.profiles += feed.baselines.size;
         shown.left += log.filter(({ stream }) => !BASELINES_ONLY.includes(categoryOf(stream))).length;
       }),
-      { numRuns: 150 },
+      { numRuns: 60 },
     );
-    for (const [what, count] of Object.entries(shown)) assert.ok(count > 100, `only ${count} ${what}`);
+    for (const [what, count] of Object.entries(shown)) assert.ok(count > 40, `only ${count} ${what}`);
   });
 
   test('goes on from a snapshot as if everything had been folded here, at any cut', () => {
