@@ -36,12 +36,16 @@ describe("Dovecot's auth policy", () => {
       [refused!.stream, refused!.by, refused!.data.stage, refused!.data.block, refused!.data.account],
       [`send-${ALICE}`, 'policy:mx.example.com', 'auth', block, ALICE],
     );
-    const [failed, ...more] = await failures(stopgap);
+    // The second time the credentials are known to fail; what follows is summarised.
     assert.deepEqual(
-      [failed!.stream, failed!.data.kind, failed!.data.block, failed!.data.account, failed!.data.fresh],
-      ['auth-192.0.2.7', 'feigned', block, ALICE, true],
+      (await failures(stopgap)).map(({ stream, data }) => [
+        ...[stream, data.kind, data.block, data.account, data.fresh],
+      ]),
+      [
+        ['auth-192.0.2.7', 'feigned', block, ALICE, true],
+        ['auth-192.0.2.7', 'feigned', block, ALICE, false],
+      ],
     );
-    assert.equal(more.length, 0, 'what follows is summarised');
     assert.equal(await metric(stopgap, 'stopgap_auth_total{outcome="feigned"}'), 3);
     assert.equal(await metric(stopgap, 'stopgap_refusals_total{stage="auth",reason="soft"}'), 3);
     await stopgap.release('account', ALICE);
