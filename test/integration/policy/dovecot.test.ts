@@ -4,6 +4,7 @@ import type { Refusal } from '../../../src/blocks/events.js';
 import type { AuthenticationFailed, MessageRefused } from '../../../src/sending/events.js';
 import type { EventStore } from '../../../src/store/port.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
+import { Scene } from '../../support/kurrentdb/scene.js';
 import { askPolicy, attemptOf, FOR_DOVECOT, VIEWER_TOKEN } from '../../support/policy/dovecot.js';
 import { ALICE, BOB, Stopgap } from '../../support/smtp/stopgap.js';
 import { changed } from '../../support/store/changed.js';
@@ -149,6 +150,18 @@ describe("Dovecot's auth policy", () => {
     assert.deepEqual(await askPolicy(stopgap, 'allow', '{}'), PASSES);
     assert.deepEqual(await askPolicy(stopgap, 'allow&more=1', attemptOf()), DENIED);
   });
+
+  test('is served by a process with the role policy, without the role api', (t) =>
+    Scene.play(async (scene) => {
+      const { url } = await scene.server();
+      const { settings, files } = FOR_DOVECOT;
+      const own = { roles: ['policy'], store: url, policy: { listen: '127.0.0.1:0' } };
+      const stopgap = await Stopgap.start(t, { files: files!, settings: { ...settings, ...own } });
+      await stopgap.block('account', ALICE);
+      assert.deepEqual(await askPolicy(stopgap, 'allow', attemptOf()), DENIED);
+      assert.equal((await askPolicy(stopgap, 'allow', {}, { authorization: 'Bearer nobody' })).status, 401);
+      await stopgap.stop();
+    }));
 
   test('answers while the store is away', async (t) => {
     let isAway = false;
