@@ -81,8 +81,8 @@ function withoutServices(run, act) {
   } finally {
     if (ours) run('rm', '-f', POLICY);
   }
-  // Debian names a service as its package, or without what comes after a dash.
-  const names = new Set(packages.flatMap((name) => [name, name.split('-', 1)[0]]));
+  // Debian names a service as its package or its program.
+  const names = new Set([...packages, ...missing.flatMap((program) => program.names)]);
   const services = [...names].filter((name) => existsSync(`/lib/systemd/system/${name}.service`));
   if (has('systemctl') && services.length > 0) run('systemctl', '--quiet', 'disable', ...services);
 }
