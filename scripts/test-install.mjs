@@ -12,6 +12,7 @@ const NEEDED = [
   { names: ['prometheus-alertmanager', 'alertmanager'], apt: 'prometheus-alertmanager' },
   { names: ['amtool'], apt: 'prometheus-alertmanager' },
   { names: ['postfix'], apt: 'postfix' },
+  { names: ['dovecot'], apt: 'dovecot-core' },
   // Linux only.
   ...(process.platform === 'linux' ? [{ names: ['strace'], apt: 'strace' }] : []),
 ];
@@ -80,7 +81,8 @@ function withoutServices(run, act) {
   } finally {
     if (ours) run('rm', '-f', POLICY);
   }
-  // Debian names a service as its package.
-  const services = packages.filter((name) => existsSync(`/lib/systemd/system/${name}.service`));
+  // Debian names a service as its package or its program.
+  const names = new Set([...packages, ...missing.flatMap((program) => program.names)]);
+  const services = [...names].filter((name) => existsSync(`/lib/systemd/system/${name}.service`));
   if (has('systemctl') && services.length > 0) run('systemctl', '--quiet', 'disable', ...services);
 }

@@ -1,9 +1,9 @@
 import type { WatchedFile } from './accounts/watched-file.js';
 import { openStore } from './adapters.js';
-import type { Api, OperationDependencies } from './api/index.js';
+import type { Api, ApiDependencies, OperationDependencies } from './api/index.js';
 import { directoryFault, directoryId, makePrivateDirectory } from './accounts/private-file.js';
 import { stateOf } from './accounts/users.js';
-import { createApi, createOperations, createStarting, HttpPort } from './api/index.js';
+import { createApi, createOperations, createStarting, DovecotPolicy, HttpPort } from './api/index.js';
 import { BacktestJobs } from './backtest/jobs.js';
 import type { BlockCommandHandler } from './commands/block-commands.js';
 import { setUpEvaluation } from './config/evaluation.js';
@@ -26,6 +26,7 @@ import { AUTH_CATEGORY, SEND_CATEGORY } from './sending/events.js';
 import type { MailDirection } from './sending/subjects.js';
 import { MAIL_DIRECTIONS } from './sending/subjects.js';
 import { openPolicyRole } from './policy/role.js';
+import { Recorder } from './recording/recorder.js';
 import type { SmtpRoleOptions } from './smtp/role.js';
 import { openSmtpRole } from './smtp/role.js';
 import { metered } from './metrics/store.js';
@@ -183,9 +184,10 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   // Everything that the configuration names is checked before the wait for the store.
   const turnTo = (api: Api): void => void http.turnTo(api).catch(onFatal);
   let createReady = (): Api => createStarting(operations);
+  let dovecot: DovecotPolicy | undefined;
   const follower = await LogFollower.open({
     ...{ loaded, clock, logs: levels, metrics, tracing, store, outbox, onFatal },
-    onReplaced: () => turnTo(createStarting(operations)),
+    onReplaced: () => turnTo(createStarting(operations, dovecot?.routes)),
     onRebuilt() {
       if (health.listeners === 'up') turnTo(createReady());
     },
@@ -198,13 +200,24 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     senders !== undefined && roles.has('smtp')
       ? await openSmtpRole({ ...senders, accepted: ({ position }) => follower.settled(position) })
       : undefined;
+  const knows = (): boolean => follower.state !== 'starting';
   const { listen: policyListen } = config.policy;
   const policy =
     senders !== undefined && roles.has('policy') && policyListen !== undefined
-      ? await openPolicyRole({ ...senders, listen: policyListen, knows: () => follower.state !== 'starting' })
+      ? await openPolicyRole({ ...senders, listen: policyListen, knows })
       : undefined;
   if (policy !== undefined) listening.unshift(policy.listening);
-  health.opened({ store, outbox, follower, smtp, policy });
+  if (isApi || roles.has('policy')) {
+    const by = `policy:${config.smtp.hostname}`;
+    const recorder = new Recorder({ store, clock, log: levels.of('policy'), by });
+    closers.push(() => recorder.close());
+    const placeOf = senders?.placeOf ?? (() => ({}));
+    const settings = config.dovecot;
+    dovecot = new DovecotPolicy({
+      ...{ settings, tokens: authenticator, clock, models, knows, recorder, metrics, tracing, placeOf },
+    });
+  }
+  health.opened({ store, outbox, follower, smtp, policy, dovecot });
   metrics.registry.beforeScrape = () =>
     updateGauges(metrics, {
       ...{ clock, models, store, smtp, outbox, baselines, timedWork: work, logs },
@@ -221,8 +234,8 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
       ...{ ...operations, outbox },
       tokens: authenticator,
     };
-    if (!isApi) return createOperations(shared);
-    return createApi({
+    if (!isApi) return createOperations(shared, dovecot?.routes);
+    const deps: ApiDependencies = {
       ...{ ...shared, models, blockCommands, rulesCommands, store, tracing, logs },
       backtests: new BacktestJobs({ location, clock, log: levels.of('api') }),
       places: geoDataOf(config),
@@ -233,7 +246,8 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
       hasOutboxes: where.kind !== 'sqlite',
       contact: config.smtp.softFail.contact,
       publicUrl: config.api.publicUrl,
-    });
+    };
+    return createApi(deps, dovecot?.routes);
   };
   // From here on it closes before what it asks.
   closers.push(() => http.close());

@@ -119,6 +119,21 @@ const ROUTES: readonly (readonly [door: string, worst: string, attack: Ask, ordi
         { path: `/${path}`, role: 'viewer', times: 100 },
       ] as const,
   ),
+  ...(['allow', 'report'] as const).map(
+    (command) =>
+      [
+        `POST dovecot/policy, ${command}`,
+        '300 logins of 60 KB',
+        {
+          ...{ path: `/dovecot/policy?command=${command}`, role: 'admin' as const, times: 300 },
+          body: JSON.stringify({ login: long(28_000, 'Ü\u0301'), remote: long(2000, ':'), protocol: 'smtp' }),
+        },
+        {
+          ...{ path: `/dovecot/policy?command=${command}`, role: 'admin' as const, times: 300 },
+          body: JSON.stringify({ login: 'alice@example.com', remote: '192.0.2.7', protocol: 'smtp' }),
+        },
+      ] as const,
+  ),
   [
     'POST rules/validate',
     'lists at the limit of tokens',

@@ -24,6 +24,8 @@ import { observedRoute, rulesRoutes } from './rules.js';
 import { senderRoutes } from './senders.js';
 import { shadowRoutes } from './shadow-rules.js';
 
+export { DovecotPolicy } from './dovecot.js';
+export type { DovecotAsked } from './dovecot.js';
 export type {
   ApiDependencies,
   Authenticator,
@@ -80,9 +82,13 @@ export class HttpPort {
   }
 }
 
-/** What a process serves while it is not ready: health, readiness and metrics. Other requests are told the reason. */
-export function createStarting(deps: OperationDependencies): Api {
-  const routes = operationRoutes(deps);
+/**
+ * What a process serves while it is not ready: health, readiness and metrics. Other requests are told the reason.
+ *
+ * @param more routes that do not wait for that
+ */
+export function createStarting(deps: OperationDependencies, more: readonly Route[] = []): Api {
+  const routes = [...operationRoutes(deps), ...more];
   return serving(deps, routes, {
     admit({ path }) {
       if (routes.some((route) => route.path === path)) return;
@@ -95,13 +101,14 @@ export function createStarting(deps: OperationDependencies): Api {
 /** What a process without the `api` role serves: health, readiness and metrics, and what its own disk holds. */
 export function createOperations(
   deps: OperationDependencies & Pick<ApiDependencies, 'tokens' | 'outbox'>,
+  more: readonly Route[] = [],
 ): Api {
   const own = deps.outbox === undefined ? [] : outboxRoutes(deps);
-  return serving(deps, [...operationRoutes(deps), ...own]);
+  return serving(deps, [...operationRoutes(deps), ...own, ...more]);
 }
 
 /** The HTTP side: docs/reference/api.md describes it. */
-export function createApi(deps: ApiDependencies): Api {
+export function createApi(deps: ApiDependencies, more: readonly Route[] = []): Api {
   const feeds = new EventFeeds(deps);
   const routes = rootRoutes([
     ...blockRoutes(deps),
@@ -119,6 +126,7 @@ export function createApi(deps: ApiDependencies): Api {
     ...logRoutes(deps),
     ...outboxRoutes(deps),
     ...operationRoutes(deps),
+    ...more,
   ]);
   const close = async (): Promise<void> => {
     await feeds.close();

@@ -126,13 +126,22 @@ export class ApiClient {
 
 /** Finds the server and the token. @throws StopgapError that says where to get a token; ConfigError */
 export async function connect(io: CliIo, options: ClientOption): Promise<ApiClient> {
+  const { base, token } = await serverAndToken(io, options);
+  return new ApiClient(base, token);
+}
+
+/** The same, for what does not speak to the API. */
+export async function serverAndToken(
+  io: CliIo,
+  options: ClientOption,
+): Promise<{ readonly base: URL; readonly token: string }> {
   const url = options.url ?? given(io, 'STOPGAP_URL');
   const base = url === undefined ? undefined : parseUrl(url);
   const token =
     options.tokenFile === undefined
       ? given(io, 'STOPGAP_TOKEN')?.trim()
       : readTokenFile(path.resolve(io.cwd, options.tokenFile));
-  if (base !== undefined && token !== undefined) return new ApiClient(base, checked(token));
+  if (base !== undefined && token !== undefined) return { base, token: checked(token) };
   const { config, evaluation } = configForFiles(io, options);
   const known = token ?? (evaluation ? await demoToken(config.data) : undefined);
   if (known === undefined) {
@@ -141,7 +150,7 @@ export async function connect(io: CliIo, options: ClientOption): Promise<ApiClie
       'no token: set STOPGAP_TOKEN or give --token-file; stopgap token add makes one',
     );
   }
-  return new ApiClient(base ?? urlOf(config.api.listen), checked(known));
+  return { base: base ?? urlOf(config.api.listen), token: checked(known) };
 }
 
 /** The rules in force, or undefined if no server answers or there is no token. */

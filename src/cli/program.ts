@@ -15,6 +15,7 @@ import { logVerb } from './log.js';
 import { outboxVerb } from './outbox.js';
 import { overrideVerb } from './override.js';
 import { rulesVerb } from './rules.js';
+import { saslProxyVerb } from './sasl-proxy.js';
 import { serveVerb } from './serve.js';
 import { simulateVerb } from './simulate/verb.js';
 import { supportBundleVerb } from './support-bundle/verb.js';
@@ -41,6 +42,7 @@ const VERBS: readonly Verb[] = [
   outboxVerb,
   doctorVerb,
   supportBundleVerb,
+  saslProxyVerb,
   importVerb,
   simulateVerb,
 ];

@@ -201,6 +201,14 @@ const policy = z.object({
   ),
 });
 
+const dovecot = z.object({
+  protocols: setting(
+    kind('list of protocols', values.asProtocols),
+    'smtp,submission',
+    "The protocols in which a blocked account's login fails where Dovecot asks (auth policy); in others, such as imap, it goes on.",
+  ),
+});
+
 const tracing = z
   .object({
     endpoint: setting(
@@ -260,6 +268,7 @@ export const SCHEMA = z
     }),
     smtp,
     policy,
+    dovecot,
     api: z.object({
       listen: setting(address, '127.0.0.1:8025', 'Where the HTTP API and the metrics are served.'),
       metrics: setting(

@@ -161,6 +161,16 @@ export const asDomains: Parser<readonly string[]> = (raw, base) => {
   return [...new Set(names)];
 };
 
+/** Names of protocols as Dovecot calls them, as a list or with commas. */
+export const asProtocols: Parser<readonly string[]> = (raw, base) => {
+  const list: unknown[] = Array.isArray(raw) ? raw : typeof raw === 'string' ? raw.split(',') : [raw];
+  return list.map((item) => {
+    const name = asText(item, base).toLowerCase();
+    if (/^[a-z][a-z0-9-]{0,31}$/.test(name)) return name;
+    throw new WrongValue(`${shown(item)} is no protocol; use those such as smtp, submission, imap`);
+  });
+};
+
 const NETWORKS_FORM = 'addresses and networks such as 192.0.2.7 or 2001:db8::/32, private, or none';
 
 /** Networks in normal form, `private` among them; `none` is an empty list. */

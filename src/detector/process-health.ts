@@ -1,4 +1,4 @@
-import type { HealthReport, Progress } from '../api/index.js';
+import type { DovecotAsked, HealthReport, Progress } from '../api/index.js';
 import type { Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
 import type { LogFollower } from './log-follower.js';
@@ -16,6 +16,7 @@ interface Parts {
   readonly follower: LogFollower;
   readonly smtp: SmtpRole | undefined;
   readonly policy: PolicyRole | undefined;
+  readonly dovecot: { readonly asked: DovecotAsked } | undefined;
 }
 
 /** The health of the process, from its first moment on. */
@@ -42,7 +43,7 @@ export class ProcessHealth {
       const nothing = { position: 0, lagSeconds: 0, clockSkewSeconds: null, relaySessions: 0 };
       return { status: 'starting', ...unknown, listeners, ...nothing, dataDirectory };
     }
-    const { store, outbox, follower, smtp, policy } = this.#parts;
+    const { store, outbox, follower, smtp, policy, dovecot } = this.#parts;
     const { models, state } = follower;
     const takesEvents = store.healthy && outbox?.away !== true;
     const isBehind = models.lag > LAG_ALLOWED;
@@ -63,6 +64,7 @@ export class ProcessHealth {
       relaySessions: smtp?.relay.sessions.open ?? 0,
       dataDirectory,
       ...(policy === undefined ? {} : { policy: { ...policy.asked } }),
+      ...(dovecot === undefined ? {} : { dovecot: { ...dovecot.asked } }),
       ...(outbox === undefined ? {} : { outbox: outbox.waiting, quarantine: outbox.quarantined }),
     };
   }

@@ -211,7 +211,7 @@ export class PolicyListener {
 }
 
 /** A socket that a killed process has left: nobody answers there any more. */
-async function removeLeft(path: string): Promise<void> {
+export async function removeLeft(path: string): Promise<void> {
   const there = await lstat(path).catch(() => undefined);
   if (there?.isSocket() !== true) return;
   const isLeft = await new Promise<boolean>((resolve) => {

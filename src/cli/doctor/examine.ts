@@ -21,7 +21,7 @@ import {
 } from './files.js';
 import type { CheckName, Finding, World } from './findings.js';
 import { CHECKS, Findings } from './findings.js';
-import { checkPolicy } from './policy.js';
+import { checkDovecot, checkPolicy } from './policy.js';
 import { askServer, checkPorts, checkServer, checkTls } from './network.js';
 
 type Check = (findings: Findings, world: World) => void | Promise<void>;
@@ -43,6 +43,7 @@ const LOOKS: Readonly<Partial<Record<CheckName, Check>>> = {
   redis: checkRedis,
   upstream: checkUpstream,
   policy: checkPolicy,
+  dovecot: checkDovecot,
   tracing: checkTracing,
 };
 
@@ -61,6 +62,8 @@ function needless(check: CheckName, config: Config): string | undefined {
   if (check === 'policy' && policy.listen === undefined)
     return 'no mail server asks: policy.listen is not set';
   if (check === 'policy' && !roles.includes('policy')) return 'this process has no role policy';
+  if (check === 'dovecot' && !roles.includes('policy') && !roles.includes('api'))
+    return 'this process answers no Dovecot';
   if (check === 'outbox' && (store.kind === 'sqlite' || !seesSends(config)))
     return 'nothing waits on this disk';
   if (check === 'redis' && redis === undefined) return 'none is configured: timed work waits in the process';

@@ -27,6 +27,7 @@ export const CHECKS = [
   'redis',
   'upstream',
   'policy',
+  'dovecot',
   'tracing',
 ] as const;
 export type CheckName = (typeof CHECKS)[number];

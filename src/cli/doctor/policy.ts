@@ -32,6 +32,40 @@ export function checkPolicy(findings: Findings, { server }: World): void {
   );
 }
 
+/** Whether a Dovecot that asks (auth policy) asks for what it should, and reports. */
+export function checkDovecot(findings: Findings, { loaded, server }: World): void {
+  if (server === undefined) {
+    findings.notTried('what Dovecot has asked: no running Stopgap answers');
+    return;
+  }
+  const report = (server.health['dovecot'] ?? {}) as Record<string, number>;
+  const { asked = 0, sending = 0, succeeded = 0, failed = 0 } = report;
+  const protocols = loaded.config.dovecot.protocols.join(', ');
+  if (asked + succeeded + failed === 0) {
+    findings.notTried('no Dovecot has asked or reported since the start');
+    return;
+  }
+  // Where it asks after the password, it asks nothing of logins that fail.
+  if (asked === 0 && succeeded > 0)
+    findings.warning(
+      "Dovecot reports logins and does not ask, so that no blocked account's login fails",
+      `set auth_policy_check_after_auth=yes; ${RECIPE}`,
+    );
+  if (asked > 0 && sending === 0)
+    findings.warning(
+      `Dovecot asks about no login for sending (${protocols}): a mail server that checks passwords elsewhere is not protected`,
+      RECIPE,
+    );
+  if (asked > 0 && succeeded + failed === 0)
+    findings.warning(
+      'Dovecot does not report, so that failed logins are not recorded',
+      `set auth_policy_report_after_auth=yes; ${RECIPE}`,
+    );
+  findings.ok(
+    `${asked} logins asked about since the start, ${sending} for sending (${protocols}); ${succeeded} reported as passed, ${failed} as failed`,
+  );
+}
+
 function askedOf(report: unknown): Record<'rcpt' | 'data' | 'endOfMessage' | 'withLogin', number> {
   const { rcpt = 0, data = 0, endOfMessage = 0, withLogin = 0 } = (report ?? {}) as Record<string, number>;
   return { rcpt, data, endOfMessage, withLogin };

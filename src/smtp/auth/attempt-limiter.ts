@@ -1,9 +1,8 @@
-import { randomBytes } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
+import { FailedCredentials } from '../../accounts/failed-credentials.js';
 import type { AlarmClock, Milliseconds } from '../../kernel/time.js';
-import { HOUR, MINUTE } from '../../kernel/time.js';
-import { normalizeAccount, widerNetworks, widthFactor } from '../../sending/identity.js';
-import { keyedHash } from './login-verifier.js';
+import { MINUTE } from '../../kernel/time.js';
+import { widerNetworks, widthFactor } from '../../sending/identity.js';
 
 interface Bucket {
   /** Failures that are still allowed; below zero if simultaneous attempts exceeded them. */
@@ -29,11 +28,8 @@ export interface AttemptLimiterOptions {
   readonly remembered?: number;
 }
 
-/** After so long a rest, failed credentials count as new. */
-const REPEATED: Milliseconds = HOUR;
 /** How many attempts of one site may wait for others of it to end. */
 const MOST_WAITING = 500;
-const LONGEST_LOGIN = 320;
 
 /**
  * Limits failed logins by client network, and by the wider IPv6 networks. A wrong password and a block count alike, so
@@ -46,9 +42,7 @@ export class AttemptLimiter {
   /** By network. */
   readonly #failures: LRUCache<string, Bucket>;
   readonly #repeats: LRUCache<string, Bucket>;
-  /** Credentials that failed, as keyed hashes that die with the process. */
-  readonly #failed: LRUCache<string, true>;
-  readonly #hashKey = randomBytes(32);
+  readonly #failed: FailedCredentials;
   /** Attempts under way, by network. Each can fail. */
   readonly #pending = new Map<string, number>();
   /** Attempts that wait for room, by the widest network. */
@@ -59,10 +53,7 @@ export class AttemptLimiter {
     this.#clock = clock;
     this.#failures = new LRUCache({ max: remembered });
     this.#repeats = new LRUCache({ max: remembered });
-    this.#failed = new LRUCache({
-      ...{ max: remembered, ttl: REPEATED, ttlResolution: 0, updateAgeOnGet: true },
-      perf: { now: () => clock.monotonic() + 1 }, // 0 means "never" to it
-    });
+    this.#failed = new FailedCredentials(clock, remembered);
   }
 
   /**
@@ -73,12 +64,12 @@ export class AttemptLimiter {
    * @param login in any form
    */
   async begin(network: string, login: string, password: string): Promise<Attempt | undefined> {
-    const key = this.#keyOf(network, login, password);
+    const key = this.#failed.keyOf(network, login, password);
     const networks = [network, ...widerNetworks(network)];
     const site = networks.at(-1)!;
     for (;;) {
       if (networks.some((one) => this.#left(this.#failures, one) < 1)) return undefined;
-      if (this.#failed.get(key) === true) return this.#repeat(network, key);
+      if (this.#failed.has(key)) return this.#repeat(network, key);
       const hasRoom = (one: string): boolean =>
         this.#left(this.#failures, one) - (this.#pending.get(one) ?? 0) >= 1;
       if (networks.every(hasRoom)) return this.#first(networks, key);
@@ -95,7 +86,7 @@ export class AttemptLimiter {
     return {
       isRepeated: false,
       failed: () => {
-        this.#failed.set(key, true);
+        this.#failed.add(key);
         for (const one of networks) this.#take(this.#failures, one, 1);
       },
       end: () => {
@@ -116,7 +107,7 @@ export class AttemptLimiter {
       isRepeated: true,
       failed: () => {
         hasFailed = true;
-        this.#failed.set(key, true);
+        this.#failed.add(key);
       },
       end: () => {
         if (!hasFailed) this.#take(this.#repeats, network, -1);
@@ -148,10 +139,5 @@ export class AttemptLimiter {
     if (bucket === undefined) return rate;
     const passed = this.#clock.monotonic() - bucket.at;
     return Math.min(rate, bucket.tokens + (passed * rate) / MINUTE);
-  }
-
-  #keyOf(network: string, login: string, password: string): string {
-    // Truncated: a stranger chooses the login and its length.
-    return keyedHash(this.#hashKey, [network, normalizeAccount(login.slice(0, LONGEST_LOGIN)), password]);
   }
 }

@@ -1,5 +1,6 @@
-import { createHmac, randomBytes } from 'node:crypto';
+import { randomBytes } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
+import { keyedHash } from '../../accounts/failed-credentials.js';
 import type { PasswordChecker } from '../../accounts/passwords.js';
 import type { UserTable } from '../../accounts/users.js';
 import type { Milliseconds } from '../../kernel/time.js';
@@ -97,17 +98,6 @@ export class LoginVerifier {
   #key(account: string, password: string, stored: string | undefined): string {
     return keyedHash(this.#memoryKey, [account, password, stored ?? '']);
   }
-}
-
-/** A hash that is equal for equal texts and reveals nothing else. */
-export function keyedHash(key: Buffer, parts: readonly string[]): string {
-  const hmac = createHmac('sha256', key);
-  for (const part of parts) {
-    const bytes = Buffer.from(part, 'utf8');
-    // Lengths keep "ab" + "c" apart from "a" + "bc".
-    hmac.update(`${bytes.length}:`).update(bytes);
-  }
-  return hmac.digest('base64');
 }
 
 /**

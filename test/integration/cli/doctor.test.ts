@@ -528,6 +528,44 @@ describe('stopgap doctor', () => {
     );
   });
 
+  test('stopgap doctor says whether Dovecot asks and reports', async (t) => {
+    const cwd = await workDir(t);
+    const api = await freePort();
+    const env = { ...QUIET, STOPGAP_API_LISTEN: `127.0.0.1:${api}` };
+    (await doctor(t, { env }, cwd)).has('dovecot', 'not tried', /no running Stopgap answers/);
+    const served = await Served.start(t, cwd, env);
+    const examined = (): Promise<Examined> => doctor(t, { env }, cwd);
+    (await examined()).has('dovecot', 'not tried', /no Dovecot has asked or reported since the start/);
+
+    const attempt = { login: 'alice@example.com', protocol: 'imap', remote: '192.0.2.7', success: true };
+    const dovecot = (command: string, protocol = 'imap'): Promise<Response> =>
+      served.api('POST', `/dovecot/policy?command=${command}`, served.told('API token'), {
+        ...attempt,
+        protocol,
+      });
+    await dovecot('report');
+    (await examined()).has(
+      'dovecot',
+      'warning',
+      /reports logins and does not ask.*auth_policy_check_after_auth/,
+    );
+    await dovecot('allow');
+    (await examined()).has('dovecot', 'warning', /asks about no login for sending \(smtp, submission\)/);
+    await dovecot('allow', 'smtp');
+    const well = await examined();
+    well.has('dovecot', 'ok', /2 logins asked about since the start, 1 for sending/);
+    assert.equal(well.findings.filter(({ check }) => check === 'dovecot').length, 1);
+  });
+
+  test('stopgap doctor says that Dovecot does not report', async (t) => {
+    const cwd = await workDir(t);
+    const env = { ...QUIET, STOPGAP_API_LISTEN: `127.0.0.1:${await freePort()}` };
+    const served = await Served.start(t, cwd, env);
+    await served.api('POST', '/dovecot/policy?command=allow', served.told('API token'), { protocol: 'smtp' });
+    const { has } = await doctor(t, { env }, cwd);
+    has('dovecot', 'warning', /does not report, so that failed logins are not recorded/);
+  });
+
   test('stopgap doctor says whether Redis is fit, forgets or is away', { skip: noRedis }, async (t) => {
     const password = 'xyzzy-plugh';
     const redis = await RedisServer.start({ args: ['--requirepass', password], appendOnly: true });

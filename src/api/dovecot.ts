@@ -1,0 +1,179 @@
+import { z } from 'zod';
+import { FailedCredentials } from '../accounts/failed-credentials.js';
+import type { Config } from '../config/schema.js';
+import type { ReadModels } from '../detector/read-models.js';
+import type { GeoPlace } from '../geoip/database.js';
+import type { AlarmClock } from '../kernel/time.js';
+import type { SmtpMeter } from '../metrics/smtp.js';
+import type { Recorder } from '../recording/recorder.js';
+import { clientNetwork, LONGEST_ADDRESS, normalizeIp } from '../sending/identity.js';
+import { senderIdentity } from '../sending/subjects.js';
+import { BAD_CREDENTIALS } from '../smtp/replies.js';
+import type { Tracing } from '../tracing/tracing.js';
+import type { Authenticator } from './dependencies.js';
+import type { Route } from './http/route.js';
+import { ok, route } from './http/route.js';
+
+/** What a refused client was told: the mail server that asks Dovecot words it. */
+const REPLY = 'as a wrong password (Dovecot)';
+
+/** Why a login fails that has nothing to do with a guessed password (Dovecot 2.4; 2.3 says nothing). */
+const NO_GUESS: ReadonlySet<string> = new Set(['policy', 'internal', 'expired', 'disabled']);
+
+const FAIL: Answered = { status: -1 };
+const GO_ON: Answered = { status: 0 };
+interface Answered {
+  readonly status: -1 | 0;
+}
+
+/** What is looked at. Which attributes come is up to Dovecot's version and configuration. */
+const attempt = z.looseObject({
+  login: z.string().optional(),
+  remote: z.string().optional().describe("the client's address"),
+  protocol: z.string().optional().describe('`smtp` where Postfix or Exim asks Dovecot'),
+  pwhash: z.string().optional().describe('never stored or logged'),
+  success: z.boolean().optional(),
+  policy_reject: z.boolean().optional(),
+  fail_type: z.string().optional(),
+});
+type Attempt = z.infer<typeof attempt>;
+
+interface Query {
+  readonly command: 'allow' | 'report';
+}
+
+export interface DovecotContext {
+  readonly settings: Config['dovecot'];
+  readonly tokens: Authenticator;
+  readonly clock: Pick<AlarmClock, 'now' | 'monotonic'>;
+  readonly models: Pick<ReadModels, 'refusing'>;
+  /** Whether what is blocked is known. */
+  readonly knows: () => boolean;
+  readonly recorder: Pick<Recorder, 'refused' | 'loginFailed'>;
+  readonly metrics: { readonly smtp: Pick<SmtpMeter, 'login' | 'refused'> };
+  /** Undefined if nothing is traced. */
+  readonly tracing?: Tracing | undefined;
+  readonly placeOf: (ip: string) => GeoPlace;
+}
+
+/** What Dovecot has asked and reported since the start. */
+export interface DovecotAsked {
+  readonly asked: number;
+  /** Those of `dovecot.protocols`. */
+  readonly sending: number;
+  readonly succeeded: number;
+  readonly failed: number;
+}
+
+/**
+ * Answers a Dovecot that asks whether a login may go on and reports how logins ended (auth policy). The answer comes from
+ * memory. Whatever fails here, Dovecot lets the login go on.
+ */
+export class DovecotPolicy {
+  readonly routes: readonly Route[];
+  readonly #context: DovecotContext;
+  readonly #failures: FailedCredentials;
+  readonly #asked = { asked: 0, sending: 0, succeeded: 0, failed: 0 };
+
+  constructor(context: DovecotContext) {
+    this.#context = context;
+    this.#failures = new FailedCredentials(context.clock);
+    this.routes = [
+      route<Query, Attempt>({
+        method: 'post',
+        path: '/dovecot/policy',
+        summary: 'For Dovecot: whether a login may go on (allow), and how one ended (report)',
+        role: 'server',
+        authenticator: context.tokens,
+        needsModels: false,
+        // An administrator may have other parameters in the URL.
+        query: z.object({ command: z.enum(['allow', 'report']) }),
+        body: { schema: attempt },
+        responses: {
+          200: {
+            description: '-1: the login fails; 0: it goes on',
+            schema: z.object({ status: z.literal([-1, 0]) }),
+          },
+        },
+        handle: ({ query, body }) => ok(query.command === 'allow' ? this.#allow(body) : this.#report(body)),
+      }),
+    ];
+  }
+
+  get asked(): DovecotAsked {
+    return this.#asked;
+  }
+
+  #allow(attempt: Attempt): Answered {
+    const { settings, models, knows, clock } = this.#context;
+    const { login = '', protocol = '' } = attempt;
+    this.#asked.asked++;
+    if (!settings.protocols.includes(protocol.toLowerCase())) return GO_ON;
+    this.#asked.sending++;
+    // No account has such a name.
+    if (!knows() || login === '' || Buffer.byteLength(login) > LONGEST_ADDRESS) return GO_ON;
+    const ip = ipOf(attempt);
+    // Address and domain subjects match the login's own address, as at the SMTP listener.
+    const sender = senderIdentity({ account: login, returnPath: login, ip, direction: 'outbound' });
+    const block = models.refusing.find(sender, clock.now());
+    // All that Dovecot can tell a client is that the login failed. What is to be told otherwise is told at RCPT TO.
+    if (block?.refusal !== 'soft') return GO_ON;
+    this.#refused(attempt, block.id, block.type === 'account' ? login : undefined);
+    return FAIL;
+  }
+
+  /** @param account undefined if the login may be what a stranger typed: Dovecot may ask before it looks at the password */
+  #refused(attempt: Attempt, block: string, account: string | undefined): void {
+    const { recorder, metrics, tracing } = this.#context;
+    metrics.smtp.login('feigned');
+    metrics.smtp.refused('auth', 'soft');
+    const ip = ipOf(attempt);
+    const who = account === undefined ? {} : { account };
+    const where = ip === undefined ? {} : { ip, ...this.#context.placeOf(ip) };
+    recorder.refused(
+      { direction: 'outbound', ...who, ...where, stage: 'auth', block, reply: REPLY },
+      block,
+      tracing?.refused(block, 'auth', BAD_CREDENTIALS.code, block, undefined),
+    );
+    this.#fail(attempt, { kind: 'feigned', block, ...who });
+  }
+
+  #report(attempt: Attempt): Answered {
+    const { metrics } = this.#context;
+    if (attempt.success === true) {
+      this.#asked.succeeded++;
+      metrics.smtp.login('succeeded');
+      return GO_ON;
+    }
+    this.#asked.failed++;
+    // Our own refusals were recorded when they were given.
+    if (attempt.policy_reject === true || NO_GUESS.has(attempt.fail_type ?? '')) return GO_ON;
+    metrics.smtp.login('failed');
+    this.#fail(attempt, { kind: 'genuine' });
+    return GO_ON;
+  }
+
+  #fail(
+    attempt: Attempt,
+    how: { readonly kind: 'genuine' | 'feigned'; readonly block?: string; readonly account?: string },
+  ): void {
+    const { recorder, placeOf } = this.#context;
+    const ip = ipOf(attempt);
+    // Failures count by client network.
+    if (ip === undefined) return;
+    const network = clientNetwork(ip);
+    const { login = '', pwhash } = attempt;
+    const key = pwhash === undefined ? undefined : this.#failures.keyOf(network, login, pwhash);
+    const fresh = key === undefined || !this.#failures.has(key);
+    if (key !== undefined) this.#failures.add(key);
+    recorder.loginFailed({ network, ...how, fresh, ...placeOf(ip) });
+  }
+}
+
+/** The client's address in normal form; undefined if Dovecot was not told. */
+function ipOf({ remote = '' }: Attempt): string | undefined {
+  return remote.length > LONGEST_IP ? undefined : normalizeIp(remote);
+}
+
+/** Characters of an address with a zone: more than any has. */
+const LONGEST_IP = 100;

@@ -1,0 +1,163 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import type { Socket } from 'node:net';
+import net from 'node:net';
+import path from 'node:path';
+import type { TestContext } from 'node:test';
+import { describe, test } from 'node:test';
+import { setImmediate } from 'node:timers/promises';
+import type { SaslLogin } from '../../../src/policy/sasl-proxy.js';
+import { lateness, SaslProxy } from '../../../src/policy/sasl-proxy.js';
+import { ManualClock } from '../../support/manual-clock.js';
+import { eventually } from '../../support/smtp/eventually.js';
+import { workDir } from '../../support/smtp/served.js';
+
+const GREETING = 'VERSION\t1\t2\nMECH\tPLAIN\tplaintext\nSPID\t9\nCUID\t1\nCOOKIE\t0123\nDONE\n';
+
+/** What one side has received. */
+class Side {
+  text = '';
+
+  constructor(readonly socket: Socket) {
+    socket.on('data', (chunk: Buffer) => (this.text += chunk.toString('latin1')));
+    socket.on('error', () => socket.destroy());
+  }
+
+  say(text: string): void {
+    this.socket.write(text, 'latin1');
+  }
+
+  async has(text: string): Promise<void> {
+    await eventually(`${JSON.stringify(text)} has come`, () => this.text.includes(text));
+  }
+}
+
+interface Scene {
+  readonly clock: ManualClock;
+  readonly asked: SaslLogin[];
+  readonly listen: string;
+  readonly connect: () => Promise<{ readonly server: Side; readonly dovecot: Side }>;
+}
+
+/** A proxy before a Dovecot whose part the test plays. */
+async function scene(
+  t: TestContext,
+  blocked: (login: SaslLogin) => boolean | Promise<boolean>,
+): Promise<Scene> {
+  const dir = await workDir(t);
+  const [listen, auth] = [path.join(dir, 'proxy'), path.join(dir, 'auth')];
+  const dovecots: Socket[] = [];
+  const dovecot = net.createServer((socket) => void dovecots.push(socket)).listen(auth);
+  t.after(() => dovecot.close());
+  const clock = new ManualClock();
+  const asked: SaslLogin[] = [];
+  const proxy = new SaslProxy({
+    ...{ listen: { path: listen }, auth, failureDelay: 2000, clock },
+    isBlocked: async (login) => {
+      asked.push(login);
+      return blocked(login);
+    },
+  });
+  await proxy.listen();
+  t.after(() => proxy.close());
+  const connect: Scene['connect'] = async () => {
+    const socket = net.connect(listen);
+    t.after(() => socket.destroy());
+    await once(socket, 'connect');
+    await eventually('the proxy has connected', () => dovecots.length > 0);
+    return { server: new Side(socket), dovecot: new Side(dovecots.shift()!) };
+  };
+  return { clock, asked, listen, connect };
+}
+
+describe('the SASL proxy', () => {
+  test('passes all lines as they are, however they are cut, but the success of a blocked account', async (t) => {
+    const { connect, asked, clock } = await scene(t, ({ login }) => login === 'alice@example.com');
+    const { server, dovecot } = await connect();
+    for (const byte of GREETING) {
+      dovecot.say(byte);
+      await setImmediate();
+    }
+    await server.has(GREETING);
+    const hello = 'VERSION\t1\t2\nCPID\t77\n';
+    const first = 'AUTH\t1\tPLAIN\tservice=smtp\tnologin\tlip=127.0.0.1\trip=192.0.2.7\tresp=AGFsaWNl\n';
+    server.say(hello + first.slice(0, 20));
+    server.say(first.slice(20));
+    await dovecot.has(hello + first);
+    dovecot.say('OK\t1\tuser=bob@example.com\tnologin\n');
+    await server.has('OK\t1\tuser=bob@example.com\tnologin\n');
+
+    server.say('AUTH\t2\tLOGIN\tservice=smtp\tsecured\trip=192.0.2.7\n');
+    dovecot.say('CONT\t2\tVXNlcm5hbWU6\n');
+    await server.has('CONT\t2\tVXNlcm5hbWU6\n');
+    server.say('CONT\t2\tYWxpY2U=\n');
+    await dovecot.has('CONT\t2\tYWxpY2U=\n');
+    dovecot.say('OK\t2\tuser=alice@example.com\toriginal_user=alice\n');
+    await eventually('it waits as Dovecot does', () => clock.waiting === 1);
+    // Others do not wait for it.
+    server.say('AUTH\t3\tPLAIN\tservice=smtp\trip=192.0.2.7\tresp=AGJvYg==\n');
+    dovecot.say('FAIL\t3\tuser=bob@example.com\n');
+    await server.has('FAIL\t3\tuser=bob@example.com\n');
+    assert.ok(!server.text.includes('\t2\tuser='), 'nothing is said before its time');
+    clock.advance(2000);
+    await server.has('FAIL\t2\tuser=alice@example.com\n');
+    assert.ok(!server.text.includes('OK\t2'));
+    assert.ok(!server.text.includes('original_user'));
+    assert.deepEqual(asked, [
+      { login: 'bob@example.com', protocol: 'smtp', remote: '192.0.2.7' },
+      { login: 'alice@example.com', protocol: 'smtp', remote: '192.0.2.7' },
+    ]);
+  });
+
+  test('asks about names as they are, and about none that Dovecot does not tell', async (t) => {
+    const { connect, asked } = await scene(t, () => false);
+    const { server, dovecot } = await connect();
+    dovecot.say(`OK\t7\tuser=tab\x01tone\x011m\xc3\xbcller\nOK\t8\nOK\n`);
+    await server.has('OK\t8\nOK\n');
+    await server.has(`OK\t7\tuser=tab\x01tone\x011m\xc3\xbcller\n`);
+    assert.deepEqual(asked, [{ login: 'tab\tone\x01müller', protocol: '', remote: undefined }]);
+  });
+
+  test('closes both sides where one ends, or says a line that is too long', async (t) => {
+    const { connect } = await scene(t, () => true);
+    const acts: readonly ((sides: { server: Side; dovecot: Side }) => void)[] = [
+      ({ server }) => server.socket.destroy(),
+      ({ dovecot }) => dovecot.socket.destroy(),
+      ({ server }) => server.say('x'.repeat(70_000)),
+      ({ dovecot }) => dovecot.say(`${'x'.repeat(70_000)}\n`),
+      // Its answer comes when nobody waits for it.
+      ({ dovecot }) => {
+        dovecot.say('OK\t1\tuser=alice\n');
+        dovecot.socket.destroy();
+      },
+    ];
+    for (const act of acts) {
+      const sides = await connect();
+      const closed = [sides.server, sides.dovecot].map(({ socket }) => once(socket.resume(), 'close'));
+      act(sides);
+      await Promise.all(closed);
+    }
+  });
+
+  test('closes the connection of a mail server while Dovecot is away', async (t) => {
+    const dir = await workDir(t);
+    const listen = path.join(dir, 'proxy');
+    const proxy = new SaslProxy({
+      ...{ listen: { path: listen }, auth: path.join(dir, 'auth'), failureDelay: 2000 },
+      ...{ clock: new ManualClock(), isBlocked: () => Promise.resolve(false) },
+    });
+    await proxy.listen();
+    t.after(() => proxy.close());
+    const socket = net.connect(listen).resume();
+    await once(socket, 'close');
+  });
+
+  test('holds a failure back as long as Dovecot does, which looks each half second at whole seconds', () => {
+    const late = (fraction: number, delay = 2000): number => lateness(1_700_000_000_000 + fraction, delay);
+    assert.deepEqual(
+      [0, 1, 499, 500, 501, 999].map((fraction) => late(fraction)),
+      [2000, 2000, 2000, 1500, 1500, 1500],
+    );
+    assert.equal(late(700, 0), 0);
+  });
+});
