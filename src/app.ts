@@ -25,6 +25,7 @@ import type { RulesChanged } from './rules/model.js';
 import { AUTH_CATEGORY, SEND_CATEGORY } from './sending/events.js';
 import type { MailDirection } from './sending/subjects.js';
 import { MAIL_DIRECTIONS } from './sending/subjects.js';
+import { openMailServers } from './recording/reports.js';
 import { openPolicyRole } from './policy/role.js';
 import type { SmtpRoleOptions } from './smtp/role.js';
 import { openSmtpRole } from './smtp/role.js';
@@ -198,10 +199,12 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
     senders !== undefined && roles.has('smtp')
       ? await openSmtpRole({ ...senders, accepted: ({ position }) => follower.settled(position) })
       : undefined;
+  const knows = (): boolean => follower.state !== 'starting';
+  const mailServers = senders === undefined ? undefined : openMailServers({ ...senders, knows });
   const { listen: policyListen } = config.policy;
   const policy =
     senders !== undefined && roles.has('policy') && policyListen !== undefined
-      ? await openPolicyRole({ ...senders, listen: policyListen, knows: () => follower.state !== 'starting' })
+      ? await openPolicyRole({ ...senders, listen: policyListen, knows })
       : undefined;
   if (policy !== undefined) listening.unshift(policy.listening);
   health.opened({ store, outbox, follower, smtp, policy });
@@ -218,12 +221,12 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   const location = { store: where, retention: { sends: retention.sends } };
   createReady = (): Api => {
     const shared = {
-      ...{ ...operations, outbox },
+      ...{ ...operations, outbox, models, mailServers },
       tokens: authenticator,
     };
     if (!isApi) return createOperations(shared);
     return createApi({
-      ...{ ...shared, models, blockCommands, rulesCommands, store, tracing, logs },
+      ...{ ...shared, blockCommands, rulesCommands, store, tracing, logs },
       backtests: new BacktestJobs({ location, clock, log: levels.of('api') }),
       places: geoDataOf(config),
       accountState: smtp === undefined ? undefined : (account) => stateOf(smtp.users(), account),
