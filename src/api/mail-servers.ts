@@ -77,7 +77,7 @@ const queueId = shortId.optional().meta({
   description:
     'Under which the mail server has queued it. All who tell of that queue id on that day tell of one message.',
 });
-const count = (most: number, otherwise?: number) => {
+const wholeUpTo = (most: number, otherwise?: number) => {
   const message = `must be a whole number from ${otherwise ?? 1} to ${most}`;
   return z
     .int(message)
@@ -95,8 +95,8 @@ const itemInput = z.discriminatedUnion(
     z.strictObject({
       type: z.literal('accepted'),
       ...{ ...head, queueId, ...sender },
-      recipients: count(1_000_000).default(1),
-      size: count(2 ** 40, 0)
+      recipients: wholeUpTo(1_000_000).default(1),
+      size: wholeUpTo(2 ** 40, 0)
         .default(0)
         .meta({ description: 'Bytes.' }),
       recipientDomains: domains.default([]).meta({ description: 'The first 20 different ones are kept.' }),
@@ -104,7 +104,7 @@ const itemInput = z.discriminatedUnion(
     z.strictObject({
       type: z.literal('recipients-refused'),
       ...{ ...head, queueId, ...sender },
-      count: count(1_000_000).default(1).meta({ description: 'So many recipients do not exist.' }),
+      count: wholeUpTo(1_000_000).default(1).meta({ description: 'So many recipients do not exist.' }),
       code: z.int().min(500, 'must be from 500 to 599').max(599, 'must be from 500 to 599').default(550),
     }),
     z.strictObject({
@@ -120,7 +120,7 @@ const itemInput = z.discriminatedUnion(
       ...head,
       account: name,
       ip: ip.refine((text) => text !== '', 'is missing'),
-      count: count(10_000).default(1).meta({ description: 'So many failed alike.' }),
+      count: wholeUpTo(10_000).default(1).meta({ description: 'So many failed alike.' }),
     }),
   ],
   'must be accepted, recipients-refused, bounce or login-failed',
@@ -207,8 +207,10 @@ function reporting({
   metrics,
   mailServers,
 }: Dependencies): (request: ApiRequest<unknown, readonly unknown[]>) => Promise<Answer> {
-  const refusals = new FloodCoalescer<FieldFault & { readonly by: string }>(clock, (fault, times, since) =>
-    log.warn({ ...fault, count: times, since: formatInstant(since) }, 'a reported event was refused'),
+  const refusals = new FloodCoalescer<FieldFault & { readonly by: string }>(
+    clock,
+    ({ by, field, message }, count, since) =>
+      log.warn({ by, field, message, count, since: formatInstant(since) }, 'a reported event was refused'),
   );
   return async ({ body, caller }) => {
     const now = clock.now();

@@ -45,6 +45,7 @@ export class RealRspamd {
     const [port] = await freePorts(1);
     const parts = Object.entries(modules).map(([name, text]) => `${name} {\n${text}\n}\n`);
     await writeFile(path.join(dir, 'rspamd.conf'), configuration(dir, port!) + parts.join(''));
+    await writeFile(path.join(dir, 'tld.inc'), 'test\ncom\n');
     const child = spawn(RSPAMD, ['-f', '-i', '-c', path.join(dir, 'rspamd.conf')], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
@@ -59,7 +60,7 @@ export class RealRspamd {
         ),
       60_000,
     ).catch((error: Error) => {
-      throw new Error(`${error.message}\n${rspamd.log}`);
+      throw new Error(`${error.message}\n${rspamd.log.slice(-2000)}`);
     });
     return rspamd;
   }
@@ -94,6 +95,8 @@ function configuration(dir: string, port: number): string {
   hs_cache_dir = "${dir}";
   control_socket = "${dir}/rspamd.sock mode=0600";
   filters = "";
+  # All that there are take half a minute.
+  url_tld = "${dir}/tld.inc";
   dns { nameserver = ["127.0.0.1:1"]; timeout = 0.1s; retransmits = 1; }
 }
 logging { type = "console"; level = "info"; color = false; }
