@@ -38,7 +38,9 @@ exports.ask = function (path, body, timeout, done) {
 };
 
 function senderOf({ notes, remote, hello, transaction }) {
-  const returnPath = transaction.mail_from.address();
+  const { mail_from: from } = transaction;
+  // A method in older versions of Haraka.
+  const returnPath = typeof from.address === 'function' ? from.address() : from.address;
   return { account: notes.auth_user, returnPath, ip: remote.ip, ehlo: hello.host };
 }
 
@@ -54,14 +56,14 @@ exports.hook_rcpt = function (next, connection) {
 
 exports.hook_queue_ok = function (next, connection) {
   const { transaction } = connection;
-  next();
-  if (!transaction || this.waiting.length >= MOST_WAITING) return;
+  if (!transaction || this.waiting.length >= MOST_WAITING) return next();
   const domains = new Set(transaction.rcpt_to.map(({ host }) => host).filter(Boolean));
   this.waiting.push({
     ...{ type: 'accepted', id: transaction.uuid, at: new Date().toISOString(), ...senderOf(connection) },
     ...{ recipients: transaction.rcpt_to.length, size: transaction.data_bytes },
     recipientDomains: [...domains].slice(0, 20),
   });
+  next();
   this.report();
 };
 

@@ -53,7 +53,8 @@ function connectionOf(account: string | undefined, returnPath = account ?? '', r
     hello: { host: 'pc.example.com' },
     transaction: {
       uuid: `A1B2C3.${++transactions}`,
-      mail_from: { address: () => returnPath },
+      // A method in some versions, a property in others.
+      mail_from: { address: transactions % 2 === 0 ? () => returnPath : returnPath },
       rcpt_to: recipients.map((host) => ({ host })),
       data_bytes: 1234,
     },
@@ -63,8 +64,15 @@ function connectionOf(account: string | undefined, returnPath = account ?? '', r
 const rcpt = (plugin: Plugin, connection: unknown): Promise<readonly unknown[]> =>
   new Promise((resolve) => plugin.hook_rcpt((...told) => resolve(told), connection));
 
-async function queued(plugin: Plugin, connection: unknown): Promise<void> {
-  await new Promise<void>((resolve) => plugin.hook_queue_ok(() => resolve(), connection));
+async function queued(plugin: Plugin, connection: { transaction: unknown }): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const next = (): void => {
+      // Haraka ends the transaction at once.
+      connection.transaction = undefined;
+      resolve();
+    };
+    plugin.hook_queue_ok(next, connection);
+  });
 }
 
 async function started(
