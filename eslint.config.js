@@ -47,6 +47,14 @@ export default tseslint.config(
     },
   },
   {
+    // What Haraka gives its plugins.
+    files: ['deploy/haraka/*.js'],
+    languageOptions: {
+      sourceType: 'commonjs',
+      globals: { setTimeout: 'readonly', clearTimeout: 'readonly', DENY: 'readonly', DENYSOFT: 'readonly' },
+    },
+  },
+  {
     files: ['**/*.{js,mjs}'],
     languageOptions: {
       globals: { console: 'readonly', process: 'readonly', URL: 'readonly', Buffer: 'readonly' },

@@ -25,6 +25,7 @@ import type { RulesChanged } from './rules/model.js';
 import { AUTH_CATEGORY, SEND_CATEGORY } from './sending/events.js';
 import type { MailDirection } from './sending/subjects.js';
 import { MAIL_DIRECTIONS } from './sending/subjects.js';
+import { openMailServers } from './recording/reports.js';
 import { openPolicyRole } from './policy/role.js';
 import { Recorder } from './recording/recorder.js';
 import type { SmtpRoleOptions } from './smtp/role.js';
@@ -201,6 +202,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
       ? await openSmtpRole({ ...senders, accepted: ({ position }) => follower.settled(position) })
       : undefined;
   const knows = (): boolean => follower.state !== 'starting';
+  const mailServers = senders === undefined ? undefined : openMailServers({ ...senders, knows });
   const { listen: policyListen } = config.policy;
   const policy =
     senders !== undefined && roles.has('policy') && policyListen !== undefined
@@ -231,12 +233,12 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   const location = { store: where, retention: { sends: retention.sends } };
   createReady = (): Api => {
     const shared = {
-      ...{ ...operations, outbox },
+      ...{ ...operations, outbox, models, mailServers },
       tokens: authenticator,
     };
     if (!isApi) return createOperations(shared, dovecot?.routes);
     const deps: ApiDependencies = {
-      ...{ ...shared, models, blockCommands, rulesCommands, store, tracing, logs },
+      ...{ ...shared, blockCommands, rulesCommands, store, tracing, logs },
       backtests: new BacktestJobs({ location, clock, log: levels.of('api') }),
       places: geoDataOf(config),
       accountState: smtp === undefined ? undefined : (account) => stateOf(smtp.users(), account),

@@ -7,6 +7,7 @@ import type { Metrics } from '../metrics/metrics.js';
 import type { Logs } from '../log/logs.js';
 import type { ReadModels } from '../detector/read-models.js';
 import type { RulesCommandHandler } from '../commands/rules-commands.js';
+import type { MailServers } from '../recording/reports.js';
 import type { GeoData } from '../rules/explain.js';
 import type { MailDirection } from '../sending/subjects.js';
 import type { FailedLogins } from '../accounts/users.js';
@@ -91,6 +92,8 @@ export interface ApiDependencies extends OperationDependencies {
   readonly upstreamState?: ((direction: MailDirection) => HealthReport['relay'] | 'unanswered') | undefined;
   /** Whether SMTP nodes, this process or others, take mail while the store is away. */
   readonly hasOutboxes?: boolean;
+  /** Judges and records for mail servers; undefined if this process sees no sends. */
+  readonly mailServers?: MailServers | undefined;
   /** Undefined if nothing is traced. */
   readonly tracing?: Tracing | undefined;
   /** What the whole process logs, and how much. */

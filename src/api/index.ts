@@ -11,15 +11,18 @@ import { checkRoutes } from './check.js';
 import type { ApiDependencies, OperationDependencies } from './dependencies.js';
 import { rootRoutes } from './openapi.js';
 import { exemptionRoutes } from './exemptions.js';
+import { feignedRoute } from './feigned.js';
 import { EventFeeds } from './feed.js';
 import { listen } from './http/listen.js';
 import type { Listener } from './http/listen.js';
 import type { Route } from './http/route.js';
 import { serve } from './http/serve.js';
 import type { Admission, ServeDependencies } from './http/serve.js';
+import { mailServerRoutes } from './mail-servers.js';
 import { logRoutes, operationRoutes, outboxRoutes } from './operations.js';
 import { bulkOverridesRoute } from './overrides-bulk.js';
 import { overrideRoutes } from './overrides.js';
+import { rspamdRoutes } from './rspamd.js';
 import { observedRoute, rulesRoutes } from './rules.js';
 import { senderRoutes } from './senders.js';
 import { shadowRoutes } from './shadow-rules.js';
@@ -98,13 +101,19 @@ export function createStarting(deps: OperationDependencies, more: readonly Route
   });
 }
 
-/** What a process without the `api` role serves: health, readiness and metrics, and what its own disk holds. */
+/** What a process without the `api` role serves: health, readiness and metrics, what its own disk holds, and mail servers. */
 export function createOperations(
-  deps: OperationDependencies & Pick<ApiDependencies, 'tokens' | 'outbox'>,
+  deps: OperationDependencies & Pick<ApiDependencies, 'tokens' | 'outbox' | 'models' | 'mailServers'>,
   more: readonly Route[] = [],
 ): Api {
   const own = deps.outbox === undefined ? [] : outboxRoutes(deps);
-  return serving(deps, [...operationRoutes(deps), ...own, ...more]);
+  return serving(deps, [...operationRoutes(deps), ...own, ...askedRoutes(deps), ...more]);
+}
+
+/** For mail servers, in a process that sees sends. */
+function askedRoutes({ mailServers, ...deps }: Parameters<typeof createOperations>[0]): readonly Route[] {
+  if (mailServers === undefined) return [];
+  return [...mailServerRoutes({ ...deps, mailServers }), ...rspamdRoutes({ ...deps, mailServers })];
 }
 
 /** The HTTP side: docs/reference/api.md describes it. */
@@ -122,6 +131,8 @@ export function createApi(deps: ApiDependencies, more: readonly Route[] = []): A
     ...backtestRoutes(deps),
     ...senderRoutes(deps),
     ...checkRoutes(deps),
+    ...askedRoutes(deps),
+    feignedRoute(deps),
     ...feeds.routes,
     ...logRoutes(deps),
     ...outboxRoutes(deps),

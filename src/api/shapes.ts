@@ -77,7 +77,7 @@ export const subjectInput = z.strictObject(
   { error: (issue) => (issue.code === 'invalid_type' ? 'must be an object {type, value}' : undefined) },
 );
 
-const durationInput = z.string(`must be ${DURATION_FORM}`).transform((text, context): Milliseconds => {
+export const durationInput = z.string(`must be ${DURATION_FORM}`).transform((text, context): Milliseconds => {
   const span = parseDuration(text);
   if (span !== undefined && span >= SECOND && span <= LONGEST) return span;
   context.addIssue({ code: 'custom', message: `must be ${DURATION_FORM}, at most ${LONGEST / DAY}d` });

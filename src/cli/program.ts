@@ -6,6 +6,7 @@ import { backtestVerb } from './backtest/verb.js';
 import { blockVerb } from './block.js';
 import { checkVerb } from './check.js';
 import { configVerb } from './config.js';
+import { feignedVerb } from './feigned.js';
 import type { CliIo } from './io.js';
 import { ExitWith, inOneLine, note, print } from './io.js';
 import { exemptVerb } from './exempt.js';
@@ -32,6 +33,7 @@ const VERBS: readonly Verb[] = [
   configVerb,
   blockVerb,
   checkVerb,
+  feignedVerb,
   rulesVerb,
   exemptVerb,
   overrideVerb,

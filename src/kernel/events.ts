@@ -16,7 +16,8 @@ export interface NewEvent<Type extends string = string, Data = unknown> extends 
   readonly version?: number;
   /** When it happened, by the clock of the process that saw it. */
   readonly at: Instant;
-  /** `rule:<id>@<version>`, `admin:<name>`, `system:<part>`, `smtp:<host>` or `policy:<host>`. */
+  /** `rule:<id>@<version>`, `admin:<name>`, `system:<part>`, `smtp:<host>`, `policy:<host>` or
+   * `server:<token>`. */
   readonly by: string;
   /** The id that ties it to its cause: an SMTP transaction, a request, a verdict. */
   readonly correlation?: string;

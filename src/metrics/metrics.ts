@@ -5,7 +5,7 @@ import type { Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
 import { BlockMetrics, FeedbackMetrics } from './blocks.js';
 import { ContainmentMetrics } from './containment.js';
-import type { PolicyMeter } from './policy.js';
+import type { PolicyMeter, ReportMeter } from './policy.js';
 import { PolicyMetrics } from './policy.js';
 import { ScrapedRegistry } from './registry.js';
 import type { SmtpMeter } from './smtp.js';
@@ -28,7 +28,7 @@ export class Metrics {
   readonly smtp: SmtpMeter;
   /** What is read off the SMTP side at a scrape. */
   readonly smtpGauges: Pick<SmtpMetrics, 'passwordChecks' | 'relayUp' | 'relaySessions'>;
-  readonly policy: PolicyMeter;
+  readonly policy: PolicyMeter & ReportMeter;
   readonly containment: ContainmentMetrics;
   readonly blocks: BlockMetrics;
   readonly rules = new RulesMetrics(this.registry);

@@ -2,10 +2,12 @@ import { Counter, Gauge } from 'prom-client';
 import type { ScrapedRegistry } from './registry.js';
 import { counterFrom0 } from './registry.js';
 
-const STAGES = ['rcpt', 'data', 'end_of_message', 'other'] as const;
+const STAGES = ['auth', 'rcpt', 'data', 'end_of_message', 'other'] as const;
 const ACTIONS = ['dunno', 'refused', 'held'] as const;
 const CUT = ['full', 'line', 'attributes', 'bytes', 'syntax', 'partial', 'idle'] as const;
 const LOST = ['full', 'store'] as const;
+const REPORTED = ['accepted', 'recipients-refused', 'bounce', 'login-failed', 'other'] as const;
+const RESULTS = ['recorded', 'known', 'refused', 'unavailable'] as const;
 type Stage = (typeof STAGES)[number];
 type Action = (typeof ACTIONS)[number];
 /** Why a connection was refused or dropped. */
@@ -21,8 +23,13 @@ export interface PolicyMeter {
   lost(reason: (typeof LOST)[number]): void;
 }
 
+/** What is told of events that mail servers report over HTTP. */
+export interface ReportMeter {
+  reported(type: (typeof REPORTED)[number], result: (typeof RESULTS)[number]): void;
+}
+
 /** Measures the policy service. */
-export class PolicyMetrics implements PolicyMeter {
+export class PolicyMetrics implements PolicyMeter, ReportMeter {
   readonly #requests = new Counter({
     name: 'stopgap_policy_requests_total',
     help: 'Requests of mail servers, by stage and answer.',
@@ -46,10 +53,17 @@ export class PolicyMetrics implements PolicyMeter {
     labelNames: ['reason'] as const,
     registers: [],
   });
+  readonly #reported = new Counter({
+    name: 'stopgap_policy_reports_total',
+    help: 'Events that mail servers reported over HTTP, by what became of them.',
+    labelNames: ['type', 'result'] as const,
+    registers: [],
+  });
   readonly #answered: Readonly<Record<Stage, Readonly<Record<Action, Counter.Internal>>>>;
 
   constructor(registry: ScrapedRegistry) {
-    for (const metric of [this.#requests, this.#connections, this.#cut, this.#lost]) registry.add(metric);
+    for (const metric of [this.#requests, this.#connections, this.#cut, this.#lost, this.#reported])
+      registry.add(metric);
     const ofStage = (stage: Stage) =>
       Object.fromEntries(
         ACTIONS.map((action) => [action, counterFrom0(this.#requests, { stage, action })]),
@@ -60,6 +74,7 @@ export class PolicyMetrics implements PolicyMeter {
     >;
     for (const reason of CUT) this.#cut.inc({ reason }, 0);
     for (const reason of LOST) this.#lost.inc({ reason }, 0);
+    for (const type of REPORTED) for (const result of RESULTS) this.#reported.inc({ type, result }, 0);
   }
 
   opened(): void {
@@ -80,5 +95,9 @@ export class PolicyMetrics implements PolicyMeter {
 
   lost(reason: (typeof LOST)[number]): void {
     this.#lost.inc({ reason });
+  }
+
+  reported(type: (typeof REPORTED)[number], result: (typeof RESULTS)[number]): void {
+    this.#reported.inc({ type, result });
   }
 }

@@ -1,3 +1,5 @@
+import { fitName, LONGEST_NAME } from '../recording/verdicts.js';
+
 /*
  * Postfix's policy delegation protocol (SMTPD_POLICY_README): lines `name=value`, each ended by one line feed, and an
  * empty line that ends the request.
@@ -116,18 +118,13 @@ export class RequestReader {
   }
 }
 
-/** Bytes of a value that are looked at: no name is longer that is anybody's. */
-const LONGEST_VALUE = 1024;
-// eslint-disable-next-line no-control-regex -- control characters are just what must not pass
-const CONTROL = /[\u0000-\u001f\u007f]/g;
-
 /**
  * A value as text: what is not UTF-8, and control characters, are replaced, as Postfix does it. The text holds on to nothing
  * of the bytes that came with it.
  */
 export function decoded(value: string): string {
   if (value === '') return '';
-  return Buffer.from(value.slice(0, LONGEST_VALUE), 'latin1').toString().replace(CONTROL, '?');
+  return fitName(Buffer.from(value.slice(0, LONGEST_NAME), 'latin1').toString());
 }
 
 /** A count that a request names, from 0 to `most`; 0 if it names none. */

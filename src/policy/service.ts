@@ -1,22 +1,15 @@
 import type { ActiveBlock } from '../../projections/blocks/active-blocks.js';
 import type { SenderPolicy } from '../accounts/senders.js';
 import { isEntitled } from '../accounts/senders.js';
-import type { Config } from '../config/schema.js';
-import type { ReadModels } from '../detector/read-models.js';
-import type { GeoPlace } from '../geoip/database.js';
 import { messageOf } from '../kernel/errors.js';
-import type { Clock } from '../kernel/time.js';
 import type { Trouble } from '../log/trouble.js';
 import type { PolicyMeter } from '../metrics/policy.js';
 import type { SmtpMeter } from '../metrics/smtp.js';
 import type { Recorder } from '../recording/recorder.js';
-import { idOf } from '../runtime/ids.js';
-import type { SenderFields } from '../sending/events.js';
-import { isWithin, normalizeIp } from '../sending/identity.js';
-import type { MailDirection, SenderIdentity } from '../sending/subjects.js';
-import { senderIdentity, sendStreamKey } from '../sending/subjects.js';
-import { refusalReply, replyLine } from '../smtp/replies.js';
-import type { Tracing } from '../tracing/tracing.js';
+import type { Sender, VerdictContext } from '../recording/verdicts.js';
+import { HOLD, Verdicts } from '../recording/verdicts.js';
+import { idOf, queuedMessageId } from '../runtime/ids.js';
+import { sendStreamKey } from '../sending/subjects.js';
 import type { AskedMessage } from './messages.js';
 import { AskedMessages, keyOf, noteRecipient } from './messages.js';
 import type { PolicyRequest } from './request.js';
@@ -24,26 +17,18 @@ import { countOf, decoded } from './request.js';
 
 /** What a mail server is told that may go on: its other restrictions decide. Never OK, which would end them. */
 export const DUNNO = 'DUNNO';
-const HOLD = 'HOLD';
 
 const MOST_RECIPIENTS = 1_000_000;
 const LARGEST_SIZE = 2 ** 40;
 
 /** What answering needs of the rest. */
-export interface PolicyContext {
-  readonly settings: Pick<Config['policy'], 'refuse' | 'ownNetworks'>;
-  readonly clock: Clock;
-  readonly models: Pick<ReadModels, 'refusing'>;
-  /** Whether what is blocked is known. */
-  readonly knows: () => boolean;
-  readonly recorder: Pick<Recorder, 'refused' | 'sent'>;
-  readonly metrics: { readonly policy: PolicyMeter; readonly smtp: Pick<SmtpMeter, 'refused' | 'accepted'> };
-  /** Undefined if nothing is traced. */
-  readonly tracing?: Tracing | undefined;
-  readonly placeOf: (ip: string) => GeoPlace;
+export interface PolicyContext extends VerdictContext {
+  readonly recorder: Pick<Recorder, 'refused' | 'loginFailed' | 'sent'>;
+  readonly metrics: {
+    readonly policy: PolicyMeter;
+    readonly smtp: Pick<SmtpMeter, 'refused' | 'login' | 'accepted'>;
+  };
   readonly senders: () => SenderPolicy;
-  /** Whom an honest refusal names. */
-  readonly contact: string | undefined;
   /** Sends that could not be recorded. */
   readonly lost: Pick<Trouble, 'failed' | 'worked'>;
   /** Requests that could not be answered for a fault of ours. */
@@ -65,23 +50,19 @@ export interface Asked {
   readonly withLogin: number;
 }
 
-/** One sender as one request names it. */
-interface Sender {
-  readonly fields: SenderFields;
-  readonly identity: SenderIdentity;
-}
-
 /**
  * Answers a mail server that asks whether it may go on. An answer comes from memory and waits for nothing: neither for the
  * record of a send nor for a store that is away. What cannot be judged goes on.
  */
 export class PolicyService {
   readonly #context: PolicyContext;
+  readonly #verdicts: Verdicts;
   readonly #messages = new AskedMessages();
   readonly #asked = { rcpt: 0, data: 0, endOfMessage: 0, withLogin: 0 };
 
   constructor(context: PolicyContext) {
     this.#context = context;
+    this.#verdicts = new Verdicts(context);
   }
 
   get asked(): Asked {
@@ -124,7 +105,7 @@ export class PolicyService {
     if (stage === 'rcpt') message.recipients++;
     noteRecipient(message, request);
     const sender = this.#senderOf(request);
-    const block = this.#blockOf(sender);
+    const block = this.#verdicts.blockOf(sender);
     if (block === undefined) return DUNNO;
     return this.#refuse(block, stage, request, sender, message);
   }
@@ -135,40 +116,29 @@ export class PolicyService {
     if (message.held) return DUNNO;
     noteRecipient(message, request);
     const sender = this.#senderOf(request);
-    const block = this.#blockOf(sender);
+    const block = this.#verdicts.blockOf(sender);
     if (block !== undefined) return this.#refuse(block, 'data', request, sender, message);
     this.#record(request, key, sender, message);
     return DUNNO;
-  }
-
-  #blockOf({ identity }: Sender): ActiveBlock | undefined {
-    const { models, knows, clock } = this.#context;
-    return knows() ? models.refusing.find(identity, clock.now()) : undefined;
   }
 
   #refuse(
     block: ActiveBlock,
     stage: 'rcpt' | 'data',
     request: PolicyRequest,
-    { fields }: Sender,
+    sender: Sender,
     message: AskedMessage,
   ): string {
-    const { settings, contact, metrics, recorder, tracing } = this.#context;
-    const correlation = transactionOf(request);
-    const isHeld = settings.refuse === 'hold' && block.refusal !== 'honest';
-    const reply = refusalReply(block.refusal, contact);
-    const code = settings.refuse === '450' && block.refusal !== 'honest' ? 450 : reply.code;
-    const action = isHeld ? HOLD : replyLine({ ...reply, code });
-    metrics.smtp.refused(stage, block.refusal);
     // Each recipient of a message that is held is told the same: it is one refusal.
-    if (!message.held)
-      recorder.refused(
-        { ...fields, ...this.#placeOf(fields), stage, block: block.id, reply: action },
-        correlation,
-        tracing?.refused(block.id, stage, code, correlation, undefined),
-      );
-    if (isHeld) message.held = true;
-    return action;
+    const { action, line } = this.#verdicts.refuse(
+      block,
+      stage,
+      sender,
+      transactionOf(request),
+      message.held,
+    );
+    if (action === 'hold') message.held = true;
+    return line;
   }
 
   #record(
@@ -177,21 +147,25 @@ export class PolicyService {
     { fields, identity }: Sender,
     message: AskedMessage,
   ): void {
-    const { recorder, metrics, senders, lost } = this.#context;
+    const { recorder, metrics, senders, lost, clock } = this.#context;
     const recipients = Math.max(1, countOf(request.recipient_count, MOST_RECIPIENTS) || message.recipients);
     const { account, returnPath = '', direction } = fields;
     const data = {
       ...fields,
-      ...this.#placeOf(fields),
+      ...this.#verdicts.placeOf(fields),
       transaction: transactionOf(request),
       recipients,
       size: countOf(request.size, LARGEST_SIZE),
       recipientDomains: [...message.domains],
       entitled: account === undefined || isEntitled(senders(), account, returnPath),
     };
-    // Made of what names the message, so that another process that is asked again writes the same event.
-    const id = idOf(`policy/${key ?? `${data.transaction}/${this.#context.clock.now()}`}`);
-    const isTaken = recorder.sent(id, sendStreamKey(identity), data, (error) => {
+    const streamKey = sendStreamKey(identity);
+    // Made of what names the message, so that another process that is asked again, or told of it, writes the same event.
+    const id =
+      request.queue_id === ''
+        ? idOf(`policy/${key ?? `${data.transaction}/${clock.now()}`}`)
+        : queuedMessageId(streamKey, data.transaction, clock.now());
+    const isTaken = recorder.sent(id, streamKey, data, (error) => {
       if (error === undefined) {
         lost.worked();
         metrics.smtp.accepted(direction, recipients);
@@ -206,31 +180,12 @@ export class PolicyService {
   }
 
   #senderOf(request: PolicyRequest): Sender {
-    const account = decoded(request.sasl_username);
-    const ip = normalizeIp(decoded(request.client_address));
-    const ehlo = decoded(request.helo_name);
-    const returnPath = decoded(request.sender);
-    const direction: MailDirection =
-      account !== '' || (ip !== undefined && this.#isOwn(ip)) ? 'outbound' : 'inbound';
-    return {
-      fields: {
-        direction,
-        ...(account === '' ? {} : { account }),
-        returnPath,
-        ...(ehlo === '' ? {} : { ehlo }),
-        ...(ip === undefined ? {} : { ip }),
-      },
-      identity: senderIdentity({ account, returnPath, ehlo, ip, direction }),
-    };
-  }
-
-  #placeOf({ ip }: SenderFields): GeoPlace {
-    return ip === undefined ? {} : this.#context.placeOf(ip);
-  }
-
-  /** Whether clients there send without a login, as Postfix's mynetworks do. */
-  #isOwn(ip: string): boolean {
-    return this.#context.settings.ownNetworks.some((network) => isWithin(ip, network));
+    return this.#verdicts.senderOf({
+      account: decoded(request.sasl_username),
+      returnPath: decoded(request.sender),
+      ehlo: decoded(request.helo_name),
+      ip: decoded(request.client_address),
+    });
   }
 }
 

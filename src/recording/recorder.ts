@@ -1,11 +1,13 @@
 import type { Logger } from 'pino';
+import { within } from '../runtime/clock.js';
 import { envelope } from '../runtime/ids.js';
 import type { Fact } from '../kernel/events.js';
 import { messageOf } from '../kernel/errors.js';
-import type { AlarmClock } from '../kernel/time.js';
+import type { AlarmClock, Milliseconds } from '../kernel/time.js';
 import { formatInstant } from '../kernel/time.js';
 import type {
   AuthenticationFailed,
+  AuthEvent,
   MessageAccepted,
   MessageRefused,
   RecipientsRefused,
@@ -15,6 +17,7 @@ import { authStream, sendStream } from '../sending/events.js';
 import { normalizeAddress } from '../sending/identity.js';
 import { senderIdentity, sendStreamKey } from '../sending/subjects.js';
 import type { Appended, EventStore } from '../store/port.js';
+import { StoreUnavailable } from '../store/port.js';
 import { FloodCoalescer } from '../kernel/flood-coalescer.js';
 
 export interface RecorderOptions {
@@ -36,6 +39,14 @@ interface Refusal {
   readonly data: Counted<MessageRefused>;
   readonly correlation: string;
   readonly trace: string | undefined;
+}
+
+/** How a reported event is known. */
+interface ReportedBy {
+  readonly id: string;
+  readonly by: string;
+  readonly correlation: string;
+  readonly patience: Milliseconds;
 }
 
 type Told = Pick<RecipientsRefused, 'transaction' | 'account' | 'returnPath' | 'count' | 'code'>;
@@ -136,6 +147,28 @@ export class Recorder {
       const fact: SendEvent = { type: 'BounceReceived', data: { address, ip } };
       await this.#append(sendStream(normalizeAddress(address)), [fact], transaction, trace);
     }
+  }
+
+  /**
+   * What somebody else saw and reports. Resolves when it is durable; the same id is written once.
+   *
+   * @param by who reports it
+   * @throws StoreUnavailable, also where the store has not answered within `patience`: then it may be written or not
+   */
+  reported(
+    stream: string,
+    fact: SendEvent | AuthEvent,
+    { id, by, correlation, patience }: ReportedBy,
+  ): Promise<Appended> {
+    const { store, clock } = this.#options;
+    const events = envelope([fact], { by, correlation, idAt: () => id }, clock.now());
+    const writing = store.append(stream, events, 'any');
+    this.#underWay.add(writing);
+    const over = (): void => void this.#underWay.delete(writing);
+    writing.then(over, over);
+    return within(clock, patience, writing, () => {
+      throw new StoreUnavailable('the store does not answer in time');
+    });
   }
 
   recipientsRefused(data: RecipientsRefused, trace?: string): void {

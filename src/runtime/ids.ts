@@ -3,6 +3,7 @@ import { v5, v7 } from 'uuid';
 import type { Fact, NewEvent } from '../kernel/events.js';
 import type { Instant } from '../kernel/time.js';
 import type { SenderDaySummarised } from '../sending/day-summary.js';
+import { dayOf } from '../sending/day-summary.js';
 
 const ID_BYTES = 16;
 /** Random bytes are fetched for many ids at once: one by one they cost more than all the rest of an event. */
@@ -24,6 +25,16 @@ const NAMESPACE = '6f1f3c4e-0d0b-4a7c-9d53-5c0f7e2b8a61';
 /** The same id for the same text, always: what makes a request that is sent again the same request. */
 export function idOf(text: string): string {
   return v5(text, NAMESPACE);
+}
+
+/**
+ * The id of the event of a message that a mail server has queued: the same for all who tell of it. Queue ids are used again,
+ * hence the day.
+ *
+ * @param key of the sender's stream
+ */
+export function queuedMessageId(key: string, queueId: string, at: Instant): string {
+  return idOf(`message/${key}/${queueId}/${dayOf(at)}`);
 }
 
 /** Digits and dashes of a marked id that are the same for the same text. */

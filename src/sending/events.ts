@@ -103,9 +103,9 @@ export const authStream = (network: string): string => streamName(AUTH_CATEGORY,
 /** How far a node's clock may be from the store's before its events are moved. */
 export const CLOCK_TOLERANCE: Milliseconds = 5 * MINUTE;
 
-/** What an outbox adds to the data of an event that had to wait for the store. */
+/** What is added to the data of an event that had to wait for the store, in an outbox or with a mail server that reports it late. */
 export interface Outboxed {
-  /** When it was written to the node's own disk. */
+  /** When it was written to the node's own disk, or when the mail server saw it. */
   readonly outboxedAt?: Instant;
 }
 

@@ -252,7 +252,7 @@ async function dropDelivered(local: LocalStore): Promise<void> {
     await local.remove(delivered.slice(from, from + SLICE));
 }
 
-/** Says when it was written down here, since the shared store will know of it only later. */
+/** Says when it was written down here, or earlier elsewhere, since the shared store will know of it only later. */
 function marked(event: NewEvent, outboxedAt: Instant): NewEvent {
-  return { ...event, data: { ...(event.data as object), outboxedAt } };
+  return { ...event, data: { outboxedAt, ...(event.data as object) } };
 }

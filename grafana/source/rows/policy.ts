@@ -45,5 +45,13 @@ export const policy: Row = {
         over(series.rate(['reason'], 'stopgap_policy_sends_lost_total'), 'lost: {{reason}}'),
       ],
     }),
+    graph({
+      title: 'Events that mail servers report',
+      description:
+        'Over HTTP, a second. Refused: the item is faulty. Unavailable: the store did not take it.',
+      unit: 'suffix:/s',
+      size: [8, 8],
+      queries: [over(series.rate(['result'], 'stopgap_policy_reports_total'), '{{result}}')],
+    }),
   ],
 };

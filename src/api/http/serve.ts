@@ -245,11 +245,16 @@ function send(response: Response, { status, body, text, type, headers = {} }: An
 
 /** Whose token it is (RFC 6750). */
 function authenticate(request: Request, tokens: Authenticator): Caller {
+  // Some callers can send no header: they have it in the path.
+  const { token: inPath } = request.params;
   const header = request.get('authorization');
-  if (header === undefined) {
+  if (header === undefined && inPath === undefined) {
     throw unauthorized('a token is needed: send Authorization: Bearer <token>', 'Bearer realm="stopgap"');
   }
-  const token = /^Bearer +([\x21-\x7e]{1,1024})$/i.exec(header)?.[1];
+  const token =
+    inPath === undefined
+      ? /^Bearer +([\x21-\x7e]{1,1024})$/i.exec(header!)?.[1]
+      : String(inPath).slice(0, 1024);
   const caller = token === undefined ? undefined : tokens.authenticate(token);
   if (caller === undefined) {
     throw unauthorized('the token is not valid', 'Bearer realm="stopgap", error="invalid_token"');

@@ -80,6 +80,20 @@ describe('an outbox', () => {
     assert.equal((await collect(distant.readAll())).at(-1)!.id, next.id);
   });
 
+  test('keeps the time at which an event waited elsewhere before', async (t) => {
+    const clock = new ManualClock();
+    const scene = await openScene(t, clock);
+    const { distant, outbox } = scene;
+    distant.away = true;
+    const outboxedAt = clock.now() - HOUR;
+    const event = newEvent();
+    await outbox.append(ALICE, [{ ...event, data: { ...(event.data as object), outboxedAt } }], 'any');
+    distant.away = false;
+    await delivered(scene, clock);
+    const [found] = await collect(distant.readStream(ALICE));
+    assert.equal((found!.data as { outboxedAt: number }).outboxedAt, outboxedAt);
+  });
+
   test('delivers many streams at once, and no more than 128 of them', async (t) => {
     const clock = new ManualClock();
     const scene = await openScene(t, clock);

@@ -23,6 +23,8 @@ import { FIXED_RULES } from '../fixed-rules.js';
 import { parseSubject } from '../../../src/sending/subjects.js';
 import type { EventStore } from '../../../src/store/port.js';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
+import type { MailServers } from '../../../src/recording/reports.js';
+import { openMailServers } from '../../../src/recording/reports.js';
 import { ManualClock } from '../manual-clock.js';
 import type { Answered } from './answered.js';
 import { DescribedApi } from './described.js';
@@ -199,7 +201,25 @@ export async function call(
 
 /** The same parts on another store, for a test in which it misbehaves. */
 export function onStore(deps: ApiDependencies, store: EventStore): ApiDependencies {
-  return { ...deps, store, blockCommands: new BlockCommandHandler(store, deps.clock) };
+  const blockCommands = new BlockCommandHandler(store, deps.clock);
+  return { ...deps, store, blockCommands, mailServers: mailServersOn({ ...deps, store }) };
+}
+
+/** What answers mail servers, as a process has it that sees sends. */
+function mailServersOn(
+  { store, clock, models, metrics, logs }: Omit<ApiDependencies, 'mailServers'>,
+  closers: (() => unknown)[] = [],
+): MailServers {
+  return openMailServers({
+    config: {
+      policy: { refuse: '451', ownNetworks: ['198.51.100.0/24'] },
+      smtp: { hostname: 'mx.example.com', softFail: { contact: 'postmaster@example.com' } },
+    },
+    ...{ store, clock, models, metrics, logs: logs.levels, closers },
+    knows: () => true,
+    placeOf: () => ({}),
+    senders: () => ({ kind: 'own' }),
+  });
 }
 
 /** The parts of one process, and the API that it serves. */
@@ -260,7 +280,8 @@ export async function startOn(
     retention: { sends: 35 * DAY },
   } as const;
   const backtests = new BacktestJobs({ location, clock, log });
-  const deps = change({
+  const closers: (() => unknown)[] = [];
+  const own: Omit<ApiDependencies, 'mailServers'> = {
     models,
     blockCommands: new BlockCommandHandler(store, clock),
     rulesCommands,
@@ -274,7 +295,8 @@ export async function startOn(
     health: () => ({ ...health, position: models.position }),
     progress: () => undefined,
     contact: 'postmaster@example.com',
-  });
+  };
+  const deps = change({ ...own, mailServers: mailServersOn(own, closers) });
   const api = createApi(deps);
   const described = new DescribedApi(api);
   const port = await HttpPort.open(described.api, { host: '127.0.0.1', port: 0 }, log);
@@ -285,6 +307,7 @@ export async function startOn(
     health,
     async stop() {
       await port.close();
+      for (const close of closers) await close();
       await models.stop();
       await store.close();
       assert.deepEqual(

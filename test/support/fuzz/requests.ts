@@ -28,7 +28,7 @@ interface Described {
   readonly requestBody?: { readonly content: Readonly<Record<string, { readonly schema: Schema }>> };
 }
 
-export const ROLES = ['viewer', 'operator', 'admin', 'none', 'wrong'] as const;
+export const ROLES = ['viewer', 'operator', 'admin', 'server', 'none', 'wrong'] as const;
 export type Who = (typeof ROLES)[number];
 
 export interface Asked {

@@ -37,7 +37,7 @@ function find(): Found | string {
 }
 
 /** Ports that nobody listens on just now. */
-async function freePorts(count: number): Promise<readonly number[]> {
+export async function freePorts(count: number): Promise<readonly number[]> {
   const servers = await Promise.all(
     Array.from({ length: count }, async () => {
       const server = net.createServer().listen(0, '127.0.0.1');
@@ -131,7 +131,7 @@ export class RealPostfix {
   }
 }
 
-function answers(port: number): Promise<boolean> {
+export function answers(port: number): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = net.connect(port, '127.0.0.1');
     socket.on('error', () => resolve(false));

@@ -8,7 +8,9 @@ import type { PolicyRequest } from '../../../src/policy/request.js';
 import { RequestReader } from '../../../src/policy/request.js';
 import type { MessageAccepted, MessageRefused } from '../../../src/sending/events.js';
 import { parseSubject } from '../../../src/sending/subjects.js';
-import { ManualClock } from '../../support/manual-clock.js';
+import { DAY } from '../../../src/kernel/time.js';
+import { queuedMessageId } from '../../../src/runtime/ids.js';
+import { ManualClock, NOON } from '../../support/manual-clock.js';
 import { requestText } from '../../support/policy/asking.js';
 
 const SOFT = '451 4.3.2 Service temporarily unavailable, please try again later';
@@ -27,6 +29,7 @@ class Scene {
   readonly refused: Partial<MessageRefused>[] = [];
   readonly counted: string[] = [];
   readonly faults: string[] = [];
+  readonly clock = new ManualClock();
   readonly blocks = new ActiveBlocks();
   readonly service: PolicyService;
   #done: ((error?: unknown) => void)[] = [];
@@ -36,11 +39,12 @@ class Scene {
     const trouble = { failed: (reason: string) => void this.faults.push(reason), worked: () => undefined };
     const context: PolicyContext = {
       settings: { refuse, ownNetworks },
-      clock: new ManualClock(),
+      clock: this.clock,
       models: { refusing: this.blocks },
       knows: () => knows,
       recorder: {
         refused: (data) => void this.refused.push(data),
+        loginFailed: () => undefined,
         sent: (id, key, data, done) => {
           if (isFull) return false;
           this.sent.push({ id, key, data });
@@ -57,6 +61,7 @@ class Scene {
           lost: (reason) => void this.counted.push(`lost ${reason}`),
         },
         smtp: {
+          login: () => undefined,
           refused: (stage, reason) => void this.counted.push(`refused ${stage} ${reason}`),
           accepted: (direction, recipients) => void this.counted.push(`accepted ${direction} ${recipients}`),
         },
@@ -171,14 +176,34 @@ describe('the policy service', () => {
   });
 
   test('gives one message one event id, whichever process is asked, and two messages two', () => {
+    const end = { ...END, queue_id: '' };
     const ids = [new Scene(), new Scene()].map((scene) => {
-      scene.ask({ ...END, instance: '1.2.3.4' });
-      scene.ask({ ...END, instance: '1.2.3.5' });
-      scene.ask({ ...END, instance: '1.2.3.4', server_address: '198.51.100.2' });
+      scene.ask({ ...end, instance: '1.2.3.4' });
+      scene.ask({ ...end, instance: '1.2.3.5' });
+      scene.ask({ ...end, instance: '1.2.3.4', server_address: '198.51.100.2' });
       return scene.sent.map(({ id }) => id);
     });
     assert.deepEqual(ids[0], ids[1]);
     assert.equal(new Set(ids[0]).size, 3);
+  });
+
+  test('knows a message that has a queue id by it, on that day, as all do who tell of it', () => {
+    const scene = new Scene();
+    scene.ask({ ...END, instance: '1.2.3.4' });
+    scene.ask({ ...END, instance: '1.2.3.5', queue_id: '4ABD' });
+    scene.ask({ ...END, instance: '1.2.3.6', sasl_username: 'bob@example.com' });
+    scene.clock.advance(DAY);
+    scene.ask({ ...END, instance: '1.2.3.7' });
+    assert.deepEqual(
+      scene.sent.map(({ id }) => id),
+      [
+        queuedMessageId('alice@example.com', '4ABC', NOON),
+        queuedMessageId('alice@example.com', '4ABD', NOON),
+        queuedMessageId('bob@example.com', '4ABC', NOON),
+        queuedMessageId('alice@example.com', '4ABC', NOON + DAY),
+      ],
+    );
+    assert.equal(new Set(scene.sent.map(({ id }) => id)).size, 4);
   });
 
   test('asked at the end alone counts the recipients that it is told of, and at least one', () => {

@@ -1,0 +1,238 @@
+import type { SenderPolicy } from '../accounts/senders.js';
+import { isEntitled } from '../accounts/senders.js';
+import type { Config } from '../config/schema.js';
+import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
+import { SECOND } from '../kernel/time.js';
+import type { LogLevels } from '../log/levels.js';
+import type { Metrics } from '../metrics/metrics.js';
+import type { ReportMeter } from '../metrics/policy.js';
+import type { SmtpMeter } from '../metrics/smtp.js';
+import { idOf, queuedMessageId } from '../runtime/ids.js';
+import type { AuthEvent, SendEvent, SenderFields } from '../sending/events.js';
+import { authStream, CLOCK_TOLERANCE, sendStream } from '../sending/events.js';
+import { clientNetwork, normalizeAddress, normalizeDomain } from '../sending/identity.js';
+import { sendStreamKey } from '../sending/subjects.js';
+import type { EventStore } from '../store/port.js';
+import { StoreUnavailable } from '../store/port.js';
+import { Recorder } from './recorder.js';
+import type { Names, VerdictContext } from './verdicts.js';
+import { Verdicts } from './verdicts.js';
+
+/** Recipient domains that an event names. */
+const MOST_DOMAINS = 20;
+/** Items of one batch that the store gets at a time. */
+const AT_ONCE = 64;
+/** What a batch may take: less than a request may. */
+const PATIENCE: Milliseconds = 10 * SECOND;
+
+/** What a mail server, or a program beside it, has seen. Checked, with fit names. */
+export type Report = ReportHead &
+  (
+    | {
+        readonly type: 'accepted';
+        readonly names: Names;
+        readonly recipients: number;
+        readonly size: number;
+        readonly recipientDomains: readonly string[];
+      }
+    | {
+        readonly type: 'recipients-refused';
+        readonly names: Names;
+        readonly count: number;
+        readonly code: number;
+      }
+    | { readonly type: 'bounce'; readonly address: string; readonly ip: string }
+    | { readonly type: 'login-failed'; readonly account: string; readonly ip: string; readonly count: number }
+  );
+
+interface ReportHead {
+  /** The reporter's own: the same for the same event, however often it is reported. */
+  readonly id: string;
+  /** Under which the mail server has queued the message. */
+  readonly queueId?: string | undefined;
+  /** When it happened, unless that is now. */
+  readonly at?: Instant | undefined;
+}
+
+export type ReportResult = 'recorded' | 'known' | 'unavailable';
+
+export interface ReportsContext {
+  readonly store: Pick<EventStore, 'healthy'>;
+  readonly clock: AlarmClock;
+  readonly recorder: Pick<Recorder, 'reported'>;
+  readonly verdicts: Verdicts;
+  readonly senders: () => SenderPolicy;
+  readonly metrics: {
+    readonly policy: ReportMeter;
+    readonly smtp: Pick<SmtpMeter, 'accepted'>;
+  };
+}
+
+/** Where a reported event goes. */
+interface Placed {
+  readonly id: string;
+  readonly stream: string;
+  readonly fact: SendEvent | AuthEvent;
+}
+
+/** Records what others saw, each event once. */
+export class Reports {
+  readonly #context: ReportsContext;
+
+  constructor(context: ReportsContext) {
+    this.#context = context;
+  }
+
+  /**
+   * Resolves when all that could be recorded is durable.
+   *
+   * @param by who reports
+   * @returns what became of each, in their order. After one that the store did not take the rest is not tried.
+   */
+  async record(reports: readonly Report[], by: string): Promise<readonly ReportResult[]> {
+    const { store, clock, metrics } = this.#context;
+    const until = clock.monotonic() + PATIENCE;
+    const results: ReportResult[] = [];
+    const done = new Map<string, Promise<ReportResult>>();
+    const write = async (report: Report): Promise<ReportResult> => {
+      const isAway = !store.healthy || results.includes('unavailable') || clock.monotonic() >= until;
+      return isAway ? 'unavailable' : this.#write(report, by, until, done);
+    };
+    for (let from = 0; from < reports.length; from += AT_ONCE) {
+      results.push(...(await Promise.all(reports.slice(from, from + AT_ONCE).map(write))));
+    }
+    reports.forEach(({ type }, index) => metrics.policy.reported(type, results[index]!));
+    return results;
+  }
+
+  /** @param done what the same batch has brought: the store may be given two of the same at once, and not know it */
+  async #write(
+    report: Report,
+    by: string,
+    until: Milliseconds,
+    done: Map<string, Promise<ReportResult>>,
+  ): Promise<ReportResult> {
+    const placed = this.#place(report, by);
+    const key = `${placed.stream} ${placed.id}`;
+    const before = done.get(key);
+    if (before !== undefined) return (await before) === 'recorded' ? 'known' : before;
+    const result = this.#append(report, placed, by, until);
+    done.set(key, result);
+    return result;
+  }
+
+  async #append(
+    report: Report,
+    { id, stream, fact }: Placed,
+    by: string,
+    until: Milliseconds,
+  ): Promise<ReportResult> {
+    const { recorder, clock, metrics } = this.#context;
+    const patience = until - clock.monotonic();
+    const correlation = report.queueId ?? report.id;
+    try {
+      const { duplicate } = await recorder.reported(stream, fact, { id, by, correlation, patience });
+      if (duplicate) return 'known';
+    } catch (error) {
+      if (error instanceof StoreUnavailable) return 'unavailable';
+      throw error;
+    }
+    if (fact.type === 'MessageAccepted') metrics.smtp.accepted(fact.data.direction, fact.data.recipients);
+    return 'recorded';
+  }
+
+  #place(report: Report, by: string): Placed {
+    const { verdicts, clock } = this.#context;
+    const { id: own, at = clock.now(), queueId } = report;
+    const id = idOf(`report/${by}/${report.type}/${own}`);
+    const isLate = at < clock.now() - CLOCK_TOLERANCE;
+    const waited = isLate ? { outboxedAt: at } : {};
+    switch (report.type) {
+      case 'accepted': {
+        const { recipients, size, recipientDomains } = report;
+        const { key, fields, entitled } = this.#senderOf(report.names);
+        const domains = new Set(recipientDomains.map(normalizeDomain));
+        const data = {
+          ...{ ...fields, transaction: queueId ?? own, recipients, size },
+          ...{ recipientDomains: [...domains].slice(0, MOST_DOMAINS), entitled, ...waited },
+        };
+        return {
+          id: queueId === undefined ? id : queuedMessageId(key, queueId, at),
+          stream: sendStream(key),
+          fact: { type: 'MessageAccepted', data, at },
+        };
+      }
+      case 'recipients-refused': {
+        const { key, fields, entitled } = this.#senderOf(report.names);
+        const { count, code } = report;
+        const data = { ...fields, transaction: queueId ?? own, count, code, entitled, ...waited };
+        return { id, stream: sendStream(key), fact: { type: 'RecipientsRefused', data, at } };
+      }
+      case 'bounce': {
+        const { address, ip } = report;
+        const data = { address, ...(ip === '' ? {} : { ip }), ...waited };
+        return {
+          id,
+          stream: sendStream(normalizeAddress(address)),
+          fact: { type: 'BounceReceived', data, at },
+        };
+      }
+      case 'login-failed': {
+        const { account, ip, count } = report;
+        const names = { account, returnPath: undefined, ehlo: '', ip };
+        const { fields } = verdicts.senderOf(names);
+        const network = clientNetwork(fields.ip ?? ip);
+        const data = {
+          ...{ network, ...verdicts.failureOf(names), ...verdicts.placeOf(fields) },
+          ...{ count, since: at, ...waited },
+        };
+        return { id, stream: authStream(network), fact: { type: 'AuthenticationFailed', data, at } };
+      }
+    }
+  }
+
+  #senderOf(names: Names): {
+    readonly key: string;
+    readonly fields: SenderFields;
+    readonly entitled: boolean;
+  } {
+    const { verdicts, senders } = this.#context;
+    const { fields, identity } = verdicts.senderOf(names);
+    const { account, returnPath = '' } = fields;
+    return {
+      key: sendStreamKey(identity),
+      fields: { ...fields, ...verdicts.placeOf(fields) },
+      entitled: account === undefined || isEntitled(senders(), account, returnPath),
+    };
+  }
+}
+
+/** What the HTTP side needs to answer mail servers. */
+export interface MailServers {
+  readonly verdicts: Verdicts;
+  readonly reports: Reports;
+}
+
+/** @param options `closers` gets what closes what was opened */
+export function openMailServers(
+  options: Omit<VerdictContext, 'settings' | 'recorder' | 'contact' | 'clock' | 'metrics'> &
+    Pick<ReportsContext, 'senders'> & {
+      readonly config: {
+        readonly policy: VerdictContext['settings'];
+        readonly smtp: Pick<Config['smtp'], 'hostname' | 'softFail'>;
+      };
+      readonly clock: AlarmClock;
+      readonly logs: LogLevels;
+      readonly metrics: Metrics;
+      readonly store: EventStore;
+      readonly closers: (() => unknown)[];
+    },
+): MailServers {
+  const { config, clock, logs, store, closers } = options;
+  const by = `policy:${config.smtp.hostname}`;
+  const recorder = new Recorder({ store, clock, log: logs.of('policy'), by });
+  closers.push(() => recorder.close());
+  const { contact } = config.smtp.softFail;
+  const verdicts = new Verdicts({ ...options, settings: config.policy, recorder, contact });
+  return { verdicts, reports: new Reports({ ...options, recorder, verdicts }) };
+}

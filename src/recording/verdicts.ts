@@ -1,0 +1,198 @@
+import type { ActiveBlock } from '../../projections/blocks/active-blocks.js';
+import type { Config } from '../config/schema.js';
+import type { ReadModels } from '../detector/read-models.js';
+import type { GeoPlace } from '../geoip/database.js';
+import type { Clock } from '../kernel/time.js';
+import type { SmtpMeter } from '../metrics/smtp.js';
+import type { AuthenticationFailed, RefusalStage, SenderFields } from '../sending/events.js';
+import { clientNetwork, isWithin, normalizeIp } from '../sending/identity.js';
+import type { MailDirection, SenderIdentity } from '../sending/subjects.js';
+import { senderIdentity } from '../sending/subjects.js';
+import type { SmtpReply } from '../smtp/replies.js';
+import { BAD_CREDENTIALS, LOGIN_LATER, refusalReply, replyLine } from '../smtp/replies.js';
+import type { Tracing } from '../tracing/tracing.js';
+import type { Recorder } from './recorder.js';
+
+/** What a mail server does with the mail of a blocked sender: Postfix's name for it. */
+export const HOLD = 'HOLD';
+
+/** Characters of a name that are looked at: no name is longer that is anybody's. */
+export const LONGEST_NAME = 1024;
+// eslint-disable-next-line no-control-regex -- control characters are just what must not pass
+const CONTROL = /[\u0000-\u001f\u007f]/g;
+
+/** A name as a client gave it, fit for an event: a bad one is replaced in part, since a send that is refused for it would not count. */
+export function fitName(name: string): string {
+  return name.slice(0, LONGEST_NAME).toWellFormed().replace(CONTROL, '?');
+}
+
+/** Who sends, as a mail server that asks or reports names it. What is empty is not known; an empty return path is the null sender. */
+export interface Names {
+  readonly account: string;
+  /** Undefined before MAIL FROM. */
+  readonly returnPath: string | undefined;
+  readonly ehlo: string;
+  readonly ip: string;
+  /** Follows from the login and the address unless given. */
+  readonly direction?: MailDirection | undefined;
+}
+
+/** One sender, as events record it and as blocks are compared with it. */
+export interface Sender {
+  readonly fields: SenderFields;
+  readonly identity: SenderIdentity;
+}
+
+/** What a mail server is to do with a blocked sender. */
+export interface Refused {
+  readonly action: 'refuse' | 'hold';
+  readonly block: string;
+  readonly reply: SmtpReply;
+  /** As it is recorded: the reply's line, or `HOLD`. */
+  readonly line: string;
+}
+
+/** What a verdict needs of the rest. */
+export interface VerdictContext {
+  readonly settings: Pick<Config['policy'], 'refuse' | 'ownNetworks'>;
+  readonly clock: Clock;
+  readonly models: Pick<ReadModels, 'refusing'>;
+  /** Whether what is blocked is known. */
+  readonly knows: () => boolean;
+  readonly recorder: Pick<Recorder, 'refused' | 'loginFailed'>;
+  readonly metrics: { readonly smtp: Pick<SmtpMeter, 'refused' | 'login'> };
+  /** Undefined if nothing is traced. */
+  readonly tracing?: Tracing | undefined;
+  readonly placeOf: (ip: string) => GeoPlace;
+  /** Whom an honest refusal names. */
+  readonly contact: string | undefined;
+}
+
+/** Judges senders for mail servers that ask, by the policy protocol or over HTTP. From memory: nothing here waits. */
+export class Verdicts {
+  readonly #context: VerdictContext;
+
+  constructor(context: VerdictContext) {
+    this.#context = context;
+  }
+
+  senderOf({ account, returnPath, ehlo, ip: address, direction: given }: Names): Sender {
+    const ip = normalizeIp(address);
+    const direction =
+      given ?? (account !== '' || (ip !== undefined && this.#isOwn(ip)) ? 'outbound' : 'inbound');
+    return {
+      fields: {
+        direction,
+        ...(account === '' ? {} : { account }),
+        ...(returnPath === undefined ? {} : { returnPath }),
+        ...(ehlo === '' ? {} : { ehlo }),
+        ...(ip === undefined ? {} : { ip }),
+      },
+      identity: senderIdentity({ account, returnPath, ehlo, ip, direction }),
+    };
+  }
+
+  /** What is known of where the client is, for the record. */
+  placeOf({ ip }: SenderFields): GeoPlace {
+    return ip === undefined ? {} : this.#context.placeOf(ip);
+  }
+
+  /** The block that refuses a sender now. None as long as it is not known who is blocked. */
+  blockOf({ identity }: Pick<Sender, 'identity'>): ActiveBlock | undefined {
+    const { models, knows, clock } = this.#context;
+    return knows() ? models.refusing.find(identity, clock.now()) : undefined;
+  }
+
+  /** How a block refuses mail. */
+  refusalOf(block: ActiveBlock): Refused {
+    const { settings, contact } = this.#context;
+    const { id, refusal } = block;
+    const isHeld = settings.refuse === 'hold' && refusal !== 'honest';
+    const reply = refusalReply(refusal, contact);
+    const code = settings.refuse === '450' && refusal !== 'honest' ? 450 : reply.code;
+    const told = { ...reply, code };
+    return {
+      action: isHeld ? 'hold' : 'refuse',
+      block: id,
+      reply: told,
+      line: isHeld ? HOLD : replyLine(told),
+    };
+  }
+
+  /** Counts and records a refusal of mail. @param isTold the message has been refused, and recorded, already */
+  refuse(
+    block: ActiveBlock,
+    stage: Exclude<RefusalStage, 'auth'>,
+    { fields }: Sender,
+    correlation: string,
+    isTold = false,
+  ): Refused {
+    const refused = this.refusalOf(block);
+    this.#context.metrics.smtp.refused(stage, block.refusal);
+    if (!isTold) this.#record(block, stage, fields, correlation, refused);
+    return refused;
+  }
+
+  /** Whether a login with the right password is to fail, which is recorded. */
+  refuseLogin(names: Names, correlation: string): Refused | undefined {
+    const { metrics, recorder } = this.#context;
+    const block = this.#blockOfLogin(names);
+    if (block === undefined) return undefined;
+    const { fields } = this.senderOf({ ...names, returnPath: undefined, direction: 'outbound' });
+    const reply = block.refusal === 'soft' ? BAD_CREDENTIALS : LOGIN_LATER;
+    const refused: Refused = { action: 'refuse', block: block.id, reply, line: replyLine(reply) };
+    metrics.smtp.login('feigned');
+    metrics.smtp.refused('auth', block.refusal);
+    if (fields.ip !== undefined) {
+      const network = clientNetwork(fields.ip);
+      recorder.loginFailed({ network, ...feigned(block, names), ...this.placeOf(fields) });
+    }
+    this.#record(block, 'auth', fields, correlation, refused);
+    return refused;
+  }
+
+  /** What a failed login was: feigned where we make such logins fail. */
+  failureOf(names: Names): Pick<AuthenticationFailed, 'kind' | 'block' | 'account'> {
+    const block = names.account === '' ? undefined : this.#blockOfLogin(names);
+    return block === undefined ? { kind: 'genuine' } : feigned(block, names);
+  }
+
+  /** The block by which a login fails. Mail that is held, or refused honestly, needs the login. */
+  #blockOfLogin(names: Names): ActiveBlock | undefined {
+    // Address and domain subjects match the login's own address.
+    const sender = { ...names, returnPath: names.account, direction: 'outbound' } as const;
+    const block = this.blockOf(this.senderOf(sender));
+    const passes =
+      block?.refusal === 'honest' || (block !== undefined && this.refusalOf(block).action === 'hold');
+    return passes ? undefined : block;
+  }
+
+  #record(
+    block: ActiveBlock,
+    stage: RefusalStage,
+    fields: SenderFields,
+    correlation: string,
+    { line, reply }: Refused,
+  ): void {
+    const { recorder, tracing } = this.#context;
+    recorder.refused(
+      { ...fields, ...this.placeOf(fields), stage, block: block.id, reply: line },
+      correlation,
+      tracing?.refused(block.id, stage, reply.code, correlation, undefined),
+    );
+  }
+
+  /** Whether clients there send without a login, as Postfix's mynetworks do. */
+  #isOwn(ip: string): boolean {
+    return this.#context.settings.ownNetworks.some((network) => isWithin(ip, network));
+  }
+}
+
+/** The name is no stranger's guess where it is what the block is about. */
+function feigned(
+  { id, type }: ActiveBlock,
+  { account }: Names,
+): Pick<AuthenticationFailed, 'block' | 'account'> & { readonly kind: 'feigned' } {
+  const isKnown = account !== '' && type !== 'ip' && type !== 'ehlo';
+  return { kind: 'feigned', block: id, ...(isKnown ? { account } : {}) };
+}

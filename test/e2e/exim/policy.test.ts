@@ -1,0 +1,172 @@
+import assert from 'node:assert/strict';
+import { chmodSync, readFileSync } from 'node:fs';
+import type { TestContext } from 'node:test';
+import { describe, test } from 'node:test';
+import type { MessageAccepted, MessageRefused } from '../../../src/sending/events.js';
+import { FakeUpstream } from '../../support/relay/fake-upstream.js';
+import { Dialogue } from '../../support/smtp/dialogue.js';
+import { eximMissing, RealExim } from '../../support/smtp/real-exim.js';
+import { Served, workDir } from '../../support/smtp/served.js';
+import { ALICE, BOB, PASSWORDS, Stopgap } from '../../support/smtp/stopgap.js';
+
+const LISTEN = { policy: { listen: '127.0.0.1:0' } };
+const TEMPORARY = /^451 4\.3\.2 Service temporarily unavailable, please try again later$/;
+
+/** What docs/run/mail-servers.md has an administrator put into Exim's configuration. */
+function recipe(): { readonly main: string; readonly acl: string } {
+  const text = readFileSync('docs/run/mail-servers.md', 'utf8');
+  const blocks = [...text.matchAll(/```exim\n# ([^\n]*)\n([^`]*)```/g)];
+  assert.deepEqual(
+    blocks.map(([, where]) => where),
+    [
+      'before "begin acl"',
+      'after "begin acl"',
+      'the first lines of acl_check_rcpt',
+      'the first lines of acl_check_data',
+    ],
+  );
+  const [main, acl, rcpt, data] = blocks.map(([, , lines]) => lines!);
+  return {
+    main: main!,
+    acl: `${acl}
+acl_check_rcpt:
+${rcpt}
+  accept authenticated = *
+  deny message = 550 relaying denied
+
+acl_check_data:
+${data}
+  accept
+`,
+  };
+}
+
+/** An Exim that asks there, with users who log in. */
+async function eximAsking(t: TestContext, where: string): Promise<{ exim: RealExim; outside: FakeUpstream }> {
+  const outside = await FakeUpstream.start();
+  t.after(() => outside.stop());
+  const { main, acl } = recipe();
+  assert.ok(main.includes('STOPGAP = inet:127.0.0.1:10040'));
+  const exim = await RealExim.start(t, {
+    ...{ outside: outside.port, passwords: PASSWORDS, acl },
+    main: main.replace('inet:127.0.0.1:10040', where),
+  });
+  return { exim, outside };
+}
+
+async function loggedIn(exim: RealExim, user: string): Promise<Dialogue> {
+  const session = await Dialogue.hello(exim.port);
+  assert.match(await session.login(user, PASSWORDS[user]!), /^235 /);
+  return session;
+}
+
+const recipients = (count: number): string[] =>
+  Array.from({ length: count }, (_, index) => `r${index}@d${index % 3}.test`);
+
+describe('a real Exim that asks the policy service', { skip: eximMissing() }, () => {
+  test('has a flood contained, its client told to try again later, and mail flow after the release', async (t) => {
+    const stopgap = await Stopgap.start(t, { settings: LISTEN });
+    const { exim, outside } = await eximAsking(t, `inet:127.0.0.1:${stopgap.port('policy')}`);
+    const thief = await loggedIn(exim, ALICE);
+    for (let message = 0; message < 3; message++)
+      assert.match(await thief.send(ALICE, recipients(40)), /^250 /);
+    await stopgap.event(({ type }) => type === 'BlockImposed');
+    await stopgap.settled();
+    assert.match(await thief.send(ALICE, ['one@elsewhere.test']), TEMPORARY);
+    await thief.quit();
+
+    const other = await loggedIn(exim, BOB);
+    assert.match(await other.send(BOB, ['friend@elsewhere.test']), /^250 /);
+    await other.quit();
+
+    await stopgap.release('account', ALICE);
+    const owner = await loggedIn(exim, ALICE);
+    assert.match(await owner.send(ALICE, ['one@elsewhere.test']), /^250 /);
+    await owner.quit();
+    await exim.idle();
+    assert.equal(outside.messages.length, 5, 'what was taken went out, once');
+
+    const sent = await stopgap.all<MessageAccepted>('MessageAccepted');
+    assert.deepEqual(
+      sent.map(({ data }) => [data.account, data.recipients, data.recipientDomains.length, data.ip]),
+      [
+        [ALICE, 40, 3, '127.0.0.1'],
+        [ALICE, 40, 3, '127.0.0.1'],
+        [ALICE, 40, 3, '127.0.0.1'],
+        [BOB, 1, 1, '127.0.0.1'],
+        [ALICE, 1, 1, '127.0.0.1'],
+      ],
+    );
+    for (const { data } of sent) {
+      assert.ok(exim.log.includes(`${data.transaction} Completed`), 'it is named as in the log of Exim');
+      assert.ok(data.size > 0);
+    }
+    const [refused] = await stopgap.all<MessageRefused>('MessageRefused');
+    assert.equal(refused!.data.account, ALICE);
+  });
+
+  test('tells its client what an honest block has it told', async (t) => {
+    const stopgap = await Stopgap.start(t, { settings: LISTEN });
+    const { exim } = await eximAsking(t, `inet:127.0.0.1:${stopgap.port('policy')}`);
+    await stopgap.block('account', ALICE, { refusal: 'honest' });
+    const session = await loggedIn(exim, ALICE);
+    assert.match(await session.send(ALICE, ['one@elsewhere.test']), /^550[ -]5\.7\.1 Sending is blocked/);
+    await session.quit();
+  });
+
+  test('freezes the mail of a blocked account where that is configured, and sends it once it is let go', async (t) => {
+    const stopgap = await Stopgap.start(t, {
+      settings: { policy: { listen: '127.0.0.1:0', refuse: 'hold' } },
+    });
+    const { exim, outside } = await eximAsking(t, `inet:127.0.0.1:${stopgap.port('policy')}`);
+    await stopgap.block('account', ALICE);
+    const session = await loggedIn(exim, ALICE);
+    assert.match(await session.send(ALICE, ['one@elsewhere.test', 'two@elsewhere.test']), /^250 /);
+    await session.quit();
+    assert.match(await exim.queue(), /\*\*\* frozen \*\*\*/);
+    assert.equal(outside.messages.length, 0);
+    assert.equal((await stopgap.all('MessageAccepted')).length, 0);
+    assert.equal((await stopgap.all('MessageRefused')).length, 1);
+    await exim.thaw();
+    await exim.idle();
+    assert.equal(outside.messages.length, 1);
+  });
+
+  test('goes on with mail while the policy service is killed, and while it hangs', async (t) => {
+    const dir = await workDir(t);
+    const start = (port: number): Promise<Served> =>
+      Served.start(t, dir, { STOPGAP_POLICY_LISTEN: `127.0.0.1:${port}` });
+    let served = await start(0);
+    const port = Number(served.told('policy').split(':').at(-1));
+    const { exim, outside } = await eximAsking(t, `inet:127.0.0.1:${port}`);
+    const session = await loggedIn(exim, ALICE);
+    assert.match(await session.send(ALICE, ['one@elsewhere.test']), /^250 /);
+    await served.kill();
+    assert.match(await session.send(ALICE, ['two@elsewhere.test']), /^250 /, 'in the middle of a session');
+    served = await start(port);
+    assert.match(await session.send(ALICE, ['three@elsewhere.test']), /^250 /);
+    const asked = async (): Promise<{ readonly endOfMessage: number }> => {
+      const health = await served.api('GET', '/healthz', '');
+      return ((await health.json()) as { policy: { endOfMessage: number } }).policy;
+    };
+    assert.equal((await asked()).endOfMessage, 1, 'the next process is asked');
+    served.child.kill('SIGSTOP');
+    assert.match(await session.send(ALICE, ['four@elsewhere.test']), /^250 /, 'six seconds later');
+    served.child.kill('SIGCONT');
+    await session.quit();
+    await exim.idle();
+    assert.equal(outside.messages.length, 4);
+  });
+
+  test('asks through a UNIX socket too', async (t) => {
+    const dir = await workDir(t);
+    const stopgap = await Stopgap.start(t, { settings: { policy: { listen: `unix:${dir}/policy` } } });
+    // Exim runs as a user of its own.
+    chmodSync(dir, 0o755);
+    const { exim } = await eximAsking(t, `${dir}/policy`);
+    const session = await loggedIn(exim, ALICE);
+    assert.match(await session.send(ALICE, ['one@elsewhere.test']), /^250 /);
+    await session.quit();
+    assert.equal((await stopgap.all('MessageAccepted')).length, 1);
+  });
+});

@@ -1,0 +1,504 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import fc from 'fast-check';
+import type { ApiDependencies } from '../../../src/api/index.js';
+import { newId } from '../../../src/runtime/ids.js';
+import type { RecordedEvent } from '../../../src/kernel/events.js';
+import { DAY, formatInstant, HOUR, MINUTE, SECOND } from '../../../src/kernel/time.js';
+import { effectiveAt } from '../../../src/sending/events.js';
+import type { EventStore } from '../../../src/store/port.js';
+import { StoreUnavailable } from '../../../src/store/port.js';
+import type { Call, Reply } from '../../support/api/server.js';
+import { ApiServer, onStore } from '../../support/api/server.js';
+import { changed } from '../../support/store/changed.js';
+
+const SENDS = '/api/v1/sends';
+const DECIDE = '/api/v1/decide';
+const SERVER: Call = { role: 'server' };
+const ALICE = 'alice@example.com';
+const LATER = { code: 451, text: '4.3.2 Service temporarily unavailable, please try again later' };
+
+interface Outcome {
+  readonly recorded: number;
+  readonly known: number;
+  readonly refused: number;
+  readonly results: readonly {
+    readonly id: string | null;
+    readonly result: string;
+    readonly errors?: readonly { readonly field: string; readonly message: string }[];
+  }[];
+}
+const outcomeOf = ({ json }: Reply): Outcome => json as unknown as Outcome;
+const resultsOf = (reply: Reply): readonly string[] => outcomeOf(reply).results.map(({ result }) => result);
+
+async function eventsOf(server: ApiServer, stream: string): Promise<readonly RecordedEvent[]> {
+  const events: RecordedEvent[] = [];
+  for await (const event of server.deps.store.readStream(stream)) events.push(event);
+  return events;
+}
+
+/** The store writes in order: when this is written, everything before it is. */
+async function written({ deps: { store, clock } }: ApiServer): Promise<void> {
+  await store.append(
+    'probe-test',
+    [{ id: newId(), type: 'Probe', data: {}, at: clock.now(), by: 'system:test' }],
+    'any',
+  );
+}
+
+const accepted = (id: string, more: Readonly<Record<string, unknown>> = {}) => ({
+  type: 'accepted',
+  id,
+  account: ALICE,
+  returnPath: ALICE,
+  ip: '192.0.2.7',
+  ...more,
+});
+
+describe('POST /api/v1/decide', () => {
+  let server: ApiServer;
+  before(async () => {
+    server = await ApiServer.start();
+  });
+  after(() => server.stop());
+
+  const decide = (body: Readonly<Record<string, unknown>>): Promise<Reply> =>
+    server.post(DECIDE, body, SERVER);
+
+  test('lets a sender go on whom no block covers', async () => {
+    const reply = await decide({ account: 'free@example.com', ip: '192.0.2.7' });
+    assert.equal(reply.status, 200);
+    assert.deepEqual(reply.json, { action: 'accept', code: null, text: null, block: null });
+  });
+
+  for (const [what, subject, names] of [
+    ['account', { type: 'account', value: 'a1@example.com' }, { account: 'A1@Example.com' }],
+    ['return path', { type: 'address', value: 'a2@example.com' }, { returnPath: 'a2+tag@example.com' }],
+    ['domain', { type: 'domain', value: 'a3.example' }, { account: 'x', returnPath: 'x@sub.a3.example' }],
+    ['EHLO name', { type: 'ehlo', value: 'a4.example' }, { account: 'x', ehlo: 'A4.example' }],
+    ['address', { type: 'ip', value: '203.0.113.0/24' }, { ip: '::ffff:203.0.113.9' }],
+  ] as const)
+    test(`refuses by ${what}, at RCPT and DATA, and records it`, async () => {
+      const { json: block } = await server.post('/api/v1/blocks', {
+        subject,
+        duration: '1h',
+        direction: 'all',
+      });
+      const id = `decide-${what}`;
+      for (const stage of ['rcpt', 'data'])
+        assert.deepEqual((await decide({ ...names, stage, id })).json, {
+          action: 'refuse',
+          ...LATER,
+          block: block.id,
+        });
+      await written(server);
+      const refused: RecordedEvent[] = [];
+      for await (const event of server.deps.store.readAll())
+        if (event.correlation === id) refused.push(event);
+      assert.deepEqual(
+        refused.map(({ type, by, data }) => [type, by, (data as { stage: string }).stage]),
+        [
+          ['MessageRefused', 'policy:mx.example.com', 'rcpt'],
+          ['MessageRefused', 'policy:mx.example.com', 'data'],
+        ],
+      );
+    });
+
+  test('lets a login fail like a wrong password, or for now, and records it as feigned; an honest block lets it pass', async () => {
+    const told = [];
+    for (const refusal of ['soft', 'defer', 'honest']) {
+      const account = `${refusal}@example.com`;
+      await server.block(account, { refusal });
+      const { json } = await decide({ account, ip: '192.0.2.77', stage: 'auth' });
+      told.push([json.code, (json as unknown as { action: string }).action]);
+    }
+    assert.deepEqual(told, [
+      [535, 'refuse'],
+      [454, 'refuse'],
+      [null, 'accept'],
+    ]);
+    await written(server);
+    const failures = await eventsOf(server, 'auth-192.0.2.77');
+    assert.deepEqual(
+      failures
+        .map(({ data }) => data as { kind: string; account: string })
+        .map(({ kind, account }) => [kind, account]),
+      [
+        ['feigned', 'soft@example.com'],
+        ['feigned', 'defer@example.com'],
+      ],
+    );
+  });
+
+  test('tells an honest refusal in its own words', async () => {
+    await server.block('told@example.com', { refusal: 'honest' });
+    const { json } = await decide({ account: 'told@example.com' });
+    assert.equal(json.code, 550);
+    assert.match((json as unknown as { text: string }).text, /contact postmaster@example\.com$/);
+  });
+
+  test('takes mail with a login, or of an own network, for outbound, unless it is told the direction', async () => {
+    await server.post('/api/v1/blocks', {
+      subject: { type: 'domain', value: 'out.example' },
+      duration: '1h',
+      direction: 'outbound',
+    });
+    const returnPath = 'x@out.example';
+    const actions = [];
+    for (const names of [
+      { returnPath, account: 'x' },
+      { returnPath, ip: '198.51.100.7' },
+      { returnPath, ip: '203.0.114.7' },
+      { returnPath, ip: '203.0.114.7', direction: 'outbound' },
+    ])
+      actions.push((await decide(names)).json.code);
+    assert.deepEqual(actions, [451, 451, null, 451]);
+  });
+
+  test('names every field at fault', async () => {
+    const fields = async (body: unknown): Promise<readonly string[]> => {
+      const reply = await server.post(DECIDE, body, SERVER);
+      assert.equal(reply.status, 400);
+      return reply.json.errors.map(({ field }) => field);
+    };
+    assert.deepEqual(await fields({}), ['account']);
+    assert.deepEqual(await fields({ account: 'x', ip: '1.2.3', stage: 'mail', direction: 'all', who: 1 }), [
+      'ip',
+      'direction',
+      'stage',
+      'who',
+    ]);
+    assert.deepEqual(await fields([]), ['body']);
+  });
+
+  test('takes the names that strangers choose as they are, without control characters', async () => {
+    for (const ehlo of ['', null, 'x'.repeat(20_000), '\u0000\u0007', '\ud800', '"; drop', '[IPv6:::1]'])
+      assert.equal((await decide({ account: 'free@example.com', ehlo })).json.code, null);
+  });
+
+  test('is for mail servers and admins', async () => {
+    for (const [role, status] of [
+      ['server', 200],
+      ['admin', 200],
+      ['viewer', 403],
+      ['operator', 403],
+    ] as const) {
+      assert.equal((await server.post(DECIDE, { account: 'free@example.com' }, { role })).status, status);
+      assert.equal((await server.post(SENDS, [accepted(`role-${role}`)], { role })).status, status);
+    }
+  });
+});
+
+test('decide answers from memory while the store is away', async () => {
+  let isAway = false;
+  const server = await ApiServer.start((deps) =>
+    onStore(
+      deps,
+      changed(deps.store, {
+        append: (...args) =>
+          isAway ? Promise.reject(new StoreUnavailable('away')) : deps.store.append(...args),
+      }),
+    ),
+  );
+  try {
+    await server.block(ALICE);
+    isAway = true;
+    const { json } = await server.post(DECIDE, { account: ALICE }, SERVER);
+    assert.equal(json.code, 451);
+  } finally {
+    isAway = false;
+    await server.stop();
+  }
+});
+
+describe('POST /api/v1/sends', () => {
+  let server: ApiServer;
+  before(async () => {
+    server = await ApiServer.start();
+  });
+  after(() => server.stop());
+
+  const report = (items: unknown, call: Call = {}): Promise<Reply> =>
+    server.post(SENDS, items, { ...SERVER, ...call });
+
+  test('records each kind of event as if Stopgap had seen it', async () => {
+    const who = {
+      account: 'kinds@example.com',
+      returnPath: 'kinds@example.com',
+      ehlo: 'pc',
+      ip: '192.0.2.8',
+    };
+    const reply = await report([
+      {
+        ...{ type: 'accepted', id: 'k1', ...who, recipients: 3, size: 4711 },
+        recipientDomains: ['One.test', 'two.test', 'one.test'],
+      },
+      { type: 'recipients-refused', id: 'k2', ...who, count: 4, code: 551 },
+      { type: 'bounce', id: 'k3', address: 'Kinds+x@example.com', ip: '192.0.2.9' },
+      { type: 'login-failed', id: 'k4', ip: '2001:db8::7', account: 'who@example.com', count: 2 },
+    ]);
+    assert.equal(reply.status, 200);
+    const results = ['k1', 'k2', 'k3', 'k4'].map((id) => ({ id, result: 'recorded' }));
+    assert.deepEqual(reply.json, { recorded: 4, known: 0, refused: 0, results });
+    const sender = { direction: 'outbound', ...who };
+    const events = await eventsOf(server, 'send-kinds@example.com');
+    assert.deepEqual(
+      events.map(({ type, by, correlation, data }) => ({ type, by, correlation, data })),
+      [
+        {
+          ...{ type: 'MessageAccepted', by: 'server:the-server', correlation: 'k1' },
+          data: {
+            ...{ ...sender, transaction: 'k1', recipients: 3, size: 4711 },
+            ...{ recipientDomains: ['one.test', 'two.test'], entitled: true },
+          },
+        },
+        {
+          ...{ type: 'RecipientsRefused', by: 'server:the-server', correlation: 'k2' },
+          data: { ...sender, transaction: 'k2', count: 4, code: 551, entitled: true },
+        },
+        {
+          ...{ type: 'BounceReceived', by: 'server:the-server', correlation: 'k3' },
+          data: { address: 'Kinds+x@example.com', ip: '192.0.2.9' },
+        },
+      ],
+    );
+    const [failure] = await eventsOf(server, 'auth-2001:db8::/64');
+    assert.equal(failure!.type, 'AuthenticationFailed');
+    assert.deepEqual(failure!.data, {
+      ...{ network: '2001:db8::/64', kind: 'genuine', count: 2, since: server.clock.now() },
+    });
+  });
+
+  test('is counted for the rules as what Stopgap sees itself', async () => {
+    const account = 'flood@example.com';
+    const items = [1, 2].map((index) => accepted(`flood-${index}`, { account, recipients: 40 }));
+    assert.deepEqual(resultsOf(await report(items)), ['recorded', 'recorded']);
+    const last = (await eventsOf(server, `send-${account}`)).at(-1)!;
+    await server.deps.models.reached(last.position);
+    const reading = server.deps.models.sendVolume.readings(
+      { type: 'account', value: account },
+      server.clock.now(),
+    );
+    assert.equal(reading.find(({ rule }) => rule === 'burst')?.observed, 80);
+  });
+
+  test('counts an id once: in a batch, in another, after a restart and days later', async () => {
+    const account = 'once@example.com';
+    const items = [accepted('o1', { account }), accepted('o2', { account }), accepted('o1', { account })];
+    assert.deepEqual(resultsOf(await report(items)), ['recorded', 'recorded', 'known']);
+    assert.deepEqual(resultsOf(await report(items)), ['known', 'known', 'known']);
+    await server.restart();
+    server.clock.advance(3 * DAY);
+    assert.deepEqual(outcomeOf(await report(items)), {
+      ...{ recorded: 0, known: 3, refused: 0 },
+      results: ['o1', 'o2', 'o1'].map((id) => ({ id, result: 'known' })),
+    });
+    assert.equal((await eventsOf(server, `send-${account}`)).length, 2);
+  });
+
+  test('counts a queue id once a day, whoever reports it under whatever id', async () => {
+    const account = 'queue@example.com';
+    const at = (hour: number): string => formatInstant(server.clock.now() - HOUR + hour * MINUTE);
+    const item = (id: string, queueId: string, when: string) => accepted(id, { account, queueId, at: when });
+    const items = [item('q1', '4ABC', at(0)), item('q2', '4ABC', at(1)), item('q3', '4ABD', at(1))];
+    assert.deepEqual(resultsOf(await report(items)), ['recorded', 'known', 'recorded']);
+    assert.deepEqual(resultsOf(await report(items, { role: 'admin' })), ['known', 'known', 'known']);
+    server.clock.advance(DAY);
+    assert.deepEqual(resultsOf(await report([item('q4', '4ABC', at(0))])), ['recorded']);
+    const [fault] = outcomeOf(await report([accepted('q5', { queueId: '4ABE' })])).results;
+    assert.equal(fault!.errors![0]!.field, 'at');
+  });
+
+  test('says of each item what is wrong, and records the others', async () => {
+    const account = 'mixed@example.com';
+    const faulty: readonly (readonly [unknown, readonly string[]])[] = [
+      [{ type: 'sent', id: 'm' }, ['type']],
+      [17, ['item']],
+      [null, ['item']],
+      [{ type: 'accepted', account }, ['id']],
+      [{ type: 'accepted', id: 'm2' }, ['account']],
+      [accepted('m3', { recipients: 0, size: -1, ip: 'here' }), ['ip', 'recipients', 'size']],
+      [accepted('m4', { recipients: 1.5 }), ['recipients']],
+      [accepted('m5', { at: 'now' }), ['at']],
+      [accepted('m6', { at: formatInstant(server.clock.now() + HOUR) }), ['at']],
+      [accepted('m7', { at: formatInstant(server.clock.now() - 2 * DAY) }), ['at']],
+      [accepted('m8', { sender: 'x' }), ['sender']],
+      [accepted('m9', { direction: 'all' }), ['direction']],
+      [accepted('\u0000'), ['id']],
+      [{ type: 'recipients-refused', id: 'm10', account, code: 451 }, ['code']],
+      [{ type: 'bounce', id: 'm11' }, ['address']],
+      [{ type: 'login-failed', id: 'm12', account }, ['ip']],
+    ];
+    const reply = await report([accepted('m0', { account }), ...faulty.map(([item]) => item)]);
+    assert.equal(reply.status, 200);
+    const { recorded, refused, results } = outcomeOf(reply);
+    assert.deepEqual([recorded, refused], [1, faulty.length]);
+    assert.deepEqual(
+      results.map(({ errors = [] }) => errors.map(({ field }) => field)),
+      [[], ...faulty.map(([, fields]) => fields)],
+    );
+    assert.equal((await eventsOf(server, `send-${account}`)).length, 1);
+    const lines = server.logged.filter((line) => line.includes('a reported event was refused'));
+    assert.ok(lines.length > 0 && lines.every((line) => line.includes('"by":"server:the-server"')));
+  });
+
+  test('takes a list or lines, and neither too many items nor too large a body', async () => {
+    const account = 'many@example.com';
+    const many = (count: number) =>
+      Array.from({ length: count }, (_, index) => accepted(`many-${index}`, { account }));
+    const lines = many(3)
+      .map((item) => JSON.stringify(item))
+      .join('\n');
+    const ndjson = { headers: { 'content-type': 'application/x-ndjson' } };
+    assert.deepEqual(outcomeOf(await report(lines, ndjson)).recorded, 3);
+    const reply = await report(many(1000));
+    assert.deepEqual([outcomeOf(reply).recorded, outcomeOf(reply).known], [997, 3]);
+    for (const body of [many(1001), [], {}, 'x']) assert.equal((await report(body)).status, 400);
+    assert.equal((await report([accepted('large', { ehlo: 'x'.repeat(1024 * 1024) })])).status, 413);
+  });
+
+  test('counts a late report when it happened, and not all at the moment it comes', async () => {
+    const account = 'late@example.com';
+    const then = server.clock.now() - 5 * HOUR;
+    const items = [0, 1, 2].map((index) =>
+      accepted(`late-${index}`, { account, at: formatInstant(then + index * HOUR) }),
+    );
+    await report(items);
+    assert.deepEqual(
+      (await eventsOf(server, `send-${account}`)).map((event) => effectiveAt(event)),
+      [then, then + HOUR, then + 2 * HOUR],
+    );
+  });
+
+  test('takes a failed login of a blocked account for one that was made to fail', async () => {
+    const block = await server.block('caught@example.com');
+    await report([
+      { type: 'login-failed', id: 'f1', ip: '192.0.2.99', account: 'caught@example.com' },
+      { type: 'login-failed', id: 'f2', ip: '192.0.2.99', account: 'other@example.com' },
+      { type: 'login-failed', id: 'f3', ip: '192.0.2.99' },
+    ]);
+    assert.deepEqual(
+      (await eventsOf(server, 'auth-192.0.2.99')).map(({ data }) => {
+        const { kind, account, block: by } = data as Record<string, unknown>;
+        return [kind, account, by];
+      }),
+      [
+        ['feigned', 'caught@example.com', block.id],
+        ['genuine', undefined, undefined],
+        ['genuine', undefined, undefined],
+      ],
+    );
+  });
+
+  test('any order of batches, repeats and restarts records each event once', async () => {
+    let run = 0;
+    const batches = fc.array(fc.array(fc.nat(12), { minLength: 1, maxLength: 8 }), {
+      minLength: 1,
+      maxLength: 6,
+    });
+    await fc.assert(
+      fc.asyncProperty(batches, fc.nat(5), async (given, restartAfter) => {
+        run += 1;
+        const account = `any${run}@example.com`;
+        const item = (number: number) => {
+          const id = `any-${run}-${number}`;
+          return number % 3 === 0
+            ? { type: 'recipients-refused', id, account, count: number + 1 }
+            : accepted(id, { account, recipients: number + 1 });
+        };
+        const seen = new Set<number>();
+        for (const [index, numbers] of given.entries()) {
+          // Two send the same batch at the same time.
+          const replies = await Promise.all([report(numbers.map(item)), report(numbers.map(item))]);
+          assert.ok(replies.every(({ status }) => status === 200));
+          const fresh = new Set(numbers.filter((number) => !seen.has(number))).size;
+          assert.equal(outcomeOf(replies[0]).recorded + outcomeOf(replies[1]).recorded, fresh);
+          for (const number of numbers) seen.add(number);
+          if (index === restartAfter) await server.restart();
+        }
+        const events = await eventsOf(server, `send-${account}`);
+        const counts = events.map(({ data }) => {
+          const { recipients, count } = data as { recipients?: number; count?: number };
+          return recipients ?? count!;
+        });
+        assert.deepEqual(
+          [...counts].sort((a, b) => a - b),
+          [...seen].map((one) => one + 1).sort((a, b) => a - b),
+        );
+      }),
+      { numRuns: 12 },
+    );
+  });
+});
+
+describe('POST /api/v1/sends where the store fails', () => {
+  /** A store that takes so many events, and then does what is said. */
+  async function failing(
+    then: () => Promise<never>,
+    takes = 0,
+  ): Promise<{ server: ApiServer; heal: () => void }> {
+    let left = takes;
+    const change = (deps: ApiDependencies): ApiDependencies => {
+      const { store } = deps;
+      const append: EventStore['append'] = (...args) => {
+        if (!args[0].startsWith('send-') || left-- > 0) return store.append(...args);
+        return then();
+      };
+      return onStore(deps, changed(store, { append }));
+    };
+    return { server: await ApiServer.start(change), heal: () => (left = Infinity) };
+  }
+  const items = Array.from({ length: 100 }, (_, index) => accepted(`away-${index}`));
+
+  test('says what was recorded of the batch, and takes the rest when it is sent again', async () => {
+    const { server, heal } = await failing(() => Promise.reject(new StoreUnavailable('away')), 10);
+    try {
+      const reply = await server.post(SENDS, items, SERVER);
+      assert.equal(reply.status, 503);
+      assert.equal(reply.headers.get('retry-after'), '5');
+      assert.equal(reply.json.code, 'unavailable');
+      assert.equal(outcomeOf(reply).recorded, 10);
+      assert.deepEqual(resultsOf(reply), [
+        ...new Array<string>(10).fill('recorded'),
+        ...new Array<string>(90).fill('unavailable'),
+      ]);
+      heal();
+      const again = await server.post(SENDS, items, SERVER);
+      assert.deepEqual([outcomeOf(again).recorded, outcomeOf(again).known], [90, 10]);
+      assert.equal((await eventsOf(server, `send-${ALICE}`)).length, 100);
+    } finally {
+      await server.stop();
+    }
+  });
+
+  test('does not wait longer than a client does for a store that hangs', async () => {
+    let end = (): void => undefined;
+    const hanging = new Promise<never>((_, reject) => (end = () => reject(new StoreUnavailable('over'))));
+    const { server } = await failing(() => hanging);
+    try {
+      const reply = server.post(SENDS, items, SERVER);
+      await reachedAlarm(server);
+      server.clock.advance(11 * SECOND);
+      assert.equal((await reply).status, 503);
+      assert.equal(outcomeOf(await reply).recorded, 0);
+    } finally {
+      end();
+      await server.stop();
+    }
+  });
+
+  test('a fault of ours is told as one, and not as a store that is away', async () => {
+    const { server } = await failing(() => Promise.reject(new Error(`a fault ${newId()}`)));
+    try {
+      assert.equal((await server.post(SENDS, items, SERVER)).status, 500);
+    } finally {
+      await server.stop();
+    }
+  });
+});
+
+/** Resolves when the request waits for the store: with an alarm of its own beside that for the whole request. */
+async function reachedAlarm({ clock }: ApiServer): Promise<void> {
+  const before = clock.waiting;
+  while (clock.waiting <= before + 1) await new Promise((resolve) => setImmediate(resolve));
+}
