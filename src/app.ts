@@ -202,17 +202,18 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
       ? await openSmtpRole({ ...senders, accepted: ({ position }) => follower.settled(position) })
       : undefined;
   const knows = (): boolean => follower.state !== 'starting';
-  const mailServers = senders === undefined ? undefined : openMailServers({ ...senders, knows });
+  const recorder = new Recorder({
+    ...{ store, clock, log: levels.of('policy'), by: `policy:${config.smtp.hostname}` },
+  });
+  closers.push(() => recorder.close());
+  const mailServers = senders === undefined ? undefined : openMailServers({ ...senders, recorder, knows });
   const { listen: policyListen } = config.policy;
   const policy =
     senders !== undefined && roles.has('policy') && policyListen !== undefined
-      ? await openPolicyRole({ ...senders, listen: policyListen, knows })
+      ? await openPolicyRole({ ...senders, recorder, listen: policyListen, knows })
       : undefined;
   if (policy !== undefined) listening.unshift(policy.listening);
   if (isApi || roles.has('policy')) {
-    const by = `policy:${config.smtp.hostname}`;
-    const recorder = new Recorder({ store, clock, log: levels.of('policy'), by });
-    closers.push(() => recorder.close());
     const placeOf = senders?.placeOf ?? (() => ({}));
     const settings = config.dovecot;
     dovecot = new DovecotPolicy({

@@ -7,8 +7,7 @@ import type { AlarmClock } from '../kernel/time.js';
 import type { LogLevels } from '../log/levels.js';
 import { Trouble } from '../log/trouble.js';
 import type { Metrics } from '../metrics/metrics.js';
-import { Recorder } from '../recording/recorder.js';
-import type { EventStore } from '../store/port.js';
+import type { Recorder } from '../recording/recorder.js';
 import type { Tracing } from '../tracing/tracing.js';
 import { PolicyListener } from './listener.js';
 import type { Asked } from './service.js';
@@ -21,7 +20,7 @@ export interface PolicyRoleOptions {
   readonly metrics: Metrics;
   readonly tracing?: Tracing | undefined;
   readonly models: ReadModels;
-  readonly store: EventStore;
+  readonly recorder: Recorder;
   readonly placeOf: (ip: string) => GeoPlace;
   readonly senders: () => SenderPolicy;
   /** Whether what is blocked is known. */
@@ -43,13 +42,11 @@ export interface PolicyRole {
 export async function openPolicyRole(
   options: PolicyRoleOptions & { readonly listen: NonNullable<Config['policy']['listen']> },
 ): Promise<PolicyRole> {
-  const { config, clock, logs, metrics, store, closers, listen } = options;
+  const { config, clock, logs, metrics, closers, listen } = options;
   const log = logs.of('policy');
-  const recorder = new Recorder({ store, clock, log, by: `policy:${config.smtp.hostname}` });
-  closers.push(() => recorder.close());
   const service = new PolicyService({
     ...options,
-    ...{ recorder, settings: config.policy, contact: config.smtp.softFail.contact },
+    ...{ settings: config.policy, contact: config.smtp.softFail.contact },
     lost: new Trouble(clock, {
       began: (error) => log.error({ error }, 'sends are lost: they cannot be recorded'),
       over: (count, spanMs) => log.warn({ count, spanMs }, 'sends are recorded again'),

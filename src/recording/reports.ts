@@ -3,7 +3,6 @@ import { isEntitled } from '../accounts/senders.js';
 import type { Config } from '../config/schema.js';
 import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
-import type { LogLevels } from '../log/levels.js';
 import type { Metrics } from '../metrics/metrics.js';
 import type { ReportMeter } from '../metrics/policy.js';
 import type { SmtpMeter } from '../metrics/smtp.js';
@@ -14,7 +13,7 @@ import { clientNetwork, normalizeAddress, normalizeDomain } from '../sending/ide
 import { sendStreamKey } from '../sending/subjects.js';
 import type { EventStore } from '../store/port.js';
 import { StoreUnavailable } from '../store/port.js';
-import { Recorder } from './recorder.js';
+import type { Recorder } from './recorder.js';
 import type { Names, VerdictContext } from './verdicts.js';
 import { Verdicts } from './verdicts.js';
 
@@ -213,26 +212,19 @@ export interface MailServers {
   readonly reports: Reports;
 }
 
-/** @param options `closers` gets what closes what was opened */
 export function openMailServers(
-  options: Omit<VerdictContext, 'settings' | 'recorder' | 'contact' | 'clock' | 'metrics'> &
-    Pick<ReportsContext, 'senders'> & {
+  options: Omit<VerdictContext, 'settings' | 'contact' | 'clock' | 'metrics' | 'recorder'> &
+    Pick<ReportsContext, 'senders' | 'store' | 'clock'> & {
       readonly config: {
         readonly policy: VerdictContext['settings'];
-        readonly smtp: Pick<Config['smtp'], 'hostname' | 'softFail'>;
+        readonly smtp: Pick<Config['smtp'], 'softFail'>;
       };
-      readonly clock: AlarmClock;
-      readonly logs: LogLevels;
       readonly metrics: Metrics;
-      readonly store: EventStore;
-      readonly closers: (() => unknown)[];
+      readonly recorder: Recorder;
     },
 ): MailServers {
-  const { config, clock, logs, store, closers } = options;
-  const by = `policy:${config.smtp.hostname}`;
-  const recorder = new Recorder({ store, clock, log: logs.of('policy'), by });
-  closers.push(() => recorder.close());
+  const { config } = options;
   const { contact } = config.smtp.softFail;
-  const verdicts = new Verdicts({ ...options, settings: config.policy, recorder, contact });
-  return { verdicts, reports: new Reports({ ...options, recorder, verdicts }) };
+  const verdicts = new Verdicts({ ...options, settings: config.policy, contact });
+  return { verdicts, reports: new Reports({ ...options, verdicts }) };
 }

@@ -24,6 +24,7 @@ import { parseSubject } from '../../../src/sending/subjects.js';
 import type { EventStore } from '../../../src/store/port.js';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
 import type { MailServers } from '../../../src/recording/reports.js';
+import { Recorder } from '../../../src/recording/recorder.js';
 import { openMailServers } from '../../../src/recording/reports.js';
 import { ManualClock } from '../manual-clock.js';
 import type { Answered } from './answered.js';
@@ -210,12 +211,14 @@ function mailServersOn(
   { store, clock, models, metrics, logs }: Omit<ApiDependencies, 'mailServers'>,
   closers: (() => unknown)[] = [],
 ): MailServers {
+  const recorder = new Recorder({ store, clock, log: logs.levels.of('policy'), by: 'policy:mx.example.com' });
+  closers.push(() => recorder.close());
   return openMailServers({
     config: {
       policy: { refuse: '451', ownNetworks: ['198.51.100.0/24'] },
-      smtp: { hostname: 'mx.example.com', softFail: { contact: 'postmaster@example.com' } },
+      smtp: { softFail: { contact: 'postmaster@example.com' } },
     },
-    ...{ store, clock, models, metrics, logs: logs.levels, closers },
+    ...{ store, clock, models, metrics, recorder },
     knows: () => true,
     placeOf: () => ({}),
     senders: () => ({ kind: 'own' }),
