@@ -127,7 +127,7 @@ export class BlockLedger {
     if (entry === undefined) return;
     this.rows.put(entry, event.revision);
     this.#keep(entry);
-    if (isEnded(entry)) this.#end(entry, event);
+    if (isEnded(entry) && (before === undefined || !isEnded(before))) this.#end(entry, event);
   }
 
   #keep(entry: BlockEntry): void {

@@ -12,6 +12,7 @@ import type { ApiDependencies, OperationDependencies } from './dependencies.js';
 import { rootRoutes } from './openapi.js';
 import { exemptionRoutes } from './exemptions.js';
 import { EventFeeds } from './feed.js';
+import { heldRoutes } from './held.js';
 import { listen } from './http/listen.js';
 import type { Listener } from './http/listen.js';
 import type { Route } from './http/route.js';
@@ -106,6 +107,7 @@ export function createApi(deps: ApiDependencies): Api {
   const routes = rootRoutes([
     ...blockRoutes(deps),
     ...blockActionRoutes(deps),
+    ...heldRoutes(deps),
     ...exemptionRoutes(deps),
     ...overrideRoutes(deps),
     bulkOverridesRoute(deps),

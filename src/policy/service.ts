@@ -11,7 +11,7 @@ import type { PolicyMeter } from '../metrics/policy.js';
 import type { SmtpMeter } from '../metrics/smtp.js';
 import type { Recorder } from '../recording/recorder.js';
 import { idOf } from '../runtime/ids.js';
-import type { SenderFields } from '../sending/events.js';
+import type { MessageHeld, SenderFields } from '../sending/events.js';
 import { isWithin, normalizeIp } from '../sending/identity.js';
 import type { MailDirection, SenderIdentity } from '../sending/subjects.js';
 import { senderIdentity, sendStreamKey } from '../sending/subjects.js';
@@ -36,7 +36,7 @@ export interface PolicyContext {
   readonly models: Pick<ReadModels, 'refusing'>;
   /** Whether what is blocked is known. */
   readonly knows: () => boolean;
-  readonly recorder: Pick<Recorder, 'refused' | 'sent'>;
+  readonly recorder: Pick<Recorder, 'refused' | 'sent' | 'held'>;
   readonly metrics: { readonly policy: PolicyMeter; readonly smtp: Pick<SmtpMeter, 'refused' | 'accepted'> };
   /** Undefined if nothing is traced. */
   readonly tracing?: Tracing | undefined;
@@ -64,6 +64,8 @@ export interface Asked {
   readonly endOfMessage: number;
   readonly withLogin: number;
 }
+
+type Measured = SenderFields & Pick<MessageHeld, 'transaction' | 'recipients' | 'size'>;
 
 /** One sender as one request names it. */
 interface Sender {
@@ -131,14 +133,15 @@ export class PolicyService {
 
   /** The whole message is there: it is refused, or it is a send. */
   #atEnd(request: PolicyRequest, key: string | undefined, message: AskedMessage): string {
-    // Postfix has put it on hold.
-    if (message.held) return DUNNO;
     noteRecipient(message, request);
     const sender = this.#senderOf(request);
-    const block = this.#blockOf(sender);
-    if (block !== undefined) return this.#refuse(block, 'data', request, sender, message);
-    this.#record(request, key, sender, message);
-    return DUNNO;
+    const wasHeld = message.held !== undefined;
+    const block = wasHeld ? undefined : this.#blockOf(sender);
+    const answer = block === undefined ? DUNNO : this.#refuse(block, 'data', request, sender, message);
+    // Only now the queue id is sure, and that there is a message.
+    if (message.held !== undefined) this.#recordHeld(message.held, request, key, sender, message);
+    else if (block === undefined) this.#record(request, key, sender, message);
+    return answer;
   }
 
   #blockOf({ identity }: Sender): ActiveBlock | undefined {
@@ -155,19 +158,19 @@ export class PolicyService {
   ): string {
     const { settings, contact, metrics, recorder, tracing } = this.#context;
     const correlation = transactionOf(request);
-    const isHeld = settings.refuse === 'hold' && block.refusal !== 'honest';
+    const isHeld = block.refusal === 'hold' || (settings.refuse === 'hold' && block.refusal !== 'honest');
     const reply = refusalReply(block.refusal, contact);
     const code = settings.refuse === '450' && block.refusal !== 'honest' ? 450 : reply.code;
     const action = isHeld ? HOLD : replyLine({ ...reply, code });
     metrics.smtp.refused(stage, block.refusal);
     // Each recipient of a message that is held is told the same: it is one refusal.
-    if (!message.held)
+    if (message.held === undefined)
       recorder.refused(
         { ...fields, ...this.#placeOf(fields), stage, block: block.id, reply: action },
         correlation,
         tracing?.refused(block.id, stage, code, correlation, undefined),
       );
-    if (isHeld) message.held = true;
+    if (isHeld) message.held ??= block.id;
     return action;
   }
 
@@ -177,27 +180,54 @@ export class PolicyService {
     { fields, identity }: Sender,
     message: AskedMessage,
   ): void {
-    const { recorder, metrics, senders, lost } = this.#context;
-    const recipients = Math.max(1, countOf(request.recipient_count, MOST_RECIPIENTS) || message.recipients);
+    const { recorder, metrics, senders } = this.#context;
     const { account, returnPath = '', direction } = fields;
     const data = {
-      ...fields,
-      ...this.#placeOf(fields),
-      transaction: transactionOf(request),
-      recipients,
-      size: countOf(request.size, LARGEST_SIZE),
+      ...this.#measured(request, fields, message),
       recipientDomains: [...message.domains],
       entitled: account === undefined || isEntitled(senders(), account, returnPath),
     };
-    // Made of what names the message, so that another process that is asked again writes the same event.
-    const id = idOf(`policy/${key ?? `${data.transaction}/${this.#context.clock.now()}`}`);
-    const isTaken = recorder.sent(id, sendStreamKey(identity), data, (error) => {
-      if (error === undefined) {
-        lost.worked();
-        metrics.smtp.accepted(direction, recipients);
-      } else this.#lost('store', messageOf(error));
-    });
+    const id = this.#idOf('policy', key, data.transaction);
+    const isTaken = recorder.sent(id, sendStreamKey(identity), data, (error) =>
+      this.#written(error, () => metrics.smtp.accepted(direction, data.recipients)),
+    );
     if (!isTaken) this.#lost('full', 'too many wait to be written');
+  }
+
+  #recordHeld(
+    block: string,
+    request: PolicyRequest,
+    key: string | undefined,
+    { fields }: Sender,
+    message: AskedMessage,
+  ): void {
+    const data = { block, ...this.#measured(request, fields, message) };
+    const id = this.#idOf('held', key, data.transaction);
+    const isTaken = this.#context.recorder.held(id, data, (error) => this.#written(error));
+    if (!isTaken) this.#lost('full', 'too many wait to be written');
+  }
+
+  /** What is recorded of every message at its end. */
+  #measured(request: PolicyRequest, fields: SenderFields, message: AskedMessage): Measured {
+    return {
+      ...fields,
+      ...this.#placeOf(fields),
+      transaction: transactionOf(request),
+      recipients: Math.max(1, countOf(request.recipient_count, MOST_RECIPIENTS) || message.recipients),
+      size: countOf(request.size, LARGEST_SIZE),
+    };
+  }
+
+  /** Made of what names the message, so that another process that is asked again writes the same event. */
+  #idOf(kind: 'policy' | 'held', key: string | undefined, transaction: string): string {
+    return idOf(`${kind}/${key ?? `${transaction}/${this.#context.clock.now()}`}`);
+  }
+
+  #written(error: unknown, then: () => void = () => undefined): void {
+    if (error === undefined) {
+      this.#context.lost.worked();
+      then();
+    } else this.#lost('store', messageOf(error));
   }
 
   #lost(reason: 'store' | 'full', error: string): void {
