@@ -148,11 +148,11 @@ describe('the policy service', () => {
     const instance = '1.2.3.0';
     assert.equal(scene.ask({ instance }), 'HOLD');
     assert.equal(scene.ask({ instance, recipient: 'two@elsewhere.test', queue_id: '4ABC' }), 'HOLD');
-    assert.deepEqual(scene.held, [], 'it may still be given up');
+    assert.equal(scene.held.length, 0, 'it may still be given up');
     assert.equal(scene.ask({ ...END, instance }), 'DUNNO');
     assert.equal(scene.ask({ ...END, instance }), 'DUNNO');
     assert.equal(scene.held.length, 1);
-    const { block, account, transaction, recipients, size, country } = scene.held.at(0)!.data;
+    const { block, account, transaction, recipients, size, country } = scene.held[0]!.data;
     assert.deepEqual(
       { block, account, transaction, recipients, size, country },
       {
