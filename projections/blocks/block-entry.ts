@@ -93,6 +93,8 @@ export interface HookTask {
   readonly action: HookAction;
   /** Position of the event that asks for it. */
   readonly cause: number;
+  /** Whether it is about all that is held for a block that has ended; else about what was held when it was asked for. */
+  readonly isFinal: boolean;
   /** What came of it when it was last called for this; undefined before that. */
   readonly last: HookRan['outcome'] | undefined;
 }
@@ -106,13 +108,15 @@ export function hookTaskOf(entry: BlockEntry, now: Instant): HookTask | undefine
   const decided = history.findLast((item) => actionOf(item) !== undefined);
   if (decided !== undefined) {
     const last = history.findLast(({ hook }) => hook?.cause === decided.position)?.hook?.outcome;
-    return { action: actionOf(decided)!, cause: decided.position, last };
+    const end = history.find(({ type }) => type === 'BlockReleased' || type === 'BlockExpired');
+    const isFinal = end !== undefined && end.position <= decided.position;
+    return { action: actionOf(decided)!, cause: decided.position, isFinal, last };
   }
   const imposed = history.find(({ type }) => type === 'BlockImposed');
   if (imposed === undefined || stateAt(entry, now) !== 'active' || now - imposed.at > HOLD_QUEUE_WITHIN)
     return undefined;
   if (!hasQueue(entry) || history.some(({ hook }) => hook?.action === 'hold-queue')) return undefined;
-  return { action: 'hold-queue', cause: imposed.position, last: undefined };
+  return { action: 'hold-queue', cause: imposed.position, isFinal: false, last: undefined };
 }
 
 /** Whether a call that was to hold what waits in the queue may have been cut off half-way. */

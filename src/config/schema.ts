@@ -268,11 +268,11 @@ export const SCHEMA = z
         none,
         "What is called (role worker) to hold, release or delete mail in a mail server's queue: an absolute path with arguments, without a shell, or a URL.",
       ),
-      secret: setting(
+      authorization: setting(
         pathTo,
         none,
         'A file whose first line is sent to that URL as the header Authorization.',
-        'make it, or leave hooks.secret out',
+        'make it, or leave hooks.authorization out',
       ),
     }),
     api: z.object({

@@ -106,7 +106,7 @@ export class LogFollower {
     this.#log = logs.of('store');
     this.#detects = config.roles.includes('detector');
     const categories = this.#detects || config.roles.includes('api') ? FOLDED_CATEGORIES : DECISIONS_ONLY;
-    const { run, secret } = config.hooks;
+    const { run, authorization } = config.hooks;
     const callsHook = run !== undefined && config.roles.includes('worker');
     this.#categories = callsHook ? [...categories, HELD_CATEGORY] : categories;
     this.blockCommands = new BlockCommandHandler(
@@ -130,7 +130,7 @@ export class LogFollower {
     if (callsHook) {
       const { blockCommands } = this;
       const parts = { store, models, blockCommands, clock, log: logs.of('hooks'), metrics: metrics.hooks };
-      this.#hooks = new QueueHooks({ run, secret, ...parts });
+      this.#hooks = new QueueHooks({ run, authorization, ...parts });
     }
     if (outbox === undefined) return;
     if (categories === DECISIONS_ONLY) {

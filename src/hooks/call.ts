@@ -31,7 +31,7 @@ const ENVIRONMENT = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LANG: 'C.UTF-8' };
 export interface HookOptions {
   readonly run: HookTarget;
   /** A file whose first line is the Authorization header for a URL. */
-  readonly secret: string | undefined;
+  readonly authorization: string | undefined;
   readonly clock: AlarmClock;
 }
 
@@ -49,7 +49,7 @@ export async function callHook(options: HookOptions, call: HookCall, signal: Abo
   try {
     const { run } = options;
     return await ('url' in run
-      ? post(run.url, options.secret, text, ends)
+      ? post(run.url, options.authorization, text, ends)
       : execute(run.command, text, ends));
   } catch (error) {
     if (deadline.signal.aborted) throw new HookFailed(`no answer within ${DEADLINE / SECOND} s`);
@@ -102,12 +102,11 @@ function execute(
 
 async function post(
   url: string,
-  secret: string | undefined,
+  file: string | undefined,
   body: string,
   signal: AbortSignal,
 ): Promise<string> {
-  const authorization =
-    secret === undefined ? undefined : readFileSync(secret, 'utf8').split('\n', 1)[0]!.trim();
+  const authorization = file === undefined ? undefined : readFileSync(file, 'utf8').split('\n', 1)[0]!.trim();
   const response = await fetch(url, {
     ...{ method: 'POST', body, signal, redirect: 'error' },
     headers: {

@@ -132,7 +132,7 @@ export class QueueHooks {
     const entry = models.ledger.get(block);
     const task = entry && hookTaskOf(entry, clock.now());
     if (entry === undefined || task === undefined) return;
-    if (task.last !== undefined && (!isEnded(entry) || (task.last === 'failed' && !isLate))) return;
+    if (task.last !== undefined && (!task.isFinal || (task.last === 'failed' && !isLate))) return;
     const done: Done = { asked: 0, acted: 0, through: undefined, output: '' };
     try {
       for await (const batch of this.#batches(entry, task, done)) await this.#call(entry, task, batch, done);
@@ -143,13 +143,16 @@ export class QueueHooks {
   }
 
   /** What the hook is called for, in pieces. */
-  async *#batches(entry: BlockEntry, { action, cause, last }: HookTask, done: Done): AsyncGenerator<Batch> {
+  async *#batches(
+    entry: BlockEntry,
+    { action, cause, isFinal, last }: HookTask,
+    done: Done,
+  ): AsyncGenerator<Batch> {
     if (action === 'hold-queue') return yield* inPieces(await this.#recentSends(entry));
     const from = settledThrough(entry) + 1;
     let held: Message[] = [];
     for await (const event of this.#options.store.readStream(heldStream(entry.id), { from })) {
-      // A decision on a block in force is about what was held when it was made.
-      if (!isEnded(entry) && event.position > cause) break;
+      if (!isFinal && event.position > cause) break;
       done.through = event.revision;
       if (isHeldEvent(event)) held.push(event.data);
       if (held.length < IDS_AT_ONCE) continue;

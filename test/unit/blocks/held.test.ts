@@ -83,7 +83,12 @@ describe('what becomes of held mail', () => {
 
 describe('what the hook is to be called for', () => {
   test('a block that begins: what waits in the queue, once', () => {
-    assert.deepEqual(taskAfter(imposed()), { action: 'hold-queue', cause: 10, last: undefined });
+    assert.deepEqual(taskAfter(imposed()), {
+      action: 'hold-queue',
+      cause: 10,
+      isFinal: false,
+      last: undefined,
+    });
     for (const outcome of ['done', 'failed'] as const)
       assert.equal(taskAfter(imposed(), ran({ action: 'hold-queue', outcome })), undefined);
   });
@@ -98,7 +103,9 @@ describe('what the hook is to be called for', () => {
   });
 
   test('a false positive lets the mail go; any other end leaves it where it is', () => {
-    assert.deepEqual(taskAfter(imposed(), released(true)), { action: 'release', cause: 20, last: undefined });
+    assert.deepEqual(taskAfter(imposed(), released(true)), {
+      ...{ action: 'release', cause: 20, isFinal: true, last: undefined },
+    });
     assert.equal(taskAfter(imposed(), released()), undefined);
     assert.equal(taskAfter(imposed(), expired(T0)), undefined);
     const asked = (held: 'release' | 'delete' | 'keep', falsePositive: boolean): string | undefined =>
@@ -110,11 +117,22 @@ describe('what the hook is to be called for', () => {
 
   test('the last decision counts, until the hook was called for it', () => {
     const facts = [imposed(), released(), decided('release'), decided('delete')];
-    assert.deepEqual(taskAfter(...facts), { action: 'delete', cause: 40, last: undefined });
+    assert.deepEqual(taskAfter(...facts), { action: 'delete', cause: 40, isFinal: true, last: undefined });
     const after = [...facts, ran({ action: 'release', cause: 30 })];
-    assert.deepEqual(taskAfter(...after), { action: 'delete', cause: 40, last: undefined });
+    assert.deepEqual(taskAfter(...after), { action: 'delete', cause: 40, isFinal: true, last: undefined });
     const failed = ran({ action: 'delete', cause: 40, outcome: 'failed' });
-    assert.deepEqual(taskAfter(...facts, failed), { action: 'delete', cause: 40, last: 'failed' });
+    assert.deepEqual(taskAfter(...facts, failed), {
+      action: 'delete',
+      cause: 40,
+      isFinal: true,
+      last: 'failed',
+    });
+  });
+
+  test('a decision on a block in force stays one about what was held by then, also when the block ends', () => {
+    for (const end of [[], [released()], [expired(T0)]])
+      assert.equal(taskAfter(imposed(), decided('release'), ...end)?.isFinal, false);
+    assert.equal(taskAfter(imposed(), expired(T0), decided('release'))?.isFinal, true);
   });
 
   test('what was settled is known by its revision, and a call that failed settles nothing', () => {

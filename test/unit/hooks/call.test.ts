@@ -32,9 +32,9 @@ async function program(t: TestContext, text: string): Promise<string> {
 
 const called = (
   run: HookTarget,
-  { clock = new ManualClock(), secret }: { clock?: ManualClock; secret?: string } = {},
+  { clock = new ManualClock(), authorization }: { clock?: ManualClock; authorization?: string } = {},
   signal = new AbortController().signal,
-): Promise<string> => callHook({ run, secret, clock }, CALL, signal);
+): Promise<string> => callHook({ run, authorization, clock }, CALL, signal);
 
 const failing = (pattern: RegExp) => (error: unknown) => {
   assert.ok(error instanceof HookFailed, String(error));
@@ -145,9 +145,9 @@ describe('a URL as the hook', () => {
         response.end('released 4ABC\n');
       });
     });
-    assert.equal(await called(run, { secret: path.join(dir, 'secret') }), 'released 4ABC\n');
+    assert.equal(await called(run, { authorization: path.join(dir, 'secret') }), 'released 4ABC\n');
     assert.deepEqual(seen, [['POST', 'Bearer hush', 'application/json', CALL]]);
-    await assert.rejects(called(run, { secret: path.join(dir, 'none') }), failing(/ENOENT/));
+    await assert.rejects(called(run, { authorization: path.join(dir, 'none') }), failing(/ENOENT/));
   });
 
   test('fails by its status, by a redirect, and by silence for a minute', async (t) => {
