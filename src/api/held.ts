@@ -73,9 +73,10 @@ async function heldPage(
   let next: string | null = null;
   if (count === 0) return { count, items, next };
   const newest = store.readStream(stream, { direction: 'backwards', limit: limit + 1, ...from });
+  let read = 0;
   for await (const event of newest) {
     if (event.revision <= settled) break;
-    if (items.length === limit) {
+    if (read++ === limit) {
       next = cursorOf(String(event.revision));
       break;
     }

@@ -117,8 +117,9 @@ async function showWithHeld(io: CliIo, options: JsonOption, what: Named): Promis
   const client = await connect(io, options);
   const block = await find(client, what);
   const held = await client.get<HeldJson>(`blocks/${block.id}/held`, { limit: HELD_SHOWN });
-  if (options.json === true) print(io, asJson({ ...block, held: { count: held.count, items: held.items } }));
-  else print(io, `${blockDetails(block, io.clock.now())}${held.count === 0 ? '' : `\n\n${heldText(held)}`}`);
+  const isNone = held.count === 0;
+  if (options.json === true) print(io, asJson(isNone ? block : { ...block, held }));
+  else print(io, `${blockDetails(block, io.clock.now())}${isNone ? '' : `\n\n${heldText(held)}`}`);
 }
 
 async function heldMail(io: CliIo, options: HeldOption, what: Named): Promise<void> {

@@ -26,7 +26,7 @@ const DEADLINE: Milliseconds = MINUTE;
 /** Bytes of what it prints that are looked at: one line for each of the ids of a call, several times over. */
 const MOST_OUTPUT = 65_536;
 /** Nothing of ours: no setting, no secret. */
-const ENVIRONMENT = { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LANG: 'C.UTF-8' };
+const ENVIRONMENT = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', LANG: 'C.UTF-8' };
 
 export interface HookOptions {
   readonly run: HookTarget;

@@ -78,6 +78,7 @@ smtp:
   senders: any
   softFail: { contact: "call 555" }
 policy: { listen: 127.0.0.1:10040, refuse: 450, ownNetworks: [private] }
+hooks: { run: https://h.example/, authorization: ./h }
 api: { listen: 8026, tokens: ./t.yaml, publicUrl: https://s.example/ }
 rules: ./r.yaml
 overrides: ./o.yaml
@@ -134,6 +135,7 @@ tracing: { endpoint: http://t.example, sample: 0.5, service: mx, headers: x-key=
       softFail: { contact: 'call 555' },
     },
     policy: { listen: { host: '127.0.0.1', port: 10_040 }, refuse: '450', ownNetworks: ['private'] },
+    hooks: { run: { url: 'https://h.example' }, authorization: inCwd('h') },
     api: {
       listen: { host: '127.0.0.1', port: 8026 },
       tokens: inCwd('t.yaml'),
