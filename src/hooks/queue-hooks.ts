@@ -148,7 +148,10 @@ export class QueueHooks {
     { action, cause, isFinal, last }: HookTask,
     done: Done,
   ): AsyncGenerator<Batch> {
-    if (action === 'hold-queue') return yield* inPieces(await this.#recentSends(entry));
+    if (action === 'hold-queue') {
+      yield* inPieces(await this.#recentSends(entry));
+      return;
+    }
     const from = settledThrough(entry) + 1;
     let held: Message[] = [];
     for await (const event of this.#options.store.readStream(heldStream(entry.id), { from })) {

@@ -6,7 +6,7 @@ import { BlockLedger } from '../../../projections/blocks/block-ledger.js';
 import { EffectiveBlocks } from '../../../projections/blocks/effective-blocks.js';
 import type { BlockFact, HookRan } from '../../../src/blocks/events.js';
 import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
-import { given, recorded, T0 } from '../../support/given.js';
+import { at, given, recorded, T0 } from '../../support/given.js';
 import { expired, imposed, lapsed, proposed, released } from './facts.js';
 
 const NOW = T0 + MINUTE;
@@ -158,7 +158,7 @@ describe('what the hook is to be called for', () => {
       imposed(),
       released(),
       imposed({ block: 'b2', until: T0 + HOUR }),
-      decided('release'),
+      at(T0 + HOUR, decided('release')),
       ran(),
     ];
     for (const event of recorded(facts)) for (const effect of effective.take(event)) ledger.apply(effect);
@@ -168,6 +168,6 @@ describe('what the hook is to be called for', () => {
     );
     assert.equal(ledger.get('b2')!.history.length, 1);
     assert.equal(ledger.get('b2')!.follows?.at, T0);
-    assert.equal(ledger.dump().letGo[0]![1].by, 'system:test');
+    assert.equal(ledger.dump().letGo[0]![1].at, T0);
   });
 });
