@@ -254,6 +254,10 @@ describe('the hook for mail in a queue', () => {
     const held = async (): Promise<{ count: number }> =>
       (await (await served.api('GET', `/api/v1/blocks/${id}/held`, token)).json()) as { count: number };
     await eventually('what it holds is listed', async () => (await held()).count === 1);
+    // It is listed a moment before the call is recorded as done.
+    await eventually('it is recorded', async () =>
+      (await (await served.api('GET', `/api/v1/blocks/${id}`, token)).text()).includes('HookRan'),
+    );
     await served.kill();
     served = await Served.start(t, dir, env);
     assert.equal((await served.api('GET', '/readyz', '')).status, 200);

@@ -159,7 +159,7 @@ describe('what the hook is to be called for', () => {
       released(),
       imposed({ block: 'b2', until: T0 + HOUR }),
       at(T0 + HOUR, decided('release')),
-      ran(),
+      at(T0 + HOUR, ran()),
     ];
     for (const event of recorded(facts)) for (const effect of effective.take(event)) ledger.apply(effect);
     assert.deepEqual(
