@@ -121,6 +121,8 @@ export class ActiveBlocks {
       case 'ExemptionRevoked':
       case 'ExemptionApplied':
       case 'RuleObserved':
+      case 'HeldMailDecided':
+      case 'HookRan':
         return;
     }
   }

@@ -1,7 +1,17 @@
-import type { BlockEvent, Evidence, Refusal, Until } from '../../src/blocks/events.js';
+import type {
+  BlockEvent,
+  Evidence,
+  HeldAction,
+  HookAction,
+  HookRan,
+  Refusal,
+  Until,
+} from '../../src/blocks/events.js';
+import { heldActionOf } from '../../src/blocks/events.js';
 import type { BlockState } from '../../src/blocks/state.js';
 import { isOver } from '../../src/blocks/state.js';
 import type { Instant, Milliseconds } from '../../src/kernel/time.js';
+import { DAY } from '../../src/kernel/time.js';
 import type { Direction, Subject } from '../../src/sending/subjects.js';
 
 export interface HistoryItem {
@@ -13,6 +23,10 @@ export interface HistoryItem {
   readonly until?: Until;
   readonly falsePositive?: boolean;
   readonly evidence?: Evidence;
+  /** What a person asked for of the held mail. */
+  readonly held?: HeldAction | 'keep';
+  /** What the hook did. */
+  readonly hook?: Omit<HookRan, 'block'>;
 }
 
 /** A person's decision on the same subject within an hour before a block or proposal of it began. */
@@ -74,6 +88,60 @@ export function isEnded({ state }: BlockEntry): boolean {
   return state !== 'active' && state !== 'proposed';
 }
 
+/** What the hook should be called for. */
+export interface HookTask {
+  readonly action: HookAction;
+  /** Position of the event that asks for it. */
+  readonly cause: number;
+  /** Whether it is about all that is held for a block that has ended; else about what was held when it was asked for. */
+  readonly isFinal: boolean;
+  /** What came of it when it was last called for this; undefined before that. */
+  readonly last: HookRan['outcome'] | undefined;
+}
+
+/** What waited in a queue when a block began has gone or come back after this: it is not looked for any more. */
+const HOLD_QUEUE_WITHIN: Milliseconds = DAY;
+
+/** What the hook should be called for. Undefined if nobody has asked for anything. */
+export function hookTaskOf(entry: BlockEntry, now: Instant): HookTask | undefined {
+  const { history } = entry;
+  const decided = history.findLast((item) => actionOf(item) !== undefined);
+  if (decided !== undefined) {
+    const last = history.findLast(({ hook }) => hook?.cause === decided.position)?.hook?.outcome;
+    const end = history.find(({ type }) => type === 'BlockReleased' || type === 'BlockExpired');
+    const isFinal = end !== undefined && end.position <= decided.position;
+    return { action: actionOf(decided)!, cause: decided.position, isFinal, last };
+  }
+  const imposed = history.find(({ type }) => type === 'BlockImposed');
+  if (imposed === undefined || stateAt(entry, now) !== 'active' || now - imposed.at > HOLD_QUEUE_WITHIN)
+    return undefined;
+  if (!hasQueue(entry) || history.some(({ hook }) => hook?.action === 'hold-queue')) return undefined;
+  return { action: 'hold-queue', cause: imposed.position, isFinal: false, last: undefined };
+}
+
+/** Whether a call that was to hold what waits in the queue may have been cut off half-way. */
+export function mayHoldQueue(entry: BlockEntry, now: Instant): boolean {
+  const { history, since } = entry;
+  if (!hasQueue(entry) || since === undefined || now - since > 2 * HOLD_QUEUE_WITHIN) return false;
+  return !history.some(({ hook }) => hook?.action === 'hold-queue' && hook.outcome === 'done');
+}
+
+/** Whether mail of the subject can be found in a queue. */
+function hasQueue({ subject, direction }: BlockEntry): boolean {
+  return (subject.type === 'account' || subject.type === 'address') && direction !== 'inbound';
+}
+
+function actionOf({ type, held, falsePositive = false }: HistoryItem): HeldAction | undefined {
+  if (type === 'BlockReleased')
+    return heldActionOf({ falsePositive, ...(held === undefined ? {} : { held }) });
+  return held === 'keep' ? undefined : held;
+}
+
+/** Revision of the last event in the stream of held mail that was released or deleted; -1 before that. */
+export function settledThrough({ history }: BlockEntry): number {
+  return Math.max(-1, ...history.map(({ hook }) => (hook?.outcome === 'done' ? (hook.through ?? -1) : -1)));
+}
+
 /**
  * Folds one event of a block or proposal.
  *
@@ -132,9 +200,15 @@ function changed(before: BlockEntry, event: Exclude<BlockEvent, Beginning>): Blo
       return told({ ...before, until }, event, { until, ...noted(note) });
     }
     case 'BlockReleased': {
-      const { falsePositive, note } = event.data;
+      const { falsePositive, held, note } = event.data;
       const next: BlockEntry = { ...before, state: 'released', endedAt: event.at, falsePositive };
-      return told(next, event, { falsePositive, ...noted(note) });
+      return told(next, event, { falsePositive, ...(held === undefined ? {} : { held }), ...noted(note) });
+    }
+    case 'HeldMailDecided':
+      return told(before, event, { held: event.data.action, ...noted(event.data.note) });
+    case 'HookRan': {
+      const { block: _, ...hook } = event.data;
+      return told(before, event, { hook });
     }
     case 'BlockExpired':
       return told({ ...before, state: 'expired', endedAt: event.data.dueAt }, event);

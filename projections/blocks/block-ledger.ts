@@ -120,14 +120,15 @@ export class BlockLedger {
     const { block: id } = event.data;
     if (event.alias !== undefined) this.#aliases.set(event.alias, id);
     const before = this.#entries.get(id);
-    // An entry that is no longer in memory has ended, and ended entries do not come back.
-    if (before === undefined && this.rows.find(id) !== undefined) return;
+    // An entry that is no longer in memory has ended, and ended entries do not come back. Only their mail is decided on.
+    const row = before === undefined ? this.rows.find(id) : undefined;
+    if (row !== undefined) return this.rows.reach(row, event.revision);
     const follows = before === undefined && 'subject' in event.data ? this.#follows(event) : undefined;
     const entry = evolveEntry(before, event, follows);
     if (entry === undefined) return;
     this.rows.put(entry, event.revision);
     this.#keep(entry);
-    if (isEnded(entry)) this.#end(entry, event);
+    if (isEnded(entry) && (before === undefined || !isEnded(before))) this.#end(entry, event);
   }
 
   #keep(entry: BlockEntry): void {

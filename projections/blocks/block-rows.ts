@@ -202,6 +202,12 @@ export class BlockRows {
     numbers.descriptions[at] = this.#descriptions.numberOf(entry.description);
   }
 
+  /** An event of an entry that has ended. @param revision of it, in the subject's stream */
+  reach(row: number, revision: number): void {
+    const numbers = writable(this.#segmentOf(row));
+    numbers.events[row % SEGMENT] = revision - numbers.revisions[row % SEGMENT]! + 1;
+  }
+
   /** Ids of the blocks that refused this sender at an instant, the one that ends last first. */
   inForce(sender: SenderIdentity, at: Instant): readonly string[] {
     const found: { id: string; ends: number }[] = [];

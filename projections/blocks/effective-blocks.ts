@@ -33,10 +33,11 @@ export class EffectiveBlocks {
       'subject' in event.data && event.data.subject !== undefined
         ? subjectKey(event.data.subject)
         : this.#subjects.get(this.#aliases.get(block) ?? block);
-    if (key === undefined) return [];
-    const before: Standing = { ...NOTHING_YET, ...this.#live.get(key) };
+    // Nothing is known of one that has ended but that it has: still its held mail may be decided on.
+    const live = key === undefined ? undefined : this.#live.get(key);
+    const before: Standing = { ...NOTHING_YET, ...live };
     const events = effectsOf({ ...before, ended: this.#ended, aliases: this.#aliases }, event);
-    if (events.length > 0) this.#keep(key, events.reduce(fold, before));
+    if (events.length > 0 && key !== undefined) this.#keep(key, events.reduce(fold, before));
     return events as readonly Event[];
   }
 

@@ -165,6 +165,8 @@ export class Exemptions {
       case 'BlockReleased':
       case 'BlockExpired':
       case 'RuleObserved':
+      case 'HeldMailDecided':
+      case 'HookRan':
         return;
     }
   }

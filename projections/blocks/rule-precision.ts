@@ -126,6 +126,8 @@ export class RulePrecision {
       case 'ExemptionRevoked':
       case 'ExemptionApplied':
       case 'RuleObserved':
+      case 'HeldMailDecided':
+      case 'HookRan':
         return;
     }
   }

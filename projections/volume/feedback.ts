@@ -74,6 +74,8 @@ export class Feedback {
       case 'ExemptionRevoked':
       case 'ExemptionApplied':
       case 'RuleObserved':
+      case 'HeldMailDecided':
+      case 'HookRan':
         return;
     }
   }

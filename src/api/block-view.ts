@@ -5,7 +5,7 @@ import { evolveEntry, isEnded, stateAt, untilAt } from '../../projections/blocks
 import type { BlockLedger } from '../../projections/blocks/block-ledger.js';
 import type { BlockRow } from '../../projections/blocks/block-rows.js';
 import type { Evidence } from '../blocks/events.js';
-import { blockStream, isBlockEvent, REFUSALS } from '../blocks/events.js';
+import { blockStream, HELD_ACTIONS, isBlockEvent, REFUSALS } from '../blocks/events.js';
 import { effectsOf, fold, NOTHING_YET } from '../blocks/state.js';
 import { StopgapError } from '../kernel/errors.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
@@ -58,6 +58,17 @@ export const evidenceShape = z
   })
   .meta({ id: 'Evidence', description: 'The numbers that tripped a rule.' });
 
+const hookShape = z
+  .object({
+    action: z.enum(['hold-queue', ...HELD_ACTIONS]),
+    cause: position.meta({ description: 'Position of the event that asked for it.' }),
+    outcome: z.enum(['done', 'failed']).meta({ description: 'failed: it was given up.' }),
+    asked: z.int().meta({ description: 'Messages that it was called for.' }),
+    acted: z.int().meta({ description: 'Of these, how many it says that it acted on.' }),
+    output: z.string().meta({ description: 'The first lines that it printed, or why it failed.' }),
+  })
+  .meta({ id: 'HookRun', description: 'What the hook did.' });
+
 const historyShape = z
   .object({
     type: z.string().meta({ examples: ['BlockImposed'] }),
@@ -68,6 +79,11 @@ const historyShape = z
     until: instantShape.nullable().optional(),
     falsePositive: z.boolean().optional(),
     evidence: evidenceShape.optional(),
+    held: z
+      .enum([...HELD_ACTIONS, 'keep'])
+      .optional()
+      .meta({ description: 'What a person asked for of the held mail.' }),
+    hook: hookShape.optional(),
   })
   .meta({ id: 'HistoryItem' });
 
@@ -190,6 +206,8 @@ function historyView({
   until,
   falsePositive,
   evidence,
+  held,
+  hook,
 }: HistoryItem): HistoryJson {
   return {
     type,
@@ -200,7 +218,16 @@ function historyView({
     ...(until === undefined ? {} : { until: instantView(until) }),
     ...(falsePositive === undefined ? {} : { falsePositive }),
     ...(evidence === undefined ? {} : { evidence: evidenceView(evidence) }),
+    ...(held === undefined ? {} : { held }),
+    ...(hook === undefined ? {} : { hook: hookView(hook) }),
   };
+}
+
+function hookView({
+  through: _,
+  ...hook
+}: NonNullable<HistoryItem['hook']>): NonNullable<HistoryJson['hook']> {
+  return hook;
 }
 
 type Sources = Pick<ApiDependencies, 'models' | 'store'>;
@@ -306,9 +333,10 @@ async function readEnded(
   for await (const event of store.readStream(blockStream(subject), { from: revision, limit: events })) {
     if (!isBlockEvent(event) || seen.has(event.id)) continue;
     seen.add(event.id);
-    const { block, proposal, aliases: learnt } = standing;
+    const { block, proposal, ended: endedHere, aliases: learnt } = standing;
     const aliases = { get: (alias: string) => learnt.get(alias) ?? earlierName(alias) };
-    for (const effect of effectsOf({ block, proposal, ended: { has: isEarlier }, aliases }, event)) {
+    const ended = { has: (other: string) => endedHere.has(other) || isEarlier(other) };
+    for (const effect of effectsOf({ block, proposal, ended, aliases }, event)) {
       standing = fold(standing, effect);
       if ('block' in effect.data && effect.data.block === id) entry = evolveEntry(entry, effect, follows);
     }

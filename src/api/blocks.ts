@@ -4,7 +4,7 @@ import type { BlockEntry } from '../../projections/blocks/block-entry.js';
 import type { BlockFilter, BlockRows } from '../../projections/blocks/block-rows.js';
 import type { BlockCommand } from '../blocks/commands.js';
 import type { Executed } from '../commands/block-commands.js';
-import { BLOCK_CATEGORY, blockStream, isBlockEvent, REFUSALS } from '../blocks/events.js';
+import { BLOCK_CATEGORY, blockStream, HELD_ACTIONS, isBlockEvent, REFUSALS } from '../blocks/events.js';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { newId } from '../runtime/ids.js';
@@ -226,6 +226,16 @@ const decision = noted.extend({
   }),
 });
 
+const letting = decision.extend({
+  held: oneOf([...HELD_ACTIONS, 'keep'])
+    .optional()
+    .meta({
+      description:
+        'What becomes of the mail that is held for the block; unless given, release for a false positive, else keep.',
+    }),
+});
+const settling = noted.extend({ action: oneOf(HELD_ACTIONS) });
+
 /** What an operator does to a proposal or a block. */
 export function blockActionRoutes(deps: ApiDependencies): readonly Route[] {
   const action = <Body>(
@@ -268,8 +278,14 @@ export function blockActionRoutes(deps: ApiDependencies): readonly Route[] {
     action(
       'release',
       'End an active block now: the sends behind it count no more, and limits are tripled for an hour',
-      decision,
+      letting,
       (block, body) => ({ kind: 'release', block, ...body }),
+    ),
+    action(
+      'held',
+      'Say what becomes of the mail that is held for a block by now: the hook is called for it',
+      settling,
+      (block, body) => ({ kind: 'held', block, ...body }),
     ),
   ];
 }

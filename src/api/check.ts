@@ -7,7 +7,7 @@ import { formatInstant } from '../kernel/time.js';
 import { clientNetwork, domainOf } from '../sending/identity.js';
 import type { SenderIdentity, Subject } from '../sending/subjects.js';
 import { parseSubject, senderIdentity } from '../sending/subjects.js';
-import { BAD_CREDENTIALS, LOGIN_LATER, refusalReply, replyLine } from '../smtp/replies.js';
+import { BAD_CREDENTIALS, feignedReply, refusalReply, replyLine } from '../smtp/replies.js';
 import type { BlockJson } from './block-view.js';
 import { blockShape, blockView, blockViewAt, entriesInForce, entriesWaiting } from './block-view.js';
 import { ACCOUNT_STATES } from './dependencies.js';
@@ -124,6 +124,8 @@ export function checkRoutes(deps: ApiDependencies): readonly Route[] {
   ];
 }
 
+const HELD = 'A mail server that asks takes the mail and holds it; at a listener of Stopgap it is refused.';
+
 async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<CheckJson> {
   const { models, clock } = deps;
   const now = clock.now();
@@ -172,6 +174,7 @@ async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<C
         : otherWay !== undefined
           ? [otherWaySentence(sender.direction, otherWay, at, isPast)]
           : [refusalSentence(deciding, at, isPast, begins)]),
+      ...(deciding?.block.refusal === 'hold' ? [HELD] : []),
       ...(unsure === undefined || deciding !== undefined ? [] : [unsure]),
       ...(from === undefined ? [] : [cameAs(from)]),
       ...(failed === undefined ? [] : [failedSentence(failed)]),
@@ -246,7 +249,7 @@ async function judge(
   const authReply =
     atAuth === undefined || atAuth.block.refusal === 'honest'
       ? null
-      : replyLine(atAuth.block.refusal === 'soft' ? BAD_CREDENTIALS : LOGIN_LATER);
+      : replyLine(feignedReply(atAuth.block.refusal));
   const deciding = authReply === null ? atRcpt : atAuth;
   return { sender, login, atAuth, atRcpt, authReply, deciding };
 }

@@ -9,7 +9,7 @@ import { SECOND, formatInstant } from '../kernel/time.js';
 import type { OverrideFact } from '../overrides/events.js';
 import type { ShadowFact } from '../rules/decide.js';
 import type { RulesFact } from '../rules/model.js';
-import type { AuthEvent, SendEvent } from '../sending/events.js';
+import type { AuthEvent, HeldEvent, SendEvent } from '../sending/events.js';
 import type { Subscription } from '../store/port.js';
 import type { ApiDependencies } from './dependencies.js';
 import { Problem, invalid } from './http/problem.js';
@@ -18,10 +18,12 @@ import { route } from './http/route.js';
 import { anyOf, once } from './shapes.js';
 
 /** Categories of streams that the feed shows. */
-const FEED_CATEGORIES = ['block', 'rules', 'override', 'send', 'auth'] as const;
+const FEED_CATEGORIES = ['block', 'rules', 'override', 'send', 'held', 'auth'] as const;
 type FeedCategory = (typeof FEED_CATEGORIES)[number];
 
-type FeedType = (BlockFact | RulesFact | ShadowFact | OverrideFact | SendEvent | AuthEvent)['type'];
+type FeedType = (
+  BlockFact | RulesFact | ShadowFact | OverrideFact | SendEvent | HeldEvent | AuthEvent
+)['type'];
 
 /** Every type of event that the feed shows, and the category whose streams hold it. */
 const CATEGORY_OF: Readonly<Record<FeedType, FeedCategory>> = {
@@ -34,6 +36,8 @@ const CATEGORY_OF: Readonly<Record<FeedType, FeedCategory>> = {
   BlockShortened: 'block',
   BlockReleased: 'block',
   BlockExpired: 'block',
+  HeldMailDecided: 'block',
+  HookRan: 'block',
   ExemptionGranted: 'block',
   ExemptionRevoked: 'block',
   ExemptionApplied: 'block',
@@ -48,6 +52,7 @@ const CATEGORY_OF: Readonly<Record<FeedType, FeedCategory>> = {
   RecipientsRefused: 'send',
   MessageRefused: 'send',
   BounceReceived: 'send',
+  MessageHeld: 'held',
   AuthenticationFailed: 'auth',
 };
 

@@ -13,6 +13,7 @@ import { rootRoutes } from './openapi.js';
 import { exemptionRoutes } from './exemptions.js';
 import { feignedRoute } from './feigned.js';
 import { EventFeeds } from './feed.js';
+import { heldRoutes } from './held.js';
 import { listen } from './http/listen.js';
 import type { Listener } from './http/listen.js';
 import type { Route } from './http/route.js';
@@ -122,6 +123,7 @@ export function createApi(deps: ApiDependencies, more: readonly Route[] = []): A
   const routes = rootRoutes([
     ...blockRoutes(deps),
     ...blockActionRoutes(deps),
+    ...heldRoutes(deps),
     ...exemptionRoutes(deps),
     ...overrideRoutes(deps),
     bulkOverridesRoute(deps),

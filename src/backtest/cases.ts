@@ -144,6 +144,8 @@ export class CaseBook {
       case 'ProposalApproved':
       case 'ExemptionGranted':
       case 'ExemptionRevoked':
+      case 'HeldMailDecided':
+      case 'HookRan':
         return;
     }
   }

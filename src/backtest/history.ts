@@ -161,6 +161,8 @@ export class RecordedFeedback {
       case 'ExemptionRevoked':
       case 'ExemptionApplied':
       case 'RuleObserved':
+      case 'HeldMailDecided':
+      case 'HookRan':
         return;
     }
   }

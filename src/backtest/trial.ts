@@ -276,6 +276,8 @@ class People {
       }
       case 'ExemptionApplied':
       case 'RuleObserved':
+      case 'HeldMailDecided':
+      case 'HookRan':
         return;
     }
   }

@@ -1,6 +1,6 @@
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import type { Direction, Subject } from '../sending/subjects.js';
-import type { Evidence, Refusal, Until } from './events.js';
+import type { Evidence, HeldAction, HookRan, Refusal, Until } from './events.js';
 
 /** When something ends, or how long it lasts from the moment of the decision. */
 export type Span = { readonly until: Until } | { readonly duration: Milliseconds | null };
@@ -87,8 +87,21 @@ export interface Release {
   readonly kind: 'release';
   readonly block: string;
   readonly falsePositive: boolean;
+  /** What becomes of the mail that is held for it; if absent, a false positive lets it go and else it is kept. */
+  readonly held?: HeldAction | 'keep' | undefined;
   readonly note?: string;
 }
+
+/** A person's: what becomes of the mail that is held by now. */
+export interface DecideHeld {
+  readonly kind: 'held';
+  readonly block: string;
+  readonly action: HeldAction;
+  readonly note?: string;
+}
+
+/** The worker's: what the hook did. */
+export type ReportHook = HookRan & { readonly kind: 'hook' };
 
 export type ChangeUntil = Span & {
   readonly kind: 'change-until';
@@ -129,6 +142,8 @@ export type BlockCommand =
   | Approve
   | Dismiss
   | Release
+  | DecideHeld
+  | ReportHook
   | ChangeUntil
   | Expire
   | Lapse

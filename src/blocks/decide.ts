@@ -48,10 +48,17 @@ export function decide(command: At<BlockCommand>, standing: Standing): readonly 
     }
     case 'release': {
       const block = requireActive(standing, command.block, now, 'released');
-      const { falsePositive, note } = command;
-      return [
-        { type: 'BlockReleased', data: { block: block.id, falsePositive, ...judged(block), ...noted(note) } },
-      ];
+      const { falsePositive, held, note } = command;
+      const more = { ...judged(block), ...(held === undefined ? {} : { held }), ...noted(note) };
+      return [{ type: 'BlockReleased', data: { block: block.id, falsePositive, ...more } }];
+    }
+    case 'held': {
+      const block = requireImposed(standing, command.block, now);
+      return [{ type: 'HeldMailDecided', data: { block, action: command.action, ...noted(command.note) } }];
+    }
+    case 'hook': {
+      const { kind: _kind, now: _now, ...ran } = command;
+      return [{ type: 'HookRan', data: { ...ran, block: requireImposed(standing, command.block, now) } }];
     }
     case 'change-until':
       return changeUntil(command, standing);
@@ -334,6 +341,13 @@ function requireActive(standing: Standing, id: string, now: Instant, verb: strin
   const block = activeBlock(standing, now);
   if (block?.id === nameOf(standing, id)) return block;
   throw impossible(standing, id, now, verb, 'an active block');
+}
+
+/** The name of a block that is or was in force. */
+function requireImposed(standing: Standing, id: string, now: Instant): string {
+  const state = stateOf(standing, id, now);
+  if (state === 'active' || state === 'released' || state === 'expired') return nameOf(standing, id);
+  throw impossible(standing, id, now, 'asked for its held mail', 'a block that is or was in force');
 }
 
 function requireProposal(standing: Standing, id: string, now: Instant, verb: string): PendingProposal {

@@ -9,12 +9,21 @@ export const BLOCK_CATEGORY = 'block';
 
 export const blockStream = (subject: Subject): string => streamName(BLOCK_CATEGORY, subjectKey(subject));
 
-export const REFUSALS = ['soft', 'defer', 'honest'] as const;
+export const REFUSALS = ['soft', 'defer', 'honest', 'hold'] as const;
 /**
  * How a block refuses. `soft`: AUTH fails like a wrong password, RCPT TO temporarily. `defer`: AUTH and RCPT TO both
- * fail temporarily, from the start. `honest`: AUTH works, RCPT TO fails for good, with a text and a contact.
+ * fail temporarily, from the start. `honest`: AUTH works, RCPT TO fails for good, with a text and a contact. `hold`: a
+ * mail server that asks takes the mail and keeps it; where there is no queue it is as `soft`.
  */
 export type Refusal = (typeof REFUSALS)[number];
+
+export const HELD_ACTIONS = ['release', 'delete'] as const;
+/** What is to become of the mail that a mail server holds for a block: to be sent on, or to be gone. */
+export type HeldAction = (typeof HELD_ACTIONS)[number];
+
+const HOOK_ACTIONS = ['hold-queue', ...HELD_ACTIONS] as const;
+/** What the hook is called for. `hold-queue`: to hold what waits in the queue since before the block. */
+export type HookAction = (typeof HOOK_ACTIONS)[number];
 
 /** When a block ends; null is indefinite, which a person or a rule must ask for by name. */
 export type Until = Instant | null;
@@ -119,7 +128,32 @@ export interface BlockReleased extends Feedback {
   readonly block: string;
   /** The rule was wrong: what the subject did is usual for it. */
   readonly falsePositive: boolean;
+  /** What a person asked for of the held mail; if absent, {@link heldActionOf} says. */
+  readonly held?: HeldAction | 'keep';
   readonly note?: string;
+}
+/** A person says what is to become of the held mail, in force or ended. */
+export interface HeldMailDecided {
+  readonly block: string;
+  readonly action: HeldAction;
+  readonly note?: string;
+}
+/** The hook was called. */
+export interface HookRan {
+  readonly block: string;
+  readonly action: HookAction;
+  /** Position of the event that asked for it. */
+  readonly cause: number;
+  /** `failed`: it was given up. */
+  readonly outcome: 'done' | 'failed';
+  /** Messages that it was called for. */
+  readonly asked: number;
+  /** Of these, how many it says that it acted on. */
+  readonly acted: number;
+  /** Revision of the last event in the stream of held mail that it was called for, if any. */
+  readonly through?: number;
+  /** The first lines that it printed, or why it failed. */
+  readonly output: string;
 }
 export interface BlockExpired {
   readonly block: string;
@@ -162,6 +196,8 @@ export type BlockFact =
   | Fact<'BlockShortened', BlockShortened>
   | Fact<'BlockReleased', BlockReleased>
   | Fact<'BlockExpired', BlockExpired>
+  | Fact<'HeldMailDecided', HeldMailDecided>
+  | Fact<'HookRan', HookRan>
   | Fact<'ExemptionGranted', ExemptionGranted>
   | Fact<'ExemptionRevoked', ExemptionRevoked>
   | Fact<'ExemptionApplied', ExemptionApplied>
@@ -173,6 +209,15 @@ export type BlockEvent = BlockFact &
     /** The id that a competing writer gave to the same block or proposal; never stored. */
     readonly alias?: string;
   };
+
+/** What a release asks for: a false positive lets the held mail go, anything else leaves it until somebody says more. */
+export function heldActionOf({
+  falsePositive,
+  held,
+}: Pick<BlockReleased, 'falsePositive' | 'held'>): HeldAction | undefined {
+  if (held === undefined) return falsePositive ? 'release' : undefined;
+  return held === 'keep' ? undefined : held;
+}
 
 const direction = oneOf(DIRECTIONS);
 const subject = shaped({ type: oneOf(SUBJECT_TYPES), value: text });
@@ -210,6 +255,17 @@ const SHAPES: { readonly [Type in BlockFact['type']]: Check } = {
   BlockShortened: shaped({ block: text, until: whole }),
   BlockReleased: judging,
   BlockExpired: closing,
+  HeldMailDecided: shaped<HeldMailDecided>({ block: text, action: oneOf(HELD_ACTIONS) }),
+  HookRan: shaped<HookRan>({
+    block: text,
+    action: oneOf(HOOK_ACTIONS),
+    cause: whole,
+    outcome: oneOf(['done', 'failed']),
+    asked: whole,
+    acted: whole,
+    through: optional(whole),
+    output: text,
+  }),
   ExemptionGranted: shaped({ exemption: text, subject, until: wholeOrNull, reason: text }),
   ExemptionRevoked: shaped({ exemption: text }),
   ExemptionApplied: shaped({ exemption: text, evidence }),

@@ -154,6 +154,11 @@ export function effectsOf(known: Known, event: BlockEvent): readonly BlockEvent[
     case 'ProposalDismissed':
     case 'ProposalLapsed':
       return proposal?.id === nameOf(known, event.data.block) ? [named(event, proposal.id)] : [];
+    case 'HeldMailDecided':
+    case 'HookRan': {
+      const id = nameOf(known, event.data.block);
+      return block?.id === id || known.ended.has(id) ? [named(event, id)] : [];
+    }
     case 'ExemptionGranted':
     case 'ExemptionRevoked':
     case 'ExemptionApplied':
@@ -306,6 +311,9 @@ function folded(standing: Standing, event: BlockEvent): Standing {
       return standing.exemption?.id === event.data.exemption
         ? { ...standing, exemption: undefined }
         : standing;
+    case 'HeldMailDecided':
+    case 'HookRan':
+      return standing;
     case 'ExemptionApplied':
     case 'RuleObserved':
       return { ...standing, handled: handle(standing, event.data.evidence) };

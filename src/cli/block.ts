@@ -1,15 +1,16 @@
 import type { Command } from 'commander';
 import { Option } from 'commander';
 import type { BlockJson } from '../api/block-view.js';
+import type { HeldJson } from '../api/held.js';
 import { BLOCK_STATES } from '../api/block-view.js';
-import { REFUSALS } from '../blocks/events.js';
+import { HELD_ACTIONS, REFUSALS } from '../blocks/events.js';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import { printable } from '../kernel/printable.js';
 import type { SubjectType } from '../sending/subjects.js';
 import { DIRECTIONS, SUBJECT_TYPES, parseSubject } from '../sending/subjects.js';
 import type { ApiClient, JsonOption, Listed } from './client.js';
 import { connect, withJson } from './client.js';
-import { blockDetails, blockRows, ending } from './client-format.js';
+import { blockDetails, blockRows, ending, heldText } from './client-format.js';
 import type { CliIo } from './io.js';
 import type { SpanOption } from './options.js';
 import { requireSpan, spanOf, withSpan } from './options.js';
@@ -37,6 +38,17 @@ interface JudgeOption extends JsonOption {
   readonly note?: string;
 }
 
+interface ReleaseOption extends JudgeOption {
+  readonly held?: string;
+}
+
+interface HeldOption extends JsonOption {
+  readonly release?: true;
+  readonly delete?: true;
+  readonly limit: string;
+  readonly note?: string;
+}
+
 const WHOLE_ID = /^[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const FALSE_POSITIVE = 'the rule was wrong: what was sent is usual';
 
@@ -51,13 +63,31 @@ export function blockVerb(program: Command, io: CliIo): void {
   withJson(
     block.command('show <block> [value]').description('one block with its evidence and history'),
   ).action(async (block: string, value: string | undefined, options: JsonOption) =>
-    show(io, options, await find(await connect(io, options), named(block, value))),
+    showWithHeld(io, options, named(block, value)),
   );
   withJson(block.command('release <block> [value]').description('end a block now'))
     .option('--false-positive', FALSE_POSITIVE)
+    .addOption(
+      new Option(
+        '--held <what>',
+        'what becomes of the mail that is held for it: release for a false positive, else keep',
+      ).choices([...HELD_ACTIONS, 'keep']),
+    )
     .option('--note <text>', 'why')
-    .action(async (block: string, value: string | undefined, options: JudgeOption) =>
-      act(io, options, named(block, value), 'release', judging(options)),
+    .action(async (block: string, value: string | undefined, options: ReleaseOption) =>
+      act(io, options, named(block, value), 'release', { ...judging(options), held: options.held }),
+    );
+  withJson(
+    block
+      .command('held <block> [value]')
+      .description('the mail that is held for a block; with --release or --delete what becomes of it'),
+  )
+    .addOption(new Option('--release', 'it is to be sent on').conflicts('delete'))
+    .option('--delete', 'it is to be deleted')
+    .option('--limit <number>', 'list at most so many, up to 500', '50')
+    .option('--note <text>', 'why')
+    .action(async (block: string, value: string | undefined, options: HeldOption) =>
+      heldMail(io, options, named(block, value)),
     );
   withSpan(
     withJson(
@@ -78,6 +108,37 @@ export function blockVerb(program: Command, io: CliIo): void {
     .action(async (block: string, value: string | undefined, options: JudgeOption) =>
       act(io, options, named(block, value), 'dismiss', judging(options)),
     );
+}
+
+/** How many of the held messages `block show` names. */
+const HELD_SHOWN = '10';
+
+async function showWithHeld(io: CliIo, options: JsonOption, what: Named): Promise<void> {
+  const client = await connect(io, options);
+  const block = await find(client, what);
+  const held = await client.get<HeldJson>(`blocks/${block.id}/held`, { limit: HELD_SHOWN });
+  const isNone = held.count === 0;
+  if (options.json === true) print(io, asJson(isNone ? block : { ...block, held }));
+  else print(io, `${blockDetails(block, io.clock.now())}${isNone ? '' : `\n\n${heldText(held)}`}`);
+}
+
+async function heldMail(io: CliIo, options: HeldOption, what: Named): Promise<void> {
+  const client = await connect(io, options);
+  const { id } = await find(client, what);
+  const action = options.release === true ? 'release' : options.delete === true ? 'delete' : undefined;
+  if (action !== undefined) {
+    const block = await client.send<BlockJson>('POST', `blocks/${id}/held`, {
+      action,
+      ...noted(options.note),
+    });
+    if (options.json === true) print(io, asJson(block));
+    else note(io, `the hook is asked to ${action} it: stopgap block show ${id} tells what came of it`);
+    return;
+  }
+  const held = await client.get<HeldJson>(`blocks/${id}/held`, { limit: options.limit });
+  if (options.json === true) print(io, asJson(held));
+  else if (held.count === 0) note(io, 'no mail is held for this block');
+  else print(io, heldText(held));
 }
 
 function listCommand(block: Command, io: CliIo): void {

@@ -1,8 +1,10 @@
 import type { BlockJson } from '../api/block-view.js';
+import type { HeldJson } from '../api/held.js';
 import { printable } from '../kernel/printable.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { DAY, HOUR, MINUTE, SECOND } from '../kernel/time.js';
 import { nameOf } from '../rules/explain.js';
+import { table } from './io.js';
 
 /** `in 42m`, `3h ago`, `now`; `-` for no time at all. */
 export function relative(at: string | null, now: Instant): string {
@@ -93,14 +95,48 @@ export function blockDetails(block: BlockJson, now: Instant): string {
     ...(block.endedAt === null ? [] : [['ended', when(block.endedAt)] as const]),
   ];
   const head = lines.map(([name, value]) => `${name.padEnd(11)}${value}`.trimEnd());
-  const past = history.map(({ at, type, by, note, until: end }) => {
+  const past = history.map(({ at, type, by, note, until: end, held, hook }) => {
     const more = [
       end === undefined ? '' : end === null ? 'indefinite' : `until ${end}`,
+      held === undefined ? '' : `held mail: ${held}`,
+      hook === undefined ? '' : hookText(hook),
       note === undefined ? '' : `"${printable(note)}"`,
     ];
     return `  ${at}  ${type}  ${printable(by)}  ${more.filter((text) => text !== '').join('  ')}`.trimEnd();
   });
   return [...head, '', 'history', ...past].join('\n');
+}
+
+function hookText({
+  action,
+  outcome,
+  asked,
+  acted,
+  output,
+}: NonNullable<BlockJson['history'][number]['hook']>): string {
+  const said =
+    output === ''
+      ? ''
+      : `: ${output
+          .split('\n')
+          .map((line) => printable(line))
+          .join(' | ')}`;
+  return `${action} ${outcome}, ${acted} of ${asked}${said}`;
+}
+
+/** What is held for a block, the newest first. */
+export function heldText({ count, items }: HeldJson): string {
+  const rows = items.map(({ queueId, account, returnPath, recipients, size, at }) => [
+    at,
+    printable(queueId),
+    printable(account ?? '-'),
+    printable(returnPath === '' ? '<>' : (returnPath ?? '-')),
+    String(recipients),
+    String(size),
+  ]);
+  const head = [`held: ${count} message${count === 1 ? '' : 's'}`];
+  if (count > items.length) head.push(`the newest ${items.length}:`);
+  return `${head.join(', ')}\n${table([['AT', 'QUEUE ID', 'ACCOUNT', 'RETURN PATH', 'RECIPIENTS', 'BYTES'], ...rows])}`;
 }
 
 function followed(follows: NonNullable<BlockJson['follows']>): string {

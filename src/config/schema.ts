@@ -51,6 +51,8 @@ const policyAddress: Kind<values.PolicyAddress> = {
   show: values.formatPolicyListen,
 };
 
+const hook: Kind<values.HookTarget> = { ...kind('command | URL', values.asHook), show: values.formatHook };
+
 const tls = (
   what: string,
   remedy = 'name a PEM file, or leave cert and key out for a self-signed certificate',
@@ -269,6 +271,19 @@ export const SCHEMA = z
     smtp,
     policy,
     dovecot,
+    hooks: z.object({
+      run: setting(
+        hook,
+        none,
+        "What is called (role worker) to hold, release or delete mail in a mail server's queue: an absolute path with arguments, without a shell, or a URL.",
+      ),
+      authorization: setting(
+        pathTo,
+        none,
+        'A file whose first line is sent to that URL as the header Authorization.',
+        'make it, or leave hooks.authorization out',
+      ),
+    }),
     api: z.object({
       listen: setting(address, '127.0.0.1:8025', 'Where the HTTP API and the metrics are served.'),
       metrics: setting(

@@ -238,6 +238,26 @@ export const asHttpUrl: Parser<string> = (raw) => {
   return url.href.replace(/(?<!\/)\/+$/, '');
 };
 
+/** What is called when something is to be done in a mail server's queue. */
+export type HookTarget =
+  { readonly url: string } | { readonly command: readonly [file: string, ...args: string[]] };
+
+/** A URL, or the absolute path of a program with its arguments; there is no shell, so no quotes. */
+export const asHook: Parser<HookTarget> = (raw, base) => {
+  const text = asText(raw, base);
+  if (/^https?:/i.test(text)) return { url: asHttpUrl(text, base) };
+  const [file, ...args] = text.split(/ +/) as [string, ...string[]];
+  if (!path.isAbsolute(file))
+    throw new WrongValue(
+      `${shown(file)} is no absolute path; use one such as /usr/local/lib/stopgap/hold, arguments after it, or a URL`,
+    );
+  return { command: [file, ...args] };
+};
+
+export function formatHook(target: HookTarget): string {
+  return 'url' in target ? target.url : target.command.join(' ');
+}
+
 /** The path of traces in OTLP over HTTP, below the URL of the collector. */
 export const TRACES_PATH = '/v1/traces';
 const ENDPOINT_FORM = 'use a URL such as http://127.0.0.1:4318/v1/traces';

@@ -11,6 +11,7 @@ import { OverridesFile } from '../commands/overrides-file.js';
 import { RulesCommandHandler } from '../commands/rules-commands.js';
 import { DaySummaryRecorder, planTimedWork, taskRunner, timedTasks } from './scheduled-jobs.js';
 import { dismissExempt, letGoWhenBack } from './housekeeping.js';
+import { QueueHooks } from '../hooks/queue-hooks.js';
 import { messageOf } from '../kernel/errors.js';
 import type { AlarmClock } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
@@ -25,6 +26,7 @@ import { BaselineReplica } from './baseline-replica.js';
 import { Responder } from './responder.js';
 import { DEFAULT_RULES, EVALUATION_RULES } from '../rules/defaults.js';
 import type { RulesChanged, SourcedRules } from '../rules/model.js';
+import { HELD_CATEGORY } from '../sending/events.js';
 import { Snapshots } from '../snapshots/snapshots.js';
 import { insist } from '../store/health.js';
 import type { OutboxedStore } from '../store/outboxed.js';
@@ -84,6 +86,7 @@ export class LogFollower {
   #overrides: OverridesFile | undefined;
   #snapshots: Snapshots | undefined;
   #summaries: DaySummaryRecorder | undefined;
+  #hooks: QueueHooks | undefined;
   #stopLettingGo = (): void => undefined;
   #exempting: Promise<void> = Promise.resolve();
 
@@ -102,7 +105,10 @@ export class LogFollower {
     this.#options = options;
     this.#log = logs.of('store');
     this.#detects = config.roles.includes('detector');
-    this.#categories = this.#detects || config.roles.includes('api') ? FOLDED_CATEGORIES : DECISIONS_ONLY;
+    const categories = this.#detects || config.roles.includes('api') ? FOLDED_CATEGORIES : DECISIONS_ONLY;
+    const { run, authorization } = config.hooks;
+    const callsHook = run !== undefined && config.roles.includes('worker');
+    this.#categories = callsHook ? [...categories, HELD_CATEGORY] : categories;
     this.blockCommands = new BlockCommandHandler(
       store,
       clock,
@@ -121,8 +127,13 @@ export class LogFollower {
       tracing,
       log,
     });
+    if (callsHook) {
+      const { blockCommands } = this;
+      const parts = { store, models, blockCommands, clock, log: logs.of('hooks'), metrics: metrics.hooks };
+      this.#hooks = new QueueHooks({ run, authorization, ...parts });
+    }
     if (outbox === undefined) return;
-    if (this.#categories === DECISIONS_ONLY) {
+    if (categories === DECISIONS_ONLY) {
       this.baselines = new BaselineReplica({
         store,
         data: config.data,
@@ -248,7 +259,7 @@ export class LogFollower {
     this.#closing.abort();
     this.#stopLettingGo();
     this.#rulesFile?.stop();
-    await this.work?.close();
+    await Promise.all([this.work?.close(), this.#hooks?.close()]);
     await this.responder.stop();
     await this.#exempting;
     await this.#summaries?.stop();
@@ -272,6 +283,7 @@ export class LogFollower {
         if (!live) return;
         metrics.containment.foldedBlock(event, this.models.ledger, clock.now());
         if (this.work !== undefined) planTimedWork(this.work, this.models.ledger, event);
+        if ('block' in event.data) this.#hooks?.look(event.data.block);
       },
       onRulesChanged: () => {
         if (!this.models.ready) return;
@@ -285,6 +297,7 @@ export class LogFollower {
       onFolded: (event) => {
         this.containment?.follow(event);
         if (!this.models.ready) return;
+        this.#hooks?.held(event);
         metrics.folded(event, this.models.ledger);
         if (event.trace !== undefined) tracing?.folded(event, event.trace);
       },
@@ -330,6 +343,7 @@ export class LogFollower {
     feed.ended.catch((error: unknown) => this.#ended(error));
     this.#tellRules();
     this.work?.replan(timedTasks(models.ledger));
+    this.#hooks?.adopt(models.ledger);
     await this.#insist(ACTING, async () => this.#overrides?.start());
     if (!this.#detects) return;
     await responder.finish();

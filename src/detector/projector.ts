@@ -211,6 +211,7 @@ const ACTIVITY_EVENTS = new Set([
   'MessageAccepted',
   'RecipientsRefused',
   'MessageRefused',
+  'MessageHeld',
   'BounceReceived',
   'AuthenticationFailed',
   'SenderDaySummarised',

@@ -11,6 +11,7 @@ export const COMPONENTS = [
   'api',
   'store',
   'expiry',
+  'hooks',
   'snapshots',
   'files',
 ] as const;

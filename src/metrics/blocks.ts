@@ -168,6 +168,8 @@ export class BlockMetrics {
       case 'ExemptionRevoked':
       case 'ExemptionApplied':
       case 'RuleObserved':
+      case 'HeldMailDecided':
+      case 'HookRan':
         return;
     }
   }

@@ -5,6 +5,7 @@ import type { Milliseconds } from '../kernel/time.js';
 import { SECOND } from '../kernel/time.js';
 import { BlockMetrics, FeedbackMetrics } from './blocks.js';
 import { ContainmentMetrics } from './containment.js';
+import { HookMetrics } from './hooks.js';
 import type { PolicyMeter, ReportMeter } from './policy.js';
 import { PolicyMetrics } from './policy.js';
 import { ScrapedRegistry } from './registry.js';
@@ -35,6 +36,7 @@ export class Metrics {
   readonly judgements = new FeedbackMetrics(this.registry);
   readonly store = new StoreMetrics(this.registry);
   readonly timedWork = new TimedWorkMetrics(this.registry);
+  readonly hooks = new HookMetrics(this.registry);
   readonly api = new ApiMetrics(this.registry);
   readonly process = new ProcessMetrics(this.registry);
 

@@ -13,13 +13,12 @@ export type LoginOutcome = (typeof LOGINS)[number];
 
 /** What may refuse where. */
 const REASONS = {
-  auth: ['soft', 'defer'],
+  auth: ['soft', 'defer', 'hold'],
   mail: ['sender'],
-  rcpt: ['soft', 'defer', 'honest', 'upstream', 'unreachable', 'relay', 'route'],
-  data: ['soft', 'defer', 'honest', 'upstream', 'unreachable', 'store'],
+  rcpt: ['soft', 'defer', 'honest', 'hold', 'upstream', 'unreachable', 'relay', 'route'],
+  data: ['soft', 'defer', 'honest', 'hold', 'upstream', 'unreachable', 'store'],
 } as const;
-export type RefusalReason =
-  'soft' | 'defer' | 'honest' | 'upstream' | 'unreachable' | 'store' | 'sender' | 'relay' | 'route';
+export type RefusalReason = (typeof REASONS)[keyof typeof REASONS][number];
 
 /** Seconds. Few, since a command costs a walk through them: memory, a disk, a network, a person's patience. */
 const COMMAND_SECONDS = [0.001, 0.005, 0.025, 0.1, 0.5, 2.5, 10];

@@ -17,8 +17,8 @@ export interface AskedMessage {
   /** Distinct recipient domains in normal form. */
   readonly domains: Set<string>;
   recipients: number;
-  /** The block by which it was held: the server keeps it, and it is no send. */
-  held: boolean;
+  /** The block for which the server holds it: then it is no send. */
+  held: string | undefined;
   /** What was answered at its end: the same again, however often it is asked. */
   answer: string | undefined;
 }
@@ -38,7 +38,12 @@ export class AskedMessages {
   of(key: string | undefined): AskedMessage {
     const known = key === undefined ? undefined : this.#messages.get(key);
     if (known !== undefined) return known;
-    const message: AskedMessage = { domains: new Set(), recipients: 0, held: false, answer: undefined };
+    const message: AskedMessage = {
+      domains: new Set(),
+      recipients: 0,
+      held: undefined,
+      answer: undefined,
+    };
     if (key !== undefined) this.#messages.set(key, message);
     return message;
   }

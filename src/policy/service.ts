@@ -9,6 +9,7 @@ import type { Recorder } from '../recording/recorder.js';
 import type { Sender, VerdictContext } from '../recording/verdicts.js';
 import { HOLD, Verdicts } from '../recording/verdicts.js';
 import { idOf, queuedMessageId } from '../runtime/ids.js';
+import type { MessageHeld, SenderFields } from '../sending/events.js';
 import { sendStreamKey } from '../sending/subjects.js';
 import type { AskedMessage } from './messages.js';
 import { AskedMessages, keyOf, noteRecipient } from './messages.js';
@@ -23,7 +24,7 @@ const LARGEST_SIZE = 2 ** 40;
 
 /** What answering needs of the rest. */
 export interface PolicyContext extends VerdictContext {
-  readonly recorder: Pick<Recorder, 'refused' | 'loginFailed' | 'sent'>;
+  readonly recorder: Pick<Recorder, 'refused' | 'loginFailed' | 'sent' | 'held'>;
   readonly metrics: {
     readonly policy: PolicyMeter;
     readonly smtp: Pick<SmtpMeter, 'refused' | 'login' | 'accepted'>;
@@ -49,6 +50,8 @@ export interface Asked {
   readonly endOfMessage: number;
   readonly withLogin: number;
 }
+
+type Measured = SenderFields & Pick<MessageHeld, 'transaction' | 'recipients' | 'size'>;
 
 /**
  * Answers a mail server that asks whether it may go on. An answer comes from memory and waits for nothing: neither for the
@@ -112,14 +115,15 @@ export class PolicyService {
 
   /** The whole message is there: it is refused, or it is a send. */
   #atEnd(request: PolicyRequest, key: string | undefined, message: AskedMessage): string {
-    // Postfix has put it on hold.
-    if (message.held) return DUNNO;
     noteRecipient(message, request);
     const sender = this.#senderOf(request);
-    const block = this.#verdicts.blockOf(sender);
-    if (block !== undefined) return this.#refuse(block, 'data', request, sender, message);
-    this.#record(request, key, sender, message);
-    return DUNNO;
+    const wasHeld = message.held !== undefined;
+    const block = wasHeld ? undefined : this.#verdicts.blockOf(sender);
+    const answer = block === undefined ? DUNNO : this.#refuse(block, 'data', request, sender, message);
+    // Only now the queue id is sure, and that there is a message.
+    if (message.held !== undefined) this.#recordHeld(message.held, request, key, sender, message);
+    else if (block === undefined) this.#record(request, key, sender, message);
+    return answer;
   }
 
   #refuse(
@@ -135,9 +139,9 @@ export class PolicyService {
       stage,
       sender,
       transactionOf(request),
-      message.held,
+      message.held !== undefined,
     );
-    if (action === 'hold') message.held = true;
+    if (action === 'hold') message.held ??= block.id;
     return line;
   }
 
@@ -147,31 +151,59 @@ export class PolicyService {
     { fields, identity }: Sender,
     message: AskedMessage,
   ): void {
-    const { recorder, metrics, senders, lost, clock } = this.#context;
-    const recipients = Math.max(1, countOf(request.recipient_count, MOST_RECIPIENTS) || message.recipients);
+    const { recorder, metrics, senders, clock } = this.#context;
     const { account, returnPath = '', direction } = fields;
     const data = {
-      ...fields,
-      ...this.#verdicts.placeOf(fields),
-      transaction: transactionOf(request),
-      recipients,
-      size: countOf(request.size, LARGEST_SIZE),
+      ...this.#measured(request, fields, message),
       recipientDomains: [...message.domains],
       entitled: account === undefined || isEntitled(senders(), account, returnPath),
     };
     const streamKey = sendStreamKey(identity);
-    // Made of what names the message, so that another process that is asked again, or told of it, writes the same event.
+    // Another program may tell of the same message by its queue id: it must be the same event.
     const id =
       request.queue_id === ''
-        ? idOf(`policy/${key ?? `${data.transaction}/${clock.now()}`}`)
+        ? this.#idOf('policy', key, data.transaction)
         : queuedMessageId(streamKey, data.transaction, clock.now());
-    const isTaken = recorder.sent(id, streamKey, data, (error) => {
-      if (error === undefined) {
-        lost.worked();
-        metrics.smtp.accepted(direction, recipients);
-      } else this.#lost('store', messageOf(error));
-    });
+    const isTaken = recorder.sent(id, streamKey, data, (error) =>
+      this.#written(error, () => metrics.smtp.accepted(direction, data.recipients)),
+    );
     if (!isTaken) this.#lost('full', 'too many wait to be written');
+  }
+
+  #recordHeld(
+    block: string,
+    request: PolicyRequest,
+    key: string | undefined,
+    { fields }: Sender,
+    message: AskedMessage,
+  ): void {
+    const data = { block, ...this.#measured(request, fields, message) };
+    const id = this.#idOf('held', key, data.transaction);
+    const isTaken = this.#context.recorder.held(id, data, (error) => this.#written(error));
+    if (!isTaken) this.#lost('full', 'too many wait to be written');
+  }
+
+  /** What is recorded of every message at its end. */
+  #measured(request: PolicyRequest, fields: SenderFields, message: AskedMessage): Measured {
+    return {
+      ...fields,
+      ...this.#verdicts.placeOf(fields),
+      transaction: transactionOf(request),
+      recipients: Math.max(1, countOf(request.recipient_count, MOST_RECIPIENTS) || message.recipients),
+      size: countOf(request.size, LARGEST_SIZE),
+    };
+  }
+
+  /** Made of what names the message, so that another process that is asked again writes the same event. */
+  #idOf(kind: 'policy' | 'held', key: string | undefined, transaction: string): string {
+    return idOf(`${kind}/${key ?? `${transaction}/${this.#context.clock.now()}`}`);
+  }
+
+  #written(error: unknown, then: () => void = () => undefined): void {
+    if (error === undefined) {
+      this.#context.lost.worked();
+      then();
+    } else this.#lost('store', messageOf(error));
   }
 
   #lost(reason: 'store' | 'full', error: string): void {

@@ -9,11 +9,12 @@ import type {
   AuthenticationFailed,
   AuthEvent,
   MessageAccepted,
+  MessageHeld,
   MessageRefused,
   RecipientsRefused,
   SendEvent,
 } from '../sending/events.js';
-import { authStream, sendStream } from '../sending/events.js';
+import { authStream, heldStream, sendStream } from '../sending/events.js';
 import { normalizeAddress } from '../sending/identity.js';
 import { senderIdentity, sendStreamKey } from '../sending/subjects.js';
 import type { Appended, EventStore } from '../store/port.js';
@@ -113,11 +114,25 @@ export class Recorder {
    * @returns false where so many wait to be written that this one is given up
    */
   sent(id: string, key: string, data: MessageAccepted, done: (error?: unknown) => void): boolean {
+    return this.#write(id, sendStream(key), { type: 'MessageAccepted', data }, done);
+  }
+
+  /** A message that another server takes and holds, likewise. */
+  held(id: string, data: MessageHeld, done: (error?: unknown) => void): boolean {
+    return this.#write(id, heldStream(data.block), { type: 'MessageHeld', data }, done);
+  }
+
+  #write(
+    id: string,
+    stream: string,
+    fact: Fact<string, { readonly transaction: string }>,
+    done: (error?: unknown) => void,
+  ): boolean {
     if (this.#waiting.size + this.#writing >= MOST_WAITING) return false;
     const { store, clock, by } = this.#options;
-    const context = { by, correlation: data.transaction, idAt: () => id };
-    const events = envelope([{ type: 'MessageAccepted', data }], context, clock.now());
-    this.#waiting.add(() => store.append(sendStream(key), events, 'any').then(() => done(), done));
+    const context = { by, correlation: fact.data.transaction, idAt: () => id };
+    const events = envelope([fact], context, clock.now());
+    this.#waiting.add(() => store.append(stream, events, 'any').then(() => done(), done));
     this.#writeWaiting();
     return true;
   }

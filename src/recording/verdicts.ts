@@ -107,7 +107,7 @@ export class Verdicts {
   refusalOf(block: ActiveBlock): Refused {
     const { settings, contact } = this.#context;
     const { id, refusal } = block;
-    const isHeld = settings.refuse === 'hold' && refusal !== 'honest';
+    const isHeld = refusal === 'hold' || (settings.refuse === 'hold' && refusal !== 'honest');
     const reply = refusalReply(refusal, contact);
     const code = settings.refuse === '450' && refusal !== 'honest' ? 450 : reply.code;
     const told = { ...reply, code };

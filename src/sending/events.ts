@@ -1,5 +1,5 @@
 import type { Fact, RecordedEvent } from '../kernel/events.js';
-import { streamName } from '../kernel/events.js';
+import { shaped, streamName, text, whole } from '../kernel/events.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { MINUTE } from '../kernel/time.js';
 import type { MailDirection } from './subjects.js';
@@ -8,6 +8,8 @@ import type { MailDirection } from './subjects.js';
 export const SEND_CATEGORY = 'send';
 /** Streams `auth-<client network>`: never named by what a stranger typed as a login. */
 export const AUTH_CATEGORY = 'auth';
+/** Streams `held-<block>`: the messages that mail servers hold for a block. */
+export const HELD_CATEGORY = 'held';
 
 /** Who sent, as recorded. Absent fields were not known at that stage. Addresses as the client wrote them. */
 export interface SenderFields {
@@ -59,6 +61,16 @@ export interface MessageRefused extends SenderFields {
   readonly since: Instant;
 }
 
+/** A message that a mail server took and holds: it was not sent on. Never counts as volume. */
+export interface MessageHeld extends SenderFields {
+  /** The block for which it is held. */
+  readonly block: string;
+  /** Its queue id there. */
+  readonly transaction: string;
+  readonly recipients: number;
+  readonly size: number;
+}
+
 /** A message from the null sender arrived for a local address: a bounce of what that address had sent. */
 export interface BounceReceived {
   /** The local recipient, that is the sender whose mail bounced. */
@@ -95,10 +107,20 @@ export type SendEvent =
   | Fact<'MessageRefused', MessageRefused>
   | Fact<'BounceReceived', BounceReceived>;
 
+export type HeldEvent = Fact<'MessageHeld', MessageHeld>;
+
 export type AuthEvent = Fact<'AuthenticationFailed', AuthenticationFailed>;
 
 export const sendStream = (key: string): string => streamName(SEND_CATEGORY, key);
+export const heldStream = (block: string): string => streamName(HELD_CATEGORY, block);
 export const authStream = (network: string): string => streamName(AUTH_CATEGORY, network);
+
+const heldShape = shaped<MessageHeld>({ block: text, transaction: text, recipients: whole, size: whole });
+
+/** Whether it is an event of ours about held mail, with data that match its type. */
+export function isHeldEvent(event: RecordedEvent): event is RecordedEvent & HeldEvent {
+  return event.type === 'MessageHeld' && heldShape(event.data);
+}
 
 /** How far a node's clock may be from the store's before its events are moved. */
 export const CLOCK_TOLERANCE: Milliseconds = 5 * MINUTE;

@@ -5,12 +5,12 @@ import { StopgapError } from '../kernel/errors.js';
 import { LONGEST_ADDRESS } from '../sending/identity.js';
 import type { Attempt } from './auth/attempt-limiter.js';
 import type { Conversation, SmtpContext } from './conversation.js';
-import { BAD_CREDENTIALS, LOGIN_LATER, ReplyError, replyLine } from './replies.js';
+import { BAD_CREDENTIALS, feignedReply, LOGIN_LATER, ReplyError, replyLine } from './replies.js';
 
 /**
  * Checks a login and gives the account in normal form.
  *
- * A block that refuses softly gives the same bytes as a wrong password, after the same work: the password is still
+ * A block that refuses softly, or holds, gives the same bytes as a wrong password, after the same work: the password is still
  * checked, and never from memory. A block that defers fails temporarily. An honest block lets the login pass, so that
  * the client sees the text at RCPT TO.
  *
@@ -53,7 +53,10 @@ async function tried(
   const refusing = (): ActiveBlock | undefined =>
     models.refusing.find(conversation.asLogin(login), clock.now());
   const before = refusing();
-  const result = await verify(context, login, auth, { bypassMemory: before?.refusal === 'soft', network });
+  const result = await verify(context, login, auth, {
+    bypassMemory: before !== undefined && feignedReply(before.refusal) === BAD_CREDENTIALS,
+    network,
+  });
   if (!result.ok) throw failed(context, conversation, attempt, login);
   const block = refusing();
   if (block === undefined || block.refusal === 'honest') {
@@ -62,7 +65,7 @@ async function tried(
     if (log.isLevelEnabled('debug')) log.debug({ account: result.account, network }, 'a login succeeded');
     return result.account;
   }
-  const reply = block.refusal === 'soft' ? BAD_CREDENTIALS : LOGIN_LATER;
+  const reply = feignedReply(block.refusal);
   metrics.smtp.login('feigned');
   metrics.smtp.refused('auth', block.refusal);
   attempt.failed();

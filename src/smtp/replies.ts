@@ -42,7 +42,12 @@ export const MAIL_LOOP: SmtpReply = {
   text: '5.4.6 Too many Received header lines: this looks like a mail loop',
 };
 
-/** What a blocked sender is told at RCPT TO and after DATA. */
+/** What a blocked account is told at AUTH, unless the block is honest. */
+export function feignedReply(refusal: Refusal): SmtpReply {
+  return refusal === 'defer' ? LOGIN_LATER : BAD_CREDENTIALS;
+}
+
+/** What a blocked sender is told at RCPT TO and after DATA where nothing can be held. */
 export function refusalReply(refusal: Refusal, contact: string | undefined): SmtpReply {
   if (refusal !== 'honest') return TRY_LATER;
   const help = contact === undefined ? 'contact your provider' : `contact ${contact}`;

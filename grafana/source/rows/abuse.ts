@@ -5,7 +5,7 @@ import { RANGE, installation as series } from '../promql.js';
 import { text } from '../text.js';
 import { above, lookFrom } from '../thresholds.js';
 
-const refusedByBlocks = 'reason=~"soft|defer|honest"';
+const refusedByBlocks = 'reason=~"soft|defer|honest|hold"';
 
 export const abuse: Row = {
   title: 'Is anyone abusing us?',

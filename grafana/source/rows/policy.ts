@@ -53,5 +53,21 @@ export const policy: Row = {
       size: [8, 8],
       queries: [over(series.rate(['result'], 'stopgap_policy_reports_total'), '{{result}}')],
     }),
+    graph({
+      title: 'What the hook came to',
+      description: text`
+        Calls that hold, release or delete mail in a queue, an hour: done, failed and made again
+        (\`retried\`), given up (\`failed\`). And how many blocks wait for one.
+      `,
+      unit: 'none',
+      size: [8, 8],
+      queries: [
+        over(
+          series.increase(['action', 'outcome'], '1h', 'stopgap_hook_runs_total'),
+          '{{action}} {{outcome}}',
+        ),
+        over(series.sum(['instance'], 'stopgap_hook_waiting'), 'waiting: {{instance}}'),
+      ],
+    }),
   ],
 };

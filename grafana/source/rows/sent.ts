@@ -74,7 +74,7 @@ export const sent: Row = {
       size: [8, 8],
       queries: [
         over(
-          series.rate(['stage', 'reason'], 'stopgap_refusals_total', 'reason=~"soft|defer|honest"'),
+          series.rate(['stage', 'reason'], 'stopgap_refusals_total', 'reason=~"soft|defer|honest|hold"'),
           '{{stage}} {{reason}}',
         ),
       ],
@@ -89,7 +89,10 @@ export const sent: Row = {
       unit: 'suffix:/s',
       size: [8, 8],
       queries: [
-        over(series.rate(['reason'], 'stopgap_refusals_total', 'reason!~"soft|defer|honest"'), '{{reason}}'),
+        over(
+          series.rate(['reason'], 'stopgap_refusals_total', 'reason!~"soft|defer|honest|hold"'),
+          '{{reason}}',
+        ),
       ],
     }),
   ],

@@ -14,6 +14,7 @@ import {
   checkClock,
   checkDisk,
   checkGeoip,
+  checkHooks,
   checkNode,
   checkOverrides,
   checkPermissions,
@@ -32,6 +33,7 @@ const LOOKS: Readonly<Partial<Record<CheckName, Check>>> = {
   rules: checkRules,
   overrides: checkOverrides,
   geoip: checkGeoip,
+  hooks: checkHooks,
   permissions: checkPermissions,
   disk: checkDisk,
   clock: checkClock,
@@ -49,7 +51,7 @@ const LOOKS: Readonly<Partial<Record<CheckName, Check>>> = {
 
 /** Which of them there is nothing to look at for, and why. */
 function needless(check: CheckName, config: Config): string | undefined {
-  const { roles, redis, store, overrides, geoip, policy, tracing } = config;
+  const { roles, redis, store, overrides, geoip, policy, hooks, tracing } = config;
   const takesMail = roles.includes('smtp');
   if (check === 'overrides' && overrides === undefined) return 'no file is configured';
   if (check === 'geoip' && geoip.country === undefined && geoip.asn === undefined)
@@ -59,6 +61,8 @@ function needless(check: CheckName, config: Config): string | undefined {
     return 'this process has no role detector';
   if ((check === 'tls' || check === 'upstream') && !takesMail) return 'this process has no role smtp';
   if (check === 'geoip' && !seesSends(config)) return 'this process sees no sends';
+  if (check === 'hooks' && hooks.run === undefined) return 'none is configured';
+  if (check === 'hooks' && !roles.includes('worker')) return 'this process has no role worker';
   if (check === 'policy' && policy.listen === undefined)
     return 'no mail server asks: policy.listen is not set';
   if (check === 'policy' && !roles.includes('policy')) return 'this process has no role policy';
@@ -104,7 +108,7 @@ export async function examine(
 }
 
 /** What serve reads at the start besides the configuration. */
-const READ_AT_THE_START = ['accounts', 'rules', 'overrides', 'geoip', 'tls'] as const;
+const READ_AT_THE_START = ['accounts', 'rules', 'overrides', 'geoip', 'hooks', 'tls'] as const;
 
 /** What is wrong, or odd, with the files that a configuration names. Nothing is asked of a server. */
 export async function examineFiles(loaded: LoadedConfig, clock: Clock): Promise<Finding[]> {

@@ -4,6 +4,7 @@ import { accessSync, constants, readFileSync, statSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { promisify } from 'node:util';
 import { parseOverrides } from '../../accounts/overrides.js';
+import { fileFault } from '../../accounts/private-file.js';
 import { readTokens } from '../../accounts/tokens.js';
 import { readUsers } from '../../accounts/users.js';
 import type { Config } from '../../config.js';
@@ -355,4 +356,30 @@ async function checkSynchronised(findings: Findings): Promise<void> {
   }
   if (answer.trim() === 'yes') findings.ok('it is kept by NTP');
   else findings.warning('it is not kept by NTP', 'timedatectl set-ntp true, or run chrony');
+}
+
+/** Whether the program that is called for mail in a queue can be run, and nobody else can change what it does. */
+export function checkHooks(findings: Findings, { loaded }: World): void {
+  const run = loaded.config.hooks.run!;
+  if ('url' in run) return findings.ok(`${run.url} is called; it is not asked here`);
+  const [file] = run.command;
+  const remedy = 'install it as docs/run/mail-servers.md says';
+  try {
+    const { mode, uid } = statSync(file);
+    if (!statSync(file).isFile()) return findings.problem(`hooks.run: ${file} is no file`, remedy);
+    accessSync(file, constants.X_OK);
+    if ((mode & 0o022) !== 0)
+      return findings.problem(
+        `hooks.run: others may change ${file}, and so what is done to mail`,
+        `chmod go-w ${file}`,
+      );
+    if (uid !== 0 && uid !== process.getuid?.())
+      return findings.problem(
+        `hooks.run: ${file} belongs to user id ${uid}, who may change it`,
+        `chown root ${file}`,
+      );
+    findings.ok(`${file} can be run`);
+  } catch (error) {
+    findings.problem(`hooks.run: ${file} ${fileFault(error, remedy, 'used')}`);
+  }
 }

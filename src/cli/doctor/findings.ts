@@ -16,6 +16,7 @@ export const CHECKS = [
   'rules',
   'overrides',
   'geoip',
+  'hooks',
   'permissions',
   'disk',
   'clock',

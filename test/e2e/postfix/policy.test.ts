@@ -1,65 +1,20 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, readFileSync } from 'node:fs';
-import type { TestContext } from 'node:test';
+import { chmodSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import nodemailer from 'nodemailer';
 import type { MessageAccepted, MessageRefused } from '../../../src/sending/events.js';
 import { Asking } from '../../support/policy/asking.js';
-import { FakeUpstream } from '../../support/relay/fake-upstream.js';
-import { Dialogue } from '../../support/smtp/dialogue.js';
-import { dovecotAuth } from '../../support/smtp/dovecot-auth.js';
+import { loggedIn, postfixAsking } from '../../support/policy/postfix-asking.js';
 import { eventually } from '../../support/smtp/eventually.js';
-import { postfixMissing, RealPostfix } from '../../support/smtp/real-postfix.js';
+import { postfixMissing } from '../../support/smtp/real-postfix.js';
 import { Served, workDir } from '../../support/smtp/served.js';
 import { ALICE, BOB, PASSWORDS, Stopgap } from '../../support/smtp/stopgap.js';
 
 const LISTEN = { policy: { listen: '127.0.0.1:0' } };
 const TEMPORARY =
   /^451 4\.3\.2 <[^>]*>: Recipient address rejected: Service temporarily unavailable, please try/;
-
-/** What docs/run/mail-servers.md has an administrator put into main.cf. */
-function documentedSettings(): readonly string[] {
-  const text = readFileSync('docs/run/mail-servers.md', 'utf8');
-  const block = /```ini\n# main\.cf\n([^`]*)```/.exec(text)![1]!;
-  const lines = block.split('\n').filter((line) => line !== '');
-  assert.deepEqual(
-    lines.map((line) => line.split(' ', 1)[0]),
-    ['stopgap', 'smtpd_recipient_restrictions', 'smtpd_end_of_data_restrictions'],
-  );
-  return lines;
-}
-
-/** A Postfix that asks there, with users who log in. */
-async function postfixAsking(
-  t: TestContext,
-  where: string,
-): Promise<{ postfix: RealPostfix; outside: FakeUpstream }> {
-  const outside = await FakeUpstream.start();
-  t.after(() => outside.stop());
-  const auth = await dovecotAuth(t, PASSWORDS);
-  const recipe = documentedSettings().map((line) => line.replace('inet:127.0.0.1:10040', where));
-  const postfix = await RealPostfix.start(t, {
-    // The second is the one through which a content filter gives mail back.
-    listeners: ['127.0.0.1:2500 inet n - n - - smtpd', '127.0.0.1:2501 inet n - n - - smtpd\n  -o stopgap='],
-    ...{ outside: outside.port, inside: outside.port },
-    settings: [
-      'smtpd_sasl_auth_enable = yes',
-      'smtpd_sasl_type = dovecot',
-      `smtpd_sasl_path = inet:127.0.0.1:${auth}`,
-      ...recipe,
-      '',
-    ].join('\n'),
-  });
-  return { postfix, outside };
-}
-
-async function loggedIn(postfix: RealPostfix, user: string, port = postfix.ports[0]!): Promise<Dialogue> {
-  const session = await Dialogue.hello(port);
-  assert.match(await session.login(user, PASSWORDS[user]!), /^235 /);
-  return session;
-}
 
 const recipients = (count: number): string[] =>
   Array.from({ length: count }, (_, index) => `r${index}@d${index % 3}.test`);

@@ -194,6 +194,22 @@ test('a block may refuse honestly, or defer', async (t) => {
     await stopgap.release('account', ALICE);
   });
 
+  await t.test(
+    'hold: there is no queue here, so the login fails as a wrong password and RCPT temporarily',
+    async () => {
+      const before = await stopgap.loggedIn();
+      await stopgap.block('account', ALICE, { refusal: 'hold' });
+      assert.match(await offer(before, ALICE), SOFT);
+      const [right, wrong] = [await stopgap.hello(), await stopgap.hello()];
+      assert.equal(
+        await right.login(ALICE, PASSWORDS[ALICE]!),
+        await wrong.login(ALICE, 'a-wrong-pass-word'),
+      );
+      await Promise.all([before.quit(), right.quit(), wrong.quit()]);
+      await stopgap.release('account', ALICE);
+    },
+  );
+
   await t.test('defer: the login and RCPT fail temporarily', async () => {
     const before = await stopgap.loggedIn();
     await stopgap.block('account', ALICE, { refusal: 'defer' });

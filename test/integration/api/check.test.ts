@@ -380,6 +380,7 @@ describe('checks over HTTP', () => {
   for (const [refusal, auth, rcpt] of [
     ['soft', /^535 5\.7\.8 /, /^451 4\.3\.2 /],
     ['defer', /^454 4\.7\.0 /, /^451 4\.3\.2 /],
+    ['hold', /^535 5\.7\.8 /, /^451 4\.3\.2 /],
     ['honest', undefined, /^550 5\.7\.1 .*postmaster@example\.com$/],
   ] as const) {
     test(`what the client sees: ${refusal}`, async () => {

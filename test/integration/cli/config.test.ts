@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { writeFileSync } from 'node:fs';
+import { chmodSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { describe, test } from 'node:test';
@@ -55,6 +55,39 @@ describe('stopgap config', () => {
     assert.match(lines[0]!, /^stopgap: STOPGAP_NIX: unknown variable/);
     assert.match(lines[1]!, /^stopgap: stopgap\.yaml:1:59: smtp\.maxMessageSize: "50XB" is no size/);
     assert.match(lines[2]!, /^stopgap: stopgap\.yaml:2:8: rules: \S+nowhere\.yaml does not exist; leave/);
+  });
+
+  test('stopgap config check looks whether the hook can be run, and whether others could change it', async (t) => {
+    const terminal = await terminalWith(t, undefined, {});
+    const hook = path.join(terminal.cwd, 'hook');
+    const check = async (): Promise<string> => {
+      terminal.env['STOPGAP_HOOKS_RUN'] = `${hook} -x`;
+      const { code, out, err } = await terminal.run('config', 'check');
+      return code === 0 ? out : err;
+    };
+    assert.match(
+      await check(),
+      /hooks\.run: \S+hook does not exist; install it as docs\/run\/mail-servers\.md says\n$/,
+    );
+    writeFileSync(hook, '#!/bin/sh\n');
+    chmodSync(hook, 0o644);
+    assert.match(await check(), /hooks\.run: \S+hook cannot be used by this user/);
+    chmodSync(hook, 0o777);
+    assert.match(
+      await check(),
+      /hooks\.run: others may change \S+hook, and so what is done to mail; chmod go-w/,
+    );
+    chmodSync(hook, 0o755);
+    assert.equal(await check(), 'ok\n');
+    terminal.env['STOPGAP_HOOKS_RUN'] = 'hook';
+    assert.match(
+      (await terminal.run('config', 'check')).err,
+      /STOPGAP_HOOKS_RUN: "hook" is no absolute path; use one such as/,
+    );
+    terminal.env['STOPGAP_HOOKS_RUN'] = 'https://user:hush@hook.example/';
+    const { err } = await terminal.run('config', 'check');
+    assert.match(err, /STOPGAP_HOOKS_RUN: must not hold a password/);
+    assert.doesNotMatch(err, /hush/);
   });
 
   test('stopgap config check names each fault in a file that the configuration names, since serve stops there', async (t) => {

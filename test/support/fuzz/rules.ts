@@ -58,7 +58,7 @@ const more = {
   description: fc.string({ unit: 'grapheme', maxLength: 20 }),
   lapse: duration,
   escalate: fc.record({ factor: fc.constantFrom(1, 12, 100), max: fc.constant('3650d'), forget: long }),
-  refuse: fc.constantFrom('soft', 'defer', 'honest'),
+  refuse: fc.constantFrom('soft', 'defer', 'honest', 'hold'),
   teaches: fc.constant(true),
 };
 const NEEDED = ['id', 'per', 'count', 'window', 'limit', 'then', 'for', 'turned'];

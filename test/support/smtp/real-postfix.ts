@@ -99,6 +99,33 @@ export class RealPostfix {
     await eventually('the queue is empty', async () => (await this.queue()).includes('Mail queue is empty'));
   }
 
+  /** Its configuration directory. */
+  get dir(): string {
+    return this.#dir;
+  }
+
+  /** The ids of the messages in its queue, each with the queue that it is in. */
+  async queued(): Promise<ReadonlyMap<string, string>> {
+    const { stdout } = await run(path.join(SBIN, 'postqueue'), ['-c', this.#dir, '-j']);
+    const lines = stdout.split('\n').filter((line) => line !== '');
+    return new Map(
+      lines.map((line) => {
+        const { queue_id, queue_name } = JSON.parse(line) as { queue_id: string; queue_name: string };
+        return [queue_id, queue_name];
+      }),
+    );
+  }
+
+  /** Puts a message on hold, as an administrator does. */
+  async hold(id: string): Promise<void> {
+    await run(path.join(SBIN, 'postsuper'), ['-c', this.#dir, '-h', id]);
+  }
+
+  /** Has it try again what it has deferred. */
+  async flush(): Promise<void> {
+    await run(path.join(SBIN, 'postqueue'), ['-c', this.#dir, '-f']);
+  }
+
   /** What waits in its queue, as postqueue shows it. */
   async queue(): Promise<string> {
     return (await run(path.join(SBIN, 'postqueue'), ['-c', this.#dir, '-p'])).stdout;

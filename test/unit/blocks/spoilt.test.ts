@@ -34,6 +34,8 @@ const fact: fc.Arbitrary<(at: number) => BlockFact> = fc
         'ProposalApproved',
         'ProposalDismissed',
         'ProposalLapsed',
+        'HeldMailDecided',
+        'HookRan',
       ] as const),
     ),
     block: fc.constantFrom(...IDS),
@@ -62,6 +64,15 @@ const fact: fc.Arbitrary<(at: number) => BlockFact> = fc
         return { type, data: { block, falsePositive } };
       case 'BlockExpired':
         return { type, data: { block, dueAt: at } };
+      case 'HeldMailDecided':
+        return { type, data: { block, action: 'release' } };
+      case 'HookRan': {
+        const [action, outcome] = ['release', falsePositive ? 'done' : 'failed'] as const;
+        return {
+          type,
+          data: { block, action, cause: 5, outcome, asked: 1, acted: 1, through: 0, output: '' },
+        };
+      }
       case 'ProposalApproved':
       case 'ProposalDismissed':
       case 'ProposalLapsed':

@@ -50,6 +50,8 @@ const SAMPLES: Readonly<Record<string, readonly [value: string, shown: RegExp]>>
   'policy.refuse': ['hold', /"refuse":"hold"/],
   'policy.ownNetworks': ['192.0.2.0/24', /"ownNetworks":\["192.0.2.0\/24"\]/],
   'dovecot.protocols': ['smtp, IMAP', /"protocols":\["smtp","imap"\]/],
+  'hooks.run': ['/srv/hook -x', /"hooks":\{"run":\{"command":\["\/srv\/hook","-x"\]/],
+  'hooks.authorization': ['/srv/secret', /"authorization":"\/srv\/secret"/],
   'api.listen': ['127.0.0.1:1825', /"port":1825/],
   'api.metrics': ['token', /"metrics":"token"/],
   'api.tokens': ['/srv/t.yaml', /"tokens":"\/srv\/t.yaml"/],

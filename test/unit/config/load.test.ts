@@ -79,6 +79,7 @@ smtp:
   softFail: { contact: "call 555" }
 policy: { listen: 127.0.0.1:10040, refuse: 450, ownNetworks: [private] }
 dovecot: { protocols: [imap] }
+hooks: { run: https://h.example/, authorization: ./h }
 api: { listen: 8026, tokens: ./t.yaml, publicUrl: https://s.example/ }
 rules: ./r.yaml
 overrides: ./o.yaml
@@ -136,6 +137,7 @@ tracing: { endpoint: http://t.example, sample: 0.5, service: mx, headers: x-key=
     },
     policy: { listen: { host: '127.0.0.1', port: 10_040 }, refuse: '450', ownNetworks: ['private'] },
     dovecot: { protocols: ['imap'] },
+    hooks: { run: { url: 'https://h.example' }, authorization: inCwd('h') },
     api: {
       listen: { host: '127.0.0.1', port: 8026 },
       tokens: inCwd('t.yaml'),

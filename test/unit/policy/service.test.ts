@@ -6,7 +6,7 @@ import type { PolicyContext } from '../../../src/policy/service.js';
 import { PolicyService } from '../../../src/policy/service.js';
 import type { PolicyRequest } from '../../../src/policy/request.js';
 import { RequestReader } from '../../../src/policy/request.js';
-import type { MessageAccepted, MessageRefused } from '../../../src/sending/events.js';
+import type { MessageAccepted, MessageHeld, MessageRefused } from '../../../src/sending/events.js';
 import { parseSubject } from '../../../src/sending/subjects.js';
 import { DAY } from '../../../src/kernel/time.js';
 import { queuedMessageId } from '../../../src/runtime/ids.js';
@@ -26,6 +26,7 @@ interface Setup {
 /** A service with what it recorded. */
 class Scene {
   readonly sent: { id: string; key: string; data: MessageAccepted }[] = [];
+  readonly held: { id: string; data: MessageHeld }[] = [];
   readonly refused: Partial<MessageRefused>[] = [];
   readonly counted: string[] = [];
   readonly faults: string[] = [];
@@ -48,6 +49,12 @@ class Scene {
         sent: (id, key, data, done) => {
           if (isFull) return false;
           this.sent.push({ id, key, data });
+          this.#done.push(done);
+          return true;
+        },
+        held: (id, data, done) => {
+          if (isFull) return false;
+          this.held.push({ id, data });
           this.#done.push(done);
           return true;
         },
@@ -139,6 +146,62 @@ describe('the policy service', () => {
         new Scene({ block: { refusal: 'honest' }, refuse }).ask(),
         /^550 5\.7\.1 .*contact postmaster@example\.com$/,
       );
+  });
+
+  test('holds for a block that holds, and records the message once, at its end, by its queue id', () => {
+    const scene = new Scene({ block: { refusal: 'hold' } });
+    const instance = '1.2.3.0';
+    assert.equal(scene.ask({ instance }), 'HOLD');
+    assert.equal(scene.ask({ instance, recipient: 'two@elsewhere.test', queue_id: '4ABC' }), 'HOLD');
+    assert.equal(scene.held.length, 0, 'it may still be given up');
+    assert.equal(scene.ask({ ...END, instance }), 'DUNNO');
+    assert.equal(scene.ask({ ...END, instance }), 'DUNNO');
+    assert.equal(scene.held.length, 1);
+    const { block, account, transaction, recipients, size, country } = scene.held[0]!.data;
+    assert.deepEqual(
+      { block, account, transaction, recipients, size, country },
+      {
+        ...{ block: 'b1', account: 'alice@example.com', transaction: '4ABC' },
+        ...{ recipients: 2, size: 4711, country: 'DE' },
+      },
+    );
+    assert.equal(scene.refused.length, 1);
+    assert.deepEqual(scene.sent, []);
+    assert.ok(scene.counted.includes('refused rcpt hold'));
+  });
+
+  test('records a held message although its block has gone meanwhile: the mail server still holds it', () => {
+    const scene = new Scene({ block: { refusal: 'hold' } });
+    const instance = '1.2.3.0';
+    assert.equal(scene.ask({ instance }), 'HOLD');
+    scene.blocks.restore([]);
+    assert.equal(scene.ask({ ...END, instance }), 'DUNNO');
+    assert.deepEqual([scene.held.length, scene.sent.length], [1, 0]);
+  });
+
+  test('holds at the end of the message where the block came meanwhile, and where nothing else is asked', () => {
+    const scene = new Scene();
+    const instance = '1.2.3.0';
+    assert.equal(scene.ask({ instance }), 'DUNNO');
+    scene.block({ refusal: 'hold' });
+    assert.equal(scene.ask({ ...END, instance }), 'HOLD');
+    assert.equal(scene.ask({ ...END, instance }), 'HOLD', 'the same again');
+    assert.deepEqual(
+      scene.held.map(({ data }) => data.transaction),
+      ['4ABC'],
+    );
+    assert.deepEqual(scene.sent, []);
+  });
+
+  test('says so where a held message cannot be recorded', () => {
+    const full = new Scene({ block: { refusal: 'hold' }, isFull: true });
+    assert.equal(full.ask(END), 'HOLD');
+    assert.ok(full.counted.includes('lost full'));
+    const away = new Scene({ block: { refusal: 'hold' } });
+    assert.equal(away.ask(END), 'HOLD');
+    away.settle(new Error('the disk is full'));
+    assert.ok(away.counted.includes('lost store'));
+    assert.deepEqual(away.faults, ['the disk is full']);
   });
 
   test('takes mail with a login, or of an own network, for outbound, and all other for inbound', () => {

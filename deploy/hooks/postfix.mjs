@@ -1,0 +1,68 @@
+#!/usr/bin/env node
+// Holds, releases and deletes mail in Postfix's queue for Stopgap (hooks.run); docs/run/mail-servers.md says how to install
+// it. Needs root. The only argument, if any, is the configuration directory of a Postfix instance. May be called twice.
+import { execFileSync } from 'node:child_process';
+import { readFileSync } from 'node:fs';
+
+const instance = process.argv[2] === undefined ? [] : ['-c', process.argv[2]];
+const run = (program, args, input = '') =>
+  execFileSync(program, [...instance, ...args], {
+    ...{ input, encoding: 'utf8', maxBuffer: 2 ** 30, timeout: 50_000, killSignal: 'SIGKILL' },
+    stdio: ['pipe', 'pipe', 'pipe'],
+  });
+
+const { action, account, queueIds } = JSON.parse(readFileSync(0, 'utf8'));
+const wanted = new Set(queueIds.filter((id) => /^[A-Za-z0-9]{5,32}$/.test(id)));
+
+/** In which queue each of them is; what is in none has gone. */
+const queueOf = new Map();
+for (const line of run('postqueue', ['-j']).split('\n')) {
+  if (line === '') continue;
+  const { queue_id: id, queue_name: name } = JSON.parse(line);
+  if (wanted.has(id)) queueOf.set(id, name);
+}
+
+/** Who handed a message in. An id may be used again by now: then another login stands there, or none. */
+function loginOf(id) {
+  try {
+    return /^named_attribute: sasl_username=(.*)$/m.exec(run('postcat', ['-qe', id]))?.[1] ?? null;
+  } catch {
+    return undefined; // it has gone meanwhile
+  }
+}
+
+const own = [...queueOf.keys()].filter((id) => loginOf(id) === account);
+const within = (...names) => own.filter((id) => names.includes(queueOf.get(id)));
+const act = (option, ids, ...queues) => {
+  if (ids.length > 0) run('postsuper', [option, '-', ...queues], `${ids.join('\n')}\n`);
+};
+const tell = (word, ids) => ids.forEach((id) => console.log(`${word} ${id}`));
+
+const held = within('hold');
+switch (action) {
+  case 'hold-queue': {
+    // What is being delivered (active) is left alone: it could arrive, and once more after a release.
+    const waiting = within('deferred', 'incoming');
+    act('-h', waiting, 'deferred', 'incoming');
+    const there = new Set();
+    for (const line of run('postqueue', ['-j']).split('\n'))
+      if (line.includes('"hold"')) there.add(JSON.parse(line).queue_id);
+    tell(
+      'held',
+      own.filter((id) => there.has(id)),
+    );
+    break;
+  }
+  case 'release':
+    act('-H', held, 'hold');
+    for (const id of held) run('postqueue', ['-i', id]);
+    tell('released', held);
+    break;
+  case 'delete':
+    act('-d', held, 'hold');
+    tell('deleted', held);
+    break;
+  default:
+    throw new Error(`unknown action ${action}`);
+}
+console.log('end');

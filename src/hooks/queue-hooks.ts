@@ -1,0 +1,286 @@
+import type { Logger } from 'pino';
+import type { BlockEntry, HookTask } from '../../projections/blocks/block-entry.js';
+import { hookTaskOf, isEnded, mayHoldQueue, settledThrough } from '../../projections/blocks/block-entry.js';
+import type { BlockLedger } from '../../projections/blocks/block-ledger.js';
+import type { BlockCommandHandler } from '../commands/block-commands.js';
+import type { ReadModels } from '../detector/read-models.js';
+import { messageOf, StopgapError } from '../kernel/errors.js';
+import type { RecordedEvent } from '../kernel/events.js';
+import type { AlarmClock, Milliseconds } from '../kernel/time.js';
+import { DAY, MINUTE, SECOND } from '../kernel/time.js';
+import type { HookMetrics } from '../metrics/hooks.js';
+import { pauseAfter } from '../runtime/clock.js';
+import { envelope, idOf } from '../runtime/ids.js';
+import type { HeldEvent, MessageAccepted, MessageHeld } from '../sending/events.js';
+import { heldStream, isHeldEvent, isImported, sendStream } from '../sending/events.js';
+import { normalizeAddress } from '../sending/identity.js';
+import type { EventStore } from '../store/port.js';
+import type { HookOptions } from './call.js';
+import { actedOn, callHook, firstLines, HookFailed } from './call.js';
+
+export interface QueueHooksOptions extends HookOptions {
+  readonly store: EventStore;
+  readonly models: Pick<ReadModels, 'ledger' | 'reached'>;
+  readonly blockCommands: BlockCommandHandler;
+  readonly clock: AlarmClock;
+  readonly log: Logger;
+  readonly metrics: HookMetrics;
+}
+
+/** Who signs what the hook did. */
+const BY = 'system:hook';
+/** Ids that one call names. */
+const IDS_AT_ONCE = 500;
+/** Sends of an account that may still wait in a queue, the newest; Postfix gives a message up after five days. */
+const MOST_SENDS = 500;
+const SENT_WITHIN: Milliseconds = 5 * DAY;
+/** Events that are read to find them. */
+const MOST_READ = 2000;
+/** Calls for one thing before it is given up: about ten minutes. */
+const ATTEMPTS = 8;
+const PAUSES = { first: 5 * SECOND, most: 5 * MINUTE };
+/** Postfix's ids, long and short, and Exim's. An id of ours, or a policy instance, is none. */
+const QUEUE_ID = /^(?!unknown$)[A-Za-z0-9-]{4,32}$/;
+
+/** Messages of one login, each with what is known of it. */
+type Batch = readonly [account: string | null, messages: readonly Message[]];
+type Message = Omit<MessageHeld, 'block'>;
+
+/** What the calls for one task came to. */
+interface Done {
+  asked: number;
+  acted: number;
+  through: number | undefined;
+  output: string;
+}
+
+/**
+ * Calls the hook for what has happened to blocks: one call at a time, and each until it is recorded what came of it. What
+ * is to be done follows from the events alone, so a process that was killed goes on at its next start.
+ */
+export class QueueHooks {
+  readonly #options: QueueHooksOptions;
+  /** Ids of blocks to look at, each with whether mail was held after its release. */
+  readonly #waiting = new Map<string, boolean>();
+  /** Blocks whose next attempt has its time, by id. */
+  readonly #paused = new Map<string, () => void>();
+  /** Failures in a row, by block and cause. */
+  readonly #failures = new Map<string, number>();
+  readonly #closing = new AbortController();
+  #working: Promise<void> | undefined;
+
+  constructor(options: QueueHooksOptions) {
+    this.#options = options;
+  }
+
+  /** Looks at all blocks again: after a start, or with another log. */
+  adopt(ledger: BlockLedger): void {
+    this.#failures.clear();
+    for (const cancel of this.#paused.values()) cancel();
+    this.#paused.clear();
+    this.#waiting.clear();
+    const now = this.#options.clock.now();
+    for (const entry of ledger.kept()) if (hookTaskOf(entry, now) !== undefined) this.#wait(entry.id, false);
+  }
+
+  /** Something has happened to a block. */
+  look(block: string): void {
+    this.#paused.get(block)?.();
+    this.#paused.delete(block);
+    this.#wait(block, false);
+  }
+
+  /** Mail was held. Of a block that has ended, its decision holds for this too. */
+  held(event: RecordedEvent): void {
+    if (!isHeldEvent(event)) return;
+    const entry = this.#options.models.ledger.get(event.data.block);
+    if (entry !== undefined && isEnded(entry) && !this.#paused.has(entry.id)) this.#wait(entry.id, true);
+  }
+
+  /** Ends a call under way: it is made again at the next start. */
+  async close(): Promise<void> {
+    this.#closing.abort();
+    for (const cancel of this.#paused.values()) cancel();
+    await this.#working;
+  }
+
+  #wait(block: string, isLate: boolean): void {
+    if (this.#closing.signal.aborted) return;
+    this.#waiting.set(block, isLate || this.#waiting.get(block) === true);
+    this.#gauge();
+    this.#working ??= this.#work();
+  }
+
+  #gauge(): void {
+    this.#options.metrics.waiting(this.#waiting.size + this.#paused.size);
+  }
+
+  async #work(): Promise<void> {
+    // What has just happened is folded as a whole first.
+    await Promise.resolve();
+    for (const [block, isLate] of this.#waiting) {
+      if (this.#closing.signal.aborted) break;
+      this.#waiting.delete(block);
+      await this.#lookAt(block, isLate);
+      this.#gauge();
+    }
+    this.#working = undefined;
+  }
+
+  async #lookAt(block: string, isLate: boolean): Promise<void> {
+    const { models, clock } = this.#options;
+    const entry = models.ledger.get(block);
+    const task = entry && hookTaskOf(entry, clock.now());
+    if (entry === undefined || task === undefined) return;
+    if (task.last !== undefined && (!task.isFinal || (task.last === 'failed' && !isLate))) return;
+    const done: Done = { asked: 0, acted: 0, through: undefined, output: '' };
+    try {
+      for await (const batch of this.#batches(entry, task, done)) await this.#call(entry, task, batch, done);
+      if (done.asked > 0) await this.#report(entry, task, 'done', done);
+    } catch (error) {
+      await this.#failed(entry, task, done, error).catch((fault: unknown) => this.#pause(block, 1, fault));
+    }
+  }
+
+  /** What the hook is called for, in pieces. */
+  async *#batches(
+    entry: BlockEntry,
+    { action, cause, isFinal, last }: HookTask,
+    done: Done,
+  ): AsyncGenerator<Batch> {
+    if (action === 'hold-queue') {
+      yield* inPieces(await this.#recentSends(entry));
+      return;
+    }
+    const from = settledThrough(entry) + 1;
+    let held: Message[] = [];
+    for await (const event of this.#options.store.readStream(heldStream(entry.id), { from })) {
+      if (!isFinal && event.position > cause) break;
+      done.through = event.revision;
+      if (isHeldEvent(event)) held.push(event.data);
+      if (held.length < IDS_AT_ONCE) continue;
+      yield* inPieces(held);
+      held = [];
+    }
+    yield* inPieces(held);
+    // The call that was to hold these may have been cut off. Letting go of what is not held does no harm.
+    if (action === 'release' && last === undefined && mayHoldQueue(entry, this.#options.clock.now()))
+      yield* inPieces(await this.#recentSends(entry));
+  }
+
+  /** The newest messages of the subject that a mail server took. */
+  async #recentSends({ subject, since, direction }: BlockEntry): Promise<readonly Message[]> {
+    if (subject.type !== 'account' && subject.type !== 'address') return [];
+    if (direction === 'inbound' || since === undefined) return [];
+    const found = new Map<string, Message>();
+    const newest = { direction: 'backwards', limit: MOST_READ } as const;
+    for await (const event of this.#options.store.readStream(sendStream(subject.value), newest)) {
+      if (event.at < since - SENT_WITHIN || found.size >= MOST_SENDS) break;
+      // What Stopgap itself has handed on has another id in the queue.
+      if (event.type !== 'MessageAccepted' || isImported(event) || event.by.startsWith('smtp:')) continue;
+      const data = event.data as MessageAccepted;
+      if (subject.type === 'address' && normalizeAddress(data.returnPath ?? '') !== subject.value) continue;
+      const { recipientDomains: _, entitled: __, ...message } = data;
+      if (!found.has(data.transaction)) found.set(data.transaction, message);
+    }
+    return [...found.values()];
+  }
+
+  async #call(
+    { id: block, subject: { type, value } }: BlockEntry,
+    { action }: HookTask,
+    [account, messages]: Batch,
+    done: Done,
+  ): Promise<void> {
+    const queueIds = messages.map(({ transaction }) => transaction);
+    const call = { action, block, subject: { type, value }, account, queueIds };
+    const output = await callHook(this.#options, call, this.#closing.signal);
+    const acted = new Set(actedOn(call, output));
+    done.asked += queueIds.length;
+    done.acted += acted.size;
+    if (done.output === '') done.output = firstLines(output);
+    if (action !== 'hold-queue' || acted.size === 0) return;
+    const { store, clock } = this.#options;
+    const held = messages.filter(({ transaction }) => acted.has(transaction));
+    const events = held.flatMap((message) => {
+      const { transaction: correlation } = message;
+      const fact: HeldEvent = { type: 'MessageHeld', data: { ...message, block } };
+      const idAt = (): string => idOf(`held/${block}/${correlation}`);
+      return envelope([fact], { by: BY, correlation, idAt }, clock.now());
+    });
+    await store.append(heldStream(block), events, 'any');
+  }
+
+  async #report(
+    { id: block, subject }: BlockEntry,
+    { action, cause }: HookTask,
+    outcome: 'done' | 'failed',
+    { asked, acted, through, output }: Done,
+  ): Promise<void> {
+    const { blockCommands, models, log, metrics } = this.#options;
+    const ran = { block, action, cause, outcome, asked, acted, output };
+    const correlation = `event:${cause}`;
+    const { position } = await blockCommands.execute(
+      subject,
+      { kind: 'hook', ...ran, ...(through === undefined ? {} : { through }) },
+      { by: BY, correlation },
+    );
+    this.#failures.delete(`${block} ${cause}`);
+    metrics.ran(action, outcome);
+    const fields = { correlation, block, subject, action, asked, acted, output };
+    if (outcome === 'done') log.info(fields, 'the hook was called');
+    else log.error(fields, 'the hook was given up');
+    // Until this is folded the task would look as if it were new.
+    await models.reached(position).catch(() => undefined);
+  }
+
+  async #failed(entry: BlockEntry, task: HookTask, done: Done, error: unknown): Promise<void> {
+    if (this.#closing.signal.aborted) return;
+    const { log, metrics } = this.#options;
+    const { id: block } = entry;
+    const isOurs = !(error instanceof HookFailed);
+    // The block is not there any more: another log is followed.
+    if (isOurs && error instanceof StopgapError && error.code === 'not-found') return;
+    if (isOurs) return this.#pause(block, 1, error);
+    const key = `${block} ${task.cause}`;
+    const failures = (this.#failures.get(key) ?? 0) + 1;
+    this.#failures.set(key, failures);
+    metrics.ran(task.action, 'retried');
+    if (failures < ATTEMPTS) {
+      const { action } = task;
+      log.warn({ block, action, failures, error: error.message }, 'the hook failed: it is called again');
+      return this.#pause(block, failures);
+    }
+    // Nothing is settled by it: another decision has all of it done again.
+    await this.#report(entry, task, 'failed', { ...done, through: undefined, output: error.message });
+  }
+
+  /** @param fault one of ours, such as a store that is away */
+  #pause(block: string, failures: number, fault?: unknown): void {
+    if (this.#closing.signal.aborted) return;
+    const { clock, log } = this.#options;
+    if (fault !== undefined)
+      log.warn({ block, error: messageOf(fault) }, 'what the hook did could not be recorded yet');
+    this.#paused.get(block)?.();
+    const cancel = clock.after(pauseAfter(failures, PAUSES), () => {
+      this.#paused.delete(block);
+      this.#wait(block, true);
+    });
+    this.#paused.set(block, cancel);
+  }
+}
+
+/** By login, and no more at a time than a call takes. What has no queue id is left out. */
+function* inPieces(messages: readonly Message[]): Generator<Batch> {
+  const known = messages.filter(({ transaction }) => QUEUE_ID.test(transaction));
+  const byAccount = new Map<string | null, Message[]>();
+  for (const message of known) {
+    const account = message.account ?? null;
+    const own = byAccount.get(account);
+    if (own === undefined) byAccount.set(account, [message]);
+    else own.push(message);
+  }
+  for (const [account, own] of byAccount)
+    for (let first = 0; first < own.length; first += IDS_AT_ONCE)
+      yield [account, own.slice(first, first + IDS_AT_ONCE)];
+}

@@ -1,0 +1,146 @@
+import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { chmod, mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import path from 'node:path';
+import type { TestContext } from 'node:test';
+import { describe, test } from 'node:test';
+import type { HookAction } from '../../../src/blocks/events.js';
+import { eventually } from '../../support/smtp/eventually.js';
+
+const HOOK = path.resolve('deploy/hooks/exim.mjs');
+/** Where it is installed, and where it may be unpacked beside another mail server. */
+const PLACES = ['/usr/sbin/exim4', '/usr/local/lib/stopgap-tests/exim/usr/sbin/exim4'];
+const EXIM = PLACES.find((place) => existsSync(place));
+
+function missing(): string | undefined {
+  if (EXIM === undefined) return 'no Exim is installed';
+  return process.getuid?.() === 0 ? undefined : 'Exim can be started by root only';
+}
+
+/** An Exim that only queues, in a directory of its own. */
+class Queue {
+  private constructor(readonly dir: string) {}
+
+  static async make(t: TestContext): Promise<Queue> {
+    const dir = await mkdtemp(path.join(tmpdir(), 'stopgap-exim-'));
+    t.after(() => rm(dir, { recursive: true, force: true }));
+    await chmod(dir, 0o755);
+    for (const name of ['spool', 'log', 'bin', 'mail']) {
+      await mkdir(path.join(dir, name));
+      await chmod(path.join(dir, name), 0o777);
+    }
+    await symlink(EXIM!, path.join(dir, 'bin', 'exim'));
+    await writeFile(path.join(dir, 'conf'), configuration(dir));
+    return new Queue(dir);
+  }
+
+  exim(args: readonly string[], input = ''): string {
+    const options = ['-C', path.join(this.dir, 'conf'), ...args];
+    const { status, stdout, stderr } = spawnSync(EXIM!, options, { input, encoding: 'utf8' });
+    assert.equal(status, 0, stderr);
+    return stdout;
+  }
+
+  /** Hands a message in, and gives its id. */
+  send(login: string | undefined, to: string): string {
+    const auth = Buffer.from(`\0${login ?? ''}\0x`).toString('base64');
+    const dialogue = [
+      ...['EHLO x', ...(login === undefined ? [] : [`AUTH PLAIN ${auth}`]), 'MAIL FROM:<a@example.com>'],
+      // What looks like a line of the envelope stands below it.
+      ...[`RCPT TO:<${to}>`, 'DATA', 'X: 1', '--auth_id bob@example.com', '', 'Hello', '.', 'QUIT', ''],
+    ];
+    return /id=(\S+)/.exec(this.exim(['-bs'], dialogue.join('\r\n')))![1]!;
+  }
+
+  /** Runs the recipe, and gives what it says. */
+  hook(action: HookAction, account: string | null, ...queueIds: readonly string[]): readonly string[] {
+    const env = { PATH: `${this.dir}/bin:${process.env['PATH']!}` };
+    const input = JSON.stringify({ action, block: 'b1', account, queueIds });
+    const args = ['-C', path.join(this.dir, 'conf')];
+    const { status, stdout, stderr } = spawnSync(HOOK, args, { input, env, encoding: 'utf8' });
+    assert.equal(status, 0, stderr);
+    return stdout.trimEnd().split('\n');
+  }
+
+  /** Ids in the queue, each with whether it is frozen. */
+  queued(): ReadonlyMap<string, boolean> {
+    const lines = this.exim(['-bp']).split('\n');
+    return new Map(
+      lines.flatMap((line) => {
+        const id = /\s([A-Za-z0-9]{6}-[A-Za-z0-9]{6,11}-[A-Za-z0-9]{2,4})\s/.exec(line)?.[1];
+        return id === undefined ? [] : [[id, line.includes('*** frozen ***')] as const];
+      }),
+    );
+  }
+
+  /** Who has got mail. */
+  delivered(): readonly string[] {
+    const file = path.join(this.dir, 'mail', 'all');
+    if (!existsSync(file)) return [];
+    return [...readFileSync(file, 'utf8').matchAll(/^Envelope-to: (.*)$/gm)].map(([, to]) => to!).sort();
+  }
+}
+
+describe('deploy/hooks/exim.mjs with a real Exim', { skip: missing() }, () => {
+  test('freezes, releases and removes messages of that login, and leaves all others alone', async (t) => {
+    const queue = await Queue.make(t);
+    const [one, two] = ['one', 'two'].map((to) => queue.send('alice@example.com', `${to}@b.test`)) as [
+      string,
+      string,
+    ];
+    const [other, local] = [
+      queue.send('bob@example.com', 'other@b.test'),
+      queue.send(undefined, 'local@b.test'),
+    ];
+    const all = [one, two, other, local, '1aaaaa-0000aa-1a', '-Mrm', '../x'];
+    const alice = 'alice@example.com';
+    assert.deepEqual(queue.hook('release', alice, ...all), ['end'], 'none of them is frozen');
+    assert.deepEqual(queue.hook('delete', alice, ...all), ['end']);
+    assert.deepEqual(queue.hook('hold-queue', alice, ...all), [`held ${one}`, `held ${two}`, 'end']);
+    assert.deepEqual(queue.hook('hold-queue', alice, one), [`held ${one}`, 'end'], 'called twice');
+    const frozen = [...queue.queued()].filter(([, isFrozen]) => isFrozen).map(([id]) => id);
+    assert.deepEqual(frozen.sort(), [one, two].sort());
+    queue.exim(['-Mf', other]);
+    assert.deepEqual(queue.hook('delete', alice, two, other, local), [`deleted ${two}`, 'end']);
+    assert.deepEqual(queue.hook('release', alice, one, two, other), [`released ${one}`, 'end']);
+    await eventually('it is delivered', () => queue.delivered().length === 1);
+    assert.deepEqual(queue.delivered(), ['one@b.test']);
+    assert.deepEqual(queue.hook('delete', null, other), ['end'], 'it has a login');
+    assert.deepEqual([...queue.queued().keys()].sort(), [local, other].sort());
+    assert.deepEqual(queue.hook('hold-queue', null, local, other), [`held ${local}`, 'end']);
+  });
+});
+
+function configuration(dir: string): string {
+  return `spool_directory = ${dir}/spool
+log_file_path = ${dir}/log/%s
+exim_user = mail
+exim_group = mail
+never_users =
+primary_hostname = mx.example.com
+acl_smtp_rcpt = accept
+acl_smtp_data = accept
+queue_only
+tls_advertise_hosts =
+keep_environment =
+begin routers
+all:
+  driver = accept
+  transport = file
+begin transports
+file:
+  driver = appendfile
+  file = ${dir}/mail/all
+  envelope_to_add
+  user = mail
+begin authenticators
+plain:
+  driver = plaintext
+  public_name = PLAIN
+  server_prompts = :
+  server_condition = true
+  server_set_id = $auth2
+`;
+}

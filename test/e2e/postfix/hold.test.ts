@@ -1,0 +1,165 @@
+import assert from 'node:assert/strict';
+import { chmodSync } from 'node:fs';
+import path from 'node:path';
+import type { TestContext } from 'node:test';
+import { describe, test } from 'node:test';
+import type { HookRan } from '../../../src/blocks/events.js';
+import { newId } from '../../../src/runtime/ids.js';
+import type { MessageHeld } from '../../../src/sending/events.js';
+import { heldStream } from '../../../src/sending/events.js';
+import { parseSubject } from '../../../src/sending/subjects.js';
+import { loggedIn, postfixAsking } from '../../support/policy/postfix-asking.js';
+import type { FakeUpstream } from '../../support/relay/fake-upstream.js';
+import { eventually } from '../../support/smtp/eventually.js';
+import type { RealPostfix } from '../../support/smtp/real-postfix.js';
+import { postfixMissing } from '../../support/smtp/real-postfix.js';
+import { workDir } from '../../support/smtp/served.js';
+import { ALICE, BOB, Stopgap } from '../../support/smtp/stopgap.js';
+
+const HOOK = path.resolve('deploy/hooks/postfix.mjs');
+const HOLDING = `version: 1
+rules:
+  - { id: burst, per: account, count: recipients, window: 10m, limit: 3, then: block, for: 1h, refuse: hold }
+`;
+
+interface Scene {
+  readonly stopgap: Stopgap;
+  readonly postfix: RealPostfix;
+  readonly outside: FakeUpstream;
+}
+
+/** A Stopgap whose hook is the recipe, beside the Postfix that asks it. */
+async function scene(t: TestContext, rules?: string): Promise<Scene> {
+  const dir = await workDir(t);
+  // Postfix runs as a user of its own.
+  chmodSync(dir, 0o755);
+  const { postfix, outside } = await postfixAsking(t, `unix:${dir}/policy`);
+  const settings = { policy: { listen: `unix:${dir}/policy` }, hooks: { run: `${HOOK} ${postfix.dir}` } };
+  const stopgap = await Stopgap.start(t, { settings, ...(rules === undefined ? {} : { rules }) });
+  return { stopgap, postfix, outside };
+}
+
+async function send(postfix: RealPostfix, user: string, ...to: readonly string[]): Promise<void> {
+  const session = await loggedIn(postfix, user);
+  for (const each of to) assert.match(await session.send(user, [each]), /^250 /);
+  await session.quit();
+}
+
+/** A person lets go of the block, or says what becomes of the held mail. */
+async function decide(
+  { app }: Stopgap,
+  command: Parameters<Stopgap['app']['blockCommands']['execute']>[1],
+): Promise<void> {
+  const { position } = await app.blockCommands.execute(parseSubject('account', ALICE), command, {
+    by: 'admin:test',
+  });
+  await app.models.reached(position);
+}
+
+/** What the hook did, once so much is recorded. */
+async function runs(stopgap: Stopgap, count: number): Promise<readonly HookRan[]> {
+  const ran = async (): Promise<readonly HookRan[]> =>
+    (await stopgap.all<HookRan>('HookRan')).map(({ data }) => data);
+  await eventually('the hook has run', async () => (await ran()).length >= count, 30_000);
+  return ran();
+}
+
+const idsIn = async (postfix: RealPostfix, queue: string): Promise<readonly string[]> =>
+  [...(await postfix.queued())].filter(([, name]) => name === queue).map(([id]) => id);
+
+const receivers = ({ messages }: FakeUpstream): readonly string[] =>
+  messages.flatMap(({ to }) => to.map((line) => /<([^>]*)>/.exec(line)![1]!)).sort();
+
+describe('mail that a real Postfix holds', { skip: postfixMissing() }, () => {
+  test('by a rule that holds is taken and listed, and sent on once after a false positive', async (t) => {
+    const { stopgap, postfix, outside } = await scene(t, HOLDING);
+    await send(postfix, ALICE, ...[1, 2, 3, 4].map((each) => `n${each}@elsewhere.test`));
+    const { data } = await stopgap.event(({ type }) => type === 'BlockImposed');
+    const { block } = data as { readonly block: string };
+    await stopgap.settled();
+    await send(postfix, ALICE, 'held1@elsewhere.test', 'held2@elsewhere.test');
+    const held = await stopgap.all<MessageHeld>('MessageHeld');
+    assert.deepEqual(
+      held.map((event) => event.data.transaction).sort(),
+      [...(await idsIn(postfix, 'hold'))].sort(),
+    );
+    assert.ok(held.every((event) => event.data.block === block && event.data.account === ALICE));
+    await decide(stopgap, { kind: 'release', block, falsePositive: true });
+    const [first, run] = await runs(stopgap, 2);
+    assert.deepEqual([first!.action, run!.action], ['hold-queue', 'release']);
+    assert.deepEqual([run!.outcome, run!.acted], ['done', 2]);
+    await postfix.idle();
+    assert.deepEqual(
+      receivers(outside),
+      ['held1', 'held2', 'n1', 'n2', 'n3', 'n4'].map((each) => `${each}@elsewhere.test`),
+    );
+  });
+
+  test('is deleted where a person says so, and only that', async (t) => {
+    const { stopgap, postfix, outside } = await scene(t);
+    const block = await stopgap.block('account', ALICE, { refusal: 'hold' });
+    await send(postfix, ALICE, 'held1@elsewhere.test', 'held2@elsewhere.test');
+    await send(postfix, BOB, 'kept@elsewhere.test');
+    await stopgap.settled();
+    await decide(stopgap, { kind: 'release', block, falsePositive: false });
+    assert.equal((await idsIn(postfix, 'hold')).length, 2, 'a release deletes and sends nothing by itself');
+    await decide(stopgap, { kind: 'held', block, action: 'delete' });
+    const [run] = await runs(stopgap, 1);
+    assert.deepEqual([run!.action, run!.outcome, run!.acted], ['delete', 'done', 2]);
+    await postfix.idle();
+    assert.deepEqual(receivers(outside), ['kept@elsewhere.test']);
+  });
+
+  test('since it waited in the queue when the block came is let go too, none lost and none doubled', async (t) => {
+    const { stopgap, postfix, outside } = await scene(t);
+    outside.script = { RCPT: () => '451 4.3.0 Not now' };
+    await send(postfix, ALICE, ...[1, 2, 3].map((each) => `n${each}@elsewhere.test`));
+    await send(postfix, BOB, 'other@elsewhere.test');
+    await eventually('all is deferred', async () => (await idsIn(postfix, 'deferred')).length === 4, 30_000);
+    await stopgap.settled();
+    const block = await stopgap.block('account', ALICE);
+    const [run] = await runs(stopgap, 1);
+    assert.deepEqual([run!.action, run!.outcome, run!.asked, run!.acted], ['hold-queue', 'done', 3, 3]);
+    assert.equal((await idsIn(postfix, 'hold')).length, 3);
+    outside.script = {};
+    await postfix.flush();
+    await eventually('the others go on', () => outside.messages.length === 1, 30_000);
+    assert.deepEqual(receivers(outside), ['other@elsewhere.test']);
+    await decide(stopgap, { kind: 'release', block, falsePositive: true });
+    const [, second] = await runs(stopgap, 2);
+    assert.deepEqual([second!.action, second!.outcome, second!.acted], ['release', 'done', 3]);
+    await postfix.idle();
+    assert.deepEqual(
+      receivers(outside),
+      ['n1', 'n2', 'n3', 'other'].map((each) => `${each}@elsewhere.test`),
+    );
+  });
+
+  test('of another login is left alone: its id has been used again', async (t) => {
+    const { stopgap, postfix, outside } = await scene(t);
+    outside.script = { RCPT: () => '451 4.3.0 Not now' };
+    await send(postfix, BOB, 'other@elsewhere.test');
+    await eventually('it is deferred', async () => (await idsIn(postfix, 'deferred')).length === 1, 30_000);
+    const [id] = await idsIn(postfix, 'deferred');
+    await postfix.hold(id!);
+    const block = await stopgap.block('account', ALICE, { refusal: 'hold' });
+    for (const account of [ALICE, undefined]) {
+      const data = {
+        block,
+        ...(account && { account }),
+        direction: 'outbound',
+        transaction: id,
+        recipients: 1,
+        size: 1,
+      };
+      const event = { id: newId(), type: 'MessageHeld', data, at: stopgap.clock.now(), by: 'policy:test' };
+      await stopgap.app.store.append(heldStream(block), [event], 'any');
+    }
+    for (const action of ['delete', 'release'] as const) {
+      await decide(stopgap, { kind: 'held', block, action });
+      const run = (await runs(stopgap, 1)).find((one) => one.action === action);
+      if (run !== undefined) assert.deepEqual([run.outcome, run.acted], ['done', 0]);
+      assert.deepEqual(await idsIn(postfix, 'hold'), [id]);
+    }
+  });
+});

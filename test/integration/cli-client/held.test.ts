@@ -1,0 +1,120 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { BlockCommand } from '../../../src/blocks/commands.js';
+import { newId } from '../../../src/runtime/ids.js';
+import { heldStream } from '../../../src/sending/events.js';
+import { parseSubject } from '../../../src/sending/subjects.js';
+import type { ApiServer } from '../../support/api/server.js';
+import { besideServer } from './support.js';
+import type { Terminal } from './support.js';
+
+describe('mail that is held for a block', () => {
+  let server: ApiServer;
+  let terminal: Terminal;
+  besideServer((both) => ({ server, terminal } = both));
+
+  /** A mail server holds so many messages for the block. */
+  async function hold(block: string, ...ids: readonly string[]): Promise<void> {
+    for (const transaction of ids) {
+      const sender = { account: 'alice@example.com', returnPath: '', direction: 'outbound' };
+      const data = { block, ...sender, transaction, recipients: 2, size: 4711 };
+      const event = { id: newId(), type: 'MessageHeld', data, at: server.clock.now(), by: 'policy:test' };
+      await server.deps.store.append(heldStream(block), [event], 'any');
+    }
+  }
+
+  /** As the worker reports it. */
+  async function report(value: string, command: Extract<BlockCommand, { kind: 'hook' }>): Promise<void> {
+    const subject = parseSubject('account', value);
+    const { position } = await server.deps.blockCommands.execute(subject, command, { by: 'system:hook' });
+    await server.deps.models.reached(position);
+  }
+
+  test('is listed newest first, page by page, without what was settled or is not ours', async () => {
+    const { id } = await server.block('pages@example.com', { refusal: 'hold' });
+    assert.deepEqual((await server.get(`/api/v1/blocks/${id}/held`)).json, {
+      count: 0,
+      items: [],
+      next: null,
+    });
+    await hold(id, '4AAAA', '4BBBB', '4CCCC', '4DDDD');
+    await server.deps.store.append(
+      heldStream(id),
+      [{ id: newId(), type: 'MessageHeld', data: { block: 5 }, at: 0, by: 'system:stranger' }],
+      'any',
+    );
+    const first = (await server.get(`/api/v1/blocks/${id}/held?limit=3`)).json as unknown as Page;
+    assert.deepEqual([first.count, idsOf(first)], [5, ['4DDDD', '4CCCC']]);
+    assert.deepEqual(first.items[0], {
+      ...{ queueId: '4DDDD', account: 'alice@example.com', returnPath: '' },
+      ...{ recipients: 2, size: 4711, at: '2026-03-01T12:00:00.000Z' },
+    });
+    const next = (await server.get(`/api/v1/blocks/${id}/held?cursor=${first.next!}`))
+      .json as unknown as Page;
+    assert.deepEqual([idsOf(next), next.next], [['4BBBB', '4AAAA'], null]);
+    const ran = { kind: 'hook', block: id, cause: 1, asked: 3, acted: 3, output: '' } as const;
+    await report('pages@example.com', { ...ran, action: 'release', outcome: 'done', through: 2 });
+    const left = (await server.get(`/api/v1/blocks/${id}/held`)).json as unknown as Page;
+    assert.deepEqual([left.count, idsOf(left)], [2, ['4DDDD']]);
+    assert.equal((await server.get(`/api/v1/blocks/nothing/held`)).status, 404);
+  });
+
+  test('shows with its block, with what the hook did', async () => {
+    const { id } = await server.block('shown@example.com', { refusal: 'hold' });
+    await hold(id, '4AAAA', '4\u202eBB');
+    const ran = { kind: 'hook', block: id, cause: 1, asked: 1, acted: 0 } as const;
+    const output = 'exit code 3\nthe \u001b[2Jqueue is away';
+    await report('shown@example.com', { ...ran, action: 'hold-queue', outcome: 'failed', output });
+    const { out } = await terminal.run('block', 'show', 'shown@example.com');
+    assert.match(out, /^refuses {4}hold$/m);
+    assert.match(
+      out,
+      /HookRan {2}system:hook {2}hold-queue failed, 0 of 1: exit code 3 \| the \ufffd\[2Jqueue is away$/m,
+    );
+    assert.match(out, /^held: 2 messages\nAT +QUEUE ID +ACCOUNT +RETURN PATH +RECIPIENTS +BYTES$/m);
+    assert.match(out, /^2026-03-01T12:00:00\.000Z +4\ufffdBB +alice@example\.com +<> +2 +4711$/m);
+    const json = JSON.parse((await terminal.run('block', 'show', id, '--json')).out) as { held: Page };
+    assert.deepEqual([json.held.count, json.held.items.length], [2, 2]);
+    const { out: listed } = await terminal.run('block', 'held', id, '--limit', '1');
+    assert.match(listed, /^held: 2 messages, the newest 1:\n/);
+    const plain = await server.block('plain@example.com');
+    assert.match((await terminal.run('block', 'held', plain.id)).err, /no mail is held for this block/);
+    assert.doesNotMatch((await terminal.run('block', 'show', plain.id)).out, /held/);
+  });
+
+  test('is decided on with the release of its block, or later, and never both ways at once', async () => {
+    const { id } = await server.block('decided@example.com', { refusal: 'hold' });
+    const released = await terminal.run('block', 'release', id, '--held', 'keep', '--false-positive');
+    assert.equal(released.code, 0, released.err);
+    const both = await terminal.run('block', 'held', id, '--release', '--delete');
+    assert.notEqual(both.code, 0);
+    const later = await terminal.run('block', 'held', id, '--delete', '--note', 'it was a thief');
+    assert.match(later.err, /^the hook is asked to delete it: stopgap block show /m);
+    const { json } = await server.get(`/api/v1/blocks/${id}`);
+    const history = json.history as unknown as readonly { type: string; held?: string; note?: string }[];
+    assert.deepEqual(
+      history.map(({ type, held, note }) => [type, held, note]),
+      [
+        ['BlockImposed', undefined, undefined],
+        ['BlockReleased', 'keep', undefined],
+        ['HeldMailDecided', 'delete', 'it was a thief'],
+      ],
+    );
+    assert.equal((await server.post(`/api/v1/blocks/${id}/held`, { action: 'keep' })).status, 400);
+    assert.equal(
+      (await server.post(`/api/v1/blocks/${id}/held`, { action: 'delete' }, { role: 'viewer' })).status,
+      403,
+    );
+    const proposal = await server.trip('waits@example.com');
+    const refused = await server.post(`/api/v1/blocks/${proposal}/held`, { action: 'delete' });
+    assert.deepEqual([refused.status, refused.json.state], [409, 'proposed']);
+  });
+});
+
+interface Page {
+  readonly count: number;
+  readonly items: readonly { readonly queueId: string }[];
+  readonly next: string | null;
+}
+
+const idsOf = ({ items }: Page): readonly string[] => items.map(({ queueId }) => queueId);

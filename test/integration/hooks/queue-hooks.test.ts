@@ -1,0 +1,266 @@
+import assert from 'node:assert/strict';
+import type { TestContext } from 'node:test';
+import { describe, test } from 'node:test';
+import type { HookRan } from '../../../src/blocks/events.js';
+import type { HookCall } from '../../../src/hooks/call.js';
+import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
+import type { RecordedEvent } from '../../../src/kernel/events.js';
+import type { MessageAccepted, MessageHeld } from '../../../src/sending/events.js';
+import { parseSubject } from '../../../src/sending/subjects.js';
+import { FakeHook } from '../../support/hook.js';
+import { ManualClock } from '../../support/manual-clock.js';
+import { Asking } from '../../support/policy/asking.js';
+import { eventually } from '../../support/smtp/eventually.js';
+import { Served, workDir } from '../../support/smtp/served.js';
+import { ALICE, BOB, Stopgap } from '../../support/smtp/stopgap.js';
+
+const END = { protocol_state: 'END-OF-MESSAGE', recipient: '', size: '1000', recipient_count: '1' };
+
+interface Scene {
+  readonly stopgap: Stopgap;
+  readonly hook: FakeHook;
+  readonly asking: Asking;
+  readonly clock: ManualClock;
+}
+
+async function scene(t: TestContext): Promise<Scene> {
+  const hook = await FakeHook.make(t);
+  const clock = new ManualClock();
+  const settings = { policy: { listen: '127.0.0.1:0' }, hooks: { run: hook.file } };
+  const stopgap = await Stopgap.start(t, { settings, clock, rules: 'version: 1\nrules: []\n' });
+  return { stopgap, hook, clock, asking: await Asking.open(t, stopgap.port('policy')) };
+}
+
+/** A person decides; resolves when it is folded. */
+async function decide(
+  { stopgap }: Scene,
+  command: Parameters<Stopgap['app']['blockCommands']['execute']>[1],
+  value = ALICE,
+): Promise<void> {
+  const { position } = await stopgap.app.blockCommands.execute(parseSubject('account', value), command, {
+    by: 'admin:test',
+  });
+  await stopgap.app.models.reached(position);
+}
+
+/** Resolves with what the hook did, once so much is recorded. */
+async function runs(
+  { stopgap }: Scene,
+  count: number,
+): Promise<readonly (RecordedEvent & { readonly data: HookRan })[]> {
+  await eventually(`${count} runs are recorded`, async () => (await stopgap.all('HookRan')).length >= count);
+  return stopgap.all<HookRan>('HookRan');
+}
+
+/** A message that the policy service is asked about at its end. */
+async function message(
+  asking: Asking,
+  queue_id: string,
+  more: Readonly<Record<string, string>> = {},
+): Promise<void> {
+  assert.equal(await asking.ask({ ...END, queue_id, ...more }), 'DUNNO');
+}
+
+const told = ({ action, account, queueIds }: HookCall): unknown => [action, account, queueIds];
+
+describe('the hook for mail in a queue', () => {
+  test('is called with what an account sent lately when it is blocked; what it then holds is listed, and let go as a false positive', async (t) => {
+    const there = await scene(t);
+    const { stopgap, hook, asking } = there;
+    for (const id of ['4ONE1', '4TWO2', '4GONE']) await message(asking, id);
+    await message(asking, '4BOB1', { sasl_username: BOB, sender: BOB });
+    await stopgap.settled();
+    const block = await stopgap.block('account', ALICE);
+    const [call] = await hook.called(1);
+    const subject = { type: 'account', value: ALICE };
+    assert.deepEqual(call, {
+      ...{ action: 'hold-queue', block, subject, account: ALICE },
+      queueIds: ['4GONE', '4TWO2', '4ONE1'],
+    });
+    const [{ data, by, correlation }] = (await runs(there, 1)) as [RecordedEvent & { data: HookRan }];
+    const [imposed] = await stopgap.all('BlockImposed');
+    const { cause, ...ran } = data;
+    assert.deepEqual(ran, {
+      ...{ block, action: 'hold-queue', outcome: 'done', asked: 3, acted: 2 },
+      output: 'held 4TWO2\nheld 4ONE1',
+    });
+    assert.deepEqual([cause, by, correlation], [imposed!.position, 'system:hook', `event:${cause}`]);
+    const held = await stopgap.all<MessageHeld>('MessageHeld');
+    assert.deepEqual(
+      held.map(({ stream, by: who, data: { transaction, account } }) => [stream, who, transaction, account]),
+      ['4TWO2', '4ONE1'].map((id) => [`held-${block}`, 'system:hook', id, ALICE]),
+    );
+    await decide(there, { kind: 'release', block, falsePositive: true });
+    const calls = await hook.called(2);
+    assert.deepEqual(told(calls[1]!), ['release', ALICE, ['4TWO2', '4ONE1']]);
+    const [, let_go] = await runs(there, 2);
+    assert.deepEqual([let_go!.data.action, let_go!.data.acted, let_go!.data.through], ['release', 2, 1]);
+  });
+
+  test('is called for the mail of a block that holds, whoever sent it: for each login once, and for what has none', async (t) => {
+    const there = await scene(t);
+    const { stopgap, hook, asking } = there;
+    const block = await stopgap.block('domain', 'example.com', { refusal: 'hold' });
+    for (const [queue_id, sasl_username] of [
+      ['4AAAA', ALICE],
+      ['4BBBB', BOB],
+      ['4CCCC', ALICE],
+      ['4DDDD', ''],
+    ] as const) {
+      const instance = `i.${queue_id}`;
+      assert.equal(await asking.ask({ instance, sasl_username }), 'HOLD');
+      await message(asking, queue_id, { instance, sasl_username });
+    }
+    await stopgap.settled();
+    assert.deepEqual(await hook.calls(), [], 'nothing is looked for in the queue for a domain');
+    const subject = parseSubject('domain', 'example.com');
+    const { position } = await stopgap.app.blockCommands.execute(
+      subject,
+      { kind: 'release', block, falsePositive: false, held: 'delete' },
+      { by: 'admin:test' },
+    );
+    await stopgap.app.models.reached(position);
+    assert.deepEqual((await hook.called(3)).map(told), [
+      ['delete', ALICE, ['4AAAA', '4CCCC']],
+      ['delete', BOB, ['4BBBB']],
+      ['delete', null, ['4DDDD']],
+    ]);
+    const [run] = await runs(there, 1);
+    assert.deepEqual([run!.data.asked, run!.data.acted], [4, 4]);
+  });
+
+  test('deletes and releases nothing where a block ends without a word, and what is held by then where a person says so later', async (t) => {
+    const there = await scene(t);
+    const { stopgap, hook, asking, clock } = there;
+    const block = await stopgap.block('account', ALICE, { refusal: 'hold', until: clock.now() + HOUR });
+    assert.equal(await asking.ask({ instance: 'i.1' }), 'HOLD');
+    await message(asking, '4AAAA', { instance: 'i.1' });
+    await stopgap.settled();
+    await decide(there, { kind: 'held', block, action: 'release' });
+    await runs(there, 1);
+    assert.equal(await asking.ask({ instance: 'i.2' }), 'HOLD', 'the block goes on');
+    await message(asking, '4BBBB', { instance: 'i.2' });
+    await stopgap.settled();
+    clock.advance(2 * HOUR);
+    await stopgap.event(({ type }) => type === 'BlockExpired');
+    await stopgap.settled();
+    assert.equal((await hook.calls()).length, 1, 'the earlier decision is not about later mail');
+    await decide(there, { kind: 'held', block, action: 'delete' });
+    assert.deepEqual((await hook.called(2)).map(told), [
+      ['release', ALICE, ['4AAAA']],
+      ['delete', ALICE, ['4BBBB']],
+    ]);
+  });
+
+  test('is called for what is held just after the release as well', async (t) => {
+    const there = await scene(t);
+    const { stopgap, hook, asking } = there;
+    const block = await stopgap.block('account', ALICE, { refusal: 'hold' });
+    for (const instance of ['i.1', 'i.2']) assert.equal(await asking.ask({ instance }), 'HOLD');
+    await message(asking, '4AAAA', { instance: 'i.1' });
+    await stopgap.settled();
+    await decide(there, { kind: 'release', block, falsePositive: true });
+    await runs(there, 1);
+    await message(asking, '4BBBB', { instance: 'i.2' });
+    const calls = await hook.called(2);
+    assert.deepEqual(told(calls[1]!), ['release', ALICE, ['4BBBB']]);
+    assert.deepEqual(
+      (await runs(there, 2)).map(({ data }) => data.through),
+      [0, 1],
+    );
+  });
+
+  test('that fails is called again after longer and longer pauses, and is given up after eight calls; another decision tries anew', async (t) => {
+    const there = await scene(t);
+    const { stopgap, hook, asking, clock } = there;
+    const block = await stopgap.block('account', ALICE, { refusal: 'hold' });
+    assert.equal(await asking.ask({ instance: 'i.1' }), 'HOLD');
+    await message(asking, '4AAAA', { instance: 'i.1' });
+    await stopgap.settled();
+    await hook.becomes('broken');
+    await decide(there, { kind: 'release', block, falsePositive: true });
+    const failures = (): number =>
+      stopgap.logs.filter((line) => line.includes('the hook failed: it is called again')).length;
+    for (let call = 1; call < 8; call++) {
+      await eventually(`it failed ${call} times`, () => failures() === call);
+      clock.advance(5 * MINUTE);
+    }
+    const [run] = await runs(there, 1);
+    assert.deepEqual(
+      [run!.data.outcome, run!.data.acted, run!.data.through, run!.data.output],
+      ['failed', 0, undefined, 'exit code 3: the queue is away'],
+    );
+    assert.equal((await hook.calls()).length, 8);
+    assert.ok(stopgap.logs.some((line) => line.includes('the hook was given up')));
+    const metrics = await stopgap.app.metrics.registry.metrics();
+    assert.match(metrics, /^stopgap_hook_runs_total\{action="release",outcome="retried"\} 8$/m);
+    assert.match(metrics, /^stopgap_hook_runs_total\{action="release",outcome="failed"\} 1$/m);
+    assert.match(metrics, /^stopgap_hook_waiting 0$/m);
+    clock.advance(HOUR);
+    await stopgap.settled();
+    assert.equal((await hook.calls()).length, 8, 'it stays given up');
+    await hook.becomes('well');
+    await decide(there, { kind: 'held', block, action: 'release' });
+    const [, second] = await runs(there, 2);
+    assert.deepEqual([second!.data.outcome, second!.data.acted], ['done', 1]);
+  });
+
+  test('knows sends by queue id: the newest 500 of five days, by their return path for a block of an address', async (t) => {
+    const there = await scene(t);
+    const { stopgap, hook, clock } = there;
+    await message(there.asking, '4OLD1');
+    await stopgap.settled();
+    clock.advance(5 * DAY + MINUTE);
+    // The one before was idle for so long that it was cut.
+    const asking = await Asking.open(t, stopgap.port('policy'));
+    for (let index = 0; index < 510; index++) await message(asking, `4A${String(index).padStart(3, '0')}`);
+    await stopgap.settled();
+    const sent = await stopgap.all<MessageAccepted>('MessageAccepted');
+    assert.equal(sent.at(-1)!.data.transaction, '4A509');
+    await stopgap.block('account', ALICE);
+    const [call] = await hook.called(1);
+    assert.equal(call!.queueIds.length, 500);
+    assert.deepEqual([call!.queueIds[0], call!.queueIds.at(-1)], ['4A509', '4A010']);
+    await runs(there, 1);
+    await message(asking, '4B000', { sasl_username: BOB, sender: 'else@example.com' });
+    await message(asking, '4B001', { sasl_username: BOB, sender: 'Bob+x@example.com' });
+    await stopgap.settled();
+    await stopgap.block('address', BOB);
+    const calls = await hook.called(2);
+    assert.deepEqual(told(calls[1]!), ['hold-queue', BOB, ['4B001']]);
+  });
+
+  test('that was under way when the process was killed is called again by the next one, once', async (t) => {
+    const hook = await FakeHook.make(t);
+    const dir = await workDir(t);
+    const env = { STOPGAP_POLICY_LISTEN: '127.0.0.1:0', STOPGAP_HOOKS_RUN: hook.file };
+    let served = await Served.start(t, dir, env);
+    const token = served.told('API token');
+    const asking = await Asking.open(t, Number(served.told('policy').split(':').at(-1)));
+    await message(asking, '4AAAA');
+    const create = { subject: { type: 'account', value: ALICE }, duration: '1h' };
+    await hook.becomes('hangs');
+    assert.equal((await served.api('POST', '/api/v1/blocks', token, create)).status, 201);
+    await hook.called(1);
+    await served.kill();
+    await hook.becomes('well');
+    served = await Served.start(t, dir, env);
+    const calls = await hook.called(2);
+    assert.deepEqual(calls[1], calls[0]);
+    const { items } = (await (await served.api('GET', '/api/v1/blocks', token)).json()) as {
+      items: [{ id: string }];
+    };
+    const [{ id }] = items;
+    const held = async (): Promise<{ count: number }> =>
+      (await (await served.api('GET', `/api/v1/blocks/${id}/held`, token)).json()) as { count: number };
+    await eventually('what it holds is listed', async () => (await held()).count === 1);
+    // It is listed a moment before the call is recorded as done.
+    await eventually('it is recorded', async () =>
+      (await (await served.api('GET', `/api/v1/blocks/${id}`, token)).text()).includes('HookRan'),
+    );
+    await served.kill();
+    served = await Served.start(t, dir, env);
+    assert.equal((await served.api('GET', '/readyz', '')).status, 200);
+    assert.equal((await hook.calls()).length, 2, 'what is recorded is not done again');
+  });
+});

@@ -1,0 +1,173 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import type { BlockEntry, HookTask } from '../../../projections/blocks/block-entry.js';
+import { hookTaskOf, mayHoldQueue, settledThrough } from '../../../projections/blocks/block-entry.js';
+import { BlockLedger } from '../../../projections/blocks/block-ledger.js';
+import { EffectiveBlocks } from '../../../projections/blocks/effective-blocks.js';
+import type { BlockFact, HookRan } from '../../../src/blocks/events.js';
+import { DAY, HOUR, MINUTE } from '../../../src/kernel/time.js';
+import { at, given, recorded, T0 } from '../../support/given.js';
+import { expired, imposed, lapsed, proposed, released } from './facts.js';
+
+const NOW = T0 + MINUTE;
+const ran = (more: Partial<HookRan> = {}): BlockFact => ({
+  type: 'HookRan',
+  data: {
+    ...{
+      block: 'b1',
+      action: 'release',
+      cause: 20,
+      outcome: 'done',
+      asked: 3,
+      acted: 3,
+      output: '',
+      ...more,
+    },
+  },
+});
+const decided = (action: 'release' | 'delete'): BlockFact => ({
+  type: 'HeldMailDecided',
+  data: { block: 'b1', action },
+});
+
+/** The entry after these facts, at positions 10, 20, 30 … */
+function entryAfter(...facts: readonly BlockFact[]): BlockEntry {
+  const effective = new EffectiveBlocks();
+  const ledger = new BlockLedger();
+  for (const event of recorded(facts)) for (const effect of effective.take(event)) ledger.apply(effect);
+  return ledger.get('b1')!;
+}
+
+const taskAfter = (...facts: readonly BlockFact[]): HookTask | undefined =>
+  hookTaskOf(entryAfter(...facts), NOW);
+
+describe('what becomes of held mail', () => {
+  test('is recorded with the release where a person said so, and else follows from it', () => {
+    const command = { kind: 'release', block: 'b1', falsePositive: false, now: NOW } as const;
+    const plain = given([imposed()]).when(command).facts()[0]!;
+    assert.ok(!('held' in plain.data));
+    const [said] = given([imposed()])
+      .when({ ...command, held: 'delete' })
+      .facts();
+    assert.equal((said!.data as { held?: string }).held, 'delete');
+  });
+
+  test('may be decided on while a block is in force and after it has ended, by a proposal never', () => {
+    const command = { kind: 'held', block: 'b1', action: 'release', now: NOW } as const;
+    for (const before of [[], [released()], [expired(T0)]])
+      given([imposed(), ...before])
+        .when(command)
+        .then([decided('release')]);
+    given([imposed({ until: T0 })])
+      .when(command)
+      .then([decided('release')]);
+    given([proposed()])
+      .when({ ...command, block: 'p1' })
+      .thenError('conflict', 'proposed');
+    given([proposed(), lapsed(T0)])
+      .when({ ...command, block: 'p1' })
+      .thenError('conflict', 'lapsed');
+    given([]).when(command).thenError('not-found');
+  });
+
+  test('what the hook did is recorded of a block in force and of one that has ended', () => {
+    for (const before of [[], [released()]])
+      given([imposed(), ...before])
+        .when({ kind: 'hook', now: NOW, ...(ran().data as HookRan) })
+        .then([ran()]);
+    given([])
+      .when({ kind: 'hook', now: NOW, ...(ran().data as HookRan) })
+      .thenError('not-found');
+  });
+});
+
+describe('what the hook is to be called for', () => {
+  test('a block that begins: what waits in the queue, once', () => {
+    assert.deepEqual(taskAfter(imposed()), {
+      action: 'hold-queue',
+      cause: 10,
+      isFinal: false,
+      last: undefined,
+    });
+    for (const outcome of ['done', 'failed'] as const)
+      assert.equal(taskAfter(imposed(), ran({ action: 'hold-queue', outcome })), undefined);
+  });
+
+  test('not a block of inbound mail, of a network, a domain or a name, nor one that began a day ago', () => {
+    assert.equal(taskAfter(imposed({ direction: 'inbound' })), undefined);
+    for (const type of ['ip', 'domain', 'ehlo'] as const)
+      assert.equal(taskAfter(imposed({ subject: { type, value: '192.0.2.7' } })), undefined);
+    const indefinite = entryAfter(imposed({ until: null }));
+    assert.equal(hookTaskOf(indefinite, T0 + DAY)?.action, 'hold-queue');
+    assert.equal(hookTaskOf(indefinite, T0 + DAY + 1), undefined);
+  });
+
+  test('a false positive lets the mail go; any other end leaves it where it is', () => {
+    assert.deepEqual(taskAfter(imposed(), released(true)), {
+      ...{ action: 'release', cause: 20, isFinal: true, last: undefined },
+    });
+    assert.equal(taskAfter(imposed(), released()), undefined);
+    assert.equal(taskAfter(imposed(), expired(T0)), undefined);
+    const asked = (held: 'release' | 'delete' | 'keep', falsePositive: boolean): string | undefined =>
+      taskAfter(imposed(), { type: 'BlockReleased', data: { block: 'b1', falsePositive, held } })?.action;
+    assert.equal(asked('delete', false), 'delete');
+    assert.equal(asked('release', false), 'release');
+    assert.equal(asked('keep', true), undefined);
+  });
+
+  test('the last decision counts, until the hook was called for it', () => {
+    const facts = [imposed(), released(), decided('release'), decided('delete')];
+    assert.deepEqual(taskAfter(...facts), { action: 'delete', cause: 40, isFinal: true, last: undefined });
+    const after = [...facts, ran({ action: 'release', cause: 30 })];
+    assert.deepEqual(taskAfter(...after), { action: 'delete', cause: 40, isFinal: true, last: undefined });
+    const failed = ran({ action: 'delete', cause: 40, outcome: 'failed' });
+    assert.deepEqual(taskAfter(...facts, failed), {
+      action: 'delete',
+      cause: 40,
+      isFinal: true,
+      last: 'failed',
+    });
+  });
+
+  test('a decision on a block in force stays one about what was held by then, also when the block ends', () => {
+    for (const end of [[], [released()], [expired(T0)]])
+      assert.equal(taskAfter(imposed(), decided('release'), ...end)?.isFinal, false);
+    assert.equal(taskAfter(imposed(), expired(T0), decided('release'))?.isFinal, true);
+  });
+
+  test('what was settled is known by its revision, and a call that failed settles nothing', () => {
+    assert.equal(settledThrough(entryAfter(imposed())), -1);
+    const facts = [imposed(), ran({ through: 4 }), ran({ through: 9, outcome: 'failed' })];
+    assert.equal(settledThrough(entryAfter(...facts)), 4);
+  });
+
+  test('a call that was to hold the queue may have been cut off until it is recorded', () => {
+    const may = (...facts: readonly BlockFact[]): boolean =>
+      mayHoldQueue(entryAfter(...facts, released()), NOW);
+    assert.ok(may(imposed()));
+    assert.ok(may(imposed(), ran({ action: 'hold-queue', outcome: 'failed' })));
+    assert.ok(!may(imposed(), ran({ action: 'hold-queue' })));
+    assert.ok(!may(imposed({ direction: 'inbound' })));
+    assert.ok(!mayHoldQueue(entryAfter(imposed(), released()), T0 + 2 * DAY + 1));
+  });
+
+  test('the history tells it, also of a block that has ended, which does not end once more by it', () => {
+    const ledger = new BlockLedger();
+    const effective = new EffectiveBlocks();
+    const facts = [
+      imposed(),
+      released(),
+      imposed({ block: 'b2', until: T0 + HOUR }),
+      at(T0 + HOUR, decided('release')),
+      at(T0 + HOUR, ran()),
+    ];
+    for (const event of recorded(facts)) for (const effect of effective.take(event)) ledger.apply(effect);
+    assert.deepEqual(
+      ledger.get('b1')!.history.map(({ type }) => type),
+      ['BlockImposed', 'BlockReleased', 'HeldMailDecided', 'HookRan'],
+    );
+    assert.equal(ledger.get('b2')!.history.length, 1);
+    assert.equal(ledger.get('b2')!.follows?.at, T0);
+    assert.equal(ledger.dump().letGo[0]![1].at, T0);
+  });
+});
