@@ -47,10 +47,20 @@ export function maySend(policy: SenderPolicy, account: string, returnPath: strin
 
 /**
  * Whether what an account sends under a return path counts for that address too. Under `any` it may use every address, but
- * only its own is counted, and blocked for what it sends.
+ * only its own is counted, and blocked for what it sends. Somebody else's login never counts: a block of that address
+ * would refuse that login.
+ *
+ * @param isLogin whether a name, in normal form, is a login; not asked for mail of the past
  */
-export function isEntitled(policy: SenderPolicy, account: string, returnPath: string): boolean {
-  return maySend(policy.kind === 'any' ? OWN : policy, account, returnPath);
+export function isEntitled(
+  policy: SenderPolicy,
+  account: string,
+  returnPath: string,
+  isLogin: (name: string) => boolean = () => false,
+): boolean {
+  if (!maySend(policy.kind === 'any' ? OWN : policy, account, returnPath)) return false;
+  const used = normalizeAddress(returnPath);
+  return used === normalizeAccount(account) || !isLogin(used);
 }
 
 const OWN: SenderPolicy = { kind: 'own' };
@@ -102,5 +112,7 @@ function patternFault(item: unknown): string | undefined {
     return `"${item}" is no return path; ${right}`;
   }
   if (domain.includes('*')) return `"${item}" has a wildcard in its domain; ${right}`;
+  if (item.slice(1, -domain.length - 1).includes('+') && item.slice(0, item.indexOf('+')).includes('*'))
+    return `"${item}" has a wildcard before a +tag, which is dropped: it would allow far more; ${right}`;
   return undefined;
 }

@@ -13,7 +13,7 @@ import type { AuthEvent, HeldEvent, SendEvent } from '../sending/events.js';
 import type { Subscription } from '../store/port.js';
 import type { ApiDependencies } from './dependencies.js';
 import { Problem, invalid } from './http/problem.js';
-import type { Route } from './http/route.js';
+import type { ApiRequest, Route } from './http/route.js';
 import { route } from './http/route.js';
 import { anyOf, once } from './shapes.js';
 
@@ -110,8 +110,8 @@ export class EventFeeds {
             schema: z.string(),
           },
         },
-        handle: async ({ query, caller, request, response }) => {
-          await this.#begin(query, caller.name, request, response);
+        handle: async (request) => {
+          await this.#begin(request);
           return undefined;
         },
       }),
@@ -124,8 +124,10 @@ export class EventFeeds {
     await Promise.all([...this.#open.keys()].map((end) => end()));
   }
 
-  async #begin(query: FeedQuery, token: string, request: Request, response: Response): Promise<void> {
+  async #begin(asked: ApiRequest<FeedQuery, unknown>): Promise<void> {
     const { store, log } = this.#deps;
+    const { query, caller, request, response } = asked;
+    const { name: token } = caller;
     const { types } = query;
     const categories = categoriesOf(query);
     const after = lastEventId(request) ?? query.after;
@@ -158,7 +160,7 @@ export class EventFeeds {
         ? write(response, textOf(event), ended.signal)
         : undefined,
     );
-    this.#keep(response, subscription, ended, token);
+    this.#keep(asked, subscription, ended);
     subscription.ended.then(
       () => response.end(),
       (error: unknown) => {
@@ -169,10 +171,16 @@ export class EventFeeds {
   }
 
   /** Keeps it alive while it is silent, and cleans up when either side ends it. */
-  #keep(response: Response, subscription: Subscription, ended: AbortController, token: string): void {
+  #keep(
+    { response, caller, isStillAllowed }: ApiRequest<FeedQuery, unknown>,
+    subscription: Subscription,
+    ended: AbortController,
+  ): void {
     const { clock, metrics } = this.#deps;
     let cancel: () => void;
     const beat = (): void => {
+      // A token that is revoked sees no more.
+      if (!isStillAllowed()) return void end();
       // No heartbeats pile up for a client that does not read.
       if (!response.writableNeedDrain) response.write(': alive\n\n');
       cancel = clock.after(HEARTBEAT, beat);
@@ -187,7 +195,7 @@ export class EventFeeds {
       ended.abort();
       await subscription.stop();
     };
-    this.#open.set(end, token);
+    this.#open.set(end, caller.name);
     metrics.api.feeds.set(this.#open.size);
     response.once('close', () => void end());
     response.on('error', () => undefined); // the client is gone: `close` follows

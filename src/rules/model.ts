@@ -263,13 +263,17 @@ export function ruleActor(id: string, version: number): string {
 /** The exemption id under which the built-in list appears. */
 export const NEVER_BLOCK = 'built-in';
 
+/** A sender may well be called so, but as the subject of a block it would be a pattern. */
+const STAR = 'a block of a name with a * would refuse all names that the * matches';
+
 /**
- * Why a rule may never act on this subject: names that many strangers share, one's own network, and the mailbox that
- * RFC 5321 section 4.5.1 wants reachable. Undefined if it may. A person may block them all.
+ * Why a rule may never act on this subject: names that many strangers share or that would be a pattern, one's own
+ * network, and the mailbox that RFC 5321 section 4.5.1 wants reachable. Undefined if it may. A person may block them all.
  */
 export function neverBlock({ type, value }: Subject): string | undefined {
   switch (type) {
     case 'ehlo':
+      if (value.includes('*')) return STAR;
       if (value === 'localhost' || value.startsWith('localhost.'))
         return 'every machine calls itself localhost';
       if (value.startsWith('[')) return 'an address literal as EHLO name says nothing about the sender';
@@ -278,6 +282,7 @@ export function neverBlock({ type, value }: Subject): string | undefined {
       return isPrivateIp(value) ? 'a private, loopback or link-local address is one of ours' : undefined;
     case 'account':
     case 'address':
+      if (type === 'address' && value.includes('*')) return STAR;
       return value === 'postmaster' || value.startsWith('postmaster@')
         ? 'the postmaster must stay reachable (RFC 5321, 4.5.1)'
         : undefined;

@@ -18,7 +18,7 @@ import type { Appended, EventStore } from '../store/port.js';
 import { failed, sinceEpoch, traceparentOf } from '../tracing/spans.js';
 import type { Tracing } from '../tracing/tracing.js';
 import type { AttemptLimiter } from './auth/attempt-limiter.js';
-import type { LoginVerifier } from './auth/login-verifier.js';
+import type { LoggedIn, LoginVerifier } from './auth/login-verifier.js';
 import type { InTheAir } from './in-the-air.js';
 import type { Recorder } from '../recording/recorder.js';
 import type { Relay, RelayTransaction } from './relay/port.js';
@@ -168,6 +168,8 @@ export class Conversation {
   readonly network: string;
   /** The login, in normal form, once it succeeded. */
   account: string | undefined;
+  /** What that login rests on. */
+  loggedIn: LoggedIn | undefined;
   /** When the login was, until the first transaction after it; set only with tracing. */
   login: LoginTimes | undefined;
   mail: MailTransaction | undefined;

@@ -24,6 +24,7 @@ import { eventBound, nameBytes, takeMessage } from './message.js';
 import type { RelayEnvelope, RelayRecipient } from './relay/port.js';
 import { RelayUnreachable } from './relay/port.js';
 import {
+  LOG_IN_AGAIN,
   NOT_YOUR_ADDRESS,
   NO_RELAY,
   ROUTED,
@@ -218,9 +219,10 @@ export class SmtpListener {
   ): void {
     const conversation = this.#of(session);
     logIn(this.#context, conversation, auth).then(
-      (account) => {
-        conversation.account = account;
-        done(null, { user: account });
+      (loggedIn) => {
+        conversation.loggedIn = loggedIn;
+        conversation.account = loggedIn.account;
+        done(null, { user: loggedIn.account });
       },
       (error: unknown) => done(this.#asReply(error)),
     );
@@ -236,7 +238,12 @@ export class SmtpListener {
       done(new ReplyError(TLS_FIRST));
       return;
     }
-    const policy = this.#context.senders();
+    const { senders, verifier } = this.#context;
+    if (account !== undefined && !verifier.holds(conversation.loggedIn!)) {
+      done(new ReplyError(LOG_IN_AGAIN));
+      return;
+    }
+    const policy = senders();
     if (account !== undefined && !maySend(policy, account, address.address)) {
       const { log, metrics } = this.#context;
       metrics.smtp.refused('mail', 'sender');
@@ -247,7 +254,7 @@ export class SmtpListener {
     }
     conversation.begin(
       address.address,
-      account === undefined || isEntitled(policy, account, address.address),
+      account === undefined || isEntitled(policy, account, address.address, (name) => verifier.isLogin(name)),
     );
     done();
   }

@@ -4,11 +4,12 @@ import { LONGEST_PASSWORD } from '../accounts/passwords.js';
 import { StopgapError } from '../kernel/errors.js';
 import { LONGEST_ADDRESS } from '../sending/identity.js';
 import type { Attempt } from './auth/attempt-limiter.js';
+import type { LoggedIn } from './auth/login-verifier.js';
 import type { Conversation, SmtpContext } from './conversation.js';
 import { BAD_CREDENTIALS, feignedReply, LOGIN_LATER, ReplyError, replyLine } from './replies.js';
 
 /**
- * Checks a login and gives the account in normal form.
+ * Checks a login.
  *
  * A block that refuses softly, or holds, gives the same bytes as a wrong password, after the same work: the password is still
  * checked, and never from memory. A block that defers fails temporarily. An honest block lets the login pass, so that
@@ -20,7 +21,7 @@ export async function logIn(
   context: SmtpContext,
   conversation: Conversation,
   auth: SMTPServerAuthentication,
-): Promise<string> {
+): Promise<LoggedIn> {
   const { limiter, failedLogins, metrics, log, clock } = context;
   const login = auth.username ?? '';
   const { network } = conversation;
@@ -43,7 +44,7 @@ async function tried(
   conversation: Conversation,
   auth: SMTPServerAuthentication,
   attempt: Attempt,
-): Promise<string> {
+): Promise<LoggedIn> {
   const { metrics, models, clock, log, tracing } = context;
   const begun = performance.now();
   const login = auth.username ?? '';
@@ -63,7 +64,7 @@ async function tried(
     metrics.smtp.login('succeeded');
     if (tracing !== undefined) conversation.login = [begun, performance.now()];
     if (log.isLevelEnabled('debug')) log.debug({ account: result.account, network }, 'a login succeeded');
-    return result.account;
+    return result;
   }
   const reply = feignedReply(block.refusal);
   metrics.smtp.login('feigned');

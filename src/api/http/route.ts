@@ -23,6 +23,8 @@ export interface ApiRequest<Query, Body> {
   readonly query: Query;
   readonly body: Body;
   readonly caller: Caller;
+  /** Whether the caller's token would still be let in: for answers that go on. */
+  readonly isStillAllowed: () => boolean;
   readonly requestId: string;
   /** From token, Idempotency-Key and the request itself: what event ids are made of. */
   readonly seed: string | undefined;

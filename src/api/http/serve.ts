@@ -192,6 +192,14 @@ async function work(
       throw new StoreUnavailable('the read models are not caught up with the store yet');
     }
   }
+  const isStillAllowed = (): boolean => {
+    try {
+      authorize(authenticate(request, (authenticator ?? deps.tokens)!), route.role!);
+      return true;
+    } catch {
+      return false;
+    }
+  };
   const params = Object.fromEntries(
     Object.entries(request.params).map(([name, value]) => [name, String(value)]),
   );
@@ -199,7 +207,8 @@ async function work(
   const raw = await read?.(request, response);
   const body = raw === undefined ? undefined : checkInput(route.body!.schema, raw.value, 'body');
   const key = route.method === 'get' ? undefined : idempotencyKey(request.get('idempotency-key'));
-  const checked = { params, query, body, caller: caller ?? NOBODY, requestId, trace, request, response };
+  const by = { caller: caller ?? NOBODY, isStillAllowed };
+  const checked = { params, query, body, ...by, requestId, trace, request, response };
   const patiently = <T>(work: Promise<T>): Promise<T> =>
     within(deps.clock, PATIENCE, work, () => {
       throw new StoreUnavailable(

@@ -194,7 +194,7 @@ class DecisionsFile {
 
   /** Overwrites an existing file. @throws the operating system's error */
   static async open(file: string): Promise<DecisionsFile> {
-    const out = createWriteStream(file);
+    const out = createWriteStream(file, { mode: 0o600 });
     await once(out, 'open');
     return new DecisionsFile(out);
   }

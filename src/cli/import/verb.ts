@@ -117,7 +117,7 @@ async function placesOf(io: CliIo, { geoip }: Config): Promise<PostfixLogOptions
 
 async function openTrace(io: CliIo, name: string): Promise<Target> {
   const isFile = name !== '-';
-  const out = isFile ? createWriteStream(path.resolve(io.cwd, name)) : io.stdout;
+  const out = isFile ? createWriteStream(path.resolve(io.cwd, name), { mode: 0o600 }) : io.stdout;
   if (isFile)
     await openNamed(name, 'name a file in a folder that is there and can be written to', once(out, 'open'));
   const sink = new TraceWriter(out);

@@ -20,7 +20,15 @@ export interface AuthBackend {
   highestCost?(): number | undefined;
 }
 
-export type LoginResult = { readonly ok: true; readonly account: string } | { readonly ok: false };
+/** A login that passed. */
+export interface LoggedIn {
+  /** In normal form. */
+  readonly account: string;
+  /** The stored hash that the password was checked against. */
+  readonly stored: string | undefined;
+}
+
+export type LoginResult = ({ readonly ok: true } & LoggedIn) | { readonly ok: false };
 
 export interface LoginVerifierOptions {
   readonly backend: AuthBackend;
@@ -71,11 +79,21 @@ export class LoginVerifier {
     const stored = this.#backend.storedPassword(account);
     const key = this.#key(account, password, stored);
     const known = this.#memory.get(key) === true;
-    if (known && !bypassMemory) return { ok: true, account };
+    if (known && !bypassMemory) return { ok: true, account, stored };
     if (!(await this.#check(key, stored, password, network))) return { ok: false };
     // A blocked subject's login is not remembered: its second try must cost what the first did.
     if (!bypassMemory) this.#memory.set(key, true);
-    return { ok: true, account };
+    return { ok: true, account, stored };
+  }
+
+  /** Whether a login would still pass: its account is not removed or disabled, and has the same password. */
+  holds({ account, stored }: LoggedIn): boolean {
+    return this.#backend.storedPassword(account) === stored;
+  }
+
+  /** Whether somebody can log in under this name, in normal form. */
+  isLogin(name: string): boolean {
+    return this.#backend.storedPassword(name) !== undefined;
   }
 
   #check(

@@ -1,8 +1,11 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
+import { readFile, writeFile } from 'node:fs/promises';
 import { networkInterfaces } from 'node:os';
+import path from 'node:path';
 import { mock, test } from 'node:test';
 import { PasswordChecker } from '../../../src/accounts/passwords.js';
+import type { UserRecord } from '../../../src/accounts/users.js';
 import { MINUTE, SECOND } from '../../../src/kernel/time.js';
 import type { AuthenticationFailed, MessageRefused } from '../../../src/sending/events.js';
 import { ManualClock } from '../../support/manual-clock.js';
@@ -279,3 +282,32 @@ test('an administrator is told of the wrong passwords of an account that exists,
   );
   await session.quit();
 });
+
+for (const change of ['given another password', 'disabled', 'removed']) {
+  test(`an account is ${change}: sessions that are logged in send no further message`, async (t) => {
+    const stopgap = await Stopgap.start(t);
+    const file = path.join(stopgap.dir, 'users.yaml');
+    const { users } = JSON.parse(await readFile(file, 'utf8')) as { users: UserRecord[] };
+    const [alice, bob] = users as [UserRecord, UserRecord];
+    const [waiting, sending, other] = [
+      await stopgap.loggedIn(),
+      await stopgap.loggedIn(),
+      await stopgap.loggedIn(BOB),
+    ];
+    await sending.sayAll([`MAIL FROM:<${ALICE}>`, 'RCPT TO:<one@elsewhere.test>', 'DATA']);
+    const changed = {
+      'given another password': [{ ...alice, password: bob.password }, bob],
+      disabled: [{ ...alice, disabled: true }, bob],
+      removed: [bob],
+    }[change];
+    await writeFile(file, JSON.stringify({ users: changed }));
+    await stopgap.app.reload();
+    assert.match(await sending.say('.'), /^250 /, 'what is under way goes through');
+    for (const session of [waiting, sending]) {
+      assert.equal(await session.say(`MAIL FROM:<${ALICE}>`), '421 4.7.0 Please log in again');
+      await session.closed;
+    }
+    assert.match(await other.send(BOB, ['two@elsewhere.test']), /^250 /);
+    await other.quit();
+  });
+}

@@ -80,3 +80,24 @@ test('under any, a borrowed return path is not counted, so nobody gets somebody 
   });
   await session.quit();
 });
+
+for (const senders of ['domain', 'map:./senders.yaml']) {
+  test(`under ${senders}, the login of somebody else is not counted, so its mail goes on`, async (t) => {
+    const rules = JSON.stringify({
+      version: 1,
+      rules: [
+        { id: 'path', per: 'address', count: 'messages', window: '1h', limit: 2, then: 'block', for: '1h' },
+      ],
+    });
+    const files = { 'senders.yaml': `${ALICE}: '*@example.com'\n` };
+    const stopgap = await Stopgap.start(t, { smtp: { senders }, rules, files });
+    const session = await stopgap.loggedIn();
+    for (let i = 0; i < 3; i++) assert.match(await session.send('Bob+news@Example.com', [TO]), /^250 /);
+    const colleague = await stopgap.loggedIn(BOB);
+    assert.match(await colleague.send(BOB, [TO]), /^250 /);
+    for (let i = 0; i < 3; i++) assert.match(await session.send('info@example.com', [TO]), /^250 /);
+    await session.say('MAIL FROM:<info@example.com>');
+    assert.match(await session.say(`RCPT TO:<${TO}>`), /^451 /, "what is nobody's login is counted");
+    await Promise.all([session.quit(), colleague.quit()]);
+  });
+}

@@ -182,6 +182,23 @@ describe('the event feed', () => {
     feed.close();
   });
 
+  test('ends at its next beat once its token is revoked', async () => {
+    let isRevoked = false;
+    const own = await ApiServer.start(({ tokens, ...deps }) => ({
+      ...deps,
+      tokens: { authenticate: (token) => (isRevoked ? undefined : tokens.authenticate(token)) },
+    }));
+    const reading = await FeedClient.open(own, '');
+    const stuck = await FeedClient.open(own, '', { reads: false });
+    const over = Promise.all([reading, stuck].map(({ response }) => once(response, 'close')));
+    isRevoked = true;
+    own.clock.advance(15 * SECOND);
+    stuck.read();
+    await over;
+    assert.equal(own.clock.waiting, 0);
+    await own.stop();
+  });
+
   test('leaves nothing open when its client goes', async () => {
     // The server hears of it on its side of the socket: each request gives its event loop a turn.
     const settled = async (alarms: number): Promise<void> => {

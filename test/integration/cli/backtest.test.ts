@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import path from 'node:path';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { reportShape } from '../../../src/api/backtests.js';
@@ -45,6 +45,7 @@ describe('stopgap backtest', () => {
     const decisions = readFileSync(path.join(cwd, 'd.ndjson'), 'utf8').trimEnd().split('\n');
     const { time, action, type, value, until } = JSON.parse(decisions[0]!) as Decision;
     assert.equal(decisions.length, 1);
+    assert.equal(statSync(path.join(cwd, 'd.ndjson')).mode & 0o777, 0o600, 'it names senders');
     assert.deepEqual(
       [time, action, type, value, until],
       [

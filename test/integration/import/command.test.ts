@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdir, readFile, rm } from 'node:fs/promises';
+import { mkdir, readFile, rm, stat } from 'node:fs/promises';
 import { describe, test } from 'node:test';
 import { LineReader } from '../../../src/backtest/trace/trace.js';
 import type { MessageAccepted } from '../../../src/sending/events.js';
@@ -38,6 +38,7 @@ describe('stopgap import postfix-log', () => {
     assert.deepEqual([code, err], [0, '']);
     const trace = parsed(await readFile(folder.path('trace.ndjson'), 'utf8'));
     assert.equal(trace.length, 10);
+    assert.equal((await stat(folder.path('trace.ndjson'))).mode & 0o777, 0o600, 'it names senders');
     assert.deepEqual(trace[0], {
       time: '2026-11-22T10:01:00.003Z',
       ...{ account: 'user1@example.com', returnPath: 'user1@example.com', ip: '192.0.2.2' },

@@ -305,5 +305,6 @@ describe('the never-block list', () => {
     );
     assert.ok(!spared('ehlo', 'localhostess.example') && !spared('ip', '198.51.100.1'));
     assert.ok(!spared('account', 'postmasters@a.example') && !spared('domain', 'example.com'));
+    assert.ok(spared('ehlo', '*') && spared('ehlo', 'mx*.example.com') && spared('address', '*@a.example'));
   });
 });
