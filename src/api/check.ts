@@ -172,7 +172,7 @@ async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<C
         : otherWay !== undefined
           ? [otherWaySentence(sender.direction, otherWay, at, isPast)]
           : [refusalSentence(deciding, at, isPast, begins)]),
-      ...(unsure === undefined || deciding !== undefined ? [] : [unsure]),
+      ...((deciding ?? otherWay) === undefined ? unsure : []),
       ...(from === undefined ? [] : [cameAs(from)]),
       ...(failed === undefined ? [] : [failedSentence(failed)]),
       ...(behind === null ? [] : [behindSentence(behind)]),
@@ -242,7 +242,8 @@ async function judge(
       : ofActive(deps, models.activeBlocks.find(who, at), at);
   const login = loginOf(sender);
   const atAuth = login === undefined ? undefined : await refusing(login);
-  const atRcpt = await refusing(sender);
+  // Nearly every account sends from its own address. One that is blocked honestly lets it log in.
+  const atRcpt = await refusing(sender.address === undefined ? (login ?? sender) : sender);
   const authReply =
     atAuth === undefined || atAuth.block.refusal === 'honest'
       ? null
