@@ -133,7 +133,7 @@ export function outages(deps: ApiDependencies, direction: MailDirection): readon
     ...(store === 'failing'
       ? [
           deps.hasOutboxes === true
-            ? 'The store does not answer now: SMTP nodes go on taking mail as long as their outboxes have room, and what is said here may be out of date.'
+            ? 'The store does not answer now: SMTP nodes go on taking mail as long as their outboxes have room, and refuse senders by what they count themselves, so what is said here may be out of date.'
             : 'The store takes no events now: until it does, messages of everybody are put off (451).',
         ]
       : []),
