@@ -36,8 +36,8 @@ interface AccountTrouble {
   readonly state: AccountState | undefined;
   /** A sentence that says why it cannot log in. */
   readonly hasNoLogin: string | undefined;
-  /** A sentence, if nothing is known of logins and return paths. */
-  readonly unsure: string | undefined;
+  /** Sentences: what is not known in a process without the role smtp. */
+  readonly unsure: readonly string[];
   readonly failed: FailedLogins | undefined;
   /** MAIL FROM: undefined if no account and return path are named, or it is not known. */
   readonly mail: 'passes' | 'refused' | undefined;
@@ -49,14 +49,17 @@ export function troubleOf(
   { account, address, direction }: SenderIdentity,
   isPast: boolean,
 ): AccountTrouble {
-  if (isPast || account === undefined || direction === 'inbound')
-    return { state: undefined, hasNoLogin: undefined, unsure: undefined, failed: undefined, mail: undefined };
+  const hasLogin = account !== undefined && direction === 'outbound';
+  const unsure =
+    isPast || accountState !== undefined ? [] : [...(hasLogin ? [LOGINS_NOT_KNOWN] : []), UPSTREAM_NOT_KNOWN];
+  if (isPast || !hasLogin)
+    return { state: undefined, hasNoLogin: undefined, unsure, failed: undefined, mail: undefined };
   const state = accountState?.(account);
   const isAllowed = address === undefined || address === '' ? undefined : maySend?.(account, address);
   return {
     state,
     hasNoLogin: state === undefined || state === 'active' ? undefined : withoutLogin(account, state),
-    unsure: accountState === undefined ? NOT_KNOWN : undefined,
+    unsure,
     failed: failedLogins?.(account),
     mail: isAllowed === undefined ? undefined : isAllowed ? 'passes' : 'refused',
   };
@@ -68,8 +71,10 @@ export function notItsAddress({ account, address }: SenderIdentity): string {
   return `The account ${account} may not use the return path ${address} (smtp.senders): MAIL FROM is refused.`;
 }
 
-const NOT_KNOWN =
+const LOGINS_NOT_KNOWN =
   'Whether there is such an account, whether its password is right and which return paths it may use is not known here: this process has no users file, since it has not the role smtp. The SMTP nodes know.';
+const UPSTREAM_NOT_KNOWN =
+  'Whether the mail server behind answers is not known here: while it does not, everybody hears 451, and /healthz of the SMTP nodes has "relay": "failing".';
 
 function withoutLogin(account: string, state: AccountState): string {
   return state === 'unknown'
@@ -128,7 +133,7 @@ export function outages(deps: ApiDependencies, direction: MailDirection): readon
     ...(store === 'failing'
       ? [
           deps.hasOutboxes === true
-            ? 'The store does not answer now: SMTP nodes go on taking mail as long as their outboxes have room, and what is said here may be out of date.'
+            ? 'The store does not answer now: SMTP nodes go on taking mail as long as their outboxes have room, and refuse senders by what they count themselves, so what is said here may be out of date.'
             : 'The store takes no events now: until it does, messages of everybody are put off (451).',
         ]
       : []),

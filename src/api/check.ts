@@ -174,8 +174,12 @@ async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<C
         : otherWay !== undefined
           ? [otherWaySentence(sender.direction, otherWay, at, isPast)]
           : [refusalSentence(deciding, at, isPast, begins)]),
+<<<<<<< HEAD
       ...(deciding?.block.refusal === 'hold' ? [HELD] : []),
       ...(unsure === undefined || deciding !== undefined ? [] : [unsure]),
+=======
+      ...((deciding ?? otherWay) === undefined ? unsure : []),
+>>>>>>> w/desk18
       ...(from === undefined ? [] : [cameAs(from)]),
       ...(failed === undefined ? [] : [failedSentence(failed)]),
       ...(behind === null ? [] : [behindSentence(behind)]),
@@ -245,7 +249,8 @@ async function judge(
       : ofActive(deps, models.activeBlocks.find(who, at), at);
   const login = loginOf(sender);
   const atAuth = login === undefined ? undefined : await refusing(login);
-  const atRcpt = await refusing(sender);
+  // Nearly every account sends from its own address. One that is blocked honestly lets it log in.
+  const atRcpt = await refusing(sender.address === undefined ? (login ?? sender) : sender);
   const authReply =
     atAuth === undefined || atAuth.block.refusal === 'honest'
       ? null

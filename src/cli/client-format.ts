@@ -157,7 +157,7 @@ export function whyOf(block: BlockJson): string {
   const { evidence, description, history, origin, follows } = block;
   const ownReason =
     origin === 'admin' && description !== '' && !history.some(({ type }) => type === 'ProposalApproved');
-  const since = follows === null ? [] : [followedText(follows)];
+  const since = follows === null ? [] : [`after one ${followedText(follows)}`];
   if (evidence === null || ownReason) return [description, ...since].filter((text) => text !== '').join('; ');
   return numbersOf(block.subject, evidence, since);
 }

@@ -109,9 +109,9 @@ async function idOf(client: ApiClient, exemption: string, value: string | undefi
   );
 }
 
-/** Whether it is of what a person wrote, in any spelling of it. */
+/** Whether it is of what a person wrote, in any spelling of it: a subject, or the beginning of an id. */
 function isOf({ id, subject }: ExemptionJson, text: string): boolean {
-  if (id === text) return true;
+  if (id === text || (/^[0-9a-f-]+$/i.test(text) && id.startsWith(text.toLowerCase()))) return true;
   try {
     return parseSubject(subject.type, text).value === subject.value;
   } catch (thrown) {

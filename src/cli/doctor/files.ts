@@ -41,7 +41,13 @@ export async function checkAccounts(findings: Findings, { loaded }: World): Prom
       eachLine(error, (line) => findings.problem(line));
     }
   };
-  const { users } = config.smtp.auth;
+  const { auth, senders } = config.smtp;
+  const { users } = auth;
+  if (config.roles.includes('smtp') && senders.kind === 'map' && senders.map.size === 0)
+    findings.warning(
+      `no account in ${senders.file}: each may use its own address alone`,
+      `add what others may use, or put it back, if it was emptied: ${KEEPS}`,
+    );
   if (config.roles.includes('smtp'))
     await counted('user', users, async () => (await readUsers(users)).size, 'stopgap user add NAME');
   const { tokens } = config.api;

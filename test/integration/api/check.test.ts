@@ -142,6 +142,34 @@ describe('checks over HTTP', () => {
     assert.doesNotMatch((await ask('ip=192.0.2.1')).sentence, unknown);
   });
 
+  test('a check says where it is not known whether the upstream mail server answers', async () => {
+    const silent =
+      /Whether the mail server behind answers is not known here: .* \/healthz of the SMTP nodes has/;
+    for (const query of [
+      'account=whoknows@example.com',
+      'account=whoknows@example.com&direction=inbound',
+      'returnPath=x@arrives.example&direction=inbound',
+      'ip=192.0.2.1',
+    ])
+      assert.match((await check(query)).sentence, silent, query);
+    const past = formatInstant(server.clock.now() - 1);
+    assert.doesNotMatch((await check(`ip=192.0.2.1&at=${past}`)).sentence, silent);
+    await server.block('stopped@example.com');
+    const { sentence } = await check('account=stopped@example.com');
+    assert.doesNotMatch(sentence, silent, 'the block is the answer');
+    const node = await ApiServer.start((deps) => ({
+      ...deps,
+      accountState: () => 'active',
+      upstreamState: () => 'ok',
+    }));
+    try {
+      const { json } = await node.get('/api/v1/check?account=a@example.com');
+      assert.doesNotMatch(json.sentence, /not known/);
+    } finally {
+      await node.stop();
+    }
+  });
+
   test('a check says that logins fail with a wrong password, although no block covers the sender', async () => {
     const [since, at] = [Date.parse('2026-06-01T12:00:00Z'), Date.parse('2026-06-01T12:30:00Z')];
     const failures: Record<string, FailedLogins> = {
@@ -409,6 +437,22 @@ describe('checks over HTTP', () => {
     const inbound = await check('account=bulk@shared.example&direction=inbound');
     assert.equal(inbound.auth.outcome, 'not asked');
     assert.equal(inbound.refused, false);
+  });
+
+  test('a check of an account alone tells of a block on its own address that lets it log in', async () => {
+    for (const value of ['teacher@honest.example', '*@honest.example']) {
+      const subject = { type: 'address', value };
+      const block = await server.block('', { subject, refusal: 'honest' });
+      const told = await check('account=teacher@honest.example');
+      assert.deepEqual([told.refused, told.block?.id], [true, block.id]);
+      assert.deepEqual([told.auth.outcome, told.rcpt.outcome], ['passes', 'refused']);
+      assert.match(told.rcpt.reply, /^550 5\.7\.1 /);
+      assert.match(told.sentence, /^This sender is refused: return path \S+@honest\.example is blocked /);
+      const other = await check('account=teacher@honest.example&returnPath=x@elsewhere.example');
+      assert.equal(other.refused, false, 'it is asked about another return path');
+      assert.equal((await check('account=teacher@honest.example&direction=inbound')).refused, false);
+      await server.post(`/api/v1/blocks/${block.id}/release`, {});
+    }
   });
 
   test('a check that finds no block of its direction tells of one of the other', async () => {

@@ -230,7 +230,10 @@ describe('stopgap block', () => {
     const text = `released at ${at.slice(11, 16)} UTC by the-admin as a false positive`;
     assert.ok(out.includes(`\nfollows    ${first.slice(0, 13)}, ${text}, "their newsletter"\n`), out);
     const listed = await terminal.run('block', 'list', '--q', 'again@');
-    assert.ok(listed.out.trimEnd().endsWith(`101 recipients within 10m; allows 100; ${text}`), listed.out);
+    assert.ok(
+      listed.out.trimEnd().endsWith(`101 recipients within 10m; allows 100; after one ${text}`),
+      listed.out,
+    );
     const { json } = await server.get(`/api/v1/blocks/${second}`);
     assert.deepEqual(blockShape.strict().parse(json).follows, {
       ...{ block: first, state: 'released', at, by: 'admin:the-admin', falsePositive: true },

@@ -46,6 +46,22 @@ describe('stopgap exempt', () => {
     assert.match(unknown.err, /there is no exemption list@example\.com in force/);
   });
 
+  test('stopgap exempt revokes by the beginning of an id', async () => {
+    const add = async (value: string): Promise<string> => {
+      const { err } = await terminal.run(
+        ...['exempt', 'add', 'account', value, '--indefinite', '--reason', 'list'],
+      );
+      return /: ([0-9a-f-]{36})\n$/.exec(err)![1]!;
+    };
+    const [first, second] = [await add('one@example.com'), await add('two@example.com')];
+    const several = await terminal.run('exempt', 'revoke', first.slice(0, 4));
+    assert.match(several.err, /several exemptions are of .*: give an id, or the type before it/);
+    const length = [...first].findIndex((letter, index) => letter !== second[index]) + 1;
+    const { code, err } = await terminal.run('exempt', 'revoke', first.slice(0, length).toUpperCase());
+    assert.deepEqual([code, err], [0, `the exemption ${first} is revoked\n`]);
+    assert.equal((await terminal.run('exempt', 'revoke', second)).code, 0);
+  });
+
   test('stopgap exempt asks how long and why', async () => {
     const silent = await terminal.run('exempt', 'add', 'account', 'x@example.com', '--reason', 'list');
     assert.equal(silent.code, 2);

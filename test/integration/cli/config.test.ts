@@ -121,12 +121,14 @@ geoip: { country: places.mmdb }
   });
 
   test('stopgap config check warns of what serve would start with, such as an emptied users file', async (t) => {
-    const yaml = 'smtp: { auth: { users: users.yaml }, relay: { url: smtp://a.example } }\n';
+    const yaml =
+      "smtp: { auth: { users: users.yaml }, relay: { url: smtp://a.example }, senders: 'map:senders.yaml' }\n";
     const terminal = await terminalWith(t, yaml);
-    writeFileSync(path.join(terminal.cwd, 'users.yaml'), '');
+    for (const name of ['users.yaml', 'senders.yaml']) writeFileSync(path.join(terminal.cwd, name), '');
     const { code, out, err } = await terminal.run('config', 'check');
     assert.deepEqual([code, out], [0, 'ok\n']);
     assert.match(err, /^warning: no user in \S+users\.yaml; stopgap user add NAME; or put it back/m);
+    assert.match(err, /^warning: no account in \S+senders\.yaml: each may use its own address alone; /m);
   });
 
   test('stopgap config show has every setting, with its value and where it comes from', async (t) => {

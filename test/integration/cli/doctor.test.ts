@@ -88,7 +88,7 @@ describe('stopgap doctor', () => {
     const cwd = await workDir(t);
     mkdirSync(path.join(cwd, 'data'), { mode: 0o700 });
     chownSync(path.join(cwd, 'data'), 54_321, 54_321);
-    writeFileSync(path.join(cwd, 'senders.yaml'), '{}\n');
+    writeFileSync(path.join(cwd, 'senders.yaml'), 'scanner: scanner@example.com\n');
     writeFileSync(path.join(cwd, 'rules.yaml'), 'version: 1\nrules: []\n', { mode: 0o600 });
     const yaml = await yamlWith({ rules: './rules.yaml', smtp: { senders: 'map:./senders.yaml' } });
     writeFileSync(path.join(cwd, 'stopgap.yaml'), yaml, { mode: 0o600 });

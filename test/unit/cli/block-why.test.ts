@@ -66,15 +66,18 @@ test('a block right after a release says so, before what is left of the sentence
     'Account alice@example.com: 9 messages within 1m; in a week usually 2 at most, never above 3 in 8 weeks; rule "minute" allows everybody 8.';
   assert.equal(
     whyOf(block(sentence, { follows })),
-    '9 messages within 1m; allows everybody 8; released at 03:12 UTC by carol as a false positive; usually 2 at most, never above 3 in 8 weeks',
+    '9 messages within 1m; allows everybody 8; after one released at 03:12 UTC by carol as a false positive; usually 2 at most, never above 3 in 8 weeks',
   );
   const byHand = {
     origin: 'admin',
     description: 'phished',
     follows: { ...follows, falsePositive: false },
   } as const;
-  assert.equal(whyOf(block(undefined, byHand)), 'phished; released at 03:12 UTC by carol');
-  assert.equal(whyOf(block(undefined, { ...byHand, description: '' })), 'released at 03:12 UTC by carol');
+  assert.equal(whyOf(block(undefined, byHand)), 'phished; after one released at 03:12 UTC by carol');
+  assert.equal(
+    whyOf(block(undefined, { ...byHand, description: '' })),
+    'after one released at 03:12 UTC by carol',
+  );
 });
 
 describe('a text that must fit', () => {
