@@ -1,6 +1,7 @@
 import { randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
 import { availableParallelism } from 'node:os';
-import { InvalidInput, StopgapError } from '../kernel/errors.js';
+import { InvalidInput } from '../kernel/errors.js';
+import { Turns } from '../kernel/turns.js';
 
 /*
  * Passwords are kept as scrypt hashes in the PHC string format:
@@ -69,11 +70,6 @@ export interface Check {
   readonly cost?: number | undefined;
 }
 
-interface Waiting {
-  readonly go: () => void;
-  readonly giveUp: () => void;
-}
-
 export interface PasswordCheckerOptions {
   /** Hashes under way at a time. By default one for each processor but one, at least 1, at most 4. */
   readonly concurrency?: number;
@@ -86,23 +82,20 @@ export interface PasswordCheckerOptions {
  * nor every thread that the file system needs too.
  */
 export class PasswordChecker {
-  readonly #concurrency: number;
-  readonly #queueLimit: number;
-  /** By network; the next in turn comes first. */
-  readonly #waiting = new Map<string, Waiting[]>();
+  readonly #turns: Turns;
   readonly #salt = randomBytes(SALT_BYTES);
   readonly #nobody = randomBytes(HASH_BYTES);
-  #waits = 0;
-  #running = 0;
 
   constructor(options: PasswordCheckerOptions = {}) {
-    this.#concurrency = options.concurrency ?? Math.min(4, Math.max(1, availableParallelism() - 1));
-    this.#queueLimit = options.queue ?? 500;
+    this.#turns = new Turns({
+      atOnce: options.concurrency ?? Math.min(4, Math.max(1, availableParallelism() - 1)),
+      queue: options.queue ?? 500,
+    });
   }
 
   /** Checks that run or wait, for metrics. */
   get pending(): number {
-    return this.#running + this.#waits;
+    return this.#turns.pending;
   }
 
   /**
@@ -118,16 +111,13 @@ export class PasswordChecker {
     const record = stored === undefined ? undefined : parse(stored);
     const bytes = passwordBytes(password);
     const cut = bytes.subarray(0, LONGEST_PASSWORD);
-    await this.#enter(network);
-    try {
+    return this.#turns.run(network, async () => {
       const hash = record?.hash ?? this.#nobody;
       const derived = record === undefined ? this.#salt : await derive(cut, record);
       await this.#spend(cut, cost - (record === undefined ? 0 : costOf(record)));
       const equal = derived.length === hash.length && timingSafeEqual(derived, hash);
       return equal && record !== undefined && bytes.length <= LONGEST_PASSWORD;
-    } finally {
-      this.#leave();
-    }
+    });
   }
 
   /** Does work that proves nothing, so that all checks cost the same. Less than one block of r = 8 is not made up for. */
@@ -140,52 +130,6 @@ export class PasswordChecker {
       left -= 2 ** ln;
     }
   }
-
-  /** If all places to wait are taken, the network that has most of them gives one up. */
-  async #enter(network: string): Promise<void> {
-    if (this.#running < this.#concurrency) {
-      this.#running += 1;
-      return;
-    }
-    if (this.#waits >= this.#queueLimit) {
-      const own = this.#waiting.get(network)?.length ?? 0;
-      const longest = this.#longest();
-      if (longest.length <= own + 1) throw tooMany();
-      this.#waits -= 1;
-      longest.pop()!.giveUp();
-    }
-    const queue = this.#waiting.get(network) ?? [];
-    this.#waiting.set(network, queue);
-    this.#waits += 1;
-    await new Promise<void>((resolve, reject) =>
-      queue.push({ go: resolve, giveUp: () => reject(tooMany()) }),
-    );
-  }
-
-  #longest(): Waiting[] {
-    let longest: Waiting[] = [];
-    for (const queue of this.#waiting.values()) if (queue.length > longest.length) longest = queue;
-    return longest;
-  }
-
-  #leave(): void {
-    for (const [network, queue] of this.#waiting) {
-      const next = queue.shift();
-      this.#waiting.delete(network);
-      // Its turn comes again after all others.
-      if (queue.length > 0) this.#waiting.set(network, queue);
-      if (next === undefined) continue;
-      this.#waits -= 1;
-      // The slot is handed over: nobody who comes in between may take it.
-      next.go();
-      return;
-    }
-    this.#running -= 1;
-  }
-}
-
-function tooMany(): StopgapError {
-  return new StopgapError('unavailable', 'too many logins are waiting to be checked');
 }
 
 /** NFC, as RFC 8265 has it: the same password typed on another system gives the same bytes. */
