@@ -219,10 +219,9 @@ export const asPolicyListen: Parser<PolicyAddress> = (raw, base) => {
 const DOVECOT_FORM = 'unix:/run/dovecot/auth-client, or host:port such as 127.0.0.1:12345';
 
 /** Where Dovecot's auth service listens: `unix:` and a path, or host and port. */
-export const asDovecot: Parser<{ readonly path: string } | { readonly host: string; readonly port: number }> = (
-  raw,
-  base,
-) => {
+export const asDovecot: Parser<
+  { readonly path: string } | { readonly host: string; readonly port: number }
+> = (raw, base) => {
   const address = asPolicyListen(raw, base);
   if ('path' in address) return address;
   const { host, port } = address;

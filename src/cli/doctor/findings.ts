@@ -26,6 +26,7 @@ export const CHECKS = [
   'outbox',
   'redis',
   'upstream',
+  'logins',
   'policy',
   'tracing',
 ] as const;

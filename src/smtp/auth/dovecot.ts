@@ -122,7 +122,10 @@ export class DovecotBackend implements AuthBackend {
     const socket = net.connect(this.#address);
     let fault = 'it closed the connection';
     this.#socket = socket;
-    socket.setEncoding('utf8').setNoDelay(true).setKeepAlive(true, 30 * SECOND);
+    socket
+      .setEncoding('utf8')
+      .setNoDelay(true)
+      .setKeepAlive(true, 30 * SECOND);
     socket.on('connect', () => {
       // The id must be of one connection only, and process ids of two containers may be the same.
       socket.write(`VERSION\t1\t1\nCPID\t${randomInt(1, 0x7fff_ffff)}\n`);
@@ -217,7 +220,12 @@ export class DovecotBackend implements AuthBackend {
       if (account !== undefined) question.resolve(account);
       else question.reject(new Error(`${this.#checks.name}: it names an account that cannot be one`));
     } else if (command === 'FAIL' && !parameters.some(isTemporary)) question.resolve(undefined);
-    else question.reject(new Error(`${this.#checks.name}: ${command === 'FAIL' ? 'it has a temporary failure' : 'it asks for more than PLAIN has'}`));
+    else
+      question.reject(
+        new Error(
+          `${this.#checks.name}: ${command === 'FAIL' ? 'it has a temporary failure' : 'it asks for more than PLAIN has'}`,
+        ),
+      );
   }
 }
 

@@ -72,7 +72,9 @@ export class HttpBackend implements AuthBackend {
     const verdict = answer.status === 200 ? verdictOf(text) : undefined;
     if (verdict !== undefined) return verdict;
     if (answer.status === 401 || answer.status === 403) return false;
-    throw new Error(`${this.#checks.name} answers ${answer.status}${answer.status === 200 ? ' without {"ok":true}' : ''}`);
+    throw new Error(
+      `${this.#checks.name} answers ${answer.status}${answer.status === 200 ? ' without {"ok":true}' : ''}`,
+    );
   }
 }
 

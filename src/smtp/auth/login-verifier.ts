@@ -75,12 +75,7 @@ export class LoginVerifier {
     return { ok: true, account };
   }
 
-  #check(
-    key: string,
-    name: string,
-    password: string,
-    client: LoginClient,
-  ): Promise<string | undefined> {
+  #check(key: string, name: string, password: string, client: LoginClient): Promise<string | undefined> {
     const running = this.#underWay.get(key);
     if (running !== undefined) return running;
     const check = this.#timed(this.#backend.check({ name, password, client })).finally(() =>

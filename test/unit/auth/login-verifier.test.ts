@@ -95,7 +95,10 @@ test('what is remembered is the name and the password together', async () => {
 test('two logins that read the same when strung together are two', async () => {
   const stored = await hashPassword('c', CHEAP);
   const table = parseUsers(`users: [{ name: ab, password: "${stored}" }]`, 'users.yaml');
-  const backend = fileBackend(() => new Proxy(NO_USERS, { get: () => () => table.get('ab') }), new PasswordChecker());
+  const backend = fileBackend(
+    () => new Proxy(NO_USERS, { get: () => () => table.get('ab') }),
+    new PasswordChecker(),
+  );
   const verifier = new Verifier({ backend, clock: new ManualClock() });
   assert.equal((await verifier.verify('ab', 'c')).ok, true);
   assert.equal((await verifier.verify('a', 'bc')).ok, false);
@@ -192,7 +195,11 @@ function elsewhere() {
 test("a blocked account's right password takes as long as the back end takes for a wrong one", async () => {
   const { verifier, took } = elsewhere();
   assert.equal(await took(verifier.verify('anna', 'sesame')), 0);
-  assert.equal(await took(verifier.verify('anna', 'sesame', CLIENT, blocked)), 2000, 'no wrong one was seen yet');
+  assert.equal(
+    await took(verifier.verify('anna', 'sesame', CLIENT, blocked)),
+    2000,
+    'no wrong one was seen yet',
+  );
   assert.equal(await took(verifier.verify('anna', 'wrong')), 1500);
   assert.equal(await took(verifier.verify('anna', 'sesame', CLIENT, blocked)), 1500);
 });
