@@ -2,11 +2,12 @@ import { randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { InvalidInput } from '../kernel/errors.js';
 import { Turns } from '../kernel/turns.js';
+import { readDovecotHash } from './dovecot-hashes.js';
 
 /*
  * Passwords are kept as scrypt hashes in the PHC string format:
  *   $scrypt$ln=15,r=8,p=1$<salt>$<hash>       (salt and hash in base64 without padding)
- * ln is the logarithm of N. These parameters cost 32 MiB and some 60 to 100 ms; OWASP's next step, ln=17, would
+ * or, where they were imported, as Dovecot keeps them, see dovecot-hashes.ts. ln is the logarithm of N. These parameters cost 32 MiB and some 60 to 100 ms; OWASP's next step, ln=17, would
  * cost a mail server 128 MiB for each login under way.
  */
 
@@ -48,15 +49,43 @@ export async function hashPassword(password: string, parameters: Parameters = DE
   return `$scrypt$ln=${ln},r=${r},p=${p}$${base64(salt)}$${base64(hash)}`;
 }
 
-/** What is wrong with what {@link passwordCost} calls no hash. Never shows it. */
-export const NO_HASH =
-  'is no scrypt hash; set it with stopgap user passwd (plain passwords are never stored)';
+/** A stored password that can be checked. */
+interface Checkable {
+  /** In blocks of 128 bytes that scrypt goes through; of other algorithms so many as take about as long. */
+  readonly cost: number;
+  verify(password: string): Promise<boolean>;
+}
+
+/** Why a stored password cannot be checked, and what to do; undefined if it can. Never shows it. */
+export function hashFault(stored: string): string | undefined {
+  const read = checkable(stored);
+  return typeof read === 'string' ? read : undefined;
+}
 
 /** What a check of a stored password costs, in blocks of 128 bytes that scrypt goes through; 0 for what is no hash. */
 export function passwordCost(stored: string): number {
-  const match = STORED.exec(stored);
-  const parameters = match === null ? undefined : parametersOf(match);
-  return parameters === undefined ? 0 : costOf(parameters);
+  const read = checkable(stored);
+  return typeof read === 'string' ? 0 : read.cost;
+}
+
+function checkable(stored: string): Checkable | string {
+  if (/^(?:\{|\$(?!scrypt\$))/.test(stored)) {
+    const hash = readDovecotHash(stored);
+    if (typeof hash === 'string') return hash;
+    return { cost: hash.cost, verify: (password) => hash.verify(cutTo(Buffer.from(password, 'utf8'))) };
+  }
+  const record = parse(stored);
+  if (record === undefined)
+    return 'is no hash that can be checked; set it with stopgap user passwd (plain passwords are never stored)';
+  return {
+    cost: costOf(record),
+    verify: async (password) =>
+      timingSafeEqual(await derive(cutTo(passwordBytes(password)), record), record.hash),
+  };
+}
+
+function cutTo(bytes: Buffer): Buffer {
+  return bytes.subarray(0, LONGEST_PASSWORD);
 }
 
 function costOf({ ln, r, p }: Parameters): number {
@@ -68,6 +97,8 @@ export interface Check {
   readonly network?: string | undefined;
   /** What each check is to cost, see {@link passwordCost}: entries that cost less are told from none by nothing. */
   readonly cost?: number | undefined;
+  /** The stored password whose work is done where there is none; scrypt as we make it by default. */
+  readonly like?: string | undefined;
 }
 
 export interface PasswordCheckerOptions {
@@ -106,17 +137,15 @@ export class PasswordChecker {
   async verify(
     stored: string | undefined,
     password: string,
-    { network = '', cost = costOf(DEFAULT) }: Check = {},
+    { network = '', cost = costOf(DEFAULT), like }: Check = {},
   ): Promise<boolean> {
-    const record = stored === undefined ? undefined : parse(stored);
+    const known = stored === undefined ? undefined : checkableOrNone(stored);
+    const checked = known ?? (like === undefined ? undefined : checkableOrNone(like));
     const bytes = passwordBytes(password);
-    const cut = bytes.subarray(0, LONGEST_PASSWORD);
     return this.#turns.run(network, async () => {
-      const hash = record?.hash ?? this.#nobody;
-      const derived = record === undefined ? this.#salt : await derive(cut, record);
-      await this.#spend(cut, cost - (record === undefined ? 0 : costOf(record)));
-      const equal = derived.length === hash.length && timingSafeEqual(derived, hash);
-      return equal && record !== undefined && bytes.length <= LONGEST_PASSWORD;
+      const isRight = (await checked?.verify(password)) === true;
+      await this.#spend(cutTo(bytes), cost - (checked?.cost ?? 0));
+      return isRight && known !== undefined && bytes.length <= LONGEST_PASSWORD;
     });
   }
 
@@ -130,6 +159,11 @@ export class PasswordChecker {
       left -= 2 ** ln;
     }
   }
+}
+
+function checkableOrNone(stored: string): Checkable | undefined {
+  const read = checkable(stored);
+  return typeof read === 'string' ? undefined : read;
 }
 
 /** NFC, as RFC 8265 has it: the same password typed on another system gives the same bytes. */

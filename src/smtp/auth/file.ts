@@ -1,5 +1,5 @@
 import type { PasswordChecker } from '../../accounts/passwords.js';
-import type { UserTable } from '../../accounts/users.js';
+import type { UserRecord, UserTable } from '../../accounts/users.js';
 import { MINUTE } from '../../kernel/time.js';
 import { normalizeAccount } from '../../sending/identity.js';
 import type { AuthBackend } from './port.js';
@@ -13,15 +13,16 @@ export function fileBackend(
   users: () => UserTable,
   checker: Pick<PasswordChecker, 'verify' | 'pending'>,
 ): AuthBackend {
-  let known: { readonly table: UserTable; readonly highest: number } | undefined;
-  const highestCost = (): number | undefined => {
+  let known: { readonly table: UserTable; readonly dearest: UserRecord | undefined } | undefined;
+  /** The user whose password costs most to check. */
+  const dearest = (): UserRecord | undefined => {
     const table = users();
     if (known?.table !== table) {
-      let highest = 0;
-      for (const { cost } of table.values()) highest = Math.max(highest, cost);
-      known = { table, highest };
+      let most: UserRecord | undefined;
+      for (const user of table.values()) if (user.cost > (most?.cost ?? 0)) most = user;
+      known = { table, dearest: most };
     }
-    return known.highest === 0 ? undefined : known.highest;
+    return known.dearest;
   };
   /** Of an unknown or disabled user there is none. */
   const stored = (account: string): string | undefined => {
@@ -35,7 +36,8 @@ export function fileBackend(
     },
     async check({ name, password, client: { network } }) {
       const account = normalizeAccount(name);
-      const isRight = await checker.verify(stored(account), password, { network, cost: highestCost() });
+      const { cost, password: like } = dearest() ?? {};
+      const isRight = await checker.verify(stored(account), password, { network, cost, like });
       return isRight ? account : undefined;
     },
     // A changed or removed user is forgotten at once.
