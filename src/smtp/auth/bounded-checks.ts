@@ -57,7 +57,8 @@ export class BoundedChecks {
         this.#trouble.worked();
         return answer;
       } catch (error) {
-        throw this.#away(messageOf(error));
+        // The deadline has told of it already.
+        throw late.signal.aborted ? error : this.#away(messageOf(error));
       }
     };
     const answer = this.#turns.run(network, work);
