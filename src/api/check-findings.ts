@@ -56,7 +56,7 @@ export function troubleOf(
   return {
     state,
     hasNoLogin: state === undefined || state === 'active' ? undefined : withoutLogin(account, state),
-    unsure: accountState === undefined ? NOT_KNOWN : undefined,
+    unsure: accountState !== undefined ? undefined : maySend === undefined ? NOT_KNOWN : KNOWN_ELSEWHERE,
     failed: failedLogins?.(account),
     mail: isAllowed === undefined ? undefined : isAllowed ? 'passes' : 'refused',
   };
@@ -70,6 +70,9 @@ export function notItsAddress({ account, address }: SenderIdentity): string {
 
 const NOT_KNOWN =
   'Whether there is such an account, whether its password is right and which return paths it may use is not known here: this process has no users file, since it has not the role smtp. The SMTP nodes know.';
+
+const KNOWN_ELSEWHERE =
+  'Whether there is such an account, and whether its password is right, is not known here: logins are checked elsewhere (smtp.auth.backend).';
 
 function withoutLogin(account: string, state: AccountState): string {
   return state === 'unknown'

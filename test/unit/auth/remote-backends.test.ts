@@ -188,9 +188,7 @@ test('a Dovecot that takes connections and says nothing is given up after ten se
 const ALL: Readonly<
   Record<
     string,
-    (
-      t: Pick<TestContext, 'after'>,
-    ) => Promise<{
+    (t: Pick<TestContext, 'after'>) => Promise<{
       server: { judge: Judge; asked: readonly unknown[] };
       backend: AuthBackend;
       atOnce: number;
