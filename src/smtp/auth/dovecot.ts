@@ -215,7 +215,10 @@ export class DovecotBackend implements AuthBackend {
     if (question === undefined || !this.#isReady) return;
     this.#questions.delete(id);
     this.#failures = 0;
-    if (command === 'OK') {
+    if (command === 'OK' && isDisabled(parameters)) {
+      // Unlike a wrong password it is answered at once.
+      this.#clock.after(WRONG_TAKES, () => question.resolve(undefined));
+    } else if (command === 'OK') {
       const account = accountOf(parameters, question.login!.name);
       if (account !== undefined) question.resolve(account);
       else question.reject(new Error(`${this.#checks.name}: it names an account that cannot be one`));
@@ -227,6 +230,13 @@ export class DovecotBackend implements AuthBackend {
         ),
       );
   }
+}
+
+/** The password is right, but the account may not log in; a server that only passes logins on says so of each. */
+function isDisabled(parameters: readonly string[]): boolean {
+  const has = (field: string): boolean =>
+    parameters.some((one) => one === field || one.startsWith(`${field}=`));
+  return has('nologin') && !has('proxy');
 }
 
 /** `code=temp_fail`; before Dovecot 2.3 it was `temp`. */

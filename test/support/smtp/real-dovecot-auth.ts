@@ -78,6 +78,8 @@ export class RealDovecotAuth {
   async resume(): Promise<void> {
     const child = spawn(DOVECOT, ['-F', '-c', path.join(this.dir, 'dovecot.conf')], {
       stdio: ['ignore', 'ignore', 'pipe'],
+      // A process group of its own: Dovecot's auth service outlives its master while clients are connected.
+      detached: true,
     });
     let said = '';
     child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
@@ -94,6 +96,16 @@ export class RealDovecotAuth {
     const ended = once(child, 'exit');
     child.kill('SIGTERM');
     await ended;
+    await eventually('all its processes are gone', () => !signalled(-child.pid!, 'SIGTERM'));
+  }
+}
+
+/** False if there is nobody to signal. */
+function signalled(pid: number, signal: NodeJS.Signals): boolean {
+  try {
+    return process.kill(pid, signal);
+  } catch {
+    return false;
   }
 }
 
