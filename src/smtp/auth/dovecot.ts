@@ -37,8 +37,10 @@ interface Question {
   readonly login: Login | undefined;
   /** How often it was sent. A connection that breaks may have lost it, so it is sent twice at most. */
   sent: number;
-  /** How much had been heard when it was sent. */
+  /** How much had been heard when it was sent, or before. */
   heard: number;
+  /** The connection that it was sent on, or that it waits for. */
+  socket: Socket | undefined;
   readonly resolve: (account: string | undefined) => void;
   readonly reject: (error: Error) => void;
 }
@@ -101,10 +103,10 @@ export class DovecotBackend implements AuthBackend {
     const id = this.#count;
     signal.addEventListener('abort', () => this.#late(id), { once: true });
     return new Promise((resolve, reject) => {
-      const question = { login, sent: 0, heard: 0, resolve, reject };
+      const question: Question = { login, sent: 0, heard: this.#heard, socket: undefined, resolve, reject };
       this.#questions.set(id, question);
       if (this.#isReady) this.#send(id, question);
-      else this.#connect();
+      else question.socket = this.#connect();
     });
   }
 
@@ -113,12 +115,13 @@ export class DovecotBackend implements AuthBackend {
     if (question === undefined) return;
     this.#questions.delete(id);
     question.reject(new Error('it is too late'));
-    // Nothing at all came since: the connection is dead, or the service hangs.
-    if (!this.#isReady || question.heard === this.#heard) this.#drop('it does not answer');
+    // Nothing at all came since: the connection is dead, or the service hangs. A newer connection may be well.
+    if (question.socket === this.#socket && question.heard === this.#heard) this.#drop('it does not answer');
   }
 
-  #connect(): void {
-    if (this.#socket !== undefined || this.#cancelRetry !== undefined) return;
+  /** @returns the connection, or the one that is being opened; undefined during a pause */
+  #connect(): Socket | undefined {
+    if (this.#socket !== undefined || this.#cancelRetry !== undefined) return this.#socket;
     const socket = net.connect(this.#address);
     let fault = 'it closed the connection';
     this.#socket = socket;
@@ -133,6 +136,7 @@ export class DovecotBackend implements AuthBackend {
     socket.on('data', (text: string) => this.#take(socket, text));
     socket.on('error', (error: NodeJS.ErrnoException) => (fault = error.code ?? error.message));
     socket.on('close', () => this.#lost(socket, fault));
+    return socket;
   }
 
   /** @param isFinal what waits is not sent again */
@@ -148,6 +152,7 @@ export class DovecotBackend implements AuthBackend {
     this.#socket = undefined;
     this.#isReady = this.#offersPlain = false;
     this.#rest = '';
+    this.#heard = 0;
     this.#failures++;
     for (const [id, question] of this.#questions) {
       if (question.sent < 2 && this.#failures < PATIENT_FOR) continue;
@@ -207,6 +212,7 @@ export class DovecotBackend implements AuthBackend {
     }
     question.sent++;
     question.heard = this.#heard;
+    question.socket = this.#socket;
     this.#socket!.write(`${requestOf(id, login)}\n`);
   }
 
