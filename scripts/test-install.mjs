@@ -12,6 +12,7 @@ const NEEDED = [
   { names: ['prometheus-alertmanager', 'alertmanager'], apt: 'prometheus-alertmanager' },
   { names: ['amtool'], apt: 'prometheus-alertmanager' },
   { names: ['postfix'], apt: 'postfix' },
+  { names: ['dovecot'], apt: 'dovecot-core' },
   // Linux only.
   ...(process.platform === 'linux' ? [{ names: ['strace'], apt: 'strace' }] : []),
 ];

@@ -155,7 +155,8 @@ export class DovecotBackend implements AuthBackend {
     this.#heard = 0;
     this.#failures++;
     for (const [id, question] of this.#questions) {
-      if (question.sent < 2 && this.#failures < PATIENT_FOR) continue;
+      const isPatient = question.login !== undefined && this.#failures < PATIENT_FOR;
+      if (isPatient && question.sent < 2) continue;
       this.#questions.delete(id);
       question.reject(new Error(`${this.#checks.name}: ${reason}`));
     }

@@ -40,7 +40,7 @@ export interface BackendInTest {
 
 export interface BackendAdapter {
   readonly name: 'file' | 'dovecot' | 'smtp' | 'http';
-  plug(t: Pick<TestContext, 'after'>, accounts: Accounts): Promise<BackendInTest>;
+  readonly plug: (t: Pick<TestContext, 'after'>, accounts: Accounts) => Promise<BackendInTest>;
 }
 
 function judgeOf(accounts: Accounts): Judge {

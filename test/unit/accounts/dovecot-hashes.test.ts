@@ -34,7 +34,7 @@ const salted = (algorithm: string, encoding: 'base64' | 'hex'): string =>
 
 async function verifies(stored: string, password: string): Promise<boolean> {
   const hash = readDovecotHash(stored);
-  assert.ok(typeof hash !== 'string', `${stored}: ${String(hash)}`);
+  assert.ok(typeof hash !== 'string', `${stored}: ${hash as string}`);
   return hash.verify(Buffer.from(password));
 }
 
