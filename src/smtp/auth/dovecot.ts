@@ -5,7 +5,7 @@ import { isPrintable } from '../../kernel/printable.js';
 import { SECOND } from '../../kernel/time.js';
 import type { BackoffOptions } from '../../runtime/clock.js';
 import { pauseAfter } from '../../runtime/clock.js';
-import { LONGEST_ADDRESS, normalizeAccount } from '../../sending/identity.js';
+import { LONGEST_ADDRESS, normalizeAccount, OWN_SESSION } from '../../sending/identity.js';
 import type { RemoteOptions } from './bounded-checks.js';
 import { BoundedChecks, REMEMBERED, WRONG_TAKES } from './bounded-checks.js';
 import type { AuthBackend, Login, LoginClient } from './port.js';
@@ -16,12 +16,6 @@ export type DovecotAddress = { readonly path: string } | { readonly host: string
 export interface DovecotOptions extends RemoteOptions {
   readonly address: DovecotAddress;
 }
-
-/**
- * How the session ids that Dovecot is told begin: Dovecot gives them to its policy server. A policy server that is Stopgap knows by
- * it that a login came through Stopgap, which judges and records it itself.
- */
-export const OWN_SESSION = 'stopgap-';
 
 /** Dovecot delays the answer to each wrong password by seconds: as many may wait at a time. */
 const AT_ONCE = 500;
