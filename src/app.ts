@@ -243,7 +243,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
       ...{ ...shared, blockCommands, rulesCommands, store, tracing, logs },
       backtests: new BacktestJobs({ location, clock, log: levels.of('api') }),
       places: geoDataOf(config),
-      accountState: smtp === undefined ? undefined : (account) => stateOf(smtp.users(), account),
+      accountState: smtp?.users === undefined ? undefined : (account) => stateOf(smtp.users!(), account),
       failedLogins: smtp?.failedLogins,
       maySend: smtp?.maySend,
       upstreamState: smtp === undefined ? undefined : (direction) => smtp.upstream.stateFor(direction),

@@ -1,11 +1,13 @@
 import { randomBytes, scrypt, timingSafeEqual } from 'node:crypto';
 import { availableParallelism } from 'node:os';
-import { InvalidInput, StopgapError } from '../kernel/errors.js';
+import { InvalidInput } from '../kernel/errors.js';
+import { Turns } from '../kernel/turns.js';
+import { readDovecotHash } from './dovecot-hashes.js';
 
 /*
  * Passwords are kept as scrypt hashes in the PHC string format:
  *   $scrypt$ln=15,r=8,p=1$<salt>$<hash>       (salt and hash in base64 without padding)
- * ln is the logarithm of N. These parameters cost 32 MiB and some 60 to 100 ms; OWASP's next step, ln=17, would
+ * or, where they were imported, as Dovecot keeps them, see dovecot-hashes.ts. ln is the logarithm of N. These parameters cost 32 MiB and some 60 to 100 ms; OWASP's next step, ln=17, would
  * cost a mail server 128 MiB for each login under way.
  */
 
@@ -47,15 +49,43 @@ export async function hashPassword(password: string, parameters: Parameters = DE
   return `$scrypt$ln=${ln},r=${r},p=${p}$${base64(salt)}$${base64(hash)}`;
 }
 
-/** What is wrong with what {@link passwordCost} calls no hash. Never shows it. */
-export const NO_HASH =
-  'is no scrypt hash; set it with stopgap user passwd (plain passwords are never stored)';
+/** A stored password that can be checked. */
+interface Checkable {
+  /** In blocks of 128 bytes that scrypt goes through; of other algorithms so many as take about as long. */
+  readonly cost: number;
+  verify(password: string): Promise<boolean>;
+}
+
+/** Why a stored password cannot be checked, and what to do; undefined if it can. Never shows it. */
+export function hashFault(stored: string): string | undefined {
+  const read = checkable(stored);
+  return typeof read === 'string' ? read : undefined;
+}
 
 /** What a check of a stored password costs, in blocks of 128 bytes that scrypt goes through; 0 for what is no hash. */
 export function passwordCost(stored: string): number {
-  const match = STORED.exec(stored);
-  const parameters = match === null ? undefined : parametersOf(match);
-  return parameters === undefined ? 0 : costOf(parameters);
+  const read = checkable(stored);
+  return typeof read === 'string' ? 0 : read.cost;
+}
+
+function checkable(stored: string): Checkable | string {
+  if (/^(?:\{|\$(?!scrypt\$))/.test(stored)) {
+    const hash = readDovecotHash(stored);
+    if (typeof hash === 'string') return hash;
+    return { cost: hash.cost, verify: (password) => hash.verify(cutTo(Buffer.from(password, 'utf8'))) };
+  }
+  const record = parse(stored);
+  if (record === undefined)
+    return 'is no hash that can be checked; set it with stopgap user passwd (plain passwords are never stored)';
+  return {
+    cost: costOf(record),
+    verify: async (password) =>
+      timingSafeEqual(await derive(cutTo(passwordBytes(password)), record), record.hash),
+  };
+}
+
+function cutTo(bytes: Buffer): Buffer {
+  return bytes.subarray(0, LONGEST_PASSWORD);
 }
 
 function costOf({ ln, r, p }: Parameters): number {
@@ -67,11 +97,8 @@ export interface Check {
   readonly network?: string | undefined;
   /** What each check is to cost, see {@link passwordCost}: entries that cost less are told from none by nothing. */
   readonly cost?: number | undefined;
-}
-
-interface Waiting {
-  readonly go: () => void;
-  readonly giveUp: () => void;
+  /** The stored password whose work is done where there is none; scrypt as we make it by default. */
+  readonly like?: string | undefined;
 }
 
 export interface PasswordCheckerOptions {
@@ -86,23 +113,20 @@ export interface PasswordCheckerOptions {
  * nor every thread that the file system needs too.
  */
 export class PasswordChecker {
-  readonly #concurrency: number;
-  readonly #queueLimit: number;
-  /** By network; the next in turn comes first. */
-  readonly #waiting = new Map<string, Waiting[]>();
+  readonly #turns: Turns;
   readonly #salt = randomBytes(SALT_BYTES);
   readonly #nobody = randomBytes(HASH_BYTES);
-  #waits = 0;
-  #running = 0;
 
   constructor(options: PasswordCheckerOptions = {}) {
-    this.#concurrency = options.concurrency ?? Math.min(4, Math.max(1, availableParallelism() - 1));
-    this.#queueLimit = options.queue ?? 500;
+    this.#turns = new Turns({
+      atOnce: options.concurrency ?? Math.min(4, Math.max(1, availableParallelism() - 1)),
+      queue: options.queue ?? 500,
+    });
   }
 
   /** Checks that run or wait, for metrics. */
   get pending(): number {
-    return this.#running + this.#waits;
+    return this.#turns.pending;
   }
 
   /**
@@ -113,21 +137,16 @@ export class PasswordChecker {
   async verify(
     stored: string | undefined,
     password: string,
-    { network = '', cost = costOf(DEFAULT) }: Check = {},
+    { network = '', cost = costOf(DEFAULT), like }: Check = {},
   ): Promise<boolean> {
-    const record = stored === undefined ? undefined : parse(stored);
+    const known = stored === undefined ? undefined : checkableOrNone(stored);
+    const checked = known ?? (like === undefined ? undefined : checkableOrNone(like));
     const bytes = passwordBytes(password);
-    const cut = bytes.subarray(0, LONGEST_PASSWORD);
-    await this.#enter(network);
-    try {
-      const hash = record?.hash ?? this.#nobody;
-      const derived = record === undefined ? this.#salt : await derive(cut, record);
-      await this.#spend(cut, cost - (record === undefined ? 0 : costOf(record)));
-      const equal = derived.length === hash.length && timingSafeEqual(derived, hash);
-      return equal && record !== undefined && bytes.length <= LONGEST_PASSWORD;
-    } finally {
-      this.#leave();
-    }
+    return this.#turns.run(network, async () => {
+      const isRight = (await checked?.verify(password)) === true;
+      await this.#spend(cutTo(bytes), cost - (checked?.cost ?? 0));
+      return isRight && known !== undefined && bytes.length <= LONGEST_PASSWORD;
+    });
   }
 
   /** Does work that proves nothing, so that all checks cost the same. Less than one block of r = 8 is not made up for. */
@@ -140,52 +159,11 @@ export class PasswordChecker {
       left -= 2 ** ln;
     }
   }
-
-  /** If all places to wait are taken, the network that has most of them gives one up. */
-  async #enter(network: string): Promise<void> {
-    if (this.#running < this.#concurrency) {
-      this.#running += 1;
-      return;
-    }
-    if (this.#waits >= this.#queueLimit) {
-      const own = this.#waiting.get(network)?.length ?? 0;
-      const longest = this.#longest();
-      if (longest.length <= own + 1) throw tooMany();
-      this.#waits -= 1;
-      longest.pop()!.giveUp();
-    }
-    const queue = this.#waiting.get(network) ?? [];
-    this.#waiting.set(network, queue);
-    this.#waits += 1;
-    await new Promise<void>((resolve, reject) =>
-      queue.push({ go: resolve, giveUp: () => reject(tooMany()) }),
-    );
-  }
-
-  #longest(): Waiting[] {
-    let longest: Waiting[] = [];
-    for (const queue of this.#waiting.values()) if (queue.length > longest.length) longest = queue;
-    return longest;
-  }
-
-  #leave(): void {
-    for (const [network, queue] of this.#waiting) {
-      const next = queue.shift();
-      this.#waiting.delete(network);
-      // Its turn comes again after all others.
-      if (queue.length > 0) this.#waiting.set(network, queue);
-      if (next === undefined) continue;
-      this.#waits -= 1;
-      // The slot is handed over: nobody who comes in between may take it.
-      next.go();
-      return;
-    }
-    this.#running -= 1;
-  }
 }
 
-function tooMany(): StopgapError {
-  return new StopgapError('unavailable', 'too many logins are waiting to be checked');
+function checkableOrNone(stored: string): Checkable | undefined {
+  const read = checkable(stored);
+  return typeof read === 'string' ? undefined : read;
 }
 
 /** NFC, as RFC 8265 has it: the same password typed on another system gives the same bytes. */

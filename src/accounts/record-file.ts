@@ -23,7 +23,7 @@ type Fields = Readonly<Record<string, unknown>>;
 
 /** What becomes of the records of a file. */
 export type RecordChange =
-  | { readonly add: Fields }
+  | { readonly add: readonly Fields[] }
   /** Of the record at an index, the fields that change. */
   | { readonly at: number; readonly set: Fields }
   | { readonly remove: number };
@@ -42,11 +42,11 @@ export interface RecordFile {
  * Changes such a file under its lock, as a whole and durably; comments in it stay. A file that does not exist is
  * made.
  *
- * @param decide what to change, by the names that there are
+ * @param decide what to change, by the names that there are; undefined: nothing
  */
 export function changeRecords(
   target: RecordFile,
-  decide: (names: readonly string[]) => RecordChange,
+  decide: (names: readonly string[]) => RecordChange | undefined,
   options?: LockOptions,
 ): Promise<void> {
   return withFileLock(
@@ -56,6 +56,7 @@ export function changeRecords(
       const text = withoutLeftMark(before);
       const names = target.names(text);
       const change = decide(names);
+      if (change === undefined) return;
       const after = changedText(text, target, change);
       await writePrivateFile(target.file, 'remove' in change ? withLeftMark(after, names.length - 1) : after);
     },
@@ -70,7 +71,7 @@ function changedText(text: string, { file, list }: RecordFile, change: RecordCha
   const { indent } = block;
   if ('add' in change) {
     const isWhole = text.endsWith('\n');
-    return `${text}${isWhole ? '' : '\n'}${indented(stringify([change.add], { lineWidth: 0 }), indent)}`;
+    return `${text}${isWhole ? '' : '\n'}${indented(stringify(change.add, { lineWidth: 0 }), indent)}`;
   }
   const records = [...recordsOf(text, block)];
   if ('remove' in change) {
@@ -111,7 +112,7 @@ function changedDocument(text: string, file: string, list: string, change: Recor
   if ('add' in change) {
     // One record a line block: a list in brackets grows into a line that nobody can read.
     items.flow = false;
-    items.add(doc.createNode(change.add));
+    for (const record of change.add) items.add(doc.createNode(record));
   } else if ('remove' in change) {
     items.delete(change.remove);
     if (items.items.length === 0) items.flow = true;

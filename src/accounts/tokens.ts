@@ -133,7 +133,7 @@ export async function addToken(addition: TokenAddition): Promise<string> {
       throw new StopgapError('conflict', message);
     }
     const hash = `sha256:${sha256(token).toString('hex')}`;
-    return { add: { name, role, hash, addedAt: formatInstant(addition.now) } };
+    return { add: [{ name, role, hash, addedAt: formatInstant(addition.now) }] };
   };
   await changeRecords(tokensFile(addition.file), decide, addition.lock);
   return token;

@@ -3,7 +3,7 @@ import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import type { Instant, Milliseconds } from '../kernel/time.js';
 import { formatInstant, HOUR } from '../kernel/time.js';
 import { LONGEST_ADDRESS, normalizeAccount } from '../sending/identity.js';
-import { hashPassword, NO_HASH, passwordCost } from './passwords.js';
+import { hashFault, hashPassword, passwordCost } from './passwords.js';
 import { readIfThere } from './private-file.js';
 import { ConfigError } from './problems.js';
 import type { LockOptions, RecordChange, RecordFile } from './record-file.js';
@@ -52,11 +52,8 @@ export function parseUsers(text: string, file: string): UserTable {
       if (fault !== undefined) problems.push(`${where('name')}: ${fault}`);
       if (users.has(normal)) problems.push(`${where('name')}: ${normal} stands twice; remove one`);
     }
-    const cost = isText(password) ? passwordCost(password) : 0;
-    if (cost === 0) {
-      const fault = isText(password) ? NO_HASH : 'is missing; set it with stopgap user passwd';
-      problems.push(`${where('password')}: ${fault}`);
-    }
+    const fault = isText(password) ? hashFault(password) : 'is missing; set it with stopgap user passwd';
+    if (fault !== undefined) problems.push(`${where('password')}: ${fault}`);
     if (disabled !== undefined && typeof disabled !== 'boolean') {
       problems.push(`${where('disabled')}: must be true or false`);
     }
@@ -65,7 +62,7 @@ export function parseUsers(text: string, file: string): UserTable {
     users.set(normal, {
       name: normal,
       password: password as string,
-      cost,
+      cost: passwordCost(password as string),
       disabled: disabled === true,
       addedAt: addedAt as string | undefined,
     });
@@ -103,12 +100,34 @@ export async function addUser(change: UserChange & { password: string; now: Inst
   const name = checkName(change.name);
   const password = await hashPassword(change.password);
   const decide = (names: readonly string[]): RecordChange => {
-    if (!names.includes(name)) return { add: { name, password, addedAt: formatInstant(change.now) } };
+    if (!names.includes(name)) return { add: [{ name, password, addedAt: formatInstant(change.now) }] };
     const message = `there is a user ${name} already: stopgap user passwd changes its password`;
     throw new StopgapError('conflict', message);
   };
   await changeRecords(usersFile(change.file), decide, change.lock);
   return name;
+}
+
+/**
+ * Adds those users that there are not yet, all at once, with the hashes that they have.
+ *
+ * @returns how many were added
+ */
+export async function importUsers(change: {
+  readonly file: string;
+  readonly users: readonly { readonly name: string; readonly password: string }[];
+  readonly now: Instant;
+}): Promise<number> {
+  let added = 0;
+  const addedAt = formatInstant(change.now);
+  const decide = (names: readonly string[]): RecordChange | undefined => {
+    const known = new Set(names);
+    const add = change.users.filter(({ name }) => !known.has(name));
+    added = add.length;
+    return added === 0 ? undefined : { add: add.map(({ name, password }) => ({ name, password, addedAt })) };
+  };
+  await changeRecords(usersFile(change.file), decide);
+  return added;
 }
 
 /** @throws StopgapError `not-found` */
@@ -152,7 +171,7 @@ function checkName(raw: string): string {
 }
 
 /** @param name in normal form */
-function nameFault(name: string): string | undefined {
+export function nameFault(name: string): string | undefined {
   if (name === '' || name.length > LONGEST_NAME) return `must have 1 to ${LONGEST_NAME} characters`;
   // eslint-disable-next-line no-control-regex -- control characters are just what must not pass
   if (/[\u0000-\u0020\u007f<>*]/.test(name)) return 'must hold no spaces, control characters, < > or *';

@@ -50,8 +50,11 @@ export function troubleOf(
   isPast: boolean,
 ): AccountTrouble {
   const hasLogin = account !== undefined && direction === 'outbound';
-  const unsure =
-    isPast || accountState !== undefined ? [] : [...(hasLogin ? [LOGINS_NOT_KNOWN] : []), UPSTREAM_NOT_KNOWN];
+  const isSmtp = maySend !== undefined || accountState !== undefined;
+  const logins = isSmtp ? KNOWN_ELSEWHERE : LOGINS_NOT_KNOWN;
+  const unsure = isPast
+    ? []
+    : [...(hasLogin && accountState === undefined ? [logins] : []), ...(isSmtp ? [] : [UPSTREAM_NOT_KNOWN])];
   if (isPast || !hasLogin)
     return { state: undefined, hasNoLogin: undefined, unsure, failed: undefined, mail: undefined };
   const state = accountState?.(account);
@@ -75,6 +78,9 @@ const LOGINS_NOT_KNOWN =
   'Whether there is such an account, whether its password is right and which return paths it may use is not known here: this process has no users file, since it has not the role smtp. The SMTP nodes know.';
 const UPSTREAM_NOT_KNOWN =
   'Whether the mail server behind answers is not known here: while it does not, everybody hears 451, and /healthz of the SMTP nodes has "relay": "failing".';
+
+const KNOWN_ELSEWHERE =
+  'Whether there is such an account, and whether its password is right, is not known here: logins are checked elsewhere (smtp.auth.backend).';
 
 function withoutLogin(account: string, state: AccountState): string {
   return state === 'unknown'

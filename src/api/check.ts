@@ -174,12 +174,8 @@ async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<C
         : otherWay !== undefined
           ? [otherWaySentence(sender.direction, otherWay, at, isPast)]
           : [refusalSentence(deciding, at, isPast, begins)]),
-<<<<<<< HEAD
       ...(deciding?.block.refusal === 'hold' ? [HELD] : []),
-      ...(unsure === undefined || deciding !== undefined ? [] : [unsure]),
-=======
       ...((deciding ?? otherWay) === undefined ? unsure : []),
->>>>>>> w/desk18
       ...(from === undefined ? [] : [cameAs(from)]),
       ...(failed === undefined ? [] : [failedSentence(failed)]),
       ...(behind === null ? [] : [behindSentence(behind)]),

@@ -6,7 +6,7 @@ import type { GeoPlace } from '../geoip/database.js';
 import type { AlarmClock } from '../kernel/time.js';
 import type { SmtpMeter } from '../metrics/smtp.js';
 import type { Recorder } from '../recording/recorder.js';
-import { clientNetwork, LONGEST_ADDRESS, normalizeIp } from '../sending/identity.js';
+import { clientNetwork, LONGEST_ADDRESS, normalizeIp, OWN_SESSION } from '../sending/identity.js';
 import { senderIdentity } from '../sending/subjects.js';
 import { BAD_CREDENTIALS } from '../smtp/replies.js';
 import type { Tracing } from '../tracing/tracing.js';
@@ -35,6 +35,10 @@ const attempt = z.looseObject({
   success: z.boolean().optional(),
   policy_reject: z.boolean().optional(),
   fail_type: z.string().optional(),
+  session_id: z
+    .string()
+    .optional()
+    .describe('logins that come through Stopgap are judged and recorded already'),
 });
 type Attempt = z.infer<typeof attempt>;
 
@@ -95,7 +99,10 @@ export class DovecotPolicy {
             schema: z.object({ status: z.literal([-1, 0]) }),
           },
         },
-        handle: ({ query, body }) => ok(query.command === 'allow' ? this.#allow(body) : this.#report(body)),
+        handle: ({ query, body }) => {
+          if (body.session_id?.startsWith(OWN_SESSION) === true) return ok(GO_ON);
+          return ok(query.command === 'allow' ? this.#allow(body) : this.#report(body));
+        },
       }),
     ];
   }

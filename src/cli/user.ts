@@ -1,10 +1,16 @@
+import { readFileSync } from 'node:fs';
+import path from 'node:path';
 import type { Command } from 'commander';
+import { Option } from 'commander';
+import { parsePasswdFile } from '../accounts/passwd-file.js';
 import { LONGEST_PASSWORD } from '../accounts/passwords.js';
-import { addUser, readUsers, removeUser, setPassword } from '../accounts/users.js';
+import { fileFault } from '../accounts/private-file.js';
+import { ConfigError, firstProblems } from '../accounts/problems.js';
+import { addUser, importUsers, readUsers, removeUser, setPassword } from '../accounts/users.js';
 import { InvalidInput, StopgapError } from '../kernel/errors.js';
 import { configForChanges } from './client.js';
 import type { CliIo } from './io.js';
-import { asJson, note, print, table } from './io.js';
+import { asJson, note, print, table, warn } from './io.js';
 import type { ConfigOption } from './options.js';
 import { configForFiles, withConfig } from './options.js';
 
@@ -12,12 +18,15 @@ interface PasswordOption extends ConfigOption {
   readonly passwordStdin?: true;
 }
 
-/** `stopgap user add|list|remove|passwd`: who may log in. */
+/** `stopgap user add|import|list|remove|passwd`: who may log in. */
 export function userVerb(program: Command, io: CliIo): void {
   const user = program.command('user').description('who may log in to submit mail');
   const file = (options: ConfigOption): string => configForFiles(io, options).config.smtp.auth.users;
-  const changed = async (options: ConfigOption): Promise<string> =>
-    (await configForChanges(io, options)).smtp.auth.users;
+  const changed = async (options: ConfigOption): Promise<string> => {
+    const { backend, users } = (await configForChanges(io, options)).smtp.auth;
+    if (backend !== 'file') warn(io, [`smtp.auth.backend is ${backend}: nobody asks ${users}`]);
+    return users;
+  };
 
   withPassword(user.command('add <name>').description('add a user')).action(
     async (name: string, options: PasswordOption) => {
@@ -44,6 +53,33 @@ export function userVerb(program: Command, io: CliIo): void {
     },
   );
 
+  withConfig(
+    user
+      .command('import <file>')
+      .description('add the users of another server, with the passwords that they have'),
+  )
+    .addOption(
+      new Option('--format <format>', "passwd-file: Dovecot's, user:{SCHEME}hash:…")
+        .choices(['passwd-file'])
+        .default('passwd-file'),
+    )
+    .option('--skip', 'leave out what cannot be taken over (otherwise nothing is added then)')
+    .action(async (named: string, options: ConfigOption & { readonly skip?: true }) => {
+      const users = await changed(options);
+      const read = parsePasswdFile(bytesOf(io, named), named);
+      const faults = firstProblems(read.faults, named);
+      if (faults.length > 0 && options.skip !== true)
+        throw new ConfigError(['nothing was added; --skip adds the other users', ...faults]);
+      warn(io, faults);
+      const added = await importUsers({ file: users, users: read.users, now: io.clock.now() });
+      const there = read.users.length - added;
+      const left = read.faults.length;
+      note(
+        io,
+        `added ${added} to ${users}${there > 0 ? `; ${there} were there already` : ''}${left > 0 ? `; ${left} left out` : ''}`,
+      );
+    });
+
   withConfig(user.command('list').description('list the users').option('--json', 'as JSON')).action(
     async (options: ConfigOption & { json?: true }) => {
       const users = [...(await readUsers(file(options))).values()];
@@ -64,6 +100,16 @@ export function userVerb(program: Command, io: CliIo): void {
       }
     },
   );
+}
+
+/** @throws InvalidInput */
+function bytesOf(io: CliIo, named: string): Buffer {
+  const file = path.resolve(io.cwd, named);
+  try {
+    return readFileSync(file);
+  } catch (thrown) {
+    throw new InvalidInput('file', `${named} ${fileFault(thrown, 'name a file of users')}`);
+  }
 }
 
 function withPassword(command: Command): Command {

@@ -83,6 +83,7 @@ export function findContradictions(raw: RawSettings, config: Config): string[] {
   if (smtp.auth.users === api.tokens) {
     raw.problems.push(`${raw.where('api.tokens')}: is the users file too; use a file of its own`);
   }
+  warnings.push(...checkBackend(raw, smtp.auth));
   warnings.push(...tracingWarnings(raw, config.tracing));
   if (config.retention.sends < 2 * DAY) {
     warnings.push(
@@ -101,6 +102,23 @@ function doesAll({ roles }: Config): boolean {
 
 function isDoor(role: Role): boolean {
   return role === 'smtp' || role === 'policy';
+}
+
+/** Adds a problem for what the back end of logins lacks; returns warnings of what another one would need. */
+function checkBackend(raw: RawSettings, { backend, smtp, http }: Config['smtp']['auth']): readonly string[] {
+  if (backend === 'http' && http === undefined)
+    raw.problems.push(
+      `${raw.where('smtp.auth.http')}: is missing, and backend http needs it; for instance http: http://127.0.0.1:9000/login`,
+    );
+  if (backend === 'smtp' && !isMailServer(smtp))
+    raw.problems.push(
+      `${raw.where('smtp.auth.smtp')}: is missing, and smtp.relay.url is no SMTP server that logins could be tried at; ` +
+        'for instance smtp: smtp://127.0.0.1:587',
+    );
+  const others = { users: 'file', dovecot: 'dovecot', smtp: 'smtp', http: 'http', token: 'http' } as const;
+  return Object.entries(others)
+    .filter(([name, needed]) => needed !== backend && raw.values.has(`smtp.auth.${name}`))
+    .map(([name]) => `${raw.where(`smtp.auth.${name}`)}: is not heeded: smtp.auth.backend is ${backend}`);
 }
 
 /** Adds a problem for each file that is named and cannot be read. */

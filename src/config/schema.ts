@@ -46,6 +46,13 @@ const headers: Kind<Readonly<Record<string, string>>> = {
   show: (all) => Object.keys(all).map((name) => `${name}=***`),
 };
 
+const dovecotSocket: Kind<ReturnType<typeof values.asDovecot>> = {
+  ...kind('unix:path | address', values.asDovecot),
+  show: values.formatPolicyListen,
+};
+const loginServer: Kind<RelaySettings> = { ...kind('URL', values.asLoginServer), show: values.formatRelay };
+const token = { ...kind('text', values.asToken), show: () => '***' };
+
 const policyAddress: Kind<values.PolicyAddress> = {
   ...kind('address | unix:path', values.asPolicyListen),
   show: values.formatPolicyListen,
@@ -119,13 +126,33 @@ const smtp = z
     submission: listeners(1, submission),
     inbound: listeners(0, inbound),
     auth: z.object({
-      backend: setting(choice('file'), 'file', 'Who knows the accounts.'),
+      backend: setting(
+        choice('file', 'dovecot', 'smtp', 'http'),
+        'file',
+        'Who knows the accounts and checks passwords: the users file, Dovecot, a mail server, or a web service.',
+      ),
       users: setting(
         pathTo,
         inData('users.yaml'),
         'The users file (stopgap user).',
         'make it with stopgap user add NAME',
       ),
+      dovecot: setting(
+        dovecotSocket,
+        'unix:/run/dovecot/auth-client',
+        "With backend dovecot: where Dovecot's auth service listens for clients.",
+      ),
+      smtp: setting(
+        loginServer,
+        computed('smtp.relay.url', () => undefined),
+        'With backend smtp: the mail server that logins are tried at.',
+      ),
+      http: setting(
+        kind('URL', values.asPasswordUrl),
+        none,
+        'With backend http: the web service that gets account, password and address of the client by POST.',
+      ),
+      token: setting(token, none, 'With backend http: what the service is shown as a bearer token.'),
       attemptsPerMinute: setting(
         number(1, 100_000),
         '30',
@@ -182,6 +209,7 @@ const smtp = z
   })
   .transform((all) => ({
     ...all,
+    auth: { ...all.auth, smtp: all.auth.smtp ?? all.relay },
     inbound: all.inbound.map((one) => ({ ...one, relay: one.relay ?? all.relay })),
   }));
 

@@ -226,6 +226,35 @@ export const asPolicyListen: Parser<PolicyAddress> = (raw, base) => {
   return { path: socket };
 };
 
+const DOVECOT_FORM = 'unix:/run/dovecot/auth-client, or host:port such as 127.0.0.1:12345';
+
+/** Where Dovecot's auth service listens: `unix:` and a path, or host and port. */
+export const asDovecot: Parser<
+  { readonly path: string } | { readonly host: string; readonly port: number }
+> = (raw, base) => {
+  const address = asPolicyListen(raw, base);
+  if ('path' in address) return address;
+  const { host, port } = address;
+  if (host === undefined || port === 0)
+    throw new WrongValue(`${shown(raw)} names no server; use ${DOVECOT_FORM}`);
+  return { host, port };
+};
+
+/** A service that is given passwords: by https, or on this machine. Secrets belong in a token, because a URL is shown. */
+export const asPasswordUrl: Parser<string> = (raw, base) => {
+  const url = new URL(asHttpUrl(raw, base));
+  if (url.protocol === 'http:' && !isLocalHost(url.hostname.replace(/^\[|\]$/g, '')))
+    throw new WrongValue('would give passwords in clear text; use https://, or http:// on loopback');
+  return url.href;
+};
+
+/** A secret of printable ASCII, as a header takes it. Errors never repeat it. */
+export const asToken: Parser<{ readonly secret: string }> = (raw, base) => {
+  const secret = asText(raw, base);
+  if (!/^[\x21-\x7e]+$/.test(secret)) throw new WrongValue('is no token; use printable ASCII without spaces');
+  return hidden({}, { secret });
+};
+
 export const asHttpUrl: Parser<string> = (raw) => {
   const right = 'use a URL such as https://stopgap.example.com';
   const url = typeof raw === 'string' && URL.canParse(raw) ? new URL(raw) : undefined;
@@ -351,6 +380,17 @@ export const asRelay: Parser<RelaySettings> = (raw, base) => {
     if (thrown instanceof InvalidInput) throw new WrongValue(thrown.message.replace(/^relay\.url: /, ''));
     throw thrown;
   }
+};
+
+/** A mail server that logins are tried at: as {@link asRelay}, by SMTP and without a login of ours. */
+export const asLoginServer: Parser<RelaySettings> = (raw, base) => {
+  const right = 'use a URL such as smtp://127.0.0.1:587 or smtps://mail.example.com';
+  const server = asRelay(raw, base);
+  if ('maildir' in server.target || server.target.protocol !== 'smtp')
+    throw new WrongValue(`names no SMTP server; ${right}`);
+  if (server.target.authPlain !== undefined)
+    throw new WrongValue(`must not hold a login: those of clients are tried there; ${right}`);
+  return server;
 };
 
 /** A Maildir as relay: `directory` is absolute. */

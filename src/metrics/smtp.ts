@@ -8,7 +8,7 @@ import type { ScrapedRegistry } from './registry.js';
 import { counterFrom0, histogramFrom0 } from './registry.js';
 
 const DIRECTIONS: readonly MailDirection[] = ['outbound', 'inbound'];
-const LOGINS = ['succeeded', 'failed', 'feigned', 'limited', 'overloaded'] as const;
+const LOGINS = ['succeeded', 'failed', 'feigned', 'limited', 'overloaded', 'unavailable'] as const;
 export type LoginOutcome = (typeof LOGINS)[number];
 
 /** What may refuse where. */

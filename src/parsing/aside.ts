@@ -1,4 +1,3 @@
-import { Worker } from 'node:worker_threads';
 import { stringify } from 'yaml';
 import { parseOverrides } from '../accounts/overrides.js';
 import { ConfigError } from '../accounts/problems.js';
@@ -7,12 +6,11 @@ import type { TokenRecord } from '../accounts/tokens.js';
 import { parseTokens } from '../accounts/tokens.js';
 import type { UserRecord } from '../accounts/users.js';
 import { parseUsers } from '../accounts/users.js';
-import type { Milliseconds } from '../kernel/time.js';
-import { SECOND } from '../kernel/time.js';
 import type { OverrideEntry } from '../overrides/model.js';
 import type { SourcedRules } from '../rules/model.js';
 import type { RuleFault } from '../rules/parse.js';
 import { InvalidRules, parseRules } from '../rules/parse.js';
+import { SideThread } from '../runtime/side-thread.js';
 
 /*
  * A file of thousands of entries takes seconds to read, and a rule set at its bounds a tenth of a second, in which no
@@ -40,16 +38,9 @@ export type Answer =
 
 type Work = Omit<Extract<Told, { kind: Kind }>, 'id'>;
 
-interface Pending {
-  readonly resolve: (answer: Answer) => void;
-  readonly reject: (error: Error) => void;
-}
-
 const SCRIPT = new URL('./thread.js', import.meta.url);
 /** Bytes, or characters: this is read in some milliseconds, less than handing it over may take. */
 const SHORT = 4 * 1024;
-/** A thread that has nothing to do is ended: it holds memory. */
-const IDLE: Milliseconds = 10 * SECOND;
 /** Mebibytes: what needs more is refused, and the process lives on. */
 const HEAP = 4096;
 
@@ -81,65 +72,20 @@ export async function* partsAside<K extends Kind>(
   else yield* parsing.parts({ kind, text, name, options }) as AsyncGenerator<readonly Parsed[K][]>;
 }
 
-/** The thread, while there is one. */
 class Parsing {
-  readonly #pending = new Map<number, Pending>();
-  #thread: Worker | undefined;
+  readonly #thread = new SideThread<Told, Answer>({ script: SCRIPT, heap: HEAP, work: 'reading it' });
   #count = 0;
-  #idle: NodeJS.Timeout | undefined;
 
   async *parts(work: Work): AsyncGenerator<readonly unknown[]> {
     const id = ++this.#count;
     for (let told: Told = { id, ...work }; ; told = { id }) {
-      const answer = await this.#ask(told);
+      const answer = await this.#thread.ask(told);
       if ('problems' in answer) throw new ConfigError(answer.problems);
       if ('faults' in answer) throw new InvalidRules(answer.faults, answer.source);
       if ('error' in answer) throw new Error(answer.error);
       yield answer.part;
       if (answer.isLast) return;
     }
-  }
-
-  #ask(told: Told): Promise<Answer> {
-    clearTimeout(this.#idle);
-    const thread = (this.#thread ??= this.#start());
-    thread.ref();
-    return new Promise((resolve, reject) => {
-      this.#pending.set(told.id, { resolve, reject });
-      thread.postMessage(told);
-    });
-  }
-
-  #start(): Worker {
-    const thread = new Worker(SCRIPT, { resourceLimits: { maxOldGenerationSizeMb: HEAP } });
-    thread.on('message', (answer: Answer) => this.#take(thread, answer));
-    thread.on('error', (error: NodeJS.ErrnoException) => {
-      const isHungry = error.code === 'ERR_WORKER_OUT_OF_MEMORY';
-      this.#end(thread, isHungry ? new Error(`reading it takes more than ${HEAP} MiB of memory`) : error);
-    });
-    thread.on('exit', () => this.#end(thread, new Error('the thread that reads it has ended')));
-    return thread;
-  }
-
-  #take(thread: Worker, answer: Answer): void {
-    this.#pending.get(answer.id)!.resolve(answer);
-    this.#pending.delete(answer.id);
-    if (this.#pending.size > 0) return;
-    thread.unref();
-    this.#idle = setTimeout(() => {
-      this.#thread = undefined;
-      void thread.terminate();
-    }, IDLE).unref();
-  }
-
-  /** What waits for it learns of it; the next text gets another thread. */
-  #end(thread: Worker, error: Error): void {
-    if (this.#thread !== thread) return;
-    clearTimeout(this.#idle);
-    this.#thread = undefined;
-    const waiting = [...this.#pending.values()];
-    this.#pending.clear();
-    for (const { reject } of waiting) reject(error);
   }
 }
 

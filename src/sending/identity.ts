@@ -11,6 +11,12 @@ import ipaddr from 'ipaddr.js';
  *   ip       IPv4 dotted, IPv4-mapped IPv6 as IPv4, IPv6 in RFC 5952 form
  */
 
+/**
+ * How the session ids begin that Dovecot is told of logins that come through Stopgap. Dovecot gives them to its policy server: where
+ * that is Stopgap too, it knows that these logins are judged and recorded already.
+ */
+export const OWN_SESSION = 'stopgap-';
+
 /** Octets of an address: 64, `@` and 255 (RFC 5321 section 4.5.3.1). */
 export const LONGEST_ADDRESS = 320;
 /** Characters of a name that is compared in its normal form: more than any address and login has. */

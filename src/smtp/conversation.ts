@@ -19,6 +19,7 @@ import { failed, sinceEpoch, traceparentOf } from '../tracing/spans.js';
 import type { Tracing } from '../tracing/tracing.js';
 import type { AttemptLimiter } from './auth/attempt-limiter.js';
 import type { LoggedIn, LoginVerifier } from './auth/login-verifier.js';
+import type { LoginClient } from './auth/port.js';
 import type { InTheAir } from './in-the-air.js';
 import type { Recorder } from '../recording/recorder.js';
 import type { Relay, RelayTransaction } from './relay/port.js';
@@ -199,6 +200,17 @@ export class Conversation {
 
   get ehlo(): string {
     return this.#session.hostNameAppearsAs || '';
+  }
+
+  /** The client, as back ends of logins are told of it. */
+  get client(): LoginClient {
+    const { localAddress, secure } = this.#session;
+    return {
+      ip: this.ip,
+      network: this.network,
+      localIp: normalizeIp(localAddress) ?? localAddress,
+      secure,
+    };
   }
 
   /** The identity of a login: address and domain subjects match the login's own address. */

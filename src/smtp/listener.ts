@@ -239,7 +239,7 @@ export class SmtpListener {
       return;
     }
     const { senders, verifier } = this.#context;
-    if (account !== undefined && !verifier.holds(conversation.loggedIn!)) {
+    if (account !== undefined && !verifier.holds(conversation.loggedIn!, conversation.client)) {
       done(new ReplyError(LOG_IN_AGAIN));
       return;
     }

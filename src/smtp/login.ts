@@ -2,9 +2,10 @@ import type { SMTPServerAuthentication } from 'smtp-server';
 import type { ActiveBlock } from '../../projections/blocks/active-blocks.js';
 import { LONGEST_PASSWORD } from '../accounts/passwords.js';
 import { StopgapError } from '../kernel/errors.js';
-import { LONGEST_ADDRESS } from '../sending/identity.js';
+import { LONGEST_ADDRESS, normalizeAccount } from '../sending/identity.js';
 import type { Attempt } from './auth/attempt-limiter.js';
 import type { LoggedIn } from './auth/login-verifier.js';
+import { BackendAway } from './auth/port.js';
 import type { Conversation, SmtpContext } from './conversation.js';
 import { BAD_CREDENTIALS, feignedReply, LOGIN_LATER, ReplyError, replyLine } from './replies.js';
 
@@ -51,15 +52,19 @@ async function tried(
   const { network } = conversation;
   // No name or password is that long. It is not checked, but the failure counts.
   if (isOverlong(auth)) throw failed(context, conversation, attempt, login);
-  const refusing = (): ActiveBlock | undefined =>
-    models.refusing.find(conversation.asLogin(login), clock.now());
-  const before = refusing();
-  const result = await verify(context, login, auth, {
-    bypassMemory: before !== undefined && feignedReply(before.refusal) === BAD_CREDENTIALS,
-    network,
-  });
+  /** A back end may give another name to the account than the client did: both may be blocked. */
+  const refusing = (account: string): ActiveBlock | undefined => {
+    const find = (name: string): ActiveBlock | undefined =>
+      models.refusing.find(conversation.asLogin(name), clock.now());
+    return find(login) ?? (account === normalizeAccount(login) ? undefined : find(account));
+  };
+  const isFeigned = (account: string): boolean => {
+    const block = refusing(account);
+    return block !== undefined && feignedReply(block.refusal) === BAD_CREDENTIALS;
+  };
+  const result = await verify(context, conversation, auth, isFeigned);
   if (!result.ok) throw failed(context, conversation, attempt, login);
-  const block = refusing();
+  const block = refusing(result.account);
   if (block === undefined || block.refusal === 'honest') {
     metrics.smtp.login('succeeded');
     if (tracing !== undefined) conversation.login = [begun, performance.now()];
@@ -115,18 +120,19 @@ function isOverlong({ username = '', password, authzid = '' }: SMTPServerAuthent
 
 async function verify(
   { verifier, metrics }: SmtpContext,
-  login: string,
+  { client }: Conversation,
   auth: SMTPServerAuthentication,
-  how: { readonly bypassMemory: boolean; readonly network: string },
+  isBlocked: (account: string) => boolean,
 ): Promise<Awaited<ReturnType<typeof verifier.verify>>> {
+  const login = auth.username ?? '';
   // Acting for somebody else (RFC 4616 authzid) is not offered.
   const foreign = auth.authzid !== undefined && auth.authzid !== '' && auth.authzid !== login;
   try {
-    const result = await verifier.verify(login, auth.password ?? '', how);
+    const result = await verifier.verify(login, auth.password ?? '', client, isBlocked);
     return foreign ? { ok: false } : result;
   } catch (error) {
     if (!(error instanceof StopgapError)) throw error;
-    metrics.smtp.login('overloaded');
+    metrics.smtp.login(error instanceof BackendAway ? 'unavailable' : 'overloaded');
     throw new ReplyError(LOGIN_LATER);
   }
 }

@@ -22,7 +22,9 @@ import type { EventStore } from '../store/port.js';
 import type { Tracing } from '../tracing/tracing.js';
 import { watchUsers } from '../watched-files.js';
 import { AttemptLimiter } from './auth/attempt-limiter.js';
-import { LoginVerifier, fileBackend } from './auth/login-verifier.js';
+import { fileBackend } from './auth/file.js';
+import { LoginVerifier } from './auth/login-verifier.js';
+import { openRemoteBackend } from './auth/open.js';
 import type { SmtpContext } from './conversation.js';
 import { InTheAir } from './in-the-air.js';
 import type { ListenerSettings } from './listener.js';
@@ -54,8 +56,8 @@ export interface SmtpRole {
   readonly upstream: Pick<Upstreams, 'state' | 'stateFor'>;
   /** Password checks that run or wait. */
   readonly checks: { readonly pending: number };
-  /** Who may log in, as the users file says now. */
-  users(): UserTable;
+  /** Who may log in, as the users file says now; undefined if others know the accounts. */
+  readonly users: (() => UserTable) | undefined;
   /** Logins of an account, in normal form, that failed lately; undefined if none did. */
   readonly failedLogins: (account: string) => FailedLogins | undefined;
   /** Whether an account may use a return path, both in normal form. */
@@ -76,8 +78,13 @@ export async function openSmtpRole(options: SmtpRoleOptions): Promise<SmtpRole> 
   await sweepSpool(spoolDir);
   const recorder = new Recorder({ store, clock, log, by: `smtp:${hostname}` });
   closers.push(() => recorder.close());
-  const users = watch(await watchUsers(auth.users, logs.of('files'), metrics.rules));
-  const checker = new PasswordChecker();
+  const remote = openRemoteBackend(config, { clock, log });
+  const file =
+    remote === undefined ? watch(await watchUsers(auth.users, logs.of('files'), metrics.rules)) : undefined;
+  const users = file === undefined ? undefined : (): UserTable => file.current;
+  const backend = remote ?? fileBackend(() => file!.current, new PasswordChecker());
+  closers.push(() => backend.close());
+  const verifier = new LoginVerifier({ backend, clock });
   const context: SmtpContext = {
     hostname,
     clock,
@@ -104,12 +111,9 @@ export async function openSmtpRole(options: SmtpRoleOptions): Promise<SmtpRole> 
       }),
     },
     relay: upstreams.relayOf(config.smtp.relay),
-    verifier: new LoginVerifier({
-      backend: fileBackend(() => users.current),
-      checker,
-    }),
+    verifier,
     limiter: new AttemptLimiter({ attemptsPerMinute: auth.attemptsPerMinute, clock }),
-    failedLogins: new FailedLoginsByAccount((account) => users.current.has(account)),
+    failedLogins: new FailedLoginsByAccount((account) => users?.().has(account) ?? verifier.hasSeen(account)),
     placeOf,
     spoolDir,
     senders,
@@ -123,8 +127,8 @@ export async function openSmtpRole(options: SmtpRoleOptions): Promise<SmtpRole> 
   return {
     relay: upstreams,
     upstream: upstreams,
-    checks: checker,
-    users: () => users.current,
+    checks: backend,
+    users,
     failedLogins: (account) => context.failedLogins.of(account, clock.now()),
     maySend: (account, returnPath) => maySend(context.senders(), account, returnPath),
     listen,

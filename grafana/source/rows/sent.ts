@@ -62,7 +62,13 @@ export const sent: Row = {
       unit: 'suffix:/s',
       size: [8, 8],
       queries: [over(series.rate(['outcome'], 'stopgap_auth_total'), '{{outcome}}')],
-      colors: { succeeded: 'green', failed: 'orange', limited: 'red', overloaded: 'purple' },
+      colors: {
+        succeeded: 'green',
+        failed: 'orange',
+        limited: 'red',
+        overloaded: 'purple',
+        unavailable: 'dark-red',
+      },
     }),
     graph({
       title: 'Refusals by blocks',

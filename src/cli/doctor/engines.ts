@@ -5,7 +5,9 @@ import type { Milliseconds } from '../../kernel/time.js';
 import { formatDuration, SECOND } from '../../kernel/time.js';
 import { relaysOf } from '../../config/schema.js';
 import { parseRedis } from '../../redis/address.js';
+import { systemClock } from '../../runtime/clock.js';
 import { connectRedis, inspectServer, SAFE_POLICY } from '../../redis/connection.js';
+import { openRemoteBackend } from '../../smtp/auth/open.js';
 import { openRelay } from '../../smtp/relay/open.js';
 import { openKurrentStore } from '../../store/kurrentdb/index.js';
 import { redacted } from '../../store/kurrentdb/connection.js';
@@ -211,6 +213,24 @@ async function checkServer(findings: Findings, key: string, url: string, hostnam
     else findings.problem(detail, `see that the mail server runs, and that ${key} is right`);
   } finally {
     await upstream.close();
+  }
+}
+
+/** Whether the back end that checks logins can be asked. No login is tried. */
+export async function checkLogins(findings: Findings, { loaded }: World): Promise<void> {
+  const { config } = loaded;
+  const log = { error: () => undefined, warn: () => undefined };
+  const backend = openRemoteBackend(config, { clock: systemClock, log })!;
+  try {
+    const { ok, detail } = await patiently(backend.probe(), 'it does not answer');
+    if (ok) findings.ok(`${config.smtp.auth.backend}: ${detail}`);
+    else
+      findings.problem(
+        `${config.smtp.auth.backend}: ${detail}`,
+        `nobody can log in (454): see that it runs, and that smtp.auth.${config.smtp.auth.backend} is right`,
+      );
+  } finally {
+    backend.close();
   }
 }
 

@@ -8,7 +8,7 @@ import type { Clock } from '../../kernel/time.js';
 import { inspectStore } from '../../store/sqlite/inspect.js';
 import { rulesInForce, serverUrl } from '../client.js';
 import type { CliIo } from '../io.js';
-import { checkOutbox, checkRedis, checkStore, checkTracing, checkUpstream } from './engines.js';
+import { checkLogins, checkOutbox, checkRedis, checkStore, checkTracing, checkUpstream } from './engines.js';
 import {
   checkAccounts,
   checkClock,
@@ -44,6 +44,7 @@ const LOOKS: Readonly<Partial<Record<CheckName, Check>>> = {
   outbox: checkOutbox,
   redis: checkRedis,
   upstream: checkUpstream,
+  logins: checkLogins,
   policy: checkPolicy,
   dovecot: checkDovecot,
   tracing: checkTracing,
@@ -51,7 +52,7 @@ const LOOKS: Readonly<Partial<Record<CheckName, Check>>> = {
 
 /** Which of them there is nothing to look at for, and why. */
 function needless(check: CheckName, config: Config): string | undefined {
-  const { roles, redis, store, overrides, geoip, policy, hooks, tracing } = config;
+  const { roles, redis, store, overrides, geoip, policy, hooks, smtp, tracing } = config;
   const takesMail = roles.includes('smtp');
   if (check === 'overrides' && overrides === undefined) return 'no file is configured';
   if (check === 'geoip' && geoip.country === undefined && geoip.asn === undefined)
@@ -59,7 +60,10 @@ function needless(check: CheckName, config: Config): string | undefined {
   if (check === 'tracing' && tracing === undefined) return 'no endpoint is configured';
   if ((check === 'rules' || check === 'overrides') && !roles.includes('detector'))
     return 'this process has no role detector';
-  if ((check === 'tls' || check === 'upstream') && !takesMail) return 'this process has no role smtp';
+  if ((check === 'tls' || check === 'upstream' || check === 'logins') && !takesMail)
+    return 'this process has no role smtp';
+  if (check === 'logins' && smtp.auth.backend === 'file')
+    return 'the users file knows the accounts: nobody is asked';
   if (check === 'geoip' && !seesSends(config)) return 'this process sees no sends';
   if (check === 'hooks' && hooks.run === undefined) return 'none is configured';
   if (check === 'hooks' && !roles.includes('worker')) return 'this process has no role worker';
@@ -110,7 +114,10 @@ export async function examine(
 /** What serve reads at the start besides the configuration. */
 const READ_AT_THE_START = ['accounts', 'rules', 'overrides', 'geoip', 'hooks', 'tls'] as const;
 
-/** What is wrong, or odd, with the files that a configuration names. Nothing is asked of a server. */
+/**
+ * What is wrong, or odd, with the files that a configuration names. Of servers only the one that checks logins is asked: it may be
+ * away when the configuration is written.
+ */
 export async function examineFiles(loaded: LoadedConfig, clock: Clock): Promise<Finding[]> {
   const world: World = { loaded, clock, server: undefined, rules: undefined, store: undefined };
   const found: Finding[] = [];
@@ -119,6 +126,12 @@ export async function examineFiles(loaded: LoadedConfig, clock: Clock): Promise<
     const findings = new Findings(check);
     await guarded(LOOKS[check]!, findings, world);
     found.push(...findings.list);
+  }
+  if (needless('logins', loaded.config) === undefined) {
+    const findings = new Findings('logins');
+    await guarded(checkLogins, findings, world);
+    for (const one of findings.list)
+      found.push(one.outcome === 'problem' ? { ...one, outcome: 'warning' } : one);
   }
   return found;
 }

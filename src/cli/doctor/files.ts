@@ -48,7 +48,7 @@ export async function checkAccounts(findings: Findings, { loaded }: World): Prom
       `no account in ${senders.file}: each may use its own address alone`,
       `add what others may use, or put it back, if it was emptied: ${KEEPS}`,
     );
-  if (config.roles.includes('smtp'))
+  if (config.roles.includes('smtp') && auth.backend === 'file')
     await counted('user', users, async () => (await readUsers(users)).size, 'stopgap user add NAME');
   const { tokens } = config.api;
   // A process of another role asks for one at /metrics.
@@ -145,7 +145,7 @@ export function checkPermissions(findings: Findings, { loaded }: World): void {
   const before = findings.list.length;
   checkData(findings, config.data);
   const secrets: [what: string, place: string | undefined][] = [
-    ['the users file', config.smtp.auth.users],
+    ['the users file', config.smtp.auth.backend === 'file' ? config.smtp.auth.users : undefined],
     ['the tokens file', config.api.tokens],
     ['the credentials of the evaluation', path.join(config.data, 'demo-credentials.txt')],
     ['the key of the log', config.log.key],
@@ -261,8 +261,9 @@ function octal(mode: number): string {
 
 /** Whether one of its addresses has a login in it. */
 function holdsPassword(config: Config): boolean {
-  const { redis, store } = config;
+  const { redis, store, smtp } = config;
   return (
+    smtp.auth.token !== undefined ||
     relaysOf(config).some(
       ({ relay: { target } }) => !('maildir' in target) && target.authPlain !== undefined,
     ) ||

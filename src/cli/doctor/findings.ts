@@ -27,6 +27,7 @@ export const CHECKS = [
   'outbox',
   'redis',
   'upstream',
+  'logins',
   'policy',
   'dovecot',
   'tracing',

@@ -1,143 +1,124 @@
 import { randomBytes } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { keyedHash } from '../../accounts/failed-credentials.js';
-import type { PasswordChecker } from '../../accounts/passwords.js';
-import type { UserTable } from '../../accounts/users.js';
-import type { Milliseconds } from '../../kernel/time.js';
-import { MINUTE } from '../../kernel/time.js';
+import type { AlarmClock, Milliseconds } from '../../kernel/time.js';
 import { normalizeAccount } from '../../sending/identity.js';
-
-/** Who knows the accounts. */
-export interface AuthBackend {
-  /**
-   * The stored hash of an account, in normal form; undefined for an unknown or disabled one. Answers from memory:
-   * the time it takes must not tell the two apart.
-   */
-  storedPassword(account: string): string | undefined;
-  /**
-   * The cost of the most expensive stored password to check, as `passwordCost` gives it; undefined if none is known.
-   */
-  highestCost?(): number | undefined;
-}
+import type { AuthBackend, LoginClient } from './port.js';
 
 /** A login that passed. */
 export interface LoggedIn {
   /** In normal form. */
   readonly account: string;
-  /** The stored hash that the password was checked against. */
-  readonly stored: string | undefined;
+  /** What the answer depended on, as the back end tells it. */
+  readonly dependedOn: string;
 }
 
 export type LoginResult = ({ readonly ok: true } & LoggedIn) | { readonly ok: false };
 
 export interface LoginVerifierOptions {
   readonly backend: AuthBackend;
-  readonly checker: PasswordChecker;
-  /** How long a successful login is remembered. 10 min by default. */
-  readonly memory?: Milliseconds;
-  /** How many are remembered. 10,000 by default. */
+  /** How many successful logins are remembered. 10,000 by default. */
   readonly remembered?: number;
-  readonly now?: () => number;
+  readonly clock: Pick<AlarmClock, 'monotonic' | 'after'>;
 }
+
+/** How many wrong passwords the time of a feigned one is chosen from. */
+const SAMPLES = 16;
 
 /**
  * Checks logins. A success is remembered for a while, so that a client that logs in for each message does not pay for
- * scrypt each time; a failure is never remembered. The memory holds a keyed hash that dies with the process.
+ * a check each time; a failure is never remembered. The memory holds a keyed hash that dies with the process.
  */
 export class LoginVerifier {
   readonly #backend: AuthBackend;
-  readonly #checker: PasswordChecker;
+  readonly #clock: LoginVerifierOptions['clock'];
   readonly #memoryKey = randomBytes(32);
-  readonly #memory: LRUCache<string, true>;
+  /** Accounts by what was right. */
+  readonly #memory: LRUCache<string, string>;
+  /** Accounts that have logged in, remembered or blocked. */
+  readonly #seen: LRUCache<string, true>;
   /** Many simultaneous checks of the same login (a client that opens 50 sessions) are one check. */
-  readonly #underWay = new Map<string, Promise<boolean>>();
+  readonly #underWay = new Map<string, Promise<string | undefined>>();
+  /** How long the last wrong passwords took. */
+  readonly #wrongTook: Milliseconds[] = [];
 
-  constructor(options: LoginVerifierOptions) {
-    this.#backend = options.backend;
-    this.#checker = options.checker;
+  constructor({ backend, clock, remembered = 10_000 }: LoginVerifierOptions) {
+    this.#backend = backend;
+    this.#clock = clock;
+    this.#seen = new LRUCache({ max: remembered });
     this.#memory = new LRUCache({
-      max: options.remembered ?? 10_000,
-      ttl: options.memory ?? 10 * MINUTE,
-      ttlResolution: 0,
-      ...(options.now === undefined ? {} : { perf: { now: options.now } }),
+      ...{ max: remembered, ttl: backend.memory, ttlResolution: 0 },
+      perf: { now: () => clock.monotonic() + 1 }, // 0 means "never" to it
     });
   }
 
+  /** Whether a login of this account, in normal form, has been right since the start. */
+  hasSeen(account: string): boolean {
+    return this.#seen.has(account);
+  }
+
   /**
-   * @param login as the client gave it
-   * @param bypassMemory true for a blocked subject: its login is answered like a wrong password and must cost a full
-   *   check
-   * @param network of the client: checks are made in turn by network
-   * @throws StopgapError `unavailable` if too many checks already wait
+   * @param name as the client gave it
+   * @param isBlocked whether the login of an account, in normal form, is answered like a wrong password: then it must take
+   *   the work and the time of one
+   * @throws BackendAway if the back end cannot say; StopgapError `unavailable` if too many checks already wait
    */
   async verify(
-    login: string,
+    name: string,
     password: string,
-    { bypassMemory = false, network }: { readonly bypassMemory?: boolean; readonly network?: string } = {},
+    client: LoginClient,
+    isBlocked: (account: string) => boolean = () => false,
   ): Promise<LoginResult> {
-    const account = normalizeAccount(login);
-    const stored = this.#backend.storedPassword(account);
-    const key = this.#key(account, password, stored);
-    const known = this.#memory.get(key) === true;
-    if (known && !bypassMemory) return { ok: true, account, stored };
-    if (!(await this.#check(key, stored, password, network))) return { ok: false };
-    // A blocked subject's login is not remembered: its second try must cost what the first did.
-    if (!bypassMemory) this.#memory.set(key, true);
-    return { ok: true, account, stored };
+    // It ends a field of what back ends are asked, and nobody can type it.
+    if (name.includes('\0') || password.includes('\0')) return { ok: false };
+    const begun = this.#clock.monotonic();
+    const dependedOn = this.#backend.dependsOn(name, client);
+    const key = keyedHash(this.#memoryKey, [normalizeAccount(name), password, dependedOn]);
+    const known = this.#memory.get(key);
+    if (known !== undefined && !isBlocked(known)) return { ok: true, account: known, dependedOn };
+    const account = await this.#check(key, name, password, client);
+    if (account === undefined) return { ok: false };
+    this.#seen.set(account, true);
+    // A blocked account's login is not remembered: its second try must cost what the first did.
+    if (isBlocked(account)) await this.#feign(begun);
+    else this.#memory.set(key, account);
+    return { ok: true, account, dependedOn };
   }
 
-  /** Whether a login would still pass: its account is not removed or disabled, and has the same password. */
-  holds({ account, stored }: LoggedIn): boolean {
-    return this.#backend.storedPassword(account) === stored;
+  /** Whether a login would still pass, as far as that is known without asking: not if its account is removed, disabled, or has another password. */
+  holds({ account, dependedOn }: LoggedIn, client: LoginClient): boolean {
+    return this.#backend.dependsOn(account, client) === dependedOn;
   }
 
-  /** Whether somebody can log in under this name, in normal form. */
+  /** Whether somebody logs in under this name, in normal form, as far as that is known. */
   isLogin(name: string): boolean {
-    return this.#backend.storedPassword(name) !== undefined;
+    return this.#backend.knows?.(name) ?? this.#seen.has(name);
   }
 
-  #check(
-    key: string,
-    stored: string | undefined,
-    password: string,
-    network: string | undefined,
-  ): Promise<boolean> {
+  #check(key: string, name: string, password: string, client: LoginClient): Promise<string | undefined> {
     const running = this.#underWay.get(key);
     if (running !== undefined) return running;
-    const cost = this.#backend.highestCost?.();
-    const check = this.#checker
-      .verify(stored, password, { network, cost })
-      .finally(() => this.#underWay.delete(key));
+    const check = this.#timed(this.#backend.check({ name, password, client })).finally(() =>
+      this.#underWay.delete(key),
+    );
     this.#underWay.set(key, check);
     return check;
   }
 
-  /** The stored hash is part of it: a changed or removed user is forgotten at once. */
-  #key(account: string, password: string, stored: string | undefined): string {
-    return keyedHash(this.#memoryKey, [account, password, stored ?? '']);
+  async #timed(check: Promise<string | undefined>): Promise<string | undefined> {
+    const begun = this.#clock.monotonic();
+    const account = await check;
+    if (account === undefined) this.#wrongTook.push(this.#clock.monotonic() - begun);
+    if (this.#wrongTook.length > SAMPLES) this.#wrongTook.shift();
+    return account;
   }
-}
 
-/**
- * The users file as backend.
- *
- * @param users gives the current table, so that a changed file counts at once
- */
-export function fileBackend(users: () => UserTable): AuthBackend {
-  let known: { readonly table: UserTable; readonly highest: number } | undefined;
-  return {
-    highestCost() {
-      const table = users();
-      if (known?.table !== table) {
-        let highest = 0;
-        for (const { cost } of table.values()) highest = Math.max(highest, cost);
-        known = { table, highest };
-      }
-      return known.highest === 0 ? undefined : known.highest;
-    },
-    storedPassword(account) {
-      const user = users().get(account);
-      return user === undefined || user.disabled ? undefined : user.password;
-    },
-  };
+  /** Waits until as much time has passed as one of the last wrong passwords took. */
+  async #feign(begun: Milliseconds): Promise<void> {
+    const { wrongTakes } = this.#backend;
+    if (wrongTakes === undefined) return;
+    const took = this.#wrongTook[Math.floor(Math.random() * this.#wrongTook.length)] ?? wrongTakes;
+    const left = begun + took - this.#clock.monotonic();
+    if (left > 0) await new Promise<void>((resolve) => this.#clock.after(left, resolve));
+  }
 }

@@ -25,6 +25,17 @@ export class SessionRefused extends Error {
   }
 }
 
+/** The upstream refuses our login. */
+export class LoginRefused extends SessionRefused {
+  constructor(
+    name: string,
+    readonly code: number,
+  ) {
+    super(`${name} refuses our login with ${code}`);
+    this.name = 'LoginRefused';
+  }
+}
+
 /** A session that is being opened; `abort` makes `ready` reject. */
 export interface Opening {
   readonly ready: Promise<Session>;
@@ -176,7 +187,7 @@ async function login(
   if (!session.capabilities.authPlain) throw new SessionRefused(`${upstream.name} does not offer AUTH PLAIN`);
   const reply = await session.command(`AUTH PLAIN ${token()}`);
   // The text is left out: servers like to repeat the user name in it.
-  if (reply.code !== 235) throw new SessionRefused(`${upstream.name} refuses our login with ${reply.code}`);
+  if (reply.code !== 235) throw new LoginRefused(upstream.name, reply.code);
 }
 
 function refused(name: string, how: string, reply: RawReply): SessionRefused {

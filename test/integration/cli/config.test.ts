@@ -120,6 +120,16 @@ geoip: { country: places.mmdb }
       assert.match(err, new RegExp(`^stopgap: .*${name}`, 'm'));
   });
 
+  test('stopgap config check warns of a back end of logins that does not answer, since serve starts without it', async (t) => {
+    const auth = { backend: 'dovecot', dovecot: 'unix:./nothing' };
+    const smtp = { hostname: 'mx.example.com', relay: { url: 'smtp://127.0.0.1:9' }, auth };
+    const terminal = await terminalWith(t, JSON.stringify({ smtp }));
+    const { code, out, err } = await terminal.run('config', 'check');
+    assert.equal(code, 0);
+    assert.equal(out, 'ok\n');
+    assert.match(err, /warning: dovecot: Dovecot at \S+nothing: ENOENT; nobody can log in \(454\)/);
+  });
+
   test('stopgap config check warns of what serve would start with, such as an emptied users file', async (t) => {
     const yaml =
       "smtp: { auth: { users: users.yaml }, relay: { url: smtp://a.example }, senders: 'map:senders.yaml' }\n";

@@ -10,6 +10,7 @@ import type { Finding } from '../../../src/cli/doctor/findings.js';
 import { DAY } from '../../../src/kernel/time.js';
 import { openSqliteStore } from '../../../src/store/sqlite/index.js';
 import { systemClock } from '../../../src/runtime/clock.js';
+import { BACKENDS } from '../../support/auth/backends.js';
 import { StandIn } from '../../support/kurrentdb/stand-in.js';
 import { Asking } from '../../support/policy/asking.js';
 import { freePort, RedisServer, skipWithoutRedisServer } from '../../support/redis.js';
@@ -475,6 +476,32 @@ describe('stopgap doctor', () => {
       /mail cannot be written to/,
     );
   });
+
+  for (const { name, plug } of BACKENDS.slice(1))
+    test(`stopgap doctor says whether ${name} answers that checks logins, and tries no login there`, async (t) => {
+      const backend = await plug(t, {});
+      const yaml = await yamlWith({
+        smtp: {
+          relay: { url: 'smtp://127.0.0.1:9' },
+          submission: { listen: '127.0.0.1:0' },
+          auth: backend.auth,
+        },
+      });
+      const there = await doctor(t, { yaml });
+      there.has('logins', 'ok', new RegExp(`^${name}: .*127\\.0\\.0\\.1:\\d+ answers`));
+      assert.ok(
+        !there.findings.some(({ detail }) => detail.includes('users.yaml')),
+        'the users file is not looked at',
+      );
+      await backend.failing!.stop();
+      const away = await doctor(t, { yaml });
+      assert.equal(away.code, 1);
+      away.has(
+        'logins',
+        'problem',
+        new RegExp(`ECONNREFUSED.*nobody can log in \\(454\\).*smtp\\.auth\\.${name} is right`),
+      );
+    });
 
   test('stopgap doctor says whether mail servers ask the policy service, and as they should', async (t) => {
     const cwd = await workDir(t);

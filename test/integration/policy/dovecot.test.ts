@@ -80,6 +80,8 @@ describe("Dovecot's auth policy", () => {
     assert.deepEqual(await askPolicy(stopgap, 'allow', attemptOf({ login: 'typed', remote })), DENIED);
     assert.deepEqual(await askPolicy(stopgap, 'allow', attemptOf({ login: 'typed@evil.test' })), DENIED);
     assert.deepEqual(await askPolicy(stopgap, 'allow', attemptOf()), PASSES);
+    const own = attemptOf({ login: 'typed', remote, session_id: 'stopgap-1' });
+    assert.deepEqual(await askPolicy(stopgap, 'allow', own), PASSES, 'judged at the front door');
     const refused = await stopgap.all<MessageRefused>('MessageRefused');
     assert.deepEqual(refused.map(({ stream }) => stream).sort(), ['send-192.0.2.7', 'send-198.51.100.9']);
     const events = JSON.stringify(await stopgap.events());
@@ -101,6 +103,8 @@ describe("Dovecot's auth policy", () => {
     for (const fail_type of ['internal', 'expired', 'disabled', 'policy'])
       await report({ remote: '203.0.113.1', fail_type });
     await report({ remote: '203.0.113.2', policy_reject: true });
+    // Our own front door asked Dovecot, and has recorded it.
+    await report({ remote: '203.0.113.4', session_id: 'stopgap-1' });
     await report({ remote: '203.0.113.3', success: true });
     // Nobody knows from where.
     await report({ remote: '' });

@@ -154,7 +154,7 @@ user: []
   assert.deepEqual(
     problems.map((problem) => problem.replace(/;.*/, '')),
     [
-      'users.yaml:2:41: users[0].password: is no scrypt hash',
+      'users.yaml:2:41: users[0].password: is no hash that can be checked',
       'users.yaml:3:13: users[1].name: must be text (in quotes where it looks like a number)',
       `users.yaml:4:${column(`${bob}maybe, `)}: users[2].role: unknown key`,
       `users.yaml:4:${column(bob)}: users[2].disabled: must be true or false`,

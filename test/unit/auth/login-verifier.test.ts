@@ -4,10 +4,15 @@ import { hashPassword, PasswordChecker } from '../../../src/accounts/passwords.j
 import type { Check } from '../../../src/accounts/passwords.js';
 import type { UserTable } from '../../../src/accounts/users.js';
 import { parseUsers } from '../../../src/accounts/users.js';
-import { MINUTE } from '../../../src/kernel/time.js';
-import { fileBackend, LoginVerifier } from '../../../src/smtp/auth/login-verifier.js';
+import { MINUTE, SECOND } from '../../../src/kernel/time.js';
+import { fileBackend } from '../../../src/smtp/auth/file.js';
+import { LoginVerifier } from '../../../src/smtp/auth/login-verifier.js';
+import type { AuthBackend } from '../../../src/smtp/auth/port.js';
+import { ManualClock } from '../../support/manual-clock.js';
 
 const CHEAP = { ln: 4, r: 8, p: 1 };
+const CLIENT = { ip: '192.0.2.7', network: '192.0.2.7', localIp: '192.0.2.1', secure: true };
+const blocked = (): boolean => true;
 
 /** A checker that counts how often the full work is done. */
 class CountingChecker extends PasswordChecker {
@@ -33,11 +38,18 @@ async function users(
 }
 
 async function setUp(passwords: Record<string, string>, disabled?: readonly string[]) {
-  const state = { table: await users(passwords, disabled), now: 1_000_000 };
+  const state = { table: await users(passwords, disabled) };
+  const clock = new ManualClock();
   const checker = new CountingChecker();
-  const backend = fileBackend(() => state.table);
-  const verifier = new LoginVerifier({ backend, checker, now: () => state.now });
-  return { state, checker, verifier };
+  const verifier = new Verifier({ backend: fileBackend(() => state.table, checker), clock });
+  return { state, clock, checker, verifier };
+}
+
+/** With one client, unless a test names another. */
+class Verifier extends LoginVerifier {
+  override verify(name: string, password: string, client = CLIENT, isBlocked?: (account: string) => boolean) {
+    return super.verify(name, password, client, isBlocked);
+  }
 }
 
 test('a login is right in any form of its name, and gives the account in normal form', async () => {
@@ -55,16 +67,16 @@ test('a disabled user is wrong, after the same check', async () => {
 });
 
 test('only successes are remembered, for ten minutes', async () => {
-  const { state, checker, verifier } = await setUp({ anna: 'sesame' });
+  const { clock, checker, verifier } = await setUp({ anna: 'sesame' });
   for (let round = 0; round < 3; round += 1) await verifier.verify('anna', 'wrong');
   for (let round = 0; round < 3; round += 1) await verifier.verify('nobody', 'sesame');
   assert.equal(checker.checks, 6, 'each failure pays');
   for (let round = 0; round < 3; round += 1) assert.equal((await verifier.verify('anna', 'sesame')).ok, true);
   assert.equal(checker.checks, 7, 'a success pays once');
-  state.now += 10 * MINUTE - 1;
+  clock.advance(10 * MINUTE - 1);
   await verifier.verify('anna', 'sesame');
   assert.equal(checker.checks, 7);
-  state.now += 2;
+  clock.advance(2);
   await verifier.verify('anna', 'sesame');
   assert.equal(checker.checks, 8, 'ten minutes after it was checked it pays again');
 });
@@ -79,28 +91,28 @@ test('what is remembered is the name and the password together', async () => {
 });
 
 test('two logins that read the same when strung together are two', async () => {
-  const stored = await hashPassword('c', CHEAP);
-  const verifier = new LoginVerifier({
-    backend: { storedPassword: () => stored },
-    checker: new PasswordChecker(),
-  });
+  const backend: AuthBackend = {
+    ...{ memory: MINUTE, pending: 0, dependsOn: () => '', close: () => undefined },
+    check: ({ name, password }) => Promise.resolve(password === 'c' ? name : undefined),
+    probe: () => Promise.resolve({ ok: true, detail: '' }),
+  };
+  const verifier = new Verifier({ backend, clock: new ManualClock() });
   assert.equal((await verifier.verify('ab', 'c')).ok, true);
   assert.equal((await verifier.verify('a', 'bc')).ok, false);
 });
 
 test('a blocked subject always pays for the full check, remembered or not', async () => {
   const { checker, verifier } = await setUp({ anna: 'sesame' });
-  const blocked = { bypassMemory: true };
   await verifier.verify('anna', 'sesame');
-  assert.equal((await verifier.verify('anna', 'sesame', blocked)).ok, true);
-  assert.equal((await verifier.verify('anna', 'sesame', blocked)).ok, true);
-  assert.deepEqual(await verifier.verify('anna', 'wrong', blocked), { ok: false });
+  assert.equal((await verifier.verify('anna', 'sesame', CLIENT, blocked)).ok, true);
+  assert.equal((await verifier.verify('anna', 'sesame', CLIENT, blocked)).ok, true);
+  assert.deepEqual(await verifier.verify('anna', 'wrong', CLIENT, blocked), { ok: false });
   assert.equal(checker.checks, 4);
 });
 
 test("a blocked subject's success is not remembered", async () => {
   const { checker, verifier } = await setUp({ anna: 'sesame' });
-  await verifier.verify('anna', 'sesame', { bypassMemory: true });
+  await verifier.verify('anna', 'sesame', CLIENT, blocked);
   await verifier.verify('anna', 'sesame');
   assert.equal(checker.checks, 2);
 });
@@ -128,8 +140,8 @@ test('the same login many times at once is one check, others are their own', asy
 
 test('a check that could not be made is an error, and leaves nothing in memory', async () => {
   const { state } = await setUp({ anna: 'sesame' });
-  const backend = fileBackend(() => state.table);
-  const full = new LoginVerifier({ backend, checker: new PasswordChecker({ concurrency: 1, queue: 0 }) });
+  const backend = fileBackend(() => state.table, new PasswordChecker({ concurrency: 1, queue: 0 }));
+  const full = new Verifier({ backend, clock: new ManualClock() });
   const [first, second] = await Promise.allSettled([
     full.verify('anna', 'sesame'),
     full.verify('anna', 'other'),
@@ -137,4 +149,81 @@ test('a check that could not be made is an error, and leaves nothing in memory',
   assert.equal(first.status, 'fulfilled');
   assert.equal(second.status, 'rejected');
   assert.equal((await full.verify('anna', 'other')).ok, false);
+});
+
+/** A back end elsewhere, which has one account and takes two seconds for a wrong password. */
+class Elsewhere implements AuthBackend {
+  readonly memory = MINUTE;
+  readonly pending = 0;
+  readonly wrongTakes = 2 * SECOND;
+  checks = 0;
+
+  constructor(readonly clock: ManualClock) {}
+
+  async check({ password }: { readonly password: string }): Promise<string | undefined> {
+    this.checks++;
+    if (password === 'sesame') return 'anna@example.com';
+    await new Promise<void>((resolve) => this.clock.after(1500, resolve));
+    return undefined;
+  }
+
+  dependsOn = (_name: string, { ip }: { readonly ip: string }): string => ip;
+  probe = () => Promise.resolve({ ok: true, detail: '' });
+  close = (): void => undefined;
+}
+
+function elsewhere() {
+  const clock = new ManualClock();
+  const backend = new Elsewhere(clock);
+  const verifier = new Verifier({ backend, clock });
+  /** How much time passes until an answer, in steps of a tenth of a second. */
+  const took = async (answer: Promise<unknown>): Promise<number> => {
+    let isThere = false;
+    void answer.then(() => (isThere = true));
+    for (let passed = 0; ; passed += 100) {
+      await new Promise(setImmediate);
+      if (isThere) return passed;
+      clock.advance(100);
+    }
+  };
+  return { clock, backend, verifier, took };
+}
+
+test("a blocked account's right password takes as long as the back end takes for a wrong one", async () => {
+  const { verifier, took } = elsewhere();
+  assert.equal(await took(verifier.verify('anna', 'sesame')), 0);
+  assert.equal(
+    await took(verifier.verify('anna', 'sesame', CLIENT, blocked)),
+    2000,
+    'no wrong one was seen yet',
+  );
+  assert.equal(await took(verifier.verify('anna', 'wrong')), 1500);
+  assert.equal(await took(verifier.verify('anna', 'sesame', CLIENT, blocked)), 1500);
+});
+
+test('the account is the one that the back end names, and a block of either name holds', async () => {
+  const { backend, verifier, took } = elsewhere();
+  const isBlocked = (account: string): boolean => account === 'anna@example.com';
+  assert.deepEqual(await verifier.verify('anna', 'sesame'), { ok: true, account: 'anna@example.com' });
+  assert.equal(verifier.hasSeen('anna@example.com'), true);
+  assert.equal(backend.checks, 1);
+  // It is remembered, but the back end is asked all the same.
+  await took(verifier.verify('anna', 'sesame', CLIENT, isBlocked));
+  assert.equal(backend.checks, 2);
+});
+
+test('what a back end elsewhere said of one address counts for no other', async () => {
+  const { backend, verifier } = elsewhere();
+  await verifier.verify('anna', 'sesame');
+  await verifier.verify('anna', 'sesame');
+  assert.equal(backend.checks, 1);
+  await verifier.verify('anna', 'sesame', { ...CLIENT, ip: '192.0.2.8' });
+  assert.equal(backend.checks, 2);
+});
+
+test('no back end is asked about a NUL, which would end a field of the question', async () => {
+  const { backend, verifier } = elsewhere();
+  assert.deepEqual(await verifier.verify('x\0anna', 'sesame'), { ok: false });
+  assert.deepEqual(await verifier.verify('anna', 'ses\0ame'), { ok: false });
+  assert.equal(backend.checks, 0);
 });

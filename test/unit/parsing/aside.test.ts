@@ -43,7 +43,7 @@ test('what is wrong is said as if it were read here, of very much the first', as
   await assert.rejects(parseAside('users', users(500).replaceAll(HASH, 'secret'), 'u.yaml'), (thrown) => {
     assert.ok(thrown instanceof ConfigError);
     assert.equal(thrown.problems.length, 21);
-    assert.match(thrown.problems[0]!, /^u\.yaml:3:15: users\[0\]\.password: is no scrypt hash/);
+    assert.match(thrown.problems[0]!, /^u\.yaml:3:15: users\[0\]\.password: is no hash that can be checked/);
     assert.equal(thrown.problems[20], 'u.yaml: and 480 more');
     return true;
   });

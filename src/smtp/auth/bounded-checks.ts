@@ -1,0 +1,88 @@
+import type { Logger } from 'pino';
+import { messageOf } from '../../kernel/errors.js';
+import type { AlarmClock, Milliseconds } from '../../kernel/time.js';
+import { MINUTE, SECOND } from '../../kernel/time.js';
+import { Turns } from '../../kernel/turns.js';
+import { Trouble } from '../../log/trouble.js';
+import { within } from '../../runtime/clock.js';
+import { BackendAway } from './port.js';
+
+/** What a back end may take for one login: mail servers give it as much. */
+export const DEADLINE: Milliseconds = 10 * SECOND;
+/** A changed password counts after this long at the latest, where the back end does not tell of changes. */
+export const REMEMBERED: Milliseconds = MINUTE;
+/** What a mail server adds to a wrong password, until one has been seen. */
+export const WRONG_TAKES: Milliseconds = 2 * SECOND;
+
+/** What every back end elsewhere has in common. */
+export interface RemoteOptions {
+  readonly clock: Pick<AlarmClock, 'after' | 'monotonic'>;
+  readonly log: Pick<Logger, 'error' | 'warn'>;
+}
+
+/** Asks a back end that is elsewhere: a bounded number of questions at a time, each with a deadline. */
+export class BoundedChecks {
+  readonly #clock: RemoteOptions['clock'];
+  readonly #turns: Turns;
+  readonly #trouble: Trouble;
+
+  /** @param name as messages name the back end */
+  constructor(
+    { clock, log }: RemoteOptions,
+    readonly name: string,
+    atOnce: number,
+  ) {
+    this.#clock = clock;
+    this.#turns = new Turns({ atOnce, queue: 500 });
+    this.#trouble = new Trouble(clock, {
+      began: (error) => log.error({ backend: name, error }, 'logins are put off: they cannot be checked'),
+      over: (count, spanMs) => log.warn({ backend: name, count, spanMs }, 'logins are checked again'),
+    });
+  }
+
+  get pending(): number {
+    return this.#turns.pending;
+  }
+
+  /**
+   * @param ask gives the answer, or throws if there is none; it should give up when the signal is aborted
+   * @throws BackendAway; StopgapError `unavailable` if too many wait
+   */
+  async run<T>(network: string, ask: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const late = new AbortController();
+    const work = async (): Promise<T> => {
+      late.signal.throwIfAborted();
+      try {
+        const answer = await ask(late.signal);
+        this.#trouble.worked();
+        return answer;
+      } catch (error) {
+        // The deadline has told of it already.
+        throw late.signal.aborted ? error : this.#away(messageOf(error));
+      }
+    };
+    const answer = this.#turns.run(network, work);
+    // The client has its answer by then.
+    answer.catch(() => undefined);
+    return within(this.#clock, DEADLINE, answer, () => {
+      const away = this.#away(`${this.name} did not answer within ${DEADLINE / SECOND} s`);
+      late.abort(away);
+      throw away;
+    });
+  }
+
+  /** Whether an answer comes, in words. */
+  async probe(ask: (signal: AbortSignal) => Promise<unknown>): Promise<{ ok: boolean; detail: string }> {
+    try {
+      await this.run('', ask);
+      return { ok: true, detail: `${this.name} answers` };
+    } catch (error) {
+      return { ok: false, detail: messageOf(error) };
+    }
+  }
+
+  #away(reason: string): BackendAway {
+    this.#trouble.failed(reason);
+    return new BackendAway(reason);
+  }
+}

@@ -1,0 +1,98 @@
+import { normalizeAccount } from '../../sending/identity.js';
+import type { RemoteOptions } from './bounded-checks.js';
+import { BoundedChecks, REMEMBERED } from './bounded-checks.js';
+import type { AuthBackend, Login, LoginClient } from './port.js';
+
+export interface HttpBackendOptions extends RemoteOptions {
+  readonly url: string;
+  /** What is shown to it as a bearer token. */
+  readonly token: string | undefined;
+}
+
+const AT_ONCE = 50;
+/** Bytes of an answer that are read: `{"ok":true}` needs few. */
+const LONGEST_ANSWER = 4096;
+
+/**
+ * A web service as back end. It gets `{account, password, ip}` by POST. Right is 200 with `{"ok":true}`, wrong is 401, 403 or 200 with
+ * `{"ok":false}`. All else is no answer.
+ */
+export class HttpBackend implements AuthBackend {
+  readonly memory = REMEMBERED;
+  /** A service that hashes does so for right and wrong passwords alike. */
+  readonly wrongTakes = 0;
+  readonly #url: string;
+  readonly #token: string | undefined;
+  readonly #checks: BoundedChecks;
+
+  constructor(options: HttpBackendOptions) {
+    this.#url = options.url;
+    this.#token = options.token;
+    this.#checks = new BoundedChecks(options, new URL(options.url).host, AT_ONCE);
+  }
+
+  get pending(): number {
+    return this.#checks.pending;
+  }
+
+  check({ name, password, client }: Login): Promise<string | undefined> {
+    return this.#checks.run(client.network, async (signal) => {
+      const body = JSON.stringify({ account: name, password, ip: client.ip });
+      return (await this.#ask(body, signal)) ? normalizeAccount(name) : undefined;
+    });
+  }
+
+  dependsOn(_name: string, client: LoginClient): string {
+    return client.ip;
+  }
+
+  /** A login without a name: whatever is said of it, the service answers. */
+  probe(): Promise<{ ok: boolean; detail: string }> {
+    const body = JSON.stringify({ account: '', password: '', ip: '127.0.0.1' });
+    return this.#checks.probe((signal) => this.#ask(body, signal));
+  }
+
+  close(): void {
+    // Nothing is open but the requests of logins under way, which have a deadline.
+  }
+
+  /** Whether the service says yes. No error repeats what was sent. */
+  async #ask(body: string, signal: AbortSignal): Promise<boolean> {
+    const answer = await fetch(this.#url, {
+      ...{ method: 'POST', body, signal, redirect: 'manual' as const },
+      headers: {
+        'content-type': 'application/json',
+        ...(this.#token === undefined ? {} : { authorization: `Bearer ${this.#token}` }),
+      },
+    }).catch((error: unknown) => {
+      const { name, cause } = error as Error & { readonly cause?: { readonly code?: string } };
+      throw new Error(`${this.#checks.name} does not answer (${cause?.code ?? name})`);
+    });
+    const text = await beginningOf(answer);
+    const verdict = answer.status === 200 ? verdictOf(text) : undefined;
+    if (verdict !== undefined) return verdict;
+    if (answer.status === 401 || answer.status === 403) return false;
+    throw new Error(
+      `${this.#checks.name} answers ${answer.status}${answer.status === 200 ? ' without {"ok":true}' : ''}`,
+    );
+  }
+}
+
+async function beginningOf(answer: Response): Promise<string> {
+  let text = '';
+  const decoder = new TextDecoder();
+  for await (const chunk of answer.body ?? []) {
+    text += decoder.decode(chunk as Uint8Array, { stream: true });
+    if (text.length > LONGEST_ANSWER) break;
+  }
+  return text;
+}
+
+function verdictOf(text: string): boolean | undefined {
+  try {
+    const { ok } = (JSON.parse(text) ?? {}) as { readonly ok?: unknown };
+    return typeof ok === 'boolean' ? ok : undefined;
+  } catch {
+    return undefined; // JSON.parse has no other way to say "not JSON"
+  }
+}

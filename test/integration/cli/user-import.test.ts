@@ -1,0 +1,137 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
+import { PassThrough } from 'node:stream';
+import test from 'node:test';
+import { PasswordChecker } from '../../../src/accounts/passwords.js';
+import { readUsers } from '../../../src/accounts/users.js';
+import type { CliIo } from '../../../src/cli/io.js';
+import { run } from '../../../src/cli/program.js';
+import { userVerb } from '../../../src/cli/user.js';
+import { temporaryDirectory } from '../../unit/config/helpers.js';
+
+interface Given {
+  readonly cwd: string;
+  readonly input?: string;
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+async function stopgap({ cwd, input = '', env = {} }: Given, ...args: string[]) {
+  const [stdin, stdout, stderr] = [new PassThrough(), new PassThrough(), new PassThrough()];
+  const [out, err]: [string[], string[]] = [[], []];
+  stdout.on('data', (chunk: Buffer) => out.push(chunk.toString()));
+  stderr.on('data', (chunk: Buffer) => err.push(chunk.toString()));
+  stdin.end(input);
+  const io = {
+    ...{ stdin: stdin as unknown as CliIo['stdin'], stdout, stderr, cwd },
+    // Nobody listens there: a server that happens to run on this machine is none of these.
+    env: { STOPGAP_API_LISTEN: '127.0.0.1:1', ...env },
+    clock: { now: () => Date.parse('2026-01-02T03:04:05Z') },
+  };
+  const code = await run(args, io, [userVerb]);
+  stdout.end();
+  stderr.end();
+  await Promise.all([once(stdout, 'end'), once(stderr, 'end')]);
+  return { code, out: out.join(''), err: err.join('') };
+}
+
+async function isRight(file: string, name: string, password: string): Promise<boolean> {
+  return new PasswordChecker().verify((await readUsers(file)).get(name)?.password, password);
+}
+
+const inData = (cwd: string, name: string): string => path.join(cwd, 'data', name);
+
+/** Of the password sesame. */
+const SESAME = {
+  bcrypt: '$2b$04$abcdefghijklmnopqrstuuinwY/tkBVrn3xrxQI/TgnMHhkvl85RW',
+  ssha: '{SSHA256}CWRONBBCCAwyecjgu0Xe0XlSRwNchJ4j/XtVfMANIgBzYWx0c2FsdA==',
+};
+
+test('the users of a passwd-file are added with their hashes, those that are there stay as they are', async (context) => {
+  const cwd = temporaryDirectory(context);
+  const file = inData(cwd, 'users.yaml');
+  await stopgap({ cwd, input: 'of her own' }, 'user', 'add', 'anna@example.com', '--password-stdin');
+  writeFileSync(
+    path.join(cwd, 'users'),
+    [
+      '# of the old server',
+      '',
+      `Anna@example.com:${SESAME.ssha}:1000:1000::/home/anna::`,
+      `bob@example.com:${SESAME.ssha}:1000:1000:Bob:/home/bob:/bin/false:userdb_quota_rule=*:storage=1G`,
+      `carl:${SESAME.bcrypt}`,
+    ].join('\r\n'),
+  );
+  const result = await stopgap({ cwd }, 'user', 'import', 'users');
+  assert.deepEqual(result, { code: 0, out: '', err: `added 2 to ${file}; 1 were there already\n` });
+  assert.ok(await isRight(file, 'anna@example.com', 'of her own'));
+  assert.ok(await isRight(file, 'bob@example.com', 'sesame'));
+  assert.ok(await isRight(file, 'carl', 'sesame'));
+  assert.ok(!(await isRight(file, 'carl', 'sesam')));
+  const before = readFileSync(file, 'utf8');
+  assert.match(
+    (await stopgap({ cwd }, 'user', 'import', 'users')).err,
+    /^added 0 to .*; 3 were there already/,
+  );
+  assert.equal(readFileSync(file, 'utf8'), before);
+  await stopgap({ cwd, input: 'another' }, 'user', 'passwd', 'bob@example.com', '--password-stdin');
+  assert.ok(await isRight(file, 'bob@example.com', 'another'), 'imported users are users like any other');
+});
+
+test('an import that has a line which cannot be taken over adds nothing, and names each', async (context) => {
+  const cwd = temporaryDirectory(context);
+  const file = inData(cwd, 'users.yaml');
+  const lines = [
+    `bob:${SESAME.ssha}`,
+    'carl:{PLAIN}sesame',
+    'dora',
+    'emil:',
+    `bob:${SESAME.bcrypt}`,
+    `two words:${SESAME.ssha}`,
+    `fred:${SESAME.ssha}::::::allow_nets=192.0.2.0/24`,
+    `gina:${SESAME.ssha}::::::nologin`,
+    `hugo:{BLF-CRYPT}$2y$31$${'a'.repeat(53)}`,
+  ];
+  const odd = Buffer.concat([Buffer.from(`${lines.join('\n')}\nj\u00fcrg:`), Buffer.from([0xe9, 0x0a])]);
+  writeFileSync(path.join(cwd, 'users'), odd);
+  const refused = await stopgap({ cwd }, 'user', 'import', 'users');
+  assert.equal(refused.code, 1);
+  assert.equal(existsSync(file), false);
+  assert.match(refused.err, /nothing was added; --skip adds the other users/);
+  for (const told of [
+    /users:2: carl: the scheme \{PLAIN\} cannot be verified here; there are BLF-CRYPT/,
+    /users:3: dora: has no password; the form is user:\{SCHEME\}hash/,
+    /users:4: emil: has an empty password/,
+    /users:5: bob is in an earlier line too/,
+    /users:6: the user name must hold no spaces/,
+    /users:7: fred: has allow_nets, which Stopgap does not heed/,
+    /users:8: gina: has nologin/,
+    /users:9: hugo: has cost 31; 4 to 15 is taken/,
+    /users:10: is not UTF-8/,
+  ])
+    assert.match(refused.err, told);
+  assert.ok(!refused.err.includes('sesame') && !refused.err.includes('aaaa'));
+  const skipped = await stopgap({ cwd }, 'user', 'import', 'users', '--skip');
+  assert.equal(skipped.code, 0);
+  assert.match(skipped.err, /added 1 to .*; 9 left out\n$/);
+  assert.match(skipped.err, /warning: users:2: carl/);
+  assert.ok(await isRight(file, 'bob', 'sesame'));
+  assert.match(
+    (await stopgap({ cwd }, 'user', 'import', 'nothing')).err,
+    /nothing does not exist; name a file of users/,
+  );
+});
+
+test('who changes the users is told that nobody asks for them, where another back end checks logins', async (context) => {
+  const cwd = temporaryDirectory(context);
+  const env = { STOPGAP_SMTP_AUTH_BACKEND: 'dovecot', STOPGAP_SMTP_RELAY_URL: 'smtp://127.0.0.1:9' };
+  const added = await stopgap(
+    { cwd, env, input: 'correct horse' },
+    'user',
+    'add',
+    'anna',
+    '--password-stdin',
+  );
+  assert.equal(added.code, 0);
+  assert.match(added.err, /^warning: smtp\.auth\.backend is dovecot: nobody asks .*users\.yaml\n/);
+});
