@@ -204,7 +204,8 @@ test("a blocked account's right password takes as long as the back end takes for
 test('the account is the one that the back end names, and a block of either name holds', async () => {
   const { backend, verifier, took } = elsewhere();
   const isBlocked = (account: string): boolean => account === 'anna@example.com';
-  assert.deepEqual(await verifier.verify('anna', 'sesame'), { ok: true, account: 'anna@example.com' });
+  const first = await verifier.verify('anna', 'sesame');
+  assert.ok(first.ok && first.account === 'anna@example.com');
   assert.equal(verifier.hasSeen('anna@example.com'), true);
   assert.equal(backend.checks, 1);
   // It is remembered, but the back end is asked all the same.
