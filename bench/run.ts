@@ -17,6 +17,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ run: () => Promise<Report
   kurrentdb: () => import('./kurrentdb.js'),
   smtp: () => import('./smtp.js'),
   policy: () => import('./policy.js'),
+  'front-door': () => import('./front-door.js'),
   fairness: () => import('./fairness.js'),
   tracing: () => import('./tracing.js'),
   instrumentation: () => import('./instrumentation.js'),
