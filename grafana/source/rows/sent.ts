@@ -57,7 +57,8 @@ export const sent: Row = {
       title: 'Logins',
       description: text`
         By how they ended. \`feigned\`: a block that looks like a wrong password. \`failed\` in bulk:
-        somebody guesses, ${runbook('StopgapManyFailedLogins')}
+        somebody guesses, ${runbook('StopgapManyFailedLogins')}. \`unavailable\`: nobody can check them,
+        ${runbook('StopgapLoginsUnchecked')}
       `,
       unit: 'suffix:/s',
       size: [8, 8],
