@@ -1,4 +1,4 @@
-import { dovecotHash, dovecotMissing, RealDovecotAuth } from '../test/support/smtp/real-dovecot-auth.js';
+import { dovecotHash, dovecotMissing, RealDovecot } from '../test/support/smtp/real-dovecot.js';
 import { postfixMissing, RealPostfix } from '../test/support/smtp/real-postfix.js';
 import { isMain, median, print } from './report.js';
 import type { Report } from './report.js';
@@ -27,7 +27,7 @@ export async function run(): Promise<Report> {
     const sink = await start('sink.js');
     closers.push(() => sink.stop());
     const hash = dovecotHash('SHA256-CRYPT', PASSWORD, 1000);
-    const dovecot = await RealDovecotAuth.start(scope, [`${USER}:${hash}`]);
+    const dovecot = await RealDovecot.start(scope, { users: [`${USER}:${hash}`] });
     process.env['STOPGAP_SMTP_AUTH_BACKEND'] = 'dovecot';
     process.env['STOPGAP_SMTP_AUTH_DOVECOT'] = `127.0.0.1:${dovecot.port}`;
     const stopgap = await startStopgap(sink.port, RULES);

@@ -4,7 +4,7 @@ import type { TestContext } from 'node:test';
 import type { AuthenticationFailed } from '../../../src/sending/events.js';
 import { SECOND } from '../../../src/kernel/time.js';
 import { eventually } from '../../support/smtp/eventually.js';
-import { dovecotHash, dovecotMissing, RealDovecotAuth } from '../../support/smtp/real-dovecot-auth.js';
+import { dovecotHash, dovecotMissing, RealDovecot } from '../../support/smtp/real-dovecot.js';
 import { ALICE, BOB, PASSWORDS, Stopgap, WRONG } from '../../support/smtp/stopgap.js';
 
 const FAILED = '535 5.7.8 Authentication credentials invalid';
@@ -25,8 +25,8 @@ const USERS = (): readonly string[] => [
 async function set(
   t: Pick<TestContext, 'after'>,
   by: 'socket' | 'port' = 'socket',
-): Promise<{ stopgap: Stopgap; dovecot: RealDovecotAuth }> {
-  const dovecot = await RealDovecotAuth.start(t, USERS());
+): Promise<{ stopgap: Stopgap; dovecot: RealDovecot }> {
+  const dovecot = await RealDovecot.start(t, { users: USERS() });
   const address = by === 'socket' ? `unix:${dovecot.socket}` : `127.0.0.1:${dovecot.port}`;
   const auth = { backend: 'dovecot', dovecot: address, attemptsPerMinute: 1000 };
   return { stopgap: await Stopgap.start(t, { smtp: { auth } }), dovecot };
@@ -41,7 +41,7 @@ async function login(stopgap: Stopgap, user: string, password: string, from?: st
 
 const missing = dovecotMissing();
 
-describe('with a real Dovecot 2.3 as back end', { skip: missing }, () => {
+describe('with a real Dovecot as back end', { skip: missing }, () => {
   for (const by of ['socket', 'port'] as const)
     test(`who may log in there may log in here, by its ${by}`, async (t) => {
       const { stopgap, dovecot } = await set(t, by);

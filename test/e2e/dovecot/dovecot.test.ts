@@ -14,6 +14,8 @@ import { startSaslProxy } from '../../support/smtp/sasl-proxy.js';
 import { Served, workDir } from '../../support/smtp/served.js';
 import { ALICE, BOB, PASSWORDS, Stopgap, WRONG } from '../../support/smtp/stopgap.js';
 
+const USERS = Object.entries(PASSWORDS).map(([name, password]) => `${name}:{PLAIN}${password}`);
+
 /** What docs/run/mail-servers.md has an administrator put beside dovecot.conf. */
 function documented(version: string): string {
   const text = readFileSync('docs/run/mail-servers.md', 'utf8');
@@ -25,7 +27,7 @@ function documented(version: string): string {
 /** A Dovecot that asks a Stopgap by the documented lines. */
 async function dovecotAsking(t: TestContext, port: number, token = SERVER_TOKEN): Promise<RealDovecot> {
   return RealDovecot.start(t, {
-    passwords: PASSWORDS,
+    users: USERS,
     settings: (version) =>
       documented(version).replace('127.0.0.1:8025', `127.0.0.1:${port}`).replace('sgp_TOKEN', token),
   });
@@ -182,7 +184,7 @@ describe(
   () => {
     test('fails the login of a blocked account like a wrong password, byte for byte and as late', async (t) => {
       const stopgap = await Stopgap.start(t, FOR_DOVECOT);
-      const dovecot = await RealDovecot.start(t, { passwords: PASSWORDS });
+      const dovecot = await RealDovecot.start(t, { users: USERS });
       const dir = await workDir(t);
       // Postfix runs as a user of its own.
       chmodSync(dir, 0o755);
@@ -201,7 +203,7 @@ describe(
     test('takes the socket that systemd passes, goes on without Stopgap, and fails closed itself', async (t) => {
       const cwd = await workDir(t);
       const served = await Served.start(t, cwd);
-      const dovecot = await RealDovecot.start(t, { passwords: PASSWORDS });
+      const dovecot = await RealDovecot.start(t, { users: USERS });
       chmodSync(cwd, 0o755);
       const socket = path.join(cwd, 'auth');
       const args = ['--url', `http://127.0.0.1:${served.port('HTTP')}`, '--auth', dovecot.socket];

@@ -3,11 +3,13 @@ import { execFile, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { chmod, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { promisify } from 'node:util';
 import { eventually } from './eventually.js';
+import { freePorts } from './real-postfix.js';
 
 const run = promisify(execFile);
 /** A folder with another Debian in it (debootstrap), whose Dovecot is run instead. */
@@ -36,28 +38,36 @@ export function dovecotMissing(): string | undefined {
   return process.getuid?.() === 0 ? undefined : 'Dovecot is started by root';
 }
 
+/** A hash as Dovecot makes it, with its scheme. */
+export function dovecotHash(scheme: string, password: string, rounds?: number): string {
+  const more = rounds === undefined ? [] : ['-r', String(rounds)];
+  const [program, args] = command(DOVEADM, ['-O', 'pw', '-s', scheme, ...more, '-p', password]);
+  const { stdout, stderr, status } = spawnSync(program, args, { encoding: 'utf8' });
+  if (status !== 0) throw new Error(`doveadm pw -s ${scheme}: ${stderr}`);
+  return stdout.trim();
+}
+
 export interface DovecotOptions {
-  /** By login. */
-  readonly passwords: Readonly<Record<string, string>>;
+  /** Lines of its passwd-file. */
+  readonly users: readonly string[];
   /** More of dovecot.conf. @param version such as `2.3` */
   readonly settings?: (version: string) => string;
 }
 
-/** A Dovecot of one's own that checks passwords for others: in a directory of its own, with a UNIX socket only. */
+/** A Dovecot of one's own that checks passwords for others, in a directory of its own. */
 export class RealDovecot {
-  /** Where a mail server asks it. */
+  /** Where a mail server asks it; at {@link port} of loopback too. */
   readonly socket: string;
   readonly #dir: string;
-  readonly #child: ChildProcess;
+  #child: ChildProcess | undefined;
 
   private constructor(
     dir: string,
-    child: ChildProcess,
     readonly version: string,
+    readonly port: number,
   ) {
     this.#dir = dir;
     this.socket = path.join(dir, 'auth');
-    this.#child = child;
   }
 
   static async start(t: Pick<TestContext, 'after'>, options: DovecotOptions): Promise<RealDovecot> {
@@ -65,30 +75,62 @@ export class RealDovecot {
     const dir = await mkdtemp(path.join(ROOT, tmpdir(), 'stopgap-dovecot-'));
     await chmod(dir, 0o755);
     for (const name of ['run', 'state']) await mkdir(path.join(dir, name));
-    const inside = dir.slice(ROOT.length);
-    const users = Object.entries(options.passwords).map(([name, password]) => `${name}:{PLAIN}${password}\n`);
-    await writeFile(path.join(dir, 'users'), users.join(''));
-    const own = options.settings?.(version) ?? '';
-    const base = version === '2.3' ? conf23(inside) : conf24(inside);
-    await writeFile(path.join(dir, 'dovecot.conf'), `${base}${own}\n`);
-    const [program, args] = command(DOVECOT, ['-F', '-c', path.join(inside, 'dovecot.conf')]);
-    const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'] });
+    await writeFile(path.join(dir, 'users'), options.users.map((line) => `${line}\n`).join(''));
+    const [port] = await freePorts(1);
+    const dovecot = new RealDovecot(dir, version, port!);
+    const conf = version === '2.3' ? conf23 : conf24;
+    const settings = `${conf(dovecot.#inside, port!)}${options.settings?.(version) ?? ''}\n`;
+    await writeFile(path.join(dir, 'dovecot.conf'), settings);
+    t.after(async () => {
+      await dovecot.stop();
+      await rm(dir, { recursive: true, force: true });
+    });
+    await dovecot.resume();
+    return dovecot;
+  }
+
+  get #inside(): string {
+    return this.#dir.slice(ROOT.length);
+  }
+
+  async resume(): Promise<void> {
+    const [program, args] = command(DOVECOT, ['-F', '-c', path.join(this.#inside, 'dovecot.conf')]);
+    // A process group of its own: Dovecot's auth service outlives its master while clients are connected.
+    const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'pipe'], detached: true });
     let said = '';
     child.stderr.on('data', (chunk: Buffer) => (said += chunk.toString()));
-    const dovecot = new RealDovecot(dir, child, version);
-    t.after(() => dovecot.#stop());
-    await eventually('Dovecot listens', () => {
-      if (child.exitCode !== null) throw new Error(`Dovecot ended: ${said}${dovecot.log}`);
-      return existsSync(dovecot.socket);
-    });
-    return dovecot;
+    this.#child = child;
+    await eventually(
+      'Dovecot greets',
+      async () => {
+        if (child.exitCode !== null) throw new Error(`Dovecot ended: ${said}${this.log}`);
+        return existsSync(this.socket) && (await greets({ path: this.socket }));
+      },
+      60_000,
+    );
+  }
+
+  async stop(): Promise<void> {
+    const child = this.#child;
+    this.#child = undefined;
+    if (child === undefined || child.exitCode !== null) return;
+    const ended = once(child, 'exit');
+    child.kill('SIGTERM');
+    await ended;
+    await eventually('all its processes are gone', () => !signalled(-child.pid!, 'SIGTERM'));
   }
 
   /** Whether a login passes, as a server of that protocol asks. */
   async passes(protocol: string, user: string, password: string, from = '192.0.2.1'): Promise<boolean> {
-    const inside = this.#dir.slice(ROOT.length);
     const asked = ['-x', `service=${protocol}`, '-x', `rip=${from}`, user, password];
-    const where = ['-c', path.join(inside, 'dovecot.conf'), 'auth', 'test', '-a', path.join(inside, 'auth')];
+    const where = [
+      '-c',
+      path.join(this.#inside, 'dovecot.conf'),
+      'auth',
+      'test',
+      '-a',
+      path.join(this.#inside, 'auth'),
+    ];
     return run(...command(DOVEADM, [...where, ...asked])).then(
       ({ stdout }) => stdout.includes('auth succeeded'),
       () => false,
@@ -100,28 +142,43 @@ export class RealDovecot {
     const file = path.join(this.#dir, 'log');
     return existsSync(file) ? readFileSync(file, 'utf8') : '';
   }
+}
 
-  async #stop(): Promise<void> {
-    if (this.#child.exitCode === null) {
-      const ended = once(this.#child, 'exit');
-      this.#child.kill();
-      await ended;
-    }
-    await rm(this.#dir, { recursive: true, force: true });
+/** False if there is nobody to signal. */
+function signalled(pid: number, signal: NodeJS.Signals): boolean {
+  try {
+    return process.kill(pid, signal);
+  } catch {
+    return false;
   }
 }
 
-const conf23 = (dir: string): string => `base_dir = ${dir}/run
+function greets(address: net.NetConnectOpts): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = net.connect(address);
+    socket.on('error', () => resolve(false));
+    socket.on('connect', () => socket.write('VERSION\t1\t1\nCPID\t4711\n'));
+    socket.on('close', () => resolve(false));
+    socket.on('data', () => {
+      resolve(true);
+      socket.destroy();
+    });
+  });
+}
+
+const conf23 = (dir: string, port: number): string => `base_dir = ${dir}/run
 state_dir = ${dir}/state
 log_path = ${dir}/log
 auth_verbose = yes
+auth_debug = yes
+auth_username_chars =
 ssl = no
 disable_plaintext_auth = no
 protocols =
 auth_mechanisms = plain login
 passdb {
   driver = passwd-file
-  args = ${dir}/users
+  args = username_format=%u ${dir}/users
 }
 userdb {
   driver = static
@@ -131,15 +188,21 @@ service auth {
   unix_listener ${dir}/auth {
     mode = 0666
   }
+  inet_listener {
+    address = 127.0.0.1
+    port = ${port}
+  }
 }
 `;
 
-const conf24 = (dir: string): string => `dovecot_config_version = 2.4.0
+const conf24 = (dir: string, port: number): string => `dovecot_config_version = 2.4.0
 dovecot_storage_version = 2.4.0
 base_dir = ${dir}/run
 state_dir = ${dir}/state
 log_path = ${dir}/log
 auth_verbose = yes
+log_debug = category=auth
+auth_username_chars =
 ssl = no
 auth_allow_cleartext = yes
 protocols =
@@ -157,6 +220,10 @@ userdb static {
 service auth {
   unix_listener ${dir}/auth {
     mode = 0666
+  }
+  inet_listener auth {
+    listen = 127.0.0.1
+    port = ${port}
   }
 }
 `;

@@ -4,7 +4,7 @@ import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { test } from 'node:test';
 import { readDovecotHash } from '../../../src/accounts/dovecot-hashes.js';
 import { hashPassword, PasswordChecker, passwordCost } from '../../../src/accounts/passwords.js';
-import { dovecotHash, dovecotMissing } from '../../support/smtp/real-dovecot-auth.js';
+import { dovecotHash, dovecotMissing } from '../../support/smtp/real-dovecot.js';
 
 const PASSWORD = 'correct horse \u00e9 battery';
 
