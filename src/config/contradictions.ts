@@ -48,6 +48,10 @@ export function findContradictions(raw: RawSettings, config: Config): string[] {
     findLoop(raw, key, relay, smtp.hostname, listeners);
     checkRelayLogin(raw, key, relay);
   }
+  if (smtp.relay.xclient === true && !isMailServer(smtp.relay))
+    raw.problems.push(
+      `${raw.where('smtp.relay.xclient')}: works with smtp:// and smtps:// alone; leave it out, or name such a server in smtp.relay.url`,
+    );
   smtp.submission.forEach((listener, index) => {
     checkTls(raw, `smtp.submission[${index}]`, listener, warnings);
     checkClearText(raw, `smtp.submission[${index}]`, listener);

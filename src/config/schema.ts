@@ -6,7 +6,7 @@ import type { GeoData } from '../rules/explain.js';
 import type { Kind, Setting, Surroundings } from './setting.js';
 import { computed, groupsOf, inData, listeners, none, setting, settingsOf, valueOf } from './setting.js';
 import type { ListenAddress, Parser, RelaySettings, Role } from './values.js';
-import { ROLES, WrongValue, hidden, listensOnLoopback } from './values.js';
+import { ROLES, WrongValue, hidden, listensOnLoopback, withXclient } from './values.js';
 
 function missing(example: string): never {
   throw new WrongValue(`is missing; for instance ${example}`);
@@ -141,8 +141,13 @@ const smtp = z
           }),
           'Where accepted mail goes: smtp://, smtps://, lmtp://, lmtp:///socket or maildir:directory.',
         ),
+        xclient: setting(
+          flag,
+          'false',
+          'Whether sessions with the upstream are opened in the name of the client and its login (XCLIENT). Without it, an upstream that offers XFORWARD is told of the client for its log.',
+        ),
       })
-      .transform(({ url }) => url),
+      .transform(({ url, xclient }) => withXclient(url, xclient)),
     maxMessageSize: setting(size, '50MB', 'The largest message that is taken.'),
     maxConnections: setting(number(1, 1_000_000), '1000', 'SMTP connections at a time, a listener.'),
     perNetwork: z.object({

@@ -28,6 +28,8 @@ export interface RelaySettings {
   /** With absolute paths. May hold a password: not enumerable, so that no dump of the configuration shows it. */
   readonly url: string;
   readonly target: RelayTarget;
+  /** Sessions with it become their client's (XCLIENT). */
+  readonly xclient?: boolean;
 }
 
 export const ROLES = ['smtp', 'policy', 'detector', 'api', 'worker'] as const;
@@ -352,6 +354,10 @@ export function isLocalHost(host: string): boolean {
 
 function relaySettings(url: string, target: RelayTarget): RelaySettings {
   return hidden({ target }, { url });
+}
+
+export function withXclient(relay: RelaySettings, xclient: boolean): RelaySettings {
+  return xclient ? hidden({ target: relay.target, xclient }, { url: relay.url }) : relay;
 }
 
 /** Makes the paths in a relay's URL absolute: they are relative to the file that names them. */

@@ -21,7 +21,7 @@ import { Conversation, relayed } from './conversation.js';
 import type { EnvelopeCommand } from './envelope-command.js';
 import { logIn } from './login.js';
 import { eventBound, nameBytes, takeMessage } from './message.js';
-import type { RelayEnvelope, RelayRecipient } from './relay/port.js';
+import type { RelayClient, RelayEnvelope, RelayRecipient } from './relay/port.js';
 import { RelayUnreachable } from './relay/port.js';
 import {
   NOT_YOUR_ADDRESS,
@@ -344,7 +344,10 @@ async function offerRecipient(
   if (isNew && eventBound(conversation, mail.taken.size + 1, longestDomain) > store.maxAppendBytes)
     throw new ReplyError(TOO_MANY_RECIPIENTS);
   try {
-    mail.relay ??= relay.begin(relayEnvelope(session), conversation.account ?? conversation.network);
+    mail.relay ??= relay.begin(
+      { ...relayEnvelope(session), client: clientOf(conversation, session, mail.id) },
+      conversation.account ?? conversation.network,
+    );
     const reply = await relayed(mail.trace, 'RCPT TO', mail.relay.offer(relayRecipient(address)));
     if (reply.code >= 300) throw conversation.upstreamRefused(reply);
     mail.taken.add(address.address);
@@ -389,6 +392,15 @@ function relayEnvelope({ envelope }: SMTPServerSession): RelayEnvelope {
     ...(typeof envid !== 'string' ? {} : { envid }),
     ...(typeof size !== 'string' ? {} : { size: Number(size) }),
   };
+}
+
+function clientOf(
+  { ip, ehlo, account }: Conversation,
+  { remotePort, openingCommand }: SMTPServerSession,
+  ident: string,
+): RelayClient {
+  const protocol = openingCommand === 'HELO' ? 'SMTP' : 'ESMTP';
+  return { ip, port: remotePort, protocol, helo: ehlo, login: account, ident };
 }
 
 /** What the client said at RCPT TO, for the relay. */

@@ -256,6 +256,7 @@ export class Upstreams {
       if (this.#byUrl.has(settings.url)) continue;
       const relay = openRelay(settings.url, {
         hostname: config.smtp.hostname,
+        xclient: settings.xclient === true,
         clock,
         closeTimeout: CLOSE,
         onNotice: (notice) => log.warn({ notice }, 'news of the upstream'),

@@ -35,6 +35,7 @@ const SAMPLES: Readonly<Record<string, readonly [value: string, shown: RegExp]>>
   'smtp.auth.backend': ['file', /"backend":"file"/],
   'smtp.auth.users': ['/srv/u.yaml', /"users":"\/srv\/u.yaml"/],
   'smtp.auth.attemptsPerMinute': ['77', /"attemptsPerMinute":77/],
+  'smtp.relay.xclient': ['true', /"xclient":true/],
   'smtp.relay.url': ['lmtp://h.example:2424', /"port":2424/],
   'smtp.maxMessageSize': ['123KB', /"maxMessageSize":123000/],
   'smtp.maxConnections': ['78', /"maxConnections":78/],

@@ -190,6 +190,11 @@ const CASES: Array<[name: string, given: Given, problem: string | RegExp]> = [
     /mail would go round for ever/,
   ],
   [
+    'XCLIENT for a relay that cannot know it',
+    { yaml: 'smtp:\n  relay: { url: lmtp://127.0.0.1, xclient: true }\n' },
+    /^stopgap\.yaml:2:\d+: smtp\.relay\.xclient: works with smtp:\/\/ and smtps:\/\/ alone/,
+  ],
+  [
     'a login that could go in clear',
     { env: { STOPGAP_SMTP_RELAY_URL: 'smtp://u:p@a.example' } },
     /would give its password without certain TLS/,
