@@ -110,9 +110,11 @@ function isDoor(role: Role): boolean {
 /** Adds a problem for each file that is named and cannot be read. */
 export function findUnreadable(raw: RawSettings, settings: Iterable<Reading>): void {
   for (const { given, about, value } of settings) {
-    if (about.file === undefined || given.from === 'default' || typeof value !== 'string') continue;
-    const fault = faultOf(value, about.file);
-    if (fault !== undefined) raw.problems.push(`${given.where}: ${value} ${fault}`);
+    if (about.file === undefined || given.from === 'default') continue;
+    for (const file of [value].flat()) {
+      const fault = typeof file === 'string' ? faultOf(file, about.file) : undefined;
+      if (fault !== undefined) raw.problems.push(`${given.where}: ${String(file)} ${fault}`);
+    }
   }
 }
 
@@ -205,6 +207,11 @@ function checkTls(
   if (cert === undefined && privateKey !== undefined) {
     raw.problems.push(
       `${raw.where(`${key}.tls.key`)}: has no cert beside it; name the certificate in tls.cert`,
+    );
+  }
+  if (cert !== undefined && privateKey !== undefined && cert.length !== privateKey.length) {
+    raw.problems.push(
+      `${raw.where(`${key}.tls.key`)}: names ${privateKey.length}, and tls.cert names ${cert.length}; name one key for each certificate, in the same order`,
     );
   }
   if (mode === 'none' && (cert !== undefined || privateKey !== undefined)) {

@@ -26,6 +26,7 @@ const address: Kind<ListenAddress> = { ...kind('address', values.asListen), show
 const duration: Kind<number> = { ...kind('duration', values.asDuration), asWritten: true };
 const flag = kind('true | false', values.asFlag);
 const pathTo = kind('path', values.asPath);
+const paths = kind('path or list of them', values.asPaths);
 const size: Kind<number> = { ...kind('size', values.asSize), asWritten: true };
 const text = kind('text', values.asText);
 const relay: Kind<RelaySettings> = { ...kind('URL', values.asRelay), show: values.formatRelay };
@@ -58,10 +59,21 @@ const tls = (
   const selfSigned = computed('self-signed', () => undefined);
   return z.object({
     mode: setting(choice('none', 'starttls', 'implicit'), 'starttls', `TLS of ${what}.`),
-    cert: setting(pathTo, selfSigned, `PEM certificate chain of ${what}.`, remedy),
-    key: setting(pathTo, selfSigned, `PEM private key of ${what}.`, remedy),
+    cert: setting(
+      paths,
+      selfSigned,
+      `PEM certificate chain of ${what}. Of several, clients get the one for the name that they ask for (SNI), others the first.`,
+      remedy,
+    ),
+    key: setting(paths, selfSigned, `PEM private key of ${what}: one for each certificate.`, remedy),
   });
 };
+
+const proxy = setting(
+  kind('list of networks', values.asNetworks),
+  'none',
+  'Networks of proxies: a connection from there must begin with a PROXY header (version 1 or 2), and counts as the client that it names.',
+);
 
 const submission = z.object({
   listen: setting(
@@ -75,6 +87,7 @@ const submission = z.object({
     'Where users hand in mail; needs a login.',
   ),
   tls: tls('submission'),
+  proxy,
   allowInsecureAuth: setting(
     flag,
     computed('true on loopback, else false', (around, key) =>
@@ -105,6 +118,7 @@ const inbound = z.object({
     })
     .transform(({ url }) => url),
   tls: tls('inbound'),
+  proxy,
 });
 
 const smtp = z
@@ -359,7 +373,7 @@ export const SCHEMA = z
 export type Config = Readonly<z.output<typeof SCHEMA>>;
 export type SubmissionListener = Config['smtp']['submission'][number];
 export type InboundListener = Config['smtp']['inbound'][number];
-/** Absolute paths of PEM files: both or none; without them a self-signed certificate is made. */
+/** Absolute paths of PEM files: as many of both, or none; without them a self-signed certificate is made. */
 export type TlsSettings = SubmissionListener['tls'];
 export type TlsMode = TlsSettings['mode'];
 /** How many may connect, and how long they may take. */
@@ -401,6 +415,14 @@ export function childrenOf(key: string): readonly string[] {
 export function relaysOf({ smtp }: Config): readonly { key: string; relay: RelaySettings }[] {
   const named = smtp.inbound.map(({ relay }, index) => ({ key: `smtp.inbound[${index}].relay.url`, relay }));
   return [{ key: 'smtp.relay.url', relay: smtp.relay }, ...named.filter(({ relay }) => relay !== smtp.relay)];
+}
+
+/** The certificates of a listener, each with its key; none if it has a self-signed one. */
+export function certificateFilesOf({
+  cert = [],
+  key = [],
+}: TlsSettings): readonly { cert: string; key: string }[] {
+  return cert.map((file, index) => ({ cert: file, key: key[index]! }));
 }
 
 /** Whether a process sees sends, and so records them. */

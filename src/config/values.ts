@@ -76,6 +76,13 @@ export const asText: Parser<string> = (raw) => {
 
 export const asPath: Parser<string> = (raw, base) => path.resolve(base, asText(raw, base));
 
+/** One path or several, as a list or with commas. */
+export const asPaths: Parser<readonly string[]> = (raw, base) => {
+  const list: unknown[] = Array.isArray(raw) ? raw : typeof raw === 'string' ? raw.split(',') : [raw];
+  if (list.length === 0) throw new WrongValue('is an empty list; name a file, or leave it out');
+  return list.map((item) => asPath(item, base));
+};
+
 export const asFlag: Parser<boolean> = (raw) => {
   if (raw === true || raw === 'true') return true;
   if (raw === false || raw === 'false') return false;

@@ -1,4 +1,5 @@
 import type { AddressInfo } from 'node:net';
+import type { SecureContext } from 'node:tls';
 import type {
   SMTPServerAddress,
   SMTPServerAuthentication,
@@ -42,7 +43,11 @@ interface CommonSettings {
   readonly tlsMode: TlsMode;
   /** The certificate. It is also set without TLS, so that the library never loads its public one. */
   readonly secure: SecureOptions;
+  /** What a client gets that asks for this name (SNI), if that is another certificate. */
+  readonly contextFor: (name: string) => SecureContext | undefined;
   readonly limits: ConnectionLimits;
+  /** Networks whose connections begin with a PROXY header. */
+  readonly proxy: readonly string[];
   readonly maxRecipients: number;
 }
 
@@ -84,10 +89,6 @@ export class SmtpListener {
       ),
     );
     this.#server = new MailServer(this.#options());
-    this.#server.server.on('connection', (socket) => {
-      if (this.#server.isTurnedAway(socket)) return;
-      this.#meter.arrived(socket);
-    });
     this.#server.on('error', (error: NodeJS.ErrnoException) => {
       // Clients go away all the time. If `accept` fails (no descriptor is left), the fault is ours.
       context.metrics.smtp.connectionFailed(error.syscall === 'accept' ? 'accept' : 'client');
@@ -134,11 +135,13 @@ export class SmtpListener {
   }
 
   #options(): MailServerOptions {
-    const { tlsMode, secure, kind, limits, maxRecipients } = this.#settings;
+    const { tlsMode, secure, contextFor, kind, limits, maxRecipients, proxy } = this.#settings;
     const { hostname, maxMessageSize, relay } = this.#context;
     const { maxConnections, perNetwork, timeouts } = limits;
     return {
       ...secure,
+      // The library gives names in Unicode.
+      SNICallback: (name, done) => done(null, contextFor(normalizeDomain(name))),
       name: hostname,
       banner: '',
       secure: tlsMode === 'implicit',
@@ -159,6 +162,8 @@ export class SmtpListener {
         newPerMinute: perNetwork.newPerMinute,
       }),
       isExempt: (ip) => perNetwork.except.some((network) => isWithin(ip, network)),
+      isProxy: (ip) => proxy.some((network) => isWithin(ip, network)),
+      onArrived: (socket, peer) => this.#meter.arrived(socket, peer),
       deadlines: timeouts,
       offers: () => relay.offers,
       onTurnedAway: (reason, network) => {

@@ -6,6 +6,7 @@ import tls from 'node:tls';
 import { directoryId } from '../../accounts/private-file.js';
 import type { ListenAddress, TlsSettings } from '../../config.js';
 import { formatListen, listensOnLoopback } from '../../config.js';
+import { certificateFilesOf } from '../../config/schema.js';
 import { messageOf } from '../../kernel/errors.js';
 import { DAY, formatInstant } from '../../kernel/time.js';
 import { ListenerCertificate } from '../../smtp/tls.js';
@@ -200,14 +201,15 @@ async function checkListener(findings: Findings, world: World, listener: Listene
     findings.warning(`${name}: passwords may come in clear`, 'set allowInsecureAuth: false');
   if (tls.mode === 'none') {
     findings.ok(`${name}: no TLS, as configured`);
-  } else if (tls.cert === undefined || tls.key === undefined) {
+  } else if (tls.cert === undefined) {
     const made = path.join(world.loaded.config.data, 'tls', 'self-signed.crt');
     const when = existsSync(made) ? '' : ', made at the first start';
     if (isLocal) findings.ok(`${name}: self-signed${when}`);
     else
       findings.warning(`${name}: self-signed${when}: clients will not trust it`, 'name tls.cert and tls.key');
   } else {
-    await checkCertificate(findings, world, name, { cert: tls.cert, key: tls.key });
+    for (const [index, files] of certificateFilesOf(tls).entries())
+      await checkCertificate(findings, world, name, files, index === 0);
   }
 }
 
@@ -216,6 +218,7 @@ async function checkCertificate(
   { loaded, clock }: World,
   name: string,
   files: { readonly cert: string; readonly key: string },
+  isFirst: boolean,
 ): Promise<void> {
   const { hostname } = loaded.config.smtp;
   try {
@@ -244,7 +247,8 @@ async function checkCertificate(
       `ends at ${formatInstant(to)}, in ${Math.floor((to - now) / DAY)} days`,
       'see why it was not renewed',
     );
-  if (leaf.checkHost(hostname) === undefined) {
+  // The others are for other names.
+  if (isFirst && leaf.checkHost(hostname) === undefined) {
     const names = leaf.subjectAltName ?? leaf.subject.replaceAll('\n', ', ');
     bad(
       'warning',
@@ -259,5 +263,6 @@ async function checkCertificate(
       'holds no chain',
       'use the file that has the intermediate certificates too (fullchain.pem)',
     );
-  if (isGood) findings.ok(`${text} is for ${hostname}, until ${formatInstant(to)}`);
+  if (isGood)
+    findings.ok(`${text} is for ${isFirst ? hostname : leaf.subjectAltName}, until ${formatInstant(to)}`);
 }
