@@ -31,7 +31,7 @@ export function findContradictions(raw: RawSettings, config: Config): string[] {
   const { listen: policy } = config.policy;
   if (policy !== undefined && !('path' in policy)) {
     others.push({ key: 'policy.listen', listen: policy });
-    if (!listensOnLoopback(policy))
+    if (!listensOnLoopback(policy) && policy.passed === undefined)
       warnings.push(
         `${raw.where('policy.listen')}: ${formatListen(policy)} can be reached from other machines: all that can reach it ` +
           'can have an account blocked; let a firewall admit the mail servers alone',
@@ -134,12 +134,13 @@ function findTwins(raw: RawSettings, listeners: readonly Listener[]): void {
     if (earlier === undefined) return;
     raw.problems.push(
       `${raw.where(later.key)}: ${formatListen(later.listen)} is taken by ${earlier.key} ` +
-        `(${formatListen(earlier.listen)}); use another port`,
+        `(${formatListen(earlier.listen)}); use another ${later.listen.passed === undefined ? 'port' : 'socket'}`,
     );
   });
 }
 
 function overlap(a: ListenAddress, b: ListenAddress): boolean {
+  if (a.passed !== undefined || b.passed !== undefined) return a.passed === b.passed;
   if (a.port !== b.port || a.port === 0) return false;
   return listensOnAll(a) || listensOnAll(b) || isSameHost(a.host!, b.host!);
 }

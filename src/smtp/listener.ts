@@ -15,6 +15,7 @@ import { FloodCoalescer } from '../kernel/flood-coalescer.js';
 import type { Milliseconds } from '../kernel/time.js';
 import { SECOND, formatInstant } from '../kernel/time.js';
 import type { ListenerMeter, TurnedAwayFor } from '../metrics/smtp.js';
+import { listenOptions } from '../runtime/listening.js';
 import { domainOf, isWithin, normalizeDomain } from '../sending/identity.js';
 import { Admission } from './admission.js';
 import type { SmtpContext } from './conversation.js';
@@ -99,10 +100,10 @@ export class SmtpListener {
 
   /** @returns the port, which the system has chosen where 0 was asked for */
   async listen(): Promise<number> {
-    const { host, port } = this.#settings.listen;
+    const options = listenOptions(this.#settings.listen);
     return new Promise((resolve, reject) => {
       this.#server.server.once('error', reject);
-      this.#server.listen({ port, host: host ?? '::' }, () => {
+      this.#server.listen(options, () => {
         this.#server.server.off('error', reject);
         resolve((this.#server.server.address() as AddressInfo).port);
       });

@@ -176,7 +176,7 @@ async function startSmtp(
       for (const certificate of certificates) certificate.stop();
       await listener.close();
     });
-    listening.push({ what: settings.kind, address: formatListen({ host: listen.host, port }) });
+    listening.push({ what: settings.kind, address: formatListen({ ...listen, port }) });
   };
   for (const { listen, tls, proxy, allowInsecureAuth } of submission) {
     const common = { listen, tlsMode: tls.mode, limits: config.smtp, proxy, maxRecipients };

@@ -89,7 +89,7 @@ async function checkPort(findings: Findings, world: World, port: Port): Promise<
   const { name, listen } = port;
   const text = `${name} ${formatListen(listen)}`;
   if (listen.port === 0) {
-    findings.ok(`${text}: any free port is taken`);
+    findings.ok(`${text}: ${listen.passed === undefined ? 'any free port is taken' : 'systemd opens it'}`);
     return;
   }
   const fault = await bindFault(listen);

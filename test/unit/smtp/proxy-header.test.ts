@@ -15,7 +15,7 @@ function binary(command: string, family: string, rest: string, length = rest.len
 const line = (text: string): Buffer => Buffer.from(text, 'latin1');
 
 function clientOf(header: ProxyHeader): unknown {
-  assert.ok(typeof header === 'object', `it is ${String(header)}`);
+  assert.ok(typeof header === 'object', 'it is no header');
   return header.client === undefined ? undefined : [normalizeIp(header.client.ip), header.client.port];
 }
 
