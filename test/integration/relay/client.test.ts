@@ -70,6 +70,43 @@ describe('a relay that tells the upstream of the client', () => {
     assert.ok(relay.sessions.open <= 2);
   });
 
+  it('never sends a message in the name of another client, however few sessions many clients share', async (t) => {
+    const { upstream, relay } = await pair(
+      t,
+      { offers: ['PIPELINING', XCLIENT], script: { XCLIENT: () => '220 fake.test ESMTP' } },
+      { xclient: true, maxSessions: 2, stealAfter: 1 },
+    );
+    const names = Array.from({ length: 24 }, (_, index) => 'abcdefgh'.slice(0, 1 + (index % 6)));
+    const codes = await Promise.all(
+      names.map(async (name) => {
+        const transaction = relay.begin({
+          ...ENVELOPE,
+          returnPath: `${name}@example.com`,
+          client: client(name),
+        });
+        // Others take the session meanwhile: the transaction runs again on another.
+        for (const to of ['one', 'two']) {
+          await transaction.offer({ address: `${to}@example.net` });
+          await new Promise(setImmediate);
+        }
+        return (await transaction.transmit(await bodyOf(MESSAGE), yes)).reply.code;
+      }),
+    );
+    assert.deepEqual(
+      codes,
+      names.map(() => 250),
+    );
+    for (const { peer, from } of upstream.messages)
+      assert.ok(
+        peer.commands.some(
+          (line) => line.startsWith('XCLIENT') && line.endsWith(`LOGIN=${/<(.*)>/.exec(from)![1]}`),
+        ),
+      );
+    for (const peer of upstream.peers)
+      assert.ok(peer.commands.filter((line) => line.startsWith('XCLIENT')).length <= 1);
+    assert.equal(upstream.messages.length, names.length);
+  });
+
   it('takes no message for an upstream that refuses XCLIENT or does not offer it', async (t) => {
     const refusing = await pair(
       t,
