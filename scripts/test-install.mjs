@@ -13,6 +13,7 @@ const NEEDED = [
   { names: ['amtool'], apt: 'prometheus-alertmanager' },
   { names: ['postfix'], apt: 'postfix' },
   { names: ['dovecot'], apt: 'dovecot-core' },
+  { names: ['haproxy'], apt: 'haproxy' },
   // Linux only.
   ...(process.platform === 'linux' ? [{ names: ['strace'], apt: 'strace' }] : []),
 ];
