@@ -41,7 +41,7 @@ export function openSession(
   upstream: Upstream,
   hostname: string,
   timeouts: RelayTimeouts,
-  xclient: boolean,
+  xclient = false,
 ): Opening {
   let current: Session | undefined;
   let aborted = false;
