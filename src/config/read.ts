@@ -306,7 +306,7 @@ export function inForce({ given, about, value }: Reading): SettingInForce {
     if (shown === null) return about.default ?? 'none';
     if (about.asWritten) return String((given.value as string | number | undefined) ?? about.default);
     return Array.isArray(shown)
-      ? shown.join(', ')
+      ? shown.join(', ') || 'none'
       : typeof shown === 'string'
         ? shown
         : JSON.stringify(shown);
