@@ -15,6 +15,7 @@ const NEEDED = [
   { names: ['dovecot'], apt: 'dovecot-core' },
   { names: ['rspamd'], apt: 'rspamd' },
   { names: ['fail2ban-regex'], apt: 'fail2ban' },
+  { names: ['haproxy'], apt: 'haproxy' },
   // Linux only.
   ...(process.platform === 'linux' ? [{ names: ['strace'], apt: 'strace' }] : []),
 ];

@@ -160,7 +160,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   );
   closers.push(() => http.close());
   const listening: Listening[] = [
-    { what: 'HTTP', address: formatListen({ host: config.api.listen.host, port: http.number }) },
+    { what: 'HTTP', address: formatListen({ ...config.api.listen, port: http.number }) },
   ];
   levels.of('app').info({ listening: listening[0]!.address, version }, 'starting');
 

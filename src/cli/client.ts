@@ -216,7 +216,12 @@ function parseUrl(text: string): URL {
 }
 
 /** If the server listens on all interfaces, it is asked on loopback. */
-function urlOf({ host, port }: ListenAddress): URL {
+function urlOf({ host, port, passed }: ListenAddress): URL {
+  if (passed !== undefined)
+    throw new InvalidInput(
+      'url',
+      'api.listen is a socket of systemd: name the URL with --url or STOPGAP_URL',
+    );
   const local = host === undefined || host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host;
   return new URL(`http://${formatListen({ host: local, port })}/`);
 }

@@ -31,7 +31,7 @@ export function findContradictions(raw: RawSettings, config: Config): string[] {
   const { listen: policy } = config.policy;
   if (policy !== undefined && !('path' in policy)) {
     others.push({ key: 'policy.listen', listen: policy });
-    if (!listensOnLoopback(policy))
+    if (!listensOnLoopback(policy) && policy.passed === undefined)
       warnings.push(
         `${raw.where('policy.listen')}: ${formatListen(policy)} can be reached from other machines: all that can reach it ` +
           'can have an account blocked; let a firewall admit the mail servers alone',
@@ -48,6 +48,10 @@ export function findContradictions(raw: RawSettings, config: Config): string[] {
     findLoop(raw, key, relay, smtp.hostname, listeners);
     checkRelayLogin(raw, key, relay);
   }
+  if (smtp.relay.xclient === true && !isMailServer(smtp.relay))
+    raw.problems.push(
+      `${raw.where('smtp.relay.xclient')}: works with smtp:// and smtps:// alone; leave it out, or name such a server in smtp.relay.url`,
+    );
   smtp.submission.forEach((listener, index) => {
     checkTls(raw, `smtp.submission[${index}]`, listener, warnings);
     checkClearText(raw, `smtp.submission[${index}]`, listener);
@@ -124,9 +128,11 @@ function checkBackend(raw: RawSettings, { backend, smtp, http }: Config['smtp'][
 /** Adds a problem for each file that is named and cannot be read. */
 export function findUnreadable(raw: RawSettings, settings: Iterable<Reading>): void {
   for (const { given, about, value } of settings) {
-    if (about.file === undefined || given.from === 'default' || typeof value !== 'string') continue;
-    const fault = faultOf(value, about.file);
-    if (fault !== undefined) raw.problems.push(`${given.where}: ${value} ${fault}`);
+    if (about.file === undefined || given.from === 'default') continue;
+    for (const file of [value].flat()) {
+      const fault = typeof file === 'string' ? faultOf(file, about.file) : undefined;
+      if (fault !== undefined) raw.problems.push(`${given.where}: ${String(file)} ${fault}`);
+    }
   }
 }
 
@@ -146,12 +152,13 @@ function findTwins(raw: RawSettings, listeners: readonly Listener[]): void {
     if (earlier === undefined) return;
     raw.problems.push(
       `${raw.where(later.key)}: ${formatListen(later.listen)} is taken by ${earlier.key} ` +
-        `(${formatListen(earlier.listen)}); use another port`,
+        `(${formatListen(earlier.listen)}); use another ${later.listen.passed === undefined ? 'port' : 'socket'}`,
     );
   });
 }
 
 function overlap(a: ListenAddress, b: ListenAddress): boolean {
+  if (a.passed !== undefined || b.passed !== undefined) return a.passed === b.passed;
   if (a.port !== b.port || a.port === 0) return false;
   return listensOnAll(a) || listensOnAll(b) || isSameHost(a.host!, b.host!);
 }
@@ -219,6 +226,11 @@ function checkTls(
   if (cert === undefined && privateKey !== undefined) {
     raw.problems.push(
       `${raw.where(`${key}.tls.key`)}: has no cert beside it; name the certificate in tls.cert`,
+    );
+  }
+  if (cert !== undefined && privateKey !== undefined && cert.length !== privateKey.length) {
+    raw.problems.push(
+      `${raw.where(`${key}.tls.key`)}: names ${privateKey.length}, and tls.cert names ${cert.length}; name one key for each certificate, in the same order`,
     );
   }
   if (mode === 'none' && (cert !== undefined || privateKey !== undefined)) {

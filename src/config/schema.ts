@@ -6,7 +6,7 @@ import type { GeoData } from '../rules/explain.js';
 import type { Kind, Setting, Surroundings } from './setting.js';
 import { computed, groupsOf, inData, listeners, none, setting, settingsOf, valueOf } from './setting.js';
 import type { ListenAddress, Parser, RelaySettings, Role } from './values.js';
-import { ROLES, WrongValue, hidden, listensOnLoopback } from './values.js';
+import { ROLES, WrongValue, hidden, listensOnLoopback, withXclient } from './values.js';
 
 function missing(example: string): never {
   throw new WrongValue(`is missing; for instance ${example}`);
@@ -26,6 +26,7 @@ const address: Kind<ListenAddress> = { ...kind('address', values.asListen), show
 const duration: Kind<number> = { ...kind('duration', values.asDuration), asWritten: true };
 const flag = kind('true | false', values.asFlag);
 const pathTo = kind('path', values.asPath);
+const paths = kind('path or list of them', values.asPaths);
 const size: Kind<number> = { ...kind('size', values.asSize), asWritten: true };
 const text = kind('text', values.asText);
 const relay: Kind<RelaySettings> = { ...kind('URL', values.asRelay), show: values.formatRelay };
@@ -67,10 +68,21 @@ const tls = (
   const selfSigned = computed('self-signed', () => undefined);
   return z.object({
     mode: setting(choice('none', 'starttls', 'implicit'), 'starttls', `TLS of ${what}.`),
-    cert: setting(pathTo, selfSigned, `PEM certificate chain of ${what}.`, remedy),
-    key: setting(pathTo, selfSigned, `PEM private key of ${what}.`, remedy),
+    cert: setting(
+      paths,
+      selfSigned,
+      `PEM certificate chain of ${what}. Of several, clients get the one for the name that they ask for (SNI), others the first.`,
+      remedy,
+    ),
+    key: setting(paths, selfSigned, `PEM private key of ${what}: one for each certificate.`, remedy),
   });
 };
+
+const proxy = setting(
+  kind('list of networks', values.asNetworks),
+  'none',
+  'Networks of proxies: a connection from there must begin with a PROXY header (version 1 or 2), and counts as the client that it names.',
+);
 
 const submission = z.object({
   listen: setting(
@@ -84,6 +96,7 @@ const submission = z.object({
     'Where users hand in mail; needs a login.',
   ),
   tls: tls('submission'),
+  proxy,
   allowInsecureAuth: setting(
     flag,
     computed('true on loopback, else false', (around, key) =>
@@ -114,6 +127,7 @@ const inbound = z.object({
     })
     .transform(({ url }) => url),
   tls: tls('inbound'),
+  proxy,
 });
 
 const smtp = z
@@ -170,8 +184,13 @@ const smtp = z
           }),
           'Where accepted mail goes: smtp://, smtps://, lmtp://, lmtp:///socket or maildir:directory.',
         ),
+        xclient: setting(
+          flag,
+          'false',
+          'Whether sessions with the upstream are opened in the name of the client and its login (XCLIENT). Without it, an upstream that offers XFORWARD is told of the client for its log.',
+        ),
       })
-      .transform(({ url }) => url),
+      .transform(({ url, xclient }) => withXclient(url, xclient)),
     maxMessageSize: setting(size, '50MB', 'The largest message that is taken.'),
     maxConnections: setting(number(1, 1_000_000), '1000', 'SMTP connections at a time, a listener.'),
     perNetwork: z.object({
@@ -397,7 +416,7 @@ export const SCHEMA = z
 export type Config = Readonly<z.output<typeof SCHEMA>>;
 export type SubmissionListener = Config['smtp']['submission'][number];
 export type InboundListener = Config['smtp']['inbound'][number];
-/** Absolute paths of PEM files: both or none; without them a self-signed certificate is made. */
+/** Absolute paths of PEM files: as many of both, or none; without them a self-signed certificate is made. */
 export type TlsSettings = SubmissionListener['tls'];
 export type TlsMode = TlsSettings['mode'];
 /** How many may connect, and how long they may take. */
@@ -439,6 +458,14 @@ export function childrenOf(key: string): readonly string[] {
 export function relaysOf({ smtp }: Config): readonly { key: string; relay: RelaySettings }[] {
   const named = smtp.inbound.map(({ relay }, index) => ({ key: `smtp.inbound[${index}].relay.url`, relay }));
   return [{ key: 'smtp.relay.url', relay: smtp.relay }, ...named.filter(({ relay }) => relay !== smtp.relay)];
+}
+
+/** The certificates of a listener, each with its key; none if it has a self-signed one. */
+export function certificateFilesOf({
+  cert = [],
+  key = [],
+}: TlsSettings): readonly { cert: string; key: string }[] {
+  return cert.map((file, index) => ({ cert: file, key: key[index]! }));
 }
 
 /** Whether a process sees sends, and so records them. */

@@ -16,6 +16,8 @@ import { parseRelayUrl } from '../smtp/relay/url.js';
 export interface ListenAddress {
   readonly host: string | undefined;
   readonly port: number;
+  /** The name of a socket that systemd passes, instead of host and port. */
+  readonly passed?: string;
 }
 
 /** Where mail servers ask: an address, or the absolute path of a UNIX socket. */
@@ -28,6 +30,8 @@ export interface RelaySettings {
   /** With absolute paths. May hold a password: not enumerable, so that no dump of the configuration shows it. */
   readonly url: string;
   readonly target: RelayTarget;
+  /** Sessions with it become their client's (XCLIENT). */
+  readonly xclient?: boolean;
 }
 
 export const ROLES = ['smtp', 'policy', 'detector', 'api', 'worker'] as const;
@@ -73,6 +77,13 @@ export const asText: Parser<string> = (raw) => {
 };
 
 export const asPath: Parser<string> = (raw, base) => path.resolve(base, asText(raw, base));
+
+/** One path or several, as a list or with commas. */
+export const asPaths: Parser<readonly string[]> = (raw, base) => {
+  const list: unknown[] = Array.isArray(raw) ? raw : typeof raw === 'string' ? raw.split(',') : [raw];
+  if (list.length === 0) throw new WrongValue('is an empty list; name a file, or leave it out');
+  return list.map((item) => asPath(item, base));
+};
 
 export const asFlag: Parser<boolean> = (raw) => {
   if (raw === true || raw === 'true') return true;
@@ -190,11 +201,19 @@ export const asNetworks: Parser<readonly string[]> = (raw, base) => {
 };
 
 const LISTEN_FORM =
-  'host:port such as 127.0.0.1:2587 or "[::1]:2587", a port alone for 127.0.0.1, or :port for all interfaces';
+  'host:port such as 127.0.0.1:2587 or "[::1]:2587", a port alone for 127.0.0.1, :port for all interfaces, or systemd:NAME';
 
-/** `host:port`, `[v6]:port`, `port` (on 127.0.0.1), `:port` and `*:port` (on all interfaces). */
+/** A name that FileDescriptorName= of systemd may have. */
+const PASSED = /^systemd:([!-9;-~]{1,255})$/;
+
+/**
+ * `host:port`, `[v6]:port`, `port` (on 127.0.0.1), `:port` and `*:port` (on all interfaces), `systemd:NAME` (a socket that
+ * systemd passes).
+ */
 export const asListen: Parser<ListenAddress> = (raw) => {
   const text = typeof raw === 'number' ? String(raw) : typeof raw === 'string' ? raw.trim() : '';
+  const passed = PASSED.exec(text)?.[1];
+  if (passed !== undefined) return { host: undefined, port: 0, passed };
   const match = /^(?:(\[[^\]]+\]|[^:\s[\]]*):)?(\d{1,5})$/.exec(text);
   if (match === null) throw new WrongValue(`${shown(raw)} is no address to listen on; use ${LISTEN_FORM}`);
   const port = Number(match[2]);
@@ -414,6 +433,10 @@ function relaySettings(url: string, target: RelayTarget): RelaySettings {
   return hidden({ target }, { url });
 }
 
+export function withXclient(relay: RelaySettings, xclient: boolean): RelaySettings {
+  return xclient ? hidden({ target: relay.target, xclient }, { url: relay.url }) : relay;
+}
+
 /** Makes the paths in a relay's URL absolute: they are relative to the file that names them. */
 function absolute(text: string, base: string): string {
   const maildir = /^maildir:(.+)$/i.exec(text)?.[1];
@@ -426,9 +449,10 @@ function absolute(text: string, base: string): string {
   return url.href;
 }
 
-/** `127.0.0.1:2587`, `[::1]:2587`, `*:2587`. */
+/** `127.0.0.1:2587`, `[::1]:2587`, `*:2587`, `systemd:submission`. */
 export function formatListen(address: ListenAddress): string {
-  const { host = '*', port } = address;
+  const { host = '*', port, passed } = address;
+  if (passed !== undefined) return `systemd:${passed}`;
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
 }
 

@@ -222,7 +222,7 @@ const OUTCOMES = ['accepted', 'deferred', 'refused', 'failed'] as const;
 type CommandOutcome = (typeof OUTCOMES)[number];
 /** Refused before a word was said, and cut for keeping us waiting. */
 const REFUSED = ['full', 'network', 'rate'] as const;
-const CUT = ['login', 'command', 'message', 'reader', 'session'] as const;
+const CUT = ['login', 'command', 'message', 'reader', 'session', 'proxy'] as const;
 const TURNED_AWAY = [...REFUSED, ...CUT] as const;
 export type TurnedAwayFor = (typeof TURNED_AWAY)[number];
 const ARRIVALS = ['accepted', 'deferred', 'gone'] as const;
@@ -240,7 +240,7 @@ interface Peer {
 /** What one listener tells of itself. */
 export interface ListenerMeter {
   /** A connection is there, before TLS and greeting. */
-  arrived(socket: Socket): void;
+  arrived(socket: Socket, client?: Peer): void;
   /** One was refused or cut. */
   turnedAway(reason: TurnedAwayFor): void;
   /** It is greeted: a session begins. */
@@ -291,8 +291,8 @@ export class ListenerMetrics implements ListenerMeter {
     };
   }
 
-  arrived(socket: Socket): void {
-    const peer = peerKey(socket);
+  arrived(socket: Socket, client: Peer = socket): void {
+    const peer = peerKey(client);
     this.#arriving.set(peer, performance.now());
     socket.once('close', () => {
       if (this.#arriving.delete(peer)) this.#cells.arrivals.gone.inc();

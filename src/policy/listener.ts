@@ -5,6 +5,7 @@ import net from 'node:net';
 import type { Logger } from 'pino';
 import type { PolicyAddress } from '../config/values.js';
 import { formatPolicyListen } from '../config/values.js';
+import { listenOptions } from '../runtime/listening.js';
 import { FloodCoalescer } from '../kernel/flood-coalescer.js';
 import type { AlarmClock, Milliseconds } from '../kernel/time.js';
 import { MINUTE, SECOND, formatInstant } from '../kernel/time.js';
@@ -154,9 +155,9 @@ export class PolicyListener {
       this.#sweep();
       return listen;
     }
-    await this.#bind({ host: listen.host ?? '::', port: listen.port });
+    await this.#bind(listenOptions(listen));
     this.#sweep();
-    return { host: listen.host, port: (this.#server.address() as AddressInfo).port };
+    return { ...listen, port: (this.#server.address() as AddressInfo).port };
   }
 
   /** Takes no connection any more and ends those that are open: what has come is answered already. */

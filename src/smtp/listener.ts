@@ -1,4 +1,5 @@
 import type { AddressInfo } from 'node:net';
+import type { SecureContext } from 'node:tls';
 import type {
   SMTPServerAddress,
   SMTPServerAuthentication,
@@ -14,6 +15,7 @@ import { FloodCoalescer } from '../kernel/flood-coalescer.js';
 import type { Milliseconds } from '../kernel/time.js';
 import { SECOND, formatInstant } from '../kernel/time.js';
 import type { ListenerMeter, TurnedAwayFor } from '../metrics/smtp.js';
+import { listenOptions } from '../runtime/listening.js';
 import { domainOf, isWithin, normalizeDomain } from '../sending/identity.js';
 import { Admission } from './admission.js';
 import type { SmtpContext } from './conversation.js';
@@ -21,7 +23,7 @@ import { Conversation, relayed } from './conversation.js';
 import type { EnvelopeCommand } from './envelope-command.js';
 import { logIn } from './login.js';
 import { eventBound, nameBytes, takeMessage } from './message.js';
-import type { RelayEnvelope, RelayRecipient } from './relay/port.js';
+import type { RelayClient, RelayEnvelope, RelayRecipient } from './relay/port.js';
 import { RelayUnreachable } from './relay/port.js';
 import {
   LOG_IN_AGAIN,
@@ -43,7 +45,11 @@ interface CommonSettings {
   readonly tlsMode: TlsMode;
   /** The certificate. It is also set without TLS, so that the library never loads its public one. */
   readonly secure: SecureOptions;
+  /** What a client gets that asks for this name (SNI), if that is another certificate. */
+  readonly contextFor: (name: string) => SecureContext | undefined;
   readonly limits: ConnectionLimits;
+  /** Networks whose connections begin with a PROXY header. */
+  readonly proxy: readonly string[];
   readonly maxRecipients: number;
 }
 
@@ -85,10 +91,6 @@ export class SmtpListener {
       ),
     );
     this.#server = new MailServer(this.#options());
-    this.#server.server.on('connection', (socket) => {
-      if (this.#server.isTurnedAway(socket)) return;
-      this.#meter.arrived(socket);
-    });
     this.#server.on('error', (error: NodeJS.ErrnoException) => {
       // Clients go away all the time. If `accept` fails (no descriptor is left), the fault is ours.
       context.metrics.smtp.connectionFailed(error.syscall === 'accept' ? 'accept' : 'client');
@@ -99,10 +101,10 @@ export class SmtpListener {
 
   /** @returns the port, which the system has chosen where 0 was asked for */
   async listen(): Promise<number> {
-    const { host, port } = this.#settings.listen;
+    const options = listenOptions(this.#settings.listen);
     return new Promise((resolve, reject) => {
       this.#server.server.once('error', reject);
-      this.#server.listen({ port, host: host ?? '::' }, () => {
+      this.#server.listen(options, () => {
         this.#server.server.off('error', reject);
         resolve((this.#server.server.address() as AddressInfo).port);
       });
@@ -135,11 +137,13 @@ export class SmtpListener {
   }
 
   #options(): MailServerOptions {
-    const { tlsMode, secure, kind, limits, maxRecipients } = this.#settings;
+    const { tlsMode, secure, contextFor, kind, limits, maxRecipients, proxy } = this.#settings;
     const { hostname, maxMessageSize, relay } = this.#context;
     const { maxConnections, perNetwork, timeouts } = limits;
     return {
       ...secure,
+      // The library gives names in Unicode.
+      SNICallback: (name, done) => done(null, contextFor(normalizeDomain(name))),
       name: hostname,
       banner: '',
       secure: tlsMode === 'implicit',
@@ -160,6 +164,8 @@ export class SmtpListener {
         newPerMinute: perNetwork.newPerMinute,
       }),
       isExempt: (ip) => perNetwork.except.some((network) => isWithin(ip, network)),
+      isProxy: (ip) => proxy.some((network) => isWithin(ip, network)),
+      onArrived: (socket, peer) => this.#meter.arrived(socket, peer),
       deadlines: timeouts,
       offers: () => relay.offers,
       onTurnedAway: (reason, network) => {
@@ -351,7 +357,10 @@ async function offerRecipient(
   if (isNew && eventBound(conversation, mail.taken.size + 1, longestDomain) > store.maxAppendBytes)
     throw new ReplyError(TOO_MANY_RECIPIENTS);
   try {
-    mail.relay ??= relay.begin(relayEnvelope(session), conversation.account ?? conversation.network);
+    mail.relay ??= relay.begin(
+      { ...relayEnvelope(session), client: clientOf(conversation, session, mail.id) },
+      conversation.account ?? conversation.network,
+    );
     const reply = await relayed(mail.trace, 'RCPT TO', mail.relay.offer(relayRecipient(address)));
     if (reply.code >= 300) throw conversation.upstreamRefused(reply);
     mail.taken.add(address.address);
@@ -396,6 +405,15 @@ function relayEnvelope({ envelope }: SMTPServerSession): RelayEnvelope {
     ...(typeof envid !== 'string' ? {} : { envid }),
     ...(typeof size !== 'string' ? {} : { size: Number(size) }),
   };
+}
+
+function clientOf(
+  { ip, ehlo, account }: Conversation,
+  { remotePort, openingCommand }: SMTPServerSession,
+  ident: string,
+): RelayClient {
+  const protocol = openingCommand === 'HELO' ? 'SMTP' : 'ESMTP';
+  return { ip, port: remotePort, protocol, helo: ehlo, login: account, ident };
 }
 
 /** What the client said at RCPT TO, for the relay. */

@@ -6,7 +6,7 @@ import type { FailedLogins, UserTable } from '../accounts/users.js';
 import { FailedLoginsByAccount } from '../accounts/users.js';
 import type { WatchedFile } from '../accounts/watched-file.js';
 import type { Config, TlsSettings } from '../config/schema.js';
-import { relaysOf } from '../config/schema.js';
+import { certificateFilesOf, relaysOf } from '../config/schema.js';
 import type { ListenAddress, RelaySettings } from '../config/values.js';
 import { formatListen, listenFault } from '../config/values.js';
 import type { ReadModels } from '../detector/read-models.js';
@@ -155,77 +155,68 @@ async function startSmtp(
     listen: ListenAddress,
     tls: TlsSettings,
     relay: RelaySettings,
-    settings: Omit<ListenerSettings, 'secure'>,
+    settings: Omit<ListenerSettings, 'secure' | 'contextFor'>,
   ): Promise<void> => {
     const name = formatListen(listen);
     const { metrics, log } = context;
-    const certificate = await certificateOf(tls, path.join(config.data, 'tls'), context, name, (secure) => {
-      listener.useCertificate(secure);
+    const tell = (): void =>
+      metrics.smtp.certificate(name, Math.min(...certificates.map(({ expiresAt }) => expiresAt)));
+    const certificates = await certificatesOf(tls, path.join(config.data, 'tls'), context, name, () => {
+      listener.useCertificate(certificates[0]!.secure);
       log.info({ listener: name }, 'a new certificate is in force');
-      metrics.smtp.certificate(name, certificate.expiresAt);
+      tell();
     });
     const listener = new SmtpListener({ ...context, relay: upstreams.relayOf(relay) }, {
       ...settings,
-      secure: certificate.secure,
+      secure: certificates[0]!.secure,
+      contextFor: (wanted: string) => certificates.find((one) => one.contextFor(wanted))?.contextFor(wanted),
     } as ListenerSettings);
     const port = await listener.listen().catch((thrown: unknown) => {
       throw listenFault(thrown, `smtp.${settings.kind}.listen`, listen);
     });
-    metrics.smtp.certificate(name, certificate.expiresAt);
-    certificate.start();
+    tell();
+    for (const certificate of certificates) certificate.start();
     stops.push(async () => {
-      certificate.stop();
+      for (const certificate of certificates) certificate.stop();
       await listener.close();
     });
-    listening.push({ what: settings.kind, address: formatListen({ host: listen.host, port }) });
+    listening.push({ what: settings.kind, address: formatListen({ ...listen, port }) });
   };
-  for (const { listen, tls, allowInsecureAuth } of submission) {
-    const common = { listen, tlsMode: tls.mode, limits: config.smtp, maxRecipients };
+  for (const { listen, tls, proxy, allowInsecureAuth } of submission) {
+    const common = { listen, tlsMode: tls.mode, limits: config.smtp, proxy, maxRecipients };
     await open(listen, tls, config.smtp.relay, { ...common, kind: 'submission', allowInsecureAuth } as Omit<
       ListenerSettings,
-      'secure'
+      'secure' | 'contextFor'
     >);
   }
-  for (const { listen, tls, domains, relay } of inbound) {
-    const common = { listen, tlsMode: tls.mode, limits: config.smtp, maxRecipients };
+  for (const { listen, tls, proxy, domains, relay } of inbound) {
+    const common = { listen, tlsMode: tls.mode, limits: config.smtp, proxy, maxRecipients };
     await open(listen, tls, relay, { ...common, kind: 'inbound', domains: new Set(domains) } as Omit<
       ListenerSettings,
-      'secure'
+      'secure' | 'contextFor'
     >);
   }
   return listening;
 }
 
-async function certificateOf(
+async function certificatesOf(
   tls: TlsSettings,
   directory: string,
   { hostname, clock, log, metrics }: SmtpContext,
   listener: string,
-  onChange: (secure: ListenerCertificate['secure']) => void,
-): Promise<ListenerCertificate> {
+  onChange: () => void,
+): Promise<readonly ListenerCertificate[]> {
   const onRefused = (reason: string): void => {
     metrics.rules.fileRefused('certificate');
     log.error({ listener, reason }, 'a certificate was refused; the old one stays in force');
   };
   const onRestored = (): void => log.info({ listener }, 'a certificate that was refused can be used again');
-  if (tls.cert !== undefined && tls.key !== undefined) {
-    return new ListenerCertificate({
-      files: { cert: tls.cert, key: tls.key },
-      clock,
-      onChange,
-      onRefused,
-      onRestored,
-    }).load();
-  }
+  const common = { clock, onChange, onRefused, onRestored };
+  const named = certificateFilesOf(tls);
+  if (named.length > 0)
+    return Promise.all(named.map((files) => new ListenerCertificate({ files, ...common }).load()));
   const files = await ensureSelfSigned(directory, hostname, clock);
-  return new ListenerCertificate({
-    files,
-    selfSigned: { directory, hostname },
-    clock,
-    onChange,
-    onRefused,
-    onRestored,
-  }).load();
+  return [await new ListenerCertificate({ files, selfSigned: { directory, hostname }, ...common }).load()];
 }
 
 /** The sessions have ended when relays are closed. */
@@ -260,6 +251,7 @@ export class Upstreams {
       if (this.#byUrl.has(settings.url)) continue;
       const relay = openRelay(settings.url, {
         hostname: config.smtp.hostname,
+        xclient: settings.xclient === true,
         clock,
         closeTimeout: CLOSE,
         onNotice: (notice) => log.warn({ notice }, 'news of the upstream'),

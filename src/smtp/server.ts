@@ -12,10 +12,20 @@ import { clientNetwork, normalizeIp } from '../sending/identity.js';
 import type { Admission, TurnedAway } from './admission.js';
 import type { EnvelopeVerb, Offers } from './envelope-command.js';
 import { NO_OFFERS, readEnvelopeCommand } from './envelope-command.js';
+import { readProxyHeader } from './proxy-header.js';
 import { replyLine, TOO_LATE, TOO_MANY_CONNECTIONS, TOO_MANY_FROM_NETWORK } from './replies.js';
 
-/** Why a connection was cut: see {@link Deadlines}. */
-export type Cut = 'login' | 'command' | 'message' | 'reader' | 'session';
+/** Why a connection was cut: see {@link Deadlines}. `proxy`: a proxy did not say whose it is. */
+export type Cut = 'login' | 'command' | 'message' | 'reader' | 'session' | 'proxy';
+
+/** What the library does once a header is read, or cannot be. */
+type WhenRead = Parameters<SMTPServer['_handleProxy']>[1];
+
+/** Where a connection comes from. */
+interface Peer {
+  readonly remoteAddress?: string | undefined;
+  readonly remotePort?: number | undefined;
+}
 
 /** How long a client may keep a connection waiting. Single bytes extend no deadline: only what is complete counts. */
 export interface Deadlines {
@@ -30,6 +40,10 @@ export interface MailServerOptions extends SMTPServerOptions {
   readonly deadlines: Deadlines;
   /** Whether a client network has no limits of its own. */
   readonly isExempt: (ip: string) => boolean;
+  /** Whether a connection from there begins with a PROXY header. */
+  readonly isProxy: (ip: string) => boolean;
+  /** A connection is there, before TLS and greeting. Peer is the client, also where a proxy passes it on. */
+  readonly onArrived: (socket: Socket, peer: Peer) => void;
   /** What a session is offered, read at its EHLO. */
   readonly offers: () => Pick<Offers, 'eightBit' | 'utf8' | 'dsn'>;
   readonly onTurnedAway: (why: TurnedAway | Cut, network: string) => void;
@@ -45,6 +59,8 @@ const SLOWEST = 1024;
 const READ_WITHIN: Milliseconds = MINUTE;
 /** How long a session may last without a message. */
 const LONGEST_SESSION: Milliseconds = 30 * MINUTE;
+/** How long a proxy may take for its header, which it sends at once. */
+const HEADER_WITHIN: Milliseconds = 5 * SECOND;
 const SWEEP: Milliseconds = SECOND;
 
 /**
@@ -57,6 +73,8 @@ export class MailServer extends SMTPServer {
   readonly #arriving = new Map<Socket, Milliseconds>();
   /** Accepted sockets, each with the function that gives its place back. */
   readonly #admitted = new Map<Socket, () => void>();
+  /** Those whose PROXY header is still to come. */
+  readonly #headless = new WeakSet<Socket>();
   readonly #sweeper: NodeJS.Timeout;
 
   constructor(options: MailServerOptions) {
@@ -72,10 +90,6 @@ export class MailServer extends SMTPServer {
     return this.#options;
   }
 
-  isTurnedAway(socket: Socket): boolean {
-    return !this.#admitted.has(socket);
-  }
-
   /** Sockets that are not closed; with TLS, the ones below it. */
   get sockets(): Iterable<Socket> {
     return this.#admitted.keys();
@@ -83,18 +97,31 @@ export class MailServer extends SMTPServer {
 
   /** Gives the place of a socket back when it closes. It is called again when the library has removed all listeners. */
   watch(socket: Socket): void {
-    socket.once('close', () => {
-      this.#admitted.get(socket)?.();
-      this.#admitted.delete(socket);
-    });
+    socket.once('close', () => this.#admitted.get(socket)?.());
   }
 
   /** The library's first step with a new socket, before it creates anything for it. */
   override _acceptSocket(socket: Socket, handshake: boolean): (() => void) | false {
-    const { admission, isExempt: isSpared } = this.#options;
     const ip = normalizeIp(socket.remoteAddress ?? '') ?? '';
+    const isProxy = this.#options.isProxy(ip);
+    if (!this.#admit(socket, ip, handshake, isProxy)) return false;
+    this.watch(socket);
+    if (isProxy) this.#headless.add(socket);
+    else this.#options.onArrived(socket, socket);
+    if (handshake || isProxy) this.#arriving.set(socket, performance.now());
+    const release = super._acceptSocket(socket, handshake);
+    if (release === false) return false;
+    return () => {
+      this.#arriving.delete(socket);
+      release();
+    };
+  }
+
+  /** Takes a place for a socket. A proxy's own network has no limits: its clients' networks have. */
+  #admit(socket: Socket, ip: string, handshake: boolean, isProxy = false): boolean {
+    const { admission, isExempt } = this.#options;
     const network = clientNetwork(ip);
-    const limited = isSpared(ip) ? undefined : network;
+    const limited = isProxy || isExempt(ip) ? undefined : network;
     const why = admission.admit(limited);
     if (why !== undefined) {
       this.#refuse(socket, why, network, handshake);
@@ -102,16 +129,63 @@ export class MailServer extends SMTPServer {
     }
     this.#admitted.set(socket, () => {
       this.#arriving.delete(socket);
+      this.#admitted.delete(socket);
       admission.left(limited);
     });
-    this.watch(socket);
-    if (handshake) this.#arriving.set(socket, performance.now());
-    const release = super._acceptSocket(socket, handshake);
-    if (release === false) return false;
-    return () => {
-      this.#arriving.delete(socket);
-      release();
+    return true;
+  }
+
+  override _expectsProxyHeader(socket: Socket): boolean {
+    return this.#headless.has(socket);
+  }
+
+  /** The library's second step: its own reader knows version 1 alone. */
+  override _handleProxy(socket: Socket, callback: WhenRead): void {
+    if (!this._expectsProxyHeader(socket)) return super._handleProxy(socket, callback);
+    let data = Buffer.alloc(0);
+    const over = (error?: Error): void => {
+      socket.off('readable', read).off('close', gone).off('end', gone);
+      if (error === undefined) return;
+      socket.destroy();
+      callback(error);
     };
+    const gone = (): void => over(new Error('a connection ended before its PROXY header'));
+    const read = (): void => {
+      for (let chunk = socket.read() as Buffer | null; chunk !== null; chunk = socket.read() as Buffer | null)
+        data = Buffer.concat([data, chunk]);
+      const header = readProxyHeader(data);
+      if (header === 'incomplete') return;
+      if (header === 'malformed') {
+        this.#cut('proxy', socket.remoteAddress);
+        over(new Error('a connection without a PROXY header'));
+        return;
+      }
+      over();
+      if (header.bytes < data.length) socket.unshift(data.subarray(header.bytes));
+      this.#passedOn(socket, header.client, callback);
+    };
+    socket.on('readable', read).once('close', gone).once('end', gone);
+    socket.on('error', () => socket.destroy());
+  }
+
+  /** From here on a connection counts as its client's. */
+  #passedOn(
+    socket: Socket,
+    client: { readonly ip: string; readonly port: number } | undefined,
+    callback: WhenRead,
+  ): void {
+    this.#headless.delete(socket);
+    this.#admitted.get(socket)?.();
+    const ip = normalizeIp(client?.ip ?? socket.remoteAddress ?? '') ?? '';
+    const handshake = this.#options.secure === true;
+    if (!this.#admit(socket, ip, handshake)) {
+      callback(new Error('turned away'));
+      return;
+    }
+    if (handshake) this.#arriving.set(socket, performance.now());
+    const peer = { remoteAddress: ip, remotePort: client?.port ?? socket.remotePort };
+    this.#options.onArrived(socket, peer);
+    super._handleProxy(socket, (error, options) => callback(error, options && { ...options, ...peer }));
   }
 
   override connect(socket: Socket | TLSSocket, options?: SMTPConnectionOptions | null): void {
@@ -137,6 +211,12 @@ export class MailServer extends SMTPServer {
   /** Cuts the clients that keep a connection waiting. @param now by the monotonic clock */
   sweep(now: Milliseconds): void {
     for (const [socket, since] of this.#arriving) {
+      if (this._expectsProxyHeader(socket)) {
+        if (now - since < HEADER_WITHIN) continue;
+        this.#cut('proxy', socket.remoteAddress);
+        socket.destroy();
+        continue;
+      }
       if (now - since < this.#options.deadlines.login) continue;
       // The socket below must not close before or during a handshake: Node does not survive it.
       const top = this._pendingSockets.get(socket);

@@ -1,5 +1,6 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import path from 'node:path';
+import type { SecureContext } from 'node:tls';
 import { createSecureContext } from 'node:tls';
 import { generate } from 'selfsigned';
 import { readIfThere, writePrivateFile } from '../accounts/private-file.js';
@@ -44,7 +45,7 @@ export class ListenerCertificate {
   readonly #options: ListenerCertificateOptions;
   readonly #cert: WatchedFile<string>;
   readonly #key: WatchedFile<string>;
-  #current: { readonly secure: SecureOptions; readonly expiresAt: Instant } | undefined;
+  #current: Inspected | undefined;
   #timer: NodeJS.Timeout | undefined;
   #refused: string | undefined;
 
@@ -73,7 +74,13 @@ export class ListenerCertificate {
     return this.#loaded.expiresAt;
   }
 
-  get #loaded(): { readonly secure: SecureOptions; readonly expiresAt: Instant } {
+  /** What a client gets that asks for this name; undefined if it is for other names. */
+  contextFor(name: string): SecureContext | undefined {
+    const { leaf, context } = this.#loaded;
+    return leaf.checkHost(name) === undefined ? undefined : context;
+  }
+
+  get #loaded(): Inspected {
     if (this.#current === undefined) throw new Error(`${this.#options.files.cert} was not loaded`);
     return this.#current;
   }
@@ -136,11 +143,15 @@ export class ListenerCertificate {
 /** A PEM file holds some kilobytes. A larger one would block the event loop while it is parsed. */
 const LONGEST = 1024 * 1024;
 
-function inspect(
-  cert: string,
-  key: string,
-  files: CertificateFiles,
-): { secure: SecureOptions; expiresAt: Instant } {
+/** A certificate that can be used. */
+interface Inspected {
+  readonly secure: SecureOptions;
+  readonly expiresAt: Instant;
+  readonly leaf: X509Certificate;
+  readonly context: SecureContext;
+}
+
+function inspect(cert: string, key: string, files: CertificateFiles): Inspected {
   for (const [file, text] of [
     [files.cert, cert],
     [files.key, key],
@@ -159,11 +170,10 @@ function inspect(
   if (!matches) throw unusable(files.key, `does not belong to the certificate in ${files.cert}`);
   const secure = { cert, key, minVersion: 'TLSv1.2' } as const;
   try {
-    createSecureContext(secure);
+    return { secure, expiresAt: Date.parse(leaf.validTo), leaf, context: createSecureContext(secure) };
   } catch (thrown) {
     throw unusable(files.cert, `cannot be used: ${messageOf(thrown)}`);
   }
-  return { secure, expiresAt: Date.parse(leaf.validTo) };
 }
 
 function unusable(file: string, reason: string): StopgapError {

@@ -3,6 +3,7 @@ import type { RequestListener } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { ListenAddress } from '../../config/values.js';
 import { MINUTE, SECOND } from '../../kernel/time.js';
+import { listenOptions } from '../../runtime/listening.js';
 import { Problem, problemBody } from './problem.js';
 
 /** A request must arrive within this time, so that a slow sender cannot hold a connection. */
@@ -27,7 +28,7 @@ export interface Listener {
 /** Binds; rejects if it cannot. @param onError told of each connection that could not be taken */
 export async function listen(
   handler: RequestListener,
-  { host, port }: ListenAddress,
+  address: ListenAddress,
   onError: (error: Error) => void,
 ): Promise<Listener> {
   const server = http.createServer(
@@ -56,7 +57,7 @@ export async function listen(
   });
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
-    server.listen({ port, host, exclusive: true }, () => {
+    server.listen({ ...listenOptions(address), exclusive: true }, () => {
       server.off('error', reject).on('error', onError);
       resolve();
     });

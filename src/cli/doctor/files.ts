@@ -151,10 +151,9 @@ export function checkPermissions(findings: Findings, { loaded }: World): void {
     ['the key of the log', config.log.key],
     ['the event store', config.store.kind === 'sqlite' ? config.store.file : undefined],
     ['the configuration', file !== undefined && holdsPassword(config) ? file : undefined],
-    ...[...config.smtp.submission, ...config.smtp.inbound].map(({ tls }): [string, string | undefined] => [
-      'a private key',
-      tls.key,
-    ]),
+    ...[...config.smtp.submission, ...config.smtp.inbound].flatMap(({ tls: { key = [] } }) =>
+      key.map((file): [string, string] => ['a private key', file]),
+    ),
   ];
   const seen = new Set<string>();
   for (const [what, place] of secrets) {
@@ -187,10 +186,9 @@ function readOf(
       'a database of places',
       place,
     ]),
-    ...[...submission, ...inbound].map(({ tls }): [string, string | undefined] => [
-      'a certificate',
-      tls.cert,
-    ]),
+    ...[...submission, ...inbound].flatMap(({ tls: { cert = [] } }) =>
+      cert.map((file): [string, string] => ['a certificate', file]),
+    ),
   ];
 }
 

@@ -6,8 +6,10 @@ import tls from 'node:tls';
 import { directoryId } from '../../accounts/private-file.js';
 import type { ListenAddress, TlsSettings } from '../../config.js';
 import { formatListen, listensOnLoopback } from '../../config.js';
+import { certificateFilesOf } from '../../config/schema.js';
 import { messageOf } from '../../kernel/errors.js';
 import { DAY, formatInstant } from '../../kernel/time.js';
+import { isWithin } from '../../sending/identity.js';
 import { ListenerCertificate } from '../../smtp/tls.js';
 import type { Findings, ServerState, World } from './findings.js';
 import { PATIENCE, patiently } from './findings.js';
@@ -62,6 +64,8 @@ interface Port {
   readonly name: string;
   readonly listen: ListenAddress;
   readonly kind: 'smtp' | 'smtps' | 'policy' | 'http';
+  /** Networks whose connections must begin with a PROXY header. */
+  readonly proxy?: readonly string[];
 }
 
 /** Whether each address to listen on is free, or held by the Stopgap that runs. */
@@ -74,8 +78,8 @@ export async function checkPorts(findings: Findings, world: World): Promise<void
       ...submission.map((one) => ['submission', one] as const),
       ...inbound.map((one) => ['inbound', one] as const),
     ];
-    for (const [name, { listen, tls: settings }] of both)
-      ports.push({ name, listen, kind: settings.mode === 'implicit' ? 'smtps' : 'smtp' });
+    for (const [name, { listen, proxy, tls: settings }] of both)
+      ports.push({ name, listen, proxy, kind: settings.mode === 'implicit' ? 'smtps' : 'smtp' });
   }
   const { listen: policy } = config.policy;
   if (config.roles.includes('policy') && policy !== undefined && 'port' in policy)
@@ -88,7 +92,7 @@ async function checkPort(findings: Findings, world: World, port: Port): Promise<
   const { name, listen } = port;
   const text = `${name} ${formatListen(listen)}`;
   if (listen.port === 0) {
-    findings.ok(`${text}: any free port is taken`);
+    findings.ok(`${text}: ${listen.passed === undefined ? 'any free port is taken' : 'systemd opens it'}`);
     return;
   }
   const fault = await bindFault(listen);
@@ -117,16 +121,17 @@ async function checkPort(findings: Findings, world: World, port: Port): Promise<
 async function checkHolder(
   findings: Findings,
   { loaded, server }: World,
-  { listen, kind }: Port,
+  port: Port,
   text: string,
 ): Promise<void> {
+  const { kind } = port;
   const remedy = 'stop that program, or use another port';
   if (kind === 'http') {
     if (server !== undefined) findings.ok(`${text} is held by the running Stopgap`);
     else findings.problem(`${text} is held by a program that does not answer as Stopgap does`, remedy);
     return;
   }
-  const greeting = await greetingOf(listen, kind).catch(() => undefined);
+  const greeting = await greetingOf(port).catch(() => undefined);
   const ours = kind === 'policy' ? 'action=DUNNO' : `220 ${loaded.config.smtp.hostname} `;
   if (greeting?.startsWith(ours) === true && server !== undefined)
     findings.ok(`${text} is held by the running Stopgap`);
@@ -147,13 +152,14 @@ async function bindFault({ host, port }: ListenAddress): Promise<string | undefi
 }
 
 /** The first line that a server says, in printable ASCII; of a policy service, that it answers. */
-async function greetingOf({ host, port }: ListenAddress, kind: Port['kind']): Promise<string> {
+async function greetingOf({ listen: { host, port }, kind, proxy = [] }: Port): Promise<string> {
   const local = host === undefined || host === '::' || host === '0.0.0.0' ? '127.0.0.1' : host;
+  const plain = net.connect({ host: local, port });
+  // We come from the address that we go to.
+  if (proxy.some((network) => isWithin(local, network))) plain.write('PROXY UNKNOWN\r\n');
   // Whose certificate it is makes no difference to who it is.
-  const socket =
-    kind === 'smtps'
-      ? tls.connect({ host: local, port, rejectUnauthorized: false })
-      : net.connect({ host: local, port });
+  const socket = kind === 'smtps' ? tls.connect({ socket: plain, rejectUnauthorized: false }) : plain;
+  plain.on('error', () => socket.destroy());
   if (kind === 'policy') socket.write('request=doctor\n\n');
   try {
     const line = new Promise<string>((resolve, reject) => {
@@ -200,14 +206,15 @@ async function checkListener(findings: Findings, world: World, listener: Listene
     findings.warning(`${name}: passwords may come in clear`, 'set allowInsecureAuth: false');
   if (tls.mode === 'none') {
     findings.ok(`${name}: no TLS, as configured`);
-  } else if (tls.cert === undefined || tls.key === undefined) {
+  } else if (tls.cert === undefined) {
     const made = path.join(world.loaded.config.data, 'tls', 'self-signed.crt');
     const when = existsSync(made) ? '' : ', made at the first start';
     if (isLocal) findings.ok(`${name}: self-signed${when}`);
     else
       findings.warning(`${name}: self-signed${when}: clients will not trust it`, 'name tls.cert and tls.key');
   } else {
-    await checkCertificate(findings, world, name, { cert: tls.cert, key: tls.key });
+    for (const [index, files] of certificateFilesOf(tls).entries())
+      await checkCertificate(findings, world, name, files, index === 0);
   }
 }
 
@@ -216,6 +223,7 @@ async function checkCertificate(
   { loaded, clock }: World,
   name: string,
   files: { readonly cert: string; readonly key: string },
+  isFirst: boolean,
 ): Promise<void> {
   const { hostname } = loaded.config.smtp;
   try {
@@ -244,7 +252,8 @@ async function checkCertificate(
       `ends at ${formatInstant(to)}, in ${Math.floor((to - now) / DAY)} days`,
       'see why it was not renewed',
     );
-  if (leaf.checkHost(hostname) === undefined) {
+  // The others are for other names.
+  if (isFirst && leaf.checkHost(hostname) === undefined) {
     const names = leaf.subjectAltName ?? leaf.subject.replaceAll('\n', ', ');
     bad(
       'warning',
@@ -259,5 +268,6 @@ async function checkCertificate(
       'holds no chain',
       'use the file that has the intermediate certificates too (fullchain.pem)',
     );
-  if (isGood) findings.ok(`${text} is for ${hostname}, until ${formatInstant(to)}`);
+  if (isGood)
+    findings.ok(`${text} is for ${isFirst ? hostname : leaf.subjectAltName}, until ${formatInstant(to)}`);
 }

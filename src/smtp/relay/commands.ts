@@ -14,6 +14,9 @@ export interface Capabilities {
   readonly size: boolean;
   /** Bytes of the largest message; 0 if no limit is stated. */
   readonly maxSize: number;
+  /** What it takes of the client, by message or by session (Postfix's XFORWARD and XCLIENT); empty if it is not offered. */
+  readonly xforward: readonly string[];
+  readonly xclient: readonly string[];
 }
 
 /** Reads the lines of an EHLO reply; the first is the greeting. */
@@ -38,6 +41,8 @@ export function parseCapabilities(lines: readonly string[]): Capabilities {
     authPlain: keywords.get('AUTH')?.includes('PLAIN') ?? false,
     size: keywords.has('SIZE'),
     maxSize: Number.isSafeInteger(maxSize) && maxSize > 0 ? maxSize : 0,
+    xforward: keywords.get('XFORWARD') ?? [],
+    xclient: keywords.get('XCLIENT') ?? [],
   };
 }
 

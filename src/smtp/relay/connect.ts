@@ -48,7 +48,12 @@ export interface Opening {
  *
  * `ready` rejects with SessionLost or SessionRefused; neither ever contains the login.
  */
-export function openSession(upstream: Upstream, hostname: string, timeouts: RelayTimeouts): Opening {
+export function openSession(
+  upstream: Upstream,
+  hostname: string,
+  timeouts: RelayTimeouts,
+  xclient = false,
+): Opening {
   let current: Session | undefined;
   let aborted = false;
   const attempt = async (policy: TlsPolicy): Promise<Session> => {
@@ -59,6 +64,10 @@ export function openSession(upstream: Upstream, hostname: string, timeouts: Rela
     try {
       await connected(session, upstream.implicitTls ? 'secureConnect' : 'connect', upstream.name, timeouts);
       await converse(session, upstream, policy, hostname, timeouts);
+      if (xclient && session.capabilities.xclient.length === 0)
+        throw new SessionRefused(
+          `${upstream.name} does not offer XCLIENT, which smtp.relay.xclient asks for`,
+        );
       return session;
     } catch (error) {
       session.fail('given up', false);

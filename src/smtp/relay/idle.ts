@@ -50,8 +50,12 @@ export class IdleSessions {
     this.#held.add(session);
   }
 
-  takeFree(): Session | undefined {
-    return this.#free.pop();
+  /** @param client whose it is to be, if XCLIENT is used: one of another client is of less use */
+  takeFree(client?: string): Session | undefined {
+    const fits = this.#free.findLastIndex(
+      (session) => session.client === undefined || session.client === client,
+    );
+    return fits < 0 ? this.#free.pop() : this.#free.splice(fits, 1)[0];
   }
 
   /** Removes a session that has an owner; says whether it was here. */

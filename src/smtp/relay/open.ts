@@ -41,6 +41,7 @@ export function openRelay(url: string, options: RelayOptions): Relay {
 class PooledRelay implements Relay {
   readonly #upstream: Upstream;
   readonly #hostname: string;
+  readonly #xclient: boolean;
   readonly #timeouts: RelayTimeouts;
   readonly #pool: Pool;
   /** A probe must not wait the minutes that RFC 5321 grants a greeting. */
@@ -51,6 +52,7 @@ class PooledRelay implements Relay {
   constructor(upstream: Upstream, options: RelayOptions) {
     this.#upstream = upstream;
     this.#hostname = options.hostname;
+    this.#xclient = options.xclient ?? false;
     this.#timeouts = { ...TIMEOUTS, ...options.timeouts };
     this.#probeTimeout = options.waitTimeout ?? 10_000;
     this.#memory =
@@ -85,7 +87,7 @@ class PooledRelay implements Relay {
   }
 
   begin(envelope: RelayEnvelope, sender?: string): RelayTransaction {
-    return new PooledTransaction(this.#pool, envelope, this.#memory, sender);
+    return new PooledTransaction(this.#pool, envelope, this.#memory, sender, this.#xclient);
   }
 
   /** Uses a connection of its own, to find whether a new one is possible. */
@@ -113,7 +115,7 @@ class PooledRelay implements Relay {
   }
 
   #openSession(): Opening {
-    const opening = openSession(this.#upstream, this.#hostname, this.#timeouts);
+    const opening = openSession(this.#upstream, this.#hostname, this.#timeouts, this.#xclient);
     const ready = opening.ready.then((session) => {
       this.#offers = session.capabilities;
       return session;

@@ -96,14 +96,20 @@ export class Pool {
    * A session for one exchange.
    *
    * @param preferred the session that this owner used last
+   * @param client whose session it is to be, if XCLIENT is used; it may turn out to be another's
    * @throws RelayUnreachable
    */
-  take(owner: object, sender: Sender, preferred: Session | undefined): Session | Promise<Session> {
+  take(
+    owner: object,
+    sender: Sender,
+    preferred: Session | undefined,
+    client?: string,
+  ): Session | Promise<Session> {
     const allowed = this.#shares.allows(sender);
     const held = allowed ? this.#takeHeld(owner, preferred) : undefined;
     if (held !== undefined) return this.#lend(held, sender);
     if (this.#closed) throw new RelayUnreachable('the relay is closed');
-    const free = allowed ? this.#idle.takeFree() : undefined;
+    const free = allowed ? this.#idle.takeFree(client) : undefined;
     if (free !== undefined) return this.#lend(free, sender);
     // During an outage, each request tries whether it is over.
     if ((allowed || this.#outage.on) && !this.#tryConnect() && allowed) {

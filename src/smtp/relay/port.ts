@@ -12,6 +12,20 @@ export interface Reply {
   readonly text: string;
 }
 
+/** The client that a message comes from, for an upstream that wants to know (XFORWARD, XCLIENT). */
+export interface RelayClient {
+  /** In normal form. */
+  readonly ip: string;
+  readonly port: number;
+  readonly protocol: 'SMTP' | 'ESMTP';
+  /** As the client said it; empty if it said none. */
+  readonly helo: string;
+  /** The account, if the client has logged in. */
+  readonly login: string | undefined;
+  /** What we call the message. */
+  readonly ident: string;
+}
+
 /** What the client said at MAIL FROM. */
 export interface RelayEnvelope {
   /** Empty for the null sender. The domain may be Unicode. */
@@ -26,6 +40,8 @@ export interface RelayEnvelope {
   readonly envid?: string;
   /** SIZE= in bytes (RFC 1870): what the client declared. */
   readonly size?: number;
+  /** Who sends it: told to an upstream that takes XFORWARD or XCLIENT. */
+  readonly client?: RelayClient;
 }
 
 export interface RelayRecipient {
@@ -183,6 +199,8 @@ export interface RelayTimeouts {
 }
 
 export interface RelayOptions {
+  /** Sessions become their client's (XCLIENT); an upstream that does not offer it is refused. */
+  readonly xclient?: boolean;
   /** The name said at EHLO or LHLO, and in Maildir file names. */
   readonly hostname: string;
   /** Upstream sessions at most, and as many again that are set aside: 100. */

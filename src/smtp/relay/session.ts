@@ -29,6 +29,8 @@ const QUIT_GRACE = 1000;
  */
 export class Session {
   capabilities: Capabilities = NO_CAPABILITIES;
+  /** The client that XCLIENT has made it the session of, as {@link clientKey} names it. */
+  client: string | undefined;
   /** The owner of the mail transaction that is open upstream. */
   owner: object | undefined;
   /** A mail transaction is open upstream, or may be: RSET goes before the next MAIL. */

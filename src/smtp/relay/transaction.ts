@@ -2,7 +2,8 @@ import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { HOUR } from '../../kernel/time.js';
 import { answerFor, changedMind, isPositive, sameForAll, SessionLost, toReply, withdrawn } from './reply.js';
-import { NEEDS_SMTPUTF8, WireEnvelope, WireRecipient } from './commands.js';
+import { clientKey, heloName, xclient, xforward } from './client.js';
+import { NEEDS_SMTPUTF8, parseCapabilities, WireEnvelope, WireRecipient } from './commands.js';
 import type { Pool } from './pool.js';
 import type {
   Delivery,
@@ -41,6 +42,8 @@ export class PooledTransaction implements RelayTransaction {
   /** With LMTP only: each recipient has its own answer, and partial deliveries are remembered. */
   readonly #memory: DeliveredRecipients | undefined;
   readonly #sender: Sender;
+  /** Whom each of its sessions is to be of (XCLIENT); undefined: of Stopgap. */
+  readonly #client: string | undefined;
   readonly #taken: Taken[] = [];
   #session: Session | undefined;
   /** The session of the exchange under way. */
@@ -55,11 +58,13 @@ export class PooledTransaction implements RelayTransaction {
     envelope: RelayEnvelope,
     memory: DeliveredRecipients | undefined,
     sender: string | undefined,
+    asClient: boolean,
   ) {
     this.#pool = pool;
     this.#envelope = new WireEnvelope(envelope);
     this.#memory = memory;
     this.#sender = sender ?? this;
+    this.#client = asClient && envelope.client !== undefined ? clientKey(envelope.client) : undefined;
   }
 
   async offer(recipient: RelayRecipient): Promise<Reply> {
@@ -120,13 +125,19 @@ export class PooledTransaction implements RelayTransaction {
    * message was sent, a new one replaces it, once.
    */
   async #leased<T>(work: (session: Session) => Promise<T>): Promise<T> {
-    let session = await this.#pool.take(this, this.#sender, this.#session);
+    let session = await this.#pool.take(this, this.#sender, this.#session, this.#client);
+    if (session.client !== undefined && session.client !== this.#client) {
+      // XCLIENT cannot be taken back.
+      void session.quit();
+      session = await this.#pool.replace(session);
+    }
     for (let first = true; ; first = false) {
       this.#session = session;
       this.#inUse = session;
       session.bodyStarted = false;
       if (this.#clientGone) session.hurry();
       try {
+        await this.#introduce(session);
         const outcome = await work(session);
         this.#giveBack(session);
         return outcome;
@@ -144,6 +155,21 @@ export class PooledTransaction implements RelayTransaction {
         throw new RelayUnreachable(error.message, { cause: error, fault: error.fault });
       }
     }
+  }
+
+  /** Makes a new session one of the client's: it says EHLO again, as the client did. */
+  async #introduce(session: Session): Promise<void> {
+    const { client } = this.#envelope.envelope;
+    if (this.#client === undefined || client === undefined || session.client !== undefined) return;
+    session.client = this.#client;
+    for (const line of xclient(session.capabilities, client)) {
+      const { code } = await session.command(line);
+      if (code >= 300) throw session.fail(`XCLIENT was refused with ${code}`, false);
+    }
+    const reply = await session.command(`EHLO ${heloName(client) ?? 'unknown'}`);
+    if (!isPositive(reply)) throw session.fail(`EHLO after XCLIENT was refused with ${reply.code}`, false);
+    // What it takes of clients from a client is nothing that we say.
+    session.capabilities = { ...parseCapabilities(reply.lines), xforward: [], xclient: [] };
   }
 
   #giveBack(session: Session): void {
@@ -165,6 +191,8 @@ export class PooledTransaction implements RelayTransaction {
       const mail = this.#envelope.mail(capabilities);
       if (typeof mail !== 'string') return refuseAll(recipients, mail);
       if (session.owner !== undefined || session.dirty) lines.push('RSET');
+      // The upstream forgets it at the end of each transaction.
+      lines.push(...xforward(capabilities, this.#envelope.envelope.client));
       mailAt = lines.push(mail) - 1;
     }
     const asked: Taken[] = [];
@@ -183,8 +211,12 @@ export class PooledTransaction implements RelayTransaction {
       session.dirty = true;
     }
     const firstRcpt = mailAt + 1;
-    const replies = await session.exchange(lines, (reply, index) => index >= firstRcpt || isPositive(reply));
-    if (mailAt > 0 && !isPositive(replies[0]!)) throw session.fail('RSET was refused', false);
+    // Mail goes on without XFORWARD.
+    const matters = (index: number): boolean => index < firstRcpt && !lines[index]!.startsWith('XFORWARD');
+    const replies = await session.exchange(lines, (reply, index) => !matters(index) || isPositive(reply));
+    if (lines[0] === 'RSET' && !isPositive(replies[0]!)) throw session.fail('RSET was refused', false);
+    if (replies.some((reply, index) => index < mailAt && !isPositive(reply)))
+      session.capabilities = { ...capabilities, xforward: [] };
     if (mailAt >= 0) {
       const mail = replies[mailAt]!;
       if (!isPositive(mail)) {

@@ -158,6 +158,32 @@ describe('stopgap doctor', () => {
     assert.match(ill.out, /^problem {4}rules +\S+rules\.yaml:2: rules\[0\].*; stopgap rules check FILE/m);
   });
 
+  test('stopgap doctor knows a running server also where it counts as a proxy', async (t) => {
+    const cwd = await workDir(t);
+    const ports = [await freePort(), await freePort()];
+    const api = await freePort();
+    const [starttls, implicit] = ports.map((port) => `127.0.0.1:${port}`);
+    writeFileSync(
+      path.join(cwd, 'stopgap.yaml'),
+      `smtp:
+  hostname: mx.example.com
+  relay: { url: 'maildir:./mail' }
+  submission:
+    - { listen: '${starttls}', proxy: [127.0.0.0/8] }
+    - { listen: '${implicit}', proxy: [127.0.0.1], tls: { mode: implicit } }
+  auth: { users: ./users.yaml }
+api: { listen: '127.0.0.1:${api}', tokens: ./tokens.yaml }
+`,
+    );
+    writeFileSync(path.join(cwd, 'users.yaml'), 'users: []\n');
+    writeFileSync(path.join(cwd, 'tokens.yaml'), 'tokens: []\n');
+    const env = { STOPGAP_SMTP_SUBMISSION_LISTEN: '', STOPGAP_API_LISTEN: '' };
+    await Served.start(t, cwd, env);
+    const { has } = await doctor(t, { env }, cwd);
+    for (const address of [starttls, implicit])
+      has('ports', 'ok', new RegExp(`submission ${address} is held by the running Stopgap`));
+  });
+
   test('stopgap doctor asks a running server, and changes nothing', async (t) => {
     const cwd = await workDir(t);
     const [submission, api] = [await freePort(), await freePort()];

@@ -120,11 +120,15 @@ test('new files are taken over once both are there', async (context) => {
   assert.equal(await certificate.check(), false);
   assert.equal(await certificate.check(), false);
   assert.equal(certificate.secure.cert, old.cert, 'half a pair changes nothing');
+  assert.ok(certificate.contextFor('old.example') !== undefined);
+  assert.equal(certificate.contextFor('next.example'), undefined);
   assert.equal(refusals.length, 1);
   assert.match(refusals[0]!, /mx\.key: does not belong to the certificate in .*mx\.crt$/);
   writeFileSync(files.key, next.key);
   assert.equal(await certificate.check(), true);
   assert.deepEqual(certificate.secure, { ...next, minVersion: 'TLSv1.2' });
+  assert.equal(certificate.contextFor('old.example'), undefined);
+  assert.ok(certificate.contextFor('next.example') !== undefined);
   assert.deepEqual(changes, [next.cert]);
   assert.equal(await certificate.check(), false);
 });

@@ -39,6 +39,8 @@ async function start(t: TestContext, options: Partial<MailServerOptions> = {}): 
     admission: new Admission(UNLIMITED),
     deadlines: { login: MINUTE, command: 5 * MINUTE },
     isExempt: () => false,
+    isProxy: () => false,
+    onArrived: () => undefined,
     offers: () => ({ eightBit: true, utf8: true, dsn: true }),
     onTurnedAway: (why, network) => turnedAway.push(`${why} ${network}`),
     ...options,

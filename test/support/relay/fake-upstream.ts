@@ -18,6 +18,8 @@ export type Verb =
   | 'DATA'
   | '.'
   | 'RSET'
+  | 'XFORWARD'
+  | 'XCLIENT'
   | 'QUIT';
 
 export type Script = Partial<Record<Verb, (line: string, peer: Peer) => Answer>> & {
@@ -232,6 +234,8 @@ export class Peer {
       case 'HELO':
         return '250 2.0.0 ok';
       case 'connect':
+      case 'XFORWARD':
+      case 'XCLIENT':
       case '.':
       default:
         return '500 5.5.2 unknown command';

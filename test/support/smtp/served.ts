@@ -39,6 +39,8 @@ export interface ServedOptions {
   readonly files?: number;
   /** The program, if it is not the one that was compiled here. */
   readonly main?: string;
+  /** A program that starts it in its place: its command line comes before ours. */
+  readonly through?: readonly string[];
   /** More words on its command line. */
   readonly args?: readonly string[];
 }
@@ -53,9 +55,9 @@ export class Served {
   private constructor(
     cwd: string,
     env: Readonly<Record<string, string>>,
-    { stderr, files, main = MAIN, args = [] }: ServedOptions = {},
+    { stderr, files, through = [], main = MAIN, args = [] }: ServedOptions = {},
   ) {
-    const command: string[] = [process.execPath, main, 'serve', ...args];
+    const command: string[] = [...through, process.execPath, main, 'serve', ...args];
     // Limits of the shell hold for the program that replaces it.
     if (files !== undefined) command.unshift('sh', '-c', `ulimit -n ${files}; exec "$0" "$@"`);
     this.child = spawn(command[0]!, command.slice(1), {

@@ -19,6 +19,7 @@ test('without any configuration there is an evaluation on loopback', (context) =
     {
       listen: { host: '127.0.0.1', port: 2587 },
       tls: { mode: 'starttls', cert: undefined, key: undefined },
+      proxy: [],
       allowInsecureAuth: true,
     },
   ]);
@@ -104,12 +105,14 @@ tracing: { endpoint: http://t.example, sample: 0.5, service: mx, headers: x-key=
       submission: [
         {
           listen: { host: undefined, port: 587 },
-          tls: { mode: 'starttls', cert: inCwd('mx.crt'), key: inCwd('mx.key') },
+          tls: { mode: 'starttls', cert: [inCwd('mx.crt')], key: [inCwd('mx.key')] },
+          proxy: [],
           allowInsecureAuth: false,
         },
         {
           listen: { host: '10.0.0.1', port: 465 },
           tls: { mode: 'implicit', cert: undefined, key: undefined },
+          proxy: [],
           allowInsecureAuth: false,
         },
       ],
@@ -117,6 +120,7 @@ tracing: { endpoint: http://t.example, sample: 0.5, service: mx, headers: x-key=
         {
           listen: { host: '127.0.0.1', port: 2525 },
           tls: { mode: 'none', cert: undefined, key: undefined },
+          proxy: [],
           domains: ['example.com', 'b.example'],
           relay: { target: { maildir: inCwd('in') } },
         },

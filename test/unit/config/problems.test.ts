@@ -130,6 +130,25 @@ const CASES: Array<[name: string, given: Given, problem: string | RegExp]> = [
   ],
   ['a directory for a file', { yaml: `${RELAY}rules: .\n` }, /rules: .* is no file; leave/],
   [
+    'fewer keys than certificates',
+    {
+      yaml: 'smtp:\n  relay: { url: smtp://a.example }\n  submission: { tls: { cert: [x.crt, y.crt], key: x.key } }\n',
+      files: { 'x.crt': '', 'y.crt': '', 'x.key': '' },
+    },
+    /smtp\.submission\[0\]\.tls\.key: names 1, and tls\.cert names 2; name one key for each certificate/,
+  ],
+  [
+    'the second of two certificates that is missing',
+    {
+      env: {
+        STOPGAP_SMTP_SUBMISSION_TLS_CERT: 'x.crt,y.crt',
+        STOPGAP_SMTP_SUBMISSION_TLS_KEY: 'x.key,x.key',
+      },
+      files: { 'x.crt': '', 'x.key': '' },
+    },
+    /^STOPGAP_SMTP_SUBMISSION_TLS_CERT: \/.*\/y\.crt does not exist; name a PEM file/,
+  ],
+  [
     'a certificate without its key',
     { env: { STOPGAP_SMTP_SUBMISSION_TLS_CERT: 'x.crt' }, files: { 'x.crt': '' } },
     'STOPGAP_SMTP_SUBMISSION_TLS_CERT: has no key beside it; name the private key in tls.key',
@@ -188,6 +207,11 @@ const CASES: Array<[name: string, given: Given, problem: string | RegExp]> = [
       },
     },
     /mail would go round for ever/,
+  ],
+  [
+    'XCLIENT for a relay that cannot know it',
+    { yaml: 'smtp:\n  relay: { url: lmtp://127.0.0.1, xclient: true }\n' },
+    /^stopgap\.yaml:2:\d+: smtp\.relay\.xclient: works with smtp:\/\/ and smtps:\/\/ alone/,
   ],
   [
     'a login that could go in clear',

@@ -25,6 +25,8 @@ describe('capabilities', () => {
       authPlain: true,
       size: true,
       maxSize: 1000,
+      xforward: [],
+      xclient: [],
     });
   });
 
