@@ -73,7 +73,9 @@ export function loadConfig(options: LoadOptions): LoadedConfig {
   raw.readEnvironment(env, cwd);
   const unheeded = readOpenTelemetry(raw, env);
   // A configured relay, back end or store is meant for real mail, so there must be no demo account.
-  const serious = ['smtp.relay.url', 'smtp.auth.backend', 'store', 'roles'].some((key) => raw.values.has(key));
+  const serious = ['smtp.relay.url', 'smtp.auth.backend', 'store', 'roles'].some((key) =>
+    raw.values.has(key),
+  );
   const evaluation = file === undefined && !serious;
   const { config, read } = understood(raw, {
     base: file === undefined ? cwd : path.dirname(file),
