@@ -28,6 +28,7 @@ export const CHECKS = [
   'upstream',
   'policy',
   'dovecot',
+  'reports',
   'tracing',
 ] as const;
 export type CheckName = (typeof CHECKS)[number];
