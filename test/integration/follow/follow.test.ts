@@ -6,6 +6,7 @@ import { describe, test } from 'node:test';
 import { existsSync } from 'node:fs';
 import type { MessageAccepted } from '../../../src/sending/events.js';
 import { Following } from '../../support/follow.js';
+import { tokenOf } from '../../support/policy/token.js';
 import { eventually } from '../../support/smtp/eventually.js';
 import { workDir } from '../../support/smtp/served.js';
 import { ALICE, Stopgap } from '../../support/smtp/stopgap.js';
@@ -90,15 +91,31 @@ describe('stopgap follow postfix-log', () => {
     assert.equal(await following.stop(), 0);
   });
 
-  test('trips a rule by what it reports', async (t) => {
-    const { stopgap, log, follow } = await scene(t);
+  test('trips a rule by what it reports, run as docs/run/mail-servers.md has it', async (t) => {
+    const { stopgap, log, state } = await scene(t);
     await writeFile(log, '');
-    await follow();
+    const text = await readFile('docs/run/mail-servers.md', 'utf8');
+    const [, command] = /^ExecStart=\S+ \S+main\.js follow (.*)$/m.exec(text)!;
+    const token = `${state}.token`;
+    await writeFile(token, `${await tokenOf(stopgap, 'documented')}\n`);
+    const there: Readonly<Record<string, string>> = {
+      '/var/log/mail.log': log,
+      '${STATE_DIRECTORY}/postfix-log.json': state,
+      'http://127.0.0.1:8025': `http://127.0.0.1:${stopgap.port('HTTP')}`,
+      '${CREDENTIALS_DIRECTORY}/token': token,
+    };
+    const args = command!.split(' ').map((word) => there[word] ?? word);
+    assert.deepEqual(
+      args.filter((word) => Object.values(there).includes(word)),
+      Object.values(there),
+    );
+    await Following.start(t, stopgap, { args, state, env: { STOPGAP_TOKEN: '', STOPGAP_URL: '' } });
+    await eventually('its place is written down', () => existsSync(state), 30_000);
     await appendFile(log, [1, 2, 3].map((id) => message(`B${id}`).replace('nrcpt=1 ', 'nrcpt=40 ')).join(''));
     await stopgap.event(({ type }) => type === 'BlockImposed');
   });
 
-  test('refuses the state of another log, and a token of another role', async (t) => {
+  test('refuses the state of another log', async (t) => {
     const { stopgap, log, state, follow } = await scene(t);
     await writeFile(log, '');
     await (await follow()).stop();

@@ -18,12 +18,12 @@ class ScriptedLog implements LiveLog<{ readonly lines: number }> {
   atOnce = 10;
   given = 0;
 
-  // eslint-disable-next-line @typescript-eslint/require-await -- as the real ones
+   
   async *before({ lines }: { readonly lines: number }): AsyncGenerator<Buffer> {
     if (lines > 0) yield this.#bytes(0, lines);
   }
 
-  // eslint-disable-next-line @typescript-eslint/require-await -- as the real ones
+   
   async *follow(
     from: { readonly lines: number } = { lines: 0 },
   ): AsyncGenerator<Piece<{ readonly lines: number }> | undefined> {
