@@ -172,6 +172,8 @@ export class Follower<Place> {
         assembler.mark = ++mark;
         if (place !== undefined) this.#starts.push({ mark, place });
         if (piece.bytes.length > 0) yield piece.bytes;
+        // Where it has begun is known from then on, though nobody answers yet.
+        if (place === undefined) await this.#save(Infinity, piece.end);
         place = piece.end;
         await turn();
       } else assembler.release(clock.now());

@@ -263,8 +263,9 @@ function readTried(text: string): Said | Garbled {
   };
 }
 
-function namedLogin(account: string | undefined): { readonly account?: string } {
-  return account === undefined || account === '' || account === NO_LOGIN ? {} : { account };
+/** A name that nobody can have does not hide that a login failed. */
+function namedLogin(account = ''): { readonly account?: string } {
+  return account === '' || account === NO_LOGIN || account.length > LONGEST_ADDRESS ? {} : { account };
 }
 
 function garbled(reason: string): Garbled {

@@ -18,16 +18,15 @@ class ScriptedLog implements LiveLog<{ readonly lines: number }> {
   atOnce = 10;
   given = 0;
 
-   
   async *before({ lines }: { readonly lines: number }): AsyncGenerator<Buffer> {
     if (lines > 0) yield this.#bytes(0, lines);
   }
 
-   
   async *follow(
-    from: { readonly lines: number } = { lines: 0 },
+    from: { readonly lines: number } | undefined,
   ): AsyncGenerator<Piece<{ readonly lines: number }> | undefined> {
-    let { lines } = from;
+    let { lines } = from ?? { lines: this.there };
+    if (from === undefined) yield { bytes: Buffer.alloc(0), end: { lines } };
     for (;;) {
       const end = Math.min(this.there, lines + this.atOnce);
       if (end === lines) yield undefined;
@@ -245,6 +244,16 @@ describe('a follower of a log', () => {
         ['accepted', 'uid-33@mx', undefined],
       ],
     );
+  });
+
+  test('knows where it has begun though the server has never answered', async () => {
+    const scene = new Scene();
+    scene.place = undefined;
+    scene.isAway = true;
+    scene.start();
+    await scene.work();
+    await scene.stop();
+    assert.deepEqual(scene.place, { lines: 0 });
   });
 
   test('lets hear from it where the log says nothing, and tells what the server refuses and what it cannot read', async () => {
