@@ -176,7 +176,7 @@ export class Follower<Place> {
         if (place === undefined) await this.#save(Infinity, piece.end);
         place = piece.end;
         await turn();
-      } else assembler.release(clock.now());
+      } else while (assembler.release(clock.now(), MOST_ITEMS)) await turn();
       const isDue = clock.monotonic() >= this.#savedAt + SAVE;
       if (piece === undefined || isDue || this.#items.length >= MOST_ITEMS) await this.#reportAll();
       if (place !== undefined && isDue) await this.#save(assembler.oldestMark, place);

@@ -65,9 +65,16 @@ export class Assembler {
     return oldest;
   }
 
-  /** Lets go what may go at `now`, where a log says nothing more just then. */
-  release(now: Instant): void {
-    this.#held.release(now, (item) => this.#settle(item));
+  /**
+   * Lets go what may go at `now`, where a log says nothing more just then.
+   *
+   * @param most so much of it
+   * @returns whether there may be more
+   */
+  release(now: Instant, most = Infinity): boolean {
+    const before = this.#held.size;
+    this.#held.release(now, (item) => this.#settle(item), most);
+    return before - this.#held.size === most;
   }
 
   /** Takes what was written at one time; groups come in the order of time. */
