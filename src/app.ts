@@ -221,7 +221,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
       ...{ settings, tokens: authenticator, clock, models, knows, recorder, metrics, tracing, placeOf },
     });
   }
-  health.opened({ store, outbox, follower, smtp, policy, dovecot });
+  health.opened({ store, outbox, follower, smtp, policy, dovecot, mailServers });
   metrics.registry.beforeScrape = () =>
     updateGauges(metrics, {
       ...{ clock, models, store, smtp, outbox, baselines, timedWork: work, logs },

@@ -130,7 +130,6 @@ type Item = z.infer<typeof itemInput>;
 /** Each is checked by itself, so that a faulty one holds no other up. */
 const batch = z
   .array(z.unknown().meta(itemDescription()), 'must be a list of items, as a JSON array or as NDJSON')
-  .min(1, 'holds no item')
   .max(MOST_ITEMS, `at most ${MOST_ITEMS} items at once`);
 
 const resultShape = z.object({

@@ -7,6 +7,7 @@ import { blockVerb } from './block.js';
 import { checkVerb } from './check.js';
 import { configVerb } from './config.js';
 import { feignedVerb } from './feigned.js';
+import { followVerb } from './follow.js';
 import type { CliIo } from './io.js';
 import { ExitWith, inOneLine, note, print } from './io.js';
 import { exemptVerb } from './exempt.js';
@@ -45,6 +46,7 @@ const VERBS: readonly Verb[] = [
   doctorVerb,
   supportBundleVerb,
   saslProxyVerb,
+  followVerb,
   importVerb,
   simulateVerb,
 ];

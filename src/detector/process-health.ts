@@ -1,8 +1,9 @@
 import type { DovecotAsked, HealthReport, Progress } from '../api/index.js';
 import type { Milliseconds } from '../kernel/time.js';
-import { SECOND } from '../kernel/time.js';
+import { formatInstant, SECOND } from '../kernel/time.js';
 import type { LogFollower } from './log-follower.js';
 import type { PolicyRole } from '../policy/role.js';
+import type { MailServers, Reported } from '../recording/reports.js';
 import type { SmtpRole } from '../smtp/role.js';
 import type { OutboxedStore } from '../store/outboxed.js';
 import type { EventStore } from '../store/port.js';
@@ -17,6 +18,7 @@ interface Parts {
   readonly smtp: SmtpRole | undefined;
   readonly policy: PolicyRole | undefined;
   readonly dovecot: { readonly asked: DovecotAsked } | undefined;
+  readonly mailServers: MailServers | undefined;
 }
 
 /** The health of the process, from its first moment on. */
@@ -43,7 +45,7 @@ export class ProcessHealth {
       const nothing = { position: 0, lagSeconds: 0, clockSkewSeconds: null, relaySessions: 0 };
       return { status: 'starting', ...unknown, listeners, ...nothing, dataDirectory };
     }
-    const { store, outbox, follower, smtp, policy, dovecot } = this.#parts;
+    const { store, outbox, follower, smtp, policy, dovecot, mailServers } = this.#parts;
     const { models, state } = follower;
     const takesEvents = store.healthy && outbox?.away !== true;
     const isBehind = models.lag > LAG_ALLOWED;
@@ -65,6 +67,7 @@ export class ProcessHealth {
       dataDirectory,
       ...(policy === undefined ? {} : { policy: { ...policy.asked } }),
       ...(dovecot === undefined ? {} : { dovecot: { ...dovecot.asked } }),
+      ...(mailServers === undefined ? {} : { reports: reportsOf(mailServers.reports.reported) }),
       ...(outbox === undefined ? {} : { outbox: outbox.waiting, quarantine: outbox.quarantined }),
     };
   }
@@ -78,6 +81,10 @@ export class ProcessHealth {
     if (this.listeners === 'up') return undefined;
     return { ...progress, reason: this.listeners === 'starting' ? 'ports are opened' : 'it is stopping' };
   }
+}
+
+function reportsOf({ events, signs, lastAt }: Reported): Readonly<Record<string, unknown>> {
+  return { events, signs, lastAt: lastAt === undefined ? null : formatInstant(lastAt) };
 }
 
 /** For a process that keeps its timed work in Redis. */

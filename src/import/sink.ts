@@ -19,4 +19,6 @@ export interface PastEvent {
   /** The id under which its source knows the message. */
   readonly correlation: string | undefined;
   readonly event: SendEvent | AuthEvent;
+  /** The name that a failed login gave. No event holds it, since people type passwords there. */
+  readonly login?: string;
 }

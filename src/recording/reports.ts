@@ -2,7 +2,7 @@ import type { SenderPolicy } from '../accounts/senders.js';
 import { isEntitled } from '../accounts/senders.js';
 import type { Config } from '../config/schema.js';
 import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
-import { SECOND } from '../kernel/time.js';
+import { DAY, MINUTE, SECOND } from '../kernel/time.js';
 import type { Metrics } from '../metrics/metrics.js';
 import type { ReportMeter } from '../metrics/policy.js';
 import type { SmtpMeter } from '../metrics/smtp.js';
@@ -21,6 +21,12 @@ import { Verdicts } from './verdicts.js';
 const MOST_DOMAINS = 20;
 /** Items of one batch that the store gets at a time. */
 const AT_ONCE = 64;
+/**
+ * A message that was recorded before midnight may be reported as of after it: whoever tells of it first names its day. So much
+ * apart they are at most, and so many of the sender's events are looked through.
+ */
+const APART: Milliseconds = 10 * MINUTE;
+const MOST_LOOKED_AT = 5000;
 /** What a batch may take: less than a request may. */
 const PATIENCE: Milliseconds = 10 * SECOND;
 
@@ -56,7 +62,7 @@ interface ReportHead {
 export type ReportResult = 'recorded' | 'known' | 'unavailable';
 
 export interface ReportsContext {
-  readonly store: Pick<EventStore, 'healthy'>;
+  readonly store: Pick<EventStore, 'healthy' | 'readStream'>;
   readonly clock: AlarmClock;
   readonly recorder: Pick<Recorder, 'reported'>;
   readonly verdicts: Verdicts;
@@ -72,14 +78,30 @@ interface Placed {
   readonly id: string;
   readonly stream: string;
   readonly fact: SendEvent | AuthEvent;
+  /** The id that it has if it was recorded as of the day before, or after: only near midnight. */
+  readonly otherId?: string | undefined;
+}
+
+/** What has been reported since the start. */
+export interface Reported {
+  readonly events: number;
+  /** How often a follower of a log that says nothing let hear that it is there. */
+  readonly signs: number;
+  /** The last time that somebody reported, also nothing. */
+  readonly lastAt: Instant | undefined;
 }
 
 /** Records what others saw, each event once. */
 export class Reports {
   readonly #context: ReportsContext;
+  #reported: Reported = { events: 0, signs: 0, lastAt: undefined };
 
   constructor(context: ReportsContext) {
     this.#context = context;
+  }
+
+  get reported(): Reported {
+    return this.#reported;
   }
 
   /**
@@ -90,12 +112,20 @@ export class Reports {
    */
   async record(reports: readonly Report[], by: string): Promise<readonly ReportResult[]> {
     const { store, clock, metrics } = this.#context;
+    const { events, signs } = this.#reported;
+    const isSign = reports.length === 0;
+    this.#reported = {
+      events: events + reports.length,
+      signs: signs + (isSign ? 1 : 0),
+      lastAt: clock.now(),
+    };
     const until = clock.monotonic() + PATIENCE;
     const results: ReportResult[] = [];
     const done = new Map<string, Promise<ReportResult>>();
+    const lately = new Map<string, Promise<ReadonlySet<string>>>();
     const write = async (report: Report): Promise<ReportResult> => {
       const isAway = !store.healthy || results.includes('unavailable') || clock.monotonic() >= until;
-      return isAway ? 'unavailable' : this.#write(report, by, until, done);
+      return isAway ? 'unavailable' : this.#write(report, by, until, done, lately);
     };
     for (let from = 0; from < reports.length; from += AT_ONCE) {
       results.push(...(await Promise.all(reports.slice(from, from + AT_ONCE).map(write))));
@@ -104,32 +134,42 @@ export class Reports {
     return results;
   }
 
-  /** @param done what the same batch has brought: the store may be given two of the same at once, and not know it */
+  /**
+   * @param done what the same batch has brought: the store may be given two of the same at once, and not know it
+   * @param lately by stream, the ids of what was recorded lately
+   */
   async #write(
     report: Report,
     by: string,
     until: Milliseconds,
     done: Map<string, Promise<ReportResult>>,
+    lately: Map<string, Promise<ReadonlySet<string>>>,
   ): Promise<ReportResult> {
     const placed = this.#place(report, by);
     const key = `${placed.stream} ${placed.id}`;
     const before = done.get(key);
     if (before !== undefined) return (await before) === 'recorded' ? 'known' : before;
-    const result = this.#append(report, placed, by, until);
+    const result = this.#append(report, placed, by, until, lately);
     done.set(key, result);
     return result;
   }
 
   async #append(
     report: Report,
-    { id, stream, fact }: Placed,
+    { id, stream, fact, otherId }: Placed,
     by: string,
     until: Milliseconds,
+    lately: Map<string, Promise<ReadonlySet<string>>>,
   ): Promise<ReportResult> {
     const { recorder, clock, metrics } = this.#context;
     const patience = until - clock.monotonic();
     const correlation = report.queueId ?? report.id;
     try {
+      if (otherId !== undefined) {
+        const known = lately.get(stream) ?? this.#idsOf(stream);
+        lately.set(stream, known);
+        if ((await known).has(otherId)) return 'known';
+      }
       const { duplicate } = await recorder.reported(stream, fact, { id, by, correlation, patience });
       if (duplicate) return 'known';
     } catch (error) {
@@ -138,6 +178,21 @@ export class Reports {
     }
     if (fact.type === 'MessageAccepted') metrics.smtp.accepted(fact.data.direction, fact.data.recipients);
     return 'recorded';
+  }
+
+  /** Of the last events of a stream. */
+  async #idsOf(stream: string): Promise<ReadonlySet<string>> {
+    const { store, clock } = this.#context;
+    const since = clock.now() - DAY - APART;
+    const ids = new Set<string>();
+    for await (const { id, at } of store.readStream(stream, {
+      direction: 'backwards',
+      limit: MOST_LOOKED_AT,
+    })) {
+      if (at < since) break;
+      ids.add(id);
+    }
+    return ids;
   }
 
   #place(report: Report, by: string): Placed {
@@ -157,6 +212,7 @@ export class Reports {
         };
         return {
           id: queueId === undefined ? id : queuedMessageId(key, queueId, at),
+          otherId: queueId === undefined ? undefined : otherDaysId(key, queueId, at),
           stream: sendStream(key),
           fact: { type: 'MessageAccepted', data, at },
         };
@@ -204,6 +260,13 @@ export class Reports {
       entitled: account === undefined || isEntitled(senders(), account, returnPath),
     };
   }
+}
+
+/** The id of the message, had it been recorded on the other side of midnight; undefined where none is near. */
+function otherDaysId(key: string, queueId: string, at: Instant): string | undefined {
+  const sinceMidnight = at % DAY;
+  if (sinceMidnight < APART) return queuedMessageId(key, queueId, at - APART);
+  return sinceMidnight >= DAY - APART ? queuedMessageId(key, queueId, at + APART) : undefined;
 }
 
 /** What the HTTP side needs to answer mail servers. */

@@ -22,7 +22,7 @@ import {
 } from './files.js';
 import type { CheckName, Finding, World } from './findings.js';
 import { CHECKS, Findings } from './findings.js';
-import { checkDovecot, checkPolicy } from './policy.js';
+import { checkDovecot, checkPolicy, checkReports } from './policy.js';
 import { askServer, checkPorts, checkServer, checkTls } from './network.js';
 
 type Check = (findings: Findings, world: World) => void | Promise<void>;
@@ -47,6 +47,7 @@ const LOOKS: Readonly<Partial<Record<CheckName, Check>>> = {
   logins: checkLogins,
   policy: checkPolicy,
   dovecot: checkDovecot,
+  reports: checkReports,
   tracing: checkTracing,
 };
 
@@ -72,6 +73,7 @@ function needless(check: CheckName, config: Config): string | undefined {
   if (check === 'policy' && !roles.includes('policy')) return 'this process has no role policy';
   if (check === 'dovecot' && !roles.includes('policy') && !roles.includes('api'))
     return 'this process answers no Dovecot';
+  if (check === 'reports' && !seesSends(config)) return 'this process sees no sends';
   if (check === 'outbox' && (store.kind === 'sqlite' || !seesSends(config)))
     return 'nothing waits on this disk';
   if (check === 'redis' && redis === undefined) return 'none is configured: timed work waits in the process';

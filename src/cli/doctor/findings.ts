@@ -30,6 +30,7 @@ export const CHECKS = [
   'logins',
   'policy',
   'dovecot',
+  'reports',
   'tracing',
 ] as const;
 export type CheckName = (typeof CHECKS)[number];

@@ -1,3 +1,4 @@
+import { formatDuration, MINUTE, parseInstant } from '../../kernel/time.js';
 import type { Findings, World } from './findings.js';
 
 const RECIPE = 'see docs/run/mail-servers.md';
@@ -64,6 +65,39 @@ export function checkDovecot(findings: Findings, { loaded, server }: World): voi
   findings.ok(
     `${asked} logins asked about since the start, ${sending} for sending (${protocols}); ${succeeded} reported as passed, ${failed} as failed`,
   );
+}
+
+/** A follower whose log says nothing lets hear from it every five minutes. */
+const SILENT = 15 * MINUTE;
+
+/** Whether who reports what it has seen, such as a follower of a log, still does, and has seen anything. */
+export function checkReports(findings: Findings, { server, clock }: World): void {
+  if (server === undefined) {
+    findings.notTried('what was reported: no running Stopgap answers');
+    return;
+  }
+  const {
+    events = 0,
+    signs = 0,
+    lastAt,
+  } = (server.health['reports'] ?? {}) as Record<string, number | string>;
+  const last = parseInstant(String(lastAt));
+  if (last === undefined) {
+    findings.notTried('nobody has reported anything since the start');
+    return;
+  }
+  const since = clock.now() - last;
+  if (events === 0)
+    findings.warning(
+      'a follower reports, and has found nothing since the start',
+      `see that it reads the log that the mail server writes; ${RECIPE}`,
+    );
+  if (signs !== 0 && since > SILENT)
+    findings.warning(
+      `nobody has reported for ${formatDuration(since)}`,
+      'see that stopgap follow runs and reaches this server',
+    );
+  findings.ok(`${events} events reported since the start`);
 }
 
 function askedOf(report: unknown): Record<'rcpt' | 'data' | 'endOfMessage' | 'withLogin', number> {

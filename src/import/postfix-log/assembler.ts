@@ -4,6 +4,7 @@ import type { Instant } from '../../kernel/time.js';
 import type { AuthEvent, SendEvent } from '../../sending/events.js';
 import { clientNetwork } from '../../sending/identity.js';
 import type { PastEvent } from '../sink.js';
+import type { Holding } from './message-in-queue.js';
 import { Held, Message } from './message-in-queue.js';
 import type { Said } from './message.js';
 import type { LogRecord } from './reader.js';
@@ -18,8 +19,12 @@ export interface AssemblerOptions {
   /** Where a client is, by its address in normal form. */
   readonly placeOf: (ip: string) => GeoPlace;
   /** Told of mail from outside too, and of recipients that were refused to it: their direction tells. */
-  readonly onEvent: (event: PastEvent) => void;
+  readonly onEvent: (event: PastEvent & { readonly mark: number }) => void;
+  /** How long what happened is held back; unless given, as fits a log that is read as a whole. */
+  readonly holding?: Holding;
 }
+
+type Happened = PastEvent & { readonly settled: true; readonly mark: number };
 
 /** Messages whose end has not come: at most some 100 MB. */
 const OPEN = 100_000;
@@ -37,10 +42,12 @@ export class Assembler {
   readonly #originals = forgetting<Message>(ORIGINALS);
   /** By host and process: the client whose message is with a filter before the queue. */
   readonly #passed = forgetting<Said & { kind: 'passed' }>(PROCESSES);
-  readonly #held = new Held<Message | (PastEvent & { settled: true })>();
+  readonly #held: Held<Message | Happened>;
   /** How often a line has come within this second. */
   readonly #times = new Map<string, number>();
   #wall = '';
+  /** Of the lines that are taken from now on: what happened has the mark of its line. */
+  mark = 0;
   /** Messages that were handed back by a filter or queued again: counted at their first appearance. */
   reinjected = 0;
   /** Messages whose beginning is in none of the logs: their sender is not known. */
@@ -48,13 +55,33 @@ export class Assembler {
 
   constructor(options: AssemblerOptions) {
     this.#options = options;
+    this.#held = new Held(options.holding);
+  }
+
+  /** The least mark of what is held back; infinite if nothing is. */
+  get oldestMark(): number {
+    let oldest = Infinity;
+    for (const { mark } of this.#held.items()) oldest = Math.min(oldest, mark);
+    return oldest;
+  }
+
+  /**
+   * Lets go what may go at `now`, where a log says nothing more just then.
+   *
+   * @param most so much of it
+   * @returns whether there may be more
+   */
+  release(now: Instant, most = Infinity): boolean {
+    const before = this.#held.size;
+    this.#held.release(now, (item) => this.#settle(item), most);
+    return before - this.#held.size === most;
   }
 
   /** Takes what was written at one time; groups come in the order of time. */
   take(records: readonly LogRecord[]): void {
     for (const record of records) this.#take(record);
     const { order } = records[0]!;
-    this.#held.release(order, (item) => this.#settle(item));
+    this.release(order);
   }
 
   /**
@@ -88,7 +115,7 @@ export class Assembler {
       case 'refused':
         return this.#refused(record, said);
       case 'loginFailed':
-        return this.#loginFailed(record, said.ip);
+        return this.#loginFailed(record, said);
       case 'bounced':
         return this.#bounced(record, said.queueId);
       case 'removed': {
@@ -114,7 +141,7 @@ export class Assembler {
     this.#messages.set(key, message);
     if (said.kind === 'picked') {
       const before = said.requeuedFrom;
-      message.local = before === undefined;
+      if (before === undefined) message.uid = said.uid;
       message.requeued = before !== undefined;
       this.#comesFrom(message, before);
       return;
@@ -165,6 +192,7 @@ export class Assembler {
     // Every further attempt says it again.
     if (message.from !== undefined || message.internal) return;
     message.complete(at, from, size, recipients);
+    message.mark = this.mark;
     const { name } = message;
     if (name !== undefined) {
       const known = this.#originals.get(name);
@@ -203,17 +231,13 @@ export class Assembler {
     });
   }
 
-  #loginFailed(record: LogRecord, ip: string): void {
-    this.#add(record.at, undefined, this.#lineId(record), {
-      type: 'AuthenticationFailed',
-      data: {
-        network: clientNetwork(ip),
-        kind: 'genuine',
-        ...this.#options.placeOf(ip),
-        count: record.times,
-        since: record.at,
-      },
-    });
+  #loginFailed(record: LogRecord, { ip, account }: Said & { kind: 'loginFailed' }): void {
+    const data = {
+      ...{ network: clientNetwork(ip), kind: 'genuine' as const, ...this.#options.placeOf(ip) },
+      ...{ count: record.times, since: record.at },
+    };
+    const event = { type: 'AuthenticationFailed' as const, data };
+    this.#add(record.at, undefined, this.#lineId(record), event, account);
   }
 
   #bounced({ host, at, wall }: LogRecord, queueId: string): void {
@@ -228,26 +252,27 @@ export class Assembler {
     });
   }
 
-  #settle(item: Message | PastEvent): void {
+  #settle(item: Message | Happened): void {
     const { onEvent } = this.#options;
     if (!(item instanceof Message)) return onEvent(item);
     if (item.requeued || this.#originalOf(item) !== undefined) {
       this.reinjected++;
       return;
     }
-    const { at, queueId: correlation, from } = item;
+    const { at, queueId: correlation, from, mark } = item;
     const isFromUs = this.#isFromUs(item);
     // Of a message from nobody, by nobody and from nowhere there is nothing to tell.
-    const isAnonymous = item.account === undefined && from === '' && item.ip === undefined;
+    const isAnonymous = !isFromUs && from === '' && item.ip === undefined;
     if (!isAnonymous) {
       const event = sendOf(item, isFromUs, this.#options);
-      onEvent({ id: item.id, at, correlation, event });
+      onEvent({ id: item.id, at, correlation, event, mark });
     }
     if (from !== '' || isFromUs) return;
     const { ip } = item;
     for (const address of item.recipients) {
       const data = ip === undefined ? { address } : { address, ip };
-      onEvent({ id: `${item.id} to ${address}`, at, correlation, event: { type: 'BounceReceived', data } });
+      const event = { type: 'BounceReceived' as const, data };
+      onEvent({ id: `${item.id} to ${address}`, at, correlation, event, mark });
     }
   }
 
@@ -266,7 +291,7 @@ export class Assembler {
   }
 
   #isFromUs(message: Message): boolean {
-    return message.account !== undefined || message.local || this.#isOurs(message.ip);
+    return message.account !== undefined || message.uid !== undefined || this.#isOurs(message.ip);
   }
 
   #isOurs(ip: string | undefined): boolean {
@@ -284,13 +309,29 @@ export class Assembler {
     return `${wall} ${text} ${times}`;
   }
 
-  #add(at: Instant, correlation: string | undefined, id: string, event: SendEvent | AuthEvent): void {
-    this.#held.add({ id, at, correlation, event, settled: true });
+  #add(
+    at: Instant,
+    correlation: string | undefined,
+    id: string,
+    event: SendEvent | AuthEvent,
+    login?: string,
+  ): void {
+    const { mark } = this;
+    this.#held.add({
+      id,
+      at,
+      correlation,
+      event,
+      ...(login === undefined ? {} : { login }),
+      settled: true,
+      mark,
+    });
   }
 }
 
 function sendOf(message: Message, isFromUs: boolean, { entitled, placeOf }: AssemblerOptions): SendEvent {
-  const { account, from, ehlo, ip, queueId, size, nrcpt, domains } = message;
+  const { from, ehlo, ip, queueId, size, nrcpt, domains } = message;
+  const account = message.account ?? localAccount(message);
   return {
     type: 'MessageAccepted',
     data: {
@@ -306,6 +347,14 @@ function sendOf(message: Message, isFromUs: boolean, { entitled, placeOf }: Asse
       entitled: account === undefined || entitled(account, from!),
     },
   };
+}
+
+/**
+ * Who ran the `sendmail` command. Any user of a machine may choose the return path of such mail, and none the user's id: a web
+ * server whose form went wild is one sender.
+ */
+function localAccount({ uid, host }: Message): string | undefined {
+  return uid === undefined ? undefined : `uid-${uid}@${host}`;
 }
 
 function keyOf(host: string, queueId: string): string {

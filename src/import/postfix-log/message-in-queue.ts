@@ -16,8 +16,8 @@ export class Message {
   /** When it began, as the clock on the wall showed it. */
   readonly wall: string;
   readonly beganAt: Instant;
-  /** By the `sendmail` command: it has no client. */
-  local = false;
+  /** By the `sendmail` command of a user with this id: it has no client. */
+  uid: string | undefined;
   /** Made by Postfix itself, or begun before the logs do: nobody here has sent it. */
   internal = false;
   /** It was in the queue before, under another id. */
@@ -38,6 +38,8 @@ export class Message {
   nrcpt = 0;
   /** It has left the queue. */
   settled = false;
+  /** Of the line by which it was complete: see {@link Assembler}. */
+  mark = 0;
   /** Distinct recipient domains in normal form, as far as deliveries have named them. */
   domains: readonly string[] = NONE;
   /** For a message from the null sender: its recipients. */
@@ -105,17 +107,31 @@ interface Waiting {
   readonly settled: boolean;
 }
 
-/** Lines may be out of order by so much without what is made of them being so. */
-const DISORDER: Milliseconds = 5 * SECOND;
-/** What is not settled by then goes as it is: a message may be deferred for days. */
-const PATIENCE: Milliseconds = 5 * MINUTE;
+export interface Holding {
+  /** Lines may be out of order by so much without what is made of them being so. */
+  readonly disorder: Milliseconds;
+  /** What is not settled by then goes as it is: a message may be deferred for days. */
+  readonly patience: Milliseconds;
+}
+
+const OF_HISTORY: Holding = { disorder: 5 * SECOND, patience: 5 * MINUTE };
 /** Some 50 MB. Beyond it the oldest goes as it is. */
 const MOST = 100_000;
 
 /** Holds back what happened until enough is known of it, and lets it go in the order of time. */
 export class Held<Item extends Waiting> {
+  readonly #holding: Holding;
   #items: Item[] = [];
   #gone = 0;
+
+  constructor(holding: Holding = OF_HISTORY) {
+    this.#holding = holding;
+  }
+
+  /** What waits, in no order. */
+  *items(): Iterable<Item> {
+    for (let place = this.#gone; place < this.#items.length; place++) yield this.#items[place]!;
+  }
 
   get size(): number {
     return this.#items.length - this.#gone;
@@ -134,10 +150,11 @@ export class Held<Item extends Waiting> {
    * @param most so many at once
    */
   release(now: Instant, each: (item: Item) => void, most = Infinity): void {
+    const { disorder, patience } = this.#holding;
     for (let gone = 0; gone < most && this.size > 0; gone++) {
       const oldest = this.#items[this.#gone]!;
       const age = now - oldest.at;
-      if (this.size <= MOST && age < (oldest.settled ? DISORDER : PATIENCE)) break;
+      if (this.size <= MOST && age < (oldest.settled ? disorder : patience)) break;
       this.#gone++;
       each(oldest);
     }

@@ -25,7 +25,13 @@ export type Said =
       readonly ehlo: string | undefined;
     }
   /** pickup: a message by the `sendmail` command, or one that postsuper has put into the queue anew. */
-  | { readonly kind: 'picked'; readonly queueId: string; readonly requeuedFrom: string | undefined }
+  | {
+      readonly kind: 'picked';
+      readonly queueId: string;
+      /** Of the user who ran the command. */
+      readonly uid: string;
+      readonly requeuedFrom: string | undefined;
+    }
   /** cleanup */
   | { readonly kind: 'identified'; readonly queueId: string; readonly messageId: string }
   /** qmgr: it is complete, and its delivery begins; said again at each further attempt. */
@@ -58,7 +64,7 @@ export type Said =
       readonly ehlo: string | undefined;
     }
   /** smtpd: a wrong password, or no such login. */
-  | { readonly kind: 'loginFailed'; readonly ip: string }
+  | { readonly kind: 'loginFailed'; readonly ip: string; /** Since Postfix 3.9. */ readonly account?: string }
   /** bounce: the sender is told that it could not be delivered. */
   | { readonly kind: 'bounced'; readonly queueId: string }
   /** qmgr, postsuper: it is gone from the queue. */
@@ -89,13 +95,16 @@ const REFUSED = new RegExp(
 /** What smtpd says at the end of such lines. */
 const SESSION = /^ proto=\S+(?: helo=<([^>]*)>)?(?: sasl_method=\S+)?(?: sasl_username=<?(.*?)>?)?$/;
 const LOGIN_FAILED = new RegExp(
-  String.raw`^warning: ${CLIENT}: SASL \S+ authentication failed:?(.*?)(?:, sasl_username=.*)?$`,
+  String.raw`^warning: ${CLIENT}: SASL \S+ authentication failed:?(.*?)(?:, sasl_username=(.*))?$`,
 );
 /** Texts that say that the password was not checked: the server asked is away, or the client did not go on. */
 const NOT_TRIED =
   /^(?:temporary|internal|generic failure|connection lost|no mechanism|invalid authentication mechanism|bad protocol|invalid base64)/i;
 
-const PICKED = /^(\w+): uid=\d+ from=<?.*?>?(?: orig_id=(\w+))?$/;
+/** What Postfix writes where the client gave no name. */
+const NO_LOGIN = '(unavailable)';
+
+const PICKED = /^(\w+): uid=(\d{1,10}) from=<?.*?>?(?: orig_id=(\w+))?$/;
 const IDENTIFIED = /^(\w+): (?:resent-)?message-id=(.*)$/;
 /** With numbers that Postfix can write: others would be none in an event. */
 const QUEUED = /^(\w+): from=<(.*)>, size=(\d{1,15}), nrcpt=(\d{1,9}) \(queue active\)$/;
@@ -147,7 +156,7 @@ function read(daemon: string, text: string): Said | Garbled | undefined {
     case 'pickup': {
       const found = PICKED.exec(text);
       if (found === null) return undefined;
-      return { kind: 'picked', queueId: found[1]!, requeuedFrom: found[2] };
+      return { kind: 'picked', queueId: found[1]!, uid: found[2]!, requeuedFrom: found[3] };
     }
     case 'bounce': {
       const found = BOUNCED.exec(text);
@@ -179,7 +188,7 @@ function readSmtpd(text: string): Said | Garbled | undefined {
     const ip = addressOf(found?.[1]);
     return found === null || ip === undefined || NOT_TRIED.test(found[2]!.trimStart())
       ? undefined
-      : { kind: 'loginFailed', ip };
+      : { kind: 'loginFailed', ip, ...namedLogin(found[3]) };
   }
   if (text.includes(': Recipient address rejected: ')) {
     const found = REFUSED.exec(text);
@@ -252,6 +261,11 @@ function readTried(text: string): Said | Garbled {
     to: originalTo?.includes('@') === true ? originalTo : to!,
     handedTo,
   };
+}
+
+/** A name that nobody can have does not hide that a login failed. */
+function namedLogin(account = ''): { readonly account?: string } {
+  return account === '' || account === NO_LOGIN || account.length > LONGEST_ADDRESS ? {} : { account };
 }
 
 function garbled(reason: string): Garbled {

@@ -610,6 +610,28 @@ api: { listen: '127.0.0.1:${api}', tokens: ./tokens.yaml }
     assert.equal(well.findings.filter(({ check }) => check === 'dovecot').length, 1);
   });
 
+  test('stopgap doctor finds a follower without lines', async (t) => {
+    const cwd = await workDir(t);
+    const api = await freePort();
+    const env = { ...QUIET, STOPGAP_API_LISTEN: `127.0.0.1:${api}` };
+    (await doctor(t, { env }, cwd)).has('reports', 'not tried', /no running Stopgap answers/);
+    const served = await Served.start(t, cwd, env);
+    const examined = (): Promise<Examined> => doctor(t, { env }, cwd);
+    (await examined()).has('reports', 'not tried', /nobody has reported anything since the start/);
+    const report = (items: unknown): Promise<Response> =>
+      served.api('POST', '/api/v1/sends', served.told('API token'), items);
+    await report([]);
+    (await examined()).has(
+      'reports',
+      'warning',
+      /has found nothing since the start; see that it reads the log/,
+    );
+    await report([{ type: 'accepted', id: '1', account: 'alice@example.com' }]);
+    const well = await examined();
+    well.has('reports', 'ok', /1 events reported since the start/);
+    assert.equal(well.findings.filter(({ check }) => check === 'reports').length, 1);
+  });
+
   test('stopgap doctor says that Dovecot does not report', async (t) => {
     const cwd = await workDir(t);
     const env = { ...QUIET, STOPGAP_API_LISTEN: `127.0.0.1:${await freePort()}` };

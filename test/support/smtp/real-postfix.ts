@@ -2,7 +2,7 @@ import type { ChildProcess } from 'node:child_process';
 import { execFile, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
-import { chmod, chown, mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { chmod, chown, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import net from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
@@ -145,7 +145,27 @@ export class RealPostfix {
 
   /** What it has logged. */
   get log(): string {
-    return readFileSync(path.join(this.#dir, 'log'), 'utf8');
+    return readFileSync(this.logFile, 'utf8');
+  }
+
+  get logFile(): string {
+    return path.join(this.#dir, 'log');
+  }
+
+  /** Gives its log another name, and begins a new one, as `postfix logrotate` does. */
+  async rotateLog(): Promise<void> {
+    await rename(this.logFile, `${this.logFile}.20260101-000000`);
+    await run(path.join(SBIN, 'postfix'), ['-c', this.#dir, 'reload']);
+  }
+
+  /** Hands a message in past SMTP, as a program of this machine does. */
+  async submit(from: string, to: string): Promise<void> {
+    const child = spawn(path.join(SBIN, 'sendmail'), ['-C', this.#dir, '-f', from, to], {
+      stdio: ['pipe', 'ignore', 'inherit'],
+    });
+    child.stdin.end('Subject: from a form\n\nHello\n');
+    const [code] = (await once(child, 'close')) as [number];
+    if (code !== 0) throw new Error(`sendmail ended with ${code}`);
   }
 
   async #stop(): Promise<void> {

@@ -27,6 +27,20 @@ describe('what a daemon of Postfix says', () => {
       assert.equal(readMessage(daemon, text), undefined, `${daemon}: ${text}`);
   });
 
+  test('tells the name of a failed login where it is one, and that it failed where it is none', () => {
+    const failed = (rest: string) =>
+      readMessage('smtpd', `warning: pc[192.0.2.7]: SASL LOGIN authentication failed: UGFzc3dvcmQ6${rest}`);
+    const none = { kind: 'loginFailed', ip: '192.0.2.7' };
+    assert.deepEqual(failed(', sasl_username=alice@example.com'), { ...none, account: 'alice@example.com' });
+    for (const rest of [
+      '',
+      ', sasl_username=',
+      ', sasl_username=(unavailable)',
+      `, sasl_username=${'x'.repeat(5000)}`,
+    ])
+      assert.deepEqual(failed(rest), none, rest);
+  });
+
   test('names a client by its address, with any host name and port', () => {
     for (const [client, ip] of [
       ['pc.example.net[192.0.2.7]', '192.0.2.7'],

@@ -1,0 +1,282 @@
+import assert from 'node:assert/strict';
+import { setImmediate as turn } from 'node:timers/promises';
+import { describe, test } from 'node:test';
+import fc from 'fast-check';
+import type { FollowerOptions, Item, LiveLog, Outcome, Piece } from '../../../src/follow/follower.js';
+import { Follower } from '../../../src/follow/follower.js';
+import { Zone } from '../../../src/import/postfix-log/index.js';
+import { StopgapError } from '../../../src/kernel/errors.js';
+import { MINUTE, SECOND } from '../../../src/kernel/time.js';
+import { ManualClock, NOON } from '../../support/manual-clock.js';
+import { doings, logOf } from '../../support/postfix.js';
+
+/** A log of which as many lines are there as a test wants; a place is how many of them were read. */
+class ScriptedLog implements LiveLog<{ readonly lines: number }> {
+  readonly lines: string[] = [];
+  there = 0;
+  /** Lines of one piece. */
+  atOnce = 10;
+  given = 0;
+
+  async *before({ lines }: { readonly lines: number }): AsyncGenerator<Buffer> {
+    if (lines > 0) yield this.#bytes(0, lines);
+  }
+
+  async *follow(
+    from: { readonly lines: number } | undefined,
+  ): AsyncGenerator<Piece<{ readonly lines: number }> | undefined> {
+    let { lines } = from ?? { lines: this.there };
+    if (from === undefined) yield { bytes: Buffer.alloc(0), end: { lines } };
+    for (;;) {
+      const end = Math.min(this.there, lines + this.atOnce);
+      if (end === lines) yield undefined;
+      else {
+        const bytes = this.#bytes(lines, end);
+        lines = end;
+        this.given = Math.max(this.given, end);
+        yield { bytes, end: { lines } };
+      }
+    }
+  }
+
+  #bytes(from: number, to: number): Buffer {
+    return Buffer.from(
+      this.lines
+        .slice(from, to)
+        .map((line) => `${line}\n`)
+        .join(''),
+    );
+  }
+}
+
+class Scene {
+  readonly clock = new ManualClock();
+  readonly log = new ScriptedLog();
+  readonly told: string[] = [];
+  /** What the server acknowledged, in order. */
+  readonly reported: Item[] = [];
+  place: { readonly lines: number } | undefined = { lines: 0 };
+  isAway = false;
+  calls = 0;
+  answer: (items: readonly Item[]) => Outcome = (items) => ({
+    results: items.map(() => ({ result: 'recorded' })),
+  });
+  #follower: Follower<{ readonly lines: number }> | undefined;
+  #running: Promise<void> | undefined;
+
+  constructor(readonly options: Partial<FollowerOptions<{ readonly lines: number }>> = {}) {}
+
+  start(): void {
+    this.#follower = new Follower({
+      ...{
+        log: this.log,
+        name: 'mail.log',
+        clock: this.clock,
+        zone: new Zone('UTC'),
+        inbound: true,
+        logins: true,
+      },
+      isOurs: (ip) => ip.startsWith('127.'),
+      load: () => Promise.resolve(this.place),
+      save: (place) => Promise.resolve(void (this.place = place)),
+      report: (items) => {
+        this.calls++;
+        if (this.isAway) return Promise.reject(new StopgapError('unavailable', 'no answer'));
+        this.reported.push(...items);
+        return Promise.resolve(this.answer(items));
+      },
+      tell: (text) => this.told.push(text),
+      ...this.options,
+    });
+    this.#running = this.#follower.run();
+  }
+
+  async stop(): Promise<void> {
+    this.#follower!.stop();
+    await this.#running;
+  }
+
+  /** Lets time pass, and the follower work. */
+  async pass(span: number): Promise<void> {
+    for (let left = span; left > 0; left -= 250) {
+      this.clock.advance(250);
+      await this.work();
+    }
+  }
+
+  async work(): Promise<void> {
+    for (let left = 12; left > 0; left--) await turn();
+  }
+
+  get ids(): readonly unknown[] {
+    return [...new Set(this.reported.map(({ id }) => id))];
+  }
+}
+
+const stamp = (seconds: number): string => new Date(NOON + seconds * SECOND).toISOString();
+/** A message from a login, complete but for its last line. */
+const message = (id: string, seconds: number, account = 'alice@example.com'): string[] => [
+  `${stamp(seconds)} mx postfix/smtpd[1]: ${id}: client=pc[192.0.2.7], sasl_method=PLAIN, sasl_username=${account}`,
+  `${stamp(seconds)} mx postfix/qmgr[2]: ${id}: from=<${account}>, size=100, nrcpt=1 (queue active)`,
+];
+
+describe('a follower of a log', () => {
+  test('reports what one reading of the log finds, though it is stopped and the server away at any time', async () => {
+    const events = fc.array(
+      fc.record({
+        step: fc.constantFrom('lines', 'lines', 'lines', 'restart', 'away', 'pass'),
+        count: fc.integer({ min: 1, max: 12 }),
+      }),
+      { maxLength: 14 },
+    );
+    await fc.assert(
+      fc.asyncProperty(doings, events, async (all, steps) => {
+        const lines = logOf(all, NOON, 'iso');
+        const whole = new Scene();
+        const scene = new Scene();
+        const rest = lines.at(-1)!.at - NOON + MINUTE;
+        for (const { log } of [whole, scene]) log.lines.push(...lines.map(({ text }) => text));
+        whole.clock.skip(rest);
+        whole.log.there = lines.length;
+        whole.start();
+        await whole.pass(SECOND);
+        await whole.stop();
+        scene.start();
+        for (const { step, count } of steps) {
+          if (step === 'lines') {
+            scene.log.there = Math.min(lines.length, scene.log.there + count);
+            await scene.work();
+          } else if (step === 'restart') {
+            // It writes nothing down when it stops: as if it were killed.
+            await scene.stop();
+            scene.start();
+          } else if (step === 'away') {
+            scene.isAway = true;
+            await scene.pass(500);
+            scene.isAway = false;
+            // In all of this less time passes than a message is waited for.
+          } else await scene.pass(250);
+        }
+        scene.log.there = lines.length;
+        await scene.pass(5 * SECOND);
+        scene.clock.skip(rest);
+        await scene.pass(5 * SECOND);
+        await scene.stop();
+        assert.deepEqual([...scene.ids].sort(), [...whole.ids].sort());
+        assert.equal(scene.place?.lines, lines.length, 'nothing is left to be read');
+      }),
+      { numRuns: 25 },
+    );
+  });
+
+  test('reads on no more while the server is away, and loses nothing', async () => {
+    const scene = new Scene();
+    for (let id = 0; id < 3000; id++)
+      scene.log.lines.push(
+        ...message(`A${id}`, id / 100),
+        `${stamp(id / 100)} mx postfix/qmgr[2]: A${id}: removed`,
+      );
+    scene.log.there = scene.log.lines.length;
+    scene.clock.skip(MINUTE);
+    scene.isAway = true;
+    scene.start();
+    await scene.pass(20 * SECOND);
+    const { given } = scene.log;
+    assert.ok(given < 3000, `${given} lines were read`);
+    await scene.pass(20 * SECOND);
+    assert.equal(scene.log.given, given);
+    assert.deepEqual(scene.place, { lines: 0 });
+    assert.ok(scene.calls < 15, 'it does not try all the time');
+    assert.deepEqual(scene.told, ['mail.log: nothing is reported for now, and nothing is lost: no answer']);
+    scene.isAway = false;
+    await scene.pass(MINUTE);
+    for (let left = 200; left > 0 && scene.ids.length < 3000; left--) await scene.work();
+    await scene.stop();
+    assert.equal(scene.ids.length, 3000);
+    assert.equal(scene.told.at(-1), 'mail.log: reported again');
+  });
+
+  test('keeps the place of a message that waits for its end, and reports it within seconds', async () => {
+    const scene = new Scene();
+    scene.log.lines.push(...message('A1', 0));
+    scene.log.there = 1;
+    scene.start();
+    await scene.pass(2 * SECOND);
+    assert.deepEqual(scene.place, { lines: 1 });
+    scene.log.there = 2;
+    await scene.pass(2 * SECOND);
+    assert.deepEqual([scene.place, scene.reported], [{ lines: 1 }, []]);
+    await scene.pass(10 * SECOND);
+    assert.deepEqual(scene.place, { lines: 2 });
+    await scene.stop();
+    scene.start();
+    await scene.pass(20 * SECOND);
+    await scene.stop();
+    assert.equal(scene.reported.length, 1, 'what was acknowledged is not reported again');
+    const [item] = scene.reported;
+    assert.deepEqual(
+      { ...item, id: '' },
+      {
+        ...{ type: 'accepted', id: '', at: stamp(0), queueId: 'A1', account: 'alice@example.com' },
+        ...{ returnPath: 'alice@example.com', ehlo: undefined, ip: '192.0.2.7', direction: 'outbound' },
+        ...{ recipients: 1, size: 100, recipientDomains: [] },
+      },
+    );
+  });
+
+  test('names the login of a failed one, so that the server knows those that it has feigned, and the user of local mail', async () => {
+    const scene = new Scene({ inbound: false });
+    scene.log.lines.push(
+      `${stamp(0)} mx postfix/smtpd[1]: warning: pc[2001:db8::7]: SASL PLAIN authentication failed: (reason unavailable), sasl_username=alice@example.com`,
+      `${stamp(0)} mx postfix/pickup[3]: B1: uid=33 from=<anybody@example.com>`,
+      `${stamp(0)} mx postfix/qmgr[2]: B1: from=<anybody@example.com>, size=100, nrcpt=1 (queue active)`,
+      ...[`${stamp(0)} mx postfix/smtpd[1]: C1: client=mx[198.51.100.1]`],
+      `${stamp(0)} mx postfix/qmgr[2]: C1: from=<stranger@elsewhere.test>, size=100, nrcpt=1 (queue active)`,
+    );
+    scene.log.there = 5;
+    scene.start();
+    await scene.pass(15 * SECOND);
+    await scene.stop();
+    assert.deepEqual(
+      scene.reported.map(({ type, account, ip }) => [type, account, ip]),
+      [
+        ['login-failed', 'alice@example.com', '2001:db8::'],
+        ['accepted', 'uid-33@mx', undefined],
+      ],
+    );
+  });
+
+  test('knows where it has begun though the server has never answered', async () => {
+    const scene = new Scene();
+    scene.place = undefined;
+    scene.isAway = true;
+    scene.start();
+    await scene.work();
+    await scene.stop();
+    assert.deepEqual(scene.place, { lines: 0 });
+  });
+
+  test('lets hear from it where the log says nothing, and tells what the server refuses and what it cannot read', async () => {
+    const scene = new Scene();
+    scene.answer = (items) => ({
+      results: items.map(() => ({
+        result: 'refused',
+        errors: [{ field: 'at', message: 'must not be more than a day ago' }],
+      })),
+    });
+    scene.start();
+    await scene.pass(SECOND);
+    assert.equal(scene.calls, 1);
+    await scene.pass(5 * MINUTE);
+    assert.equal(scene.calls, 2);
+    scene.log.lines.push(...message('A1', 0), 'nonsense', 'nonsense');
+    scene.log.there = 4;
+    await scene.pass(11 * SECOND);
+    await scene.stop();
+    assert.deepEqual(scene.told, [
+      'mail.log: a line is not understood: no time at its beginning such as Nov 24 03:04:05 or 2026-11-24T03:04:05+01:00',
+      'mail.log: the server refused an event: at must not be more than a day ago',
+      'mail.log: a line is not understood: no time at its beginning such as Nov 24 03:04:05 or 2026-11-24T03:04:05+01:00',
+    ]);
+  });
+});
