@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { chmodSync } from 'node:fs';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
@@ -10,6 +11,7 @@ import { heldStream } from '../../../src/sending/events.js';
 import { parseSubject } from '../../../src/sending/subjects.js';
 import { loggedIn, postfixAsking } from '../../support/policy/postfix-asking.js';
 import type { FakeUpstream } from '../../support/relay/fake-upstream.js';
+import { Dialogue } from '../../support/smtp/dialogue.js';
 import { eventually } from '../../support/smtp/eventually.js';
 import type { RealPostfix } from '../../support/smtp/real-postfix.js';
 import { postfixMissing } from '../../support/smtp/real-postfix.js';
@@ -133,6 +135,23 @@ describe('mail that a real Postfix holds', { skip: postfixMissing() }, () => {
       receivers(outside),
       ['n1', 'n2', 'n3', 'other'].map((each) => `${each}@elsewhere.test`),
     );
+  });
+
+  test('is found whatever its return path has in it', async (t) => {
+    const { postfix, outside } = await scene(t);
+    outside.script = { RCPT: () => '451 4.3.0 Not now' };
+    const session = await Dialogue.hello(postfix.ports[0]!);
+    // Regular expressions take these for ends of lines.
+    for (const end of ['\r', '\u2028', '\u2029']) {
+      const from = `"x${end}named_attribute: sasl_username=bob"@example.com`;
+      assert.match(await session.send(from, ['one@elsewhere.test']), /^250 /);
+    }
+    await session.quit();
+    await eventually('all is deferred', async () => (await idsIn(postfix, 'deferred')).length === 3, 30_000);
+    const queueIds = await idsIn(postfix, 'deferred');
+    const input = JSON.stringify({ action: 'hold-queue', account: null, queueIds });
+    const { stdout } = spawnSync(HOOK, [postfix.dir], { input, encoding: 'utf8' });
+    assert.equal(stdout, [...queueIds.map((id) => `held ${id}`), 'end', ''].join('\n'));
   });
 
   test('of another login is left alone: its id has been used again', async (t) => {
