@@ -137,6 +137,36 @@ describe('mail that a real Postfix holds', { skip: postfixMissing() }, () => {
     );
   });
 
+  test('for an earlier block stays on hold when a later one is released as a false positive', async (t) => {
+    const { stopgap, postfix, outside } = await scene(t);
+    outside.script = { RCPT: () => '451 4.3.0 Not now' };
+    await send(postfix, ALICE, 'spam@elsewhere.test');
+    await eventually('it is deferred', async () => (await idsIn(postfix, 'deferred')).length === 1, 30_000);
+    await stopgap.settled();
+    const thief = await stopgap.block('account', ALICE);
+    await runs(stopgap, 1);
+    const spam = await idsIn(postfix, 'hold');
+    assert.equal(spam.length, 1);
+    await decide(stopgap, { kind: 'release', block: thief, falsePositive: false });
+    await send(postfix, ALICE, 'newsletter@elsewhere.test');
+    await eventually('it is deferred', async () => (await idsIn(postfix, 'deferred')).length === 1, 30_000);
+    await stopgap.settled();
+    const wrong = await stopgap.block('account', ALICE);
+    const [, held] = await runs(stopgap, 2);
+    assert.deepEqual([held!.action, held!.asked, held!.acted], ['hold-queue', 1, 1]);
+    outside.script = {};
+    await decide(stopgap, { kind: 'release', block: wrong, falsePositive: true });
+    await runs(stopgap, 3);
+    await eventually('it is sent on', () => outside.messages.length > 0, 30_000);
+    await postfix.flush();
+    await eventually('no more waits', async () => (await postfix.queued()).size === 1, 30_000);
+    assert.deepEqual(receivers(outside), ['newsletter@elsewhere.test']);
+    assert.deepEqual(await idsIn(postfix, 'hold'), spam);
+    await decide(stopgap, { kind: 'held', block: thief, action: 'delete' });
+    await runs(stopgap, 4);
+    assert.equal((await postfix.queued()).size, 0);
+  });
+
   test('is found whatever its return path has in it', async (t) => {
     const { postfix, outside } = await scene(t);
     outside.script = { RCPT: () => '451 4.3.0 Not now' };
