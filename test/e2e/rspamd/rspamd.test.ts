@@ -64,6 +64,8 @@ describe('a real rspamd that tells Stopgap of messages', { skip: rspamdMissing([
       { lines: `Subject: ${'\x01'.repeat(90_000)}\r\n`.repeat(3) },
       { returnPath: 'a\xff@example.com' },
       { returnPath: '"a\\"b"@example.com' },
+      { returnPath: '' },
+      { ip: '' },
     ];
     for (const [index, message] of sent.entries())
       assert.equal(await rspamd.check(ALICE, to, `4AA${index}`, message), 'no action', String(index));

@@ -70,10 +70,15 @@ export class RealRspamd {
     user: string,
     recipients: readonly string[],
     queueId: string,
-    { lines = '', returnPath = user }: { readonly lines?: string; readonly returnPath?: string } = {},
+    {
+      lines = '',
+      returnPath = user,
+      ip = '192.0.2.7',
+    }: Partial<Record<'lines' | 'returnPath' | 'ip', string>> = {},
   ): Promise<string> {
     // One byte a character.
-    const headers = new Headers({ from: returnPath, user, ip: '192.0.2.7', 'queue-id': queueId });
+    const headers = new Headers({ from: returnPath, user, 'queue-id': queueId });
+    if (ip !== '') headers.set('ip', ip);
     for (const recipient of recipients) headers.append('rcpt', recipient);
     const message = `From: ${user}\r\nTo: x@one.test\r\nSubject: hello\r\nMessage-ID: <${queueId}@x.test>\r\n${lines}\r\nhello\r\n`;
     const response = await fetch(`http://127.0.0.1:${this.#port}/checkv2`, {
