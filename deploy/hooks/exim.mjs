@@ -18,9 +18,13 @@ function found(id) {
   if (!/^[A-Za-z0-9]{6}-[A-Za-z0-9]{6,11}-[A-Za-z0-9]{2,4}$/.test(id)) return undefined;
   try {
     const [envelope] = run(['-Mvh', id]).split('\n\n', 1);
+    // Only a line feed ends a line: a return path may have what a regular expression takes for one.
+    const lines = envelope.split('\n');
     // A value that came from outside has one dash more.
-    const login = /^-{1,2}(?:\([^)\n]*\))?auth_id (.*)$/m.exec(envelope)?.[1] ?? null;
-    return { id, login, isFrozen: /^-frozen\b/m.test(envelope) };
+    const [login = null] = lines.flatMap(
+      (line) => /^-{1,2}(?:\([^)]*\))?auth_id (.*)$/s.exec(line)?.[1] ?? [],
+    );
+    return { id, login, isFrozen: lines.some((line) => /^-frozen\b/.test(line)) };
   } catch {
     return undefined;
   }

@@ -24,8 +24,13 @@ for (const line of run('postqueue', ['-j']).split('\n')) {
 
 /** Who handed a message in. An id may be used again by now: then another login stands there, or none. */
 function loginOf(id) {
+  const name = 'named_attribute: sasl_username=';
   try {
-    return /^named_attribute: sasl_username=(.*)$/m.exec(run('postcat', ['-qe', id]))?.[1] ?? null;
+    // Only a line feed ends a record: a return path may have what a regular expression takes for the end of a line.
+    const record = run('postcat', ['-qe', id])
+      .split('\n')
+      .find((line) => line.startsWith(name));
+    return record?.slice(name.length) ?? null;
   } catch {
     return undefined; // it has gone meanwhile
   }

@@ -21,7 +21,7 @@ export interface PasswdFile {
  * Extra fields of Dovecot's passwd-file by which it refuses a login, or lets one in without a check. A user of such a
  * line would be able to do more here, or less.
  */
-const CHANGES_LOGIN = /^(?:nologin|nopassword|allow_nets=|proxy|deny)/;
+const CHANGES_LOGIN = /^(?:nologin|nopassword|allow_(?:real_)?nets=|proxy|deny)/;
 
 /**
  * Reads Dovecot's passwd-file: `user:{SCHEME}hash:uid:gid:gecos:home:shell:extra_fields`. All after the hash may be missing. Of the

@@ -10,8 +10,11 @@ import type { Route } from './http/route.js';
 import { ok, route } from './http/route.js';
 import { once } from './shapes.js';
 
-/** Bytes: it may have all header fields and symbols of a message. */
+/** Bytes: rspamd's own format may have all header fields and symbols of a message. */
 const LARGEST = 1024 * 1024;
+
+/** No message has more. */
+const MOST_RECIPIENTS = 1_000_000;
 
 /** How rspamd writes what it does not know. */
 const UNKNOWN = 'unknown';
@@ -20,7 +23,12 @@ const known = z
   .optional()
   .transform((given) => (typeof given === 'string' && given !== UNKNOWN ? fitName(given) : ''));
 
-/** What the formatter `json` of `metadata_exporter` writes; all else in it is passed over. */
+const count = z
+  .unknown()
+  .optional()
+  .transform((given) => (Number.isSafeInteger(given) && Number(given) > 0 ? Number(given) : 0));
+
+/** What `metadata_exporter` writes, in the format of the recipe or in rspamd's own; all else in it is passed over. */
 const metadata = z.looseObject({
   user: known,
   from: known,
@@ -31,10 +39,9 @@ const metadata = z.looseObject({
     .unknown()
     .optional()
     .transform((given) => (Array.isArray(given) ? given.map((one) => fitName(String(one))) : [])),
-  size: z
-    .unknown()
-    .optional()
-    .transform((given) => (Number.isSafeInteger(given) && Number(given) > 0 ? Number(given) : 0)),
+  /** How many there are, where `rcpt` does not name them all. */
+  recipients: count,
+  size: count,
 });
 type Metadata = z.infer<typeof metadata>;
 
@@ -95,7 +102,7 @@ export function rspamdRoutes({
         },
       },
       async handle({ body, caller }) {
-        const { user, from, ip, qid, action, rcpt, size } = body;
+        const { user, from, ip, qid, action, rcpt, recipients, size } = body;
         const isNobody = user === '' && from === '' && ip === '';
         if (isNobody || !GOES_ON.has(action)) return ok({ result: 'skipped' });
         const [result] = await reports.record(
@@ -103,7 +110,7 @@ export function rspamdRoutes({
             {
               ...{ type: 'accepted', id: newId(), at: clock.now(), ...(qid === '' ? {} : { queueId: qid }) },
               names: { account: user, returnPath: from, ehlo: '', ip },
-              ...{ recipients: Math.max(1, rcpt.length), size },
+              ...{ recipients: Math.min(MOST_RECIPIENTS, Math.max(1, recipients, rcpt.length)), size },
               recipientDomains: rcpt.flatMap((one) => domainOf(one) ?? []),
             },
           ],

@@ -6,7 +6,7 @@ import type { BlockCommandHandler } from '../commands/block-commands.js';
 import type { ReadModels } from '../detector/read-models.js';
 import { messageOf, StopgapError } from '../kernel/errors.js';
 import type { RecordedEvent } from '../kernel/events.js';
-import type { AlarmClock, Milliseconds } from '../kernel/time.js';
+import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
 import { DAY, MINUTE, SECOND } from '../kernel/time.js';
 import type { HookMetrics } from '../metrics/hooks.js';
 import { pauseAfter } from '../runtime/clock.js';
@@ -36,6 +36,8 @@ const MOST_SENDS = 500;
 const SENT_WITHIN: Milliseconds = 5 * DAY;
 /** Events that are read to find them. */
 const MOST_READ = 2000;
+/** Of another block, held events that are read: what was in the queue when it began comes first. */
+const MOST_HELD = 10_000;
 /** Calls for one thing before it is given up: about ten minutes. */
 const ATTEMPTS = 8;
 const PAUSES = { first: 5 * SECOND, most: 5 * MINUTE };
@@ -169,10 +171,12 @@ export class QueueHooks {
   }
 
   /** The newest messages of the subject that a mail server took. */
-  async #recentSends({ subject, since, direction }: BlockEntry): Promise<readonly Message[]> {
+  async #recentSends(entry: BlockEntry): Promise<readonly Message[]> {
+    const { subject, since, direction } = entry;
     if (subject.type !== 'account' && subject.type !== 'address') return [];
     if (direction === 'inbound' || since === undefined) return [];
     const found = new Map<string, Message>();
+    const elsewhere = await this.#heldForOthers(entry, since - SENT_WITHIN);
     const newest = { direction: 'backwards', limit: MOST_READ } as const;
     for await (const event of this.#options.store.readStream(sendStream(subject.value), newest)) {
       if (event.at < since - SENT_WITHIN || found.size >= MOST_SENDS) break;
@@ -181,9 +185,34 @@ export class QueueHooks {
       const data = event.data as MessageAccepted;
       if (subject.type === 'address' && normalizeAddress(data.returnPath ?? '') !== subject.value) continue;
       const { recipientDomains: _, entitled: __, ...message } = data;
-      if (!found.has(data.transaction)) found.set(data.transaction, message);
+      if (!found.has(data.transaction) && !elsewhere.has(data.transaction))
+        found.set(data.transaction, message);
     }
     return [...found.values()];
+  }
+
+  /**
+   * What is on hold for other blocks of the same name: a decision on this one is none on that. Mail that an earlier thief left
+   * would go out with the next false positive.
+   */
+  async #heldForOthers({ id, subject: { value } }: BlockEntry, from: Instant): Promise<ReadonlySet<string>> {
+    const { store, models } = this.#options;
+    const held = new Set<string>();
+    for (const type of ['account', 'address'] as const) {
+      for (const row of models.ledger.rows.on({ type, value })) {
+        const { id: other } = models.ledger.rows.at(row);
+        const entry = models.ledger.get(other);
+        // The newest come first. What is long over holds nothing that is looked for.
+        if (entry === undefined || (entry.since ?? entry.proposedAt ?? 0) < from) break;
+        if (other === id) continue;
+        const stream = store.readStream(heldStream(other), {
+          from: settledThrough(entry) + 1,
+          limit: MOST_HELD,
+        });
+        for await (const event of stream) if (isHeldEvent(event)) held.add(event.data.transaction);
+      }
+    }
+    return held;
   }
 
   async #call(

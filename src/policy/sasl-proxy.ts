@@ -44,7 +44,7 @@ export interface SaslProxyOptions {
 
 /**
  * Stands between a mail server and Dovecot's authentication socket. All lines pass as they are, except the success of a
- * blocked account: it becomes the failure that a wrong password gets, as late as Dovecot says it.
+ * blocked account: it becomes the failure that a wrong password gets, as late as Dovecot says it. No login has a penalty.
  */
 export class SaslProxy {
   readonly #options: SaslProxyOptions;
@@ -132,14 +132,15 @@ class Logins {
 
   asked(line: string): string {
     if (!line.startsWith('AUTH\t')) return line;
-    const [, id = '', , ...fields] = line.split('\t');
+    const [verb, id = '', mechanism = '', ...fields] = line.split('\t');
     const [oldest] = this.#underWay.keys();
     if (oldest !== undefined && this.#underWay.size >= MOST_LOGINS) this.#underWay.delete(oldest);
     this.#underWay.set(id, {
       protocol: valueOf(fields, 'service') ?? '',
       remote: valueOf(fields, 'rip'),
     });
-    return line;
+    // By its penalty each wrong password would make the next one wait longer, but not a right one that is made to fail.
+    return [verb, id, mechanism, 'no-penalty', ...fields].join('\t');
   }
 
   answered(line: string): string | Promise<string> {

@@ -200,6 +200,31 @@ describe(
       assert.match((await logIn(port, '127.0.1.3', ALICE, PASSWORDS[ALICE]!)).reply, /^235 /);
     });
 
+    test('fails it as late as a wrong password also when one address tries again and again', async (t) => {
+      const stopgap = await Stopgap.start(t, FOR_DOVECOT);
+      const dovecot = await RealDovecot.start(t, { passwords: PASSWORDS });
+      const dir = await workDir(t);
+      chmodSync(dir, 0o755);
+      const socket = path.join(dir, 'auth');
+      const url = `http://127.0.0.1:${stopgap.port('HTTP')}`;
+      await startSaslProxy(t, ['--url', url, '--auth', dovecot.socket, '--listen', socket], SERVER_TOKEN);
+      const port = await postfixBehind(t, socket);
+      await stopgap.block('account', ALICE);
+      const thrice = async (from: string, password: string): Promise<number> => {
+        let last = 0;
+        for (let round = 0; round < 3; round++) {
+          const { reply, ms } = await logIn(port, from, ALICE, password);
+          assert.match(reply, /^535 5\.7\.8 /);
+          last = ms;
+        }
+        return last;
+      };
+      const both = [thrice('127.0.1.1', PASSWORDS[ALICE]!), thrice('127.0.1.2', WRONG)];
+      const [blocked, wrong] = (await Promise.all(both)) as [number, number];
+      t.diagnostic(`the third try: blocked ${blocked.toFixed(0)} ms, wrong ${wrong.toFixed(0)} ms`);
+      assert.ok(Math.abs(blocked - wrong) < 1500, `${blocked}, ${wrong}`);
+    });
+
     test('takes the socket that systemd passes, goes on without Stopgap, and fails closed itself', async (t) => {
       const cwd = await workDir(t);
       const served = await Served.start(t, cwd);

@@ -44,10 +44,10 @@ class Queue {
   }
 
   /** Hands a message in, and gives its id. */
-  send(login: string | undefined, to: string): string {
+  send(login: string | undefined, to: string, from = 'a@example.com'): string {
     const auth = Buffer.from(`\0${login ?? ''}\0x`).toString('base64');
     const dialogue = [
-      ...['EHLO x', ...(login === undefined ? [] : [`AUTH PLAIN ${auth}`]), 'MAIL FROM:<a@example.com>'],
+      ...['EHLO x', ...(login === undefined ? [] : [`AUTH PLAIN ${auth}`]), `MAIL FROM:<${from}>`],
       // What looks like a line of the envelope stands below it.
       ...[`RCPT TO:<${to}>`, 'DATA', 'X: 1', '--auth_id bob@example.com', '', 'Hello', '.', 'QUIT', ''],
     ];
@@ -110,6 +110,20 @@ describe('deploy/hooks/exim.mjs with a real Exim', { skip: missing() }, () => {
     assert.deepEqual(queue.hook('delete', null, other), ['end'], 'it has a login');
     assert.deepEqual([...queue.queued().keys()].sort(), [local, other].sort());
     assert.deepEqual(queue.hook('hold-queue', null, local, other), [`held ${local}`, 'end']);
+  });
+
+  test('takes no part of a return path for a line of the envelope', async (t) => {
+    const queue = await Queue.make(t);
+    const alice = 'alice@example.com';
+    // Regular expressions take all of these for ends of lines.
+    for (const end of ['\r', '\u2028', '\u2029']) {
+      const id = queue.send(alice, 'one@b.test', `"x${end}-auth_id bob@example.com"@example.com`);
+      assert.deepEqual(queue.hook('hold-queue', alice, id), [`held ${id}`, 'end'], JSON.stringify(end));
+      assert.deepEqual(queue.hook('delete', alice, id), [`deleted ${id}`, 'end']);
+    }
+    const frozen = queue.send(alice, 'one@b.test', '"x\r-frozen 1"@example.com');
+    assert.deepEqual(queue.hook('hold-queue', alice, frozen), [`held ${frozen}`, 'end']);
+    assert.deepEqual([...queue.queued()], [[frozen, true]]);
   });
 });
 

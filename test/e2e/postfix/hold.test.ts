@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { chmodSync } from 'node:fs';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
@@ -10,6 +11,7 @@ import { heldStream } from '../../../src/sending/events.js';
 import { parseSubject } from '../../../src/sending/subjects.js';
 import { loggedIn, postfixAsking } from '../../support/policy/postfix-asking.js';
 import type { FakeUpstream } from '../../support/relay/fake-upstream.js';
+import { Dialogue } from '../../support/smtp/dialogue.js';
 import { eventually } from '../../support/smtp/eventually.js';
 import type { RealPostfix } from '../../support/smtp/real-postfix.js';
 import { postfixMissing } from '../../support/smtp/real-postfix.js';
@@ -133,6 +135,53 @@ describe('mail that a real Postfix holds', { skip: postfixMissing() }, () => {
       receivers(outside),
       ['n1', 'n2', 'n3', 'other'].map((each) => `${each}@elsewhere.test`),
     );
+  });
+
+  test('for an earlier block stays on hold when a later one is released as a false positive', async (t) => {
+    const { stopgap, postfix, outside } = await scene(t);
+    outside.script = { RCPT: () => '451 4.3.0 Not now' };
+    await send(postfix, ALICE, 'spam@elsewhere.test');
+    await eventually('it is deferred', async () => (await idsIn(postfix, 'deferred')).length === 1, 30_000);
+    await stopgap.settled();
+    const thief = await stopgap.block('account', ALICE);
+    await runs(stopgap, 1);
+    const spam = await idsIn(postfix, 'hold');
+    assert.equal(spam.length, 1);
+    await decide(stopgap, { kind: 'release', block: thief, falsePositive: false });
+    await send(postfix, ALICE, 'newsletter@elsewhere.test');
+    await eventually('it is deferred', async () => (await idsIn(postfix, 'deferred')).length === 1, 30_000);
+    await stopgap.settled();
+    const wrong = await stopgap.block('account', ALICE);
+    const [, held] = await runs(stopgap, 2);
+    assert.deepEqual([held!.action, held!.asked, held!.acted], ['hold-queue', 1, 1]);
+    outside.script = {};
+    await decide(stopgap, { kind: 'release', block: wrong, falsePositive: true });
+    await runs(stopgap, 3);
+    await eventually('it is sent on', () => outside.messages.length > 0, 30_000);
+    await postfix.flush();
+    await eventually('no more waits', async () => (await postfix.queued()).size === 1, 30_000);
+    assert.deepEqual(receivers(outside), ['newsletter@elsewhere.test']);
+    assert.deepEqual(await idsIn(postfix, 'hold'), spam);
+    await decide(stopgap, { kind: 'held', block: thief, action: 'delete' });
+    await runs(stopgap, 4);
+    assert.equal((await postfix.queued()).size, 0);
+  });
+
+  test('is found whatever its return path has in it', async (t) => {
+    const { postfix, outside } = await scene(t);
+    outside.script = { RCPT: () => '451 4.3.0 Not now' };
+    const session = await Dialogue.hello(postfix.ports[0]!);
+    // Regular expressions take these for ends of lines.
+    for (const end of ['\r', '\u2028', '\u2029']) {
+      const from = `"x${end}named_attribute: sasl_username=bob"@example.com`;
+      assert.match(await session.send(from, ['one@elsewhere.test']), /^250 /);
+    }
+    await session.quit();
+    await eventually('all is deferred', async () => (await idsIn(postfix, 'deferred')).length === 3, 30_000);
+    const queueIds = await idsIn(postfix, 'deferred');
+    const input = JSON.stringify({ action: 'hold-queue', account: null, queueIds });
+    const { stdout } = spawnSync(HOOK, [postfix.dir], { input, encoding: 'utf8' });
+    assert.equal(stdout, [...queueIds.map((id) => `held ${id}`), 'end', ''].join('\n'));
   });
 
   test('of another login is left alone: its id has been used again', async (t) => {

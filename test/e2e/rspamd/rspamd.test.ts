@@ -55,6 +55,29 @@ describe('a real rspamd that tells Stopgap of messages', { skip: rspamdMissing([
     );
   });
 
+  test('has a message counted whatever its header and its return path have in them', async (t) => {
+    const { stopgap, rspamd } = await started(t, ['metadata_exporter']);
+    const to = recipients(60);
+    const sent = [
+      { lines: 'Subject: \xff\xfe\r\nMessage-Id: <\xff@x.test>\r\n' },
+      { lines: `To: ${'x'.repeat(90_000)}@one.test\r\n`.repeat(14) },
+      { lines: `Subject: ${'\x01'.repeat(90_000)}\r\n`.repeat(3) },
+      { returnPath: 'a\xff@example.com' },
+      { returnPath: '"a\\"b"@example.com' },
+      { returnPath: '' },
+      { ip: '' },
+    ];
+    for (const [index, message] of sent.entries())
+      assert.equal(await rspamd.check(ALICE, to, `4AA${index}`, message), 'no action', String(index));
+    await rspamd.check(BOB, to, '4AAX');
+    await stopgap.event(({ correlation }) => correlation === '4AAX');
+    const counted = await stopgap.all<MessageAccepted>('MessageAccepted');
+    assert.deepEqual(
+      counted.map(({ correlation, data }) => [correlation, data.account, data.recipients]).sort(),
+      [...sent.map((_, index) => [`4AA${index}`, ALICE, 60]), ['4AAX', BOB, 60]],
+    );
+  });
+
   test('goes on with mail while Stopgap is away', async (t) => {
     const { stopgap, rspamd } = await started(t, ['metadata_exporter']);
     await stopgap.stop();

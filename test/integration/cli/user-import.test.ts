@@ -78,6 +78,17 @@ test('the users of a passwd-file are added with their hashes, those that are the
   assert.ok(await isRight(file, 'bob@example.com', 'another'), 'imported users are users like any other');
 });
 
+test('an import refuses each field by which Dovecot lets a user log in from some networks only', async (context) => {
+  const cwd = temporaryDirectory(context);
+  for (const field of ['allow_nets', 'allow_real_nets']) {
+    const line = `ida:${SESAME.ssha}::::::userdb_x=1 ${field}=192.0.2.0/24\n`;
+    writeFileSync(path.join(cwd, 'users'), line);
+    const { code, err } = await stopgap({ cwd }, 'user', 'import', 'users');
+    assert.equal(code, 1);
+    assert.ok(err.includes(`ida: has ${field}, which Stopgap does not heed`), err);
+  }
+});
+
 test('an import that has a line which cannot be taken over adds nothing, and names each', async (context) => {
   const cwd = temporaryDirectory(context);
   const file = inData(cwd, 'users.yaml');

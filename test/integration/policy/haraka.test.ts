@@ -150,9 +150,30 @@ describe('the plugin for Haraka', () => {
     assert.equal((await stopgap.all('MessageAccepted')).length, 5);
   });
 
+  test('reports all that waits, however much a thief has put into it', async (t) => {
+    const { stopgap, plugin, warnings } = await started(t);
+    const { url } = plugin.cfg.main;
+    plugin.cfg.main.url = 'http://127.0.0.1:1';
+    const label = 'x'.repeat(60);
+    const domains = Array.from({ length: 20 }, (_, index) => [label, label, label, index, 'test'].join('.'));
+    for (let message = 0; message < 280; message++) await queued(plugin, connectionOf(ALICE, ALICE, domains));
+    const endless = ['"'.repeat(40_000), 'elsewhere.test'];
+    await queued(plugin, connectionOf(ALICE, '"'.repeat(40_000), endless));
+    plugin.cfg.main.url = url;
+    await eventually('nothing waits any more', () => {
+      plugin.report();
+      return plugin.waiting.length === 0;
+    });
+    assert.equal((await stopgap.all('MessageAccepted')).length, 281);
+    assert.ok(
+      warnings.every((line) => line.includes('ECONNREFUSED')),
+      warnings.at(-1),
+    );
+  });
+
   test('waits for no answer before it lets Haraka go on, and remembers only so much', async () => {
     const { plugin } = load('http://127.0.0.1:1', 'x');
-    plugin.waiting = new Array(10_000).fill({});
+    plugin.waiting = new Array(10_000).fill('{}');
     await queued(plugin, connectionOf(ALICE));
     assert.equal(plugin.waiting.length, 10_000);
   });

@@ -65,15 +65,26 @@ export class RealRspamd {
     return rspamd;
   }
 
-  /** Has a message looked at, as a mail server does. @returns the action */
-  async check(user: string, recipients: readonly string[], queueId: string): Promise<string> {
-    const headers = new Headers({ from: user, user, ip: '192.0.2.7', 'queue-id': queueId });
+  /** Has a message looked at, as a mail server does. @param lines more lines of its header @returns the action */
+  async check(
+    user: string,
+    recipients: readonly string[],
+    queueId: string,
+    {
+      lines = '',
+      returnPath = user,
+      ip = '192.0.2.7',
+    }: Partial<Record<'lines' | 'returnPath' | 'ip', string>> = {},
+  ): Promise<string> {
+    // One byte a character.
+    const headers = new Headers({ from: returnPath, user, 'queue-id': queueId });
+    if (ip !== '') headers.set('ip', ip);
     for (const recipient of recipients) headers.append('rcpt', recipient);
-    const message = `From: ${user}\r\nTo: x@one.test\r\nSubject: hello\r\nMessage-ID: <${queueId}@x.test>\r\n\r\nhello\r\n`;
+    const message = `From: ${user}\r\nTo: x@one.test\r\nSubject: hello\r\nMessage-ID: <${queueId}@x.test>\r\n${lines}\r\nhello\r\n`;
     const response = await fetch(`http://127.0.0.1:${this.#port}/checkv2`, {
       method: 'POST',
       headers,
-      body: message,
+      body: Buffer.from(message, 'latin1'),
     });
     return ((await response.json()) as { action: string }).action;
   }
