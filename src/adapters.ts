@@ -8,14 +8,12 @@ import { seesSends } from './config/schema.js';
 import type { ReadModels } from './detector/read-models.js';
 import { timedTasks } from './detector/scheduled-jobs.js';
 import type { BullWork } from './expiry/bullmq/work.js';
-import { openBullWork } from './expiry/bullmq/work.js';
 import { Timers } from './expiry/timers.js';
 import { isDiskFull, messageOf } from './kernel/errors.js';
 import type { AlarmClock } from './kernel/time.js';
 import { SECOND, formatInstant } from './kernel/time.js';
 import type { Metrics } from './metrics/metrics.js';
 import { newestIn } from './snapshots/snapshot-file.js';
-import { openKurrentStore } from './store/kurrentdb/index.js';
 import { OutboxedStore } from './store/outboxed.js';
 import type { EventStore } from './store/port.js';
 import { StoreRefused } from './store/port.js';
@@ -24,7 +22,7 @@ import { openSqliteStore } from './store/sqlite/index.js';
 
 /*
  * Chooses the adapter of each port from the configuration. Programs that only read use `store/open-for-reading.ts`
- * instead.
+ * instead. The clients of KurrentDB and Redis are loaded where they are used: they take some 50 MB.
  */
 
 interface Adapted {
@@ -68,6 +66,7 @@ export async function openStore({
     }
     return { store, outbox: undefined };
   }
+  const { openKurrentStore } = await import('./store/kurrentdb/index.js');
   const remote = await openKurrentStore({
     url: config.store.url,
     clock,
@@ -132,6 +131,7 @@ export async function openTimedWork({
     },
   };
   if (config.redis === undefined) return new Timers(common);
+  const { openBullWork } = await import('./expiry/bullmq/work.js');
   return openBullWork({
     ...common,
     redis: config.redis.url,

@@ -3,7 +3,7 @@ import net from 'node:net';
 
 /*
  * A closed loop of smtpd processes: each connection asks at END-OF-MESSAGE, waits for the answer and asks again.
- * PORT CONNECTIONS REQUESTS SENDERS. Prints one JSON object.
+ * PORT CONNECTIONS REQUESTS SENDERS STATE. Prints one JSON object.
  */
 const [port, connections, requests, senders] = process.argv.slice(2).map(Number) as [
   number,
@@ -11,12 +11,13 @@ const [port, connections, requests, senders] = process.argv.slice(2).map(Number)
   number,
   number,
 ];
+const state = process.argv[6]!;
 
 /** As Postfix 3.10 asks. */
 function requestOf(n: number): string {
   const sender = `s${n % senders}@bench.example`;
   return [
-    ...['request=smtpd_access_policy', 'protocol_state=END-OF-MESSAGE', 'protocol_name=ESMTP'],
+    ...['request=smtpd_access_policy', `protocol_state=${state}`, 'protocol_name=ESMTP'],
     ...['client_address=192.0.2.7', 'client_name=pc.bench.example', 'client_port=45678'],
     ...['reverse_client_name=pc.bench.example', 'server_address=198.51.100.1', 'server_port=587'],
     ...['helo_name=pc.bench.example', `sender=${sender}`, 'recipient=r0@rcpt.example', 'recipient_count=1'],

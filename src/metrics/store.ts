@@ -173,16 +173,15 @@ export class StoreMetrics {
 /** The same store, with its appends and reads timed and their failures counted. */
 export function metered(store: EventStore, metrics: StoreMetrics): EventStore {
   return {
-    async append(stream, events, expected) {
+    append(stream, events, expected) {
       const began = performance.now();
-      try {
-        return await store.append(stream, events, expected);
-      } catch (error) {
+      const over = (): void => metrics.appended(began);
+      const appending = store.append(stream, events, expected);
+      appending.then(over, (error: unknown) => {
         if (!(error instanceof WrongExpectedRevision)) metrics.appendFailed();
-        throw error;
-      } finally {
-        metrics.appended(began);
-      }
+        over();
+      });
+      return appending;
     },
     readStream: (stream, options) => reading(store.readStream(stream, options), 'stream', metrics),
     readAll: (options) => reading(store.readAll(options), 'all', metrics),

@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import { domainOf, normalizeDomain } from '../sending/identity.js';
 import type { PolicyRequest } from './request.js';
-import { decoded } from './request.js';
+import { copied, decoded } from './request.js';
 
 /** Messages that are remembered. They are asked about within seconds; the oldest are forgotten. */
 const REMEMBERED = 20_000;
@@ -12,10 +12,12 @@ const LONGEST_DOMAIN = 255;
 /** Bytes of the names by which a message is known. Postfix's have about 60. */
 const LONGEST_KEY = 400;
 
+const NO_DOMAINS: readonly string[] = [];
+
 /** What is known of one message while its server asks about it. */
 export interface AskedMessage {
   /** Distinct recipient domains in normal form. */
-  readonly domains: Set<string>;
+  domains: readonly string[];
   recipients: number;
   /** The block for which the server holds it: then it is no send. */
   held: string | undefined;
@@ -39,7 +41,7 @@ export class AskedMessages {
     const known = key === undefined ? undefined : this.#messages.get(key);
     if (known !== undefined) return known;
     const message: AskedMessage = {
-      domains: new Set(),
+      domains: NO_DOMAINS,
       recipients: 0,
       held: undefined,
       answer: undefined,
@@ -58,13 +60,14 @@ export function keyOf({
 }: PolicyRequest): string | undefined {
   if (instance === '') return undefined;
   const key = `${instance} ${server_address} ${client_address} ${client_port}`;
-  return key.length > LONGEST_KEY ? undefined : key;
+  return key.length > LONGEST_KEY ? undefined : copied(key);
 }
 
 /** Notes the recipient that a request names. */
-export function noteRecipient({ domains }: AskedMessage, { recipient }: PolicyRequest): void {
-  if (recipient === '' || domains.size >= MOST_DOMAINS) return;
-  const domain = domainOf(decoded(recipient));
-  if (domain === undefined || domain.length > LONGEST_DOMAIN) return;
-  domains.add(normalizeDomain(domain));
+export function noteRecipient(message: AskedMessage, { recipient }: PolicyRequest): void {
+  if (recipient === '' || message.domains.length >= MOST_DOMAINS) return;
+  const named = domainOf(decoded(recipient));
+  if (named === undefined || named.length > LONGEST_DOMAIN) return;
+  const domain = normalizeDomain(named);
+  if (!message.domains.includes(domain)) message.domains = [...message.domains, domain];
 }

@@ -87,24 +87,30 @@ export class RequestReader {
         this.#rest += text.slice(start);
         return undefined;
       }
-      const line = this.#rest === '' ? text.slice(start, end) : this.#rest + text.slice(start, end);
-      this.#rest = '';
-      start = end + 1;
-      const fault = line === '' ? this.#end() : this.#take(line);
+      let fault: Malformed | undefined;
+      if (length === 0) fault = this.#end();
+      else if (this.#rest === '') fault = this.#take(text, start, end);
+      else {
+        const line = this.#rest + text.slice(start, end);
+        this.#rest = '';
+        fault = this.#take(line, 0, line.length);
+      }
       if (fault !== undefined) return fault;
+      start = end + 1;
     }
   }
 
-  #take(line: string): Malformed | undefined {
+  /** One line of the text. */
+  #take(text: string, start: number, end: number): Malformed | undefined {
     if (++this.#attributes > MOST_ATTRIBUTES) return 'attributes';
-    this.#bytes += line.length + 1;
+    this.#bytes += end - start + 1;
     if (this.#bytes > LARGEST_REQUEST) return 'bytes';
-    const equals = line.indexOf('=');
+    const equals = text.indexOf('=', start);
     // An HTTP request that a browser was made to send ends here.
-    if (equals <= 0) return 'syntax';
-    const name = KNOWN.get(line.slice(0, equals));
+    if (equals <= start || equals >= end) return 'syntax';
+    const name = KNOWN.get(text.slice(start, equals));
     if (name === undefined || this.#request[name] !== '') return undefined;
-    this.#request[name] = line.slice(equals + 1);
+    this.#request[name] = text.slice(equals + 1, end);
     return undefined;
   }
 
@@ -118,13 +124,22 @@ export class RequestReader {
   }
 }
 
+/** Nearly every value is text already. */
+const PLAIN = /^[ -~]*$/;
+
 /**
  * A value as text: what is not UTF-8, and control characters, are replaced, as Postfix does it. The text holds on to nothing
  * of the bytes that came with it.
  */
 export function decoded(value: string): string {
   if (value === '') return '';
-  return fitName(Buffer.from(value.slice(0, LONGEST_NAME), 'latin1').toString());
+  const fit = value.slice(0, LONGEST_NAME);
+  return PLAIN.test(fit) ? copied(fit) : fitName(Buffer.from(fit, 'latin1').toString());
+}
+
+/** The same text in memory of its own: a part of a string keeps the whole of it, and what is kept would keep all requests. */
+export function copied(value: string): string {
+  return Buffer.from(value, 'latin1').toString('latin1');
 }
 
 /** A count that a request names, from 0 to `most`; 0 if it names none. */

@@ -155,7 +155,7 @@ export class PolicyService {
     const { account, returnPath = '', direction } = fields;
     const data = {
       ...this.#measured(request, fields, message),
-      recipientDomains: [...message.domains],
+      recipientDomains: message.domains,
       entitled: account === undefined || isEntitled(senders(), account, returnPath),
     };
     const streamKey = sendStreamKey(identity);

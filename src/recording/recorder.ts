@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import { within } from '../runtime/clock.js';
 import { envelope } from '../runtime/ids.js';
-import type { Fact } from '../kernel/events.js';
+import type { Fact, NewEvent } from '../kernel/events.js';
 import { messageOf } from '../kernel/errors.js';
 import type { AlarmClock, Milliseconds } from '../kernel/time.js';
 import { formatInstant } from '../kernel/time.js';
@@ -31,8 +31,8 @@ export interface RecorderOptions {
 
 /** Sends that may wait to be written while nobody waits for them: seconds of a very busy host, and 20 MB. */
 const MOST_WAITING = 10_000;
-/** Of these, how many the store gets at a time: it answers a group in one go, which holds the event loop. */
-const AT_ONCE = 256;
+/** Of these, how many the store gets at a time: a file is flushed once for all of them, and they are handed over in one go. */
+const AT_ONCE = 1024;
 
 type Counted<Data> = Omit<Data, 'count' | 'since'>;
 
@@ -40,6 +40,14 @@ interface Refusal {
   readonly data: Counted<MessageRefused>;
   readonly correlation: string;
   readonly trace: string | undefined;
+}
+
+/** A send that nobody waits for. */
+interface Waiting {
+  readonly stream: string;
+  readonly events: readonly NewEvent[];
+  /** Told once it is durable, or why it is not. */
+  readonly done: (error?: unknown) => void;
 }
 
 /** How a reported event is known. */
@@ -60,7 +68,7 @@ export class Recorder {
   readonly #unanswered: FloodCoalescer<{ readonly correlation: string; readonly error: string }>;
   readonly #underWay = new Set<Promise<unknown>>();
   /** Sends of {@link sent} that the store has not got yet, first come, first served. */
-  readonly #waiting = new Set<() => Promise<unknown>>();
+  readonly #waiting = new Set<Waiting>();
   /** Those that it has not acknowledged yet. */
   #writing = 0;
 
@@ -129,26 +137,32 @@ export class Recorder {
     done: (error?: unknown) => void,
   ): boolean {
     if (this.#waiting.size + this.#writing >= MOST_WAITING) return false;
-    const { store, clock, by } = this.#options;
+    const { clock, by } = this.#options;
     const context = { by, correlation: fact.data.transaction, idAt: () => id };
-    const events = envelope([fact], context, clock.now());
-    this.#waiting.add(() => store.append(stream, events, 'any').then(() => done(), done));
-    this.#writeWaiting();
+    const waiting = { stream, events: envelope([fact], context, clock.now()), done };
+    if (this.#writing < AT_ONCE) this.#writeNow(waiting);
+    else this.#waiting.add(waiting);
     return true;
   }
 
   #writeWaiting(): void {
-    for (const write of this.#waiting) {
+    for (const waiting of this.#waiting) {
       if (this.#writing >= AT_ONCE) return;
-      this.#waiting.delete(write);
-      this.#writing++;
-      const writing: Promise<unknown> = write().finally(() => {
-        this.#writing--;
-        this.#underWay.delete(writing);
-        this.#writeWaiting();
-      });
-      this.#underWay.add(writing);
+      this.#waiting.delete(waiting);
+      this.#writeNow(waiting);
     }
+  }
+
+  #writeNow({ stream, events, done }: Waiting): void {
+    this.#writing++;
+    const over = (error?: unknown): void => {
+      this.#writing--;
+      this.#underWay.delete(writing);
+      this.#writeWaiting();
+      done(error);
+    };
+    const writing = this.#options.store.append(stream, events, 'any').then(() => over(), over);
+    this.#underWay.add(writing);
   }
 
   /** Bounces that the upstream took for local addresses. @throws StoreUnavailable */

@@ -37,6 +37,8 @@ export interface Names {
   readonly direction?: MailDirection | undefined;
 }
 
+type Mutable<T> = { -readonly [Key in keyof T]: T[Key] };
+
 /** One sender, as events record it and as blocks are compared with it. */
 export interface Sender {
   readonly fields: SenderFields;
@@ -80,14 +82,13 @@ export class Verdicts {
     const ip = normalizeIp(address);
     const direction =
       given ?? (account !== '' || (ip !== undefined && this.#isOwn(ip)) ? 'outbound' : 'inbound');
+    const fields: Mutable<SenderFields> = { direction };
+    if (account !== '') fields.account = account;
+    if (returnPath !== undefined) fields.returnPath = returnPath;
+    if (ehlo !== '') fields.ehlo = ehlo;
+    if (ip !== undefined) fields.ip = ip;
     return {
-      fields: {
-        direction,
-        ...(account === '' ? {} : { account }),
-        ...(returnPath === undefined ? {} : { returnPath }),
-        ...(ehlo === '' ? {} : { ehlo }),
-        ...(ip === undefined ? {} : { ip }),
-      },
+      fields,
       identity: senderIdentity({ account, returnPath, ehlo, ip, direction }),
     };
   }

@@ -1,0 +1,23 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { AskedMessages, keyOf, noteRecipient } from '../../../src/policy/messages.js';
+import { RequestReader } from '../../../src/policy/request.js';
+import { Steady } from '../../support/fuzz/steady.js';
+import { requestText } from '../../support/policy/asking.js';
+
+test('what is remembered of a message does not keep the bytes that its request came with', async () => {
+  const messages = new AskedMessages();
+  const reader = new RequestReader((request) => {
+    const message = messages.of(keyOf(request));
+    noteRecipient(message, request);
+  });
+  const memory = await Steady.from();
+  for (let n = 0; n < 5_000; n++) {
+    const instance = `4e2e.6b0a8558.${n.toString(16)}.0`;
+    const recipient = `someone@a-long-domain-${n}.example`;
+    const text = requestText({ instance, recipient, ccert_subject: 'x'.repeat(4_000) });
+    assert.equal(reader.read(Buffer.from(text)), undefined);
+  }
+  assert.equal(messages.size, 5_000);
+  await memory.still(5_000 * 2_000);
+});
