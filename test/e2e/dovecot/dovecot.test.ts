@@ -202,7 +202,7 @@ describe(
 
     test('fails it as late as a wrong password also when one address tries again and again', async (t) => {
       const stopgap = await Stopgap.start(t, FOR_DOVECOT);
-      const dovecot = await RealDovecot.start(t, { passwords: PASSWORDS });
+      const dovecot = await RealDovecot.start(t, { users: USERS });
       const dir = await workDir(t);
       chmodSync(dir, 0o755);
       const socket = path.join(dir, 'auth');

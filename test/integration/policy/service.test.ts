@@ -144,7 +144,10 @@ describe('the policy service in a running Stopgap', () => {
       'it is counted',
       async () => (await metric(stopgap, 'stopgap_policy_sends_lost_total{reason="store"}')) === 3,
     );
-    assert.equal(stopgap.logs.filter((line) => line.includes('sends are lost')).length, 1);
+    // Once for each trouble: on a slow machine the first is over before the second begins.
+    const said = stopgap.logs.filter((line) => line.includes('sends are lost')).length;
+    const over = stopgap.logs.filter((line) => line.includes('sends are recorded again')).length;
+    assert.equal(said, 1 + over);
     mood = 'well';
     assert.equal(await asking.ask({ ...other, queue_id: 'BACK' }), 'DUNNO');
     await stopgap.event(({ correlation }) => correlation === 'BACK');
