@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict';
 import type { TestContext } from 'node:test';
 import { describe, test } from 'node:test';
-import type { CheckJson } from '../../../src/api/check.js';
 import type { Refusal } from '../../../src/blocks/events.js';
 import { formatInstant } from '../../../src/kernel/time.js';
 import type { EventStore } from '../../../src/store/port.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
 import { Asking } from '../../support/policy/asking.js';
-import { askPolicy, attemptOf, FOR_DOVECOT, VIEWER_TOKEN } from '../../support/policy/dovecot.js';
+import { askPolicy, attemptOf, check, FOR_DOVECOT } from '../../support/policy/dovecot.js';
 import { eventually } from '../../support/smtp/eventually.js';
 import { ALICE, BOB, Stopgap } from '../../support/smtp/stopgap.js';
 import { changed } from '../../support/store/changed.js';
@@ -28,13 +27,6 @@ async function asked(
   };
   const through = throughStore === undefined ? {} : { throughStore };
   return Stopgap.start(t, { files: FOR_DOVECOT.files!, settings, ...through });
-}
-
-async function check(stopgap: Stopgap, query: string): Promise<CheckJson> {
-  const url = `http://127.0.0.1:${stopgap.port('HTTP')}/api/v1/check?${query}`;
-  const response = await fetch(url, { headers: { authorization: `Bearer ${VIEWER_TOKEN}` } });
-  assert.equal(response.status, 200);
-  return (await response.json()) as CheckJson;
 }
 
 describe('a check where a mail server asks and no mail is taken', () => {
