@@ -216,7 +216,7 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
   if (policy !== undefined) listening.unshift(policy.listening);
   if (isApi || roles.has('policy')) {
     const placeOf = senders?.placeOf ?? (() => ({}));
-    const settings = config.dovecot;
+    const settings = { ...config.dovecot, refuse: config.policy.refuse };
     dovecot = new DovecotPolicy({
       ...{ settings, tokens: authenticator, clock, models, knows, recorder, metrics, tracing, placeOf },
     });
@@ -244,7 +244,9 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
       backtests: new BacktestJobs({ location, clock, log: levels.of('api') }),
       places: geoDataOf(config),
       accountState: smtp?.users === undefined ? undefined : (account) => stateOf(smtp.users!(), account),
-      failedLogins: smtp?.failedLogins,
+      failedLogins: (account) => smtp?.failedLogins(account) ?? dovecot?.failedLogins(account),
+      cannotCheck: smtp?.cannotCheck,
+      isAsked: policy !== undefined && smtp === undefined && where.kind === 'sqlite',
       maySend: smtp?.maySend,
       upstreamState: smtp === undefined ? undefined : (direction) => smtp.upstream.stateFor(direction),
       hasOutboxes: where.kind !== 'sqlite',

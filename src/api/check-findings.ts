@@ -28,7 +28,7 @@ export const failedLoginsShape = z
   .nullable()
   .meta({
     description:
-      'Logins of this account that failed for no block, until an hour passes without one; null where there are none, of a past instant, of an account that does not exist, and from a process without the role smtp.',
+      'Logins of this account that failed for no block, until an hour passes without one; null where there are none, of a past instant, of an account that does not exist or has not logged in, and from a process that sees no logins.',
   });
 
 /** What stops an account now, apart from blocks. */
@@ -45,16 +45,19 @@ interface AccountTrouble {
 
 /** What this process knows of an account apart from blocks. It knows nothing of the past. */
 export function troubleOf(
-  { accountState, failedLogins, maySend }: ApiDependencies,
+  { accountState, failedLogins, maySend, isAsked }: ApiDependencies,
   { account, address, direction }: SenderIdentity,
   isPast: boolean,
 ): AccountTrouble {
   const hasLogin = account !== undefined && direction === 'outbound';
   const isSmtp = maySend !== undefined || accountState !== undefined;
-  const logins = isSmtp ? KNOWN_ELSEWHERE : LOGINS_NOT_KNOWN;
+  const logins = isSmtp ? KNOWN_ELSEWHERE : isAsked === true ? MAIL_SERVER_KNOWS : LOGINS_NOT_KNOWN;
   const unsure = isPast
     ? []
-    : [...(hasLogin && accountState === undefined ? [logins] : []), ...(isSmtp ? [] : [UPSTREAM_NOT_KNOWN])];
+    : [
+        ...(hasLogin && accountState === undefined ? [logins] : []),
+        ...(isSmtp || isAsked === true ? [] : [UPSTREAM_NOT_KNOWN]),
+      ];
   if (isPast || !hasLogin)
     return { state: undefined, hasNoLogin: undefined, unsure, failed: undefined, mail: undefined };
   const state = accountState?.(account);
@@ -79,6 +82,8 @@ const LOGINS_NOT_KNOWN =
 const UPSTREAM_NOT_KNOWN =
   'Whether the mail server behind answers is not known here: while it does not, everybody hears 451, and /healthz of the SMTP nodes has "relay": "failing".';
 
+const MAIL_SERVER_KNOWS =
+  'Whether there is such an account, and whether its password is right, is not known here: the mail server knows.';
 const KNOWN_ELSEWHERE =
   'Whether there is such an account, and whether its password is right, is not known here: logins are checked elsewhere (smtp.auth.backend).';
 
@@ -128,6 +133,11 @@ export function outages(deps: ApiDependencies, direction: MailDirection): readon
   const { store } = deps.health();
   const relay = deps.upstreamState?.(direction);
   return [
+    ...(deps.cannotCheck?.() === true && direction === 'outbound'
+      ? [
+          'The back end of logins (smtp.auth.backend) does not answer now: until it does, logins are put off (454), but for those that are remembered.',
+        ]
+      : []),
     ...(relay === 'failing'
       ? ['The mail server behind does not answer now: until it does, mail of everybody is put off (451).']
       : []),
@@ -140,7 +150,9 @@ export function outages(deps: ApiDependencies, direction: MailDirection): readon
       ? [
           deps.hasOutboxes === true
             ? 'The store does not answer now: SMTP nodes go on taking mail as long as their outboxes have room, and refuse senders by what they count themselves, so what is said here may be out of date.'
-            : 'The store takes no events now: until it does, messages of everybody are put off (451).',
+            : deps.isAsked === true
+              ? 'The store takes no events now: mail goes on, and what is sent is not counted.'
+              : 'The store takes no events now: until it does, messages of everybody are put off (451).',
         ]
       : []),
   ];

@@ -36,6 +36,7 @@ import { ok, route } from './http/route.js';
 import { instantInput, once, oneOf, subjectView } from './shapes.js';
 import { windowShape, windowView } from './senders.js';
 import { coverShape } from './exemptions.js';
+import { heldFor, heldForShape } from './held.js';
 
 const LATEST_REFUSALS = 5;
 
@@ -52,7 +53,9 @@ type CheckQuery = z.infer<typeof checkQuery>;
 
 const stage = z
   .object({
-    outcome: z.enum(['refused', 'passes', 'not asked']),
+    outcome: z.enum(['refused', 'held', 'passes', 'not asked']).meta({
+      description: 'held: a mail server that asks takes the mail and keeps it.',
+    }),
     block: z.string().nullable(),
     reply: z
       .string()
@@ -87,6 +90,7 @@ const checkShape = z.object({
       'Whether smtp.senders lets the account use the return path: asked where both are named, in a process with the role smtp.',
   }),
   rcpt: stage,
+  held: heldForShape,
   refusals: z
     .array(refusalShape)
     .nullable()
@@ -124,6 +128,7 @@ export function checkRoutes(deps: ApiDependencies): readonly Route[] {
   ];
 }
 
+const HELD_THERE = 'The mail server takes its mail and holds it.';
 const HELD = 'A mail server that asks takes the mail and holds it; at a listener of Stopgap it is refused.';
 
 async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<CheckJson> {
@@ -153,6 +158,11 @@ async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<C
   for (const found of [atAuth, atRcpt]) if (found !== undefined) matching.set(found.block.id, found.block);
   const otherWay = deciding === undefined ? await otherWayOf(deps, sender, at, isPast) : undefined;
   const subjects = subjectsOf(sender);
+  const { held, sentences: heldSentences } =
+    isPast || sender.account === undefined || refusals === undefined
+      ? NOTHING_HELD
+      : await heldFor(deps, sender.account, refusals);
+  const atMail = atRcpt === undefined ? undefined : toldOf(deps, atRcpt);
   return {
     refused: hasNoLogin !== undefined || isMailRefused || deciding !== undefined,
     at: formatInstant(at),
@@ -174,11 +184,12 @@ async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<C
         : otherWay !== undefined
           ? [otherWaySentence(sender.direction, otherWay, at, isPast)]
           : [refusalSentence(deciding, at, isPast, begins)]),
-      ...(deciding?.block.refusal === 'hold' ? [HELD] : []),
+      ...(deciding === undefined ? [] : heldWhere(deps, deciding)),
       ...((deciding ?? otherWay) === undefined ? unsure : []),
       ...(from === undefined ? [] : [cameAs(from)]),
       ...(failed === undefined ? [] : [failedSentence(failed)]),
       ...(behind === null ? [] : [behindSentence(behind)]),
+      ...heldSentences,
       ...(isPast ? [] : [...heldBack(deps), ...outages(deps, sender.direction)]),
     ].join(' '),
     block: deciding?.block ?? null,
@@ -198,10 +209,11 @@ async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<C
       hasNoLogin !== undefined || isMailRefused || isBeforeAll
         ? NOT_ASKED
         : {
-            outcome: atRcpt === undefined ? 'passes' : 'refused',
+            outcome: atMail === undefined ? 'passes' : atMail.reply === null ? 'held' : 'refused',
             block: atRcpt?.block.id ?? null,
-            reply: atRcpt === undefined ? null : replyLine(refusalReply(atRcpt.block.refusal, deps.contact)),
+            reply: atMail?.reply ?? null,
           },
+    held,
     refusals: refusals?.slice(0, LATEST_REFUSALS) ?? null,
     matching: [...matching.values()],
     proposals: isPast ? null : [...proposals.values()],
@@ -219,6 +231,33 @@ async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<C
   };
 }
 
+/** What the client of a blocked sender is told at RCPT TO; null where its mail is held. */
+function toldOf(
+  { isAsked, mailServers, contact }: ApiDependencies,
+  { block }: Refusing,
+): { reply: string | null } {
+  if (isAsked !== true || mailServers === undefined)
+    return { reply: replyLine(refusalReply(block.refusal, contact)) };
+  const { action, line } = mailServers.verdicts.refusalOf(block);
+  return { reply: action === 'hold' ? null : line };
+}
+
+/** Dovecot can only say that a login failed: all but a soft refusal is told at RCPT TO. */
+const AS_WRONG = 'as a wrong password, where Dovecot or stopgap sasl-proxy asks; elsewhere the login passes';
+
+function authReplyTo(deps: ApiDependencies, refusing: Refusing): string | null {
+  const { refusal } = refusing.block;
+  if (refusal === 'honest') return null;
+  if (deps.isAsked !== true) return replyLine(feignedReply(refusal));
+  return refusal === 'soft' && toldOf(deps, refusing).reply !== null ? AS_WRONG : null;
+}
+
+function heldWhere(deps: ApiDependencies, { block }: Refusing): readonly string[] {
+  const isHeld = block.refusal === 'hold' || deps.mailServers?.verdicts.refusalOf(block).action === 'hold';
+  return isHeld ? [deps.isAsked === true ? HELD_THERE : HELD] : [];
+}
+
+const NOTHING_HELD = { held: null, sentences: [] } as const;
 const NOT_ASKED = { outcome: 'not asked', block: null, reply: null } as const;
 
 /** What a sender meets at AUTH and at RCPT TO. */
@@ -247,10 +286,7 @@ async function judge(
   const atAuth = login === undefined ? undefined : await refusing(login);
   // Nearly every account sends from its own address. One that is blocked honestly lets it log in.
   const atRcpt = await refusing(sender.address === undefined ? (login ?? sender) : sender);
-  const authReply =
-    atAuth === undefined || atAuth.block.refusal === 'honest'
-      ? null
-      : replyLine(feignedReply(atAuth.block.refusal));
+  const authReply = atAuth === undefined ? null : authReplyTo(deps, atAuth);
   const deciding = authReply === null ? atRcpt : atAuth;
   return { sender, login, atAuth, atRcpt, authReply, deciding };
 }

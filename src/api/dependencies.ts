@@ -101,7 +101,11 @@ export interface ApiDependencies extends OperationDependencies {
   readonly tokens: Authenticator;
   /** Undefined if this process has no users file: then any account may exist. */
   readonly accountState?: ((account: string) => AccountState) | undefined;
-  /** Logins of an account that failed lately with a wrong password; undefined if this process takes none. */
+  /** Whether the back end of logins gives no answer now; undefined if this process takes none. */
+  readonly cannotCheck?: (() => boolean) | undefined;
+  /** Whether mail servers ask this process, and no process of this store takes mail. */
+  readonly isAsked?: boolean;
+  /** Logins of an account that failed lately with a wrong password; undefined if none are known here. */
   readonly failedLogins?: ((account: string) => FailedLogins | undefined) | undefined;
   /** Whether `smtp.senders` lets an account use a return path; undefined if this process takes no mail. */
   readonly maySend?: ((account: string, returnPath: string) => boolean) | undefined;

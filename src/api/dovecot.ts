@@ -1,12 +1,21 @@
+import { LRUCache } from 'lru-cache';
 import { z } from 'zod';
 import { FailedCredentials } from '../accounts/failed-credentials.js';
+import type { FailedLogins } from '../accounts/users.js';
+import { FailedLoginsByAccount } from '../accounts/users.js';
 import type { Config } from '../config/schema.js';
 import type { ReadModels } from '../detector/read-models.js';
 import type { GeoPlace } from '../geoip/database.js';
 import type { AlarmClock } from '../kernel/time.js';
 import type { SmtpMeter } from '../metrics/smtp.js';
 import type { Recorder } from '../recording/recorder.js';
-import { clientNetwork, LONGEST_ADDRESS, normalizeIp, OWN_SESSION } from '../sending/identity.js';
+import {
+  clientNetwork,
+  LONGEST_ADDRESS,
+  normalizeAccount,
+  normalizeIp,
+  OWN_SESSION,
+} from '../sending/identity.js';
 import { senderIdentity } from '../sending/subjects.js';
 import { BAD_CREDENTIALS } from '../smtp/replies.js';
 import type { Tracing } from '../tracing/tracing.js';
@@ -47,7 +56,7 @@ interface Query {
 }
 
 export interface DovecotContext {
-  readonly settings: Config['dovecot'];
+  readonly settings: Config['dovecot'] & Pick<Config['policy'], 'refuse'>;
   readonly tokens: Authenticator;
   readonly clock: Pick<AlarmClock, 'now' | 'monotonic'>;
   readonly models: Pick<ReadModels, 'refusing'>;
@@ -77,6 +86,9 @@ export class DovecotPolicy {
   readonly routes: readonly Route[];
   readonly #context: DovecotContext;
   readonly #failures: FailedCredentials;
+  /** Accounts, in normal form, that have logged in: a name that a stranger types is not kept. */
+  readonly #seen = new LRUCache<string, true>({ max: 10_000 });
+  readonly #failedOf = new FailedLoginsByAccount((account) => this.#seen.has(account));
   readonly #asked = { asked: 0, sending: 0, succeeded: 0, failed: 0 };
 
   constructor(context: DovecotContext) {
@@ -111,6 +123,11 @@ export class DovecotPolicy {
     return this.#asked;
   }
 
+  /** Logins of an account, in normal form, that failed lately with a wrong password; undefined if none did. */
+  failedLogins(account: string): FailedLogins | undefined {
+    return this.#failedOf.of(account, this.#context.clock.now());
+  }
+
   #allow(attempt: Attempt): Answered {
     const { settings, models, knows, clock } = this.#context;
     const { login = '', protocol = '' } = attempt;
@@ -123,8 +140,9 @@ export class DovecotPolicy {
     // Address and domain subjects match the login's own address, as at the SMTP listener.
     const sender = senderIdentity({ account: login, returnPath: login, ip, direction: 'outbound' });
     const block = models.refusing.find(sender, clock.now());
-    // All that Dovecot can tell a client is that the login failed. What is to be told otherwise is told at RCPT TO.
-    if (block?.refusal !== 'soft') return GO_ON;
+    // All that Dovecot can tell a client is that the login failed. What is to be told otherwise is told at RCPT TO, and mail
+    // that is to be held needs the login.
+    if (block?.refusal !== 'soft' || settings.refuse === 'hold') return GO_ON;
     this.#refused(attempt, block.id, block.type === 'account' ? login : undefined);
     return FAIL;
   }
@@ -146,9 +164,11 @@ export class DovecotPolicy {
   }
 
   #report(attempt: Attempt): Answered {
-    const { metrics } = this.#context;
+    const { metrics, clock } = this.#context;
     if (attempt.success === true) {
       this.#asked.succeeded++;
+      const { login = '' } = attempt;
+      if (Buffer.byteLength(login) <= LONGEST_ADDRESS) this.#seen.set(normalizeAccount(login), true);
       metrics.smtp.login('succeeded');
       return GO_ON;
     }
@@ -156,6 +176,9 @@ export class DovecotPolicy {
     // Our own refusals were recorded when they were given.
     if (attempt.policy_reject === true || NO_GUESS.has(attempt.fail_type ?? '')) return GO_ON;
     metrics.smtp.login('failed');
+    const ip = ipOf(attempt);
+    const network = ip === undefined ? 'an unknown address' : clientNetwork(ip);
+    this.#failedOf.note(attempt.login ?? '', 'failed', network, clock.now());
     this.#fail(attempt, { kind: 'genuine' });
     return GO_ON;
   }

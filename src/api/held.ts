@@ -1,11 +1,14 @@
 import { z } from 'zod';
-import { settledThrough } from '../../projections/blocks/block-entry.js';
+import { isEnded, settledThrough } from '../../projections/blocks/block-entry.js';
 import { formatInstant } from '../kernel/time.js';
+import { HOLD } from '../recording/verdicts.js';
 import type { MessageHeld } from '../sending/events.js';
 import { heldStream, isHeldEvent } from '../sending/events.js';
 import type { EventStore } from '../store/port.js';
-import { entryOf } from './block-view.js';
+import { StoreUnavailable } from '../store/port.js';
+import { entriesOf, entryOf } from './block-view.js';
 import { BLOCKS } from './blocks.js';
+import type { RefusalJson } from './check-findings.js';
 import type { ApiDependencies } from './dependencies.js';
 import type { Route } from './http/route.js';
 import { ok, route } from './http/route.js';
@@ -62,12 +65,7 @@ async function heldPage(
   cursor: string | undefined,
 ): Promise<HeldJson> {
   const stream = heldStream(block);
-  let count = 0;
-  for await (const { revision: last } of store.readStream(stream, { direction: 'backwards', limit: 1 })) {
-    // What has outlived its retention is not known any more.
-    for await (const { revision: first } of store.readStream(stream, { limit: 1 }))
-      count = Math.max(0, last - Math.max(settled, first - 1));
-  }
+  const count = await heldCount(store, block, settled);
   const items: HeldJson['items'] = [];
   const from = cursor === undefined ? {} : { from: numberOfCursor(cursor) };
   let next: string | null = null;
@@ -83,6 +81,61 @@ async function heldPage(
     if (isHeldEvent(event)) items.push(heldView(event.data, event.at));
   }
   return { count, items, next };
+}
+
+/** How many messages are held for a block. @param settled as above @throws StoreUnavailable */
+export async function heldCount(
+  store: Pick<EventStore, 'readStream'>,
+  block: string,
+  settled: number,
+): Promise<number> {
+  const stream = heldStream(block);
+  for await (const { revision: last } of store.readStream(stream, { direction: 'backwards', limit: 1 })) {
+    // What has outlived its retention is not known any more.
+    for await (const { revision: first } of store.readStream(stream, { limit: 1 }))
+      return Math.max(0, last - Math.max(settled, first - 1));
+  }
+  return 0;
+}
+
+export const heldForShape = z
+  .array(z.object({ block: z.string(), count: z.int().meta({ description: 'Messages.' }) }))
+  .nullable()
+  .meta({
+    description:
+      'The mail that is held for blocks of this account, or that its mail met, also for those that have ended; null where no account is named, of a past instant, or if the store cannot be read now.',
+  });
+type HeldFor = NonNullable<z.infer<typeof heldForShape>>;
+
+/** Blocks of an account that are looked at, the newest. */
+const BLOCKS_READ = 10;
+
+/** What is held for an account: nobody else tells of it once the block has ended. */
+export async function heldFor(
+  deps: ApiDependencies,
+  account: string,
+  refusals: readonly RefusalJson[],
+): Promise<{ readonly held: HeldFor | null; readonly sentences: readonly string[] }> {
+  const { rows } = deps.models.ledger;
+  const own = [...rows.on({ type: 'account', value: account })].slice(0, BLOCKS_READ);
+  const met = new Set(refusals.filter(({ reply }) => reply === HOLD).map(({ block }) => block));
+  const others = [...met].slice(0, BLOCKS_READ).map((id) => rows.find(id));
+  const wanted = new Set([...own, ...others].filter((row) => row !== undefined));
+  const held: HeldFor = [];
+  const sentences: string[] = [];
+  try {
+    for (const entry of await entriesOf(deps, [...wanted])) {
+      const count = await heldCount(deps.store, entry.id, settledThrough(entry));
+      if (count === 0) continue;
+      held.push({ block: entry.id, count });
+      const are = `${count === 1 ? '1 message is' : `${count} messages are`}${isEnded(entry) ? ' still' : ''} held`;
+      sentences.push(`${are} for the block ${entry.id}: stopgap block held ${entry.id}.`);
+    }
+  } catch (thrown) {
+    if (!(thrown instanceof StoreUnavailable)) throw thrown;
+    return { held: null, sentences: [] };
+  }
+  return { held, sentences };
 }
 
 function heldView(

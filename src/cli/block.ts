@@ -10,7 +10,7 @@ import type { SubjectType } from '../sending/subjects.js';
 import { DIRECTIONS, SUBJECT_TYPES, parseSubject } from '../sending/subjects.js';
 import type { ApiClient, JsonOption, Listed } from './client.js';
 import { connect, withJson } from './client.js';
-import { blockDetails, blockRows, ending, heldText } from './client-format.js';
+import { blockDetails, blockRows, ending, heldState, heldText } from './client-format.js';
 import type { CliIo } from './io.js';
 import type { SpanOption } from './options.js';
 import { requireSpan, spanOf, withSpan } from './options.js';
@@ -118,13 +118,15 @@ async function showWithHeld(io: CliIo, options: JsonOption, what: Named): Promis
   const block = await find(client, what);
   const held = await client.get<HeldJson>(`blocks/${block.id}/held`, { limit: HELD_SHOWN });
   const isNone = held.count === 0;
-  if (options.json === true) print(io, asJson(isNone ? block : { ...block, held }));
-  else print(io, `${blockDetails(block, io.clock.now())}${isNone ? '' : `\n\n${heldText(held)}`}`);
+  if (options.json === true) return print(io, asJson(isNone ? block : { ...block, held }));
+  const isSaid = isNone && heldState(block, held) === '';
+  print(io, `${blockDetails(block, io.clock.now())}${isSaid ? '' : `\n\n${heldText(block, held)}`}`);
 }
 
 async function heldMail(io: CliIo, options: HeldOption, what: Named): Promise<void> {
   const client = await connect(io, options);
-  const { id } = await find(client, what);
+  const found = await find(client, what);
+  const { id } = found;
   const action = options.release === true ? 'release' : options.delete === true ? 'delete' : undefined;
   if (action !== undefined) {
     const block = await client.send<BlockJson>('POST', `blocks/${id}/held`, {
@@ -132,13 +134,13 @@ async function heldMail(io: CliIo, options: HeldOption, what: Named): Promise<vo
       ...noted(options.note),
     });
     if (options.json === true) print(io, asJson(block));
-    else note(io, `the hook is asked to ${action} it: stopgap block show ${id} tells what came of it`);
+    else note(io, `it is to be ${action}d: stopgap block show ${id} tells what came of it`);
     return;
   }
   const held = await client.get<HeldJson>(`blocks/${id}/held`, { limit: options.limit });
   if (options.json === true) print(io, asJson(held));
-  else if (held.count === 0) note(io, 'no mail is held for this block');
-  else print(io, heldText(held));
+  else if (held.count === 0 && heldState(found, held) === '') note(io, 'no mail is held for this block');
+  else print(io, heldText(found, held));
 }
 
 function listCommand(block: Command, io: CliIo): void {
@@ -219,7 +221,28 @@ async function act(
     const { type, value } = block.subject;
     const ends = block.state === 'active' ? `, ends ${ending(block, io.clock.now())}` : '';
     note(io, `${type} ${printable(value)} is ${block.state}${ends}`);
+    if (action === 'release') await tellHeld(io, client, block, (body as ReleaseOption).held);
   }
+}
+
+/** What becomes of the mail that is still held after a release: nothing else would tell of it. */
+async function tellHeld(
+  io: CliIo,
+  client: ApiClient,
+  block: BlockJson,
+  wish: string | undefined,
+): Promise<void> {
+  // It is released all the same.
+  const held = await client.get<HeldJson>(`blocks/${block.id}/held`, { limit: '1' }).catch(() => undefined);
+  if (held === undefined || held.count === 0) return;
+  const [messages, be] = held.count === 1 ? ['1 message', 'is'] : [`${held.count} messages`, 'are'];
+  const action = wish ?? (block.falsePositive ? 'release' : 'keep');
+  note(
+    io,
+    action === 'keep'
+      ? `${messages} ${held.count === 1 ? 'stays' : 'stay'} on hold: stopgap block held ${block.id} with --release or --delete decides on them`
+      : `${messages} ${be} to be ${action}d: stopgap block show ${block.id} tells what came of it`,
+  );
 }
 
 /** How a person names a block: by the beginning of its id, or by its subject, with or without the type. */

@@ -53,7 +53,7 @@ export function checkVerb(program: Command, io: CliIo): void {
 function explain(verdict: CheckJson, now: number): string {
   const { sentence, auth, mail, rcpt, refusals, matching, proposals, exemptions, windows } = verdict;
   const stage = (name: string, { outcome, reply }: CheckJson['auth']): string =>
-    `  ${name.padEnd(9)} ${outcome}${reply === null ? '' : `: ${reply}`}`;
+    `  ${name.padEnd(9)} ${outcome}${reply === null ? (outcome === 'held' ? ': the mail server takes the mail and keeps it' : '') : `: ${reply}`}`;
   const lines = [printable(sentence), '', stage('AUTH', auth)];
   if (mail.outcome === 'refused') lines.push(stage('MAIL FROM', mail));
   lines.push(stage('RCPT TO', rcpt));

@@ -124,8 +124,32 @@ function hookText({
   return `${action} ${outcome}, ${acted} of ${asked}${said}`;
 }
 
+/** What has become of the held mail, or why nothing has. Empty while its block is in force and nobody has decided. */
+export function heldState({ state, history, falsePositive }: BlockJson, { count }: HeldJson): string {
+  const released = falsePositive ? 'release' : 'keep';
+  const decisionOf = ({ type, held }: BlockJson['history'][number]): string | undefined =>
+    held ?? (type === 'BlockReleased' ? released : undefined);
+  const at = history.findLastIndex((item) => decisionOf(item) !== undefined);
+  const action = at < 0 ? 'keep' : decisionOf(history[at]!)!;
+  if (action === 'keep')
+    return count === 0 || state === 'active'
+      ? ''
+      : 'nobody has decided what becomes of them (--release, --delete)';
+  const run = history.slice(at).findLast(({ hook }) => hook?.action === action)?.hook;
+  if (run?.outcome === 'done')
+    return run.acted < run.asked
+      ? `the hook ${action}d ${run.acted} of ${run.asked}: the rest was not on hold where it looks`
+      : '';
+  if (count === 0) return '';
+  return run === undefined
+    ? `to be ${action}d, but no hook has done it: none is set (hooks.run), or it is called again (see the log)`
+    : 'the hook has failed: --release or --delete asks it anew';
+}
+
 /** What is held for a block, the newest first. */
-export function heldText({ count, items }: HeldJson): string {
+export function heldText(block: BlockJson, held: HeldJson): string {
+  const { count, items } = held;
+  const state = heldState(block, held);
   const rows = items.map(({ queueId, account, returnPath, recipients, size, at }) => [
     at,
     printable(queueId),
@@ -136,7 +160,9 @@ export function heldText({ count, items }: HeldJson): string {
   ]);
   const head = [`held: ${count} message${count === 1 ? '' : 's'}`];
   if (count > items.length) head.push(`the newest ${items.length}:`);
-  return `${head.join(', ')}\n${table([['AT', 'QUEUE ID', 'ACCOUNT', 'RETURN PATH', 'RECIPIENTS', 'BYTES'], ...rows])}`;
+  const first = `${head.join(', ')}${state === '' ? '' : `; ${state}`}`;
+  if (items.length === 0) return first;
+  return `${first}\n${table([['AT', 'QUEUE ID', 'ACCOUNT', 'RETURN PATH', 'RECIPIENTS', 'BYTES'], ...rows])}`;
 }
 
 function followed(follows: NonNullable<BlockJson['follows']>): string {

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { InvalidArgumentError } from 'commander';
 import { asDuration } from '../config/values.js';
 import { StopgapError, messageOf } from '../kernel/errors.js';
 import type { Milliseconds } from '../kernel/time.js';
@@ -31,7 +32,7 @@ export function saslProxyVerb(program: Command, io: CliIo): void {
   withClient(proxy)
     .requiredOption('--auth <socket>', "Dovecot's own socket")
     .option('--listen <socket>', 'the socket for the mail server, if systemd passes none')
-    .option('--failure-delay <duration>', "Dovecot's auth_failure_delay", '2s')
+    .option('--failure-delay <duration>', "Dovecot's auth_failure_delay", duration, '2s')
     .action(async (options: ProxyOption) => {
       const { base, token } = await serverAndToken(io, options);
       const trouble = new Trouble(systemClock, {
@@ -63,6 +64,15 @@ export function saslProxyVerb(program: Command, io: CliIo): void {
       });
       await server.close();
     });
+}
+
+function duration(text: string): string {
+  try {
+    asDuration(text, '');
+    return text;
+  } catch (error) {
+    throw new InvalidArgumentError(messageOf(error));
+  }
 }
 
 /** @throws StopgapError if neither is given */

@@ -29,6 +29,11 @@ export class Trouble {
     return this.#count > 0;
   }
 
+  /** Whether it failed when it was last tried. */
+  get fails(): boolean {
+    return this.on && !this.#worksAgain;
+  }
+
   failed(reason: string): void {
     this.#worksAgain = false;
     this.#lastAt = this.#clock.monotonic();

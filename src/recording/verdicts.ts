@@ -105,7 +105,7 @@ export class Verdicts {
   }
 
   /** How a block refuses mail. */
-  refusalOf(block: ActiveBlock): Refused {
+  refusalOf(block: Pick<ActiveBlock, 'id' | 'refusal'>): Refused {
     const { settings, contact } = this.#context;
     const { id, refusal } = block;
     const isHeld = refusal === 'hold' || (settings.refuse === 'hold' && refusal !== 'honest');

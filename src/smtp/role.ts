@@ -58,6 +58,8 @@ export interface SmtpRole {
   readonly checks: { readonly pending: number };
   /** Who may log in, as the users file says now; undefined if others know the accounts. */
   readonly users: (() => UserTable) | undefined;
+  /** Whether logins cannot be checked now. */
+  readonly cannotCheck: () => boolean;
   /** Logins of an account, in normal form, that failed lately; undefined if none did. */
   readonly failedLogins: (account: string) => FailedLogins | undefined;
   /** Whether an account may use a return path, both in normal form. */
@@ -129,6 +131,7 @@ export async function openSmtpRole(options: SmtpRoleOptions): Promise<SmtpRole> 
     upstream: upstreams,
     checks: backend,
     users,
+    cannotCheck: () => backend.isAway === true,
     failedLogins: (account) => context.failedLogins.of(account, clock.now()),
     maySend: (account, returnPath) => maySend(context.senders(), account, returnPath),
     listen,

@@ -372,6 +372,8 @@ export function checkHooks(findings: Findings, { loaded }: World): void {
   try {
     const { mode, uid } = statSync(file);
     if (!statSync(file).isFile()) return findings.problem(`hooks.run: ${file} is no file`, remedy);
+    if ((mode & 0o111) === 0)
+      return findings.problem(`hooks.run: ${file} is not executable`, `chmod 755 ${file}`);
     accessSync(file, constants.X_OK);
     if ((mode & 0o022) !== 0)
       return findings.problem(

@@ -1,9 +1,9 @@
 import { X509Certificate } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import net from 'node:net';
 import path from 'node:path';
 import tls from 'node:tls';
-import { directoryId } from '../../accounts/private-file.js';
+import { directoryId, fileFault } from '../../accounts/private-file.js';
 import type { ListenAddress, TlsSettings } from '../../config.js';
 import { formatListen, listensOnLoopback } from '../../config.js';
 import { certificateFilesOf } from '../../config/schema.js';
@@ -84,8 +84,22 @@ export async function checkPorts(findings: Findings, world: World): Promise<void
   const { listen: policy } = config.policy;
   if (config.roles.includes('policy') && policy !== undefined && 'port' in policy)
     ports.push({ name: 'policy', listen: policy, kind: 'policy' });
+  if (config.roles.includes('policy') && policy !== undefined && 'path' in policy)
+    checkSocketFolder(findings, policy.path);
   ports.push({ name: 'HTTP', listen: config.api.listen, kind: 'http' });
   for (const port of ports) await checkPort(findings, world, port);
+}
+
+function checkSocketFolder(findings: Findings, socket: string): void {
+  const folder = path.dirname(socket);
+  try {
+    accessSync(folder, constants.W_OK | constants.X_OK);
+    findings.ok(`policy unix:${socket}: the folder can be written to`);
+  } catch (error) {
+    findings.problem(
+      `policy.listen: ${folder} ${fileFault(error, 'make it, and give it to the service', 'used')}`,
+    );
+  }
 }
 
 async function checkPort(findings: Findings, world: World, port: Port): Promise<void> {

@@ -44,6 +44,10 @@ export class BoundedChecks {
     return this.#turns.pending;
   }
 
+  get isAway(): boolean {
+    return this.#trouble.fails;
+  }
+
   /**
    * @param ask gives the answer, or throws if there is none; it should give up when the signal is aborted
    * @throws BackendAway; StopgapError `unavailable` if too many wait

@@ -73,6 +73,10 @@ export class DovecotBackend implements AuthBackend {
     return this.#checks.pending;
   }
 
+  get isAway(): boolean {
+    return this.#checks.isAway;
+  }
+
   check(login: Login): Promise<string | undefined> {
     return this.#checks.run(login.client.network, (signal) => this.#ask(login, signal));
   }

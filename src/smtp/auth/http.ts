@@ -35,6 +35,10 @@ export class HttpBackend implements AuthBackend {
     return this.#checks.pending;
   }
 
+  get isAway(): boolean {
+    return this.#checks.isAway;
+  }
+
   check({ name, password, client }: Login): Promise<string | undefined> {
     return this.#checks.run(client.network, async (signal) => {
       const body = JSON.stringify({ account: name, password, ip: client.ip });

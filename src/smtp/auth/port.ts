@@ -41,6 +41,8 @@ export interface AuthBackend {
   readonly wrongTakes?: Milliseconds;
   /** Checks that run or wait. */
   readonly pending: number;
+  /** Whether the last question got no answer. Undefined for a back end that is never away. */
+  readonly isAway?: boolean;
   /** Whether it can be asked, in words. Gives no password away, since it has none. */
   probe(): Promise<{ readonly ok: boolean; readonly detail: string }>;
   close(): void;

@@ -44,6 +44,10 @@ export class SmtpBackend implements AuthBackend {
     return this.#checks.pending;
   }
 
+  get isAway(): boolean {
+    return this.#checks.isAway;
+  }
+
   check({ name, password, client }: Login): Promise<string | undefined> {
     const token = Buffer.from(`\0${name}\0${password}`, 'utf8').toString('base64');
     return this.#checks.run(client.network, async (signal) => {

@@ -5,6 +5,7 @@ import { SECOND } from '../../../src/kernel/time.js';
 import type { AuthenticationFailed } from '../../../src/sending/events.js';
 import type { BackendAdapter, BackendInTest } from '../../support/auth/backends.js';
 import { ManualClock } from '../../support/manual-clock.js';
+import { check, FOR_DOVECOT } from '../../support/policy/dovecot.js';
 import { eventually } from '../../support/smtp/eventually.js';
 import { ALICE, BOB, PASSWORDS, Stopgap, WRONG } from '../../support/smtp/stopgap.js';
 
@@ -37,8 +38,15 @@ async function set(
 ): Promise<InTest> {
   const backend = await plug(t, ACCOUNTS);
   const clock = new ManualClock();
-  const { auth, files } = backend;
-  const stopgap = await Stopgap.start(t, { clock, files, smtp: { auth: { ...auth, attemptsPerMinute } } });
+  const { auth } = backend;
+  const files = { ...backend.files, ...FOR_DOVECOT.files };
+  const { settings } = FOR_DOVECOT;
+  const stopgap = await Stopgap.start(t, {
+    clock,
+    files,
+    settings: settings!,
+    smtp: { auth: { ...auth, attemptsPerMinute } },
+  });
   return { stopgap, backend, clock };
 }
 
@@ -171,8 +179,11 @@ export function contract(adapter: BackendAdapter): void {
         }
         assert.deepEqual(await stopgap.all('AuthenticationFailed'), [], 'no login has failed');
         assert.equal(stopgap.logs.filter((line) => line.includes('logins are put off')).length, 1);
+        const isAway = /The back end of logins \(smtp\.auth\.backend\) does not answer now/;
+        assert.match((await check(stopgap, `account=${ALICE}`)).sentence, isAway);
         await recover(failing);
         assert.match(await driven(clock, 10, session.login(ALICE, PASSWORDS[ALICE]!)), WELCOME);
+        assert.doesNotMatch((await check(stopgap, `account=${ALICE}`)).sentence, isAway);
         clock.advance(30 * SECOND);
         assert.equal(stopgap.logs.filter((line) => line.includes('logins are checked again')).length, 1);
         await session.quit();

@@ -82,6 +82,46 @@ describe('mail that is held for a block', () => {
     assert.doesNotMatch((await terminal.run('block', 'show', plain.id)).out, /held/);
   });
 
+  test('is said to wait as long as no hook has done what was decided, and as long as nobody has decided', async () => {
+    const { id } = await server.block('waiting@example.com', { refusal: 'hold' });
+    await hold(id, '4AAAA', '4BBBB');
+    const shown = async (): Promise<string> => (await terminal.run('block', 'show', id)).out;
+    assert.match(await shown(), /^held: 2 messages\nAT /m);
+    const released = await terminal.run('block', 'release', id);
+    assert.match(
+      released.err,
+      /^2 messages stay on hold: stopgap block held \S+ with --release or --delete decides on them$/m,
+    );
+    const undecided =
+      /^held: 2 messages; nobody has decided what becomes of them \(--release, --delete\)\nAT /m;
+    assert.match(await shown(), undecided);
+    assert.match((await terminal.run('block', 'held', id)).out, undecided);
+    await terminal.run('block', 'held', id, '--release');
+    assert.match(
+      await shown(),
+      /^held: 2 messages; to be released, but no hook has done it: none is set \(hooks\.run\), or it is called again \(see the log\)\nAT /m,
+    );
+    const { json } = await server.get(`/api/v1/blocks/${id}`);
+    const cause = (json as unknown as { history: unknown[] }).history.length;
+    const ran = { kind: 'hook', block: id, action: 'release', cause, asked: 2, output: '' } as const;
+    await report('waiting@example.com', { ...ran, acted: 0, outcome: 'failed' });
+    assert.match(
+      await shown(),
+      /^held: 2 messages; the hook has failed: --release or --delete asks it anew\nAT /m,
+    );
+    await report('waiting@example.com', { ...ran, acted: 1, outcome: 'done', through: 1 });
+    assert.match(
+      await shown(),
+      /^held: 0 messages; the hook released 1 of 2: the rest was not on hold where it looks$/m,
+    );
+    const wrong = await server.block('wrong@example.com', { refusal: 'hold' });
+    await hold(wrong.id, '4CCCC');
+    const { err } = await terminal.run('block', 'release', 'wrong@example.com', '--false-positive');
+    assert.match(err, /^1 message is to be released: stopgap block show \S+ tells what came of it$/m);
+    const plain = await server.block('nothing@example.com');
+    assert.doesNotMatch((await terminal.run('block', 'release', plain.id)).err, /hold|held/);
+  });
+
   test('is decided on with the release of its block, or later, and never both ways at once', async () => {
     const { id } = await server.block('decided@example.com', { refusal: 'hold' });
     const released = await terminal.run('block', 'release', id, '--held', 'keep', '--false-positive');
@@ -89,7 +129,7 @@ describe('mail that is held for a block', () => {
     const both = await terminal.run('block', 'held', id, '--release', '--delete');
     assert.notEqual(both.code, 0);
     const later = await terminal.run('block', 'held', id, '--delete', '--note', 'it was a thief');
-    assert.match(later.err, /^the hook is asked to delete it: stopgap block show /m);
+    assert.match(later.err, /^it is to be deleted: stopgap block show .* tells what came of it$/m);
     const { json } = await server.get(`/api/v1/blocks/${id}`);
     const history = json.history as unknown as readonly { type: string; held?: string; note?: string }[];
     assert.deepEqual(

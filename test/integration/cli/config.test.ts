@@ -71,7 +71,7 @@ describe('stopgap config', () => {
     );
     writeFileSync(hook, '#!/bin/sh\n');
     chmodSync(hook, 0o644);
-    assert.match(await check(), /hooks\.run: \S+hook cannot be used by this user/);
+    assert.match(await check(), /hooks\.run: \S+hook is not executable; chmod 755 \S+hook/);
     chmodSync(hook, 0o777);
     assert.match(
       await check(),

@@ -540,6 +540,17 @@ api: { listen: '127.0.0.1:${api}', tokens: ./tokens.yaml }
     );
     const asking = { ...env, STOPGAP_POLICY_LISTEN: `127.0.0.1:${port}` };
     (await doctor(t, { env: asking }, cwd)).has('policy', 'not tried', /no running Stopgap answers/);
+    for (const [folder, outcome, says] of [
+      [
+        'nowhere',
+        'problem',
+        /policy\.listen: \S+nowhere does not exist; make it, and give it to the service/,
+      ],
+      ['', 'ok', /policy unix:\S+sock: the folder can be written to/],
+    ] as const) {
+      const socket = { ...env, STOPGAP_POLICY_LISTEN: `unix:${path.join(cwd, folder, 'sock')}` };
+      (await doctor(t, { env: socket }, cwd)).has('ports', outcome, says);
+    }
 
     await Served.start(t, cwd, asking);
     const examined = (): Promise<Examined> => doctor(t, { env: asking }, cwd);
@@ -607,6 +618,12 @@ api: { listen: '127.0.0.1:${api}', tokens: ./tokens.yaml }
     await dovecot('allow', 'smtp');
     const well = await examined();
     well.has('dovecot', 'ok', /2 logins asked about since the start, 1 for sending/);
+    const wrong = { ...env, STOPGAP_DOVECOT_PROTOCOLS: 'smpt,imap' };
+    (await doctor(t, { env: wrong }, cwd)).has(
+      'dovecot',
+      'warning',
+      /dovecot\.protocols \(smpt, imap\) has neither smtp nor submission/,
+    );
     assert.equal(well.findings.filter(({ check }) => check === 'dovecot').length, 1);
   });
 

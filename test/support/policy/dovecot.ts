@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { CheckJson } from '../../../src/api/check.js';
 import type { Stopgap, StopgapOptions } from '../smtp/stopgap.js';
 
 /** A token of each kind that tests of Dovecot's auth policy show. */
@@ -57,4 +58,13 @@ export async function askPolicy(
     body: typeof body === 'string' ? body : JSON.stringify(body),
   });
   return { status: response.status, text: await response.text() };
+}
+
+/** What a help desk is told of a sender. */
+export async function check(stopgap: Stopgap, query: string): Promise<CheckJson> {
+  const response = await fetch(`http://127.0.0.1:${stopgap.port('HTTP')}/api/v1/check?${query}`, {
+    headers: { authorization: `Bearer ${VIEWER_TOKEN}` },
+  });
+  if (!response.ok) throw new Error(`${response.status}: ${await response.text()}`);
+  return (await response.json()) as CheckJson;
 }

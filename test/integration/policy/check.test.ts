@@ -1,0 +1,123 @@
+import assert from 'node:assert/strict';
+import type { TestContext } from 'node:test';
+import { describe, test } from 'node:test';
+import type { Refusal } from '../../../src/blocks/events.js';
+import { formatInstant } from '../../../src/kernel/time.js';
+import type { EventStore } from '../../../src/store/port.js';
+import { StoreUnavailable } from '../../../src/store/port.js';
+import { Asking } from '../../support/policy/asking.js';
+import { askPolicy, attemptOf, check, FOR_DOVECOT } from '../../support/policy/dovecot.js';
+import { eventually } from '../../support/smtp/eventually.js';
+import { ALICE, BOB, Stopgap } from '../../support/smtp/stopgap.js';
+import { changed } from '../../support/store/changed.js';
+
+const END = { protocol_state: 'END-OF-MESSAGE', recipient: '', size: '1000', recipient_count: '1' };
+
+/** As docs/run/mail-servers.md sets it up: a mail server asks, and no mail comes here. */
+async function asked(
+  t: TestContext,
+  policy: Readonly<Record<string, unknown>> = {},
+  throughStore?: (store: EventStore) => EventStore,
+): Promise<Stopgap> {
+  const settings = {
+    ...FOR_DOVECOT.settings,
+    roles: ['policy', 'detector', 'api', 'worker'],
+    smtp: { hostname: 'mx.example.com' },
+    policy: { listen: '127.0.0.1:0', ...policy },
+  };
+  const through = throughStore === undefined ? {} : { throughStore };
+  return Stopgap.start(t, { files: FOR_DOVECOT.files!, settings, ...through });
+}
+
+describe('a check where a mail server asks and no mail is taken', () => {
+  for (const [refuse, refusal, told, auth] of [
+    ['451', 'soft', '451', 'refused'],
+    ['450', 'soft', '450', 'refused'],
+    ['hold', 'soft', 'HOLD', 'passes'],
+    ['451', 'defer', '451', 'passes'],
+    ['hold', 'defer', 'HOLD', 'passes'],
+    ['451', 'hold', 'HOLD', 'passes'],
+    ['451', 'honest', '550', 'passes'],
+    ['hold', 'honest', '550', 'passes'],
+  ] satisfies [string, Refusal, string, string][])
+    test(`says what the client of a ${refusal} block hears under policy.refuse: ${refuse}`, async (t) => {
+      const stopgap = await asked(t, { refuse });
+      await stopgap.block('account', ALICE, { refusal });
+      const answer = await (await Asking.open(t, stopgap.port('policy'))).ask();
+      assert.equal(answer.slice(0, told.length), told);
+      const login = await askPolicy(stopgap, 'allow', attemptOf());
+      const verdict = await check(stopgap, `account=${ALICE}`);
+      assert.deepEqual([verdict.refused, verdict.auth.outcome], [true, auth]);
+      assert.equal(login.text, auth === 'refused' ? '{"status":-1}' : '{"status":0}');
+      // A mail server that checks passwords without asking lets the login pass.
+      if (auth === 'refused') assert.match(verdict.auth.reply!, /^as a wrong password, where Dovecot or/);
+      if (answer === 'HOLD') {
+        assert.deepEqual([verdict.rcpt.outcome, verdict.rcpt.reply], ['held', null]);
+        assert.match(verdict.sentence, /The mail server takes its mail and holds it\.$/);
+      } else assert.deepEqual([verdict.rcpt.outcome, verdict.rcpt.reply], ['refused', answer]);
+      const past = formatInstant(stopgap.clock.now() - 1);
+      const then = await check(stopgap, `account=${ALICE}&at=${past}`);
+      assert.deepEqual([then.auth, then.rcpt], [verdict.auth, verdict.rcpt]);
+    });
+
+  test('names no SMTP nodes, which there are not, and no mail server behind', async (t) => {
+    const stopgap = await asked(t);
+    const { sentence } = await check(stopgap, `account=${ALICE}`);
+    assert.match(sentence, /whether its password is right, is not known here: the mail server knows\./);
+    assert.doesNotMatch(sentence, /SMTP nodes|mail server behind/);
+    assert.doesNotMatch((await check(stopgap, 'ip=192.0.2.1')).sentence, /SMTP nodes|mail server behind/);
+  });
+
+  test('tells of the wrong passwords that Dovecot has reported, of accounts that have logged in', async (t) => {
+    const stopgap = await asked(t);
+    await askPolicy(stopgap, 'report', attemptOf({ success: true, protocol: 'imap' }));
+    for (const login of ['Alice@example.com', BOB])
+      await askPolicy(stopgap, 'report', attemptOf({ success: false, login }));
+    const verdict = await check(stopgap, `account=${ALICE}`);
+    assert.match(verdict.sentence, / 1 login of it failed with a wrong password: at .* from 192\.0\.2\.7\.$/);
+    assert.equal(verdict.failedLogins?.failed, 1);
+    assert.equal((await check(stopgap, `account=${BOB}`)).failedLogins, null, 'a name that a stranger typed');
+    await askPolicy(stopgap, 'report', attemptOf({ success: false, policy_reject: true }));
+    assert.equal((await check(stopgap, `account=${ALICE}`)).failedLogins?.failed, 1, 'our own refusal');
+  });
+
+  test('tells of mail that is held for the account, also when its block has ended', async (t) => {
+    const stopgap = await asked(t);
+    const block = await stopgap.block('account', ALICE, { refusal: 'hold' });
+    const asking = await Asking.open(t, stopgap.port('policy'));
+    assert.equal((await check(stopgap, `account=${ALICE}`)).held?.length, 0);
+    for (const queue_id of ['4AAAA', '4BBBB'])
+      assert.equal(await asking.ask({ ...END, queue_id, instance: queue_id }), 'HOLD');
+    await stopgap.settled();
+    await stopgap.release('account', ALICE);
+    const verdict = await check(stopgap, `account=${ALICE}`);
+    assert.equal(verdict.refused, false);
+    assert.deepEqual(verdict.held, [{ block, count: 2 }]);
+    const tells = `2 messages are still held for the block ${block}: stopgap block held ${block}`;
+    assert.ok(verdict.sentence.includes(tells), verdict.sentence);
+    assert.deepEqual((await check(stopgap, `account=${BOB}`)).held, []);
+  });
+
+  test('says that mail goes on while the store is away', async (t) => {
+    let isAway = false;
+    const stopgap = await asked(t, {}, (store) =>
+      changed(store, {
+        append: async (...args) => {
+          if (isAway) throw new StoreUnavailable('the disk is full');
+          return store.append(...args);
+        },
+        get healthy() {
+          return !isAway && store.healthy;
+        },
+      }),
+    );
+    isAway = true;
+    await eventually('the check tells of it', async () => {
+      const { sentence } = await check(stopgap, `account=${ALICE}`);
+      assert.doesNotMatch(sentence, /451/);
+      return sentence.endsWith(
+        'The store takes no events now: mail goes on, and what is sent is not counted.',
+      );
+    });
+  });
+});
