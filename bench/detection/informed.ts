@@ -41,7 +41,7 @@ class Thief {
 interface Scheme {
   readonly start: Instant;
   /** An account whose password was stolen. */
-  victim(): Person;
+  readonly victim: () => Person;
   readonly population: Population;
   readonly thief: Thief;
   readonly random: Random;
@@ -163,7 +163,7 @@ export function informedAttacks(
       const accounts = new Set<string>();
       carryOut({
         ...{ start, population, random, thief: new Thief(attack, random) },
-        victim() {
+        victim: () => {
           // Two of three have a habit, as far as there are such.
           const fitting = (random.chance(0.65) ? known : free).filter((one) => !taken.has(one));
           const victim = random.of(fitting.length > 0 ? fitting : people);
