@@ -20,6 +20,7 @@ import type { MailDirection, Subject, SubjectType } from '../../src/sending/subj
 import { SUBJECT_TYPES } from '../../src/sending/subjects.js';
 import type { Baselines, SenderProfilesState } from '../baselines/sender-profiles.js';
 import { SenderProfiles } from '../baselines/sender-profiles.js';
+import { isUsedPlace } from './conditions.js';
 import { Counting } from './counting.js';
 import type { FeedbackState } from './feedback.js';
 import { Feedback } from './feedback.js';
@@ -150,7 +151,7 @@ export class SendVolume {
       case 'MessageRefused': {
         const data = event.data as MessageRefused;
         const subject = this.#feedback.subjectOf(data.block);
-        if (subject === undefined) return NONE;
+        if (subject === undefined || this.#isOwners(subject, data, event)) return NONE;
         const fold = this.#begin(event, data.direction);
         this.#counting.amounts.set('attempts', data.count);
         this.#counting.of(fold, subject);
@@ -237,6 +238,14 @@ export class SendVolume {
   /** How many subjects of each type have a row. */
   sizes(): Readonly<Record<SubjectType, number>> {
     return mapTypes((type) => this.#volumes[type].size);
+  }
+
+  /** Whether the owner of a blocked account seems to try: its mail program must not keep its own block up. */
+  #isOwners({ type, value }: Subject, attempt: MessageRefused, event: RecordedEvent): boolean {
+    if (type !== 'account') return false;
+    const day = dayOf(effectiveAt(event));
+    const pending = this.profiles.open('account', value).filter((each) => each.day < day);
+    return isUsedPlace(attempt, { day, pending, profile: this.profiles.profile('account', value, day) });
   }
 
   #begin(
