@@ -151,8 +151,9 @@ export class SendVolume {
       case 'MessageRefused': {
         const data = event.data as MessageRefused;
         const subject = this.#feedback.subjectOf(data.block);
-        if (subject === undefined || this.#isOwners(subject, data, event)) return NONE;
+        if (subject === undefined) return NONE;
         const fold = this.#begin(event, data.direction);
+        if (this.#isOwners(subject, data, fold.at)) return this.#end();
         this.#counting.amounts.set('attempts', data.count);
         this.#counting.of(fold, subject);
         return this.#end();
@@ -241,9 +242,9 @@ export class SendVolume {
   }
 
   /** Whether the owner of a blocked account seems to try: its mail program must not keep its own block up. */
-  #isOwners({ type, value }: Subject, attempt: MessageRefused, event: RecordedEvent): boolean {
+  #isOwners({ type, value }: Subject, attempt: MessageRefused, at: Instant): boolean {
     if (type !== 'account') return false;
-    const day = dayOf(effectiveAt(event));
+    const day = dayOf(at);
     const pending = this.profiles.open('account', value).filter((each) => each.day < day);
     return isUsedPlace(attempt, { day, pending, profile: this.profiles.profile('account', value, day) });
   }

@@ -76,7 +76,6 @@ rules:
     then: block
     for: 24h
     escalate: { factor: 3, max: 3d, forget: 14d }
-    renewWhileTrying: true
 
   - id: wide-day
     description: Messages to many all day long
