@@ -322,7 +322,7 @@ rules:
       assert.equal(one.code, 1);
       assert.match(one.err, /^removes 17 rules of those in force: minute, hour, /m);
       const more = await there.run('rules', 'apply', 'more.yaml');
-      assert.deepEqual([more.code, more.err], [0, 'rules version 3 in force: 16 rules, mode enforce\n']);
+      assert.deepEqual([more.code, more.err], [0, 'rules version 3 in force: 18 rules, mode enforce\n']);
     } finally {
       await offline.close();
       await there.close();
