@@ -29,6 +29,7 @@ const BENCHES: Readonly<Record<string, () => Promise<{ run: () => Promise<Report
   expiry: () => import('./expiry.js'),
   backtest: () => import('./backtest.js'),
   detection: () => import('./detection.js'),
+  informed: () => import('./informed.js'),
   hostile: () => import('./hostile.js'),
   users: () => import('./users.js'),
 };

@@ -5,7 +5,9 @@ import type { MessageAccepted } from '../../src/sending/events.js';
 import { sendStream } from '../../src/sending/events.js';
 import { attacks as carryOut } from './attacks.js';
 import { bulkSenders } from './bulk.js';
-import type { Message } from './message.js';
+import { informedAttacks } from './informed.js';
+import type { Attack, Message } from './message.js';
+import { moving } from './moving.js';
 import { population } from './people.js';
 import { Random } from './random.js';
 
@@ -24,9 +26,33 @@ export function workload(seed: number): Workload {
   const people = population(random);
   const bulk = bulkSenders(people, random);
   const crime = carryOut(people, random);
-  const messages = [...people.messages, ...bulk.messages, ...crime.messages].sort((a, b) => a.at - b.at);
+  return labelled(
+    `seed ${seed}`,
+    [people.messages, bulk.messages, crime.messages],
+    crime.attacks,
+    bulk.accounts,
+  );
+}
+
+/** Such senders, some of whom move, and compromises by those who have read the documents. */
+export function informedWorkload(seed: number): Workload {
+  const random = new Random(seed);
+  const people = population(random);
+  const bulk = bulkSenders(people, random);
+  const crime = informedAttacks(people, random);
+  const clean = moving(people, random);
+  return labelled(`seed ${seed}`, [clean, bulk.messages, crime.messages], crime.attacks, bulk.accounts);
+}
+
+function labelled(
+  name: string,
+  sent: readonly (readonly Message[])[],
+  attacks: readonly Attack[],
+  bulk: readonly string[],
+): Workload {
+  const messages = sent.flat().sort((a, b) => a.at - b.at);
   keepApart(messages);
-  const attacks = crime.attacks.map(({ kind, accounts }, index) => {
+  const labels = attacks.map(({ kind, accounts }, index) => {
     const own = messages.filter(({ attack }) => attack === index);
     return {
       ...{ id: `attack${index}`, kind, accounts },
@@ -34,8 +60,7 @@ export function workload(seed: number): Workload {
       sent: own.map(({ account, at }) => `${account} ${formatInstant(at)}`),
     };
   });
-  const name = `seed ${seed}`;
-  return { name, messages, labels: Labels.parse(JSON.stringify({ attacks, bulk: bulk.accounts }), name) };
+  return { name, messages, labels: Labels.parse(JSON.stringify({ attacks: labels, bulk }), name) };
 }
 
 /** An account and a millisecond tell a message from any other: labels name no more of it. */

@@ -353,19 +353,35 @@ function silentFor({ profile, pending, day }: ConditionContext): Milliseconds | 
   return last < 0 ? undefined : (day - last - 1) * DAY;
 }
 
+type Past = Pick<ConditionContext, 'profile' | 'pending' | 'day'>;
+
+/** Whether a place was used on a day before. */
+function hasUsed({ kind, near }: NoveltyKind, name: string, { profile, pending, day }: Past): boolean {
+  const here = near(name);
+  const oldest = day - REMEMBERED_DAYS;
+  return (
+    profile[kind].some((place) => place.day >= oldest && near(place.name) === here) ||
+    pending.some((each) => each[kind]?.some((known) => near(String(known)) === here))
+  );
+}
+
+/** Whether an account was at this network, or used this EHLO name, on a day before that had no block. */
+export function isUsedPlace(sender: SenderFields, { profile, pending, day }: Past): boolean {
+  const past = { profile, day, pending: pending.filter(({ contained }) => contained.length === 0) };
+  return [NOVELTY.newIp, NOVELTY.newEhlo].some((about) => {
+    const name = about.of(sender);
+    return name !== '' && hasUsed(about, name, past);
+  });
+}
+
 /**
  * Novelty means something only for a sender with baselines of this kind: if no EHLO names, or no countries, were
  * recorded until today, the first one is not odd.
  */
-function isNew(context: ConditionContext, { kind, one, of, near }: NoveltyKind): string | undefined {
+function isNew(context: ConditionContext, about: NoveltyKind): string | undefined {
+  const { kind, one, of } = about;
   const name = context.learnt ? of(context.sender) : '';
-  if (name === '') return undefined;
-  const here = near(name);
-  const oldest = context.day - REMEMBERED_DAYS;
-  if (context.profile[kind].some((place) => place.day >= oldest && near(place.name) === here))
-    return undefined;
-  if (context.pending.some((each) => each[kind]?.some((known) => near(String(known)) === here)))
-    return undefined;
+  if (name === '' || hasUsed(about, name, context)) return undefined;
   return context.isKnownOf(kind) ? `${one} ${name} never seen before` : undefined;
 }
 

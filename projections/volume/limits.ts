@@ -172,7 +172,8 @@ export class Limits {
     const largest = baseline.largest === 0 ? 0 : baseline.largest * baselineOfLargest(profile, day).record;
     const learnt = this.isLearnt(profile, day, since);
     const least = learnt ? baseline.floor : baseline.start;
-    const limit = Math.max(least, baseline.typical * typical, baseline.record * record, largest);
+    const own = Math.max(baseline.typical * typical, baseline.record * record, largest);
+    const limit = Math.max(least, own + (baseline.plus ?? 0));
     // Counts are whole: a fractional limit would allow one more in the sentence than in fact.
     return Math.min(Math.floor(limit), baseline.ceiling ?? Infinity);
   }

@@ -20,6 +20,7 @@ import type { MailDirection, Subject, SubjectType } from '../../src/sending/subj
 import { SUBJECT_TYPES } from '../../src/sending/subjects.js';
 import type { Baselines, SenderProfilesState } from '../baselines/sender-profiles.js';
 import { SenderProfiles } from '../baselines/sender-profiles.js';
+import { isUsedPlace } from './conditions.js';
 import { Counting } from './counting.js';
 import type { FeedbackState } from './feedback.js';
 import { Feedback } from './feedback.js';
@@ -152,6 +153,7 @@ export class SendVolume {
         const subject = this.#feedback.subjectOf(data.block);
         if (subject === undefined) return NONE;
         const fold = this.#begin(event, data.direction);
+        if (this.#isOwners(subject, data, fold.at)) return this.#end();
         this.#counting.amounts.set('attempts', data.count);
         this.#counting.of(fold, subject);
         return this.#end();
@@ -237,6 +239,14 @@ export class SendVolume {
   /** How many subjects of each type have a row. */
   sizes(): Readonly<Record<SubjectType, number>> {
     return mapTypes((type) => this.#volumes[type].size);
+  }
+
+  /** Whether the owner of a blocked account seems to try: its mail program must not keep its own block up. */
+  #isOwners({ type, value }: Subject, attempt: MessageRefused, at: Instant): boolean {
+    if (type !== 'account') return false;
+    const day = dayOf(at);
+    const pending = this.profiles.open('account', value).filter((each) => each.day < day);
+    return isUsedPlace(attempt, { day, pending, profile: this.profiles.profile('account', value, day) });
   }
 
   #begin(

@@ -22,9 +22,10 @@ export const faultShape = z
   .meta({ id: 'RuleFault' });
 
 const baselineShape = z.object({
-  baseline: z.number().meta({ description: 'Times the median of the weekly peaks.' }),
+  baseline: z.number().meta({ description: 'Times the median of the weekly peaks; 0 leaves it out.' }),
   record: z.number().meta({ description: 'Times the highest of them; 0 leaves it out.' }),
   largest: z.number().meta({ description: 'Times the largest message; 0 leaves it out.' }),
+  plus: z.number().meta({ description: 'Added to the highest of these multiples.' }),
   floor: z.number(),
   start: z.number().meta({ description: 'The floor of who is still being learnt.' }),
   ceiling: z.number().nullable(),
@@ -195,8 +196,8 @@ function ruleView(rule: Rule): RuleJson {
   };
 }
 
-function baselineView({ typical, ...rest }: Baseline): NonNullable<RuleJson['baseline']> {
-  return { baseline: typical, ...rest };
+function baselineView({ typical, plus = 0, ...rest }: Baseline): NonNullable<RuleJson['baseline']> {
+  return { baseline: typical, plus, ...rest };
 }
 
 function turnedView({ count, window, baseline, alarm, after }: Anomaly): NonNullable<RuleJson['turned']> {

@@ -136,12 +136,12 @@ export class BacktestWorld {
   /** An attempt was refused: recorded as live, where a flood becomes few events. */
   refused(
     block: ActiveBlock,
-    from: Pick<MessageRefused, 'direction' | 'account' | 'returnPath' | 'ip'>,
+    from: Pick<MessageRefused, 'direction' | 'account' | 'returnPath' | 'ip' | 'ehlo'>,
   ): void {
-    const { direction, account, returnPath, ip } = from;
+    const { direction, account, returnPath, ip, ehlo } = from;
     const stage = block.refusal === 'honest' ? 'rcpt' : 'auth';
     const key = `${block.id} ${stage} ${account ?? ip ?? ''}`;
-    this.#refusals.add(key, { direction, account, returnPath, ip, stage, block: block.id, reply: '' });
+    this.#refusals.add(key, { direction, account, returnPath, ip, ehlo, stage, block: block.id, reply: '' });
   }
 
   /** Folds what happened; what it trips is acted upon before this returns. */

@@ -29,13 +29,31 @@ rules:
     for: 24h
 
   - id: day
-    description: More messages within a day than this sender writes
+    description: Far more messages within a day than this sender writes
     per: account
     count: messages
     window: 24h
-    limit: { baseline: 3x, record: 2x, floor: 150 }
-    then: propose
+    limit: { record: 3x, plus: 35 }
+    then: block
     for: 24h
+    escalate: { factor: 3, max: 3d, forget: 14d }
+    renewWhileTrying: true
+
+  - id: elsewhere
+    description: More messages within a day than this sender writes, from where it never was
+    per: account
+    count: messages
+    window: 24h
+    limit: { record: 2x, plus: 10 }
+    score:
+      threshold: 2
+      signals:
+        - { newIp: true, points: 1 }
+        - { newEhlo: true, points: 1 }
+    then: block
+    for: 24h
+    escalate: { factor: 3, max: 3d, forget: 14d }
+    renewWhileTrying: true
 
   - id: wide-minute
     description: A second message to many within a minute
@@ -48,23 +66,36 @@ rules:
     for: 2h
     escalate: { factor: 12, max: 24h, forget: 2d }
 
-  - id: wide
-    description: A third message to many within ten minutes
+  - id: wide-hour
+    description: A second message to many within an hour
     per: account
     count: recipients
-    leaveOut: 2
-    window: 10m
-    limit: { baseline: 2x, record: 1.5x, largest: 1.5x, floor: 40 }
+    leaveOut: 1
+    window: 1h
+    limit: { record: 2.5x, plus: 40, start: 70 }
     then: block
-    for: 2h
-    escalate: { factor: 12, max: 24h, forget: 2d }
+    for: 24h
+    escalate: { factor: 3, max: 3d, forget: 14d }
+
+  - id: wide-day
+    description: Messages to many all day long
+    per: account
+    count: recipients
+    leaveOut: 1
+    window: 24h
+    limit: { record: 2x, plus: 100, start: 300 }
+    then: block
+    for: 24h
+    escalate: { factor: 3, max: 3d, forget: 14d }
+    renewWhileTrying: true
 
   - id: addresses
-    description: One login from many networks at once, as a botnet uses it
+    description: One login from many networks at once under a new name, as a botnet uses it
     per: account
     count: networks
     window: 10m
     limit: 4
+    when: { newEhlo: true }
     then: block
     for: 2h
     escalate: { factor: 12, max: 24h, forget: 2d }
@@ -105,7 +136,7 @@ rules:
     per: account
     count: messages
     window: 10m
-    limit: { baseline: 1.5x, record: 1.5x, floor: 5 }
+    limit: { baseline: 1.5x, record: 1.5x, floor: 7 }
     score:
       threshold: 2
       signals:

@@ -87,7 +87,7 @@ export function explain(rule: Rule, subject: Subject, seen: Seen): string {
     ...(habit === undefined ? [] : [habitOf(habit)]),
     // For a young baseline this has been said.
     ...(habit?.learnt === false ? signals.filter((signal) => signal !== LEARNING_SIGNAL) : signals),
-    `rule "${rule.id}" allows ${allowed(seen)}`,
+    `rule "${rule.id}" allows ${allowed(seen)}${sumOf(rule, seen)}`,
   ];
   return `${nameOf(subject)}: ${parts.join('; ')}.`;
 }
@@ -129,6 +129,18 @@ function allowance(limit: number, habit: Habit | undefined): string {
     case undefined:
       return number;
   }
+}
+
+/** How a limit with a `plus` came about, if a multiple made it. */
+function sumOf({ baseline }: Rule, { untripled, habit, overridden }: Seen): string {
+  if (baseline?.plus === undefined || habit === undefined || overridden !== undefined) return '';
+  const { typical, record, plus } = baseline;
+  const parts = [
+    [record, habit.record],
+    [typical, habit.typical],
+  ] as const;
+  const made = parts.find(([times, peak]) => peak > 0 && Math.floor(times * peak + plus) === untripled);
+  return made === undefined ? '' : ` (${made[0]} × ${NUMBERS.format(made[1])} + ${NUMBERS.format(plus)})`;
 }
 
 function habitOf({ typical, record, weeks, learnt }: Habit): string {

@@ -102,12 +102,14 @@ export interface Rule {
 
 /** How a limit follows a sender's baselines; see docs/inside/detection.md. */
 export interface Baseline {
-  /** Times the median of the weekly peaks. */
+  /** Times the median of the weekly peaks; 0 leaves it out. */
   readonly typical: number;
   /** Times the highest weekly peak; 0 leaves it out. */
   readonly record: number;
   /** Times the recipients of the largest message in those weeks; 0 leaves it out. */
   readonly largest: number;
+  /** Added to the highest of these multiples; absent: nothing. */
+  readonly plus?: number;
   /** The lowest limit for a known sender. */
   readonly floor: number;
   /** The lowest limit for a sender that is still being learnt. */

@@ -28,14 +28,17 @@ import {
   times,
 } from './condition-schema.js';
 
-/** `{ baseline: 5x, record: 1.5x, floor: 40, ceiling: 2000 }` */
+const BELOW_PLUS = 'must not be lower than plus: it would never count';
+
+/** `{ baseline: 5x, record: 1.5x, floor: 40, ceiling: 2000 }`, or `{ record: 2.5x, plus: 10 }` */
 const baseline = z
   .strictObject(
     {
-      baseline: times,
+      baseline: times.optional(),
       record: times.optional(),
       largest: times.optional(),
-      floor: amount,
+      plus: amount.optional(),
+      floor: amount.optional(),
       start: amount.optional(),
       ceiling: amount.optional(),
     },
@@ -48,22 +51,24 @@ const baseline = z
       },
     },
   )
-  .superRefine(({ floor, start = floor, ceiling }, context) => {
+  .superRefine(({ baseline: typical, record, plus = 0, floor = plus, start = floor, ceiling }, context) => {
+    const fault = (path: string, message: string): void =>
+      context.addIssue({ code: 'custom', path: [path], message });
+    if (typical === undefined && record === undefined) fault('baseline', 'is missing');
+    if (floor === 0) fault('floor', 'is missing: give it, or plus');
+    if (floor < plus) fault('floor', BELOW_PLUS);
+    else if (start < plus) fault('start', BELOW_PLUS);
     if (ceiling !== undefined && ceiling < Math.max(floor, start))
-      context.addIssue({
-        code: 'custom',
-        path: ['ceiling'],
-        message: 'must not be lower than floor and start',
-      });
+      fault('ceiling', 'must not be lower than floor and start');
   })
-  .transform(({ baseline: typical, record = 0, largest = 0, floor, start = floor, ceiling }): Baseline => ({
-    typical,
-    record,
-    largest,
-    floor,
-    start,
-    ceiling: ceiling ?? null,
-  }));
+  .transform(({ baseline: typical = 0, record = 0, largest = 0, plus, floor, start, ceiling }): Baseline => {
+    const lowest = floor ?? plus!;
+    const added = plus === undefined ? {} : { plus };
+    return {
+      ...{ typical, record, largest, ...added, floor: lowest },
+      ...{ start: start ?? lowest, ceiling: ceiling ?? null },
+    };
+  });
 
 /** A fixed number, or a baseline: the faults are those of the form that was meant. */
 const limit = z.unknown().transform((value, context) => {

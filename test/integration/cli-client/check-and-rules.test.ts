@@ -320,9 +320,9 @@ rules:
       await there.run('rules', 'apply', 'built-in.yaml', '--yes');
       const one = await there.run('rules', 'apply', 'one.yaml');
       assert.equal(one.code, 1);
-      assert.match(one.err, /^removes 15 rules of those in force: minute, hour, /m);
+      assert.match(one.err, /^removes 17 rules of those in force: minute, hour, /m);
       const more = await there.run('rules', 'apply', 'more.yaml');
-      assert.deepEqual([more.code, more.err], [0, 'rules version 3 in force: 16 rules, mode enforce\n']);
+      assert.deepEqual([more.code, more.err], [0, 'rules version 3 in force: 18 rules, mode enforce\n']);
     } finally {
       await offline.close();
       await there.close();

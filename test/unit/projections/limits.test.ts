@@ -59,6 +59,34 @@ describe('a limit that follows baselines', () => {
     assert.deepEqual(verdict!.evidence.habit, { typical: 7, record: 7, weeks: 1, learnt: true });
   });
 
+  test('is a multiple of the record and something more', () => {
+    const watching = new Watching(rule('{ record: 2.5x, plus: 8, ceiling: 100 }'));
+    assert.equal(limit(watching), 8, 'nothing is known');
+    watching.habit(WEEK, {}, 7, MINUTE);
+    watching.morning(7);
+    assert.equal(limit(watching), 25, '2.5 × 7 and 8');
+    const [verdict] = watching.send({}, 26, MINUTE);
+    assert.match(
+      verdict!.evidence.sentence,
+      /26 messages within 1h; .*; rule "hour" allows 25 \(2\.5 × 7 \+ 8\)\.$/,
+    );
+    assert.equal(verdict!.evidence.habit?.bound, undefined);
+    watching.habit([8], {}, 30, MINUTE);
+    assert.equal(limit(watching.morning(9)), 83);
+    watching.habit([10], {}, 50, MINUTE);
+    assert.equal(limit(watching.morning(11)), 100, 'the ceiling');
+  });
+
+  test('adds to the highest multiple, and is at least the floor', () => {
+    const watching = new Watching(rule('{ baseline: 3x, record: 1x, plus: 4, floor: 20, start: 30 }'));
+    assert.equal(limit(watching), 30);
+    watching.habit(WEEK, {}, 5, MINUTE);
+    assert.equal(limit(watching.morning(7)), 20, '19 is less');
+    watching.habit([8, 9], {}, 6, MINUTE);
+    watching.habit([14], {}, 6, MINUTE);
+    assert.equal(limit(watching.morning(15)), 22, '3 × 6 and 4');
+  });
+
   test('is never above its ceiling', () => {
     const watching = new Watching(rule(LIMIT));
     watching.habit(WEEK, {}, 59, MINUTE);

@@ -66,13 +66,13 @@ describe('after an import of logs without EHLO names', () => {
 
   test('a sender at a new place is not strange for a new name as well', () => {
     const watching = imported();
-    assert.deepEqual(sentences(watching.send({ ip: '198.51.100.7' }, 7, 10 * SECOND)), []);
+    assert.deepEqual(sentences(watching.send({ ip: '198.51.100.7' }, 8, 10 * SECOND)), []);
   });
 
   test('a new network still is a sign, and the sentence says what is not known', () => {
     const watching = imported();
     watching.morning(40);
-    const [sentence] = sentences(watching.send({ ip: '198.51.100.7' }, 7, 10 * SECOND));
+    const [sentence] = sentences(watching.send({ ip: '198.51.100.7' }, 8, 10 * SECOND));
     assert.match(
       sentence!,
       /; network 198\.51\.100\.7 never seen before \(1\); silent for 40d before today \(1\); too little is known of its EHLO names yet; 2 points of 2 needed; /,
@@ -82,7 +82,7 @@ describe('after an import of logs without EHLO names', () => {
   test('names become known as time goes by', () => {
     const watching = imported();
     watching.habit(days(0, 8), {});
-    const verdicts = watching.morning(9).send({ ip: '198.51.100.7', ehlo: 'bot' }, 7, 10 * SECOND);
+    const verdicts = watching.morning(9).send({ ip: '198.51.100.7', ehlo: 'bot' }, 8, 10 * SECOND);
     assert.match(
       sentences(verdicts)[0]!,
       /network .* \(1\); EHLO name bot never seen before \(1\); 2 points/,

@@ -54,15 +54,24 @@ describe('of the built-in rules', () => {
     const young = 'asks for a sender that is known, or 10d of watching: it is still being learnt';
     watching.pass(HOUR);
     assert.deepEqual(notNow(watching), {
+      addresses: 'asks for an EHLO name never seen before: it is still being learnt',
+      elsewhere:
+        'asks for 2 points, and 0 can come together now: not a network never seen before (it is still being learnt), nor an EHLO name never seen before (it is still being learnt)',
       strange:
         'asks for 2 points, and 0 can come together now: not a network never seen before (it is still being learnt), nor an EHLO name never seen before (it is still being learnt), nor 30d of silence before today (it has not sent on any day before)',
       'start-second': 'asks for 10d of watching: Stopgap has watched for 1h',
       together: young,
     });
     watching.morning(11);
-    assert.deepEqual(Object.keys(notNow(watching)), ['strange', 'start-first']);
+    assert.deepEqual(Object.keys(notNow(watching)), ['elsewhere', 'start-first', 'strange', 'addresses']);
     watching.morning(32);
-    assert.deepEqual(Object.keys(notNow(watching)), ['strange', 'start-first', 'start-second']);
+    assert.deepEqual(Object.keys(notNow(watching)), [
+      'elsewhere',
+      'start-first',
+      'start-second',
+      'strange',
+      'addresses',
+    ]);
   });
 
   test('those that ask for nothing besides are for everybody, of each type', () => {

@@ -57,6 +57,16 @@ describe('a limit that follows baselines', () => {
       { ...FOLLOWS, typical: 2, floor: 90, start: 90, ceiling: 90 },
       90,
     ],
+    [
+      '{ record: 2.5x, plus: 10 }',
+      { ...FOLLOWS, typical: 0, record: 2.5, plus: 10, floor: 10, start: 10 },
+      10,
+    ],
+    [
+      '{ record: 2.5x, plus: 10, floor: 12, start: 40, ceiling: 400 }',
+      { ...FOLLOWS, typical: 0, record: 2.5, plus: 10, floor: 12, start: 40, ceiling: 400 },
+      12,
+    ],
   ] as const) {
     test(`is read: ${text}`, () => {
       const rule = read({ limit: text });
@@ -146,6 +156,13 @@ const BAD: readonly (readonly [key: string, value: string, path: string, message
   ['limit', '{}', 'limit.floor', /is missing|whole number/],
   ['limit', '{ floor: 8 }', 'limit.baseline', /is missing|multiple such as 5x/],
   ['limit', '{ baseline: 5x }', 'limit.floor', /is missing|whole number/],
+  ['limit', '{ plus: 8 }', 'limit.baseline', /is missing/],
+  ['limit', '{ largest: 2x, plus: 8 }', 'limit.baseline', /is missing/],
+  ['limit', '{ record: 2x }', 'limit.floor', /is missing: give it, or plus/],
+  ['limit', '{ record: 2x, plus: 0 }', 'limit.plus', /whole number of at least 1/],
+  ['limit', '{ record: 2x, plus: 8, floor: 7 }', 'limit.floor', /not be lower than plus/],
+  ['limit', '{ record: 2x, plus: 8, start: 7 }', 'limit.start', /not be lower than plus/],
+  ['limit', '{ record: 2x, plus: 8, ceiling: 7 }', 'limit.ceiling', /not be lower than floor and start/],
   ['limit', '{ baseline: 5x, floor: 8, median: 3 }', 'limit.median', /not a known key/],
   ['limit', '{ baseline: 0x, floor: 8 }', 'limit.baseline', /multiple such as 5x, above 0 and at most 1000x/],
   ['limit', '{ baseline: 1001x, floor: 8 }', 'limit.baseline', /at most 1000x/],
