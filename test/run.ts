@@ -35,7 +35,7 @@ const reporters = [
   ...[`--test-reporter=${new URL('./support/skips.js', import.meta.url).href}`],
   ...[`--test-reporter-destination=${skips}`],
 ];
-const args = ['--test', ...reporters, '--test-concurrency=3', '--enable-source-maps'];
+const args = ['--test', ...reporters, '--test-concurrency=4', '--enable-source-maps'];
 const child = spawn(process.execPath, [...args, ...files.map((file) => path.join(here, file))], {
   stdio: 'inherit',
 });
