@@ -49,7 +49,7 @@ function kindOf(value: Mapping): 'rules' | 'overrides' | 'senders' | 'configurat
 /** The folders of this machine in place of those of the page, and ports that are free. */
 async function moved(text: string, dir: string): Promise<Mapping> {
   let here = text.replaceAll(/\/(?:etc|var\/lib|var\/log|run)\/[\w-]+(?=[/\s,}]|$)/gm, dir);
-  for (const [listen] of here.matchAll(/(?<=listen: )'?[\d.]*:\d+'?/g))
+  for (const [listen] of here.matchAll(/(?<=listen: )'?(?:[\d.]*:\d+|systemd:\w+)'?/g))
     here = here.replace(`listen: ${listen}`, `listen: 127.0.0.1:${await freePort()}`);
   const value = parse(here) as Mapping & { smtp?: Mapping; api?: Mapping };
   value.smtp = { relay: { url: 'maildir:./mail' }, hostname: 'mx.example.com', ...value.smtp };

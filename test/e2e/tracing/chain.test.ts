@@ -133,7 +133,7 @@ test('one trace goes from an SMTP command through event, verdict, command and bl
   await t.test('the process says what it is', () => {
     const { resource } = refusal;
     assert.equal(resource['service.name'], 'stopgap');
-    assert.deepEqual(resource['stopgap.roles'], ['smtp', 'detector', 'api', 'worker']);
+    assert.deepEqual(resource['stopgap.roles'], ['smtp', 'policy', 'detector', 'api', 'worker']);
     assert.match(String(resource['service.version']), /^\d+\.\d+/);
   });
 });
