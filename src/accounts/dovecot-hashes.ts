@@ -4,8 +4,8 @@ import { SideThread } from '../runtime/side-thread.js';
 
 /*
  * Hashes as Dovecot keeps them: `{SCHEME}` and what the scheme makes of it. What Stopgap can verify is taken over as it is, so
- * that nobody needs a new password. The costs of a hash are bounded when it is read: whoever writes such a file must not be
- * able to ask for gigabytes, or minutes, at each login.
+ * that nobody needs a new password. The costs of a hash are bounded when it is read: a file must not be able to ask for
+ * gigabytes, or minutes, at each login.
  */
 
 /** A hash that can be verified. */

@@ -22,8 +22,8 @@ const MOST_DOMAINS = 20;
 /** Items of one batch that the store gets at a time. */
 const AT_ONCE = 64;
 /**
- * A message that was recorded before midnight may be reported as of after it: whoever tells of it first names its day. So much
- * apart they are at most, and so many of the sender's events are looked through.
+ * A message that was recorded before midnight may be reported as of after it: the day of the first report counts. They are at
+ * most so much apart, and so many of the sender's events are looked through.
  */
 const APART: Milliseconds = 10 * MINUTE;
 const MOST_LOOKED_AT = 5000;
