@@ -34,7 +34,7 @@ export function workload(seed: number): Workload {
   );
 }
 
-/** Such senders, some of whom move, and compromises by those who have read the documents. */
+/** The same kind of senders, some with changing places, and compromises by thieves who know the documents. */
 export function informedWorkload(seed: number): Workload {
   const random = new Random(seed);
   const people = population(random);

@@ -2,11 +2,11 @@ import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm, writeFile } from 'node:fs/promises';
-import type { AddressInfo } from 'node:net';
 import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
+import { freePort } from '../../test/support/redis.js';
 import type { Running } from '../policy.js';
 
 /* What Debian has for the same purpose, each with one limit that nobody reaches. Where it is not installed, it is left out. */
@@ -71,15 +71,6 @@ export async function startPolicydRateLimit(): Promise<Running | undefined> {
 function whoami(): { user: string; group: string } {
   const name = (flag: string): string => spawnSync('id', [flag], { encoding: 'utf8' }).stdout.trim();
   return { user: name('-un'), group: name('-gn') };
-}
-
-async function freePort(): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 /** Waits until somebody listens. @throws after ten seconds */

@@ -1,12 +1,10 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
-import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
-import net from 'node:net';
-import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { test } from 'node:test';
 import { Asking } from '../../support/policy/asking.js';
+import { freePort } from '../../support/redis.js';
 import { Dialogue } from '../../support/smtp/dialogue.js';
 import { Served, workDir } from '../../support/smtp/served.js';
 
@@ -24,15 +22,6 @@ smtp:
 policy: { listen: 'systemd:policy' }
 api: { listen: 'systemd:api', tokens: ./tokens.yaml, metrics: open }
 `;
-
-async function freePort(): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 test(
   'a client that comes before the program waits, and every listener serves on the socket that it was passed',

@@ -3,10 +3,10 @@ import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { writeFile } from 'node:fs/promises';
 import net from 'node:net';
-import type { AddressInfo } from 'node:net';
 import path from 'node:path';
 import { test } from 'node:test';
 import type { MessageAccepted } from '../../../src/sending/events.js';
+import { freePort } from '../../support/redis.js';
 import { Dialogue } from '../../support/smtp/dialogue.js';
 import { eventually } from '../../support/smtp/eventually.js';
 import { ALICE, PASSWORDS, Stopgap } from '../../support/smtp/stopgap.js';
@@ -16,15 +16,6 @@ const missing =
   spawnSync(PROGRAM, ['-v']).status === 0
     ? false
     : 'no HAProxy is installed (install it with: apt-get install -y haproxy)';
-
-async function freePort(): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 test(
   'mail through a real HAProxy is recorded with its client, by either version and with TLS',
@@ -46,7 +37,7 @@ test(
       `127.0.0.1:${clear} send-proxy-v2 check inter 100ms`,
       `127.0.0.1:${secure} send-proxy-v2`,
     ];
-    const ports = await Promise.all(servers.map(freePort));
+    const ports = await Promise.all(servers.map(() => freePort()));
     const config = [
       'defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 1m\n  timeout server 1m',
       ...servers.map(

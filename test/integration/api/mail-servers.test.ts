@@ -296,7 +296,7 @@ describe('POST /api/v1/sends', () => {
     assert.equal((await eventsOf(server, `send-${account}`)).length, 2);
   });
 
-  test('counts a queue id once a day, whoever reports it under whatever id', async () => {
+  test('counts a queue id once a day, under any id and from any reporter', async () => {
     const account = 'queue@example.com';
     const at = (hour: number): string => formatInstant(server.clock.now() - HOUR + hour * MINUTE);
     const item = (id: string, queueId: string, when: string) => accepted(id, { account, queueId, at: when });

@@ -97,7 +97,7 @@ describe('the hook for mail in a queue', () => {
     assert.deepEqual([let_go!.data.action, let_go!.data.acted, let_go!.data.through], ['release', 2, 1]);
   });
 
-  test('is called for the mail of a block that holds, whoever sent it: for each login once, and for what has none', async (t) => {
+  test('is called for all mail of a block that holds: once for each login, and once for mail without one', async (t) => {
     const there = await scene(t);
     const { stopgap, hook, asking } = there;
     const block = await stopgap.block('domain', 'example.com', { refusal: 'hold' });
