@@ -221,6 +221,8 @@ class OpenLog {
   readonly #inode: number;
   #offset: number;
   #before: Buffer;
+  /** What was seen of a line that has no end yet: in a file of which nothing was read, only this shows that it was cut. */
+  #part: Buffer = Buffer.alloc(0);
   #writtenAt: Instant;
 
   private constructor(handle: FileHandle, { dev, ino, mtimeMs }: Stats, offset: number, before: Buffer) {
@@ -260,15 +262,16 @@ class OpenLog {
     const end = bytes.lastIndexOf(NEWLINE) + 1;
     // A line that fills all that is read at once is too long to be one of a mail log: it is passed on in parts.
     const whole = end > 0 ? end : bytes.length === AT_ONCE ? AT_ONCE : 0;
+    this.#part = bytes.subarray(whole);
     return whole === 0 ? undefined : this.#pass(bytes.subarray(0, whole));
   }
 
   /** What comes after its last whole line: nobody will end that. */
   async rest(): Promise<Piece<FilePlace> | undefined> {
     const bytes = await this.#peek();
-    return bytes === 'cut' || bytes === undefined
-      ? undefined
-      : this.#pass(Buffer.concat([bytes, Buffer.of(NEWLINE)]), bytes.length);
+    if (bytes === 'cut' || bytes === undefined) return undefined;
+    this.#part = Buffer.alloc(0);
+    return this.#pass(Buffer.concat([bytes, Buffer.of(NEWLINE)]), bytes.length);
   }
 
   async #peek(): Promise<Buffer | 'cut' | undefined> {
@@ -277,8 +280,9 @@ class OpenLog {
     // Lines of one length may make a file that was cut as long as it was.
     if (size === this.#offset && mtimeMs === this.#writtenAt) return undefined;
     if (!(await fingerprint(this.#handle, this.#offset)).equals(this.#before)) return 'cut';
-    this.#writtenAt = mtimeMs;
     const bytes = await read(this.#handle, this.#offset, AT_ONCE);
+    if (!bytes.subarray(0, this.#part.length).equals(this.#part)) return 'cut';
+    this.#writtenAt = mtimeMs;
     return bytes.length === 0 ? undefined : bytes;
   }
 

@@ -210,6 +210,18 @@ describe('a log file that is followed', () => {
       );
     });
 
+  test('misses no line of a file that was copied and cut before one line of it was whole', async (t) => {
+    const scene = await Scene.open(t);
+    await scene.next();
+    await scene.write('half');
+    await scene.readAll();
+    await scene.write(' a line\n');
+    await scene.rotate('copy');
+    await scene.write('the next one\n');
+    await scene.readAll();
+    assert.equal(scene.read, 'half a line\nthe next one\n');
+  });
+
   test('begins at its end, and gives what comes from then on, also after a restart before the first line', async (t) => {
     const scene = await Scene.open(t);
     await scene.write('old\nhalf');
