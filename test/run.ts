@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 import { SERVING } from './support/kurrentdb/forms.js';
 import { closingLine } from './support/skips.js';
 
@@ -30,15 +30,34 @@ if (files.length === 0) {
 }
 const dir = mkdtempSync(path.join(tmpdir(), 'stopgap-tests-'));
 const skips = path.join(dir, 'skips');
+
+/**
+ * What each process of the runner loads. A short test costs less than to start a process and to load what it tests, so a
+ * folder of `unit` or `integration` has one. The others start processes themselves and wait for them: they come first.
+ */
+function loaded(): readonly string[] {
+  const alone: string[] = [];
+  const folders = new Map<string, string[]>();
+  for (const file of files) {
+    if (!/^(?:unit|integration)\b/.test(file)) alone.push(path.join(here, file));
+    else folders.set(path.dirname(file), [...(folders.get(path.dirname(file)) ?? []), file]);
+  }
+  const together = [...folders].map(([folder, ofFolder]) => {
+    const all = path.join(dir, `${folder.replaceAll(path.sep, '-')}.mjs`);
+    const imports = ofFolder.map((file) => `import '${pathToFileURL(path.join(here, file)).href}';\n`);
+    writeFileSync(all, imports.join(''));
+    return all;
+  });
+  return [...alone, ...together];
+}
+
 const reporters = [
   ...['--test-reporter=spec', '--test-reporter-destination=stdout'],
   ...[`--test-reporter=${new URL('./support/skips.js', import.meta.url).href}`],
   ...[`--test-reporter-destination=${skips}`],
 ];
 const args = ['--test', ...reporters, '--test-concurrency=4', '--enable-source-maps'];
-const child = spawn(process.execPath, [...args, ...files.map((file) => path.join(here, file))], {
-  stdio: 'inherit',
-});
+const child = spawn(process.execPath, [...args, ...loaded()], { stdio: 'inherit' });
 child.on('exit', (code, signal) => {
   const reasons = existsSync(skips) ? readFileSync(skips, 'utf8').split('\n').slice(0, -1) : [];
   rmSync(dir, { recursive: true });
