@@ -201,10 +201,13 @@ export class Assembler {
     this.#held.add(message);
   }
 
-  #tried({ queueId, to, handedTo }: Said & { kind: 'tried' }, host: string): void {
+  #tried({ queueId, to, isSent, relay, handedTo }: Said & { kind: 'tried' }, host: string): void {
     const message = this.#messages.get(keyOf(host, queueId));
     if (message === undefined) return;
     message.addRecipient(to);
+    // A server elsewhere is no filter of ours, and may answer with any id.
+    if (!isSent || (relay !== undefined && !this.#isOurs(relay))) return;
+    message.handed = true;
     const next = handedTo === undefined ? undefined : this.#messages.get(keyOf(host, handedTo));
     if (next !== undefined && next.account === undefined && message.root !== next) next.original ??= message;
   }
@@ -278,8 +281,9 @@ export class Assembler {
 
   /**
    * Where a message was here before: a filter has handed it back. Known by what the filter or the delivery to it says, or
-   * because it has the same Message-ID and return path, and comes without a login from this machine or after one that
-   * had a login.
+   * because it has the same Message-ID and return path, and comes without a login from this machine after one that was delivered to what
+   * may be a filter, or from elsewhere after one that had a login. A program may give all its messages one Message-ID: what has left for
+   * good was no other message before, nor does a filter get what the `sendmail` command hands in only to hand it in so again.
    */
   #originalOf(message: Message): Message | undefined {
     if (message.account !== undefined) return undefined;
@@ -287,7 +291,10 @@ export class Assembler {
     const { name } = message;
     const known = name === undefined ? undefined : this.#originals.get(name)?.root;
     if (known === undefined || known === message) return undefined;
-    return known.account !== undefined || this.#isFromUs(message) ? known : undefined;
+    const isAgain = this.#isFromUs(message)
+      ? known.handed && (message.uid === undefined || known.uid === undefined)
+      : known.account !== undefined;
+    return isAgain ? known : undefined;
   }
 
   #isFromUs(message: Message): boolean {

@@ -22,6 +22,8 @@ export class Message {
   internal = false;
   /** It was in the queue before, under another id. */
   requeued = false;
+  /** It was delivered to this machine or one of ours, which may be a filter. */
+  handed = false;
   /** The message that a filter has handed back as this one. */
   original: Message | undefined;
   account: string | undefined;
