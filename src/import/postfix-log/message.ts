@@ -209,7 +209,8 @@ function readSmtpd(text: string): Said | Garbled | undefined {
     };
   }
   const session = PROXIED.test(text) ? sessionAtEnd(text) : undefined;
-  const queueId = session && HANDED.exec(text)?.[1];
+  // What the filter has answered comes before the names that the client chose.
+  const queueId = session && HANDED.exec(text.split('; from=<', 1)[0]!)?.[1];
   return queueId === undefined ? undefined : { kind: 'proxied', queueId, ...session! };
 }
 

@@ -99,6 +99,18 @@ describe('what a daemon of Postfix says', () => {
     });
   });
 
+  test('takes the id of a message from what a filter before the queue has answered, not from a return path', () => {
+    const accepted = (answer: string): unknown =>
+      readMessage(
+        'smtpd',
+        `proxy-accept: END-OF-MESSAGE: 250 2.0.0 ${answer}; from=<"queued as 9F"@a.test> to=<x@a.test> proto=ESMTP helo=<pc>`,
+      );
+    assert.deepEqual(accepted('Ok: queued as 2B'), {
+      ...{ kind: 'proxied', queueId: '2B', account: undefined, ehlo: 'pc' },
+    });
+    assert.equal(accepted('Ok'), undefined);
+  });
+
   test('is read whatever a client wrote into a name', () => {
     const rejected = (from: string, ehlo: string): unknown =>
       readMessage(
