@@ -33,6 +33,9 @@ const ORIGINALS = 20_000;
 /** smtpd processes that have handed a message to a filter before the queue. */
 const PROCESSES = 10_000;
 
+/** Filters that a message goes through, at most. */
+const FILTERS = 3;
+
 /** Makes of the lines of many daemons what happened: a send, a refused recipient, a bounce, a failed login. */
 export class Assembler {
   readonly #options: AssemblerOptions;
@@ -258,7 +261,8 @@ export class Assembler {
   #settle(item: Message | Happened): void {
     const { onEvent } = this.#options;
     if (!(item instanceof Message)) return onEvent(item);
-    if (item.requeued || this.#originalOf(item) !== undefined) {
+    const original = this.#originalOf(item);
+    if (item.requeued || (original !== undefined && isHandedBack(item, original))) {
       this.reinjected++;
       return;
     }
@@ -362,6 +366,14 @@ function sendOf(message: Message, isFromUs: boolean, { entitled, placeOf }: Asse
  */
 function localAccount({ uid, host }: Message): string | undefined {
   return uid === undefined ? undefined : `uid-${uid}@${host}`;
+}
+
+/**
+ * Whether a filter may have handed a message back once more: where only names say so, no more often than filters in a row can, of
+ * which each may give every recipient a message of its own.
+ */
+function isHandedBack(message: Message, original: Message): boolean {
+  return message.original !== undefined || ++original.returns <= original.nrcpt * FILTERS;
 }
 
 function keyOf(host: string, queueId: string): string {

@@ -24,6 +24,8 @@ export class Message {
   requeued = false;
   /** It was delivered to this machine or one of ours, which may be a filter. */
   handed = false;
+  /** How often it came back from a filter, as far as only names tell. */
+  returns = 0;
   /** The message that a filter has handed back as this one. */
   original: Message | undefined;
   account: string | undefined;
