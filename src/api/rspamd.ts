@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { StopgapError } from '../kernel/errors.js';
 import type { MailServers } from '../recording/reports.js';
 import type { Names } from '../recording/verdicts.js';
-import { fitName } from '../recording/verdicts.js';
+import { fitName } from '../kernel/printable.js';
 import { newId } from '../runtime/ids.js';
 import { domainOf } from '../sending/identity.js';
 import type { ApiDependencies } from './dependencies.js';

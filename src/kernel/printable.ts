@@ -31,3 +31,13 @@ export function escaped(line: string): string {
 function escapeOf(code: number): string {
   return `\\u${code.toString(16).padStart(4, '0')}`;
 }
+
+/** Characters of a name that are looked at: no name is longer that is anybody's. */
+export const LONGEST_NAME = 1024;
+// eslint-disable-next-line no-control-regex -- control characters are just what must not pass
+const CONTROL = /[\u0000-\u001f\u007f]/g;
+
+/** A name as a client gave it, fit for an event: a bad one is replaced in part, since a send that is refused for it would not count. */
+export function fitName(name: string): string {
+  return name.slice(0, LONGEST_NAME).toWellFormed().replace(CONTROL, '?');
+}

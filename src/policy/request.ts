@@ -1,4 +1,4 @@
-import { fitName, LONGEST_NAME } from '../recording/verdicts.js';
+import { fitName, LONGEST_NAME } from '../kernel/printable.js';
 
 /*
  * Postfix's policy delegation protocol (SMTPD_POLICY_README): lines `name=value`, each ended by one line feed, and an

@@ -16,16 +16,6 @@ import type { Recorder } from './recorder.js';
 /** What a mail server does with the mail of a blocked sender: Postfix's name for it. */
 export const HOLD = 'HOLD';
 
-/** Characters of a name that are looked at: no name is longer that is anybody's. */
-export const LONGEST_NAME = 1024;
-// eslint-disable-next-line no-control-regex -- control characters are just what must not pass
-const CONTROL = /[\u0000-\u001f\u007f]/g;
-
-/** A name as a client gave it, fit for an event: a bad one is replaced in part, since a send that is refused for it would not count. */
-export function fitName(name: string): string {
-  return name.slice(0, LONGEST_NAME).toWellFormed().replace(CONTROL, '?');
-}
-
 /** Who sends, as a mail server that asks or reports names it. What is empty is not known; an empty return path is the null sender. */
 export interface Names {
   readonly account: string;

@@ -33,6 +33,9 @@ const ORIGINALS = 20_000;
 /** smtpd processes that have handed a message to a filter before the queue. */
 const PROCESSES = 10_000;
 
+/** Filters that a message goes through, at most. */
+const FILTERS = 3;
+
 /** Makes of the lines of many daemons what happened: a send, a refused recipient, a bounce, a failed login. */
 export class Assembler {
   readonly #options: AssemblerOptions;
@@ -201,10 +204,13 @@ export class Assembler {
     this.#held.add(message);
   }
 
-  #tried({ queueId, to, handedTo }: Said & { kind: 'tried' }, host: string): void {
+  #tried({ queueId, to, isSent, relay, handedTo }: Said & { kind: 'tried' }, host: string): void {
     const message = this.#messages.get(keyOf(host, queueId));
     if (message === undefined) return;
     message.addRecipient(to);
+    // A server elsewhere is no filter of ours, and may answer with any id.
+    if (!isSent || (relay !== undefined && !this.#isOurs(relay))) return;
+    message.handed = true;
     const next = handedTo === undefined ? undefined : this.#messages.get(keyOf(host, handedTo));
     if (next !== undefined && next.account === undefined && message.root !== next) next.original ??= message;
   }
@@ -255,7 +261,8 @@ export class Assembler {
   #settle(item: Message | Happened): void {
     const { onEvent } = this.#options;
     if (!(item instanceof Message)) return onEvent(item);
-    if (item.requeued || this.#originalOf(item) !== undefined) {
+    const original = this.#originalOf(item);
+    if (item.requeued || (original !== undefined && isHandedBack(item, original))) {
       this.reinjected++;
       return;
     }
@@ -278,8 +285,9 @@ export class Assembler {
 
   /**
    * Where a message was here before: a filter has handed it back. Known by what the filter or the delivery to it says, or
-   * because it has the same Message-ID and return path, and comes without a login from this machine or after one that
-   * had a login.
+   * because it has the same Message-ID and return path, and comes without a login from this machine after one that was delivered to what
+   * may be a filter, or from elsewhere after one that had a login. A program may give all its messages one Message-ID: what has left for
+   * good was no other message before, nor does a filter get what the `sendmail` command hands in only to hand it in so again.
    */
   #originalOf(message: Message): Message | undefined {
     if (message.account !== undefined) return undefined;
@@ -287,7 +295,10 @@ export class Assembler {
     const { name } = message;
     const known = name === undefined ? undefined : this.#originals.get(name)?.root;
     if (known === undefined || known === message) return undefined;
-    return known.account !== undefined || this.#isFromUs(message) ? known : undefined;
+    const isAgain = this.#isFromUs(message)
+      ? known.handed && (message.uid === undefined || known.uid === undefined)
+      : known.account !== undefined;
+    return isAgain ? known : undefined;
   }
 
   #isFromUs(message: Message): boolean {
@@ -355,6 +366,14 @@ function sendOf(message: Message, isFromUs: boolean, { entitled, placeOf }: Asse
  */
 function localAccount({ uid, host }: Message): string | undefined {
   return uid === undefined ? undefined : `uid-${uid}@${host}`;
+}
+
+/**
+ * Whether a filter may have handed a message back once more: where only names say so, no more often than filters in a row can, of
+ * which each may give every recipient a message of its own.
+ */
+function isHandedBack(message: Message, original: Message): boolean {
+  return message.original !== undefined || ++original.returns <= original.nrcpt * FILTERS;
 }
 
 function keyOf(host: string, queueId: string): string {

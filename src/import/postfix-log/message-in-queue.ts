@@ -22,6 +22,10 @@ export class Message {
   internal = false;
   /** It was in the queue before, under another id. */
   requeued = false;
+  /** It was delivered to this machine or one of ours, which may be a filter. */
+  handed = false;
+  /** How often it came back from a filter, as far as only names tell. */
+  returns = 0;
   /** The message that a filter has handed back as this one. */
   original: Message | undefined;
   account: string | undefined;

@@ -1,3 +1,4 @@
+import { fitName, LONGEST_NAME } from '../../kernel/printable.js';
 import { LONGEST_ADDRESS, normalizeIp } from '../../sending/identity.js';
 
 /**
@@ -49,6 +50,10 @@ export type Said =
       readonly queueId: string;
       /** The recipient as the sender wrote it, if that is known. */
       readonly to: string;
+      /** Whether it was delivered. */
+      readonly isSent: boolean;
+      /** The address of the next server; undefined where it is a program, a socket or a mailbox. */
+      readonly relay: string | undefined;
       /** The id from the next server: if that is this machine again, it is the same message. */
       readonly handedTo: string | undefined;
     }
@@ -109,34 +114,29 @@ const IDENTIFIED = /^(\w+): (?:resent-)?message-id=(.*)$/;
 /** With numbers that Postfix can write: others would be none in an event. */
 const QUEUED = /^(\w+): from=<(.*)>, size=(\d{1,15}), nrcpt=(\d{1,9}) \(queue active\)$/;
 const TRIED = /^(\w+): to=</;
+/** A client chooses names that follow. */
+const CLIENT_LINE = /^\w+: client=/;
+const RELAY = /^>, relay=[^\s[]*\[([^\]\s]+)\]/;
 const STATUS = /^, status=(\w+)/;
 const HANDED = /\bqueued as (\w+)\)?/;
 const BOUNCED = /^(\w+): sender non-delivery notification: \w+/;
 const REMOVED = /^(\w+): removed$/;
 
-/** Characters of a Message-ID: it has a line of its own (RFC 5322 section 2.1.1). */
-const LONGEST_MESSAGE_ID = 998;
-
 /**
- * Reads what a daemon of Postfix says. A name that is longer than an address may be never gets into an event: a store
- * has a limit for these.
+ * Reads what a daemon of Postfix says. A name that is longer than anybody's is cut, since a store has a limit for these: what it did
+ * counts all the same.
  *
  * @param daemon the last part of the program's name: `smtpd`, `qmgr`
  * @returns undefined if it does not matter here
  */
 export function readMessage(daemon: string, text: string): Said | Garbled | undefined {
   const said = read(daemon, text);
-  return said !== undefined && text.length > LONGEST_ADDRESS && hasOverlong(said)
-    ? garbled(`a name of more than ${LONGEST_ADDRESS} characters`)
-    : said;
-}
-
-function hasOverlong(said: Said | Garbled): boolean {
-  return Object.entries(said).some(
-    ([key, value]) =>
-      typeof value === 'string' &&
-      value.length > (key === 'messageId' ? LONGEST_MESSAGE_ID : LONGEST_ADDRESS),
-  );
+  if (said === undefined || text.length <= LONGEST_NAME) return said;
+  const fields = Object.entries(said).map(([key, value]: [string, unknown]) => [
+    key,
+    typeof value === 'string' ? fitName(value) : value,
+  ]);
+  return Object.fromEntries(fields) as Said | Garbled;
 }
 
 function read(daemon: string, text: string): Said | Garbled | undefined {
@@ -168,7 +168,7 @@ function read(daemon: string, text: string): Said | Garbled | undefined {
 }
 
 function readSmtpd(text: string): Said | Garbled | undefined {
-  if (text.includes(': client=')) {
+  if (CLIENT_LINE.test(text)) {
     const found = TAKEN.exec(text);
     if (found === null) return garbled('a client= line that breaks off');
     const [, queueId, client, originalId, originalClient, account] = found;
@@ -209,7 +209,8 @@ function readSmtpd(text: string): Said | Garbled | undefined {
     };
   }
   const session = PROXIED.test(text) ? sessionAtEnd(text) : undefined;
-  const queueId = session && HANDED.exec(text)?.[1];
+  // What the filter has answered comes before the names that the client chose.
+  const queueId = session && HANDED.exec(text.split('; from=<', 1)[0]!)?.[1];
   return queueId === undefined ? undefined : { kind: 'proxied', queueId, ...session! };
 }
 
@@ -253,12 +254,16 @@ function readTried(text: string): Said | Garbled {
     return garbled('a delivery without relay and status');
   const queueId = found[1]!;
   const [to, originalTo] = text.slice(text.indexOf('<') + 1, relay).split('>, orig_to=<', 2);
-  const handedTo = status === 'sent' ? HANDED.exec(text)?.[1] : undefined;
+  const isSent = status === 'sent';
+  const next = addressOf(RELAY.exec(text.slice(relay, said))?.[1]);
+  const handedTo = isSent ? HANDED.exec(text.slice(said))?.[1] : undefined;
   // An alias without a domain says less than its target.
   return {
     kind: 'tried',
     queueId,
     to: originalTo?.includes('@') === true ? originalTo : to!,
+    isSent,
+    relay: next,
     handedTo,
   };
 }

@@ -35,6 +35,10 @@ describe('the lines of what is read', () => {
     );
   });
 
+  test('have none of the other characters at which a pattern ends its line', async () => {
+    assert.deepEqual(await read('a\u2028b\u2029c\rd\r\ne'), ['a?b?c?d', 'e']);
+  });
+
   test('that are too long are passed over, and cost no memory', async () => {
     const long = 'x'.repeat(LONGEST_LINE + 1);
     const cuts = Array.from({ length: 40 }, (_, index) => index * 10_007);

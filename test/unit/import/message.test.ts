@@ -2,6 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { readMessage } from '../../../src/import/postfix-log/message.js';
 
+const NOWHERE = { relay: undefined, handedTo: undefined };
+
 /* What the golden logs in test/integration/import do not show: the forms that are told apart line by line. */
 describe('what a daemon of Postfix says', () => {
   test('matters only if it is about a message, a refused recipient or a login', () => {
@@ -71,10 +73,63 @@ describe('what a daemon of Postfix says', () => {
     const told = (text: string): unknown => readMessage('virtual', text);
     const rest = 'relay=virtual, delay=1, delays=0/0/0/1, dsn=2.0.0, status=sent (delivered to maildir)';
     assert.deepEqual(told(`1A: to=<bob@example.com>, orig_to=<sales@example.com>, ${rest}`), {
-      ...{ kind: 'tried', queueId: '1A', to: 'sales@example.com', handedTo: undefined },
+      ...{ kind: 'tried', queueId: '1A', to: 'sales@example.com', isSent: true, ...NOWHERE },
     });
     assert.deepEqual(told(`1A: to=<bob@mail.example.com>, orig_to=<root>, ${rest}`), {
-      ...{ kind: 'tried', queueId: '1A', to: 'bob@mail.example.com', handedTo: undefined },
+      ...{ kind: 'tried', queueId: '1A', to: 'bob@mail.example.com', isSent: true, ...NOWHERE },
+    });
+  });
+
+  test('names the next server, and the id that it answered, not one in the name of a recipient', () => {
+    const told = (to: string, relay: string, said: string): unknown =>
+      readMessage('smtp', `1A: to=<${to}>, relay=${relay}, delay=1, dsn=2.0.0, status=${said}`);
+    const filter = '127.0.0.1[127.0.0.1]:10024';
+    const tried = { kind: 'tried', queueId: '1A', to: 'x@a.test', isSent: true };
+    assert.deepEqual(told('x@a.test', filter, 'sent (250 2.0.0 Ok: queued as 2B)'), {
+      ...{ ...tried, relay: '127.0.0.1', handedTo: '2B' },
+    });
+    assert.deepEqual(told('"queued as 9F"@a.test', 'mx.a.test[2001:db8::7]:25', 'sent (250 OK)'), {
+      ...{ ...tried, to: '"queued as 9F"@a.test', relay: '2001:db8::7', handedTo: undefined },
+    });
+    assert.deepEqual(told('x@a.test', 'filter', 'sent (delivered via filter service)'), {
+      ...{ ...tried, relay: undefined, handedTo: undefined },
+    });
+    assert.deepEqual(told('x@a.test', 'none', 'deferred (queued as 2B)'), {
+      ...{ ...tried, isSent: false, relay: undefined, handedTo: undefined },
+    });
+  });
+
+  test('takes the id of a message from what a filter before the queue has answered, not from a return path', () => {
+    const accepted = (answer: string): unknown =>
+      readMessage(
+        'smtpd',
+        `proxy-accept: END-OF-MESSAGE: 250 2.0.0 ${answer}; from=<"queued as 9F"@a.test> to=<x@a.test> proto=ESMTP helo=<pc>`,
+      );
+    assert.deepEqual(accepted('Ok: queued as 2B'), {
+      ...{ kind: 'proxied', queueId: '2B', account: undefined, ehlo: 'pc' },
+    });
+    assert.equal(accepted('Ok'), undefined);
+  });
+
+  test('is read whatever a client wrote into a name', () => {
+    const rejected = (from: string, ehlo: string): unknown =>
+      readMessage(
+        'smtpd',
+        `NOQUEUE: reject: RCPT from pc[192.0.2.7]: 550 5.1.1 <x@a.test>: Recipient address rejected: User unknown; from=<${from}> to=<x@a.test> proto=ESMTP helo=<${ehlo}>`,
+      );
+    const long = 'x'.repeat(5000);
+    const cut = 'x'.repeat(1024);
+    for (const [from, ehlo] of [
+      ['a: client=b@a.test', 'pc'],
+      ['a@a.test', 'a:?client=b'],
+      [long, long],
+    ] as const)
+      assert.deepEqual(rejected(from, ehlo), {
+        ...{ kind: 'refused', queueId: undefined, ip: '192.0.2.7', code: 550, account: undefined },
+        ...{ from: from === long ? cut : from, ehlo: ehlo === long ? cut : ehlo },
+      });
+    assert.deepEqual(readMessage('qmgr', `1A: from=<${long}>, size=42, nrcpt=3 (queue active)`), {
+      ...{ kind: 'queued', queueId: '1A', from: cut, size: 42, recipients: 3 },
     });
   });
 
