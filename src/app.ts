@@ -246,6 +246,10 @@ async function open(options: AppOptions, closers: Closers): Promise<Omit<Running
       accountState: smtp?.users === undefined ? undefined : (account) => stateOf(smtp.users!(), account),
       failedLogins: (account) => smtp?.failedLogins(account) ?? dovecot?.failedLogins(account),
       cannotCheck: smtp?.cannotCheck,
+      wasAsked:
+        policy === undefined
+          ? undefined
+          : () => policy.asked.rcpt + policy.asked.data + policy.asked.endOfMessage > 0,
       isAsked: policy !== undefined && smtp === undefined && where.kind === 'sqlite',
       maySend: smtp?.maySend,
       upstreamState: smtp === undefined ? undefined : (direction) => smtp.upstream.stateFor(direction),

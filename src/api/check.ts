@@ -185,6 +185,7 @@ async function explainCheck(deps: ApiDependencies, query: CheckQuery): Promise<C
           ? [otherWaySentence(sender.direction, otherWay, at, isPast)]
           : [refusalSentence(deciding, at, isPast, begins)]),
       ...(deciding === undefined ? [] : heldWhere(deps, deciding)),
+      ...(deciding === undefined || isPast ? [] : askedByNobody(deps)),
       ...((deciding ?? otherWay) === undefined ? unsure : []),
       ...(from === undefined ? [] : [cameAs(from)]),
       ...(failed === undefined ? [] : [failedSentence(failed)]),
@@ -256,6 +257,15 @@ function heldWhere(deps: ApiDependencies, { block }: Refusing): readonly string[
   const isHeld = block.refusal === 'hold' || deps.mailServers?.verdicts.refusalOf(block).action === 'hold';
   return isHeld ? [deps.isAsked === true ? HELD_THERE : HELD] : [];
 }
+
+/** A block refuses nothing by itself where mail servers are to ask. */
+function askedByNobody({ isAsked, wasAsked, mailServers }: ApiDependencies): readonly string[] {
+  const isInVain = isAsked === true && wasAsked?.() !== true && mailServers?.verdicts.wasAsked !== true;
+  return isInVain ? [NOBODY_ASKS] : [];
+}
+
+const NOBODY_ASKS =
+  'But no mail server has asked Stopgap about mail since this start, and as long as none does, its mail goes on: see stopgap doctor.';
 
 const NOTHING_HELD = { held: null, sentences: [] } as const;
 const NOT_ASKED = { outcome: 'not asked', block: null, reply: null } as const;

@@ -105,6 +105,8 @@ export interface ApiDependencies extends OperationDependencies {
   readonly cannotCheck?: (() => boolean) | undefined;
   /** Whether mail servers ask this process, and no process of this store takes mail. */
   readonly isAsked?: boolean;
+  /** Whether one has asked the policy service about mail since the start; undefined if there is none here. */
+  readonly wasAsked?: (() => boolean) | undefined;
   /** Logins of an account that failed lately with a wrong password; undefined if none are known here. */
   readonly failedLogins?: ((account: string) => FailedLogins | undefined) | undefined;
   /** Whether `smtp.senders` lets an account use a return path; undefined if this process takes no mail. */

@@ -1,6 +1,10 @@
 import { z } from 'zod';
 import { REFUSALS } from '../blocks/events.js';
+import { isOver } from '../blocks/state.js';
+import type { Instant } from '../kernel/time.js';
 import { formatDuration } from '../kernel/time.js';
+import type { Override } from '../overrides/model.js';
+import { OVERRIDE_TYPES, vainLimits } from '../overrides/model.js';
 import { forgeable, formatQuietHours, withoutGeoData } from '../rules/explain.js';
 import type {
   Anomaly,
@@ -103,15 +107,32 @@ export type RulesJson = z.infer<typeof rulesShape>;
 /** The rule set in force. */
 export function rulesView(
   changed: RulesChanged,
-  { models: { sendVolume, ledger }, clock, places }: Pick<ApiDependencies, 'models' | 'clock' | 'places'>,
+  {
+    models: { sendVolume, ledger, overrides },
+    clock,
+    places,
+  }: Pick<ApiDependencies, 'models' | 'clock' | 'places'>,
 ): RulesJson {
-  const active = ledger.rows.activeByRule(clock.now());
+  const now = clock.now();
+  const active = ledger.rows.activeByRule(now);
   const { version, origin, source, rules: set } = changed;
   const { rules, ...rest } = ruleSetView(set);
   const shown = rules.map((rule) => ({ ...rule, activeBlocks: active.get(rule.id) ?? 0 }));
-  const warnings = rulesWarningsOf(set, places);
+  const warnings = [
+    ...rulesWarningsOf(set, places),
+    ...vainLimits(overridesInForce(overrides, now), set.rules),
+  ];
   const installedAt = instantView(sendVolume.installedAt);
   return { version, origin, source, ...rest, warnings, installedAt, rules: shown };
+}
+
+function* overridesInForce(
+  overrides: ApiDependencies['models']['overrides'],
+  now: Instant,
+): Generator<Override> {
+  for (const type of OVERRIDE_TYPES)
+    for (const { api, file } of overrides.all(type))
+      for (const layer of [api, file]) if (layer !== undefined && !isOver(layer.until, now)) yield layer;
 }
 
 /** A sentence for each block in force that the exemptions cover: they do not end it. */

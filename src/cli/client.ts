@@ -267,7 +267,14 @@ function parse(text: string, response: Response, base: URL): unknown {
   } catch {
     // Broken JSON is reported below, like any other foreign answer.
   }
-  throw new StopgapError('unavailable', `${base.origin} answers, but not as Stopgap does: check the URL`);
+  // A proxy in front of a Stopgap that starts or stops.
+  const isAway = response.status >= 502 && response.status <= 504;
+  throw new StopgapError(
+    'unavailable',
+    isAway
+      ? `${base.origin} answers ${response.status}, as a proxy does whose server is away: is stopgap serve running behind it?`
+      : `${base.origin} answers, but not as Stopgap does: check the URL`,
+  );
 }
 
 function refusal(status: number, { code, detail }: ProblemBody, base: URL): StopgapError {

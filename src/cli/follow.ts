@@ -1,4 +1,4 @@
-import { access, constants } from 'node:fs/promises';
+import { access, constants, stat } from 'node:fs/promises';
 import path from 'node:path';
 import type { Command } from 'commander';
 import { readIfThere, writePrivateFile } from '../accounts/private-file.js';
@@ -41,6 +41,8 @@ export function followVerb(program: Command, io: CliIo): void {
         'name a file in a folder that is there',
         access(path.dirname(file), constants.R_OK),
       );
+      if ((await stat(file).catch(() => undefined))?.isDirectory() === true)
+        throw new StopgapError('invalid-input', `${name}: is a folder; name the log in it`);
       const log = new FileTail(file, (text) => note(io, `stopgap: ${text}`));
       await follow(io, file, log, options);
     });

@@ -11,7 +11,7 @@ import { printable } from '../kernel/printable.js';
 import type { Milliseconds } from '../kernel/time.js';
 import { formatInstant, parseDuration } from '../kernel/time.js';
 import type { CliIo } from './io.js';
-import { asJson, note, print, readNamed, table } from './io.js';
+import { asJson, note, print, readNamed, table, warn } from './io.js';
 
 interface ListOption extends JsonOption {
   readonly type?: string;
@@ -43,6 +43,7 @@ export function overrideVerb(program: Command, io: CliIo): void {
     override.command('show <type> <value>').description('what is set, what holds, and the history'),
   ).action(async (type: string, value: string, options: JsonOption) => {
     const detail = await (await connect(io, options)).get<OverrideDetailJson>(target(type, value));
+    warnOfUnused(io, detail);
     print(io, options.json === true ? asJson(detail) : details(detail, io.clock.now()));
   });
 
@@ -111,9 +112,16 @@ function setCommand(override: Command, io: CliIo): void {
       const before = options.replace === true || api?.inForce === false ? null : api;
       const body = merged(before, { ...options, until });
       const detail = await client.send<OverrideDetailJson>('PUT', target(type, value), body, version);
-      for (const { field, message } of detail.unused) note(io, `warning: ${field}: ${message}`);
+      warnOfUnused(io, detail);
       print(io, options.json === true ? asJson(detail) : details(detail, io.clock.now()));
     });
+}
+
+function warnOfUnused(io: CliIo, { unused }: OverrideDetailJson): void {
+  warn(
+    io,
+    unused.map(({ field, message }) => `${field}: ${message}`),
+  );
 }
 
 function durationOf(text: string): Milliseconds {
@@ -153,12 +161,13 @@ function limitOf(text: string, before: Limits = {}): Limits {
 
 type Layer = NonNullable<OverrideJson['api']>;
 
-function rows({ subject, api, file }: OverrideJson, now: number): string[][] {
+function rows({ subject, api, file, unused }: OverrideJson, now: number): string[][] {
+  const vain = new Set(unused.map(({ field }) => field));
   return [api, file]
     .filter((layer) => layer !== null)
     .map((layer) => [
       `${subject.type} ${printable(subject.value)}`,
-      words(layer),
+      words(layer, vain),
       printable(layer.plan ?? '-'),
       layer.until === null ? '-' : `${relative(layer.until, now)}${layer.inForce ? '' : ' (over)'}`,
       layer === file ? 'file' : printable(layer.by),
@@ -166,15 +175,28 @@ function rows({ subject, api, file }: OverrideJson, now: number): string[][] {
     ]);
 }
 
-/** `burst=500 day=off x2, in all domain=9000` */
-function words({ total, ...each }: Pick<Layer, 'limits' | 'factor' | 'total'>): string {
-  const of = ({ limits, factor }: Pick<Layer, 'limits' | 'factor'>): string =>
+/**
+ * `burst=500 day=off old=1 (unused) x2, in all domain=9000`
+ *
+ * @param vain the fields that no rule in force looks at
+ */
+function words(
+  { total, ...each }: Pick<Layer, 'limits' | 'factor' | 'total'>,
+  vain: ReadonlySet<string> = NONE,
+): string {
+  const of = ({ limits, factor }: Pick<Layer, 'limits' | 'factor'>, path: string): string =>
     [
-      ...Object.entries(limits).map(([rule, limit]) => `${rule}=${limit}`),
+      ...Object.entries(limits).map(
+        ([rule, limit]) => `${rule}=${limit}${vain.has(`${path}.${rule}`) ? ' (unused)' : ''}`,
+      ),
       ...(factor === null ? [] : [`x${factor}`]),
     ].join(' ');
-  return [of(each), total === null ? '' : `in all ${of(total)}`].filter((text) => text !== '').join(', ');
+  return [of(each, 'limits'), total === null ? '' : `in all ${of(total, 'total.limits')}`]
+    .filter((text) => text !== '')
+    .join(', ');
 }
+
+const NONE: ReadonlySet<string> = new Set();
 
 function details(detail: OverrideDetailJson, now: number): string {
   const { subject, effective, history } = detail;

@@ -6,7 +6,7 @@ import { LogReader } from '../import/postfix-log/reader.js';
 import type { PastEvent } from '../import/sink.js';
 import { messageOf, StopgapError } from '../kernel/errors.js';
 import { FloodCoalescer } from '../kernel/flood-coalescer.js';
-import type { AlarmClock, Milliseconds } from '../kernel/time.js';
+import type { AlarmClock, Instant, Milliseconds } from '../kernel/time.js';
 import { formatInstant, MINUTE, SECOND } from '../kernel/time.js';
 import { Trouble } from '../log/trouble.js';
 import { Backoff } from '../runtime/clock.js';
@@ -66,6 +66,8 @@ const PACE: Milliseconds = 250;
 const SAVE: Milliseconds = SECOND;
 /** How often the server hears that the follower is there, at least. */
 const SIGN: Milliseconds = 5 * MINUTE;
+/** Zones differ by a quarter of an hour at least, and no line takes that long to come. */
+const LATE = 14 * MINUTE;
 /** Lines of one message come within milliseconds; a block should not wait for more. */
 const HOLDING = { disorder: 2 * SECOND, patience: 10 * SECOND };
 /** Items of one report, and characters of their JSON: the server takes 1,000 and 1 MiB. */
@@ -94,6 +96,8 @@ export class Follower<Place> {
   #saved = '';
   #savedAt: Milliseconds = -Infinity;
   #reportedAt: Milliseconds = -Infinity;
+  /** When all that the log had was read: what it says after that is written later. */
+  #emptyAt: Instant = -Infinity;
 
   constructor(options: FollowerOptions<Place>) {
     this.#options = options;
@@ -127,6 +131,7 @@ export class Follower<Place> {
     const { clock, zone, name, load, isOurs } = this.#options;
     this.#items = [];
     this.#starts = [];
+    this.#emptyAt = -Infinity;
     const from = await load();
     const assembler = new Assembler({
       ...{ isOurs, holding: HOLDING, accountOf: (login) => login, entitled: () => true, placeOf: () => ({}) },
@@ -150,8 +155,14 @@ export class Follower<Place> {
         },
       },
     );
-    for await (const records of reader.batches())
+    for await (const records of reader.batches()) {
+      if (records.some(({ at }) => at < this.#emptyAt - LATE))
+        odd.add(
+          'late',
+          'lines that come now bear an earlier time, and count when that was: is --timezone right?',
+        );
       for (const group of groupsOf(records)) assembler.take(group);
+    }
   }
 
   /** Asked for more only when all of the last chunk has been taken. */
@@ -176,7 +187,10 @@ export class Follower<Place> {
         if (place === undefined) await this.#save(Infinity, piece.end);
         place = piece.end;
         await turn();
-      } else while (assembler.release(clock.now(), MOST_ITEMS)) await turn();
+      } else {
+        this.#emptyAt = clock.now();
+        while (assembler.release(clock.now(), MOST_ITEMS)) await turn();
+      }
       const isDue = clock.monotonic() >= this.#savedAt + SAVE;
       if (piece === undefined || isDue || this.#items.length >= MOST_ITEMS) await this.#reportAll();
       if (place !== undefined && isDue) await this.#save(assembler.oldestMark, place);

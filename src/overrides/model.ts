@@ -104,6 +104,30 @@ function unused(path: string, per: string, limits: Terms['limits'], rules: reado
   });
 }
 
+/** A sentence for each limit that means nothing under these rules, and that one of these overrides sets. */
+export function vainLimits(
+  overrides: Iterable<Pick<Override, 'terms'>>,
+  rules: readonly RuleName[],
+): readonly string[] {
+  const setting = new Map<string, { count: number; terms: Terms }>();
+  const add = (field: string, terms: Terms): void => {
+    const found = setting.get(field);
+    if (found === undefined) setting.set(field, { count: 1, terms });
+    else found.count++;
+  };
+  for (const { terms } of overrides) {
+    for (const id of Object.keys(terms.limits ?? {})) add(`limits.${id}`, { limits: { [id]: 'off' } });
+    for (const id of Object.keys(terms.total?.limits ?? {}))
+      add(`total.limits.${id}`, { total: { limits: { [id]: 'off' } } });
+  }
+  return [...setting.values()].flatMap(({ count, terms }) =>
+    unusedLimits(terms, rules).map(
+      ({ field, message }) =>
+        `${count === 1 ? 'one override sets' : `${count} overrides set`} ${field} in vain: ${message}`,
+    ),
+  );
+}
+
 /** What holds for a subject in place of a rule's limit, and whose doing that is. */
 export interface Overridden {
   /** Null: the rule does not look at this subject. */

@@ -63,6 +63,7 @@ export interface VerdictContext {
 /** Judges senders for mail servers that ask, by the policy protocol or over HTTP. From memory: nothing here waits. */
 export class Verdicts {
   readonly #context: VerdictContext;
+  #wasAsked = false;
 
   constructor(context: VerdictContext) {
     this.#context = context;
@@ -88,8 +89,18 @@ export class Verdicts {
     return ip === undefined ? {} : this.#context.placeOf(ip);
   }
 
-  /** The block that refuses a sender now. None as long as it is not known who is blocked. */
-  blockOf({ identity }: Pick<Sender, 'identity'>): ActiveBlock | undefined {
+  /** Whether anybody has asked about mail since the start: as long as nobody does, no block refuses any. */
+  get wasAsked(): boolean {
+    return this.#wasAsked;
+  }
+
+  /** The block that refuses a sender's mail now. None as long as it is not known who is blocked. */
+  blockOf(sender: Pick<Sender, 'identity'>): ActiveBlock | undefined {
+    this.#wasAsked = true;
+    return this.#find(sender);
+  }
+
+  #find({ identity }: Pick<Sender, 'identity'>): ActiveBlock | undefined {
     const { models, knows, clock } = this.#context;
     return knows() ? models.refusing.find(identity, clock.now()) : undefined;
   }
@@ -152,7 +163,7 @@ export class Verdicts {
   #blockOfLogin(names: Names): ActiveBlock | undefined {
     // Address and domain subjects match the login's own address.
     const sender = { ...names, returnPath: names.account, direction: 'outbound' } as const;
-    const block = this.blockOf(this.senderOf(sender));
+    const block = this.#find(this.senderOf(sender));
     const passes =
       block?.refusal === 'honest' || (block !== undefined && this.refusalOf(block).action === 'hold');
     return passes ? undefined : block;

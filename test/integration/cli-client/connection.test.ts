@@ -110,7 +110,10 @@ describe('how the command line finds server and token', () => {
     }));
 
   test('a server that does not run, and one that is another, are told', async () => {
-    const other = http.createServer((_, response) => response.end('<html>'));
+    let status = 200;
+    const other = http.createServer((_, response) =>
+      response.writeHead(status, { connection: 'close' }).end('<html>'),
+    );
     other.listen(0, '127.0.0.1');
     await once(other, 'listening');
     const url = `http://127.0.0.1:${(other.address() as AddressInfo).port}`;
@@ -118,6 +121,9 @@ describe('how the command line finds server and token', () => {
       const foreign = await terminal.run('block', 'list');
       assert.equal(foreign.code, 1);
       assert.match(foreign.err, /answers, but not as Stopgap does/);
+      status = 503;
+      const behind = await terminal.run('block', 'list');
+      assert.match(behind.err, /answers 503, as a proxy does whose server is away: is stopgap serve running/);
       other.close();
       other.closeAllConnections();
       await once(other, 'close');

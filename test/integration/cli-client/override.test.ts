@@ -33,7 +33,7 @@ describe('stopgap override', () => {
     assert.deepEqual([set.code, set.err], [0, 'warning: limits.old: no rule in force has this id\n']);
     assert.match(
       set.out,
-      /^account news@example\.com\n +burst=500 day=off old=1 +news +- +admin:the-admin +"a list"\n/,
+      /^account news@example\.com\n +burst=500 day=off old=1 \(unused\) +news +- +admin:the-admin +"a list"\n/,
     );
     assert.match(
       set.out,
@@ -57,7 +57,14 @@ describe('stopgap override', () => {
         .map((line) => line.trim().split(/ {2,}/))
         .slice(1, 3),
       [
-        ['account news@example.com', 'burst=500 day=off old=1', 'news', '-', 'admin:the-admin', '"a list"'],
+        [
+          'account news@example.com',
+          'burst=500 day=off old=1 (unused)',
+          'news',
+          '-',
+          'admin:the-admin',
+          '"a list"',
+        ],
         ['domain shop.example', 'x2, in all domain=9000 x3', '-', 'in 12h', 'admin:the-admin'],
       ],
     );
@@ -150,6 +157,42 @@ describe('stopgap override', () => {
       );
     } finally {
       await offline.close();
+    }
+  });
+
+  test('stopgap override show, list and rules show tell of limits that no rule in force looks at any more', async () => {
+    const limits = ['--limit', 'day=5', '--total-limit', 'domain=9', '--total-limit', 'burst=7'];
+    await terminal.run('override', 'set', 'domain', 'gone.example', ...limits);
+    await terminal.run('override', 'set', 'account', 'gone@gone.example', '--limit', 'day=6');
+    await terminal.run(
+      'override',
+      'set',
+      'account',
+      'over@gone.example',
+      '--limit',
+      'older=6',
+      '--for',
+      '1m',
+    );
+    server.clock.advance(MINUTE);
+    const [before, after] = [RULES, RULES.replace(/.*id: day.*\n/, '')];
+    const file = path.join(terminal.cwd, 'without-day.yaml');
+    await writeFile(file, after);
+    const applied = await terminal.run('rules', 'apply', file, '--yes');
+    try {
+      const vain = /warning: \d overrides set limits\.day in vain: no rule in force has this id\n/;
+      assert.match(applied.err, vain);
+      const { err } = await terminal.run('rules', 'show');
+      assert.match(err, vain);
+      assert.match(err, /one override sets total\.limits\.burst in vain: the rule counts per account/);
+      assert.doesNotMatch(err, /older/);
+      const shown = await terminal.run('override', 'show', 'domain', 'gone.example');
+      assert.match(shown.out, /\n +day=5 \(unused\), in all domain=9 burst=7 \(unused\) /);
+      assert.match(shown.err, /warning: limits\.day: no rule in force has this id\n/);
+      const listed = await terminal.run('override', 'list', '--prefix', 'gone');
+      assert.match(listed.out, /^account gone@gone\.example +day=6 \(unused\) /m);
+    } finally {
+      await server.call('PUT', '/api/v1/rules', { body: { source: before } });
     }
   });
 });

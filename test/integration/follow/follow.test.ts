@@ -115,6 +115,12 @@ describe('stopgap follow postfix-log', () => {
     await stopgap.event(({ type }) => type === 'BlockImposed');
   });
 
+  test('refuses a folder, in which it would wait for ever', async (t) => {
+    const { stopgap, log, state } = await scene(t);
+    const other = await Following.start(t, stopgap, { args: ['postfix-log', path.dirname(log)], state });
+    await eventually('it has ended', () => /: is a folder; name the log in it\n/.test(other.stderr));
+  });
+
   test('refuses the state of another log', async (t) => {
     const { stopgap, log, state, follow } = await scene(t);
     await writeFile(log, '');

@@ -6,7 +6,7 @@ import { formatInstant } from '../../../src/kernel/time.js';
 import type { EventStore } from '../../../src/store/port.js';
 import { StoreUnavailable } from '../../../src/store/port.js';
 import { Asking } from '../../support/policy/asking.js';
-import { askPolicy, attemptOf, check, FOR_DOVECOT } from '../../support/policy/dovecot.js';
+import { askPolicy, attemptOf, check, FOR_DOVECOT, SERVER_TOKEN } from '../../support/policy/dovecot.js';
 import { eventually } from '../../support/smtp/eventually.js';
 import { ALICE, BOB, Stopgap } from '../../support/smtp/stopgap.js';
 import { changed } from '../../support/store/changed.js';
@@ -27,6 +27,16 @@ async function asked(
   };
   const through = throughStore === undefined ? {} : { throughStore };
   return Stopgap.start(t, { files: FOR_DOVECOT.files!, settings, ...through });
+}
+
+/** As a mail server that speaks HTTP. */
+async function tell(stopgap: Stopgap, what: string, body: unknown): Promise<void> {
+  const { status } = await fetch(`http://127.0.0.1:${stopgap.port('HTTP')}/api/v1/${what}`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${SERVER_TOKEN}`, 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+  assert.equal(status, 200);
 }
 
 describe('a check where a mail server asks and no mail is taken', () => {
@@ -59,6 +69,27 @@ describe('a check where a mail server asks and no mail is taken', () => {
       const then = await check(stopgap, `account=${ALICE}&at=${past}`);
       assert.deepEqual([then.auth, then.rcpt], [verdict.auth, verdict.rcpt]);
     });
+
+  test('says that a block refuses no mail as long as no mail server asks, and reports are no question', async (t) => {
+    const stopgap = await asked(t);
+    await stopgap.block('account', ALICE);
+    await askPolicy(stopgap, 'report', attemptOf({ success: false }));
+    const failed = { type: 'login-failed', id: '1', ip: '192.0.2.7', account: ALICE };
+    await tell(stopgap, 'sends', [failed]);
+    const tells =
+      /But no mail server has asked Stopgap about mail since this start, .*: see stopgap doctor\.$/;
+    assert.match((await check(stopgap, `account=${ALICE}`)).sentence, tells);
+    assert.doesNotMatch((await check(stopgap, `account=${BOB}`)).sentence, /has asked/);
+    await (await Asking.open(t, stopgap.port('policy'))).ask();
+    assert.doesNotMatch((await check(stopgap, `account=${ALICE}`)).sentence, /has asked/);
+  });
+
+  test('takes a question over HTTP for one', async (t) => {
+    const stopgap = await asked(t);
+    await stopgap.block('account', ALICE);
+    await tell(stopgap, 'decide', { account: ALICE });
+    assert.doesNotMatch((await check(stopgap, `account=${ALICE}`)).sentence, /has asked/);
+  });
 
   test('names no SMTP nodes, which there are not, and no mail server behind', async (t) => {
     const stopgap = await asked(t);

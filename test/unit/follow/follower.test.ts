@@ -326,6 +326,30 @@ describe('a follower of a log', () => {
     assert.deepEqual(scene.place, { lines: 0 });
   });
 
+  test('asks for the zone where lines that are written now bear an earlier time, and not of what had waited', async () => {
+    const scene = new Scene();
+    const lines = (at: number): readonly string[] =>
+      [1, 2].map(() => `${new Date(at).toISOString()} mx postfix/qmgr[3]: 4ABCDEFGHI: removed`);
+    const write = (at: number): void => {
+      scene.log.lines.push(...lines(at));
+      scene.log.there = scene.log.lines.length;
+    };
+    // What had waited is older.
+    write(NOON - 60 * MINUTE);
+    scene.start();
+    await scene.pass(20 * SECOND);
+    write(scene.clock.now() - MINUTE);
+    await scene.pass(20 * SECOND);
+    assert.deepEqual(scene.told, []);
+    write(scene.clock.now() - 60 * MINUTE);
+    await scene.pass(20 * SECOND);
+    await scene.stop();
+    assert.match(
+      scene.told.join('\n'),
+      /^mail\.log: lines that come now bear an earlier time.*--timezone right/,
+    );
+  });
+
   test('lets hear from it where the log says nothing, and tells what the server refuses and what it cannot read', async () => {
     const scene = new Scene();
     scene.answer = (items) => ({
