@@ -6,8 +6,8 @@ import net from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
-import { freePort } from '../../test/support/redis.js';
 import type { Running } from '../policy.js';
+import { freePort } from '../../test/support/ports.js';
 
 /* What Debian has for the same purpose, each with one limit that nobody reaches. Where it is not installed, it is left out. */
 

@@ -6,6 +6,7 @@ import path from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { Running } from './processes.js';
 import { PASSWORD, USER } from './processes.js';
+import { freePort } from '../../test/support/ports.js';
 
 /** The folder in which Haraka is installed (`npm install Haraka`); undefined: it is left out. */
 export const HARAKA = process.env['HARAKA'];
@@ -49,14 +50,6 @@ export async function startHaraka(folder: string): Promise<Running> {
   }
   await stop();
   throw new Error(`Haraka in ${folder} does not answer`);
-}
-
-async function freePort(): Promise<number> {
-  const server = net.createServer().listen(0, '127.0.0.1');
-  await new Promise((resolve) => server.once('listening', resolve));
-  const { port } = server.address() as net.AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 function answers(port: number): Promise<boolean> {

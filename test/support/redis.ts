@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { promisify } from 'node:util';
 import { Redis } from 'ioredis';
+import { freePort } from './ports.js';
 
 const run = promisify(execFile);
 
@@ -203,14 +204,4 @@ export async function startFakeRedis(
       await once(server, 'close');
     },
   };
-}
-
-/** A port of loopback that nobody listens on at the moment; the one asked for, else EADDRINUSE. */
-export async function freePort(wanted = 0): Promise<number> {
-  const server = createServer().listen(wanted, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }

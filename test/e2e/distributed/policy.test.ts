@@ -7,7 +7,7 @@ import { Cluster } from '../../support/distributed/cluster.js';
 import type { Node } from '../../support/distributed/node.js';
 import { skipOnRealServer as skip } from '../../support/kurrentdb/forms.js';
 import { Asking } from '../../support/policy/asking.js';
-import { freePort } from '../../support/redis.js';
+import { freePort } from '../../support/ports.js';
 
 let cluster: Cluster;
 let policy: Node;

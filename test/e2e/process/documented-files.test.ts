@@ -10,8 +10,8 @@ import { listSettings } from '../../../src/config.js';
 import { DEFAULT_RULES } from '../../../src/rules/defaults.js';
 import { parseRules } from '../../../src/rules/parse.js';
 import { mmdb } from '../../support/mmdb.js';
-import { freePort } from '../../support/redis.js';
 import { Served, workDir } from '../../support/smtp/served.js';
+import { freePort } from '../../support/ports.js';
 
 interface Example {
   /** The page and the line that it begins at. */

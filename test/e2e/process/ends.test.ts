@@ -8,8 +8,9 @@ import { test } from 'node:test';
 import type { TestContext } from 'node:test';
 import { SECOND } from '../../../src/kernel/time.js';
 import { StandIn } from '../../support/kurrentdb/stand-in.js';
-import { freePort, RedisServer, skipWithoutRedisServer, startFakeRedis } from '../../support/redis.js';
+import { RedisServer, skipWithoutRedisServer, startFakeRedis } from '../../support/redis.js';
 import { Served, workDir } from '../../support/smtp/served.js';
+import { freePort } from '../../support/ports.js';
 
 const skip = await skipWithoutRedisServer();
 if (skip !== false) process.stdout.write(`processes that cannot start with Redis are not tested: ${skip}\n`);

@@ -9,11 +9,11 @@ import { fileURLToPath } from 'node:url';
 import { addToken } from '../../../src/accounts/tokens.js';
 import { addUser } from '../../../src/accounts/users.js';
 import { systemClock } from '../../../src/runtime/clock.js';
-import { freePort } from '../../support/redis.js';
 import { FakeUpstream } from '../../support/relay/fake-upstream.js';
 import { Dialogue } from '../../support/smtp/dialogue.js';
 import { eventually } from '../../support/smtp/eventually.js';
 import { Served, workDir } from '../../support/smtp/served.js';
+import { freePort } from '../../support/ports.js';
 
 const MAIN = fileURLToPath(new URL('../../../src/main.js', import.meta.url));
 

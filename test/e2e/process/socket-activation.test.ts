@@ -4,9 +4,9 @@ import { writeFile } from 'node:fs/promises';
 import path from 'node:path';
 import { test } from 'node:test';
 import { Asking } from '../../support/policy/asking.js';
-import { freePort } from '../../support/redis.js';
 import { Dialogue } from '../../support/smtp/dialogue.js';
 import { Served, workDir } from '../../support/smtp/served.js';
+import { freePort } from '../../support/ports.js';
 
 const PROGRAM = 'systemd-socket-activate';
 const missing = spawnSync(PROGRAM, ['--version']).status === 0 ? false : `there is no ${PROGRAM} here`;

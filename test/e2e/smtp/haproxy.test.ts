@@ -6,10 +6,10 @@ import net from 'node:net';
 import path from 'node:path';
 import { test } from 'node:test';
 import type { MessageAccepted } from '../../../src/sending/events.js';
-import { freePort } from '../../support/redis.js';
 import { Dialogue } from '../../support/smtp/dialogue.js';
 import { eventually } from '../../support/smtp/eventually.js';
 import { ALICE, PASSWORDS, Stopgap } from '../../support/smtp/stopgap.js';
+import { freePort } from '../../support/ports.js';
 
 const PROGRAM = '/usr/sbin/haproxy';
 const missing =

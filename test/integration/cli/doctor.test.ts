@@ -4,7 +4,6 @@ import { chmodSync, chownSync, mkdirSync, readdirSync, writeFileSync } from 'nod
 import net from 'node:net';
 import path from 'node:path';
 import { describe, test } from 'node:test';
-import type { TestContext } from 'node:test';
 import { generate } from 'selfsigned';
 import type { Finding } from '../../../src/cli/doctor/findings.js';
 import { DAY } from '../../../src/kernel/time.js';
@@ -12,48 +11,16 @@ import { openSqliteStore } from '../../../src/store/sqlite/index.js';
 import { systemClock } from '../../../src/runtime/clock.js';
 import { BACKENDS } from '../../support/auth/backends.js';
 import { StandIn } from '../../support/kurrentdb/stand-in.js';
-import { Asking } from '../../support/policy/asking.js';
-import { freePort, RedisServer, skipWithoutRedisServer } from '../../support/redis.js';
+import { RedisServer, skipWithoutRedisServer } from '../../support/redis.js';
 import { mmdb } from '../../support/mmdb.js';
 import { FakeUpstream } from '../../support/relay/fake-upstream.js';
 import { Served, workDir } from '../../support/smtp/served.js';
 import { newEvents } from '../../support/store/events.js';
 import { Collector } from '../../support/tracing/collector.js';
 import { Terminal } from '../cli-client/support.js';
-
-interface Examined {
-  readonly code: number;
-  readonly findings: readonly Finding[];
-  /** Whether there is such a finding. */
-  readonly has: (check: Finding['check'], outcome: Finding['outcome'], text: RegExp) => void;
-}
-
-interface Given {
-  readonly yaml?: string;
-  readonly files?: Readonly<Record<string, string | Buffer>>;
-  readonly env?: Record<string, string>;
-}
-
-/** `stopgap doctor --json` in a folder that holds just this. */
-async function doctor(t: TestContext, given: Given, cwd?: string): Promise<Examined> {
-  const terminal = await Terminal.open(systemClock, given.env);
-  t.after(() => terminal.close());
-  const folder = cwd ?? terminal.cwd;
-  if (given.yaml !== undefined) writeFileSync(path.join(folder, 'stopgap.yaml'), given.yaml);
-  for (const [name, text] of Object.entries(given.files ?? {})) writeFileSync(path.join(folder, name), text);
-  const { code, out, err } = await terminal.in(folder).run('doctor', '--json');
-  assert.equal(err, '');
-  const { ok, findings } = JSON.parse(out) as { ok: boolean; findings: Finding[] };
-  assert.equal(ok, code === 0);
-  const has: Examined['has'] = (check, outcome, text) => {
-    const found = findings.some(
-      (one) =>
-        one.check === check && one.outcome === outcome && text.test(`${one.detail}; ${one.remedy ?? ''}`),
-    );
-    assert.ok(found, `no ${outcome} of ${check} like ${text} in\n${JSON.stringify(findings, null, 1)}`);
-  };
-  return { code, findings, has };
-}
+import type { Examined, Given } from './examined.js';
+import { doctor, QUIET } from './examined.js';
+import { freePort } from '../../support/ports.js';
 
 /** A configuration in which nothing is at fault, with what is laid over it. */
 async function yamlWith(over: Readonly<Record<string, unknown>> = {}): Promise<string> {
@@ -71,7 +38,6 @@ async function yamlWith(over: Readonly<Record<string, unknown>> = {}): Promise<s
 }
 
 const noRedis = await skipWithoutRedisServer();
-const QUIET = { STOPGAP_SMTP_SUBMISSION_LISTEN: '127.0.0.1:0', STOPGAP_API_LISTEN: '127.0.0.1:0' };
 
 describe('stopgap doctor', () => {
   test("a file that the service's user cannot read is a problem, though root can", async (t) => {
@@ -528,135 +494,6 @@ api: { listen: '127.0.0.1:${api}', tokens: ./tokens.yaml }
         new RegExp(`ECONNREFUSED.*nobody can log in \\(454\\).*smtp\\.auth\\.${name} is right`),
       );
     });
-
-  test('stopgap doctor says whether mail servers ask the policy service, and as they should', async (t) => {
-    const cwd = await workDir(t);
-    const [port, api] = [await freePort(), await freePort()];
-    const env = { ...QUIET, STOPGAP_API_LISTEN: `127.0.0.1:${api}` };
-    (await doctor(t, { env }, cwd)).has(
-      'policy',
-      'not tried',
-      /no mail server asks: policy\.listen is not set/,
-    );
-    const asking = { ...env, STOPGAP_POLICY_LISTEN: `127.0.0.1:${port}` };
-    (await doctor(t, { env: asking }, cwd)).has('policy', 'not tried', /no running Stopgap answers/);
-    for (const [folder, outcome, says] of [
-      [
-        'nowhere',
-        'problem',
-        /policy\.listen: \S+nowhere does not exist; make it, and give it to the service/,
-      ],
-      ['', 'ok', /policy unix:\S+sock: the folder can be written to/],
-    ] as const) {
-      const socket = { ...env, STOPGAP_POLICY_LISTEN: `unix:${path.join(cwd, folder, 'sock')}` };
-      (await doctor(t, { env: socket }, cwd)).has('ports', outcome, says);
-    }
-
-    await Served.start(t, cwd, asking);
-    const examined = (): Promise<Examined> => doctor(t, { env: asking }, cwd);
-    const never = await examined();
-    never.has(
-      'policy',
-      'warning',
-      /no mail server has asked since the start; see docs\/run\/mail-servers\.md/,
-    );
-    never.has('ports', 'ok', new RegExp(`policy 127.0.0.1:${port} is held by the running Stopgap`));
-    const again = await examined();
-    again.has('policy', 'warning', /has asked since the start/);
-
-    const server = await Asking.open(t, port);
-    await server.ask({ sasl_username: '' });
-    const early = await examined();
-    early.has('policy', 'warning', /do not ask at END-OF-MESSAGE, so that no send is recorded/);
-    early.has('policy', 'warning', /no request names a login/);
-    await server.ask({ protocol_state: 'END-OF-MESSAGE' });
-    const well = await examined();
-    well.has('policy', 'ok', /2 requests since the start, 1 at END-OF-MESSAGE, 1 with a login/);
-    assert.equal(well.findings.filter(({ check }) => check === 'policy').length, 1);
-  });
-
-  test('stopgap doctor says that mail servers ask at the end alone', async (t) => {
-    const cwd = await workDir(t);
-    const [port, api] = [await freePort(), await freePort()];
-    const env = {
-      ...QUIET,
-      STOPGAP_API_LISTEN: `127.0.0.1:${api}`,
-      STOPGAP_POLICY_LISTEN: `127.0.0.1:${port}`,
-    };
-    await Served.start(t, cwd, env);
-    await (await Asking.open(t, port)).ask({ protocol_state: 'END-OF-MESSAGE' });
-    (await doctor(t, { env }, cwd)).has(
-      'policy',
-      'warning',
-      /at END-OF-MESSAGE alone, so that only whole messages/,
-    );
-  });
-
-  test('stopgap doctor says whether Dovecot asks and reports', async (t) => {
-    const cwd = await workDir(t);
-    const api = await freePort();
-    const env = { ...QUIET, STOPGAP_API_LISTEN: `127.0.0.1:${api}` };
-    (await doctor(t, { env }, cwd)).has('dovecot', 'not tried', /no running Stopgap answers/);
-    const served = await Served.start(t, cwd, env);
-    const examined = (): Promise<Examined> => doctor(t, { env }, cwd);
-    (await examined()).has('dovecot', 'not tried', /no Dovecot has asked or reported since the start/);
-
-    const attempt = { login: 'alice@example.com', protocol: 'imap', remote: '192.0.2.7', success: true };
-    const dovecot = (command: string, protocol = 'imap'): Promise<Response> =>
-      served.api('POST', `/dovecot/policy?command=${command}`, served.told('API token'), {
-        ...attempt,
-        protocol,
-      });
-    await dovecot('report');
-    (await examined()).has(
-      'dovecot',
-      'warning',
-      /reports logins and does not ask.*auth_policy_check_after_auth/,
-    );
-    await dovecot('allow');
-    (await examined()).has('dovecot', 'warning', /asks about no login for sending \(smtp, submission\)/);
-    await dovecot('allow', 'smtp');
-    const well = await examined();
-    well.has('dovecot', 'ok', /2 logins asked about since the start, 1 for sending/);
-    const wrong = { ...env, STOPGAP_DOVECOT_PROTOCOLS: 'smpt,imap' };
-    (await doctor(t, { env: wrong }, cwd)).has(
-      'dovecot',
-      'warning',
-      /dovecot\.protocols \(smpt, imap\) has neither smtp nor submission/,
-    );
-    assert.equal(well.findings.filter(({ check }) => check === 'dovecot').length, 1);
-  });
-
-  test('stopgap doctor finds a follower without lines', async (t) => {
-    const cwd = await workDir(t);
-    const api = await freePort();
-    const env = { ...QUIET, STOPGAP_API_LISTEN: `127.0.0.1:${api}` };
-    (await doctor(t, { env }, cwd)).has('reports', 'not tried', /no running Stopgap answers/);
-    const served = await Served.start(t, cwd, env);
-    const examined = (): Promise<Examined> => doctor(t, { env }, cwd);
-    (await examined()).has('reports', 'not tried', /nobody has reported anything since the start/);
-    const report = (items: unknown): Promise<Response> =>
-      served.api('POST', '/api/v1/sends', served.told('API token'), items);
-    await report([]);
-    (await examined()).has(
-      'reports',
-      'warning',
-      /has found nothing since the start; see that it reads the log/,
-    );
-    await report([{ type: 'accepted', id: '1', account: 'alice@example.com' }]);
-    const well = await examined();
-    well.has('reports', 'ok', /1 events reported since the start/);
-    assert.equal(well.findings.filter(({ check }) => check === 'reports').length, 1);
-  });
-
-  test('stopgap doctor says that Dovecot does not report', async (t) => {
-    const cwd = await workDir(t);
-    const env = { ...QUIET, STOPGAP_API_LISTEN: `127.0.0.1:${await freePort()}` };
-    const served = await Served.start(t, cwd, env);
-    await served.api('POST', '/dovecot/policy?command=allow', served.told('API token'), { protocol: 'smtp' });
-    const { has } = await doctor(t, { env }, cwd);
-    has('dovecot', 'warning', /does not report, so that failed logins are not recorded/);
-  });
 
   test('stopgap doctor says whether Redis is fit, forgets or is away', { skip: noRedis }, async (t) => {
     const password = 'xyzzy-plugh';

@@ -7,10 +7,10 @@ import { parseTarGzip } from 'nanotar';
 import { addToken } from '../../../src/accounts/tokens.js';
 import { addUser } from '../../../src/accounts/users.js';
 import { systemClock } from '../../../src/runtime/clock.js';
-import { freePort } from '../../support/redis.js';
 import { Dialogue } from '../../support/smtp/dialogue.js';
 import { Served, workDir } from '../../support/smtp/served.js';
 import { Terminal } from '../cli-client/support.js';
+import { freePort } from '../../support/ports.js';
 
 const PASSWORD = 'correct-horse-battery-staple';
 const RELAY_PASSWORD = 'relay:p@ss/word';

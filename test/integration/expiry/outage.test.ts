@@ -6,10 +6,11 @@ import { HOUR, SECOND } from '../../../src/kernel/time.js';
 import { parseRedis } from '../../../src/redis/address.js';
 import { connectRedis } from '../../../src/redis/connection.js';
 import { Proxy } from '../../support/proxy.js';
-import { RedisServer, freePort, skipWithoutRedisServer } from '../../support/redis.js';
+import { RedisServer, skipWithoutRedisServer } from '../../support/redis.js';
 import { eventually } from '../../support/smtp/eventually.js';
 import type { World } from './world.js';
 import { Log, doNothing, openWorld, taskFor } from './world.js';
+import { freePort } from '../../support/ports.js';
 
 const skip = await skipWithoutRedisServer();
 if (skip !== false) process.stdout.write(`outages of Redis are not tested: ${skip}\n`);

@@ -6,8 +6,8 @@ import { pino } from 'pino';
 import type { Config } from '../../../src/config/schema.js';
 import { systemClock } from '../../../src/runtime/clock.js';
 import { Upstreams } from '../../../src/smtp/role.js';
-import { freePort } from '../../support/redis.js';
 import { ENVELOPE, MESSAGE, bodyOf, temporaryDir, yes } from '../../support/relay/helpers.js';
+import { freePort } from '../../support/ports.js';
 
 test('an upstream of arriving mail that is away says nothing of submissions, which go to another', async (t) => {
   const folder = await temporaryDir(t);

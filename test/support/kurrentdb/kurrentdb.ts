@@ -4,12 +4,12 @@ import path from 'node:path';
 import { BACKWARDS, END } from '@kurrent/kurrentdb-client';
 import { answered } from '../../../src/store/kurrentdb/errors.js';
 import { awaited } from '../distributed/awaited.js';
-import { freePort } from '../redis.js';
 import type { Command, ServerArguments } from './control.js';
 import { direct } from './direct.js';
 import { FORMS, ONE, THREE, type Form } from './forms.js';
 import { RealNode } from './real-node.js';
 import { StandIn } from './stand-in.js';
+import { freePort } from '../ports.js';
 
 const PLAIN_URL = 'kurrentdb://{hosts}?tls=false';
 

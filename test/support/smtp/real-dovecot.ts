@@ -9,7 +9,7 @@ import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { promisify } from 'node:util';
 import { eventually } from './eventually.js';
-import { freePorts } from './real-postfix.js';
+import { freePorts } from '../ports.js';
 
 const run = promisify(execFile);
 /** A folder with another Debian in it (debootstrap), whose Dovecot is run instead. */

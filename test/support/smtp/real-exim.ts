@@ -8,7 +8,8 @@ import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { promisify } from 'node:util';
 import { eventually } from './eventually.js';
-import { answers, freePorts } from './real-postfix.js';
+import { answers } from './real-postfix.js';
+import { freePorts } from '../ports.js';
 
 const run = promisify(execFile);
 /** Where it is installed, and where `npm run test:install` puts it beside another mail server. */

@@ -4,12 +4,12 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { chmod, chown, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises';
 import net from 'node:net';
-import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { promisify } from 'node:util';
 import { eventually } from './eventually.js';
+import { freePorts } from '../ports.js';
 
 const run = promisify(execFile);
 const SBIN = '/usr/sbin';
@@ -34,20 +34,6 @@ function find(): Found | string {
   if (process.getuid?.() !== 0) return 'Postfix can be started by root only';
   const uid = Number(spawnSync('id', ['-u', 'postfix'], { encoding: 'utf8' }).stdout);
   return uid > 0 ? { daemons: daemons.stdout.trim(), uid } : `there is no user postfix (${HINT})`;
-}
-
-/** Ports that nobody listens on just now. */
-export async function freePorts(count: number): Promise<readonly number[]> {
-  const servers = await Promise.all(
-    Array.from({ length: count }, async () => {
-      const server = net.createServer().listen(0, '127.0.0.1');
-      await once(server, 'listening');
-      return server;
-    }),
-  );
-  const ports = servers.map((server) => (server.address() as AddressInfo).port);
-  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
-  return ports;
 }
 
 export interface PostfixOptions {

@@ -7,7 +7,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { eventually } from './eventually.js';
-import { freePorts } from './real-postfix.js';
+import { freePorts } from '../ports.js';
 
 const RSPAMD = '/usr/bin/rspamd';
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { ContentStream } from '../../../src/smtp/server.js';
+import { ContentStream } from '../../../src/smtp/content-stream.js';
 
 interface Taken {
   readonly content: string;

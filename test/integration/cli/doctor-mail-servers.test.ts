@@ -1,0 +1,139 @@
+import assert from 'node:assert/strict';
+import path from 'node:path';
+import { describe, test } from 'node:test';
+import { freePort } from '../../support/ports.js';
+import { Asking } from '../../support/policy/asking.js';
+import { Served, workDir } from '../../support/smtp/served.js';
+import type { Examined } from './examined.js';
+import { doctor, QUIET } from './examined.js';
+
+describe('stopgap doctor, of mail servers that ask and report', () => {
+  test('stopgap doctor says whether mail servers ask the policy service, and as they should', async (t) => {
+    const cwd = await workDir(t);
+    const [port, api] = [await freePort(), await freePort()];
+    const env = { ...QUIET, STOPGAP_API_LISTEN: `127.0.0.1:${api}` };
+    (await doctor(t, { env }, cwd)).has(
+      'policy',
+      'not tried',
+      /no mail server asks: policy\.listen is not set/,
+    );
+    const asking = { ...env, STOPGAP_POLICY_LISTEN: `127.0.0.1:${port}` };
+    (await doctor(t, { env: asking }, cwd)).has('policy', 'not tried', /no running Stopgap answers/);
+    for (const [folder, outcome, says] of [
+      [
+        'nowhere',
+        'problem',
+        /policy\.listen: \S+nowhere does not exist; make it, and give it to the service/,
+      ],
+      ['', 'ok', /policy unix:\S+sock: the folder can be written to/],
+    ] as const) {
+      const socket = { ...env, STOPGAP_POLICY_LISTEN: `unix:${path.join(cwd, folder, 'sock')}` };
+      (await doctor(t, { env: socket }, cwd)).has('ports', outcome, says);
+    }
+
+    await Served.start(t, cwd, asking);
+    const examined = (): Promise<Examined> => doctor(t, { env: asking }, cwd);
+    const never = await examined();
+    never.has(
+      'policy',
+      'warning',
+      /no mail server has asked since the start; see docs\/run\/mail-servers\.md/,
+    );
+    never.has('ports', 'ok', new RegExp(`policy 127.0.0.1:${port} is held by the running Stopgap`));
+    const again = await examined();
+    again.has('policy', 'warning', /has asked since the start/);
+
+    const server = await Asking.open(t, port);
+    await server.ask({ sasl_username: '' });
+    const early = await examined();
+    early.has('policy', 'warning', /do not ask at END-OF-MESSAGE, so that no send is recorded/);
+    early.has('policy', 'warning', /no request names a login/);
+    await server.ask({ protocol_state: 'END-OF-MESSAGE' });
+    const well = await examined();
+    well.has('policy', 'ok', /2 requests since the start, 1 at END-OF-MESSAGE, 1 with a login/);
+    assert.equal(well.findings.filter(({ check }) => check === 'policy').length, 1);
+  });
+
+  test('stopgap doctor says that mail servers ask at the end alone', async (t) => {
+    const cwd = await workDir(t);
+    const [port, api] = [await freePort(), await freePort()];
+    const env = {
+      ...QUIET,
+      STOPGAP_API_LISTEN: `127.0.0.1:${api}`,
+      STOPGAP_POLICY_LISTEN: `127.0.0.1:${port}`,
+    };
+    await Served.start(t, cwd, env);
+    await (await Asking.open(t, port)).ask({ protocol_state: 'END-OF-MESSAGE' });
+    (await doctor(t, { env }, cwd)).has(
+      'policy',
+      'warning',
+      /at END-OF-MESSAGE alone, so that only whole messages/,
+    );
+  });
+
+  test('stopgap doctor says whether Dovecot asks and reports', async (t) => {
+    const cwd = await workDir(t);
+    const api = await freePort();
+    const env = { ...QUIET, STOPGAP_API_LISTEN: `127.0.0.1:${api}` };
+    (await doctor(t, { env }, cwd)).has('dovecot', 'not tried', /no running Stopgap answers/);
+    const served = await Served.start(t, cwd, env);
+    const examined = (): Promise<Examined> => doctor(t, { env }, cwd);
+    (await examined()).has('dovecot', 'not tried', /no Dovecot has asked or reported since the start/);
+
+    const attempt = { login: 'alice@example.com', protocol: 'imap', remote: '192.0.2.7', success: true };
+    const dovecot = (command: string, protocol = 'imap'): Promise<Response> =>
+      served.api('POST', `/dovecot/policy?command=${command}`, served.told('API token'), {
+        ...attempt,
+        protocol,
+      });
+    await dovecot('report');
+    (await examined()).has(
+      'dovecot',
+      'warning',
+      /reports logins and does not ask.*auth_policy_check_after_auth/,
+    );
+    await dovecot('allow');
+    (await examined()).has('dovecot', 'warning', /asks about no login for sending \(smtp, submission\)/);
+    await dovecot('allow', 'smtp');
+    const well = await examined();
+    well.has('dovecot', 'ok', /2 logins asked about since the start, 1 for sending/);
+    const wrong = { ...env, STOPGAP_DOVECOT_PROTOCOLS: 'smpt,imap' };
+    (await doctor(t, { env: wrong }, cwd)).has(
+      'dovecot',
+      'warning',
+      /dovecot\.protocols \(smpt, imap\) has neither smtp nor submission/,
+    );
+    assert.equal(well.findings.filter(({ check }) => check === 'dovecot').length, 1);
+  });
+
+  test('stopgap doctor finds a follower without lines', async (t) => {
+    const cwd = await workDir(t);
+    const api = await freePort();
+    const env = { ...QUIET, STOPGAP_API_LISTEN: `127.0.0.1:${api}` };
+    (await doctor(t, { env }, cwd)).has('reports', 'not tried', /no running Stopgap answers/);
+    const served = await Served.start(t, cwd, env);
+    const examined = (): Promise<Examined> => doctor(t, { env }, cwd);
+    (await examined()).has('reports', 'not tried', /nobody has reported anything since the start/);
+    const report = (items: unknown): Promise<Response> =>
+      served.api('POST', '/api/v1/sends', served.told('API token'), items);
+    await report([]);
+    (await examined()).has(
+      'reports',
+      'warning',
+      /has found nothing since the start; see that it reads the log/,
+    );
+    await report([{ type: 'accepted', id: '1', account: 'alice@example.com' }]);
+    const well = await examined();
+    well.has('reports', 'ok', /1 events reported since the start/);
+    assert.equal(well.findings.filter(({ check }) => check === 'reports').length, 1);
+  });
+
+  test('stopgap doctor says that Dovecot does not report', async (t) => {
+    const cwd = await workDir(t);
+    const env = { ...QUIET, STOPGAP_API_LISTEN: `127.0.0.1:${await freePort()}` };
+    const served = await Served.start(t, cwd, env);
+    await served.api('POST', '/dovecot/policy?command=allow', served.told('API token'), { protocol: 'smtp' });
+    const { has } = await doctor(t, { env }, cwd);
+    has('dovecot', 'warning', /does not report, so that failed logins are not recorded/);
+  });
+});
