@@ -38,6 +38,9 @@ export interface EximOptions {
   readonly main: string;
   /** Lines of the ACL section. */
   readonly acl: string;
+  /** Entries before the others of these sections. */
+  readonly routers?: string | undefined;
+  readonly transports?: string | undefined;
 }
 
 /** An Exim of one's own: on loopback, in a directory of its own, which touches nothing that is installed. */
@@ -111,7 +114,11 @@ export class RealExim {
   }
 }
 
-function configuration(dir: string, port: number, { outside, passwords, main, acl }: EximOptions): string {
+function configuration(
+  dir: string,
+  port: number,
+  { outside, passwords, main, acl, routers = '', transports = '' }: EximOptions,
+): string {
   const known = Object.entries(passwords).map(([user, password]) => `${user}:${password}`);
   return `primary_hostname = mx.example.com
 exim_path = ${EXIM}
@@ -130,6 +137,7 @@ ${main}
 begin acl
 ${acl}
 begin routers
+${routers}
 outside:
   driver = manualroute
   transport = outside
@@ -137,6 +145,7 @@ outside:
   self = send
 
 begin transports
+${transports}
 outside:
   driver = smtp
   port = ${outside}
