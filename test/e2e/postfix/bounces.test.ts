@@ -102,19 +102,15 @@ describe('a real Postfix that hands what came back to stopgap bounce', { skip: p
       ({ type, data }) => type === 'BlockProposed' && JSON.stringify(data).includes('"back"'),
     );
 
-    // As the user got it: what Postfix has told Alice, returned again, and one that names Bob in place of her.
+    // As the user got it: what Postfix has told Alice, returned again, one that names Bob in place of her, and one with another id.
     const hers = (): FakeUpstream['messages'][number] | undefined =>
       outside.messages.find(({ to }) => to.some((line) => line.includes(`<${ALICE}>`)));
     await eventually('Alice has her bounce', () => hers() !== undefined, SHOWN);
     const told = hers()!.content.toString('latin1');
-    assert.match(told, /^X-Postfix-Queue-ID: \w+/m);
     await returned(postfix, ALICE, told);
     await returned(postfix, BOB, told.replaceAll(ALICE, BOB));
-    await returned(
-      postfix,
-      BOB,
-      told.replaceAll(ALICE, BOB).replaceAll(/4[A-Za-z0-9]{13}z\w+/g, '4fQxyz0AbB1zNp'),
-    );
+    const id = /^X-Postfix-Queue-ID: (\w+)/m.exec(told)![1]!;
+    await returned(postfix, ALICE, told.replaceAll(id, `4${id.slice(1, -1)}0`));
     await returned(postfix, ALICE, 'Subject: I am away\r\n\r\nUntil Monday.\r\n');
     await afterAll(postfix, 6);
     assert.equal((await bounces()).length, 2, 'none of these counts');
