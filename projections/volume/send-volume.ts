@@ -135,10 +135,11 @@ export class SendVolume {
         return this.#end();
       }
       case 'BounceReceived': {
-        const address = normalizeAddress((event.data as BounceReceived).address);
+        const data = event.data as BounceReceived;
         const fold = this.#begin(event, 'outbound');
         this.#counting.amounts.set('bounces', 1);
-        this.#counting.bounced(fold, address);
+        if (data.send === undefined) this.#counting.bounced(fold, normalizeAddress(data.address));
+        else this.#returned(fold, data);
         return this.#end();
       }
       case 'AuthenticationFailed': {
@@ -239,6 +240,13 @@ export class SendVolume {
   /** How many subjects of each type have a row. */
   sizes(): Readonly<Record<SubjectType, number>> {
     return mapTypes((type) => this.#volumes[type].size);
+  }
+
+  /** A proven bounce: the recipient was refused, though later and elsewhere. One that could not be reached was not. */
+  #returned(fold: Fold, { account, address, entitled = false, status }: BounceReceived): void {
+    if (status?.startsWith('4.') !== true) this.#counting.amounts.set('refusedRecipients', 1);
+    const sender = { returnPath: address, direction: 'outbound' } as const;
+    this.#counting.sent(fold, account === undefined ? sender : { ...sender, account }, entitled);
   }
 
   /** Whether the owner of a blocked account seems to try: its mail program must not keep its own block up. */

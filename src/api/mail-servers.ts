@@ -122,8 +122,28 @@ const itemInput = z.discriminatedUnion(
       ip: ip.refine((text) => text !== '', 'is missing'),
       count: wholeUpTo(10_000).default(1).meta({ description: 'So many failed alike.' }),
     }),
+    z.strictObject({
+      type: z.literal('returned'),
+      id: head.id,
+      kind: oneOf(['failed', 'complaint']),
+      status: z
+        .string('must be a text')
+        .regex(/^[245]\.\d{1,3}\.\d{1,3}$/, 'must be a status code such as 5.1.1')
+        .optional(),
+      ids: z
+        .array(shortId, 'must be a list of ids')
+        .min(1, 'must name an id')
+        .max(10, 'at most 10 ids')
+        .meta({
+          description: 'By which the message may be known here: transactions, queue ids, envelope ids.',
+        }),
+      senders: z
+        .array(z.string('must be a text').transform(fitName), 'must be a list of names')
+        .max(8, 'at most 8 senders')
+        .meta({ description: 'Logins and addresses that may have sent it.' }),
+    }),
   ],
-  'must be accepted, recipients-refused, bounce or login-failed',
+  'must be accepted, recipients-refused, bounce, returned or login-failed',
 );
 type Item = z.infer<typeof itemInput>;
 
@@ -134,7 +154,7 @@ const batch = z
 
 const resultShape = z.object({
   id: z.string().nullable().meta({ description: 'Null where the item has none.' }),
-  result: z.enum(['recorded', 'known', 'refused', 'unavailable']),
+  result: z.enum(['recorded', 'known', 'unproven', 'refused', 'unavailable']),
   errors: z.array(z.object({ field: z.string(), message: z.string() })).optional(),
 });
 const outcomeShape = z.object({
@@ -178,7 +198,7 @@ export function mailServerRoutes(deps: Dependencies): readonly Route[] {
       method: 'post',
       path: '/api/v1/sends',
       summary:
-        'Report sends, refused recipients, bounces and failed logins; each counts once, however often it is sent',
+        'Report sends, refused recipients, bounces, returned mail and failed logins; each counts once, however often it is sent',
       role: 'server',
       needsModels: false,
       body: { schema: batch, limit: LARGEST, ndjson: MOST_ITEMS },
@@ -211,6 +231,9 @@ function reporting({
     ({ by, field, message }, count, since) =>
       log.warn({ by, field, message, count, since: formatInstant(since) }, 'a reported event was refused'),
   );
+  const strangers = new FloodCoalescer<string>(clock, (by, count, since) =>
+    log.info({ by, count, since: formatInstant(since) }, 'returned mail is of no message that is known'),
+  );
   return async ({ body, caller }) => {
     const now = clock.now();
     const by = `server:${caller.name}`;
@@ -235,7 +258,10 @@ function reporting({
       refusals.add(`${by} ${message}`, { by, field: field.slice(0, 100), message });
     }
     const recorded = await mailServers.reports.record(reports, by);
-    recorded.forEach((result, index) => (results[places[index]!]!.result = result));
+    recorded.forEach((result, index) => {
+      results[places[index]!]!.result = result;
+      if (result === 'unproven') strangers.add(by, by);
+    });
     const times = (wanted: Result['result']): number =>
       results.filter(({ result }) => result === wanted).length;
     const outcome = {
@@ -262,13 +288,13 @@ function readItem(
 }
 
 function reportOf(item: Item): Report {
-  if (item.type === 'bounce' || item.type === 'login-failed') return item;
+  if (item.type === 'bounce' || item.type === 'returned' || item.type === 'login-failed') return item;
   const { account, returnPath, ehlo, ip: address, direction, ...rest } = item;
   return { ...rest, names: { account, returnPath, ehlo, ip: address, direction } };
 }
 
 function timeFault(item: Item, now: Instant): FieldFault | undefined {
-  const { at } = item;
+  const at = 'at' in item ? item.at : undefined;
   if (at === undefined) {
     const isNeeded = 'queueId' in item && item.queueId !== undefined;
     return isNeeded

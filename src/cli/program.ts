@@ -4,6 +4,7 @@ import { messageOf, StopgapError } from '../kernel/errors.js';
 import { printableLines } from '../kernel/printable.js';
 import { backtestVerb } from './backtest/verb.js';
 import { blockVerb } from './block.js';
+import { bounceVerb } from './bounce/verb.js';
 import { checkVerb } from './check.js';
 import { configVerb } from './config.js';
 import { feignedVerb } from './feigned.js';
@@ -47,6 +48,7 @@ const VERBS: readonly Verb[] = [
   supportBundleVerb,
   saslProxyVerb,
   followVerb,
+  bounceVerb,
   importVerb,
   simulateVerb,
 ];

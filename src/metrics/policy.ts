@@ -6,8 +6,8 @@ const STAGES = ['auth', 'rcpt', 'data', 'end_of_message', 'other'] as const;
 const ACTIONS = ['dunno', 'refused', 'held'] as const;
 const CUT = ['full', 'line', 'attributes', 'bytes', 'syntax', 'partial', 'idle'] as const;
 const LOST = ['full', 'store'] as const;
-const REPORTED = ['accepted', 'recipients-refused', 'bounce', 'login-failed', 'other'] as const;
-const RESULTS = ['recorded', 'known', 'refused', 'unavailable'] as const;
+const REPORTED = ['accepted', 'recipients-refused', 'bounce', 'returned', 'login-failed', 'other'] as const;
+const RESULTS = ['recorded', 'known', 'unproven', 'refused', 'unavailable'] as const;
 type Stage = (typeof STAGES)[number];
 type Action = (typeof ACTIONS)[number];
 /** Why a connection was refused or dropped. */

@@ -14,6 +14,8 @@ import { sendStreamKey } from '../sending/subjects.js';
 import type { EventStore } from '../store/port.js';
 import { StoreUnavailable } from '../store/port.js';
 import type { Recorder } from './recorder.js';
+import type { ReturnedReport } from './returned.js';
+import { placeReturned } from './returned.js';
 import type { Names, VerdictContext } from './verdicts.js';
 import { Verdicts } from './verdicts.js';
 
@@ -47,6 +49,7 @@ export type Report = ReportHead &
         readonly code: number;
       }
     | { readonly type: 'bounce'; readonly address: string; readonly ip: string }
+    | ({ readonly type: 'returned' } & ReturnedReport)
     | { readonly type: 'login-failed'; readonly account: string; readonly ip: string; readonly count: number }
   );
 
@@ -59,7 +62,8 @@ interface ReportHead {
   readonly at?: Instant | undefined;
 }
 
-export type ReportResult = 'recorded' | 'known' | 'unavailable';
+/** `unproven`: it tells of no message that is known to have been sent. */
+export type ReportResult = 'recorded' | 'known' | 'unproven' | 'unavailable';
 
 export interface ReportsContext {
   readonly store: Pick<EventStore, 'healthy' | 'readStream'>;
@@ -78,6 +82,7 @@ interface Placed {
   readonly id: string;
   readonly stream: string;
   readonly fact: SendEvent | AuthEvent;
+  readonly correlation: string;
   /** The id that it has if it was recorded as of the day before, or after: only near midnight. */
   readonly otherId?: string | undefined;
 }
@@ -145,25 +150,38 @@ export class Reports {
     done: Map<string, Promise<ReportResult>>,
     lately: Map<string, Promise<ReadonlySet<string>>>,
   ): Promise<ReportResult> {
-    const placed = this.#place(report, by);
+    let placed: Placed;
+    if (report.type === 'returned') {
+      const found = await this.#findReturned(report);
+      if (typeof found === 'string') return found;
+      placed = found;
+    } else placed = this.#place(report, by);
     const key = `${placed.stream} ${placed.id}`;
     const before = done.get(key);
     if (before !== undefined) return (await before) === 'recorded' ? 'known' : before;
-    const result = this.#append(report, placed, by, until, lately);
+    const result = this.#append(placed, by, until, lately);
     done.set(key, result);
     return result;
   }
 
+  async #findReturned(report: ReturnedReport): Promise<Placed | ReportResult> {
+    const { store, clock } = this.#context;
+    try {
+      return (await placeReturned(store, report, clock.now())) ?? 'unproven';
+    } catch (error) {
+      if (error instanceof StoreUnavailable) return 'unavailable';
+      throw error;
+    }
+  }
+
   async #append(
-    report: Report,
-    { id, stream, fact, otherId }: Placed,
+    { id, stream, fact, correlation, otherId }: Placed,
     by: string,
     until: Milliseconds,
     lately: Map<string, Promise<ReadonlySet<string>>>,
   ): Promise<ReportResult> {
     const { recorder, clock, metrics } = this.#context;
     const patience = until - clock.monotonic();
-    const correlation = report.queueId ?? report.id;
     try {
       if (otherId !== undefined) {
         const known = lately.get(stream) ?? this.#idsOf(stream);
@@ -195,9 +213,10 @@ export class Reports {
     return ids;
   }
 
-  #place(report: Report, by: string): Placed {
+  #place(report: Exclude<Report, { readonly type: 'returned' }>, by: string): Placed {
     const { verdicts, clock } = this.#context;
     const { id: own, at = clock.now(), queueId } = report;
+    const correlation = queueId ?? own;
     const id = idOf(`report/${by}/${report.type}/${own}`);
     const isLate = at < clock.now() - CLOCK_TOLERANCE;
     const waited = isLate ? { outboxedAt: at } : {};
@@ -214,6 +233,7 @@ export class Reports {
           id: queueId === undefined ? id : queuedMessageId(key, queueId, at),
           otherId: queueId === undefined ? undefined : otherDaysId(key, queueId, at),
           stream: sendStream(key),
+          correlation,
           fact: { type: 'MessageAccepted', data, at },
         };
       }
@@ -221,13 +241,13 @@ export class Reports {
         const { key, fields, entitled } = this.#senderOf(report.names);
         const { count, code } = report;
         const data = { ...fields, transaction: queueId ?? own, count, code, entitled, ...waited };
-        return { id, stream: sendStream(key), fact: { type: 'RecipientsRefused', data, at } };
+        return { id, correlation, stream: sendStream(key), fact: { type: 'RecipientsRefused', data, at } };
       }
       case 'bounce': {
         const { address, ip } = report;
         const data = { address, ...(ip === '' ? {} : { ip }), ...waited };
         return {
-          id,
+          ...{ id, correlation },
           stream: sendStream(normalizeAddress(address)),
           fact: { type: 'BounceReceived', data, at },
         };
@@ -241,7 +261,8 @@ export class Reports {
           ...{ network, ...verdicts.failureOf(names), ...verdicts.placeOf(fields) },
           ...{ count, since: at, ...waited },
         };
-        return { id, stream: authStream(network), fact: { type: 'AuthenticationFailed', data, at } };
+        const fact = { type: 'AuthenticationFailed' as const, data, at };
+        return { id, correlation, stream: authStream(network), fact };
       }
     }
   }

@@ -71,11 +71,23 @@ export interface MessageHeld extends SenderFields {
   readonly size: number;
 }
 
-/** A message from the null sender arrived for a local address: a bounce of what that address had sent. */
+/**
+ * Mail of a local address came back: a message from the null sender arrived for it, which anybody can send. With `send` it is
+ * proven, and counts for the account that sent.
+ */
 export interface BounceReceived {
-  /** The local recipient, that is the sender whose mail bounced. */
+  /** The sender whose mail bounced. */
   readonly address: string;
   readonly ip?: string;
+  /** The id of the event of the message that came back: the report names an id that only those know whom that message has reached. */
+  readonly send?: string;
+  /** Of a proven one, as the send has them. */
+  readonly account?: string;
+  readonly entitled?: boolean;
+  /** `complaint`: it was delivered, and its recipient complained. */
+  readonly kind?: 'failed' | 'complaint';
+  /** As RFC 3463 has it: 4.x.x where it was tried for too long. */
+  readonly status?: string;
 }
 
 /** Failed logins from one client network. */

@@ -1,11 +1,16 @@
 import assert from 'node:assert/strict';
-import { chmodSync, readFileSync } from 'node:fs';
+import { chmodSync, readFileSync, writeFileSync } from 'node:fs';
+import path from 'node:path';
 import type { TestContext } from 'node:test';
 import { describe, test } from 'node:test';
-import type { MessageAccepted, MessageRefused } from '../../../src/sending/events.js';
+import { fileURLToPath } from 'node:url';
+import type { BounceReceived, MessageAccepted, MessageRefused } from '../../../src/sending/events.js';
+import { tokenOf } from '../../support/policy/token.js';
 import { FakeUpstream } from '../../support/relay/fake-upstream.js';
 import { Dialogue } from '../../support/smtp/dialogue.js';
+import type { EximOptions } from '../../support/smtp/real-exim.js';
 import { eximMissing, RealExim } from '../../support/smtp/real-exim.js';
+import { eventually } from '../../support/smtp/eventually.js';
 import { Served, workDir } from '../../support/smtp/served.js';
 import { ALICE, BOB, PASSWORDS, Stopgap } from '../../support/smtp/stopgap.js';
 
@@ -13,7 +18,10 @@ const LISTEN = { policy: { listen: '127.0.0.1:0' } };
 const TEMPORARY = /^451 4\.3\.2 Service temporarily unavailable, please try again later$/;
 
 /** What docs/run/mail-servers.md has an administrator put into Exim's configuration. */
-function recipe(): { readonly main: string; readonly acl: string } {
+function recipe(): Pick<EximOptions, 'main' | 'acl'> & {
+  readonly router: string;
+  readonly transport: string;
+} {
   const text = readFileSync('docs/run/mail-servers.md', 'utf8');
   const blocks = [...text.matchAll(/```exim\n# ([^\n]*)\n([^`]*)```/g)];
   assert.deepEqual(
@@ -23,11 +31,13 @@ function recipe(): { readonly main: string; readonly acl: string } {
       'after "begin acl"',
       'the first lines of acl_check_rcpt',
       'the first lines of acl_check_data',
+      'the first router',
+      'a transport',
     ],
   );
-  const [main, acl, rcpt, data] = blocks.map(([, , lines]) => lines!);
+  const [main, acl, rcpt, data, router, transport] = blocks.map(([, , lines]) => lines!);
   return {
-    main: main!,
+    ...{ main: main!, router: router!, transport: transport! },
     acl: `${acl}
 acl_check_rcpt:
 ${rcpt}
@@ -42,13 +52,17 @@ ${data}
 }
 
 /** An Exim that asks there, with users who log in. */
-async function eximAsking(t: TestContext, where: string): Promise<{ exim: RealExim; outside: FakeUpstream }> {
+async function eximAsking(
+  t: TestContext,
+  where: string,
+  sections: Pick<EximOptions, 'routers' | 'transports'> = {},
+): Promise<{ exim: RealExim; outside: FakeUpstream }> {
   const outside = await FakeUpstream.start();
   t.after(() => outside.stop());
   const { main, acl } = recipe();
   assert.ok(main.includes('STOPGAP = inet:127.0.0.1:10040'));
   const exim = await RealExim.start(t, {
-    ...{ outside: outside.port, passwords: PASSWORDS, acl },
+    ...{ outside: outside.port, passwords: PASSWORDS, acl, ...sections },
     main: main.replace('inet:127.0.0.1:10040', where),
   });
   return { exim, outside };
@@ -59,6 +73,8 @@ async function loggedIn(exim: RealExim, user: string): Promise<Dialogue> {
   assert.match(await session.login(user, PASSWORDS[user]!), /^235 /);
   return session;
 }
+
+const MAIN = fileURLToPath(new URL('../../../src/main.js', import.meta.url));
 
 const recipients = (count: number): string[] =>
   Array.from({ length: count }, (_, index) => `r${index}@d${index % 3}.test`);
@@ -168,5 +184,43 @@ describe('a real Exim that asks the policy service', { skip: eximMissing() }, ()
     assert.match(await session.send(ALICE, ['one@elsewhere.test']), /^250 /);
     await session.quit();
     assert.equal((await stopgap.all('MessageAccepted')).length, 1);
+  });
+
+  test('hands what came back to stopgap bounce, which counts for the account that sent', async (t) => {
+    const stopgap = await Stopgap.start(t, { settings: LISTEN });
+    const dir = await workDir(t);
+    chmodSync(dir, 0o755);
+    const token = path.join(dir, 'token');
+    writeFileSync(token, `${await tokenOf(stopgap, 'bounces')}\n`);
+    const { router, transport } = recipe();
+    const { exim, outside } = await eximAsking(t, `inet:127.0.0.1:${stopgap.port('policy')}`, {
+      routers: router.replace('+local_domains', 'example.com'),
+      transports: transport
+        .replace('user = stopgap', 'user = Debian-exim')
+        .replace('/usr/bin/stopgap', `${process.execPath} ${MAIN}`)
+        .replace('http://127.0.0.1:8025', `http://127.0.0.1:${stopgap.port('HTTP')}`)
+        .replace('/etc/stopgap/bounce-token', token),
+    });
+    outside.script = {
+      RCPT: (line) => (line.includes('<gone') ? '550 5.1.1 there is no such user' : undefined),
+    };
+    const session = await loggedIn(exim, ALICE);
+    assert.match(await session.send(ALICE, ['gone@elsewhere.test']), /^250 /);
+    await session.quit();
+    const bounces = () => stopgap.all<BounceReceived>('BounceReceived');
+    await eventually('the bounce counts', async () => (await bounces()).length > 0, 60_000).catch(
+      (error: Error) => {
+        throw new Error(`${error.message}\n${exim.log}`);
+      },
+    );
+    const [send] = await stopgap.all<MessageAccepted>('MessageAccepted');
+    const [{ data, stream }, ...more] = (await bounces()) as [Awaited<ReturnType<typeof bounces>>[number]];
+    assert.deepEqual(
+      [data.account, data.send, data.kind, stream, more],
+      [ALICE, send!.id, 'failed', send!.stream, []],
+    );
+    await exim.idle();
+    const toAlice = outside.messages.filter(({ to }) => to.some((line) => line.includes(`<${ALICE}>`)));
+    assert.equal(toAlice.length, 1, 'she is told as before');
   });
 });

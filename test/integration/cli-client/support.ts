@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import os from 'node:os';
 import path from 'node:path';
-import { PassThrough } from 'node:stream';
+import { PassThrough, Readable } from 'node:stream';
 import { after, before } from 'node:test';
 import type { CliIo } from '../../../src/cli/io.js';
 import { run } from '../../../src/cli/program.js';
@@ -36,10 +36,19 @@ export class Terminal {
     return new Terminal(cwd, this.env, this.clock);
   }
 
-  async run(...args: string[]): Promise<Ran> {
+  run(...args: string[]): Promise<Ran> {
+    return this.#run(process.stdin, args);
+  }
+
+  /** Runs it with this on its standard input. */
+  piped(input: Iterable<Buffer | string>, ...args: string[]): Promise<Ran> {
+    return this.#run(Readable.from(input) as unknown as CliIo['stdin'], args);
+  }
+
+  async #run(stdin: CliIo['stdin'], args: readonly string[]): Promise<Ran> {
     const [stdout, stderr] = [new PassThrough(), new PassThrough()];
     const io: CliIo = {
-      stdin: process.stdin,
+      stdin,
       stdout,
       stderr,
       env: this.env,

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import type { TestContext } from 'node:test';
+import type { FakeOptions } from '../relay/fake-upstream.js';
 import { FakeUpstream } from '../relay/fake-upstream.js';
 import { Dialogue } from '../smtp/dialogue.js';
 import { dovecotAuth } from '../smtp/dovecot-auth.js';
@@ -19,24 +20,34 @@ function documentedSettings(): readonly string[] {
   return lines;
 }
 
+export interface AskingOptions {
+  /** What the server that mail goes to answers. */
+  readonly script?: FakeOptions['script'];
+  /** More lines of main.cf, and entries of master.cf. */
+  readonly settings?: readonly string[];
+  readonly services?: readonly string[];
+}
+
 /** A Postfix that asks there, with users who log in. */
 export async function postfixAsking(
   t: TestContext,
   where: string,
+  { script, settings = [], services = [] }: AskingOptions = {},
 ): Promise<{ postfix: RealPostfix; outside: FakeUpstream }> {
-  const outside = await FakeUpstream.start();
+  const outside = await FakeUpstream.start(script === undefined ? {} : { script });
   t.after(() => outside.stop());
   const auth = await dovecotAuth(t, PASSWORDS);
   const recipe = documentedSettings().map((line) => line.replace('inet:127.0.0.1:10040', where));
   const postfix = await RealPostfix.start(t, {
     // The second is the one through which a content filter gives mail back.
     listeners: ['127.0.0.1:2500 inet n - n - - smtpd', '127.0.0.1:2501 inet n - n - - smtpd\n  -o stopgap='],
-    ...{ outside: outside.port, inside: outside.port },
+    ...{ outside: outside.port, inside: outside.port, services },
     settings: [
       'smtpd_sasl_auth_enable = yes',
       'smtpd_sasl_type = dovecot',
       `smtpd_sasl_path = inet:127.0.0.1:${auth}`,
       ...recipe,
+      ...settings,
       '',
     ].join('\n'),
   });

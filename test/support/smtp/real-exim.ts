@@ -39,6 +39,9 @@ export interface EximOptions {
   readonly main: string;
   /** Lines of the ACL section. */
   readonly acl: string;
+  /** Entries before the others of these sections. */
+  readonly routers?: string | undefined;
+  readonly transports?: string | undefined;
 }
 
 /** An Exim of one's own: on loopback, in a directory of its own, which touches nothing that is installed. */
@@ -112,7 +115,11 @@ export class RealExim {
   }
 }
 
-function configuration(dir: string, port: number, { outside, passwords, main, acl }: EximOptions): string {
+function configuration(
+  dir: string,
+  port: number,
+  { outside, passwords, main, acl, routers = '', transports = '' }: EximOptions,
+): string {
   const known = Object.entries(passwords).map(([user, password]) => `${user}:${password}`);
   return `primary_hostname = mx.example.com
 exim_path = ${EXIM}
@@ -131,6 +138,7 @@ ${main}
 begin acl
 ${acl}
 begin routers
+${routers}
 outside:
   driver = manualroute
   transport = outside
@@ -138,6 +146,7 @@ outside:
   self = send
 
 begin transports
+${transports}
 outside:
   driver = smtp
   port = ${outside}

@@ -45,6 +45,8 @@ export interface PostfixOptions {
   readonly inside: number;
   /** More lines of main.cf. */
   readonly settings?: string;
+  /** More entries of master.cf. */
+  readonly services?: readonly string[];
 }
 
 /** A Postfix of one's own: on loopback, in a directory of its own, which touches nothing that is installed. */
@@ -68,7 +70,7 @@ export class RealPostfix {
     await chown(path.join(dir, 'data'), uid, -1);
     const ports = await freePorts(options.listeners.length);
     await writeFile(path.join(dir, 'main.cf'), mainCf(dir, daemons, options));
-    await writeFile(path.join(dir, 'master.cf'), masterCf(options.listeners, ports));
+    await writeFile(path.join(dir, 'master.cf'), masterCf(options.listeners, ports, options.services));
     const child = spawn(path.join(SBIN, 'postfix'), ['-c', dir, 'start-fg'], { stdio: 'ignore' });
     const postfix = new RealPostfix(dir, child, ports);
     t.after(() => postfix.#stop());
@@ -201,9 +203,13 @@ smtp_tls_security_level = none
 ${settings}`;
 }
 
-function masterCf(listeners: readonly string[], ports: readonly number[]): string {
+function masterCf(
+  listeners: readonly string[],
+  ports: readonly number[],
+  services: readonly string[] = [],
+): string {
   const own = listeners.map((entry, index) => entry.replace(/^(127\.0\.0\.1):\d+/, `$1:${ports[index]}`));
-  return `${own.join('\n')}
+  return `${[...own, ...services].join('\n')}
 pickup    unix  n - n 60 1 pickup
 cleanup   unix  n - n - 0 cleanup
 qmgr      unix  n - n 1 1 qmgr
