@@ -15,7 +15,7 @@ import type { Outbreaks, OutbreaksState } from './outbreak.js';
 import type { WindowReading } from './rule-evaluation.js';
 import type { FeedbackContext } from './subject-volumes.js';
 
-/** A known account that sent from a place which is new to it. */
+/** An account that sent from a place which is new to it. */
 export interface Newcomer {
   readonly account: string;
   readonly at: Instant;
@@ -28,8 +28,9 @@ export type NewcomersState = OutbreaksState<Newcomer>;
 type Context = FeedbackContext & { readonly profiles: SenderProfiles };
 
 /**
- * Whether a message comes from a network and under an EHLO name that are both new to the account, and enough is known
- * of it to say so. People are somewhere new on one day in seven, but most keep the name of their machine.
+ * Whether a message comes from a network and under an EHLO name that are both new to the account. People are somewhere
+ * new on one day in seven, but most keep the name of their machine. To an account that is being learnt everything is
+ * new, and on a young installation that is nearly every account.
  */
 export function isNewcomer(
   account: string,
@@ -40,9 +41,11 @@ export function isNewcomer(
   const learning = rules.learning ?? LEARNING;
   const day = dayOf(at);
   const profile = profiles.profile('account', account, day);
-  if (!isNewPlace(sender, { profile, day, pending: [] }) || !isLearnt(profile, day, learning)) return false;
-  if (!isKnownOf(profile, 'networks', day, learning) || !isKnownOf(profile, 'ehlos', day, learning))
-    return false;
+  if (!isNewPlace(sender, { profile, day, pending: [] })) return false;
+  const isTelling = isLearnt(profile, day, learning)
+    ? isKnownOf(profile, 'networks', day, learning) && isKnownOf(profile, 'ehlos', day, learning)
+    : at - profiles.installedAt >= learning.installation;
+  if (!isTelling) return false;
   const pending = profiles.open('account', account).filter((each) => each.day < day);
   return isNewPlace(sender, { profile, day, pending });
 }

@@ -35,7 +35,7 @@ export type DistinctCount = (typeof DISTINCT_COUNTS)[number];
 
 /**
  * Everything a rule may count. `accounts` are, per domain, those that turned abnormal together; per network or EHLO
- * name, known ones that have come to a place which is new to them.
+ * name, those that have come to a place which is new to them.
  */
 export const COUNTS = [...SUMS, ...DISTINCT_COUNTS, 'accounts'] as const;
 export type Count = (typeof COUNTS)[number];
