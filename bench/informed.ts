@@ -74,7 +74,8 @@ function movesOf({ messages }: Workload, cases: readonly CaseReport[]): readonly
     const at = parseInstant(blockedAt!)!;
     const last = messages.findLast(
       ({ account, ip, ehlo, ...message }) =>
-        message.at <= at && { account, ip, ehlo }[subject.type as 'account' | 'ip' | 'ehlo'] === subject.value,
+        message.at <= at &&
+        { account, ip, ehlo }[subject.type as 'account' | 'ip' | 'ehlo'] === subject.value,
     );
     return last?.move ?? [];
   });
