@@ -185,9 +185,9 @@ export function newcomersSentence(
   seen: InForce & { readonly observed: number; readonly domains: number },
 ): string {
   const { observed, domains } = seen;
-  const where = subject.type === 'ip' ? 'were there before' : 'used it before';
+  const where = subject.type === 'ip' ? 'was there before' : 'used it before';
   const who = `${NUMBERS.format(observed)} accounts of ${NUMBERS.format(domains)} domains`;
-  const what = `${who} within ${formatDuration(window)}, none of which ever ${where}`;
+  const what = `${who} within ${formatDuration(window)}, none of which ${where}`;
   return `${nameOf(subject)}: ${what}; rule "${id}" allows ${allowed({ ...seen, attempts: false })}.`;
 }
 

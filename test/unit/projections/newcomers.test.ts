@@ -63,7 +63,7 @@ describe('accounts that come to a place which is new to them', () => {
     const { evidence } = verdict!;
     assert.equal(
       evidence.sentence,
-      'Network 203.0.113.9: 6 accounts of 3 domains within 2h, none of which ever were there before; rule "fleet" allows 5.',
+      'Network 203.0.113.9: 6 accounts of 3 domains within 2h, none of which was there before; rule "fleet" allows 5.',
     );
     assert.deepEqual(
       evidence.accounts,
@@ -178,7 +178,7 @@ describe('an EHLO name', () => {
     const town = new Town(FLEET('ehlo'));
     const verdicts = SIX.flatMap((n) => town.send([n], { ip: `203.0.113.${n}`, ehlo: 'Bot.Invalid' }));
     assert.deepEqual(subjects(verdicts), ['ehlo bot.invalid']);
-    assert.match(verdicts[0]!.evidence.sentence, /none of which ever used it before; /);
+    assert.match(verdicts[0]!.evidence.sentence, /none of which used it before; /);
   });
 
   /** Three accounts have used the name of a telephone, one a day. */
